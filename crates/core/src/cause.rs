@@ -1,0 +1,177 @@
+//! Why an attempt did not end well: the closed list of causes and what follows from each.
+//!
+//! Produced by [`crate::health::outcome`] only; read by health, routing, errors, metrics and records.
+//! Always true: every property of a cause stands in the one table [`Cause::facts`].
+
+/// Why an attempt failed, in the vocabulary that users see in errors, metrics and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Cause {
+    /// The provider refused the credential (401, or 403 naming the key).
+    Auth,
+    /// The credential is known but may not use this model or region (403).
+    Permission,
+    /// The provider does not know the model or deployment (404), or answers with a redirect.
+    NotFound,
+    /// Too many requests or tokens (429).
+    RateLimited,
+    /// No money or allowance left on the account.
+    Quota,
+    /// The provider says it is overloaded (503 with a hint, 529).
+    Overloaded,
+    /// Any other 5xx.
+    ServerError,
+    /// No answer within the attempt's time.
+    Timeout,
+    /// The connection was refused, reset or never came up.
+    Connect,
+    /// The host name did not resolve.
+    Dns,
+    /// The TLS handshake failed.
+    Tls,
+    /// The stream ended before it was complete.
+    StreamCut,
+    /// The stream fell silent for too long.
+    StreamStall,
+    /// The answer is not what the wire format promises (HTML, `{}`, an error under 200, bad JSON).
+    BadResponse,
+    /// The deployment can not work as configured.
+    Misconfigured,
+    /// The request itself is wrong.
+    BadRequest,
+    /// The request does not fit the model's context window.
+    ContextWindow,
+    /// The provider's content policy refused the request.
+    ContentPolicy,
+    /// The client's own deadline passed.
+    ClientTimeout,
+    /// The client went away.
+    ClientClosed,
+    /// The gateway's own doing: a limit, a bug, a shutdown.
+    Gateway,
+}
+
+/// Who answers for a cause.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The deployment, its endpoint or its credential: counts against it.
+    Deployment,
+    /// The caller or the request: never counts.
+    Caller,
+    /// The gateway: never counts.
+    Gateway,
+}
+
+/// What may follow a failure within the same request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// A sibling at once; the same deployment after a pause when it is alone.
+    SiblingOrSame,
+    /// A sibling only; the same deployment would answer the same.
+    SiblingOnly,
+    /// Nothing in this group helps; fallbacks may.
+    No,
+}
+
+/// The properties of one cause.
+#[derive(Clone, Copy, Debug)]
+pub struct CauseFacts {
+    /// The name in errors, metrics, logs and records.
+    pub name: &'static str,
+    /// Who answers for it.
+    pub blame: Blame,
+    /// What may be tried next in the same group.
+    pub retry: Retry,
+    /// The HTTP status shown to the client when the upstream gave none.
+    pub status: u16,
+}
+
+impl Cause {
+    /// All causes, in declaration order; `Cause::ALL[c as usize] == c`.
+    pub const ALL: [Cause; 21] = [
+        Cause::Auth,
+        Cause::Permission,
+        Cause::NotFound,
+        Cause::RateLimited,
+        Cause::Quota,
+        Cause::Overloaded,
+        Cause::ServerError,
+        Cause::Timeout,
+        Cause::Connect,
+        Cause::Dns,
+        Cause::Tls,
+        Cause::StreamCut,
+        Cause::StreamStall,
+        Cause::BadResponse,
+        Cause::Misconfigured,
+        Cause::BadRequest,
+        Cause::ContextWindow,
+        Cause::ContentPolicy,
+        Cause::ClientTimeout,
+        Cause::ClientClosed,
+        Cause::Gateway,
+    ];
+
+    /// The table of causes.
+    #[must_use]
+    pub const fn facts(self) -> CauseFacts {
+        use Blame::{Caller, Deployment, Gateway};
+        use Retry::{No, SiblingOnly, SiblingOrSame};
+        let (name, blame, retry, status) = match self {
+            Cause::Auth => ("auth", Deployment, SiblingOnly, 401),
+            Cause::Permission => ("permission", Deployment, SiblingOnly, 403),
+            Cause::NotFound => ("not_found", Deployment, SiblingOnly, 404),
+            Cause::RateLimited => ("rate_limited", Deployment, SiblingOrSame, 429),
+            Cause::Quota => ("quota", Deployment, SiblingOnly, 429),
+            Cause::Overloaded => ("overloaded", Deployment, SiblingOrSame, 503),
+            Cause::ServerError => ("server_error", Deployment, SiblingOrSame, 502),
+            Cause::Timeout => ("timeout", Deployment, SiblingOnly, 504),
+            Cause::Connect => ("connect", Deployment, SiblingOrSame, 502),
+            Cause::Dns => ("dns", Deployment, SiblingOrSame, 502),
+            Cause::Tls => ("tls", Deployment, SiblingOnly, 502),
+            Cause::StreamCut => ("stream_cut", Deployment, SiblingOrSame, 502),
+            Cause::StreamStall => ("stream_stall", Deployment, SiblingOnly, 504),
+            Cause::BadResponse => ("bad_response", Deployment, SiblingOrSame, 502),
+            Cause::Misconfigured => ("misconfigured", Deployment, SiblingOnly, 500),
+            Cause::BadRequest => ("bad_request", Caller, No, 400),
+            Cause::ContextWindow => ("context_window", Caller, No, 400),
+            Cause::ContentPolicy => ("content_policy", Caller, No, 400),
+            Cause::ClientTimeout => ("client_timeout", Caller, No, 408),
+            Cause::ClientClosed => ("client_closed", Caller, No, 499),
+            Cause::Gateway => ("gateway", Gateway, No, 500),
+        };
+        CauseFacts { name, blame, retry, status }
+    }
+
+    /// The name in errors, metrics, logs and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.facts().name
+    }
+
+    /// Whether this cause counts against the deployment.
+    #[must_use]
+    pub const fn blames_deployment(self) -> bool {
+        matches!(self.facts().blame, Blame::Deployment)
+    }
+
+    /// The cause with that index, for compact storage.
+    #[must_use]
+    pub fn from_index(index: u8) -> Option<Cause> {
+        Cause::ALL.get(usize::from(index)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_and_list_agree() {
+        for (i, cause) in Cause::ALL.iter().enumerate() {
+            assert_eq!(*cause as usize, i);
+            assert_eq!(Cause::from_index(u8::try_from(i).unwrap()), Some(*cause));
+        }
+        assert_eq!(Cause::from_index(21), None);
+    }
+}

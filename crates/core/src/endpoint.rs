@@ -1,0 +1,305 @@
+//! The table of endpoints: one row is one thing that a client can ask for.
+//!
+//! Read by the gateway's pipeline, which has no handlers besides it. Always true: every path is in
+//! exactly one row, and a path in no row is refused.
+
+/// What a caller must be to use an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Anybody, without a key.
+    Public,
+    /// Whoever holds a key for models.
+    Key,
+    /// Like [`Role::Key`], unless the config opens the metrics endpoint.
+    Metrics,
+}
+
+/// A request that goes to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Operation {
+    /// `/chat/completions`.
+    Chat,
+    /// `/completions`.
+    Completion,
+    /// `/embeddings`.
+    Embedding,
+}
+
+impl Operation {
+    /// All operations; `Operation::ALL[o as usize] == o`.
+    pub const ALL: [Operation; 3] = [Operation::Chat, Operation::Completion, Operation::Embedding];
+
+    /// The path below an OpenAI-wire upstream's base URL.
+    #[must_use]
+    pub const fn upstream_path(self) -> &'static str {
+        match self {
+            Operation::Chat => "/chat/completions",
+            Operation::Completion => "/completions",
+            Operation::Embedding => "/embeddings",
+        }
+    }
+
+    /// The field without which a request makes no sense.
+    #[must_use]
+    pub const fn required_field(self) -> &'static str {
+        match self {
+            Operation::Chat => "messages",
+            Operation::Completion => "prompt",
+            Operation::Embedding => "input",
+        }
+    }
+
+    /// Whether the answer may be a stream of events.
+    #[must_use]
+    pub const fn streams(self) -> bool {
+        match self {
+            Operation::Chat | Operation::Completion => true,
+            Operation::Embedding => false,
+        }
+    }
+
+    /// The field of a full answer that carries its content.
+    #[must_use]
+    pub const fn content_field(self) -> &'static str {
+        match self {
+            Operation::Chat | Operation::Completion => "choices",
+            Operation::Embedding => "data",
+        }
+    }
+
+    /// The name in metrics and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Operation::Chat => "chat_completions",
+            Operation::Completion => "completions",
+            Operation::Embedding => "embeddings",
+        }
+    }
+}
+
+/// A page that the gateway answers by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// `GET /v1/models`.
+    Models,
+    /// `GET /v1/models/{id}`.
+    Model,
+    /// `GET /model/info`.
+    ModelInfo,
+    /// `GET /health/liveliness`.
+    Liveness,
+    /// `GET /health/readiness`.
+    Readiness,
+    /// `GET /metrics`.
+    Metrics,
+    /// `GET /`.
+    Home,
+}
+
+/// What an endpoint does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Goes to an upstream.
+    Upstream(Operation),
+    /// Is answered here.
+    Page(Page),
+}
+
+/// One row.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The one method it answers to (`GET` rows also answer `HEAD`).
+    pub method: &'static str,
+    /// Its paths; at most one `{}` in each stands for a name that may contain slashes.
+    pub paths: &'static [&'static str],
+    /// Who may use it.
+    pub role: Role,
+    /// What it does.
+    pub action: Action,
+}
+
+/// All endpoints.
+pub static ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/chat/completions",
+            "/chat/completions",
+            "/engines/{}/chat/completions",
+            "/openai/deployments/{}/chat/completions",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Chat),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/completions",
+            "/completions",
+            "/engines/{}/completions",
+            "/openai/deployments/{}/completions",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Completion),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/embeddings",
+            "/embeddings",
+            "/engines/{}/embeddings",
+            "/openai/deployments/{}/embeddings",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Embedding),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/v1/models", "/models"],
+        role: Role::Key,
+        action: Action::Page(Page::Models),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/v1/models/{}", "/models/{}"],
+        role: Role::Key,
+        action: Action::Page(Page::Model),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/v1/model/info", "/model/info"],
+        role: Role::Key,
+        action: Action::Page(Page::ModelInfo),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/health/liveliness", "/health/liveness"],
+        role: Role::Public,
+        action: Action::Page(Page::Liveness),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/health/readiness"],
+        role: Role::Public,
+        action: Action::Page(Page::Readiness),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/metrics"],
+        role: Role::Metrics,
+        action: Action::Page(Page::Metrics),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/"],
+        role: Role::Public,
+        action: Action::Page(Page::Home),
+    },
+];
+
+/// What a path means.
+#[derive(Debug)]
+pub enum Found<'p> {
+    /// A row, and the name in its path where it has one (still percent-encoded).
+    Endpoint(&'static Endpoint, Option<&'p str>),
+    /// The path exists, the method does not; the method that does.
+    WrongMethod(&'static str),
+    /// No such path; the nearest one.
+    Unknown(Option<&'static str>),
+}
+
+/// Finds the row of `method` and `path` (without query).
+#[must_use]
+pub fn find<'p>(method: &str, path: &'p str) -> Found<'p> {
+    let path = match path.strip_suffix('/') {
+        Some(shorter) if !shorter.is_empty() => shorter,
+        _ => path,
+    };
+    let mut other_method = None;
+    // Exact paths first: a model may be called `chat`, but `/v1/models` is never a model's path.
+    for exact in [true, false] {
+        for row in ENDPOINTS {
+            for pattern in row.paths {
+                let name = match pattern.split_once("{}") {
+                    None if exact && *pattern == path => None,
+                    Some((before, after)) if !exact => {
+                        match path.strip_prefix(before).and_then(|rest| rest.strip_suffix(after)) {
+                            Some(name) if !name.is_empty() => Some(name),
+                            _ => continue,
+                        }
+                    }
+                    _ => continue,
+                };
+                if row.method == method || (row.method == "GET" && method == "HEAD") {
+                    return Found::Endpoint(row, name);
+                }
+                other_method = Some(row.method);
+            }
+        }
+    }
+    match other_method {
+        Some(method) => Found::WrongMethod(method),
+        None => Found::Unknown(nearest_path(path)),
+    }
+}
+
+fn nearest_path(path: &str) -> Option<&'static str> {
+    // A long path can only be far from all of ours, and the distance costs its length squared.
+    if path.len() > 128 {
+        return None;
+    }
+    ENDPOINTS
+        .iter()
+        .flat_map(|row| row.paths.iter().copied())
+        .filter(|pattern| !pattern.contains("{}") && *pattern != "/")
+        .map(|pattern| (strsim::damerau_levenshtein(path, pattern), pattern))
+        .filter(|(distance, pattern)| distance * 3 <= pattern.len())
+        .min()
+        .map(|(_, pattern)| pattern)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name_of(path: &str) -> Option<String> {
+        match find("POST", path) {
+            Found::Endpoint(_, name) => name.map(str::to_owned),
+            other => panic!("{path}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_model_in_the_path_may_contain_slashes() {
+        assert_eq!(name_of("/v1/chat/completions"), None);
+        assert_eq!(name_of("/engines/openai/gpt-4/chat/completions").as_deref(), Some("openai/gpt-4"));
+        let Found::Endpoint(row, name) = find("POST", "/openai/deployments/a/b/chat/completions") else {
+            panic!("not found");
+        };
+        assert_eq!(row.action, Action::Upstream(Operation::Chat));
+        assert_eq!(name, Some("a/b"));
+    }
+
+    #[test]
+    fn wrong_method_and_unknown_path_are_told_apart() {
+        assert!(matches!(find("GET", "/v1/chat/completions"), Found::WrongMethod("POST")));
+        assert!(matches!(find("HEAD", "/health/liveliness"), Found::Endpoint(..)));
+        assert!(matches!(
+            find("POST", "/v1/chat/completion"),
+            Found::Unknown(Some("/v1/chat/completions"))
+        ));
+        assert!(matches!(find("GET", "/nothing/like/it/anywhere"), Found::Unknown(None)));
+    }
+
+    #[test]
+    fn every_path_is_in_one_row() {
+        let mut seen = std::collections::BTreeSet::new();
+        for row in ENDPOINTS {
+            for path in row.paths {
+                assert!(seen.insert((row.method, path)), "{path} twice");
+            }
+        }
+    }
+}

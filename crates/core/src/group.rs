@@ -1,0 +1,104 @@
+//! A model group: the deployments behind one public model name.
+//!
+//! Built by [`crate::config`], read by [`crate::route`]. Always true: a group has at least one member.
+
+use crate::deployment::DeploymentIndex;
+
+/// Where a group stands in [`crate::snapshot::Snapshot::groups`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct GroupIndex(pub u32);
+
+/// One model group.
+#[derive(Debug)]
+pub struct ModelGroup {
+    /// The public name, `model_name`; a pattern for wildcards.
+    pub name: Box<str>,
+    /// Its deployments, in the order of the config.
+    pub members: Vec<DeploymentIndex>,
+    /// The pattern, when the name holds `*`.
+    pub pattern: Option<Pattern>,
+}
+
+/// A name with `*`, anchored at both ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// The literal parts; between two of them stands one star.
+    parts: Vec<Box<str>>,
+}
+
+impl Pattern {
+    /// The pattern of `name`, if it has a star.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Pattern> {
+        name.contains('*').then(|| Pattern { parts: name.split('*').map(Box::from).collect() })
+    }
+
+    /// What each star stands for in `name`, if the pattern matches all of it.
+    ///
+    /// Every star but the last takes the shortest text that lets the rest match.
+    #[must_use]
+    pub fn captures<'n>(&self, name: &'n str) -> Option<Vec<&'n str>> {
+        let (first, rest) = self.parts.split_first()?;
+        let (last, middle) = rest.split_last()?;
+        let mut remaining = name.strip_prefix(&**first)?.strip_suffix(&**last)?;
+        let mut found = Vec::with_capacity(rest.len());
+        for part in middle {
+            let (before, after) = remaining.split_once(&**part)?;
+            found.push(before);
+            remaining = after;
+        }
+        found.push(remaining);
+        Some(found)
+    }
+
+    /// Sort key: patterns with more literal text come first, then those with more stars.
+    #[must_use]
+    pub fn specificity(&self) -> (usize, usize) {
+        (self.parts.iter().map(|part| part.len()).sum(), self.parts.len())
+    }
+}
+
+/// Puts `captures` into the stars of `template`; the caller's whole `name` when there are too few stars.
+#[must_use]
+pub fn substitute(template: &str, captures: &[&str], name: &str) -> Box<str> {
+    let stars = template.matches('*').count();
+    if stars == 0 {
+        return Box::from(template);
+    }
+    if captures.len() > stars {
+        return Box::from(name);
+    }
+    let mut text = String::with_capacity(template.len() + name.len());
+    let mut captures = captures.iter();
+    for (i, part) in template.split('*').enumerate() {
+        if i > 0 {
+            text.push_str(captures.next().unwrap_or(&""));
+        }
+        text.push_str(part);
+    }
+    text.into_boxed_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_are_anchored_at_both_ends() {
+        let mini = Pattern::parse("openai/*-mini").unwrap();
+        assert_eq!(mini.captures("openai/gpt-4o-mini"), Some(vec!["gpt-4o"]));
+        assert_eq!(mini.captures("openai/gpt-4o-mini-2024"), None);
+        assert_eq!(mini.captures("x/openai/gpt-4o-mini"), None);
+        assert_eq!(Pattern::parse("gpt-4"), None);
+        assert_eq!(Pattern::parse("*").unwrap().captures("any/thing"), Some(vec!["any/thing"]));
+        assert_eq!(Pattern::parse("a*a").unwrap().captures("a"), None);
+    }
+
+    #[test]
+    fn stars_take_what_the_client_wrote() {
+        assert_eq!(&*substitute("*", &["gpt-4o"], "openai/gpt-4o"), "gpt-4o");
+        assert_eq!(&*substitute("fixed", &["x"], "n"), "fixed");
+        assert_eq!(&*substitute("a-*-b-*", &["1", "2"], "n"), "a-1-b-2");
+        assert_eq!(&*substitute("a-*", &["1", "2"], "whole"), "whole");
+    }
+}

@@ -1,0 +1,1 @@
+//! Classifies what an attempt ended with.

@@ -1,0 +1,21 @@
+//! The domain of Hale: what a deployment is, which one a request goes to, and what an answer proves.
+//!
+//! Called by `hale-wire` (vocabulary) and `hale-gateway` (everything). Always true here: no I/O, no
+//! clock, no randomness. Time is a [`time::Millis`] argument, chance is a `u64` argument, files and
+//! environment come through [`config::Source`], so that every decision can be replayed.
+
+pub mod cause;
+pub mod config;
+pub mod deployment;
+pub mod endpoint;
+pub mod group;
+pub mod health;
+pub mod prices;
+pub mod provider;
+pub mod record;
+pub mod route;
+pub mod secret;
+pub mod settings;
+pub mod snapshot;
+pub mod time;
+pub mod usage;

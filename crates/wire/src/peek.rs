@@ -1,0 +1,287 @@
+//! What the gateway must know of a request body before it forwards it, read without building a tree.
+//!
+//! Called once per request by the gateway's pipeline. Always true: a body that passes is one JSON
+//! object in which every field that the gateway reads stands at most once.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde_json::value::RawValue;
+
+use crate::object::{self, Member, ObjectError};
+
+/// Fields that the gateway reads; two of one name would be read differently by different readers.
+const READ: &[&str] = &[
+    "model",
+    "stream",
+    "stream_options",
+    "num_retries",
+    "timeout",
+    "request_timeout",
+    "stream_timeout",
+    "fallbacks",
+    "disable_fallbacks",
+    "max_fallbacks",
+];
+
+/// Body fields that would steer the gateway's credentials or addresses.
+pub const FORBIDDEN: &[&str] = &["api_base", "base_url", "api_key", "user_config", "mock_response"];
+
+/// A request body and where its fields stand.
+#[derive(Clone, Debug)]
+pub struct Peek {
+    body: Bytes,
+    members: Vec<Member>,
+}
+
+/// What is wrong with a request body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeekError {
+    /// No bytes at all.
+    #[error("the request body is empty; send a JSON object")]
+    Empty,
+    /// Not a JSON object.
+    #[error("Invalid JSON payload: {0}")]
+    Json(#[from] ObjectError),
+    /// A field that the gateway reads stands twice.
+    #[error("the field `{0}` stands twice; send it once")]
+    Duplicate(&'static str),
+    /// A field has the wrong type.
+    #[error("`{field}` must be {expected}")]
+    Type {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+impl PeekError {
+    /// The field to name in an error's `param`.
+    #[must_use]
+    pub fn param(&self) -> &'static str {
+        match self {
+            PeekError::Empty | PeekError::Json(_) => "request_body",
+            PeekError::Duplicate(field) | PeekError::Type { field, .. } => field,
+        }
+    }
+}
+
+impl Peek {
+    /// Checks `body` and finds its fields.
+    ///
+    /// # Errors
+    /// When it is not one JSON object, or ambiguous.
+    pub fn parse(body: Bytes) -> Result<Peek, PeekError> {
+        if body.is_empty() {
+            return Err(PeekError::Empty);
+        }
+        let members = object::members(&body)?;
+        let mut seen = 0u32;
+        for member in &members {
+            let read = READ.iter().position(|name| object::key_is(&body, member, name));
+            let Some(index) = read else { continue };
+            if seen & (1 << index) != 0 {
+                return Err(PeekError::Duplicate(READ[index]));
+            }
+            seen |= 1 << index;
+        }
+        Ok(Peek { body, members })
+    }
+
+    /// The body as it came.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The places of its fields.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The JSON text of a field; `null` counts as absent.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        let value = object::value(&self.body, &self.members, name)?;
+        let text = std::str::from_utf8(value).ok()?;
+        (text != "null").then_some(text)
+    }
+
+    /// Whether a field is there, whatever it holds.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|member| object::key_is(&self.body, member, name))
+    }
+
+    /// A field that holds a string.
+    ///
+    /// # Errors
+    /// When it holds anything else.
+    pub fn string(&self, field: &'static str) -> Result<Option<Cow<'_, str>>, PeekError> {
+        let Some(raw) = self.raw(field) else { return Ok(None) };
+        if let Some(plain) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+            && memchr::memchr(b'\\', plain.as_bytes()).is_none()
+        {
+            return Ok(Some(Cow::Borrowed(plain)));
+        }
+        match serde_json::from_str::<String>(raw) {
+            Ok(text) => Ok(Some(Cow::Owned(text))),
+            Err(_) => Err(PeekError::Type { field, expected: "a string" }),
+        }
+    }
+
+    /// A field that holds true or false.
+    ///
+    /// # Errors
+    /// When it holds anything else.
+    pub fn boolean(&self, field: &'static str) -> Result<Option<bool>, PeekError> {
+        match self.raw(field) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(PeekError::Type { field, expected: "true or false" }),
+        }
+    }
+
+    /// A field that holds a whole number from 0 to 1000.
+    ///
+    /// # Errors
+    /// When it holds anything else.
+    pub fn count(&self, field: &'static str) -> Result<Option<u32>, PeekError> {
+        let Some(raw) = self.raw(field) else { return Ok(None) };
+        match raw.parse::<u32>() {
+            Ok(count) if count <= 1000 => Ok(Some(count)),
+            _ => Err(PeekError::Type { field, expected: "a whole number from 0 to 1000" }),
+        }
+    }
+
+    /// A field that holds seconds above 0, as milliseconds.
+    ///
+    /// # Errors
+    /// When it holds anything else.
+    pub fn seconds(&self, field: &'static str) -> Result<Option<u64>, PeekError> {
+        let Some(raw) = self.raw(field) else { return Ok(None) };
+        match seconds_to_ms(raw) {
+            Some(ms) => Ok(Some(ms)),
+            None => {
+                Err(PeekError::Type { field, expected: "a number of seconds above 0, at most 86400" })
+            }
+        }
+    }
+
+    /// Whether the client asked for the usage of a stream.
+    ///
+    /// # Errors
+    /// When `stream_options` is no object.
+    pub fn wants_usage(&self) -> Result<bool, PeekError> {
+        #[derive(serde::Deserialize)]
+        struct StreamOptions {
+            include_usage: Option<bool>,
+        }
+        let Some(raw) = self.raw("stream_options") else { return Ok(false) };
+        serde_json::from_str::<StreamOptions>(raw)
+            .map(|options| options.include_usage == Some(true))
+            .map_err(|_| PeekError::Type {
+                field: "stream_options",
+                expected: "an object whose `include_usage` is true or false",
+            })
+    }
+
+    /// The fallback groups that the client names: strings, or objects with `model`.
+    ///
+    /// # Errors
+    /// When the list holds anything else.
+    pub fn fallbacks(&self) -> Result<Option<Vec<Box<str>>>, PeekError> {
+        #[derive(serde::Deserialize)]
+        struct Target {
+            model: Box<str>,
+        }
+        const WRONG: PeekError =
+            PeekError::Type { field: "fallbacks", expected: "a list of model names" };
+        let Some(raw) = self.raw("fallbacks") else { return Ok(None) };
+        let items: Vec<&RawValue> = serde_json::from_str(raw).map_err(|_| WRONG)?;
+        if items.len() > 32 {
+            return Err(PeekError::Type { field: "fallbacks", expected: "at most 32 model names" });
+        }
+        let mut names = Vec::with_capacity(items.len());
+        for item in items {
+            let name = serde_json::from_str::<Box<str>>(item.get())
+                .or_else(|_| serde_json::from_str::<Target>(item.get()).map(|t| t.model))
+                .map_err(|_| WRONG)?;
+            names.push(name);
+        }
+        Ok(Some(names))
+    }
+}
+
+/// Seconds as written in a header or a body, as milliseconds; more than 0 and at most a day.
+#[must_use]
+pub fn seconds_to_ms(text: &str) -> Option<u64> {
+    let seconds: f64 = text.trim().parse().ok()?;
+    if !(seconds > 0.0 && seconds <= 86_400.0) {
+        return None;
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range was checked above"
+    )]
+    let ms = (seconds * 1000.0).ceil() as u64;
+    Some(ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peek(text: &str) -> Result<Peek, PeekError> {
+        Peek::parse(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn fields_are_read_in_place() {
+        let body = peek(
+            r#"{"model":"a\/b","stream":true,"stream_options":{"include_usage":true},"timeout":0.5,
+               "num_retries":3,"fallbacks":["x",{"model":"y"}],"user":null}"#,
+        )
+        .unwrap();
+        assert_eq!(body.string("model").unwrap().as_deref(), Some("a/b"));
+        assert_eq!(body.boolean("stream"), Ok(Some(true)));
+        assert_eq!(body.wants_usage(), Ok(true));
+        assert_eq!(body.seconds("timeout"), Ok(Some(500)));
+        assert_eq!(body.count("num_retries"), Ok(Some(3)));
+        let names = body.fallbacks().unwrap().unwrap();
+        assert_eq!(names, vec![Box::from("x"), Box::from("y")]);
+        assert_eq!(body.raw("user"), None);
+        assert!(body.has("user"));
+    }
+
+    #[test]
+    fn wrong_types_name_the_field() {
+        let body = peek(r#"{"model":5,"stream":"yes","timeout":-1,"num_retries":-1}"#).unwrap();
+        assert_eq!(body.string("model").unwrap_err().param(), "model");
+        assert_eq!(body.boolean("stream").unwrap_err().param(), "stream");
+        assert_eq!(body.seconds("timeout").unwrap_err().param(), "timeout");
+        assert_eq!(body.count("num_retries").unwrap_err().param(), "num_retries");
+        assert!(matches!(peek(r#"{"fallbacks":[1]}"#).unwrap().fallbacks(), Err(_)));
+    }
+
+    #[test]
+    fn a_field_that_is_read_stands_once() {
+        let twice = peek(r#"{"model":"a","m\u006fdel":"b"}"#);
+        assert_eq!(twice.unwrap_err(), PeekError::Duplicate("model"));
+        assert_eq!(peek("").unwrap_err(), PeekError::Empty);
+        assert_eq!(peek("[]").unwrap_err().param(), "request_body");
+        assert!(peek(r#"{"seed":1,"seed":2}"#).is_ok());
+    }
+
+    #[test]
+    fn odd_numbers_of_seconds_are_refused() {
+        for text in ["NaN", "inf", "-1", "0", "abc", "", "1e9"] {
+            assert_eq!(seconds_to_ms(text), None, "{text}");
+        }
+        assert_eq!(seconds_to_ms(" 1.5 "), Some(1500));
+    }
+}

@@ -73,6 +73,9 @@ pub struct Surroundings {
     pub allowed_fails: Option<u32>,
     /// The attempt's own time limit, milliseconds.
     pub attempt_timeout_ms: u64,
+    /// Whether the deployment stands for many models (a pattern): then what one of them answers
+    /// proves nothing about the others.
+    pub many_models: bool,
 }
 
 /// One attempt, as its outcome refers to it.
@@ -300,6 +303,7 @@ impl Breaker {
         self.extend_row(now, attempt, around);
         let trips = match cause {
             _ if around.cooldown_ms == 0 => false,
+            Cause::RateLimited | Cause::NotFound if around.many_models => false,
             Cause::RateLimited | Cause::Quota if hint.is_some() => true,
             Cause::RateLimited | Cause::Quota | Cause::Auth | Cause::Permission | Cause::NotFound => {
                 around.has_sibling

@@ -7,6 +7,7 @@ fn around() -> Surroundings {
         cooldown_ms: 5_000,
         allowed_fails: None,
         attempt_timeout_ms: 10_000,
+        many_models: false,
     }
 }
 

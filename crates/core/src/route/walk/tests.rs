@@ -1,0 +1,224 @@
+use super::fixture::snapshot;
+use super::*;
+
+const A: DeploymentIndex = DeploymentIndex(0);
+const B: DeploymentIndex = DeploymentIndex(1);
+const F: DeploymentIndex = DeploymentIndex(2);
+const LONE: DeploymentIndex = DeploymentIndex(4);
+
+fn start(snapshot: &Snapshot, name: &str, controls: Controls) -> Walk {
+    let Resolved::Target(target) = resolve(snapshot, name) else { panic!("{name}") };
+    Walk::new(snapshot, target, controls, Millis(0))
+}
+
+fn attempt(walk: &mut Walk, snapshot: &Snapshot, now: u64) -> AttemptPlan {
+    match walk.next(snapshot, Millis(now), 0) {
+        Next::Attempt(plan) => plan,
+        other => panic!("expected an attempt, got {other:?}"),
+    }
+}
+
+fn fail_with(walk: &mut Walk, snapshot: &Snapshot, plan: AttemptPlan, cause: Cause, hint: Option<u64>) {
+    let tried = Tried {
+        group: walk.target().name(snapshot).into(),
+        deployment: plan.deployment,
+        status: None,
+        cause,
+        message: "".into(),
+        ms: 1,
+        hint_ms: hint,
+    };
+    walk.failed(snapshot, tried, plan.trial, Millis(1), 250);
+}
+
+fn fail(walk: &mut Walk, snapshot: &Snapshot, plan: AttemptPlan, cause: Cause) {
+    fail_with(walk, snapshot, plan, cause, None);
+}
+
+#[test]
+fn a_failure_moves_to_the_sibling_at_once_then_to_the_fallback() {
+    let snapshot = snapshot();
+    let mut walk = start(&snapshot, "g", Controls { num_retries: Some(1), ..Controls::default() });
+    let first = attempt(&mut walk, &snapshot, 1);
+    assert_eq!(first.deployment, A);
+    fail(&mut walk, &snapshot, first, Cause::ServerError);
+    let second = attempt(&mut walk, &snapshot, 1);
+    assert_eq!(second.deployment, B);
+    fail(&mut walk, &snapshot, second, Cause::ServerError);
+    let third = attempt(&mut walk, &snapshot, 1);
+    assert_eq!(third.deployment, F);
+    assert_eq!((walk.retries(), walk.fallbacks()), (1, 1));
+    assert_eq!(walk.target().name(&snapshot), "fallback");
+}
+
+#[test]
+fn a_lone_deployment_is_asked_again_after_a_pause_and_never_after_the_last_attempt() {
+    let snapshot = snapshot();
+    let mut walk = start(&snapshot, "lone", Controls::default());
+    for _ in 0..2 {
+        let plan = attempt(&mut walk, &snapshot, 1);
+        assert_eq!(plan.deployment, LONE);
+        fail(&mut walk, &snapshot, plan, Cause::ServerError);
+        assert!(matches!(walk.next(&snapshot, Millis(1), 0), Next::Pause(250)));
+    }
+    let last = attempt(&mut walk, &snapshot, 1);
+    fail(&mut walk, &snapshot, last, Cause::ServerError);
+    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+    assert_eq!(walk.tried().len(), 3);
+    assert_eq!(walk.retries(), 2);
+}
+
+#[test]
+fn a_providers_hint_is_the_pause_when_it_fits_the_deadline() {
+    let snapshot = snapshot();
+    let mut walk = start(&snapshot, "lone", Controls::default());
+    let plan = attempt(&mut walk, &snapshot, 1);
+    fail_with(&mut walk, &snapshot, plan, Cause::RateLimited, Some(2_000));
+    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::Pause(2_000));
+    let mut hurried =
+        start(&snapshot, "lone", Controls { timeout_ms: Some(1_500), ..Controls::default() });
+    let plan = attempt(&mut hurried, &snapshot, 1);
+    fail_with(&mut hurried, &snapshot, plan, Cause::RateLimited, Some(2_000));
+    assert_eq!(hurried.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+}
+
+#[test]
+fn what_only_the_caller_can_mend_is_not_repeated_in_the_group() {
+    let snapshot = snapshot();
+    for (cause, moves_on) in [
+        (Cause::BadRequest, true),
+        (Cause::ContextWindow, true),
+        (Cause::ContentPolicy, false),
+        (Cause::ClientClosed, false),
+    ] {
+        let mut walk = start(&snapshot, "g", Controls::default());
+        let plan = attempt(&mut walk, &snapshot, 1);
+        fail(&mut walk, &snapshot, plan, cause);
+        match walk.next(&snapshot, Millis(1), 0) {
+            Next::Attempt(next) => assert!(moves_on && next.deployment == F, "{cause:?}"),
+            Next::GiveUp(GiveUp::Exhausted) => assert!(!moves_on, "{cause:?}"),
+            other => panic!("{cause:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_refused_credential_moves_on_without_costing_a_retry() {
+    let snapshot = snapshot();
+    let mut walk = start(&snapshot, "g", Controls { num_retries: Some(0), ..Controls::default() });
+    let plan = attempt(&mut walk, &snapshot, 1);
+    fail(&mut walk, &snapshot, plan, Cause::Auth);
+    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, B);
+}
+
+#[test]
+fn a_timeout_is_not_repeated_on_the_same_deployment() {
+    let snapshot = snapshot();
+    let mut walk = start(&snapshot, "lone", Controls::default());
+    let plan = attempt(&mut walk, &snapshot, 1);
+    fail(&mut walk, &snapshot, plan, Cause::Timeout);
+    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+}
+
+#[test]
+fn fallback_cycles_end_and_every_group_is_visited_once() {
+    let mut snapshot = snapshot();
+    snapshot.router.fallbacks.insert("fallback".into(), vec!["g".into(), "lone".into()]);
+    snapshot.router.fallbacks.insert("lone".into(), vec!["g".into(), "fallback".into()]);
+    let controls = Controls { num_retries: Some(0), ..Controls::default() };
+    let mut walk = start(&snapshot, "g", controls);
+    let mut seen = Vec::new();
+    while let Next::Attempt(plan) = walk.next(&snapshot, Millis(1), 0) {
+        seen.push(plan.deployment);
+        fail(&mut walk, &snapshot, plan, Cause::ServerError);
+    }
+    assert_eq!(seen, vec![A, F, LONE]);
+    assert_eq!(walk.original_failure().unwrap().deployment, A);
+    assert_eq!(walk.fallbacks(), 2);
+}
+
+#[test]
+fn clients_choose_or_forbid_fallbacks() {
+    let snapshot = snapshot();
+    let own = Controls {
+        num_retries: Some(0),
+        fallbacks: Some(vec!["nothing".into(), "lone".into()]),
+        ..Controls::default()
+    };
+    let mut walk = start(&snapshot, "g", own);
+    let plan = attempt(&mut walk, &snapshot, 1);
+    fail(&mut walk, &snapshot, plan, Cause::ServerError);
+    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, LONE);
+    for controls in [
+        Controls { disable_fallbacks: true, num_retries: Some(0), ..Controls::default() },
+        Controls { max_fallbacks: Some(0), num_retries: Some(0), ..Controls::default() },
+    ] {
+        let mut walk = start(&snapshot, "g", controls);
+        let plan = attempt(&mut walk, &snapshot, 1);
+        fail(&mut walk, &snapshot, plan, Cause::ServerError);
+        assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+    }
+}
+
+#[test]
+fn a_deadline_is_shared_with_the_fallback_and_then_final() {
+    let snapshot = snapshot();
+    let controls = Controls { timeout_ms: Some(1_000), ..Controls::default() };
+    let mut walk = start(&snapshot, "g", controls);
+    let plan = attempt(&mut walk, &snapshot, 0);
+    assert_eq!(plan.ends, Millis(600));
+    assert!(plan.ends_by_caller);
+    fail(&mut walk, &snapshot, plan, Cause::ClientTimeout);
+    let plan = attempt(&mut walk, &snapshot, 600);
+    assert_eq!((plan.deployment, plan.ends), (F, Millis(1_000)));
+    assert_eq!(walk.next(&snapshot, Millis(1_000), 0), Next::GiveUp(GiveUp::Deadline));
+}
+
+#[test]
+fn an_attempts_own_limit_comes_from_the_deployment_then_the_router() {
+    let mut snapshot = snapshot();
+    snapshot.router.stream_timeout_ms = Some(7_000);
+    let mut walk = start(&snapshot, "lone", Controls { stream: true, ..Controls::default() });
+    let plan = attempt(&mut walk, &snapshot, 0);
+    assert_eq!((plan.ends, plan.silence_ms, plan.ends_by_caller), (Millis(7_000), 7_000, false));
+    let mut walk = start(&snapshot, "lone", Controls::default());
+    assert_eq!(attempt(&mut walk, &snapshot, 0).ends, Millis(600_000));
+}
+
+#[test]
+fn an_id_calls_that_deployment_and_no_other() {
+    let snapshot = snapshot();
+    let controls = Controls { disable_fallbacks: true, ..Controls::default() };
+    let mut walk = start(&snapshot, "g-b", controls);
+    let plan = attempt(&mut walk, &snapshot, 1);
+    assert_eq!(plan.deployment, B);
+    fail(&mut walk, &snapshot, plan, Cause::Auth);
+    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+}
+
+#[test]
+fn unknown_names_take_the_default_fallback_openly() {
+    let mut snapshot = snapshot();
+    assert!(Walk::for_unknown(&snapshot, Controls::default(), Millis(0)).is_none());
+    snapshot.router.default_fallbacks = vec!["missing".into(), "lone".into()];
+    let walk = Walk::for_unknown(&snapshot, Controls::default(), Millis(0)).unwrap();
+    assert_eq!((walk.target().name(&snapshot), walk.fallbacks()), ("lone", 1));
+}
+
+#[test]
+fn attempts_are_bounded_whatever_is_asked() {
+    let snapshot = snapshot();
+    let mut walk = start(&snapshot, "g", Controls { num_retries: Some(1000), ..Controls::default() });
+    let mut attempts = 0;
+    loop {
+        match walk.next(&snapshot, Millis(1), 0) {
+            Next::Attempt(plan) => {
+                attempts += 1;
+                fail(&mut walk, &snapshot, plan, Cause::ServerError);
+            }
+            Next::Pause(_) => {}
+            Next::GiveUp(_) => break,
+        }
+    }
+    assert_eq!(attempts, MAX_ATTEMPTS);
+}

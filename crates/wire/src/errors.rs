@@ -1,0 +1,245 @@
+//! Error bodies: what a provider's says, and how ours looks.
+//!
+//! Called by attempts (reading) and by the gateway's replies (writing). Always true: text from a
+//! provider is bounded, free of control characters and of what looks like a key.
+
+use hale_core::health::outcome::ProviderError;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Longest message of a provider that is passed on, in characters.
+pub const MESSAGE_MAX: usize = 1000;
+
+/// What a provider's error body says. Total: any bytes give an answer.
+#[must_use]
+pub fn parse_provider_error(body: &[u8]) -> ProviderError {
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
+    struct Inner {
+        message: Option<Value>,
+        #[serde(rename = "type")]
+        kind: Option<Value>,
+        code: Option<Value>,
+        param: Option<Value>,
+    }
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        return plain(body);
+    };
+    let inner = match value {
+        Value::Object(mut map) => match map.remove("error") {
+            Some(Value::Object(error)) => Value::Object(error),
+            Some(Value::String(text)) => {
+                map.insert("message".to_owned(), Value::String(text));
+                Value::Object(map)
+            }
+            _ => {
+                if let Some(detail) = map.remove("detail") {
+                    map.entry("message").or_insert(detail);
+                }
+                Value::Object(map)
+            }
+        },
+        Value::String(text) => return plain(text.as_bytes()),
+        other => return plain(other.to_string().as_bytes()),
+    };
+    let inner: Inner = serde_json::from_value(inner).unwrap_or_default();
+    let text = |value: Option<Value>, max: usize| match value {
+        Some(Value::String(text)) => Some(clean(&text, max)),
+        Some(Value::Number(number)) => Some(number.to_string()),
+        Some(other @ (Value::Object(_) | Value::Array(_))) => Some(clean(&other.to_string(), max)),
+        _ => None,
+    };
+    ProviderError {
+        message: text(inner.message, MESSAGE_MAX).unwrap_or_default(),
+        kind: text(inner.kind, 100),
+        code: text(inner.code, 100),
+        param: text(inner.param, 100),
+    }
+}
+
+fn plain(body: &[u8]) -> ProviderError {
+    let message = if is_html(body) {
+        "the upstream answered with an HTML page".to_owned()
+    } else {
+        let end = body.len().min(MESSAGE_MAX * 4);
+        clean(&String::from_utf8_lossy(&body[..end]), MESSAGE_MAX)
+    };
+    ProviderError { message, ..ProviderError::default() }
+}
+
+/// Whether a body looks like HTML.
+#[must_use]
+pub fn is_html(body: &[u8]) -> bool {
+    let start = body.trim_ascii_start();
+    start.len() >= 5
+        && (start[..5].eq_ignore_ascii_case(b"<html") || start[..5].eq_ignore_ascii_case(b"<!doc"))
+}
+
+/// `text` cut to `max` characters, without control characters, with keys blacked out.
+#[must_use]
+pub fn clean(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max));
+    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max);
+    out.extend(printable);
+    if out.contains("sk-") || out.contains("Bearer ") { black_out(&out) } else { out }
+}
+
+fn black_out(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for (i, word) in text.split_inclusive([' ', '"', '\'', ',', ';', '(', ')']).enumerate() {
+        let after_bearer = i > 0 && out.ends_with("Bearer ");
+        match word.find("sk-") {
+            Some(at) if word.len() - at > 8 => {
+                out.push_str(&word[..at]);
+                out.push_str("sk-...");
+                push_delimiter(&mut out, word);
+            }
+            _ if after_bearer => {
+                out.push_str("...");
+                push_delimiter(&mut out, word);
+            }
+            _ => out.push_str(word),
+        }
+    }
+    out
+}
+
+fn push_delimiter(out: &mut String, word: &str) {
+    if let Some(last) = word.chars().last().filter(|c| !c.is_alphanumeric() && *c != '-') {
+        out.push(last);
+    }
+}
+
+/// An error as a client sees it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ErrorReply {
+    /// What happened and what to do.
+    pub message: String,
+    /// The class: `invalid_request_error`, `rate_limit_error`, ...
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The field that is wrong.
+    pub param: Option<String>,
+    /// The HTTP status as text.
+    pub code: String,
+    /// The cause for machines: `unknown_model`, `deadline_exceeded`, ...
+    pub reason: &'static str,
+    /// The provider's own code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_code: Option<String>,
+    /// The deployments that were excluded, for a refusal.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deployments: Vec<DeploymentLine>,
+    /// The attempts that failed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptLine>,
+}
+
+/// Why one deployment was excluded.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct DeploymentLine {
+    /// Its id.
+    pub id: String,
+    /// Its model group.
+    pub model_group: String,
+    /// `misconfigured`, `cooldown`, `trial`.
+    pub state: &'static str,
+    /// The cause's name.
+    pub cause: &'static str,
+    /// Seconds until it may be tried again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+    /// What to do.
+    pub hint: String,
+}
+
+/// One failed attempt.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct AttemptLine {
+    /// The model group.
+    pub model_group: String,
+    /// The deployment's id.
+    pub deployment: String,
+    /// The upstream's status.
+    pub status: Option<u16>,
+    /// The cause's name.
+    pub cause: &'static str,
+    /// The provider's message.
+    pub message: String,
+    /// How long it took.
+    pub ms: u64,
+}
+
+impl ErrorReply {
+    /// The body in OpenAI's shape.
+    #[must_use]
+    pub fn to_openai(&self) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Envelope<'e> {
+            error: &'e ErrorReply,
+        }
+        serde_json::to_vec(&Envelope { error: self }).unwrap_or_default()
+    }
+
+    /// The body as an event of a stream.
+    #[must_use]
+    pub fn to_openai_event(&self) -> Vec<u8> {
+        let mut event = b"data: ".to_vec();
+        event.extend_from_slice(&self.to_openai());
+        event.extend_from_slice(b"\n\n");
+        event
+    }
+}
+
+/// The error class of a status, when the provider names none.
+#[must_use]
+pub fn kind_of(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        400..=499 => "invalid_request_error",
+        _ => "internal_server_error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_shapes_of_the_field_are_read() {
+        let parse = |text: &str| parse_provider_error(text.as_bytes());
+        let openai = parse(r#"{"error":{"message":"m","type":"t","param":"p","code":"c"}}"#);
+        assert_eq!(openai.message, "m");
+        assert_eq!(openai.kind.as_deref(), Some("t"));
+        assert_eq!(openai.param.as_deref(), Some("p"));
+        assert_eq!(openai.code.as_deref(), Some("c"));
+        assert_eq!(parse(r#"{"error":"text"}"#).message, "text");
+        assert_eq!(parse(r#"{"message":"text","code":42}"#).code.as_deref(), Some("42"));
+        assert_eq!(parse(r#"{"detail":"Not Found"}"#).message, "Not Found");
+        assert_eq!(parse(r#"{"detail":[{"loc":1}]}"#).message, r#"[{"loc":1}]"#);
+        assert_eq!(parse("\"text\"").message, "text");
+        assert_eq!(parse("<!DOCTYPE html>secret").message, "the upstream answered with an HTML page");
+        assert_eq!(parse("plain\u{7}\n text").message, "plain   text");
+    }
+
+    #[test]
+    fn keys_are_blacked_out() {
+        let text = clean("Incorrect API key provided: sk-abcdefghijkl. See (sk-proj-12345678).", 200);
+        assert!(!text.contains("abcdefghijkl") && !text.contains("12345678"), "{text}");
+        assert!(!clean("used Bearer abc.def.ghi, sorry", 200).contains("abc.def"));
+        assert_eq!(clean("task-list is fine", 200), "task-list is fine");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_have_a_meaning(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let error = parse_provider_error(&body);
+            prop_assert!(error.message.chars().count() <= MESSAGE_MAX + 8);
+            prop_assert!(!error.message.chars().any(char::is_control));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! How long a provider asks us to wait, from the headers of its refusal.
+//!
+//! Called by attempts on every failed answer. Always true: nonsense counts as absent, and a time in
+//! the past is 0.
+
+use http::HeaderMap;
+
+/// The rest that the headers name, milliseconds. `now_unix_ms` is the wall clock.
+///
+/// `retry-after-ms` counts first, then `retry-after` (seconds or an HTTP date), then the
+/// `x-ratelimit-reset-*` pair: the one whose remaining count is 0, else the longer.
+#[must_use]
+pub fn retry_hint_ms(headers: &HeaderMap, now_unix_ms: u64) -> Option<u64> {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
+    if let Some(ms) = text("retry-after-ms").and_then(|value| number(value, 1.0)) {
+        return Some(ms);
+    }
+    if let Some(value) = text("retry-after") {
+        if let Some(ms) = number(value, 1000.0) {
+            return Some(ms);
+        }
+        if let Ok(date) = httpdate::parse_http_date(value) {
+            let at = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis();
+            return Some(u64::try_from(at).ok()?.saturating_sub(now_unix_ms));
+        }
+    }
+    let mut longest = None;
+    for kind in ["requests", "tokens"] {
+        let reset = text(&format!("x-ratelimit-reset-{kind}")).and_then(duration_ms);
+        let remaining = text(&format!("x-ratelimit-remaining-{kind}"));
+        if reset.is_some() && remaining == Some("0") {
+            return reset;
+        }
+        longest = longest.max(reset);
+    }
+    longest
+}
+
+fn number(text: &str, factor: f64) -> Option<u64> {
+    let value: f64 = text.parse().ok()?;
+    if !value.is_finite() || value < 0.0 {
+        return None;
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the cast saturates, and the sign was checked"
+    )]
+    let ms = (value * factor).ceil() as u64;
+    Some(ms)
+}
+
+/// A duration as providers write it: `1s`, `6m0s`, `120ms`, `1h2m3.5s`, or plain seconds.
+fn duration_ms(text: &str) -> Option<u64> {
+    if let Some(ms) = number(text, 1000.0) {
+        return Some(ms);
+    }
+    let mut total = 0u64;
+    let mut rest = text;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (value, tail) = rest.split_at(digits);
+        let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit_end);
+        let factor = match unit {
+            "ms" => 1.0,
+            "s" => 1000.0,
+            "m" => 60_000.0,
+            "h" => 3_600_000.0,
+            "d" => 86_400_000.0,
+            _ => return None,
+        };
+        total = total.saturating_add(number(value, factor)?);
+        rest = tail;
+    }
+    (!text.is_empty()).then_some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn hint(pairs: &[(&'static str, &str)]) -> Option<u64> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        retry_hint_ms(&headers, 784_111_777_000)
+    }
+
+    #[test]
+    fn every_dialect_is_read() {
+        assert_eq!(hint(&[("retry-after", "20")]), Some(20_000));
+        assert_eq!(hint(&[("retry-after", "0")]), Some(0));
+        assert_eq!(hint(&[("retry-after-ms", "1500"), ("retry-after", "9")]), Some(1_500));
+        assert_eq!(hint(&[("retry-after", "Sun, 06 Nov 1994 08:49:47 GMT")]), Some(10_000));
+        assert_eq!(hint(&[("retry-after", "Sun, 06 Nov 1994 08:49:27 GMT")]), Some(0));
+        assert_eq!(hint(&[("x-ratelimit-reset-requests", "6m0s")]), Some(360_000));
+        assert_eq!(hint(&[("x-ratelimit-reset-tokens", "120ms")]), Some(120));
+    }
+
+    #[test]
+    fn the_reset_of_what_ran_out_counts() {
+        let both = [("x-ratelimit-reset-requests", "1s"), ("x-ratelimit-reset-tokens", "1m")];
+        assert_eq!(hint(&both), Some(60_000));
+        let spent = [both[0], both[1], ("x-ratelimit-remaining-requests", "0")];
+        assert_eq!(hint(&spent), Some(1_000));
+    }
+
+    #[test]
+    fn nonsense_is_absent() {
+        for value in ["", "soon", "-5", "NaN", "inf", "1x", "12:30"] {
+            assert_eq!(hint(&[("retry-after", value)]), None, "{value}");
+            assert_eq!(hint(&[("x-ratelimit-reset-tokens", value)]), None, "{value}");
+        }
+        assert_eq!(hint(&[("retry-after", "1e300")]), Some(u64::MAX));
+    }
+}

@@ -1,0 +1,149 @@
+//! Requests to upstreams that speak the OpenAI wire: what of the client's body changes on the way.
+//!
+//! Called once per attempt. Always true: the edits are a list of top-level members, made from the
+//! deployment, its provider's row and the table of control fields; nothing else of the body changes.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use hale_core::deployment::Deployment;
+use hale_core::endpoint::Operation;
+use serde_json::Value;
+
+use crate::edit::{Edit, apply, json_string};
+use crate::peek::Peek;
+
+/// Body fields that speak to the gateway, not to a provider.
+const CONTROL: &[&str] = &[
+    "num_retries",
+    "timeout",
+    "request_timeout",
+    "stream_timeout",
+    "fallbacks",
+    "context_window_fallbacks",
+    "content_policy_fallbacks",
+    "disable_fallbacks",
+    "max_fallbacks",
+    "include_fallback_errors",
+    "litellm_metadata",
+    "litellm_call_id",
+    "cache",
+    "guardrails",
+    "tags",
+    "priority",
+    "specific_deployment",
+    "drop_params",
+    "additional_drop_params",
+    "keepalive_seconds",
+    "no-log",
+];
+
+/// Parameters that only OpenAI itself knows; left out for others when `drop_params` is on.
+const OPENAI_ONLY: &[&str] = &[
+    "store",
+    "service_tier",
+    "prediction",
+    "modalities",
+    "audio",
+    "web_search_options",
+    "prompt_cache_key",
+    "safety_identifier",
+    "verbosity",
+];
+
+/// What one attempt sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'o> {
+    /// To whom.
+    pub deployment: &'o Deployment,
+    /// What for.
+    pub operation: Operation,
+    /// The model's name at the provider.
+    pub upstream_model: &'o str,
+    /// Whether the answer is a stream whose usage must be asked for.
+    pub ask_usage: bool,
+    /// Whether parameters that the provider does not know are left out.
+    pub drop_params: bool,
+}
+
+/// The body for the upstream.
+#[must_use]
+pub fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
+    apply(peek, &edits(peek, order))
+}
+
+fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
+    let deployment = order.deployment;
+    let provider = deployment.provider;
+    let mut edits = Vec::with_capacity(8);
+    edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
+    edits.extend(deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
+    if order.ask_usage && order.operation.streams() {
+        edits.push(Edit::Set("stream_options", stream_options(peek.raw("stream_options"))));
+    }
+    // A body of few fields is searched once per control field; most bodies have none of them.
+    edits.extend(CONTROL.iter().filter(|name| peek.has(name)).map(|name| Edit::Remove(name)));
+    if let Some(raw) = peek.raw("metadata")
+        && !(&*provider.name == "openai" && is_map_of_strings(raw))
+    {
+        edits.push(Edit::Remove("metadata"));
+    }
+    if order.drop_params && &*provider.name != "openai" {
+        edits.extend(OPENAI_ONLY.iter().filter(|name| peek.has(name)).map(|name| Edit::Remove(name)));
+    }
+    if provider.quirks.force_store_false {
+        edits.push(Edit::Set("store", Cow::Borrowed("false")));
+    }
+    if let Some(max) = provider.constraints.temperature_max
+        && peek.raw("temperature").and_then(|raw| raw.parse::<f64>().ok()).is_some_and(|t| t > max)
+    {
+        edits.push(Edit::Set("temperature", Cow::Owned(max.to_string())));
+    }
+    if provider.quirks.convert_content_list_to_string
+        && let Some(messages) = peek.raw("messages").and_then(join_text_parts)
+    {
+        edits.push(Edit::Set("messages", Cow::Owned(messages)));
+    }
+    for (from, to) in &provider.rename_params {
+        edits.push(Edit::Rename(from, to));
+    }
+    for (name, value) in &deployment.default_params {
+        edits.push(Edit::Default(name, value));
+    }
+    edits
+}
+
+/// `stream_options` with `include_usage`, whatever else the client put there.
+fn stream_options(given: Option<&str>) -> Cow<'static, str> {
+    const ASK: &str = r#"{"include_usage":true}"#;
+    let Some(Ok(Value::Object(mut options))) = given.map(serde_json::from_str) else {
+        return Cow::Borrowed(ASK);
+    };
+    options.insert("include_usage".to_owned(), Value::Bool(true));
+    Cow::Owned(Value::Object(options).to_string())
+}
+
+fn is_map_of_strings(raw: &str) -> bool {
+    serde_json::from_str::<serde_json::Map<String, Value>>(raw)
+        .is_ok_and(|map| map.values().all(Value::is_string))
+}
+
+/// Messages whose content is a list of texts, with one text instead; `None` when none is.
+fn join_text_parts(raw: &str) -> Option<String> {
+    let mut messages: Vec<Value> = serde_json::from_str(raw).ok()?;
+    let mut changed = false;
+    for message in &mut messages {
+        let Some(content) = message.get_mut("content") else { continue };
+        let Some(parts) = content.as_array() else { continue };
+        let texts: Option<Vec<&str>> =
+            parts.iter().map(|part| part.get("text").and_then(Value::as_str)).collect();
+        if let Some(texts) = texts {
+            *content = Value::String(texts.concat());
+            changed = true;
+        }
+    }
+    changed.then(|| Value::Array(messages).to_string())
+}
+
+#[cfg(test)]
+mod tests;

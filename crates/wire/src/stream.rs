@@ -1,0 +1,395 @@
+//! Streams of an OpenAI-wire upstream, read in passing.
+//!
+//! Driven by the gateway's relay with each piece of the upstream's body. Always true: whole events
+//! leave in the order they came, only the model's name in them changes, and what was learned on the
+//! way (content, finish, usage, error) is there to be asked.
+
+use bytes::Bytes;
+use hale_core::health::outcome::ProviderError;
+use hale_core::usage::Usage;
+use serde::Deserialize;
+
+use crate::answer::{Top, parse_usage};
+use crate::errors;
+use crate::events::{Data, Splitter, TooLong, data, events};
+
+/// What a client gets to see of a stream.
+#[derive(Clone, Debug)]
+pub struct View {
+    /// The model's name as JSON text.
+    pub model_json: Box<str>,
+    /// Whether the client sees the chunk that holds only usage.
+    pub show_usage: bool,
+}
+
+/// One stream on its way.
+#[derive(Debug)]
+pub struct Reader {
+    splitter: Splitter,
+    view: View,
+    content: bool,
+    finished: bool,
+    done: bool,
+    usage: Option<Usage>,
+    error: Option<ProviderError>,
+    events: u64,
+    skipped: u64,
+}
+
+impl Reader {
+    /// A stream that nothing was read of.
+    #[must_use]
+    pub fn new(view: View) -> Reader {
+        Reader {
+            splitter: Splitter::default(),
+            view,
+            content: false,
+            finished: false,
+            done: false,
+            usage: None,
+            error: None,
+            events: 0,
+            skipped: 0,
+        }
+    }
+
+    /// Takes the next bytes; gives back what may go to the client, possibly nothing.
+    ///
+    /// # Errors
+    /// When an event is too long to be held.
+    pub fn push(&mut self, chunk: Bytes) -> Result<Bytes, TooLong> {
+        let block = self.splitter.push(chunk)?;
+        Ok(self.pass(block))
+    }
+
+    /// The upstream's body ended: what was left without an end is an event if it reads like one.
+    #[must_use]
+    pub fn finish(&mut self) -> Bytes {
+        let rest = self.splitter.finish();
+        if rest.iter().all(u8::is_ascii_whitespace) {
+            return Bytes::new();
+        }
+        let mut closed = rest.to_vec();
+        closed.extend_from_slice(b"\n\n");
+        self.pass(Bytes::from(closed))
+    }
+
+    /// Whether content was seen: text, reasoning, a refusal, a tool call, audio or a finish reason.
+    #[must_use]
+    pub fn has_content(&self) -> bool {
+        self.content
+    }
+
+    /// Whether the stream is complete: `[DONE]`, or a finish reason, was seen.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.done || self.finished
+    }
+
+    /// Whether `[DONE]` was seen.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.done
+    }
+
+    /// Tokens, once the provider said.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        self.usage
+    }
+
+    /// The error that the provider put into the stream; nothing after it is passed on.
+    #[must_use]
+    pub fn error(&self) -> Option<&ProviderError> {
+        self.error.as_ref()
+    }
+
+    /// Events with data so far.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Events that were left out because they were no JSON.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    fn pass(&mut self, block: Bytes) -> Bytes {
+        let mut out: Option<Vec<u8>> = None;
+        // Everything before this place was passed on or left out.
+        let mut copied = 0;
+        for range in events(&block) {
+            let verdict = self.look(&block[range.clone()]);
+            if matches!(verdict, Verdict::Pass) {
+                continue;
+            }
+            let buffer = out.get_or_insert_with(|| Vec::with_capacity(block.len() + 64));
+            buffer.extend_from_slice(&block[copied..range.start]);
+            match verdict {
+                Verdict::Pass => {}
+                Verdict::Leave => copied = range.end,
+                Verdict::Stamp(start, end) => {
+                    buffer.extend_from_slice(&block[range.start..range.start + start]);
+                    buffer.extend_from_slice(self.view.model_json.as_bytes());
+                    copied = range.start + end;
+                }
+                Verdict::Replace(text) => {
+                    buffer.extend_from_slice(&text);
+                    copied = range.end;
+                }
+            }
+        }
+        match out {
+            None => block,
+            Some(mut buffer) => {
+                buffer.extend_from_slice(&block[copied..]);
+                Bytes::from(buffer)
+            }
+        }
+    }
+
+    fn look(&mut self, event: &[u8]) -> Verdict {
+        if self.done || self.error.is_some() {
+            return Verdict::Leave;
+        }
+        match data(event) {
+            Data::None => Verdict::Pass,
+            Data::Line(place) => {
+                let offset = place.start;
+                match self.look_at(&event[place]) {
+                    Verdict::Stamp(start, end) => Verdict::Stamp(start + offset, end + offset),
+                    other => other,
+                }
+            }
+            Data::Lines(joined) => match self.look_at(&joined) {
+                Verdict::Stamp(start, end) => {
+                    let mut text = b"data: ".to_vec();
+                    text.extend_from_slice(&joined[..start]);
+                    text.extend_from_slice(self.view.model_json.as_bytes());
+                    text.extend_from_slice(&joined[end..]);
+                    text.extend_from_slice(b"\n\n");
+                    // A line feed within the data needs a prefix of its own; JSON does not need it.
+                    let end = text.len() - 2;
+                    for byte in &mut text[..end] {
+                        if *byte == b'\n' {
+                            *byte = b' ';
+                        }
+                    }
+                    Verdict::Replace(text)
+                }
+                other => other,
+            },
+        }
+    }
+
+    fn look_at(&mut self, payload: &[u8]) -> Verdict {
+        if payload.trim_ascii() == b"[DONE]" {
+            self.done = true;
+            return Verdict::Pass;
+        }
+        self.events += 1;
+        let Ok(text) = std::str::from_utf8(payload) else {
+            self.skipped += 1;
+            return Verdict::Leave;
+        };
+        let Ok(top) = serde_json::from_str::<Top<'_>>(text) else {
+            self.skipped += 1;
+            return Verdict::Leave;
+        };
+        if top.error.is_some() {
+            self.error = Some(errors::parse_provider_error(payload));
+            return Verdict::Leave;
+        }
+        if let Some(usage) = top.usage.and_then(|usage| parse_usage(usage.get())) {
+            self.usage = Some(usage);
+            if !self.view.show_usage && top.choices.is_some_and(|list| is_empty_list(list.get())) {
+                return Verdict::Leave;
+            }
+        }
+        if let Some(choices) = top.choices {
+            if !self.content {
+                self.content = holds_content(choices.get());
+            }
+            if !self.finished && names_finish(choices.get()) {
+                self.finished = true;
+            }
+        }
+        match top.model {
+            Some(model) if model.get() != &*self.view.model_json => {
+                let start = model.get().as_ptr() as usize - text.as_ptr() as usize;
+                Verdict::Stamp(start, start + model.get().len())
+            }
+            _ => Verdict::Pass,
+        }
+    }
+}
+
+enum Verdict {
+    Pass,
+    Leave,
+    /// Put the model's name between these places of the event.
+    Stamp(usize, usize),
+    Replace(Vec<u8>),
+}
+
+fn is_empty_list(text: &str) -> bool {
+    text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(']'))
+}
+
+/// Whether a finish reason is given. Inside a string its quotes would be escaped.
+fn names_finish(choices: &str) -> bool {
+    const KEY: &[u8] = b"\"finish_reason\"";
+    let bytes = choices.as_bytes();
+    memchr::memmem::find_iter(bytes, KEY).any(|at| {
+        let rest = bytes[at + KEY.len()..].trim_ascii_start();
+        rest.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"\""))
+    })
+}
+
+/// Whether the choices of an event hold what the contract (section 4, streams) calls content.
+fn holds_content(choices: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Choice {
+        delta: Option<serde_json::Map<String, serde_json::Value>>,
+        text: Option<String>,
+        finish_reason: Option<serde_json::Value>,
+    }
+    const CONTENT: &[&str] = &[
+        "content",
+        "reasoning_content",
+        "reasoning",
+        "reasoning_details",
+        "thinking_blocks",
+        "refusal",
+        "tool_calls",
+        "function_call",
+        "audio",
+        "images",
+    ];
+    let Ok(list) = serde_json::from_str::<Vec<Choice>>(choices) else { return false };
+    list.iter().any(|choice| {
+        choice.finish_reason.as_ref().is_some_and(|reason| !reason.is_null())
+            || choice.text.as_ref().is_some_and(|text| !text.is_empty())
+            || choice.delta.as_ref().is_some_and(|delta| {
+                CONTENT.iter().any(|key| delta.get(*key).is_some_and(is_filled))
+            })
+    })
+}
+
+fn is_filled(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null => false,
+        serde_json::Value::String(text) => !text.is_empty(),
+        serde_json::Value::Array(list) => !list.is_empty(),
+        serde_json::Value::Object(map) => !map.is_empty(),
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const ROLE: &str = r#"data: {"id":"1","model":"up","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+    const TEXT: &str = r#"data: {"id":"1","model":"up","choices":[{"index":0,"delta":{"content":"\"finish_reason\":\"x\" hi"},"finish_reason":null}]}"#;
+    const STOP: &str = r#"data: {"id":"1","model":"up","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+    const USAGE: &str = r#"data: {"id":"1","model":"up","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+
+    fn reader(show_usage: bool) -> Reader {
+        Reader::new(View { model_json: "\"mine\"".into(), show_usage })
+    }
+
+    fn read(reader: &mut Reader, text: &str) -> String {
+        String::from_utf8(reader.push(Bytes::copy_from_slice(text.as_bytes())).unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn content_finish_and_usage_are_noticed() {
+        let mut reader = reader(false);
+        let out = read(&mut reader, &format!("{ROLE}\n\n"));
+        assert_eq!(out, format!("{ROLE}\n\n").replace("\"up\"", "\"mine\""));
+        assert!(!reader.has_content());
+        read(&mut reader, &format!("{TEXT}\n\n"));
+        assert!(reader.has_content() && !reader.is_complete());
+        read(&mut reader, &format!("{STOP}\n\n"));
+        assert!(reader.is_complete() && !reader.is_done());
+        assert_eq!(read(&mut reader, &format!("{USAGE}\n\n")), "", "the client did not ask");
+        assert_eq!(reader.usage().unwrap().output, 4);
+        assert_eq!(read(&mut reader, "data: [DONE]\n\ndata: {\"late\":1}\n\n"), "data: [DONE]\n\n");
+        assert!(reader.is_done());
+    }
+
+    #[test]
+    fn usage_is_shown_to_who_asked() {
+        let mut reader = reader(true);
+        assert!(read(&mut reader, &format!("{USAGE}\n\n")).contains("prompt_tokens"));
+    }
+
+    #[test]
+    fn a_malformed_event_is_skipped_and_an_error_ends_the_stream() {
+        let mut reader = reader(false);
+        let out = read(&mut reader, &format!("{TEXT}\n\ndata: {{broken\n\n: ping\n\n{STOP}\n\n"));
+        assert_eq!(out, format!("{TEXT}\n\n: ping\n\n{STOP}\n\n").replace("\"up\"", "\"mine\""));
+        assert_eq!(reader.skipped(), 1);
+        let out = read(&mut reader, "data: {\"error\":{\"message\":\"boom\"}}\n\ndata: [DONE]\n\n");
+        assert_eq!(out, "");
+        assert_eq!(reader.error().unwrap().message, "boom");
+    }
+
+    #[test]
+    fn tools_reasoning_and_text_are_content_and_roles_are_not() {
+        for (choices, expected) in [
+            (r#"[{"delta":{"tool_calls":[{"index":0}]}}]"#, true),
+            (r#"[{"delta":{"reasoning_content":"hm"}}]"#, true),
+            (r#"[{"delta":{"refusal":"no"}}]"#, true),
+            (r#"[{"text":"hi"}]"#, true),
+            (r#"[{"text":""}]"#, false),
+            (r#"[{"delta":{"role":"assistant","content":null}}]"#, false),
+            (r#"[{"delta":{"role":"assistant","tool_calls":[]}}]"#, false),
+            (r#"[]"#, false),
+            (r#"[{"delta":{},"finish_reason":"length"}]"#, true),
+        ] {
+            assert_eq!(holds_content(choices), expected, "{choices}");
+        }
+    }
+
+    #[test]
+    fn an_event_over_several_lines_is_stamped_as_one() {
+        let mut reader = reader(false);
+        let out = read(&mut reader, "data: {\"model\":\"up\",\ndata: \"choices\":[]}\n\n");
+        assert_eq!(out, "data: {\"model\":\"mine\", \"choices\":[]}\n\n");
+    }
+
+    #[test]
+    fn the_last_event_may_lack_its_end() {
+        let mut reader = reader(false);
+        assert_eq!(read(&mut reader, STOP), "");
+        assert!(!reader.finish().is_empty());
+        assert!(reader.is_complete());
+    }
+
+    proptest! {
+        #[test]
+        fn the_view_does_not_depend_on_the_cuts(cuts in proptest::collection::vec(0usize..900, 0..9)) {
+            let text = format!("{ROLE}\n\n{TEXT}\n\n: x\n\n{STOP}\n\n{USAGE}\n\ndata: [DONE]\n\n");
+            let mut whole = reader(false);
+            let expected = read(&mut whole, &text);
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            let mut pieces = reader(false);
+            let mut out = String::new();
+            let mut from = 0;
+            for cut in cuts.into_iter().chain([text.len()]) {
+                let cut = cut.clamp(from, text.len());
+                out.push_str(&read(&mut pieces, &text[from..cut]));
+                from = cut;
+            }
+            prop_assert_eq!(out, expected);
+            prop_assert_eq!(pieces.usage(), whole.usage());
+        }
+    }
+}

@@ -3,9 +3,40 @@
 //! Called by the gateway at start, on reload and by `hale check`. Always true: files and environment
 //! are arguments; a config with an error yields no snapshot; all problems are reported at once.
 
+mod address;
+mod build;
+mod credentials;
+mod deployments;
+mod fallbacks;
+mod field;
+mod groups;
+mod id;
+mod include;
+mod interpolate;
+mod json;
+mod keys;
+mod params;
+mod problem;
+mod redact;
+mod reference;
+mod scalar;
+mod settings;
+mod suggest;
+mod tree;
+mod upstream;
+mod value;
+
 use std::io;
 
 use crate::snapshot::Snapshot;
+
+use field::{Unknown, visit};
+use interpolate::Env;
+use keys::Section;
+use problem::{Path, Problems};
+pub use problem::{Problem, Severity};
+pub use reference::reference;
+use tree::Map;
 
 /// Where files and environment variables come from.
 pub trait Source {
@@ -30,32 +61,16 @@ pub struct Loaded {
     pub files: Vec<String>,
 }
 
-/// How bad a problem is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
-    /// The config is refused.
-    Error,
-    /// The config is used.
-    Warning,
-}
+impl Loaded {
+    /// The problems that refuse the config.
+    pub fn errors(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| problem.severity == Severity::Error)
+    }
 
-/// One problem: `file:line:col: path: problem. hint`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// How bad it is.
-    pub severity: Severity,
-    /// The file.
-    pub file: Box<str>,
-    /// The line, from 1; 0 when it concerns the file as a whole.
-    pub line: u32,
-    /// The column, from 1.
-    pub column: u32,
-    /// The path of the key: `model_list[0].litellm_params.model`.
-    pub path: Box<str>,
-    /// What is wrong.
-    pub problem: Box<str>,
-    /// What to do; may be empty.
-    pub hint: Box<str>,
+    /// The problems that do not.
+    pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
+        self.problems.iter().filter(|problem| problem.severity == Severity::Warning)
+    }
 }
 
 /// How to load.
@@ -64,3 +79,47 @@ pub struct Options {
     /// Unknown and duplicate keys are errors.
     pub strict: bool,
 }
+
+/// Loads the config that begins at the file `root`.
+///
+/// Deployments that are in `previous` too, by id, keep their state.
+#[must_use]
+pub fn load(
+    source: &dyn Source,
+    root: &str,
+    options: Options,
+    previous: Option<&Snapshot>,
+) -> Loaded {
+    let mut problems = Problems::new(options.strict);
+    let top = include::read(source, root, &mut problems);
+    let snapshot = top.map(|top| snapshot(&top, source, previous, &mut problems));
+    let snapshot = snapshot.filter(|_| !problems.failed());
+    let (problems, files) = problems.finish();
+    Loaded { snapshot, problems, files }
+}
+
+fn snapshot(
+    top: &Map,
+    source: &dyn Source,
+    previous: Option<&Snapshot>,
+    problems: &mut Problems,
+) -> Snapshot {
+    let env = Env::new(source, top, problems);
+    let mut rest = top.clone();
+    rest.entries.retain(|entry| &*entry.key != "environment_variables");
+    let top = env.resolve_map(&rest, &Path::Root, problems);
+    // The sections are read below, in the order in which they depend on each other.
+    visit(Section::Top, Unknown::Report, &top, &Path::Root, problems, |_, _| {});
+    let credentials = credentials::read(top.get("credential_list"), problems);
+    let context = deployments::Context { env: &env, credentials: &credentials };
+    let drafts = deployments::read(top.get("model_list"), &context, problems);
+    let settings = settings::read(&top, &env, problems);
+    let mut snapshot =
+        Snapshot { router: settings.router, gateway: settings.gateway, ..Snapshot::default() };
+    groups::fill(&mut snapshot, drafts, previous, problems);
+    fallbacks::fill(&mut snapshot, &settings.references, problems);
+    snapshot
+}
+
+#[cfg(test)]
+mod tests;

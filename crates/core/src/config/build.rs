@@ -1,0 +1,355 @@
+//! One entry of `model_list` as a deployment: its provider, address, key, facts and texts.
+//!
+//! Called by [`super::deployments`]. Always true: what keeps it from working is said in one warning
+//! per cause, and in the deployment itself.
+
+use std::sync::Arc;
+
+use serde_json::{Map as Object, Value as Json};
+
+use crate::deployment::{Deployment, DeploymentIndex, Misconfigured};
+use crate::group::GroupIndex;
+use crate::health::DeploymentState;
+use crate::prices::{self, ModelFacts};
+use crate::provider::Provider;
+use crate::secret::Secret;
+
+use super::deployments::Context;
+use super::interpolate::first_missing;
+use super::params::{Given, Info, Params, overlay};
+use super::problem::{At, Path, Problems, Wrong, shown};
+use super::suggest::{did_you_mean, nearest};
+use super::tree::{Map, Node, Value};
+use super::{address, json, upstream};
+
+/// What the config says about one deployment.
+pub(super) struct Entry<'e> {
+    pub(super) context: &'e Context<'e>,
+    /// `model_name`.
+    pub(super) name: &'e str,
+    /// Where the entry stands.
+    pub(super) at: At,
+    pub(super) path: &'e Path<'e>,
+    /// The hash of its parameters.
+    pub(super) hash: &'e str,
+    /// `litellm_params`.
+    pub(super) params: &'e Map,
+    pub(super) params_at: At,
+    /// `model_info`.
+    pub(super) info: Option<&'e Map>,
+}
+
+/// The deployment, without index, group, weight and state; `None` after an error.
+pub(super) fn deployment(
+    entry: &Entry<'_>,
+    params: Params,
+    info: Info,
+    problems: &mut Problems,
+) -> Option<Deployment> {
+    let id = entry.id(&info, problems)?;
+    let model = params.model.as_deref()?;
+    let label = if info.id.is_some() { Box::from(&*id) } else { Box::from(entry.name) };
+    let upstream = upstream::find(model, params.provider.as_deref());
+    let provider = upstream.provider;
+    if upstream.model.is_empty() {
+        let wrong = Wrong::new("names a provider but no model", "write `provider/name`");
+        entry.error("model", wrong, problems);
+    }
+    let mut troubles = Troubles { entry, label: &label, first: None, problems };
+    troubles.missing_variables(params.is_mock);
+    if let Some((problem, hint)) = upstream.refusal.filter(|_| !params.is_mock) {
+        troubles.add("model", problem, hint);
+    }
+    let credential = troubles.credential(&params);
+    let base = troubles.base(provider, &params, &credential);
+    let key = troubles.key(provider, &params, &credential);
+    let misconfigured = troubles.first;
+    let facts = facts(provider, upstream.model, &info, &params.facts);
+    let mut limits = params.limits;
+    limits.cooldown_ms = info.cooldown_ms.or(limits.cooldown_ms);
+    Some(Deployment {
+        index: DeploymentIndex(0),
+        group: GroupIndex(0),
+        declared_at: problems.place(entry.at).into(),
+        provider,
+        upstream_model: upstream.model.into(),
+        api_base: base.filter(|_| misconfigured.is_none()).unwrap_or_default(),
+        api_key: key,
+        organization: params.organization.or(credential.organization),
+        extra_headers: params.headers,
+        weight: 1.0,
+        limits,
+        default_params: params.defaults,
+        dropped_params: params.dropped,
+        mock: params.mock,
+        misconfigured,
+        model_info: model_info(&id, &facts, entry.info),
+        facts,
+        id,
+        model_param: model.into(),
+        public_params: Json::Object(json::public(entry.params)).to_string().into(),
+        state: Arc::new(DeploymentState::default()),
+    })
+}
+
+impl Entry<'_> {
+    fn id(&self, info: &Info, problems: &mut Problems) -> Option<Arc<str>> {
+        let Some(given) = &info.id else { return Some(Arc::from(self.hash)) };
+        if given.text.chars().any(|c| !c.is_ascii_graphic()) {
+            let problem =
+                "an id goes into headers: it has no spaces and no characters outside ASCII";
+            let path = self.path.key("model_info");
+            problems.error(given.at, &path.key("id"), Wrong::new(problem, "remove them"));
+            return None;
+        }
+        Some(Arc::from(&*given.text))
+    }
+
+    fn place_of(&self, key: &str) -> At {
+        self.params.get(key).map_or(self.params_at, |node| node.at)
+    }
+
+    fn error(&self, key: &str, wrong: Wrong, problems: &mut Problems) {
+        let path = self.path.key("litellm_params");
+        problems.error(self.place_of(key), &path.key(key), wrong);
+    }
+}
+
+/// What a named credential gives.
+#[derive(Default)]
+struct Credential {
+    key: Option<Secret>,
+    base: Option<String>,
+    organization: Option<Box<str>>,
+}
+
+/// Collects what keeps a deployment from working.
+struct Troubles<'t> {
+    entry: &'t Entry<'t>,
+    label: &'t str,
+    first: Option<Misconfigured>,
+    problems: &'t mut Problems,
+}
+
+impl Troubles<'_> {
+    fn add(&mut self, key: &str, problem: String, hint: String) {
+        let path = self.entry.path.key("litellm_params");
+        let wrong = Wrong::new(problem.as_str(), hint.as_str());
+        self.problems.warn(self.entry.place_of(key), &path.key(key), wrong);
+        self.note(problem, hint);
+    }
+
+    fn note(&mut self, problem: String, hint: String) {
+        let found = Misconfigured { problem: problem.into(), hint: hint.into() };
+        self.first.get_or_insert(found);
+    }
+
+    fn variable(&mut self, name: &str, at: At, path: &Path<'_>) {
+        let name = shown(name);
+        let problem = format!("environment variable {name} is not set");
+        let hint = format!("set {name}, which deployment {} reads", shown(self.label));
+        self.problems.warn(at, path, Wrong::new(problem.as_str(), hint.as_str()));
+        self.note(problem, hint);
+    }
+
+    fn missing_variables(&mut self, is_mock: bool) {
+        let of_upstream = ["api_key", "api_base", "base_url", "organization"];
+        let path = self.entry.path.key("litellm_params");
+        for entry in &self.entry.params.entries {
+            if !(is_mock && of_upstream.contains(&&*entry.key)) {
+                self.missing_in(&entry.value, &path.key(&entry.key));
+            }
+        }
+    }
+
+    fn missing_in(&mut self, node: &Node, path: &Path<'_>) {
+        match &node.value {
+            Value::Missing(name) => self.variable(name, node.at, path),
+            Value::Map(map) => {
+                for entry in &map.entries {
+                    self.missing_in(&entry.value, &path.key(&entry.key));
+                }
+            }
+            Value::List(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    self.missing_in(item, &path.item(i));
+                }
+            }
+            Value::Scalar(..) => {}
+        }
+    }
+
+    fn credential(&mut self, params: &Params) -> Credential {
+        let mut credential = Credential::default();
+        let Some(Given { text: name, .. }) = &params.credential else { return credential };
+        let Some(values) = self.entry.context.credentials.get(&**name) else {
+            let known = self.entry.context.credentials.keys().copied();
+            let near = did_you_mean(&nearest(name, known));
+            let hint =
+                if near.is_empty() { "add it to `credential_list`".to_owned() } else { near };
+            let problem = format!("credential `{}` is not in credential_list", shown(name));
+            self.add("litellm_credential_name", problem, hint);
+            return credential;
+        };
+        // A value that the entry has itself is not needed from the credential.
+        let wanted = |key: &str, own: bool| values.get(key).filter(|_| !own && !params.is_mock);
+        let own_base = params.api_base.is_some() || params.base_url.is_some();
+        let found = [
+            wanted("api_key", params.api_key.is_some()),
+            wanted("api_base", own_base),
+            wanted("organization", params.organization.is_some()),
+        ];
+        let path = Path::Root.key("credential_list");
+        for node in found.into_iter().flatten() {
+            if let Some(variable) = first_missing(node) {
+                self.variable(variable, node.at, &path.key("credential_values"));
+            }
+        }
+        let [key, base, organization] = found.map(|node| node.and_then(Node::text));
+        // Keys and organizations were checked where the credential stands.
+        credential.key = key.filter(|key| address::key(key).is_ok()).map(Secret::new);
+        credential.base = base.map(str::to_owned);
+        credential.organization =
+            organization.filter(|text| address::is_header_value(text)).map(Box::from);
+        credential
+    }
+
+    /// The address: the entry's, the credential's, the variable's or the provider's own.
+    fn base(
+        &mut self,
+        provider: &Provider,
+        params: &Params,
+        credential: &Credential,
+    ) -> Option<Box<str>> {
+        let own = params.api_base.as_ref().map(|given| ("api_base", given));
+        let own = own.or(params.base_url.as_ref().map(|given| ("base_url", given)));
+        let (key, text) = match own {
+            Some((key, given)) => (key, given.text.to_string()),
+            None => {
+                let variable = provider.api_base_env.as_deref();
+                let environment = || variable.and_then(|name| self.entry.context.env.get(name));
+                let found = credential.base.clone().or_else(environment);
+                match found.or_else(|| provider.base_url.as_deref().map(str::to_owned)) {
+                    Some(text) => ("api_base", text),
+                    None => {
+                        self.no_base(provider, params);
+                        return None;
+                    }
+                }
+            }
+        };
+        match address::api_base(&text) {
+            Ok(base) => Some(base),
+            Err(mut wrong) => {
+                if own.is_none() {
+                    let variable = provider.api_base_env.as_deref().unwrap_or("credential_list");
+                    wrong.hint = format!("{}; it comes from {variable}", wrong.hint);
+                }
+                self.entry.error(key, wrong, self.problems);
+                None
+            }
+        }
+    }
+
+    fn no_base(&mut self, provider: &Provider, params: &Params) {
+        if params.is_mock || self.first.is_some() {
+            return;
+        }
+        let problem =
+            format!("no api_base: provider `{}` has no address of its own", provider.name);
+        let hint = match provider.api_base_env.as_deref() {
+            Some(name) => format!("set `api_base`, or the environment variable {name}"),
+            None => "set `api_base`".to_owned(),
+        };
+        self.add("api_base", problem, hint);
+    }
+
+    /// The key: the entry's, the credential's or the first variable's that is set.
+    fn key(
+        &mut self,
+        provider: &Provider,
+        params: &Params,
+        credential: &Credential,
+    ) -> Option<Secret> {
+        if let Some(key) = params.api_key.clone().or_else(|| credential.key.clone()) {
+            return Some(key);
+        }
+        // A key that is written and bad, or refers to nothing, is not replaced by another one.
+        if self.entry.params.get("api_key").is_some_and(|node| !node.is_null()) {
+            return None;
+        }
+        for name in &provider.api_key_env {
+            let Some(text) = self.entry.context.env.get(name) else { continue };
+            if let Err(mut wrong) = address::key(&text) {
+                wrong.problem = format!("environment variable {name} {}", wrong.problem);
+                self.entry.error("api_key", wrong, self.problems);
+                return None;
+            }
+            return Some(Secret::new(&text));
+        }
+        if !provider.key_optional && !params.is_mock && self.first.is_none() {
+            self.no_key(provider);
+        }
+        None
+    }
+
+    fn no_key(&mut self, provider: &Provider) {
+        let label = shown(self.label);
+        let names = provider.api_key_env.join(", ");
+        let (problem, hint) = match &provider.api_key_env[..] {
+            [] => ("no api_key".to_owned(), format!("set `api_key` of deployment {label}")),
+            [only] => (
+                format!("no api_key, and environment variable {only} is not set"),
+                format!("set {only}, which deployment {label} reads"),
+            ),
+            _ => (
+                format!("no api_key, and none of the environment variables {names} is set"),
+                format!("set one of {names}, which deployment {label} reads"),
+            ),
+        };
+        self.add("api_key", problem, hint);
+    }
+}
+
+fn facts(provider: &Provider, model: &str, info: &Info, params: &ModelFacts) -> ModelFacts {
+    let listed = match info.base_model.as_deref() {
+        Some(name) => prices::exact(name).or_else(|| prices::lookup(&provider.name, name)),
+        None => prices::lookup(&provider.name, model),
+    };
+    let mut facts = listed.cloned().unwrap_or_default();
+    overlay(&mut facts, info.facts.clone());
+    overlay(&mut facts, params.clone());
+    facts
+}
+
+/// `model_info` as `/model/info` shows it: what the config says, completed by what is known.
+fn model_info(id: &str, facts: &ModelFacts, own: Option<&Map>) -> Box<str> {
+    let mut info = Object::new();
+    info.insert("id".to_owned(), Json::from(id));
+    info.insert("db_model".to_owned(), Json::Bool(false));
+    if let Some(own) = own {
+        let own = json::public(own).into_iter().filter(|(key, _)| key != "id" && key != "db_model");
+        info.extend(own);
+    }
+    let texts = [("mode", &facts.mode), ("litellm_provider", &facts.litellm_provider)];
+    for (key, text) in texts {
+        if let Some(text) = text {
+            info.insert(key.to_owned(), Json::from(&**text));
+        }
+    }
+    let numbers = [
+        ("max_input_tokens", facts.max_input_tokens),
+        ("max_output_tokens", facts.max_output_tokens),
+        ("input_cost_per_token", facts.input_cost_per_token),
+        ("output_cost_per_token", facts.output_cost_per_token),
+        ("cache_read_input_token_cost", facts.cache_read_input_token_cost),
+        ("cache_creation_input_token_cost", facts.cache_creation_input_token_cost),
+        ("output_cost_per_reasoning_token", facts.output_cost_per_reasoning_token),
+    ];
+    for (key, number) in numbers {
+        if let Some(number) = number {
+            info.insert(key.to_owned(), json::number(number));
+        }
+    }
+    Json::Object(info).to_string().into()
+}

@@ -1,0 +1,247 @@
+//! The entries of `model_list` as deployments.
+//!
+//! Called by [`super::load`] with every reference resolved. Always true: an entry that can not work is
+//! kept and says why; entries that are the same become one with their weights added.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::deployment::Deployment;
+
+use super::field::{Unknown, visit};
+use super::interpolate::{Env, warn_missing};
+use super::keys::Section;
+use super::params::{Info, Params};
+use super::problem::{At, Path, Problems, Wrong, shown};
+use super::tree::{self, Map, Node, Style, Value};
+use super::value::describe_kind;
+use super::{build, id};
+
+/// What a config without deployments is told.
+const EXAMPLE: &str = "write for example:\n\
+    model_list:\n\
+    \x20 - model_name: gpt-4o\n\
+    \x20   litellm_params:\n\
+    \x20     model: openai/gpt-4o\n\
+    \x20     api_key: os.environ/OPENAI_API_KEY";
+
+/// A deployment before it has its place in a group.
+#[derive(Debug)]
+pub(super) struct Draft {
+    /// `model_name`.
+    pub(super) name: Box<str>,
+    /// Where the entry stands.
+    pub(super) at: At,
+    /// Which item of `model_list` it is.
+    pub(super) item: usize,
+    /// How many entries it stands for.
+    pub(super) copies: u32,
+    /// `weight`, the sum of all entries.
+    pub(super) weight: Option<f64>,
+    /// The deployment, without index, group, weight and state.
+    pub(super) deployment: Deployment,
+    hash: String,
+}
+
+/// What all entries share.
+pub(super) struct Context<'c> {
+    /// The environment.
+    pub(super) env: &'c Env<'c>,
+    /// `credential_list`, by name.
+    pub(super) credentials: &'c HashMap<&'c str, &'c Map>,
+}
+
+/// The drafts of `list`, in its order.
+pub(super) fn read(
+    list: Option<&Node>,
+    context: &Context<'_>,
+    problems: &mut Problems,
+) -> Vec<Draft> {
+    let path = Path::Root.key("model_list");
+    let mut drafts: Vec<Draft> = Vec::new();
+    let Some(list) = list.filter(|node| !node.is_unset()) else {
+        problems.error(At::whole(0), &Path::Root, Wrong::new("no models configured", EXAMPLE));
+        return drafts;
+    };
+    let Some(items) = list.items() else {
+        let problem = format!("expected a list, got {}", describe_kind(list));
+        problems.error(list.at, &path, Wrong::new(problem, EXAMPLE));
+        return drafts;
+    };
+    if items.is_empty() {
+        problems.error(list.at, &path, Wrong::new("no models configured", EXAMPLE));
+    }
+    let mut by_id: HashMap<Arc<str>, usize> = HashMap::with_capacity(items.len());
+    for (i, item) in items.iter().enumerate() {
+        let path = path.item(i);
+        let Some(mut draft) = entry(item, &path, context, problems) else { continue };
+        draft.item = i;
+        match by_id.get(&draft.deployment.id).and_then(|&i| drafts.get_mut(i)) {
+            Some(earlier) => merge(earlier, &draft, &path, problems),
+            None => {
+                by_id.insert(draft.deployment.id.clone(), drafts.len());
+                drafts.push(draft);
+            }
+        }
+    }
+    drafts
+}
+
+fn merge(earlier: &mut Draft, again: &Draft, path: &Path<'_>, problems: &mut Problems) {
+    let other = problems.other_place(again.at, earlier.at);
+    if earlier.hash != again.hash {
+        let id = shown(&again.deployment.id);
+        let problem = format!("the id `{id}` is taken: another entry has it on {other}");
+        problems.error(
+            again.at,
+            path,
+            Wrong::new(problem, "give each entry its own `model_info.id`"),
+        );
+        return;
+    }
+    let problem =
+        format!("the same entry stands on {other}; they are one, with their weights added");
+    problems.warn(again.at, path, Wrong::new(problem, "remove one, or set `weight`"));
+    let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
+        (Some(a), Some(b)) => Some(a.saturating_add(b)),
+        (a, b) => a.or(b),
+    };
+    earlier.copies = earlier.copies.saturating_add(1);
+    earlier.weight = match (earlier.weight, again.weight) {
+        (Some(a), Some(b)) => Some(a + b),
+        (a, b) => a.or(b),
+    };
+    let limits = &mut earlier.deployment.limits;
+    limits.rpm = sum(limits.rpm, again.deployment.limits.rpm);
+    limits.tpm = sum(limits.tpm, again.deployment.limits.tpm);
+}
+
+/// The parts of an entry.
+#[derive(Default)]
+struct Parts<'n> {
+    name: Option<&'n str>,
+    params: Option<&'n Map>,
+    params_at: At,
+    info: Option<&'n Map>,
+    rpm: Option<&'n Node>,
+    tpm: Option<&'n Node>,
+    bad: bool,
+}
+
+fn entry(
+    item: &Node,
+    path: &Path<'_>,
+    context: &Context<'_>,
+    problems: &mut Problems,
+) -> Option<Draft> {
+    let Some(map) = item.as_map() else {
+        let problem = format!("expected a mapping, got {}", describe_kind(item));
+        let hint = "an entry has `model_name` and `litellm_params`";
+        problems.error(item.at, path, Wrong::new(problem, hint));
+        return None;
+    };
+    let parts = parts(map, path, problems);
+    if parts.name.is_none() && !parts.bad {
+        missing(map, "model_name", item.at, path, problems);
+    }
+    if parts.params.is_none() && !parts.bad {
+        missing(map, "litellm_params", item.at, path, problems);
+    }
+    let info_path = path.key("model_info");
+    let info = parts.info.map_or_else(Info::default, |map| Info::read(map, &info_path, problems));
+    let params_path = path.key("litellm_params");
+    let given = parts.params?;
+    // The id is made of what `litellm_params` itself holds.
+    let hash = id::hash(parts.name.unwrap_or_default(), given);
+    let whole = with_limits(given, &parts);
+    let params = Params::read(&whole, &params_path, problems);
+    if params.model.is_none() && given.get("model").is_none_or(Node::is_unset) {
+        missing(given, "model", parts.params_at, &params_path, problems);
+    }
+    let entry = build::Entry {
+        context,
+        name: parts.name?,
+        at: item.at,
+        path,
+        hash: &hash,
+        params: &whole,
+        params_at: parts.params_at,
+        info: parts.info,
+    };
+    let weight = params.weight;
+    let deployment = build::deployment(&entry, params, info, problems)?;
+    let name = entry.name.into();
+    Some(Draft { name, at: item.at, item: 0, copies: 1, weight, deployment, hash })
+}
+
+fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts<'n> {
+    let mut parts = Parts::default();
+    visit(Section::Entry, Unknown::Report, map, path, problems, |field, problems| {
+        match field.row.name {
+            "model_name" => {
+                let clean = |name: &&str| !name.chars().any(char::is_control);
+                let node: &'n Node = field.node;
+                let name = field.text(problems).is_some().then(|| node.text()).flatten();
+                parts.bad |= name.is_none();
+                parts.name = name.filter(clean);
+                if name.is_some() && parts.name.is_none() {
+                    parts.bad = true;
+                    field.error(Wrong::new("contains control characters", "remove them"), problems);
+                }
+            }
+            "litellm_params" => {
+                parts.bad |= field.map(problems).is_none();
+                parts.params = field.node.as_map();
+                parts.params_at = field.at;
+            }
+            "model_info" => {
+                field.map(problems);
+                parts.info = field.node.as_map();
+                if parts.info.is_some() {
+                    warn_missing(field.node, &field.path, problems);
+                }
+            }
+            "rpm" => parts.rpm = Some(field.node),
+            "tpm" => parts.tpm = Some(field.node),
+            other => debug_assert!(false, "{other} is served by nobody"),
+        }
+    });
+    parts
+}
+
+fn missing(map: &Map, key: &str, at: At, path: &Path<'_>, problems: &mut Problems) {
+    let (at, problem) = match map.get(key) {
+        Some(Node { value: Value::Missing(name), at, .. }) => {
+            (*at, format!("environment variable {} is not set", shown(name)))
+        }
+        Some(node) => (node.at, "is empty".to_owned()),
+        None => (at, "is missing".to_owned()),
+    };
+    let hint = match key {
+        "model_name" => "write the name that clients use, such as `model_name: gpt-4o`",
+        "model" => {
+            "write `model: provider/name`, such as `openai/gpt-4o`, `groq/llama-3.3-70b-versatile` or \
+             `hosted_vllm/my-model`; docs/config.md lists the providers"
+        }
+        _ => "write `litellm_params:` with `model: provider/name` below it",
+    };
+    problems.error(at, &path.key(key), Wrong::new(problem, hint));
+}
+
+/// The parameters with the entry's own `rpm` and `tpm` behind them, where they have none.
+fn with_limits(params: &Map, parts: &Parts<'_>) -> Map {
+    let mut whole = params.clone();
+    for (name, node) in [("tpm", parts.tpm), ("rpm", parts.rpm)] {
+        let absent = params.get(name).is_none_or(Node::is_unset);
+        if let Some(node) = node.filter(|_| absent) {
+            whole.entries.retain(|entry| &*entry.key != name);
+            whole.entries.push(tree::Entry {
+                key: name.into(),
+                style: Style::Plain,
+                at: node.at,
+                value: node.clone(),
+            });
+        }
+    }
+    whole
+}

@@ -1,0 +1,302 @@
+//! Further names of groups, and what is tried after them.
+//!
+//! Called by [`super::load`] once all names are known. Always true: every name that leads nowhere has
+//! been reported with the nearest ones; circles of fallbacks are legal, circles of aliases are not.
+
+use std::collections::BTreeMap;
+
+use crate::settings::{Alias, RouterSettings};
+use crate::snapshot::Snapshot;
+
+use super::field::{Unknown, visit};
+use super::groups::Names;
+use super::keys::Section;
+use super::problem::{At, Path, Problems, Wrong, shown};
+use super::suggest::{did_you_mean, nearest};
+use super::tree::{Map, Node, Value};
+use super::value::describe_kind;
+
+/// Longest chain of aliases that the router follows.
+const ALIAS_CHAIN: usize = 10;
+
+/// A value that refers to names, and its key.
+#[derive(Clone, Copy)]
+pub(super) struct Written<'n> {
+    /// The section.
+    pub(super) section: &'static str,
+    /// The key.
+    pub(super) key: &'static str,
+    /// The value.
+    pub(super) node: &'n Node,
+}
+
+/// What the settings say about names.
+#[derive(Default)]
+pub(super) struct References<'n> {
+    /// `fallbacks`.
+    pub(super) fallbacks: Option<Written<'n>>,
+    /// `default_fallbacks`.
+    pub(super) defaults: Option<Written<'n>>,
+    /// `model_group_alias`.
+    pub(super) aliases: Option<Written<'n>>,
+}
+
+type Placed<T> = (T, At, String);
+
+/// Puts aliases and fallbacks into `snapshot`, whose groups are complete.
+pub(super) fn fill(snapshot: &mut Snapshot, written: &References<'_>, problems: &mut Problems) {
+    let aliases = read_aliases(written.aliases, problems);
+    let names = Names::new(snapshot, aliases.iter().map(|(name, ..)| &*name.0));
+    check_aliases(snapshot, &aliases, &names, problems);
+    let mut found =
+        Found { names: &names, groups: BTreeMap::new(), defaults: Vec::new(), problems };
+    if let Some(written) = written.fallbacks {
+        found.read(written);
+    }
+    if let Some(written) = written.defaults {
+        found.read_defaults(written);
+    }
+    let Found { groups, defaults, .. } = found;
+    let router: &mut RouterSettings = &mut snapshot.router;
+    router.fallbacks = groups.into_iter().map(|(group, (targets, _))| (group, targets)).collect();
+    router.default_fallbacks = defaults;
+    router.aliases = aliases.into_iter().map(|((name, alias), ..)| (name, alias)).collect();
+}
+
+fn read_aliases(
+    written: Option<Written<'_>>,
+    problems: &mut Problems,
+) -> Vec<Placed<(Box<str>, Alias)>> {
+    let mut aliases = Vec::new();
+    let Some(Written { section, key, node }) = written else { return aliases };
+    let path = Path::Root.key(section);
+    let path = path.key(key);
+    let Some(map) = node.as_map() else { return aliases };
+    for entry in &map.entries {
+        let path = path.key(&entry.key);
+        let alias = match &entry.value.value {
+            Value::Map(map) => read_alias(map, entry.value.at, &path, problems),
+            Value::Scalar(..) | Value::List(_) | Value::Missing(_) => {
+                match entry.value.text().filter(|text| !text.is_empty()) {
+                    Some(target) => Some(Alias { target: target.into(), hidden: false }),
+                    None if matches!(entry.value.value, Value::Missing(_)) => None,
+                    None => {
+                        let problem = format!(
+                            "expected the name of a group, got {}",
+                            describe_kind(&entry.value)
+                        );
+                        let hint = "write `alias: group` or `alias: {model: group, hidden: true}`";
+                        problems.error(entry.value.at, &path, Wrong::new(problem, hint));
+                        None
+                    }
+                }
+            }
+        };
+        if let Some(alias) = alias {
+            aliases.push(((Box::from(&*entry.key), alias), entry.at, path.to_string()));
+        }
+    }
+    aliases
+}
+
+fn read_alias(map: &Map, at: At, path: &Path<'_>, problems: &mut Problems) -> Option<Alias> {
+    let mut target = None;
+    let mut hidden = false;
+    visit(Section::Alias, Unknown::Report, map, path, problems, |field, problems| {
+        match field.row.name {
+            "model" => target = field.text(problems).map(Box::from),
+            "hidden" => hidden = field.flag(problems).unwrap_or(false),
+            other => debug_assert!(false, "{other} is served by nobody"),
+        }
+    });
+    if target.is_none() {
+        problems.error(at, &path.key("model"), Wrong::new("is missing", "name the group"));
+    }
+    Some(Alias { target: target?, hidden })
+}
+
+fn check_aliases(
+    snapshot: &Snapshot,
+    aliases: &[Placed<(Box<str>, Alias)>],
+    names: &Names<'_>,
+    problems: &mut Problems,
+) {
+    let targets: BTreeMap<&str, &str> =
+        aliases.iter().map(|((name, alias), ..)| (&**name, &*alias.target)).collect();
+    for ((name, alias), at, path) in aliases {
+        let path = Path::Text(path);
+        if snapshot.by_name.contains_key(name) {
+            let problem = format!("`{}` is a model group too: the group is used", shown(name));
+            problems.warn(*at, &path, Wrong::new(problem, "rename the alias"));
+        }
+        if !names.knows(&alias.target) {
+            let near = did_you_mean(&nearest(&alias.target, names.all()));
+            let problem = format!("no model group `{}`", shown(&alias.target));
+            problems.warn(*at, &path, Wrong::new(problem, near));
+        }
+        let mut chain = vec![&**name];
+        let mut current = &*alias.target;
+        while let Some(next) =
+            targets.get(current).filter(|_| !snapshot.by_name.contains_key(current))
+        {
+            chain.push(current);
+            if chain.len() > ALIAS_CHAIN || current == &**name {
+                let shown: Vec<String> = chain.iter().map(|name| shown(name)).collect();
+                let problem = format!("the aliases lead nowhere: {}", shown.join(" -> "));
+                problems.error(*at, &path, Wrong::new(problem, "let one of them name a group"));
+                break;
+            }
+            current = next;
+        }
+    }
+}
+
+struct Found<'f> {
+    names: &'f Names<'f>,
+    groups: BTreeMap<Box<str>, (Vec<Box<str>>, At)>,
+    defaults: Vec<Box<str>>,
+    problems: &'f mut Problems,
+}
+
+impl Found<'_> {
+    fn read(&mut self, written: Written<'_>) {
+        let path = Path::Root.key(written.section);
+        let path = path.key(written.key);
+        for (i, item) in written.node.items().unwrap_or(&[]).iter().enumerate() {
+            let path = path.item(i);
+            match &item.value {
+                Value::Missing(_) => {}
+                Value::Map(map) => self.read_group(map, item, &path),
+                Value::Scalar(..) | Value::List(_) => match item.text() {
+                    Some(name) => self.default(name, item.at, &path),
+                    None => self.form(item, &path),
+                },
+            }
+        }
+    }
+
+    fn form(&mut self, item: &Node, path: &Path<'_>) {
+        let problem = format!("expected a group with its fallbacks, got {}", describe_kind(item));
+        let hint = "write `- group: [first, second]`";
+        self.problems.error(item.at, path, Wrong::new(problem, hint));
+    }
+
+    fn read_group(&mut self, map: &Map, item: &Node, path: &Path<'_>) {
+        let [entry] = &map.entries[..] else {
+            let problem =
+                format!("each item names exactly one group, this one {}", map.entries.len());
+            let hint = "begin each group with its own `- `";
+            self.problems.error(item.at, path, Wrong::new(problem, hint));
+            return;
+        };
+        let group = &*entry.key;
+        let path = path.key(group);
+        if group != "*" && !self.names.knows(group) {
+            self.unknown(group, entry.at, &path);
+        }
+        let targets = self.targets(&entry.value, group, &path);
+        if group == "*" {
+            for target in targets {
+                push_new(&mut self.defaults, target);
+            }
+        } else if let Some((_, first)) = self.groups.get(group) {
+            let other = self.problems.other_place(entry.at, *first);
+            let problem = format!(
+                "`{}` has its fallbacks on {other} already: these are not used",
+                shown(group)
+            );
+            self.problems.warn(entry.at, &path, Wrong::new(problem, "put them into one list"));
+        } else {
+            self.groups.insert(group.into(), (targets, entry.at));
+        }
+    }
+
+    fn targets(&mut self, node: &Node, group: &str, path: &Path<'_>) -> Vec<Box<str>> {
+        let mut targets = Vec::new();
+        if let Some(name) = node.text() {
+            self.target(&mut targets, name, group, node.at, path);
+            return targets;
+        }
+        let Some(items) = node.items() else {
+            if !matches!(node.value, Value::Missing(_)) {
+                self.form(node, path);
+            }
+            return targets;
+        };
+        for (i, item) in items.iter().enumerate() {
+            let path = path.item(i);
+            match (&item.value, item.text()) {
+                (Value::Missing(_), _) => {}
+                (_, Some(name)) => self.target(&mut targets, name, group, item.at, &path),
+                (Value::Map(_), None) => self.overrides(item.at, &path),
+                (Value::Scalar(..) | Value::List(_), None) => self.form(item, &path),
+            }
+        }
+        targets
+    }
+
+    fn overrides(&mut self, at: At, path: &Path<'_>) {
+        let problem = "a fallback that changes the request is not served";
+        let hint = "write the name of the group alone";
+        self.problems.error(at, path, Wrong::new(problem, hint));
+    }
+
+    fn target(
+        &mut self,
+        targets: &mut Vec<Box<str>>,
+        name: &str,
+        group: &str,
+        at: At,
+        path: &Path<'_>,
+    ) {
+        if name == group {
+            let problem = format!("`{}` falls back to itself: skipped", shown(name));
+            self.problems.warn(at, path, Wrong::new(problem, "name another group"));
+            return;
+        }
+        if !self.names.knows(name) {
+            self.unknown(name, at, path);
+        }
+        push_new(targets, name.into());
+    }
+
+    fn default(&mut self, name: &str, at: At, path: &Path<'_>) {
+        if !self.names.knows(name) {
+            self.unknown(name, at, path);
+        }
+        push_new(&mut self.defaults, name.into());
+    }
+
+    fn read_defaults(&mut self, written: Written<'_>) {
+        let path = Path::Root.key(written.section);
+        let path = path.key(written.key);
+        for (i, item) in written.node.items().unwrap_or(&[]).iter().enumerate() {
+            let path = path.item(i);
+            match (&item.value, item.text()) {
+                (Value::Missing(_), _) => {}
+                (_, Some(name)) => self.default(name, item.at, &path),
+                (Value::Map(_), None) => self.overrides(item.at, &path),
+                (Value::Scalar(..) | Value::List(_), None) => {
+                    let problem =
+                        format!("expected the name of a group, got {}", describe_kind(item));
+                    self.problems.error(item.at, &path, Wrong::new(problem, ""));
+                }
+            }
+        }
+    }
+
+    fn unknown(&mut self, name: &str, at: At, path: &Path<'_>) {
+        if self.problems.full() {
+            return;
+        }
+        let near = did_you_mean(&nearest(name, self.names.all()));
+        let problem = format!("no model group `{}`", shown(name));
+        self.problems.warn(at, path, Wrong::new(problem, near));
+    }
+}
+
+fn push_new(names: &mut Vec<Box<str>>, name: Box<str>) {
+    if !names.contains(&name) {
+        names.push(name);
+    }
+}

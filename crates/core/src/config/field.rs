@@ -1,0 +1,211 @@
+//! One key of a section with its value, checked against the table of keys.
+//!
+//! Called by every reader of a section through [`visit`]. Always true: a reader sees only keys that are
+//! served and have a value; every other key has been reported.
+
+use super::keys::{self, Kind, Row, Section, Support};
+use super::problem::{At, Path, Problems, Wrong, shown};
+use super::suggest::{did_you_mean, nearest};
+use super::tree::{Entry, Map, Node, Value};
+use super::value;
+
+/// A key that is served, and its value.
+pub(super) struct Field<'n> {
+    /// Its row.
+    pub(super) row: &'static Row,
+    /// Its value.
+    pub(super) node: &'n Node,
+    /// Where it stands.
+    pub(super) path: Path<'n>,
+    /// Where the key stands.
+    pub(super) at: At,
+}
+
+/// What a section does with keys that are not in the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// They are mistakes.
+    Report,
+    /// They are legal; one that is nearly a known key is suspicious.
+    Keep,
+}
+
+/// Shows each key of `map` that is served and set to `served`, in the order of the file, and reports
+/// the others. Returns the entries that are not in the table.
+pub(super) fn visit<'n>(
+    section: Section,
+    unknown: Unknown,
+    map: &'n Map,
+    path: &'n Path<'n>,
+    problems: &mut Problems,
+    mut served: impl FnMut(&Field<'n>, &mut Problems),
+) -> Vec<&'n Entry> {
+    let mut others = Vec::new();
+    for entry in &map.entries {
+        let Some(row) = keys::find(section, &entry.key) else {
+            report_unknown(section, unknown, entry, path, problems);
+            others.push(entry);
+            continue;
+        };
+        let path = path.key(&entry.key);
+        match row.support {
+            Support::Served if entry.value.is_unset() => {}
+            Support::Served => {
+                served(&Field { row, node: &entry.value, path, at: entry.at }, problems);
+            }
+            Support::Ignored => {}
+            Support::NotYet if is_off(&entry.value) => {}
+            Support::NotYet => problems.warn(
+                entry.at,
+                &path,
+                Wrong::new("known, but not served yet: ignored", row.doc),
+            ),
+            Support::Refused if is_off(&entry.value) => {}
+            Support::Refused => problems.error(
+                entry.at,
+                &path,
+                Wrong::new(
+                    format!("not served, and ignoring it is not safe: {}", row.doc),
+                    format!("remove `{}` to go without it", shown(&entry.key)),
+                ),
+            ),
+        }
+    }
+    others
+}
+
+/// Whether a value turns its key off: null, `false`, an empty list or mapping.
+fn is_off(node: &Node) -> bool {
+    match &node.value {
+        Value::Missing(_) => true,
+        Value::List(items) => items.is_empty(),
+        Value::Map(map) => map.entries.is_empty(),
+        Value::Scalar(text, _) => {
+            text.is_empty() || node.is_null() || value::flag(node) == Ok(false)
+        }
+    }
+}
+
+fn report_unknown(
+    section: Section,
+    unknown: Unknown,
+    entry: &Entry,
+    path: &Path<'_>,
+    problems: &mut Problems,
+) {
+    let name = &*entry.key;
+    if problems.full() || (unknown == Unknown::Keep && is_request_param(section, name)) {
+        return;
+    }
+    let near = nearest(name, keys::names(section));
+    let path = path.key(name);
+    match unknown {
+        Unknown::Report => {
+            let wrong = Wrong::new(format!("unknown key `{}`", shown(name)), did_you_mean(&near));
+            problems.lax(entry.at, &path, wrong);
+        }
+        Unknown::Keep if near.first().is_some_and(|known| is_typo(name, known)) => {
+            let what = match section {
+                Section::Params => "unknown key, sent to the provider as it is",
+                _ => "unknown key",
+            };
+            problems.lax(entry.at, &path, Wrong::new(what, did_you_mean(&near)));
+        }
+        Unknown::Keep => {}
+    }
+}
+
+fn is_request_param(section: Section, name: &str) -> bool {
+    section == Section::Params && keys::REQUEST_PARAMS.contains(&name)
+}
+
+/// Closer than a name that happens to look alike.
+fn is_typo(name: &str, known: &str) -> bool {
+    let reach = if name.len() < 6 { 1 } else { 2 };
+    strsim::osa_distance(&name.to_lowercase(), known) <= reach
+}
+
+impl Field<'_> {
+    /// Yes or no.
+    pub(super) fn flag(&self, problems: &mut Problems) -> Option<bool> {
+        self.check(value::flag(self.node), problems)
+    }
+
+    /// A whole number in the row's range.
+    pub(super) fn count(&self, problems: &mut Problems) -> Option<u64> {
+        let Kind::Count(min, max) = self.row.kind else { return None };
+        self.check(value::count(self.node, min, max), problems)
+    }
+
+    /// As [`Field::count`], for a row whose range is small.
+    pub(super) fn small(&self, problems: &mut Problems) -> Option<u32> {
+        self.count(problems).and_then(|count| u32::try_from(count).ok())
+    }
+
+    /// A number in the row's range.
+    pub(super) fn number(&self, problems: &mut Problems) -> Option<f64> {
+        let Kind::Number(min, max) = self.row.kind else { return None };
+        self.check(value::number(self.node, min, max), problems)
+    }
+
+    /// A time in milliseconds.
+    pub(super) fn time(&self, problems: &mut Problems) -> Option<u64> {
+        let Kind::Time(min, max) = self.row.kind else { return None };
+        self.check(value::time(self.node, min, max), problems)
+    }
+
+    /// A size in bytes.
+    pub(super) fn bytes(&self, problems: &mut Problems) -> Option<usize> {
+        match self.row.kind {
+            Kind::Megabytes(min, max) => {
+                self.check(value::megabytes(self.node, min, max), problems)
+            }
+            _ => self.count(problems).and_then(|count| usize::try_from(count).ok()),
+        }
+    }
+
+    /// Text that is not empty.
+    pub(super) fn text(&self, problems: &mut Problems) -> Option<&str> {
+        let read = match self.row.kind {
+            Kind::Secret if self.node.text().is_none() => Err(Wrong::new(
+                format!("expected text, got {}", value::describe_kind(self.node)),
+                "",
+            )),
+            _ => value::text(self.node),
+        };
+        let text = self.check(read, problems)?;
+        if text.trim().is_empty() {
+            self.error(Wrong::new("is empty", "write a value, or remove the key"), problems);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// A list.
+    pub(super) fn list(&self, problems: &mut Problems) -> Option<&[Node]> {
+        self.check(value::list(self.node), problems)
+    }
+
+    /// A mapping.
+    pub(super) fn map(&self, problems: &mut Problems) -> Option<&Map> {
+        let wrong = || {
+            let problem = format!("expected a mapping, got {}", value::describe_kind(self.node));
+            Wrong::new(problem, "write `key: value` lines below it")
+        };
+        self.check(self.node.as_map().ok_or_else(wrong), problems)
+    }
+
+    /// Notes an error at the value.
+    pub(super) fn error(&self, wrong: Wrong, problems: &mut Problems) {
+        problems.error(self.node.at, &self.path, wrong);
+    }
+
+    /// Notes a warning at the value.
+    pub(super) fn warn(&self, wrong: Wrong, problems: &mut Problems) {
+        problems.warn(self.node.at, &self.path, wrong);
+    }
+
+    fn check<T>(&self, read: Result<T, Wrong>, problems: &mut Problems) -> Option<T> {
+        read.map_err(|wrong| self.error(wrong, problems)).ok()
+    }
+}

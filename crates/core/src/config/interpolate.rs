@@ -1,0 +1,175 @@
+//! References to environment variables, and the variables that a config brings itself.
+//!
+//! Called by [`super::load`] once the files are read. Always true: the process environment is never
+//! changed; an empty variable counts as one that is not set.
+
+use std::collections::HashMap;
+
+use super::Source;
+use super::problem::{Path, Problems, Wrong, shown};
+use super::tree::{Entry, Map, Node, Style, Value};
+use super::value;
+
+/// How a reference begins.
+const PREFIX: &str = "os.environ/";
+/// Variables that the process reads itself, so that a value in the config comes too late.
+#[rustfmt::skip]
+const OF_THE_PROCESS: &[&str] = &[
+    "ALL_PROXY", "DEBUG", "DETAILED_DEBUG", "HOST", "HTTPS_PROXY", "HTTP_PROXY", "JSON_LOGS",
+    "LITELLM_LOG", "NO_PROXY", "NUM_WORKERS", "PORT", "RUST_LOG", "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+];
+
+/// The environment as the config sees it.
+pub(super) struct Env<'s> {
+    source: &'s dyn Source,
+    own: HashMap<String, String>,
+}
+
+impl<'s> Env<'s> {
+    /// The environment of `source` and the config's `environment_variables` over it.
+    pub(super) fn new(source: &'s dyn Source, top: &Map, problems: &mut Problems) -> Env<'s> {
+        let mut env = Env { source, own: HashMap::new() };
+        let path = Path::Root.key("environment_variables");
+        let Some(section) = top.get("environment_variables").filter(|node| !node.is_null()) else {
+            return env;
+        };
+        let Some(map) = section.as_map() else {
+            let problem = format!("expected a mapping, got {}", value::describe_kind(section));
+            problems.error(section.at, &path, Wrong::new(problem, "write `NAME: value` lines"));
+            return env;
+        };
+        for entry in &map.entries {
+            env.add(entry, &path, problems);
+        }
+        env
+    }
+
+    /// The value of a variable that is set and not empty.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        // A name with these can not be set, and the operating system's call panics on them.
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return None;
+        }
+        let found = self.own.get(name).cloned().or_else(|| self.source.env(name));
+        found.filter(|value| !value.is_empty())
+    }
+
+    fn add(&mut self, entry: &Entry, path: &Path<'_>, problems: &mut Problems) {
+        let path = path.key(&entry.key);
+        if OF_THE_PROCESS.contains(&entry.key.to_uppercase().as_str()) {
+            let problem = "the process reads this variable before the config: ignored";
+            let hint = "set it in the environment of the process";
+            problems.warn(entry.at, &path, Wrong::new(problem, hint));
+        }
+        if entry.value.is_null() {
+            return;
+        }
+        let Some(text) = entry.value.text() else {
+            let problem = format!("expected text, got {}", value::describe_kind(&entry.value));
+            problems.error(entry.value.at, &path, Wrong::new(problem, ""));
+            return;
+        };
+        let text = match text.strip_prefix(PREFIX).map(str::trim) {
+            None => text.to_owned(),
+            Some(name) => match self.get(name) {
+                Some(found) => found,
+                None => {
+                    let problem = format!("environment variable {} is not set", shown(name));
+                    let hint = format!("set {}, or remove this line", shown(name));
+                    problems.warn(entry.value.at, &path, Wrong::new(problem, hint));
+                    return;
+                }
+            },
+        };
+        self.own.insert(entry.key.to_string(), text);
+    }
+
+    /// `map` with every reference replaced by what it refers to.
+    pub(super) fn resolve_map(&self, map: &Map, path: &Path<'_>, problems: &mut Problems) -> Map {
+        let entry = |entry: &Entry, problems: &mut Problems| {
+            let value = self.resolve(&entry.value, &path.key(&entry.key), problems);
+            Entry { value, ..entry.clone() }
+        };
+        Map { entries: map.entries.iter().map(|e| entry(e, problems)).collect() }
+    }
+
+    fn resolve(&self, node: &Node, path: &Path<'_>, problems: &mut Problems) -> Node {
+        match &node.value {
+            Value::Missing(_) => node.clone(),
+            Value::Map(map) => Node::map(self.resolve_map(map, path, problems), node.at),
+            Value::List(items) => {
+                let resolve = |(i, item)| self.resolve(item, &path.item(i), problems);
+                Node::list(items.iter().enumerate().map(resolve).collect(), node.at)
+            }
+            Value::Scalar(text, _) => match text.strip_prefix(PREFIX).map(str::trim) {
+                Some("") => {
+                    let hint = "write `os.environ/NAME`";
+                    let wrong = Wrong::new("the reference names no variable", hint);
+                    problems.error(node.at, path, wrong);
+                    Node::missing("", node.at)
+                }
+                Some(name) => match self.get(name) {
+                    Some(value) => Node::scalar(&value, Style::Environment, node.at),
+                    None => Node::missing(name, node.at),
+                },
+                None => {
+                    warn_about_other_forms(text, node, path, problems);
+                    node.clone()
+                }
+            },
+        }
+    }
+}
+
+/// `${NAME}` and `os.environ["NAME"]` are what people try; none of them is read.
+fn warn_about_other_forms(text: &str, node: &Node, path: &Path<'_>, problems: &mut Problems) {
+    let name = text
+        .strip_prefix("${")
+        .and_then(|rest| rest.strip_suffix('}'))
+        .or_else(|| text.strip_prefix("os.environ.get("))
+        .or_else(|| text.strip_prefix("os.getenv("))
+        .or_else(|| text.strip_prefix("os.environ"))
+        .or_else(|| text.strip_prefix('$'));
+    let Some(name) = name else { return };
+    let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    let is_variable = name.len() > 2
+        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
+    if is_variable {
+        let problem = "looks like an environment variable, and is used as it is written";
+        let hint = format!("write `os.environ/{}`", shown(name));
+        problems.warn(node.at, path, Wrong::new(problem, hint));
+    }
+}
+
+/// Warns about every variable that is not set in `node`.
+pub(super) fn warn_missing(node: &Node, path: &Path<'_>, problems: &mut Problems) {
+    match &node.value {
+        Value::Missing(name) => {
+            let name = shown(name);
+            let problem = format!("environment variable {name} is not set: this key is ignored");
+            problems.warn(node.at, path, Wrong::new(problem, format!("set {name}")));
+        }
+        Value::Map(map) => {
+            for entry in &map.entries {
+                warn_missing(&entry.value, &path.key(&entry.key), problems);
+            }
+        }
+        Value::List(items) => {
+            for (i, item) in items.iter().enumerate() {
+                warn_missing(item, &path.item(i), problems);
+            }
+        }
+        Value::Scalar(..) => {}
+    }
+}
+
+/// The first variable that is not set in `node`.
+pub(super) fn first_missing(node: &Node) -> Option<&str> {
+    match &node.value {
+        Value::Missing(name) => Some(name),
+        Value::Map(map) => map.entries.iter().find_map(|entry| first_missing(&entry.value)),
+        Value::List(items) => items.iter().find_map(first_missing),
+        Value::Scalar(..) => None,
+    }
+}

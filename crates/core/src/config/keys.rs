@@ -1,0 +1,647 @@
+//! Every key that a config may have: one table, from which the loader and the reference both work.
+//!
+//! Read by [`super::field`] for each key of each section and by [`super::reference`]. Always true: a
+//! key is served as its row says, or the row says that it is not.
+
+use crate::group::Pattern;
+
+/// A mapping whose keys are known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Section {
+    /// The top of the config.
+    Top,
+    /// An entry of `model_list`.
+    Entry,
+    /// `litellm_params` of an entry.
+    Params,
+    /// `model_info` of an entry.
+    Info,
+    /// `litellm_settings`.
+    Litellm,
+    /// `router_settings`.
+    Router,
+    /// `general_settings`.
+    General,
+    /// An entry of `credential_list`.
+    Credential,
+    /// An alias that is more than a name.
+    Alias,
+}
+
+/// One key.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    /// Its name; stars stand for any text.
+    pub(super) name: &'static str,
+    /// What its value is.
+    pub(super) kind: Kind,
+    /// What happens to it.
+    pub(super) support: Support,
+    /// What holds without it.
+    pub(super) default: &'static str,
+    /// What it does; of a refused key, what would go wrong if it were ignored.
+    pub(super) doc: &'static str,
+}
+
+/// What happens to a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Support {
+    /// It does what it says.
+    Served,
+    /// It is known and has no effect yet; using it is a warning.
+    NotYet,
+    /// It is known and has no meaning here.
+    Ignored,
+    /// It is about security or money and is not served: the config is refused.
+    Refused,
+}
+
+/// What a value is, and its range.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Kind {
+    /// Text.
+    Text,
+    /// Text that is never shown.
+    Secret,
+    /// Yes or no.
+    Bool,
+    /// A whole number.
+    Count(u64, u64),
+    /// A number.
+    Number(f64, f64),
+    /// A time, stored in milliseconds; the range is in milliseconds.
+    Time(u64, u64),
+    /// A size in MiB, stored in bytes; the range is in MiB.
+    Megabytes(f64, f64),
+    /// A list.
+    List,
+    /// A mapping.
+    Map,
+    /// Anything.
+    Any,
+}
+
+/// A day, in milliseconds: the longest time that makes sense anywhere.
+const DAY: u64 = 86_400_000;
+const HOUR: u64 = 3_600_000;
+const TIMEOUT: Kind = Kind::Time(1, DAY);
+const REST: Kind = Kind::Time(0, DAY);
+const RETRIES: Kind = Kind::Count(0, 100);
+const PRICE: Kind = Kind::Number(0.0, 1_000.0);
+const TOKENS: Kind = Kind::Number(1.0, 1e12);
+const RATE: Kind = Kind::Count(0, 1_000_000_000_000);
+
+const fn served(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Row {
+    Row { name, kind, support: Support::Served, default, doc }
+}
+
+const fn not_yet(name: &'static str, doc: &'static str) -> Row {
+    Row { name, kind: Kind::Any, support: Support::NotYet, default: "", doc }
+}
+
+const fn ignored(name: &'static str, doc: &'static str) -> Row {
+    Row { name, kind: Kind::Any, support: Support::Ignored, default: "", doc }
+}
+
+const fn refused(name: &'static str, doc: &'static str) -> Row {
+    Row { name, kind: Kind::Any, support: Support::Refused, default: "", doc }
+}
+
+/// The keys of a section.
+pub(super) fn rows(section: Section) -> &'static [Row] {
+    match section {
+        Section::Top => TOP,
+        Section::Entry => ENTRY,
+        Section::Params => PARAMS,
+        Section::Info => INFO,
+        Section::Litellm => LITELLM,
+        Section::Router => ROUTER,
+        Section::General => GENERAL,
+        Section::Credential => CREDENTIAL,
+        Section::Alias => ALIAS,
+    }
+}
+
+/// The row of `name`: its own, or that of a pattern that matches it.
+pub(super) fn find(section: Section, name: &str) -> Option<&'static Row> {
+    let rows = rows(section);
+    rows.iter().find(|row| row.name == name).or_else(|| {
+        rows.iter().find(|row| {
+            Pattern::parse(row.name).is_some_and(|pattern| pattern.captures(name).is_some())
+        })
+    })
+}
+
+/// The names of a section's keys that may be suggested.
+pub(super) fn names(section: Section) -> impl Iterator<Item = &'static str> {
+    let suggested = |row: &&Row| row.support != Support::Refused && !row.name.contains('*');
+    rows(section).iter().filter(suggested).map(|row| row.name)
+}
+
+/// Request parameters that need no row: they are defaults for the request body.
+#[rustfmt::skip]
+pub(super) const REQUEST_PARAMS: &[&str] = &[
+    "audio", "dimensions", "encoding_format", "enable_thinking", "frequency_penalty",
+    "function_call", "functions", "guided_json", "include_reasoning", "language", "logit_bias",
+    "logprobs", "max_completion_tokens", "max_output_tokens", "max_tokens", "min_p",
+    "modalities", "n", "parallel_tool_calls", "prediction", "presence_penalty",
+    "prompt_cache_key", "prompt_cache_retention", "provider", "quality", "reasoning",
+    "reasoning_effort", "repetition_penalty", "response_format", "route", "safety_identifier",
+    "safe_prompt", "search_parameters", "seed", "service_tier", "size", "speed", "stop",
+    "store", "style", "temperature", "text", "thinking", "tool_choice", "tools", "top_a",
+    "top_k", "top_logprobs", "top_p", "transforms", "truncation", "user", "verbosity", "voice",
+    "web_search_options",
+];
+
+/// Request parameters that are numbers, so that text from the environment is read as one.
+#[rustfmt::skip]
+pub(super) const NUMERIC_PARAMS: &[&str] = &[
+    "dimensions", "frequency_penalty", "max_completion_tokens", "max_output_tokens",
+    "max_tokens", "min_p", "n", "presence_penalty", "repetition_penalty", "seed", "speed",
+    "temperature", "top_a", "top_k", "top_logprobs", "top_p",
+];
+
+#[rustfmt::skip]
+const TOP: &[Row] = &[
+    served("model_list", Kind::List, "required", "The deployments. Entries with the same `model_name` form a model group."),
+    served("litellm_settings", Kind::Map, "", "Settings of calls."),
+    served("router_settings", Kind::Map, "", "Settings of routing; they win over `litellm_settings`."),
+    served("general_settings", Kind::Map, "", "Settings of the process."),
+    served("environment_variables", Kind::Map, "", "Values for `os.environ/NAME` and for the variables that this config's keys fall back to. They win over the process environment and are not exported to it."),
+    served("include", Kind::List, "", "Further files. Lists are appended, every other value replaces the one before."),
+    served("credential_list", Kind::List, "", "Named credentials for `litellm_credential_name`."),
+    refused("guardrails", "requests that a guardrail should stop would pass"),
+    refused("policies", "requests that a policy should stop would pass"),
+    refused("policy_attachments", "requests that a policy should stop would pass"),
+    not_yet("callback_settings", "Settings of log sinks."),
+    not_yet("mcp_servers", "MCP servers."),
+    not_yet("mcp_tools", "MCP tools."),
+    not_yet("files_settings", "Credentials of the files API."),
+    not_yet("finetune_settings", "Credentials of the fine-tuning API."),
+    not_yet("vector_store_registry", "Vector stores."),
+    not_yet("search_tools", "Search providers."),
+    not_yet("prompts", "Stored prompts."),
+    not_yet("default_vertex_config", "Vertex credentials for pass-through."),
+    not_yet("pass_through_endpoints", "Routes that are relayed as they are."),
+    not_yet("assistant_settings", "The assistants API."),
+    not_yet("agent_list", "Agents."),
+    not_yet("agents", "Agents."),
+    not_yet("sandbox_tools", "Sandboxes."),
+    not_yet("plugins", "Plugins."),
+    not_yet("worker_registry", "Workers."),
+    not_yet("classifier_plugin", "A request classifier."),
+];
+
+#[rustfmt::skip]
+const ENTRY: &[Row] = &[
+    served("model_name", Kind::Text, "required", "The public name, and so the model group. A `*` stands for any text: `openai/*` serves every name that begins so."),
+    served("litellm_params", Kind::Map, "required", "How to reach the model."),
+    served("model_info", Kind::Map, "", "What is known about the model; shown by `/model/info`."),
+    served("rpm", RATE, "", "As `litellm_params.rpm`, which wins."),
+    served("tpm", RATE, "", "As `litellm_params.tpm`, which wins."),
+    refused("blocked", "a paused deployment would get traffic"),
+];
+
+#[rustfmt::skip]
+const PARAMS: &[Row] = &[
+    served("model", Kind::Text, "required", "`provider/name`. A bare name is looked up in the price list."),
+    served("custom_llm_provider", Kind::Text, "the prefix of `model`", "The provider."),
+    served("api_base", Kind::Text, "the provider's variable, else its address", "Scheme, host, port and base path, such as `https://api.example.com/v1`."),
+    served("base_url", Kind::Text, "", "As `api_base`, which wins."),
+    served("api_key", Kind::Secret, "the provider's variables", "The provider's key."),
+    served("organization", Kind::Text, "", "Sent as `openai-organization`."),
+    served("litellm_credential_name", Kind::Text, "", "A `credential_name` of `credential_list`: its `api_key`, `api_base` and `organization` are used where this entry has none."),
+    served("extra_headers", Kind::Map, "", "Headers for each request to the provider."),
+    served("extra_body", Kind::Map, "", "Request parameters set when the client did not, like any key that is not in this table."),
+    served("additional_drop_params", Kind::List, "", "Request parameters that are always removed."),
+    served("weight", Kind::Number(0.0, 1e9), "1", "Share of the group's traffic. Where one deployment of a group has a weight, those without have 0."),
+    served("rpm", RATE, "", "Requests a minute: the share of the traffic where no deployment of the group has a `weight`. Not enforced as a limit yet."),
+    served("tpm", RATE, "", "Tokens a minute: the share of the traffic where no deployment of the group has `weight` or `rpm`. Not enforced as a limit yet."),
+    served("timeout", TIMEOUT, "`router_settings.timeout`", "Bounds one attempt."),
+    served("request_timeout", TIMEOUT, "", "As `timeout`, which wins."),
+    served("stream_timeout", TIMEOUT, "`router_settings.stream_timeout`", "Bounds the first content of a stream and every silence after it."),
+    served("num_retries", RETRIES, "`router_settings.num_retries`", "Attempts after the first in this group."),
+    served("cooldown_time", REST, "`router_settings.cooldown_time`", "Rest after a trip; 0 turns cooldown off for this deployment."),
+    served("mock_response", Kind::Any, "", "A canned answer in place of the provider: text, a list of numbers for embeddings, or a failure such as `litellm.RateLimitError`. Needs no key."),
+    served("mock_delay", Kind::Time(0, HOUR), "0", "How long the canned answer waits."),
+    served("input_cost_per_token", PRICE, "the price list", "USD per prompt token."),
+    served("output_cost_per_token", PRICE, "the price list", "USD per answer token."),
+    served("cache_read_input_token_cost", PRICE, "the price list", "USD per prompt token read from the provider's cache."),
+    served("cache_creation_input_token_cost", PRICE, "the price list", "USD per prompt token written to the provider's cache."),
+    served("output_cost_per_reasoning_token", PRICE, "the price list", "USD per reasoning token."),
+    refused("max_budget", "the deployment would spend beyond its budget"),
+    refused("budget_duration", "the deployment would spend beyond its budget"),
+    refused("guardrails", "requests that a guardrail should stop would pass"),
+    refused("default_api_key_tpm_limit", "keys would exceed their limit"),
+    refused("default_api_key_rpm_limit", "keys would exceed their limit"),
+    refused("blocked", "a paused deployment would get traffic"),
+    ignored("max_retries", "Hale's own retries are the only ones."),
+    ignored("allowed_openai_params", "Every parameter is passed on."),
+    ignored("no-log", "Request bodies are never logged."),
+    not_yet("order", "Priority tier."),
+    not_yet("max_parallel_requests", "Cap on requests in flight."),
+    not_yet("itpm", "Input tokens a minute."),
+    not_yet("otpm", "Output tokens a minute."),
+    not_yet("tags", "Tags for tag routing."),
+    not_yet("tag_regex", "Tags by user agent."),
+    not_yet("drop_params", "Per deployment; `litellm_settings.drop_params` is served."),
+    not_yet("timeout_by_service_tier", "Timeouts by tier."),
+    not_yet("stream_timeout_by_service_tier", "Timeouts by tier."),
+    not_yet("configurable_clientside_auth_params", "Credentials that a caller may override: none may."),
+    not_yet("silent_model", "A copy of the traffic."),
+    not_yet("fallbacks", "Per deployment; `router_settings.fallbacks` is served."),
+    not_yet("context_window_fallbacks", "Fallbacks for too long requests."),
+    not_yet("content_policy_fallbacks", "Fallbacks for refusals."),
+    not_yet("metadata", "Metadata for log sinks."),
+    not_yet("model_info", "Belongs beside `litellm_params`."),
+    not_yet("headers", "`extra_headers` is served."),
+    not_yet("default_headers", "`extra_headers` is served."),
+    not_yet("messages", "The client sends it."),
+    not_yet("input", "The client sends it."),
+    not_yet("prompt", "The client sends it."),
+    not_yet("stream", "The client decides it."),
+    not_yet("stream_options", "The client decides it."),
+    not_yet("mock_timeout", "A canned timeout."),
+    not_yet("mock_tool_calls", "Canned tool calls."),
+    not_yet("cache", "Caching."),
+    not_yet("caching", "Caching."),
+    not_yet("use_in_pass_through", "Pass-through routes."),
+    not_yet("use_chat_completions_api", "Bridging of the responses API."),
+    not_yet("use_litellm_proxy", "Another gateway as provider; `litellm_proxy/` is served."),
+    not_yet("merge_reasoning_content_in_choices", "Reasoning in the answer's text."),
+    not_yet("ssl_verify", "Certificates are always verified."),
+    not_yet("ssl_certificate", "Client certificates."),
+    not_yet("api_version", "Azure."),
+    not_yet("api_type", "Azure."),
+    not_yet("region_name", "Regional providers."),
+    not_yet("tenant_id", "Azure."),
+    not_yet("client_id", "Azure."),
+    not_yet("client_secret", "Azure."),
+    not_yet("azure_*", "Azure."),
+    not_yet("aws_*", "AWS."),
+    not_yet("vertex_*", "Vertex."),
+    not_yet("gcs_*", "Google storage."),
+    not_yet("s3_*", "AWS storage."),
+    not_yet("watsonx_*", "Watsonx."),
+    not_yet("oci_*", "Oracle."),
+    not_yet("workload_identity_*", "Workload identity."),
+    not_yet("auto_router_*", "Strategy routers."),
+    not_yet("complexity_router_*", "Strategy routers."),
+    not_yet("adaptive_router_*", "Strategy routers."),
+    not_yet("quality_router_*", "Strategy routers."),
+    not_yet("*_cost_per_*", "Further prices: they are shown, and not part of a cost."),
+    not_yet("*_token_cost*", "Further prices: they are shown, and not part of a cost."),
+];
+
+#[rustfmt::skip]
+const INFO: &[Row] = &[
+    served("id", Kind::Text, "a hash of `model_name` and `litellm_params`", "The deployment's id. Without it the id changes when a parameter does, a key included."),
+    served("mode", Kind::Text, "the price list, else `chat`", "`chat`, `completion`, `embedding`, `responses`, `moderation`, `image_generation`, `audio_transcription`, `audio_speech`, `rerank`, ..."),
+    served("base_model", Kind::Text, "", "The name in the price list, where the provider's name for the model is another one."),
+    served("cooldown_time", REST, "", "As `litellm_params.cooldown_time`; wins over it."),
+    served("max_input_tokens", TOKENS, "the price list", "Largest prompt."),
+    served("max_output_tokens", TOKENS, "the price list", "Largest answer."),
+    served("input_cost_per_token", PRICE, "the price list", "USD per prompt token; `litellm_params` wins."),
+    served("output_cost_per_token", PRICE, "the price list", "USD per answer token; `litellm_params` wins."),
+    served("cache_read_input_token_cost", PRICE, "the price list", "USD per prompt token read from the provider's cache."),
+    served("cache_creation_input_token_cost", PRICE, "the price list", "USD per prompt token written to the provider's cache."),
+    served("output_cost_per_reasoning_token", PRICE, "the price list", "USD per reasoning token."),
+    refused("blocked", "a paused deployment would get traffic"),
+    refused("team_id", "a team's deployment would serve everybody"),
+    refused("access_windows", "a reserved deployment would serve everybody"),
+    refused("supported_environments", "another environment's deployment would get traffic"),
+    refused("enable_tag_filtering", "requests would reach deployments that their tags forbid"),
+    ignored("db_model", "Always false."),
+    ignored("created_at", "Shown as written."),
+    ignored("created_by", "Shown as written."),
+    ignored("updated_at", "Shown as written."),
+    ignored("updated_by", "Shown as written."),
+    ignored("supports_*", "Shown as written."),
+    ignored("max_tokens", "Shown as written."),
+    ignored("litellm_provider", "Shown as written."),
+    not_yet("access_groups", "Groups for keys; there are no keys but the master key."),
+    not_yet("team_public_model_name", "A team's name for the model."),
+    not_yet("order", "Priority tier."),
+    not_yet("allowed_fails", "Per deployment; `router_settings.allowed_fails` is served."),
+    not_yet("allowed_fails_policy", "Tolerance by kind of failure."),
+    not_yet("allow_fail_open", "Tag routing."),
+    not_yet("health_check_*", "Active health checks."),
+    not_yet("disable_background_health_check", "Active health checks."),
+];
+
+#[rustfmt::skip]
+const LITELLM: &[Row] = &[
+    served("request_timeout", TIMEOUT, "none", "Bounds a whole request, all attempts and fallbacks together; of a stream, the time to its first content."),
+    served("num_retries", RETRIES, "2", "As `router_settings.num_retries`, which wins."),
+    served("fallbacks", Kind::List, "", "As `router_settings.fallbacks`, which wins."),
+    served("default_fallbacks", Kind::List, "", "As `router_settings.default_fallbacks`, which wins."),
+    served("max_fallbacks", RETRIES, "5", "As `router_settings.max_fallbacks`, which wins."),
+    served("allowed_fails", Kind::Count(0, 1_000_000), "", "As `router_settings.allowed_fails`, which wins."),
+    served("drop_params", Kind::Bool, "false", "Remove request parameters that the provider does not know. Falls back to `LITELLM_DROP_PARAMS`."),
+    served("require_auth_for_metrics_endpoint", Kind::Bool, "true", "Whether `/metrics` needs a key."),
+    refused("max_budget", "the gateway would spend beyond its budget"),
+    refused("budget_duration", "the gateway would spend beyond its budget"),
+    refused("max_user_budget", "users would spend beyond their budget"),
+    refused("max_internal_user_budget", "users would spend beyond their budget"),
+    refused("max_end_user_budget", "users would spend beyond their budget"),
+    refused("max_end_user_budget_id", "users would spend beyond their budget"),
+    refused("guardrails", "requests that a guardrail should stop would pass"),
+    refused("banned_keywords_list", "requests that should be stopped would pass"),
+    refused("blocked_user_list", "blocked users would be served"),
+    refused("tag_budget_config", "tags would spend beyond their budget"),
+    refused("provider_budget_config", "providers would spend beyond their budget"),
+    ignored("set_verbose", "Use `--debug`."),
+    ignored("turn_off_message_logging", "Request and answer bodies are never logged."),
+    ignored("redact_user_api_key_info", "Keys are never logged."),
+    ignored("redact_messages_in_exceptions", "Errors never hold messages."),
+    ignored("suppress_debug_info", "There is none."),
+    ignored("telemetry", "There is none."),
+    ignored("force_ipv4", "Both address families are tried."),
+    ignored("enable_preview_features", "There are none."),
+    ignored("disable_hf_tokenizer_download", "Nothing is downloaded."),
+    ignored("disable_aiohttp_transport", "There is one transport."),
+    ignored("aiohttp_trust_env", "Proxy variables are always honoured."),
+    not_yet("context_window_fallbacks", "Fallbacks for too long requests; the general ones are used."),
+    not_yet("content_policy_fallbacks", "Fallbacks for refusals; there are none."),
+    not_yet("cooldown_time", "`router_settings.cooldown_time` is served."),
+    not_yet("timeout", "`request_timeout` or `router_settings.timeout` is served."),
+    not_yet("modify_params", "Changing requests to suit the provider."),
+    not_yet("num_retries_per_request", "Cap on retries of a whole request."),
+    not_yet("model_alias_map", "`router_settings.model_group_alias` is served."),
+    not_yet("expose_router_debug_in_errors", "Errors always explain."),
+    not_yet("budget_exceeded_status_code", "Budgets."),
+    not_yet("cache", "Caching."),
+    not_yet("cache_params", "Caching."),
+    not_yet("default_redis_*", "Caching."),
+    not_yet("callbacks", "Log sinks."),
+    not_yet("success_callback", "Log sinks."),
+    not_yet("failure_callback", "Log sinks."),
+    not_yet("service_callback", "Log sinks."),
+    not_yet("service_callbacks", "Log sinks."),
+    not_yet("audit_log_callbacks", "Log sinks."),
+    not_yet("post_call_rules", "Rules."),
+    not_yet("pre_call_rules", "Rules."),
+    not_yet("json_logs", "`LITELLM_LOG` and `JSON_LOGS` are for logs."),
+    not_yet("log_raw_request_response", "Logging of bodies."),
+    not_yet("langfuse_*", "Log sinks."),
+    not_yet("s3_callback_params", "Log sinks."),
+    not_yet("gcs_*", "Log sinks."),
+    not_yet("datadog_*", "Log sinks."),
+    not_yet("prometheus_*", "Own metrics."),
+    not_yet("custom_prometheus_*", "Own metrics."),
+    not_yet("enable_end_user_cost_tracking_prometheus_only", "Costs by user."),
+    not_yet("disable_end_user_cost_tracking*", "Costs by user."),
+    not_yet("ssl_verify", "Certificates are always verified."),
+    not_yet("ssl_certificate", "Client certificates."),
+    not_yet("ssl_security_level", "TLS settings."),
+    not_yet("key_generation_settings", "Virtual keys."),
+    not_yet("upperbound_key_generate_params", "Virtual keys."),
+    not_yet("default_key_generate_params", "Virtual keys."),
+    not_yet("default_internal_user_params", "Virtual keys."),
+    not_yet("default_team_params", "Virtual keys."),
+    not_yet("default_team_settings", "Virtual keys."),
+    not_yet("enable_key_alias_format_validation", "Virtual keys."),
+    not_yet("internal_user_budget_duration", "Virtual keys."),
+    not_yet("priority_reservation*", "Priorities."),
+    not_yet("public_model_groups*", "The model hub."),
+    not_yet("custom_provider_map", "Own providers; an OpenAI-compatible one needs only `api_base`."),
+    not_yet("mcp_aliases", "MCP servers."),
+    not_yet("tag_filtering*", "Tag routing."),
+    not_yet("enable_json_schema_validation", "Validation of answers."),
+    not_yet("network_mock", "`mock_response` is served."),
+    not_yet("use_chat_completions_url_for_anthropic_messages", "Bridging of the responses API."),
+    not_yet("disable_add_transform_inline_image_block", "Fireworks."),
+    not_yet("disable_copilot_system_to_assistant", "GitHub Copilot."),
+    not_yet("forward_traceparent_to_llm_provider", "Tracing."),
+    not_yet("default_max_internal_user_budget", "Virtual keys."),
+    not_yet("user_url_validation", "Image addresses are the provider's to fetch."),
+    not_yet("api_base", "Set it per deployment."),
+    not_yet("api_key", "Set it per deployment."),
+    not_yet("*_key", "Set keys per deployment or by environment variable."),
+];
+
+#[rustfmt::skip]
+const ROUTER: &[Row] = &[
+    served("routing_strategy", Kind::Text, "simple-shuffle", "How a deployment is chosen among those that are well. `simple-shuffle`: at random, by weight. The other known strategies fall back to it with a warning."),
+    served("num_retries", RETRIES, "2", "Attempts after the first in each group."),
+    served("timeout", TIMEOUT, "600", "Bounds one attempt; of a stream, its first content."),
+    served("stream_timeout", TIMEOUT, "`timeout` for the first content, 120 for a silence", "Bounds the first content of a stream and every silence after it."),
+    served("fallbacks", Kind::List, "", "What to try after a group: `[{gpt-4: [claude, mistral]}]`. A plain name, or the group `*`, counts for all groups."),
+    served("default_fallbacks", Kind::List, "", "What to try after any group, and for unknown names."),
+    served("max_fallbacks", RETRIES, "5", "How many fallback groups one request may try; 0 turns fallbacks off."),
+    served("allowed_fails", Kind::Count(0, 1_000_000), "the rule for failures in a row", "Failures within a minute that a deployment may have before it rests."),
+    served("cooldown_time", REST, "5", "Rest of a tripped deployment; 0 turns cooldown off."),
+    served("disable_cooldowns", Kind::Bool, "false", "Nothing ever rests."),
+    served("retry_after", Kind::Time(0, HOUR), "0", "Smallest pause before a retry on the same deployment."),
+    served("model_group_alias", Kind::Map, "", "Further names of groups: `{alias: group}` or `{alias: {model: group, hidden: true}}`. An alias may name another alias."),
+    refused("provider_budget_config", "providers would spend beyond their budget"),
+    refused("enable_tag_filtering", "requests would reach deployments that their tags forbid"),
+    refused("guardrail_list", "requests that a guardrail should stop would pass"),
+    refused("health_check_interval", "it belongs in `general_settings`"),
+    refused("health_check_concurrency", "it belongs in `general_settings`"),
+    refused("model_list", "it belongs at the top of the config"),
+    ignored("set_verbose", "Use `--debug`."),
+    ignored("debug_level", "Use `--debug`."),
+    ignored("ignore_invalid_deployments", "A deployment that can not work never stops the others."),
+    ignored("client_ttl", "Connections are pooled."),
+    ignored("tag_filtering_match_any", "Tag routing."),
+    ignored("tag_routing_prefix", "Tag routing."),
+    ignored("router_general_settings", "Not for a gateway."),
+    not_yet("routing_strategy_args", "Arguments of other strategies."),
+    not_yet("routing_groups", "Groups of groups."),
+    not_yet("retry_policy", "Retries by kind of failure."),
+    not_yet("model_group_retry_policy", "Retries by group."),
+    not_yet("allowed_fails_policy", "Tolerance by kind of failure."),
+    not_yet("context_window_fallbacks", "Fallbacks for too long requests; the general ones are used."),
+    not_yet("content_policy_fallbacks", "Fallbacks for refusals; there are none."),
+    not_yet("content_policy_use_general_fallbacks", "Fallbacks for refusals."),
+    not_yet("enable_weighted_failover", "A failed request always moves to a sibling."),
+    not_yet("enable_pre_call_checks", "Checks of length and capability."),
+    not_yet("optional_pre_call_checks", "Checks and affinity."),
+    not_yet("deployment_affinity_ttl_seconds", "Affinity."),
+    not_yet("model_group_affinity_config", "Affinity."),
+    not_yet("enable_health_check_routing", "Active health checks."),
+    not_yet("health_check_staleness_threshold", "Active health checks."),
+    not_yet("health_check_ignore_transient_errors", "Active health checks."),
+    not_yet("background_health_check_model_groups", "Active health checks."),
+    not_yet("default_litellm_params", "Defaults of all deployments."),
+    not_yet("default_max_parallel_requests", "Cap on requests in flight."),
+    not_yet("max_stream_duration", "Cap on a stream's length."),
+    not_yet("default_priority", "Priority queue."),
+    not_yet("polling_interval", "Priority queue."),
+    not_yet("redis_*", "Shared state: this process judges alone."),
+    not_yet("cache_kwargs", "Shared state."),
+    not_yet("cache_responses", "Caching."),
+    not_yet("caching_groups", "Caching."),
+    not_yet("alerting_config", "Alerts."),
+    not_yet("plugins", "Plugins."),
+    not_yet("search_tools", "Search providers."),
+    not_yet("assistants_config", "The assistants API."),
+    not_yet("weights", "Weights of keys and teams."),
+    not_yet("max_retries", "`num_retries` is served."),
+    not_yet("request_timeout", "`timeout` or `litellm_settings.request_timeout` is served."),
+    not_yet("fallback_access_check", "Virtual keys."),
+    not_yet("fallback_budget_check", "Virtual keys."),
+    not_yet("auto_router_capability_limit", "Strategy routers."),
+];
+
+#[rustfmt::skip]
+const GENERAL: &[Row] = &[
+    served("master_key", Kind::Secret, "`LITELLM_MASTER_KEY`", "The key with every right. Without one the gateway listens on loopback only, and the data API is open there."),
+    served("dangerously_permit_weak_or_unset_master_key", Kind::Bool, "`LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY`, else false", "Listen on a public address in spite of a weak or missing key."),
+    served("litellm_key_header_name", Kind::Text, "", "A further header that may carry the key."),
+    served("always_include_stream_usage", Kind::Bool, "false", "Send the usage chunk of a stream without being asked."),
+    served("health_check_details", Kind::Bool, "true", "`false` cuts `/health/readiness` to `status` and `db`."),
+    served("request_log", Kind::Text, "none", "A file to which a JSON line per finished request is appended."),
+    served("max_request_size_mb", Kind::Megabytes(0.001, 2048.0), "100", "Largest request body, MiB."),
+    served("max_response_size_mb", Kind::Megabytes(0.001, 2048.0), "32", "Largest full answer of a provider, MiB."),
+    served("max_buffered_mb", Kind::Megabytes(1.0, 1_048_576.0), "1024", "Request bodies and held answers of all requests together, MiB."),
+    served("max_header_bytes", Kind::Count(1024, 1 << 20), "32768", "Largest request head, bytes."),
+    served("header_read_timeout_s", Kind::Time(1, HOUR), "10", "Time to read a request head."),
+    served("body_read_timeout_s", Kind::Time(1, HOUR), "30", "Time between two pieces of a request body."),
+    served("idle_timeout_s", Kind::Time(1, DAY), "75", "Time a connection may idle between requests."),
+    served("drain_delay_s", Kind::Time(0, HOUR), "5", "How long to go on accepting after a stop signal, while readiness says 503."),
+    served("shutdown_timeout_s", Kind::Time(0, HOUR), "`GRACEFUL_SHUTDOWN_TIMEOUT`, else 30", "How long requests in flight may take after that."),
+    refused("custom_auth", "requests would pass without that check"),
+    refused("custom_auth_settings", "requests would pass without that check"),
+    refused("enable_jwt_auth", "tokens would not be checked"),
+    refused("litellm_jwtauth", "tokens would not be checked"),
+    refused("enable_oauth2_auth", "tokens would not be checked"),
+    refused("enable_oauth2_proxy_auth", "tokens would not be checked"),
+    refused("oauth2_config_mappings", "tokens would not be checked"),
+    refused("role_permissions", "roles would not be checked"),
+    refused("allowed_ips", "every address would be served"),
+    refused("allowed_routes", "every route would be open"),
+    refused("admin_only_routes", "every route would be open"),
+    refused("enforced_params", "requests without those parameters would pass"),
+    refused("enforce_user_param", "requests without `user` would pass"),
+    refused("max_budget", "the gateway would spend beyond its budget"),
+    refused("budget_duration", "the gateway would spend beyond its budget"),
+    refused("guardrails", "requests that a guardrail should stop would pass"),
+    ignored("disable_spend_logs", "There is no database to write to."),
+    ignored("disable_spend_updates", "There is no database to write to."),
+    ignored("disable_error_logs", "There is no database to write to."),
+    ignored("disable_reset_budget", "There is no database to write to."),
+    ignored("disable_adding_master_key_hash_to_db", "There is no database to write to."),
+    ignored("disable_master_key_return", "The master key is never returned."),
+    ignored("disable_prisma_schema_update", "There is no database to write to."),
+    ignored("proxy_batch_write_at", "There is no database to write to."),
+    ignored("proxy_batch_polling_interval", "There is no database to write to."),
+    ignored("proxy_budget_rescheduler_*", "There is no database to write to."),
+    ignored("allow_requests_on_db_unavailable", "Nothing on the way of a request waits for a database."),
+    ignored("user_api_key_cache_ttl", "There is no database to read from."),
+    ignored("litellm_license", "Everything is free."),
+    ignored("infer_model_from_keys", "Models are those of `model_list`."),
+    not_yet("background_health_checks", "Active health checks."),
+    not_yet("health_check_*", "Active health checks."),
+    not_yet("enable_health_check_routing", "Active health checks."),
+    not_yet("background_health_check_model_groups", "Active health checks."),
+    not_yet("use_shared_health_check", "Active health checks."),
+    not_yet("model_list_healthy_only", "Active health checks."),
+    not_yet("maximum_health_check_retention_period", "Active health checks."),
+    not_yet("allow_public_health_readiness_details", "Readiness details."),
+    not_yet("enable_drain_endpoint", "`/health/drain`."),
+    not_yet("drain_endpoint_token", "`/health/drain`."),
+    not_yet("database_*", "A database."),
+    not_yet("store_model_in_db", "A database."),
+    not_yet("supported_db_objects", "A database."),
+    not_yet("store_prompts_in_spend_logs", "A database."),
+    not_yet("maximum_spend_logs_*", "A database."),
+    not_yet("coordination_redis", "Shared state."),
+    not_yet("use_redis_transaction_buffer", "Shared state."),
+    not_yet("encryption_algorithm", "A database."),
+    not_yet("key_management_*", "Secret managers."),
+    not_yet("use_azure_key_vault", "Secret managers."),
+    not_yet("use_google_kms", "Secret managers."),
+    not_yet("alert*", "Alerts."),
+    not_yet("spend_report_frequency", "Alerts."),
+    not_yet("max_parallel_requests", "Cap on requests in flight."),
+    not_yet("global_max_parallel_requests", "Cap on requests in flight."),
+    not_yet("max_in_flight_requests_per_worker", "Cap on requests in flight."),
+    not_yet("disable_retry_on_max_parallel_request_limit_error", "Cap on requests in flight."),
+    not_yet("token_rate_limit_type", "Limits of keys."),
+    not_yet("completion_model", "A model for requests that name none."),
+    not_yet("embedding_model", "A model for requests that name none."),
+    not_yet("image_generation_model", "A model for requests that name none."),
+    not_yet("moderation_model", "A model for requests that name none."),
+    not_yet("pass_through_endpoints", "Routes that are relayed as they are."),
+    not_yet("pass_through_all_models", "Unknown names; a `*` group serves them."),
+    not_yet("use_client_credentials_pass_through_routes", "Routes that are relayed as they are."),
+    not_yet("public_routes", "Routes without a key: there are none but health."),
+    not_yet("allow_client_side_credentials", "Credentials in a request are refused."),
+    not_yet("allow_user_auth", "Credentials in a request are refused."),
+    not_yet("dangerously_allow_mock_testing_request_params", "Such parameters are refused."),
+    not_yet("forward_client_headers_to_llm_api", "No client header reaches a provider."),
+    not_yet("forward_llm_provider_auth_headers", "No client header reaches a provider."),
+    not_yet("forward_openai_org_id", "No client header reaches a provider."),
+    not_yet("reject_clientside_metadata_tags", "Tags have no effect."),
+    not_yet("use_x_forwarded_for", "The client's address has no effect."),
+    not_yet("user_header_*", "Users have no effect."),
+    not_yet("service_account_settings", "Virtual keys."),
+    not_yet("default_team_disabled", "Virtual keys."),
+    not_yet("custom_key_*", "Virtual keys."),
+    not_yet("disable_responses_id_security", "The responses API."),
+    not_yet("custom_sso", "The user interface."),
+    not_yet("custom_ui_sso_sign_in_handler", "The user interface."),
+    not_yet("auto_redirect_ui_login_to_sso", "The user interface."),
+    not_yet("ui_*", "The user interface."),
+    not_yet("control_plane_url", "The user interface."),
+    not_yet("user_mcp_management_mode", "MCP servers."),
+    not_yet("mcp_*", "MCP servers."),
+    not_yet("block_robots", "`robots.txt`."),
+];
+
+#[rustfmt::skip]
+const CREDENTIAL: &[Row] = &[
+    served("credential_name", Kind::Text, "required", "The name."),
+    served("credential_values", Kind::Map, "required", "`api_key`, `api_base`, `organization`."),
+    ignored("credential_info", "A description."),
+];
+
+#[rustfmt::skip]
+const ALIAS: &[Row] = &[
+    served("model", Kind::Text, "required", "The group, or another alias."),
+    served("hidden", Kind::Bool, "false", "Leave it out of `/v1/models`."),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_one_row_and_a_line_of_text() {
+        for section in [
+            Section::Top,
+            Section::Entry,
+            Section::Params,
+            Section::Info,
+            Section::Litellm,
+            Section::Router,
+            Section::General,
+            Section::Credential,
+            Section::Alias,
+        ] {
+            let mut names: Vec<&str> = rows(section).iter().map(|row| row.name).collect();
+            let count = names.len();
+            names.sort_unstable();
+            names.dedup();
+            assert_eq!(names.len(), count, "{section:?} has a key twice");
+            assert!(rows(section).iter().all(|row| !row.doc.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_pattern_serves_where_no_row_has_the_name() {
+        let support = |section, name| find(section, name).map(|row| row.support);
+        assert_eq!(support(Section::Params, "aws_region_name"), Some(Support::NotYet));
+        assert_eq!(support(Section::Params, "input_cost_per_token"), Some(Support::Served));
+        assert_eq!(support(Section::Params, "input_cost_per_second"), Some(Support::NotYet));
+        assert_eq!(support(Section::General, "health_check_details"), Some(Support::Served));
+        assert_eq!(support(Section::General, "health_check_interval"), Some(Support::NotYet));
+        assert_eq!(support(Section::Params, "temperature"), None);
+        for name in REQUEST_PARAMS {
+            assert!(find(Section::Params, name).is_none(), "{name}");
+        }
+        assert!(NUMERIC_PARAMS.iter().all(|name| REQUEST_PARAMS.contains(name)));
+    }
+}

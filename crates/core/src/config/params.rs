@@ -1,0 +1,346 @@
+//! `litellm_params` and `model_info` of one entry, read and checked.
+//!
+//! Called by [`super::deployments`]. Always true: what is not a key of the loader is a default for the
+//! request body.
+
+use serde_json::Value as Json;
+
+use crate::deployment::{Limits, MockAnswer, MockContent};
+use crate::prices::ModelFacts;
+use crate::secret::Secret;
+
+use super::address;
+use super::field::{Field, Unknown, visit};
+use super::json;
+use super::keys::{NUMERIC_PARAMS, Section};
+use super::problem::{At, Path, Problems, Wrong, shown};
+use super::suggest::{did_you_mean, nearest};
+use super::tree::{Entry, Map, Node, Value};
+use super::value;
+
+/// What `litellm_params` says.
+#[derive(Debug, Default)]
+pub(super) struct Params {
+    pub(super) model: Option<Box<str>>,
+    pub(super) provider: Option<Box<str>>,
+    pub(super) api_base: Option<Given>,
+    pub(super) base_url: Option<Given>,
+    pub(super) api_key: Option<Secret>,
+    pub(super) organization: Option<Box<str>>,
+    pub(super) credential: Option<Given>,
+    pub(super) headers: Vec<(Box<str>, Secret)>,
+    pub(super) defaults: Vec<(Box<str>, Box<str>)>,
+    pub(super) dropped: Vec<Box<str>>,
+    pub(super) weight: Option<f64>,
+    pub(super) limits: Limits,
+    pub(super) facts: ModelFacts,
+    pub(super) is_mock: bool,
+    pub(super) mock: Option<MockAnswer>,
+    request_timeout_ms: Option<u64>,
+    mock_delay_ms: u64,
+}
+
+/// A text and its place.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) text: Box<str>,
+    pub(super) at: At,
+}
+
+/// What `model_info` says.
+#[derive(Debug, Default)]
+pub(super) struct Info {
+    pub(super) id: Option<Given>,
+    pub(super) base_model: Option<Box<str>>,
+    pub(super) cooldown_ms: Option<u64>,
+    pub(super) facts: ModelFacts,
+}
+
+impl Params {
+    /// Reads the mapping.
+    pub(super) fn read(map: &Map, path: &Path<'_>, problems: &mut Problems) -> Params {
+        let mut params = Params::default();
+        let others =
+            visit(Section::Params, Unknown::Keep, map, path, problems, |field, problems| {
+                let known = params.set(field, problems)
+                    || params.set_limit(field, problems)
+                    || set_fact(&mut params.facts, field, problems);
+                debug_assert!(known, "{} is served by nobody", field.row.name);
+            });
+        for entry in others {
+            params.default_param(entry);
+        }
+        params.limits.timeout_ms = params.limits.timeout_ms.or(params.request_timeout_ms);
+        if let Some(mock) = &mut params.mock {
+            mock.delay_ms = params.mock_delay_ms;
+        }
+        params
+    }
+
+    fn set(&mut self, field: &Field<'_>, problems: &mut Problems) -> bool {
+        match field.row.name {
+            "model" => self.model = field.text(problems).map(Box::from),
+            "custom_llm_provider" => self.provider = field.text(problems).map(Box::from),
+            "api_base" => self.api_base = given(field, problems),
+            "base_url" => self.base_url = given(field, problems),
+            "api_key" => self.api_key = secret(field, problems),
+            "organization" => self.organization = organization(field, problems),
+            "litellm_credential_name" => self.credential = given(field, problems),
+            "extra_headers" => self.headers = headers(field, problems),
+            "extra_body" => {
+                let entries = field.map(problems).map_or(&[][..], |map| &map.entries[..]);
+                entries.iter().for_each(|entry| self.default_param(entry));
+            }
+            "additional_drop_params" => self.dropped = names(field, problems),
+            "weight" => self.weight = field.number(problems),
+            "mock_response" => {
+                // Even a bad answer says that no provider is meant.
+                self.is_mock = true;
+                self.mock = mock(field, problems);
+                self.is_mock &= !matches!(value::flag(field.node), Ok(false));
+            }
+            "mock_delay" => self.mock_delay_ms = field.time(problems).unwrap_or(0),
+            _ => return false,
+        }
+        true
+    }
+
+    fn set_limit(&mut self, field: &Field<'_>, problems: &mut Problems) -> bool {
+        match field.row.name {
+            "rpm" => self.limits.rpm = field.count(problems),
+            "tpm" => self.limits.tpm = field.count(problems),
+            "timeout" => self.limits.timeout_ms = field.time(problems),
+            "request_timeout" => self.request_timeout_ms = field.time(problems),
+            "stream_timeout" => self.limits.stream_timeout_ms = field.time(problems),
+            "num_retries" => self.limits.num_retries = field.small(problems),
+            "cooldown_time" => self.limits.cooldown_ms = field.time(problems),
+            _ => return false,
+        }
+        true
+    }
+
+    fn default_param(&mut self, entry: &Entry) {
+        if entry.value.is_unset() {
+            return;
+        }
+        let mut text = json::value(&entry.value);
+        if let (Json::String(digits), true) = (&text, NUMERIC_PARAMS.contains(&&*entry.key)) {
+            let number = digits.trim().parse::<f64>().map(json::number);
+            text = number.ok().filter(|number| !number.is_null()).unwrap_or(text);
+        }
+        self.defaults.push((Box::from(&*entry.key), text.to_string().into()));
+    }
+}
+
+impl Info {
+    /// Reads the mapping.
+    pub(super) fn read(map: &Map, path: &Path<'_>, problems: &mut Problems) -> Info {
+        let mut info = Info::default();
+        visit(Section::Info, Unknown::Keep, map, path, problems, |field, problems| {
+            match field.row.name {
+                "id" => info.id = given(field, problems),
+                "base_model" => info.base_model = field.text(problems).map(Box::from),
+                "cooldown_time" => info.cooldown_ms = field.time(problems),
+                _ => {
+                    let known = set_fact(&mut info.facts, field, problems);
+                    debug_assert!(known, "{} is served by nobody", field.row.name);
+                }
+            }
+        });
+        info
+    }
+}
+
+fn set_fact(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) -> bool {
+    let fact = match field.row.name {
+        "mode" => {
+            facts.mode = mode(field, problems);
+            return true;
+        }
+        "max_input_tokens" => &mut facts.max_input_tokens,
+        "max_output_tokens" => &mut facts.max_output_tokens,
+        "input_cost_per_token" => &mut facts.input_cost_per_token,
+        "output_cost_per_token" => &mut facts.output_cost_per_token,
+        "cache_read_input_token_cost" => &mut facts.cache_read_input_token_cost,
+        "cache_creation_input_token_cost" => &mut facts.cache_creation_input_token_cost,
+        "output_cost_per_reasoning_token" => &mut facts.output_cost_per_reasoning_token,
+        _ => return false,
+    };
+    *fact = field.number(problems);
+    true
+}
+
+/// `over` where it says something, else `base`.
+pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
+    fn put<T>(base: &mut Option<T>, over: Option<T>) {
+        if over.is_some() {
+            *base = over;
+        }
+    }
+    put(&mut base.litellm_provider, over.litellm_provider);
+    put(&mut base.mode, over.mode);
+    put(&mut base.max_input_tokens, over.max_input_tokens);
+    put(&mut base.max_output_tokens, over.max_output_tokens);
+    put(&mut base.input_cost_per_token, over.input_cost_per_token);
+    put(&mut base.output_cost_per_token, over.output_cost_per_token);
+    put(&mut base.cache_read_input_token_cost, over.cache_read_input_token_cost);
+    put(&mut base.cache_creation_input_token_cost, over.cache_creation_input_token_cost);
+    put(&mut base.output_cost_per_reasoning_token, over.output_cost_per_reasoning_token);
+}
+
+fn given(field: &Field<'_>, problems: &mut Problems) -> Option<Given> {
+    field.text(problems).map(|text| Given { text: text.into(), at: field.node.at })
+}
+
+fn secret(field: &Field<'_>, problems: &mut Problems) -> Option<Secret> {
+    let text = field.text(problems)?;
+    match address::key(text) {
+        Ok(()) => Some(Secret::new(text)),
+        Err(wrong) => {
+            field.error(wrong, problems);
+            None
+        }
+    }
+}
+
+#[rustfmt::skip]
+const MODES: &[&str] = &[
+    "chat", "completion", "embedding", "responses", "anthropic_messages", "moderation",
+    "image_generation", "image_edit", "audio_transcription", "audio_speech", "rerank", "batch",
+    "realtime", "ocr", "video_generation", "search", "vector_store",
+];
+
+fn mode(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
+    let mode = field.text(problems)?;
+    if !MODES.contains(&mode) {
+        let hint = did_you_mean(&nearest(mode, MODES.iter().copied()));
+        field.warn(Wrong::new(format!("unknown mode `{}`", shown(mode)), hint), problems);
+    }
+    Some(mode.into())
+}
+
+fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
+    let text = match field.node.items() {
+        None => field.text(problems)?,
+        Some([only]) => only.text().unwrap_or(""),
+        Some(_) => {
+            let hint = "write one entry per organization";
+            field.error(Wrong::new("a list of organizations is not served", hint), problems);
+            return None;
+        }
+    };
+    if text.is_empty() || !address::is_header_value(text) {
+        field
+            .error(Wrong::new("can not be sent as a header", "check for odd characters"), problems);
+        return None;
+    }
+    Some(text.into())
+}
+
+fn headers(field: &Field<'_>, problems: &mut Problems) -> Vec<(Box<str>, Secret)> {
+    let mut headers = Vec::new();
+    let Some(map) = field.map(problems) else { return headers };
+    for entry in &map.entries {
+        let path = field.path.key(&entry.key);
+        if entry.value.is_unset() {
+            continue;
+        }
+        let Some(text) = entry.value.text() else {
+            let problem = format!("expected text, got {}", value::describe_kind(&entry.value));
+            problems.error(entry.value.at, &path, Wrong::new(problem, ""));
+            continue;
+        };
+        if !address::is_header_name(&entry.key) {
+            let wrong = Wrong::new("is not the name of a header", "use letters, digits and `-`");
+            problems.error(entry.at, &path, wrong);
+        } else if !address::is_header_value(text) {
+            let problem = "has characters that a header can not carry";
+            problems.error(
+                entry.value.at,
+                &path,
+                Wrong::new(problem, "use plain ASCII on one line"),
+            );
+        } else {
+            headers.push((entry.key.to_lowercase().into(), Secret::new(text)));
+        }
+    }
+    headers
+}
+
+fn names(field: &Field<'_>, problems: &mut Problems) -> Vec<Box<str>> {
+    let mut names = Vec::new();
+    for (i, item) in field.list(problems).unwrap_or(&[]).iter().enumerate() {
+        match value::text(item) {
+            Ok(text) => names.push(text.into()),
+            Err(wrong) => problems.error(item.at, &field.path.item(i), wrong),
+        }
+    }
+    names
+}
+
+/// Failures that a canned answer can stand for, and their status.
+const FAILURES: &[(&str, u16)] = &[
+    ("APIConnectionError", 500),
+    ("APIError", 500),
+    ("AuthenticationError", 401),
+    ("BadGatewayError", 502),
+    ("BadRequestError", 400),
+    ("ContentPolicyViolationError", 400),
+    ("ContextWindowExceededError", 400),
+    ("InternalServerError", 500),
+    ("NotFoundError", 404),
+    ("PermissionDeniedError", 403),
+    ("RateLimitError", 429),
+    ("ServiceUnavailableError", 503),
+    ("Timeout", 408),
+    ("UnprocessableEntityError", 422),
+];
+
+fn mock(field: &Field<'_>, problems: &mut Problems) -> Option<MockAnswer> {
+    let content = match &field.node.value {
+        Value::List(items) => MockContent::Vector(vector(field, items, problems)?),
+        Value::Map(_) | Value::Missing(_) => {
+            let problem = "expected text or a list of numbers, got a mapping";
+            field.error(Wrong::new(problem, ""), problems);
+            return None;
+        }
+        Value::Scalar(text, _) => match text.strip_prefix("litellm.") {
+            Some(class) => MockContent::Failure(failure(field, class, problems)?),
+            None => match super::scalar::boolean(text) {
+                Some(true) => MockContent::Text("This is a mock request".into()),
+                Some(false) => return None,
+                None => MockContent::Text(Box::from(&**text)),
+            },
+        },
+    };
+    Some(MockAnswer { content, delay_ms: 0 })
+}
+
+fn vector(field: &Field<'_>, items: &[Node], problems: &mut Problems) -> Option<Vec<f64>> {
+    let mut vector = Vec::with_capacity(items.len());
+    for (i, item) in items.iter().enumerate() {
+        match value::number(item, f64::MIN, f64::MAX) {
+            Ok(number) => vector.push(number),
+            Err(_) => {
+                let problem = format!("expected a number, got {}", value::describe(item));
+                problems.error(item.at, &field.path.item(i), Wrong::new(problem, ""));
+                return None;
+            }
+        }
+    }
+    if vector.is_empty() {
+        field.error(Wrong::new("the list is empty", "write at least one number"), problems);
+        return None;
+    }
+    Some(vector)
+}
+
+fn failure(field: &Field<'_>, class: &str, problems: &mut Problems) -> Option<u16> {
+    if let Some((_, status)) = FAILURES.iter().find(|(name, _)| *name == class) {
+        return Some(*status);
+    }
+    let near = nearest(class, FAILURES.iter().map(|(name, _)| *name));
+    let problem = format!("unknown failure `litellm.{}`", shown(class));
+    field.error(Wrong::new(problem, did_you_mean(&near)), problems);
+    None
+}

@@ -1,0 +1,96 @@
+//! The reference of all keys, made from the table of keys.
+//!
+//! `docs/config.md` is its output; a test compares them.
+
+use std::fmt::Write as _;
+
+use crate::provider;
+
+use super::keys::{Row, Section, Support, rows};
+use super::value::range_text;
+
+/// `docs/config.md`.
+#[must_use]
+pub fn reference() -> String {
+    let mut text = String::from(INTRODUCTION);
+    for (section, title, about) in SECTIONS {
+        // Writing to a string cannot fail.
+        let _written = write!(text, "\n## {title}\n\n{about}\n");
+        table(&mut text, rows(*section));
+    }
+    text.push_str("\n## Providers\n\n");
+    text.push_str(PROVIDERS);
+    let names: Vec<String> = provider::all().map(|row| format!("`{}`", row.name)).collect();
+    wrap(&mut text, &names);
+    text
+}
+
+const INTRODUCTION: &str = include_str!("reference/introduction.md");
+
+const PROVIDERS: &str = "The prefix of `model`, or `custom_llm_provider`. Any other server that speaks the OpenAI wire: \
+`openai/name` with `api_base`.\n\n";
+
+const SECTIONS: &[(Section, &str, &str)] = &[
+    (Section::Top, "The top of the file", "A config is one YAML mapping with these sections."),
+    (Section::Entry, "`model_list` entries", "Each entry is a deployment."),
+    (
+        Section::Params,
+        "`litellm_params`",
+        "Any key that is not listed is a default for the request body: `temperature: 0.2` counts when the client sends none.",
+    ),
+    (
+        Section::Info,
+        "`model_info`",
+        "Any key that is not listed is kept and shown by `/model/info`, unless its name says that it is a secret.",
+    ),
+    (Section::Credential, "`credential_list` entries", ""),
+    (Section::Litellm, "`litellm_settings`", ""),
+    (Section::Router, "`router_settings`", ""),
+    (Section::Alias, "`model_group_alias` values", "A value is the name of a group, or a mapping."),
+    (Section::General, "`general_settings`", ""),
+];
+
+fn table(text: &mut String, rows: &[Row]) {
+    let of = |support| rows.iter().filter(move |row| row.support == support).collect::<Vec<_>>();
+    let served = of(Support::Served);
+    text.push_str("\n| key | value | default | meaning |\n|---|---|---|---|\n");
+    for row in served {
+        let (name, kind) = (row.name, range_text(row.kind));
+        let _written = writeln!(text, "| `{name}` | {kind} | {} | {} |", row.default, row.doc);
+    }
+    for (support, title) in [
+        (Support::NotYet, "Known, not served yet; using one is a warning, and it has no effect:"),
+        (Support::Ignored, "Accepted, without an effect:"),
+        (
+            Support::Refused,
+            "Refused, because going on without it would not be safe; the config does not load:",
+        ),
+    ] {
+        let rows = of(support);
+        if rows.is_empty() {
+            continue;
+        }
+        let _written = write!(text, "\n{title}\n\n| key | |\n|---|---|\n");
+        for row in rows {
+            let _written = writeln!(text, "| `{}` | {} |", row.name, row.doc);
+        }
+    }
+}
+
+fn wrap(text: &mut String, words: &[String]) {
+    let mut column = 0;
+    for (i, word) in words.iter().enumerate() {
+        let last = i + 1 == words.len();
+        let piece = if last { format!("{word}.") } else { format!("{word},") };
+        if column > 0 && column + piece.len() + 1 > 110 {
+            text.push('\n');
+            column = 0;
+        } else if column > 0 {
+            text.push(' ');
+            column += 1;
+        }
+        text.push_str(&piece);
+        column += piece.len();
+    }
+    text.push('\n');
+}

@@ -1,0 +1,477 @@
+//! The text of one YAML file as a tree whose every node knows its line.
+//!
+//! Called by [`super::include`] for each file. Always true: a tree is at most [`MAX_DEPTH`] levels
+//! deep, aliases expanded, so that recursion over it is safe; and it has at most [`MAX_NODES`] nodes,
+//! aliases expanded, so that a walk over it is short.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
+
+use super::problem::{At, Path, Problems, Wrong, shown};
+use super::redact;
+
+/// Largest file, bytes.
+pub(super) const MAX_BYTES: usize = 10 << 20;
+/// Most levels of nesting.
+pub(super) const MAX_DEPTH: usize = 128;
+/// Most nodes, each use of an alias counted in full.
+pub(super) const MAX_NODES: u64 = 1_000_000;
+
+/// A value and its place.
+#[derive(Clone, Debug)]
+pub(super) struct Node {
+    /// What it is.
+    pub(super) value: Value,
+    /// Where it stands; of an alias, where its anchor stands.
+    pub(super) at: At,
+    size: u64,
+    height: usize,
+}
+
+/// What a node is. Collections are shared, so that an alias costs nothing.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    /// Any single value; its type depends on what is expected.
+    Scalar(Rc<str>, Style),
+    /// A list.
+    List(Rc<[Node]>),
+    /// A mapping.
+    Map(Rc<Map>),
+    /// A reference to an environment variable that is not set.
+    Missing(Rc<str>),
+}
+
+/// How a scalar was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Style {
+    /// Without quotes: it may be a number, a boolean or null.
+    Plain,
+    /// In quotes or as a block: it is text.
+    Quoted,
+    /// It came from an environment variable: it is text, and may be secret.
+    Environment,
+}
+
+/// A mapping, in the order of the file.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Map {
+    /// Its entries; each key once.
+    pub(super) entries: Vec<Entry>,
+}
+
+/// One key of a mapping and its value.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    /// The key as written.
+    pub(super) key: Rc<str>,
+    /// How it was written.
+    pub(super) style: Style,
+    /// Where the key stands.
+    pub(super) at: At,
+    /// The value.
+    pub(super) value: Node,
+}
+
+impl Node {
+    /// A scalar.
+    pub(super) fn scalar(text: &str, style: Style, at: At) -> Node {
+        Node { value: Value::Scalar(Rc::from(text), style), at, size: 1, height: 0 }
+    }
+
+    /// A reference to a variable that is not set.
+    pub(super) fn missing(variable: &str, at: At) -> Node {
+        Node { value: Value::Missing(Rc::from(variable)), at, size: 1, height: 0 }
+    }
+
+    /// A list.
+    pub(super) fn list(items: Vec<Node>, at: At) -> Node {
+        let size = items.iter().fold(1, |sum: u64, item| sum.saturating_add(item.size));
+        let height = items.iter().map(|item| item.height + 1).max().unwrap_or(0);
+        Node { value: Value::List(items.into()), at, size, height }
+    }
+
+    /// A mapping.
+    pub(super) fn map(map: Map, at: At) -> Node {
+        let size = map.entries.iter().fold(1, |sum: u64, e| sum.saturating_add(e.value.size + 1));
+        let height = map.entries.iter().map(|e| e.value.height + 1).max().unwrap_or(0);
+        Node { value: Value::Map(Rc::new(map)), at, size, height }
+    }
+
+    /// Whether it says nothing: empty, `null` or `~`.
+    pub(super) fn is_null(&self) -> bool {
+        matches!(&self.value, Value::Scalar(text, Style::Plain)
+            if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
+    }
+
+    /// Whether it has no value: null, or a variable that is not set.
+    pub(super) fn is_unset(&self) -> bool {
+        matches!(self.value, Value::Missing(_)) || self.is_null()
+    }
+
+    /// The text of a scalar that is not null.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.value {
+            Value::Scalar(text, _) if !self.is_null() => Some(text),
+            Value::Scalar(..) | Value::List(_) | Value::Map(_) | Value::Missing(_) => None,
+        }
+    }
+
+    /// The items of a list.
+    pub(super) fn items(&self) -> Option<&[Node]> {
+        match &self.value {
+            Value::List(items) => Some(items),
+            Value::Scalar(..) | Value::Map(_) | Value::Missing(_) => None,
+        }
+    }
+
+    /// The mapping.
+    pub(super) fn as_map(&self) -> Option<&Map> {
+        match &self.value {
+            Value::Map(map) => Some(map),
+            Value::Scalar(..) | Value::List(_) | Value::Missing(_) => None,
+        }
+    }
+}
+
+impl Map {
+    /// The value of `key`.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        self.entries.iter().find(|entry| &*entry.key == key).map(|entry| &entry.value)
+    }
+}
+
+/// The tree of `bytes`, or `None` after a problem was noted. An empty file is null.
+pub(super) fn parse(bytes: &[u8], file: u16, problems: &mut Problems) -> Option<Node> {
+    let start = At { file, line: 1, column: 1 };
+    let fail = |problems: &mut Problems, at: At, wrong: Wrong| {
+        problems.error(at, &Path::Root, wrong);
+        None
+    };
+    let text = match decode(bytes) {
+        Ok(text) => text,
+        Err(wrong) => return fail(problems, At::whole(file), wrong),
+    };
+    let mut builder = Builder {
+        stack: Vec::new(),
+        anchors: HashMap::new(),
+        root: None,
+        nodes: 0,
+        documents: 0,
+        problems,
+    };
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        let (event, span) = match event {
+            Ok(found) => found,
+            Err(error) => {
+                let (at, wrong) = syntax_error(text, file, &error);
+                return fail(problems, at, wrong);
+            }
+        };
+        let at = place(file, &span.start);
+        if let Err((at, wrong)) = builder.event(event, at) {
+            return fail(problems, at, wrong);
+        }
+    }
+    let root = builder.root.take();
+    Some(root.unwrap_or_else(|| Node::scalar("", Style::Plain, start)))
+}
+
+fn decode(bytes: &[u8]) -> Result<&str, Wrong> {
+    if bytes.len() > MAX_BYTES {
+        return Err(Wrong::new(
+            format!("the file has {} bytes, more than {MAX_BYTES}", bytes.len()),
+            "split it with `include`",
+        ));
+    }
+    let body = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
+    let skipped = bytes.len() - body.len();
+    if body.starts_with(b"\xFF\xFE") || body.starts_with(b"\xFE\xFF") {
+        return Err(Wrong::new("the file is not UTF-8: it looks like UTF-16", "save it as UTF-8"));
+    }
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let offset = error.valid_up_to() + skipped;
+        Wrong::new(
+            format!("the file is not UTF-8: bad byte at offset {offset}"),
+            "save it as UTF-8",
+        )
+    })?;
+    match memchr::memchr(0, body) {
+        Some(offset) => Err(Wrong::new(
+            format!("the file is not text: NUL byte at offset {}", offset + skipped),
+            "save it as UTF-8 text",
+        )),
+        None => Ok(text),
+    }
+}
+
+fn place(file: u16, marker: &Marker) -> At {
+    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    At { file, line: number(marker.line()), column: number(marker.col().saturating_add(1)) }
+}
+
+fn syntax_error(text: &str, file: u16, error: &ScanError) -> (At, Wrong) {
+    let at = place(file, error.marker());
+    if error.info() == "recursion limit exceeded" {
+        return (at, too_deep());
+    }
+    let index = usize::try_from(at.line.saturating_sub(1)).unwrap_or(usize::MAX);
+    // The parser names the end of what it could not read; a tab may stand in the line before.
+    let lines = text.lines().skip(index.saturating_sub(1)).take(if index == 0 { 1 } else { 2 });
+    let tab =
+        lines.clone().any(|line| line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t'));
+    let line = text.lines().nth(index).unwrap_or("");
+    let hint = if tab {
+        "indent with spaces: YAML does not allow tabs there"
+    } else {
+        "check the indentation, the colons and the quotes of this line and the one before"
+    };
+    let line = redact::line(line);
+    let problem = if line.is_empty() {
+        format!("YAML syntax: {}", error.info())
+    } else {
+        format!("YAML syntax: {}: `{line}`", error.info())
+    };
+    (at, Wrong::new(problem, hint))
+}
+
+fn too_deep() -> Wrong {
+    Wrong::new(format!("nested deeper than {MAX_DEPTH} levels"), "a config needs about 6")
+}
+
+type Refused = (At, Wrong);
+
+struct Builder<'p> {
+    stack: Vec<Frame>,
+    /// `None` while the anchored collection is still open.
+    anchors: HashMap<usize, Option<Node>>,
+    root: Option<Node>,
+    nodes: u64,
+    documents: u32,
+    problems: &'p mut Problems,
+}
+
+struct Frame {
+    at: At,
+    anchor: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    List(Vec<Node>),
+    Map { map: Map, index: HashMap<Rc<str>, usize>, key: Option<Node>, merges: Vec<Node> },
+}
+
+impl Builder<'_> {
+    fn event(&mut self, event: Event<'_>, at: At) -> Result<(), Refused> {
+        match event {
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 {
+                    let hint = "keep one document; use `include` for further files";
+                    return Err((at, Wrong::new("a second YAML document begins here", hint)));
+                }
+                Ok(())
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                let style = scalar_style(style, tag.as_deref()).map_err(|wrong| (at, wrong))?;
+                let node = Node::scalar(&text, style, at);
+                self.count(1, at)?;
+                self.anchor(anchor, &node);
+                self.push(node)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.open(at, anchor, tag.as_deref(), Kind::List(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                let map = Map::default();
+                let kind = Kind::Map { map, index: HashMap::new(), key: None, merges: Vec::new() };
+                self.open(at, anchor, tag.as_deref(), kind)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::Alias(anchor) => {
+                let Some(Some(node)) = self.anchors.get(&anchor) else {
+                    let hint = "an alias must follow the anchored value";
+                    return Err((at, Wrong::new("the alias stands inside its own anchor", hint)));
+                };
+                let node = node.clone();
+                self.count(node.size, at)?;
+                if self.stack.len() + node.height >= MAX_DEPTH {
+                    return Err((at, too_deep()));
+                }
+                self.push(node)
+            }
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+        }
+    }
+
+    fn count(&mut self, nodes: u64, at: At) -> Result<(), Refused> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > MAX_NODES {
+            let problem = format!("more than {MAX_NODES} values, aliases expanded");
+            return Err((at, Wrong::new(problem, "use fewer aliases, or split the file")));
+        }
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        at: At,
+        anchor: usize,
+        tag: Option<&Tag>,
+        kind: Kind,
+    ) -> Result<(), Refused> {
+        check_tag(tag, &["map", "seq"]).map_err(|wrong| (at, wrong))?;
+        self.count(1, at)?;
+        if self.stack.len() >= MAX_DEPTH {
+            return Err((at, too_deep()));
+        }
+        if anchor > 0 {
+            self.anchors.insert(anchor, None);
+        }
+        self.stack.push(Frame { at, anchor, kind });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Refused> {
+        let Some(Frame { at, anchor, kind }) = self.stack.pop() else { return Ok(()) };
+        let node = match kind {
+            Kind::List(items) => Node::list(items, at),
+            Kind::Map { map, merges, .. } => Node::map(merged(map, &merges)?, at),
+        };
+        self.anchor(anchor, &node);
+        self.push(node)
+    }
+
+    fn anchor(&mut self, anchor: usize, node: &Node) {
+        if anchor > 0 {
+            self.anchors.insert(anchor, Some(node.clone()));
+        }
+    }
+
+    fn push(&mut self, node: Node) -> Result<(), Refused> {
+        let Some(frame) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        match &mut frame.kind {
+            Kind::List(items) => items.push(node),
+            Kind::Map { key: key @ None, .. } => {
+                if !matches!(node.value, Value::Scalar(..)) {
+                    let wrong = Wrong::new("a key must be plain text", "write `key: value`");
+                    return Err((node.at, wrong));
+                }
+                *key = Some(node);
+            }
+            Kind::Map { map, index, key, merges } => {
+                let Some(Node { value: Value::Scalar(name, style), at, .. }) = key.take() else {
+                    return Ok(());
+                };
+                if &*name == "<<" && style == Style::Plain {
+                    merges.push(node);
+                    return Ok(());
+                }
+                let entry = Entry { key: name.clone(), style, at, value: node };
+                if let Some(first) = insert(map, index, entry) {
+                    self.duplicate(&name, first, at);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn duplicate(&mut self, name: &str, first: At, second: At) {
+        if self.problems.full() {
+            return;
+        }
+        let mut path = String::new();
+        for frame in &self.stack {
+            match &frame.kind {
+                Kind::List(items) => path.push_str(&format!("[{}]", items.len())),
+                Kind::Map { key: Some(Node { value: Value::Scalar(key, _), .. }), .. } => {
+                    push_key(&mut path, key);
+                }
+                Kind::Map { .. } => {}
+            }
+        }
+        push_key(&mut path, name);
+        let other = self.problems.other_place(second, first);
+        let problem = format!("duplicate key: also on {other}; the last one is used");
+        self.problems.lax(second, &Path::Text(&path), Wrong::new(problem, "remove one of them"));
+    }
+}
+
+fn push_key(path: &mut String, key: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(&shown(key));
+}
+
+/// Puts the entry in; the place of the earlier one with that key, which it replaces.
+fn insert(map: &mut Map, index: &mut HashMap<Rc<str>, usize>, entry: Entry) -> Option<At> {
+    if let Some(earlier) = index.get(&entry.key).and_then(|&i| map.entries.get_mut(i)) {
+        let first = earlier.at;
+        *earlier = entry;
+        return Some(first);
+    }
+    index.insert(entry.key.clone(), map.entries.len());
+    map.entries.push(entry);
+    None
+}
+
+/// The entries of the merge keys come first and yield to the mapping's own, as YAML 1.1 has it.
+fn merged(own: Map, merges: &[Node]) -> Result<Map, Refused> {
+    if merges.is_empty() {
+        return Ok(own);
+    }
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut index: HashMap<Rc<str>, usize> = HashMap::new();
+    let mut put = |entry: &Entry| match index.get(&entry.key).and_then(|&i| entries.get_mut(i)) {
+        Some(earlier) => *earlier = entry.clone(),
+        None => {
+            index.insert(entry.key.clone(), entries.len());
+            entries.push(entry.clone());
+        }
+    };
+    let refused = |at: At| {
+        (at, Wrong::new("`<<` expects a mapping or a list of mappings", "write `<<: *anchor`"))
+    };
+    for merge in merges {
+        match &merge.value {
+            Value::Map(map) => map.entries.iter().for_each(&mut put),
+            // Of several mappings the first has precedence, so it is put last.
+            Value::List(maps) => {
+                for node in maps.iter().rev() {
+                    let map = node.as_map().ok_or_else(|| refused(node.at))?;
+                    map.entries.iter().for_each(&mut put);
+                }
+            }
+            Value::Scalar(..) | Value::Missing(_) => return Err(refused(merge.at)),
+        }
+    }
+    own.entries.iter().for_each(&mut put);
+    Ok(Map { entries })
+}
+
+fn scalar_style(style: ScalarStyle, tag: Option<&Tag>) -> Result<Style, Wrong> {
+    check_tag(tag, &["str", "int", "float", "bool", "null"])?;
+    let is_text = tag.is_some_and(|tag| tag.suffix == "str" || tag.handle == "!");
+    Ok(if style == ScalarStyle::Plain && !is_text { Style::Plain } else { Style::Quoted })
+}
+
+fn check_tag(tag: Option<&Tag>, known: &[&str]) -> Result<(), Wrong> {
+    let Some(tag) = tag else { return Ok(()) };
+    // `!` alone says "no implicit type".
+    let plain = tag.handle == "!" && tag.suffix.is_empty();
+    if plain || (tag.is_yaml_core_schema() && known.contains(&tag.suffix.as_str())) {
+        return Ok(());
+    }
+    let tag = shown(&tag.to_string());
+    Err(Wrong::new(format!("the YAML tag `{tag}` is not supported here"), "remove it"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! Which provider an entry means, and the provider's name for the model.
+//!
+//! Called by [`super::deployments`] for each entry. Always true: an entry has a provider even when it
+//! can not be served, so that it can be shown with its name.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use crate::prices;
+use crate::provider::{self, Constraints, Provider, Quirks, WireFormat};
+
+use super::problem::shown;
+use super::suggest::{did_you_mean, nearest};
+
+/// Further names of providers in the table.
+const ALIASES: [(&str, &str); 3] =
+    [("custom_openai", "openai"), ("openai_like", "openai"), ("text-completion-openai", "openai")];
+
+/// Providers that exist and are not in the table.
+#[rustfmt::skip]
+const NOT_SERVED: &[&str] = &[
+    "ai21", "ai21_chat", "aleph_alpha", "anthropic", "anthropic_text", "anyscale",
+    "auto_router", "aws_polly", "azure", "azure_text", "bedrock", "bedrock_converse",
+    "bedrock_mantle", "black_forest_labs", "bytez", "chatgpt", "clarifai", "cloudflare",
+    "cohere", "cohere_chat", "custom", "deepgram", "elevenlabs", "fal_ai", "gemini", "gigachat",
+    "github_copilot", "jina_ai", "langflow", "langgraph", "manus", "maritalk", "nlp_cloud",
+    "oci", "ollama", "ollama_chat", "oobabooga", "palm", "petals", "predibase", "ragflow",
+    "recraft", "replicate", "runwayml", "sagemaker", "sagemaker_chat", "sagemaker_nova", "sap",
+    "snowflake", "soniox", "stability", "text-completion-codestral", "topaz", "triton",
+    "vertex_ai", "vertex_ai_beta", "vllm", "voyage", "watsonx", "watsonx_text",
+];
+
+/// The name that stands where no provider is known.
+const UNKNOWN: &str = "unknown";
+
+static STANDINS: LazyLock<BTreeMap<&str, Provider>> = LazyLock::new(|| {
+    NOT_SERVED.iter().copied().chain([UNKNOWN]).map(|name| (name, standin(name))).collect()
+});
+
+fn standin(name: &str) -> Provider {
+    Provider {
+        name: name.into(),
+        wire: WireFormat::OpenAi,
+        base_url: None,
+        api_key_env: Vec::new(),
+        api_base_env: None,
+        key_optional: false,
+        rename_params: BTreeMap::new(),
+        headers: BTreeMap::new(),
+        quirks: Quirks::default(),
+        constraints: Constraints::default(),
+        endpoints: Vec::new(),
+    }
+}
+
+/// What an entry means.
+#[derive(Debug)]
+pub(super) struct Upstream<'m> {
+    /// The provider, or what stands in for it.
+    pub(super) provider: &'static Provider,
+    /// The model's name at the provider.
+    pub(super) model: &'m str,
+    /// Why it can not be served: the problem and the hint.
+    pub(super) refusal: Option<(String, String)>,
+}
+
+/// The provider of `model`: named, else its prefix, else the price list's.
+pub(super) fn find<'m>(model: &'m str, named: Option<&str>) -> Upstream<'m> {
+    if let Some(name) = named {
+        let model = model.strip_prefix(name).and_then(|m| m.strip_prefix('/')).unwrap_or(model);
+        return of_name(name, model).unwrap_or_else(|| unknown_provider(name, model));
+    }
+    if let Some((prefix, rest)) = model.split_once('/')
+        && let Some(found) = of_name(prefix, rest)
+    {
+        return found;
+    }
+    let listed = prices::exact(model).and_then(|facts| facts.litellm_provider.as_deref());
+    match listed {
+        // The list splits some providers: `vertex_ai-language-models`.
+        Some(name) => of_name(name, model)
+            .or_else(|| of_name(name.split_once('-').map_or(name, |(first, _)| first), model))
+            .unwrap_or_else(|| not_served(name, model)),
+        None => match model.split_once('/') {
+            Some((prefix, rest)) => unknown_prefix(prefix, rest, model),
+            None => no_provider(model),
+        },
+    }
+}
+
+fn of_name<'m>(name: &str, model: &'m str) -> Option<Upstream<'m>> {
+    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
+    if let Some(provider) = provider::lookup(name) {
+        return Some(Upstream { provider, model, refusal: None });
+    }
+    STANDINS.contains_key(name).then(|| not_served(name, model)).filter(|_| name != UNKNOWN)
+}
+
+fn not_served<'m>(name: &str, model: &'m str) -> Upstream<'m> {
+    refuse(
+        name,
+        model,
+        format!("provider `{name}` is not served by this version"),
+        "this version serves providers that speak the OpenAI wire; if there is an \
+         OpenAI-compatible address, write `openai/...` and set `api_base`"
+            .to_owned(),
+    )
+}
+
+fn unknown_provider<'m>(name: &str, model: &'m str) -> Upstream<'m> {
+    refuse(UNKNOWN, model, format!("unknown provider `{}`", shown(name)), suggestion(name))
+}
+
+fn unknown_prefix<'m>(prefix: &str, rest: &'m str, whole: &'m str) -> Upstream<'m> {
+    let near = suggestion(prefix);
+    if near.is_empty() {
+        let hint = format!(
+            "write `provider/{0}`, for an OpenAI-compatible server `openai/{0}` with `api_base`",
+            shown(whole)
+        );
+        let problem = format!("`{}` names no known provider", shown(whole));
+        return refuse(UNKNOWN, whole, problem, hint);
+    }
+    refuse(UNKNOWN, rest, format!("unknown provider `{}`", shown(prefix)), near)
+}
+
+fn no_provider(model: &str) -> Upstream<'_> {
+    let problem =
+        format!("no provider: `{}` has no prefix and is not in the price list", shown(model));
+    let hint = format!("write `openai/{0}` or `groq/{0}` or such", shown(model));
+    refuse(UNKNOWN, model, problem, hint)
+}
+
+fn suggestion(name: &str) -> String {
+    let names = provider::all().map(|row| &*row.name);
+    did_you_mean(&nearest(name, names.chain(NOT_SERVED.iter().copied())))
+}
+
+fn refuse<'m>(name: &str, model: &'m str, problem: String, hint: String) -> Upstream<'m> {
+    static LAST_RESORT: LazyLock<Provider> = LazyLock::new(|| standin(UNKNOWN));
+    let provider = STANDINS.get(name).or_else(|| STANDINS.get(UNKNOWN)).unwrap_or(&LAST_RESORT);
+    Upstream { provider, model, refusal: Some((problem, hint)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(model: &str, named: Option<&str>) -> (String, String, bool) {
+        let upstream = find(model, named);
+        let served = upstream.refusal.is_none();
+        (upstream.provider.name.to_string(), upstream.model.to_owned(), served)
+    }
+
+    fn served(provider: &str, model: &str) -> (String, String, bool) {
+        (provider.to_owned(), model.to_owned(), true)
+    }
+
+    #[test]
+    fn the_provider_is_named_or_the_prefix_or_in_the_price_list() {
+        assert_eq!(found("openai/gpt-4o", None), served("openai", "gpt-4o"));
+        assert_eq!(found("together_ai/meta/llama", None), served("together_ai", "meta/llama"));
+        assert_eq!(found("gpt-4o", None), served("openai", "gpt-4o"));
+        assert_eq!(found("meta/llama", Some("hosted_vllm")), served("hosted_vllm", "meta/llama"));
+        assert_eq!(found("groq/llama", Some("groq")), served("groq", "llama"));
+        assert_eq!(found("openai/*", None), served("openai", "*"));
+        assert_eq!(found("custom_openai/x", None), served("openai", "x"));
+    }
+
+    #[test]
+    fn what_is_not_served_keeps_its_name_and_says_why() {
+        let (name, model, is_served) = found("anthropic/claude-3-opus", None);
+        assert_eq!((&*name, &*model, is_served), ("anthropic", "claude-3-opus", false));
+        let problem = |model, named| find(model, named).refusal.unwrap();
+        assert_eq!(problem("azure/x", None).0, "provider `azure` is not served by this version");
+        assert_eq!(problem("opnai/gpt-4o", None).1, "did you mean `openai`?");
+        assert_eq!(problem("x", Some("grok")).1, "did you mean `groq`?");
+        assert!(problem("org/some-model", None).1.contains("openai/org/some-model"));
+        assert!(problem("my-model", None).0.contains("no provider"));
+        assert!(found("unknown/x", None).0 == "unknown");
+    }
+}

@@ -190,11 +190,19 @@ impl Walk {
         &self.tried
     }
 
-    /// The last failure in the group that the client asked for.
+    /// The last failure in the group that the client asked for, and its place in [`Walk::tried`];
+    /// a later one when that group was never tried.
     #[must_use]
-    pub fn original_failure(&self) -> Option<&Tried> {
+    pub fn original_failure(&self) -> Option<(usize, &Tried)> {
         let own = if self.fallbacks == 0 { self.tried.len() } else { self.first_group_tried };
-        self.tried.get(own.checked_sub(1)?).or(self.tried.last())
+        let index = own.checked_sub(1).unwrap_or(self.tried.len().checked_sub(1)?);
+        Some((index, self.tried.get(index)?))
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn started(&self) -> Millis {
+        self.started
     }
 
     /// Attempts that repeated an earlier one within a group.

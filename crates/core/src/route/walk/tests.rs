@@ -133,7 +133,7 @@ fn fallback_cycles_end_and_every_group_is_visited_once() {
         fail(&mut walk, &snapshot, plan, Cause::ServerError);
     }
     assert_eq!(seen, vec![A, F, LONE]);
-    assert_eq!(walk.original_failure().unwrap().deployment, A);
+    assert_eq!(walk.original_failure().unwrap().1.deployment, A);
     assert_eq!(walk.fallbacks(), 2);
 }
 

@@ -1,0 +1,216 @@
+//! Command line: what the reference's users type, and our own subcommands.
+//!
+//! Called by `main`. Always true: flags work in both spellings (`--num_workers`, `--num-workers`); a
+//! flag of the reference that means nothing here is named once and ignored.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::complain;
+
+/// What to do.
+pub(crate) enum Command {
+    /// Serve.
+    Serve(ServeOptions),
+    /// Check a config.
+    Check(CheckOptions),
+    /// Show what the gateway does, without keys or network.
+    Demo(DemoOptions),
+    /// Nothing more.
+    Exit(ExitCode),
+}
+
+/// An LLM gateway that takes a LiteLLM config.yaml.
+#[derive(Parser)]
+#[command(name = "hale", disable_version_flag = true, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Sub>,
+    #[command(flatten)]
+    serve: ServeOptions,
+    /// Prints the version
+    #[arg(short = 'v', long)]
+    version: bool,
+}
+
+#[derive(Subcommand)]
+enum Sub {
+    /// Serves; the same as no subcommand
+    Serve(ServeOptions),
+    /// Loads a config and prints every problem it has
+    Check(CheckOptions),
+    /// Shows an outage and how it is survived: three simulated providers, no key, no network
+    Demo(DemoOptions),
+}
+
+/// How to serve.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ServeOptions {
+    /// The config file
+    #[arg(short, long, env = "CONFIG_FILE_PATH", value_name = "FILE")]
+    pub(crate) config: Option<String>,
+    /// The address to listen on [default: 0.0.0.0 with a strong master key, else 127.0.0.1]
+    #[arg(long, env = "HOST")]
+    pub(crate) host: Option<String>,
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, env = "PORT", default_value_t = 4000)]
+    pub(crate) port: u16,
+    /// Threads that serve [default: one per core]
+    #[arg(long = "num_workers", alias = "num-workers", env = "NUM_WORKERS", value_name = "N")]
+    pub(crate) num_workers: Option<usize>,
+    /// Serves this one model without a config file
+    #[arg(short, long, value_name = "PROVIDER/MODEL")]
+    pub(crate) model: Option<String>,
+    /// The base URL of --model
+    #[arg(long = "api_base", alias = "api-base", value_name = "URL")]
+    pub(crate) api_base: Option<String>,
+    /// Bounds every request, seconds
+    #[arg(long = "request_timeout", alias = "request-timeout", value_name = "SECONDS")]
+    pub(crate) request_timeout: Option<f64>,
+    /// Leaves out parameters that a provider does not know
+    #[arg(long = "drop_params", alias = "drop-params")]
+    pub(crate) drop_params: bool,
+    /// Makes unknown and duplicate keys of the config errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Logs each request
+    #[arg(long, env = "DEBUG", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) debug: bool,
+    /// Logs everything
+    #[arg(
+        long = "detailed_debug",
+        alias = "detailed-debug",
+        env = "DETAILED_DEBUG",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    pub(crate) detailed_debug: bool,
+}
+
+/// What to check.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct CheckOptions {
+    /// The config file
+    #[arg(value_name = "FILE")]
+    pub(crate) config: String,
+    /// Makes unknown and duplicate keys errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// How to show.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DemoOptions {
+    /// How long, seconds
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(12..=3600))]
+    pub(crate) seconds: u64,
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, default_value_t = 4000)]
+    pub(crate) port: u16,
+}
+
+/// Flags of the reference that mean nothing here, and whether a value follows them.
+const MEANINGLESS: &[(&str, bool)] = &[
+    ("--run_gunicorn", false),
+    ("--run_hypercorn", false),
+    ("--run_granian", false),
+    ("--granian_threads", true),
+    ("--max_requests_before_restart", true),
+    ("--max_requests_before_restart_jitter", true),
+    ("--keepalive_timeout", true),
+    ("--timeout_worker_healthcheck", true),
+    ("--use_prisma_db_push", false),
+    ("--use_legacy_migration_resolver", false),
+    ("--skip_server_startup", false),
+    ("--telemetry", true),
+    ("--local", false),
+    ("--reload", false),
+    ("--save", false),
+    ("--add_function_to_prompt", false),
+    ("--log_config", true),
+];
+
+/// Reads the arguments of the process.
+pub(crate) fn parse() -> Command {
+    let (arguments, ignored) = without_meaningless(std::env::args_os().collect());
+    for flag in ignored {
+        complain(&format!("warning: {flag} means nothing to hale and is ignored"));
+    }
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let asked_for_help = !error.use_stderr();
+            let _closed: Result<(), _> = error.print();
+            return Command::Exit(if asked_for_help { ExitCode::SUCCESS } else { ExitCode::from(2) });
+        }
+    };
+    if cli.version {
+        let compatible = crate::proxy::answer_headers::COMPATIBLE_VERSION;
+        crate::print(&format!(
+            "hale {} (compatible with LiteLLM {compatible})\n",
+            env!("CARGO_PKG_VERSION")
+        ));
+        return Command::Exit(ExitCode::SUCCESS);
+    }
+    match cli.command {
+        None => Command::Serve(cli.serve),
+        Some(Sub::Serve(options)) => Command::Serve(options),
+        Some(Sub::Check(options)) => Command::Check(options),
+        Some(Sub::Demo(options)) => Command::Demo(options),
+    }
+}
+
+fn without_meaningless(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
+    let mut kept = Vec::with_capacity(arguments.len());
+    let mut ignored = Vec::new();
+    let mut rest = arguments.into_iter().peekable();
+    while let Some(argument) = rest.next() {
+        let text = argument.to_string_lossy().into_owned();
+        let (name, has_value) = match text.split_once('=') {
+            Some((name, _)) => (name.to_owned(), true),
+            None => (text, false),
+        };
+        let spelled = name.strip_prefix("--").map(|rest| format!("--{}", rest.replace('-', "_")));
+        match MEANINGLESS.iter().find(|(flag, _)| Some(*flag) == spelled.as_deref()) {
+            None => kept.push(argument),
+            Some((flag, takes_value)) => {
+                ignored.push((*flag).to_owned());
+                let value_follows =
+                    rest.peek().is_some_and(|next| !next.to_string_lossy().starts_with('-'));
+                if *takes_value && !has_value && value_follows {
+                    rest.next();
+                }
+            }
+        }
+    }
+    (kept, ignored)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(arguments: &[&str]) -> (Vec<OsString>, Vec<String>) {
+        without_meaningless(arguments.iter().map(OsString::from).collect())
+    }
+
+    #[test]
+    fn meaningless_flags_go_with_their_values() {
+        let (left, ignored) = kept(&[
+            "hale", "--run_gunicorn", "--port", "1", "--granian-threads", "4", "--telemetry=False",
+        ]);
+        assert_eq!(left, ["hale", "--port", "1"]);
+        assert_eq!(ignored, ["--run_gunicorn", "--granian_threads", "--telemetry"]);
+    }
+
+    #[test]
+    fn both_spellings_are_understood() {
+        for flag in ["--num_workers", "--num-workers"] {
+            let cli = Cli::try_parse_from(["hale", flag, "3", "--config", "x"]).unwrap();
+            assert_eq!(cli.serve.num_workers, Some(3));
+        }
+        let cli = Cli::try_parse_from(["hale", "serve", "-c", "x", "--detailed_debug"]).unwrap();
+        assert!(matches!(cli.command, Some(Sub::Serve(o)) if o.detailed_debug));
+    }
+}

@@ -1,0 +1,55 @@
+//! The only place that reads time. Everybody else gets it from here, or as an argument.
+//!
+//! Always true: [`now`] never goes back, and counts from the start of the process.
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use hale_core::time::Millis;
+
+static START: LazyLock<Instant> = LazyLock::new(read_monotonic);
+
+/// A moment, in microseconds since the start of the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Micros(pub(crate) u64);
+
+impl Micros {
+    /// Microseconds since `earlier`; 0 when that is later.
+    pub(crate) fn since(self, earlier: Micros) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    /// The same moment for `core`.
+    pub(crate) fn millis(self) -> Millis {
+        Millis(self.0 / 1000)
+    }
+}
+
+/// This moment.
+pub(crate) fn now() -> Micros {
+    let elapsed = read_monotonic().saturating_duration_since(*START);
+    Micros(u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// Starts the clock; called first thing by `main`.
+pub(crate) fn start() {
+    LazyLock::force(&START);
+}
+
+/// `at` as the runtime's timers want it. Far moments are cut to ten years.
+pub(crate) fn timer_instant(at: Millis) -> tokio::time::Instant {
+    const TEN_YEARS_MS: u64 = 10 * 365 * 86_400_000;
+    tokio::time::Instant::from_std(*START + Duration::from_millis(at.0.min(TEN_YEARS_MS)))
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn unix_ms() -> u64 {
+    #[allow(clippy::disallowed_methods, reason = "this is the place")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn read_monotonic() -> Instant {
+    #[allow(clippy::disallowed_methods, reason = "this is the place")]
+    Instant::now()
+}

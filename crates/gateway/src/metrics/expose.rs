@@ -1,0 +1,333 @@
+//! The table of metric families and the page that shows them.
+//!
+//! Called by `GET /metrics`. Always true: a metric is one row of [`FAMILIES`]; the page and the
+//! documentation are made from it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hale_core::cause::Cause;
+use hale_core::deployment::Deployment;
+use hale_core::health::Verdict;
+use hale_core::record::Ending;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Registry;
+
+use super::{GroupMetrics, Metrics};
+use crate::clock;
+use crate::state::{Process, Serving};
+
+/// One family of metrics.
+pub(crate) struct Family {
+    /// Its name; counters get `_total` on the page.
+    pub(crate) name: &'static str,
+    /// What it says.
+    pub(crate) help: &'static str,
+    read: Read,
+}
+
+/// Where a family's values come from.
+enum Read {
+    Process(MetricType, fn(&Process) -> u64),
+    Group(fn(&GroupMetrics) -> u64),
+    GroupSeconds(fn(&GroupMetrics) -> &super::Histogram),
+    GroupUsd(fn(&GroupMetrics) -> u64),
+    GroupByEnding,
+    GroupByStatus,
+    Deployment(MetricType, fn(&Deployment) -> u64),
+    DeploymentByOutcome,
+}
+
+fn load(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+/// All families.
+pub(crate) static FAMILIES: &[Family] = &[
+    Family {
+        name: "hale_requests",
+        help: "Finished requests by model group and ending.",
+        read: Read::GroupByEnding,
+    },
+    Family {
+        name: "hale_responses",
+        help: "Finished requests by model group and class of HTTP status.",
+        read: Read::GroupByStatus,
+    },
+    Family {
+        name: "hale_request_duration_seconds",
+        help: "From arrival to the end of the answer.",
+        read: Read::GroupSeconds(|g| &g.duration),
+    },
+    Family {
+        name: "hale_overhead_seconds",
+        help: "The gateway's own share of a request's time.",
+        read: Read::GroupSeconds(|g| &g.overhead),
+    },
+    Family {
+        name: "hale_time_to_first_token_seconds",
+        help: "From arrival to the first content of a stream.",
+        read: Read::GroupSeconds(|g| &g.first_content),
+    },
+    Family {
+        name: "hale_retries",
+        help: "Attempts within a group after the first.",
+        read: Read::Group(|g| load(&g.retries)),
+    },
+    Family {
+        name: "hale_fallbacks",
+        help: "Fallback groups entered.",
+        read: Read::Group(|g| load(&g.fallbacks)),
+    },
+    Family {
+        name: "hale_input_tokens",
+        help: "Prompt tokens, as providers reported them.",
+        read: Read::Group(|g| load(&g.input_tokens)),
+    },
+    Family {
+        name: "hale_output_tokens",
+        help: "Answer tokens, as providers reported them.",
+        read: Read::Group(|g| load(&g.output_tokens)),
+    },
+    Family {
+        name: "hale_spend_usd",
+        help: "Cost of answers, where the price is known.",
+        read: Read::GroupUsd(|g| load(&g.spend_nano_usd)),
+    },
+    Family {
+        name: "hale_attempts",
+        help: "Upstream calls by deployment and outcome: success, or the cause of the failure.",
+        read: Read::DeploymentByOutcome,
+    },
+    Family {
+        name: "hale_deployment_in_flight",
+        help: "Upstream calls under way.",
+        read: Read::Deployment(MetricType::Gauge, |d| d.state.in_flight().into()),
+    },
+    Family {
+        name: "hale_deployment_resting",
+        help: "1 while a deployment gets no traffic because of its health, else 0.",
+        read: Read::Deployment(MetricType::Gauge, |d| {
+            u64::from(d.state.verdict(clock::now().millis()) != Verdict::Ready)
+        }),
+    },
+    Family {
+        name: "hale_deployment_misconfigured",
+        help: "1 when a deployment can not work as configured, else 0.",
+        read: Read::Deployment(MetricType::Gauge, |d| u64::from(d.misconfigured.is_some())),
+    },
+    Family {
+        name: "hale_deployment_cooldowns",
+        help: "Times a deployment began to rest.",
+        read: Read::Deployment(MetricType::Counter, |d| d.state.opens()),
+    },
+    Family {
+        name: "litellm_deployment_success_responses",
+        help: "Good outcomes of upstream calls.",
+        read: Read::Deployment(MetricType::Counter, |d| d.state.successes()),
+    },
+    Family {
+        name: "litellm_deployment_failure_responses",
+        help: "Upstream calls that failed by the deployment's fault.",
+        read: Read::Deployment(MetricType::Counter, |d| {
+            let blamed = Cause::ALL.into_iter().filter(|cause| cause.blames_deployment());
+            blamed.map(|cause| d.state.failures(cause)).sum()
+        }),
+    },
+    Family {
+        name: "litellm_deployment_cooled_down",
+        help: "Times a deployment began to rest.",
+        read: Read::Deployment(MetricType::Counter, |d| d.state.opens()),
+    },
+    Family {
+        name: "litellm_spend_metric",
+        help: "Cost of answers in USD, where the price is known.",
+        read: Read::GroupUsd(|g| load(&g.spend_nano_usd)),
+    },
+    Family {
+        name: "litellm_request_total_latency_metric",
+        help: "From arrival to the end of the answer, seconds.",
+        read: Read::GroupSeconds(|g| &g.duration),
+    },
+    Family {
+        name: "litellm_overhead_latency_metric",
+        help: "The gateway's own share of a request's time, seconds.",
+        read: Read::GroupSeconds(|g| &g.overhead),
+    },
+    Family {
+        name: "litellm_llm_api_time_to_first_token_metric",
+        help: "From arrival to the first content of a stream, seconds.",
+        read: Read::GroupSeconds(|g| &g.first_content),
+    },
+    Family {
+        name: "hale_in_flight_requests",
+        help: "Requests of clients under way.",
+        read: Read::Process(MetricType::Gauge, |p| load(&p.metrics.in_flight)),
+    },
+    Family {
+        name: "hale_connections",
+        help: "Open connections of clients.",
+        read: Read::Process(MetricType::Gauge, |p| load(&p.metrics.connections)),
+    },
+    Family {
+        name: "hale_buffered_bytes",
+        help: "Bytes of request bodies and answers that are held.",
+        read: Read::Process(MetricType::Gauge, |p| p.held() as u64),
+    },
+    Family {
+        name: "hale_records_dropped",
+        help: "Records of requests that no sink had room for.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.metrics.records_dropped)),
+    },
+    Family {
+        name: "hale_config_reloads",
+        help: "Configs that were put in force while running.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.metrics.reloads_applied)),
+    },
+    Family {
+        name: "hale_config_reloads_refused",
+        help: "Changed configs that had an error and were not put in force.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.metrics.reloads_refused)),
+    },
+    Family {
+        name: "hale_panics",
+        help: "Faults of the gateway's own code that were caught.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.metrics.panics)),
+    },
+];
+
+/// The page.
+pub(crate) fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Page {
+        groups: process.metrics.groups(),
+        process: process.clone(),
+        serving: serving.clone(),
+    }));
+    let mut page = String::with_capacity(16 << 10);
+    // Writing to a string can not fail.
+    let _written: fmt::Result = text::encode(&mut page, &registry);
+    page
+}
+
+struct Page {
+    process: Arc<Process>,
+    serving: Arc<Serving>,
+    groups: Vec<(Box<str>, Arc<GroupMetrics>)>,
+}
+
+impl fmt::Debug for Page {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Page")
+    }
+}
+
+impl Collector for Page {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        for family in FAMILIES {
+            let kind = match &family.read {
+                Read::Process(kind, _) | Read::Deployment(kind, _) => *kind,
+                Read::GroupSeconds(_) => MetricType::Histogram,
+                Read::Group(_)
+                | Read::GroupUsd(_)
+                | Read::GroupByEnding
+                | Read::GroupByStatus
+                | Read::DeploymentByOutcome => MetricType::Counter,
+            };
+            // The library ends the help text with a full stop of its own.
+            let help = family.help.trim_end_matches('.');
+            let metric = encoder.encode_descriptor(family.name, help, None, kind)?;
+            self.encode_family(&family.read, metric)?;
+        }
+        Ok(())
+    }
+}
+
+impl Page {
+    fn encode_family(&self, read: &Read, mut metric: MetricEncoder<'_>) -> fmt::Result {
+        match read {
+            Read::Process(kind, value) => number(&mut metric, *kind, value(&self.process)),
+            Read::Deployment(kind, value) => self.serving.snapshot.deployments.iter().try_for_each(
+                |deployment| {
+                    let labels = self.deployment_labels(deployment);
+                    number(&mut metric.encode_family(&labels)?, *kind, value(deployment))
+                },
+            ),
+            Read::DeploymentByOutcome => self.attempts(&mut metric),
+            Read::Group(value) => self.each_group(|name, group| {
+                let labels = [("model_group", name)];
+                number(&mut metric.encode_family(&labels)?, MetricType::Counter, value(group))
+            }),
+            Read::GroupUsd(value) => self.each_group(|name, group| {
+                #[allow(clippy::cast_precision_loss, reason = "nine digits behind the point suffice")]
+                let usd = value(group) as f64 / 1e9;
+                let labels = [("model_group", name)];
+                metric.encode_family(&labels)?.encode_counter::<NoLabelSet, f64, f64>(&usd, None)
+            }),
+            Read::GroupSeconds(histogram) => self.each_group(|name, group| {
+                let (sum, count, buckets) = histogram(group).read();
+                let labels = [("model_group", name)];
+                let mut metric = metric.encode_family(&labels)?;
+                metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
+            }),
+            Read::GroupByEnding => self.each_group(|name, group| {
+                Ending::ALL.into_iter().try_for_each(|ending| {
+                    let labels = [("model_group", name), ("ending", ending.name())];
+                    let value = load(&group.endings[ending as usize]);
+                    number(&mut metric.encode_family(&labels)?, MetricType::Counter, value)
+                })
+            }),
+            Read::GroupByStatus => self.each_group(|name, group| {
+                const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+                CLASSES.iter().zip(&group.statuses).try_for_each(|(class, counter)| {
+                    let labels = [("model_group", name), ("status", *class)];
+                    number(&mut metric.encode_family(&labels)?, MetricType::Counter, load(counter))
+                })
+            }),
+        }
+    }
+
+    fn each_group(&self, mut each: impl FnMut(&str, &GroupMetrics) -> fmt::Result) -> fmt::Result {
+        self.groups.iter().try_for_each(|(name, group)| each(name, group))
+    }
+
+    fn deployment_labels<'a>(&'a self, deployment: &'a Deployment) -> [(&'static str, &'a str); 3] {
+        let group = &self.serving.snapshot.group(deployment.group).name;
+        [
+            ("model_group", group),
+            ("deployment", &deployment.id),
+            ("provider", &deployment.provider.name),
+        ]
+    }
+
+    /// Only outcomes that happened are shown: every deployment times every cause would be a wall.
+    fn attempts(&self, metric: &mut MetricEncoder<'_>) -> fmt::Result {
+        for deployment in &self.serving.snapshot.deployments {
+            let [group, id, provider] = self.deployment_labels(deployment);
+            let state = &deployment.state;
+            let mut show = |outcome: &str, value: u64| {
+                let labels = [group, id, provider, ("outcome", outcome)];
+                number(&mut metric.encode_family(&labels)?, MetricType::Counter, value)
+            };
+            show("success", state.successes())?;
+            for cause in Cause::ALL {
+                let value = state.failures(cause);
+                if value > 0 {
+                    show(cause.name(), value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn number(metric: &mut MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {
+    if matches!(kind, MetricType::Gauge) {
+        metric.encode_gauge(&value)
+    } else {
+        metric.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+    }
+}

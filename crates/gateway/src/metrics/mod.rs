@@ -1,0 +1,123 @@
+//! What is counted, and how it reads in Prometheus' format.
+//!
+//! Written by [`crate::proxy`] through handles that are resolved when a config is applied; read by
+//! `GET /metrics`. Always true: no label value comes from a caller, and counting takes no lock.
+
+mod expose;
+mod histogram;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) use expose::{FAMILIES, expose};
+use hale_core::record::{Ending, RequestRecord};
+use histogram::Histogram;
+use parking_lot::Mutex;
+
+/// Everything that is counted.
+#[derive(Default)]
+pub(crate) struct Metrics {
+    groups: Mutex<BTreeMap<Box<str>, Arc<GroupMetrics>>>,
+    /// Connections of clients that are open.
+    pub(crate) connections: AtomicU64,
+    /// Requests of clients that are under way.
+    pub(crate) in_flight: AtomicU64,
+    /// Records that no sink had room for.
+    pub(crate) records_dropped: AtomicU64,
+    /// Reloads that were applied.
+    pub(crate) reloads_applied: AtomicU64,
+    /// Reloads that were refused.
+    pub(crate) reloads_refused: AtomicU64,
+    /// Panics that were caught.
+    pub(crate) panics: AtomicU64,
+}
+
+/// What is counted for one model group.
+pub(crate) struct GroupMetrics {
+    endings: [AtomicU64; Ending::ALL.len()],
+    statuses: [AtomicU64; 5],
+    duration: Histogram,
+    overhead: Histogram,
+    first_content: Histogram,
+    retries: AtomicU64,
+    fallbacks: AtomicU64,
+    input_tokens: AtomicU64,
+    output_tokens: AtomicU64,
+    /// USD in units of 10^-9, so that sums stay exact.
+    spend_nano_usd: AtomicU64,
+}
+
+impl Metrics {
+    /// The handle for a group; the same one for the same name for as long as the process lives.
+    ///
+    /// The names come from configs, so that there are as many as operators wrote.
+    pub(crate) fn group(&self, name: &str) -> Arc<GroupMetrics> {
+        let mut groups = self.groups.lock();
+        if let Some(known) = groups.get(name) {
+            return known.clone();
+        }
+        let fresh = Arc::new(GroupMetrics::default());
+        groups.insert(Box::from(name), fresh.clone());
+        fresh
+    }
+
+    fn groups(&self) -> Vec<(Box<str>, Arc<GroupMetrics>)> {
+        self.groups.lock().iter().map(|(name, group)| (name.clone(), group.clone())).collect()
+    }
+}
+
+impl Default for GroupMetrics {
+    fn default() -> GroupMetrics {
+        const SECONDS: &[f64] =
+            &[0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+        const OVERHEAD: &[f64] =
+            &[0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0];
+        GroupMetrics {
+            endings: [const { AtomicU64::new(0) }; Ending::ALL.len()],
+            statuses: [const { AtomicU64::new(0) }; 5],
+            duration: Histogram::new(SECONDS),
+            overhead: Histogram::new(OVERHEAD),
+            first_content: Histogram::new(SECONDS),
+            retries: AtomicU64::new(0),
+            fallbacks: AtomicU64::new(0),
+            input_tokens: AtomicU64::new(0),
+            output_tokens: AtomicU64::new(0),
+            spend_nano_usd: AtomicU64::new(0),
+        }
+    }
+}
+
+impl GroupMetrics {
+    /// Counts one finished request.
+    pub(crate) fn count(&self, record: &RequestRecord) {
+        let add = |counter: &AtomicU64, by: u64| {
+            if by > 0 {
+                counter.fetch_add(by, Ordering::Relaxed);
+            }
+        };
+        add(&self.endings[record.ending as usize], 1);
+        let class = usize::from(record.status / 100).clamp(1, 5) - 1;
+        add(&self.statuses[class], 1);
+        self.duration.observe_us(record.duration_us);
+        self.overhead.observe_us(record.overhead_us);
+        if let Some(us) = record.first_content_us {
+            self.first_content.observe_us(us);
+        }
+        add(&self.retries, record.retries.into());
+        add(&self.fallbacks, record.fallbacks.into());
+        if let Some(usage) = record.usage {
+            add(&self.input_tokens, usage.input);
+            add(&self.output_tokens, usage.output);
+        }
+        if let Some(cost) = record.cost_usd {
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a cost is never negative, and the cast saturates"
+            )]
+            let nano = (cost * 1e9).round() as u64;
+            add(&self.spend_nano_usd, nano);
+        }
+    }
+}

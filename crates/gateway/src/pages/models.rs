@@ -1,0 +1,120 @@
+//! Which models there are, in OpenAI's shape and in the reference's.
+
+use hale_core::deployment::Deployment;
+use hale_core::route::{Resolved, resolve};
+use hale_core::snapshot::Snapshot;
+use http::{Response, StatusCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::proxy::Arrival;
+use crate::proxy::explain;
+use crate::proxy::reply::{self, Reply};
+
+/// The creation time that the reference gives every model, seconds since 1970.
+const CREATED: u64 = 1_677_610_602;
+
+#[derive(Serialize)]
+struct Model<'m> {
+    id: &'m str,
+    object: &'static str,
+    created: u64,
+    owned_by: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mode: Option<&'m str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_output_tokens: Option<u64>,
+}
+
+/// `GET /v1/models`.
+pub(super) fn list(arrival: &Arrival) -> Response<Reply> {
+    #[derive(Serialize)]
+    struct List<'m> {
+        data: Vec<Model<'m>>,
+        object: &'static str,
+    }
+    let snapshot = &arrival.serving.snapshot;
+    let groups = snapshot.groups.iter().map(|group| &*group.name);
+    let aliases = snapshot.router.aliases.iter();
+    let aliases = aliases.filter(|(_, alias)| !alias.hidden).map(|(name, _)| &**name);
+    let data = groups.chain(aliases).map(|name| model(snapshot, name)).collect();
+    page(&List { data, object: "list" })
+}
+
+/// `GET /v1/models/{id}`.
+pub(super) fn one(arrival: &Arrival, name: &str) -> Response<Reply> {
+    let snapshot = &arrival.serving.snapshot;
+    match resolve(snapshot, name) {
+        Resolved::Target(_) => page(&model(snapshot, name)),
+        Resolved::Unknown(nearest) => explain::no_such_model(name, &nearest).into_response(),
+    }
+}
+
+/// `GET /model/info`.
+pub(super) fn info(arrival: &Arrival) -> Response<Reply> {
+    #[derive(Serialize)]
+    struct Info<'m> {
+        model_name: &'m str,
+        litellm_params: &'m RawValue,
+        model_info: &'m RawValue,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        misconfigured: Option<&'m str>,
+    }
+    #[derive(Serialize)]
+    struct List<'m> {
+        data: Vec<Info<'m>>,
+    }
+    let snapshot = &arrival.serving.snapshot;
+    let entry = |deployment: &'_ Deployment| -> Option<(Box<RawValue>, Box<RawValue>)> {
+        let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
+        Some((raw(&deployment.public_params)?, raw(&deployment.model_info)?))
+    };
+    let texts: Vec<_> = snapshot.deployments.iter().map(|one| entry(one)).collect();
+    let data = snapshot
+        .deployments
+        .iter()
+        .zip(&texts)
+        .filter_map(|(deployment, texts)| {
+            let (params, info) = texts.as_ref()?;
+            Some(Info {
+                model_name: &snapshot.group(deployment.group).name,
+                litellm_params: params,
+                model_info: info,
+                misconfigured: deployment.misconfigured.as_ref().map(|why| &*why.problem),
+            })
+        })
+        .collect();
+    page(&List { data })
+}
+
+fn model<'m>(snapshot: &'m Snapshot, name: &'m str) -> Model<'m> {
+    let facts = match resolve(snapshot, name) {
+        Resolved::Target(target) => {
+            let group = snapshot.group(target.group);
+            let index = target.pinned.or_else(|| group.members.first().copied());
+            index.map(|index| &snapshot.deployment(index).facts)
+        }
+        Resolved::Unknown(_) => None,
+    };
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "token counts are small and not negative; the cast saturates"
+    )]
+    let tokens = |count: f64| count as u64;
+    Model {
+        id: name,
+        object: "model",
+        created: CREATED,
+        owned_by: "openai",
+        mode: facts.and_then(|facts| facts.mode.as_deref()),
+        max_input_tokens: facts.and_then(|facts| facts.max_input_tokens).map(tokens),
+        max_output_tokens: facts.and_then(|facts| facts.max_output_tokens).map(tokens),
+    }
+}
+
+fn page(content: &impl Serialize) -> Response<Reply> {
+    reply::json(StatusCode::OK, serde_json::to_vec(content).unwrap_or_default())
+}

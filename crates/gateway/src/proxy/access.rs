@@ -1,0 +1,174 @@
+//! Who is asking: the key, and what of the head concerns the gateway.
+//!
+//! Called by the pipeline for every request, before its body is read. Always true: an endpoint row
+//! without a public role is refused without the right key; keys are compared by digest in constant
+//! time.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use hale_core::endpoint::Role;
+use http::{HeaderMap, header};
+use uuid::Uuid;
+
+use super::explain::{self, Refusal};
+use crate::clock;
+use crate::state::{KeyDigest, Serving};
+
+/// Headers that may carry the key, besides `authorization` and the configured one.
+const KEY_HEADERS: [&str; 5] =
+    ["x-litellm-api-key", "x-api-key", "api-key", "x-goog-api-key", "ocp-apim-subscription-key"];
+/// Longest key that is looked at, bytes.
+const KEY_MAX: usize = 4_096;
+/// Longest call id that is taken over from a client, bytes.
+const CALL_ID_MAX: usize = 128;
+
+/// What the caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everything: the master key.
+    Admin,
+    /// What is open: no key is configured, or the endpoint needs none.
+    Open,
+}
+
+/// Checks the caller's key against the endpoint's role.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) fn authenticate(
+    role: Role,
+    headers: &HeaderMap,
+    serving: &Serving,
+) -> Result<Access, Refusal> {
+    let open = match role {
+        Role::Public => true,
+        Role::Key => false,
+        Role::Metrics => !serving.snapshot.gateway.metrics_need_key,
+    };
+    if open {
+        return Ok(Access::Open);
+    }
+    let Some(master) = &serving.master_key else {
+        return Ok(Access::Open);
+    };
+    let extra = serving.snapshot.gateway.key_header.as_deref();
+    let key = presented_key(headers, extra)?;
+    if key.len() <= KEY_MAX && KeyDigest::of(key).matches(master) {
+        return Ok(Access::Admin);
+    }
+    Err(explain::wrong_key())
+}
+
+fn presented_key<'h>(headers: &'h HeaderMap, extra: Option<&str>) -> Result<&'h str, Refusal> {
+    let text = |name: &str| match headers.get(name) {
+        Some(value) => value.to_str().map(Some).map_err(|_| explain::malformed_key()),
+        None => Ok(None),
+    };
+    if let Some(value) = extra.map(text).transpose()?.flatten() {
+        return Ok(bearer(value).unwrap_or(value));
+    }
+    if headers.contains_key(header::AUTHORIZATION) {
+        if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
+            return Err(explain::malformed_key());
+        }
+        let value = text(header::AUTHORIZATION.as_str())?.unwrap_or_default();
+        return bearer(value).ok_or_else(explain::malformed_key);
+    }
+    for name in KEY_HEADERS {
+        if let Some(value) = text(name)? {
+            return Ok(bearer(value).unwrap_or(value));
+        }
+    }
+    Err(explain::missing_key())
+}
+
+/// The token of a `Bearer` value; the scheme's case does not matter.
+fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && !token.contains(' '))
+        .then_some(token)
+}
+
+/// The client's own id for this call, or a new one.
+pub(crate) fn call_id(headers: &HeaderMap) -> Arc<str> {
+    let own = headers.get("x-litellm-call-id").and_then(|value| value.to_str().ok());
+    if let Some(own) = own.filter(|id| !id.is_empty() && id.len() <= CALL_ID_MAX) {
+        return Arc::from(own);
+    }
+    let mut random = [0; 10];
+    fastrand::fill(&mut random);
+    let id = uuid::Builder::from_unix_timestamp_millis(clock::unix_ms(), &random).into_uuid();
+    let mut buffer = Uuid::encode_buffer();
+    Arc::from(&*id.hyphenated().encode_lower(&mut buffer))
+}
+
+/// A path segment without its percent signs; what is no valid escape stays.
+pub(crate) fn percent_decode(text: &str) -> Box<str> {
+    if !text.contains('%') {
+        return Box::from(text);
+    }
+    let mut out = Vec::with_capacity(text.len());
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    while let Some(&byte) = bytes.get(at) {
+        let escaped = (byte == b'%')
+            .then(|| bytes.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        out.push(escaped.unwrap_or(byte));
+        at += if escaped.is_some() { 3 } else { 1 };
+    }
+    match String::from_utf8_lossy(&out) {
+        Cow::Borrowed(text) => Box::from(text),
+        Cow::Owned(text) => text.into_boxed_str(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn key<'h>(headers: &'h HeaderMap) -> Option<&'h str> {
+        presented_key(headers, Some("x-mine")).ok()
+    }
+
+    #[test]
+    fn the_key_is_found_in_every_documented_header() {
+        for name in ["x-mine"].into_iter().chain(KEY_HEADERS) {
+            for value in ["sk-1", "Bearer sk-1"] {
+                let mut headers = HeaderMap::new();
+                headers.insert(name, HeaderValue::from_str(value).unwrap());
+                assert_eq!(key(&headers), Some("sk-1"), "{name}: {value}");
+            }
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", HeaderValue::from_static("bEaReR   sk-1"));
+        assert_eq!(key(&headers), Some("sk-1"));
+    }
+
+    #[test]
+    fn a_malformed_authorization_is_refused_even_beside_a_good_header() {
+        for value in ["sk-1", "Basic abc", "Bearer", "Bearer ", "Bearer a b"] {
+            let mut headers = HeaderMap::new();
+            headers.insert("authorization", HeaderValue::from_str(value).unwrap());
+            headers.insert("api-key", HeaderValue::from_static("sk-1"));
+            assert_eq!(key(&headers), None, "{value}");
+        }
+        let mut twice = HeaderMap::new();
+        twice.append("authorization", HeaderValue::from_static("Bearer a"));
+        twice.append("authorization", HeaderValue::from_static("Bearer b"));
+        assert_eq!(key(&twice), None);
+        assert_eq!(key(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn names_in_paths_are_decoded() {
+        assert_eq!(&*percent_decode("openai%2Fgpt%2d4"), "openai/gpt-4");
+        assert_eq!(&*percent_decode("a%zz%4"), "a%zz%4");
+    }
+}

@@ -1,0 +1,147 @@
+//! The headers of a good answer: what served it, how, and what the provider's headers were.
+//!
+//! Called by [`super::exchange`]. Always true: numbers and names are exact, addresses are for admins,
+//! and a provider's cookies stay here.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use hale_core::route::{AttemptPlan, Walk};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::Arrival;
+use super::access::Access;
+
+/// The version of the interface that clients of the reference look at. Source: the contract.
+pub(crate) const COMPATIBLE_VERSION: &str = "1.106.2";
+/// Distinct provider headers that are remembered with their prefix, per worker.
+const NAMES_MAX: usize = 512;
+/// Provider headers that are passed on per answer.
+const UPSTREAM_MAX: usize = 64;
+
+const CALL_ID: HeaderName = HeaderName::from_static("x-litellm-call-id");
+const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
+const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group");
+const API_BASE: HeaderName = HeaderName::from_static("x-litellm-model-api-base");
+const VERSION: HeaderName = HeaderName::from_static("x-litellm-version");
+const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
+const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
+const COST: HeaderName = HeaderName::from_static("x-litellm-response-cost");
+const DURATION: HeaderName = HeaderName::from_static("x-litellm-response-duration-ms");
+const OVERHEAD: HeaderName = HeaderName::from_static("x-litellm-overhead-duration-ms");
+const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+thread_local! {
+    /// Provider headers with their prefix; making a name anew costs more than finding it.
+    static PREFIXED: RefCell<HashMap<HeaderName, HeaderName>> = RefCell::default();
+}
+
+/// For an answer in one piece.
+pub(super) fn json(headers: &mut HeaderMap) {
+    headers.reserve(24);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+}
+
+/// For a stream.
+pub(super) fn events(headers: &mut HeaderMap) {
+    headers.reserve(24);
+    let content_type = HeaderValue::from_static("text/event-stream; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(ACCEL, HeaderValue::from_static("no"));
+}
+
+/// What served it. `times` is the total and our own share, microseconds.
+pub(super) fn common(
+    headers: &mut HeaderMap,
+    arrival: &Arrival,
+    walk: &Walk,
+    plan: &AttemptPlan,
+    times: (u64, u64),
+) {
+    let route = arrival.serving.route(plan.deployment);
+    let group = walk.target().name(&arrival.serving.snapshot);
+    if let Ok(value) = HeaderValue::from_str(&arrival.call_id) {
+        headers.insert(CALL_ID, value);
+    }
+    headers.insert(MODEL_ID, route.id_header.clone());
+    if let Ok(value) = HeaderValue::from_str(group) {
+        headers.insert(MODEL_GROUP, value);
+    }
+    if arrival.access == Access::Admin
+        && let Some(base) = &route.base_header
+    {
+        headers.insert(API_BASE, base.clone());
+    }
+    headers.insert(VERSION, HeaderValue::from_static(COMPATIBLE_VERSION));
+    headers.insert(RETRIES, HeaderValue::from(walk.retries()));
+    headers.insert(FALLBACKS, HeaderValue::from(walk.fallbacks()));
+    headers.insert(DURATION, milliseconds(times.0));
+    headers.insert(OVERHEAD, milliseconds(times.1));
+}
+
+/// What it cost, where the price is known.
+pub(super) fn cost(headers: &mut HeaderMap, usd: Option<f64>) {
+    if let Some(usd) = usd
+        && let Ok(value) = HeaderValue::from_str(&usd.to_string())
+    {
+        headers.insert(COST, value);
+    }
+}
+
+/// The provider's headers under their prefix.
+pub(super) fn upstream(headers: &mut HeaderMap, theirs: &HeaderMap) {
+    PREFIXED.with_borrow_mut(|prefixed| {
+        for (name, value) in theirs.iter().take(UPSTREAM_MAX) {
+            if *name == header::SET_COOKIE {
+                continue;
+            }
+            if let Some(known) = prefixed.get(name) {
+                headers.append(known.clone(), value.clone());
+                continue;
+            }
+            let Ok(long) = HeaderName::try_from(format!("llm_provider-{name}")) else { continue };
+            if prefixed.len() < NAMES_MAX {
+                prefixed.insert(name.clone(), long.clone());
+            }
+            headers.append(long, value.clone());
+        }
+    });
+}
+
+/// Microseconds as milliseconds with three digits behind the point.
+fn milliseconds(us: u64) -> HeaderValue {
+    let mut buffer = itoa::Buffer::new();
+    let mut text = String::with_capacity(12);
+    text.push_str(buffer.format(us / 1000));
+    text.push('.');
+    let rest = us % 1000;
+    for digit in [rest / 100, rest / 10 % 10, rest % 10] {
+        text.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
+    }
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_read_as_milliseconds() {
+        assert_eq!(milliseconds(0), "0.000");
+        assert_eq!(milliseconds(1_234_056), "1234.056");
+    }
+
+    #[test]
+    fn provider_headers_get_a_prefix_and_cookies_stay() {
+        let mut theirs = HeaderMap::new();
+        theirs.insert("x-request-id", HeaderValue::from_static("r"));
+        theirs.insert("set-cookie", HeaderValue::from_static("c"));
+        for _ in 0..2 {
+            let mut ours = HeaderMap::new();
+            upstream(&mut ours, &theirs);
+            assert_eq!(ours.len(), 1);
+            assert_eq!(ours.get("llm_provider-x-request-id").unwrap(), "r");
+        }
+    }
+}

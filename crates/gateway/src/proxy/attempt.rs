@@ -1,0 +1,438 @@
+//! One attempt: one deployment is asked once.
+//!
+//! Called by [`super::exchange`] for first attempts, retries and fallbacks alike. Always true: the
+//! outcome is classified by `core` alone and told to the deployment's state exactly once, be it
+//! success, failure or neither (the client went away).
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hale_core::cause::Cause;
+use hale_core::deployment::{Deployment, MockAnswer};
+use hale_core::endpoint::Operation;
+use hale_core::health::outcome::{Observation, ProviderError, classify};
+use hale_core::health::{AttemptRef, Surroundings, Transition};
+use hale_core::route::AttemptPlan;
+use hale_core::usage::Usage;
+use hale_wire::answer::{self, Fault};
+use hale_wire::stream::{Reader, View};
+use hale_wire::{errors, hints, mock};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+
+use super::relay::Source;
+use crate::clock;
+use crate::server::Worker;
+use crate::state::{Route, Serving};
+use crate::upstream::{self, AnswerBody, SendBody, SendError};
+
+/// Error bodies are read up to here; the rest says nothing more.
+const ERROR_BODY_MAX: usize = 64 << 10;
+
+/// What is asked.
+pub(crate) struct Ask<'a> {
+    /// The worker.
+    pub(crate) worker: &'a Rc<Worker>,
+    /// The config.
+    pub(crate) serving: &'a Serving,
+    /// For what.
+    pub(crate) operation: Operation,
+    /// The body for the upstream.
+    pub(crate) body: Bytes,
+    /// Whether the answer is to be a stream.
+    pub(crate) stream: bool,
+    /// What of a stream the client sees.
+    pub(crate) view: View,
+    /// The name that the client asked for.
+    pub(crate) model: &'a str,
+    /// The request's id.
+    pub(crate) call_id: &'a str,
+}
+
+/// A good answer.
+pub(crate) struct Answered {
+    /// The upstream's headers.
+    pub(crate) headers: HeaderMap,
+    /// The content.
+    pub(crate) content: Content,
+    /// The deployment's state waits for the end of a stream.
+    pub(crate) guard: AttemptGuard,
+}
+
+/// The content of a good answer.
+pub(crate) enum Content {
+    /// In one piece, stamped with the client's name for the model.
+    Full(Bytes, Option<Usage>),
+    /// A stream whose first content is there.
+    Stream(Stream),
+}
+
+/// A stream whose first content is there.
+pub(crate) struct Stream {
+    /// Where more comes from.
+    pub(crate) source: Source,
+    /// What reads it.
+    pub(crate) reader: Reader,
+    /// What may go to the client already.
+    pub(crate) ready: Bytes,
+}
+
+/// A failed attempt.
+pub(crate) struct Failed {
+    /// Why.
+    pub(crate) cause: Cause,
+    /// The upstream's status, where it answered.
+    pub(crate) status: Option<u16>,
+    /// What the provider said, or we say.
+    pub(crate) error: ProviderError,
+    /// The rest that the provider named, milliseconds.
+    pub(crate) hint_ms: Option<u64>,
+}
+
+impl Failed {
+    /// A failure without an error body of the provider's.
+    fn because(observation: &Observation<'_>, status: Option<u16>, message: String) -> Failed {
+        let error = ProviderError { message, ..ProviderError::default() };
+        Failed { cause: classify(observation), status, error, hint_ms: None }
+    }
+
+    /// An error that the provider put into a 2xx answer or a stream.
+    pub(crate) fn in_band(error: ProviderError) -> Failed {
+        let cause = classify(&Observation::InBand(&error));
+        Failed { cause, status: None, error, hint_ms: None }
+    }
+
+    /// A stream that ended too early.
+    pub(crate) fn cut(message: &str) -> Failed {
+        Failed::because(&Observation::Cut, None, message.to_owned())
+    }
+
+    /// A stream that fell silent.
+    pub(crate) fn stalled(silence_ms: u64) -> Failed {
+        Failed::because(
+            &Observation::Stall,
+            None,
+            format!("the stream fell silent for {} s", seconds(silence_ms)),
+        )
+    }
+
+    /// A stream that is no stream of events.
+    pub(crate) fn malformed(message: String) -> Failed {
+        Failed::because(&Observation::Malformed, None, message)
+    }
+}
+
+/// Milliseconds as seconds, for people.
+pub(crate) fn seconds(ms: u64) -> String {
+    if ms.is_multiple_of(1000) {
+        format!("{}", ms / 1000)
+    } else {
+        format!("{}.{:03}", ms / 1000, ms % 1000)
+    }
+}
+
+/// Holds an attempt's place at its deployment and carries its outcome to the state.
+pub(crate) struct AttemptGuard {
+    deployment: Arc<Deployment>,
+    attempt: AttemptRef,
+    around: Surroundings,
+    told: bool,
+}
+
+impl AttemptGuard {
+    /// The attempt begins.
+    pub(crate) fn enter(
+        deployment: &Arc<Deployment>,
+        plan: &AttemptPlan,
+        around: Surroundings,
+        request: u64,
+    ) -> AttemptGuard {
+        deployment.state.enter();
+        let started = clock::now().millis();
+        let attempt = AttemptRef { started, request, trial: plan.trial };
+        AttemptGuard { deployment: deployment.clone(), attempt, around, told: false }
+    }
+
+    /// The deployment that is asked.
+    pub(crate) fn deployment(&self) -> &Arc<Deployment> {
+        &self.deployment
+    }
+
+    /// It ended well.
+    pub(crate) fn success(&mut self) {
+        self.told = true;
+        let change = self.deployment.state.success(clock::now().millis(), self.attempt);
+        self.log(change);
+    }
+
+    /// It failed.
+    pub(crate) fn failure(&mut self, cause: Cause, hint_ms: Option<u64>) {
+        self.told = true;
+        let now = clock::now().millis();
+        let change = self.deployment.state.failure(now, self.attempt, cause, hint_ms, &self.around);
+        self.log(change);
+    }
+
+    fn log(&self, change: Option<Transition>) {
+        let deployment = &*self.deployment.id;
+        match change {
+            None => {}
+            Some(Transition::Opened(rest)) => {
+                let rest_ms = rest.until.since(clock::now().millis());
+                let cause = rest.cause.name();
+                let provider_issued = rest.provider_issued;
+                tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment rests");
+            }
+            Some(Transition::Closed) => tracing::info!(deployment, "deployment is back"),
+        }
+    }
+}
+
+impl Drop for AttemptGuard {
+    fn drop(&mut self) {
+        self.deployment.state.leave();
+        if !self.told {
+            self.failure(Cause::ClientClosed, None);
+        }
+    }
+}
+
+/// Asks the plan's deployment, within the plan's time.
+pub(crate) async fn attempt(
+    ask: &Ask<'_>,
+    plan: &AttemptPlan,
+    mut guard: AttemptGuard,
+) -> Result<Answered, Failed> {
+    let deployment = guard.deployment().clone();
+    let asked = async {
+        match &deployment.mock {
+            Some(canned) => canned_answer(ask, canned).await,
+            None => upstream_answer(ask, ask.serving.route(plan.deployment)).await,
+        }
+    };
+    let result = match tokio::time::timeout_at(clock::timer_instant(plan.ends), asked).await {
+        Ok(result) => result,
+        Err(_late) if plan.ends_by_caller => Err(Failed::because(
+            &Observation::ClientDeadline,
+            None,
+            "no answer within the time that the client allows".to_owned(),
+        )),
+        Err(_late) => Err(Failed::because(
+            &Observation::Timeout,
+            None,
+            format!("no answer within {} s", seconds(plan.timeout_ms)),
+        )),
+    };
+    match result {
+        Ok((headers, content)) => {
+            if matches!(content, Content::Full(..)) {
+                guard.success();
+            }
+            Ok(Answered { headers, content, guard })
+        }
+        Err(failed) => {
+            guard.failure(failed.cause, failed.hint_ms);
+            Err(failed)
+        }
+    }
+}
+
+async fn upstream_answer(
+    ask: &Ask<'_>,
+    route: &Route,
+) -> Result<(HeaderMap, Content), Failed> {
+    let make = || request(ask, route);
+    let answer = upstream::send(&route.upstream, make).await.map_err(unsent)?;
+    let (status, headers, body) = (answer.status, answer.headers, answer.body);
+    if !status.is_success() {
+        return Err(refused(status, &headers, body).await);
+    }
+    if status != StatusCode::OK && status != StatusCode::CREATED {
+        return Err(Failed::because(
+            &Observation::Malformed,
+            Some(status.as_u16()),
+            format!("the upstream answered {status}, which has no content"),
+        ));
+    }
+    let content = if ask.stream && is_event_stream(&headers) {
+        Content::Stream(first_content(ask, Source::Upstream(Box::new(body))).await?)
+    } else {
+        full_answer(ask, &headers, body).await?
+    };
+    Ok((headers, content))
+}
+
+fn request(ask: &Ask<'_>, route: &Route) -> Request<SendBody> {
+    let mut request = Request::new(SendBody::new(ask.body.clone()));
+    *request.method_mut() = Method::POST;
+    *request.uri_mut() = Uri::from(route.path(ask.operation));
+    let mut headers = route.headers.clone();
+    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+    headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+    *request.headers_mut() = headers;
+    request
+}
+
+fn unsent(error: SendError) -> Failed {
+    let observation = match &error {
+        SendError::Dns { .. } => Observation::Dns,
+        SendError::Connect(_) | SendError::Closed => Observation::Connect,
+        SendError::Tls(_) => Observation::Tls,
+        SendError::Protocol(_) => Observation::Malformed,
+    };
+    Failed::because(&observation, None, error.to_string())
+}
+
+async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) -> Failed {
+    let mut text = Vec::new();
+    while text.len() < ERROR_BODY_MAX {
+        match body.piece().await {
+            Some(Ok(piece)) => text.extend_from_slice(&piece),
+            Some(Err(_)) | None => break,
+        }
+    }
+    text.truncate(ERROR_BODY_MAX);
+    let mut error = errors::parse_provider_error(&text);
+    if status.is_redirection() {
+        error.message = format!("the upstream answered with a redirect ({status}), which is not followed");
+    } else if error.message.is_empty() {
+        error.message = format!("the upstream answered {status}");
+    }
+    Failed {
+        cause: classify(&Observation::Status(status.as_u16(), &error)),
+        status: Some(status.as_u16()),
+        error,
+        hint_ms: hints::retry_hint_ms(headers, clock::unix_ms()),
+    }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().trim_ascii_start().starts_with(b"text/event-stream"))
+}
+
+async fn full_answer(
+    ask: &Ask<'_>,
+    headers: &HeaderMap,
+    mut body: AnswerBody,
+) -> Result<Content, Failed> {
+    let bounds = &ask.serving.snapshot.gateway.bounds;
+    let too_large = || {
+        let mib = bounds.response_bytes >> 20;
+        Failed::malformed(format!("the answer is larger than {mib} MiB (max_response_size_mb)"))
+    };
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Failed::malformed("the answer is compressed, which was not asked for".to_owned()));
+    }
+    if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
+        return Err(too_large());
+    }
+    let mut held = super::body::Held::none(&ask.worker.process);
+    let mut whole = Bytes::new();
+    let mut joined = Vec::new();
+    while let Some(piece) = body.piece().await {
+        let piece = piece.map_err(|_| Failed::cut("the answer was cut before its end"))?;
+        if whole.len() + joined.len() + piece.len() > bounds.response_bytes {
+            return Err(too_large());
+        }
+        if !held.add(piece.len(), bounds.buffered_bytes) {
+            let message = "the gateway holds too many bytes at the moment".to_owned();
+            let error = ProviderError { message, ..ProviderError::default() };
+            return Err(Failed { cause: Cause::Gateway, status: Some(503), error, hint_ms: None });
+        }
+        if whole.is_empty() && joined.is_empty() {
+            whole = piece;
+        } else {
+            if joined.is_empty() {
+                joined.extend_from_slice(&whole);
+                whole = Bytes::new();
+            }
+            joined.extend_from_slice(&piece);
+        }
+    }
+    let whole = if joined.is_empty() { whole } else { Bytes::from(joined) };
+    check(ask, &whole)
+}
+
+fn check(ask: &Ask<'_>, whole: &Bytes) -> Result<Content, Failed> {
+    match answer::check(ask.operation, whole, &ask.view.model_json) {
+        Ok(_) if ask.stream => Err(Failed::malformed(
+            "the upstream answered in one piece although a stream was asked for".to_owned(),
+        )),
+        Ok(answer) => Ok(Content::Full(answer.body, answer.usage)),
+        Err(Fault::Malformed(why)) => {
+            Err(Failed::malformed(format!("the upstream answered 200 with {why}")))
+        }
+        Err(Fault::Error(error)) => Err(Failed::in_band(error)),
+    }
+}
+
+/// Reads a stream up to its first content; until then nothing was promised to the client.
+async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Failed> {
+    let mut reader = Reader::new(ask.view.clone());
+    let mut ready: Vec<Bytes> = Vec::new();
+    loop {
+        let piece = std::future::poll_fn(|cx| source.poll_piece(cx)).await;
+        let ended = piece.is_none();
+        let passed = match piece {
+            Some(Ok(piece)) => {
+                reader.push(piece).map_err(|error| Failed::malformed(error.to_string()))?
+            }
+            Some(Err(_)) => return Err(Failed::cut("the stream was cut before its first content")),
+            None => reader.finish(),
+        };
+        if !passed.is_empty() {
+            ready.push(passed);
+        }
+        if reader.has_content() {
+            let ready = match ready.len() {
+                1 => ready.swap_remove(0),
+                _ => Bytes::from(ready.concat()),
+            };
+            return Ok(Stream { source, reader, ready });
+        }
+        if let Some(error) = reader.error() {
+            return Err(Failed::in_band(error.clone()));
+        }
+        if ended || reader.is_done() {
+            return Err(Failed::cut("the stream ended without content"));
+        }
+        let prelude: usize = ready.iter().map(Bytes::len).sum();
+        if prelude > hale_wire::events::TAIL_MAX {
+            return Err(Failed::malformed("the stream goes on and on without content".to_owned()));
+        }
+    }
+}
+
+async fn canned_answer(
+    ask: &Ask<'_>,
+    canned: &MockAnswer,
+) -> Result<(HeaderMap, Content), Failed> {
+    if canned.delay_ms > 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(canned.delay_ms)).await;
+    }
+    let frame = mock::Frame { id: ask.call_id, created: clock::unix_ms() / 1000, model: ask.model };
+    let unfit = |unfit: mock::Unfit| match unfit {
+        mock::Unfit::Failure(status) => {
+            let message = format!("`mock_response` stands for a failure with status {status}");
+            let error = ProviderError { message, ..ProviderError::default() };
+            let cause = classify(&Observation::Status(status, &error));
+            Failed { cause, status: Some(status), error, hint_ms: None }
+        }
+        mock::Unfit::Mode(why) => {
+            let error = ProviderError { message: why.to_owned(), ..ProviderError::default() };
+            Failed { cause: Cause::BadRequest, status: Some(400), error, hint_ms: None }
+        }
+    };
+    let content = if ask.stream {
+        let events =
+            mock::stream(ask.operation, &canned.content, frame).map_err(unfit)?;
+        let source = Source::Canned(Some(Bytes::from(events)));
+        Content::Stream(first_content(ask, source).await?)
+    } else {
+        let body = mock::full(ask.operation, &canned.content, frame).map_err(unfit)?;
+        check(ask, &Bytes::from(body))?
+    };
+    Ok((HeaderMap::new(), content))
+}

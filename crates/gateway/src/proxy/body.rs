@@ -1,0 +1,100 @@
+//! Reading a request's body: bounded in size, in time between its pieces, and in what all bodies of
+//! the process may hold together.
+//!
+//! Called by [`super::exchange`]. Always true: what was counted as held is released with [`Held`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::HeaderMap;
+use http_body::Body;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use super::explain::{self, Refusal};
+use crate::state::{Process, Serving};
+
+/// Bytes that count as held by the process until this is dropped.
+pub(crate) struct Held {
+    process: Arc<Process>,
+    bytes: usize,
+}
+
+impl Held {
+    /// Nothing yet.
+    pub(crate) fn none(process: &Arc<Process>) -> Held {
+        Held { process: process.clone(), bytes: 0 }
+    }
+
+    /// Counts `more` bytes, unless the process holds too many already.
+    pub(crate) fn add(&mut self, more: usize, limit: usize) -> bool {
+        let fits = self.process.hold(more, limit);
+        if fits {
+            self.bytes += more;
+        }
+        fits
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.process.release(self.bytes);
+    }
+}
+
+/// Reads the whole body.
+///
+/// # Errors
+/// The refusal to send.
+pub(crate) async fn read(
+    headers: &HeaderMap,
+    mut incoming: Incoming,
+    serving: &Serving,
+    held: &mut Held,
+) -> Result<Bytes, Refusal> {
+    let bounds = &serving.snapshot.gateway.bounds;
+    if let Some(encoding) = headers.get(http::header::CONTENT_ENCODING)
+        && encoding != "identity"
+    {
+        return Err(explain::encoded_body());
+    }
+    let declared = incoming.size_hint().exact();
+    if declared.is_some_and(|length| length > bounds.body_bytes as u64) {
+        return Err(explain::body_too_large(bounds.body_bytes));
+    }
+    let patience = Duration::from_millis(bounds.body_read_ms);
+    let mut first: Option<Bytes> = None;
+    let mut joined: Option<BytesMut> = None;
+    loop {
+        let frame = match tokio::time::timeout(patience, incoming.frame()).await {
+            Err(_late) => return Err(explain::slow_body()),
+            Ok(None) => break,
+            Ok(Some(Err(_cut))) => return Err(explain::broken_body()),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(piece) = frame.into_data() else { continue };
+        let so_far = joined.as_ref().map_or(first.as_ref().map_or(0, Bytes::len), BytesMut::len);
+        if so_far + piece.len() > bounds.body_bytes {
+            return Err(explain::body_too_large(bounds.body_bytes));
+        }
+        if !held.add(piece.len(), bounds.buffered_bytes) {
+            return Err(explain::too_much_held());
+        }
+        match (&mut joined, &first) {
+            (None, None) => first = Some(piece),
+            (None, Some(start)) => {
+                let whole = declared.and_then(|length| usize::try_from(length).ok());
+                let mut buffer = BytesMut::with_capacity(whole.unwrap_or(start.len() * 4));
+                buffer.extend_from_slice(start);
+                buffer.extend_from_slice(&piece);
+                joined = Some(buffer);
+            }
+            (Some(buffer), _) => buffer.extend_from_slice(&piece),
+        }
+    }
+    Ok(match joined {
+        Some(buffer) => buffer.freeze(),
+        None => first.unwrap_or_default(),
+    })
+}

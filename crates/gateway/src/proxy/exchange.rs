@@ -1,0 +1,333 @@
+//! A request for a model: body, name, the walk from attempt to attempt, the answer.
+//!
+//! Called by the pipeline for every endpoint that goes to an upstream. Always true: nothing reaches
+//! the client before an attempt has succeeded (a stream: has content), and what to try next is the
+//! walk's decision alone.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use hale_core::endpoint::Operation;
+use hale_core::health::outcome::ProviderError;
+use hale_core::record::Ending;
+use hale_core::route::{
+    AttemptPlan, Controls, GiveUp, Next, Resolved, Tried, Walk, resolve,
+};
+use hale_wire::edit::json_string;
+use hale_wire::openai::{Order, request_body};
+use hale_wire::peek::{FORBIDDEN, Peek, seconds_to_ms};
+use hale_wire::stream::View;
+use http::request::Parts;
+use http::{HeaderMap, Response};
+use hyper::body::Incoming;
+
+use super::attempt::{Answered, Ask, AttemptGuard, Content, Failed, attempt};
+use super::body::{self, Held};
+use super::explain::{self, Refusal};
+use super::finish::Finish;
+use super::relay::Relay;
+use super::reply::{self, Reply};
+use super::{Arrival, answer_headers};
+use crate::clock;
+
+/// What was read from the request.
+struct Wanted {
+    operation: Operation,
+    peek: Peek,
+    model: Box<str>,
+    controls: Controls,
+    /// Whether the client sees a stream's usage.
+    wants_usage: bool,
+    /// Bytes that are held as long as the request may be sent again.
+    _held: Held,
+}
+
+/// Serves a request for a model. `path_model` is the name in the path, which wins over the body's.
+pub(super) async fn run(
+    arrival: Arrival,
+    operation: Operation,
+    path_model: Option<Box<str>>,
+    head: Parts,
+    incoming: Incoming,
+) -> Response<Reply> {
+    let mut finish = Finish::begin(&arrival, operation);
+    let wanted = match want(&arrival, operation, path_model, &head, incoming, &mut finish).await {
+        Ok(wanted) => wanted,
+        Err(refusal) => return refuse(&arrival, finish, refusal),
+    };
+    let snapshot = &arrival.serving.snapshot;
+    let now = clock::now().millis();
+    let controls = wanted.controls.clone();
+    let walk = match resolve(snapshot, &wanted.model) {
+        Resolved::Target(target) => Walk::new(snapshot, target, controls, now),
+        Resolved::Unknown(nearest) => match Walk::for_unknown(snapshot, controls, now) {
+            Some(walk) => walk,
+            None => {
+                let refusal = explain::unknown_model(head.uri.path(), &wanted.model, &nearest);
+                return refuse(&arrival, finish, refusal);
+            }
+        },
+    };
+    follow(arrival, wanted, walk, finish).await
+}
+
+/// Reads and checks what the client wants.
+async fn want(
+    arrival: &Arrival,
+    operation: Operation,
+    path_model: Option<Box<str>>,
+    head: &Parts,
+    incoming: Incoming,
+    finish: &mut Finish,
+) -> Result<Wanted, Refusal> {
+    let mut held = Held::none(&arrival.worker.process);
+    let body = body::read(&head.headers, incoming, &arrival.serving, &mut held).await?;
+    finish.note(|record| record.request_bytes = body.len() as u64);
+    let peek = Peek::parse(body).map_err(|error| explain::bad_body(&error))?;
+    let bad = |error| explain::bad_body(&error);
+    let route = head.uri.path();
+    let model = match path_model {
+        Some(model) => model,
+        None => match peek.string("model").map_err(bad)? {
+            Some(model) => Box::from(&*model),
+            None => return Err(explain::missing_parameter(route, "model")),
+        },
+    };
+    if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
+        return Err(explain::odd_model_name());
+    }
+    finish.note(|record| record.requested_model = Some(cut(&model)));
+    if let Some(field) = FORBIDDEN.iter().find(|field| peek.has(field)) {
+        return Err(explain::forbidden_parameter(field));
+    }
+    check_content(operation, &peek, route)?;
+    let stream = operation.streams() && peek.boolean("stream").map_err(bad)?.unwrap_or(false);
+    let wants_usage = stream
+        && (peek.wants_usage().map_err(bad)?
+            || arrival.serving.snapshot.gateway.always_include_stream_usage);
+    finish.note(|record| record.stream = stream);
+    let controls = controls(&peek, &head.headers, stream)?;
+    Ok(Wanted { operation, peek, model, controls, wants_usage, _held: held })
+}
+
+/// The one field without which the operation makes no sense.
+fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
+    let field = operation.required_field();
+    let Some(raw) = peek.raw(field) else {
+        return Err(explain::missing_parameter(route, field));
+    };
+    if operation == Operation::Chat
+        && !raw.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'))
+    {
+        return Err(explain::wrong_list(field));
+    }
+    Ok(())
+}
+
+fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, Refusal> {
+    let bad = |error| explain::bad_body(&error);
+    let header = |name: &'static str| match headers.get(name) {
+        None => Ok(None),
+        Some(value) => value.to_str().map(Some).map_err(|_| explain::bad_header(name, "plain text")),
+    };
+    let header_seconds = |name: &'static str| match header(name)? {
+        None => Ok(None),
+        Some(text) => seconds_to_ms(text).map(Some).ok_or_else(|| {
+            explain::bad_header(name, "a number of seconds above 0, at most 86400")
+        }),
+    };
+    let header_retries = match header("x-litellm-num-retries")? {
+        None => None,
+        Some(text) => Some(text.trim().parse().ok().filter(|n| *n <= 1000).ok_or_else(|| {
+            explain::bad_header("x-litellm-num-retries", "a whole number from 0 to 1000")
+        })?),
+    };
+    let body_timeout = match peek.seconds("timeout").map_err(bad)? {
+        Some(ms) => Some(ms),
+        None => peek.seconds("request_timeout").map_err(bad)?,
+    };
+    Ok(Controls {
+        stream,
+        num_retries: header_retries.or(peek.count("num_retries").map_err(bad)?),
+        timeout_ms: header_seconds("x-litellm-timeout")?.or(body_timeout),
+        stream_timeout_ms: header_seconds("x-litellm-stream-timeout")?
+            .or(peek.seconds("stream_timeout").map_err(bad)?),
+        fallbacks: peek.fallbacks().map_err(bad)?,
+        disable_fallbacks: peek.boolean("disable_fallbacks").map_err(bad)?.unwrap_or(false),
+        max_fallbacks: peek.count("max_fallbacks").map_err(bad)?,
+    })
+}
+
+/// Follows the walk to an answer or to its end.
+async fn follow(
+    arrival: Arrival,
+    wanted: Wanted,
+    mut walk: Walk,
+    mut finish: Finish,
+) -> Response<Reply> {
+    let serving = arrival.serving.clone();
+    let snapshot = &serving.snapshot;
+    let request = fastrand::u64(..);
+    let mut errors: Vec<ProviderError> = Vec::new();
+    loop {
+        let began = clock::now();
+        match walk.next(snapshot, began.millis(), fastrand::u64(..)) {
+            Next::Pause(ms) => {
+                tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
+                finish.waited(clock::now().since(began));
+            }
+            Next::GiveUp(why) => {
+                let refusal = give_up(&arrival, &walk, why, &errors);
+                note_walk(&arrival, &walk, &mut finish);
+                return refuse(&arrival, finish, refusal);
+            }
+            Next::Attempt(plan) => {
+                let result = try_once(&arrival, &wanted, &walk, &plan, request).await;
+                let ended = clock::now();
+                finish.waited(ended.since(began));
+                match result {
+                    Ok(answered) => {
+                        note_walk(&arrival, &walk, &mut finish);
+                        return deliver(&arrival, &walk, &plan, answered, finish);
+                    }
+                    Err(failed) => {
+                        let tried = Tried {
+                            group: walk.target().name(snapshot).into(),
+                            deployment: plan.deployment,
+                            status: failed.status,
+                            cause: failed.cause,
+                            message: failed.error.message.as_str().into(),
+                            ms: ended.since(began) / 1000,
+                            hint_ms: failed.hint_ms,
+                        };
+                        errors.push(failed.error);
+                        let chance = fastrand::u64(..);
+                        walk.failed(snapshot, tried, plan.trial, ended.millis(), chance);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The attempt that `plan` asks for.
+async fn try_once(
+    arrival: &Arrival,
+    wanted: &Wanted,
+    walk: &Walk,
+    plan: &AttemptPlan,
+    request: u64,
+) -> Result<Answered, Failed> {
+    let snapshot = &arrival.serving.snapshot;
+    let deployment = snapshot.deployment(plan.deployment);
+    let shown = shown_model(arrival, wanted, walk);
+    let body = if deployment.mock.is_some() {
+        Bytes::new()
+    } else {
+        request_body(
+            &wanted.peek,
+            &Order {
+                deployment,
+                operation: wanted.operation,
+                upstream_model: &walk.target().upstream_model(snapshot, deployment),
+                ask_usage: wanted.controls.stream,
+                drop_params: snapshot.gateway.drop_params,
+            },
+        )
+    };
+    let ask = Ask {
+        worker: &arrival.worker,
+        serving: &arrival.serving,
+        operation: wanted.operation,
+        body,
+        stream: wanted.controls.stream,
+        view: View { model_json: json_string(&shown).into(), show_usage: wanted.wants_usage },
+        model: &shown,
+        call_id: &arrival.call_id,
+    };
+    let around = walk.surroundings(snapshot, plan);
+    let guard = AttemptGuard::enter(deployment, plan, around, request);
+    attempt(&ask, plan, guard).await
+}
+
+/// The model's name in the answer: what the client asked for, or the fallback group's.
+fn shown_model<'a>(arrival: &'a Arrival, wanted: &'a Wanted, walk: &'a Walk) -> Cow<'a, str> {
+    if walk.fallbacks() == 0 {
+        Cow::Borrowed(&wanted.model)
+    } else {
+        Cow::Borrowed(walk.target().name(&arrival.serving.snapshot))
+    }
+}
+
+fn note_walk(arrival: &Arrival, walk: &Walk, finish: &mut Finish) {
+    let snapshot = &arrival.serving.snapshot;
+    finish.in_group(arrival.serving.group(walk.target().group));
+    finish.note(|record| {
+        record.model_group = Some(walk.target().name(snapshot).into());
+        record.retries = walk.retries();
+        record.fallbacks = walk.fallbacks();
+        record.deployment =
+            walk.tried().last().map(|tried| snapshot.deployment(tried.deployment).id.clone());
+    });
+}
+
+fn deliver(
+    arrival: &Arrival,
+    walk: &Walk,
+    plan: &AttemptPlan,
+    answered: Answered,
+    mut finish: Finish,
+) -> Response<Reply> {
+    let deployment = answered.guard.deployment().clone();
+    finish.note(|record| record.deployment = Some(deployment.id.clone()));
+    let now = clock::now();
+    match answered.content {
+        Content::Full(body, usage) => {
+            let cost = usage.and_then(|usage| finish.usage(&deployment, usage));
+            finish.note(|record| record.response_bytes = body.len() as u64);
+            finish.end(Ending::Success, 200, None);
+            let mut response = Response::new(Reply::full(body));
+            let headers = response.headers_mut();
+            answer_headers::json(headers);
+            answer_headers::common(headers, arrival, walk, plan, finish.times(now));
+            answer_headers::cost(headers, cost);
+            answer_headers::upstream(headers, &answered.headers);
+            response
+        }
+        Content::Stream(stream) => {
+            finish.first_content(now);
+            let times = finish.times(now);
+            let relay = Relay::new(stream, answered.guard, finish, plan.silence_ms);
+            let mut response = Response::new(Reply::stream(relay));
+            let headers = response.headers_mut();
+            answer_headers::events(headers);
+            answer_headers::common(headers, arrival, walk, plan, times);
+            answer_headers::upstream(headers, &answered.headers);
+            response
+        }
+    }
+}
+
+fn give_up(arrival: &Arrival, walk: &Walk, why: GiveUp, errors: &[ProviderError]) -> Refusal {
+    let snapshot = &arrival.serving.snapshot;
+    let now = clock::now().millis();
+    match why {
+        GiveUp::Refused(excluded) => {
+            explain::refused(snapshot, walk.target().name(snapshot), &excluded, now)
+        }
+        GiveUp::Deadline => {
+            explain::deadline(snapshot, walk, walk.deadline().since(walk.started()))
+        }
+        GiveUp::Exhausted => explain::exhausted(snapshot, walk, errors),
+    }
+}
+
+fn refuse(arrival: &Arrival, mut finish: Finish, refusal: Refusal) -> Response<Reply> {
+    finish.end(Ending::Error, refusal.status.as_u16(), Some(refusal.cause));
+    reply::with_call_id(refusal.into_response(), &arrival.call_id)
+}
+
+/// A model's name as records keep it.
+fn cut(name: &str) -> Box<str> {
+    name.chars().take(200).collect::<String>().into_boxed_str()
+}

@@ -1,0 +1,451 @@
+//! What clients are told when they get no answer: the cause and the remedy, in OpenAI's shape.
+//!
+//! Called by every step of the pipeline. Always true: no secret and no upstream address is in here;
+//! every refusal has a `reason` for machines.
+
+use hale_core::cause::Cause;
+use hale_core::deployment::Deployment;
+use hale_core::health::outcome::ProviderError;
+use hale_core::route::{Excluded, Exclusion, Tried, Walk};
+use hale_core::snapshot::Snapshot;
+use hale_core::time::Millis;
+use hale_wire::errors::{self, AttemptLine, DeploymentLine, ErrorReply, clean, kind_of};
+use hale_wire::peek::PeekError;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+
+use super::attempt::{Failed, seconds};
+use super::reply::{self, Reply};
+
+/// Entries of `deployments` and `attempts`. Source: the contract, section 6.
+const LINES_MAX: usize = 20;
+/// Characters of an entry's text.
+const LINE_MAX: usize = 300;
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// The HTTP status.
+    pub(crate) status: StatusCode,
+    /// The body.
+    pub(crate) reply: ErrorReply,
+    /// Seconds after which to come back.
+    pub(crate) retry_after_s: Option<u64>,
+    /// Why, in the vocabulary of causes.
+    pub(crate) cause: Cause,
+    /// The method that the path has.
+    allow: Option<&'static str>,
+    /// Whether the connection ends with the answer.
+    close: bool,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, reason: &'static str, message: String) -> Refusal {
+        let code = status.as_u16();
+        Refusal {
+            status,
+            reply: ErrorReply {
+                message,
+                kind: kind_of(code).to_owned(),
+                code: code.to_string(),
+                reason,
+                ..ErrorReply::default()
+            },
+            retry_after_s: None,
+            cause: if status.is_client_error() { Cause::BadRequest } else { Cause::Gateway },
+            allow: None,
+            close: false,
+        }
+    }
+
+    fn param(mut self, param: &str) -> Refusal {
+        self.reply.param = Some(param.to_owned());
+        self
+    }
+
+    fn closing(mut self) -> Refusal {
+        self.close = true;
+        self
+    }
+
+    /// The answer.
+    pub(crate) fn into_response(self) -> Response<Reply> {
+        let mut response = reply::json(self.status, self.reply.to_openai());
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(method) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(method));
+        }
+        if self.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// The path exists, the method does not.
+pub(crate) fn wrong_method(method: &Method, path: &str, allowed: &'static str) -> Refusal {
+    let message = format!("{} has no {method}; use {allowed}", clean(path, LINE_MAX));
+    let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+    refusal.allow = Some(allowed);
+    refusal
+}
+
+/// The path does not exist.
+pub(crate) fn unknown_route(method: &Method, path: &str, nearest: Option<&str>) -> Refusal {
+    let path = clean(path, LINE_MAX);
+    let message = match nearest {
+        Some(nearest) => format!("there is no {method} {path}; did you mean {nearest}?"),
+        None => format!("there is no {method} {path}"),
+    };
+    Refusal::new(StatusCode::NOT_FOUND, "unknown_route", message)
+}
+
+fn unauthorized(reason: &'static str, message: &str) -> Refusal {
+    let message = format!("Authentication Error, {message}");
+    let mut refusal = Refusal::new(StatusCode::UNAUTHORIZED, reason, message);
+    "auth_error".clone_into(&mut refusal.reply.kind);
+    refusal.reply.param = Some("None".to_owned());
+    refusal
+}
+
+/// No key was sent.
+pub(crate) fn missing_key() -> Refusal {
+    unauthorized("missing_api_key", "No api key passed in. Send `Authorization: Bearer <key>`.")
+}
+
+/// The key is not one of ours.
+pub(crate) fn wrong_key() -> Refusal {
+    unauthorized("invalid_api_key", "the key is not known to this gateway. Check the key that the client sends.")
+}
+
+/// The header that should carry the key can not be read.
+pub(crate) fn malformed_key() -> Refusal {
+    unauthorized(
+        "malformed_api_key",
+        "Malformed API Key passed in. Ensure Key has `Bearer ` prefix, and send it once.",
+    )
+}
+
+/// The body is larger than allowed.
+pub(crate) fn body_too_large(limit: usize) -> Refusal {
+    let mib = limit >> 20;
+    let message = format!("the request body is larger than {mib} MiB (max_request_size_mb)");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message).closing()
+}
+
+/// The body came too slowly.
+pub(crate) fn slow_body() -> Refusal {
+    let message = "the request body stopped coming; send it without long pauses".to_owned();
+    let mut refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message).closing();
+    refusal.cause = Cause::ClientTimeout;
+    refusal
+}
+
+/// The body's framing is broken, or the client went away while sending.
+pub(crate) fn broken_body() -> Refusal {
+    let message = "the request body ended before its declared end".to_owned();
+    Refusal::new(StatusCode::BAD_REQUEST, "broken_body", message).closing()
+}
+
+/// The body is compressed.
+pub(crate) fn encoded_body() -> Refusal {
+    let message = "compressed request bodies are not accepted; send plain JSON".to_owned();
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body", message).closing()
+}
+
+/// All bodies together are too many bytes.
+pub(crate) fn too_much_held() -> Refusal {
+    let message = "the gateway holds too many bytes at the moment (max_buffered_mb); try again";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let mut refusal = Refusal::new(status, "overloaded", message.to_owned()).closing();
+    refusal.retry_after_s = Some(1);
+    refusal.cause = Cause::Gateway;
+    refusal
+}
+
+/// The body is not what it must be.
+pub(crate) fn bad_body(error: &PeekError) -> Refusal {
+    let reason = match error {
+        PeekError::Empty => "empty_body",
+        PeekError::Json(_) => "invalid_json",
+        PeekError::Duplicate(_) | PeekError::Type { .. } => "invalid_parameter",
+    };
+    Refusal::new(StatusCode::BAD_REQUEST, reason, error.to_string()).param(error.param())
+}
+
+/// A header of ours has a wrong value.
+pub(crate) fn bad_header(name: &'static str, expected: &str) -> Refusal {
+    let message = format!("the header `{name}` must be {expected}");
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(name)
+}
+
+/// A required field is missing.
+pub(crate) fn missing_parameter(route: &str, field: &str) -> Refusal {
+    let message = format!("{route}: Missing required parameter: '{field}'.");
+    Refusal::new(StatusCode::BAD_REQUEST, "missing_parameter", message).param(field)
+}
+
+/// A field that must be a filled list is something else.
+pub(crate) fn wrong_list(field: &str) -> Refusal {
+    let message = format!("`{field}` must be a list with at least one entry");
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(field)
+}
+
+/// A field that would steer credentials or addresses.
+pub(crate) fn forbidden_parameter(field: &str) -> Refusal {
+    let message = format!(
+        "`{field}` may not be set by a request; configure it for a deployment in model_list instead"
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "forbidden_parameter", message).param(field)
+}
+
+/// A model's name that can not be one.
+pub(crate) fn odd_model_name() -> Refusal {
+    let message = "`model` must be 1 to 1024 characters without control characters".to_owned();
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param("model")
+}
+
+/// Nothing has that name.
+pub(crate) fn unknown_model(route: &str, name: &str, nearest: &[Box<str>]) -> Refusal {
+    let name = clean(name, 200);
+    let mut message = format!(
+        "{route}: Invalid model name passed in model={name}. Call `/v1/models` to view available \
+         models for your key."
+    );
+    if !nearest.is_empty() {
+        let names: Vec<String> = nearest.iter().map(|name| format!("`{name}`")).collect();
+        message.push_str(&format!(" Did you mean {}?", names.join(" or ")));
+    }
+    Refusal::new(StatusCode::BAD_REQUEST, "unknown_model", message).param("model")
+}
+
+/// There is no such model, on the page of one model.
+pub(crate) fn no_such_model(name: &str, nearest: &[Box<str>]) -> Refusal {
+    let mut refusal = unknown_model("/v1/models", name, nearest);
+    refusal.status = StatusCode::NOT_FOUND;
+    "404".clone_into(&mut refusal.reply.code);
+    refusal
+}
+
+/// A fault of our own.
+pub(crate) fn own_fault() -> Refusal {
+    let message = "the gateway failed while serving this request; it was reported in its log";
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message.to_owned())
+}
+
+/// No attempt was made: every member of the group is excluded.
+pub(crate) fn refused(
+    snapshot: &Snapshot,
+    group: &str,
+    excluded: &[Excluded],
+    now: Millis,
+) -> Refusal {
+    let lines: Vec<DeploymentLine> =
+        excluded.iter().take(LINES_MAX).map(|one| line_of(snapshot, group, one, now)).collect();
+    let wait_s = lines.iter().filter_map(|line| line.retry_after_s).min();
+    let limited = excluded.iter().any(|one| match one.why {
+        Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
+            matches!(rest.cause, Cause::RateLimited | Cause::Quota)
+        }
+        Exclusion::Misconfigured => false,
+    });
+    let all_misconfigured = excluded.iter().all(|one| one.why == Exclusion::Misconfigured);
+    let (status, what) = if all_misconfigured {
+        let problems: Vec<&str> = lines.iter().map(|line| line.hint.as_str()).collect();
+        let what = format!("none of its deployments can work as configured: {}", problems.join("; "));
+        (StatusCode::SERVICE_UNAVAILABLE, what)
+    } else if limited {
+        let until = wait_s.map_or(String::new(), |s| format!("; the first is free again in {s} s"));
+        (StatusCode::TOO_MANY_REQUESTS, format!("all of its deployments are rate limited{until}"))
+    } else {
+        let until = wait_s.map_or(String::new(), |s| format!("; the next trial is in {s} s"));
+        (StatusCode::SERVICE_UNAVAILABLE, format!("all of its deployments are resting{until}"))
+    };
+    let message = format!("No deployments available for model group '{group}': {}.", clean(&what, 1000));
+    let mut refusal = Refusal::new(status, "no_healthy_deployments", message);
+    refusal.cause = if all_misconfigured {
+        Cause::Misconfigured
+    } else if limited {
+        Cause::RateLimited
+    } else {
+        Cause::Overloaded
+    };
+    refusal.retry_after_s = wait_s;
+    refusal.reply.deployments = lines;
+    refusal
+}
+
+fn line_of(snapshot: &Snapshot, group: &str, one: &Excluded, now: Millis) -> DeploymentLine {
+    let deployment = snapshot.deployment(one.deployment);
+    let id = deployment.id.to_string();
+    let model_group = group.to_owned();
+    match one.why {
+        Exclusion::Misconfigured => DeploymentLine {
+            id,
+            model_group,
+            state: "misconfigured",
+            cause: Cause::Misconfigured.name(),
+            retry_after_s: None,
+            hint: deployment.misconfigured.as_ref().map_or(String::new(), |why| {
+                clean(&format!("{}: {}", why.problem, why.hint), LINE_MAX)
+            }),
+        },
+        Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
+            let under_way = matches!(one.why, Exclusion::TrialUnderWay(_));
+            let left = rest.until.since(now).div_ceil(1000).max(1);
+            let source = if rest.provider_issued { "the provider asked for it" } else { "our own pause" };
+            DeploymentLine {
+                id,
+                model_group,
+                state: if under_way { "trial" } else { "cooldown" },
+                cause: rest.cause.name(),
+                retry_after_s: Some(left),
+                hint: format!("free again in {left} s ({source})"),
+            }
+        }
+    }
+}
+
+/// The client's deadline, or the config's for a whole request, passed.
+pub(crate) fn deadline(snapshot: &Snapshot, walk: &Walk, allowed_ms: u64) -> Refusal {
+    let group = walk.target().name(snapshot);
+    let message = format!(
+        "Request timed out: no answer from model group '{group}' within {} s; allow more with \
+         `x-litellm-timeout` or `timeout`, or set `request_timeout` in litellm_settings",
+        seconds(allowed_ms)
+    );
+    let mut refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "deadline_exceeded", message);
+    "timeout_error".clone_into(&mut refusal.reply.kind);
+    refusal.cause = Cause::ClientTimeout;
+    refusal.reply.attempts = attempt_lines(snapshot, walk.tried());
+    refusal
+}
+
+/// Everything that may be tried failed. `errors` are the providers' words for each attempt.
+pub(crate) fn exhausted(
+    snapshot: &Snapshot,
+    walk: &Walk,
+    errors: &[ProviderError],
+) -> Refusal {
+    let Some((index, tried)) = walk.original_failure() else {
+        return own_fault();
+    };
+    let said = errors.get(index).cloned().unwrap_or_default();
+    let deployment = snapshot.deployment(tried.deployment);
+    let status = client_status(tried);
+    let mut message = headline(tried, &said, deployment);
+    message.push_str(&trail(snapshot, walk, tried));
+    let reason = match tried.cause {
+        _ if walk.fallbacks() > 0 => "fallbacks_exhausted",
+        Cause::Auth | Cause::Permission => "upstream_auth",
+        Cause::BadRequest => "upstream_rejected",
+        Cause::ContextWindow => "context_length_exceeded",
+        Cause::ContentPolicy => "content_policy",
+        Cause::RateLimited | Cause::Quota => "upstream_rate_limited",
+        _ => "upstream_failed",
+    };
+    let mut refusal = Refusal::new(status, reason, message);
+    if let Some(kind) = said.kind {
+        refusal.reply.kind = kind;
+    }
+    refusal.reply.param = said.param;
+    refusal.reply.provider_code = said.code;
+    refusal.cause = tried.cause;
+    refusal.retry_after_s = match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            let hints = walk.tried().iter().filter_map(|tried| tried.hint_ms);
+            // A provider's wish is passed on, but not its wish for eternity.
+            hints.min().map(|ms| ms.div_ceil(1000).min(3600))
+        }
+        _ => None,
+    };
+    refusal.reply.attempts = attempt_lines(snapshot, walk.tried());
+    refusal
+}
+
+fn client_status(tried: &Tried) -> StatusCode {
+    let own = tried.cause.facts().status;
+    let status = match tried.status {
+        Some(status @ 400..=599) => status,
+        _ => own,
+    };
+    StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)
+}
+
+fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> String {
+    let id = clean(&deployment.id, 80);
+    let said = clean(&said.message, errors::MESSAGE_MAX);
+    match tried.cause {
+        Cause::Auth | Cause::Permission => {
+            let keys: Vec<&str> = deployment.provider.api_key_env.iter().map(|name| &**name).collect();
+            format!(
+                "the provider refused deployment {id}'s key; yours is fine. Check api_key of {id}{} \
+                 The provider said: {said}",
+                if keys.is_empty() { ".".to_owned() } else { format!(" (or {}).", keys.join(", ")) },
+            )
+        }
+        Cause::NotFound => {
+            format!("the provider of deployment {id} does not know its model: {said}")
+        }
+        _ => said,
+    }
+}
+
+/// Which groups were tried, and how often; empty when the caller alone can mend it.
+fn trail(snapshot: &Snapshot, walk: &Walk, tried: &Tried) -> String {
+    if !tried.cause.blames_deployment() && walk.fallbacks() == 0 {
+        return String::new();
+    }
+    let mut groups: Vec<&str> = Vec::new();
+    for one in walk.tried() {
+        if !groups.contains(&&*one.group) {
+            groups.push(&one.group);
+        }
+    }
+    let count = walk.tried().len();
+    let plural = if count == 1 { "attempt" } else { "attempts" };
+    let id = clean(&snapshot.deployment(tried.deployment).id, 80);
+    let mut text = format!(
+        " (model group '{}': {} from deployment {id}; {count} {plural} in all",
+        tried.group,
+        tried.cause.name()
+    );
+    if let Some(others) = groups.get(1..).filter(|others| !others.is_empty()) {
+        text.push_str(&format!("; fallback to {} also failed", others.join(", ")));
+    }
+    text.push(')');
+    text
+}
+
+fn attempt_lines(snapshot: &Snapshot, tried: &[Tried]) -> Vec<AttemptLine> {
+    let line = |one: &Tried| AttemptLine {
+        model_group: one.group.to_string(),
+        deployment: snapshot.deployment(one.deployment).id.to_string(),
+        status: one.status,
+        cause: one.cause.name(),
+        message: clean(&one.message, LINE_MAX),
+        ms: one.ms,
+    };
+    tried.iter().take(LINES_MAX).map(line).collect()
+}
+
+/// A stream that broke after its first content.
+pub(crate) fn broken_stream(deployment: &Deployment, failed: &Failed) -> ErrorReply {
+    let status = failed.status.unwrap_or(failed.cause.facts().status);
+    ErrorReply {
+        message: format!(
+            "the stream broke off and is not complete: {} ({} from deployment {})",
+            clean(&failed.error.message, errors::MESSAGE_MAX),
+            failed.cause.name(),
+            clean(&deployment.id, 80)
+        ),
+        kind: failed.error.kind.clone().unwrap_or_else(|| kind_of(status).to_owned()),
+        param: failed.error.param.clone(),
+        code: status.to_string(),
+        reason: "upstream_stream_interrupted",
+        provider_code: failed.error.code.clone(),
+        ..ErrorReply::default()
+    }
+}

@@ -1,0 +1,130 @@
+//! The pipeline: every request of every endpoint, from its head to the end of its answer.
+//!
+//! Called by the server for each request. In order: find the endpoint, check the key, then either a
+//! page or [`exchange`]. Always true: there is one way through; a fault of our own code is caught
+//! here and answered; every answer has a call id.
+
+mod access;
+pub(crate) mod answer_headers;
+mod attempt;
+mod body;
+mod exchange;
+pub(crate) mod explain;
+mod finish;
+mod relay;
+pub(crate) mod reply;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use hale_core::endpoint::{self, Action, Endpoint, Found};
+use http::{Method, Request, Response, header};
+use hyper::body::Incoming;
+
+use self::access::Access;
+use self::explain::Refusal;
+use self::reply::Reply;
+use crate::clock::{self, Micros};
+use crate::pages;
+use crate::server::Worker;
+use crate::server::connection::ConnectionState;
+use crate::state::Serving;
+
+/// One request on its way, and what it may use.
+pub(crate) struct Arrival {
+    /// The worker that serves it.
+    pub(crate) worker: Rc<Worker>,
+    /// The config that it began with.
+    pub(crate) serving: Arc<Serving>,
+    /// When its head was complete.
+    pub(crate) at: Micros,
+    /// Its id, the client's own where it sent one.
+    pub(crate) call_id: Arc<str>,
+    /// Who sent it.
+    pub(crate) access: Access,
+}
+
+/// Serves one request.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    connection: Rc<ConnectionState>,
+    request: Request<Incoming>,
+) -> Result<Response<Reply>, Infallible> {
+    let metrics = worker.process.metrics.clone();
+    metrics.in_flight.fetch_add(1, Ordering::Relaxed);
+    let in_flight = reply::InFlight::new(metrics.clone(), connection);
+    let draining = worker.process.is_draining();
+    let is_head = request.method() == Method::HEAD;
+    let outcome = CatchPanic(Box::pin(answer(worker, request))).await;
+    let mut response = outcome.unwrap_or_else(|()| {
+        metrics.panics.fetch_add(1, Ordering::Relaxed);
+        explain::own_fault().into_response()
+    });
+    if draining {
+        response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    }
+    let response = response.map(|body| if is_head { Reply::empty() } else { body });
+    Ok(response.map(|body| body.with(in_flight)))
+}
+
+async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Response<Reply> {
+    let at = clock::now();
+    let serving = worker.process.serving();
+    let (head, incoming) = request.into_parts();
+    let call_id = access::call_id(&head.headers);
+    let path = head.uri.path();
+    let (row, name): (&'static Endpoint, Option<&str>) =
+        match endpoint::find(head.method.as_str(), path) {
+            Found::Endpoint(row, name) => (row, name),
+            Found::WrongMethod(allowed) => {
+                return explain::wrong_method(&head.method, path, allowed).respond(&call_id);
+            }
+            Found::Unknown(nearest) => {
+                return explain::unknown_route(&head.method, path, nearest).respond(&call_id);
+            }
+        };
+    let access = match access::authenticate(row.role, &head.headers, &serving) {
+        Ok(access) => access,
+        Err(refusal) => return refusal.respond(&call_id),
+    };
+    let name = name.map(access::percent_decode);
+    let arrival = Arrival { worker, serving, at, call_id: call_id.clone(), access };
+    match row.action {
+        Action::Page(page) => {
+            reply::with_call_id(pages::answer(page, &arrival, name.as_deref()), &call_id)
+        }
+        Action::Upstream(operation) => {
+            exchange::run(arrival, operation, name, head, incoming).await
+        }
+    }
+}
+
+impl Refusal {
+    /// The answer to the request with that call id.
+    fn respond(self, call_id: &str) -> Response<Reply> {
+        reply::with_call_id(self.into_response(), call_id)
+    }
+}
+
+/// A future whose panic is an answer, not the end of the connection.
+struct CatchPanic<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, ()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // What was half-done is dropped with the future and never seen again.
+        let polled =
+            std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
+        match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(_panic) => Poll::Ready(Err(())),
+        }
+    }
+}

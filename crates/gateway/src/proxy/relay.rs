@@ -1,0 +1,210 @@
+//! A stream on its way from an upstream to a client, after its first content.
+//!
+//! Made by [`super::exchange`], polled by hyper as the answer's body. Always true: whole events leave
+//! as soon as they are there; the next one is only asked for when the client has room; a failure from
+//! here on is an event in the stream, followed by its end and by nothing that looks like success.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hale_core::cause::Cause;
+use hale_core::record::Ending;
+use http_body::Frame;
+use hale_wire::stream::Reader;
+use tokio::time::Sleep;
+
+use super::attempt::{AttemptGuard, Failed, Stream};
+use super::explain;
+use super::finish::Finish;
+use crate::clock;
+use crate::upstream::AnswerBody;
+
+/// Where a stream comes from.
+pub(crate) enum Source {
+    /// An upstream.
+    Upstream(Box<AnswerBody>),
+    /// A canned answer.
+    Canned(Option<Bytes>),
+}
+
+impl Source {
+    /// The next piece; `None` at the end.
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+        match self {
+            Source::Upstream(body) => {
+                body.poll_piece(cx).map(|piece| piece.map(|result| result.map_err(|_| Cut)))
+            }
+            Source::Canned(events) => Poll::Ready(events.take().map(Ok)),
+        }
+    }
+}
+
+/// How long an upstream may take to end its body after `[DONE]`, so that its connection can be kept.
+const LINGER_MS: u64 = 1_000;
+
+/// The upstream's connection ended in the middle.
+#[derive(Debug)]
+pub(crate) struct Cut;
+
+/// Why a body broke, in the shape that hyper wants. Never made: failures are events of the stream.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream broke")]
+pub(crate) struct Broken;
+
+/// A stream on its way.
+pub(crate) struct Relay {
+    source: Source,
+    reader: Reader,
+    ready: Bytes,
+    guard: AttemptGuard,
+    finish: Finish,
+    silence_ms: u64,
+    last_event: hale_core::time::Millis,
+    events_seen: u64,
+    alarm: Pin<Box<Sleep>>,
+    over: bool,
+}
+
+impl Relay {
+    /// A stream whose first content goes out at once.
+    pub(crate) fn new(
+        stream: Stream,
+        guard: AttemptGuard,
+        finish: Finish,
+        silence_ms: u64,
+    ) -> Relay {
+        let now = clock::now().millis();
+        let alarm = tokio::time::sleep_until(clock::timer_instant(now.plus(silence_ms)));
+        Relay {
+            events_seen: stream.reader.events(),
+            source: stream.source,
+            reader: stream.reader,
+            ready: stream.ready,
+            guard,
+            finish,
+            silence_ms,
+            last_event: now,
+            alarm: Box::pin(alarm),
+            over: false,
+        }
+    }
+
+    /// The next bytes for the client.
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        loop {
+            if !self.ready.is_empty() {
+                let bytes = std::mem::take(&mut self.ready);
+                self.finish.note(|record| record.response_bytes += bytes.len() as u64);
+                return Poll::Ready(Some(Ok(Frame::data(bytes))));
+            }
+            if self.over {
+                return Poll::Ready(None);
+            }
+            if let Some(error) = self.reader.error().cloned() {
+                self.fail(&Failed::in_band(error));
+                continue;
+            }
+            match self.source.poll_piece(cx) {
+                Poll::Pending => match self.poll_silence(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(()) if self.reader.is_done() => self.complete(),
+                    Poll::Ready(()) => self.fail(&Failed::stalled(self.silence_ms)),
+                },
+                Poll::Ready(Some(Ok(piece))) => match self.reader.push(piece) {
+                    Ok(passed) => self.take(passed),
+                    Err(too_long) => self.fail(&Failed::malformed(too_long.to_string())),
+                },
+                Poll::Ready(Some(Err(Cut))) if self.reader.is_complete() => self.complete(),
+                Poll::Ready(Some(Err(Cut))) => {
+                    self.fail(&Failed::cut("the upstream's connection was cut in the middle of the stream"));
+                }
+                Poll::Ready(None) => {
+                    self.ready = self.reader.finish();
+                    if self.reader.is_complete() {
+                        self.complete();
+                    } else if self.reader.error().is_none() {
+                        self.fail(&Failed::cut("the upstream ended the stream before it was complete"));
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, passed: Bytes) {
+        self.ready = passed;
+        if self.reader.events() != self.events_seen {
+            self.events_seen = self.reader.events();
+            self.last_event = clock::now().millis();
+        }
+        if self.reader.is_done() {
+            let end = clock::now().millis().plus(LINGER_MS);
+            self.last_event = end;
+            self.alarm.as_mut().reset(clock::timer_instant(end));
+        }
+    }
+
+    /// Ready when nothing came for too long. The alarm is moved only when it rings.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.alarm.as_mut().poll(cx).is_ready() {
+            let patience = if self.reader.is_done() { 0 } else { self.silence_ms };
+            let due = self.last_event.plus(patience);
+            if clock::now().millis() >= due {
+                return Poll::Ready(());
+            }
+            self.alarm.as_mut().reset(clock::timer_instant(due));
+        }
+        Poll::Pending
+    }
+
+    fn complete(&mut self) {
+        self.over = true;
+        if !self.reader.is_done() {
+            // The answer is complete; clients still wait for the mark of its end.
+            let mut bytes = self.ready.to_vec();
+            bytes.extend_from_slice(b"data: [DONE]\n\n");
+            self.ready = Bytes::from(bytes);
+        }
+        self.guard.success();
+        self.account();
+        self.finish.end(Ending::Success, 200, None);
+    }
+
+    fn fail(&mut self, failed: &Failed) {
+        self.over = true;
+        self.guard.failure(failed.cause, failed.hint_ms);
+        self.account();
+        self.finish.end(Ending::Broken, 200, Some(failed.cause));
+        let event = explain::broken_stream(self.guard.deployment(), failed).to_openai_event();
+        let mut bytes = self.ready.to_vec();
+        bytes.extend_from_slice(&event);
+        self.ready = Bytes::from(bytes);
+        // What is left of the upstream's stream is of no use; dropping it closes the connection.
+        self.source = Source::Canned(None);
+    }
+
+    fn account(&mut self) {
+        if let Some(usage) = self.reader.usage() {
+            let deployment = self.guard.deployment().clone();
+            self.finish.usage(&deployment, usage);
+        }
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if !self.over {
+            // The client went away; what the provider said so far is all that can be charged.
+            self.account();
+            if std::thread::panicking() {
+                self.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
+            } else {
+                self.finish.end(Ending::ClientClosed, 499, Some(Cause::ClientClosed));
+            }
+        }
+    }
+}

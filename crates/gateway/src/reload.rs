@@ -1,0 +1,92 @@
+//! A changed config, put in force whole or not at all.
+//!
+//! Driven by the control thread: on SIGHUP, and when a file of the config changed. Always true: a
+//! config with an error changes nothing; deployments keep their state by id; requests in flight keep
+//! the config that they began with.
+//!
+//! Files are looked at once a second rather than watched: that also sees what a mounted config map
+//! does (a swapped link), and needs no machinery of the operating system.
+
+use std::time::SystemTime;
+
+use hale_core::config::{self, Options, Severity};
+use std::sync::atomic::Ordering;
+
+use crate::cli::ServeOptions;
+use crate::files::Files;
+use crate::serve::override_settings;
+use crate::state::Process;
+
+/// What tells a changed file from an unchanged one.
+type Stamp = Option<(SystemTime, u64)>;
+
+/// Reloads one config.
+pub(crate) struct Reloader {
+    files: Files,
+    root: String,
+    watched: Vec<(String, Stamp)>,
+    options: ServeOptions,
+}
+
+impl Reloader {
+    /// Watches the files that were read for `root`.
+    pub(crate) fn new(
+        files: Files,
+        root: String,
+        watched: Vec<String>,
+        options: ServeOptions,
+    ) -> Reloader {
+        let watched = stamped(watched);
+        Reloader { files, root, watched, options }
+    }
+
+    /// Reloads when a watched file looks different from last time.
+    pub(crate) fn reload_if_changed(&mut self, process: &Process) {
+        let changed = self.watched.iter().any(|(path, known)| stamp(path) != *known);
+        if changed {
+            self.reload(process);
+        }
+    }
+
+    /// Reads everything anew and puts it in force if it is valid.
+    pub(crate) fn reload(&mut self, process: &Process) {
+        let before = process.serving();
+        let options = Options { strict: self.options.strict };
+        let loaded = config::load(&self.files, &self.root, options, Some(&before.snapshot));
+        for problem in &loaded.problems {
+            match problem.severity {
+                Severity::Error => tracing::error!("{problem}"),
+                Severity::Warning => tracing::warn!("{problem}"),
+            }
+        }
+        // A broken file is not read again every second, but as soon as it changes once more.
+        let mut watched = loaded.files;
+        watched.extend(self.watched.drain(..).map(|(path, _)| path));
+        watched.sort_unstable();
+        watched.dedup();
+        self.watched = stamped(watched);
+        let metrics = &process.metrics;
+        let Some(mut snapshot) = loaded.snapshot else {
+            metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("the changed config has errors; the one in force stays");
+            return;
+        };
+        override_settings(&mut snapshot, &self.options);
+        if snapshot.gateway.request_log != before.snapshot.gateway.request_log {
+            tracing::warn!("a changed request_log takes effect at the next start");
+        }
+        let (groups, deployments) = (snapshot.groups.len(), snapshot.deployments.len());
+        process.apply(snapshot);
+        metrics.reloads_applied.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(groups, deployments, "config reloaded");
+    }
+}
+
+fn stamped(paths: Vec<String>) -> Vec<(String, Stamp)> {
+    paths.into_iter().map(|path| { let stamp = stamp(&path); (path, stamp) }).collect()
+}
+
+fn stamp(path: &str) -> Stamp {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.modified().ok()?, metadata.len()))
+}

@@ -1,0 +1,361 @@
+//! From arguments to a serving process, and back to nothing in good order.
+//!
+//! Called by `main`. Always true: nothing listens before the config is valid and the master key fits
+//! the address; a stop signal lets what is in flight finish, within bounds.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hale_core::config::{self, Loaded, Options, Severity};
+use hale_core::settings::GatewaySettings;
+use hale_core::snapshot::Snapshot;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::cli::{CheckOptions, ServeOptions};
+use crate::files::Files;
+use crate::logging::{self, Detail};
+use crate::reload::Reloader;
+use crate::server::{self, Phase, listener};
+use crate::sink::{Drain, Sinks};
+use crate::state::Process;
+use crate::{EXIT_CONFIG, complain, upstream};
+
+/// Keys that stand in published documents.
+const PUBLISHED_KEYS: &[&str] = &["sk-1234", "sk-12345", "sk-123456789", "sk-master-key"];
+/// Shortest master key that counts as strong, characters. Source: the contract, section 8.
+const STRONG_KEY: usize = 16;
+/// Deployments from which on one worker is not enough to say so; not a limit.
+const QUICK_CONFIG: &str = "(command line)";
+
+/// What a running gateway is controlled by.
+pub(crate) struct Running {
+    /// The process.
+    pub(crate) process: Arc<Process>,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+    phase: watch::Sender<Phase>,
+    workers: Vec<std::thread::JoinHandle<()>>,
+    drain: Option<Drain>,
+}
+
+/// `hale --config FILE`.
+pub(crate) fn run(options: ServeOptions) -> ExitCode {
+    logging::set_up(match &options {
+        ServeOptions { detailed_debug: true, .. } => Detail::All,
+        ServeOptions { debug: true, .. } => Detail::Requests,
+        _ => Detail::Normal,
+    });
+    let (files, root) = match source(&options) {
+        Ok(found) => found,
+        Err(usage) => {
+            complain(&usage);
+            return ExitCode::from(2);
+        }
+    };
+    let loaded = config::load(&files, &root, Options { strict: options.strict }, None);
+    report(&loaded);
+    let Some(mut snapshot) = loaded.snapshot else { return ExitCode::from(EXIT_CONFIG) };
+    override_settings(&mut snapshot, &options);
+    let address = match bind_address(&snapshot.gateway, &options) {
+        Ok(address) => address,
+        Err(problem) => {
+            complain(&problem);
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let workers = options.num_workers.unwrap_or_else(cores).clamp(1, 1024);
+    let log_requests = options.debug || options.detailed_debug;
+    let running = match start(snapshot, address, workers, log_requests) {
+        Ok(running) => running,
+        Err(problem) => {
+            complain(&problem);
+            return ExitCode::from(1);
+        }
+    };
+    let reloader = Reloader::new(files, root, loaded.files, options);
+    control(running, reloader)
+}
+
+/// `hale check FILE`.
+pub(crate) fn check(options: &CheckOptions) -> ExitCode {
+    let strict = Options { strict: options.strict };
+    let loaded = config::load(&Files::on_disk(), &options.config, strict, None);
+    for problem in &loaded.problems {
+        let severity = match problem.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        crate::print(&format!("{severity}: {problem}\n"));
+    }
+    match &loaded.snapshot {
+        Some(snapshot) => {
+            crate::print(&format!(
+                "{}: ok, {} deployments in {} model groups, {} warnings\n",
+                options.config,
+                snapshot.deployments.len(),
+                snapshot.groups.len(),
+                loaded.warnings().count()
+            ));
+            ExitCode::SUCCESS
+        }
+        None => ExitCode::from(EXIT_CONFIG),
+    }
+}
+
+fn source(options: &ServeOptions) -> Result<(Files, String), String> {
+    match (&options.config, &options.model) {
+        (Some(_), Some(_)) => {
+            Err("--config and --model exclude each other; put the model into the config".to_owned())
+        }
+        (Some(path), None) => Ok((Files::on_disk(), path.clone())),
+        (None, Some(model)) => {
+            let base = options.api_base.as_ref().map(|base| ("api_base", base.as_str()));
+            let params: serde_json::Map<String, serde_json::Value> =
+                [("model", model.as_str())].into_iter().chain(base).map(|(k, v)| (k.into(), v.into())).collect();
+            let entry = serde_json::json!({"model_name": model, "litellm_params": params});
+            let any = serde_json::json!({"model_name": "*", "litellm_params": params});
+            // JSON is YAML; the star answers to whatever name the client uses, as in the reference.
+            let text = serde_json::json!({"model_list": [entry, any]}).to_string();
+            Ok((Files::with(QUICK_CONFIG, text), QUICK_CONFIG.to_owned()))
+        }
+        (None, None) => Err(
+            "nothing to serve: name a config (hale --config config.yaml), a model (hale --model \
+             openai/gpt-4o), or try `hale demo`"
+                .to_owned(),
+        ),
+    }
+}
+
+/// Settings of the command line win over the config's.
+pub(crate) fn override_settings(snapshot: &mut Snapshot, options: &ServeOptions) {
+    if let Some(ms) = options.request_timeout.and_then(|s| hale_wire::peek::seconds_to_ms(&s.to_string()))
+    {
+        snapshot.router.request_timeout_ms = Some(ms);
+    }
+    snapshot.gateway.drop_params |= options.drop_params;
+}
+
+fn report(loaded: &Loaded) {
+    for problem in &loaded.problems {
+        match problem.severity {
+            Severity::Error => tracing::error!("{problem}"),
+            Severity::Warning => tracing::warn!("{problem}"),
+        }
+    }
+}
+
+fn is_strong(settings: &GatewaySettings) -> bool {
+    settings.master_key.as_ref().is_some_and(|key| {
+        key.expose().chars().count() >= STRONG_KEY && !PUBLISHED_KEYS.contains(&key.expose())
+    })
+}
+
+fn bind_address(settings: &GatewaySettings, options: &ServeOptions) -> Result<SocketAddr, String> {
+    let strong = is_strong(settings);
+    let ip = match &options.host {
+        None if strong => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        None => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        Some(host) => resolve_host(host)?,
+    };
+    if !strong && !settings.permit_weak_master_key && !ip.is_loopback() {
+        let state = if settings.master_key.is_some() { "weak or published" } else { "not set" };
+        return Err(format!(
+            "general_settings.master_key is {state}, and {ip} can be reached by others. Either set a \
+             master_key of at least {STRONG_KEY} characters, or set \
+             general_settings.dangerously_permit_weak_or_unset_master_key: true"
+        ));
+    }
+    if settings.master_key.is_none() {
+        tracing::warn!("no master_key is set: everybody who reaches {ip} may use the models");
+    } else if !strong {
+        tracing::warn!("the master_key is weak or published; use at least {STRONG_KEY} random characters");
+    }
+    Ok(SocketAddr::new(ip, options.port))
+}
+
+fn resolve_host(host: &str) -> Result<IpAddr, String> {
+    (host, 0)
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut found| found.next())
+        .map(|found| found.ip())
+        .ok_or_else(|| format!("--host {host} is no address of this machine and no name that resolves"))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Binds, starts the workers, and says where it listens.
+///
+/// # Errors
+/// What a person needs to know.
+pub(crate) fn start(
+    snapshot: Snapshot,
+    address: SocketAddr,
+    workers: usize,
+    log_requests: bool,
+) -> Result<Running, String> {
+    let request_log = snapshot.gateway.request_log.as_deref();
+    let (sinks, drain) = Sinks::open(request_log, log_requests).map_err(|error| {
+        format!("request_log {} can not be opened: {error}", request_log.unwrap_or_default())
+    })?;
+    let listeners = listener::bind(address, workers).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "; another process listens there, choose another --port",
+            std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+            std::io::ErrorKind::AddrNotAvailable => "; that is no address of this machine",
+            _ => "",
+        };
+        format!("can not listen on {address}: {error}{hint}")
+    })?;
+    let address = listeners
+        .first()
+        .and_then(|listener| listener.local_addr().ok())
+        .ok_or_else(|| format!("can not listen on {address}"))?;
+    let uses_tls = snapshot.deployments.iter().any(|one| one.api_base.starts_with("https"));
+    let (groups, deployments) = (snapshot.groups.len(), snapshot.deployments.len());
+    let process = Arc::new(Process::new(snapshot, sinks));
+    let (phase, phases) = watch::channel(Phase::Serve);
+    let mut threads = Vec::with_capacity(workers);
+    for (number, listener) in listeners.into_iter().enumerate() {
+        let (process, phases) = (process.clone(), phases.clone());
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
+                if let Err(error) = server::run(process, listener, phases) {
+                    tracing::error!(%error, "a worker could not start");
+                }
+            })
+            .map_err(|error| format!("a worker thread could not start: {error}"))?;
+        threads.push(thread);
+    }
+    tracing::info!(groups, deployments, workers, "listening on http://{address}");
+    if uses_tls {
+        upstream::warm_up();
+    }
+    Ok(Running { process, address, phase, workers: threads, drain })
+}
+
+/// Waits for signals and changed files until the process is to stop.
+fn control(running: Running, mut reloader: Reloader) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            complain(&format!("the control thread could not start: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    runtime.block_on(async move {
+        let signals = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::hangup()),
+        );
+        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+            complain("signals can not be received");
+            return ExitCode::from(1);
+        };
+        let process = running.process.clone();
+        let waiting = async {
+            let mut look = tokio::time::interval(Duration::from_secs(1));
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => break,
+                    _ = interrupt.recv() => break,
+                    _ = hangup.recv() => reloader.reload(&process),
+                    _ = look.tick() => reloader.reload_if_changed(&process),
+                }
+            }
+        };
+        let second_signal = async {
+            let again = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+            if let (Ok(mut terminate), Ok(mut interrupt)) = again {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
+        };
+        running.until(waiting, second_signal).await;
+        ExitCode::SUCCESS
+    })
+}
+
+impl Running {
+    /// Runs until `stop` is ready, then lets requests finish; `hurry` cuts that short.
+    pub(crate) async fn until(
+        mut self,
+        stop: impl Future<Output = ()>,
+        hurry: impl Future<Output = ()>,
+    ) {
+        let metrics = self.process.metrics.clone();
+        let drain = self.drain.take();
+        let mut sinks = drain.map(|drain| Box::pin(drain.run(metrics.clone())));
+        {
+            let mut stop = std::pin::pin!(stop);
+            tokio::select! {
+                () = &mut stop => {}
+                () = run_sinks(&mut sinks) => stop.await,
+            }
+        }
+        {
+            let mut shutting_down = std::pin::pin!(self.shut_down());
+            tokio::select! {
+                () = &mut shutting_down => {}
+                () = hurry => tracing::warn!("second signal: stopping at once"),
+                () = run_sinks(&mut sinks) => shutting_down.await,
+            }
+        }
+        self.phase.send_replace(Phase::Stop);
+        for worker in self.workers.drain(..) {
+            if worker.join().is_err() {
+                tracing::error!("a worker had failed");
+            }
+        }
+        // The last records are those of the requests that were just finished or cut. Once the process
+        // is dropped the queue is closed, and the sinks end after what is in it.
+        drop(self);
+        run_sinks(&mut sinks).await;
+        tracing::info!("stopped");
+    }
+
+    async fn shut_down(&self) {
+        let serving = self.process.serving();
+        let settings = &serving.snapshot.gateway;
+        self.process.drain();
+        self.phase.send_replace(Phase::Drain);
+        tracing::info!(drain_delay_ms = settings.drain_delay_ms, "draining");
+        tokio::time::sleep(Duration::from_millis(settings.drain_delay_ms)).await;
+        self.phase.send_replace(Phase::Finish);
+        let limit = tokio::time::sleep(Duration::from_millis(settings.shutdown_timeout_ms));
+        let mut limit = std::pin::pin!(limit);
+        let mut look = tokio::time::interval(Duration::from_millis(10));
+        loop {
+            tokio::select! {
+                () = &mut limit => {
+                    tracing::warn!("requests were still in flight after shutdown_timeout; they are cut");
+                    return;
+                }
+                _ = look.tick() => if self.workers.iter().all(std::thread::JoinHandle::is_finished) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Runs the sinks to their end; never ends when there are none.
+async fn run_sinks(sinks: &mut Option<std::pin::Pin<Box<impl Future<Output = ()>>>>) {
+    match sinks {
+        Some(running) => {
+            running.await;
+            *sinks = None;
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,223 @@
+//! One client's connection: HTTP/1.1, its clocks, its end.
+//!
+//! Spawned by a worker for each accepted stream. Always true: a head that is not read in time and a
+//! connection that idles too long are closed by the worker's sweep, so that no request pays for a
+//! timer; dropping the connection drops the request that it carries.
+
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+use hale_core::settings::Bounds;
+use hale_core::time::Millis;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::Worker;
+use crate::clock;
+use crate::proxy;
+
+/// What a connection is doing, as far as its clocks care.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// Waiting for a request since then.
+    Idle(Millis),
+    /// Reading a head since then.
+    Head(Millis),
+    /// Serving a request.
+    Request,
+}
+
+/// What the worker knows of a connection.
+pub(crate) struct ConnectionState {
+    doing: Cell<Doing>,
+    wish: Cell<Wish>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// What the worker wants of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Go,
+    Finish,
+    Close,
+}
+
+impl ConnectionState {
+    /// Ends it after the request under way, if there is one.
+    pub(super) fn finish(&self) {
+        if self.wish.get() == Wish::Go {
+            self.wish.set(Wish::Finish);
+            self.wake();
+        }
+    }
+
+    /// Closes it when it idles or reads a head for too long.
+    pub(super) fn close_if_overdue(&self, now: Millis, bounds: &Bounds) {
+        let overdue = match self.doing.get() {
+            Doing::Idle(since) => now.since(since) > bounds.idle_ms,
+            Doing::Head(since) => now.since(since) > bounds.header_read_ms,
+            Doing::Request => false,
+        };
+        if overdue {
+            self.wish.set(Wish::Close);
+            self.wake();
+        }
+    }
+
+    /// A request's answer has left completely.
+    pub(crate) fn idle(&self) {
+        self.doing.set(Doing::Idle(clock::now().millis()));
+    }
+
+    fn wake(&self) {
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// Serves `stream` in a task of its own.
+pub(super) fn spawn(worker: &Rc<Worker>, stream: TcpStream) {
+    let state = Rc::new(ConnectionState {
+        doing: Cell::new(Doing::Idle(clock::now().millis())),
+        wish: Cell::new(Wish::Go),
+        waker: RefCell::new(None),
+    });
+    worker.connections.borrow_mut().push(Rc::downgrade(&state));
+    let open = Open::count(worker);
+    let serving = worker.process.serving();
+    let head_max = serving.snapshot.gateway.bounds.header_bytes;
+    let io = TokioIo::new(Watched { stream, state: state.clone() });
+    let (for_requests, for_states) = (worker.clone(), state.clone());
+    let service = service_fn(move |request| {
+        for_states.doing.set(Doing::Request);
+        proxy::serve(for_requests.clone(), for_states.clone(), request)
+    });
+    let mut builder = http1::Builder::new();
+    // The sweep keeps the clocks; see above.
+    builder.header_read_timeout(None).max_header_size(head_max).max_buf_size(head_max.max(64 << 10));
+    let connection = builder.serve_connection(io, service);
+    tokio::task::spawn_local(async move {
+        let _open = open;
+        if let Err(error) = drive(connection, &state).await {
+            tracing::trace!(%error, "a client's connection ended early");
+        }
+    });
+}
+
+async fn drive<F>(connection: F, state: &ConnectionState) -> hyper::Result<()>
+where
+    F: Future<Output = hyper::Result<()>> + Graceful,
+{
+    let mut connection = std::pin::pin!(connection);
+    let mut told = false;
+    std::future::poll_fn(|cx| {
+        if !state.waker.borrow().as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *state.waker.borrow_mut() = Some(cx.waker().clone());
+        }
+        match state.wish.get() {
+            Wish::Close => return Poll::Ready(Ok(())),
+            Wish::Finish if !told => {
+                told = true;
+                connection.as_mut().shut_down();
+            }
+            Wish::Finish | Wish::Go => {}
+        }
+        connection.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// A connection that can be told to end after the request under way.
+trait Graceful {
+    fn shut_down(self: Pin<&mut Self>);
+}
+
+impl<I, B, S> Graceful for http1::Connection<I, S>
+where
+    S: hyper::service::HttpService<hyper::body::Incoming, ResBody = B>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    B: http_body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn shut_down(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+/// Counts an open connection for as long as it lives.
+struct Open(Rc<Worker>);
+
+impl Open {
+    fn count(worker: &Rc<Worker>) -> Open {
+        worker.process.metrics.connections.fetch_add(1, Ordering::Relaxed);
+        Open(worker.clone())
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.process.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A client's stream that notes when a head begins.
+struct Watched {
+    stream: TcpStream,
+    state: Rc<ConnectionState>,
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before && matches!(this.state.doing.get(), Doing::Idle(_)) {
+            this.state.doing.set(Doing::Head(clock::now().millis()));
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, buffers)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,130 @@
+//! Workers: one thread, one runtime, one listener each, sharing nothing on the request path.
+//!
+//! Started by [`crate::serve`]. Always true: a connection stays on the worker that accepted it, and a
+//! worker ends only after its connections did or the time to shut down is over.
+
+pub(crate) mod connection;
+pub(crate) mod listener;
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::LocalSet;
+
+use self::connection::ConnectionState;
+use crate::clock;
+use crate::state::Process;
+use crate::upstream;
+
+/// How far the process is on its way to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Serving.
+    Serve,
+    /// Still accepting, telling clients to go elsewhere.
+    Drain,
+    /// No longer accepting; requests in flight finish.
+    Finish,
+    /// Over: what is left is cut.
+    Stop,
+}
+
+/// How often a worker looks after idle and overdue connections.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// What the connections of one worker share.
+pub(crate) struct Worker {
+    /// The process.
+    pub(crate) process: Arc<Process>,
+    connections: RefCell<Vec<Weak<ConnectionState>>>,
+}
+
+/// Serves on `listener` until `phase` says stop. Blocks the thread.
+pub(crate) fn run(
+    process: Arc<Process>,
+    listener: std::net::TcpListener,
+    phase: watch::Receiver<Phase>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let worker = Rc::new(Worker { process, connections: RefCell::default() });
+    let local = LocalSet::new();
+    runtime.block_on(local.run_until(async move {
+        let listener = TcpListener::from_std(listener)?;
+        serve(&worker, listener, phase).await;
+        Ok(())
+    }))
+}
+
+async fn serve(worker: &Rc<Worker>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
+    let mut sweep = tokio::time::interval(SWEEP);
+    sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut listener = Some(listener);
+    loop {
+        let now_phase = *phase.borrow_and_update();
+        if now_phase >= Phase::Finish {
+            listener = None;
+            worker.each_connection(|state| state.finish());
+            if now_phase == Phase::Stop || worker.is_idle() {
+                return;
+            }
+        }
+        tokio::select! {
+            accepted = accept(listener.as_ref()) => match accepted {
+                Ok(stream) => connection::spawn(worker, stream),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    // Out of descriptors, most likely: trying again at once would only spin.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            },
+            changed = phase.changed() => if changed.is_err() {
+                return;
+            },
+            _ = sweep.tick() => worker.sweep(),
+            () = worker.drained(), if now_phase >= Phase::Finish => {}
+        }
+    }
+}
+
+async fn accept(listener: Option<&TcpListener>) -> std::io::Result<tokio::net::TcpStream> {
+    match listener {
+        Some(listener) => {
+            let (stream, _peer) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        }
+        None => std::future::pending().await,
+    }
+}
+
+impl Worker {
+    fn each_connection(&self, mut each: impl FnMut(&ConnectionState)) {
+        for state in self.connections.borrow().iter().filter_map(Weak::upgrade) {
+            each(&state);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.connections.borrow().iter().all(|state| state.strong_count() == 0)
+    }
+
+    async fn drained(&self) {
+        while !self.is_idle() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Closes connections that are overdue, and forgets those that are gone.
+    fn sweep(&self) {
+        let now = clock::now().millis();
+        let serving = self.process.serving();
+        let bounds = &serving.snapshot.gateway.bounds;
+        self.each_connection(|state| state.close_if_overdue(now, bounds));
+        self.connections.borrow_mut().retain(|state| state.strong_count() > 0);
+        upstream::close_idle(now);
+    }
+}

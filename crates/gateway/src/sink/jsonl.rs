@@ -1,0 +1,80 @@
+//! Records as lines of JSON in a file.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+
+use hale_core::record::RequestRecord;
+use serde::Serialize;
+
+/// A file of JSON lines.
+pub(super) struct Jsonl {
+    file: File,
+    text: Vec<u8>,
+}
+
+#[derive(Serialize)]
+struct Line<'r> {
+    call_id: &'r str,
+    arrived_unix_ms: u64,
+    operation: &'static str,
+    requested_model: Option<&'r str>,
+    model_group: Option<&'r str>,
+    deployment: Option<&'r str>,
+    status: u16,
+    ending: &'static str,
+    cause: Option<&'static str>,
+    stream: bool,
+    retries: u32,
+    fallbacks: u32,
+    duration_us: u64,
+    first_content_us: Option<u64>,
+    overhead_us: u64,
+    input_tokens: Option<u64>,
+    output_tokens: Option<u64>,
+    cost_usd: Option<f64>,
+    request_bytes: u64,
+    response_bytes: u64,
+}
+
+impl Jsonl {
+    /// Opens `path` to append to it.
+    pub(super) fn open(path: &str) -> io::Result<Jsonl> {
+        let file = OpenOptions::new().create(true).append(true).open(path)?;
+        Ok(Jsonl { file, text: Vec::new() })
+    }
+
+    /// Appends one line per record, in one write.
+    pub(super) fn write(&mut self, batch: &[Box<RequestRecord>]) -> io::Result<()> {
+        self.text.clear();
+        for record in batch {
+            serde_json::to_writer(&mut self.text, &line(record))?;
+            self.text.push(b'\n');
+        }
+        self.file.write_all(&self.text)
+    }
+}
+
+fn line(record: &RequestRecord) -> Line<'_> {
+    Line {
+        call_id: &record.call_id,
+        arrived_unix_ms: record.arrived_unix_ms,
+        operation: record.operation.name(),
+        requested_model: record.requested_model.as_deref(),
+        model_group: record.model_group.as_deref(),
+        deployment: record.deployment.as_deref(),
+        status: record.status,
+        ending: record.ending.name(),
+        cause: record.cause.map(hale_core::cause::Cause::name),
+        stream: record.stream,
+        retries: record.retries,
+        fallbacks: record.fallbacks,
+        duration_us: record.duration_us,
+        first_content_us: record.first_content_us,
+        overhead_us: record.overhead_us,
+        input_tokens: record.usage.map(|usage| usage.input),
+        output_tokens: record.usage.map(|usage| usage.output),
+        cost_usd: record.cost_usd,
+        request_bytes: record.request_bytes,
+        response_bytes: record.response_bytes,
+    }
+}

@@ -1,0 +1,24 @@
+//! Records as debug lines of the log.
+
+use hale_core::record::RequestRecord;
+
+/// Writes one line per record.
+pub(super) fn write(batch: &[Box<RequestRecord>]) {
+    for record in batch {
+        tracing::debug!(
+            call_id = %record.call_id,
+            operation = record.operation.name(),
+            model = record.requested_model.as_deref(),
+            model_group = record.model_group.as_deref(),
+            deployment = record.deployment.as_deref(),
+            status = record.status,
+            ending = record.ending.name(),
+            cause = record.cause.map(hale_core::cause::Cause::name),
+            retries = record.retries,
+            fallbacks = record.fallbacks,
+            duration_us = record.duration_us,
+            overhead_us = record.overhead_us,
+            "request"
+        );
+    }
+}

@@ -1,0 +1,146 @@
+//! The only door to the outside: connections to upstreams, kept per worker.
+//!
+//! Called by [`crate::proxy::attempt`]. Always true: a connection belongs to the thread that made it,
+//! travels with the request that uses it, and is closed when that request is dropped half-way.
+
+mod connect;
+mod dns;
+mod link;
+mod pool;
+mod stream;
+mod tls;
+
+use std::net::IpAddr;
+
+use http::Request;
+pub(crate) use link::{Answer, AnswerBody, SendBody};
+pub(crate) use pool::close_idle;
+pub(crate) use tls::warm_up;
+
+use crate::clock;
+
+/// A scheme, host and port, with what follows from them.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    /// Whether it speaks TLS.
+    pub(crate) tls: bool,
+    /// The host without brackets.
+    pub(crate) host: String,
+    /// The port.
+    pub(crate) port: u16,
+    /// What stands in the `host` header.
+    pub(crate) authority: String,
+    /// The path of the base URL.
+    pub(crate) base_path: String,
+    /// What connections are kept under.
+    pub(crate) key: String,
+}
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// The name did not resolve.
+    #[error("the name {host} does not resolve: {reason}")]
+    Dns { host: String, reason: String },
+    /// No connection.
+    #[error("no connection: {0}")]
+    Connect(String),
+    /// No TLS session.
+    #[error("the TLS handshake failed: {0}")]
+    Tls(String),
+    /// The connection ended before an answer.
+    #[error("the connection was closed before an answer came")]
+    Closed,
+    /// What came is no HTTP.
+    #[error("the answer is not valid HTTP: {0}")]
+    Protocol(String),
+}
+
+impl Upstream {
+    /// The upstream of a base URL that the config loader has checked.
+    pub(crate) fn parse(base: &str) -> Upstream {
+        let (tls, rest) = match base.split_once("://") {
+            Some(("http", rest)) => (false, rest),
+            Some((_, rest)) => (true, rest),
+            None => (true, base),
+        };
+        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let default_port = if tls { 443 } else { 80 };
+        let (host, port) = split_port(authority).unwrap_or((authority, default_port));
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Upstream {
+            tls,
+            key: format!("{}{host}:{port}", if tls { "https://" } else { "http://" }),
+            host,
+            port,
+            authority: authority.to_owned(),
+            base_path: path.to_owned(),
+        }
+    }
+
+    /// The host as an address, when it is one.
+    pub(crate) fn address(&self) -> Option<IpAddr> {
+        self.host.parse().ok()
+    }
+}
+
+fn split_port(authority: &str) -> Option<(&str, u16)> {
+    let (host, port) = authority.rsplit_once(':')?;
+    // In a bare IPv6 address the last colon is no separator.
+    if host.contains(':') && !host.ends_with(']') {
+        return None;
+    }
+    Some((host, port.parse().ok()?))
+}
+
+/// How soon after sending a kept connection must turn out to be closed for the upstream not to have
+/// worked on the request, microseconds.
+const RACE_US: u64 = 1_000_000;
+
+/// Sends a request to `upstream` and waits for the head of the answer.
+///
+/// A kept connection that turns out at once to be closed, before any byte of an answer, is replaced
+/// by a new one: the upstream closed it while it was idle.
+///
+/// # Errors
+/// Why no answer came.
+pub(crate) async fn send(
+    upstream: &Upstream,
+    make: impl Fn() -> Request<SendBody>,
+) -> Result<Answer, SendError> {
+    if let Some(kept) = pool::take(upstream) {
+        let began = clock::now();
+        match link::exchange(kept, make()).await {
+            Err(SendError::Closed) if clock::now().since(began) < RACE_US => {}
+            other => return other,
+        }
+    }
+    let fresh = connect::connect(upstream).await?;
+    link::exchange(fresh, make()).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_urls_are_taken_apart() {
+        let parts = |base: &str| {
+            let upstream = Upstream::parse(base);
+            (upstream.tls, upstream.host, upstream.port, upstream.authority, upstream.base_path)
+        };
+        let expected = |tls, host: &str, port, authority: &str, path: &str| {
+            (tls, host.to_owned(), port, authority.to_owned(), path.to_owned())
+        };
+        assert_eq!(
+            parts("https://api.openai.com/v1"),
+            expected(true, "api.openai.com", 443, "api.openai.com", "/v1")
+        );
+        assert_eq!(
+            parts("http://127.0.0.1:8000"),
+            expected(false, "127.0.0.1", 8000, "127.0.0.1:8000", "")
+        );
+        assert_eq!(parts("http://[::1]:8/x/y"), expected(false, "::1", 8, "[::1]:8", "/x/y"));
+        assert_eq!(parts("http://[::1]"), expected(false, "::1", 80, "[::1]", ""));
+    }
+}

@@ -1,0 +1,57 @@
+//! TLS towards upstreams: one client config for the process, and reasons that a person can read.
+//!
+//! Always true: certificates are verified, against the system's roots (`SSL_CERT_FILE` and
+//! `SSL_CERT_DIR` are honoured) or, where the system has none, against the bundled list of Mozilla's.
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{SendError, Upstream};
+
+static CONFIG: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(build);
+
+/// Loads the roots ahead of the first request.
+pub(crate) fn warm_up() {
+    LazyLock::force(&CONFIG);
+}
+
+/// A TLS session over `stream`.
+///
+/// # Errors
+/// Why the handshake failed.
+pub(crate) async fn handshake(
+    upstream: &Upstream,
+    stream: TcpStream,
+) -> Result<TlsStream<TcpStream>, SendError> {
+    let config = CONFIG.as_ref().map_err(|reason| SendError::Tls(reason.clone()))?;
+    let name = ServerName::try_from(upstream.host.clone())
+        .map_err(|_| SendError::Tls(format!("{} is no name for a certificate", upstream.host)))?;
+    TlsConnector::from(config.clone())
+        .connect(name, stream)
+        .await
+        .map_err(|error| SendError::Tls(error.to_string()))
+}
+
+fn build() -> Result<Arc<ClientConfig>, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    let (added, ignored) = roots.add_parsable_certificates(found.certs);
+    if ignored > 0 {
+        tracing::debug!(ignored, "root certificates that could not be read");
+    }
+    if added == 0 {
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}

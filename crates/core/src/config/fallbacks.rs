@@ -286,10 +286,9 @@ impl Found<'_> {
     }
 
     fn unknown(&mut self, name: &str, at: At, path: &Path<'_>) {
-        if self.problems.full() {
-            return;
-        }
-        let near = did_you_mean(&nearest(name, self.names.all()));
+        // What is only counted needs no suggestion, which is dear.
+        let near = if self.problems.full() { Vec::new() } else { nearest(name, self.names.all()) };
+        let near = did_you_mean(&near);
         let problem = format!("no model group `{}`", shown(name));
         self.problems.warn(at, path, Wrong::new(problem, near));
     }

@@ -94,10 +94,11 @@ fn report_unknown(
     problems: &mut Problems,
 ) {
     let name = &*entry.key;
-    if problems.full() || (unknown == Unknown::Keep && is_request_param(section, name)) {
+    if unknown == Unknown::Keep && is_request_param(section, name) {
         return;
     }
-    let near = nearest(name, keys::names(section));
+    // What is only counted needs no suggestion, which is dear.
+    let near = if problems.full() { Vec::new() } else { nearest(name, keys::names(section)) };
     let path = path.key(name);
     match unknown {
         Unknown::Report => {

@@ -78,15 +78,22 @@ fn wildcards(groups: &[ModelGroup]) -> Vec<GroupIndex> {
     found.into_iter().map(|(_, group)| group).collect()
 }
 
+type Metric = fn(&Draft) -> Option<f64>;
+
+/// What may serve as weight, in the order of precedence.
+const METRICS: [(&str, Metric); 3] = [
+    ("weight", |draft| draft.weight),
+    ("rpm", |draft| draft.deployment.limits.rpm.map(rate)),
+    ("tpm", |draft| draft.deployment.limits.tpm.map(rate)),
+];
+
+#[allow(clippy::cast_precision_loss, reason = "a rate is far below 2^52")]
+fn rate(limit: u64) -> f64 {
+    limit as f64
+}
+
 fn share(group: &[(usize, &Draft)], shares: &mut [f64], problems: &mut Problems) {
-    #[allow(clippy::cast_precision_loss, reason = "a rate is far below 2^52")]
-    let rate = |rate: Option<u64>| rate.map(|rate| rate as f64);
-    let metrics: [(&str, Box<dyn Fn(&Draft) -> Option<f64>>); 3] = [
-        ("weight", Box::new(|draft| draft.weight)),
-        ("rpm", Box::new(move |draft| rate(draft.deployment.limits.rpm))),
-        ("tpm", Box::new(move |draft| rate(draft.deployment.limits.tpm))),
-    ];
-    let used = metrics
+    let used = METRICS
         .iter()
         .find(|(_, metric)| group.iter().any(|(_, draft)| metric(draft).is_some_and(|m| m > 0.0)));
     if let Some((_, draft)) = group.first()

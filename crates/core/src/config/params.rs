@@ -18,24 +18,33 @@ use super::suggest::{did_you_mean, nearest};
 use super::tree::{Entry, Map, Node, Value};
 use super::value;
 
-/// What `litellm_params` says.
+/// What `litellm_params` says; each field is named after its key unless it says otherwise.
 #[derive(Debug, Default)]
 pub(super) struct Params {
     pub(super) model: Option<Box<str>>,
+    /// `custom_llm_provider`.
     pub(super) provider: Option<Box<str>>,
     pub(super) api_base: Option<Given>,
     pub(super) base_url: Option<Given>,
     pub(super) api_key: Option<Secret>,
     pub(super) organization: Option<Box<str>>,
+    /// `litellm_credential_name`.
     pub(super) credential: Option<Given>,
+    /// `extra_headers`.
     pub(super) headers: Vec<(Box<str>, Secret)>,
+    /// Every key that is not the loader's, and `extra_body`.
     pub(super) defaults: Vec<(Box<str>, Box<str>)>,
+    /// `additional_drop_params`.
     pub(super) dropped: Vec<Box<str>>,
     pub(super) weight: Option<f64>,
     pub(super) limits: Limits,
+    /// The prices.
     pub(super) facts: ModelFacts,
+    /// Whether there is a canned answer, even a bad one: then no provider is meant.
     pub(super) is_mock: bool,
+    /// `mock_response`.
     pub(super) mock: Option<MockAnswer>,
+    extra_body: Vec<Entry>,
     request_timeout_ms: Option<u64>,
     mock_delay_ms: u64,
 }
@@ -67,7 +76,8 @@ impl Params {
                     || set_fact(&mut params.facts, field, problems);
                 debug_assert!(known, "{} is served by nobody", field.row.name);
             });
-        for entry in others {
+        let extra = std::mem::take(&mut params.extra_body);
+        for entry in others.into_iter().chain(&extra) {
             params.default_param(entry);
         }
         params.limits.timeout_ms = params.limits.timeout_ms.or(params.request_timeout_ms);
@@ -88,8 +98,7 @@ impl Params {
             "litellm_credential_name" => self.credential = given(field, problems),
             "extra_headers" => self.headers = headers(field, problems),
             "extra_body" => {
-                let entries = field.map(problems).map_or(&[][..], |map| &map.entries[..]);
-                entries.iter().for_each(|entry| self.default_param(entry));
+                self.extra_body = field.map(problems).map_or(Vec::new(), |map| map.entries.clone());
             }
             "additional_drop_params" => self.dropped = names(field, problems),
             "weight" => self.weight = field.number(problems),
@@ -128,6 +137,8 @@ impl Params {
             let number = digits.trim().parse::<f64>().map(json::number);
             text = number.ok().filter(|number| !number.is_null()).unwrap_or(text);
         }
+        // `extra_body` may name a parameter that stands beside it too.
+        self.defaults.retain(|(name, _)| **name != *entry.key);
         self.defaults.push((Box::from(&*entry.key), text.to_string().into()));
     }
 }

@@ -1,7 +1,7 @@
 //! What is wrong with a config, where, and what to do about it.
 //!
 //! Filled by every part of the loader, shown by `hale check` and at start. Always true: no text in a
-//! problem holds a secret, and one line of output is one problem.
+//! problem holds a secret; a problem is one line, but for the example that an empty config is shown.
 
 use std::fmt;
 
@@ -184,7 +184,7 @@ impl Problems {
         self.failed
     }
 
-    /// Whether a further warning would not be listed, so that its text need not be made.
+    /// Whether a further problem is only counted, so that its text need not be good.
     pub(super) fn full(&self) -> bool {
         self.found.len() >= MOST
     }

@@ -5,7 +5,7 @@
 use super::problem::shown;
 
 /// Parts of a key's name that make its value a secret.
-const SECRET_WORDS: [&str; 10] = [
+const SECRET_WORDS: [&str; 12] = [
     "key",
     "token",
     "secret",
@@ -16,6 +16,8 @@ const SECRET_WORDS: [&str; 10] = [
     "bearer",
     "private",
     "signature",
+    "header",
+    "cookie",
 ];
 /// From this length a word of letters and digits may be a key.
 const KEY_LIKE_CHARS: usize = 12;

@@ -166,9 +166,11 @@ fn float(text: &str) -> Option<f64> {
         #[allow(clippy::cast_precision_loss, reason = "a clock time is small")]
         return number(rest).then_some(sign * (seconds as f64 + fraction));
     }
-    let starts_well = whole.bytes().next().is_some_and(|b| b.is_ascii_digit());
-    let point_first = whole.is_empty() && rest.bytes().next().is_some_and(|b| b.is_ascii_digit());
-    if !(starts_well && number(whole)) && !(point_first && body.len() == text.len()) {
+    let digit_first = |text: &str| text.bytes().next().is_some_and(|b| b.is_ascii_digit());
+    // Without a whole part there is no sign either.
+    let has_whole = digit_first(whole) && number(whole);
+    let has_none = whole.is_empty() && digit_first(rest) && body.len() == text.len();
+    if !has_whole && !has_none {
         return None;
     }
     let (fraction, exponent) = match rest.split_once(['e', 'E']) {

@@ -15,7 +15,8 @@ pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
     let lower = name.to_lowercase();
     let mut scored: Vec<(usize, &str)> = known
         .into_iter()
-        .filter(|candidate| candidate.len() <= LONGEST && *candidate != name)
+        // Three letters, the farthest that is near, have at most twelve bytes.
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= 12 && *candidate != name)
         .filter_map(|candidate| {
             let distance = strsim::osa_distance(&lower, &candidate.to_lowercase());
             (distance <= reach(lower.chars().count())).then_some((distance, candidate))

@@ -3,16 +3,29 @@
 use std::collections::HashMap;
 
 use super::*;
+use crate::deployment::Deployment;
+
+mod documents;
+mod entries;
+mod files;
+mod names;
+mod robust;
+mod secrets;
+mod sections;
 
 /// Files and environment of a test.
 #[derive(Default)]
 struct Fake {
     files: HashMap<String, Vec<u8>>,
     env: HashMap<String, String>,
+    errors: HashMap<String, io::ErrorKind>,
 }
 
 impl Source for Fake {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        if let Some(kind) = self.errors.get(path) {
+            return Err((*kind).into());
+        }
         self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
@@ -21,26 +34,80 @@ impl Source for Fake {
     }
 }
 
-fn fake(yaml: &str, env: &[(&str, &str)]) -> Fake {
-    let mut fake = Fake::default();
-    fake.files.insert("config.yaml".into(), yaml.into());
-    fake.env = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    fake
+impl Fake {
+    fn new(yaml: &str) -> Fake {
+        Fake::default().file("c.yaml", yaml)
+    }
+
+    fn file(mut self, path: &str, yaml: &str) -> Fake {
+        self.files.insert(path.to_owned(), yaml.into());
+        self
+    }
+
+    fn env(mut self, name: &str, value: &str) -> Fake {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    fn load(&self) -> Loaded {
+        load(self, "c.yaml", Options::default(), None)
+    }
+
+    /// The snapshot of a config without any problem.
+    fn clean(&self) -> Snapshot {
+        let loaded = self.load();
+        assert_eq!(texts(&loaded), Vec::<String>::new());
+        loaded.snapshot.unwrap()
+    }
+
+    /// The snapshot of a config with warnings, and them.
+    fn warned(&self) -> (Snapshot, Vec<String>) {
+        let loaded = self.load();
+        let texts = texts(&loaded);
+        assert!(texts.iter().all(|text| text.starts_with("warning: ")), "{texts:#?}");
+        (loaded.snapshot.unwrap(), texts)
+    }
+
+    /// The problems of a config that is refused.
+    fn refused(&self) -> Vec<String> {
+        let loaded = self.load();
+        let texts = texts(&loaded);
+        assert!(loaded.snapshot.is_none(), "{texts:#?}");
+        assert!(loaded.errors().count() > 0);
+        texts
+    }
 }
 
-#[test]
-fn a_small_config_loads() {
-    let fake = fake(
-        "model_list:\n  - model_name: gpt-4o\n    litellm_params:\n      model: openai/gpt-4o\n      \
-         api_key: os.environ/OPENAI_API_KEY\n      temperature: 0.5\n",
-        &[("OPENAI_API_KEY", "sk-real-key")],
-    );
-    let loaded = load(&fake, "config.yaml", Options::default(), None);
-    assert_eq!(loaded.problems, []);
-    let snapshot = loaded.snapshot.unwrap();
-    let deployment = &snapshot.deployments[0];
-    assert_eq!(&*deployment.api_base, "https://api.openai.com/v1");
-    assert_eq!(deployment.default_params, [("temperature".into(), "0.5".into())]);
-    assert_eq!(deployment.misconfigured, None);
-    assert_eq!(deployment.id.len(), 64);
+fn texts(loaded: &Loaded) -> Vec<String> {
+    let text = |problem: &Problem| match problem.severity {
+        Severity::Error => format!("error: {problem}"),
+        Severity::Warning => format!("warning: {problem}"),
+    };
+    loaded.problems.iter().map(text).collect()
+}
+
+/// One entry with a key, and `more` in its `litellm_params`, one key a line.
+fn entry(more: &str) -> String {
+    let lines: String = more.lines().map(|line| format!("    {line}\n")).collect();
+    format!(
+        "model_list:\n- model_name: m\n  litellm_params:\n    model: openai/gpt-4o\n    api_key: sk-1\n{lines}"
+    )
+}
+
+/// The only deployment of a config with that entry.
+fn deployment(more: &str) -> std::sync::Arc<Deployment> {
+    Fake::new(&entry(more)).clean().deployments[0].clone()
+}
+
+/// A config with one good entry and `sections` behind it.
+fn with(sections: &str) -> Fake {
+    Fake::new(&format!("{}{sections}", entry("")))
+}
+
+/// Asserts that exactly one text contains `part`, and returns it.
+#[track_caller]
+fn one<'t>(texts: &'t [String], part: &str) -> &'t str {
+    let found: Vec<&String> = texts.iter().filter(|text| text.contains(part)).collect();
+    assert_eq!(found.len(), 1, "{part}: {texts:#?}");
+    found[0]
 }

@@ -218,10 +218,9 @@ fn syntax_error(text: &str, file: u16, error: &ScanError) -> (At, Wrong) {
         return (at, too_deep());
     }
     let index = usize::try_from(at.line.saturating_sub(1)).unwrap_or(usize::MAX);
-    // The parser names the end of what it could not read; a tab may stand in the line before.
-    let lines = text.lines().skip(index.saturating_sub(1)).take(if index == 0 { 1 } else { 2 });
-    let tab =
-        lines.clone().any(|line| line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t'));
+    // The tab may stand in a line beside the one that the parser names.
+    let mut near = text.lines().skip(index.saturating_sub(1)).take(3);
+    let tab = near.any(|line| line.trim_start_matches(' ').starts_with('\t'));
     let line = text.lines().nth(index).unwrap_or("");
     let hint = if tab {
         "indent with spaces: YAML does not allow tabs there"
@@ -383,11 +382,10 @@ impl Builder<'_> {
     }
 
     fn duplicate(&mut self, name: &str, first: At, second: At) {
-        if self.problems.full() {
-            return;
-        }
         let mut path = String::new();
-        for frame in &self.stack {
+        // What is only counted needs no path.
+        let frames = if self.problems.full() { &[] } else { &self.stack[..] };
+        for frame in frames {
             match &frame.kind {
                 Kind::List(items) => path.push_str(&format!("[{}]", items.len())),
                 Kind::Map { key: Some(Node { value: Value::Scalar(key, _), .. }), .. } => {
@@ -458,19 +456,22 @@ fn merged(own: Map, merges: &[Node]) -> Result<Map, Refused> {
 
 fn scalar_style(style: ScalarStyle, tag: Option<&Tag>) -> Result<Style, Wrong> {
     check_tag(tag, &["str", "int", "float", "bool", "null"])?;
-    let is_text = tag.is_some_and(|tag| tag.suffix == "str" || tag.handle == "!");
+    let is_text = tag.is_some_and(|tag| tag.suffix == "str" || is_non_specific(tag));
     Ok(if style == ScalarStyle::Plain && !is_text { Style::Plain } else { Style::Quoted })
 }
 
 fn check_tag(tag: Option<&Tag>, known: &[&str]) -> Result<(), Wrong> {
     let Some(tag) = tag else { return Ok(()) };
-    // `!` alone says "no implicit type".
-    let plain = tag.handle == "!" && tag.suffix.is_empty();
-    if plain || (tag.is_yaml_core_schema() && known.contains(&tag.suffix.as_str())) {
+    let core = tag.is_yaml_core_schema() && known.contains(&tag.suffix.as_str());
+    if core || is_non_specific(tag) {
         return Ok(());
     }
-    let tag = shown(&tag.to_string());
-    Err(Wrong::new(format!("the YAML tag `{tag}` is not supported here"), "remove it"))
+    Err(Wrong::new("this YAML tag is not supported here", "remove the word that begins with `!`"))
+}
+
+/// A lone `!`: the value is no more than what it looks like.
+fn is_non_specific(tag: &Tag) -> bool {
+    tag.handle.is_empty() && tag.suffix == "!"
 }
 
 #[cfg(test)]

@@ -94,7 +94,8 @@ pub(super) fn time(node: &Node, min_ms: u64, max_ms: u64) -> Result<u64, Wrong> 
     };
     let value: f64 = digits.trim().parse().map_err(|_| range())?;
     let ms = (value * scale).round();
-    if !ms.is_finite() || ms < 0.0 || ms > 1e15 || value.is_sign_negative() && value != 0.0 {
+    // A tiny negative time would round to 0.
+    if value < 0.0 || !(0.0..=1e15).contains(&ms) {
         return Err(range());
     }
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "in range")]

@@ -1,0 +1,445 @@
+//! `model_list`: what becomes of its entries.
+
+use super::*;
+use crate::deployment::{Limits, MockContent};
+use crate::secret::Secret;
+
+fn strings(pairs: &[(Box<str>, Box<str>)]) -> Vec<(&str, &str)> {
+    pairs.iter().map(|(name, value)| (&**name, &**value)).collect()
+}
+
+#[test]
+fn an_entry_fills_a_deployment() {
+    let yaml = "model_list:
+- model_name: gpt-4
+  litellm_params:
+    model: openai/gpt-4o
+    api_base: https://example.com/v1/
+    api_key: sk-1
+    organization: org-1
+    extra_headers: {X-Team: blue, x-n: 5}
+    weight: 2.5
+    rpm: '10'
+    tpm: 1_000
+    timeout: 30
+    stream_timeout: 500ms
+    num_retries: 1
+    cooldown_time: 0
+    additional_drop_params: [user]
+    temperature: 0.5
+    stop: ['x', no]
+    response_format: {type: json_object}
+    extra_body: {top_k: 5, seed: 1}
+  model_info:
+    id: d-1
+    base_model: gpt-4o
+    mode: chat
+    cooldown_time: 7
+    team: blue
+";
+    let snapshot = Fake::new(yaml).clean();
+    let d = &snapshot.deployments[0];
+    assert_eq!((&*d.id, &*d.declared_at, &*d.provider.name), ("d-1", "c.yaml:2", "openai"));
+    assert_eq!((&*d.upstream_model, &*d.model_param), ("gpt-4o", "openai/gpt-4o"));
+    assert_eq!(&*d.api_base, "https://example.com/v1");
+    assert_eq!(d.api_key, Some(Secret::new("sk-1")));
+    assert_eq!(d.organization.as_deref(), Some("org-1"));
+    assert_eq!(
+        d.extra_headers,
+        [("x-team".into(), Secret::new("blue")), ("x-n".into(), Secret::new("5"))]
+    );
+    let limits = Limits {
+        timeout_ms: Some(30_000),
+        stream_timeout_ms: Some(500),
+        num_retries: Some(1),
+        cooldown_ms: Some(7_000),
+        rpm: Some(10),
+        tpm: Some(1_000),
+    };
+    assert_eq!(d.limits, limits);
+    assert_eq!(
+        strings(&d.default_params),
+        [
+            ("temperature", "0.5"),
+            ("stop", "[\"x\",false]"),
+            ("response_format", "{\"type\":\"json_object\"}"),
+            ("top_k", "5"),
+            ("seed", "1"),
+        ]
+    );
+    assert_eq!(d.dropped_params, [Box::from("user")]);
+    assert_eq!((d.weight, d.mock.clone(), d.misconfigured.clone()), (2.5, None, None));
+    assert_eq!(d.facts.input_cost_per_token, Some(2.5e-6));
+    let info: serde_json::Value = serde_json::from_str(&d.model_info).unwrap();
+    assert_eq!(info["id"], "d-1");
+    assert_eq!(info["db_model"], false);
+    assert_eq!(info["team"], "blue");
+    assert_eq!(info["max_input_tokens"], 128_000);
+    let group = snapshot.group(snapshot.by_name["gpt-4"]);
+    assert_eq!((&*group.name, group.members.len()), ("gpt-4", 1));
+    assert_eq!(snapshot.by_id["d-1"], d.index);
+}
+
+#[test]
+fn an_id_is_the_hash_of_the_parameters_as_in_the_original() {
+    let yaml = "model_list:\n- model_name: gpt-4\n  rpm: 77\n  litellm_params: {model: openai/gpt-4, \
+                api_key: os.environ/K, rpm: 10}\n";
+    let id = |fake: Fake| fake.clean().deployments[0].id.clone();
+    let vector = "bda5fa552f92d48a2c0e24c229200da217ca2e29ab905e44263cd8454416d515";
+    assert_eq!(&*id(Fake::new(yaml).env("K", "sk-1")), vector);
+    // A rotated key changes it; what stands beside the parameters does not.
+    assert_ne!(&*id(Fake::new(yaml).env("K", "sk-2")), vector);
+    let beside = "model_list:\n- model_name: m\n  rpm: 10\n  litellm_params: {model: openai/gpt-4, api_key: k}\n";
+    let snapshot = Fake::new(beside).clean();
+    let without = Fake::new(&beside.replace("  rpm: 10\n", "")).clean();
+    assert_eq!(snapshot.deployments[0].id, without.deployments[0].id);
+    assert_eq!(snapshot.deployments[0].limits.rpm, Some(10));
+    let number = Fake::new(&(entry("") + "  model_info: {id: 007}\n")).clean();
+    assert_eq!(&*number.deployments[0].id, "007");
+}
+
+#[test]
+fn a_missing_variable_keeps_the_deployment_and_names_itself() {
+    let yaml = "model_list:
+- model_name: a
+  litellm_params: {model: openai/x, api_key: os.environ/A_KEY, api_base: os.environ/A_BASE}
+- model_name: b
+  litellm_params: {model: openai/y, api_key: k, stop: [a, os.environ/STOP]}
+- model_name: c
+  litellm_params: {model: openai/z, api_key: os.environ/C_KEY}
+";
+    let fake = Fake::new(yaml).env("A_KEY", "").env("C_KEY", "k").env("OPENAI_API_KEY", "other");
+    let (snapshot, warnings) = fake.warned();
+    assert_eq!(
+        warnings[0],
+        "warning: c.yaml:3:46: model_list[0].litellm_params.api_key: environment variable A_KEY is \
+         not set. set A_KEY, which deployment a reads"
+    );
+    assert_eq!(warnings.len(), 3);
+    one(&warnings, "model_list[1].litellm_params.stop[1]: environment variable STOP is not set");
+    let a = snapshot.deployments[0].misconfigured.as_ref().unwrap();
+    assert_eq!(&*a.problem, "environment variable A_KEY is not set");
+    assert_eq!(&*a.hint, "set A_KEY, which deployment a reads");
+    assert_eq!(&*snapshot.deployments[0].api_base, "");
+    assert_eq!(snapshot.deployments[0].api_key, None);
+    assert!(snapshot.deployments[1].misconfigured.is_some());
+    assert!(snapshot.deployments[2].misconfigured.is_none());
+    assert_eq!(snapshot.groups.len(), 3);
+}
+
+#[test]
+fn references_are_resolved_everywhere_and_are_text() {
+    let yaml = entry(
+        "temperature: os.environ/T\nuser: os.environ/U\nstop: [os.environ/U]\ncustom_map: {a: os.environ/U}\nrpm: os.environ/N",
+    );
+    let fake = Fake::new(&yaml).env("T", "0.2").env("U", "12").env("N", "30");
+    let d = &fake.clean().deployments[0];
+    assert_eq!(
+        strings(&d.default_params),
+        [
+            ("temperature", "0.2"),
+            ("user", "\"12\""),
+            ("stop", "[\"12\"]"),
+            ("custom_map", "{\"a\":\"12\"}")
+        ]
+    );
+    assert_eq!(d.limits.rpm, Some(30));
+    let (_, warnings) =
+        Fake::new(&entry("user: ${USER_NAME}\nstop: os.environ[\"STOP_WORD\"]")).warned();
+    one(&warnings, "write `os.environ/USER_NAME`");
+    one(&warnings, "write `os.environ/STOP_WORD`");
+    one(&Fake::new(&entry("user: os.environ/")).refused(), "names no variable");
+}
+
+#[test]
+fn keys_and_addresses_come_from_the_config_the_credential_the_environment_or_the_table() {
+    let yaml = "model_list:
+- {model_name: own, litellm_params: {model: groq/x, api_key: k1, base_url: 'http://own/v1'}}
+- {model_name: named, litellm_params: {model: groq/x, litellm_credential_name: c}}
+- {model_name: env, litellm_params: {model: groq/x}}
+- {model_name: both, litellm_params: {model: groq/x, litellm_credential_name: c, api_key: k2}}
+credential_list:
+- credential_name: c
+  credential_values: {api_key: os.environ/CRED, api_base: 'http://cred/v1', organization: o}
+";
+    let fake = Fake::new(yaml).env("CRED", "ck").env("GROQ_API_KEY", "ek");
+    let snapshot = fake.env("GROQ_API_BASE", "http://env/v1").clean();
+    let found: Vec<(&str, &str)> = snapshot
+        .deployments
+        .iter()
+        .map(|d| (d.api_key.as_ref().unwrap().expose(), &*d.api_base))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("k1", "http://own/v1"),
+            ("ck", "http://cred/v1"),
+            ("ek", "http://env/v1"),
+            ("k2", "http://cred/v1")
+        ]
+    );
+    assert_eq!(snapshot.deployments[1].organization.as_deref(), Some("o"));
+    let yaml = yaml.replace("litellm_credential_name: c}", "litellm_credential_name: d}");
+    let (_, warnings) = Fake::new(&yaml).env("GROQ_API_KEY", "ek").env("CRED", "k").warned();
+    one(&warnings, "credential `d` is not in credential_list. add it");
+    let (snapshot, warnings) =
+        Fake::new(&yaml.replace(": d}", ": c}")).env("GROQ_API_KEY", "ek").warned();
+    one(&warnings, "environment variable CRED is not set. set CRED, which deployment named reads");
+    assert!(snapshot.deployments[1].misconfigured.is_some());
+    // It has its own key, so the credential's does not matter.
+    assert!(snapshot.deployments[3].misconfigured.is_none());
+}
+
+#[test]
+fn a_missing_key_names_every_variable_that_could_hold_it() {
+    let yaml = "model_list:
+- {model_name: a, litellm_params: {model: openai/x}}
+- {model_name: b, litellm_params: {model: openrouter/x}}
+- {model_name: c, litellm_params: {model: hosted_vllm/x}}
+- {model_name: d, litellm_params: {model: hosted_vllm/x, api_base: 'http://10.0.0.1:8000/v1'}}
+";
+    let (snapshot, _) = Fake::new(yaml).warned();
+    let why = |i: usize| {
+        let found = snapshot.deployments[i].misconfigured.as_ref();
+        found.map_or(String::new(), |m| format!("{}; {}", m.problem, m.hint))
+    };
+    assert_eq!(
+        why(0),
+        "no api_key, and environment variable OPENAI_API_KEY is not set; set OPENAI_API_KEY, which \
+         deployment a reads"
+    );
+    assert!(why(1).contains("none of the environment variables OPENROUTER_API_KEY, OR_API_KEY"));
+    assert!(why(2).contains("no api_base") && why(2).contains("HOSTED_VLLM_API_BASE"));
+    assert_eq!(why(3), "");
+}
+
+#[test]
+fn providers_that_are_not_served_are_kept_and_say_so() {
+    let yaml = "model_list:
+- {model_name: a, litellm_params: {model: anthropic/claude-3-opus, api_key: k}}
+- {model_name: b, litellm_params: {model: opnai/gpt-4o, api_key: k}}
+- {model_name: c, litellm_params: {model: azure/x, api_key: os.environ/AZURE_API_KEY}}
+- {model_name: d, litellm_params: {model: gpt-4o, api_key: k}}
+";
+    let (snapshot, warnings) = Fake::new(yaml).warned();
+    one(&warnings, "provider `anthropic` is not served by this version");
+    one(&warnings, "unknown provider `opnai`. did you mean `openai`?");
+    assert_eq!(&*snapshot.deployments[0].provider.name, "anthropic");
+    let azure = snapshot.deployments[2].misconfigured.as_ref().unwrap();
+    assert_eq!(&*azure.problem, "environment variable AZURE_API_KEY is not set");
+    assert_eq!(&*snapshot.deployments[3].provider.name, "openai");
+}
+
+#[test]
+fn canned_answers_need_no_key() {
+    let yaml = "model_list:
+- {model_name: a, litellm_params: {model: openai/x, mock_response: hi there, mock_delay: 0.25}}
+- {model_name: b, litellm_params: {model: any, mock_response: [0.1, 2], api_key: os.environ/NONE}}
+- {model_name: c, litellm_params: {model: hosted_vllm/x, mock_response: litellm.RateLimitError}}
+- {model_name: d, litellm_params: {model: anthropic/x, mock_response: yes}}
+";
+    let snapshot = Fake::new(yaml).clean();
+    let mocks: Vec<_> = snapshot.deployments.iter().map(|d| d.mock.clone().unwrap()).collect();
+    assert_eq!(mocks[0].content, MockContent::Text("hi there".into()));
+    assert_eq!(mocks[0].delay_ms, 250);
+    assert_eq!(mocks[1].content, MockContent::Vector(vec![0.1, 2.0]));
+    assert_eq!(mocks[2].content, MockContent::Failure(429));
+    assert_eq!(mocks[3].content, MockContent::Text("This is a mock request".into()));
+    assert!(snapshot.deployments.iter().all(|d| d.misconfigured.is_none()));
+    for (mock, reason) in [
+        ("litellm.RateLimitEror", "did you mean `RateLimitError`?"),
+        ("[a]", "expected a number, got `a`"),
+        ("[]", "the list is empty"),
+        ("{a: 1}", "expected text or a list of numbers"),
+    ] {
+        one(&Fake::new(&entry(&format!("mock_response: {mock}"))).refused(), reason);
+    }
+    assert_eq!(deployment("mock_response: no").mock, None);
+}
+
+#[test]
+fn a_group_shares_its_traffic_as_the_reference_does() {
+    let weights = |entries: &[&str]| {
+        let entry = |more: &&str| {
+            format!(
+                "- {{model_name: m, litellm_params: {{model: openai/x, api_key: k{}{more}}}}}\n",
+                more.len()
+            )
+        };
+        let yaml = format!("model_list:\n{}", entries.iter().map(entry).collect::<String>());
+        let (snapshot, warnings) = Fake::new(&yaml).warned();
+        let weights: Vec<f64> = snapshot.deployments.iter().map(|d| d.weight).collect();
+        (weights, warnings.len())
+    };
+    assert_eq!(weights(&["", ", n: 1"]), (vec![1.0, 1.0], 0));
+    assert_eq!(weights(&[", weight: 3", ", weight: 1.5"]), (vec![3.0, 1.5], 0));
+    assert_eq!(weights(&[", weight: 3", ", rpm: 9"]), (vec![3.0, 0.0], 1));
+    assert_eq!(weights(&[", rpm: 30", ", rpm: 100, tpm: 5"]), (vec![30.0, 100.0], 0));
+    assert_eq!(weights(&[", tpm: 30", ", tpm: 100"]), (vec![30.0, 100.0], 0));
+    assert_eq!(weights(&[", weight: 0", ", weight: 0.0"]), (vec![1.0, 1.0], 1));
+    // Equal weights are equal, whatever the rates say.
+    assert_eq!(weights(&[", weight: 1, rpm: 5", ", weight: 1, rpm: 10"]), (vec![2.0, 2.0], 0));
+}
+
+#[test]
+fn the_same_entry_twice_is_one_with_the_weights_added() {
+    let line = "- {model_name: m, litellm_params: {model: openai/x, api_key: k, weight: 2}}\n";
+    let other = "- {model_name: m, litellm_params: {model: openai/y, api_key: k, weight: 1}}\n";
+    let (snapshot, warnings) = Fake::new(&format!("model_list:\n{line}{other}{line}")).warned();
+    one(&warnings, "c.yaml:4:3: model_list[2]: the same entry stands on line 2");
+    assert_eq!(snapshot.deployments.len(), 2);
+    assert_eq!(snapshot.deployments[0].weight, 4.0);
+    assert_eq!(snapshot.groups[0].members.len(), 2);
+    let plain = line.replace(", weight: 2", "");
+    let rest = other.replace(", weight: 1", "");
+    let (snapshot, _) = Fake::new(&format!("model_list:\n{plain}{rest}{plain}")).warned();
+    assert_eq!(snapshot.deployments[0].weight, 2.0);
+    assert_eq!(snapshot.deployments[1].weight, 1.0);
+}
+
+#[test]
+fn one_id_for_two_entries_is_refused_with_both_lines() {
+    let line = |model: &str| {
+        format!(
+            "- {{model_name: m, litellm_params: {{model: {model}, api_key: k}}, model_info: {{id: one}}}}\n"
+        )
+    };
+    let yaml = format!("model_list:\n{}{}", line("openai/x"), line("openai/y"));
+    let problems = Fake::new(&yaml).refused();
+    one(
+        &problems,
+        "c.yaml:3:3: model_list[1]: the id `one` is taken: another entry has it on line 2",
+    );
+    let yaml = format!("model_list:\n{}{}", line("openai/x"), line("openai/x"));
+    assert_eq!(Fake::new(&yaml).warned().0.deployments.len(), 1);
+}
+
+#[test]
+fn bad_addresses_and_keys_are_refused() {
+    for (more, reason) in [
+        ("api_base: api.example.com", "litellm_params.api_base: api_base has no scheme"),
+        ("api_base: https://x/v1/chat/completions", "ends with the endpoint"),
+        ("base_url: ftp://x", "litellm_params.base_url: api_base has a scheme other than"),
+        ("organization: [a, b]", "a list of organizations is not served"),
+        ("extra_headers: {'a b': x}", "is not the name of a header"),
+        ("extra_headers: {a: \"x\\n\"}", "has characters that a header can not carry"),
+        ("extra_headers: text", "expected a mapping, got text"),
+        ("weight: -1", "expected a number from 0 to 1000000000, got `-1`"),
+        ("weight: .nan", "expected a number from"),
+        ("timeout: 0", "expected a time from 0.001 to 86400 seconds, got `0`"),
+        ("timeout: 5x", "a plain number is seconds"),
+        ("rpm: 1.5", "expected a whole number from 0 to"),
+        ("num_retries: 99999999999999999999999", "expected a whole number from 0 to 100"),
+        ("input_cost_per_token: -1", "expected a number from 0 to 1000"),
+        ("additional_drop_params: user", "expected a list, got text"),
+        ("model: openai/", "names a provider but no model"),
+        ("max_budget: 10", "the deployment would spend beyond its budget. remove `max_budget`"),
+    ] {
+        let yaml = entry(more).replace(
+            "    model: openai/gpt-4o\n",
+            if more.starts_with("model:") { "" } else { "    model: openai/gpt-4o\n" },
+        );
+        one(&Fake::new(&yaml).refused(), reason);
+    }
+    let bad_env = Fake::new(&entry("")).env("OPENAI_BASE_URL", "nonsense");
+    one(&bad_env.refused(), "it comes from OPENAI_BASE_URL");
+}
+
+#[test]
+fn entries_without_their_parts_say_what_is_missing() {
+    let yaml = "model_list:
+- litellm_params: {model: openai/x, api_key: k}
+- model_name: b
+- model_name: c
+  litellm_params: {api_key: k}
+- model_name: d
+  litellm_params: [x]
+- text
+- {model_name: os.environ/NAME, litellm_params: {model: openai/x, api_key: k}}
+- {model_name: [x], litellm_params: {model: openai/x, api_key: k}}
+- {model_name: e, litellm_params: {model: , api_key: k}, modle_info: {}}
+";
+    let problems = Fake::new(yaml).refused();
+    one(&problems, "c.yaml:2:3: model_list[0].model_name: is missing");
+    one(&problems, "c.yaml:3:3: model_list[1].litellm_params: is missing");
+    one(&problems, "model_list[2].litellm_params.model: is missing. write `model: provider/name`");
+    one(&problems, "model_list[3].litellm_params: expected a mapping, got a list");
+    one(&problems, "model_list[4]: expected a mapping, got text");
+    one(&problems, "model_list[5].model_name: environment variable NAME is not set");
+    one(&problems, "model_list[6].model_name: expected text, got a list");
+    one(&problems, "model_list[7].litellm_params.model: is empty");
+    one(&problems, "unknown key `modle_info`. did you mean `model_info`?");
+    assert_eq!(problems.len(), 9);
+    let lines: Vec<usize> =
+        problems.iter().map(|p| p.split(':').nth(2).unwrap().parse().unwrap()).collect();
+    assert!(lines.is_sorted(), "{problems:#?}");
+}
+
+#[test]
+fn parameters_are_passed_on_and_near_misses_warn() {
+    let (snapshot, warnings) =
+        Fake::new(&entry("cooldwon_time: 5\nsome_param: {a: [1, 2.5e3, yes]}\nmax_tokens: 5"))
+            .warned();
+    assert_eq!(
+        warnings,
+        [
+            "warning: c.yaml:6:5: model_list[0].litellm_params.cooldwon_time: unknown key, sent to the \
+          provider as it is. did you mean `cooldown_time`?"
+        ]
+    );
+    assert_eq!(
+        strings(&snapshot.deployments[0].default_params),
+        [("cooldwon_time", "5"), ("some_param", "{\"a\":[1,2500.0,true]}"), ("max_tokens", "5")]
+    );
+    for name in keys::REQUEST_PARAMS {
+        deployment(&format!("{name}: 1"));
+    }
+}
+
+#[test]
+fn names_that_look_like_other_types_stay_names() {
+    for name in ["no", "1e3", "012", "12:30", "~x", "1.0", "true", "0x10"] {
+        let yaml = entry("").replace("model_name: m", &format!("model_name: {name}"));
+        assert!(Fake::new(&yaml).clean().by_name.contains_key(name), "{name}");
+    }
+}
+
+#[test]
+fn a_config_without_models_shows_how_to_write_one() {
+    for yaml in ["", "model_list:\n", "model_list: []\n", "general_settings: {master_key: x}\n"] {
+        let problems = Fake::new(yaml).refused();
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].contains("no models configured. write for example:\nmodel_list:\n"));
+        assert!(
+            problems[0].contains("\n  - model_name: gpt-4o\n    litellm_params:\n      model:")
+        );
+    }
+    one(&Fake::new("model_list: {a: 1}\n").refused(), "model_list: expected a list, got a mapping");
+}
+
+#[test]
+fn prices_and_limits_of_the_config_win_over_the_list() {
+    let yaml = entry("input_cost_per_token: 0.5\nbase_unused: 1")
+        + "  model_info: {output_cost_per_token: '0.25', input_cost_per_token: 9, max_input_tokens: 10}\n";
+    let facts = Fake::new(&yaml).clean().deployments[0].facts.clone();
+    assert_eq!(facts.input_cost_per_token, Some(0.5));
+    assert_eq!(facts.output_cost_per_token, Some(0.25));
+    assert_eq!(facts.max_input_tokens, Some(10.0));
+    assert_eq!(facts.mode.as_deref(), Some("chat"));
+    let yaml = entry("").replace("gpt-4o", "my-own")
+        + "  model_info: {base_model: gpt-4o-mini, mode: chatt}\n";
+    let (snapshot, warnings) = Fake::new(&yaml).warned();
+    one(&warnings, "unknown mode `chatt`. did you mean `chat`?");
+    assert_eq!(snapshot.deployments[0].facts.input_cost_per_token, Some(1.5e-7));
+}
+
+#[test]
+fn a_reload_keeps_the_state_of_deployments_with_the_same_id() {
+    let fake = Fake::new(&entry(""));
+    let first = fake.clean();
+    let yaml = entry("") + "- {model_name: new, litellm_params: {model: openai/y, api_key: k}}\n";
+    let second =
+        load(&Fake::new(&yaml), "c.yaml", Options::default(), Some(&first)).snapshot.unwrap();
+    assert!(std::sync::Arc::ptr_eq(&first.deployments[0].state, &second.deployments[0].state));
+    assert!(!std::sync::Arc::ptr_eq(&first.deployments[0].state, &second.deployments[1].state));
+}

@@ -1,0 +1,137 @@
+//! Files, includes and the environment.
+
+use super::*;
+
+#[test]
+fn files_that_can_not_be_read_say_why() {
+    let fake = Fake::default();
+    assert_eq!(fake.refused(), ["error: c.yaml: config not found: c.yaml. check the path"]);
+    for (kind, reason) in [
+        (io::ErrorKind::IsADirectory, "config is a directory: c.yaml"),
+        (io::ErrorKind::PermissionDenied, "permission denied"),
+        (io::ErrorKind::TimedOut, "config can not be read: c.yaml: "),
+    ] {
+        let mut fake = Fake::default();
+        fake.errors.insert("c.yaml".into(), kind);
+        one(&fake.refused(), reason);
+    }
+    one(&Fake::new("- a\n").refused(), "expected a mapping, got a list");
+    one(&Fake::new("just text\n").refused(), "expected a mapping, got text");
+}
+
+fn model(name: &str) -> String {
+    format!(
+        "model_list:\n- {{model_name: {name}, litellm_params: {{model: openai/{name}, api_key: k}}}}\n"
+    )
+}
+
+#[test]
+fn included_lists_are_appended_and_other_sections_replaced() {
+    let root = "include: [sub/a.yaml, ./b.yaml]\n".to_owned()
+        + &model("root")
+        + "router_settings: {num_retries: 7, timeout: 9}\n";
+    let fake = Fake::default()
+        .file("conf/c.yaml", &root)
+        .file("conf/sub/a.yaml", &(model("a") + "include: [../b.yaml, deep.yaml]\n"))
+        .file("conf/sub/deep.yaml", &model("deep"))
+        .file(
+            "conf/b.yaml",
+            &(model("b") + "include: [c.yaml]\nrouter_settings: {num_retries: 1}\n"),
+        );
+    let loaded = load(&fake, "conf/c.yaml", Options::default(), None);
+    assert_eq!(
+        loaded.files,
+        ["conf/c.yaml", "conf/sub/a.yaml", "conf/b.yaml", "conf/sub/deep.yaml"]
+    );
+    let problems = texts(&loaded);
+    one(&problems, "replaces the whole `router_settings` of conf/c.yaml:4");
+    assert_eq!(problems.len(), 1);
+    let snapshot = loaded.snapshot.unwrap();
+    let names: Vec<&str> = snapshot.groups.iter().map(|group| &*group.name).collect();
+    assert_eq!(names, ["root", "a", "b", "deep"]);
+    assert_eq!((snapshot.router.num_retries, snapshot.router.timeout_ms), (1, 600_000));
+    assert_eq!(&*snapshot.deployments[1].declared_at, "conf/sub/a.yaml:2");
+}
+
+#[test]
+fn an_include_next_to_the_root_is_found_with_a_warning() {
+    let fake = Fake::default()
+        .file(
+            "/etc/hale/c.yaml",
+            &("include: [sub/a.yaml, /abs/x.yaml]\n".to_owned() + &model("root")),
+        )
+        .file("/etc/hale/sub/a.yaml", "include: [b.yaml]\n")
+        .file("/etc/hale/b.yaml", &model("b"))
+        .file("/abs/x.yaml", &model("x"));
+    let loaded = load(&fake, "/etc/hale/c.yaml", Options::default(), None);
+    let problems = texts(&loaded);
+    one(
+        &problems,
+        "/etc/hale/sub/a.yaml:1:11: include[0]: not found next to /etc/hale/sub/a.yaml; /etc/hale/b.yaml is used",
+    );
+    assert_eq!(problems.len(), 1);
+    assert_eq!(loaded.snapshot.unwrap().groups.len(), 3);
+}
+
+#[test]
+fn bad_includes_are_all_reported() {
+    let yaml =
+        "include:\n- none.yaml\n- [x]\n- broken.yaml\n- list.yaml\n".to_owned() + &model("m");
+    let fake = Fake::new(&yaml).file("broken.yaml", "a: [\n").file("list.yaml", "- a\n");
+    let problems = fake.refused();
+    one(&problems, "c.yaml:2:3: include[0]: included file not found: none.yaml");
+    one(&problems, "c.yaml:3:3: include[1]: expected the name of a file, got a list");
+    one(&problems, "error: broken.yaml:");
+    one(&problems, "error: list.yaml:1:1: expected a mapping, got a list");
+    assert_eq!(problems.len(), 4);
+    one(&Fake::new("include: a.yaml\n").refused(), "include: expected a list of files, got text");
+}
+
+#[test]
+fn variables_of_the_config_win_and_are_used_everywhere() {
+    let yaml = "environment_variables:
+  OPENAI_API_KEY: os.environ/REAL
+  NAME: 12
+  AGAIN: os.environ/NAME
+  GONE: os.environ/NOT_THERE
+  LITELLM_MASTER_KEY: sk-master-key-of-the-config
+model_list:
+- {model_name: os.environ/AGAIN, litellm_params: {model: openai/x}}
+- {model_name: b, litellm_params: {model: openai/y, user: os.environ/GONE}}
+";
+    let fake =
+        Fake::new(yaml).env("REAL", "sk-real").env("OPENAI_API_KEY", "sk-other").env("NAME", "x");
+    let (snapshot, warnings) = fake.warned();
+    assert_eq!(snapshot.deployments[0].api_key.as_ref().unwrap().expose(), "sk-real");
+    assert!(snapshot.by_name.contains_key("12"));
+    let master = snapshot.gateway.master_key.unwrap();
+    assert_eq!(master.expose(), "sk-master-key-of-the-config");
+    one(&warnings, "environment_variables.GONE: environment variable NOT_THERE is not set");
+    one(&warnings, "environment variable GONE is not set. set GONE, which deployment b reads");
+    assert_eq!(warnings.len(), 2);
+    let (_, warnings) = with("environment_variables: {https_proxy: 'http://p'}\n").warned();
+    one(&warnings, "the process reads this variable before the config");
+    one(&with("environment_variables: [A]\n").refused(), "expected a mapping, got a list");
+    one(&with("environment_variables: {A: [1]}\n").refused(), "expected text, got a list");
+}
+
+#[test]
+fn all_problems_come_at_once_in_the_order_of_files_and_lines() {
+    let root = "include: [b.yaml]\n".to_owned()
+        + &model("m")
+        + "router_settings:\n  timeout: -1\n  nonsense_key: 1\n";
+    let fake = Fake::new(&root)
+        .file("b.yaml", "general_settings:\n  max_header_bytes: 1\n  master_keey: 1\n");
+    let problems = fake.refused();
+    let places: Vec<String> =
+        problems.iter().map(|p| p.split(": ").nth(1).unwrap().to_owned()).collect();
+    assert_eq!(places, ["c.yaml:5:12", "c.yaml:6:3", "b.yaml:2:21", "b.yaml:3:3"]);
+}
+
+#[test]
+fn a_config_with_endless_problems_is_cut() {
+    let lines: String = (0..3_000).map(|i| format!("  unknown_{i}: 1\n")).collect();
+    let loaded = with(&format!("router_settings:\n{lines}")).load();
+    assert_eq!(loaded.problems.len(), 1_001);
+    assert!(loaded.problems[1_000].to_string().contains("2000 more problems are not listed"));
+}

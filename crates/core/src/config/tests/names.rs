@@ -1,0 +1,128 @@
+//! Wildcards, aliases and fallbacks.
+
+use super::*;
+
+fn models(names: &[&str]) -> String {
+    let line = |name: &&str| {
+        format!(
+            "- {{model_name: '{name}', litellm_params: {{model: 'openai/{name}', api_key: k}}}}\n"
+        )
+    };
+    format!("model_list:\n{}", names.iter().map(line).collect::<String>())
+}
+
+fn fake(names: &[&str], rest: &str) -> Fake {
+    Fake::new(&(models(names) + rest))
+}
+
+#[test]
+fn patterns_are_sorted_by_how_specific_they_are() {
+    let snapshot = fake(&["*", "openai/*", "plain", "openai/*-mini", "a*"], "").clean();
+    let names: Vec<&str> =
+        snapshot.wildcards.iter().map(|group| &*snapshot.group(*group).name).collect();
+    assert_eq!(names, ["openai/*-mini", "openai/*", "a*", "*"]);
+    assert!(snapshot.group(snapshot.by_name["plain"]).pattern.is_none());
+}
+
+#[test]
+fn fallbacks_have_several_forms() {
+    let yaml = "router_settings:
+  fallbacks: [{a: [b, c]}, c, {'*': [b]}, {b: c}, {d-1: [a]}]
+  default_fallbacks: [a, c]
+";
+    let router = fake(&["a", "b", "c", "d-*"], yaml).clean().router;
+    let names = |list: &[Box<str>]| list.iter().map(|name| name.to_string()).collect::<Vec<_>>();
+    assert_eq!(names(&router.fallbacks["a"]), ["b", "c"]);
+    assert_eq!(names(&router.fallbacks["b"]), ["c"]);
+    assert_eq!(names(&router.fallbacks["d-1"]), ["a"]);
+    assert_eq!(names(&router.default_fallbacks), ["c", "b", "a"]);
+}
+
+#[test]
+fn router_settings_win_unless_they_are_empty() {
+    let yaml = "litellm_settings:
+  fallbacks: [{a: [b]}]
+  default_fallbacks: [b]
+router_settings:
+  fallbacks: []
+  default_fallbacks: [a]
+";
+    let router = fake(&["a", "b"], yaml).clean().router;
+    assert_eq!(router.fallbacks["a"], [Box::from("b")]);
+    assert_eq!(router.default_fallbacks, [Box::from("a")]);
+}
+
+#[test]
+fn unknown_names_warn_with_the_nearest_and_circles_are_legal() {
+    let yaml = "router_settings:
+  fallbacks: [{gpt-4: [claud, gpt-4, claude]}, {claude: [gpt-4]}, {gtp-4: [claude]}]
+  default_fallbacks: [nothing-like-it]
+";
+    let (snapshot, warnings) = fake(&["gpt-4", "claude"], yaml).warned();
+    one(
+        &warnings,
+        "router_settings.fallbacks[0].gpt-4[0]: no model group `claud`. did you mean `claude`?",
+    );
+    one(&warnings, "`gpt-4` falls back to itself: skipped");
+    one(&warnings, "no model group `gtp-4`. did you mean `gpt-4`?");
+    one(&warnings, "no model group `nothing-like-it`");
+    assert_eq!(warnings.len(), 4);
+    assert_eq!(snapshot.router.fallbacks["gpt-4"], [Box::from("claud"), Box::from("claude")]);
+    // An id, an alias and a name that a pattern matches are known too.
+    let yaml = "router_settings:
+  fallbacks: [{a: [the-id, other, openai/x, gpt-4o]}]
+  model_group_alias: {other: a}
+";
+    let with_id = yaml.to_owned() + "include: [more.yaml]\n";
+    let more = "model_list:\n- {model_name: b, litellm_params: {model: openai/y, api_key: k}, model_info: {id: the-id}}\n";
+    Fake::new(&(models(&["a", "openai/*"]) + &with_id)).file("more.yaml", more).clean();
+}
+
+#[test]
+fn bad_forms_of_fallbacks_are_refused() {
+    for (fallbacks, reason) in [
+        ("[{a: [b], b: [a]}]", "each item names exactly one group, this one 2"),
+        ("[{}]", "each item names exactly one group, this one 0"),
+        ("[{a: [{model: b}]}]", "a fallback that changes the request is not served"),
+        ("[{a: {b: 1}}]", "expected a group with its fallbacks, got a mapping"),
+        ("[[a]]", "expected a group with its fallbacks, got a list"),
+        ("[{a: [[b]]}]", "got a list"),
+    ] {
+        let yaml = format!("router_settings:\n  fallbacks: {fallbacks}\n");
+        one(&fake(&["a", "b"], &yaml).refused(), reason);
+    }
+    let yaml = "router_settings:\n  default_fallbacks: [{model: a}]\n";
+    one(&fake(&["a"], yaml).refused(), "a fallback that changes the request is not served");
+    let (_, warnings) =
+        fake(&["a", "b"], "router_settings:\n  fallbacks: [{a: [b]}, {a: [b]}]\n").warned();
+    one(&warnings, "`a` has its fallbacks on line 5 already");
+}
+
+#[test]
+fn aliases_have_two_forms_and_may_be_chained() {
+    let yaml = "router_settings:
+  model_group_alias:
+    x: a
+    y: {model: x, hidden: true}
+";
+    let aliases = fake(&["a"], yaml).clean().router.aliases;
+    assert_eq!((&*aliases["x"].target, aliases["x"].hidden), ("a", false));
+    assert_eq!((&*aliases["y"].target, aliases["y"].hidden), ("x", true));
+}
+
+#[test]
+fn aliases_that_lead_nowhere_are_reported() {
+    let alias =
+        |text: &str| fake(&["a"], &format!("router_settings:\n  model_group_alias: {text}\n"));
+    let (_, warnings) = alias("{x: aa}").warned();
+    one(&warnings, "model_group_alias.x: no model group `aa`");
+    let (_, warnings) = alias("{a: a}").warned();
+    one(&warnings, "`a` is a model group too: the group is used");
+    let problems = alias("{x: y, y: z, z: x}").refused();
+    one(&problems, "the aliases lead nowhere: x -> y -> z");
+    let long: Vec<String> = (0..12).map(|i| format!("x{i}: x{}", i + 1)).collect();
+    let problems = alias(&format!("{{{}, x12: a}}", long.join(", "))).refused();
+    assert!(problems.iter().all(|p| p.contains("the aliases lead nowhere")), "{problems:#?}");
+    one(&alias("{x: [a]}").refused(), "expected the name of a group, got a list");
+    one(&alias("{x: {hidden: true}}").refused(), "model_group_alias.x.model: is missing");
+}

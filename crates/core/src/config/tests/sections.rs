@@ -1,0 +1,239 @@
+//! The three sections of settings, and the table of keys.
+
+use super::*;
+use crate::settings::{GatewaySettings, RouterSettings};
+
+#[test]
+fn an_empty_config_has_the_defaults_of_the_types() {
+    let snapshot = with("general_settings:\nrouter_settings: {}\nlitellm_settings: ~\n").clean();
+    assert_eq!(snapshot.router, RouterSettings::default());
+    assert_eq!(snapshot.gateway, GatewaySettings::default());
+}
+
+#[test]
+fn every_setting_is_read() {
+    let fake = with(
+        "litellm_settings:
+  request_timeout: '120'
+  num_retries: 9
+  allowed_fails: 4
+  max_fallbacks: 3
+  drop_params: yes
+  require_auth_for_metrics_endpoint: off
+router_settings:
+  routing_strategy: simple-shuffle
+  num_retries: 1
+  timeout: 30.5
+  stream_timeout: 5s
+  cooldown_time: 1m
+  disable_cooldowns: 'True'
+  retry_after: 0.5
+  allowed_fails: 3
+general_settings:
+  master_key: sk-a-long-master-key
+  dangerously_permit_weak_or_unset_master_key: on
+  litellm_key_header_name: X-My-Key
+  always_include_stream_usage: true
+  health_check_details: False
+  request_log: log.jsonl
+  max_header_bytes: 4096
+  max_request_size_mb: 2
+  max_response_size_mb: 0.5
+  max_buffered_mb: 16
+  header_read_timeout_s: 1
+  idle_timeout_s: 2
+  body_read_timeout_s: 3
+  drain_delay_s: 0
+  shutdown_timeout_s: 4
+",
+    );
+    let Snapshot { router, gateway, .. } = fake.clean();
+    assert_eq!((router.num_retries, router.max_fallbacks), (1, 3));
+    assert_eq!((router.timeout_ms, router.stream_timeout_ms), (30_500, Some(5_000)));
+    assert_eq!((router.request_timeout_ms, router.cooldown_ms), (Some(120_000), 60_000));
+    assert_eq!((router.retry_after_ms, router.disable_cooldowns), (500, true));
+    assert_eq!(router.allowed_fails, Some(3));
+    assert_eq!(gateway.master_key.as_ref().unwrap().expose(), "sk-a-long-master-key");
+    assert_eq!(gateway.key_header.as_deref(), Some("x-my-key"));
+    assert_eq!(gateway.request_log.as_deref(), Some("log.jsonl"));
+    assert!(gateway.permit_weak_master_key && gateway.drop_params);
+    assert!(gateway.always_include_stream_usage && !gateway.health_details);
+    assert!(!gateway.metrics_need_key);
+    let bounds = &gateway.bounds;
+    assert_eq!((bounds.header_bytes, bounds.body_bytes), (4_096, 2 << 20));
+    assert_eq!((bounds.response_bytes, bounds.buffered_bytes), (1 << 19, 16 << 20));
+    assert_eq!((bounds.header_read_ms, bounds.idle_ms, bounds.body_read_ms), (1_000, 2_000, 3_000));
+    assert_eq!((gateway.drain_delay_ms, gateway.shutdown_timeout_ms), (0, 4_000));
+}
+
+#[test]
+fn settings_fall_back_to_the_environment() {
+    let fake = with("")
+        .env("LITELLM_MASTER_KEY", "sk-from-the-environment")
+        .env("LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY", "True")
+        .env("LITELLM_DROP_PARAMS", "true")
+        .env("GRACEFUL_SHUTDOWN_TIMEOUT", "7");
+    let gateway = fake.clean().gateway;
+    assert_eq!(gateway.master_key.unwrap().expose(), "sk-from-the-environment");
+    assert!(gateway.permit_weak_master_key && gateway.drop_params);
+    assert_eq!(gateway.shutdown_timeout_ms, 7_000);
+    let written = with("general_settings: {shutdown_timeout_s: 2, master_key: sk-written}\nlitellm_settings: {drop_params: no}\n")
+        .env("LITELLM_MASTER_KEY", "sk-from-the-environment")
+        .env("GRACEFUL_SHUTDOWN_TIMEOUT", "7")
+        .env("LITELLM_DROP_PARAMS", "true");
+    let gateway = written.clean().gateway;
+    assert_eq!(gateway.master_key.unwrap().expose(), "sk-written");
+    assert_eq!((gateway.shutdown_timeout_ms, gateway.drop_params), (2_000, false));
+    let (_, warnings) = with("").env("GRACEFUL_SHUTDOWN_TIMEOUT", "soon").warned();
+    one(&warnings, "environment variable GRACEFUL_SHUTDOWN_TIMEOUT: expected a time");
+}
+
+#[test]
+fn a_master_key_is_never_lost_silently() {
+    let problems = with("general_settings:\n  master_key: os.environ/MY_KEY\n").refused();
+    one(
+        &problems,
+        "general_settings.master_key: environment variable MY_KEY is not set. set MY_KEY",
+    );
+    assert_eq!(problems.len(), 1);
+    for bad in ["''", "\"a b\"", "[x]", "\"sk-1\\n\""] {
+        let yaml = format!("general_settings:\n  master_key: {bad}\n");
+        one(&with(&yaml).refused(), "general_settings.master_key");
+    }
+    one(
+        &with("").env("LITELLM_MASTER_KEY", "sk 1").refused(),
+        "environment variable LITELLM_MASTER_KEY contains whitespace",
+    );
+    assert_eq!(with("general_settings:\n  master_key:\n").clean().gateway.master_key, None);
+    assert_eq!(
+        with("general_settings:\n  master_key: 1234\n")
+            .clean()
+            .gateway
+            .master_key
+            .unwrap()
+            .expose(),
+        "1234"
+    );
+}
+
+#[test]
+fn missing_variables_elsewhere_are_warnings() {
+    let (snapshot, warnings) =
+        with("router_settings: {timeout: os.environ/T, num_retries: os.environ/N}\n")
+            .env("N", "5")
+            .warned();
+    one(
+        &warnings,
+        "router_settings.timeout: environment variable T is not set: this key is ignored",
+    );
+    assert_eq!((snapshot.router.timeout_ms, snapshot.router.num_retries), (600_000, 5));
+}
+
+#[test]
+fn known_strategies_fall_back_and_unknown_ones_are_refused() {
+    let (_, warnings) = with("router_settings: {routing_strategy: least-busy}\n").warned();
+    one(&warnings, "`least-busy` is not built yet; simple-shuffle is used");
+    let problems = with("router_settings: {routing_strategy: simple-shufle}\n").refused();
+    one(&problems, "unknown strategy `simple-shufle`. did you mean `simple-shuffle`?");
+}
+
+#[test]
+fn keys_out_of_range_or_of_the_wrong_type_are_refused() {
+    for (section, reason) in [
+        ("router_settings: {timeout: 0}", "expected a time from 0.001 to 86400 seconds, got `0`"),
+        ("router_settings: {timeout: .inf}", "expected a time from"),
+        ("router_settings: {num_retries: -1}", "expected a whole number from 0 to 100, got `-1`"),
+        ("router_settings: {num_retries: [1]}", "got a list"),
+        ("router_settings: {disable_cooldowns: maybe}", "expected true or false, got `maybe`"),
+        ("router_settings: [a]", "router_settings: expected a mapping, got a list"),
+        ("general_settings: text", "general_settings: expected a mapping, got text"),
+        ("general_settings: {max_buffered_mb: 10}", "max_buffered_mb is smaller than"),
+        ("general_settings: {litellm_key_header_name: 'a b'}", "is not the name of a header"),
+        ("general_settings: {request_log: ''}", "is empty"),
+        (
+            "litellm_settings: {fallbacks: a}",
+            "litellm_settings.fallbacks: expected a list, got text",
+        ),
+        ("router_settings: {model_group_alias: [a]}", "expected a mapping, got a list"),
+        ("router_settings: {health_check_interval: 5}", "it belongs in `general_settings`"),
+        (
+            "general_settings: {allowed_ips: [10.0.0.1]}",
+            "every address would be served. remove `allowed_ips`",
+        ),
+        ("general_settings: {custom_auth: my.auth}", "not served, and ignoring it is not safe"),
+        ("litellm_settings: {max_budget: 100}", "the gateway would spend beyond its budget"),
+        ("guardrails: [{guardrail_name: x}]", "requests that a guardrail should stop would pass"),
+    ] {
+        let problems = with(&format!("{section}\n")).refused();
+        one(&problems, reason);
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+    }
+    // What is turned off is not asked for.
+    with("general_settings: {enable_jwt_auth: false, allowed_ips: [], custom_auth: }\nguardrails: []\nlitellm_settings: {max_budget: 0, cache: no}\n").clean();
+}
+
+#[test]
+fn unknown_keys_warn_and_strict_refuses_them() {
+    let fake = with("router_settings:\n  cooldwon_time: 5\n  xyzzy: 1\nroter_settings: {}\n");
+    let (_, warnings) = fake.warned();
+    one(
+        &warnings,
+        "router_settings.cooldwon_time: unknown key `cooldwon_time`. did you mean `cooldown_time`?",
+    );
+    one(&warnings, "unknown key `roter_settings`. did you mean `router_settings`?");
+    assert!(one(&warnings, "xyzzy").ends_with("unknown key `xyzzy`"));
+    let strict = load(&fake, "c.yaml", Options { strict: true }, None);
+    assert!(strict.snapshot.is_none());
+    assert_eq!(strict.errors().count(), 3);
+    let twice = with("router_settings: {timeout: 5, timeout: 6}\n");
+    assert_eq!(twice.warned().0.router.timeout_ms, 6_000);
+    assert!(load(&twice, "c.yaml", Options { strict: true }, None).snapshot.is_none());
+}
+
+#[test]
+fn known_keys_that_are_not_served_say_so() {
+    let (_, warnings) = with("litellm_settings: {cache: true, set_verbose: true}\n").warned();
+    assert_eq!(
+        warnings,
+        [
+            "warning: c.yaml:6:20: litellm_settings.cache: known, but not served yet: ignored. Caching."
+        ]
+    );
+}
+
+/// A value that a row accepts.
+fn sample(row: &keys::Row) -> String {
+    use keys::Kind;
+    match row.kind {
+        Kind::Text | Kind::Secret => "x".to_owned(),
+        Kind::Bool => "true".to_owned(),
+        Kind::Count(min, _) => min.to_string(),
+        Kind::Number(min, _) | Kind::Megabytes(min, _) => min.to_string(),
+        Kind::Time(min, _) => format!("{min}ms"),
+        Kind::List => "[]".to_owned(),
+        Kind::Map => "{}".to_owned(),
+        Kind::Any => "text".to_owned(),
+    }
+}
+
+/// The readers assert that they know each key that the table calls served.
+#[test]
+fn every_served_key_has_its_reader() {
+    for section in
+        [Section::Litellm, Section::Router, Section::General, Section::Params, Section::Info]
+    {
+        for row in keys::rows(section).iter().filter(|row| row.support == keys::Support::Served) {
+            let line = format!("{}: {}", row.name, sample(row));
+            let yaml = match section {
+                Section::Params => entry(&line),
+                Section::Info => entry("") + &format!("  model_info:\n    {line}\n"),
+                Section::Litellm => entry("") + &format!("litellm_settings:\n  {line}\n"),
+                Section::Router => entry("") + &format!("router_settings:\n  {line}\n"),
+                _ => entry("") + &format!("general_settings:\n  {line}\n"),
+            };
+            for text in texts(&Fake::new(&yaml).load()) {
+                assert!(!text.contains("unknown key"), "{text}");
+            }
+        }
+    }
+}

@@ -18,7 +18,7 @@ use super::deployments::Context;
 use super::interpolate::first_missing;
 use super::params::{Given, Info, Params, overlay};
 use super::problem::{At, Path, Problems, Wrong, shown};
-use super::suggest::{did_you_mean, nearest};
+use super::suggest::did_you_mean;
 use super::tree::{Map, Node, Value};
 use super::{address, json, upstream};
 
@@ -184,7 +184,7 @@ impl Troubles<'_> {
         let Some(Given { text: name, .. }) = &params.credential else { return credential };
         let Some(values) = self.entry.context.credentials.get(&**name) else {
             let known = self.entry.context.credentials.keys().copied();
-            let near = did_you_mean(&nearest(name, known));
+            let near = did_you_mean(&self.problems.nearest(name, known));
             let hint =
                 if near.is_empty() { "add it to `credential_list`".to_owned() } else { near };
             let problem = format!("credential `{}` is not in credential_list", shown(name));

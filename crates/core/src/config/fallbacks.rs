@@ -3,7 +3,7 @@
 //! Called by [`super::load`] once all names are known. Always true: every name that leads nowhere has
 //! been reported with the nearest ones; circles of fallbacks are legal, circles of aliases are not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::settings::{Alias, RouterSettings};
 use crate::snapshot::Snapshot;
@@ -12,7 +12,7 @@ use super::field::{Unknown, visit};
 use super::groups::Names;
 use super::keys::Section;
 use super::problem::{At, Path, Problems, Wrong, shown};
-use super::suggest::{did_you_mean, nearest};
+use super::suggest::did_you_mean;
 use super::tree::{Map, Node, Value};
 use super::value::describe_kind;
 
@@ -49,7 +49,7 @@ pub(super) fn fill(snapshot: &mut Snapshot, written: &References<'_>, problems: 
     let names = Names::new(snapshot, aliases.iter().map(|(name, ..)| &*name.0));
     check_aliases(snapshot, &aliases, &names, problems);
     let mut found =
-        Found { names: &names, groups: BTreeMap::new(), defaults: Vec::new(), problems };
+        Found { names: &names, groups: BTreeMap::new(), defaults: Ordered::default(), problems };
     if let Some(written) = written.fallbacks {
         found.read(written);
     }
@@ -59,7 +59,7 @@ pub(super) fn fill(snapshot: &mut Snapshot, written: &References<'_>, problems: 
     let Found { groups, defaults, .. } = found;
     let router: &mut RouterSettings = &mut snapshot.router;
     router.fallbacks = groups.into_iter().map(|(group, (targets, _))| (group, targets)).collect();
-    router.default_fallbacks = defaults;
+    router.default_fallbacks = defaults.names;
     router.aliases = aliases.into_iter().map(|((name, alias), ..)| (name, alias)).collect();
 }
 
@@ -130,7 +130,7 @@ fn check_aliases(
             problems.warn(*at, &path, Wrong::new(problem, "rename the alias"));
         }
         if !names.knows(&alias.target) {
-            let near = did_you_mean(&nearest(&alias.target, names.all()));
+            let near = did_you_mean(&problems.nearest(&alias.target, names.all()));
             let problem = format!("no model group `{}`", shown(&alias.target));
             problems.warn(*at, &path, Wrong::new(problem, near));
         }
@@ -154,7 +154,7 @@ fn check_aliases(
 struct Found<'f> {
     names: &'f Names<'f>,
     groups: BTreeMap<Box<str>, (Vec<Box<str>>, At)>,
-    defaults: Vec<Box<str>>,
+    defaults: Ordered,
     problems: &'f mut Problems,
 }
 
@@ -197,7 +197,7 @@ impl Found<'_> {
         let targets = self.targets(&entry.value, group, &path);
         if group == "*" {
             for target in targets {
-                push_new(&mut self.defaults, target);
+                self.defaults.push(&target);
             }
         } else if let Some((_, first)) = self.groups.get(group) {
             let other = self.problems.other_place(entry.at, *first);
@@ -212,16 +212,16 @@ impl Found<'_> {
     }
 
     fn targets(&mut self, node: &Node, group: &str, path: &Path<'_>) -> Vec<Box<str>> {
-        let mut targets = Vec::new();
+        let mut targets = Ordered::default();
         if let Some(name) = node.text() {
             self.target(&mut targets, name, group, node.at, path);
-            return targets;
+            return targets.names;
         }
         let Some(items) = node.items() else {
             if !matches!(node.value, Value::Missing(_)) {
                 self.form(node, path);
             }
-            return targets;
+            return targets.names;
         };
         for (i, item) in items.iter().enumerate() {
             let path = path.item(i);
@@ -232,7 +232,7 @@ impl Found<'_> {
                 (Value::Scalar(..) | Value::List(_), None) => self.form(item, &path),
             }
         }
-        targets
+        targets.names
     }
 
     fn overrides(&mut self, at: At, path: &Path<'_>) {
@@ -241,14 +241,7 @@ impl Found<'_> {
         self.problems.error(at, path, Wrong::new(problem, hint));
     }
 
-    fn target(
-        &mut self,
-        targets: &mut Vec<Box<str>>,
-        name: &str,
-        group: &str,
-        at: At,
-        path: &Path<'_>,
-    ) {
+    fn target(&mut self, targets: &mut Ordered, name: &str, group: &str, at: At, path: &Path<'_>) {
         if name == group {
             let problem = format!("`{}` falls back to itself: skipped", shown(name));
             self.problems.warn(at, path, Wrong::new(problem, "name another group"));
@@ -257,14 +250,14 @@ impl Found<'_> {
         if !self.names.knows(name) {
             self.unknown(name, at, path);
         }
-        push_new(targets, name.into());
+        targets.push(name);
     }
 
     fn default(&mut self, name: &str, at: At, path: &Path<'_>) {
         if !self.names.knows(name) {
             self.unknown(name, at, path);
         }
-        push_new(&mut self.defaults, name.into());
+        self.defaults.push(name);
     }
 
     fn read_defaults(&mut self, written: Written<'_>) {
@@ -286,16 +279,23 @@ impl Found<'_> {
     }
 
     fn unknown(&mut self, name: &str, at: At, path: &Path<'_>) {
-        // What is only counted needs no suggestion, which is dear.
-        let near = if self.problems.full() { Vec::new() } else { nearest(name, self.names.all()) };
-        let near = did_you_mean(&near);
+        let near = did_you_mean(&self.problems.nearest(name, self.names.all()));
         let problem = format!("no model group `{}`", shown(name));
         self.problems.warn(at, path, Wrong::new(problem, near));
     }
 }
 
-fn push_new(names: &mut Vec<Box<str>>, name: Box<str>) {
-    if !names.contains(&name) {
-        names.push(name);
+/// Names in the order of the config, each once.
+#[derive(Default)]
+struct Ordered {
+    names: Vec<Box<str>>,
+    seen: HashSet<Box<str>>,
+}
+
+impl Ordered {
+    fn push(&mut self, name: &str) {
+        if self.seen.insert(name.into()) {
+            self.names.push(name.into());
+        }
     }
 }

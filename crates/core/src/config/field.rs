@@ -5,7 +5,7 @@
 
 use super::keys::{self, Kind, Row, Section, Support};
 use super::problem::{At, Path, Problems, Wrong, shown};
-use super::suggest::{did_you_mean, nearest};
+use super::suggest::did_you_mean;
 use super::tree::{Entry, Map, Node, Value};
 use super::value;
 
@@ -97,8 +97,7 @@ fn report_unknown(
     if unknown == Unknown::Keep && is_request_param(section, name) {
         return;
     }
-    // What is only counted needs no suggestion, which is dear.
-    let near = if problems.full() { Vec::new() } else { nearest(name, keys::names(section)) };
+    let near = problems.nearest(name, keys::names(section));
     let path = path.key(name);
     match unknown {
         Unknown::Report => {

@@ -3,6 +3,8 @@
 //! Called by [`super::deployments`]. Always true: what is not a key of the loader is a default for the
 //! request body.
 
+use std::collections::HashSet;
+
 use serde_json::Value as Json;
 
 use crate::deployment::{Limits, MockAnswer, MockContent};
@@ -77,7 +79,10 @@ impl Params {
                 debug_assert!(known, "{} is served by nobody", field.row.name);
             });
         let extra = std::mem::take(&mut params.extra_body);
-        for entry in others.into_iter().chain(&extra) {
+        // What `extra_body` names too is its own.
+        let named: HashSet<&str> = extra.iter().map(|entry| &*entry.key).collect();
+        let others = others.into_iter().filter(|entry| !named.contains(&*entry.key));
+        for entry in others.chain(&extra) {
             params.default_param(entry);
         }
         params.limits.timeout_ms = params.limits.timeout_ms.or(params.request_timeout_ms);
@@ -137,8 +142,6 @@ impl Params {
             let number = digits.trim().parse::<f64>().map(json::number);
             text = number.ok().filter(|number| !number.is_null()).unwrap_or(text);
         }
-        // `extra_body` may name a parameter that stands beside it too.
-        self.defaults.retain(|(name, _)| **name != *entry.key);
         self.defaults.push((Box::from(&*entry.key), text.to_string().into()));
     }
 }

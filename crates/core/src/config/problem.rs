@@ -5,8 +5,12 @@
 
 use std::fmt;
 
+use super::suggest;
+
 /// How many problems are kept; a file with more is broken as a whole.
 const MOST: usize = 1_000;
+/// How many names are compared for suggestions: a broken file must not take minutes.
+const COMPARISONS: usize = 2_000_000;
 /// How much of a text from the config is shown.
 const SHOWN_CHARS: usize = 60;
 
@@ -136,11 +140,20 @@ pub(super) struct Problems {
     found: Vec<(At, Problem)>,
     unlisted: usize,
     failed: bool,
+    /// How many names may still be compared for suggestions.
+    comparisons: usize,
 }
 
 impl Problems {
     pub(super) fn new(strict: bool) -> Problems {
-        Problems { strict, files: Vec::new(), found: Vec::new(), unlisted: 0, failed: false }
+        Problems {
+            strict,
+            files: Vec::new(),
+            found: Vec::new(),
+            unlisted: 0,
+            failed: false,
+            comparisons: COMPARISONS,
+        }
     }
 
     /// Registers a file; its number goes into [`At`].
@@ -184,9 +197,21 @@ impl Problems {
         self.failed
     }
 
-    /// Whether a further problem is only counted, so that its text need not be good.
-    pub(super) fn full(&self) -> bool {
-        self.found.len() >= MOST
+    /// The known names that look most like `name`; none when too many were asked for before.
+    pub(super) fn nearest<'k>(
+        &mut self,
+        name: &str,
+        known: impl IntoIterator<Item = &'k str>,
+    ) -> Vec<&'k str> {
+        let mut left = self.comparisons;
+        let counted = known.into_iter().take_while(|_| {
+            let some = left > 0;
+            left = left.saturating_sub(1);
+            some
+        });
+        let names = suggest::nearest(name, counted);
+        self.comparisons = left;
+        names
     }
 
     /// All problems in the order of files and lines, and the files.
@@ -209,7 +234,7 @@ impl Problems {
     }
 
     fn add(&mut self, severity: Severity, at: At, path: &Path<'_>, wrong: Wrong) {
-        if self.full() {
+        if self.found.len() >= MOST {
             self.unlisted += 1;
             return;
         }

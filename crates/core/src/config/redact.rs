@@ -21,6 +21,8 @@ const SECRET_WORDS: [&str; 12] = [
 ];
 /// From this length a word of letters and digits may be a key.
 const KEY_LIKE_CHARS: usize = 12;
+/// How much of a line is looked at.
+const LINE_CHARS: usize = 500;
 
 /// Whether the value of a key with this name is a secret.
 pub(super) fn is_secret_name(name: &str) -> bool {
@@ -39,6 +41,9 @@ pub(super) fn is_count_name(name: &str) -> bool {
 /// A line of a config file, with everything hidden that may be a secret.
 pub(super) fn line(text: &str) -> String {
     let text = text.trim();
+    // More is not shown anyway.
+    let end = text.char_indices().nth(LINE_CHARS).map(|(end, _)| end);
+    let text = text.get(..end.unwrap_or(text.len())).unwrap_or(text);
     let visible = match text.split_once(':') {
         Some((key, value)) if is_secret_name(key) && !value.trim().is_empty() => {
             format!("{key}: ***")

@@ -383,9 +383,7 @@ impl Builder<'_> {
 
     fn duplicate(&mut self, name: &str, first: At, second: At) {
         let mut path = String::new();
-        // What is only counted needs no path.
-        let frames = if self.problems.full() { &[] } else { &self.stack[..] };
-        for frame in frames {
+        for frame in &self.stack {
             match &frame.kind {
                 Kind::List(items) => path.push_str(&format!("[{}]", items.len())),
                 Kind::Map { key: Some(Node { value: Value::Scalar(key, _), .. }), .. } => {

@@ -288,15 +288,15 @@ impl Troubles<'_> {
             return Some(Secret::new(&text));
         }
         if !provider.key_optional && !params.is_mock && self.first.is_none() {
-            self.no_key(provider);
+            self.no_key(provider, params.api_base.is_some() || params.base_url.is_some());
         }
         None
     }
 
-    fn no_key(&mut self, provider: &Provider) {
+    fn no_key(&mut self, provider: &Provider, own_server: bool) {
         let label = shown(self.label);
         let names = provider.api_key_env.join(", ");
-        let (problem, hint) = match &provider.api_key_env[..] {
+        let (problem, mut hint) = match &provider.api_key_env[..] {
             [] => ("no api_key".to_owned(), format!("set `api_key` of deployment {label}")),
             [only] => (
                 format!("no api_key, and environment variable {only} is not set"),
@@ -307,6 +307,9 @@ impl Troubles<'_> {
                 format!("set one of {names}, which deployment {label} reads"),
             ),
         };
+        if own_server {
+            hint.push_str("; for a server that asks for no key write `api_key: none`");
+        }
         self.add("api_key", problem, hint);
     }
 }

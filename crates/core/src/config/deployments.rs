@@ -125,7 +125,6 @@ struct Parts<'n> {
     info: Option<&'n Map>,
     rpm: Option<&'n Node>,
     tpm: Option<&'n Node>,
-    bad: bool,
 }
 
 fn entry(
@@ -141,11 +140,10 @@ fn entry(
         return None;
     };
     let parts = parts(map, path, problems);
-    if parts.name.is_none() && !parts.bad {
-        missing(map, "model_name", item.at, path, problems);
-    }
-    if parts.params.is_none() && !parts.bad {
-        missing(map, "litellm_params", item.at, path, problems);
+    for key in ["model_name", "litellm_params"] {
+        if map.get(key).is_none_or(Node::is_unset) {
+            missing(map, key, item.at, path, problems);
+        }
     }
     let info_path = path.key("model_info");
     let info = parts.info.map_or_else(Info::default, |map| Info::read(map, &info_path, problems));
@@ -179,19 +177,15 @@ fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts
     visit(Section::Entry, Unknown::Report, map, path, problems, |field, problems| {
         match field.row.name {
             "model_name" => {
-                let clean = |name: &&str| !name.chars().any(char::is_control);
-                let node: &'n Node = field.node;
-                let name = field.text(problems).is_some().then(|| node.text()).flatten();
-                parts.bad |= name.is_none();
-                parts.name = name.filter(clean);
-                if name.is_some() && parts.name.is_none() {
-                    parts.bad = true;
+                let name = field.text(problems).and(field.node.text());
+                if name.is_some_and(|name| name.chars().any(char::is_control)) {
                     field.error(Wrong::new("contains control characters", "remove them"), problems);
+                } else {
+                    parts.name = name;
                 }
             }
             "litellm_params" => {
-                parts.bad |= field.map(problems).is_none();
-                parts.params = field.node.as_map();
+                parts.params = field.map(problems).and(field.node.as_map());
                 parts.params_at = field.at;
             }
             "model_info" => {

@@ -20,15 +20,24 @@ pub fn reference() -> String {
     }
     text.push_str("\n## Providers\n\n");
     text.push_str(PROVIDERS);
-    let names: Vec<String> = provider::all().map(|row| format!("`{}`", row.name)).collect();
-    wrap(&mut text, &names);
+    for row in provider::all() {
+        let keys: Vec<String> = row.api_key_env.iter().map(|name| format!("`{name}`")).collect();
+        let optional = if row.key_optional { " (optional)" } else { "" };
+        let base = row.base_url.as_deref().unwrap_or("none: set `api_base`");
+        let variable =
+            row.api_base_env.as_deref().map_or(String::new(), |name| format!("`{name}`"));
+        let keys = keys.join(", ");
+        let _written =
+            writeln!(text, "| `{}` | {keys}{optional} | {base} | {variable} |", row.name);
+    }
     text
 }
 
 const INTRODUCTION: &str = include_str!("reference/introduction.md");
 
 const PROVIDERS: &str = "The prefix of `model`, or `custom_llm_provider`. Any other server that speaks the OpenAI wire: \
-`openai/name` with `api_base`.\n\n";
+`openai/name` with `api_base`.\n\n\
+| prefix | variables for the key | address | variable for the address |\n|---|---|---|---|\n";
 
 const SECTIONS: &[(Section, &str, &str)] = &[
     (Section::Top, "The top of the file", "A config is one YAML mapping with these sections."),
@@ -75,22 +84,4 @@ fn table(text: &mut String, rows: &[Row]) {
             let _written = writeln!(text, "| `{}` | {} |", row.name, row.doc);
         }
     }
-}
-
-fn wrap(text: &mut String, words: &[String]) {
-    let mut column = 0;
-    for (i, word) in words.iter().enumerate() {
-        let last = i + 1 == words.len();
-        let piece = if last { format!("{word}.") } else { format!("{word},") };
-        if column > 0 && column + piece.len() + 1 > 110 {
-            text.push('\n');
-            column = 0;
-        } else if column > 0 {
-            text.push(' ');
-            column += 1;
-        }
-        text.push_str(&piece);
-        column += piece.len();
-    }
-    text.push('\n');
 }

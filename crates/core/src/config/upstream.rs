@@ -125,6 +125,12 @@ fn unknown_prefix<'m>(prefix: &str, rest: &'m str, whole: &'m str) -> Upstream<'
 }
 
 fn no_provider(model: &str) -> Upstream<'_> {
+    if model.contains('*') {
+        let problem = format!("`{}` names no provider", shown(model));
+        let hint =
+            format!("a deployment has one provider: write `openai/{}` or such", shown(model));
+        return refuse(UNKNOWN, model, problem, hint);
+    }
     let problem =
         format!("no provider: `{}` has no prefix and is not in the price list", shown(model));
     let hint = format!("write `openai/{0}` or `groq/{0}` or such", shown(model));
@@ -177,6 +183,7 @@ mod tests {
         assert_eq!(problem("x", Some("grok")).1, "did you mean `groq`?");
         assert!(problem("org/some-model", None).1.contains("openai/org/some-model"));
         assert!(problem("my-model", None).0.contains("no provider"));
-        assert!(found("unknown/x", None).0 == "unknown");
+        assert!(problem("*", None).1.contains("write `openai/*`"));
+        assert!(!found("unknown/x", None).2);
     }
 }

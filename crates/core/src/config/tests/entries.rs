@@ -208,6 +208,9 @@ fn a_missing_key_names_every_variable_that_could_hold_it() {
         "no api_key, and environment variable OPENAI_API_KEY is not set; set OPENAI_API_KEY, which \
          deployment a reads"
     );
+    assert!(!why(0).contains("api_key: none"));
+    let own = Fake::new(&yaml.replace("openai/x", "openai/x, api_base: 'http://h/v1'")).warned().1;
+    one(&own, "for a server that asks for no key write `api_key: none`");
     assert!(why(1).contains("none of the environment variables OPENROUTER_API_KEY, OR_API_KEY"));
     assert!(why(2).contains("no api_base") && why(2).contains("HOSTED_VLLM_API_BASE"));
     assert_eq!(why(3), "");

@@ -1,6 +1,6 @@
 //! Every key that a config may have: one table, from which the loader and the reference both work.
 //!
-//! Read by [`super::field`] for each key of each section and by [`super::reference`]. Always true: a
+//! Read by [`super::field`] for each key of each section and by [`super::reference()`]. Always true: a
 //! key is served as its row says, or the row says that it is not.
 
 use crate::group::Pattern;

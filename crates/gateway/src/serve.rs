@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use crate::cli::{CheckOptions, ServeOptions};
 use crate::files::Files;
 use crate::logging::{self, Detail};
+use crate::metrics::Metrics;
 use crate::reload::Reloader;
 use crate::server::{self, Phase, listener};
 use crate::sink::{Drain, Sinks};
@@ -27,7 +28,7 @@ use crate::{EXIT_CONFIG, complain, upstream};
 const PUBLISHED_KEYS: &[&str] = &["sk-1234", "sk-12345", "sk-123456789", "sk-master-key"];
 /// Shortest master key that counts as strong, characters. Source: the contract, section 8.
 const STRONG_KEY: usize = 16;
-/// Deployments from which on one worker is not enough to say so; not a limit.
+/// What stands for the file in messages about `--model`.
 const QUICK_CONFIG: &str = "(command line)";
 
 /// What a running gateway is controlled by.
@@ -294,22 +295,15 @@ impl Running {
         hurry: impl Future<Output = ()>,
     ) {
         let metrics = self.process.metrics.clone();
-        let drain = self.drain.take();
-        let mut sinks = drain.map(|drain| Box::pin(drain.run(metrics.clone())));
-        {
-            let mut stop = std::pin::pin!(stop);
-            tokio::select! {
-                () = &mut stop => {}
-                () = run_sinks(&mut sinks) => stop.await,
-            }
+        let mut drain = self.drain.take();
+        tokio::select! {
+            () = stop => {}
+            () = run_sinks(&mut drain, &metrics) => {}
         }
-        {
-            let mut shutting_down = std::pin::pin!(self.shut_down());
-            tokio::select! {
-                () = &mut shutting_down => {}
-                () = hurry => tracing::warn!("second signal: stopping at once"),
-                () = run_sinks(&mut sinks) => shutting_down.await,
-            }
+        tokio::select! {
+            () = self.shut_down() => {}
+            () = hurry => tracing::warn!("second signal: stopping at once"),
+            () = run_sinks(&mut drain, &metrics) => {}
         }
         self.phase.send_replace(Phase::Stop);
         for worker in self.workers.drain(..) {
@@ -317,10 +311,10 @@ impl Running {
                 tracing::error!("a worker had failed");
             }
         }
-        // The last records are those of the requests that were just finished or cut. Once the process
-        // is dropped the queue is closed, and the sinks end after what is in it.
-        drop(self);
-        run_sinks(&mut sinks).await;
+        // The last records are those of the requests that were just finished or cut.
+        if let Some(drain) = &mut drain {
+            drain.flush(&metrics);
+        }
         tracing::info!("stopped");
     }
 
@@ -349,13 +343,10 @@ impl Running {
     }
 }
 
-/// Runs the sinks to their end; never ends when there are none.
-async fn run_sinks(sinks: &mut Option<std::pin::Pin<Box<impl Future<Output = ()>>>>) {
-    match sinks {
-        Some(running) => {
-            running.await;
-            *sinks = None;
-        }
+/// Feeds the sinks for as long as it is polled.
+async fn run_sinks(drain: &mut Option<Drain>, metrics: &Metrics) {
+    match drain {
+        Some(drain) => drain.run(metrics).await,
         None => std::future::pending().await,
     }
 }

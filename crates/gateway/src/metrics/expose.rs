@@ -16,16 +16,16 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::{GroupMetrics, Metrics};
+use super::GroupMetrics;
 use crate::clock;
 use crate::state::{Process, Serving};
 
 /// One family of metrics.
-pub(crate) struct Family {
+struct Family {
     /// Its name; counters get `_total` on the page.
-    pub(crate) name: &'static str,
+    name: &'static str,
     /// What it says.
-    pub(crate) help: &'static str,
+    help: &'static str,
     read: Read,
 }
 
@@ -46,7 +46,7 @@ fn load(counter: &AtomicU64) -> u64 {
 }
 
 /// All families.
-pub(crate) static FAMILIES: &[Family] = &[
+static FAMILIES: &[Family] = &[
     Family {
         name: "hale_requests",
         help: "Finished requests by model group and ending.",

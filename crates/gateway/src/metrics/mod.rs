@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) use expose::{FAMILIES, expose};
+pub(crate) use expose::expose;
 use hale_core::record::{Ending, RequestRecord};
 use histogram::Histogram;
 use parking_lot::Mutex;

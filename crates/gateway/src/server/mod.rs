@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
-use tokio::task::LocalSet;
 
 use self::connection::ConnectionState;
 use crate::clock;
@@ -49,14 +49,16 @@ pub(crate) fn run(
     listener: std::net::TcpListener,
     phase: watch::Receiver<Phase>,
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // A local runtime rather than a local set: the set wakes itself through the kernel, twice a request.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
     let worker = Rc::new(Worker { process, connections: RefCell::default() });
-    let local = LocalSet::new();
-    runtime.block_on(local.run_until(async move {
+    runtime.block_on(async move {
         let listener = TcpListener::from_std(listener)?;
         serve(&worker, listener, phase).await;
         Ok(())
-    }))
+    })
 }
 
 async fn serve(worker: &Rc<Worker>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {

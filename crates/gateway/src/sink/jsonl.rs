@@ -44,7 +44,7 @@ impl Jsonl {
     }
 
     /// Appends one line per record, in one write.
-    pub(super) fn write(&mut self, batch: &[Box<RequestRecord>]) -> io::Result<()> {
+    pub(super) fn write(&mut self, batch: &[RequestRecord]) -> io::Result<()> {
         self.text.clear();
         for record in batch {
             serde_json::to_writer(&mut self.text, &line(record))?;

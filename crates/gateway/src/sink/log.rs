@@ -3,7 +3,7 @@
 use hale_core::record::RequestRecord;
 
 /// Writes one line per record.
-pub(super) fn write(batch: &[Box<RequestRecord>]) {
+pub(super) fn write(batch: &[RequestRecord]) {
     for record in batch {
         tracing::debug!(
             call_id = %record.call_id,

@@ -1,7 +1,6 @@
 //! Where records of finished requests go.
 //!
-//! Fed by [`crate::proxy::finish`] through a bounded queue, drained by one task of the control
-//! thread. Always true: the request path never waits for a sink; what does not fit is counted and
+//! Fed by [`crate::proxy::finish`] through a bounded list, drained by the control thread. Always true: the request path never waits for a sink; what does not fit is counted and
 //! dropped.
 
 mod jsonl;
@@ -9,20 +8,23 @@ mod log;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use hale_core::record::RequestRecord;
-use tokio::sync::mpsc;
+use parking_lot::Mutex;
 
 use crate::metrics::Metrics;
 
 /// Records that may wait for the sinks.
-const QUEUE: usize = 16 << 10;
-/// Records that are written together.
-const BATCH: usize = 512;
+const WAITING_MAX: usize = 64 << 10;
+/// How often the sinks look. They are not woken: waking another thread costs a request two calls of
+/// the kernel, which is a tenth of all it costs.
+const PERIOD: Duration = Duration::from_millis(100);
 
 /// The entrance to the sinks.
+#[derive(Clone)]
 pub(crate) struct Sinks {
-    queue: Option<mpsc::Sender<Box<RequestRecord>>>,
+    waiting: Option<Arc<Mutex<Vec<RequestRecord>>>>,
 }
 
 /// One kind of sink.
@@ -31,10 +33,11 @@ enum Sink {
     Log,
 }
 
-/// The task that feeds the sinks.
+/// The exit: what writes the records.
 pub(crate) struct Drain {
     sinks: Vec<Sink>,
-    queue: mpsc::Receiver<Box<RequestRecord>>,
+    waiting: Arc<Mutex<Vec<RequestRecord>>>,
+    batch: Vec<RequestRecord>,
 }
 
 impl Sinks {
@@ -55,56 +58,59 @@ impl Sinks {
             sinks.push(Sink::Log);
         }
         if sinks.is_empty() {
-            return Ok((Sinks { queue: None }, None));
+            return Ok((Sinks { waiting: None }, None));
         }
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        Ok((Sinks { queue: Some(sender) }, Some(Drain { sinks, queue: receiver })))
+        let waiting = Arc::new(Mutex::new(Vec::new()));
+        let drain = Drain { sinks, waiting: waiting.clone(), batch: Vec::new() };
+        Ok((Sinks { waiting: Some(waiting) }, Some(drain)))
     }
 
     /// Hands a record over.
     pub(crate) fn send(&self, record: RequestRecord, metrics: &Metrics) {
-        if let Some(queue) = &self.queue
-            && queue.try_send(Box::new(record)).is_err()
-        {
+        let Some(waiting) = &self.waiting else { return };
+        let mut waiting = waiting.lock();
+        if waiting.len() < WAITING_MAX {
+            waiting.push(record);
+        } else {
             metrics.records_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
 
 impl Drain {
-    /// Writes records until every sender is gone, then what is left.
-    pub(crate) async fn run(mut self, metrics: Arc<Metrics>) {
-        let mut batch = Vec::with_capacity(BATCH);
-        while self.queue.recv_many(&mut batch, BATCH).await > 0 {
-            self.write(&batch, &metrics);
-            batch.clear();
+    /// Writes records for as long as it is polled; [`Drain::flush`] writes the rest.
+    pub(crate) async fn run(&mut self, metrics: &Metrics) {
+        let mut look = tokio::time::interval(PERIOD);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            look.tick().await;
+            self.flush(metrics);
         }
     }
 
-    /// Writes what waits now; called at the very end of the process.
+    /// Writes what waits now.
     pub(crate) fn flush(&mut self, metrics: &Metrics) {
-        let mut batch = Vec::new();
-        while let Ok(record) = self.queue.try_recv() {
-            batch.push(record);
+        std::mem::swap(&mut *self.waiting.lock(), &mut self.batch);
+        if self.batch.is_empty() {
+            return;
         }
-        self.write(&batch, metrics);
-    }
-
-    fn write(&mut self, batch: &[Box<RequestRecord>], metrics: &Metrics) {
         for sink in &mut self.sinks {
             let written = match sink {
-                Sink::Jsonl(file) => file.write(batch),
+                Sink::Jsonl(file) => file.write(&self.batch),
                 Sink::Log => {
-                    log::write(batch);
+                    log::write(&self.batch);
                     Ok(())
                 }
             };
             if let Err(error) = written {
-                let lost = metrics.records_dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
-                if lost == 0 {
+                let lost = self.batch.len() as u64;
+                if metrics.records_dropped.fetch_add(lost, Ordering::Relaxed) == 0 {
                     tracing::error!(%error, "records of requests can not be written; they are dropped");
                 }
             }
         }
+        self.batch.clear();
+        // A burst is no reason to keep its memory.
+        self.batch.shrink_to(1024);
     }
 }

@@ -1,4 +1,155 @@
-//! stub
+//! `hale demo`: an outage and how it is survived, without keys and without a network.
+//!
+//! Called by `main`. Always true: the gateway in it is the real one, with a real config; only its
+//! three providers are simulated, on loopback, and do what [`script`] says.
+
+mod narrator;
+mod provider;
+mod script;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use hale_core::config::{self, Options};
+use http::{Method, Request, Uri, header};
+use tokio::runtime::LocalOptions;
+
+use self::narrator::{Answer, Narrator};
+use self::provider::Provider;
 use crate::cli::DemoOptions;
-pub(crate) fn run(_o: &DemoOptions) -> ExitCode { ExitCode::SUCCESS }
+use crate::files::Files;
+use crate::serve::{self, Running};
+use crate::upstream::{self, SendBody, Upstream};
+use crate::{complain, print};
+
+/// Time between two of the demo's own requests.
+const PACE: Duration = Duration::from_millis(125);
+/// The demo's own request.
+const QUESTION: &str =
+    r#"{"model":"demo","messages":[{"role":"user","content":"Are you there?"}],"max_tokens":20}"#;
+
+/// Runs the demo.
+pub(crate) fn run(options: &DemoOptions) -> ExitCode {
+    match prepare(options) {
+        Ok((running, providers)) => play(options, running, providers),
+        Err(problem) => {
+            complain(&problem);
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; 3]>), String> {
+    let providers = Arc::new(provider::start().map_err(|error| {
+        format!("the simulated providers can not listen on 127.0.0.1: {error}")
+    })?);
+    let text = config_text(&providers);
+    let loaded = config::load(&Files::with("demo.yaml", text), "demo.yaml", Options::default(), None);
+    let problems: Vec<String> = loaded.errors().map(ToString::to_string).collect();
+    let snapshot = loaded.snapshot.ok_or_else(|| problems.join("\n"))?;
+    let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+    let log_requests = false;
+    if let Err(problem) = std::net::TcpListener::bind(at(options.port)) {
+        print(&format!("port {} is taken ({problem}); using another one\n", options.port));
+        return serve::start(snapshot, at(0), 1, log_requests).map(|running| (running, providers));
+    }
+    serve::start(snapshot, at(options.port), 1, log_requests).map(|running| (running, providers))
+}
+
+/// The config of the demo, as a user would write it.
+fn config_text(providers: &[Provider; 3]) -> String {
+    let mut text = "model_list:\n".to_owned();
+    for provider in providers {
+        text.push_str(&format!(
+            "  - model_name: demo\n    litellm_params:\n      model: openai/demo-model\n      \
+             api_base: http://{}/v1\n      api_key: none-needed\n      timeout: 3\n    \
+             model_info: {{id: {}}}\n",
+            provider.address, provider.name
+        ));
+    }
+    text.push_str(
+        "  - model_name: last-resort\n    litellm_params:\n      model: openai/demo-model\n      \
+         mock_response: All providers are down; this canned answer is the last resort.\n    \
+         model_info: {id: last-resort}\n\
+         router_settings:\n  num_retries: 3\n  cooldown_time: 2\n  \
+         fallbacks: [{demo: [last-resort]}]\n\
+         general_settings:\n  drain_delay_s: 0\n",
+    );
+    text
+}
+
+fn play(options: &DemoOptions, running: Running, providers: Arc<[Provider; 3]>) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default());
+    let Ok(runtime) = runtime else {
+        complain("the demo's own thread could not start");
+        return ExitCode::from(1);
+    };
+    let address = running.address;
+    let process = running.process.clone();
+    let seconds = options.seconds;
+    let lost = runtime.block_on(async move {
+        let narrator = Narrator::new(process, seconds);
+        narrator.introduce(address, &providers);
+        let show = async {
+            let stage = script::Stage::new(&providers, seconds);
+            tokio::select! {
+                () = narrator.narrate(&stage) => {}
+                () = ask_on_and_on(address, &narrator) => {}
+                _ = tokio::signal::ctrl_c() => print("\n"),
+            }
+        };
+        running.until(show, std::future::pending()).await;
+        narrator.conclude()
+    });
+    if lost == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
+}
+
+/// Asks the gateway at a steady pace, each time without waiting for the answers before.
+async fn ask_on_and_on(gateway: SocketAddr, narrator: &Narrator) {
+    let mut pace = tokio::time::interval(PACE);
+    loop {
+        pace.tick().await;
+        let narrator = narrator.clone();
+        tokio::task::spawn_local(async move {
+            let answer = ask(gateway).await;
+            narrator.answered(answer);
+        });
+    }
+}
+
+async fn ask(gateway: SocketAddr) -> Answer {
+    let upstream = Upstream::parse(&format!("http://{gateway}"));
+    let make = || {
+        let mut request = Request::new(SendBody::new(Bytes::from_static(QUESTION.as_bytes())));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = Uri::from_static("/v1/chat/completions");
+        let headers = request.headers_mut();
+        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+        if let Ok(host) = header::HeaderValue::from_str(&upstream.authority) {
+            headers.insert(header::HOST, host);
+        }
+        request
+    };
+    let Ok(mut answer) = upstream::send(&upstream, make).await else { return Answer::Lost };
+    while let Some(piece) = answer.body.piece().await {
+        if piece.is_err() {
+            return Answer::Lost;
+        }
+    }
+    let text = |name: &str| {
+        answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+    };
+    if !answer.status.is_success() {
+        return Answer::Lost;
+    }
+    Answer::From {
+        deployment: text("x-litellm-model-id"),
+        moved: text("x-litellm-attempted-retries") != "0"
+            || text("x-litellm-attempted-fallbacks") != "0",
+    }
+}

@@ -3,14 +3,16 @@
 //! Called by the gateway's attempts for every 2xx answer that is no stream. Always true: an answer
 //! that passes is JSON with content, and of its bytes only the model's name was changed.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
 use hale_core::usage::Usage;
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::errors;
+use crate::scan::{self, ScanError};
 
 /// A good answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,19 +32,73 @@ pub enum Fault {
     Error(ProviderError),
 }
 
-/// The members of an answer or of a stream's event that the gateway looks at.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Top<'a> {
-    #[serde(borrow)]
-    pub(crate) model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) usage: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) choices: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(crate) error: Option<&'a RawValue>,
+/// The members of an answer, or of a stream's event, that the gateway looks at, as places in the
+/// text. `null` counts as absent; of two members with one name the last counts.
+#[derive(Debug, Default)]
+pub(crate) struct Top {
+    pub(crate) model: Option<Range<usize>>,
+    pub(crate) usage: Option<Range<usize>>,
+    pub(crate) choices: Option<Range<usize>>,
+    pub(crate) data: Option<Range<usize>>,
+    pub(crate) error: Option<Range<usize>>,
+}
+
+impl Top {
+    /// Looks at `text`, which must be UTF-8.
+    pub(crate) fn of(text: &[u8]) -> Result<Top, ScanError> {
+        let mut top = Top::default();
+        scan::members(text, |key, value| top.note(text, key, value))?;
+        Ok(top)
+    }
+
+    /// Looks at the next event of a stream. `memory` holds how the event before began: the events of a
+    /// stream are alike up to their choices, and what is alike need not be looked at again.
+    pub(crate) fn of_event(text: &[u8], memory: &mut Memory) -> Result<Top, ScanError> {
+        if !memory.start.is_empty() && text.starts_with(&memory.start) {
+            let mut top = Top { model: memory.model.clone(), ..Top::default() };
+            let value = memory.start.len();
+            scan::members_from(text, memory.key.clone(), value, |key, value| {
+                top.note(text, key, value);
+            })?;
+            return Ok(top);
+        }
+        let mut top = Top::default();
+        memory.start.clear();
+        scan::members(text, |key, value| {
+            let alike = top.choices.is_none() && top.usage.is_none() && top.error.is_none();
+            if alike && &text[key.clone()] == CHOICES && value.start <= START_MAX {
+                memory.start.extend_from_slice(&text[..value.start]);
+                memory.key = key.clone();
+                memory.model = top.model.clone();
+            }
+            top.note(text, key, value);
+        })?;
+        Ok(top)
+    }
+
+    fn note(&mut self, text: &[u8], key: Range<usize>, value: Range<usize>) {
+        let place = match &text[key] {
+            b"\"model\"" => &mut self.model,
+            b"\"usage\"" => &mut self.usage,
+            CHOICES => &mut self.choices,
+            b"\"data\"" => &mut self.data,
+            b"\"error\"" => &mut self.error,
+            _ => return,
+        };
+        *place = (&text[value.clone()] != b"null").then_some(value);
+    }
+}
+
+const CHOICES: &[u8] = b"\"choices\"";
+/// Longest beginning that is remembered, bytes.
+const START_MAX: usize = 1024;
+
+/// How the last event of a stream began, up to the value of its choices.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    start: Vec<u8>,
+    key: Range<usize>,
+    model: Option<Range<usize>>,
 }
 
 /// Checks a full answer and stamps it with `model_json`, the model's name as JSON text.
@@ -57,38 +113,37 @@ pub fn check(operation: Operation, body: &Bytes, model_json: &str) -> Result<Ans
     let Ok(text) = std::str::from_utf8(body) else {
         return malformed("a body that is not UTF-8".to_owned());
     };
-    let top: Top<'_> = match serde_json::from_str(text) {
+    let top = match Top::of(body) {
         Ok(top) => top,
         Err(_) if errors::is_html(body) => return malformed("an HTML page".to_owned()),
-        Err(error) => return malformed(format!("a body that is no JSON object ({error})")),
+        Err(_) => return malformed("a body that is no JSON object".to_owned()),
     };
     let content = match operation {
         Operation::Chat | Operation::Completion => top.choices,
         Operation::Embedding => top.data,
     };
-    if !content.is_some_and(|content| is_filled_list(content.get())) {
+    if !content.is_some_and(|place| is_filled_list(&text[place])) {
         if top.error.is_some() {
             return Err(Fault::Error(errors::parse_provider_error(body)));
         }
         return malformed(format!("JSON without `{}`", operation.content_field()));
     }
     let body = match top.model {
-        Some(model) if model.get() != model_json => stamp(body, text, model, model_json),
+        Some(place) if text[place.clone()] != *model_json => stamp(body, place, model_json),
         _ => body.clone(),
     };
-    Ok(Answer { body, usage: top.usage.and_then(|usage| parse_usage(usage.get())) })
+    Ok(Answer { body, usage: top.usage.and_then(|place| parse_usage(&text[place])) })
 }
 
 fn is_filled_list(text: &str) -> bool {
     text.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'))
 }
 
-fn stamp(body: &Bytes, text: &str, model: &RawValue, model_json: &str) -> Bytes {
-    let start = model.get().as_ptr() as usize - text.as_ptr() as usize;
+fn stamp(body: &Bytes, model: Range<usize>, model_json: &str) -> Bytes {
     let mut out = Vec::with_capacity(body.len() + model_json.len());
-    out.extend_from_slice(&body[..start]);
+    out.extend_from_slice(&body[..model.start]);
     out.extend_from_slice(model_json.as_bytes());
-    out.extend_from_slice(&body[start + model.get().len()..]);
+    out.extend_from_slice(&body[model.end..]);
     Bytes::from(out)
 }
 
@@ -156,6 +211,27 @@ mod tests {
         };
         assert_eq!((error.message.as_str(), error.code.as_deref()), ("no", Some("429")));
         assert!(chat(r#"{"error":null,"choices":[{}]}"#).is_ok());
+    }
+
+    #[test]
+    fn an_event_is_read_the_same_with_and_without_memory() {
+        let events = [
+            r#"{"id":1,"model":"up","choices":[{"delta":{}}],"usage":null}"#,
+            r#"{"id":1,"model":"up","choices":[{"delta":{"content":"x"}}],"usage":{"a":1}}"#,
+            r#"{"id":1,"model":"up","choices":[],"error":{"a":1},"model":"other"}"#,
+            r#"{"id":1,"model":"up","choices":[}"#,
+            r#"{"id":1,"model":"up","choices":[1]} x"#,
+            r#"{"id":2,"model":"longer","choices":[]}"#,
+            r#"{"id":2,"model":"longer","choices":[1]}"#,
+            r#"{"choices":[1]}"#,
+            r#"{"choices":[2],"choices":[3]}"#,
+        ];
+        let mut memory = Memory::default();
+        for event in events {
+            let (plain, remembered) =
+                (Top::of(event.as_bytes()), Top::of_event(event.as_bytes(), &mut memory));
+            assert_eq!(format!("{plain:?}"), format!("{remembered:?}"), "{event}");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@ pub mod mock;
 pub mod object;
 pub mod openai;
 pub mod peek;
+pub mod scan;
 pub mod stream;
 
 pub use hale_core::endpoint::Operation;

@@ -146,7 +146,7 @@ mod tests {
             assert!(answer::check(operation, &body, "\"m\"").unwrap().usage.is_some());
             let mut reader = Reader::new(View { model_json: "\"m\"".into(), show_usage: true });
             let events = Bytes::from(stream(operation, &text, FRAME).unwrap());
-            reader.push(events).unwrap();
+            reader.push(events, &mut Vec::new()).unwrap();
             assert!(reader.has_content() && reader.is_done() && reader.usage().is_some());
         }
         let vector = MockContent::Vector(vec![0.5, 1.0]);

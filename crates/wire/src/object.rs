@@ -3,20 +3,17 @@
 //! Called by [`crate::peek`], [`crate::answer`] and [`crate::stream`]. Always true: the whole text has
 //! been checked to be JSON, yet nothing below the first level was built.
 
-use std::fmt;
 use std::ops::Range;
 
-use serde::de::{Deserializer as _, MapAccess, Visitor};
-use serde_json::value::RawValue;
-
-/// Deepest nesting that is accepted.
-pub const MAX_DEPTH: usize = 256;
+use crate::scan::{self, MAX_DEPTH, ScanError};
 
 /// One member: where its key (quotes included) and its value stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     key: (u32, u32),
     value: (u32, u32),
+    /// Whether the key is written with escapes.
+    escaped: bool,
 }
 
 impl Member {
@@ -24,6 +21,12 @@ impl Member {
     #[must_use]
     pub fn key(&self) -> Range<usize> {
         self.key.0 as usize..self.key.1 as usize
+    }
+
+    /// Whether the key is written with escapes.
+    #[must_use]
+    pub fn is_escaped(&self) -> bool {
+        self.escaped
     }
 
     /// The value's place.
@@ -58,16 +61,33 @@ pub fn members(text: &[u8]) -> Result<Vec<Member>, ObjectError> {
     if u32::try_from(text.len()).is_err() {
         return Err(ObjectError::Size);
     }
-    if too_deep(text) {
-        return Err(ObjectError::Depth);
-    }
-    let text = std::str::from_utf8(text).map_err(|e| ObjectError::Utf8(e.valid_up_to()))?;
-    let mut parser = serde_json::Deserializer::from_str(text);
-    let found = parser
-        .deserialize_map(Members { base: text.as_ptr() as usize })
-        .and_then(|found| parser.end().map(|()| found))
-        .map_err(|e| ObjectError::Syntax(e.to_string()))?;
+    std::str::from_utf8(text).map_err(|e| ObjectError::Utf8(e.valid_up_to()))?;
+    let mut found = Vec::with_capacity(8);
+    scan::members(text, |key, value| {
+        let escaped = memchr::memchr(b'\\', &text[key.clone()]).is_some();
+        found.push(Member { key: place(&key), value: place(&value), escaped });
+    })
+    .map_err(|error| explain(text, error))?;
     Ok(found)
+}
+
+/// What to tell a person about an error of the scanner.
+fn explain(text: &[u8], error: ScanError) -> ObjectError {
+    match error {
+        ScanError::Depth => ObjectError::Depth,
+        ScanError::Syntax(at, expected) => {
+            let before = &text[..at.min(text.len())];
+            let line = memchr::memchr_iter(b'\n', before).count() + 1;
+            let column = before.len() - memchr::memrchr(b'\n', before).map_or(0, |nl| nl + 1) + 1;
+            ObjectError::Syntax(format!("expected {expected} at line {line} column {column}"))
+        }
+    }
+}
+
+fn place(range: &Range<usize>) -> (u32, u32) {
+    // The text's length was checked to fit.
+    let clamp = |position: usize| u32::try_from(position).unwrap_or(u32::MAX);
+    (clamp(range.start), clamp(range.end))
 }
 
 /// Whether the key at `member` reads `name`.
@@ -80,8 +100,8 @@ pub fn key_is(text: &[u8], member: &Member, name: &str) -> bool {
     if raw == name.as_bytes() {
         return true;
     }
-    // A key may be written with escapes; only then is it worth decoding.
-    memchr::memchr(b'\\', raw).is_some()
+    // Only a key that is written with escapes is worth decoding.
+    member.escaped
         && text
             .get(range)
             .and_then(|quoted| serde_json::from_slice::<String>(quoted).ok())
@@ -95,73 +115,6 @@ pub fn value<'t>(text: &'t [u8], members: &[Member], name: &str) -> Option<&'t [
         .iter()
         .find(|member| key_is(text, member, name))
         .and_then(|member| text.get(member.value()))
-}
-
-/// Whether `text` nests deeper than [`MAX_DEPTH`].
-fn too_deep(text: &[u8]) -> bool {
-    // Most bodies have fewer brackets than the limit, and then no order of them can break it.
-    if memchr::memchr2_iter(b'{', b'[', text).nth(MAX_DEPTH).is_none() {
-        return false;
-    }
-    let mut depth = 0usize;
-    let mut rest = text.iter();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'{' | b'[' => {
-                depth += 1;
-                if depth > MAX_DEPTH {
-                    return true;
-                }
-            }
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => {
-                while let Some(inner) = rest.next() {
-                    match inner {
-                        b'\\' => {
-                            rest.next();
-                        }
-                        b'"' => break,
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    false
-}
-
-struct Members {
-    base: usize,
-}
-
-impl Members {
-    fn place(&self, part: &RawValue) -> (u32, u32) {
-        let text = part.get();
-        let start = text.as_ptr() as usize - self.base;
-        // The text's length was checked to fit.
-        (clamp(start), clamp(start + text.len()))
-    }
-}
-
-fn clamp(position: usize) -> u32 {
-    u32::try_from(position).unwrap_or(u32::MAX)
-}
-
-impl<'de> Visitor<'de> for Members {
-    type Value = Vec<Member>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Member>, A::Error> {
-        let mut members = Vec::with_capacity(8);
-        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
-            members.push(Member { key: self.place(key), value: self.place(value) });
-        }
-        Ok(members)
-    }
 }
 
 #[cfg(test)]

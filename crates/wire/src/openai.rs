@@ -11,10 +11,10 @@ use hale_core::endpoint::Operation;
 use serde_json::Value;
 
 use crate::edit::{Edit, apply, json_string};
-use crate::peek::Peek;
+use crate::peek::{Names, Peek};
 
 /// Body fields that speak to the gateway, not to a provider.
-const CONTROL: &[&str] = &[
+static CONTROL: Names = Names::new(&[
     "num_retries",
     "timeout",
     "request_timeout",
@@ -36,10 +36,10 @@ const CONTROL: &[&str] = &[
     "additional_drop_params",
     "keepalive_seconds",
     "no-log",
-];
+]);
 
 /// Parameters that only OpenAI itself knows; left out for others when `drop_params` is on.
-const OPENAI_ONLY: &[&str] = &[
+static OPENAI_ONLY: Names = Names::new(&[
     "store",
     "service_tier",
     "prediction",
@@ -49,7 +49,7 @@ const OPENAI_ONLY: &[&str] = &[
     "prompt_cache_key",
     "safety_identifier",
     "verbosity",
-];
+]);
 
 /// What one attempt sends.
 #[derive(Clone, Copy, Debug)]
@@ -81,15 +81,18 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     if order.ask_usage && order.operation.streams() {
         edits.push(Edit::Set("stream_options", stream_options(peek.raw("stream_options"))));
     }
-    // A body of few fields is searched once per control field; most bodies have none of them.
-    edits.extend(CONTROL.iter().filter(|name| peek.has(name)).map(|name| Edit::Remove(name)));
+    for name in peek.holds(&CONTROL) {
+        edits.push(Edit::Remove(name));
+    }
     if let Some(raw) = peek.raw("metadata")
         && !(&*provider.name == "openai" && is_map_of_strings(raw))
     {
         edits.push(Edit::Remove("metadata"));
     }
     if order.drop_params && &*provider.name != "openai" {
-        edits.extend(OPENAI_ONLY.iter().filter(|name| peek.has(name)).map(|name| Edit::Remove(name)));
+        for name in peek.holds(&OPENAI_ONLY) {
+            edits.push(Edit::Remove(name));
+        }
     }
     if provider.quirks.force_store_false {
         edits.push(Edit::Set("store", Cow::Borrowed("false")));

@@ -10,8 +10,30 @@ use serde_json::value::RawValue;
 
 use crate::object::{self, Member, ObjectError};
 
+/// Names of fields, to be looked for together: see [`Peek::holds`].
+#[derive(Debug)]
+pub struct Names {
+    names: &'static [&'static str],
+    /// One bit per length that occurs, so that most fields are told apart without a comparison.
+    lengths: u64,
+}
+
+impl Names {
+    /// The set of `names`, each shorter than 64 bytes.
+    #[must_use]
+    pub const fn new(names: &'static [&'static str]) -> Names {
+        let mut lengths = 0;
+        let mut i = 0;
+        while i < names.len() {
+            lengths |= 1 << names[i].len();
+            i += 1;
+        }
+        Names { names, lengths }
+    }
+}
+
 /// Fields that the gateway reads; two of one name would be read differently by different readers.
-const READ: &[&str] = &[
+static READ: Names = Names::new(&[
     "model",
     "stream",
     "stream_options",
@@ -22,10 +44,11 @@ const READ: &[&str] = &[
     "fallbacks",
     "disable_fallbacks",
     "max_fallbacks",
-];
+]);
 
 /// Body fields that would steer the gateway's credentials or addresses.
-pub const FORBIDDEN: &[&str] = &["api_base", "base_url", "api_key", "user_config", "mock_response"];
+pub static FORBIDDEN: Names =
+    Names::new(&["api_base", "base_url", "api_key", "user_config", "mock_response"]);
 
 /// A request body and where its fields stand.
 #[derive(Clone, Debug)]
@@ -79,10 +102,9 @@ impl Peek {
         let members = object::members(&body)?;
         let mut seen = 0u32;
         for member in &members {
-            let read = READ.iter().position(|name| object::key_is(&body, member, name));
-            let Some(index) = read else { continue };
+            let Some(index) = position(&READ, &body, member) else { continue };
             if seen & (1 << index) != 0 {
-                return Err(PeekError::Duplicate(READ[index]));
+                return Err(PeekError::Duplicate(READ.names[index]));
             }
             seen |= 1 << index;
         }
@@ -113,6 +135,14 @@ impl Peek {
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.members.iter().any(|member| object::key_is(&self.body, member, name))
+    }
+
+    /// Those of `names` that are there.
+    pub fn holds(&self, names: &'static Names) -> impl Iterator<Item = &'static str> + '_ {
+        self.members
+            .iter()
+            .filter_map(|member| position(names, &self.body, member))
+            .map(|index| names.names[index])
     }
 
     /// A field that holds a string.
@@ -214,6 +244,17 @@ impl Peek {
         }
         Ok(Some(names))
     }
+}
+
+/// Which of `names` the key at `member` is.
+fn position(names: &Names, body: &[u8], member: &Member) -> Option<usize> {
+    if !member.is_escaped() {
+        let length = member.key().len() - 2;
+        if length >= 64 || names.lengths & (1 << length) == 0 {
+            return None;
+        }
+    }
+    names.names.iter().position(|name| object::key_is(body, member, name))
 }
 
 /// Seconds as written in a header or a body, as milliseconds; more than 0 and at most a day.

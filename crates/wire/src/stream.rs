@@ -4,12 +4,15 @@
 //! leave in the order they came, only the model's name in them changes, and what was learned on the
 //! way (content, finish, usage, error) is there to be asked.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use hale_core::health::outcome::ProviderError;
 use hale_core::usage::Usage;
+use memchr::memmem::Finder;
 use serde::Deserialize;
 
-use crate::answer::{Top, parse_usage};
+use crate::answer::{Memory, Top, parse_usage};
 use crate::errors;
 use crate::events::{Data, Splitter, TooLong, data, events};
 
@@ -26,6 +29,7 @@ pub struct View {
 #[derive(Debug)]
 pub struct Reader {
     splitter: Splitter,
+    memory: Memory,
     view: View,
     content: bool,
     finished: bool,
@@ -42,6 +46,7 @@ impl Reader {
     pub fn new(view: View) -> Reader {
         Reader {
             splitter: Splitter::default(),
+            memory: Memory::default(),
             view,
             content: false,
             finished: false,
@@ -53,25 +58,24 @@ impl Reader {
         }
     }
 
-    /// Takes the next bytes; gives back what may go to the client, possibly nothing.
+    /// Takes the next bytes; appends to `out` what may go to the client, possibly nothing.
     ///
     /// # Errors
     /// When an event is too long to be held.
-    pub fn push(&mut self, chunk: Bytes) -> Result<Bytes, TooLong> {
+    pub fn push(&mut self, chunk: Bytes, out: &mut Vec<u8>) -> Result<(), TooLong> {
         let block = self.splitter.push(chunk)?;
-        Ok(self.pass(block))
+        self.pass(&block, out);
+        Ok(())
     }
 
     /// The upstream's body ended: what was left without an end is an event if it reads like one.
-    #[must_use]
-    pub fn finish(&mut self) -> Bytes {
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
         let rest = self.splitter.finish();
-        if rest.iter().all(u8::is_ascii_whitespace) {
-            return Bytes::new();
+        if !rest.iter().all(u8::is_ascii_whitespace) {
+            let mut closed = rest.to_vec();
+            closed.extend_from_slice(b"\n\n");
+            self.pass(&closed, out);
         }
-        let mut closed = rest.to_vec();
-        closed.extend_from_slice(b"\n\n");
-        self.pass(Bytes::from(closed))
     }
 
     /// Whether content was seen: text, reasoning, a refusal, a tool call, audio or a finish reason.
@@ -116,38 +120,31 @@ impl Reader {
         self.skipped
     }
 
-    fn pass(&mut self, block: Bytes) -> Bytes {
-        let mut out: Option<Vec<u8>> = None;
-        // Everything before this place was passed on or left out.
-        let mut copied = 0;
-        for range in events(&block) {
+    fn pass(&mut self, block: &[u8], out: &mut Vec<u8>) {
+        out.reserve(block.len() + 64);
+        // What stands before this place was passed on or left out.
+        let mut done = 0;
+        for range in events(block) {
             let verdict = self.look(&block[range.clone()]);
             if matches!(verdict, Verdict::Pass) {
                 continue;
             }
-            let buffer = out.get_or_insert_with(|| Vec::with_capacity(block.len() + 64));
-            buffer.extend_from_slice(&block[copied..range.start]);
+            out.extend_from_slice(&block[done..range.start]);
             match verdict {
                 Verdict::Pass => {}
-                Verdict::Leave => copied = range.end,
+                Verdict::Leave => done = range.end,
                 Verdict::Stamp(start, end) => {
-                    buffer.extend_from_slice(&block[range.start..range.start + start]);
-                    buffer.extend_from_slice(self.view.model_json.as_bytes());
-                    copied = range.start + end;
+                    out.extend_from_slice(&block[range.start..range.start + start]);
+                    out.extend_from_slice(self.view.model_json.as_bytes());
+                    done = range.start + end;
                 }
                 Verdict::Replace(text) => {
-                    buffer.extend_from_slice(&text);
-                    copied = range.end;
+                    out.extend_from_slice(&text);
+                    done = range.end;
                 }
             }
         }
-        match out {
-            None => block,
-            Some(mut buffer) => {
-                buffer.extend_from_slice(&block[copied..]);
-                Bytes::from(buffer)
-            }
-        }
+        out.extend_from_slice(&block[done..]);
     }
 
     fn look(&mut self, event: &[u8]) -> Verdict {
@@ -194,7 +191,7 @@ impl Reader {
             self.skipped += 1;
             return Verdict::Leave;
         };
-        let Ok(top) = serde_json::from_str::<Top<'_>>(text) else {
+        let Ok(top) = Top::of_event(payload, &mut self.memory) else {
             self.skipped += 1;
             return Verdict::Leave;
         };
@@ -202,24 +199,24 @@ impl Reader {
             self.error = Some(errors::parse_provider_error(payload));
             return Verdict::Leave;
         }
-        if let Some(usage) = top.usage.and_then(|usage| parse_usage(usage.get())) {
+        let choices = top.choices.map(|place| &text[place]);
+        if let Some(usage) = top.usage.and_then(|place| parse_usage(&text[place])) {
             self.usage = Some(usage);
-            if !self.view.show_usage && top.choices.is_some_and(|list| is_empty_list(list.get())) {
+            if !self.view.show_usage && choices.is_some_and(is_empty_list) {
                 return Verdict::Leave;
             }
         }
-        if let Some(choices) = top.choices {
+        if let Some(choices) = choices {
             if !self.content {
-                self.content = holds_content(choices.get());
+                self.content = holds_content(choices);
             }
-            if !self.finished && names_finish(choices.get()) {
+            if !self.finished && names_finish(choices) {
                 self.finished = true;
             }
         }
         match top.model {
-            Some(model) if model.get() != &*self.view.model_json => {
-                let start = model.get().as_ptr() as usize - text.as_ptr() as usize;
-                Verdict::Stamp(start, start + model.get().len())
+            Some(model) if text[model.clone()] != *self.view.model_json => {
+                Verdict::Stamp(model.start, model.end)
             }
             _ => Verdict::Pass,
         }
@@ -241,8 +238,10 @@ fn is_empty_list(text: &str) -> bool {
 /// Whether a finish reason is given. Inside a string its quotes would be escaped.
 fn names_finish(choices: &str) -> bool {
     const KEY: &[u8] = b"\"finish_reason\"";
+    // Building a searcher costs more than searching an event does.
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
     let bytes = choices.as_bytes();
-    memchr::memmem::find_iter(bytes, KEY).any(|at| {
+    FINDER.find_iter(bytes).any(|at| {
         let rest = bytes[at + KEY.len()..].trim_ascii_start();
         rest.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"\""))
     })
@@ -304,7 +303,9 @@ mod tests {
     }
 
     fn read(reader: &mut Reader, text: &str) -> String {
-        String::from_utf8(reader.push(Bytes::copy_from_slice(text.as_bytes())).unwrap().to_vec()).unwrap()
+        let mut out = Vec::new();
+        reader.push(Bytes::copy_from_slice(text.as_bytes()), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
@@ -368,7 +369,9 @@ mod tests {
     fn the_last_event_may_lack_its_end() {
         let mut reader = reader(false);
         assert_eq!(read(&mut reader, STOP), "");
-        assert!(!reader.finish().is_empty());
+        let mut out = Vec::new();
+        reader.finish(&mut out);
+        assert!(!out.is_empty());
         assert!(reader.is_complete());
     }
 

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hale_core::endpoint::Role;
-use http::{HeaderMap, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use uuid::Uuid;
 
 use super::explain::{self, Refusal};
@@ -16,8 +16,14 @@ use crate::clock;
 use crate::state::{KeyDigest, Serving};
 
 /// Headers that may carry the key, besides `authorization` and the configured one.
-const KEY_HEADERS: [&str; 5] =
-    ["x-litellm-api-key", "x-api-key", "api-key", "x-goog-api-key", "ocp-apim-subscription-key"];
+const KEY_HEADERS: [HeaderName; 5] = [
+    HeaderName::from_static("x-litellm-api-key"),
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-goog-api-key"),
+    HeaderName::from_static("ocp-apim-subscription-key"),
+];
+const CALL_ID: HeaderName = HeaderName::from_static("x-litellm-call-id");
 /// Longest key that is looked at, bytes.
 const KEY_MAX: usize = 4_096;
 /// Longest call id that is taken over from a client, bytes.
@@ -61,22 +67,21 @@ pub(crate) fn authenticate(
 }
 
 fn presented_key<'h>(headers: &'h HeaderMap, extra: Option<&str>) -> Result<&'h str, Refusal> {
-    let text = |name: &str| match headers.get(name) {
-        Some(value) => value.to_str().map(Some).map_err(|_| explain::malformed_key()),
-        None => Ok(None),
-    };
-    if let Some(value) = extra.map(text).transpose()?.flatten() {
+    let text = |value: &'h HeaderValue| value.to_str().map_err(|_| explain::malformed_key());
+    if let Some(value) = extra.and_then(|name| headers.get(name)) {
+        let value = text(value)?;
         return Ok(bearer(value).unwrap_or(value));
     }
-    if headers.contains_key(header::AUTHORIZATION) {
-        if headers.get_all(header::AUTHORIZATION).iter().nth(1).is_some() {
+    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
+    if let Some(value) = authorizations.next() {
+        if authorizations.next().is_some() {
             return Err(explain::malformed_key());
         }
-        let value = text(header::AUTHORIZATION.as_str())?.unwrap_or_default();
-        return bearer(value).ok_or_else(explain::malformed_key);
+        return bearer(text(value)?).ok_or_else(explain::malformed_key);
     }
-    for name in KEY_HEADERS {
-        if let Some(value) = text(name)? {
+    for name in &KEY_HEADERS {
+        if let Some(value) = headers.get(name) {
+            let value = text(value)?;
             return Ok(bearer(value).unwrap_or(value));
         }
     }
@@ -93,7 +98,7 @@ fn bearer(value: &str) -> Option<&str> {
 
 /// The client's own id for this call, or a new one.
 pub(crate) fn call_id(headers: &HeaderMap) -> Arc<str> {
-    let own = headers.get("x-litellm-call-id").and_then(|value| value.to_str().ok());
+    let own = headers.get(&CALL_ID).and_then(|value| value.to_str().ok());
     if let Some(own) = own.filter(|id| !id.is_empty() && id.len() <= CALL_ID_MAX) {
         return Arc::from(own);
     }
@@ -129,8 +134,6 @@ pub(crate) fn percent_decode(text: &str) -> Box<str> {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn key<'h>(headers: &'h HeaderMap) -> Option<&'h str> {
@@ -139,10 +142,10 @@ mod tests {
 
     #[test]
     fn the_key_is_found_in_every_documented_header() {
-        for name in ["x-mine"].into_iter().chain(KEY_HEADERS) {
+        for name in [HeaderName::from_static("x-mine")].into_iter().chain(KEY_HEADERS) {
             for value in ["sk-1", "Bearer sk-1"] {
                 let mut headers = HeaderMap::new();
-                headers.insert(name, HeaderValue::from_str(value).unwrap());
+                headers.insert(&name, HeaderValue::from_str(value).unwrap());
                 assert_eq!(key(&headers), Some("sk-1"), "{name}: {value}");
             }
         }

@@ -74,7 +74,7 @@ pub(crate) struct Stream {
     /// What reads it.
     pub(crate) reader: Reader,
     /// What may go to the client already.
-    pub(crate) ready: Bytes,
+    pub(crate) ready: Vec<u8>,
 }
 
 /// A failed attempt.
@@ -148,7 +148,7 @@ impl AttemptGuard {
         request: u64,
     ) -> AttemptGuard {
         deployment.state.enter();
-        let started = clock::now().millis();
+        let started = clock::recent().millis();
         let attempt = AttemptRef { started, request, trial: plan.trial };
         AttemptGuard { deployment: deployment.clone(), attempt, around, told: false }
     }
@@ -371,25 +371,18 @@ fn check(ask: &Ask<'_>, whole: &Bytes) -> Result<Content, Failed> {
 /// Reads a stream up to its first content; until then nothing was promised to the client.
 async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Failed> {
     let mut reader = Reader::new(ask.view.clone());
-    let mut ready: Vec<Bytes> = Vec::new();
+    let mut ready = Vec::new();
     loop {
         let piece = std::future::poll_fn(|cx| source.poll_piece(cx)).await;
         let ended = piece.is_none();
-        let passed = match piece {
-            Some(Ok(piece)) => {
-                reader.push(piece).map_err(|error| Failed::malformed(error.to_string()))?
-            }
+        match piece {
+            Some(Ok(piece)) => reader
+                .push(piece, &mut ready)
+                .map_err(|error| Failed::malformed(error.to_string()))?,
             Some(Err(_)) => return Err(Failed::cut("the stream was cut before its first content")),
-            None => reader.finish(),
-        };
-        if !passed.is_empty() {
-            ready.push(passed);
+            None => reader.finish(&mut ready),
         }
         if reader.has_content() {
-            let ready = match ready.len() {
-                1 => ready.swap_remove(0),
-                _ => Bytes::from(ready.concat()),
-            };
             return Ok(Stream { source, reader, ready });
         }
         if let Some(error) = reader.error() {
@@ -398,8 +391,7 @@ async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Fail
         if ended || reader.is_done() {
             return Err(Failed::cut("the stream ended without content"));
         }
-        let prelude: usize = ready.iter().map(Bytes::len).sum();
-        if prelude > hale_wire::events::TAIL_MAX {
+        if ready.len() > hale_wire::events::TAIL_MAX {
             return Err(Failed::malformed("the stream goes on and on without content".to_owned()));
         }
     }

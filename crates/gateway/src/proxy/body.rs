@@ -3,17 +3,19 @@
 //!
 //! Called by [`super::exchange`]. Always true: what was counted as held is released with [`Held`].
 
+use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::Body;
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Frame, Incoming};
 
+use super::Arrival;
 use super::explain::{self, Refusal};
-use crate::state::{Process, Serving};
+use crate::server::connection::ConnectionState;
+use crate::state::Process;
 
 /// Bytes that count as held by the process until this is dropped.
 pub(crate) struct Held {
@@ -48,12 +50,12 @@ impl Drop for Held {
 /// # Errors
 /// The refusal to send.
 pub(crate) async fn read(
+    arrival: &Arrival,
     headers: &HeaderMap,
     mut incoming: Incoming,
-    serving: &Serving,
     held: &mut Held,
 ) -> Result<Bytes, Refusal> {
-    let bounds = &serving.snapshot.gateway.bounds;
+    let bounds = &arrival.serving.snapshot.gateway.bounds;
     if let Some(encoding) = headers.get(http::header::CONTENT_ENCODING)
         && encoding != "identity"
     {
@@ -63,15 +65,12 @@ pub(crate) async fn read(
     if declared.is_some_and(|length| length > bounds.body_bytes as u64) {
         return Err(explain::body_too_large(bounds.body_bytes));
     }
-    let patience = Duration::from_millis(bounds.body_read_ms);
     let mut first: Option<Bytes> = None;
     let mut joined: Option<BytesMut> = None;
     loop {
-        let frame = match tokio::time::timeout(patience, incoming.frame()).await {
-            Err(_late) => return Err(explain::slow_body()),
-            Ok(None) => break,
-            Ok(Some(Err(_cut))) => return Err(explain::broken_body()),
-            Ok(Some(Ok(frame))) => frame,
+        let frame = match frame(&mut incoming, &arrival.connection).await? {
+            None => break,
+            Some(frame) => frame,
         };
         let Ok(piece) = frame.into_data() else { continue };
         let so_far = joined.as_ref().map_or(first.as_ref().map_or(0, Bytes::len), BytesMut::len);
@@ -97,4 +96,21 @@ pub(crate) async fn read(
         Some(buffer) => buffer.freeze(),
         None => first.unwrap_or_default(),
     })
+}
+
+/// The next piece of a body, unless it is overdue.
+async fn frame(
+    incoming: &mut Incoming,
+    connection: &ConnectionState,
+) -> Result<Option<Frame<Bytes>>, Refusal> {
+    connection.reading_body();
+    std::future::poll_fn(|cx| match Pin::new(&mut *incoming).poll_frame(cx) {
+        Poll::Ready(None) => Poll::Ready(Ok(None)),
+        Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(Some(frame))),
+        Poll::Ready(Some(Err(_cut))) => Poll::Ready(Err(explain::broken_body())),
+        Poll::Pending if connection.body_is_late() => Poll::Ready(Err(explain::slow_body())),
+        Poll::Pending => Poll::Pending,
+    })
+    .await
+    .inspect(|_| connection.serving())
 }

@@ -18,7 +18,7 @@ use hale_wire::openai::{Order, request_body};
 use hale_wire::peek::{FORBIDDEN, Peek, seconds_to_ms};
 use hale_wire::stream::View;
 use http::request::Parts;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, HeaderName, Response};
 use hyper::body::Incoming;
 
 use super::attempt::{Answered, Ask, AttemptGuard, Content, Failed, attempt};
@@ -29,6 +29,10 @@ use super::relay::Relay;
 use super::reply::{self, Reply};
 use super::{Arrival, answer_headers};
 use crate::clock;
+
+const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
+const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
+const STREAM_TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-stream-timeout");
 
 /// What was read from the request.
 struct Wanted {
@@ -56,7 +60,7 @@ pub(super) async fn run(
         Err(refusal) => return refuse(&arrival, finish, refusal),
     };
     let snapshot = &arrival.serving.snapshot;
-    let now = clock::now().millis();
+    let now = clock::recent().millis();
     let controls = wanted.controls.clone();
     let walk = match resolve(snapshot, &wanted.model) {
         Resolved::Target(target) => Walk::new(snapshot, target, controls, now),
@@ -81,7 +85,7 @@ async fn want(
     finish: &mut Finish,
 ) -> Result<Wanted, Refusal> {
     let mut held = Held::none(&arrival.worker.process);
-    let body = body::read(&head.headers, incoming, &arrival.serving, &mut held).await?;
+    let body = body::read(arrival, &head.headers, incoming, &mut held).await?;
     finish.note(|record| record.request_bytes = body.len() as u64);
     let peek = Peek::parse(body).map_err(|error| explain::bad_body(&error))?;
     let bad = |error| explain::bad_body(&error);
@@ -97,7 +101,7 @@ async fn want(
         return Err(explain::odd_model_name());
     }
     finish.note(|record| record.requested_model = Some(cut(&model)));
-    if let Some(field) = FORBIDDEN.iter().find(|field| peek.has(field)) {
+    if let Some(field) = peek.holds(&FORBIDDEN).next() {
         return Err(explain::forbidden_parameter(field));
     }
     check_content(operation, &peek, route)?;
@@ -126,20 +130,20 @@ fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), R
 
 fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, Refusal> {
     let bad = |error| explain::bad_body(&error);
-    let header = |name: &'static str| match headers.get(name) {
+    let header = |name: &HeaderName| match headers.get(name) {
         None => Ok(None),
         Some(value) => value.to_str().map(Some).map_err(|_| explain::bad_header(name, "plain text")),
     };
-    let header_seconds = |name: &'static str| match header(name)? {
+    let header_seconds = |name: &HeaderName| match header(name)? {
         None => Ok(None),
         Some(text) => seconds_to_ms(text).map(Some).ok_or_else(|| {
             explain::bad_header(name, "a number of seconds above 0, at most 86400")
         }),
     };
-    let header_retries = match header("x-litellm-num-retries")? {
+    let header_retries = match header(&NUM_RETRIES)? {
         None => None,
         Some(text) => Some(text.trim().parse().ok().filter(|n| *n <= 1000).ok_or_else(|| {
-            explain::bad_header("x-litellm-num-retries", "a whole number from 0 to 1000")
+            explain::bad_header(&NUM_RETRIES, "a whole number from 0 to 1000")
         })?),
     };
     let body_timeout = match peek.seconds("timeout").map_err(bad)? {
@@ -149,8 +153,8 @@ fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, 
     Ok(Controls {
         stream,
         num_retries: header_retries.or(peek.count("num_retries").map_err(bad)?),
-        timeout_ms: header_seconds("x-litellm-timeout")?.or(body_timeout),
-        stream_timeout_ms: header_seconds("x-litellm-stream-timeout")?
+        timeout_ms: header_seconds(&TIMEOUT)?.or(body_timeout),
+        stream_timeout_ms: header_seconds(&STREAM_TIMEOUT)?
             .or(peek.seconds("stream_timeout").map_err(bad)?),
         fallbacks: peek.fallbacks().map_err(bad)?,
         disable_fallbacks: peek.boolean("disable_fallbacks").map_err(bad)?.unwrap_or(false),
@@ -280,7 +284,7 @@ fn deliver(
 ) -> Response<Reply> {
     let deployment = answered.guard.deployment().clone();
     finish.note(|record| record.deployment = Some(deployment.id.clone()));
-    let now = clock::now();
+    let now = clock::recent();
     match answered.content {
         Content::Full(body, usage) => {
             let cost = usage.and_then(|usage| finish.usage(&deployment, usage));

@@ -11,7 +11,7 @@ use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use hale_wire::errors::{self, AttemptLine, DeploymentLine, ErrorReply, clean, kind_of};
 use hale_wire::peek::PeekError;
-use http::{HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::attempt::{Failed, seconds};
 use super::reply::{self, Reply};
@@ -176,9 +176,9 @@ pub(crate) fn bad_body(error: &PeekError) -> Refusal {
 }
 
 /// A header of ours has a wrong value.
-pub(crate) fn bad_header(name: &'static str, expected: &str) -> Refusal {
+pub(crate) fn bad_header(name: &HeaderName, expected: &str) -> Refusal {
     let message = format!("the header `{name}` must be {expected}");
-    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(name)
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(name.as_str())
 }
 
 /// A required field is missing.

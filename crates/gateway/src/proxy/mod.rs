@@ -40,6 +40,8 @@ use crate::state::Serving;
 pub(crate) struct Arrival {
     /// The worker that serves it.
     pub(crate) worker: Rc<Worker>,
+    /// The connection that it came on.
+    pub(crate) connection: Rc<ConnectionState>,
     /// The config that it began with.
     pub(crate) serving: Arc<Serving>,
     /// When its head was complete.
@@ -58,10 +60,10 @@ pub(crate) async fn serve(
 ) -> Result<Response<Reply>, Infallible> {
     let metrics = worker.process.metrics.clone();
     metrics.in_flight.fetch_add(1, Ordering::Relaxed);
-    let in_flight = reply::InFlight::new(metrics.clone(), connection);
+    let in_flight = reply::InFlight::new(metrics.clone(), connection.clone());
     let draining = worker.process.is_draining();
     let is_head = request.method() == Method::HEAD;
-    let outcome = CatchPanic(Box::pin(answer(worker, request))).await;
+    let outcome = CatchPanic(Box::pin(answer(worker, connection, request))).await;
     let mut response = outcome.unwrap_or_else(|()| {
         metrics.panics.fetch_add(1, Ordering::Relaxed);
         explain::own_fault().into_response()
@@ -73,7 +75,11 @@ pub(crate) async fn serve(
     Ok(response.map(|body| body.with(in_flight)))
 }
 
-async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Response<Reply> {
+async fn answer(
+    worker: Rc<Worker>,
+    connection: Rc<ConnectionState>,
+    request: Request<Incoming>,
+) -> Response<Reply> {
     let at = clock::now();
     let serving = worker.process.serving();
     let (head, incoming) = request.into_parts();
@@ -94,7 +100,7 @@ async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Response<Repl
         Err(refusal) => return refusal.respond(&call_id),
     };
     let name = name.map(access::percent_decode);
-    let arrival = Arrival { worker, serving, at, call_id: call_id.clone(), access };
+    let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
     match row.action {
         Action::Page(page) => {
             reply::with_call_id(pages::answer(page, &arrival, name.as_deref()), &call_id)

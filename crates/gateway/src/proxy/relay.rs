@@ -44,6 +44,9 @@ impl Source {
 /// How long an upstream may take to end its body after `[DONE]`, so that its connection can be kept.
 const LINGER_MS: u64 = 1_000;
 
+/// Events that are there together leave together, up to about so many bytes.
+const FRAME_MAX: usize = 32 << 10;
+
 /// The upstream's connection ended in the middle.
 #[derive(Debug)]
 pub(crate) struct Cut;
@@ -57,7 +60,7 @@ pub(crate) struct Broken;
 pub(crate) struct Relay {
     source: Source,
     reader: Reader,
-    ready: Bytes,
+    ready: Vec<u8>,
     guard: AttemptGuard,
     finish: Finish,
     silence_ms: u64,
@@ -96,35 +99,26 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        loop {
-            if !self.ready.is_empty() {
-                let bytes = std::mem::take(&mut self.ready);
-                self.finish.note(|record| record.response_bytes += bytes.len() as u64);
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
-            }
-            if self.over {
-                return Poll::Ready(None);
-            }
+        while !self.over && self.ready.len() < FRAME_MAX {
             if let Some(error) = self.reader.error().cloned() {
                 self.fail(&Failed::in_band(error));
-                continue;
+                break;
             }
             match self.source.poll_piece(cx) {
+                // What is there leaves at once; only an empty hand waits.
+                Poll::Pending if !self.ready.is_empty() => break,
                 Poll::Pending => match self.poll_silence(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(()) if self.reader.is_done() => self.complete(),
                     Poll::Ready(()) => self.fail(&Failed::stalled(self.silence_ms)),
                 },
-                Poll::Ready(Some(Ok(piece))) => match self.reader.push(piece) {
-                    Ok(passed) => self.take(passed),
-                    Err(too_long) => self.fail(&Failed::malformed(too_long.to_string())),
-                },
+                Poll::Ready(Some(Ok(piece))) => self.take(piece),
                 Poll::Ready(Some(Err(Cut))) if self.reader.is_complete() => self.complete(),
                 Poll::Ready(Some(Err(Cut))) => {
                     self.fail(&Failed::cut("the upstream's connection was cut in the middle of the stream"));
                 }
                 Poll::Ready(None) => {
-                    self.ready = self.reader.finish();
+                    self.reader.finish(&mut self.ready);
                     if self.reader.is_complete() {
                         self.complete();
                     } else if self.reader.error().is_none() {
@@ -133,10 +127,19 @@ impl Relay {
                 }
             }
         }
+        if self.ready.is_empty() {
+            return Poll::Ready(None);
+        }
+        let bytes = Bytes::from(std::mem::take(&mut self.ready));
+        self.finish.note(|record| record.response_bytes += bytes.len() as u64);
+        Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
-    fn take(&mut self, passed: Bytes) {
-        self.ready = passed;
+    fn take(&mut self, piece: Bytes) {
+        if let Err(too_long) = self.reader.push(piece, &mut self.ready) {
+            self.fail(&Failed::malformed(too_long.to_string()));
+            return;
+        }
         if self.reader.events() != self.events_seen {
             self.events_seen = self.reader.events();
             self.last_event = clock::now().millis();
@@ -165,9 +168,7 @@ impl Relay {
         self.over = true;
         if !self.reader.is_done() {
             // The answer is complete; clients still wait for the mark of its end.
-            let mut bytes = self.ready.to_vec();
-            bytes.extend_from_slice(b"data: [DONE]\n\n");
-            self.ready = Bytes::from(bytes);
+            self.ready.extend_from_slice(b"data: [DONE]\n\n");
         }
         self.guard.success();
         self.account();
@@ -180,9 +181,7 @@ impl Relay {
         self.account();
         self.finish.end(Ending::Broken, 200, Some(failed.cause));
         let event = explain::broken_stream(self.guard.deployment(), failed).to_openai_event();
-        let mut bytes = self.ready.to_vec();
-        bytes.extend_from_slice(&event);
-        self.ready = Bytes::from(bytes);
+        self.ready.extend_from_slice(&event);
         // What is left of the upstream's stream is of no use; dropping it closes the connection.
         self.source = Source::Canned(None);
     }

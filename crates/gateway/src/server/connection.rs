@@ -31,6 +31,8 @@ enum Doing {
     Idle(Millis),
     /// Reading a head since then.
     Head(Millis),
+    /// Waiting for the next piece of a body since then.
+    Body(Millis),
     /// Serving a request.
     Request,
 }
@@ -38,6 +40,7 @@ enum Doing {
 /// What the worker knows of a connection.
 pub(crate) struct ConnectionState {
     doing: Cell<Doing>,
+    late_body: Cell<bool>,
     wish: Cell<Wish>,
     waker: RefCell<Option<Waker>>,
 }
@@ -59,11 +62,19 @@ impl ConnectionState {
         }
     }
 
-    /// Closes it when it idles or reads a head for too long.
+    /// Closes it when it idles or reads a head for too long; lets a request whose body does not come
+    /// be refused.
     pub(super) fn close_if_overdue(&self, now: Millis, bounds: &Bounds) {
         let overdue = match self.doing.get() {
             Doing::Idle(since) => now.since(since) > bounds.idle_ms,
             Doing::Head(since) => now.since(since) > bounds.header_read_ms,
+            Doing::Body(since) => {
+                if now.since(since) > bounds.body_read_ms {
+                    self.late_body.set(true);
+                    self.wake();
+                }
+                false
+            }
             Doing::Request => false,
         };
         if overdue {
@@ -74,7 +85,22 @@ impl ConnectionState {
 
     /// A request's answer has left completely.
     pub(crate) fn idle(&self) {
-        self.doing.set(Doing::Idle(clock::now().millis()));
+        self.doing.set(Doing::Idle(clock::recent().millis()));
+    }
+
+    /// The next piece of a request's body is waited for.
+    pub(crate) fn reading_body(&self) {
+        self.doing.set(Doing::Body(clock::recent().millis()));
+    }
+
+    /// The piece came.
+    pub(crate) fn serving(&self) {
+        self.doing.set(Doing::Request);
+    }
+
+    /// Whether it should have come by now.
+    pub(crate) fn body_is_late(&self) -> bool {
+        self.late_body.get()
     }
 
     fn wake(&self) {
@@ -88,6 +114,7 @@ impl ConnectionState {
 pub(super) fn spawn(worker: &Rc<Worker>, stream: TcpStream) {
     let state = Rc::new(ConnectionState {
         doing: Cell::new(Doing::Idle(clock::now().millis())),
+        late_body: Cell::new(false),
         wish: Cell::new(Wish::Go),
         waker: RefCell::new(None),
     });
@@ -186,7 +213,7 @@ impl AsyncRead for Watched {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before && matches!(this.state.doing.get(), Doing::Idle(_)) {
-            this.state.doing.set(Doing::Head(clock::now().millis()));
+            this.state.doing.set(Doing::Head(clock::recent().millis()));
         }
         polled
     }

@@ -111,6 +111,6 @@ impl Drain {
         }
         self.batch.clear();
         // A burst is no reason to keep its memory.
-        self.batch.shrink_to(1024);
+        self.batch.shrink_to(8 << 10);
     }
 }

@@ -109,13 +109,14 @@ pub(crate) async fn send(
     make: impl Fn() -> Request<SendBody>,
 ) -> Result<Answer, SendError> {
     if let Some(kept) = pool::take(upstream) {
-        let began = clock::now();
+        let began = clock::recent();
         match link::exchange(kept, make()).await {
             Err(SendError::Closed) if clock::now().since(began) < RACE_US => {}
             other => return other,
         }
     }
-    let fresh = connect::connect(upstream).await?;
+    // Boxed: most requests find a kept connection, and should not carry the room to make one.
+    let fresh = Box::pin(connect::connect(upstream)).await?;
     link::exchange(fresh, make()).await
 }
 

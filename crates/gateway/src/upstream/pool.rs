@@ -29,7 +29,7 @@ thread_local! {
 
 /// A connection that can be used again, the one that was used last.
 pub(super) fn take(upstream: &Upstream) -> Option<Box<Link>> {
-    let now = clock::now().millis();
+    let now = clock::recent().millis();
     IDLE.with_borrow_mut(|idle| {
         let waiting = idle.get_mut(&upstream.key)?;
         while let Some(mut last) = waiting.pop() {
@@ -45,7 +45,7 @@ pub(super) fn take(upstream: &Upstream) -> Option<Box<Link>> {
 
 /// Keeps a connection for the next request.
 pub(super) fn put(link: Box<Link>) {
-    let since = clock::now().millis();
+    let since = clock::recent().millis();
     IDLE.with_borrow_mut(|idle| {
         if let Some(waiting) = idle.get_mut(link.key()) {
             if waiting.len() < IDLE_MAX {

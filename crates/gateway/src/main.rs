@@ -6,6 +6,7 @@
 
 mod cli;
 mod clock;
+mod coalesce;
 mod demo;
 mod files;
 mod logging;
@@ -20,9 +21,6 @@ mod state;
 mod upstream;
 
 use std::process::ExitCode;
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// The config is wrong. Source: `EX_CONFIG` of sysexits.
 pub(crate) const EXIT_CONFIG: u8 = 78;

@@ -45,6 +45,8 @@ static READ: Names = Names::new(&[
     "disable_fallbacks",
     "max_fallbacks",
 ]);
+/// Where the fields that speak to the gateway begin in [`READ`].
+const CONTROLS_FROM: u32 = 3;
 
 /// Body fields that would steer the gateway's credentials or addresses.
 pub static FORBIDDEN: Names =
@@ -55,6 +57,8 @@ pub static FORBIDDEN: Names =
 pub struct Peek {
     body: Bytes,
     members: Vec<Member>,
+    /// One bit per name of [`READ`] that is there.
+    read: u32,
 }
 
 /// What is wrong with a request body.
@@ -108,7 +112,7 @@ impl Peek {
             }
             seen |= 1 << index;
         }
-        Ok(Peek { body, members })
+        Ok(Peek { body, members, read: seen })
     }
 
     /// The body as it came.
@@ -121,6 +125,13 @@ impl Peek {
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// Whether any of the fields that speak to the gateway, rather than name the model or the stream,
+    /// is there.
+    #[must_use]
+    pub fn has_controls(&self) -> bool {
+        self.read >> CONTROLS_FROM != 0
     }
 
     /// The JSON text of a field; `null` counts as absent.

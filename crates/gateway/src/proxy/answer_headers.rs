@@ -82,10 +82,8 @@ pub(super) fn common(
 
 /// What it cost, where the price is known.
 pub(super) fn cost(headers: &mut HeaderMap, usd: Option<f64>) {
-    if let Some(usd) = usd
-        && let Ok(value) = HeaderValue::from_str(&usd.to_string())
-    {
-        headers.insert(COST, value);
+    if let Some(usd) = usd {
+        headers.insert(COST, decimal_usd(usd));
     }
 }
 
@@ -111,15 +109,45 @@ pub(super) fn upstream(headers: &mut HeaderMap, theirs: &HeaderMap) {
 
 /// Microseconds as milliseconds with three digits behind the point.
 fn milliseconds(us: u64) -> HeaderValue {
-    let mut buffer = itoa::Buffer::new();
-    let mut text = String::with_capacity(12);
-    text.push_str(buffer.format(us / 1000));
-    text.push('.');
-    let rest = us % 1000;
-    for digit in [rest / 100, rest / 10 % 10, rest % 10] {
-        text.push(char::from(b'0' + u8::try_from(digit).unwrap_or(0)));
+    decimal(us, 3)
+}
+
+/// USD with up to twelve digits behind the point; a binary fraction would show its rounding.
+fn decimal_usd(usd: f64) -> HeaderValue {
+    const DIGITS: usize = 12;
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cost is never negative, and the cast saturates"
+    )]
+    let picos = (usd * 1e12).round() as u64;
+    let mut value = picos;
+    let mut digits = DIGITS;
+    while digits > 1 && value.is_multiple_of(10) {
+        value /= 10;
+        digits -= 1;
     }
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    decimal(value, digits)
+}
+
+/// `value` with its last `digits` digits behind the point.
+fn decimal(value: u64, digits: usize) -> HeaderValue {
+    let mut text = [b'0'; 24];
+    let mut rest = value;
+    let mut at = text.len();
+    while at > text.len() - digits || rest > 0 {
+        at -= 1;
+        text[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+        rest /= 10;
+        if at == text.len() - digits {
+            at -= 1;
+            text[at] = b'.';
+        }
+    }
+    if text[at] == b'.' {
+        at -= 1;
+    }
+    HeaderValue::from_bytes(&text[at..]).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }
 
 #[cfg(test)]
@@ -129,7 +157,18 @@ mod tests {
     #[test]
     fn times_read_as_milliseconds() {
         assert_eq!(milliseconds(0), "0.000");
+        assert_eq!(milliseconds(999), "0.999");
+        assert_eq!(milliseconds(1_000), "1.000");
         assert_eq!(milliseconds(1_234_056), "1234.056");
+        assert_eq!(milliseconds(u64::MAX), "18446744073709551.615");
+    }
+
+    #[test]
+    fn costs_read_as_decimals() {
+        assert_eq!(decimal_usd(0.0), "0.0");
+        assert_eq!(decimal_usd(0.001_055), "0.001055");
+        assert_eq!(decimal_usd(2.5e-6 * 3.0), "0.0000075");
+        assert_eq!(decimal_usd(12.0), "12.0");
     }
 
     #[test]

@@ -129,7 +129,31 @@ fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), R
 }
 
 fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, Refusal> {
+    let mut controls = header_controls(headers)?;
+    controls.stream = stream;
+    if !peek.has_controls() {
+        return Ok(controls);
+    }
     let bad = |error| explain::bad_body(&error);
+    let timeout = match peek.seconds("timeout").map_err(bad)? {
+        Some(ms) => Some(ms),
+        None => peek.seconds("request_timeout").map_err(bad)?,
+    };
+    Ok(Controls {
+        stream,
+        num_retries: controls.num_retries.or(peek.count("num_retries").map_err(bad)?),
+        timeout_ms: controls.timeout_ms.or(timeout),
+        stream_timeout_ms: controls
+            .stream_timeout_ms
+            .or(peek.seconds("stream_timeout").map_err(bad)?),
+        fallbacks: peek.fallbacks().map_err(bad)?,
+        disable_fallbacks: peek.boolean("disable_fallbacks").map_err(bad)?.unwrap_or(false),
+        max_fallbacks: peek.count("max_fallbacks").map_err(bad)?,
+    })
+}
+
+/// What the headers ask of the routing; they win over the body.
+fn header_controls(headers: &HeaderMap) -> Result<Controls, Refusal> {
     let header = |name: &HeaderName| match headers.get(name) {
         None => Ok(None),
         Some(value) => value.to_str().map(Some).map_err(|_| explain::bad_header(name, "plain text")),
@@ -146,19 +170,11 @@ fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, 
             explain::bad_header(&NUM_RETRIES, "a whole number from 0 to 1000")
         })?),
     };
-    let body_timeout = match peek.seconds("timeout").map_err(bad)? {
-        Some(ms) => Some(ms),
-        None => peek.seconds("request_timeout").map_err(bad)?,
-    };
     Ok(Controls {
-        stream,
-        num_retries: header_retries.or(peek.count("num_retries").map_err(bad)?),
-        timeout_ms: header_seconds(&TIMEOUT)?.or(body_timeout),
-        stream_timeout_ms: header_seconds(&STREAM_TIMEOUT)?
-            .or(peek.seconds("stream_timeout").map_err(bad)?),
-        fallbacks: peek.fallbacks().map_err(bad)?,
-        disable_fallbacks: peek.boolean("disable_fallbacks").map_err(bad)?.unwrap_or(false),
-        max_fallbacks: peek.count("max_fallbacks").map_err(bad)?,
+        num_retries: header_retries,
+        timeout_ms: header_seconds(&TIMEOUT)?,
+        stream_timeout_ms: header_seconds(&STREAM_TIMEOUT)?,
+        ..Controls::default()
     })
 }
 

@@ -21,8 +21,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Worker;
-use crate::clock;
 use crate::proxy;
+use crate::{clock, coalesce};
 
 /// What a connection is doing, as far as its clocks care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -241,7 +241,7 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, buffers)
+        coalesce::poll_write_vectored(&mut self.get_mut().stream, cx, buffers)
     }
 
     fn is_write_vectored(&self) -> bool {

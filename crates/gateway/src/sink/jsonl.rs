@@ -17,20 +17,28 @@ struct Line<'r> {
     call_id: &'r str,
     arrived_unix_ms: u64,
     operation: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     requested_model: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     model_group: Option<&'r str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     deployment: Option<&'r str>,
     status: u16,
     ending: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'static str>,
     stream: bool,
     retries: u32,
     fallbacks: u32,
     duration_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     first_content_us: Option<u64>,
     overhead_us: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
     input_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     output_tokens: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cost_usd: Option<f64>,
     request_bytes: u64,
     response_bytes: u64,

@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use crate::coalesce;
+
 /// A connected stream.
 pub(crate) enum Stream {
     /// TCP.
@@ -61,8 +63,8 @@ impl AsyncWrite for Stream {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, buffers),
+            Stream::Plain(stream) => coalesce::poll_write_vectored(stream, cx, buffers),
+            Stream::Tls(stream) => coalesce::poll_write_vectored(stream.as_mut(), cx, buffers),
         }
     }
 

@@ -16,6 +16,7 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 
 use crate::metrics::{GroupMetrics, Metrics};
+use crate::proxy::answer_headers;
 use crate::sink::Sinks;
 use crate::upstream::Upstream;
 
@@ -58,8 +59,8 @@ pub(crate) struct Route {
     pub(crate) headers: HeaderMap,
     /// The request's path for each operation.
     paths: [PathAndQuery; Operation::ALL.len()],
-    /// Its id as a header.
-    pub(crate) id_header: HeaderValue,
+    /// The headers that every good answer from it has.
+    pub(crate) answer_headers: HeaderMap,
     /// Its address as a header.
     pub(crate) base_header: Option<HeaderValue>,
 }
@@ -167,8 +168,7 @@ impl Route {
         Route {
             paths: Operation::ALL.map(path),
             headers: request_headers(deployment, &upstream),
-            id_header: HeaderValue::from_str(&deployment.id)
-                .unwrap_or_else(|_| HeaderValue::from_static("unprintable")),
+            answer_headers: answer_headers::template(&deployment.id),
             base_header: HeaderValue::from_str(&deployment.api_base)
                 .ok()
                 .filter(|value| !value.is_empty()),

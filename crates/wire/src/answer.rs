@@ -9,7 +9,6 @@ use bytes::Bytes;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
 use hale_core::usage::Usage;
-use serde::Deserialize;
 
 use crate::errors;
 use crate::scan::{self, ScanError};
@@ -147,37 +146,46 @@ fn stamp(body: &Bytes, model: Range<usize>, model_json: &str) -> Bytes {
     Bytes::from(out)
 }
 
-/// Tokens of a `usage` object.
+/// Tokens of a `usage` object; `None` when it counts nothing.
 #[must_use]
 pub fn parse_usage(text: &str) -> Option<Usage> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct InputDetails {
-        cached_tokens: Option<u64>,
-    }
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct OutputDetails {
-        reasoning_tokens: Option<u64>,
-    }
-    #[derive(Deserialize)]
-    struct Raw {
-        prompt_tokens: Option<u64>,
-        completion_tokens: Option<u64>,
-        prompt_tokens_details: Option<InputDetails>,
-        completion_tokens_details: Option<OutputDetails>,
-    }
-    let raw: Raw = serde_json::from_str(text).ok()?;
-    if raw.prompt_tokens.is_none() && raw.completion_tokens.is_none() {
-        return None;
-    }
-    Some(Usage {
-        input: raw.prompt_tokens.unwrap_or(0),
-        output: raw.completion_tokens.unwrap_or(0),
-        cached_input: raw.prompt_tokens_details.and_then(|d| d.cached_tokens).unwrap_or(0),
-        cache_creation: 0,
-        reasoning: raw.completion_tokens_details.and_then(|d| d.reasoning_tokens).unwrap_or(0),
+    let bytes = text.as_bytes();
+    let mut usage = Usage::default();
+    let mut counted = false;
+    scan::members(bytes, |key, value| {
+        let value = &text[value];
+        match &bytes[key] {
+            b"\"prompt_tokens\"" => counted |= count(value, &mut usage.input),
+            b"\"completion_tokens\"" => counted |= count(value, &mut usage.output),
+            b"\"prompt_tokens_details\"" => {
+                detail(value, "\"cached_tokens\"", &mut usage.cached_input);
+            }
+            b"\"completion_tokens_details\"" => {
+                detail(value, "\"reasoning_tokens\"", &mut usage.reasoning);
+            }
+            _ => {}
+        }
     })
+    .ok()?;
+    counted.then_some(usage)
+}
+
+fn count(text: &str, into: &mut u64) -> bool {
+    // A negative or broken count is no count.
+    let parsed = text.parse();
+    if let Ok(count) = parsed {
+        *into = count;
+    }
+    parsed.is_ok()
+}
+
+fn detail(text: &str, name: &str, into: &mut u64) {
+    // Details that are null, or no object, say nothing.
+    let _none: Result<(), ScanError> = scan::members(text.as_bytes(), |key, value| {
+        if text[key] == *name {
+            count(&text[value], into);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -211,6 +219,21 @@ mod tests {
         };
         assert_eq!((error.message.as_str(), error.code.as_deref()), ("no", Some("429")));
         assert!(chat(r#"{"error":null,"choices":[{}]}"#).is_ok());
+    }
+
+    #[test]
+    fn usage_is_read_and_nonsense_is_not() {
+        let text = r#"{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12,"x":{},
+            "prompt_tokens_details":{"cached_tokens":2,"audio_tokens":0},
+            "completion_tokens_details":{"reasoning_tokens":3}}"#;
+        let expected =
+            Usage { input: 5, output: 7, cached_input: 2, cache_creation: 0, reasoning: 3 };
+        assert_eq!(parse_usage(text), Some(expected));
+        for text in ["{}", "null", "[]", r#"{"prompt_tokens":-1}"#, r#"{"prompt_tokens":1.5}"#] {
+            assert_eq!(parse_usage(text), None, "{text}");
+        }
+        let null_details = r#"{"prompt_tokens":1,"prompt_tokens_details":null}"#;
+        assert_eq!(parse_usage(null_details).unwrap().input, 1);
     }
 
     #[test]

@@ -146,9 +146,15 @@ pub struct DeploymentLine {
     pub state: &'static str,
     /// The cause's name.
     pub cause: &'static str,
+    /// Since when, in seconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<u64>,
     /// Seconds until it may be tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
+    /// The last status that its upstream answered with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_status: Option<u16>,
     /// What to do.
     pub hint: String,
 }

@@ -89,6 +89,25 @@ pub struct AttemptRef {
     pub trial: bool,
 }
 
+/// How an attempt failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What it proved.
+    pub cause: Cause,
+    /// The upstream's status, where it answered.
+    pub status: Option<u16>,
+    /// The rest that the provider named, milliseconds.
+    pub hint_ms: Option<u64>,
+}
+
+impl Failure {
+    /// A failure of that cause, without status or hint.
+    #[must_use]
+    pub fn of(cause: Cause) -> Failure {
+        Failure { cause, status: None, hint_ms: None }
+    }
+}
+
 /// Health, load and counters of one deployment id; shared by all snapshots that contain it.
 #[derive(Debug)]
 pub struct DeploymentState {
@@ -100,6 +119,8 @@ pub struct DeploymentState {
     successes: AtomicU64,
     failures: [AtomicU64; Cause::ALL.len()],
     opens: AtomicU64,
+    /// The last status that counted against it; 0 is none.
+    last_status: AtomicU32,
     breaker: Mutex<Breaker>,
 }
 
@@ -131,6 +152,7 @@ impl Default for DeploymentState {
             successes: AtomicU64::new(0),
             failures: [const { AtomicU64::new(0) }; Cause::ALL.len()],
             opens: AtomicU64::new(0),
+            last_status: AtomicU32::new(0),
             breaker: Mutex::new(Breaker::default()),
         }
     }
@@ -235,15 +257,21 @@ impl DeploymentState {
         Some(Transition::Closed)
     }
 
-    /// An attempt failed. `hint_ms` is the rest that the provider named.
+    /// The last status that an upstream answered with when an attempt counted against it.
+    #[must_use]
+    pub fn last_status(&self) -> Option<u16> {
+        u16::try_from(self.last_status.load(Ordering::Relaxed)).ok().filter(|status| *status > 0)
+    }
+
+    /// An attempt failed.
     pub fn failure(
         &self,
         now: Millis,
         attempt: AttemptRef,
-        cause: Cause,
-        hint_ms: Option<u64>,
+        failure: Failure,
         around: &Surroundings,
     ) -> Option<Transition> {
+        let Failure { cause, status, hint_ms } = failure;
         self.failures[cause as usize].fetch_add(1, Ordering::Relaxed);
         if !cause.blames_deployment() {
             if attempt.trial {
@@ -251,6 +279,7 @@ impl DeploymentState {
             }
             return None;
         }
+        self.last_status.store(status.unwrap_or(0).into(), Ordering::Relaxed);
         let mut breaker = self.breaker.lock();
         let rest = breaker.failed(now, attempt, cause, hint_ms, around);
         if attempt.trial {

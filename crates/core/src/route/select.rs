@@ -213,7 +213,7 @@ fn least_bad(request: &Selection<'_>, now: Millis) -> Choice {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::health::{AttemptRef, Surroundings};
+    use crate::health::{AttemptRef, Failure, Surroundings};
     use crate::route::walk::fixture::snapshot;
 
     fn pick(snapshot: &Snapshot, avoid: &[DeploymentIndex], now: u64, chance: u64) -> Choice {
@@ -239,7 +239,8 @@ mod tests {
         };
         let attempt = AttemptRef { started: Millis(0), request: 1, trial: false };
         let state = &snapshot.deployments[index as usize].state;
-        state.failure(Millis(0), attempt, Cause::RateLimited, hint, &around).unwrap();
+        let failure = Failure { hint_ms: hint, ..Failure::of(Cause::RateLimited) };
+        state.failure(Millis(0), attempt, failure, &around).unwrap();
     }
 
     #[test]

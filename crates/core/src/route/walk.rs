@@ -315,6 +315,10 @@ impl Walk {
         if retry == Retry::SiblingOnly || trial {
             return Step::NextGroup(None);
         }
+        // Where several were asked and the last one named a time, the client waits better than we do.
+        if hint_ms.is_some() && usable(snapshot, self.members(snapshot)) > 1 {
+            return Step::NextGroup(None);
+        }
         let Some(pause) = self.pause(snapshot, hint_ms, now, chance) else {
             return Step::NextGroup(None);
         };
@@ -413,11 +417,9 @@ impl Walk {
         let deployment = snapshot.deployment(plan.deployment);
         let group = snapshot.group(self.target.group);
         let router = &snapshot.router;
-        let usable =
-            |index: &&DeploymentIndex| snapshot.deployment(**index).misconfigured.is_none();
         let cooldown = deployment.limits.cooldown_ms.unwrap_or(router.cooldown_ms);
         Surroundings {
-            has_sibling: group.members.iter().filter(usable).nth(1).is_some(),
+            has_sibling: usable(snapshot, &group.members) > 1,
             has_fallback: router.fallbacks.contains_key(&group.name)
                 || !router.default_fallbacks.is_empty(),
             cooldown_ms: if router.disable_cooldowns { 0 } else { cooldown },
@@ -490,6 +492,11 @@ impl Walk {
         let defaults = if self.visited.len() == 1 { &router.default_fallbacks[..] } else { &[] };
         own.into_iter().flatten().chain(defaults).cloned().collect()
     }
+}
+
+fn usable(snapshot: &Snapshot, members: &[DeploymentIndex]) -> usize {
+    let usable = |index: &&DeploymentIndex| snapshot.deployment(**index).misconfigured.is_none();
+    members.iter().filter(usable).count()
 }
 
 #[cfg(test)]

@@ -36,15 +36,20 @@ thread_local! {
     static PREFIXED: RefCell<HashMap<HeaderName, HeaderName>> = RefCell::default();
 }
 
-/// For an answer in one piece.
-pub(super) fn json(headers: &mut HeaderMap) {
-    headers.reserve(24);
+/// What every good answer from the deployment with that id has.
+pub(crate) fn template(id: &str) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(28);
+    let id = HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("unprintable"));
+    headers.insert(MODEL_ID, id);
+    headers.insert(VERSION, HeaderValue::from_static(COMPATIBLE_VERSION));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(RETRIES, HeaderValue::from_static("0"));
+    headers.insert(FALLBACKS, HeaderValue::from_static("0"));
+    headers
 }
 
 /// For a stream.
 pub(super) fn events(headers: &mut HeaderMap) {
-    headers.reserve(24);
     let content_type = HeaderValue::from_static("text/event-stream; charset=utf-8");
     headers.insert(header::CONTENT_TYPE, content_type);
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -53,18 +58,18 @@ pub(super) fn events(headers: &mut HeaderMap) {
 
 /// What served it. `times` is the total and our own share, microseconds.
 pub(super) fn common(
-    headers: &mut HeaderMap,
     arrival: &Arrival,
     walk: &Walk,
     plan: &AttemptPlan,
     times: (u64, u64),
-) {
+) -> HeaderMap {
     let route = arrival.serving.route(plan.deployment);
     let group = walk.target().name(&arrival.serving.snapshot);
+    let mut headers = route.answer_headers.clone();
+    headers.reserve(16);
     if let Ok(value) = HeaderValue::from_str(&arrival.call_id) {
         headers.insert(CALL_ID, value);
     }
-    headers.insert(MODEL_ID, route.id_header.clone());
     if let Ok(value) = HeaderValue::from_str(group) {
         headers.insert(MODEL_GROUP, value);
     }
@@ -73,11 +78,15 @@ pub(super) fn common(
     {
         headers.insert(API_BASE, base.clone());
     }
-    headers.insert(VERSION, HeaderValue::from_static(COMPATIBLE_VERSION));
-    headers.insert(RETRIES, HeaderValue::from(walk.retries()));
-    headers.insert(FALLBACKS, HeaderValue::from(walk.fallbacks()));
+    if walk.retries() > 0 {
+        headers.insert(RETRIES, HeaderValue::from(walk.retries()));
+    }
+    if walk.fallbacks() > 0 {
+        headers.insert(FALLBACKS, HeaderValue::from(walk.fallbacks()));
+    }
     headers.insert(DURATION, milliseconds(times.0));
     headers.insert(OVERHEAD, milliseconds(times.1));
+    headers
 }
 
 /// What it cost, where the price is known.

@@ -12,7 +12,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, MockAnswer};
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
-use hale_core::health::{AttemptRef, Surroundings, Transition};
+use hale_core::health::{AttemptRef, Failure, Surroundings, Transition};
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
@@ -90,6 +90,11 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
+    /// What the deployment's state needs to know.
+    pub(crate) fn failure(&self) -> Failure {
+        Failure { cause: self.cause, status: self.status, hint_ms: self.hint_ms }
+    }
+
     /// A failure without an error body of the provider's.
     fn because(observation: &Observation<'_>, status: Option<u16>, message: String) -> Failed {
         let error = ProviderError { message, ..ProviderError::default() };
@@ -166,10 +171,10 @@ impl AttemptGuard {
     }
 
     /// It failed.
-    pub(crate) fn failure(&mut self, cause: Cause, hint_ms: Option<u64>) {
+    pub(crate) fn failure(&mut self, failure: Failure) {
         self.told = true;
         let now = clock::now().millis();
-        let change = self.deployment.state.failure(now, self.attempt, cause, hint_ms, &self.around);
+        let change = self.deployment.state.failure(now, self.attempt, failure, &self.around);
         self.log(change);
     }
 
@@ -192,7 +197,7 @@ impl Drop for AttemptGuard {
     fn drop(&mut self) {
         self.deployment.state.leave();
         if !self.told {
-            self.failure(Cause::ClientClosed, None);
+            self.failure(Failure::of(Cause::ClientClosed));
         }
     }
 }
@@ -231,7 +236,7 @@ pub(crate) async fn attempt(
             Ok(Answered { headers, content, guard })
         }
         Err(failed) => {
-            guard.failure(failed.cause, failed.hint_ms);
+            guard.failure(failed.failure());
             Err(failed)
         }
     }

@@ -307,9 +307,9 @@ fn deliver(
             finish.note(|record| record.response_bytes = body.len() as u64);
             finish.end(Ending::Success, 200, None);
             let mut response = Response::new(Reply::full(body));
+            *response.headers_mut() =
+                answer_headers::common(arrival, walk, plan, finish.times(now));
             let headers = response.headers_mut();
-            answer_headers::json(headers);
-            answer_headers::common(headers, arrival, walk, plan, finish.times(now));
             answer_headers::cost(headers, cost);
             answer_headers::upstream(headers, &answered.headers);
             response
@@ -319,9 +319,9 @@ fn deliver(
             let times = finish.times(now);
             let relay = Relay::new(stream, answered.guard, finish, plan.silence_ms);
             let mut response = Response::new(Reply::stream(relay));
+            *response.headers_mut() = answer_headers::common(arrival, walk, plan, times);
             let headers = response.headers_mut();
             answer_headers::events(headers);
-            answer_headers::common(headers, arrival, walk, plan, times);
             answer_headers::upstream(headers, &answered.headers);
             response
         }

@@ -15,6 +15,7 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::attempt::{Failed, seconds};
 use super::reply::{self, Reply};
+use crate::clock;
 
 /// Entries of `deployments` and `attempts`. Source: the contract, section 6.
 const LINES_MAX: usize = 20;
@@ -287,7 +288,9 @@ fn line_of(snapshot: &Snapshot, group: &str, one: &Excluded, now: Millis) -> Dep
             model_group,
             state: "misconfigured",
             cause: Cause::Misconfigured.name(),
+            since: None,
             retry_after_s: None,
+            last_status: None,
             hint: deployment.misconfigured.as_ref().map_or(String::new(), |why| {
                 clean(&format!("{}: {}", why.problem, why.hint), LINE_MAX)
             }),
@@ -301,7 +304,12 @@ fn line_of(snapshot: &Snapshot, group: &str, one: &Excluded, now: Millis) -> Dep
                 model_group,
                 state: if under_way { "trial" } else { "cooldown" },
                 cause: rest.cause.name(),
+                since: deployment
+                    .state
+                    .resting_since()
+                    .map(|since| clock::unix_ms().saturating_sub(now.since(since)) / 1000),
                 retry_after_s: Some(left),
+                last_status: deployment.state.last_status(),
                 hint: format!("free again in {left} s ({source})"),
             }
         }

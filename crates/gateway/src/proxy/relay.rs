@@ -177,7 +177,7 @@ impl Relay {
 
     fn fail(&mut self, failed: &Failed) {
         self.over = true;
-        self.guard.failure(failed.cause, failed.hint_ms);
+        self.guard.failure(failed.failure());
         self.account();
         self.finish.end(Ending::Broken, 200, Some(failed.cause));
         let event = explain::broken_stream(self.guard.deployment(), failed).to_openai_event();

@@ -15,8 +15,12 @@ fn at(started: u64, request: u64) -> AttemptRef {
     AttemptRef { started: Millis(started), request, trial: false }
 }
 
+fn limited(cause: Cause, hint_ms: u64) -> Failure {
+    Failure { cause, status: Some(429), hint_ms: Some(hint_ms) }
+}
+
 fn fail(state: &DeploymentState, now: u64, request: u64, cause: Cause) -> Option<Transition> {
-    state.failure(Millis(now), at(now, request), cause, None, &around())
+    state.failure(Millis(now), at(now, request), Failure::of(cause), &around())
 }
 
 #[test]
@@ -69,11 +73,11 @@ fn a_lone_deployment_is_not_benched_by_us() {
     let alone = Surroundings { has_sibling: false, ..around() };
     for request in 0..50 {
         for cause in [Cause::ServerError, Cause::Auth, Cause::RateLimited, Cause::NotFound] {
-            assert_eq!(state.failure(Millis(request), at(request, request), cause, None, &alone), None);
+            assert_eq!(state.failure(Millis(request), at(request, request), Failure::of(cause), &alone), None);
         }
     }
     let hinted =
-        state.failure(Millis(60), at(60, 60), Cause::RateLimited, Some(30_000), &alone).unwrap();
+        state.failure(Millis(60), at(60, 60), limited(Cause::RateLimited, 30_000), &alone).unwrap();
     let expected = Rest { until: Millis(30_060), cause: Cause::RateLimited, provider_issued: true };
     assert_eq!(hinted, Transition::Opened(expected));
 }
@@ -81,7 +85,7 @@ fn a_lone_deployment_is_not_benched_by_us() {
 #[test]
 fn a_provider_can_not_bench_for_ever() {
     let state = DeploymentState::default();
-    state.failure(Millis(0), at(0, 1), Cause::RateLimited, Some(u64::MAX), &around());
+    state.failure(Millis(0), at(0, 1), limited(Cause::RateLimited, u64::MAX), &around());
     assert!(matches!(state.verdict(Millis(RATE_LIMIT_CAP_MS)), Verdict::Trial(_)));
 }
 
@@ -93,7 +97,7 @@ fn a_failed_trial_doubles_the_rest_and_a_good_one_ends_it() {
     assert!(state.take_trial(Millis(5_000), 1_000));
     assert!(!state.take_trial(Millis(5_000), 1_000), "one permit");
     let trial = AttemptRef { started: Millis(5_000), request: 2, trial: true };
-    state.failure(Millis(5_100), trial, Cause::RateLimited, None, &around());
+    state.failure(Millis(5_100), trial, Failure::of(Cause::RateLimited), &around());
     assert!(matches!(state.verdict(Millis(15_099)), Verdict::Cooling(_)));
     assert!(state.take_trial(Millis(15_100), 1_000), "the permit came back");
     let trial = AttemptRef { started: Millis(15_100), request: 3, trial: true };
@@ -109,9 +113,9 @@ fn late_results_decide_nothing() {
     assert_eq!(state.success(Millis(1_002), at(500, 2)), None);
     assert_eq!(fail(&state, 1_003, 3, Cause::ServerError), None);
     assert_eq!(state.verdict(Millis(1_001)), before);
-    let late = state.failure(Millis(1_004), at(500, 4), Cause::RateLimited, Some(60_000), &around());
+    let late = state.failure(Millis(1_004), at(500, 4), limited(Cause::RateLimited, 60_000), &around());
     assert!(late.is_some(), "a provider's deadline counts whenever it arrives");
-    let earlier = state.failure(Millis(1_005), at(500, 4), Cause::RateLimited, Some(1_000), &around());
+    let earlier = state.failure(Millis(1_005), at(500, 4), limited(Cause::RateLimited, 1_000), &around());
     assert_eq!(earlier, None, "deadlines only move forward");
 }
 
@@ -145,9 +149,9 @@ fn allowed_fails_replaces_our_rules() {
     let state = DeploymentState::default();
     let rules = Surroundings { allowed_fails: Some(4), ..around() };
     for i in 0..4 {
-        assert_eq!(state.failure(Millis(i), at(i, i), Cause::ServerError, None, &rules), None);
+        assert_eq!(state.failure(Millis(i), at(i, i), Failure::of(Cause::ServerError), &rules), None);
     }
-    assert!(state.failure(Millis(5), at(5, 5), Cause::ServerError, None, &rules).is_some());
+    assert!(state.failure(Millis(5), at(5, 5), Failure::of(Cause::ServerError), &rules).is_some());
 }
 
 #[test]
@@ -155,6 +159,6 @@ fn zero_cooldown_turns_it_off() {
     let state = DeploymentState::default();
     let off = Surroundings { cooldown_ms: 0, ..around() };
     for i in 0..20 {
-        assert_eq!(state.failure(Millis(i), at(i, i), Cause::RateLimited, Some(9_000), &off), None);
+        assert_eq!(state.failure(Millis(i), at(i, i), limited(Cause::RateLimited, 9_000), &off), None);
     }
 }

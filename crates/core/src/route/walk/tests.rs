@@ -222,3 +222,15 @@ fn attempts_are_bounded_whatever_is_asked() {
     }
     assert_eq!(attempts, MAX_ATTEMPTS);
 }
+
+#[test]
+fn a_hint_is_not_waited_for_where_siblings_were_asked() {
+    let snapshot = snapshot();
+    let mut walk = start(&snapshot, "g", Controls { disable_fallbacks: true, ..Controls::default() });
+    for expected in [A, B] {
+        let plan = attempt(&mut walk, &snapshot, 1);
+        assert_eq!(plan.deployment, expected);
+        fail_with(&mut walk, &snapshot, plan, Cause::RateLimited, Some(2_000));
+    }
+    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+}

@@ -191,12 +191,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
         role: Role::Metrics,
         action: Action::Page(Page::Metrics),
     },
-    Endpoint {
-        method: "GET",
-        paths: &["/"],
-        role: Role::Public,
-        action: Action::Page(Page::Home),
-    },
+    Endpoint { method: "GET", paths: &["/"], role: Role::Public, action: Action::Page(Page::Home) },
 ];
 
 /// What a path means.
@@ -274,8 +269,12 @@ mod tests {
     #[test]
     fn a_model_in_the_path_may_contain_slashes() {
         assert_eq!(name_of("/v1/chat/completions"), None);
-        assert_eq!(name_of("/engines/openai/gpt-4/chat/completions").as_deref(), Some("openai/gpt-4"));
-        let Found::Endpoint(row, name) = find("POST", "/openai/deployments/a/b/chat/completions") else {
+        assert_eq!(
+            name_of("/engines/openai/gpt-4/chat/completions").as_deref(),
+            Some("openai/gpt-4")
+        );
+        let Found::Endpoint(row, name) = find("POST", "/openai/deployments/a/b/chat/completions")
+        else {
             panic!("not found");
         };
         assert_eq!(row.action, Action::Upstream(Operation::Chat));

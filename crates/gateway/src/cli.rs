@@ -142,7 +142,11 @@ pub(crate) fn parse() -> Command {
         Err(error) => {
             let asked_for_help = !error.use_stderr();
             let _closed: Result<(), _> = error.print();
-            return Command::Exit(if asked_for_help { ExitCode::SUCCESS } else { ExitCode::from(2) });
+            return Command::Exit(if asked_for_help {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(2)
+            });
         }
     };
     if cli.version {
@@ -198,7 +202,13 @@ mod tests {
     #[test]
     fn meaningless_flags_go_with_their_values() {
         let (left, ignored) = kept(&[
-            "hale", "--run_gunicorn", "--port", "1", "--granian-threads", "4", "--telemetry=False",
+            "hale",
+            "--run_gunicorn",
+            "--port",
+            "1",
+            "--granian-threads",
+            "4",
+            "--telemetry=False",
         ]);
         assert_eq!(left, ["hale", "--port", "1"]);
         assert_eq!(ignored, ["--run_gunicorn", "--granian_threads", "--telemetry"]);

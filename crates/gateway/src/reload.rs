@@ -83,7 +83,13 @@ impl Reloader {
 }
 
 fn stamped(paths: Vec<String>) -> Vec<(String, Stamp)> {
-    paths.into_iter().map(|path| { let stamp = stamp(&path); (path, stamp) }).collect()
+    paths
+        .into_iter()
+        .map(|path| {
+            let stamp = stamp(&path);
+            (path, stamp)
+        })
+        .collect()
 }
 
 fn stamp(path: &str) -> Stamp {

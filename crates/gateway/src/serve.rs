@@ -114,8 +114,11 @@ fn source(options: &ServeOptions) -> Result<(Files, String), String> {
         (Some(path), None) => Ok((Files::on_disk(), path.clone())),
         (None, Some(model)) => {
             let base = options.api_base.as_ref().map(|base| ("api_base", base.as_str()));
-            let params: serde_json::Map<String, serde_json::Value> =
-                [("model", model.as_str())].into_iter().chain(base).map(|(k, v)| (k.into(), v.into())).collect();
+            let params: serde_json::Map<String, serde_json::Value> = [("model", model.as_str())]
+                .into_iter()
+                .chain(base)
+                .map(|(k, v)| (k.into(), v.into()))
+                .collect();
             let entry = serde_json::json!({"model_name": model, "litellm_params": params});
             let any = serde_json::json!({"model_name": "*", "litellm_params": params});
             // JSON is YAML; the star answers to whatever name the client uses, as in the reference.
@@ -132,7 +135,8 @@ fn source(options: &ServeOptions) -> Result<(Files, String), String> {
 
 /// Settings of the command line win over the config's.
 pub(crate) fn override_settings(snapshot: &mut Snapshot, options: &ServeOptions) {
-    if let Some(ms) = options.request_timeout.and_then(|s| hale_wire::peek::seconds_to_ms(&s.to_string()))
+    if let Some(ms) =
+        options.request_timeout.and_then(|s| hale_wire::peek::seconds_to_ms(&s.to_string()))
     {
         snapshot.router.request_timeout_ms = Some(ms);
     }
@@ -172,7 +176,9 @@ fn bind_address(settings: &GatewaySettings, options: &ServeOptions) -> Result<So
     if settings.master_key.is_none() {
         tracing::warn!("no master_key is set: everybody who reaches {ip} may use the models");
     } else if !strong {
-        tracing::warn!("the master_key is weak or published; use at least {STRONG_KEY} random characters");
+        tracing::warn!(
+            "the master_key is weak or published; use at least {STRONG_KEY} random characters"
+        );
     }
     Ok(SocketAddr::new(ip, options.port))
 }
@@ -183,7 +189,9 @@ fn resolve_host(host: &str) -> Result<IpAddr, String> {
         .ok()
         .and_then(|mut found| found.next())
         .map(|found| found.ip())
-        .ok_or_else(|| format!("--host {host} is no address of this machine and no name that resolves"))
+        .ok_or_else(|| {
+            format!("--host {host} is no address of this machine and no name that resolves")
+        })
 }
 
 fn cores() -> usize {
@@ -206,7 +214,9 @@ pub(crate) fn start(
     })?;
     let listeners = listener::bind(address, workers).map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "; another process listens there, choose another --port",
+            std::io::ErrorKind::AddrInUse => {
+                "; another process listens there, choose another --port"
+            }
             std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
             std::io::ErrorKind::AddrNotAvailable => "; that is no address of this machine",
             _ => "",

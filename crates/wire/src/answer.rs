@@ -211,7 +211,9 @@ mod tests {
 
     #[test]
     fn liars_are_found_out() {
-        for text in ["", "{}", "null", "[]", "<html></html>", "{\"choices\":[ ]}", "{\"choices\":1}", "{"] {
+        for text in
+            ["", "{}", "null", "[]", "<html></html>", "{\"choices\":[ ]}", "{\"choices\":1}", "{"]
+        {
             assert!(matches!(chat(text), Err(Fault::Malformed(_))), "{text}");
         }
         let Err(Fault::Error(error)) = chat(r#"{"error":{"message":"no","code":429}}"#) else {

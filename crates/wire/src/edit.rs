@@ -26,9 +26,10 @@ pub enum Edit<'e> {
 impl Edit<'_> {
     fn name(&self) -> &str {
         match self {
-            Edit::Set(name, _) | Edit::Default(name, _) | Edit::Rename(name, _) | Edit::Remove(name) => {
-                name
-            }
+            Edit::Set(name, _)
+            | Edit::Default(name, _)
+            | Edit::Rename(name, _)
+            | Edit::Remove(name) => name,
         }
     }
 }
@@ -159,10 +160,7 @@ mod tests {
         let text = r#"{"a":1,"b":2,"c":3}"#;
         assert_eq!(edited(text, &[Edit::Remove("a")]), r#"{"b":2,"c":3}"#);
         assert_eq!(edited(text, &[Edit::Remove("c")]), r#"{"a":1,"b":2}"#);
-        assert_eq!(
-            edited(text, &[Edit::Remove("a"), Edit::Remove("b"), Edit::Remove("c")]),
-            "{}"
-        );
+        assert_eq!(edited(text, &[Edit::Remove("a"), Edit::Remove("b"), Edit::Remove("c")]), "{}");
         assert_eq!(
             edited(text, &[Edit::Remove("c"), set("d", "4"), Edit::Default("a", "9")]),
             r#"{"a":1,"b":2,"d":4}"#

@@ -228,13 +228,17 @@ mod tests {
         assert_eq!(parse(r#"{"detail":"Not Found"}"#).message, "Not Found");
         assert_eq!(parse(r#"{"detail":[{"loc":1}]}"#).message, r#"[{"loc":1}]"#);
         assert_eq!(parse("\"text\"").message, "text");
-        assert_eq!(parse("<!DOCTYPE html>secret").message, "the upstream answered with an HTML page");
+        assert_eq!(
+            parse("<!DOCTYPE html>secret").message,
+            "the upstream answered with an HTML page"
+        );
         assert_eq!(parse("plain\u{7}\n text").message, "plain   text");
     }
 
     #[test]
     fn keys_are_blacked_out() {
-        let text = clean("Incorrect API key provided: sk-abcdefghijkl. See (sk-proj-12345678).", 200);
+        let text =
+            clean("Incorrect API key provided: sk-abcdefghijkl. See (sk-proj-12345678).", 200);
         assert!(!text.contains("abcdefghijkl") && !text.contains("12345678"), "{text}");
         assert!(!clean("used Bearer abc.def.ghi, sorry", 200).contains("abc.def"));
         assert_eq!(clean("task-list is fine", 200), "task-list is fine");

@@ -30,7 +30,11 @@ pub enum Unfit {
 ///
 /// # Errors
 /// When it stands for a failure, or is of another mode.
-pub fn full(operation: Operation, content: &MockContent, frame: Frame<'_>) -> Result<Vec<u8>, Unfit> {
+pub fn full(
+    operation: Operation,
+    content: &MockContent,
+    frame: Frame<'_>,
+) -> Result<Vec<u8>, Unfit> {
     let text = fitting(operation, content)?;
     let answer = match operation {
         Operation::Chat => json!({

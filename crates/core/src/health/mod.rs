@@ -8,6 +8,6 @@ pub mod outcome;
 mod state;
 
 pub use state::{
-    AttemptRef, BREAKER_CAP_MS, CONSECUTIVE_TRIP, DeploymentState, Failure, QUOTA_CAP_MS, RATE_LIMIT_CAP_MS,
-    Rest, Surroundings, Transition, Verdict,
+    AttemptRef, BREAKER_CAP_MS, CONSECUTIVE_TRIP, DeploymentState, Failure, QUOTA_CAP_MS,
+    RATE_LIMIT_CAP_MS, Rest, Surroundings, Transition, Verdict,
 };

@@ -158,7 +158,11 @@ fn is_policy(error: &ProviderError) -> bool {
     code_is(error, &["content_policy_violation", "content_filter", "ResponsibleAIPolicyViolation"])
         || text_has(
             error,
-            &["content management policy", "content filtering policy", "violating our usage policy"],
+            &[
+                "content management policy",
+                "content filtering policy",
+                "violating our usage policy",
+            ],
         )
 }
 
@@ -225,7 +229,11 @@ mod tests {
             (0, plain, Cause::BadResponse),
         ];
         for (status, body, expected) in rows {
-            assert_eq!(classify(&Observation::Status(status, &body)), expected, "{status} {body:?}");
+            assert_eq!(
+                classify(&Observation::Status(status, &body)),
+                expected,
+                "{status} {body:?}"
+            );
         }
     }
 

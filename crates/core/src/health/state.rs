@@ -311,7 +311,8 @@ impl Breaker {
         hint_ms: Option<u64>,
         around: &Surroundings,
     ) -> Option<Rest> {
-        let hint = hint_ms.filter(|_| matches!(cause, Cause::RateLimited | Cause::Quota | Cause::Overloaded));
+        let hint = hint_ms
+            .filter(|_| matches!(cause, Cause::RateLimited | Cause::Quota | Cause::Overloaded));
         if let Some(open) = self.open {
             let late = attempt.started < open.since;
             let provider_until = hint.map(|ms| now.plus(ms.min(cap_ms(cause))));
@@ -334,9 +335,11 @@ impl Breaker {
             _ if around.cooldown_ms == 0 => false,
             Cause::RateLimited | Cause::NotFound if around.many_models => false,
             Cause::RateLimited | Cause::Quota if hint.is_some() => true,
-            Cause::RateLimited | Cause::Quota | Cause::Auth | Cause::Permission | Cause::NotFound => {
-                around.has_sibling
-            }
+            Cause::RateLimited
+            | Cause::Quota
+            | Cause::Auth
+            | Cause::Permission
+            | Cause::NotFound => around.has_sibling,
             _ => (around.has_sibling || around.has_fallback) && self.too_many(around),
         };
         trips.then(|| self.open(now, cause, hint, around))
@@ -364,7 +367,13 @@ impl Breaker {
             || (total >= RATIO_MINIMUM && failed * 2 > total)
     }
 
-    fn open(&mut self, now: Millis, cause: Cause, hint: Option<u64>, around: &Surroundings) -> Rest {
+    fn open(
+        &mut self,
+        now: Millis,
+        cause: Cause,
+        hint: Option<u64>,
+        around: &Surroundings,
+    ) -> Rest {
         let own = around
             .cooldown_ms
             .saturating_mul(1 << self.opens_in_a_row.min(16))

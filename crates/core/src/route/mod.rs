@@ -9,5 +9,5 @@ mod select;
 mod walk;
 
 pub use resolve::{Resolved, Target, nearest_names, resolve};
-pub use select::{Choice, Exclusion, Excluded, select};
+pub use select::{Choice, Excluded, Exclusion, select};
 pub use walk::{AttemptPlan, Controls, GiveUp, MAX_ATTEMPTS, Next, Tried, Walk};

@@ -103,7 +103,8 @@ fn wildcard(snapshot: &Snapshot, name: &str) -> Option<Target> {
             pattern.is_some_and(|pattern| pattern.captures(name).is_some())
         })
     };
-    let found = |group, name: &str| Target { group, pinned: None, wildcard_name: Some(name.into()) };
+    let found =
+        |group, name: &str| Target { group, pinned: None, wildcard_name: Some(name.into()) };
     if let Some(group) = matching(name) {
         return Some(found(group, name));
     }

@@ -71,7 +71,9 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
         let Some(index) = weighted(request, chance, fresh) else { break };
         match usable(request, index, now) {
             Usable::Yes => return Choice::Deployment(index, false),
-            Usable::Trial if take_trial(request, index, now) => return Choice::Deployment(index, true),
+            Usable::Trial if take_trial(request, index, now) => {
+                return Choice::Deployment(index, true);
+            }
             Usable::Trial | Usable::No => {}
         }
     }
@@ -181,11 +183,8 @@ fn least_bad(request: &Selection<'_>, now: Millis) -> Choice {
         let opened_under_us =
             deployment.state.resting_since().is_some_and(|since| since >= request.request_started);
         let free = deployment.state.trial_is_free(now);
-        let why = if free || !due {
-            Exclusion::Resting(rest)
-        } else {
-            Exclusion::TrialUnderWay(rest)
-        };
+        let why =
+            if free || !due { Exclusion::Resting(rest) } else { Exclusion::TrialUnderWay(rest) };
         excluded.push(Excluded { deployment: index, why });
         if rest.provider_issued && !due {
             continue;
@@ -264,7 +263,10 @@ mod tests {
         let snapshot = snapshot();
         let avoid = [DeploymentIndex(0)];
         for chance in [0, u64::MAX / 2, u64::MAX] {
-            assert_eq!(pick(&snapshot, &avoid, 1, chance), Choice::Deployment(DeploymentIndex(1), false));
+            assert_eq!(
+                pick(&snapshot, &avoid, 1, chance),
+                Choice::Deployment(DeploymentIndex(1), false)
+            );
         }
         let both = [DeploymentIndex(0), DeploymentIndex(1)];
         assert!(matches!(pick(&snapshot, &both, 1, 0), Choice::Deployment(_, false)));
@@ -275,7 +277,10 @@ mod tests {
         let snapshot = snapshot();
         rest(&snapshot, 0, None);
         for chance in [0, u64::MAX / 2, u64::MAX] {
-            assert_eq!(pick(&snapshot, &[], 1, chance), Choice::Deployment(DeploymentIndex(1), false));
+            assert_eq!(
+                pick(&snapshot, &[], 1, chance),
+                Choice::Deployment(DeploymentIndex(1), false)
+            );
         }
         assert_eq!(pick(&snapshot, &[], 5_000, 0), Choice::Deployment(DeploymentIndex(0), true));
         assert_eq!(pick(&snapshot, &[], 5_000, 0), Choice::Deployment(DeploymentIndex(1), false));
@@ -298,7 +303,12 @@ mod tests {
         rest(&snapshot, 0, Some(60_000));
         rest(&snapshot, 1, Some(30_000));
         let Choice::None(excluded) = pick(&snapshot, &[], 1, 0) else { panic!("tried") };
-        assert!(excluded.iter().all(|e| matches!(e.why, Exclusion::Resting(r) if r.provider_issued)));
-        assert!(matches!(pick(&snapshot, &[], 30_000, 0), Choice::Deployment(DeploymentIndex(1), true)));
+        assert!(
+            excluded.iter().all(|e| matches!(e.why, Exclusion::Resting(r) if r.provider_issued))
+        );
+        assert!(matches!(
+            pick(&snapshot, &[], 30_000, 0),
+            Choice::Deployment(DeploymentIndex(1), true)
+        ));
     }
 }

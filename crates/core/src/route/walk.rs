@@ -166,12 +166,13 @@ impl Walk {
             return None;
         }
         let names = &snapshot.router.default_fallbacks;
-        let (position, target) = names.iter().enumerate().find_map(|(position, name)| {
-            match resolve(snapshot, name) {
-                Resolved::Target(target) => Some((position, target)),
-                Resolved::Unknown(_) => None,
-            }
-        })?;
+        let (position, target) =
+            names.iter().enumerate().find_map(|(position, name)| {
+                match resolve(snapshot, name) {
+                    Resolved::Target(target) => Some((position, target)),
+                    Resolved::Unknown(_) => None,
+                }
+            })?;
         let mut walk = Walk::new(snapshot, target, controls, now);
         walk.queue.extend(names.iter().skip(position + 1).cloned());
         walk.fallbacks = 1;
@@ -252,7 +253,14 @@ impl Walk {
     }
 
     /// Takes the failure of the attempt that [`Walk::next`] asked for.
-    pub fn failed(&mut self, snapshot: &Snapshot, tried: Tried, trial: bool, now: Millis, chance: u64) {
+    pub fn failed(
+        &mut self,
+        snapshot: &Snapshot,
+        tried: Tried,
+        trial: bool,
+        now: Millis,
+        chance: u64,
+    ) {
         let (cause, hint_ms, deployment) = (tried.cause, tried.hint_ms, tried.deployment);
         if !self.avoid.contains(&deployment) {
             self.avoid.push(deployment);
@@ -275,7 +283,10 @@ impl Walk {
         }
     }
 
-    #[allow(clippy::too_many_arguments, reason = "one decision, all of whose inputs are plain values")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one decision, all of whose inputs are plain values"
+    )]
     fn after(
         &mut self,
         snapshot: &Snapshot,
@@ -330,7 +341,13 @@ impl Walk {
     }
 
     /// The pause before the same deployment is asked again, unless it would not fit.
-    fn pause(&self, snapshot: &Snapshot, hint_ms: Option<u64>, now: Millis, chance: u64) -> Option<u64> {
+    fn pause(
+        &self,
+        snapshot: &Snapshot,
+        hint_ms: Option<u64>,
+        now: Millis,
+        chance: u64,
+    ) -> Option<u64> {
         let longest = if self.has_fallback_left(snapshot) { PAUSE_CAP_MS } else { HINT_CAP_MS };
         let ms = match hint_ms {
             Some(hint) if hint > longest => return None,
@@ -378,7 +395,9 @@ impl Walk {
             attempt_timeout_ms: self.controls.timeout_ms.unwrap_or(longest).min(longest),
         };
         match select(&selection, now, chance) {
-            Choice::Deployment(deployment, trial) => Ok(self.plan(snapshot, deployment, trial, now)),
+            Choice::Deployment(deployment, trial) => {
+                Ok(self.plan(snapshot, deployment, trial, now))
+            }
             Choice::None(excluded) => Err(excluded),
         }
     }

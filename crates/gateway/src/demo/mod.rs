@@ -47,7 +47,8 @@ fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; 3]>), Strin
         format!("the simulated providers can not listen on 127.0.0.1: {error}")
     })?);
     let text = config_text(&providers);
-    let loaded = config::load(&Files::with("demo.yaml", text), "demo.yaml", Options::default(), None);
+    let loaded =
+        config::load(&Files::with("demo.yaml", text), "demo.yaml", Options::default(), None);
     let problems: Vec<String> = loaded.errors().map(ToString::to_string).collect();
     let snapshot = loaded.snapshot.ok_or_else(|| problems.join("\n"))?;
     let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
@@ -142,7 +143,12 @@ async fn ask(gateway: SocketAddr) -> Answer {
         }
     }
     let text = |name: &str| {
-        answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        answer
+            .headers
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
     };
     if !answer.status.is_success() {
         return Answer::Lost;

@@ -52,7 +52,8 @@ impl Narrator {
 
     /// What the audience sees first.
     pub(super) fn introduce(&self, gateway: SocketAddr, providers: &[Provider; 3]) {
-        let mut text = format!("Hale listens on http://{gateway}. Behind it, simulated on loopback:\n");
+        let mut text =
+            format!("Hale listens on http://{gateway}. Behind it, simulated on loopback:\n");
         for provider in providers {
             text.push_str(&format!("  {:<7} {}\n", provider.name, provider.about));
         }
@@ -141,8 +142,11 @@ impl Narrator {
     pub(super) fn conclude(&self) -> u32 {
         let count = self.count.borrow();
         let answered: u32 = count.total.values().sum();
-        let mut text =
-            format!("\n{} requests, {answered} answered, {} lost.\n", answered + count.lost, count.lost);
+        let mut text = format!(
+            "\n{} requests, {answered} answered, {} lost.\n",
+            answered + count.lost,
+            count.lost
+        );
         text.push_str(&format!(
             "{} of them met a failing provider first and were moved without their client noticing.\n",
             count.moved

@@ -91,7 +91,8 @@ async fn serve(socket: TcpListener, mood: Arc<AtomicU8>, pace: Duration) {
         let mood = mood.clone();
         tokio::task::spawn_local(async move {
             let service = service_fn(|request| answer(request, mood.load(Ordering::Relaxed), pace));
-            let served = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+            let served =
+                http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             // A cut connection is what the script asked for.
             drop(served);
         });

@@ -250,19 +250,22 @@ impl Page {
     fn encode_family(&self, read: &Read, mut metric: MetricEncoder<'_>) -> fmt::Result {
         match read {
             Read::Process(kind, value) => number(&mut metric, *kind, value(&self.process)),
-            Read::Deployment(kind, value) => self.serving.snapshot.deployments.iter().try_for_each(
-                |deployment| {
+            Read::Deployment(kind, value) => {
+                self.serving.snapshot.deployments.iter().try_for_each(|deployment| {
                     let labels = self.deployment_labels(deployment);
                     number(&mut metric.encode_family(&labels)?, *kind, value(deployment))
-                },
-            ),
+                })
+            }
             Read::DeploymentByOutcome => self.attempts(&mut metric),
             Read::Group(value) => self.each_group(|name, group| {
                 let labels = [("model_group", name)];
                 number(&mut metric.encode_family(&labels)?, MetricType::Counter, value(group))
             }),
             Read::GroupUsd(value) => self.each_group(|name, group| {
-                #[allow(clippy::cast_precision_loss, reason = "nine digits behind the point suffice")]
+                #[allow(
+                    clippy::cast_precision_loss,
+                    reason = "nine digits behind the point suffice"
+                )]
                 let usd = value(group) as f64 / 1e9;
                 let labels = [("model_group", name)];
                 metric.encode_family(&labels)?.encode_counter::<NoLabelSet, f64, f64>(&usd, None)

@@ -39,7 +39,10 @@ impl Histogram {
         let counts: Vec<u64> = self.counts.iter().map(|c| c.load(Ordering::Relaxed)).collect();
         let bounds = self.bounds.iter().copied().chain([f64::MAX]);
         let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
-        #[allow(clippy::cast_precision_loss, reason = "a sum beyond 2^53 microseconds is 285 years")]
+        #[allow(
+            clippy::cast_precision_loss,
+            reason = "a sum beyond 2^53 microseconds is 285 years"
+        )]
         let sum = self.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
         (sum, counts.iter().sum(), buckets)
     }

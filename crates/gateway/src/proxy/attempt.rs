@@ -64,7 +64,7 @@ pub(crate) enum Content {
     /// In one piece, stamped with the client's name for the model.
     Full(Bytes, Option<Usage>),
     /// A stream whose first content is there.
-    Stream(Stream),
+    Stream(Box<Stream>),
 }
 
 /// A stream whose first content is there.
@@ -242,10 +242,7 @@ pub(crate) async fn attempt(
     }
 }
 
-async fn upstream_answer(
-    ask: &Ask<'_>,
-    route: &Route,
-) -> Result<(HeaderMap, Content), Failed> {
+async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Content), Failed> {
     let make = || request(ask, route);
     let answer = upstream::send(&route.upstream, make).await.map_err(unsent)?;
     let (status, headers, body) = (answer.status, answer.headers, answer.body);
@@ -260,7 +257,7 @@ async fn upstream_answer(
         ));
     }
     let content = if ask.stream && is_event_stream(&headers) {
-        Content::Stream(first_content(ask, Source::Upstream(Box::new(body))).await?)
+        Content::Stream(Box::new(first_content(ask, Source::Upstream(Box::new(body))).await?))
     } else {
         full_answer(ask, &headers, body).await?
     };
@@ -299,7 +296,8 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
     text.truncate(ERROR_BODY_MAX);
     let mut error = errors::parse_provider_error(&text);
     if status.is_redirection() {
-        error.message = format!("the upstream answered with a redirect ({status}), which is not followed");
+        error.message =
+            format!("the upstream answered with a redirect ({status}), which is not followed");
     } else if error.message.is_empty() {
         error.message = format!("the upstream answered {status}");
     }
@@ -328,7 +326,9 @@ async fn full_answer(
         Failed::malformed(format!("the answer is larger than {mib} MiB (max_response_size_mb)"))
     };
     if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Failed::malformed("the answer is compressed, which was not asked for".to_owned()));
+        return Err(Failed::malformed(
+            "the answer is compressed, which was not asked for".to_owned(),
+        ));
     }
     if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
         return Err(too_large());
@@ -402,10 +402,7 @@ async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Fail
     }
 }
 
-async fn canned_answer(
-    ask: &Ask<'_>,
-    canned: &MockAnswer,
-) -> Result<(HeaderMap, Content), Failed> {
+async fn canned_answer(ask: &Ask<'_>, canned: &MockAnswer) -> Result<(HeaderMap, Content), Failed> {
     if canned.delay_ms > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(canned.delay_ms)).await;
     }
@@ -423,10 +420,9 @@ async fn canned_answer(
         }
     };
     let content = if ask.stream {
-        let events =
-            mock::stream(ask.operation, &canned.content, frame).map_err(unfit)?;
+        let events = mock::stream(ask.operation, &canned.content, frame).map_err(unfit)?;
         let source = Source::Canned(Some(Bytes::from(events)));
-        Content::Stream(first_content(ask, source).await?)
+        Content::Stream(Box::new(first_content(ask, source).await?))
     } else {
         let body = mock::full(ask.operation, &canned.content, frame).map_err(unfit)?;
         check(ask, &Bytes::from(body))?

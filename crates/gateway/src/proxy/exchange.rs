@@ -10,9 +10,7 @@ use bytes::Bytes;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
 use hale_core::record::Ending;
-use hale_core::route::{
-    AttemptPlan, Controls, GiveUp, Next, Resolved, Tried, Walk, resolve,
-};
+use hale_core::route::{AttemptPlan, Controls, GiveUp, Next, Resolved, Tried, Walk, resolve};
 use hale_wire::edit::json_string;
 use hale_wire::openai::{Order, request_body};
 use hale_wire::peek::{FORBIDDEN, Peek, seconds_to_ms};
@@ -121,7 +119,7 @@ fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), R
         return Err(explain::missing_parameter(route, field));
     };
     if operation == Operation::Chat
-        && !raw.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'))
+        && raw.strip_prefix('[').is_none_or(|rest| rest.trim_start().starts_with(']'))
     {
         return Err(explain::wrong_list(field));
     }
@@ -156,19 +154,23 @@ fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, 
 fn header_controls(headers: &HeaderMap) -> Result<Controls, Refusal> {
     let header = |name: &HeaderName| match headers.get(name) {
         None => Ok(None),
-        Some(value) => value.to_str().map(Some).map_err(|_| explain::bad_header(name, "plain text")),
+        Some(value) => {
+            value.to_str().map(Some).map_err(|_| explain::bad_header(name, "plain text"))
+        }
     };
     let header_seconds = |name: &HeaderName| match header(name)? {
         None => Ok(None),
-        Some(text) => seconds_to_ms(text).map(Some).ok_or_else(|| {
-            explain::bad_header(name, "a number of seconds above 0, at most 86400")
-        }),
+        Some(text) => seconds_to_ms(text)
+            .map(Some)
+            .ok_or_else(|| explain::bad_header(name, "a number of seconds above 0, at most 86400")),
     };
     let header_retries = match header(&NUM_RETRIES)? {
         None => None,
-        Some(text) => Some(text.trim().parse().ok().filter(|n| *n <= 1000).ok_or_else(|| {
-            explain::bad_header(&NUM_RETRIES, "a whole number from 0 to 1000")
-        })?),
+        Some(text) => {
+            Some(text.trim().parse().ok().filter(|n| *n <= 1000).ok_or_else(|| {
+                explain::bad_header(&NUM_RETRIES, "a whole number from 0 to 1000")
+            })?)
+        }
     };
     Ok(Controls {
         num_retries: header_retries,
@@ -317,7 +319,7 @@ fn deliver(
         Content::Stream(stream) => {
             finish.first_content(now);
             let times = finish.times(now);
-            let relay = Relay::new(stream, answered.guard, finish, plan.silence_ms);
+            let relay = Relay::new(*stream, answered.guard, finish, plan.silence_ms);
             let mut response = Response::new(Reply::stream(relay));
             *response.headers_mut() = answer_headers::common(arrival, walk, plan, times);
             let headers = response.headers_mut();

@@ -28,7 +28,7 @@ pub(crate) struct Refusal {
     /// The HTTP status.
     pub(crate) status: StatusCode,
     /// The body.
-    pub(crate) reply: ErrorReply,
+    pub(crate) reply: Box<ErrorReply>,
     /// Seconds after which to come back.
     pub(crate) retry_after_s: Option<u64>,
     /// Why, in the vocabulary of causes.
@@ -44,13 +44,13 @@ impl Refusal {
         let code = status.as_u16();
         Refusal {
             status,
-            reply: ErrorReply {
+            reply: Box::new(ErrorReply {
                 message,
                 kind: kind_of(code).to_owned(),
                 code: code.to_string(),
                 reason,
                 ..ErrorReply::default()
-            },
+            }),
             retry_after_s: None,
             cause: if status.is_client_error() { Cause::BadRequest } else { Cause::Gateway },
             allow: None,
@@ -118,7 +118,10 @@ pub(crate) fn missing_key() -> Refusal {
 
 /// The key is not one of ours.
 pub(crate) fn wrong_key() -> Refusal {
-    unauthorized("invalid_api_key", "the key is not known to this gateway. Check the key that the client sends.")
+    unauthorized(
+        "invalid_api_key",
+        "the key is not known to this gateway. Check the key that the client sends.",
+    )
 }
 
 /// The header that should carry the key can not be read.
@@ -255,7 +258,8 @@ pub(crate) fn refused(
     let all_misconfigured = excluded.iter().all(|one| one.why == Exclusion::Misconfigured);
     let (status, what) = if all_misconfigured {
         let problems: Vec<&str> = lines.iter().map(|line| line.hint.as_str()).collect();
-        let what = format!("none of its deployments can work as configured: {}", problems.join("; "));
+        let what =
+            format!("none of its deployments can work as configured: {}", problems.join("; "));
         (StatusCode::SERVICE_UNAVAILABLE, what)
     } else if limited {
         let until = wait_s.map_or(String::new(), |s| format!("; the first is free again in {s} s"));
@@ -264,7 +268,8 @@ pub(crate) fn refused(
         let until = wait_s.map_or(String::new(), |s| format!("; the next trial is in {s} s"));
         (StatusCode::SERVICE_UNAVAILABLE, format!("all of its deployments are resting{until}"))
     };
-    let message = format!("No deployments available for model group '{group}': {}.", clean(&what, 1000));
+    let message =
+        format!("No deployments available for model group '{group}': {}.", clean(&what, 1000));
     let mut refusal = Refusal::new(status, "no_healthy_deployments", message);
     refusal.cause = if all_misconfigured {
         Cause::Misconfigured
@@ -298,7 +303,8 @@ fn line_of(snapshot: &Snapshot, group: &str, one: &Excluded, now: Millis) -> Dep
         Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
             let under_way = matches!(one.why, Exclusion::TrialUnderWay(_));
             let left = rest.until.since(now).div_ceil(1000).max(1);
-            let source = if rest.provider_issued { "the provider asked for it" } else { "our own pause" };
+            let source =
+                if rest.provider_issued { "the provider asked for it" } else { "our own pause" };
             DeploymentLine {
                 id,
                 model_group,
@@ -332,11 +338,7 @@ pub(crate) fn deadline(snapshot: &Snapshot, walk: &Walk, allowed_ms: u64) -> Ref
 }
 
 /// Everything that may be tried failed. `errors` are the providers' words for each attempt.
-pub(crate) fn exhausted(
-    snapshot: &Snapshot,
-    walk: &Walk,
-    errors: &[ProviderError],
-) -> Refusal {
+pub(crate) fn exhausted(snapshot: &Snapshot, walk: &Walk, errors: &[ProviderError]) -> Refusal {
     let Some((index, tried)) = walk.original_failure() else {
         return own_fault();
     };
@@ -387,11 +389,16 @@ fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> Str
     let said = clean(&said.message, errors::MESSAGE_MAX);
     match tried.cause {
         Cause::Auth | Cause::Permission => {
-            let keys: Vec<&str> = deployment.provider.api_key_env.iter().map(|name| &**name).collect();
+            let keys: Vec<&str> =
+                deployment.provider.api_key_env.iter().map(|name| &**name).collect();
             format!(
                 "the provider refused deployment {id}'s key; yours is fine. Check api_key of {id}{} \
                  The provider said: {said}",
-                if keys.is_empty() { ".".to_owned() } else { format!(" (or {}).", keys.join(", ")) },
+                if keys.is_empty() {
+                    ".".to_owned()
+                } else {
+                    format!(" (or {}).", keys.join(", "))
+                },
             )
         }
         Cause::NotFound => {

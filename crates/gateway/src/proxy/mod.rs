@@ -69,7 +69,9 @@ pub(crate) async fn serve(
         explain::own_fault().into_response()
     });
     if draining {
-        response.headers_mut().insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, header::HeaderValue::from_static("close"));
     }
     let response = response.map(|body| if is_head { Reply::empty() } else { body });
     Ok(response.map(|body| body.with(in_flight)))
@@ -126,8 +128,7 @@ impl<F: Future> Future for CatchPanic<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // What was half-done is dropped with the future and never seen again.
-        let polled =
-            std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
+        let polled = std::panic::catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
         match polled {
             Ok(poll) => poll.map(Ok),
             Err(_panic) => Poll::Ready(Err(())),

@@ -11,8 +11,8 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::record::Ending;
-use http_body::Frame;
 use hale_wire::stream::Reader;
+use http_body::Frame;
 use tokio::time::Sleep;
 
 use super::attempt::{AttemptGuard, Failed, Stream};
@@ -115,14 +115,18 @@ impl Relay {
                 Poll::Ready(Some(Ok(piece))) => self.take(piece),
                 Poll::Ready(Some(Err(Cut))) if self.reader.is_complete() => self.complete(),
                 Poll::Ready(Some(Err(Cut))) => {
-                    self.fail(&Failed::cut("the upstream's connection was cut in the middle of the stream"));
+                    self.fail(&Failed::cut(
+                        "the upstream's connection was cut in the middle of the stream",
+                    ));
                 }
                 Poll::Ready(None) => {
                     self.reader.finish(&mut self.ready);
                     if self.reader.is_complete() {
                         self.complete();
                     } else if self.reader.error().is_none() {
-                        self.fail(&Failed::cut("the upstream ended the stream before it was complete"));
+                        self.fail(&Failed::cut(
+                            "the upstream ended the stream before it was complete",
+                        ));
                     }
                 }
             }

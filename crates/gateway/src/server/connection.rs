@@ -130,7 +130,10 @@ pub(super) fn spawn(worker: &Rc<Worker>, stream: TcpStream) {
     });
     let mut builder = http1::Builder::new();
     // The sweep keeps the clocks; see above.
-    builder.header_read_timeout(None).max_header_size(head_max).max_buf_size(head_max.max(64 << 10));
+    builder
+        .header_read_timeout(None)
+        .max_header_size(head_max)
+        .max_buf_size(head_max.max(64 << 10));
     let connection = builder.serve_connection(io, service);
     tokio::task::spawn_local(async move {
         let _open = open;

@@ -54,7 +54,8 @@ fn the_model_is_renamed_and_the_rest_survives() {
 
 #[test]
 fn control_fields_do_not_reach_the_provider() {
-    let text = r#"{"model":"g","fallbacks":["x"],"num_retries":3,"timeout":5,"tags":[1],"user":"u"}"#;
+    let text =
+        r#"{"model":"g","fallbacks":["x"],"num_retries":3,"timeout":5,"tags":[1],"user":"u"}"#;
     assert_eq!(body(&deployment("openai"), text, false), r#"{"model":"up","user":"u"}"#);
 }
 
@@ -70,8 +71,12 @@ fn metadata_goes_only_where_it_is_understood() {
 #[test]
 fn usage_is_asked_for_without_losing_other_options() {
     let openai = deployment("openai");
-    assert!(body(&openai, r#"{"model":"g"}"#, true).contains(r#""stream_options":{"include_usage":true}"#));
-    let with = body(&openai, r#"{"model":"g","stream_options":{"x":1,"include_usage":false}}"#, true);
+    assert!(
+        body(&openai, r#"{"model":"g"}"#, true)
+            .contains(r#""stream_options":{"include_usage":true}"#)
+    );
+    let with =
+        body(&openai, r#"{"model":"g","stream_options":{"x":1,"include_usage":false}}"#, true);
     assert_eq!(with, r#"{"model":"up","stream_options":{"x":1,"include_usage":true}}"#);
 }
 
@@ -84,8 +89,7 @@ fn a_providers_row_renames_bounds_and_forces() {
     );
     let text = r#"{"model":"g","store":true}"#;
     assert_eq!(body(&deployment("parasail"), text, false), r#"{"model":"up","store":false}"#);
-    let text =
-        r#"{"model":"g","messages":[{"role":"user","content":[{"type":"text","text":"a"},{"text":"b"}]}]}"#;
+    let text = r#"{"model":"g","messages":[{"role":"user","content":[{"type":"text","text":"a"},{"text":"b"}]}]}"#;
     assert!(body(&deployment("publicai"), text, false).contains(r#""content":"ab""#));
 }
 

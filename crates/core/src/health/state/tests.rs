@@ -73,7 +73,10 @@ fn a_lone_deployment_is_not_benched_by_us() {
     let alone = Surroundings { has_sibling: false, ..around() };
     for request in 0..50 {
         for cause in [Cause::ServerError, Cause::Auth, Cause::RateLimited, Cause::NotFound] {
-            assert_eq!(state.failure(Millis(request), at(request, request), Failure::of(cause), &alone), None);
+            assert_eq!(
+                state.failure(Millis(request), at(request, request), Failure::of(cause), &alone),
+                None
+            );
         }
     }
     let hinted =
@@ -113,9 +116,11 @@ fn late_results_decide_nothing() {
     assert_eq!(state.success(Millis(1_002), at(500, 2)), None);
     assert_eq!(fail(&state, 1_003, 3, Cause::ServerError), None);
     assert_eq!(state.verdict(Millis(1_001)), before);
-    let late = state.failure(Millis(1_004), at(500, 4), limited(Cause::RateLimited, 60_000), &around());
+    let late =
+        state.failure(Millis(1_004), at(500, 4), limited(Cause::RateLimited, 60_000), &around());
     assert!(late.is_some(), "a provider's deadline counts whenever it arrives");
-    let earlier = state.failure(Millis(1_005), at(500, 4), limited(Cause::RateLimited, 1_000), &around());
+    let earlier =
+        state.failure(Millis(1_005), at(500, 4), limited(Cause::RateLimited, 1_000), &around());
     assert_eq!(earlier, None, "deadlines only move forward");
 }
 
@@ -149,7 +154,10 @@ fn allowed_fails_replaces_our_rules() {
     let state = DeploymentState::default();
     let rules = Surroundings { allowed_fails: Some(4), ..around() };
     for i in 0..4 {
-        assert_eq!(state.failure(Millis(i), at(i, i), Failure::of(Cause::ServerError), &rules), None);
+        assert_eq!(
+            state.failure(Millis(i), at(i, i), Failure::of(Cause::ServerError), &rules),
+            None
+        );
     }
     assert!(state.failure(Millis(5), at(5, 5), Failure::of(Cause::ServerError), &rules).is_some());
 }
@@ -159,6 +167,9 @@ fn zero_cooldown_turns_it_off() {
     let state = DeploymentState::default();
     let off = Surroundings { cooldown_ms: 0, ..around() };
     for i in 0..20 {
-        assert_eq!(state.failure(Millis(i), at(i, i), limited(Cause::RateLimited, 9_000), &off), None);
+        assert_eq!(
+            state.failure(Millis(i), at(i, i), limited(Cause::RateLimited, 9_000), &off),
+            None
+        );
     }
 }

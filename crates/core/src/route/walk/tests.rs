@@ -18,7 +18,13 @@ fn attempt(walk: &mut Walk, snapshot: &Snapshot, now: u64) -> AttemptPlan {
     }
 }
 
-fn fail_with(walk: &mut Walk, snapshot: &Snapshot, plan: AttemptPlan, cause: Cause, hint: Option<u64>) {
+fn fail_with(
+    walk: &mut Walk,
+    snapshot: &Snapshot,
+    plan: AttemptPlan,
+    cause: Cause,
+    hint: Option<u64>,
+) {
     let tried = Tried {
         group: walk.target().name(snapshot).into(),
         deployment: plan.deployment,
@@ -208,7 +214,8 @@ fn unknown_names_take_the_default_fallback_openly() {
 #[test]
 fn attempts_are_bounded_whatever_is_asked() {
     let snapshot = snapshot();
-    let mut walk = start(&snapshot, "g", Controls { num_retries: Some(1000), ..Controls::default() });
+    let mut walk =
+        start(&snapshot, "g", Controls { num_retries: Some(1000), ..Controls::default() });
     let mut attempts = 0;
     loop {
         match walk.next(&snapshot, Millis(1), 0) {
@@ -226,7 +233,8 @@ fn attempts_are_bounded_whatever_is_asked() {
 #[test]
 fn a_hint_is_not_waited_for_where_siblings_were_asked() {
     let snapshot = snapshot();
-    let mut walk = start(&snapshot, "g", Controls { disable_fallbacks: true, ..Controls::default() });
+    let mut walk =
+        start(&snapshot, "g", Controls { disable_fallbacks: true, ..Controls::default() });
     for expected in [A, B] {
         let plan = attempt(&mut walk, &snapshot, 1);
         assert_eq!(plan.deployment, expected);

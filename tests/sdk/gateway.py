@@ -52,7 +52,7 @@ class Gateway:
 
     def __init__(self, home: pathlib.Path, deployments: list[dict], *,
                  router: Optional[dict] = None, litellm: Optional[dict] = None,
-                 general: Optional[dict] = None):
+                 general: Optional[dict] = None, environment: Optional[dict[str, str]] = None):
         config = {
             "model_list": deployments,
             "router_settings": router or {},
@@ -66,7 +66,8 @@ class Gateway:
         self._process = subprocess.Popen(
             [binary(), "--config", file, "--host", "127.0.0.1", "--port", "0"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-            cwd=home, env={"PATH": os.environ["PATH"], "HOME": str(home)}, text=True)
+            cwd=home, text=True,
+            env={"PATH": os.environ["PATH"], "HOME": str(home), **(environment or {})})
         listening: queue.SimpleQueue[Optional[str]] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, args=(listening,), daemon=True)
         self._reader.start()

@@ -1,0 +1,219 @@
+//! Who may ask for what: keys, roles, routes and addresses.
+
+use hale_testkit::{Client, FakeUpstream, openai};
+use serde_json::json;
+
+use crate::support::{CHAT, Config, KEY, client, expect_error, hale, lone};
+
+#[test]
+fn the_key_is_taken_from_each_documented_header() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).general(json!({"litellm_key_header_name": "X-Our-Key"})).start();
+    let bearer = format!("Bearer {KEY}");
+    let ask = |headers: &[(&str, &str)]| {
+        hale.client().post_json(CHAT, headers, &openai::chat_request("m", "hi"))
+    };
+    let names =
+        ["x-our-key", "X-LiteLLM-Api-Key", "x-api-key", "api-key", "x-goog-api-key", "Ocp-Apim-Subscription-Key"];
+    for name in names {
+        for value in [KEY, &bearer] {
+            assert_eq!(ask(&[(name, value)]).status, 200, "{name}: {value}");
+        }
+        expect_error(&ask(&[(name, "sk-wrong-wrong-wrong-wrong")]), 401, "invalid_api_key");
+    }
+    for value in [&bearer, &format!("bearer {KEY}"), &format!("BEARER   {KEY}")] {
+        assert_eq!(ask(&[("Authorization", value)]).status, 200, "{value}");
+    }
+    expect_error(&ask(&[]), 401, "missing_api_key");
+}
+
+#[test]
+fn a_malformed_or_doubled_key_is_refused_even_beside_a_good_one() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let good = format!("Bearer {KEY}");
+    let spaced = format!("Bearer {KEY} extra");
+    let ask = |headers: &[(&str, &str)]| hale.client().request("GET", "/v1/models", headers, b"");
+    for value in [KEY, "Basic c2s6", "Bearer", "Bearer ", "Bear er x", &spaced] {
+        let answer = ask(&[("authorization", value), ("x-api-key", KEY)]);
+        expect_error(&answer, 401, "malformed_api_key");
+    }
+    expect_error(&ask(&[("authorization", &good), ("authorization", &good)]), 401, "malformed_api_key");
+    expect_error(&ask(&[("x-api-key", "")]), 401, "invalid_api_key");
+    for wrong in [&KEY[1..], &KEY[..KEY.len() - 1], &format!("{KEY}x"), &KEY.to_uppercase()] {
+        expect_error(&ask(&[("x-api-key", wrong)]), 401, "invalid_api_key");
+    }
+    let long = "k".repeat(20_000);
+    expect_error(&ask(&[("x-api-key", &long)]), 401, "invalid_api_key");
+}
+
+#[test]
+fn no_refusal_repeats_the_key_that_was_sent() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let answer = hale.client_with_key("sk-not-this-one-please").get("/v1/models");
+    assert!(!answer.text().contains("not-this-one"), "{}", answer.text());
+    assert!(!hale.stderr().contains("not-this-one"), "{}", hale.stderr());
+}
+
+#[test]
+fn every_row_but_the_public_ones_needs_the_key() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let mut nobody = hale.client();
+    let operations = ["chat/completions", "completions", "embeddings"];
+    for operation in operations {
+        for prefix in ["/v1/", "/", "/engines/m/", "/openai/deployments/m/"] {
+            let path = format!("{prefix}{operation}");
+            let answer = nobody.post_json(&path, &[], &openai::chat_request("m", "hi"));
+            expect_error(&answer, 401, "missing_api_key");
+        }
+    }
+    for path in ["/v1/models", "/models", "/v1/models/m", "/models/m", "/v1/model/info", "/model/info", "/metrics"] {
+        expect_error(&nobody.get(path), 401, "missing_api_key");
+        assert_eq!(client(&hale).get(path).status, 200, "{path}");
+    }
+    for path in ["/", "/health/liveliness", "/health/liveness", "/health/readiness"] {
+        assert_eq!(nobody.get(path).status, 200, "{path}");
+    }
+    assert_eq!(upstream.state().opened(), 0);
+}
+
+#[test]
+fn the_metrics_page_can_be_opened() {
+    let upstream = FakeUpstream::start();
+    let open = json!({"require_auth_for_metrics_endpoint": false});
+    let hale = lone(&upstream).litellm(open).start();
+    assert_eq!(hale.client().get("/metrics").status, 200);
+    expect_error(&hale.client().get("/v1/models"), 401, "missing_api_key");
+}
+
+#[test]
+fn an_unknown_route_names_the_nearest_and_a_wrong_method_the_right_one() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let mut own = client(&hale);
+    let near = [
+        ("POST", "/v1/chat/completion", "/v1/chat/completions"),
+        ("POST", "/v1/chat/complietions", "/v1/chat/completions"),
+        ("GET", "/v1/modles", "/v1/models"),
+        ("GET", "/health/readyness", "/health/readiness"),
+    ];
+    for (method, path, nearest) in near {
+        let error = expect_error(&own.request(method, path, &[], b""), 404, "unknown_route");
+        assert!(error["message"].as_str().unwrap().contains(nearest), "{error}");
+    }
+    for path in ["/completely/different/thing", "/v1/chat/completions/x/y", "//", "/%00", "/../../etc"] {
+        expect_error(&own.request("GET", path, &[], b""), 404, "unknown_route");
+    }
+    let wrong = [("GET", CHAT, "POST"), ("DELETE", "/v1/models", "GET"), ("PUT", "/metrics", "GET")];
+    for (method, path, allowed) in wrong {
+        let answer = own.request(method, path, &[], b"");
+        expect_error(&answer, 405, "method_not_allowed");
+        assert_eq!(answer.header("allow"), Some(allowed), "{method} {path}");
+    }
+}
+
+#[test]
+fn head_answers_like_get_without_a_body() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let mut nobody = hale.client();
+    for path in ["/health/liveliness", "/health/readiness"] {
+        let answer = nobody.request("HEAD", path, &[], b"");
+        assert_eq!((answer.status, answer.body.len()), (200, 0), "{path}");
+    }
+    // The connection is still in step.
+    let alive = nobody.get("/health/liveliness");
+    assert_eq!(alive.text(), "\"I'm alive!\"");
+    assert_eq!(alive.header("content-type"), Some("application/json"));
+}
+
+#[test]
+fn readiness_has_the_reference_shape_and_can_be_cut() {
+    let upstream = FakeUpstream::start();
+    let full = lone(&upstream).start().client().get("/health/readiness").json();
+    assert_eq!((&full["status"], &full["db"]), (&json!("connected"), &json!("Not connected")));
+    assert_eq!(full["litellm_version"], "1.106.2");
+    assert!(full["hale_version"].is_string() && full.get("cache").is_some(), "{full}");
+    let hale = lone(&upstream).general(json!({"health_check_details": false})).start();
+    let short = hale.client().get("/health/readiness").json();
+    assert_eq!(short, json!({"status": "connected", "db": "Not connected"}));
+}
+
+#[test]
+fn without_a_master_key_loopback_is_open_with_a_warning() {
+    let upstream = FakeUpstream::start();
+    let hale = Config::open().deployment("m", "a", &upstream).start();
+    let answer = hale.client().post_json(CHAT, &[], &openai::chat_request("m", "hi"));
+    assert_eq!(answer.status, 200);
+    assert_eq!(hale.client_with_key("anything").get("/v1/models").status, 200);
+    assert!(hale.stderr().contains("no master_key is set"), "{}", hale.stderr());
+}
+
+#[test]
+fn a_weak_or_missing_key_on_a_public_address_is_refused_with_both_ways_out() {
+    let upstream = FakeUpstream::start();
+    let base = Config::open().deployment("m", "a", &upstream);
+    let weak = ["sk-1234", "short", "sk-123456789", "fifteen-letters"];
+    let configs = weak.map(|key| base.clone().general(json!({"master_key": key})));
+    for config in configs.iter().chain([&base]) {
+        let run = hale().config(&config.text());
+        let args = ["--config", "config.yaml", "--host", "0.0.0.0", "--port", "0"];
+        let done = args.into_iter().fold(run, |run, arg| run.arg(arg)).run();
+        assert_eq!(done.code(), Some(78), "{}", done.stderr);
+        for way in ["dangerously_permit_weak_or_unset_master_key: true", "master_key of at least"] {
+            assert!(done.stderr.contains(way), "{}", done.stderr);
+        }
+        assert!(!weak.iter().any(|key| done.stderr.contains(key)), "{}", done.stderr);
+    }
+    let on_loopback = configs[0].start();
+    assert!(on_loopback.stderr().contains("weak"), "{}", on_loopback.stderr());
+    assert_eq!(on_loopback.client_with_key("sk-1234").get("/v1/models").status, 200);
+}
+
+#[test]
+fn a_weak_key_on_a_public_address_can_be_permitted() {
+    let upstream = FakeUpstream::start();
+    let config = Config::open().deployment("m", "a", &upstream).general(json!({
+        "master_key": "sk-1234", "dangerously_permit_weak_or_unset_master_key": true,
+    }));
+    // The last --host counts for the process; the kit's own is given before the test's.
+    let host = config.launch().env("HOST", "0.0.0.0");
+    let hale = host.start();
+    assert_eq!(hale.client_with_key("sk-1234").get("/v1/models").status, 200);
+}
+
+#[test]
+fn the_master_key_may_come_from_the_environment() {
+    let upstream = FakeUpstream::start();
+    let config = Config::open().deployment("m", "a", &upstream);
+    let hale = config.launch().env("LITELLM_MASTER_KEY", KEY).start();
+    assert_eq!(hale.client().get("/v1/models").status, 401);
+    assert_eq!(client(&hale).get("/v1/models").status, 200);
+    let named = config.general(json!({"master_key": "os.environ/HALE_TEST_NOT_SET"}));
+    let run = hale_run(&named);
+    assert_eq!(run.code(), Some(78), "a missing key is never an open door");
+    assert!(run.stderr.contains("HALE_TEST_NOT_SET"), "{}", run.stderr);
+}
+
+fn hale_run(config: &Config) -> hale_testkit::Finished {
+    let run = hale().config(&config.text());
+    ["--config", "config.yaml", "--port", "0"].into_iter().fold(run, |run, arg| run.arg(arg)).run()
+}
+
+#[test]
+fn models_are_listed_and_described_without_secrets() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).with("n/x", "b", &upstream, json!({"model": "openai/gpt-4o-mini"})).start();
+    let mut own: Client = client(&hale);
+    let one = own.get("/v1/models/n/x");
+    assert_eq!((one.status, &one.json()["id"]), (200, &json!("n/x")));
+    assert_eq!(own.get("/v1/models/n%2Fx").json()["id"], "n/x");
+    expect_error(&own.get("/v1/models/nx"), 404, "unknown_model");
+    let info = own.get("/model/info");
+    assert_eq!(info.status, 200);
+    let text = info.text();
+    assert!(!text.contains(crate::support::UPSTREAM_KEY), "{text}");
+    assert_eq!(info.json()["data"][1]["model_info"]["id"], "b");
+}

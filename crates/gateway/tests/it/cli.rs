@@ -1,0 +1,221 @@
+//! What a person types, and what the process says.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use hale_testkit::{FakeUpstream, Finished, openai};
+use serde_json::json;
+
+use crate::support::{CHAT, Config, chat_with, client, hale, lone, now};
+
+#[track_caller]
+fn run(args: &[&str]) -> Finished {
+    args.iter().fold(hale(), |run, arg| run.arg(*arg)).run()
+}
+
+#[track_caller]
+fn check(text: &str, more: &[&str]) -> Finished {
+    let run = hale().config(text).arg("check").arg("config.yaml");
+    more.iter().fold(run, |run, arg| run.arg(*arg)).run()
+}
+
+#[test]
+fn check_says_ok_and_how_much_there_is() {
+    let upstream = FakeUpstream::start();
+    let done = check(&lone(&upstream).deployment("n", "b", &upstream).text(), &[]);
+    assert_eq!(done.code(), Some(0), "{}{}", done.stdout, done.stderr);
+    assert!(done.stdout.contains("ok, 2 deployments in 2 model groups"), "{}", done.stdout);
+}
+
+#[test]
+fn check_prints_every_problem_at_once_with_its_place_and_a_hint() {
+    let text = "model_list:\n\
+                - model_name: m\n  litellm_params:\n    model: openai/x\n    api_key: k\n    timeout: soon\n\
+                - litellm_params: {model: openai/y}\n\
+                router_setings: {}\n\
+                router_settings:\n  num_retries: -1\n  routing_strategy: [x]\n";
+    let done = check(text, &[]);
+    assert_eq!(done.code(), Some(78), "{}", done.stdout);
+    let lines: Vec<&str> = done.stdout.lines().collect();
+    for (place, words) in [
+        ("config.yaml:6:", "timeout"),
+        ("config.yaml:7:", "model_name"),
+        ("config.yaml:8:", "router_settings"),
+        ("config.yaml:10:", "num_retries"),
+        ("config.yaml:11:", "routing_strategy"),
+    ] {
+        let found = lines.iter().any(|line| line.contains(place) && line.contains(words));
+        assert!(found, "nothing about {words} at {place} in:\n{}", done.stdout);
+    }
+    for line in lines {
+        assert!(line.starts_with("error: config.yaml:") || line.starts_with("warning: config.yaml:"), "{line}");
+    }
+}
+
+#[test]
+fn unknown_keys_warn_and_are_errors_when_strict() {
+    let text = "model_list:\n- model_name: m\n  litellm_params: {model: openai/x, api_key: k}\ngeneral_setting: {}\n";
+    let done = check(text, &[]);
+    assert_eq!(done.code(), Some(0), "{}", done.stdout);
+    assert!(done.stdout.contains("general_settings"), "did you mean: {}", done.stdout);
+    assert_eq!(check(text, &["--strict"]).code(), Some(78));
+}
+
+#[test]
+fn a_missing_file_is_a_config_error_that_names_it() {
+    for args in [&["check", "nowhere.yaml"][..], &["--config", "nowhere.yaml", "--port", "0"]] {
+        let done = run(args);
+        assert_eq!(done.code(), Some(78), "{}", done.stderr);
+        let said = format!("{}{}", done.stdout, done.stderr);
+        assert!(said.contains("nowhere.yaml"), "{said}");
+    }
+}
+
+#[test]
+fn a_broken_config_does_not_start() {
+    let run = hale().config("model_list: 7\n");
+    let done = ["--config", "config.yaml", "--port", "0"].iter().fold(run, |it, arg| it.arg(*arg)).run();
+    assert_eq!(done.code(), Some(78));
+    assert!(done.stderr.contains("config.yaml:1:"), "{}", done.stderr);
+}
+
+#[test]
+fn keys_that_would_not_be_safe_to_ignore_refuse_the_start() {
+    let upstream = FakeUpstream::start();
+    for general in [json!({"allowed_ips": ["10.0.0.1"]}), json!({"enable_jwt_auth": true})] {
+        let done = check(&lone(&upstream).general(general).text(), &[]);
+        assert_eq!(done.code(), Some(78), "{}", done.stdout);
+    }
+}
+
+#[test]
+fn wrong_usage_is_code_2_and_help_is_none() {
+    for args in [&["--no-such-flag"][..], &["frobnicate"], &["check"], &["--port", "x"], &[]] {
+        let done = run(args);
+        assert_eq!(done.code(), Some(2), "{args:?}: {}", done.stderr);
+        assert!(!done.stderr.is_empty());
+    }
+    let help = run(&["--help"]);
+    assert_eq!(help.code(), Some(0));
+    for word in ["--config", "--num_workers", "check", "demo"] {
+        assert!(help.stdout.contains(word), "{}", help.stdout);
+    }
+}
+
+#[test]
+fn the_version_names_its_own_and_the_compatible_one() {
+    for flag in ["--version", "-v"] {
+        let done = run(&[flag]);
+        assert_eq!(done.code(), Some(0));
+        assert!(done.stdout.contains(env!("CARGO_PKG_VERSION")), "{}", done.stdout);
+        assert!(done.stdout.contains("1.106.2"), "{}", done.stdout);
+    }
+}
+
+#[test]
+fn flags_of_the_reference_without_a_meaning_warn_once_and_are_ignored() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream)
+        .launch()
+        .arg("--run_gunicorn")
+        .arg("--max-requests-before-restart")
+        .arg("100")
+        .arg("--telemetry=False")
+        .start();
+    let said = hale.stderr();
+    for flag in ["--run_gunicorn", "--max_requests_before_restart", "--telemetry"] {
+        assert_eq!(said.matches(flag).count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn a_port_in_use_is_said_with_its_way_out() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let upstream = FakeUpstream::start();
+    for workers in ["1", "2"] {
+        let run = hale().config(&lone(&upstream).text());
+        let args = ["--config", "config.yaml", "--host", "127.0.0.1", "--port", &port, "--num_workers", workers];
+        let done = args.iter().fold(run, |run, arg| run.arg(*arg)).run();
+        assert_eq!(done.code(), Some(1), "{}", done.stderr);
+        assert!(done.stderr.contains(&port) && done.stderr.contains("--port"), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn a_second_gateway_does_not_share_the_port_of_the_first() {
+    let upstream = FakeUpstream::start();
+    let config = lone(&upstream).text();
+    let first = hale().config(&config).arg("--num_workers").arg("2").start();
+    let port = first.port().to_string();
+    let run = hale().config(&config);
+    let args = ["--config", "config.yaml", "--host", "127.0.0.1", "--port", &port, "--num_workers", "2"];
+    let done = args.iter().fold(run, |run, arg| run.arg(*arg)).run();
+    assert_eq!(done.code(), Some(1), "{}", done.stderr);
+}
+
+#[test]
+fn one_model_is_served_without_a_file_whatever_name_the_client_uses() {
+    let upstream = FakeUpstream::start();
+    let hale = hale()
+        .arg("--model")
+        .arg("openai/some-model")
+        .arg("--api_base")
+        .arg(upstream.api_base())
+        .env("OPENAI_API_KEY", "sk-from-environment")
+        .start();
+    for name in ["openai/some-model", "gpt-3.5-turbo"] {
+        let answer = hale.client().post_json(CHAT, &[], &openai::chat_request(name, "hi"));
+        assert_eq!((answer.status, &answer.json()["model"]), (200, &json!(name)), "{}", answer.text());
+        let sent = upstream.requests().pop().unwrap();
+        assert_eq!(sent.model(), "some-model", "{name}");
+        assert_eq!(sent.header("authorization"), Some("Bearer sk-from-environment"));
+    }
+}
+
+#[test]
+fn serve_is_the_same_as_no_subcommand_and_flags_win_over_the_config() {
+    let upstream = FakeUpstream::with(|_| hale_testkit::Script::silent());
+    let hale = lone(&upstream).launch().arg("--request_timeout").arg("0.3").start();
+    let begin = now();
+    let answer = chat_with(&hale, &[], &openai::chat_request("m", "hi"));
+    assert_eq!(answer.status, 408, "{}", answer.text());
+    assert!(begin.elapsed() < Duration::from_secs(2));
+}
+
+#[test]
+fn workers_share_the_port_and_all_serve() {
+    let upstream = FakeUpstream::start();
+    let hale = hale().config(&lone(&upstream).text()).arg("--num-workers").arg("3").start();
+    for _ in 0..30 {
+        assert_eq!(client(&hale).get("/v1/models").status, 200);
+    }
+    // Each worker has connections of its own to the upstream, at most one here.
+    for _ in 0..30 {
+        assert_eq!(chat_with(&hale, &[], &openai::chat_request("m", "hi")).status, 200);
+    }
+    assert!((1..=3).contains(&upstream.state().opened()), "{}", upstream.state().opened());
+}
+
+#[test]
+fn logs_can_be_json() {
+    let upstream = FakeUpstream::start();
+    let hale = Config::new().deployment("m", "a", &upstream).launch().env("JSON_LOGS", "true").start();
+    for line in hale.stderr().lines() {
+        let parsed: Result<serde_json::Value, _> = serde_json::from_str(line);
+        assert!(parsed.is_ok_and(|value| value.is_object()), "{line}");
+    }
+}
+
+#[test]
+fn five_hundred_deployments_are_ready_soon() {
+    let upstream = FakeUpstream::start();
+    let config = (0..500).fold(Config::new(), |config, number| {
+        config.deployment(&format!("g{}", number % 100), &format!("d{number}"), &upstream)
+    });
+    let begin = now();
+    let hale = config.start();
+    // A debug build on a busy machine; the benchmark measures the release build.
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert_eq!(chat_with(&hale, &[], &openai::chat_request("g7", "hi")).status, 200);
+}

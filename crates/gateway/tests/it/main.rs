@@ -1,0 +1,27 @@
+//! Integration tests: the real `hale` process between scripted upstreams and a client, on real sockets.
+//!
+//! Each module is a feature; test names are sentences about behaviour. Always true: ports are 0, nothing
+//! waits without a deadline, and a test starts its own process.
+
+mod access;
+mod answers;
+mod cli;
+mod cooldown;
+mod deadlines;
+mod demo;
+mod disconnect;
+mod examples;
+mod faults;
+mod input;
+mod limits;
+mod metrics;
+mod network;
+mod records;
+mod relay;
+mod reload;
+mod routing;
+mod shutdown;
+mod streams;
+mod streams_broken;
+mod support;
+mod tidy;

@@ -1,0 +1,144 @@
+//! The metrics page: its format, its numbers, and that no caller adds to its labels.
+
+use std::collections::BTreeMap;
+
+use hale_testkit::{FakeUpstream, Script, openai};
+use serde_json::json;
+
+use crate::support::{CHAT, Config, chat, chat_with, client, expect_error, metric, scrape};
+
+#[test]
+fn the_page_is_well_formed_and_every_family_shows_after_traffic() {
+    let upstream = FakeUpstream::start();
+    let prices = json!({"input_cost_per_token": 0.001, "output_cost_per_token": 0.002});
+    let hale = Config::new().with("m", "a", &upstream, prices).start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    client(&hale).stream(CHAT, &[], &openai::stream_request("m", "hi")).rest();
+    let page = client(&hale).get("/metrics");
+    let kind = page.header("content-type").unwrap();
+    assert!(kind.starts_with("application/openmetrics-text") || kind.starts_with("text/plain"), "{kind}");
+    let text = page.text();
+    assert!(text.ends_with("# EOF\n"), "openmetrics ends with EOF");
+    let mut types = BTreeMap::new();
+    for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
+        let mut words = line.split(' ').skip(2);
+        let (name, kind) = (words.next().unwrap(), words.next().unwrap());
+        assert!(types.insert(name.to_owned(), kind.to_owned()).is_none(), "{name} twice");
+    }
+    let samples = scrape(&hale);
+    for (name, kind) in &types {
+        let full = match kind.as_str() {
+            "counter" => format!("{name}_total"),
+            "histogram" => format!("{name}_count"),
+            _ => name.clone(),
+        };
+        assert!(samples.iter().any(|it| it.name == full), "{name} has no sample");
+        assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
+    }
+    let promised = [
+        "hale_requests", "hale_request_duration_seconds", "hale_overhead_seconds",
+        "hale_time_to_first_token_seconds", "hale_in_flight_requests", "hale_attempts",
+        "litellm_deployment_success_responses", "litellm_request_total_latency_metric",
+    ];
+    for name in promised {
+        assert!(types.contains_key(name), "{name} is missing");
+    }
+}
+
+#[test]
+fn numbers_match_what_happened() {
+    let (bad, good) = (FakeUpstream::start(), FakeUpstream::start());
+    bad.answer_with(|_| Script::error(500, "boom"));
+    let prices = json!({
+        "weight": 0, "input_cost_per_token": 0.001, "output_cost_per_token": 0.002,
+    });
+    let hale = Config::new()
+        .with("m", "bad", &bad, json!({"weight": 1}))
+        .with("m", "good", &good, prices)
+        .deployment("lost", "lost", &bad)
+        .router(json!({
+            "disable_cooldowns": true, "num_retries": 1, "fallbacks": [{"lost": ["m"]}], "retry_after": 0,
+        }))
+        .start();
+    for _ in 0..3 {
+        assert_eq!(chat(&hale, "m").status, 200);
+    }
+    client(&hale).stream(CHAT, &[], &openai::stream_request("m", "hi")).rest();
+    let mut body = openai::chat_request("lost", "hi");
+    body["num_retries"] = json!(0);
+    body["disable_fallbacks"] = json!(true);
+    expect_error(&chat_with(&hale, &[], &body), 500, "upstream_failed");
+    let value = |name: &str, labels: &[(&str, &str)]| metric(&hale, name, labels);
+    let group = ("model_group", "m");
+    let expected = [
+        ("hale_requests_total", vec![group, ("ending", "success")], 4.0),
+        ("hale_requests_total", vec![group, ("ending", "error")], 0.0),
+        ("hale_requests_total", vec![("model_group", "lost"), ("ending", "error")], 1.0),
+        ("hale_responses_total", vec![group, ("status", "2xx")], 4.0),
+        ("hale_responses_total", vec![("model_group", "lost"), ("status", "5xx")], 1.0),
+        ("hale_retries_total", vec![group], 4.0),
+        ("hale_attempts_total", vec![("deployment", "bad"), ("outcome", "server_error")], 4.0),
+        ("hale_attempts_total", vec![("deployment", "good"), ("outcome", "success")], 4.0),
+        ("litellm_deployment_failure_responses_total", vec![("deployment", "bad")], 4.0),
+        ("litellm_deployment_success_responses_total", vec![("deployment", "good")], 4.0),
+        ("hale_input_tokens_total", vec![group], 36.0),
+        ("hale_output_tokens_total", vec![group], 28.0),
+        ("hale_request_duration_seconds_count", vec![group], 4.0),
+        ("hale_overhead_seconds_count", vec![group], 4.0),
+        ("hale_time_to_first_token_seconds_count", vec![group], 1.0),
+        ("hale_request_duration_seconds_bucket", vec![group, ("le", "+Inf")], 4.0),
+        ("hale_deployment_in_flight", vec![], 0.0),
+        ("hale_panics_total", vec![], 0.0),
+    ];
+    for (name, labels, number) in expected {
+        let found = value(name, &labels);
+        assert!((found - number).abs() < 1e-9, "{name} {labels:?}: {found}, not {number}");
+    }
+    let spent = value("hale_spend_usd_total", &[group]);
+    assert!((spent - 4.0 * 0.023).abs() < 1e-9, "{spent}");
+}
+
+#[test]
+fn no_label_comes_from_a_caller() {
+    let upstream = FakeUpstream::start();
+    let hale = Config::new().with("openai/*", "star", &upstream, json!({"model": "openai/*"})).start();
+    let before = scrape(&hale).len();
+    for number in 0..20 {
+        assert_eq!(chat(&hale, &format!("openai/minted-{number}")).status, 200);
+        expect_error(&chat(&hale, &format!("minted-{number}")), 400, "unknown_model");
+        client(&hale).get(&format!("/minted/{number}"));
+        client(&hale).request("MINTED", "/v1/models", &[("user-agent", "minted")], b"");
+    }
+    let after = scrape(&hale);
+    let minted = |it: &&crate::support::Sample| it.labels.values().any(|value| value.contains("minted"));
+    assert_eq!(after.iter().find(minted).map(|it| format!("{it:?}")), None);
+    assert_eq!(after.len(), before, "the page grew");
+    assert_eq!(metric(&hale, "hale_requests_total", &[("model_group", "openai/*")]), 20.0);
+}
+
+#[test]
+fn a_request_in_flight_is_counted_while_it_is() {
+    let upstream = FakeUpstream::with(|_| {
+        Script::ok().wait("go").json(&openai::chat_completion("gpt-4o", "x"))
+    });
+    let hale = Config::new().deployment("m", "a", &upstream).start();
+    let mut own = client(&hale);
+    let body = openai::chat_request("m", "hi").to_string();
+    own.send("POST", CHAT, &[], body.as_bytes()).unwrap();
+    upstream.wait_for(|state| state.waiting_at("go") == 1);
+    // The scrape itself is the second.
+    assert_eq!(metric(&hale, "hale_in_flight_requests", &[]), 2.0);
+    assert_eq!(metric(&hale, "hale_deployment_in_flight", &[("deployment", "a")]), 1.0);
+    upstream.release("go");
+    assert_eq!(own.read_response().unwrap().status, 200);
+    crate::support::wait_until_idle(&hale);
+}
+
+#[test]
+fn odd_names_from_a_config_are_escaped() {
+    let upstream = FakeUpstream::start();
+    let hale = Config::new().deployment("a\"b\\c\nd", "the \"id\"", &upstream).start();
+    let page = client(&hale).get("/metrics").text();
+    assert!(page.contains(r#"model_group="a\"b\\c\nd""#), "{page}");
+    assert!(page.lines().all(|line| line.starts_with('#') || line.rsplit_once(' ').is_some()));
+}

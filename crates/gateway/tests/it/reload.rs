@@ -1,0 +1,181 @@
+//! A changed config: in force whole, or not at all.
+
+use std::fs;
+
+use hale_testkit::{FakeUpstream, Hale, Script, Signal, openai};
+use serde_json::{Value, json};
+
+use crate::support::{CHAT, Config, chat, client, column, expect_error, lone, metric, pair};
+
+#[track_caller]
+fn reload(hale: &Hale, config: &Config) {
+    let mark = hale.mark();
+    hale.rewrite_config(&config.text());
+    hale.signal(Signal::Hup);
+    hale.wait_for_line_after(mark, "config reloaded");
+}
+
+fn models(hale: &Hale) -> Vec<Value> {
+    column(&client(hale).get("/v1/models").json()["data"], "id")
+}
+
+#[test]
+fn a_changed_file_is_put_in_force_by_itself() {
+    let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
+    let hale = lone(&one).start();
+    let mark = hale.mark();
+    hale.rewrite_config(&lone(&two).deployment("new", "n", &two).text());
+    hale.wait_for_line_after(mark, "config reloaded");
+    assert_eq!(models(&hale), ["m", "new"]);
+    assert_eq!(chat(&hale, "m").status, 200);
+    assert_eq!((one.requests().len(), two.requests().len()), (0, 1));
+    assert_eq!(metric(&hale, "hale_config_reloads_total", &[]), 1.0);
+}
+
+#[test]
+fn sighup_puts_the_file_in_force_at_once_and_again() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    for number in 0..5 {
+        let name = format!("group-{number}");
+        reload(&hale, &Config::new().deployment(&name, "a", &upstream));
+        assert_eq!(models(&hale), [json!(name)]);
+    }
+    expect_error(&chat(&hale, "m"), 400, "unknown_model");
+}
+
+#[test]
+fn a_stream_in_flight_finishes_on_what_it_began_with() {
+    let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
+    one.push(
+        Script::ok()
+            .stream()
+            .event(&openai::content_chunk("gpt-4o", "before "))
+            .wait("reloaded")
+            .event(&openai::content_chunk("gpt-4o", "after"))
+            .event(&openai::finish_chunk("gpt-4o", "stop"))
+            .done(),
+    );
+    let hale = lone(&one).start();
+    let mut own = client(&hale);
+    let mut stream = own.stream(CHAT, &[], &openai::stream_request("m", "hi"));
+    assert_eq!(stream.next_event().unwrap().content(), "before ");
+    reload(&hale, &Config::new().deployment("other", "b", &two));
+    expect_error(&chat(&hale, "m"), 400, "unknown_model");
+    one.release("reloaded");
+    let event = stream.next_event().unwrap();
+    assert_eq!((event.content().as_str(), &event.json()["model"]), ("after", &json!("m")));
+    assert!(stream.rest().last().unwrap().is_done());
+    drop(stream);
+    // The same connection now meets the new config.
+    let answer = own.post_json(CHAT, &[], &openai::chat_request("other", "hi"));
+    assert_eq!((answer.status, two.requests().len()), (200, 1));
+}
+
+#[test]
+fn a_bad_file_changes_nothing_and_is_reported_where_it_is_wrong() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let wrong = [
+        ("model_list: [", "config.yaml:"),
+        ("model_list:\n- model_name: m\n  litellm_params: 7\n", "config.yaml:3:"),
+        ("router_settings:\n  num_retries: many\nmodel_list: []\n", "config.yaml:2:"),
+        ("", "config.yaml"),
+        ("\u{0}\u{1}", "config.yaml"),
+    ];
+    for (count, (text, place)) in wrong.into_iter().enumerate() {
+        let mark = hale.mark();
+        hale.rewrite_config(text);
+        hale.signal(Signal::Hup);
+        hale.wait_for_line_after(mark, place);
+        hale.wait_for_line_after(mark, "the one in force stays");
+        assert_eq!(chat(&hale, "m").status, 200);
+        let refused = metric(&hale, "hale_config_reloads_refused_total", &[]);
+        assert!(refused >= (count + 1) as f64, "{refused}");
+    }
+    assert_eq!(metric(&hale, "hale_config_reloads_total", &[]), 0.0);
+    reload(&hale, &Config::new().deployment("mended", "a", &upstream));
+    assert_eq!(models(&hale), ["mended"]);
+}
+
+#[test]
+fn a_deleted_file_keeps_serving_and_a_new_one_is_found() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let mark = hale.mark();
+    fs::remove_file(hale.config_path()).unwrap();
+    hale.wait_for_line_after(mark, "the one in force stays");
+    assert_eq!(chat(&hale, "m").status, 200);
+    let mark = hale.mark();
+    hale.rewrite_config(&Config::new().deployment("back", "a", &upstream).text());
+    hale.wait_for_line_after(mark, "config reloaded");
+    assert_eq!(models(&hale), ["back"]);
+}
+
+#[test]
+fn a_deployments_rest_is_carried_over_by_its_id() {
+    let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
+    one.answer_with(|_| Script::rate_limited(60));
+    let hale = pair(&one, &two).start();
+    assert_eq!(chat(&hale, "m").header("x-litellm-attempted-retries"), Some("1"));
+    // Another name, another upstream, the same id: it still rests.
+    let renamed = Config::new().deployment("renamed", "bad", &two).deployment("fresh", "new", &one);
+    reload(&hale, &renamed);
+    expect_error(&chat(&hale, "renamed"), 429, "no_healthy_deployments");
+    assert_eq!(one.requests().len(), 1);
+    expect_error(&chat(&hale, "fresh"), 429, "upstream_rate_limited");
+    // Counters stay as well.
+    let labels = [("deployment", "bad"), ("outcome", "rate_limited")];
+    assert_eq!(metric(&hale, "hale_attempts_total", &labels), 1.0);
+}
+
+#[test]
+fn a_new_master_key_counts_from_the_next_request_on() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let mut old = client(&hale);
+    assert_eq!(old.get("/v1/models").status, 200);
+    reload(&hale, &lone(&upstream).general(json!({"master_key": "sk-another-0123456789"})));
+    assert_eq!(old.get("/v1/models").status, 401);
+    assert_eq!(hale.client_with_key("sk-another-0123456789").get("/v1/models").status, 200);
+}
+
+#[test]
+fn an_included_file_is_watched_too() {
+    let upstream = FakeUpstream::start();
+    let included = |name: &str| Config::new().deployment(name, "a", &upstream).text();
+    let hale = crate::support::hale()
+        .config("include: [models.yaml]\n")
+        .file("models.yaml", &included("before"))
+        .start();
+    assert_eq!(models(&hale), ["before"]);
+    let mark = hale.mark();
+    fs::write(hale.dir().join("models.yaml"), included("afterwards")).unwrap();
+    hale.wait_for_line_after(mark, "config reloaded");
+    assert_eq!(models(&hale), ["afterwards"]);
+}
+
+#[test]
+fn reloads_under_load_lose_no_request() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut client = client(&hale);
+            let mut sent = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let answer = client.post_json(CHAT, &[], &openai::chat_request("m", "hi"));
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                sent += 1;
+            }
+            sent
+        });
+        for number in 0..20 {
+            reload(&hale, &lone(&upstream).router(json!({"num_retries": number % 3})));
+        }
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        asking.join().unwrap()
+    });
+    assert!(sent > 20, "{sent}");
+}

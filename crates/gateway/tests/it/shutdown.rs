@@ -1,0 +1,163 @@
+//! The end of the process: in order, within bounds, and at once when asked twice.
+
+use std::time::Duration;
+
+use hale_testkit::{Client, FakeUpstream, Hale, Script, Signal, TIMEOUT, openai};
+use serde_json::json;
+
+use crate::support::{CHAT, KEY, client, eventually, lone, now};
+
+fn start(upstream: &FakeUpstream, drain_s: f64, limit_s: f64) -> Hale {
+    lone(upstream)
+        .general(json!({"drain_delay_s": drain_s, "shutdown_timeout_s": limit_s}))
+        .start()
+}
+
+fn held_stream() -> Script {
+    Script::ok()
+        .stream()
+        .event(&openai::content_chunk("gpt-4o", "one "))
+        .wait("go")
+        .event(&openai::content_chunk("gpt-4o", "two"))
+        .event(&openai::finish_chunk("gpt-4o", "stop"))
+        .done()
+}
+
+#[test]
+fn while_draining_it_serves_but_wants_no_more_traffic() {
+    let upstream = FakeUpstream::start();
+    let mut hale = start(&upstream, 1.5, 5.0);
+    let mut kept = client(&hale);
+    assert_eq!(kept.get("/health/readiness").status, 200);
+    let begin = now();
+    hale.signal(Signal::Term);
+    hale.wait_for_line("draining");
+    let ready = client(&hale).get("/health/readiness");
+    assert!(begin.elapsed() < Duration::from_millis(500), "at once");
+    assert_eq!((ready.status, ready.header("connection")), (503, Some("close")));
+    assert_eq!(client(&hale).get("/health/liveliness").status, 200);
+    let answer = kept.post_json(CHAT, &[], &openai::chat_request("m", "hi"));
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    let mut streaming = client(&hale);
+    let stream = streaming.stream(CHAT, &[], &openai::stream_request("m", "hi"));
+    assert_eq!(stream.header("connection"), Some("close"));
+    assert_eq!(hale.wait_for_exit(TIMEOUT).code(), Some(0));
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_millis(1450), "it went on accepting: {took:?}");
+    assert!(took < Duration::from_secs(4), "{took:?}");
+}
+
+#[test]
+fn a_stream_in_flight_finishes_and_then_the_process_ends() {
+    let upstream = FakeUpstream::scripted([held_stream()]);
+    let mut hale = start(&upstream, 0.0, 10.0);
+    let mut own = client(&hale);
+    let mut stream = own.stream(CHAT, &[], &openai::stream_request("m", "hi"));
+    assert_eq!(stream.next_event().unwrap().content(), "one ");
+    hale.signal(Signal::Term);
+    eventually("no longer accepting", || Client::new(hale.address()).send_raw(b"x").err());
+    upstream.release("go");
+    assert_eq!(stream.next_event().unwrap().content(), "two");
+    assert!(stream.rest().last().unwrap().is_done());
+    assert!(!stream.cut());
+    let begin = now();
+    assert_eq!(hale.wait_for_exit(TIMEOUT).code(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn idle_and_fresh_connections_do_not_delay_the_end() {
+    let upstream = FakeUpstream::start();
+    let mut hale = start(&upstream, 0.0, 10.0);
+    let mut idle = client(&hale);
+    assert_eq!(idle.get("/v1/models").status, 200);
+    // One that has not said a word, and one that has begun to.
+    let mut fresh = Client::new(hale.address());
+    fresh.send_raw(b"").unwrap();
+    eventually("both are accepted", || {
+        (crate::support::metric(&hale, "hale_connections", &[]) >= 3.0).then_some(())
+    });
+    let begin = now();
+    assert_eq!(hale.stop().code(), Some(0));
+    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    idle.wait_for_close().unwrap();
+    fresh.wait_for_close().unwrap();
+}
+
+#[test]
+fn what_outlasts_the_limit_is_cut() {
+    let upstream = FakeUpstream::with(|_| Script::silent());
+    let mut hale = start(&upstream, 0.0, 0.3);
+    let mut own = client(&hale);
+    let body = openai::chat_request("m", "hi").to_string();
+    own.send("POST", CHAT, &[], body.as_bytes()).unwrap();
+    upstream.wait_for_requests(1);
+    let begin = now();
+    assert_eq!(hale.stop().code(), Some(0));
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_millis(290) && took < Duration::from_secs(2), "{took:?}");
+    upstream.wait_until_dropped();
+    assert!(hale.stderr().contains("still in flight"), "{}", hale.stderr());
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    for (first, second) in [(Signal::Term, Signal::Term), (Signal::Int, Signal::Term)] {
+        let upstream = FakeUpstream::with(|_| Script::silent());
+        let mut hale = start(&upstream, 30.0, 30.0);
+        let mut own = client(&hale);
+        let body = openai::chat_request("m", "hi").to_string();
+        own.send("POST", CHAT, &[], body.as_bytes()).unwrap();
+        upstream.wait_for_requests(1);
+        hale.signal(first);
+        hale.wait_for_line("draining");
+        let begin = now();
+        hale.signal(second);
+        assert_eq!(hale.wait_for_exit(TIMEOUT).code(), Some(0));
+        assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    }
+}
+
+#[test]
+fn an_interrupt_shuts_down_in_order_as_well() {
+    let upstream = FakeUpstream::start();
+    let mut hale = start(&upstream, 0.0, 5.0);
+    hale.signal(Signal::Int);
+    assert_eq!(hale.wait_for_exit(TIMEOUT).code(), Some(0));
+    assert!(hale.stderr().contains("stopped"), "{}", hale.stderr());
+}
+
+#[test]
+fn a_request_being_sent_when_the_signal_comes_is_answered() {
+    let upstream = FakeUpstream::start();
+    let mut hale = start(&upstream, 0.0, 10.0);
+    let body = openai::chat_request("m", "hi").to_string();
+    let mut own = client(&hale);
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    own.send_raw(head.as_bytes()).unwrap();
+    eventually("it is in flight", || {
+        (crate::support::metric(&hale, "hale_in_flight_requests", &[]) >= 2.0).then_some(())
+    });
+    hale.signal(Signal::Term);
+    hale.wait_for_line("draining");
+    own.send_raw(body.as_bytes()).unwrap();
+    assert_eq!(own.read_response().unwrap().status, 200);
+    assert_eq!(hale.wait_for_exit(TIMEOUT).code(), Some(0));
+}
+
+#[test]
+fn the_environment_names_the_limit_as_in_the_reference() {
+    let upstream = FakeUpstream::with(|_| Script::silent());
+    let mut hale = lone(&upstream).launch().env("GRACEFUL_SHUTDOWN_TIMEOUT", "1").start();
+    let mut own = client(&hale);
+    let body = openai::chat_request("m", "hi").to_string();
+    own.send("POST", CHAT, &[], body.as_bytes()).unwrap();
+    upstream.wait_for_requests(1);
+    let begin = now();
+    assert_eq!(hale.stop().code(), Some(0));
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_millis(950) && took < Duration::from_secs(4), "{took:?}");
+}

@@ -1,0 +1,124 @@
+//! The house rules that no compiler checks: layers, headers, sizes, leftovers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// Every Rust file below `dir`, with its text.
+fn sources(dir: &Path) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut open = vec![dir.to_owned()];
+    while let Some(dir) = open.pop() {
+        for entry in fs::read_dir(&dir).expect("the directory is there") {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|it| it == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{}", dir.display());
+    found.sort();
+    found
+}
+
+/// The part of a file that is not its tests.
+fn without_tests(text: &str) -> &str {
+    text.find("#[cfg(test)]").map_or(text, |at| &text[..at])
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| matches!(part.as_os_str().to_str(), Some("tests" | "tests.rs" | "fixture.rs")))
+}
+
+#[test]
+fn core_and_wire_have_no_clock_no_chance_and_no_input_or_output() {
+    let forbidden = [
+        "std::time::Instant", "SystemTime", "tokio", "std::net", "std::fs", "std::thread", "std::env",
+        "rand::", "fastrand", "hyper", "std::process", "Instant::now",
+    ];
+    let mut wrong = Vec::new();
+    for layer in ["core", "wire"] {
+        for (path, text) in sources(&root().join("crates").join(layer).join("src")) {
+            for line in without_tests(&text).lines() {
+                let code = line.trim_start();
+                if !code.starts_with("//") && forbidden.iter().any(|word| code.contains(word)) {
+                    wrong.push(format!("{}: {code}", path.display()));
+                }
+            }
+        }
+        let manifest = fs::read_to_string(root().join("crates").join(layer).join("Cargo.toml")).unwrap();
+        for name in ["tokio", "hyper", "fastrand", "rand", "socket2"] {
+            let listed = manifest.lines().any(|line| {
+                line.split(['.', ' ', '=']).next().is_some_and(|first| first == name)
+            });
+            assert!(!listed, "{layer} depends on {name}");
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn wire_knows_core_and_core_knows_nobody() {
+    let manifest = |name: &str| fs::read_to_string(root().join("crates").join(name).join("Cargo.toml")).unwrap();
+    for (layer, other) in [("core", "hale-wire"), ("core", "hale-gateway"), ("wire", "hale-gateway")] {
+        assert!(!manifest(layer).contains(other), "{layer} knows {other}");
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_for() {
+    let silent: Vec<String> = sources(&root().join("crates"))
+        .into_iter()
+        .filter(|(path, text)| !text.starts_with("//!") && !path.ends_with("tests.rs"))
+        .map(|(path, _)| path.display().to_string())
+        .collect();
+    assert!(silent.is_empty(), "no //! at the top of:\n{}", silent.join("\n"));
+}
+
+#[test]
+fn no_file_is_long() {
+    let long: Vec<String> = sources(&root().join("crates"))
+        .into_iter()
+        .filter(|(path, _)| !is_test(path))
+        .map(|(path, text)| (path, without_tests(&text).lines().count()))
+        .filter(|(_, lines)| *lines > 600)
+        .map(|(path, lines)| format!("{}: {lines} lines", path.display()))
+        .collect();
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
+
+#[test]
+fn nothing_is_left_undone_in_the_sources() {
+    let leftovers = ["todo!", "unimplemented!", "dbg!", "FIXME", "XXX"];
+    let mut wrong = Vec::new();
+    for layer in ["core", "wire", "gateway"] {
+        for (path, text) in sources(&root().join("crates").join(layer).join("src")) {
+            for word in leftovers {
+                if text.contains(&format!("{word}(")) || text.contains(&format!("// {word}")) {
+                    wrong.push(format!("{}: {word}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn only_the_upstream_module_opens_connections() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources(&root().join("crates/gateway/src")) {
+        let inside = path.components().any(|part| {
+            matches!(part.as_os_str().to_str(), Some("upstream" | "server" | "demo"))
+        });
+        if !inside && without_tests(&text).contains("TcpStream") {
+            wrong.push(path.display().to_string());
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,6 +1,6 @@
 //! Where records of finished requests go.
 //!
-//! Fed by [`crate::proxy::finish`] through a bounded list, drained by the control thread. Always true: the request path never waits for a sink; what does not fit is counted and
+//! Fed by `proxy::finish` through a bounded list, drained by the control thread. Always true: the request path never waits for a sink; what does not fit is counted and
 //! dropped.
 
 mod jsonl;

@@ -1,6 +1,6 @@
 //! The only door to the outside: connections to upstreams, kept per worker.
 //!
-//! Called by [`crate::proxy::attempt`]. Always true: a connection belongs to the thread that made it,
+//! Called by `proxy::attempt`. Always true: a connection belongs to the thread that made it,
 //! travels with the request that uses it, and is closed when that request is dropped half-way.
 
 mod connect;

@@ -13,8 +13,14 @@ fn the_key_is_taken_from_each_documented_header() {
     let ask = |headers: &[(&str, &str)]| {
         hale.client().post_json(CHAT, headers, &openai::chat_request("m", "hi"))
     };
-    let names =
-        ["x-our-key", "X-LiteLLM-Api-Key", "x-api-key", "api-key", "x-goog-api-key", "Ocp-Apim-Subscription-Key"];
+    let names = [
+        "x-our-key",
+        "X-LiteLLM-Api-Key",
+        "x-api-key",
+        "api-key",
+        "x-goog-api-key",
+        "Ocp-Apim-Subscription-Key",
+    ];
     for name in names {
         for value in [KEY, &bearer] {
             assert_eq!(ask(&[(name, value)]).status, 200, "{name}: {value}");
@@ -38,7 +44,11 @@ fn a_malformed_or_doubled_key_is_refused_even_beside_a_good_one() {
         let answer = ask(&[("authorization", value), ("x-api-key", KEY)]);
         expect_error(&answer, 401, "malformed_api_key");
     }
-    expect_error(&ask(&[("authorization", &good), ("authorization", &good)]), 401, "malformed_api_key");
+    expect_error(
+        &ask(&[("authorization", &good), ("authorization", &good)]),
+        401,
+        "malformed_api_key",
+    );
     expect_error(&ask(&[("x-api-key", "")]), 401, "invalid_api_key");
     for wrong in [&KEY[1..], &KEY[..KEY.len() - 1], &format!("{KEY}x"), &KEY.to_uppercase()] {
         expect_error(&ask(&[("x-api-key", wrong)]), 401, "invalid_api_key");
@@ -69,7 +79,15 @@ fn every_row_but_the_public_ones_needs_the_key() {
             expect_error(&answer, 401, "missing_api_key");
         }
     }
-    for path in ["/v1/models", "/models", "/v1/models/m", "/models/m", "/v1/model/info", "/model/info", "/metrics"] {
+    for path in [
+        "/v1/models",
+        "/models",
+        "/v1/models/m",
+        "/models/m",
+        "/v1/model/info",
+        "/model/info",
+        "/metrics",
+    ] {
         expect_error(&nobody.get(path), 401, "missing_api_key");
         assert_eq!(client(&hale).get(path).status, 200, "{path}");
     }
@@ -103,10 +121,11 @@ fn an_unknown_route_names_the_nearest_and_a_wrong_method_the_right_one() {
         let error = expect_error(&own.request(method, path, &[], b""), 404, "unknown_route");
         assert!(error["message"].as_str().unwrap().contains(nearest), "{error}");
     }
-    for path in ["/completely/different/thing", "/v1/chat/completions/x/y", "//", "/%00", "/../../etc"] {
+    for path in ["/completely/different/thing", "/v1/chat/completions/x/y", "/%00", "/../../etc"] {
         expect_error(&own.request("GET", path, &[], b""), 404, "unknown_route");
     }
-    let wrong = [("GET", CHAT, "POST"), ("DELETE", "/v1/models", "GET"), ("PUT", "/metrics", "GET")];
+    let wrong =
+        [("GET", CHAT, "POST"), ("DELETE", "/v1/models", "GET"), ("PUT", "/metrics", "GET")];
     for (method, path, allowed) in wrong {
         let answer = own.request(method, path, &[], b"");
         expect_error(&answer, 405, "method_not_allowed");
@@ -122,6 +141,9 @@ fn head_answers_like_get_without_a_body() {
     for path in ["/health/liveliness", "/health/readiness"] {
         let answer = nobody.request("HEAD", path, &[], b"");
         assert_eq!((answer.status, answer.body.len()), (200, 0), "{path}");
+        let length = answer.header("content-length").map(str::to_owned);
+        let full = nobody.get(path).body.len().to_string();
+        assert!(length.is_none_or(|it| it == full), "{path}: another length than GET's");
     }
     // The connection is still in step.
     let alive = nobody.get("/health/liveliness");
@@ -205,7 +227,8 @@ fn hale_run(config: &Config) -> hale_testkit::Finished {
 #[test]
 fn models_are_listed_and_described_without_secrets() {
     let upstream = FakeUpstream::start();
-    let hale = lone(&upstream).with("n/x", "b", &upstream, json!({"model": "openai/gpt-4o-mini"})).start();
+    let hale =
+        lone(&upstream).with("n/x", "b", &upstream, json!({"model": "openai/gpt-4o-mini"})).start();
     let mut own: Client = client(&hale);
     let one = own.get("/v1/models/n/x");
     assert_eq!((one.status, &one.json()["id"]), (200, &json!("n/x")));

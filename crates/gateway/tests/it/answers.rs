@@ -189,3 +189,26 @@ fn no_answer_holds_a_secret_or_an_address() {
         assert!(!text.contains(secret), "{text}");
     }
 }
+
+#[test]
+fn a_name_that_needs_escapes_is_stamped_as_json() {
+    let upstream = FakeUpstream::start();
+    let name = "m\u{f6}del \"x\" \\ y";
+    let hale = Config::new().deployment(name, "a", &upstream).start();
+    let answer = chat(&hale, name);
+    assert_eq!((answer.status, &answer.json()["model"]), (200, &json!(name)));
+    let mut client = client(&hale);
+    let mut stream = client.stream(CHAT, &[], &openai::stream_request(name, "hi"));
+    assert_eq!(stream.next_event().unwrap().json()["model"], name);
+}
+
+#[test]
+fn any_number_of_provider_headers_leaves_the_answer_well() {
+    let upstream = FakeUpstream::start();
+    let many = (0..90).fold(Script::ok(), |script, number| {
+        script.header(&format!("x-many-{number}"), &"v".repeat(500))
+    });
+    upstream.push(many.json(&openai::chat_completion("gpt-4o", "x")));
+    let answer = chat(&lone(&upstream).start(), "m");
+    assert_eq!((answer.status, answer.header("llm_provider-x-many-0").is_some()), (200, true));
+}

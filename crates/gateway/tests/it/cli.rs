@@ -48,7 +48,10 @@ fn check_prints_every_problem_at_once_with_its_place_and_a_hint() {
         assert!(found, "nothing about {words} at {place} in:\n{}", done.stdout);
     }
     for line in lines {
-        assert!(line.starts_with("error: config.yaml:") || line.starts_with("warning: config.yaml:"), "{line}");
+        assert!(
+            line.starts_with("error: config.yaml:") || line.starts_with("warning: config.yaml:"),
+            "{line}"
+        );
     }
 }
 
@@ -74,7 +77,8 @@ fn a_missing_file_is_a_config_error_that_names_it() {
 #[test]
 fn a_broken_config_does_not_start() {
     let run = hale().config("model_list: 7\n");
-    let done = ["--config", "config.yaml", "--port", "0"].iter().fold(run, |it, arg| it.arg(*arg)).run();
+    let done =
+        ["--config", "config.yaml", "--port", "0"].iter().fold(run, |it, arg| it.arg(*arg)).run();
     assert_eq!(done.code(), Some(78));
     assert!(done.stderr.contains("config.yaml:1:"), "{}", done.stderr);
 }
@@ -135,7 +139,16 @@ fn a_port_in_use_is_said_with_its_way_out() {
     let upstream = FakeUpstream::start();
     for workers in ["1", "2"] {
         let run = hale().config(&lone(&upstream).text());
-        let args = ["--config", "config.yaml", "--host", "127.0.0.1", "--port", &port, "--num_workers", workers];
+        let args = [
+            "--config",
+            "config.yaml",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            &port,
+            "--num_workers",
+            workers,
+        ];
         let done = args.iter().fold(run, |run, arg| run.arg(*arg)).run();
         assert_eq!(done.code(), Some(1), "{}", done.stderr);
         assert!(done.stderr.contains(&port) && done.stderr.contains("--port"), "{}", done.stderr);
@@ -149,7 +162,8 @@ fn a_second_gateway_does_not_share_the_port_of_the_first() {
     let first = hale().config(&config).arg("--num_workers").arg("2").start();
     let port = first.port().to_string();
     let run = hale().config(&config);
-    let args = ["--config", "config.yaml", "--host", "127.0.0.1", "--port", &port, "--num_workers", "2"];
+    let args =
+        ["--config", "config.yaml", "--host", "127.0.0.1", "--port", &port, "--num_workers", "2"];
     let done = args.iter().fold(run, |run, arg| run.arg(*arg)).run();
     assert_eq!(done.code(), Some(1), "{}", done.stderr);
 }
@@ -166,7 +180,12 @@ fn one_model_is_served_without_a_file_whatever_name_the_client_uses() {
         .start();
     for name in ["openai/some-model", "gpt-3.5-turbo"] {
         let answer = hale.client().post_json(CHAT, &[], &openai::chat_request(name, "hi"));
-        assert_eq!((answer.status, &answer.json()["model"]), (200, &json!(name)), "{}", answer.text());
+        assert_eq!(
+            (answer.status, &answer.json()["model"]),
+            (200, &json!(name)),
+            "{}",
+            answer.text()
+        );
         let sent = upstream.requests().pop().unwrap();
         assert_eq!(sent.model(), "some-model", "{name}");
         assert_eq!(sent.header("authorization"), Some("Bearer sk-from-environment"));
@@ -200,7 +219,8 @@ fn workers_share_the_port_and_all_serve() {
 #[test]
 fn logs_can_be_json() {
     let upstream = FakeUpstream::start();
-    let hale = Config::new().deployment("m", "a", &upstream).launch().env("JSON_LOGS", "true").start();
+    let hale =
+        Config::new().deployment("m", "a", &upstream).launch().env("JSON_LOGS", "true").start();
     for line in hale.stderr().lines() {
         let parsed: Result<serde_json::Value, _> = serde_json::from_str(line);
         assert!(parsed.is_ok_and(|value| value.is_object()), "{line}");

@@ -129,8 +129,7 @@ fn turned_off_cooldowns_never_rest_anything() {
 #[test]
 fn a_deployment_called_by_its_id_is_still_subject_to_the_safety_net() {
     let (bad, good) = (FakeUpstream::with(|_| Script::error(500, "boom")), FakeUpstream::start());
-    let hale =
-        pair(&bad, &good).router(json!({"num_retries": 0, "cooldown_time": 60})).start();
+    let hale = pair(&bad, &good).router(json!({"num_retries": 0, "cooldown_time": 60})).start();
     for _ in 0..4 {
         chat(&hale, "m");
     }

@@ -36,10 +36,8 @@ fn a_clients_deadline_is_kept_and_blamed_on_nobody() {
 #[test]
 fn a_fallback_still_gets_its_turn_within_the_clients_deadline() {
     let (bad, good) = (silent(), FakeUpstream::start());
-    let hale = lone(&bad)
-        .deployment("f", "b", &good)
-        .router(json!({"fallbacks": [{"m": ["f"]}]}))
-        .start();
+    let hale =
+        lone(&bad).deployment("f", "b", &good).router(json!({"fallbacks": [{"m": ["f"]}]})).start();
     let begin = now();
     let answer = chat_with(&hale, &[("x-litellm-timeout", "1")], &openai::chat_request("m", "hi"));
     let took = begin.elapsed();
@@ -55,7 +53,8 @@ fn a_deadline_that_passes_in_the_fallback_too_is_one_408() {
         .router(json!({"fallbacks": [{"m": ["f"]}]}))
         .start();
     let begin = now();
-    let answer = chat_with(&hale, &[("x-litellm-timeout", "0.8")], &openai::chat_request("m", "hi"));
+    let answer =
+        chat_with(&hale, &[("x-litellm-timeout", "0.8")], &openai::chat_request("m", "hi"));
     let took = begin.elapsed();
     let error = expect_error(&answer, 408, "deadline_exceeded");
     assert!(took >= Duration::from_millis(780) && took < Duration::from_millis(1300), "{took:?}");
@@ -86,9 +85,8 @@ fn a_timed_out_attempt_moves_to_the_sibling() {
 
 #[test]
 fn the_configs_request_timeout_bounds_all_attempts_together() {
-    let upstream = FakeUpstream::with(|_| {
-        Script::ok().delay(Duration::from_millis(250)).raw(HEAD_500)
-    });
+    let upstream =
+        FakeUpstream::with(|_| Script::ok().delay(Duration::from_millis(250)).raw(HEAD_500));
     let hale = lone(&upstream)
         .litellm(json!({"request_timeout": 0.6}))
         .router(json!({"num_retries": 50, "retry_after": 0.05}))
@@ -133,7 +131,9 @@ fn wrong_controls_are_refused_and_name_themselves() {
         let error = expect_error(&answer, 400, "invalid_parameter");
         assert_eq!(error["param"], header.0, "{header:?}");
     }
-    for (field, value) in [("timeout", json!("x")), ("num_retries", json!([])), ("timeout", json!(-1))] {
+    for (field, value) in
+        [("timeout", json!("x")), ("num_retries", json!([])), ("timeout", json!(-1))]
+    {
         let mut body = openai::chat_request("m", "hi");
         body[field] = value;
         let error = expect_error(&chat_with(&hale, &[], &body), 400, "invalid_parameter");

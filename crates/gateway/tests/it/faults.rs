@@ -28,14 +28,34 @@ fn lies() -> Vec<Fault> {
         ("null choices", json(r#"{"choices":null}"#), 502, "bad_response"),
         ("empty", json(""), 502, "bad_response"),
         ("white space", json(" \n "), 502, "bad_response"),
-        ("not utf-8", Script::ok().body("application/json", b"{\"choices\":[\"\xff\"]}"), 502, "bad_response"),
+        (
+            "not utf-8",
+            Script::ok().body("application/json", b"{\"choices\":[\"\xff\"]}"),
+            502,
+            "bad_response",
+        ),
         ("two documents", json(&format!("{0}{0}", completion())), 502, "bad_response"),
         ("nesting", json(&format!("{{\"choices\":{}", "[".repeat(100_000))), 502, "bad_response"),
         ("error under 200", Script::ok().json(&error), 502, "server_error"),
         ("gzip", encoded.body("application/json", gzip), 502, "bad_response"),
-        ("204", Script::with_status(204).raw("HTTP/1.1 204 No Content\r\n\r\n"), 502, "bad_response"),
-        ("202", Script::with_status(202).json(&openai::chat_completion("x", "y")), 502, "bad_response"),
-        ("502 page", Script::with_status(502).body("text/html", "<html>nginx</html>"), 502, "server_error"),
+        (
+            "204",
+            Script::with_status(204).raw("HTTP/1.1 204 No Content\r\n\r\n"),
+            502,
+            "bad_response",
+        ),
+        (
+            "202",
+            Script::with_status(202).json(&openai::chat_completion("x", "y")),
+            502,
+            "bad_response",
+        ),
+        (
+            "502 page",
+            Script::with_status(502).body("text/html", "<html>nginx</html>"),
+            502,
+            "server_error",
+        ),
         ("status 999", Script::with_status(999).body("text/plain", "?"), 502, "bad_response"),
     ]
 }
@@ -46,19 +66,54 @@ fn cuts() -> Vec<Fault> {
     let longer = Script::ok().declared_length(body.len() + 10).body("application/json", &body);
     let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length";
     vec![
-        ("truncated", Script::ok().declared_length(body.len()).body("application/json", half).close(), 502, "stream_cut"),
+        (
+            "truncated",
+            Script::ok().declared_length(body.len()).body("application/json", half).close(),
+            502,
+            "stream_cut",
+        ),
         ("length too long", longer.close(), 502, "stream_cut"),
-        ("length too short", Script::ok().declared_length(body.len() - 5).body("application/json", &body), 502, "bad_response"),
-        ("chunks cut", Script::ok().chunked("application/json").chunk(half).close(), 502, "stream_cut"),
-        ("chunks reset", Script::ok().chunked("application/json").chunk(half).reset(), 502, "stream_cut"),
+        (
+            "length too short",
+            Script::ok().declared_length(body.len() - 5).body("application/json", &body),
+            502,
+            "bad_response",
+        ),
+        (
+            "chunks cut",
+            Script::ok().chunked("application/json").chunk(half).close(),
+            502,
+            "stream_cut",
+        ),
+        (
+            "chunks reset",
+            Script::ok().chunked("application/json").chunk(half).reset(),
+            502,
+            "stream_cut",
+        ),
         ("head cut", Script::ok().raw(head).close(), 502, "connect"),
         ("reset", Script::ok().reset(), 502, "connect"),
         ("fin", Script::ok().close(), 502, "connect"),
         ("garbage", Script::ok().raw("SSH-2.0-OpenSSH_9.6\r\n\r\n").close(), 502, "bad_response"),
-        ("binary", Script::ok().raw([0x16, 3, 1, 2, 0, 1, 0, 13, 10, 13, 10]).close(), 502, "bad_response"),
-        ("two lengths", Script::ok().raw(format!("{head}: 5\r\ncontent-length: 7\r\n\r\nabcdefg")), 502, "bad_response"),
+        (
+            "binary",
+            Script::ok().raw([0x16, 3, 1, 2, 0, 1, 0, 13, 10, 13, 10]).close(),
+            502,
+            "bad_response",
+        ),
+        (
+            "two lengths",
+            Script::ok().raw(format!("{head}: 5\r\ncontent-length: 7\r\n\r\nabcdefg")),
+            502,
+            "bad_response",
+        ),
         ("bad length", Script::ok().raw(format!("{head}: -1\r\n\r\n")), 502, "bad_response"),
-        ("bad chunk", Script::ok().chunked("application/json").raw("xyz\r\nabc\r\n").close(), 502, "stream_cut"),
+        (
+            "bad chunk",
+            Script::ok().chunked("application/json").raw("xyz\r\nabc\r\n").close(),
+            502,
+            "stream_cut",
+        ),
     ]
 }
 
@@ -69,6 +124,8 @@ fn each_lie_and_each_cut_is_one_failed_attempt_with_its_cause() {
     let mut wrong = Vec::new();
     for (what, script, status, cause) in lies().into_iter().chain(cuts()) {
         let before = upstream.requests().len();
+        // On a kept connection some of these would look like one that was closed while idle.
+        upstream.close_connections();
         upstream.push(script);
         let answer = chat(&hale, "m");
         let error = error(&answer);
@@ -91,6 +148,7 @@ fn with_a_sibling_no_lie_and_no_cut_is_seen_by_the_client() {
     let (bad, good) = (FakeUpstream::start(), FakeUpstream::start());
     let hale = pair(&bad, &good).router(json!({"disable_cooldowns": true})).start();
     for (count, (what, script, ..)) in lies().into_iter().chain(cuts()).enumerate() {
+        bad.close_connections();
         bad.push(script);
         let answer = chat(&hale, "m");
         assert_eq!(answer.status, 200, "{what}: {}", answer.text());
@@ -114,7 +172,10 @@ fn a_redirect_is_never_followed() {
         assert_eq!(error["attempts"][0]["cause"], "not_found");
         assert_eq!(error["attempts"][0]["status"], status);
         let text = answer.text();
-        assert!(text.contains("redirect") && !text.contains(&elsewhere.port().to_string()), "{text}");
+        assert!(
+            text.contains("redirect") && !text.contains(&elsewhere.port().to_string()),
+            "{text}"
+        );
         assert_eq!(upstream.requests().len(), 1);
         let labels = [("outcome", "not_found")];
         assert_eq!(metric(&hale, "hale_attempts_total", &labels), 1.0);

@@ -14,7 +14,8 @@ fn start() -> (FakeUpstream, Hale) {
 #[test]
 fn bodies_that_are_no_request_are_refused_by_name() {
     let (upstream, hale) = start();
-    let deep = format!(r#"{{"model":"m","messages":[{}{}]}}"#, "[".repeat(50_000), "]".repeat(50_000));
+    let deep =
+        format!(r#"{{"model":"m","messages":[{}{}]}}"#, "[".repeat(50_000), "]".repeat(50_000));
     let rows: Vec<(&[u8], &str)> = vec![
         (b"", "empty_body"),
         (b"{", "invalid_json"),
@@ -43,7 +44,10 @@ fn bodies_that_are_no_request_are_refused_by_name() {
         (b"{\"model\":\"m\",\"messages\":\"hi\"}", "invalid_parameter"),
         (b"{\"model\":\"m\",\"model\":\"n\",\"messages\":[{}]}", "invalid_parameter"),
         (b"{\"model\":\"m\",\"messages\":[{}],\"stream\":\"yes\"}", "invalid_parameter"),
-        (b"{\"model\":\"m\",\"messages\":[{}],\"stream\":true,\"stream\":false}", "invalid_parameter"),
+        (
+            b"{\"model\":\"m\",\"messages\":[{}],\"stream\":true,\"stream\":false}",
+            "invalid_parameter",
+        ),
     ];
     let mut own = client(&hale);
     let mut wrong = Vec::new();
@@ -64,8 +68,14 @@ fn bodies_that_are_no_request_are_refused_by_name() {
 fn missing_fields_are_named_for_each_operation() {
     let (_upstream, hale) = start();
     let mut own = client(&hale);
-    for (path, field) in [(CHAT, "messages"), ("/v1/completions", "prompt"), ("/v1/embeddings", "input")] {
-        let error = expect_error(&own.post_json(path, &[], &json!({"model": "m"})), 400, "missing_parameter");
+    for (path, field) in
+        [(CHAT, "messages"), ("/v1/completions", "prompt"), ("/v1/embeddings", "input")]
+    {
+        let error = expect_error(
+            &own.post_json(path, &[], &json!({"model": "m"})),
+            400,
+            "missing_parameter",
+        );
         assert_eq!(error["param"], field);
         assert!(error["message"].as_str().unwrap().contains(field), "{error}");
     }
@@ -109,8 +119,11 @@ fn a_compressed_body_is_refused() {
 fn any_content_type_is_taken_for_json() {
     let (_upstream, hale) = start();
     let body = openai::chat_request("m", "hi").to_string();
-    for kind in ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"] {
-        let answer = client(&hale).request("POST", CHAT, &[("content-type", kind)], body.as_bytes());
+    for kind in
+        ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"]
+    {
+        let answer =
+            client(&hale).request("POST", CHAT, &[("content-type", kind)], body.as_bytes());
         assert_eq!(answer.status, 200, "{kind}: {}", answer.text());
     }
 }
@@ -129,7 +142,9 @@ fn malformed_http_is_a_400_and_a_close_or_a_close() {
     let (upstream, hale) = start();
     let body = openai::chat_request("m", "hi").to_string();
     let post = |framing: &str| {
-        format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n{framing}\r\n\r\n{body}")
+        format!(
+            "POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n{framing}\r\n\r\n{body}"
+        )
     };
     let n = body.len();
     let rows = [
@@ -163,7 +178,8 @@ fn malformed_http_is_a_400_and_a_close_or_a_close() {
 #[test]
 fn a_body_with_two_framings_is_never_read_two_ways() {
     let (upstream, hale) = start();
-    let smuggled = format!("GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n\r\n");
+    let smuggled =
+        format!("GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n\r\n");
     let bytes = format!(
         "POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 5\r\n\
          transfer-encoding: chunked\r\n\r\n0\r\n\r\n{smuggled}"

@@ -106,11 +106,11 @@ fn a_body_that_stops_coming_is_refused() {
         let mut sender = client(&hale);
         sender.send_raw(head(framing).as_bytes()).unwrap();
         let begin = now();
-        let answer = sender.read_response().unwrap();
-        expect_error(&answer, 408, "slow_body");
-        assert_eq!(answer.header("connection"), Some("close"));
+        let bytes = sender.read_to_end().expect("the gateway closes");
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(text.starts_with("HTTP/1.1 408 ") && text.contains("slow_body"), "{text}");
+        assert!(text.contains("connection: close"), "{text}");
         assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
-        sender.wait_for_close().unwrap();
     }
     assert_eq!(upstream.state().opened(), 0);
 }
@@ -158,7 +158,12 @@ fn bodies_held_by_all_requests_together_are_bounded() {
     let upstream = FakeUpstream::with(|request| {
         Script::ok().wait("go").json(&openai::chat_completion(&request.model(), "ok"))
     });
-    let hale = start(&upstream, json!({"max_buffered_mb": 1}));
+    let hale = start(
+        &upstream,
+        json!({
+            "max_buffered_mb": 1, "max_request_size_mb": 1, "max_response_size_mb": 1,
+        }),
+    );
     let body = request_of(700 << 10);
     let mut first = client(&hale);
     first.send("POST", CHAT, &[], body.as_bytes()).unwrap();

@@ -119,7 +119,12 @@ fn a_deployments_rest_is_carried_over_by_its_id() {
     let hale = pair(&one, &two).start();
     assert_eq!(chat(&hale, "m").header("x-litellm-attempted-retries"), Some("1"));
     // Another name, another upstream, the same id: it still rests.
-    let renamed = Config::new().deployment("renamed", "bad", &two).deployment("fresh", "new", &one);
+    let renamed = Config::new().deployment("renamed", "bad", &two).with(
+        "fresh",
+        "new",
+        &one,
+        json!({"num_retries": 0}),
+    );
     reload(&hale, &renamed);
     expect_error(&chat(&hale, "renamed"), 429, "no_healthy_deployments");
     assert_eq!(one.requests().len(), 1);

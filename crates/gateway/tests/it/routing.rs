@@ -158,7 +158,9 @@ fn fallbacks_end_with_every_group_named_and_the_first_groups_status() {
     let hale = lone(&one)
         .deployment("f", "b", &two)
         .deployment("g", "c", &three)
-        .router(json!({"num_retries": 0, "fallbacks": [{"m": ["f"]}], "default_fallbacks": ["g", "m"]}))
+        .router(
+            json!({"num_retries": 0, "fallbacks": [{"m": ["f"]}], "default_fallbacks": ["g", "m"]}),
+        )
         .start();
     let error = expect_error(&chat(&hale, "m"), 500, "fallbacks_exhausted");
     assert_eq!(column(&error["attempts"], "model_group"), ["m", "f", "g"]);
@@ -241,7 +243,9 @@ fn a_pattern_fills_in_what_its_star_stands_for() {
 fn an_alias_answers_as_the_client_called_it() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream)
-        .router(json!({"model_group_alias": {"nick": "m", "shy": {"model": "nick", "hidden": true}}}))
+        .router(
+            json!({"model_group_alias": {"nick": "m", "shy": {"model": "nick", "hidden": true}}}),
+        )
         .start();
     for name in ["nick", "shy"] {
         let answer = chat(&hale, name);

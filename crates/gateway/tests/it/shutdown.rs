@@ -8,9 +8,7 @@ use serde_json::json;
 use crate::support::{CHAT, KEY, client, eventually, lone, now};
 
 fn start(upstream: &FakeUpstream, drain_s: f64, limit_s: f64) -> Hale {
-    lone(upstream)
-        .general(json!({"drain_delay_s": drain_s, "shutdown_timeout_s": limit_s}))
-        .start()
+    lone(upstream).general(json!({"drain_delay_s": drain_s, "shutdown_timeout_s": limit_s})).start()
 }
 
 fn held_stream() -> Script {

@@ -159,7 +159,8 @@ fn a_done_without_a_finish_reason_is_a_complete_answer() {
 
 #[test]
 fn an_error_event_in_the_middle_ends_the_stream_with_the_providers_words() {
-    let error = json!({"error": {"message": "overloaded now", "type": "overloaded_error", "code": null}});
+    let error =
+        json!({"error": {"message": "overloaded now", "type": "overloaded_error", "code": null}});
     let script = begun().event(&error).event(&openai::content_chunk("gpt-4o", "late")).done();
     let upstream = FakeUpstream::scripted([script]);
     let error = expect_broken(&body_of(&lone(&upstream).start()), "so far");

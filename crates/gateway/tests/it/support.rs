@@ -125,9 +125,12 @@ pub(crate) fn lone(upstream: &FakeUpstream) -> Config {
 ///
 /// A weight of 0 is no candidate while another one is there.
 pub(crate) fn pair(bad: &FakeUpstream, good: &FakeUpstream) -> Config {
-    Config::new()
-        .with("m", "bad", bad, json!({"weight": 1}))
-        .with("m", "good", good, json!({"weight": 0}))
+    Config::new().with("m", "bad", bad, json!({"weight": 1})).with(
+        "m",
+        "good",
+        good,
+        json!({"weight": 0}),
+    )
 }
 
 /// A client that presents the master key.

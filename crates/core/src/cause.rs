@@ -17,7 +17,7 @@ pub enum Cause {
     RateLimited,
     /// No money or allowance left on the account.
     Quota,
-    /// The provider says it is overloaded (503 with a hint, 529).
+    /// The provider says that it is overloaded (529, or a 503 that says so).
     Overloaded,
     /// Any other 5xx.
     ServerError,

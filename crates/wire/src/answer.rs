@@ -245,6 +245,7 @@ mod tests {
             r#"{"id":1,"model":"up","choices":[{"delta":{"content":"x"}}],"usage":{"a":1}}"#,
             r#"{"id":1,"model":"up","choices":[],"error":{"a":1},"model":"other"}"#,
             r#"{"id":1,"model":"up","choices":[}"#,
+            r#"{"id":1,"model":"up","choices": [{"delta":{"content":"spaced"}}]}"#,
             r#"{"id":1,"model":"up","choices":[1]} x"#,
             r#"{"id":2,"model":"longer","choices":[]}"#,
             r#"{"id":2,"model":"longer","choices":[1]}"#,

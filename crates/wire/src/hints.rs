@@ -7,10 +7,11 @@ use http::HeaderMap;
 
 /// The rest that the headers name, milliseconds. `now_unix_ms` is the wall clock.
 ///
-/// `retry-after-ms` counts first, then `retry-after` (seconds or an HTTP date), then the
-/// `x-ratelimit-reset-*` pair: the one whose remaining count is 0, else the longer.
+/// `retry-after-ms` counts first, then `retry-after` (seconds or an HTTP date). A 429 without them is
+/// read by its `x-ratelimit-reset-*` pair: those whose remaining count is 0, else both; the longer one.
+/// Providers send that pair with every answer, so that it says nothing about other failures.
 #[must_use]
-pub fn retry_hint_ms(headers: &HeaderMap, now_unix_ms: u64) -> Option<u64> {
+pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Option<u64> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
     if let Some(ms) = text("retry-after-ms").and_then(|value| number(value, 1.0)) {
         return Some(ms);
@@ -24,16 +25,18 @@ pub fn retry_hint_ms(headers: &HeaderMap, now_unix_ms: u64) -> Option<u64> {
             return Some(u64::try_from(at).ok()?.saturating_sub(now_unix_ms));
         }
     }
-    let mut longest = None;
+    if status != 429 {
+        return None;
+    }
+    let (mut spent, mut longest) = (None, None);
     for kind in ["requests", "tokens"] {
         let reset = text(&format!("x-ratelimit-reset-{kind}")).and_then(duration_ms);
-        let remaining = text(&format!("x-ratelimit-remaining-{kind}"));
-        if reset.is_some() && remaining == Some("0") {
-            return reset;
+        if text(&format!("x-ratelimit-remaining-{kind}")) == Some("0") {
+            spent = spent.max(reset);
         }
         longest = longest.max(reset);
     }
-    longest
+    spent.or(longest)
 }
 
 fn number(text: &str, factor: f64) -> Option<u64> {
@@ -87,7 +90,7 @@ mod tests {
         for (name, value) in pairs {
             headers.append(*name, HeaderValue::from_str(value).unwrap());
         }
-        retry_hint_ms(&headers, 784_111_777_000)
+        retry_hint_ms(429, &headers, 784_111_777_000)
     }
 
     #[test]
@@ -107,6 +110,17 @@ mod tests {
         assert_eq!(hint(&both), Some(60_000));
         let spent = [both[0], both[1], ("x-ratelimit-remaining-requests", "0")];
         assert_eq!(hint(&spent), Some(1_000));
+        let both_spent = [spent[0], spent[1], spent[2], ("x-ratelimit-remaining-tokens", "0")];
+        assert_eq!(hint(&both_spent), Some(60_000));
+    }
+
+    #[test]
+    fn only_a_429_is_read_by_its_resets() {
+        let mut headers = HeaderMap::new();
+        headers.insert("x-ratelimit-reset-requests", HeaderValue::from_static("1m12s"));
+        assert_eq!(retry_hint_ms(500, &headers, 0), None);
+        headers.insert("retry-after", HeaderValue::from_static("2"));
+        assert_eq!(retry_hint_ms(503, &headers, 0), Some(2_000));
     }
 
     #[test]

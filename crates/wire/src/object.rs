@@ -7,6 +7,9 @@ use std::ops::Range;
 
 use crate::scan::{self, MAX_DEPTH, ScanError};
 
+/// Most top-level members that a request may have.
+pub const MEMBERS_MAX: usize = 10_000;
+
 /// One member: where its key (quotes included) and its value stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
@@ -48,6 +51,9 @@ pub enum ObjectError {
     /// Nested too deeply.
     #[error("nesting deeper than {MAX_DEPTH} levels")]
     Depth,
+    /// More members than a request has reason to have.
+    #[error("more than {MEMBERS_MAX} fields")]
+    Members,
     /// Larger than places can say.
     #[error("larger than 4 GiB")]
     Size,
@@ -63,12 +69,17 @@ pub fn members(text: &[u8]) -> Result<Vec<Member>, ObjectError> {
     }
     std::str::from_utf8(text).map_err(|e| ObjectError::Utf8(e.valid_up_to()))?;
     let mut found = Vec::with_capacity(8);
+    let mut count = 0;
     scan::members(text, |key, value| {
+        count += 1;
+        if count > MEMBERS_MAX {
+            return;
+        }
         let escaped = memchr::memchr(b'\\', &text[key.clone()]).is_some();
         found.push(Member { key: place(&key), value: place(&value), escaped });
     })
     .map_err(|error| explain(text, error))?;
-    Ok(found)
+    if count > MEMBERS_MAX { Err(ObjectError::Members) } else { Ok(found) }
 }
 
 /// What to tell a person about an error of the scanner.
@@ -139,6 +150,8 @@ mod tests {
         assert!(matches!(members(b"{\"a\":tru}"), Err(ObjectError::Syntax(_))));
         assert_eq!(members(b"{\"a\":\"\xff\"}"), Err(ObjectError::Utf8(6)));
         assert_eq!(members(b"{}"), Ok(Vec::new()));
+        let many = format!("{{{}\"a\":0}}", "\"a\":0,".repeat(MEMBERS_MAX));
+        assert_eq!(members(many.as_bytes()), Err(ObjectError::Members));
     }
 
     #[test]

@@ -60,8 +60,11 @@ pub fn members_from(
     mut member: impl FnMut(Range<usize>, Range<usize>),
 ) -> Scan<()> {
     let mut scanner = Scanner { text, at: value, depth: 0, objects: [0; MAX_DEPTH / 64] };
+    // White space before the value is as free here as it is after any colon.
+    scanner.skip_space();
+    let start = scanner.at;
     scanner.value()?;
-    member(key, value..scanner.at);
+    member(key, start..scanner.at);
     while !scanner.next_member()? {
         let key = scanner.key()?;
         scanner.colon()?;

@@ -243,7 +243,10 @@ fn names_finish(choices: &str) -> bool {
     let bytes = choices.as_bytes();
     FINDER.find_iter(bytes).any(|at| {
         let rest = bytes[at + KEY.len()..].trim_ascii_start();
-        rest.strip_prefix(b":").is_some_and(|value| value.trim_ascii_start().starts_with(b"\""))
+        rest.strip_prefix(b":").is_some_and(|value| {
+            let value = value.trim_ascii_start();
+            value.starts_with(b"\"") && !value.starts_with(b"\"\"")
+        })
     })
 }
 
@@ -269,7 +272,7 @@ fn holds_content(choices: &str) -> bool {
     ];
     let Ok(list) = serde_json::from_str::<Vec<Choice>>(choices) else { return false };
     list.iter().any(|choice| {
-        choice.finish_reason.as_ref().is_some_and(|reason| !reason.is_null())
+        choice.finish_reason.as_ref().is_some_and(is_filled)
             || choice.text.as_ref().is_some_and(|text| !text.is_empty())
             || choice.delta.as_ref().is_some_and(|delta| {
                 CONTENT.iter().any(|key| delta.get(*key).is_some_and(is_filled))
@@ -325,6 +328,14 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_finish_reason_finishes_nothing() {
+        let mut reader = reader(false);
+        let empty = TEXT.replace("\"finish_reason\":null", "\"finish_reason\":\"\"");
+        read(&mut reader, &format!("{empty}\n\n"));
+        assert!(reader.has_content() && !reader.is_complete());
+    }
+
+    #[test]
     fn usage_is_shown_to_who_asked() {
         let mut reader = reader(true);
         assert!(read(&mut reader, &format!("{USAGE}\n\n")).contains("prompt_tokens"));
@@ -353,6 +364,7 @@ mod tests {
             (r#"[{"delta":{"role":"assistant","tool_calls":[]}}]"#, false),
             (r#"[]"#, false),
             (r#"[{"delta":{},"finish_reason":"length"}]"#, true),
+            (r#"[{"delta":{},"finish_reason":""}]"#, false),
         ] {
             assert_eq!(holds_content(choices), expected, "{choices}");
         }

@@ -237,6 +237,15 @@ impl DeploymentState {
         self.successes.fetch_add(1, Ordering::Relaxed);
         let mut breaker = self.breaker.lock();
         breaker.count(now, false);
+        self.close(&mut breaker, attempt)
+    }
+
+    /// A trial is going well, though it has not ended: a stream has content.
+    pub fn trial_proved(&self, attempt: AttemptRef) -> Option<Transition> {
+        self.close(&mut self.breaker.lock(), attempt)
+    }
+
+    fn close(&self, breaker: &mut Breaker, attempt: AttemptRef) -> Option<Transition> {
         let closes = match breaker.open {
             // What began before the rest proves nothing about the time after it.
             Some(open) => attempt.trial || attempt.started >= open.since,
@@ -322,7 +331,7 @@ impl Breaker {
             // A late result decides nothing, but a provider's deadline may still be later than ours.
             return match provider_until {
                 Some(until) if until > open.rest.until => {
-                    let rest = Rest { until, cause, provider_issued: true };
+                    let rest = Rest { until, cause, provider_issued: is_limit(cause) };
                     self.open = Some(Open { since: open.since, rest });
                     Some(rest)
                 }
@@ -379,12 +388,18 @@ impl Breaker {
             .saturating_mul(1 << self.opens_in_a_row.min(16))
             .min(BREAKER_CAP_MS.max(around.cooldown_ms));
         let ms = hint.map_or(own, |hint| hint.min(cap_ms(cause)));
-        let rest = Rest { until: now.plus(ms), cause, provider_issued: hint.is_some() };
+        let provider_issued = hint.is_some() && is_limit(cause);
+        let rest = Rest { until: now.plus(ms), cause, provider_issued };
         self.opens_in_a_row = self.opens_in_a_row.saturating_add(1);
         self.in_a_row = 0;
         self.open = Some(Open { since: now, rest });
         rest
     }
+}
+
+/// Whether a provider that names a time for this cause refuses until then, rather than hopes.
+fn is_limit(cause: Cause) -> bool {
+    matches!(cause, Cause::RateLimited | Cause::Quota)
 }
 
 fn cap_ms(cause: Cause) -> u64 {

@@ -10,4 +10,4 @@ mod walk;
 
 pub use resolve::{Resolved, Target, nearest_names, resolve};
 pub use select::{Choice, Excluded, Exclusion, select};
-pub use walk::{AttemptPlan, Controls, GiveUp, MAX_ATTEMPTS, Next, Tried, Walk};
+pub use walk::{AttemptPlan, Controls, GiveUp, MAX_ATTEMPTS, Next, Refused, Tried, Walk};

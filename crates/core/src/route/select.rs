@@ -46,12 +46,12 @@ pub struct Selection<'a> {
     pub snapshot: &'a Snapshot,
     /// The group's members, or the one that is pinned.
     pub members: &'a [DeploymentIndex],
-    /// Members to avoid while another can be chosen.
+    /// Members that may not be chosen: they failed this request.
     pub avoid: &'a [DeploymentIndex],
     /// When the request began: what began to rest later does not count against its own attempts.
     pub request_started: Millis,
-    /// The attempt's time limit, milliseconds: how long a trial may keep its permit.
-    pub attempt_timeout_ms: u64,
+    /// The client's own time limit, milliseconds, which bounds a trial's permit too.
+    pub caller_timeout_ms: Option<u64>,
 }
 
 /// Chooses a member. `chance` is a uniformly random number.
@@ -100,8 +100,49 @@ fn usable(request: &Selection<'_>, index: DeploymentIndex, now: Millis) -> Usabl
 }
 
 fn take_trial(request: &Selection<'_>, index: DeploymentIndex, now: Millis) -> bool {
-    let state = &request.snapshot.deployment(index).state;
-    state.take_trial(now, request.attempt_timeout_ms)
+    let deployment = request.snapshot.deployment(index);
+    let own = deployment.limits.timeout_ms.unwrap_or(request.snapshot.router.timeout_ms);
+    let limit = request.caller_timeout_ms.map_or(own, |callers| callers.min(own));
+    deployment.state.take_trial(now, limit)
+}
+
+/// Whether `index` may be tried although it is not well: not against a provider's running deadline,
+/// and, where we only guess about a rate limit, by one request at a time.
+fn may_be_tried(
+    snapshot: &Snapshot,
+    index: DeploymentIndex,
+    request_started: Millis,
+    now: Millis,
+) -> bool {
+    let deployment = snapshot.deployment(index);
+    if deployment.misconfigured.is_some() {
+        return false;
+    }
+    let (rest, due) = match deployment.state.verdict(now) {
+        Verdict::Ready => return true,
+        Verdict::Trial(rest) => (rest, true),
+        Verdict::Cooling(rest) => (rest, false),
+    };
+    if rest.provider_issued {
+        return due;
+    }
+    let guess = matches!(rest.cause, Cause::RateLimited | Cause::Quota);
+    !guess || deployment.state.trial_is_free(now) || opened_since(deployment, request_started)
+}
+
+fn opened_since(deployment: &Deployment, request_started: Millis) -> bool {
+    deployment.state.resting_since().is_some_and(|since| since >= request_started)
+}
+
+impl Selection<'_> {
+    /// Whether there is a member to choose at all, well or not.
+    #[must_use]
+    pub fn has_choice(&self, now: Millis) -> bool {
+        self.members.iter().any(|index| {
+            !self.avoid.contains(index)
+                && may_be_tried(self.snapshot, *index, self.request_started, now)
+        })
+    }
 }
 
 /// Weighted random choice among the members that `fresh` admits.
@@ -161,50 +202,37 @@ fn limit_as_weight(limit: Option<u64>) -> f64 {
 /// The safety net: who is tried when nobody is well.
 fn least_bad(request: &Selection<'_>, now: Millis) -> Choice {
     let mut excluded = Vec::with_capacity(request.members.len());
-    let mut best: Option<((bool, Millis), DeploymentIndex, bool)> = None;
+    let mut best: Option<(Millis, DeploymentIndex)> = None;
     for &index in request.members {
         let deployment = request.snapshot.deployment(index);
-        if deployment.misconfigured.is_some() {
-            excluded.push(Excluded { deployment: index, why: Exclusion::Misconfigured });
-            continue;
-        }
-        let (rest, due) = match deployment.state.verdict(now) {
-            // Well, yet it failed this request already: better than nobody.
-            Verdict::Ready => {
-                let rank = (request.avoid.contains(&index), Millis(0));
-                if best.is_none_or(|(other, ..)| rank < other) {
-                    best = Some((rank, index, false));
-                }
+        let until = match deployment.state.verdict(now) {
+            _ if deployment.misconfigured.is_some() => {
+                excluded.push(Excluded { deployment: index, why: Exclusion::Misconfigured });
                 continue;
             }
-            Verdict::Trial(rest) => (rest, true),
-            Verdict::Cooling(rest) => (rest, false),
+            // Well, and yet not chosen: its weight is 0, or it failed this request.
+            Verdict::Ready => Millis(0),
+            Verdict::Cooling(rest) => {
+                excluded.push(Excluded { deployment: index, why: Exclusion::Resting(rest) });
+                rest.until
+            }
+            Verdict::Trial(rest) => {
+                let free = deployment.state.trial_is_free(now);
+                let why =
+                    if free { Exclusion::Resting(rest) } else { Exclusion::TrialUnderWay(rest) };
+                excluded.push(Excluded { deployment: index, why });
+                rest.until
+            }
         };
-        let opened_under_us =
-            deployment.state.resting_since().is_some_and(|since| since >= request.request_started);
-        let free = deployment.state.trial_is_free(now);
-        let why =
-            if free || !due { Exclusion::Resting(rest) } else { Exclusion::TrialUnderWay(rest) };
-        excluded.push(Excluded { deployment: index, why });
-        if rest.provider_issued && !due {
-            continue;
-        }
-        // Our own guess about a rate limit is tested by one request at a time.
-        let one_at_a_time = matches!(rest.cause, Cause::RateLimited | Cause::Quota);
-        if one_at_a_time && !free && !opened_under_us {
-            continue;
-        }
-        let rank = (request.avoid.contains(&index), rest.until);
-        if best.is_none_or(|(other, ..)| rank < other) {
-            best = Some((rank, index, true));
+        let eligible = !request.avoid.contains(&index)
+            && may_be_tried(request.snapshot, index, request.request_started, now);
+        if eligible && best.is_none_or(|(other, _)| until < other) {
+            best = Some((until, index));
         }
     }
     match best {
-        Some((_, index, false)) => Choice::Deployment(index, false),
-        Some((_, index, true)) => {
-            let trial = take_trial(request, index, now);
-            Choice::Deployment(index, trial)
-        }
+        Some((Millis(0), index)) => Choice::Deployment(index, false),
+        Some((_, index)) => Choice::Deployment(index, take_trial(request, index, now)),
         None => Choice::None(excluded),
     }
 }
@@ -222,7 +250,7 @@ mod tests {
             members,
             avoid,
             request_started: Millis(now),
-            attempt_timeout_ms: 1_000,
+            caller_timeout_ms: Some(1_000),
         };
         select(&request, Millis(now), chance)
     }
@@ -269,7 +297,7 @@ mod tests {
             );
         }
         let both = [DeploymentIndex(0), DeploymentIndex(1)];
-        assert!(matches!(pick(&snapshot, &both, 1, 0), Choice::Deployment(_, false)));
+        assert!(matches!(pick(&snapshot, &both, 1, 0), Choice::None(_)));
     }
 
     #[test]
@@ -295,6 +323,16 @@ mod tests {
         assert!(matches!(pick(&snapshot, &[], 1, 0), Choice::Deployment(_, true)));
         let Choice::None(excluded) = pick(&snapshot, &[], 1, 0) else { panic!("a third trial") };
         assert_eq!(excluded.len(), 2);
+    }
+
+    #[test]
+    fn a_deadline_of_the_providers_that_has_passed_lets_everybody_in() {
+        let snapshot = snapshot();
+        rest(&snapshot, 0, Some(1_000));
+        rest(&snapshot, 1, Some(1_000));
+        for _ in 0..5 {
+            assert!(matches!(pick(&snapshot, &[], 1_000, 0), Choice::Deployment(..)));
+        }
     }
 
     #[test]

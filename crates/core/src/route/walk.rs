@@ -10,7 +10,7 @@ use super::resolve::{Resolved, Target, resolve};
 use super::select::{Choice, Excluded, Selection, select};
 use crate::cause::{Cause, Retry};
 use crate::deployment::DeploymentIndex;
-use crate::health::{Surroundings, Verdict};
+use crate::health::Surroundings;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
@@ -77,12 +77,21 @@ pub enum Next {
 /// Why nothing is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GiveUp {
-    /// No attempt was made: each member is excluded.
-    Refused(Vec<Excluded>),
+    /// No attempt was made: each member of the group that was asked for is excluded.
+    Refused(Refused),
     /// Everything that may be tried failed.
     Exhausted,
     /// The deadline passed.
     Deadline,
+}
+
+/// A group that was refused without an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    /// Its name, as shown to clients.
+    pub group: Box<str>,
+    /// Why each member is excluded.
+    pub excluded: Vec<Excluded>,
 }
 
 /// One failed attempt.
@@ -116,7 +125,11 @@ pub struct Walk {
     /// Attempts that this group may still repeat; `None` until the first failure fixes it.
     retries_left: Option<u32>,
     pauses: u32,
+    /// Members that failed in this group and are not to be asked again, for now.
     avoid: Vec<DeploymentIndex>,
+    /// Where this group's attempts begin in `tried`.
+    group_tried_from: usize,
+    refused: Option<Refused>,
     visited: Vec<Target>,
     queue: VecDeque<Box<str>>,
     tried: Vec<Tried>,
@@ -129,7 +142,7 @@ pub struct Walk {
 enum Step {
     Pick,
     Pause(u64),
-    NextGroup(Option<Vec<Excluded>>),
+    NextGroup,
     Stop(GiveUp),
 }
 
@@ -148,6 +161,8 @@ impl Walk {
             retries_left: None,
             pauses: 0,
             avoid: Vec::new(),
+            group_tried_from: 0,
+            refused: None,
             visited: Vec::new(),
             queue: VecDeque::new(),
             tried: Vec::new(),
@@ -233,13 +248,19 @@ impl Walk {
             match std::mem::replace(&mut self.step, Step::Pick) {
                 Step::Pick => match self.pick(snapshot, now, chance) {
                     Ok(plan) => return Next::Attempt(plan),
-                    Err(excluded) => self.step = Step::NextGroup(Some(excluded)),
+                    Err(excluded) => {
+                        let group = Box::from(self.target.name(snapshot));
+                        self.refused.get_or_insert(Refused { group, excluded });
+                        self.step = Step::NextGroup;
+                    }
                 },
                 Step::Pause(ms) => return Next::Pause(ms),
-                Step::NextGroup(excluded) => {
+                Step::NextGroup => {
                     if !self.advance(snapshot, now) {
-                        self.step = Step::Stop(match excluded {
-                            Some(excluded) if self.tried.is_empty() => GiveUp::Refused(excluded),
+                        self.step = Step::Stop(match &self.refused {
+                            Some(refused) if self.tried.is_empty() => {
+                                GiveUp::Refused(refused.clone())
+                            }
                             _ => GiveUp::Exhausted,
                         });
                     }
@@ -302,14 +323,14 @@ impl Walk {
                 return Step::Stop(GiveUp::Exhausted);
             }
             // The client's deadline may have been shared out; the rest of it belongs to fallbacks.
-            Cause::ClientTimeout => return Step::NextGroup(None),
+            Cause::ClientTimeout => return Step::NextGroup,
             _ => {}
         }
         let retry = cause.facts().retry;
         if retry == Retry::No {
-            return Step::NextGroup(None);
+            return Step::NextGroup;
         }
-        if self.has_untried_sibling(snapshot, now) {
+        if self.selection(snapshot).has_choice(now) {
             // The deployment's own fault is found out once; it costs the request no retry.
             if matches!(cause, Cause::Auth | Cause::Permission | Cause::NotFound) {
                 return Step::Pick;
@@ -319,24 +340,31 @@ impl Walk {
                     self.retries_left = Some(left);
                     Step::Pick
                 }
-                None => Step::NextGroup(None),
+                None => Step::NextGroup,
             };
         }
-        let Some(left) = budget.checked_sub(1) else { return Step::NextGroup(None) };
-        if retry == Retry::SiblingOnly || trial {
-            return Step::NextGroup(None);
+        let Some(left) = budget.checked_sub(1) else { return Step::NextGroup };
+        // A failed trial says that the deployment is still not well; but a deployment that went to rest
+        // because of this very request owes it the attempts that are left.
+        let tried_before = self.tried[self.group_tried_from..].len() > 1;
+        if trial && !tried_before {
+            return Step::NextGroup;
+        }
+        let repeatable = self.repeatable(snapshot);
+        if repeatable.is_empty() {
+            return Step::NextGroup;
         }
         // Where several were asked and the last one named a time, the client waits better than we do.
         if hint_ms.is_some() && usable(snapshot, self.members(snapshot)) > 1 {
-            return Step::NextGroup(None);
+            return Step::NextGroup;
         }
         let Some(pause) = self.pause(snapshot, hint_ms, now, chance) else {
-            return Step::NextGroup(None);
+            return Step::NextGroup;
         };
         self.retries_left = Some(left);
         self.pauses += 1;
         // Everybody failed once; from here on the pause protects them, not the order.
-        self.avoid.clear();
+        self.avoid.retain(|index| !repeatable.contains(index));
         Step::Pause(pause)
     }
 
@@ -367,17 +395,29 @@ impl Walk {
         }
     }
 
-    fn has_untried_sibling(&self, snapshot: &Snapshot, now: Millis) -> bool {
-        self.members(snapshot).iter().any(|index| {
-            let deployment = snapshot.deployment(*index);
-            !self.avoid.contains(index)
-                && deployment.misconfigured.is_none()
-                && match deployment.state.verdict(now) {
-                    Verdict::Ready => true,
-                    Verdict::Trial(_) => deployment.state.trial_is_free(now),
-                    Verdict::Cooling(rest) => !rest.provider_issued,
-                }
-        })
+    /// Members whose last failure in this group may go away by waiting.
+    fn repeatable(&self, snapshot: &Snapshot) -> Vec<DeploymentIndex> {
+        let attempts = &self.tried[self.group_tried_from..];
+        let last = |index: &DeploymentIndex| {
+            attempts.iter().rev().find(|tried| tried.deployment == *index)
+        };
+        let members = self.members(snapshot).iter();
+        members
+            .filter(|index| {
+                last(index).is_some_and(|tried| tried.cause.facts().retry == Retry::SiblingOrSame)
+            })
+            .copied()
+            .collect()
+    }
+
+    fn selection<'s>(&'s self, snapshot: &'s Snapshot) -> Selection<'s> {
+        Selection {
+            snapshot,
+            members: self.members(snapshot),
+            avoid: &self.avoid,
+            request_started: self.started,
+            caller_timeout_ms: self.controls.timeout_ms,
+        }
     }
 
     fn pick(
@@ -386,15 +426,7 @@ impl Walk {
         now: Millis,
         chance: u64,
     ) -> Result<AttemptPlan, Vec<Excluded>> {
-        let longest = snapshot.router.timeout_ms;
-        let selection = Selection {
-            snapshot,
-            members: self.members(snapshot),
-            avoid: &self.avoid,
-            request_started: self.started,
-            attempt_timeout_ms: self.controls.timeout_ms.unwrap_or(longest).min(longest),
-        };
-        match select(&selection, now, chance) {
+        match select(&self.selection(snapshot), now, chance) {
             Choice::Deployment(deployment, trial) => {
                 Ok(self.plan(snapshot, deployment, trial, now))
             }
@@ -419,14 +451,16 @@ impl Walk {
         let timeout_ms =
             if self.controls.stream { stream_timeout.unwrap_or(timeout) } else { timeout };
         let own_end = now.plus(timeout_ms);
-        let callers_end = self.group_ends.min(self.deadline);
+        let request_end = self.group_ends.min(self.deadline);
+        let ends = own_end.min(request_end);
         AttemptPlan {
             deployment,
             trial,
-            ends: own_end.min(callers_end),
-            ends_by_caller: callers_end < own_end,
+            ends,
+            // The operator's limit for a request is a limit for its deployments too.
+            ends_by_caller: self.controls.timeout_ms.is_some() && request_end < own_end,
             silence_ms: stream_timeout.unwrap_or(SILENCE_MS),
-            timeout_ms,
+            timeout_ms: ends.since(now),
         }
     }
 
@@ -439,8 +473,7 @@ impl Walk {
         let cooldown = deployment.limits.cooldown_ms.unwrap_or(router.cooldown_ms);
         Surroundings {
             has_sibling: usable(snapshot, &group.members) > 1,
-            has_fallback: router.fallbacks.contains_key(&group.name)
-                || !router.default_fallbacks.is_empty(),
+            has_fallback: self.config_fallbacks(snapshot, &self.target).any(|name| **name != *group.name),
             cooldown_ms: if router.disable_cooldowns { 0 } else { cooldown },
             allowed_fails: router.allowed_fails,
             attempt_timeout_ms: plan.timeout_ms,
@@ -476,11 +509,12 @@ impl Walk {
         self.retries_left = None;
         self.pauses = 0;
         self.avoid.clear();
+        self.group_tried_from = self.tried.len();
         self.step = Step::Pick;
         self.group_ends = match self.deadline {
             Millis::NEVER => Millis::NEVER,
             deadline if self.has_fallback_left(snapshot) => {
-                now.plus(deadline.since(now) / 100 * (100 - FALLBACK_SHARE))
+                now.plus(deadline.since(now).min(u64::MAX / 100) * (100 - FALLBACK_SHARE) / 100)
             }
             deadline => deadline,
         };
@@ -500,16 +534,32 @@ impl Walk {
             // The client's list replaces the config's, once.
             return if self.visited.len() == 1 { own.clone() } else { Vec::new() };
         }
-        let router = &snapshot.router;
-        if router.fallbacks.is_empty() && router.default_fallbacks.is_empty() {
+        // Who asks for one deployment does not ask for another one.
+        if target.pinned.is_some() {
             return Vec::new();
         }
-        let name = target.name(snapshot);
-        let group = &snapshot.group(target.group).name;
-        let stripped = name.split_once('/').map_or(name, |(_, model)| model);
-        let own = [name, group, stripped].iter().find_map(|key| router.fallbacks.get(*key));
-        let defaults = if self.visited.len() == 1 { &router.default_fallbacks[..] } else { &[] };
-        own.into_iter().flatten().chain(defaults).cloned().collect()
+        let is_first = self.visited.len() == 1;
+        let own = self.config_fallbacks(snapshot, target);
+        let is_default = |name: &&Box<str>| snapshot.router.default_fallbacks.contains(*name);
+        own.filter(|name| is_first || !is_default(name)).cloned().collect()
+    }
+
+    /// What the config says is tried after `target`: its own list, then the default one.
+    fn config_fallbacks<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        target: &Target,
+    ) -> impl Iterator<Item = &'s Box<str>> + use<'s> {
+        let router = &snapshot.router;
+        let own = if router.fallbacks.is_empty() {
+            None
+        } else {
+            let name = target.name(snapshot);
+            let group = &snapshot.group(target.group).name;
+            let stripped = name.split_once('/').map_or(name, |(_, model)| model);
+            [name, group, stripped].iter().find_map(|key| router.fallbacks.get(*key))
+        };
+        own.into_iter().flatten().chain(&router.default_fallbacks)
     }
 }
 

@@ -194,8 +194,7 @@ fn an_attempts_own_limit_comes_from_the_deployment_then_the_router() {
 #[test]
 fn an_id_calls_that_deployment_and_no_other() {
     let snapshot = snapshot();
-    let controls = Controls { disable_fallbacks: true, ..Controls::default() };
-    let mut walk = start(&snapshot, "g-b", controls);
+    let mut walk = start(&snapshot, "g-b", Controls::default());
     let plan = attempt(&mut walk, &snapshot, 1);
     assert_eq!(plan.deployment, B);
     fail(&mut walk, &snapshot, plan, Cause::Auth);
@@ -241,4 +240,78 @@ fn a_hint_is_not_waited_for_where_siblings_were_asked() {
         fail_with(&mut walk, &snapshot, plan, Cause::RateLimited, Some(2_000));
     }
     assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+}
+
+#[test]
+fn a_timed_out_or_refused_deployment_is_not_asked_again_even_after_a_pause() {
+    let snapshot = snapshot();
+    let controls =
+        Controls { num_retries: Some(3), disable_fallbacks: true, ..Controls::default() };
+    for lasting in [Cause::Timeout, Cause::Auth] {
+        let mut walk = start(&snapshot, "g", controls.clone());
+        let first = attempt(&mut walk, &snapshot, 1);
+        fail(&mut walk, &snapshot, first, lasting);
+        for round in 0..2 {
+            let plan = attempt(&mut walk, &snapshot, 1);
+            assert_ne!(plan.deployment, first.deployment, "{lasting:?}, round {round}");
+            fail(&mut walk, &snapshot, plan, Cause::ServerError);
+            assert!(matches!(walk.next(&snapshot, Millis(1), 0), Next::Pause(_)));
+        }
+    }
+}
+
+#[test]
+fn a_timeout_leaves_the_sibling_that_failed_before_its_retry() {
+    let snapshot = snapshot();
+    let controls = Controls { disable_fallbacks: true, ..Controls::default() };
+    let mut walk = start(&snapshot, "g", controls);
+    let first = attempt(&mut walk, &snapshot, 1);
+    fail(&mut walk, &snapshot, first, Cause::ServerError);
+    let second = attempt(&mut walk, &snapshot, 1);
+    fail(&mut walk, &snapshot, second, Cause::Timeout);
+    assert!(matches!(walk.next(&snapshot, Millis(1), 0), Next::Pause(_)));
+    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, first.deployment);
+}
+
+#[test]
+fn the_operators_limit_for_requests_counts_against_the_deployment() {
+    let mut snapshot = snapshot();
+    snapshot.router.request_timeout_ms = Some(1_000);
+    let mut walk = start(&snapshot, "lone", Controls::default());
+    let plan = attempt(&mut walk, &snapshot, 0);
+    assert_eq!((plan.ends, plan.ends_by_caller), (Millis(1_000), false));
+}
+
+#[test]
+fn a_refusal_speaks_of_the_group_that_was_asked_for() {
+    let snapshot = snapshot();
+    let around = Surroundings {
+        has_sibling: true,
+        has_fallback: false,
+        cooldown_ms: 5_000,
+        allowed_fails: None,
+        attempt_timeout_ms: 1_000,
+        many_models: false,
+    };
+    for index in [A, B, F] {
+        let at = crate::health::AttemptRef { started: Millis(0), request: 1, trial: false };
+        let failure = crate::health::Failure {
+            hint_ms: Some(60_000),
+            ..crate::health::Failure::of(Cause::RateLimited)
+        };
+        snapshot.deployment(index).state.failure(Millis(0), at, failure, &around).unwrap();
+    }
+    let mut walk = start(&snapshot, "g", Controls::default());
+    let Next::GiveUp(GiveUp::Refused(refused)) = walk.next(&snapshot, Millis(1), 0) else {
+        panic!("tried")
+    };
+    assert_eq!((&*refused.group, refused.excluded.len()), ("g", 2));
+}
+
+#[test]
+fn a_short_deadline_still_gives_the_first_group_its_share() {
+    let snapshot = snapshot();
+    let controls = Controls { timeout_ms: Some(50), ..Controls::default() };
+    let mut walk = start(&snapshot, "g", controls);
+    assert_eq!(attempt(&mut walk, &snapshot, 0).ends, Millis(30));
 }

@@ -7,6 +7,7 @@
 //! Files are looked at once a second rather than watched: that also sees what a mounted config map
 //! does (a swapped link), and needs no machinery of the operating system.
 
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use hale_core::config::{self, Options, Severity};
@@ -14,7 +15,7 @@ use std::sync::atomic::Ordering;
 
 use crate::cli::ServeOptions;
 use crate::files::Files;
-use crate::serve::override_settings;
+use crate::serve::{check_key, override_settings};
 use crate::state::Process;
 
 /// What tells a changed file from an unchanged one.
@@ -26,6 +27,8 @@ pub(crate) struct Reloader {
     root: String,
     watched: Vec<(String, Stamp)>,
     options: ServeOptions,
+    /// Where the process listens.
+    address: IpAddr,
 }
 
 impl Reloader {
@@ -35,9 +38,10 @@ impl Reloader {
         root: String,
         watched: Vec<String>,
         options: ServeOptions,
+        address: IpAddr,
     ) -> Reloader {
         let watched = stamped(watched);
-        Reloader { files, root, watched, options }
+        Reloader { files, root, watched, options, address }
     }
 
     /// Reloads when a watched file looks different from last time.
@@ -51,6 +55,8 @@ impl Reloader {
     /// Reads everything anew and puts it in force if it is valid.
     pub(crate) fn reload(&mut self, process: &Process) {
         let before = process.serving();
+        // Stamped before it is read: what is written in between is seen at the next look.
+        let stamps = stamped(self.watched.iter().map(|(path, _)| path.clone()).collect());
         let options = Options { strict: self.options.strict };
         let loaded = config::load(&self.files, &self.root, options, Some(&before.snapshot));
         for problem in &loaded.problems {
@@ -60,11 +66,13 @@ impl Reloader {
             }
         }
         // A broken file is not read again every second, but as soon as it changes once more.
-        let mut watched = loaded.files;
-        watched.extend(self.watched.drain(..).map(|(path, _)| path));
-        watched.sort_unstable();
-        watched.dedup();
-        self.watched = stamped(watched);
+        self.watched = stamps;
+        for path in loaded.files {
+            if !self.watched.iter().any(|(known, _)| *known == path) {
+                let stamp = stamp(&path);
+                self.watched.push((path, stamp));
+            }
+        }
         let metrics = &process.metrics;
         let Some(mut snapshot) = loaded.snapshot else {
             metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
@@ -72,6 +80,11 @@ impl Reloader {
             return;
         };
         override_settings(&mut snapshot, &self.options);
+        if let Err(problem) = check_key(&snapshot.gateway, self.address) {
+            metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("{problem}; the config in force stays");
+            return;
+        }
         if snapshot.gateway.request_log != before.snapshot.gateway.request_log {
             tracing::warn!("a changed request_log takes effect at the next start");
         }

@@ -49,6 +49,12 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
         ServeOptions { debug: true, .. } => Detail::Requests,
         _ => Detail::Normal,
     });
+    if let Some(seconds) = options.request_timeout
+        && hale_wire::peek::seconds_to_ms(&seconds.to_string()).is_none()
+    {
+        complain("--request_timeout must be a number of seconds above 0, at most 86400");
+        return ExitCode::from(2);
+    }
     let (files, root) = match source(&options) {
         Ok(found) => found,
         Err(usage) => {
@@ -76,7 +82,7 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let reloader = Reloader::new(files, root, loaded.files, options);
+    let reloader = Reloader::new(files, root, loaded.files, options, running.address.ip());
     control(running, reloader)
 }
 
@@ -109,7 +115,9 @@ pub(crate) fn check(options: &CheckOptions) -> ExitCode {
 fn source(options: &ServeOptions) -> Result<(Files, String), String> {
     match (&options.config, &options.model) {
         (Some(_), Some(_)) => {
-            Err("--config and --model exclude each other; put the model into the config".to_owned())
+            Err("--config and --model exclude each other; put the model into the config, or unset \
+                 CONFIG_FILE_PATH"
+                .to_owned())
         }
         (Some(path), None) => Ok((Files::on_disk(), path.clone())),
         (None, Some(model)) => {
@@ -159,12 +167,21 @@ fn is_strong(settings: &GatewaySettings) -> bool {
 }
 
 fn bind_address(settings: &GatewaySettings, options: &ServeOptions) -> Result<SocketAddr, String> {
-    let strong = is_strong(settings);
     let ip = match &options.host {
-        None if strong => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        None if is_strong(settings) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         None => IpAddr::V4(Ipv4Addr::LOCALHOST),
         Some(host) => resolve_host(host)?,
     };
+    check_key(settings, ip)?;
+    Ok(SocketAddr::new(ip, options.port))
+}
+
+/// Whether the master key is good enough to listen on `ip`; at start and at each reload.
+///
+/// # Errors
+/// What is wrong, and the two ways out.
+pub(crate) fn check_key(settings: &GatewaySettings, ip: IpAddr) -> Result<(), String> {
+    let strong = is_strong(settings);
     if !strong && !settings.permit_weak_master_key && !ip.is_loopback() {
         let state = if settings.master_key.is_some() { "weak or published" } else { "not set" };
         return Err(format!(
@@ -180,7 +197,7 @@ fn bind_address(settings: &GatewaySettings, options: &ServeOptions) -> Result<So
             "the master_key is weak or published; use at least {STRONG_KEY} random characters"
         );
     }
-    Ok(SocketAddr::new(ip, options.port))
+    Ok(())
 }
 
 fn resolve_host(host: &str) -> Result<IpAddr, String> {

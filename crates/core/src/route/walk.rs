@@ -473,7 +473,9 @@ impl Walk {
         let cooldown = deployment.limits.cooldown_ms.unwrap_or(router.cooldown_ms);
         Surroundings {
             has_sibling: usable(snapshot, &group.members) > 1,
-            has_fallback: self.config_fallbacks(snapshot, &self.target).any(|name| **name != *group.name),
+            has_fallback: self
+                .config_fallbacks(snapshot, &self.target)
+                .any(|name| **name != *group.name),
             cooldown_ms: if router.disable_cooldowns { 0 } else { cooldown },
             allowed_fails: router.allowed_fails,
             attempt_timeout_ms: plan.timeout_ms,
@@ -539,9 +541,9 @@ impl Walk {
             return Vec::new();
         }
         let is_first = self.visited.len() == 1;
+        let defaults = &snapshot.router.default_fallbacks;
         let own = self.config_fallbacks(snapshot, target);
-        let is_default = |name: &&Box<str>| snapshot.router.default_fallbacks.contains(*name);
-        own.filter(|name| is_first || !is_default(name)).cloned().collect()
+        own.filter(|name| is_first || !defaults.contains(name)).cloned().collect()
     }
 
     /// What the config says is tried after `target`: its own list, then the default one.

@@ -168,6 +168,11 @@ static FAMILIES: &[Family] = &[
         read: Read::Process(MetricType::Gauge, |p| load(&p.metrics.in_flight)),
     },
     Family {
+        name: "hale_refused_keys",
+        help: "Requests that were refused because of their key.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.metrics.refused_keys)),
+    },
+    Family {
         name: "hale_connections",
         help: "Open connections of clients.",
         read: Read::Process(MetricType::Gauge, |p| load(&p.metrics.connections)),

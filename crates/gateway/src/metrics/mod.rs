@@ -23,6 +23,8 @@ pub(crate) struct Metrics {
     pub(crate) connections: AtomicU64,
     /// Requests of clients that are under way.
     pub(crate) in_flight: AtomicU64,
+    /// Requests without the right key.
+    pub(crate) refused_keys: AtomicU64,
     /// Records that no sink had room for.
     pub(crate) records_dropped: AtomicU64,
     /// Reloads that were applied.

@@ -6,6 +6,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hale_core::cause::Cause;
@@ -20,6 +21,7 @@ use hale_wire::stream::{Reader, View};
 use hale_wire::{errors, hints, mock};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
 
+use super::body::Held;
 use super::relay::Source;
 use crate::clock;
 use crate::server::Worker;
@@ -28,6 +30,9 @@ use crate::upstream::{self, AnswerBody, SendBody, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
 const ERROR_BODY_MAX: usize = 64 << 10;
+
+/// How long an error body may take after its head.
+const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is asked.
 pub(crate) struct Ask<'a> {
@@ -47,6 +52,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) model: &'a str,
     /// The request's id.
     pub(crate) call_id: &'a str,
+    /// Whether the caller may see addresses.
+    pub(crate) admin: bool,
 }
 
 /// A good answer.
@@ -61,8 +68,9 @@ pub(crate) struct Answered {
 
 /// The content of a good answer.
 pub(crate) enum Content {
-    /// In one piece, stamped with the client's name for the model.
-    Full(Bytes, Option<Usage>),
+    /// In one piece, stamped with the client's name for the model, and what it holds of the process's
+    /// memory.
+    Full(Bytes, Option<Usage>, Held),
     /// A stream whose first content is there.
     Stream(Box<Stream>),
 }
@@ -163,6 +171,15 @@ impl AttemptGuard {
         &self.deployment
     }
 
+    /// A stream has content: if this was a trial, it has passed.
+    pub(crate) fn has_content(&mut self) {
+        if self.attempt.trial {
+            let change = self.deployment.state.trial_proved(self.attempt);
+            self.attempt.trial = false;
+            self.log(change);
+        }
+    }
+
     /// It ended well.
     pub(crate) fn success(&mut self) {
         self.told = true;
@@ -244,7 +261,8 @@ pub(crate) async fn attempt(
 
 async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Content), Failed> {
     let make = || request(ask, route);
-    let answer = upstream::send(&route.upstream, make).await.map_err(unsent)?;
+    let answer =
+        upstream::send(&route.upstream, make).await.map_err(|error| unsent(&error, ask.admin))?;
     let (status, headers, body) = (answer.status, answer.headers, answer.body);
     if !status.is_success() {
         return Err(refused(status, &headers, body).await);
@@ -275,24 +293,38 @@ fn request(ask: &Ask<'_>, route: &Route) -> Request<SendBody> {
     request
 }
 
-fn unsent(error: SendError) -> Failed {
-    let observation = match &error {
-        SendError::Dns { .. } => Observation::Dns,
-        SendError::Connect(_) | SendError::Closed => Observation::Connect,
-        SendError::Tls(_) => Observation::Tls,
-        SendError::Protocol(_) => Observation::Malformed,
+/// Nothing was answered. The reason names hosts, which are for admins only.
+fn unsent(error: &SendError, admin: bool) -> Failed {
+    let (observation, public) = match error {
+        SendError::Dns { .. } => {
+            (Observation::Dns, "the host name of the deployment does not resolve")
+        }
+        SendError::Connect(_) => (Observation::Connect, "there is no connection to the deployment"),
+        SendError::Closed => {
+            (Observation::Connect, "the connection was closed before an answer came")
+        }
+        SendError::Cut => {
+            (Observation::Connect, "the connection was closed in the head of the answer")
+        }
+        SendError::Tls(_) => (Observation::Tls, "the TLS handshake with the deployment failed"),
+        SendError::Protocol(_) => (Observation::Malformed, "the answer is not valid HTTP"),
     };
-    Failed::because(&observation, None, error.to_string())
+    tracing::debug!(%error, "an attempt was not answered");
+    let message = if admin { error.to_string() } else { public.to_owned() };
+    Failed::because(&observation, None, message)
 }
 
 async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) -> Failed {
     let mut text = Vec::new();
-    while text.len() < ERROR_BODY_MAX {
-        match body.piece().await {
-            Some(Ok(piece)) => text.extend_from_slice(&piece),
-            Some(Err(_)) | None => break,
+    let reading = async {
+        while text.len() < ERROR_BODY_MAX
+            && let Some(Ok(piece)) = body.piece().await
+        {
+            text.extend_from_slice(&piece);
         }
-    }
+    };
+    // The status has said the most important thing; an explanation that does not come is not awaited.
+    let _late: Result<(), _> = tokio::time::timeout(ERROR_BODY_PATIENCE, reading).await;
     text.truncate(ERROR_BODY_MAX);
     let mut error = errors::parse_provider_error(&text);
     if status.is_redirection() {
@@ -305,7 +337,7 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
         cause: classify(&Observation::Status(status.as_u16(), &error)),
         status: Some(status.as_u16()),
         error,
-        hint_ms: hints::retry_hint_ms(headers, clock::unix_ms()),
+        hint_ms: hints::retry_hint_ms(status.as_u16(), headers, clock::unix_ms()),
     }
 }
 
@@ -333,7 +365,7 @@ async fn full_answer(
     if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
         return Err(too_large());
     }
-    let mut held = super::body::Held::none(&ask.worker.process);
+    let mut held = Held::none(&ask.worker.process);
     let mut whole = Bytes::new();
     let mut joined = Vec::new();
     while let Some(piece) = body.piece().await {
@@ -357,15 +389,15 @@ async fn full_answer(
         }
     }
     let whole = if joined.is_empty() { whole } else { Bytes::from(joined) };
-    check(ask, &whole)
+    check(ask, &whole, held)
 }
 
-fn check(ask: &Ask<'_>, whole: &Bytes) -> Result<Content, Failed> {
+fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
     match answer::check(ask.operation, whole, &ask.view.model_json) {
         Ok(_) if ask.stream => Err(Failed::malformed(
             "the upstream answered in one piece although a stream was asked for".to_owned(),
         )),
-        Ok(answer) => Ok(Content::Full(answer.body, answer.usage)),
+        Ok(answer) => Ok(Content::Full(answer.body, answer.usage, held)),
         Err(Fault::Malformed(why)) => {
             Err(Failed::malformed(format!("the upstream answered 200 with {why}")))
         }
@@ -404,7 +436,7 @@ async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Fail
 
 async fn canned_answer(ask: &Ask<'_>, canned: &MockAnswer) -> Result<(HeaderMap, Content), Failed> {
     if canned.delay_ms > 0 {
-        tokio::time::sleep(std::time::Duration::from_millis(canned.delay_ms)).await;
+        tokio::time::sleep(Duration::from_millis(canned.delay_ms)).await;
     }
     let frame = mock::Frame { id: ask.call_id, created: clock::unix_ms() / 1000, model: ask.model };
     let unfit = |unfit: mock::Unfit| match unfit {
@@ -425,7 +457,7 @@ async fn canned_answer(ask: &Ask<'_>, canned: &MockAnswer) -> Result<(HeaderMap,
         Content::Stream(Box::new(first_content(ask, source).await?))
     } else {
         let body = mock::full(ask.operation, &canned.content, frame).map_err(unfit)?;
-        check(ask, &Bytes::from(body))?
+        check(ask, &Bytes::from(body), Held::none(&ask.worker.process))?
     };
     Ok((HeaderMap::new(), content))
 }

@@ -19,6 +19,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, Response};
 use hyper::body::Incoming;
 
+use super::access::Access;
 use super::attempt::{Answered, Ask, AttemptGuard, Content, Failed, attempt};
 use super::body::{self, Held};
 use super::explain::{self, Refusal};
@@ -58,7 +59,8 @@ pub(super) async fn run(
         Err(refusal) => return refuse(&arrival, finish, refusal),
     };
     let snapshot = &arrival.serving.snapshot;
-    let now = clock::recent().millis();
+    // The body may have taken its time.
+    let now = clock::now().millis();
     let controls = wanted.controls.clone();
     let walk = match resolve(snapshot, &wanted.model) {
         Resolved::Target(target) => Walk::new(snapshot, target, controls, now),
@@ -83,7 +85,10 @@ async fn want(
     finish: &mut Finish,
 ) -> Result<Wanted, Refusal> {
     let mut held = Held::none(&arrival.worker.process);
-    let body = body::read(arrival, &head.headers, incoming, &mut held).await?;
+    finish.wait_begins(clock::recent());
+    let body = body::read(arrival, &head.headers, incoming, &mut held).await;
+    finish.wait_ends(clock::now());
+    let body = body?;
     finish.note(|record| record.request_bytes = body.len() as u64);
     let peek = Peek::parse(body).map_err(|error| explain::bad_body(&error))?;
     let bad = |error| explain::bad_body(&error);
@@ -195,21 +200,21 @@ async fn follow(
         let began = clock::now();
         match walk.next(snapshot, began.millis(), fastrand::u64(..)) {
             Next::Pause(ms) => {
+                finish.wait_begins(began);
                 tokio::time::sleep(std::time::Duration::from_millis(ms)).await;
-                finish.waited(clock::now().since(began));
+                finish.wait_ends(clock::now());
             }
             Next::GiveUp(why) => {
                 let refusal = give_up(&arrival, &walk, why, &errors);
-                note_walk(&arrival, &walk, &mut finish);
+                note_group(&arrival, &walk, &mut finish);
                 return refuse(&arrival, finish, refusal);
             }
             Next::Attempt(plan) => {
-                let result = try_once(&arrival, &wanted, &walk, &plan, request).await;
-                let ended = clock::now();
-                finish.waited(ended.since(began));
+                note_attempt(&arrival, &walk, &plan, &mut finish);
+                let result = try_once(&arrival, &wanted, &walk, &plan, request, &mut finish).await;
+                let ended = clock::recent();
                 match result {
                     Ok(answered) => {
-                        note_walk(&arrival, &walk, &mut finish);
                         return deliver(&arrival, &walk, &plan, answered, finish);
                     }
                     Err(failed) => {
@@ -239,6 +244,7 @@ async fn try_once(
     walk: &Walk,
     plan: &AttemptPlan,
     request: u64,
+    finish: &mut Finish,
 ) -> Result<Answered, Failed> {
     let snapshot = &arrival.serving.snapshot;
     let deployment = snapshot.deployment(plan.deployment);
@@ -266,10 +272,14 @@ async fn try_once(
         view: View { model_json: json_string(&shown).into(), show_usage: wanted.wants_usage },
         model: &shown,
         call_id: &arrival.call_id,
+        admin: arrival.access == Access::Admin,
     };
     let around = walk.surroundings(snapshot, plan);
     let guard = AttemptGuard::enter(deployment, plan, around, request);
-    attempt(&ask, plan, guard).await
+    finish.wait_begins(clock::now());
+    let result = attempt(&ask, plan, guard).await;
+    finish.wait_ends(clock::now());
+    result
 }
 
 /// The model's name in the answer: what the client asked for, or the fallback group's.
@@ -281,15 +291,19 @@ fn shown_model<'a>(arrival: &'a Arrival, wanted: &'a Wanted, walk: &'a Walk) -> 
     }
 }
 
-fn note_walk(arrival: &Arrival, walk: &Walk, finish: &mut Finish) {
-    let snapshot = &arrival.serving.snapshot;
+/// Puts down who is asked, before it is: the client may leave while it waits.
+fn note_attempt(arrival: &Arrival, walk: &Walk, plan: &AttemptPlan, finish: &mut Finish) {
+    note_group(arrival, walk, finish);
+    let deployment = arrival.serving.snapshot.deployment(plan.deployment);
+    finish.note(|record| record.deployment = Some(deployment.id.clone()));
+}
+
+fn note_group(arrival: &Arrival, walk: &Walk, finish: &mut Finish) {
     finish.in_group(arrival.serving.group(walk.target().group));
     finish.note(|record| {
-        record.model_group = Some(walk.target().name(snapshot).into());
+        record.model_group = Some(walk.target().name(&arrival.serving.snapshot).into());
         record.retries = walk.retries();
         record.fallbacks = walk.fallbacks();
-        record.deployment =
-            walk.tried().last().map(|tried| snapshot.deployment(tried.deployment).id.clone());
     });
 }
 
@@ -297,18 +311,17 @@ fn deliver(
     arrival: &Arrival,
     walk: &Walk,
     plan: &AttemptPlan,
-    answered: Answered,
+    mut answered: Answered,
     mut finish: Finish,
 ) -> Response<Reply> {
     let deployment = answered.guard.deployment().clone();
-    finish.note(|record| record.deployment = Some(deployment.id.clone()));
     let now = clock::recent();
     match answered.content {
-        Content::Full(body, usage) => {
+        Content::Full(body, usage, held) => {
             let cost = usage.and_then(|usage| finish.usage(&deployment, usage));
             finish.note(|record| record.response_bytes = body.len() as u64);
             finish.end(Ending::Success, 200, None);
-            let mut response = Response::new(Reply::full(body));
+            let mut response = Response::new(Reply::full(body).holding(held));
             *response.headers_mut() =
                 answer_headers::common(arrival, walk, plan, finish.times(now));
             let headers = response.headers_mut();
@@ -318,6 +331,7 @@ fn deliver(
         }
         Content::Stream(stream) => {
             finish.first_content(now);
+            answered.guard.has_content();
             let times = finish.times(now);
             let relay = Relay::new(*stream, answered.guard, finish, plan.silence_ms);
             let mut response = Response::new(Reply::stream(relay));
@@ -334,9 +348,7 @@ fn give_up(arrival: &Arrival, walk: &Walk, why: GiveUp, errors: &[ProviderError]
     let snapshot = &arrival.serving.snapshot;
     let now = clock::now().millis();
     match why {
-        GiveUp::Refused(excluded) => {
-            explain::refused(snapshot, walk.target().name(snapshot), &excluded, now)
-        }
+        GiveUp::Refused(refused) => explain::refused(snapshot, &refused, now),
         GiveUp::Deadline => {
             explain::deadline(snapshot, walk, walk.deadline().since(walk.started()))
         }

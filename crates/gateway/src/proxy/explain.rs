@@ -6,7 +6,7 @@
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
-use hale_core::route::{Excluded, Exclusion, Tried, Walk};
+use hale_core::route::{Excluded, Exclusion, Refused, Tried, Walk};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use hale_wire::errors::{self, AttemptLine, DeploymentLine, ErrorReply, clean, kind_of};
@@ -101,6 +101,13 @@ pub(crate) fn unknown_route(method: &Method, path: &str, nearest: Option<&str>) 
         None => format!("there is no {method} {path}"),
     };
     Refusal::new(StatusCode::NOT_FOUND, "unknown_route", message)
+}
+
+/// The head can be read in two ways.
+pub(crate) fn odd_framing() -> Refusal {
+    let message = "the request is framed ambiguously; send one Host, and either Content-Length or \
+                   Transfer-Encoding: chunked";
+    Refusal::new(StatusCode::BAD_REQUEST, "ambiguous_framing", message.to_owned()).closing()
 }
 
 fn unauthorized(reason: &'static str, message: &str) -> Refusal {
@@ -240,22 +247,19 @@ pub(crate) fn own_fault() -> Refusal {
 }
 
 /// No attempt was made: every member of the group is excluded.
-pub(crate) fn refused(
-    snapshot: &Snapshot,
-    group: &str,
-    excluded: &[Excluded],
-    now: Millis,
-) -> Refusal {
+pub(crate) fn refused(snapshot: &Snapshot, refused: &Refused, now: Millis) -> Refusal {
+    let Refused { group, excluded } = refused;
     let lines: Vec<DeploymentLine> =
         excluded.iter().take(LINES_MAX).map(|one| line_of(snapshot, group, one, now)).collect();
     let wait_s = lines.iter().filter_map(|line| line.retry_after_s).min();
-    let limited = excluded.iter().any(|one| match one.why {
+    let all_misconfigured = excluded.iter().all(|one| one.why == Exclusion::Misconfigured);
+    // What can never answer does not decide whether waiting helps.
+    let limited = excluded.iter().all(|one| match one.why {
         Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
             matches!(rest.cause, Cause::RateLimited | Cause::Quota)
         }
-        Exclusion::Misconfigured => false,
+        Exclusion::Misconfigured => true,
     });
-    let all_misconfigured = excluded.iter().all(|one| one.why == Exclusion::Misconfigured);
     let (status, what) = if all_misconfigured {
         let problems: Vec<&str> = lines.iter().map(|line| line.hint.as_str()).collect();
         let what =

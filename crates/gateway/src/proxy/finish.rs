@@ -25,6 +25,7 @@ pub(crate) struct Finish {
     arrived: Micros,
     /// What of the time was spent waiting for others, microseconds.
     waited_us: u64,
+    waiting_since: Option<Micros>,
     record: Option<RequestRecord>,
     said: bool,
 }
@@ -37,6 +38,7 @@ impl Finish {
             group: arrival.serving.no_group.clone(),
             arrived: arrival.at,
             waited_us: 0,
+            waiting_since: None,
             said: false,
             record: Some(RequestRecord {
                 call_id: arrival.call_id.clone(),
@@ -76,9 +78,16 @@ impl Finish {
         }
     }
 
-    /// Time that was spent waiting for an upstream, or on purpose.
-    pub(crate) fn waited(&mut self, us: u64) {
-        self.waited_us += us;
+    /// From now on the time is somebody else's: the client's, an upstream's, or a pause.
+    pub(crate) fn wait_begins(&mut self, now: Micros) {
+        self.waiting_since = Some(now);
+    }
+
+    /// From now on it is ours again.
+    pub(crate) fn wait_ends(&mut self, now: Micros) {
+        if let Some(since) = self.waiting_since.take() {
+            self.waited_us += now.since(since);
+        }
     }
 
     /// Time since the request arrived, and how much of it was ours, microseconds.
@@ -125,7 +134,9 @@ impl Drop for Finish {
             record.status = 500;
             record.cause = Some(Cause::Gateway);
         }
-        let (total, own) = self.times(clock::now());
+        let now = clock::now();
+        self.wait_ends(now);
+        let (total, own) = self.times(now);
         record.duration_us = total;
         if record.first_content_us.is_none() {
             record.overhead_us = own;

@@ -24,7 +24,8 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use hale_core::endpoint::{self, Action, Endpoint, Found};
-use http::{Method, Request, Response, header};
+use http::request::Parts;
+use http::{Method, Request, Response, Version, header};
 use hyper::body::Incoming;
 
 use self::access::Access;
@@ -63,10 +64,11 @@ pub(crate) async fn serve(
     let in_flight = reply::InFlight::new(metrics.clone(), connection.clone());
     let draining = worker.process.is_draining();
     let is_head = request.method() == Method::HEAD;
-    let outcome = CatchPanic(Box::pin(answer(worker, connection, request))).await;
-    let mut response = outcome.unwrap_or_else(|()| {
+    let call_id = access::call_id(request.headers());
+    let answering = answer(worker, connection, request, call_id.clone());
+    let mut response = CatchPanic(Box::pin(answering)).await.unwrap_or_else(|()| {
         metrics.panics.fetch_add(1, Ordering::Relaxed);
-        explain::own_fault().into_response()
+        explain::own_fault().respond(&call_id)
     });
     if draining {
         response
@@ -81,11 +83,14 @@ async fn answer(
     worker: Rc<Worker>,
     connection: Rc<ConnectionState>,
     request: Request<Incoming>,
+    call_id: Arc<str>,
 ) -> Response<Reply> {
     let at = clock::now();
     let serving = worker.process.serving();
     let (head, incoming) = request.into_parts();
-    let call_id = access::call_id(&head.headers);
+    if !is_framed_clearly(&head) {
+        return explain::odd_framing().respond(&call_id);
+    }
     let path = head.uri.path();
     let (row, name): (&'static Endpoint, Option<&str>) =
         match endpoint::find(head.method.as_str(), path) {
@@ -99,7 +104,10 @@ async fn answer(
         };
     let access = match access::authenticate(row.role, &head.headers, &serving) {
         Ok(access) => access,
-        Err(refusal) => return refusal.respond(&call_id),
+        Err(refusal) => {
+            worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
+            return refusal.respond(&call_id);
+        }
     };
     let name = name.map(access::percent_decode);
     let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
@@ -118,6 +126,19 @@ impl Refusal {
     fn respond(self, call_id: &str) -> Response<Reply> {
         reply::with_call_id(self.into_response(), call_id)
     }
+}
+
+/// Whether everybody who reads this head agrees on where the request ends and whom it is for.
+fn is_framed_clearly(head: &Parts) -> bool {
+    let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(encoding) = encodings.next()
+        && (encodings.next().is_some()
+            || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
+            || head.headers.contains_key(header::CONTENT_LENGTH))
+    {
+        return false;
+    }
+    head.version < Version::HTTP_11 || head.headers.get_all(header::HOST).iter().count() == 1
 }
 
 /// A future whose panic is an answer, not the end of the connection.

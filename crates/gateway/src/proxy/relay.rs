@@ -140,15 +140,16 @@ impl Relay {
     }
 
     fn take(&mut self, piece: Bytes) {
+        let was_done = self.reader.is_done();
         if let Err(too_long) = self.reader.push(piece, &mut self.ready) {
             self.fail(&Failed::malformed(too_long.to_string()));
             return;
         }
-        if self.reader.events() != self.events_seen {
+        if self.reader.events() != self.events_seen && !was_done {
             self.events_seen = self.reader.events();
             self.last_event = clock::now().millis();
         }
-        if self.reader.is_done() {
+        if self.reader.is_done() && !was_done {
             let end = clock::now().millis().plus(LINGER_MS);
             self.last_event = end;
             self.alarm.as_mut().reset(clock::timer_instant(end));
@@ -200,7 +201,15 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        if !self.over {
+        if self.over {
+            return;
+        }
+        if self.reader.is_complete() {
+            // The client had everything and did not wait for the upstream to hang up.
+            self.guard.success();
+            self.account();
+            self.finish.end(Ending::Success, 200, None);
+        } else {
             // The client went away; what the provider said so far is all that can be charged.
             self.account();
             if std::thread::panicking() {

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 
+use super::body::Held;
 use super::relay::{Broken, Relay};
 use crate::metrics::Metrics;
 use crate::server::connection::ConnectionState;
@@ -21,6 +22,8 @@ use crate::server::connection::ConnectionState;
 pub(crate) struct Reply {
     kind: Kind,
     in_flight: Option<InFlight>,
+    /// What it holds of the process's memory.
+    held: Option<Held>,
 }
 
 enum Kind {
@@ -31,18 +34,24 @@ enum Kind {
 impl Reply {
     /// No body.
     pub(crate) fn empty() -> Reply {
-        Reply { kind: Kind::Full(None), in_flight: None }
+        Reply { kind: Kind::Full(None), in_flight: None, held: None }
     }
 
     /// A body in one piece.
     pub(crate) fn full(bytes: Bytes) -> Reply {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
-        Reply { kind: Kind::Full(bytes), in_flight: None }
+        Reply { kind: Kind::Full(bytes), in_flight: None, held: None }
     }
 
     /// A stream.
     pub(crate) fn stream(relay: Relay) -> Reply {
-        Reply { kind: Kind::Stream(Box::new(relay)), in_flight: None }
+        Reply { kind: Kind::Stream(Box::new(relay)), in_flight: None, held: None }
+    }
+
+    /// The same, holding memory until it is dropped.
+    pub(super) fn holding(mut self, held: Held) -> Reply {
+        self.held = Some(held);
+        self
     }
 
     /// The same, counted as in flight until it is dropped.

@@ -24,6 +24,9 @@ use super::Worker;
 use crate::proxy;
 use crate::{clock, coalesce};
 
+/// How long a client may refuse to take what is there for it, milliseconds.
+const STUCK_MS: u64 = 30_000;
+
 /// What a connection is doing, as far as its clocks care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Doing {
@@ -41,6 +44,8 @@ enum Doing {
 pub(crate) struct ConnectionState {
     doing: Cell<Doing>,
     late_body: Cell<bool>,
+    /// Since when the client takes no byte of what is there for it.
+    stuck_since: Cell<Option<Millis>>,
     wish: Cell<Wish>,
     waker: RefCell<Option<Waker>>,
 }
@@ -77,7 +82,8 @@ impl ConnectionState {
             }
             Doing::Request => false,
         };
-        if overdue {
+        let stuck = self.stuck_since.get().is_some_and(|since| now.since(since) > STUCK_MS);
+        if overdue || stuck {
             self.wish.set(Wish::Close);
             self.wake();
         }
@@ -95,7 +101,25 @@ impl ConnectionState {
 
     /// The piece came.
     pub(crate) fn serving(&self) {
+        self.late_body.set(false);
         self.doing.set(Doing::Request);
+    }
+
+    /// The client took bytes, or would not.
+    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
+        match polled {
+            Poll::Ready(_) => {
+                self.stuck_since.set(None);
+                // An answer is handed over in one piece and takes its time to leave.
+                if matches!(self.doing.get(), Doing::Idle(_)) {
+                    self.idle();
+                }
+            }
+            Poll::Pending if self.stuck_since.get().is_none() => {
+                self.stuck_since.set(Some(clock::recent().millis()));
+            }
+            Poll::Pending => {}
+        }
     }
 
     /// Whether it should have come by now.
@@ -115,6 +139,7 @@ pub(super) fn spawn(worker: &Rc<Worker>, stream: TcpStream) {
     let state = Rc::new(ConnectionState {
         doing: Cell::new(Doing::Idle(clock::now().millis())),
         late_body: Cell::new(false),
+        stuck_since: Cell::new(None),
         wish: Cell::new(Wish::Go),
         waker: RefCell::new(None),
     });
@@ -228,7 +253,10 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let polled = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.state.wrote(&polled);
+        polled
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -244,7 +272,10 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        coalesce::poll_write_vectored(&mut self.get_mut().stream, cx, buffers)
+        let this = self.get_mut();
+        let polled = coalesce::poll_write_vectored(&mut this.stream, cx, buffers);
+        this.state.wrote(&polled);
+        polled
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -19,7 +19,7 @@ use tower_service::Service;
 
 use super::dns::{Resolver, Unresolved};
 use super::link::Link;
-use super::stream::Stream;
+use super::stream::{Stream, Transport};
 use super::{SendError, Upstream, tls};
 
 /// How long TCP and TLS may take together, milliseconds. Source: the reference's connect timeout.
@@ -38,12 +38,13 @@ pub(crate) async fn connect(upstream: &Upstream) -> Result<Box<Link>, SendError>
     let stream = tokio::time::timeout(limit, open(upstream)).await.unwrap_or_else(|_| {
         Err(SendError::Connect(format!("nothing answered within {} s", CONNECT_MS / 1000)))
     })?;
+    let read = stream.read_mark();
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_MAX)
         .handshake(TokioIo::new(stream))
         .await
         .map_err(|error| SendError::Connect(error.to_string()))?;
-    Ok(Box::new(Link::new(upstream.key.clone(), sender, connection)))
+    Ok(Box::new(Link::new(upstream.key.clone(), sender, connection, read)))
 }
 
 async fn open(upstream: &Upstream) -> Result<Stream, SendError> {
@@ -61,9 +62,9 @@ async fn open(upstream: &Upstream) -> Result<Stream, SendError> {
         None => directly(upstream, target).await?,
     };
     if upstream.tls {
-        Ok(Stream::Tls(Box::new(tls::handshake(upstream, tcp).await?)))
+        Ok(Stream::new(Transport::Tls(Box::new(tls::handshake(upstream, tcp).await?))))
     } else {
-        Ok(Stream::Plain(tcp))
+        Ok(Stream::new(Transport::Plain(tcp)))
     }
 }
 

@@ -4,8 +4,10 @@
 //! own; whoever waits for the answer polls the connection too, so that a request costs no wake-up of
 //! a second task, and dropping it closes the connection.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -54,6 +56,8 @@ pub(crate) struct Link {
     sender: SendRequest<SendBody>,
     connection: Connection<TokioIo<Stream>, SendBody>,
     over: bool,
+    /// Whether anything was read since the request was sent.
+    read: Rc<Cell<bool>>,
 }
 
 impl Link {
@@ -61,8 +65,9 @@ impl Link {
         key: String,
         sender: SendRequest<SendBody>,
         connection: Connection<TokioIo<Stream>, SendBody>,
+        read: Rc<Cell<bool>>,
     ) -> Link {
-        Link { key, sender, connection, over: false }
+        Link { key, sender, connection, over: false, read }
     }
 
     /// What it is kept under.
@@ -112,6 +117,8 @@ pub(super) async fn exchange(
     mut link: Box<Link>,
     request: Request<SendBody>,
 ) -> Result<Answer, SendError> {
+    link.read.set(false);
+    let read = link.read.clone();
     let mut sending = std::pin::pin!(link.sender.try_send_request(request));
     let (connection, over) = (&mut link.connection, &mut link.over);
     let response = std::future::poll_fn(|cx| {
@@ -127,7 +134,11 @@ pub(super) async fn exchange(
         }
         sending.as_mut().poll(cx).map_err(|error| send_error(error.error()))
     })
-    .await?;
+    .await
+    .map_err(|error| match error {
+        SendError::Closed if read.get() => SendError::Cut,
+        other => other,
+    })?;
     let (head, incoming) = response.into_parts();
     let body = AnswerBody { incoming, link: Some(link) };
     Ok(Answer { status: head.status, headers: head.headers, body })

@@ -48,9 +48,12 @@ pub(crate) enum SendError {
     /// No TLS session.
     #[error("the TLS handshake failed: {0}")]
     Tls(String),
-    /// The connection ended before an answer.
+    /// The connection ended before any byte of an answer.
     #[error("the connection was closed before an answer came")]
     Closed,
+    /// The connection ended in the head of the answer.
+    #[error("the connection was closed in the head of the answer")]
+    Cut,
     /// What came is no HTTP.
     #[error("the answer is not valid HTTP: {0}")]
     Protocol(String),

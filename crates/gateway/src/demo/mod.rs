@@ -103,6 +103,7 @@ fn play(options: &DemoOptions, running: Running, providers: Arc<[Provider; 3]>) 
                 () = ask_on_and_on(address, &narrator) => {}
                 _ = tokio::signal::ctrl_c() => print("\n"),
             }
+            narrator.all_answered().await;
         };
         running.until(show, std::future::pending()).await;
         narrator.conclude()
@@ -115,6 +116,7 @@ async fn ask_on_and_on(gateway: SocketAddr, narrator: &Narrator) {
     let mut pace = tokio::time::interval(PACE);
     loop {
         pace.tick().await;
+        narrator.asked();
         let narrator = narrator.clone();
         tokio::task::spawn_local(async move {
             let answer = ask(gateway).await;

@@ -40,6 +40,7 @@ struct Count {
     second: BTreeMap<String, u32>,
     total: BTreeMap<String, u32>,
     moved: u32,
+    waiting: u32,
     lost: u32,
     resting: BTreeMap<String, bool>,
 }
@@ -66,9 +67,22 @@ impl Narrator {
         print(&text);
     }
 
+    /// Counts a question.
+    pub(super) fn asked(&self) {
+        self.count.borrow_mut().waiting += 1;
+    }
+
+    /// Waits for the answers that are still to come.
+    pub(super) async fn all_answered(&self) {
+        while self.count.borrow().waiting > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Counts an answer.
     pub(super) fn answered(&self, answer: Answer) {
         let mut count = self.count.borrow_mut();
+        count.waiting -= 1;
         match answer {
             Answer::From { deployment, moved } => {
                 *count.second.entry(deployment.clone()).or_default() += 1;

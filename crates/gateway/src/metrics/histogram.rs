@@ -37,7 +37,7 @@ impl Histogram {
     /// Sum in seconds, count, and the count of each bucket with its bound.
     pub(crate) fn read(&self) -> (f64, u64, Vec<(f64, u64)>) {
         let counts: Vec<u64> = self.counts.iter().map(|c| c.load(Ordering::Relaxed)).collect();
-        let bounds = self.bounds.iter().copied().chain([f64::MAX]);
+        let bounds = self.bounds.iter().copied().chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(counts.iter().copied()).collect();
         #[allow(
             clippy::cast_precision_loss,

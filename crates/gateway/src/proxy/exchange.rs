@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
+use hale_core::cause::Cause;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
 use hale_core::record::Ending;
@@ -357,7 +358,9 @@ fn give_up(arrival: &Arrival, walk: &Walk, why: GiveUp, errors: &[ProviderError]
 }
 
 fn refuse(arrival: &Arrival, mut finish: Finish, refusal: Refusal) -> Response<Reply> {
-    finish.end(Ending::Error, refusal.status.as_u16(), Some(refusal.cause));
+    let ending =
+        if refusal.cause == Cause::ClientClosed { Ending::ClientClosed } else { Ending::Error };
+    finish.end(ending, refusal.status.as_u16(), Some(refusal.cause));
     reply::with_call_id(refusal.into_response(), &arrival.call_id)
 }
 

@@ -157,7 +157,9 @@ pub(crate) fn slow_body() -> Refusal {
 /// The body's framing is broken, or the client went away while sending.
 pub(crate) fn broken_body() -> Refusal {
     let message = "the request body ended before its declared end".to_owned();
-    Refusal::new(StatusCode::BAD_REQUEST, "broken_body", message).closing()
+    let mut refusal = Refusal::new(StatusCode::BAD_REQUEST, "broken_body", message).closing();
+    refusal.cause = Cause::ClientClosed;
+    refusal
 }
 
 /// The body is compressed.

@@ -109,7 +109,7 @@ impl Relay {
                 Poll::Pending if !self.ready.is_empty() => break,
                 Poll::Pending => match self.poll_silence(cx) {
                     Poll::Pending => return Poll::Pending,
-                    Poll::Ready(()) if self.reader.is_done() => self.complete(),
+                    Poll::Ready(()) if self.reader.is_complete() => self.complete(),
                     Poll::Ready(()) => self.fail(&Failed::stalled(self.silence_ms)),
                 },
                 Poll::Ready(Some(Ok(piece))) => self.take(piece),

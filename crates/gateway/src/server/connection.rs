@@ -24,6 +24,9 @@ use super::Worker;
 use crate::proxy;
 use crate::{clock, coalesce};
 
+/// How long a connection counts as having only just begun to wait, milliseconds.
+const JUST_BEGAN_MS: u64 = 500;
+
 /// How long a client may refuse to take what is there for it, milliseconds.
 const STUCK_MS: u64 = 30_000;
 
@@ -59,9 +62,12 @@ enum Wish {
 }
 
 impl ConnectionState {
-    /// Ends it after the request under way, if there is one.
-    pub(super) fn finish(&self) {
-        if self.wish.get() == Wish::Go {
+    /// Ends it after the request under way, if there is one. A connection that has only just begun to
+    /// wait is left for the next look: its request may be on the way.
+    pub(super) fn finish(&self, now: Millis) {
+        let just_began =
+            matches!(self.doing.get(), Doing::Idle(since) if now.since(since) < JUST_BEGAN_MS);
+        if self.wish.get() == Wish::Go && !just_began {
             self.wish.set(Wish::Finish);
             self.wake();
         }

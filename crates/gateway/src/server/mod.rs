@@ -9,6 +9,7 @@ pub(crate) mod listener;
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -68,8 +69,11 @@ async fn serve(worker: &Rc<Worker>, listener: TcpListener, mut phase: watch::Rec
     loop {
         let now_phase = *phase.borrow_and_update();
         if now_phase >= Phase::Finish {
-            listener = None;
-            worker.each_connection(|state| state.finish());
+            if let Some(listener) = listener.take() {
+                accept_waiting(worker, &listener).await;
+            }
+            let now = clock::now().millis();
+            worker.each_connection(|state| state.finish(now));
             if now_phase == Phase::Stop || worker.is_idle() {
                 return;
             }
@@ -101,6 +105,17 @@ async fn accept(listener: Option<&TcpListener>) -> std::io::Result<tokio::net::T
         }
         None => std::future::pending().await,
     }
+}
+
+/// Takes in who is waiting at the door already; closing it would reset them.
+async fn accept_waiting(worker: &Rc<Worker>, listener: &TcpListener) {
+    std::future::poll_fn(|cx| {
+        while let Poll::Ready(Ok((stream, _peer))) = listener.poll_accept(cx) {
+            connection::spawn(worker, stream);
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 impl Worker {

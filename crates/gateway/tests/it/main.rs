@@ -2,6 +2,7 @@
 //!
 //! Each module is a feature; test names are sentences about behaviour. Always true: ports are 0, nothing
 //! waits without a deadline, and a test starts its own process.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "what is shared here is test code too")]
 
 mod access;
 mod answers;

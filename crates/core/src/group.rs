@@ -2,6 +2,8 @@
 //!
 //! Built by [`crate::config`], read by [`crate::route`]. Always true: a group has at least one member.
 
+use std::sync::Arc;
+
 use crate::deployment::DeploymentIndex;
 
 /// Where a group stands in [`crate::snapshot::Snapshot::groups`].
@@ -12,7 +14,7 @@ pub struct GroupIndex(pub u32);
 #[derive(Debug)]
 pub struct ModelGroup {
     /// The public name, `model_name`; a pattern for wildcards.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// Its deployments, in the order of the config.
     pub members: Vec<DeploymentIndex>,
     /// The pattern, when the name holds `*`.

@@ -53,9 +53,9 @@ pub struct RequestRecord {
     /// What was asked for.
     pub operation: Operation,
     /// The model's name as the client wrote it, cut to 200 characters.
-    pub requested_model: Option<Box<str>>,
+    pub requested_model: Option<Arc<str>>,
     /// The model group that answered, or failed last.
-    pub model_group: Option<Box<str>>,
+    pub model_group: Option<Arc<str>>,
     /// The deployment that answered, or failed last.
     pub deployment: Option<Arc<str>>,
     /// The HTTP status sent.

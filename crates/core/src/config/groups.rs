@@ -28,7 +28,7 @@ pub(super) fn fill(
         if group == next {
             members.push(Vec::new());
             let (name, pattern) = (draft.name.clone(), Pattern::parse(&draft.name));
-            snapshot.groups.push(ModelGroup { name, members: Vec::new(), pattern });
+            snapshot.groups.push(ModelGroup { name: name.into(), members: Vec::new(), pattern });
         }
         if let Some(members) = members.get_mut(group.0 as usize) {
             members.push(i);

@@ -5,6 +5,7 @@
 //! walk's decision alone.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hale_core::cause::Cause;
@@ -104,7 +105,7 @@ async fn want(
     if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
         return Err(explain::odd_model_name());
     }
-    finish.note(|record| record.requested_model = Some(cut(&model)));
+    finish.note(|record| record.requested_model = Some(cut(arrival, &model)));
     if let Some(field) = peek.holds(&FORBIDDEN).next() {
         return Err(explain::forbidden_parameter(field));
     }
@@ -302,7 +303,10 @@ fn note_attempt(arrival: &Arrival, walk: &Walk, plan: &AttemptPlan, finish: &mut
 fn note_group(arrival: &Arrival, walk: &Walk, finish: &mut Finish) {
     finish.in_group(arrival.serving.group(walk.target().group));
     finish.note(|record| {
-        record.model_group = Some(walk.target().name(&arrival.serving.snapshot).into());
+        record.model_group = Some(match &walk.target().wildcard_name {
+            Some(name) => Arc::from(&**name),
+            None => arrival.serving.snapshot.group(walk.target().group).name.clone(),
+        });
         record.retries = walk.retries();
         record.fallbacks = walk.fallbacks();
     });
@@ -364,7 +368,11 @@ fn refuse(arrival: &Arrival, mut finish: Finish, refusal: Refusal) -> Response<R
     reply::with_call_id(refusal.into_response(), &arrival.call_id)
 }
 
-/// A model's name as records keep it.
-fn cut(name: &str) -> Box<str> {
-    name.chars().take(200).collect::<String>().into_boxed_str()
+/// A model's name as records keep it: shared where it is a group's, else cut to 200 characters.
+fn cut(arrival: &Arrival, name: &str) -> Arc<str> {
+    let snapshot = &arrival.serving.snapshot;
+    match snapshot.by_name.get(name) {
+        Some(group) => snapshot.group(*group).name.clone(),
+        None => name.chars().take(200).collect::<String>().into(),
+    }
 }

@@ -58,7 +58,6 @@ fn a_client_that_leaves_before_the_answers_head_frees_the_upstream() {
 }
 
 #[test]
-#[ignore = "bug: records of clients that left before the answer lack group and deployment"]
 fn a_request_whose_client_left_is_counted_for_its_group_and_deployment() {
     let (upstream, hale) = start(Script::silent);
     let mut client = client(&hale);
@@ -116,7 +115,6 @@ fn a_client_that_leaves_during_a_pause_is_not_asked_for_again() {
 }
 
 #[test]
-#[ignore = "bug: a client that leaves while sending is recorded as a bad request"]
 fn a_client_that_leaves_while_sending_is_no_error_of_the_gateway() {
     let (upstream, hale) = start(Script::silent);
     let mut client = client(&hale);

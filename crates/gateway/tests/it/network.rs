@@ -179,7 +179,6 @@ fn a_silent_upstream_does_not_hold_up_others() {
 }
 
 #[test]
-#[ignore = "bug: a POST is sent again although its answer had begun"]
 fn an_answer_that_began_on_a_kept_connection_is_not_asked_for_again_in_silence() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).router(json!({"num_retries": 0})).start();

@@ -226,7 +226,6 @@ fn an_end_without_done_is_complete_after_a_finish_reason() {
 }
 
 #[test]
-#[ignore = "bug: silence after a finish_reason is reported as a broken stream"]
 fn silence_after_a_finish_reason_is_a_complete_answer_too() {
     let events = openai::chunks("gpt-4o", &["x"]);
     let upstream = FakeUpstream::scripted([Script::ok().stream().events(&events).silence()]);

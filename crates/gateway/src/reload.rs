@@ -8,15 +8,19 @@
 //! does (a swapped link), and needs no machinery of the operating system.
 
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use hale_core::config::{self, Options, Severity};
 use std::sync::atomic::Ordering;
 
 use crate::cli::ServeOptions;
+use crate::clock;
 use crate::files::Files;
 use crate::serve::{check_key, override_settings};
 use crate::state::Process;
+
+/// How far a file's date may lag behind the clock, milliseconds: the kernel stamps by its ticks.
+const DATE_LAG_MS: u128 = 20;
 
 /// What tells a changed file from an unchanged one.
 type Stamp = Option<(SystemTime, u64)>;
@@ -32,15 +36,16 @@ pub(crate) struct Reloader {
 }
 
 impl Reloader {
-    /// Watches the files that were read for `root`.
+    /// Watches the files that were read for `root` from `read_from_ms` on, milliseconds since 1970.
     pub(crate) fn new(
         files: Files,
         root: String,
         watched: Vec<String>,
         options: ServeOptions,
         address: IpAddr,
+        read_from_ms: u64,
     ) -> Reloader {
-        let watched = stamped(watched);
+        let watched = stamped(watched, read_from_ms);
         Reloader { files, root, watched, options, address }
     }
 
@@ -55,8 +60,7 @@ impl Reloader {
     /// Reads everything anew and puts it in force if it is valid.
     pub(crate) fn reload(&mut self, process: &Process) {
         let before = process.serving();
-        // Stamped before it is read: what is written in between is seen at the next look.
-        let stamps = stamped(self.watched.iter().map(|(path, _)| path.clone()).collect());
+        let read_from_ms = clock::unix_ms();
         let options = Options { strict: self.options.strict };
         let loaded = config::load(&self.files, &self.root, options, Some(&before.snapshot));
         for problem in &loaded.problems {
@@ -66,13 +70,11 @@ impl Reloader {
             }
         }
         // A broken file is not read again every second, but as soon as it changes once more.
-        self.watched = stamps;
-        for path in loaded.files {
-            if !self.watched.iter().any(|(known, _)| *known == path) {
-                let stamp = stamp(&path);
-                self.watched.push((path, stamp));
-            }
-        }
+        let mut files = loaded.files;
+        files.extend(self.watched.drain(..).map(|(path, _)| path));
+        files.sort_unstable();
+        files.dedup();
+        self.watched = stamped(files, read_from_ms);
         let metrics = &process.metrics;
         let Some(mut snapshot) = loaded.snapshot else {
             metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
@@ -95,14 +97,18 @@ impl Reloader {
     }
 }
 
-fn stamped(paths: Vec<String>) -> Vec<(String, Stamp)> {
-    paths
-        .into_iter()
-        .map(|path| {
-            let stamp = stamp(&path);
-            (path, stamp)
-        })
-        .collect()
+/// Stamps of files that were read from `read_from_ms` on. A file that changed since then, or so shortly
+/// before that its date may lag, gets none: it counts as changed at the next look.
+fn stamped(paths: impl IntoIterator<Item = String>, read_from_ms: u64) -> Vec<(String, Stamp)> {
+    let settled = |stamp: &(SystemTime, u64)| {
+        let modified = stamp.0.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis());
+        modified + DATE_LAG_MS < u128::from(read_from_ms)
+    };
+    let with_stamp = |path: String| {
+        let stamp = stamp(&path).filter(settled);
+        (path, stamp)
+    };
+    paths.into_iter().map(with_stamp).collect()
 }
 
 fn stamp(path: &str) -> Stamp {

@@ -3,6 +3,7 @@
 //! Called by `main`. Always true: nothing listens before the config is valid and the master key fits
 //! the address; a stop signal lets what is in flight finish, within bounds.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use std::time::Duration;
 use hale_core::config::{self, Loaded, Options, Severity};
 use hale_core::settings::GatewaySettings;
 use hale_core::snapshot::Snapshot;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::{CheckOptions, ServeOptions};
@@ -22,7 +24,7 @@ use crate::reload::Reloader;
 use crate::server::{self, Phase, listener};
 use crate::sink::{Drain, Sinks};
 use crate::state::Process;
-use crate::{EXIT_CONFIG, complain, upstream};
+use crate::{EXIT_CONFIG, clock, complain, upstream};
 
 /// Keys that stand in published documents.
 const PUBLISHED_KEYS: &[&str] = &["sk-1234", "sk-12345", "sk-123456789", "sk-master-key"];
@@ -62,6 +64,7 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    let read_from_ms = clock::unix_ms();
     let loaded = config::load(&files, &root, Options { strict: options.strict }, None);
     report(&loaded);
     let Some(mut snapshot) = loaded.snapshot else { return ExitCode::from(EXIT_CONFIG) };
@@ -75,6 +78,14 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
     };
     let workers = options.num_workers.unwrap_or_else(cores).clamp(1, 1024);
     let log_requests = options.debug || options.detailed_debug;
+    // Signals are caught before anybody is told that the process listens.
+    let (runtime, signals) = match catch_signals() {
+        Ok(caught) => caught,
+        Err(error) => {
+            complain(&format!("signals can not be received: {error}"));
+            return ExitCode::from(1);
+        }
+    };
     let running = match start(snapshot, address, workers, log_requests) {
         Ok(running) => running,
         Err(problem) => {
@@ -82,8 +93,10 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let reloader = Reloader::new(files, root, loaded.files, options, running.address.ip());
-    control(running, reloader)
+    let reloader =
+        Reloader::new(files, root, loaded.files, options, running.address.ip(), read_from_ms);
+    runtime.block_on(control(running, reloader, signals));
+    ExitCode::SUCCESS
 }
 
 /// `hale check FILE`.
@@ -268,69 +281,73 @@ pub(crate) fn start(
     Ok(Running { process, address, phase, workers: threads, drain })
 }
 
-/// Waits for signals and changed files until the process is to stop.
-fn control(running: Running, mut reloader: Reloader) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            complain(&format!("the control thread could not start: {error}"));
-            return ExitCode::from(1);
+/// The signals that the process answers to.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Somebody wants the process to end.
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The control thread's runtime, with signals going to it.
+fn catch_signals() -> std::io::Result<(Runtime, Signals)> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let signals = {
+        let _inside = runtime.enter();
+        Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
         }
     };
-    runtime.block_on(async move {
-        let signals = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::hangup()),
-        );
-        let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-            complain("signals can not be received");
-            return ExitCode::from(1);
-        };
-        let process = running.process.clone();
-        let waiting = async {
-            let mut look = tokio::time::interval(Duration::from_secs(1));
-            loop {
-                tokio::select! {
-                    _ = terminate.recv() => break,
-                    _ = interrupt.recv() => break,
-                    _ = hangup.recv() => reloader.reload(&process),
-                    _ = look.tick() => reloader.reload_if_changed(&process),
-                }
+    Ok((runtime, signals))
+}
+
+/// Waits for signals and changed files until the process is to stop, and stops it.
+async fn control(running: Running, mut reloader: Reloader, signals: Signals) {
+    let process = running.process.clone();
+    let first = async move {
+        let mut signals = signals;
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                _ = signals.terminate.recv() => return signals,
+                _ = signals.interrupt.recv() => return signals,
+                _ = signals.hangup.recv() => reloader.reload(&process),
+                _ = look.tick() => reloader.reload_if_changed(&process),
             }
-        };
-        let second_signal = async {
-            let again = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-            if let (Ok(mut terminate), Ok(mut interrupt)) = again {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            }
-        };
-        running.until(waiting, second_signal).await;
-        ExitCode::SUCCESS
-    })
+        }
+    };
+    running.until(first, async |mut signals: Signals| signals.stop().await).await;
 }
 
 impl Running {
-    /// Runs until `stop` is ready, then lets requests finish; `hurry` cuts that short.
-    pub(crate) async fn until(
+    /// Runs until `stop` is ready, then lets requests finish; `hurry`, made from what `stop` gave,
+    /// cuts that short.
+    pub(crate) async fn until<S>(
         mut self,
-        stop: impl Future<Output = ()>,
-        hurry: impl Future<Output = ()>,
+        stop: impl Future<Output = S>,
+        hurry: impl AsyncFnOnce(S),
     ) {
         let metrics = self.process.metrics.clone();
         let mut drain = self.drain.take();
-        tokio::select! {
-            () = stop => {}
-            () = run_sinks(&mut drain, &metrics) => {}
-        }
+        let stopped = tokio::select! {
+            stopped = stop => stopped,
+            never = run_sinks(&mut drain, &metrics) => match never {},
+        };
         tokio::select! {
             () = self.shut_down() => {}
-            () = hurry => tracing::warn!("second signal: stopping at once"),
-            () = run_sinks(&mut drain, &metrics) => {}
+            () = hurry(stopped) => tracing::warn!("second signal: stopping at once"),
+            never = run_sinks(&mut drain, &metrics) => match never {},
         }
         self.phase.send_replace(Phase::Stop);
         for worker in self.workers.drain(..) {
@@ -371,7 +388,7 @@ impl Running {
 }
 
 /// Feeds the sinks for as long as it is polled.
-async fn run_sinks(drain: &mut Option<Drain>, metrics: &Metrics) {
+async fn run_sinks(drain: &mut Option<Drain>, metrics: &Metrics) -> Infallible {
     match drain {
         Some(drain) => drain.run(metrics).await,
         None => std::future::pending().await,

@@ -105,7 +105,7 @@ fn play(options: &DemoOptions, running: Running, providers: Arc<[Provider; 3]>) 
             }
             narrator.all_answered().await;
         };
-        running.until(show, std::future::pending()).await;
+        running.until(show, async |()| std::future::pending().await).await;
         narrator.conclude()
     });
     if lost == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }

@@ -6,6 +6,7 @@
 mod jsonl;
 mod log;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -79,7 +80,7 @@ impl Sinks {
 
 impl Drain {
     /// Writes records for as long as it is polled; [`Drain::flush`] writes the rest.
-    pub(crate) async fn run(&mut self, metrics: &Metrics) {
+    pub(crate) async fn run(&mut self, metrics: &Metrics) -> Infallible {
         let mut look = tokio::time::interval(PERIOD);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

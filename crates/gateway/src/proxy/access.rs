@@ -136,7 +136,7 @@ pub(crate) fn percent_decode(text: &str) -> Box<str> {
 mod tests {
     use super::*;
 
-    fn key<'h>(headers: &'h HeaderMap) -> Option<&'h str> {
+    fn key(headers: &HeaderMap) -> Option<&str> {
         presented_key(headers, Some("x-mine")).ok()
     }
 

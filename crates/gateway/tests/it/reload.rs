@@ -188,7 +188,6 @@ fn reloads_under_load_lose_no_request() {
 }
 
 #[test]
-#[ignore = "bug: a change between reading the file and looking at its date is never seen"]
 fn a_change_right_after_the_start_is_seen() {
     let upstream = FakeUpstream::start();
     std::thread::scope(|scope| {

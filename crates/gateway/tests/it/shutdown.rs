@@ -162,7 +162,6 @@ fn the_environment_names_the_limit_as_in_the_reference() {
 }
 
 #[test]
-#[ignore = "bug: signals are not caught yet when the process says that it listens"]
 fn a_signal_right_after_the_start_is_obeyed() {
     let upstream = FakeUpstream::start();
     std::thread::scope(|scope| {

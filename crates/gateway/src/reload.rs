@@ -4,55 +4,44 @@
 //! config with an error changes nothing; deployments keep their state by id; requests in flight keep
 //! the config that they began with.
 //!
-//! Files are looked at once a second rather than watched: that also sees what a mounted config map
-//! does (a swapped link), and needs no machinery of the operating system.
+//! Files are read once a second rather than watched: that also sees what a mounted config map does (a
+//! swapped link), and needs no machinery of the operating system. A file rewritten as it was is no change.
 
 use std::net::IpAddr;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use hale_core::config::{self, Options, Severity};
 use std::sync::atomic::Ordering;
 
 use crate::cli::ServeOptions;
-use crate::clock;
 use crate::files::Files;
 use crate::serve::{check_key, override_settings};
 use crate::state::Process;
-
-/// How far a file's date may lag behind the clock, milliseconds: the kernel stamps by its ticks.
-const DATE_LAG_MS: u128 = 20;
-
-/// What tells a changed file from an unchanged one.
-type Stamp = Option<(SystemTime, u64)>;
 
 /// Reloads one config.
 pub(crate) struct Reloader {
     files: Files,
     root: String,
-    watched: Vec<(String, Stamp)>,
+    watched: Vec<String>,
     options: ServeOptions,
     /// Where the process listens.
     address: IpAddr,
 }
 
 impl Reloader {
-    /// Watches the files that were read for `root` from `read_from_ms` on, milliseconds since 1970.
+    /// Watches the files that were read for `root`.
     pub(crate) fn new(
         files: Files,
         root: String,
         watched: Vec<String>,
         options: ServeOptions,
         address: IpAddr,
-        read_from_ms: u64,
     ) -> Reloader {
-        let watched = stamped(watched, read_from_ms);
         Reloader { files, root, watched, options, address }
     }
 
-    /// Reloads when a watched file looks different from last time.
+    /// Reloads when a watched file holds something else than last time.
     pub(crate) fn reload_if_changed(&mut self, process: &Process) {
-        let changed = self.watched.iter().any(|(path, known)| stamp(path) != *known);
-        if changed {
+        if self.watched.iter().any(|path| self.files.changed(path)) {
             self.reload(process);
         }
     }
@@ -60,7 +49,6 @@ impl Reloader {
     /// Reads everything anew and puts it in force if it is valid.
     pub(crate) fn reload(&mut self, process: &Process) {
         let before = process.serving();
-        let read_from_ms = clock::unix_ms();
         let options = Options { strict: self.options.strict };
         let loaded = config::load(&self.files, &self.root, options, Some(&before.snapshot));
         for problem in &loaded.problems {
@@ -69,12 +57,14 @@ impl Reloader {
                 Severity::Warning => tracing::warn!("{problem}"),
             }
         }
-        // A broken file is not read again every second, but as soon as it changes once more.
         let mut files = loaded.files;
-        files.extend(self.watched.drain(..).map(|(path, _)| path));
-        files.sort_unstable();
-        files.dedup();
-        self.watched = stamped(files, read_from_ms);
+        if loaded.snapshot.is_none() {
+            // A root file that no longer parses names no includes; those known stay watched.
+            files.append(&mut self.watched);
+            files.sort_unstable();
+            files.dedup();
+        }
+        self.watched = files;
         let metrics = &process.metrics;
         let Some(mut snapshot) = loaded.snapshot else {
             metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
@@ -95,23 +85,4 @@ impl Reloader {
         metrics.reloads_applied.fetch_add(1, Ordering::Relaxed);
         tracing::info!(groups, deployments, "config reloaded");
     }
-}
-
-/// Stamps of files that were read from `read_from_ms` on. A file that changed since then, or so shortly
-/// before that its date may lag, gets none: it counts as changed at the next look.
-fn stamped(paths: impl IntoIterator<Item = String>, read_from_ms: u64) -> Vec<(String, Stamp)> {
-    let settled = |stamp: &(SystemTime, u64)| {
-        let modified = stamp.0.duration_since(UNIX_EPOCH).map_or(0, |age| age.as_millis());
-        modified + DATE_LAG_MS < u128::from(read_from_ms)
-    };
-    let with_stamp = |path: String| {
-        let stamp = stamp(&path).filter(settled);
-        (path, stamp)
-    };
-    paths.into_iter().map(with_stamp).collect()
-}
-
-fn stamp(path: &str) -> Stamp {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.modified().ok()?, metadata.len()))
 }

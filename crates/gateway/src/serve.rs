@@ -24,7 +24,7 @@ use crate::reload::Reloader;
 use crate::server::{self, Phase, listener};
 use crate::sink::{Drain, Sinks};
 use crate::state::Process;
-use crate::{EXIT_CONFIG, clock, complain, upstream};
+use crate::{EXIT_CONFIG, complain, upstream};
 
 /// Keys that stand in published documents.
 const PUBLISHED_KEYS: &[&str] = &["sk-1234", "sk-12345", "sk-123456789", "sk-master-key"];
@@ -64,7 +64,6 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let read_from_ms = clock::unix_ms();
     let loaded = config::load(&files, &root, Options { strict: options.strict }, None);
     report(&loaded);
     let Some(mut snapshot) = loaded.snapshot else { return ExitCode::from(EXIT_CONFIG) };
@@ -93,8 +92,7 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
             return ExitCode::from(1);
         }
     };
-    let reloader =
-        Reloader::new(files, root, loaded.files, options, running.address.ip(), read_from_ms);
+    let reloader = Reloader::new(files, root, loaded.files, options, running.address.ip());
     runtime.block_on(control(running, reloader, signals));
     ExitCode::SUCCESS
 }

@@ -7,8 +7,7 @@ use hale_testkit::{FakeUpstream, Script, Signal, TIMEOUT, openai};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, Config, KEY, LOG, UPSTREAM_KEY, chat, chat_with, client, lone, records, settled,
-    wait_for_records,
+    CHAT, Config, KEY, LOG, UPSTREAM_KEY, chat, chat_with, client, lone, records, wait_for_records,
 };
 
 fn logged(upstream: &FakeUpstream) -> Config {
@@ -110,7 +109,7 @@ fn shutdown_loses_no_record() {
 }
 
 fn hale_with_two_workers(config: &Config) -> hale_testkit::Hale {
-    settled(crate::support::hale().config(&config.text()).arg("--num_workers").arg("2").start())
+    crate::support::hale().config(&config.text()).arg("--num_workers").arg("2").start()
 }
 
 #[test]
@@ -171,7 +170,7 @@ fn nothing_is_logged_per_request_unless_debug_asks_for_it() {
 #[test]
 fn not_even_detailed_debug_writes_a_secret() {
     let upstream = FakeUpstream::start();
-    let mut hale = settled(lone(&upstream).launch().arg("--detailed_debug").start());
+    let mut hale = lone(&upstream).launch().arg("--detailed_debug").start();
     assert_eq!(chat(&hale, "m").status, 200);
     hale.stop();
     let said = hale.stderr();

@@ -5,9 +5,7 @@ use std::fs;
 use hale_testkit::{FakeUpstream, Hale, Script, Signal, openai};
 use serde_json::{Value, json};
 
-use crate::support::{
-    CHAT, Config, chat, client, column, expect_error, lone, metric, pair, settled,
-};
+use crate::support::{CHAT, Config, chat, client, column, expect_error, lone, metric, pair};
 
 #[track_caller]
 fn reload(hale: &Hale, config: &Config) {
@@ -154,7 +152,7 @@ fn an_included_file_is_watched_too() {
     let launch = crate::support::hale()
         .config("include: [models.yaml]\n")
         .file("models.yaml", &included("before"));
-    let hale = settled(launch.start());
+    let hale = launch.start();
     assert_eq!(models(&hale), ["before"]);
     let mark = hale.mark();
     fs::write(hale.dir().join("models.yaml"), included("afterwards")).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hale_testkit::{Client, FakeUpstream, Hale, Script, Signal, TIMEOUT, openai};
 use serde_json::json;
 
-use crate::support::{CHAT, KEY, client, eventually, lone, now, settled};
+use crate::support::{CHAT, KEY, client, eventually, lone, now};
 
 fn start(upstream: &FakeUpstream, drain_s: f64, limit_s: f64) -> Hale {
     lone(upstream).general(json!({"drain_delay_s": drain_s, "shutdown_timeout_s": limit_s})).start()
@@ -150,7 +150,7 @@ fn a_request_being_sent_when_the_signal_comes_is_answered() {
 fn the_environment_names_the_limit_as_in_the_reference() {
     let upstream = FakeUpstream::with(|_| Script::silent());
     let launch = lone(&upstream).launch().env("GRACEFUL_SHUTDOWN_TIMEOUT", "1");
-    let mut hale = settled(launch.start());
+    let mut hale = launch.start();
     let mut own = client(&hale);
     let body = openai::chat_request("m", "hi").to_string();
     own.send("POST", CHAT, &[], body.as_bytes()).unwrap();

@@ -107,25 +107,8 @@ impl Config {
     /// A running gateway with this config.
     #[track_caller]
     pub(crate) fn start(&self) -> Hale {
-        settled(self.launch().start())
+        self.launch().start()
     }
-}
-
-/// The same process, ready for signals and for changes of its files.
-///
-/// What it does right after its start is the matter of tests of their own.
-#[track_caller]
-pub(crate) fn settled(hale: Hale) -> Hale {
-    let status = format!("/proc/{}/status", hale.pid());
-    eventually("signals are caught", || {
-        let text = fs::read_to_string(&status).ok()?;
-        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
-        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
-        // HUP is 1, INT 2 and TERM 15.
-        let wanted = 1 | 1 << 1 | 1 << 14;
-        (caught & wanted == wanted).then_some(())
-    });
-    hale
 }
 
 fn merge(into: &mut Value, more: Value) {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::endpoint::Operation;
 use hale_core::group::GroupIndex;
@@ -43,13 +42,7 @@ pub(crate) struct Serving {
     groups: Vec<Arc<GroupMetrics>>,
     /// What is counted for requests without a group.
     pub(crate) no_group: Arc<GroupMetrics>,
-    /// The digest of the master key.
-    pub(crate) master_key: Option<KeyDigest>,
 }
-
-/// The SHA-256 of a key: keys are compared by digest, so that neither time nor memory tells them.
-#[derive(Clone, Copy)]
-pub(crate) struct KeyDigest([u8; 32]);
 
 /// Everything about a deployment that need not be made anew for each request.
 pub(crate) struct Route {
@@ -63,21 +56,6 @@ pub(crate) struct Route {
     pub(crate) answer_headers: HeaderMap,
     /// Its address as a header.
     pub(crate) base_header: Option<HeaderValue>,
-}
-
-impl KeyDigest {
-    /// The digest of `key`.
-    pub(crate) fn of(key: &str) -> KeyDigest {
-        let digest = digest::digest(&digest::SHA256, key.as_bytes());
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest.as_ref());
-        KeyDigest(bytes)
-    }
-
-    /// Whether both come from the same key, in constant time.
-    pub(crate) fn matches(&self, other: &KeyDigest) -> bool {
-        aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
-    }
 }
 
 impl Process {
@@ -141,7 +119,6 @@ impl Serving {
             routes: snapshot.deployments.iter().map(|d| Route::new(d)).collect(),
             groups: snapshot.groups.iter().map(|group| metrics.group(&group.name)).collect(),
             no_group: metrics.group(""),
-            master_key: snapshot.gateway.master_key.as_ref().map(|key| KeyDigest::of(key.expose())),
             snapshot,
         }
     }

@@ -154,8 +154,8 @@ impl Route {
     }
 
     /// The request's path for `operation`.
-    pub(crate) fn path(&self, operation: Operation) -> PathAndQuery {
-        self.paths[operation as usize].clone()
+    pub(crate) fn path(&self, operation: Operation) -> &PathAndQuery {
+        &self.paths[operation as usize]
     }
 }
 

@@ -19,14 +19,14 @@ use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
 use hale_wire::stream::{Reader, View};
 use hale_wire::{errors, hints, mock};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 
 use super::body::Held;
 use super::relay::Source;
 use crate::clock;
 use crate::server::Worker;
 use crate::state::{Route, Serving};
-use crate::upstream::{self, AnswerBody, SendBody, SendError};
+use crate::upstream::{self, AnswerBody, Outgoing, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
 const ERROR_BODY_MAX: usize = 64 << 10;
@@ -260,9 +260,16 @@ pub(crate) async fn attempt(
 }
 
 async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Content), Failed> {
-    let make = || request(ask, route);
-    let answer =
-        upstream::send(&route.upstream, make).await.map_err(|error| unsent(&error, ask.admin))?;
+    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+    let request = Outgoing {
+        method: &Method::POST,
+        path: route.path(ask.operation),
+        headers: &route.headers,
+        more: &[(header::ACCEPT, HeaderValue::from_static(accept))],
+        body: &ask.body,
+    };
+    let sent = upstream::send(&route.upstream, request).await;
+    let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
     let (status, headers, body) = (answer.status, answer.headers, answer.body);
     if !status.is_success() {
         return Err(refused(status, &headers, body).await);
@@ -280,17 +287,6 @@ async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Con
         full_answer(ask, &headers, body).await?
     };
     Ok((headers, content))
-}
-
-fn request(ask: &Ask<'_>, route: &Route) -> Request<SendBody> {
-    let mut request = Request::new(SendBody::new(ask.body.clone()));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = Uri::from(route.path(ask.operation));
-    let mut headers = route.headers.clone();
-    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
-    headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-    *request.headers_mut() = headers;
-    request
 }
 
 /// Nothing was answered. The reason names hosts, which are for admins only.

@@ -64,6 +64,7 @@ pub(crate) struct Relay {
     guard: AttemptGuard,
     finish: Finish,
     silence_ms: u64,
+    /// After `[DONE]`: when the upstream must have ended its body.
     last_event: hale_core::time::Millis,
     events_seen: u64,
     alarm: Pin<Box<Sleep>>,
@@ -79,7 +80,10 @@ impl Relay {
         silence_ms: u64,
     ) -> Relay {
         let now = clock::now().millis();
-        let alarm = tokio::time::sleep_until(clock::timer_instant(now.plus(silence_ms)));
+        // All of a short stream may be there already.
+        let (last_event, patience) =
+            if stream.reader.is_done() { (now.plus(LINGER_MS), 0) } else { (now, silence_ms) };
+        let alarm = tokio::time::sleep_until(clock::timer_instant(last_event.plus(patience)));
         Relay {
             events_seen: stream.reader.events(),
             source: stream.source,
@@ -88,7 +92,7 @@ impl Relay {
             guard,
             finish,
             silence_ms,
-            last_event: now,
+            last_event,
             alarm: Box::pin(alarm),
             over: false,
         }

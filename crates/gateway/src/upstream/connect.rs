@@ -1,4 +1,4 @@
-//! A new connection: proxy, DNS, happy eyeballs, TCP, TLS, HTTP.
+//! A new connection: proxy, DNS, happy eyeballs, TCP, TLS.
 //!
 //! Called by [`super::send`]. Always true: no connection attempt takes longer than
 //! [`CONNECT_MS`], each failure says which step failed, and `HTTPS_PROXY` and `NO_PROXY` are honoured
@@ -9,23 +9,19 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use http::Uri;
-use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::dns::{Resolver, Unresolved};
 use super::link::Link;
-use super::stream::{Stream, Transport};
+use super::stream::Stream;
 use super::{SendError, Upstream, tls};
 
 /// How long TCP and TLS may take together, milliseconds. Source: the reference's connect timeout.
 pub(crate) const CONNECT_MS: u64 = 5_000;
-/// Largest head of an answer, bytes.
-const HEAD_MAX: usize = 256 << 10;
 
 static PROXIES: LazyLock<Matcher> = LazyLock::new(Matcher::from_env);
 
@@ -38,13 +34,7 @@ pub(crate) async fn connect(upstream: &Upstream) -> Result<Box<Link>, SendError>
     let stream = tokio::time::timeout(limit, open(upstream)).await.unwrap_or_else(|_| {
         Err(SendError::Connect(format!("nothing answered within {} s", CONNECT_MS / 1000)))
     })?;
-    let read = stream.read_mark();
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(HEAD_MAX)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| SendError::Connect(error.to_string()))?;
-    Ok(Box::new(Link::new(upstream.key.clone(), sender, connection, read)))
+    Ok(Box::new(Link::new(upstream.key.clone(), stream)))
 }
 
 async fn open(upstream: &Upstream) -> Result<Stream, SendError> {
@@ -62,9 +52,9 @@ async fn open(upstream: &Upstream) -> Result<Stream, SendError> {
         None => directly(upstream, target).await?,
     };
     if upstream.tls {
-        Ok(Stream::new(Transport::Tls(Box::new(tls::handshake(upstream, tcp).await?))))
+        Ok(Stream::Tls(Box::new(tls::handshake(upstream, tcp).await?)))
     } else {
-        Ok(Stream::new(Transport::Plain(tcp)))
+        Ok(Stream::Plain(tcp))
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod connect;
 mod dns;
+mod framing;
+mod head;
 mod link;
 mod pool;
 mod stream;
@@ -12,8 +14,8 @@ mod tls;
 
 use std::net::IpAddr;
 
-use http::Request;
-pub(crate) use link::{Answer, AnswerBody, SendBody};
+pub(crate) use head::Outgoing;
+pub(crate) use link::{Answer, AnswerBody};
 pub(crate) use pool::close_idle;
 pub(crate) use tls::warm_up;
 
@@ -100,27 +102,24 @@ fn split_port(authority: &str) -> Option<(&str, u16)> {
 /// worked on the request, microseconds.
 const RACE_US: u64 = 1_000_000;
 
-/// Sends a request to `upstream` and waits for the head of the answer.
+/// Sends `request` to `upstream` and waits for the head of the answer.
 ///
 /// A kept connection that turns out at once to be closed, before any byte of an answer, is replaced
 /// by a new one: the upstream closed it while it was idle.
 ///
 /// # Errors
 /// Why no answer came.
-pub(crate) async fn send(
-    upstream: &Upstream,
-    make: impl Fn() -> Request<SendBody>,
-) -> Result<Answer, SendError> {
+pub(crate) async fn send(upstream: &Upstream, request: Outgoing<'_>) -> Result<Answer, SendError> {
     if let Some(kept) = pool::take(upstream) {
         let began = clock::recent();
-        match link::exchange(kept, make()).await {
+        match link::exchange(kept, request).await {
             Err(SendError::Closed) if clock::now().since(began) < RACE_US => {}
             other => return other,
         }
     }
     // Boxed: most requests find a kept connection, and should not carry the room to make one.
     let fresh = Box::pin(connect::connect(upstream)).await?;
-    link::exchange(fresh, make()).await
+    link::exchange(fresh, request).await
 }
 
 #[cfg(test)]

@@ -267,11 +267,8 @@ mod tests {
         let (mut buffer, mut body) = (BytesMut::new(), Vec::new());
         for piece in pieces {
             buffer.extend_from_slice(piece);
-            loop {
-                match framing.next(&mut buffer)? {
-                    Step::Piece(piece) => body.extend_from_slice(&piece),
-                    Step::End | Step::More => break,
-                }
+            while let Step::Piece(piece) = framing.next(&mut buffer)? {
+                body.extend_from_slice(&piece);
             }
         }
         if framing.is_over() { Ok((body, buffer.to_vec())) } else { Err(BodyError::Cut) }

@@ -109,8 +109,12 @@ impl Link {
     }
 
     fn owes_nothing(&self) -> bool {
-        let sent = self.head.is_empty() && self.body.is_empty() && !self.unflushed;
+        let sent = !self.has_unsent() && !self.unflushed;
         sent && !self.broken && self.buffer.is_empty()
+    }
+
+    fn has_unsent(&self) -> bool {
+        !self.head.is_empty() || !self.body.is_empty()
     }
 
     fn begin(&mut self, request: Outgoing<'_>) {
@@ -127,7 +131,7 @@ impl Link {
 
     /// Sends what there is to send. A failure is not the end: the answer may be there already.
     fn send(&mut self, cx: &mut Context<'_>) {
-        while !self.broken && !(self.head.is_empty() && self.body.is_empty()) {
+        while self.has_unsent() && !self.broken {
             let mut stream = Pin::new(&mut self.stream);
             let written = if self.body.is_empty() {
                 stream.as_mut().poll_write(cx, &self.head)

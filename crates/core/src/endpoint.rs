@@ -88,6 +88,10 @@ pub enum Page {
     Model,
     /// `GET /model/info`.
     ModelInfo,
+    /// `GET /model_group/info`.
+    ModelGroupInfo,
+    /// `GET /routes`.
+    Routes,
     /// `GET /health/liveliness`.
     Liveness,
     /// `GET /health/readiness`.
@@ -172,6 +176,18 @@ pub static ENDPOINTS: &[Endpoint] = &[
         paths: &["/v1/model/info", "/model/info"],
         role: Role::Key,
         action: Action::Page(Page::ModelInfo),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/model_group/info"],
+        role: Role::Key,
+        action: Action::Page(Page::ModelGroupInfo),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/routes"],
+        role: Role::Key,
+        action: Action::Page(Page::Routes),
     },
     Endpoint {
         method: "GET",

@@ -4,7 +4,7 @@
 //! page or [`exchange`]. Always true: there is one way through; a fault of our own code is caught
 //! here and answered; every answer has a call id.
 
-mod access;
+pub(crate) mod access;
 pub(crate) mod answer_headers;
 mod attempt;
 mod body;
@@ -113,7 +113,8 @@ async fn answer(
     let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
     match row.action {
         Action::Page(page) => {
-            reply::with_call_id(pages::answer(page, &arrival, name.as_deref()), &call_id)
+            let page = pages::answer(page, &arrival, name.as_deref(), head.uri.query());
+            reply::with_call_id(page, &call_id)
         }
         Action::Upstream(operation) => {
             exchange::run(arrival, operation, name, head, incoming).await

@@ -59,7 +59,8 @@ class Gateway:
             "litellm_settings": litellm or {},
             "general_settings": {"master_key": MASTER_KEY, **(general or {})},
         }
-        self.secrets = {MASTER_KEY} | {d["litellm_params"]["api_key"] for d in deployments}
+        self.secrets = {MASTER_KEY} | {
+            d["litellm_params"]["api_key"] for d in deployments if "api_key" in d["litellm_params"]}
         file = home / "config.yaml"
         file.write_text(json.dumps(config, indent=2))  # JSON is YAML
         self.output: list[str] = []

@@ -1,7 +1,8 @@
 //! The providers that Hale can speak to, as rows of facts.
 //!
 //! Read by the config loader (base URL, key variables) and by `hale-wire` (renames, quirks). Always
-//! true: a provider that speaks the OpenAI wire is one row in `data/openai_compatible.json`.
+//! true: a provider that speaks the OpenAI wire is one row in `data/openai_compatible.json`, one with a
+//! wire or an address of its own a row in `data/native.json`.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -17,6 +18,17 @@ pub enum WireFormat {
     OpenAi,
 }
 
+/// How the path of a request is made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Addressing {
+    /// The operation's path behind the base.
+    #[default]
+    Plain,
+    /// As [`crate::azure`] says.
+    Azure,
+}
+
 /// One provider.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,6 +39,12 @@ pub struct Provider {
     /// How it is spoken to.
     #[serde(default)]
     pub wire: WireFormat,
+    /// How paths are made.
+    #[serde(default)]
+    pub addressing: Addressing,
+    /// Whether the key goes into `authorization`.
+    #[serde(default = "yes")]
+    pub bearer: bool,
     /// Default `api_base`; `None` means that the config must name one.
     pub base_url: Option<Box<str>>,
     /// Environment variables that hold the key; the first that is set counts.
@@ -72,6 +90,10 @@ pub struct Constraints {
     pub temperature_max: Option<f64>,
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// The provider with that name.
 #[must_use]
 pub fn lookup(name: &str) -> Option<&'static Provider> {
@@ -84,9 +106,11 @@ pub fn all() -> impl Iterator<Item = &'static Provider> {
 }
 
 static TABLE: LazyLock<BTreeMap<Box<str>, Provider>> = LazyLock::new(|| {
-    let mut table: BTreeMap<Box<str>, Provider> =
-        serde_json::from_str(include_str!("../data/openai_compatible.json"))
-            .expect("the embedded table is checked by a test");
+    let read = |text| -> BTreeMap<Box<str>, Provider> {
+        serde_json::from_str(text).expect("the embedded tables are checked by a test")
+    };
+    let mut table = read(include_str!("../data/openai_compatible.json"));
+    table.extend(read(include_str!("../data/native.json")));
     for (name, row) in &mut table {
         row.name = name.clone();
     }

@@ -3,6 +3,7 @@
 //! Workers read [`Serving`] once per request; [`crate::reload`] replaces it. Always true: a request
 //! keeps the [`Serving`] that it began with until its last byte.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -18,6 +19,7 @@ use crate::metrics::{GroupMetrics, Metrics};
 use crate::proxy::answer_headers;
 use crate::sink::Sinks;
 use crate::upstream::Upstream;
+use crate::upstream::entra::Tokens;
 
 /// The process.
 pub(crate) struct Process {
@@ -52,6 +54,8 @@ pub(crate) struct Route {
     pub(crate) headers: HeaderMap,
     /// The request's path for each operation.
     paths: [PathAndQuery; Operation::ALL.len()],
+    /// Where the bearer token comes from, when it is not part of the headers.
+    pub(crate) tokens: Option<Tokens>,
     /// The headers that every good answer from it has.
     pub(crate) answer_headers: HeaderMap,
     /// Its address as a header.
@@ -137,13 +141,12 @@ impl Serving {
 impl Route {
     fn new(deployment: &Deployment) -> Route {
         let upstream = Upstream::parse(&deployment.api_base);
-        let base_path = upstream.base_path.trim_end_matches('/');
-        let path = |operation: Operation| {
-            let text = format!("{base_path}{}", operation.upstream_path());
-            PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
-        };
+        let identity = deployment.azure.as_ref().and_then(|azure| azure.identity.as_ref());
         Route {
-            paths: Operation::ALL.map(path),
+            paths: Operation::ALL.map(|operation| {
+                path(deployment, &upstream, operation, &deployment.upstream_model)
+            }),
+            tokens: identity.map(Tokens::new),
             headers: request_headers(deployment, &upstream),
             answer_headers: answer_headers::template(&deployment.id),
             base_header: HeaderValue::from_str(&deployment.api_base)
@@ -153,10 +156,33 @@ impl Route {
         }
     }
 
-    /// The request's path for `operation`.
-    pub(crate) fn path(&self, operation: Operation) -> &PathAndQuery {
-        &self.paths[operation as usize]
+    /// The request's path for `operation`. `model` is the model's name at the provider, which a
+    /// deployment with a star in it learns from the request.
+    pub(crate) fn path(
+        &self,
+        deployment: &Deployment,
+        operation: Operation,
+        model: &str,
+    ) -> Cow<'_, PathAndQuery> {
+        if deployment.azure.is_some() && *deployment.upstream_model != *model {
+            return Cow::Owned(path(deployment, &self.upstream, operation, model));
+        }
+        Cow::Borrowed(&self.paths[operation as usize])
     }
+}
+
+fn path(
+    deployment: &Deployment,
+    upstream: &Upstream,
+    operation: Operation,
+    model: &str,
+) -> PathAndQuery {
+    let base = upstream.base_path.trim_end_matches('/');
+    let text = match &deployment.azure {
+        Some(azure) => azure.path(base, operation.upstream_path(), model),
+        None => format!("{base}{}", operation.upstream_path()),
+    };
+    PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }
 
 fn request_headers(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
@@ -177,12 +203,17 @@ fn request_headers(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
         }
     };
     if let Some(key) = &deployment.api_key {
-        secret(header::AUTHORIZATION, &format!("Bearer {}", key.expose()));
+        if deployment.provider.bearer {
+            secret(header::AUTHORIZATION, &format!("Bearer {}", key.expose()));
+        }
         for (name, template) in &deployment.provider.headers {
             if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
                 secret(name, &template.replace("{api_key}", key.expose()));
             }
         }
+    }
+    if let Some(token) = deployment.azure.as_ref().and_then(|azure| azure.token.as_ref()) {
+        secret(header::AUTHORIZATION, &format!("Bearer {}", token.expose()));
     }
     if let Some(organization) = &deployment.organization {
         secret(HeaderName::from_static("openai-organization"), organization);

@@ -26,6 +26,7 @@ use super::relay::Source;
 use crate::clock;
 use crate::server::Worker;
 use crate::state::{Route, Serving};
+use crate::upstream::entra::TokenError;
 use crate::upstream::{self, AnswerBody, Outgoing, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
@@ -42,6 +43,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) serving: &'a Serving,
     /// For what.
     pub(crate) operation: Operation,
+    /// The model's name at the provider.
+    pub(crate) upstream_model: &'a str,
     /// The body for the upstream.
     pub(crate) body: Bytes,
     /// Whether the answer is to be a stream.
@@ -229,7 +232,7 @@ pub(crate) async fn attempt(
     let asked = async {
         match &deployment.mock {
             Some(canned) => canned_answer(ask, canned).await,
-            None => upstream_answer(ask, ask.serving.route(plan.deployment)).await,
+            None => upstream_answer(ask, &deployment, ask.serving.route(plan.deployment)).await,
         }
     };
     let result = match tokio::time::timeout_at(clock::timer_instant(plan.ends), asked).await {
@@ -259,18 +262,37 @@ pub(crate) async fn attempt(
     }
 }
 
-async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Content), Failed> {
+async fn upstream_answer(
+    ask: &Ask<'_>,
+    deployment: &Deployment,
+    route: &Route,
+) -> Result<(HeaderMap, Content), Failed> {
     let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+    let accept = (header::ACCEPT, HeaderValue::from_static(accept));
+    let path = route.path(deployment, ask.operation, ask.upstream_model);
+    let with_token;
     let request = Outgoing {
         method: &Method::POST,
-        path: route.path(ask.operation),
+        path: &path,
         headers: &route.headers,
-        more: &[(header::ACCEPT, HeaderValue::from_static(accept))],
+        more: match &route.tokens {
+            None => std::slice::from_ref(&accept),
+            Some(tokens) => {
+                let token = tokens.header().await.map_err(|error| no_token(error, ask.admin))?;
+                with_token = [accept, (header::AUTHORIZATION, token)];
+                &with_token
+            }
+        },
         body: &ask.body,
     };
     let sent = upstream::send(&route.upstream, request).await;
     let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
     let (status, headers, body) = (answer.status, answer.headers, answer.body);
+    if status == StatusCode::UNAUTHORIZED
+        && let Some(tokens) = &route.tokens
+    {
+        tokens.forget();
+    }
     if !status.is_success() {
         return Err(refused(status, &headers, body).await);
     }
@@ -287,6 +309,23 @@ async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Con
         full_answer(ask, &headers, body).await?
     };
     Ok((headers, content))
+}
+
+/// The deployment's identity got no token: what the authority did is the deployment's failure.
+fn no_token(error: TokenError, admin: bool) -> Failed {
+    match error {
+        TokenError::Unsent(error) => {
+            let mut failed = unsent(&error, admin);
+            failed.error.message = format!("Entra ID: {}", failed.error.message);
+            failed
+        }
+        TokenError::Refused(status, error) => {
+            // A refusal to give a token is a refusal of the credential, whatever its status.
+            let observed = if status.is_server_error() { status.as_u16() } else { 401 };
+            let cause = classify(&Observation::Status(observed, &error));
+            Failed { cause, status: Some(observed), error, hint_ms: None }
+        }
+    }
 }
 
 /// Nothing was answered. The reason names hosts, which are for admins only.

@@ -251,6 +251,7 @@ async fn try_once(
     let snapshot = &arrival.serving.snapshot;
     let deployment = snapshot.deployment(plan.deployment);
     let shown = shown_model(arrival, wanted, walk);
+    let upstream_model = walk.target().upstream_model(snapshot, deployment);
     let body = if deployment.mock.is_some() {
         Bytes::new()
     } else {
@@ -259,7 +260,7 @@ async fn try_once(
             &Order {
                 deployment,
                 operation: wanted.operation,
-                upstream_model: &walk.target().upstream_model(snapshot, deployment),
+                upstream_model: &upstream_model,
                 ask_usage: wanted.controls.stream,
                 drop_params: snapshot.gateway.drop_params,
             },
@@ -269,6 +270,7 @@ async fn try_once(
         worker: &arrival.worker,
         serving: &arrival.serving,
         operation: wanted.operation,
+        upstream_model: &upstream_model,
         body,
         stream: wanted.controls.stream,
         view: View { model_json: json_string(&shown).into(), show_usage: wanted.wants_usage },

@@ -19,6 +19,7 @@ use super::dns::{Resolver, Unresolved};
 use super::link::Link;
 use super::stream::Stream;
 use super::{SendError, Upstream, tls};
+use crate::clock;
 
 /// How long TCP and TLS may take together, milliseconds. Source: the reference's connect timeout.
 pub(crate) const CONNECT_MS: u64 = 5_000;
@@ -31,10 +32,11 @@ static PROXIES: LazyLock<Matcher> = LazyLock::new(Matcher::from_env);
 /// Which step failed, and why.
 pub(crate) async fn connect(upstream: &Upstream) -> Result<Box<Link>, SendError> {
     let limit = Duration::from_millis(CONNECT_MS);
+    let began = clock::now();
     let stream = tokio::time::timeout(limit, open(upstream)).await.unwrap_or_else(|_| {
         Err(SendError::Connect(format!("nothing answered within {} s", CONNECT_MS / 1000)))
     })?;
-    Ok(Box::new(Link::new(upstream.key.clone(), stream)))
+    Ok(Box::new(Link::new(upstream.key.clone(), stream, clock::now().since(began))))
 }
 
 async fn open(upstream: &Upstream) -> Result<Stream, SendError> {

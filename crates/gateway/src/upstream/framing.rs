@@ -141,6 +141,7 @@ pub(super) struct Chunks {
 enum At {
     SizeFirst,
     Size,
+    SizeSpace,
     Extension,
     SizeEnd,
     Data,
@@ -203,8 +204,9 @@ impl Chunks {
                 self.digit(byte)?
             }
             (At::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => self.digit(byte)?,
-            (At::Size, b';' | b' ' | b'\t') => At::Extension,
-            (At::Size | At::Extension, b'\r') => At::SizeEnd,
+            (At::Size | At::SizeSpace, b';') => At::Extension,
+            (At::Size | At::SizeSpace, b' ' | b'\t') => self.read_over(At::SizeSpace)?,
+            (At::Size | At::SizeSpace | At::Extension, b'\r') => At::SizeEnd,
             (At::SizeEnd, b'\n') if self.left == 0 => At::LineStart,
             (At::SizeEnd, b'\n') => At::Data,
             (At::DataCr, b'\r') => At::DataLf,
@@ -212,10 +214,12 @@ impl Chunks {
             (At::LineStart, b'\r') => At::LastLf,
             (At::Trailer, b'\n') => At::LineStart,
             (At::LastLf, b'\n') => At::End,
-            (At::Extension, b'\n') => return Err(BodyError::Malformed("a bare line end")),
+            (At::Extension | At::LineStart, b'\n') => {
+                return Err(BodyError::Malformed("a bare line end"));
+            }
             (At::Extension, _) => self.read_over(At::Extension)?,
             (At::LineStart | At::Trailer, _) => self.read_over(At::Trailer)?,
-            (At::SizeFirst | At::Size, _) => {
+            (At::SizeFirst | At::Size | At::SizeSpace, _) => {
                 return Err(BodyError::Malformed("an invalid chunk size"));
             }
             (At::SizeEnd | At::DataCr | At::DataLf | At::LastLf, _) => {
@@ -302,7 +306,7 @@ mod tests {
 
     #[test]
     fn chunks_that_are_there_together_are_one_piece() {
-        let mut buffer = BytesMut::from("3\r\nabc\r\n2;x=y\r\nde\r\n0\r\nt: v\r\n\r\nHTTP");
+        let mut buffer = BytesMut::from("3 \r\nabc\r\n2;x=y\r\nde\r\n0\r\nt: v\r\n\r\nHTTP");
         let mut framing = Framing::Chunked(Chunks::new(false));
         let piece = framing.next(&mut buffer).unwrap();
         assert_eq!(piece, Step::Piece(Bytes::from_static(b"abcde")));
@@ -321,6 +325,8 @@ mod tests {
             "11111111111111111\r\n",
             "3;a\nb\r\nabc\r\n",
             "0\r\n\rx",
+            "0\r\n\n",
+            "5 5\r\nhello\r\n",
         ] {
             assert!(matches!(whole(text), Err(BodyError::Malformed(_))), "{text:?}");
         }

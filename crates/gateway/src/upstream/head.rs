@@ -33,8 +33,11 @@ pub(crate) struct Outgoing<'o> {
 impl Outgoing<'_> {
     /// The head as bytes, with room for `room` more.
     pub(super) fn encode(&self, room: usize) -> Vec<u8> {
+        // What this request says itself comes before what all say.
+        let is_general = |name: &HeaderName| self.more.iter().all(|(own, _)| own != name);
         let own = self.more.iter().map(|(name, value)| (name, value));
-        let headers = || self.headers.iter().chain(own.clone());
+        let headers =
+            || self.headers.iter().filter(|(name, _)| is_general(name)).chain(own.clone());
         let lines: usize =
             headers().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
         let mut head = Vec::with_capacity(lines + self.path.as_str().len() + 64 + room);
@@ -132,12 +135,11 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Head, String> {
         headers.append(name, value);
     }
     let framing = Framing::of(status, &headers)?;
+    // Chunks are no part of HTTP/1.0: others on the way may see another end.
+    let old = version == 0;
     let keep_alive = framing.leaves_connection_open()
-        && if version == 1 {
-            !connection_says(&headers, "close")
-        } else {
-            connection_says(&headers, "keep-alive")
-        };
+        && !connection_says(&headers, "close")
+        && (!old || framing.declared().is_some() && connection_says(&headers, "keep-alive"));
     Ok(Head { status, headers, framing, keep_alive })
 }
 
@@ -171,6 +173,12 @@ mod tests {
             more: &[(header::ACCEPT, HeaderValue::from_static("a/b"))],
             body: &body,
         };
+        // Its own word on a matter is the only one.
+        let general = [("host", "h"), ("accept", "other")];
+        let general = general.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        let general = general.map(|(name, value)| (HeaderName::from_static(name), value));
+        let general = HeaderMap::from_iter(general);
+        let request = Outgoing { headers: &general, ..request };
         let expected = "POST /v1/x HTTP/1.1\r\nhost: h\r\naccept: a/b\r\ncontent-length: 2\r\n\r\n";
         assert_eq!(String::from_utf8(request.encode(0)).unwrap(), expected);
         let get = Outgoing { method: &Method::GET, body: &Bytes::new(), ..request };
@@ -205,6 +213,10 @@ mod tests {
         assert!(!kept("HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: a, Close\r\n\r\n"));
         assert!(!kept("HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\n"));
         assert!(kept("HTTP/1.0 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n\r\n"));
+        let both = "connection: keep-alive, close\r\ncontent-length: 1";
+        assert!(!kept(&format!("HTTP/1.0 200 OK\r\n{both}\r\n\r\n")));
+        let chunks = "connection: keep-alive\r\ntransfer-encoding: chunked";
+        assert!(!kept(&format!("HTTP/1.0 200 OK\r\n{chunks}\r\n\r\n")));
         assert!(!kept("HTTP/1.1 200 OK\r\n\r\n"), "its end is the connection's");
     }
 

@@ -31,6 +31,8 @@ const ROOM_MAX: usize = 256 << 10;
 /// A connection.
 pub(crate) struct Link {
     key: String,
+    /// How long it took to make, microseconds: a few times as long as its peer is away.
+    made_in_us: u64,
     stream: Stream,
     /// What was read and not taken.
     buffer: BytesMut,
@@ -83,10 +85,11 @@ struct Waiting {
 }
 
 impl Link {
-    /// A new connection.
-    pub(super) fn new(key: String, stream: Stream) -> Link {
+    /// A new connection, which took `made_in_us` microseconds to make.
+    pub(super) fn new(key: String, stream: Stream, made_in_us: u64) -> Link {
         Link {
             key,
+            made_in_us,
             stream,
             buffer: BytesMut::new(),
             room: ROOM,
@@ -102,10 +105,18 @@ impl Link {
         &self.key
     }
 
+    /// How long it took to make, microseconds.
+    pub(super) fn made_in_us(&self) -> u64 {
+        self.made_in_us
+    }
+
     /// Whether another request can go out on it, as far as can be told.
     pub(super) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
-        // Nothing may come unasked; an end or an error neither.
-        self.owes_nothing() && self.poll_fill(cx).is_pending()
+        // Nothing may come unasked; an end or an error neither. A task that has used up its share of
+        // the thread must not take every connection for a good one.
+        let filling = std::future::poll_fn(|cx| self.poll_fill(cx));
+        let quiet = pin!(tokio::task::coop::unconstrained(filling)).poll(cx).is_pending();
+        quiet && self.owes_nothing()
     }
 
     fn owes_nothing(&self) -> bool {
@@ -148,7 +159,7 @@ impl Link {
                     self.head.advance(of_head);
                     self.body.advance(count - of_head);
                 }
-                Poll::Ready(_) => self.broken = true,
+                Poll::Ready(_) => self.give_up_sending(),
             }
         }
         if self.unflushed && !self.broken {
@@ -156,12 +167,17 @@ impl Link {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => {
                     self.unflushed = false;
-                    // Both are held by the request as well; a long answer need not hold them longer.
+                    // A long answer need not hold what was sent.
                     (self.head, self.body) = (Bytes::new(), Bytes::new());
                 }
-                Poll::Ready(Err(_)) => self.broken = true,
+                Poll::Ready(Err(_)) => self.give_up_sending(),
             }
         }
+    }
+
+    fn give_up_sending(&mut self) {
+        self.broken = true;
+        (self.head, self.body) = (Bytes::new(), Bytes::new());
     }
 
     /// Reads more; 0 at the end of the stream.
@@ -181,6 +197,10 @@ impl Link {
     ) -> Poll<Result<Head, SendError>> {
         self.send(cx);
         loop {
+            // Some servers write one line end too many behind a body.
+            while !waiting.read && matches!(self.buffer.first(), Some(b'\r' | b'\n')) {
+                self.buffer.advance(1);
+            }
             if !self.buffer.is_empty() {
                 waiting.read = true;
                 let end = head::find_end(&self.buffer, &mut waiting.searched);
@@ -192,14 +212,21 @@ impl Link {
                         let why = "it changes the protocol, which was not asked for";
                         return Poll::Ready(Err(SendError::Protocol(why.to_owned())));
                     }
-                    if !head.status.is_informational() {
-                        return Poll::Ready(Ok(head));
+                    if head.status.is_informational() {
+                        continue;
                     }
-                    continue;
+                    if self.has_unsent() || self.unflushed {
+                        // It answers without having read all: it does not want the rest.
+                        self.give_up_sending();
+                    }
+                    return Poll::Ready(Ok(head));
                 }
             }
             match ready!(self.poll_fill(cx)) {
                 Ok(count) if count > 0 => {}
+                Err(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                    return Poll::Ready(Err(SendError::Tls(error.to_string())));
+                }
                 Ok(_) | Err(_) if waiting.read => return Poll::Ready(Err(SendError::Cut)),
                 Ok(_) | Err(_) => return Poll::Ready(Err(SendError::Closed)),
             }
@@ -232,14 +259,14 @@ impl AnswerBody {
                     return Poll::Ready(Some(Err(error)));
                 }
             }
-            // An upstream may answer before it has read the whole request.
-            link.send(cx);
             let count = ready!(link.poll_fill(cx));
             if count.as_ref().is_ok_and(|count| *count > 0) {
                 continue;
             }
+            // A failed write has used up the news that the peer reset the connection.
+            let ended = count.is_ok() && !link.broken;
             self.link = None;
-            if count.is_ok() && self.framing == Framing::UntilClose {
+            if ended && self.framing == Framing::UntilClose {
                 return Poll::Ready(None);
             }
             return Poll::Ready(Some(Err(BodyError::Cut)));
@@ -262,7 +289,10 @@ impl AnswerBody {
             && self.keep_alive
             && link.owes_nothing()
         {
-            link.room = ROOM;
+            if link.room > ROOM {
+                // Idle connections are many; a large answer's buffer is not kept for the next one.
+                (link.buffer, link.room) = (BytesMut::new(), ROOM);
+            }
             pool::put(link);
         }
     }

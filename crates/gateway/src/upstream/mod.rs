@@ -5,6 +5,7 @@
 
 mod connect;
 mod dns;
+pub(crate) mod entra;
 mod framing;
 mod head;
 mod link;
@@ -99,8 +100,11 @@ fn split_port(authority: &str) -> Option<(&str, u16)> {
 }
 
 /// How soon after sending a kept connection must turn out to be closed for the upstream not to have
-/// worked on the request, microseconds.
-const RACE_US: u64 = 1_000_000;
+/// worked on the request, microseconds: the news takes one way, a new connection took one and a half at
+/// least.
+fn race_us(made_in_us: u64) -> u64 {
+    made_in_us.saturating_mul(3).clamp(100_000, 500_000)
+}
 
 /// Sends `request` to `upstream` and waits for the head of the answer.
 ///
@@ -111,9 +115,9 @@ const RACE_US: u64 = 1_000_000;
 /// Why no answer came.
 pub(crate) async fn send(upstream: &Upstream, request: Outgoing<'_>) -> Result<Answer, SendError> {
     if let Some(kept) = pool::take(upstream) {
-        let began = clock::recent();
+        let (began, race_us) = (clock::now(), race_us(kept.made_in_us()));
         match link::exchange(kept, request).await {
-            Err(SendError::Closed) if clock::now().since(began) < RACE_US => {}
+            Err(SendError::Closed) if clock::now().since(began) < race_us => {}
             other => return other,
         }
     }

@@ -6,6 +6,7 @@
 
 mod access;
 mod answers;
+mod azure;
 mod cli;
 mod cooldown;
 mod deadlines;

@@ -18,6 +18,7 @@ fn deployment(provider: &str) -> Deployment {
         upstream_model: "up".into(),
         model_param: "x/up".into(),
         api_base: "http://127.0.0.1:1/v1".into(),
+        azure: None,
         api_key: None,
         organization: None,
         extra_headers: Vec::new(),

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use hale_core::deployment::{Deployment, DeploymentIndex, Limits};
+use hale_core::endpoint::Operation;
 use hale_core::group::GroupIndex;
 use hale_core::health::DeploymentState;
 use hale_core::prices::ModelFacts;

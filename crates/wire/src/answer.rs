@@ -215,6 +215,8 @@ pub fn parse_usage(text: &str) -> Option<Usage> {
             b"\"completion_tokens\"" => counted |= count(value, &mut usage.output),
             b"\"prompt_tokens_details\"" => {
                 detail(value, "\"cached_tokens\"", &mut usage.cached_input);
+                // The first is OpenAI's name, the second the reference's.
+                detail(value, "\"cache_write_tokens\"", &mut usage.cache_creation);
                 detail(value, "\"cache_creation_tokens\"", &mut usage.cache_creation);
             }
             b"\"completion_tokens_details\"" => {

@@ -8,6 +8,8 @@ mod anthropic;
 pub mod edit;
 pub mod errors;
 pub mod events;
+#[cfg(test)]
+mod fixture;
 pub mod hints;
 mod json;
 pub mod mock;

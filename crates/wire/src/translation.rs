@@ -105,3 +105,6 @@ impl Translation {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

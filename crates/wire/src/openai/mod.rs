@@ -44,6 +44,7 @@ fn write_usage(json: &mut JsonText, usage: &Usage) {
     json.key("prompt_tokens_details")
         .open(b'{')
         .count_member("cached_tokens", usage.cached_input)
+        .count_member("cache_write_tokens", usage.cache_creation)
         .count_member("cache_creation_tokens", usage.cache_creation)
         .close(b'}');
     json.key("completion_tokens_details")

@@ -64,6 +64,8 @@ pub(crate) struct Route {
     paths: [PathAndQuery; Operation::ALL.len()],
     /// The headers that every good answer from it has.
     pub(crate) answer_headers: HeaderMap,
+    /// Whether its config names the version of the Anthropic format.
+    pub(crate) pins_version: bool,
     /// Its address as a header.
     pub(crate) base_header: Option<HeaderValue>,
 }
@@ -171,6 +173,10 @@ impl Route {
         Route {
             paths: Operation::ALL.map(path),
             headers: request_headers(deployment, &upstream),
+            pins_version: deployment
+                .extra_headers
+                .iter()
+                .any(|(name, _)| VERSION.as_str().eq_ignore_ascii_case(name)),
             answer_headers: answer_headers::template(&deployment.id),
             base_header: HeaderValue::from_str(&deployment.api_base)
                 .ok()
@@ -191,6 +197,9 @@ const OAUTH_PREFIX: &str = "sk-ant-oat";
 const OAUTH_BETA: &str = "oauth-2025-04-20";
 /// The header that turns on what is not for everybody yet.
 pub(crate) const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
+/// The header that names the version of the Anthropic format.
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 
 /// All betas that `lists` name, each once and in order, as one header. What can be no header's value
 /// is left out.

@@ -28,7 +28,7 @@ use super::body::Held;
 use super::relay::Source;
 use crate::clock;
 use crate::server::Worker;
-use crate::state::{BETA, Route, Serving, betas};
+use crate::state::{BETA, Route, Serving, VERSION, betas};
 use crate::upstream::{self, AnswerBody, SendBody, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
@@ -47,8 +47,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) way: Way,
     /// What goes out, or why nothing can.
     pub(crate) outgoing: Result<Outgoing, Unfit>,
-    /// The betas that the client wants of an Anthropic wire.
-    pub(crate) betas: Option<HeaderValue>,
+    /// What the client's headers say about its Anthropic format.
+    pub(crate) dialect: &'a Dialect,
     /// Whether the answer is to be a stream.
     pub(crate) stream: bool,
     /// What of a stream the client sees.
@@ -59,6 +59,15 @@ pub(crate) struct Ask<'a> {
     pub(crate) call_id: &'a str,
     /// Whether the caller may see addresses.
     pub(crate) admin: bool,
+}
+
+/// What the headers of a client of the Anthropic format say about it.
+#[derive(Default)]
+pub(crate) struct Dialect {
+    /// The betas that it wants.
+    pub(crate) betas: Option<HeaderValue>,
+    /// The version of the format that its bytes are in.
+    pub(crate) version: Option<HeaderValue>,
 }
 
 /// A good answer.
@@ -319,16 +328,28 @@ fn request(ask: &Ask<'_>, route: &Route, upstream: Operation, body: &Bytes) -> R
     *request.method_mut() = Method::POST;
     *request.uri_mut() = Uri::from(route.path(upstream));
     let mut headers = route.headers.clone();
-    if let Some(wanted) = &ask.betas
-        && ask.way.wire == WireFormat::Anthropic
-        && let Some(all) = betas(headers.get_all(BETA).iter().chain([wanted]))
-    {
-        headers.insert(BETA, all);
+    if ask.way.wire == WireFormat::Anthropic {
+        speak(&mut headers, ask, route);
     }
     let accept = if ask.stream { "text/event-stream" } else { "application/json" };
     headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
     *request.headers_mut() = headers;
     request
+}
+
+/// The betas that the client wants, beside the deployment's own; and where its bytes pass, their version.
+fn speak(headers: &mut HeaderMap, ask: &Ask<'_>, route: &Route) {
+    if let Some(wanted) = &ask.dialect.betas
+        && let Some(all) = betas(headers.get_all(BETA).iter().chain([wanted]))
+    {
+        headers.insert(BETA, all);
+    }
+    if let Some(version) = &ask.dialect.version
+        && !ask.way.translates()
+        && !route.pins_version
+    {
+        headers.insert(VERSION, version.clone());
+    }
 }
 
 /// Nothing was answered. The reason names hosts, which are for admins only.

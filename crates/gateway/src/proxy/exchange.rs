@@ -19,11 +19,11 @@ use hale_wire::peek::{FORBIDDEN, Peek, seconds_to_ms};
 use hale_wire::stream::View;
 use hale_wire::way::{Way, outgoing};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response};
+use http::{HeaderMap, HeaderName, Response};
 use hyper::body::Incoming;
 
 use super::access::Access;
-use super::attempt::{Answered, Ask, AttemptGuard, Content, Failed, attempt};
+use super::attempt::{Answered, Ask, AttemptGuard, Content, Dialect, Failed, attempt};
 use super::body::{self, Held};
 use super::explain::{self, Refusal};
 use super::finish::Finish;
@@ -31,7 +31,7 @@ use super::relay::Relay;
 use super::reply::{self, Reply};
 use super::{Arrival, answer_headers};
 use crate::clock;
-use crate::state::{BETA, betas};
+use crate::state::{BETA, VERSION, betas};
 
 const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
@@ -45,8 +45,8 @@ struct Wanted {
     controls: Controls,
     /// Whether the client sees a stream's usage.
     wants_usage: bool,
-    /// The betas that the client wants of an Anthropic wire.
-    betas: Option<HeaderValue>,
+    /// What the client's headers say about its Anthropic format.
+    dialect: Dialect,
     /// Bytes that are held as long as the request may be sent again.
     _held: Held,
 }
@@ -120,11 +120,14 @@ async fn want(
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
     finish.note(|record| record.stream = stream);
     let controls = controls(&peek, &head.headers, stream)?;
-    let betas = match operation.format() {
-        WireFormat::OpenAi => None,
-        WireFormat::Anthropic => betas(head.headers.get_all(BETA).iter()),
+    let dialect = match operation.format() {
+        WireFormat::OpenAi => Dialect::default(),
+        WireFormat::Anthropic => Dialect {
+            betas: betas(head.headers.get_all(BETA).iter()),
+            version: head.headers.get(VERSION).cloned(),
+        },
     };
-    Ok(Wanted { operation, peek, model, controls, wants_usage, betas, _held: held })
+    Ok(Wanted { operation, peek, model, controls, wants_usage, dialect, _held: held })
 }
 
 /// The fields without which the operation makes no sense.
@@ -273,7 +276,7 @@ async fn try_once(
         serving: &arrival.serving,
         way,
         outgoing: outgoing(&wanted.peek, &order),
-        betas: wanted.betas.clone(),
+        dialect: &wanted.dialect,
         stream: wanted.controls.stream,
         view: View {
             model_json: json_string(&shown).into(),

@@ -4,6 +4,7 @@
 //! keeps the [`Serving`] that it began with until its last byte.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -11,6 +12,8 @@ use arc_swap::ArcSwap;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::endpoint::Operation;
 use hale_core::group::GroupIndex;
+use hale_core::provider::WireFormat;
+use hale_core::secret::Secret;
 use hale_core::snapshot::Snapshot;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -58,6 +61,8 @@ pub(crate) struct Route {
     pub(crate) tokens: Option<Tokens>,
     /// The headers that every good answer from it has.
     pub(crate) answer_headers: HeaderMap,
+    /// Whether its config names the version of the Anthropic format.
+    pub(crate) pins_version: bool,
     /// Its address as a header.
     pub(crate) base_header: Option<HeaderValue>,
 }
@@ -148,6 +153,10 @@ impl Route {
             }),
             tokens: identity.map(Tokens::new),
             headers: request_headers(deployment, &upstream),
+            pins_version: deployment
+                .extra_headers
+                .iter()
+                .any(|(name, _)| VERSION.as_str().eq_ignore_ascii_case(name)),
             answer_headers: answer_headers::template(&deployment.id),
             base_header: HeaderValue::from_str(&deployment.api_base)
                 .ok()
@@ -177,12 +186,35 @@ fn path(
     operation: Operation,
     model: &str,
 ) -> PathAndQuery {
-    let base = upstream.base_path.trim_end_matches('/');
+    let base = deployment.provider.wire.base_path(&upstream.base_path);
     let text = match &deployment.azure {
         Some(azure) => azure.path(base, operation.upstream_path(), model),
         None => format!("{base}{}", operation.upstream_path()),
     };
     PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
+}
+
+/// How the tokens of Anthropic's subscriptions begin. Source: the reference.
+const OAUTH_PREFIX: &str = "sk-ant-oat";
+/// The beta that such tokens need. Source: the reference.
+const OAUTH_BETA: &str = "oauth-2025-04-20";
+/// The header that turns on what is not for everybody yet.
+pub(crate) const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
+/// The header that names the version of the Anthropic format.
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// All betas that `lists` name, each once and in order, as one header. What can be no header's value
+/// is left out.
+pub(crate) fn betas<'v>(lists: impl Iterator<Item = &'v HeaderValue>) -> Option<HeaderValue> {
+    let names: BTreeSet<&str> = lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect();
+    let joined = names.into_iter().collect::<Vec<_>>().join(",");
+    if joined.is_empty() { None } else { HeaderValue::from_str(&joined).ok() }
 }
 
 fn request_headers(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
@@ -202,14 +234,29 @@ fn request_headers(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
             headers.insert(name, value);
         }
     };
-    if let Some(key) = &deployment.api_key {
-        if deployment.provider.bearer {
-            secret(header::AUTHORIZATION, &format!("Bearer {}", key.expose()));
-        }
-        for (name, template) in &deployment.provider.headers {
-            if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
-                secret(name, &template.replace("{api_key}", key.expose()));
+    let key = deployment.api_key.as_ref().map(Secret::expose);
+    if let Some(key) = key {
+        match deployment.provider.wire {
+            // The tokens of Anthropic's subscriptions are no API keys.
+            WireFormat::Anthropic if key.starts_with(OAUTH_PREFIX) => {
+                secret(header::AUTHORIZATION, &format!("Bearer {key}"));
+                secret(BETA, OAUTH_BETA);
             }
+            WireFormat::Anthropic => secret(HeaderName::from_static("x-api-key"), key),
+            WireFormat::OpenAi if deployment.provider.bearer => {
+                secret(header::AUTHORIZATION, &format!("Bearer {key}"));
+            }
+            WireFormat::OpenAi => {}
+        }
+    }
+    for (name, template) in &deployment.provider.headers {
+        let value = match (template.contains("{api_key}"), key) {
+            (false, _) => template.to_string(),
+            (true, Some(key)) => template.replace("{api_key}", key),
+            (true, None) => continue,
+        };
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+            secret(name, &value);
         }
     }
     if let Some(token) = deployment.azure.as_ref().and_then(|azure| azure.token.as_ref()) {
@@ -219,8 +266,14 @@ fn request_headers(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
         secret(HeaderName::from_static("openai-organization"), organization);
     }
     for (name, value) in &deployment.extra_headers {
-        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
-            secret(name, value.expose());
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
+        let value = match (name == BETA, HeaderValue::from_str(value.expose())) {
+            (true, Ok(more)) => betas(headers.get_all(BETA).iter().chain([&more])),
+            (_, value) => value.ok(),
+        };
+        if let Some(mut value) = value {
+            value.set_sensitive(true);
+            headers.insert(name, value);
         }
     }
     headers

@@ -19,7 +19,7 @@ const ALIASES: [(&str, &str); 3] =
 /// Providers that exist and are not in the table.
 #[rustfmt::skip]
 const NOT_SERVED: &[&str] = &[
-    "ai21", "ai21_chat", "aleph_alpha", "anthropic", "anthropic_text", "anyscale",
+    "ai21", "ai21_chat", "aleph_alpha", "anthropic_text", "anyscale",
     "auto_router", "aws_polly", "azure_text", "bedrock", "bedrock_converse",
     "bedrock_mantle", "black_forest_labs", "bytez", "chatgpt", "clarifai", "cloudflare",
     "cohere", "cohere_chat", "custom", "deepgram", "elevenlabs", "fal_ai", "gemini", "gigachat",
@@ -103,7 +103,7 @@ fn not_served<'m>(name: &str, model: &'m str) -> Upstream<'m> {
         name,
         model,
         format!("provider `{name}` is not served by this version"),
-        "this version serves providers that speak the OpenAI wire; if there is an \
+        "this version serves Anthropic and providers that speak the OpenAI wire; if there is an \
          OpenAI-compatible address, write `openai/...` and set `api_base`"
             .to_owned(),
     )
@@ -177,8 +177,8 @@ mod tests {
 
     #[test]
     fn what_is_not_served_keeps_its_name_and_says_why() {
-        let (name, model, is_served) = found("anthropic/claude-3-opus", None);
-        assert_eq!((&*name, &*model, is_served), ("anthropic", "claude-3-opus", false));
+        let (name, model, is_served) = found("bedrock/claude-3-opus", None);
+        assert_eq!((&*name, &*model, is_served), ("bedrock", "claude-3-opus", false));
         let problem = |model, named| find(model, named).refusal.unwrap();
         assert_eq!(
             problem("bedrock/x", None).0,

@@ -14,20 +14,23 @@ use hale_core::deployment::{Deployment, MockAnswer};
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::health::{AttemptRef, Failure, Surroundings, Transition};
+use hale_core::provider::WireFormat;
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
+use hale_wire::neutral::Unfit;
 use hale_wire::stream::{Reader, View};
+use hale_wire::way::{Outgoing, Way};
 use hale_wire::{errors, hints, mock};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::body::Held;
 use super::relay::Source;
 use crate::clock;
 use crate::server::Worker;
-use crate::state::{Route, Serving};
+use crate::state::{BETA, Route, Serving, VERSION, betas};
 use crate::upstream::entra::TokenError;
-use crate::upstream::{self, AnswerBody, Outgoing, SendError};
+use crate::upstream::{self, AnswerBody, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
 const ERROR_BODY_MAX: usize = 64 << 10;
@@ -41,12 +44,14 @@ pub(crate) struct Ask<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     /// The config.
     pub(crate) serving: &'a Serving,
-    /// For what.
-    pub(crate) operation: Operation,
+    /// For what, and how the deployment is spoken to.
+    pub(crate) way: Way,
     /// The model's name at the provider.
     pub(crate) upstream_model: &'a str,
-    /// The body for the upstream.
-    pub(crate) body: Bytes,
+    /// What goes out, or why nothing can.
+    pub(crate) outgoing: Result<Outgoing, Unfit>,
+    /// What the client's headers say about its Anthropic format.
+    pub(crate) dialect: &'a Dialect,
     /// Whether the answer is to be a stream.
     pub(crate) stream: bool,
     /// What of a stream the client sees.
@@ -57,6 +62,15 @@ pub(crate) struct Ask<'a> {
     pub(crate) call_id: &'a str,
     /// Whether the caller may see addresses.
     pub(crate) admin: bool,
+}
+
+/// What the headers of a client of the Anthropic format say about it.
+#[derive(Default)]
+pub(crate) struct Dialect {
+    /// The betas that it wants.
+    pub(crate) betas: Option<HeaderValue>,
+    /// The version of the format that its bytes are in.
+    pub(crate) version: Option<HeaderValue>,
 }
 
 /// A good answer.
@@ -116,6 +130,14 @@ impl Failed {
     pub(crate) fn in_band(error: ProviderError) -> Failed {
         let cause = classify(&Observation::InBand(&error));
         Failed { cause, status: None, error, hint_ms: None }
+    }
+
+    /// A request that can not be said in the provider's format; nobody was asked.
+    fn unfit(unfit: &Unfit) -> Failed {
+        let message = unfit.message.clone();
+        let param = Some(unfit.field.clone());
+        let error = ProviderError { message, param, ..ProviderError::default() };
+        Failed { cause: Cause::BadRequest, status: None, error, hint_ms: None }
     }
 
     /// A stream that ended too early.
@@ -230,9 +252,17 @@ pub(crate) async fn attempt(
 ) -> Result<Answered, Failed> {
     let deployment = guard.deployment().clone();
     let asked = async {
+        let (upstream, body) = match &ask.outgoing {
+            Ok(Outgoing::Body(upstream, body)) => (*upstream, body),
+            Ok(Outgoing::Estimate(answer)) => return Ok(estimate(ask, answer)),
+            Err(unfit) => return Err(Failed::unfit(unfit)),
+        };
         match &deployment.mock {
-            Some(canned) => canned_answer(ask, canned).await,
-            None => upstream_answer(ask, &deployment, ask.serving.route(plan.deployment)).await,
+            Some(canned) => canned_answer(ask, upstream, canned).await,
+            None => {
+                let route = ask.serving.route(plan.deployment);
+                upstream_answer(ask, &deployment, route, upstream, body).await
+            }
         }
     };
     let result = match tokio::time::timeout_at(clock::timer_instant(plan.ends), asked).await {
@@ -250,7 +280,9 @@ pub(crate) async fn attempt(
     };
     match result {
         Ok((headers, content)) => {
-            if matches!(content, Content::Full(..)) {
+            // An estimate says nothing about the deployment.
+            let asked = !matches!(ask.outgoing, Ok(Outgoing::Estimate(_)));
+            if asked && matches!(content, Content::Full(..)) {
                 guard.success();
             }
             Ok(Answered { headers, content, guard })
@@ -262,28 +294,25 @@ pub(crate) async fn attempt(
     }
 }
 
+/// The answer without asking anybody.
+fn estimate(ask: &Ask<'_>, answer: &Bytes) -> (HeaderMap, Content) {
+    let held = Held::none(&ask.worker.process);
+    (HeaderMap::new(), Content::Full(answer.clone(), None, held))
+}
+
 async fn upstream_answer(
     ask: &Ask<'_>,
     deployment: &Deployment,
     route: &Route,
+    upstream: Operation,
+    body: &Bytes,
 ) -> Result<(HeaderMap, Content), Failed> {
-    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
-    let accept = (header::ACCEPT, HeaderValue::from_static(accept));
-    let path = route.path(deployment, ask.operation, ask.upstream_model);
-    let with_token;
-    let request = Outgoing {
+    let request = upstream::Outgoing {
         method: &Method::POST,
-        path: &path,
+        path: &route.path(deployment, upstream, ask.upstream_model),
         headers: &route.headers,
-        more: match &route.tokens {
-            None => std::slice::from_ref(&accept),
-            Some(tokens) => {
-                let token = tokens.header().await.map_err(|error| no_token(error, ask.admin))?;
-                with_token = [accept, (header::AUTHORIZATION, token)];
-                &with_token
-            }
-        },
-        body: &ask.body,
+        more: &own_headers(ask, route).await?,
+        body,
     };
     let sent = upstream::send(&route.upstream, request).await;
     let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
@@ -311,6 +340,23 @@ async fn upstream_answer(
     Ok((headers, content))
 }
 
+/// The headers of this request alone.
+async fn own_headers(
+    ask: &Ask<'_>,
+    route: &Route,
+) -> Result<Vec<(HeaderName, HeaderValue)>, Failed> {
+    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+    let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
+    if ask.way.wire == WireFormat::Anthropic {
+        speak(&mut headers, ask, route);
+    }
+    if let Some(tokens) = &route.tokens {
+        let token = tokens.header().await.map_err(|error| no_token(error, ask.admin))?;
+        headers.push((header::AUTHORIZATION, token));
+    }
+    Ok(headers)
+}
+
 /// The deployment's identity got no token: what the authority did is the deployment's failure.
 fn no_token(error: TokenError, admin: bool) -> Failed {
     match error {
@@ -325,6 +371,21 @@ fn no_token(error: TokenError, admin: bool) -> Failed {
             let cause = classify(&Observation::Status(observed, &error));
             Failed { cause, status: Some(observed), error, hint_ms: None }
         }
+    }
+}
+
+/// The betas that the client wants, beside the deployment's own; and where its bytes pass, their version.
+fn speak(headers: &mut Vec<(HeaderName, HeaderValue)>, ask: &Ask<'_>, route: &Route) {
+    if let Some(wanted) = &ask.dialect.betas
+        && let Some(all) = betas(route.headers.get_all(BETA).iter().chain([wanted]))
+    {
+        headers.push((BETA, all));
+    }
+    if let Some(version) = &ask.dialect.version
+        && !ask.way.translates()
+        && !route.pins_version
+    {
+        headers.push((VERSION, version.clone()));
     }
 }
 
@@ -428,7 +489,7 @@ async fn full_answer(
 }
 
 fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
-    match answer::check(ask.operation, whole, &ask.view.model_json) {
+    match answer::check(ask.way, whole, &ask.view) {
         Ok(_) if ask.stream => Err(Failed::malformed(
             "the upstream answered in one piece although a stream was asked for".to_owned(),
         )),
@@ -442,7 +503,7 @@ fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
 
 /// Reads a stream up to its first content; until then nothing was promised to the client.
 async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Failed> {
-    let mut reader = Reader::new(ask.view.clone());
+    let mut reader = Reader::new(ask.way, ask.view.clone());
     let mut ready = Vec::new();
     loop {
         let piece = std::future::poll_fn(|cx| source.poll_piece(cx)).await;
@@ -469,7 +530,11 @@ async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Fail
     }
 }
 
-async fn canned_answer(ask: &Ask<'_>, canned: &MockAnswer) -> Result<(HeaderMap, Content), Failed> {
+async fn canned_answer(
+    ask: &Ask<'_>,
+    upstream: Operation,
+    canned: &MockAnswer,
+) -> Result<(HeaderMap, Content), Failed> {
     if canned.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(canned.delay_ms)).await;
     }
@@ -487,11 +552,11 @@ async fn canned_answer(ask: &Ask<'_>, canned: &MockAnswer) -> Result<(HeaderMap,
         }
     };
     let content = if ask.stream {
-        let events = mock::stream(ask.operation, &canned.content, frame).map_err(unfit)?;
+        let events = mock::stream(upstream, &canned.content, frame).map_err(unfit)?;
         let source = Source::Canned(Some(Bytes::from(events)));
         Content::Stream(Box::new(first_content(ask, source).await?))
     } else {
-        let body = mock::full(ask.operation, &canned.content, frame).map_err(unfit)?;
+        let body = mock::full(upstream, &canned.content, frame).map_err(unfit)?;
         check(ask, &Bytes::from(body), Held::none(&ask.worker.process))?
     };
     Ok((HeaderMap::new(), content))

@@ -41,7 +41,7 @@ impl Source {
     }
 }
 
-/// How long an upstream may take to end its body after `[DONE]`, so that its connection can be kept.
+/// How long an upstream may take to end its body after its end, so that its connection can be kept.
 const LINGER_MS: u64 = 1_000;
 
 /// Events that are there together leave together, up to about so many bytes.
@@ -175,10 +175,8 @@ impl Relay {
 
     fn complete(&mut self) {
         self.over = true;
-        if !self.reader.is_done() {
-            // The answer is complete; clients still wait for the mark of its end.
-            self.ready.extend_from_slice(b"data: [DONE]\n\n");
-        }
+        // The answer is complete; clients still wait for the mark of its end.
+        self.reader.close(&mut self.ready);
         self.guard.success();
         self.account();
         self.finish.end(Ending::Success, 200, None);
@@ -189,8 +187,8 @@ impl Relay {
         self.guard.failure(failed.failure());
         self.account();
         self.finish.end(Ending::Broken, 200, Some(failed.cause));
-        let event = explain::broken_stream(self.guard.deployment(), failed).to_openai_event();
-        self.ready.extend_from_slice(&event);
+        let reply = explain::broken_stream(self.guard.deployment(), failed);
+        self.ready.extend_from_slice(&reply.event(self.reader.format()));
         // What is left of the upstream's stream is of no use; dropping it closes the connection.
         self.source = Source::Canned(None);
     }

@@ -274,10 +274,15 @@ async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Con
             format!("the upstream answered {status}, which has no content"),
         ));
     }
+    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+        return Err(Failed::malformed(
+            "the answer is compressed, which was not asked for".to_owned(),
+        ));
+    }
     let content = if ask.stream && is_event_stream(&headers) {
         Content::Stream(Box::new(first_content(ask, Source::Upstream(Box::new(body))).await?))
     } else {
-        full_answer(ask, &headers, body).await?
+        full_answer(ask, body).await?
     };
     Ok((headers, content))
 }
@@ -347,21 +352,12 @@ fn is_event_stream(headers: &HeaderMap) -> bool {
         .is_some_and(|value| value.as_bytes().trim_ascii_start().starts_with(b"text/event-stream"))
 }
 
-async fn full_answer(
-    ask: &Ask<'_>,
-    headers: &HeaderMap,
-    mut body: AnswerBody,
-) -> Result<Content, Failed> {
+async fn full_answer(ask: &Ask<'_>, mut body: AnswerBody) -> Result<Content, Failed> {
     let bounds = &ask.serving.snapshot.gateway.bounds;
     let too_large = || {
         let mib = bounds.response_bytes >> 20;
         Failed::malformed(format!("the answer is larger than {mib} MiB (max_response_size_mb)"))
     };
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Failed::malformed(
-            "the answer is compressed, which was not asked for".to_owned(),
-        ));
-    }
     if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
         return Err(too_large());
     }

@@ -4,6 +4,7 @@
 //! [`CONNECT_MS`], each failure says which step failed, and `HTTPS_PROXY` and `NO_PROXY` are honoured
 //! for TLS upstreams.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -35,9 +36,16 @@ static PROXIES: LazyLock<Matcher> = LazyLock::new(Matcher::from_env);
 /// Which step failed, and why.
 pub(crate) async fn connect(upstream: &Upstream) -> Result<Box<Link>, SendError> {
     let limit = Duration::from_millis(CONNECT_MS);
-    let stream = tokio::time::timeout(limit, open(upstream)).await.unwrap_or_else(|_| {
-        Err(SendError::Connect(format!("nothing answered within {} s", CONNECT_MS / 1000)))
-    })?;
+    let accepted = Cell::new(false);
+    let stream =
+        tokio::time::timeout(limit, open(upstream, &accepted)).await.unwrap_or_else(|_| {
+            let seconds = CONNECT_MS / 1000;
+            Err(if accepted.get() {
+                SendError::Tls(format!("the server did not finish it within {seconds} s"))
+            } else {
+                SendError::Connect(format!("nothing answered within {seconds} s"))
+            })
+        })?;
     let read = stream.read_mark();
     let (sender, connection) = http1::Builder::new()
         .max_buf_size(HEAD_MAX)
@@ -47,7 +55,8 @@ pub(crate) async fn connect(upstream: &Upstream) -> Result<Box<Link>, SendError>
     Ok(Box::new(Link::new(upstream.key.clone(), sender, connection, read)))
 }
 
-async fn open(upstream: &Upstream) -> Result<Stream, SendError> {
+/// TCP and TLS; `accepted` tells whether the first is done.
+async fn open(upstream: &Upstream, accepted: &Cell<bool>) -> Result<Stream, SendError> {
     let host = match upstream.address() {
         Some(address) if address.is_ipv6() => format!("[{}]", upstream.host),
         _ => upstream.host.clone(),
@@ -61,6 +70,7 @@ async fn open(upstream: &Upstream) -> Result<Stream, SendError> {
         Some(proxy) => through_proxy(&proxy, target).await?,
         None => directly(upstream, target).await?,
     };
+    accepted.set(true);
     if upstream.tls {
         Ok(Stream::new(Transport::Tls(Box::new(tls::handshake(upstream, tcp).await?))))
     } else {

@@ -83,7 +83,7 @@ fn idle_and_fresh_connections_do_not_delay_the_end() {
 }
 
 #[test]
-fn what_outlasts_the_limit_is_cut() {
+fn f42_what_outlasts_the_limit_is_cut() {
     let upstream = FakeUpstream::with(|_| Script::silent());
     let mut hale = start(&upstream, 0.0, 0.3);
     let mut own = client(&hale);
@@ -99,7 +99,7 @@ fn what_outlasts_the_limit_is_cut() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn f43_a_second_signal_ends_at_once() {
     for (first, second) in [(Signal::Term, Signal::Term), (Signal::Int, Signal::Term)] {
         let upstream = FakeUpstream::with(|_| Script::silent());
         let mut hale = start(&upstream, 30.0, 30.0);

@@ -274,7 +274,7 @@ async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Con
             format!("the upstream answered {status}, which has no content"),
         ));
     }
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
+    if is_encoded(&headers) {
         return Err(Failed::malformed(
             "the answer is compressed, which was not asked for".to_owned(),
         ));
@@ -304,6 +304,9 @@ fn unsent(error: &SendError, admin: bool) -> Failed {
         SendError::Dns { .. } => {
             (Observation::Dns, "the host name of the deployment does not resolve")
         }
+        SendError::NoDescriptors => {
+            (Observation::NoRoom, "the gateway can open no more connections")
+        }
         SendError::Connect(_) => (Observation::Connect, "there is no connection to the deployment"),
         SendError::Closed => {
             (Observation::Connect, "the connection was closed before an answer came")
@@ -316,7 +319,8 @@ fn unsent(error: &SendError, admin: bool) -> Failed {
     };
     tracing::debug!(%error, "an attempt was not answered");
     let message = if admin { error.to_string() } else { public.to_owned() };
-    Failed::because(&observation, None, message)
+    let status = matches!(observation, Observation::NoRoom).then_some(503);
+    Failed::because(&observation, status, message)
 }
 
 async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) -> Failed {
@@ -331,6 +335,10 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
     // The status has said the most important thing; an explanation that does not come is not awaited.
     let _late: Result<(), _> = tokio::time::timeout(ERROR_BODY_PATIENCE, reading).await;
     text.truncate(ERROR_BODY_MAX);
+    if is_encoded(headers) {
+        // Nobody asked for it, and compressed bytes are no words.
+        text.clear();
+    }
     let mut error = errors::parse_provider_error(&text);
     if status.is_redirection() {
         error.message =
@@ -344,6 +352,10 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
         error,
         hint_ms: hints::retry_hint_ms(status.as_u16(), headers, clock::unix_ms()),
     }
+}
+
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity")
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

@@ -9,6 +9,7 @@ use std::error::Error;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use hale_core::time::Millis;
 use http::Uri;
 use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -21,12 +22,16 @@ use tower_service::Service;
 use super::dns::{Resolver, Unresolved};
 use super::link::Link;
 use super::stream::{Stream, Transport};
-use super::{SendError, Upstream, tls};
+use super::{SendError, Upstream, pool, tls};
 
 /// How long TCP and TLS may take together, milliseconds. Source: the reference's connect timeout.
 pub(crate) const CONNECT_MS: u64 = 5_000;
 /// Largest head of an answer, bytes.
 const HEAD_MAX: usize = 256 << 10;
+
+/// No descriptor left for this process, none for the machine; the same numbers on all our platforms.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
 
 static PROXIES: LazyLock<Matcher> = LazyLock::new(Matcher::from_env);
 
@@ -87,6 +92,15 @@ fn connector() -> HttpConnector<Resolver> {
 }
 
 async fn directly(upstream: &Upstream, target: Uri) -> Result<TcpStream, SendError> {
+    let first = match connector().call(target.clone()).await {
+        Ok(stream) => return Ok(stream.into_inner()),
+        Err(error) => explain(&upstream.host, &error),
+    };
+    if !matches!(first, SendError::NoDescriptors) {
+        return Err(first);
+    }
+    // Connections that nobody uses are given up for one that somebody needs.
+    pool::close_idle(Millis(u64::MAX));
     match connector().call(target).await {
         Ok(stream) => Ok(stream.into_inner()),
         Err(error) => Err(explain(&upstream.host, &error)),
@@ -117,6 +131,10 @@ async fn through_proxy(proxy: &Intercept, target: Uri) -> Result<TcpStream, Send
 fn explain(host: &str, error: &(dyn Error + 'static)) -> SendError {
     let mut cause = Some(error);
     while let Some(step) = cause {
+        let code = step.downcast_ref().and_then(std::io::Error::raw_os_error);
+        if matches!(code, Some(EMFILE | ENFILE)) {
+            return SendError::NoDescriptors;
+        }
         if let Some(Unresolved(reason)) = step.downcast_ref() {
             return SendError::Dns { host: host.to_owned(), reason: reason.clone() };
         }
@@ -131,4 +149,35 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
         error = source;
     }
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+
+    use super::super::dns;
+    use super::*;
+
+    #[test]
+    fn f19_a_dead_address_gives_way_to_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dead = [
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+            IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)),
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connect_to = |host: &str, addresses: Vec<IpAddr>| {
+            dns::remember(host, addresses);
+            let upstream = Upstream::parse(&format!("http://{host}:{port}/v1"));
+            runtime.block_on(connect(&upstream)).map(drop)
+        };
+        for (one, name) in dead.into_iter().zip(["a.example", "b.example", "c.example"]) {
+            let both = vec![one, IpAddr::V4(Ipv4Addr::LOCALHOST)];
+            assert!(connect_to(name, both).is_ok(), "{one}");
+        }
+        let error = connect_to("all-dead.example", dead.to_vec()).unwrap_err();
+        assert!(matches!(error, SendError::Connect(_)), "{error}");
+    }
 }

@@ -13,8 +13,7 @@ use crate::hostile_table::{quoted, rows};
 use crate::support::{hale, now};
 
 /// One good entry, to which a row adds its fault.
-const GOOD: &str =
-    "model_list:\n- model_name: m\n  litellm_params:\n    model: openai/gpt-4o\n    api_key: sk-1\n";
+const GOOD: &str = "model_list:\n- model_name: m\n  litellm_params:\n    model: openai/gpt-4o\n    api_key: sk-1\n";
 
 /// What becomes of a config.
 enum Expected {

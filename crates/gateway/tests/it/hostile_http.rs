@@ -32,7 +32,9 @@ impl fmt::Display for Expected {
                 write!(f, "{status} `{reason}`: {}; the connection is closed", quoted(says))
             }
             Served => f.write_str("served"),
-            PassedOn(_) => f.write_str("passed on unchanged: the provider's to judge, its 400 is relayed"),
+            PassedOn(_) => {
+                f.write_str("passed on unchanged: the provider's to judge, its 400 is relayed")
+            }
         }
     }
 }
@@ -95,7 +97,9 @@ fn check(given: Vec<u8>, expected: &Expected) {
         Error(status, reason, says) => {
             let answer = client.read_response().expect("an answer");
             expect_error(&answer, *status, reason);
-            says.iter().for_each(|part| assert!(answer.text().contains(part), "{part:?}: {}", answer.text()));
+            says.iter().for_each(|part| {
+                assert!(answer.text().contains(part), "{part:?}: {}", answer.text())
+            });
             answer.text()
         }
         Last(status, reason, says) => {
@@ -115,7 +119,9 @@ fn check(given: Vec<u8>, expected: &Expected) {
     };
     match expected {
         Error(..) | Last(..) => assert_eq!(upstream.state().opened(), 0, "it reached the upstream"),
-        PassedOn(part) => assert!(upstream.request(0).text().contains(part), "{:?}", upstream.request(0)),
+        PassedOn(part) => {
+            assert!(upstream.request(0).text().contains(part), "{:?}", upstream.request(0))
+        }
         Served => {}
     }
     let secrets = [KEY, "sk-wrong-one-of-a-stranger"];

@@ -23,7 +23,7 @@ use crate::tidy;
 enum Server {
     /// TLS with this certificate.
     With(&'static str),
-    /// Answers the hello with these bytes.
+    /// Answers the hello with these bytes, or closes when there are none.
     Says(&'static [u8]),
     /// Says nothing.
     Silent,
@@ -99,10 +99,13 @@ fn secured(stream: TcpStream, config: Arc<ServerConfig>) -> Vec<u8> {
 fn said(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
     let mut hello = vec![0; 4096];
     let count = stream.read(&mut hello).unwrap_or(0);
+    hello.truncate(count);
+    if bytes.is_empty() {
+        return hello;
+    }
     drop(stream.write_all(bytes));
     let mut rest = Vec::new();
     drop(stream.read_to_end(&mut rest));
-    hello.truncate(count);
     hello.extend(rest);
     hello
 }
@@ -119,8 +122,7 @@ fn gateway(port: u16, trusted: bool) -> Hale {
     let base = json!({"api_base": format!("https://localhost:{port}/v1"), "num_retries": 0});
     let launch = Config::new().with("m", "a", &unused, base).launch();
     let root = tidy::root().join("testdata/tls/root.pem");
-    let launch =
-        if trusted { launch.env("SSL_CERT_FILE", root.to_str().unwrap()) } else { launch };
+    let launch = if trusted { launch.env("SSL_CERT_FILE", root.to_str().unwrap()) } else { launch };
     launch.start()
 }
 

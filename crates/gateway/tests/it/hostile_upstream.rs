@@ -25,7 +25,9 @@ use Expected::{Failed, Good, Relayed};
 impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Failed(status, cause, []) => write!(f, "{status} `{cause}`"),
             Failed(status, cause, says) => write!(f, "{status} `{cause}`: {}", quoted(says)),
+            Relayed(status, reason, []) => write!(f, "{status} `{reason}`, asked once"),
             Relayed(status, reason, says) => {
                 write!(f, "{status} `{reason}`, asked once: {}", quoted(says))
             }
@@ -65,7 +67,9 @@ fn gzip() -> Script {
 }
 
 fn many_headers() -> Script {
-    (0..10_000).fold(Script::ok(), |script, n| script.header(&format!("x-{n}"), "1")).json(&json!({}))
+    (0..10_000)
+        .fold(Script::ok(), |script, n| script.header(&format!("x-{n}"), "1"))
+        .json(&json!({}))
 }
 
 #[track_caller]
@@ -91,7 +95,11 @@ fn alone(given: &Script, expected: &Expected) {
             assert!(counted >= 1.0, "{cause} was not counted");
         }
         Relayed(status, reason, says) => {
-            assert_eq!((answer.status, &error(&answer)["reason"]), (*status, &json!(reason)), "{text}");
+            assert_eq!(
+                (answer.status, &error(&answer)["reason"]),
+                (*status, &json!(reason)),
+                "{text}"
+            );
             assert!(says.iter().all(|part| text.contains(part)), "{says:?}: {text}");
             let blamed = metric(&hale, "litellm_deployment_failure_responses_total", &[]);
             assert_eq!(blamed, 0.0, "the deployment is blamed");
@@ -297,7 +305,9 @@ fn row_97_odd_events_are_tolerated() {
     let event = |text: &str| format!("data: {text}\n\n").into_bytes();
     let chunk = |text: &str| event(&openai::content_chunk("gpt-4o", text).to_string());
     let finish = event(&openai::finish_chunk("gpt-4o", "stop").to_string());
-    let usage = event(r#"{"choices":[],"usage":{"prompt_tokens":-5,"completion_tokens":-7,"total_tokens":-12}}"#);
+    let usage = event(
+        r#"{"choices":[],"usage":{"prompt_tokens":-5,"completion_tokens":-7,"total_tokens":-12}}"#,
+    );
     let jump = event(r#"{"choices":[{"index":7,"delta":{"content":"b"}}]}"#);
     let done = event("[DONE]");
     let cases: [&[&[u8]]; 4] = [
@@ -348,7 +358,9 @@ fn row_100_an_answer_that_nobody_asked_for_is_given_to_nobody() {
     for script in [together, later] {
         let upstream = FakeUpstream::scripted([script]);
         let hale = lone(&upstream).router(json!({"num_retries": 0})).start();
-        let text = |answer: hale_testkit::Response| answer.json()["choices"][0]["message"]["content"].clone();
+        let text = |answer: hale_testkit::Response| {
+            answer.json()["choices"][0]["message"]["content"].clone()
+        };
         assert_eq!(text(chat(&hale, "m")), "whole");
         upstream.release("later");
         upstream.wait_for(|state| state.answered() == 1);

@@ -15,6 +15,7 @@ mod examples;
 mod faults;
 mod hostile_config;
 mod hostile_elsewhere;
+mod hostile_faults;
 mod hostile_framing;
 mod hostile_http;
 mod hostile_table;

@@ -19,6 +19,12 @@ pub struct Names {
 }
 
 impl Names {
+    /// The names.
+    #[must_use]
+    pub const fn all(&self) -> &'static [&'static str] {
+        self.names
+    }
+
     /// The set of `names`, each shorter than 64 bytes.
     #[must_use]
     pub const fn new(names: &'static [&'static str]) -> Names {

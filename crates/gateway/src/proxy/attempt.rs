@@ -252,7 +252,8 @@ pub(crate) async fn attempt(
             }
             Ok(Answered { headers, content, guard })
         }
-        Err(failed) => {
+        Err(mut failed) => {
+            deployment.hide_credentials(&mut failed.error);
             guard.failure(failed.failure());
             Err(failed)
         }

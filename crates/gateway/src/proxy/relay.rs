@@ -100,7 +100,8 @@ impl Relay {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         while !self.over && self.ready.len() < FRAME_MAX {
-            if let Some(error) = self.reader.error().cloned() {
+            if let Some(mut error) = self.reader.error().cloned() {
+                self.guard.deployment().hide_credentials(&mut error);
                 self.fail(&Failed::in_band(error));
                 break;
             }

@@ -6,6 +6,7 @@
 
 mod access;
 mod answers;
+mod canary;
 mod cli;
 mod cooldown;
 mod deadlines;
@@ -28,6 +29,7 @@ mod network;
 mod records;
 mod relay;
 mod reload;
+mod roles;
 mod routing;
 mod shutdown;
 mod streams;

@@ -41,7 +41,7 @@ pub enum Observation<'e> {
     Cut,
     /// The stream fell silent.
     Stall,
-    /// The gateway itself had no room for the attempt: nothing was asked.
+    /// The gateway itself has no room or no time left for the attempt.
     NoRoom,
 }
 

@@ -129,6 +129,12 @@ impl Failed {
         )
     }
 
+    /// A stream that the end of the process cuts.
+    pub(crate) fn stopping() -> Failed {
+        let message = "the gateway is shutting down and waited for it as long as it may".to_owned();
+        Failed::because(&Observation::NoRoom, Some(503), message)
+    }
+
     /// A stream that is no stream of events.
     pub(crate) fn malformed(message: String) -> Failed {
         Failed::because(&Observation::Malformed, None, message)

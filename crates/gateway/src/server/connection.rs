@@ -149,7 +149,8 @@ impl ConnectionState {
         self.late_body.get()
     }
 
-    fn wake(&self) {
+    /// Lets its task look at it again.
+    pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }

@@ -37,6 +37,9 @@ pub(crate) enum Phase {
 /// How often a worker looks after idle and overdue connections.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// How long streams that are cut have to say so. It delays the end of the process.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
 /// How long to wait for descriptors before the next look.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(20);
 
@@ -83,7 +86,11 @@ async fn serve(worker: &Rc<Worker>, listener: TcpListener, mut phase: watch::Rec
             }
             let now = clock::now().millis();
             worker.each_connection(|state| state.finish(now));
-            if now_phase == Phase::Stop || worker.is_idle() {
+            if now_phase == Phase::Stop {
+                worker.cut().await;
+                return;
+            }
+            if worker.is_idle() {
                 return;
             }
         }
@@ -161,6 +168,13 @@ impl Worker {
             }
             tokio::time::sleep(NO_ROOM_PAUSE).await;
         }
+    }
+
+    /// Lets streams end with the reason why they are cut.
+    async fn cut(&self) {
+        self.process.cut();
+        self.each_connection(ConnectionState::wake);
+        let _cut: Result<(), _> = tokio::time::timeout(LAST_WORDS, self.drained()).await;
     }
 
     async fn drained(&self) {

@@ -199,6 +199,12 @@ const PROVEN: &[Line] = &[
     ),
     (
         "F42",
+        "streams beyond the limit of the shutdown",
+        "end with `shutting_down`, recorded as the gateway's doing",
+        "f42_a_stream_that_outlasts_the_limit_ends_with_the_reason_and_blames_nobody",
+    ),
+    (
+        "F42",
         "requests beyond the limit of the shutdown",
         "cut, said in the log, exit 0",
         "f42_what_outlasts_the_limit_is_cut",

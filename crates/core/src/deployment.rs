@@ -77,10 +77,9 @@ impl Deployment {
         for secret in secrets.map(Secret::expose) {
             // A header's value may be `Bearer TOKEN`; a provider repeats the token alone.
             for word in secret.split_whitespace().filter(|word| word.len() >= HIDDEN_MIN) {
-                for text in [Some(&mut *message), kind.as_mut(), code.as_mut(), param.as_mut()] {
-                    if let Some(text) = text {
-                        hide(text, word);
-                    }
+                let others = [kind.as_mut(), code.as_mut(), param.as_mut()];
+                for text in others.into_iter().flatten().chain([&mut *message]) {
+                    hide(text, word);
                 }
             }
         }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use std::{env, fs};
@@ -107,8 +107,8 @@ impl Fuzz {
             Err(panic) => {
                 let shown = input.escape_ascii();
                 let corpus = self.corpus.display();
-                eprintln!("{origin} fails; mend it and keep it in {corpus}: b\"{shown}\"");
-                resume_unwind(panic);
+                let why = panic.downcast_ref::<String>().map_or("a panic", String::as_str);
+                panic!("{origin}: {why}\nmend it, and keep this in {corpus}: b\"{shown}\"");
             }
         }
     }

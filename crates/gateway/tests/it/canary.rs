@@ -69,7 +69,15 @@ fn config(upstream: &FakeUpstream) -> Config {
         },
         "model_info": {"id": "c"},
     });
+    let through_the_proxy = json!({
+        "model_name": "far",
+        "litellm_params": {
+            "model": "openai/gpt-4o", "api_base": "https://192.0.2.1/v1", "api_key": canary("far"),
+        },
+        "model_info": {"id": "d"},
+    });
     Config::new()
+        .entry(through_the_proxy)
         .entry(laden(upstream))
         .entry(named)
         .entry(from_environment)
@@ -140,7 +148,7 @@ fn everything(hale: &Hale) -> Vec<String> {
         said.push(read(&hale.client_with_key(&stranger).get(page)));
         said.push(read(&hale.client().request("GET", page, &[("authorization", &stranger)], b"")));
     }
-    for model in ["m", "named", "env", "unknown", "a", "c"] {
+    for model in ["m", "named", "env", "far", "unknown", "a", "c"] {
         for _ in 0..4 {
             for stream in [false, true] {
                 let mut body = openai::chat_request(model, "hi");
@@ -188,6 +196,7 @@ fn no_canary_is_in_any_answer_metric_record_or_log_line_at_any_level() {
             expect_silence("an answer", one);
         }
         assert!(said.len() > 80 && upstream.requests().len() >= 40, "{} of it", said.len());
+        assert!(said.iter().any(|one| one.contains("through the proxy 127.0.0.1")), "no proxy");
         // The upstreams did get what was meant for them.
         let sent: Vec<String> = upstream
             .requests()

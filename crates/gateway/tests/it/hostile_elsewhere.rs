@@ -211,6 +211,12 @@ const PROVEN: &[Line] = &[
     ),
     ("F43", "a second signal", "the process ends at once", "f43_a_second_signal_ends_at_once"),
     (
+        "F43",
+        "a log that a killed process left in the middle of a line",
+        "open: the next record is glued to the rest (the test waits for the repair)",
+        "f43_a_record_after_a_crash_stands_on_a_line_of_its_own",
+    ),
+    (
         "F44",
         "a changed config that is invalid, empty or no text",
         "reported with its place; the one in force stays",

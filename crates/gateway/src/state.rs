@@ -33,6 +33,8 @@ pub(crate) struct Process {
     pub(crate) sinks: Sinks,
     /// Whether the process is about to stop.
     draining: AtomicBool,
+    /// Whether what is still under way is being cut.
+    cutting: AtomicBool,
     /// Bytes of bodies that are held.
     buffered: AtomicUsize,
 }
@@ -77,6 +79,7 @@ impl Process {
             metrics,
             sinks,
             draining: AtomicBool::new(false),
+            cutting: AtomicBool::new(false),
             buffered: AtomicUsize::new(0),
         }
     }
@@ -99,6 +102,16 @@ impl Process {
     /// From now on the process is about to stop.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what is still under way is being cut: by us, not by the client or the upstream.
+    pub(crate) fn is_cutting(&self) -> bool {
+        self.cutting.load(Ordering::Relaxed)
+    }
+
+    /// From now on what is still under way is being cut.
+    pub(crate) fn cut(&self) {
+        self.cutting.store(true, Ordering::Relaxed);
     }
 
     /// Counts `bytes` as held, unless that would be more than `limit` in all.

@@ -19,6 +19,12 @@ pub struct Names {
 }
 
 impl Names {
+    /// The names.
+    #[must_use]
+    pub const fn all(&self) -> &'static [&'static str] {
+        self.names
+    }
+
     /// The set of `names`, each shorter than 64 bytes.
     #[must_use]
     pub const fn new(names: &'static [&'static str]) -> Names {
@@ -54,9 +60,29 @@ static READ: Names = Names::new(&[
 /// Where the fields that speak to the gateway begin in [`READ`].
 const CONTROLS_FROM: u32 = 3;
 
-/// Body fields that would steer the gateway's credentials or addresses.
-pub static FORBIDDEN: Names =
-    Names::new(&["api_base", "base_url", "api_key", "user_config", "mock_response"]);
+/// Body fields that would steer the gateway's credentials, addresses or answers: those that the
+/// reference's `completion()` takes besides what it sends on.
+pub static FORBIDDEN: Names = Names::new(&[
+    "api_base",
+    "base_url",
+    "api_key",
+    "user_config",
+    "mock_response",
+    "model_list",
+    "extra_headers",
+    "organization",
+    "litellm_credential_name",
+    "azure_ad_token",
+    "client_secret",
+    "vertex_credentials",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_role_name",
+    "aws_web_identity_token",
+    "aws_sts_endpoint",
+    "aws_bedrock_runtime_endpoint",
+]);
 
 /// A request body and where its fields stand.
 #[derive(Clone, Debug)]

@@ -37,6 +37,7 @@ use keys::Section;
 use problem::{Path, Problems};
 pub use problem::{Problem, Severity};
 pub use reference::reference;
+pub use tree::MAX_BYTES;
 use tree::Map;
 
 /// Where files and environment variables come from.

@@ -41,6 +41,8 @@ pub enum Observation<'e> {
     Cut,
     /// The stream fell silent.
     Stall,
+    /// The gateway itself has no room or no time left for the attempt.
+    NoRoom,
 }
 
 /// The cause of what an attempt met.
@@ -57,6 +59,7 @@ pub fn classify(observation: &Observation<'_>) -> Cause {
         Observation::ClientDeadline => Cause::ClientTimeout,
         Observation::Cut => Cause::StreamCut,
         Observation::Stall => Cause::StreamStall,
+        Observation::NoRoom => Cause::Gateway,
     }
 }
 

@@ -154,6 +154,12 @@ impl Failed {
         )
     }
 
+    /// A stream that the end of the process cuts.
+    pub(crate) fn stopping() -> Failed {
+        let message = "the gateway is shutting down and waited for it as long as it may".to_owned();
+        Failed::because(&Observation::NoRoom, Some(503), message)
+    }
+
     /// A stream that is no stream of events.
     pub(crate) fn malformed(message: String) -> Failed {
         Failed::because(&Observation::Malformed, None, message)
@@ -287,7 +293,8 @@ pub(crate) async fn attempt(
             }
             Ok(Answered { headers, content, guard })
         }
-        Err(failed) => {
+        Err(mut failed) => {
+            deployment.hide_credentials(&mut failed.error);
             guard.failure(failed.failure());
             Err(failed)
         }
@@ -332,10 +339,15 @@ async fn upstream_answer(
             format!("the upstream answered {status}, which has no content"),
         ));
     }
+    if is_encoded(&headers) {
+        return Err(Failed::malformed(
+            "the answer is compressed, which was not asked for".to_owned(),
+        ));
+    }
     let content = if ask.stream && is_event_stream(&headers) {
         Content::Stream(Box::new(first_content(ask, Source::Upstream(Box::new(body))).await?))
     } else {
-        full_answer(ask, &headers, body).await?
+        full_answer(ask, body).await?
     };
     Ok((headers, content))
 }
@@ -395,6 +407,9 @@ fn unsent(error: &SendError, admin: bool) -> Failed {
         SendError::Dns { .. } => {
             (Observation::Dns, "the host name of the deployment does not resolve")
         }
+        SendError::NoDescriptors => {
+            (Observation::NoRoom, "the gateway can open no more connections")
+        }
         SendError::Connect(_) => (Observation::Connect, "there is no connection to the deployment"),
         SendError::Closed => {
             (Observation::Connect, "the connection was closed before an answer came")
@@ -407,7 +422,8 @@ fn unsent(error: &SendError, admin: bool) -> Failed {
     };
     tracing::debug!(%error, "an attempt was not answered");
     let message = if admin { error.to_string() } else { public.to_owned() };
-    Failed::because(&observation, None, message)
+    let status = matches!(observation, Observation::NoRoom).then_some(503);
+    Failed::because(&observation, status, message)
 }
 
 async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) -> Failed {
@@ -422,6 +438,10 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
     // The status has said the most important thing; an explanation that does not come is not awaited.
     let _late: Result<(), _> = tokio::time::timeout(ERROR_BODY_PATIENCE, reading).await;
     text.truncate(ERROR_BODY_MAX);
+    if is_encoded(headers) {
+        // Nobody asked for it, and compressed bytes are no words.
+        text.clear();
+    }
     let mut error = errors::parse_provider_error(&text);
     if status.is_redirection() {
         error.message =
@@ -437,27 +457,22 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
     }
 }
 
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity")
+}
+
 fn is_event_stream(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().trim_ascii_start().starts_with(b"text/event-stream"))
 }
 
-async fn full_answer(
-    ask: &Ask<'_>,
-    headers: &HeaderMap,
-    mut body: AnswerBody,
-) -> Result<Content, Failed> {
+async fn full_answer(ask: &Ask<'_>, mut body: AnswerBody) -> Result<Content, Failed> {
     let bounds = &ask.serving.snapshot.gateway.bounds;
     let too_large = || {
         let mib = bounds.response_bytes >> 20;
         Failed::malformed(format!("the answer is larger than {mib} MiB (max_response_size_mb)"))
     };
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Failed::malformed(
-            "the answer is compressed, which was not asked for".to_owned(),
-        ));
-    }
     if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
         return Err(too_large());
     }

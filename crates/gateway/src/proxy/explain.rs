@@ -468,7 +468,10 @@ pub(crate) fn broken_stream(deployment: &Deployment, failed: &Failed) -> ErrorRe
         kind: failed.error.kind.clone().unwrap_or_else(|| kind_of(status).to_owned()),
         param: failed.error.param.clone(),
         code: status.to_string(),
-        reason: "upstream_stream_interrupted",
+        reason: match failed.cause {
+            Cause::Gateway => "shutting_down",
+            _ => "upstream_stream_interrupted",
+        },
         provider_code: failed.error.code.clone(),
         ..ErrorReply::default()
     }

@@ -162,3 +162,39 @@ impl<F: Future> Future for CatchPanic<F> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caught<T>(future: impl Future<Output = T>) -> Result<T, ()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(CatchPanic(Box::pin(future)))
+    }
+
+    /// Says when it is dropped, as a permit, a record or a count does.
+    struct Held(Rc<std::cell::Cell<bool>>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+
+    #[test]
+    fn f49_a_panic_is_an_answer_and_gives_back_what_was_held() {
+        assert_eq!(caught(async { 7 }), Ok(7));
+        let given_back = Rc::new(std::cell::Cell::new(false));
+        let held = Held(given_back.clone());
+        let panics = async move {
+            let _held = held;
+            tokio::task::yield_now().await;
+            panic!("a fault of our own");
+        };
+        assert_eq!(caught::<()>(panics), Err(()));
+        assert!(given_back.get());
+        let answer = explain::own_fault().respond(WireFormat::OpenAi, "the-call");
+        assert_eq!(answer.status(), 500);
+        assert_eq!(answer.headers()["x-litellm-call-id"], "the-call");
+    }
+}

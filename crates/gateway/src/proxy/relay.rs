@@ -103,8 +103,12 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if !self.over && self.finish.is_cut() {
+            self.fail(&Failed::stopping());
+        }
         while !self.over && self.ready.len() < FRAME_MAX {
-            if let Some(error) = self.reader.error().cloned() {
+            if let Some(mut error) = self.reader.error().cloned() {
+                self.guard.deployment().hide_credentials(&mut error);
                 self.fail(&Failed::in_band(error));
                 break;
             }
@@ -216,6 +220,8 @@ impl Drop for Relay {
             self.account();
             if std::thread::panicking() {
                 self.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
+            } else if self.finish.is_cut() {
+                self.finish.end(Ending::Broken, 200, Some(Cause::Gateway));
             } else {
                 self.finish.end(Ending::ClientClosed, 499, Some(Cause::ClientClosed));
             }

@@ -48,6 +48,9 @@ pub(crate) enum SendError {
     /// No connection.
     #[error("no connection: {0}")]
     Connect(String),
+    /// This process may open no more connections.
+    #[error("this process has no descriptors left; raise its limit of open files (ulimit -n)")]
+    NoDescriptors,
     /// No TLS session.
     #[error("the TLS handshake failed: {0}")]
     Tls(String),

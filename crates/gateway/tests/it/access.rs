@@ -176,7 +176,7 @@ fn without_a_master_key_loopback_is_open_with_a_warning() {
 }
 
 #[test]
-fn a_weak_or_missing_key_on_a_public_address_is_refused_with_both_ways_out() {
+fn row_30_a_weak_or_missing_key_on_a_public_address_is_refused_with_both_ways_out() {
     let upstream = FakeUpstream::start();
     let base = Config::open().deployment("m", "a", &upstream);
     let weak = ["sk-1234", "short", "sk-123456789", "fifteen-letters"];

@@ -6,7 +6,6 @@ use hale_core::deployment::Deployment;
 use hale_core::endpoint::Operation;
 use hale_core::provider::WireFormat;
 
-use crate::edit::Edit;
 use crate::peek::{Names, Peek};
 
 /// Body fields that speak to the gateway, not to a provider.
@@ -65,9 +64,9 @@ impl Order<'_> {
     }
 }
 
-/// The fields of `peek` that speak to the gateway, taken out.
-pub(crate) fn without_controls(peek: &Peek) -> impl Iterator<Item = Edit<'_>> + '_ {
-    peek.holds(&CONTROL).map(|name| Edit::Remove(name))
+/// The fields of `peek` that speak to the gateway.
+pub(crate) fn controls(peek: &Peek) -> impl Iterator<Item = &'static str> + '_ {
+    peek.holds(&CONTROL)
 }
 
 /// Whether `name` speaks to the gateway.

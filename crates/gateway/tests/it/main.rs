@@ -15,6 +15,7 @@ mod examples;
 mod faults;
 mod input;
 mod limits;
+mod messages;
 mod metrics;
 mod network;
 mod records;

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::edit::{Edit, apply, json_string};
 use crate::json::Str;
-use crate::order::{Order, without_controls};
+use crate::order::{Order, controls};
 use crate::peek::Peek;
 
 /// The body for the upstream. `defaults` is off for a body that has the deployment's defaults already.
@@ -19,7 +19,9 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, defaults: bool) -> By
     let mut edits = Vec::with_capacity(8);
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
     edits.extend(deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
-    edits.extend(without_controls(peek));
+    for name in controls(peek) {
+        edits.push(Edit::Remove(name));
+    }
     if let Some(raw) = peek.raw("metadata") {
         edits.extend(metadata(raw));
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::edit::{Edit, apply, json_string};
-use crate::order::{Order, without_controls};
+use crate::order::{Order, controls};
 use crate::peek::{Names, Peek};
 
 /// Parameters that only OpenAI itself knows; left out for others when `drop_params` is on.
@@ -39,7 +39,9 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     if order.ask_usage && order.operation.streams() {
         edits.push(Edit::Set("stream_options", stream_options(peek.raw("stream_options"))));
     }
-    edits.extend(without_controls(peek));
+    for name in controls(peek) {
+        edits.push(Edit::Remove(name));
+    }
     if let Some(raw) = peek.raw("metadata")
         && !(&*provider.name == "openai" && is_map_of_strings(raw))
     {

@@ -14,7 +14,6 @@ use hale_core::deployment::{Deployment, MockAnswer};
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::health::{AttemptRef, Failure, Surroundings, Transition};
-use hale_core::provider::WireFormat;
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
@@ -22,13 +21,14 @@ use hale_wire::neutral::Unfit;
 use hale_wire::stream::{Reader, View};
 use hale_wire::way::{Outgoing, Way};
 use hale_wire::{errors, hints, mock};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, Request, StatusCode, header};
 
 use super::body::Held;
 use super::relay::Source;
+use super::request::{Dialect, request};
 use crate::clock;
 use crate::server::Worker;
-use crate::state::{BETA, Route, Serving, VERSION, betas};
+use crate::state::{Route, Serving};
 use crate::upstream::{self, AnswerBody, SendBody, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
@@ -59,15 +59,6 @@ pub(crate) struct Ask<'a> {
     pub(crate) call_id: &'a str,
     /// Whether the caller may see addresses.
     pub(crate) admin: bool,
-}
-
-/// What the headers of a client of the Anthropic format say about it.
-#[derive(Default)]
-pub(crate) struct Dialect {
-    /// The betas that it wants.
-    pub(crate) betas: Option<HeaderValue>,
-    /// The version of the format that its bytes are in.
-    pub(crate) version: Option<HeaderValue>,
 }
 
 /// A good answer.
@@ -321,35 +312,6 @@ async fn upstream_answer(
         full_answer(ask, &headers, body).await?
     };
     Ok((headers, content))
-}
-
-fn request(ask: &Ask<'_>, route: &Route, upstream: Operation, body: &Bytes) -> Request<SendBody> {
-    let mut request = Request::new(SendBody::new(body.clone()));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = Uri::from(route.path(upstream));
-    let mut headers = route.headers.clone();
-    if ask.way.wire == WireFormat::Anthropic {
-        speak(&mut headers, ask, route);
-    }
-    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
-    headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-    *request.headers_mut() = headers;
-    request
-}
-
-/// The betas that the client wants, beside the deployment's own; and where its bytes pass, their version.
-fn speak(headers: &mut HeaderMap, ask: &Ask<'_>, route: &Route) {
-    if let Some(wanted) = &ask.dialect.betas
-        && let Some(all) = betas(headers.get_all(BETA).iter().chain([wanted]))
-    {
-        headers.insert(BETA, all);
-    }
-    if let Some(version) = &ask.dialect.version
-        && !ask.way.translates()
-        && !route.pins_version
-    {
-        headers.insert(VERSION, version.clone());
-    }
 }
 
 /// Nothing was answered. The reason names hosts, which are for admins only.

@@ -13,6 +13,7 @@ pub(crate) mod explain;
 mod finish;
 mod relay;
 pub(crate) mod reply;
+mod request;
 
 use std::convert::Infallible;
 use std::future::Future;

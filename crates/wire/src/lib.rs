@@ -4,6 +4,7 @@
 //! that no edit names leaves as it came.
 
 pub mod answer;
+pub mod controls;
 pub mod edit;
 pub mod errors;
 pub mod events;

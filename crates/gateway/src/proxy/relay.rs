@@ -175,7 +175,7 @@ impl Relay {
             // The answer is complete; clients still wait for the mark of its end.
             self.ready.extend_from_slice(b"data: [DONE]\n\n");
         }
-        self.guard.success();
+        self.guard.success(self.reader.usage());
         self.account();
         self.finish.end(Ending::Success, 200, None);
     }
@@ -206,7 +206,7 @@ impl Drop for Relay {
         }
         if self.reader.is_complete() {
             // The client had everything and did not wait for the upstream to hang up.
-            self.guard.success();
+            self.guard.success(self.reader.usage());
             self.account();
             self.finish.end(Ending::Success, 200, None);
         } else {

@@ -3,8 +3,10 @@ use std::sync::Arc;
 use hale_core::deployment::{Deployment, DeploymentIndex, Limits};
 use hale_core::group::GroupIndex;
 use hale_core::health::DeploymentState;
+use hale_core::policy::ByKind;
 use hale_core::prices::ModelFacts;
 use hale_core::provider;
+use hale_core::route::TagRules;
 
 use super::*;
 
@@ -23,6 +25,10 @@ fn deployment(provider: &str) -> Deployment {
         extra_headers: Vec::new(),
         weight: 1.0,
         limits: Limits::default(),
+        order: None,
+        tags: TagRules::default(),
+        tolerance: ByKind::default(),
+        is_paused: false,
         default_params: Vec::new(),
         dropped_params: Vec::new(),
         mock: None,
@@ -31,6 +37,7 @@ fn deployment(provider: &str) -> Deployment {
         model_info: "{}".into(),
         public_params: "{}".into(),
         state: Arc::new(DeploymentState::default()),
+        credential: None,
     }
 }
 

@@ -5,10 +5,13 @@
 
 mod health;
 mod models;
+mod router;
 
 use hale_core::endpoint::Page;
 use http::{HeaderValue, Response, StatusCode};
 
+use self::router::Hand;
+pub(crate) use self::router::preview;
 use crate::metrics;
 use crate::proxy::Arrival;
 use crate::proxy::reply::{self, Reply};
@@ -25,6 +28,16 @@ pub(crate) fn answer(page: Page, arrival: &Arrival, name: Option<&str>) -> Respo
             let page = metrics::expose(&arrival.worker.process, &arrival.serving);
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             reply::text(StatusCode::OK, HeaderValue::from_static(content_type), page)
+        }
+        Page::RouterState => router::state(arrival),
+        Page::ResetDeployment => {
+            router::lay_hand_on(arrival, name.unwrap_or_default(), Hand::Reset)
+        }
+        Page::DisableDeployment => {
+            router::lay_hand_on(arrival, name.unwrap_or_default(), Hand::Disable)
+        }
+        Page::EnableDeployment => {
+            router::lay_hand_on(arrival, name.unwrap_or_default(), Hand::Enable)
         }
         Page::Home => reply::text(
             StatusCode::OK,

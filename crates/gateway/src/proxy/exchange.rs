@@ -123,8 +123,7 @@ async fn want(
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
     finish.note(|record| record.stream = stream);
-    let mut controls = controls(&peek, &head.headers, stream)?;
-    inspect(arrival, &peek, &head.headers, &mut controls)?;
+    let controls = all_controls(arrival, &peek, &head.headers, stream)?;
     let explain = wants_explanation(&head.headers)?;
     Ok(Wanted { operation, peek, model, controls, wants_usage, explain, _held: held })
 }
@@ -141,6 +140,18 @@ fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), R
         return Err(explain::wrong_list(field));
     }
     Ok(())
+}
+
+/// What headers and body ask of the routing.
+pub(super) fn all_controls(
+    arrival: &Arrival,
+    peek: &Peek,
+    headers: &HeaderMap,
+    stream: bool,
+) -> Result<Controls, Refusal> {
+    let mut controls = controls(peek, headers, stream)?;
+    inspect(arrival, peek, headers, &mut controls)?;
+    Ok(controls)
 }
 
 fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, Refusal> {

@@ -132,6 +132,20 @@ pub(crate) fn wrong_key() -> Refusal {
     )
 }
 
+/// The admin API without a master key.
+pub(crate) fn no_admin() -> Refusal {
+    let message = "this page is for the master key, and none is configured; set \
+                   general_settings.master_key or LITELLM_MASTER_KEY";
+    Refusal::new(StatusCode::FORBIDDEN, "admin_api_off", message.to_owned())
+}
+
+/// There is no deployment with that id.
+pub(crate) fn no_such_deployment(id: &str) -> Refusal {
+    let id = clean(id, 200);
+    let message = format!("there is no deployment '{id}'; GET /router/state lists all ids");
+    Refusal::new(StatusCode::NOT_FOUND, "unknown_deployment", message)
+}
+
 /// The header that should carry the key can not be read.
 pub(crate) fn malformed_key() -> Refusal {
     unauthorized(

@@ -11,6 +11,7 @@ mod body;
 mod exchange;
 pub(crate) mod explain;
 mod finish;
+mod preview;
 mod relay;
 pub(crate) mod reply;
 
@@ -115,6 +116,10 @@ async fn answer(
         Action::Page(page) => {
             reply::with_call_id(pages::answer(page, &arrival, name.as_deref()), &call_id)
         }
+        Action::Explain => match preview::run(&arrival, &head, incoming).await {
+            Ok(page) => reply::with_call_id(page, &call_id),
+            Err(refusal) => refusal.respond(&call_id),
+        },
         Action::Upstream(operation) => {
             exchange::run(arrival, operation, name, head, incoming).await
         }

@@ -215,6 +215,13 @@ impl Selection<'_> {
         })
     }
 
+    /// Whether the request is too long for a member.
+    #[must_use]
+    pub(super) fn is_too_long(&self, now: Millis) -> bool {
+        let too_long = |why| matches!(why, Err(Exclusion::Context { .. }));
+        self.members.iter().any(|index| too_long(self.examine(*index, now)))
+    }
+
     /// Whether a member that did not fail this request is well.
     #[must_use]
     pub fn has_ready(&self, now: Millis) -> bool {

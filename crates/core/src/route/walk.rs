@@ -111,6 +111,8 @@ pub struct Walk {
     pauses: u32,
     /// Whether deployments that are not well may be tried although other groups were there.
     net: bool,
+    /// Whether the group was passed over because the request is too long for it.
+    too_long: bool,
     /// Members that failed in this group and are not to be asked again, for now.
     avoid: Vec<DeploymentIndex>,
     /// Where this group's attempts begin in `tried`.
@@ -156,6 +158,7 @@ impl Walk {
             retries_left: None,
             pauses: 0,
             net: false,
+            too_long: false,
             avoid: Vec::new(),
             group_tried_from: 0,
             refused: None,
@@ -364,6 +367,7 @@ impl Walk {
         } else if selection.has_choice(now, true) && self.tried.len() == self.group_tried_from {
             self.passed.push((self.target.clone(), self.overrides));
         }
+        self.too_long = self.selection(snapshot).is_too_long(now);
         if self.refused.is_none() && self.tried.is_empty() {
             let excluded = exclusions(&self.selection(snapshot), now);
             let group = Box::from(self.target.name(snapshot));
@@ -395,6 +399,7 @@ impl Walk {
         self.overrides = overrides;
         self.retries_left = None;
         self.pauses = 0;
+        self.too_long = false;
         self.avoid.clear();
         self.group_tried_from = self.tried.len();
         self.step = Step::Pick;

@@ -82,6 +82,7 @@ impl Walk {
         match self.tried.get(self.group_tried_from..).and_then(<[_]>::last).map(|t| t.cause) {
             Some(Cause::ContextWindow) => Kind::Context,
             Some(Cause::ContentPolicy) => Kind::Policy,
+            None if self.too_long => Kind::Context,
             _ => Kind::General,
         }
     }

@@ -17,6 +17,9 @@ pub const RATE_LIMIT_CAP_MS: u64 = 300_000;
 pub const QUOTA_CAP_MS: u64 = 6 * 3_600_000;
 /// Longest rest of a breaker that re-opens again and again.
 pub const BREAKER_CAP_MS: u64 = 300_000;
+/// A rest that was doubled is never longer than this, or than a third of the outage so far: who comes
+/// back from a short outage is soon found well, who stays away is asked more and more rarely.
+pub const BREAKER_SHORT_MS: u64 = 20_000;
 /// Blamed failures in a row that open the breaker.
 pub const CONSECUTIVE_TRIP: u32 = 3;
 /// The window in which failures are counted.
@@ -33,6 +36,8 @@ pub(super) struct Breaker {
     pub(super) open: Option<Open>,
     /// Times it opened without a success in between.
     pub(super) opens_in_a_row: u32,
+    /// When it opened for the first of those times.
+    down_since: Millis,
     pub(super) in_a_row: u32,
     row_began: Millis,
     row_request: u64,
@@ -89,6 +94,11 @@ impl Breaker {
             // The safety net tries before the time has come; that it fails is no news.
             let due = attempt.started >= open.rest.until;
             if attempt.trial && due {
+                if hint.is_none() && !around.has_sibling && !around.has_fallback {
+                    // What the provider asked for is over, and we never bench the only one there is.
+                    self.open = None;
+                    return None;
+                }
                 return Some(self.open(now, attempt.request, cause, hint, around));
             }
             let provider_until = hint.map(|ms| now.plus(ms.min(cap_ms(cause))));
@@ -177,10 +187,15 @@ impl Breaker {
         hint: Option<u64>,
         around: &Surroundings,
     ) -> Rest {
+        if self.opens_in_a_row == 0 {
+            self.down_since = now;
+        }
+        let outage_ms = now.since(self.down_since);
+        let longest = (outage_ms / 3).clamp(BREAKER_SHORT_MS, BREAKER_CAP_MS);
         let mut own = around
             .cooldown_ms
             .saturating_mul(1 << self.opens_in_a_row.min(16))
-            .min(BREAKER_CAP_MS.max(around.cooldown_ms));
+            .min(longest.max(around.cooldown_ms));
         if self.opens_in_a_row > 0 {
             // Who fell together shall not come back together; requests have random numbers.
             own = own.saturating_add(request % (own / 10 + 1));

@@ -12,7 +12,10 @@ const NEWEST: f32 = 0.2;
 /// Tokens of the answer that is expected when only the time per token is known.
 const TYPICAL_TOKENS: f32 = 200.0;
 /// Time in which the memory of a failure loses half of its weight, milliseconds.
-const FORGET_MS: f64 = 10_000.0;
+const FORGET_MS: f64 = 5_000.0;
+/// What a failure counts as at most, milliseconds: else one failure of a deployment that may take ten
+/// minutes would keep it out for minutes.
+const PENALTY_CAP_MS: u64 = 30_000;
 
 /// What one good attempt showed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,7 +81,7 @@ impl Latency {
     /// An attempt failed by the deployment's fault: it counts as if it had taken all its time.
     pub(super) fn failed(&self, now: Millis, attempt_timeout_ms: u64) {
         self.failed_at.store(now.0, Ordering::Relaxed);
-        self.penalty.store(attempt_timeout_ms.max(1), Ordering::Relaxed);
+        self.penalty.store(attempt_timeout_ms.clamp(1, PENALTY_CAP_MS), Ordering::Relaxed);
     }
 
     /// The last failure is forgotten.
@@ -138,9 +141,9 @@ mod tests {
     #[test]
     fn a_failure_counts_as_a_timeout_and_is_forgotten() {
         let latency = Latency::default();
-        latency.failed(Millis(1_000), 60_000);
-        assert!((latency.penalty_ms(Millis(1_000)) - 60_000.0).abs() < 1.0);
-        assert!((latency.penalty_ms(Millis(11_000)) - 30_000.0).abs() < 1.0);
+        latency.failed(Millis(1_000), 600_000);
+        assert!((latency.penalty_ms(Millis(1_000)) - 30_000.0).abs() < 1.0);
+        assert!((latency.penalty_ms(Millis(6_000)) - 15_000.0).abs() < 1.0);
         assert!(latency.penalty_ms(Millis(10_000_000)) <= 0.0);
         latency.failed(Millis(1_000), 60_000);
         latency.measured(Millis(2_000), &Measured::default());

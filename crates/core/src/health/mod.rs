@@ -12,7 +12,9 @@ mod rate;
 mod state;
 mod subjects;
 
-pub use breaker::{BREAKER_CAP_MS, CONSECUTIVE_TRIP, QUOTA_CAP_MS, RATE_LIMIT_CAP_MS};
+pub use breaker::{
+    BREAKER_CAP_MS, BREAKER_SHORT_MS, CONSECUTIVE_TRIP, QUOTA_CAP_MS, RATE_LIMIT_CAP_MS,
+};
 pub use latency::Measured;
 pub use rate::RetryBudget;
 pub use state::{

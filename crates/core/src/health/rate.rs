@@ -12,7 +12,8 @@ use crate::time::Millis;
 const MINUTE_S: u64 = 60;
 /// Seconds over which a retry budget looks.
 const BUDGET_WINDOW_S: u64 = 10;
-const SLOTS: usize = BUDGET_WINDOW_S as usize;
+/// A slot more than the window has seconds, as it begins and ends within one.
+const SLOTS: usize = BUDGET_WINDOW_S as usize + 1;
 
 /// Counts events in a window of a minute that begins with its first event.
 #[derive(Debug, Default)]
@@ -64,14 +65,14 @@ impl MinuteCounter {
     }
 }
 
-/// Counts events of the last ten seconds, by second.
+/// Counts events by second.
 #[derive(Debug, Default)]
 struct Recent([AtomicU64; SLOTS]);
 
 impl Recent {
     fn add(&self, now: Millis) {
         let second = now.0 / 1000;
-        let slot = &self.0[usize::try_from(second % BUDGET_WINDOW_S).unwrap_or(0)];
+        let slot = &self.0[usize::try_from(second).unwrap_or(0) % SLOTS];
         let word = slot.load(Ordering::Relaxed);
         if parts(word).0 == second && word != 0 {
             slot.fetch_add(1, Ordering::Relaxed);
@@ -80,10 +81,11 @@ impl Recent {
         }
     }
 
-    fn sum(&self, now: Millis) -> u64 {
+    /// Events of so many seconds, the one that has begun included.
+    fn sum(&self, now: Millis, seconds: u64) -> u64 {
         let second = now.0 / 1000;
         let recent = self.0.iter().map(|slot| parts(slot.load(Ordering::Relaxed)));
-        recent.filter(|(at, _)| second.saturating_sub(*at) < BUDGET_WINDOW_S).map(|(_, n)| n).sum()
+        recent.filter(|(at, _)| second.saturating_sub(*at) < seconds).map(|(_, n)| n).sum()
     }
 }
 
@@ -105,8 +107,8 @@ impl RetryBudget {
     /// Whether one more attempt may repeat another; it is counted when it may.
     #[must_use]
     pub fn withdraw(&self, now: Millis) -> bool {
-        let allowed = self.requests.sum(now) / 5 + 3 * BUDGET_WINDOW_S;
-        let may = self.retries.sum(now) < allowed;
+        let allowed = self.requests.sum(now, BUDGET_WINDOW_S) / 5 + 3 * BUDGET_WINDOW_S;
+        let may = self.retries.sum(now, BUDGET_WINDOW_S + 1) < allowed;
         if may {
             self.retries.add(now);
         }
@@ -143,6 +145,6 @@ mod tests {
         let more = (0..1_000).filter(|_| budget.withdraw(now)).count();
         assert_eq!(more, 100);
         assert!(!budget.withdraw(now.plus(8_000)));
-        assert!(budget.withdraw(now.plus(10_000)), "the window moved on");
+        assert!(budget.withdraw(now.plus(11_000)), "the window moved on");
     }
 }

@@ -383,6 +383,10 @@ impl DeploymentState {
     }
 
     fn close(&self, breaker: &mut Breaker, now: Millis, attempt: AttemptRef) -> Option<Transition> {
+        // Whoever holds the permit gives it back; nobody else does it for him.
+        if attempt.trial {
+            self.release_trial();
+        }
         let closes = match breaker.open {
             // What began before the rest proves nothing about the time after it.
             Some(open) => attempt.trial || attempt.started >= open.since,
@@ -401,7 +405,6 @@ impl DeploymentState {
         breaker.counts = Default::default();
         self.word.store(0, Ordering::Relaxed);
         self.back_since.store(now.0.saturating_add(1), Ordering::Relaxed);
-        self.release_trial();
         Some(Transition::Closed)
     }
 
@@ -433,11 +436,11 @@ impl DeploymentState {
         breaker.remember(now, cause, status);
         let failure = Failure { cause, status, hint_ms };
         let rest = breaker.failed(now, attempt, failure, around);
+        self.word.store(breaker.open.map_or(0, |open| pack(open.rest)), Ordering::Relaxed);
         if attempt.trial {
             self.release_trial();
         }
         let rest = rest?;
-        self.word.store(pack(rest), Ordering::Relaxed);
         self.opens.fetch_add(1, Ordering::Relaxed);
         Some(Transition::Opened(rest))
     }

@@ -155,9 +155,8 @@ def test_default_fallbacks_save_any_group(hale, upstream):
 
 
 @pytest.mark.parametrize("lists, served", [
-    pytest.param({"context_window_fallbacks": [{"smart": ["big"]}],
-                  "fallbacks": [{"smart": ["cheap"]}]}, "big",
-                 marks=pytest.mark.xfail(strict=True, reason="context_window_fallbacks: not served yet")),
+    ({"context_window_fallbacks": [{"smart": ["big"]}],
+                  "fallbacks": [{"smart": ["cheap"]}]}, "big"),
     ({"fallbacks": [{"smart": ["cheap"]}]}, "cheap"),
 ], ids=["its own list", "else the general one"])
 def test_a_prompt_that_is_too_long_takes_a_fallback(hale, upstream, lists, served):
@@ -170,9 +169,8 @@ def test_a_prompt_that_is_too_long_takes_a_fallback(hale, upstream, lists, serve
 
 
 @pytest.mark.parametrize("lists, served", [
-    pytest.param({"content_policy_fallbacks": [{"smart": ["mild"]}],
-                  "fallbacks": [{"smart": ["cheap"]}]}, "mild",
-                 marks=pytest.mark.xfail(strict=True, reason="content_policy_fallbacks: not served yet")),
+    ({"content_policy_fallbacks": [{"smart": ["mild"]}],
+                  "fallbacks": [{"smart": ["cheap"]}]}, "mild"),
     ({"fallbacks": [{"smart": ["cheap"]}]}, None),
 ], ids=["its own list", "never the general one"])
 def test_a_policy_refusal_takes_only_its_own_fallbacks(hale, upstream, lists, served):

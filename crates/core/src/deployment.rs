@@ -10,8 +10,10 @@ use crate::azure::Azure;
 use crate::group::GroupIndex;
 use crate::health::DeploymentState;
 use crate::health::outcome::ProviderError;
+use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::provider::Provider;
+use crate::route::TagRules;
 use crate::secret::Secret;
 
 /// Where a deployment stands in [`crate::snapshot::Snapshot::deployments`].
@@ -49,6 +51,14 @@ pub struct Deployment {
     pub weight: f64,
     /// Limits and times of this deployment.
     pub limits: Limits,
+    /// Its tier: the lowest of a group is used first. Those without come after those with one.
+    pub order: Option<u32>,
+    /// Which requests it is for, where tags decide.
+    pub tags: TagRules,
+    /// Failures within a minute that it may have, by kind; completed by the router's.
+    pub tolerance: ByKind,
+    /// Whether the config pauses it: `blocked`.
+    pub is_paused: bool,
     /// Request parameters set when the client did not: name and JSON text.
     pub default_params: Vec<(Box<str>, Box<str>)>,
     /// Request parameters removed always: `additional_drop_params`.
@@ -65,6 +75,26 @@ pub struct Deployment {
     pub public_params: Box<str>,
     /// What is known about its health, shared with the snapshot before.
     pub state: Arc<DeploymentState>,
+    /// What is known about its credential, where other deployments use the same one: what the
+    /// provider says about the account stops them all.
+    pub credential: Option<Arc<DeploymentState>>,
+}
+
+impl Deployment {
+    /// Whether it may ever get traffic: it is not misconfigured, paused or taken out.
+    #[must_use]
+    pub fn can_work(&self) -> bool {
+        self.misconfigured.is_none() && !self.is_paused && !self.state.is_disabled()
+    }
+
+    /// Whether both send the same credential to the same provider.
+    #[must_use]
+    pub fn shares_credential(&self, other: &Deployment) -> bool {
+        match (&self.credential, &other.credential) {
+            (Some(own), Some(theirs)) => Arc::ptr_eq(own, theirs),
+            _ => self.index == other.index,
+        }
+    }
 }
 
 /// Shortest credential that is looked for in a provider's words, characters: a shorter one would black
@@ -115,10 +145,12 @@ pub struct Limits {
     pub num_retries: Option<u32>,
     /// Rest after a trip, milliseconds; 0 turns cooldown off.
     pub cooldown_ms: Option<u64>,
-    /// Requests a minute, as a weight.
+    /// Requests a minute: a share of the traffic, and a limit where limits are enforced.
     pub rpm: Option<u64>,
-    /// Tokens a minute, as a weight.
+    /// Tokens a minute: a share of the traffic, and a limit where limits are enforced.
     pub tpm: Option<u64>,
+    /// Attempts that may be under way together.
+    pub max_parallel: Option<u32>,
 }
 
 /// A canned answer.

@@ -14,6 +14,8 @@ pub enum Role {
     Key,
     /// Like [`Role::Key`], unless the config opens the metrics endpoint.
     Metrics,
+    /// Whoever holds the master key; nobody when there is none.
+    Admin,
 }
 
 /// A request that goes to an upstream.
@@ -126,6 +128,14 @@ pub enum Page {
     Readiness,
     /// `GET /metrics`.
     Metrics,
+    /// `GET /router/state`.
+    RouterState,
+    /// `POST /router/deployments/{id}/reset`.
+    ResetDeployment,
+    /// `POST /router/deployments/{id}/disable`.
+    DisableDeployment,
+    /// `POST /router/deployments/{id}/enable`.
+    EnableDeployment,
     /// `GET /`.
     Home,
 }
@@ -137,6 +147,8 @@ pub enum Action {
     Upstream(Operation),
     /// Is answered here.
     Page(Page),
+    /// Would go to an upstream: what would become of it is answered here.
+    Explain,
 }
 
 /// One row.
@@ -246,6 +258,36 @@ pub static ENDPOINTS: &[Endpoint] = &[
         paths: &["/metrics"],
         role: Role::Metrics,
         action: Action::Page(Page::Metrics),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/router/state"],
+        role: Role::Admin,
+        action: Action::Page(Page::RouterState),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/router/explain"],
+        role: Role::Admin,
+        action: Action::Explain,
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/router/deployments/{}/reset"],
+        role: Role::Admin,
+        action: Action::Page(Page::ResetDeployment),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/router/deployments/{}/disable"],
+        role: Role::Admin,
+        action: Action::Page(Page::DisableDeployment),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/router/deployments/{}/enable"],
+        role: Role::Admin,
+        action: Action::Page(Page::EnableDeployment),
     },
     Endpoint { method: "GET", paths: &["/"], role: Role::Public, action: Action::Page(Page::Home) },
 ];

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 
 use crate::deployment::DeploymentIndex;
+use crate::health::RetryBudget;
+use crate::policy::ByKind;
 
 /// Where a group stands in [`crate::snapshot::Snapshot::groups`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,6 +21,14 @@ pub struct ModelGroup {
     pub members: Vec<DeploymentIndex>,
     /// The pattern, when the name holds `*`.
     pub pattern: Option<Pattern>,
+    /// Whether any member has an `order`.
+    pub has_tiers: bool,
+    /// Whether tags decide which members a request may use.
+    pub filters_tags: bool,
+    /// `model_group_retry_policy` of this group, else `retry_policy`.
+    pub retry_policy: ByKind,
+    /// How many attempts may repeat others; shared with the snapshot before.
+    pub budget: Arc<RetryBudget>,
 }
 
 /// A name with `*`, anchored at both ends.

@@ -11,6 +11,7 @@ pub mod deployment;
 pub mod endpoint;
 pub mod group;
 pub mod health;
+pub mod policy;
 pub mod prices;
 pub mod provider;
 pub mod record;

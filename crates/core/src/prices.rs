@@ -22,6 +22,12 @@ pub struct ModelFacts {
     pub max_input_tokens: Option<f64>,
     /// Largest answer in tokens.
     pub max_output_tokens: Option<f64>,
+    /// Whether it calls tools, where that is known.
+    pub supports_function_calling: Option<bool>,
+    /// Whether it sees images, where that is known.
+    pub supports_vision: Option<bool>,
+    /// Whether it answers by a JSON schema, where that is known.
+    pub supports_response_schema: Option<bool>,
     /// USD per prompt token.
     pub input_cost_per_token: Option<f64>,
     /// USD per answer token.

@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::policy::ByKind;
+use crate::route::Strategy;
 use crate::secret::Secret;
 
 /// How requests are routed.
@@ -22,18 +24,46 @@ pub struct RouterSettings {
     pub cooldown_ms: u64,
     /// Smallest pause before a retry on the same deployment, milliseconds.
     pub retry_after_ms: u64,
-    /// Failures within a minute that are still tolerated, when the config sets it.
-    pub allowed_fails: Option<u32>,
+    /// Failures within a minute that are still tolerated, by kind, when the config sets them.
+    pub tolerance: ByKind,
+    /// Attempts after the first by the kind of the first failure: `retry_policy`.
+    pub retry_policy: ByKind,
+    /// How a deployment is chosen among those that are well.
+    pub strategy: Strategy,
+    /// Whether requests that do not fit a deployment's window are kept from it, and `rpm` and `tpm`
+    /// are limits: `enable_pre_call_checks`.
+    pub pre_call_checks: bool,
+    /// Whether `rpm` and `tpm` are limits.
+    pub enforce_rates: bool,
+    /// Whether a request's tags must meet a deployment's.
+    pub tags: TagSettings,
+    /// `max_parallel_requests` of deployments that have none.
+    pub default_max_parallel: Option<u32>,
     /// Whether nothing is ever put into cooldown.
     pub disable_cooldowns: bool,
     /// How many fallback groups one request may try. 5.
     pub max_fallbacks: u32,
     /// Group name to the names tried after it.
     pub fallbacks: BTreeMap<Box<str>, Vec<Box<str>>>,
+    /// The same for requests that are too long.
+    pub context_window_fallbacks: BTreeMap<Box<str>, Vec<Box<str>>>,
+    /// The same for requests that a provider's policy refused.
+    pub content_policy_fallbacks: BTreeMap<Box<str>, Vec<Box<str>>>,
+    /// Whether a refusal by policy may take the general fallbacks.
+    pub policy_uses_general: bool,
     /// Tried after any group, and for unknown names.
     pub default_fallbacks: Vec<Box<str>>,
     /// Further names of groups.
     pub aliases: BTreeMap<Box<str>, Alias>,
+}
+
+/// How tags choose deployments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TagSettings {
+    /// Whether they do in every group.
+    pub enabled: bool,
+    /// Whether one common tag is enough, rather than all of the request's.
+    pub match_any: bool,
 }
 
 /// A further name of a group.
@@ -54,10 +84,19 @@ impl Default for RouterSettings {
             request_timeout_ms: None,
             cooldown_ms: 5_000,
             retry_after_ms: 0,
-            allowed_fails: None,
+            tolerance: ByKind::default(),
+            retry_policy: ByKind::default(),
+            strategy: Strategy::default(),
+            pre_call_checks: false,
+            enforce_rates: false,
+            tags: TagSettings { enabled: false, match_any: true },
+            default_max_parallel: None,
             disable_cooldowns: false,
             max_fallbacks: 5,
             fallbacks: BTreeMap::new(),
+            context_window_fallbacks: BTreeMap::new(),
+            content_policy_fallbacks: BTreeMap::new(),
+            policy_uses_general: false,
             default_fallbacks: Vec::new(),
             aliases: BTreeMap::new(),
         }

@@ -21,12 +21,27 @@ pub struct Snapshot {
     pub by_name: HashMap<Box<str>, GroupIndex>,
     /// Deployment by id.
     pub by_id: HashMap<Arc<str>, DeploymentIndex>,
+    /// Group by what its members call the model: `litellm_params.model`; no patterns.
+    pub by_model: HashMap<Box<str>, GroupIndex>,
     /// Groups with a pattern, the most specific first.
     pub wildcards: Vec<GroupIndex>,
+    /// What of a request's body decides where it may go.
+    pub inspects: Inspects,
     /// How requests are routed.
     pub router: RouterSettings,
     /// How the process serves.
     pub gateway: GatewaySettings,
+}
+
+/// What of a request's body decides where it may go; the rest is not looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Inspects {
+    /// Its length: some deployment has a known window, and windows are checked.
+    pub length: bool,
+    /// What it asks the model to do: some deployment is known not to.
+    pub needs: bool,
+    /// Its tags.
+    pub tags: bool,
 }
 
 impl Snapshot {

@@ -7,8 +7,10 @@ use hale_core::deployment::{Deployment, DeploymentIndex, Limits};
 use hale_core::endpoint::Operation;
 use hale_core::group::GroupIndex;
 use hale_core::health::DeploymentState;
+use hale_core::policy::ByKind;
 use hale_core::prices::ModelFacts;
 use hale_core::provider;
+use hale_core::route::TagRules;
 use serde_json::Value;
 
 use crate::neutral::Unfit;
@@ -34,6 +36,10 @@ pub(crate) fn deployment(provider: &str) -> Deployment {
         extra_headers: Vec::new(),
         weight: 1.0,
         limits: Limits::default(),
+        order: None,
+        tags: TagRules::default(),
+        tolerance: ByKind::default(),
+        is_paused: false,
         default_params: Vec::new(),
         dropped_params: Vec::new(),
         mock: None,
@@ -42,6 +48,7 @@ pub(crate) fn deployment(provider: &str) -> Deployment {
         model_info: "{}".into(),
         public_params: "{}".into(),
         state: Arc::new(DeploymentState::default()),
+        credential: None,
     }
 }
 

@@ -5,12 +5,17 @@
 
 use http::HeaderMap;
 
+/// Numbers from here on are no durations but moments, seconds since 1970.
+const EPOCH_S: f64 = 1e9;
+/// Numbers from here on are milliseconds since 1970.
+const EPOCH_MS: f64 = 1e12;
+
 /// The rest that the headers name, milliseconds. `now_unix_ms` is the wall clock.
 ///
-/// `retry-after-ms` counts first, then `retry-after` (seconds or an HTTP date). A 429 without them is
-/// read by its resets, `x-ratelimit-reset-*` (durations) or `anthropic-ratelimit-*-reset` (RFC 3339):
-/// those whose remaining count is 0, else all; the longest one. Providers send them with every answer,
-/// so that they say nothing about other failures.
+/// `retry-after-ms` counts first, then `retry-after` (seconds, an HTTP date or RFC 3339). A 429 without
+/// them is read by its `x-ratelimit-reset*` and `anthropic-ratelimit-*-reset`: those whose remaining
+/// count is 0, else all; the longest one. Providers send them with every answer, so that they say
+/// nothing about other failures.
 #[must_use]
 pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Option<u64> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
@@ -21,27 +26,18 @@ pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Opti
         if let Some(ms) = number(value, 1000.0) {
             return Some(ms);
         }
-        if let Ok(date) = httpdate::parse_http_date(value) {
-            let at = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis();
-            return Some(u64::try_from(at).ok()?.saturating_sub(now_unix_ms));
+        if let Some(at) = moment_ms(value) {
+            return Some(at.saturating_sub(now_unix_ms));
         }
     }
     if status != 429 {
         return None;
     }
     let (mut spent, mut longest) = (None, None);
-    for kind in ["requests", "tokens"] {
-        let reset = text(&format!("x-ratelimit-reset-{kind}")).and_then(duration_ms);
-        if text(&format!("x-ratelimit-remaining-{kind}")) == Some("0") {
-            spent = spent.max(reset);
-        }
-        longest = longest.max(reset);
-    }
-    for kind in ["requests", "tokens", "input-tokens", "output-tokens"] {
-        let reset = text(&format!("anthropic-ratelimit-{kind}-reset"))
-            .and_then(rfc3339_unix_ms)
-            .map(|at| at.saturating_sub(now_unix_ms));
-        if text(&format!("anthropic-ratelimit-{kind}-remaining")) == Some("0") {
+    for (name, value) in headers {
+        let Some(remaining) = remaining_of(name.as_str()) else { continue };
+        let reset = value.to_str().ok().and_then(|value| reset_ms(value.trim(), now_unix_ms));
+        if text(&remaining).and_then(|count| number(count, 1.0)) == Some(0) {
             spent = spent.max(reset);
         }
         longest = longest.max(reset);
@@ -49,38 +45,92 @@ pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Opti
     spent.or(longest)
 }
 
-/// A moment as RFC 3339 writes it, `2026-01-31T12:34:56.7Z` or with an offset, as milliseconds since
-/// 1970; `None` before that.
-fn rfc3339_unix_ms(text: &str) -> Option<u64> {
-    let number = |range: std::ops::Range<usize>| -> Option<i64> {
-        let digits = text.get(range)?;
-        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+/// The header with the remaining count, beside a header that says when it is full again.
+fn remaining_of(name: &str) -> Option<String> {
+    if let Some(what) = name.strip_prefix("x-ratelimit-reset") {
+        return Some(format!("x-ratelimit-remaining{what}"));
+    }
+    let what = name.strip_prefix("anthropic-ratelimit-")?.strip_suffix("-reset")?;
+    Some(format!("anthropic-ratelimit-{what}-remaining"))
+}
+
+/// When a limit is full again: a duration, a moment as a number, or a moment as text.
+fn reset_ms(text: &str, now_unix_ms: u64) -> Option<u64> {
+    let at = match text.parse::<f64>() {
+        Ok(value) if value >= EPOCH_MS => number(text, 1.0),
+        Ok(value) if value >= EPOCH_S => number(text, 1000.0),
+        Ok(_) => return number(text, 1000.0),
+        Err(_) => moment_ms(text),
     };
-    let separators = [(4, "-"), (7, "-"), (13, ":"), (16, ":")];
-    if separators.iter().any(|(at, mark)| text.get(*at..at + 1) != Some(*mark)) {
+    match at {
+        Some(at) => Some(at.saturating_sub(now_unix_ms)),
+        None => duration_ms(text),
+    }
+}
+
+/// A moment as an HTTP date or as RFC 3339, milliseconds since 1970.
+fn moment_ms(text: &str) -> Option<u64> {
+    if let Ok(date) = httpdate::parse_http_date(text) {
+        let at = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis();
+        return u64::try_from(at).ok();
+    }
+    rfc3339_ms(text)
+}
+
+/// `2026-01-02T03:04:05.678Z`, or with an offset such as `+01:00`. Before 1970 is absent.
+fn rfc3339_ms(text: &str) -> Option<u64> {
+    let bytes = text.as_bytes();
+    if !text.is_ascii() || bytes.len() < 20 || bytes.len() > 40 {
         return None;
     }
-    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
-    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    let part = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
+    let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
+    let fits = separators.iter().all(|(at, byte)| bytes.get(*at) == Some(byte));
+    if !fits || !matches!(bytes.get(10), Some(b'T' | b't' | b' ')) {
+        return None;
+    }
+    let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
+    let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
+    let in_range = (1..=12).contains(&month)
+        && (1..=31).contains(&day)
+        && (0..24).contains(&hour)
+        && (0..60).contains(&minute)
+        && (0..=60).contains(&second);
     let rest = text.get(19..)?;
     let zone_at = rest.find(['Z', 'z', '+', '-'])?;
-    let offset_minutes = match rest.get(zone_at..zone_at + 1)? {
+    let (fraction, zone) = rest.split_at(zone_at);
+    let offset = match zone {
         "Z" | "z" => 0,
-        sign => {
-            let at = 19 + zone_at;
-            let minutes = number(at + 1..at + 3)? * 60 + number(at + 4..at + 6)?;
-            if sign == "-" { -minutes } else { minutes }
+        _ => {
+            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
+            let value = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+            if zone.starts_with('-') { -value } else { value }
         }
     };
-    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 {
+    if !in_range || offset.abs() >= 24 * 60 {
         return None;
     }
-    // Days since 1970 in the civil calendar, with years that begin in March.
+    let fraction_ms = match fraction.strip_prefix('.') {
+        None if fraction.is_empty() => 0,
+        None => return None,
+        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("{digits:0<3}").get(..3)?.parse().ok()?
+        }
+        Some(_) => return None,
+    };
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+    let seconds = seconds - offset * 60;
+    u64::try_from(seconds * 1000).ok().map(|ms| ms + fraction_ms)
+}
+
+/// Days of the proleptic Gregorian calendar. Source: H. Hinnant, `days_from_civil`.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
-    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - offset_minutes * 60;
-    u64::try_from(seconds).ok()?.checked_mul(1_000)
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
 }
 
 fn number(text: &str, factor: f64) -> Option<u64> {
@@ -130,7 +180,7 @@ mod tests {
         for (text, expected) in [
             ("1970-01-01T00:00:00Z", Some(0)),
             ("2024-02-29T23:59:59Z", Some(1_709_251_199_000)),
-            ("2026-01-01T00:00:00.123Z", Some(1_767_225_600_000)),
+            ("2026-01-01T00:00:00.123Z", Some(1_767_225_600_123)),
             ("2026-01-01T02:00:00+02:00", Some(1_767_225_600_000)),
             ("2025-12-31T19:00:00-05:00", Some(1_767_225_600_000)),
             ("2026-13-01T00:00:00Z", None),
@@ -138,7 +188,7 @@ mod tests {
             ("2026-01-01T00:00:00", None),
             ("yesterday", None),
         ] {
-            assert_eq!(rfc3339_unix_ms(text), expected, "{text}");
+            assert_eq!(rfc3339_ms(text), expected, "{text}");
         }
     }
 
@@ -163,6 +213,45 @@ mod tests {
         assert_eq!(hint(&[("retry-after", "Sun, 06 Nov 1994 08:49:27 GMT")]), Some(0));
         assert_eq!(hint(&[("x-ratelimit-reset-requests", "6m0s")]), Some(360_000));
         assert_eq!(hint(&[("x-ratelimit-reset-tokens", "120ms")]), Some(120));
+    }
+
+    #[test]
+    fn moments_are_read_in_every_dialect() {
+        // The clock of these tests stands at 1994-11-06T08:49:37Z.
+        let later = ["1994-11-06T08:49:47Z", "1994-11-06T09:49:47+01:00", "1994-11-06T08:49:46.5Z"];
+        for text in later {
+            let expected = if text.contains('.') { 9_500 } else { 10_000 };
+            // https://docs.anthropic.com/en/api/rate-limits#response-headers
+            let of_anthropic = hint(&[("anthropic-ratelimit-input-tokens-reset", text)]);
+            assert_eq!(of_anthropic, Some(expected), "{text}");
+            assert_eq!(hint(&[("retry-after", text)]), Some(expected), "{text}");
+        }
+        // A number is a moment only when it is far too long for a duration.
+        let at = |text: &str, now| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-ratelimit-reset", HeaderValue::from_str(text).unwrap());
+            retry_hint_ms(429, &headers, now)
+        };
+        assert_eq!(at("1700000010", 1_700_000_000_000), Some(10_000));
+        assert_eq!(at("1700000010500", 1_700_000_000_000), Some(10_500));
+        assert_eq!(at("12", 1_700_000_000_000), Some(12_000));
+        assert_eq!(at("1600000000", 1_700_000_000_000), Some(0), "past");
+        for nonsense in
+            ["1994-13-06T08:49:47Z", "1994-11-06T08:49:47", "1994-11-06", "1960-01-01T00:00:00Z"]
+        {
+            assert_eq!(hint(&[("anthropic-ratelimit-requests-reset", nonsense)]), None);
+        }
+    }
+
+    #[test]
+    fn the_spent_limit_of_anthropic_counts_too() {
+        let hints = [
+            ("anthropic-ratelimit-requests-remaining", "0"),
+            ("anthropic-ratelimit-requests-reset", "1994-11-06T08:49:39Z"),
+            ("anthropic-ratelimit-tokens-remaining", "1000"),
+            ("anthropic-ratelimit-tokens-reset", "1994-11-06T08:59:37Z"),
+        ];
+        assert_eq!(hint(&hints), Some(2_000));
     }
 
     #[test]

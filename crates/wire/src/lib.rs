@@ -5,6 +5,7 @@
 
 pub mod answer;
 mod anthropic;
+pub mod controls;
 pub mod edit;
 pub mod errors;
 pub mod events;

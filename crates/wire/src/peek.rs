@@ -6,7 +6,6 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use serde_json::value::RawValue;
 
 use crate::object::{self, Member, ObjectError};
 
@@ -42,6 +41,11 @@ impl Names {
     pub fn has(&self, name: &str) -> bool {
         self.names.contains(&name)
     }
+
+    /// Whether any of `keys` is one of them.
+    pub(crate) fn of<'k>(&self, mut keys: impl Iterator<Item = &'k str>) -> bool {
+        keys.any(|key| self.names.contains(&key))
+    }
 }
 
 /// Fields that the gateway reads; two of one name would be read differently by different readers.
@@ -54,6 +58,8 @@ static READ: Names = Names::new(&[
     "request_timeout",
     "stream_timeout",
     "fallbacks",
+    "context_window_fallbacks",
+    "content_policy_fallbacks",
     "disable_fallbacks",
     "max_fallbacks",
 ]);
@@ -276,32 +282,6 @@ impl Peek {
                 expected: "an object whose `include_usage` is true or false",
             })
     }
-
-    /// The fallback groups that the client names: strings, or objects with `model`.
-    ///
-    /// # Errors
-    /// When the list holds anything else.
-    pub fn fallbacks(&self) -> Result<Option<Vec<Box<str>>>, PeekError> {
-        #[derive(serde::Deserialize)]
-        struct Target {
-            model: Box<str>,
-        }
-        const WRONG: PeekError =
-            PeekError::Type { field: "fallbacks", expected: "a list of model names" };
-        let Some(raw) = self.raw("fallbacks") else { return Ok(None) };
-        let items: Vec<&RawValue> = serde_json::from_str(raw).map_err(|_| WRONG)?;
-        if items.len() > 32 {
-            return Err(PeekError::Type { field: "fallbacks", expected: "at most 32 model names" });
-        }
-        let mut names = Vec::with_capacity(items.len());
-        for item in items {
-            let name = serde_json::from_str::<Box<str>>(item.get())
-                .or_else(|_| serde_json::from_str::<Target>(item.get()).map(|t| t.model))
-                .map_err(|_| WRONG)?;
-            names.push(name);
-        }
-        Ok(Some(names))
-    }
 }
 
 /// Which of `names` the key at `member` is.
@@ -351,8 +331,6 @@ mod tests {
         assert_eq!(body.wants_usage(), Ok(true));
         assert_eq!(body.seconds("timeout"), Ok(Some(500)));
         assert_eq!(body.count("num_retries"), Ok(Some(3)));
-        let names = body.fallbacks().unwrap().unwrap();
-        assert_eq!(names, vec![Box::from("x"), Box::from("y")]);
         assert_eq!(body.raw("user"), None);
         assert!(body.has("user"));
     }
@@ -364,7 +342,6 @@ mod tests {
         assert_eq!(body.boolean("stream").unwrap_err().param(), "stream");
         assert_eq!(body.seconds("timeout").unwrap_err().param(), "timeout");
         assert_eq!(body.count("num_retries").unwrap_err().param(), "num_retries");
-        assert!(peek(r#"{"fallbacks":[1]}"#).unwrap().fallbacks().is_err());
     }
 
     #[test]

@@ -70,6 +70,7 @@ pub(super) fn deployment(
     let facts = facts(provider, upstream.model, &info, &params.facts);
     let mut limits = params.limits;
     limits.cooldown_ms = info.cooldown_ms.or(limits.cooldown_ms);
+    let is_paused = params.is_paused || info.is_paused;
     Some(Deployment {
         index: DeploymentIndex(0),
         group: GroupIndex(0),
@@ -83,6 +84,10 @@ pub(super) fn deployment(
         extra_headers: params.headers,
         weight: 1.0,
         limits,
+        order: info.order.or(params.order),
+        tags: params.tags,
+        tolerance: info.tolerance,
+        is_paused,
         default_params: params.defaults,
         dropped_params: params.dropped,
         mock: params.mock,
@@ -93,6 +98,7 @@ pub(super) fn deployment(
         model_param: model.into(),
         public_params: Json::Object(json::public(entry.params)).to_string().into(),
         state: Arc::new(DeploymentState::default()),
+        credential: None,
     })
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Draft {
     pub(super) copies: u32,
     /// `weight`, the sum of all entries.
     pub(super) weight: Option<f64>,
+    /// Whether it asks that tags decide in its group.
+    pub(super) filters_tags: bool,
     /// The deployment, without index, group, weight and state.
     pub(super) deployment: Deployment,
     hash: String,
@@ -125,6 +127,7 @@ struct Parts<'n> {
     info: Option<&'n Map>,
     rpm: Option<&'n Node>,
     tpm: Option<&'n Node>,
+    is_paused: bool,
 }
 
 fn entry(
@@ -167,9 +170,11 @@ fn entry(
         info: parts.info,
     };
     let weight = params.weight;
-    let deployment = build::deployment(&entry, params, info, problems)?;
+    let filters_tags = info.filters_tags;
+    let mut deployment = build::deployment(&entry, params, info, problems)?;
+    deployment.is_paused |= parts.is_paused;
     let name = entry.name.into();
-    Some(Draft { name, at: item.at, item: 0, copies: 1, weight, deployment, hash })
+    Some(Draft { name, at: item.at, item: 0, copies: 1, weight, filters_tags, deployment, hash })
 }
 
 fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts<'n> {
@@ -197,6 +202,7 @@ fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts
             }
             "rpm" => parts.rpm = Some(field.node),
             "tpm" => parts.tpm = Some(field.node),
+            "blocked" => parts.is_paused = field.flag(problems).unwrap_or(false),
             other => debug_assert!(false, "{other} is served by nobody"),
         }
     });

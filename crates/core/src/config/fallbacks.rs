@@ -35,6 +35,10 @@ pub(super) struct Written<'n> {
 pub(super) struct References<'n> {
     /// `fallbacks`.
     pub(super) fallbacks: Option<Written<'n>>,
+    /// `context_window_fallbacks`.
+    pub(super) context_window: Option<Written<'n>>,
+    /// `content_policy_fallbacks`.
+    pub(super) content_policy: Option<Written<'n>>,
     /// `default_fallbacks`.
     pub(super) defaults: Option<Written<'n>>,
     /// `model_group_alias`.
@@ -48,17 +52,32 @@ pub(super) fn fill(snapshot: &mut Snapshot, written: &References<'_>, problems: 
     let aliases = read_aliases(written.aliases, problems);
     let names = Names::new(snapshot, aliases.iter().map(|(name, ..)| &*name.0));
     check_aliases(snapshot, &aliases, &names, problems);
-    let mut found =
-        Found { names: &names, groups: BTreeMap::new(), defaults: Ordered::default(), problems };
+    let mut specific = |written: Option<Written<'_>>| {
+        let mut found = Found::new(&names, problems);
+        if let Some(written) = written {
+            found.read(written);
+        }
+        let mut lists = found.lists();
+        if !found.defaults.names.is_empty() {
+            lists.insert("*".into(), found.defaults.names);
+        }
+        lists
+    };
+    let context_window = specific(written.context_window);
+    let content_policy = specific(written.content_policy);
+    let mut found = Found::new(&names, problems);
     if let Some(written) = written.fallbacks {
         found.read(written);
     }
     if let Some(written) = written.defaults {
         found.read_defaults(written);
     }
-    let Found { groups, defaults, .. } = found;
+    let fallbacks = found.lists();
+    let Found { defaults, .. } = found;
     let router: &mut RouterSettings = &mut snapshot.router;
-    router.fallbacks = groups.into_iter().map(|(group, (targets, _))| (group, targets)).collect();
+    router.fallbacks = fallbacks;
+    router.context_window_fallbacks = context_window;
+    router.content_policy_fallbacks = content_policy;
     router.default_fallbacks = defaults.names;
     router.aliases = aliases.into_iter().map(|((name, alias), ..)| (name, alias)).collect();
 }
@@ -158,7 +177,16 @@ struct Found<'f> {
     problems: &'f mut Problems,
 }
 
-impl Found<'_> {
+impl<'f> Found<'f> {
+    fn new(names: &'f Names<'f>, problems: &'f mut Problems) -> Found<'f> {
+        Found { names, groups: BTreeMap::new(), defaults: Ordered::default(), problems }
+    }
+
+    fn lists(&mut self) -> BTreeMap<Box<str>, Vec<Box<str>>> {
+        let groups = std::mem::take(&mut self.groups);
+        groups.into_iter().map(|(group, (targets, _))| (group, targets)).collect()
+    }
+
     fn read(&mut self, written: Written<'_>) {
         let path = Path::Root.key(written.section);
         let path = path.key(written.key);

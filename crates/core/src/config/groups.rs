@@ -1,15 +1,18 @@
 //! Deployments put into their groups, with their share of the traffic.
 //!
-//! Called by [`super::load`]. Always true: shares follow the reference: `weight` where a member has
-//! one, else `rpm`, else `tpm`, else one share per entry; a member without the metric has none.
+//! Called by [`super::load`]. Always true: the share is `weight` where a member of the group has one (1
+//! for those without), else `rpm`, else `tpm`, else one per entry; the order of entries changes nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{GroupIndex, ModelGroup, Pattern};
+use crate::health::DeploymentState;
 use crate::prices;
-use crate::snapshot::Snapshot;
+use crate::route::window;
+use crate::settings::RouterSettings;
+use crate::snapshot::{Inspects, Snapshot};
 
 use super::deployments::Draft;
 use super::problem::{Path, Problems, Wrong, shown};
@@ -21,17 +24,21 @@ pub(super) fn fill(
     previous: Option<&Snapshot>,
     problems: &mut Problems,
 ) {
+    let router = snapshot.router.clone();
     let mut members: Vec<Vec<usize>> = Vec::new();
     for (i, draft) in drafts.iter().enumerate() {
         let next = GroupIndex(number(members.len()));
         let group = *snapshot.by_name.entry(draft.name.clone()).or_insert(next);
         if group == next {
             members.push(Vec::new());
-            let (name, pattern) = (draft.name.clone(), Pattern::parse(&draft.name));
-            snapshot.groups.push(ModelGroup { name: name.into(), members: Vec::new(), pattern });
+            snapshot.groups.push(empty_group(&draft.name, &router, previous));
         }
         if let Some(members) = members.get_mut(group.0 as usize) {
             members.push(i);
+        }
+        if let Some(group) = snapshot.groups.get_mut(group.0 as usize) {
+            group.has_tiers |= draft.deployment.order.is_some();
+            group.filters_tags |= draft.filters_tags;
         }
     }
     let mut shares = vec![1.0; drafts.len()];
@@ -40,6 +47,7 @@ pub(super) fn fill(
             group.iter().filter_map(|&i| drafts.get(i).map(|draft| (i, draft))).collect();
         share(&group, &mut shares, problems);
     }
+    let mut credentials = Credentials::of(&drafts, previous);
     for (draft, share) in drafts.into_iter().zip(shares) {
         let index = DeploymentIndex(number(snapshot.deployments.len()));
         let Some(&group) = snapshot.by_name.get(&draft.name) else { continue };
@@ -47,13 +55,84 @@ pub(super) fn fill(
             group.members.push(index);
         }
         let mut deployment = Deployment { index, group, weight: share, ..draft.deployment };
+        let limits = &mut deployment.limits;
+        limits.max_parallel = limits.max_parallel.or(router.default_max_parallel);
+        deployment.tolerance = deployment.tolerance.over(&router.tolerance);
+        deployment.credential = credentials.shared(&deployment);
         if let Some(before) = previous.and_then(|snapshot| known(snapshot, &deployment.id)) {
             deployment.state = before.state.clone();
         }
         snapshot.by_id.insert(deployment.id.clone(), index);
+        if !deployment.model_param.contains('*') {
+            snapshot.by_model.entry(deployment.model_param.clone()).or_insert(group);
+        }
         snapshot.deployments.push(Arc::new(deployment));
     }
     snapshot.wildcards = wildcards(&snapshot.groups);
+    snapshot.inspects = inspects(snapshot);
+}
+
+fn empty_group(name: &str, router: &RouterSettings, previous: Option<&Snapshot>) -> ModelGroup {
+    let before = previous.and_then(|snapshot| {
+        let index = snapshot.by_name.get(name)?;
+        snapshot.groups.get(index.0 as usize)
+    });
+    ModelGroup {
+        name: name.into(),
+        members: Vec::new(),
+        pattern: Pattern::parse(name),
+        has_tiers: false,
+        filters_tags: router.tags.enabled,
+        retry_policy: router.retry_policy,
+        budget: before.map_or_else(Arc::default, |group| group.budget.clone()),
+    }
+}
+
+/// What of a body has to be read, given what is known about the deployments.
+fn inspects(snapshot: &Snapshot) -> Inspects {
+    let any = |test: fn(&Deployment) -> bool| snapshot.deployments.iter().any(|one| test(one));
+    let lacks = |fact: Option<bool>| fact == Some(false);
+    Inspects {
+        length: snapshot.router.pre_call_checks && any(|one| window(one).is_some()),
+        needs: snapshot.deployments.iter().any(|one| {
+            lacks(one.facts.supports_function_calling)
+                || lacks(one.facts.supports_vision)
+                || lacks(one.facts.supports_response_schema)
+        }),
+        tags: snapshot.groups.iter().any(|group| group.filters_tags),
+    }
+}
+
+/// The states of credentials that several deployments share.
+struct Credentials(HashMap<String, (u32, Arc<DeploymentState>)>);
+
+impl Credentials {
+    fn of(drafts: &[Draft], previous: Option<&Snapshot>) -> Credentials {
+        let mut found: HashMap<String, (u32, Arc<DeploymentState>)> = HashMap::new();
+        for one in previous.iter().flat_map(|snapshot| &snapshot.deployments) {
+            if let (Some(name), Some(state)) = (credential(one), &one.credential) {
+                found.insert(name, (0, state.clone()));
+            }
+        }
+        for name in drafts.iter().filter_map(|draft| credential(&draft.deployment)) {
+            found.entry(name).or_default().0 += 1;
+        }
+        Credentials(found)
+    }
+
+    fn shared(&mut self, deployment: &Deployment) -> Option<Arc<DeploymentState>> {
+        let (count, state) = self.0.get(&credential(deployment)?)?;
+        (*count > 1).then(|| state.clone())
+    }
+}
+
+/// What makes two credentials the same: the provider, the upstream and the key.
+fn credential(deployment: &Deployment) -> Option<String> {
+    let key = deployment.api_key.as_ref().filter(|_| deployment.mock.is_none())?;
+    let base = &*deployment.api_base;
+    let host = base.split_once("://").map_or(base, |(_, rest)| rest);
+    let host = host.split_once('/').map_or(host, |(host, _)| host);
+    Some(format!("{}\0{host}\0{}", deployment.provider.name, key.expose()))
 }
 
 fn known<'s>(snapshot: &'s Snapshot, id: &str) -> Option<&'s Arc<Deployment>> {
@@ -80,9 +159,8 @@ fn wildcards(groups: &[ModelGroup]) -> Vec<GroupIndex> {
 
 type Metric = fn(&Draft) -> Option<f64>;
 
-/// What may serve as weight, in the order of precedence.
-const METRICS: [(&str, Metric); 3] = [
-    ("weight", |draft| draft.weight),
+/// What serves as weight where no `weight` is set, in the order of precedence.
+const METRICS: [(&str, Metric); 2] = [
     ("rpm", |draft| draft.deployment.limits.rpm.map(rate)),
     ("tpm", |draft| draft.deployment.limits.tpm.map(rate)),
 ];
@@ -103,26 +181,22 @@ fn share(group: &[(usize, &Draft)], shares: &mut [f64], problems: &mut Problems)
         let wrong = Wrong::new("every `weight` of this group is 0: weights have no effect", "");
         warn(draft, wrong, problems);
     }
-    let Some((name, metric)) = used else {
+    let all_zero = group.iter().all(|(_, draft)| draft.weight == Some(0.0));
+    let by_weight = !all_zero && group.iter().any(|(_, draft)| draft.weight.is_some());
+    let Some((name, metric)) = used.filter(|_| !by_weight) else {
         for (i, draft) in group {
-            set(shares, *i, f64::from(draft.copies));
+            let own = draft.weight.filter(|_| !all_zero);
+            set(shares, *i, own.unwrap_or(f64::from(draft.copies)));
         }
         return;
     };
     for (i, draft) in group {
         if metric(draft).is_none() {
-            let problem = format!("`{}` has no traffic: it has no `{name}`", shown(&draft.name));
+            let problem = format!("`{}` stands by: it has no `{name}`", shown(&draft.name));
             let hint = format!("another deployment of its group has a `{name}`: set one here too");
             warn(draft, Wrong::new(problem, hint), problems);
         }
         set(shares, *i, metric(draft).unwrap_or(0.0));
-    }
-    // To the router a weight of 1 everywhere means that none is set, and it would look at the rates.
-    let unset = |(i, _): &(usize, &Draft)| shares.get(*i).is_none_or(|share| *share == 1.0);
-    if *name == "weight" && group.iter().all(unset) {
-        for (i, _) in group {
-            set(shares, *i, 2.0);
-        }
     }
 }
 
@@ -157,6 +231,7 @@ impl<'s> Names<'s> {
             || prices::exact(name)
                 .and_then(|facts| facts.litellm_provider.as_deref())
                 .is_some_and(|provider| self.matches(&format!("{provider}/{name}")))
+            || self.snapshot.by_model.contains_key(name)
     }
 
     fn matches(&self, name: &str) -> bool {

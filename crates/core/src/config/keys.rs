@@ -26,6 +26,12 @@ pub(super) enum Section {
     Credential,
     /// An alias that is more than a name.
     Alias,
+    /// `routing_strategy_args`.
+    Strategy,
+    /// `retry_policy`, and each entry of `model_group_retry_policy`.
+    Retries,
+    /// `allowed_fails_policy`.
+    Fails,
 }
 
 /// One key.
@@ -119,6 +125,9 @@ pub(super) fn rows(section: Section) -> &'static [Row] {
         Section::General => GENERAL,
         Section::Credential => CREDENTIAL,
         Section::Alias => ALIAS,
+        Section::Strategy => STRATEGY,
+        Section::Retries => RETRY_POLICY,
+        Section::Fails => FAILS_POLICY,
     }
 }
 
@@ -199,7 +208,7 @@ const ENTRY: &[Row] = &[
     served("model_info", Kind::Map, "", "What is known about the model; shown by `/model/info`."),
     served("rpm", RATE, "", "As `litellm_params.rpm`, which wins."),
     served("tpm", RATE, "", "As `litellm_params.tpm`, which wins."),
-    refused("blocked", "a paused deployment would get traffic"),
+    served("blocked", Kind::Bool, "false", "Pauses the deployment: it gets no traffic."),
 ];
 
 #[rustfmt::skip]
@@ -214,9 +223,9 @@ const PARAMS: &[Row] = &[
     served("extra_headers", Kind::Map, "", "Headers for each request to the provider."),
     served("extra_body", Kind::Map, "", "Request parameters set when the client did not, like any key that is not in this table."),
     served("additional_drop_params", Kind::List, "", "Request parameters that are always removed."),
-    served("weight", Kind::Number(0.0, 1e9), "1", "Share of the group's traffic. Where one deployment of a group has a weight, those without have 0."),
-    served("rpm", RATE, "", "Requests a minute: the share of the traffic where no deployment of the group has a `weight`. Not enforced as a limit yet."),
-    served("tpm", RATE, "", "Tokens a minute: the share of the traffic where no deployment of the group has `weight` or `rpm`. Not enforced as a limit yet."),
+    served("weight", Kind::Number(0.0, 1e9), "1", "Share of the group's traffic. 0 stands by: it gets traffic when nobody else is well."),
+    served("rpm", RATE, "", "Requests a minute: the share of the traffic where no deployment of the group has a `weight`. A limit with `enable_pre_call_checks`, `optional_pre_call_checks: [enforce_model_rate_limits]` or `latency-based-routing`."),
+    served("tpm", RATE, "", "Tokens a minute: the share of the traffic where no deployment of the group has `weight` or `rpm`. A limit where `rpm` is one: no request begins once they are used up."),
     served("timeout", TIMEOUT, "`router_settings.timeout`", "Bounds one attempt."),
     served("request_timeout", TIMEOUT, "", "As `timeout`, which wins."),
     served("stream_timeout", TIMEOUT, "`router_settings.stream_timeout`", "Bounds the first content of a stream and every silence after it."),
@@ -241,16 +250,16 @@ const PARAMS: &[Row] = &[
     refused("guardrails", "requests that a guardrail should stop would pass"),
     refused("default_api_key_tpm_limit", "keys would exceed their limit"),
     refused("default_api_key_rpm_limit", "keys would exceed their limit"),
-    refused("blocked", "a paused deployment would get traffic"),
+    served("blocked", Kind::Bool, "false", "Pauses the deployment: it gets no traffic."),
+    served("order", Kind::Count(0, 1_000_000), "after all others", "Priority tier: the lowest of a group that has somebody is used; the next ones when it fails, at no cost in retries."),
+    served("max_parallel_requests", Kind::Count(1, 1_000_000), "`router_settings.default_max_parallel_requests`", "Attempts that may be under way together; beyond it a sibling is asked, or the answer is a 429."),
+    served("tags", Kind::List, "", "Which requests it is for, where tags decide. `default` serves those that match no other tag."),
+    served("tag_regex", Kind::List, "", "Patterns that are searched in `User-Agent: <agent>`; a match counts as a tag."),
     ignored("max_retries", "Hale's own retries are the only ones."),
     ignored("allowed_openai_params", "Every parameter is passed on."),
     ignored("no-log", "Request bodies are never logged."),
-    not_yet("order", "Priority tier."),
-    not_yet("max_parallel_requests", "Cap on requests in flight."),
     not_yet("itpm", "Input tokens a minute."),
     not_yet("otpm", "Output tokens a minute."),
-    not_yet("tags", "Tags for tag routing."),
-    not_yet("tag_regex", "Tags by user agent."),
     not_yet("drop_params", "Per deployment; `litellm_settings.drop_params` is served."),
     not_yet("timeout_by_service_tier", "Timeouts by tier."),
     not_yet("stream_timeout_by_service_tier", "Timeouts by tier."),
@@ -309,11 +318,17 @@ const INFO: &[Row] = &[
     served("cache_read_input_token_cost", PRICE, "the price list", "USD per prompt token read from the provider's cache."),
     served("cache_creation_input_token_cost", PRICE, "the price list", "USD per prompt token written to the provider's cache."),
     served("output_cost_per_reasoning_token", PRICE, "the price list", "USD per reasoning token."),
-    refused("blocked", "a paused deployment would get traffic"),
+    served("blocked", Kind::Bool, "false", "As `litellm_params.blocked`."),
+    served("order", Kind::Count(0, 1_000_000), "", "As `litellm_params.order`; wins over it."),
+    served("allowed_fails", Kind::Count(0, 1_000_000), "`router_settings.allowed_fails`", "Failures within a minute that it may have before it rests."),
+    served("allowed_fails_policy", Kind::Map, "`router_settings.allowed_fails_policy`", "The same by kind of failure."),
+    served("enable_tag_filtering", Kind::Bool, "`router_settings.enable_tag_filtering`", "Whether tags decide in this deployment's group."),
+    served("supports_function_calling", Kind::Bool, "the price list", "`false` keeps requests with tools away."),
+    served("supports_vision", Kind::Bool, "the price list", "`false` keeps requests with images away."),
+    served("supports_response_schema", Kind::Bool, "the price list", "`false` keeps requests for an answer by JSON schema away."),
     refused("team_id", "a team's deployment would serve everybody"),
     refused("access_windows", "a reserved deployment would serve everybody"),
     refused("supported_environments", "another environment's deployment would get traffic"),
-    refused("enable_tag_filtering", "requests would reach deployments that their tags forbid"),
     ignored("db_model", "Always false."),
     ignored("created_at", "Shown as written."),
     ignored("created_by", "Shown as written."),
@@ -324,9 +339,6 @@ const INFO: &[Row] = &[
     ignored("litellm_provider", "Shown as written."),
     not_yet("access_groups", "Groups for keys; there are no keys but the master key."),
     not_yet("team_public_model_name", "A team's name for the model."),
-    not_yet("order", "Priority tier."),
-    not_yet("allowed_fails", "Per deployment; `router_settings.allowed_fails` is served."),
-    not_yet("allowed_fails_policy", "Tolerance by kind of failure."),
     not_yet("allow_fail_open", "Tag routing."),
     not_yet("health_check_*", "Active health checks."),
     not_yet("disable_background_health_check", "Active health checks."),
@@ -364,8 +376,8 @@ const LITELLM: &[Row] = &[
     ignored("disable_hf_tokenizer_download", "Nothing is downloaded."),
     ignored("disable_aiohttp_transport", "There is one transport."),
     ignored("aiohttp_trust_env", "Proxy variables are always honoured."),
-    not_yet("context_window_fallbacks", "Fallbacks for too long requests; the general ones are used."),
-    not_yet("content_policy_fallbacks", "Fallbacks for refusals; there are none."),
+    served("context_window_fallbacks", Kind::List, "", "As `router_settings.context_window_fallbacks`, which wins."),
+    served("content_policy_fallbacks", Kind::List, "", "As `router_settings.content_policy_fallbacks`, which wins."),
     not_yet("cooldown_time", "`router_settings.cooldown_time` is served."),
     not_yet("timeout", "`request_timeout` or `router_settings.timeout` is served."),
     not_yet("modify_params", "Changing requests to suit the provider."),
@@ -425,7 +437,7 @@ const LITELLM: &[Row] = &[
 
 #[rustfmt::skip]
 const ROUTER: &[Row] = &[
-    served("routing_strategy", Kind::Text, "simple-shuffle", "How a deployment is chosen among those that are well. `simple-shuffle`: at random, by weight. The other known strategies fall back to it with a warning."),
+    served("routing_strategy", Kind::Text, "simple-shuffle", "How a deployment is chosen among those that are well. `simple-shuffle`: at random, by weight. `least-busy`: the one with the fewest attempts under way. `latency-based-routing`: the fastest by time to first token, or per token. `health-aware`: of two at random the better one by expected time, load and weight. The other known strategies run as `simple-shuffle`, with a warning."),
     served("num_retries", RETRIES, "2", "Attempts after the first in each group."),
     served("timeout", TIMEOUT, "600", "Bounds one attempt; of a stream, its first content."),
     served("stream_timeout", TIMEOUT, "`timeout` for the first content, 120 for a silence", "Bounds the first content of a stream and every silence after it."),
@@ -433,12 +445,24 @@ const ROUTER: &[Row] = &[
     served("default_fallbacks", Kind::List, "", "What to try after any group, and for unknown names."),
     served("max_fallbacks", RETRIES, "5", "How many fallback groups one request may try; 0 turns fallbacks off."),
     served("allowed_fails", Kind::Count(0, 1_000_000), "the rule for failures in a row", "Failures within a minute that a deployment may have before it rests."),
+    served("allowed_fails_policy", Kind::Map, "", "The same by kind of failure, which wins."),
+    served("retry_policy", Kind::Map, "", "Attempts after the first by the kind of the first failure. A request's own `num_retries` wins; this wins over a deployment's."),
+    served("model_group_retry_policy", Kind::Map, "", "The same for single groups: `{group: {TimeoutErrorRetries: 1}}`; it replaces `retry_policy` there."),
+    served("routing_strategy_args", Kind::Map, "", "Arguments of the strategy."),
+    served("context_window_fallbacks", Kind::List, "`fallbacks`", "What to try after a request that was too long for a group."),
+    served("content_policy_fallbacks", Kind::List, "none", "What to try after a provider's policy refused a request."),
+    served("content_policy_use_general_fallbacks", Kind::Bool, "false", "Whether such a request may take `fallbacks` where it has no list of its own."),
+    served("enable_pre_call_checks", Kind::Bool, "false", "Keep requests from deployments whose window they exceed by a cautious estimate (4 bytes a token), and enforce `rpm` and `tpm`."),
+    served("optional_pre_call_checks", Kind::List, "", "`enforce_model_rate_limits` enforces `rpm` and `tpm`. The others have no effect yet."),
+    served("default_max_parallel_requests", Kind::Count(1, 1_000_000), "none", "`max_parallel_requests` of deployments that have none."),
+    served("enable_tag_filtering", Kind::Bool, "false", "Let a request's tags (`tags`, `metadata.tags`, `x-litellm-tags`) decide which deployments it may use."),
+    served("tag_filtering_match_any", Kind::Bool, "true", "Whether one common tag is enough, rather than all of the request's."),
+    served("request_timeout", TIMEOUT, "`litellm_settings.request_timeout`", "Bounds a whole request, all attempts and fallbacks together."),
     served("cooldown_time", REST, "5", "Rest of a tripped deployment; 0 turns cooldown off."),
     served("disable_cooldowns", Kind::Bool, "false", "Nothing ever rests."),
     served("retry_after", Kind::Time(0, HOUR), "0", "Smallest pause before a retry on the same deployment."),
     served("model_group_alias", Kind::Map, "", "Further names of groups: `{alias: group}` or `{alias: {model: group, hidden: true}}`. An alias may name another alias."),
     refused("provider_budget_config", "providers would spend beyond their budget"),
-    refused("enable_tag_filtering", "requests would reach deployments that their tags forbid"),
     refused("guardrail_list", "requests that a guardrail should stop would pass"),
     refused("health_check_interval", "it belongs in `general_settings`"),
     refused("health_check_concurrency", "it belongs in `general_settings`"),
@@ -447,20 +471,10 @@ const ROUTER: &[Row] = &[
     ignored("debug_level", "Use `--debug`."),
     ignored("ignore_invalid_deployments", "A deployment that can not work never stops the others."),
     ignored("client_ttl", "Connections are pooled."),
-    ignored("tag_filtering_match_any", "Tag routing."),
-    ignored("tag_routing_prefix", "Tag routing."),
+    not_yet("tag_routing_prefix", "Tag routing: a prefix of tags."),
     ignored("router_general_settings", "Not for a gateway."),
-    not_yet("routing_strategy_args", "Arguments of other strategies."),
     not_yet("routing_groups", "Groups of groups."),
-    not_yet("retry_policy", "Retries by kind of failure."),
-    not_yet("model_group_retry_policy", "Retries by group."),
-    not_yet("allowed_fails_policy", "Tolerance by kind of failure."),
-    not_yet("context_window_fallbacks", "Fallbacks for too long requests; the general ones are used."),
-    not_yet("content_policy_fallbacks", "Fallbacks for refusals; there are none."),
-    not_yet("content_policy_use_general_fallbacks", "Fallbacks for refusals."),
     not_yet("enable_weighted_failover", "A failed request always moves to a sibling."),
-    not_yet("enable_pre_call_checks", "Checks of length and capability."),
-    not_yet("optional_pre_call_checks", "Checks and affinity."),
     not_yet("deployment_affinity_ttl_seconds", "Affinity."),
     not_yet("model_group_affinity_config", "Affinity."),
     not_yet("enable_health_check_routing", "Active health checks."),
@@ -468,7 +482,6 @@ const ROUTER: &[Row] = &[
     not_yet("health_check_ignore_transient_errors", "Active health checks."),
     not_yet("background_health_check_model_groups", "Active health checks."),
     not_yet("default_litellm_params", "Defaults of all deployments."),
-    not_yet("default_max_parallel_requests", "Cap on requests in flight."),
     not_yet("max_stream_duration", "Cap on a stream's length."),
     not_yet("default_priority", "Priority queue."),
     not_yet("polling_interval", "Priority queue."),
@@ -482,7 +495,6 @@ const ROUTER: &[Row] = &[
     not_yet("assistants_config", "The assistants API."),
     not_yet("weights", "Weights of keys and teams."),
     not_yet("max_retries", "`num_retries` is served."),
-    not_yet("request_timeout", "`timeout` or `litellm_settings.request_timeout` is served."),
     not_yet("fallback_access_check", "Virtual keys."),
     not_yet("fallback_budget_check", "Virtual keys."),
     not_yet("auto_router_capability_limit", "Strategy routers."),
@@ -607,6 +619,42 @@ const ALIAS: &[Row] = &[
     served("hidden", Kind::Bool, "false", "Leave it out of `/v1/models`."),
 ];
 
+#[rustfmt::skip]
+const STRATEGY: &[Row] = &[
+    served("ttl", Kind::Time(1_000, DAY), "3600", "How long a measured time counts."),
+    served("lowest_latency_buffer", Kind::Number(0.0, 100.0), "0", "How much slower than the fastest one may be and still be chosen: 0.1 is ten percent."),
+    ignored("max_latency_list_size", "Times are a moving average."),
+    not_yet("ttft_percentile", "Times are a moving average."),
+    not_yet("confidence_threshold_*", "Arguments of another strategy."),
+];
+
+#[rustfmt::skip]
+const RETRY_POLICY: &[Row] = &[
+    served("BadRequestErrorRetries", RETRIES, "`DefaultRetries`", "After a request that the provider calls wrong."),
+    served("AuthenticationErrorRetries", RETRIES, "`DefaultRetries`", "After a refused credential."),
+    served("TimeoutErrorRetries", RETRIES, "`DefaultRetries`", "After no answer in time."),
+    served("RateLimitErrorRetries", RETRIES, "`DefaultRetries`", "After a rate limit or a quota."),
+    served("ContentPolicyViolationErrorRetries", RETRIES, "`DefaultRetries`", "After a refusal by policy."),
+    served("InternalServerErrorRetries", RETRIES, "`DefaultRetries`", "After a failing server, a broken answer, no connection."),
+    served("ServiceUnavailableErrorRetries", RETRIES, "`DefaultRetries`", "After overload (503, 529)."),
+    served("BadGatewayErrorRetries", RETRIES, "`DefaultRetries`", "After a 502."),
+    served("NotFoundErrorRetries", RETRIES, "`DefaultRetries`", "After an unknown model."),
+    served("DefaultRetries", RETRIES, "`num_retries`", "After every other failure."),
+];
+
+#[rustfmt::skip]
+const FAILS_POLICY: &[Row] = &[
+    ignored("BadRequestErrorAllowedFails", "What the caller did never counts against a deployment."),
+    served("AuthenticationErrorAllowedFails", Kind::Count(0, 1_000_000), "`allowed_fails`", "A refused credential."),
+    served("TimeoutErrorAllowedFails", Kind::Count(0, 1_000_000), "`allowed_fails`", "No answer in time."),
+    served("RateLimitErrorAllowedFails", Kind::Count(0, 1_000_000), "`allowed_fails`", "A rate limit or a quota."),
+    ignored("ContentPolicyViolationErrorAllowedFails", "What the caller did never counts against a deployment."),
+    served("InternalServerErrorAllowedFails", Kind::Count(0, 1_000_000), "`allowed_fails`", "A failing server, a broken answer, no connection."),
+    served("ServiceUnavailableErrorAllowedFails", Kind::Count(0, 1_000_000), "`allowed_fails`", "Overload (503, 529)."),
+    served("BadGatewayErrorAllowedFails", Kind::Count(0, 1_000_000), "`allowed_fails`", "A 502."),
+    served("NotFoundErrorAllowedFails", Kind::Count(0, 1_000_000), "`allowed_fails`", "An unknown model."),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -623,6 +671,9 @@ mod tests {
             Section::General,
             Section::Credential,
             Section::Alias,
+            Section::Strategy,
+            Section::Retries,
+            Section::Fails,
         ] {
             let mut names: Vec<&str> = rows(section).iter().map(|row| row.name).collect();
             let count = names.len();

@@ -17,6 +17,7 @@ mod interpolate;
 mod json;
 mod keys;
 mod params;
+mod policies;
 mod problem;
 mod redact;
 mod reference;
@@ -119,6 +120,7 @@ fn snapshot(
     let mut snapshot =
         Snapshot { router: settings.router, gateway: settings.gateway, ..Snapshot::default() };
     groups::fill(&mut snapshot, drafts, previous, problems);
+    settings.group_policies.fill(&mut snapshot, problems);
     fallbacks::fill(&mut snapshot, &settings.references, problems);
     snapshot
 }

@@ -8,13 +8,16 @@ use std::collections::HashSet;
 use serde_json::Value as Json;
 
 use crate::deployment::{Limits, MockAnswer, MockContent};
+use crate::policy::ByKind;
 use crate::prices::ModelFacts;
+use crate::route::TagRules;
 use crate::secret::Secret;
 
 use super::address;
 use super::field::{Field, Unknown, visit};
 use super::json;
 use super::keys::{NUMERIC_PARAMS, Section};
+use super::policies;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Entry, Map, Node, Value};
@@ -40,6 +43,11 @@ pub(super) struct Params {
     pub(super) dropped: Vec<Box<str>>,
     pub(super) weight: Option<f64>,
     pub(super) limits: Limits,
+    pub(super) order: Option<u32>,
+    /// `tags` and `tag_regex`.
+    pub(super) tags: TagRules,
+    /// `blocked`.
+    pub(super) is_paused: bool,
     /// The prices.
     pub(super) facts: ModelFacts,
     /// Whether there is a canned answer, even a bad one: then no provider is meant.
@@ -64,6 +72,13 @@ pub(super) struct Info {
     pub(super) id: Option<Given>,
     pub(super) base_model: Option<Box<str>>,
     pub(super) cooldown_ms: Option<u64>,
+    pub(super) order: Option<u32>,
+    /// `blocked`.
+    pub(super) is_paused: bool,
+    /// `allowed_fails_policy` and `allowed_fails`.
+    pub(super) tolerance: ByKind,
+    /// `enable_tag_filtering`.
+    pub(super) filters_tags: bool,
     pub(super) facts: ModelFacts,
 }
 
@@ -117,6 +132,10 @@ impl Params {
             }
             "additional_drop_params" => self.dropped = names(field, problems),
             "weight" => self.weight = field.number(problems),
+            "order" => self.order = field.small(problems),
+            "tags" => self.tags.tags = names(field, problems),
+            "tag_regex" => self.tags.patterns = patterns(field, problems),
+            "blocked" => self.is_paused = field.flag(problems).unwrap_or(false),
             "mock_response" => {
                 // Even a bad answer says that no provider is meant.
                 self.is_mock = true;
@@ -138,6 +157,7 @@ impl Params {
             "stream_timeout" => self.limits.stream_timeout_ms = field.time(problems),
             "num_retries" => self.limits.num_retries = field.small(problems),
             "cooldown_time" => self.limits.cooldown_ms = field.time(problems),
+            "max_parallel_requests" => self.limits.max_parallel = field.small(problems),
             _ => return false,
         }
         true
@@ -165,6 +185,15 @@ impl Info {
                 "id" => info.id = given(field, problems),
                 "base_model" => info.base_model = field.text(problems).map(Box::from),
                 "cooldown_time" => info.cooldown_ms = field.time(problems),
+                "order" => info.order = field.small(problems),
+                "blocked" => info.is_paused = field.flag(problems).unwrap_or(false),
+                "enable_tag_filtering" => {
+                    info.filters_tags = field.flag(problems).unwrap_or(false);
+                }
+                "allowed_fails" => info.tolerance.others = field.small(problems),
+                "allowed_fails_policy" => {
+                    info.tolerance.named = policies::read(Section::Fails, field, problems).named;
+                }
                 _ => {
                     let known = set_fact(&mut info.facts, field, problems);
                     debug_assert!(known, "{} is served by nobody", field.row.name);
@@ -179,6 +208,18 @@ fn set_fact(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) 
     let fact = match field.row.name {
         "mode" => {
             facts.mode = mode(field, problems);
+            return true;
+        }
+        "supports_function_calling" => {
+            facts.supports_function_calling = field.flag(problems);
+            return true;
+        }
+        "supports_vision" => {
+            facts.supports_vision = field.flag(problems);
+            return true;
+        }
+        "supports_response_schema" => {
+            facts.supports_response_schema = field.flag(problems);
             return true;
         }
         "max_input_tokens" => &mut facts.max_input_tokens,
@@ -203,6 +244,9 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     }
     put(&mut base.litellm_provider, over.litellm_provider);
     put(&mut base.mode, over.mode);
+    put(&mut base.supports_function_calling, over.supports_function_calling);
+    put(&mut base.supports_vision, over.supports_vision);
+    put(&mut base.supports_response_schema, over.supports_response_schema);
     put(&mut base.max_input_tokens, over.max_input_tokens);
     put(&mut base.max_output_tokens, over.max_output_tokens);
     put(&mut base.input_cost_per_token, over.input_cost_per_token);
@@ -310,6 +354,21 @@ fn names(field: &Field<'_>, problems: &mut Problems) -> Vec<Box<str>> {
         }
     }
     names
+}
+
+fn patterns(field: &Field<'_>, problems: &mut Problems) -> Vec<regex_lite::Regex> {
+    let mut patterns = Vec::new();
+    for (i, text) in names(field, problems).iter().enumerate() {
+        match regex_lite::Regex::new(text) {
+            Ok(pattern) => patterns.push(pattern),
+            Err(error) => {
+                let problem = format!("is no regular expression: {error}");
+                let hint = "look-around and back-references are not known here";
+                problems.error(field.node.at, &field.path.item(i), Wrong::new(problem, hint));
+            }
+        }
+    }
+    patterns
 }
 
 /// Failures that a canned answer can stand for, and their status.

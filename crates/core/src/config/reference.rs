@@ -56,6 +56,13 @@ const SECTIONS: &[(Section, &str, &str)] = &[
     (Section::Litellm, "`litellm_settings`", ""),
     (Section::Router, "`router_settings`", ""),
     (Section::Alias, "`model_group_alias` values", "A value is the name of a group, or a mapping."),
+    (Section::Strategy, "`routing_strategy_args`", ""),
+    (Section::Retries, "`retry_policy`", "Also each value of `model_group_retry_policy`."),
+    (
+        Section::Fails,
+        "`allowed_fails_policy`",
+        "Failures of that kind within a minute that a deployment may have before it rests. A time that a provider names counts all the same.",
+    ),
     (Section::General, "`general_settings`", ""),
 ];
 

@@ -3,6 +3,7 @@
 //! Called by [`super::load`]. Always true: what is not written has the default of its type; the master
 //! key is never lost silently.
 
+use crate::route::{STRATEGIES, Strategy, StrategyArgs};
 use crate::secret::Secret;
 use crate::settings::{Bounds, GatewaySettings, RouterSettings};
 
@@ -11,6 +12,7 @@ use super::fallbacks::{References, Written};
 use super::field::{Field, Unknown, visit};
 use super::interpolate::{Env, warn_missing};
 use super::keys::Section;
+use super::policies::{self, OfGroups};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Style, Value};
@@ -21,17 +23,24 @@ const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
 const DROP_PARAMS: &str = "LITELLM_DROP_PARAMS";
 const SHUTDOWN: &str = "GRACEFUL_SHUTDOWN_TIMEOUT";
 
-/// Strategies that exist and are not built yet.
-const STRATEGIES: &[&str] = &[
-    "simple-shuffle",
-    "least-busy",
+/// Strategies of the reference that are not built yet.
+const OTHER_STRATEGIES: &[&str] = &[
     "usage-based-routing",
     "usage-based-routing-v2",
-    "latency-based-routing",
     "cost-based-routing",
     "lar1",
     "provider-budget-routing",
-    "health-aware",
+];
+/// What `optional_pre_call_checks` may hold.
+const ENFORCE_RATES: &str = "enforce_model_rate_limits";
+const OTHER_CHECKS: &[&str] = &[
+    "prompt_caching",
+    "router_budget_limiting",
+    "responses_api_deployment_check",
+    "deployment_affinity",
+    "session_affinity",
+    "forward_client_headers_by_model_group",
+    "encrypted_content_affinity",
 ];
 
 /// What the three sections say.
@@ -43,6 +52,9 @@ pub(super) struct Settings<'n> {
     pub(super) gateway: GatewaySettings,
     /// What refers to names.
     pub(super) references: References<'n>,
+    /// `model_group_retry_policy`.
+    pub(super) group_policies: OfGroups,
+    strategy_args: StrategyArgs,
 }
 
 /// Reads the sections of `top`.
@@ -67,6 +79,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
         visit(Section::Router, Unknown::Report, map, &path, problems, |field, problems| {
             let node = map.get(field.row.name);
             let known = settings.router(field, problems)
+                || settings.policy(field, problems)
                 || settings.refers("router_settings", field, node, problems);
             debug_assert!(known, "{} is served by nobody", field.row.name);
         });
@@ -78,6 +91,9 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             debug_assert!(known, "{} is served by nobody", field.row.name);
         });
     }
+    settings.router.strategy.args = settings.strategy_args;
+    settings.router.enforce_rates |= settings.router.pre_call_checks
+        || settings.router.strategy.name() == "latency-based-routing";
     settings.master_key(top, env, problems);
     settings.check(top, problems);
     settings
@@ -107,7 +123,7 @@ impl<'n> Settings<'n> {
             "request_timeout" => router.request_timeout_ms = field.time(problems),
             "num_retries" => put(&mut router.num_retries, field.small(problems)),
             "max_fallbacks" => put(&mut router.max_fallbacks, field.small(problems)),
-            "allowed_fails" => router.allowed_fails = field.small(problems),
+            "allowed_fails" => router.tolerance.others = field.small(problems),
             "drop_params" => put(&mut self.gateway.drop_params, field.flag(problems)),
             "require_auth_for_metrics_endpoint" => {
                 put(&mut self.gateway.metrics_need_key, field.flag(problems));
@@ -120,15 +136,42 @@ impl<'n> Settings<'n> {
     fn router(&mut self, field: &Field<'_>, problems: &mut Problems) -> bool {
         let router = &mut self.router;
         match field.row.name {
-            "routing_strategy" => strategy(field, problems),
+            "routing_strategy" => put(&mut router.strategy, strategy(field, problems)),
+            "routing_strategy_args" => self.strategy_args = strategy_args(field, problems),
             "num_retries" => put(&mut router.num_retries, field.small(problems)),
             "timeout" => put(&mut router.timeout_ms, field.time(problems)),
             "stream_timeout" => router.stream_timeout_ms = field.time(problems),
             "max_fallbacks" => put(&mut router.max_fallbacks, field.small(problems)),
-            "allowed_fails" => router.allowed_fails = field.small(problems),
+            "request_timeout" => router.request_timeout_ms = field.time(problems),
             "cooldown_time" => put(&mut router.cooldown_ms, field.time(problems)),
             "disable_cooldowns" => put(&mut router.disable_cooldowns, field.flag(problems)),
             "retry_after" => put(&mut router.retry_after_ms, field.time(problems)),
+            _ => return false,
+        }
+        true
+    }
+
+    fn policy(&mut self, field: &Field<'_>, problems: &mut Problems) -> bool {
+        let router = &mut self.router;
+        match field.row.name {
+            "allowed_fails" => router.tolerance.others = field.small(problems),
+            "allowed_fails_policy" => {
+                router.tolerance.named = policies::read(Section::Fails, field, problems).named;
+            }
+            "retry_policy" => {
+                router.retry_policy = policies::read(Section::Retries, field, problems);
+            }
+            "model_group_retry_policy" => self.group_policies.read(field, problems),
+            "content_policy_use_general_fallbacks" => {
+                put(&mut router.policy_uses_general, field.flag(problems));
+            }
+            "enable_pre_call_checks" => put(&mut router.pre_call_checks, field.flag(problems)),
+            "optional_pre_call_checks" => checks(router, field, problems),
+            "default_max_parallel_requests" => {
+                router.default_max_parallel = field.small(problems);
+            }
+            "enable_tag_filtering" => put(&mut router.tags.enabled, field.flag(problems)),
+            "tag_filtering_match_any" => put(&mut router.tags.match_any, field.flag(problems)),
             _ => return false,
         }
         true
@@ -146,15 +189,19 @@ impl<'n> Settings<'n> {
         let written = node.map(|node| Written { section, key, node });
         let is_empty = node.and_then(Node::items).is_some_and(<[Node]>::is_empty);
         match key {
-            "fallbacks" | "default_fallbacks" if is_empty => {}
-            "fallbacks" if field.list(problems).is_some() => self.references.fallbacks = written,
-            "default_fallbacks" if field.list(problems).is_some() => {
-                self.references.defaults = written;
-            }
+            "fallbacks"
+            | "default_fallbacks"
+            | "context_window_fallbacks"
+            | "content_policy_fallbacks"
+                if is_empty || field.list(problems).is_none() => {}
+            "fallbacks" => self.references.fallbacks = written,
+            "default_fallbacks" => self.references.defaults = written,
+            "context_window_fallbacks" => self.references.context_window = written,
+            "content_policy_fallbacks" => self.references.content_policy = written,
             "model_group_alias" if field.map(problems).is_some() => {
                 self.references.aliases = written
             }
-            "fallbacks" | "default_fallbacks" | "model_group_alias" => {}
+            "model_group_alias" => {}
             _ => return false,
         }
         true
@@ -202,6 +249,29 @@ impl<'n> Settings<'n> {
         true
     }
 
+    /// Attempts that together take longer than a request may.
+    fn check_times(&self, top: &Map, problems: &mut Problems) {
+        let Some(whole) = self.router.request_timeout_ms else { return };
+        let router = top.get("router_settings").and_then(Node::as_map);
+        let Some(written) = router.and_then(|map| map.get("timeout")) else { return };
+        let (timeout, attempts) = (self.router.timeout_ms, u64::from(self.router.num_retries) + 1);
+        let all = timeout.saturating_mul(attempts);
+        if all <= whole {
+            return;
+        }
+        let seconds = |ms: u64| value::seconds(ms);
+        let problem = format!(
+            "{attempts} attempts of {} s take up to {} s, and request_timeout is {} s: the last \
+             ones and the fallbacks may have no turn",
+            seconds(timeout),
+            seconds(all),
+            seconds(whole)
+        );
+        let hint = "lower timeout or num_retries, or raise request_timeout";
+        let path = Path::Root.key("router_settings");
+        problems.warn(written.at, &path.key("timeout"), Wrong::new(problem, hint));
+    }
+
     /// A key that is referred to and not set must not open the gateway.
     fn master_key(&mut self, top: &Map, env: &Env<'_>, problems: &mut Problems) {
         let general = top.get("general_settings").and_then(Node::as_map);
@@ -229,6 +299,7 @@ impl<'n> Settings<'n> {
 
     /// Rules that two keys share.
     fn check(&self, top: &Map, problems: &mut Problems) {
+        self.check_times(top, problems);
         let Bounds { body_bytes, buffered_bytes, response_bytes, .. } = self.gateway.bounds;
         if buffered_bytes >= body_bytes.max(response_bytes) {
             return;
@@ -245,25 +316,62 @@ impl<'n> Settings<'n> {
     }
 }
 
+/// `optional_pre_call_checks`.
+fn checks(router: &mut RouterSettings, field: &Field<'_>, problems: &mut Problems) {
+    for (i, item) in field.list(problems).unwrap_or(&[]).iter().enumerate() {
+        let path = field.path.item(i);
+        match item.text() {
+            Some(ENFORCE_RATES) => router.enforce_rates = true,
+            Some(name) if OTHER_CHECKS.contains(&name) => {
+                let problem = format!("`{name}` is not served yet: ignored");
+                problems.warn(item.at, &path, Wrong::new(problem, ""));
+            }
+            other => {
+                let name = other.unwrap_or_default();
+                let known = OTHER_CHECKS.iter().copied().chain([ENFORCE_RATES]);
+                let near = did_you_mean(&nearest(name, known));
+                let problem = format!("unknown check `{}`", shown(name));
+                problems.warn(item.at, &path, Wrong::new(problem, near));
+            }
+        }
+    }
+}
+
+/// `routing_strategy_args`.
+fn strategy_args(field: &Field<'_>, problems: &mut Problems) -> StrategyArgs {
+    let mut args = StrategyArgs::default();
+    let Some(map) = field.map(problems) else { return args };
+    visit(Section::Strategy, Unknown::Report, map, &field.path, problems, |field, problems| {
+        match field.row.name {
+            "ttl" => put(&mut args.ttl_ms, field.time(problems)),
+            "lowest_latency_buffer" => put(&mut args.buffer, field.number(problems)),
+            other => debug_assert!(false, "{other} is served by nobody"),
+        }
+    });
+    args
+}
+
 fn put<T>(setting: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *setting = value;
     }
 }
 
-fn strategy(field: &Field<'_>, problems: &mut Problems) {
-    let Some(name) = field.text(problems) else { return };
-    if name == "simple-shuffle" {
-        return;
+fn strategy(field: &Field<'_>, problems: &mut Problems) -> Option<Strategy> {
+    let name = field.text(problems)?;
+    if let Some(strategy) = Strategy::named(name) {
+        return Some(strategy);
     }
-    if STRATEGIES.contains(&name) {
+    if OTHER_STRATEGIES.contains(&name) {
         let problem = format!("`{name}` is not built yet; simple-shuffle is used");
-        field.warn(Wrong::new(problem, ""), problems);
-        return;
+        field.warn(Wrong::new(problem, "`health-aware` looks at load and speed"), problems);
+        return None;
     }
-    let near = did_you_mean(&nearest(name, STRATEGIES.iter().copied()));
+    let known = STRATEGIES.iter().map(|row| row.name).chain(OTHER_STRATEGIES.iter().copied());
+    let near = did_you_mean(&nearest(name, known));
     let hint = if near.is_empty() { "write `simple-shuffle`".to_owned() } else { near };
     field.error(Wrong::new(format!("unknown strategy `{}`", shown(name)), hint), problems);
+    None
 }
 
 fn header(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {

@@ -10,6 +10,7 @@ mod entries;
 mod files;
 mod names;
 mod robust;
+mod routing;
 mod secrets;
 mod sections;
 

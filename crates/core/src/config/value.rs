@@ -149,7 +149,8 @@ fn expected(what: &str, node: &Node) -> Wrong {
     Wrong::new(format!("expected {what}, got {}", describe(node)), "")
 }
 
-fn seconds(ms: u64) -> String {
+/// Milliseconds as seconds, for people.
+pub(super) fn seconds(ms: u64) -> String {
     if ms.is_multiple_of(1_000) {
         (ms / 1_000).to_string()
     } else {

@@ -4,10 +4,20 @@
 //! Always true: [`outcome::classify`] alone says what an answer means, and [`DeploymentState`] alone
 //! says what follows for the deployment.
 
+mod breaker;
+mod latency;
+mod models;
 pub mod outcome;
+mod rate;
 mod state;
+mod subjects;
 
+pub use breaker::{
+    BREAKER_CAP_MS, BREAKER_SHORT_MS, CONSECUTIVE_TRIP, QUOTA_CAP_MS, RATE_LIMIT_CAP_MS,
+};
+pub use latency::Measured;
+pub use rate::RetryBudget;
 pub use state::{
-    AttemptRef, BREAKER_CAP_MS, CONSECUTIVE_TRIP, DeploymentState, Failure, QUOTA_CAP_MS,
-    RATE_LIMIT_CAP_MS, Rest, Surroundings, Transition, Verdict,
+    AttemptRef, Claim, DeploymentState, Failure, RAMP_MS, Report, Rest, Surroundings, Transition,
+    Verdict,
 };

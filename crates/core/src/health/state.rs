@@ -1,33 +1,28 @@
-//! The state of one deployment: its breaker, its load and what happened to it.
+//! The state of one deployment: its breaker, its load, its speed and what happened to it.
 //!
-//! Written once per outcome by the gateway's attempts, read by [`crate::route`] for every candidate.
+//! Written once per outcome by the gateway's attempts, read by [`crate::route`] for every candidate. A
+//! credential that several deployments share has a state of the same kind, for what it alone causes.
 //! Always true: one place changes it ([`DeploymentState::success`] and [`DeploymentState::failure`]);
 //! selection reads one atomic word; a change is returned as a [`Transition`] for logs and metrics.
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use super::breaker::{Breaker, RATE_LIMIT_CAP_MS, is_about_a_model};
+use super::latency::{Latency, Measured};
+use super::models::ModelRests;
+use super::rate::MinuteCounter;
 use crate::cause::Cause;
+use crate::policy::ByKind;
 use crate::time::Millis;
 
-/// Longest rest after a rate limit, whatever the provider says. Source: the contract, section 4.
-pub const RATE_LIMIT_CAP_MS: u64 = 300_000;
-/// Longest rest after a quota refusal.
-pub const QUOTA_CAP_MS: u64 = 6 * 3_600_000;
-/// Longest rest of a breaker that re-opens again and again.
-pub const BREAKER_CAP_MS: u64 = 300_000;
-/// Blamed failures in a row that open the breaker.
-pub const CONSECUTIVE_TRIP: u32 = 3;
-/// The window in which failures are counted.
-const WINDOW_MS: u64 = 60_000;
-/// Outcomes in a window before their ratio means something.
-const RATIO_MINIMUM: usize = 5;
-/// Outcomes kept; more than the window's rules need.
-const WINDOW_CAP: usize = 128;
 /// How long a trial may keep its permit, beyond the attempt's own time.
 const TRIAL_GRACE_MS: u64 = 1_000;
+/// How long a deployment that came back has less than its share.
+pub const RAMP_MS: u64 = 30_000;
+/// Its share at the begin of that time.
+const RAMP_FROM: f64 = 0.1;
 
 /// What selection needs to know of a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +64,8 @@ pub struct Surroundings {
     pub has_fallback: bool,
     /// The rest after a trip, milliseconds; 0 turns it off.
     pub cooldown_ms: u64,
-    /// The config's `allowed_fails`, when it is set.
-    pub allowed_fails: Option<u32>,
+    /// `allowed_fails_policy` and, for the kinds that it does not name, `allowed_fails`.
+    pub tolerance: ByKind,
     /// The attempt's own time limit, milliseconds.
     pub attempt_timeout_ms: u64,
     /// Whether the deployment stands for many models (a pattern): then what one of them answers
@@ -108,6 +103,28 @@ impl Failure {
     }
 }
 
+/// What an attempt needs of a deployment before it may begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Attempts that may be under way together.
+    pub max_parallel: Option<u32>,
+    /// Attempts that may begin within a minute.
+    pub rpm: Option<u64>,
+}
+
+/// What the state pages show of a deployment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Why and since when it rests.
+    pub rest: Option<(Millis, Rest)>,
+    /// Blamed failures in a row.
+    pub failures_in_a_row: u32,
+    /// Times it began to rest without a success in between.
+    pub opens_in_a_row: u32,
+    /// The last failures, the newest last.
+    pub errors: Vec<(Millis, Cause, Option<u16>)>,
+}
+
 /// Health, load and counters of one deployment id; shared by all snapshots that contain it.
 #[derive(Debug)]
 pub struct DeploymentState {
@@ -121,26 +138,17 @@ pub struct DeploymentState {
     opens: AtomicU64,
     /// The last status that counted against it; 0 is none.
     last_status: AtomicU32,
+    /// Whether an operator took it out.
+    disabled: AtomicBool,
+    /// When it came back from a rest, plus 1; 0 is never.
+    back_since: AtomicU64,
+    /// Attempts of this minute.
+    requests: MinuteCounter,
+    /// Tokens of this minute.
+    tokens: MinuteCounter,
+    latency: Latency,
+    models: ModelRests,
     breaker: Mutex<Breaker>,
-}
-
-#[derive(Debug, Default)]
-struct Breaker {
-    open: Option<Open>,
-    /// Times it opened without a success in between.
-    opens_in_a_row: u32,
-    in_a_row: u32,
-    row_began: Millis,
-    row_request: u64,
-    row_requests_differ: bool,
-    /// When each counted outcome came, and whether it failed.
-    window: VecDeque<(Millis, bool)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Open {
-    since: Millis,
-    rest: Rest,
 }
 
 impl Default for DeploymentState {
@@ -153,6 +161,12 @@ impl Default for DeploymentState {
             failures: [const { AtomicU64::new(0) }; Cause::ALL.len()],
             opens: AtomicU64::new(0),
             last_status: AtomicU32::new(0),
+            disabled: AtomicBool::new(false),
+            back_since: AtomicU64::new(0),
+            requests: MinuteCounter::default(),
+            tokens: MinuteCounter::default(),
+            latency: Latency::default(),
+            models: ModelRests::default(),
             breaker: Mutex::new(Breaker::default()),
         }
     }
@@ -198,9 +212,28 @@ impl DeploymentState {
         self.trial_until.store(0, Ordering::Relaxed);
     }
 
-    /// An attempt begins.
-    pub fn enter(&self) {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
+    /// An attempt begins, unless a limit is reached: then nothing has changed.
+    #[must_use]
+    pub fn enter(&self, now: Millis, claim: &Claim) -> bool {
+        let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let fits = claim.max_parallel.is_none_or(|limit| before < limit)
+            && claim.rpm.is_none_or(|limit| self.requests.add_within(now, 1, limit));
+        if !fits {
+            self.leave();
+        }
+        fits
+    }
+
+    /// Attempts that began in this minute, and milliseconds until the next one.
+    #[must_use]
+    pub fn requests(&self, now: Millis) -> (u64, u64) {
+        (self.requests.count(now), self.requests.ends_in_ms(now))
+    }
+
+    /// Tokens of this minute, and milliseconds until the next one.
+    #[must_use]
+    pub fn tokens(&self, now: Millis) -> (u64, u64) {
+        (self.tokens.count(now), self.tokens.ends_in_ms(now))
     }
 
     /// An attempt ends, however it ends.
@@ -232,20 +265,128 @@ impl DeploymentState {
         self.opens.load(Ordering::Relaxed)
     }
 
-    /// An attempt ended well.
-    pub fn success(&self, now: Millis, attempt: AttemptRef) -> Option<Transition> {
-        self.successes.fetch_add(1, Ordering::Relaxed);
+    /// An operator takes it out, or lets it in again.
+    pub fn set_disabled(&self, disabled: bool) {
+        self.disabled.store(disabled, Ordering::Relaxed);
+    }
+
+    /// Whether an operator took it out.
+    #[must_use]
+    pub fn is_disabled(&self) -> bool {
+        self.disabled.load(Ordering::Relaxed)
+    }
+
+    /// Forgets every failure: it is as if new. What an operator or a minute's limit says stays.
+    pub fn reset(&self) {
         let mut breaker = self.breaker.lock();
+        *breaker = Breaker::default();
+        self.word.store(0, Ordering::Relaxed);
+        self.back_since.store(0, Ordering::Relaxed);
+        self.release_trial();
+        self.models.clear();
+        self.latency.forgive();
+    }
+
+    /// Its part of its full share of the traffic, above 0 and at most 1: less at first when it came back.
+    #[must_use]
+    pub fn ramp(&self, now: Millis) -> f64 {
+        let back = self.back_since.load(Ordering::Relaxed);
+        let Some(back) = back.checked_sub(1) else { return 1.0 };
+        let age = now.since(Millis(back));
+        if age >= RAMP_MS {
+            return 1.0;
+        }
+        #[allow(clippy::cast_precision_loss, reason = "both are small")]
+        let part = age as f64 / RAMP_MS as f64;
+        RAMP_FROM + (1.0 - RAMP_FROM) * part
+    }
+
+    /// The time that an answer is expected to take, milliseconds: to the first content of a stream,
+    /// else for the whole answer. `None` when it was not measured within `ttl_ms`.
+    #[must_use]
+    pub fn expected_ms(&self, now: Millis, stream: bool, ttl_ms: u64) -> Option<f32> {
+        self.latency.expected_ms(now, stream, ttl_ms)
+    }
+
+    /// What its last failure still counts as, milliseconds.
+    #[must_use]
+    pub fn penalty_ms(&self, now: Millis) -> f32 {
+        self.latency.penalty_ms(now)
+    }
+
+    /// Whether single models of it may rest.
+    #[must_use]
+    pub fn has_model_rests(&self) -> bool {
+        !self.models.is_empty()
+    }
+
+    /// The rest of one model of a deployment that stands for many.
+    #[must_use]
+    pub fn model_rest(&self, model: &str, now: Millis) -> Option<Rest> {
+        self.models.of(model, now)
+    }
+
+    /// One model of a deployment that stands for many answered with a failure that is about it alone.
+    pub fn model_failed(&self, now: Millis, model: &str, failure: Failure, around: &Surroundings) {
+        if !around.many_models || !is_about_a_model(failure.cause) || around.cooldown_ms == 0 {
+            return;
+        }
+        let hint = failure.hint_ms.filter(|_| failure.cause == Cause::RateLimited);
+        if hint.is_none() && !around.has_sibling {
+            return;
+        }
+        let ms = hint.map_or(around.cooldown_ms, |ms| ms.min(RATE_LIMIT_CAP_MS));
+        let rest =
+            Rest { until: now.plus(ms), cause: failure.cause, provider_issued: hint.is_some() };
+        self.models.rest(model, rest, now);
+    }
+
+    /// One model of a deployment that stands for many answered well.
+    pub fn model_answered(&self, model: &str) {
+        if self.has_model_rests() {
+            self.models.close(model);
+        }
+    }
+
+    /// What there is to show.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        let breaker = self.breaker.lock();
+        Report {
+            rest: breaker.open.map(|open| (open.since, open.rest)),
+            failures_in_a_row: breaker.in_a_row,
+            opens_in_a_row: breaker.opens_in_a_row,
+            errors: breaker.errors.iter().copied().collect(),
+        }
+    }
+
+    /// An attempt ended well.
+    pub fn success(
+        &self,
+        now: Millis,
+        attempt: AttemptRef,
+        measured: &Measured,
+    ) -> Option<Transition> {
+        self.successes.fetch_add(1, Ordering::Relaxed);
+        if measured.tokens > 0 {
+            self.tokens.add(now, measured.tokens);
+        }
+        let mut breaker = self.breaker.lock();
+        self.latency.measured(now, measured);
         breaker.count(now, false);
-        self.close(&mut breaker, attempt)
+        self.close(&mut breaker, now, attempt)
     }
 
     /// A trial is going well, though it has not ended: a stream has content.
-    pub fn trial_proved(&self, attempt: AttemptRef) -> Option<Transition> {
-        self.close(&mut self.breaker.lock(), attempt)
+    pub fn trial_proved(&self, now: Millis, attempt: AttemptRef) -> Option<Transition> {
+        self.close(&mut self.breaker.lock(), now, attempt)
     }
 
-    fn close(&self, breaker: &mut Breaker, attempt: AttemptRef) -> Option<Transition> {
+    fn close(&self, breaker: &mut Breaker, now: Millis, attempt: AttemptRef) -> Option<Transition> {
+        // Whoever holds the permit gives it back; nobody else does it for him.
+        if attempt.trial {
+            self.release_trial();
+        }
         let closes = match breaker.open {
             // What began before the rest proves nothing about the time after it.
             Some(open) => attempt.trial || attempt.started >= open.since,
@@ -261,8 +402,9 @@ impl DeploymentState {
         breaker.open = None;
         breaker.opens_in_a_row = 0;
         breaker.window.clear();
+        breaker.counts = Default::default();
         self.word.store(0, Ordering::Relaxed);
-        self.release_trial();
+        self.back_since.store(now.0.saturating_add(1), Ordering::Relaxed);
         Some(Transition::Closed)
     }
 
@@ -290,120 +432,18 @@ impl DeploymentState {
         }
         self.last_status.store(status.unwrap_or(0).into(), Ordering::Relaxed);
         let mut breaker = self.breaker.lock();
-        let rest = breaker.failed(now, attempt, cause, hint_ms, around);
+        self.latency.failed(now, around.attempt_timeout_ms);
+        breaker.remember(now, cause, status);
+        let failure = Failure { cause, status, hint_ms };
+        let rest = breaker.failed(now, attempt, failure, around);
+        self.word.store(breaker.open.map_or(0, |open| pack(open.rest)), Ordering::Relaxed);
         if attempt.trial {
             self.release_trial();
         }
         let rest = rest?;
-        self.word.store(pack(rest), Ordering::Relaxed);
         self.opens.fetch_add(1, Ordering::Relaxed);
         Some(Transition::Opened(rest))
     }
-}
-
-impl Breaker {
-    fn count(&mut self, now: Millis, failed: bool) {
-        while self.window.front().is_some_and(|(at, _)| now.since(*at) > WINDOW_MS) {
-            self.window.pop_front();
-        }
-        if self.window.len() == WINDOW_CAP {
-            self.window.pop_front();
-        }
-        self.window.push_back((now, failed));
-    }
-
-    fn failed(
-        &mut self,
-        now: Millis,
-        attempt: AttemptRef,
-        cause: Cause,
-        hint_ms: Option<u64>,
-        around: &Surroundings,
-    ) -> Option<Rest> {
-        let hint = hint_ms
-            .filter(|_| matches!(cause, Cause::RateLimited | Cause::Quota | Cause::Overloaded));
-        if let Some(open) = self.open {
-            let late = attempt.started < open.since;
-            let provider_until = hint.map(|ms| now.plus(ms.min(cap_ms(cause))));
-            if !late && attempt.trial {
-                return Some(self.open(now, cause, hint, around));
-            }
-            // A late result decides nothing, but a provider's deadline may still be later than ours.
-            return match provider_until {
-                Some(until) if until > open.rest.until => {
-                    let rest = Rest { until, cause, provider_issued: is_limit(cause) };
-                    self.open = Some(Open { since: open.since, rest });
-                    Some(rest)
-                }
-                _ => None,
-            };
-        }
-        self.count(now, true);
-        self.extend_row(now, attempt, around);
-        let trips = match cause {
-            _ if around.cooldown_ms == 0 => false,
-            Cause::RateLimited | Cause::NotFound if around.many_models => false,
-            Cause::RateLimited | Cause::Quota if hint.is_some() => true,
-            Cause::RateLimited
-            | Cause::Quota
-            | Cause::Auth
-            | Cause::Permission
-            | Cause::NotFound => around.has_sibling,
-            _ => (around.has_sibling || around.has_fallback) && self.too_many(around),
-        };
-        trips.then(|| self.open(now, cause, hint, around))
-    }
-
-    fn extend_row(&mut self, now: Millis, attempt: AttemptRef, around: &Surroundings) {
-        let row_window = WINDOW_MS.max(around.attempt_timeout_ms.saturating_mul(3));
-        if self.in_a_row == 0 || now.since(self.row_began) > row_window {
-            self.in_a_row = 0;
-            self.row_began = now;
-            self.row_request = attempt.request;
-            self.row_requests_differ = false;
-        }
-        self.in_a_row += 1;
-        self.row_requests_differ |= self.row_request != attempt.request;
-    }
-
-    fn too_many(&self, around: &Surroundings) -> bool {
-        let failed = self.window.iter().filter(|(_, failed)| *failed).count();
-        if let Some(allowed) = around.allowed_fails {
-            return failed > allowed as usize;
-        }
-        let total = self.window.len();
-        (self.in_a_row >= CONSECUTIVE_TRIP && self.row_requests_differ)
-            || (total >= RATIO_MINIMUM && failed * 2 > total)
-    }
-
-    fn open(
-        &mut self,
-        now: Millis,
-        cause: Cause,
-        hint: Option<u64>,
-        around: &Surroundings,
-    ) -> Rest {
-        let own = around
-            .cooldown_ms
-            .saturating_mul(1 << self.opens_in_a_row.min(16))
-            .min(BREAKER_CAP_MS.max(around.cooldown_ms));
-        let ms = hint.map_or(own, |hint| hint.min(cap_ms(cause)));
-        let provider_issued = hint.is_some() && is_limit(cause);
-        let rest = Rest { until: now.plus(ms), cause, provider_issued };
-        self.opens_in_a_row = self.opens_in_a_row.saturating_add(1);
-        self.in_a_row = 0;
-        self.open = Some(Open { since: now, rest });
-        rest
-    }
-}
-
-/// Whether a provider that names a time for this cause refuses until then, rather than hopes.
-fn is_limit(cause: Cause) -> bool {
-    matches!(cause, Cause::RateLimited | Cause::Quota)
-}
-
-fn cap_ms(cause: Cause) -> u64 {
-    if cause == Cause::Quota { QUOTA_CAP_MS } else { RATE_LIMIT_CAP_MS }
 }
 
 const ISSUED_BIT: u64 = 1 << 7;

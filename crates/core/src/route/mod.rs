@@ -1,13 +1,25 @@
 //! Which deployment a request goes to, and what is tried when that fails.
 //!
 //! Called by the gateway's pipeline: [`resolve()`] turns a name into a [`Target`], a [`Walk`] says what
-//! to do next until there is an answer or nothing is left. Always true: no I/O, no clock, no
-//! randomness; equal arguments give equal decisions.
+//! to do next until there is an answer or nothing is left, [`explain()`] says what it would do. Always
+//! true: no I/O, no clock, no randomness; equal arguments give equal decisions.
 
+mod controls;
+mod explain;
+mod filter;
+mod needs;
 mod resolve;
 mod select;
+mod strategy;
+mod tags;
 mod walk;
 
+pub use controls::{ClientFallback, Controls};
+pub use explain::{Candidate, Explanation, GroupPlan, explain};
+pub use filter::{Excluded, Exclusion, Fit, Selection, window};
+pub use needs::{Need, Needs};
 pub use resolve::{Resolved, Target, nearest_names, resolve};
-pub use select::{Choice, Excluded, Exclusion, select};
-pub use walk::{AttemptPlan, Controls, GiveUp, MAX_ATTEMPTS, Next, Refused, Tried, Walk};
+pub use select::{Choice, select};
+pub use strategy::{ROWS as STRATEGIES, Strategy, StrategyArgs};
+pub use tags::{TagRules, TagWish};
+pub use walk::{AttemptPlan, GiveUp, MAX_ATTEMPTS, Next, Refused, Tried, Walk};

@@ -1,7 +1,8 @@
 //! From the name that a client wrote to a model group or one deployment.
 //!
 //! Called once per request and once per fallback. Always true: an exact name wins over an id, an id
-//! over an alias, an alias over a pattern; nothing is substituted silently.
+//! over an alias, an alias over a pattern, a pattern over what a provider calls the model; nothing is
+//! substituted silently.
 
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{GroupIndex, substitute};
@@ -78,6 +79,9 @@ pub fn resolve(snapshot: &Snapshot, name: &str) -> Resolved {
     }
     if let Some(target) = wildcard(snapshot, aliased) {
         return Resolved::Target(target);
+    }
+    if let Some(&group) = snapshot.by_model.get(aliased) {
+        return Resolved::Target(Target { group, pinned: None, wildcard_name: None });
     }
     Resolved::Unknown(nearest_names(snapshot, name))
 }

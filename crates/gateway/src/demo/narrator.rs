@@ -132,7 +132,7 @@ impl Narrator {
         let now = clock::now().millis();
         let mut text = String::new();
         for deployment in &serving.snapshot.deployments {
-            let verdict = deployment.state.verdict(now);
+            let verdict = deployment.verdict(now);
             let rests = verdict != Verdict::Ready;
             let before = known.insert(deployment.id.to_string(), rests).unwrap_or(false);
             match verdict {

@@ -111,7 +111,7 @@ static FAMILIES: &[Family] = &[
         name: "hale_deployment_resting",
         help: "1 while a deployment gets no traffic because of its health, else 0.",
         read: Read::Deployment(MetricType::Gauge, |d| {
-            u64::from(d.state.verdict(clock::now().millis()) != Verdict::Ready)
+            u64::from(d.verdict(clock::now().millis()) != Verdict::Ready)
         }),
     },
     Family {

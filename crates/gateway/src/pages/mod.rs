@@ -6,11 +6,14 @@
 mod health;
 mod model_groups;
 mod models;
+mod router;
 mod routes;
 
 use hale_core::endpoint::Page;
 use http::{HeaderValue, Response, StatusCode};
 
+use self::router::Hand;
+pub(crate) use self::router::preview;
 use crate::metrics;
 use crate::proxy::Arrival;
 use crate::proxy::access::percent_decode;
@@ -35,6 +38,16 @@ pub(crate) fn answer(
             let page = metrics::expose(&arrival.worker.process, &arrival.serving);
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
             reply::text(StatusCode::OK, HeaderValue::from_static(content_type), page)
+        }
+        Page::RouterState => router::state(arrival),
+        Page::ResetDeployment => {
+            router::lay_hand_on(arrival, name.unwrap_or_default(), Hand::Reset)
+        }
+        Page::DisableDeployment => {
+            router::lay_hand_on(arrival, name.unwrap_or_default(), Hand::Disable)
+        }
+        Page::EnableDeployment => {
+            router::lay_hand_on(arrival, name.unwrap_or_default(), Hand::Enable)
         }
         Page::Home => reply::text(
             StatusCode::OK,

@@ -28,6 +28,7 @@ pub(super) fn list() -> Response<Reply> {
 fn route(row: &Endpoint, path: &str) -> Route {
     let name = match row.action {
         Action::Upstream(operation) => operation.name().to_owned(),
+        Action::Explain => "explain".to_owned(),
         Action::Page(page) => format!("{page:?}").to_lowercase(),
     };
     Route {

@@ -49,6 +49,10 @@ pub(crate) fn authenticate(
     let open = match role {
         Role::Public => true,
         Role::Key => false,
+        Role::Admin if serving.snapshot.gateway.master_key.is_none() => {
+            return Err(explain::no_admin());
+        }
+        Role::Admin => false,
         Role::Metrics => !serving.snapshot.gateway.metrics_need_key,
     };
     if open {

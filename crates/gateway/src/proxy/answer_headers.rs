@@ -5,7 +5,10 @@
 
 use std::cell::RefCell;
 
+use std::fmt::Write as _;
+
 use hale_core::route::{AttemptPlan, Walk};
+use hale_core::snapshot::Snapshot;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::Arrival;
@@ -28,6 +31,7 @@ const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallb
 const COST: HeaderName = HeaderName::from_static("x-litellm-response-cost");
 const DURATION: HeaderName = HeaderName::from_static("x-litellm-response-duration-ms");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-litellm-overhead-duration-ms");
+const ROUTE: HeaderName = HeaderName::from_static("x-hale-route");
 const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 thread_local! {
@@ -86,6 +90,35 @@ pub(super) fn common(
     headers.insert(DURATION, milliseconds(times.0));
     headers.insert(OVERHEAD, milliseconds(times.1));
     headers
+}
+
+/// The way that a request took, in one line: `group/deployment=status cause time; ...`.
+pub(super) fn route(
+    headers: &mut HeaderMap,
+    snapshot: &Snapshot,
+    walk: &Walk,
+    answered: Option<&AttemptPlan>,
+) {
+    let mut line = String::new();
+    for tried in walk.tried() {
+        let id = &snapshot.deployment(tried.deployment).id;
+        let status = tried.status.map_or(String::new(), |status| format!("{status} "));
+        let cause = tried.cause.name();
+        // Writing to a string cannot fail.
+        let _written = write!(line, "{}/{id}={status}{cause} {} ms; ", tried.group, tried.ms);
+    }
+    match answered {
+        Some(plan) => {
+            let id = &snapshot.deployment(plan.deployment).id;
+            let trial = if plan.trial { " trial" } else { "" };
+            let _written = write!(line, "{}/{id}=ok{trial}", walk.target().name(snapshot));
+        }
+        None => line.push_str("no answer"),
+    }
+    let printable: String = line.chars().filter(|c| matches!(c, ' '..='~')).collect();
+    if let Ok(value) = HeaderValue::try_from(printable) {
+        headers.insert(ROUTE, value);
+    }
 }
 
 /// What it cost, where the price is known.

@@ -13,7 +13,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, MockAnswer};
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
-use hale_core::health::{AttemptRef, Failure, Surroundings, Transition};
+use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition};
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
@@ -170,21 +170,40 @@ pub(crate) struct AttemptGuard {
     deployment: Arc<Deployment>,
     attempt: AttemptRef,
     around: Surroundings,
+    /// The model's name at the provider, where the deployment stands for many.
+    model: Box<str>,
+    /// From its begin to the first content of a stream, milliseconds.
+    first_content_ms: Option<u64>,
     told: bool,
 }
 
 impl AttemptGuard {
-    /// The attempt begins.
+    /// The attempt begins; `None` when another request took the last place in the meantime. `model` is
+    /// its name at the provider, where the deployment stands for many.
     pub(crate) fn enter(
         deployment: &Arc<Deployment>,
         plan: &AttemptPlan,
         around: Surroundings,
         request: u64,
-    ) -> AttemptGuard {
-        deployment.state.enter();
+        model: Box<str>,
+    ) -> Option<AttemptGuard> {
         let started = clock::recent().millis();
+        if !deployment.state.enter(started, &plan.claim) {
+            if plan.trial {
+                deployment.release_trial();
+            }
+            return None;
+        }
         let attempt = AttemptRef { started, request, trial: plan.trial };
-        AttemptGuard { deployment: deployment.clone(), attempt, around, told: false }
+        let deployment = deployment.clone();
+        Some(AttemptGuard {
+            deployment,
+            attempt,
+            around,
+            model,
+            first_content_ms: None,
+            told: false,
+        })
     }
 
     /// The deployment that is asked.
@@ -194,17 +213,28 @@ impl AttemptGuard {
 
     /// A stream has content: if this was a trial, it has passed.
     pub(crate) fn has_content(&mut self) {
+        let now = clock::recent().millis();
+        self.first_content_ms = Some(now.since(self.attempt.started));
         if self.attempt.trial {
-            let change = self.deployment.state.trial_proved(self.attempt);
+            let change = self.deployment.trial_proved(now, self.attempt);
             self.attempt.trial = false;
             self.log(change);
         }
     }
 
     /// It ended well.
-    pub(crate) fn success(&mut self) {
+    pub(crate) fn success(&mut self, usage: Option<Usage>) {
         self.told = true;
-        let change = self.deployment.state.success(clock::now().millis(), self.attempt);
+        let now = clock::now().millis();
+        let usage = usage.unwrap_or_default();
+        let whole_ms = now.since(self.attempt.started);
+        let measured = Measured {
+            first_content_ms: self.first_content_ms,
+            whole_ms: self.first_content_ms.is_none().then_some(whole_ms),
+            output_tokens: usage.output,
+            tokens: usage.input.saturating_add(usage.output),
+        };
+        let change = self.deployment.succeeded(now, self.attempt, &measured, &self.model);
         self.log(change);
     }
 
@@ -212,7 +242,7 @@ impl AttemptGuard {
     pub(crate) fn failure(&mut self, failure: Failure) {
         self.told = true;
         let now = clock::now().millis();
-        let change = self.deployment.state.failure(now, self.attempt, failure, &self.around);
+        let change = self.deployment.failed(now, self.attempt, failure, &self.model, &self.around);
         self.log(change);
     }
 
@@ -278,8 +308,8 @@ pub(crate) async fn attempt(
         Ok((headers, content)) => {
             // An estimate says nothing about the deployment.
             let asked = !matches!(ask.outgoing, Ok(Outgoing::Estimate(_)));
-            if asked && matches!(content, Content::Full(..)) {
-                guard.success();
+            if asked && let Content::Full(_, usage, _) = &content {
+                guard.success(*usage);
             }
             Ok(Answered { headers, content, guard })
         }

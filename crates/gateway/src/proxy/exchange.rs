@@ -12,7 +12,11 @@ use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use hale_core::record::Ending;
-use hale_core::route::{AttemptPlan, Controls, GiveUp, Next, Resolved, Tried, Walk, resolve};
+use hale_core::route::{
+    AttemptPlan, Controls, GiveUp, Next, Resolved, TagWish, Tried, Walk, resolve,
+};
+use hale_core::snapshot::Snapshot;
+use hale_wire::controls;
 use hale_wire::edit::json_string;
 use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek, seconds_to_ms};
@@ -37,6 +41,8 @@ use crate::state::{BETA, VERSION, betas};
 const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
 const STREAM_TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-stream-timeout");
+const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
+const EXPLAIN: HeaderName = HeaderName::from_static("x-hale-explain");
 
 /// What was read from the request.
 struct Wanted {
@@ -48,6 +54,8 @@ struct Wanted {
     wants_usage: bool,
     /// What the client's headers say about its Anthropic format.
     dialect: Dialect,
+    /// Whether the answer says which way it took.
+    explain: bool,
     /// Bytes that are held as long as the request may be sent again.
     _held: Held,
 }
@@ -120,7 +128,8 @@ async fn want(
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
     finish.note(|record| record.stream = stream);
-    let controls = controls(&peek, &head.headers, stream)?;
+    let controls = all_controls(arrival, &peek, &head.headers, stream)?;
+    let explain = wants_explanation(&head.headers)?;
     let dialect = match operation.format() {
         WireFormat::OpenAi => Dialect::default(),
         WireFormat::Anthropic => Dialect {
@@ -128,7 +137,7 @@ async fn want(
             version: head.headers.get(VERSION).cloned(),
         },
     };
-    Ok(Wanted { operation, peek, model, controls, wants_usage, dialect, _held: held })
+    Ok(Wanted { operation, peek, model, controls, wants_usage, dialect, explain, _held: held })
 }
 
 /// The fields without which the operation makes no sense.
@@ -144,6 +153,18 @@ fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), R
         }
     }
     Ok(())
+}
+
+/// What headers and body ask of the routing.
+pub(super) fn all_controls(
+    arrival: &Arrival,
+    peek: &Peek,
+    headers: &HeaderMap,
+    stream: bool,
+) -> Result<Controls, Refusal> {
+    let mut controls = controls(peek, headers, stream)?;
+    inspect(arrival, peek, headers, &mut controls)?;
+    Ok(controls)
 }
 
 fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, Refusal> {
@@ -164,10 +185,49 @@ fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, 
         stream_timeout_ms: controls
             .stream_timeout_ms
             .or(peek.seconds("stream_timeout").map_err(bad)?),
-        fallbacks: peek.fallbacks().map_err(bad)?,
+        fallbacks: controls::fallbacks(peek, "fallbacks").map_err(bad)?,
+        context_window_fallbacks: controls::fallbacks(peek, "context_window_fallbacks")
+            .map_err(bad)?,
+        content_policy_fallbacks: controls::fallbacks(peek, "content_policy_fallbacks")
+            .map_err(bad)?,
         disable_fallbacks: peek.boolean("disable_fallbacks").map_err(bad)?.unwrap_or(false),
         max_fallbacks: peek.count("max_fallbacks").map_err(bad)?,
+        ..Controls::default()
     })
+}
+
+/// Reads what of the request decides where it may go, where the config makes it matter.
+fn inspect(
+    arrival: &Arrival,
+    peek: &Peek,
+    headers: &HeaderMap,
+    controls: &mut Controls,
+) -> Result<(), Refusal> {
+    let inspects = arrival.serving.snapshot.inspects;
+    if inspects.needs || inspects.length {
+        controls.needs = controls::needs(peek, inspects.length);
+    }
+    if !inspects.tags {
+        return Ok(());
+    }
+    let mut wish = TagWish::default();
+    for value in headers.get_all(&TAGS) {
+        let text = value.to_str().map_err(|_| explain::bad_header(&TAGS, "plain text"))?;
+        text.split(',').for_each(|tag| wish.add(tag));
+    }
+    controls::tags(peek, &mut wish).map_err(|error| explain::bad_body(&error))?;
+    let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
+    wish.user_agent = agent.unwrap_or_default().into();
+    controls.tags = Some(Box::new(wish));
+    Ok(())
+}
+
+fn wants_explanation(headers: &HeaderMap) -> Result<bool, Refusal> {
+    match headers.get(&EXPLAIN).map(http::HeaderValue::as_bytes) {
+        None | Some(b"0" | b"false") => Ok(false),
+        Some(b"1" | b"true") => Ok(true),
+        Some(_) => Err(explain::bad_header(&EXPLAIN, "1 or 0")),
+    }
 }
 
 /// What the headers ask of the routing; they win over the body.
@@ -220,17 +280,27 @@ async fn follow(
                 finish.wait_ends(clock::now());
             }
             Next::GiveUp(why) => {
-                let refusal = give_up(&arrival, &walk, why, &errors);
+                let refusal = give_up(&arrival, &wanted, &walk, why, &errors);
                 note_group(&arrival, &walk, &mut finish);
-                return refuse(&arrival, finish, refusal);
+                let mut response = refuse(&arrival, finish, refusal);
+                if wanted.explain {
+                    answer_headers::route(response.headers_mut(), snapshot, &walk, None);
+                }
+                return response;
             }
             Next::Attempt(plan) => {
+                let Some(guard) = begin(snapshot, &walk, &plan, request) else { continue };
                 note_attempt(&arrival, &walk, &plan, &mut finish);
-                let result = try_once(&arrival, &wanted, &walk, &plan, request, &mut finish).await;
+                let result = try_once(&arrival, &wanted, &walk, &plan, guard, &mut finish).await;
                 let ended = clock::recent();
                 match result {
                     Ok(answered) => {
-                        return deliver(&arrival, &walk, &plan, answered, finish);
+                        let mut response = deliver(&arrival, &walk, &plan, answered, finish);
+                        if wanted.explain {
+                            let headers = response.headers_mut();
+                            answer_headers::route(headers, snapshot, &walk, Some(&plan));
+                        }
+                        return response;
                     }
                     Err(failed) => {
                         let tried = Tried {
@@ -252,13 +322,29 @@ async fn follow(
     }
 }
 
+/// Takes the attempt's place at its deployment; `None` when another request was faster.
+fn begin(
+    snapshot: &Snapshot,
+    walk: &Walk,
+    plan: &AttemptPlan,
+    request: u64,
+) -> Option<AttemptGuard> {
+    let deployment = snapshot.deployment(plan.deployment);
+    let model = match &walk.target().wildcard_name {
+        Some(_) => walk.target().upstream_model(snapshot, deployment).into(),
+        None => Box::default(),
+    };
+    let around = walk.surroundings(snapshot, plan);
+    AttemptGuard::enter(deployment, plan, around, request, model)
+}
+
 /// The attempt that `plan` asks for.
 async fn try_once(
     arrival: &Arrival,
     wanted: &Wanted,
     walk: &Walk,
     plan: &AttemptPlan,
-    request: u64,
+    guard: AttemptGuard,
     finish: &mut Finish,
 ) -> Result<Answered, Failed> {
     let snapshot = &arrival.serving.snapshot;
@@ -272,13 +358,14 @@ async fn try_once(
         ask_usage: wanted.controls.stream,
         drop_params: snapshot.gateway.drop_params,
     };
+    let changed = walk.overrides().and_then(|place| controls::overridden(&wanted.peek, place));
     let way = Way { operation: wanted.operation, wire: order.wire() };
     let ask = Ask {
         worker: &arrival.worker,
         serving: &arrival.serving,
         way,
         upstream_model: &upstream_model,
-        outgoing: outgoing(&wanted.peek, &order),
+        outgoing: outgoing(changed.as_ref().unwrap_or(&wanted.peek), &order),
         dialect: &wanted.dialect,
         stream: wanted.controls.stream,
         view: View {
@@ -290,8 +377,6 @@ async fn try_once(
         call_id: &arrival.call_id,
         admin: arrival.access == Access::Admin,
     };
-    let around = walk.surroundings(snapshot, plan);
-    let guard = AttemptGuard::enter(deployment, plan, around, request);
     finish.wait_begins(clock::now());
     let result = attempt(&ask, plan, guard).await;
     finish.wait_ends(clock::now());
@@ -363,11 +448,20 @@ fn deliver(
     }
 }
 
-fn give_up(arrival: &Arrival, walk: &Walk, why: GiveUp, errors: &[ProviderError]) -> Refusal {
+fn give_up(
+    arrival: &Arrival,
+    wanted: &Wanted,
+    walk: &Walk,
+    why: GiveUp,
+    errors: &[ProviderError],
+) -> Refusal {
     let snapshot = &arrival.serving.snapshot;
     let now = clock::now().millis();
     match why {
-        GiveUp::Refused(refused) => explain::refused(snapshot, &refused, now),
+        GiveUp::Refused(refused) => {
+            let tags = wanted.controls.tags.as_deref().map_or(&[][..], |wish| &wish.any);
+            explain::refused(snapshot, &refused, tags, now)
+        }
         GiveUp::Deadline => {
             explain::deadline(snapshot, walk, walk.deadline().since(walk.started()))
         }

@@ -3,20 +3,21 @@
 //! Called by every step of the pipeline. Always true: no secret and no upstream address is in here;
 //! every refusal has a `reason` for machines.
 
+mod refused;
+
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
-use hale_core::route::{Excluded, Exclusion, Refused, Tried, Walk};
+use hale_core::route::{Tried, Walk};
 use hale_core::snapshot::Snapshot;
-use hale_core::time::Millis;
-use hale_wire::errors::{self, AttemptLine, DeploymentLine, ErrorReply, clean, kind_of};
+use hale_wire::errors::{self, AttemptLine, ErrorReply, clean, kind_of};
 use hale_wire::peek::PeekError;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
+pub(crate) use self::refused::{diagnosis, line, refused, unix_s};
 use super::attempt::{Failed, seconds};
 use super::reply::{self, Reply};
-use crate::clock;
 
 /// Entries of `deployments` and `attempts`. Source: the contract, section 6.
 const LINES_MAX: usize = 20;
@@ -130,6 +131,20 @@ pub(crate) fn wrong_key() -> Refusal {
         "invalid_api_key",
         "the key is not known to this gateway. Check the key that the client sends.",
     )
+}
+
+/// The admin API without a master key.
+pub(crate) fn no_admin() -> Refusal {
+    let message = "this page is for the master key, and none is configured; set \
+                   general_settings.master_key or LITELLM_MASTER_KEY";
+    Refusal::new(StatusCode::FORBIDDEN, "admin_api_off", message.to_owned())
+}
+
+/// There is no deployment with that id.
+pub(crate) fn no_such_deployment(id: &str) -> Refusal {
+    let id = clean(id, 200);
+    let message = format!("there is no deployment '{id}'; GET /router/state lists all ids");
+    Refusal::new(StatusCode::NOT_FOUND, "unknown_deployment", message)
 }
 
 /// The header that should carry the key can not be read.
@@ -249,86 +264,6 @@ pub(crate) fn own_fault() -> Refusal {
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message.to_owned())
 }
 
-/// No attempt was made: every member of the group is excluded.
-pub(crate) fn refused(snapshot: &Snapshot, refused: &Refused, now: Millis) -> Refusal {
-    let Refused { group, excluded } = refused;
-    let lines: Vec<DeploymentLine> =
-        excluded.iter().take(LINES_MAX).map(|one| line_of(snapshot, group, one, now)).collect();
-    let wait_s = lines.iter().filter_map(|line| line.retry_after_s).min();
-    let all_misconfigured = excluded.iter().all(|one| one.why == Exclusion::Misconfigured);
-    // What can never answer does not decide whether waiting helps.
-    let limited = excluded.iter().all(|one| match one.why {
-        Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
-            matches!(rest.cause, Cause::RateLimited | Cause::Quota)
-        }
-        Exclusion::Misconfigured => true,
-    });
-    let (status, what) = if all_misconfigured {
-        let problems: Vec<&str> = lines.iter().map(|line| line.hint.as_str()).collect();
-        let what =
-            format!("none of its deployments can work as configured: {}", problems.join("; "));
-        (StatusCode::SERVICE_UNAVAILABLE, what)
-    } else if limited {
-        let until = wait_s.map_or(String::new(), |s| format!("; the first is free again in {s} s"));
-        (StatusCode::TOO_MANY_REQUESTS, format!("all of its deployments are rate limited{until}"))
-    } else {
-        let until = wait_s.map_or(String::new(), |s| format!("; the next trial is in {s} s"));
-        (StatusCode::SERVICE_UNAVAILABLE, format!("all of its deployments are resting{until}"))
-    };
-    let message =
-        format!("No deployments available for model group '{group}': {}.", clean(&what, 1000));
-    let mut refusal = Refusal::new(status, "no_healthy_deployments", message);
-    refusal.cause = if all_misconfigured {
-        Cause::Misconfigured
-    } else if limited {
-        Cause::RateLimited
-    } else {
-        Cause::Overloaded
-    };
-    refusal.retry_after_s = wait_s;
-    refusal.reply.deployments = lines;
-    refusal
-}
-
-fn line_of(snapshot: &Snapshot, group: &str, one: &Excluded, now: Millis) -> DeploymentLine {
-    let deployment = snapshot.deployment(one.deployment);
-    let id = deployment.id.to_string();
-    let model_group = group.to_owned();
-    match one.why {
-        Exclusion::Misconfigured => DeploymentLine {
-            id,
-            model_group,
-            state: "misconfigured",
-            cause: Cause::Misconfigured.name(),
-            since: None,
-            retry_after_s: None,
-            last_status: None,
-            hint: deployment.misconfigured.as_ref().map_or(String::new(), |why| {
-                clean(&format!("{}: {}", why.problem, why.hint), LINE_MAX)
-            }),
-        },
-        Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
-            let under_way = matches!(one.why, Exclusion::TrialUnderWay(_));
-            let left = rest.until.since(now).div_ceil(1000).max(1);
-            let source =
-                if rest.provider_issued { "the provider asked for it" } else { "our own pause" };
-            DeploymentLine {
-                id,
-                model_group,
-                state: if under_way { "trial" } else { "cooldown" },
-                cause: rest.cause.name(),
-                since: deployment
-                    .state
-                    .resting_since()
-                    .map(|since| clock::unix_ms().saturating_sub(now.since(since)) / 1000),
-                retry_after_s: Some(left),
-                last_status: deployment.state.last_status(),
-                hint: format!("free again in {left} s ({source})"),
-            }
-        }
-    }
-}
-
 /// The client's deadline, or the config's for a whole request, passed.
 pub(crate) fn deadline(snapshot: &Snapshot, walk: &Walk, allowed_ms: u64) -> Refusal {
     let group = walk.target().name(snapshot);
@@ -438,6 +373,11 @@ fn trail(snapshot: &Snapshot, walk: &Walk, tried: &Tried) -> String {
     );
     if let Some(others) = groups.get(1..).filter(|others| !others.is_empty()) {
         text.push_str(&format!("; fallback to {} also failed", others.join(", ")));
+    }
+    let causes: Vec<Cause> =
+        walk.tried().iter().filter(|one| one.group == tried.group).map(|one| one.cause).collect();
+    if tried.cause.blames_deployment() {
+        text.push_str(&format!("; in '{}' {}", tried.group, diagnosis(&causes)));
     }
     text.push(')');
     text

@@ -11,6 +11,7 @@ mod body;
 mod exchange;
 pub(crate) mod explain;
 mod finish;
+mod preview;
 mod relay;
 pub(crate) mod reply;
 mod request;
@@ -122,6 +123,10 @@ async fn answer(
             let page = pages::answer(page, &arrival, name.as_deref(), head.uri.query());
             reply::with_call_id(page, &call_id)
         }
+        Action::Explain => match preview::run(&arrival, &head, incoming).await {
+            Ok(page) => reply::with_call_id(page, &call_id),
+            Err(refusal) => refusal.respond(format, &call_id),
+        },
         Action::Upstream(operation) => {
             exchange::run(arrival, operation, name, head, incoming).await
         }

@@ -181,7 +181,7 @@ impl Relay {
         self.over = true;
         // The answer is complete; clients still wait for the mark of its end.
         self.reader.close(&mut self.ready);
-        self.guard.success();
+        self.guard.success(self.reader.usage());
         self.account();
         self.finish.end(Ending::Success, 200, None);
     }
@@ -212,7 +212,7 @@ impl Drop for Relay {
         }
         if self.reader.is_complete() {
             // The client had everything and did not wait for the upstream to hang up.
-            self.guard.success();
+            self.guard.success(self.reader.usage());
             self.account();
             self.finish.end(Ending::Success, 200, None);
         } else {

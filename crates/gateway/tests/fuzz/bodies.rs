@@ -8,7 +8,9 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use hale_core::config::{self, Options, Source};
 use hale_core::endpoint::Operation;
+use hale_core::route::TagWish;
 use hale_core::snapshot::Snapshot;
+use hale_wire::controls;
 use hale_wire::edit::{Edit, apply};
 use hale_wire::object::ObjectError;
 use hale_wire::order::Order;
@@ -175,6 +177,8 @@ fn check(input: &[u8]) -> (u8, usize) {
     assert!(is_object, "taken for an object");
     edits_keep_what_they_do_not_name(&peek);
     every_provider_gets_json(&peek);
+    let _any = controls::needs(&peek, true);
+    let _any = controls::overridden(&peek, 1);
     // Readers of single fields stand whatever is in them.
     let readings = [
         peek.string("model").is_ok(),
@@ -182,7 +186,8 @@ fn check(input: &[u8]) -> (u8, usize) {
         peek.count("num_retries").is_ok(),
         peek.seconds("timeout").is_ok(),
         peek.wants_usage().is_ok(),
-        peek.fallbacks().is_ok(),
+        controls::fallbacks(&peek, "fallbacks").is_ok(),
+        controls::tags(&peek, &mut TagWish::default()).is_ok(),
         peek.holds(&FORBIDDEN).next().is_none(),
         peek.has_controls(),
     ];

@@ -41,7 +41,8 @@ fn ask(hale: &Hale, method: &str, path: &str, headers: &[(&str, &str)]) -> Respo
 const TITLE: &str = "# Who may call what
 
 Every path of every endpoint, and what its callers get: `in`, or the status that refuses them. Without a
-master key the gateway listens on loopback only, and everybody there is let in. What is in no row is 404
+master key the gateway listens on loopback only, and everybody there is let in but to what is an
+administrator's. What is in no row is 404
 for everybody, and a method that a path does not have is 405. Made by
 `HALE_BLESS=1 cargo test -p hale-gateway --test it roles`; do not edit it.
 
@@ -65,7 +66,7 @@ fn every_path_as_everybody_is_as_the_page_says() {
                 .collect();
             let expected = match row.role {
                 Role::Public => ["in", "in", "in", "in"],
-                Role::Key | Role::Metrics => ["401", "401", "401", "in"],
+                Role::Key | Role::Metrics | Role::Admin => ["401", "401", "401", "in"],
             };
             assert_eq!(verdicts, expected, "{} {path}", row.method);
             verdicts.push(verdict(&ask(&metrics_open, row.method, path, &[])));

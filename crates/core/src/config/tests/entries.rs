@@ -55,6 +55,7 @@ fn an_entry_fills_a_deployment() {
         cooldown_ms: Some(7_000),
         rpm: Some(10),
         tpm: Some(1_000),
+        max_parallel: None,
     };
     assert_eq!(d.limits, limits);
     assert_eq!(
@@ -261,7 +262,7 @@ fn canned_answers_need_no_key() {
 }
 
 #[test]
-fn a_group_shares_its_traffic_as_the_reference_does() {
+fn a_group_shares_its_traffic_by_weight_then_by_rates() {
     let weights = |entries: &[&str]| {
         let entry = |more: &&str| {
             format!(
@@ -276,12 +277,12 @@ fn a_group_shares_its_traffic_as_the_reference_does() {
     };
     assert_eq!(weights(&["", ", n: 1"]), (vec![1.0, 1.0], 0));
     assert_eq!(weights(&[", weight: 3", ", weight: 1.5"]), (vec![3.0, 1.5], 0));
-    assert_eq!(weights(&[", weight: 3", ", rpm: 9"]), (vec![3.0, 0.0], 1));
+    assert_eq!(weights(&[", weight: 3", ", rpm: 9"]), (vec![3.0, 1.0], 0));
     assert_eq!(weights(&[", rpm: 30", ", rpm: 100, tpm: 5"]), (vec![30.0, 100.0], 0));
     assert_eq!(weights(&[", tpm: 30", ", tpm: 100"]), (vec![30.0, 100.0], 0));
     assert_eq!(weights(&[", weight: 0", ", weight: 0.0"]), (vec![1.0, 1.0], 1));
     // Equal weights are equal, whatever the rates say.
-    assert_eq!(weights(&[", weight: 1, rpm: 5", ", weight: 1, rpm: 10"]), (vec![2.0, 2.0], 0));
+    assert_eq!(weights(&[", weight: 1, rpm: 5", ", weight: 1, rpm: 10"]), (vec![1.0, 1.0], 0));
 }
 
 #[test]

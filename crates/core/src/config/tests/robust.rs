@@ -149,6 +149,8 @@ fn values_of_every_kind_in_every_place_never_panic() {
         "yes",
         "1e400",
     ];
+    let within =
+        |key: &str, line: &str| entry("") + &format!("router_settings: {{{key}: {{{line}}}}}\n");
     for section in [
         Section::Top,
         Section::Entry,
@@ -158,6 +160,9 @@ fn values_of_every_kind_in_every_place_never_panic() {
         Section::Router,
         Section::General,
         Section::Credential,
+        Section::Strategy,
+        Section::Retries,
+        Section::Fails,
     ] {
         for row in keys::rows(section) {
             let name = row.name.replace('*', "x");
@@ -173,6 +178,9 @@ fn values_of_every_kind_in_every_place_never_panic() {
                     Section::Info => entry("") + &format!("  model_info: {{{line}}}\n"),
                     Section::Litellm => entry("") + &format!("litellm_settings: {{{line}}}\n"),
                     Section::Router => entry("") + &format!("router_settings: {{{line}}}\n"),
+                    Section::Strategy => within("routing_strategy_args", &line),
+                    Section::Retries => within("retry_policy", &line),
+                    Section::Fails => within("allowed_fails_policy", &line),
                     Section::General => entry("") + &format!("general_settings: {{{line}}}\n"),
                     Section::Credential | Section::Alias => {
                         entry("") + &format!("credential_list: [{{{line}}}]\n")

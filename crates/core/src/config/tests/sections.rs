@@ -52,7 +52,7 @@ general_settings:
     assert_eq!((router.timeout_ms, router.stream_timeout_ms), (30_500, Some(5_000)));
     assert_eq!((router.request_timeout_ms, router.cooldown_ms), (Some(120_000), 60_000));
     assert_eq!((router.retry_after_ms, router.disable_cooldowns), (500, true));
-    assert_eq!(router.allowed_fails, Some(3));
+    assert_eq!(router.tolerance.others, Some(3));
     assert_eq!(gateway.master_key.as_ref().unwrap().expose(), "sk-a-long-master-key");
     assert_eq!(gateway.key_header.as_deref(), Some("x-my-key"));
     assert_eq!(gateway.request_log.as_deref(), Some("log.jsonl"));
@@ -131,8 +131,8 @@ fn missing_variables_elsewhere_are_warnings() {
 
 #[test]
 fn known_strategies_fall_back_and_unknown_ones_are_refused() {
-    let (_, warnings) = with("router_settings: {routing_strategy: least-busy}\n").warned();
-    one(&warnings, "`least-busy` is not built yet; simple-shuffle is used");
+    let (_, warnings) = with("router_settings: {routing_strategy: cost-based-routing}\n").warned();
+    one(&warnings, "`cost-based-routing` is not built yet; simple-shuffle is used");
     let problems = with("router_settings: {routing_strategy: simple-shufle}\n").refused();
     one(&problems, "unknown strategy `simple-shufle`. did you mean `simple-shuffle`?");
 }

@@ -5,7 +5,7 @@ fn around() -> Surroundings {
         has_sibling: true,
         has_fallback: false,
         cooldown_ms: 5_000,
-        allowed_fails: None,
+        tolerance: ByKind::default(),
         attempt_timeout_ms: 10_000,
         many_models: false,
     }
@@ -52,7 +52,7 @@ fn a_success_between_failures_breaks_the_row() {
         let now = round * 120_000;
         assert_eq!(fail(&state, now, round, Cause::Timeout), None);
         assert_eq!(fail(&state, now + 1, round + 1, Cause::Timeout), None);
-        assert_eq!(state.success(Millis(now + 2), at(now + 2, 0)), None);
+        assert_eq!(state.success(Millis(now + 2), at(now + 2, 0), &Measured::default()), None);
     }
 }
 
@@ -104,7 +104,10 @@ fn a_failed_trial_doubles_the_rest_and_a_good_one_ends_it() {
     assert!(matches!(state.verdict(Millis(15_099)), Verdict::Cooling(_)));
     assert!(state.take_trial(Millis(15_100), 1_000), "the permit came back");
     let trial = AttemptRef { started: Millis(15_100), request: 3, trial: true };
-    assert_eq!(state.success(Millis(15_200), trial), Some(Transition::Closed));
+    assert_eq!(
+        state.success(Millis(15_200), trial, &Measured::default()),
+        Some(Transition::Closed)
+    );
     assert_eq!(state.verdict(Millis(15_200)), Verdict::Ready);
 }
 
@@ -113,7 +116,7 @@ fn late_results_decide_nothing() {
     let state = DeploymentState::default();
     fail(&state, 1_000, 1, Cause::RateLimited);
     let before = state.verdict(Millis(1_001));
-    assert_eq!(state.success(Millis(1_002), at(500, 2)), None);
+    assert_eq!(state.success(Millis(1_002), at(500, 2), &Measured::default()), None);
     assert_eq!(fail(&state, 1_003, 3, Cause::ServerError), None);
     assert_eq!(state.verdict(Millis(1_001)), before);
     let late =
@@ -141,7 +144,7 @@ fn the_ratio_of_a_minute_opens_too() {
     for i in 0..6 {
         // fail, fail, ok, fail, fail, fail: never three in a row before the ratio is past one half.
         if i == 2 {
-            state.success(Millis(i), at(i, i));
+            state.success(Millis(i), at(i, i), &Measured::default());
         } else {
             opened |= fail(&state, i, 1, Cause::ServerError).is_some();
         }
@@ -152,7 +155,8 @@ fn the_ratio_of_a_minute_opens_too() {
 #[test]
 fn allowed_fails_replaces_our_rules() {
     let state = DeploymentState::default();
-    let rules = Surroundings { allowed_fails: Some(4), ..around() };
+    let rules =
+        Surroundings { tolerance: ByKind { others: Some(4), ..ByKind::default() }, ..around() };
     for i in 0..4 {
         assert_eq!(
             state.failure(Millis(i), at(i, i), Failure::of(Cause::ServerError), &rules),

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use crate::deployment::{Deployment, DeploymentIndex, Limits};
 use crate::group::{GroupIndex, ModelGroup, Pattern};
 use crate::health::DeploymentState;
+use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::provider;
+use crate::route::TagRules;
 use crate::settings::Alias;
 use crate::snapshot::Snapshot;
 
@@ -28,7 +30,17 @@ pub(crate) fn snapshot() -> Snapshot {
     snapshot
 }
 
-fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &str)]) {
+/// One group `g` whose members have these weights.
+pub(crate) fn snapshot_of(weights: &[f64]) -> Snapshot {
+    let mut snapshot = Snapshot::default();
+    let names: Vec<String> = (0..weights.len()).map(|i| format!("g-{i}")).collect();
+    let members: Vec<(&str, f64, &str)> =
+        names.iter().zip(weights).map(|(name, weight)| (name.as_str(), *weight, "up")).collect();
+    add(&mut snapshot, "g", &members);
+    snapshot
+}
+
+pub(crate) fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &str)]) {
     let group = GroupIndex(u32::try_from(snapshot.groups.len()).unwrap());
     let mut indexes = Vec::new();
     for (id, weight, upstream) in members {
@@ -51,6 +63,10 @@ fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &str)]) {
             extra_headers: Vec::new(),
             weight: *weight,
             limits: Limits::default(),
+            order: None,
+            tags: TagRules::default(),
+            tolerance: ByKind::default(),
+            is_paused: false,
             default_params: Vec::new(),
             dropped_params: Vec::new(),
             mock: None,
@@ -59,6 +75,7 @@ fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &str)]) {
             model_info: "{}".into(),
             public_params: "{}".into(),
             state: Arc::new(DeploymentState::default()),
+            credential: None,
         }));
     }
     let pattern = Pattern::parse(name);
@@ -66,5 +83,13 @@ fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &str)]) {
         snapshot.wildcards.push(group);
     }
     snapshot.by_name.insert(name.into(), group);
-    snapshot.groups.push(ModelGroup { name: name.into(), members: indexes, pattern });
+    snapshot.groups.push(ModelGroup {
+        name: name.into(),
+        members: indexes,
+        pattern,
+        has_tiers: false,
+        filters_tags: false,
+        retry_policy: ByKind::default(),
+        budget: Arc::default(),
+    });
 }

@@ -1,5 +1,6 @@
 use super::fixture::snapshot;
 use super::*;
+use crate::health::Surroundings;
 
 const A: DeploymentIndex = DeploymentIndex(0);
 const B: DeploymentIndex = DeploymentIndex(1);
@@ -289,7 +290,7 @@ fn a_refusal_speaks_of_the_group_that_was_asked_for() {
         has_sibling: true,
         has_fallback: false,
         cooldown_ms: 5_000,
-        allowed_fails: None,
+        tolerance: crate::policy::ByKind::default(),
         attempt_timeout_ms: 1_000,
         many_models: false,
     };

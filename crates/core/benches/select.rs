@@ -1,0 +1,63 @@
+//! What it costs to choose a deployment: `cargo bench -p hale-core`.
+//!
+//! The goals: 1 us at 10 deployments; at 1,000 5 us for `health-aware` and 30 us for those that scan.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io;
+
+use hale_core::config::{Options, Source, load};
+use hale_core::health::{AttemptRef, Measured};
+use hale_core::route::{Controls, Next, Resolved, Target, Walk, resolve};
+use hale_core::snapshot::Snapshot;
+use hale_core::time::Millis;
+
+fn main() {
+    divan::main();
+}
+
+struct Yaml(String);
+
+impl Source for Yaml {
+    fn read(&self, _path: &str) -> io::Result<Vec<u8>> {
+        Ok(self.0.clone().into_bytes())
+    }
+
+    fn env(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+fn group(strategy: &str, count: usize) -> (Snapshot, Target) {
+    let mut yaml = String::from("model_list:\n");
+    for i in 0..count {
+        yaml.push_str(&format!(
+            "- {{model_name: g, litellm_params: {{model: openai/x, api_key: k{i}}}}}\n"
+        ));
+    }
+    yaml.push_str(&format!("router_settings: {{routing_strategy: {strategy}}}\n"));
+    let loaded = load(&Yaml(yaml), "c.yaml", Options::default(), None);
+    let snapshot = loaded.snapshot.expect("the config is good");
+    for (i, deployment) in snapshot.deployments.iter().enumerate() {
+        let attempt = AttemptRef { started: Millis(0), request: 1, trial: false };
+        let measured = Measured { whole_ms: Some(100 + i as u64), ..Measured::default() };
+        deployment.state.success(Millis(0), attempt, &measured);
+    }
+    let Resolved::Target(target) = resolve(&snapshot, "g") else { panic!("g") };
+    (snapshot, target)
+}
+
+#[divan::bench(
+    args = [1, 10, 1_000],
+    consts = [0, 1, 2, 3],
+)]
+fn first_attempt<const STRATEGY: usize>(bencher: divan::Bencher<'_, '_>, count: usize) {
+    let (snapshot, target) = group(hale_core::route::STRATEGIES[STRATEGY].name, count);
+    let mut chance = 0u64;
+    bencher.bench_local(|| {
+        chance = chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut walk = Walk::new(&snapshot, target.clone(), Controls::default(), Millis(5));
+        let Next::Attempt(plan) = walk.next(&snapshot, Millis(5), chance) else { panic!("none") };
+        plan.deployment
+    });
+}

@@ -1,0 +1,118 @@
+//! The keys of routing and health.
+
+use super::*;
+use crate::policy::FailureKind;
+
+#[test]
+fn every_key_of_an_entry_about_routing_is_read() {
+    let d = deployment(
+        "order: 2\nmax_parallel_requests: 3\ntags: [paid, default]\ntag_regex: ['^User-Agent: curl/']\nblocked: true",
+    );
+    assert_eq!((d.order, d.limits.max_parallel, d.is_paused), (Some(2), Some(3), true));
+    assert_eq!(d.tags.tags, [Box::from("paid"), "default".into()]);
+    assert!(d.tags.patterns[0].is_match("User-Agent: curl/8"));
+    let info = "  model_info: {order: 1, allowed_fails: 7, allowed_fails_policy: {TimeoutErrorAllowedFails: 2}, \
+                supports_vision: false, blocked: yes, enable_tag_filtering: true}\n";
+    let snapshot = Fake::new(&(entry("order: 9") + info)).clean();
+    let d = &snapshot.deployments[0];
+    assert_eq!((d.order, d.is_paused), (Some(1), true), "model_info wins");
+    assert_eq!(d.tolerance.get(FailureKind::Timeout), Some(2));
+    assert_eq!(d.tolerance.get(FailureKind::RateLimit), Some(7));
+    assert_eq!(d.facts.supports_vision, Some(false));
+    let group = &snapshot.groups[0];
+    assert!(group.has_tiers && group.filters_tags);
+    assert!(snapshot.inspects.needs && snapshot.inspects.tags && !snapshot.inspects.length);
+}
+
+#[test]
+fn every_key_of_the_router_about_routing_is_read() {
+    let fake = with(
+        "\
+router_settings:
+  routing_strategy: latency-based-routing
+  routing_strategy_args: {ttl: 60, lowest_latency_buffer: 0.5}
+  retry_policy: {TimeoutErrorRetries: 0, DefaultRetries: 4}
+  model_group_retry_policy: {m: {RateLimitErrorRetries: 1}}
+  allowed_fails_policy: {RateLimitErrorAllowedFails: 100, BadRequestErrorAllowedFails: 5}
+  default_max_parallel_requests: 8
+  content_policy_use_general_fallbacks: true
+  enable_pre_call_checks: true
+  optional_pre_call_checks: [enforce_model_rate_limits]
+  enable_tag_filtering: true
+  tag_filtering_match_any: false
+  context_window_fallbacks: [{m: [m2]}, spare]
+  content_policy_fallbacks: [{'*': [m2]}]
+  request_timeout: 30
+  model_group_alias: {m2: m, spare: m}
+",
+    );
+    let snapshot = fake.clean();
+    let router = &snapshot.router;
+    assert_eq!(
+        (router.strategy.name(), router.strategy.args.ttl_ms),
+        ("latency-based-routing", 60_000)
+    );
+    assert_eq!(router.retry_policy.get(FailureKind::Timeout), Some(0));
+    assert_eq!(router.retry_policy.get(FailureKind::NotFound), Some(4));
+    let own = &snapshot.groups[0].retry_policy;
+    assert_eq!((own.get(FailureKind::RateLimit), own.get(FailureKind::Timeout)), (Some(1), None));
+    let d = &snapshot.deployments[0];
+    assert_eq!(d.tolerance.get(FailureKind::RateLimit), Some(100));
+    assert_eq!(d.tolerance.get(FailureKind::BadRequest), None, "it never counts");
+    assert_eq!(d.limits.max_parallel, Some(8));
+    assert!(router.policy_uses_general && router.pre_call_checks && router.enforce_rates);
+    assert!(router.tags.enabled && !router.tags.match_any);
+    assert_eq!(&*router.context_window_fallbacks["m"], [Box::from("m2")]);
+    assert_eq!(&*router.context_window_fallbacks["*"], [Box::from("spare")]);
+    assert_eq!(&*router.content_policy_fallbacks["*"], [Box::from("m2")]);
+    assert_eq!(router.request_timeout_ms, Some(30_000));
+}
+
+#[test]
+fn contradictions_and_mistakes_are_named() {
+    let cases = [
+        (
+            "routing_strategy: least_busy",
+            "unknown strategy `least_busy`. did you mean `least-busy`?",
+        ),
+        ("retry_policy: {TimeoutErrorRetrys: 1}", "unknown key `TimeoutErrorRetrys`"),
+        ("retry_policy: {TimeoutErrorRetries: -1}", "expected a whole number from 0 to 100"),
+        ("model_group_retry_policy: {mm: {}}", "no model group `mm`"),
+        ("optional_pre_call_checks: [nonsense]", "unknown check `nonsense`"),
+        ("optional_pre_call_checks: [prompt_caching]", "`prompt_caching` is not served yet"),
+        (
+            "{timeout: 20, request_timeout: 30}",
+            "3 attempts of 20 s take up to 60 s, and request_timeout is 30 s",
+        ),
+    ];
+    for (line, expected) in cases {
+        let yaml = if line.starts_with('{') {
+            format!("router_settings: {line}\n")
+        } else {
+            format!("router_settings:\n  {line}\n")
+        };
+        one(&texts(&with(&yaml).load()), expected);
+    }
+    let bad = Fake::new(&entry("tag_regex: ['(?=x)']")).refused();
+    one(&bad, "is no regular expression");
+}
+
+#[test]
+fn a_credential_that_several_deployments_use_has_one_state() {
+    let line = |name: &str, key: &str, base: &str| {
+        format!(
+            "- {{model_name: {name}, litellm_params: {{model: openai/{name}, api_key: {key}, api_base: 'http://{base}/v1'}}}}\n"
+        )
+    };
+    let yaml = "model_list:\n".to_owned()
+        + &line("a", "k1", "h")
+        + &line("b", "k1", "h")
+        + &line("c", "k2", "h")
+        + &line("d", "k1", "other");
+    let snapshot = Fake::new(&yaml).clean();
+    let [a, b, c, d] = &snapshot.deployments[..] else { panic!("four") };
+    assert!(a.shares_credential(b) && !a.shares_credential(c) && !a.shares_credential(d));
+    assert!(c.credential.is_none() && d.credential.is_none());
+    let again = load(&Fake::new(&yaml), "c.yaml", Options::default(), Some(&snapshot));
+    assert!(again.snapshot.unwrap().deployments[0].shares_credential(a), "a reload keeps it");
+}

@@ -1,0 +1,225 @@
+//! The breaker of one deployment: when failures put it to rest, for how long, and what ends the rest.
+//!
+//! Owned by [`super::DeploymentState`], behind its lock. Always true: a deadline that somebody named only
+//! moves forward, what began before a rest decides nothing about it, and only a trial that was due
+//! lengthens it.
+
+use std::collections::VecDeque;
+
+use super::{AttemptRef, Failure, Rest, Surroundings};
+use crate::cause::Cause;
+use crate::policy::FailureKind;
+use crate::time::Millis;
+
+/// Longest rest after a rate limit, whatever the provider says. Source: the contract, section 4.
+pub const RATE_LIMIT_CAP_MS: u64 = 300_000;
+/// Longest rest after a quota refusal.
+pub const QUOTA_CAP_MS: u64 = 6 * 3_600_000;
+/// Longest rest of a breaker that re-opens again and again.
+pub const BREAKER_CAP_MS: u64 = 300_000;
+/// A rest that was doubled is never longer than this, or than a third of the outage so far: who comes
+/// back from a short outage is soon found well, who stays away is asked more and more rarely.
+pub const BREAKER_SHORT_MS: u64 = 20_000;
+/// Blamed failures in a row that open the breaker.
+pub const CONSECUTIVE_TRIP: u32 = 3;
+/// The window in which failures are counted.
+const WINDOW_MS: u64 = 60_000;
+/// Outcomes in a window before their ratio means something.
+const RATIO_MINIMUM: usize = 5;
+/// Outcomes kept; more than the window's rules need.
+const WINDOW_CAP: usize = 128;
+/// Failures that are remembered to be shown.
+const ERRORS_KEPT: usize = 5;
+
+#[derive(Debug, Default)]
+pub(super) struct Breaker {
+    pub(super) open: Option<Open>,
+    /// Times it opened without a success in between.
+    pub(super) opens_in_a_row: u32,
+    /// When it opened for the first of those times.
+    down_since: Millis,
+    pub(super) in_a_row: u32,
+    row_began: Millis,
+    row_request: u64,
+    row_requests_differ: bool,
+    /// When each counted outcome came, and whether it failed.
+    pub(super) window: VecDeque<(Millis, bool)>,
+    /// Failures of a minute by kind, and of all kinds together: when the minute began, and how many.
+    pub(super) counts: [(Millis, u32); KINDS + 1],
+    pub(super) errors: VecDeque<(Millis, Cause, Option<u16>)>,
+}
+
+const KINDS: usize = FailureKind::ALL.len();
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    pub(super) since: Millis,
+    pub(super) rest: Rest,
+}
+
+impl Breaker {
+    pub(super) fn count(&mut self, now: Millis, failed: bool) {
+        while self.window.front().is_some_and(|(at, _)| now.since(*at) > WINDOW_MS) {
+            self.window.pop_front();
+        }
+        if self.window.len() == WINDOW_CAP {
+            self.window.pop_front();
+        }
+        self.window.push_back((now, failed));
+    }
+
+    pub(super) fn remember(&mut self, now: Millis, cause: Cause, status: Option<u16>) {
+        if self.errors.len() == ERRORS_KEPT {
+            self.errors.pop_front();
+        }
+        self.errors.push_back((now, cause, status));
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        now: Millis,
+        attempt: AttemptRef,
+        failure: Failure,
+        around: &Surroundings,
+    ) -> Option<Rest> {
+        let cause = failure.cause;
+        let hint = failure
+            .hint_ms
+            .filter(|_| matches!(cause, Cause::RateLimited | Cause::Quota | Cause::Overloaded));
+        // What one model answers proves nothing about the others: any caller may name a model.
+        if around.many_models && is_about_a_model(cause) {
+            return None;
+        }
+        if let Some(open) = self.open {
+            // The safety net tries before the time has come; that it fails is no news.
+            let due = attempt.started >= open.rest.until;
+            if attempt.trial && due {
+                if hint.is_none() && !around.has_sibling && !around.has_fallback {
+                    // What the provider asked for is over, and we never bench the only one there is.
+                    self.open = None;
+                    return None;
+                }
+                return Some(self.open(now, attempt.request, cause, hint, around));
+            }
+            let provider_until = hint.map(|ms| now.plus(ms.min(cap_ms(cause))));
+            // A late result decides nothing, but a provider's deadline may still be later than ours.
+            return match provider_until {
+                Some(until) if until > open.rest.until => {
+                    let rest = Rest { until, cause, provider_issued: is_limit(cause) };
+                    self.open = Some(Open { since: open.since, rest });
+                    Some(rest)
+                }
+                _ => None,
+            };
+        }
+        self.count(now, true);
+        self.extend_row(now, attempt, around);
+        let trips = around.cooldown_ms > 0 && self.trips(now, failure, hint, around);
+        trips.then(|| self.open(now, attempt.request, cause, hint, around))
+    }
+
+    fn trips(
+        &mut self,
+        now: Millis,
+        failure: Failure,
+        hint: Option<u64>,
+        around: &Surroundings,
+    ) -> bool {
+        let has_other = around.has_sibling || around.has_fallback;
+        let kind = FailureKind::of(failure.cause, failure.status);
+        let named = kind.and_then(|kind| around.tolerance.named[kind as usize]);
+        let of_kind = kind.map_or(0, |kind| self.count_kind(now, kind as usize));
+        let of_all = self.count_kind(now, KINDS);
+        if hint.is_some() && is_limit(failure.cause) {
+            return true;
+        }
+        if let Some(allowed) = named {
+            return has_other && of_kind > allowed;
+        }
+        let at_once = match failure.cause {
+            Cause::Auth | Cause::Permission | Cause::NotFound | Cause::Quota => true,
+            Cause::RateLimited => around.tolerance.others.is_none(),
+            _ => false,
+        };
+        if at_once && around.has_sibling {
+            return true;
+        }
+        match around.tolerance.others {
+            Some(allowed) => has_other && of_all > allowed,
+            None => has_other && self.too_many(),
+        }
+    }
+
+    /// Counts one more failure in the minute of that kind.
+    fn count_kind(&mut self, now: Millis, kind: usize) -> u32 {
+        let (began, count) = &mut self.counts[kind];
+        if *count == 0 || now.since(*began) > WINDOW_MS {
+            (*began, *count) = (now, 0);
+        }
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    fn extend_row(&mut self, now: Millis, attempt: AttemptRef, around: &Surroundings) {
+        let row_window = WINDOW_MS.max(around.attempt_timeout_ms.saturating_mul(3));
+        if self.in_a_row == 0 || now.since(self.row_began) > row_window {
+            self.in_a_row = 0;
+            self.row_began = now;
+            self.row_request = attempt.request;
+            self.row_requests_differ = false;
+        }
+        self.in_a_row += 1;
+        self.row_requests_differ |= self.row_request != attempt.request;
+    }
+
+    fn too_many(&self) -> bool {
+        let failed = self.window.iter().filter(|(_, failed)| *failed).count();
+        let total = self.window.len();
+        (self.in_a_row >= CONSECUTIVE_TRIP && self.row_requests_differ)
+            || (total >= RATIO_MINIMUM && failed * 2 > total)
+    }
+
+    fn open(
+        &mut self,
+        now: Millis,
+        request: u64,
+        cause: Cause,
+        hint: Option<u64>,
+        around: &Surroundings,
+    ) -> Rest {
+        if self.opens_in_a_row == 0 {
+            self.down_since = now;
+        }
+        let outage_ms = now.since(self.down_since);
+        let longest = (outage_ms / 3).clamp(BREAKER_SHORT_MS, BREAKER_CAP_MS);
+        let mut own = around
+            .cooldown_ms
+            .saturating_mul(1 << self.opens_in_a_row.min(16))
+            .min(longest.max(around.cooldown_ms));
+        if self.opens_in_a_row > 0 {
+            // Who fell together shall not come back together; requests have random numbers.
+            own = own.saturating_add(request % (own / 10 + 1));
+        }
+        let ms = hint.map_or(own, |hint| hint.min(cap_ms(cause)));
+        let provider_issued = hint.is_some() && is_limit(cause);
+        let rest = Rest { until: now.plus(ms), cause, provider_issued };
+        self.opens_in_a_row = self.opens_in_a_row.saturating_add(1);
+        self.in_a_row = 0;
+        self.open = Some(Open { since: now, rest });
+        rest
+    }
+}
+
+/// Whether a failure is about one model rather than the whole deployment.
+pub(super) fn is_about_a_model(cause: Cause) -> bool {
+    matches!(cause, Cause::RateLimited | Cause::NotFound)
+}
+
+/// Whether a provider that names a time for this cause refuses until then, rather than hopes.
+fn is_limit(cause: Cause) -> bool {
+    matches!(cause, Cause::RateLimited | Cause::Quota)
+}
+
+fn cap_ms(cause: Cause) -> u64 {
+    if cause == Cause::Quota { QUOTA_CAP_MS } else { RATE_LIMIT_CAP_MS }
+}

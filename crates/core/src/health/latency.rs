@@ -1,0 +1,152 @@
+//! How fast one deployment answers, as strategies compare it.
+//!
+//! Written by [`super::DeploymentState`] when an attempt ends, read by [`crate::route`]. Always true: the
+//! length of an answer is no slowness, and a fast failure is no speed.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use crate::time::Millis;
+
+/// Weight of the newest sample in the moving average.
+const NEWEST: f32 = 0.2;
+/// Tokens of the answer that is expected when only the time per token is known.
+const TYPICAL_TOKENS: f32 = 200.0;
+/// Time in which the memory of a failure loses half of its weight, milliseconds.
+const FORGET_MS: f64 = 5_000.0;
+/// What a failure counts as at most, milliseconds: else one failure of a deployment that may take ten
+/// minutes would keep it out for minutes.
+const PENALTY_CAP_MS: u64 = 30_000;
+
+/// What one good attempt showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Measured {
+    /// From its begin to the first content of a stream, milliseconds.
+    pub first_content_ms: Option<u64>,
+    /// From its begin to the end of an answer in one piece, milliseconds.
+    pub whole_ms: Option<u64>,
+    /// Tokens of the answer.
+    pub output_tokens: u64,
+    /// Tokens of prompt and answer.
+    pub tokens: u64,
+}
+
+/// Moving averages and the memory of the last failure.
+#[derive(Debug, Default)]
+pub(super) struct Latency {
+    /// To the first content, milliseconds, as bits; 0 is unknown.
+    first: AtomicU32,
+    /// Per token of an answer in one piece.
+    per_token: AtomicU32,
+    /// Of an answer in one piece whose tokens are not known.
+    whole: AtomicU32,
+    measured_at: AtomicU64,
+    failed_at: AtomicU64,
+    /// What the last failure counts as, milliseconds; 0 is none.
+    penalty: AtomicU64,
+}
+
+fn blend(average: &AtomicU32, sample: f32) {
+    let old = f32::from_bits(average.load(Ordering::Relaxed));
+    let sample = sample.max(f32::MIN_POSITIVE);
+    let new = if old > 0.0 { old + (sample - old) * NEWEST } else { sample };
+    average.store(new.to_bits(), Ordering::Relaxed);
+}
+
+fn known(average: &AtomicU32) -> Option<f32> {
+    Some(f32::from_bits(average.load(Ordering::Relaxed))).filter(|ms| *ms > 0.0)
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a time that is off by a millionth is as good")]
+fn float(ms: u64) -> f32 {
+    ms as f32
+}
+
+impl Latency {
+    /// An attempt went well. Writers hold the breaker's lock.
+    pub(super) fn measured(&self, now: Millis, measured: &Measured) {
+        if let Some(ms) = measured.first_content_ms {
+            blend(&self.first, float(ms));
+        }
+        if let Some(ms) = measured.whole_ms {
+            if measured.output_tokens > 0 {
+                blend(&self.per_token, float(ms) / float(measured.output_tokens));
+            } else {
+                blend(&self.whole, float(ms));
+            }
+        }
+        self.measured_at.store(now.0, Ordering::Relaxed);
+        self.penalty.store(0, Ordering::Relaxed);
+    }
+
+    /// An attempt failed by the deployment's fault: it counts as if it had taken all its time.
+    pub(super) fn failed(&self, now: Millis, attempt_timeout_ms: u64) {
+        self.failed_at.store(now.0, Ordering::Relaxed);
+        self.penalty.store(attempt_timeout_ms.clamp(1, PENALTY_CAP_MS), Ordering::Relaxed);
+    }
+
+    /// The last failure is forgotten.
+    pub(super) fn forgive(&self) {
+        self.penalty.store(0, Ordering::Relaxed);
+    }
+
+    /// The time that an answer is expected to take, milliseconds: to the first content of a stream,
+    /// else for the whole answer. `None` when it was not measured within `ttl_ms`.
+    pub(super) fn expected_ms(&self, now: Millis, stream: bool, ttl_ms: u64) -> Option<f32> {
+        if now.since(Millis(self.measured_at.load(Ordering::Relaxed))) > ttl_ms {
+            return None;
+        }
+        if stream {
+            return known(&self.first);
+        }
+        known(&self.per_token).map(|ms| ms * TYPICAL_TOKENS).or_else(|| known(&self.whole))
+    }
+
+    /// What the last failure still counts as, milliseconds.
+    pub(super) fn penalty_ms(&self, now: Millis) -> f32 {
+        let penalty = self.penalty.load(Ordering::Relaxed);
+        if penalty == 0 {
+            return 0.0;
+        }
+        let age = now.since(Millis(self.failed_at.load(Ordering::Relaxed)));
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            reason = "a weight that fades needs no precision"
+        )]
+        let faded = (penalty as f64 * (-(age as f64) / FORGET_MS).exp2()) as f32;
+        if faded < 1.0 { 0.0 } else { faded }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_answer_is_not_a_slow_one() {
+        let (short, long) = (Latency::default(), Latency::default());
+        let whole = |ms, output_tokens| Measured {
+            whole_ms: Some(ms),
+            output_tokens,
+            ..Measured::default()
+        };
+        short.measured(Millis(0), &whole(200, 10));
+        long.measured(Millis(0), &whole(20_000, 1_000));
+        let expected = |latency: &Latency| latency.expected_ms(Millis(1), false, 1_000);
+        assert_eq!(expected(&short), expected(&long));
+        assert_eq!(short.expected_ms(Millis(1), true, 1_000), None, "nothing about streams");
+        assert_eq!(short.expected_ms(Millis(2_000), false, 1_000), None, "too old");
+    }
+
+    #[test]
+    fn a_failure_counts_as_a_timeout_and_is_forgotten() {
+        let latency = Latency::default();
+        latency.failed(Millis(1_000), 600_000);
+        assert!((latency.penalty_ms(Millis(1_000)) - 30_000.0).abs() < 1.0);
+        assert!((latency.penalty_ms(Millis(6_000)) - 15_000.0).abs() < 1.0);
+        assert!(latency.penalty_ms(Millis(10_000_000)) <= 0.0);
+        latency.failed(Millis(1_000), 60_000);
+        latency.measured(Millis(2_000), &Measured::default());
+        assert!(latency.penalty_ms(Millis(2_000)) <= 0.0);
+    }
+}

@@ -1,0 +1,275 @@
+//! The filters: who of a group may be chosen for a request, and why not.
+//!
+//! Used by [`super::select`] for each candidate and by explanations. Always true: one function,
+//! [`Selection::examine`], decides, in one order: paused and misconfigured, tags, context window,
+//! capability, rest, concurrency, rates. Its verdict names the first reason.
+
+use super::needs::{Need, Needs};
+use super::resolve::Target;
+use super::tags::TagFilter;
+use crate::cause::Cause;
+use crate::deployment::{Deployment, DeploymentIndex};
+use crate::health::{Claim, Rest, Verdict};
+use crate::snapshot::Snapshot;
+use crate::time::Millis;
+
+/// Why a member can not be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exclusion {
+    /// It can not work as configured.
+    Misconfigured,
+    /// The config pauses it.
+    Paused,
+    /// An operator took it out.
+    Disabled,
+    /// The request's tags do not allow it.
+    Tags,
+    /// The request is longer than its window, both in tokens.
+    Context {
+        /// Its window.
+        window: u64,
+        /// The request's estimated length.
+        needed: u64,
+    },
+    /// It is known not to do what the request needs.
+    Capability(Need),
+    /// It rests.
+    Resting(Rest),
+    /// Its trial is under way.
+    TrialUnderWay(Rest),
+    /// As many attempts are under way as it may have.
+    Busy {
+        /// `max_parallel_requests`.
+        limit: u32,
+    },
+    /// It has had what it may have in a minute.
+    Rate {
+        /// `rpm` or `tpm`.
+        of: &'static str,
+        /// The limit.
+        limit: u64,
+        /// When the minute ends, milliseconds from now.
+        ends_in_ms: u64,
+    },
+    /// It failed this very request.
+    FailedThisRequest,
+}
+
+/// One excluded member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excluded {
+    /// The member.
+    pub deployment: DeploymentIndex,
+    /// Why.
+    pub why: Exclusion,
+}
+
+/// How a member may be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It is well.
+    Ready,
+    /// Its rest is over and its trial is free.
+    Trial,
+}
+
+/// A selection's arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct Selection<'a> {
+    /// The config.
+    pub snapshot: &'a Snapshot,
+    /// What is asked for.
+    pub target: &'a Target,
+    /// The group's members, or the one that is pinned.
+    pub members: &'a [DeploymentIndex],
+    /// Members that may not be chosen: they failed this request.
+    pub avoid: &'a [DeploymentIndex],
+    /// What the request asks of a model.
+    pub needs: Needs,
+    /// What its tags allow, where tags decide.
+    pub(super) tags: Option<TagFilter<'a>>,
+    /// Whether the answer is to be a stream.
+    pub stream: bool,
+    /// When the request began: what began to rest later does not count against its own attempts.
+    pub request_started: Millis,
+    /// The client's own time limit, milliseconds, which bounds a trial's permit too.
+    pub caller_timeout_ms: Option<u64>,
+}
+
+/// What an attempt at `deployment` must be granted before it begins.
+#[must_use]
+pub(super) fn claim(snapshot: &Snapshot, deployment: &Deployment) -> Claim {
+    let limits = &deployment.limits;
+    Claim {
+        max_parallel: limits.max_parallel,
+        rpm: limits.rpm.filter(|_| snapshot.router.enforce_rates),
+    }
+}
+
+impl Selection<'_> {
+    /// Whether `index` may be chosen, by every rule but the request's own failures.
+    ///
+    /// # Errors
+    /// The first reason why not.
+    pub fn examine(&self, index: DeploymentIndex, now: Millis) -> Result<Fit, Exclusion> {
+        let deployment = &**self.snapshot.deployment(index);
+        self.suits(deployment)?;
+        let fit = match self.verdict(deployment, now) {
+            Verdict::Ready => Fit::Ready,
+            Verdict::Cooling(rest) => return Err(Exclusion::Resting(rest)),
+            Verdict::Trial(_) if deployment.trial_is_free(now) => Fit::Trial,
+            Verdict::Trial(rest) => return Err(Exclusion::TrialUnderWay(rest)),
+        };
+        self.has_room(deployment, now)?;
+        Ok(fit)
+    }
+
+    /// What does not change while the request waits.
+    fn suits(&self, deployment: &Deployment) -> Result<(), Exclusion> {
+        if deployment.misconfigured.is_some() {
+            return Err(Exclusion::Misconfigured);
+        }
+        if deployment.is_paused {
+            return Err(Exclusion::Paused);
+        }
+        if deployment.state.is_disabled() {
+            return Err(Exclusion::Disabled);
+        }
+        if self.tags.is_some_and(|tags| !tags.admits(&deployment.tags)) {
+            return Err(Exclusion::Tags);
+        }
+        if self.snapshot.router.pre_call_checks
+            && let Some(window) = window(deployment)
+            && self.needs.input_tokens > window
+        {
+            return Err(Exclusion::Context { window, needed: self.needs.input_tokens });
+        }
+        match self.needs.unmet(&deployment.facts) {
+            Some(need) => Err(Exclusion::Capability(need)),
+            None => Ok(()),
+        }
+    }
+
+    /// The worst of what the deployment, its credential and this model of it say.
+    fn verdict(&self, deployment: &Deployment, now: Millis) -> Verdict {
+        let verdict = deployment.verdict(now);
+        if verdict == Verdict::Ready && deployment.state.has_model_rests() {
+            let model = self.target.upstream_model(self.snapshot, deployment);
+            if let Some(rest) = deployment.state.model_rest(&model, now) {
+                return Verdict::Cooling(rest);
+            }
+        }
+        verdict
+    }
+
+    fn has_room(&self, deployment: &Deployment, now: Millis) -> Result<(), Exclusion> {
+        let state = &deployment.state;
+        if let Some(limit) = deployment.limits.max_parallel
+            && state.in_flight() >= limit
+        {
+            return Err(Exclusion::Busy { limit });
+        }
+        if !self.snapshot.router.enforce_rates {
+            return Ok(());
+        }
+        if let Some(limit) = deployment.limits.rpm {
+            let (used, ends_in_ms) = state.requests(now);
+            if used >= limit {
+                return Err(Exclusion::Rate { of: "rpm", limit, ends_in_ms });
+            }
+        }
+        if let Some(limit) = deployment.limits.tpm {
+            let (used, ends_in_ms) = state.tokens(now);
+            if used >= limit {
+                return Err(Exclusion::Rate { of: "tpm", limit, ends_in_ms });
+            }
+        }
+        Ok(())
+    }
+
+    /// The tier of a member; those without an `order` come last.
+    #[must_use]
+    pub fn order(&self, index: DeploymentIndex) -> u32 {
+        self.snapshot.deployment(index).order.unwrap_or(u32::MAX)
+    }
+
+    /// The lowest tier that has somebody; `None` where tiers do not matter.
+    #[must_use]
+    pub fn tier(&self, now: Millis) -> Option<u32> {
+        if !self.snapshot.group(self.target.group).has_tiers {
+            return None;
+        }
+        let well = |index: &&DeploymentIndex| {
+            !self.avoid.contains(index) && self.examine(**index, now) == Ok(Fit::Ready)
+        };
+        Some(self.members.iter().filter(well).map(|i| self.order(*i)).min().unwrap_or(u32::MAX))
+    }
+
+    /// Whether there is a member to choose at all; `net` counts those that are not well.
+    #[must_use]
+    pub fn has_choice(&self, now: Millis, net: bool) -> bool {
+        self.members.iter().any(|index| {
+            !self.avoid.contains(index)
+                && (self.examine(*index, now).is_ok()
+                    || (net && self.net_rank(*index, now).is_some()))
+        })
+    }
+
+    /// Whether the request is too long for a member.
+    #[must_use]
+    pub(super) fn is_too_long(&self, now: Millis) -> bool {
+        let too_long = |why| matches!(why, Err(Exclusion::Context { .. }));
+        self.members.iter().any(|index| too_long(self.examine(*index, now)))
+    }
+
+    /// Whether a member that did not fail this request is well.
+    #[must_use]
+    pub fn has_ready(&self, now: Millis) -> bool {
+        self.members
+            .iter()
+            .any(|index| !self.avoid.contains(index) && self.examine(*index, now) == Ok(Fit::Ready))
+    }
+
+    /// When the rest of a member ends that may be tried although it is not well; `None` when it may not.
+    ///
+    /// Not against a provider's running deadline, and, where we only guess about a limit, by one request
+    /// at a time.
+    pub(super) fn net_rank(&self, index: DeploymentIndex, now: Millis) -> Option<Millis> {
+        let deployment = &**self.snapshot.deployment(index);
+        let rest = match self.examine(index, now) {
+            Ok(Fit::Ready) => return Some(Millis(0)),
+            Ok(Fit::Trial) => match self.verdict(deployment, now) {
+                Verdict::Trial(rest) | Verdict::Cooling(rest) => return Some(rest.until),
+                Verdict::Ready => return Some(Millis(0)),
+            },
+            Err(Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest)) => rest,
+            Err(_) => return None,
+        };
+        self.has_room(deployment, now).ok()?;
+        if rest.provider_issued {
+            return (rest.until <= now).then_some(rest.until);
+        }
+        let guess = matches!(rest.cause, Cause::RateLimited | Cause::Quota);
+        let own_doing =
+            || deployment.resting_since(now).is_some_and(|since| since >= self.request_started);
+        (!guess || deployment.trial_is_free(now) || own_doing()).then_some(rest.until)
+    }
+
+    pub(super) fn take_trial(&self, index: DeploymentIndex, now: Millis) -> bool {
+        let deployment = self.snapshot.deployment(index);
+        let own = deployment.limits.timeout_ms.unwrap_or(self.snapshot.router.timeout_ms);
+        let limit = self.caller_timeout_ms.map_or(own, |callers| callers.min(own));
+        deployment.take_trial(now, limit)
+    }
+}
+
+/// The largest prompt that a deployment takes, tokens.
+#[must_use]
+pub fn window(deployment: &Deployment) -> Option<u64> {
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "token counts are small and not negative; the cast saturates"
+    )]
+    deployment.facts.max_input_tokens.map(|tokens| tokens as u64)
+}

@@ -1,0 +1,59 @@
+//! What a request asks of a model besides an answer.
+//!
+//! Read from the body by the gateway, where some deployment's facts make it matter; compared here.
+//! Always true: only what a deployment is known not to do keeps a request from it.
+
+use crate::prices::ModelFacts;
+
+/// One thing that a model may be able to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Need {
+    /// Calling tools.
+    Tools,
+    /// Seeing images.
+    Vision,
+    /// Answering by a JSON schema.
+    Schema,
+}
+
+impl Need {
+    /// The `model_info` key that says whether a model does it.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Need::Tools => "supports_function_calling",
+            Need::Vision => "supports_vision",
+            Need::Schema => "supports_response_schema",
+        }
+    }
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// It brings tools.
+    pub tools: bool,
+    /// It holds images.
+    pub vision: bool,
+    /// It wants an answer by a JSON schema.
+    pub schema: bool,
+    /// Its length in tokens, estimated; 0 is unknown.
+    pub input_tokens: u64,
+}
+
+impl Needs {
+    /// The first need that a model with these facts is known not to meet.
+    #[must_use]
+    pub fn unmet(&self, facts: &ModelFacts) -> Option<Need> {
+        let lacks = |needed: bool, fact: Option<bool>| needed && fact == Some(false);
+        if lacks(self.tools, facts.supports_function_calling) {
+            Some(Need::Tools)
+        } else if lacks(self.vision, facts.supports_vision) {
+            Some(Need::Vision)
+        } else if lacks(self.schema, facts.supports_response_schema) {
+            Some(Need::Schema)
+        } else {
+            None
+        }
+    }
+}

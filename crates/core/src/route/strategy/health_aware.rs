@@ -1,0 +1,54 @@
+//! `health-aware`: of two at random the better one; for groups of 1 to 10,000.
+//!
+//! Better is less of: expected time x (attempts under way + 1) / share. Two looks are enough to keep
+//! away from the slow and the crowded, and too few to send everybody to the same one. Source: the
+//! contract, section 8.
+
+use super::{Pool, Row, mix, position};
+use crate::deployment::DeploymentIndex;
+
+pub(super) const ROW: Row = Row {
+    name: "health-aware",
+    doc: "Of two at random the better one: expected time x (attempts under way + 1) / weight, with a \
+          slow start after a rest.",
+    choose,
+    score: |pool, index| score(pool, index, 1.0),
+};
+
+/// Looks at random before the members are gone through in order.
+const LOOKS: u64 = 6;
+
+fn score(pool: &Pool<'_>, index: DeploymentIndex, if_unknown: f64) -> f64 {
+    let (expected, penalty) = pool.expected(index);
+    let time = expected.unwrap_or(if_unknown) + penalty;
+    time * pool.load(index) / pool.share(index).max(f64::MIN_POSITIVE)
+}
+
+fn choose(pool: &Pool<'_>, chance: u64) -> Option<DeploymentIndex> {
+    let first = draw(pool, chance, 0, None)?;
+    let Some(second) = draw(pool, chance, LOOKS + 1, Some(first)) else { return Some(first) };
+    // One that was not measured yet is taken to be as fast as the other.
+    let known = |index| pool.expected(index).0;
+    let if_unknown = known(first).or(known(second)).unwrap_or(1.0);
+    let better = score(pool, second, if_unknown) < score(pool, first, if_unknown);
+    Some(if better { second } else { first })
+}
+
+/// One candidate at random that is not `but`.
+fn draw(
+    pool: &Pool<'_>,
+    chance: u64,
+    from: u64,
+    but: Option<DeploymentIndex>,
+) -> Option<DeploymentIndex> {
+    let members = pool.members;
+    let fits = |index: DeploymentIndex| Some(index) != but && (pool.admits)(index);
+    for n in 0..LOOKS {
+        let index = *members.get(position(mix(chance, from + n), members.len()))?;
+        if fits(index) {
+            return Some(index);
+        }
+    }
+    let (before, after) = members.split_at(position(mix(chance, from + LOOKS), members.len()));
+    after.iter().chain(before).copied().find(|index| fits(*index))
+}

@@ -1,0 +1,177 @@
+//! Strategies: which of the deployments that may be chosen is chosen.
+//!
+//! Called by [`super::select`] for each attempt. Always true: a strategy sees only deployments that are
+//! well and fit the request; one strategy is one file and one row of [`ROWS`].
+
+mod health_aware;
+mod latency_based;
+mod least_busy;
+mod simple_shuffle;
+
+use std::fmt;
+
+use crate::deployment::{Deployment, DeploymentIndex};
+use crate::snapshot::Snapshot;
+use crate::time::Millis;
+
+/// All strategies, the default first.
+pub static ROWS: &[Row] =
+    &[simple_shuffle::ROW, least_busy::ROW, latency_based::ROW, health_aware::ROW];
+
+/// One strategy.
+pub struct Row {
+    /// Its name in the config.
+    pub name: &'static str,
+    /// What it does, in one sentence.
+    pub doc: &'static str,
+    choose: fn(&Pool<'_>, chance: u64) -> Option<DeploymentIndex>,
+    /// What it compares; less is better. For explanations.
+    score: fn(&Pool<'_>, DeploymentIndex) -> f64,
+}
+
+/// The strategy of a config.
+#[derive(Clone, Copy)]
+pub struct Strategy {
+    row: &'static Row,
+    /// Its arguments.
+    pub args: StrategyArgs,
+}
+
+/// `routing_strategy_args`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StrategyArgs {
+    /// How long a measurement counts, milliseconds. 1 h.
+    pub ttl_ms: u64,
+    /// How much slower than the fastest one may be and still be chosen: 0.1 is ten percent. 0.
+    pub buffer: f64,
+}
+
+impl Default for StrategyArgs {
+    fn default() -> StrategyArgs {
+        StrategyArgs { ttl_ms: 3_600_000, buffer: 0.0 }
+    }
+}
+
+impl Strategy {
+    /// The strategy with that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Strategy> {
+        let row = ROWS.iter().find(|row| row.name == name)?;
+        Some(Strategy { row, args: StrategyArgs::default() })
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.row.name
+    }
+
+    pub(super) fn choose(&self, pool: &Pool<'_>, chance: u64) -> Option<DeploymentIndex> {
+        (self.row.choose)(pool, chance)
+    }
+
+    pub(super) fn score(&self, pool: &Pool<'_>, index: DeploymentIndex) -> f64 {
+        (self.row.score)(pool, index)
+    }
+}
+
+impl Default for Strategy {
+    fn default() -> Strategy {
+        Strategy { row: &ROWS[0], args: StrategyArgs::default() }
+    }
+}
+
+impl PartialEq for Strategy {
+    fn eq(&self, other: &Strategy) -> bool {
+        self.row.name == other.row.name && self.args == other.args
+    }
+}
+
+impl fmt::Debug for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {:?}", self.row.name, self.args)
+    }
+}
+
+/// What a strategy chooses from.
+pub(super) struct Pool<'p> {
+    pub(super) snapshot: &'p Snapshot,
+    /// The group's members; only those that `admits` lets through may be chosen.
+    pub(super) members: &'p [DeploymentIndex],
+    pub(super) admits: &'p dyn Fn(DeploymentIndex) -> bool,
+    pub(super) args: &'p StrategyArgs,
+    pub(super) now: Millis,
+    /// Whether the answer is to be a stream.
+    pub(super) stream: bool,
+}
+
+impl Pool<'_> {
+    fn deployment(&self, index: DeploymentIndex) -> &Deployment {
+        self.snapshot.deployment(index)
+    }
+
+    fn candidates(&self) -> impl Iterator<Item = DeploymentIndex> + '_ {
+        self.members.iter().copied().filter(|index| (self.admits)(*index))
+    }
+
+    /// The share of the traffic that is due: the weight, and less of it after a rest.
+    fn share(&self, index: DeploymentIndex) -> f64 {
+        let deployment = self.deployment(index);
+        deployment.weight * deployment.state.ramp(self.now)
+    }
+
+    /// Attempts that would be under way with this one.
+    fn load(&self, index: DeploymentIndex) -> f64 {
+        f64::from(self.deployment(index).state.in_flight()) + 1.0
+    }
+
+    /// The expected time and what the last failure still counts as, milliseconds.
+    fn expected(&self, index: DeploymentIndex) -> (Option<f64>, f64) {
+        let state = &self.deployment(index).state;
+        let expected = state.expected_ms(self.now, self.stream, self.args.ttl_ms);
+        (expected.map(f64::from), f64::from(state.penalty_ms(self.now)))
+    }
+}
+
+/// The `n`th number that follows from `chance`, as random as it.
+fn mix(chance: u64, n: u64) -> u64 {
+    let mut z = chance.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// `chance` as a position among `count` things, which are at least one.
+fn position(chance: u64, count: usize) -> usize {
+    usize::try_from(chance % count.max(1) as u64).unwrap_or(0)
+}
+
+/// The least by `score`; among equals by chance.
+fn least(
+    candidates: impl Iterator<Item = DeploymentIndex>,
+    score: impl Fn(DeploymentIndex) -> f64,
+    chance: u64,
+) -> Option<DeploymentIndex> {
+    let mut best: Option<(f64, DeploymentIndex)> = None;
+    let mut equals = 0;
+    for index in candidates {
+        let own = score(index);
+        match best {
+            Some((other, _)) if own > other => {}
+            Some((other, _)) if own >= other => {
+                equals += 1;
+                if mix(chance, equals).is_multiple_of(equals + 1) {
+                    best = Some((own, index));
+                }
+            }
+            _ => {
+                best = Some((own, index));
+                equals = 0;
+            }
+        }
+    }
+    best.map(|(_, index)| index)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+use super::*;
+use crate::cause::Cause;
+use crate::health::{AttemptRef, Claim, Failure, Measured, Surroundings};
+use crate::policy::ByKind;
+use crate::route::walk::fixture::snapshot_of;
+
+fn choose(snapshot: &Snapshot, name: &str, now: u64, stream: bool, chance: u64) -> u32 {
+    let mut strategy = Strategy::named(name).unwrap();
+    strategy.args.buffer = 0.2;
+    let pool = Pool {
+        snapshot,
+        members: &snapshot.groups[0].members,
+        admits: &|_| true,
+        args: &strategy.args,
+        now: Millis(now),
+        stream,
+    };
+    strategy.choose(&pool, chance).unwrap().0
+}
+
+fn hits(snapshot: &Snapshot, name: &str, now: u64) -> Vec<u32> {
+    let mut hits = vec![0; snapshot.deployments.len()];
+    for i in 0..10_000u64 {
+        hits[choose(snapshot, name, now, true, mix(7, i)) as usize] += 1;
+    }
+    hits
+}
+
+fn streamed(snapshot: &Snapshot, index: usize, first_content_ms: u64) {
+    let attempt = AttemptRef { started: Millis(0), request: 1, trial: false };
+    let measured = Measured { first_content_ms: Some(first_content_ms), ..Measured::default() };
+    snapshot.deployments[index].state.success(Millis(0), attempt, &measured);
+}
+
+fn failed(snapshot: &Snapshot, index: usize, now: u64) {
+    let around = Surroundings {
+        has_sibling: true,
+        has_fallback: false,
+        cooldown_ms: 0,
+        tolerance: ByKind::default(),
+        attempt_timeout_ms: 60_000,
+        many_models: false,
+    };
+    let attempt = AttemptRef { started: Millis(now), request: 1, trial: false };
+    let failure = Failure::of(Cause::ServerError);
+    snapshot.deployments[index].state.failure(Millis(now), attempt, failure, &around);
+}
+
+fn busy(snapshot: &Snapshot, index: usize, count: u32) {
+    for _ in 0..count {
+        assert!(snapshot.deployments[index].state.enter(Millis(0), &Claim::default()));
+    }
+}
+
+/// Three times the deviation that 10,000 draws have at most.
+fn near(hits: u32, expected: u32) -> bool {
+    hits.abs_diff(expected) <= 150
+}
+
+#[test]
+fn shuffle_keeps_the_ratios_of_weights_in_any_order() {
+    for weights in [[1.0, 3.0, 1.0], [3.0, 1.0, 1.0], [1.0, 1.0, 3.0]] {
+        let hits = hits(&snapshot_of(&weights), "simple-shuffle", 0);
+        for (hits, weight) in hits.iter().zip(weights) {
+            assert!(near(*hits, if weight > 2.0 { 6_000 } else { 2_000 }), "{weights:?}: {hits}");
+        }
+    }
+}
+
+#[test]
+fn equal_deployments_share_equally_under_every_strategy() {
+    for row in ROWS {
+        let snapshot = snapshot_of(&[1.0; 4]);
+        (0..4).for_each(|index| streamed(&snapshot, index, 100));
+        let hits = hits(&snapshot, row.name, 1);
+        assert!(hits.iter().all(|hits| near(*hits, 2_500)), "{}: {hits:?}", row.name);
+    }
+}
+
+#[test]
+fn the_least_busy_one_is_chosen() {
+    let snapshot = snapshot_of(&[1.0; 3]);
+    busy(&snapshot, 0, 2);
+    busy(&snapshot, 2, 1);
+    assert_eq!(hits(&snapshot, "least-busy", 0)[1], 10_000);
+}
+
+#[test]
+fn the_fastest_and_those_near_it_are_chosen_and_a_new_one_is_tried_by_one_request() {
+    let snapshot = snapshot_of(&[1.0; 4]);
+    streamed(&snapshot, 0, 100);
+    streamed(&snapshot, 1, 115);
+    streamed(&snapshot, 2, 1_000);
+    assert_eq!(choose(&snapshot, "latency-based-routing", 1, true, 5), 3, "unknown");
+    busy(&snapshot, 3, 1);
+    let hits = hits(&snapshot, "latency-based-routing", 1);
+    assert!(near(hits[0], 5_000) && near(hits[1], 5_000), "{hits:?}");
+}
+
+#[test]
+fn a_fast_failure_attracts_nothing_and_is_forgotten() {
+    for name in ["latency-based-routing", "health-aware"] {
+        let snapshot = snapshot_of(&[1.0; 2]);
+        streamed(&snapshot, 0, 1);
+        streamed(&snapshot, 1, 800);
+        failed(&snapshot, 0, 10);
+        assert_eq!(hits(&snapshot, name, 11)[0], 0, "{name}");
+        assert_eq!(hits(&snapshot, name, 600_000)[0], 10_000, "{name}");
+    }
+}
+
+#[test]
+fn health_aware_weighs_speed_load_and_weight() {
+    let snapshot = snapshot_of(&[1.0, 4.0]);
+    streamed(&snapshot, 0, 100);
+    streamed(&snapshot, 1, 200);
+    // 100 x 1 / 1 against 200 x 1 / 4.
+    assert_eq!(hits(&snapshot, "health-aware", 1)[1], 10_000);
+    busy(&snapshot, 1, 2);
+    assert_eq!(hits(&snapshot, "health-aware", 1)[0], 10_000);
+}
+
+#[test]
+fn groups_of_any_size_are_chosen_from() {
+    for count in [1, 2, 10, 10_000] {
+        let snapshot = snapshot_of(&vec![1.0; count]);
+        for row in ROWS {
+            let chosen = choose(&snapshot, row.name, 0, false, 99) as usize;
+            assert!(chosen < count, "{} of {count}", row.name);
+        }
+    }
+}

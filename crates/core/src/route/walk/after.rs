@@ -1,0 +1,219 @@
+//! What follows a failure: another attempt in the group, a pause, another group, or the end.
+//!
+//! Called by [`Walk::failed`]. Always true: what the deployment can not mend is not repeated, a pause is
+//! never longer than what is left of the time, and repeated attempts are counted against the budgets
+//! of the request and of the group.
+
+use super::{GiveUp, Step, Walk};
+use crate::cause::{Cause, Retry};
+use crate::deployment::DeploymentIndex;
+use crate::policy::FailureKind;
+use crate::snapshot::Snapshot;
+use crate::time::Millis;
+
+/// First pause before the same deployment is asked again; doubles up to [`PAUSE_CAP_MS`].
+const PAUSE_MS: u64 = 500;
+/// Longest pause of our own.
+pub(super) const PAUSE_CAP_MS: u64 = 8_000;
+/// Longest pause that a provider's hint may impose within a request.
+const HINT_CAP_MS: u64 = 60_000;
+
+/// How an attempt failed.
+pub(super) struct Failure {
+    pub(super) cause: Cause,
+    pub(super) status: Option<u16>,
+    pub(super) deployment: DeploymentIndex,
+    pub(super) hint_ms: Option<u64>,
+    pub(super) trial: bool,
+}
+
+impl Walk {
+    /// Keeps this request from the deployment, and from all with the same credential where that failed.
+    pub(super) fn shun(&mut self, snapshot: &Snapshot, failure: &Failure) {
+        let failed = snapshot.deployment(failure.deployment);
+        let same_credential = matches!(failure.cause, Cause::Auth | Cause::Quota);
+        let group = snapshot.group(self.target.group);
+        let others = group.members.iter().copied().filter(|index| {
+            same_credential && snapshot.deployment(*index).shares_credential(failed)
+        });
+        for index in others.chain([failure.deployment]) {
+            if !self.avoid.contains(&index) {
+                self.avoid.push(index);
+            }
+        }
+    }
+
+    pub(super) fn after(
+        &mut self,
+        snapshot: &Snapshot,
+        failure: &Failure,
+        now: Millis,
+        chance: u64,
+    ) -> Step {
+        let cause = failure.cause;
+        match cause {
+            Cause::ClientClosed | Cause::Gateway => return Step::Stop(GiveUp::Exhausted),
+            // The client's deadline may have been shared out; the rest of it belongs to fallbacks.
+            Cause::ClientTimeout => return Step::NextGroup,
+            _ => {}
+        }
+        let budget = self.budget(snapshot, failure);
+        let net = self.net || !self.has_fallback_left(snapshot);
+        let selection = self.selection(snapshot);
+        let has_choice = selection.has_choice(now, net);
+        let has_ready = selection.has_ready(now);
+        if has_choice && self.is_next_tier(snapshot, failure, now) {
+            return Step::Pick;
+        }
+        if cause.facts().retry == Retry::No && !self.policy_repeats(snapshot, failure) {
+            return Step::NextGroup;
+        }
+        if has_choice {
+            // The deployment's own fault is found out once; it costs the request no retry.
+            if matches!(cause, Cause::Auth | Cause::Permission | Cause::NotFound) {
+                return Step::Pick;
+            }
+            let Some(left) = budget.checked_sub(1) else { return Step::NextGroup };
+            let is_first_move = self.tried.len() == self.group_tried_from + 1;
+            let is_free = is_first_move && has_ready;
+            if !(is_free || self.group_allows(snapshot, now)) {
+                return Step::NextGroup;
+            }
+            self.retries_left = Some(left);
+            return Step::Pick;
+        }
+        self.again(snapshot, failure, budget, now, chance)
+    }
+
+    /// Asks those again that may answer later, after a pause.
+    fn again(
+        &mut self,
+        snapshot: &Snapshot,
+        failure: &Failure,
+        budget: u32,
+        now: Millis,
+        chance: u64,
+    ) -> Step {
+        let Some(left) = budget.checked_sub(1) else { return Step::NextGroup };
+        // A failed trial says that the deployment is still not well; but a deployment that went to rest
+        // because of this very request owes it the attempts that are left.
+        let tried_before = self.tried.len() > self.group_tried_from + 1;
+        if failure.trial && !tried_before {
+            return Step::NextGroup;
+        }
+        let repeatable = self.repeatable(snapshot);
+        if repeatable.is_empty() {
+            return Step::NextGroup;
+        }
+        // Where several were asked and the last one named a time, the client waits better than we do.
+        if failure.hint_ms.is_some() && self.usable(snapshot) > 1 {
+            return Step::NextGroup;
+        }
+        let Some(pause) = self.pause(snapshot, failure.hint_ms, now, chance) else {
+            return Step::NextGroup;
+        };
+        if !self.group_allows(snapshot, now) {
+            return Step::NextGroup;
+        }
+        self.retries_left = Some(left);
+        self.pauses += 1;
+        // Everybody failed once; from here on the pause protects them, not the order.
+        self.avoid.retain(|index| !repeatable.contains(index));
+        Step::Pause(pause)
+    }
+
+    /// Attempts that this group may still repeat; the first failure fixes how many.
+    fn budget(&mut self, snapshot: &Snapshot, failure: &Failure) -> u32 {
+        let asked = self.controls.num_retries;
+        let policy = &snapshot.group(self.target.group).retry_policy;
+        *self.retries_left.get_or_insert_with(|| {
+            let kind = FailureKind::of(failure.cause, failure.status);
+            let own = snapshot.deployment(failure.deployment).limits.num_retries;
+            asked.or_else(|| policy.get(kind?)).or(own).unwrap_or(snapshot.router.num_retries)
+        })
+    }
+
+    /// The most attempts that a failure of any kind may repeat in this group.
+    pub(in crate::route) fn retries_at_most(&self, snapshot: &Snapshot) -> u32 {
+        if let Some(asked) = self.controls.num_retries {
+            return asked;
+        }
+        let policy = &snapshot.group(self.target.group).retry_policy;
+        let of_policy = policy.named.iter().flatten().chain(&policy.others).copied();
+        let own = |index: &DeploymentIndex| snapshot.deployment(*index).limits.num_retries;
+        let of_members = self.members(snapshot).iter().filter_map(own);
+        of_policy.chain(of_members).chain([snapshot.router.num_retries]).max().unwrap_or(0)
+    }
+
+    /// Whether the config asks in so many words that this kind of failure is repeated.
+    fn policy_repeats(&self, snapshot: &Snapshot, failure: &Failure) -> bool {
+        let policy = &snapshot.group(self.target.group).retry_policy;
+        let kind = FailureKind::of(failure.cause, failure.status);
+        kind.is_some_and(|kind| policy.named[kind as usize].is_some_and(|retries| retries > 0))
+    }
+
+    fn group_allows(&self, snapshot: &Snapshot, now: Millis) -> bool {
+        snapshot.group(self.target.group).budget.withdraw(now)
+    }
+
+    /// Whether what is left of the group is a later tier: it is there for this, and costs no retry.
+    fn is_next_tier(&self, snapshot: &Snapshot, failure: &Failure, now: Millis) -> bool {
+        if !snapshot.group(self.target.group).has_tiers
+            || self.target.pinned.is_some()
+            || matches!(failure.cause, Cause::ContextWindow | Cause::ContentPolicy)
+        {
+            return false;
+        }
+        let selection = self.selection(snapshot);
+        let failed = selection.order(failure.deployment);
+        selection.has_ready(now) && selection.tier(now).is_some_and(|tier| tier > failed)
+    }
+
+    /// The pause before the same deployment is asked again, unless it would not fit.
+    fn pause(
+        &self,
+        snapshot: &Snapshot,
+        hint_ms: Option<u64>,
+        now: Millis,
+        chance: u64,
+    ) -> Option<u64> {
+        let longest = if self.has_fallback_left(snapshot) { PAUSE_CAP_MS } else { HINT_CAP_MS };
+        let ms = match hint_ms {
+            Some(hint) if hint > longest => return None,
+            Some(hint) => hint,
+            None => {
+                let ceiling = (PAUSE_MS << self.pauses.min(16)).min(PAUSE_CAP_MS);
+                (chance % (ceiling + 1)).max(snapshot.router.retry_after_ms.min(PAUSE_CAP_MS))
+            }
+        };
+        (now.plus(ms) < self.group_ends.min(self.deadline)).then_some(ms)
+    }
+
+    /// Members whose last failure in this group may go away by waiting.
+    fn repeatable(&self, snapshot: &Snapshot) -> Vec<DeploymentIndex> {
+        let attempts = &self.tried[self.group_tried_from..];
+        let last = |index: &DeploymentIndex| {
+            attempts.iter().rev().find(|tried| tried.deployment == *index)
+        };
+        let members = self.members(snapshot).iter();
+        members
+            .filter(|index| {
+                last(index).is_some_and(|tried| {
+                    tried.cause.facts().retry == Retry::SiblingOrSame
+                        || FailureKind::of(tried.cause, tried.status).is_some_and(|kind| {
+                            let policy = &snapshot.group(self.target.group).retry_policy;
+                            policy.named[kind as usize].is_some_and(|retries| retries > 0)
+                                && tried.cause.facts().retry == Retry::No
+                        })
+                })
+            })
+            .copied()
+            .collect()
+    }
+
+    /// Members that can work.
+    fn usable(&self, snapshot: &Snapshot) -> usize {
+        let works = |index: &&DeploymentIndex| snapshot.deployment(**index).can_work();
+        self.members(snapshot).iter().filter(works).count()
+    }
+}

@@ -1,0 +1,229 @@
+//! Which groups come after one that failed.
+//!
+//! Called by [`Walk::next`] when a group has nothing left. Always true: the kind of the last failure
+//! decides which list counts, a client's list replaces the config's, and no group is entered twice.
+
+use super::{Step, Walk};
+use crate::cause::Cause;
+use crate::deployment::DeploymentIndex;
+use crate::route::controls::ClientFallback;
+use crate::route::filter::window;
+use crate::route::resolve::{Resolved, Target, resolve};
+use crate::snapshot::Snapshot;
+use crate::time::Millis;
+
+/// A group that waits to be tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Waiting {
+    pub(super) name: Box<str>,
+    /// Which of the client's fallback objects changes the request for it.
+    pub(super) overrides: Option<usize>,
+}
+
+/// Which lists count after a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    General,
+    Context,
+    Policy,
+}
+
+impl Walk {
+    /// Moves on to the next group; false when there is none.
+    pub(super) fn advance(&mut self, snapshot: &Snapshot, now: Millis) -> bool {
+        let kind = self.kind_of_failure();
+        if !self.net {
+            self.expand(snapshot, kind);
+            if let Some((target, overrides)) = self.next_waiting(snapshot, kind) {
+                self.enter(snapshot, target, overrides, now);
+                return true;
+            }
+        }
+        if kind == Kind::Policy || self.passed.is_empty() {
+            return false;
+        }
+        // Nobody well is left: the groups that were passed over get one attempt each.
+        let (target, overrides) = self.passed.remove(0);
+        self.net = true;
+        self.target = target;
+        self.overrides = overrides;
+        self.avoid.clear();
+        self.group_tried_from = self.tried.len();
+        self.group_ends = self.deadline;
+        self.retries_left = Some(0);
+        self.step = Step::Pick;
+        true
+    }
+
+    /// Moves on as if the group had failed for an ordinary reason; nothing is counted.
+    pub(in crate::route) fn preview_next(&mut self, snapshot: &Snapshot, now: Millis) -> bool {
+        self.expand(snapshot, Kind::General);
+        let Some((target, overrides)) = self.next_waiting(snapshot, Kind::General) else {
+            return false;
+        };
+        self.settle(snapshot, target, overrides, now);
+        true
+    }
+
+    fn next_waiting(&mut self, snapshot: &Snapshot, kind: Kind) -> Option<(Target, Option<usize>)> {
+        while self.fallbacks < self.fallback_limit(snapshot) {
+            let Waiting { name, overrides } = self.queue.pop_front()?;
+            let Resolved::Target(target) = resolve(snapshot, &name) else { continue };
+            if self.visited.contains(&target) || self.is_too_small(snapshot, &target, kind) {
+                continue;
+            }
+            self.fallbacks += 1;
+            return Some((target, overrides));
+        }
+        None
+    }
+
+    fn kind_of_failure(&self) -> Kind {
+        match self.tried.get(self.group_tried_from..).and_then(<[_]>::last).map(|t| t.cause) {
+            Some(Cause::ContextWindow) => Kind::Context,
+            Some(Cause::ContentPolicy) => Kind::Policy,
+            None if self.too_long => Kind::Context,
+            _ => Kind::General,
+        }
+    }
+
+    /// Puts the group's own fallbacks before those that were already waiting.
+    fn expand(&mut self, snapshot: &Snapshot, kind: Kind) {
+        if kind == Kind::Policy && !snapshot.router.policy_uses_general {
+            // What waits was meant for other failures.
+            self.queue.clear();
+        }
+        for waiting in self.own_fallbacks(snapshot, kind).into_iter().rev() {
+            self.queue.push_front(waiting);
+        }
+    }
+
+    fn fallback_limit(&self, snapshot: &Snapshot) -> u32 {
+        self.controls.max_fallbacks.unwrap_or(snapshot.router.max_fallbacks)
+    }
+
+    /// Whether a general fallback is left, which any ordinary failure may take.
+    pub(super) fn has_fallback_left(&self, snapshot: &Snapshot) -> bool {
+        let leads_on = |name: &str| match resolve(snapshot, name) {
+            Resolved::Target(target) => !self.visited.contains(&target),
+            Resolved::Unknown(_) => false,
+        };
+        !self.net
+            && self.fallbacks < self.fallback_limit(snapshot)
+            && (self.queue.iter().any(|waiting| leads_on(&waiting.name))
+                || self
+                    .own_fallbacks(snapshot, Kind::General)
+                    .iter()
+                    .any(|waiting| leads_on(&waiting.name)))
+    }
+
+    /// Whether the request was too long and that group is known to take even less.
+    fn is_too_small(&self, snapshot: &Snapshot, target: &Target, kind: Kind) -> bool {
+        if kind != Kind::Context {
+            return false;
+        }
+        let largest = |members: &mut dyn Iterator<Item = DeploymentIndex>| {
+            members.map(|index| window(snapshot.deployment(index))).max().flatten()
+        };
+        let failed = self.tried.last().map(|tried| tried.deployment);
+        let members = match target.pinned {
+            Some(only) => vec![only],
+            None => snapshot.group(target.group).members.clone(),
+        };
+        let unknown = members.iter().any(|index| window(snapshot.deployment(*index)).is_none());
+        match (largest(&mut failed.into_iter()), largest(&mut members.into_iter())) {
+            (Some(failed), Some(other)) => !unknown && other < failed,
+            _ => false,
+        }
+    }
+
+    /// What is tried after the current group fails in that way.
+    fn own_fallbacks(&self, snapshot: &Snapshot, kind: Kind) -> Vec<Waiting> {
+        if self.controls.disable_fallbacks {
+            return Vec::new();
+        }
+        let of_client = |list: &Option<Vec<ClientFallback>>| {
+            list.as_ref().map(|list| self.named_by_client(snapshot, list))
+        };
+        let controls = &self.controls;
+        let router = &snapshot.router;
+        // Who asks for one deployment does not ask for another one; a client's own list is another matter.
+        let is_pinned = self.target.pinned.is_some();
+        let specific = match kind {
+            Kind::General => None,
+            Kind::Context => of_client(&controls.context_window_fallbacks).or_else(|| {
+                let own = self.listed(snapshot, &router.context_window_fallbacks, &self.target);
+                own.filter(|_| !is_pinned).map(|names| waiting(names))
+            }),
+            Kind::Policy => of_client(&controls.content_policy_fallbacks).or_else(|| {
+                let own = self.listed(snapshot, &router.content_policy_fallbacks, &self.target);
+                own.filter(|_| !is_pinned).map(|names| waiting(names))
+            }),
+        };
+        match specific {
+            Some(specific) => specific,
+            None if kind == Kind::Policy && !router.policy_uses_general => Vec::new(),
+            None => of_client(&controls.fallbacks).unwrap_or_else(|| {
+                if is_pinned {
+                    return Vec::new();
+                }
+                let is_first = self.visited.len() == 1;
+                let defaults = &router.default_fallbacks;
+                let own = self.general(snapshot, &self.target);
+                let own = own.filter(|name| is_first || !defaults.contains(name)).cloned();
+                own.map(|name| Waiting { name, overrides: None }).collect()
+            }),
+        }
+    }
+
+    /// What a client's list says about the current group. A plain list is for the group asked for.
+    fn named_by_client(&self, snapshot: &Snapshot, list: &[ClientFallback]) -> Vec<Waiting> {
+        let name = self.target.name(snapshot);
+        let is_first = self.visited.len() == 1;
+        let counts = |one: &&ClientFallback| match one.group.as_deref() {
+            None | Some("*") => is_first,
+            Some(group) => group == name,
+        };
+        let wait =
+            |one: &ClientFallback| Waiting { name: one.name.clone(), overrides: one.overrides };
+        list.iter().filter(counts).map(wait).collect()
+    }
+
+    /// The config's general fallbacks of `target`: its own list, then the default one.
+    pub(super) fn general<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        target: &Target,
+    ) -> impl Iterator<Item = &'s Box<str>> + use<'s> {
+        let router = &snapshot.router;
+        let own = self.listed(snapshot, &router.fallbacks, target);
+        own.into_iter().flatten().chain(&router.default_fallbacks)
+    }
+
+    /// The entry of `target` in one of the config's lists, also under its name with or without the
+    /// provider; `*` counts when there is none.
+    fn listed<'s>(
+        &self,
+        snapshot: &'s Snapshot,
+        lists: &'s std::collections::BTreeMap<Box<str>, Vec<Box<str>>>,
+        target: &Target,
+    ) -> Option<&'s Vec<Box<str>>> {
+        if lists.is_empty() {
+            return None;
+        }
+        let name = target.name(snapshot);
+        let group = snapshot.group(target.group);
+        let stripped = name.split_once('/').map_or(name, |(_, model)| model);
+        let plain = [name, &group.name, stripped].iter().find_map(|key| lists.get(*key));
+        plain
+            .or_else(|| {
+                let first = snapshot.deployment(*group.members.first()?);
+                lists.get(format!("{}/{name}", first.provider.name).as_str())
+            })
+            .or_else(|| lists.get("*"))
+    }
+}
+
+fn waiting(names: &[Box<str>]) -> Vec<Waiting> {
+    names.iter().map(|name| Waiting { name: name.clone(), overrides: None }).collect()
+}

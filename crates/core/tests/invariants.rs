@@ -1,0 +1,435 @@
+//! What is always true of a deployment's state and of a walk, whatever happens: properties with
+//! shrinking, and every history of a small scope.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::io;
+
+use hale_core::cause::Cause;
+use hale_core::config::{Options, Source, load};
+use hale_core::health::{
+    AttemptRef, Claim, DeploymentState, Failure, Measured, QUOTA_CAP_MS, Surroundings, Transition,
+    Verdict,
+};
+use hale_core::policy::ByKind;
+use hale_core::route::{
+    AttemptPlan, Controls, GiveUp, MAX_ATTEMPTS, Next, Resolved, Tried, Walk, resolve,
+};
+use hale_core::snapshot::Snapshot;
+use hale_core::time::Millis;
+use proptest::prelude::*;
+
+/// One outcome in a deployment's history.
+#[derive(Clone, Debug)]
+struct Step {
+    /// Milliseconds since the step before.
+    after: u64,
+    /// How long the attempt took.
+    took: u64,
+    request: u64,
+    /// `None` is a good answer.
+    cause: Option<Cause>,
+    hint_ms: Option<u64>,
+    trial: bool,
+}
+
+fn causes() -> impl Strategy<Value = Option<Cause>> {
+    let blamed: Vec<Cause> =
+        Cause::ALL.into_iter().filter(|cause| cause.blames_deployment()).collect();
+    prop_oneof![2 => Just(None), 5 => proptest::sample::select(blamed).prop_map(Some)]
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let hint = prop_oneof![3 => Just(None), 1 => (0u64..u64::MAX).prop_map(Some), 1 => (0u64..20_000).prop_map(Some)];
+    let step = (0u64..20_000, 0u64..30_000, 0u64..4, causes(), hint, any::<bool>());
+    let step = step.prop_map(|(after, took, request, cause, hint_ms, trial)| Step {
+        after,
+        took,
+        request,
+        cause,
+        hint_ms,
+        trial,
+    });
+    proptest::collection::vec(step, 0..60)
+}
+
+fn surroundings() -> impl Strategy<Value = Surroundings> {
+    let allowed = prop_oneof![Just(None), (0u32..4).prop_map(Some)];
+    (any::<bool>(), any::<bool>(), 0u64..60_000, allowed, any::<bool>()).prop_map(
+        |(has_sibling, has_fallback, cooldown_ms, others, many_models)| Surroundings {
+            has_sibling,
+            has_fallback,
+            cooldown_ms,
+            tolerance: ByKind { others, ..ByKind::default() },
+            attempt_timeout_ms: 10_000,
+            many_models,
+        },
+    )
+}
+
+fn apply(
+    state: &DeploymentState,
+    now: u64,
+    step: &Step,
+    around: &Surroundings,
+) -> Option<Transition> {
+    let started = Millis(now.saturating_sub(step.took));
+    let attempt = AttemptRef { started, request: step.request, trial: step.trial };
+    match step.cause {
+        None => state.success(Millis(now), attempt, &Measured::default()),
+        Some(cause) => {
+            let failure = Failure { cause, status: None, hint_ms: step.hint_ms };
+            state.failure(Millis(now), attempt, failure, around)
+        }
+    }
+}
+
+fn until(state: &DeploymentState, now: u64) -> Option<(Cause, u64, Millis)> {
+    match state.verdict(Millis(now)) {
+        Verdict::Ready => None,
+        Verdict::Cooling(rest) | Verdict::Trial(rest) => {
+            Some((rest.cause, rest.until.0, state.resting_since()?))
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// I4: what the caller or the gateway did changes no verdict, wherever it stands in the history.
+    #[test]
+    fn nobody_elses_fault_changes_a_verdict(
+        steps in steps(),
+        around in surroundings(),
+        noise in proptest::collection::vec((0usize..60, 0usize..6, 0u64..30_000), 0..40),
+    ) {
+        let others: Vec<Cause> =
+            Cause::ALL.into_iter().filter(|cause| !cause.blames_deployment()).collect();
+        let (plain, noisy) = (DeploymentState::default(), DeploymentState::default());
+        let mut now = 100_000;
+        for (i, step) in steps.iter().enumerate() {
+            for (_, which, took) in noise.iter().filter(|(at, ..)| *at == i) {
+                let foreign = Step {
+                    cause: Some(others[which % others.len()]), took: *took, trial: false, ..step.clone()
+                };
+                prop_assert_eq!(apply(&noisy, now, &foreign, &around), None);
+            }
+            now += step.after;
+            prop_assert_eq!(
+                apply(&plain, now, step, &around), apply(&noisy, now, step, &around)
+            );
+            prop_assert_eq!(plain.verdict(Millis(now)), noisy.verdict(Millis(now)));
+        }
+        prop_assert_eq!(plain.report(), noisy.report());
+    }
+
+    /// I8: a deadline only moves forward until something good happens, and is capped.
+    #[test]
+    fn deadlines_only_move_forward_and_are_capped(steps in steps(), around in surroundings()) {
+        let state = DeploymentState::default();
+        let mut now = 100_000;
+        for step in &steps {
+            now += step.after;
+            let before = until(&state, now);
+            apply(&state, now, step, &around);
+            let after = until(&state, now);
+            if let (Some((_, old, since)), Some((_, new, still))) = (before, after)
+                && since == still
+            {
+                prop_assert!(new >= old, "{old} became {new}");
+            }
+            if let Some((_, until, _)) = after {
+                prop_assert!(until <= now + QUOTA_CAP_MS.max(around.cooldown_ms * 2));
+            }
+        }
+    }
+
+    /// I7: what began before the rest neither ends it nor begins another one.
+    #[test]
+    fn late_results_decide_nothing(steps in steps(), around in surroundings(), late in causes()) {
+        let state = DeploymentState::default();
+        let mut now = 100_000;
+        for step in &steps {
+            now += step.after;
+            apply(&state, now, step, &around);
+            if let Some((_, _, since)) = until(&state, now) {
+                let step = Step {
+                    took: now.saturating_sub(since.0) + 1, cause: late, hint_ms: None, trial: false,
+                    ..step.clone()
+                };
+                let (verdict, report) = (state.verdict(Millis(now)), state.report());
+                prop_assert_eq!(apply(&state, now, &step, &around), None);
+                prop_assert_eq!(state.verdict(Millis(now)), verdict);
+                prop_assert_eq!(state.report().opens_in_a_row, report.opens_in_a_row);
+            }
+        }
+    }
+
+    /// I6 and I12: every rest ends with a trial that somebody can take, and only one at a time.
+    #[test]
+    fn every_rest_has_its_end(steps in steps(), around in surroundings(), timeout in 0u64..600_000) {
+        let state = DeploymentState::default();
+        let mut now = 100_000;
+        for step in &steps {
+            now += step.after;
+            apply(&state, now, step, &around);
+        }
+        if let Some((_, until, _)) = until(&state, now) {
+            let due = Millis(until.max(now));
+            prop_assert!(matches!(state.verdict(due), Verdict::Trial(_)));
+            prop_assert!(state.take_trial(due, timeout));
+            prop_assert!(!state.take_trial(due, timeout));
+            let lost = due.plus(timeout).plus(1_000);
+            prop_assert!(state.trial_is_free(lost), "a lost permit expires");
+        }
+    }
+
+    /// I11: alone and without a fallback, no passing trouble of ours keeps a deployment from traffic.
+    #[test]
+    fn a_lone_deployment_rests_only_when_the_provider_says_so(steps in steps(), around in surroundings()) {
+        let alone = Surroundings { has_sibling: false, has_fallback: false, ..around };
+        let state = DeploymentState::default();
+        let mut now = 100_000;
+        for step in &steps {
+            now += step.after;
+            apply(&state, now, step, &alone);
+            if let Verdict::Cooling(rest) = state.verdict(Millis(now)) {
+                prop_assert!(matches!(rest.cause, Cause::RateLimited | Cause::Quota | Cause::Overloaded));
+            }
+        }
+    }
+
+    /// I18: time may jump anywhere.
+    #[test]
+    fn time_may_jump(steps in steps(), around in surroundings(), times in proptest::collection::vec(any::<u64>(), 60)) {
+        let state = DeploymentState::default();
+        for (step, now) in steps.iter().zip(times) {
+            apply(&state, now, step, &around);
+            let _verdict = state.verdict(Millis(now));
+            let share = state.ramp(Millis(now));
+            prop_assert!(share > 0.0 && share <= 1.0);
+            prop_assert!(state.penalty_ms(Millis(now)) >= 0.0);
+            let entered = state.enter(Millis(now), &Claim { max_parallel: Some(1), rpm: Some(5) });
+            if entered {
+                state.leave();
+            }
+            prop_assert_eq!(state.in_flight(), 0);
+        }
+    }
+
+    /// I2 and I20: a walk ends, within its bounds, whatever comes.
+    #[test]
+    fn a_walk_ends_and_visits_each_group_once(
+        members in (1usize..4, 1usize..3, 1usize..3),
+        outcomes in proptest::collection::vec((causes(), 0u64..3_000), 40),
+        retries in 0u32..30,
+        timeout_ms in prop_oneof![Just(None), (1u64..20_000).prop_map(Some)],
+        disabled in any::<bool>(),
+    ) {
+        let snapshot = snapshot(members, "fallbacks: [{a: [b]}, {b: [a, c]}, {c: [a]}]");
+        if disabled {
+            snapshot.deployments[0].state.set_disabled(true);
+        }
+        let controls = Controls { num_retries: Some(retries), timeout_ms, ..Controls::default() };
+        let Resolved::Target(target) = resolve(&snapshot, "a") else { panic!("a") };
+        let mut walk = Walk::new(&snapshot, target, controls, Millis(0));
+        let (mut now, mut groups, mut attempts) = (0, Vec::new(), 0);
+        let mut outcomes = outcomes.into_iter().cycle();
+        for turn in 0u64.. {
+            prop_assert!(turn < 200, "it ends");
+            match walk.next(&snapshot, Millis(now), turn.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
+                Next::GiveUp(_) => break,
+                Next::Pause(ms) => now += ms,
+                Next::Attempt(plan) => {
+                    attempts += 1;
+                    prop_assert!(plan.ends.0 >= now && plan.ends <= walk.deadline());
+                    prop_assert!(!(disabled && plan.deployment.0 == 0), "I5: taken out is out");
+                    let group = snapshot.deployment(plan.deployment).group;
+                    if groups.last() != Some(&group) {
+                        groups.push(group);
+                    }
+                    let (cause, took) = outcomes.next().unwrap();
+                    let ended = (now + took).min(plan.ends.0);
+                    let cause = cause.unwrap_or(Cause::ServerError);
+                    fail(&snapshot, &mut walk, &plan, now, ended, cause);
+                    now = ended;
+                }
+            }
+        }
+        prop_assert!(attempts <= MAX_ATTEMPTS);
+        let count = groups.len();
+        groups.sort_unstable();
+        groups.dedup();
+        // A group that was passed over while it rested may get its one attempt at the end.
+        prop_assert!(count <= groups.len() + 1 && count <= 4, "{count} visits");
+    }
+
+    /// F1 of the requirements: attempts are exactly one and the retries, in a group without fallback.
+    #[test]
+    fn attempts_are_exact(members in 1usize..6, retries in 0u32..6) {
+        let snapshot = snapshot((members, 1, 1), "");
+        let controls = Controls { num_retries: Some(retries), ..Controls::default() };
+        let Resolved::Target(target) = resolve(&snapshot, "a") else { panic!("a") };
+        let mut walk = Walk::new(&snapshot, target, controls, Millis(0));
+        let mut seen = Vec::new();
+        loop {
+            match walk.next(&snapshot, Millis(1), 7) {
+                Next::GiveUp(why) => {
+                    prop_assert_eq!(why, GiveUp::Exhausted);
+                    break;
+                }
+                Next::Pause(_) => {}
+                Next::Attempt(plan) => {
+                    seen.push(plan.deployment);
+                    fail(&snapshot, &mut walk, &plan, 1, 1, Cause::ServerError);
+                }
+            }
+        }
+        prop_assert_eq!(seen.len(), retries as usize + 1);
+        let different = seen.iter().take(members).collect::<std::collections::BTreeSet<_>>().len();
+        prop_assert_eq!(different, seen.len().min(members), "nobody twice while another exists");
+    }
+}
+
+/// Tells the deployment and the walk of a failure.
+fn fail(
+    snapshot: &Snapshot,
+    walk: &mut Walk,
+    plan: &AttemptPlan,
+    began: u64,
+    ended: u64,
+    cause: Cause,
+) {
+    let around = walk.surroundings(snapshot, plan);
+    let attempt = AttemptRef { started: Millis(began), request: 1, trial: plan.trial };
+    let deployment = snapshot.deployment(plan.deployment);
+    deployment.failed(Millis(ended), attempt, Failure::of(cause), "", &around);
+    let tried = Tried {
+        group: "".into(),
+        deployment: plan.deployment,
+        status: None,
+        cause,
+        message: "".into(),
+        ms: 0,
+        hint_ms: None,
+    };
+    walk.failed(snapshot, tried, plan.trial, Millis(ended), 17);
+}
+
+struct Yaml(String);
+
+impl Source for Yaml {
+    fn read(&self, _path: &str) -> io::Result<Vec<u8>> {
+        Ok(self.0.clone().into_bytes())
+    }
+
+    fn env(&self, _name: &str) -> Option<String> {
+        None
+    }
+}
+
+fn snapshot(members: (usize, usize, usize), router: &str) -> Snapshot {
+    let mut yaml = String::from("model_list:\n");
+    for (name, count) in [("a", members.0), ("b", members.1), ("c", members.2)] {
+        for member in 0..count {
+            yaml.push_str(&format!(
+                "- {{model_name: {name}, model_info: {{id: {name}{member}}}, litellm_params: \
+                 {{model: openai/x, api_key: k{name}{member}}}}}\n"
+            ));
+        }
+    }
+    yaml.push_str(&format!("router_settings: {{{router}}}\n"));
+    load(&Yaml(yaml), "c.yaml", Options::default(), None).snapshot.expect("a good config")
+}
+
+/// What may happen next in the small scope: two siblings, and one request at a time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Happens {
+    Second,
+    TenSeconds,
+    Answer,
+    Fails,
+    Limited,
+    Refused,
+    CallersFault,
+    Leaves,
+}
+
+const ALL: [Happens; 8] = [
+    Happens::Second,
+    Happens::TenSeconds,
+    Happens::Answer,
+    Happens::Fails,
+    Happens::Limited,
+    Happens::Refused,
+    Happens::CallersFault,
+    Happens::Leaves,
+];
+
+/// One event; panics when an invariant breaks. `path` is for the message.
+fn happen(snapshot: &Snapshot, now: &mut u64, what: Happens, request: u64, path: &[Happens]) {
+    let cause = match what {
+        Happens::Second => return *now += 1_000,
+        Happens::TenSeconds => return *now += 10_000,
+        Happens::Answer => None,
+        Happens::Fails => Some((Cause::ServerError, None)),
+        Happens::Limited => Some((Cause::RateLimited, Some(3_000))),
+        Happens::Refused => Some((Cause::Auth, None)),
+        Happens::CallersFault => Some((Cause::BadRequest, None)),
+        Happens::Leaves => Some((Cause::ClientClosed, None)),
+    };
+    let Resolved::Target(target) = resolve(snapshot, "a") else { panic!("a") };
+    let mut walk = Walk::new(snapshot, target, Controls::default(), Millis(*now));
+    let at = Millis(*now);
+    match walk.next(snapshot, at, request.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
+        Next::Attempt(plan) => {
+            let deployment = snapshot.deployment(plan.deployment);
+            if let Verdict::Cooling(rest) = deployment.verdict(at) {
+                assert!(!rest.provider_issued, "asked against the provider's time: {path:?}");
+                let well = |one: &std::sync::Arc<hale_core::deployment::Deployment>| {
+                    one.verdict(at) == Verdict::Ready
+                };
+                assert!(
+                    !snapshot.deployments[..2].iter().any(well),
+                    "a well one was left out: {path:?}"
+                );
+            }
+            let attempt = AttemptRef { started: at, request, trial: plan.trial };
+            match cause {
+                None => drop(deployment.succeeded(at, attempt, &Measured::default(), "")),
+                Some((cause, hint_ms)) => {
+                    let failure = Failure { cause, status: None, hint_ms };
+                    let around = walk.surroundings(snapshot, &plan);
+                    deployment.failed(at, attempt, failure, "", &around);
+                }
+            }
+            assert!(deployment.trial_is_free(at), "the permit came back: {path:?}");
+        }
+        Next::GiveUp(GiveUp::Refused(_)) => {
+            for one in &snapshot.deployments[..2] {
+                let Verdict::Cooling(rest) = one.verdict(at) else { panic!("refused: {path:?}") };
+                assert!(rest.provider_issued, "I1: refused although it may be tried: {path:?}");
+            }
+        }
+        other => panic!("{other:?}: {path:?}"),
+    }
+}
+
+/// Every history of that many events.
+fn walk_all(depth: u32) {
+    let snapshot = snapshot((2, 1, 1), "cooldown_time: 5");
+    for code in 0..8u64.pow(depth) {
+        snapshot.deployments.iter().for_each(|one| one.reset());
+        let path: Vec<Happens> =
+            (0..depth).map(|i| ALL[usize::try_from(code >> (3 * i) & 7).unwrap()]).collect();
+        let mut now = 1_000_000;
+        for (request, what) in (0u64..).zip(&path) {
+            happen(&snapshot, &mut now, *what, request, &path);
+        }
+    }
+}
+
+#[test]
+fn every_history_of_seven_events_keeps_the_invariants() {
+    walk_all(7);
+}

@@ -1,0 +1,160 @@
+//! The figures that routing has to reach, under every strategy where the strategy matters.
+
+use hale_core::route::{Controls, STRATEGIES};
+
+use crate::upstream::{Behaviour, Upstream};
+use crate::world::{World, snapshot};
+
+pub(crate) fn steady(ms: u64) -> Upstream {
+    Upstream::new(vec![(0, Behaviour::Healthy(ms))])
+}
+
+/// A member that is well, then `bad` from one second to another, then well.
+pub(crate) fn outage(bad: Behaviour, from_s: u64, to_s: u64) -> Upstream {
+    let well = Behaviour::Healthy(100);
+    Upstream::new(vec![(0, well), (from_s * 1000, bad), (to_s * 1000, well)])
+}
+
+/// Three members at 500 requests a second; the first one is `bad` from the begin on.
+fn one_of_three(strategy: &str, bad: Behaviour) -> World {
+    let router = format!("routing_strategy: {strategy}, timeout: 2");
+    let upstreams = vec![Upstream::new(vec![(0, bad)]), steady(100), steady(100)];
+    let mut world = World::new(snapshot(&[("g", 3)], &router), upstreams, 1);
+    world.arrivals(0, 30_000, 500, "g");
+    world.run();
+    world
+}
+
+#[test]
+fn one_dead_of_three_is_not_noticed_and_gets_nothing() {
+    for row in STRATEGIES {
+        for bad in [Behaviour::Down, Behaviour::FastFail, Behaviour::Liar, Behaviour::Unauthorized]
+        {
+            let world = one_of_three(row.name, bad);
+            let first = world.success(0, 1_000);
+            assert!(first >= 0.999, "{} {bad:?}: {first} in the first second", row.name);
+            assert!(world.success(0, 30_000) >= 0.999, "{} {bad:?}", row.name);
+            let share = world.share(0, 1_000, 30_000);
+            assert!(share < 0.01, "{} {bad:?}: {share}", row.name);
+        }
+    }
+}
+
+#[test]
+fn one_silent_of_three_hurts_only_those_in_flight_until_it_trips() {
+    for row in STRATEGIES {
+        let world = one_of_three(row.name, Behaviour::Silent);
+        assert!(world.success(0, 30_000) >= 0.999, "{}", row.name);
+        let tripped = world.transitions.iter().find(|one| one.1 == 0 && one.2).expect("it trips").0;
+        let hurt = world.began.iter().filter(|one| one.deployment == 0);
+        let late = hurt.filter(|one| one.at > tripped && !one.trial).count();
+        assert_eq!(late, 0, "{}: after the trip only trials", row.name);
+        assert!(tripped <= 2_100, "{}: it tripped at {tripped}", row.name);
+    }
+}
+
+#[test]
+fn a_single_primary_with_a_fallback_is_left_alone_while_it_is_down() {
+    for (seed, phase) in (0..40).map(|seed| (seed, seed * 97 % 4_000)) {
+        let router = "fallbacks: [{g: [f]}]";
+        let upstreams = vec![outage(Behaviour::Down, 20, 80), steady(100)];
+        let mut world = World::new(snapshot(&[("g", 1), ("f", 1)], router), upstreams, seed);
+        for i in 0..60 {
+            world.arrive(phase + i * 4_000, "g", Controls::default());
+        }
+        world.run();
+        assert!(world.success(0, u64::MAX) >= 1.0, "every request is answered");
+        let asked = world.began.iter().filter(|one| one.deployment == 0);
+        let down = asked.clone().filter(|one| (20_000..80_000).contains(&one.at)).count();
+        assert!(down <= 10, "seed {seed}: {down} attempts on it");
+        let back = world.ended.iter().find(|one| one.began >= 80_000 && one.by == Some(0));
+        let back = back.expect("it comes back").began - 80_000;
+        assert!(back <= 30_000, "seed {seed}: back after {back} ms");
+    }
+}
+
+#[test]
+fn when_all_are_rate_limited_nobody_is_asked() {
+    let upstreams = vec![Upstream::new(vec![(0, Behaviour::Bucket(3))]); 2];
+    let mut world = World::new(snapshot(&[("g", 2)], "num_retries: 1"), upstreams, 3);
+    world.arrivals(0, 50_000, 10, "g");
+    world.run();
+    let limited = world.began.iter().filter(|one| one.at > 5_000).count();
+    assert_eq!(limited, 0, "no upstream call until the time that the provider named");
+    let late = world.ended.iter().filter(|one| one.began > 5_000);
+    assert!(late.clone().count() > 400);
+    assert!(late.into_iter().all(|one| one.refused && one.at == one.began));
+}
+
+#[test]
+fn a_failing_group_sees_no_storm() {
+    for row in STRATEGIES {
+        for members in [1, 2, 3, 10] {
+            for bad in [Behaviour::FastFail, Behaviour::Brownout(100, 300), Behaviour::Down] {
+                let router = format!("routing_strategy: {}", row.name);
+                let upstreams = vec![Upstream::new(vec![(0, bad)]); members];
+                let mut world = World::new(snapshot(&[("g", members)], &router), upstreams, 4);
+                world.arrivals(0, 60_000, 50, "g");
+                world.run();
+                for from in (0..70).map(|s| s * 1_000) {
+                    let span = from..from + 10_000;
+                    let requests =
+                        world.ended.iter().filter(|one| span.contains(&one.began)).count();
+                    let attempts = world.began.iter().filter(|one| span.contains(&one.at)).count();
+                    let opened =
+                        world.transitions.iter().filter(|one| one.2 && span.contains(&one.0));
+                    let in_flight: usize = opened.map(|one| one.3 as usize).sum();
+                    // A first move to a sibling whose breaker is still closed is free: three failures each.
+                    let free = if from == 0 { members * 3 } else { 0 };
+                    let allowed = requests * 12 / 10 + 30 + in_flight + free;
+                    assert!(
+                        attempts <= allowed,
+                        "{} {members} {bad:?} at {from}: {attempts} attempts, {requests} requests, {allowed}",
+                        row.name
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_recovers_gets_its_share_back_slowly() {
+    for row in STRATEGIES {
+        let args = "routing_strategy_args: {lowest_latency_buffer: 0.5}";
+        let router = format!("routing_strategy: {}, {args}", row.name);
+        let upstreams = vec![outage(Behaviour::Down, 5, 15), steady(100), steady(100)];
+        let mut world = World::new(snapshot(&[("g", 3)], &router), upstreams, 5);
+        world.arrivals(0, 200_000, 200, "g");
+        world.run();
+        // `latency-based-routing` leaves it after its first failure: it never trips.
+        let back = world.transitions.iter().find(|one| one.1 == 0 && !one.2);
+        let back = back.map_or(15_000, |one| one.0);
+        assert!(back <= 45_000, "{}: back at {back}", row.name);
+        let early = world.share(0, back, back + 3_000);
+        let late = world.share(0, back + 60_000, 200_000);
+        assert!(early < 0.2, "{}: {early} at first", row.name);
+        assert!((0.25..0.42).contains(&late), "{}: {late} later", row.name);
+    }
+}
+
+#[test]
+fn a_flapping_member_is_asked_less_and_less() {
+    let upstreams = vec![Upstream::new(vec![(0, Behaviour::Flap(5_000, 5_000))]), steady(100)];
+    let mut world = World::new(snapshot(&[("g", 2)], ""), upstreams, 6);
+    world.arrivals(0, 600_000, 20, "g");
+    world.run();
+    assert!(world.success(0, u64::MAX) >= 0.999);
+    let share = world.share(0, 300_000, 600_000);
+    assert!(share < 0.2, "{share}");
+}
+
+#[test]
+fn a_brownout_is_survived_by_its_sibling() {
+    let upstreams = vec![Upstream::new(vec![(0, Behaviour::Brownout(40, 100))]), steady(100)];
+    let mut world = World::new(snapshot(&[("g", 2)], ""), upstreams, 7);
+    world.arrivals(0, 60_000, 100, "g");
+    world.run();
+    let success = world.success(0, u64::MAX);
+    assert!(success >= 0.995, "{success}");
+}

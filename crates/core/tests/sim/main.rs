@@ -1,0 +1,13 @@
+//! A simulated world around the router: seeded, with a virtual clock, without I/O.
+//!
+//! `cargo test -p hale-core --test sim` runs the figures that routing has to reach and a few hundred
+//! random worlds; `-- --ignored` runs ten thousand. A failing world prints the line that repeats it:
+//! `HALE_SIM_SEED=17 cargo test -p hale-core --test sim one_seed`.
+
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod figures;
+mod report;
+mod swarm;
+mod upstream;
+mod world;

@@ -1,0 +1,118 @@
+//! The figures of each strategy, as `docs/routing.md` shows them.
+//!
+//! `HALE_BLESS=1 cargo test -p hale-core --test sim report` writes them there.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use hale_core::route::STRATEGIES;
+
+use crate::figures::{outage, steady};
+use crate::upstream::{Behaviour, Upstream};
+use crate::world::{World, ratio, snapshot};
+
+const BEGIN: &str = "<!-- simulator: begin -->\n";
+const END: &str = "<!-- simulator: end -->";
+
+/// What happens to the first of three members from second 10 to 40.
+const CASES: [(&str, Behaviour); 4] = [
+    ("refuses connections", Behaviour::Down),
+    ("fails in 1 ms", Behaviour::FastFail),
+    ("is silent", Behaviour::Silent),
+    ("fails 40 %", Behaviour::Brownout(40, 100)),
+];
+
+fn run(strategy: &str, bad: Behaviour) -> World {
+    let args = "routing_strategy_args: {lowest_latency_buffer: 0.5}";
+    let router = format!("routing_strategy: {strategy}, {args}, timeout: 2");
+    let upstreams = vec![outage(bad, 10, 40), steady(100), steady(100)];
+    let mut world = World::new(snapshot(&[("g", 3)], &router), upstreams, 42);
+    world.arrivals(0, 120_000, 200, "g");
+    world.run();
+    world
+}
+
+/// When the member last began to get less than a hundredth of the attempts after its outage began, and
+/// when it got its full share again, in seconds since the outage began and ended.
+fn ejected_and_back(world: &World) -> (Option<u64>, Option<u64>) {
+    let share = |second: u64| world.share(0, second * 1000, (second + 1) * 1000);
+    let ejected = (10..40).find(|second| share(*second) < 0.01).map(|second| second - 10);
+    let back = (40..120).find(|second| share(*second) > 0.25).map(|second| second - 40);
+    (ejected, back)
+}
+
+fn table() -> String {
+    let mut text = String::from(
+        "| strategy | the member | ejected after | back after | its share meanwhile | attempts per request | answered |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    for row in STRATEGIES {
+        for (name, bad) in CASES {
+            let world = run(row.name, bad);
+            let (ejected, back) = ejected_and_back(&world);
+            let seconds = |value: Option<u64>| match value {
+                None => "-".to_owned(),
+                Some(0) => "< 1 s".to_owned(),
+                Some(value) => format!("{value} s"),
+            };
+            let attempts = ratio(world.began.len(), world.ended.len());
+            // Writing to a string cannot fail.
+            let _written = writeln!(
+                text,
+                "| `{}` | {name} | {} | {} | {:.2} % | {attempts:.3} | {:.2} % |",
+                row.name,
+                seconds(ejected),
+                seconds(back),
+                world.share(0, 11_000, 40_000) * 100.0,
+                world.success(0, u64::MAX) * 100.0,
+            );
+        }
+    }
+    text
+}
+
+/// The share of the first member that refuses connections, a column per two seconds.
+fn plot() -> String {
+    let world = run("simple-shuffle", Behaviour::Down);
+    let shares: Vec<f64> = (0..60).map(|i| world.share(0, i * 2_000, (i + 1) * 2_000)).collect();
+    let mut text = String::from("```text\n");
+    for line in (1..=4u32).rev() {
+        let level = f64::from(line) / 10.0;
+        let row: String =
+            shares.iter().map(|share| if *share >= level - 0.05 { '#' } else { ' ' }).collect();
+        let _written = writeln!(text, "{:>3} % |{}", line * 10, row.trim_end());
+    }
+    text.push_str("      +----+----+----+----+----+----+----+----+----+----+----+----+\n");
+    text.push_str("      0 s  10        down     40             70             100  120\n```\n");
+    text
+}
+
+#[test]
+fn the_report_is_what_the_document_shows() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/routing.md");
+    let page = std::fs::read_to_string(&path).expect("docs/routing.md is there");
+    let (before, rest) = page.split_once(BEGIN).expect("the mark of its begin");
+    let (shown, after) = rest.split_once(END).expect("the mark of its end");
+    let fresh = format!(
+        "\n{}\nThe share of the member that refuses connections, with `simple-shuffle`:\n\n{}\n",
+        table(),
+        plot()
+    );
+    if std::env::var_os("HALE_BLESS").is_some() {
+        std::fs::write(&path, format!("{before}{BEGIN}{fresh}{END}{after}"))
+            .expect("it is written");
+        return;
+    }
+    assert_eq!(shown, fresh, "HALE_BLESS=1 cargo test -p hale-core --test sim report");
+}
+
+#[test]
+fn a_group_of_one_is_never_worse_than_its_upstream() {
+    let upstreams = vec![Upstream::new(vec![(0, Behaviour::Brownout(20, 100))])];
+    let mut world = World::new(snapshot(&[("g", 1)], "num_retries: 0"), upstreams, 8);
+    world.arrivals(0, 60_000, 20, "g");
+    world.run();
+    let success = world.success(0, u64::MAX);
+    assert!((0.75..0.85).contains(&success), "{success}");
+    assert!(world.ended.iter().all(|one| one.attempts == 1), "asked once, always");
+}

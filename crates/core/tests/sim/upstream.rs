@@ -1,0 +1,87 @@
+//! Simulated upstreams: what becomes of an attempt, by the time at which it begins.
+
+use hale_core::cause::Cause;
+
+/// How an upstream behaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Behaviour {
+    /// Answers after about so many milliseconds.
+    Healthy(u64),
+    /// Refuses connections.
+    Down,
+    /// Takes the request and says nothing.
+    Silent,
+    /// Fails with a 500 after a millisecond.
+    FastFail,
+    /// Fails that share of the time, in percent; else it is healthy.
+    Brownout(u64, u64),
+    /// So many milliseconds up, so many down.
+    Flap(u64, u64),
+    /// Answers so many requests a minute, else 429 with the time left.
+    Bucket(u64),
+    /// Answers 200 with a body that is none.
+    Liar,
+    /// Refuses the credential.
+    Unauthorized,
+}
+
+/// What an attempt meets.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Meets {
+    /// A good answer.
+    Answer,
+    /// A failure, and the time that the provider names.
+    Failure(Cause, Option<u16>, Option<u64>),
+    /// Nothing, ever.
+    Silence,
+}
+
+/// One upstream: behaviours, each from a time on.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    pub(crate) plan: Vec<(u64, Behaviour)>,
+    minute: u64,
+    used: u64,
+}
+
+impl Upstream {
+    pub(crate) fn new(plan: Vec<(u64, Behaviour)>) -> Upstream {
+        Upstream { plan, minute: 0, used: 0 }
+    }
+
+    fn behaviour(&self, now: u64) -> Behaviour {
+        let begun = self.plan.iter().rev().find(|(from, _)| *from <= now);
+        begun.map_or(Behaviour::Healthy(100), |(_, behaviour)| *behaviour)
+    }
+
+    /// What an attempt that begins now meets, and after how many milliseconds.
+    pub(crate) fn ask(&mut self, now: u64, chance: u64) -> (u64, Meets) {
+        let jitter = |ms: u64| ms - ms / 5 + chance % (ms * 2 / 5 + 1);
+        let fails = |cause, status| Meets::Failure(cause, Some(status), None);
+        match self.behaviour(now) {
+            Behaviour::Healthy(ms) => (jitter(ms), Meets::Answer),
+            Behaviour::Down => (1, Meets::Failure(Cause::Connect, None, None)),
+            Behaviour::Silent => (u64::MAX, Meets::Silence),
+            Behaviour::FastFail => (1, fails(Cause::ServerError, 500)),
+            Behaviour::Brownout(percent, ms) if chance % 100 < percent => {
+                (jitter(ms), fails(Cause::ServerError, 500))
+            }
+            Behaviour::Brownout(_, ms) => (jitter(ms), Meets::Answer),
+            Behaviour::Flap(up, down) if now % (up + down) < up => (jitter(100), Meets::Answer),
+            Behaviour::Flap(..) => (5, fails(Cause::ServerError, 503)),
+            Behaviour::Bucket(per_minute) => {
+                if now / 60_000 != self.minute {
+                    (self.minute, self.used) = (now / 60_000, 0);
+                }
+                self.used += 1;
+                if self.used <= per_minute {
+                    return (jitter(100), Meets::Answer);
+                }
+                let left = (self.minute + 1) * 60_000 - now;
+                (5, Meets::Failure(Cause::RateLimited, Some(429), Some(left)))
+            }
+            Behaviour::Liar => (jitter(50), Meets::Failure(Cause::BadResponse, Some(200), None)),
+            Behaviour::Unauthorized => (20, fails(Cause::Auth, 401)),
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! What the router knows and would do: its state, an explanation of one request, and the operator's hand
+//! on a deployment. For the master key only.
+
+use std::collections::BTreeMap;
+
+use hale_core::cause::Cause;
+use hale_core::deployment::Deployment;
+use hale_core::health::Verdict;
+use hale_core::provider::WireFormat;
+use hale_core::route::{Candidate, Excluded, Explanation, Fit, explain};
+use hale_core::route::{Controls, Target};
+use hale_core::snapshot::Snapshot;
+use hale_core::time::Millis;
+use http::{Response, StatusCode};
+use serde::Serialize;
+
+use crate::clock;
+use crate::proxy::Arrival;
+use crate::proxy::explain::{self, unix_s};
+use crate::proxy::reply::{self, Reply};
+
+/// What an operator does to a deployment.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Hand {
+    Reset,
+    Disable,
+    Enable,
+}
+
+#[derive(Serialize)]
+struct State<'s> {
+    strategy: &'static str,
+    deployments: Vec<Line<'s>>,
+}
+
+/// One deployment.
+#[derive(Serialize)]
+struct Line<'s> {
+    id: &'s str,
+    model_group: &'s str,
+    model: &'s str,
+    api_base: &'s str,
+    /// `ready`, `cooldown`, `trial`, `disabled`, `paused` or `misconfigured`.
+    state: &'static str,
+    cause: Option<&'static str>,
+    hint: Option<&'s str>,
+    /// Seconds since 1970.
+    since: Option<u64>,
+    until: Option<u64>,
+    retry_after_s: Option<u64>,
+    provider_issued: bool,
+    last_status: Option<u16>,
+    last_errors: Vec<PastError>,
+    failures_in_a_row: u32,
+    opens: u64,
+    opens_in_a_row: u32,
+    in_flight: u32,
+    requests_this_minute: u64,
+    tokens_this_minute: u64,
+    weight: f64,
+    order: Option<u32>,
+    /// Its part of its full share, below 1 after a rest.
+    ramp: f64,
+    expected_first_content_ms: Option<f32>,
+    expected_answer_ms: Option<f32>,
+    failure_penalty_ms: f32,
+    successes: u64,
+    failures: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+struct PastError {
+    at: u64,
+    cause: &'static str,
+    status: Option<u16>,
+}
+
+/// `GET /router/state`.
+pub(super) fn state(arrival: &Arrival) -> Response<Reply> {
+    let snapshot = &arrival.serving.snapshot;
+    let now = clock::now().millis();
+    page(&State {
+        strategy: snapshot.router.strategy.name(),
+        deployments: snapshot.deployments.iter().map(|one| line(snapshot, one, now)).collect(),
+    })
+}
+
+fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> Line<'s> {
+    let state = &deployment.state;
+    let report = state.report();
+    let ttl_ms = snapshot.router.strategy.args.ttl_ms;
+    let (name, rest) = match deployment.verdict(now) {
+        _ if deployment.misconfigured.is_some() => ("misconfigured", None),
+        _ if deployment.is_paused => ("paused", None),
+        _ if state.is_disabled() => ("disabled", None),
+        Verdict::Ready => ("ready", None),
+        Verdict::Cooling(rest) => ("cooldown", Some(rest)),
+        Verdict::Trial(rest) => ("trial", Some(rest)),
+    };
+    let failures = Cause::ALL.into_iter().map(|cause| (cause.name(), state.failures(cause)));
+    let past = |&(at, cause, status): &(Millis, Cause, Option<u16>)| PastError {
+        at: unix_s(at, now),
+        cause: cause.name(),
+        status,
+    };
+    Line {
+        id: &deployment.id,
+        model_group: &snapshot.group(deployment.group).name,
+        model: &deployment.model_param,
+        api_base: &deployment.api_base,
+        state: name,
+        cause: rest.map(|rest| rest.cause.name()),
+        hint: deployment.misconfigured.as_ref().map(|why| &*why.hint),
+        since: rest.and(deployment.resting_since(now)).map(|since| unix_s(since, now)),
+        until: rest.map(|rest| clock::unix_ms() / 1000 + rest.until.since(now).div_ceil(1000)),
+        retry_after_s: rest.map(|rest| rest.until.since(now).div_ceil(1000)),
+        provider_issued: rest.is_some_and(|rest| rest.provider_issued),
+        last_status: state.last_status(),
+        last_errors: report.errors.iter().map(past).collect(),
+        failures_in_a_row: report.failures_in_a_row,
+        opens: state.opens(),
+        opens_in_a_row: report.opens_in_a_row,
+        in_flight: state.in_flight(),
+        requests_this_minute: state.requests(now).0,
+        tokens_this_minute: state.tokens(now).0,
+        weight: deployment.weight,
+        order: deployment.order,
+        ramp: state.ramp(now),
+        expected_first_content_ms: state.expected_ms(now, true, ttl_ms),
+        expected_answer_ms: state.expected_ms(now, false, ttl_ms),
+        failure_penalty_ms: state.penalty_ms(now),
+        successes: state.successes(),
+        failures: failures.filter(|(_, count)| *count > 0).collect(),
+    }
+}
+
+/// `POST /router/deployments/{id}/reset`, `/disable`, `/enable`: the deployment afterwards.
+pub(super) fn lay_hand_on(arrival: &Arrival, id: &str, hand: Hand) -> Response<Reply> {
+    let snapshot = &arrival.serving.snapshot;
+    let Some(&index) = snapshot.by_id.get(id) else {
+        return explain::no_such_deployment(id).into_response(WireFormat::OpenAi);
+    };
+    let deployment = snapshot.deployment(index);
+    match hand {
+        Hand::Reset => deployment.reset(),
+        Hand::Disable => deployment.state.set_disabled(true),
+        Hand::Enable => deployment.state.set_disabled(false),
+    }
+    tracing::warn!(deployment = id, ?hand, "an operator acted on a deployment");
+    page(&line(snapshot, deployment, clock::now().millis()))
+}
+
+#[derive(Serialize)]
+struct Preview<'p> {
+    model: &'p str,
+    strategy: &'static str,
+    deadline_s: Option<f64>,
+    worst_case_s: f64,
+    groups: Vec<Group<'p>>,
+}
+
+#[derive(Serialize)]
+struct Group<'p> {
+    model_group: &'p str,
+    attempts: u32,
+    candidates: Vec<Member<'p>>,
+}
+
+#[derive(Serialize)]
+struct Member<'p> {
+    deployment: &'p str,
+    /// `ready`, `trial`, or the state that excludes it.
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    retry_after_s: Option<u64>,
+    in_safety_net: bool,
+    order: Option<u32>,
+    /// What the strategy compares; less is better.
+    score: f64,
+    timeout_s: f64,
+    silence_s: f64,
+}
+
+/// `POST /router/explain`: what would become of a request for `target`.
+pub(crate) fn preview(
+    snapshot: &Snapshot,
+    model: &str,
+    target: Target,
+    controls: Controls,
+) -> Response<Reply> {
+    let now = clock::now().millis();
+    let Explanation { groups, deadline_ms, worst_case_ms } =
+        explain(snapshot, target, controls, now);
+    let shown = groups.iter().map(|group| Group {
+        model_group: &group.name,
+        attempts: group.attempts,
+        candidates: group
+            .candidates
+            .iter()
+            .map(|one| member(snapshot, &group.name, one, now))
+            .collect(),
+    });
+    page(&Preview {
+        model,
+        strategy: snapshot.router.strategy.name(),
+        deadline_s: deadline_ms.map(seconds),
+        worst_case_s: seconds(worst_case_ms),
+        groups: shown.collect(),
+    })
+}
+
+fn member<'p>(snapshot: &'p Snapshot, group: &str, one: &Candidate, now: Millis) -> Member<'p> {
+    let deployment = snapshot.deployment(one.deployment);
+    let mut member = Member {
+        deployment: &deployment.id,
+        state: "ready",
+        cause: None,
+        hint: None,
+        retry_after_s: None,
+        in_safety_net: one.in_net,
+        order: deployment.order,
+        score: if one.score.is_finite() { one.score } else { f64::MAX },
+        timeout_s: seconds(one.timeout_ms),
+        silence_s: seconds(one.silence_ms),
+    };
+    match one.fit {
+        Ok(Fit::Ready) => {}
+        Ok(Fit::Trial) => member.state = "trial",
+        Err(why) => {
+            let excluded = Excluded { deployment: one.deployment, why };
+            let line = explain::line(snapshot, group, &excluded, now);
+            member.state = line.state;
+            member.cause = Some(line.cause);
+            member.hint = Some(line.hint);
+            member.retry_after_s = line.retry_after_s;
+        }
+    }
+    member
+}
+
+#[allow(clippy::cast_precision_loss, reason = "times are far below 2^52 ms")]
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+fn page(content: &impl Serialize) -> Response<Reply> {
+    reply::json(StatusCode::OK, serde_json::to_vec(content).unwrap_or_default())
+}

@@ -1,0 +1,245 @@
+//! A request that was refused without an attempt: which of the possible reasons it is, in one sentence,
+//! and every deployment with its own.
+//!
+//! Called by the pipeline when a walk gives up, and by the state page for its lines. Always true: the
+//! status follows the contract, section 4: 429 for limits, 400 for what fits nowhere, 401 for tags,
+//! 403 for paused models, else 503.
+
+use hale_core::cause::Cause;
+use hale_core::health::Rest;
+use hale_core::route::{Excluded, Exclusion, Refused};
+use hale_core::snapshot::Snapshot;
+use hale_core::time::Millis;
+use hale_wire::errors::{DeploymentLine, clean};
+use http::StatusCode;
+
+use super::{LINE_MAX, LINES_MAX, Refusal};
+use crate::clock;
+
+/// What kind of reason an exclusion is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    /// It would not work whenever it is tried.
+    Broken,
+    Paused,
+    Tags,
+    Context,
+    Capability,
+    /// A rate limit, a quota or an operator's limit.
+    Limit,
+    /// It rests for another cause.
+    Rest(Cause),
+}
+
+fn sort(why: &Exclusion) -> Sort {
+    match why {
+        Exclusion::Misconfigured => Sort::Broken,
+        Exclusion::Paused | Exclusion::Disabled => Sort::Paused,
+        Exclusion::Tags => Sort::Tags,
+        Exclusion::Context { .. } => Sort::Context,
+        Exclusion::Capability(_) => Sort::Capability,
+        Exclusion::Busy { .. } | Exclusion::Rate { .. } => Sort::Limit,
+        Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => match rest.cause {
+            Cause::RateLimited | Cause::Quota => Sort::Limit,
+            cause => Sort::Rest(cause),
+        },
+        Exclusion::FailedThisRequest => Sort::Rest(Cause::ServerError),
+    }
+}
+
+/// No attempt was made: every member of the group is excluded.
+pub(crate) fn refused(
+    snapshot: &Snapshot,
+    refused: &Refused,
+    tags: &[Box<str>],
+    now: Millis,
+) -> Refusal {
+    let Refused { group, excluded } = refused;
+    let lines: Vec<DeploymentLine> =
+        excluded.iter().take(LINES_MAX).map(|one| line(snapshot, group, one, now)).collect();
+    let wait_s = lines.iter().filter_map(|line| line.retry_after_s).min();
+    let sorts: Vec<Sort> = excluded.iter().map(|one| sort(&one.why)).collect();
+    let mut refusal = verdict(group, &sorts, &lines, tags, wait_s);
+    refusal.reply.deployments = lines;
+    refusal
+}
+
+fn verdict(
+    group: &str,
+    sorts: &[Sort],
+    lines: &[DeploymentLine],
+    tags: &[Box<str>],
+    wait_s: Option<u64>,
+) -> Refusal {
+    let has = |sort: Sort| sorts.contains(&sort);
+    // What can never answer does not decide whether waiting helps.
+    let may_answer = |sort: &&Sort| matches!(sort, Sort::Limit | Sort::Rest(_));
+    let unavailable = |what: String| {
+        let message =
+            format!("No deployments available for model group '{group}': {}.", clean(&what, 1000));
+        (message, "no_healthy_deployments")
+    };
+    if sorts.iter().any(|sort| matches!(sort, Sort::Rest(_))) {
+        let until = wait_s.map_or(String::new(), |s| format!("; the next trial is in {s} s"));
+        let causes: Vec<Cause> = sorts.iter().filter_map(|sort| resting(*sort)).collect();
+        let (message, reason) = unavailable(format!("{}{until}", diagnosis(&causes)));
+        let mut refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason, message);
+        refusal.cause = Cause::Overloaded;
+        refusal.retry_after_s = wait_s;
+        return refusal;
+    }
+    if sorts.iter().any(|sort| may_answer(&sort)) {
+        let at_own_limit = lines.iter().any(|line| line.state == "at_limit");
+        let what = if at_own_limit && lines.iter().all(|line| line.state != "cooldown") {
+            "all of its deployments are at a limit of this gateway's config"
+        } else {
+            "all of its deployments are rate limited"
+        };
+        let until = wait_s.map_or(String::new(), |s| format!("; the first is free again in {s} s"));
+        let (message, reason) = unavailable(format!("{what}{until}"));
+        let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason, message);
+        refusal.cause = Cause::RateLimited;
+        refusal.retry_after_s = wait_s;
+        return refusal;
+    }
+    if has(Sort::Context) || has(Sort::Capability) {
+        return fits_nowhere(group, has(Sort::Context), lines);
+    }
+    if has(Sort::Tags) {
+        let list: Vec<String> = tags.iter().map(|tag| format!("'{}'", clean(tag, 80))).collect();
+        let message = format!(
+            "Not allowed to access model due to tags configuration. Passed model={} and tags=[{}]",
+            clean(group, 200),
+            list.join(", ")
+        );
+        return Refusal::new(StatusCode::UNAUTHORIZED, "tags_not_allowed", message);
+    }
+    if has(Sort::Paused) {
+        let message = format!("Model is blocked: every deployment of '{group}' is paused.");
+        return Refusal::new(StatusCode::FORBIDDEN, "model_paused", message);
+    }
+    let problems: Vec<&str> = lines.iter().map(|line| line.hint.as_str()).collect();
+    let what = format!("none of its deployments can work as configured: {}", problems.join("; "));
+    let (message, reason) = unavailable(what);
+    let mut refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason, message);
+    refusal.cause = Cause::Misconfigured;
+    refusal
+}
+
+fn resting(sort: Sort) -> Option<Cause> {
+    match sort {
+        Sort::Rest(cause) => Some(cause),
+        Sort::Limit => Some(Cause::RateLimited),
+        Sort::Broken | Sort::Paused | Sort::Tags | Sort::Context | Sort::Capability => None,
+    }
+}
+
+fn fits_nowhere(group: &str, by_length: bool, lines: &[DeploymentLine]) -> Refusal {
+    let why: Vec<&str> = lines.iter().map(|line| line.hint.as_str()).collect();
+    let why = clean(&why.join("; "), 1000);
+    let (reason, what) = if by_length {
+        ("context_length_exceeded", "Context Window exceeded: the request is too long for")
+    } else {
+        ("missing_capability", "the request needs what no deployment does of")
+    };
+    let message = format!("{what} model group '{group}': {why}.");
+    let mut refusal = Refusal::new(StatusCode::BAD_REQUEST, reason, message);
+    refusal.cause = if by_length { Cause::ContextWindow } else { Cause::BadRequest };
+    refusal
+}
+
+/// What several failures have in common, in words.
+pub(crate) fn diagnosis(causes: &[Cause]) -> &'static str {
+    let all = |of: &[Cause]| !causes.is_empty() && causes.iter().all(|cause| of.contains(cause));
+    if all(&[Cause::Auth, Cause::Permission]) {
+        "the providers refuse the credentials of all of its deployments"
+    } else if all(&[Cause::Connect, Cause::Dns, Cause::Tls]) {
+        "none of its deployments can be reached"
+    } else if all(&[Cause::RateLimited, Cause::Quota]) {
+        "all of its deployments are rate limited"
+    } else if all(&[Cause::NotFound]) {
+        "no provider knows the model of its deployments"
+    } else if all(&[Cause::Timeout, Cause::StreamStall]) {
+        "none of its deployments answers in time"
+    } else {
+        "all of its deployments are failing"
+    }
+}
+
+/// One deployment and why it is excluded.
+pub(crate) fn line(
+    snapshot: &Snapshot,
+    group: &str,
+    one: &Excluded,
+    now: Millis,
+) -> DeploymentLine {
+    let deployment = snapshot.deployment(one.deployment);
+    let mut line = DeploymentLine {
+        id: deployment.id.to_string(),
+        model_group: group.to_owned(),
+        last_status: deployment.state.last_status(),
+        ..DeploymentLine::default()
+    };
+    let mut say = |state, cause: Cause, hint: String| {
+        (line.state, line.cause, line.hint) = (state, cause.name(), clean(&hint, LINE_MAX));
+    };
+    match &one.why {
+        Exclusion::Misconfigured => {
+            let why = deployment.misconfigured.as_ref();
+            let hint = why.map(|why| format!("{}: {}", why.problem, why.hint));
+            say("misconfigured", Cause::Misconfigured, hint.unwrap_or_default());
+        }
+        Exclusion::Paused => {
+            say("paused", Cause::Gateway, "`blocked` is set in the config".to_owned());
+        }
+        Exclusion::Disabled => {
+            let hint = "an operator took it out: POST /router/deployments/{id}/enable";
+            say("disabled", Cause::Gateway, hint.to_owned());
+        }
+        Exclusion::Tags => {
+            say("not_for_this_request", Cause::Gateway, "its tags do not match".to_owned());
+        }
+        Exclusion::Context { window, needed } => {
+            let hint = format!(
+                "Model={}, Max Input Tokens={window}, Got about {needed}",
+                deployment.model_param
+            );
+            say("not_for_this_request", Cause::ContextWindow, hint);
+        }
+        Exclusion::Capability(need) => {
+            let hint = format!("{} is false for {}", need.key(), deployment.model_param);
+            say("not_for_this_request", Cause::BadRequest, hint);
+        }
+        Exclusion::Busy { limit } => {
+            let hint = format!("max_parallel_requests={limit} are in flight; raise it or wait");
+            say("at_limit", Cause::Gateway, hint);
+            line.retry_after_s = Some(1);
+        }
+        Exclusion::Rate { of, limit, ends_in_ms } => {
+            let left = ends_in_ms.div_ceil(1000).max(1);
+            say("at_limit", Cause::Gateway, format!("{of}={limit} is used up for {left} s"));
+            line.retry_after_s = Some(left);
+        }
+        Exclusion::FailedThisRequest => {
+            say("failed", Cause::ServerError, "it failed this request".to_owned());
+        }
+        Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
+            let under_way = matches!(one.why, Exclusion::TrialUnderWay(_));
+            let left = rest.until.since(now).div_ceil(1000).max(1);
+            say(if under_way { "trial" } else { "cooldown" }, rest.cause, rest_hint(rest, left));
+            line.retry_after_s = Some(left);
+            line.since = deployment.resting_since(now).map(|since| unix_s(since, now));
+        }
+    }
+    line
+}
+
+fn rest_hint(rest: &Rest, left_s: u64) -> String {
+    let source = if rest.provider_issued { "the provider asked for it" } else { "our own pause" };
+    format!("free again in {left_s} s ({source})")
+}
+
+/// A moment in seconds since 1970.
+pub(crate) fn unix_s(at: Millis, now: Millis) -> u64 {
+    clock::unix_ms().saturating_sub(now.since(at)) / 1000
+}

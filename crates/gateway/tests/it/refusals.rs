@@ -1,0 +1,306 @@
+//! Who may not be chosen, and what the client is told when nobody may.
+
+use hale_testkit::{FakeUpstream, Script, openai, refused_port};
+use serde_json::{Value, json};
+
+use crate::support::{
+    CHAT, Config, KEY, UPSTREAM_KEY, chat, chat_with, client, column, expect_error, lone, metric,
+    pair, wait_until_idle,
+};
+
+#[track_caller]
+fn says(error: &Value, part: &str) {
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains(part), "{message}");
+}
+
+#[test]
+fn the_causes_of_a_dark_model_are_told_apart_in_one_sentence() {
+    let good = FakeUpstream::start();
+    let nobody = Config::new().deployment("gpt-4o", "a", &good).start();
+    let unknown = expect_error(&chat(&nobody, "gpt-4"), 400, "unknown_model");
+    says(&unknown, "`gpt-4o`");
+
+    let entry = json!({"model_name": "m", "litellm_params":
+        {"model": "openai/x", "api_key": "os.environ/MISSING_KEY"}, "model_info": {"id": "a"}});
+    let hale = Config::new().entry(entry).start();
+    let broken = expect_error(&chat(&hale, "m"), 503, "no_healthy_deployments");
+    says(&broken, "set MISSING_KEY, which deployment a reads");
+
+    let refusing = FakeUpstream::with(|_| Script::error(401, "bad key"));
+    let hale = pair(&refusing, &refusing).start();
+    let auth = expect_error(&chat(&hale, "m"), 401, "upstream_auth");
+    says(&auth, "the providers refuse the credentials of all of its deployments");
+
+    let entry = json!({"model_name": "m", "litellm_params": {"model": "openai/x",
+        "api_key": UPSTREAM_KEY, "api_base": format!("http://127.0.0.1:{}", refused_port())}});
+    let hale = Config::new().entry(entry).router(json!({"num_retries": 0})).start();
+    says(&expect_error(&chat(&hale, "m"), 502, "upstream_failed"), "can be reached");
+
+    let limited = FakeUpstream::with(|_| Script::rate_limited(20));
+    let hale = pair(&limited, &limited).start();
+    chat(&hale, "m");
+    let answer = chat(&hale, "m");
+    let limits = expect_error(&answer, 429, "no_healthy_deployments");
+    says(&limits, "all of its deployments are rate limited; the first is free again in");
+    let left: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((15..=20).contains(&left), "{left}");
+    assert_eq!(limited.requests().len(), 2, "nobody was asked again");
+
+    let failing = FakeUpstream::with(|_| Script::error(500, "boom"));
+    let hale = pair(&failing, &failing).start();
+    says(&expect_error(&chat(&hale, "m"), 500, "upstream_failed"), "are failing");
+}
+
+#[test]
+fn a_full_deployment_moves_to_its_sibling_and_a_full_group_is_a_429() {
+    // Cases 39 and 40 (of `rpm` Hale differs: it is no cap on what is in flight).
+    let (slow, other) =
+        (FakeUpstream::with(|_| Script::ok().wait("go").json(&answer())), FakeUpstream::start());
+    let hale = Config::new()
+        .with("m", "a", &slow, json!({"max_parallel_requests": 1}))
+        .with("m", "b", &other, json!({"weight": 0, "max_parallel_requests": 1}))
+        .start();
+    let body = openai::chat_request("m", "hi");
+    std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| chat_with(&hale, &[], &body));
+        slow.wait_for_requests(1);
+        assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("b"));
+        other.answer_with(|_| Script::ok().wait("go").json(&answer()));
+        let second = scope.spawn(|| chat_with(&hale, &[], &body));
+        other.wait_for_requests(2);
+        let full = chat(&hale, "m");
+        let error = expect_error(&full, 429, "no_healthy_deployments");
+        says(&error, "at a limit");
+        assert_eq!(column(&error["deployments"], "state"), ["at_limit", "at_limit"]);
+        assert!(full.header("retry-after").is_some());
+        slow.release("go");
+        other.release("go");
+        assert_eq!(waiting.join().unwrap().status, 200);
+        assert_eq!(second.join().unwrap().status, 200);
+    });
+    wait_until_idle(&hale);
+    assert_eq!(metric(&hale, "hale_deployment_in_flight", &[]), 0.0, "every place came back");
+    assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("a"));
+}
+
+fn answer() -> Value {
+    openai::chat_completion("gpt-4o", "done")
+}
+
+#[test]
+fn rates_are_exact_where_they_are_limits() {
+    // Case 41, without the reference's error by one; requirement R13.
+    let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
+    let hale = Config::new()
+        .with("m", "a", &one, json!({"rpm": 10}))
+        .with("m", "b", &two, json!({"rpm": 10}))
+        .router(json!({"optional_pre_call_checks": ["enforce_model_rate_limits"]}))
+        .start();
+    for _ in 0..20 {
+        assert_eq!(chat(&hale, "m").status, 200);
+    }
+    let answer = chat(&hale, "m");
+    expect_error(&answer, 429, "no_healthy_deployments");
+    assert!(answer.header("retry-after").unwrap().parse::<u64>().unwrap() <= 60);
+    assert_eq!((one.requests().len(), two.requests().len()), (10, 10));
+    let free = Config::new().with("m", "a", &one, json!({"rpm": 1})).start();
+    for _ in 0..3 {
+        assert_eq!(chat(&free, "m").status, 200, "without the check it is a share");
+    }
+}
+
+#[test]
+fn tags_decide_where_they_are_filtered() {
+    // Cases 50, 51 and 52.
+    let up = FakeUpstream::start();
+    let hale = Config::new()
+        .with("m", "free", &up, json!({"tags": ["free"]}))
+        .with("m", "paid", &up, json!({"tags": ["paid", "eu"]}))
+        .router(json!({"enable_tag_filtering": true}))
+        .start();
+    let tagged = |tags: Value| {
+        let mut body = openai::chat_request("m", "hi");
+        body["tags"] = tags;
+        chat_with(&hale, &[], &body)
+    };
+    let id = |tags: Value| tagged(tags).header("x-litellm-model-id").map(str::to_owned);
+    assert_eq!(chat(&hale, "m").status, 200, "no tag: all");
+    for _ in 0..5 {
+        assert_eq!(id(json!(["free"])).as_deref(), Some("free"));
+        assert_eq!(id(json!(["!free"])).as_deref(), Some("paid"));
+        assert_eq!(id(json!(["&paid", "&eu"])).as_deref(), Some("paid"));
+    }
+    let by_header = [("x-litellm-tags", "paid, other")];
+    let answer = chat_with(&hale, &by_header, &openai::chat_request("m", "hi"));
+    assert_eq!(answer.header("x-litellm-model-id"), Some("paid"));
+    let error = expect_error(&tagged(json!(["gold"])), 401, "tags_not_allowed");
+    says(
+        &error,
+        "Not allowed to access model due to tags configuration. Passed model=m and tags=['gold']",
+    );
+    expect_error(&tagged(json!("paid")), 400, "invalid_parameter");
+    assert!(up.request(0).json().get("tags").is_none());
+}
+
+#[test]
+fn a_user_agent_can_be_a_tag() {
+    let up = FakeUpstream::start();
+    let hale = Config::new()
+        .with("m", "cli", &up, json!({"tag_regex": ["^User-Agent: claude-cli/"]}))
+        .with("m", "rest", &up, json!({"tags": ["default"]}))
+        .router(json!({"enable_tag_filtering": true}))
+        .start();
+    let body = openai::chat_request("m", "hi");
+    for (agent, expected) in [("claude-cli/1.2", "cli"), ("curl/8", "rest")] {
+        let answer = chat_with(&hale, &[("user-agent", agent)], &body);
+        assert_eq!(answer.header("x-litellm-model-id"), Some(expected), "{agent}");
+    }
+}
+
+#[test]
+fn long_requests_go_where_they_fit_or_to_the_fallback_without_an_attempt() {
+    // Cases 70 and 71.
+    let (small, large) = (FakeUpstream::start(), FakeUpstream::start());
+    let entry = |group: &str, id: &str, up: &FakeUpstream, window: u64| {
+        json!({"model_name": group, "litellm_params": {"model": "openai/gpt-4o",
+            "api_key": UPSTREAM_KEY, "api_base": up.api_base()},
+            "model_info": {"id": id, "max_input_tokens": window}})
+    };
+    let checks = json!({"enable_pre_call_checks": true});
+    let hale = Config::new()
+        .entry(entry("m", "small", &small, 50))
+        .entry(entry("m", "large", &large, 10_000))
+        .entry(entry("lone", "tiny", &small, 50))
+        .router(checks.clone())
+        .start();
+    let long = |model: &str| openai::chat_request(model, &"word ".repeat(100));
+    for _ in 0..5 {
+        let answer = chat_with(&hale, &[], &long("m"));
+        assert_eq!(answer.header("x-litellm-model-id"), Some("large"));
+    }
+    let error = expect_error(&chat_with(&hale, &[], &long("lone")), 400, "context_length_exceeded");
+    says(&error, "Model=openai/gpt-4o, Max Input Tokens=50, Got about");
+    assert!(small.requests().is_empty());
+    let hale = Config::new()
+        .entry(entry("m", "small", &small, 50))
+        .entry(entry("big", "large", &large, 10_000))
+        .router(checks)
+        .router(json!({"context_window_fallbacks": [{"m": ["big"]}]}))
+        .start();
+    let answer = chat_with(&hale, &[], &long("m"));
+    assert_eq!(answer.header("x-litellm-model-group"), Some("big"));
+    assert!(small.requests().is_empty());
+}
+
+#[test]
+fn a_deployment_that_can_not_see_gets_no_images() {
+    let (blind, seeing) = (FakeUpstream::start(), FakeUpstream::start());
+    let entry = |group: &str, id: &str, up: &FakeUpstream, sees: bool| {
+        json!({"model_name": group, "litellm_params": {"model": "openai/gpt-4o",
+            "api_key": UPSTREAM_KEY, "api_base": up.api_base()},
+            "model_info": {"id": id, "supports_vision": sees}})
+    };
+    let hale = Config::new()
+        .entry(entry("m", "blind", &blind, false))
+        .entry(entry("m", "seeing", &seeing, true))
+        .entry(entry("dark", "dark", &blind, false))
+        .start();
+    let image = |model: &str| {
+        json!({"model": model, "messages": [{"role": "user", "content":
+            [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]})
+    };
+    for _ in 0..5 {
+        let answer = chat_with(&hale, &[], &image("m"));
+        assert_eq!(answer.header("x-litellm-model-id"), Some("seeing"));
+    }
+    let error = expect_error(&chat_with(&hale, &[], &image("dark")), 400, "missing_capability");
+    says(&error, "supports_vision is false");
+    assert!(blind.requests().is_empty());
+}
+
+#[test]
+fn a_paused_deployment_gets_nothing_and_a_paused_model_is_a_403() {
+    // Cases 77 and 78.
+    let up = FakeUpstream::start();
+    let hale = Config::new()
+        .with("m", "a", &up, json!({"blocked": true}))
+        .with("m", "b", &up, json!({}))
+        .with("p", "c", &up, json!({"blocked": true}))
+        .start();
+    for _ in 0..5 {
+        assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("b"));
+    }
+    says(&expect_error(&chat(&hale, "p"), 403, "model_paused"), "Model is blocked");
+}
+
+#[test]
+fn one_refused_credential_stops_every_deployment_that_uses_it() {
+    let up = FakeUpstream::with(|request| {
+        let refused = request.header("authorization") == Some(&format!("Bearer {UPSTREAM_KEY}"));
+        if refused { Script::error(401, "bad key") } else { Script::answer(request) }
+    });
+    let good = json!({"api_key": "sk-another-key-that-works-00"});
+    let hale = Config::new()
+        .deployment("m", "bad-1", &up)
+        .deployment("m", "bad-2", &up)
+        .deployment("m", "bad-3", &up)
+        .with("m", "good", &up, good)
+        .router(json!({"num_retries": 0, "cooldown_time": 60}))
+        .start();
+    for _ in 0..10 {
+        assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("good"));
+    }
+    let refused = up.requests().len() - 10;
+    assert!(refused <= 1, "the key was refused {refused} times");
+    assert_eq!(metric(&hale, "hale_deployment_resting", &[]), 3.0);
+}
+
+#[test]
+fn absurd_headers_are_named() {
+    let up = FakeUpstream::start();
+    let hale = lone(&up).start();
+    let body = openai::chat_request("m", "hi");
+    for (name, value) in [
+        ("x-litellm-timeout", "-1"),
+        ("x-litellm-timeout", "abc"),
+        ("x-litellm-timeout", "1e9"),
+        ("x-litellm-stream-timeout", "0"),
+        ("x-litellm-num-retries", "-1"),
+        ("x-litellm-num-retries", "1.5"),
+        ("x-hale-explain", "maybe"),
+    ] {
+        let error =
+            expect_error(&chat_with(&hale, &[(name, value)], &body), 400, "invalid_parameter");
+        assert_eq!(error["param"], name);
+    }
+    assert!(up.requests().is_empty());
+}
+
+#[test]
+fn callers_can_not_bench_a_deployment() {
+    let (slow, good) = (FakeUpstream::with(|_| Script::silent()), FakeUpstream::start());
+    let hale = pair(&slow, &good).router(json!({"allowed_fails": 0, "num_retries": 0})).start();
+    let body = openai::chat_request("m", "hi");
+    let mut impatient = client(&hale);
+    for _ in 0..100 {
+        let answer = impatient.post_json(CHAT, &[("x-litellm-timeout", "0.001")], &body);
+        assert_eq!(answer.status, 408, "{}", answer.text());
+    }
+    for _ in 0..100 {
+        assert_eq!(impatient.request("POST", CHAT, &[], b"{broken").status, 400);
+    }
+    for _ in 0..50 {
+        let mut leaving = hale.client_with_key(KEY);
+        leaving.send("POST", CHAT, &[], body.to_string().as_bytes()).unwrap();
+        leaving.disconnect();
+    }
+    wait_until_idle(&hale);
+    assert_eq!(metric(&hale, "hale_deployment_resting", &[]), 0.0);
+    assert_eq!(metric(&hale, "hale_deployment_cooldowns_total", &[]), 0.0);
+    let state = client(&hale).get("/router/state").json();
+    for one in state["deployments"].as_array().unwrap() {
+        assert_eq!((&one["failures_in_a_row"], &one["in_flight"]), (&json!(0), &json!(0)));
+        assert_eq!(one["last_errors"], json!([]));
+    }
+}

@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::azure::Azure;
 use crate::group::GroupIndex;
 use crate::health::DeploymentState;
 use crate::health::outcome::ProviderError;
@@ -38,6 +39,8 @@ pub struct Deployment {
     pub api_base: Box<str>,
     /// The key sent to the provider.
     pub api_key: Option<Secret>,
+    /// What an Azure deployment has besides.
+    pub azure: Option<Azure>,
     /// `organization`, sent as `openai-organization`.
     pub organization: Option<Box<str>>,
     /// `extra_headers`, sent with each request.

@@ -8,8 +8,9 @@ use http::HeaderMap;
 /// The rest that the headers name, milliseconds. `now_unix_ms` is the wall clock.
 ///
 /// `retry-after-ms` counts first, then `retry-after` (seconds or an HTTP date). A 429 without them is
-/// read by its `x-ratelimit-reset-*` pair: those whose remaining count is 0, else both; the longer one.
-/// Providers send that pair with every answer, so that it says nothing about other failures.
+/// read by its resets, `x-ratelimit-reset-*` (durations) or `anthropic-ratelimit-*-reset` (RFC 3339):
+/// those whose remaining count is 0, else all; the longest one. Providers send them with every answer,
+/// so that they say nothing about other failures.
 #[must_use]
 pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Option<u64> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
@@ -36,7 +37,50 @@ pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Opti
         }
         longest = longest.max(reset);
     }
+    for kind in ["requests", "tokens", "input-tokens", "output-tokens"] {
+        let reset = text(&format!("anthropic-ratelimit-{kind}-reset"))
+            .and_then(rfc3339_unix_ms)
+            .map(|at| at.saturating_sub(now_unix_ms));
+        if text(&format!("anthropic-ratelimit-{kind}-remaining")) == Some("0") {
+            spent = spent.max(reset);
+        }
+        longest = longest.max(reset);
+    }
     spent.or(longest)
+}
+
+/// A moment as RFC 3339 writes it, `2026-01-31T12:34:56.7Z` or with an offset, as milliseconds since
+/// 1970; `None` before that.
+fn rfc3339_unix_ms(text: &str) -> Option<u64> {
+    let number = |range: std::ops::Range<usize>| -> Option<i64> {
+        let digits = text.get(range)?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten()
+    };
+    let separators = [(4, "-"), (7, "-"), (13, ":"), (16, ":")];
+    if separators.iter().any(|(at, mark)| text.get(*at..at + 1) != Some(*mark)) {
+        return None;
+    }
+    let (year, month, day) = (number(0..4)?, number(5..7)?, number(8..10)?);
+    let (hour, minute, second) = (number(11..13)?, number(14..16)?, number(17..19)?);
+    let rest = text.get(19..)?;
+    let zone_at = rest.find(['Z', 'z', '+', '-'])?;
+    let offset_minutes = match rest.get(zone_at..zone_at + 1)? {
+        "Z" | "z" => 0,
+        sign => {
+            let at = 19 + zone_at;
+            let minutes = number(at + 1..at + 3)? * 60 + number(at + 4..at + 6)?;
+            if sign == "-" { -minutes } else { minutes }
+        }
+    };
+    if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 {
+        return None;
+    }
+    // Days since 1970 in the civil calendar, with years that begin in March.
+    let year = if month <= 2 { year - 1 } else { year };
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = 365 * year + year / 4 - year / 100 + year / 400 + day_of_year - 719_468;
+    let seconds = days * 86_400 + hour * 3_600 + minute * 60 + second - offset_minutes * 60;
+    u64::try_from(seconds).ok()?.checked_mul(1_000)
 }
 
 fn number(text: &str, factor: f64) -> Option<u64> {
@@ -81,6 +125,23 @@ fn duration_ms(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn moments_are_read_in_every_zone() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2024-02-29T23:59:59Z", Some(1_709_251_199_000)),
+            ("2026-01-01T00:00:00.123Z", Some(1_767_225_600_000)),
+            ("2026-01-01T02:00:00+02:00", Some(1_767_225_600_000)),
+            ("2025-12-31T19:00:00-05:00", Some(1_767_225_600_000)),
+            ("2026-13-01T00:00:00Z", None),
+            ("2026-01-01 ", None),
+            ("2026-01-01T00:00:00", None),
+            ("yesterday", None),
+        ] {
+            assert_eq!(rfc3339_unix_ms(text), expected, "{text}");
+        }
+    }
+
     use http::HeaderValue;
 
     use super::*;

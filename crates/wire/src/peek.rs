@@ -36,6 +36,12 @@ impl Names {
         }
         Names { names, lengths }
     }
+
+    /// Whether `name` is one of them.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains(&name)
+    }
 }
 
 /// Fields that the gateway reads; two of one name would be read differently by different readers.
@@ -166,6 +172,20 @@ impl Peek {
         let value = object::value(&self.body, &self.members, name)?;
         let text = std::str::from_utf8(value).ok()?;
         (text != "null").then_some(text)
+    }
+
+    /// All fields: name and JSON text, in order. Of a name that stands twice both are given.
+    pub fn fields(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> + '_ {
+        self.members.iter().filter_map(|member| {
+            let key = std::str::from_utf8(&self.body[member.key()]).ok()?;
+            let value = std::str::from_utf8(&self.body[member.value()]).ok()?;
+            let name = if member.is_escaped() {
+                Cow::Owned(serde_json::from_str(key).ok()?)
+            } else {
+                Cow::Borrowed(&key[1..key.len() - 1])
+            };
+            Some((name, value))
+        })
     }
 
     /// Whether a field is there, whatever it holds.

@@ -17,16 +17,19 @@ use hale_core::health::{AttemptRef, Failure, Surroundings, Transition};
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
+use hale_wire::neutral::Unfit;
 use hale_wire::stream::{Reader, View};
+use hale_wire::way::{Outgoing, Way};
 use hale_wire::{errors, hints, mock};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, Method, StatusCode, header};
 
 use super::body::Held;
 use super::relay::Source;
+use super::request::{self, Dialect};
 use crate::clock;
 use crate::server::Worker;
 use crate::state::{Route, Serving};
-use crate::upstream::{self, AnswerBody, SendBody, SendError};
+use crate::upstream::{self, AnswerBody, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
 const ERROR_BODY_MAX: usize = 64 << 10;
@@ -40,10 +43,14 @@ pub(crate) struct Ask<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     /// The config.
     pub(crate) serving: &'a Serving,
-    /// For what.
-    pub(crate) operation: Operation,
-    /// The body for the upstream.
-    pub(crate) body: Bytes,
+    /// For what, and how the deployment is spoken to.
+    pub(crate) way: Way,
+    /// The model's name at the provider.
+    pub(crate) upstream_model: &'a str,
+    /// What goes out, or why nothing can.
+    pub(crate) outgoing: Result<Outgoing, Unfit>,
+    /// What the client's headers say about its Anthropic format.
+    pub(crate) dialect: &'a Dialect,
     /// Whether the answer is to be a stream.
     pub(crate) stream: bool,
     /// What of a stream the client sees.
@@ -113,6 +120,14 @@ impl Failed {
     pub(crate) fn in_band(error: ProviderError) -> Failed {
         let cause = classify(&Observation::InBand(&error));
         Failed { cause, status: None, error, hint_ms: None }
+    }
+
+    /// A request that can not be said in the provider's format; nobody was asked.
+    fn unfit(unfit: &Unfit) -> Failed {
+        let message = unfit.message.clone();
+        let param = Some(unfit.field.clone());
+        let error = ProviderError { message, param, ..ProviderError::default() };
+        Failed { cause: Cause::BadRequest, status: None, error, hint_ms: None }
     }
 
     /// A stream that ended too early.
@@ -233,9 +248,17 @@ pub(crate) async fn attempt(
 ) -> Result<Answered, Failed> {
     let deployment = guard.deployment().clone();
     let asked = async {
+        let (upstream, body) = match &ask.outgoing {
+            Ok(Outgoing::Body(upstream, body)) => (*upstream, body),
+            Ok(Outgoing::Estimate(answer)) => return Ok(estimate(ask, answer)),
+            Err(unfit) => return Err(Failed::unfit(unfit)),
+        };
         match &deployment.mock {
-            Some(canned) => canned_answer(ask, canned).await,
-            None => upstream_answer(ask, ask.serving.route(plan.deployment)).await,
+            Some(canned) => canned_answer(ask, upstream, canned).await,
+            None => {
+                let route = ask.serving.route(plan.deployment);
+                upstream_answer(ask, &deployment, route, upstream, body).await
+            }
         }
     };
     let result = match tokio::time::timeout_at(clock::timer_instant(plan.ends), asked).await {
@@ -253,7 +276,9 @@ pub(crate) async fn attempt(
     };
     match result {
         Ok((headers, content)) => {
-            if matches!(content, Content::Full(..)) {
+            // An estimate says nothing about the deployment.
+            let asked = !matches!(ask.outgoing, Ok(Outgoing::Estimate(_)));
+            if asked && matches!(content, Content::Full(..)) {
                 guard.success();
             }
             Ok(Answered { headers, content, guard })
@@ -266,11 +291,34 @@ pub(crate) async fn attempt(
     }
 }
 
-async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Content), Failed> {
-    let make = || request(ask, route);
-    let answer =
-        upstream::send(&route.upstream, make).await.map_err(|error| unsent(&error, ask.admin))?;
+/// The answer without asking anybody.
+fn estimate(ask: &Ask<'_>, answer: &Bytes) -> (HeaderMap, Content) {
+    let held = Held::none(&ask.worker.process);
+    (HeaderMap::new(), Content::Full(answer.clone(), None, held))
+}
+
+async fn upstream_answer(
+    ask: &Ask<'_>,
+    deployment: &Deployment,
+    route: &Route,
+    upstream: Operation,
+    body: &Bytes,
+) -> Result<(HeaderMap, Content), Failed> {
+    let request = upstream::Outgoing {
+        method: &Method::POST,
+        path: &route.path(deployment, upstream, ask.upstream_model),
+        headers: &route.headers,
+        more: &request::headers(ask, route).await?,
+        body,
+    };
+    let sent = upstream::send(&route.upstream, request).await;
+    let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
     let (status, headers, body) = (answer.status, answer.headers, answer.body);
+    if status == StatusCode::UNAUTHORIZED
+        && let Some(tokens) = &route.tokens
+    {
+        tokens.forget();
+    }
     if !status.is_success() {
         return Err(refused(status, &headers, body).await);
     }
@@ -294,19 +342,8 @@ async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Con
     Ok((headers, content))
 }
 
-fn request(ask: &Ask<'_>, route: &Route) -> Request<SendBody> {
-    let mut request = Request::new(SendBody::new(ask.body.clone()));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = Uri::from(route.path(ask.operation));
-    let mut headers = route.headers.clone();
-    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
-    headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-    *request.headers_mut() = headers;
-    request
-}
-
 /// Nothing was answered. The reason names hosts, which are for admins only.
-fn unsent(error: &SendError, admin: bool) -> Failed {
+pub(super) fn unsent(error: &SendError, admin: bool) -> Failed {
     let (observation, public) = match error {
         SendError::Dns { .. } => {
             (Observation::Dns, "the host name of the deployment does not resolve")
@@ -408,7 +445,7 @@ async fn full_answer(ask: &Ask<'_>, mut body: AnswerBody) -> Result<Content, Fai
 }
 
 fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
-    match answer::check(ask.operation, whole, &ask.view.model_json) {
+    match answer::check(ask.way, whole, &ask.view) {
         Ok(_) if ask.stream => Err(Failed::malformed(
             "the upstream answered in one piece although a stream was asked for".to_owned(),
         )),
@@ -422,7 +459,7 @@ fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
 
 /// Reads a stream up to its first content; until then nothing was promised to the client.
 async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Failed> {
-    let mut reader = Reader::new(ask.view.clone());
+    let mut reader = Reader::new(ask.way, ask.view.clone());
     let mut ready = Vec::new();
     loop {
         let piece = std::future::poll_fn(|cx| source.poll_piece(cx)).await;
@@ -449,7 +486,11 @@ async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Fail
     }
 }
 
-async fn canned_answer(ask: &Ask<'_>, canned: &MockAnswer) -> Result<(HeaderMap, Content), Failed> {
+async fn canned_answer(
+    ask: &Ask<'_>,
+    upstream: Operation,
+    canned: &MockAnswer,
+) -> Result<(HeaderMap, Content), Failed> {
     if canned.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(canned.delay_ms)).await;
     }
@@ -467,11 +508,11 @@ async fn canned_answer(ask: &Ask<'_>, canned: &MockAnswer) -> Result<(HeaderMap,
         }
     };
     let content = if ask.stream {
-        let events = mock::stream(ask.operation, &canned.content, frame).map_err(unfit)?;
+        let events = mock::stream(upstream, &canned.content, frame).map_err(unfit)?;
         let source = Source::Canned(Some(Bytes::from(events)));
         Content::Stream(Box::new(first_content(ask, source).await?))
     } else {
-        let body = mock::full(ask.operation, &canned.content, frame).map_err(unfit)?;
+        let body = mock::full(upstream, &canned.content, frame).map_err(unfit)?;
         check(ask, &Bytes::from(body), Held::none(&ask.worker.process))?
     };
     Ok((HeaderMap::new(), content))

@@ -21,6 +21,7 @@ use crate::server::Worker;
 /// A record in the making.
 pub(crate) struct Finish {
     worker: Rc<Worker>,
+    operation: Operation,
     group: Arc<GroupMetrics>,
     arrived: Micros,
     /// What of the time was spent waiting for others, microseconds.
@@ -35,6 +36,7 @@ impl Finish {
     pub(crate) fn begin(arrival: &Arrival, operation: Operation) -> Finish {
         Finish {
             worker: arrival.worker.clone(),
+            operation,
             group: arrival.serving.no_group.clone(),
             arrived: arrival.at,
             waited_us: 0,
@@ -62,6 +64,11 @@ impl Finish {
                 response_bytes: 0,
             }),
         }
+    }
+
+    /// What was asked for.
+    pub(crate) fn operation(&self) -> Operation {
+        self.operation
     }
 
     /// Adds what is known.

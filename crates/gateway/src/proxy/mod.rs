@@ -4,7 +4,7 @@
 //! page or [`exchange`]. Always true: there is one way through; a fault of our own code is caught
 //! here and answered; every answer has a call id.
 
-mod access;
+pub(crate) mod access;
 pub(crate) mod answer_headers;
 mod attempt;
 mod body;
@@ -13,6 +13,7 @@ pub(crate) mod explain;
 mod finish;
 mod relay;
 pub(crate) mod reply;
+mod request;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -24,6 +25,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use hale_core::endpoint::{self, Action, Endpoint, Found};
+use hale_core::provider::WireFormat;
 use http::request::Parts;
 use http::{Method, Request, Response, Version, header};
 use hyper::body::Incoming;
@@ -65,10 +67,11 @@ pub(crate) async fn serve(
     let draining = worker.process.is_draining();
     let is_head = request.method() == Method::HEAD;
     let call_id = access::call_id(request.headers());
+    let format = endpoint::format_of(request.uri().path());
     let answering = answer(worker, connection, request, call_id.clone());
     let mut response = CatchPanic(Box::pin(answering)).await.unwrap_or_else(|()| {
         metrics.panics.fetch_add(1, Ordering::Relaxed);
-        explain::own_fault().respond(&call_id)
+        explain::own_fault().respond(format, &call_id)
     });
     if draining {
         response
@@ -88,32 +91,36 @@ async fn answer(
     let at = clock::now();
     let serving = worker.process.serving();
     let (head, incoming) = request.into_parts();
-    if !is_framed_clearly(&head) {
-        return explain::odd_framing().respond(&call_id);
-    }
     let path = head.uri.path();
+    let format = endpoint::format_of(path);
+    if !is_framed_clearly(&head) {
+        return explain::odd_framing().respond(format, &call_id);
+    }
     let (row, name): (&'static Endpoint, Option<&str>) =
         match endpoint::find(head.method.as_str(), path) {
             Found::Endpoint(row, name) => (row, name),
             Found::WrongMethod(allowed) => {
-                return explain::wrong_method(&head.method, path, allowed).respond(&call_id);
+                return explain::wrong_method(&head.method, path, allowed)
+                    .respond(format, &call_id);
             }
             Found::Unknown(nearest) => {
-                return explain::unknown_route(&head.method, path, nearest).respond(&call_id);
+                return explain::unknown_route(&head.method, path, nearest)
+                    .respond(format, &call_id);
             }
         };
     let access = match access::authenticate(row.role, &head.headers, &serving) {
         Ok(access) => access,
         Err(refusal) => {
             worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
-            return refusal.respond(&call_id);
+            return refusal.respond(format, &call_id);
         }
     };
     let name = name.map(access::percent_decode);
     let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
     match row.action {
         Action::Page(page) => {
-            reply::with_call_id(pages::answer(page, &arrival, name.as_deref()), &call_id)
+            let page = pages::answer(page, &arrival, name.as_deref(), head.uri.query());
+            reply::with_call_id(page, &call_id)
         }
         Action::Upstream(operation) => {
             exchange::run(arrival, operation, name, head, incoming).await
@@ -122,9 +129,9 @@ async fn answer(
 }
 
 impl Refusal {
-    /// The answer to the request with that call id.
-    fn respond(self, call_id: &str) -> Response<Reply> {
-        reply::with_call_id(self.into_response(), call_id)
+    /// The answer to the request with that call id, from a client of that format.
+    fn respond(self, format: WireFormat, call_id: &str) -> Response<Reply> {
+        reply::with_call_id(self.into_response(format), call_id)
     }
 }
 
@@ -187,7 +194,7 @@ mod tests {
         };
         assert_eq!(caught::<()>(panics), Err(()));
         assert!(given_back.get());
-        let answer = explain::own_fault().respond("the-call");
+        let answer = explain::own_fault().respond(WireFormat::OpenAi, "the-call");
         assert_eq!(answer.status(), 500);
         assert_eq!(answer.headers()["x-litellm-call-id"], "the-call");
     }

@@ -1,4 +1,4 @@
-//! A new connection: proxy, DNS, happy eyeballs, TCP, TLS, HTTP.
+//! A new connection: proxy, DNS, happy eyeballs, TCP, TLS.
 //!
 //! Called by [`super::send`]. Always true: no connection attempt takes longer than
 //! [`CONNECT_MS`], each failure says which step failed, and `HTTPS_PROXY` and `NO_PROXY` are honoured
@@ -11,23 +11,20 @@ use std::time::Duration;
 
 use hale_core::time::Millis;
 use http::Uri;
-use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::dns::{Resolver, Unresolved};
 use super::link::Link;
-use super::stream::{Stream, Transport};
+use super::stream::Stream;
 use super::{SendError, Upstream, pool, tls};
+use crate::clock;
 
 /// How long TCP and TLS may take together, milliseconds. Source: the reference's connect timeout.
 pub(crate) const CONNECT_MS: u64 = 5_000;
-/// Largest head of an answer, bytes.
-const HEAD_MAX: usize = 256 << 10;
 
 /// No descriptor left for this process, none for the machine; the same numbers on all our platforms.
 const EMFILE: i32 = 24;
@@ -41,6 +38,7 @@ static PROXIES: LazyLock<Matcher> = LazyLock::new(Matcher::from_env);
 /// Which step failed, and why.
 pub(crate) async fn connect(upstream: &Upstream) -> Result<Box<Link>, SendError> {
     let limit = Duration::from_millis(CONNECT_MS);
+    let began = clock::now();
     let accepted = Cell::new(false);
     let stream =
         tokio::time::timeout(limit, open(upstream, &accepted)).await.unwrap_or_else(|_| {
@@ -51,13 +49,7 @@ pub(crate) async fn connect(upstream: &Upstream) -> Result<Box<Link>, SendError>
                 SendError::Connect(format!("nothing answered within {seconds} s"))
             })
         })?;
-    let read = stream.read_mark();
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(HEAD_MAX)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| SendError::Connect(error.to_string()))?;
-    Ok(Box::new(Link::new(upstream.key.clone(), sender, connection, read)))
+    Ok(Box::new(Link::new(upstream.key.clone(), stream, clock::now().since(began))))
 }
 
 /// TCP and TLS; `accepted` tells whether the first is done.
@@ -77,9 +69,9 @@ async fn open(upstream: &Upstream, accepted: &Cell<bool>) -> Result<Stream, Send
     };
     accepted.set(true);
     if upstream.tls {
-        Ok(Stream::new(Transport::Tls(Box::new(tls::handshake(upstream, tcp).await?))))
+        Ok(Stream::Tls(Box::new(tls::handshake(upstream, tcp).await?)))
     } else {
-        Ok(Stream::new(Transport::Plain(tcp)))
+        Ok(Stream::Plain(tcp))
     }
 }
 

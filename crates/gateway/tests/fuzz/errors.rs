@@ -4,8 +4,11 @@ use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::{Observation, classify};
+use hale_core::provider::WireFormat;
 use hale_wire::answer::{self, Fault};
 use hale_wire::errors::{ErrorReply, MESSAGE_MAX, clean, parse_provider_error};
+use hale_wire::stream::View;
+use hale_wire::way::Way;
 use serde_json::Value;
 
 use crate::fuzz;
@@ -83,12 +86,21 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
         assert!(!impossible.contains(&cause), "{cause:?}");
     }
     let reply = ErrorReply { message: error.message.clone(), ..ErrorReply::default() };
-    let sent: Value = serde_json::from_slice(&reply.to_openai()).expect("ours is JSON");
+    let sent: Value =
+        serde_json::from_slice(&reply.body(WireFormat::OpenAi)).expect("ours is JSON");
+    assert_eq!(sent["error"]["message"], error.message);
+    let sent: Value =
+        serde_json::from_slice(&reply.body(WireFormat::Anthropic)).expect("ours is JSON");
     assert_eq!(sent["error"]["message"], error.message);
     let whole = Bytes::copy_from_slice(body);
+    let view = View { model_json: "\"shown\"".into(), show_usage: false, created: 7 };
+    let wires = [WireFormat::OpenAi, WireFormat::Anthropic];
     let mut outcome = 0;
-    for operation in Operation::ALL {
-        match answer::check(operation, &whole, "\"shown\"") {
+    let ways = Operation::ALL
+        .iter()
+        .flat_map(|operation| wires.map(|wire| Way { operation: *operation, wire }));
+    for way in ways.filter(|way| way.upstream().is_some()) {
+        match answer::check(way, &whole, &view) {
             Ok(answer) => {
                 let value: &serde_json::value::RawValue =
                     serde_json::from_slice(&answer.body).expect("an answer is JSON");

@@ -3,13 +3,26 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
+use hale_core::endpoint::Operation;
+use hale_core::provider::WireFormat;
 use hale_wire::events::{Data, Splitter, data, events};
 use hale_wire::stream::{Reader, View};
+use hale_wire::way::Way;
 
 use crate::fuzz;
 
 const WORDS: &[&str] = &[
     "data: ",
+    "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"id\":\"m\",\"model\":\"c\",\"usage\":{\"input_tokens\":3}}}\n\n",
+    "data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n",
+    "data: {\"type\":\"content_block_start\",\"index\":1,\"content_block\":{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"n\",\"input\":{}}}\n\n",
+    "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"x\"}}\n\n",
+    "\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"{\"}",
+    "data: {\"type\":\"content_block_stop\",\"index\":0}\n\n",
+    "data: {\"type\":\"message_delta\",\"delta\":{\"stop_reason\":\"end_turn\"},\"usage\":{\"output_tokens\":2}}\n\n",
+    "data: {\"type\":\"message_stop\"}\n\n",
+    "data: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"m\"}}\n\n",
+    "data: {\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":0,\"id\":\"t\",\"function\":{\"name\":\"n\",\"arguments\":\"{\"}}]}}]}\n\n",
     "data:",
     "\n\n",
     "\r\n\r\n",
@@ -120,8 +133,17 @@ fn lines(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
     events
 }
 
-fn read(input: &[u8], cuts: &[usize], show_usage: bool) -> Seen {
-    let mut reader = Reader::new(View { model_json: "\"shown\"".into(), show_usage });
+/// What OpenAI's clients see of OpenAI's streams, and the other ways between two formats.
+const WAYS: [Way; 4] = [
+    Way { operation: Operation::Chat, wire: WireFormat::OpenAi },
+    Way { operation: Operation::Chat, wire: WireFormat::Anthropic },
+    Way { operation: Operation::Messages, wire: WireFormat::Anthropic },
+    Way { operation: Operation::Messages, wire: WireFormat::OpenAi },
+];
+
+fn read(way: Way, input: &[u8], cuts: &[usize], show_usage: bool) -> Seen {
+    let view = View { model_json: "\"shown\"".into(), show_usage, created: 7 };
+    let mut reader = Reader::new(way, view);
     let mut bytes = Vec::new();
     for piece in pieces(input, cuts) {
         reader.push(Bytes::copy_from_slice(piece), &mut bytes).expect("inputs are small");
@@ -143,13 +165,18 @@ fn check(input: &[u8]) -> (usize, bool, bool, bool, u64, u64) {
     let cuttings = cuttings(input);
     let whole = split(input, &cuttings[0]);
     assert_eq!(whole.1, input, "no byte is lost or changed");
-    let seen = read(input, &cuttings[0], true);
-    let hidden = read(input, &cuttings[0], false);
     for cuts in &cuttings[1..] {
         assert_eq!(split(input, cuts), whole, "{cuts:?}");
-        assert_eq!(read(input, cuts, true), seen, "{cuts:?}");
-        assert_eq!(read(input, cuts, false), hidden, "{cuts:?}");
     }
+    for way in WAYS {
+        for show_usage in [true, false] {
+            let seen = read(way, input, &cuttings[0], show_usage);
+            for cuts in &cuttings[1..] {
+                assert_eq!(read(way, input, cuts, show_usage), seen, "{way:?} {cuts:?}");
+            }
+        }
+    }
+    let seen = read(WAYS[0], input, &cuttings[0], true);
     (
         whole.0.len().min(8),
         seen.content,

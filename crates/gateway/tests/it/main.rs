@@ -6,6 +6,7 @@
 
 mod access;
 mod answers;
+mod azure;
 mod canary;
 mod cli;
 mod cooldown;
@@ -24,6 +25,7 @@ mod hostile_tls;
 mod hostile_upstream;
 mod input;
 mod limits;
+mod messages;
 mod metrics;
 mod network;
 mod records;

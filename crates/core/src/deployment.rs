@@ -76,7 +76,12 @@ impl Deployment {
     /// beginning of one at the place where the text was cut.
     pub fn hide_credentials(&self, error: &mut ProviderError) {
         let ProviderError { message, kind, code, param } = error;
-        let secrets = self.api_key.iter().chain(self.extra_headers.iter().map(|(_, value)| value));
+        let of_azure = self.azure.iter().flat_map(|azure| {
+            let of_identity = azure.identity.iter().map(|identity| &identity.client_secret);
+            azure.token.iter().chain(of_identity)
+        });
+        let headers = self.extra_headers.iter().map(|(_, value)| value);
+        let secrets = self.api_key.iter().chain(of_azure).chain(headers);
         for secret in secrets.map(Secret::expose) {
             // A header's value may be `Bearer TOKEN`; a provider repeats the token alone.
             for word in secret.split_whitespace().filter(|word| word.len() >= HIDDEN_MIN) {

@@ -172,5 +172,16 @@ fn no_field_that_steers_credentials_or_addresses_is_taken_from_a_body() {
             }
         }
     }
+    for name in names {
+        let text = format!(r#"{{"model":"m","max_tokens":1,"messages":["x"],"{name}":"x"}}"#);
+        for path in ["/v1/messages", "/v1/messages/count_tokens"] {
+            let answer = own.request("POST", path, &[], text.as_bytes());
+            assert_eq!(answer.status, 400, "{}", answer.text());
+            assert!(
+                answer.text().contains(&format!("`{name}` may not be set by a request")),
+                "{path}"
+            );
+        }
+    }
     assert_eq!(upstream.state().opened(), 0);
 }

@@ -11,7 +11,7 @@ from upstream import Plan, Upstream
 
 # A proxy of the machine must not stand between client, gateway and upstream.
 for name in list(os.environ):
-    if name.lower().endswith("_proxy") or name.startswith(("OPENAI_", "AZURE_")):
+    if name.lower().endswith("_proxy") or name.startswith(("OPENAI_", "AZURE_", "ANTHROPIC_", "LANGCHAIN_", "LANGSMITH_")):
         del os.environ[name]
 
 

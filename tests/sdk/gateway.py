@@ -16,6 +16,7 @@ import subprocess
 import threading
 from typing import Any, Optional
 
+import anthropic
 import openai
 
 from upstream import Upstream
@@ -59,7 +60,8 @@ class Gateway:
             "litellm_settings": litellm or {},
             "general_settings": {"master_key": MASTER_KEY, **(general or {})},
         }
-        self.secrets = {MASTER_KEY} | {d["litellm_params"]["api_key"] for d in deployments}
+        self.secrets = {MASTER_KEY} | {
+            d["litellm_params"]["api_key"] for d in deployments if "api_key" in d["litellm_params"]}
         file = home / "config.yaml"
         file.write_text(json.dumps(config, indent=2))  # JSON is YAML
         self.output: list[str] = []
@@ -100,6 +102,9 @@ class Gateway:
 
     def azure_client(self, **options: Any) -> openai.AzureOpenAI:
         return openai.AzureOpenAI(azure_endpoint=self.url, api_version="2024-10-21", **_options(options))
+
+    def anthropic_client(self, **options: Any) -> anthropic.Anthropic:
+        return anthropic.Anthropic(base_url=self.url, **_options(options))
 
     def post(self, path: str, body: Any, headers: Optional[dict[str, str]] = None) -> "Answer":
         """What is on the wire, without an SDK in between."""

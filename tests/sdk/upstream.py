@@ -329,7 +329,7 @@ def answer(*words: str, headers: Optional[dict[str, str]] = None) -> Behaviour:
         content = "".join(words)
         streams = asked.get("stream") is True
         wants_usage = (asked.get("stream_options") or {}).get("include_usage") is True
-        path = exchange.request.path
+        path, _, _ = exchange.request.path.partition("?")
         if path.endswith("/embeddings"):
             inputs = asked["input"] if isinstance(asked["input"], list) else [asked["input"]]
             reply(embedding_body(len(inputs), asked.get("encoding_format", "float")), 200, headers)(exchange)

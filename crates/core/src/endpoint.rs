@@ -3,6 +3,8 @@
 //! Read by the gateway's pipeline, which has no handlers besides it. Always true: every path is in
 //! exactly one row, and a path in no row is refused.
 
+use crate::provider::WireFormat;
+
 /// What a caller must be to use an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -26,29 +28,51 @@ pub enum Operation {
     Completion,
     /// `/embeddings`.
     Embedding,
+    /// `/v1/messages`.
+    Messages,
+    /// `/v1/messages/count_tokens`.
+    CountTokens,
 }
 
 impl Operation {
     /// All operations; `Operation::ALL[o as usize] == o`.
-    pub const ALL: [Operation; 3] = [Operation::Chat, Operation::Completion, Operation::Embedding];
+    pub const ALL: [Operation; 5] = [
+        Operation::Chat,
+        Operation::Completion,
+        Operation::Embedding,
+        Operation::Messages,
+        Operation::CountTokens,
+    ];
 
-    /// The path below an OpenAI-wire upstream's base URL.
+    /// The format in which clients speak to its endpoint and providers of that wire are asked.
+    #[must_use]
+    pub const fn format(self) -> WireFormat {
+        match self {
+            Operation::Chat | Operation::Completion | Operation::Embedding => WireFormat::OpenAi,
+            Operation::Messages | Operation::CountTokens => WireFormat::Anthropic,
+        }
+    }
+
+    /// The path below the base URL of an upstream of its own format.
     #[must_use]
     pub const fn upstream_path(self) -> &'static str {
         match self {
             Operation::Chat => "/chat/completions",
             Operation::Completion => "/completions",
             Operation::Embedding => "/embeddings",
+            Operation::Messages => "/v1/messages",
+            Operation::CountTokens => "/v1/messages/count_tokens",
         }
     }
 
-    /// The field without which a request makes no sense.
+    /// The fields without which a request makes no sense, its content first.
     #[must_use]
-    pub const fn required_field(self) -> &'static str {
+    pub const fn required_fields(self) -> &'static [&'static str] {
         match self {
-            Operation::Chat => "messages",
-            Operation::Completion => "prompt",
-            Operation::Embedding => "input",
+            Operation::Chat | Operation::CountTokens => &["messages"],
+            Operation::Completion => &["prompt"],
+            Operation::Embedding => &["input"],
+            Operation::Messages => &["messages", "max_tokens"],
         }
     }
 
@@ -56,8 +80,8 @@ impl Operation {
     #[must_use]
     pub const fn streams(self) -> bool {
         match self {
-            Operation::Chat | Operation::Completion => true,
-            Operation::Embedding => false,
+            Operation::Chat | Operation::Completion | Operation::Messages => true,
+            Operation::Embedding | Operation::CountTokens => false,
         }
     }
 
@@ -67,6 +91,8 @@ impl Operation {
         match self {
             Operation::Chat | Operation::Completion => "choices",
             Operation::Embedding => "data",
+            Operation::Messages => "content",
+            Operation::CountTokens => "input_tokens",
         }
     }
 
@@ -77,6 +103,8 @@ impl Operation {
             Operation::Chat => "chat_completions",
             Operation::Completion => "completions",
             Operation::Embedding => "embeddings",
+            Operation::Messages => "messages",
+            Operation::CountTokens => "count_tokens",
         }
     }
 }
@@ -90,6 +118,10 @@ pub enum Page {
     Model,
     /// `GET /model/info`.
     ModelInfo,
+    /// `GET /model_group/info`.
+    ModelGroupInfo,
+    /// `GET /routes`.
+    Routes,
     /// `GET /health/liveliness`.
     Liveness,
     /// `GET /health/readiness`.
@@ -168,6 +200,18 @@ pub static ENDPOINTS: &[Endpoint] = &[
         action: Action::Upstream(Operation::Embedding),
     },
     Endpoint {
+        method: "POST",
+        paths: &["/v1/messages"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Messages),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/messages/count_tokens"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CountTokens),
+    },
+    Endpoint {
         method: "GET",
         paths: &["/v1/models", "/models"],
         role: Role::Key,
@@ -184,6 +228,18 @@ pub static ENDPOINTS: &[Endpoint] = &[
         paths: &["/v1/model/info", "/model/info"],
         role: Role::Key,
         action: Action::Page(Page::ModelInfo),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/model_group/info"],
+        role: Role::Key,
+        action: Action::Page(Page::ModelGroupInfo),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/routes"],
+        role: Role::Key,
+        action: Action::Page(Page::Routes),
     },
     Endpoint {
         method: "GET",
@@ -282,6 +338,18 @@ pub fn find<'p>(method: &str, path: &'p str) -> Found<'p> {
     }
 }
 
+/// The format in which whoever calls `path` expects errors; OpenAI's for what is no endpoint.
+#[must_use]
+pub fn format_of(path: &str) -> WireFormat {
+    const ANTHROPIC: &str = "/v1/messages";
+    let below = path.strip_prefix(ANTHROPIC);
+    if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+        WireFormat::Anthropic
+    } else {
+        WireFormat::OpenAi
+    }
+}
+
 fn nearest_path(path: &str) -> Option<&'static str> {
     // A long path can only be far from all of ours, and the distance costs its length squared.
     if path.len() > 128 {
@@ -332,6 +400,18 @@ mod tests {
             Found::Unknown(Some("/v1/chat/completions"))
         ));
         assert!(matches!(find("GET", "/nothing/like/it/anywhere"), Found::Unknown(None)));
+    }
+
+    #[test]
+    fn errors_have_the_format_of_the_endpoint() {
+        for row in ENDPOINTS {
+            let Action::Upstream(operation) = row.action else { continue };
+            for path in row.paths {
+                assert_eq!(format_of(path), operation.format(), "{path}");
+            }
+        }
+        assert_eq!(format_of("/v1/messages/batches"), WireFormat::Anthropic);
+        assert_eq!(format_of("/v1/messagesx"), WireFormat::OpenAi);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! clock, no randomness. Time is a [`time::Millis`] argument, chance is a `u64` argument, files and
 //! environment come through [`config::Source`], so that every decision can be replayed.
 
+pub mod azure;
 pub mod cause;
 pub mod config;
 pub mod deployment;

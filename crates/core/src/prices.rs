@@ -38,6 +38,8 @@ pub struct ModelFacts {
     pub cache_creation_input_token_cost: Option<f64>,
     /// USD per reasoning token, where it differs from the answer's.
     pub output_cost_per_reasoning_token: Option<f64>,
+    /// Whether the model reasons before it answers.
+    pub supports_reasoning: Option<bool>,
 }
 
 impl ModelFacts {

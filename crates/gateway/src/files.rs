@@ -6,10 +6,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fs::{self, File, FileType};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io;
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::Path;
 
-use hale_core::config::Source;
+use hale_core::config::{MAX_BYTES, Source};
 
 /// Files and environment of this machine, or one config that stands in no file.
 pub(crate) struct Files {
@@ -39,7 +42,7 @@ impl Files {
     fn content(&self, path: &str) -> io::Result<Vec<u8>> {
         match &self.root {
             Some((name, content)) if name == path => Ok(content.clone()),
-            _ => std::fs::read(path),
+            _ => read_regular(Path::new(path)),
         }
     }
 }
@@ -57,6 +60,53 @@ impl Source for Files {
     }
 }
 
+/// Reads a file that is one, no further than a config may be long.
+///
+/// Opening a FIFO waits for its writer, and a device may never end: neither is opened.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    let found = fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            io::Error::new(ErrorKind::NotFound, format!("there is no {}", full.display()))
+        }
+        _ => error,
+    })?;
+    if found.is_dir() {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    if !found.is_file() {
+        let what = format!("it is {}, not a regular file", kind_of(found.file_type()));
+        return Err(io::Error::new(ErrorKind::InvalidInput, what));
+    }
+    let file = File::open(path).map_err(|error| match error.kind() {
+        ErrorKind::PermissionDenied => {
+            let own = fs::metadata("/proc/self").ok().map(|own| own.uid());
+            let text = forbidden(found.mode(), found.uid(), own);
+            io::Error::new(ErrorKind::PermissionDenied, text)
+        }
+        _ => error,
+    })?;
+    let mut content = Vec::new();
+    file.take(MAX_BYTES as u64 + 1).read_to_end(&mut content)?;
+    Ok(content)
+}
+
+fn kind_of(kind: FileType) -> &'static str {
+    if kind.is_fifo() {
+        "a FIFO"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    }
+}
+
+/// Why a file with that mode and owner may not be read; `own` is the user of this process.
+fn forbidden(mode: u32, owner: u32, own: Option<u32>) -> String {
+    let own = own.map_or(String::new(), |own| format!("; this process runs as uid {own}"));
+    format!("permission denied: its mode is {:04o} and its owner uid {owner}{own}", mode & 0o7777)
+}
+
 fn digest(content: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     content.hash(&mut hasher);
@@ -66,6 +116,15 @@ fn digest(content: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn row_02_a_file_that_may_not_be_read_names_mode_and_users() {
+        assert_eq!(
+            forbidden(0o100_640, 0, Some(1000)),
+            "permission denied: its mode is 0640 and its owner uid 0; this process runs as uid 1000"
+        );
+        assert!(forbidden(0o100_000, 7, None).ends_with("its mode is 0000 and its owner uid 7"));
+    }
 
     #[test]
     fn only_other_contents_are_a_change() {

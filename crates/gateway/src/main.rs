@@ -14,6 +14,7 @@ mod metrics;
 mod pages;
 mod proxy;
 mod reload;
+mod room;
 mod serve;
 mod server;
 mod sink;

@@ -24,7 +24,7 @@ use crate::reload::Reloader;
 use crate::server::{self, Phase, listener};
 use crate::sink::{Drain, Sinks};
 use crate::state::Process;
-use crate::{EXIT_CONFIG, complain, upstream};
+use crate::{EXIT_CONFIG, complain, room, upstream};
 
 /// Keys that stand in published documents.
 const PUBLISHED_KEYS: &[&str] = &["sk-1234", "sk-12345", "sk-123456789", "sk-master-key"];
@@ -152,7 +152,7 @@ fn source(options: &ServeOptions) -> Result<(Files, String), String> {
     }
 }
 
-/// Settings of the command line win over the config's.
+/// Settings of the command line win over the config's, and what the system enforces over both.
 pub(crate) fn override_settings(snapshot: &mut Snapshot, options: &ServeOptions) {
     if let Some(ms) =
         options.request_timeout.and_then(|s| hale_wire::peek::seconds_to_ms(&s.to_string()))
@@ -160,6 +160,7 @@ pub(crate) fn override_settings(snapshot: &mut Snapshot, options: &ServeOptions)
         snapshot.router.request_timeout_ms = Some(ms);
     }
     snapshot.gateway.drop_params |= options.drop_params;
+    room::fit(&mut snapshot.gateway.bounds);
 }
 
 fn report(loaded: &Loaded) {
@@ -259,13 +260,15 @@ pub(crate) fn start(
     let (groups, deployments) = (snapshot.groups.len(), snapshot.deployments.len());
     let process = Arc::new(Process::new(snapshot, sinks));
     let (phase, phases) = watch::channel(Phase::Serve);
+    room::raise_descriptors();
+    let clients = room::clients_per_worker(workers);
     let mut threads = Vec::with_capacity(workers);
     for (number, listener) in listeners.into_iter().enumerate() {
         let (process, phases) = (process.clone(), phases.clone());
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
-                if let Err(error) = server::run(process, listener, phases) {
+                if let Err(error) = server::run(process, listener, phases, clients) {
                     tracing::error!(%error, "a worker could not start");
                 }
             })

@@ -3,14 +3,17 @@
 //! Workers read [`Serving`] once per request; [`crate::reload`] replaces it. Always true: a request
 //! keeps the [`Serving`] that it began with until its last byte.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::endpoint::Operation;
 use hale_core::group::GroupIndex;
+use hale_core::provider::WireFormat;
+use hale_core::secret::Secret;
 use hale_core::snapshot::Snapshot;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -19,6 +22,7 @@ use crate::metrics::{GroupMetrics, Metrics};
 use crate::proxy::answer_headers;
 use crate::sink::Sinks;
 use crate::upstream::Upstream;
+use crate::upstream::entra::Tokens;
 
 /// The process.
 pub(crate) struct Process {
@@ -29,6 +33,8 @@ pub(crate) struct Process {
     pub(crate) sinks: Sinks,
     /// Whether the process is about to stop.
     draining: AtomicBool,
+    /// Whether what is still under way is being cut.
+    cutting: AtomicBool,
     /// Bytes of bodies that are held.
     buffered: AtomicUsize,
 }
@@ -43,13 +49,7 @@ pub(crate) struct Serving {
     groups: Vec<Arc<GroupMetrics>>,
     /// What is counted for requests without a group.
     pub(crate) no_group: Arc<GroupMetrics>,
-    /// The digest of the master key.
-    pub(crate) master_key: Option<KeyDigest>,
 }
-
-/// The SHA-256 of a key: keys are compared by digest, so that neither time nor memory tells them.
-#[derive(Clone, Copy)]
-pub(crate) struct KeyDigest([u8; 32]);
 
 /// Everything about a deployment that need not be made anew for each request.
 pub(crate) struct Route {
@@ -59,25 +59,14 @@ pub(crate) struct Route {
     pub(crate) headers: HeaderMap,
     /// The request's path for each operation.
     paths: [PathAndQuery; Operation::ALL.len()],
+    /// Where the bearer token comes from, when it is not part of the headers.
+    pub(crate) tokens: Option<Tokens>,
     /// The headers that every good answer from it has.
     pub(crate) answer_headers: HeaderMap,
+    /// Whether its config names the version of the Anthropic format.
+    pub(crate) pins_version: bool,
     /// Its address as a header.
     pub(crate) base_header: Option<HeaderValue>,
-}
-
-impl KeyDigest {
-    /// The digest of `key`.
-    pub(crate) fn of(key: &str) -> KeyDigest {
-        let digest = digest::digest(&digest::SHA256, key.as_bytes());
-        let mut bytes = [0; 32];
-        bytes.copy_from_slice(digest.as_ref());
-        KeyDigest(bytes)
-    }
-
-    /// Whether both come from the same key, in constant time.
-    pub(crate) fn matches(&self, other: &KeyDigest) -> bool {
-        aws_lc_rs::constant_time::verify_slices_are_equal(&self.0, &other.0).is_ok()
-    }
 }
 
 impl Process {
@@ -90,6 +79,7 @@ impl Process {
             metrics,
             sinks,
             draining: AtomicBool::new(false),
+            cutting: AtomicBool::new(false),
             buffered: AtomicUsize::new(0),
         }
     }
@@ -112,6 +102,16 @@ impl Process {
     /// From now on the process is about to stop.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether what is still under way is being cut: by us, not by the client or the upstream.
+    pub(crate) fn is_cutting(&self) -> bool {
+        self.cutting.load(Ordering::Relaxed)
+    }
+
+    /// From now on what is still under way is being cut.
+    pub(crate) fn cut(&self) {
+        self.cutting.store(true, Ordering::Relaxed);
     }
 
     /// Counts `bytes` as held, unless that would be more than `limit` in all.
@@ -141,7 +141,6 @@ impl Serving {
             routes: snapshot.deployments.iter().map(|d| Route::new(d)).collect(),
             groups: snapshot.groups.iter().map(|group| metrics.group(&group.name)).collect(),
             no_group: metrics.group(""),
-            master_key: snapshot.gateway.master_key.as_ref().map(|key| KeyDigest::of(key.expose())),
             snapshot,
         }
     }
@@ -160,14 +159,17 @@ impl Serving {
 impl Route {
     fn new(deployment: &Deployment) -> Route {
         let upstream = Upstream::parse(&deployment.api_base);
-        let base_path = upstream.base_path.trim_end_matches('/');
-        let path = |operation: Operation| {
-            let text = format!("{base_path}{}", operation.upstream_path());
-            PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
-        };
+        let identity = deployment.azure.as_ref().and_then(|azure| azure.identity.as_ref());
         Route {
-            paths: Operation::ALL.map(path),
+            paths: Operation::ALL.map(|operation| {
+                path(deployment, &upstream, operation, &deployment.upstream_model)
+            }),
+            tokens: identity.map(Tokens::new),
             headers: request_headers(deployment, &upstream),
+            pins_version: deployment
+                .extra_headers
+                .iter()
+                .any(|(name, _)| VERSION.as_str().eq_ignore_ascii_case(name)),
             answer_headers: answer_headers::template(&deployment.id),
             base_header: HeaderValue::from_str(&deployment.api_base)
                 .ok()
@@ -176,10 +178,56 @@ impl Route {
         }
     }
 
-    /// The request's path for `operation`.
-    pub(crate) fn path(&self, operation: Operation) -> PathAndQuery {
-        self.paths[operation as usize].clone()
+    /// The request's path for `operation`. `model` is the model's name at the provider, which a
+    /// deployment with a star in it learns from the request.
+    pub(crate) fn path(
+        &self,
+        deployment: &Deployment,
+        operation: Operation,
+        model: &str,
+    ) -> Cow<'_, PathAndQuery> {
+        if deployment.azure.is_some() && *deployment.upstream_model != *model {
+            return Cow::Owned(path(deployment, &self.upstream, operation, model));
+        }
+        Cow::Borrowed(&self.paths[operation as usize])
     }
+}
+
+fn path(
+    deployment: &Deployment,
+    upstream: &Upstream,
+    operation: Operation,
+    model: &str,
+) -> PathAndQuery {
+    let base = deployment.provider.wire.base_path(&upstream.base_path);
+    let text = match &deployment.azure {
+        Some(azure) => azure.path(base, operation.upstream_path(), model),
+        None => format!("{base}{}", operation.upstream_path()),
+    };
+    PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
+}
+
+/// How the tokens of Anthropic's subscriptions begin. Source: the reference.
+const OAUTH_PREFIX: &str = "sk-ant-oat";
+/// The beta that such tokens need. Source: the reference.
+const OAUTH_BETA: &str = "oauth-2025-04-20";
+/// The header that turns on what is not for everybody yet.
+pub(crate) const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
+
+/// The header that names the version of the Anthropic format.
+pub(crate) const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
+/// All betas that `lists` name, each once and in order, as one header. What can be no header's value
+/// is left out.
+pub(crate) fn betas<'v>(lists: impl Iterator<Item = &'v HeaderValue>) -> Option<HeaderValue> {
+    let names: BTreeSet<&str> = lists
+        .filter_map(|list| list.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .collect();
+    let joined = names.into_iter().collect::<Vec<_>>().join(",");
+    if joined.is_empty() { None } else { HeaderValue::from_str(&joined).ok() }
 }
 
 fn request_headers(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
@@ -199,20 +247,46 @@ fn request_headers(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
             headers.insert(name, value);
         }
     };
-    if let Some(key) = &deployment.api_key {
-        secret(header::AUTHORIZATION, &format!("Bearer {}", key.expose()));
-        for (name, template) in &deployment.provider.headers {
-            if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
-                secret(name, &template.replace("{api_key}", key.expose()));
+    let key = deployment.api_key.as_ref().map(Secret::expose);
+    if let Some(key) = key {
+        match deployment.provider.wire {
+            // The tokens of Anthropic's subscriptions are no API keys.
+            WireFormat::Anthropic if key.starts_with(OAUTH_PREFIX) => {
+                secret(header::AUTHORIZATION, &format!("Bearer {key}"));
+                secret(BETA, OAUTH_BETA);
             }
+            WireFormat::Anthropic => secret(HeaderName::from_static("x-api-key"), key),
+            WireFormat::OpenAi if deployment.provider.bearer => {
+                secret(header::AUTHORIZATION, &format!("Bearer {key}"));
+            }
+            WireFormat::OpenAi => {}
         }
+    }
+    for (name, template) in &deployment.provider.headers {
+        let value = match (template.contains("{api_key}"), key) {
+            (false, _) => template.to_string(),
+            (true, Some(key)) => template.replace("{api_key}", key),
+            (true, None) => continue,
+        };
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
+            secret(name, &value);
+        }
+    }
+    if let Some(token) = deployment.azure.as_ref().and_then(|azure| azure.token.as_ref()) {
+        secret(header::AUTHORIZATION, &format!("Bearer {}", token.expose()));
     }
     if let Some(organization) = &deployment.organization {
         secret(HeaderName::from_static("openai-organization"), organization);
     }
     for (name, value) in &deployment.extra_headers {
-        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
-            secret(name, value.expose());
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
+        let value = match (name == BETA, HeaderValue::from_str(value.expose())) {
+            (true, Ok(more)) => betas(headers.get_all(BETA).iter().chain([&more])),
+            (_, value) => value.ok(),
+        };
+        if let Some(mut value) = value {
+            value.set_sensitive(true);
+            headers.insert(name, value);
         }
     }
     headers

@@ -173,6 +173,16 @@ impl Client {
         self.read_response_to("GET")
     }
 
+    /// Reads one response if any of it is there already.
+    pub fn read_response_now(&mut self) -> Option<Response> {
+        let line = self.line().ok()?;
+        let stream = line.get_ref();
+        stream.set_nonblocking(true).ok()?;
+        let waiting = matches!(stream.peek(&mut [0]), Err(error) if is_timeout(&error));
+        stream.set_nonblocking(false).ok()?;
+        if waiting { None } else { self.read_response().ok() }
+    }
+
     /// Reads a head and leaves the body to be read event by event.
     pub fn read_stream(&mut self) -> io::Result<EventStream<'_>> {
         let (status, head, body) = self.read_head("POST")?;

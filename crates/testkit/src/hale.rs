@@ -29,6 +29,7 @@ pub struct Launch {
     config: bool,
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
+    limits: String,
 }
 
 impl Launch {
@@ -61,6 +62,13 @@ impl Launch {
         self
     }
 
+    /// A resource limit as the shell's `ulimit` takes it, such as `-n 64`.
+    #[must_use]
+    pub fn limit(mut self, limit: &str) -> Self {
+        self.limits.push_str(&format!("ulimit {limit} && "));
+        self
+    }
+
     /// The directory in which the process runs.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -69,7 +77,7 @@ impl Launch {
     /// Starts `--config FILE --host 127.0.0.1 --port 0 ARGS` and waits until it listens.
     #[track_caller]
     pub fn start(self) -> Hale {
-        let mut command = Command::new(&self.binary);
+        let mut command = self.command();
         if self.config {
             command.arg("--config").arg(self.dir.path().join(CONFIG));
         }
@@ -90,7 +98,7 @@ impl Launch {
     /// The config, if there is one, is the file `config.yaml` in the working directory.
     #[track_caller]
     pub fn run(self) -> Finished {
-        let (mut child, output) = self.spawn(Command::new(&self.binary));
+        let (mut child, output) = self.spawn(self.command());
         let status = output.wait_for_end(TIMEOUT).then(|| child.wait());
         let Some(Ok(status)) = status else {
             drop(child.kill());
@@ -98,6 +106,16 @@ impl Launch {
             panic!("the process did not end; it said:\n{}", output.stderr());
         };
         Finished { status, stdout: output.stdout(), stderr: output.stderr() }
+    }
+
+    /// The binary, by way of a shell where there are limits to set: it becomes the binary, under one pid.
+    fn command(&self) -> Command {
+        if self.limits.is_empty() {
+            return Command::new(&self.binary);
+        }
+        let mut shell = Command::new("/bin/sh");
+        shell.arg("-c").arg(format!("{}exec \"$0\" \"$@\"", self.limits)).arg(&self.binary);
+        shell
     }
 
     #[track_caller]
@@ -169,6 +187,7 @@ impl Hale {
             config: false,
             args: Vec::new(),
             env: Vec::new(),
+            limits: String::new(),
         }
     }
 

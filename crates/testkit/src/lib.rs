@@ -26,6 +26,7 @@
 use std::time::Duration;
 
 mod client;
+mod fuzz;
 mod hale;
 pub mod openai;
 mod script;
@@ -35,6 +36,7 @@ mod upstream;
 mod wire;
 
 pub use client::{Client, EventStream, Response};
+pub use fuzz::Fuzz;
 pub use hale::{Finished, Hale, Launch, Signal};
 pub use script::Script;
 pub use sse::Event;

@@ -1,17 +1,23 @@
-//! Full answers of an OpenAI-wire upstream: are they what they should be, and whose name do they bear?
+//! Full answers: are they what the wire promises, and whose name do they bear?
 //!
 //! Called by the gateway's attempts for every 2xx answer that is no stream. Always true: an answer
-//! that passes is JSON with content, and of its bytes only the model's name was changed.
+//! that passes is JSON with content; between equal formats only the model's name in its bytes changes,
+//! between others it is written anew.
 
 use std::ops::Range;
 
 use bytes::Bytes;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
+use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
 
-use crate::errors;
+use crate::anthropic::look;
+use crate::anthropic::usage::Counts;
 use crate::scan::{self, ScanError};
+use crate::stream::View;
+use crate::way::Way;
+use crate::{anthropic, errors, openai};
 
 /// A good answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,38 +106,88 @@ pub(crate) struct Memory {
     model: Option<Range<usize>>,
 }
 
-/// Checks a full answer and stamps it with `model_json`, the model's name as JSON text.
+/// Checks a full answer that came on `way` and makes of it what the client is to see.
 ///
 /// # Errors
 /// When the answer is malformed, or an error.
-pub fn check(operation: Operation, body: &Bytes, model_json: &str) -> Result<Answer, Fault> {
-    let malformed = |why: String| Err(Fault::Malformed(why));
+pub fn check(way: Way, body: &Bytes, view: &View) -> Result<Answer, Fault> {
+    let malformed = |why: &str| Err(Fault::Malformed(why.to_owned()));
     if body.is_empty() {
-        return malformed("an empty body".to_owned());
+        return malformed("an empty body");
     }
     let Ok(text) = std::str::from_utf8(body) else {
-        return malformed("a body that is not UTF-8".to_owned());
+        return malformed("a body that is not UTF-8");
     };
-    let top = match Top::of(body) {
-        Ok(top) => top,
-        Err(_) if errors::is_html(body) => return malformed("an HTML page".to_owned()),
-        Err(_) => return malformed("a body that is no JSON object".to_owned()),
+    let upstream = way.upstream().unwrap_or(way.operation);
+    let looked = match way.wire {
+        WireFormat::OpenAi => look_openai(upstream, text),
+        WireFormat::Anthropic => look_anthropic(upstream, text),
     };
-    let content = match operation {
-        Operation::Chat | Operation::Completion => top.choices,
-        Operation::Embedding => top.data,
+    let (model, usage) = match looked {
+        Ok(looked) => looked?,
+        Err(_) if errors::is_html(body) => return malformed("an HTML page"),
+        Err(_) => return malformed("a body that is no JSON object"),
     };
-    if !content.is_some_and(|place| is_filled_list(&text[place])) {
-        if top.error.is_some() {
-            return Err(Fault::Error(errors::parse_provider_error(body)));
-        }
-        return malformed(format!("JSON without `{}`", operation.content_field()));
+    if way.translates() {
+        let body = translate(way, text, view).map_err(Fault::Malformed)?;
+        return Ok(Answer { body: Bytes::from(body), usage });
     }
-    let body = match top.model {
-        Some(place) if text[place.clone()] != *model_json => stamp(body, place, model_json),
+    let body = match model {
+        Some(place) if text[place.clone()] != *view.model_json => {
+            stamp(body, place, &view.model_json)
+        }
         _ => body.clone(),
     };
-    Ok(Answer { body, usage: top.usage.and_then(|place| parse_usage(&text[place])) })
+    Ok(Answer { body, usage })
+}
+
+/// Where the model's name stands, and the usage.
+type Looked = (Option<Range<usize>>, Option<Usage>);
+
+fn look_openai(operation: Operation, text: &str) -> Result<Result<Looked, Fault>, ScanError> {
+    let top = Top::of(text.as_bytes())?;
+    let content = match operation {
+        Operation::Embedding => top.data,
+        Operation::Chat | Operation::Completion | Operation::Messages | Operation::CountTokens => {
+            top.choices
+        }
+    };
+    if !content.is_some_and(|place| is_filled_list(&text[place])) {
+        return Ok(Err(without_content(operation, text, top.error.is_some())));
+    }
+    Ok(Ok((top.model, top.usage.and_then(|place| parse_usage(&text[place])))))
+}
+
+fn look_anthropic(operation: Operation, text: &str) -> Result<Result<Looked, Fault>, ScanError> {
+    let top = look::Top::of(text.as_bytes())?;
+    if !top.is_answer(text, operation) {
+        return Ok(Err(without_content(operation, text, top.error.is_some())));
+    }
+    let mut counts = Counts::default();
+    if let Some(usage) = top.usage {
+        counts.take(&text[usage]);
+    }
+    Ok(Ok((top.model, counts.usage())))
+}
+
+fn without_content(operation: Operation, text: &str, is_error: bool) -> Fault {
+    if is_error {
+        Fault::Error(errors::parse_provider_error(text.as_bytes()))
+    } else {
+        Fault::Malformed(format!("JSON without `{}`", operation.content_field()))
+    }
+}
+
+/// The provider's answer in the client's format.
+fn translate(way: Way, text: &str, view: &View) -> Result<Vec<u8>, String> {
+    let answer = match way.wire {
+        WireFormat::OpenAi => openai::answer::read(text),
+        WireFormat::Anthropic => anthropic::answer::read(text),
+    }?;
+    Ok(match way.operation.format() {
+        WireFormat::OpenAi => openai::answer::write(&answer, view),
+        WireFormat::Anthropic => anthropic::answer::write(&answer, view),
+    })
 }
 
 fn is_filled_list(text: &str) -> bool {
@@ -159,6 +215,9 @@ pub fn parse_usage(text: &str) -> Option<Usage> {
             b"\"completion_tokens\"" => counted |= count(value, &mut usage.output),
             b"\"prompt_tokens_details\"" => {
                 detail(value, "\"cached_tokens\"", &mut usage.cached_input);
+                // The first is OpenAI's name, the second the reference's.
+                detail(value, "\"cache_write_tokens\"", &mut usage.cache_creation);
+                detail(value, "\"cache_creation_tokens\"", &mut usage.cache_creation);
             }
             b"\"completion_tokens_details\"" => {
                 detail(value, "\"reasoning_tokens\"", &mut usage.reasoning);
@@ -193,7 +252,12 @@ mod tests {
     use super::*;
 
     fn chat(text: &str) -> Result<Answer, Fault> {
-        check(Operation::Chat, &Bytes::copy_from_slice(text.as_bytes()), "\"mine\"")
+        check_as(Operation::Chat, &Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    fn check_as(operation: Operation, body: &Bytes) -> Result<Answer, Fault> {
+        let view = View { model_json: "\"mine\"".into(), show_usage: false, created: 0 };
+        check(Way { operation, wire: WireFormat::OpenAi }, body, &view)
     }
 
     #[test]
@@ -205,7 +269,7 @@ mod tests {
         let usage = Usage { input: 3, output: 2, cached_input: 1, ..Usage::default() };
         assert_eq!(answer.usage, Some(usage));
         let same = Bytes::from_static(b"{\"model\":\"mine\",\"choices\":[1]}");
-        let answer = check(Operation::Chat, &same, "\"mine\"").unwrap();
+        let answer = check_as(Operation::Chat, &same).unwrap();
         assert_eq!(answer.body.as_ptr(), same.as_ptr(), "nothing to change, nothing to copy");
     }
 
@@ -263,7 +327,7 @@ mod tests {
     #[test]
     fn embeddings_carry_data() {
         let body = Bytes::from_static(b"{\"data\":[{}],\"model\":\"m\"}");
-        assert!(check(Operation::Embedding, &body, "\"x\"").is_ok());
-        assert!(check(Operation::Chat, &body, "\"x\"").is_err());
+        assert!(check_as(Operation::Embedding, &body).is_ok());
+        assert!(check_as(Operation::Chat, &body).is_err());
     }
 }

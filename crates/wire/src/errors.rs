@@ -4,6 +4,7 @@
 //! provider is bounded, free of control characters and of what looks like a key.
 
 use hale_core::health::outcome::ProviderError;
+use hale_core::provider::WireFormat;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -177,23 +178,73 @@ pub struct AttemptLine {
 }
 
 impl ErrorReply {
-    /// The body in OpenAI's shape.
+    /// The body in `format`.
     #[must_use]
-    pub fn to_openai(&self) -> Vec<u8> {
+    pub fn body(&self, format: WireFormat) -> Vec<u8> {
         #[derive(Serialize)]
-        struct Envelope<'e> {
+        struct OpenAi<'e> {
             error: &'e ErrorReply,
         }
-        serde_json::to_vec(&Envelope { error: self }).unwrap_or_default()
+        #[derive(Serialize)]
+        struct Anthropic<'e> {
+            #[serde(rename = "type")]
+            kind: &'static str,
+            error: &'e ErrorReply,
+        }
+        match format {
+            WireFormat::OpenAi => serde_json::to_vec(&OpenAi { error: self }),
+            WireFormat::Anthropic => {
+                let kind = anthropic_kind(&self.kind, &self.code).to_owned();
+                let error = &ErrorReply { kind, ..self.clone() };
+                serde_json::to_vec(&Anthropic { kind: "error", error })
+            }
+        }
+        .unwrap_or_default()
     }
 
-    /// The body as an event of a stream.
+    /// The body as an event of a stream in `format`.
     #[must_use]
-    pub fn to_openai_event(&self) -> Vec<u8> {
-        let mut event = b"data: ".to_vec();
-        event.extend_from_slice(&self.to_openai());
-        event.extend_from_slice(b"\n\n");
-        event
+    pub fn event(&self, format: WireFormat) -> Vec<u8> {
+        let start: &[u8] = match format {
+            WireFormat::OpenAi => b"data: ",
+            WireFormat::Anthropic => b"event: error\ndata: ",
+        };
+        [start, &self.body(format), b"\n\n"].concat()
+    }
+}
+
+/// The error class in Anthropic's words: the given one where it is one of them, else the status's.
+/// Source: <https://platform.claude.com/docs/en/api/errors>.
+fn anthropic_kind<'k>(kind: &'k str, status: &str) -> &'k str {
+    const KINDS: &[&str] = &[
+        "invalid_request_error",
+        "authentication_error",
+        "billing_error",
+        "permission_error",
+        "not_found_error",
+        "request_too_large",
+        "rate_limit_error",
+        "api_error",
+        "timeout_error",
+        "overloaded_error",
+    ];
+    let by_status = match status {
+        "401" => "authentication_error",
+        "402" => "billing_error",
+        "403" => "permission_error",
+        "404" => "not_found_error",
+        "413" => "request_too_large",
+        "429" => "rate_limit_error",
+        "408" | "504" => "timeout_error",
+        "503" | "529" => "overloaded_error",
+        other if other.starts_with('4') => "invalid_request_error",
+        _ => "api_error",
+    };
+    match by_status {
+        // Providers use this one for much; the status knows better.
+        special if kind == "invalid_request_error" => special,
+        _ if KINDS.contains(&kind) => kind,
+        other => other,
     }
 }
 

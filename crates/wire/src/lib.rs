@@ -4,16 +4,24 @@
 //! that no edit names leaves as it came.
 
 pub mod answer;
+mod anthropic;
 pub mod controls;
 pub mod edit;
 pub mod errors;
 pub mod events;
+#[cfg(test)]
+mod fixture;
 pub mod hints;
+mod json;
 pub mod mock;
+pub mod neutral;
 pub mod object;
-pub mod openai;
+mod openai;
+pub mod order;
 pub mod peek;
 pub mod scan;
 pub mod stream;
+mod translation;
+pub mod way;
 
 pub use hale_core::endpoint::Operation;

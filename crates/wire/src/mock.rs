@@ -6,6 +6,9 @@ use hale_core::deployment::MockContent;
 use hale_core::endpoint::Operation;
 use serde_json::json;
 
+/// Canned answers are of the OpenAI wire; who asks for another format gets them translated.
+const OTHER_WIRE: &str = "`mock_response` is an answer of the OpenAI wire";
+
 /// What a canned answer is made of, besides its content.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'f> {
@@ -56,6 +59,7 @@ pub fn full(
                 "usage": {"prompt_tokens": 1, "total_tokens": 1},
             })
         }
+        Operation::Messages | Operation::CountTokens => return Err(Unfit::Mode(OTHER_WIRE)),
     };
     Ok(answer.to_string().into_bytes())
 }
@@ -91,7 +95,7 @@ pub fn stream(
                     json!([{"index": 0, "delta": {"role": "assistant", "content": word}}])
                 }
                 (Operation::Chat, false) => json!([{"index": 0, "delta": {"content": word}}]),
-                (Operation::Completion | Operation::Embedding, _) => {
+                (_, _) => {
                     json!([{"index": 0, "text": word}])
                 }
             },
@@ -102,7 +106,7 @@ pub fn stream(
     push(
         match operation {
             Operation::Chat => json!([{"index": 0, "delta": {}, "finish_reason": "stop"}]),
-            Operation::Completion | Operation::Embedding => {
+            _ => {
                 json!([{"index": 0, "text": "", "finish_reason": "stop"}])
             }
         },
@@ -121,6 +125,10 @@ fn fitting(operation: Operation, content: &MockContent) -> Result<&str, Unfit> {
         (MockContent::Text(_), Operation::Embedding) => {
             Err(Unfit::Mode("`mock_response` must be a list of numbers to answer embeddings"))
         }
+        (
+            MockContent::Text(_) | MockContent::Vector(_),
+            Operation::Messages | Operation::CountTokens,
+        ) => Err(Unfit::Mode(OTHER_WIRE)),
         (MockContent::Vector(_), Operation::Chat | Operation::Completion) => {
             Err(Unfit::Mode("`mock_response` must be a text to answer completions"))
         }
@@ -135,27 +143,35 @@ fn usage(text: &str) -> serde_json::Value {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use hale_core::provider::WireFormat;
 
     use super::*;
     use crate::answer;
     use crate::stream::{Reader, View};
+    use crate::way::Way;
 
     const FRAME: Frame<'_> = Frame { id: "x", created: 1, model: "m" };
+
+    fn view() -> View {
+        View { model_json: "\"m\"".into(), show_usage: true, created: 1 }
+    }
 
     #[test]
     fn canned_answers_pass_for_real_ones() {
         let text = MockContent::Text("hello to you".into());
         for operation in [Operation::Chat, Operation::Completion] {
             let body = Bytes::from(full(operation, &text, FRAME).unwrap());
-            assert!(answer::check(operation, &body, "\"m\"").unwrap().usage.is_some());
-            let mut reader = Reader::new(View { model_json: "\"m\"".into(), show_usage: true });
+            let way = Way { operation, wire: WireFormat::OpenAi };
+            assert!(answer::check(way, &body, &view()).unwrap().usage.is_some());
+            let mut reader = Reader::new(way, view());
             let events = Bytes::from(stream(operation, &text, FRAME).unwrap());
             reader.push(events, &mut Vec::new()).unwrap();
             assert!(reader.has_content() && reader.is_done() && reader.usage().is_some());
         }
         let vector = MockContent::Vector(vec![0.5, 1.0]);
         let body = Bytes::from(full(Operation::Embedding, &vector, FRAME).unwrap());
-        assert!(answer::check(Operation::Embedding, &body, "\"m\"").is_ok());
+        let way = Way { operation: Operation::Embedding, wire: WireFormat::OpenAi };
+        assert!(answer::check(way, &body, &view()).is_ok());
     }
 
     #[test]

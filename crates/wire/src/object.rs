@@ -102,21 +102,22 @@ fn place(range: &Range<usize>) -> (u32, u32) {
 }
 
 /// Whether the key at `member` reads `name`.
+#[inline]
 #[must_use]
 pub fn key_is(text: &[u8], member: &Member, name: &str) -> bool {
-    let range = member.key();
-    let Some(raw) = text.get(range.start + 1..range.end.saturating_sub(1)) else {
-        return false;
-    };
-    if raw == name.as_bytes() {
-        return true;
+    if member.escaped {
+        return escaped_key_is(text, member, name);
     }
-    // Only a key that is written with escapes is worth decoding.
-    member.escaped
-        && text
-            .get(range)
-            .and_then(|quoted| serde_json::from_slice::<String>(quoted).ok())
-            .is_some_and(|key| key == name)
+    let (start, end) = (member.key.0 as usize + 1, member.key.1 as usize - 1);
+    end - start == name.len() && text.get(start..end) == Some(name.as_bytes())
+}
+
+/// The same for a key that is written with escapes, which alone is worth decoding.
+#[cold]
+fn escaped_key_is(text: &[u8], member: &Member, name: &str) -> bool {
+    text.get(member.key())
+        .and_then(|quoted| serde_json::from_slice::<String>(quoted).ok())
+        .is_some_and(|key| key == name)
 }
 
 /// The text of the member called `name`.

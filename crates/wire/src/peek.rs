@@ -18,6 +18,12 @@ pub struct Names {
 }
 
 impl Names {
+    /// The names.
+    #[must_use]
+    pub const fn all(&self) -> &'static [&'static str] {
+        self.names
+    }
+
     /// The set of `names`, each shorter than 64 bytes.
     #[must_use]
     pub const fn new(names: &'static [&'static str]) -> Names {
@@ -30,9 +36,10 @@ impl Names {
         Names { names, lengths }
     }
 
-    /// Whether any of `keys` is one of them.
-    pub(crate) fn of<'k>(&self, mut keys: impl Iterator<Item = &'k str>) -> bool {
-        keys.any(|key| self.names.contains(&key))
+    /// Whether `name` is one of them.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains(&name)
     }
 }
 
@@ -54,9 +61,29 @@ static READ: Names = Names::new(&[
 /// Where the fields that speak to the gateway begin in [`READ`].
 const CONTROLS_FROM: u32 = 3;
 
-/// Body fields that would steer the gateway's credentials or addresses.
-pub static FORBIDDEN: Names =
-    Names::new(&["api_base", "base_url", "api_key", "user_config", "mock_response"]);
+/// Body fields that would steer the gateway's credentials, addresses or answers: those that the
+/// reference's `completion()` takes besides what it sends on.
+pub static FORBIDDEN: Names = Names::new(&[
+    "api_base",
+    "base_url",
+    "api_key",
+    "user_config",
+    "mock_response",
+    "model_list",
+    "extra_headers",
+    "organization",
+    "litellm_credential_name",
+    "azure_ad_token",
+    "client_secret",
+    "vertex_credentials",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_role_name",
+    "aws_web_identity_token",
+    "aws_sts_endpoint",
+    "aws_bedrock_runtime_endpoint",
+]);
 
 /// A request body and where its fields stand.
 #[derive(Clone, Debug)]
@@ -146,6 +173,20 @@ impl Peek {
         let value = object::value(&self.body, &self.members, name)?;
         let text = std::str::from_utf8(value).ok()?;
         (text != "null").then_some(text)
+    }
+
+    /// All fields: name and JSON text, in order. Of a name that stands twice both are given.
+    pub fn fields(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> + '_ {
+        self.members.iter().filter_map(|member| {
+            let key = std::str::from_utf8(&self.body[member.key()]).ok()?;
+            let value = std::str::from_utf8(&self.body[member.value()]).ok()?;
+            let name = if member.is_escaped() {
+                Cow::Owned(serde_json::from_str(key).ok()?)
+            } else {
+                Cow::Borrowed(&key[1..key.len() - 1])
+            };
+            Some((name, value))
+        })
     }
 
     /// Whether a field is there, whatever it holds.

@@ -249,9 +249,10 @@ impl Scanner<'_> {
         }
     }
 
-    /// Skips what needs no look in a string, eight bytes at a time while there are that many.
+    /// Skips what needs no look in a string: eight bytes at a time, and in a long one 32.
     fn skip_plain(&mut self) {
         let mut rest = &self.text[self.at..];
+        let mut words = 0;
         while let Some((word, after)) = rest.split_first_chunk::<8>() {
             let marks = special_bytes(u64::from_le_bytes(*word));
             if marks != 0 {
@@ -259,9 +260,13 @@ impl Scanner<'_> {
                 return;
             }
             rest = after;
+            words += 1;
+            if words == LONG_WORDS {
+                rest = skip_plain_blocks(rest);
+            }
         }
         self.at = self.text.len() - rest.len();
-        while self.peek().is_some_and(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+        while self.peek().is_some_and(|byte| !is_special(byte)) {
             self.at += 1;
         }
     }
@@ -325,6 +330,27 @@ impl Scanner<'_> {
         }
         if self.at == start { self.fail("a digit") } else { Ok(()) }
     }
+}
+
+/// After how many words of eight bytes a string counts as long.
+const LONG_WORDS: u32 = 4;
+
+/// What is left of `text` after all blocks without a special byte. Written so that the compiler makes
+/// wide instructions of it.
+fn skip_plain_blocks(text: &[u8]) -> &[u8] {
+    let mut rest = text;
+    while let Some((block, after)) = rest.split_first_chunk::<32>() {
+        if block.iter().fold(false, |found, byte| found | is_special(*byte)) {
+            break;
+        }
+        rest = after;
+    }
+    rest
+}
+
+/// Whether a byte ends the plain part of a string.
+fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 /// Marks the first byte of eight that is a quote, a backslash or a control character; later marks may

@@ -1,35 +1,54 @@
-//! Streams of an OpenAI-wire upstream, read in passing.
+//! Streams of an upstream, read in passing, and written anew for a client of another format.
 //!
-//! Driven by the gateway's relay with each piece of the upstream's body. Always true: whole events
-//! leave in the order they came, only the model's name in them changes, and what was learned on the
-//! way (content, finish, usage, error) is there to be asked.
+//! Driven by the gateway's relay with each piece of the upstream's body. Always true: events leave whole
+//! and in the order they came; between equal formats only the model's name in them changes; what was
+//! learned on the way (content, finish, usage, error) is there to be asked.
 
 use std::sync::LazyLock;
 
 use bytes::Bytes;
 use hale_core::health::outcome::ProviderError;
+use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
 use memchr::memmem::Finder;
 use serde::Deserialize;
 
 use crate::answer::{Memory, Top, parse_usage};
+use crate::anthropic::look;
+use crate::anthropic::usage::Counts;
 use crate::errors;
 use crate::events::{Data, Splitter, TooLong, data, events};
+use crate::translation::Translation;
+use crate::way::Way;
 
-/// What a client gets to see of a stream.
+/// What a client gets to see of an answer.
 #[derive(Clone, Debug)]
 pub struct View {
     /// The model's name as JSON text.
     pub model_json: Box<str>,
     /// Whether the client sees the chunk that holds only usage.
     pub show_usage: bool,
+    /// Seconds since 1970, for an answer that is written anew.
+    pub created: u64,
+}
+
+/// How events are read.
+#[derive(Debug)]
+enum Passage {
+    /// As they are, from an OpenAI wire.
+    OpenAi(Memory),
+    /// As they are, from an Anthropic wire.
+    Anthropic(Counts),
+    /// Translated.
+    Translated(Box<Translation>),
 }
 
 /// One stream on its way.
 #[derive(Debug)]
 pub struct Reader {
     splitter: Splitter,
-    memory: Memory,
+    passage: Passage,
+    format: WireFormat,
     view: View,
     content: bool,
     finished: bool,
@@ -43,10 +62,19 @@ pub struct Reader {
 impl Reader {
     /// A stream that nothing was read of.
     #[must_use]
-    pub fn new(view: View) -> Reader {
+    pub fn new(way: Way, view: View) -> Reader {
+        let format = way.operation.format();
+        let passage = match way.wire {
+            wire if way.translates() => {
+                Passage::Translated(Box::new(Translation::new(wire, format)))
+            }
+            WireFormat::OpenAi => Passage::OpenAi(Memory::default()),
+            WireFormat::Anthropic => Passage::Anthropic(Counts::default()),
+        };
         Reader {
             splitter: Splitter::default(),
-            memory: Memory::default(),
+            passage,
+            format,
             view,
             content: false,
             finished: false,
@@ -78,19 +106,40 @@ impl Reader {
         }
     }
 
+    /// The client's format.
+    #[must_use]
+    pub fn format(&self) -> WireFormat {
+        self.format
+    }
+
+    /// Appends what tells the client that the answer is complete, where the upstream has not said so.
+    pub fn close(&mut self, out: &mut Vec<u8>) {
+        if self.done {
+            return;
+        }
+        self.done = true;
+        match &mut self.passage {
+            Passage::OpenAi(_) => out.extend_from_slice(b"data: [DONE]\n\n"),
+            Passage::Anthropic(_) => {
+                out.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
+            }
+            Passage::Translated(translation) => translation.close(&self.view, out),
+        }
+    }
+
     /// Whether content was seen: text, reasoning, a refusal, a tool call, audio or a finish reason.
     #[must_use]
     pub fn has_content(&self) -> bool {
         self.content
     }
 
-    /// Whether the stream is complete: `[DONE]`, or a finish reason, was seen.
+    /// Whether the stream is complete: its end, or a finish reason, was seen.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.done || self.finished
     }
 
-    /// Whether `[DONE]` was seen.
+    /// Whether its end was seen: `[DONE]`, `message_stop`.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.done
@@ -121,6 +170,12 @@ impl Reader {
     }
 
     fn pass(&mut self, block: &[u8], out: &mut Vec<u8>) {
+        if let Passage::Translated(_) = self.passage {
+            for range in events(block) {
+                self.translate(&block[range], out);
+            }
+            return;
+        }
         out.reserve(block.len() + 64);
         // What stands before this place was passed on or left out.
         let mut done = 0;
@@ -188,12 +243,16 @@ impl Reader {
         }
         self.events += 1;
         let Ok(text) = std::str::from_utf8(payload) else {
-            self.skipped += 1;
-            return Verdict::Leave;
+            return self.skip();
         };
-        let Ok(top) = Top::of_event(payload, &mut self.memory) else {
-            self.skipped += 1;
-            return Verdict::Leave;
+        let memory = match &mut self.passage {
+            Passage::OpenAi(memory) => memory,
+            Passage::Anthropic(_) => return self.look_at_anthropic(text),
+            // Its events are translated, not looked at.
+            Passage::Translated(_) => return Verdict::Leave,
+        };
+        let Ok(top) = Top::of_event(payload, memory) else {
+            return self.skip();
         };
         if top.error.is_some() {
             self.error = Some(errors::parse_provider_error(payload));
@@ -219,6 +278,77 @@ impl Reader {
                 Verdict::Stamp(model.start, model.end)
             }
             _ => Verdict::Pass,
+        }
+    }
+}
+
+impl Reader {
+    fn skip(&mut self) -> Verdict {
+        self.skipped += 1;
+        Verdict::Leave
+    }
+
+    fn look_at_anthropic(&mut self, text: &str) -> Verdict {
+        let Passage::Anthropic(counts) = &mut self.passage else { return Verdict::Pass };
+        let Ok(event) = look::event(text, counts) else { return self.skip() };
+        self.usage = counts.usage();
+        match event {
+            look::Event::Start(Some(model)) if text[model.clone()] != *self.view.model_json => {
+                return Verdict::Stamp(model.start, model.end);
+            }
+            look::Event::Content => self.content = true,
+            look::Event::Finish => {
+                self.content = true;
+                self.finished = true;
+            }
+            look::Event::Stop => self.done = true,
+            // A sign of life is not an event that ends a silence.
+            look::Event::Ping => self.events -= 1,
+            look::Event::Error => {
+                self.error = Some(errors::parse_provider_error(text.as_bytes()));
+                return Verdict::Leave;
+            }
+            look::Event::Start(_) | look::Event::Other => {}
+        }
+        Verdict::Pass
+    }
+
+    fn translate(&mut self, event: &[u8], out: &mut Vec<u8>) {
+        if self.done || self.error.is_some() {
+            return;
+        }
+        let Passage::Translated(translation) = &mut self.passage else { return };
+        let joined;
+        let payload = match data(event) {
+            Data::None => {
+                if event.trim_ascii_start().starts_with(b":") {
+                    translation.ping(&self.view, out);
+                }
+                return;
+            }
+            Data::Line(place) => &event[place],
+            Data::Lines(lines) => {
+                joined = lines;
+                &joined
+            }
+        };
+        self.events += 1;
+        let Ok(text) = std::str::from_utf8(payload) else {
+            self.skipped += 1;
+            return;
+        };
+        match translation.event(text, &self.view, out) {
+            Ok(seen) => {
+                self.content |= seen.content;
+                self.finished |= seen.finished;
+                self.done |= seen.done;
+                self.usage = seen.usage.or(self.usage);
+                if seen.ping {
+                    self.events -= 1;
+                }
+            }
+            Err(None) => self.skipped += 1,
+            Err(Some(error)) => self.error = Some(error),
         }
     }
 }
@@ -292,6 +422,7 @@ fn is_filled(value: &serde_json::Value) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use hale_core::endpoint::Operation;
     use proptest::prelude::*;
 
     use super::*;
@@ -302,7 +433,8 @@ mod tests {
     const USAGE: &str = r#"data: {"id":"1","model":"up","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
 
     fn reader(show_usage: bool) -> Reader {
-        Reader::new(View { model_json: "\"mine\"".into(), show_usage })
+        let way = Way { operation: Operation::Chat, wire: WireFormat::OpenAi };
+        Reader::new(way, View { model_json: "\"mine\"".into(), show_usage, created: 0 })
     }
 
     fn read(reader: &mut Reader, text: &str) -> String {

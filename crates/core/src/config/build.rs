@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use serde_json::{Map as Object, Value as Json};
 
+use crate::azure::Azure;
 use crate::deployment::{Deployment, DeploymentIndex, Misconfigured};
 use crate::group::GroupIndex;
 use crate::health::DeploymentState;
 use crate::prices::{self, ModelFacts};
-use crate::provider::Provider;
+use crate::provider::{Addressing, Provider};
 use crate::secret::Secret;
 
 use super::deployments::Context;
@@ -20,7 +21,7 @@ use super::params::{Given, Info, Params, overlay};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::did_you_mean;
 use super::tree::{Map, Node, Value};
-use super::{address, json, upstream};
+use super::{address, azure, json, upstream};
 
 /// What the config says about one deployment.
 pub(super) struct Entry<'e> {
@@ -62,7 +63,9 @@ pub(super) fn deployment(
     }
     let credential = troubles.credential(&params);
     let base = troubles.base(provider, &params, &credential);
-    let key = troubles.key(provider, &params, &credential);
+    let azure = troubles.azure(provider, &params, &credential);
+    let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
+    let key = troubles.key(provider, &params, &credential, has_token);
     let misconfigured = troubles.first;
     let facts = facts(provider, upstream.model, &info, &params.facts);
     let mut limits = params.limits;
@@ -76,6 +79,7 @@ pub(super) fn deployment(
         upstream_model: upstream.model.into(),
         api_base: base.filter(|_| misconfigured.is_none()).unwrap_or_default(),
         api_key: key,
+        azure,
         organization: params.organization.or(credential.organization),
         extra_headers: params.headers,
         weight: 1.0,
@@ -270,12 +274,44 @@ impl Troubles<'_> {
         self.add("api_base", problem, hint);
     }
 
+    /// What only Azure has.
+    fn azure(
+        &mut self,
+        provider: &Provider,
+        params: &Params,
+        credential: &Credential,
+    ) -> Option<Azure> {
+        if provider.addressing != Addressing::Azure || params.is_mock {
+            return None;
+        }
+        let entry = self.entry;
+        let written = entry.params.get("api_key").is_some_and(|node| !node.is_null());
+        let has_variable =
+            provider.api_key_env.iter().any(|name| entry.context.env.get(name).is_some());
+        let name = params.credential.as_ref().map(|given| &*given.text);
+        let values = name.and_then(|name| entry.context.credentials.get(name));
+        let find = |place: azure::Place| {
+            let own = entry.params.get(place.key).and_then(Node::text);
+            let named = || values.and_then(|values| values.get(place.key)?.text());
+            let text = own.or_else(named).map(str::to_owned);
+            text.or_else(|| entry.context.env.get(place.variable))
+        };
+        match azure::read(written || credential.key.is_some() || has_variable, find) {
+            Ok(azure) => Some(azure),
+            Err((key, wrong)) => {
+                self.add(key, wrong.problem, wrong.hint);
+                None
+            }
+        }
+    }
+
     /// The key: the entry's, the credential's or the first variable's that is set.
     fn key(
         &mut self,
         provider: &Provider,
         params: &Params,
         credential: &Credential,
+        has_token: bool,
     ) -> Option<Secret> {
         if let Some(key) = params.api_key.clone().or_else(|| credential.key.clone()) {
             return Some(key);
@@ -293,7 +329,8 @@ impl Troubles<'_> {
             }
             return Some(Secret::new(&text));
         }
-        if !provider.key_optional && !params.is_mock && self.first.is_none() {
+        let needed = !provider.key_optional && !has_token;
+        if needed && !params.is_mock && self.first.is_none() {
             self.no_key(provider, params.api_base.is_some() || params.base_url.is_some());
         }
         None

@@ -167,23 +167,32 @@ fn replace(current: &mut Entry, entry: Entry, problems: &mut Problems) {
 }
 
 fn unreadable(what: &str, path: &str, error: &io::Error) -> Wrong {
-    let path = shown_path(path);
+    let path = printable(path);
+    // What the system says by itself adds nothing to the kind of the error.
+    let detail = error.get_ref().map_or(String::new(), |detail| format!(": {detail}"));
+    let detail = printable(&detail);
     match error.kind() {
         io::ErrorKind::NotFound => {
-            Wrong::new(format!("{what} not found: {path}"), "check the path")
+            Wrong::new(format!("{what} not found: {path}{detail}"), "check the path")
         }
         io::ErrorKind::IsADirectory => {
             Wrong::new(format!("{what} is a directory: {path}"), "name the file in it")
         }
         io::ErrorKind::PermissionDenied => Wrong::new(
-            format!("{what} can not be read: {path}: permission denied"),
+            format!(
+                "{what} can not be read: {path}{}",
+                if detail.is_empty() { ": permission denied" } else { &detail }
+            ),
             "check its owner and mode, and the user that runs this process",
         ),
-        _ => Wrong::new(format!("{what} can not be read: {path}: {error}"), ""),
+        _ => Wrong::new(
+            format!("{what} can not be read: {path}: {}", printable(&error.to_string())),
+            "",
+        ),
     }
 }
 
-fn shown_path(path: &str) -> String {
+fn printable(path: &str) -> String {
     path.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 

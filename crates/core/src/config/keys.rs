@@ -231,6 +231,13 @@ const PARAMS: &[Row] = &[
     served("stream_timeout", TIMEOUT, "`router_settings.stream_timeout`", "Bounds the first content of a stream and every silence after it."),
     served("num_retries", RETRIES, "`router_settings.num_retries`", "Attempts after the first in this group."),
     served("cooldown_time", REST, "`router_settings.cooldown_time`", "Rest after a trip; 0 turns cooldown off for this deployment."),
+    served("api_version", Kind::Text, "AZURE_API_VERSION, else 2025-02-01-preview", "Azure: the version of the interface; `v1`, `latest` and `preview` mean the v1 form, with the model in the body."),
+    served("azure_ad_token", Kind::Text, "AZURE_AD_TOKEN", "Azure: a token of Entra ID, where there is no `api_key`."),
+    served("tenant_id", Kind::Text, "AZURE_TENANT_ID", "Azure: with `client_id` and `client_secret` the identity that tokens are asked for."),
+    served("client_id", Kind::Text, "AZURE_CLIENT_ID", "Azure: see `tenant_id`."),
+    served("client_secret", Kind::Text, "AZURE_CLIENT_SECRET", "Azure: see `tenant_id`."),
+    served("azure_scope", Kind::Text, "https://cognitiveservices.azure.com/.default", "Azure: what tokens are for; also AZURE_SCOPE."),
+    served("azure_authority_host", Kind::Text, "https://login.microsoftonline.com", "Azure: who gives tokens; also AZURE_AUTHORITY_HOST."),
     served("mock_response", Kind::Any, "", "A canned answer in place of the provider: text, a list of numbers for embeddings, or a failure such as `litellm.RateLimitError`. Needs no key."),
     served("mock_delay", Kind::Time(0, HOUR), "0", "How long the canned answer waits."),
     served("input_cost_per_token", PRICE, "the price list", "USD per prompt token."),
@@ -280,13 +287,9 @@ const PARAMS: &[Row] = &[
     not_yet("merge_reasoning_content_in_choices", "Reasoning in the answer's text."),
     not_yet("ssl_verify", "Certificates are always verified."),
     not_yet("ssl_certificate", "Client certificates."),
-    not_yet("api_version", "Azure."),
-    not_yet("api_type", "Azure."),
+    ignored("api_type", "The provider is named by the model's prefix."),
     not_yet("region_name", "Regional providers."),
-    not_yet("tenant_id", "Azure."),
-    not_yet("client_id", "Azure."),
-    not_yet("client_secret", "Azure."),
-    not_yet("azure_*", "Azure."),
+    not_yet("azure_*", "Further ways to get a token of Entra ID."),
     not_yet("aws_*", "AWS."),
     not_yet("vertex_*", "Vertex."),
     not_yet("gcs_*", "Google storage."),
@@ -606,7 +609,7 @@ const GENERAL: &[Row] = &[
 #[rustfmt::skip]
 const CREDENTIAL: &[Row] = &[
     served("credential_name", Kind::Text, "required", "The name."),
-    served("credential_values", Kind::Map, "required", "`api_key`, `api_base`, `organization`."),
+    served("credential_values", Kind::Map, "required", "`api_key`, `api_base`, `organization`; for Azure the keys of its own."),
     ignored("credential_info", "A description."),
 ];
 

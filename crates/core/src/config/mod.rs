@@ -4,6 +4,7 @@
 //! are arguments; a config with an error yields no snapshot; all problems are reported at once.
 
 mod address;
+mod azure;
 mod build;
 mod credentials;
 mod deployments;
@@ -37,6 +38,7 @@ use keys::Section;
 use problem::{Path, Problems};
 pub use problem::{Problem, Severity};
 pub use reference::reference;
+pub use tree::MAX_BYTES;
 use tree::Map;
 
 /// Where files and environment variables come from.

@@ -120,6 +120,16 @@ impl Params {
             "extra_body" => {
                 self.extra_body = field.map(problems).map_or(Vec::new(), |map| map.entries.clone());
             }
+            // Read where the credential and the environment are known.
+            "api_version"
+            | "azure_ad_token"
+            | "tenant_id"
+            | "client_id"
+            | "client_secret"
+            | "azure_scope"
+            | "azure_authority_host" => {
+                field.text(problems);
+            }
             "additional_drop_params" => self.dropped = names(field, problems),
             "weight" => self.weight = field.number(problems),
             "order" => self.order = field.small(problems),
@@ -295,6 +305,13 @@ fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> 
     Some(text.into())
 }
 
+/// Headers about where a request ends and what becomes of its connection.
+#[rustfmt::skip]
+const FRAMING: [&str; 9] = [
+    "connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+];
+
 fn headers(field: &Field<'_>, problems: &mut Problems) -> Vec<(Box<str>, Secret)> {
     let mut headers = Vec::new();
     let Some(map) = field.map(problems) else { return headers };
@@ -311,6 +328,9 @@ fn headers(field: &Field<'_>, problems: &mut Problems) -> Vec<(Box<str>, Secret)
         if !address::is_header_name(&entry.key) {
             let wrong = Wrong::new("is not the name of a header", "use letters, digits and `-`");
             problems.error(entry.at, &path, wrong);
+        } else if FRAMING.contains(&&*entry.key.to_ascii_lowercase()) {
+            let problem = "is a header that belongs to the connection, which is Hale's";
+            problems.error(entry.at, &path, Wrong::new(problem, "remove it"));
         } else if !address::is_header_value(text) {
             let problem = "has characters that a header can not carry";
             problems.error(

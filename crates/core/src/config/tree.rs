@@ -13,7 +13,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::redact;
 
 /// Largest file, bytes.
-pub(super) const MAX_BYTES: usize = 10 << 20;
+pub const MAX_BYTES: usize = 10 << 20;
 /// Most levels of nesting.
 pub(super) const MAX_DEPTH: usize = 128;
 /// Most nodes, each use of an alias counted in full.
@@ -182,7 +182,7 @@ pub(super) fn parse(bytes: &[u8], file: u16, problems: &mut Problems) -> Option<
 fn decode(bytes: &[u8]) -> Result<&str, Wrong> {
     if bytes.len() > MAX_BYTES {
         return Err(Wrong::new(
-            format!("the file has {} bytes, more than {MAX_BYTES}", bytes.len()),
+            format!("the file has more than {MAX_BYTES} bytes"),
             "split it with `include`",
         ));
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use crate::prices;
-use crate::provider::{self, Constraints, Provider, Quirks, WireFormat};
+use crate::provider::{self, Addressing, Constraints, Provider, Quirks, WireFormat};
 
 use super::problem::shown;
 use super::suggest::{did_you_mean, nearest};
@@ -19,8 +19,8 @@ const ALIASES: [(&str, &str); 3] =
 /// Providers that exist and are not in the table.
 #[rustfmt::skip]
 const NOT_SERVED: &[&str] = &[
-    "ai21", "ai21_chat", "aleph_alpha", "anthropic", "anthropic_text", "anyscale",
-    "auto_router", "aws_polly", "azure", "azure_text", "bedrock", "bedrock_converse",
+    "ai21", "ai21_chat", "aleph_alpha", "anthropic_text", "anyscale",
+    "auto_router", "aws_polly", "azure_text", "bedrock", "bedrock_converse",
     "bedrock_mantle", "black_forest_labs", "bytez", "chatgpt", "clarifai", "cloudflare",
     "cohere", "cohere_chat", "custom", "deepgram", "elevenlabs", "fal_ai", "gemini", "gigachat",
     "github_copilot", "jina_ai", "langflow", "langgraph", "manus", "maritalk", "nlp_cloud",
@@ -41,6 +41,8 @@ fn standin(name: &str) -> Provider {
     Provider {
         name: name.into(),
         wire: WireFormat::OpenAi,
+        addressing: Addressing::Plain,
+        bearer: true,
         base_url: None,
         api_key_env: Vec::new(),
         api_base_env: None,
@@ -101,7 +103,7 @@ fn not_served<'m>(name: &str, model: &'m str) -> Upstream<'m> {
         name,
         model,
         format!("provider `{name}` is not served by this version"),
-        "this version serves providers that speak the OpenAI wire; if there is an \
+        "this version serves Anthropic and providers that speak the OpenAI wire; if there is an \
          OpenAI-compatible address, write `openai/...` and set `api_base`"
             .to_owned(),
     )
@@ -175,10 +177,14 @@ mod tests {
 
     #[test]
     fn what_is_not_served_keeps_its_name_and_says_why() {
-        let (name, model, is_served) = found("anthropic/claude-3-opus", None);
-        assert_eq!((&*name, &*model, is_served), ("anthropic", "claude-3-opus", false));
+        let (name, model, is_served) = found("bedrock/claude-3-opus", None);
+        assert_eq!((&*name, &*model, is_served), ("bedrock", "claude-3-opus", false));
         let problem = |model, named| find(model, named).refusal.unwrap();
-        assert_eq!(problem("azure/x", None).0, "provider `azure` is not served by this version");
+        assert_eq!(
+            problem("bedrock/x", None).0,
+            "provider `bedrock` is not served by this version"
+        );
+        assert_eq!(found("azure/my-gpt", None), served("azure", "my-gpt"));
         assert_eq!(problem("opnai/gpt-4o", None).1, "did you mean `openai`?");
         assert_eq!(problem("x", Some("grok")).1, "did you mean `groq`?");
         assert!(problem("org/some-model", None).1.contains("openai/org/some-model"));

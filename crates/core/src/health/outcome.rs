@@ -41,6 +41,8 @@ pub enum Observation<'e> {
     Cut,
     /// The stream fell silent.
     Stall,
+    /// The gateway itself has no room or no time left for the attempt.
+    NoRoom,
 }
 
 /// The cause of what an attempt met.
@@ -57,6 +59,7 @@ pub fn classify(observation: &Observation<'_>) -> Cause {
         Observation::ClientDeadline => Cause::ClientTimeout,
         Observation::Cut => Cause::StreamCut,
         Observation::Stall => Cause::StreamStall,
+        Observation::NoRoom => Cause::Gateway,
     }
 }
 
@@ -66,6 +69,8 @@ fn by_status(status: u16, error: &ProviderError) -> Cause {
         401 => Cause::Auth,
         402 => Cause::Quota,
         403 if is_policy(error) => Cause::ContentPolicy,
+        // Anthropic's text about a missing permission names the key that lacks it.
+        403 if kind_is(error, &["permission_error"]) => Cause::Permission,
         403 if names_the_key(error) => Cause::Auth,
         403 => Cause::Permission,
         404 if names_a_caller_object(error) => Cause::BadRequest,
@@ -119,7 +124,10 @@ fn in_band(error: &ProviderError) -> Cause {
     if says(&["overloaded_error", "overloaded"]) {
         return Cause::Overloaded;
     }
-    if says(&["invalid_request_error"]) {
+    if says(&["timeout_error"]) {
+        return Cause::Timeout;
+    }
+    if says(&["invalid_request_error", "request_too_large"]) {
         return Cause::BadRequest;
     }
     Cause::ServerError
@@ -244,6 +252,8 @@ mod tests {
             (error(Some("rate_limit_exceeded"), ""), Cause::RateLimited),
             (error(Some("invalid_api_key"), ""), Cause::Auth),
             (error(None, "maximum context length"), Cause::ContextWindow),
+            (error(Some("timeout_error"), ""), Cause::Timeout),
+            (error(Some("request_too_large"), ""), Cause::BadRequest),
             (error(None, "boom"), Cause::ServerError),
             (error(Some("99999999"), "boom"), Cause::ServerError),
         ];

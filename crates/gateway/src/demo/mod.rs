@@ -14,7 +14,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hale_core::config::{self, Options};
-use http::{Method, Request, Uri, header};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, header};
 use tokio::runtime::LocalOptions;
 
 use self::narrator::{Answer, Narrator};
@@ -22,7 +23,7 @@ use self::provider::Provider;
 use crate::cli::DemoOptions;
 use crate::files::Files;
 use crate::serve::{self, Running};
-use crate::upstream::{self, SendBody, Upstream};
+use crate::upstream::{self, Outgoing, Upstream};
 use crate::{complain, print};
 
 /// Time between two of the demo's own requests.
@@ -127,18 +128,19 @@ async fn ask_on_and_on(gateway: SocketAddr, narrator: &Narrator) {
 
 async fn ask(gateway: SocketAddr) -> Answer {
     let upstream = Upstream::parse(&format!("http://{gateway}"));
-    let make = || {
-        let mut request = Request::new(SendBody::new(Bytes::from_static(QUESTION.as_bytes())));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = Uri::from_static("/v1/chat/completions");
-        let headers = request.headers_mut();
-        headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
-        if let Ok(host) = header::HeaderValue::from_str(&upstream.authority) {
-            headers.insert(header::HOST, host);
-        }
-        request
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+    if let Ok(host) = header::HeaderValue::from_str(&upstream.authority) {
+        headers.insert(header::HOST, host);
+    }
+    let request = Outgoing {
+        method: &Method::POST,
+        path: &PathAndQuery::from_static("/v1/chat/completions"),
+        headers: &headers,
+        more: &[],
+        body: &Bytes::from_static(QUESTION.as_bytes()),
     };
-    let Ok(mut answer) = upstream::send(&upstream, make).await else { return Answer::Lost };
+    let Ok(mut answer) = upstream::send(&upstream, request).await else { return Answer::Lost };
     while let Some(piece) = answer.body.piece().await {
         if piece.is_err() {
             return Answer::Lost;

@@ -4,8 +4,10 @@
 //! holds and calls nobody.
 
 mod health;
+mod model_groups;
 mod models;
 mod router;
+mod routes;
 
 use hale_core::endpoint::Page;
 use http::{HeaderValue, Response, StatusCode};
@@ -14,14 +16,22 @@ use self::router::Hand;
 pub(crate) use self::router::preview;
 use crate::metrics;
 use crate::proxy::Arrival;
+use crate::proxy::access::percent_decode;
 use crate::proxy::reply::{self, Reply};
 
-/// The page. `name` is the name in its path.
-pub(crate) fn answer(page: Page, arrival: &Arrival, name: Option<&str>) -> Response<Reply> {
+/// The page. `name` is the name in its path, `query` what follows the question mark.
+pub(crate) fn answer(
+    page: Page,
+    arrival: &Arrival,
+    name: Option<&str>,
+    query: Option<&str>,
+) -> Response<Reply> {
     match page {
         Page::Models => models::list(arrival),
         Page::Model => models::one(arrival, name.unwrap_or_default()),
         Page::ModelInfo => models::info(arrival),
+        Page::ModelGroupInfo => model_groups::info(arrival, parameter(query, "model_group")),
+        Page::Routes => routes::list(),
         Page::Liveness => health::liveness(),
         Page::Readiness => health::readiness(arrival),
         Page::Metrics => {
@@ -45,5 +55,25 @@ pub(crate) fn answer(page: Page, arrival: &Arrival, name: Option<&str>) -> Respo
             "Hale is running. Models: GET /v1/models. Chat: POST /v1/chat/completions. \
              State: GET /health/readiness.\n",
         ),
+    }
+}
+
+/// The value of a parameter in a query.
+fn parameter(query: Option<&str>, name: &str) -> Option<Box<str>> {
+    let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
+    let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
+    values.next().map(|value| percent_decode(&value.replace('+', " ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_decoded() {
+        let query = Some("a=1&model_group=x%2Fy+z&model_group=second&b");
+        assert_eq!(parameter(query, "model_group").as_deref(), Some("x/y z"));
+        assert_eq!(parameter(query, "b"), None);
+        assert_eq!(parameter(None, "a"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! Which models there are, in OpenAI's shape and in the reference's.
 
 use hale_core::deployment::Deployment;
+use hale_core::provider::WireFormat;
 use hale_core::route::{Resolved, resolve};
 use hale_core::snapshot::Snapshot;
 use http::{Response, StatusCode};
@@ -48,7 +49,9 @@ pub(super) fn one(arrival: &Arrival, name: &str) -> Response<Reply> {
     let snapshot = &arrival.serving.snapshot;
     match resolve(snapshot, name) {
         Resolved::Target(_) => page(&model(snapshot, name)),
-        Resolved::Unknown(nearest) => explain::no_such_model(name, &nearest).into_response(),
+        Resolved::Unknown(nearest) => {
+            explain::no_such_model(name, &nearest).into_response(WireFormat::OpenAi)
+        }
     }
 }
 

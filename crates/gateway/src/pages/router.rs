@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
+use hale_core::provider::WireFormat;
 use hale_core::route::{Candidate, Excluded, Explanation, Fit, explain};
 use hale_core::route::{Controls, Target};
 use hale_core::snapshot::Snapshot;
@@ -137,7 +138,7 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
 pub(super) fn lay_hand_on(arrival: &Arrival, id: &str, hand: Hand) -> Response<Reply> {
     let snapshot = &arrival.serving.snapshot;
     let Some(&index) = snapshot.by_id.get(id) else {
-        return explain::no_such_deployment(id).into_response();
+        return explain::no_such_deployment(id).into_response(WireFormat::OpenAi);
     };
     let deployment = snapshot.deployment(index);
     match hand {

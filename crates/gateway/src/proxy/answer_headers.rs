@@ -4,7 +4,6 @@
 //! and a provider's cookies stay here.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 
 use std::fmt::Write as _;
 
@@ -37,7 +36,7 @@ const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 thread_local! {
     /// Provider headers with their prefix; making a name anew costs more than finding it.
-    static PREFIXED: RefCell<HashMap<HeaderName, HeaderName>> = RefCell::default();
+    static PREFIXED: RefCell<HeaderMap<HeaderName>> = RefCell::default();
 }
 
 /// What every good answer from the deployment with that id has.

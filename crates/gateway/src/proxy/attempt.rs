@@ -14,19 +14,23 @@ use hale_core::deployment::{Deployment, MockAnswer};
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition};
+use hale_core::provider::WireFormat;
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
+use hale_wire::neutral::Unfit;
 use hale_wire::stream::{Reader, View};
+use hale_wire::way::{Outgoing, Way};
 use hale_wire::{errors, hints, mock};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 
 use super::body::Held;
 use super::relay::Source;
 use crate::clock;
 use crate::server::Worker;
-use crate::state::{Route, Serving};
-use crate::upstream::{self, AnswerBody, SendBody, SendError};
+use crate::state::{BETA, Route, Serving, VERSION, betas};
+use crate::upstream::entra::TokenError;
+use crate::upstream::{self, AnswerBody, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
 const ERROR_BODY_MAX: usize = 64 << 10;
@@ -40,10 +44,14 @@ pub(crate) struct Ask<'a> {
     pub(crate) worker: &'a Rc<Worker>,
     /// The config.
     pub(crate) serving: &'a Serving,
-    /// For what.
-    pub(crate) operation: Operation,
-    /// The body for the upstream.
-    pub(crate) body: Bytes,
+    /// For what, and how the deployment is spoken to.
+    pub(crate) way: Way,
+    /// The model's name at the provider.
+    pub(crate) upstream_model: &'a str,
+    /// What goes out, or why nothing can.
+    pub(crate) outgoing: Result<Outgoing, Unfit>,
+    /// What the client's headers say about its Anthropic format.
+    pub(crate) dialect: &'a Dialect,
     /// Whether the answer is to be a stream.
     pub(crate) stream: bool,
     /// What of a stream the client sees.
@@ -54,6 +62,15 @@ pub(crate) struct Ask<'a> {
     pub(crate) call_id: &'a str,
     /// Whether the caller may see addresses.
     pub(crate) admin: bool,
+}
+
+/// What the headers of a client of the Anthropic format say about it.
+#[derive(Default)]
+pub(crate) struct Dialect {
+    /// The betas that it wants.
+    pub(crate) betas: Option<HeaderValue>,
+    /// The version of the format that its bytes are in.
+    pub(crate) version: Option<HeaderValue>,
 }
 
 /// A good answer.
@@ -115,6 +132,14 @@ impl Failed {
         Failed { cause, status: None, error, hint_ms: None }
     }
 
+    /// A request that can not be said in the provider's format; nobody was asked.
+    fn unfit(unfit: &Unfit) -> Failed {
+        let message = unfit.message.clone();
+        let param = Some(unfit.field.clone());
+        let error = ProviderError { message, param, ..ProviderError::default() };
+        Failed { cause: Cause::BadRequest, status: None, error, hint_ms: None }
+    }
+
     /// A stream that ended too early.
     pub(crate) fn cut(message: &str) -> Failed {
         Failed::because(&Observation::Cut, None, message.to_owned())
@@ -127,6 +152,12 @@ impl Failed {
             None,
             format!("the stream fell silent for {} s", seconds(silence_ms)),
         )
+    }
+
+    /// A stream that the end of the process cuts.
+    pub(crate) fn stopping() -> Failed {
+        let message = "the gateway is shutting down and waited for it as long as it may".to_owned();
+        Failed::because(&Observation::NoRoom, Some(503), message)
     }
 
     /// A stream that is no stream of events.
@@ -257,9 +288,17 @@ pub(crate) async fn attempt(
 ) -> Result<Answered, Failed> {
     let deployment = guard.deployment().clone();
     let asked = async {
+        let (upstream, body) = match &ask.outgoing {
+            Ok(Outgoing::Body(upstream, body)) => (*upstream, body),
+            Ok(Outgoing::Estimate(answer)) => return Ok(estimate(ask, answer)),
+            Err(unfit) => return Err(Failed::unfit(unfit)),
+        };
         match &deployment.mock {
-            Some(canned) => canned_answer(ask, canned).await,
-            None => upstream_answer(ask, ask.serving.route(plan.deployment)).await,
+            Some(canned) => canned_answer(ask, upstream, canned).await,
+            None => {
+                let route = ask.serving.route(plan.deployment);
+                upstream_answer(ask, &deployment, route, upstream, body).await
+            }
         }
     };
     let result = match tokio::time::timeout_at(clock::timer_instant(plan.ends), asked).await {
@@ -277,23 +316,49 @@ pub(crate) async fn attempt(
     };
     match result {
         Ok((headers, content)) => {
-            if let Content::Full(_, usage, _) = &content {
+            // An estimate says nothing about the deployment.
+            let asked = !matches!(ask.outgoing, Ok(Outgoing::Estimate(_)));
+            if asked && let Content::Full(_, usage, _) = &content {
                 guard.success(*usage);
             }
             Ok(Answered { headers, content, guard })
         }
-        Err(failed) => {
+        Err(mut failed) => {
+            deployment.hide_credentials(&mut failed.error);
             guard.failure(failed.failure());
             Err(failed)
         }
     }
 }
 
-async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Content), Failed> {
-    let make = || request(ask, route);
-    let answer =
-        upstream::send(&route.upstream, make).await.map_err(|error| unsent(&error, ask.admin))?;
+/// The answer without asking anybody.
+fn estimate(ask: &Ask<'_>, answer: &Bytes) -> (HeaderMap, Content) {
+    let held = Held::none(&ask.worker.process);
+    (HeaderMap::new(), Content::Full(answer.clone(), None, held))
+}
+
+async fn upstream_answer(
+    ask: &Ask<'_>,
+    deployment: &Deployment,
+    route: &Route,
+    upstream: Operation,
+    body: &Bytes,
+) -> Result<(HeaderMap, Content), Failed> {
+    let request = upstream::Outgoing {
+        method: &Method::POST,
+        path: &route.path(deployment, upstream, ask.upstream_model),
+        headers: &route.headers,
+        more: &own_headers(ask, route).await?,
+        body,
+    };
+    let sent = upstream::send(&route.upstream, request).await;
+    let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
     let (status, headers, body) = (answer.status, answer.headers, answer.body);
+    if status == StatusCode::UNAUTHORIZED
+        && let Some(tokens) = &route.tokens
+    {
+        tokens.forget();
+    }
     if !status.is_success() {
         return Err(refused(status, &headers, body).await);
     }
@@ -304,23 +369,66 @@ async fn upstream_answer(ask: &Ask<'_>, route: &Route) -> Result<(HeaderMap, Con
             format!("the upstream answered {status}, which has no content"),
         ));
     }
+    if is_encoded(&headers) {
+        return Err(Failed::malformed(
+            "the answer is compressed, which was not asked for".to_owned(),
+        ));
+    }
     let content = if ask.stream && is_event_stream(&headers) {
         Content::Stream(Box::new(first_content(ask, Source::Upstream(Box::new(body))).await?))
     } else {
-        full_answer(ask, &headers, body).await?
+        full_answer(ask, body).await?
     };
     Ok((headers, content))
 }
 
-fn request(ask: &Ask<'_>, route: &Route) -> Request<SendBody> {
-    let mut request = Request::new(SendBody::new(ask.body.clone()));
-    *request.method_mut() = Method::POST;
-    *request.uri_mut() = Uri::from(route.path(ask.operation));
-    let mut headers = route.headers.clone();
+/// The headers of this request alone.
+async fn own_headers(
+    ask: &Ask<'_>,
+    route: &Route,
+) -> Result<Vec<(HeaderName, HeaderValue)>, Failed> {
     let accept = if ask.stream { "text/event-stream" } else { "application/json" };
-    headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
-    *request.headers_mut() = headers;
-    request
+    let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
+    if ask.way.wire == WireFormat::Anthropic {
+        speak(&mut headers, ask, route);
+    }
+    if let Some(tokens) = &route.tokens {
+        let token = tokens.header().await.map_err(|error| no_token(error, ask.admin))?;
+        headers.push((header::AUTHORIZATION, token));
+    }
+    Ok(headers)
+}
+
+/// The deployment's identity got no token: what the authority did is the deployment's failure.
+fn no_token(error: TokenError, admin: bool) -> Failed {
+    match error {
+        TokenError::Unsent(error) => {
+            let mut failed = unsent(&error, admin);
+            failed.error.message = format!("Entra ID: {}", failed.error.message);
+            failed
+        }
+        TokenError::Refused(status, error) => {
+            // A refusal to give a token is a refusal of the credential, whatever its status.
+            let observed = if status.is_server_error() { status.as_u16() } else { 401 };
+            let cause = classify(&Observation::Status(observed, &error));
+            Failed { cause, status: Some(observed), error, hint_ms: None }
+        }
+    }
+}
+
+/// The betas that the client wants, beside the deployment's own; and where its bytes pass, their version.
+fn speak(headers: &mut Vec<(HeaderName, HeaderValue)>, ask: &Ask<'_>, route: &Route) {
+    if let Some(wanted) = &ask.dialect.betas
+        && let Some(all) = betas(route.headers.get_all(BETA).iter().chain([wanted]))
+    {
+        headers.push((BETA, all));
+    }
+    if let Some(version) = &ask.dialect.version
+        && !ask.way.translates()
+        && !route.pins_version
+    {
+        headers.push((VERSION, version.clone()));
+    }
 }
 
 /// Nothing was answered. The reason names hosts, which are for admins only.
@@ -328,6 +436,9 @@ fn unsent(error: &SendError, admin: bool) -> Failed {
     let (observation, public) = match error {
         SendError::Dns { .. } => {
             (Observation::Dns, "the host name of the deployment does not resolve")
+        }
+        SendError::NoDescriptors => {
+            (Observation::NoRoom, "the gateway can open no more connections")
         }
         SendError::Connect(_) => (Observation::Connect, "there is no connection to the deployment"),
         SendError::Closed => {
@@ -341,7 +452,8 @@ fn unsent(error: &SendError, admin: bool) -> Failed {
     };
     tracing::debug!(%error, "an attempt was not answered");
     let message = if admin { error.to_string() } else { public.to_owned() };
-    Failed::because(&observation, None, message)
+    let status = matches!(observation, Observation::NoRoom).then_some(503);
+    Failed::because(&observation, status, message)
 }
 
 async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) -> Failed {
@@ -356,6 +468,10 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
     // The status has said the most important thing; an explanation that does not come is not awaited.
     let _late: Result<(), _> = tokio::time::timeout(ERROR_BODY_PATIENCE, reading).await;
     text.truncate(ERROR_BODY_MAX);
+    if is_encoded(headers) {
+        // Nobody asked for it, and compressed bytes are no words.
+        text.clear();
+    }
     let mut error = errors::parse_provider_error(&text);
     if status.is_redirection() {
         error.message =
@@ -371,27 +487,22 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
     }
 }
 
+fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity")
+}
+
 fn is_event_stream(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().trim_ascii_start().starts_with(b"text/event-stream"))
 }
 
-async fn full_answer(
-    ask: &Ask<'_>,
-    headers: &HeaderMap,
-    mut body: AnswerBody,
-) -> Result<Content, Failed> {
+async fn full_answer(ask: &Ask<'_>, mut body: AnswerBody) -> Result<Content, Failed> {
     let bounds = &ask.serving.snapshot.gateway.bounds;
     let too_large = || {
         let mib = bounds.response_bytes >> 20;
         Failed::malformed(format!("the answer is larger than {mib} MiB (max_response_size_mb)"))
     };
-    if headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
-        return Err(Failed::malformed(
-            "the answer is compressed, which was not asked for".to_owned(),
-        ));
-    }
     if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
         return Err(too_large());
     }
@@ -423,7 +534,7 @@ async fn full_answer(
 }
 
 fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
-    match answer::check(ask.operation, whole, &ask.view.model_json) {
+    match answer::check(ask.way, whole, &ask.view) {
         Ok(_) if ask.stream => Err(Failed::malformed(
             "the upstream answered in one piece although a stream was asked for".to_owned(),
         )),
@@ -437,7 +548,7 @@ fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
 
 /// Reads a stream up to its first content; until then nothing was promised to the client.
 async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Failed> {
-    let mut reader = Reader::new(ask.view.clone());
+    let mut reader = Reader::new(ask.way, ask.view.clone());
     let mut ready = Vec::new();
     loop {
         let piece = std::future::poll_fn(|cx| source.poll_piece(cx)).await;
@@ -464,7 +575,11 @@ async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Fail
     }
 }
 
-async fn canned_answer(ask: &Ask<'_>, canned: &MockAnswer) -> Result<(HeaderMap, Content), Failed> {
+async fn canned_answer(
+    ask: &Ask<'_>,
+    upstream: Operation,
+    canned: &MockAnswer,
+) -> Result<(HeaderMap, Content), Failed> {
     if canned.delay_ms > 0 {
         tokio::time::sleep(Duration::from_millis(canned.delay_ms)).await;
     }
@@ -482,11 +597,11 @@ async fn canned_answer(ask: &Ask<'_>, canned: &MockAnswer) -> Result<(HeaderMap,
         }
     };
     let content = if ask.stream {
-        let events = mock::stream(ask.operation, &canned.content, frame).map_err(unfit)?;
+        let events = mock::stream(upstream, &canned.content, frame).map_err(unfit)?;
         let source = Source::Canned(Some(Bytes::from(events)));
         Content::Stream(Box::new(first_content(ask, source).await?))
     } else {
-        let body = mock::full(ask.operation, &canned.content, frame).map_err(unfit)?;
+        let body = mock::full(upstream, &canned.content, frame).map_err(unfit)?;
         check(ask, &Bytes::from(body), Held::none(&ask.worker.process))?
     };
     Ok((HeaderMap::new(), content))

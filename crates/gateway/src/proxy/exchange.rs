@@ -7,10 +7,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
+use hale_core::provider::WireFormat;
 use hale_core::record::Ending;
 use hale_core::route::{
     AttemptPlan, Controls, GiveUp, Next, Resolved, TagWish, Tried, Walk, resolve,
@@ -18,15 +18,16 @@ use hale_core::route::{
 use hale_core::snapshot::Snapshot;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
-use hale_wire::openai::{Order, request_body};
+use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek, seconds_to_ms};
 use hale_wire::stream::View;
+use hale_wire::way::{Way, outgoing};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Response};
 use hyper::body::Incoming;
 
 use super::access::Access;
-use super::attempt::{Answered, Ask, AttemptGuard, Content, Failed, attempt};
+use super::attempt::{Answered, Ask, AttemptGuard, Content, Dialect, Failed, attempt};
 use super::body::{self, Held};
 use super::explain::{self, Refusal};
 use super::finish::Finish;
@@ -34,6 +35,7 @@ use super::relay::Relay;
 use super::reply::{self, Reply};
 use super::{Arrival, answer_headers};
 use crate::clock;
+use crate::state::{BETA, VERSION, betas};
 
 const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
@@ -51,6 +53,8 @@ struct Wanted {
     wants_usage: bool,
     /// Whether the answer says which way it took.
     explain: bool,
+    /// What the client's headers say about its Anthropic format.
+    dialect: Dialect,
     /// Bytes that are held as long as the request may be sent again.
     _held: Held,
 }
@@ -125,19 +129,27 @@ async fn want(
     finish.note(|record| record.stream = stream);
     let controls = all_controls(arrival, &peek, &head.headers, stream)?;
     let explain = wants_explanation(&head.headers)?;
-    Ok(Wanted { operation, peek, model, controls, wants_usage, explain, _held: held })
+    let dialect = match operation.format() {
+        WireFormat::OpenAi => Dialect::default(),
+        WireFormat::Anthropic => Dialect {
+            betas: betas(head.headers.get_all(BETA).iter()),
+            version: head.headers.get(VERSION).cloned(),
+        },
+    };
+    Ok(Wanted { operation, peek, model, controls, wants_usage, explain, dialect, _held: held })
 }
 
-/// The one field without which the operation makes no sense.
+/// The fields without which the operation makes no sense.
 fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
-    let field = operation.required_field();
-    let Some(raw) = peek.raw(field) else {
-        return Err(explain::missing_parameter(route, field));
-    };
-    if operation == Operation::Chat
-        && raw.strip_prefix('[').is_none_or(|rest| rest.trim_start().starts_with(']'))
-    {
-        return Err(explain::wrong_list(field));
+    for field in operation.required_fields() {
+        let Some(raw) = peek.raw(field) else {
+            return Err(explain::missing_parameter(route, field));
+        };
+        if *field == "messages"
+            && raw.strip_prefix('[').is_none_or(|rest| rest.trim_start().starts_with(']'))
+        {
+            return Err(explain::wrong_list(field));
+        }
     }
     Ok(())
 }
@@ -337,28 +349,29 @@ async fn try_once(
     let snapshot = &arrival.serving.snapshot;
     let deployment = snapshot.deployment(plan.deployment);
     let shown = shown_model(arrival, wanted, walk);
-    let body = if deployment.mock.is_some() {
-        Bytes::new()
-    } else {
-        let changed = walk.overrides().and_then(|place| controls::overridden(&wanted.peek, place));
-        request_body(
-            changed.as_ref().unwrap_or(&wanted.peek),
-            &Order {
-                deployment,
-                operation: wanted.operation,
-                upstream_model: &walk.target().upstream_model(snapshot, deployment),
-                ask_usage: wanted.controls.stream,
-                drop_params: snapshot.gateway.drop_params,
-            },
-        )
+    let upstream_model = walk.target().upstream_model(snapshot, deployment);
+    let changed = walk.overrides().and_then(|place| controls::overridden(&wanted.peek, place));
+    let order = Order {
+        deployment,
+        operation: wanted.operation,
+        upstream_model: &upstream_model,
+        ask_usage: wanted.controls.stream,
+        drop_params: snapshot.gateway.drop_params,
     };
+    let way = Way { operation: wanted.operation, wire: order.wire() };
     let ask = Ask {
         worker: &arrival.worker,
         serving: &arrival.serving,
-        operation: wanted.operation,
-        body,
+        way,
+        upstream_model: &upstream_model,
+        outgoing: outgoing(changed.as_ref().unwrap_or(&wanted.peek), &order),
+        dialect: &wanted.dialect,
         stream: wanted.controls.stream,
-        view: View { model_json: json_string(&shown).into(), show_usage: wanted.wants_usage },
+        view: View {
+            model_json: json_string(&shown).into(),
+            show_usage: wanted.wants_usage,
+            created: if way.translates() { clock::unix_ms() / 1000 } else { 0 },
+        },
         model: &shown,
         call_id: &arrival.call_id,
         admin: arrival.access == Access::Admin,
@@ -459,7 +472,8 @@ fn refuse(arrival: &Arrival, mut finish: Finish, refusal: Refusal) -> Response<R
     let ending =
         if refusal.cause == Cause::ClientClosed { Ending::ClientClosed } else { Ending::Error };
     finish.end(ending, refusal.status.as_u16(), Some(refusal.cause));
-    reply::with_call_id(refusal.into_response(), &arrival.call_id)
+    let format = finish.operation().format();
+    reply::with_call_id(refusal.into_response(format), &arrival.call_id)
 }
 
 /// A model's name as records keep it: shared where it is a group's, else cut to 200 characters.

@@ -1,4 +1,4 @@
-//! What clients are told when they get no answer: the cause and the remedy, in OpenAI's shape.
+//! What clients are told when they get no answer: the cause and the remedy, in the client's format.
 //!
 //! Called by every step of the pipeline. Always true: no secret and no upstream address is in here;
 //! every refusal has a `reason` for machines.
@@ -8,6 +8,7 @@ mod refused;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
+use hale_core::provider::WireFormat;
 use hale_core::route::{Tried, Walk};
 use hale_core::snapshot::Snapshot;
 use hale_wire::errors::{self, AttemptLine, ErrorReply, clean, kind_of};
@@ -69,9 +70,9 @@ impl Refusal {
         self
     }
 
-    /// The answer.
-    pub(crate) fn into_response(self) -> Response<Reply> {
-        let mut response = reply::json(self.status, self.reply.to_openai());
+    /// The answer to a client of that format.
+    pub(crate) fn into_response(self, format: WireFormat) -> Response<Reply> {
+        let mut response = reply::json(self.status, self.reply.body(format));
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
@@ -291,6 +292,8 @@ pub(crate) fn exhausted(snapshot: &Snapshot, walk: &Walk, errors: &[ProviderErro
     let reason = match tried.cause {
         _ if walk.fallbacks() > 0 => "fallbacks_exhausted",
         Cause::Auth | Cause::Permission => "upstream_auth",
+        // Nobody was asked: it can not be said in the provider's format.
+        Cause::BadRequest if tried.status.is_none() => "unsupported_parameter",
         Cause::BadRequest => "upstream_rejected",
         Cause::ContextWindow => "context_length_exceeded",
         Cause::ContentPolicy => "content_policy",
@@ -405,7 +408,10 @@ pub(crate) fn broken_stream(deployment: &Deployment, failed: &Failed) -> ErrorRe
         kind: failed.error.kind.clone().unwrap_or_else(|| kind_of(status).to_owned()),
         param: failed.error.param.clone(),
         code: status.to_string(),
-        reason: "upstream_stream_interrupted",
+        reason: match failed.cause {
+            Cause::Gateway => "shutting_down",
+            _ => "upstream_stream_interrupted",
+        },
         provider_code: failed.error.code.clone(),
         ..ErrorReply::default()
     }

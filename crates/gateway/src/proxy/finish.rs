@@ -2,7 +2,7 @@
 //!
 //! Begun by [`super::exchange`] with the request, carried by its answer. Always true: a [`Finish`]
 //! emits its record exactly once, when it is dropped; without another word that means that the
-//! client went away, or that our code panicked.
+//! client went away, that the process stops, or that our code panicked.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::server::Worker;
 /// A record in the making.
 pub(crate) struct Finish {
     worker: Rc<Worker>,
+    operation: Operation,
     group: Arc<GroupMetrics>,
     arrived: Micros,
     /// What of the time was spent waiting for others, microseconds.
@@ -35,6 +36,7 @@ impl Finish {
     pub(crate) fn begin(arrival: &Arrival, operation: Operation) -> Finish {
         Finish {
             worker: arrival.worker.clone(),
+            operation,
             group: arrival.serving.no_group.clone(),
             arrived: arrival.at,
             waited_us: 0,
@@ -62,6 +64,11 @@ impl Finish {
                 response_bytes: 0,
             }),
         }
+    }
+
+    /// What was asked for.
+    pub(crate) fn operation(&self) -> Operation {
+        self.operation
     }
 
     /// Adds what is known.
@@ -115,6 +122,11 @@ impl Finish {
         cost
     }
 
+    /// Whether the process is stopping and lets nobody finish any more.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.worker.process.is_cutting()
+    }
+
     /// Says how it ends; the record leaves when this is dropped.
     pub(crate) fn end(&mut self, ending: Ending, status: u16, cause: Option<Cause>) {
         self.said = true;
@@ -132,6 +144,10 @@ impl Drop for Finish {
         if !self.said && std::thread::panicking() {
             record.ending = Ending::Panicked;
             record.status = 500;
+            record.cause = Some(Cause::Gateway);
+        } else if !self.said && self.is_cut() {
+            record.ending = Ending::Error;
+            record.status = 503;
             record.cause = Some(Cause::Gateway);
         }
         let now = clock::now();

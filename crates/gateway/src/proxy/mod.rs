@@ -4,7 +4,7 @@
 //! page or [`exchange`]. Always true: there is one way through; a fault of our own code is caught
 //! here and answered; every answer has a call id.
 
-mod access;
+pub(crate) mod access;
 pub(crate) mod answer_headers;
 mod attempt;
 mod body;
@@ -25,6 +25,7 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use hale_core::endpoint::{self, Action, Endpoint, Found};
+use hale_core::provider::WireFormat;
 use http::request::Parts;
 use http::{Method, Request, Response, Version, header};
 use hyper::body::Incoming;
@@ -66,10 +67,11 @@ pub(crate) async fn serve(
     let draining = worker.process.is_draining();
     let is_head = request.method() == Method::HEAD;
     let call_id = access::call_id(request.headers());
+    let format = endpoint::format_of(request.uri().path());
     let answering = answer(worker, connection, request, call_id.clone());
     let mut response = CatchPanic(Box::pin(answering)).await.unwrap_or_else(|()| {
         metrics.panics.fetch_add(1, Ordering::Relaxed);
-        explain::own_fault().respond(&call_id)
+        explain::own_fault().respond(format, &call_id)
     });
     if draining {
         response
@@ -89,36 +91,40 @@ async fn answer(
     let at = clock::now();
     let serving = worker.process.serving();
     let (head, incoming) = request.into_parts();
-    if !is_framed_clearly(&head) {
-        return explain::odd_framing().respond(&call_id);
-    }
     let path = head.uri.path();
+    let format = endpoint::format_of(path);
+    if !is_framed_clearly(&head) {
+        return explain::odd_framing().respond(format, &call_id);
+    }
     let (row, name): (&'static Endpoint, Option<&str>) =
         match endpoint::find(head.method.as_str(), path) {
             Found::Endpoint(row, name) => (row, name),
             Found::WrongMethod(allowed) => {
-                return explain::wrong_method(&head.method, path, allowed).respond(&call_id);
+                return explain::wrong_method(&head.method, path, allowed)
+                    .respond(format, &call_id);
             }
             Found::Unknown(nearest) => {
-                return explain::unknown_route(&head.method, path, nearest).respond(&call_id);
+                return explain::unknown_route(&head.method, path, nearest)
+                    .respond(format, &call_id);
             }
         };
     let access = match access::authenticate(row.role, &head.headers, &serving) {
         Ok(access) => access,
         Err(refusal) => {
             worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
-            return refusal.respond(&call_id);
+            return refusal.respond(format, &call_id);
         }
     };
     let name = name.map(access::percent_decode);
     let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
     match row.action {
         Action::Page(page) => {
-            reply::with_call_id(pages::answer(page, &arrival, name.as_deref()), &call_id)
+            let page = pages::answer(page, &arrival, name.as_deref(), head.uri.query());
+            reply::with_call_id(page, &call_id)
         }
         Action::Explain => match preview::run(&arrival, &head, incoming).await {
             Ok(page) => reply::with_call_id(page, &call_id),
-            Err(refusal) => refusal.respond(&call_id),
+            Err(refusal) => refusal.respond(format, &call_id),
         },
         Action::Upstream(operation) => {
             exchange::run(arrival, operation, name, head, incoming).await
@@ -127,9 +133,9 @@ async fn answer(
 }
 
 impl Refusal {
-    /// The answer to the request with that call id.
-    fn respond(self, call_id: &str) -> Response<Reply> {
-        reply::with_call_id(self.into_response(), call_id)
+    /// The answer to the request with that call id, from a client of that format.
+    fn respond(self, format: WireFormat, call_id: &str) -> Response<Reply> {
+        reply::with_call_id(self.into_response(format), call_id)
     }
 }
 
@@ -159,5 +165,41 @@ impl<F: Future> Future for CatchPanic<F> {
             Ok(poll) => poll.map(Ok),
             Err(_panic) => Poll::Ready(Err(())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caught<T>(future: impl Future<Output = T>) -> Result<T, ()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(CatchPanic(Box::pin(future)))
+    }
+
+    /// Says when it is dropped, as a permit, a record or a count does.
+    struct Held(Rc<std::cell::Cell<bool>>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+
+    #[test]
+    fn f49_a_panic_is_an_answer_and_gives_back_what_was_held() {
+        assert_eq!(caught(async { 7 }), Ok(7));
+        let given_back = Rc::new(std::cell::Cell::new(false));
+        let held = Held(given_back.clone());
+        let panics = async move {
+            let _held = held;
+            tokio::task::yield_now().await;
+            panic!("a fault of our own");
+        };
+        assert_eq!(caught::<()>(panics), Err(()));
+        assert!(given_back.get());
+        let answer = explain::own_fault().respond(WireFormat::OpenAi, "the-call");
+        assert_eq!(answer.status(), 500);
+        assert_eq!(answer.headers()["x-litellm-call-id"], "the-call");
     }
 }

@@ -41,7 +41,7 @@ impl Source {
     }
 }
 
-/// How long an upstream may take to end its body after `[DONE]`, so that its connection can be kept.
+/// How long an upstream may take to end its body after its end, so that its connection can be kept.
 const LINGER_MS: u64 = 1_000;
 
 /// Events that are there together leave together, up to about so many bytes.
@@ -64,6 +64,7 @@ pub(crate) struct Relay {
     guard: AttemptGuard,
     finish: Finish,
     silence_ms: u64,
+    /// After `[DONE]`: when the upstream must have ended its body.
     last_event: hale_core::time::Millis,
     events_seen: u64,
     alarm: Pin<Box<Sleep>>,
@@ -79,7 +80,10 @@ impl Relay {
         silence_ms: u64,
     ) -> Relay {
         let now = clock::now().millis();
-        let alarm = tokio::time::sleep_until(clock::timer_instant(now.plus(silence_ms)));
+        // All of a short stream may be there already.
+        let (last_event, patience) =
+            if stream.reader.is_done() { (now.plus(LINGER_MS), 0) } else { (now, silence_ms) };
+        let alarm = tokio::time::sleep_until(clock::timer_instant(last_event.plus(patience)));
         Relay {
             events_seen: stream.reader.events(),
             source: stream.source,
@@ -88,7 +92,7 @@ impl Relay {
             guard,
             finish,
             silence_ms,
-            last_event: now,
+            last_event,
             alarm: Box::pin(alarm),
             over: false,
         }
@@ -99,8 +103,12 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        if !self.over && self.finish.is_cut() {
+            self.fail(&Failed::stopping());
+        }
         while !self.over && self.ready.len() < FRAME_MAX {
-            if let Some(error) = self.reader.error().cloned() {
+            if let Some(mut error) = self.reader.error().cloned() {
+                self.guard.deployment().hide_credentials(&mut error);
                 self.fail(&Failed::in_band(error));
                 break;
             }
@@ -171,10 +179,8 @@ impl Relay {
 
     fn complete(&mut self) {
         self.over = true;
-        if !self.reader.is_done() {
-            // The answer is complete; clients still wait for the mark of its end.
-            self.ready.extend_from_slice(b"data: [DONE]\n\n");
-        }
+        // The answer is complete; clients still wait for the mark of its end.
+        self.reader.close(&mut self.ready);
         self.guard.success(self.reader.usage());
         self.account();
         self.finish.end(Ending::Success, 200, None);
@@ -185,8 +191,8 @@ impl Relay {
         self.guard.failure(failed.failure());
         self.account();
         self.finish.end(Ending::Broken, 200, Some(failed.cause));
-        let event = explain::broken_stream(self.guard.deployment(), failed).to_openai_event();
-        self.ready.extend_from_slice(&event);
+        let reply = explain::broken_stream(self.guard.deployment(), failed);
+        self.ready.extend_from_slice(&reply.event(self.reader.format()));
         // What is left of the upstream's stream is of no use; dropping it closes the connection.
         self.source = Source::Canned(None);
     }
@@ -214,6 +220,8 @@ impl Drop for Relay {
             self.account();
             if std::thread::panicking() {
                 self.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
+            } else if self.finish.is_cut() {
+                self.finish.end(Ending::Broken, 200, Some(Cause::Gateway));
             } else {
                 self.finish.end(Ending::ClientClosed, 499, Some(Cause::ClientClosed));
             }

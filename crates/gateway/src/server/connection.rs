@@ -90,9 +90,25 @@ impl ConnectionState {
         };
         let stuck = self.stuck_since.get().is_some_and(|since| now.since(since) > STUCK_MS);
         if overdue || stuck {
-            self.wish.set(Wish::Close);
-            self.wake();
+            self.close();
         }
+    }
+
+    /// How long it has waited for a request, milliseconds; `None` while it serves one, or has only just
+    /// begun to wait, or is about to end.
+    pub(super) fn idle_ms(&self, now: Millis) -> Option<u64> {
+        match self.doing.get() {
+            Doing::Idle(since) if self.wish.get() == Wish::Go => {
+                Some(now.since(since)).filter(|idle_ms| *idle_ms >= JUST_BEGAN_MS)
+            }
+            Doing::Idle(_) | Doing::Head(_) | Doing::Body(_) | Doing::Request => None,
+        }
+    }
+
+    /// Closes it.
+    pub(super) fn close(&self) {
+        self.wish.set(Wish::Close);
+        self.wake();
     }
 
     /// A request's answer has left completely.
@@ -133,7 +149,8 @@ impl ConnectionState {
         self.late_body.get()
     }
 
-    fn wake(&self) {
+    /// Lets its task look at it again.
+    pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
         }
@@ -221,6 +238,7 @@ struct Open(Rc<Worker>);
 impl Open {
     fn count(worker: &Rc<Worker>) -> Open {
         worker.process.metrics.connections.fetch_add(1, Ordering::Relaxed);
+        worker.clients.set(worker.clients.get() + 1);
         Open(worker.clone())
     }
 }
@@ -228,6 +246,7 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.process.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        self.0.clients.set(self.0.clients.get() - 1);
     }
 }
 

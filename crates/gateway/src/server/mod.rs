@@ -6,7 +6,7 @@
 pub(crate) mod connection;
 pub(crate) mod listener;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::Poll;
@@ -37,24 +37,36 @@ pub(crate) enum Phase {
 /// How often a worker looks after idle and overdue connections.
 const SWEEP: Duration = Duration::from_secs(1);
 
+/// How long streams that are cut have to say so. It delays the end of the process.
+const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// How long to wait for descriptors before the next look.
+const NO_ROOM_PAUSE: Duration = Duration::from_millis(20);
+
 /// What the connections of one worker share.
 pub(crate) struct Worker {
     /// The process.
     pub(crate) process: Arc<Process>,
+    /// How many clients may be connected.
+    clients_max: usize,
+    /// How many are.
+    clients: Cell<usize>,
     connections: RefCell<Vec<Weak<ConnectionState>>>,
 }
 
-/// Serves on `listener` until `phase` says stop. Blocks the thread.
+/// Serves at most `clients_max` clients on `listener` until `phase` says stop. Blocks the thread.
 pub(crate) fn run(
     process: Arc<Process>,
     listener: std::net::TcpListener,
     phase: watch::Receiver<Phase>,
+    clients_max: usize,
 ) -> std::io::Result<()> {
     // A local runtime rather than a local set: the set wakes itself through the kernel, twice a request.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let worker = Rc::new(Worker { process, connections: RefCell::default() });
+    let (clients, connections) = (Cell::new(0), RefCell::default());
+    let worker = Rc::new(Worker { process, clients_max, clients, connections });
     runtime.block_on(async move {
         let listener = TcpListener::from_std(listener)?;
         serve(&worker, listener, phase).await;
@@ -74,23 +86,28 @@ async fn serve(worker: &Rc<Worker>, listener: TcpListener, mut phase: watch::Rec
             }
             let now = clock::now().millis();
             worker.each_connection(|state| state.finish(now));
-            if now_phase == Phase::Stop || worker.is_idle() {
+            if now_phase == Phase::Stop {
+                worker.cut().await;
+                return;
+            }
+            if worker.is_idle() {
                 return;
             }
         }
         tokio::select! {
-            accepted = accept(listener.as_ref()) => match accepted {
+            accepted = accept(listener.as_ref()), if worker.has_room() => match accepted {
                 Ok(stream) => connection::spawn(worker, stream),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     // Out of descriptors, most likely: trying again at once would only spin.
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::time::sleep(NO_ROOM_PAUSE).await;
                 }
             },
             changed = phase.changed() => if changed.is_err() {
                 return;
             },
             _ = sweep.tick() => worker.sweep(),
+            () = worker.room(), if !worker.has_room() => {}
             () = worker.drained(), if now_phase >= Phase::Finish => {}
         }
     }
@@ -127,6 +144,37 @@ impl Worker {
 
     fn is_idle(&self) -> bool {
         self.connections.borrow().iter().all(|state| state.strong_count() == 0)
+    }
+
+    /// Whether one more client may connect. One beyond the bound is let in: somebody has to be at the
+    /// door before an idle one is sent away.
+    fn has_room(&self) -> bool {
+        self.clients.get() <= self.clients_max
+    }
+
+    /// Waits for a client to leave, and sends away those that idle, the longest first.
+    async fn room(&self) {
+        while !self.has_room() {
+            let now = clock::now().millis();
+            let mut longest: Option<(u64, Rc<ConnectionState>)> = None;
+            for state in self.connections.borrow().iter().filter_map(Weak::upgrade) {
+                let Some(idle_ms) = state.idle_ms(now) else { continue };
+                if longest.as_ref().is_none_or(|(known, _)| idle_ms > *known) {
+                    longest = Some((idle_ms, state));
+                }
+            }
+            if let Some((_, state)) = longest {
+                state.close();
+            }
+            tokio::time::sleep(NO_ROOM_PAUSE).await;
+        }
+    }
+
+    /// Lets streams end with the reason why they are cut.
+    async fn cut(&self) {
+        self.process.cut();
+        self.each_connection(ConnectionState::wake);
+        let _cut: Result<(), _> = tokio::time::timeout(LAST_WORDS, self.drained()).await;
     }
 
     async fn drained(&self) {

@@ -1,31 +1,34 @@
-//! A new connection: proxy, DNS, happy eyeballs, TCP, TLS, HTTP.
+//! A new connection: proxy, DNS, happy eyeballs, TCP, TLS.
 //!
 //! Called by [`super::send`]. Always true: no connection attempt takes longer than
 //! [`CONNECT_MS`], each failure says which step failed, and `HTTPS_PROXY` and `NO_PROXY` are honoured
 //! for TLS upstreams.
 
+use std::cell::Cell;
 use std::error::Error;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use hale_core::time::Millis;
 use http::Uri;
-use hyper::client::conn::http1;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::proxy::matcher::{Intercept, Matcher};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower_service::Service;
 
 use super::dns::{Resolver, Unresolved};
 use super::link::Link;
-use super::stream::{Stream, Transport};
-use super::{SendError, Upstream, tls};
+use super::stream::Stream;
+use super::{SendError, Upstream, pool, tls};
+use crate::clock;
 
 /// How long TCP and TLS may take together, milliseconds. Source: the reference's connect timeout.
 pub(crate) const CONNECT_MS: u64 = 5_000;
-/// Largest head of an answer, bytes.
-const HEAD_MAX: usize = 256 << 10;
+
+/// No descriptor left for this process, none for the machine; the same numbers on all our platforms.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
 
 static PROXIES: LazyLock<Matcher> = LazyLock::new(Matcher::from_env);
 
@@ -35,19 +38,22 @@ static PROXIES: LazyLock<Matcher> = LazyLock::new(Matcher::from_env);
 /// Which step failed, and why.
 pub(crate) async fn connect(upstream: &Upstream) -> Result<Box<Link>, SendError> {
     let limit = Duration::from_millis(CONNECT_MS);
-    let stream = tokio::time::timeout(limit, open(upstream)).await.unwrap_or_else(|_| {
-        Err(SendError::Connect(format!("nothing answered within {} s", CONNECT_MS / 1000)))
-    })?;
-    let read = stream.read_mark();
-    let (sender, connection) = http1::Builder::new()
-        .max_buf_size(HEAD_MAX)
-        .handshake(TokioIo::new(stream))
-        .await
-        .map_err(|error| SendError::Connect(error.to_string()))?;
-    Ok(Box::new(Link::new(upstream.key.clone(), sender, connection, read)))
+    let began = clock::now();
+    let accepted = Cell::new(false);
+    let stream =
+        tokio::time::timeout(limit, open(upstream, &accepted)).await.unwrap_or_else(|_| {
+            let seconds = CONNECT_MS / 1000;
+            Err(if accepted.get() {
+                SendError::Tls(format!("the server did not finish it within {seconds} s"))
+            } else {
+                SendError::Connect(format!("nothing answered within {seconds} s"))
+            })
+        })?;
+    Ok(Box::new(Link::new(upstream.key.clone(), stream, clock::now().since(began))))
 }
 
-async fn open(upstream: &Upstream) -> Result<Stream, SendError> {
+/// TCP and TLS; `accepted` tells whether the first is done.
+async fn open(upstream: &Upstream, accepted: &Cell<bool>) -> Result<Stream, SendError> {
     let host = match upstream.address() {
         Some(address) if address.is_ipv6() => format!("[{}]", upstream.host),
         _ => upstream.host.clone(),
@@ -61,10 +67,11 @@ async fn open(upstream: &Upstream) -> Result<Stream, SendError> {
         Some(proxy) => through_proxy(&proxy, target).await?,
         None => directly(upstream, target).await?,
     };
+    accepted.set(true);
     if upstream.tls {
-        Ok(Stream::new(Transport::Tls(Box::new(tls::handshake(upstream, tcp).await?))))
+        Ok(Stream::Tls(Box::new(tls::handshake(upstream, tcp).await?)))
     } else {
-        Ok(Stream::new(Transport::Plain(tcp)))
+        Ok(Stream::Plain(tcp))
     }
 }
 
@@ -77,6 +84,15 @@ fn connector() -> HttpConnector<Resolver> {
 }
 
 async fn directly(upstream: &Upstream, target: Uri) -> Result<TcpStream, SendError> {
+    let first = match connector().call(target.clone()).await {
+        Ok(stream) => return Ok(stream.into_inner()),
+        Err(error) => explain(&upstream.host, &error),
+    };
+    if !matches!(first, SendError::NoDescriptors) {
+        return Err(first);
+    }
+    // Connections that nobody uses are given up for one that somebody needs.
+    pool::close_idle(Millis(u64::MAX));
     match connector().call(target).await {
         Ok(stream) => Ok(stream.into_inner()),
         Err(error) => Err(explain(&upstream.host, &error)),
@@ -107,6 +123,10 @@ async fn through_proxy(proxy: &Intercept, target: Uri) -> Result<TcpStream, Send
 fn explain(host: &str, error: &(dyn Error + 'static)) -> SendError {
     let mut cause = Some(error);
     while let Some(step) = cause {
+        let code = step.downcast_ref().and_then(std::io::Error::raw_os_error);
+        if matches!(code, Some(EMFILE | ENFILE)) {
+            return SendError::NoDescriptors;
+        }
         if let Some(Unresolved(reason)) = step.downcast_ref() {
             return SendError::Dns { host: host.to_owned(), reason: reason.clone() };
         }
@@ -121,4 +141,35 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
         error = source;
     }
     error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+
+    use super::super::dns;
+    use super::*;
+
+    #[test]
+    fn f19_a_dead_address_gives_way_to_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let dead = [
+            IpAddr::V6(Ipv6Addr::LOCALHOST),
+            IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1)),
+            IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2)),
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let connect_to = |host: &str, addresses: Vec<IpAddr>| {
+            dns::remember(host, addresses);
+            let upstream = Upstream::parse(&format!("http://{host}:{port}/v1"));
+            runtime.block_on(connect(&upstream)).map(drop)
+        };
+        for (one, name) in dead.into_iter().zip(["a.example", "b.example", "c.example"]) {
+            let both = vec![one, IpAddr::V4(Ipv4Addr::LOCALHOST)];
+            assert!(connect_to(name, both).is_ok(), "{one}");
+        }
+        let error = connect_to("all-dead.example", dead.to_vec()).unwrap_err();
+        assert!(matches!(error, SendError::Connect(_)), "{error}");
+    }
 }

@@ -45,7 +45,7 @@ impl tower_service::Service<Name> for Resolver {
     fn call(&mut self, name: Name) -> Self::Future {
         let host = name.as_str().to_owned();
         Box::pin(async move {
-            let addresses = resolve(host).await?;
+            let addresses = resolve(host, clock::now().millis(), lookup).await?;
             let sockets: Vec<SocketAddr> =
                 addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
             Ok(sockets.into_iter())
@@ -53,8 +53,12 @@ impl tower_service::Service<Name> for Resolver {
     }
 }
 
-async fn resolve(host: String) -> Result<Vec<IpAddr>, Unresolved> {
-    let now = clock::now().millis();
+/// The addresses of `host`: what is remembered, else what `lookup` finds.
+async fn resolve(
+    host: String,
+    now: Millis,
+    lookup: impl AsyncFnOnce(&str) -> io::Result<Vec<IpAddr>>,
+) -> Result<Vec<IpAddr>, Unresolved> {
     let known = KNOWN.with_borrow(|known| known.get(&host).cloned());
     if let Some((since, addresses)) = &known
         && now.since(*since) < FRESH_MS
@@ -82,4 +86,58 @@ async fn resolve(host: String) -> Result<Vec<IpAddr>, Unresolved> {
 
 async fn lookup(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok(tokio::net::lookup_host((host, 0)).await?.map(|socket| socket.ip()).collect())
+}
+
+/// Remembers addresses for a name that no resolver knows.
+#[cfg(test)]
+pub(super) fn remember(host: &str, addresses: Vec<IpAddr>) {
+    let now = clock::now().millis();
+    KNOWN.with_borrow_mut(|known| known.insert(host.to_owned(), (now, addresses)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a name resolves to when the resolver gives this answer at that moment.
+    fn ask(now: u64, answer: io::Result<Vec<IpAddr>>) -> Result<Vec<IpAddr>, String> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let found = resolve("name.example".to_owned(), Millis(now), async |_| answer);
+        runtime.block_on(found).map_err(|error| error.to_string())
+    }
+
+    fn address(last: u8) -> Vec<IpAddr> {
+        vec![IpAddr::from([192, 0, 2, last])]
+    }
+
+    fn failure() -> io::Result<Vec<IpAddr>> {
+        Err(io::Error::other("failed to lookup address information"))
+    }
+
+    #[test]
+    fn f19_the_last_good_addresses_serve_for_ten_minutes_while_the_resolver_fails() {
+        assert_eq!(ask(0, Ok(address(1))), Ok(address(1)));
+        assert_eq!(ask(FRESH_MS - 1, Ok(address(2))), Ok(address(1)), "fresh: nobody is asked");
+        assert_eq!(ask(FRESH_MS, failure()), Ok(address(1)));
+        assert_eq!(ask(STALE_MS - 1, Ok(Vec::new())), Ok(address(1)), "no address is a failure");
+        let error = ask(STALE_MS, failure()).unwrap_err();
+        assert_eq!(error, "failed to lookup address information");
+        assert_eq!(ask(STALE_MS, Ok(Vec::new())), Err("it has no address".to_owned()));
+    }
+
+    #[test]
+    fn f19_a_name_that_moves_is_followed_within_half_a_minute() {
+        assert_eq!(ask(0, Ok(address(1))), Ok(address(1)));
+        assert_eq!(ask(FRESH_MS, Ok(address(2))), Ok(address(2)));
+        assert_eq!(ask(FRESH_MS + 1, failure()), Ok(address(2)));
+    }
+
+    #[test]
+    fn names_beyond_the_bound_are_resolved_but_not_remembered() {
+        let full = (0..NAMES_MAX).map(|n| (format!("n{n}"), (Millis(0), address(9)))).collect();
+        KNOWN.set(full);
+        assert_eq!(ask(0, Ok(address(1))), Ok(address(1)));
+        assert_eq!(ask(0, Ok(address(2))), Ok(address(2)));
+        assert_eq!(KNOWN.with_borrow(HashMap::len), NAMES_MAX);
+    }
 }

@@ -1,99 +1,49 @@
 //! One connection to an upstream, driven by the request that uses it.
 //!
 //! Called by [`super::send`] and, for the body, by attempts and relays. Always true: no task of its
-//! own; whoever waits for the answer polls the connection too, so that a request costs no wake-up of
-//! a second task, and dropping it closes the connection.
+//! own; whoever waits for the answer moves its bytes, so that a request costs no wake-up of a second
+//! task, and dropping it closes the connection. Only a connection that owes nothing to either side is
+//! kept.
+//!
+//! It is written by hand, over a parser of heads, because a general client spends more on a small
+//! request than everything else that is done with it (`docs/performance.md`).
 
-use std::cell::Cell;
 use std::future::Future;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, StatusCode};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::client::conn::http1::{Connection, SendRequest};
-use hyper_util::rt::TokioIo;
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use tokio::io::{AsyncReadExt, AsyncWrite};
 
+use super::framing::{BodyError, Framing, Step};
+use super::head::{self, Head, Outgoing};
 use super::stream::Stream;
 use super::{SendError, pool};
 
-/// A request body in one piece.
-pub(crate) struct SendBody(Option<Bytes>);
+/// Bodies up to this size are copied behind their head, so that both leave in one plain write.
+const SMALL_BODY: usize = 16 << 10;
+/// Room for a read, bytes; doubled while answers fill it, up to [`ROOM_MAX`].
+const ROOM: usize = 8 << 10;
+const ROOM_MAX: usize = 256 << 10;
 
-impl SendBody {
-    /// `bytes` as a body.
-    pub(crate) fn new(bytes: Bytes) -> SendBody {
-        SendBody(Some(bytes).filter(|bytes| !bytes.is_empty()))
-    }
-}
-
-impl Body for SendBody {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
-    }
-}
-
-/// A connection and the handle to send on it.
+/// A connection.
 pub(crate) struct Link {
     key: String,
-    sender: SendRequest<SendBody>,
-    connection: Connection<TokioIo<Stream>, SendBody>,
-    over: bool,
-    /// Whether anything was read since the request was sent.
-    read: Rc<Cell<bool>>,
-}
-
-impl Link {
-    pub(super) fn new(
-        key: String,
-        sender: SendRequest<SendBody>,
-        connection: Connection<TokioIo<Stream>, SendBody>,
-        read: Rc<Cell<bool>>,
-    ) -> Link {
-        Link { key, sender, connection, over: false, read }
-    }
-
-    /// What it is kept under.
-    pub(super) fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// Moves bytes; remembers when the connection has ended.
-    fn drive(&mut self, cx: &mut Context<'_>) -> Option<hyper::Error> {
-        if self.over {
-            return None;
-        }
-        match Pin::new(&mut self.connection).poll(cx) {
-            Poll::Pending => None,
-            Poll::Ready(result) => {
-                self.over = true;
-                result.err()
-            }
-        }
-    }
-
-    /// Whether another request can go out on it, as far as can be told.
-    pub(super) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
-        self.drive(cx);
-        !self.over && self.sender.is_ready()
-    }
+    /// How long it took to make, microseconds: a few times as long as its peer is away.
+    made_in_us: u64,
+    stream: Stream,
+    /// What was read and not taken.
+    buffer: BytesMut,
+    room: usize,
+    /// What of the head, and of a small body, is to be sent.
+    head: Bytes,
+    /// What of a large body is to be sent.
+    body: Bytes,
+    unflushed: bool,
+    /// Whether sending failed.
+    broken: bool,
 }
 
 /// The head of an answer, and its body to come.
@@ -108,102 +58,241 @@ pub(crate) struct Answer {
 
 /// The body of an answer, with the connection that it comes from.
 pub(crate) struct AnswerBody {
-    incoming: Incoming,
+    framing: Framing,
+    keep_alive: bool,
     link: Option<Box<Link>>,
 }
 
 /// Sends `request` on `link` and waits for the head of the answer.
 pub(super) async fn exchange(
     mut link: Box<Link>,
-    request: Request<SendBody>,
+    request: Outgoing<'_>,
 ) -> Result<Answer, SendError> {
-    link.read.set(false);
-    let read = link.read.clone();
-    let mut sending = std::pin::pin!(link.sender.try_send_request(request));
-    let (connection, over) = (&mut link.connection, &mut link.over);
-    let response = std::future::poll_fn(|cx| {
-        if let Poll::Ready(answer) = sending.as_mut().poll(cx) {
-            return Poll::Ready(answer.map_err(|error| send_error(error.error())));
-        }
-        if !*over && let Poll::Ready(result) = Pin::new(&mut *connection).poll(cx) {
-            *over = true;
-            if let Poll::Ready(answer) = sending.as_mut().poll(cx) {
-                return Poll::Ready(answer.map_err(|error| send_error(error.error())));
-            }
-            return Poll::Ready(Err(result.err().map_or(SendError::Closed, |e| send_error(&e))));
-        }
-        sending.as_mut().poll(cx).map_err(|error| send_error(error.error()))
-    })
-    .await
-    .map_err(|error| match error {
-        SendError::Closed if read.get() => SendError::Cut,
-        other => other,
-    })?;
-    let (head, incoming) = response.into_parts();
-    let body = AnswerBody { incoming, link: Some(link) };
-    Ok(Answer { status: head.status, headers: head.headers, body })
+    link.begin(request);
+    let mut waiting = Waiting::default();
+    let head = std::future::poll_fn(|cx| link.poll_head(cx, &mut waiting)).await?;
+    let Head { status, headers, framing, keep_alive } = head;
+    Ok(Answer { status, headers, body: AnswerBody { framing, keep_alive, link: Some(link) } })
 }
 
-fn send_error(error: &hyper::Error) -> SendError {
-    if error.is_parse() {
-        return SendError::Protocol(error.to_string());
+/// How far the wait for a head has come.
+#[derive(Default)]
+struct Waiting {
+    /// Whether anything came.
+    read: bool,
+    /// How far the end of the head was looked for.
+    searched: usize,
+}
+
+impl Link {
+    /// A new connection, which took `made_in_us` microseconds to make.
+    pub(super) fn new(key: String, stream: Stream, made_in_us: u64) -> Link {
+        Link {
+            key,
+            made_in_us,
+            stream,
+            buffer: BytesMut::new(),
+            room: ROOM,
+            head: Bytes::new(),
+            body: Bytes::new(),
+            unflushed: false,
+            broken: false,
+        }
     }
-    SendError::Closed
+
+    /// What it is kept under.
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// How long it took to make, microseconds.
+    pub(super) fn made_in_us(&self) -> u64 {
+        self.made_in_us
+    }
+
+    /// Whether another request can go out on it, as far as can be told.
+    pub(super) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
+        // Nothing may come unasked; an end or an error neither. A task that has used up its share of
+        // the thread must not take every connection for a good one.
+        let filling = std::future::poll_fn(|cx| self.poll_fill(cx));
+        let quiet = pin!(tokio::task::coop::unconstrained(filling)).poll(cx).is_pending();
+        quiet && self.owes_nothing()
+    }
+
+    fn owes_nothing(&self) -> bool {
+        let sent = !self.has_unsent() && !self.unflushed;
+        sent && !self.broken && self.buffer.is_empty()
+    }
+
+    fn has_unsent(&self) -> bool {
+        !self.head.is_empty() || !self.body.is_empty()
+    }
+
+    fn begin(&mut self, request: Outgoing<'_>) {
+        if request.body.len() <= SMALL_BODY {
+            let mut head = request.encode(request.body.len());
+            head.extend_from_slice(request.body);
+            self.head = Bytes::from(head);
+        } else {
+            self.head = Bytes::from(request.encode(0));
+            self.body = request.body.clone();
+        }
+        self.unflushed = true;
+    }
+
+    /// Sends what there is to send. A failure is not the end: the answer may be there already.
+    fn send(&mut self, cx: &mut Context<'_>) {
+        while self.has_unsent() && !self.broken {
+            let mut stream = Pin::new(&mut self.stream);
+            let written = if self.body.is_empty() {
+                stream.as_mut().poll_write(cx, &self.head)
+            } else if self.head.is_empty() {
+                stream.as_mut().poll_write(cx, &self.body)
+            } else {
+                let both = [IoSlice::new(&self.head), IoSlice::new(&self.body)];
+                stream.as_mut().poll_write_vectored(cx, &both)
+            };
+            match written {
+                Poll::Pending => return,
+                Poll::Ready(Ok(count)) if count > 0 => {
+                    let of_head = count.min(self.head.len());
+                    self.head.advance(of_head);
+                    self.body.advance(count - of_head);
+                }
+                Poll::Ready(_) => self.give_up_sending(),
+            }
+        }
+        if self.unflushed && !self.broken {
+            match Pin::new(&mut self.stream).poll_flush(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(())) => {
+                    self.unflushed = false;
+                    // A long answer need not hold what was sent.
+                    (self.head, self.body) = (Bytes::new(), Bytes::new());
+                }
+                Poll::Ready(Err(_)) => self.give_up_sending(),
+            }
+        }
+    }
+
+    fn give_up_sending(&mut self) {
+        self.broken = true;
+        (self.head, self.body) = (Bytes::new(), Bytes::new());
+    }
+
+    /// Reads more; 0 at the end of the stream.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.buffer.reserve(self.room);
+        let read = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx));
+        if self.buffer.capacity() == self.buffer.len() {
+            self.room = (self.room * 2).min(ROOM_MAX);
+        }
+        Poll::Ready(read)
+    }
+
+    fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        waiting: &mut Waiting,
+    ) -> Poll<Result<Head, SendError>> {
+        self.send(cx);
+        loop {
+            // Some servers write one line end too many behind a body.
+            while !waiting.read && matches!(self.buffer.first(), Some(b'\r' | b'\n')) {
+                self.buffer.advance(1);
+            }
+            if !self.buffer.is_empty() {
+                waiting.read = true;
+                let end = head::find_end(&self.buffer, &mut waiting.searched);
+                if let Some(end) = end.map_err(SendError::Protocol)? {
+                    waiting.searched = 0;
+                    let head = head::parse(&self.buffer.split_to(end).freeze());
+                    let head = head.map_err(SendError::Protocol)?;
+                    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                        let why = "it changes the protocol, which was not asked for";
+                        return Poll::Ready(Err(SendError::Protocol(why.to_owned())));
+                    }
+                    if head.status.is_informational() {
+                        continue;
+                    }
+                    if self.has_unsent() || self.unflushed {
+                        // It answers without having read all: it does not want the rest.
+                        self.give_up_sending();
+                    }
+                    return Poll::Ready(Ok(head));
+                }
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(count) if count > 0 => {}
+                Err(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                    return Poll::Ready(Err(SendError::Tls(error.to_string())));
+                }
+                Ok(_) | Err(_) if waiting.read => return Poll::Ready(Err(SendError::Cut)),
+                Ok(_) | Err(_) => return Poll::Ready(Err(SendError::Closed)),
+            }
+        }
+    }
 }
 
 impl AnswerBody {
-    /// The next piece; `None` at the end. An error means that the body was cut or is malformed.
+    /// The next piece; `None` at the end.
     pub(crate) fn poll_piece(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, hyper::Error>>> {
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
-            let mut polled = Pin::new(&mut self.incoming).poll_frame(cx);
-            if polled.is_pending()
-                && let Some(link) = &mut self.link
-            {
-                link.drive(cx);
-                polled = Pin::new(&mut self.incoming).poll_frame(cx);
-            }
-            return match polled {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(None) => {
-                    self.keep(cx);
-                    Poll::Ready(None)
-                }
-                Poll::Ready(Some(Err(error))) => {
-                    self.link = None;
-                    Poll::Ready(Some(Err(error)))
-                }
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(data) => {
-                        if self.incoming.is_end_stream() {
-                            self.keep(cx);
-                        }
-                        Poll::Ready(Some(Ok(data)))
+            let Some(link) = &mut self.link else { return Poll::Ready(None) };
+            match self.framing.next(&mut link.buffer) {
+                Ok(Step::Piece(piece)) => {
+                    if self.framing.is_over() {
+                        self.keep();
                     }
-                    // Trailers say nothing that a client of ours would read.
-                    Err(_) => continue,
-                },
-            };
+                    return Poll::Ready(Some(Ok(piece)));
+                }
+                Ok(Step::End) => {
+                    self.keep();
+                    return Poll::Ready(None);
+                }
+                Ok(Step::More) => {}
+                Err(error) => {
+                    self.link = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+            let count = ready!(link.poll_fill(cx));
+            if count.as_ref().is_ok_and(|count| *count > 0) {
+                continue;
+            }
+            // A failed write has used up the news that the peer reset the connection.
+            let ended = count.is_ok() && !link.broken;
+            self.link = None;
+            if ended && self.framing == Framing::UntilClose {
+                return Poll::Ready(None);
+            }
+            return Poll::Ready(Some(Err(BodyError::Cut)));
         }
     }
 
     /// The next piece.
-    pub(crate) async fn piece(&mut self) -> Option<Result<Bytes, hyper::Error>> {
+    pub(crate) async fn piece(&mut self) -> Option<Result<Bytes, BodyError>> {
         std::future::poll_fn(|cx| self.poll_piece(cx)).await
     }
 
     /// How long the body says it is.
     pub(crate) fn declared(&self) -> Option<u64> {
-        self.incoming.size_hint().exact()
+        self.framing.declared()
     }
 
     /// The body was read to its end: the connection may serve again.
-    fn keep(&mut self, cx: &mut Context<'_>) {
+    fn keep(&mut self) {
         if let Some(mut link) = self.link.take()
-            && link.is_usable(cx)
+            && self.keep_alive
+            && link.owes_nothing()
         {
+            if link.room > ROOM {
+                // Idle connections are many; a large answer's buffer is not kept for the next one.
+                (link.buffer, link.room) = (BytesMut::new(), ROOM);
+            }
             pool::put(link);
         }
     }

@@ -5,6 +5,9 @@
 
 mod connect;
 mod dns;
+pub(crate) mod entra;
+mod framing;
+mod head;
 mod link;
 mod pool;
 mod stream;
@@ -12,8 +15,8 @@ mod tls;
 
 use std::net::IpAddr;
 
-use http::Request;
-pub(crate) use link::{Answer, AnswerBody, SendBody};
+pub(crate) use head::Outgoing;
+pub(crate) use link::{Answer, AnswerBody};
 pub(crate) use pool::close_idle;
 pub(crate) use tls::warm_up;
 
@@ -45,6 +48,9 @@ pub(crate) enum SendError {
     /// No connection.
     #[error("no connection: {0}")]
     Connect(String),
+    /// This process may open no more connections.
+    #[error("this process has no descriptors left; raise its limit of open files (ulimit -n)")]
+    NoDescriptors,
     /// No TLS session.
     #[error("the TLS handshake failed: {0}")]
     Tls(String),
@@ -97,30 +103,30 @@ fn split_port(authority: &str) -> Option<(&str, u16)> {
 }
 
 /// How soon after sending a kept connection must turn out to be closed for the upstream not to have
-/// worked on the request, microseconds.
-const RACE_US: u64 = 1_000_000;
+/// worked on the request, microseconds: the news takes one way, a new connection took one and a half at
+/// least.
+fn race_us(made_in_us: u64) -> u64 {
+    made_in_us.saturating_mul(3).clamp(100_000, 500_000)
+}
 
-/// Sends a request to `upstream` and waits for the head of the answer.
+/// Sends `request` to `upstream` and waits for the head of the answer.
 ///
 /// A kept connection that turns out at once to be closed, before any byte of an answer, is replaced
 /// by a new one: the upstream closed it while it was idle.
 ///
 /// # Errors
 /// Why no answer came.
-pub(crate) async fn send(
-    upstream: &Upstream,
-    make: impl Fn() -> Request<SendBody>,
-) -> Result<Answer, SendError> {
+pub(crate) async fn send(upstream: &Upstream, request: Outgoing<'_>) -> Result<Answer, SendError> {
     if let Some(kept) = pool::take(upstream) {
-        let began = clock::recent();
-        match link::exchange(kept, make()).await {
-            Err(SendError::Closed) if clock::now().since(began) < RACE_US => {}
+        let (began, race_us) = (clock::now(), race_us(kept.made_in_us()));
+        match link::exchange(kept, request).await {
+            Err(SendError::Closed) if clock::now().since(began) < race_us => {}
             other => return other,
         }
     }
     // Boxed: most requests find a kept connection, and should not carry the room to make one.
     let fresh = Box::pin(connect::connect(upstream)).await?;
-    link::exchange(fresh, make()).await
+    link::exchange(fresh, request).await
 }
 
 #[cfg(test)]

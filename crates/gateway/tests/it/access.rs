@@ -1,9 +1,9 @@
 //! Who may ask for what: keys, roles, routes and addresses.
 
 use hale_testkit::{Client, FakeUpstream, openai};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{CHAT, Config, KEY, client, expect_error, hale, lone};
+use crate::support::{CHAT, Config, KEY, client, column, expect_error, hale, lone};
 
 #[test]
 fn the_key_is_taken_from_each_documented_header() {
@@ -86,6 +86,8 @@ fn every_row_but_the_public_ones_needs_the_key() {
         "/models/m",
         "/v1/model/info",
         "/model/info",
+        "/model_group/info",
+        "/routes",
         "/metrics",
     ] {
         expect_error(&nobody.get(path), 401, "missing_api_key");
@@ -174,7 +176,7 @@ fn without_a_master_key_loopback_is_open_with_a_warning() {
 }
 
 #[test]
-fn a_weak_or_missing_key_on_a_public_address_is_refused_with_both_ways_out() {
+fn row_30_a_weak_or_missing_key_on_a_public_address_is_refused_with_both_ways_out() {
     let upstream = FakeUpstream::start();
     let base = Config::open().deployment("m", "a", &upstream);
     let weak = ["sk-1234", "short", "sk-123456789", "fifteen-letters"];
@@ -239,4 +241,44 @@ fn models_are_listed_and_described_without_secrets() {
     let text = info.text();
     assert!(!text.contains(crate::support::UPSTREAM_KEY), "{text}");
     assert_eq!(info.json()["data"][1]["model_info"]["id"], "b");
+}
+
+#[test]
+fn a_model_group_is_described_from_its_deployments() {
+    let upstream = FakeUpstream::start();
+    let mini = json!({"model": "openai/gpt-4o-mini", "rpm": 7});
+    let can_see = json!({"id": "seeing", "supports_vision": true});
+    let params = json!({"model": "openai/gpt-4o", "api_key": "k", "api_base": upstream.api_base()});
+    let hale = lone(&upstream)
+        .with("m", "b", &upstream, mini)
+        .entry(json!({"model_name": "m", "litellm_params": params, "model_info": can_see}))
+        .with("n/x", "c", &upstream, json!({"model": "groq/unheard-of", "rpm": 5}))
+        .start();
+    let mut own: Client = client(&hale);
+    let all = own.get("/model_group/info").json();
+    assert_eq!(column(&all["data"], "model_group"), ["m", "n/x"]);
+    let group = &all["data"][0];
+    assert_eq!(group["providers"], json!(["openai"]));
+    assert_eq!((&group["mode"], &group["rpm"]), (&json!("chat"), &json!(7)));
+    assert_eq!(group["supports_vision"], true);
+    assert_eq!(group["max_input_tokens"], 128_000.0);
+    // Of two prices the group has the dearer one.
+    assert_eq!(group["input_cost_per_token"], 2.5e-6);
+    let one = own.get("/model_group/info?model_group=n%2Fx").json();
+    assert_eq!(column(&one["data"], "model_group"), ["n/x"]);
+    assert_eq!(one["data"][0]["input_cost_per_token"], Value::Null);
+    assert_eq!(own.get("/model_group/info?model_group=none").json(), json!({"data": []}));
+}
+
+#[test]
+fn the_list_of_routes_is_the_table_that_serves_them() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let routes = client(&hale).get("/routes").json();
+    let paths = column(&routes["routes"], "path");
+    for path in ["/v1/chat/completions", "/engines/{name}/embeddings", "/routes", "/metrics"] {
+        assert!(paths.contains(&json!(path)), "{path}");
+    }
+    let chat = routes["routes"].as_array().unwrap().iter().find(|row| row["path"] == CHAT).unwrap();
+    assert_eq!((&chat["methods"], &chat["role"]), (&json!(["POST"]), &json!("key")));
 }

@@ -63,7 +63,7 @@ fn a_deadline_that_passes_in_the_fallback_too_is_one_408() {
 }
 
 #[test]
-fn an_attempts_own_time_is_a_504_and_is_not_repeated_at_the_same_deployment() {
+fn row_100_an_attempts_own_time_is_a_504_and_is_not_repeated_at_the_same_deployment() {
     let upstream = silent();
     let hale = lone(&upstream).router(json!({"timeout": 0.3, "num_retries": 3})).start();
     let begin = now();

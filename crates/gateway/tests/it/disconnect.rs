@@ -39,7 +39,7 @@ fn send(client: &mut Client, stream: bool) {
 }
 
 #[test]
-fn a_client_that_leaves_before_the_answers_head_frees_the_upstream() {
+fn f50_a_client_that_leaves_before_the_answers_head_frees_the_upstream() {
     let (upstream, hale) = start(Script::silent);
     for (count, (stream, reset)) in
         [(false, false), (false, true), (true, false), (true, true)].into_iter().enumerate()
@@ -72,7 +72,7 @@ fn a_request_whose_client_left_is_counted_for_its_group_and_deployment() {
 }
 
 #[test]
-fn a_client_that_leaves_in_the_middle_of_a_stream_frees_the_upstream() {
+fn row_74_a_client_that_leaves_in_the_middle_of_a_stream_frees_the_upstream() {
     let (upstream, hale) =
         start(|| Script::ok().stream().event(&openai::content_chunk("gpt-4o", "x")).silence());
     for (count, reset) in [false, true].into_iter().enumerate() {
@@ -115,7 +115,7 @@ fn a_client_that_leaves_during_a_pause_is_not_asked_for_again() {
 }
 
 #[test]
-fn a_client_that_leaves_while_sending_is_no_error_of_the_gateway() {
+fn f50_a_client_that_leaves_while_sending_is_no_error_of_the_gateway() {
     let (upstream, hale) = start(Script::silent);
     let mut client = client(&hale);
     let head = format!(
@@ -163,7 +163,7 @@ fn a_trial_whose_client_leaves_decides_nothing() {
 }
 
 #[test]
-fn a_slow_reader_holds_back_the_upstream_instead_of_filling_memory() {
+fn f50_a_slow_reader_holds_back_the_upstream_instead_of_filling_memory() {
     let event = openai::content_chunk("gpt-4o", &"x".repeat(60_000));
     let upstream = FakeUpstream::with(move |_| {
         let script = Script::ok().stream();
@@ -190,7 +190,7 @@ fn a_slow_reader_holds_back_the_upstream_instead_of_filling_memory() {
 
 #[test]
 #[ignore = "bug: a client that leaves is not noticed while a pipelined request waits"]
-fn a_client_that_leaves_with_a_second_request_waiting_frees_the_upstream_too() {
+fn f50_a_client_that_leaves_with_a_second_request_waiting_frees_the_upstream_too() {
     let (upstream, hale) = start(Script::silent);
     let mut client = client(&hale);
     send(&mut client, false);

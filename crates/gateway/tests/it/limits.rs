@@ -99,7 +99,7 @@ fn a_client_that_sends_all_of_a_too_large_body_still_reads_the_refusal() {
 }
 
 #[test]
-fn a_body_that_stops_coming_is_refused() {
+fn f50_a_body_that_stops_coming_is_refused() {
     let upstream = FakeUpstream::start();
     let hale = start(&upstream, json!({"body_read_timeout_s": 0.3}));
     for framing in ["content-length: 100", "transfer-encoding: chunked"] {
@@ -116,7 +116,7 @@ fn a_body_that_stops_coming_is_refused() {
 }
 
 #[test]
-fn a_slow_head_is_closed_even_when_it_drips() {
+fn f50_a_slow_head_is_closed_even_when_it_drips() {
     let upstream = FakeUpstream::start();
     let hale = start(&upstream, json!({"header_read_timeout_s": 0.3, "idle_timeout_s": 60}));
     let mut slow = Client::new(hale.address());
@@ -154,7 +154,7 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 }
 
 #[test]
-fn bodies_held_by_all_requests_together_are_bounded() {
+fn f47_bodies_held_by_all_requests_together_are_bounded() {
     let upstream = FakeUpstream::with(|request| {
         Script::ok().wait("go").json(&openai::chat_completion(&request.model(), "ok"))
     });
@@ -200,7 +200,7 @@ fn a_client_that_waits_for_permission_to_send_gets_it_or_a_refusal() {
 }
 
 #[test]
-fn thousands_of_open_connections_do_not_keep_others_out() {
+fn f50_thousands_of_open_connections_do_not_keep_others_out() {
     let upstream = FakeUpstream::start();
     let hale = start(&upstream, json!({}));
     let idle: Vec<_> = (0..400)

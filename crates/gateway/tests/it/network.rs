@@ -97,7 +97,7 @@ fn an_upstream_that_comes_back_on_its_port_is_found_again() {
 }
 
 #[test]
-fn tls_to_a_server_that_speaks_none_is_said_to_be_tls() {
+fn f18_tls_to_a_server_that_speaks_none_is_said_to_be_tls() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -133,7 +133,7 @@ fn tls_upstreams_go_through_https_proxy_unless_no_proxy_names_them() {
 }
 
 #[test]
-fn a_name_that_does_not_resolve_is_said_to_be_dns() {
+fn f19_a_name_that_does_not_resolve_is_said_to_be_dns() {
     let good = FakeUpstream::start();
     // Not even a resolver is asked for a label of more than 63 characters.
     let host = "x".repeat(70);
@@ -206,7 +206,7 @@ fn hasty(answer: &'static str) -> u16 {
 }
 
 #[test]
-fn a_refusal_that_comes_before_the_body_was_read_is_relayed() {
+fn row_100_a_refusal_that_comes_before_the_body_was_read_is_relayed() {
     let port = hasty(
         "HTTP/1.1 413 Payload Too Large\r\ncontent-type: application/json\r\ncontent-length: 40\r\n\r\n\
          {\"error\":{\"message\":\"that is too much\"}}",

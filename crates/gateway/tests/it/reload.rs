@@ -45,7 +45,7 @@ fn sighup_puts_the_file_in_force_at_once_and_again() {
 }
 
 #[test]
-fn a_stream_in_flight_finishes_on_what_it_began_with() {
+fn f45_a_stream_in_flight_finishes_on_what_it_began_with() {
     let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
     one.push(
         Script::ok()
@@ -73,7 +73,7 @@ fn a_stream_in_flight_finishes_on_what_it_began_with() {
 }
 
 #[test]
-fn a_bad_file_changes_nothing_and_is_reported_where_it_is_wrong() {
+fn f44_a_bad_file_changes_nothing_and_is_reported_where_it_is_wrong() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     let wrong = [
@@ -99,7 +99,7 @@ fn a_bad_file_changes_nothing_and_is_reported_where_it_is_wrong() {
 }
 
 #[test]
-fn a_deleted_file_keeps_serving_and_a_new_one_is_found() {
+fn f44_a_deleted_file_keeps_serving_and_a_new_one_is_found() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     let mark = hale.mark();
@@ -200,7 +200,7 @@ fn a_change_right_after_the_start_is_seen() {
 }
 
 #[test]
-fn a_file_that_is_written_in_two_steps_ends_up_in_force() {
+fn f44_a_file_that_is_written_in_two_steps_ends_up_in_force() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     for number in 0..30 {

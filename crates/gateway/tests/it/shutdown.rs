@@ -5,7 +5,7 @@ use std::time::Duration;
 use hale_testkit::{Client, FakeUpstream, Hale, Script, Signal, TIMEOUT, openai};
 use serde_json::json;
 
-use crate::support::{CHAT, KEY, client, eventually, lone, now};
+use crate::support::{CHAT, KEY, LOG, client, eventually, lone, now, records};
 
 fn start(upstream: &FakeUpstream, drain_s: f64, limit_s: f64) -> Hale {
     lone(upstream).general(json!({"drain_delay_s": drain_s, "shutdown_timeout_s": limit_s})).start()
@@ -83,7 +83,7 @@ fn idle_and_fresh_connections_do_not_delay_the_end() {
 }
 
 #[test]
-fn what_outlasts_the_limit_is_cut() {
+fn f42_what_outlasts_the_limit_is_cut() {
     let upstream = FakeUpstream::with(|_| Script::silent());
     let mut hale = start(&upstream, 0.0, 0.3);
     let mut own = client(&hale);
@@ -99,7 +99,35 @@ fn what_outlasts_the_limit_is_cut() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn f42_a_stream_that_outlasts_the_limit_ends_with_the_reason_and_blames_nobody() {
+    let upstream = FakeUpstream::with(|_| held_stream());
+    let config = lone(&upstream).general(json!({
+        "drain_delay_s": 0, "shutdown_timeout_s": 0.3, "request_log": LOG,
+    }));
+    let mut hale = config.start();
+    let mut own = client(&hale);
+    let mut stream = own.stream(CHAT, &[], &openai::stream_request("m", "hi"));
+    assert_eq!(stream.next_event().unwrap().content(), "one ");
+    let mut waiting = client(&hale);
+    let body = openai::chat_request("m", "hi").to_string();
+    waiting.send("POST", CHAT, &[], body.as_bytes()).unwrap();
+    upstream.wait_for_requests(2);
+    assert_eq!(hale.stop().code(), Some(0));
+    let rest = stream.rest();
+    assert_eq!(rest.len(), 1, "{rest:?}");
+    let error = &rest[0].json()["error"];
+    assert_eq!((&error["reason"], &error["code"]), (&json!("shutting_down"), &json!("503")));
+    assert!(error["message"].as_str().unwrap().contains("is not complete"), "{error}");
+    assert!(!stream.cut(), "the body has its end");
+    let mut all = records(&hale);
+    all.sort_by_key(|record| record["stream"].as_bool());
+    let ends = |record: &serde_json::Value| (record["ending"].clone(), record["cause"].clone());
+    assert_eq!(ends(&all[0]), (json!("error"), json!("gateway")), "{all:?}");
+    assert_eq!(ends(&all[1]), (json!("broken"), json!("gateway")), "{all:?}");
+}
+
+#[test]
+fn f43_a_second_signal_ends_at_once() {
     for (first, second) in [(Signal::Term, Signal::Term), (Signal::Int, Signal::Term)] {
         let upstream = FakeUpstream::with(|_| Script::silent());
         let mut hale = start(&upstream, 30.0, 30.0);

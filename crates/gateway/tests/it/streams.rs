@@ -186,7 +186,7 @@ fn usage_beside_content_is_not_withheld() {
 }
 
 #[test]
-fn a_malformed_event_in_the_middle_is_skipped() {
+fn row_96_a_malformed_event_in_the_middle_is_skipped() {
     let script = Script::ok()
         .stream()
         .event(&openai::content_chunk("gpt-4o", "one"))
@@ -243,7 +243,7 @@ fn an_upstream_that_lingers_after_done_does_not_keep_the_client() {
 }
 
 #[test]
-fn a_long_event_passes_and_an_endless_one_is_refused() {
+fn row_96_a_long_event_passes_and_an_endless_one_is_refused() {
     let long = "x".repeat(900 << 10);
     let (_upstream, hale) = start(Script::ok().sse(&openai::chunks("gpt-4o", &[&long])));
     let mut client = client(&hale);

@@ -134,7 +134,7 @@ fn a_json_answer_to_a_stream_request_is_a_failed_attempt() {
 }
 
 #[test]
-fn a_cut_after_content_is_an_error_in_the_stream() {
+fn row_98_a_cut_after_content_is_an_error_in_the_stream() {
     let cuts = [begun().reset(), begun().close(), begun().end(), begun().raw("zz\r\n").close()];
     for script in cuts {
         let (bad, good) = (FakeUpstream::scripted([script]), FakeUpstream::start());
@@ -180,7 +180,7 @@ fn a_stall_after_content_is_an_error_in_the_stream() {
 }
 
 #[test]
-fn a_half_event_at_the_end_is_not_shown_as_content() {
+fn row_98_a_half_event_at_the_end_is_not_shown_as_content() {
     let half = format!("data: {}", openai::content_chunk("gpt-4o", "half"));
     let script = begun().chunk(&half[..half.len() - 20]).close();
     let upstream = FakeUpstream::scripted([script]);

@@ -220,15 +220,15 @@ fn a_missing_key_names_every_variable_that_could_hold_it() {
 #[test]
 fn providers_that_are_not_served_are_kept_and_say_so() {
     let yaml = "model_list:
-- {model_name: a, litellm_params: {model: anthropic/claude-3-opus, api_key: k}}
+- {model_name: a, litellm_params: {model: bedrock/claude-3-opus, api_key: k}}
 - {model_name: b, litellm_params: {model: opnai/gpt-4o, api_key: k}}
-- {model_name: c, litellm_params: {model: azure/x, api_key: os.environ/AZURE_API_KEY}}
+- {model_name: c, litellm_params: {model: azure/x, api_base: 'https://x.openai.azure.com', api_key: os.environ/AZURE_API_KEY}}
 - {model_name: d, litellm_params: {model: gpt-4o, api_key: k}}
 ";
     let (snapshot, warnings) = Fake::new(yaml).warned();
-    one(&warnings, "provider `anthropic` is not served by this version");
+    one(&warnings, "provider `bedrock` is not served by this version");
     one(&warnings, "unknown provider `opnai`. did you mean `openai`?");
-    assert_eq!(&*snapshot.deployments[0].provider.name, "anthropic");
+    assert_eq!(&*snapshot.deployments[0].provider.name, "bedrock");
     let azure = snapshot.deployments[2].misconfigured.as_ref().unwrap();
     assert_eq!(&*azure.problem, "environment variable AZURE_API_KEY is not set");
     assert_eq!(&*snapshot.deployments[3].provider.name, "openai");
@@ -326,6 +326,7 @@ fn bad_addresses_and_keys_are_refused() {
         ("base_url: ftp://x", "litellm_params.base_url: api_base has a scheme other than"),
         ("organization: [a, b]", "a list of organizations is not served"),
         ("extra_headers: {'a b': x}", "is not the name of a header"),
+        ("extra_headers: {Content-Length: '5'}", "is a header that belongs to the connection"),
         ("extra_headers: {a: \"x\\n\"}", "has characters that a header can not carry"),
         ("extra_headers: text", "expected a mapping, got text"),
         ("weight: -1", "expected a number from 0 to 1000000000, got `-1`"),

@@ -57,6 +57,7 @@ pub(crate) fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &s
             upstream_model: (*upstream).into(),
             model_param: format!("openai/{upstream}").into(),
             api_base: "http://127.0.0.1:1/v1".into(),
+            azure: None,
             api_key: None,
             organization: None,
             extra_headers: Vec::new(),

@@ -6,37 +6,11 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hale_core::deployment::Deployment;
-use hale_core::endpoint::Operation;
 use serde_json::Value;
 
 use crate::edit::{Edit, apply, json_string};
+use crate::order::{Order, controls};
 use crate::peek::{Names, Peek};
-
-/// Body fields that speak to the gateway, not to a provider.
-static CONTROL: Names = Names::new(&[
-    "num_retries",
-    "timeout",
-    "request_timeout",
-    "stream_timeout",
-    "fallbacks",
-    "context_window_fallbacks",
-    "content_policy_fallbacks",
-    "disable_fallbacks",
-    "max_fallbacks",
-    "include_fallback_errors",
-    "litellm_metadata",
-    "litellm_call_id",
-    "cache",
-    "guardrails",
-    "tags",
-    "priority",
-    "specific_deployment",
-    "drop_params",
-    "additional_drop_params",
-    "keepalive_seconds",
-    "no-log",
-]);
 
 /// Parameters that only OpenAI itself knows; left out for others when `drop_params` is on.
 static OPENAI_ONLY: Names = Names::new(&[
@@ -51,24 +25,8 @@ static OPENAI_ONLY: Names = Names::new(&[
     "verbosity",
 ]);
 
-/// What one attempt sends.
-#[derive(Clone, Copy, Debug)]
-pub struct Order<'o> {
-    /// To whom.
-    pub deployment: &'o Deployment,
-    /// What for.
-    pub operation: Operation,
-    /// The model's name at the provider.
-    pub upstream_model: &'o str,
-    /// Whether the answer is a stream whose usage must be asked for.
-    pub ask_usage: bool,
-    /// Whether parameters that the provider does not know are left out.
-    pub drop_params: bool,
-}
-
 /// The body for the upstream.
-#[must_use]
-pub fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
+pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
     apply(peek, &edits(peek, order))
 }
 
@@ -81,7 +39,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     if order.ask_usage && order.operation.streams() {
         edits.push(Edit::Set("stream_options", stream_options(peek.raw("stream_options"))));
     }
-    for name in peek.holds(&CONTROL) {
+    for name in controls(peek) {
         edits.push(Edit::Remove(name));
     }
     if let Some(raw) = peek.raw("metadata")
@@ -149,4 +107,5 @@ fn join_text_parts(raw: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[path = "edits_tests.rs"]
 mod tests;

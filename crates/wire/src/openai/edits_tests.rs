@@ -1,45 +1,11 @@
-use std::sync::Arc;
+//! Tests of what changes of a body on its way to an OpenAI-wire upstream.
 
-use hale_core::deployment::{Deployment, DeploymentIndex, Limits};
-use hale_core::group::GroupIndex;
-use hale_core::health::DeploymentState;
-use hale_core::policy::ByKind;
-use hale_core::prices::ModelFacts;
-use hale_core::provider;
-use hale_core::route::TagRules;
+use hale_core::deployment::Deployment;
+use hale_core::endpoint::Operation;
+
+use crate::fixture::deployment;
 
 use super::*;
-
-fn deployment(provider: &str) -> Deployment {
-    Deployment {
-        index: DeploymentIndex(0),
-        id: Arc::from("d"),
-        group: GroupIndex(0),
-        declared_at: "test:1".into(),
-        provider: provider::lookup(provider).unwrap(),
-        upstream_model: "up".into(),
-        model_param: "x/up".into(),
-        api_base: "http://127.0.0.1:1/v1".into(),
-        api_key: None,
-        organization: None,
-        extra_headers: Vec::new(),
-        weight: 1.0,
-        limits: Limits::default(),
-        order: None,
-        tags: TagRules::default(),
-        tolerance: ByKind::default(),
-        is_paused: false,
-        default_params: Vec::new(),
-        dropped_params: Vec::new(),
-        mock: None,
-        misconfigured: None,
-        facts: ModelFacts::default(),
-        model_info: "{}".into(),
-        public_params: "{}".into(),
-        state: Arc::new(DeploymentState::default()),
-        credential: None,
-    }
-}
 
 fn body(deployment: &Deployment, text: &str, ask_usage: bool) -> String {
     let peek = Peek::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();

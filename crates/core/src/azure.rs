@@ -1,0 +1,128 @@
+//! What Azure OpenAI needs besides an address and a key: a version, a path of its own, an identity.
+//!
+//! Built by [`crate::config`], used by the gateway's routes. Always true: a deployment's name can not
+//! break out of its place in the path.
+//!
+//! Source: <https://learn.microsoft.com/azure/ai-foundry/openai/reference> (classic) and
+//! <https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle> (v1).
+
+use std::fmt::Write;
+
+use crate::secret::Secret;
+
+/// The version that is asked for when nothing names one. Source: the reference.
+pub const DEFAULT_API_VERSION: &str = "2025-02-01-preview";
+/// Where tokens come from when nothing names another authority.
+pub const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com";
+/// What tokens are for when nothing names another scope.
+pub const DEFAULT_SCOPE: &str = "https://cognitiveservices.azure.com/.default";
+
+/// Versions that mean the v1 interface, where the model stands in the body.
+const V1_VERSIONS: [&str; 3] = ["v1", "latest", "preview"];
+const V1_PATH: &str = "/openai/v1";
+const DEPLOYMENTS: &str = "/openai/deployments/";
+
+/// What a deployment at Azure has besides the rest.
+#[derive(Debug)]
+pub struct Azure {
+    /// `api_version`.
+    pub api_version: Box<str>,
+    /// A token that the config holds: `azure_ad_token`. A key comes before it.
+    pub token: Option<Secret>,
+    /// Whose tokens are asked for. A key and a token come before it.
+    pub identity: Option<Identity>,
+}
+
+/// An application in Entra ID that may use the deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// Scheme and host of the authority.
+    pub authority: Box<str>,
+    /// `tenant_id`.
+    pub tenant_id: Box<str>,
+    /// `client_id`.
+    pub client_id: Box<str>,
+    /// `client_secret`.
+    pub client_secret: Secret,
+    /// `azure_scope`.
+    pub scope: Box<str>,
+}
+
+impl Azure {
+    /// Path and query of a request: `base` is the path of `api_base`, `path` the operation's, `model`
+    /// the deployment's name at Azure.
+    #[must_use]
+    pub fn path(&self, base: &str, path: &str, model: &str) -> String {
+        let base = base.trim_end_matches('/');
+        if V1_VERSIONS.contains(&&*self.api_version) || base.ends_with(V1_PATH) {
+            let base = base.strip_suffix("/v1").unwrap_or(base);
+            return format!("{}{V1_PATH}{path}", base.strip_suffix("/openai").unwrap_or(base));
+        }
+        let version = &self.api_version;
+        if base.contains(DEPLOYMENTS) {
+            return format!("{base}{path}?api-version={version}");
+        }
+        let base = base.strip_suffix("/openai").unwrap_or(base);
+        format!("{base}{DEPLOYMENTS}{}{path}?api-version={version}", escaped(model))
+    }
+}
+
+/// One segment of a path: everything but letters, digits, `-`, `_`, `~` and a dot between other
+/// characters is escaped.
+fn escaped(segment: &str) -> String {
+    let only_dots = segment.bytes().all(|byte| byte == b'.');
+    let mut out = String::with_capacity(segment.len());
+    for byte in segment.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => out.push(byte.into()),
+            b'.' if !only_dots => out.push('.'),
+            _ => {
+                // Writing to a string does not fail.
+                let _always: std::fmt::Result = write!(out, "%{byte:02X}");
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(version: &str, base: &str, model: &str) -> String {
+        let azure = Azure { api_version: version.into(), token: None, identity: None };
+        azure.path(base, "/chat/completions", model)
+    }
+
+    #[test]
+    fn the_classic_form_names_deployment_and_version() {
+        let expected = "/openai/deployments/my-gpt/chat/completions?api-version=2024-10-21";
+        for base in ["", "/", "/openai", "/openai/"] {
+            assert_eq!(path("2024-10-21", base, "my-gpt"), expected, "{base}");
+        }
+        let own = "/openai/deployments/other/chat/completions?api-version=2024-10-21";
+        assert_eq!(path("2024-10-21", "/openai/deployments/other", "my-gpt"), own);
+        assert!(path("2024-10-21", "/prefix", "m").starts_with("/prefix/openai/deployments/m/"));
+    }
+
+    #[test]
+    fn the_v1_form_has_neither() {
+        for version in V1_VERSIONS {
+            assert_eq!(path(version, "", "my-gpt"), "/openai/v1/chat/completions");
+        }
+        for base in ["/openai/v1", "/openai/v1/"] {
+            assert_eq!(path("2024-10-21", base, "m"), "/openai/v1/chat/completions");
+        }
+        assert_eq!(path("v1", "/openai", "m"), "/openai/v1/chat/completions");
+    }
+
+    #[test]
+    fn a_name_stays_in_its_segment() {
+        for (name, segment) in
+            [("../x", "..%2Fx"), ("..", "%2E%2E"), ("a?b#c", "a%3Fb%23c"), ("gpt-4.1", "gpt-4.1")]
+        {
+            let found = path("2024-10-21", "", name);
+            assert!(found.contains(&format!("/deployments/{segment}/chat")), "{found}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! The head of a request as bytes, and the head of an answer from bytes.
+//!
+//! Called by [`super::link`]. Always true: pure, no I/O; what leaves has one `content-length` and no
+//! other framing; what arrives is either understood whole or refused with the reason.
+
+use std::mem::MaybeUninit;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::PathAndQuery};
+
+use super::framing::Framing;
+
+/// Largest head of an answer, bytes.
+pub(super) const HEAD_MAX: usize = 256 << 10;
+/// Most headers of an answer.
+const HEADERS_MAX: usize = 128;
+
+/// A request on its way out. It is borrowed, so that a second connection can send it again.
+#[derive(Clone, Copy)]
+pub(crate) struct Outgoing<'o> {
+    /// The method.
+    pub(crate) method: &'o Method,
+    /// The path.
+    pub(crate) path: &'o PathAndQuery,
+    /// Headers, with `host` and without framing.
+    pub(crate) headers: &'o HeaderMap,
+    /// Headers of this request alone.
+    pub(crate) more: &'o [(HeaderName, HeaderValue)],
+    /// The body in one piece.
+    pub(crate) body: &'o Bytes,
+}
+
+impl Outgoing<'_> {
+    /// The head as bytes, with room for `room` more.
+    pub(super) fn encode(&self, room: usize) -> Vec<u8> {
+        // What this request says itself comes before what all say.
+        let is_general = |name: &HeaderName| self.more.iter().all(|(own, _)| own != name);
+        let own = self.more.iter().map(|(name, value)| (name, value));
+        let headers =
+            || self.headers.iter().filter(|(name, _)| is_general(name)).chain(own.clone());
+        let lines: usize =
+            headers().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let mut head = Vec::with_capacity(lines + self.path.as_str().len() + 64 + room);
+        let mut put = |bytes: &[u8]| head.extend_from_slice(bytes);
+        put(self.method.as_str().as_bytes());
+        put(b" ");
+        put(self.path.as_str().as_bytes());
+        put(b" HTTP/1.1\r\n");
+        for (name, value) in headers() {
+            put(name.as_str().as_bytes());
+            put(b": ");
+            put(value.as_bytes());
+            put(b"\r\n");
+        }
+        if !self.body.is_empty() || *self.method == Method::POST {
+            put(b"content-length: ");
+            put(HeaderValue::from(self.body.len()).as_bytes());
+            put(b"\r\n");
+        }
+        put(b"\r\n");
+        head
+    }
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// How its body ends.
+    pub(super) framing: Framing,
+    /// Whether the connection may serve another request after the body.
+    pub(super) keep_alive: bool,
+}
+
+/// Where the head at the beginning of `bytes` ends, if it does. `searched` remembers between calls
+/// how far the search came, so that a head that comes byte by byte costs no more than another.
+///
+/// # Errors
+/// When it can not become a head any more.
+pub(super) fn find_end(bytes: &[u8], searched: &mut usize) -> Result<Option<usize>, String> {
+    const START: &[u8] = b"HTTP/1.";
+    let known = bytes.len().min(START.len());
+    if bytes[..known] != START[..known] {
+        return Err("it does not begin with HTTP/1".to_owned());
+    }
+    for line_end in memchr::memchr_iter(b'\n', &bytes[*searched..]) {
+        let after = *searched + line_end + 1;
+        let end = match &bytes[after..] {
+            [b'\n', ..] => after + 1,
+            [b'\r', b'\n', ..] => after + 2,
+            [] | [b'\r'] => {
+                // The line end may turn out to be the last one; look at it again.
+                *searched = after - 1;
+                return within_bounds(bytes.len()).map(|()| None);
+            }
+            _ => continue,
+        };
+        return within_bounds(end).map(|()| Some(end));
+    }
+    *searched = bytes.len();
+    within_bounds(bytes.len()).map(|()| None)
+}
+
+fn within_bounds(length: usize) -> Result<(), String> {
+    if length <= HEAD_MAX {
+        Ok(())
+    } else {
+        Err(format!("its head is larger than {} KiB", HEAD_MAX >> 10))
+    }
+}
+
+/// Reads a whole head.
+///
+/// # Errors
+/// What is wrong with it.
+pub(super) fn parse(bytes: &Bytes) -> Result<Head, String> {
+    let mut room = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let mut found = httparse::Response::new(&mut []);
+    let parsed = httparse::ParserConfig::default()
+        .parse_response_with_uninit_headers(&mut found, bytes, &mut room)
+        .map_err(|error| error.to_string())?;
+    let (httparse::Status::Complete(_), Some(code), Some(version)) =
+        (parsed, found.code, found.version)
+    else {
+        return Err("its head is incomplete".to_owned());
+    };
+    let status = StatusCode::from_u16(code).map_err(|_| format!("{code} is no status"))?;
+    let mut headers = HeaderMap::with_capacity(found.headers.len());
+    for line in found.headers.iter() {
+        let name = HeaderName::from_bytes(line.name.as_bytes())
+            .map_err(|_| "a header's name is invalid".to_owned())?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value))
+            .map_err(|_| format!("the header {name} is invalid"))?;
+        headers.append(name, value);
+    }
+    let framing = Framing::of(status, &headers)?;
+    // Chunks are no part of HTTP/1.0: others on the way may see another end.
+    let old = version == 0;
+    let keep_alive = framing.leaves_connection_open()
+        && !connection_says(&headers, "close")
+        && (!old || framing.declared().is_some() && connection_says(&headers, "keep-alive"));
+    Ok(Head { status, headers, framing, keep_alive })
+}
+
+fn connection_says(headers: &HeaderMap, word: &str) -> bool {
+    let mut values = headers.get_all(header::CONNECTION).iter();
+    values.any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|one| one.trim_ascii().eq_ignore_ascii_case(word.as_bytes()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(text: &str) -> Result<Head, String> {
+        parse(&Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn a_request_is_written_with_its_length() {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static("h"));
+        let body = Bytes::from_static(b"{}");
+        let request = Outgoing {
+            method: &Method::POST,
+            path: &PathAndQuery::from_static("/v1/x"),
+            headers: &headers,
+            more: &[(header::ACCEPT, HeaderValue::from_static("a/b"))],
+            body: &body,
+        };
+        // Its own word on a matter is the only one.
+        let general = [("host", "h"), ("accept", "other")];
+        let general = general.map(|(name, value)| (name, HeaderValue::from_static(value)));
+        let general = general.map(|(name, value)| (HeaderName::from_static(name), value));
+        let general = HeaderMap::from_iter(general);
+        let request = Outgoing { headers: &general, ..request };
+        let expected = "POST /v1/x HTTP/1.1\r\nhost: h\r\naccept: a/b\r\ncontent-length: 2\r\n\r\n";
+        assert_eq!(String::from_utf8(request.encode(0)).unwrap(), expected);
+        let get = Outgoing { method: &Method::GET, body: &Bytes::new(), ..request };
+        assert!(!String::from_utf8(get.encode(0)).unwrap().contains("length"));
+    }
+
+    #[test]
+    fn the_end_is_found_however_the_bytes_come() {
+        for text in ["HTTP/1.1 200 OK\r\na: b\r\n\r\nrest", "HTTP/1.1 200 OK\na: b\n\nrest"] {
+            let expected = text.find("rest").unwrap();
+            let mut searched = 0;
+            for length in 0..=text.len() {
+                let found = find_end(&text.as_bytes()[..length], &mut searched).unwrap();
+                assert_eq!(found, (length >= expected).then_some(expected), "{length} of {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_head_is_refused_at_once() {
+        for text in ["SSH-2.0", "h", "HTTP/2", "<html>"] {
+            assert!(find_end(text.as_bytes(), &mut 0).is_err(), "{text}");
+        }
+        let endless = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(HEAD_MAX));
+        assert!(find_end(endless.as_bytes(), &mut 0).unwrap_err().contains("256 KiB"));
+    }
+
+    #[test]
+    fn keeping_the_connection_is_the_answers_word() {
+        let kept = |text: &str| head(text).unwrap().keep_alive;
+        assert!(kept("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n"));
+        assert!(!kept("HTTP/1.1 200 OK\r\ncontent-length: 1\r\nconnection: a, Close\r\n\r\n"));
+        assert!(!kept("HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\n"));
+        assert!(kept("HTTP/1.0 200 OK\r\ncontent-length: 1\r\nconnection: keep-alive\r\n\r\n"));
+        let both = "connection: keep-alive, close\r\ncontent-length: 1";
+        assert!(!kept(&format!("HTTP/1.0 200 OK\r\n{both}\r\n\r\n")));
+        let chunks = "connection: keep-alive\r\ntransfer-encoding: chunked";
+        assert!(!kept(&format!("HTTP/1.0 200 OK\r\n{chunks}\r\n\r\n")));
+        assert!(!kept("HTTP/1.1 200 OK\r\n\r\n"), "its end is the connection's");
+    }
+
+    #[test]
+    fn broken_heads_say_why() {
+        for text in [
+            "HTTP/1.1 abc\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nno colon\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na : b\r\n\r\n",
+            "HTTP/1.1 200 OK\r\na: b\r\n folded\r\n\r\n",
+            "HTTP/1.1 099 No\r\n\r\n",
+        ] {
+            assert!(head(text).is_err(), "{text:?}");
+        }
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(HEADERS_MAX + 1));
+        assert!(head(&many).is_err());
+    }
+}

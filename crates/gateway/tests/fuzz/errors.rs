@@ -1,0 +1,115 @@
+//! What providers say when they refuse, and answers that are none: every byte has a cause.
+
+use bytes::Bytes;
+use hale_core::cause::Cause;
+use hale_core::endpoint::Operation;
+use hale_core::health::outcome::{Observation, classify};
+use hale_core::provider::WireFormat;
+use hale_wire::answer::{self, Fault};
+use hale_wire::errors::{ErrorReply, MESSAGE_MAX, clean, parse_provider_error};
+use hale_wire::stream::View;
+use hale_wire::way::Way;
+use serde_json::Value;
+
+use crate::fuzz;
+
+const WORDS: &[&str] = &[
+    "\"error\":",
+    "\"message\":",
+    "\"type\":",
+    "\"code\":",
+    "\"param\":",
+    "\"detail\":",
+    "{\"error\":\"x\"}",
+    "context_length_exceeded",
+    "insufficient_quota",
+    "rate_limit_exceeded",
+    "invalid_api_key",
+    "content_filter",
+    "model_not_found",
+    "overloaded_error",
+    "maximum context length",
+    "credit balance is too low",
+    "<html>",
+    "<!DOCTYPE",
+    "sk-abcdefghijklmnop",
+    "Bearer abc",
+    "null",
+    "[]",
+    "{}",
+    "429",
+    "\\u0000",
+    "\\ud800",
+    "\u{fc}",
+    "\"choices\":[{\"message\":{\"content\":\"x\"}}]",
+    "\"data\":[{\"embedding\":[1]}]",
+    "\"model\":\"m\"",
+    "\"usage\":{\"prompt_tokens\":-1}",
+    "\"finish_reason\":\"stop\"",
+];
+
+fuzz!("errors", WORDS, check);
+
+/// The first line is the status, the rest is the body.
+fn parts(input: &[u8]) -> (u16, &[u8]) {
+    let (line, body) = match input.iter().position(|byte| *byte == b'\n') {
+        Some(end) => (&input[..end], &input[end + 1..]),
+        None => (&[][..], input),
+    };
+    let status = std::str::from_utf8(line).ok().and_then(|line| line.trim().parse().ok());
+    (status.unwrap_or(500), body)
+}
+
+fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
+    let (status, body) = parts(input);
+    let error = parse_provider_error(body);
+    // A key that is blacked out may be shorter than what stands for it.
+    assert!(error.message.chars().count() <= MESSAGE_MAX + 64, "{}", error.message.len());
+    for text in
+        [Some(&error.message), error.kind.as_ref(), error.code.as_ref(), error.param.as_ref()]
+    {
+        let Some(text) = text else { continue };
+        assert!(!text.chars().any(char::is_control), "{text:?}");
+        assert!(!text.contains("sk-abcdefghijklmnop"), "{text:?}");
+        assert_eq!(
+            clean(&clean(text, 300), 300),
+            clean(text, 300),
+            "cleaned twice is cleaned once"
+        );
+    }
+    let by_status = classify(&Observation::Status(status, &error));
+    let in_band = classify(&Observation::InBand(&error));
+    // A refusal is never the client's own doing, nor a matter of the network.
+    for cause in [by_status, in_band] {
+        let impossible =
+            [Cause::ClientClosed, Cause::ClientTimeout, Cause::Gateway, Cause::Dns, Cause::Tls];
+        assert!(!impossible.contains(&cause), "{cause:?}");
+    }
+    let reply = ErrorReply { message: error.message.clone(), ..ErrorReply::default() };
+    let sent: Value =
+        serde_json::from_slice(&reply.body(WireFormat::OpenAi)).expect("ours is JSON");
+    assert_eq!(sent["error"]["message"], error.message);
+    let sent: Value =
+        serde_json::from_slice(&reply.body(WireFormat::Anthropic)).expect("ours is JSON");
+    assert_eq!(sent["error"]["message"], error.message);
+    let whole = Bytes::copy_from_slice(body);
+    let view = View { model_json: "\"shown\"".into(), show_usage: false, created: 7 };
+    let wires = [WireFormat::OpenAi, WireFormat::Anthropic];
+    let mut outcome = 0;
+    let ways = Operation::ALL
+        .iter()
+        .flat_map(|operation| wires.map(|wire| Way { operation: *operation, wire }));
+    for way in ways.filter(|way| way.upstream().is_some()) {
+        match answer::check(way, &whole, &view) {
+            Ok(answer) => {
+                let value: &serde_json::value::RawValue =
+                    serde_json::from_slice(&answer.body).expect("an answer is JSON");
+                assert!(value.get().starts_with(['{', ' ', '\n', '\t', '\r']));
+                outcome |= 1;
+            }
+            Err(Fault::Error(_)) => outcome |= 2,
+            Err(Fault::Malformed(why)) => assert!(!why.is_empty()),
+        }
+    }
+    (status / 100, by_status, in_band, error.code.is_some(), outcome)
+}

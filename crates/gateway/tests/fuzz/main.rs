@@ -1,0 +1,42 @@
+//! Fuzz targets: everything that reads what others wrote, under mutated inputs.
+//!
+//! Each target is two tests: its corpus with a few thousand mutations in every run, and a minute of
+//! others with `scripts/test --long`. Always true: a check depends on its input alone.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "these are tests")]
+
+mod bodies;
+mod config;
+mod errors;
+mod hints;
+mod streams;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hale_testkit::Fuzz;
+
+/// How long the long run of each target takes. Source: the project's test plan.
+const LONG: Duration = Duration::from_secs(60);
+
+/// The target whose corpus is `testdata/fuzz/NAME`.
+fn target(name: &str, words: &'static [&'static str]) -> Fuzz {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    Fuzz { corpus: root.join("testdata/fuzz").join(name), words }
+}
+
+/// The two tests of a target.
+macro_rules! fuzz {
+    ($name:literal, $words:expr, $check:path) => {
+        #[test]
+        fn the_corpus_and_some_mutations_pass() {
+            crate::target($name, $words).corpus_and_some($check);
+        }
+
+        #[test]
+        #[ignore = "takes a minute"]
+        fn a_minute_of_mutations_passes() {
+            crate::target($name, $words).for_a_time(crate::LONG, $check);
+        }
+    };
+}
+use fuzz;

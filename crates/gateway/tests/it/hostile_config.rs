@@ -1,0 +1,265 @@
+//! Bad configs and bad starts: rows 1 to 34, through the command line.
+//!
+//! Always true: what is refused is refused with code 78 before anything listens, and what is only odd
+//! is said and served.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::hostile_table::{quoted, rows};
+use crate::support::{hale, now};
+
+/// One good entry, to which a row adds its fault.
+const GOOD: &str = "model_list:\n- model_name: m\n  litellm_params:\n    model: openai/gpt-4o\n    api_key: sk-1\n";
+
+/// What becomes of a config.
+enum Expected {
+    /// Refused with these words.
+    Refused(&'static [&'static str]),
+    /// Accepted with these words.
+    Warned(&'static [&'static str]),
+    /// Accepted in silence.
+    Accepted,
+}
+use Expected::{Accepted, Refused, Warned};
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused(says) => write!(f, "78: {}", quoted(says)),
+            Warned(says) => write!(f, "warning: {}", quoted(says)),
+            Accepted => f.write_str("accepted"),
+        }
+    }
+}
+
+/// A config file in the making.
+enum Given {
+    Text(String),
+    Bytes(Vec<u8>),
+    /// Whatever this puts at the path.
+    Made(fn(&Path)),
+    /// Text, checked with `--strict`.
+    Strict(String),
+}
+
+fn text(text: &str) -> Given {
+    Given::Text(text.to_owned())
+}
+
+/// The good entry with one more line in its `litellm_params`.
+fn param(line: &str) -> Given {
+    Given::Text(format!("{GOOD}    {line}\n"))
+}
+
+/// The good entry and another section.
+fn section(text: &str) -> Given {
+    Given::Text(format!("{GOOD}{text}\n"))
+}
+
+/// An entry whose `litellm_params` are these.
+fn entry(params: &str) -> Given {
+    Given::Text(format!("model_list:\n- {{model_name: m, litellm_params: {{{params}}}}}\n"))
+}
+
+fn base(address: &str) -> Given {
+    entry(&format!("model: openai/x, api_key: k, api_base: '{address}'"))
+}
+
+#[track_caller]
+fn check(given: Given, expected: &Expected) {
+    let run = hale().arg("check").arg("c.yaml");
+    let path = run.dir().join("c.yaml");
+    let mut strict = false;
+    match given {
+        Given::Text(text) => fs::write(path, text).unwrap(),
+        Given::Bytes(bytes) => fs::write(path, bytes).unwrap(),
+        Given::Made(make) => make(&path),
+        Given::Strict(text) => {
+            strict = true;
+            fs::write(path, text).unwrap();
+        }
+    }
+    let begin = now();
+    let done = if strict { run.arg("--strict").run() } else { run.run() };
+    let took = begin.elapsed();
+    let (code, says, all): (_, _, &[&str]) = match expected {
+        Refused(says) => (78, "error: c.yaml", says),
+        Warned(says) => (0, "warning: c.yaml", says),
+        Accepted => (0, "c.yaml: ok, ", &["model groups, 0 warnings"]),
+    };
+    assert_eq!(done.code(), Some(code), "{}", done.stdout);
+    for part in [says].iter().chain(all) {
+        assert!(done.stdout.contains(part), "no {part:?} in: {}", done.stdout);
+    }
+    // A debug build on a busy machine: this only tells a bound from its absence.
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+fn bomb() -> Given {
+    let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for level in 1..12 {
+        let uses = vec![format!("*a{}", level - 1); 10].join(", ");
+        text.push_str(&format!("a{level}: &a{level} [{uses}]\n"));
+    }
+    Given::Text(text)
+}
+
+fn fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
+rows! {
+    "1" row_01_a_missing_file_is_named_with_its_full_path "a file that is not there":
+        Given::Made(|_| ()) => Refused(&["config not found: c.yaml: there is no /", "/c.yaml. check the path"]);
+    "3" row_03_a_directory_is_no_config "a directory":
+        Given::Made(|path| fs::create_dir(path).unwrap()) => Refused(&["config is a directory: c.yaml. name the file in it"]);
+    "3" row_03_a_fifo_is_not_waited_for "a FIFO":
+        Given::Made(fifo) => Refused(&["config can not be read: c.yaml: it is a FIFO, not a regular file"]);
+    "3" row_03_a_device_is_not_read "a device without an end":
+        Given::Made(|path| std::os::unix::fs::symlink("/dev/zero", path).unwrap())
+        => Refused(&["config can not be read: c.yaml: it is a device, not a regular file"]);
+    "4" row_04_an_empty_file_shows_how_to_begin "an empty file":
+        text("") => Refused(&["no models configured. write for example:\nmodel_list:"]);
+    "5" row_05_bytes_that_are_no_utf_8_are_placed "bytes that are not UTF-8":
+        Given::Bytes(b"model_list:\n- model_name: \xff\n".to_vec())
+        => Refused(&["the file is not UTF-8: bad byte at offset 26. save it as UTF-8"]);
+    "5" row_05_utf_16_is_recognised "UTF-16":
+        Given::Bytes(b"\xff\xfem\0o\0".to_vec()) => Refused(&["it looks like UTF-16"]);
+    "5" row_05_a_nul_byte_is_placed "a NUL byte":
+        text("a: b\0c\n") => Refused(&["the file is not text: NUL byte at offset 4"]);
+    "5" row_05_a_byte_order_mark_is_accepted "a byte order mark":
+        Given::Text(format!("\u{feff}{GOOD}")) => Accepted;
+    "6" row_06_a_syntax_error_shows_its_place_and_line "a syntax error":
+        text("a: [\n  b\nc: d\n") => Refused(&["c.yaml:3:2: YAML syntax: ", "`c: d`. check the indentation"]);
+    "6" row_06_a_tab_is_said_to_be_one "indentation by a tab":
+        text("a:\n\t- b\n") => Refused(&["c.yaml:2:2: YAML syntax: tabs disallowed", "indent with spaces: YAML does not allow tabs there"]);
+    "7" row_07_a_key_that_stands_twice_is_shown_with_both_lines "a key twice":
+        section("router_settings:\n  timeout: 5\n  timeout: 6")
+        => Warned(&["c.yaml:8:3: router_settings.timeout: duplicate key: also on line 7; the last one is used"]);
+    "7" row_07_a_key_that_stands_twice_is_an_error_when_strict "a key twice, `--strict`":
+        Given::Strict(format!("{GOOD}router_settings: {{timeout: 5, timeout: 6}}\n"))
+        => Refused(&["router_settings.timeout: duplicate key"]);
+    "8" row_08_an_alias_bomb_is_stopped "aliases of aliases of aliases":
+        bomb() => Refused(&["more than 1000000 values, aliases expanded"]);
+    "8" row_08_a_file_of_eleven_mebibytes_is_refused "11 MiB":
+        Given::Bytes(vec![b'#'; 11 << 20]) => Refused(&["the file has more than 10485760 bytes. split it with `include`"]);
+    "8" row_08_a_thousand_levels_are_refused "a thousand levels of nesting":
+        Given::Text(format!("a: {}{}\n", "[".repeat(1000), "]".repeat(1000)))
+        => Refused(&["nested deeper than 128 levels"]);
+    "9" row_09_a_second_document_is_refused "two documents":
+        section("---\na: b") => Refused(&["c.yaml:6:1: a second YAML document begins here. keep one document"]);
+    "10" row_10_an_unknown_key_warns_with_the_nearest "a key that does not exist":
+        section("router_settings: {cooldwon_time: 5}")
+        => Warned(&["router_settings.cooldwon_time: unknown key `cooldwon_time`. did you mean `cooldown_time`?"]);
+    "10" row_10_an_unknown_key_is_an_error_when_strict "a key that does not exist, `--strict`":
+        Given::Strict(format!("{GOOD}router_settings: {{cooldwon_time: 5}}\n"))
+        => Refused(&["did you mean `cooldown_time`?"]);
+    "11" row_11_a_wrong_type_says_what_was_expected_and_what_is_there "a list for a number":
+        section("router_settings: {num_retries: [1]}")
+        => Refused(&["router_settings.num_retries: expected a whole number from 0 to 100, got a list"]);
+    "11" row_11_a_number_in_quotes_is_a_number "a number in quotes":
+        section("router_settings: {num_retries: '3'}") => Accepted;
+    "11" row_11_a_mapping_for_a_list_is_refused "a mapping for a list":
+        text("model_list: {a: 1}\n") => Refused(&["model_list: expected a list, got a mapping"]);
+    "12" row_12_no_is_a_name_where_a_name_is_asked_for "`no` as a name":
+        Given::Text(GOOD.replace("model_name: m", "model_name: no")) => Accepted;
+    "12" row_12_a_time_of_day_is_a_name "`12:30` as a name":
+        Given::Text(GOOD.replace("model_name: m", "model_name: 12:30")) => Accepted;
+    "12" row_12_a_time_of_day_is_no_duration "`12:30` as a duration":
+        param("timeout: 12:30") => Refused(&["expected a time from 0.001 to 86400 seconds, got `12:30`"]);
+    "12" row_12_an_exponent_is_no_count "`1e3` as a whole number":
+        section("router_settings: {num_retries: 1e3}") => Refused(&["expected a whole number from 0 to 100, got `1e3`"]);
+    "13" row_13_a_negative_time_names_the_range "a negative timeout":
+        param("timeout: -1") => Refused(&["litellm_params.timeout: expected a time from 0.001 to 86400 seconds, got `-1`"]);
+    "13" row_13_a_timeout_of_zero_names_the_range "a timeout of 0":
+        param("timeout: 0") => Refused(&["expected a time from 0.001 to 86400 seconds, got `0`"]);
+    "13" row_13_a_weight_that_is_no_number_names_the_range "a weight that is NaN":
+        param("weight: .nan") => Refused(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.nan`"]);
+    "13" row_13_an_endless_weight_names_the_range "an infinite weight":
+        param("weight: .inf") => Refused(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.inf`"]);
+    "14" row_14_an_unknown_unit_names_the_known_ones "`5x` as a duration":
+        param("timeout: 5x") => Refused(&["got `5x`. a plain number is seconds; `500ms`, `5m` and `2h` are read too"]);
+    "14" row_14_a_space_before_the_unit_is_accepted "`500 ms` as a duration":
+        param("timeout: 500 ms") => Accepted;
+    "15" row_15_a_number_beyond_all_bounds_names_the_range "a number beyond 64 bits":
+        param("num_retries: 99999999999999999999999") => Refused(&["expected a whole number from 0 to 100, got `99999999999999999999999`"]);
+    "16" row_16_an_absent_model_list_shows_how_to_write_one "no `model_list`":
+        text("general_settings: {}\n") => Refused(&["no models configured. write for example"]);
+    "16" row_16_an_empty_model_list_shows_how_to_write_one "an empty `model_list`":
+        text("model_list: []\n") => Refused(&["no models configured. write for example"]);
+    "16" row_16_a_null_model_list_shows_how_to_write_one "`model_list: null`":
+        text("model_list: ~\n") => Refused(&["no models configured. write for example"]);
+    "17" row_17_an_entry_without_a_name_says_so "an entry without `model_name`":
+        text("model_list:\n- litellm_params: {model: openai/x, api_key: k}\n")
+        => Refused(&["c.yaml:2:3: model_list[0].model_name: is missing. write the name that clients use"]);
+    "17" row_17_an_entry_without_a_model_says_so "an entry without `model`":
+        entry("api_key: k") => Refused(&["model_list[0].litellm_params.model: is missing. write `model: provider/name`"]);
+    "17" row_17_a_provider_without_a_model_says_so "`model: openai/`":
+        entry("model: openai/, api_key: k") => Refused(&["litellm_params.model: names a provider but no model. write `provider/name`"]);
+    "18" row_18_an_unknown_provider_is_kept_and_the_nearest_named "an unknown provider":
+        entry("model: opnai/x, api_key: k") => Warned(&["litellm_params.model: unknown provider `opnai`. did you mean `openai`?"]);
+    "19" row_19_two_entries_with_one_id_are_refused_with_both_lines "one id for two different entries":
+        text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {id: one}}\n\
+              - {model_name: m, litellm_params: {model: openai/y, api_key: k}, model_info: {id: one}}\n")
+        => Refused(&["c.yaml:3:3: model_list[1]: the id `one` is taken: another entry has it on line 2"]);
+    "20" row_20_the_same_entry_twice_is_one_with_the_weights_added "the same entry twice":
+        text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n\
+              - {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n")
+        => Warned(&["c.yaml:3:3: model_list[1]: the same entry stands on line 2", "1 deployments"]);
+    "21" row_21_an_address_without_a_scheme_is_refused "`api_base` without a scheme":
+        base("x.example.com") => Refused(&["api_base has no scheme. write it as `https://api.example.com/v1`"]);
+    "21" row_21_an_address_with_another_scheme_is_refused "`api_base: ftp://…`":
+        base("ftp://x") => Refused(&["api_base has a scheme other than http and https"]);
+    "21" row_21_an_address_with_a_password_is_refused "`api_base` with user and password":
+        base("https://user:pass@x/v1") => Refused(&["api_base contains a user name or password. remove what stands before `@` and set `api_key`"]);
+    "21" row_21_an_address_with_a_space_is_refused "`api_base` with a space":
+        base("https://x /v1") => Refused(&["api_base contains whitespace or control characters"]);
+    "21" row_21_an_address_with_v1_twice_is_refused "`api_base: …/v1/v1`":
+        base("https://x/v1/v1") => Refused(&["api_base has `/v1` twice. keep one of them"]);
+    "21" row_21_an_address_with_port_zero_is_refused "`api_base` with port 0":
+        base("http://x:0") => Refused(&["api_base has port 0"]);
+    "21" row_21_an_address_with_a_query_is_refused "`api_base` with a query":
+        base("https://x/v1?key=1") => Refused(&["api_base has a query or a fragment"]);
+    "21" row_21_an_address_with_the_endpoint_is_refused "`api_base` with the endpoint":
+        base("https://x/v1/chat/completions") => Refused(&["api_base ends with the endpoint `/chat/completions`"]);
+    "22" row_22_a_private_address_is_normal "`api_base` at a private address":
+        base("http://10.0.0.1:8000/v1") => Accepted;
+    "23" row_23_missing_variables_are_all_named_with_their_deployments "references to variables that are not set":
+        text("model_list:\n- {model_name: a, litellm_params: {model: openai/x, api_key: os.environ/A_KEY}}\n\
+              - {model_name: b, litellm_params: {model: openai/y, api_key: os.environ/B_KEY}}\n")
+        => Warned(&["environment variable A_KEY is not set. set A_KEY, which deployment a reads",
+                    "environment variable B_KEY is not set. set B_KEY, which deployment b reads"]);
+    "24" row_24_a_key_with_a_line_break_is_refused_and_not_shown "a key with a line break":
+        entry("model: openai/x, api_key: \"sk-abc\\n\"") => Refused(&["api_key: contains whitespace or control characters. copy the key again"]);
+    "24" row_24_a_key_in_quotes_is_refused_and_not_shown "a key in quotes of its own":
+        entry("model: openai/x, api_key: \"'sk-abc'\"") => Refused(&["api_key: is wrapped in quotes that belong to it. remove the inner quotes"]);
+    "24" row_24_a_key_with_a_typographic_dash_is_refused "a key with a typographic dash":
+        entry("model: openai/x, api_key: sk\u{2013}abc") => Refused(&["api_key: contains characters outside ASCII. copy the key again"]);
+    "25" row_25_a_fallback_to_nothing_names_the_nearest_group "a fallback to a group that does not exist":
+        Given::Text(GOOD.replace("model_name: m", "model_name: gpt-4o") + "router_settings: {fallbacks: [{gpt-4o: [gpt-4p]}]}\n")
+        => Warned(&["router_settings.fallbacks[0].gpt-4o[0]: no model group `gpt-4p`. did you mean `gpt-4o`?"]);
+    "26" row_26_a_fallback_to_itself_is_skipped "a fallback to itself":
+        section("router_settings: {fallbacks: [{m: [m]}]}")
+        => Warned(&["router_settings.fallbacks[0].m[0]: `m` falls back to itself: skipped. name another group"]);
+    "28" row_28_overlapping_patterns_are_accepted "patterns that overlap: the more specific wins":
+        text("model_list:\n- {model_name: 'a*', litellm_params: {model: openai/*, api_key: k}}\n\
+              - {model_name: 'a-b*', litellm_params: {model: openai/*, api_key: k}}\n")
+        => Accepted;
+    "29" row_29_weights_that_are_all_zero_have_no_effect "weights that are all 0":
+        text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k, weight: 0}}\n\
+              - {model_name: m, litellm_params: {model: openai/y, api_key: k, weight: 0}}\n")
+        => Warned(&["every `weight` of this group is 0: weights have no effect"]);
+    "29" row_29_bounds_that_exclude_each_other_name_both_keys "bounds that exclude each other":
+        section("general_settings: {max_buffered_mb: 1, max_request_size_mb: 5}")
+        => Refused(&["max_buffered_mb is smaller than max_request_size_mb or max_response_size_mb", "raise max_buffered_mb, or lower the others"]);
+    "33" row_33_a_database_is_said_to_be_without_effect "a database":
+        section("general_settings: {database_url: 'postgresql://u:p@h/d'}")
+        => Warned(&["general_settings.database_url: known, but not served yet: ignored"]);
+    "34" row_34_redis_is_said_to_be_without_effect "a Redis cache":
+        section("litellm_settings: {cache: true, cache_params: {type: redis}}")
+        => Warned(&["litellm_settings.cache_params: known, but not served yet: ignored"]);
+}

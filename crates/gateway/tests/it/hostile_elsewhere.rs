@@ -1,0 +1,397 @@
+//! Rows whose tests stand in other modules, and rows of what is not served yet.
+//!
+//! Always true: the test of each row is there (`hostile_table` looks).
+
+use hale_testkit::FakeUpstream;
+
+use crate::hostile_table::Row;
+use crate::support::{hale, lone};
+
+/// Number, input, answer, test.
+type Line = (&'static str, &'static str, &'static str, &'static str);
+
+const PROVEN: &[Line] = &[
+    (
+        "2",
+        "a file that may not be read",
+        "78: `permission denied: its mode is 0640 and its owner uid 0; this process runs as uid 1000`",
+        "row_02_a_file_that_may_not_be_read_names_mode_and_users",
+    ),
+    (
+        "30",
+        "no, a weak or a published master key on an address that others reach",
+        "78, with both ways out",
+        "row_30_a_weak_or_missing_key_on_a_public_address_is_refused_with_both_ways_out",
+    ),
+    (
+        "31",
+        "a port in use",
+        "1: `can not listen on …; another process listens there, choose another --port`",
+        "row_31_a_port_in_use_is_said_with_its_way_out",
+    ),
+    (
+        "31",
+        "an address of another machine",
+        "1: `can not listen on …; that is no address of this machine`",
+        "row_31_an_address_of_another_machine_is_said_to_be_one",
+    ),
+    (
+        "32",
+        "a certificate for the listener: TLS for clients is not served",
+        "2: the flag is named, and nothing starts",
+        "row_32_a_certificate_for_the_listener_is_refused_rather_than_ignored",
+    ),
+    (
+        "74",
+        "a client that leaves in the middle of a stream",
+        "the upstream is let go at once, the record says `client_closed`, nobody is blamed",
+        "row_74_a_client_that_leaves_in_the_middle_of_a_stream_frees_the_upstream",
+    ),
+    (
+        "87",
+        "429 with a `retry-after` of 10^12 s",
+        "429 with `retry-after: 3600`",
+        "row_87_no_wish_for_eternity_is_passed_on",
+    ),
+    (
+        "95",
+        "events with every line ending, a byte order mark, comments, cut anywhere, without a last line end",
+        "served",
+        "row_95_every_way_to_write_events_is_accepted",
+    ),
+    (
+        "96",
+        "an event that is no JSON",
+        "skipped, the stream goes on",
+        "row_96_a_malformed_event_in_the_middle_is_skipped",
+    ),
+    (
+        "96",
+        "an event beyond 1 MiB",
+        "`bad_response`; in the stream: `upstream_stream_interrupted`",
+        "row_96_a_long_event_passes_and_an_endless_one_is_refused",
+    ),
+    (
+        "97",
+        "two finish reasons, events after `[DONE]`, a jump of the index, negative usage",
+        "served; nothing follows `[DONE]`",
+        "row_97_odd_events_are_tolerated",
+    ),
+    (
+        "98",
+        "a stream that is cut",
+        "in the stream: `upstream_stream_interrupted`: `the stream broke off and is not complete`, no `[DONE]`",
+        "row_98_a_cut_after_content_is_an_error_in_the_stream",
+    ),
+    (
+        "98",
+        "a stream that ends in half an event",
+        "in the stream: `upstream_stream_interrupted`; the half is not shown",
+        "row_98_a_half_event_at_the_end_is_not_shown_as_content",
+    ),
+    (
+        "99",
+        "arguments of tools that are no JSON, ids twice or missing",
+        "passed on as they are",
+        "row_99_arguments_of_tools_that_are_no_json_are_passed_on",
+    ),
+    (
+        "100",
+        "an answer that is too slow",
+        "504 `timeout`: `no answer within … s`",
+        "row_100_an_attempts_own_time_is_a_504_and_is_not_repeated_at_the_same_deployment",
+    ),
+    (
+        "100",
+        "a refusal before the request was read",
+        "relayed",
+        "row_100_a_refusal_that_comes_before_the_body_was_read_is_relayed",
+    ),
+    (
+        "100",
+        "an answer that nobody asked for",
+        "its connection is closed, nobody gets it",
+        "row_100_an_answer_that_nobody_asked_for_is_given_to_nobody",
+    ),
+    (
+        "F13",
+        "an answer beyond `max_response_size_mb`, declared or not",
+        "502 `bad_response`: `the answer is larger than … MiB (max_response_size_mb)`",
+        "f13_an_answer_beyond_the_limit_is_a_failed_attempt",
+    ),
+    (
+        "F13",
+        "an answer without an end",
+        "the same as soon as it is too long; memory stays flat",
+        "f13_an_endless_answer_is_cut_and_fills_no_memory",
+    ),
+    (
+        "F13",
+        "an error page without an end",
+        "its status; at most 64 KiB are read",
+        "f13_an_error_page_of_any_size_is_read_within_bounds",
+    ),
+    (
+        "F14",
+        "an event without an end",
+        "`bad_response`: `an event of the stream is larger than 1048576 bytes`; memory stays flat",
+        "f14_an_endless_event_ends_the_stream_and_fills_no_memory",
+    ),
+    (
+        "F15",
+        "compressed answers of any kind, whole and as streams",
+        "502 `bad_response`: `the answer is compressed, which was not asked for`; nothing is unpacked",
+        "f15_nothing_compressed_is_asked_for_or_unpacked",
+    ),
+    (
+        "F16",
+        "a wrong encoding label, half a gzip stream",
+        "502 `bad_response`; of an error only its status is shown",
+        "f16_a_wrong_label_is_believed_and_an_encoded_error_is_not_shown",
+    ),
+    (
+        "F17",
+        "redirects of every kind",
+        "404 `not_found`; nothing is sent to the other address, no credential either",
+        "f17_a_redirect_is_never_followed",
+    ),
+    (
+        "F18",
+        "a server that speaks no TLS",
+        "502 `tls`",
+        "f18_tls_to_a_server_that_speaks_none_is_said_to_be_tls",
+    ),
+    (
+        "F19",
+        "a name that does not resolve",
+        "502 `dns`: `the name … does not resolve`",
+        "f19_a_name_that_does_not_resolve_is_said_to_be_dns",
+    ),
+    (
+        "F19",
+        "a resolver that fails or is silent",
+        "the last good addresses serve for 10 minutes",
+        "f19_the_last_good_addresses_serve_for_ten_minutes_while_the_resolver_fails",
+    ),
+    (
+        "F19",
+        "a name whose address changes",
+        "followed within 30 s",
+        "f19_a_name_that_moves_is_followed_within_half_a_minute",
+    ),
+    (
+        "F19",
+        "a name one of whose addresses is dead",
+        "the next address is tried",
+        "f19_a_dead_address_gives_way_to_the_next",
+    ),
+    (
+        "F20",
+        "no name service at all",
+        "502 `dns`; each request still tries, nothing is refused without an attempt",
+        "f20_without_any_name_service_no_deployment_is_refused_to_the_requests",
+    ),
+    (
+        "F42",
+        "SIGTERM with 500 streams",
+        "all finish, all are recorded, exit 0",
+        "f42_five_hundred_streams_finish_and_then_the_process_ends",
+    ),
+    (
+        "F42",
+        "streams beyond the limit of the shutdown",
+        "end with `shutting_down`, recorded as the gateway's doing",
+        "f42_a_stream_that_outlasts_the_limit_ends_with_the_reason_and_blames_nobody",
+    ),
+    (
+        "F42",
+        "requests beyond the limit of the shutdown",
+        "cut, said in the log, exit 0",
+        "f42_what_outlasts_the_limit_is_cut",
+    ),
+    ("F43", "a second signal", "the process ends at once", "f43_a_second_signal_ends_at_once"),
+    (
+        "F43",
+        "a log that a killed process left in the middle of a line",
+        "open: the next record is glued to the rest (the test waits for the repair)",
+        "f43_a_record_after_a_crash_stands_on_a_line_of_its_own",
+    ),
+    (
+        "F44",
+        "a changed config that is invalid, empty or no text",
+        "reported with its place; the one in force stays",
+        "f44_a_bad_file_changes_nothing_and_is_reported_where_it_is_wrong",
+    ),
+    (
+        "F44",
+        "a config that is deleted",
+        "reported; the one in force stays until there is a new one",
+        "f44_a_deleted_file_keeps_serving_and_a_new_one_is_found",
+    ),
+    (
+        "F44",
+        "a config that is half written",
+        "ends up in force when it is whole",
+        "f44_a_file_that_is_written_in_two_steps_ends_up_in_force",
+    ),
+    (
+        "F44",
+        "11 MiB, a directory or a FIFO in place of the config",
+        "reported; the one in force stays",
+        "f44_whatever_takes_the_place_of_the_config_the_one_in_force_stays",
+    ),
+    (
+        "F44",
+        "a link that is swapped, as config maps do",
+        "followed",
+        "f44_a_link_that_is_swapped_as_config_maps_do_is_followed",
+    ),
+    (
+        "F45",
+        "a reload that removes a deployment with streams",
+        "they finish on what they began with",
+        "f45_a_stream_in_flight_finishes_on_what_it_began_with",
+    ),
+    (
+        "F46",
+        "64 descriptors and 200 idle clients",
+        "the longest idle make room; half of the descriptors are kept for upstreams; no deployment is blamed",
+        "f46_with_64_descriptors_idle_clients_keep_nobody_out_and_no_deployment_is_blamed",
+    ),
+    (
+        "F46",
+        "64 descriptors and 100 requests",
+        "those that do not fit wait at the door, then all are served",
+        "f46_with_64_descriptors_as_many_streams_as_fit_are_served_and_the_rest_waits",
+    ),
+    (
+        "F47",
+        "256 MiB of memory and many large bodies",
+        "503 `overloaded` with `retry-after` beyond a quarter of the limit",
+        "f47_with_256_mebibytes_bodies_are_shed_before_memory_ends",
+    ),
+    (
+        "F47",
+        "bodies beyond `max_buffered_mb` together",
+        "503 `overloaded` with `retry-after`",
+        "f47_bodies_held_by_all_requests_together_are_bounded",
+    ),
+    (
+        "F49",
+        "a panic in our own code",
+        "500 `internal_error` to that request, what it held is given back, the process goes on",
+        "f49_a_panic_is_an_answer_and_gives_back_what_was_held",
+    ),
+    (
+        "F50",
+        "a client that leaves before the answer",
+        "the upstream is let go at once",
+        "f50_a_client_that_leaves_before_the_answers_head_frees_the_upstream",
+    ),
+    (
+        "F50",
+        "a client that leaves while it sends",
+        "the request ends, nobody is asked",
+        "f50_a_client_that_leaves_while_sending_is_no_error_of_the_gateway",
+    ),
+    (
+        "F50",
+        "a client that leaves with a second request under way",
+        "open: noticed only when the answer is there (the test waits for the repair)",
+        "f50_a_client_that_leaves_with_a_second_request_waiting_frees_the_upstream_too",
+    ),
+    (
+        "F50",
+        "a client that reads slowly",
+        "the upstream waits, memory stays flat",
+        "f50_a_slow_reader_holds_back_the_upstream_instead_of_filling_memory",
+    ),
+    (
+        "F50",
+        "a client that takes nothing for 30 s",
+        "let go, and its upstream with it",
+        "f50_a_client_that_takes_nothing_for_half_a_minute_is_let_go",
+    ),
+    (
+        "F50",
+        "a head that drips",
+        "closed after `header_read_timeout_s` as a whole",
+        "f50_a_slow_head_is_closed_even_when_it_drips",
+    ),
+    (
+        "F50",
+        "a body that stops coming",
+        "408 `slow_body`, and the connection is closed",
+        "f50_a_body_that_stops_coming_is_refused",
+    ),
+    (
+        "F50",
+        "hundreds of half-open connections",
+        "others are served",
+        "f50_thousands_of_open_connections_do_not_keep_others_out",
+    ),
+    (
+        "F50",
+        "pipelined requests",
+        "answered in their order",
+        "f50_pipelined_requests_are_answered_in_their_order",
+    ),
+];
+
+const NOT_SERVED: &[(&str, &str, &str)] = &[
+    (
+        "27",
+        "a chain of fallbacks",
+        "legal: each group is visited once per request, and `max_fallbacks` bounds their number",
+    ),
+    ("41", "a key that may not use the model", "not served yet: there is the master key only"),
+    ("42", "a budget that is used up", "not served yet: keys of budgets are refused in a config"),
+    ("43", "a rate limit of our own", "not served yet"),
+    ("44", "many wrong keys from one address", "401 each: no address is locked out"),
+    (
+        "73",
+        "a request beyond the context window",
+        "the provider's to judge: 400 `context_length_exceeded`",
+    ),
+    ("75", "requests to administrate", "not served yet: there is no such endpoint"),
+    ("F48", "a callback that blocks", "cannot be: no foreign code runs in the process"),
+];
+
+/// The rows of this module.
+pub(crate) fn rows() -> Vec<Row> {
+    let proven = PROVEN.iter().map(|(number, input, answer, test)| Row {
+        number,
+        input,
+        answer: (*answer).to_owned(),
+        test,
+    });
+    let not_served = NOT_SERVED.iter().map(|(number, input, why)| Row {
+        number,
+        input,
+        answer: (*why).to_owned(),
+        test: "",
+    });
+    proven.chain(not_served).collect()
+}
+
+#[test]
+fn row_32_a_certificate_for_the_listener_is_refused_rather_than_ignored() {
+    let upstream = FakeUpstream::start();
+    for flag in ["--ssl_certfile_path", "--ssl_keyfile_path"] {
+        let run = hale().config(&lone(&upstream).text()).arg("--config").arg("config.yaml");
+        let done = run.arg(flag).arg("server.pem").run();
+        assert_eq!(done.code(), Some(2), "{}", done.stderr);
+        assert!(done.stderr.contains(flag), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn row_31_an_address_of_another_machine_is_said_to_be_one() {
+    let upstream = FakeUpstream::start();
+    let run = hale().config(&lone(&upstream).text());
+    let args = ["--config", "config.yaml", "--host", "203.0.113.7", "--port", "0"];
+    let done = args.into_iter().fold(run, |run, arg| run.arg(arg)).run();
+    assert_eq!(done.code(), Some(1), "{}", done.stderr);
+    assert!(done.stderr.contains("can not listen on 203.0.113.7:0"), "{}", done.stderr);
+    assert!(done.stderr.contains("that is no address of this machine"), "{}", done.stderr);
+}

@@ -1,0 +1,175 @@
+//! Who may call what: every path of every endpoint, as everybody.
+//!
+//! Always true: the table of endpoints decides, and what is in no row is refused to everybody.
+//! `docs/access.md` is the output.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use hale_core::endpoint::{ENDPOINTS, Role};
+use hale_testkit::{Client, FakeUpstream, Hale, Response};
+use hale_wire::peek::FORBIDDEN;
+use serde_json::json;
+
+use crate::support::{CHAT, KEY, client, expect_error, lone};
+use crate::tidy;
+
+/// Who asks: a heading, and the headers of the request.
+const CALLERS: [(&str, &[(&str, &str)]); 4] = [
+    ("nobody", &[]),
+    ("a wrong key", &[("authorization", "Bearer sk-of-another-gateway")]),
+    ("a malformed key", &[("authorization", "Basic c2s6")]),
+    ("the master key", &[("authorization", "Bearer sk-test-0123456789abcdef")]),
+];
+
+/// Whether the caller got past the door, by the answer.
+fn verdict(answer: &Response) -> &'static str {
+    match answer.status {
+        401 => "401",
+        403 => "403",
+        // An empty body, or a model that does not exist: both are looked at behind the door.
+        200 | 400 | 404 => "in",
+        status => panic!("{status}: {}", answer.text()),
+    }
+}
+
+fn ask(hale: &Hale, method: &str, path: &str, headers: &[(&str, &str)]) -> Response {
+    let path = path.replace("{}", "some-model");
+    hale.client().request(method, &path, headers, b"")
+}
+
+const TITLE: &str = "# Who may call what
+
+Every path of every endpoint, and what its callers get: `in`, or the status that refuses them. Without a
+master key the gateway listens on loopback only, and everybody there is let in. What is in no row is 404
+for everybody, and a method that a path does not have is 405. Made by
+`HALE_BLESS=1 cargo test -p hale-gateway --test it roles`; do not edit it.
+
+| method | path | nobody | a wrong key | a malformed key | the master key | nobody, `require_auth_for_metrics_endpoint: false` | nobody, no master key |
+|---|---|---|---|---|---|---|---|
+";
+
+#[test]
+fn every_path_as_everybody_is_as_the_page_says() {
+    let upstream = FakeUpstream::start();
+    let closed = lone(&upstream).start();
+    let metrics_open =
+        lone(&upstream).litellm(json!({"require_auth_for_metrics_endpoint": false})).start();
+    let no_key = crate::support::Config::open().deployment("m", "a", &upstream).start();
+    let mut made = TITLE.to_owned();
+    for row in ENDPOINTS {
+        for path in row.paths {
+            let mut verdicts: Vec<&str> = CALLERS
+                .iter()
+                .map(|(_, headers)| verdict(&ask(&closed, row.method, path, headers)))
+                .collect();
+            let expected = match row.role {
+                Role::Public => ["in", "in", "in", "in"],
+                Role::Key | Role::Metrics | Role::Admin => ["401", "401", "401", "in"],
+            };
+            assert_eq!(verdicts, expected, "{} {path}", row.method);
+            verdicts.push(verdict(&ask(&metrics_open, row.method, path, &[])));
+            verdicts.push(verdict(&ask(&no_key, row.method, path, &[])));
+            // Writing to a string cannot fail.
+            let _written =
+                writeln!(made, "| {} | `{path}` | {} |", row.method, verdicts.join(" | "));
+        }
+    }
+    assert_eq!(upstream.state().opened(), 0);
+    let file = tidy::root().join("docs/access.md");
+    if std::env::var_os("HALE_BLESS").is_some() {
+        fs::write(&file, &made).unwrap();
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    assert!(found == made, "docs/access.md is not up to date; run this test with HALE_BLESS=1");
+}
+
+#[test]
+fn what_is_in_no_row_is_refused_to_everybody() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    // Endpoints of the reference that administrate, and ways to write a path that is one.
+    let paths = [
+        "/key/generate",
+        "/config/update",
+        "/model/new",
+        "/user/new",
+        "/spend/logs",
+        "/routes",
+        "/sso/key/generate",
+        "/v1/models/../../metrics",
+        "//metrics",
+        "/METRICS",
+        "/metrics%2f",
+        "/%6detrics",
+        "/metrics;x=1",
+        "/metrics/..",
+        "/v1/chat/completions/../../../metrics",
+        "/health/readiness/../../metrics",
+    ];
+    for path in paths {
+        for (_, headers) in CALLERS {
+            let answer = ask(&hale, "GET", path, headers);
+            let open = answer.status == 200;
+            assert!(!open, "{path}: {}", answer.text());
+            let as_master = headers.iter().any(|(_, value)| value.contains(KEY));
+            assert!(
+                as_master || matches!(answer.status, 401 | 404 | 405),
+                "{path}: {}",
+                answer.text()
+            );
+        }
+    }
+    for row in ENDPOINTS {
+        for path in row.paths {
+            for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO"] {
+                // A path of CONNECT is an authority.
+                let path = if method == "CONNECT" { "x:80" } else { path };
+                let answer = ask(&hale, method, path, CALLERS[3].1);
+                assert!(
+                    matches!(answer.status, 400 | 404 | 405),
+                    "{method} {path}: {}",
+                    answer.text()
+                );
+            }
+        }
+    }
+    assert_eq!(upstream.state().opened(), 0);
+}
+
+#[test]
+fn a_query_changes_nothing_about_who_may_call() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    for query in
+        ["key=sk-test-0123456789abcdef", "api_key=sk-test-0123456789abcdef", "access_token=x"]
+    {
+        let answer = hale.client().get(&format!("/v1/models?{query}"));
+        expect_error(&answer, 401, "missing_api_key");
+    }
+}
+
+#[test]
+fn no_field_that_steers_credentials_or_addresses_is_taken_from_a_body() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    let mut own: Client = client(&hale);
+    let names = FORBIDDEN.all();
+    assert!(["api_base", "base_url", "api_key", "user_config"].iter().all(|it| names.contains(it)));
+    for (path, field) in
+        [(CHAT, "messages"), ("/v1/completions", "prompt"), ("/v1/embeddings", "input")]
+    {
+        for name in names {
+            let escaped = format!("\\u{:04x}{}", u32::from(name.as_bytes()[0]), &name[1..]);
+            for written in [name, &*escaped] {
+                for value in ["\"http://127.0.0.1:1\"", "null", "{}", "[]"] {
+                    let text = format!(r#"{{"model":"m","{field}":["x"],"{written}":{value}}}"#);
+                    let answer = own.request("POST", path, &[], text.as_bytes());
+                    let error = expect_error(&answer, 400, "forbidden_parameter");
+                    assert_eq!(error["param"], *name, "{text}");
+                }
+            }
+        }
+    }
+    assert_eq!(upstream.state().opened(), 0);
+}

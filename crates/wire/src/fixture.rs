@@ -1,0 +1,110 @@
+//! What the tests of the wires share: a deployment, and the files of `testdata/`.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hale_core::deployment::{Deployment, DeploymentIndex, Limits};
+use hale_core::endpoint::Operation;
+use hale_core::group::GroupIndex;
+use hale_core::health::DeploymentState;
+use hale_core::policy::ByKind;
+use hale_core::prices::ModelFacts;
+use hale_core::provider;
+use hale_core::route::TagRules;
+use serde_json::Value;
+
+use crate::neutral::Unfit;
+use crate::order::Order;
+use crate::peek::Peek;
+use crate::stream::{Reader, View};
+use crate::way::{Outgoing, Way, outgoing};
+
+/// A deployment of that provider, without any settings.
+pub(crate) fn deployment(provider: &str) -> Deployment {
+    Deployment {
+        index: DeploymentIndex(0),
+        id: Arc::from("d"),
+        group: GroupIndex(0),
+        declared_at: "test:1".into(),
+        provider: provider::lookup(provider).unwrap(),
+        upstream_model: "up".into(),
+        model_param: "x/up".into(),
+        api_base: "http://127.0.0.1:1/v1".into(),
+        azure: None,
+        api_key: None,
+        organization: None,
+        extra_headers: Vec::new(),
+        weight: 1.0,
+        limits: Limits::default(),
+        order: None,
+        tags: TagRules::default(),
+        tolerance: ByKind::default(),
+        is_paused: false,
+        default_params: Vec::new(),
+        dropped_params: Vec::new(),
+        mock: None,
+        misconfigured: None,
+        facts: ModelFacts::default(),
+        model_info: "{}".into(),
+        public_params: "{}".into(),
+        state: Arc::new(DeploymentState::default()),
+        credential: None,
+    }
+}
+
+/// The text of `testdata/NAME`.
+pub(crate) fn testdata(name: &str) -> String {
+    let path = format!("{}/../../testdata/{name}", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The `body` of `testdata/NAME`, which names its source.
+pub(crate) fn body(name: &str) -> Value {
+    let file: Value = serde_json::from_str(&testdata(name)).unwrap();
+    assert!(file["source"].as_str().unwrap().starts_with("https://"), "{name}");
+    file["body"].clone()
+}
+
+/// An order of `operation` at `deployment` for the model `model`.
+pub(crate) fn order<'o>(
+    deployment: &'o Deployment,
+    operation: Operation,
+    model: &'o str,
+) -> Order<'o> {
+    Order { deployment, operation, upstream_model: model, ask_usage: false, drop_params: false }
+}
+
+/// What goes out for `body`.
+pub(crate) fn sent(body: &Value, order: &Order<'_>) -> Result<Value, Unfit> {
+    let peek = Peek::parse(Bytes::from(body.to_string())).unwrap();
+    outgoing(&peek, order).map(|outgoing| match outgoing {
+        Outgoing::Body(_, body) | Outgoing::Estimate(body) => {
+            serde_json::from_slice(&body).unwrap()
+        }
+    })
+}
+
+/// What a client who calls the model `mine` sees.
+pub(crate) fn view() -> View {
+    View { model_json: "\"mine\"".into(), show_usage: true, created: 7 }
+}
+
+/// A stream that came on `way`, in pieces that end at `cuts`: its reader, and what the client got.
+pub(crate) fn streamed(way: Way, text: &str, cuts: &[usize]) -> (Reader, String) {
+    let mut reader = Reader::new(way, view());
+    let mut out = Vec::new();
+    let mut from = 0;
+    for &cut in cuts.iter().chain([&text.len()]) {
+        let cut = cut.clamp(from, text.len());
+        reader.push(Bytes::copy_from_slice(&text.as_bytes()[from..cut]), &mut out).unwrap();
+        from = cut;
+    }
+    reader.finish(&mut out);
+    (reader, String::from_utf8(out).unwrap())
+}
+
+/// The data of the events in `text` that are JSON.
+pub(crate) fn data(text: &str) -> Vec<Value> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("data: "));
+    lines.filter_map(|line| serde_json::from_str(line).ok()).collect()
+}

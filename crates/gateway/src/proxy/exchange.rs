@@ -27,10 +27,11 @@ use http::{HeaderMap, HeaderName, Response};
 use hyper::body::Incoming;
 
 use super::access::Access;
-use super::attempt::{Answered, Ask, AttemptGuard, Content, Dialect, Failed, attempt};
+use super::attempt::{Answered, Ask, Content, Dialect, Failed, attempt};
 use super::body::{self, Held};
 use super::explain::{self, Refusal};
 use super::finish::Finish;
+use super::guard::AttemptGuard;
 use super::relay::Relay;
 use super::reply::{self, Reply};
 use super::{Arrival, answer_headers};

@@ -49,6 +49,12 @@ pub struct Identity {
 }
 
 impl Azure {
+    /// The credentials in it.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let identity = self.identity.iter().map(|identity| &identity.client_secret);
+        self.token.iter().chain(identity)
+    }
+
     /// Path and query of a request: `base` is the path of `api_base`, `path` the operation's, `model`
     /// the deployment's name at Azure.
     #[must_use]

@@ -107,6 +107,7 @@ impl Deployment {
     pub fn hide_credentials(&self, error: &mut ProviderError) {
         let ProviderError { message, kind, code, param } = error;
         let secrets = self.api_key.iter().chain(self.extra_headers.iter().map(|(_, value)| value));
+        let secrets = secrets.chain(self.azure.iter().flat_map(Azure::secrets));
         for secret in secrets.map(Secret::expose) {
             // A header's value may be `Bearer TOKEN`; a provider repeats the token alone.
             for word in secret.split_whitespace().filter(|word| word.len() >= HIDDEN_MIN) {

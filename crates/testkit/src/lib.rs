@@ -25,6 +25,7 @@
 
 use std::time::Duration;
 
+pub mod anthropic;
 mod client;
 mod fuzz;
 mod hale;

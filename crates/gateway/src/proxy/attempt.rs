@@ -5,16 +5,14 @@
 //! success, failure or neither (the client went away).
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, MockAnswer};
 use hale_core::endpoint::Operation;
+use hale_core::health::Failure;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
-use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition};
-use hale_core::provider::WireFormat;
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
@@ -22,15 +20,15 @@ use hale_wire::neutral::Unfit;
 use hale_wire::stream::{Reader, View};
 use hale_wire::way::{Outgoing, Way};
 use hale_wire::{errors, hints, mock};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 
 use super::body::Held;
 use super::guard::AttemptGuard;
 use super::relay::Source;
+use super::request::{self, Dialect};
 use crate::clock;
 use crate::server::Worker;
-use crate::state::{BETA, Route, Serving, VERSION, betas};
-use crate::upstream::entra::TokenError;
+use crate::state::{Route, Serving};
 use crate::upstream::{self, AnswerBody, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
@@ -63,15 +61,6 @@ pub(crate) struct Ask<'a> {
     pub(crate) call_id: &'a str,
     /// Whether the caller may see addresses.
     pub(crate) admin: bool,
-}
-
-/// What the headers of a client of the Anthropic format say about it.
-#[derive(Default)]
-pub(crate) struct Dialect {
-    /// The betas that it wants.
-    pub(crate) betas: Option<HeaderValue>,
-    /// The version of the format that its bytes are in.
-    pub(crate) version: Option<HeaderValue>,
 }
 
 /// A good answer.
@@ -244,7 +233,7 @@ async fn upstream_answer(
         method: &Method::POST,
         path: &route.path(deployment, upstream, ask.upstream_model),
         headers: &route.headers,
-        more: &own_headers(ask, route).await?,
+        more: &request::headers(ask, route).await?,
         body,
     };
     let sent = upstream::send(&route.upstream, request).await;
@@ -278,57 +267,8 @@ async fn upstream_answer(
     Ok((headers, content))
 }
 
-/// The headers of this request alone.
-async fn own_headers(
-    ask: &Ask<'_>,
-    route: &Route,
-) -> Result<Vec<(HeaderName, HeaderValue)>, Failed> {
-    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
-    let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
-    if ask.way.wire == WireFormat::Anthropic {
-        speak(&mut headers, ask, route);
-    }
-    if let Some(tokens) = &route.tokens {
-        let token = tokens.header().await.map_err(|error| no_token(error, ask.admin))?;
-        headers.push((header::AUTHORIZATION, token));
-    }
-    Ok(headers)
-}
-
-/// The deployment's identity got no token: what the authority did is the deployment's failure.
-fn no_token(error: TokenError, admin: bool) -> Failed {
-    match error {
-        TokenError::Unsent(error) => {
-            let mut failed = unsent(&error, admin);
-            failed.error.message = format!("Entra ID: {}", failed.error.message);
-            failed
-        }
-        TokenError::Refused(status, error) => {
-            // A refusal to give a token is a refusal of the credential, whatever its status.
-            let observed = if status.is_server_error() { status.as_u16() } else { 401 };
-            let cause = classify(&Observation::Status(observed, &error));
-            Failed { cause, status: Some(observed), error, hint_ms: None }
-        }
-    }
-}
-
-/// The betas that the client wants, beside the deployment's own; and where its bytes pass, their version.
-fn speak(headers: &mut Vec<(HeaderName, HeaderValue)>, ask: &Ask<'_>, route: &Route) {
-    if let Some(wanted) = &ask.dialect.betas
-        && let Some(all) = betas(route.headers.get_all(BETA).iter().chain([wanted]))
-    {
-        headers.push((BETA, all));
-    }
-    if let Some(version) = &ask.dialect.version
-        && !ask.way.translates()
-        && !route.pins_version
-    {
-        headers.push((VERSION, version.clone()));
-    }
-}
-
 /// Nothing was answered. The reason names hosts, which are for admins only.
-fn unsent(error: &SendError, admin: bool) -> Failed {
+pub(super) fn unsent(error: &SendError, admin: bool) -> Failed {
     let (observation, public) = match error {
         SendError::Dns { .. } => {
             (Observation::Dns, "the host name of the deployment does not resolve")

@@ -27,13 +27,14 @@ use http::{HeaderMap, HeaderName, Response};
 use hyper::body::Incoming;
 
 use super::access::Access;
-use super::attempt::{Answered, Ask, Content, Dialect, Failed, attempt};
+use super::attempt::{Answered, Ask, Content, Failed, attempt};
 use super::body::{self, Held};
 use super::explain::{self, Refusal};
 use super::finish::Finish;
 use super::guard::AttemptGuard;
 use super::relay::Relay;
 use super::reply::{self, Reply};
+use super::request::Dialect;
 use super::{Arrival, answer_headers};
 use crate::clock;
 use crate::state::{BETA, VERSION, betas};

@@ -15,6 +15,7 @@ mod guard;
 mod preview;
 mod relay;
 pub(crate) mod reply;
+mod request;
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -76,7 +76,22 @@ fn config(upstream: &FakeUpstream) -> Config {
         },
         "model_info": {"id": "d"},
     });
+    let with_token = json!({
+        "model_name": "token",
+        "litellm_params": {
+            "model": "azure/x", "api_base": upstream.url(), "azure_ad_token": canary("entra"),
+        },
+    });
+    let identity = json!({
+        "model_name": "identity",
+        "litellm_params": {
+            "model": "azure/x", "api_base": upstream.url(), "tenant_id": "t", "client_id": "c",
+            "client_secret": canary("identity"), "azure_authority_host": upstream.url(),
+        },
+    });
     Config::new()
+        .entry(with_token)
+        .entry(identity)
         .entry(through_the_proxy)
         .entry(laden(upstream))
         .entry(named)
@@ -148,7 +163,7 @@ fn everything(hale: &Hale) -> Vec<String> {
         said.push(read(&hale.client_with_key(&stranger).get(page)));
         said.push(read(&hale.client().request("GET", page, &[("authorization", &stranger)], b"")));
     }
-    for model in ["m", "named", "env", "far", "unknown", "a", "c"] {
+    for model in ["m", "named", "env", "far", "token", "identity", "unknown", "a", "c"] {
         for _ in 0..4 {
             for stream in [false, true] {
                 let mut body = openai::chat_request(model, "hi");

@@ -26,6 +26,7 @@ mod hostile_tls;
 mod hostile_upstream;
 mod input;
 mod limits;
+mod messages;
 mod metrics;
 mod network;
 mod records;

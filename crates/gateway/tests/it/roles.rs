@@ -95,7 +95,7 @@ fn what_is_in_no_row_is_refused_to_everybody() {
         "/model/new",
         "/user/new",
         "/spend/logs",
-        "/routes",
+        "/router",
         "/sso/key/generate",
         "/v1/models/../../metrics",
         "//metrics",

@@ -107,5 +107,4 @@ fn join_text_parts(raw: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "edits_tests.rs"]
 mod tests;

@@ -1,0 +1,70 @@
+//! What the head of a request to an upstream has besides what all requests to it have.
+//!
+//! Called by [`super::attempt`] before a request is sent. Always true: of the client's head
+//! nothing goes along but what [`Dialect`] holds.
+
+use hale_core::health::outcome::{Observation, classify};
+use hale_core::provider::WireFormat;
+use http::{HeaderName, HeaderValue, header};
+
+use super::attempt::{Ask, Failed, unsent};
+use crate::state::{BETA, Route, VERSION, betas};
+use crate::upstream::entra::TokenError;
+
+/// What the headers of a client of the Anthropic format say about it.
+#[derive(Default)]
+pub(crate) struct Dialect {
+    /// The betas that it wants.
+    pub(crate) betas: Option<HeaderValue>,
+    /// The version of the format that its bytes are in.
+    pub(crate) version: Option<HeaderValue>,
+}
+
+/// The headers of this request alone.
+pub(super) async fn headers(
+    ask: &Ask<'_>,
+    route: &Route,
+) -> Result<Vec<(HeaderName, HeaderValue)>, Failed> {
+    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+    let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
+    if ask.way.wire == WireFormat::Anthropic {
+        speak(&mut headers, ask, route);
+    }
+    if let Some(tokens) = &route.tokens {
+        let token = tokens.header().await.map_err(|error| no_token(error, ask.admin))?;
+        headers.push((header::AUTHORIZATION, token));
+    }
+    Ok(headers)
+}
+
+/// The deployment's identity got no token: what the authority did is the deployment's failure.
+fn no_token(error: TokenError, admin: bool) -> Failed {
+    match error {
+        TokenError::Unsent(error) => {
+            let mut failed = unsent(&error, admin);
+            failed.error.message = format!("Entra ID: {}", failed.error.message);
+            failed
+        }
+        TokenError::Refused(status, error) => {
+            // A refusal to give a token is a refusal of the credential, whatever its status.
+            let observed = if status.is_server_error() { status.as_u16() } else { 401 };
+            let cause = classify(&Observation::Status(observed, &error));
+            Failed { cause, status: Some(observed), error, hint_ms: None }
+        }
+    }
+}
+
+/// The betas that the client wants, beside the deployment's own; and where its bytes pass, their version.
+fn speak(headers: &mut Vec<(HeaderName, HeaderValue)>, ask: &Ask<'_>, route: &Route) {
+    if let Some(wanted) = &ask.dialect.betas
+        && let Some(all) = betas(route.headers.get_all(BETA).iter().chain([wanted]))
+    {
+        headers.push((BETA, all));
+    }
+    if let Some(version) = &ask.dialect.version
+        && !ask.way.translates()
+        && !route.pins_version
+    {
+        headers.push((VERSION, version.clone()));
+    }
+}

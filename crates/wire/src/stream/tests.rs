@@ -1,0 +1,118 @@
+use hale_core::endpoint::Operation;
+use proptest::prelude::*;
+
+use super::*;
+
+const ROLE: &str = r#"data: {"id":"1","model":"up","choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+const TEXT: &str = r#"data: {"id":"1","model":"up","choices":[{"index":0,"delta":{"content":"\"finish_reason\":\"x\" hi"},"finish_reason":null}]}"#;
+const STOP: &str =
+    r#"data: {"id":"1","model":"up","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}"#;
+const USAGE: &str = r#"data: {"id":"1","model":"up","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
+
+fn reader(show_usage: bool) -> Reader {
+    let way = Way { operation: Operation::Chat, wire: WireFormat::OpenAi };
+    Reader::new(way, View { model_json: "\"mine\"".into(), show_usage, created: 0 })
+}
+
+fn read(reader: &mut Reader, text: &str) -> String {
+    let mut out = Vec::new();
+    reader.push(Bytes::copy_from_slice(text.as_bytes()), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn content_finish_and_usage_are_noticed() {
+    let mut reader = reader(false);
+    let out = read(&mut reader, &format!("{ROLE}\n\n"));
+    assert_eq!(out, format!("{ROLE}\n\n").replace("\"up\"", "\"mine\""));
+    assert!(!reader.has_content());
+    read(&mut reader, &format!("{TEXT}\n\n"));
+    assert!(reader.has_content() && !reader.is_complete());
+    read(&mut reader, &format!("{STOP}\n\n"));
+    assert!(reader.is_complete() && !reader.is_done());
+    assert_eq!(read(&mut reader, &format!("{USAGE}\n\n")), "", "the client did not ask");
+    assert_eq!(reader.usage().unwrap().output, 4);
+    assert_eq!(read(&mut reader, "data: [DONE]\n\ndata: {\"late\":1}\n\n"), "data: [DONE]\n\n");
+    assert!(reader.is_done());
+}
+
+#[test]
+fn an_empty_finish_reason_finishes_nothing() {
+    let mut reader = reader(false);
+    let empty = TEXT.replace("\"finish_reason\":null", "\"finish_reason\":\"\"");
+    read(&mut reader, &format!("{empty}\n\n"));
+    assert!(reader.has_content() && !reader.is_complete());
+}
+
+#[test]
+fn usage_is_shown_to_who_asked() {
+    let mut reader = reader(true);
+    assert!(read(&mut reader, &format!("{USAGE}\n\n")).contains("prompt_tokens"));
+}
+
+#[test]
+fn a_malformed_event_is_skipped_and_an_error_ends_the_stream() {
+    let mut reader = reader(false);
+    let out = read(&mut reader, &format!("{TEXT}\n\ndata: {{broken\n\n: ping\n\n{STOP}\n\n"));
+    assert_eq!(out, format!("{TEXT}\n\n: ping\n\n{STOP}\n\n").replace("\"up\"", "\"mine\""));
+    assert_eq!(reader.skipped(), 1);
+    let out = read(&mut reader, "data: {\"error\":{\"message\":\"boom\"}}\n\ndata: [DONE]\n\n");
+    assert_eq!(out, "");
+    assert_eq!(reader.error().unwrap().message, "boom");
+}
+
+#[test]
+fn tools_reasoning_and_text_are_content_and_roles_are_not() {
+    for (choices, expected) in [
+        (r#"[{"delta":{"tool_calls":[{"index":0}]}}]"#, true),
+        (r#"[{"delta":{"reasoning_content":"hm"}}]"#, true),
+        (r#"[{"delta":{"refusal":"no"}}]"#, true),
+        (r#"[{"text":"hi"}]"#, true),
+        (r#"[{"text":""}]"#, false),
+        (r#"[{"delta":{"role":"assistant","content":null}}]"#, false),
+        (r#"[{"delta":{"role":"assistant","tool_calls":[]}}]"#, false),
+        (r#"[]"#, false),
+        (r#"[{"delta":{},"finish_reason":"length"}]"#, true),
+        (r#"[{"delta":{},"finish_reason":""}]"#, false),
+    ] {
+        assert_eq!(holds_content(choices), expected, "{choices}");
+    }
+}
+
+#[test]
+fn an_event_over_several_lines_is_stamped_as_one() {
+    let mut reader = reader(false);
+    let out = read(&mut reader, "data: {\"model\":\"up\",\ndata: \"choices\":[]}\n\n");
+    assert_eq!(out, "data: {\"model\":\"mine\", \"choices\":[]}\n\n");
+}
+
+#[test]
+fn the_last_event_may_lack_its_end() {
+    let mut reader = reader(false);
+    assert_eq!(read(&mut reader, STOP), "");
+    let mut out = Vec::new();
+    reader.finish(&mut out);
+    assert!(!out.is_empty());
+    assert!(reader.is_complete());
+}
+
+proptest! {
+    #[test]
+    fn the_view_does_not_depend_on_the_cuts(cuts in proptest::collection::vec(0usize..900, 0..9)) {
+        let text = format!("{ROLE}\n\n{TEXT}\n\n: x\n\n{STOP}\n\n{USAGE}\n\ndata: [DONE]\n\n");
+        let mut whole = reader(false);
+        let expected = read(&mut whole, &text);
+        let mut cuts = cuts;
+        cuts.sort_unstable();
+        let mut pieces = reader(false);
+        let mut out = String::new();
+        let mut from = 0;
+        for cut in cuts.into_iter().chain([text.len()]) {
+            let cut = cut.clamp(from, text.len());
+            out.push_str(&read(&mut pieces, &text[from..cut]));
+            from = cut;
+        }
+        prop_assert_eq!(out, expected);
+        prop_assert_eq!(pieces.usage(), whole.usage());
+    }
+}

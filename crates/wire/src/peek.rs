@@ -57,6 +57,7 @@ static READ: Names = Names::new(&[
     "content_policy_fallbacks",
     "disable_fallbacks",
     "max_fallbacks",
+    "include_fallback_errors",
 ]);
 /// Where the fields that speak to the gateway begin in [`READ`].
 const CONTROLS_FROM: u32 = 3;
@@ -83,6 +84,11 @@ pub static FORBIDDEN: Names = Names::new(&[
     "aws_web_identity_token",
     "aws_sts_endpoint",
     "aws_bedrock_runtime_endpoint",
+    "mock_testing_fallbacks",
+    "mock_testing_context_fallbacks",
+    "mock_testing_content_policy_fallbacks",
+    "mock_testing_rate_limit_error",
+    "mock_timeout",
 ]);
 
 /// A request body and where its fields stand.

@@ -61,6 +61,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) call_id: &'a str,
     /// Whether the caller may see addresses.
     pub(crate) admin: bool,
+    /// Whether an answer that the provider's policy stopped is a failure: another group may answer.
+    pub(crate) policy_moves_on: bool,
 }
 
 /// A good answer.
@@ -374,6 +376,12 @@ fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
         Ok(_) if ask.stream => Err(Failed::malformed(
             "the upstream answered in one piece although a stream was asked for".to_owned(),
         )),
+        Ok(_) if ask.policy_moves_on && answer::stopped_by_policy(whole) => {
+            let message = "the provider's content filter stopped the answer".to_owned();
+            let code = Some("content_filter".to_owned());
+            let error = ProviderError { message, code, ..ProviderError::default() };
+            Err(Failed { cause: Cause::ContentPolicy, status: Some(400), error, hint_ms: None })
+        }
         Ok(answer) => Ok(Content::Full(answer.body, answer.usage, held)),
         Err(Fault::Malformed(why)) => {
             Err(Failed::malformed(format!("the upstream answered 200 with {why}")))

@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// A credential. Cloning is cheap and shares the text.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(Arc<str>);
 
 impl Secret {

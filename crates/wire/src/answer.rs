@@ -190,6 +190,29 @@ fn translate(way: Way, text: &str, view: &View) -> Result<Vec<u8>, String> {
     })
 }
 
+/// Whether a full answer of either format was stopped by the provider's content policy.
+#[must_use]
+pub fn stopped_by_policy(body: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Choice {
+        finish_reason: Option<String>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Whole {
+        #[serde(default)]
+        choices: Vec<Choice>,
+        stop_reason: Option<String>,
+    }
+    let holds = |part: &[u8]| memchr::memmem::find(body, part).is_some();
+    if !holds(b"content_filter") && !holds(b"refusal") {
+        return false;
+    }
+    serde_json::from_slice::<Whole>(body).is_ok_and(|whole| {
+        let stopped = |choice: &Choice| choice.finish_reason.as_deref() == Some("content_filter");
+        whole.choices.iter().any(stopped) || whole.stop_reason.as_deref() == Some("refusal")
+    })
+}
+
 fn is_filled_list(text: &str) -> bool {
     text.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'))
 }

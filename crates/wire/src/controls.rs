@@ -42,7 +42,7 @@ pub fn fallbacks(
             Value::String(name) => found.push(ClientFallback::from(name.as_str())),
             Value::Object(object) => match object.get("model") {
                 Some(Value::String(name)) => {
-                    if FORBIDDEN.of(object.keys().map(String::as_str)) {
+                    if object.keys().any(|key| FORBIDDEN.has(key)) {
                         return Err(PeekError::Type {
                             field,
                             expected: "without credentials and addresses",

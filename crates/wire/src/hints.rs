@@ -74,11 +74,11 @@ fn moment_ms(text: &str) -> Option<u64> {
         let at = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis();
         return u64::try_from(at).ok();
     }
-    rfc3339_ms(text)
+    rfc3339_unix_ms(text)
 }
 
 /// `2026-01-02T03:04:05.678Z`, or with an offset such as `+01:00`. Before 1970 is absent.
-fn rfc3339_ms(text: &str) -> Option<u64> {
+fn rfc3339_unix_ms(text: &str) -> Option<u64> {
     let bytes = text.as_bytes();
     if !text.is_ascii() || bytes.len() < 20 || bytes.len() > 40 {
         return None;
@@ -175,23 +175,6 @@ fn duration_ms(text: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    #[test]
-    fn moments_are_read_in_every_zone() {
-        for (text, expected) in [
-            ("1970-01-01T00:00:00Z", Some(0)),
-            ("2024-02-29T23:59:59Z", Some(1_709_251_199_000)),
-            ("2026-01-01T00:00:00.123Z", Some(1_767_225_600_123)),
-            ("2026-01-01T02:00:00+02:00", Some(1_767_225_600_000)),
-            ("2025-12-31T19:00:00-05:00", Some(1_767_225_600_000)),
-            ("2026-13-01T00:00:00Z", None),
-            ("2026-01-01 ", None),
-            ("2026-01-01T00:00:00", None),
-            ("yesterday", None),
-        ] {
-            assert_eq!(rfc3339_ms(text), expected, "{text}");
-        }
-    }
-
     use http::HeaderValue;
 
     use super::*;
@@ -213,6 +196,23 @@ mod tests {
         assert_eq!(hint(&[("retry-after", "Sun, 06 Nov 1994 08:49:27 GMT")]), Some(0));
         assert_eq!(hint(&[("x-ratelimit-reset-requests", "6m0s")]), Some(360_000));
         assert_eq!(hint(&[("x-ratelimit-reset-tokens", "120ms")]), Some(120));
+    }
+
+    #[test]
+    fn moments_are_read_in_every_zone() {
+        for (text, expected) in [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            ("2024-02-29T23:59:59Z", Some(1_709_251_199_000)),
+            ("2026-01-01T00:00:00.123Z", Some(1_767_225_600_123)),
+            ("2026-01-01T02:00:00+02:00", Some(1_767_225_600_000)),
+            ("2025-12-31T19:00:00-05:00", Some(1_767_225_600_000)),
+            ("2026-13-01T00:00:00Z", None),
+            ("2026-01-01 ", None),
+            ("2026-01-01T00:00:00", None),
+            ("yesterday", None),
+        ] {
+            assert_eq!(rfc3339_unix_ms(text), expected, "{text}");
+        }
     }
 
     #[test]

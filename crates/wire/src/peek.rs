@@ -41,11 +41,6 @@ impl Names {
     pub fn has(&self, name: &str) -> bool {
         self.names.contains(&name)
     }
-
-    /// Whether any of `keys` is one of them.
-    pub(crate) fn of<'k>(&self, mut keys: impl Iterator<Item = &'k str>) -> bool {
-        keys.any(|key| self.names.contains(&key))
-    }
 }
 
 /// Fields that the gateway reads; two of one name would be read differently by different readers.
@@ -62,6 +57,7 @@ static READ: Names = Names::new(&[
     "content_policy_fallbacks",
     "disable_fallbacks",
     "max_fallbacks",
+    "include_fallback_errors",
 ]);
 /// Where the fields that speak to the gateway begin in [`READ`].
 const CONTROLS_FROM: u32 = 3;
@@ -88,6 +84,11 @@ pub static FORBIDDEN: Names = Names::new(&[
     "aws_web_identity_token",
     "aws_sts_endpoint",
     "aws_bedrock_runtime_endpoint",
+    "mock_testing_fallbacks",
+    "mock_testing_context_fallbacks",
+    "mock_testing_content_policy_fallbacks",
+    "mock_testing_rate_limit_error",
+    "mock_timeout",
 ]);
 
 /// A request body and where its fields stand.

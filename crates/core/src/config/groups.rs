@@ -11,6 +11,7 @@ use crate::group::{GroupIndex, ModelGroup, Pattern};
 use crate::health::DeploymentState;
 use crate::prices;
 use crate::route::window;
+use crate::secret::Secret;
 use crate::settings::RouterSettings;
 use crate::snapshot::{Inspects, Snapshot};
 
@@ -47,7 +48,7 @@ pub(super) fn fill(
             group.iter().filter_map(|&i| drafts.get(i).map(|draft| (i, draft))).collect();
         share(&group, &mut shares, problems);
     }
-    let mut credentials = Credentials::of(&drafts, previous);
+    let credentials = Credentials::of(&drafts, previous);
     for (draft, share) in drafts.into_iter().zip(shares) {
         let index = DeploymentIndex(number(snapshot.deployments.len()));
         let Some(&group) = snapshot.by_name.get(&draft.name) else { continue };
@@ -103,36 +104,45 @@ fn inspects(snapshot: &Snapshot) -> Inspects {
     }
 }
 
-/// The states of credentials that several deployments share.
-struct Credentials(HashMap<String, (u32, Arc<DeploymentState>)>);
+/// What makes two credentials the same: the provider, the host and the key.
+#[derive(PartialEq, Eq, Hash)]
+struct Identity {
+    provider: Box<str>,
+    host: Box<str>,
+    key: Secret,
+}
+
+impl Identity {
+    fn of(deployment: &Deployment) -> Option<Identity> {
+        let key = deployment.api_key.clone().filter(|_| deployment.mock.is_none())?;
+        let base = &*deployment.api_base;
+        let host = base.split_once("://").map_or(base, |(_, rest)| rest);
+        let host = host.split_once('/').map_or(host, |(host, _)| host);
+        Some(Identity { provider: deployment.provider.name.clone(), host: host.into(), key })
+    }
+}
+
+/// The states of credentials that several deployments share, and how many deployments do.
+struct Credentials(HashMap<Identity, (u32, Arc<DeploymentState>)>);
 
 impl Credentials {
     fn of(drafts: &[Draft], previous: Option<&Snapshot>) -> Credentials {
-        let mut found: HashMap<String, (u32, Arc<DeploymentState>)> = HashMap::new();
+        let mut found: HashMap<Identity, (u32, Arc<DeploymentState>)> = HashMap::new();
         for one in previous.iter().flat_map(|snapshot| &snapshot.deployments) {
-            if let (Some(name), Some(state)) = (credential(one), &one.credential) {
-                found.insert(name, (0, state.clone()));
+            if let (Some(identity), Some(state)) = (Identity::of(one), &one.credential) {
+                found.insert(identity, (0, state.clone()));
             }
         }
-        for name in drafts.iter().filter_map(|draft| credential(&draft.deployment)) {
-            found.entry(name).or_default().0 += 1;
+        for identity in drafts.iter().filter_map(|draft| Identity::of(&draft.deployment)) {
+            found.entry(identity).or_default().0 += 1;
         }
         Credentials(found)
     }
 
-    fn shared(&mut self, deployment: &Deployment) -> Option<Arc<DeploymentState>> {
-        let (count, state) = self.0.get(&credential(deployment)?)?;
+    fn shared(&self, deployment: &Deployment) -> Option<Arc<DeploymentState>> {
+        let (count, state) = self.0.get(&Identity::of(deployment)?)?;
         (*count > 1).then(|| state.clone())
     }
-}
-
-/// What makes two credentials the same: the provider, the upstream and the key.
-fn credential(deployment: &Deployment) -> Option<String> {
-    let key = deployment.api_key.as_ref().filter(|_| deployment.mock.is_none())?;
-    let base = &*deployment.api_base;
-    let host = base.split_once("://").map_or(base, |(_, rest)| rest);
-    let host = host.split_once('/').map_or(host, |(host, _)| host);
-    Some(format!("{}\0{host}\0{}", deployment.provider.name, key.expose()))
 }
 
 fn known<'s>(snapshot: &'s Snapshot, id: &str) -> Option<&'s Arc<Deployment>> {

@@ -7,8 +7,10 @@ use std::cell::RefCell;
 
 use std::fmt::Write as _;
 
+use hale_core::health::outcome::ProviderError;
 use hale_core::route::{AttemptPlan, Walk};
 use hale_core::snapshot::Snapshot;
+use hale_wire::errors::{clean, kind_of};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::Arrival;
@@ -31,6 +33,10 @@ const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallb
 const COST: HeaderName = HeaderName::from_static("x-litellm-response-cost");
 const DURATION: HeaderName = HeaderName::from_static("x-litellm-response-duration-ms");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-litellm-overhead-duration-ms");
+const FALLBACK_ERRORS: HeaderName = HeaderName::from_static("x-litellm-fallback-errors");
+/// Errors that one header shows, and characters of each: heads have their bounds.
+const ERRORS_MAX: usize = 10;
+const ERROR_MAX: usize = 200;
 const ROUTE: HeaderName = HeaderName::from_static("x-hale-route");
 const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -118,6 +124,27 @@ pub(super) fn route(
     let printable: String = line.chars().filter(|c| matches!(c, ' '..='~')).collect();
     if let Ok(value) = HeaderValue::try_from(printable) {
         headers.insert(ROUTE, value);
+    }
+}
+
+/// The errors that were met on the way, as a JSON list.
+pub(super) fn errors(headers: &mut HeaderMap, walk: &Walk, errors: &[ProviderError]) {
+    if errors.is_empty() {
+        return;
+    }
+    let shown = walk.tried().iter().zip(errors).take(ERRORS_MAX).map(|(tried, error)| {
+        let status = tried.status.unwrap_or(tried.cause.facts().status);
+        serde_json::json!({
+            "message": clean(&error.message, ERROR_MAX),
+            "type": error.kind.as_deref().unwrap_or(kind_of(status)),
+            "param": error.param,
+            "code": status.to_string(),
+        })
+    });
+    let list = serde_json::Value::Array(shown.collect()).to_string();
+    let printable: String = list.chars().filter(|c| matches!(c, ' '..='~')).collect();
+    if let Ok(value) = HeaderValue::try_from(printable) {
+        headers.insert(FALLBACK_ERRORS, value);
     }
 }
 

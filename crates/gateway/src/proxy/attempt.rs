@@ -5,15 +5,14 @@
 //! success, failure or neither (the client went away).
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, MockAnswer};
 use hale_core::endpoint::Operation;
+use hale_core::health::Failure;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
-use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition};
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
@@ -24,6 +23,7 @@ use hale_wire::{errors, hints, mock};
 use http::{HeaderMap, Method, StatusCode, header};
 
 use super::body::Held;
+use super::guard::AttemptGuard;
 use super::relay::Source;
 use super::request::{self, Dialect};
 use crate::clock;
@@ -61,6 +61,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) call_id: &'a str,
     /// Whether the caller may see addresses.
     pub(crate) admin: bool,
+    /// Whether an answer that the provider's policy stopped is a failure: another group may answer.
+    pub(crate) policy_moves_on: bool,
 }
 
 /// A good answer.
@@ -162,111 +164,6 @@ pub(crate) fn seconds(ms: u64) -> String {
         format!("{}", ms / 1000)
     } else {
         format!("{}.{:03}", ms / 1000, ms % 1000)
-    }
-}
-
-/// Holds an attempt's place at its deployment and carries its outcome to the state.
-pub(crate) struct AttemptGuard {
-    deployment: Arc<Deployment>,
-    attempt: AttemptRef,
-    around: Surroundings,
-    /// The model's name at the provider, where the deployment stands for many.
-    model: Box<str>,
-    /// From its begin to the first content of a stream, milliseconds.
-    first_content_ms: Option<u64>,
-    told: bool,
-}
-
-impl AttemptGuard {
-    /// The attempt begins; `None` when another request took the last place in the meantime. `model` is
-    /// its name at the provider, where the deployment stands for many.
-    pub(crate) fn enter(
-        deployment: &Arc<Deployment>,
-        plan: &AttemptPlan,
-        around: Surroundings,
-        request: u64,
-        model: Box<str>,
-    ) -> Option<AttemptGuard> {
-        let started = clock::recent().millis();
-        if !deployment.state.enter(started, &plan.claim) {
-            if plan.trial {
-                deployment.release_trial();
-            }
-            return None;
-        }
-        let attempt = AttemptRef { started, request, trial: plan.trial };
-        let deployment = deployment.clone();
-        Some(AttemptGuard {
-            deployment,
-            attempt,
-            around,
-            model,
-            first_content_ms: None,
-            told: false,
-        })
-    }
-
-    /// The deployment that is asked.
-    pub(crate) fn deployment(&self) -> &Arc<Deployment> {
-        &self.deployment
-    }
-
-    /// A stream has content: if this was a trial, it has passed.
-    pub(crate) fn has_content(&mut self) {
-        let now = clock::recent().millis();
-        self.first_content_ms = Some(now.since(self.attempt.started));
-        if self.attempt.trial {
-            let change = self.deployment.trial_proved(now, self.attempt);
-            self.attempt.trial = false;
-            self.log(change);
-        }
-    }
-
-    /// It ended well.
-    pub(crate) fn success(&mut self, usage: Option<Usage>) {
-        self.told = true;
-        let now = clock::now().millis();
-        let usage = usage.unwrap_or_default();
-        let whole_ms = now.since(self.attempt.started);
-        let measured = Measured {
-            first_content_ms: self.first_content_ms,
-            whole_ms: self.first_content_ms.is_none().then_some(whole_ms),
-            output_tokens: usage.output,
-            tokens: usage.input.saturating_add(usage.output),
-        };
-        let change = self.deployment.succeeded(now, self.attempt, &measured, &self.model);
-        self.log(change);
-    }
-
-    /// It failed.
-    pub(crate) fn failure(&mut self, failure: Failure) {
-        self.told = true;
-        let now = clock::now().millis();
-        let change = self.deployment.failed(now, self.attempt, failure, &self.model, &self.around);
-        self.log(change);
-    }
-
-    fn log(&self, change: Option<Transition>) {
-        let deployment = &*self.deployment.id;
-        match change {
-            None => {}
-            Some(Transition::Opened(rest)) => {
-                let rest_ms = rest.until.since(clock::now().millis());
-                let cause = rest.cause.name();
-                let provider_issued = rest.provider_issued;
-                tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment rests");
-            }
-            Some(Transition::Closed) => tracing::info!(deployment, "deployment is back"),
-        }
-    }
-}
-
-impl Drop for AttemptGuard {
-    fn drop(&mut self) {
-        self.deployment.state.leave();
-        if !self.told {
-            self.failure(Failure::of(Cause::ClientClosed));
-        }
     }
 }
 
@@ -479,6 +376,12 @@ fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
         Ok(_) if ask.stream => Err(Failed::malformed(
             "the upstream answered in one piece although a stream was asked for".to_owned(),
         )),
+        Ok(_) if ask.policy_moves_on && answer::stopped_by_policy(whole) => {
+            let message = "the provider's content filter stopped the answer".to_owned();
+            let code = Some("content_filter".to_owned());
+            let error = ProviderError { message, code, ..ProviderError::default() };
+            Err(Failed { cause: Cause::ContentPolicy, status: Some(400), error, hint_ms: None })
+        }
         Ok(answer) => Ok(Content::Full(answer.body, answer.usage, held)),
         Err(Fault::Malformed(why)) => {
             Err(Failed::malformed(format!("the upstream answered 200 with {why}")))

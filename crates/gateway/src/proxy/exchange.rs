@@ -27,10 +27,11 @@ use http::{HeaderMap, HeaderName, Response};
 use hyper::body::Incoming;
 
 use super::access::Access;
-use super::attempt::{Answered, Ask, AttemptGuard, Content, Failed, attempt};
+use super::attempt::{Answered, Ask, Content, Failed, attempt};
 use super::body::{self, Held};
 use super::explain::{self, Refusal};
 use super::finish::Finish;
+use super::guard::AttemptGuard;
 use super::relay::Relay;
 use super::reply::{self, Reply};
 use super::request::Dialect;
@@ -52,10 +53,12 @@ struct Wanted {
     controls: Controls,
     /// Whether the client sees a stream's usage.
     wants_usage: bool,
-    /// What the client's headers say about its Anthropic format.
-    dialect: Dialect,
     /// Whether the answer says which way it took.
     explain: bool,
+    /// Whether the answer shows the errors that were met on the way.
+    include_errors: bool,
+    /// What the client's headers say about its Anthropic format.
+    dialect: Dialect,
     /// Bytes that are held as long as the request may be sent again.
     _held: Held,
 }
@@ -130,6 +133,8 @@ async fn want(
     finish.note(|record| record.stream = stream);
     let controls = all_controls(arrival, &peek, &head.headers, stream)?;
     let explain = wants_explanation(&head.headers)?;
+    let include_errors = peek.has_controls()
+        && peek.boolean("include_fallback_errors").map_err(bad)?.unwrap_or(false);
     let dialect = match operation.format() {
         WireFormat::OpenAi => Dialect::default(),
         WireFormat::Anthropic => Dialect {
@@ -137,7 +142,17 @@ async fn want(
             version: head.headers.get(VERSION).cloned(),
         },
     };
-    Ok(Wanted { operation, peek, model, controls, wants_usage, dialect, explain, _held: held })
+    Ok(Wanted {
+        operation,
+        peek,
+        model,
+        controls,
+        wants_usage,
+        explain,
+        include_errors,
+        dialect,
+        _held: held,
+    })
 }
 
 /// The fields without which the operation makes no sense.
@@ -300,6 +315,9 @@ async fn follow(
                             let headers = response.headers_mut();
                             answer_headers::route(headers, snapshot, &walk, Some(&plan));
                         }
+                        if wanted.include_errors {
+                            answer_headers::errors(response.headers_mut(), &walk, &errors);
+                        }
                         return response;
                     }
                     Err(failed) => {
@@ -376,6 +394,7 @@ async fn try_once(
         model: &shown,
         call_id: &arrival.call_id,
         admin: arrival.access == Access::Admin,
+        policy_moves_on: walk.has_policy_fallback(snapshot),
     };
     finish.wait_begins(clock::now());
     let result = attempt(&ask, plan, guard).await;

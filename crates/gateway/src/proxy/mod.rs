@@ -11,6 +11,7 @@ mod body;
 mod exchange;
 pub(crate) mod explain;
 mod finish;
+mod guard;
 mod preview;
 mod relay;
 pub(crate) mod reply;

@@ -15,9 +15,10 @@ use hale_wire::stream::Reader;
 use http_body::Frame;
 use tokio::time::Sleep;
 
-use super::attempt::{AttemptGuard, Failed, Stream};
+use super::attempt::{Failed, Stream};
 use super::explain;
 use super::finish::Finish;
+use super::guard::AttemptGuard;
 use crate::clock;
 use crate::upstream::AnswerBody;
 

@@ -177,8 +177,6 @@ fn check(input: &[u8]) -> (u8, usize) {
     assert!(is_object, "taken for an object");
     edits_keep_what_they_do_not_name(&peek);
     every_provider_gets_json(&peek);
-    let _any = controls::needs(&peek, true);
-    let _any = controls::overridden(&peek, 1);
     // Readers of single fields stand whatever is in them.
     let readings = [
         peek.string("model").is_ok(),
@@ -187,7 +185,9 @@ fn check(input: &[u8]) -> (u8, usize) {
         peek.seconds("timeout").is_ok(),
         peek.wants_usage().is_ok(),
         controls::fallbacks(&peek, "fallbacks").is_ok(),
+        controls::overridden(&peek, 0).is_some(),
         controls::tags(&peek, &mut TagWish::default()).is_ok(),
+        controls::needs(&peek, true).input_tokens > 0,
         peek.holds(&FORBIDDEN).next().is_none(),
         peek.has_controls(),
     ];

@@ -164,6 +164,41 @@ fn a_single_primary_rests_while_its_fallback_answers() {
 }
 
 #[test]
+fn an_answer_that_the_filter_stopped_takes_the_policy_fallback() {
+    // Case 73.
+    let stopped = FakeUpstream::with(|_| {
+        let mut body = openai::chat_completion("gpt-4o", "");
+        body["choices"][0]["finish_reason"] = json!("content_filter");
+        Script::ok().json(&body)
+    });
+    let (f, z) = (FakeUpstream::start(), FakeUpstream::start());
+    let router = json!({"content_policy_fallbacks": [{"g": ["f"]}]});
+    let hale = three(&stopped, &f, &z, router).start();
+    let answer = chat(&hale, "g");
+    assert_eq!(answer.header("x-litellm-model-group"), Some("f"), "{}", answer.text());
+    let hale = three(&stopped, &f, &z, json!({"fallbacks": [{"g": ["f"]}]})).start();
+    let answer = chat(&hale, "g");
+    assert_eq!(answer.header("x-litellm-model-group"), Some("g"), "else it is the answer");
+    assert_eq!(answer.json()["choices"][0]["finish_reason"], "content_filter");
+}
+
+#[test]
+fn the_errors_on_the_way_are_shown_to_who_asks() {
+    // Case 13.
+    let (a, f) = (failing(503), FakeUpstream::start());
+    let hale = three(&a, &f, &f, json!({"fallbacks": [{"g": ["f"]}]})).start();
+    let mut body = openai::chat_request("g", "hi");
+    body["include_fallback_errors"] = json!(true);
+    let answer = chat_with(&hale, &[], &body);
+    let shown: Value =
+        serde_json::from_str(answer.header("x-litellm-fallback-errors").unwrap()).unwrap();
+    assert_eq!((&shown[0]["code"], &shown[0]["message"]), (&json!("503"), &json!("boom")));
+    assert_eq!(chat(&hale, "g").header("x-litellm-fallback-errors"), None);
+    body["mock_testing_fallbacks"] = json!(true);
+    expect_error(&chat_with(&hale, &[], &body), 400, "forbidden_parameter");
+}
+
+#[test]
 fn retry_policies_decide_by_the_kind_of_failure() {
     // Cases 45 and 68, and a group's own policy.
     let router = json!({

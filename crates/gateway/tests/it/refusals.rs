@@ -283,14 +283,14 @@ fn callers_can_not_bench_a_deployment() {
     let hale = pair(&slow, &good).router(json!({"allowed_fails": 0, "num_retries": 0})).start();
     let body = openai::chat_request("m", "hi");
     let mut impatient = client(&hale);
-    for _ in 0..100 {
+    for _ in 0..1_000 {
         let answer = impatient.post_json(CHAT, &[("x-litellm-timeout", "0.001")], &body);
         assert_eq!(answer.status, 408, "{}", answer.text());
     }
-    for _ in 0..100 {
+    for _ in 0..1_000 {
         assert_eq!(impatient.request("POST", CHAT, &[], b"{broken").status, 400);
     }
-    for _ in 0..50 {
+    for _ in 0..1_000 {
         let mut leaving = hale.client_with_key(KEY);
         leaving.send("POST", CHAT, &[], body.to_string().as_bytes()).unwrap();
         leaving.disconnect();

@@ -78,6 +78,16 @@ impl Walk {
         None
     }
 
+    /// Whether a request that a provider's policy refuses has somewhere to go.
+    #[must_use]
+    pub fn has_policy_fallback(&self, snapshot: &Snapshot) -> bool {
+        let lists = &snapshot.router.content_policy_fallbacks;
+        (!lists.is_empty() || self.controls.content_policy_fallbacks.is_some())
+            && !self.net
+            && self.fallbacks < self.fallback_limit(snapshot)
+            && !self.own_fallbacks(snapshot, Kind::Policy).is_empty()
+    }
+
     fn kind_of_failure(&self) -> Kind {
         match self.tried.get(self.group_tried_from..).and_then(<[_]>::last).map(|t| t.cause) {
             Some(Cause::ContextWindow) => Kind::Context,

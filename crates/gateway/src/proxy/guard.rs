@@ -1,0 +1,120 @@
+//! An attempt's place at its deployment, and the way of its outcome to the state.
+//!
+//! Made by [`super::exchange`], held by [`super::attempt`] and by streams under way. Always true: the place
+//! comes back and the outcome is told exactly once, be it success, failure or neither (the client went
+//! away).
+
+use std::sync::Arc;
+
+use hale_core::cause::Cause;
+use hale_core::deployment::Deployment;
+use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition};
+use hale_core::route::AttemptPlan;
+use hale_core::usage::Usage;
+
+use crate::clock;
+
+/// Holds an attempt's place at its deployment and carries its outcome to the state.
+pub(crate) struct AttemptGuard {
+    deployment: Arc<Deployment>,
+    attempt: AttemptRef,
+    around: Surroundings,
+    /// The model's name at the provider, where the deployment stands for many.
+    model: Box<str>,
+    /// From its begin to the first content of a stream, milliseconds.
+    first_content_ms: Option<u64>,
+    told: bool,
+}
+
+impl AttemptGuard {
+    /// The attempt begins; `None` when another request took the last place in the meantime. `model` is
+    /// its name at the provider, where the deployment stands for many.
+    pub(crate) fn enter(
+        deployment: &Arc<Deployment>,
+        plan: &AttemptPlan,
+        around: Surroundings,
+        request: u64,
+        model: Box<str>,
+    ) -> Option<AttemptGuard> {
+        let started = clock::recent().millis();
+        if !deployment.state.enter(started, &plan.claim) {
+            if plan.trial {
+                deployment.release_trial();
+            }
+            return None;
+        }
+        let attempt = AttemptRef { started, request, trial: plan.trial };
+        let deployment = deployment.clone();
+        Some(AttemptGuard {
+            deployment,
+            attempt,
+            around,
+            model,
+            first_content_ms: None,
+            told: false,
+        })
+    }
+
+    /// The deployment that is asked.
+    pub(crate) fn deployment(&self) -> &Arc<Deployment> {
+        &self.deployment
+    }
+
+    /// A stream has content: if this was a trial, it has passed.
+    pub(crate) fn has_content(&mut self) {
+        let now = clock::recent().millis();
+        self.first_content_ms = Some(now.since(self.attempt.started));
+        if self.attempt.trial {
+            let change = self.deployment.trial_proved(now, self.attempt);
+            self.attempt.trial = false;
+            self.log(change);
+        }
+    }
+
+    /// It ended well.
+    pub(crate) fn success(&mut self, usage: Option<Usage>) {
+        self.told = true;
+        let now = clock::now().millis();
+        let usage = usage.unwrap_or_default();
+        let whole_ms = now.since(self.attempt.started);
+        let measured = Measured {
+            first_content_ms: self.first_content_ms,
+            whole_ms: self.first_content_ms.is_none().then_some(whole_ms),
+            output_tokens: usage.output,
+            tokens: usage.input.saturating_add(usage.output),
+        };
+        let change = self.deployment.succeeded(now, self.attempt, &measured, &self.model);
+        self.log(change);
+    }
+
+    /// It failed.
+    pub(crate) fn failure(&mut self, failure: Failure) {
+        self.told = true;
+        let now = clock::now().millis();
+        let change = self.deployment.failed(now, self.attempt, failure, &self.model, &self.around);
+        self.log(change);
+    }
+
+    fn log(&self, change: Option<Transition>) {
+        let deployment = &*self.deployment.id;
+        match change {
+            None => {}
+            Some(Transition::Opened(rest)) => {
+                let rest_ms = rest.until.since(clock::now().millis());
+                let cause = rest.cause.name();
+                let provider_issued = rest.provider_issued;
+                tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment rests");
+            }
+            Some(Transition::Closed) => tracing::info!(deployment, "deployment is back"),
+        }
+    }
+}
+
+impl Drop for AttemptGuard {
+    fn drop(&mut self) {
+        self.deployment.state.leave();
+        if !self.told {
+            self.failure(Failure::of(Cause::ClientClosed));
+        }
+    }
+}

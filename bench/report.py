@@ -23,8 +23,11 @@ FORMATS = {
     "idle_mb": ("idle RSS", "{:.1f} MB"),
     "full_mb": ("RSS with all open", "{:.1f} MB"),
     "per_stream_kb": ("RSS per stream", "{:.1f} KB"),
+    "body_factor": ("peak RSS above idle, in sizes of the bodies", "{:.2f}"),
     "listening_ms": ("to the listening line", "{:.1f} ms"),
     "ready_ms": ("to the first ready answer", "{:.1f} ms"),
+    "more_us": ("CPU per request above pass-through", "{:.1f} µs"),
+    "event_more_us": ("CPU per event above pass-through", "{:.2f} µs"),
     "per_request": ("system calls per request", "{:.2f}"),
 }
 # (kind of series, metric): limit of the ratio, or of the gateway's own number.
@@ -40,6 +43,9 @@ OWN_TARGETS = {
     ("held", "idle_mb"): 25,
     ("held", "per_stream_kb"): 40,
     ("syscalls", "per_request"): 6,
+    ("bodies", "body_factor"): 3,
+    ("translated", "more_us"): 60,
+    ("translated", "event_more_us"): 4,
 }
 
 

@@ -277,6 +277,20 @@ def check(proxy, mode, body, stream):
     connection.close()
 
 
+def check_translated(proxy, body, stream):
+    """One request by hand to a provider of another format."""
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
+    with open(body, "rb") as file:
+        connection.request("POST", proxy.path("full"), file.read(), {
+            "Authorization": f"Bearer {KEY}", "Content-Type": "application/json"})
+    response = connection.getresponse()
+    text = response.read().decode()
+    words = text.count(" word") if stream else text.count("A gateway")
+    if response.status != 200 or '"finish_reason":"stop"' not in text or words < 5:
+        raise Failure(f"{proxy.name} translated badly, {response.status}: {text[:500]}")
+    connection.close()
+
+
 def wrk(proxy, mode, body, connections, seconds):
     """Drives one proxy; what it cost and how long it took."""
     url = f"http://127.0.0.1:{proxy.port}{proxy.path(mode)}"
@@ -352,6 +366,37 @@ def held(children, binary, proxy, body, count):
     process.wait()
     children.end(process)
     return {"idle_mb": idle / 1024, "full_mb": full / 1024, "per_stream_kb": (full - idle) / count}
+
+
+def bodies(proxy, count, size):
+    """Peak memory while so many large bodies are held at once, in sizes of all bodies.
+
+    Each client keeps back the last byte of its body until all have sent the rest.
+    """
+    text = "x" * (size - 200)
+    body = json.dumps({"model": "bench-full",
+                       "messages": [{"role": "user", "content": text}]}).encode()
+    head = (f"POST {proxy.path('full')} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {KEY}\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n").encode()
+    idle = rss_kb(proxy.pids)
+    sockets, answers = [], []
+    for _ in range(count):
+        sockets.append(socket.create_connection(("127.0.0.1", proxy.port), timeout=60))
+    senders = [threading.Thread(target=one.sendall, args=(head + body[:-1],)) for one in sockets]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    for one in sockets:
+        one.sendall(body[-1:])
+    for one in sockets:
+        answers.append(one.recv(64 << 10).split(b"\r\n", 1)[0])
+        one.close()
+    if any(b" 200 " not in answer for answer in answers):
+        raise Failure(f"{proxy.name} refused large bodies: {sorted(set(answers))}")
+    with open(f"/proc/{proxy.pids[0]}/status", encoding="ascii") as file:
+        peak = next(int(line.split()[1]) for line in file if line.startswith("VmHWM:"))
+    return {"body_factor": (peak - idle) * 1024 / (count * len(body))}
 
 
 def syscalls(children, proxy, mode, body, connections, seconds):

@@ -5,7 +5,8 @@
 //!
 //! * `/full/v1/chat/completions`: 20 events at once, in one write;
 //! * `/paced/v1/chat/completions`: 200 events, one each 5 ms, each in its own write;
-//! * `/idle/v1/chat/completions`: an event at once, then one each 10 s.
+//! * `/idle/v1/chat/completions`: an event at once, then one each 10 s;
+//! * `/claude/v1/messages`: the Anthropic format, 20 events at once.
 //!
 //! Without `"stream":true` in the body each of them answers a small JSON completion.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
@@ -24,7 +25,7 @@ use tokio::time::{Instant, sleep_until};
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4096;
 /// What a request may hold at most.
-const MAX_REQUEST: usize = 8 << 20;
+const MAX_REQUEST: usize = 64 << 20;
 const FULL_EVENTS: usize = 20;
 const PACED_EVENTS: usize = 200;
 const PACED_GAP: Duration = Duration::from_millis(5);
@@ -33,6 +34,8 @@ const IDLE_GAP: Duration = Duration::from_secs(10);
 /// Every answer, ready to be written.
 struct Answers {
     json: Vec<u8>,
+    message: Vec<u8>,
+    messages: Vec<u8>,
     full: Vec<u8>,
     full_with_usage: Vec<u8>,
     head: Vec<u8>,
@@ -45,6 +48,8 @@ struct Answers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
     Json,
+    Message,
+    Messages,
     Full,
     Paced,
     Idle,
@@ -108,6 +113,8 @@ async fn serve(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
     while let Some(asked) = next_request(&mut stream, &mut buffer).await? {
         match asked.wish {
             Wish::Json => stream.write_all(&answers.json).await?,
+            Wish::Message => stream.write_all(&answers.message).await?,
+            Wish::Messages => stream.write_all(&answers.messages).await?,
             Wish::Full if asked.usage => stream.write_all(&answers.full_with_usage).await?,
             Wish::Full => stream.write_all(&answers.full).await?,
             Wish::Paced => paced(&mut stream, answers, asked.usage).await?,
@@ -149,6 +156,8 @@ fn parse(buffer: &[u8]) -> Option<(Asked, usize)> {
     let usage = has(body, b"\"include_usage\":true") || has(body, b"\"include_usage\": true");
     let target = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     let wish = match stream {
+        true if target.starts_with(b"/claude/") => Wish::Messages,
+        false if target.starts_with(b"/claude/") => Wish::Message,
         false => Wish::Json,
         true if target.starts_with(b"/paced/") => Wish::Paced,
         true if target.starts_with(b"/idle/") => Wish::Idle,
@@ -200,7 +209,14 @@ async fn idle(stream: &mut TcpStream, answers: &Answers) -> io::Result<()> {
 
 impl Answers {
     fn new() -> Self {
-        let json = completion();
+        let full_answer = |json: &str| {
+            format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+                 x-request-id: req_0123456789abcdef\r\ncontent-length: {}\r\n\r\n{json}",
+                json.len()
+            )
+            .into_bytes()
+        };
         let head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
                      cache-control: no-cache\r\nx-request-id: req_0123456789abcdef\r\n\
                      transfer-encoding: chunked\r\n\r\n"
@@ -213,12 +229,9 @@ impl Answers {
         end.extend_from_slice(b"0\r\n\r\n");
         let whole = [head.clone(), stream_of(FULL_EVENTS).concat()].concat();
         Self {
-            json: format!(
-                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
-                 x-request-id: req_0123456789abcdef\r\ncontent-length: {}\r\n\r\n{json}",
-                json.len()
-            )
-            .into_bytes(),
+            json: full_answer(&completion()),
+            message: full_answer(&message()),
+            messages: [head.clone(), message_events().concat(), b"0\r\n\r\n".to_vec()].concat(),
             full: [whole.clone(), end.clone()].concat(),
             full_with_usage: [whole, usage.clone(), end.clone()].concat(),
             head,
@@ -270,6 +283,39 @@ fn completion() -> String {
     )
 }
 
+/// The same in the Anthropic format.
+fn message() -> String {
+    let text = "A gateway forwards each request to a deployment that is well. ".repeat(5);
+    format!(
+        "{{\"id\":\"msg_01A1b2C3d4E5f6G7h8I9j0K1l2\",\"type\":\"message\",\"role\":\"assistant\",\
+         \"model\":\"claude-haiku-4-5-20251001\",\"content\":[{{\"type\":\"text\",\"text\":\"{text}\"}}],\
+         \"stop_reason\":\"end_turn\",\"stop_sequence\":null,\"usage\":{{\"input_tokens\":182,\
+         \"cache_creation_input_tokens\":0,\"cache_read_input_tokens\":0,\"output_tokens\":60,\
+         \"service_tier\":\"standard\"}}}}"
+    )
+}
+
+/// As many events as the other format's stream has, each framed as a chunk.
+fn message_events() -> Vec<Vec<u8>> {
+    let event = |name: &str, rest: &str| {
+        framed(&format!("event: {name}\ndata: {{\"type\":\"{name}\",{rest}}}\n\n"))
+    };
+    let start = r#""message":{"id":"msg_01A1b2C3d4E5f6G7h8I9j0K1l2","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":182,"output_tokens":1}}"#;
+    let block = r#""index":0,"content_block":{"type":"text","text":""}"#;
+    let end =
+        r#""delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":{"output_tokens":20}"#;
+    let mut events = vec![event("message_start", start), event("content_block_start", block)];
+    for number in 0..FULL_EVENTS - 5 {
+        let delta =
+            format!(r#""index":0,"delta":{{"type":"text_delta","text":" word{number:03}"}}"#);
+        events.push(event("content_block_delta", &delta));
+    }
+    events.push(event("content_block_stop", r#""index":0"#));
+    events.push(event("message_delta", end));
+    events.push(framed("event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n"));
+    events
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,6 +333,8 @@ mod tests {
         assert_eq!(wish("/full/v1/chat/completions", "{\"stream\": true}"), Wish::Full);
         assert_eq!(wish("/paced/v1/chat/completions", "{\"stream\":true}"), Wish::Paced);
         assert_eq!(wish("/idle/v1/chat/completions", "{\"stream\":true}"), Wish::Idle);
+        assert_eq!(wish("/claude/v1/messages", "{\"stream\":true}"), Wish::Messages);
+        assert_eq!(wish("/claude/v1/messages", "{}"), Wish::Message);
     }
 
     #[test]
@@ -305,12 +353,14 @@ mod tests {
         let json = completion();
         assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok());
         assert!((600..=1000).contains(&json.len()), "{}", json.len());
+        assert!(serde_json::from_str::<serde_json::Value>(&message()).is_ok());
+        assert_eq!(message_events().len(), FULL_EVENTS);
         let answers = Answers::new();
         assert_eq!(
             (answers.events.len(), memmem::find_iter(&answers.full, "data: {").count()),
             (200, 20)
         );
-        for bytes in answers.events.iter().chain([&answers.usage]) {
+        for bytes in answers.events.iter().chain([&answers.usage]).chain(&message_events()) {
             let text = std::str::from_utf8(bytes).unwrap();
             let data = text.split_once("data: ").unwrap().1.trim();
             assert!(serde_json::from_str::<serde_json::Value>(data).is_ok(), "{text}");

@@ -8,6 +8,9 @@ use serde_json::{Value, json};
 
 use crate::support::{CHAT, Config, chat, client, lone, metric, pair};
 
+/// Headers of a refusal, and the rest that follows, in seconds.
+type Named = (Vec<(&'static str, String)>, std::ops::RangeInclusive<u64>);
+
 /// The state of one deployment.
 fn state(hale: &hale_testkit::Hale, id: &str) -> Value {
     let page = client(hale).get("/router/state").json();
@@ -19,7 +22,7 @@ fn state(hale: &hale_testkit::Hale, id: &str) -> Value {
 fn every_way_to_name_a_time_is_understood_and_capped() {
     // F21 and F22 of the fault list: nonsense is absent, the past is now, eternity is five minutes.
     let (past, future) = ("Thu, 01 Jan 1970 00:00:00 GMT", "Tue, 01 Jan 2999 00:00:00 GMT");
-    let cases: Vec<(Vec<(&str, String)>, std::ops::RangeInclusive<u64>)> = vec![
+    let cases: Vec<Named> = vec![
         (vec![("retry-after", "20".to_owned())], 18..=20),
         (vec![("retry-after", "1e12".to_owned())], 298..=300),
         (vec![("retry-after", future.to_owned())], 298..=300),

@@ -12,6 +12,7 @@ mod files;
 mod logging;
 mod metrics;
 mod pages;
+mod panics;
 mod proxy;
 mod reload;
 mod room;

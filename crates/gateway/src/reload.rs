@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 
 use crate::cli::ServeOptions;
 use crate::files::Files;
+use crate::panics;
 use crate::serve::{check_key, override_settings};
 use crate::state::Process;
 
@@ -50,7 +51,13 @@ impl Reloader {
     pub(crate) fn reload(&mut self, process: &Process) {
         let before = process.serving();
         let options = Options { strict: self.options.strict };
-        let loaded = config::load(&self.files, &self.root, options, Some(&before.snapshot));
+        let load = || config::load(&self.files, &self.root, options, Some(&before.snapshot));
+        let Some(loaded) = panics::contained(&process.metrics, "reading the changed config", load)
+        else {
+            process.metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
+            tracing::error!("the changed config could not be read; the one in force stays");
+            return;
+        };
         for problem in &loaded.problems {
             match problem.severity {
                 Severity::Error => tracing::error!("{problem}"),

@@ -4,7 +4,7 @@
 //! the address; a stop signal lets what is in flight finish, within bounds.
 
 use std::convert::Infallible;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use hale_core::config::{self, Loaded, Options, Severity};
 use hale_core::settings::GatewaySettings;
 use hale_core::snapshot::Snapshot;
+use hale_core::time::Millis;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -24,7 +25,7 @@ use crate::reload::Reloader;
 use crate::server::{self, Phase, listener};
 use crate::sink::{Drain, Sinks};
 use crate::state::Process;
-use crate::{EXIT_CONFIG, complain, room, upstream};
+use crate::{EXIT_CONFIG, complain, panics, room, upstream};
 
 /// Keys that stand in published documents.
 const PUBLISHED_KEYS: &[&str] = &["sk-1234", "sk-12345", "sk-123456789", "sk-master-key"];
@@ -268,9 +269,8 @@ pub(crate) fn start(
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
-                if let Err(error) = server::run(process, listener, phases, clients) {
-                    tracing::error!(%error, "a worker could not start");
-                }
+                let again = || listener::again(address, workers);
+                work(&process, listener, again, &phases, clients);
             })
             .map_err(|error| format!("a worker thread could not start: {error}"))?;
         threads.push(thread);
@@ -280,6 +280,26 @@ pub(crate) fn start(
         upstream::warm_up();
     }
     Ok(Running { process, address, phase, workers: threads, drain })
+}
+
+/// One worker's thread; a worker that fails by a fault of our own begins anew.
+fn work(
+    process: &Arc<Process>,
+    listener: TcpListener,
+    again: impl Fn() -> std::io::Result<TcpListener>,
+    phases: &watch::Receiver<Phase>,
+    clients: usize,
+) {
+    let mut first = Some(listener);
+    let ended = panics::restarted(&process.metrics, "a worker", || {
+        // Connections that a worker before it kept belong to its runtime, which is gone.
+        upstream::close_idle(Millis(u64::MAX));
+        let listener = first.take().map_or_else(&again, Ok)?;
+        server::run(process.clone(), listener, phases.clone(), clients)
+    });
+    if let Err(error) = ended {
+        tracing::error!(%error, "a worker could not start");
+    }
 }
 
 /// The signals that the process answers to.

@@ -369,7 +369,6 @@ async fn try_once(
     let deployment = snapshot.deployment(plan.deployment);
     let shown = shown_model(arrival, wanted, walk);
     let upstream_model = walk.target().upstream_model(snapshot, deployment);
-    let changed = walk.overrides().and_then(|place| controls::overridden(&wanted.peek, place));
     let order = Order {
         deployment,
         operation: wanted.operation,
@@ -377,6 +376,7 @@ async fn try_once(
         ask_usage: wanted.controls.stream,
         drop_params: snapshot.gateway.drop_params,
     };
+    let changed = walk.overrides().and_then(|place| controls::overridden(&wanted.peek, place));
     let way = Way { operation: wanted.operation, wire: order.wire() };
     let ask = Ask {
         worker: &arrival.worker,

@@ -27,6 +27,14 @@ pub(crate) fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<TcpListe
     Ok(all)
 }
 
+/// One of `count` listeners of `address` again, after it was closed.
+///
+/// # Errors
+/// What the operating system says.
+pub(crate) fn again(address: SocketAddr, count: usize) -> io::Result<TcpListener> {
+    open(address, count > 1)
+}
+
 fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

@@ -7,6 +7,8 @@ mod connect;
 mod dns;
 pub(crate) mod entra;
 mod framing;
+#[cfg(test)]
+mod fuzz;
 mod head;
 mod link;
 mod pool;

@@ -76,22 +76,21 @@ fn config(upstream: &FakeUpstream) -> Config {
         },
         "model_info": {"id": "d"},
     });
-    let with_token = json!({
-        "model_name": "token",
-        "litellm_params": {
-            "model": "azure/x", "api_base": upstream.url(), "azure_ad_token": canary("entra"),
-        },
-    });
+    let entry = |name: &str, model: &str, more: Value| {
+        let mut params =
+            json!({"model": model, "api_base": upstream.url(), "api_version": "2024-10-21"});
+        params.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"model_name": name, "litellm_params": params, "model_info": {"id": format!("id-{name}")}})
+    };
     let identity = json!({
-        "model_name": "identity",
-        "litellm_params": {
-            "model": "azure/x", "api_base": upstream.url(), "tenant_id": "t", "client_id": "c",
-            "client_secret": canary("identity"), "azure_authority_host": upstream.url(),
-        },
+        "tenant_id": "tenant", "client_id": "client", "client_secret": canary("entra-secret"),
+        "azure_authority_host": upstream.url(),
     });
     Config::new()
-        .entry(with_token)
-        .entry(identity)
+        .entry(entry("azure-key", "azure/x", json!({"api_key": canary("azure-key")})))
+        .entry(entry("azure-token", "azure/x", json!({"azure_ad_token": canary("azure-token")})))
+        .entry(entry("entra", "azure/x", identity))
+        .entry(entry("claude", "anthropic/claude", json!({"api_key": canary("anthropic")})))
         .entry(through_the_proxy)
         .entry(laden(upstream))
         .entry(named)
@@ -120,7 +119,10 @@ fn gossip() -> FakeUpstream {
     FakeUpstream::with(|request| {
         let heard: Vec<String> =
             request.headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let heard = heard.join("; ");
+        let mut heard = heard.join("; ");
+        if request.path.contains("oauth2") {
+            heard.push_str(&request.text());
+        }
         let body = openai::error(&heard, &heard, &heard);
         match request.order % 4 {
             0 => Script::with_status(401).json(&body),
@@ -152,6 +154,8 @@ fn everything(hale: &Hale) -> Vec<String> {
         "/v1/models/m",
         "/model/info",
         "/v1/model/info",
+        "/model_group/info",
+        "/routes",
         "/health/readiness",
         "/health/liveliness",
         "/nowhere",
@@ -163,12 +167,26 @@ fn everything(hale: &Hale) -> Vec<String> {
         said.push(read(&hale.client_with_key(&stranger).get(page)));
         said.push(read(&hale.client().request("GET", page, &[("authorization", &stranger)], b"")));
     }
-    for model in ["m", "named", "env", "far", "token", "identity", "unknown", "a", "c"] {
+    for model in [
+        "m",
+        "named",
+        "env",
+        "far",
+        "unknown",
+        "a",
+        "c",
+        "azure-key",
+        "azure-token",
+        "entra",
+        "claude",
+    ] {
         for _ in 0..4 {
             for stream in [false, true] {
                 let mut body = openai::chat_request(model, "hi");
                 body["stream"] = json!(stream);
                 said.push(read(&chat_with(hale, &[], &body)));
+                body["max_tokens"] = json!(5);
+                said.push(read(&client(hale).post_json("/v1/messages", &[], &body)));
             }
         }
     }
@@ -216,9 +234,19 @@ fn no_canary_is_in_any_answer_metric_record_or_log_line_at_any_level() {
         let sent: Vec<String> = upstream
             .requests()
             .iter()
-            .map(|it| String::from_utf8_lossy(&it.raw_head).into_owned())
+            .map(|it| format!("{}{}", String::from_utf8_lossy(&it.raw_head), it.text()))
             .collect();
-        for name in ["api_key", "header", "bearer", "shared", "own"] {
+        for name in [
+            "azure-key",
+            "azure-token",
+            "entra-secret",
+            "anthropic",
+            "api_key",
+            "header",
+            "bearer",
+            "shared",
+            "own",
+        ] {
             assert!(sent.iter().any(|it| it.contains(&canary(name))), "{name} was not sent");
         }
         // A reload with an error says its lines as well.

@@ -283,6 +283,12 @@ const PROVEN: &[Line] = &[
         "f49_a_panic_is_an_answer_and_gives_back_what_was_held",
     ),
     (
+        "F49",
+        "a panic in a worker or in a reload",
+        "counted and logged; the worker begins anew, the config in force stays",
+        "f49_a_panic_outside_of_requests_is_counted_and_what_failed_begins_anew",
+    ),
+    (
         "F50",
         "a client that leaves before the answer",
         "the upstream is let go at once",

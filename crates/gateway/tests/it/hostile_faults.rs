@@ -167,7 +167,7 @@ fn f42_five_hundred_streams_finish_and_then_the_process_ends() {
         assert_eq!(stream.next_event().unwrap().content(), "one ");
     }
     hale.signal(Signal::Term);
-    within(Duration::from_secs(1), "no longer accepting", || {
+    within(Duration::from_secs(5), "no longer accepting", || {
         Client::new(hale.address()).send_raw(b"x").err()
     });
     upstream.release("go");

@@ -41,7 +41,8 @@ fn ask(hale: &Hale, method: &str, path: &str, headers: &[(&str, &str)]) -> Respo
 const TITLE: &str = "# Who may call what
 
 Every path of every endpoint, and what its callers get: `in`, or the status that refuses them. Without a
-master key the gateway listens on loopback only, and everybody there is let in. What is in no row is 404
+master key the gateway listens on loopback only, and everybody there is let in but to what is an
+administrator's. What is in no row is 404
 for everybody, and a method that a path does not have is 405. Made by
 `HALE_BLESS=1 cargo test -p hale-gateway --test it roles`; do not edit it.
 
@@ -169,6 +170,17 @@ fn no_field_that_steers_credentials_or_addresses_is_taken_from_a_body() {
                     assert_eq!(error["param"], *name, "{text}");
                 }
             }
+        }
+    }
+    for name in names {
+        let text = format!(r#"{{"model":"m","max_tokens":1,"messages":["x"],"{name}":"x"}}"#);
+        for path in ["/v1/messages", "/v1/messages/count_tokens"] {
+            let answer = own.request("POST", path, &[], text.as_bytes());
+            assert_eq!(answer.status, 400, "{}", answer.text());
+            assert!(
+                answer.text().contains(&format!("`{name}` may not be set by a request")),
+                "{path}"
+            );
         }
     }
     assert_eq!(upstream.state().opened(), 0);

@@ -135,6 +135,7 @@ fn nothing_is_left_undone_in_the_sources() {
 #[test]
 fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
     let allowed = [
+        "core/src/config/groups.rs",
         "core/src/deployment.rs",
         "core/src/secret.rs",
         "gateway/src/proxy/access.rs",
@@ -146,7 +147,9 @@ fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
     for layer in ["core", "wire", "gateway"] {
         for (path, text) in sources(&root().join("crates").join(layer).join("src")) {
             let known = allowed.iter().any(|end| path.ends_with(end));
-            if !known && !is_test(&path) && without_tests(&text).contains("expose()") {
+            let text = without_tests(&text);
+            let exposes = text.contains("expose()") || text.contains("Secret::expose");
+            if !known && !is_test(&path) && exposes {
                 wrong.push(path.display().to_string());
             }
         }

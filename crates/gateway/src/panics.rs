@@ -1,0 +1,53 @@
+//! Faults of our own code, contained where a request is not the place to do it.
+//!
+//! Used around a worker's life and around a reload; requests have their own guard in [`crate::proxy`].
+//! Always true: a panic is counted and logged, and the process goes on.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crate::metrics::Metrics;
+
+/// How long after a panic the same thing begins anew, so that one that lasts does not fill the log.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What `run` gives, or `None` when it panics.
+pub(crate) fn contained<T>(metrics: &Metrics, what: &str, run: impl FnOnce() -> T) -> Option<T> {
+    // What was half-done is dropped by the unwinding and never seen again.
+    let result = catch_unwind(AssertUnwindSafe(run)).ok();
+    if result.is_none() {
+        metrics.panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!("{what} failed by a fault of our own; please report the lines above");
+    }
+    result
+}
+
+/// Does `run` again until it ends without a panic. Blocks the thread.
+pub(crate) fn restarted<T>(metrics: &Metrics, what: &str, mut run: impl FnMut() -> T) -> T {
+    loop {
+        if let Some(end) = contained(metrics, what, &mut run) {
+            return end;
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn f49_a_panic_outside_of_requests_is_counted_and_what_failed_begins_anew() {
+        let metrics = Metrics::default();
+        assert_eq!(contained(&metrics, "a reload", || 7), Some(7));
+        assert_eq!(contained(&metrics, "a reload", || -> u8 { panic!("ours") }), None);
+        let mut calls = 0;
+        let end = restarted(&metrics, "a worker", || {
+            calls += 1;
+            assert!(calls > 2, "not yet");
+            calls
+        });
+        assert_eq!((end, metrics.panics.load(Ordering::Relaxed)), (3, 3));
+    }
+}

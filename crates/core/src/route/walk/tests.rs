@@ -421,3 +421,18 @@ fn a_refused_credential_is_not_tried_at_another_deployment() {
     fail(&mut walk, &snapshot, plan, Cause::Auth);
     assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, F);
 }
+
+#[test]
+fn ten_keys_of_which_nine_are_dead_find_the_tenth() {
+    let snapshot = super::fixture::snapshot_of(&[1.0; 10]);
+    let mut walk = start(&snapshot, "g", Controls::default());
+    let mut asked = Vec::new();
+    for _ in 0..9 {
+        let plan = attempt(&mut walk, &snapshot, 1);
+        assert!(!asked.contains(&plan.deployment));
+        asked.push(plan.deployment);
+        fail(&mut walk, &snapshot, plan, Cause::Auth);
+    }
+    let tenth = attempt(&mut walk, &snapshot, 1);
+    assert!(!asked.contains(&tenth.deployment));
+}

@@ -213,7 +213,7 @@ const PROVEN: &[Line] = &[
     (
         "F43",
         "a log that a killed process left in the middle of a line",
-        "open: the next record is glued to the rest (the test waits for the repair)",
+        "the next record stands on a line of its own",
         "f43_a_record_after_a_crash_stands_on_a_line_of_its_own",
     ),
     (

@@ -18,6 +18,8 @@ pub struct RouterSettings {
     pub timeout_ms: u64,
     /// Bounds the first content of a stream and every silence after it, milliseconds.
     pub stream_timeout_ms: Option<u64>,
+    /// Bounds the whole of a stream, milliseconds.
+    pub max_stream_ms: Option<u64>,
     /// Bounds a whole request, milliseconds; none unless `litellm_settings.request_timeout` is set.
     pub request_timeout_ms: Option<u64>,
     /// Rest of a tripped deployment, milliseconds. 5 s.
@@ -81,6 +83,7 @@ impl Default for RouterSettings {
             num_retries: 2,
             timeout_ms: 600_000,
             stream_timeout_ms: None,
+            max_stream_ms: None,
             request_timeout_ms: None,
             cooldown_ms: 5_000,
             retry_after_ms: 0,

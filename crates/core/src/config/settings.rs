@@ -141,6 +141,7 @@ impl<'n> Settings<'n> {
             "num_retries" => put(&mut router.num_retries, field.small(problems)),
             "timeout" => put(&mut router.timeout_ms, field.time(problems)),
             "stream_timeout" => router.stream_timeout_ms = field.time(problems),
+            "max_stream_duration" => router.max_stream_ms = field.time(problems),
             "max_fallbacks" => put(&mut router.max_fallbacks, field.small(problems)),
             "request_timeout" => router.request_timeout_ms = field.time(problems),
             "cooldown_time" => put(&mut router.cooldown_ms, field.time(problems)),

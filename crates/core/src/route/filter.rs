@@ -51,8 +51,6 @@ pub enum Exclusion {
         /// When the minute ends, milliseconds from now.
         ends_in_ms: u64,
     },
-    /// It failed this very request.
-    FailedThisRequest,
 }
 
 /// One excluded member.

@@ -4,7 +4,7 @@
 //! may be chosen, the strategy who is; when nobody is well, the safety net tries the least bad one,
 //! unless each is excluded for a reason that trying would not change.
 
-use super::filter::{Excluded, Exclusion, Fit, Selection};
+use super::filter::{Excluded, Fit, Selection};
 use super::strategy::Pool;
 use crate::deployment::DeploymentIndex;
 use crate::time::Millis;
@@ -94,11 +94,7 @@ pub(super) fn least_bad(request: &Selection<'_>, now: Millis) -> Choice {
 #[must_use]
 pub(super) fn exclusions(request: &Selection<'_>, now: Millis) -> Vec<Excluded> {
     let why = |&deployment: &DeploymentIndex| {
-        let why = match request.examine(deployment, now) {
-            Ok(_) if request.avoid.contains(&deployment) => Exclusion::FailedThisRequest,
-            Ok(_) => return None,
-            Err(why) => why,
-        };
+        let why = request.examine(deployment, now).err()?;
         Some(Excluded { deployment, why })
     };
     request.members.iter().filter_map(why).collect()

@@ -131,3 +131,35 @@ impl<'w> TagFilter<'w> {
             }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(tags: &[&str]) -> TagRules {
+        TagRules { tags: tags.iter().copied().map(Box::from).collect(), patterns: Vec::new() }
+    }
+
+    fn wish(tags: &[&str]) -> TagWish {
+        let mut wish = TagWish::default();
+        tags.iter().for_each(|tag| wish.add(tag));
+        wish
+    }
+
+    #[test]
+    fn conditions_hold_for_every_deployment() {
+        let asked = wish(&["!slow", "&eu", " ", "!"]);
+        assert!(asked.permits(&rules(&["eu", "paid"])));
+        assert!(!asked.permits(&rules(&["eu", "slow"])));
+        assert!(!asked.permits(&rules(&["paid"])));
+        assert!(asked.any.is_empty(), "conditions are no tags");
+    }
+
+    #[test]
+    fn any_or_all_of_the_tags_match() {
+        let asked = wish(&["a", "b"]);
+        assert!(asked.matches(&rules(&["a"]), true) && !asked.matches(&rules(&["a"]), false));
+        assert!(asked.matches(&rules(&["a", "b", "c"]), false));
+        assert!(!wish(&[]).matches(&rules(&["a"]), false), "no tag matches nothing");
+    }
+}

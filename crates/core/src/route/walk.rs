@@ -39,6 +39,8 @@ pub struct AttemptPlan {
     pub ends_by_caller: bool,
     /// Longest silence between a stream's events, milliseconds.
     pub silence_ms: u64,
+    /// When a stream must have ended.
+    pub stream_ends: Millis,
     /// What must be granted before it begins.
     pub claim: Claim,
     /// The attempt's own limit, milliseconds.

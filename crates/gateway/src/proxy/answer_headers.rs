@@ -37,6 +37,8 @@ const FALLBACK_ERRORS: HeaderName = HeaderName::from_static("x-litellm-fallback-
 /// Errors that one header shows, and characters of each: heads have their bounds.
 const ERRORS_MAX: usize = 10;
 const ERROR_MAX: usize = 200;
+/// Longest way that a header shows, characters.
+const ROUTE_MAX: usize = 4_000;
 const ROUTE: HeaderName = HeaderName::from_static("x-hale-route");
 const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
@@ -121,7 +123,8 @@ pub(super) fn route(
         }
         None => line.push_str("no answer"),
     }
-    let printable: String = line.chars().filter(|c| matches!(c, ' '..='~')).collect();
+    let printable = line.chars().filter(|c| matches!(c, ' '..='~'));
+    let printable: String = printable.take(ROUTE_MAX).collect();
     if let Ok(value) = HeaderValue::try_from(printable) {
         headers.insert(ROUTE, value);
     }

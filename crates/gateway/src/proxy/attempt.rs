@@ -146,6 +146,12 @@ impl Failed {
         )
     }
 
+    /// A stream that took longer than the config allows.
+    pub(crate) fn too_long() -> Failed {
+        let message = "the stream took longer than max_stream_duration".to_owned();
+        Failed::because(&Observation::NoRoom, Some(504), message)
+    }
+
     /// A stream that the end of the process cuts.
     pub(crate) fn stopping() -> Failed {
         let message = "the gateway is shutting down and waited for it as long as it may".to_owned();

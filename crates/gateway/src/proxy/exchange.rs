@@ -456,7 +456,7 @@ fn deliver(
             finish.first_content(now);
             answered.guard.has_content();
             let times = finish.times(now);
-            let relay = Relay::new(*stream, answered.guard, finish, plan.silence_ms);
+            let relay = Relay::new(*stream, answered.guard, finish, plan);
             let mut response = Response::new(Reply::stream(relay));
             *response.headers_mut() = answer_headers::common(arrival, walk, plan, times);
             let headers = response.headers_mut();

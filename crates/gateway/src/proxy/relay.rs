@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::record::Ending;
+use hale_core::route::AttemptPlan;
 use hale_wire::stream::Reader;
 use http_body::Frame;
 use tokio::time::Sleep;
@@ -65,6 +66,8 @@ pub(crate) struct Relay {
     guard: AttemptGuard,
     finish: Finish,
     silence_ms: u64,
+    /// When it must have ended.
+    ends: hale_core::time::Millis,
     /// After `[DONE]`: when the upstream must have ended its body.
     last_event: hale_core::time::Millis,
     events_seen: u64,
@@ -78,13 +81,15 @@ impl Relay {
         stream: Stream,
         guard: AttemptGuard,
         finish: Finish,
-        silence_ms: u64,
+        plan: &AttemptPlan,
     ) -> Relay {
+        let (silence_ms, ends) = (plan.silence_ms, plan.stream_ends);
         let now = clock::now().millis();
         // All of a short stream may be there already.
         let (last_event, patience) =
             if stream.reader.is_done() { (now.plus(LINGER_MS), 0) } else { (now, silence_ms) };
-        let alarm = tokio::time::sleep_until(clock::timer_instant(last_event.plus(patience)));
+        let alarm =
+            tokio::time::sleep_until(clock::timer_instant(last_event.plus(patience).min(ends)));
         Relay {
             events_seen: stream.reader.events(),
             source: stream.source,
@@ -93,6 +98,7 @@ impl Relay {
             guard,
             finish,
             silence_ms,
+            ends,
             last_event,
             alarm: Box::pin(alarm),
             over: false,
@@ -119,6 +125,7 @@ impl Relay {
                 Poll::Pending => match self.poll_silence(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(()) if self.reader.is_complete() => self.complete(),
+                    Poll::Ready(()) if self.is_too_long() => self.fail(&Failed::too_long()),
                     Poll::Ready(()) => self.fail(&Failed::stalled(self.silence_ms)),
                 },
                 Poll::Ready(Some(Ok(piece))) => self.take(piece),
@@ -158,6 +165,10 @@ impl Relay {
             self.events_seen = self.reader.events();
             self.last_event = clock::now().millis();
         }
+        if !self.reader.is_done() && self.is_too_long() {
+            self.fail(&Failed::too_long());
+            return;
+        }
         if self.reader.is_done() && !was_done {
             let end = clock::now().millis().plus(LINGER_MS);
             self.last_event = end;
@@ -165,11 +176,15 @@ impl Relay {
         }
     }
 
+    fn is_too_long(&self) -> bool {
+        self.ends < hale_core::time::Millis::NEVER && clock::now().millis() >= self.ends
+    }
+
     /// Ready when nothing came for too long. The alarm is moved only when it rings.
     fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.alarm.as_mut().poll(cx).is_ready() {
             let patience = if self.reader.is_done() { 0 } else { self.silence_ms };
-            let due = self.last_event.plus(patience);
+            let due = self.last_event.plus(patience).min(self.ends);
             if clock::now().millis() >= due {
                 return Poll::Ready(());
             }

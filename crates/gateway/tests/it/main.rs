@@ -13,6 +13,7 @@ mod cooldown;
 mod deadlines;
 mod demo;
 mod disconnect;
+mod endings;
 mod examples;
 mod fallbacks;
 mod faults;

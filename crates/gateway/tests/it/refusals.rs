@@ -235,6 +235,37 @@ fn a_paused_deployment_gets_nothing_and_a_paused_model_is_a_403() {
 }
 
 #[test]
+fn one_model_behind_a_pattern_rests_without_the_others() {
+    let picky = FakeUpstream::with(|request| {
+        let model = request.json()["model"].clone();
+        match model.as_str().unwrap_or_default() {
+            "gone" => Script::error(404, "no such model"),
+            "busy" => Script::rate_limited(60),
+            _ => Script::answer(request),
+        }
+    });
+    let other = FakeUpstream::start();
+    let pattern = json!({"model": "openai/*"});
+    let hale = Config::new()
+        .with("openai/*", "picky", &picky, pattern.clone())
+        .with("openai/*", "other", &other, json!({"model": "openai/*", "weight": 0}))
+        .router(json!({"cooldown_time": 60}))
+        .start();
+    for model in ["openai/gone", "openai/busy"] {
+        let before = picky.requests().len();
+        for _ in 0..4 {
+            assert_eq!(chat(&hale, model).header("x-litellm-model-id"), Some("other"), "{model}");
+        }
+        assert_eq!(picky.requests().len(), before + 1, "{model} rests there");
+    }
+    for _ in 0..4 {
+        let answer = chat(&hale, "openai/fine");
+        assert_eq!(answer.header("x-litellm-model-id"), Some("picky"), "the others do not");
+    }
+    assert_eq!(metric(&hale, "hale_deployment_resting", &[]), 0.0);
+}
+
+#[test]
 fn one_refused_credential_stops_every_deployment_that_uses_it() {
     let up = FakeUpstream::with(|request| {
         let refused = request.header("authorization") == Some(&format!("Bearer {UPSTREAM_KEY}"));

@@ -1,4 +1,5 @@
 use super::*;
+use crate::health::BREAKER_CAP_MS;
 
 fn around() -> Surroundings {
     Surroundings {
@@ -176,4 +177,143 @@ fn zero_cooldown_turns_it_off() {
             None
         );
     }
+}
+
+fn policy(kind: crate::policy::FailureKind, allowed: u32) -> ByKind {
+    let mut policy = ByKind::default();
+    policy.named[kind as usize] = Some(allowed);
+    policy
+}
+
+#[test]
+fn a_policy_replaces_every_rule_for_its_kind_but_the_providers_time() {
+    let kind = crate::policy::FailureKind::RateLimit;
+    let rules = Surroundings { tolerance: policy(kind, 100), ..around() };
+    let state = DeploymentState::default();
+    for i in 0..100 {
+        let failure = Failure::of(Cause::RateLimited);
+        assert_eq!(state.failure(Millis(i), at(i, i), failure, &rules), None, "{i}");
+    }
+    let failure = Failure::of(Cause::RateLimited);
+    assert!(state.failure(Millis(101), at(101, 101), failure, &rules).is_some(), "the 101st");
+    let other = DeploymentState::default();
+    assert!(
+        other.failure(Millis(1), at(1, 1), limited(Cause::RateLimited, 9_000), &rules).is_some()
+    );
+    let auth = DeploymentState::default();
+    assert!(auth.failure(Millis(1), at(1, 1), Failure::of(Cause::Auth), &rules).is_some());
+}
+
+#[test]
+fn tolerated_failures_are_counted_by_the_minute() {
+    let kind = crate::policy::FailureKind::Timeout;
+    let rules = Surroundings { tolerance: policy(kind, 2), ..around() };
+    let state = DeploymentState::default();
+    for i in 0..20 {
+        let now = i * 31_000;
+        let failure = Failure::of(Cause::Timeout);
+        assert_eq!(state.failure(Millis(now), at(now, i), failure, &rules), None, "{i}");
+    }
+}
+
+#[test]
+fn a_lone_deployment_with_a_fallback_is_benched_after_three() {
+    let rules = Surroundings { has_sibling: false, has_fallback: true, ..around() };
+    for cause in [Cause::ServerError, Cause::Auth, Cause::RateLimited, Cause::NotFound] {
+        let state = DeploymentState::default();
+        let opened: Vec<bool> = (0..3)
+            .map(|i| state.failure(Millis(i), at(i, i), Failure::of(cause), &rules).is_some())
+            .collect();
+        assert_eq!(opened, [false, false, true], "{cause:?}");
+    }
+}
+
+#[test]
+fn who_comes_back_gets_its_share_slowly() {
+    let state = DeploymentState::default();
+    assert!((state.ramp(Millis(0)) - 1.0).abs() < 1e-9, "not at the start of the process");
+    fail(&state, 0, 1, Cause::RateLimited);
+    let trial = AttemptRef { started: Millis(5_000), request: 2, trial: true };
+    assert!(state.success(Millis(5_000), trial, &Measured::default()).is_some());
+    assert!((state.ramp(Millis(5_000)) - 0.1).abs() < 1e-9);
+    assert!((state.ramp(Millis(20_000)) - 0.55).abs() < 1e-9);
+    assert!((state.ramp(Millis(35_000)) - 1.0).abs() < 1e-9);
+}
+
+#[test]
+fn only_who_holds_the_permit_gives_it_back() {
+    let state = DeploymentState::default();
+    fail(&state, 0, 1, Cause::RateLimited);
+    assert!(state.take_trial(Millis(5_000), 60_000));
+    let net = AttemptRef { started: Millis(5_000), request: 3, trial: false };
+    assert_eq!(state.success(Millis(5_100), net, &Measured::default()), Some(Transition::Closed));
+    assert!(!state.trial_is_free(Millis(5_200)), "the trial is still under way");
+    let trial = AttemptRef { started: Millis(5_000), request: 2, trial: true };
+    state.success(Millis(5_300), trial, &Measured::default());
+    assert!(state.trial_is_free(Millis(5_300)));
+}
+
+#[test]
+fn places_and_rates_are_granted_exactly() {
+    let state = DeploymentState::default();
+    let claim = Claim { max_parallel: Some(2), rpm: Some(3) };
+    let now = Millis(0);
+    assert!(state.enter(now, &claim) && state.enter(now, &claim));
+    assert!(!state.enter(now, &claim), "two places");
+    state.leave();
+    assert!(state.enter(now, &claim), "the third of the minute");
+    state.leave();
+    assert!(!state.enter(now, &claim), "the minute is used up");
+    assert_eq!((state.in_flight(), state.requests(now).0), (1, 3));
+    assert!(state.enter(Millis(60_000), &claim), "the next minute");
+}
+
+#[test]
+fn one_model_of_many_rests_alone() {
+    let state = DeploymentState::default();
+    let many = Surroundings { many_models: true, ..around() };
+    for i in 0..20 {
+        let failure = Failure::of(Cause::NotFound);
+        state.model_failed(Millis(i), "gpt-x", failure, &many);
+        assert_eq!(state.failure(Millis(i), at(i, i), failure, &many), None);
+    }
+    assert_eq!(state.verdict(Millis(20)), Verdict::Ready);
+    assert!(state.model_rest("gpt-x", Millis(20)).is_some());
+    assert!(state.model_rest("gpt-4o", Millis(20)).is_none());
+    assert!(state.model_rest("gpt-x", Millis(5_100)).is_none(), "it ends");
+    state.model_failed(Millis(0), "gpt-x", limited(Cause::RateLimited, 60_000), &many);
+    state.model_answered("gpt-x");
+    assert!(state.model_rest("gpt-x", Millis(1)).is_none());
+}
+
+#[test]
+fn an_operator_forgets_everything_but_what_he_said() {
+    let state = DeploymentState::default();
+    fail(&state, 0, 1, Cause::Auth);
+    state.set_disabled(true);
+    assert_eq!(state.report().errors.len(), 1);
+    state.reset();
+    assert_eq!((state.verdict(Millis(1)), state.report()), (Verdict::Ready, Report::default()));
+    assert!(state.is_disabled());
+}
+
+#[test]
+fn a_doubled_rest_is_bounded_by_the_outage() {
+    let state = DeploymentState::default();
+    fail(&state, 0, 1, Cause::RateLimited);
+    let mut now = 5_000;
+    let mut longest_early = 0;
+    for request in 0..40 {
+        assert!(state.take_trial(Millis(now), 1_000));
+        let trial = AttemptRef { started: Millis(now), request, trial: true };
+        state.failure(Millis(now), trial, Failure::of(Cause::ServerError), &around());
+        let Verdict::Cooling(rest) = state.verdict(Millis(now)) else { panic!("{request}") };
+        let length = rest.until.0 - now;
+        if now < 60_000 {
+            longest_early = longest_early.max(length);
+        }
+        assert!(length <= BREAKER_CAP_MS * 11 / 10);
+        now = rest.until.0;
+    }
+    assert!((10_000..=22_000).contains(&longest_early), "{longest_early}");
 }

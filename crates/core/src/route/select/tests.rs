@@ -2,6 +2,7 @@ use super::*;
 use crate::cause::Cause;
 use crate::health::{AttemptRef, Failure, Surroundings};
 use crate::policy::ByKind;
+use crate::route::filter::Exclusion;
 use crate::route::needs::Needs;
 use crate::route::resolve::Target;
 use crate::route::walk::fixture::snapshot;

@@ -35,6 +35,7 @@ impl Walk {
             // The operator's limit for a request is a limit for its deployments too.
             ends_by_caller: self.controls.timeout_ms.is_some() && request_end < own_end,
             silence_ms,
+            stream_ends: snapshot.router.max_stream_ms.map_or(Millis::NEVER, |ms| now.plus(ms)),
             claim: claim(snapshot, asked),
             timeout_ms: ends.since(now),
         }

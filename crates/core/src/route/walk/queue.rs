@@ -227,8 +227,12 @@ impl Walk {
         let plain = [name, &group.name, stripped].iter().find_map(|key| lists.get(*key));
         plain
             .or_else(|| {
-                let first = snapshot.deployment(*group.members.first()?);
-                lists.get(format!("{}/{name}", first.provider.name).as_str())
+                let provider = &*snapshot.deployment(*group.members.first()?).provider.name;
+                let is_ours = |key: &str| {
+                    let rest = key.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/'));
+                    rest == Some(name)
+                };
+                lists.iter().find(|(key, _)| is_ours(key)).map(|(_, names)| names)
             })
             .or_else(|| lists.get("*"))
     }

@@ -316,3 +316,123 @@ fn a_short_deadline_still_gives_the_first_group_its_share() {
     let mut walk = start(&snapshot, "g", controls);
     assert_eq!(attempt(&mut walk, &snapshot, 0).ends, Millis(30));
 }
+
+fn rest(snapshot: &Snapshot, index: DeploymentIndex, cause: Cause, hint_ms: Option<u64>) {
+    let around = Surroundings {
+        has_sibling: true,
+        has_fallback: true,
+        cooldown_ms: 60_000,
+        tolerance: crate::policy::ByKind::default(),
+        attempt_timeout_ms: 1_000,
+        many_models: false,
+    };
+    for request in 0..3 {
+        let at = crate::health::AttemptRef { started: Millis(0), request, trial: false };
+        let failure = crate::health::Failure { hint_ms, ..crate::health::Failure::of(cause) };
+        snapshot.deployment(index).state.failure(Millis(0), at, failure, &around);
+    }
+}
+
+#[test]
+fn a_group_that_is_well_comes_before_one_that_is_not_which_comes_last() {
+    let snapshot = snapshot();
+    rest(&snapshot, A, Cause::ServerError, None);
+    rest(&snapshot, B, Cause::ServerError, None);
+    let controls = Controls { num_retries: Some(0), ..Controls::default() };
+    let mut walk = start(&snapshot, "g", controls);
+    let first = attempt(&mut walk, &snapshot, 1);
+    assert_eq!((first.deployment, walk.fallbacks()), (F, 1));
+    fail(&mut walk, &snapshot, first, Cause::ServerError);
+    let last = attempt(&mut walk, &snapshot, 1);
+    assert!([A, B].contains(&last.deployment) && last.trial, "the net, by one request");
+    fail(&mut walk, &snapshot, last, Cause::ServerError);
+    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+    assert_eq!(walk.tried().len(), 2);
+}
+
+#[test]
+fn the_net_never_goes_against_a_providers_time() {
+    let snapshot = snapshot();
+    rest(&snapshot, A, Cause::RateLimited, Some(60_000));
+    rest(&snapshot, B, Cause::ServerError, None);
+    let controls = Controls { disable_fallbacks: true, ..Controls::default() };
+    let mut walk = start(&snapshot, "g", controls);
+    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, B);
+}
+
+#[test]
+fn repeated_attempts_have_a_budget_and_first_moves_are_free() {
+    let snapshot = snapshot();
+    let controls =
+        Controls { num_retries: Some(2), disable_fallbacks: true, ..Controls::default() };
+    let mut counts = Vec::new();
+    for _ in 0..100 {
+        let mut walk = start(&snapshot, "g", controls.clone());
+        let mut attempts = 0;
+        loop {
+            match walk.next(&snapshot, Millis(1), 0) {
+                Next::Attempt(plan) => {
+                    attempts += 1;
+                    fail(&mut walk, &snapshot, plan, Cause::ServerError);
+                }
+                Next::Pause(_) => {}
+                Next::GiveUp(_) => break,
+            }
+        }
+        counts.push(attempts);
+    }
+    let total: u32 = counts.iter().sum();
+    // One attempt and one free move each; the third ones are 30 and a fifth of the requests.
+    assert_eq!((counts[0], counts[98], total), (3, 2, 200 + 30 + 20 * 100 / 100));
+}
+
+#[test]
+fn a_later_tier_is_free_and_a_paused_tier_is_passed() {
+    let mut snapshot = snapshot();
+    for (index, order) in [(0, 1), (1, 2)] {
+        let deployment = std::sync::Arc::get_mut(&mut snapshot.deployments[index]).unwrap();
+        deployment.order = Some(order);
+    }
+    snapshot.groups[0].has_tiers = true;
+    let controls = Controls { num_retries: Some(0), ..Controls::default() };
+    let mut walk = start(&snapshot, "g", controls.clone());
+    let first = attempt(&mut walk, &snapshot, 1);
+    assert_eq!(first.deployment, A);
+    fail(&mut walk, &snapshot, first, Cause::Timeout);
+    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, B);
+    snapshot.deployment(A).state.set_disabled(true);
+    for chance in 0..20 {
+        let mut walk = start(&snapshot, "g", controls.clone());
+        let Next::Attempt(plan) = walk.next(&snapshot, Millis(1), chance) else { panic!("none") };
+        assert_eq!(plan.deployment, B);
+    }
+}
+
+#[test]
+fn a_refused_credential_is_not_tried_at_another_deployment() {
+    let mut snapshot = snapshot();
+    let shared = std::sync::Arc::new(crate::health::DeploymentState::default());
+    for index in [0, 1] {
+        let deployment = std::sync::Arc::get_mut(&mut snapshot.deployments[index]).unwrap();
+        deployment.credential = Some(shared.clone());
+    }
+    let mut walk = start(&snapshot, "g", Controls::default());
+    let plan = attempt(&mut walk, &snapshot, 1);
+    fail(&mut walk, &snapshot, plan, Cause::Auth);
+    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, F);
+}
+
+#[test]
+fn ten_keys_of_which_nine_are_dead_find_the_tenth() {
+    let snapshot = super::fixture::snapshot_of(&[1.0; 10]);
+    let mut walk = start(&snapshot, "g", Controls::default());
+    let mut asked = Vec::new();
+    for _ in 0..9 {
+        let plan = attempt(&mut walk, &snapshot, 1);
+        assert!(!asked.contains(&plan.deployment));
+        asked.push(plan.deployment);
+        fail(&mut walk, &snapshot, plan, Cause::Auth);
+    }
+    let tenth = attempt(&mut walk, &snapshot, 1);
+    assert!(!asked.contains(&tenth.deployment));
+}

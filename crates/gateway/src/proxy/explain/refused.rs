@@ -43,7 +43,6 @@ fn sort(why: &Exclusion) -> Sort {
             Cause::RateLimited | Cause::Quota => Sort::Limit,
             cause => Sort::Rest(cause),
         },
-        Exclusion::FailedThisRequest => Sort::Rest(Cause::ServerError),
     }
 }
 
@@ -219,9 +218,6 @@ pub(crate) fn line(
             let left = ends_in_ms.div_ceil(1000).max(1);
             say("at_limit", Cause::Gateway, format!("{of}={limit} is used up for {left} s"));
             line.retry_after_s = Some(left);
-        }
-        Exclusion::FailedThisRequest => {
-            say("failed", Cause::ServerError, "it failed this request".to_owned());
         }
         Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
             let under_way = matches!(one.why, Exclusion::TrialUnderWay(_));

@@ -86,7 +86,7 @@ impl GroupPlan {
 
 impl Walk {
     fn describe(&self, snapshot: &Snapshot, now: Millis) -> GroupPlan {
-        let selection = self.selection(snapshot);
+        let selection = self.selection(snapshot, now);
         let strategy = &snapshot.router.strategy;
         let pool = Pool {
             snapshot,

@@ -327,9 +327,9 @@ impl Walk {
         }
     }
 
-    pub(super) fn selection<'s>(&'s self, snapshot: &'s Snapshot) -> Selection<'s> {
+    pub(super) fn selection<'s>(&'s self, snapshot: &'s Snapshot, now: Millis) -> Selection<'s> {
         let members = self.members(snapshot);
-        Selection {
+        let selection = Selection {
             snapshot,
             target: &self.target,
             members,
@@ -338,8 +338,22 @@ impl Walk {
             needs: if self.overrides.is_none() { self.controls.needs } else { Needs::default() },
             tags: self.tags(snapshot, members),
             stream: self.controls.stream,
+            heeds_checks: false,
             request_started: self.started,
             caller_timeout_ms: self.controls.timeout_ms,
+        };
+        if !snapshot.checks.routes() {
+            return selection;
+        }
+        selection.heeding(now, self.net || !self.has_fallback_left(snapshot))
+    }
+
+    /// Whether checks speak against everybody who could answer, and are therefore ignored.
+    #[must_use]
+    pub fn ignores_checks(&self, snapshot: &Snapshot, now: Millis) -> bool {
+        snapshot.checks.routes() && {
+            let selection = self.selection(snapshot, now);
+            !selection.heeds_checks && selection.all_unhealthy(now)
         }
     }
 
@@ -355,7 +369,7 @@ impl Walk {
     }
 
     fn pick(&mut self, snapshot: &Snapshot, now: Millis, chance: u64) -> Option<AttemptPlan> {
-        let selection = self.selection(snapshot);
+        let selection = self.selection(snapshot, now);
         if !self.net
             && let Choice::Deployment(deployment, trial) = select(&selection, now, chance)
         {
@@ -369,9 +383,9 @@ impl Walk {
         } else if selection.has_choice(now, true) && self.tried.len() == self.group_tried_from {
             self.passed.push((self.target.clone(), self.overrides));
         }
-        self.too_long = self.selection(snapshot).is_too_long(now);
+        self.too_long = self.selection(snapshot, now).is_too_long(now);
         if self.refused.is_none() && self.tried.is_empty() {
-            let excluded = exclusions(&self.selection(snapshot), now);
+            let excluded = exclusions(&self.selection(snapshot, now), now);
             let group = Box::from(self.target.name(snapshot));
             self.refused = Some(Refused { group, excluded });
         }

@@ -1,10 +1,11 @@
 //! One attempt: one deployment is asked once.
 //!
-//! Called by [`super::exchange`] for first attempts, retries and fallbacks alike. Always true: the
+//! Called by [`super::exchange`] for first attempts, retries and fallbacks alike, and by
+//! [`crate::health`] for checks. Always true: the
 //! outcome is classified by `core` alone and told to the deployment's state exactly once, be it
 //! success, failure or neither (the client went away).
 
-use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +21,7 @@ use hale_wire::neutral::Unfit;
 use hale_wire::stream::{Reader, View};
 use hale_wire::way::{Outgoing, Way};
 use hale_wire::{errors, hints, mock};
+use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, header};
 
 use super::body::Held;
@@ -27,8 +29,7 @@ use super::guard::AttemptGuard;
 use super::relay::Source;
 use super::request::{self, Dialect};
 use crate::clock;
-use crate::server::Worker;
-use crate::state::{Route, Serving};
+use crate::state::{Process, Route, Serving};
 use crate::upstream::{self, AnswerBody, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
@@ -39,8 +40,8 @@ const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is asked.
 pub(crate) struct Ask<'a> {
-    /// The worker.
-    pub(crate) worker: &'a Rc<Worker>,
+    /// The process.
+    pub(crate) process: &'a Arc<Process>,
     /// The config.
     pub(crate) serving: &'a Serving,
     /// For what, and how the deployment is spoken to.
@@ -226,7 +227,7 @@ pub(crate) async fn attempt(
 
 /// The answer without asking anybody.
 fn estimate(ask: &Ask<'_>, answer: &Bytes) -> (HeaderMap, Content) {
-    let held = Held::none(&ask.worker.process);
+    let held = Held::none(&ask.process);
     (HeaderMap::new(), Content::Full(answer.clone(), None, held))
 }
 
@@ -273,6 +274,37 @@ async fn upstream_answer(
         full_answer(ask, body).await?
     };
     Ok((headers, content))
+}
+
+/// Asks for `path` with the deployment's own headers, within `limit`; what comes is only looked at. It
+/// makes no model run.
+pub(crate) async fn look(
+    ask: &Ask<'_>,
+    route: &Route,
+    path: &PathAndQuery,
+    limit: Duration,
+) -> Result<(), Failed> {
+    let asked = async {
+        let request = upstream::Outgoing {
+            method: &Method::GET,
+            path,
+            headers: &route.headers,
+            more: &request::headers(ask, route).await?,
+            body: &Bytes::new(),
+        };
+        let sent = upstream::send(&route.upstream, request).await;
+        let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
+        if answer.status.is_success() {
+            return Ok(());
+        }
+        Err(refused(answer.status, &answer.headers, answer.body).await)
+    };
+    let late = || {
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let message = format!("no answer within {} s", seconds(limit_ms));
+        Err(Failed::because(&Observation::Timeout, None, message))
+    };
+    tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| late())
 }
 
 /// Nothing was answered. The reason names hosts, which are for admins only.
@@ -350,7 +382,7 @@ async fn full_answer(ask: &Ask<'_>, mut body: AnswerBody) -> Result<Content, Fai
     if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
         return Err(too_large());
     }
-    let mut held = Held::none(&ask.worker.process);
+    let mut held = Held::none(&ask.process);
     let mut whole = Bytes::new();
     let mut joined = Vec::new();
     while let Some(piece) = body.piece().await {
@@ -452,7 +484,7 @@ async fn canned_answer(
         Content::Stream(Box::new(first_content(ask, source).await?))
     } else {
         let body = mock::full(upstream, &canned.content, frame).map_err(unfit)?;
-        check(ask, &Bytes::from(body), Held::none(&ask.worker.process))?
+        check(ask, &Bytes::from(body), Held::none(&ask.process))?
     };
     Ok((HeaderMap::new(), content))
 }

@@ -306,6 +306,9 @@ async fn follow(
             Next::Attempt(plan) => {
                 let Some(guard) = begin(snapshot, &walk, &plan, request) else { continue };
                 note_attempt(&arrival, &walk, &plan, &mut finish);
+                if walk.ignores_checks(snapshot, began.millis()) {
+                    arrival.worker.process.health.bypassed(began.millis());
+                }
                 let result = try_once(&arrival, &wanted, &walk, &plan, guard, &mut finish).await;
                 let ended = clock::recent();
                 match result {
@@ -379,7 +382,7 @@ async fn try_once(
     let changed = walk.overrides().and_then(|place| controls::overridden(&wanted.peek, place));
     let way = Way { operation: wanted.operation, wire: order.wire() };
     let ask = Ask {
-        worker: &arrival.worker,
+        process: &arrival.worker.process,
         serving: &arrival.serving,
         way,
         upstream_model: &upstream_model,

@@ -1,6 +1,6 @@
 //! An attempt's place at its deployment, and the way of its outcome to the state.
 //!
-//! Made by [`super::exchange`], held by [`super::attempt`] and by streams under way. Always true: the place
+//! Made by [`super::exchange`] and by checks, held by [`super::attempt`] and by streams under way. Always true: the place
 //! comes back and the outcome is told exactly once, be it success, failure or neither (the client went
 //! away).
 
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition};
+use hale_core::policy::ByKind;
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 
@@ -24,6 +25,8 @@ pub(crate) struct AttemptGuard {
     /// From its begin to the first content of a stream, milliseconds.
     first_content_ms: Option<u64>,
     told: bool,
+    /// Whether it is a check: it has no place at the deployment, and its outcome is no traffic's.
+    is_check: bool,
 }
 
 impl AttemptGuard {
@@ -52,7 +55,29 @@ impl AttemptGuard {
             model,
             first_content_ms: None,
             told: false,
+            is_check: false,
         })
+    }
+
+    /// For a check: nothing of it is told to what traffic changes.
+    pub(crate) fn check(deployment: &Arc<Deployment>) -> AttemptGuard {
+        let around = Surroundings {
+            has_sibling: false,
+            has_fallback: false,
+            cooldown_ms: 0,
+            tolerance: ByKind::default(),
+            attempt_timeout_ms: 0,
+            many_models: false,
+        };
+        AttemptGuard {
+            deployment: deployment.clone(),
+            attempt: AttemptRef { started: clock::recent().millis(), request: 0, trial: false },
+            around,
+            model: Box::default(),
+            first_content_ms: None,
+            told: true,
+            is_check: true,
+        }
     }
 
     /// The deployment that is asked.
@@ -73,6 +98,9 @@ impl AttemptGuard {
 
     /// It ended well.
     pub(crate) fn success(&mut self, usage: Option<Usage>) {
+        if self.is_check {
+            return;
+        }
         self.told = true;
         let now = clock::now().millis();
         let usage = usage.unwrap_or_default();
@@ -89,6 +117,9 @@ impl AttemptGuard {
 
     /// It failed.
     pub(crate) fn failure(&mut self, failure: Failure) {
+        if self.is_check {
+            return;
+        }
         self.told = true;
         let now = clock::now().millis();
         let change = self.deployment.failed(now, self.attempt, failure, &self.model, &self.around);
@@ -106,12 +137,16 @@ impl AttemptGuard {
                 tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment rests");
             }
             Some(Transition::Closed) => tracing::info!(deployment, "deployment is back"),
+            Some(Transition::Vindicated(change)) => crate::health::log_change(deployment, &change),
         }
     }
 }
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
+        if self.is_check {
+            return;
+        }
         self.deployment.state.leave();
         if !self.told {
             self.failure(Failure::of(Cause::ClientClosed));

@@ -17,6 +17,7 @@ mod endings;
 mod examples;
 mod fallbacks;
 mod faults;
+mod health;
 mod hostile_config;
 mod hostile_elsewhere;
 mod hostile_faults;

@@ -23,6 +23,7 @@ fn with<T>(
         needs: Needs::default(),
         tags: None,
         stream: false,
+        heeds_checks: false,
         request_started: Millis(now),
         caller_timeout_ms: Some(1_000),
     })

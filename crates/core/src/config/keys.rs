@@ -496,8 +496,6 @@ const ROUTER: &[Row] = &[
     served("model_group_alias", Kind::Map, "", "Further names of groups: `{alias: group}` or `{alias: {model: group, hidden: true}}`. An alias may name another alias."),
     refused("provider_budget_config", "providers would spend beyond their budget"),
     refused("guardrail_list", "requests that a guardrail should stop would pass"),
-    refused("health_check_interval", "it belongs in `general_settings`"),
-    refused("health_check_concurrency", "it belongs in `general_settings`"),
     refused("model_list", "it belongs at the top of the config"),
     ignored("set_verbose", "Use `--debug`."),
     ignored("debug_level", "Use `--debug`."),

@@ -12,7 +12,7 @@ mod resolve;
 mod select;
 mod strategy;
 mod tags;
-mod walk;
+pub(crate) mod walk;
 
 pub use controls::{ClientFallback, Controls};
 pub use explain::{Candidate, Explanation, GroupPlan, explain};

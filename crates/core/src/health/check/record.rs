@@ -337,3 +337,6 @@ impl Checks {
 const fn is_seen_by_a_look(cause: Cause) -> bool {
     matches!(cause, Cause::Connect | Cause::Dns | Cause::Tls | Cause::Auth | Cause::Permission)
 }
+
+#[cfg(test)]
+mod tests;

@@ -327,3 +327,6 @@ fn reprieve(
     }
     next
 }
+
+#[cfg(test)]
+mod tests;

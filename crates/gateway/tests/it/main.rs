@@ -18,6 +18,8 @@ mod examples;
 mod fallbacks;
 mod faults;
 mod health;
+mod health_probes;
+mod health_routing;
 mod hostile_config;
 mod hostile_elsewhere;
 mod hostile_faults;

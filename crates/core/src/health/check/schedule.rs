@@ -243,6 +243,9 @@ impl Schedule {
             // From the crowd of the start to a place of its own in the period.
             now.plus(interval / 2 + part(interval / 2, chance))
         };
+        if let Some(until) = self.quiet.get(&subject.credential) {
+            entry.due = entry.due.max(*until);
+        }
         entry.tell(snapshot);
     }
 

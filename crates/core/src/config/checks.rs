@@ -114,7 +114,7 @@ pub(super) fn rule(rules: &mut CheckRules, field: &Field<'_>, problems: &mut Pro
             Some("metadata") => rules.metadata = true,
             Some("full") | None => {}
             Some(other) => {
-                let near = did_you_mean(&problems.nearest(other, ["metadata", "full"].into_iter()));
+                let near = did_you_mean(&problems.nearest(other, ["metadata", "full"]));
                 let hint =
                     if near.is_empty() { "write `full` or `metadata`".to_owned() } else { near };
                 field.error(Wrong::new(format!("unknown kind `{}`", shown(other)), hint), problems);

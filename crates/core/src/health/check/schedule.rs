@@ -91,7 +91,7 @@ fn nano(usd: f64) -> u64 {
 
 /// A part of `ms`: `chance` of 0 gives nothing of it, the greatest nearly all.
 fn part(ms: u64, chance: u64) -> u64 {
-    let scaled = u128::from(ms) * u128::from(chance) >> 64;
+    let scaled = (u128::from(ms) * u128::from(chance)) >> 64;
     u64::try_from(scaled).unwrap_or(ms)
 }
 

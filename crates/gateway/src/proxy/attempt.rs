@@ -129,7 +129,7 @@ impl Failed {
         let message = unfit.message.clone();
         let param = Some(unfit.field.clone());
         let error = ProviderError { message, param, ..ProviderError::default() };
-        Failed { cause: Cause::BadRequest, status: None, error, hint_ms: None }
+        Failed { cause: Cause::Unsupported, status: None, error, hint_ms: None }
     }
 
     /// A stream that ended too early.

@@ -292,8 +292,7 @@ pub(crate) fn exhausted(snapshot: &Snapshot, walk: &Walk, errors: &[ProviderErro
     let reason = match tried.cause {
         _ if walk.fallbacks() > 0 => "fallbacks_exhausted",
         Cause::Auth | Cause::Permission => "upstream_auth",
-        // Nobody was asked: it can not be said in the provider's format.
-        Cause::BadRequest if tried.status.is_none() => "unsupported_parameter",
+        Cause::Unsupported => "unsupported_parameter",
         Cause::BadRequest => "upstream_rejected",
         Cause::ContextWindow => "context_length_exceeded",
         Cause::ContentPolicy => "content_policy",

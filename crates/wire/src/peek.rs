@@ -195,6 +195,20 @@ impl Peek {
         })
     }
 
+    /// Whether a field holds a list with something in it.
+    #[must_use]
+    pub fn is_filled_list(&self, name: &str) -> bool {
+        let value = object::value(&self.body, &self.members, name);
+        let inner = value.and_then(|value| value.strip_prefix(b"["));
+        inner.is_some_and(|inner| !inner.trim_ascii_start().starts_with(b"]"))
+    }
+
+    /// Whether a field is there, and not `null`.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        object::value(&self.body, &self.members, name).is_some_and(|value| value != b"null")
+    }
+
     /// Whether a field is there, whatever it holds.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
@@ -333,6 +347,9 @@ mod tests {
         assert_eq!(body.seconds("timeout"), Ok(Some(500)));
         assert_eq!(body.count("num_retries"), Ok(Some(3)));
         assert_eq!(body.raw("user"), None);
+        assert!(body.is_filled_list("fallbacks") && !body.is_filled_list("model"));
+        assert!(body.is_set("model") && !body.is_set("user") && !body.is_set("other"));
+        assert!(!peek(r#"{"a":[ ]}"#).unwrap().is_filled_list("a"));
         assert!(body.has("user"));
     }
 

@@ -158,12 +158,10 @@ async fn want(
 /// The fields without which the operation makes no sense.
 fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
     for field in operation.required_fields() {
-        let Some(raw) = peek.raw(field) else {
+        if !peek.is_set(field) {
             return Err(explain::missing_parameter(route, field));
-        };
-        if *field == "messages"
-            && raw.strip_prefix('[').is_none_or(|rest| rest.trim_start().starts_with(']'))
-        {
+        }
+        if *field == "messages" && !peek.is_filled_list(field) {
             return Err(explain::wrong_list(field));
         }
     }

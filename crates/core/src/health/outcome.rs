@@ -4,6 +4,7 @@
 //! status, any text), and looks at the status first, the provider's code second, the text last.
 
 use crate::cause::Cause;
+use crate::secret::Secret;
 
 /// What a provider said when it refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,6 +17,16 @@ pub struct ProviderError {
     pub code: Option<String>,
     /// The parameter it names.
     pub param: Option<String>,
+}
+
+impl ProviderError {
+    /// Blacks out `secret` wherever the provider repeats it.
+    pub fn hide(&mut self, secret: &Secret) {
+        let others = [self.kind.as_mut(), self.code.as_mut(), self.param.as_mut()];
+        for text in others.into_iter().flatten().chain([&mut self.message]) {
+            secret.hide_in(text);
+        }
+    }
 }
 
 /// What an attempt met instead of a good answer.

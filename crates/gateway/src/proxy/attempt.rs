@@ -14,6 +14,7 @@ use hale_core::endpoint::Operation;
 use hale_core::health::Failure;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::route::AttemptPlan;
+use hale_core::secret::Secret;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
 use hale_wire::neutral::Unfit;
@@ -29,6 +30,7 @@ use super::request::{self, Dialect};
 use crate::clock;
 use crate::server::Worker;
 use crate::state::{Route, Serving};
+use crate::upstream::entra::Token;
 use crate::upstream::{self, AnswerBody, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
@@ -92,6 +94,8 @@ pub(crate) struct Stream {
     pub(crate) reader: Reader,
     /// What may go to the client already.
     pub(crate) ready: Vec<u8>,
+    /// What was sent in place of a key, never to be shown.
+    pub(crate) token: Option<Secret>,
 }
 
 /// A failed attempt.
@@ -237,20 +241,44 @@ async fn upstream_answer(
     upstream: Operation,
     body: &Bytes,
 ) -> Result<(HeaderMap, Content), Failed> {
+    let token = request::token(ask, route).await?;
+    let asked = ask_upstream(ask, deployment, route, upstream, body, token.as_ref()).await;
+    let Some(token) = token else { return asked };
+    match asked {
+        Err(mut failed) => {
+            failed.error.hide(&token.secret);
+            Err(failed)
+        }
+        Ok((headers, Content::Stream(mut stream))) => {
+            stream.token = Some(token.secret);
+            Ok((headers, Content::Stream(stream)))
+        }
+        full => full,
+    }
+}
+
+async fn ask_upstream(
+    ask: &Ask<'_>,
+    deployment: &Deployment,
+    route: &Route,
+    upstream: Operation,
+    body: &Bytes,
+    token: Option<&Token>,
+) -> Result<(HeaderMap, Content), Failed> {
     let request = upstream::Outgoing {
         method: &Method::POST,
         path: &route.path(deployment, upstream, ask.upstream_model),
         headers: &route.headers,
-        more: &request::headers(ask, route).await?,
+        more: &request::headers(ask, route, token),
         body,
     };
     let sent = upstream::send(&route.upstream, request).await;
     let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
     let (status, headers, body) = (answer.status, answer.headers, answer.body);
     if status == StatusCode::UNAUTHORIZED
-        && let Some(tokens) = &route.tokens
+        && let (Some(tokens), Some(token)) = (&route.tokens, token)
     {
-        tokens.forget();
+        tokens.forget(token);
     }
     if !status.is_success() {
         return Err(refused(status, &headers, body).await);
@@ -411,7 +439,7 @@ async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Fail
             None => reader.finish(&mut ready),
         }
         if reader.has_content() {
-            return Ok(Stream { source, reader, ready });
+            return Ok(Stream { source, reader, ready, token: None });
         }
         if let Some(error) = reader.error() {
             return Err(Failed::in_band(error.clone()));

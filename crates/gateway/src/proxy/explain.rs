@@ -327,21 +327,27 @@ fn client_status(tried: &Tried) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)
 }
 
+/// Where a deployment's credential stands: the key in its config, and the variables.
+fn credential_of(deployment: &Deployment) -> (&'static str, String) {
+    match &deployment.azure {
+        Some(azure) if azure.identity.is_some() => {
+            ("client_secret", "AZURE_CLIENT_SECRET".to_owned())
+        }
+        Some(azure) if azure.token.is_some() => ("azure_ad_token", "AZURE_AD_TOKEN".to_owned()),
+        Some(_) | None => ("api_key", deployment.provider.api_key_env.join(", ")),
+    }
+}
+
 fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> String {
     let id = clean(&deployment.id, 80);
     let said = clean(&said.message, errors::MESSAGE_MAX);
     match tried.cause {
         Cause::Auth | Cause::Permission => {
-            let keys: Vec<&str> =
-                deployment.provider.api_key_env.iter().map(|name| &**name).collect();
+            let (what, variables) = credential_of(deployment);
             format!(
-                "the provider refused deployment {id}'s key; yours is fine. Check api_key of {id}{} \
+                "the provider refused deployment {id}'s key; yours is fine. Check {what} of {id}{} \
                  The provider said: {said}",
-                if keys.is_empty() {
-                    ".".to_owned()
-                } else {
-                    format!(" (or {}).", keys.join(", "))
-                },
+                if variables.is_empty() { ".".to_owned() } else { format!(" (or {variables}).") },
             )
         }
         Cause::NotFound => {

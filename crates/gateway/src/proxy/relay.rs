@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::record::Ending;
 use hale_core::route::AttemptPlan;
+use hale_core::secret::Secret;
 use hale_wire::stream::Reader;
 use http_body::Frame;
 use tokio::time::Sleep;
@@ -63,6 +64,8 @@ pub(crate) struct Relay {
     source: Source,
     reader: Reader,
     ready: Vec<u8>,
+    /// What was sent in place of a key, never to be shown.
+    token: Option<Secret>,
     guard: AttemptGuard,
     finish: Finish,
     silence_ms: u64,
@@ -95,6 +98,7 @@ impl Relay {
             source: stream.source,
             reader: stream.reader,
             ready: stream.ready,
+            token: stream.token,
             guard,
             finish,
             silence_ms,
@@ -116,6 +120,9 @@ impl Relay {
         while !self.over && self.ready.len() < FRAME_MAX {
             if let Some(mut error) = self.reader.error().cloned() {
                 self.guard.deployment().hide_credentials(&mut error);
+                if let Some(token) = &self.token {
+                    error.hide(token);
+                }
                 self.fail(&Failed::in_band(error));
                 break;
             }

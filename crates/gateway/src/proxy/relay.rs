@@ -54,7 +54,8 @@ const FRAME_MAX: usize = 32 << 10;
 #[derive(Debug)]
 pub(crate) struct Cut;
 
-/// Why a body broke, in the shape that hyper wants. Never made: failures are events of the stream.
+/// Why a body broke, in the shape that hyper wants: by a fault of our own. Failures of an upstream are
+/// events of the stream.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream broke")]
 pub(crate) struct Broken;
@@ -198,6 +199,13 @@ impl Relay {
             self.alarm.as_mut().reset(clock::timer_instant(due));
         }
         Poll::Pending
+    }
+
+    /// Ends it after a fault of our own code.
+    pub(super) fn give_up(&mut self) {
+        self.over = true;
+        self.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
+        self.source = Source::Canned(None);
     }
 
     fn complete(&mut self) {

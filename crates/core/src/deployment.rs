@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::azure::Azure;
+use crate::endpoint::Operation;
 use crate::group::GroupIndex;
 use crate::health::DeploymentState;
 use crate::health::outcome::ProviderError;
@@ -85,6 +86,15 @@ impl Deployment {
     #[must_use]
     pub fn can_work(&self) -> bool {
         self.misconfigured.is_none() && !self.is_paused && !self.state.is_disabled()
+    }
+
+    /// Whether it can serve `operation`. Canned answers are of the OpenAI wire's completions.
+    #[must_use]
+    pub fn serves(&self, operation: Operation) -> bool {
+        match self.mock {
+            Some(_) => !operation.is_of_responses(),
+            None => self.provider.serves(operation),
+        }
     }
 
     /// Whether both send the same credential to the same provider.

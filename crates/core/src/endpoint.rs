@@ -32,28 +32,97 @@ pub enum Operation {
     Messages,
     /// `/v1/messages/count_tokens`.
     CountTokens,
+    /// `/responses`.
+    Responses,
+    /// `/responses/compact`.
+    CompactResponses,
+    /// `/responses/input_tokens`.
+    CountResponses,
+    /// `GET /responses/{id}`.
+    GetResponse,
+    /// `DELETE /responses/{id}`.
+    DeleteResponse,
+    /// `/responses/{id}/input_items`.
+    ListInputItems,
+    /// `/responses/{id}/cancel`.
+    CancelResponse,
 }
 
 impl Operation {
     /// All operations; `Operation::ALL[o as usize] == o`.
-    pub const ALL: [Operation; 5] = [
+    pub const ALL: [Operation; 12] = [
         Operation::Chat,
         Operation::Completion,
         Operation::Embedding,
         Operation::Messages,
         Operation::CountTokens,
+        Operation::Responses,
+        Operation::CompactResponses,
+        Operation::CountResponses,
+        Operation::GetResponse,
+        Operation::DeleteResponse,
+        Operation::ListInputItems,
+        Operation::CancelResponse,
     ];
+
+    /// Whether it is one of the Responses format, whose ids say which deployment issued them.
+    #[must_use]
+    pub const fn is_of_responses(self) -> bool {
+        match self {
+            Operation::Responses | Operation::CompactResponses | Operation::CountResponses => true,
+            other => other.is_by_id(),
+        }
+    }
+
+    /// Whether it is about one response that a deployment keeps: its id is in the path, and the
+    /// upstream gets no body.
+    #[must_use]
+    pub const fn is_by_id(self) -> bool {
+        match self {
+            Operation::GetResponse
+            | Operation::DeleteResponse
+            | Operation::ListInputItems
+            | Operation::CancelResponse => true,
+            Operation::Chat
+            | Operation::Completion
+            | Operation::Embedding
+            | Operation::Messages
+            | Operation::CountTokens
+            | Operation::Responses
+            | Operation::CompactResponses
+            | Operation::CountResponses => false,
+        }
+    }
+
+    /// The method with which an upstream is asked.
+    #[must_use]
+    pub const fn method(self) -> &'static str {
+        match self {
+            Operation::GetResponse | Operation::ListInputItems => "GET",
+            Operation::DeleteResponse => "DELETE",
+            _ => "POST",
+        }
+    }
 
     /// The format in which clients speak to its endpoint and providers of that wire are asked.
     #[must_use]
     pub const fn format(self) -> WireFormat {
         match self {
-            Operation::Chat | Operation::Completion | Operation::Embedding => WireFormat::OpenAi,
             Operation::Messages | Operation::CountTokens => WireFormat::Anthropic,
+            Operation::Chat
+            | Operation::Completion
+            | Operation::Embedding
+            | Operation::Responses
+            | Operation::CompactResponses
+            | Operation::CountResponses
+            | Operation::GetResponse
+            | Operation::DeleteResponse
+            | Operation::ListInputItems
+            | Operation::CancelResponse => WireFormat::OpenAi,
         }
     }
 
-    /// The path below the base URL of an upstream of its own format.
+    /// The path below the base URL of an upstream of its own format; `{}` stands for a response's id.
     #[must_use]
     pub const fn upstream_path(self) -> &'static str {
         match self {
@@ -62,6 +131,12 @@ impl Operation {
             Operation::Embedding => "/embeddings",
             Operation::Messages => "/v1/messages",
             Operation::CountTokens => "/v1/messages/count_tokens",
+            Operation::Responses => "/responses",
+            Operation::CompactResponses => "/responses/compact",
+            Operation::CountResponses => "/responses/input_tokens",
+            Operation::GetResponse | Operation::DeleteResponse => "/responses/{}",
+            Operation::ListInputItems => "/responses/{}/input_items",
+            Operation::CancelResponse => "/responses/{}/cancel",
         }
     }
 
@@ -71,8 +146,14 @@ impl Operation {
         match self {
             Operation::Chat | Operation::CountTokens => &["messages"],
             Operation::Completion => &["prompt"],
-            Operation::Embedding => &["input"],
+            Operation::Embedding | Operation::Responses | Operation::CompactResponses => &["input"],
             Operation::Messages => &["messages", "max_tokens"],
+            // The provider knows what it counts: an earlier response is enough.
+            Operation::CountResponses
+            | Operation::GetResponse
+            | Operation::DeleteResponse
+            | Operation::ListInputItems
+            | Operation::CancelResponse => &[],
         }
     }
 
@@ -80,8 +161,18 @@ impl Operation {
     #[must_use]
     pub const fn streams(self) -> bool {
         match self {
-            Operation::Chat | Operation::Completion | Operation::Messages => true,
-            Operation::Embedding | Operation::CountTokens => false,
+            Operation::Chat
+            | Operation::Completion
+            | Operation::Messages
+            | Operation::Responses
+            | Operation::GetResponse => true,
+            Operation::Embedding
+            | Operation::CountTokens
+            | Operation::CompactResponses
+            | Operation::CountResponses
+            | Operation::DeleteResponse
+            | Operation::ListInputItems
+            | Operation::CancelResponse => false,
         }
     }
 
@@ -90,9 +181,14 @@ impl Operation {
     pub const fn content_field(self) -> &'static str {
         match self {
             Operation::Chat | Operation::Completion => "choices",
-            Operation::Embedding => "data",
+            Operation::Embedding | Operation::ListInputItems => "data",
             Operation::Messages => "content",
-            Operation::CountTokens => "input_tokens",
+            Operation::CountTokens | Operation::CountResponses => "input_tokens",
+            Operation::Responses
+            | Operation::CompactResponses
+            | Operation::GetResponse
+            | Operation::CancelResponse => "output",
+            Operation::DeleteResponse => "deleted",
         }
     }
 
@@ -105,6 +201,13 @@ impl Operation {
             Operation::Embedding => "embeddings",
             Operation::Messages => "messages",
             Operation::CountTokens => "count_tokens",
+            Operation::Responses => "responses",
+            Operation::CompactResponses => "responses_compact",
+            Operation::CountResponses => "responses_input_tokens",
+            Operation::GetResponse => "responses_get",
+            Operation::DeleteResponse => "responses_delete",
+            Operation::ListInputItems => "responses_input_items",
+            Operation::CancelResponse => "responses_cancel",
         }
     }
 }
@@ -154,7 +257,7 @@ pub enum Action {
 /// One row.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// The one method it answers to (`GET` rows also answer `HEAD`).
+    /// The one method it answers to (`GET` rows of pages also answer `HEAD`).
     pub method: &'static str,
     /// Its paths; at most one `{}` in each stands for a name that may contain slashes.
     pub paths: &'static [&'static str],
@@ -210,6 +313,78 @@ pub static ENDPOINTS: &[Endpoint] = &[
         paths: &["/v1/messages/count_tokens"],
         role: Role::Key,
         action: Action::Upstream(Operation::CountTokens),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/responses", "/responses", "/openai/v1/responses", "/openai/responses"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Responses),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/responses/compact",
+            "/responses/compact",
+            "/openai/v1/responses/compact",
+            "/openai/responses/compact",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CompactResponses),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/responses/input_tokens",
+            "/responses/input_tokens",
+            "/openai/v1/responses/input_tokens",
+            "/openai/responses/input_tokens",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CountResponses),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &[
+            "/v1/responses/{}/input_items",
+            "/responses/{}/input_items",
+            "/openai/v1/responses/{}/input_items",
+            "/openai/responses/{}/input_items",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::ListInputItems),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/responses/{}/cancel",
+            "/responses/{}/cancel",
+            "/openai/v1/responses/{}/cancel",
+            "/openai/responses/{}/cancel",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CancelResponse),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &[
+            "/v1/responses/{}",
+            "/responses/{}",
+            "/openai/v1/responses/{}",
+            "/openai/responses/{}",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::GetResponse),
+    },
+    Endpoint {
+        method: "DELETE",
+        paths: &[
+            "/v1/responses/{}",
+            "/responses/{}",
+            "/openai/v1/responses/{}",
+            "/openai/responses/{}",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::DeleteResponse),
     },
     Endpoint {
         method: "GET",
@@ -325,7 +500,9 @@ pub fn find<'p>(method: &str, path: &'p str) -> Found<'p> {
                     }
                     _ => continue,
                 };
-                if row.method == method || (row.method == "GET" && method == "HEAD") {
+                let answers_head = !matches!(row.action, Action::Upstream(_));
+                if row.method == method || (row.method == "GET" && method == "HEAD" && answers_head)
+                {
                     return Found::Endpoint(row, name);
                 }
                 other_method = Some(row.method);
@@ -389,6 +566,26 @@ mod tests {
         };
         assert_eq!(row.action, Action::Upstream(Operation::Chat));
         assert_eq!(name, Some("a/b"));
+    }
+
+    #[test]
+    fn the_longer_path_of_a_response_wins() {
+        let found = |method, path| match find(method, path) {
+            Found::Endpoint(row, name) => (row.action, name),
+            other => panic!("{method} {path}: {other:?}"),
+        };
+        for (method, path, operation, name) in [
+            ("GET", "/v1/responses/r1", Operation::GetResponse, Some("r1")),
+            ("DELETE", "/responses/r1", Operation::DeleteResponse, Some("r1")),
+            ("GET", "/v1/responses/r1/input_items", Operation::ListInputItems, Some("r1")),
+            ("POST", "/openai/v1/responses/r1/cancel", Operation::CancelResponse, Some("r1")),
+            ("POST", "/v1/responses/compact", Operation::CompactResponses, None),
+            ("POST", "/openai/responses", Operation::Responses, None),
+        ] {
+            assert_eq!(found(method, path), (Action::Upstream(operation), name), "{method} {path}");
+        }
+        assert!(matches!(find("HEAD", "/v1/responses/r1"), Found::WrongMethod(_)));
+        assert!(matches!(find("GET", "/v1/responses"), Found::WrongMethod("POST")));
     }
 
     #[test]

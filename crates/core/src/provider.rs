@@ -35,7 +35,7 @@ impl WireFormat {
                 Some(Operation::Messages)
             }
             (WireFormat::Anthropic, Operation::CountTokens) => Some(Operation::CountTokens),
-            (WireFormat::Anthropic, Operation::Completion | Operation::Embedding) => None,
+            (WireFormat::Anthropic, _) => None,
         }
     }
 
@@ -103,7 +103,8 @@ pub struct Provider {
     /// Bounds on parameters.
     #[serde(default)]
     pub constraints: Constraints,
-    /// The paths the provider serves; empty means all that the wire format has.
+    /// The paths that the provider is known to serve. Only `/v1/responses` is asked for here: few that
+    /// speak the OpenAI wire have it.
     #[serde(default)]
     pub endpoints: Vec<Box<str>>,
 }
@@ -124,6 +125,18 @@ pub struct Quirks {
 pub struct Constraints {
     /// Largest `temperature`; larger ones are lowered to it.
     pub temperature_max: Option<f64>,
+}
+
+impl Provider {
+    /// Whether clients can be served with `operation`: it has that or something that can be translated,
+    /// or the gateway can estimate.
+    #[must_use]
+    pub fn serves(&self, operation: Operation) -> bool {
+        if operation.is_of_responses() {
+            return self.endpoints.iter().any(|path| &**path == "/v1/responses");
+        }
+        operation == Operation::CountTokens || self.wire.upstream_operation(operation).is_some()
+    }
 }
 
 fn yes() -> bool {

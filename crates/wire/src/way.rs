@@ -13,7 +13,7 @@ use crate::edit::{Edit, apply};
 use crate::neutral::{Request, Unfit};
 use crate::order::Order;
 use crate::peek::Peek;
-use crate::{anthropic, openai};
+use crate::{anthropic, openai, responses};
 
 /// What a client asks for, and the wire of the provider that is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,8 +59,14 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
     if order.deployment.mock.is_some() {
         return Ok(Outgoing::Body(upstream, Bytes::new()));
     }
+    if upstream.is_by_id() {
+        return Ok(Outgoing::Body(upstream, Bytes::new()));
+    }
     if !way.translates() {
         let body = match way.wire {
+            WireFormat::OpenAi if upstream.is_of_responses() => {
+                responses::edits::request_body(peek, order)
+            }
             WireFormat::OpenAi => openai::edits::request_body(peek, order),
             WireFormat::Anthropic => anthropic::edits::request_body(peek, order, true),
         };

@@ -34,6 +34,8 @@ impl ProviderError {
 pub enum Observation<'e> {
     /// An HTTP status outside 200-299.
     Status(u16, &'e ProviderError),
+    /// A 404 for what the caller named by its id: the deployment's model is not in question.
+    NoSuchObject,
     /// An error object in a 2xx answer or in a stream.
     InBand(&'e ProviderError),
     /// A 2xx answer that is not what the wire format promises.
@@ -61,6 +63,7 @@ pub enum Observation<'e> {
 pub fn classify(observation: &Observation<'_>) -> Cause {
     match observation {
         Observation::Status(status, error) => by_status(*status, error),
+        Observation::NoSuchObject => Cause::BadRequest,
         Observation::InBand(error) => in_band(error),
         Observation::Malformed => Cause::BadResponse,
         Observation::Dns => Cause::Dns,
@@ -138,7 +141,7 @@ fn in_band(error: &ProviderError) -> Cause {
     if says(&["timeout_error"]) {
         return Cause::Timeout;
     }
-    if says(&["invalid_request_error", "request_too_large"]) {
+    if says(&["invalid_request_error", "request_too_large", "invalid_prompt"]) {
         return Cause::BadRequest;
     }
     Cause::ServerError

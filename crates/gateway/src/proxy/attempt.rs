@@ -29,7 +29,7 @@ use super::relay::Source;
 use super::request::{self, Dialect};
 use crate::clock;
 use crate::server::Worker;
-use crate::state::{Route, Serving};
+use crate::state::{Object, Route, Serving};
 use crate::upstream::entra::Token;
 use crate::upstream::{self, AnswerBody, SendError};
 
@@ -49,6 +49,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) way: Way,
     /// The model's name at the provider.
     pub(crate) upstream_model: &'a str,
+    /// What it is about, where that is something that the provider keeps.
+    pub(crate) object: Option<&'a Object>,
     /// What goes out, or why nothing can.
     pub(crate) outgoing: Result<Outgoing, Unfit>,
     /// What the client's headers say about its Anthropic format.
@@ -266,8 +268,8 @@ async fn ask_upstream(
     token: Option<&Token>,
 ) -> Result<(HeaderMap, Content), Failed> {
     let request = upstream::Outgoing {
-        method: &Method::POST,
-        path: &route.path(deployment, upstream, ask.upstream_model),
+        method: &method(upstream),
+        path: &route.path(deployment, upstream, ask.upstream_model, ask.object),
         headers: &route.headers,
         more: &request::headers(ask, route, token),
         body,
@@ -281,7 +283,7 @@ async fn ask_upstream(
         tokens.forget(token);
     }
     if !status.is_success() {
-        return Err(refused(status, &headers, body).await);
+        return Err(refused(upstream, status, &headers, body).await);
     }
     if status != StatusCode::OK && status != StatusCode::CREATED {
         return Err(Failed::because(
@@ -328,7 +330,17 @@ pub(super) fn unsent(error: &SendError, admin: bool) -> Failed {
     Failed::because(&observation, status, message)
 }
 
-async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) -> Failed {
+fn method(operation: Operation) -> Method {
+    // Those of the table are methods.
+    Method::from_bytes(operation.method().as_bytes()).unwrap_or(Method::POST)
+}
+
+async fn refused(
+    operation: Operation,
+    status: StatusCode,
+    headers: &HeaderMap,
+    mut body: AnswerBody,
+) -> Failed {
     let mut text = Vec::new();
     let reading = async {
         while text.len() < ERROR_BODY_MAX
@@ -351,8 +363,12 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
     } else if error.message.is_empty() {
         error.message = format!("the upstream answered {status}");
     }
+    let observation = match status {
+        StatusCode::NOT_FOUND if operation.is_by_id() => Observation::NoSuchObject,
+        _ => Observation::Status(status.as_u16(), &error),
+    };
     Failed {
-        cause: classify(&Observation::Status(status.as_u16(), &error)),
+        cause: classify(&observation),
         status: Some(status.as_u16()),
         error,
         hint_ms: hints::retry_hint_ms(status.as_u16(), headers, clock::unix_ms()),

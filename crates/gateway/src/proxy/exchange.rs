@@ -7,10 +7,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
-use hale_core::provider::WireFormat;
 use hale_core::record::Ending;
 use hale_core::route::{
     AttemptPlan, Controls, GiveUp, Next, Resolved, TagWish, Tried, Walk, resolve,
@@ -20,6 +20,7 @@ use hale_wire::controls;
 use hale_wire::edit::json_string;
 use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek, seconds_to_ms};
+use hale_wire::responses::id::Issuer;
 use hale_wire::stream::View;
 use hale_wire::way::{Way, outgoing};
 use http::request::Parts;
@@ -32,12 +33,13 @@ use super::body::{self, Held};
 use super::explain::{self, Refusal};
 use super::finish::Finish;
 use super::guard::AttemptGuard;
+use super::kept::{self, Kept, PREVIOUS};
 use super::relay::Relay;
 use super::reply::{self, Reply};
 use super::request::Dialect;
 use super::{Arrival, answer_headers};
 use crate::clock;
-use crate::state::{BETA, VERSION, betas};
+use crate::state::Object;
 
 const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
@@ -50,6 +52,10 @@ struct Wanted {
     operation: Operation,
     peek: Peek,
     model: Box<str>,
+    /// The response that it is about or goes on from.
+    kept: Option<Kept>,
+    /// What of it is asked for, where it is about one.
+    object: Option<Object>,
     controls: Controls,
     /// Whether the client sees a stream's usage.
     wants_usage: bool,
@@ -63,16 +69,17 @@ struct Wanted {
     _held: Held,
 }
 
-/// Serves a request for a model. `path_model` is the name in the path, which wins over the body's.
+/// Serves a request for a model. `path_name` is the name in the path: of a model, which wins over the
+/// body's, or the id of a response.
 pub(super) async fn run(
     arrival: Arrival,
     operation: Operation,
-    path_model: Option<Box<str>>,
+    path_name: Option<Box<str>>,
     head: Parts,
     incoming: Incoming,
 ) -> Response<Reply> {
     let mut finish = Finish::begin(&arrival, operation);
-    let wanted = match want(&arrival, operation, path_model, &head, incoming, &mut finish).await {
+    let wanted = match want(&arrival, operation, path_name, &head, incoming, &mut finish).await {
         Ok(wanted) => wanted,
         Err(refusal) => return refuse(&arrival, finish, refusal),
     };
@@ -80,9 +87,17 @@ pub(super) async fn run(
     // The body may have taken its time.
     let now = clock::now().millis();
     let controls = wanted.controls.clone();
-    let walk = match resolve(snapshot, &wanted.model) {
-        Resolved::Target(target) => Walk::new(snapshot, target, controls, now),
-        Resolved::Unknown(nearest) => match Walk::for_unknown(snapshot, controls, now) {
+    let resolved = match &wanted.kept {
+        Some(kept) if operation.is_by_id() => Resolved::Target(kept.target(snapshot)),
+        _ => resolve(snapshot, &wanted.model),
+    };
+    let walk = match (resolved, &wanted.kept) {
+        (Resolved::Target(target), Some(kept)) => match kept.pin(snapshot, target) {
+            Ok(target) => Walk::new(snapshot, target, controls, now),
+            Err(refusal) => return refuse(&arrival, finish, refusal),
+        },
+        (Resolved::Target(target), None) => Walk::new(snapshot, target, controls, now),
+        (Resolved::Unknown(nearest), _) => match Walk::for_unknown(snapshot, controls, now) {
             Some(walk) => walk,
             None => {
                 let refusal = explain::unknown_model(head.uri.path(), &wanted.model, &nearest);
@@ -97,7 +112,7 @@ pub(super) async fn run(
 async fn want(
     arrival: &Arrival,
     operation: Operation,
-    path_model: Option<Box<str>>,
+    path_name: Option<Box<str>>,
     head: &Parts,
     incoming: Incoming,
     finish: &mut Finish,
@@ -108,44 +123,45 @@ async fn want(
     finish.wait_ends(clock::now());
     let body = body?;
     finish.note(|record| record.request_bytes = body.len() as u64);
+    // What is about a response needs no body, and may have one that speaks to the gateway.
+    let nothing = operation.is_by_id() && body.is_empty();
+    let body = if nothing { Bytes::from_static(b"{}") } else { body };
     let peek = Peek::parse(body).map_err(|error| explain::bad_body(&error))?;
     let bad = |error| explain::bad_body(&error);
     let route = head.uri.path();
-    let model = match path_model {
-        Some(model) => model,
-        None => match peek.string("model").map_err(bad)? {
-            Some(model) => Box::from(&*model),
-            None => return Err(explain::missing_parameter(route, "model")),
-        },
-    };
-    if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
-        return Err(explain::odd_model_name());
+    let (kept, model) = named(arrival, operation, path_name, &peek, route)?;
+    if !operation.is_by_id() {
+        finish.note(|record| record.requested_model = Some(cut(arrival, &model)));
     }
-    finish.note(|record| record.requested_model = Some(cut(arrival, &model)));
     if let Some(field) = peek.holds(&FORBIDDEN).next() {
         return Err(explain::forbidden_parameter(field));
     }
     check_content(operation, &peek, route)?;
-    let stream = operation.streams() && peek.boolean("stream").map_err(bad)?.unwrap_or(false);
+    let query = head.uri.query().unwrap_or_default();
+    let stream = operation.streams()
+        && match operation.is_by_id() {
+            true => kept::wants_stream(query),
+            false => peek.boolean("stream").map_err(bad)?.unwrap_or(false),
+        };
     let wants_usage = stream
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
     finish.note(|record| record.stream = stream);
-    let controls = all_controls(arrival, &peek, &head.headers, stream)?;
+    let mut controls = all_controls(arrival, &peek, &head.headers, stream)?;
+    controls.operation = Some(operation);
+    // Nobody else has what it is about.
+    controls.disable_fallbacks |= kept.is_some();
+    let object = kept.as_ref().filter(|_| operation.is_by_id()).map(|kept| kept.object(query));
     let explain = wants_explanation(&head.headers)?;
     let include_errors = peek.has_controls()
         && peek.boolean("include_fallback_errors").map_err(bad)?.unwrap_or(false);
-    let dialect = match operation.format() {
-        WireFormat::OpenAi => Dialect::default(),
-        WireFormat::Anthropic => Dialect {
-            betas: betas(head.headers.get_all(BETA).iter()),
-            version: head.headers.get(VERSION).cloned(),
-        },
-    };
+    let dialect = Dialect::of(operation.format(), &head.headers);
     Ok(Wanted {
         operation,
         peek,
         model,
+        kept,
+        object,
         controls,
         wants_usage,
         explain,
@@ -153,6 +169,39 @@ async fn want(
         dialect,
         _held: held,
     })
+}
+
+/// The kept object that the request is about or goes on from, and the model's name. `path_name` is the
+/// object's id or the model's name in the path.
+fn named(
+    arrival: &Arrival,
+    operation: Operation,
+    path_name: Option<Box<str>>,
+    peek: &Peek,
+    route: &str,
+) -> Result<(Option<Kept>, Box<str>), Refusal> {
+    let bad = |error| explain::bad_body(&error);
+    let kept = match &path_name {
+        Some(id) if operation.is_by_id() => Some(Kept::open(arrival, None, id)?),
+        _ if operation.is_of_responses() => match peek.string(PREVIOUS).map_err(bad)? {
+            Some(id) => Some(Kept::open(arrival, Some(PREVIOUS), &id)?),
+            None => None,
+        },
+        _ => None,
+    };
+    let model = match (&kept, path_name) {
+        (Some(kept), Some(_)) => kept.shown_model(&arrival.serving.snapshot),
+        (_, Some(model)) => model,
+        (_, None) => match peek.string("model").map_err(bad)? {
+            Some(model) => Box::from(&*model),
+            None => return Err(explain::missing_parameter(route, "model")),
+        },
+    };
+    let is_odd = model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control);
+    if is_odd && !operation.is_by_id() {
+        return Err(explain::odd_model_name());
+    }
+    Ok((kept, model))
 }
 
 /// The fields without which the operation makes no sense.
@@ -371,6 +420,7 @@ async fn try_once(
         deployment,
         operation: wanted.operation,
         upstream_model: &upstream_model,
+        previous_response: wanted.kept.as_ref().map(|kept| &*kept.id),
         ask_usage: wanted.controls.stream,
         drop_params: snapshot.gateway.drop_params,
     };
@@ -381,13 +431,19 @@ async fn try_once(
         serving: &arrival.serving,
         way,
         upstream_model: &upstream_model,
+        object: wanted.object.as_ref(),
         outgoing: outgoing(changed.as_ref().unwrap_or(&wanted.peek), &order),
         dialect: &wanted.dialect,
         stream: wanted.controls.stream,
         view: View {
-            model_json: json_string(&shown).into(),
+            // A response of many models keeps the name of its own.
+            model_json: if shown.is_empty() { "".into() } else { json_string(&shown).into() },
             show_usage: wanted.wants_usage,
             created: if way.translates() { clock::unix_ms() / 1000 } else { 0 },
+            issuer: wanted.operation.is_of_responses().then(|| Issuer {
+                key: arrival.serving.ids.clone(),
+                deployment: deployment.id.clone(),
+            }),
         },
         model: &shown,
         call_id: &arrival.call_id,

@@ -258,6 +258,40 @@ pub(crate) fn no_such_model(name: &str, nearest: &[Box<str>]) -> Refusal {
     refusal
 }
 
+/// An id of a response that this gateway has not issued. `field` is where it stands in the body.
+pub(crate) fn foreign_response(field: Option<&str>, id: &str) -> Refusal {
+    let message = format!(
+        "'{}' is no id that this gateway issued; send the id of an answer that came through it and \
+         was made with the present master key",
+        clean(id, 80)
+    );
+    let status = if field.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND };
+    Refusal::new(status, "unknown_response", message).param(field.unwrap_or("response_id"))
+}
+
+/// The deployment that issued a response is no more.
+pub(crate) fn response_without_deployment(field: Option<&str>, deployment: &str) -> Refusal {
+    let message = format!(
+        "deployment '{}', which keeps this response, is no longer configured; put it back, and give \
+         deployments a lasting `model_info.id`, or begin anew without the response",
+        clean(deployment, 80)
+    );
+    let status = if field.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND };
+    Refusal::new(status, "deployment_gone", message).param(field.unwrap_or("response_id"))
+}
+
+/// The response to go on from is kept where the model that is asked for is not.
+pub(crate) fn response_elsewhere(group: &str, asked: &str) -> Refusal {
+    let message = format!(
+        "`previous_response_id` names a response of model '{}', which no deployment of '{}' can read; \
+         ask for '{0}', or leave `previous_response_id` out",
+        clean(group, 200),
+        clean(asked, 200)
+    );
+    let refusal = Refusal::new(StatusCode::BAD_REQUEST, "response_elsewhere", message);
+    refusal.param("previous_response_id")
+}
+
 /// A fault of our own.
 pub(crate) fn own_fault() -> Refusal {
     let message = "the gateway failed while serving this request; it was reported in its log";

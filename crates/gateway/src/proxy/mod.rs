@@ -12,6 +12,7 @@ mod exchange;
 pub(crate) mod explain;
 mod finish;
 mod guard;
+mod kept;
 mod preview;
 mod relay;
 pub(crate) mod reply;

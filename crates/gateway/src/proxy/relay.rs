@@ -223,7 +223,7 @@ impl Relay {
         self.account();
         self.finish.end(Ending::Broken, 200, Some(failed.cause));
         let reply = explain::broken_stream(self.guard.deployment(), failed);
-        self.ready.extend_from_slice(&reply.event(self.reader.format()));
+        self.ready.extend_from_slice(&self.reader.failure(&reply));
         // What is left of the upstream's stream is of no use; dropping it closes the connection.
         self.source = Source::Canned(None);
     }

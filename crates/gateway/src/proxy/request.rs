@@ -5,7 +5,7 @@
 
 use hale_core::health::outcome::{Observation, classify};
 use hale_core::provider::WireFormat;
-use http::{HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::attempt::{Ask, Failed, unsent};
 use crate::state::{BETA, Route, VERSION, betas};
@@ -18,6 +18,19 @@ pub(crate) struct Dialect {
     pub(crate) betas: Option<HeaderValue>,
     /// The version of the format that its bytes are in.
     pub(crate) version: Option<HeaderValue>,
+}
+
+impl Dialect {
+    /// What `headers` say to an endpoint of that format.
+    pub(super) fn of(format: WireFormat, headers: &HeaderMap) -> Dialect {
+        match format {
+            WireFormat::OpenAi => Dialect::default(),
+            WireFormat::Anthropic => Dialect {
+                betas: betas(headers.get_all(BETA).iter()),
+                version: headers.get(VERSION).cloned(),
+            },
+        }
+    }
 }
 
 /// The token that the deployment's identity has, where it has one in place of a key.

@@ -34,6 +34,7 @@ mod records;
 mod refusals;
 mod relay;
 mod reload;
+mod responses;
 mod roles;
 mod router_pages;
 mod routing;

@@ -32,6 +32,8 @@ pub enum Operation {
     Messages,
     /// `/v1/messages/count_tokens`.
     CountTokens,
+    /// `/utils/token_counter`.
+    CountPrompt,
     /// `/responses`.
     Responses,
     /// `/responses/compact`.
@@ -50,12 +52,13 @@ pub enum Operation {
 
 impl Operation {
     /// All operations; `Operation::ALL[o as usize] == o`.
-    pub const ALL: [Operation; 12] = [
+    pub const ALL: [Operation; 13] = [
         Operation::Chat,
         Operation::Completion,
         Operation::Embedding,
         Operation::Messages,
         Operation::CountTokens,
+        Operation::CountPrompt,
         Operation::Responses,
         Operation::CompactResponses,
         Operation::CountResponses,
@@ -88,6 +91,7 @@ impl Operation {
             | Operation::Embedding
             | Operation::Messages
             | Operation::CountTokens
+            | Operation::CountPrompt
             | Operation::Responses
             | Operation::CompactResponses
             | Operation::CountResponses => false,
@@ -112,6 +116,7 @@ impl Operation {
             Operation::Chat
             | Operation::Completion
             | Operation::Embedding
+            | Operation::CountPrompt
             | Operation::Responses
             | Operation::CompactResponses
             | Operation::CountResponses
@@ -131,6 +136,7 @@ impl Operation {
             Operation::Embedding => "/embeddings",
             Operation::Messages => "/v1/messages",
             Operation::CountTokens => "/v1/messages/count_tokens",
+            Operation::CountPrompt => "/utils/token_counter",
             Operation::Responses => "/responses",
             Operation::CompactResponses => "/responses/compact",
             Operation::CountResponses => "/responses/input_tokens",
@@ -148,8 +154,9 @@ impl Operation {
             Operation::Completion => &["prompt"],
             Operation::Embedding | Operation::Responses | Operation::CompactResponses => &["input"],
             Operation::Messages => &["messages", "max_tokens"],
-            // The provider knows what it counts: an earlier response is enough.
-            Operation::CountResponses
+            // Either of several fields is enough.
+            Operation::CountPrompt
+            | Operation::CountResponses
             | Operation::GetResponse
             | Operation::DeleteResponse
             | Operation::ListInputItems
@@ -168,6 +175,7 @@ impl Operation {
             | Operation::GetResponse => true,
             Operation::Embedding
             | Operation::CountTokens
+            | Operation::CountPrompt
             | Operation::CompactResponses
             | Operation::CountResponses
             | Operation::DeleteResponse
@@ -189,6 +197,7 @@ impl Operation {
             | Operation::GetResponse
             | Operation::CancelResponse => "output",
             Operation::DeleteResponse => "deleted",
+            Operation::CountPrompt => "total_tokens",
         }
     }
 
@@ -201,6 +210,7 @@ impl Operation {
             Operation::Embedding => "embeddings",
             Operation::Messages => "messages",
             Operation::CountTokens => "count_tokens",
+            Operation::CountPrompt => "token_counter",
             Operation::Responses => "responses",
             Operation::CompactResponses => "responses_compact",
             Operation::CountResponses => "responses_input_tokens",
@@ -313,6 +323,12 @@ pub static ENDPOINTS: &[Endpoint] = &[
         paths: &["/v1/messages/count_tokens"],
         role: Role::Key,
         action: Action::Upstream(Operation::CountTokens),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/utils/token_counter"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CountPrompt),
     },
     Endpoint {
         method: "POST",

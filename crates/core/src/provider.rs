@@ -29,12 +29,14 @@ impl WireFormat {
     pub const fn upstream_operation(self, operation: Operation) -> Option<Operation> {
         match (self, operation) {
             (WireFormat::OpenAi, Operation::Messages) => Some(Operation::Chat),
-            (WireFormat::OpenAi, Operation::CountTokens) => None,
+            (WireFormat::OpenAi, Operation::CountTokens | Operation::CountPrompt) => None,
             (WireFormat::OpenAi, same) => Some(same),
             (WireFormat::Anthropic, Operation::Chat | Operation::Messages) => {
                 Some(Operation::Messages)
             }
-            (WireFormat::Anthropic, Operation::CountTokens) => Some(Operation::CountTokens),
+            (WireFormat::Anthropic, Operation::CountTokens | Operation::CountPrompt) => {
+                Some(Operation::CountTokens)
+            }
             (WireFormat::Anthropic, _) => None,
         }
     }
@@ -135,7 +137,8 @@ impl Provider {
         if operation.is_of_responses() {
             return self.endpoints.iter().any(|path| &**path == "/v1/responses");
         }
-        operation == Operation::CountTokens || self.wire.upstream_operation(operation).is_some()
+        let counts = matches!(operation, Operation::CountTokens | Operation::CountPrompt);
+        counts || self.wire.upstream_operation(operation).is_some()
     }
 }
 

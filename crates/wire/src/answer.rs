@@ -18,7 +18,7 @@ use crate::edit::{Patch, patched};
 use crate::scan::{self, ScanError};
 use crate::stream::View;
 use crate::way::Way;
-use crate::{anthropic, errors, openai, responses};
+use crate::{anthropic, errors, openai, responses, token_count};
 
 /// A good answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -203,6 +203,9 @@ fn without_content(operation: Operation, text: &str, is_error: bool) -> Fault {
 
 /// The provider's answer in the client's format.
 fn translate(way: Way, text: &str, view: &View) -> Result<Vec<u8>, String> {
+    if way.operation == Operation::CountPrompt {
+        return token_count::told(text, view);
+    }
     let answer = match way.wire {
         WireFormat::OpenAi => openai::answer::read(text),
         WireFormat::Anthropic => anthropic::answer::read(text),
@@ -331,8 +334,13 @@ mod tests {
     }
 
     fn check_as(operation: Operation, body: &Bytes) -> Result<Answer, Fault> {
-        let view =
-            View { model_json: "\"mine\"".into(), show_usage: false, created: 0, issuer: None };
+        let view = View {
+            model_json: "\"mine\"".into(),
+            show_usage: false,
+            created: 0,
+            upstream_model: None,
+            issuer: None,
+        };
         check(Way { operation, wire: WireFormat::OpenAi }, body, &view)
     }
 

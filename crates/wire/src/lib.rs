@@ -22,6 +22,7 @@ pub mod peek;
 pub mod responses;
 pub mod scan;
 pub mod stream;
+pub mod token_count;
 mod translation;
 pub mod way;
 

@@ -150,7 +150,13 @@ mod tests {
     const FRAME: Frame<'_> = Frame { id: "x", created: 1, model: "m" };
 
     fn view() -> View {
-        View { model_json: "\"m\"".into(), show_usage: true, created: 1, issuer: None }
+        View {
+            model_json: "\"m\"".into(),
+            show_usage: true,
+            created: 1,
+            upstream_model: None,
+            issuer: None,
+        }
     }
 
     #[test]

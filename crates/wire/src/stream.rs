@@ -34,6 +34,8 @@ pub struct View {
     pub show_usage: bool,
     /// Seconds since 1970, for an answer that is written anew.
     pub created: u64,
+    /// The model's name at the provider, for who asks which model counted.
+    pub upstream_model: Option<Box<str>>,
     /// Who signs the ids of responses.
     pub issuer: Option<Issuer>,
 }

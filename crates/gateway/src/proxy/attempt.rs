@@ -19,9 +19,11 @@ use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
 use hale_wire::neutral::Unfit;
 use hale_wire::stream::{Reader, View};
+use hale_wire::token_count::Count;
 use hale_wire::way::{Outgoing, Way};
 use hale_wire::{errors, hints, mock};
 use http::{HeaderMap, Method, StatusCode, header};
+use tokio::sync::Semaphore;
 
 use super::body::Held;
 use super::guard::AttemptGuard;
@@ -38,6 +40,9 @@ const ERROR_BODY_MAX: usize = 64 << 10;
 
 /// How long an error body may take after its head.
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Counts of tokens that may run at one time in this process.
+static COUNTING: Semaphore = Semaphore::const_new(2);
 
 /// What is asked.
 pub(crate) struct Ask<'a> {
@@ -189,7 +194,8 @@ pub(crate) async fn attempt(
     let asked = async {
         let (upstream, body) = match &ask.outgoing {
             Ok(Outgoing::Body(upstream, body)) => (*upstream, body),
-            Ok(Outgoing::Estimate(answer)) => return Ok(estimate(ask, answer)),
+            Ok(Outgoing::Estimate(answer)) => return Ok(own_answer(ask, answer.clone())),
+            Ok(Outgoing::Count(count)) => return Ok(own_answer(ask, counted(count).await)),
             Err(unfit) => return Err(Failed::unfit(unfit)),
         };
         match &deployment.mock {
@@ -215,8 +221,8 @@ pub(crate) async fn attempt(
     };
     match result {
         Ok((headers, content)) => {
-            // An estimate says nothing about the deployment.
-            let asked = !matches!(ask.outgoing, Ok(Outgoing::Estimate(_)));
+            // An answer of our own says nothing about the deployment.
+            let asked = matches!(ask.outgoing, Ok(Outgoing::Body(..)));
             if asked && let Content::Full(_, usage, _) = &content {
                 guard.success(*usage);
             }
@@ -231,9 +237,17 @@ pub(crate) async fn attempt(
 }
 
 /// The answer without asking anybody.
-fn estimate(ask: &Ask<'_>, answer: &Bytes) -> (HeaderMap, Content) {
+fn own_answer(ask: &Ask<'_>, answer: Bytes) -> (HeaderMap, Content) {
     let held = Held::none(&ask.worker.process);
-    (HeaderMap::new(), Content::Full(answer.clone(), None, held))
+    (HeaderMap::new(), Content::Full(answer, None, held))
+}
+
+/// Counts on a thread of its own: a worker has other requests to serve meanwhile.
+async fn counted(count: &Count) -> Bytes {
+    let job = count.clone();
+    let Ok(_turn) = COUNTING.acquire().await else { return count.estimate() };
+    let counted = tokio::task::spawn_blocking(move || job.answer()).await;
+    counted.unwrap_or_else(|_panic| count.estimate())
 }
 
 async fn upstream_answer(

@@ -206,6 +206,10 @@ fn named(
 
 /// The fields without which the operation makes no sense.
 fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
+    let counted = || ["messages", "prompt"].iter().find(|field| peek.raw(field).is_some());
+    if operation == Operation::CountPrompt && counted().is_none() {
+        return Err(explain::missing_parameter(route, "messages"));
+    }
     for field in operation.required_fields() {
         if !peek.is_set(field) {
             return Err(explain::missing_parameter(route, field));
@@ -440,6 +444,8 @@ async fn try_once(
             model_json: if shown.is_empty() { "".into() } else { json_string(&shown).into() },
             show_usage: wanted.wants_usage,
             created: if way.translates() { clock::unix_ms() / 1000 } else { 0 },
+            upstream_model: (wanted.operation == Operation::CountPrompt)
+                .then(|| Box::from(&*upstream_model)),
             issuer: wanted.operation.is_of_responses().then(|| Issuer {
                 key: arrival.serving.ids.clone(),
                 deployment: deployment.id.clone(),

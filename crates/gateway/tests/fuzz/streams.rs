@@ -142,7 +142,13 @@ const WAYS: [Way; 4] = [
 ];
 
 fn read(way: Way, input: &[u8], cuts: &[usize], show_usage: bool) -> Seen {
-    let view = View { model_json: "\"shown\"".into(), show_usage, created: 7, issuer: None };
+    let view = View {
+        model_json: "\"shown\"".into(),
+        show_usage,
+        created: 7,
+        upstream_model: None,
+        issuer: None,
+    };
     let mut reader = Reader::new(way, view);
     let mut bytes = Vec::new();
     for piece in pieces(input, cuts) {

@@ -43,3 +43,4 @@ mod streams;
 mod streams_broken;
 mod support;
 mod tidy;
+mod token_counter;

@@ -90,7 +90,8 @@ impl Top {
             | Operation::Completion
             | Operation::Embedding
             | Operation::Messages
-            | Operation::CountTokens => false,
+            | Operation::CountTokens
+            | Operation::CountPrompt => false,
         }
     }
 

@@ -49,7 +49,13 @@ fn wire(model: &str) -> WireFormat {
 }
 
 fn view() -> View {
-    View { model_json: "\"m\"".into(), show_usage: true, created: 1_700_000_000, issuer: None }
+    View {
+        model_json: "\"m\"".into(),
+        upstream_model: "up".into(),
+        show_usage: true,
+        created: 1_700_000_000,
+        issuer: None,
+    }
 }
 
 /// A chat request of 1 KB in the OpenAI format, read and written for the provider.

@@ -51,7 +51,7 @@ fn wire(model: &str) -> WireFormat {
 fn view() -> View {
     View {
         model_json: "\"m\"".into(),
-        upstream_model: "up".into(),
+        upstream_model: None,
         show_usage: true,
         created: 1_700_000_000,
         issuer: None,

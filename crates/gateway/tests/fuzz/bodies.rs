@@ -140,7 +140,9 @@ fn every_provider_gets_json(peek: &Peek) {
             };
             let body = |peek: &Peek| match outgoing(peek, &order) {
                 Ok(Outgoing::Body(_, body)) => Some(body),
-                Ok(Outgoing::Estimate(_)) => panic!("nobody asked for a count"),
+                Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) => {
+                    panic!("nobody asked for a count")
+                }
                 Err(unfit) => {
                     assert!(!unfit.message.is_empty() && !unfit.field.is_empty(), "{unfit:?}");
                     None

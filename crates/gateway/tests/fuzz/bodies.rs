@@ -129,7 +129,12 @@ fn every_provider_gets_json(peek: &Peek) {
             (Operation::Chat, true),
             (Operation::Embedding, true),
             (Operation::Messages, true),
+            (Operation::Responses, false),
         ] {
+            // Others are never asked for it.
+            if !deployment.serves(operation) {
+                continue;
+            }
             let order = Order {
                 deployment,
                 operation,
@@ -140,7 +145,9 @@ fn every_provider_gets_json(peek: &Peek) {
             };
             let body = |peek: &Peek| match outgoing(peek, &order) {
                 Ok(Outgoing::Body(_, body)) => Some(body),
-                Ok(Outgoing::Estimate(_)) => panic!("nobody asked for a count"),
+                Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) => {
+                    panic!("nobody asked for a count")
+                }
                 Err(unfit) => {
                     assert!(!unfit.message.is_empty() && !unfit.field.is_empty(), "{unfit:?}");
                     None

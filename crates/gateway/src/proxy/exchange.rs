@@ -12,19 +12,17 @@ use hale_core::cause::Cause;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
 use hale_core::record::Ending;
-use hale_core::route::{
-    AttemptPlan, Controls, GiveUp, Next, Resolved, TagWish, Tried, Walk, resolve,
-};
+use hale_core::route::{AttemptPlan, Controls, GiveUp, Next, Resolved, Tried, Walk, resolve};
 use hale_core::snapshot::Snapshot;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
 use hale_wire::order::Order;
-use hale_wire::peek::{FORBIDDEN, Peek, seconds_to_ms};
+use hale_wire::peek::{FORBIDDEN, Peek};
 use hale_wire::responses::id::Issuer;
 use hale_wire::stream::View;
 use hale_wire::way::{Way, outgoing};
+use http::Response;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Response};
 use hyper::body::Incoming;
 
 use super::access::Access;
@@ -33,19 +31,13 @@ use super::body::{self, Held};
 use super::explain::{self, Refusal};
 use super::finish::Finish;
 use super::guard::AttemptGuard;
-use super::kept::{self, Kept, PREVIOUS};
+use super::kept::{self, Kept};
 use super::relay::Relay;
 use super::reply::{self, Reply};
 use super::request::Dialect;
 use super::{Arrival, answer_headers};
 use crate::clock;
 use crate::state::Object;
-
-const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
-const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
-const STREAM_TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-stream-timeout");
-const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
-const EXPLAIN: HeaderName = HeaderName::from_static("x-hale-explain");
 
 /// What was read from the request.
 struct Wanted {
@@ -123,13 +115,19 @@ async fn want(
     finish.wait_ends(clock::now());
     let body = body?;
     finish.note(|record| record.request_bytes = body.len() as u64);
-    // What is about a response needs no body, and may have one that speaks to the gateway.
-    let nothing = operation.is_by_id() && body.is_empty();
-    let body = if nothing { Bytes::from_static(b"{}") } else { body };
-    let peek = Peek::parse(body).map_err(|error| explain::bad_body(&error))?;
+    let peek = match operation.is_by_id() && body.is_empty() {
+        // It needs no body, and may have one that speaks to the gateway.
+        true => Peek::parse(Bytes::from_static(b"{}")),
+        false => Peek::parse(body),
+    };
+    let peek = peek.map_err(|error| explain::bad_body(&error))?;
     let bad = |error| explain::bad_body(&error);
     let route = head.uri.path();
-    let (kept, model) = named(arrival, operation, path_name, &peek, route)?;
+    let kept = Kept::of(arrival, operation, path_name.as_deref(), &peek)?;
+    let model = match &kept {
+        Some(kept) if operation.is_by_id() => kept.shown_model(&arrival.serving.snapshot),
+        _ => named_model(route, path_name, &peek)?,
+    };
     if !operation.is_by_id() {
         finish.note(|record| record.requested_model = Some(cut(arrival, &model)));
     }
@@ -147,12 +145,12 @@ async fn want(
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
     finish.note(|record| record.stream = stream);
-    let mut controls = all_controls(arrival, &peek, &head.headers, stream)?;
+    let mut controls = super::controls::all_controls(arrival, &peek, &head.headers, stream)?;
     controls.operation = Some(operation);
     // Nobody else has what it is about.
     controls.disable_fallbacks |= kept.is_some();
     let object = kept.as_ref().filter(|_| operation.is_by_id()).map(|kept| kept.object(query));
-    let explain = wants_explanation(&head.headers)?;
+    let explain = super::controls::wants_explanation(&head.headers)?;
     let include_errors = peek.has_controls()
         && peek.boolean("include_fallback_errors").map_err(bad)?.unwrap_or(false);
     let dialect = Dialect::of(operation.format(), &head.headers);
@@ -171,37 +169,19 @@ async fn want(
     })
 }
 
-/// The kept object that the request is about or goes on from, and the model's name. `path_name` is the
-/// object's id or the model's name in the path.
-fn named(
-    arrival: &Arrival,
-    operation: Operation,
-    path_name: Option<Box<str>>,
-    peek: &Peek,
-    route: &str,
-) -> Result<(Option<Kept>, Box<str>), Refusal> {
-    let bad = |error| explain::bad_body(&error);
-    let kept = match &path_name {
-        Some(id) if operation.is_by_id() => Some(Kept::open(arrival, None, id)?),
-        _ if operation.is_of_responses() => match peek.string(PREVIOUS).map_err(bad)? {
-            Some(id) => Some(Kept::open(arrival, Some(PREVIOUS), &id)?),
-            None => None,
-        },
-        _ => None,
-    };
-    let model = match (&kept, path_name) {
-        (Some(kept), Some(_)) => kept.shown_model(&arrival.serving.snapshot),
-        (_, Some(model)) => model,
-        (_, None) => match peek.string("model").map_err(bad)? {
+/// The model that is asked for.
+fn named_model(route: &str, path_name: Option<Box<str>>, peek: &Peek) -> Result<Box<str>, Refusal> {
+    let model = match path_name {
+        Some(model) => model,
+        None => match peek.string("model").map_err(|error| explain::bad_body(&error))? {
             Some(model) => Box::from(&*model),
             None => return Err(explain::missing_parameter(route, "model")),
         },
     };
-    let is_odd = model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control);
-    if is_odd && !operation.is_by_id() {
+    if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
         return Err(explain::odd_model_name());
     }
-    Ok((kept, model))
+    Ok(model)
 }
 
 /// The fields without which the operation makes no sense.
@@ -219,111 +199,6 @@ fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), R
         }
     }
     Ok(())
-}
-
-/// What headers and body ask of the routing.
-pub(super) fn all_controls(
-    arrival: &Arrival,
-    peek: &Peek,
-    headers: &HeaderMap,
-    stream: bool,
-) -> Result<Controls, Refusal> {
-    let mut controls = controls(peek, headers, stream)?;
-    inspect(arrival, peek, headers, &mut controls)?;
-    Ok(controls)
-}
-
-fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, Refusal> {
-    let mut controls = header_controls(headers)?;
-    controls.stream = stream;
-    if !peek.has_controls() {
-        return Ok(controls);
-    }
-    let bad = |error| explain::bad_body(&error);
-    let timeout = match peek.seconds("timeout").map_err(bad)? {
-        Some(ms) => Some(ms),
-        None => peek.seconds("request_timeout").map_err(bad)?,
-    };
-    Ok(Controls {
-        stream,
-        num_retries: controls.num_retries.or(peek.count("num_retries").map_err(bad)?),
-        timeout_ms: controls.timeout_ms.or(timeout),
-        stream_timeout_ms: controls
-            .stream_timeout_ms
-            .or(peek.seconds("stream_timeout").map_err(bad)?),
-        fallbacks: controls::fallbacks(peek, "fallbacks").map_err(bad)?,
-        context_window_fallbacks: controls::fallbacks(peek, "context_window_fallbacks")
-            .map_err(bad)?,
-        content_policy_fallbacks: controls::fallbacks(peek, "content_policy_fallbacks")
-            .map_err(bad)?,
-        disable_fallbacks: peek.boolean("disable_fallbacks").map_err(bad)?.unwrap_or(false),
-        max_fallbacks: peek.count("max_fallbacks").map_err(bad)?,
-        ..Controls::default()
-    })
-}
-
-/// Reads what of the request decides where it may go, where the config makes it matter.
-fn inspect(
-    arrival: &Arrival,
-    peek: &Peek,
-    headers: &HeaderMap,
-    controls: &mut Controls,
-) -> Result<(), Refusal> {
-    let inspects = arrival.serving.snapshot.inspects;
-    if inspects.needs || inspects.length {
-        controls.needs = controls::needs(peek, inspects.length);
-    }
-    if !inspects.tags {
-        return Ok(());
-    }
-    let mut wish = TagWish::default();
-    for value in headers.get_all(&TAGS) {
-        let text = value.to_str().map_err(|_| explain::bad_header(&TAGS, "plain text"))?;
-        text.split(',').for_each(|tag| wish.add(tag));
-    }
-    controls::tags(peek, &mut wish).map_err(|error| explain::bad_body(&error))?;
-    let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
-    wish.user_agent = agent.unwrap_or_default().into();
-    controls.tags = Some(Box::new(wish));
-    Ok(())
-}
-
-fn wants_explanation(headers: &HeaderMap) -> Result<bool, Refusal> {
-    match headers.get(&EXPLAIN).map(http::HeaderValue::as_bytes) {
-        None | Some(b"0" | b"false") => Ok(false),
-        Some(b"1" | b"true") => Ok(true),
-        Some(_) => Err(explain::bad_header(&EXPLAIN, "1 or 0")),
-    }
-}
-
-/// What the headers ask of the routing; they win over the body.
-fn header_controls(headers: &HeaderMap) -> Result<Controls, Refusal> {
-    let header = |name: &HeaderName| match headers.get(name) {
-        None => Ok(None),
-        Some(value) => {
-            value.to_str().map(Some).map_err(|_| explain::bad_header(name, "plain text"))
-        }
-    };
-    let header_seconds = |name: &HeaderName| match header(name)? {
-        None => Ok(None),
-        Some(text) => seconds_to_ms(text)
-            .map(Some)
-            .ok_or_else(|| explain::bad_header(name, "a number of seconds above 0, at most 86400")),
-    };
-    let header_retries = match header(&NUM_RETRIES)? {
-        None => None,
-        Some(text) => {
-            Some(text.trim().parse().ok().filter(|n| *n <= 1000).ok_or_else(|| {
-                explain::bad_header(&NUM_RETRIES, "a whole number from 0 to 1000")
-            })?)
-        }
-    };
-    Ok(Controls {
-        num_retries: header_retries,
-        timeout_ms: header_seconds(&TIMEOUT)?,
-        stream_timeout_ms: header_seconds(&STREAM_TIMEOUT)?,
-        ..Controls::default()
-    })
 }
 
 /// Follows the walk to an answer or to its end.

@@ -5,15 +5,17 @@
 //! of the same provider, and to nobody else.
 
 use hale_core::deployment::DeploymentIndex;
+use hale_core::endpoint::Operation;
 use hale_core::route::Target;
 use hale_core::snapshot::Snapshot;
+use hale_wire::peek::Peek;
 
 use super::Arrival;
 use super::explain::{self, Refusal};
 use crate::state::Object;
 
 /// The field of a request that names the response to go on from.
-pub(super) const PREVIOUS: &str = "previous_response_id";
+const PREVIOUS: &str = "previous_response_id";
 
 /// A response that a provider keeps.
 pub(super) struct Kept {
@@ -23,11 +25,31 @@ pub(super) struct Kept {
 }
 
 impl Kept {
+    /// The response that a request is about or goes on from.
+    ///
+    /// # Errors
+    /// As [`Kept::open`].
+    pub(super) fn of(
+        arrival: &Arrival,
+        operation: Operation,
+        path_name: Option<&str>,
+        peek: &Peek,
+    ) -> Result<Option<Kept>, Refusal> {
+        if !operation.is_of_responses() {
+            return Ok(None);
+        }
+        if let Some(id) = path_name.filter(|_| operation.is_by_id()) {
+            return Kept::open(arrival, None, id).map(Some);
+        }
+        let id = peek.string(PREVIOUS).map_err(|error| explain::bad_body(&error))?;
+        id.map(|id| Kept::open(arrival, Some(PREVIOUS), &id)).transpose()
+    }
+
     /// What the client's `id` stands for. `field` is where it stands in the body; `None` is the path.
     ///
     /// # Errors
     /// When it is not ours, or its deployment is gone.
-    pub(super) fn open(arrival: &Arrival, field: Option<&str>, id: &str) -> Result<Kept, Refusal> {
+    fn open(arrival: &Arrival, field: Option<&str>, id: &str) -> Result<Kept, Refusal> {
         let Some(issued) = arrival.serving.ids.open(id) else {
             return Err(explain::foreign_response(field, id));
         };

@@ -8,6 +8,7 @@ pub(crate) mod access;
 pub(crate) mod answer_headers;
 mod attempt;
 mod body;
+mod controls;
 mod exchange;
 pub(crate) mod explain;
 mod finish;

@@ -129,7 +129,12 @@ fn every_provider_gets_json(peek: &Peek) {
             (Operation::Chat, true),
             (Operation::Embedding, true),
             (Operation::Messages, true),
+            (Operation::Responses, false),
         ] {
+            // Others are never asked for it.
+            if !deployment.serves(operation) {
+                continue;
+            }
             let order = Order {
                 deployment,
                 operation,

@@ -39,6 +39,8 @@ pub enum Cause {
     Misconfigured,
     /// The request itself is wrong.
     BadRequest,
+    /// The request can not be said in the provider's format; nobody was asked.
+    Unsupported,
     /// The request does not fit the model's context window.
     ContextWindow,
     /// The provider's content policy refused the request.
@@ -88,7 +90,7 @@ pub struct CauseFacts {
 
 impl Cause {
     /// All causes, in declaration order; `Cause::ALL[c as usize] == c`.
-    pub const ALL: [Cause; 21] = [
+    pub const ALL: [Cause; 22] = [
         Cause::Auth,
         Cause::Permission,
         Cause::NotFound,
@@ -105,6 +107,7 @@ impl Cause {
         Cause::BadResponse,
         Cause::Misconfigured,
         Cause::BadRequest,
+        Cause::Unsupported,
         Cause::ContextWindow,
         Cause::ContentPolicy,
         Cause::ClientTimeout,
@@ -134,6 +137,7 @@ impl Cause {
             Cause::BadResponse => ("bad_response", Deployment, SiblingOrSame, 502),
             Cause::Misconfigured => ("misconfigured", Deployment, SiblingOnly, 500),
             Cause::BadRequest => ("bad_request", Caller, No, 400),
+            Cause::Unsupported => ("unsupported", Caller, SiblingOnly, 400),
             Cause::ContextWindow => ("context_window", Caller, No, 400),
             Cause::ContentPolicy => ("content_policy", Caller, No, 400),
             Cause::ClientTimeout => ("client_timeout", Caller, No, 408),
@@ -172,6 +176,6 @@ mod tests {
             assert_eq!(*cause as usize, i);
             assert_eq!(Cause::from_index(u8::try_from(i).unwrap()), Some(*cause));
         }
-        assert_eq!(Cause::from_index(21), None);
+        assert_eq!(Cause::from_index(22), None);
     }
 }

@@ -76,7 +76,9 @@ impl FailureKind {
             Cause::Connect | Cause::Dns | Cause::Tls | Cause::StreamCut | Cause::BadResponse => {
                 FailureKind::InternalServer
             }
-            Cause::BadRequest | Cause::ContextWindow => FailureKind::BadRequest,
+            Cause::BadRequest | Cause::Unsupported | Cause::ContextWindow => {
+                FailureKind::BadRequest
+            }
             Cause::ContentPolicy => FailureKind::ContentPolicy,
             Cause::Misconfigured | Cause::ClientTimeout | Cause::ClientClosed | Cause::Gateway => {
                 return None;

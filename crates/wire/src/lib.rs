@@ -20,8 +20,10 @@ mod openai;
 pub mod order;
 pub mod peek;
 pub mod probe;
+pub mod responses;
 pub mod scan;
 pub mod stream;
+pub mod token_count;
 mod translation;
 pub mod way;
 

@@ -48,6 +48,7 @@ static READ: Names = Names::new(&[
     "model",
     "stream",
     "stream_options",
+    "previous_response_id",
     "num_retries",
     "timeout",
     "request_timeout",
@@ -60,7 +61,7 @@ static READ: Names = Names::new(&[
     "include_fallback_errors",
 ]);
 /// Where the fields that speak to the gateway begin in [`READ`].
-const CONTROLS_FROM: u32 = 3;
+const CONTROLS_FROM: u32 = 4;
 
 /// Body fields that would steer the gateway's credentials, addresses or answers: those that the
 /// reference's `completion()` takes besides what it sends on.
@@ -193,6 +194,20 @@ impl Peek {
             };
             Some((name, value))
         })
+    }
+
+    /// Whether a field holds a list with something in it.
+    #[must_use]
+    pub fn is_filled_list(&self, name: &str) -> bool {
+        let value = object::value(&self.body, &self.members, name);
+        let inner = value.and_then(|value| value.strip_prefix(b"["));
+        inner.is_some_and(|inner| !inner.trim_ascii_start().starts_with(b"]"))
+    }
+
+    /// Whether a field is there, and not `null`.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        object::value(&self.body, &self.members, name).is_some_and(|value| value != b"null")
     }
 
     /// Whether a field is there, whatever it holds.
@@ -333,6 +348,9 @@ mod tests {
         assert_eq!(body.seconds("timeout"), Ok(Some(500)));
         assert_eq!(body.count("num_retries"), Ok(Some(3)));
         assert_eq!(body.raw("user"), None);
+        assert!(body.is_filled_list("fallbacks") && !body.is_filled_list("model"));
+        assert!(body.is_set("model") && !body.is_set("user") && !body.is_set("other"));
+        assert!(!peek(r#"{"a":[ ]}"#).unwrap().is_filled_list("a"));
         assert!(body.has("user"));
     }
 

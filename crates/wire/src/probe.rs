@@ -47,7 +47,18 @@ impl Probe<'_> {
                     set("reasoning_effort", json!(effort));
                 }
             }
-            Operation::Messages | Operation::CountTokens => {
+            Operation::Responses => {
+                set("input", json!(self.prompt));
+            }
+            Operation::Messages
+            | Operation::CountTokens
+            | Operation::CountPrompt
+            | Operation::CompactResponses
+            | Operation::CountResponses
+            | Operation::GetResponse
+            | Operation::DeleteResponse
+            | Operation::ListInputItems
+            | Operation::CancelResponse => {
                 set("messages", message());
             }
             Operation::Completion => {
@@ -72,7 +83,16 @@ impl Probe<'_> {
             Operation::Chat | Operation::Completion | Operation::Messages => {
                 Some("max_tokens".into())
             }
-            Operation::Embedding | Operation::CountTokens => None,
+            Operation::Responses => Some("max_output_tokens".into()),
+            Operation::Embedding
+            | Operation::CountTokens
+            | Operation::CountPrompt
+            | Operation::CompactResponses
+            | Operation::CountResponses
+            | Operation::GetResponse
+            | Operation::DeleteResponse
+            | Operation::ListInputItems
+            | Operation::CancelResponse => None,
         }
     }
 }
@@ -105,6 +125,11 @@ mod tests {
             ),
             (Operation::Messages, true, json!({"model": "m", "messages": user, "max_tokens": 1})),
             (Operation::Completion, false, json!({"model": "m", "prompt": "hi", "max_tokens": 1})),
+            (
+                Operation::Responses,
+                true,
+                json!({"model": "m", "input": "hi", "max_output_tokens": 1}),
+            ),
             (Operation::Embedding, false, json!({"model": "m", "input": ["hi"]})),
         ];
         for (operation, reasons, expected) in rows {

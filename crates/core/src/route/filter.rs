@@ -1,14 +1,15 @@
 //! The filters: who of a group may be chosen for a request, and why not.
 //!
 //! Used by [`super::select`] for each candidate and by explanations. Always true: one function,
-//! [`Selection::examine`], decides, in one order: paused and misconfigured, tags, context window,
-//! capability, checks, rest, concurrency, rates. Its verdict names the first reason.
+//! [`Selection::examine`], decides, in one order: paused and misconfigured, tags, operation, context
+//! window, capability, checks, rest, concurrency, rates. Its verdict names the first reason.
 
 use super::needs::{Need, Needs};
 use super::resolve::Target;
 use super::tags::TagFilter;
 use crate::cause::Cause;
 use crate::deployment::{Deployment, DeploymentIndex};
+use crate::endpoint::Operation;
 use crate::health::{Claim, Rest, Verdict};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
@@ -31,6 +32,8 @@ pub enum Exclusion {
         /// The request's estimated length.
         needed: u64,
     },
+    /// Its provider has nothing of the kind.
+    Operation(Operation),
     /// It is known not to do what the request needs.
     Capability(Need),
     /// Checks failed, and verdicts of checks count.
@@ -84,6 +87,8 @@ pub struct Selection<'a> {
     pub members: &'a [DeploymentIndex],
     /// Members that may not be chosen: they failed this request.
     pub avoid: &'a [DeploymentIndex],
+    /// What is asked for; `None` is what every deployment has.
+    pub operation: Option<Operation>,
     /// What the request asks of a model.
     pub needs: Needs,
     /// What its tags allow, where tags decide.
@@ -168,6 +173,9 @@ impl Selection<'_> {
         }
         if self.tags.is_some_and(|tags| !tags.admits(&deployment.tags)) {
             return Err(Exclusion::Tags);
+        }
+        if let Some(operation) = self.operation.filter(|operation| !deployment.serves(*operation)) {
+            return Err(Exclusion::Operation(operation));
         }
         if self.snapshot.router.pre_call_checks
             && let Some(window) = window(deployment)

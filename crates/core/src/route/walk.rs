@@ -334,6 +334,7 @@ impl Walk {
             target: &self.target,
             members,
             avoid: &self.avoid,
+            operation: self.controls.operation,
             // A fallback with messages of its own has needs of its own, which nobody has read.
             needs: if self.overrides.is_none() { self.controls.needs } else { Needs::default() },
             tags: self.tags(snapshot, members),

@@ -84,6 +84,7 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
         upstream_model: &model,
         ask_usage: false,
         drop_params: serving.snapshot.gateway.drop_params,
+        previous_response: None,
     };
     let way = Way { operation, wire: order.wire() };
     let outgoing = match Peek::parse(probe.body()) {
@@ -134,7 +135,8 @@ impl Built {
             Some(Sent { outgoing: Ok(Outgoing::Body(operation, body)), .. })
                 if deployment.mock.is_none() =>
             {
-                route.path(deployment, *operation, &self.model).as_str().hash(&mut hash);
+                let path = route.path(deployment, *operation, &self.model, None);
+                path.as_str().hash(&mut hash);
                 body.hash(&mut hash);
             }
             // Nothing goes out, or something that is no request: it is only like itself.
@@ -311,12 +313,19 @@ impl Asker<'_> {
         ends: hale_core::time::Millis,
     ) -> Result<Option<Answered>, Failed> {
         let dialect = Dialect::default();
-        let view = View { model_json: "\"\"".into(), show_usage: false, created: 0 };
+        let view = View {
+            model_json: "\"\"".into(),
+            show_usage: false,
+            created: 0,
+            upstream_model: None,
+            issuer: None,
+        };
         let mut ask = Ask {
             process: self.process,
             serving: self.serving,
             way: Way { operation: Operation::Chat, wire: self.deployment.provider.wire },
             upstream_model: &built.model,
+            object: None,
             outgoing: Ok(Outgoing::Estimate(bytes::Bytes::new())),
             dialect: &dialect,
             stream: false,

@@ -333,8 +333,8 @@ fn entry(
     if let Some(mode) = &deployment.facts.mode {
         set("mode", json!(&**mode));
     }
-    if let Some(azure) = &deployment.azure {
-        set("api_version", json!(&*azure.api_version));
+    if let Some(version) = deployment.azure.as_ref().and_then(|azure| azure.api_version.as_ref()) {
+        set("api_version", json!(&**version));
     }
     for (name, limit) in [("tpm", deployment.limits.tpm), ("rpm", deployment.limits.rpm)] {
         if let Some(limit) = limit {
@@ -395,6 +395,7 @@ fn error_text(deployment: &Deployment, known: &Known) -> String {
         Cause::Connect | Cause::Dns | Cause::Tls => "APIConnectionError: Connection error.",
         Cause::StreamCut | Cause::StreamStall | Cause::BadResponse => "APIError",
         Cause::BadRequest
+        | Cause::Unsupported
         | Cause::ContextWindow
         | Cause::ContentPolicy
         | Cause::ClientTimeout
@@ -463,6 +464,7 @@ fn hint(deployment: &Deployment, known: &Known) -> Option<String> {
             }
             Cause::Misconfigured
             | Cause::BadRequest
+            | Cause::Unsupported
             | Cause::ContextWindow
             | Cause::ContentPolicy
             | Cause::ClientTimeout

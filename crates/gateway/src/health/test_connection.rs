@@ -34,7 +34,7 @@ const CONNECTION: [&str; 6] = [
     "organization",
 ];
 /// The modes that are tried. Source: the reference, without those that are not served yet.
-const MODES: [&str; 4] = ["chat", "completion", "embedding", "anthropic_messages"];
+const MODES: [&str; 5] = ["chat", "completion", "embedding", "responses", "anthropic_messages"];
 
 #[derive(Deserialize)]
 struct Wish {

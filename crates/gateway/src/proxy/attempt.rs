@@ -15,21 +15,25 @@ use hale_core::endpoint::Operation;
 use hale_core::health::Failure;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::route::AttemptPlan;
+use hale_core::secret::Secret;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
 use hale_wire::neutral::Unfit;
 use hale_wire::stream::{Reader, View};
+use hale_wire::token_count::Count;
 use hale_wire::way::{Outgoing, Way};
 use hale_wire::{errors, hints, mock};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, header};
+use tokio::sync::Semaphore;
 
 use super::body::Held;
 use super::guard::AttemptGuard;
 use super::relay::Source;
 use super::request::{self, Dialect};
 use crate::clock;
-use crate::state::{Process, Route, Serving};
+use crate::state::{Object, Process, Route, Serving};
+use crate::upstream::entra::Token;
 use crate::upstream::{self, AnswerBody, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
@@ -37,6 +41,9 @@ const ERROR_BODY_MAX: usize = 64 << 10;
 
 /// How long an error body may take after its head.
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Counts of tokens that may run at one time in this process.
+static COUNTING: Semaphore = Semaphore::const_new(2);
 
 /// What is asked.
 pub(crate) struct Ask<'a> {
@@ -48,6 +55,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) way: Way,
     /// The model's name at the provider.
     pub(crate) upstream_model: &'a str,
+    /// What it is about, where that is something that the provider keeps.
+    pub(crate) object: Option<&'a Object>,
     /// What goes out, or why nothing can.
     pub(crate) outgoing: Result<Outgoing, Unfit>,
     /// What the client's headers say about its Anthropic format.
@@ -93,6 +102,8 @@ pub(crate) struct Stream {
     pub(crate) reader: Reader,
     /// What may go to the client already.
     pub(crate) ready: Vec<u8>,
+    /// What was sent in place of a key, never to be shown.
+    pub(crate) token: Option<Secret>,
 }
 
 /// A failed attempt.
@@ -130,7 +141,7 @@ impl Failed {
         let message = unfit.message.clone();
         let param = Some(unfit.field.clone());
         let error = ProviderError { message, param, ..ProviderError::default() };
-        Failed { cause: Cause::BadRequest, status: None, error, hint_ms: None }
+        Failed { cause: Cause::Unsupported, status: None, error, hint_ms: None }
     }
 
     /// A stream that ended too early.
@@ -184,7 +195,8 @@ pub(crate) async fn attempt(
     let asked = async {
         let (upstream, body) = match &ask.outgoing {
             Ok(Outgoing::Body(upstream, body)) => (*upstream, body),
-            Ok(Outgoing::Estimate(answer)) => return Ok(estimate(ask, answer)),
+            Ok(Outgoing::Estimate(answer)) => return Ok(own_answer(ask, answer.clone())),
+            Ok(Outgoing::Count(count)) => return Ok(own_answer(ask, counted(count).await)),
             Err(unfit) => return Err(Failed::unfit(unfit)),
         };
         match &deployment.mock {
@@ -210,8 +222,8 @@ pub(crate) async fn attempt(
     };
     match result {
         Ok((headers, content)) => {
-            // An estimate says nothing about the deployment.
-            let asked = !matches!(ask.outgoing, Ok(Outgoing::Estimate(_)));
+            // An answer of our own says nothing about the deployment.
+            let asked = matches!(ask.outgoing, Ok(Outgoing::Body(..)));
             if asked && let Content::Full(_, usage, _) = &content {
                 guard.success(*usage);
             }
@@ -226,9 +238,17 @@ pub(crate) async fn attempt(
 }
 
 /// The answer without asking anybody.
-fn estimate(ask: &Ask<'_>, answer: &Bytes) -> (HeaderMap, Content) {
-    let held = Held::none(&ask.process);
-    (HeaderMap::new(), Content::Full(answer.clone(), None, held))
+fn own_answer(ask: &Ask<'_>, answer: Bytes) -> (HeaderMap, Content) {
+    let held = Held::none(ask.process);
+    (HeaderMap::new(), Content::Full(answer, None, held))
+}
+
+/// Counts on a thread of its own: a worker has other requests to serve meanwhile.
+async fn counted(count: &Count) -> Bytes {
+    let job = count.clone();
+    let Ok(_turn) = COUNTING.acquire().await else { return count.estimate() };
+    let counted = tokio::task::spawn_blocking(move || job.answer()).await;
+    counted.unwrap_or_else(|_panic| count.estimate())
 }
 
 async fn upstream_answer(
@@ -238,23 +258,47 @@ async fn upstream_answer(
     upstream: Operation,
     body: &Bytes,
 ) -> Result<(HeaderMap, Content), Failed> {
+    let token = request::token(ask, route).await?;
+    let asked = ask_upstream(ask, deployment, route, upstream, body, token.as_ref()).await;
+    let Some(token) = token else { return asked };
+    match asked {
+        Err(mut failed) => {
+            failed.error.hide(&token.secret);
+            Err(failed)
+        }
+        Ok((headers, Content::Stream(mut stream))) => {
+            stream.token = Some(token.secret);
+            Ok((headers, Content::Stream(stream)))
+        }
+        full => full,
+    }
+}
+
+async fn ask_upstream(
+    ask: &Ask<'_>,
+    deployment: &Deployment,
+    route: &Route,
+    upstream: Operation,
+    body: &Bytes,
+    token: Option<&Token>,
+) -> Result<(HeaderMap, Content), Failed> {
     let request = upstream::Outgoing {
-        method: &Method::POST,
-        path: &route.path(deployment, upstream, ask.upstream_model),
+        method: &method(upstream),
+        path: &route.path(deployment, upstream, ask.upstream_model, ask.object),
         headers: &route.headers,
-        more: &request::headers(ask, route).await?,
+        more: &request::headers(ask, route, token),
         body,
     };
     let sent = upstream::send(&route.upstream, request).await;
     let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
     let (status, headers, body) = (answer.status, answer.headers, answer.body);
     if status == StatusCode::UNAUTHORIZED
-        && let Some(tokens) = &route.tokens
+        && let (Some(tokens), Some(token)) = (&route.tokens, token)
     {
-        tokens.forget();
+        tokens.forget(token);
     }
     if !status.is_success() {
-        return Err(refused(status, &headers, body).await);
+        return Err(refused(upstream, status, &headers, body).await);
     }
     if status != StatusCode::OK && status != StatusCode::CREATED {
         return Err(Failed::because(
@@ -285,11 +329,12 @@ pub(crate) async fn look(
     limit: Duration,
 ) -> Result<(), Failed> {
     let asked = async {
+        let token = request::token(ask, route).await?;
         let request = upstream::Outgoing {
             method: &Method::GET,
             path,
             headers: &route.headers,
-            more: &request::headers(ask, route).await?,
+            more: &request::headers(ask, route, token.as_ref()),
             body: &Bytes::new(),
         };
         let sent = upstream::send(&route.upstream, request).await;
@@ -297,7 +342,12 @@ pub(crate) async fn look(
         if answer.status.is_success() {
             return Ok(());
         }
-        Err(refused(answer.status, &answer.headers, answer.body).await)
+        let mut failed =
+            refused(ask.way.operation, answer.status, &answer.headers, answer.body).await;
+        if let Some(token) = token {
+            failed.error.hide(&token.secret);
+        }
+        Err(failed)
     };
     let late = || {
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
@@ -332,7 +382,17 @@ pub(super) fn unsent(error: &SendError, admin: bool) -> Failed {
     Failed::because(&observation, status, message)
 }
 
-async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) -> Failed {
+fn method(operation: Operation) -> Method {
+    // Those of the table are methods.
+    Method::from_bytes(operation.method().as_bytes()).unwrap_or(Method::POST)
+}
+
+async fn refused(
+    operation: Operation,
+    status: StatusCode,
+    headers: &HeaderMap,
+    mut body: AnswerBody,
+) -> Failed {
     let mut text = Vec::new();
     let reading = async {
         while text.len() < ERROR_BODY_MAX
@@ -355,8 +415,12 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
     } else if error.message.is_empty() {
         error.message = format!("the upstream answered {status}");
     }
+    let observation = match status {
+        StatusCode::NOT_FOUND if operation.is_by_id() => Observation::NoSuchObject,
+        _ => Observation::Status(status.as_u16(), &error),
+    };
     Failed {
-        cause: classify(&Observation::Status(status.as_u16(), &error)),
+        cause: classify(&observation),
         status: Some(status.as_u16()),
         error,
         hint_ms: hints::retry_hint_ms(status.as_u16(), headers, clock::unix_ms()),
@@ -382,7 +446,7 @@ async fn full_answer(ask: &Ask<'_>, mut body: AnswerBody) -> Result<Content, Fai
     if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
         return Err(too_large());
     }
-    let mut held = Held::none(&ask.process);
+    let mut held = Held::none(ask.process);
     let mut whole = Bytes::new();
     let mut joined = Vec::new();
     while let Some(piece) = body.piece().await {
@@ -443,7 +507,7 @@ async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Fail
             None => reader.finish(&mut ready),
         }
         if reader.has_content() {
-            return Ok(Stream { source, reader, ready });
+            return Ok(Stream { source, reader, ready, token: None });
         }
         if let Some(error) = reader.error() {
             return Err(Failed::in_band(error.clone()));
@@ -484,7 +548,7 @@ async fn canned_answer(
         Content::Stream(Box::new(first_content(ask, source).await?))
     } else {
         let body = mock::full(upstream, &canned.content, frame).map_err(unfit)?;
-        check(ask, &Bytes::from(body), Held::none(&ask.process))?
+        check(ask, &Bytes::from(body), Held::none(ask.process))?
     };
     Ok((HeaderMap::new(), content))
 }

@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use super::body::{self, Held};
 use super::explain::{self, Refusal};
 use super::reply::Reply;
-use super::{Arrival, exchange};
+use super::{Arrival, controls};
 use crate::pages;
 
 /// Explains the request in the body.
@@ -29,7 +29,7 @@ pub(super) async fn run(
         return Err(explain::missing_parameter(route, "model"));
     };
     let stream = peek.boolean("stream").map_err(bad)?.unwrap_or(false);
-    let controls = exchange::all_controls(arrival, &peek, &head.headers, stream)?;
+    let controls = controls::all_controls(arrival, &peek, &head.headers, stream)?;
     let snapshot = &arrival.serving.snapshot;
     let resolved = match resolve(snapshot, &model) {
         Resolved::Unknown(nearest) if !controls.disable_fallbacks => {

@@ -170,7 +170,7 @@ pub(super) fn spawn(worker: &Rc<Worker>, stream: TcpStream) {
     let open = Open::count(worker);
     let serving = worker.process.serving();
     let head_max = serving.snapshot.gateway.bounds.header_bytes;
-    let io = TokioIo::new(Watched { stream, state: state.clone() });
+    let io = TokioIo::new(Watched { stream, state: state.clone(), is_awaited: false });
     let (for_requests, for_states) = (worker.clone(), state.clone());
     let service = service_fn(move |request| {
         for_states.doing.set(Doing::Request);
@@ -250,10 +250,29 @@ impl Drop for Open {
     }
 }
 
-/// A client's stream that notes when a head begins.
+/// A client's stream that notes when a head begins, and when the client leaves.
 struct Watched {
     stream: TcpStream,
     state: Rc<ConnectionState>,
+    /// Whether whoever reads waits for more, and so will learn of the end of the stream.
+    is_awaited: bool,
+}
+
+impl Watched {
+    /// Notices the end of the stream while nobody reads: a client that has sent another request ahead
+    /// is not read from before its turn.
+    fn look_for_the_end(&mut self, cx: &mut Context<'_>) {
+        let mut byte = [0];
+        let peeked = self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte));
+        let has_ended = match peeked {
+            Poll::Pending => false,
+            Poll::Ready(Ok(count)) => count == 0,
+            Poll::Ready(Err(_)) => true,
+        };
+        if has_ended {
+            self.state.close();
+        }
+    }
 }
 
 impl AsyncRead for Watched {
@@ -268,6 +287,7 @@ impl AsyncRead for Watched {
         if buffer.filled().len() > before && matches!(this.state.doing.get(), Doing::Idle(_)) {
             this.state.doing.set(Doing::Head(clock::recent().millis()));
         }
+        this.is_awaited = polled.is_pending();
         polled
     }
 }
@@ -285,7 +305,11 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        if !this.is_awaited && this.state.doing.get() == Doing::Request {
+            this.look_for_the_end(cx);
+        }
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

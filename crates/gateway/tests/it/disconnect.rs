@@ -189,7 +189,6 @@ fn f50_a_slow_reader_holds_back_the_upstream_instead_of_filling_memory() {
 }
 
 #[test]
-#[ignore = "bug: a client that leaves is not noticed while a pipelined request waits"]
 fn f50_a_client_that_leaves_with_a_second_request_waiting_frees_the_upstream_too() {
     let (upstream, hale) = start(Script::silent);
     let mut client = client(&hale);

@@ -251,7 +251,8 @@ fn a_model_that_wants_the_other_name_for_the_limit_gets_it() {
 
 #[test]
 fn h21_what_is_no_answer_is_no_health() {
-    let cases: [(&str, fn() -> Script); 6] = [
+    type Case = (&'static str, fn() -> Script);
+    let cases: [Case; 6] = [
         ("a page", || Script::ok().body("text/html", "<html><body>welcome</body></html>")),
         ("nothing in it", || Script::ok().body("application/json", "{}")),
         ("an error in good clothes", || Script::ok().json(&openai::error("no", "x", "y"))),

@@ -303,7 +303,7 @@ const PROVEN: &[Line] = &[
     (
         "F50",
         "a client that leaves with a second request under way",
-        "open: noticed only when the answer is there (the test waits for the repair)",
+        "the attempt is given up at once",
         "f50_a_client_that_leaves_with_a_second_request_waiting_frees_the_upstream_too",
     ),
     (

@@ -278,7 +278,7 @@ fn what_can_not_be_translated_is_refused_before_anybody_is_asked_and_counts_agai
     assert!(fake.requests().is_empty());
     assert_eq!(metric(&hale, "hale_deployment_in_flight", &[]), 0.0);
     let embeddings = json!({"model": "m", "input": "hi"});
-    expect_error(&post(&hale, "/v1/embeddings", &embeddings), 400, "unsupported_parameter");
+    expect_error(&post(&hale, "/v1/embeddings", &embeddings), 400, "missing_capability");
     // A group that can say it takes over.
     let hale = config.clone().router(json!({"fallbacks": [{"m": ["spare"]}]})).start();
     assert_eq!(post(&hale, CHAT, &body).json()["model"], "spare");
@@ -286,6 +286,27 @@ fn what_can_not_be_translated_is_refused_before_anybody_is_asked_and_counts_agai
     let hale = config.litellm(json!({"drop_params": true})).start();
     assert_eq!(post(&hale, CHAT, &body).status, 200);
     assert!(fake.request(0).json().get("seed").is_none());
+}
+
+#[test]
+fn a_sibling_on_another_wire_serves_what_one_wire_can_not_say() {
+    let (fake, other) = (fake_claude(), FakeUpstream::start());
+    let hale = claude(&fake).deployment("m", "gpt", &other).router(json!({"num_retries": 0}));
+    let hale = hale.start();
+    let mut body = openai::chat_request("m", "hi");
+    body["seed"] = json!(7);
+    for _ in 0..20 {
+        assert_eq!(post(&hale, CHAT, &body).status, 200);
+    }
+    assert_eq!((fake.requests().len(), other.requests().len()), (0, 20));
+    let labels = [("deployment", "claude"), ("outcome", "unsupported")];
+    assert_eq!(metric(&hale, "hale_deployment_resting", &labels[..1]), 0.0);
+    assert!(metric(&hale, "hale_attempts_total", &labels) > 0.0);
+    // What both can say goes to both.
+    for _ in 0..20 {
+        assert_eq!(post(&hale, CHAT, &openai::chat_request("m", "hi")).status, 200);
+    }
+    assert!(!fake.requests().is_empty());
 }
 
 #[test]

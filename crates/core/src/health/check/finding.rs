@@ -74,6 +74,7 @@ pub fn judge(refusal: &Refusal<'_>) -> Finding {
         Cause::ContentPolicy => Finding::Healthy,
         Cause::BadRequest | Cause::ContextWindow if reached_its_limit(&text) => Finding::Healthy,
         Cause::BadRequest | Cause::ContextWindow => Finding::ProbeError,
+        Cause::Unsupported => Finding::Unknown(Doubt::WrongMode),
         Cause::RateLimited => Finding::RateLimited(refusal.hint_ms),
         Cause::NotFound if refusal.many_models => Finding::Unknown(Doubt::Model),
         Cause::ClientTimeout | Cause::ClientClosed | Cause::Gateway => Finding::ProbeError,

@@ -27,6 +27,7 @@ pub fn kind(deployment: &Deployment) -> ProbeKind {
         "chat" => ProbeKind::Call(Operation::Chat),
         "completion" => ProbeKind::Call(Operation::Completion),
         "embedding" => ProbeKind::Call(Operation::Embedding),
+        "responses" => ProbeKind::Call(Operation::Responses),
         "anthropic_messages" => ProbeKind::Call(Operation::Messages),
         _ => ProbeKind::Free,
     }

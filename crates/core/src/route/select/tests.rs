@@ -20,6 +20,7 @@ fn with<T>(
         target: &target,
         members: &snapshot.groups[0].members,
         avoid,
+        operation: None,
         needs: Needs::default(),
         tags: None,
         stream: false,

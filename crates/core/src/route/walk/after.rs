@@ -69,8 +69,10 @@ impl Walk {
             return Step::NextGroup;
         }
         if has_choice {
-            // The deployment's own fault is found out once; it costs the request no retry.
-            if matches!(cause, Cause::Auth | Cause::Permission | Cause::NotFound) {
+            // The deployment's own fault is found out once, and a format that can not say the request
+            // without asking anybody; neither costs the request a retry.
+            let own = [Cause::Auth, Cause::Permission, Cause::NotFound, Cause::Unsupported];
+            if own.contains(&cause) {
                 return Step::Pick;
             }
             let Some(left) = budget.checked_sub(1) else { return Step::NextGroup };

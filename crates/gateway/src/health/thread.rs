@@ -268,7 +268,7 @@ fn subjects(serving: &Serving) -> Vec<Subject> {
             members: vec![deployment.index],
             upstream: number(&|hash| upstream.hash(hash)),
             credential: number(&|hash| match key {
-                Some(key) => (upstream, key.expose()).hash(hash),
+                Some(key) => (upstream, key).hash(hash),
                 None => (upstream, &*deployment.id).hash(hash),
             }),
             nano_usd: built.estimate(deployment),

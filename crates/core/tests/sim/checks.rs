@@ -46,6 +46,7 @@ fn run(
     let subject = |index: DeploymentIndex| Subject {
         id: snapshot.deployment(index).id.clone(),
         members: vec![index],
+        place: index.0.into(),
         upstream: index.0.into(),
         credential: index.0.into(),
         nano_usd,

@@ -129,8 +129,7 @@ impl Built {
         let deployment = serving.snapshot.deployment(index);
         let route = serving.route(index);
         let mut hash = DefaultHasher::new();
-        route.upstream.key.hash(&mut hash);
-        hash_headers(&route.headers, &mut hash);
+        place(serving, index).hash(&mut hash);
         match &self.sent {
             Some(Sent { outgoing: Ok(Outgoing::Body(operation, body)), .. })
                 if deployment.mock.is_none() =>
@@ -159,6 +158,16 @@ impl Built {
             }
         }
     }
+}
+
+/// A number for where the deployment is and as whom it is asked.
+pub(super) fn place(serving: &Serving, index: DeploymentIndex) -> u64 {
+    let route = serving.route(index);
+    let mut hash = DefaultHasher::new();
+    route.upstream.key.hash(&mut hash);
+    route.upstream.base_path.hash(&mut hash);
+    hash_headers(&route.headers, &mut hash);
+    hash.finish()
 }
 
 fn hash_headers(headers: &HeaderMap, hash: &mut DefaultHasher) {

@@ -266,6 +266,7 @@ fn subjects(serving: &Serving) -> Vec<Subject> {
         subjects.push(Subject {
             id: deployment.id.clone(),
             members: vec![deployment.index],
+            place: probe::place(serving, deployment.index),
             upstream: number(&|hash| upstream.hash(hash)),
             credential: number(&|hash| match key {
                 Some(key) => (upstream, key).hash(hash),

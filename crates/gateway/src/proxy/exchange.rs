@@ -232,7 +232,8 @@ async fn follow(
             Next::Attempt(plan) => {
                 let Some(guard) = begin(snapshot, &walk, &plan, request) else { continue };
                 note_attempt(&arrival, &walk, &plan, &mut finish);
-                if walk.ignores_checks(snapshot, began.millis()) {
+                let ignores_checks = walk.ignores_checks(snapshot, began.millis());
+                if ignores_checks {
                     arrival.worker.process.health.bypassed(began.millis());
                 }
                 let result = try_once(&arrival, &wanted, &walk, &plan, guard, &mut finish).await;
@@ -240,6 +241,9 @@ async fn follow(
                 match result {
                     Ok(answered) => {
                         let mut response = deliver(&arrival, &walk, &plan, answered, finish);
+                        if ignores_checks {
+                            answer_headers::checks_ignored(response.headers_mut());
+                        }
                         if wanted.explain {
                             let headers = response.headers_mut();
                             answer_headers::route(headers, snapshot, &walk, Some(&plan));

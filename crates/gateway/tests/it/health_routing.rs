@@ -79,8 +79,9 @@ fn c57_h16_when_all_fail_their_checks_health_is_ignored_and_the_log_says_so() {
     let hale = routing(config).general(json!({"health_check_staleness_threshold": 600})).start();
     wait_for_status(&hale, "one", "unhealthy");
     wait_for_status(&hale, "two", "unhealthy");
-    assert_eq!(chat(&hale, "m").status, 200);
-    hale.wait_for_line("WARN");
+    let answer = chat(&hale, "m");
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("x-hale-health-checks-ignored"), Some("true"));
     let line = hale.wait_for_line(
         "All deployments marked unhealthy by health checks, bypassing health filter",
     );
@@ -279,4 +280,21 @@ fn h15_who_leaves_the_config_or_is_taken_out_is_not_checked_any_more() {
     let seen = one.requests().len();
     two.wait_for_requests(two.requests().len() + 3);
     assert!(one.requests().len() <= seen + 1, "at most the one under way");
+}
+
+#[test]
+fn another_credential_is_another_deployment_and_the_verdict_is_gone() {
+    let upstream = FakeUpstream::with(|request| {
+        if request.header("authorization").is_some_and(|key| key.contains("the-good-one")) {
+            Script::answer(request)
+        } else {
+            Script::error(401, "no")
+        }
+    });
+    let with_key =
+        |key: &str| routing(Config::new().with("m", "a", &upstream, json!({"api_key": key})));
+    let hale = with_key("a-bad-one-0123").start();
+    wait_for_status(&hale, "a", "unhealthy");
+    hale.rewrite_config(&with_key("the-good-one-0123").text());
+    wait_for_status(&hale, "a", "healthy");
 }

@@ -34,6 +34,8 @@ pub struct Subject {
     pub id: Arc<str>,
     /// All of them.
     pub members: Vec<DeploymentIndex>,
+    /// Where it goes and as whom, as a number: what was known about another place means nothing.
+    pub place: u64,
     /// The host that is asked, as a number.
     pub upstream: u64,
     /// The credential that is used, as a number.
@@ -114,8 +116,13 @@ impl Schedule {
             .into_iter()
             .map(|subject| match before.remove(&subject.id) {
                 // A shorter interval holds at once.
-                Some(known) => Entry { subject, due: known.due.min(now.plus(interval)), ..known },
-                None => {
+                Some(known) if known.subject.place == subject.place => {
+                    Entry { subject, due: known.due.min(now.plus(interval)), ..known }
+                }
+                other => {
+                    if other.is_some() {
+                        forget(&subject, snapshot);
+                    }
                     let due = now.plus(part(interval.min(FIRST_MS), phase(&subject.id)));
                     let (under_way, backoff, begun, spent_nano_usd) = (false, 0, false, 0);
                     Entry { subject, due, under_way, backoff, begun, spent_nano_usd }
@@ -264,6 +271,14 @@ impl Schedule {
                 entry.spent_nano_usd = 0;
             }
         }
+    }
+}
+
+/// Its address or credential is another one: nothing is known about that.
+fn forget(subject: &Subject, snapshot: &Snapshot) {
+    let members = subject.members.iter();
+    for deployment in members.filter_map(|index| snapshot.deployments.get(index.0 as usize)) {
+        deployment.state.checks().reset();
     }
 }
 

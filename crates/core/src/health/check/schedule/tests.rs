@@ -16,6 +16,7 @@ fn subjects(snapshot: &Snapshot) -> Vec<Subject> {
     let subject = |index: DeploymentIndex| Subject {
         id: snapshot.deployment(index).id.clone(),
         members: vec![index],
+        place: index.0.into(),
         upstream: index.0.into(),
         credential: index.0.into(),
         nano_usd: 0,
@@ -203,4 +204,23 @@ fn each_has_a_phase_of_its_own_and_the_period_is_no_pause() {
         assert_eq!(schedule.entries[0].due.0, at + INTERVAL);
         at += INTERVAL;
     }
+}
+
+#[test]
+fn another_credential_is_another_deployment() {
+    let snapshot = world(1);
+    let mut schedule = planned(&snapshot, subjects(&snapshot));
+    for at in [0, 1_000] {
+        let starts = start_all(&mut schedule, &snapshot, at);
+        end(&mut schedule, &snapshot, &starts[0], at, Finding::Failing(Cause::Auth));
+    }
+    let checks = snapshot.deployments[0].state.checks();
+    assert_eq!(checks.standing().0, Status::Unhealthy(Cause::Auth));
+    schedule.plan(Millis(2_000), subjects(&snapshot), &snapshot, |_| 0);
+    assert_eq!(checks.standing().0, Status::Unhealthy(Cause::Auth), "the same as before");
+    let mut changed = subjects(&snapshot);
+    changed[0].place += 1;
+    schedule.plan(Millis(3_000), changed, &snapshot, |_| 0);
+    assert_eq!(checks.standing(), (Status::Unchecked, 0));
+    assert_eq!(start_all(&mut schedule, &snapshot, 3_000).len(), 1, "and checked soon");
 }

@@ -5,6 +5,8 @@
 //! outcome is classified by `core` alone and told to the deployment's state exactly once, be it
 //! success, failure or neither (the client went away).
 
+mod look;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,10 +25,10 @@ use hale_wire::stream::{Reader, View};
 use hale_wire::token_count::Count;
 use hale_wire::way::{Outgoing, Way};
 use hale_wire::{errors, hints, mock};
-use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::look::look;
 use super::body::Held;
 use super::guard::AttemptGuard;
 use super::relay::Source;
@@ -318,43 +320,6 @@ async fn ask_upstream(
         full_answer(ask, body).await?
     };
     Ok((headers, content))
-}
-
-/// Asks for `path` with the deployment's own headers, within `limit`; what comes is only looked at. It
-/// makes no model run.
-pub(crate) async fn look(
-    ask: &Ask<'_>,
-    route: &Route,
-    path: &PathAndQuery,
-    limit: Duration,
-) -> Result<(), Failed> {
-    let asked = async {
-        let token = request::token(ask, route).await?;
-        let request = upstream::Outgoing {
-            method: &Method::GET,
-            path,
-            headers: &route.headers,
-            more: &request::headers(ask, route, token.as_ref()),
-            body: &Bytes::new(),
-        };
-        let sent = upstream::send(&route.upstream, request).await;
-        let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
-        if answer.status.is_success() {
-            return Ok(());
-        }
-        let mut failed =
-            refused(ask.way.operation, answer.status, &answer.headers, answer.body).await;
-        if let Some(token) = token {
-            failed.error.hide(&token.secret);
-        }
-        Err(failed)
-    };
-    let late = || {
-        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        let message = format!("no answer within {} s", seconds(limit_ms));
-        Err(Failed::because(&Observation::Timeout, None, message))
-    };
-    tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| late())
 }
 
 /// Nothing was answered. The reason names hosts, which are for admins only.

@@ -42,7 +42,7 @@ fn answer(request: &Request) -> Script {
 }
 
 #[test]
-fn c27_c28_c29_c39_each_mode_has_its_own_request() {
+fn c27_c28_c29_c38_c39_each_mode_has_its_own_request() {
     let prompt = json!([{"role": "user", "content": "test from litellm"}]);
     let rows = [
         (
@@ -62,6 +62,12 @@ fn c27_c28_c29_c39_each_mode_has_its_own_request() {
             json!({"mode": "embedding"}),
             "/v1/embeddings",
             json!({"input": ["test from litellm"]}),
+        ),
+        (
+            "openai/my-model",
+            json!({"mode": "responses"}),
+            "/v1/responses",
+            json!({"input": "test from litellm", "max_output_tokens": 1}),
         ),
         (
             "anthropic/my-model",

@@ -85,6 +85,19 @@ impl Operation {
         }
     }
 
+    /// Whether a model of that `mode` is for it; without a mode a model is for chat.
+    #[must_use]
+    pub fn is_of_mode(self, mode: Option<&str>) -> bool {
+        let mode = mode.unwrap_or("chat");
+        match self {
+            Operation::Chat | Operation::Messages | Operation::CountTokens => {
+                matches!(mode, "chat" | "responses")
+            }
+            Operation::Completion => mode == "completion",
+            Operation::Embedding => mode == "embedding",
+        }
+    }
+
     /// The field of a full answer that carries its content.
     #[must_use]
     pub const fn content_field(self) -> &'static str {

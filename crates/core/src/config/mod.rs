@@ -24,6 +24,7 @@ mod reference;
 mod scalar;
 mod settings;
 mod suggest;
+mod times;
 mod tree;
 mod upstream;
 mod value;
@@ -122,6 +123,7 @@ fn snapshot(
     groups::fill(&mut snapshot, drafts, previous, problems);
     settings.group_policies.fill(&mut snapshot, problems);
     fallbacks::fill(&mut snapshot, &settings.references, problems);
+    times::check(&mut snapshot, &top, problems);
     snapshot
 }
 

@@ -5,10 +5,13 @@
 
 use super::needs::Needs;
 use super::tags::TagWish;
+use crate::endpoint::Operation;
 
 /// What the client asks of the routing, from headers and body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Controls {
+    /// What is asked, where that matters.
+    pub operation: Option<Operation>,
     /// Whether the answer is a stream.
     pub stream: bool,
     /// Attempts after the first.

@@ -137,13 +137,17 @@ impl Failed {
         Failed::because(&Observation::Cut, None, message.to_owned())
     }
 
-    /// A stream that fell silent.
-    pub(crate) fn stalled(silence_ms: u64) -> Failed {
-        Failed::because(
-            &Observation::Stall,
-            None,
-            format!("the stream fell silent for {} s", seconds(silence_ms)),
-        )
+    /// A stream that fell silent for longer than the config allows, or the client.
+    pub(crate) fn stalled(silence_ms: u64, by_caller: bool) -> Failed {
+        let seconds = seconds(silence_ms);
+        let (observation, message) = if by_caller {
+            let message =
+                format!("the stream fell silent for the {seconds} s that the client allows");
+            (Observation::ClientDeadline, message)
+        } else {
+            (Observation::Stall, format!("the stream fell silent for {seconds} s"))
+        };
+        Failed::because(&observation, None, message)
     }
 
     /// A stream that took longer than the config allows.
@@ -209,9 +213,7 @@ pub(crate) async fn attempt(
     };
     match result {
         Ok((headers, content)) => {
-            // An estimate says nothing about the deployment.
-            let asked = !matches!(ask.outgoing, Ok(Outgoing::Estimate(_)));
-            if asked && let Content::Full(_, usage, _) = &content {
+            if let Content::Full(_, usage, _) = &content {
                 guard.success(*usage);
             }
             Ok(Answered { headers, content, guard })
@@ -323,12 +325,11 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
     } else if error.message.is_empty() {
         error.message = format!("the upstream answered {status}");
     }
-    Failed {
-        cause: classify(&Observation::Status(status.as_u16(), &error)),
-        status: Some(status.as_u16()),
-        error,
-        hint_ms: hints::retry_hint_ms(status.as_u16(), headers, clock::unix_ms()),
-    }
+    let cause = classify(&Observation::Status(status.as_u16(), &error));
+    // What the request itself is to blame for does not pass with time.
+    let hint_ms = hints::retry_hint_ms(status.as_u16(), headers, clock::unix_ms())
+        .filter(|_| cause.blames_deployment());
+    Failed { cause, status: Some(status.as_u16()), error, hint_ms }
 }
 
 fn is_encoded(headers: &HeaderMap) -> bool {

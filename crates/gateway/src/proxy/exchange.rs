@@ -12,16 +12,14 @@ use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use hale_core::record::Ending;
-use hale_core::route::{
-    AttemptPlan, Controls, GiveUp, Next, Resolved, TagWish, Tried, Walk, resolve,
-};
+use hale_core::route::{AttemptPlan, Controls, GiveUp, Next, TagWish, Tried, Walk};
 use hale_core::snapshot::Snapshot;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
 use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek, seconds_to_ms};
 use hale_wire::stream::View;
-use hale_wire::way::{Way, outgoing};
+use hale_wire::way::{Outgoing, Way, outgoing};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Response};
 use hyper::body::Incoming;
@@ -80,15 +78,12 @@ pub(super) async fn run(
     // The body may have taken its time.
     let now = clock::now().millis();
     let controls = wanted.controls.clone();
-    let walk = match resolve(snapshot, &wanted.model) {
-        Resolved::Target(target) => Walk::new(snapshot, target, controls, now),
-        Resolved::Unknown(nearest) => match Walk::for_unknown(snapshot, controls, now) {
-            Some(walk) => walk,
-            None => {
-                let refusal = explain::unknown_model(head.uri.path(), &wanted.model, &nearest);
-                return refuse(&arrival, finish, refusal);
-            }
-        },
+    let walk = match Walk::named(snapshot, &wanted.model, controls, now) {
+        Ok(walk) => walk,
+        Err(nearest) => {
+            let refusal = explain::unknown_model(head.uri.path(), &wanted.model, &nearest);
+            return refuse(&arrival, finish, refusal);
+        }
     };
     follow(arrival, wanted, walk, finish).await
 }
@@ -131,7 +126,8 @@ async fn want(
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
     finish.note(|record| record.stream = stream);
-    let controls = all_controls(arrival, &peek, &head.headers, stream)?;
+    let mut controls = all_controls(arrival, &peek, &head.headers, stream)?;
+    controls.operation = Some(operation);
     let explain = wants_explanation(&head.headers)?;
     let include_errors = peek.has_controls()
         && peek.boolean("include_fallback_errors").map_err(bad)?.unwrap_or(false);
@@ -283,6 +279,7 @@ async fn follow(
     let serving = arrival.serving.clone();
     let snapshot = &serving.snapshot;
     let request = fastrand::u64(..);
+    walk = walk.numbered(request);
     let mut errors: Vec<ProviderError> = Vec::new();
     loop {
         let began = clock::now();
@@ -302,9 +299,8 @@ async fn follow(
                 return response;
             }
             Next::Attempt(plan) => {
-                let Some(guard) = begin(snapshot, &walk, &plan, request) else { continue };
-                note_attempt(&arrival, &walk, &plan, &mut finish);
-                let result = try_once(&arrival, &wanted, &walk, &plan, guard, &mut finish).await;
+                let tried = try_once(&arrival, &wanted, &walk, &plan, request, &mut finish).await;
+                let Some(result) = tried else { continue };
                 let ended = clock::recent();
                 match result {
                     Ok(answered) => {
@@ -330,7 +326,7 @@ async fn follow(
                         };
                         errors.push(failed.error);
                         let chance = fastrand::u64(..);
-                        walk.failed(snapshot, tried, plan.trial, ended.millis(), chance);
+                        walk.failed(snapshot, tried, plan.trial.is_held(), ended.millis(), chance);
                     }
                 }
             }
@@ -346,23 +342,20 @@ fn begin(
     request: u64,
 ) -> Option<AttemptGuard> {
     let deployment = snapshot.deployment(plan.deployment);
-    let model = match &walk.target().wildcard_name {
-        Some(_) => walk.target().upstream_model(snapshot, deployment).into(),
-        None => Box::default(),
-    };
+    let model = walk.target().model_in_many(snapshot, deployment).into();
     let around = walk.surroundings(snapshot, plan);
     AttemptGuard::enter(deployment, plan, around, request, model)
 }
 
-/// The attempt that `plan` asks for.
+/// The attempt that `plan` asks for; `None` when another request took its place.
 async fn try_once(
     arrival: &Arrival,
     wanted: &Wanted,
     walk: &Walk,
     plan: &AttemptPlan,
-    guard: AttemptGuard,
+    request: u64,
     finish: &mut Finish,
-) -> Result<Answered, Failed> {
+) -> Option<Result<Answered, Failed>> {
     let snapshot = &arrival.serving.snapshot;
     let deployment = snapshot.deployment(plan.deployment);
     let shown = shown_model(arrival, wanted, walk);
@@ -394,10 +387,17 @@ async fn try_once(
         admin: arrival.access == Access::Admin,
         policy_moves_on: walk.has_policy_fallback(snapshot),
     };
+    let guard = match &ask.outgoing {
+        Ok(Outgoing::Body(..)) => begin(snapshot, walk, plan, request)?,
+        Ok(Outgoing::Estimate(_)) | Err(_) => {
+            AttemptGuard::unasked(deployment, plan, walk.surroundings(snapshot, plan))
+        }
+    };
+    note_attempt(arrival, walk, plan, finish);
     finish.wait_begins(clock::now());
     let result = attempt(&ask, plan, guard).await;
     finish.wait_ends(clock::now());
-    result
+    Some(result)
 }
 
 /// The model's name in the answer: what the client asked for, or the fallback group's.

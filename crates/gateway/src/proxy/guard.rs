@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition};
+use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition, Trial};
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 
@@ -24,6 +24,8 @@ pub(crate) struct AttemptGuard {
     /// From its begin to the first content of a stream, milliseconds.
     first_content_ms: Option<u64>,
     told: bool,
+    /// Whether it has a place at the deployment.
+    entered: bool,
 }
 
 impl AttemptGuard {
@@ -38,9 +40,7 @@ impl AttemptGuard {
     ) -> Option<AttemptGuard> {
         let started = clock::recent().millis();
         if !deployment.state.enter(started, &plan.claim) {
-            if plan.trial {
-                deployment.release_trial();
-            }
+            deployment.release_trial(plan.trial);
             return None;
         }
         let attempt = AttemptRef { started, request, trial: plan.trial };
@@ -52,7 +52,28 @@ impl AttemptGuard {
             model,
             first_content_ms: None,
             told: false,
+            entered: true,
         })
+    }
+
+    /// An attempt that asks nobody: it takes no place, gives a trial's permits back, and its outcome
+    /// says nothing about the deployment.
+    pub(crate) fn unasked(
+        deployment: &Arc<Deployment>,
+        plan: &AttemptPlan,
+        around: Surroundings,
+    ) -> AttemptGuard {
+        deployment.release_trial(plan.trial);
+        let started = clock::recent().millis();
+        AttemptGuard {
+            deployment: deployment.clone(),
+            attempt: AttemptRef { started, request: 0, trial: Trial::NONE },
+            around,
+            model: Box::default(),
+            first_content_ms: None,
+            told: true,
+            entered: false,
+        }
     }
 
     /// The deployment that is asked.
@@ -64,15 +85,18 @@ impl AttemptGuard {
     pub(crate) fn has_content(&mut self) {
         let now = clock::recent().millis();
         self.first_content_ms = Some(now.since(self.attempt.started));
-        if self.attempt.trial {
+        if self.attempt.trial.is_held() {
             let change = self.deployment.trial_proved(now, self.attempt);
-            self.attempt.trial = false;
+            self.attempt.trial = Trial::NONE;
             self.log(change);
         }
     }
 
     /// It ended well.
     pub(crate) fn success(&mut self, usage: Option<Usage>) {
+        if !self.entered {
+            return;
+        }
         self.told = true;
         let now = clock::now().millis();
         let usage = usage.unwrap_or_default();
@@ -89,6 +113,9 @@ impl AttemptGuard {
 
     /// It failed.
     pub(crate) fn failure(&mut self, failure: Failure) {
+        if !self.entered {
+            return;
+        }
         self.told = true;
         let now = clock::now().millis();
         let change = self.deployment.failed(now, self.attempt, failure, &self.model, &self.around);
@@ -112,7 +139,9 @@ impl AttemptGuard {
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
-        self.deployment.state.leave();
+        if self.entered {
+            self.deployment.state.leave();
+        }
         if !self.told {
             self.failure(Failure::of(Cause::ClientClosed));
         }

@@ -1,6 +1,6 @@
 //! Who may not be chosen, and what the client is told when nobody may.
 
-use hale_testkit::{FakeUpstream, Script, openai, refused_port};
+use hale_testkit::{FakeUpstream, Hale, Script, openai, refused_port};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -326,10 +326,43 @@ fn callers_can_not_bench_a_deployment() {
         leaving.send("POST", CHAT, &[], body.to_string().as_bytes()).unwrap();
         leaving.disconnect();
     }
-    wait_until_idle(&hale);
-    assert_eq!(metric(&hale, "hale_deployment_resting", &[]), 0.0);
-    assert_eq!(metric(&hale, "hale_deployment_cooldowns_total", &[]), 0.0);
-    let state = client(&hale).get("/router/state").json();
+    let stream = openai::stream_request("m", "hi");
+    for _ in 0..1_000 {
+        let headers = [("x-litellm-stream-timeout", "0.001")];
+        let answer = impatient.post_json(CHAT, &headers, &stream);
+        assert_eq!(answer.status, 408, "{}", answer.text());
+    }
+    let mut hasty = stream.clone();
+    hasty["stream_timeout"] = json!(0.001);
+    for _ in 0..1_000 {
+        assert_eq!(impatient.post_json(CHAT, &[], &hasty).status, 408);
+    }
+    nothing_counted(&hale);
+}
+
+#[test]
+fn a_stream_that_is_too_slow_for_its_client_alone_is_not_charged() {
+    let pause = || {
+        let events = openai::chunks("gpt-4o", &["one"]);
+        Script::ok().stream().events(&events[..2]).silence()
+    };
+    let (slow, good) = (FakeUpstream::with(move |_| pause()), FakeUpstream::start());
+    let hale = pair(&slow, &good).router(json!({"allowed_fails": 0, "num_retries": 0})).start();
+    let mut hasty = openai::stream_request("m", "hi");
+    hasty["stream_timeout"] = json!(0.2);
+    for _ in 0..3 {
+        let mut asking = client(&hale);
+        let text = asking.stream(CHAT, &[], &hasty).text();
+        assert!(text.contains("that the client allows"), "{text}");
+    }
+    nothing_counted(&hale);
+}
+
+fn nothing_counted(hale: &Hale) {
+    wait_until_idle(hale);
+    assert_eq!(metric(hale, "hale_deployment_resting", &[]), 0.0);
+    assert_eq!(metric(hale, "hale_deployment_cooldowns_total", &[]), 0.0);
+    let state = client(hale).get("/router/state").json();
     for one in state["deployments"].as_array().unwrap() {
         assert_eq!((&one["failures_in_a_row"], &one["in_flight"]), (&json!(0), &json!(0)));
         assert_eq!(one["last_errors"], json!([]));

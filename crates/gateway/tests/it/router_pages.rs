@@ -76,7 +76,7 @@ fn an_explanation_names_candidates_reasons_and_times_and_sends_nothing() {
     assert_eq!(column(&first["candidates"], "deployment"), ["a", "b", "paused"]);
     assert_eq!(column(&first["candidates"], "state"), ["ready", "ready", "paused"]);
     assert_eq!(column(&first["candidates"], "timeout_s"), [5.0, 10.0, 10.0]);
-    assert_eq!((&page["worst_case_s"], &page["deadline_s"]), (&json!(40.0), &json!(null)));
+    assert_eq!((&page["worst_case_s"], &page["deadline_s"]), (&json!(40.5), &json!(null)));
     let mut hurried = openai::chat_request("m", "hi");
     hurried["timeout"] = json!(3);
     assert_eq!(explain(hurried).json()["worst_case_s"], 3.0);

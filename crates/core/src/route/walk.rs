@@ -240,8 +240,8 @@ impl Walk {
         });
         let Some(target) = first else { return Err(nearest) };
         let mut walk = Walk::preview(snapshot, target, controls, now);
-        let waiting = |name: &Box<str>| queue::Waiting { name: name.clone(), overrides: None };
-        walk.queue.extend(names.map(waiting));
+        let names = names.cloned();
+        walk.queue.extend(names.map(|name| queue::Waiting { name, overrides: None }));
         walk.fallbacks = 1;
         Ok(walk)
     }

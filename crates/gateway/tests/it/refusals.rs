@@ -368,3 +368,45 @@ fn nothing_counted(hale: &Hale) {
         assert_eq!(one["last_errors"], json!([]));
     }
 }
+
+#[test]
+fn a_refusal_asks_nobody_and_names_the_first_of_all_ends_however_many_there_are() {
+    let long = FakeUpstream::with(|_| Script::rate_limited(290));
+    let short = FakeUpstream::with(|_| Script::rate_limited(40));
+    let config = (0..21).fold(Config::new(), |config, i| {
+        let key = json!({"api_key": format!("sk-{i}-0123456789")});
+        config.with("m", &format!("d{i}"), &long, key)
+    });
+    let hale = config
+        .with("m", "short", &short, json!({"api_key": "sk-short-0123456789"}))
+        .router(json!({"num_retries": 0}))
+        .start();
+    let refusal = crate::support::eventually("everybody rests", || {
+        let answer = chat(&hale, "m");
+        answer.text().contains("no_healthy_deployments").then_some(answer)
+    });
+    let asked = long.requests().len() + short.requests().len();
+    assert_eq!(asked, 22, "each was asked once");
+    assert_eq!(refusal.status, 429);
+    let left: u64 = refusal.header("retry-after").unwrap().parse().unwrap();
+    assert!((30..=40).contains(&left), "{left}");
+    let error = expect_error(&chat(&hale, "m"), 429, "no_healthy_deployments");
+    assert_eq!(error["deployments"].as_array().unwrap().len(), 20, "the list is cut");
+    let page = client(&hale).get("/router/state").json();
+    let of_short = page["deployments"].as_array().unwrap().last().unwrap().clone();
+    let again: u64 = chat(&hale, "m").header("retry-after").unwrap().parse().unwrap();
+    let until = of_short["retry_after_s"].as_u64().unwrap();
+    assert!(again.abs_diff(until) <= 1, "{again} and {until}");
+    assert_eq!(long.requests().len() + short.requests().len(), 22, "no upstream call");
+}
+
+#[test]
+fn no_fallback_at_all_means_none_for_unknown_names_too() {
+    let up = FakeUpstream::start();
+    let hale = lone(&up).router(json!({"default_fallbacks": ["m"], "max_fallbacks": 0})).start();
+    expect_error(&chat(&hale, "zzz"), 400, "unknown_model");
+    let body = openai::chat_request("zzz", "hi");
+    let preview = client(&hale).post_json("/router/explain", &[], &body);
+    expect_error(&preview, 400, "unknown_model");
+    assert!(up.requests().is_empty());
+}

@@ -91,7 +91,7 @@ fn what_failed_this_request_is_avoided_while_another_exists() {
         assert_eq!(pick(&snapshot, &avoid, 1, chance), Some((DeploymentIndex(1), false)));
     }
     let both = [DeploymentIndex(0), DeploymentIndex(1)];
-    assert!(matches!(pick(&snapshot, &both, 1, 0), None));
+    assert_eq!(pick(&snapshot, &both, 1, 0), None);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_deadline_of_the_providers_that_has_passed_lets_everybody_in() {
     rest(&snapshot, 0, Some(1_000));
     rest(&snapshot, 1, Some(1_000));
     for _ in 0..5 {
-        assert!(matches!(pick(&snapshot, &[], 1_000, 0), Some(_)));
+        assert!(pick(&snapshot, &[], 1_000, 0).is_some());
     }
 }
 

@@ -8,10 +8,13 @@
 
 use std::fmt::Write;
 
+use crate::endpoint::Operation;
 use crate::secret::Secret;
 
 /// The version that is asked for when nothing names one. Source: the reference.
-pub const DEFAULT_API_VERSION: &str = "2025-02-01-preview";
+const DEFAULT_API_VERSION: &str = "2025-02-01-preview";
+/// The same for responses.
+const RESPONSES_API_VERSION: &str = "preview";
 /// Where tokens come from when nothing names another authority.
 pub const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com";
 /// What tokens are for when nothing names another scope.
@@ -25,8 +28,8 @@ const DEPLOYMENTS: &str = "/openai/deployments/";
 /// What a deployment at Azure has besides the rest.
 #[derive(Debug)]
 pub struct Azure {
-    /// `api_version`.
-    pub api_version: Box<str>,
+    /// `api_version`, where one is named.
+    pub api_version: Option<Box<str>>,
     /// A token that the config holds: `azure_ad_token`. A key comes before it.
     pub token: Option<Secret>,
     /// Whose tokens are asked for. A key and a token come before it.
@@ -56,15 +59,26 @@ impl Azure {
     }
 
     /// Path and query of a request: `base` is the path of `api_base`, `path` the operation's, `model`
-    /// the deployment's name at Azure.
+    /// the deployment's name at Azure. Responses are not below a deployment: their model is in the body
+    /// in either form, and their version is the newest unless one is named. Source: the reference.
     #[must_use]
-    pub fn path(&self, base: &str, path: &str, model: &str) -> String {
+    pub fn path(&self, base: &str, operation: Operation, path: &str, model: &str) -> String {
+        let of_responses = operation.is_of_responses();
+        let default = if of_responses { RESPONSES_API_VERSION } else { DEFAULT_API_VERSION };
+        let version = self.api_version.as_deref().unwrap_or(default);
         let base = base.trim_end_matches('/');
-        if V1_VERSIONS.contains(&&*self.api_version) || base.ends_with(V1_PATH) {
+        let base = match base.find(DEPLOYMENTS) {
+            Some(at) if of_responses => &base[..at],
+            _ => base,
+        };
+        if V1_VERSIONS.contains(&version) || base.ends_with(V1_PATH) {
             let base = base.strip_suffix("/v1").unwrap_or(base);
             return format!("{}{V1_PATH}{path}", base.strip_suffix("/openai").unwrap_or(base));
         }
-        let version = &self.api_version;
+        if of_responses {
+            let base = base.strip_suffix("/openai").unwrap_or(base);
+            return format!("{base}/openai{path}?api-version={version}");
+        }
         if base.contains(DEPLOYMENTS) {
             return format!("{base}{path}?api-version={version}");
         }
@@ -75,7 +89,8 @@ impl Azure {
 
 /// One segment of a path: everything but letters, digits, `-`, `_`, `~` and a dot between other
 /// characters is escaped.
-fn escaped(segment: &str) -> String {
+#[must_use]
+pub fn escaped(segment: &str) -> String {
     let only_dots = segment.bytes().all(|byte| byte == b'.');
     let mut out = String::with_capacity(segment.len());
     for byte in segment.bytes() {
@@ -96,8 +111,24 @@ mod tests {
     use super::*;
 
     fn path(version: &str, base: &str, model: &str) -> String {
-        let azure = Azure { api_version: version.into(), token: None, identity: None };
-        azure.path(base, "/chat/completions", model)
+        let azure = Azure { api_version: Some(version.into()), token: None, identity: None };
+        azure.path(base, Operation::Chat, "/chat/completions", model)
+    }
+
+    #[test]
+    fn responses_are_below_no_deployment() {
+        let path = |version: Option<&str>, base: &str| {
+            let api_version = version.map(Box::from);
+            let azure = Azure { api_version, token: None, identity: None };
+            azure.path(base, Operation::GetResponse, "/responses/r1", "my-gpt")
+        };
+        for base in ["", "/openai/", "/openai/v1", "/openai/deployments/my-gpt"] {
+            assert_eq!(path(None, base), "/openai/v1/responses/r1", "{base}");
+        }
+        for base in ["", "/openai", "/openai/deployments/my-gpt"] {
+            let expected = "/openai/responses/r1?api-version=2025-04-01-preview";
+            assert_eq!(path(Some("2025-04-01-preview"), base), expected, "{base}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::azure::Azure;
+use crate::endpoint::Operation;
 use crate::group::GroupIndex;
 use crate::health::DeploymentState;
 use crate::health::outcome::ProviderError;
@@ -87,6 +88,15 @@ impl Deployment {
         self.misconfigured.is_none() && !self.is_paused && !self.state.is_disabled()
     }
 
+    /// Whether it can serve `operation`. Canned answers are of the OpenAI wire's completions.
+    #[must_use]
+    pub fn serves(&self, operation: Operation) -> bool {
+        match self.mock {
+            Some(_) => !operation.is_of_responses(),
+            None => self.provider.serves(operation),
+        }
+    }
+
     /// Whether both send the same credential to the same provider.
     #[must_use]
     pub fn shares_credential(&self, other: &Deployment) -> bool {
@@ -97,39 +107,14 @@ impl Deployment {
     }
 }
 
-/// Shortest credential that is looked for in a provider's words, characters: a shorter one would black
-/// out ordinary text.
-const HIDDEN_MIN: usize = 8;
-
 impl Deployment {
     /// Blacks out this deployment's own credentials in what its provider said, whole ones and the
     /// beginning of one at the place where the text was cut.
     pub fn hide_credentials(&self, error: &mut ProviderError) {
-        let ProviderError { message, kind, code, param } = error;
-        let secrets = self.api_key.iter().chain(self.extra_headers.iter().map(|(_, value)| value));
-        let secrets = secrets.chain(self.azure.iter().flat_map(Azure::secrets));
-        for secret in secrets.map(Secret::expose) {
-            // A header's value may be `Bearer TOKEN`; a provider repeats the token alone.
-            for word in secret.split_whitespace().filter(|word| word.len() >= HIDDEN_MIN) {
-                let others = [kind.as_mut(), code.as_mut(), param.as_mut()];
-                for text in others.into_iter().flatten().chain([&mut *message]) {
-                    hide(text, word);
-                }
-            }
-        }
-    }
-}
-
-fn hide(text: &mut String, secret: &str) {
-    if text.contains(secret) {
-        *text = text.replace(secret, "***");
-    }
-    let ends = secret.char_indices().map(|(at, _)| at).filter(|at| *at >= HIDDEN_MIN);
-    for end in ends.rev() {
-        if secret.get(..end).is_some_and(|begin| text.ends_with(begin)) {
-            text.truncate(text.len() - end);
-            text.push_str("***");
-            return;
+        let headers = self.extra_headers.iter().map(|(_, value)| value);
+        let of_azure = self.azure.iter().flat_map(Azure::secrets);
+        for secret in self.api_key.iter().chain(headers).chain(of_azure) {
+            error.hide(secret);
         }
     }
 }
@@ -180,25 +165,4 @@ pub struct Misconfigured {
     pub problem: Box<str>,
     /// What to do: "set OPENAI_API_KEY, which deployment gpt-4 reads".
     pub hint: Box<str>,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::hide;
-
-    #[test]
-    fn a_credential_is_blacked_out_whole_and_where_the_text_was_cut() {
-        let hidden = |text: &str| {
-            let mut text = text.to_owned();
-            hide(&mut text, "gsk_0123456789");
-            text
-        };
-        assert_eq!(
-            hidden("bad key gsk_0123456789, twice: gsk_0123456789"),
-            "bad key ***, twice: ***"
-        );
-        assert_eq!(hidden("and the end is gsk_012345"), "and the end is ***");
-        assert_eq!(hidden("gsk_012 is too little to tell"), "gsk_012 is too little to tell");
-        assert_eq!(hidden(""), "");
-    }
 }

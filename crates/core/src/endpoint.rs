@@ -3,6 +3,10 @@
 //! Read by the gateway's pipeline, which has no handlers besides it. Always true: every path is in
 //! exactly one row, and a path in no row is refused.
 
+mod operation;
+
+pub use operation::Operation;
+
 use crate::provider::WireFormat;
 
 /// What a caller must be to use an endpoint.
@@ -16,110 +20,6 @@ pub enum Role {
     Metrics,
     /// Whoever holds the master key; nobody when there is none.
     Admin,
-}
-
-/// A request that goes to an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Operation {
-    /// `/chat/completions`.
-    Chat,
-    /// `/completions`.
-    Completion,
-    /// `/embeddings`.
-    Embedding,
-    /// `/v1/messages`.
-    Messages,
-    /// `/v1/messages/count_tokens`.
-    CountTokens,
-}
-
-impl Operation {
-    /// All operations; `Operation::ALL[o as usize] == o`.
-    pub const ALL: [Operation; 5] = [
-        Operation::Chat,
-        Operation::Completion,
-        Operation::Embedding,
-        Operation::Messages,
-        Operation::CountTokens,
-    ];
-
-    /// The format in which clients speak to its endpoint and providers of that wire are asked.
-    #[must_use]
-    pub const fn format(self) -> WireFormat {
-        match self {
-            Operation::Chat | Operation::Completion | Operation::Embedding => WireFormat::OpenAi,
-            Operation::Messages | Operation::CountTokens => WireFormat::Anthropic,
-        }
-    }
-
-    /// The path below the base URL of an upstream of its own format.
-    #[must_use]
-    pub const fn upstream_path(self) -> &'static str {
-        match self {
-            Operation::Chat => "/chat/completions",
-            Operation::Completion => "/completions",
-            Operation::Embedding => "/embeddings",
-            Operation::Messages => "/v1/messages",
-            Operation::CountTokens => "/v1/messages/count_tokens",
-        }
-    }
-
-    /// The fields without which a request makes no sense, its content first.
-    #[must_use]
-    pub const fn required_fields(self) -> &'static [&'static str] {
-        match self {
-            Operation::Chat | Operation::CountTokens => &["messages"],
-            Operation::Completion => &["prompt"],
-            Operation::Embedding => &["input"],
-            Operation::Messages => &["messages", "max_tokens"],
-        }
-    }
-
-    /// Whether the answer may be a stream of events.
-    #[must_use]
-    pub const fn streams(self) -> bool {
-        match self {
-            Operation::Chat | Operation::Completion | Operation::Messages => true,
-            Operation::Embedding | Operation::CountTokens => false,
-        }
-    }
-
-    /// Whether a model of that `mode` is for it; without a mode a model is for chat.
-    #[must_use]
-    pub fn is_of_mode(self, mode: Option<&str>) -> bool {
-        let mode = mode.unwrap_or("chat");
-        match self {
-            Operation::Chat | Operation::Messages | Operation::CountTokens => {
-                matches!(mode, "chat" | "responses")
-            }
-            Operation::Completion => mode == "completion",
-            Operation::Embedding => mode == "embedding",
-        }
-    }
-
-    /// The field of a full answer that carries its content.
-    #[must_use]
-    pub const fn content_field(self) -> &'static str {
-        match self {
-            Operation::Chat | Operation::Completion => "choices",
-            Operation::Embedding => "data",
-            Operation::Messages => "content",
-            Operation::CountTokens => "input_tokens",
-        }
-    }
-
-    /// The name in metrics and records.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Operation::Chat => "chat_completions",
-            Operation::Completion => "completions",
-            Operation::Embedding => "embeddings",
-            Operation::Messages => "messages",
-            Operation::CountTokens => "count_tokens",
-        }
-    }
 }
 
 /// A page that the gateway answers by itself.
@@ -167,7 +67,7 @@ pub enum Action {
 /// One row.
 #[derive(Debug)]
 pub struct Endpoint {
-    /// The one method it answers to (`GET` rows also answer `HEAD`).
+    /// The one method it answers to (`GET` rows of pages also answer `HEAD`).
     pub method: &'static str,
     /// Its paths; at most one `{}` in each stands for a name that may contain slashes.
     pub paths: &'static [&'static str],
@@ -223,6 +123,84 @@ pub static ENDPOINTS: &[Endpoint] = &[
         paths: &["/v1/messages/count_tokens"],
         role: Role::Key,
         action: Action::Upstream(Operation::CountTokens),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/utils/token_counter"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CountPrompt),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/responses", "/responses", "/openai/v1/responses", "/openai/responses"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Responses),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/responses/compact",
+            "/responses/compact",
+            "/openai/v1/responses/compact",
+            "/openai/responses/compact",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CompactResponses),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/responses/input_tokens",
+            "/responses/input_tokens",
+            "/openai/v1/responses/input_tokens",
+            "/openai/responses/input_tokens",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CountResponses),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &[
+            "/v1/responses/{}/input_items",
+            "/responses/{}/input_items",
+            "/openai/v1/responses/{}/input_items",
+            "/openai/responses/{}/input_items",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::ListInputItems),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/responses/{}/cancel",
+            "/responses/{}/cancel",
+            "/openai/v1/responses/{}/cancel",
+            "/openai/responses/{}/cancel",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CancelResponse),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &[
+            "/v1/responses/{}",
+            "/responses/{}",
+            "/openai/v1/responses/{}",
+            "/openai/responses/{}",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::GetResponse),
+    },
+    Endpoint {
+        method: "DELETE",
+        paths: &[
+            "/v1/responses/{}",
+            "/responses/{}",
+            "/openai/v1/responses/{}",
+            "/openai/responses/{}",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::DeleteResponse),
     },
     Endpoint {
         method: "GET",
@@ -338,7 +316,9 @@ pub fn find<'p>(method: &str, path: &'p str) -> Found<'p> {
                     }
                     _ => continue,
                 };
-                if row.method == method || (row.method == "GET" && method == "HEAD") {
+                let answers_head = !matches!(row.action, Action::Upstream(_));
+                if row.method == method || (row.method == "GET" && method == "HEAD" && answers_head)
+                {
                     return Found::Endpoint(row, name);
                 }
                 other_method = Some(row.method);
@@ -402,6 +382,26 @@ mod tests {
         };
         assert_eq!(row.action, Action::Upstream(Operation::Chat));
         assert_eq!(name, Some("a/b"));
+    }
+
+    #[test]
+    fn the_longer_path_of_a_response_wins() {
+        let found = |method, path| match find(method, path) {
+            Found::Endpoint(row, name) => (row.action, name),
+            other => panic!("{method} {path}: {other:?}"),
+        };
+        for (method, path, operation, name) in [
+            ("GET", "/v1/responses/r1", Operation::GetResponse, Some("r1")),
+            ("DELETE", "/responses/r1", Operation::DeleteResponse, Some("r1")),
+            ("GET", "/v1/responses/r1/input_items", Operation::ListInputItems, Some("r1")),
+            ("POST", "/openai/v1/responses/r1/cancel", Operation::CancelResponse, Some("r1")),
+            ("POST", "/v1/responses/compact", Operation::CompactResponses, None),
+            ("POST", "/openai/responses", Operation::Responses, None),
+        ] {
+            assert_eq!(found(method, path), (Action::Upstream(operation), name), "{method} {path}");
+        }
+        assert!(matches!(find("HEAD", "/v1/responses/r1"), Found::WrongMethod(_)));
+        assert!(matches!(find("GET", "/v1/responses"), Found::WrongMethod("POST")));
     }
 
     #[test]

@@ -29,13 +29,15 @@ impl WireFormat {
     pub const fn upstream_operation(self, operation: Operation) -> Option<Operation> {
         match (self, operation) {
             (WireFormat::OpenAi, Operation::Messages) => Some(Operation::Chat),
-            (WireFormat::OpenAi, Operation::CountTokens) => None,
+            (WireFormat::OpenAi, Operation::CountTokens | Operation::CountPrompt) => None,
             (WireFormat::OpenAi, same) => Some(same),
             (WireFormat::Anthropic, Operation::Chat | Operation::Messages) => {
                 Some(Operation::Messages)
             }
-            (WireFormat::Anthropic, Operation::CountTokens) => Some(Operation::CountTokens),
-            (WireFormat::Anthropic, Operation::Completion | Operation::Embedding) => None,
+            (WireFormat::Anthropic, Operation::CountTokens | Operation::CountPrompt) => {
+                Some(Operation::CountTokens)
+            }
+            (WireFormat::Anthropic, _) => None,
         }
     }
 
@@ -103,7 +105,8 @@ pub struct Provider {
     /// Bounds on parameters.
     #[serde(default)]
     pub constraints: Constraints,
-    /// The paths the provider serves; empty means all that the wire format has.
+    /// The paths that the provider is known to serve. Only `/v1/responses` is asked for here: few that
+    /// speak the OpenAI wire have it.
     #[serde(default)]
     pub endpoints: Vec<Box<str>>,
 }
@@ -124,6 +127,19 @@ pub struct Quirks {
 pub struct Constraints {
     /// Largest `temperature`; larger ones are lowered to it.
     pub temperature_max: Option<f64>,
+}
+
+impl Provider {
+    /// Whether clients can be served with `operation`: it has that or something that can be translated,
+    /// or the gateway can estimate.
+    #[must_use]
+    pub fn serves(&self, operation: Operation) -> bool {
+        if operation.is_of_responses() {
+            return self.endpoints.iter().any(|path| &**path == "/v1/responses");
+        }
+        let counts = matches!(operation, Operation::CountTokens | Operation::CountPrompt);
+        counts || self.wire.upstream_operation(operation).is_some()
+    }
 }
 
 fn yes() -> bool {

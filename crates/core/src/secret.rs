@@ -23,6 +23,34 @@ impl Secret {
     }
 }
 
+/// Shortest credential that is looked for in others' words, bytes: a shorter one would black out
+/// ordinary text.
+const HIDDEN_MIN: usize = 8;
+
+impl Secret {
+    /// Blacks it out in `text`: whole, and its beginning at the place where the text was cut. Of a
+    /// header's value `Bearer TOKEN` others repeat the token alone, so each word of it counts.
+    pub fn hide_in(&self, text: &mut String) {
+        for word in self.0.split_whitespace().filter(|word| word.len() >= HIDDEN_MIN) {
+            hide(text, word);
+        }
+    }
+}
+
+fn hide(text: &mut String, secret: &str) {
+    if text.contains(secret) {
+        *text = text.replace(secret, "***");
+    }
+    let ends = secret.char_indices().map(|(at, _)| at).filter(|at| *at >= HIDDEN_MIN);
+    for end in ends.rev() {
+        if secret.get(..end).is_some_and(|begin| text.ends_with(begin)) {
+            text.truncate(text.len() - end);
+            text.push_str("***");
+            return;
+        }
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
@@ -32,6 +60,23 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::Secret;
+
+    #[test]
+    fn a_credential_is_blacked_out_whole_and_where_the_text_was_cut() {
+        let hidden = |text: &str| {
+            let mut text = text.to_owned();
+            Secret::new("Bearer gsk_0123456789").hide_in(&mut text);
+            text
+        };
+        assert_eq!(
+            hidden("bad key gsk_0123456789, twice: gsk_0123456789"),
+            "bad key ***, twice: ***"
+        );
+        assert_eq!(hidden("and the end is gsk_012345"), "and the end is ***");
+        assert_eq!(hidden("gsk_012 is too little to tell"), "gsk_012 is too little to tell");
+        assert_eq!(hidden("Bearer of bad news"), "Bearer of bad news");
+        assert_eq!(hidden(""), "");
+    }
 
     /// Fails to compile, for want of a unique answer, when `$type` implements `$trait`.
     macro_rules! assert_not {

@@ -9,12 +9,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
+use hale_core::azure::escaped;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::endpoint::Operation;
 use hale_core::group::GroupIndex;
 use hale_core::provider::WireFormat;
 use hale_core::secret::Secret;
 use hale_core::snapshot::Snapshot;
+use hale_wire::responses::id::IdKey;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 
@@ -45,6 +47,8 @@ pub(crate) struct Serving {
     pub(crate) snapshot: Snapshot,
     /// What each deployment needs on the request path; same order as the snapshot's.
     routes: Vec<Route>,
+    /// What the ids of responses are signed with.
+    pub(crate) ids: IdKey,
     /// What is counted for each group; same order as the snapshot's.
     groups: Vec<Arc<GroupMetrics>>,
     /// What is counted for requests without a group.
@@ -137,7 +141,10 @@ impl Process {
 
 impl Serving {
     fn new(snapshot: Snapshot, metrics: &Metrics) -> Serving {
+        // Its holders share what the key gives access to; a change of it ends the ids issued before.
+        let secret = snapshot.gateway.master_key.as_ref().map_or("", |key| key.expose());
         Serving {
+            ids: IdKey::new(secret.as_bytes()),
             routes: snapshot.deployments.iter().map(|d| Route::new(d)).collect(),
             groups: snapshot.groups.iter().map(|group| metrics.group(&group.name)).collect(),
             no_group: metrics.group(""),
@@ -162,7 +169,7 @@ impl Route {
         let identity = deployment.azure.as_ref().and_then(|azure| azure.identity.as_ref());
         Route {
             paths: Operation::ALL.map(|operation| {
-                path(deployment, &upstream, operation, &deployment.upstream_model)
+                path(deployment, &upstream, operation, &deployment.upstream_model, None)
             }),
             tokens: identity.map(Tokens::new),
             headers: request_headers(deployment, &upstream),
@@ -179,15 +186,17 @@ impl Route {
     }
 
     /// The request's path for `operation`. `model` is the model's name at the provider, which a
-    /// deployment with a star in it learns from the request.
+    /// deployment with a star in it learns from the request; `object` is what it is about.
     pub(crate) fn path(
         &self,
         deployment: &Deployment,
         operation: Operation,
         model: &str,
+        object: Option<&Object>,
     ) -> Cow<'_, PathAndQuery> {
-        if deployment.azure.is_some() && *deployment.upstream_model != *model {
-            return Cow::Owned(path(deployment, &self.upstream, operation, model));
+        let other_model = deployment.azure.is_some() && *deployment.upstream_model != *model;
+        if other_model || object.is_some() {
+            return Cow::Owned(path(deployment, &self.upstream, operation, model, object));
         }
         Cow::Borrowed(&self.paths[operation as usize])
     }
@@ -198,13 +207,28 @@ fn path(
     upstream: &Upstream,
     operation: Operation,
     model: &str,
+    object: Option<&Object>,
 ) -> PathAndQuery {
     let base = deployment.provider.wire.base_path(&upstream.base_path);
-    let text = match &deployment.azure {
-        Some(azure) => azure.path(base, operation.upstream_path(), model),
-        None => format!("{base}{}", operation.upstream_path()),
+    let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
+    let below = operation.upstream_path().replace("{}", &id);
+    let mut text = match &deployment.azure {
+        Some(azure) => azure.path(base, operation, &below, model),
+        None => format!("{base}{below}"),
     };
+    if let Some(query) = object.map(|object| &*object.query).filter(|query| !query.is_empty()) {
+        text.push(if text.contains('?') { '&' } else { '?' });
+        text.push_str(query);
+    }
     PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
+}
+
+/// What a provider keeps and a request is about.
+pub(crate) struct Object {
+    /// The provider's id.
+    pub(crate) id: Box<str>,
+    /// What the client asks of it, as in its request's query; may be empty.
+    pub(crate) query: Box<str>,
 }
 
 /// How the tokens of Anthropic's subscriptions begin. Source: the reference.

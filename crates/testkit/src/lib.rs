@@ -30,6 +30,7 @@ mod client;
 mod fuzz;
 mod hale;
 pub mod openai;
+pub mod responses;
 mod script;
 mod sse;
 mod temp;

@@ -49,7 +49,13 @@ fn wire(model: &str) -> WireFormat {
 }
 
 fn view() -> View {
-    View { model_json: "\"m\"".into(), show_usage: true, created: 1_700_000_000 }
+    View {
+        model_json: "\"m\"".into(),
+        upstream_model: None,
+        show_usage: true,
+        created: 1_700_000_000,
+        issuer: None,
+    }
 }
 
 /// A chat request of 1 KB in the OpenAI format, read and written for the provider.
@@ -67,6 +73,7 @@ fn request(bencher: divan::Bencher<'_, '_>, model: &str) {
             deployment: &snapshot.deployments[0],
             operation: Operation::Chat,
             upstream_model: "upstream-model",
+            previous_response: None,
             ask_usage: false,
             drop_params: false,
         };

@@ -14,10 +14,11 @@ use hale_core::usage::Usage;
 
 use crate::anthropic::look;
 use crate::anthropic::usage::Counts;
+use crate::edit::{Patch, patched};
 use crate::scan::{self, ScanError};
 use crate::stream::View;
 use crate::way::Way;
-use crate::{anthropic, errors, openai};
+use crate::{anthropic, errors, openai, responses, token_count};
 
 /// A good answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,10 +121,11 @@ pub fn check(way: Way, body: &Bytes, view: &View) -> Result<Answer, Fault> {
     };
     let upstream = way.upstream().unwrap_or(way.operation);
     let looked = match way.wire {
-        WireFormat::OpenAi => look_openai(upstream, text),
-        WireFormat::Anthropic => look_anthropic(upstream, text),
+        WireFormat::OpenAi if upstream.is_of_responses() => responses(upstream, text, view),
+        WireFormat::OpenAi => look_openai(upstream, text, view),
+        WireFormat::Anthropic => look_anthropic(upstream, text, view),
     };
-    let (model, usage) = match looked {
+    let (patches, usage) = match looked {
         Ok(looked) => looked?,
         Err(_) if errors::is_html(body) => return malformed("an HTML page"),
         Err(_) => return malformed("a body that is no JSON object"),
@@ -132,33 +134,54 @@ pub fn check(way: Way, body: &Bytes, view: &View) -> Result<Answer, Fault> {
         let body = translate(way, text, view).map_err(Fault::Malformed)?;
         return Ok(Answer { body: Bytes::from(body), usage });
     }
-    let body = match model {
-        Some(place) if text[place.clone()] != *view.model_json => {
-            stamp(body, place, &view.model_json)
-        }
-        _ => body.clone(),
-    };
+    let body = if patches.is_empty() { body.clone() } else { patched(body, &patches).into() };
     Ok(Answer { body, usage })
 }
 
-/// Where the model's name stands, and the usage.
-type Looked = (Option<Range<usize>>, Option<Usage>);
+/// What changes for the client, and the usage.
+type Looked = (Vec<Patch>, Option<Usage>);
 
-fn look_openai(operation: Operation, text: &str) -> Result<Result<Looked, Fault>, ScanError> {
+/// The client's name for the model, where another one stands.
+fn stamp(text: &str, model: Option<Range<usize>>, view: &View) -> Vec<Patch> {
+    let other = model.filter(|place| text[place.clone()] != *view.model_json);
+    other.map(|place| (place, view.model_json.clone())).into_iter().collect()
+}
+
+fn responses(
+    operation: Operation,
+    text: &str,
+    view: &View,
+) -> Result<Result<Looked, Fault>, ScanError> {
+    let top = responses::look::Top::of(text.as_bytes())?;
+    if top.is_answer(text, operation) {
+        let usage = top.usage(text).filter(|_| !operation.is_by_id());
+        return Ok(Ok((top.patches(text, 0, view), usage)));
+    }
+    Ok(Err(without_content(operation, text, top.error.is_some())))
+}
+
+fn look_openai(
+    operation: Operation,
+    text: &str,
+    view: &View,
+) -> Result<Result<Looked, Fault>, ScanError> {
     let top = Top::of(text.as_bytes())?;
     let content = match operation {
         Operation::Embedding => top.data,
-        Operation::Chat | Operation::Completion | Operation::Messages | Operation::CountTokens => {
-            top.choices
-        }
+        _ => top.choices,
     };
     if !content.is_some_and(|place| is_filled_list(&text[place])) {
         return Ok(Err(without_content(operation, text, top.error.is_some())));
     }
-    Ok(Ok((top.model, top.usage.and_then(|place| parse_usage(&text[place])))))
+    let usage = top.usage.and_then(|place| parse_usage(&text[place]));
+    Ok(Ok((stamp(text, top.model, view), usage)))
 }
 
-fn look_anthropic(operation: Operation, text: &str) -> Result<Result<Looked, Fault>, ScanError> {
+fn look_anthropic(
+    operation: Operation,
+    text: &str,
+    view: &View,
+) -> Result<Result<Looked, Fault>, ScanError> {
     let top = look::Top::of(text.as_bytes())?;
     if !top.is_answer(text, operation) {
         return Ok(Err(without_content(operation, text, top.error.is_some())));
@@ -167,7 +190,7 @@ fn look_anthropic(operation: Operation, text: &str) -> Result<Result<Looked, Fau
     if let Some(usage) = top.usage {
         counts.take(&text[usage]);
     }
-    Ok(Ok((top.model, counts.usage())))
+    Ok(Ok((stamp(text, top.model, view), counts.usage())))
 }
 
 fn without_content(operation: Operation, text: &str, is_error: bool) -> Fault {
@@ -180,6 +203,9 @@ fn without_content(operation: Operation, text: &str, is_error: bool) -> Fault {
 
 /// The provider's answer in the client's format.
 fn translate(way: Way, text: &str, view: &View) -> Result<Vec<u8>, String> {
+    if way.operation == Operation::CountPrompt {
+        return token_count::told(text, view);
+    }
     let answer = match way.wire {
         WireFormat::OpenAi => openai::answer::read(text),
         WireFormat::Anthropic => anthropic::answer::read(text),
@@ -190,7 +216,7 @@ fn translate(way: Way, text: &str, view: &View) -> Result<Vec<u8>, String> {
     })
 }
 
-/// Whether a full answer of either format was stopped by the provider's content policy.
+/// Whether a full answer of any format was stopped by the provider's content policy.
 #[must_use]
 pub fn stopped_by_policy(body: &[u8]) -> bool {
     #[derive(serde::Deserialize)]
@@ -198,10 +224,15 @@ pub fn stopped_by_policy(body: &[u8]) -> bool {
         finish_reason: Option<String>,
     }
     #[derive(serde::Deserialize)]
+    struct Incomplete {
+        reason: Option<String>,
+    }
+    #[derive(serde::Deserialize)]
     struct Whole {
         #[serde(default)]
         choices: Vec<Choice>,
         stop_reason: Option<String>,
+        incomplete_details: Option<Incomplete>,
     }
     let holds = |part: &[u8]| memchr::memmem::find(body, part).is_some();
     if !holds(b"content_filter") && !holds(b"refusal") {
@@ -209,7 +240,10 @@ pub fn stopped_by_policy(body: &[u8]) -> bool {
     }
     serde_json::from_slice::<Whole>(body).is_ok_and(|whole| {
         let stopped = |choice: &Choice| choice.finish_reason.as_deref() == Some("content_filter");
-        whole.choices.iter().any(stopped) || whole.stop_reason.as_deref() == Some("refusal")
+        let incomplete = whole.incomplete_details.and_then(|details| details.reason);
+        whole.choices.iter().any(stopped)
+            || whole.stop_reason.as_deref() == Some("refusal")
+            || incomplete.as_deref() == Some("content_filter")
     })
 }
 
@@ -217,32 +251,53 @@ fn is_filled_list(text: &str) -> bool {
     text.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'))
 }
 
-fn stamp(body: &Bytes, model: Range<usize>, model_json: &str) -> Bytes {
-    let mut out = Vec::with_capacity(body.len() + model_json.len());
-    out.extend_from_slice(&body[..model.start]);
-    out.extend_from_slice(model_json.as_bytes());
-    out.extend_from_slice(&body[model.end..]);
-    Bytes::from(out)
+/// What the counts of a `usage` object are called, quotes included.
+struct Words {
+    input: &'static [u8],
+    output: &'static [u8],
+    input_details: &'static [u8],
+    output_details: &'static [u8],
 }
 
-/// Tokens of a `usage` object; `None` when it counts nothing.
+/// Tokens of a completion's `usage` object; `None` when it counts nothing.
 #[must_use]
 pub fn parse_usage(text: &str) -> Option<Usage> {
+    let words = Words {
+        input: b"\"prompt_tokens\"",
+        output: b"\"completion_tokens\"",
+        input_details: b"\"prompt_tokens_details\"",
+        output_details: b"\"completion_tokens_details\"",
+    };
+    counts(text, &words)
+}
+
+/// The same of a response.
+pub(crate) fn parse_response_usage(text: &str) -> Option<Usage> {
+    let words = Words {
+        input: b"\"input_tokens\"",
+        output: b"\"output_tokens\"",
+        input_details: b"\"input_tokens_details\"",
+        output_details: b"\"output_tokens_details\"",
+    };
+    counts(text, &words)
+}
+
+fn counts(text: &str, words: &Words) -> Option<Usage> {
     let bytes = text.as_bytes();
     let mut usage = Usage::default();
     let mut counted = false;
     scan::members(bytes, |key, value| {
         let value = &text[value];
         match &bytes[key] {
-            b"\"prompt_tokens\"" => counted |= count(value, &mut usage.input),
-            b"\"completion_tokens\"" => counted |= count(value, &mut usage.output),
-            b"\"prompt_tokens_details\"" => {
+            key if key == words.input => counted |= count(value, &mut usage.input),
+            key if key == words.output => counted |= count(value, &mut usage.output),
+            key if key == words.input_details => {
                 detail(value, "\"cached_tokens\"", &mut usage.cached_input);
                 // The first is OpenAI's name, the second the reference's.
                 detail(value, "\"cache_write_tokens\"", &mut usage.cache_creation);
                 detail(value, "\"cache_creation_tokens\"", &mut usage.cache_creation);
             }
-            b"\"completion_tokens_details\"" => {
+            key if key == words.output_details => {
                 detail(value, "\"reasoning_tokens\"", &mut usage.reasoning);
             }
             _ => {}
@@ -279,7 +334,13 @@ mod tests {
     }
 
     fn check_as(operation: Operation, body: &Bytes) -> Result<Answer, Fault> {
-        let view = View { model_json: "\"mine\"".into(), show_usage: false, created: 0 };
+        let view = View {
+            model_json: "\"mine\"".into(),
+            show_usage: false,
+            created: 0,
+            upstream_model: None,
+            issuer: None,
+        };
         check(Way { operation, wire: WireFormat::OpenAi }, body, &view)
     }
 

@@ -4,6 +4,7 @@
 //! they are, and the result is valid JSON whenever the input was.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytes::Bytes;
 
@@ -108,6 +109,23 @@ pub fn apply(peek: &Peek, edits: &[Edit<'_>]) -> Bytes {
     // Removing the last member leaves no comma behind, because separators go with what follows them.
     out.extend_from_slice(&body[previous_end..]);
     Bytes::from(out)
+}
+
+/// Another text for a place.
+pub(crate) type Patch = (Range<usize>, Box<str>);
+
+/// `text` with `patches`, which are in order and do not overlap.
+pub(crate) fn patched(text: &[u8], patches: &[Patch]) -> Vec<u8> {
+    let added: usize = patches.iter().map(|(_, with)| with.len()).sum();
+    let mut out = Vec::with_capacity(text.len() + added);
+    let mut done = 0;
+    for (place, with) in patches {
+        out.extend_from_slice(&text[done..place.start]);
+        out.extend_from_slice(with.as_bytes());
+        done = place.end;
+    }
+    out.extend_from_slice(&text[done..]);
+    out
 }
 
 /// `text` as a JSON string, appended to `out`.

@@ -71,7 +71,14 @@ pub(crate) fn order<'o>(
     operation: Operation,
     model: &'o str,
 ) -> Order<'o> {
-    Order { deployment, operation, upstream_model: model, ask_usage: false, drop_params: false }
+    Order {
+        deployment,
+        operation,
+        upstream_model: model,
+        previous_response: None,
+        ask_usage: false,
+        drop_params: false,
+    }
 }
 
 /// What goes out for `body`.
@@ -81,12 +88,19 @@ pub(crate) fn sent(body: &Value, order: &Order<'_>) -> Result<Value, Unfit> {
         Outgoing::Body(_, body) | Outgoing::Estimate(body) => {
             serde_json::from_slice(&body).unwrap()
         }
+        Outgoing::Count(count) => serde_json::from_slice(&count.answer()).unwrap(),
     })
 }
 
 /// What a client who calls the model `mine` sees.
 pub(crate) fn view() -> View {
-    View { model_json: "\"mine\"".into(), show_usage: true, created: 7 }
+    View {
+        model_json: "\"mine\"".into(),
+        show_usage: true,
+        created: 7,
+        upstream_model: None,
+        issuer: None,
+    }
 }
 
 /// A stream that came on `way`, in pieces that end at `cuts`: its reader, and what the client got.

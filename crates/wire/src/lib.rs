@@ -19,8 +19,10 @@ pub mod object;
 mod openai;
 pub mod order;
 pub mod peek;
+pub mod responses;
 pub mod scan;
 pub mod stream;
+pub mod token_count;
 mod translation;
 pub mod way;
 

@@ -6,8 +6,8 @@ use hale_core::deployment::MockContent;
 use hale_core::endpoint::Operation;
 use serde_json::json;
 
-/// Canned answers are of the OpenAI wire; who asks for another format gets them translated.
-const OTHER_WIRE: &str = "`mock_response` is an answer of the OpenAI wire";
+/// Canned answers are completions; who asks for a format that they translate to gets them translated.
+const OTHER_WIRE: &str = "`mock_response` is an answer of chat completions";
 
 /// What a canned answer is made of, besides its content.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +59,7 @@ pub fn full(
                 "usage": {"prompt_tokens": 1, "total_tokens": 1},
             })
         }
-        Operation::Messages | Operation::CountTokens => return Err(Unfit::Mode(OTHER_WIRE)),
+        _ => return Err(Unfit::Mode(OTHER_WIRE)),
     };
     Ok(answer.to_string().into_bytes())
 }
@@ -125,13 +125,10 @@ fn fitting(operation: Operation, content: &MockContent) -> Result<&str, Unfit> {
         (MockContent::Text(_), Operation::Embedding) => {
             Err(Unfit::Mode("`mock_response` must be a list of numbers to answer embeddings"))
         }
-        (
-            MockContent::Text(_) | MockContent::Vector(_),
-            Operation::Messages | Operation::CountTokens,
-        ) => Err(Unfit::Mode(OTHER_WIRE)),
         (MockContent::Vector(_), Operation::Chat | Operation::Completion) => {
             Err(Unfit::Mode("`mock_response` must be a text to answer completions"))
         }
+        (MockContent::Text(_) | MockContent::Vector(_), _) => Err(Unfit::Mode(OTHER_WIRE)),
     }
 }
 
@@ -153,7 +150,13 @@ mod tests {
     const FRAME: Frame<'_> = Frame { id: "x", created: 1, model: "m" };
 
     fn view() -> View {
-        View { model_json: "\"m\"".into(), show_usage: true, created: 1 }
+        View {
+            model_json: "\"m\"".into(),
+            show_usage: true,
+            created: 1,
+            upstream_model: None,
+            issuer: None,
+        }
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct Order<'o> {
     pub operation: Operation,
     /// The model's name at the provider.
     pub upstream_model: &'o str,
+    /// The provider's id of the response that this one goes on from.
+    pub previous_response: Option<&'o str>,
     /// Whether the answer is a stream whose usage must be asked for.
     pub ask_usage: bool,
     /// Whether parameters that the provider does not know are left out.

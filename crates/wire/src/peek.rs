@@ -48,6 +48,7 @@ static READ: Names = Names::new(&[
     "model",
     "stream",
     "stream_options",
+    "previous_response_id",
     "num_retries",
     "timeout",
     "request_timeout",
@@ -60,7 +61,7 @@ static READ: Names = Names::new(&[
     "include_fallback_errors",
 ]);
 /// Where the fields that speak to the gateway begin in [`READ`].
-const CONTROLS_FROM: u32 = 3;
+const CONTROLS_FROM: u32 = 4;
 
 /// Body fields that would steer the gateway's credentials, addresses or answers: those that the
 /// reference's `completion()` takes besides what it sends on.

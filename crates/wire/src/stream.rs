@@ -16,20 +16,28 @@ use serde::Deserialize;
 use crate::answer::{Memory, Top, parse_usage};
 use crate::anthropic::look;
 use crate::anthropic::usage::Counts;
-use crate::errors;
+use crate::edit::{Patch, patched};
+use crate::errors::{self, ErrorReply};
 use crate::events::{Data, Splitter, TooLong, data, events};
+use crate::responses;
+use crate::responses::id::Issuer;
+use crate::responses::look::Course;
 use crate::translation::Translation;
 use crate::way::Way;
 
 /// What a client gets to see of an answer.
 #[derive(Clone, Debug)]
 pub struct View {
-    /// The model's name as JSON text.
+    /// The model's name as JSON text; empty where a response keeps the one that it has.
     pub model_json: Box<str>,
     /// Whether the client sees the chunk that holds only usage.
     pub show_usage: bool,
     /// Seconds since 1970, for an answer that is written anew.
     pub created: u64,
+    /// The model's name at the provider, for who asks which model counted.
+    pub upstream_model: Option<Box<str>>,
+    /// Who signs the ids of responses.
+    pub issuer: Option<Issuer>,
 }
 
 /// How events are read.
@@ -39,6 +47,8 @@ enum Passage {
     OpenAi(Memory),
     /// As they are, from an Anthropic wire.
     Anthropic(Counts),
+    /// As they are, of the Responses format.
+    Responses(Course),
     /// Translated.
     Translated(Box<Translation>),
 }
@@ -67,6 +77,9 @@ impl Reader {
         let passage = match way.wire {
             wire if way.translates() => {
                 Passage::Translated(Box::new(Translation::new(wire, format)))
+            }
+            WireFormat::OpenAi if way.operation.is_of_responses() => {
+                Passage::Responses(Course::of(way.operation))
             }
             WireFormat::OpenAi => Passage::OpenAi(Memory::default()),
             WireFormat::Anthropic => Passage::Anthropic(Counts::default()),
@@ -106,10 +119,13 @@ impl Reader {
         }
     }
 
-    /// The client's format.
+    /// The event that tells the client that the stream broke.
     #[must_use]
-    pub fn format(&self) -> WireFormat {
-        self.format
+    pub fn failure(&self, reply: &ErrorReply) -> Vec<u8> {
+        match &self.passage {
+            Passage::Responses(course) => course.failure(reply),
+            _ => reply.event(self.format),
+        }
     }
 
     /// Appends what tells the client that the answer is complete, where the upstream has not said so.
@@ -123,6 +139,8 @@ impl Reader {
             Passage::Anthropic(_) => {
                 out.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
             }
+            // Its end is the event that completes it.
+            Passage::Responses(_) => {}
             Passage::Translated(translation) => translation.close(&self.view, out),
         }
     }
@@ -139,7 +157,7 @@ impl Reader {
         self.done || self.finished
     }
 
-    /// Whether its end was seen: `[DONE]`, `message_stop`.
+    /// Whether its end was seen: `[DONE]`, `message_stop`, `response.completed`.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.done
@@ -193,6 +211,8 @@ impl Reader {
                     out.extend_from_slice(self.view.model_json.as_bytes());
                     done = range.start + end;
                 }
+                // Its places are not the block's: it has been made a replacement.
+                Verdict::Patch(_) => {}
                 Verdict::Replace(text) => {
                     out.extend_from_slice(&text);
                     done = range.end;
@@ -212,25 +232,21 @@ impl Reader {
                 let offset = place.start;
                 match self.look_at(&event[place]) {
                     Verdict::Stamp(start, end) => Verdict::Stamp(start + offset, end + offset),
+                    Verdict::Patch(mut patches) => {
+                        for (place, _) in &mut patches {
+                            *place = place.start + offset..place.end + offset;
+                        }
+                        Verdict::Replace(patched(event, &patches))
+                    }
                     other => other,
                 }
             }
             Data::Lines(joined) => match self.look_at(&joined) {
                 Verdict::Stamp(start, end) => {
-                    let mut text = b"data: ".to_vec();
-                    text.extend_from_slice(&joined[..start]);
-                    text.extend_from_slice(self.view.model_json.as_bytes());
-                    text.extend_from_slice(&joined[end..]);
-                    text.extend_from_slice(b"\n\n");
-                    // A line feed within the data needs a prefix of its own; JSON does not need it.
-                    let end = text.len() - 2;
-                    for byte in &mut text[..end] {
-                        if *byte == b'\n' {
-                            *byte = b' ';
-                        }
-                    }
-                    Verdict::Replace(text)
+                    let patch = (start..end, self.view.model_json.clone());
+                    Verdict::Replace(one_line(&patched(&joined, &[patch])))
                 }
+                Verdict::Patch(patches) => Verdict::Replace(one_line(&patched(&joined, &patches))),
                 other => other,
             },
         }
@@ -248,6 +264,7 @@ impl Reader {
         let memory = match &mut self.passage {
             Passage::OpenAi(memory) => memory,
             Passage::Anthropic(_) => return self.look_at_anthropic(text),
+            Passage::Responses(_) => return self.look_at_response(text),
             // Its events are translated, not looked at.
             Passage::Translated(_) => return Verdict::Leave,
         };
@@ -313,6 +330,28 @@ impl Reader {
         Verdict::Pass
     }
 
+    fn look_at_response(&mut self, text: &str) -> Verdict {
+        let Passage::Responses(course) = &mut self.passage else { return Verdict::Pass };
+        let Ok(seen) = course.event(text, &self.view) else { return self.skip() };
+        self.usage = seen.usage.or(self.usage);
+        match seen.event {
+            responses::look::Event::Content => self.content = true,
+            responses::look::Event::End => {
+                self.content = true;
+                self.finished = true;
+                self.done = true;
+            }
+            // A sign of life is not an event that ends a silence.
+            responses::look::Event::Ping => self.events -= 1,
+            responses::look::Event::Failure(error) => {
+                self.error = Some(error);
+                return Verdict::Leave;
+            }
+            responses::look::Event::Other => {}
+        }
+        if seen.patches.is_empty() { Verdict::Pass } else { Verdict::Patch(seen.patches) }
+    }
+
     fn translate(&mut self, event: &[u8], out: &mut Vec<u8>) {
         if self.done || self.error.is_some() {
             return;
@@ -358,7 +397,18 @@ enum Verdict {
     Leave,
     /// Put the model's name between these places of the event.
     Stamp(usize, usize),
+    /// Put other texts into these places of the data.
+    Patch(Vec<Patch>),
     Replace(Vec<u8>),
+}
+
+/// An event whose data are `json`. A line feed within them would need a prefix of its own; JSON does not
+/// need it.
+fn one_line(json: &[u8]) -> Vec<u8> {
+    let mut text = b"data: ".to_vec();
+    text.extend(json.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
+    text.extend_from_slice(b"\n\n");
+    text
 }
 
 fn is_empty_list(text: &str) -> bool {

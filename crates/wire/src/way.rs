@@ -13,7 +13,8 @@ use crate::edit::{Edit, apply};
 use crate::neutral::{Request, Unfit};
 use crate::order::Order;
 use crate::peek::Peek;
-use crate::{anthropic, openai};
+use crate::token_count::{self, Count};
+use crate::{anthropic, openai, responses};
 
 /// What a client asks for, and the wire of the provider that is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub enum Outgoing {
     Body(Operation, Bytes),
     /// Nothing: this is the answer.
     Estimate(Bytes),
+    /// Nothing: the answer is counted here.
+    Count(Count),
 }
 
 /// What goes out for the request in `peek`.
@@ -59,8 +62,17 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
     if order.deployment.mock.is_some() {
         return Ok(Outgoing::Body(upstream, Bytes::new()));
     }
+    if upstream.is_by_id() {
+        return Ok(Outgoing::Body(upstream, Bytes::new()));
+    }
+    if order.operation == Operation::CountPrompt {
+        return Ok(Outgoing::Body(upstream, token_count::ask(peek, order)?));
+    }
     if !way.translates() {
         let body = match way.wire {
+            WireFormat::OpenAi if upstream.is_of_responses() => {
+                responses::edits::request_body(peek, order)
+            }
             WireFormat::OpenAi => openai::edits::request_body(peek, order),
             WireFormat::Anthropic => anthropic::edits::request_body(peek, order, true),
         };
@@ -98,6 +110,7 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit
             let estimate = anthropic::count::estimate(&read(peek, order.operation)?);
             Ok(Outgoing::Estimate(Bytes::from(estimate)))
         }
+        Operation::CountPrompt => Ok(Outgoing::Count(token_count::local(peek, order)?)),
         operation => {
             let provider = &order.deployment.provider.name;
             let message = format!(

@@ -3,7 +3,7 @@
 //! Called by [`super::build`] for entries of provider `azure`. Always true: each value is the entry's
 //! own, else its credential's, else the environment's.
 
-use crate::azure::{Azure, DEFAULT_API_VERSION, DEFAULT_AUTHORITY, DEFAULT_SCOPE, Identity};
+use crate::azure::{Azure, DEFAULT_AUTHORITY, DEFAULT_SCOPE, Identity};
 use crate::secret::Secret;
 
 use super::address;
@@ -32,9 +32,9 @@ pub(super) fn read(
     has_key: bool,
     find: impl Fn(Place) -> Option<String>,
 ) -> Result<Azure, Trouble> {
-    let api_version = find(API_VERSION).unwrap_or_else(|| DEFAULT_API_VERSION.to_owned());
+    let api_version = find(API_VERSION);
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
-    if api_version.is_empty() || !api_version.chars().all(plain) {
+    if api_version.as_deref().is_some_and(|text| text.is_empty() || !text.chars().all(plain)) {
         let hint = "write a date such as `2024-10-21`, or `v1`";
         return Err((API_VERSION.key, Wrong::new("is not a version", hint)));
     }
@@ -42,7 +42,8 @@ pub(super) fn read(
         Ok(()) => Ok(Secret::new(&text)),
         Err(wrong) => Err((place.key, wrong)),
     };
-    let mut azure = Azure { api_version: api_version.into(), token: None, identity: None };
+    let api_version = api_version.map(Box::from);
+    let mut azure = Azure { api_version, token: None, identity: None };
     if has_key {
         return Ok(azure);
     }

@@ -231,7 +231,7 @@ const PARAMS: &[Row] = &[
     served("stream_timeout", TIMEOUT, "`router_settings.stream_timeout`", "Bounds the first content of a stream and every silence after it."),
     served("num_retries", RETRIES, "`router_settings.num_retries`", "Attempts after the first in this group."),
     served("cooldown_time", REST, "`router_settings.cooldown_time`", "Rest after a trip; 0 turns cooldown off for this deployment."),
-    served("api_version", Kind::Text, "AZURE_API_VERSION, else 2025-02-01-preview", "Azure: the version of the interface; `v1`, `latest` and `preview` mean the v1 form, with the model in the body."),
+    served("api_version", Kind::Text, "AZURE_API_VERSION, else 2025-02-01-preview, for responses preview", "Azure: the version of the interface; `v1`, `latest` and `preview` mean the v1 form, with the model in the body."),
     served("azure_ad_token", Kind::Text, "AZURE_AD_TOKEN", "Azure: a token of Entra ID, where there is no `api_key`."),
     served("tenant_id", Kind::Text, "AZURE_TENANT_ID", "Azure: with `client_id` and `client_secret` the identity that tokens are asked for."),
     served("client_id", Kind::Text, "AZURE_CLIENT_ID", "Azure: see `tenant_id`."),

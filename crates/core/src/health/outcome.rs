@@ -5,6 +5,7 @@
 //! provider quotes of the request is no evidence.
 
 use crate::cause::Cause;
+use crate::secret::Secret;
 
 /// What a provider said when it refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,11 +20,23 @@ pub struct ProviderError {
     pub param: Option<String>,
 }
 
+impl ProviderError {
+    /// Blacks out `secret` wherever the provider repeats it.
+    pub fn hide(&mut self, secret: &Secret) {
+        let others = [self.kind.as_mut(), self.code.as_mut(), self.param.as_mut()];
+        for text in others.into_iter().flatten().chain([&mut self.message]) {
+            secret.hide_in(text);
+        }
+    }
+}
+
 /// What an attempt met instead of a good answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation<'e> {
     /// An HTTP status outside 200-299.
     Status(u16, &'e ProviderError),
+    /// A 404 for what the caller named by its id: the deployment's model is not in question.
+    NoSuchObject,
     /// An error object in a 2xx answer or in a stream.
     InBand(&'e ProviderError),
     /// A 2xx answer that is not what the wire format promises.
@@ -51,6 +64,7 @@ pub enum Observation<'e> {
 pub fn classify(observation: &Observation<'_>) -> Cause {
     match observation {
         Observation::Status(status, error) => by_status(*status, error),
+        Observation::NoSuchObject => Cause::BadRequest,
         Observation::InBand(error) => in_band(error),
         Observation::Malformed => Cause::BadResponse,
         Observation::Dns => Cause::Dns,
@@ -133,7 +147,7 @@ fn in_band(error: &ProviderError) -> Cause {
     if says(&["timeout_error"]) {
         return Cause::Timeout;
     }
-    if says(&["invalid_request_error", "request_too_large"]) {
+    if says(&["invalid_request_error", "request_too_large", "invalid_prompt"]) {
         return Cause::BadRequest;
     }
     Cause::ServerError

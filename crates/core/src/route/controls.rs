@@ -10,7 +10,7 @@ use crate::endpoint::Operation;
 /// What the client asks of the routing, from headers and body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Controls {
-    /// What is asked, where that matters.
+    /// What is asked for; `None` is what every deployment has.
     pub operation: Option<Operation>,
     /// Whether the answer is a stream.
     pub stream: bool,

@@ -1,8 +1,8 @@
 //! The filters: who of a group may be chosen for a request, and why not.
 //!
 //! Used by [`super::select`] for each candidate and by explanations. Always true: one function,
-//! [`Selection::examine`], decides, in one order: paused and misconfigured, tags, context window,
-//! capability, rest, concurrency, rates. Its verdict names the first reason.
+//! [`Selection::examine`], decides, in one order: paused and misconfigured, tags, operation, context
+//! window, capability, rest, concurrency, rates. Its verdict names the first reason.
 
 use super::controls::Controls;
 use super::needs::{Need, Needs};
@@ -34,6 +34,8 @@ pub enum Exclusion {
         /// The request's estimated length.
         needed: u64,
     },
+    /// Its provider has nothing of the kind.
+    Operation(Operation),
     /// It is known not to do what the request needs.
     Capability(Need),
     /// It rests.
@@ -138,6 +140,11 @@ impl Selection<'_> {
         }
         if self.tags.is_some_and(|tags| !tags.admits(&deployment.tags)) {
             return Err(Exclusion::Tags);
+        }
+        if let Some(operation) =
+            self.controls.operation.filter(|operation| !deployment.serves(*operation))
+        {
+            return Err(Exclusion::Operation(operation));
         }
         if self.snapshot.router.pre_call_checks
             && let Some(window) = window(deployment)

@@ -14,13 +14,16 @@ use hale_core::endpoint::Operation;
 use hale_core::health::Failure;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::route::AttemptPlan;
+use hale_core::secret::Secret;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
 use hale_wire::neutral::Unfit;
 use hale_wire::stream::{Reader, View};
+use hale_wire::token_count::Count;
 use hale_wire::way::{Outgoing, Way};
 use hale_wire::{errors, hints, mock};
 use http::{HeaderMap, Method, StatusCode, header};
+use tokio::sync::Semaphore;
 
 use super::body::Held;
 use super::guard::AttemptGuard;
@@ -28,7 +31,8 @@ use super::relay::Source;
 use super::request::{self, Dialect};
 use crate::clock;
 use crate::server::Worker;
-use crate::state::{Route, Serving};
+use crate::state::{Object, Route, Serving};
+use crate::upstream::entra::Token;
 use crate::upstream::{self, AnswerBody, SendError};
 
 /// Error bodies are read up to here; the rest says nothing more.
@@ -36,6 +40,9 @@ const ERROR_BODY_MAX: usize = 64 << 10;
 
 /// How long an error body may take after its head.
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Counts of tokens that may run at one time in this process.
+static COUNTING: Semaphore = Semaphore::const_new(2);
 
 /// What is asked.
 pub(crate) struct Ask<'a> {
@@ -47,6 +54,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) way: Way,
     /// The model's name at the provider.
     pub(crate) upstream_model: &'a str,
+    /// What it is about, where that is something that the provider keeps.
+    pub(crate) object: Option<&'a Object>,
     /// What goes out, or why nothing can.
     pub(crate) outgoing: Result<Outgoing, Unfit>,
     /// What the client's headers say about its Anthropic format.
@@ -92,6 +101,8 @@ pub(crate) struct Stream {
     pub(crate) reader: Reader,
     /// What may go to the client already.
     pub(crate) ready: Vec<u8>,
+    /// What was sent in place of a key, never to be shown.
+    pub(crate) token: Option<Secret>,
 }
 
 /// A failed attempt.
@@ -187,7 +198,8 @@ pub(crate) async fn attempt(
     let asked = async {
         let (upstream, body) = match &ask.outgoing {
             Ok(Outgoing::Body(upstream, body)) => (*upstream, body),
-            Ok(Outgoing::Estimate(answer)) => return Ok(estimate(ask, answer)),
+            Ok(Outgoing::Estimate(answer)) => return Ok(own_answer(ask, answer.clone())),
+            Ok(Outgoing::Count(count)) => return Ok(own_answer(ask, counted(count).await)),
             Err(unfit) => return Err(Failed::unfit(unfit)),
         };
         match &deployment.mock {
@@ -227,9 +239,17 @@ pub(crate) async fn attempt(
 }
 
 /// The answer without asking anybody.
-fn estimate(ask: &Ask<'_>, answer: &Bytes) -> (HeaderMap, Content) {
+fn own_answer(ask: &Ask<'_>, answer: Bytes) -> (HeaderMap, Content) {
     let held = Held::none(&ask.worker.process);
-    (HeaderMap::new(), Content::Full(answer.clone(), None, held))
+    (HeaderMap::new(), Content::Full(answer, None, held))
+}
+
+/// Counts on a thread of its own: a worker has other requests to serve meanwhile.
+async fn counted(count: &Count) -> Bytes {
+    let job = count.clone();
+    let Ok(_turn) = COUNTING.acquire().await else { return count.estimate() };
+    let counted = tokio::task::spawn_blocking(move || job.answer()).await;
+    counted.unwrap_or_else(|_panic| count.estimate())
 }
 
 async fn upstream_answer(
@@ -239,23 +259,47 @@ async fn upstream_answer(
     upstream: Operation,
     body: &Bytes,
 ) -> Result<(HeaderMap, Content), Failed> {
+    let token = request::token(ask, route).await?;
+    let asked = ask_upstream(ask, deployment, route, upstream, body, token.as_ref()).await;
+    let Some(token) = token else { return asked };
+    match asked {
+        Err(mut failed) => {
+            failed.error.hide(&token.secret);
+            Err(failed)
+        }
+        Ok((headers, Content::Stream(mut stream))) => {
+            stream.token = Some(token.secret);
+            Ok((headers, Content::Stream(stream)))
+        }
+        full => full,
+    }
+}
+
+async fn ask_upstream(
+    ask: &Ask<'_>,
+    deployment: &Deployment,
+    route: &Route,
+    upstream: Operation,
+    body: &Bytes,
+    token: Option<&Token>,
+) -> Result<(HeaderMap, Content), Failed> {
     let request = upstream::Outgoing {
-        method: &Method::POST,
-        path: &route.path(deployment, upstream, ask.upstream_model),
+        method: &method(upstream),
+        path: &route.path(deployment, upstream, ask.upstream_model, ask.object),
         headers: &route.headers,
-        more: &request::headers(ask, route).await?,
+        more: &request::headers(ask, route, token),
         body,
     };
     let sent = upstream::send(&route.upstream, request).await;
     let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
     let (status, headers, body) = (answer.status, answer.headers, answer.body);
     if status == StatusCode::UNAUTHORIZED
-        && let Some(tokens) = &route.tokens
+        && let (Some(tokens), Some(token)) = (&route.tokens, token)
     {
-        tokens.forget();
+        tokens.forget(token);
     }
     if !status.is_success() {
-        return Err(refused(status, &headers, body).await);
+        return Err(refused(upstream, status, &headers, body).await);
     }
     if status != StatusCode::OK && status != StatusCode::CREATED {
         return Err(Failed::because(
@@ -302,7 +346,17 @@ pub(super) fn unsent(error: &SendError, admin: bool) -> Failed {
     Failed::because(&observation, status, message)
 }
 
-async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) -> Failed {
+fn method(operation: Operation) -> Method {
+    // Those of the table are methods.
+    Method::from_bytes(operation.method().as_bytes()).unwrap_or(Method::POST)
+}
+
+async fn refused(
+    operation: Operation,
+    status: StatusCode,
+    headers: &HeaderMap,
+    mut body: AnswerBody,
+) -> Failed {
     let mut text = Vec::new();
     let reading = async {
         while text.len() < ERROR_BODY_MAX
@@ -325,7 +379,11 @@ async fn refused(status: StatusCode, headers: &HeaderMap, mut body: AnswerBody) 
     } else if error.message.is_empty() {
         error.message = format!("the upstream answered {status}");
     }
-    let cause = classify(&Observation::Status(status.as_u16(), &error));
+    let observation = match status {
+        StatusCode::NOT_FOUND if operation.is_by_id() => Observation::NoSuchObject,
+        _ => Observation::Status(status.as_u16(), &error),
+    };
+    let cause = classify(&observation);
     // What the request itself is to blame for does not pass with time.
     let hint_ms = hints::retry_hint_ms(status.as_u16(), headers, clock::unix_ms())
         .filter(|_| cause.blames_deployment());
@@ -412,7 +470,7 @@ async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Fail
             None => reader.finish(&mut ready),
         }
         if reader.has_content() {
-            return Ok(Stream { source, reader, ready });
+            return Ok(Stream { source, reader, ready, token: None });
         }
         if let Some(error) = reader.error() {
             return Err(Failed::in_band(error.clone()));

@@ -7,21 +7,22 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
-use hale_core::provider::WireFormat;
 use hale_core::record::Ending;
-use hale_core::route::{AttemptPlan, Controls, GiveUp, Next, TagWish, Tried, Walk};
+use hale_core::route::{AttemptPlan, Controls, GiveUp, Next, Resolved, Tried, Walk, resolve};
 use hale_core::snapshot::Snapshot;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
 use hale_wire::order::Order;
-use hale_wire::peek::{FORBIDDEN, Peek, seconds_to_ms};
+use hale_wire::peek::{FORBIDDEN, Peek};
+use hale_wire::responses::id::Issuer;
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
+use http::Response;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Response};
 use hyper::body::Incoming;
 
 use super::access::Access;
@@ -30,24 +31,23 @@ use super::body::{self, Held};
 use super::explain::{self, Refusal};
 use super::finish::Finish;
 use super::guard::AttemptGuard;
+use super::kept::{self, Kept};
 use super::relay::Relay;
 use super::reply::{self, Reply};
 use super::request::Dialect;
 use super::{Arrival, answer_headers};
 use crate::clock;
-use crate::state::{BETA, VERSION, betas};
-
-const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
-const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
-const STREAM_TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-stream-timeout");
-const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
-const EXPLAIN: HeaderName = HeaderName::from_static("x-hale-explain");
+use crate::state::Object;
 
 /// What was read from the request.
 struct Wanted {
     operation: Operation,
     peek: Peek,
     model: Box<str>,
+    /// The response that it is about or goes on from.
+    kept: Option<Kept>,
+    /// What of it is asked for, where it is about one.
+    object: Option<Object>,
     controls: Controls,
     /// Whether the client sees a stream's usage.
     wants_usage: bool,
@@ -61,16 +61,17 @@ struct Wanted {
     _held: Held,
 }
 
-/// Serves a request for a model. `path_model` is the name in the path, which wins over the body's.
+/// Serves a request for a model. `path_name` is the name in the path: of a model, which wins over the
+/// body's, or the id of a response.
 pub(super) async fn run(
     arrival: Arrival,
     operation: Operation,
-    path_model: Option<Box<str>>,
+    path_name: Option<Box<str>>,
     head: Parts,
     incoming: Incoming,
 ) -> Response<Reply> {
     let mut finish = Finish::begin(&arrival, operation);
-    let wanted = match want(&arrival, operation, path_model, &head, incoming, &mut finish).await {
+    let wanted = match want(&arrival, operation, path_name, &head, incoming, &mut finish).await {
         Ok(wanted) => wanted,
         Err(refusal) => return refuse(&arrival, finish, refusal),
     };
@@ -78,12 +79,27 @@ pub(super) async fn run(
     // The body may have taken its time.
     let now = clock::now().millis();
     let controls = wanted.controls.clone();
-    let walk = match Walk::named(snapshot, &wanted.model, controls, now) {
-        Ok(walk) => walk,
-        Err(nearest) => {
-            let refusal = explain::unknown_model(head.uri.path(), &wanted.model, &nearest);
-            return refuse(&arrival, finish, refusal);
+    let kept_target = wanted.kept.as_ref().and_then(|kept| {
+        let resolved = if operation.is_by_id() {
+            Resolved::Target(kept.target(snapshot))
+        } else {
+            resolve(snapshot, &wanted.model)
+        };
+        match resolved {
+            Resolved::Target(target) => Some(kept.pin(snapshot, target)),
+            Resolved::Unknown(_) => None,
         }
+    });
+    let walk = match kept_target {
+        Some(Ok(target)) => Walk::new(snapshot, target, controls, now),
+        Some(Err(refusal)) => return refuse(&arrival, finish, refusal),
+        None => match Walk::named(snapshot, &wanted.model, controls, now) {
+            Ok(walk) => walk,
+            Err(nearest) => {
+                let refusal = explain::unknown_model(head.uri.path(), &wanted.model, &nearest);
+                return refuse(&arrival, finish, refusal);
+            }
+        },
     };
     follow(arrival, wanted, walk, finish).await
 }
@@ -92,7 +108,7 @@ pub(super) async fn run(
 async fn want(
     arrival: &Arrival,
     operation: Operation,
-    path_model: Option<Box<str>>,
+    path_name: Option<Box<str>>,
     head: &Parts,
     incoming: Incoming,
     finish: &mut Finish,
@@ -103,45 +119,51 @@ async fn want(
     finish.wait_ends(clock::now());
     let body = body?;
     finish.note(|record| record.request_bytes = body.len() as u64);
-    let peek = Peek::parse(body).map_err(|error| explain::bad_body(&error))?;
+    let peek = match operation.is_by_id() && body.is_empty() {
+        // It needs no body, and may have one that speaks to the gateway.
+        true => Peek::parse(Bytes::from_static(b"{}")),
+        false => Peek::parse(body),
+    };
+    let peek = peek.map_err(|error| explain::bad_body(&error))?;
     let bad = |error| explain::bad_body(&error);
     let route = head.uri.path();
-    let model = match path_model {
-        Some(model) => model,
-        None => match peek.string("model").map_err(bad)? {
-            Some(model) => Box::from(&*model),
-            None => return Err(explain::missing_parameter(route, "model")),
-        },
+    let kept = Kept::of(arrival, operation, path_name.as_deref(), &peek)?;
+    let model = match &kept {
+        Some(kept) if operation.is_by_id() => kept.shown_model(&arrival.serving.snapshot),
+        _ => named_model(route, path_name, &peek)?,
     };
-    if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
-        return Err(explain::odd_model_name());
+    if !operation.is_by_id() {
+        finish.note(|record| record.requested_model = Some(cut(arrival, &model)));
     }
-    finish.note(|record| record.requested_model = Some(cut(arrival, &model)));
     if let Some(field) = peek.holds(&FORBIDDEN).next() {
         return Err(explain::forbidden_parameter(field));
     }
     check_content(operation, &peek, route)?;
-    let stream = operation.streams() && peek.boolean("stream").map_err(bad)?.unwrap_or(false);
+    let query = head.uri.query().unwrap_or_default();
+    let stream = operation.streams()
+        && match operation.is_by_id() {
+            true => kept::wants_stream(query),
+            false => peek.boolean("stream").map_err(bad)?.unwrap_or(false),
+        };
     let wants_usage = stream
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
     finish.note(|record| record.stream = stream);
-    let mut controls = all_controls(arrival, &peek, &head.headers, stream)?;
+    let mut controls = super::controls::all_controls(arrival, &peek, &head.headers, stream)?;
     controls.operation = Some(operation);
-    let explain = wants_explanation(&head.headers)?;
+    // Nobody else has what it is about.
+    controls.disable_fallbacks |= kept.is_some();
+    let object = kept.as_ref().filter(|_| operation.is_by_id()).map(|kept| kept.object(query));
+    let explain = super::controls::wants_explanation(&head.headers)?;
     let include_errors = peek.has_controls()
         && peek.boolean("include_fallback_errors").map_err(bad)?.unwrap_or(false);
-    let dialect = match operation.format() {
-        WireFormat::OpenAi => Dialect::default(),
-        WireFormat::Anthropic => Dialect {
-            betas: betas(head.headers.get_all(BETA).iter()),
-            version: head.headers.get(VERSION).cloned(),
-        },
-    };
+    let dialect = Dialect::of(operation.format(), &head.headers);
     Ok(Wanted {
         operation,
         peek,
         model,
+        kept,
+        object,
         controls,
         wants_usage,
         explain,
@@ -151,8 +173,27 @@ async fn want(
     })
 }
 
+/// The model that is asked for.
+fn named_model(route: &str, path_name: Option<Box<str>>, peek: &Peek) -> Result<Box<str>, Refusal> {
+    let model = match path_name {
+        Some(model) => model,
+        None => match peek.string("model").map_err(|error| explain::bad_body(&error))? {
+            Some(model) => Box::from(&*model),
+            None => return Err(explain::missing_parameter(route, "model")),
+        },
+    };
+    if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
+        return Err(explain::odd_model_name());
+    }
+    Ok(model)
+}
+
 /// The fields without which the operation makes no sense.
 fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
+    let counted = || ["messages", "prompt"].iter().find(|field| peek.raw(field).is_some());
+    if operation == Operation::CountPrompt && counted().is_none() {
+        return Err(explain::missing_parameter(route, "messages"));
+    }
     for field in operation.required_fields() {
         if !peek.is_set(field) {
             return Err(explain::missing_parameter(route, field));
@@ -162,111 +203,6 @@ fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), R
         }
     }
     Ok(())
-}
-
-/// What headers and body ask of the routing.
-pub(super) fn all_controls(
-    arrival: &Arrival,
-    peek: &Peek,
-    headers: &HeaderMap,
-    stream: bool,
-) -> Result<Controls, Refusal> {
-    let mut controls = controls(peek, headers, stream)?;
-    inspect(arrival, peek, headers, &mut controls)?;
-    Ok(controls)
-}
-
-fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, Refusal> {
-    let mut controls = header_controls(headers)?;
-    controls.stream = stream;
-    if !peek.has_controls() {
-        return Ok(controls);
-    }
-    let bad = |error| explain::bad_body(&error);
-    let timeout = match peek.seconds("timeout").map_err(bad)? {
-        Some(ms) => Some(ms),
-        None => peek.seconds("request_timeout").map_err(bad)?,
-    };
-    Ok(Controls {
-        stream,
-        num_retries: controls.num_retries.or(peek.count("num_retries").map_err(bad)?),
-        timeout_ms: controls.timeout_ms.or(timeout),
-        stream_timeout_ms: controls
-            .stream_timeout_ms
-            .or(peek.seconds("stream_timeout").map_err(bad)?),
-        fallbacks: controls::fallbacks(peek, "fallbacks").map_err(bad)?,
-        context_window_fallbacks: controls::fallbacks(peek, "context_window_fallbacks")
-            .map_err(bad)?,
-        content_policy_fallbacks: controls::fallbacks(peek, "content_policy_fallbacks")
-            .map_err(bad)?,
-        disable_fallbacks: peek.boolean("disable_fallbacks").map_err(bad)?.unwrap_or(false),
-        max_fallbacks: peek.count("max_fallbacks").map_err(bad)?,
-        ..Controls::default()
-    })
-}
-
-/// Reads what of the request decides where it may go, where the config makes it matter.
-fn inspect(
-    arrival: &Arrival,
-    peek: &Peek,
-    headers: &HeaderMap,
-    controls: &mut Controls,
-) -> Result<(), Refusal> {
-    let inspects = arrival.serving.snapshot.inspects;
-    if inspects.needs || inspects.length {
-        controls.needs = controls::needs(peek, inspects.length);
-    }
-    if !inspects.tags {
-        return Ok(());
-    }
-    let mut wish = TagWish::default();
-    for value in headers.get_all(&TAGS) {
-        let text = value.to_str().map_err(|_| explain::bad_header(&TAGS, "plain text"))?;
-        text.split(',').for_each(|tag| wish.add(tag));
-    }
-    controls::tags(peek, &mut wish).map_err(|error| explain::bad_body(&error))?;
-    let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
-    wish.user_agent = agent.unwrap_or_default().into();
-    controls.tags = Some(Box::new(wish));
-    Ok(())
-}
-
-fn wants_explanation(headers: &HeaderMap) -> Result<bool, Refusal> {
-    match headers.get(&EXPLAIN).map(http::HeaderValue::as_bytes) {
-        None | Some(b"0" | b"false") => Ok(false),
-        Some(b"1" | b"true") => Ok(true),
-        Some(_) => Err(explain::bad_header(&EXPLAIN, "1 or 0")),
-    }
-}
-
-/// What the headers ask of the routing; they win over the body.
-fn header_controls(headers: &HeaderMap) -> Result<Controls, Refusal> {
-    let header = |name: &HeaderName| match headers.get(name) {
-        None => Ok(None),
-        Some(value) => {
-            value.to_str().map(Some).map_err(|_| explain::bad_header(name, "plain text"))
-        }
-    };
-    let header_seconds = |name: &HeaderName| match header(name)? {
-        None => Ok(None),
-        Some(text) => seconds_to_ms(text)
-            .map(Some)
-            .ok_or_else(|| explain::bad_header(name, "a number of seconds above 0, at most 86400")),
-    };
-    let header_retries = match header(&NUM_RETRIES)? {
-        None => None,
-        Some(text) => {
-            Some(text.trim().parse().ok().filter(|n| *n <= 1000).ok_or_else(|| {
-                explain::bad_header(&NUM_RETRIES, "a whole number from 0 to 1000")
-            })?)
-        }
-    };
-    Ok(Controls {
-        num_retries: header_retries,
-        timeout_ms: header_seconds(&TIMEOUT)?,
-        stream_timeout_ms: header_seconds(&STREAM_TIMEOUT)?,
-        ..Controls::default()
-    })
 }
 
 /// Follows the walk to an answer or to its end.
@@ -364,6 +300,7 @@ async fn try_once(
         deployment,
         operation: wanted.operation,
         upstream_model: &upstream_model,
+        previous_response: wanted.kept.as_ref().map(|kept| &*kept.id),
         ask_usage: wanted.controls.stream,
         drop_params: snapshot.gateway.drop_params,
     };
@@ -374,13 +311,21 @@ async fn try_once(
         serving: &arrival.serving,
         way,
         upstream_model: &upstream_model,
+        object: wanted.object.as_ref(),
         outgoing: outgoing(changed.as_ref().unwrap_or(&wanted.peek), &order),
         dialect: &wanted.dialect,
         stream: wanted.controls.stream,
         view: View {
-            model_json: json_string(&shown).into(),
+            // A response of many models keeps the name of its own.
+            model_json: if shown.is_empty() { "".into() } else { json_string(&shown).into() },
             show_usage: wanted.wants_usage,
             created: if way.translates() { clock::unix_ms() / 1000 } else { 0 },
+            upstream_model: (wanted.operation == Operation::CountPrompt)
+                .then(|| Box::from(&*upstream_model)),
+            issuer: wanted.operation.is_of_responses().then(|| Issuer {
+                key: arrival.serving.ids.clone(),
+                deployment: deployment.id.clone(),
+            }),
         },
         model: &shown,
         call_id: &arrival.call_id,
@@ -389,7 +334,7 @@ async fn try_once(
     };
     let guard = match &ask.outgoing {
         Ok(Outgoing::Body(..)) => begin(snapshot, walk, plan, request)?,
-        Ok(Outgoing::Estimate(_)) | Err(_) => {
+        Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) | Err(_) => {
             AttemptGuard::unasked(deployment, plan, walk.surroundings(snapshot, plan))
         }
     };

@@ -258,6 +258,40 @@ pub(crate) fn no_such_model(name: &str, nearest: &[Box<str>]) -> Refusal {
     refusal
 }
 
+/// An id of a response that this gateway has not issued. `field` is where it stands in the body.
+pub(crate) fn foreign_response(field: Option<&str>, id: &str) -> Refusal {
+    let message = format!(
+        "'{}' is no id that this gateway issued; send the id of an answer that came through it and \
+         was made with the present master key",
+        clean(id, 80)
+    );
+    let status = if field.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND };
+    Refusal::new(status, "unknown_response", message).param(field.unwrap_or("response_id"))
+}
+
+/// The deployment that issued a response is no more.
+pub(crate) fn response_without_deployment(field: Option<&str>, deployment: &str) -> Refusal {
+    let message = format!(
+        "deployment '{}', which keeps this response, is no longer configured; put it back, and give \
+         deployments a lasting `model_info.id`, or begin anew without the response",
+        clean(deployment, 80)
+    );
+    let status = if field.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND };
+    Refusal::new(status, "deployment_gone", message).param(field.unwrap_or("response_id"))
+}
+
+/// The response to go on from is kept where the model that is asked for is not.
+pub(crate) fn response_elsewhere(group: &str, asked: &str) -> Refusal {
+    let message = format!(
+        "`previous_response_id` names a response of model '{}', which no deployment of '{}' can read; \
+         ask for '{0}', or leave `previous_response_id` out",
+        clean(group, 200),
+        clean(asked, 200)
+    );
+    let refusal = Refusal::new(StatusCode::BAD_REQUEST, "response_elsewhere", message);
+    refusal.param("previous_response_id")
+}
+
 /// A fault of our own.
 pub(crate) fn own_fault() -> Refusal {
     let message = "the gateway failed while serving this request; it was reported in its log";
@@ -327,21 +361,27 @@ fn client_status(tried: &Tried) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)
 }
 
+/// Where a deployment's credential stands: the key in its config, and the variables.
+fn credential_of(deployment: &Deployment) -> (&'static str, String) {
+    match &deployment.azure {
+        Some(azure) if azure.identity.is_some() => {
+            ("client_secret", "AZURE_CLIENT_SECRET".to_owned())
+        }
+        Some(azure) if azure.token.is_some() => ("azure_ad_token", "AZURE_AD_TOKEN".to_owned()),
+        Some(_) | None => ("api_key", deployment.provider.api_key_env.join(", ")),
+    }
+}
+
 fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> String {
     let id = clean(&deployment.id, 80);
     let said = clean(&said.message, errors::MESSAGE_MAX);
     match tried.cause {
         Cause::Auth | Cause::Permission => {
-            let keys: Vec<&str> =
-                deployment.provider.api_key_env.iter().map(|name| &**name).collect();
+            let (what, variables) = credential_of(deployment);
             format!(
-                "the provider refused deployment {id}'s key; yours is fine. Check api_key of {id}{} \
+                "the provider refused deployment {id}'s key; yours is fine. Check {what} of {id}{} \
                  The provider said: {said}",
-                if keys.is_empty() {
-                    ".".to_owned()
-                } else {
-                    format!(" (or {}).", keys.join(", "))
-                },
+                if variables.is_empty() { ".".to_owned() } else { format!(" (or {variables}).") },
             )
         }
         Cause::NotFound => {

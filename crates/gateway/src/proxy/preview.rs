@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use super::body::{self, Held};
 use super::explain::{self, Refusal};
 use super::reply::Reply;
-use super::{Arrival, exchange};
+use super::{Arrival, controls};
 use crate::pages;
 
 /// Explains the request in the body.
@@ -28,7 +28,7 @@ pub(super) async fn run(
         return Err(explain::missing_parameter(route, "model"));
     };
     let stream = peek.boolean("stream").map_err(bad)?.unwrap_or(false);
-    let controls = exchange::all_controls(arrival, &peek, &head.headers, stream)?;
+    let controls = controls::all_controls(arrival, &peek, &head.headers, stream)?;
     let snapshot = &arrival.serving.snapshot;
     pages::preview(snapshot, &model, controls)
         .map_err(|nearest| explain::unknown_model(route, &model, &nearest))

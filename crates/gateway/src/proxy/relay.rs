@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::record::Ending;
 use hale_core::route::AttemptPlan;
+use hale_core::secret::Secret;
 use hale_wire::stream::Reader;
 use http_body::Frame;
 use tokio::time::Sleep;
@@ -53,7 +54,8 @@ const FRAME_MAX: usize = 32 << 10;
 #[derive(Debug)]
 pub(crate) struct Cut;
 
-/// Why a body broke, in the shape that hyper wants. Never made: failures are events of the stream.
+/// Why a body broke, in the shape that hyper wants: by a fault of our own. Failures of an upstream are
+/// events of the stream.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream broke")]
 pub(crate) struct Broken;
@@ -63,6 +65,8 @@ pub(crate) struct Relay {
     source: Source,
     reader: Reader,
     ready: Vec<u8>,
+    /// What was sent in place of a key, never to be shown.
+    token: Option<Secret>,
     guard: AttemptGuard,
     finish: Finish,
     silence_ms: u64,
@@ -97,6 +101,7 @@ impl Relay {
             source: stream.source,
             reader: stream.reader,
             ready: stream.ready,
+            token: stream.token,
             guard,
             finish,
             silence_ms,
@@ -119,6 +124,9 @@ impl Relay {
         while !self.over && self.ready.len() < FRAME_MAX {
             if let Some(mut error) = self.reader.error().cloned() {
                 self.guard.deployment().hide_credentials(&mut error);
+                if let Some(token) = &self.token {
+                    error.hide(token);
+                }
                 self.fail(&Failed::in_band(error));
                 break;
             }
@@ -198,6 +206,13 @@ impl Relay {
         Poll::Pending
     }
 
+    /// Ends it after a fault of our own code.
+    pub(super) fn give_up(&mut self) {
+        self.over = true;
+        self.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
+        self.source = Source::Canned(None);
+    }
+
     fn complete(&mut self) {
         self.over = true;
         // The answer is complete; clients still wait for the mark of its end.
@@ -213,7 +228,7 @@ impl Relay {
         self.account();
         self.finish.end(Ending::Broken, 200, Some(failed.cause));
         let reply = explain::broken_stream(self.guard.deployment(), failed);
-        self.ready.extend_from_slice(&reply.event(self.reader.format()));
+        self.ready.extend_from_slice(&self.reader.failure(&reply));
         // What is left of the upstream's stream is of no use; dropping it closes the connection.
         self.source = Source::Canned(None);
     }

@@ -16,6 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::body::Held;
 use super::relay::{Broken, Relay};
 use crate::metrics::Metrics;
+use crate::panics::contained;
 use crate::server::connection::ConnectionState;
 
 /// The body of an answer.
@@ -69,9 +70,18 @@ impl Body for Reply {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        match &mut self.get_mut().kind {
+        let this = self.get_mut();
+        match &mut this.kind {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Stream(relay) => relay.poll_frame(cx),
+            Kind::Stream(relay) => {
+                let Some(in_flight) = &this.in_flight else { return relay.poll_frame(cx) };
+                let polled = contained(&in_flight.metrics, "a stream", || relay.poll_frame(cx));
+                polled.unwrap_or_else(|| {
+                    // What it was in the middle of is unknown: the client sees a cut connection.
+                    relay.give_up();
+                    Poll::Ready(Some(Err(Broken)))
+                })
+            }
         }
     }
 

@@ -5,11 +5,11 @@
 
 use hale_core::health::outcome::{Observation, classify};
 use hale_core::provider::WireFormat;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::attempt::{Ask, Failed, unsent};
 use crate::state::{BETA, Route, VERSION, betas};
-use crate::upstream::entra::TokenError;
+use crate::upstream::entra::{Token, TokenError};
 
 /// What the headers of a client of the Anthropic format say about it.
 #[derive(Default)]
@@ -20,21 +20,42 @@ pub(crate) struct Dialect {
     pub(crate) version: Option<HeaderValue>,
 }
 
+impl Dialect {
+    /// What `headers` say to an endpoint of that format.
+    pub(super) fn of(format: WireFormat, headers: &HeaderMap) -> Dialect {
+        match format {
+            WireFormat::OpenAi => Dialect::default(),
+            WireFormat::Anthropic => Dialect {
+                betas: betas(headers.get_all(BETA).iter()),
+                version: headers.get(VERSION).cloned(),
+            },
+        }
+    }
+}
+
+/// The token that the deployment's identity has, where it has one in place of a key.
+pub(super) async fn token(ask: &Ask<'_>, route: &Route) -> Result<Option<Token>, Failed> {
+    match &route.tokens {
+        None => Ok(None),
+        Some(tokens) => tokens.token().await.map(Some).map_err(|error| no_token(error, ask.admin)),
+    }
+}
+
 /// The headers of this request alone.
-pub(super) async fn headers(
+pub(super) fn headers(
     ask: &Ask<'_>,
     route: &Route,
-) -> Result<Vec<(HeaderName, HeaderValue)>, Failed> {
+    token: Option<&Token>,
+) -> Vec<(HeaderName, HeaderValue)> {
     let accept = if ask.stream { "text/event-stream" } else { "application/json" };
     let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
     if ask.way.wire == WireFormat::Anthropic {
         speak(&mut headers, ask, route);
     }
-    if let Some(tokens) = &route.tokens {
-        let token = tokens.header().await.map_err(|error| no_token(error, ask.admin))?;
-        headers.push((header::AUTHORIZATION, token));
+    if let Some(token) = token {
+        headers.push((header::AUTHORIZATION, token.header.clone()));
     }
-    Ok(headers)
+    headers
 }
 
 /// The deployment's identity got no token: what the authority did is the deployment's failure.
@@ -45,12 +66,15 @@ fn no_token(error: TokenError, admin: bool) -> Failed {
             failed.error.message = format!("Entra ID: {}", failed.error.message);
             failed
         }
-        TokenError::Refused(status, error) => {
-            // A refusal to give a token is a refusal of the credential, whatever its status.
-            let observed = if status.is_server_error() { status.as_u16() } else { 401 };
+        TokenError::Refused(status, error, hint_ms) => {
+            // A refusal to give a token is a refusal of the credential, but for the authority's own
+            // troubles.
+            let own = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+            let observed = if own { status.as_u16() } else { 401 };
             let cause = classify(&Observation::Status(observed, &error));
-            Failed { cause, status: Some(observed), error, hint_ms: None }
+            Failed { cause, status: Some(observed), error, hint_ms }
         }
+        TokenError::None => Failed::malformed("Entra ID answered without a token".to_owned()),
     }
 }
 

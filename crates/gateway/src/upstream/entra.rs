@@ -11,7 +11,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hale_core::azure::Identity;
 use hale_core::health::outcome::ProviderError;
+use hale_core::secret::Secret;
 use hale_core::time::Millis;
+use hale_wire::hints;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use parking_lot::Mutex;
@@ -32,12 +34,19 @@ pub(crate) struct Tokens {
     path: PathAndQuery,
     headers: HeaderMap,
     form: Bytes,
+    /// The client's secret as it stands in the form.
+    in_form: Secret,
     /// The token in use, or being asked for.
     current: Mutex<Arc<OnceCell<Token>>>,
 }
 
-struct Token {
-    header: HeaderValue,
+/// A token that was granted.
+#[derive(Clone)]
+pub(crate) struct Token {
+    /// A value for `authorization`.
+    pub(crate) header: HeaderValue,
+    /// The token alone.
+    pub(crate) secret: Secret,
     usable_until: Millis,
 }
 
@@ -46,8 +55,10 @@ struct Token {
 pub(crate) enum TokenError {
     /// The authority was not reached.
     Unsent(SendError),
-    /// It refused, or answered something else than a token.
-    Refused(StatusCode, ProviderError),
+    /// It refused, with a rest that it named, milliseconds.
+    Refused(StatusCode, ProviderError, Option<u64>),
+    /// It answered something else than a token.
+    None,
 }
 
 impl Tokens {
@@ -75,24 +86,24 @@ impl Tokens {
             authority,
             headers,
             form: Bytes::from(form),
+            in_form: Secret::new(&encoded(identity.client_secret.expose())),
             current: Mutex::default(),
         }
     }
 
-    /// A value for `authorization`.
+    /// The token in use, or a new one.
     ///
     /// # Errors
     /// Why there is none.
-    pub(crate) async fn header(&self) -> Result<HeaderValue, TokenError> {
+    pub(crate) async fn token(&self) -> Result<Token, TokenError> {
         let cell = self.cell();
-        let token = cell.get_or_try_init(|| self.ask()).await?;
-        Ok(token.header.clone())
+        cell.get_or_try_init(|| self.ask()).await.cloned()
     }
 
-    /// The token in use was refused: the next request asks for another one.
-    pub(crate) fn forget(&self) {
+    /// `refused` was refused: the next request asks for another one, unless there is another one already.
+    pub(crate) fn forget(&self, refused: &Token) {
         let mut current = self.current.lock();
-        if current.initialized() {
+        if current.get().is_some_and(|token| token.secret == refused.secret) {
             *current = Arc::default();
         }
     }
@@ -123,17 +134,14 @@ impl Tokens {
             let Ok(piece) = piece else { return Err(TokenError::Unsent(SendError::Cut)) };
             text.extend_from_slice(&piece);
         }
-        let refused = |error| Err(TokenError::Refused(answer.status, error));
-        if !answer.status.is_success() {
-            return refused(refusal(&text));
+        let status = answer.status;
+        if status.is_success() {
+            return token(&text).ok_or(TokenError::None);
         }
-        match token(&text) {
-            Some(token) => Ok(token),
-            None => {
-                let message = "the authority answered without a token".to_owned();
-                refused(ProviderError { message, ..ProviderError::default() })
-            }
-        }
+        let mut error = refusal(&text);
+        error.hide(&self.in_form);
+        let hint_ms = hints::retry_hint_ms(status.as_u16(), &answer.headers, clock::unix_ms());
+        Err(TokenError::Refused(status, error, hint_ms))
     }
 }
 
@@ -149,7 +157,7 @@ fn token(text: &[u8]) -> Option<Token> {
     // One that lives shorter than the margin is used for half of its life.
     let usable_s = granted.expires_in.saturating_sub(MARGIN_S).max(granted.expires_in / 2);
     let usable_until = clock::now().millis().plus(usable_s.saturating_mul(1000));
-    Some(Token { header, usable_until })
+    Some(Token { header, secret: Secret::new(&granted.access_token), usable_until })
 }
 
 /// What the authority says; it never repeats the secret.
@@ -179,12 +187,18 @@ fn form(fields: [(&str, &str); 4]) -> String {
         }
         out.push_str(name);
         out.push('=');
-        for byte in value.bytes() {
-            if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-                out.push(byte.into());
-            } else {
-                out.push_str(&format!("%{byte:02X}"));
-            }
+        out.push_str(&encoded(value));
+    }
+    out
+}
+
+fn encoded(value: &str) -> String {
+    let mut out = String::with_capacity(value.len());
+    for byte in value.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(byte.into());
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
         }
     }
     out

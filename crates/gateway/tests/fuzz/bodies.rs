@@ -129,17 +129,25 @@ fn every_provider_gets_json(peek: &Peek) {
             (Operation::Chat, true),
             (Operation::Embedding, true),
             (Operation::Messages, true),
+            (Operation::Responses, false),
         ] {
+            // Others are never asked for it.
+            if !deployment.serves(operation) {
+                continue;
+            }
             let order = Order {
                 deployment,
                 operation,
                 upstream_model: "up/stream \"x\"",
+                previous_response: None,
                 ask_usage,
                 drop_params: ask_usage,
             };
             let body = |peek: &Peek| match outgoing(peek, &order) {
                 Ok(Outgoing::Body(_, body)) => Some(body),
-                Ok(Outgoing::Estimate(_)) => panic!("nobody asked for a count"),
+                Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) => {
+                    panic!("nobody asked for a count")
+                }
                 Err(unfit) => {
                     assert!(!unfit.message.is_empty() && !unfit.field.is_empty(), "{unfit:?}");
                     None

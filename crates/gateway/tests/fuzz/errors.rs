@@ -93,7 +93,13 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
         serde_json::from_slice(&reply.body(WireFormat::Anthropic)).expect("ours is JSON");
     assert_eq!(sent["error"]["message"], error.message);
     let whole = Bytes::copy_from_slice(body);
-    let view = View { model_json: "\"shown\"".into(), show_usage: false, created: 7 };
+    let view = View {
+        model_json: "\"shown\"".into(),
+        show_usage: false,
+        created: 7,
+        upstream_model: None,
+        issuer: None,
+    };
     let wires = [WireFormat::OpenAi, WireFormat::Anthropic];
     let mut outcome = 0;
     let ways = Operation::ALL

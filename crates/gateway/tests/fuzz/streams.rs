@@ -6,6 +6,7 @@ use bytes::Bytes;
 use hale_core::endpoint::Operation;
 use hale_core::provider::WireFormat;
 use hale_wire::events::{Data, Splitter, data, events};
+use hale_wire::responses::id::{IdKey, Issuer};
 use hale_wire::stream::{Reader, View};
 use hale_wire::way::Way;
 
@@ -134,15 +135,22 @@ fn lines(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// What OpenAI's clients see of OpenAI's streams, and the other ways between two formats.
-const WAYS: [Way; 4] = [
+const WAYS: [Way; 5] = [
     Way { operation: Operation::Chat, wire: WireFormat::OpenAi },
     Way { operation: Operation::Chat, wire: WireFormat::Anthropic },
     Way { operation: Operation::Messages, wire: WireFormat::Anthropic },
     Way { operation: Operation::Messages, wire: WireFormat::OpenAi },
+    Way { operation: Operation::Responses, wire: WireFormat::OpenAi },
 ];
 
 fn read(way: Way, input: &[u8], cuts: &[usize], show_usage: bool) -> Seen {
-    let view = View { model_json: "\"shown\"".into(), show_usage, created: 7 };
+    let view = View {
+        model_json: "\"shown\"".into(),
+        show_usage,
+        created: 7,
+        upstream_model: None,
+        issuer: Some(Issuer { key: IdKey::new(b"k"), deployment: "d".into() }),
+    };
     let mut reader = Reader::new(way, view);
     let mut bytes = Vec::new();
     for piece in pieces(input, cuts) {

@@ -173,10 +173,59 @@ fn an_authority_that_refuses_is_the_deployments_failure_and_shows_no_secret() {
     let answer = chat(&hale, "m");
     expect_error(&answer, 401, "upstream_auth");
     assert!(answer.text().contains("AADSTS7000215"), "{}", answer.text());
+    assert!(answer.text().contains("Check client_secret of"), "{}", answer.text());
     assert!(!answer.text().contains("s3cret"), "{}", answer.text());
     assert_eq!(upstream.requests().len(), 0);
     drop(authority);
     assert!(!client(&hale).get("/model/info").text().contains("s3cret"));
+}
+
+#[test]
+fn an_authority_in_trouble_is_no_wrong_key() {
+    let (upstream, authority) = (FakeUpstream::start(), FakeUpstream::start());
+    authority.push(Script::rate_limited(7));
+    authority.push(Script::ok().body("text/html", "<html>sign in</html>"));
+    let once = json!({"num_retries": 0, "disable_cooldowns": true});
+    let hale = azure(&upstream, identity(&authority)).router(once).start();
+    let answer = chat(&hale, "m");
+    expect_error(&answer, 429, "upstream_rate_limited");
+    assert_eq!(answer.header("retry-after"), Some("7"));
+    let error = expect_error(&chat(&hale, "m"), 502, "upstream_failed");
+    assert_eq!(error["attempts"][0]["cause"], "bad_response");
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[test]
+fn a_granted_token_and_the_secret_in_the_form_are_shown_to_nobody() {
+    const TOKEN: &str = "eyJ0eXAiOiJKV1QifQ.canary.of-a-token";
+    let (upstream, authority) = (FakeUpstream::start(), FakeUpstream::start());
+    authority.push(granted(TOKEN, 3600));
+    authority.answer_with(|request| {
+        let form = String::from_utf8(request.body.clone()).unwrap();
+        Script::with_status(400)
+            .json(&json!({"error": "invalid_request", "error_description": form}))
+    });
+    let once = json!({"num_retries": 0, "disable_cooldowns": true});
+    let hale = azure(&upstream, identity(&authority)).router(once).start();
+    let said = format!("what is {TOKEN}?");
+    let body = openai::error(&said, &said, &said);
+    let begun = Script::ok().stream().event(&openai::content_chunk("gpt-4o", "x"));
+    upstream.push(Script::with_status(500).json(&body));
+    upstream.push(Script::ok().json(&body));
+    upstream.push(begun.event(&body).end());
+    upstream.push(Script::with_status(401).json(&body));
+    let mut all = vec![chat(&hale, "m").text(), chat(&hale, "m").text()];
+    let mut own = client(&hale);
+    let mut stream = own.stream(CHAT, &[], &openai::stream_request("m", "hi"));
+    all.extend(stream.rest().iter().map(|event| event.data.clone()));
+    drop(stream);
+    // The 401 makes the next request ask for a token, and the authority repeats what it was sent.
+    all.push(chat(&hale, "m").text());
+    all.push(chat(&hale, "m").text());
+    let all = all.join("\n");
+    assert_eq!((upstream.requests().len(), authority.requests().len()), (4, 2));
+    assert!(all.contains("what is ***?"), "{all}");
+    assert!(!all.contains("canary") && !all.contains("s3cret"), "{all}");
 }
 
 #[test]

@@ -278,7 +278,7 @@ fn what_can_not_be_translated_is_refused_before_anybody_is_asked_and_counts_agai
     assert!(fake.requests().is_empty());
     assert_eq!(metric(&hale, "hale_deployment_in_flight", &[]), 0.0);
     let embeddings = json!({"model": "m", "input": "hi"});
-    expect_error(&post(&hale, "/v1/embeddings", &embeddings), 400, "unsupported_parameter");
+    expect_error(&post(&hale, "/v1/embeddings", &embeddings), 400, "missing_capability");
     // A group that can say it takes over.
     let hale = config.clone().router(json!({"fallbacks": [{"m": ["spare"]}]})).start();
     assert_eq!(post(&hale, CHAT, &body).json()["model"], "spare");

@@ -6,12 +6,12 @@ use crate::json::JsonText;
 use crate::neutral::{Content, Part, Request, Source, Tool};
 
 /// Bytes of text per token: a rule of thumb for English and code.
-const BYTES_PER_TOKEN: u64 = 4;
+pub(crate) const BYTES_PER_TOKEN: u64 = 4;
 /// What a turn costs besides its text.
 const PER_TURN: u64 = 4;
 /// Tokens of an image of the largest size that is not scaled down. Source:
 /// <https://platform.claude.com/docs/en/build-with-claude/vision>.
-const PER_IMAGE: u64 = 1_600;
+pub(crate) const PER_IMAGE: u64 = 1_600;
 /// Bytes of a PDF per token: a page has some 50 KB and 2,000 tokens.
 const PDF_BYTES_PER_TOKEN: u64 = 25;
 

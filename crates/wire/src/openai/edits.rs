@@ -84,7 +84,7 @@ fn stream_options(given: Option<&str>) -> Cow<'static, str> {
     Cow::Owned(Value::Object(options).to_string())
 }
 
-fn is_map_of_strings(raw: &str) -> bool {
+pub(crate) fn is_map_of_strings(raw: &str) -> bool {
     serde_json::from_str::<serde_json::Map<String, Value>>(raw)
         .is_ok_and(|map| map.values().all(Value::is_string))
 }

@@ -11,7 +11,16 @@ const USAGE: &str = r#"data: {"id":"1","model":"up","choices":[],"usage":{"promp
 
 fn reader(show_usage: bool) -> Reader {
     let way = Way { operation: Operation::Chat, wire: WireFormat::OpenAi };
-    Reader::new(way, View { model_json: "\"mine\"".into(), show_usage, created: 0 })
+    Reader::new(
+        way,
+        View {
+            model_json: "\"mine\"".into(),
+            show_usage,
+            created: 0,
+            upstream_model: None,
+            issuer: None,
+        },
+    )
 }
 
 fn read(reader: &mut Reader, text: &str) -> String {

@@ -37,7 +37,7 @@ fn sort(why: &Exclusion) -> Sort {
         Exclusion::Paused | Exclusion::Disabled => Sort::Paused,
         Exclusion::Tags => Sort::Tags,
         Exclusion::Context { .. } => Sort::Context,
-        Exclusion::Capability(_) => Sort::Capability,
+        Exclusion::Capability(_) | Exclusion::Operation(_) => Sort::Capability,
         Exclusion::Busy { .. } | Exclusion::Rate { .. } => Sort::Limit,
         Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => match rest.cause {
             Cause::RateLimited | Cause::Quota => Sort::Limit,
@@ -206,6 +206,15 @@ pub(crate) fn line(
                 deployment.model_param
             );
             say("not_for_this_request", Cause::ContextWindow, hint);
+        }
+        Exclusion::Operation(operation) => {
+            let hint = format!(
+                "provider {} has no {}; ask for a model of another provider, or use \
+                 /v1/chat/completions",
+                deployment.provider.name,
+                operation.upstream_path()
+            );
+            say("not_for_this_request", Cause::BadRequest, hint);
         }
         Exclusion::Capability(need) => {
             let hint = format!("{} is false for {}", need.key(), deployment.model_param);

@@ -13,6 +13,7 @@ fn body(deployment: &Deployment, text: &str, ask_usage: bool) -> String {
         deployment,
         operation: Operation::Chat,
         upstream_model: "up",
+        previous_response: None,
         ask_usage,
         drop_params: false,
     };
@@ -86,6 +87,7 @@ fn drop_params_leaves_out_what_only_openai_knows() {
         deployment: &groq,
         operation: Operation::Chat,
         upstream_model: "up",
+        previous_response: None,
         ask_usage: false,
         drop_params: true,
     };

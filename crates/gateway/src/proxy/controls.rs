@@ -1,0 +1,122 @@
+//! What a request asks of the routing: its headers, and the fields of its body that speak to the gateway.
+//!
+//! Called by [`super::exchange`] and [`super::preview`]. Always true: headers win over the body.
+
+use hale_core::route::{Controls, TagWish};
+use hale_wire::controls;
+use hale_wire::peek::{Peek, seconds_to_ms};
+use http::{HeaderMap, HeaderName};
+
+use super::Arrival;
+use super::explain::{self, Refusal};
+
+const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
+const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
+const STREAM_TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-stream-timeout");
+const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
+const EXPLAIN: HeaderName = HeaderName::from_static("x-hale-explain");
+
+/// What headers and body ask of the routing.
+pub(super) fn all_controls(
+    arrival: &Arrival,
+    peek: &Peek,
+    headers: &HeaderMap,
+    stream: bool,
+) -> Result<Controls, Refusal> {
+    let mut controls = controls(peek, headers, stream)?;
+    inspect(arrival, peek, headers, &mut controls)?;
+    Ok(controls)
+}
+
+fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, Refusal> {
+    let mut controls = header_controls(headers)?;
+    controls.stream = stream;
+    if !peek.has_controls() {
+        return Ok(controls);
+    }
+    let bad = |error| explain::bad_body(&error);
+    let timeout = match peek.seconds("timeout").map_err(bad)? {
+        Some(ms) => Some(ms),
+        None => peek.seconds("request_timeout").map_err(bad)?,
+    };
+    Ok(Controls {
+        stream,
+        num_retries: controls.num_retries.or(peek.count("num_retries").map_err(bad)?),
+        timeout_ms: controls.timeout_ms.or(timeout),
+        stream_timeout_ms: controls
+            .stream_timeout_ms
+            .or(peek.seconds("stream_timeout").map_err(bad)?),
+        fallbacks: controls::fallbacks(peek, "fallbacks").map_err(bad)?,
+        context_window_fallbacks: controls::fallbacks(peek, "context_window_fallbacks")
+            .map_err(bad)?,
+        content_policy_fallbacks: controls::fallbacks(peek, "content_policy_fallbacks")
+            .map_err(bad)?,
+        disable_fallbacks: peek.boolean("disable_fallbacks").map_err(bad)?.unwrap_or(false),
+        max_fallbacks: peek.count("max_fallbacks").map_err(bad)?,
+        ..Controls::default()
+    })
+}
+
+/// Reads what of the request decides where it may go, where the config makes it matter.
+fn inspect(
+    arrival: &Arrival,
+    peek: &Peek,
+    headers: &HeaderMap,
+    controls: &mut Controls,
+) -> Result<(), Refusal> {
+    let inspects = arrival.serving.snapshot.inspects;
+    if inspects.needs || inspects.length {
+        controls.needs = controls::needs(peek, inspects.length);
+    }
+    if !inspects.tags {
+        return Ok(());
+    }
+    let mut wish = TagWish::default();
+    for value in headers.get_all(&TAGS) {
+        let text = value.to_str().map_err(|_| explain::bad_header(&TAGS, "plain text"))?;
+        text.split(',').for_each(|tag| wish.add(tag));
+    }
+    controls::tags(peek, &mut wish).map_err(|error| explain::bad_body(&error))?;
+    let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
+    wish.user_agent = agent.unwrap_or_default().into();
+    controls.tags = Some(Box::new(wish));
+    Ok(())
+}
+
+pub(super) fn wants_explanation(headers: &HeaderMap) -> Result<bool, Refusal> {
+    match headers.get(&EXPLAIN).map(http::HeaderValue::as_bytes) {
+        None | Some(b"0" | b"false") => Ok(false),
+        Some(b"1" | b"true") => Ok(true),
+        Some(_) => Err(explain::bad_header(&EXPLAIN, "1 or 0")),
+    }
+}
+
+/// What the headers ask of the routing; they win over the body.
+fn header_controls(headers: &HeaderMap) -> Result<Controls, Refusal> {
+    let header = |name: &HeaderName| match headers.get(name) {
+        None => Ok(None),
+        Some(value) => {
+            value.to_str().map(Some).map_err(|_| explain::bad_header(name, "plain text"))
+        }
+    };
+    let header_seconds = |name: &HeaderName| match header(name)? {
+        None => Ok(None),
+        Some(text) => seconds_to_ms(text)
+            .map(Some)
+            .ok_or_else(|| explain::bad_header(name, "a number of seconds above 0, at most 86400")),
+    };
+    let header_retries = match header(&NUM_RETRIES)? {
+        None => None,
+        Some(text) => {
+            Some(text.trim().parse().ok().filter(|n| *n <= 1000).ok_or_else(|| {
+                explain::bad_header(&NUM_RETRIES, "a whole number from 0 to 1000")
+            })?)
+        }
+    };
+    Ok(Controls {
+        num_retries: header_retries,
+        timeout_ms: header_seconds(&TIMEOUT)?,
+        stream_timeout_ms: header_seconds(&STREAM_TIMEOUT)?,
+        ..Controls::default()
+    })
+}

@@ -57,7 +57,7 @@ impl AttemptGuard {
     }
 
     /// An attempt that asks nobody: it takes no place, gives a trial's permits back, and its outcome
-    /// says nothing about the deployment.
+    /// changes nothing at the deployment but the count of what it can not say.
     pub(crate) fn unasked(
         deployment: &Arc<Deployment>,
         plan: &AttemptPlan,
@@ -113,7 +113,7 @@ impl AttemptGuard {
 
     /// It failed.
     pub(crate) fn failure(&mut self, failure: Failure) {
-        if !self.entered {
+        if !self.entered && failure.cause.blames_deployment() {
             return;
         }
         self.told = true;

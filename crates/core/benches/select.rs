@@ -39,7 +39,8 @@ fn group(strategy: &str, count: usize) -> (Snapshot, Target) {
     let loaded = load(&Yaml(yaml), "c.yaml", Options::default(), None);
     let snapshot = loaded.snapshot.expect("the config is good");
     for (i, deployment) in snapshot.deployments.iter().enumerate() {
-        let attempt = AttemptRef { started: Millis(0), request: 1, trial: false };
+        let attempt =
+            AttemptRef { started: Millis(0), request: 1, trial: hale_core::health::Trial::NONE };
         let measured = Measured { whole_ms: Some(100 + i as u64), ..Measured::default() };
         deployment.state.success(Millis(0), attempt, &measured);
     }

@@ -140,7 +140,7 @@ impl Cause {
             Cause::Unsupported => ("unsupported", Caller, SiblingOnly, 400),
             Cause::ContextWindow => ("context_window", Caller, No, 400),
             Cause::ContentPolicy => ("content_policy", Caller, No, 400),
-            Cause::ClientTimeout => ("client_timeout", Caller, No, 408),
+            Cause::ClientTimeout => ("client_timeout", Caller, SiblingOnly, 408),
             Cause::ClientClosed => ("client_closed", Caller, No, 499),
             Cause::Gateway => ("gateway", Gateway, No, 500),
         };

@@ -9,7 +9,7 @@ use hale_core::cause::Cause;
 use hale_core::config::{Options, Source, load};
 use hale_core::health::{
     AttemptRef, Claim, DeploymentState, Failure, Measured, QUOTA_CAP_MS, Surroundings, Transition,
-    Verdict,
+    Trial, Verdict,
 };
 use hale_core::policy::ByKind;
 use hale_core::route::{
@@ -39,6 +39,11 @@ fn causes() -> impl Strategy<Value = Option<Cause>> {
     prop_oneof![2 => Just(None), 5 => proptest::sample::select(blamed).prop_map(Some)]
 }
 
+/// Every failure that there is, whoever is to blame.
+fn all_causes() -> impl Strategy<Value = Cause> {
+    proptest::sample::select(Cause::ALL.to_vec())
+}
+
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let hint = prop_oneof![3 => Just(None), 1 => (0u64..u64::MAX).prop_map(Some), 1 => (0u64..20_000).prop_map(Some)];
     let step = (0u64..20_000, 0u64..30_000, 0u64..4, causes(), hint, any::<bool>());
@@ -63,6 +68,7 @@ fn surroundings() -> impl Strategy<Value = Surroundings> {
             tolerance: ByKind { others, ..ByKind::default() },
             attempt_timeout_ms: 10_000,
             many_models,
+            foreign: None,
         },
     )
 }
@@ -74,7 +80,9 @@ fn apply(
     around: &Surroundings,
 ) -> Option<Transition> {
     let started = Millis(now.saturating_sub(step.took));
-    let attempt = AttemptRef { started, request: step.request, trial: step.trial };
+    let own = if step.trial { state.take_trial(started, 0) } else { None };
+    let trial = Trial { own, credential: None };
+    let attempt = AttemptRef { started, request: step.request, trial };
     match step.cause {
         None => state.success(Millis(now), attempt, &Measured::default()),
         Some(cause) => {
@@ -177,8 +185,8 @@ proptest! {
         if let Some((_, until, _)) = until(&state, now) {
             let due = Millis(until.max(now));
             prop_assert!(matches!(state.verdict(due), Verdict::Trial(_)));
-            prop_assert!(state.take_trial(due, timeout));
-            prop_assert!(!state.take_trial(due, timeout));
+            prop_assert!(state.take_trial(due, timeout).is_some());
+            prop_assert!(state.take_trial(due, timeout).is_none());
             let lost = due.plus(timeout).plus(1_000);
             prop_assert!(state.trial_is_free(lost), "a lost permit expires");
         }
@@ -221,12 +229,13 @@ proptest! {
     #[test]
     fn a_walk_ends_and_visits_each_group_once(
         members in (1usize..4, 1usize..3, 1usize..3),
-        outcomes in proptest::collection::vec((causes(), 0u64..3_000), 40),
+        outcomes in proptest::collection::vec((all_causes(), 0u64..3_000), 40),
         retries in 0u32..30,
         timeout_ms in prop_oneof![Just(None), (1u64..20_000).prop_map(Some)],
         disabled in any::<bool>(),
     ) {
-        let snapshot = snapshot(members, "fallbacks: [{a: [b]}, {b: [a, c]}, {c: [a]}]");
+        let snapshot = snapshot(members, "fallbacks: [{a: [b]}, {b: [a, c]}, {c: [a]}], context_window_fallbacks: [{a: [c]}, \
+             {c: [b]}], content_policy_fallbacks: [{b: [c]}, {c: [a]}]");
         if disabled {
             snapshot.deployments[0].state.set_disabled(true);
         }
@@ -250,7 +259,6 @@ proptest! {
                     }
                     let (cause, took) = outcomes.next().unwrap();
                     let ended = (now + took).min(plan.ends.0);
-                    let cause = cause.unwrap_or(Cause::ServerError);
                     fail(&snapshot, &mut walk, &plan, now, ended, cause);
                     now = ended;
                 }
@@ -313,7 +321,7 @@ fn fail(
         ms: 0,
         hint_ms: None,
     };
-    walk.failed(snapshot, tried, plan.trial, Millis(ended), 17);
+    walk.failed(snapshot, tried, plan.trial.is_held(), Millis(ended), 17);
 }
 
 struct Yaml(String);
@@ -342,76 +350,135 @@ fn snapshot(members: (usize, usize, usize), router: &str) -> Snapshot {
     load(&Yaml(yaml), "c.yaml", Options::default(), None).snapshot.expect("a good config")
 }
 
-/// What may happen next in the small scope: two siblings, and one request at a time.
+/// What may happen next in the small scope: two siblings, and up to two requests under way, whose
+/// attempts begin and end in any order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Happens {
-    Second,
     TenSeconds,
-    Answer,
-    Fails,
-    Limited,
+    /// The next request begins, where a place is free.
+    Begin,
+    /// The older attempt, else the newer one, ends well.
+    Answer(Place),
+    Fails(Place),
+    /// A 429 with a time.
+    Limited(Place),
     Refused,
     CallersFault,
-    Leaves,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    Older,
+    Newer,
 }
 
 const ALL: [Happens; 8] = [
-    Happens::Second,
     Happens::TenSeconds,
-    Happens::Answer,
-    Happens::Fails,
-    Happens::Limited,
+    Happens::Begin,
+    Happens::Answer(Place::Older),
+    Happens::Answer(Place::Newer),
+    Happens::Fails(Place::Newer),
+    Happens::Limited(Place::Older),
     Happens::Refused,
     Happens::CallersFault,
-    Happens::Leaves,
 ];
 
-/// One event; panics when an invariant breaks. `path` is for the message.
-fn happen(snapshot: &Snapshot, now: &mut u64, what: Happens, request: u64, path: &[Happens]) {
-    let cause = match what {
-        Happens::Second => return *now += 1_000,
-        Happens::TenSeconds => return *now += 10_000,
-        Happens::Answer => None,
-        Happens::Fails => Some((Cause::ServerError, None)),
-        Happens::Limited => Some((Cause::RateLimited, Some(3_000))),
-        Happens::Refused => Some((Cause::Auth, None)),
-        Happens::CallersFault => Some((Cause::BadRequest, None)),
-        Happens::Leaves => Some((Cause::ClientClosed, None)),
-    };
-    let Resolved::Target(target) = resolve(snapshot, "a") else { panic!("a") };
-    let mut walk = Walk::new(snapshot, target, Controls::default(), Millis(*now));
-    let at = Millis(*now);
-    match walk.next(snapshot, at, request.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
-        Next::Attempt(plan) => {
-            let deployment = snapshot.deployment(plan.deployment);
-            if let Verdict::Cooling(rest) = deployment.verdict(at) {
-                assert!(!rest.provider_issued, "asked against the provider's time: {path:?}");
-                let well = |one: &std::sync::Arc<hale_core::deployment::Deployment>| {
-                    one.verdict(at) == Verdict::Ready
-                };
-                assert!(
-                    !snapshot.deployments[..2].iter().any(well),
-                    "a well one was left out: {path:?}"
-                );
+/// An attempt under way.
+struct UnderWay {
+    plan: AttemptPlan,
+    attempt: AttemptRef,
+    around: Surroundings,
+}
+
+/// The small scope while a history happens.
+struct Scope<'s> {
+    snapshot: &'s Snapshot,
+    now: u64,
+    requests: u64,
+    under_way: Vec<UnderWay>,
+}
+
+impl Scope<'_> {
+    /// One event; panics when an invariant breaks. `path` is for the message.
+    fn happen(&mut self, what: Happens, path: &[Happens]) {
+        let (place, outcome) = match what {
+            Happens::TenSeconds => return self.now += 10_000,
+            Happens::Begin => return self.begin(path),
+            Happens::Answer(place) => (place, None),
+            Happens::Fails(place) => (place, Some((Cause::ServerError, None))),
+            Happens::Limited(place) => (place, Some((Cause::RateLimited, Some(13_000)))),
+            Happens::Refused => (Place::Older, Some((Cause::Auth, None))),
+            Happens::CallersFault => (Place::Older, Some((Cause::ClientClosed, None))),
+        };
+        self.end(place, outcome, path);
+    }
+
+    fn begin(&mut self, path: &[Happens]) {
+        if self.under_way.len() == 2 {
+            return;
+        }
+        self.requests += 1;
+        let (at, request) = (Millis(self.now), self.requests);
+        let Resolved::Target(target) = resolve(self.snapshot, "a") else { panic!("a") };
+        let mut walk = Walk::new(self.snapshot, target, Controls::default(), at).numbered(request);
+        let members = &self.snapshot.deployments[..2];
+        match walk.next(self.snapshot, at, request.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
+            Next::Attempt(plan) => {
+                let deployment = self.snapshot.deployment(plan.deployment);
+                if let Verdict::Cooling(rest) = deployment.verdict(at) {
+                    assert!(!rest.provider_issued, "against the provider's time: {path:?}");
+                    let well = members.iter().any(|one| one.verdict(at) == Verdict::Ready);
+                    assert!(!well, "a well one was left out: {path:?}");
+                }
+                let of_it = self.under_way.iter().filter(|one| {
+                    one.plan.deployment == plan.deployment && one.plan.trial.is_held()
+                });
+                if plan.trial.is_held() {
+                    // A permit expires with its attempt's time, which no history here reaches.
+                    assert_eq!(of_it.count(), 0, "two trials at once: {path:?}");
+                }
+                let around = walk.surroundings(self.snapshot, &plan);
+                let attempt = AttemptRef { started: at, request, trial: plan.trial };
+                self.under_way.push(UnderWay { plan, attempt, around });
             }
-            let attempt = AttemptRef { started: at, request, trial: plan.trial };
-            match cause {
-                None => drop(deployment.succeeded(at, attempt, &Measured::default(), "")),
-                Some((cause, hint_ms)) => {
-                    let failure = Failure { cause, status: None, hint_ms };
-                    let around = walk.surroundings(snapshot, &plan);
-                    deployment.failed(at, attempt, failure, "", &around);
+            Next::GiveUp(GiveUp::Refused(_)) => {
+                for one in members {
+                    let rests = match one.verdict(at) {
+                        Verdict::Cooling(rest) => rest.provider_issued || !one.trial_is_free(at),
+                        Verdict::Trial(_) | Verdict::Ready => false,
+                    };
+                    assert!(rests, "I1: refused although it may be tried: {path:?}");
                 }
             }
-            assert!(deployment.trial_is_free(at), "the permit came back: {path:?}");
+            other => panic!("{other:?}: {path:?}"),
         }
-        Next::GiveUp(GiveUp::Refused(_)) => {
-            for one in &snapshot.deployments[..2] {
-                let Verdict::Cooling(rest) = one.verdict(at) else { panic!("refused: {path:?}") };
-                assert!(rest.provider_issued, "I1: refused although it may be tried: {path:?}");
+    }
+
+    fn end(&mut self, place: Place, outcome: Option<(Cause, Option<u64>)>, path: &[Happens]) {
+        let index = match place {
+            Place::Older => 0,
+            Place::Newer => self.under_way.len().saturating_sub(1),
+        };
+        if self.under_way.is_empty() {
+            return;
+        }
+        let UnderWay { plan, attempt, around } = self.under_way.remove(index);
+        let at = Millis(self.now);
+        let deployment = self.snapshot.deployment(plan.deployment);
+        let before = deployment.verdict(at);
+        match outcome {
+            None => drop(deployment.succeeded(at, attempt, &Measured::default(), "")),
+            Some((cause, hint_ms)) => {
+                let failure = Failure { cause, status: None, hint_ms };
+                deployment.failed(at, attempt, failure, "", &around);
+                if !cause.blames_deployment() {
+                    assert_eq!(deployment.verdict(at), before, "nobody else's fault: {path:?}");
+                }
             }
         }
-        other => panic!("{other:?}: {path:?}"),
+        let of_it = self.under_way.iter().filter(|one| one.plan.deployment == plan.deployment);
+        let trials = of_it.filter(|one| one.plan.trial.is_held()).count();
+        assert_eq!(deployment.state.trial_is_free(at), trials == 0, "who holds it: {path:?}");
     }
 }
 
@@ -422,9 +489,10 @@ fn walk_all(depth: u32) {
         snapshot.deployments.iter().for_each(|one| one.reset());
         let path: Vec<Happens> =
             (0..depth).map(|i| ALL[usize::try_from(code >> (3 * i) & 7).unwrap()]).collect();
-        let mut now = 1_000_000;
-        for (request, what) in (0u64..).zip(&path) {
-            happen(&snapshot, &mut now, *what, request, &path);
+        let mut scope =
+            Scope { snapshot: &snapshot, now: 1_000_000, requests: 0, under_way: Vec::new() };
+        for what in &path {
+            scope.happen(*what, &path);
         }
     }
 }

@@ -25,6 +25,7 @@ mod reference;
 mod scalar;
 mod settings;
 mod suggest;
+mod times;
 mod tree;
 mod upstream;
 mod value;
@@ -128,6 +129,7 @@ fn snapshot(
     settings.group_policies.fill(&mut snapshot, problems);
     fallbacks::fill(&mut snapshot, &settings.references, problems);
     checks::compare(&top, &snapshot, problems);
+    times::check(&mut snapshot, &top, problems);
     snapshot
 }
 

@@ -266,29 +266,6 @@ impl<'n> Settings<'n> {
         true
     }
 
-    /// Attempts that together take longer than a request may.
-    fn check_times(&self, top: &Map, problems: &mut Problems) {
-        let Some(whole) = self.router.request_timeout_ms else { return };
-        let router = top.get("router_settings").and_then(Node::as_map);
-        let Some(written) = router.and_then(|map| map.get("timeout")) else { return };
-        let (timeout, attempts) = (self.router.timeout_ms, u64::from(self.router.num_retries) + 1);
-        let all = timeout.saturating_mul(attempts);
-        if all <= whole {
-            return;
-        }
-        let seconds = |ms: u64| value::seconds(ms);
-        let problem = format!(
-            "{attempts} attempts of {} s take up to {} s, and request_timeout is {} s: the last \
-             ones and the fallbacks may have no turn",
-            seconds(timeout),
-            seconds(all),
-            seconds(whole)
-        );
-        let hint = "lower timeout or num_retries, or raise request_timeout";
-        let path = Path::Root.key("router_settings");
-        problems.warn(written.at, &path.key("timeout"), Wrong::new(problem, hint));
-    }
-
     /// A key that is referred to and not set must not open the gateway.
     fn master_key(&mut self, top: &Map, env: &Env<'_>, problems: &mut Problems) {
         let general = top.get("general_settings").and_then(Node::as_map);
@@ -316,7 +293,6 @@ impl<'n> Settings<'n> {
 
     /// Rules that two keys share.
     fn check(&self, top: &Map, problems: &mut Problems) {
-        self.check_times(top, problems);
         let Bounds { body_bytes, buffered_bytes, response_bytes, .. } = self.gateway.bounds;
         if buffered_bytes >= body_bytes.max(response_bytes) {
             return;

@@ -151,6 +151,28 @@ impl Operation {
         }
     }
 
+    /// Whether a model of that `mode` is surely for it; without a mode a model is for chat. What a
+    /// provider refuses of the rest speaks of that operation alone.
+    #[must_use]
+    pub fn is_of_mode(self, mode: Option<&str>) -> bool {
+        let own = match self {
+            Operation::Chat
+            | Operation::Messages
+            | Operation::CountTokens
+            | Operation::CountPrompt => "chat",
+            Operation::Completion => "completion",
+            Operation::Embedding => "embedding",
+            Operation::Responses
+            | Operation::CompactResponses
+            | Operation::CountResponses
+            | Operation::GetResponse
+            | Operation::DeleteResponse
+            | Operation::ListInputItems
+            | Operation::CancelResponse => "responses",
+        };
+        mode.unwrap_or("chat") == own
+    }
+
     /// Whether the answer may be a stream of events.
     #[must_use]
     pub const fn streams(self) -> bool {

@@ -55,6 +55,8 @@ const KINDS: usize = FailureKind::ALL.len();
 pub(super) struct Open {
     pub(super) since: Millis,
     pub(super) rest: Rest,
+    /// The request whose failure opened it.
+    pub(super) request: u64,
 }
 
 impl Breaker {
@@ -86,14 +88,13 @@ impl Breaker {
         let hint = failure
             .hint_ms
             .filter(|_| matches!(cause, Cause::RateLimited | Cause::Quota | Cause::Overloaded));
-        // What one model answers proves nothing about the others: any caller may name a model.
-        if around.many_models && is_about_a_model(cause) {
+        if around.is_narrow(cause) {
             return None;
         }
         if let Some(open) = self.open {
             // The safety net tries before the time has come; that it fails is no news.
             let due = attempt.started >= open.rest.until;
-            if attempt.trial && due {
+            if attempt.trial.own.is_some() && due {
                 if hint.is_none() && !around.has_sibling && !around.has_fallback {
                     // What the provider asked for is over, and we never bench the only one there is.
                     self.open = None;
@@ -106,7 +107,7 @@ impl Breaker {
             return match provider_until {
                 Some(until) if until > open.rest.until => {
                     let rest = Rest { until, cause, provider_issued: is_limit(cause) };
-                    self.open = Some(Open { since: open.since, rest });
+                    self.open = Some(Open { rest, ..open });
                     Some(rest)
                 }
                 _ => None,
@@ -205,14 +206,19 @@ impl Breaker {
         let rest = Rest { until: now.plus(ms), cause, provider_issued };
         self.opens_in_a_row = self.opens_in_a_row.saturating_add(1);
         self.in_a_row = 0;
-        self.open = Some(Open { since: now, rest });
+        self.open = Some(Open { since: now, rest, request });
         rest
     }
 }
 
 /// Whether a failure is about one model rather than the whole deployment.
 pub(super) fn is_about_a_model(cause: Cause) -> bool {
-    matches!(cause, Cause::RateLimited | Cause::NotFound)
+    matches!(cause, Cause::RateLimited | Cause::NotFound | Cause::Permission)
+}
+
+/// Whether a failure may be about what was asked for rather than about the model.
+pub(super) fn is_about_an_operation(cause: Cause) -> bool {
+    matches!(cause, Cause::NotFound | Cause::Permission)
 }
 
 /// Whether a provider that names a time for this cause refuses until then, rather than hopes.

@@ -12,6 +12,7 @@ pub mod outcome;
 mod rate;
 mod state;
 mod subjects;
+mod trial;
 
 pub use breaker::{
     BREAKER_CAP_MS, BREAKER_SHORT_MS, CONSECUTIVE_TRIP, QUOTA_CAP_MS, RATE_LIMIT_CAP_MS,
@@ -22,3 +23,4 @@ pub use state::{
     AttemptRef, Claim, DeploymentState, Failure, RAMP_MS, Report, Rest, Surroundings, Transition,
     Verdict,
 };
+pub use trial::{Permit, Trial};

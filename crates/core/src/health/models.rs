@@ -1,6 +1,7 @@
-//! Rests of single models behind one deployment that stands for many (a pattern such as `openai/*`).
+//! Rests of parts of a deployment: single models behind one that stands for many (a pattern such as
+//! `openai/*`), and operations that it is not for.
 //!
-//! Kept by [`super::DeploymentState`]. Always true: what one model answers rests that model alone; the
+//! Kept by [`super::DeploymentState`]. Always true: what one of them answers rests it alone; the
 //! map is bounded, and when it is full the rest that ends first makes room.
 
 use std::collections::HashMap;
@@ -9,17 +10,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::Rest;
+use crate::endpoint::Operation;
 use crate::time::Millis;
 
-/// Models that are remembered per deployment.
+/// Parts that are remembered per deployment.
 const MODELS_MAX: usize = 256;
 
-/// Rests by the model's name at the provider.
+/// The operation, where the rest is about it, and the model's name at the provider, where there are
+/// several.
+type Part = (Option<Operation>, Box<str>);
+
+/// Rests by what they are about.
 #[derive(Debug, Default)]
 pub(super) struct ModelRests {
     /// How many there are, so that nobody takes the lock for nothing.
     count: AtomicUsize,
-    rests: Mutex<HashMap<Box<str>, Rest>>,
+    rests: Mutex<HashMap<Part, Rest>>,
 }
 
 impl ModelRests {
@@ -27,25 +33,36 @@ impl ModelRests {
         self.count.load(Ordering::Relaxed) == 0
     }
 
-    /// The rest of `model` that is not over.
-    pub(super) fn of(&self, model: &str, now: Millis) -> Option<Rest> {
-        self.rests.lock().get(model).copied().filter(|rest| rest.until > now)
+    /// The rest of `model`, or of `operation` of it, that is not over; the one that ends last.
+    pub(super) fn of(
+        &self,
+        operation: Option<Operation>,
+        model: &str,
+        now: Millis,
+    ) -> Option<Rest> {
+        let rests = self.rests.lock();
+        let mut part: Part = (operation, model.into());
+        let of_operation = rests.get(&part);
+        part.0 = None;
+        let found = of_operation.into_iter().chain(rests.get(&part)).copied();
+        found.filter(|rest| rest.until > now).max_by_key(|rest| rest.until)
     }
 
-    /// `model` rests, until the later of its ends.
-    pub(super) fn rest(&self, model: &str, rest: Rest, now: Millis) {
+    /// `model`, or only `operation` of it, rests until the later of its ends.
+    pub(super) fn rest(&self, operation: Option<Operation>, model: &str, rest: Rest, now: Millis) {
+        let part: Part = (operation, model.into());
         let mut rests = self.rests.lock();
-        if rests.len() >= MODELS_MAX && !rests.contains_key(model) {
+        if rests.len() >= MODELS_MAX && !rests.contains_key(&part) {
             rests.retain(|_, rest| rest.until > now);
         }
-        if rests.len() >= MODELS_MAX && !rests.contains_key(model) {
+        if rests.len() >= MODELS_MAX && !rests.contains_key(&part) {
             let first =
                 rests.iter().min_by_key(|(_, rest)| rest.until).map(|(name, _)| name.clone());
             if let Some(first) = first {
                 rests.remove(&first);
             }
         }
-        let kept = rests.entry(model.into()).or_insert(rest);
+        let kept = rests.entry(part).or_insert(rest);
         if rest.until > kept.until {
             *kept = rest;
         }
@@ -55,7 +72,7 @@ impl ModelRests {
     /// `model` answered well.
     pub(super) fn close(&self, model: &str) {
         let mut rests = self.rests.lock();
-        rests.remove(model);
+        rests.remove(&(None, Box::from(model)));
         self.count.store(rests.len(), Ordering::Relaxed);
     }
 
@@ -76,13 +93,13 @@ mod tests {
         let rest =
             |until| Rest { until: Millis(until), cause: Cause::NotFound, provider_issued: false };
         for i in 0..1_000u64 {
-            rests.rest(&format!("m{i}"), rest(10_000 + i), Millis(0));
+            rests.rest(None, &format!("m{i}"), rest(10_000 + i), Millis(0));
         }
         assert_eq!(rests.rests.lock().len(), MODELS_MAX);
-        assert!(rests.of("m999", Millis(0)).is_some());
-        rests.rest("m999", rest(5), Millis(0));
-        assert_eq!(rests.of("m999", Millis(0)).map(|rest| rest.until), Some(Millis(10_999)));
+        assert!(rests.of(None, "m999", Millis(0)).is_some());
+        rests.rest(None, "m999", rest(5), Millis(0));
+        assert_eq!(rests.of(None, "m999", Millis(0)).map(|rest| rest.until), Some(Millis(10_999)));
         rests.close("m999");
-        assert_eq!(rests.of("m999", Millis(0)), None);
+        assert_eq!(rests.of(None, "m999", Millis(0)), None);
     }
 }

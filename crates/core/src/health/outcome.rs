@@ -1,7 +1,8 @@
 //! The one classifier: from what an attempt met to its [`Cause`].
 //!
 //! Called by the gateway's attempts, for traffic and probes alike. Always true: it is total (any
-//! status, any text), and looks at the status first, the provider's code second, the text last.
+//! status, any text), and looks at the status first, the provider's code second, the text last; what a
+//! provider quotes of the request is no evidence.
 
 use crate::cause::Cause;
 use crate::secret::Secret;
@@ -82,7 +83,10 @@ fn by_status(status: u16, error: &ProviderError) -> Cause {
         300..=399 => Cause::NotFound,
         401 => Cause::Auth,
         402 => Cause::Quota,
+        403 | 404 if is_wrong_endpoint(error) => Cause::BadRequest,
         403 if is_policy(error) => Cause::ContentPolicy,
+        // The account may not use the model; to the account it is as if there were none.
+        403 if code_is(error, &["model_not_found"]) => Cause::NotFound,
         // Anthropic's text about a missing permission names the key that lacks it.
         403 if kind_is(error, &["permission_error"]) => Cause::Permission,
         403 if names_the_key(error) => Cause::Auth,
@@ -91,10 +95,12 @@ fn by_status(status: u16, error: &ProviderError) -> Cause {
         404 => Cause::NotFound,
         408 => Cause::Timeout,
         429 if is_quota(error) => Cause::Quota,
+        429 if is_beyond_the_rate(error) => Cause::ContextWindow,
         429 => Cause::RateLimited,
         400 | 422 if is_context(error) => Cause::ContextWindow,
         400 | 422 if is_policy(error) => Cause::ContentPolicy,
-        400 if is_quota(error) => Cause::Quota,
+        // What names a parameter speaks of the request, not of the account.
+        400 if error.param.is_none() && is_quota(error) => Cause::Quota,
         400 if code_is(error, &["model_not_found", "DeploymentNotFound"]) => Cause::NotFound,
         400 if code_is(error, &["invalid_api_key"]) => Cause::Auth,
         413 if is_context(error) => Cause::ContextWindow,
@@ -119,7 +125,7 @@ fn in_band(error: &ProviderError) -> Cause {
     if is_policy(error) {
         return Cause::ContentPolicy;
     }
-    if is_quota(error) {
+    if error.param.is_none() && is_quota(error) {
         return Cause::Quota;
     }
     let says = |words: &[&str]| code_is(error, words) || kind_is(error, words);
@@ -155,43 +161,116 @@ fn kind_is(error: &ProviderError, kinds: &[&str]) -> bool {
     error.kind.as_deref().is_some_and(|kind| kinds.contains(&kind))
 }
 
+/// Codes that only repeat the status: the words may say more.
+const GENERAL_CODES: [&str; 14] = [
+    "BadRequest",
+    "BadRequestError",
+    "INVALID_ARGUMENT",
+    "InvalidRequest",
+    "RESOURCE_EXHAUSTED",
+    "ValidationException",
+    "bad_request",
+    "invalid_argument",
+    "invalid_request",
+    "invalid_request_error",
+    "invalid_request_message",
+    "model_not_found",
+    "rate_limit_exceeded",
+    "too_many_requests",
+];
+
+/// Whether the words may say what the code does not: there is none, or it is a number, a sentence or a
+/// general one.
+fn words_count(error: &ProviderError) -> bool {
+    let Some(code) = error.code.as_deref() else { return true };
+    let is_sentence = code.contains(' ');
+    let is_number = code.bytes().all(|byte| byte.is_ascii_digit());
+    is_sentence || is_number || GENERAL_CODES.contains(&code)
+}
+
+/// Whether the provider's own words have one of these parts.
 fn text_has(error: &ProviderError, parts: &[&str]) -> bool {
-    let text = error.message.to_ascii_lowercase();
+    let text = unquoted(&error.message).to_ascii_lowercase();
     parts.iter().any(|part| text.contains(part))
+}
+
+/// The text without what it quotes: from the first quotation mark of a kind to the last, because what is
+/// quoted may itself have such marks. A mark within a word is an apostrophe.
+fn unquoted(text: &str) -> String {
+    let mut own = text.to_owned();
+    for (opening, closing) in [('\'', '\''), ('"', '"'), ('`', '`'), ('‘', '’'), ('“', '”')]
+    {
+        let is_within_a_word = |text: &str, at: usize, mark: char| {
+            let before = text.get(..at).and_then(|text| text.chars().next_back());
+            let after = text.get(at + mark.len_utf8()..).and_then(|text| text.chars().next());
+            before.is_some_and(char::is_alphanumeric) && after.is_some_and(char::is_alphanumeric)
+        };
+        let mut openings = own.match_indices(opening).map(|(at, _)| at);
+        let first = openings.find(|at| !is_within_a_word(&own, *at, opening));
+        let mut closings = own.rmatch_indices(closing).map(|(at, _)| at);
+        let last = closings.find(|at| !is_within_a_word(&own, *at, closing));
+        if let Some((first, last)) = first.zip(last).filter(|(first, last)| first < last) {
+            own.replace_range(first..last + closing.len_utf8(), " ");
+        }
+    }
+    own
 }
 
 fn is_context(error: &ProviderError) -> bool {
     code_is(error, &["context_length_exceeded", "string_above_max_length"])
-        || text_has(
-            error,
-            &[
-                "maximum context length",
-                "context window",
-                "context limit",
-                "prompt is too long",
-                "available context size",
-                "input tokens exceed",
-                "maximum number of tokens allowed",
-            ],
-        )
+        || (words_count(error)
+            && text_has(
+                error,
+                &[
+                    "maximum context length",
+                    "maximum prompt length",
+                    "context window",
+                    "context limit",
+                    "prompt is too long",
+                    "available context size",
+                    "input tokens exceed",
+                    "maximum number of tokens allowed",
+                ],
+            ))
 }
 
 fn is_policy(error: &ProviderError) -> bool {
     code_is(error, &["content_policy_violation", "content_filter", "ResponsibleAIPolicyViolation"])
-        || text_has(
-            error,
-            &[
-                "content management policy",
-                "content filtering policy",
-                "violating our usage policy",
-            ],
-        )
+        || (words_count(error)
+            && text_has(
+                error,
+                &[
+                    "content management policy",
+                    "content filtering policy",
+                    "violating our usage policy",
+                ],
+            ))
 }
 
 fn is_quota(error: &ProviderError) -> bool {
     code_is(error, &["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"])
         || kind_is(error, &["insufficient_quota", "billing_error"])
-        || text_has(error, &["credit balance is too low", "exceeded your current quota"])
+        || (words_count(error)
+            && text_has(error, &["credit balance is too low", "exceeded your current quota"]))
+}
+
+/// A 429 that no waiting mends: the request alone is more than a minute's tokens.
+fn is_beyond_the_rate(error: &ProviderError) -> bool {
+    words_count(error) && text_has(error, &["request too large for"])
+}
+
+/// The model is known and does not do what was asked of it: another path or kind of work.
+fn is_wrong_endpoint(error: &ProviderError) -> bool {
+    words_count(error)
+        && text_has(
+            error,
+            &[
+                "not supported in the v1/",
+                "only supported in v1/",
+                "not allowed to generate embeddings from this model",
+                "not allowed to sample from this model",
+            ],
+        )
 }
 
 fn is_overload(error: &ProviderError) -> bool {
@@ -235,6 +314,11 @@ mod tests {
             (402, plain.clone(), Cause::Quota),
             (403, plain.clone(), Cause::Permission),
             (403, error(None, "Invalid API key"), Cause::Auth),
+            (
+                403,
+                error(Some("model_not_found"), "Project `p` does not have access"),
+                Cause::NotFound,
+            ),
             (404, plain.clone(), Cause::NotFound),
             (404, error(None, "No such File object: file-1"), Cause::BadRequest),
             (408, plain.clone(), Cause::Timeout),
@@ -273,6 +357,96 @@ mod tests {
         ];
         for (body, expected) in rows {
             assert_eq!(classify(&Observation::InBand(&body)), expected, "{body:?}");
+        }
+    }
+
+    /// Bodies of OpenAI's, from <https://github.com/diffbot/code-gpt-docs/issues/172>,
+    /// <https://github.com/n8n-io/n8n/issues/18352> and
+    /// <https://github.com/infiniflow/ragflow/issues/1835>.
+    #[test]
+    fn the_wrong_endpoint_is_the_callers_choice() {
+        let bodies = [
+            (
+                404,
+                "This is a chat model and not supported in the v1/completions endpoint. Did you \
+                 mean to use v1/chat/completions?",
+            ),
+            (
+                404,
+                "This is not a chat model and thus not supported in the v1/chat/completions \
+                 endpoint. Did you mean to use v1/completions?",
+            ),
+            (404, "This model is only supported in v1/responses and not in v1/chat/completions."),
+            (403, "You are not allowed to generate embeddings from this model"),
+            (403, "You are not allowed to sample from this model"),
+        ];
+        for (status, message) in bodies {
+            let body = ProviderError {
+                kind: Some("invalid_request_error".to_owned()),
+                ..error(None, message)
+            };
+            assert_eq!(classify(&Observation::Status(status, &body)), Cause::BadRequest);
+        }
+    }
+
+    /// Body: <https://github.com/TheR1D/shell_gpt/issues/653>.
+    #[test]
+    fn a_request_larger_than_a_minutes_tokens_is_too_long() {
+        let body = ProviderError {
+            kind: Some("tokens".to_owned()),
+            ..error(
+                Some("rate_limit_exceeded"),
+                "Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit \
+                 30000, Requested 50000. The input or output tokens must be reduced in order to \
+                 run successfully.",
+            )
+        };
+        assert_eq!(classify(&Observation::Status(429, &body)), Cause::ContextWindow);
+        let other = error(Some("rate_limit_exceeded"), "Rate limit reached for gpt-4o");
+        assert_eq!(classify(&Observation::Status(429, &other)), Cause::RateLimited);
+    }
+
+    #[test]
+    fn a_specific_code_or_a_named_parameter_wins_over_the_words() {
+        let words = "Your credit balance is too low";
+        let by_code = error(Some("invalid_value"), words);
+        assert_eq!(classify(&Observation::Status(400, &by_code)), Cause::BadRequest);
+        let by_param =
+            ProviderError { param: Some("messages[0].role".to_owned()), ..error(None, words) };
+        assert_eq!(classify(&Observation::Status(400, &by_param)), Cause::BadRequest);
+        let sentence = error(
+            Some("Client specified an invalid argument"),
+            "This model's maximum prompt length is 131072 but the request contains 200000 tokens.",
+        );
+        assert_eq!(classify(&Observation::Status(400, &sentence)), Cause::ContextWindow);
+    }
+
+    proptest::proptest! {
+        /// What a provider repeats of the request changes nothing, whatever it is.
+        #[test]
+        fn what_a_provider_quotes_is_no_evidence(
+            status in proptest::sample::select(vec![400u16, 401, 403, 404, 422, 429, 500, 503]),
+            said in proptest::sample::select(vec![
+                "credit balance is too low", "exceeded your current quota", "api key",
+                "maximum context length", "content management policy", "no such file",
+                "request too large for", "not supported in the v1/", "overloaded",
+                "x' or 'credit balance is too low", "a `b` \"c\" prompt is too long",
+            ]),
+            quotes in proptest::sample::select(vec![("'", "'"), ("\"", "\""), ("`", "`"), ("“", "”")]),
+            code in proptest::sample::select(vec![None, Some("invalid_request_error"), Some("400")]),
+        ) {
+            let (open, close) = quotes;
+            let told = |said: &str| {
+                error(code, &format!("Invalid value: {open}{said}{close}. It isn't one of those."))
+            };
+            let (quoted, plain) = (told(said), told("x"));
+            proptest::prop_assert_eq!(
+                classify(&Observation::Status(status, &quoted)),
+                classify(&Observation::Status(status, &plain))
+            );
+            proptest::prop_assert_eq!(
+                classify(&Observation::InBand(&quoted)), classify(&Observation::InBand(&plain))
+            );
         }
     }
 }

@@ -9,17 +9,17 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::breaker::{Breaker, RATE_LIMIT_CAP_MS, is_about_a_model};
+use super::breaker::{Breaker, RATE_LIMIT_CAP_MS, is_about_a_model, is_about_an_operation};
 use super::check::{Change, Checks};
 use super::latency::{Latency, Measured};
 use super::models::ModelRests;
 use super::rate::MinuteCounter;
+use super::trial::{Permit, Trial, TrialSlot};
 use crate::cause::Cause;
+use crate::endpoint::Operation;
 use crate::policy::ByKind;
 use crate::time::Millis;
 
-/// How long a trial may keep its permit, beyond the attempt's own time.
-const TRIAL_GRACE_MS: u64 = 1_000;
 /// How long a deployment that came back has less than its share.
 pub const RAMP_MS: u64 = 30_000;
 /// Its share at the begin of that time.
@@ -34,6 +34,21 @@ pub enum Verdict {
     Cooling(Rest),
     /// The rest is over; one trial request decides.
     Trial(Rest),
+}
+
+impl Verdict {
+    /// The worse of two: against a provider's time nothing is tried, against ours little, and a trial
+    /// is less than being well. Of two alike the later end counts.
+    #[must_use]
+    pub fn worse(self, other: Verdict) -> Verdict {
+        let rank = |verdict: &Verdict| match verdict {
+            Verdict::Ready => (0, Millis(0)),
+            Verdict::Trial(rest) => (1, rest.until),
+            Verdict::Cooling(rest) if !rest.provider_issued => (2, rest.until),
+            Verdict::Cooling(rest) => (3, rest.until),
+        };
+        if rank(&other) > rank(&self) { other } else { self }
+    }
 }
 
 /// Why and until when a deployment rests.
@@ -74,6 +89,19 @@ pub struct Surroundings {
     /// Whether the deployment stands for many models (a pattern): then what one of them answers
     /// proves nothing about the others.
     pub many_models: bool,
+    /// The operation, where it is not one of those that the deployment is for: that it is refused is
+    /// no news about the others.
+    pub foreign: Option<Operation>,
+}
+
+impl Surroundings {
+    /// Whether a failure speaks of less than the deployment: of one model behind it, or of an operation
+    /// that it is not for. Any caller may name those.
+    #[must_use]
+    pub(super) fn is_narrow(&self, cause: Cause) -> bool {
+        (self.many_models && is_about_a_model(cause))
+            || (self.foreign.is_some() && is_about_an_operation(cause))
+    }
 }
 
 /// One attempt, as its outcome refers to it.
@@ -83,8 +111,8 @@ pub struct AttemptRef {
     pub started: Millis,
     /// Which request it belongs to; different requests have different numbers.
     pub request: u64,
-    /// Whether it was the trial that decides about a resting deployment.
-    pub trial: bool,
+    /// The permits that it holds when it is the trial that decides about a resting deployment.
+    pub trial: Trial,
 }
 
 /// How an attempt failed.
@@ -133,8 +161,7 @@ pub struct Report {
 pub struct DeploymentState {
     /// The verdict: 0 is ready, else `until << 8 | provider_issued << 7 | cause + 1`.
     word: AtomicU64,
-    /// Until when somebody holds the permit for a trial, in milliseconds; 0 is free.
-    trial_until: AtomicU64,
+    trial: TrialSlot,
     in_flight: AtomicU32,
     successes: AtomicU64,
     failures: [AtomicU64; Cause::ALL.len()],
@@ -159,7 +186,7 @@ impl Default for DeploymentState {
     fn default() -> DeploymentState {
         DeploymentState {
             word: AtomicU64::new(0),
-            trial_until: AtomicU64::new(0),
+            trial: TrialSlot::default(),
             in_flight: AtomicU32::new(0),
             successes: AtomicU64::new(0),
             failures: [const { AtomicU64::new(0) }; Cause::ALL.len()],
@@ -194,27 +221,27 @@ impl DeploymentState {
         self.breaker.lock().open.map(|open| open.since)
     }
 
-    /// Whether somebody else holds the trial permit at `now`.
+    /// Whether it rests because of what that request met.
+    #[must_use]
+    pub fn rests_because_of(&self, request: u64) -> bool {
+        self.breaker.lock().open.is_some_and(|open| open.request == request)
+    }
+
+    /// Whether nobody holds the trial permit at `now`.
     #[must_use]
     pub fn trial_is_free(&self, now: Millis) -> bool {
-        self.trial_until.load(Ordering::Relaxed) <= now.0
+        self.trial.is_free(now)
     }
 
-    /// Takes the one permit for a trial; it expires after `timeout_ms`.
+    /// Takes the one permit for a trial of `timeout_ms`, after which it expires.
     #[must_use]
-    pub fn take_trial(&self, now: Millis, timeout_ms: u64) -> bool {
-        let held = self.trial_until.load(Ordering::Relaxed);
-        let until = now.plus(timeout_ms).plus(TRIAL_GRACE_MS).0;
-        held <= now.0
-            && self
-                .trial_until
-                .compare_exchange(held, until, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+    pub fn take_trial(&self, now: Millis, timeout_ms: u64) -> Option<Permit> {
+        self.trial.take(now, timeout_ms)
     }
 
-    /// Gives the permit back without a verdict: the trial's client went away.
-    pub fn release_trial(&self) {
-        self.trial_until.store(0, Ordering::Relaxed);
+    /// Gives a permit back without a verdict: the trial did not begin, or its client went away.
+    pub fn release_trial(&self, permit: Option<Permit>) {
+        self.trial.release(permit);
     }
 
     /// An attempt begins, unless a limit is reached: then nothing has changed.
@@ -287,7 +314,7 @@ impl DeploymentState {
         *breaker = Breaker::default();
         self.word.store(0, Ordering::Relaxed);
         self.back_since.store(0, Ordering::Relaxed);
-        self.release_trial();
+        self.trial.clear();
         self.models.clear();
         self.checks.reset();
         self.latency.forgive();
@@ -326,15 +353,17 @@ impl DeploymentState {
         !self.models.is_empty()
     }
 
-    /// The rest of one model of a deployment that stands for many.
+    /// The rest of one model of a deployment that stands for many, or of one operation that it is not
+    /// for.
     #[must_use]
-    pub fn model_rest(&self, model: &str, now: Millis) -> Option<Rest> {
-        self.models.of(model, now)
+    pub fn model_rest(&self, foreign: Option<Operation>, model: &str, now: Millis) -> Option<Rest> {
+        self.models.of(foreign, model, now)
     }
 
-    /// One model of a deployment that stands for many answered with a failure that is about it alone.
+    /// What one model, or one operation that the deployment is not for, answered: a failure that is
+    /// about it alone.
     pub fn model_failed(&self, now: Millis, model: &str, failure: Failure, around: &Surroundings) {
-        if !around.many_models || !is_about_a_model(failure.cause) || around.cooldown_ms == 0 {
+        if !around.is_narrow(failure.cause) || around.cooldown_ms == 0 {
             return;
         }
         let hint = failure.hint_ms.filter(|_| failure.cause == Cause::RateLimited);
@@ -344,7 +373,8 @@ impl DeploymentState {
         let ms = hint.map_or(around.cooldown_ms, |ms| ms.min(RATE_LIMIT_CAP_MS));
         let rest =
             Rest { until: now.plus(ms), cause: failure.cause, provider_issued: hint.is_some() };
-        self.models.rest(model, rest, now);
+        let operation = around.foreign.filter(|_| is_about_an_operation(failure.cause));
+        self.models.rest(operation, model, rest, now);
     }
 
     /// One model of a deployment that stands for many answered well.
@@ -395,13 +425,10 @@ impl DeploymentState {
     }
 
     fn close(&self, breaker: &mut Breaker, now: Millis, attempt: AttemptRef) -> Option<Transition> {
-        // Whoever holds the permit gives it back; nobody else does it for him.
-        if attempt.trial {
-            self.release_trial();
-        }
+        self.release_trial(attempt.trial.own);
         let closes = match breaker.open {
             // What began before the rest proves nothing about the time after it.
-            Some(open) => attempt.trial || attempt.started >= open.since,
+            Some(open) => attempt.trial.own.is_some() || attempt.started >= open.since,
             None => false,
         };
         if breaker.open.is_some() && !closes {
@@ -437,9 +464,7 @@ impl DeploymentState {
         let Failure { cause, status, hint_ms } = failure;
         self.failures[cause as usize].fetch_add(1, Ordering::Relaxed);
         if !cause.blames_deployment() {
-            if attempt.trial {
-                self.release_trial();
-            }
+            self.release_trial(attempt.trial.own);
             return None;
         }
         self.last_status.store(status.unwrap_or(0).into(), Ordering::Relaxed);
@@ -449,9 +474,7 @@ impl DeploymentState {
         let failure = Failure { cause, status, hint_ms };
         let rest = breaker.failed(now, attempt, failure, around);
         self.word.store(breaker.open.map_or(0, |open| pack(open.rest)), Ordering::Relaxed);
-        if attempt.trial {
-            self.release_trial();
-        }
+        self.release_trial(attempt.trial.own);
         let rest = rest?;
         self.opens.fetch_add(1, Ordering::Relaxed);
         Some(Transition::Opened(rest))

@@ -4,7 +4,9 @@
 //! as well as the worst of what it depends on; a provider's word about an account concerns every
 //! deployment that uses that credential.
 
-use super::{AttemptRef, DeploymentState, Failure, Measured, Surroundings, Transition, Verdict};
+use super::{
+    AttemptRef, DeploymentState, Failure, Measured, Surroundings, Transition, Trial, Verdict,
+};
 use crate::cause::Cause;
 use crate::deployment::Deployment;
 use crate::time::Millis;
@@ -14,20 +16,27 @@ const fn is_about_the_credential(cause: Cause) -> bool {
     matches!(cause, Cause::Auth | Cause::Quota)
 }
 
+/// The attempt as the credential's state knows it.
+const fn at_the_credential(attempt: AttemptRef) -> AttemptRef {
+    AttemptRef { trial: Trial { own: attempt.trial.credential, credential: None }, ..attempt }
+}
+
 impl Deployment {
-    /// What selection needs to know, at `now`: the deployment's own verdict, else its credential's.
+    /// What selection needs to know, at `now`: the worse of the deployment's own verdict and its
+    /// credential's.
     #[must_use]
     pub fn verdict(&self, now: Millis) -> Verdict {
-        match (self.state.verdict(now), &self.credential) {
-            (Verdict::Ready, Some(credential)) => credential.verdict(now),
-            (own, _) => own,
+        let own = self.state.verdict(now);
+        match &self.credential {
+            Some(credential) => own.worse(credential.verdict(now)),
+            None => own,
         }
     }
 
     /// The state whose rest keeps it from traffic.
     fn resting(&self, now: Millis) -> &DeploymentState {
         match &self.credential {
-            Some(credential) if self.state.verdict(now) == Verdict::Ready => credential,
+            Some(credential) if self.verdict(now) != self.state.verdict(now) => credential,
             _ => &self.state,
         }
     }
@@ -38,23 +47,50 @@ impl Deployment {
         self.resting(now).resting_since()
     }
 
+    /// Whether it rests because of what that request met.
+    #[must_use]
+    pub fn rests_because_of(&self, request: u64, now: Millis) -> bool {
+        self.resting(now).rests_because_of(request)
+    }
+
+    /// Whose permits a trial needs: the deployment's own, its credential's.
+    fn permits_needed(&self, now: Millis) -> (bool, Option<&DeploymentState>) {
+        let rests = |state: &DeploymentState| state.verdict(now) != Verdict::Ready;
+        let credential = self.credential.as_deref().filter(|credential| rests(credential));
+        (rests(&self.state) || credential.is_none(), credential)
+    }
+
     /// Whether a trial may begin.
     #[must_use]
     pub fn trial_is_free(&self, now: Millis) -> bool {
-        self.resting(now).trial_is_free(now)
+        let (own, credential) = self.permits_needed(now);
+        (!own || self.state.trial_is_free(now))
+            && credential.is_none_or(|credential| credential.trial_is_free(now))
     }
 
-    /// Takes the one permit for a trial; it expires after `timeout_ms`.
+    /// Takes the permits for a trial of `timeout_ms`, after which they expire: all that it needs, or none.
     #[must_use]
-    pub fn take_trial(&self, now: Millis, timeout_ms: u64) -> bool {
-        self.resting(now).take_trial(now, timeout_ms)
+    pub fn take_trial(&self, now: Millis, timeout_ms: u64) -> Option<Trial> {
+        let (own, credential) = self.permits_needed(now);
+        let mut trial = Trial::NONE;
+        if own {
+            trial.own = Some(self.state.take_trial(now, timeout_ms)?);
+        }
+        if let Some(credential) = credential {
+            trial.credential = credential.take_trial(now, timeout_ms);
+            if trial.credential.is_none() {
+                self.state.release_trial(trial.own);
+                return None;
+            }
+        }
+        Some(trial)
     }
 
-    /// Gives the permit back: the trial did not begin.
-    pub fn release_trial(&self) {
-        self.state.release_trial();
+    /// Gives the permits back: the trial did not begin.
+    pub fn release_trial(&self, trial: Trial) {
+        self.state.release_trial(trial.own);
         if let Some(credential) = &self.credential {
-            credential.release_trial();
+            credential.release_trial(trial.credential);
         }
     }
 
@@ -84,9 +120,10 @@ impl Deployment {
     fn credential_answered(&self, now: Millis, attempt: AttemptRef) -> Option<Transition> {
         let credential = self.credential.as_ref()?;
         if credential.verdict(now) == Verdict::Ready {
+            credential.release_trial(attempt.trial.credential);
             return None;
         }
-        credential.trial_proved(now, attempt)
+        credential.trial_proved(now, at_the_credential(attempt))
     }
 
     /// An attempt for `model` failed.
@@ -102,12 +139,11 @@ impl Deployment {
         let own = self.state.failure(now, attempt, failure, around);
         let Some(credential) = &self.credential else { return own };
         if is_about_the_credential(failure.cause) {
+            let attempt = at_the_credential(attempt);
             let of_credential = credential.failure(now, attempt, failure, around);
             return own.or(of_credential);
         }
-        if attempt.trial {
-            credential.release_trial();
-        }
+        credential.release_trial(attempt.trial.credential);
         own
     }
 

@@ -5,9 +5,11 @@
 
 use super::controls::Controls;
 use super::filter::{Exclusion, Fit};
-use super::resolve::Target;
 use super::strategy::Pool;
+use super::times::times;
 use super::walk::{MAX_ATTEMPTS, Walk};
+use super::worst_case::worst_case;
+use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
@@ -20,6 +22,10 @@ const GROUPS_MAX: usize = 16;
 pub struct Explanation {
     /// The groups, in the order in which they would be tried.
     pub groups: Vec<GroupPlan>,
+    /// What would be tried instead after the first group, when the request is too long for it.
+    pub context_window_fallbacks: Vec<Box<str>>,
+    /// The same when a provider's policy refuses the request.
+    pub content_policy_fallbacks: Vec<Box<str>>,
     /// The end-to-end deadline, milliseconds.
     pub deadline_ms: Option<u64>,
     /// The longest that it may take until it is refused, milliseconds.
@@ -54,34 +60,32 @@ pub struct Candidate {
     pub silence_ms: u64,
 }
 
-/// What would become of a request for `target` at `now`.
-#[must_use]
+/// What would become of a request for the model `name` at `now`.
+///
+/// # Errors
+/// The nearest names, when it leads nowhere.
 pub fn explain(
     snapshot: &Snapshot,
-    target: Target,
+    name: &str,
     controls: Controls,
     now: Millis,
-) -> Explanation {
+) -> Result<Explanation, Vec<Box<str>>> {
     let deadline_ms = controls.timeout_ms.or(snapshot.router.request_timeout_ms);
-    let mut walk = Walk::preview(snapshot, target, controls, now);
+    let mut walk = Walk::preview_named(snapshot, name, controls.clone(), now)?;
+    let whole = worst_case(snapshot, Walk::preview_named(snapshot, name, controls, now)?).ms;
     let mut groups = vec![walk.describe(snapshot, now)];
+    let context_window_fallbacks = walk.preview_fallbacks(snapshot, Cause::ContextWindow);
+    let content_policy_fallbacks = walk.preview_fallbacks(snapshot, Cause::ContentPolicy);
     while groups.len() < GROUPS_MAX && walk.preview_next(snapshot, now) {
         groups.push(walk.describe(snapshot, now));
     }
-    let total: u64 = groups.iter().map(GroupPlan::worst_case_ms).fold(0, u64::saturating_add);
-    Explanation {
+    Ok(Explanation {
         groups,
+        context_window_fallbacks,
+        content_policy_fallbacks,
         deadline_ms,
-        worst_case_ms: deadline_ms.map_or(total, |deadline| deadline.min(total)),
-    }
-}
-
-impl GroupPlan {
-    fn worst_case_ms(&self) -> u64 {
-        let usable = self.candidates.iter().filter(|one| one.fit.is_ok() || one.in_net);
-        let slowest = usable.map(|one| one.timeout_ms).max().unwrap_or(0);
-        slowest.saturating_mul(self.attempts.into())
-    }
+        worst_case_ms: deadline_ms.map_or(whole, |deadline| deadline.min(whole)),
+    })
 }
 
 impl Walk {
@@ -94,18 +98,17 @@ impl Walk {
             admits: &|_| true,
             args: &strategy.args,
             now,
-            stream: selection.stream,
+            stream: selection.controls.stream,
         };
         let candidate = |&deployment: &DeploymentIndex| {
-            let (timeout_ms, silence_ms) =
-                self.own_times(snapshot, snapshot.deployment(deployment));
+            let times = times(snapshot, snapshot.deployment(deployment), selection.controls);
             Candidate {
                 deployment,
                 fit: selection.examine(deployment, now),
                 in_net: selection.net_rank(deployment, now).is_some(),
                 score: strategy.score(&pool, deployment),
-                timeout_ms,
-                silence_ms,
+                timeout_ms: times.timeout_ms,
+                silence_ms: times.silence_ms,
             }
         };
         let mut candidates: Vec<Candidate> = selection.members.iter().map(candidate).collect();

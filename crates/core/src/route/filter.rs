@@ -4,13 +4,15 @@
 //! [`Selection::examine`], decides, in one order: paused and misconfigured, tags, operation, context
 //! window, capability, checks, rest, concurrency, rates. Its verdict names the first reason.
 
+use super::controls::Controls;
 use super::needs::{Need, Needs};
 use super::resolve::Target;
 use super::tags::TagFilter;
+use super::times::times;
 use crate::cause::Cause;
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::endpoint::Operation;
-use crate::health::{Claim, Rest, Verdict};
+use crate::health::{Claim, Rest, Trial, Verdict};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
@@ -87,20 +89,18 @@ pub struct Selection<'a> {
     pub members: &'a [DeploymentIndex],
     /// Members that may not be chosen: they failed this request.
     pub avoid: &'a [DeploymentIndex],
-    /// What is asked for; `None` is what every deployment has.
-    pub operation: Option<Operation>,
     /// What the request asks of a model.
     pub needs: Needs,
     /// What its tags allow, where tags decide.
     pub(super) tags: Option<TagFilter<'a>>,
-    /// Whether the answer is to be a stream.
-    pub stream: bool,
     /// Whether verdicts of checks keep traffic away, and not from everybody: see [`Selection::heeding`].
     pub heeds_checks: bool,
-    /// When the request began: what began to rest later does not count against its own attempts.
-    pub request_started: Millis,
-    /// The client's own time limit, milliseconds, which bounds a trial's permit too.
-    pub caller_timeout_ms: Option<u64>,
+    /// What the client asks of the routing.
+    pub controls: &'a Controls,
+    /// The request's number: what rests because of it does not count against its own attempts.
+    pub request: u64,
+    /// When an attempt must have ended, whatever its own times.
+    pub ends: Millis,
 }
 
 /// What an attempt at `deployment` must be granted before it begins.
@@ -174,7 +174,9 @@ impl Selection<'_> {
         if self.tags.is_some_and(|tags| !tags.admits(&deployment.tags)) {
             return Err(Exclusion::Tags);
         }
-        if let Some(operation) = self.operation.filter(|operation| !deployment.serves(*operation)) {
+        if let Some(operation) =
+            self.controls.operation.filter(|operation| !deployment.serves(*operation))
+        {
             return Err(Exclusion::Operation(operation));
         }
         if self.snapshot.router.pre_call_checks
@@ -192,13 +194,15 @@ impl Selection<'_> {
     /// The worst of what the deployment, its credential and this model of it say.
     fn verdict(&self, deployment: &Deployment, now: Millis) -> Verdict {
         let verdict = deployment.verdict(now);
-        if verdict == Verdict::Ready && deployment.state.has_model_rests() {
-            let model = self.target.upstream_model(self.snapshot, deployment);
-            if let Some(rest) = deployment.state.model_rest(&model, now) {
-                return Verdict::Cooling(rest);
-            }
+        if !deployment.state.has_model_rests() {
+            return verdict;
         }
-        verdict
+        let model = self.target.model_in_many(self.snapshot, deployment);
+        let foreign = foreign(deployment, self.controls);
+        match deployment.state.model_rest(foreign, &model, now) {
+            Some(rest) => verdict.worse(Verdict::Cooling(rest)),
+            None => verdict,
+        }
     }
 
     fn has_room(&self, deployment: &Deployment, now: Millis) -> Result<(), Exclusion> {
@@ -269,42 +273,59 @@ impl Selection<'_> {
             .any(|index| !self.avoid.contains(index) && self.examine(*index, now) == Ok(Fit::Ready))
     }
 
-    /// When the rest of a member ends that may be tried although it is not well; `None` when it may not.
+    /// How a member may be tried although it is not well; `None` when it may not.
     ///
     /// Not against a provider's running deadline, and, where we only guess about a limit, by one request
     /// at a time.
-    pub(super) fn net_rank(&self, index: DeploymentIndex, now: Millis) -> Option<Millis> {
+    pub(super) fn net_rank(&self, index: DeploymentIndex, now: Millis) -> Option<NetRank> {
         let deployment = &**self.snapshot.deployment(index);
         let rest = match self.examine(index, now) {
-            Ok(Fit::Ready) => return Some(Millis(0)),
+            Ok(Fit::Ready) => return Some(NetRank { until: None, needs_permit: false }),
             Ok(Fit::Trial) => match self.verdict(deployment, now) {
-                Verdict::Trial(rest) | Verdict::Cooling(rest) => return Some(rest.until),
-                Verdict::Ready => return Some(Millis(0)),
+                Verdict::Trial(rest) | Verdict::Cooling(rest) => rest,
+                Verdict::Ready => return Some(NetRank { until: None, needs_permit: false }),
             },
             Err(Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest)) => rest,
             // Who failed before the eyes of real traffic, and long ago, comes first.
             Err(Exclusion::Unhealthy(_)) => {
                 self.has_room(deployment, now).ok()?;
-                return Some(now.plus(self.snapshot.checks.staleness_ms()));
+                let until = now.plus(self.snapshot.checks.staleness_ms());
+                return Some(NetRank { until: Some(until), needs_permit: false });
             }
             Err(_) => return None,
         };
         self.has_room(deployment, now).ok()?;
         if rest.provider_issued {
-            return (rest.until <= now).then_some(rest.until);
+            return (rest.until <= now)
+                .then_some(NetRank { until: Some(rest.until), needs_permit: false });
         }
-        let guess = matches!(rest.cause, Cause::RateLimited | Cause::Quota);
-        let own_doing =
-            || deployment.resting_since(now).is_some_and(|since| since >= self.request_started);
-        (!guess || deployment.trial_is_free(now) || own_doing()).then_some(rest.until)
+        let is_guess = matches!(rest.cause, Cause::RateLimited | Cause::Quota);
+        let needs_permit = is_guess && !deployment.rests_because_of(self.request, now);
+        (!needs_permit || deployment.trial_is_free(now))
+            .then_some(NetRank { until: Some(rest.until), needs_permit })
     }
 
-    pub(super) fn take_trial(&self, index: DeploymentIndex, now: Millis) -> bool {
+    pub(super) fn take_trial(&self, index: DeploymentIndex, now: Millis) -> Option<Trial> {
         let deployment = self.snapshot.deployment(index);
-        let own = deployment.limits.timeout_ms.unwrap_or(self.snapshot.router.timeout_ms);
-        let limit = self.caller_timeout_ms.map_or(own, |callers| callers.min(own));
-        deployment.take_trial(now, limit)
+        let own = times(self.snapshot, deployment, self.controls).timeout_ms;
+        deployment.take_trial(now, own.min(self.ends.since(now)))
     }
+}
+
+/// The operation, where it is not one of those that the deployment is for.
+#[must_use]
+pub(super) fn foreign(deployment: &Deployment, controls: &Controls) -> Option<Operation> {
+    let mode = deployment.facts.mode.as_deref();
+    controls.operation.filter(|operation| !operation.is_of_mode(mode))
+}
+
+/// How a member may be tried although it is not well; the least is the least bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct NetRank {
+    /// When its rest ends; `None` when it does not rest.
+    pub(super) until: Option<Millis>,
+    /// Whether it may be tried with a trial's permit only.
+    pub(super) needs_permit: bool,
 }
 
 /// The largest prompt that a deployment takes, tokens.

@@ -12,7 +12,9 @@ mod resolve;
 mod select;
 mod strategy;
 mod tags;
+mod times;
 pub(crate) mod walk;
+mod worst_case;
 
 pub use controls::{ClientFallback, Controls};
 pub use explain::{Candidate, Explanation, GroupPlan, explain};
@@ -22,4 +24,6 @@ pub use resolve::{Resolved, Target, nearest_names, resolve};
 pub use select::{Choice, select};
 pub use strategy::{ROWS as STRATEGIES, Strategy, StrategyArgs};
 pub use tags::{TagRules, TagWish};
+pub use times::{Times, times};
 pub use walk::{AttemptPlan, GiveUp, MAX_ATTEMPTS, Next, Refused, Tried, Walk};
+pub use worst_case::{WorstCase, request_worst_case};

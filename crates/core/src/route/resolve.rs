@@ -44,6 +44,19 @@ impl Target {
         }
     }
 
+    /// The model's name at `deployment`'s provider where it stands for many, else nothing.
+    #[must_use]
+    pub fn model_in_many<'a>(
+        &self,
+        snapshot: &Snapshot,
+        deployment: &'a Deployment,
+    ) -> std::borrow::Cow<'a, str> {
+        match &self.wildcard_name {
+            Some(_) => self.upstream_model(snapshot, deployment),
+            None => std::borrow::Cow::Borrowed(""),
+        }
+    }
+
     /// The model's name at `deployment`'s provider.
     #[must_use]
     pub fn upstream_model<'a>(

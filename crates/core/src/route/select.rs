@@ -4,16 +4,17 @@
 //! may be chosen, the strategy who is; when nobody is well, the safety net tries the least bad one,
 //! unless each is excluded for a reason that trying would not change.
 
-use super::filter::{Excluded, Fit, Selection};
+use super::filter::{Excluded, Fit, NetRank, Selection};
 use super::strategy::Pool;
 use crate::deployment::DeploymentIndex;
+use crate::health::Trial;
 use crate::time::Millis;
 
 /// What came of a selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// This one; the flag says whether it is a trial, whose permit is now taken.
-    Deployment(DeploymentIndex, bool),
+    /// This one; a trial's permits are now taken.
+    Deployment(DeploymentIndex, Trial),
     /// None.
     None,
 }
@@ -25,14 +26,14 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
         && request.avoid.is_empty()
         && request.examine(*only, now) == Ok(Fit::Ready)
     {
-        return Choice::Deployment(*only, false);
+        return Choice::Deployment(*only, Trial::NONE);
     }
     let tier = request.tier(now);
     let of_tier = |index: DeploymentIndex| tier.is_none_or(|tier| request.order(index) <= tier);
     if let Some(index) = trial(request, now, chance).filter(|index| of_tier(*index))
-        && request.take_trial(index, now)
+        && let Some(trial) = request.take_trial(index, now)
     {
-        return Choice::Deployment(index, true);
+        return Choice::Deployment(index, trial);
     }
     // Who has no weight stands by until nobody else is left.
     for standing_by in [false, true] {
@@ -49,20 +50,20 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
             admits: &admits,
             args: &strategy.args,
             now,
-            stream: request.stream,
+            stream: request.controls.stream,
         };
         if let Some(index) = strategy.choose(&pool, chance) {
-            return Choice::Deployment(index, false);
+            return Choice::Deployment(index, Trial::NONE);
         }
     }
     // Nobody is well. A trial that is due is no exception that needs the net.
     let due = |index: &DeploymentIndex| {
         !request.avoid.contains(index) && request.examine(*index, now) == Ok(Fit::Trial)
     };
-    match request.members.iter().copied().filter(due).find(|i| request.take_trial(*i, now)) {
-        Some(index) => Choice::Deployment(index, true),
-        None => Choice::None,
-    }
+    let mut taken = request.members.iter().filter(|index| due(index)).filter_map(|&index| {
+        request.take_trial(index, now).map(|trial| Choice::Deployment(index, trial))
+    });
+    taken.next().unwrap_or(Choice::None)
 }
 
 /// A member whose trial is due, when chance points at it: it is looked at as often as any other.
@@ -80,14 +81,22 @@ fn trial(request: &Selection<'_>, now: Millis, chance: u64) -> Option<Deployment
 #[must_use]
 pub(super) fn least_bad(request: &Selection<'_>, now: Millis) -> Choice {
     let candidates = request.members.iter().filter(|index| !request.avoid.contains(index));
-    let best = candidates
-        .filter_map(|&index| Some((request.net_rank(index, now)?, index)))
-        .min_by_key(|(until, _)| *until);
-    match best {
-        Some((Millis(0), index)) => Choice::Deployment(index, false),
-        Some((_, index)) => Choice::Deployment(index, request.take_trial(index, now)),
-        None => Choice::None,
+    let ranked = candidates.filter_map(|&index| Some((request.net_rank(index, now)?, index)));
+    let mut ranked: Vec<(NetRank, DeploymentIndex)> = ranked.collect();
+    // Only the order matters here, and equal ones stay as they stand in the config.
+    ranked.sort_by_key(|(rank, _)| rank.until);
+    for (rank, index) in ranked {
+        if rank.until.is_none() {
+            return Choice::Deployment(index, Trial::NONE);
+        }
+        match request.take_trial(index, now) {
+            Some(trial) => return Choice::Deployment(index, trial),
+            // Another request was faster.
+            None if rank.needs_permit => {}
+            None => return Choice::Deployment(index, Trial::NONE),
+        }
     }
+    Choice::None
 }
 
 /// Why each member that is excluded is; computed for refusals only.

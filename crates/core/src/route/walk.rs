@@ -19,7 +19,7 @@ use super::select::{Choice, exclusions, least_bad, select};
 use super::tags::TagFilter;
 use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
-use crate::health::Claim;
+use crate::health::{Claim, Trial};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
@@ -31,14 +31,16 @@ pub const MAX_ATTEMPTS: usize = 24;
 pub struct AttemptPlan {
     /// Where to.
     pub deployment: DeploymentIndex,
-    /// Whether it is a trial of a resting deployment.
-    pub trial: bool,
+    /// The permits that it holds when it is a trial of a resting deployment.
+    pub trial: Trial,
     /// When it must have answered (a stream: its first content).
     pub ends: Millis,
     /// Whether `ends` is the caller's doing rather than the deployment's own limit.
     pub ends_by_caller: bool,
     /// Longest silence between a stream's events, milliseconds.
     pub silence_ms: u64,
+    /// Whether that is the caller's doing.
+    pub silence_by_caller: bool,
     /// When a stream must have ended.
     pub stream_ends: Millis,
     /// What must be granted before it begins.
@@ -101,12 +103,16 @@ pub struct Tried {
 #[derive(Debug)]
 pub struct Walk {
     controls: Controls,
+    /// The request's number in the outcomes of its attempts.
+    request: u64,
     started: Millis,
     deadline: Millis,
     target: Target,
     /// Which of the client's fallback objects changes the request for this group.
     overrides: Option<usize>,
     group_ends: Millis,
+    /// Whether the last attempt had what was left of the group's time.
+    ends_with_group: bool,
     step: Step,
     /// Attempts that this group may still repeat; `None` until the first failure fixes it.
     retries_left: Option<u32>,
@@ -147,15 +153,23 @@ impl Walk {
         walk
     }
 
+    /// The same, with the number that its attempts carry: different requests have different ones.
+    #[must_use]
+    pub fn numbered(self, request: u64) -> Walk {
+        Walk { request, ..self }
+    }
+
     fn blank(snapshot: &Snapshot, target: Target, controls: Controls, now: Millis) -> Walk {
         let limit = controls.timeout_ms.or(snapshot.router.request_timeout_ms);
         Walk {
             deadline: limit.map_or(Millis::NEVER, |ms| now.plus(ms)),
             controls,
+            request: 0,
             started: now,
             target,
             overrides: None,
             group_ends: Millis::NEVER,
+            ends_with_group: false,
             step: Step::Pick,
             retries_left: None,
             pauses: 0,
@@ -186,25 +200,50 @@ impl Walk {
         walk
     }
 
-    /// Begins at the first default fallback, for a name that means nothing; `None` when there is none.
-    #[must_use]
-    pub fn for_unknown(snapshot: &Snapshot, controls: Controls, now: Millis) -> Option<Walk> {
-        if controls.disable_fallbacks {
-            return None;
+    /// Begins where `name` leads; a name that means nothing begins at the first default fallback, if the
+    /// request may take one.
+    ///
+    /// # Errors
+    /// The nearest names, when it leads nowhere.
+    pub fn named(
+        snapshot: &Snapshot,
+        name: &str,
+        controls: Controls,
+        now: Millis,
+    ) -> Result<Walk, Vec<Box<str>>> {
+        let walk = Walk::preview_named(snapshot, name, controls, now)?;
+        snapshot.group(walk.target.group).budget.request(now);
+        Ok(walk)
+    }
+
+    /// The same, to be looked at only: nothing is counted.
+    pub(super) fn preview_named(
+        snapshot: &Snapshot,
+        name: &str,
+        controls: Controls,
+        now: Millis,
+    ) -> Result<Walk, Vec<Box<str>>> {
+        let nearest = match resolve(snapshot, name) {
+            Resolved::Target(target) => {
+                return Ok(Walk::preview(snapshot, target, controls, now));
+            }
+            Resolved::Unknown(nearest) => nearest,
+        };
+        let limit = controls.max_fallbacks.unwrap_or(snapshot.router.max_fallbacks);
+        if controls.disable_fallbacks || limit == 0 {
+            return Err(nearest);
         }
-        let names = &snapshot.router.default_fallbacks;
-        let (position, target) =
-            names.iter().enumerate().find_map(|(position, name)| {
-                match resolve(snapshot, name) {
-                    Resolved::Target(target) => Some((position, target)),
-                    Resolved::Unknown(_) => None,
-                }
-            })?;
-        let mut walk = Walk::new(snapshot, target, controls, now);
-        let waiting = names.iter().skip(position + 1).cloned();
-        walk.queue.extend(waiting.map(|name| queue::Waiting { name, overrides: None }));
+        let mut names = snapshot.router.default_fallbacks.iter();
+        let first = names.find_map(|name| match resolve(snapshot, name) {
+            Resolved::Target(target) => Some(target),
+            Resolved::Unknown(_) => None,
+        });
+        let Some(target) = first else { return Err(nearest) };
+        let mut walk = Walk::preview(snapshot, target, controls, now);
+        let names = names.cloned();
+        walk.queue.extend(names.map(|name| queue::Waiting { name, overrides: None }));
         walk.fallbacks = 1;
-        Some(walk)
+        Ok(walk)
     }
 
     /// The group that is being tried.
@@ -334,14 +373,13 @@ impl Walk {
             target: &self.target,
             members,
             avoid: &self.avoid,
-            operation: self.controls.operation,
             // A fallback with messages of its own has needs of its own, which nobody has read.
             needs: if self.overrides.is_none() { self.controls.needs } else { Needs::default() },
             tags: self.tags(snapshot, members),
-            stream: self.controls.stream,
             heeds_checks: false,
-            request_started: self.started,
-            caller_timeout_ms: self.controls.timeout_ms,
+            controls: &self.controls,
+            request: self.request,
+            ends: self.group_ends.min(self.deadline),
         };
         if !snapshot.checks.routes() {
             return selection;
@@ -371,9 +409,8 @@ impl Walk {
 
     fn pick(&mut self, snapshot: &Snapshot, now: Millis, chance: u64) -> Option<AttemptPlan> {
         let selection = self.selection(snapshot, now);
-        if !self.net
-            && let Choice::Deployment(deployment, trial) = select(&selection, now, chance)
-        {
+        let chosen = if self.net { Choice::None } else { select(&selection, now, chance) };
+        if let Choice::Deployment(deployment, trial) = chosen {
             return Some(self.plan(snapshot, deployment, trial, now));
         }
         // Another group that is well comes before one that is not.

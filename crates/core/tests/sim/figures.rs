@@ -90,7 +90,13 @@ fn when_all_are_rate_limited_nobody_is_asked() {
 fn a_failing_group_sees_no_storm() {
     for row in STRATEGIES {
         for members in [1, 2, 3, 10] {
-            for bad in [Behaviour::FastFail, Behaviour::Brownout(100, 300), Behaviour::Down] {
+            for bad in [
+                Behaviour::FastFail,
+                Behaviour::Brownout(100, 300),
+                Behaviour::Down,
+                Behaviour::Unauthorized,
+                Behaviour::Unknown,
+            ] {
                 let router = format!("routing_strategy: {}", row.name);
                 let upstreams = vec![Upstream::new(vec![(0, bad)]); members];
                 let mut world = World::new(snapshot(&[("g", members)], &router), upstreams, 4);

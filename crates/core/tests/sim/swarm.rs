@@ -65,6 +65,8 @@ fn world(seed: u64) -> World {
         let timeout = chance.below(8);
         let controls = Controls {
             timeout_ms: (timeout == 0).then(|| 1 + chance.below(5_000)),
+            stream: timeout == 2,
+            stream_timeout_ms: (timeout == 2).then(|| 1 + chance.below(3_000)),
             num_retries: (timeout == 1).then(|| chance.below(6) as u32),
             ..Controls::default()
         };

@@ -23,6 +23,8 @@ pub(crate) enum Behaviour {
     Liar,
     /// Refuses the credential.
     Unauthorized,
+    /// Does not know the model.
+    Unknown,
 }
 
 /// What an attempt meets.
@@ -82,6 +84,7 @@ impl Upstream {
             }
             Behaviour::Liar => (jitter(50), Meets::Failure(Cause::BadResponse, Some(200), None)),
             Behaviour::Unauthorized => (20, fails(Cause::Auth, 401)),
+            Behaviour::Unknown => (20, fails(Cause::NotFound, 404)),
         }
     }
 }

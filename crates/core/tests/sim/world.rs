@@ -176,8 +176,8 @@ impl World {
 
     fn begin(&mut self, model: &'static str, controls: Controls) {
         let Resolved::Target(target) = resolve(&self.snapshot, model) else { panic!("{model}") };
-        let walk = Walk::new(&self.snapshot, target, controls, Millis(self.now));
         let number = self.chance.next();
+        let walk = Walk::new(&self.snapshot, target, controls, Millis(self.now)).numbered(number);
         self.requests.push(Request { walk, began: self.now, number, ended: false });
         self.step(self.requests.len() - 1);
     }
@@ -196,9 +196,7 @@ impl World {
                     if deployment.state.enter(now, &plan.claim) {
                         return self.attempt(index, plan);
                     }
-                    if plan.trial {
-                        deployment.release_trial();
-                    }
+                    deployment.release_trial(plan.trial);
                 }
             }
         }
@@ -213,10 +211,10 @@ impl World {
         self.began.push(Began {
             at: self.now,
             deployment: plan.deployment.0,
-            trial: plan.trial,
+            trial: plan.trial.is_held(),
             request: index,
         });
-        if plan.trial {
+        if plan.trial.is_held() {
             self.trials[place] += 1;
             assert_eq!(self.trials[place], 1, "two trials of {place} at {}", self.now);
         }
@@ -234,7 +232,7 @@ impl World {
         let now = Millis(self.now);
         let deployment = self.snapshot.deployment(plan.deployment).clone();
         deployment.state.leave();
-        if plan.trial {
+        if plan.trial.is_held() {
             self.trials[plan.deployment.0 as usize] -= 1;
         }
         let (cause, status, hint_ms) = match *meets {
@@ -265,7 +263,7 @@ impl World {
             hint_ms,
         };
         let chance = self.chance.next();
-        self.requests[index].walk.failed(&self.snapshot, tried, plan.trial, now, chance);
+        self.requests[index].walk.failed(&self.snapshot, tried, plan.trial.is_held(), now, chance);
         self.step(index);
     }
 

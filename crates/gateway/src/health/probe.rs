@@ -362,15 +362,16 @@ impl Asker<'_> {
         ask.outgoing = sent.outgoing.clone();
         let plan = AttemptPlan {
             deployment: self.index,
-            trial: false,
+            trial: hale_core::health::Trial::NONE,
             ends,
             ends_by_caller: false,
             silence_ms: timeout_ms,
+            silence_by_caller: false,
             claim: hale_core::health::Claim::default(),
             timeout_ms,
             stream_ends: hale_core::time::Millis::NEVER,
         };
-        attempt(&ask, &plan, AttemptGuard::check(self.deployment)).await.map(Some)
+        attempt(&ask, &plan, AttemptGuard::check(self.deployment, &plan)).await.map(Some)
     }
 }
 

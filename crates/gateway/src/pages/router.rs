@@ -7,8 +7,8 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::{Verdict, check};
 use hale_core::provider::WireFormat;
+use hale_core::route::Controls;
 use hale_core::route::{Candidate, Excluded, Explanation, Fit, explain};
-use hale_core::route::{Controls, Target};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use http::{Response, StatusCode};
@@ -210,6 +210,10 @@ struct Preview<'p> {
     deadline_s: Option<f64>,
     worst_case_s: f64,
     groups: Vec<Group<'p>>,
+    /// Where the first group's requests go that are too long for it.
+    context_window_fallbacks: &'p [Box<str>],
+    /// Where they go when a provider's policy refuses them.
+    content_policy_fallbacks: &'p [Box<str>],
 }
 
 #[derive(Serialize)]
@@ -238,16 +242,23 @@ struct Member<'p> {
     silence_s: f64,
 }
 
-/// `POST /router/explain`: what would become of a request for `target`.
+/// `POST /router/explain`: what would become of a request for `model`.
+///
+/// # Errors
+/// The nearest names, when it leads nowhere.
 pub(crate) fn preview(
     snapshot: &Snapshot,
     model: &str,
-    target: Target,
     controls: Controls,
-) -> Response<Reply> {
+) -> Result<Response<Reply>, Vec<Box<str>>> {
     let now = clock::now().millis();
-    let Explanation { groups, deadline_ms, worst_case_ms } =
-        explain(snapshot, target, controls, now);
+    let Explanation {
+        groups,
+        context_window_fallbacks,
+        content_policy_fallbacks,
+        deadline_ms,
+        worst_case_ms,
+    } = explain(snapshot, model, controls, now)?;
     let shown = groups.iter().map(|group| Group {
         model_group: &group.name,
         attempts: group.attempts,
@@ -257,13 +268,15 @@ pub(crate) fn preview(
             .map(|one| member(snapshot, &group.name, one, now))
             .collect(),
     });
-    page(&Preview {
+    Ok(page(&Preview {
         model,
         strategy: snapshot.router.strategy.name(),
         deadline_s: deadline_ms.map(seconds),
         worst_case_s: seconds(worst_case_ms),
         groups: shown.collect(),
-    })
+        context_window_fallbacks: &context_window_fallbacks,
+        content_policy_fallbacks: &content_policy_fallbacks,
+    }))
 }
 
 fn member<'p>(snapshot: &'p Snapshot, group: &str, one: &Candidate, now: Millis) -> Member<'p> {

@@ -119,7 +119,7 @@ pub(super) fn route(
     match answered {
         Some(plan) => {
             let id = &snapshot.deployment(plan.deployment).id;
-            let trial = if plan.trial { " trial" } else { "" };
+            let trial = if plan.trial.is_held() { " trial" } else { "" };
             let _written = write!(line, "{}/{id}=ok{trial}", walk.target().name(snapshot));
         }
         None => line.push_str("no answer"),

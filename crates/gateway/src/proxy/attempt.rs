@@ -151,13 +151,17 @@ impl Failed {
         Failed::because(&Observation::Cut, None, message.to_owned())
     }
 
-    /// A stream that fell silent.
-    pub(crate) fn stalled(silence_ms: u64) -> Failed {
-        Failed::because(
-            &Observation::Stall,
-            None,
-            format!("the stream fell silent for {} s", seconds(silence_ms)),
-        )
+    /// A stream that fell silent for longer than the config allows, or the client.
+    pub(crate) fn stalled(silence_ms: u64, by_caller: bool) -> Failed {
+        let seconds = seconds(silence_ms);
+        let (observation, message) = if by_caller {
+            let message =
+                format!("the stream fell silent for the {seconds} s that the client allows");
+            (Observation::ClientDeadline, message)
+        } else {
+            (Observation::Stall, format!("the stream fell silent for {seconds} s"))
+        };
+        Failed::because(&observation, None, message)
     }
 
     /// A stream that took longer than the config allows.
@@ -224,9 +228,7 @@ pub(crate) async fn attempt(
     };
     match result {
         Ok((headers, content)) => {
-            // An answer of our own says nothing about the deployment.
-            let asked = matches!(ask.outgoing, Ok(Outgoing::Body(..)));
-            if asked && let Content::Full(_, usage, _) = &content {
+            if let Content::Full(_, usage, _) = &content {
                 guard.success(*usage);
             }
             Ok(Answered { headers, content, guard })
@@ -384,12 +386,11 @@ async fn refused(
         StatusCode::NOT_FOUND if operation.is_by_id() => Observation::NoSuchObject,
         _ => Observation::Status(status.as_u16(), &error),
     };
-    Failed {
-        cause: classify(&observation),
-        status: Some(status.as_u16()),
-        error,
-        hint_ms: hints::retry_hint_ms(status.as_u16(), headers, clock::unix_ms()),
-    }
+    let cause = classify(&observation);
+    // What the request itself is to blame for does not pass with time.
+    let hint_ms = hints::retry_hint_ms(status.as_u16(), headers, clock::unix_ms())
+        .filter(|_| cause.blames_deployment());
+    Failed { cause, status: Some(status.as_u16()), error, hint_ms }
 }
 
 fn is_encoded(headers: &HeaderMap) -> bool {

@@ -20,7 +20,7 @@ use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek};
 use hale_wire::responses::id::Issuer;
 use hale_wire::stream::View;
-use hale_wire::way::{Way, outgoing};
+use hale_wire::way::{Outgoing, Way, outgoing};
 use http::Response;
 use http::request::Parts;
 use hyper::body::Incoming;
@@ -79,19 +79,23 @@ pub(super) async fn run(
     // The body may have taken its time.
     let now = clock::now().millis();
     let controls = wanted.controls.clone();
-    let resolved = match &wanted.kept {
-        Some(kept) if operation.is_by_id() => Resolved::Target(kept.target(snapshot)),
-        _ => resolve(snapshot, &wanted.model),
-    };
-    let walk = match (resolved, &wanted.kept) {
-        (Resolved::Target(target), Some(kept)) => match kept.pin(snapshot, target) {
-            Ok(target) => Walk::new(snapshot, target, controls, now),
-            Err(refusal) => return refuse(&arrival, finish, refusal),
-        },
-        (Resolved::Target(target), None) => Walk::new(snapshot, target, controls, now),
-        (Resolved::Unknown(nearest), _) => match Walk::for_unknown(snapshot, controls, now) {
-            Some(walk) => walk,
-            None => {
+    let kept_target = wanted.kept.as_ref().and_then(|kept| {
+        let resolved = if operation.is_by_id() {
+            Resolved::Target(kept.target(snapshot))
+        } else {
+            resolve(snapshot, &wanted.model)
+        };
+        match resolved {
+            Resolved::Target(target) => Some(kept.pin(snapshot, target)),
+            Resolved::Unknown(_) => None,
+        }
+    });
+    let walk = match kept_target {
+        Some(Ok(target)) => Walk::new(snapshot, target, controls, now),
+        Some(Err(refusal)) => return refuse(&arrival, finish, refusal),
+        None => match Walk::named(snapshot, &wanted.model, controls, now) {
+            Ok(walk) => walk,
+            Err(nearest) => {
                 let refusal = explain::unknown_model(head.uri.path(), &wanted.model, &nearest);
                 return refuse(&arrival, finish, refusal);
             }
@@ -211,6 +215,7 @@ async fn follow(
     let serving = arrival.serving.clone();
     let snapshot = &serving.snapshot;
     let request = fastrand::u64(..);
+    walk = walk.numbered(request);
     let mut errors: Vec<ProviderError> = Vec::new();
     loop {
         let began = clock::now();
@@ -230,13 +235,12 @@ async fn follow(
                 return response;
             }
             Next::Attempt(plan) => {
-                let Some(guard) = begin(snapshot, &walk, &plan, request) else { continue };
-                note_attempt(&arrival, &walk, &plan, &mut finish);
                 let ignores_checks = walk.ignores_checks(snapshot, began.millis());
+                let tried = try_once(&arrival, &wanted, &walk, &plan, request, &mut finish).await;
+                let Some(result) = tried else { continue };
                 if ignores_checks {
                     arrival.worker.process.health.bypassed(began.millis());
                 }
-                let result = try_once(&arrival, &wanted, &walk, &plan, guard, &mut finish).await;
                 let ended = clock::recent();
                 match result {
                     Ok(answered) => {
@@ -265,7 +269,7 @@ async fn follow(
                         };
                         errors.push(failed.error);
                         let chance = fastrand::u64(..);
-                        walk.failed(snapshot, tried, plan.trial, ended.millis(), chance);
+                        walk.failed(snapshot, tried, plan.trial.is_held(), ended.millis(), chance);
                     }
                 }
             }
@@ -281,23 +285,20 @@ fn begin(
     request: u64,
 ) -> Option<AttemptGuard> {
     let deployment = snapshot.deployment(plan.deployment);
-    let model = match &walk.target().wildcard_name {
-        Some(_) => walk.target().upstream_model(snapshot, deployment).into(),
-        None => Box::default(),
-    };
+    let model = walk.target().model_in_many(snapshot, deployment).into();
     let around = walk.surroundings(snapshot, plan);
     AttemptGuard::enter(deployment, plan, around, request, model)
 }
 
-/// The attempt that `plan` asks for.
+/// The attempt that `plan` asks for; `None` when another request took its place.
 async fn try_once(
     arrival: &Arrival,
     wanted: &Wanted,
     walk: &Walk,
     plan: &AttemptPlan,
-    guard: AttemptGuard,
+    request: u64,
     finish: &mut Finish,
-) -> Result<Answered, Failed> {
+) -> Option<Result<Answered, Failed>> {
     let snapshot = &arrival.serving.snapshot;
     let deployment = snapshot.deployment(plan.deployment);
     let shown = shown_model(arrival, wanted, walk);
@@ -338,10 +339,17 @@ async fn try_once(
         admin: arrival.access == Access::Admin,
         policy_moves_on: walk.has_policy_fallback(snapshot),
     };
+    let guard = match &ask.outgoing {
+        Ok(Outgoing::Body(..)) => begin(snapshot, walk, plan, request)?,
+        Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) | Err(_) => {
+            AttemptGuard::unasked(deployment, plan, walk.surroundings(snapshot, plan))
+        }
+    };
+    note_attempt(arrival, walk, plan, finish);
     finish.wait_begins(clock::now());
     let result = attempt(&ask, plan, guard).await;
     finish.wait_ends(clock::now());
-    result
+    Some(result)
 }
 
 /// The model's name in the answer: what the client asked for, or the fallback group's.

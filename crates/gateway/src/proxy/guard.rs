@@ -1,14 +1,14 @@
 //! An attempt's place at its deployment, and the way of its outcome to the state.
 //!
-//! Made by [`super::exchange`] and by checks, held by [`super::attempt`] and by streams under way. Always true: the place
-//! comes back and the outcome is told exactly once, be it success, failure or neither (the client went
+//! Made by [`super::exchange`] and by checks, held by [`super::attempt`] and by streams under way. Always
+//! true: the place comes back and the outcome is told exactly once, be it success, failure or neither (the client went
 //! away).
 
 use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition};
+use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition, Trial};
 use hale_core::policy::ByKind;
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
@@ -25,6 +25,8 @@ pub(crate) struct AttemptGuard {
     /// From its begin to the first content of a stream, milliseconds.
     first_content_ms: Option<u64>,
     told: bool,
+    /// Whether it has a place at the deployment.
+    entered: bool,
     /// Whether it is a check: it has no place at the deployment, and its outcome is no traffic's.
     is_check: bool,
 }
@@ -41,9 +43,7 @@ impl AttemptGuard {
     ) -> Option<AttemptGuard> {
         let started = clock::recent().millis();
         if !deployment.state.enter(started, &plan.claim) {
-            if plan.trial {
-                deployment.release_trial();
-            }
+            deployment.release_trial(plan.trial);
             return None;
         }
         let attempt = AttemptRef { started, request, trial: plan.trial };
@@ -55,29 +55,46 @@ impl AttemptGuard {
             model,
             first_content_ms: None,
             told: false,
+            entered: true,
             is_check: false,
         })
     }
 
+    /// An attempt that asks nobody: it takes no place, gives a trial's permits back, and its outcome
+    /// changes nothing at the deployment but the count of what it can not say.
+    pub(crate) fn unasked(
+        deployment: &Arc<Deployment>,
+        plan: &AttemptPlan,
+        around: Surroundings,
+    ) -> AttemptGuard {
+        deployment.release_trial(plan.trial);
+        let started = clock::recent().millis();
+        AttemptGuard {
+            deployment: deployment.clone(),
+            attempt: AttemptRef { started, request: 0, trial: Trial::NONE },
+            around,
+            model: Box::default(),
+            first_content_ms: None,
+            told: true,
+            entered: false,
+            is_check: false,
+        }
+    }
+
     /// For a check: nothing of it is told to what traffic changes.
-    pub(crate) fn check(deployment: &Arc<Deployment>) -> AttemptGuard {
+    pub(crate) fn check(deployment: &Arc<Deployment>, plan: &AttemptPlan) -> AttemptGuard {
         let around = Surroundings {
             has_sibling: false,
             has_fallback: false,
             cooldown_ms: 0,
             tolerance: ByKind::default(),
-            attempt_timeout_ms: 0,
+            attempt_timeout_ms: plan.timeout_ms,
             many_models: false,
+            foreign: None,
         };
-        AttemptGuard {
-            deployment: deployment.clone(),
-            attempt: AttemptRef { started: clock::recent().millis(), request: 0, trial: false },
-            around,
-            model: Box::default(),
-            first_content_ms: None,
-            told: true,
-            is_check: true,
-        }
+        let mut guard = AttemptGuard::unasked(deployment, plan, around);
+        guard.is_check = true;
+        guard
     }
 
     /// The deployment that is asked.
@@ -89,16 +106,16 @@ impl AttemptGuard {
     pub(crate) fn has_content(&mut self) {
         let now = clock::recent().millis();
         self.first_content_ms = Some(now.since(self.attempt.started));
-        if self.attempt.trial {
+        if self.attempt.trial.is_held() {
             let change = self.deployment.trial_proved(now, self.attempt);
-            self.attempt.trial = false;
+            self.attempt.trial = Trial::NONE;
             self.log(change);
         }
     }
 
     /// It ended well.
     pub(crate) fn success(&mut self, usage: Option<Usage>) {
-        if self.is_check {
+        if !self.entered {
             return;
         }
         self.told = true;
@@ -117,7 +134,7 @@ impl AttemptGuard {
 
     /// It failed.
     pub(crate) fn failure(&mut self, failure: Failure) {
-        if self.is_check {
+        if self.is_check || (!self.entered && failure.cause.blames_deployment()) {
             return;
         }
         self.told = true;
@@ -144,12 +161,59 @@ impl AttemptGuard {
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
-        if self.is_check {
-            return;
+        if self.entered {
+            self.deployment.state.leave();
         }
-        self.deployment.state.leave();
         if !self.told {
             self.failure(Failure::of(Cause::ClientClosed));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use hale_core::config::{Options, Source, load};
+    use hale_core::health::Verdict;
+    use hale_core::route::{Controls, Next, Walk};
+
+    use super::*;
+
+    struct Yaml(&'static str);
+
+    impl Source for Yaml {
+        fn read(&self, _path: &str) -> io::Result<Vec<u8>> {
+            Ok(self.0.as_bytes().to_vec())
+        }
+
+        fn env(&self, _name: &str) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_panic_within_an_attempt_gives_place_and_permit_back() {
+        let yaml =
+            "model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n";
+        let loaded = load(&Yaml(yaml), "c.yaml", Options::default(), None);
+        let snapshot = loaded.snapshot.unwrap();
+        let now = clock::now().millis();
+        let mut walk = Walk::named(&snapshot, "m", Controls::default(), now).unwrap();
+        let Next::Attempt(mut plan) = walk.next(&snapshot, now, 0) else { panic!("refused") };
+        let deployment = snapshot.deployment(plan.deployment);
+        plan.trial = deployment.take_trial(now, 60_000).unwrap();
+        let around = walk.surroundings(&snapshot, &plan);
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _guard = AttemptGuard::enter(deployment, &plan, around, 1, Box::default());
+            assert_eq!(deployment.state.in_flight(), 1);
+            assert!(!deployment.trial_is_free(now));
+            panic!("within the attempt");
+        }));
+        assert!(panicked.is_err());
+        assert_eq!(deployment.state.in_flight(), 0);
+        assert!(deployment.trial_is_free(now));
+        assert_eq!(deployment.verdict(now), Verdict::Ready);
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Called by the pipeline. Always true: it takes no permit, no place and no budget, and leaves no record.
 
-use hale_core::route::{Resolved, resolve};
 use hale_wire::peek::Peek;
 use http::Response;
 use http::request::Parts;
@@ -31,17 +30,6 @@ pub(super) async fn run(
     let stream = peek.boolean("stream").map_err(bad)?.unwrap_or(false);
     let controls = controls::all_controls(arrival, &peek, &head.headers, stream)?;
     let snapshot = &arrival.serving.snapshot;
-    let resolved = match resolve(snapshot, &model) {
-        Resolved::Unknown(nearest) if !controls.disable_fallbacks => {
-            let names = snapshot.router.default_fallbacks.iter();
-            let mut known = names.map(|name| resolve(snapshot, name));
-            let known = known.find(|found| matches!(found, Resolved::Target(_)));
-            known.unwrap_or(Resolved::Unknown(nearest))
-        }
-        resolved => resolved,
-    };
-    match resolved {
-        Resolved::Target(target) => Ok(pages::preview(snapshot, &model, target, controls)),
-        Resolved::Unknown(nearest) => Err(explain::unknown_model(route, &model, &nearest)),
-    }
+    pages::preview(snapshot, &model, controls)
+        .map_err(|nearest| explain::unknown_model(route, &model, &nearest))
 }

@@ -70,6 +70,8 @@ pub(crate) struct Relay {
     guard: AttemptGuard,
     finish: Finish,
     silence_ms: u64,
+    /// Whether the client made that time shorter than the config does.
+    silence_by_caller: bool,
     /// When it must have ended.
     ends: hale_core::time::Millis,
     /// After `[DONE]`: when the upstream must have ended its body.
@@ -103,6 +105,7 @@ impl Relay {
             guard,
             finish,
             silence_ms,
+            silence_by_caller: plan.silence_by_caller,
             ends,
             last_event,
             alarm: Box::pin(alarm),
@@ -134,7 +137,9 @@ impl Relay {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(()) if self.reader.is_complete() => self.complete(),
                     Poll::Ready(()) if self.is_too_long() => self.fail(&Failed::too_long()),
-                    Poll::Ready(()) => self.fail(&Failed::stalled(self.silence_ms)),
+                    Poll::Ready(()) => {
+                        self.fail(&Failed::stalled(self.silence_ms, self.silence_by_caller));
+                    }
                 },
                 Poll::Ready(Some(Ok(piece))) => self.take(piece),
                 Poll::Ready(Some(Err(Cut))) if self.reader.is_complete() => self.complete(),

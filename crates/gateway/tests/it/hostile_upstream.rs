@@ -221,7 +221,7 @@ rows! {
     "88" row_88_an_exhausted_quota_is_quota "429 for an exhausted quota":
         with_status(429, "You exceeded your current quota", "insufficient_quota") => Failed(429, "quota", &["You exceeded your current quota"]);
     "88" row_88_an_empty_account_is_quota "400 for an account without credit":
-        with_status(400, "Your credit balance is too low", "c") => Failed(400, "quota", &["Your credit balance is too low"]);
+        with_status(400, "Your credit balance is too low", "invalid_request_error") => Failed(400, "quota", &["Your credit balance is too low"]);
     "89" row_89_a_502_page_is_not_shown "502 with HTML":
         Script::with_status(502).body("text/html", "<html>nginx</html>") => Failed(502, "server_error", &["the upstream answered with an HTML page"]);
     "89" row_89_a_key_in_an_error_is_blacked_out "500 with a key in its text":

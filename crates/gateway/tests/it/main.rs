@@ -7,6 +7,7 @@
 mod access;
 mod answers;
 mod azure;
+mod blame;
 mod canary;
 mod cli;
 mod cooldown;

@@ -1,6 +1,6 @@
 //! Who may not be chosen, and what the client is told when nobody may.
 
-use hale_testkit::{FakeUpstream, Script, openai, refused_port};
+use hale_testkit::{FakeUpstream, Hale, Script, openai, refused_port};
 use serde_json::{Value, json};
 
 use crate::support::{
@@ -326,12 +326,87 @@ fn callers_can_not_bench_a_deployment() {
         leaving.send("POST", CHAT, &[], body.to_string().as_bytes()).unwrap();
         leaving.disconnect();
     }
-    wait_until_idle(&hale);
-    assert_eq!(metric(&hale, "hale_deployment_resting", &[]), 0.0);
-    assert_eq!(metric(&hale, "hale_deployment_cooldowns_total", &[]), 0.0);
-    let state = client(&hale).get("/router/state").json();
+    let stream = openai::stream_request("m", "hi");
+    for _ in 0..1_000 {
+        let headers = [("x-litellm-stream-timeout", "0.001")];
+        let answer = impatient.post_json(CHAT, &headers, &stream);
+        assert_eq!(answer.status, 408, "{}", answer.text());
+    }
+    let mut hasty = stream.clone();
+    hasty["stream_timeout"] = json!(0.001);
+    for _ in 0..1_000 {
+        assert_eq!(impatient.post_json(CHAT, &[], &hasty).status, 408);
+    }
+    nothing_counted(&hale);
+}
+
+#[test]
+fn a_stream_that_is_too_slow_for_its_client_alone_is_not_charged() {
+    let pause = || {
+        let events = openai::chunks("gpt-4o", &["one"]);
+        Script::ok().stream().events(&events[..2]).silence()
+    };
+    let (slow, good) = (FakeUpstream::with(move |_| pause()), FakeUpstream::start());
+    let hale = pair(&slow, &good).router(json!({"allowed_fails": 0, "num_retries": 0})).start();
+    let mut hasty = openai::stream_request("m", "hi");
+    hasty["stream_timeout"] = json!(0.2);
+    for _ in 0..3 {
+        let mut asking = client(&hale);
+        let text = asking.stream(CHAT, &[], &hasty).text();
+        assert!(text.contains("that the client allows"), "{text}");
+    }
+    nothing_counted(&hale);
+}
+
+fn nothing_counted(hale: &Hale) {
+    wait_until_idle(hale);
+    assert_eq!(metric(hale, "hale_deployment_resting", &[]), 0.0);
+    assert_eq!(metric(hale, "hale_deployment_cooldowns_total", &[]), 0.0);
+    let state = client(hale).get("/router/state").json();
     for one in state["deployments"].as_array().unwrap() {
         assert_eq!((&one["failures_in_a_row"], &one["in_flight"]), (&json!(0), &json!(0)));
         assert_eq!(one["last_errors"], json!([]));
     }
+}
+
+#[test]
+fn a_refusal_asks_nobody_and_names_the_first_of_all_ends_however_many_there_are() {
+    let long = FakeUpstream::with(|_| Script::rate_limited(290));
+    let short = FakeUpstream::with(|_| Script::rate_limited(40));
+    let config = (0..21).fold(Config::new(), |config, i| {
+        let key = json!({"api_key": format!("sk-{i}-0123456789")});
+        config.with("m", &format!("d{i}"), &long, key)
+    });
+    let hale = config
+        .with("m", "short", &short, json!({"api_key": "sk-short-0123456789"}))
+        .router(json!({"num_retries": 0}))
+        .start();
+    let refusal = crate::support::eventually("everybody rests", || {
+        let answer = chat(&hale, "m");
+        answer.text().contains("no_healthy_deployments").then_some(answer)
+    });
+    let asked = long.requests().len() + short.requests().len();
+    assert_eq!(asked, 22, "each was asked once");
+    assert_eq!(refusal.status, 429);
+    let left: u64 = refusal.header("retry-after").unwrap().parse().unwrap();
+    assert!((30..=40).contains(&left), "{left}");
+    let error = expect_error(&chat(&hale, "m"), 429, "no_healthy_deployments");
+    assert_eq!(error["deployments"].as_array().unwrap().len(), 20, "the list is cut");
+    let page = client(&hale).get("/router/state").json();
+    let of_short = page["deployments"].as_array().unwrap().last().unwrap().clone();
+    let again: u64 = chat(&hale, "m").header("retry-after").unwrap().parse().unwrap();
+    let until = of_short["retry_after_s"].as_u64().unwrap();
+    assert!(again.abs_diff(until) <= 1, "{again} and {until}");
+    assert_eq!(long.requests().len() + short.requests().len(), 22, "no upstream call");
+}
+
+#[test]
+fn no_fallback_at_all_means_none_for_unknown_names_too() {
+    let up = FakeUpstream::start();
+    let hale = lone(&up).router(json!({"default_fallbacks": ["m"], "max_fallbacks": 0})).start();
+    expect_error(&chat(&hale, "zzz"), 400, "unknown_model");
+    let body = openai::chat_request("zzz", "hi");
+    let preview = client(&hale).post_json("/router/explain", &[], &body);
+    expect_error(&preview, 400, "unknown_model");
+    assert!(up.requests().is_empty());
 }

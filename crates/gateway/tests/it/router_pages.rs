@@ -64,19 +64,25 @@ fn an_explanation_names_candidates_reasons_and_times_and_sends_nothing() {
         .with("m", "b", &b, json!({"order": 2}))
         .with("m", "paused", &b, json!({"blocked": true}))
         .deployment("f", "c", &f)
-        .router(json!({"fallbacks": [{"m": ["f"]}], "num_retries": 1, "timeout": 10}))
+        .deployment("long", "d", &f)
+        .router(json!({
+            "fallbacks": [{"m": ["f"]}], "context_window_fallbacks": [{"m": ["long"]}],
+            "content_policy_fallbacks": [{"m": ["f", "long"]}], "num_retries": 1, "timeout": 10,
+        }))
         .start();
     let explain = |body| client(&hale).post_json("/router/explain", &[], &body);
     let page = explain(openai::chat_request("m", "hi"));
     assert_eq!(page.status, 200, "{}", page.text());
     let page = page.json();
     assert_eq!(column(&page["groups"], "model_group"), ["m", "f"]);
+    assert_eq!(page["context_window_fallbacks"], json!(["long"]));
+    assert_eq!(page["content_policy_fallbacks"], json!(["f", "long"]));
     let first = &page["groups"][0];
     assert_eq!(first["attempts"], 2);
     assert_eq!(column(&first["candidates"], "deployment"), ["a", "b", "paused"]);
     assert_eq!(column(&first["candidates"], "state"), ["ready", "ready", "paused"]);
     assert_eq!(column(&first["candidates"], "timeout_s"), [5.0, 10.0, 10.0]);
-    assert_eq!((&page["worst_case_s"], &page["deadline_s"]), (&json!(40.0), &json!(null)));
+    assert_eq!((&page["worst_case_s"], &page["deadline_s"]), (&json!(40.5), &json!(null)));
     let mut hurried = openai::chat_request("m", "hi");
     hurried["timeout"] = json!(3);
     assert_eq!(explain(hurried).json()["worst_case_s"], 3.0);

@@ -80,10 +80,6 @@ fn contradictions_and_mistakes_are_named() {
         ("model_group_retry_policy: {mm: {}}", "no model group `mm`"),
         ("optional_pre_call_checks: [nonsense]", "unknown check `nonsense`"),
         ("optional_pre_call_checks: [prompt_caching]", "`prompt_caching` is not served yet"),
-        (
-            "{timeout: 20, request_timeout: 30}",
-            "3 attempts of 20 s take up to 60 s, and request_timeout is 30 s",
-        ),
     ];
     for (line, expected) in cases {
         let yaml = if line.starts_with('{') {
@@ -115,4 +111,77 @@ fn a_credential_that_several_deployments_use_has_one_state() {
     assert!(c.credential.is_none() && d.credential.is_none());
     let again = load(&Fake::new(&yaml), "c.yaml", Options::default(), Some(&snapshot));
     assert!(again.snapshot.unwrap().deployments[0].shares_credential(a), "a reload keeps it");
+}
+
+/// Two groups, `a` with `members` members and `b` with one.
+fn two_groups(members: usize, param: &str, router: &str) -> String {
+    let line = |name: &str, member: usize, param: &str| {
+        format!(
+            "- {{model_name: {name}, litellm_params: {{model: openai/x, api_key: k{name}{member}, \
+             api_base: 'http://h/v1'{param}}}}}\n"
+        )
+    };
+    let of_a: String = (0..members).map(|member| line("a", member, param)).collect();
+    format!(
+        "model_list:\n{of_a}{}router_settings:\n  {router}\n",
+        line("b", 0, ", num_retries: 0, timeout: 1")
+    )
+}
+
+#[test]
+fn times_that_contradict_each_other_are_named_at_the_request_timeout() {
+    let says = |members, param: &str, router: &str| {
+        let yaml = two_groups(members, param, &router.replace("; ", "\n  "));
+        let all = texts(&Fake::new(&yaml).load());
+        all.into_iter().find(|text| text.contains("request_timeout is"))
+    };
+    let rows = [
+        // Nothing that somebody wrote is too long.
+        (1, "", "request_timeout: 30", None),
+        (3, "", "request_timeout: 60; timeout: 20", None),
+        (3, "", "request_timeout: 59; timeout: 20", Some("3 attempts in a take up to 60 s")),
+        // A deployment's own times and retries.
+        (3, ", timeout: 20", "request_timeout: 59", Some("3 attempts in a take up to 60 s")),
+        (
+            3,
+            ", timeout: 20, num_retries: 4",
+            "request_timeout: 60",
+            // The fourth and the fifth wait.
+            Some("5 attempts in a take up to 101.500 s"),
+        ),
+        // A stream's.
+        (3, "", "request_timeout: 60; stream_timeout: 21", Some("3 attempts in a take up to 63 s")),
+        // The same deployment is asked again after pauses of up to 0.5 and 1 s.
+        (1, "", "request_timeout: 61; timeout: 20", Some("3 attempts in a take up to 61.500 s")),
+        (
+            3,
+            "",
+            "request_timeout: 60; timeout: 20; fallbacks: [{a: [b]}]",
+            Some("4 attempts in a, then b take up to 61 s"),
+        ),
+        (
+            3,
+            "",
+            "request_timeout: 60; timeout: 20; retry_policy: {TimeoutErrorRetries: 3}",
+            Some("4 attempts in a take up to 80.500 s"),
+        ),
+        (
+            30,
+            "",
+            "request_timeout: 60; timeout: 20; num_retries: 90",
+            Some("24 attempts in a take up to 480 s"),
+        ),
+    ];
+    for (members, param, router, expected) in rows {
+        let said = says(members, param, router);
+        match expected {
+            None => assert_eq!(said, None, "{router}"),
+            Some(part) => {
+                let said = said.unwrap_or_else(|| panic!("{param} {router}: nothing"));
+                assert!(said.contains(part), "{said}");
+                let at = format!("c.yaml:{}:", members + 4);
+                assert!(said.contains(&at), "{said} is not at {at}");
+            }
+        }
+    }
 }

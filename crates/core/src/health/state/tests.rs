@@ -9,11 +9,19 @@ fn around() -> Surroundings {
         tolerance: ByKind::default(),
         attempt_timeout_ms: 10_000,
         many_models: false,
+        foreign: None,
     }
 }
 
 fn at(started: u64, request: u64) -> AttemptRef {
-    AttemptRef { started: Millis(started), request, trial: false }
+    AttemptRef { started: Millis(started), request, trial: Trial::NONE }
+}
+
+/// An attempt that takes the permit when it begins.
+fn trial_at(state: &DeploymentState, started: u64, request: u64) -> AttemptRef {
+    let own = state.take_trial(Millis(started), 1_000);
+    assert!(own.is_some(), "the permit is free");
+    AttemptRef { trial: Trial { own, credential: None }, ..at(started, request) }
 }
 
 fn limited(cause: Cause, hint_ms: u64) -> Failure {
@@ -98,13 +106,11 @@ fn a_failed_trial_doubles_the_rest_and_a_good_one_ends_it() {
     let state = DeploymentState::default();
     fail(&state, 0, 1, Cause::RateLimited);
     assert!(matches!(state.verdict(Millis(4_999)), Verdict::Cooling(_)));
-    assert!(state.take_trial(Millis(5_000), 1_000));
-    assert!(!state.take_trial(Millis(5_000), 1_000), "one permit");
-    let trial = AttemptRef { started: Millis(5_000), request: 2, trial: true };
+    let trial = trial_at(&state, 5_000, 2);
+    assert_eq!(state.take_trial(Millis(5_000), 1_000), None, "one permit");
     state.failure(Millis(5_100), trial, Failure::of(Cause::RateLimited), &around());
     assert!(matches!(state.verdict(Millis(15_099)), Verdict::Cooling(_)));
-    assert!(state.take_trial(Millis(15_100), 1_000), "the permit came back");
-    let trial = AttemptRef { started: Millis(15_100), request: 3, trial: true };
+    let trial = trial_at(&state, 15_100, 3);
     assert_eq!(
         state.success(Millis(15_200), trial, &Measured::default()),
         Some(Transition::Closed)
@@ -131,10 +137,11 @@ fn late_results_decide_nothing() {
 #[test]
 fn a_lost_permit_expires() {
     let state = DeploymentState::default();
-    assert!(state.take_trial(Millis(0), 1_000));
-    assert!(!state.take_trial(Millis(1_500), 1_000));
-    assert!(state.take_trial(Millis(2_000), 1_000));
-    state.release_trial();
+    assert!(state.take_trial(Millis(0), 1_000).is_some());
+    assert_eq!(state.take_trial(Millis(1_500), 1_000), None);
+    let permit = state.take_trial(Millis(2_000), 1_000);
+    assert!(permit.is_some());
+    state.release_trial(permit);
     assert!(state.trial_is_free(Millis(2_001)));
 }
 
@@ -233,7 +240,7 @@ fn who_comes_back_gets_its_share_slowly() {
     let state = DeploymentState::default();
     assert!((state.ramp(Millis(0)) - 1.0).abs() < 1e-9, "not at the start of the process");
     fail(&state, 0, 1, Cause::RateLimited);
-    let trial = AttemptRef { started: Millis(5_000), request: 2, trial: true };
+    let trial = trial_at(&state, 5_000, 2);
     assert!(state.success(Millis(5_000), trial, &Measured::default()).is_some());
     assert!((state.ramp(Millis(5_000)) - 0.1).abs() < 1e-9);
     assert!((state.ramp(Millis(20_000)) - 0.55).abs() < 1e-9);
@@ -244,11 +251,10 @@ fn who_comes_back_gets_its_share_slowly() {
 fn only_who_holds_the_permit_gives_it_back() {
     let state = DeploymentState::default();
     fail(&state, 0, 1, Cause::RateLimited);
-    assert!(state.take_trial(Millis(5_000), 60_000));
-    let net = AttemptRef { started: Millis(5_000), request: 3, trial: false };
+    let trial = trial_at(&state, 5_000, 2);
+    let net = AttemptRef { started: Millis(5_000), request: 3, trial: Trial::NONE };
     assert_eq!(state.success(Millis(5_100), net, &Measured::default()), Some(Transition::Closed));
     assert!(!state.trial_is_free(Millis(5_200)), "the trial is still under way");
-    let trial = AttemptRef { started: Millis(5_000), request: 2, trial: true };
     state.success(Millis(5_300), trial, &Measured::default());
     assert!(state.trial_is_free(Millis(5_300)));
 }
@@ -278,12 +284,12 @@ fn one_model_of_many_rests_alone() {
         assert_eq!(state.failure(Millis(i), at(i, i), failure, &many), None);
     }
     assert_eq!(state.verdict(Millis(20)), Verdict::Ready);
-    assert!(state.model_rest("gpt-x", Millis(20)).is_some());
-    assert!(state.model_rest("gpt-4o", Millis(20)).is_none());
-    assert!(state.model_rest("gpt-x", Millis(5_100)).is_none(), "it ends");
+    assert!(state.model_rest(None, "gpt-x", Millis(20)).is_some());
+    assert!(state.model_rest(None, "gpt-4o", Millis(20)).is_none());
+    assert!(state.model_rest(None, "gpt-x", Millis(5_100)).is_none(), "it ends");
     state.model_failed(Millis(0), "gpt-x", limited(Cause::RateLimited, 60_000), &many);
     state.model_answered("gpt-x");
-    assert!(state.model_rest("gpt-x", Millis(1)).is_none());
+    assert!(state.model_rest(None, "gpt-x", Millis(1)).is_none());
 }
 
 #[test]
@@ -304,8 +310,7 @@ fn a_doubled_rest_is_bounded_by_the_outage() {
     let mut now = 5_000;
     let mut longest_early = 0;
     for request in 0..40 {
-        assert!(state.take_trial(Millis(now), 1_000));
-        let trial = AttemptRef { started: Millis(now), request, trial: true };
+        let trial = trial_at(&state, now, request);
         state.failure(Millis(now), trial, Failure::of(Cause::ServerError), &around());
         let Verdict::Cooling(rest) = state.verdict(Millis(now)) else { panic!("{request}") };
         let length = rest.until.0 - now;
@@ -316,4 +321,45 @@ fn a_doubled_rest_is_bounded_by_the_outage() {
         now = rest.until.0;
     }
     assert!((10_000..=22_000).contains(&longest_early), "{longest_early}");
+}
+
+#[test]
+fn a_refused_operation_that_the_deployment_is_not_for_rests_alone() {
+    let state = DeploymentState::default();
+    let wrong = Surroundings { foreign: Some(Operation::Completion), ..around() };
+    for cause in [Cause::NotFound, Cause::Permission] {
+        for request in 0..20 {
+            state.model_failed(Millis(10), "", Failure::of(cause), &wrong);
+            assert_eq!(
+                state.failure(Millis(10), at(10, request), Failure::of(cause), &wrong),
+                None
+            );
+        }
+        assert_eq!(state.verdict(Millis(10)), Verdict::Ready);
+        assert!(state.model_rest(Some(Operation::Completion), "", Millis(11)).is_some());
+        assert_eq!(state.model_rest(Some(Operation::Embedding), "", Millis(11)), None);
+        assert_eq!(state.model_rest(None, "", Millis(11)), None);
+        state.reset();
+    }
+}
+
+#[test]
+fn the_worst_of_two_verdicts_counts() {
+    let rest = |until, provider_issued| Rest {
+        until: Millis(until),
+        cause: Cause::RateLimited,
+        provider_issued,
+    };
+    let from_best = [
+        Verdict::Ready,
+        Verdict::Trial(rest(9, true)),
+        Verdict::Cooling(rest(90, false)),
+        Verdict::Cooling(rest(20, true)),
+        Verdict::Cooling(rest(30, true)),
+    ];
+    for (i, one) in from_best.iter().enumerate() {
+        for (j, other) in from_best.iter().enumerate() {
+            assert_eq!(one.worse(*other), from_best[i.max(j)]);
+        }
+    }
 }

@@ -1,7 +1,8 @@
 use super::*;
 use crate::cause::Cause;
-use crate::health::{AttemptRef, Failure, Surroundings};
+use crate::health::{AttemptRef, Failure, Surroundings, Trial};
 use crate::policy::ByKind;
+use crate::route::controls::Controls;
 use crate::route::filter::Exclusion;
 use crate::route::needs::Needs;
 use crate::route::resolve::Target;
@@ -20,20 +21,29 @@ fn with<T>(
         target: &target,
         members: &snapshot.groups[0].members,
         avoid,
-        operation: None,
         needs: Needs::default(),
         tags: None,
-        stream: false,
         heeds_checks: false,
-        request_started: Millis(now),
-        caller_timeout_ms: Some(1_000),
+        controls: &Controls::default(),
+        request: 99,
+        ends: Millis(now).plus(1_000),
     })
 }
 
-fn pick(snapshot: &Snapshot, avoid: &[DeploymentIndex], now: u64, chance: u64) -> Choice {
+/// Who is chosen, and whether it is a trial.
+type Picked = Option<(DeploymentIndex, bool)>;
+
+fn picked(choice: &Choice) -> Picked {
+    match choice {
+        Choice::Deployment(index, trial) => Some((*index, trial.is_held())),
+        Choice::None => None,
+    }
+}
+
+fn pick(snapshot: &Snapshot, avoid: &[DeploymentIndex], now: u64, chance: u64) -> Picked {
     with(snapshot, avoid, now, |request| match select(request, Millis(now), chance) {
-        Choice::None => least_bad(request, Millis(now)),
-        choice => choice,
+        Choice::None => picked(&least_bad(request, Millis(now))),
+        choice => picked(&choice),
     })
 }
 
@@ -51,8 +61,9 @@ fn rest(snapshot: &Snapshot, index: u32, hint: Option<u64>) {
         tolerance: ByKind::default(),
         attempt_timeout_ms: 1_000,
         many_models: false,
+        foreign: None,
     };
-    let attempt = AttemptRef { started: Millis(0), request: 1, trial: false };
+    let attempt = AttemptRef { started: Millis(0), request: 1, trial: Trial::NONE };
     let state = &snapshot.deployments[index as usize].state;
     let failure = Failure { hint_ms: hint, ..Failure::of(Cause::RateLimited) };
     state.failure(Millis(0), attempt, failure, &around).unwrap();
@@ -64,8 +75,7 @@ fn weights_share_the_traffic() {
     let mut hits = [0u32; 2];
     for i in 0..10_000u64 {
         let chance = i.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        let Choice::Deployment(DeploymentIndex(index), false) = pick(&snapshot, &[], 1, chance)
-        else {
+        let Some((DeploymentIndex(index), false)) = pick(&snapshot, &[], 1, chance) else {
             panic!("refused")
         };
         hits[index as usize] += 1;
@@ -79,13 +89,10 @@ fn what_failed_this_request_is_avoided_while_another_exists() {
     let snapshot = snapshot();
     let avoid = [DeploymentIndex(0)];
     for chance in [0, u64::MAX / 2, u64::MAX] {
-        assert_eq!(
-            pick(&snapshot, &avoid, 1, chance),
-            Choice::Deployment(DeploymentIndex(1), false)
-        );
+        assert_eq!(pick(&snapshot, &avoid, 1, chance), Some((DeploymentIndex(1), false)));
     }
     let both = [DeploymentIndex(0), DeploymentIndex(1)];
-    assert!(matches!(pick(&snapshot, &both, 1, 0), Choice::None));
+    assert_eq!(pick(&snapshot, &both, 1, 0), None);
 }
 
 #[test]
@@ -93,10 +100,10 @@ fn a_resting_member_gets_nothing_then_one_trial() {
     let snapshot = snapshot();
     rest(&snapshot, 0, None);
     for chance in [0, u64::MAX / 2, u64::MAX] {
-        assert_eq!(pick(&snapshot, &[], 1, chance), Choice::Deployment(DeploymentIndex(1), false));
+        assert_eq!(pick(&snapshot, &[], 1, chance), Some((DeploymentIndex(1), false)));
     }
-    assert_eq!(pick(&snapshot, &[], 5_000, 0), Choice::Deployment(DeploymentIndex(0), true));
-    assert_eq!(pick(&snapshot, &[], 5_000, 0), Choice::Deployment(DeploymentIndex(1), false));
+    assert_eq!(pick(&snapshot, &[], 5_000, 0), Some((DeploymentIndex(0), true)));
+    assert_eq!(pick(&snapshot, &[], 5_000, 0), Some((DeploymentIndex(1), false)));
 }
 
 #[test]
@@ -104,9 +111,9 @@ fn the_safety_net_tries_our_own_guess_once_at_a_time() {
     let snapshot = snapshot();
     rest(&snapshot, 0, None);
     rest(&snapshot, 1, None);
-    assert!(matches!(pick(&snapshot, &[], 1, 0), Choice::Deployment(_, true)));
-    assert!(matches!(pick(&snapshot, &[], 1, 0), Choice::Deployment(_, true)));
-    assert_eq!(pick(&snapshot, &[], 1, 0), Choice::None);
+    assert!(matches!(pick(&snapshot, &[], 1, 0), Some((_, true))));
+    assert!(matches!(pick(&snapshot, &[], 1, 0), Some((_, true))));
+    assert_eq!(pick(&snapshot, &[], 1, 0), None);
     assert_eq!(reasons(&snapshot, 1).len(), 2);
 }
 
@@ -116,7 +123,7 @@ fn a_deadline_of_the_providers_that_has_passed_lets_everybody_in() {
     rest(&snapshot, 0, Some(1_000));
     rest(&snapshot, 1, Some(1_000));
     for _ in 0..5 {
-        assert!(matches!(pick(&snapshot, &[], 1_000, 0), Choice::Deployment(..)));
+        assert!(pick(&snapshot, &[], 1_000, 0).is_some());
     }
 }
 
@@ -125,11 +132,8 @@ fn what_the_provider_says_is_believed() {
     let snapshot = snapshot();
     rest(&snapshot, 0, Some(60_000));
     rest(&snapshot, 1, Some(30_000));
-    assert_eq!(pick(&snapshot, &[], 1, 0), Choice::None);
+    assert_eq!(pick(&snapshot, &[], 1, 0), None);
     let all = reasons(&snapshot, 1);
     assert!(all.iter().all(|why| matches!(why, Exclusion::Resting(r) if r.provider_issued)));
-    assert!(matches!(
-        pick(&snapshot, &[], 30_000, 0),
-        Choice::Deployment(DeploymentIndex(1), true)
-    ));
+    assert!(matches!(pick(&snapshot, &[], 30_000, 0), Some((DeploymentIndex(1), true))));
 }

@@ -27,7 +27,7 @@ fn hits(snapshot: &Snapshot, name: &str, now: u64) -> Vec<u32> {
 }
 
 fn streamed(snapshot: &Snapshot, index: usize, first_content_ms: u64) {
-    let attempt = AttemptRef { started: Millis(0), request: 1, trial: false };
+    let attempt = AttemptRef { started: Millis(0), request: 1, trial: crate::health::Trial::NONE };
     let measured = Measured { first_content_ms: Some(first_content_ms), ..Measured::default() };
     snapshot.deployments[index].state.success(Millis(0), attempt, &measured);
 }
@@ -40,8 +40,10 @@ fn failed(snapshot: &Snapshot, index: usize, now: u64) {
         tolerance: ByKind::default(),
         attempt_timeout_ms: 60_000,
         many_models: false,
+        foreign: None,
     };
-    let attempt = AttemptRef { started: Millis(now), request: 1, trial: false };
+    let attempt =
+        AttemptRef { started: Millis(now), request: 1, trial: crate::health::Trial::NONE };
     let failure = Failure::of(Cause::ServerError);
     snapshot.deployments[index].state.failure(Millis(now), attempt, failure, &around);
 }

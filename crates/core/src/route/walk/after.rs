@@ -18,6 +18,11 @@ pub(super) const PAUSE_CAP_MS: u64 = 8_000;
 /// Longest pause that a provider's hint may impose within a request.
 const HINT_CAP_MS: u64 = 60_000;
 
+/// The bound of the pause after so many others, milliseconds.
+fn pause_ceiling_ms(before: u32) -> u64 {
+    (PAUSE_MS << before.min(16)).min(PAUSE_CAP_MS)
+}
+
 /// How an attempt failed.
 pub(super) struct Failure {
     pub(super) cause: Cause,
@@ -54,7 +59,7 @@ impl Walk {
         match cause {
             Cause::ClientClosed | Cause::Gateway => return Step::Stop(GiveUp::Exhausted),
             // The client's deadline may have been shared out; the rest of it belongs to fallbacks.
-            Cause::ClientTimeout => return Step::NextGroup,
+            Cause::ClientTimeout if self.ends_with_group => return Step::NextGroup,
             _ => {}
         }
         let budget = self.budget(snapshot, failure);
@@ -69,11 +74,15 @@ impl Walk {
             return Step::NextGroup;
         }
         if has_choice {
-            // The deployment's own fault is found out once, and a format that can not say the request
-            // without asking anybody; neither costs the request a retry.
-            let own = [Cause::Auth, Cause::Permission, Cause::NotFound, Cause::Unsupported];
-            if own.contains(&cause) {
+            // A format that can not say the request is found out without asking anybody.
+            if cause == Cause::Unsupported {
                 return Step::Pick;
+            }
+            // The deployment's own fault is found out once, which costs the request no retry; where
+            // nobody is known to be well the group's budget is what keeps a storm away.
+            if matches!(cause, Cause::Auth | Cause::Permission | Cause::NotFound) {
+                let moves = has_ready || self.group_allows(snapshot, now);
+                return if moves { Step::Pick } else { Step::NextGroup };
             }
             let Some(left) = budget.checked_sub(1) else { return Step::NextGroup };
             let is_first_move = self.tried.len() == self.group_tried_from + 1;
@@ -142,9 +151,12 @@ impl Walk {
         }
         let policy = &snapshot.group(self.target.group).retry_policy;
         let of_policy = policy.named.iter().flatten().chain(&policy.others).copied();
-        let own = |index: &DeploymentIndex| snapshot.deployment(*index).limits.num_retries;
-        let of_members = self.members(snapshot).iter().filter_map(own);
-        of_policy.chain(of_members).chain([snapshot.router.num_retries]).max().unwrap_or(0)
+        let own = |index: &DeploymentIndex| {
+            let own = snapshot.deployment(*index).limits.num_retries;
+            own.unwrap_or(snapshot.router.num_retries)
+        };
+        let of_members = self.members(snapshot).iter().map(own);
+        of_policy.chain(of_members).max().unwrap_or(0)
     }
 
     /// Whether the config asks in so many words that this kind of failure is repeated.
@@ -184,11 +196,16 @@ impl Walk {
             Some(hint) if hint > longest => return None,
             Some(hint) => hint,
             None => {
-                let ceiling = (PAUSE_MS << self.pauses.min(16)).min(PAUSE_CAP_MS);
-                (chance % (ceiling + 1)).max(snapshot.router.retry_after_ms.min(PAUSE_CAP_MS))
+                let shortest = snapshot.router.retry_after_ms.min(PAUSE_CAP_MS);
+                (chance % (pause_ceiling_ms(self.pauses) + 1)).max(shortest)
             }
         };
         (now.plus(ms) < self.group_ends.min(self.deadline)).then_some(ms)
+    }
+
+    /// The longest pause of our own after so many others, milliseconds.
+    pub(in crate::route) fn longest_pause_ms(snapshot: &Snapshot, before: u32) -> u64 {
+        pause_ceiling_ms(before).max(snapshot.router.retry_after_ms.min(PAUSE_CAP_MS))
     }
 
     /// Members whose last failure in this group may go away by waiting.

@@ -4,59 +4,47 @@
 //! deadline at the latest, and it is known whose limit that was.
 
 use super::{AttemptPlan, Walk};
-use crate::deployment::{Deployment, DeploymentIndex};
-use crate::health::Surroundings;
-use crate::route::filter::claim;
+use crate::deployment::DeploymentIndex;
+use crate::health::{Surroundings, Trial};
+use crate::route::filter::{claim, foreign};
+use crate::route::times::times;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
-/// Silence between the events of a stream, when nothing is configured.
-const SILENCE_MS: u64 = 120_000;
 /// Part of a deadline that is kept for fallbacks, in percent.
 const FALLBACK_SHARE: u64 = 40;
 
 impl Walk {
     pub(super) fn plan(
-        &self,
+        &mut self,
         snapshot: &Snapshot,
         deployment: DeploymentIndex,
-        trial: bool,
+        trial: Trial,
         now: Millis,
     ) -> AttemptPlan {
         let asked = snapshot.deployment(deployment);
-        let (timeout_ms, silence_ms) = self.own_times(snapshot, asked);
-        let own_end = now.plus(timeout_ms);
+        let times = times(snapshot, asked, &self.controls);
+        let own_end = now.plus(times.timeout_ms);
         let request_end = self.group_ends.min(self.deadline);
         let ends = own_end.min(request_end);
+        self.ends_with_group = request_end <= own_end;
+        // The operator's limit for a request is a limit for its deployments too.
+        let ends_by_caller = if request_end < own_end {
+            self.controls.timeout_ms.is_some()
+        } else {
+            times.timeout_by_caller
+        };
         AttemptPlan {
             deployment,
             trial,
             ends,
-            // The operator's limit for a request is a limit for its deployments too.
-            ends_by_caller: self.controls.timeout_ms.is_some() && request_end < own_end,
-            silence_ms,
+            ends_by_caller,
+            silence_ms: times.silence_ms,
+            silence_by_caller: times.silence_by_caller,
             stream_ends: snapshot.router.max_stream_ms.map_or(Millis::NEVER, |ms| now.plus(ms)),
             claim: claim(snapshot, asked),
             timeout_ms: ends.since(now),
         }
-    }
-
-    /// The time of an attempt and the longest silence of a stream, milliseconds.
-    pub(in crate::route) fn own_times(
-        &self,
-        snapshot: &Snapshot,
-        deployment: &Deployment,
-    ) -> (u64, u64) {
-        let limits = &deployment.limits;
-        let timeout = limits.timeout_ms.unwrap_or(snapshot.router.timeout_ms);
-        let stream_timeout = self
-            .controls
-            .stream_timeout_ms
-            .or(limits.stream_timeout_ms)
-            .or(snapshot.router.stream_timeout_ms);
-        let of_attempt =
-            if self.controls.stream { stream_timeout.unwrap_or(timeout) } else { timeout };
-        (of_attempt, stream_timeout.unwrap_or(SILENCE_MS))
     }
 
     /// What surrounds a failure of `plan`'s deployment.
@@ -74,6 +62,7 @@ impl Walk {
             tolerance: deployment.tolerance,
             attempt_timeout_ms: plan.timeout_ms,
             many_models: group.pattern.is_some(),
+            foreign: foreign(deployment, &self.controls),
         }
     }
 

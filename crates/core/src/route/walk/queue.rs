@@ -28,6 +28,16 @@ enum Kind {
     Policy,
 }
 
+impl Kind {
+    fn after(cause: Cause) -> Kind {
+        match cause {
+            Cause::ContextWindow => Kind::Context,
+            Cause::ContentPolicy => Kind::Policy,
+            _ => Kind::General,
+        }
+    }
+}
+
 impl Walk {
     /// Moves on to the next group; false when there is none.
     pub(super) fn advance(&mut self, snapshot: &Snapshot, now: Millis) -> bool {
@@ -90,11 +100,26 @@ impl Walk {
 
     fn kind_of_failure(&self) -> Kind {
         match self.tried.get(self.group_tried_from..).and_then(<[_]>::last).map(|t| t.cause) {
-            Some(Cause::ContextWindow) => Kind::Context,
-            Some(Cause::ContentPolicy) => Kind::Policy,
             None if self.too_long => Kind::Context,
-            _ => Kind::General,
+            None => Kind::General,
+            Some(cause) => Kind::after(cause),
         }
+    }
+
+    /// The groups that a failure of that cause leads to; nothing is counted.
+    pub(in crate::route) fn preview_fallbacks(
+        &self,
+        snapshot: &Snapshot,
+        cause: Cause,
+    ) -> Vec<Box<str>> {
+        let limit = self.fallback_limit(snapshot).saturating_sub(self.fallbacks);
+        let leads_on = |waiting: &Waiting| match resolve(snapshot, &waiting.name) {
+            Resolved::Target(target) => !self.visited.contains(&target),
+            Resolved::Unknown(_) => false,
+        };
+        let own = self.own_fallbacks(snapshot, Kind::after(cause)).into_iter();
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        own.filter(leads_on).map(|waiting| waiting.name).take(limit).collect()
     }
 
     /// Puts the group's own fallbacks before those that were already waiting.

@@ -35,7 +35,7 @@ fn fail_with(
         ms: 1,
         hint_ms: hint,
     };
-    walk.failed(snapshot, tried, plan.trial, Millis(1), 250);
+    walk.failed(snapshot, tried, plan.trial.is_held(), Millis(1), 250);
 }
 
 fn fail(walk: &mut Walk, snapshot: &Snapshot, plan: AttemptPlan, cause: Cause) {
@@ -205,9 +205,11 @@ fn an_id_calls_that_deployment_and_no_other() {
 #[test]
 fn unknown_names_take_the_default_fallback_openly() {
     let mut snapshot = snapshot();
-    assert!(Walk::for_unknown(&snapshot, Controls::default(), Millis(0)).is_none());
+    assert!(Walk::named(&snapshot, "?", Controls::default(), Millis(0)).is_err());
     snapshot.router.default_fallbacks = vec!["missing".into(), "lone".into()];
-    let walk = Walk::for_unknown(&snapshot, Controls::default(), Millis(0)).unwrap();
+    let walk = Walk::named(&snapshot, "?", Controls::default(), Millis(0)).unwrap();
+    let none = Controls { max_fallbacks: Some(0), ..Controls::default() };
+    assert!(Walk::named(&snapshot, "?", none, Millis(0)).is_err());
     assert_eq!((walk.target().name(&snapshot), walk.fallbacks()), ("lone", 1));
 }
 
@@ -293,9 +295,14 @@ fn a_refusal_speaks_of_the_group_that_was_asked_for() {
         tolerance: crate::policy::ByKind::default(),
         attempt_timeout_ms: 1_000,
         many_models: false,
+        foreign: None,
     };
     for index in [A, B, F] {
-        let at = crate::health::AttemptRef { started: Millis(0), request: 1, trial: false };
+        let at = crate::health::AttemptRef {
+            started: Millis(0),
+            request: 1,
+            trial: crate::health::Trial::NONE,
+        };
         let failure = crate::health::Failure {
             hint_ms: Some(60_000),
             ..crate::health::Failure::of(Cause::RateLimited)
@@ -325,9 +332,14 @@ fn rest(snapshot: &Snapshot, index: DeploymentIndex, cause: Cause, hint_ms: Opti
         tolerance: crate::policy::ByKind::default(),
         attempt_timeout_ms: 1_000,
         many_models: false,
+        foreign: None,
     };
     for request in 0..3 {
-        let at = crate::health::AttemptRef { started: Millis(0), request, trial: false };
+        let at = crate::health::AttemptRef {
+            started: Millis(0),
+            request,
+            trial: crate::health::Trial::NONE,
+        };
         let failure = crate::health::Failure { hint_ms, ..crate::health::Failure::of(cause) };
         snapshot.deployment(index).state.failure(Millis(0), at, failure, &around);
     }
@@ -344,7 +356,7 @@ fn a_group_that_is_well_comes_before_one_that_is_not_which_comes_last() {
     assert_eq!((first.deployment, walk.fallbacks()), (F, 1));
     fail(&mut walk, &snapshot, first, Cause::ServerError);
     let last = attempt(&mut walk, &snapshot, 1);
-    assert!([A, B].contains(&last.deployment) && last.trial, "the net, by one request");
+    assert!([A, B].contains(&last.deployment) && last.trial.is_held(), "the net, by one request");
     fail(&mut walk, &snapshot, last, Cause::ServerError);
     assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
     assert_eq!(walk.tried().len(), 2);

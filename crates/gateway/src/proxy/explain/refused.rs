@@ -55,11 +55,13 @@ pub(crate) fn refused(
     now: Millis,
 ) -> Refusal {
     let Refused { group, excluded } = refused;
-    let lines: Vec<DeploymentLine> =
-        excluded.iter().take(LINES_MAX).map(|one| line(snapshot, group, one, now)).collect();
+    // Everybody counts; who is shown is another matter.
+    let mut lines: Vec<DeploymentLine> =
+        excluded.iter().map(|one| line(snapshot, group, one, now)).collect();
     let wait_s = lines.iter().filter_map(|line| line.retry_after_s).min();
     let sorts: Vec<Sort> = excluded.iter().map(|one| sort(&one.why)).collect();
     let mut refusal = verdict(group, &sorts, &lines, tags, wait_s);
+    lines.truncate(LINES_MAX);
     refusal.reply.deployments = lines;
     refusal
 }
@@ -118,7 +120,7 @@ fn verdict(
         let message = format!("Model is blocked: every deployment of '{group}' is paused.");
         return Refusal::new(StatusCode::FORBIDDEN, "model_paused", message);
     }
-    let problems: Vec<&str> = lines.iter().map(|line| line.hint.as_str()).collect();
+    let problems: Vec<&str> = lines.iter().take(LINES_MAX).map(|line| line.hint.as_str()).collect();
     let what = format!("none of its deployments can work as configured: {}", problems.join("; "));
     let (message, reason) = unavailable(what);
     let mut refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason, message);
@@ -135,7 +137,7 @@ fn resting(sort: Sort) -> Option<Cause> {
 }
 
 fn fits_nowhere(group: &str, by_length: bool, lines: &[DeploymentLine]) -> Refusal {
-    let why: Vec<&str> = lines.iter().map(|line| line.hint.as_str()).collect();
+    let why: Vec<&str> = lines.iter().take(LINES_MAX).map(|line| line.hint.as_str()).collect();
     let why = clean(&why.join("; "), 1000);
     let (reason, what) = if by_length {
         ("context_length_exceeded", "Context Window exceeded: the request is too long for")

@@ -1,0 +1,73 @@
+//! The longest that a request may take until nothing is left to try.
+//!
+//! Called by [`super::explain()`] and by the check of a config's times. Always true: it follows the groups
+//! in the order in which a request would, with each attempt at its slowest, and counts what bounds a
+//! request as a whole: [`MAX_ATTEMPTS`], not its deadline.
+
+use super::controls::Controls;
+use super::resolve::Target;
+use super::times::times;
+use super::walk::{MAX_ATTEMPTS, Walk};
+use crate::snapshot::Snapshot;
+use crate::time::Millis;
+
+/// How long, and with what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorstCase {
+    /// Attempts and pauses together, milliseconds.
+    pub ms: u64,
+    /// Attempts.
+    pub attempts: u32,
+    /// The groups, in the order in which they are tried.
+    pub groups: Vec<Box<str>>,
+}
+
+/// The worst case of the request that `walk` begins with; nothing is counted.
+#[must_use]
+pub(super) fn worst_case(snapshot: &Snapshot, mut walk: Walk) -> WorstCase {
+    let mut worst = WorstCase::default();
+    let most = u32::try_from(MAX_ATTEMPTS).unwrap_or(u32::MAX);
+    loop {
+        let (slowest, attempts, pauses) = walk.slowest(snapshot, most - worst.attempts);
+        worst.groups.push(walk.target().name(snapshot).into());
+        worst.attempts += attempts;
+        let of_attempts = slowest.saturating_mul(attempts.into());
+        worst.ms = worst.ms.saturating_add(of_attempts).saturating_add(pauses);
+        if worst.attempts >= most || !walk.preview_next(snapshot, Millis(0)) {
+            return worst;
+        }
+    }
+}
+
+/// The worst case of a request for `name`; `None` when that leads nowhere.
+#[must_use]
+pub fn request_worst_case(
+    snapshot: &Snapshot,
+    name: &str,
+    controls: Controls,
+) -> Option<WorstCase> {
+    let group = *snapshot.by_name.get(name)?;
+    // Any name that a pattern matches goes the same way.
+    let wildcard_name = snapshot.group(group).pattern.is_some().then(|| name.into());
+    let target = Target { group, pinned: None, wildcard_name };
+    Some(worst_case(snapshot, Walk::preview(snapshot, target, controls, Millis(0))))
+}
+
+impl Walk {
+    /// The slowest attempt of the group, how many of `left` it may get, and the pauses between them;
+    /// times in milliseconds.
+    fn slowest(&self, snapshot: &Snapshot, left: u32) -> (u64, u32, u64) {
+        let selection = self.selection(snapshot, Millis(0));
+        let able = selection.members.iter().map(|index| snapshot.deployment(*index));
+        let able = able.filter(|deployment| deployment.can_work());
+        let time = |deployment| times(snapshot, deployment, selection.controls).timeout_ms;
+        let slowest = able.clone().map(|one| time(one)).max();
+        let Some(slowest) = slowest else { return (0, 0, 0) };
+        let attempts = self.retries_at_most(snapshot).saturating_add(1).min(left);
+        // Siblings are asked at once; from then on each attempt waits.
+        let at_once = u32::try_from(able.count()).unwrap_or(u32::MAX);
+        let pauses = attempts.saturating_sub(at_once);
+        let longest = (0..pauses).map(|before| Walk::longest_pause_ms(snapshot, before)).sum();
+        (slowest, attempts, longest)
+    }
+}

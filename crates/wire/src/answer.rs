@@ -129,7 +129,7 @@ pub fn check(way: Way, body: &Bytes, view: &View) -> Result<Answer, Fault> {
         Err(_) => return malformed("a body that is no JSON object"),
     };
     if way.translates() {
-        let body = translate(way, text, view).map_err(Fault::Malformed)?;
+        let body = translate(way, text, view)?;
         return Ok(Answer { body: Bytes::from(body), usage });
     }
     let body = match model {
@@ -179,7 +179,7 @@ fn without_content(operation: Operation, text: &str, is_error: bool) -> Fault {
 }
 
 /// The provider's answer in the client's format.
-fn translate(way: Way, text: &str, view: &View) -> Result<Vec<u8>, String> {
+fn translate(way: Way, text: &str, view: &View) -> Result<Vec<u8>, Fault> {
     let answer = match way.wire {
         WireFormat::OpenAi => openai::answer::read(text),
         WireFormat::Anthropic => anthropic::answer::read(text),

@@ -28,6 +28,7 @@ mod hostile_upstream;
 mod input;
 mod limits;
 mod messages;
+mod messages_strange;
 mod metrics;
 mod network;
 mod records;

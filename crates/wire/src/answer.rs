@@ -315,8 +315,14 @@ mod tests {
         let text = r#"{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12,"x":{},
             "prompt_tokens_details":{"cached_tokens":2,"audio_tokens":0},
             "completion_tokens_details":{"reasoning_tokens":3}}"#;
-        let expected =
-            Usage { input: 5, output: 7, cached_input: 2, cache_creation: 0, reasoning: 3 };
+        let expected = Usage {
+            input: 5,
+            output: 7,
+            cached_input: 2,
+            cache_creation: 0,
+            cache_creation_1h: 0,
+            reasoning: 3,
+        };
         assert_eq!(parse_usage(text), Some(expected));
         for text in ["{}", "null", "[]", r#"{"prompt_tokens":-1}"#, r#"{"prompt_tokens":1.5}"#] {
             assert_eq!(parse_usage(text), None, "{text}");

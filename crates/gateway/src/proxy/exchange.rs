@@ -131,7 +131,7 @@ async fn want(
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
     finish.note(|record| record.stream = stream);
-    let controls = all_controls(arrival, &peek, &head.headers, stream)?;
+    let controls = all_controls(arrival, &peek, &head.headers, operation.format(), stream)?;
     let explain = wants_explanation(&head.headers)?;
     let include_errors = peek.has_controls()
         && peek.boolean("include_fallback_errors").map_err(bad)?.unwrap_or(false);
@@ -173,10 +173,11 @@ pub(super) fn all_controls(
     arrival: &Arrival,
     peek: &Peek,
     headers: &HeaderMap,
+    format: WireFormat,
     stream: bool,
 ) -> Result<Controls, Refusal> {
     let mut controls = controls(peek, headers, stream)?;
-    inspect(arrival, peek, headers, &mut controls)?;
+    inspect(arrival, peek, headers, format, &mut controls)?;
     Ok(controls)
 }
 
@@ -214,11 +215,12 @@ fn inspect(
     arrival: &Arrival,
     peek: &Peek,
     headers: &HeaderMap,
+    format: WireFormat,
     controls: &mut Controls,
 ) -> Result<(), Refusal> {
     let inspects = arrival.serving.snapshot.inspects;
     if inspects.needs || inspects.length {
-        controls.needs = controls::needs(peek, inspects.length);
+        controls.needs = controls::needs(peek, format, inspects.length);
     }
     if !inspects.tags {
         return Ok(());

@@ -2,6 +2,7 @@
 //!
 //! Called by the pipeline. Always true: it takes no permit, no place and no budget, and leaves no record.
 
+use hale_core::endpoint::Operation;
 use hale_core::route::{Resolved, resolve};
 use hale_wire::peek::Peek;
 use http::Response;
@@ -29,7 +30,9 @@ pub(super) async fn run(
         return Err(explain::missing_parameter(route, "model"));
     };
     let stream = peek.boolean("stream").map_err(bad)?.unwrap_or(false);
-    let controls = exchange::all_controls(arrival, &peek, &head.headers, stream)?;
+    // The body is that of a chat.
+    let format = Operation::Chat.format();
+    let controls = exchange::all_controls(arrival, &peek, &head.headers, format, stream)?;
     let snapshot = &arrival.serving.snapshot;
     let resolved = match resolve(snapshot, &model) {
         Resolved::Unknown(nearest) if !controls.disable_fallbacks => {

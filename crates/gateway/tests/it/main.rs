@@ -22,6 +22,7 @@ mod hostile_elsewhere;
 mod hostile_faults;
 mod hostile_framing;
 mod hostile_http;
+mod hostile_messages;
 mod hostile_table;
 mod hostile_tls;
 mod hostile_upstream;

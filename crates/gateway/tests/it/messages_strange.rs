@@ -13,18 +13,24 @@ fn serve(script: Script) -> (FakeUpstream, Hale) {
     (upstream, hale)
 }
 
-fn streamed(hale: &Hale) -> Vec<(Option<String>, String)> {
+/// The events of a stream; what `upstream` holds back comes after the first text.
+fn streamed(upstream: &FakeUpstream, hale: &Hale) -> Vec<(Option<String>, String)> {
     let mut client = client(hale);
     let mut stream = client.stream("/v1/messages", &[], &anthropic::stream_request("m", "hi"));
     let mut all = Vec::new();
     while let Some(event) = stream.next_event() {
+        if event.data.contains("text_delta") {
+            upstream.release("more");
+        }
         all.push((event.name, event.data));
     }
     all
 }
 
+/// A text, and when it has arrived these chunks.
 fn chunks(chunks: &[Value]) -> Script {
-    chunks.iter().fold(Script::sse(), |script, chunk| script.event(chunk)).done()
+    let begun = Script::ok().stream().event(&openai::content_chunk("x", "Hel")).wait("more");
+    chunks.iter().fold(begun, |script, chunk| script.event(chunk)).done()
 }
 
 /// What is counted against the deployment, and how it is.
@@ -40,7 +46,7 @@ fn a_call_that_the_clients_limit_cut_off_is_charged_to_nobody() {
     answer["choices"][0]["finish_reason"] = json!("length");
     answer["choices"][0]["message"]["tool_calls"] =
         json!([{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{\"x\":"}}]);
-    let (_, hale) = serve(Script::json(200, &answer));
+    let (_upstream, hale) = serve(Script::ok().json(&answer));
     for _ in 0..5 {
         let answer = client(&hale).post_json("/v1/messages", &[], &anthropic::request("m", "hi"));
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -53,9 +59,9 @@ fn a_call_that_the_clients_limit_cut_off_is_charged_to_nobody() {
 #[test]
 fn content_that_is_not_understood_ends_a_translated_stream_with_an_error() {
     let odd = openai::chunk("x", &json!({"content": [{"type": "hologram"}]}), None);
-    let said = [openai::content_chunk("x", "Hel"), odd, openai::finish_chunk("x", "stop")];
-    let (_, hale) = serve(chunks(&said));
-    let got = streamed(&hale);
+    let said = [odd, openai::finish_chunk("x", "stop")];
+    let (upstream, hale) = serve(chunks(&said));
+    let got = streamed(&upstream, &hale);
     let (name, data) = got.last().unwrap();
     assert_eq!(name.as_deref(), Some("error"), "{got:?}");
     assert!(data.contains("hologram"), "{data}");
@@ -65,9 +71,9 @@ fn content_that_is_not_understood_ends_a_translated_stream_with_an_error() {
 #[test]
 fn a_failure_as_finish_reason_is_no_end_of_turn() {
     for reason in ["error", "insufficient_system_resource"] {
-        let said = [openai::content_chunk("x", "Hel"), openai::finish_chunk("x", reason)];
-        let (_, hale) = serve(chunks(&said));
-        let got = streamed(&hale);
+        let said = [openai::finish_chunk("x", reason)];
+        let (upstream, hale) = serve(chunks(&said));
+        let got = streamed(&upstream, &hale);
         assert_eq!(got.last().unwrap().0.as_deref(), Some("error"), "{got:?}");
         assert!(!got.iter().any(|(_, data)| data.contains("end_turn")), "{got:?}");
         assert_eq!(standing(&hale).0, json!({"server_error": 1}));
@@ -81,8 +87,8 @@ fn a_stream_of_endless_calls_is_ended() {
                           "function": {"name": "f", "arguments": "{}"}});
         openai::chunk("x", &json!({"tool_calls": [call]}), None)
     };
-    let (_, hale) = serve(chunks(&(0..1_100).map(call).collect::<Vec<_>>()));
-    let got = streamed(&hale);
+    let (upstream, hale) = serve(chunks(&(0..1_100).map(call).collect::<Vec<_>>()));
+    let got = streamed(&upstream, &hale);
     assert!(got.last().unwrap().1.contains("1024 tool calls"), "{:?}", got.last());
     assert_eq!(standing(&hale).0, json!({"bad_response": 1}));
 }
@@ -94,15 +100,18 @@ fn content_in_parts_and_characters_in_halves_arrive() {
         let chunk = openai::content_chunk("x", "HALF").to_string();
         chunk.replace("HALF", text)
     };
-    let script = Script::sse()
+    let script = Script::ok()
+        .stream()
         .event(&openai::chunk("x", &json!({"content": thought}), None))
-        .text_event(&half("a\\ud83d"))
-        .text_event(&half("\\ude00"))
+        .data(&half("a\\ud83d"))
+        .data(&half("\\ude00"))
         .event(&openai::finish_chunk("x", "stop"))
         .done();
-    let (_, hale) = serve(script);
-    let all: Vec<Value> =
-        streamed(&hale).iter().filter_map(|(_, data)| serde_json::from_str(data).ok()).collect();
+    let (upstream, hale) = serve(script);
+    let all: Vec<Value> = streamed(&upstream, &hale)
+        .iter()
+        .filter_map(|(_, data)| serde_json::from_str(data).ok())
+        .collect();
     let joined = |name: &str| -> String {
         all.iter().filter_map(|event| event["delta"][name].as_str()).collect()
     };

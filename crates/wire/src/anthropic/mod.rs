@@ -7,6 +7,7 @@
 pub(crate) mod answer;
 pub(crate) mod count;
 pub(crate) mod edits;
+mod effort;
 pub(crate) mod look;
 pub(crate) mod read_request;
 pub(crate) mod stream_read;

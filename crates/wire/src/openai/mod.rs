@@ -30,9 +30,10 @@ fn finish_reason(stop: &Stop) -> &str {
     }
 }
 
-/// Finish reasons by which a provider says that it failed. Sources: OpenRouter
-/// <https://openrouter.ai/docs/api-reference/overview>, DeepSeek
-/// <https://api-docs.deepseek.com/api/create-chat-completion>, vLLM (`FinishReason` of its engine).
+/// Finish reasons by which a provider says that it failed. Sources: vLLM's engine
+/// (`FinishReason`), and clients of DeepSeek and of OpenRouter:
+/// <https://docs.rs/crate/ds-api/latest/source/src/raw/response/non_streaming/finish_reason.rs>,
+/// <https://api.koog.ai/prompt/prompt-executor/prompt-executor-clients/prompt-executor-openrouter-client/ai.koog.prompt.executor.clients.openrouter.models/-open-router-stream-choice/index.html>.
 const FAILURES: &[&str] = &["error", "insufficient_system_resource", "abort"];
 
 /// What a finish reason means; an unknown one keeps its word. `error` is what the choice says beside it.

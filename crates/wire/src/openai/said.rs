@@ -94,7 +94,8 @@ impl<'a> Speech<'a> {
 }
 
 /// A text, or a list: `text`, `thinking` with a list of its own, `refusal`, `reference`. Source of the
-/// other kinds: <https://docs.mistral.ai/capabilities/reasoning/> and its page on citations.
+/// other kinds: <https://github.com/braintrustdata/braintrust-sdk-javascript/issues/1857>,
+/// <https://github.com/spring-projects/spring-ai/pull/5020>.
 fn parts<'a>(
     raw: &'a RawValue,
     is_thought: bool,

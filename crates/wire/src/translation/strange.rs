@@ -94,7 +94,7 @@ fn a_failure_as_finish_reason_is_an_error_and_an_unknown_one_keeps_its_word() {
     assert_eq!(data(&out).last().unwrap()["choices"][0]["finish_reason"], "mood");
 }
 
-/// <https://docs.mistral.ai/capabilities/reasoning/>
+/// The shape is that of <https://github.com/braintrustdata/braintrust-sdk-javascript/issues/1857>.
 #[test]
 fn content_in_parts_is_read() {
     let thought = json!([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]);
@@ -206,7 +206,7 @@ fn the_calls_of_a_stream_and_their_names_are_bounded() {
     assert!(broken(CHAT_AT_ANTHROPIC, &block(0, &long)).contains("name of a called tool"));
 }
 
-/// <https://learn.microsoft.com/azure/ai-foundry/openai/concepts/content-streaming>
+/// As in <https://github.com/openai/openai-agents-js/issues/92>.
 #[test]
 fn azures_chunk_about_the_prompt_begins_nothing() {
     let first = "data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\

@@ -85,6 +85,21 @@ impl Azure {
         let base = base.strip_suffix("/openai").unwrap_or(base);
         format!("{base}{DEPLOYMENTS}{}{path}?api-version={version}", escaped(model))
     }
+
+    /// The path of the list of models below `base`, the path of the `api_base`.
+    #[must_use]
+    pub fn list_path(&self, base: &str) -> String {
+        let base = base.trim_end_matches('/');
+        let base = base.find(DEPLOYMENTS).map_or(base, |at| &base[..at]);
+        let version = self.api_version.as_deref().unwrap_or(DEFAULT_API_VERSION);
+        let is_v1 = V1_VERSIONS.contains(&version) || base.ends_with(V1_PATH);
+        let root = base.strip_suffix("/v1").unwrap_or(base);
+        let root = root.strip_suffix("/openai").unwrap_or(root);
+        match is_v1 {
+            true => format!("{root}{V1_PATH}/models"),
+            false => format!("{root}/openai/models?api-version={version}"),
+        }
+    }
 }
 
 /// One segment of a path: everything but letters, digits, `-`, `_`, `~` and a dot between other

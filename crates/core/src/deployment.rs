@@ -10,6 +10,7 @@ use crate::azure::Azure;
 use crate::endpoint::Operation;
 use crate::group::GroupIndex;
 use crate::health::DeploymentState;
+use crate::health::check::CheckRules;
 use crate::health::outcome::ProviderError;
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
@@ -74,6 +75,8 @@ pub struct Deployment {
     pub model_info: Box<str>,
     /// `litellm_params` as JSON text with every credential removed, for `/model/info`.
     pub public_params: Box<str>,
+    /// How it is checked.
+    pub check: CheckRules,
     /// What is known about its health, shared with the snapshot before.
     pub state: Arc<DeploymentState>,
     /// What is known about its credential, where other deployments use the same one: what the

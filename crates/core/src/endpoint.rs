@@ -39,6 +39,14 @@ pub enum Page {
     Liveness,
     /// `GET /health/readiness`.
     Readiness,
+    /// `GET /health/readiness/details`.
+    ReadinessDetails,
+    /// `GET /health/backlog`.
+    Backlog,
+    /// `GET /health/license`.
+    License,
+    /// `GET /test`.
+    Test,
     /// `GET /metrics`.
     Metrics,
     /// `GET /router/state`.
@@ -53,6 +61,17 @@ pub enum Page {
     Home,
 }
 
+/// A page about health that may have to wait for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthAction {
+    /// `GET /health`.
+    Report,
+    /// `POST /health/test_connection`.
+    TestConnection,
+    /// `GET /health/drain`.
+    Drain,
+}
+
 /// What an endpoint does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -62,6 +81,8 @@ pub enum Action {
     Page(Page),
     /// Would go to an upstream: what would become of it is answered here.
     Explain,
+    /// Is answered by the health thread, or waits.
+    Health(HealthAction),
 }
 
 /// One row.
@@ -243,6 +264,48 @@ pub static ENDPOINTS: &[Endpoint] = &[
         paths: &["/health/readiness"],
         role: Role::Public,
         action: Action::Page(Page::Readiness),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/health"],
+        role: Role::Key,
+        action: Action::Health(HealthAction::Report),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/health/readiness/details"],
+        role: Role::Admin,
+        action: Action::Page(Page::ReadinessDetails),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/health/backlog"],
+        role: Role::Admin,
+        action: Action::Page(Page::Backlog),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/health/license"],
+        role: Role::Admin,
+        action: Action::Page(Page::License),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/health/drain"],
+        role: Role::Public,
+        action: Action::Health(HealthAction::Drain),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/health/test_connection"],
+        role: Role::Admin,
+        action: Action::Health(HealthAction::TestConnection),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/test"],
+        role: Role::Public,
+        action: Action::Page(Page::Test),
     },
     Endpoint {
         method: "GET",

@@ -83,6 +83,12 @@ pub fn exact(name: &str) -> Option<&'static ModelFacts> {
     TABLE.get(name)
 }
 
+/// All models of a provider, by their name in the list.
+pub fn of_provider(provider: &str) -> impl Iterator<Item = (&'static str, &'static ModelFacts)> {
+    let of = move |facts: &ModelFacts| facts.litellm_provider.as_deref() == Some(provider);
+    TABLE.iter().filter(move |(_, facts)| of(facts)).map(|(name, facts)| (&**name, facts))
+}
+
 #[allow(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
 fn tokens(count: u64) -> f64 {
     count as f64

@@ -121,8 +121,15 @@ pub struct GatewaySettings {
     pub drop_params: bool,
     /// Whether clients get the usage chunk of a stream without asking.
     pub always_include_stream_usage: bool,
-    /// Whether `/health/readiness` tells more than `status` and `db`.
+    /// Whether `/health` tells more than models and ids, and `/health/readiness` more than `status` and
+    /// `db`.
     pub health_details: bool,
+    /// Whether `/health/readiness` tells what `/health/readiness/details` does.
+    pub public_readiness_details: bool,
+    /// Whether `/health/drain` is served.
+    pub drain_endpoint: bool,
+    /// What it wants in `x-drain-token`.
+    pub drain_token: Option<Secret>,
     /// Where records of finished requests are appended, one JSON object a line.
     pub request_log: Option<Box<str>>,
     /// Bounds on what clients and upstreams may send.
@@ -176,6 +183,9 @@ impl Default for GatewaySettings {
             drop_params: false,
             always_include_stream_usage: false,
             health_details: true,
+            public_readiness_details: false,
+            drain_endpoint: false,
+            drain_token: None,
             request_log: None,
             bounds: Bounds::default(),
             drain_delay_ms: 5_000,

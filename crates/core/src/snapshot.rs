@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{GroupIndex, ModelGroup};
+use crate::health::check::CheckSettings;
 use crate::settings::{GatewaySettings, RouterSettings};
 
 /// One config, resolved.
@@ -31,6 +32,8 @@ pub struct Snapshot {
     pub router: RouterSettings,
     /// How the process serves.
     pub gateway: GatewaySettings,
+    /// How deployments are checked.
+    pub checks: CheckSettings,
 }
 
 /// What of a request's body decides where it may go; the rest is not looked at.

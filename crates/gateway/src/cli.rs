@@ -16,6 +16,8 @@ pub(crate) enum Command {
     Serve(ServeOptions),
     /// Check a config.
     Check(CheckOptions),
+    /// Show the health of a running gateway.
+    Health(HealthOptions),
     /// Show what the gateway does, without keys or network.
     Demo(DemoOptions),
     /// Nothing more.
@@ -41,6 +43,8 @@ enum Sub {
     Serve(ServeOptions),
     /// Loads a config and prints every problem it has
     Check(CheckOptions),
+    /// Asks a running gateway for the health of its deployments and prints it
+    Health(HealthOptions),
     /// Shows an outage and how it is survived: three simulated providers, no key, no network
     Demo(DemoOptions),
 }
@@ -75,6 +79,9 @@ pub(crate) struct ServeOptions {
     /// Makes unknown and duplicate keys of the config errors
     #[arg(long)]
     pub(crate) strict: bool,
+    /// Prints the health of the gateway that runs at --host and --port; see `hale health`
+    #[arg(long)]
+    pub(crate) health: bool,
     /// Logs each request
     #[arg(long, env = "DEBUG", value_parser = clap::builder::FalseyValueParser::new())]
     pub(crate) debug: bool,
@@ -97,6 +104,17 @@ pub(crate) struct CheckOptions {
     /// Makes unknown and duplicate keys errors
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+/// Which gateway to ask.
+#[derive(Args, Clone)]
+pub(crate) struct HealthOptions {
+    /// Its address
+    #[arg(long, default_value = "http://127.0.0.1:4000")]
+    pub(crate) url: String,
+    /// Its key
+    #[arg(long, env = "LITELLM_MASTER_KEY", hide_env_values = true)]
+    pub(crate) key: Option<String>,
 }
 
 /// How to show.
@@ -158,11 +176,27 @@ pub(crate) fn parse() -> Command {
         return Command::Exit(ExitCode::SUCCESS);
     }
     match cli.command {
-        None => Command::Serve(cli.serve),
-        Some(Sub::Serve(options)) => Command::Serve(options),
+        None => serve_or_ask(cli.serve),
+        Some(Sub::Serve(options)) => serve_or_ask(options),
+        Some(Sub::Health(options)) => Command::Health(options),
         Some(Sub::Check(options)) => Command::Check(options),
         Some(Sub::Demo(options)) => Command::Demo(options),
     }
+}
+
+/// `--health` asks instead of serving.
+fn serve_or_ask(options: ServeOptions) -> Command {
+    if !options.health {
+        return Command::Serve(options);
+    }
+    let host = match options.host.as_deref() {
+        // What listens on every address is reached on this one.
+        None | Some("0.0.0.0" | "::") => "127.0.0.1".to_owned(),
+        Some(host) if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
+        Some(host) => host.to_owned(),
+    };
+    let key = std::env::var("LITELLM_MASTER_KEY").ok().filter(|key| !key.is_empty());
+    Command::Health(HealthOptions { url: format!("http://{host}:{}", options.port), key })
 }
 
 fn without_meaningless(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
@@ -170,6 +204,11 @@ fn without_meaningless(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>)
     let mut ignored = Vec::new();
     let mut rest = arguments.into_iter().peekable();
     while let Some(argument) = rest.next() {
+        // The seed document spells it so.
+        if argument == "-health" {
+            kept.push("--health".into());
+            continue;
+        }
         let text = argument.to_string_lossy().into_owned();
         let (name, has_value) = match text.split_once('=') {
             Some((name, _)) => (name.to_owned(), true),

@@ -9,6 +9,7 @@ mod clock;
 mod coalesce;
 mod demo;
 mod files;
+mod health;
 mod logging;
 mod metrics;
 mod pages;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     match cli::parse() {
         cli::Command::Serve(options) => serve::run(options),
         cli::Command::Check(options) => serve::check(&options),
+        cli::Command::Health(options) => health::fetch::run(&options),
         cli::Command::Demo(options) => demo::run(&options),
         cli::Command::Exit(code) => code,
     }

@@ -25,7 +25,7 @@ use crate::reload::Reloader;
 use crate::server::{self, Phase, listener};
 use crate::sink::{Drain, Sinks};
 use crate::state::Process;
-use crate::{EXIT_CONFIG, complain, panics, room, upstream};
+use crate::{EXIT_CONFIG, complain, health, panics, room, upstream};
 
 /// Keys that stand in published documents.
 const PUBLISHED_KEYS: &[&str] = &["sk-1234", "sk-12345", "sk-123456789", "sk-master-key"];
@@ -276,6 +276,8 @@ pub(crate) fn start(
         threads.push(thread);
     }
     tracing::info!(groups, deployments, workers, "listening on http://{address}");
+    health::start(&process)
+        .map_err(|error| format!("the health thread could not start: {error}"))?;
     if uses_tls {
         upstream::warm_up();
     }

@@ -20,6 +20,7 @@ use hale_wire::responses::id::IdKey;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 
+use crate::health::Health;
 use crate::metrics::{GroupMetrics, Metrics};
 use crate::proxy::answer_headers;
 use crate::sink::Sinks;
@@ -33,6 +34,8 @@ pub(crate) struct Process {
     pub(crate) metrics: Arc<Metrics>,
     /// Where records go.
     pub(crate) sinks: Sinks,
+    /// What the health thread is told and has counted.
+    pub(crate) health: Health,
     /// Whether the process is about to stop.
     draining: AtomicBool,
     /// Whether what is still under way is being cut.
@@ -82,6 +85,7 @@ impl Process {
             serving: ArcSwap::from_pointee(serving),
             metrics,
             sinks,
+            health: Health::new(),
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
             buffered: AtomicUsize::new(0),
@@ -148,6 +152,18 @@ impl Serving {
             routes: snapshot.deployments.iter().map(|d| Route::new(d)).collect(),
             groups: snapshot.groups.iter().map(|group| metrics.group(&group.name)).collect(),
             no_group: metrics.group(""),
+            snapshot,
+        }
+    }
+
+    /// A config that is tried and never in force: nothing is counted for its groups.
+    pub(crate) fn apart(snapshot: Snapshot) -> Serving {
+        let uncounted: Arc<GroupMetrics> = Arc::default();
+        Serving {
+            ids: IdKey::new(b""),
+            routes: snapshot.deployments.iter().map(|d| Route::new(d)).collect(),
+            groups: snapshot.groups.iter().map(|_| uncounted.clone()).collect(),
+            no_group: uncounted,
             snapshot,
         }
     }

@@ -47,6 +47,7 @@ pub(crate) fn deployment(provider: &str) -> Deployment {
         facts: ModelFacts::default(),
         model_info: "{}".into(),
         public_params: "{}".into(),
+        check: Default::default(),
         state: Arc::new(DeploymentState::default()),
         credential: None,
     }

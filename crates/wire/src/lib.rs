@@ -19,6 +19,7 @@ pub mod object;
 mod openai;
 pub mod order;
 pub mod peek;
+pub mod probe;
 pub mod responses;
 pub mod scan;
 pub mod stream;

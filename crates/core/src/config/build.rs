@@ -97,6 +97,7 @@ pub(super) fn deployment(
         id,
         model_param: model.into(),
         public_params: Json::Object(json::public(entry.params)).to_string().into(),
+        check: info.check,
         state: Arc::new(DeploymentState::default()),
         credential: None,
     })

@@ -60,6 +60,14 @@ pub(super) fn visit<'n>(
                 &path,
                 Wrong::new("known, but not served yet: ignored", row.doc),
             ),
+            Support::Misplaced => {
+                let wrong = Wrong::new("has no effect in this section", row.doc);
+                // As the reference: nobody shall think that he has set the period.
+                match section {
+                    Section::Router => problems.error(entry.at, &path, wrong),
+                    _ => problems.lax(entry.at, &path, wrong),
+                }
+            }
             Support::Refused if is_off(&entry.value) => {}
             Support::Refused => problems.error(
                 entry.at,

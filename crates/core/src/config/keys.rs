@@ -56,6 +56,8 @@ pub(super) enum Support {
     Served,
     /// It is known and has no effect yet; using it is a warning.
     NotYet,
+    /// It belongs into another section and has no effect here.
+    Misplaced,
     /// It is known and has no meaning here.
     Ignored,
     /// It is about security or money and is not served: the config is refused.
@@ -96,6 +98,9 @@ const RETRIES: Kind = Kind::Count(0, 100);
 const PRICE: Kind = Kind::Number(0.0, 1_000.0);
 const TOKENS: Kind = Kind::Number(1.0, 1e12);
 const RATE: Kind = Kind::Count(0, 1_000_000_000_000);
+const CHECK_TOKENS: Kind = Kind::Count(1, 1_000_000);
+/// The shortest period of checks, milliseconds.
+const CHECK_PERIOD_MIN: u64 = 100;
 
 const fn served(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Row {
     Row { name, kind, support: Support::Served, default, doc }
@@ -108,6 +113,14 @@ const fn not_yet(name: &'static str, doc: &'static str) -> Row {
 const fn ignored(name: &'static str, doc: &'static str) -> Row {
     Row { name, kind: Kind::Any, support: Support::Ignored, default: "", doc }
 }
+
+const fn misplaced(name: &'static str, place: &'static str) -> Row {
+    Row { name, kind: Kind::Any, support: Support::Misplaced, default: "", doc: place }
+}
+
+/// Where keys belong that are often put elsewhere.
+const GENERAL_PLACE: &str = "Belongs into `general_settings`.";
+const INFO_PLACE: &str = "Belongs into `model_info` of the deployment.";
 
 const fn refused(name: &'static str, doc: &'static str) -> Row {
     Row { name, kind: Kind::Any, support: Support::Refused, default: "", doc }
@@ -143,7 +156,9 @@ pub(super) fn find(section: Section, name: &str) -> Option<&'static Row> {
 
 /// The names of a section's keys that may be suggested.
 pub(super) fn names(section: Section) -> impl Iterator<Item = &'static str> {
-    let suggested = |row: &&Row| row.support != Support::Refused && !row.name.contains('*');
+    let suggested = |row: &&Row| {
+        !matches!(row.support, Support::Refused | Support::Misplaced) && !row.name.contains('*')
+    };
     rows(section).iter().filter(suggested).map(|row| row.name)
 }
 
@@ -298,6 +313,8 @@ const PARAMS: &[Row] = &[
     not_yet("watsonx_*", "Watsonx."),
     not_yet("oci_*", "Oracle."),
     not_yet("workload_identity_*", "Workload identity."),
+    misplaced("health_check_*", INFO_PLACE),
+    misplaced("disable_background_health_check", INFO_PLACE),
     not_yet("auto_router_*", "Strategy routers."),
     not_yet("complexity_router_*", "Strategy routers."),
     not_yet("adaptive_router_*", "Strategy routers."),
@@ -342,8 +359,19 @@ const INFO: &[Row] = &[
     not_yet("access_groups", "Groups for keys; there are no keys but the master key."),
     not_yet("team_public_model_name", "A team's name for the model."),
     not_yet("allow_fail_open", "Tag routing."),
-    not_yet("health_check_*", "Active health checks."),
-    not_yet("disable_background_health_check", "Active health checks."),
+    served("health_check_model", Kind::Text, "its own; of a pattern the model that answered last, else the cheapest ordinary chat model of the price list", "The model that checks ask, with or without the provider's prefix."),
+    served("health_check_prompt", Kind::Text, "`DEFAULT_HEALTH_CHECK_PROMPT`", "The text that checks send."),
+    served("health_check_timeout", Kind::Time(0, HOUR), "`HEALTH_CHECK_TIMEOUT_SECONDS`, else 60", "Bounds one check. 0 means the default."),
+    served("health_check_max_tokens", CHECK_TOKENS, "`BACKGROUND_HEALTH_CHECK_MAX_TOKENS`, else 1; 10 for a pattern", "Tokens that a check asks for. A provider that wants more says so, and is believed."),
+    served("health_check_max_tokens_reasoning", CHECK_TOKENS, "`BACKGROUND_HEALTH_CHECK_MAX_TOKENS_REASONING`", "The same for a model that reasons."),
+    served("health_check_max_tokens_non_reasoning", CHECK_TOKENS, "", "The same for a model that does not."),
+    served("health_check_supports_max_tokens", Kind::Bool, "what the mode has", "`false` leaves the limit out of checks."),
+    served("health_check_reasoning_effort", Kind::Text, "", "`reasoning_effort` of checks that chat."),
+    served("health_check_params", Kind::Map, "", "Further parameters of checks."),
+    served("health_check_kind", Kind::Text, "`full`", "`metadata` asks for the list of models only, which costs nothing and proves less."),
+    served("health_check_daily_budget_usd", Kind::Number(0.0, 1e6), "none", "What checks of this deployment may cost a day, as estimated. Beyond it only the list of models is asked for."),
+    served("disable_background_health_check", Kind::Bool, "false", "Leaves the deployment out of background checks. It stays routable."),
+    not_yet("health_check_voice", "Speech."),
 ];
 
 #[rustfmt::skip]
@@ -380,6 +408,9 @@ const LITELLM: &[Row] = &[
     ignored("aiohttp_trust_env", "Proxy variables are always honoured."),
     served("context_window_fallbacks", Kind::List, "", "As `router_settings.context_window_fallbacks`, which wins."),
     served("content_policy_fallbacks", Kind::List, "", "As `router_settings.content_policy_fallbacks`, which wins."),
+    misplaced("health_check_*", GENERAL_PLACE),
+    misplaced("background_health_check*", GENERAL_PLACE),
+    misplaced("enable_health_check_routing", GENERAL_PLACE),
     not_yet("cooldown_time", "`router_settings.cooldown_time` is served."),
     not_yet("timeout", "`request_timeout` or `router_settings.timeout` is served."),
     not_yet("modify_params", "Changing requests to suit the provider."),
@@ -467,8 +498,6 @@ const ROUTER: &[Row] = &[
     served("model_group_alias", Kind::Map, "", "Further names of groups: `{alias: group}` or `{alias: {model: group, hidden: true}}`. An alias may name another alias."),
     refused("provider_budget_config", "providers would spend beyond their budget"),
     refused("guardrail_list", "requests that a guardrail should stop would pass"),
-    refused("health_check_interval", "it belongs in `general_settings`"),
-    refused("health_check_concurrency", "it belongs in `general_settings`"),
     refused("model_list", "it belongs at the top of the config"),
     ignored("set_verbose", "Use `--debug`."),
     ignored("debug_level", "Use `--debug`."),
@@ -480,10 +509,13 @@ const ROUTER: &[Row] = &[
     not_yet("enable_weighted_failover", "A failed request always moves to a sibling."),
     not_yet("deployment_affinity_ttl_seconds", "Affinity."),
     not_yet("model_group_affinity_config", "Affinity."),
-    not_yet("enable_health_check_routing", "Active health checks."),
-    not_yet("health_check_staleness_threshold", "Active health checks."),
-    not_yet("health_check_ignore_transient_errors", "Active health checks."),
-    not_yet("background_health_check_model_groups", "Active health checks."),
+    served("enable_health_check_routing", Kind::Bool, "false", "As `general_settings.enable_health_check_routing`, which wins."),
+    served("health_check_staleness_threshold", Kind::Time(CHECK_PERIOD_MIN, 7 * DAY), "", "As `general_settings.health_check_staleness_threshold`, which wins."),
+    served("health_check_ignore_transient_errors", Kind::Bool, "false", "As `general_settings.health_check_ignore_transient_errors`, which wins."),
+    served("background_health_check_model_groups", Kind::List, "", "As `general_settings.background_health_check_model_groups`, which wins."),
+    misplaced("health_check_interval", GENERAL_PLACE),
+    misplaced("health_check_concurrency", GENERAL_PLACE),
+    misplaced("background_health_checks", GENERAL_PLACE),
     not_yet("default_litellm_params", "Defaults of all deployments."),
     not_yet("default_priority", "Priority queue."),
     not_yet("polling_interval", "Priority queue."),
@@ -508,7 +540,7 @@ const GENERAL: &[Row] = &[
     served("dangerously_permit_weak_or_unset_master_key", Kind::Bool, "`LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY`, else false", "Listen on a public address in spite of a weak or missing key."),
     served("litellm_key_header_name", Kind::Text, "", "A further header that may carry the key."),
     served("always_include_stream_usage", Kind::Bool, "false", "Send the usage chunk of a stream without being asked."),
-    served("health_check_details", Kind::Bool, "true", "`false` cuts `/health/readiness` to `status` and `db`."),
+    served("health_check_details", Kind::Bool, "true", "`false` cuts `/health` to models and ids, and `/health/readiness` to `status` and `db`."),
     served("request_log", Kind::Text, "none", "A file to which a JSON line per finished request is appended."),
     served("max_request_size_mb", Kind::Megabytes(0.001, 2048.0), "100", "Largest request body, MiB."),
     served("max_response_size_mb", Kind::Megabytes(0.001, 2048.0), "32", "Largest full answer of a provider, MiB."),
@@ -549,16 +581,27 @@ const GENERAL: &[Row] = &[
     ignored("user_api_key_cache_ttl", "There is no database to read from."),
     ignored("litellm_license", "Everything is free."),
     ignored("infer_model_from_keys", "Models are those of `model_list`."),
-    not_yet("background_health_checks", "Active health checks."),
-    not_yet("health_check_*", "Active health checks."),
-    not_yet("enable_health_check_routing", "Active health checks."),
-    not_yet("background_health_check_model_groups", "Active health checks."),
-    not_yet("use_shared_health_check", "Active health checks."),
-    not_yet("model_list_healthy_only", "Active health checks."),
-    not_yet("maximum_health_check_retention_period", "Active health checks."),
-    not_yet("allow_public_health_readiness_details", "Readiness details."),
-    not_yet("enable_drain_endpoint", "`/health/drain`."),
-    not_yet("drain_endpoint_token", "`/health/drain`."),
+    served("background_health_checks", Kind::Bool, "false", "Checks deployments in the background; `/health` then shows the last results and calls nobody."),
+    served("health_check_interval", Kind::Time(CHECK_PERIOD_MIN, DAY), "`DEFAULT_HEALTH_CHECK_INTERVAL`, else 300", "The period of background checks."),
+    served("health_check_concurrency", Kind::Count(1, 1_000), "16", "Background checks under way together; never more than 2 at one upstream."),
+    served("enable_health_check_routing", Kind::Bool, "false", "Keeps traffic from deployments whose background checks failed."),
+    served("health_check_staleness_threshold", Kind::Time(CHECK_PERIOD_MIN, 7 * DAY), "twice `health_check_interval`", "How old the verdict of a check may be before it is ignored."),
+    served("health_check_ignore_transient_errors", Kind::Bool, "false", "A check that times out is no verdict. A 429 never is."),
+    served("health_check_skip_disabled_background_models", Kind::Bool, "false", "`/health` does not check deployments with `disable_background_health_check` either."),
+    served("health_check_skip_if_live_success", Kind::Bool, "true", "No background check while real traffic got a good answer within the interval."),
+    served("health_check_daily_budget_usd", Kind::Number(0.0, 1e6), "none", "What all background checks may cost a day, as estimated. Beyond it only lists of models are asked for."),
+    served("background_health_check_model_groups", Kind::List, "all", "The model groups that are checked in the background."),
+    served("model_list_healthy_only", Kind::Bool, "false", "`/v1/models` leaves out groups in which checks found nobody well, as with `?healthy_only=true`."),
+    served("allow_public_health_readiness_details", Kind::Bool, "false", "`/health/readiness` shows what `/health/readiness/details` shows."),
+    served("enable_drain_endpoint", Kind::Bool, "false", "Serves `/health/drain`."),
+    served("drain_endpoint_token", Kind::Secret, "`DRAIN_ENDPOINT_TOKEN`", "What `/health/drain` wants in the header `x-drain-token`."),
+    misplaced("health_check_timeout", INFO_PLACE),
+    misplaced("health_check_model", INFO_PLACE),
+    misplaced("health_check_max_tokens", INFO_PLACE),
+    misplaced("health_check_prompt", INFO_PLACE),
+    misplaced("disable_background_health_check", INFO_PLACE),
+    not_yet("use_shared_health_check", "Shared state: this process checks alone."),
+    not_yet("maximum_health_check_retention_period", "The history of checks."),
     not_yet("database_*", "A database."),
     not_yet("store_model_in_db", "A database."),
     not_yet("supported_db_objects", "A database."),
@@ -693,7 +736,8 @@ mod tests {
         assert_eq!(support(Section::Params, "input_cost_per_token"), Some(Support::Served));
         assert_eq!(support(Section::Params, "input_cost_per_second"), Some(Support::NotYet));
         assert_eq!(support(Section::General, "health_check_details"), Some(Support::Served));
-        assert_eq!(support(Section::General, "health_check_interval"), Some(Support::NotYet));
+        assert_eq!(support(Section::General, "health_check_interval"), Some(Support::Served));
+        assert_eq!(support(Section::Params, "health_check_timeout"), Some(Support::Misplaced));
         assert_eq!(support(Section::Params, "temperature"), None);
         for name in REQUEST_PARAMS {
             assert!(find(Section::Params, name).is_none(), "{name}");

@@ -6,6 +6,7 @@
 mod address;
 mod azure;
 mod build;
+mod checks;
 mod credentials;
 mod deployments;
 mod fallbacks;
@@ -118,11 +119,16 @@ fn snapshot(
     let context = deployments::Context { env: &env, credentials: &credentials };
     let drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);
-    let mut snapshot =
-        Snapshot { router: settings.router, gateway: settings.gateway, ..Snapshot::default() };
+    let mut snapshot = Snapshot {
+        router: settings.router,
+        gateway: settings.gateway,
+        checks: settings.checks,
+        ..Snapshot::default()
+    };
     groups::fill(&mut snapshot, drafts, previous, problems);
     settings.group_policies.fill(&mut snapshot, problems);
     fallbacks::fill(&mut snapshot, &settings.references, problems);
+    checks::compare(&top, &snapshot, problems);
     times::check(&mut snapshot, &top, problems);
     snapshot
 }

@@ -8,12 +8,12 @@ use std::collections::HashSet;
 use serde_json::Value as Json;
 
 use crate::deployment::{Limits, MockAnswer, MockContent};
+use crate::health::check::CheckRules;
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::route::TagRules;
 use crate::secret::Secret;
 
-use super::address;
 use super::field::{Field, Unknown, visit};
 use super::json;
 use super::keys::{NUMERIC_PARAMS, Section};
@@ -22,6 +22,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Entry, Map, Node, Value};
 use super::value;
+use super::{address, checks};
 
 /// What `litellm_params` says; each field is named after its key unless it says otherwise.
 #[derive(Debug, Default)]
@@ -79,6 +80,7 @@ pub(super) struct Info {
     pub(super) tolerance: ByKind,
     /// `enable_tag_filtering`.
     pub(super) filters_tags: bool,
+    pub(super) check: CheckRules,
     pub(super) facts: ModelFacts,
 }
 
@@ -195,11 +197,13 @@ impl Info {
                     info.tolerance.named = policies::read(Section::Fails, field, problems).named;
                 }
                 _ => {
-                    let known = set_fact(&mut info.facts, field, problems);
+                    let known = set_fact(&mut info.facts, field, problems)
+                        || checks::rule(&mut info.check, field, problems);
                     debug_assert!(known, "{} is served by nobody", field.row.name);
                 }
             }
         });
+        info.check.has_mode = info.facts.mode.is_some();
         info
     }
 }

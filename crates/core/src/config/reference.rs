@@ -76,6 +76,10 @@ fn table(text: &mut String, rows: &[Row]) {
     }
     for (support, title) in [
         (Support::NotYet, "Known, not served yet; using one is a warning, and it has no effect:"),
+        (
+            Support::Misplaced,
+            "Of another section; here they have no effect, which is a warning, in `router_settings` an error:",
+        ),
         (Support::Ignored, "Accepted, without an effect:"),
         (
             Support::Refused,

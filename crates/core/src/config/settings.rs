@@ -3,11 +3,11 @@
 //! Called by [`super::load`]. Always true: what is not written has the default of its type; the master
 //! key is never lost silently.
 
+use crate::health::check::CheckSettings;
 use crate::route::{STRATEGIES, Strategy, StrategyArgs};
 use crate::secret::Secret;
 use crate::settings::{Bounds, GatewaySettings, RouterSettings};
 
-use super::address;
 use super::fallbacks::{References, Written};
 use super::field::{Field, Unknown, visit};
 use super::interpolate::{Env, warn_missing};
@@ -17,11 +17,13 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Style, Value};
 use super::value::{self, describe_kind};
+use super::{address, checks};
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
 const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
 const DROP_PARAMS: &str = "LITELLM_DROP_PARAMS";
 const SHUTDOWN: &str = "GRACEFUL_SHUTDOWN_TIMEOUT";
+const DRAIN_TOKEN: &str = "DRAIN_ENDPOINT_TOKEN";
 
 /// Strategies of the reference that are not built yet.
 const OTHER_STRATEGIES: &[&str] = &[
@@ -50,6 +52,8 @@ pub(super) struct Settings<'n> {
     pub(super) router: RouterSettings,
     /// How the process serves.
     pub(super) gateway: GatewaySettings,
+    /// How deployments are checked.
+    pub(super) checks: CheckSettings,
     /// What refers to names.
     pub(super) references: References<'n>,
     /// `model_group_retry_policy`.
@@ -62,6 +66,8 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     let mut settings = Settings::default();
     settings.gateway.drop_params = env_flag(env, DROP_PARAMS, problems).unwrap_or(false);
     settings.gateway.permit_weak_master_key = env_flag(env, PERMIT_WEAK, problems).unwrap_or(false);
+    settings.checks = checks::environment(env, problems);
+    settings.gateway.drain_token = env.get(DRAIN_TOKEN).map(|token| Secret::new(&token));
     if let Some(ms) = env_time(env, SHUTDOWN, problems) {
         settings.gateway.shutdown_timeout_ms = ms;
     }
@@ -80,6 +86,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             let node = map.get(field.row.name);
             let known = settings.router(field, problems)
                 || settings.policy(field, problems)
+                || checks::setting(&mut settings.checks, field, problems)
                 || settings.refers("router_settings", field, node, problems);
             debug_assert!(known, "{} is served by nobody", field.row.name);
         });
@@ -87,7 +94,9 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     if let Some(map) = section(top, "general_settings", problems) {
         let path = Path::Root.key("general_settings");
         visit(Section::General, Unknown::Report, map, &path, problems, |field, problems| {
-            let known = settings.general(field, problems) || settings.bound(field, problems);
+            let known = settings.general(field, problems)
+                || settings.bound(field, problems)
+                || checks::setting(&mut settings.checks, field, problems);
             debug_assert!(known, "{} is served by nobody", field.row.name);
         });
     }
@@ -227,6 +236,13 @@ impl<'n> Settings<'n> {
                 put(&mut gateway.always_include_stream_usage, field.flag(problems));
             }
             "health_check_details" => put(&mut gateway.health_details, field.flag(problems)),
+            "allow_public_health_readiness_details" => {
+                put(&mut gateway.public_readiness_details, field.flag(problems));
+            }
+            "enable_drain_endpoint" => put(&mut gateway.drain_endpoint, field.flag(problems)),
+            "drain_endpoint_token" => {
+                gateway.drain_token = field.text(problems).map(Secret::new);
+            }
             "request_log" => gateway.request_log = field.text(problems).map(Box::from),
             "drain_delay_s" => put(&mut gateway.drain_delay_ms, field.time(problems)),
             "shutdown_timeout_s" => put(&mut gateway.shutdown_timeout_ms, field.time(problems)),

@@ -5,6 +5,7 @@
 //! says what follows for the deployment.
 
 mod breaker;
+pub mod check;
 mod latency;
 mod models;
 pub mod outcome;

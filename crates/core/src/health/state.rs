@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use parking_lot::Mutex;
 
 use super::breaker::{Breaker, RATE_LIMIT_CAP_MS, is_about_a_model, is_about_an_operation};
+use super::check::{Change, Checks};
 use super::latency::{Latency, Measured};
 use super::models::ModelRests;
 use super::rate::MinuteCounter;
@@ -68,6 +69,8 @@ pub enum Transition {
     Opened(Rest),
     /// It is routable again.
     Closed,
+    /// Checks had said otherwise: it works.
+    Vindicated(Change),
 }
 
 /// What surrounds a failure and decides what follows from it.
@@ -175,6 +178,7 @@ pub struct DeploymentState {
     tokens: MinuteCounter,
     latency: Latency,
     models: ModelRests,
+    checks: Checks,
     breaker: Mutex<Breaker>,
 }
 
@@ -194,6 +198,7 @@ impl Default for DeploymentState {
             tokens: MinuteCounter::default(),
             latency: Latency::default(),
             models: ModelRests::default(),
+            checks: Checks::default(),
             breaker: Mutex::new(Breaker::default()),
         }
     }
@@ -311,6 +316,7 @@ impl DeploymentState {
         self.back_since.store(0, Ordering::Relaxed);
         self.trial.clear();
         self.models.clear();
+        self.checks.reset();
         self.latency.forgive();
     }
 
@@ -376,6 +382,12 @@ impl DeploymentState {
         if self.has_model_rests() {
             self.models.close(model);
         }
+    }
+
+    /// What checks found out.
+    #[must_use]
+    pub fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// What there is to show.

@@ -109,8 +109,12 @@ impl Deployment {
         model: &str,
     ) -> Option<Transition> {
         self.state.model_answered(model);
+        let vindicated = self.state.checks().answered(now, attempt.started, model);
         let of_credential = self.credential_answered(now, attempt);
-        self.state.success(now, attempt, measured).or(of_credential)
+        self.state
+            .success(now, attempt, measured)
+            .or(of_credential)
+            .or(vindicated.map(Transition::Vindicated))
     }
 
     fn credential_answered(&self, now: Millis, attempt: AttemptRef) -> Option<Transition> {

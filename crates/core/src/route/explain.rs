@@ -90,7 +90,7 @@ pub fn explain(
 
 impl Walk {
     fn describe(&self, snapshot: &Snapshot, now: Millis) -> GroupPlan {
-        let selection = self.selection(snapshot);
+        let selection = self.selection(snapshot, now);
         let strategy = &snapshot.router.strategy;
         let pool = Pool {
             snapshot,

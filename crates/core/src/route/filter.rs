@@ -2,7 +2,7 @@
 //!
 //! Used by [`super::select`] for each candidate and by explanations. Always true: one function,
 //! [`Selection::examine`], decides, in one order: paused and misconfigured, tags, operation, context
-//! window, capability, rest, concurrency, rates. Its verdict names the first reason.
+//! window, capability, checks, rest, concurrency, rates. Its verdict names the first reason.
 
 use super::controls::Controls;
 use super::needs::{Need, Needs};
@@ -38,6 +38,8 @@ pub enum Exclusion {
     Operation(Operation),
     /// It is known not to do what the request needs.
     Capability(Need),
+    /// Checks failed, and verdicts of checks count.
+    Unhealthy(Cause),
     /// It rests.
     Resting(Rest),
     /// Its trial is under way.
@@ -91,6 +93,8 @@ pub struct Selection<'a> {
     pub needs: Needs,
     /// What its tags allow, where tags decide.
     pub(super) tags: Option<TagFilter<'a>>,
+    /// Whether verdicts of checks keep traffic away, and not from everybody: see [`Selection::heeding`].
+    pub heeds_checks: bool,
     /// What the client asks of the routing.
     pub controls: &'a Controls,
     /// The request's number: what rests because of it does not count against its own attempts.
@@ -117,6 +121,11 @@ impl Selection<'_> {
     pub fn examine(&self, index: DeploymentIndex, now: Millis) -> Result<Fit, Exclusion> {
         let deployment = &**self.snapshot.deployment(index);
         self.suits(deployment)?;
+        if self.heeds_checks
+            && let Some(cause) = self.unhealthy(deployment, now)
+        {
+            return Err(Exclusion::Unhealthy(cause));
+        }
         let fit = match self.verdict(deployment, now) {
             Verdict::Ready => Fit::Ready,
             Verdict::Cooling(rest) => return Err(Exclusion::Resting(rest)),
@@ -125,6 +134,30 @@ impl Selection<'_> {
         };
         self.has_room(deployment, now)?;
         Ok(fit)
+    }
+
+    /// The same with the verdicts of checks, unless they speak against everybody and nothing else is left
+    /// (`only_choice`): then they are ignored, so that checks alone never cause an outage.
+    #[must_use]
+    pub(super) fn heeding(mut self, now: Millis, only_choice: bool) -> Self {
+        self.heeds_checks =
+            self.snapshot.checks.routes() && !(only_choice && self.all_unhealthy(now));
+        self
+    }
+
+    /// Whether checks speak against everybody who suits.
+    pub(super) fn all_unhealthy(&self, now: Millis) -> bool {
+        let mut suiting = self
+            .members
+            .iter()
+            .map(|index| &**self.snapshot.deployment(*index))
+            .filter(|deployment| self.suits(deployment).is_ok())
+            .peekable();
+        suiting.peek().is_some() && suiting.all(|one| self.unhealthy(one, now).is_some())
+    }
+
+    fn unhealthy(&self, deployment: &Deployment, now: Millis) -> Option<Cause> {
+        deployment.state.checks().unhealthy(now, self.snapshot.checks.staleness_ms())
     }
 
     /// What does not change while the request waits.
@@ -253,6 +286,12 @@ impl Selection<'_> {
                 Verdict::Ready => return Some(NetRank { until: None, needs_permit: false }),
             },
             Err(Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest)) => rest,
+            // Who failed before the eyes of real traffic, and long ago, comes first.
+            Err(Exclusion::Unhealthy(_)) => {
+                self.has_room(deployment, now).ok()?;
+                let until = now.plus(self.snapshot.checks.staleness_ms());
+                return Some(NetRank { until: Some(until), needs_permit: false });
+            }
             Err(_) => return None,
         };
         self.has_room(deployment, now).ok()?;

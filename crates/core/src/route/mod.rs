@@ -13,7 +13,7 @@ mod select;
 mod strategy;
 mod tags;
 mod times;
-mod walk;
+pub(crate) mod walk;
 mod worst_case;
 
 pub use controls::{ClientFallback, Controls};

@@ -366,9 +366,9 @@ impl Walk {
         }
     }
 
-    pub(super) fn selection<'s>(&'s self, snapshot: &'s Snapshot) -> Selection<'s> {
+    pub(super) fn selection<'s>(&'s self, snapshot: &'s Snapshot, now: Millis) -> Selection<'s> {
         let members = self.members(snapshot);
-        Selection {
+        let selection = Selection {
             snapshot,
             target: &self.target,
             members,
@@ -376,9 +376,23 @@ impl Walk {
             // A fallback with messages of its own has needs of its own, which nobody has read.
             needs: if self.overrides.is_none() { self.controls.needs } else { Needs::default() },
             tags: self.tags(snapshot, members),
+            heeds_checks: false,
             controls: &self.controls,
             request: self.request,
             ends: self.group_ends.min(self.deadline),
+        };
+        if !snapshot.checks.routes() {
+            return selection;
+        }
+        selection.heeding(now, self.net || !self.has_fallback_left(snapshot))
+    }
+
+    /// Whether checks speak against everybody who could answer, and are therefore ignored.
+    #[must_use]
+    pub fn ignores_checks(&self, snapshot: &Snapshot, now: Millis) -> bool {
+        snapshot.checks.routes() && {
+            let selection = self.selection(snapshot, now);
+            !selection.heeds_checks && selection.all_unhealthy(now)
         }
     }
 
@@ -394,7 +408,7 @@ impl Walk {
     }
 
     fn pick(&mut self, snapshot: &Snapshot, now: Millis, chance: u64) -> Option<AttemptPlan> {
-        let selection = self.selection(snapshot);
+        let selection = self.selection(snapshot, now);
         let chosen = if self.net { Choice::None } else { select(&selection, now, chance) };
         if let Choice::Deployment(deployment, trial) = chosen {
             return Some(self.plan(snapshot, deployment, trial, now));
@@ -407,9 +421,9 @@ impl Walk {
         } else if selection.has_choice(now, true) && self.tried.len() == self.group_tried_from {
             self.passed.push((self.target.clone(), self.overrides));
         }
-        self.too_long = self.selection(snapshot).is_too_long(now);
+        self.too_long = self.selection(snapshot, now).is_too_long(now);
         if self.refused.is_none() && self.tried.is_empty() {
-            let excluded = exclusions(&self.selection(snapshot), now);
+            let excluded = exclusions(&self.selection(snapshot, now), now);
             let group = Box::from(self.target.name(snapshot));
             self.refused = Some(Refused { group, excluded });
         }

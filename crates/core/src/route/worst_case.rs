@@ -57,7 +57,7 @@ impl Walk {
     /// The slowest attempt of the group, how many of `left` it may get, and the pauses between them;
     /// times in milliseconds.
     fn slowest(&self, snapshot: &Snapshot, left: u32) -> (u64, u32, u64) {
-        let selection = self.selection(snapshot);
+        let selection = self.selection(snapshot, Millis(0));
         let able = selection.members.iter().map(|index| snapshot.deployment(*index));
         let able = able.filter(|deployment| deployment.can_work());
         let time = |deployment| times(snapshot, deployment, selection.controls).timeout_ms;

@@ -273,6 +273,7 @@ impl World {
             None => return,
             Some(Transition::Opened(_)) => true,
             Some(Transition::Closed) => false,
+            Some(Transition::Vindicated(change)) => panic!("nobody checks here: {change:?}"),
         };
         self.transitions.push((self.now, deployment.0, opened, in_flight));
     }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
+use hale_core::health::check::Status;
 use hale_core::record::Ending;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
@@ -32,6 +33,7 @@ struct Family {
 /// Where a family's values come from.
 enum Read {
     Process(MetricType, fn(&Process) -> u64),
+    ProcessUsd(fn(&Process) -> u64),
     Group(fn(&GroupMetrics) -> u64),
     GroupSeconds(fn(&GroupMetrics) -> &super::Histogram),
     GroupUsd(fn(&GroupMetrics) -> u64),
@@ -198,6 +200,50 @@ static FAMILIES: &[Family] = &[
         read: Read::Process(MetricType::Counter, |p| load(&p.metrics.reloads_refused)),
     },
     Family {
+        name: "hale_probes",
+        help: "Health checks that were sent.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.health.probes)),
+    },
+    Family {
+        name: "hale_probes_failed",
+        help: "Health checks that found something wrong.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.health.failed)),
+    },
+    Family {
+        name: "hale_probes_in_flight",
+        help: "Health checks under way.",
+        read: Read::Process(MetricType::Gauge, |p| load(&p.health.in_flight)),
+    },
+    Family {
+        name: "hale_probe_cost_usd",
+        help: "Cost of health checks in USD, estimated where the provider does not say.",
+        read: Read::ProcessUsd(|p| load(&p.health.nano_usd)),
+    },
+    Family {
+        name: "hale_health_loop_age_seconds",
+        help: "Time since the loop of health checks moved.",
+        read: Read::Process(MetricType::Gauge, |p| p.health.age_ms() / 1000),
+    },
+    Family {
+        name: "hale_health_filter_bypassed",
+        help: "Attempts that were made although health checks spoke against everybody.",
+        read: Read::Process(MetricType::Counter, |p| load(&p.health.bypasses)),
+    },
+    Family {
+        name: "hale_deployment_probes",
+        help: "Health checks of the deployment.",
+        read: Read::Deployment(MetricType::Counter, |d| d.state.checks().count()),
+    },
+    Family {
+        name: "hale_deployment_check_status",
+        help: "What health checks say: 0 nothing, 1 healthy, 2 unhealthy.",
+        read: Read::Deployment(MetricType::Gauge, |d| match d.state.checks().standing().0 {
+            Status::Unchecked | Status::Unknown(_) => 0,
+            Status::Healthy | Status::RateLimited => 1,
+            Status::Unhealthy(_) => 2,
+        }),
+    },
+    Family {
         name: "hale_panics",
         help: "Faults of the gateway's own code that were caught.",
         read: Read::Process(MetricType::Counter, |p| load(&p.metrics.panics)),
@@ -238,6 +284,7 @@ impl Collector for Page {
                 Read::GroupSeconds(_) => MetricType::Histogram,
                 Read::Group(_)
                 | Read::GroupUsd(_)
+                | Read::ProcessUsd(_)
                 | Read::GroupByEnding
                 | Read::GroupByStatus
                 | Read::DeploymentByOutcome => MetricType::Counter,
@@ -255,6 +302,10 @@ impl Page {
     fn encode_family(&self, read: &Read, mut metric: MetricEncoder<'_>) -> fmt::Result {
         match read {
             Read::Process(kind, value) => number(&mut metric, *kind, value(&self.process)),
+            Read::ProcessUsd(value) => {
+                let usd = usd(value(&self.process));
+                metric.encode_counter::<NoLabelSet, f64, f64>(&usd, None)
+            }
             Read::Deployment(kind, value) => {
                 self.serving.snapshot.deployments.iter().try_for_each(|deployment| {
                     let labels = self.deployment_labels(deployment);
@@ -267,11 +318,7 @@ impl Page {
                 number(&mut metric.encode_family(&labels)?, MetricType::Counter, value(group))
             }),
             Read::GroupUsd(value) => self.each_group(|name, group| {
-                #[allow(
-                    clippy::cast_precision_loss,
-                    reason = "nine digits behind the point suffice"
-                )]
-                let usd = value(group) as f64 / 1e9;
+                let usd = usd(value(group));
                 let labels = [("model_group", name)];
                 metric.encode_family(&labels)?.encode_counter::<NoLabelSet, f64, f64>(&usd, None)
             }),
@@ -330,6 +377,11 @@ impl Page {
         }
         Ok(())
     }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "nine digits behind the point suffice")]
+fn usd(nano: u64) -> f64 {
+    nano as f64 / 1e9
 }
 
 fn number(metric: &mut MetricEncoder<'_>, kind: MetricType, value: u64) -> fmt::Result {

@@ -1,7 +1,10 @@
 //! Is the process alive, and does it want traffic?
 
+use std::sync::atomic::Ordering;
+
 use http::{Response, StatusCode};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::proxy::Arrival;
 use crate::proxy::answer_headers::COMPATIBLE_VERSION;
@@ -28,6 +31,9 @@ pub(super) fn readiness(arrival: &Arrival) -> Response<Reply> {
         #[serde(flatten)]
         details: Option<Details>,
     }
+    if arrival.serving.snapshot.gateway.public_readiness_details {
+        return readiness_details(arrival);
+    }
     let draining = arrival.worker.process.is_draining();
     let page = Readiness {
         status: if draining { "draining" } else { "connected" },
@@ -41,4 +47,49 @@ pub(super) fn readiness(arrival: &Arrival) -> Response<Reply> {
     };
     let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     reply::json(status, serde_json::to_vec(&page).unwrap_or_default())
+}
+
+/// `GET /health/readiness/details`.
+pub(super) fn readiness_details(arrival: &Arrival) -> Response<Reply> {
+    let draining = arrival.worker.process.is_draining();
+    let verbose = tracing::enabled!(tracing::Level::DEBUG);
+    let page = json!({
+        "status": if draining { "draining" } else { "connected" },
+        "db": "Not connected",
+        "cache": null,
+        "litellm_version": COMPATIBLE_VERSION,
+        "hale_version": env!("CARGO_PKG_VERSION"),
+        "success_callbacks": [],
+        "use_aiohttp_transport": false,
+        "log_level": if verbose { "DEBUG" } else { "INFO" },
+        "is_detailed_debug": verbose,
+        "show_no_redis_warning": false,
+        "show_env_credential_login_warning": false,
+    });
+    let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    reply::json(status, page.to_string())
+}
+
+/// `GET /health/backlog`: how much there is to do. Nothing is ever queued.
+pub(super) fn backlog(arrival: &Arrival) -> Response<Reply> {
+    let in_flight = arrival.worker.process.metrics.in_flight.load(Ordering::Relaxed);
+    let page = json!({
+        "in_flight_requests": in_flight,
+        "admitted_requests": 0,
+        "queued_requests": 0,
+        "rejected_requests": 0,
+    });
+    reply::json(StatusCode::OK, page.to_string())
+}
+
+/// `GET /health/license`: everything is free.
+pub(super) fn license() -> Response<Reply> {
+    let page: Value = json!({
+        "has_license": false,
+        "license_type": "community",
+        "expiration_date": null,
+        "allowed_features": [],
+        "limits": {"max_users": null, "max_teams": null},
+    });
+    reply::json(StatusCode::OK, page.to_string())
 }

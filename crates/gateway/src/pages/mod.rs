@@ -27,13 +27,17 @@ pub(crate) fn answer(
     query: Option<&str>,
 ) -> Response<Reply> {
     match page {
-        Page::Models => models::list(arrival),
+        Page::Models => models::list(arrival, parameter(query, "healthy_only").as_deref()),
         Page::Model => models::one(arrival, name.unwrap_or_default()),
         Page::ModelInfo => models::info(arrival),
         Page::ModelGroupInfo => model_groups::info(arrival, parameter(query, "model_group")),
         Page::Routes => routes::list(),
         Page::Liveness => health::liveness(),
         Page::Readiness => health::readiness(arrival),
+        Page::ReadinessDetails => health::readiness_details(arrival),
+        Page::Backlog => health::backlog(arrival),
+        Page::License => health::license(),
+        Page::Test => reply::json(StatusCode::OK, &br#"{"route":"/test"}"#[..]),
         Page::Metrics => {
             let page = metrics::expose(&arrival.worker.process, &arrival.serving);
             let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -59,7 +63,7 @@ pub(crate) fn answer(
 }
 
 /// The value of a parameter in a query.
-fn parameter(query: Option<&str>, name: &str) -> Option<Box<str>> {
+pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<Box<str>> {
     let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
     let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
     values.next().map(|value| percent_decode(&value.replace('+', " ")))

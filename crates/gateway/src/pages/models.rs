@@ -1,6 +1,7 @@
 //! Which models there are, in OpenAI's shape and in the reference's.
 
-use hale_core::deployment::Deployment;
+use hale_core::deployment::{Deployment, DeploymentIndex};
+use hale_core::group::ModelGroup;
 use hale_core::provider::WireFormat;
 use hale_core::route::{Resolved, resolve};
 use hale_core::snapshot::Snapshot;
@@ -8,6 +9,8 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::clock;
+use crate::health::{self, Standing};
 use crate::proxy::Arrival;
 use crate::proxy::explain;
 use crate::proxy::reply::{self, Reply};
@@ -30,16 +33,35 @@ struct Model<'m> {
 }
 
 /// `GET /v1/models`.
-pub(super) fn list(arrival: &Arrival) -> Response<Reply> {
+///
+/// Groups in which nobody is well are left out where the config or `healthy_only` says so; patterns never,
+/// nor what nothing is known about.
+pub(super) fn list(arrival: &Arrival, healthy_only: Option<&str>) -> Response<Reply> {
     #[derive(Serialize)]
     struct List<'m> {
         data: Vec<Model<'m>>,
         object: &'static str,
     }
     let snapshot = &arrival.serving.snapshot;
-    let groups = snapshot.groups.iter().map(|group| &*group.name);
+    let hides = match healthy_only {
+        Some(wish) => matches!(wish, "true" | "True" | "1"),
+        None => snapshot.checks.lists_healthy_only,
+    };
+    let now = clock::now().millis();
+    let shown = |group: &&ModelGroup| {
+        let down = |index: &DeploymentIndex| {
+            health::standing(&arrival.serving, *index, now) == Standing::Unhealthy
+        };
+        !hides || group.pattern.is_some() || !group.members.iter().all(down)
+    };
+    let groups = snapshot.groups.iter().filter(shown).map(|group| &*group.name);
+    let leads_on = |target: &str| {
+        snapshot.by_name.get(target).is_none_or(|group| shown(&snapshot.group(*group)))
+    };
     let aliases = snapshot.router.aliases.iter();
-    let aliases = aliases.filter(|(_, alias)| !alias.hidden).map(|(name, _)| &**name);
+    let aliases = aliases
+        .filter(|(_, alias)| !alias.hidden && leads_on(&alias.target))
+        .map(|(name, _)| &**name);
     let data = groups.chain(aliases).map(|name| model(snapshot, name)).collect();
     page(&List { data, object: "list" })
 }

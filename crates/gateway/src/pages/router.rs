@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::Verdict;
+use hale_core::health::{Verdict, check};
 use hale_core::provider::WireFormat;
 use hale_core::route::Controls;
 use hale_core::route::{Candidate, Excluded, Explanation, Fit, explain};
@@ -40,7 +40,7 @@ struct Line<'s> {
     model_group: &'s str,
     model: &'s str,
     api_base: &'s str,
-    /// `ready`, `cooldown`, `trial`, `disabled`, `paused` or `misconfigured`.
+    /// `ready`, `cooldown`, `trial`, `unhealthy`, `disabled`, `paused` or `misconfigured`.
     state: &'static str,
     cause: Option<&'static str>,
     hint: Option<&'s str>,
@@ -66,6 +66,29 @@ struct Line<'s> {
     failure_penalty_ms: f32,
     successes: u64,
     failures: BTreeMap<&'static str, u64>,
+    check: Check,
+}
+
+/// What health checks say.
+#[derive(Serialize)]
+struct Check {
+    status: &'static str,
+    cause: Option<&'static str>,
+    /// `check`, or `traffic` where a good answer to traffic is the newest evidence.
+    source: &'static str,
+    checked_at: Option<u64>,
+    failures_in_a_row: u32,
+    token_floor: Option<u32>,
+    changes: Vec<Change>,
+}
+
+#[derive(Serialize)]
+struct Change {
+    from: &'static str,
+    to: &'static str,
+    cause: Option<&'static str>,
+    source: &'static str,
+    at: u64,
 }
 
 #[derive(Serialize)]
@@ -93,6 +116,7 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
         _ if deployment.misconfigured.is_some() => ("misconfigured", None),
         _ if deployment.is_paused => ("paused", None),
         _ if state.is_disabled() => ("disabled", None),
+        Verdict::Ready if is_kept_away(snapshot, deployment, now) => ("unhealthy", None),
         Verdict::Ready => ("ready", None),
         Verdict::Cooling(rest) => ("cooldown", Some(rest)),
         Verdict::Trial(rest) => ("trial", Some(rest)),
@@ -131,6 +155,35 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
         failure_penalty_ms: state.penalty_ms(now),
         successes: state.successes(),
         failures: failures.filter(|(_, count)| *count > 0).collect(),
+        check: check(snapshot, deployment, now),
+    }
+}
+
+/// Whether checks keep traffic from it.
+fn is_kept_away(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> bool {
+    let checks = &snapshot.checks;
+    checks.routes() && deployment.state.checks().unhealthy(now, checks.staleness_ms()).is_some()
+}
+
+fn check(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> Check {
+    let source = |by_traffic| if by_traffic { "traffic" } else { "check" };
+    let checks = deployment.state.checks();
+    let history = checks.history(now, snapshot.checks.staleness_ms());
+    let change = |change: &check::Change| Change {
+        from: change.from.name(),
+        to: change.to.name(),
+        cause: change.to.cause(),
+        source: source(change.by_traffic),
+        at: unix_s(change.at, now),
+    };
+    Check {
+        status: history.status.name(),
+        cause: history.status.cause(),
+        source: source(history.by_traffic),
+        checked_at: history.proved_at.map(|at| unix_s(at, now)),
+        failures_in_a_row: history.failures_in_a_row,
+        token_floor: checks.token_floor(),
+        changes: history.changes.iter().map(change).collect(),
     }
 }
 

@@ -29,6 +29,7 @@ fn route(row: &Endpoint, path: &str) -> Route {
     let name = match row.action {
         Action::Upstream(operation) => operation.name().to_owned(),
         Action::Explain => "explain".to_owned(),
+        Action::Health(action) => format!("{action:?}").to_lowercase(),
         Action::Page(page) => format!("{page:?}").to_lowercase(),
     };
     Route {

@@ -40,6 +40,7 @@ const ERROR_MAX: usize = 200;
 /// Longest way that a header shows, characters.
 const ROUTE_MAX: usize = 4_000;
 const ROUTE: HeaderName = HeaderName::from_static("x-hale-route");
+const CHECKS_IGNORED: HeaderName = HeaderName::from_static("x-hale-health-checks-ignored");
 const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 thread_local! {
@@ -149,6 +150,11 @@ pub(super) fn errors(headers: &mut HeaderMap, walk: &Walk, errors: &[ProviderErr
     if let Ok(value) = HeaderValue::try_from(printable) {
         headers.insert(FALLBACK_ERRORS, value);
     }
+}
+
+/// Health checks spoke against everybody, and were ignored.
+pub(super) fn checks_ignored(headers: &mut HeaderMap) {
+    headers.insert(CHECKS_IGNORED, HeaderValue::from_static("true"));
 }
 
 /// What it cost, where the price is known.

@@ -1,10 +1,13 @@
 //! One attempt: one deployment is asked once.
 //!
-//! Called by [`super::exchange`] for first attempts, retries and fallbacks alike. Always true: the
+//! Called by [`super::exchange`] for first attempts, retries and fallbacks alike, and by
+//! [`crate::health`] for checks. Always true: the
 //! outcome is classified by `core` alone and told to the deployment's state exactly once, be it
 //! success, failure or neither (the client went away).
 
-use std::rc::Rc;
+mod look;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,13 +28,13 @@ use hale_wire::{errors, hints, mock};
 use http::{HeaderMap, Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::look::look;
 use super::body::Held;
 use super::guard::AttemptGuard;
 use super::relay::Source;
 use super::request::{self, Dialect};
 use crate::clock;
-use crate::server::Worker;
-use crate::state::{Object, Route, Serving};
+use crate::state::{Object, Process, Route, Serving};
 use crate::upstream::entra::Token;
 use crate::upstream::{self, AnswerBody, SendError};
 
@@ -46,8 +49,8 @@ static COUNTING: Semaphore = Semaphore::const_new(2);
 
 /// What is asked.
 pub(crate) struct Ask<'a> {
-    /// The worker.
-    pub(crate) worker: &'a Rc<Worker>,
+    /// The process.
+    pub(crate) process: &'a Arc<Process>,
     /// The config.
     pub(crate) serving: &'a Serving,
     /// For what, and how the deployment is spoken to.
@@ -240,7 +243,7 @@ pub(crate) async fn attempt(
 
 /// The answer without asking anybody.
 fn own_answer(ask: &Ask<'_>, answer: Bytes) -> (HeaderMap, Content) {
-    let held = Held::none(&ask.worker.process);
+    let held = Held::none(ask.process);
     (HeaderMap::new(), Content::Full(answer, None, held))
 }
 
@@ -409,7 +412,7 @@ async fn full_answer(ask: &Ask<'_>, mut body: AnswerBody) -> Result<Content, Fai
     if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
         return Err(too_large());
     }
-    let mut held = Held::none(&ask.worker.process);
+    let mut held = Held::none(ask.process);
     let mut whole = Bytes::new();
     let mut joined = Vec::new();
     while let Some(piece) = body.piece().await {
@@ -513,7 +516,7 @@ async fn canned_answer(
         Content::Stream(Box::new(first_content(ask, source).await?))
     } else {
         let body = mock::full(upstream, &canned.content, frame).map_err(unfit)?;
-        check(ask, &Bytes::from(body), Held::none(&ask.worker.process))?
+        check(ask, &Bytes::from(body), Held::none(ask.process))?
     };
     Ok((HeaderMap::new(), content))
 }

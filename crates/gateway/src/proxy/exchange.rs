@@ -236,12 +236,19 @@ async fn follow(
                 return response;
             }
             Next::Attempt(plan) => {
+                let ignores_checks = walk.ignores_checks(snapshot, began.millis());
                 let tried = try_once(&arrival, &wanted, &walk, &plan, request, &mut finish).await;
                 let Some(result) = tried else { continue };
+                if ignores_checks {
+                    arrival.worker.process.health.bypassed(began.millis());
+                }
                 let ended = clock::recent();
                 match result {
                     Ok(answered) => {
                         let mut response = deliver(&arrival, &walk, &plan, answered, finish);
+                        if ignores_checks {
+                            answer_headers::checks_ignored(response.headers_mut());
+                        }
                         if wanted.explain {
                             let headers = response.headers_mut();
                             answer_headers::route(headers, snapshot, &walk, Some(&plan));
@@ -308,7 +315,7 @@ async fn try_once(
     let changed = walk.overrides().and_then(|place| controls::overridden(&wanted.peek, place));
     let way = Way { operation: wanted.operation, wire: order.wire() };
     let ask = Ask {
-        worker: &arrival.worker,
+        process: &arrival.worker.process,
         serving: &arrival.serving,
         way,
         upstream_model: &upstream_model,

@@ -216,6 +216,12 @@ pub(crate) fn missing_parameter(route: &str, field: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "missing_parameter", message).param(field)
 }
 
+/// A field whose value makes no sense.
+pub(crate) fn bad_parameter(field: &str, problem: &str) -> Refusal {
+    let message = clean(problem, 2 * LINE_MAX);
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(field)
+}
+
 /// A field that must be a filled list is something else.
 pub(crate) fn wrong_list(field: &str) -> Refusal {
     let message = format!("`{field}` must be a list with at least one entry");

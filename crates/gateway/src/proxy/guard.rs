@@ -1,7 +1,7 @@
 //! An attempt's place at its deployment, and the way of its outcome to the state.
 //!
-//! Made by [`super::exchange`], held by [`super::attempt`] and by streams under way. Always true: the place
-//! comes back and the outcome is told exactly once, be it success, failure or neither (the client went
+//! Made by [`super::exchange`] and by checks, held by [`super::attempt`] and by streams under way. Always
+//! true: the place comes back and the outcome is told exactly once, be it success, failure or neither (the client went
 //! away).
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition, Trial};
+use hale_core::policy::ByKind;
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 
@@ -26,6 +27,8 @@ pub(crate) struct AttemptGuard {
     told: bool,
     /// Whether it has a place at the deployment.
     entered: bool,
+    /// Whether it is a check: it has no place at the deployment, and its outcome is no traffic's.
+    is_check: bool,
 }
 
 impl AttemptGuard {
@@ -53,6 +56,7 @@ impl AttemptGuard {
             first_content_ms: None,
             told: false,
             entered: true,
+            is_check: false,
         })
     }
 
@@ -73,7 +77,24 @@ impl AttemptGuard {
             first_content_ms: None,
             told: true,
             entered: false,
+            is_check: false,
         }
+    }
+
+    /// For a check: nothing of it is told to what traffic changes.
+    pub(crate) fn check(deployment: &Arc<Deployment>, plan: &AttemptPlan) -> AttemptGuard {
+        let around = Surroundings {
+            has_sibling: false,
+            has_fallback: false,
+            cooldown_ms: 0,
+            tolerance: ByKind::default(),
+            attempt_timeout_ms: plan.timeout_ms,
+            many_models: false,
+            foreign: None,
+        };
+        let mut guard = AttemptGuard::unasked(deployment, plan, around);
+        guard.is_check = true;
+        guard
     }
 
     /// The deployment that is asked.
@@ -113,7 +134,7 @@ impl AttemptGuard {
 
     /// It failed.
     pub(crate) fn failure(&mut self, failure: Failure) {
-        if !self.entered && failure.cause.blames_deployment() {
+        if self.is_check || (!self.entered && failure.cause.blames_deployment()) {
             return;
         }
         self.told = true;
@@ -133,6 +154,7 @@ impl AttemptGuard {
                 tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment rests");
             }
             Some(Transition::Closed) => tracing::info!(deployment, "deployment is back"),
+            Some(Transition::Vindicated(change)) => crate::health::log_change(deployment, &change),
         }
     }
 }

@@ -6,18 +6,18 @@
 
 pub(crate) mod access;
 pub(crate) mod answer_headers;
-mod attempt;
-mod body;
+pub(crate) mod attempt;
+pub(crate) mod body;
 mod controls;
 mod exchange;
 pub(crate) mod explain;
 mod finish;
-mod guard;
+pub(crate) mod guard;
 mod kept;
 mod preview;
 mod relay;
 pub(crate) mod reply;
-mod request;
+pub(crate) mod request;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -38,10 +38,10 @@ use self::access::Access;
 use self::explain::Refusal;
 use self::reply::Reply;
 use crate::clock::{self, Micros};
-use crate::pages;
 use crate::server::Worker;
 use crate::server::connection::ConnectionState;
 use crate::state::Serving;
+use crate::{health, pages};
 
 /// One request on its way, and what it may use.
 pub(crate) struct Arrival {
@@ -130,6 +130,10 @@ async fn answer(
             Ok(page) => reply::with_call_id(page, &call_id),
             Err(refusal) => refusal.respond(format, &call_id),
         },
+        Action::Health(action) => match health::answer(action, &arrival, &head, incoming).await {
+            Ok(page) => reply::with_call_id(page, &call_id),
+            Err(refusal) => refusal.respond(format, &call_id),
+        },
         Action::Upstream(operation) => {
             exchange::run(arrival, operation, name, head, incoming).await
         }
@@ -157,7 +161,7 @@ fn is_framed_clearly(head: &Parts) -> bool {
 }
 
 /// A future whose panic is an answer, not the end of the connection.
-struct CatchPanic<F>(Pin<Box<F>>);
+pub(crate) struct CatchPanic<F>(pub(crate) Pin<Box<F>>);
 
 impl<F: Future> Future for CatchPanic<F> {
     type Output = Result<F::Output, ()>;

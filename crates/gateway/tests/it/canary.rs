@@ -96,6 +96,7 @@ fn config(upstream: &FakeUpstream) -> Config {
         .entry(named)
         .entry(from_environment)
         .general(json!({
+            "drain_endpoint_token": canary("drain"),
             "request_log": LOG,
             "database_url": format!("postgresql://user:{}@host/db", canary("database")),
         }))

@@ -175,6 +175,30 @@ rows! {
         section("router_settings: {num_retries: 1e3}") => Refused(&["expected a whole number from 0 to 100, got `1e3`"]);
     "13" row_13_a_negative_time_names_the_range "a negative timeout":
         param("timeout: -1") => Refused(&["litellm_params.timeout: expected a time from 0.001 to 86400 seconds, got `-1`"]);
+    "13" row_13_a_health_check_interval_of_zero_names_the_range "a period of health checks of 0":
+        section("general_settings: {health_check_interval: 0}")
+        => Refused(&["general_settings.health_check_interval: expected a time from 0.100 to 86400 seconds, got `0`"]);
+    "13" row_13_a_health_check_interval_in_words_names_the_units "a period of health checks in words":
+        section("general_settings: {health_check_interval: soon}")
+        => Refused(&["expected a time from 0.100 to 86400 seconds, got `soon`. a plain number is seconds"]);
+    "13" row_13_a_huge_health_check_interval_names_the_range "a period of health checks of thirty years":
+        section("general_settings: {health_check_interval: 1000000000}")
+        => Refused(&["expected a time from 0.100 to 86400 seconds, got `1000000000`"]);
+    "11" row_11_a_number_of_tokens_in_words_names_the_range "tokens of a health check in words":
+        text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {health_check_max_tokens: abc}}\n")
+        => Refused(&["model_info.health_check_max_tokens: expected a whole number from 1 to 1000000, got `abc`"]);
+    "11" row_11_an_unknown_mode_warns_with_the_nearest "a mode that does not exist":
+        text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {mode: embeding}}\n")
+        => Warned(&["model_info.mode: unknown mode `embeding`. did you mean `embedding`?"]);
+    "10" row_10_a_key_in_the_wrong_section_names_the_right_one "a period of health checks among the router's settings":
+        section("router_settings: {health_check_interval: 60}")
+        => Refused(&["router_settings.health_check_interval: has no effect in this section. Belongs into `general_settings`."]);
+    "10" row_10_a_key_of_model_info_among_the_parameters_is_named "a health check's timeout in `litellm_params`":
+        param("health_check_timeout: 5")
+        => Warned(&["litellm_params.health_check_timeout: has no effect in this section. Belongs into `model_info` of the deployment."]);
+    "10" row_10_routing_by_checks_without_checks_is_said_to_have_no_effect "routing by health checks without health checks":
+        section("general_settings: {enable_health_check_routing: true}")
+        => Warned(&["general_settings.enable_health_check_routing: has no effect without background checks. set `background_health_checks: true`"]);
     "13" row_13_a_timeout_of_zero_names_the_range "a timeout of 0":
         param("timeout: 0") => Refused(&["expected a time from 0.001 to 86400 seconds, got `0`"]);
     "13" row_13_a_weight_that_is_no_number_names_the_range "a weight that is NaN":

@@ -138,6 +138,7 @@ fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
         "core/src/config/groups.rs",
         "core/src/deployment.rs",
         "core/src/secret.rs",
+        "gateway/src/health/drain.rs",
         "gateway/src/proxy/access.rs",
         "gateway/src/serve.rs",
         "gateway/src/state.rs",
@@ -185,4 +186,18 @@ fn only_the_upstream_module_opens_connections() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_test_that_the_coverage_of_the_seed_names_exists() {
+    let page = fs::read_to_string(root().join("docs/seed-coverage.md")).unwrap();
+    let named = page.split('`').skip(1).step_by(2).filter_map(|name| name.split_once("::"));
+    let named: Vec<_> = named.filter(|(_, test)| *test != "*").collect();
+    assert!(named.len() > 20, "{named:?}");
+    for (module, test) in named {
+        let file = root().join(format!("crates/gateway/tests/it/{module}.rs"));
+        let text = fs::read_to_string(file).unwrap_or_default();
+        let is_row = text.contains(&format!(" {test} \""));
+        assert!(is_row || text.contains(&format!("fn {test}()")), "{module}::{test}");
+    }
 }

@@ -23,6 +23,7 @@ fn with<T>(
         avoid,
         needs: Needs::default(),
         tags: None,
+        heeds_checks: false,
         controls: &Controls::default(),
         request: 99,
         ends: Millis(now).plus(1_000),

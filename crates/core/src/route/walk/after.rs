@@ -64,7 +64,7 @@ impl Walk {
         }
         let budget = self.budget(snapshot, failure);
         let net = self.net || !self.has_fallback_left(snapshot);
-        let selection = self.selection(snapshot);
+        let selection = self.selection(snapshot, now);
         let has_choice = selection.has_choice(now, net);
         let has_ready = selection.has_ready(now);
         if has_choice && self.is_next_tier(snapshot, failure, now) {
@@ -178,7 +178,7 @@ impl Walk {
         {
             return false;
         }
-        let selection = self.selection(snapshot);
+        let selection = self.selection(snapshot, now);
         let failed = selection.order(failure.deployment);
         selection.has_ready(now) && selection.tier(now).is_some_and(|tier| tier > failed)
     }

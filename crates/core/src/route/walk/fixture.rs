@@ -74,6 +74,7 @@ pub(crate) fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &s
             facts: ModelFacts::default(),
             model_info: "{}".into(),
             public_params: "{}".into(),
+            check: Default::default(),
             state: Arc::new(DeploymentState::default()),
             credential: None,
         }));

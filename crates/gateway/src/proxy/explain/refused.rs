@@ -43,6 +43,7 @@ fn sort(why: &Exclusion) -> Sort {
             Cause::RateLimited | Cause::Quota => Sort::Limit,
             cause => Sort::Rest(cause),
         },
+        Exclusion::Unhealthy(cause) => Sort::Rest(*cause),
     }
 }
 
@@ -229,6 +230,9 @@ pub(crate) fn line(
             let left = ends_in_ms.div_ceil(1000).max(1);
             say("at_limit", Cause::Gateway, format!("{of}={limit} is used up for {left} s"));
             line.retry_after_s = Some(left);
+        }
+        Exclusion::Unhealthy(cause) => {
+            say("unhealthy", *cause, "health checks failed; GET /health tells more".to_owned());
         }
         Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
             let under_way = matches!(one.why, Exclusion::TrialUnderWay(_));

@@ -1,0 +1,265 @@
+//! What one check proves.
+//!
+//! Called by the gateway with what [`crate::health::outcome`] made of the answer. Always true: what the
+//! check itself added is never held against the deployment; an answer that shows that the model ran is
+//! proof of health, whatever its status.
+
+use crate::cause::Cause;
+use crate::health::outcome::ProviderError;
+
+/// What a check proved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// The model ran.
+    Healthy,
+    /// It answers, and wants to be left alone; for so many milliseconds, where it said.
+    RateLimited(Option<u64>),
+    /// It does not work.
+    Failing(Cause),
+    /// The check proves nothing.
+    Unknown(Doubt),
+    /// The check itself was wrong: a parameter that we added, a limit of our own.
+    ProbeError,
+}
+
+/// Why a check proves nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The model does something else than what was asked for.
+    WrongMode,
+    /// The provider does not know the one model that stood for a pattern.
+    Model,
+    /// It can be reached; whether it generates was not asked.
+    Shallow,
+}
+
+impl Doubt {
+    /// The name on pages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Doubt::WrongMode => "wrong_mode",
+            Doubt::Model => "not_found",
+            Doubt::Shallow => "reachable",
+        }
+    }
+}
+
+/// A check that got no good answer.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal<'r> {
+    /// What the classifier says.
+    pub cause: Cause,
+    /// The upstream's status, where it answered.
+    pub status: Option<u16>,
+    /// What the provider said.
+    pub error: &'r ProviderError,
+    /// The rest that it named, milliseconds.
+    pub hint_ms: Option<u64>,
+    /// Whether the config names the mode.
+    pub has_mode: bool,
+    /// Whether the deployment stands for many models.
+    pub many_models: bool,
+}
+
+/// What a refused check proves.
+#[must_use]
+pub fn judge(refusal: &Refusal<'_>) -> Finding {
+    let text = refusal.error.message.to_ascii_lowercase();
+    let answered = refusal.status.is_some();
+    if answered && is_wrong_mode(refusal, &text) {
+        return Finding::Unknown(Doubt::WrongMode);
+    }
+    match refusal.cause {
+        Cause::ContentPolicy => Finding::Healthy,
+        Cause::BadRequest | Cause::ContextWindow if reached_its_limit(&text) => Finding::Healthy,
+        Cause::BadRequest | Cause::ContextWindow => Finding::ProbeError,
+        Cause::Unsupported => Finding::Unknown(Doubt::WrongMode),
+        Cause::RateLimited => Finding::RateLimited(refusal.hint_ms),
+        Cause::NotFound if refusal.many_models => Finding::Unknown(Doubt::Model),
+        Cause::ClientTimeout | Cause::ClientClosed | Cause::Gateway => Finding::ProbeError,
+        cause @ (Cause::Auth
+        | Cause::Permission
+        | Cause::NotFound
+        | Cause::Quota
+        | Cause::Overloaded
+        | Cause::ServerError
+        | Cause::Timeout
+        | Cause::Connect
+        | Cause::Dns
+        | Cause::Tls
+        | Cause::StreamCut
+        | Cause::StreamStall
+        | Cause::BadResponse
+        | Cause::Misconfigured) => Finding::Failing(cause),
+    }
+}
+
+/// The model ran until its few tokens were used up. Source: litellm issue 26987.
+fn reached_its_limit(text: &str) -> bool {
+    text.contains("output limit was reached")
+        || (text.contains("max_tokens") && text.contains("was reached"))
+        || text.contains("could not finish the message")
+}
+
+/// Whether the provider says that the model does not do what was asked for.
+fn is_wrong_mode(refusal: &Refusal<'_>, text: &str) -> bool {
+    const SAYS: &[&str] = &[
+        "not a chat model",
+        "not supported in the v1/",
+        "does not support chat",
+        "does not support completion",
+        "does not support embedding",
+        "does not support generate",
+        "does not support the chat completions",
+        "does not support this operation",
+        "not an embedding model",
+        "operation does not work with the specified model",
+        "only supported in v1/responses",
+    ];
+    let code = refusal.error.code.as_deref();
+    let client_error = refusal.status.is_some_and(|status| (400..500).contains(&status));
+    if client_error
+        && (SAYS.iter().any(|says| text.contains(says)) || code == Some("OperationNotSupported"))
+    {
+        return true;
+    }
+    // A server that has no such path: its models do something else, unless the config says this.
+    let knows_no_path = match refusal.status {
+        Some(404) => code.is_none() && !text.contains("model"),
+        Some(405 | 501) => true,
+        _ => false,
+    };
+    knows_no_path && !refusal.has_mode
+}
+
+/// The least number of tokens that the provider wants to be asked for, when that is its complaint.
+///
+/// The number that it names behind its condition, else 16, which is OpenAI's. `None` when it complains
+/// about something else, or when `sent` is enough.
+#[must_use]
+pub fn token_floor(error: &ProviderError, sent: u32) -> Option<u32> {
+    const PARAMS: &[&str] =
+        &["max_tokens", "max_completion_tokens", "max_output_tokens", "maxtokens"];
+    const CONDITIONS: &[&str] = &[
+        ">=",
+        "at least",
+        "greater than or equal to",
+        "minimum value of",
+        "minimum of",
+        "minimum is",
+    ];
+    const WORDS: &[&str] =
+        &["minimum", "too small", "too low", "below", "at least", "greater than", ">="];
+    let text = error.message.to_ascii_lowercase();
+    let param = error.param.as_deref().unwrap_or_default().to_ascii_lowercase();
+    let about_tokens = PARAMS.iter().any(|name| text.contains(name) || param.contains(name));
+    if !about_tokens || reached_its_limit(&text) || !WORDS.iter().any(|word| text.contains(word)) {
+        return None;
+    }
+    let named = CONDITIONS.iter().find_map(|condition| {
+        let (_, rest) = text.split_once(condition)?;
+        let rest = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        rest[..digits].parse::<u32>().ok()
+    });
+    Some(named.unwrap_or(16)).filter(|floor| *floor > sent && *floor <= FLOOR_MAX)
+}
+
+/// A floor above this is no floor but a mistake, tokens.
+const FLOOR_MAX: u32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(message: &str) -> ProviderError {
+        ProviderError { message: message.to_owned(), ..ProviderError::default() }
+    }
+
+    fn judged(cause: Cause, status: Option<u16>, message: &str) -> Finding {
+        let error = error(message);
+        judge(&Refusal {
+            cause,
+            status,
+            error: &error,
+            hint_ms: None,
+            has_mode: false,
+            many_models: false,
+        })
+    }
+
+    #[test]
+    fn a_verdict_follows_from_the_cause() {
+        let limit = "Could not finish the message because max_tokens or model output limit was reached. \
+                     Please try again with higher max_tokens.";
+        let rows = [
+            (Cause::BadRequest, Some(400), limit, Finding::Healthy),
+            (Cause::ContentPolicy, Some(400), "", Finding::Healthy),
+            (Cause::BadRequest, Some(400), "Unknown parameter: 'max_tokens'", Finding::ProbeError),
+            (Cause::RateLimited, Some(429), "", Finding::RateLimited(None)),
+            (Cause::Quota, Some(429), "", Finding::Failing(Cause::Quota)),
+            (Cause::Auth, Some(401), "", Finding::Failing(Cause::Auth)),
+            (Cause::BadResponse, None, "HTML", Finding::Failing(Cause::BadResponse)),
+            (Cause::Timeout, None, "", Finding::Failing(Cause::Timeout)),
+            (Cause::Gateway, Some(503), "", Finding::ProbeError),
+            (
+                Cause::NotFound,
+                Some(404),
+                "This is not a chat model and thus not supported in the v1/chat/completions endpoint.",
+                Finding::Unknown(Doubt::WrongMode),
+            ),
+            (Cause::NotFound, Some(404), "Not Found", Finding::Unknown(Doubt::WrongMode)),
+            (Cause::ServerError, Some(501), "", Finding::Unknown(Doubt::WrongMode)),
+            (
+                Cause::NotFound,
+                Some(404),
+                "The model `gpt-5` does not exist",
+                Finding::Failing(Cause::NotFound),
+            ),
+        ];
+        for (cause, status, message, expected) in rows {
+            assert_eq!(judged(cause, status, message), expected, "{status:?} {message}");
+        }
+    }
+
+    #[test]
+    fn a_configured_mode_is_believed_and_one_model_stands_for_no_pattern() {
+        let error = error("Not Found");
+        let refusal = Refusal {
+            cause: Cause::NotFound,
+            status: Some(404),
+            error: &error,
+            hint_ms: None,
+            has_mode: true,
+            many_models: false,
+        };
+        assert_eq!(judge(&refusal), Finding::Failing(Cause::NotFound));
+        assert_eq!(
+            judge(&Refusal { many_models: true, ..refusal }),
+            Finding::Unknown(Doubt::Model)
+        );
+    }
+
+    #[test]
+    fn the_floor_is_the_number_that_the_provider_names() {
+        let rows = [
+            (
+                "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got 1 \
+                 instead.",
+                Some(16),
+            ),
+            ("max_tokens must be at least 32", Some(32)),
+            ("max_completion_tokens is too small", Some(16)),
+            ("max_tokens: must be greater than or equal to 3 (got 1)", Some(3)),
+            ("max_tokens is too large: at most 8192", None),
+            ("temperature must be at least 1", None),
+            ("max_tokens must be at least 1", None),
+            ("max_tokens must be at least 99999999", None),
+            ("max_tokens or model output limit was reached, at least", None),
+        ];
+        for (message, floor) in rows {
+            assert_eq!(token_floor(&error(message), 1), floor, "{message}");
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Active health checks: what is asked, what an answer proves, when the next one is due.
+//!
+//! Driven by the gateway's health thread with events and moments; [`super::DeploymentState`] holds what
+//! came of them. Always true: no I/O, no clock, no randomness; evidence of real traffic outranks a check,
+//! and a check never changes a rest that traffic caused.
+
+mod finding;
+mod pick;
+mod record;
+mod rules;
+mod schedule;
+
+pub use finding::{Doubt, Finding, Refusal, judge, token_floor};
+pub use pick::{ProbeKind, kind, model};
+pub use record::{Change, Checked, Checks, History, Status};
+pub use rules::{CheckRules, CheckSettings};
+pub use schedule::{Schedule, Start, Subject};

@@ -1,0 +1,134 @@
+//! What a check asks for: the operation, and the model where a deployment stands for many.
+//!
+//! Called by the gateway when it builds a check. Always true: a mode that is not served is never called,
+//! and of a pattern only a model is picked that chats.
+
+use crate::deployment::Deployment;
+use crate::endpoint::Operation;
+use crate::group::Pattern;
+use crate::prices;
+
+/// What a check does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProbeKind {
+    /// The smallest real call of that operation.
+    Call(Operation),
+    /// Only what costs nothing: the list of models.
+    Free,
+}
+
+/// What a check of `deployment` does.
+#[must_use]
+pub fn kind(deployment: &Deployment) -> ProbeKind {
+    if deployment.check.metadata {
+        return ProbeKind::Free;
+    }
+    match mode(deployment) {
+        "chat" => ProbeKind::Call(Operation::Chat),
+        "completion" => ProbeKind::Call(Operation::Completion),
+        "embedding" => ProbeKind::Call(Operation::Embedding),
+        "responses" => ProbeKind::Call(Operation::Responses),
+        "anthropic_messages" => ProbeKind::Call(Operation::Messages),
+        _ => ProbeKind::Free,
+    }
+}
+
+/// The mode: as configured, else as the price list knows it, else as the name says, else chat.
+fn mode(deployment: &Deployment) -> &str {
+    if let Some(mode) = &deployment.facts.mode {
+        return mode;
+    }
+    let name = deployment.upstream_model.to_ascii_lowercase();
+    let guesses = [
+        ("embed", "embedding"),
+        ("rerank", "rerank"),
+        ("whisper", "audio_transcription"),
+        ("transcribe", "audio_transcription"),
+        ("tts", "audio_speech"),
+        ("dall-e", "image_generation"),
+        ("gpt-image", "image_generation"),
+        ("moderation", "moderation"),
+        ("realtime", "realtime"),
+    ];
+    guesses.iter().find(|(part, _)| name.contains(part)).map_or("chat", |(_, mode)| mode)
+}
+
+/// The model's name at the provider that a check asks for; `None` when a pattern gives no hint.
+///
+/// `health_check_model`, else the deployment's own; of a pattern the one that answered last, else the
+/// cheapest of the price list that is an ordinary chat model.
+#[must_use]
+pub fn model(deployment: &Deployment) -> Option<Box<str>> {
+    let provider = &*deployment.provider.name;
+    if let Some(named) = &deployment.check.model {
+        let prefix = named.split_once('/').filter(|(prefix, _)| *prefix == provider);
+        let name = prefix.map_or(&**named, |(_, name)| name);
+        if !name.contains('*') {
+            return Some(name.into());
+        }
+    }
+    let Some(pattern) = Pattern::parse(&deployment.upstream_model) else {
+        return Some(deployment.upstream_model.clone());
+    };
+    let admits = |name: &str| pattern.captures(name).is_some();
+    let answered = deployment.state.checks().last_model();
+    answered.filter(|name| admits(name)).or_else(|| cheapest(provider, admits))
+}
+
+/// Names that stand for models of a special purpose, or that will not last.
+const SPECIAL: &[&str] = &[
+    "audio",
+    "realtime",
+    "search",
+    "guard",
+    "preview",
+    "exp",
+    "code",
+    "vision",
+    "image",
+    "music",
+    "container",
+    "live",
+    "ft:",
+    "latest",
+];
+
+fn cheapest(provider: &str, admits: impl Fn(&str) -> bool) -> Option<Box<str>> {
+    let sane = prices::of_provider(provider).filter_map(|(key, facts)| {
+        let name = key.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/'));
+        let name = name.unwrap_or(key);
+        let (input, output) = (facts.input_cost_per_token?, facts.output_cost_per_token?);
+        let ordinary = facts.mode.as_deref() == Some("chat")
+            && facts.supports_function_calling == Some(true)
+            && facts.max_input_tokens.is_some()
+            && input > 0.0
+            && !SPECIAL.iter().any(|part| name.contains(part))
+            && admits(name);
+        // A model that reasons spends its few tokens on that.
+        let reasons = facts.supports_reasoning == Some(true);
+        ordinary.then_some((reasons, input + output, name))
+    });
+    let best = sane.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(b.2)));
+    best.map(|(_, _, name)| name.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_gets_a_cheap_and_ordinary_chat_model() {
+        let openai = cheapest("openai", |_| true).unwrap();
+        let facts = prices::lookup("openai", &openai).unwrap();
+        assert_eq!(facts.mode.as_deref(), Some("chat"), "{openai}");
+        assert_ne!(facts.supports_reasoning, Some(true), "{openai}");
+        let four = cheapest("openai", |name| name.starts_with("gpt-4o")).unwrap();
+        assert_eq!(&*four, "gpt-4o-mini");
+        for provider in ["anthropic", "groq", "gemini", "mistral", "deepseek", "azure"] {
+            let picked = cheapest(provider, |_| true).unwrap();
+            assert!(!picked.starts_with(&format!("{provider}/")), "{picked}");
+            assert!(!SPECIAL.iter().any(|part| picked.contains(part)), "{picked}");
+        }
+        assert_eq!(cheapest("hosted_vllm", |_| true), None);
+    }
+}

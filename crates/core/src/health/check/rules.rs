@@ -1,0 +1,111 @@
+//! How deployments are checked: for all of them, and for each.
+//!
+//! Built by [`crate::config`]. Always true: every number is within the range that its config key has.
+
+/// What holds for all checks. Sources of the defaults: the seed and the contract, section 3.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CheckSettings {
+    /// Whether deployments are checked without being asked: `background_health_checks`.
+    pub background: bool,
+    /// The period of checks, milliseconds. 300 s.
+    pub interval_ms: u64,
+    /// Checks under way together in the background. 16.
+    pub concurrency: u32,
+    /// Whether the verdicts keep traffic away: `enable_health_check_routing`, with `background`.
+    pub routing: bool,
+    /// `health_check_staleness_threshold`, milliseconds.
+    pub staleness_ms: Option<u64>,
+    /// Whether a timeout is no verdict: `health_check_ignore_transient_errors`.
+    pub ignores_transient: bool,
+    /// Whether `/health` leaves out what opted out of background checks.
+    pub skips_disabled: bool,
+    /// The only groups that are checked in the background; empty means all.
+    pub groups: Vec<Box<str>>,
+    /// Whether a check is left out while traffic proves the same.
+    pub skips_if_live: bool,
+    /// What all checks of a day may cost, USD.
+    pub daily_budget_usd: Option<f64>,
+    /// Whether listings hide groups in which nobody is well: `model_list_healthy_only`.
+    pub lists_healthy_only: bool,
+    /// The text that models are asked: `DEFAULT_HEALTH_CHECK_PROMPT`.
+    pub prompt: Box<str>,
+    /// Bounds one check, milliseconds. 60 s.
+    pub timeout_ms: u64,
+    /// `BACKGROUND_HEALTH_CHECK_MAX_TOKENS`.
+    pub max_tokens: Option<u32>,
+    /// `BACKGROUND_HEALTH_CHECK_MAX_TOKENS_REASONING`.
+    pub max_tokens_reasoning: Option<u32>,
+}
+
+impl Default for CheckSettings {
+    fn default() -> CheckSettings {
+        CheckSettings {
+            background: false,
+            interval_ms: 300_000,
+            concurrency: 16,
+            routing: false,
+            staleness_ms: None,
+            ignores_transient: false,
+            skips_disabled: false,
+            groups: Vec::new(),
+            skips_if_live: true,
+            daily_budget_usd: None,
+            lists_healthy_only: false,
+            prompt: "test from litellm".into(),
+            timeout_ms: 60_000,
+            max_tokens: None,
+            max_tokens_reasoning: None,
+        }
+    }
+}
+
+impl CheckSettings {
+    /// How old a verdict may be before it means nothing, milliseconds.
+    #[must_use]
+    pub fn staleness_ms(&self) -> u64 {
+        self.staleness_ms.unwrap_or(self.interval_ms.saturating_mul(2))
+    }
+
+    /// Whether verdicts keep traffic away.
+    #[must_use]
+    pub fn routes(&self) -> bool {
+        self.background && self.routing
+    }
+
+    /// Whether deployments of `group` are checked in the background.
+    #[must_use]
+    pub fn covers(&self, group: &str) -> bool {
+        self.groups.is_empty() || self.groups.iter().any(|one| **one == *group)
+    }
+}
+
+/// What `model_info` says about the checks of one deployment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CheckRules {
+    /// Whether `model_info.mode` is written, rather than known from the price list or guessed.
+    pub has_mode: bool,
+    /// `health_check_model`.
+    pub model: Option<Box<str>>,
+    /// `health_check_prompt`.
+    pub prompt: Option<Box<str>>,
+    /// `health_check_max_tokens`.
+    pub max_tokens: Option<u32>,
+    /// `health_check_max_tokens_reasoning`.
+    pub max_tokens_reasoning: Option<u32>,
+    /// `health_check_max_tokens_non_reasoning`.
+    pub max_tokens_non_reasoning: Option<u32>,
+    /// `health_check_supports_max_tokens`.
+    pub supports_max_tokens: Option<bool>,
+    /// `health_check_reasoning_effort`.
+    pub reasoning_effort: Option<Box<str>>,
+    /// `health_check_params`: name and JSON text.
+    pub params: Vec<(Box<str>, Box<str>)>,
+    /// `health_check_timeout`, milliseconds.
+    pub timeout_ms: Option<u64>,
+    /// `health_check_kind: metadata`: nothing is generated, ever.
+    pub metadata: bool,
+    /// `disable_background_health_check`.
+    pub opts_out: bool,
+    /// `health_check_daily_budget_usd` of this deployment.
+    pub daily_budget_usd: Option<f64>,
+}

@@ -1,0 +1,226 @@
+use super::*;
+use crate::cause::Cause;
+use crate::health::check::Checked;
+use crate::route::walk::fixture::snapshot_of;
+
+const INTERVAL: u64 = 60_000;
+
+fn world(count: usize) -> Snapshot {
+    let mut snapshot = snapshot_of(&vec![1.0; count]);
+    snapshot.checks.interval_ms = INTERVAL;
+    snapshot.checks.background = true;
+    snapshot
+}
+
+fn subjects(snapshot: &Snapshot) -> Vec<Subject> {
+    let subject = |index: DeploymentIndex| Subject {
+        id: snapshot.deployment(index).id.clone(),
+        members: vec![index],
+        place: index.0.into(),
+        upstream: index.0.into(),
+        credential: index.0.into(),
+        nano_usd: 0,
+        budget_nano_usd: None,
+    };
+    snapshot.deployments.iter().map(|one| subject(one.index)).collect()
+}
+
+fn planned(snapshot: &Snapshot, subjects: Vec<Subject>) -> Schedule {
+    let mut schedule = Schedule::default();
+    schedule.plan(Millis(0), subjects, snapshot, |_| 0);
+    schedule
+}
+
+fn end(schedule: &mut Schedule, snapshot: &Snapshot, start: &Start, at: u64, finding: Finding) {
+    for index in &start.subject.members {
+        let checked = Checked {
+            started: Millis(at),
+            ended: Millis(at),
+            finding,
+            cause: None,
+            status: None,
+            message: Box::default(),
+            model: Box::default(),
+            headers: Vec::new(),
+        };
+        snapshot.deployment(*index).state.checks().checked(checked, true, true);
+    }
+    schedule.ended(Millis(at), snapshot, &start.subject, finding, 0);
+}
+
+fn start_all(schedule: &mut Schedule, snapshot: &Snapshot, at: u64) -> Vec<Start> {
+    schedule.start(Millis(at), snapshot, || 0)
+}
+
+#[test]
+fn h08_places_are_bounded_in_all_and_at_one_upstream() {
+    let snapshot = world(100);
+    let mut schedule = planned(&snapshot, subjects(&snapshot));
+    assert_eq!(start_all(&mut schedule, &snapshot, 0).len(), 16);
+    assert!(start_all(&mut schedule, &snapshot, 1).is_empty());
+    let mut same_host = subjects(&snapshot);
+    same_host.iter_mut().for_each(|subject| subject.upstream = 7);
+    let mut schedule = planned(&snapshot, same_host);
+    let first = start_all(&mut schedule, &snapshot, 0);
+    assert_eq!(first.len(), 2);
+    end(&mut schedule, &snapshot, &first[0], 5, Finding::Healthy);
+    assert_eq!(start_all(&mut schedule, &snapshot, 5).len(), 1);
+}
+
+#[test]
+fn those_that_fail_leave_half_of_the_places_to_others() {
+    let snapshot = world(40);
+    let mut schedule = planned(&snapshot, subjects(&snapshot));
+    let mut now = 0;
+    let mut failing = 0;
+    // Half of them hang: they fail again and again.
+    for _ in 0..200 {
+        now += 1_000;
+        for start in start_all(&mut schedule, &snapshot, now) {
+            let hangs = start.subject.members[0].0 % 2 == 0;
+            let finding = if hangs { Finding::Failing(Cause::Timeout) } else { Finding::Healthy };
+            failing += u32::from(hangs);
+            if !hangs || failing < 60 {
+                end(&mut schedule, &snapshot, &start, now, finding);
+            }
+        }
+    }
+    // From some moment on no check of a failing one ends.
+    assert_eq!(schedule.under_way(), 8);
+}
+
+#[test]
+fn a_first_failure_is_repeated_soon_and_an_unhealthy_one_more_and_more_rarely() {
+    let snapshot = world(1);
+    let mut schedule = planned(&snapshot, subjects(&snapshot));
+    let mut now = 0;
+    let mut gaps = Vec::new();
+    for _ in 0..9 {
+        let starts = start_all(&mut schedule, &snapshot, now);
+        end(&mut schedule, &snapshot, &starts[0], now, Finding::Failing(Cause::Timeout));
+        let next = schedule.wake(Millis(now)).0;
+        gaps.push(next - now);
+        now = next;
+    }
+    let expected = [1_000, 3_000, 5_000, 10_000, 20_000, 40_000, 60_000, 60_000, 60_000];
+    assert_eq!(gaps, expected, "never slower than the interval");
+    let starts = start_all(&mut schedule, &snapshot, now);
+    end(&mut schedule, &snapshot, &starts[0], now, Finding::Healthy);
+    assert!(schedule.wake(Millis(now)).0 - now >= INTERVAL / 10);
+}
+
+#[test]
+fn h14_a_credential_that_is_rate_limited_is_left_alone() {
+    let snapshot = world(2);
+    let mut both = subjects(&snapshot);
+    both[1].credential = both[0].credential;
+    let mut schedule = planned(&snapshot, both);
+    schedule.settings.concurrency = 1;
+    let starts = start_all(&mut schedule, &snapshot, 0);
+    end(&mut schedule, &snapshot, &starts[0], 10, Finding::RateLimited(Some(60_000)));
+    assert!(start_all(&mut schedule, &snapshot, 59_000).is_empty());
+    assert_eq!(schedule.wake(Millis(59_000)), Millis(60_010));
+    assert_eq!(start_all(&mut schedule, &snapshot, 60_010).len(), 1);
+}
+
+#[test]
+fn h02_who_proves_himself_by_traffic_is_not_checked() {
+    let snapshot = world(1);
+    let mut schedule = planned(&snapshot, subjects(&snapshot));
+    let checks = snapshot.deployments[0].state.checks();
+    for second in 0..600_u64 {
+        checks.answered(Millis(second * 1_000), Millis(second * 1_000), "");
+        assert!(start_all(&mut schedule, &snapshot, second * 1_000).is_empty(), "{second}");
+    }
+    // The traffic ends, and one interval later there is a check.
+    let due = 599_000 + INTERVAL;
+    assert!(start_all(&mut schedule, &snapshot, due - 1).is_empty());
+    assert_eq!(start_all(&mut schedule, &snapshot, due).len(), 1);
+}
+
+#[test]
+fn h02_beyond_the_budget_only_what_is_free_is_asked() {
+    let mut snapshot = world(2);
+    snapshot.checks.daily_budget_usd = Some(5e-9);
+    let mut paid = subjects(&snapshot);
+    paid.iter_mut().for_each(|subject| subject.nano_usd = 2);
+    paid[1].budget_nano_usd = Some(0);
+    let mut schedule = planned(&snapshot, paid);
+    let (mut paid_for, mut free) = (0, 0);
+    let mut at = |schedule: &mut Schedule, now| {
+        for start in start_all(schedule, &snapshot, now) {
+            assert!(start.free_only || &*start.subject.id == "g-0", "its own budget is nothing");
+            *if start.free_only { &mut free } else { &mut paid_for } += 1;
+            end(schedule, &snapshot, &start, now, Finding::Healthy);
+        }
+    };
+    for minute in 0..600 {
+        at(&mut schedule, minute * 60_000);
+    }
+    assert_eq!(schedule.spent_nano_usd(), 4);
+    for minute in 0..60 {
+        at(&mut schedule, DAY_MS + minute * 60_000);
+    }
+    assert_eq!(paid_for, 4, "two a day");
+    assert!(free > 1_000, "{free}");
+}
+
+#[test]
+fn h15_who_leaves_the_config_is_not_checked_and_who_stays_keeps_his_time() {
+    let snapshot = world(3);
+    let mut schedule = planned(&snapshot, subjects(&snapshot));
+    let starts = start_all(&mut schedule, &snapshot, 0);
+    for start in &starts[..2] {
+        end(&mut schedule, &snapshot, start, 0, Finding::Healthy);
+    }
+    let due = schedule.wake(Millis(0));
+    let mut fewer = subjects(&snapshot);
+    fewer.truncate(1);
+    schedule.plan(Millis(1_000), fewer, &snapshot, |_| 0);
+    assert_eq!(schedule.wake(Millis(1_000)), due);
+    // A check of one that left ends; its place is free again.
+    end(&mut schedule, &snapshot, &starts[2], 2_000, Finding::Healthy);
+    assert_eq!(schedule.under_way(), 0);
+    let later = start_all(&mut schedule, &snapshot, 10 * INTERVAL);
+    assert_eq!(later.iter().map(|one| &*one.subject.id).collect::<Vec<_>>(), ["g-0"]);
+}
+
+#[test]
+fn each_has_a_phase_of_its_own_and_the_period_is_no_pause() {
+    let snapshot = world(10);
+    let mut schedule = Schedule::default();
+    let phase = |id: &str| u64::from(id.as_bytes()[2] - b'0') * (u64::MAX / 10);
+    schedule.plan(Millis(0), subjects(&snapshot), &snapshot, phase);
+    let first = start_all(&mut schedule, &snapshot, 0);
+    assert_eq!(first.len(), 1, "not all at once");
+    // A check that takes half of the period does not make it longer.
+    end(&mut schedule, &snapshot, &first[0], 0, Finding::Healthy);
+    let due = schedule.entries[0].due.0;
+    let mut at = due;
+    for _ in 0..5 {
+        let start = start_all(&mut schedule, &snapshot, at);
+        let own = start.iter().find(|one| &*one.subject.id == "g-0").unwrap();
+        end(&mut schedule, &snapshot, own, at + INTERVAL / 2, Finding::Healthy);
+        assert_eq!(schedule.entries[0].due.0, at + INTERVAL);
+        at += INTERVAL;
+    }
+}
+
+#[test]
+fn another_credential_is_another_deployment() {
+    let snapshot = world(1);
+    let mut schedule = planned(&snapshot, subjects(&snapshot));
+    for at in [0, 1_000] {
+        let starts = start_all(&mut schedule, &snapshot, at);
+        end(&mut schedule, &snapshot, &starts[0], at, Finding::Failing(Cause::Auth));
+    }
+    let checks = snapshot.deployments[0].state.checks();
+    assert_eq!(checks.standing().0, Status::Unhealthy(Cause::Auth));
+    schedule.plan(Millis(2_000), subjects(&snapshot), &snapshot, |_| 0);
+    assert_eq!(checks.standing().0, Status::Unhealthy(Cause::Auth), "the same as before");
+    let mut changed = subjects(&snapshot);
+    changed[0].place += 1;
+    schedule.plan(Millis(3_000), changed, &snapshot, |_| 0);
+    assert_eq!(checks.standing(), (Status::Unchecked, 0));
+    assert_eq!(start_all(&mut schedule, &snapshot, 3_000).len(), 1, "and checked soon");
+}

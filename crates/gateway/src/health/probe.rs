@@ -1,0 +1,404 @@
+//! One check of one deployment.
+//!
+//! Called by [`super::thread`] and [`super::round`]. Always true: what goes out is made by the builder of
+//! traffic's requests and sent by traffic's attempt; nothing of it reaches counters, latencies, budgets or
+//! rests of traffic; it ends within its time.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hale_core::cause::Cause;
+use hale_core::deployment::{Deployment, DeploymentIndex};
+use hale_core::endpoint::Operation;
+use hale_core::health::check::{
+    Checked, Doubt, Finding, ProbeKind, Refusal, judge, kind, model, token_floor,
+};
+use hale_core::prices;
+use hale_core::provider::WireFormat;
+use hale_core::route::AttemptPlan;
+use hale_core::usage::Usage;
+use hale_wire::order::Order;
+use hale_wire::peek::Peek;
+use hale_wire::probe::Probe;
+use hale_wire::stream::View;
+use hale_wire::way::{Outgoing, Way, outgoing};
+use http::HeaderMap;
+use http::uri::PathAndQuery;
+
+use crate::clock;
+use crate::proxy::attempt::{Answered, Ask, Content, Failed, attempt, look};
+use crate::proxy::guard::AttemptGuard;
+use crate::proxy::request::Dialect;
+use crate::state::{Process, Serving};
+
+/// Tokens of an answer, unless the config says otherwise. Source: the seed.
+const MAX_TOKENS: u32 = 1;
+/// The same of a deployment that stands for many models. Source: the seed.
+const MAX_TOKENS_PATTERN: u32 = 10;
+/// Tokens that the question is taken to have where its cost is estimated.
+const PROMPT_TOKENS: u64 = 12;
+/// Longest text of an error that is kept, characters.
+const MESSAGE_MAX: usize = 500;
+/// What of an answer's headers is kept. Source: the reference.
+const KEPT_HEADERS: [&str; 3] =
+    ["x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens", "x-ms-region"];
+
+/// A check as it would go out.
+pub(super) struct Built {
+    kind: ProbeKind,
+    model: Box<str>,
+    tokens: Option<u32>,
+    /// What goes out, where a model is to run.
+    sent: Option<Sent>,
+}
+
+struct Sent {
+    way: Way,
+    outgoing: Result<Outgoing, hale_wire::neutral::Unfit>,
+}
+
+/// The check of `deployment`. `free_only` leaves out what costs.
+pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool) -> Built {
+    let named = model(deployment);
+    let kind = if free_only || named.is_none() { ProbeKind::Free } else { kind(deployment) };
+    let model = named.unwrap_or_else(|| deployment.upstream_model.clone());
+    let ProbeKind::Call(operation) = kind else {
+        return Built { kind, model, tokens: None, sent: None };
+    };
+    let tokens = tokens(serving, deployment, operation);
+    let checks = deployment.state.checks();
+    let probe = Probe {
+        operation,
+        model: &model,
+        prompt: deployment.check.prompt.as_deref().unwrap_or(&serving.snapshot.checks.prompt),
+        max_tokens: tokens,
+        reasons: checks.wants_completion_tokens() || names_limit_anew(deployment),
+        reasoning_effort: deployment.check.reasoning_effort.as_deref(),
+        params: &deployment.check.params,
+    };
+    let order = Order {
+        deployment,
+        operation,
+        upstream_model: &model,
+        ask_usage: false,
+        drop_params: serving.snapshot.gateway.drop_params,
+        previous_response: None,
+    };
+    let way = Way { operation, wire: order.wire() };
+    let outgoing = match Peek::parse(probe.body()) {
+        Ok(peek) => outgoing(&peek, &order),
+        Err(error) => Err(hale_wire::neutral::Unfit {
+            field: "health_check_params".to_owned(),
+            message: error.to_string(),
+        }),
+    };
+    Built { kind, model, tokens, sent: Some(Sent { way, outgoing }) }
+}
+
+/// Whether it is one of OpenAI's models that call the limit `max_completion_tokens`.
+fn names_limit_anew(deployment: &Deployment) -> bool {
+    matches!(&*deployment.provider.name, "openai" | "azure")
+        && deployment.facts.supports_reasoning == Some(true)
+}
+
+/// The most tokens that the answer may have.
+fn tokens(serving: &Serving, deployment: &Deployment, operation: Operation) -> Option<u32> {
+    let (rules, settings) = (&deployment.check, &serving.snapshot.checks);
+    // Messages are not understood without.
+    if rules.supports_max_tokens == Some(false) && operation != Operation::Messages {
+        return None;
+    }
+    let is_pattern = deployment.upstream_model.contains('*');
+    let reasons = deployment.facts.supports_reasoning == Some(true);
+    let of_kind = if reasons {
+        rules.max_tokens_reasoning.or(settings.max_tokens_reasoning)
+    } else {
+        rules.max_tokens_non_reasoning
+    };
+    let default = if is_pattern { MAX_TOKENS_PATTERN } else { MAX_TOKENS };
+    let wanted = rules.max_tokens.or(of_kind.filter(|_| !is_pattern)).or(settings.max_tokens);
+    Some(wanted.unwrap_or(default).max(deployment.state.checks().token_floor().unwrap_or(0)))
+}
+
+impl Built {
+    /// A number that two checks have in common when they are the same, byte for byte, and go to the same
+    /// place.
+    pub(super) fn identity(&self, serving: &Serving, index: DeploymentIndex) -> u64 {
+        let deployment = serving.snapshot.deployment(index);
+        let route = serving.route(index);
+        let mut hash = DefaultHasher::new();
+        place(serving, index).hash(&mut hash);
+        match &self.sent {
+            Some(Sent { outgoing: Ok(Outgoing::Body(operation, body)), .. })
+                if deployment.mock.is_none() =>
+            {
+                let path = route.path(deployment, *operation, &self.model, None);
+                path.as_str().hash(&mut hash);
+                body.hash(&mut hash);
+            }
+            // Nothing goes out, or something that is no request: it is only like itself.
+            _ => (deployment.id.as_bytes(), "alone").hash(&mut hash),
+        }
+        // Tokens of an identity are not in the headers.
+        if route.tokens.is_some() {
+            deployment.id.hash(&mut hash);
+        }
+        hash.finish()
+    }
+
+    /// What it costs as far as can be told before, in units of 10^-9 USD.
+    pub(super) fn estimate(&self, deployment: &Deployment) -> u64 {
+        match self.kind {
+            ProbeKind::Free => 0,
+            ProbeKind::Call(_) => {
+                let output = u64::from(self.tokens.unwrap_or(0));
+                cost(deployment, Usage { input: PROMPT_TOKENS, output, ..Usage::default() })
+            }
+        }
+    }
+}
+
+/// A number for where the deployment is and as whom it is asked.
+pub(super) fn place(serving: &Serving, index: DeploymentIndex) -> u64 {
+    let route = serving.route(index);
+    let mut hash = DefaultHasher::new();
+    route.upstream.key.hash(&mut hash);
+    route.upstream.base_path.hash(&mut hash);
+    hash_headers(&route.headers, &mut hash);
+    hash.finish()
+}
+
+fn hash_headers(headers: &HeaderMap, hash: &mut DefaultHasher) {
+    for (name, value) in headers {
+        name.as_str().hash(hash);
+        value.as_bytes().hash(hash);
+    }
+}
+
+/// What `usage` costs, in units of 10^-9 USD. A model without a price costs what the dearest of its
+/// provider does; where no price is known at all it is taken to be one's own.
+fn cost(deployment: &Deployment, usage: Usage) -> u64 {
+    if deployment.mock.is_some() {
+        return 0;
+    }
+    let dearest = || {
+        let known = prices::of_provider(&deployment.provider.name);
+        known.filter_map(|(_, facts)| facts.cost_usd(&usage)).reduce(f64::max)
+    };
+    let usd = deployment.facts.cost_usd(&usage).or_else(dearest).unwrap_or(0.0);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
+    let nano = (usd * 1e9) as u64;
+    nano
+}
+
+/// Bounds a check of `deployment`.
+pub(super) fn limit(serving: &Serving, deployment: &Deployment) -> Duration {
+    let ms = deployment.check.timeout_ms.unwrap_or(serving.snapshot.checks.timeout_ms);
+    Duration::from_millis(ms)
+}
+
+/// Checks the deployment at `index`.
+pub(super) async fn probe(
+    process: &Arc<Process>,
+    serving: &Serving,
+    index: DeploymentIndex,
+    free_only: bool,
+) -> Checked {
+    let deployment = serving.snapshot.deployment(index);
+    let _counted = Counted::new(process);
+    let started = clock::now().millis();
+    let ends =
+        started.plus(u64::try_from(limit(serving, deployment).as_millis()).unwrap_or(u64::MAX));
+    let mut built = build(serving, deployment, free_only);
+    let asker = Asker { process, serving, index, deployment };
+    let mut outcome = asker.ask(&built, ends).await;
+    if let Err(failed) = &outcome
+        && learn(deployment, failed, built.tokens)
+    {
+        built = build(serving, deployment, free_only);
+        outcome = asker.ask(&built, ends).await;
+    }
+    let mut checked = Checked {
+        started,
+        ended: clock::now().millis(),
+        finding: Finding::Healthy,
+        cause: None,
+        status: None,
+        message: Box::default(),
+        model: built.model.clone(),
+        headers: Vec::new(),
+    };
+    match outcome {
+        Ok(Some(answered)) => {
+            checked.headers = kept(&answered.headers);
+            if let Content::Full(_, usage, _) = &answered.content {
+                let spent =
+                    usage.map_or_else(|| built.estimate(deployment), |u| cost(deployment, u));
+                process.health.nano_usd.fetch_add(spent, Ordering::Relaxed);
+            }
+        }
+        Ok(None) => checked.finding = Finding::Unknown(Doubt::Shallow),
+        Err(failed) => {
+            checked.finding = finding(deployment, &built, &failed);
+            checked.cause = Some(failed.cause);
+            checked.status = failed.status;
+            checked.message = one_line(&failed.error.message);
+            process.health.failed.fetch_add(
+                u64::from(matches!(checked.finding, Finding::Failing(_))),
+                Ordering::Relaxed,
+            );
+            tracing::debug!(
+                deployment = &*deployment.id,
+                cause = failed.cause.name(),
+                finding = ?checked.finding,
+                "a check got no good answer"
+            );
+        }
+    }
+    checked
+}
+
+/// What a refused check proves.
+fn finding(deployment: &Deployment, built: &Built, failed: &Failed) -> Finding {
+    let judged = judge(&Refusal {
+        cause: failed.cause,
+        status: failed.status,
+        error: &failed.error,
+        hint_ms: failed.hint_ms,
+        has_mode: deployment.check.has_mode,
+        many_models: deployment.upstream_model.contains('*'),
+    });
+    // There need not be a list of models.
+    let is_look = built.kind == ProbeKind::Free;
+    match judged {
+        Finding::Failing(Cause::NotFound) | Finding::Unknown(_) | Finding::ProbeError
+            if is_look && failed.status.is_some() =>
+        {
+            Finding::Unknown(Doubt::Shallow)
+        }
+        judged => judged,
+    }
+}
+
+/// Whether the provider says how it wants to be asked, so that asking again makes sense.
+fn learn(deployment: &Deployment, failed: &Failed, sent: Option<u32>) -> bool {
+    let checks = deployment.state.checks();
+    let Some(sent) = sent.filter(|_| failed.cause == Cause::BadRequest) else { return false };
+    if let Some(floor) = token_floor(&failed.error, sent) {
+        checks.learn_floor(floor);
+        return true;
+    }
+    let wants_other_name = failed.error.message.contains("max_completion_tokens")
+        && failed.error.message.contains("nsupported");
+    wants_other_name && checks.learn_completion_tokens()
+}
+
+fn kept(headers: &HeaderMap) -> Vec<(&'static str, Box<str>)> {
+    let kept = KEPT_HEADERS.into_iter();
+    kept.filter_map(|name| Some((name, headers.get(name)?.to_str().ok()?.into()))).collect()
+}
+
+fn one_line(text: &str) -> Box<str> {
+    let line: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_MAX).collect();
+    line.trim().into()
+}
+
+/// Who is asked, for a check and its repetition.
+struct Asker<'a> {
+    process: &'a Arc<Process>,
+    serving: &'a Serving,
+    index: DeploymentIndex,
+    deployment: &'a Arc<Deployment>,
+}
+
+impl Asker<'_> {
+    /// `None` where no model ran.
+    async fn ask(
+        &self,
+        built: &Built,
+        ends: hale_core::time::Millis,
+    ) -> Result<Option<Answered>, Failed> {
+        let dialect = Dialect::default();
+        let view = View {
+            model_json: "\"\"".into(),
+            show_usage: false,
+            created: 0,
+            upstream_model: None,
+            issuer: None,
+        };
+        let mut ask = Ask {
+            process: self.process,
+            serving: self.serving,
+            way: Way { operation: Operation::Chat, wire: self.deployment.provider.wire },
+            upstream_model: &built.model,
+            object: None,
+            outgoing: Ok(Outgoing::Estimate(bytes::Bytes::new())),
+            dialect: &dialect,
+            stream: false,
+            view,
+            model: &built.model,
+            call_id: "health-check",
+            admin: true,
+            policy_moves_on: false,
+        };
+        self.process.health.probes.fetch_add(1, Ordering::Relaxed);
+        let timeout_ms = ends.since(clock::now().millis());
+        let Some(sent) = &built.sent else {
+            if self.deployment.mock.is_some() {
+                return Ok(None);
+            }
+            let route = self.serving.route(self.index);
+            let path = list_path(self.deployment, &route.upstream.base_path);
+            let mut looked = look(&ask, route, &path, Duration::from_millis(timeout_ms)).await;
+            if let Err(failed) = &mut looked {
+                self.deployment.hide_credentials(&mut failed.error);
+            }
+            return looked.map(|()| None);
+        };
+        ask.way = sent.way;
+        ask.outgoing = sent.outgoing.clone();
+        let plan = AttemptPlan {
+            deployment: self.index,
+            trial: hale_core::health::Trial::NONE,
+            ends,
+            ends_by_caller: false,
+            silence_ms: timeout_ms,
+            silence_by_caller: false,
+            claim: hale_core::health::Claim::default(),
+            timeout_ms,
+            stream_ends: hale_core::time::Millis::NEVER,
+        };
+        attempt(&ask, &plan, AttemptGuard::check(self.deployment, &plan)).await.map(Some)
+    }
+}
+
+/// Where the list of models is.
+fn list_path(deployment: &Deployment, base_path: &str) -> PathAndQuery {
+    let wire = deployment.provider.wire;
+    let base = wire.base_path(base_path);
+    let text = match (&deployment.azure, wire) {
+        (Some(azure), _) => azure.list_path(base),
+        (None, WireFormat::OpenAi) => format!("{base}/models"),
+        (None, WireFormat::Anthropic) => format!("{base}/v1/models"),
+    };
+    PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
+}
+
+/// A check under way, for as long as it lives.
+struct Counted<'p>(&'p Process);
+
+impl Counted<'_> {
+    fn new(process: &Process) -> Counted<'_> {
+        process.health.in_flight.fetch_add(1, Ordering::Relaxed);
+        Counted(process)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.health.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,152 @@
+//! `POST /health/test_connection`: would a deployment with these parameters work?
+//!
+//! Called by the pipeline, for the master key. Always true: the parameters are read by the loader of
+//! configs; a stored credential is never sent to an address from the request; nothing of it is in force
+//! afterwards.
+
+use std::io;
+use std::sync::Arc;
+
+use hale_core::config::{self, Options, Source};
+use hale_core::deployment::DeploymentIndex;
+use hale_core::health::check::{Checked, Finding};
+use http::request::Parts;
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::proxy::Arrival;
+use crate::proxy::body::{self, Held};
+use crate::proxy::explain::{self, Refusal};
+use crate::proxy::reply::{self, Reply};
+use crate::state::Serving;
+
+/// What stands for the file in messages.
+const NAME: &str = "(request)";
+/// Parameters that say where to connect and as whom.
+const CONNECTION: [&str; 6] = [
+    "api_base",
+    "base_url",
+    "api_key",
+    "azure_ad_token",
+    "litellm_credential_name",
+    "organization",
+];
+/// The modes that are tried. Source: the reference, without those that are not served yet.
+const MODES: [&str; 5] = ["chat", "completion", "embedding", "responses", "anthropic_messages"];
+
+#[derive(Deserialize)]
+struct Wish {
+    mode: Option<String>,
+    #[serde(default)]
+    litellm_params: Map<String, Value>,
+    #[serde(default)]
+    model_info: Map<String, Value>,
+}
+
+/// Tries.
+///
+/// # Errors
+/// The refusal to send.
+pub(super) async fn run(
+    arrival: &Arrival,
+    head: &Parts,
+    incoming: Incoming,
+) -> Result<Response<Reply>, Refusal> {
+    let mut held = Held::none(&arrival.worker.process);
+    let body = body::read(arrival, &head.headers, incoming, &mut held).await?;
+    let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
+        // The library's own words repeat what stands there, which may be a secret.
+        let (line, column) = (error.line(), error.column());
+        let problem = format!(
+            "expected an object with mode, litellm_params and model_info; see line {line}, column \
+                 {column}"
+        );
+        explain::bad_parameter("request_body", &problem)
+    })?;
+    if let Some(mode) = wish.mode.as_deref().filter(|mode| !MODES.contains(mode)) {
+        let problem = format!("mode must be one of {}, not {mode:?}", MODES.join(", "));
+        return Err(explain::bad_parameter("mode", &problem));
+    }
+    let all = json!([wish.litellm_params, wish.model_info]);
+    if all.to_string().contains("os.environ/") {
+        let problem = "environment variable references are not permitted in request parameters";
+        return Err(explain::bad_parameter("litellm_params", problem));
+    }
+    let id = wish.model_info.get("id").and_then(Value::as_str).unwrap_or_default();
+    let known = arrival.serving.snapshot.by_id.get(id).copied();
+    let (serving, index) = match known.filter(|_| wish.litellm_params.is_empty()) {
+        Some(index) => (arrival.serving.clone(), index),
+        None => (Arc::new(load(wish)?), DeploymentIndex(0)),
+    };
+    if let Some(why) = &serving.snapshot.deployment(index).misconfigured {
+        return Err(explain::bad_parameter(
+            "litellm_params",
+            &format!("{}: {}", why.problem, why.hint),
+        ));
+    }
+    let round = arrival.worker.process.health.round(&serving, vec![index]).await;
+    let checked = round.as_ref().and_then(|round| round.first()).and_then(|(_, it)| it.as_deref());
+    Ok(reply::json(StatusCode::OK, page(&serving, index, checked).to_string()))
+}
+
+/// The parameters as a config of their own.
+fn load(wish: Wish) -> Result<Serving, Refusal> {
+    let own_connection = CONNECTION.iter().any(|key| wish.litellm_params.contains_key(*key));
+    let mut info = wish.model_info;
+    info.remove("id");
+    if let Some(mode) = wish.mode {
+        info.insert("mode".to_owned(), json!(mode));
+    }
+    let entry = json!({
+        "model_name": "test-connection", "litellm_params": wish.litellm_params, "model_info": info,
+    });
+    let source = Text { text: json!({"model_list": [entry]}).to_string(), own_connection };
+    let loaded = config::load(&source, NAME, Options::default(), None);
+    let errors: Vec<String> = loaded.errors().map(ToString::to_string).collect();
+    match loaded.snapshot {
+        Some(snapshot) if !snapshot.deployments.is_empty() => Ok(Serving::apart(snapshot)),
+        _ => Err(explain::bad_parameter("litellm_params", &errors.join("; "))),
+    }
+}
+
+/// The request as a config file.
+struct Text {
+    text: String,
+    /// Whether the request says where to connect: then no key of the environment goes there.
+    own_connection: bool,
+}
+
+impl Source for Text {
+    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        if path == NAME {
+            return Ok(self.text.clone().into_bytes());
+        }
+        Err(io::Error::from(io::ErrorKind::PermissionDenied))
+    }
+
+    fn env(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|_| !self.own_connection)
+    }
+}
+
+fn page(serving: &Serving, index: DeploymentIndex, checked: Option<&Checked>) -> Value {
+    let deployment = serving.snapshot.deployment(index);
+    let mut result = json!({"model": &*deployment.model_param});
+    let Some(checked) = checked else {
+        result["error"] = json!("there was no time or place for the check");
+        return json!({"status": "error", "result": result});
+    };
+    result["latency_ms"] = json!(checked.ended.since(checked.started));
+    for (name, value) in &checked.headers {
+        result[*name] = json!(&**value);
+    }
+    let well = matches!(checked.finding, Finding::Healthy | Finding::RateLimited(_));
+    if let Some(cause) = checked.cause {
+        result["cause"] = json!(cause.name());
+        result["error"] = json!(&*checked.message);
+        result["exception_status"] = json!(checked.status);
+    }
+    json!({"status": if well { "success" } else { "error" }, "result": result})
+}

@@ -1,0 +1,52 @@
+//! A look at an upstream that makes no model run: a request for what costs nothing.
+//!
+//! Called by [`crate::health`] where a check may not cost anything. Always true: it has the deployment's own
+//! head and address, and its failure is classified like an attempt's.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hale_core::health::outcome::Observation;
+use http::Method;
+use http::uri::PathAndQuery;
+
+use super::{Ask, Failed, refused, request, seconds, unsent};
+use crate::state::Route;
+use crate::upstream;
+
+/// Asks for `path` with the deployment's own headers, within `limit`; what comes is only looked at. It
+/// makes no model run.
+pub(crate) async fn look(
+    ask: &Ask<'_>,
+    route: &Route,
+    path: &PathAndQuery,
+    limit: Duration,
+) -> Result<(), Failed> {
+    let asked = async {
+        let token = request::token(ask, route).await?;
+        let request = upstream::Outgoing {
+            method: &Method::GET,
+            path,
+            headers: &route.headers,
+            more: &request::headers(ask, route, token.as_ref()),
+            body: &Bytes::new(),
+        };
+        let sent = upstream::send(&route.upstream, request).await;
+        let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
+        if answer.status.is_success() {
+            return Ok(());
+        }
+        let mut failed =
+            refused(ask.way.operation, answer.status, &answer.headers, answer.body).await;
+        if let Some(token) = token {
+            failed.error.hide(&token.secret);
+        }
+        Err(failed)
+    };
+    let late = || {
+        let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        let message = format!("no answer within {} s", seconds(limit_ms));
+        Err(Failed::because(&Observation::Timeout, None, message))
+    };
+    tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| late())
+}

@@ -36,11 +36,17 @@ pub struct ModelFacts {
     pub cache_read_input_token_cost: Option<f64>,
     /// USD per prompt token written to the provider's cache.
     pub cache_creation_input_token_cost: Option<f64>,
+    /// USD per prompt token written to the provider's cache for an hour.
+    pub cache_creation_input_token_cost_above_1hr: Option<f64>,
     /// USD per reasoning token, where it differs from the answer's.
     pub output_cost_per_reasoning_token: Option<f64>,
     /// Whether the model reasons before it answers.
     pub supports_reasoning: Option<bool>,
 }
+
+/// What a token that is cached for an hour costs, in prompt tokens, where no price is known. Source:
+/// <https://platform.claude.com/docs/en/build-with-claude/prompt-caching>.
+const HOUR_FACTOR: f64 = 2.0;
 
 impl ModelFacts {
     /// USD for `usage`, or `None` when the price of the prompt is not known.
@@ -51,10 +57,14 @@ impl ModelFacts {
         let cached = usage.cached_input.min(usage.input);
         let written = usage.cache_creation.min(usage.input - cached);
         let plain = usage.input - cached - written;
+        let for_hour = usage.cache_creation_1h.min(written);
+        let hour_price =
+            self.cache_creation_input_token_cost_above_1hr.unwrap_or(input * HOUR_FACTOR);
         let reasoning = usage.reasoning.min(usage.output);
         let cost = tokens(plain) * input
             + tokens(cached) * self.cache_read_input_token_cost.unwrap_or(input)
-            + tokens(written) * self.cache_creation_input_token_cost.unwrap_or(input)
+            + tokens(written - for_hour) * self.cache_creation_input_token_cost.unwrap_or(input)
+            + tokens(for_hour) * hour_price
             + tokens(usage.output - reasoning) * output
             + tokens(reasoning) * self.output_cost_per_reasoning_token.unwrap_or(output);
         Some(cost.max(0.0))
@@ -110,6 +120,13 @@ mod tests {
         let usage = Usage { input: 10, output: 3, cached_input: 4, ..Usage::default() };
         assert_eq!(facts.cost_usd(&usage), Some(6.0 * 2.0 + 4.0 + 30.0));
         assert_eq!(ModelFacts::default().cost_usd(&usage), None);
+        let hour = Usage { cache_creation: 5, cache_creation_1h: 3, ..usage };
+        let five_minutes =
+            ModelFacts { cache_creation_input_token_cost: Some(2.5), ..facts.clone() };
+        assert_eq!(five_minutes.cost_usd(&hour), Some(2.0 + 4.0 + 2.0 * 2.5 + 3.0 * 4.0 + 30.0));
+        let named =
+            ModelFacts { cache_creation_input_token_cost_above_1hr: Some(5.0), ..five_minutes };
+        assert_eq!(named.cost_usd(&hour), Some(2.0 + 4.0 + 2.0 * 2.5 + 3.0 * 5.0 + 30.0));
         let lying = Usage { input: 1, cached_input: 99, cache_creation: 99, ..Usage::default() };
         assert_eq!(facts.cost_usd(&lying), Some(1.0));
     }

@@ -13,6 +13,8 @@ pub struct Usage {
     pub cached_input: u64,
     /// Prompt tokens written to the provider's cache.
     pub cache_creation: u64,
+    /// Those of them that stay there for an hour, not for five minutes.
+    pub cache_creation_1h: u64,
     /// Answer tokens spent on reasoning.
     pub reasoning: u64,
 }

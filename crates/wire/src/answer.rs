@@ -131,7 +131,7 @@ pub fn check(way: Way, body: &Bytes, view: &View) -> Result<Answer, Fault> {
         Err(_) => return malformed("a body that is no JSON object"),
     };
     if way.translates() {
-        let body = translate(way, text, view).map_err(Fault::Malformed)?;
+        let body = translate(way, text, view)?;
         return Ok(Answer { body: Bytes::from(body), usage });
     }
     let body = if patches.is_empty() { body.clone() } else { patched(body, &patches).into() };
@@ -202,9 +202,9 @@ fn without_content(operation: Operation, text: &str, is_error: bool) -> Fault {
 }
 
 /// The provider's answer in the client's format.
-fn translate(way: Way, text: &str, view: &View) -> Result<Vec<u8>, String> {
+fn translate(way: Way, text: &str, view: &View) -> Result<Vec<u8>, Fault> {
     if way.operation == Operation::CountPrompt {
-        return token_count::told(text, view);
+        return token_count::told(text, view).map_err(Fault::Malformed);
     }
     let answer = match way.wire {
         WireFormat::OpenAi => openai::answer::read(text),
@@ -376,8 +376,14 @@ mod tests {
         let text = r#"{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12,"x":{},
             "prompt_tokens_details":{"cached_tokens":2,"audio_tokens":0},
             "completion_tokens_details":{"reasoning_tokens":3}}"#;
-        let expected =
-            Usage { input: 5, output: 7, cached_input: 2, cache_creation: 0, reasoning: 3 };
+        let expected = Usage {
+            input: 5,
+            output: 7,
+            cached_input: 2,
+            cache_creation: 0,
+            cache_creation_1h: 0,
+            reasoning: 3,
+        };
         assert_eq!(parse_usage(text), Some(expected));
         for text in ["{}", "null", "[]", r#"{"prompt_tokens":-1}"#, r#"{"prompt_tokens":1.5}"#] {
             assert_eq!(parse_usage(text), None, "{text}");

@@ -3,6 +3,7 @@
 //! Called once per request by the gateway, and only for bodies that hold such fields or where the
 //! config makes them matter. Always true: a fallback can not bring a credential or an address.
 
+use hale_core::provider::WireFormat;
 use hale_core::route::{ClientFallback, Needs, TagWish};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -118,9 +119,9 @@ pub fn tags(peek: &Peek, wish: &mut TagWish) -> Result<(), PeekError> {
     Ok(())
 }
 
-/// What the request asks of a model. Its length is only measured when `with_length`.
+/// What the request in `format` asks of a model. Its length is only measured when `with_length`.
 #[must_use]
-pub fn needs(peek: &Peek, with_length: bool) -> Needs {
+pub fn needs(peek: &Peek, format: WireFormat, with_length: bool) -> Needs {
     let holds = |field: &str, part: &str| {
         peek.raw(field)
             .is_some_and(|raw| memchr::memmem::find(raw.as_bytes(), part.as_bytes()).is_some())
@@ -131,16 +132,35 @@ pub fn needs(peek: &Peek, with_length: bool) -> Needs {
             .is_some_and(|rest| !rest.trim_start().starts_with(']'))
     };
     // A quote within text is escaped: these bytes are a key or a whole value.
+    let (vision, schema) = match format {
+        WireFormat::OpenAi => (
+            holds("messages", "\"image_url\"") || holds("messages", "\"input_image\""),
+            holds("response_format", "\"json_schema\""),
+        ),
+        WireFormat::Anthropic => (
+            peek.raw("messages").is_some_and(holds_image),
+            holds("output_config", "\"json_schema\"") || holds("output_format", "\"json_schema\""),
+        ),
+    };
     Needs {
         tools: is_filled("tools") || is_filled("functions"),
-        vision: holds("messages", "\"image_url\"") || holds("messages", "\"input_image\""),
-        schema: holds("response_format", "\"json_schema\""),
+        vision,
+        schema,
         input_tokens: if with_length { text_bytes(peek) / BYTES_PER_TOKEN } else { 0 },
     }
 }
 
+/// Whether a block of messages in Anthropic's format has the type `image`: the word alone may be anything.
+fn holds_image(messages: &str) -> bool {
+    let bytes = messages.as_bytes();
+    memchr::memmem::find_iter(bytes, b"\"image\"").any(|at| {
+        let before = bytes[..at].trim_ascii_end().strip_suffix(b":");
+        before.is_some_and(|before| before.trim_ascii_end().ends_with(b"\"type\""))
+    })
+}
+
 fn text_bytes(peek: &Peek) -> u64 {
-    let fields = ["messages", "prompt", "input", "tools"];
+    let fields = ["messages", "system", "prompt", "input", "tools"];
     let values = fields.iter().filter_map(|field| serde_json::from_str(peek.raw(field)?).ok());
     values.map(|value: Value| text_of(&value)).sum()
 }
@@ -214,12 +234,29 @@ mod tests {
             r#"{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:xxxxxxxx"}},
                {"type":"text","text":"12345678"}]}],"tools":[{}],"response_format":{"type":"json_schema"}}"#,
         );
-        let found = needs(&body, true);
+        let found = needs(&body, WireFormat::OpenAi, true);
         assert!(found.tools && found.vision && found.schema);
         // `image_url` and `text` are texts too.
         assert_eq!(found.input_tokens, (8 + 9 + 4) / 4);
         let plain = peek(r#"{"messages":[{"content":"an \"image_url\" in a text"}],"tools":[ ]}"#);
-        assert_eq!(needs(&plain, false), Needs::default());
+        assert_eq!(needs(&plain, WireFormat::OpenAi, false), Needs::default());
+    }
+
+    #[test]
+    fn needs_are_read_from_a_messages_body() {
+        let body = peek(
+            r#"{"messages":[{"role":"user","content":[{"type" : "image","source":{"type":"base64",
+               "media_type":"","data":"AAAAAAAAAAAAAAAAAAAAAAAA"}}]}],"system":"1234567",
+               "tools":[{}],"output_config":{"format":{"type":"json_schema","schema":{}}}}"#,
+        );
+        let found = needs(&body, WireFormat::Anthropic, true);
+        assert!(found.tools && found.vision && found.schema);
+        assert_eq!(found.input_tokens, (4 + 5 + 6 + 7) / 4);
+        let plain = peek(
+            r#"{"messages":[{"role":"user","content":[{"type":"tool_use","input":{"kind":"image"}},
+               {"type":"text","text":"\"type\":\"image\""}]}],"output_config":{"effort":"low"}}"#,
+        );
+        assert_eq!(needs(&plain, WireFormat::Anthropic, false), Needs::default());
     }
 
     #[test]

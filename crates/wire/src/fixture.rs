@@ -114,7 +114,7 @@ pub(crate) fn streamed(way: Way, text: &str, cuts: &[usize]) -> (Reader, String)
         reader.push(Bytes::copy_from_slice(&text.as_bytes()[from..cut]), &mut out).unwrap();
         from = cut;
     }
-    reader.finish(&mut out);
+    reader.finish(&mut out).unwrap();
     (reader, String::from_utf8(out).unwrap())
 }
 

@@ -13,6 +13,41 @@ use serde_json::value::RawValue;
 #[serde(transparent)]
 pub(crate) struct Str<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
+/// The text of the JSON string `raw`, also where it holds halves of characters: who cuts a text anywhere
+/// sends a pair of them in two pieces. `half` is what the piece before ended with, and then what this one
+/// ends with; a half that stays alone becomes U+FFFD. `None` when `raw` is no string.
+pub(crate) fn lossy<'a>(raw: &'a str, half: &mut Option<u16>) -> Option<Cow<'a, str>> {
+    if half.is_none()
+        && let Ok(Str(text)) = serde_json::from_str(raw)
+    {
+        return Some(text);
+    }
+    let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
+    let mut units: Vec<u16> = half.take().into_iter().collect();
+    let mut chars = inner.chars();
+    while let Some(c) = chars.next() {
+        if c != '\\' {
+            units.extend_from_slice(c.encode_utf16(&mut [0; 2]));
+            continue;
+        }
+        units.push(match chars.next()? {
+            'b' => 0x08,
+            'f' => 0x0c,
+            'n' => 0x0a,
+            'r' => 0x0d,
+            't' => 0x09,
+            'u' => {
+                let rest = chars.as_str();
+                chars = rest.get(4..)?.chars();
+                u16::from_str_radix(&rest[..4], 16).ok()?
+            }
+            other => u16::try_from(u32::from(other)).ok()?,
+        });
+    }
+    *half = units.pop_if(|last| (0xd800..0xdc00).contains(last));
+    Some(Cow::Owned(String::from_utf16_lossy(&units)))
+}
+
 impl<'a> From<Str<'a>> for Cow<'a, str> {
     fn from(text: Str<'a>) -> Cow<'a, str> {
         text.0
@@ -121,6 +156,19 @@ mod tests {
         let text = String::from_utf8(json.into_bytes()).unwrap();
         assert_eq!(text, r#"{"a":"x\"\n{","b":[1,{}],"c":[1,"[",{}],"d":7}"#);
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
+    }
+
+    #[test]
+    fn a_character_in_two_pieces_is_put_together() {
+        let mut half = None;
+        assert_eq!(lossy(r#""plain\u00e9""#, &mut half).unwrap(), "plain\u{e9}");
+        assert_eq!(lossy(r#""\"a\n\ud83d""#, &mut half).unwrap(), "\"a\n");
+        assert_eq!(half, Some(0xd83d));
+        assert_eq!(lossy("\"\"", &mut half).unwrap(), "");
+        assert_eq!(lossy(r#""\ude00b""#, &mut half).unwrap(), "\u{1f600}b");
+        assert_eq!(half, None);
+        assert_eq!(lossy(r#""x\ude00y""#, &mut half).unwrap(), "x\u{fffd}y");
+        assert_eq!(lossy("[1]", &mut half), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use hale_core::health::outcome::ProviderError;
 use hale_core::usage::Usage;
 
 /// A text, borrowed where possible.
@@ -226,7 +227,7 @@ pub struct Answer<'a> {
 }
 
 /// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
     /// It is complete.
     End,
@@ -242,6 +243,15 @@ pub enum Stop {
     Pause,
     /// Safety.
     Refusal,
+    /// The provider's own word, which neither format knows.
+    Other(Box<str>),
+}
+
+impl Stop {
+    /// An unknown word, short enough to be kept.
+    pub(crate) fn other(word: &str) -> Stop {
+        Stop::Other(crate::errors::clean(word, 60).into())
+    }
 }
 
 /// What one event of a stream adds to the answer.
@@ -303,12 +313,46 @@ impl Delta<'_> {
 }
 
 /// Why an event of a stream gives no deltas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum NoDeltas {
-    /// It can not be read.
+    /// It is not JSON, or nothing that adds to the answer; the stream goes on without it.
     Malformed,
     /// It is an error.
-    Error,
+    Error(ProviderError),
+    /// It adds to the answer, but not in a way that can be passed on: the stream ends here.
+    Unreadable(String),
+}
+
+/// Longest id of an answer that is passed on, in bytes; more is cut. Each chunk of a stream repeats it.
+pub(crate) const ID_MAX: usize = 256;
+/// Longest id of a tool call in a stream, in bytes. Some providers put a signature into it.
+pub(crate) const CALL_ID_MAX: usize = 4096;
+/// Longest name of a called tool in a stream, in bytes. The formats allow 64 and 128.
+pub(crate) const CALL_NAME_MAX: usize = 512;
+/// Most tool calls of one streamed answer. The formats allow 128 tools.
+pub(crate) const CALLS_MAX: usize = 1024;
+
+/// `id`, cut to [`ID_MAX`].
+pub(crate) fn cut_id(mut id: Text<'_>) -> Text<'_> {
+    if id.len() > ID_MAX {
+        let end = (0..=ID_MAX).rev().find(|end| id.is_char_boundary(*end)).unwrap_or(0);
+        id.to_mut().truncate(end);
+    }
+    id
+}
+
+/// Whether one more call, after so many, is within the bounds of a streamed answer.
+pub(crate) fn check_call(calls: usize, id: &str, name: &str) -> Result<(), NoDeltas> {
+    let why = if calls >= CALLS_MAX {
+        format!("more than {CALLS_MAX} tool calls")
+    } else if id.len() > CALL_ID_MAX {
+        format!("the id of a tool call is longer than {CALL_ID_MAX} bytes")
+    } else if name.len() > CALL_NAME_MAX {
+        format!("the name of a called tool is longer than {CALL_NAME_MAX} bytes")
+    } else {
+        return Ok(());
+    };
+    Err(NoDeltas::Unreadable(why))
 }
 
 /// Why a request can not be said in the provider's format.

@@ -19,6 +19,7 @@ use crate::anthropic::usage::Counts;
 use crate::edit::{Patch, patched};
 use crate::errors::{self, ErrorReply};
 use crate::events::{Data, Splitter, TooLong, data, events};
+use crate::neutral::NoDeltas;
 use crate::responses;
 use crate::responses::id::Issuer;
 use crate::responses::look::Course;
@@ -38,6 +39,20 @@ pub struct View {
     pub upstream_model: Option<Box<str>>,
     /// Who signs the ids of responses.
     pub issuer: Option<Issuer>,
+}
+
+/// Most bytes that one piece of an upstream's body may become: translation adds to small events.
+const OUT_MAX: usize = 16 << 20;
+
+/// Why a stream can not be read on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// An event is too long to be held.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// An event holds what can not be passed on.
+    #[error("an event of the stream can not be passed on to the client: {0}")]
+    Unreadable(String),
 }
 
 /// How events are read.
@@ -65,6 +80,7 @@ pub struct Reader {
     done: bool,
     usage: Option<Usage>,
     error: Option<ProviderError>,
+    unreadable: Option<String>,
     events: u64,
     skipped: u64,
 }
@@ -94,6 +110,7 @@ impl Reader {
             done: false,
             usage: None,
             error: None,
+            unreadable: None,
             events: 0,
             skipped: 0,
         }
@@ -102,21 +119,29 @@ impl Reader {
     /// Takes the next bytes; appends to `out` what may go to the client, possibly nothing.
     ///
     /// # Errors
-    /// When an event is too long to be held.
-    pub fn push(&mut self, chunk: Bytes, out: &mut Vec<u8>) -> Result<(), TooLong> {
+    /// When an event is too long to be held, or holds what can not be passed on.
+    pub fn push(&mut self, chunk: Bytes, out: &mut Vec<u8>) -> Result<(), Broken> {
         let block = self.splitter.push(chunk)?;
         self.pass(&block, out);
-        Ok(())
+        self.check()
     }
 
     /// The upstream's body ended: what was left without an end is an event if it reads like one.
-    pub fn finish(&mut self, out: &mut Vec<u8>) {
+    ///
+    /// # Errors
+    /// When it holds what can not be passed on.
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Broken> {
         let rest = self.splitter.finish();
         if !rest.iter().all(u8::is_ascii_whitespace) {
             let mut closed = rest.to_vec();
             closed.extend_from_slice(b"\n\n");
             self.pass(&closed, out);
         }
+        self.check()
+    }
+
+    fn check(&self) -> Result<(), Broken> {
+        self.unreadable.clone().map_or(Ok(()), |why| Err(Broken::Unreadable(why)))
     }
 
     /// The event that tells the client that the stream broke.
@@ -189,8 +214,13 @@ impl Reader {
 
     fn pass(&mut self, block: &[u8], out: &mut Vec<u8>) {
         if let Passage::Translated(_) = self.passage {
+            let before = out.len();
             for range in events(block) {
                 self.translate(&block[range], out);
+                if out.len() - before > OUT_MAX {
+                    self.unreadable = Some(format!("it became more than {OUT_MAX} bytes"));
+                    break;
+                }
             }
             return;
         }
@@ -353,7 +383,7 @@ impl Reader {
     }
 
     fn translate(&mut self, event: &[u8], out: &mut Vec<u8>) {
-        if self.done || self.error.is_some() {
+        if self.done || self.error.is_some() || self.unreadable.is_some() {
             return;
         }
         let Passage::Translated(translation) = &mut self.passage else { return };
@@ -386,8 +416,9 @@ impl Reader {
                     self.events -= 1;
                 }
             }
-            Err(None) => self.skipped += 1,
-            Err(Some(error)) => self.error = Some(error),
+            Err(NoDeltas::Malformed) => self.skipped += 1,
+            Err(NoDeltas::Error(error)) => self.error = Some(error),
+            Err(NoDeltas::Unreadable(why)) => self.unreadable = Some(errors::clean(&why, 300)),
         }
     }
 }

@@ -3,13 +3,12 @@
 //! Called by [`crate::stream`] with each event. Always true: what the reader says is written at once,
 //! except what the client's format wants later.
 
-use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
 
 use crate::neutral::{Delta, NoDeltas};
 use crate::stream::View;
-use crate::{anthropic, errors, openai};
+use crate::{anthropic, openai};
 
 /// A stream between two formats.
 #[derive(Debug)]
@@ -58,21 +57,17 @@ impl Translation {
     /// Takes the event with these data.
     ///
     /// # Errors
-    /// The error that it is; `None` when it can not be read.
+    /// Why it adds nothing to the answer.
     pub(crate) fn event(
         &mut self,
         text: &str,
         view: &View,
         out: &mut Vec<u8>,
-    ) -> Result<Seen, Option<ProviderError>> {
+    ) -> Result<Seen, NoDeltas> {
         let deltas = match &mut self.reader {
             Reader::OpenAi(reader) => reader.read(text),
             Reader::Anthropic(reader) => reader.read(text),
-        };
-        let deltas = deltas.map_err(|why| match why {
-            NoDeltas::Malformed => None,
-            NoDeltas::Error => Some(errors::parse_provider_error(text.as_bytes())),
-        })?;
+        }?;
         let mut seen = Seen::default();
         for delta in deltas {
             seen.content |= delta.is_content();
@@ -83,28 +78,34 @@ impl Translation {
                 Delta::Usage(usage) => seen.usage = Some(*usage),
                 _ => {}
             }
-            self.write(&delta, view, out);
+            self.write(&delta, view, out).map_err(NoDeltas::Unreadable)?;
         }
         Ok(seen)
     }
 
     /// A sign of life without an event.
     pub(crate) fn ping(&mut self, view: &View, out: &mut Vec<u8>) {
-        self.write(&Delta::Ping, view, out);
+        // Only content can fail to be said.
+        let _said = self.write(&Delta::Ping, view, out);
     }
 
     /// The answer is complete.
     pub(crate) fn close(&mut self, view: &View, out: &mut Vec<u8>) {
-        self.write(&Delta::End, view, out);
+        let _said = self.write(&Delta::End, view, out);
     }
 
-    fn write(&mut self, delta: &Delta<'_>, view: &View, out: &mut Vec<u8>) {
+    fn write(&mut self, delta: &Delta<'_>, view: &View, out: &mut Vec<u8>) -> Result<(), String> {
         match &mut self.writer {
-            Writer::OpenAi(writer) => writer.write(delta, view, out),
+            Writer::OpenAi(writer) => {
+                writer.write(delta, view, out);
+                Ok(())
+            }
             Writer::Anthropic(writer) => writer.write(delta, view, out),
         }
     }
 }
 
+#[cfg(test)]
+mod strange;
 #[cfg(test)]
 mod tests;

@@ -391,6 +391,10 @@ fn model_info(id: &str, facts: &ModelFacts, own: Option<&Map>) -> Box<str> {
         ("output_cost_per_token", facts.output_cost_per_token),
         ("cache_read_input_token_cost", facts.cache_read_input_token_cost),
         ("cache_creation_input_token_cost", facts.cache_creation_input_token_cost),
+        (
+            "cache_creation_input_token_cost_above_1hr",
+            facts.cache_creation_input_token_cost_above_1hr,
+        ),
         ("output_cost_per_reasoning_token", facts.output_cost_per_reasoning_token),
     ];
     for (key, number) in numbers {

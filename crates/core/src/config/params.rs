@@ -232,6 +232,9 @@ fn set_fact(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) 
         "output_cost_per_token" => &mut facts.output_cost_per_token,
         "cache_read_input_token_cost" => &mut facts.cache_read_input_token_cost,
         "cache_creation_input_token_cost" => &mut facts.cache_creation_input_token_cost,
+        "cache_creation_input_token_cost_above_1hr" => {
+            &mut facts.cache_creation_input_token_cost_above_1hr
+        }
         "output_cost_per_reasoning_token" => &mut facts.output_cost_per_reasoning_token,
         _ => return false,
     };
@@ -257,6 +260,10 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     put(&mut base.output_cost_per_token, over.output_cost_per_token);
     put(&mut base.cache_read_input_token_cost, over.cache_read_input_token_cost);
     put(&mut base.cache_creation_input_token_cost, over.cache_creation_input_token_cost);
+    put(
+        &mut base.cache_creation_input_token_cost_above_1hr,
+        over.cache_creation_input_token_cost_above_1hr,
+    );
     put(&mut base.output_cost_per_reasoning_token, over.output_cost_per_reasoning_token);
 }
 

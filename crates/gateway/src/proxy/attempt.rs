@@ -470,7 +470,9 @@ async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Fail
                 .push(piece, &mut ready)
                 .map_err(|error| Failed::malformed(error.to_string()))?,
             Some(Err(_)) => return Err(Failed::cut("the stream was cut before its first content")),
-            None => reader.finish(&mut ready),
+            None => {
+                reader.finish(&mut ready).map_err(|error| Failed::malformed(error.to_string()))?
+            }
         }
         if reader.has_content() {
             return Ok(Stream { source, reader, ready, token: None });

@@ -2,6 +2,7 @@
 //!
 //! Called by [`super::exchange`] and [`super::preview`]. Always true: headers win over the body.
 
+use hale_core::provider::WireFormat;
 use hale_core::route::{Controls, TagWish};
 use hale_wire::controls;
 use hale_wire::peek::{Peek, seconds_to_ms};
@@ -19,12 +20,13 @@ const EXPLAIN: HeaderName = HeaderName::from_static("x-hale-explain");
 /// What headers and body ask of the routing.
 pub(super) fn all_controls(
     arrival: &Arrival,
+    format: WireFormat,
     peek: &Peek,
     headers: &HeaderMap,
     stream: bool,
 ) -> Result<Controls, Refusal> {
     let mut controls = controls(peek, headers, stream)?;
-    inspect(arrival, peek, headers, &mut controls)?;
+    inspect(arrival, format, peek, headers, &mut controls)?;
     Ok(controls)
 }
 
@@ -60,13 +62,14 @@ fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, 
 /// Reads what of the request decides where it may go, where the config makes it matter.
 fn inspect(
     arrival: &Arrival,
+    format: WireFormat,
     peek: &Peek,
     headers: &HeaderMap,
     controls: &mut Controls,
 ) -> Result<(), Refusal> {
     let inspects = arrival.serving.snapshot.inspects;
     if inspects.needs || inspects.length {
-        controls.needs = controls::needs(peek, inspects.length);
+        controls.needs = controls::needs(peek, format, inspects.length);
     }
     if !inspects.tags {
         return Ok(());

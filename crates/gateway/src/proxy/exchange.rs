@@ -149,7 +149,8 @@ async fn want(
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
     finish.note(|record| record.stream = stream);
-    let mut controls = super::controls::all_controls(arrival, &peek, &head.headers, stream)?;
+    let mut controls =
+        super::controls::all_controls(arrival, operation.format(), &peek, &head.headers, stream)?;
     controls.operation = Some(operation);
     // Nobody else has what it is about.
     controls.disable_fallbacks |= kept.is_some();

@@ -2,6 +2,7 @@
 //!
 //! Called by the pipeline. Always true: it takes no permit, no place and no budget, and leaves no record.
 
+use hale_core::endpoint::Operation;
 use hale_wire::peek::Peek;
 use http::Response;
 use http::request::Parts;
@@ -28,7 +29,9 @@ pub(super) async fn run(
         return Err(explain::missing_parameter(route, "model"));
     };
     let stream = peek.boolean("stream").map_err(bad)?.unwrap_or(false);
-    let controls = controls::all_controls(arrival, &peek, &head.headers, stream)?;
+    // The body is that of a chat.
+    let format = Operation::Chat.format();
+    let controls = controls::all_controls(arrival, format, &peek, &head.headers, stream)?;
     let snapshot = &arrival.serving.snapshot;
     pages::preview(snapshot, &model, controls)
         .map_err(|nearest| explain::unknown_model(route, &model, &nearest))

@@ -149,8 +149,9 @@ impl Relay {
                     ));
                 }
                 Poll::Ready(None) => {
-                    self.reader.finish(&mut self.ready);
-                    if self.reader.is_complete() {
+                    if let Err(broken) = self.reader.finish(&mut self.ready) {
+                        self.fail(&Failed::malformed(broken.to_string()));
+                    } else if self.reader.is_complete() {
                         self.complete();
                     } else if self.reader.error().is_none() {
                         self.fail(&Failed::cut(
@@ -170,8 +171,8 @@ impl Relay {
 
     fn take(&mut self, piece: Bytes) {
         let was_done = self.reader.is_done();
-        if let Err(too_long) = self.reader.push(piece, &mut self.ready) {
-            self.fail(&Failed::malformed(too_long.to_string()));
+        if let Err(broken) = self.reader.push(piece, &mut self.ready) {
+            self.fail(&Failed::malformed(broken.to_string()));
             return;
         }
         if self.reader.events() != self.events_seen && !was_done {

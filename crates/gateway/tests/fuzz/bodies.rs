@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use hale_core::config::{self, Options, Source};
 use hale_core::endpoint::Operation;
+use hale_core::provider::WireFormat;
 use hale_core::route::TagWish;
 use hale_core::snapshot::Snapshot;
 use hale_wire::controls;
@@ -71,7 +72,7 @@ impl Source for Fixed {
 }
 
 /// Deployments whose edits differ: as it came, with drops and defaults, with a provider's own names.
-static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
+pub(crate) static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let yaml = "model_list:\n\
         - {model_name: a, litellm_params: {model: openai/gpt-4o, api_key: k}}\n\
         - {model_name: b, litellm_params: {model: openai/gpt-4o, api_key: k, temperature: 0.5, stop: [x], additional_drop_params: [user, tools]}}\n\
@@ -195,7 +196,8 @@ fn check(input: &[u8]) -> (u8, usize) {
         controls::fallbacks(&peek, "fallbacks").is_ok(),
         controls::overridden(&peek, 0).is_some(),
         controls::tags(&peek, &mut TagWish::default()).is_ok(),
-        controls::needs(&peek, true).input_tokens > 0,
+        controls::needs(&peek, WireFormat::OpenAi, true).input_tokens > 0,
+        controls::needs(&peek, WireFormat::Anthropic, true).vision,
         peek.holds(&FORBIDDEN).next().is_none(),
         peek.has_controls(),
     ];

@@ -9,6 +9,7 @@ mod config;
 mod errors;
 mod hints;
 mod streams;
+mod translation;
 
 use std::path::PathBuf;
 use std::time::Duration;

@@ -107,6 +107,7 @@ struct Seen {
     complete: bool,
     done: bool,
     error: Option<String>,
+    broken: Option<String>,
     usage: String,
     events: u64,
     skipped: u64,
@@ -153,16 +154,18 @@ fn read(way: Way, input: &[u8], cuts: &[usize], show_usage: bool) -> Seen {
     };
     let mut reader = Reader::new(way, view);
     let mut bytes = Vec::new();
+    let mut read = Ok(());
     for piece in pieces(input, cuts) {
-        reader.push(Bytes::copy_from_slice(piece), &mut bytes).expect("inputs are small");
+        read = read.and_then(|()| reader.push(Bytes::copy_from_slice(piece), &mut bytes));
     }
-    reader.finish(&mut bytes);
+    let read = read.and_then(|()| reader.finish(&mut bytes));
     Seen {
         shown: lines(&bytes),
         content: reader.has_content(),
         complete: reader.is_complete(),
         done: reader.is_done(),
         error: reader.error().map(|error| format!("{error:?}")),
+        broken: read.err().map(|broken| broken.to_string()),
         usage: format!("{:?}", reader.usage()),
         events: reader.events(),
         skipped: reader.skipped(),

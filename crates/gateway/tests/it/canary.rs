@@ -159,6 +159,10 @@ fn everything(hale: &Hale) -> Vec<String> {
         "/routes",
         "/health/readiness",
         "/health/liveliness",
+        "/router/state",
+        "/router/deployments",
+        "/router/deployments/a",
+        "/router/explain",
         "/nowhere",
         CHAT,
     ];
@@ -190,6 +194,14 @@ fn everything(hale: &Hale) -> Vec<String> {
                 said.push(read(&client(hale).post_json("/v1/messages", &[], &body)));
             }
         }
+    }
+    for model in ["m", "azure-key", "entra", "claude", "unknown"] {
+        let body = openai::chat_request(model, "hi");
+        said.push(read(&client(hale).post_json("/router/explain", &[], &body)));
+    }
+    for act in ["reset", "disable", "enable", "nonsense"] {
+        let path = format!("/router/deployments/a/{act}");
+        said.push(read(&client(hale).post_json(&path, &[], &json!({}))));
     }
     for field in ["api_key", "extra_headers", "num_retries", "stream", "model"] {
         let mut body = openai::chat_request("m", "hi");

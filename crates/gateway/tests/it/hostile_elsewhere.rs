@@ -92,7 +92,8 @@ const PROVEN: &[Line] = &[
     (
         "99",
         "arguments of tools that are no JSON, ids twice or missing",
-        "passed on as they are",
+        "between equal formats passed on as they are; between others left out where `length` cut them \
+         off, else text under `invalid_arguments`, and a missing id is made",
         "row_99_arguments_of_tools_that_are_no_json_are_passed_on",
     ),
     (

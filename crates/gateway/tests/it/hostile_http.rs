@@ -33,7 +33,11 @@ impl fmt::Display for Expected {
             }
             Served => f.write_str("served"),
             PassedOn(_) => {
-                f.write_str("passed on unchanged: the provider's to judge, its 400 is relayed")
+                f.write_str(
+                    "between equal formats passed on unchanged: the provider's to judge, its 400 is \
+                     relayed; between others a value passes too, and what can not be read or has no place \
+                     there is a 400 that names it",
+                )
             }
         }
     }

@@ -8,7 +8,8 @@ use std::fs;
 
 use crate::tidy;
 use crate::{
-    hostile_config, hostile_elsewhere, hostile_framing, hostile_http, hostile_tls, hostile_upstream,
+    hostile_config, hostile_elsewhere, hostile_framing, hostile_http, hostile_messages,
+    hostile_tls, hostile_upstream,
 };
 
 /// One row of the page.
@@ -96,6 +97,7 @@ fn all_rows() -> Vec<Row> {
     rows.extend(hostile_http::rows());
     rows.extend(hostile_framing::rows());
     rows.extend(hostile_upstream::rows());
+    rows.extend(hostile_messages::all_rows());
     rows.extend(hostile_tls::rows());
     rows.extend(hostile_elsewhere::rows());
     rows.sort_by_key(order);

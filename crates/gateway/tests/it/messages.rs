@@ -277,6 +277,18 @@ fn what_can_not_be_translated_is_refused_before_anybody_is_asked_and_counts_agai
     assert_eq!(error["attempts"][0]["status"], Value::Null);
     assert!(fake.requests().is_empty());
     assert_eq!(metric(&hale, "hale_deployment_in_flight", &[]), 0.0);
+    // More often than any deployment may fail.
+    for _ in 0..10 {
+        post(&hale, CHAT, &body);
+    }
+    assert_eq!(metric(&hale, "litellm_deployment_failure_responses_total", &[]), 0.0);
+    let state = client(&hale).get("/router/state").json();
+    for deployment in state["deployments"].as_array().unwrap() {
+        assert_eq!((&deployment["state"], &deployment["opens"]), (&json!("ready"), &json!(0)));
+        assert_eq!(deployment["failures_in_a_row"], 0, "{deployment}");
+        let seen: Vec<&String> = deployment["failures"].as_object().unwrap().keys().collect();
+        assert!(seen.is_empty() || seen == ["unsupported"], "{deployment}");
+    }
     let embeddings = json!({"model": "m", "input": "hi"});
     expect_error(&post(&hale, "/v1/embeddings", &embeddings), 400, "missing_capability");
     // A group that can say it takes over.

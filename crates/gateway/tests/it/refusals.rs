@@ -410,3 +410,37 @@ fn no_fallback_at_all_means_none_for_unknown_names_too() {
     expect_error(&preview, 400, "unknown_model");
     assert!(up.requests().is_empty());
 }
+
+#[test]
+fn what_a_messages_request_needs_is_seen_too() {
+    let (poor, rich) = (FakeUpstream::start(), FakeUpstream::start());
+    let entry = |id: &str, up: &FakeUpstream, able: bool| {
+        let window = if able { 10_000 } else { 50 };
+        json!({"model_name": "m", "litellm_params": {"model": "openai/gpt-4o",
+            "api_key": UPSTREAM_KEY, "api_base": up.api_base()},
+            "model_info": {"id": id, "supports_vision": able, "supports_response_schema": able,
+                           "max_input_tokens": window}})
+    };
+    let hale = Config::new()
+        .entry(entry("poor", &poor, false))
+        .entry(entry("rich", &rich, true))
+        .router(json!({"enable_pre_call_checks": true}))
+        .start();
+    let image = json!([{"type": "image", "source":
+        {"type": "base64", "media_type": "image/png", "data": "AAAA"}}]);
+    let shape = json!({"format": {"type": "json_schema", "schema": {"type": "object"}}});
+    for (name, value) in [
+        ("messages", json!([{"role": "user", "content": image}])),
+        ("output_config", shape),
+        ("system", json!("word ".repeat(100))),
+    ] {
+        let mut body = json!({"model": "m", "max_tokens": 5,
+            "messages": [{"role": "user", "content": "hi"}]});
+        body[name] = value;
+        for _ in 0..5 {
+            let answer = client(&hale).post_json("/v1/messages", &[], &body);
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        assert!(poor.requests().is_empty(), "{name} was not seen");
+    }
+}

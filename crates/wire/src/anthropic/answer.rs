@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::usage::Counts;
 use super::{stop_of, stop_reason, write_usage};
+use crate::answer::Fault;
 use crate::json::{JsonText, Str};
 use crate::neutral::{Answer, Content, Part, Stop, Text};
 use crate::stream::View;
@@ -48,8 +49,9 @@ struct Block<'a> {
 }
 
 /// The answer in `text`. Blocks of the provider's own tools have no neutral form; the text about them has.
-pub(crate) fn read(text: &str) -> Result<Answer<'_>, String> {
-    let message: Message<'_> = serde_json::from_str(text).map_err(|why| why.to_string())?;
+pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
+    let message: Message<'_> = serde_json::from_str(text)
+        .map_err(|why| Fault::Malformed(format!("a broken answer: {why}")))?;
     let mut parts = Vec::with_capacity(message.content.len());
     for block in message.content {
         let content = match &*block.kind {
@@ -91,7 +93,7 @@ pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
         write_block(&mut json, &part.content);
     }
     json.close(b']').key("stop_reason");
-    write_stop(&mut json, answer.stop, answer.stop_sequence.as_deref());
+    write_stop(&mut json, answer.stop.as_ref(), answer.stop_sequence.as_deref());
     json.key("usage");
     write_usage(&mut json, &answer.usage.unwrap_or_default());
     json.close(b'}');
@@ -99,7 +101,7 @@ pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
 }
 
 /// The value of `stop_reason`, and `stop_sequence` with its value.
-pub(super) fn write_stop(json: &mut JsonText, stop: Option<Stop>, sequence: Option<&str>) {
+pub(super) fn write_stop(json: &mut JsonText, stop: Option<&Stop>, sequence: Option<&str>) {
     match stop {
         Some(stop) => json.text(stop_reason(stop)),
         None => json.raw("null"),

@@ -7,6 +7,7 @@
 pub(crate) mod answer;
 pub(crate) mod count;
 pub(crate) mod edits;
+mod effort;
 pub(crate) mod look;
 pub(crate) mod read_request;
 pub(crate) mod stream_read;
@@ -20,7 +21,7 @@ use crate::json::JsonText;
 use crate::neutral::Stop;
 
 /// The stop reason for `stop`.
-fn stop_reason(stop: Stop) -> &'static str {
+fn stop_reason(stop: &Stop) -> &str {
     match stop {
         Stop::End => "end_turn",
         Stop::Sequence => "stop_sequence",
@@ -29,10 +30,11 @@ fn stop_reason(stop: Stop) -> &'static str {
         Stop::Tools => "tool_use",
         Stop::Pause => "pause_turn",
         Stop::Refusal => "refusal",
+        Stop::Other(word) => word,
     }
 }
 
-/// What a stop reason means; an unknown one is an ordinary end.
+/// What a stop reason means; an unknown one keeps its word.
 fn stop_of(stop_reason: &str) -> Stop {
     match stop_reason {
         "stop_sequence" => Stop::Sequence,
@@ -41,7 +43,8 @@ fn stop_of(stop_reason: &str) -> Stop {
         "tool_use" => Stop::Tools,
         "pause_turn" => Stop::Pause,
         "refusal" => Stop::Refusal,
-        _ => Stop::End,
+        "end_turn" => Stop::End,
+        other => Stop::other(other),
     }
 }
 

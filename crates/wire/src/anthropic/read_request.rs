@@ -4,6 +4,7 @@
 //! true: what the client said is either in the neutral request or named in the refusal.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -300,17 +301,19 @@ fn thinking(raw: &str) -> Result<Thinking<'_>, Unfit> {
 }
 
 fn output_config<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
-    #[derive(Deserialize)]
-    struct Config<'a> {
-        #[serde(borrow)]
-        effort: Option<Str<'a>>,
-        #[serde(borrow)]
-        format: Option<&'a RawValue>,
-    }
-    let config: Config<'a> = field("output_config", raw)?;
-    request.effort = config.effort.map(Text::from);
-    if let Some(shape) = config.format {
-        request.format = Some(format("output_config.format", shape.get())?);
+    let config: BTreeMap<String, &'a RawValue> = field("output_config", raw)?;
+    for (name, raw) in config {
+        match (&*name, raw.get()) {
+            (_, "null") => {}
+            ("effort", raw) => {
+                request.effort = Some(field::<Str<'a>>("output_config.effort", raw)?.0);
+            }
+            ("format", raw) => request.format = Some(format("output_config.format", raw)?),
+            (other, raw) => {
+                let name = format!("output_config.{}", crate::errors::clean(other, 60));
+                request.others.push((Cow::Owned(name), Cow::Borrowed(raw)));
+            }
+        }
     }
     Ok(())
 }
@@ -318,10 +321,15 @@ fn output_config<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfi
 fn format<'a>(name: &str, raw: &'a str) -> Result<Format<'a>, Unfit> {
     #[derive(Deserialize)]
     struct Shape<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Option<Str<'a>>,
         #[serde(borrow)]
         schema: &'a RawValue,
     }
     let shape: Shape<'a> = field(name, raw)?;
+    if let Some(Str(kind)) = shape.kind.filter(|kind| kind.0 != "json_schema") {
+        return Err(no_place(&format!("{name}.type: {}", crate::errors::clean(&kind, 60))));
+    }
     let schema = Cow::Borrowed(shape.schema.get());
     Ok(Format::Schema { name: None, schema, strict: Some(true) })
 }

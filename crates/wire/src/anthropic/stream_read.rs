@@ -1,22 +1,40 @@
 //! Events of the Anthropic wire as neutral deltas.
 //!
 //! Called by [`crate::stream`] for clients of another format. Always true: calls of tools are counted in
-//! the order in which they begin, whatever the blocks' indexes.
+//! the order in which they begin, whatever the blocks' indexes; what an event adds to the answer is in its
+//! deltas, or the stream ends. What the provider's own tools say is not part of it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::stop_of;
 use super::usage::Counts;
-use crate::json::Str;
-use crate::neutral::{Delta, NoDeltas, Text};
+use super::{look, stop_of};
+use crate::errors;
+use crate::json::{Str, lossy};
+use crate::neutral::{Delta, NoDeltas, Text, check_call, cut_id};
 
 /// What is to be known of the events before.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     counts: Counts,
-    /// The calls so far: the index of their block, and whether their input has begun.
-    calls: Vec<(u64, bool)>,
+    /// Calls so far.
+    calls: usize,
+    /// The newest call in the block of each index.
+    blocks: BTreeMap<u64, Call>,
+    /// Halves of characters with which the last text and the last thought ended.
+    text_half: Option<u16>,
+    thought_half: Option<u16>,
+}
+
+#[derive(Debug)]
+struct Call {
+    number: usize,
+    /// Whether its input has begun.
+    begun: bool,
+    half: Option<u16>,
 }
 
 #[derive(Deserialize)]
@@ -50,9 +68,9 @@ struct Block<'a> {
     #[serde(borrow, rename = "type")]
     kind: Text<'a>,
     #[serde(borrow)]
-    text: Option<Str<'a>>,
+    text: Option<&'a RawValue>,
     #[serde(borrow)]
-    thinking: Option<Str<'a>>,
+    thinking: Option<&'a RawValue>,
     #[serde(borrow)]
     data: Option<Str<'a>>,
     #[serde(borrow)]
@@ -68,13 +86,13 @@ struct Piece<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<Str<'a>>,
     #[serde(borrow)]
-    text: Option<Str<'a>>,
+    text: Option<&'a RawValue>,
     #[serde(borrow)]
-    thinking: Option<Str<'a>>,
+    thinking: Option<&'a RawValue>,
     #[serde(borrow)]
     signature: Option<Str<'a>>,
     #[serde(borrow)]
-    partial_json: Option<Str<'a>>,
+    partial_json: Option<&'a RawValue>,
     #[serde(borrow)]
     stop_reason: Option<Str<'a>>,
     #[serde(borrow)]
@@ -84,30 +102,37 @@ struct Piece<'a> {
 impl Reader {
     /// What the event in `text` says.
     pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, NoDeltas> {
-        let event: Event<'t> = serde_json::from_str(text).map_err(|_| NoDeltas::Malformed)?;
-        if event.error.is_some() {
-            return Err(NoDeltas::Error);
+        let event: Event<'t> = serde_json::from_str(text).map_err(|why| no_event(text, &why))?;
+        if event.error.is_some() || event.kind == "error" {
+            return Err(NoDeltas::Error(errors::parse_provider_error(text.as_bytes())));
         }
-        self.deltas(event).ok_or(NoDeltas::Malformed)
+        self.deltas(event)
     }
 
-    fn deltas<'t>(&mut self, event: Event<'t>) -> Option<Vec<Delta<'t>>> {
+    fn deltas<'t>(&mut self, event: Event<'t>) -> Result<Vec<Delta<'t>>, NoDeltas> {
+        const BARE: NoDeltas = NoDeltas::Malformed;
         let mut deltas = Vec::with_capacity(2);
         match &*event.kind {
             "message_start" => {
-                let start = event.message?;
-                deltas.push(Delta::Start(start.id.unwrap_or_default().0));
+                let start = event.message.ok_or(BARE)?;
+                deltas.push(Delta::Start(cut_id(start.id.unwrap_or_default().0)));
                 self.count(start.usage, &mut deltas);
             }
-            "content_block_start" => self.block(event.content_block?, event.index, &mut deltas),
-            "content_block_delta" => deltas.extend(self.piece(event.delta?, event.index)),
+            "content_block_start" => {
+                self.block(event.content_block.ok_or(BARE)?, event.index, &mut deltas)?;
+            }
+            "content_block_delta" => {
+                deltas.extend(self.piece(&event.delta.ok_or(BARE)?, event.index)?);
+            }
             "content_block_stop" => {
                 // A client that joins the pieces must get JSON.
-                let call = self.calls.iter().position(|call| *call == (event.index, false));
-                deltas.extend(call.map(|call| Delta::ToolInput { call, json: "{}".into() }));
+                if let Some(call) = self.blocks.get_mut(&event.index).filter(|call| !call.begun) {
+                    call.begun = true;
+                    deltas.push(Delta::ToolInput { call: call.number, json: "{}".into() });
+                }
             }
             "message_delta" => {
-                let delta = event.delta?;
+                let delta = event.delta.ok_or(BARE)?;
                 self.count(event.usage, &mut deltas);
                 if let Some(Str(reason)) = delta.stop_reason {
                     let sequence = delta.stop_sequence.map(Text::from);
@@ -118,7 +143,7 @@ impl Reader {
             "ping" => deltas.push(Delta::Ping),
             _ => {}
         }
-        Some(deltas)
+        Ok(deltas)
     }
 
     fn count(&mut self, usage: Option<&RawValue>, deltas: &mut Vec<Delta<'_>>) {
@@ -128,18 +153,32 @@ impl Reader {
         }
     }
 
-    fn block<'t>(&mut self, block: Block<'t>, index: u64, deltas: &mut Vec<Delta<'t>>) {
+    fn block<'t>(
+        &mut self,
+        block: Block<'t>,
+        index: u64,
+        deltas: &mut Vec<Delta<'t>>,
+    ) -> Result<(), NoDeltas> {
         match &*block.kind {
-            "text" => deltas.extend(block.text.map(|text| Delta::Text(text.0))),
-            "thinking" => deltas.extend(block.thinking.map(|text| Delta::Thinking(text.0))),
+            "text" => {
+                let text = block.text.map(|raw| whole(raw, &mut self.text_half)).transpose()?;
+                deltas.extend(text.map(Delta::Text));
+            }
+            "thinking" => {
+                let text = block.thinking.map(|raw| whole(raw, &mut self.thought_half));
+                deltas.extend(text.transpose()?.map(Delta::Thinking));
+            }
             "redacted_thinking" => deltas.extend(block.data.map(|data| Delta::Redacted(data.0))),
             "tool_use" => {
-                let call = self.calls.len();
+                let call = self.calls;
                 let id = block.id.unwrap_or_default().0;
                 let name = block.name.unwrap_or_default().0;
+                check_call(call, &id, &name)?;
+                self.calls += 1;
                 deltas.push(Delta::ToolStart { call, id, name });
                 let whole = block.input.map(RawValue::get).filter(|raw| *raw != "{}");
-                self.calls.push((index, whole.is_some()));
+                let begun = whole.is_some();
+                self.blocks.insert(index, Call { number: call, begun, half: None });
                 deltas.extend(whole.map(|raw| Delta::ToolInput { call, json: raw.into() }));
             }
             _ => {}
@@ -149,24 +188,47 @@ impl Reader {
             Delta::Text(text) | Delta::Thinking(text) => !text.is_empty(),
             _ => true,
         });
+        Ok(())
     }
 
-    fn piece<'t>(&mut self, piece: Piece<'t>, index: u64) -> Option<Delta<'t>> {
-        match &*piece.kind?.0 {
-            "text_delta" => Some(Delta::Text(piece.text?.0)),
-            "thinking_delta" => Some(Delta::Thinking(piece.thinking?.0)),
-            "signature_delta" => Some(Delta::Signature(piece.signature?.0)),
-            "input_json_delta" => {
-                let json = piece.partial_json?.0;
+    fn piece<'t>(&mut self, piece: &Piece<'t>, index: u64) -> Result<Option<Delta<'t>>, NoDeltas> {
+        let Some(Str(kind)) = &piece.kind else { return Err(NoDeltas::Malformed) };
+        Ok(match (&**kind, piece.text, piece.thinking, piece.partial_json) {
+            ("text_delta", Some(raw), ..) => Some(Delta::Text(whole(raw, &mut self.text_half)?)),
+            ("thinking_delta", _, Some(raw), _) => {
+                Some(Delta::Thinking(whole(raw, &mut self.thought_half)?))
+            }
+            ("signature_delta", ..) => {
+                piece.signature.as_ref().map(|signature| Delta::Signature(signature.0.clone()))
+            }
+            ("input_json_delta", _, _, Some(raw)) => {
                 // The input of the provider's own tools concerns nobody else.
-                let call = self.calls.iter().rposition(|call| call.0 == index)?;
+                let Some(call) = self.blocks.get_mut(&index) else { return Ok(None) };
+                let json = whole(raw, &mut call.half)?;
                 if json.is_empty() {
-                    return None;
+                    return Ok(None);
                 }
-                self.calls.get_mut(call)?.1 = true;
-                Some(Delta::ToolInput { call, json })
+                call.begun = true;
+                Some(Delta::ToolInput { call: call.number, json })
             }
             _ => None,
-        }
+        })
     }
+}
+
+fn whole<'t>(raw: &'t RawValue, half: &mut Option<u16>) -> Result<Cow<'t, str>, NoDeltas> {
+    lossy(raw.get(), half)
+        .ok_or_else(|| NoDeltas::Unreadable("a piece of content that is no text".to_owned()))
+}
+
+/// Why `text` is no event: does it only look unlike one, or add something to the answer?
+fn no_event(text: &str, why: &serde_json::Error) -> NoDeltas {
+    let Ok(top) = look::Top::of(text.as_bytes()) else { return NoDeltas::Malformed };
+    if top.error.is_some() {
+        return NoDeltas::Error(errors::parse_provider_error(text.as_bytes()));
+    }
+    if top.block.is_some() || top.delta.is_some() || top.message.is_some() {
+        return NoDeltas::Unreadable(why.to_string());
+    }
+    NoDeltas::Malformed
 }

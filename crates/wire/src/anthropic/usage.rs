@@ -13,6 +13,7 @@ pub(crate) struct Counts {
     input: Option<u64>,
     cache_read: Option<u64>,
     cache_creation: Option<u64>,
+    cache_creation_1h: Option<u64>,
     output: Option<u64>,
     thinking: Option<u64>,
 }
@@ -30,13 +31,11 @@ impl Counts {
                 b"\"cache_creation_input_tokens\"" => &mut self.cache_creation,
                 b"\"output_tokens\"" => &mut self.output,
                 b"\"output_tokens_details\"" => {
-                    let details = value.as_bytes();
-                    let _none: Result<(), ScanError> = scan::members(details, |key, count| {
-                        if &details[key] == b"\"thinking_tokens\"" {
-                            self.thinking = value[count].parse().ok().or(self.thinking);
-                        }
-                    });
-                    return;
+                    return detail(value, b"\"thinking_tokens\"", &mut self.thinking);
+                }
+                b"\"cache_creation\"" => {
+                    let hour = b"\"ephemeral_1h_input_tokens\"";
+                    return detail(value, hour, &mut self.cache_creation_1h);
                 }
                 _ => return,
             };
@@ -58,9 +57,20 @@ impl Counts {
             output: self.output.unwrap_or(0),
             cached_input,
             cache_creation,
+            cache_creation_1h: self.cache_creation_1h.unwrap_or(0).min(cache_creation),
             reasoning: self.thinking.unwrap_or(0),
         })
     }
+}
+
+/// Takes the count under `name` of the object in `text`, where there is one.
+fn detail(text: &str, name: &[u8], into: &mut Option<u64>) {
+    let bytes = text.as_bytes();
+    let _none: Result<(), ScanError> = scan::members(bytes, |key, count| {
+        if &bytes[key] == name {
+            *into = text[count].parse().ok().or(*into);
+        }
+    });
 }
 
 #[cfg(test)]
@@ -78,8 +88,20 @@ mod tests {
         counts.take(r#"{"output_tokens":20,"output_tokens_details":{"thinking_tokens":7}}"#);
         counts.take("null");
         counts.take(r#"{"input_tokens":-1}"#);
-        let expected =
-            Usage { input: 110, output: 20, cached_input: 100, cache_creation: 0, reasoning: 7 };
+        let expected = Usage {
+            input: 110,
+            output: 20,
+            cached_input: 100,
+            cache_creation: 0,
+            reasoning: 7,
+            cache_creation_1h: 0,
+        };
         assert_eq!(counts.usage(), Some(expected));
+        counts.take(
+            r#"{"cache_creation_input_tokens":9,
+               "cache_creation":{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":7}}"#,
+        );
+        let usage = counts.usage().unwrap();
+        assert_eq!((usage.cache_creation, usage.cache_creation_1h), (9, 7));
     }
 }

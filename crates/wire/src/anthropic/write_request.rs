@@ -6,16 +6,11 @@
 
 use std::borrow::Cow;
 
+use super::effort;
 use crate::json::JsonText;
-use crate::neutral::{
-    Content, Format, Part, Request, Role, Source, Thinking, Tool, ToolChoice, Unfit,
-};
+use crate::neutral::{Content, Part, Request, Role, Source, Tool, ToolChoice, Unfit};
 use crate::order::Order;
 
-/// `max_tokens` where neither the client nor the price list names a number. Source: the contract.
-const MAX_TOKENS: u64 = 4096;
-/// Least budget that the provider takes. Source: its documentation of extended thinking.
-const BUDGET_MIN: u64 = 1024;
 const REMEDY: &str = "leave it out, or set `drop_params: true`";
 
 /// Parameters of the messages format that clients of another format may use as they are.
@@ -26,7 +21,6 @@ const NATIVE: &[&str] = &[
     "context_management",
     "inference_geo",
     "mcp_servers",
-    "output_config",
     "output_format",
     "speed",
 ];
@@ -35,8 +29,8 @@ const NATIVE: &[&str] = &[
 pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>, Unfit> {
     let mut json = JsonText::new();
     json.open(b'{').member("model", order.upstream_model);
-    let most = max_tokens(request, order);
-    json.raw_member("max_tokens", &most);
+    let plan = effort::plan(request, order)?;
+    json.raw_member("max_tokens", &plan.most);
     if !request.system.is_empty() {
         json.key("system");
         write_parts(&mut json, &request.system, order)?;
@@ -47,11 +41,7 @@ pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>,
         if turn.parts.is_empty() && turn.role != Role::User {
             continue;
         }
-        let role = match turn.role {
-            Role::System => "system",
-            Role::User => "user",
-            Role::Assistant => "assistant",
-        };
+        let role = if turn.role == Role::Assistant { "assistant" } else { "user" };
         json.open(b'{').member("role", role).key("content");
         write_parts(&mut json, &turn.parts, order)?;
         json.close(b'}');
@@ -76,24 +66,13 @@ pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>,
         json.key("metadata").open(b'{').member("user_id", user).close(b'}');
     }
     write_tools(&mut json, request);
-    let effort = write_thinking(&mut json, request, order, &most)?;
-    write_output(&mut json, request, effort, order)?;
+    if let Some(thinking) = &plan.thinking {
+        json.raw_member("thinking", thinking);
+    }
+    effort::write_output(&mut json, request, &plan, order)?;
     write_others(&mut json, request, order)?;
     json.close(b'}');
     Ok(json.into_bytes())
-}
-
-fn max_tokens<'r>(request: &'r Request<'_>, order: &Order<'_>) -> Cow<'r, str> {
-    if let Some(raw) = &request.max_tokens {
-        return Cow::Borrowed(raw);
-    }
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a count of tokens, and the cast saturates"
-    )]
-    let listed = order.deployment.facts.max_output_tokens.map(|most| most as u64);
-    Cow::Owned(listed.filter(|most| *most > 0).unwrap_or(MAX_TOKENS).to_string())
 }
 
 fn write_parts(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Result<(), Unfit> {
@@ -272,129 +251,14 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>) {
     json.close(b'}');
 }
 
-/// Writes `thinking`; gives the effort that belongs into `output_config`.
-fn write_thinking<'r>(
-    json: &mut JsonText,
-    request: &'r Request<'_>,
-    order: &Order<'_>,
-    most: &str,
-) -> Result<Option<&'r str>, Unfit> {
-    match &request.thinking {
-        Some(Thinking::Native(raw)) => {
-            json.raw_member("thinking", raw);
-            return Ok(None);
-        }
-        Some(Thinking::Off) => {
-            json.raw_member("thinking", r#"{"type":"disabled"}"#);
-            return Ok(None);
-        }
-        Some(Thinking::Adaptive) => {
-            json.raw_member("thinking", r#"{"type":"adaptive"}"#);
-            return Ok(request.effort.as_deref());
-        }
-        Some(Thinking::Budget(budget)) => {
-            write_budget(json, *budget);
-            return Ok(None);
-        }
-        None => {}
-    }
-    let Some(effort) = request.effort.as_deref() else { return Ok(None) };
-    let (budget, adaptive) = match effort {
-        "none" => return Ok(None),
-        "minimal" | "low" => (BUDGET_MIN, "low"),
-        "medium" => (2048, "medium"),
-        "high" => (4096, "high"),
-        "xhigh" => (16_384, "xhigh"),
-        "max" => (16_384, "max"),
-        _ => {
-            let why = "it is none of none, minimal, low, medium, high, xhigh, max";
-            return Err(Unfit::malformed("reasoning_effort", why));
-        }
-    };
-    if thinks_adaptively(order.upstream_model) {
-        json.raw_member("thinking", r#"{"type":"adaptive"}"#);
-        return Ok(Some(adaptive));
-    }
-    // A budget must be below the most tokens of the answer.
-    let room = most.parse::<u64>().map_or(budget, |most| most.saturating_sub(1));
-    if room < BUDGET_MIN {
-        if order.drop_params {
-            return Ok(None);
-        }
-        let remedy = "allow more than 1024 tokens with `max_tokens`, or leave it out";
-        let provider = &order.deployment.provider.name;
-        return Err(Unfit::unsupported("reasoning_effort", provider, remedy));
-    }
-    write_budget(json, budget.min(room));
-    Ok(None)
-}
-
-fn write_budget(json: &mut JsonText, budget: u64) {
-    json.key("thinking").open(b'{').member("type", "enabled");
-    json.count_member("budget_tokens", budget).close(b'}');
-}
-
-/// Whether a model decides itself how much it thinks: Claude from 4.6 on. Names since Claude 4 are
-/// `claude-FAMILY-MAJOR-MINOR-DATE`; those before begin with the number. Source:
-/// <https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking>.
-fn thinks_adaptively(model: &str) -> bool {
-    let Some((_, rest)) = model.split_once("claude-") else { return false };
-    let mut words = rest.split(['-', '@', ':']);
-    let family = words.next().unwrap_or_default();
-    if family.starts_with(|c: char| c.is_ascii_digit()) || family == "instant" {
-        return false;
-    }
-    let number = |word: Option<&str>| word.filter(|word| word.len() <= 2)?.parse::<u32>().ok();
-    match (number(words.next()), number(words.next())) {
-        (Some(4), minor) => minor.is_some_and(|minor| minor >= 6),
-        (Some(major), _) => major > 4,
-        // A name without a number is a newer one.
-        (None, _) => true,
-    }
-}
-
-/// Writes `output_config`: what the client gave in the provider's own words, else effort and format.
-fn write_output(
-    json: &mut JsonText,
-    request: &Request<'_>,
-    effort: Option<&str>,
-    order: &Order<'_>,
-) -> Result<(), Unfit> {
-    let schema = match &request.format {
-        Some(Format::Schema { schema, .. }) => Some(schema),
-        Some(Format::JsonObject) if order.drop_params => None,
-        Some(Format::JsonObject) => {
-            return Err(Unfit::unsupported(
-                "response_format.type: json_object",
-                &order.deployment.provider.name,
-                "give a `json_schema`, or set `drop_params: true`",
-            ));
-        }
-        None => None,
-    };
-    let given = request.others.iter().any(|(name, _)| name == "output_config");
-    if given || (schema.is_none() && effort.is_none()) {
-        return Ok(());
-    }
-    json.key("output_config").open(b'{');
-    if let Some(effort) = effort {
-        json.member("effort", effort);
-    }
-    if let Some(schema) = schema {
-        json.key("format").open(b'{').member("type", "json_schema");
-        json.raw_member("schema", schema).close(b'}');
-    }
-    json.close(b'}');
-    Ok(())
-}
-
 fn write_others(
     json: &mut JsonText,
     request: &Request<'_>,
     order: &Order<'_>,
 ) -> Result<(), Unfit> {
     for (name, raw) in &request.others {
-        if order.drops(name) {
+        // `output_config` is written already.
+        if order.drops(name) || name == "output_config" {
             continue;
         }
         if NATIVE.contains(&&**name) {
@@ -422,26 +286,6 @@ fn says_nothing(name: &str, raw: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn newer_models_think_adaptively() {
-        for (model, expected) in [
-            ("claude-opus-4-6", true),
-            ("claude-opus-4-7-20260416", true),
-            ("claude-sonnet-5", true),
-            ("claude-haiku-5-5", true),
-            ("claude-mythos-preview", true),
-            ("anthropic.claude-opus-4-6", true),
-            ("claude-haiku-4-5-20251001", false),
-            ("claude-sonnet-4-20250514", false),
-            ("claude-opus-4-1", false),
-            ("claude-3-7-sonnet-20250219", false),
-            ("claude-instant-1", false),
-            ("deepseek-chat", false),
-        ] {
-            assert_eq!(thinks_adaptively(model), expected, "{model}");
-        }
-    }
 
     #[test]
     fn texts_in_base64_are_read() {

@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::said::{Halves, Said, Speech};
 use super::{finish_reason, stop_of, write_usage};
-use crate::answer::parse_usage;
-use crate::json::{JsonText, Str, is_object};
+use crate::answer::{Fault, parse_usage};
+use crate::json::{JsonText, Str, is_object, lossy};
 use crate::neutral::{Answer, Content, Part, Stop, Text};
 use crate::stream::View;
 
@@ -26,21 +27,15 @@ struct Completion<'a> {
 #[derive(Deserialize)]
 struct Choice<'a> {
     #[serde(borrow)]
-    message: Message<'a>,
+    message: &'a RawValue,
     #[serde(borrow)]
     finish_reason: Option<Str<'a>>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    content: Option<Str<'a>>,
-    #[serde(borrow)]
-    reasoning_content: Option<Str<'a>>,
-    #[serde(borrow)]
-    reasoning: Option<Str<'a>>,
-    #[serde(borrow)]
-    refusal: Option<Str<'a>>,
+struct Calls<'a> {
     #[serde(borrow)]
     tool_calls: Option<Vec<Call<'a>>>,
 }
@@ -58,29 +53,31 @@ struct Function<'a> {
     #[serde(borrow)]
     name: Text<'a>,
     #[serde(borrow)]
-    arguments: Option<Str<'a>>,
+    arguments: Option<&'a RawValue>,
 }
 
 /// The answer in `text`: its first choice.
-pub(crate) fn read(text: &str) -> Result<Answer<'_>, String> {
-    let completion: Completion<'_> = serde_json::from_str(text).map_err(|why| why.to_string())?;
+pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
+    let broken = |why: &dyn std::fmt::Display| Fault::Malformed(format!("a broken answer: {why}"));
+    let completion: Completion<'_> = serde_json::from_str(text).map_err(|why| broken(&why))?;
     let id = completion.id.unwrap_or_default().0;
-    let choice = completion.choices.into_iter().next().ok_or("no choice")?;
-    let message = choice.message;
-    let mut parts = Vec::new();
-    let thought = message.reasoning_content.or(message.reasoning);
-    let signature = || Cow::Borrowed("");
-    parts.extend(filled(thought).map(|text| Content::Thinking { text, signature: signature() }));
-    parts.extend(filled(message.content).map(Content::Text));
-    parts.extend(filled(message.refusal).map(Content::Refusal));
-    let mut stop = choice.finish_reason.map(|reason| stop_of(&reason.0));
-    for (i, call) in message.tool_calls.into_iter().flatten().enumerate() {
-        let given = call.function.arguments.unwrap_or_default().0;
-        let input = match given.trim() {
-            "" => Cow::Borrowed("{}"),
-            _ if is_object(&given) => given,
-            _ => return Err("tool call arguments that are no JSON object".to_owned()),
+    let choice = completion.choices.into_iter().next().ok_or_else(|| broken(&"no choice"))?;
+    let mut stop = choice
+        .finish_reason
+        .map(|reason| stop_of(&reason.0, choice.error))
+        .transpose()
+        .map_err(Fault::Error)?;
+    let message = choice.message.get();
+    let speech: Speech<'_> = serde_json::from_str(message).map_err(|why| broken(&why))?;
+    let calls: Calls<'_> = serde_json::from_str(message).map_err(|why| broken(&why))?;
+    let said = speech.said(&mut Halves::default()).map_err(|why| broken(&why))?;
+    let mut parts: Vec<Content<'_>> = said.into_iter().map(content).collect();
+    for (i, call) in calls.tool_calls.into_iter().flatten().enumerate() {
+        let given = match call.function.arguments {
+            Some(raw) => lossy(raw.get(), &mut None).unwrap_or(Cow::Borrowed(raw.get())),
+            None => Cow::Borrowed(""),
         };
+        let Some(input) = input(given, stop.as_ref()) else { continue };
         let call_id = call.id.map(Text::from).filter(|id| !id.is_empty());
         let call_id = call_id.unwrap_or_else(|| Cow::Owned(format!("{id}_{i}")));
         parts.push(Content::ToolCall { id: call_id, name: call.function.name, input });
@@ -94,8 +91,28 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, String> {
     Ok(Answer { id, parts, stop, stop_sequence: None, usage })
 }
 
-fn filled(text: Option<Str<'_>>) -> Option<Text<'_>> {
-    text.map(Text::from).filter(|text| !text.is_empty())
+fn content(said: Said<'_>) -> Content<'_> {
+    match said {
+        Said::Text(text) => Content::Text(text),
+        Said::Thinking(text) => Content::Thinking { text, signature: Cow::Borrowed("") },
+        Said::Refusal(text) => Content::Refusal(text),
+    }
+}
+
+/// The input of a call, which is an object. Arguments that the client's own limit cut off are no call. What
+/// else a model wrote is its client's to judge, as `invalid_arguments`: it is no fault of the provider.
+fn input<'a>(given: Text<'a>, stop: Option<&Stop>) -> Option<Text<'a>> {
+    match given.trim() {
+        "" | "null" => Some(Cow::Borrowed("{}")),
+        _ if is_object(&given) => Some(given),
+        _ if matches!(stop, Some(Stop::Length | Stop::ContextWindow)) => None,
+        _ => {
+            let mut json = JsonText::new();
+            json.open(b'{').member("invalid_arguments", &given).close(b'}');
+            // What was a text stays one.
+            String::from_utf8(json.into_bytes()).ok().map(Cow::Owned)
+        }
+    }
 }
 
 /// The body of a chat completion that says `answer`.
@@ -106,7 +123,7 @@ pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
     json.key("choices").open(b'[').open(b'{').count_member("index", 0).key("message");
     write_message(&mut json, &answer.parts);
     json.raw_member("logprobs", "null").key("finish_reason");
-    match answer.stop {
+    match &answer.stop {
         Some(stop) => json.text(finish_reason(stop)),
         None => json.raw("null"),
     };

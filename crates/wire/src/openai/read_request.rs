@@ -29,6 +29,8 @@ struct Message<'a> {
     #[serde(borrow)]
     function_call: Option<&'a RawValue>,
     #[serde(borrow)]
+    audio: Option<&'a RawValue>,
+    #[serde(borrow)]
     tool_call_id: Option<Str<'a>>,
     #[serde(borrow)]
     thinking_blocks: Option<Vec<ThinkingBlock<'a>>>,
@@ -187,6 +189,10 @@ fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
                 "it is no longer served; use `tool_calls`",
             ));
         }
+        if message.audio.is_some() {
+            let remedy = "send what was said as `content`";
+            return Err(Unfit::unsupported(format!("{at}.audio"), "of another wire", remedy));
+        }
         let mut parts = match message.content {
             Some(content) => content_parts(content.get(), &format!("{at}.content"))?,
             None => Vec::new(),
@@ -269,7 +275,15 @@ fn add_result<'a>(
     // The advice belongs to the block that stands in the turn.
     let mark = parts.last_mut().and_then(|part| part.cache.take());
     let content = Content::ToolResult { id, parts, is_error: false };
-    add(turns, Role::User, vec![Part { content, cache: mark }]);
+    let part = Part { content, cache: mark };
+    match turns.last_mut() {
+        Some(last) if last.role == Role::User => {
+            let is_result = |part: &Part<'_>| matches!(part.content, Content::ToolResult { .. });
+            let place = last.parts.iter().position(|part| !is_result(part));
+            last.parts.insert(place.unwrap_or(last.parts.len()), part);
+        }
+        _ => turns.push(Turn { role: Role::User, parts: vec![part] }),
+    }
     Ok(())
 }
 

@@ -1,24 +1,34 @@
 //! Chunks of the OpenAI wire as neutral deltas.
 //!
 //! Called by [`crate::stream`] for clients of another format. Always true: only the first choice counts;
-//! a call begins where its index, or under an old index its id, is new.
+//! a call begins where its index, or under an old index its id, is new; what a chunk adds to the answer is
+//! in its deltas, or the stream ends.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::said::{Halves, Said, Speech};
 use super::stop_of;
-use crate::answer::parse_usage;
-use crate::json::Str;
-use crate::neutral::{Delta, NoDeltas, Stop, Text};
+use crate::answer::{Top, parse_usage};
+use crate::errors;
+use crate::json::{Str, lossy};
+use crate::neutral::{Delta, NoDeltas, Stop, Text, check_call, cut_id};
 
 /// What is to be known of the chunks before.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     id: Option<Box<str>>,
-    /// The calls so far: their index and id.
-    calls: Vec<(u64, Box<str>)>,
+    halves: Halves,
+    /// Calls so far.
+    calls: usize,
+    /// The newest call of each index, and half of a character with which its last piece ended.
+    newest: BTreeMap<u64, (usize, Option<u16>)>,
+    /// All calls, by index and id.
+    named: BTreeMap<(u64, Box<str>), usize>,
+    last_index: u64,
 }
 
 #[derive(Deserialize)]
@@ -35,24 +45,17 @@ struct Chunk<'a> {
 
 #[derive(Deserialize)]
 struct Choice<'a> {
-    #[serde(default)]
-    index: u64,
+    index: Option<u64>,
     #[serde(borrow)]
-    delta: Option<Piece<'a>>,
+    delta: Option<&'a RawValue>,
     #[serde(borrow)]
     finish_reason: Option<Str<'a>>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
-struct Piece<'a> {
-    #[serde(borrow)]
-    content: Option<Str<'a>>,
-    #[serde(borrow)]
-    reasoning_content: Option<Str<'a>>,
-    #[serde(borrow)]
-    reasoning: Option<Str<'a>>,
-    #[serde(borrow)]
-    refusal: Option<Str<'a>>,
+struct Calls<'a> {
     #[serde(borrow)]
     tool_calls: Option<Vec<Call<'a>>>,
 }
@@ -71,7 +74,7 @@ struct Function<'a> {
     #[serde(borrow)]
     name: Option<Str<'a>>,
     #[serde(borrow)]
-    arguments: Option<Str<'a>>,
+    arguments: Option<&'a RawValue>,
 }
 
 impl Reader {
@@ -80,25 +83,27 @@ impl Reader {
         if text.trim() == "[DONE]" {
             return Ok(vec![Delta::End]);
         }
-        let chunk: Chunk<'t> = serde_json::from_str(text).map_err(|_| NoDeltas::Malformed)?;
+        let chunk: Chunk<'t> = serde_json::from_str(text).map_err(|why| no_chunk(text, &why))?;
         if chunk.error.is_some() {
-            return Err(NoDeltas::Error);
+            return Err(NoDeltas::Error(errors::parse_provider_error(text.as_bytes())));
         }
         let mut deltas = Vec::with_capacity(2);
-        if self.id.is_none() {
-            let id = chunk.id.unwrap_or_default().0;
+        let choices = chunk.choices.unwrap_or_default();
+        let id = cut_id(chunk.id.unwrap_or_default().0);
+        // Azure sends a chunk about the prompt before, which has neither.
+        if self.id.is_none() && !(id.is_empty() && choices.is_empty()) {
             self.id = Some(Box::from(&*id));
             deltas.push(Delta::Start(id));
         }
-        for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index == 0) {
+        for choice in choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
             if let Some(piece) = choice.delta {
-                self.piece(piece, &mut deltas);
+                self.piece(piece.get(), &mut deltas)?;
             }
             let reason = choice.finish_reason.map(Text::from).filter(|reason| !reason.is_empty());
             if let Some(reason) = reason {
-                let stop = match stop_of(&reason) {
+                let stop = match stop_of(&reason, choice.error).map_err(NoDeltas::Error)? {
                     // Some providers call it an ordinary end.
-                    Stop::End if !self.calls.is_empty() => Stop::Tools,
+                    Stop::End if self.calls > 0 => Stop::Tools,
                     stop => stop,
                 };
                 deltas.push(Delta::Stop(stop, None));
@@ -109,38 +114,70 @@ impl Reader {
         Ok(deltas)
     }
 
-    fn piece<'t>(&mut self, piece: Piece<'t>, deltas: &mut Vec<Delta<'t>>) {
-        let filled = |text: Option<Str<'t>>| text.map(Text::from).filter(|text| !text.is_empty());
-        let thought = filled(piece.reasoning_content).or_else(|| filled(piece.reasoning));
-        deltas.extend(thought.map(Delta::Thinking));
-        deltas.extend(filled(piece.content).map(Delta::Text));
-        deltas.extend(filled(piece.refusal).map(Delta::Refusal));
-        for call in piece.tool_calls.into_iter().flatten() {
-            self.call(call, deltas);
+    fn piece<'t>(&mut self, raw: &'t str, deltas: &mut Vec<Delta<'t>>) -> Result<(), NoDeltas> {
+        let unreadable = |why: serde_json::Error| NoDeltas::Unreadable(why.to_string());
+        let speech: Speech<'t> = serde_json::from_str(raw).map_err(unreadable)?;
+        let said = speech.said(&mut self.halves).map_err(NoDeltas::Unreadable)?;
+        deltas.extend(said.into_iter().map(|said| match said {
+            Said::Text(text) => Delta::Text(text),
+            Said::Thinking(text) => Delta::Thinking(text),
+            Said::Refusal(text) => Delta::Refusal(text),
+        }));
+        let calls: Calls<'t> = serde_json::from_str(raw).map_err(unreadable)?;
+        for call in calls.tool_calls.into_iter().flatten() {
+            self.call(call, deltas)?;
         }
+        Ok(())
     }
 
-    fn call<'t>(&mut self, given: Call<'t>, deltas: &mut Vec<Delta<'t>>) {
+    fn call<'t>(&mut self, given: Call<'t>, deltas: &mut Vec<Delta<'t>>) -> Result<(), NoDeltas> {
         let (name, arguments) =
             given.function.map_or((None, None), |function| (function.name, function.arguments));
         let id = given.id.map(Text::from).filter(|id| !id.is_empty());
-        let last = self.calls.last().map_or(0, |call| call.0);
-        let index = given.index.unwrap_or(last);
-        let known = self
-            .calls
-            .iter()
-            .rposition(|call| call.0 == index && id.as_ref().is_none_or(|id| **id == *call.1));
-        let call = known.unwrap_or_else(|| {
-            let call = self.calls.len();
-            let answer = self.id.as_deref().unwrap_or_default();
-            let id = id.unwrap_or_else(|| Cow::Owned(format!("{answer}_{call}")));
-            self.calls.push((index, Box::from(&*id)));
-            let name = name.map(Text::from).unwrap_or_default();
-            deltas.push(Delta::ToolStart { call, id, name });
-            call
-        });
-        if let Some(json) = arguments.map(Text::from).filter(|json| !json.is_empty()) {
+        let index = given.index.unwrap_or(self.last_index);
+        self.last_index = index;
+        let known = match &id {
+            None => self.newest.get(&index).map(|newest| newest.0),
+            Some(id) => self.named.get(&(index, Box::from(&**id))).copied(),
+        };
+        let call = match known {
+            Some(call) => call,
+            None => {
+                let call = self.calls;
+                let answer = self.id.as_deref().unwrap_or_default();
+                let id = id.unwrap_or_else(|| Cow::Owned(format!("{answer}_{call}")));
+                let name = name.map(Text::from).unwrap_or_default();
+                check_call(call, &id, &name)?;
+                self.calls += 1;
+                self.newest.insert(index, (call, None));
+                self.named.insert((index, Box::from(&*id)), call);
+                deltas.push(Delta::ToolStart { call, id, name });
+                call
+            }
+        };
+        let Some(arguments) = arguments else { return Ok(()) };
+        let mut other = None;
+        let half = match self.newest.get_mut(&index) {
+            Some((newest, half)) if *newest == call => half,
+            _ => &mut other,
+        };
+        // Some providers send the object itself.
+        let json = lossy(arguments.get(), half).unwrap_or(Cow::Borrowed(arguments.get()));
+        if !json.is_empty() {
             deltas.push(Delta::ToolInput { call, json });
         }
+        Ok(())
+    }
+}
+
+/// Why `text` is no chunk: does it only look unlike one, or add something to the answer?
+fn no_chunk(text: &str, why: &serde_json::Error) -> NoDeltas {
+    let Ok(top) = Top::of(text.as_bytes()) else { return NoDeltas::Malformed };
+    if top.error.is_some() {
+        return NoDeltas::Error(errors::parse_provider_error(text.as_bytes()));
+    }
+    match top.choices.map(|place| &text[place]) {
+        Some(choices) if choices != "[]" => NoDeltas::Unreadable(why.to_string()),
+        _ => NoDeltas::Malformed,
     }
 }

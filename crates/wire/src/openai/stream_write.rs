@@ -29,7 +29,7 @@ impl Writer {
             Delta::End => self.close(view, out),
             Delta::Stop(stop, _) => {
                 self.begin("", view, out);
-                self.chunk(out, |_| {}, Some(finish_reason(*stop)));
+                self.chunk(out, |_| {}, Some(finish_reason(stop)));
             }
             Delta::Text(text) => self.piece(view, out, |json| {
                 json.member("content", text);

@@ -93,8 +93,8 @@ fn effort(request: &Request<'_>) -> Option<Cow<'static, str>> {
         other => Cow::Owned(other.to_owned()),
     });
     match &request.thinking {
-        None | Some(Thinking::Off | Thinking::Native(_)) => None,
-        Some(Thinking::Adaptive) => named,
+        Some(Thinking::Off | Thinking::Native(_)) => None,
+        None | Some(Thinking::Adaptive) => named,
         Some(Thinking::Budget(budget)) => named.or_else(|| {
             let found = EFFORTS.iter().find(|(from, _)| budget >= from);
             Some(Cow::Borrowed(found.map_or("minimal", |(_, effort)| *effort)))
@@ -126,7 +126,8 @@ fn write_turn(json: &mut JsonText, turn: &Turn<'_>, order: &Order<'_>) -> Result
             rest.push(part);
         }
     }
-    if !rest.is_empty() {
+    // An empty turn is the provider's to judge.
+    if !rest.is_empty() || turn.parts.is_empty() {
         json.open(b'{').member("role", "user");
         user_content(json, rest, order)?;
         json.close(b'}');
@@ -194,6 +195,9 @@ fn write_part(json: &mut JsonText, content: &Content<'_>, order: &Order<'_>) -> 
             }
             match source {
                 Source::Plain(text) => {
+                    if let Some(title) = title {
+                        json.open(b'{').member("type", "text").member("text", title).close(b'}');
+                    }
                     json.open(b'{').member("type", "text").member("text", text).close(b'}');
                 }
                 Source::Base64 { media_type, data } => {

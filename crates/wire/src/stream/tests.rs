@@ -100,7 +100,7 @@ fn the_last_event_may_lack_its_end() {
     let mut reader = reader(false);
     assert_eq!(read(&mut reader, STOP), "");
     let mut out = Vec::new();
-    reader.finish(&mut out);
+    reader.finish(&mut out).unwrap();
     assert!(!out.is_empty());
     assert!(reader.is_complete());
 }

@@ -195,12 +195,111 @@ fn reasoning_effort_becomes_thinking_as_the_model_knows_it() {
     {
         assert_eq!(thinking(CLAUDE, effort, 50_000).unwrap(), (budget(tokens), Value::Null));
     }
-    assert_eq!(thinking(CLAUDE, "high", 3_000).unwrap().0, budget(2_999));
+    assert_eq!(thinking(CLAUDE, "high", 4_096).unwrap().0, budget(2_048), "half is the answer's");
+    assert_eq!(thinking(CLAUDE, "low", 2_047).unwrap_err().field, "reasoning_effort");
     assert_eq!(thinking(CLAUDE, "none", 3_000).unwrap().0, Value::Null);
     assert_eq!(thinking(CLAUDE, "low", 500).unwrap_err().field, "reasoning_effort");
     assert_eq!(thinking(CLAUDE, "lots", 500).unwrap_err().field, "reasoning_effort");
     let adaptive = json!({"type": "adaptive"});
     assert_eq!(thinking("claude-opus-4-7", "medium", 500).unwrap(), (adaptive, json!("medium")));
+}
+
+#[test]
+fn thoughts_do_not_eat_the_answer() {
+    let mut anthropic = deployment("anthropic");
+    let out = |deployment: &Deployment, more: Value| {
+        sent(&chat(more), &order(deployment, Operation::Chat, CLAUDE)).unwrap()
+    };
+    let sizes = |out: &Value| {
+        (out["max_tokens"].as_u64().unwrap(), out["thinking"]["budget_tokens"].as_u64().unwrap())
+    };
+    let effort = json!({"reasoning_effort": "high"});
+    assert_eq!(sizes(&out(&anthropic, effort.clone())), (4096 + 4096, 4096));
+    let own = json!({"thinking": {"type": "enabled", "budget_tokens": 6000}});
+    assert_eq!(sizes(&out(&anthropic, own)), (4096 + 6000, 6000));
+    anthropic.facts.max_output_tokens = Some(5000.0);
+    assert_eq!(sizes(&out(&anthropic, effort)), (5000, 2500));
+}
+
+#[test]
+fn what_is_said_in_both_formats_words_is_merged_or_refused() {
+    let anthropic = deployment("anthropic");
+    let out = |model: &str, more: Value, drop_params: bool| {
+        let order = order(&anthropic, Operation::Chat, model);
+        sent(&chat(more), &Order { drop_params, ..order })
+    };
+    let schema = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"a": 1}}});
+    let shape = json!({"type": "json_schema", "schema": {"a": 1}});
+    let given = json!({"output_config": {"effort": "low"}, "response_format": schema});
+    let expected = json!({"effort": "low", "format": shape});
+    assert_eq!(out(CLAUDE, given, false).unwrap()["output_config"], expected);
+    let given = json!({"output_config": {"format": shape}, "reasoning_effort": "high"});
+    let merged = out("claude-opus-4-7", given, false).unwrap();
+    assert_eq!(merged["output_config"], json!({"effort": "high", "format": shape}));
+    let adaptive = json!({"thinking": {"type": "adaptive"}, "reasoning_effort": "high"});
+    let merged = out("claude-opus-4-7", adaptive, false).unwrap();
+    assert_eq!(merged["output_config"], json!({"effort": "high"}));
+    let budget = json!({"type": "enabled", "budget_tokens": 2000});
+    for (model, given, field) in [
+        (CLAUDE, json!({"thinking": budget, "reasoning_effort": "high"}), "reasoning_effort"),
+        (
+            "claude-opus-4-7",
+            json!({"output_config": {"effort": "low"}, "reasoning_effort": "high"}),
+            "reasoning_effort",
+        ),
+        (
+            CLAUDE,
+            json!({"output_config": {"format": shape}, "response_format": schema}),
+            "response_format",
+        ),
+    ] {
+        assert_eq!(out(model, given.clone(), false).unwrap_err().field, field, "{given}");
+        assert!(out(model, given.clone(), true).is_ok(), "{given}");
+    }
+}
+
+#[test]
+fn nothing_else_vanishes_between_the_formats() {
+    let out = to_openai(&messages(json!({"output_config": {"effort": "low"}}))).unwrap();
+    assert_eq!(out["reasoning_effort"], "low");
+    for (config, field) in [
+        (json!({"task_budget": {"total": 9}}), "output_config.task_budget"),
+        (json!({"format": {"type": "xml", "schema": {}}}), "output_config.format.type: xml"),
+    ] {
+        let error = to_openai(&messages(json!({"output_config": config}))).unwrap_err();
+        assert_eq!(error.field, field);
+    }
+    let turn = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
+    let source = json!({"type": "text", "media_type": "text/plain", "data": "body"});
+    let document = json!([{"type": "document", "source": source, "title": "T"}]);
+    let out = to_openai(&messages(turn(document))).unwrap();
+    assert_eq!(out["messages"][0]["content"][0]["text"], "T");
+    let out = to_openai(&messages(turn(json!([])))).unwrap();
+    assert_eq!(out["messages"], json!([{"role": "user", "content": []}]));
+    let anthropic = deployment("anthropic");
+    let to_anthropic = |messages: Value| {
+        let given = json!({"model": "m", "messages": messages});
+        sent(&given, &order(&anthropic, Operation::Chat, CLAUDE))
+    };
+    let spoken =
+        json!([{"role": "user", "content": "a"}, {"role": "assistant", "audio": {"id": "x"}}]);
+    assert_eq!(to_anthropic(spoken).unwrap_err().field, "messages[1].audio");
+    let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let late = json!([
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "tool_calls": [call("1"), call("2")]},
+        {"role": "tool", "tool_call_id": "1", "content": "one"},
+        {"role": "user", "content": "and?"},
+        {"role": "tool", "tool_call_id": "2", "content": "two"},
+    ]);
+    let out = to_anthropic(late).unwrap();
+    let kinds: Vec<&Value> = out["messages"][2]["content"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|block| &block["type"])
+        .collect();
+    assert_eq!(kinds, ["tool_result", "tool_result", "text"]);
 }
 
 #[test]
@@ -393,7 +492,7 @@ fn every_recorded_refusal_has_its_cause() {
     // 2026-01-01T00:00:00Z
     const NOW: u64 = 1_767_225_600_000;
     let mut seen = 0;
-    for provider in ["anthropic", "openai"] {
+    for provider in ["anthropic", "azure", "openai"] {
         let folder = format!("{}/../../testdata/{provider}", env!("CARGO_MANIFEST_DIR"));
         for entry in std::fs::read_dir(folder).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();

@@ -37,7 +37,7 @@ fn streamed(operation: Operation, text: &str, cut: usize) -> (Reader, String) {
     for part in [first, second] {
         reader.push(Bytes::copy_from_slice(part), &mut out).unwrap();
     }
-    reader.finish(&mut out);
+    reader.finish(&mut out).unwrap();
     (reader, String::from_utf8(out).unwrap())
 }
 

@@ -93,7 +93,7 @@ pub struct Selection<'a> {
     pub needs: Needs,
     /// What its tags allow, where tags decide.
     pub(super) tags: Option<TagFilter<'a>>,
-    /// Whether verdicts of checks keep traffic away, and not from everybody: see [`Selection::heeding`].
+    /// Whether verdicts of checks keep traffic away, and not from everybody: see `Selection::heeding`.
     pub heeds_checks: bool,
     /// What the client asks of the routing.
     pub controls: &'a Controls,

@@ -1,6 +1,6 @@
 //! Ids of responses as clients see them: the provider's id, and the deployment that issued it.
 //!
-//! Made by [`super::look`] for answers, opened by the gateway for requests. Always true: an id that opens
+//! Made by `look` for answers, opened by the gateway for requests. Always true: an id that opens
 //! was made with the same key; the same response of the same deployment always has the same id; nothing is
 //! kept anywhere.
 

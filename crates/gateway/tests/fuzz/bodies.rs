@@ -150,7 +150,8 @@ fn every_provider_gets_json(peek: &Peek) {
                     panic!("nobody asked for a count")
                 }
                 Err(unfit) => {
-                    assert!(!unfit.message.is_empty() && !unfit.field.is_empty(), "{unfit:?}");
+                    // The name of a field may be empty.
+                    assert!(!unfit.message.is_empty(), "{unfit:?}");
                     None
                 }
             };

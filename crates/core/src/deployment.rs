@@ -57,6 +57,8 @@ pub struct Deployment {
     pub order: Option<u32>,
     /// Which requests it is for, where tags decide.
     pub tags: TagRules,
+    /// `access_groups`: the labels by which keys will be allowed to use it.
+    pub access_groups: Vec<Box<str>>,
     /// Failures within a minute that it may have, by kind; completed by the router's.
     pub tolerance: ByKind,
     /// Whether the config pauses it: `blocked`.

@@ -38,6 +38,7 @@ pub(crate) fn deployment(provider: &str) -> Deployment {
         limits: Limits::default(),
         order: None,
         tags: TagRules::default(),
+        access_groups: Vec::new(),
         tolerance: ByKind::default(),
         is_paused: false,
         default_params: Vec::new(),

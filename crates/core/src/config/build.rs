@@ -86,6 +86,7 @@ pub(super) fn deployment(
         limits,
         order: info.order.or(params.order),
         tags: params.tags,
+        access_groups: info.access_groups,
         tolerance: info.tolerance,
         is_paused,
         default_params: params.defaults,

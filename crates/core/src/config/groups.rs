@@ -64,22 +64,46 @@ pub(super) fn fill(
             deployment.state = before.state.clone();
         }
         snapshot.by_id.insert(deployment.id.clone(), index);
-        if !deployment.model_param.contains('*') {
-            snapshot.by_model.entry(deployment.model_param.clone()).or_insert(group);
-        }
         snapshot.deployments.push(Arc::new(deployment));
     }
     snapshot.wildcards = wildcards(&snapshot.groups);
+    group_by_model(snapshot, previous);
     snapshot.inspects = inspects(snapshot);
+}
+
+/// Makes a group of all deployments that call their model alike, wherever they stand; one that no
+/// `model_name` hides.
+fn group_by_model(snapshot: &mut Snapshot, previous: Option<&Snapshot>) {
+    let router = snapshot.router.clone();
+    for deployment in snapshot.deployments.clone() {
+        let name = &deployment.model_param;
+        if name.contains('*') || snapshot.by_name.contains_key(name) {
+            continue;
+        }
+        let next = GroupIndex(number(snapshot.groups.len()));
+        let group = *snapshot.by_model.entry(name.clone()).or_insert(next);
+        if group == next {
+            let unlisted = ModelGroup { is_listed: false, ..empty_group(name, &router, previous) };
+            snapshot.groups.push(unlisted);
+        }
+        let declared_in = snapshot.group(deployment.group);
+        let filters_tags = declared_in.filters_tags;
+        if let Some(group) = snapshot.groups.get_mut(group.0 as usize) {
+            group.has_tiers |= deployment.order.is_some();
+            group.filters_tags |= filters_tags;
+            group.members.push(deployment.index);
+        }
+    }
 }
 
 fn empty_group(name: &str, router: &RouterSettings, previous: Option<&Snapshot>) -> ModelGroup {
     let before = previous.and_then(|snapshot| {
-        let index = snapshot.by_name.get(name)?;
+        let index = snapshot.by_name.get(name).or_else(|| snapshot.by_model.get(name))?;
         snapshot.groups.get(index.0 as usize)
     });
     ModelGroup {
         name: name.into(),
+        is_listed: true,
         members: Vec::new(),
         pattern: Pattern::parse(name),
         has_tiers: false,
@@ -254,7 +278,7 @@ impl<'s> Names<'s> {
 
     /// All names that can be suggested.
     pub(super) fn all(&self) -> impl Iterator<Item = &str> {
-        let groups = self.snapshot.groups.iter().map(|group| &*group.name);
+        let groups = self.snapshot.listed_groups().map(|group| &*group.name);
         groups.chain(self.aliases.keys().copied())
     }
 }

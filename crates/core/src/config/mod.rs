@@ -18,6 +18,7 @@ mod interpolate;
 mod json;
 mod keys;
 mod params;
+mod pass_through;
 mod policies;
 mod problem;
 mod redact;
@@ -117,8 +118,11 @@ fn snapshot(
     visit(Section::Top, Unknown::Report, &top, &Path::Root, problems, |_, _| {});
     let credentials = credentials::read(top.get("credential_list"), problems);
     let context = deployments::Context { env: &env, credentials: &credentials };
-    let drafts = deployments::read(top.get("model_list"), &context, problems);
+    let mut drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);
+    if let Some(at) = settings.passes_all_models {
+        pass_through::add(&mut drafts, at, &context, problems);
+    }
     let mut snapshot = Snapshot {
         router: settings.router,
         gateway: settings.gateway,

@@ -5,7 +5,7 @@ use std::ops::Range;
 use hale_core::route::{Controls, STRATEGIES};
 
 use crate::upstream::{Behaviour, Upstream};
-use crate::world::{World, snapshot};
+use crate::world::{Began, Ended, How, World, snapshot, snapshot_with_keys};
 
 pub(crate) fn steady(ms: u64) -> Upstream {
     Upstream::new(vec![(0, Behaviour::Healthy(ms))])
@@ -48,10 +48,17 @@ fn one_silent_of_three_hurts_only_those_in_flight_until_it_trips() {
         let world = one_of_three(row.name, Behaviour::Silent);
         assert!(world.success(0, 30_000) >= 0.999, "{}", row.name);
         let tripped = world.transitions.iter().find(|one| one.1 == 0 && one.2).expect("it trips").0;
-        let hurt = world.began.iter().filter(|one| one.deployment == 0);
-        let late = hurt.filter(|one| one.at > tripped && !one.trial).count();
-        assert_eq!(late, 0, "{}: after the trip only trials", row.name);
         assert!(tripped <= 2_100, "{}: it tripped at {tripped}", row.name);
+        let asked = || world.began.iter().filter(|one| one.deployment == 0);
+        let late = asked().filter(|one| one.at > tripped && !one.trial).count();
+        assert_eq!(late, 0, "{}: after the trip only trials", row.name);
+        let in_flight = |one: &&Began| one.at <= tripped;
+        let hurt = |one: &&Ended| one.at - one.began >= 2_000;
+        let until = world.ended.iter().filter(|one| one.began <= tripped).filter(hurt).count();
+        assert!(until <= asked().filter(in_flight).count(), "{}: {until}", row.name);
+        let later = world.ended.iter().filter(|one| one.began > tripped).filter(hurt).count();
+        let trials = asked().filter(|one| one.trial).count();
+        assert!(later <= trials && trials <= 4, "{}: {later} hurt, {trials} trials", row.name);
     }
 }
 
@@ -69,7 +76,7 @@ fn a_single_primary_with_a_fallback_is_left_alone_while_it_is_down() {
         let asked = world.began.iter().filter(|one| one.deployment == 0);
         let down = asked.clone().filter(|one| (20_000..80_000).contains(&one.at)).count();
         assert!(down <= 10, "seed {seed}: {down} attempts on it");
-        let back = world.ended.iter().find(|one| one.began >= 80_000 && one.by == Some(0));
+        let back = world.ended.iter().find(|one| one.began >= 80_000 && one.by() == Some(0));
         let back = back.expect("it comes back").began - 80_000;
         assert!(back <= 30_000, "seed {seed}: back after {back} ms");
     }
@@ -85,7 +92,7 @@ fn when_all_are_rate_limited_nobody_is_asked() {
     assert_eq!(limited, 0, "no upstream call until the time that the provider named");
     let late = world.ended.iter().filter(|one| one.began > 5_000);
     assert!(late.clone().count() > 400);
-    assert!(late.into_iter().all(|one| one.refused && one.at == one.began));
+    assert!(late.into_iter().all(|one| one.how == How::Refused && one.at == one.began));
 }
 
 /// Holds every ten seconds of `world` to the figure: attempts are at most 1.2 per request, 30 more, and those
@@ -188,4 +195,65 @@ fn a_brownout_is_survived_by_its_sibling() {
     world.run();
     let success = world.success(0, u64::MAX);
     assert!(success >= 0.995, "{success}");
+}
+
+#[test]
+fn one_refused_key_of_many_deployments_is_found_out_once() {
+    let upstreams = vec![outage(Behaviour::Unauthorized, 10, 40); 3];
+    let upstreams = upstreams.into_iter().chain([steady(100)]).collect();
+    // Three members share a key that is refused for a while, the fourth has one of its own.
+    let key = |_: &str, member: usize| format!("k{}", member / 3);
+    let config = snapshot_with_keys(&[("g", 4)], "num_retries: 0", key);
+    let mut world = World::new(config, upstreams, 9);
+    world.arrivals(0, 120_000, 50, "g");
+    world.run();
+    assert!(world.success(0, u64::MAX) >= 1.0, "nobody notices");
+    let down = |one: &&Began| one.deployment < 3 && (10_000..40_000).contains(&one.at);
+    let asked = world.began.iter().filter(down).count();
+    // Those under way when the first one failed, and the trials.
+    assert!(asked <= 8, "{asked} attempts with a refused key");
+    let back = world.ended.iter().find(|one| one.began >= 40_000 && one.by() != Some(3));
+    assert!(back.expect("the key is tried again").began <= 70_000);
+}
+
+#[test]
+fn clients_that_leave_and_streams_that_they_end_change_nothing() {
+    let upstreams = vec![steady(100), Upstream::new(vec![(0, Behaviour::Silent)])];
+    let mut world = World::new(snapshot(&[("g", 2)], ""), upstreams, 10);
+    for i in 0..2_000 {
+        let controls = Controls { stream: i % 2 == 0, ..Controls::default() };
+        world.visit(i * 20, "g", controls, Some(i % 400));
+    }
+    world.run();
+    assert!(world.transitions.is_empty(), "nobody rests because clients left");
+    for deployment in &world.snapshot.deployments {
+        let report = deployment.state.report();
+        assert_eq!((report.failures_in_a_row, report.errors.len()), (0, 0), "{}", deployment.id);
+    }
+    let left = world.ended.iter().filter(|one| one.how == How::Left).count();
+    assert!(left > 1_000, "{left}");
+}
+
+#[test]
+fn streams_that_break_after_content_put_a_deployment_to_rest() {
+    for bad in [Behaviour::Cuts(100), Behaviour::Stalls(100)] {
+        let router = "timeout: 2, stream_timeout: 2";
+        let upstreams = vec![outage(bad, 10, 40), steady(100), steady(100)];
+        let mut world = World::new(snapshot(&[("g", 3)], router), upstreams, 11);
+        for i in 0..120 * 50 {
+            let controls = Controls { stream: true, ..Controls::default() };
+            world.visit(i * 20, "g", controls, None);
+        }
+        world.run();
+        let broken = |from: u64, to: u64| {
+            let span = world.ended.iter().filter(|one| (from..to).contains(&one.began));
+            span.filter(|one| matches!(one.how, How::Broken(_))).count()
+        };
+        // Some break until it trips; a trial passes with its first content, so that the ramp after it costs a few.
+        assert!(broken(0, 16_000) > 3, "{bad:?}");
+        let share = world.share(0, 16_000, 40_000);
+        assert!(share < 0.1, "{bad:?}: {share}");
+        assert_eq!(broken(40_000, 120_000), 0, "{bad:?}");
+        assert!((0.25..0.42).contains(&world.share(0, 90_000, 120_000)), "{bad:?}: it comes back");
+    }
 }

@@ -249,7 +249,7 @@ impl DeploymentState {
     pub fn enter(&self, now: Millis, claim: &Claim) -> bool {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
         let fits = claim.max_parallel.is_none_or(|limit| before < limit)
-            && claim.rpm.is_none_or(|limit| self.requests.add_within(now, 1, limit));
+            && self.requests.add_within(now, 1, claim.rpm.unwrap_or(u64::MAX));
         if !fits {
             self.leave();
         }

@@ -7,6 +7,7 @@ mod address;
 mod azure;
 mod build;
 mod checks;
+mod contradictions;
 mod credentials;
 mod deployments;
 mod fallbacks;
@@ -133,6 +134,7 @@ fn snapshot(
     settings.group_policies.fill(&mut snapshot, problems);
     fallbacks::fill(&mut snapshot, &settings.references, problems);
     checks::compare(&top, &snapshot, problems);
+    contradictions::check(&snapshot, &top, problems);
     times::check(&mut snapshot, &top, problems);
     snapshot
 }

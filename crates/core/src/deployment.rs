@@ -2,7 +2,7 @@
 //!
 //! Built by [`crate::config`], used by routing and by the gateway's attempts. Always true: a
 //! [`Deployment`] never changes; what changes is its [`DeploymentState`], which a reload carries over
-//! to the deployment with the same id.
+//! to the deployment with the same id, address, key and model.
 
 use std::sync::Arc;
 

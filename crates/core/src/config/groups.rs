@@ -18,7 +18,7 @@ use crate::snapshot::{Inspects, Snapshot};
 use super::deployments::Draft;
 use super::problem::{Path, Problems, Wrong, shown};
 
-/// Puts `drafts` into `snapshot`; those with an id of `previous` keep its state.
+/// Puts `drafts` into `snapshot`; those with an id of `previous` keep its state, or its counters.
 pub(super) fn fill(
     snapshot: &mut Snapshot,
     drafts: Vec<Draft>,
@@ -61,7 +61,10 @@ pub(super) fn fill(
         deployment.tolerance = deployment.tolerance.over(&router.tolerance);
         deployment.credential = credentials.shared(&deployment);
         if let Some(before) = previous.and_then(|snapshot| known(snapshot, &deployment.id)) {
-            deployment.state = before.state.clone();
+            deployment.state = match is_same_subject(before, &deployment) {
+                true => before.state.clone(),
+                false => Arc::new(before.state.successor()),
+            };
         }
         snapshot.by_id.insert(deployment.id.clone(), index);
         snapshot.deployments.push(Arc::new(deployment));
@@ -172,6 +175,14 @@ impl Credentials {
 fn known<'s>(snapshot: &'s Snapshot, id: &str) -> Option<&'s Arc<Deployment>> {
     let index = snapshot.by_id.get(id)?;
     snapshot.deployments.get(index.0 as usize)
+}
+
+/// Whether what is known about `before` is known about `now` too: nothing that an upstream judges has changed.
+fn is_same_subject(before: &Deployment, now: &Deployment) -> bool {
+    before.provider.name == now.provider.name
+        && before.api_base == now.api_base
+        && before.api_key == now.api_key
+        && before.upstream_model == now.upstream_model
 }
 
 fn number(count: usize) -> u32 {

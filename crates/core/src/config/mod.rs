@@ -89,7 +89,8 @@ pub struct Options {
 
 /// Loads the config that begins at the file `root`.
 ///
-/// Deployments that are in `previous` too, by id, keep their state.
+/// Deployments that are in `previous` too, by id, keep their state, unless provider, address, key or model
+/// changed.
 #[must_use]
 pub fn load(
     source: &dyn Source,

@@ -17,6 +17,7 @@ mod disconnect;
 mod endings;
 mod examples;
 mod fallbacks;
+mod fault_list;
 mod faults;
 mod health;
 mod health_probes;

@@ -96,7 +96,7 @@ fn world(seed: u64) -> World {
 }
 
 /// Runs a world and holds it to the invariants; gives the hash of all that happened.
-fn check(seed: u64) -> u64 {
+pub(crate) fn check(seed: u64) -> u64 {
     let mut world = world(seed);
     world.run();
     for one in &world.ended {

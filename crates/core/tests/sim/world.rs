@@ -140,6 +140,8 @@ enum Event {
     /// The stream has ended.
     Ends(usize),
     Leaves(usize),
+    /// An operator takes a deployment out, or lets it in.
+    Operator(u32, bool),
 }
 
 #[derive(Clone, Copy)]
@@ -210,6 +212,11 @@ impl World {
         self.at(time, Event::Arrive(model, controls, after));
     }
 
+    /// An operator takes a deployment out at `time`, or lets it in.
+    pub(crate) fn operator(&mut self, time: u64, deployment: u32, out: bool) {
+        self.at(time, Event::Operator(deployment, out));
+    }
+
     /// Requests for `model` arrive evenly, `per_second` of them, in this span.
     pub(crate) fn arrivals(&mut self, from: u64, to: u64, per_second: u64, model: &'static str) {
         for i in 0..(to - from) * per_second / 1000 {
@@ -228,6 +235,10 @@ impl World {
                 Event::Meets(request) => self.meets(request),
                 Event::Ends(request) => self.stream_ends(request),
                 Event::Leaves(request) => self.leaves(request),
+                Event::Operator(deployment, out) => {
+                    let index = DeploymentIndex(deployment);
+                    self.snapshot.deployment(index).state.set_disabled(out);
+                }
             }
         }
         assert!(self.requests.iter().all(|request| request.ended), "every request ends");
@@ -258,10 +269,11 @@ impl World {
             match self.requests[index].walk.next(&self.snapshot, now, chance) {
                 Next::Pause(ms) => return self.at(self.now + ms, Event::Step(index)),
                 Next::GiveUp(GiveUp::Refused(refused)) => {
-                    assert!(refused.excluded.iter().all(|one| may_refuse(one.why)), "{refused:?}");
+                    let mut all = refused.iter().flat_map(|group| &group.excluded);
+                    assert!(all.all(|one| may_refuse(one.why)), "I1: {refused:?}");
                     return self.end(index, How::Refused);
                 }
-                Next::GiveUp(GiveUp::Exhausted | GiveUp::Deadline) => {
+                Next::GiveUp(GiveUp::Exhausted(_) | GiveUp::Deadline) => {
                     return self.end(index, How::Failed);
                 }
                 Next::Attempt(plan) => {

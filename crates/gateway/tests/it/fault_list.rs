@@ -335,3 +335,50 @@ fn f32_a_flood_of_informational_answers_is_no_answer() {
     let text = format!("{flood}HTTP/1.1 200 OK\r\n{head}\r\n\r\n{real}");
     fails("a thousand", "bad_response", move || Script::ok().raw(text.clone()));
 }
+
+/// The text of every test of the workspace, by module.
+fn tests_of(folder: &std::path::Path, found: &mut std::collections::BTreeMap<String, String>) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            tests_of(&path, found);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            let module = path.file_stem().unwrap().to_string_lossy().into_owned();
+            found.entry(module).or_default().push_str(&std::fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_page_names_exists_and_names_its_fault() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let page = std::fs::read_to_string(root.join("docs/proof.md")).unwrap();
+    let mut tests = std::collections::BTreeMap::new();
+    for folder in ["crates/core/tests", "crates/gateway/tests/it"] {
+        tests_of(&root.join(folder), &mut tests);
+    }
+    let mut faults = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ") && line.contains("::")) {
+        let (what, named) = row[2..].split_once(" | ").unwrap();
+        let mut says_so = false;
+        for name in named.split('`').filter(|part| part.contains("::")) {
+            let (module, test) = name.split_once("::").unwrap();
+            let text = tests.get(module).unwrap_or_else(|| panic!("no module {module}"));
+            let is_row = format!(" {test} \"");
+            let at = text.find(&format!("fn {test}(")).or_else(|| text.find(&is_row));
+            let at = at.unwrap_or_else(|| panic!("{name} does not exist"));
+            let number = what.split([' ', ',']).next().unwrap();
+            let digits: u32 = number.trim_start_matches(['F', 'I']).parse().unwrap_or(0);
+            let near: String = text[at..].lines().take(3).collect();
+            // Of a table the comment above its rows speaks.
+            says_so |= near.contains(number)
+                || test.contains(&format!("f{digits:02}"))
+                || text.contains(&format!("// {number}:"));
+        }
+        if what.starts_with('F') && what.as_bytes()[1].is_ascii_digit() {
+            assert!(says_so, "no test of this row names its fault: {row}");
+            faults += 1;
+        }
+    }
+    assert!(faults >= 29, "{faults} faults");
+}

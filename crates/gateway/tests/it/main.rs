@@ -39,6 +39,7 @@ mod metrics;
 mod names;
 mod network;
 mod records;
+mod reference_cases;
 mod refusals;
 mod relay;
 mod reload;

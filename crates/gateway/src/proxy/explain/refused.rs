@@ -2,14 +2,14 @@
 //! and every deployment with its own.
 //!
 //! Called by the pipeline when a walk gives up, and by the state page for its lines. Always true: the
-//! status follows the contract, section 4: 429 for limits, 400 for what fits nowhere, 401 for tags,
-//! 403 for paused models, else 503.
+//! status follows the contract, section 4: 429 for limits, budgets and regions, 400 for what fits nowhere,
+//! 401 for tags, 403 for paused and reserved models, else 503.
 
 use hale_core::cause::Cause;
-use hale_core::health::Rest;
-use hale_core::route::{Excluded, Exclusion, Refused};
+use hale_core::health::{Full, Rest};
+use hale_core::route::{Excluded, Exclusion, Refused, windows};
 use hale_core::snapshot::Snapshot;
-use hale_core::time::Millis;
+use hale_core::time::{Millis, rfc3339};
 use hale_wire::errors::{DeploymentLine, clean};
 use http::StatusCode;
 
@@ -22,11 +22,16 @@ enum Sort {
     /// It would not work whenever it is tried.
     Broken,
     Paused,
+    /// For teams, at this time of the day.
+    Reserved,
+    Region,
     Tags,
     Context,
     Capability,
     /// A rate limit, a quota or an operator's limit.
     Limit,
+    /// An operator's limit on costs.
+    Budget,
     /// It rests for another cause.
     Rest(Cause),
 }
@@ -35,10 +40,13 @@ fn sort(why: &Exclusion) -> Sort {
     match why {
         Exclusion::Misconfigured => Sort::Broken,
         Exclusion::Paused | Exclusion::Disabled => Sort::Paused,
+        Exclusion::Reserved => Sort::Reserved,
+        Exclusion::Region => Sort::Region,
         Exclusion::Tags => Sort::Tags,
-        Exclusion::Context { .. } => Sort::Context,
+        Exclusion::Context { .. } | Exclusion::TokensAMinute { .. } => Sort::Context,
+        Exclusion::Budget { .. } => Sort::Budget,
         Exclusion::Capability(_) | Exclusion::Operation(_) => Sort::Capability,
-        Exclusion::Busy { .. } | Exclusion::Rate { .. } => Sort::Limit,
+        Exclusion::Busy { .. } | Exclusion::Rate(_) => Sort::Limit,
         Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => match rest.cause {
             Cause::RateLimited | Cause::Quota => Sort::Limit,
             cause => Sort::Rest(cause),
@@ -75,7 +83,7 @@ fn verdict(
 ) -> Refusal {
     let has = |sort: Sort| sorts.contains(&sort);
     // What can never answer does not decide whether waiting helps.
-    let may_answer = |sort: &&Sort| matches!(sort, Sort::Limit | Sort::Rest(_));
+    let may_answer = |sort: &&Sort| matches!(sort, Sort::Limit | Sort::Budget | Sort::Rest(_));
     let unavailable = |what: String| {
         let message =
             format!("No deployments available for model group '{group}': {}.", clean(&what, 1000));
@@ -91,14 +99,11 @@ fn verdict(
         return refusal;
     }
     if sorts.iter().any(|sort| may_answer(&sort)) {
-        let at_own_limit = lines.iter().any(|line| line.state == "at_limit");
-        let what = if at_own_limit && lines.iter().all(|line| line.state != "cooldown") {
-            "all of its deployments are at a limit of this gateway's config"
-        } else {
-            "all of its deployments are rate limited"
-        };
         let until = wait_s.map_or(String::new(), |s| format!("; the first is free again in {s} s"));
-        let (message, reason) = unavailable(format!("{what}{until}"));
+        let (message, mut reason) = unavailable(format!("{}{until}", limits(lines)));
+        if sorts.iter().filter(may_answer).all(|sort| *sort == Sort::Budget) {
+            reason = "budget_exceeded";
+        }
         let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason, message);
         refusal.cause = Cause::RateLimited;
         refusal.retry_after_s = wait_s;
@@ -106,6 +111,13 @@ fn verdict(
     }
     if has(Sort::Context) || has(Sort::Capability) {
         return fits_nowhere(group, has(Sort::Context), lines);
+    }
+    if has(Sort::Region) {
+        let what = "the request has to stay in a region (allowed_model_region) that none of its \
+                    deployments is in (region_name)";
+        let (message, _) = unavailable(what.to_owned());
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        return Refusal::new(status, "region_not_available", message);
     }
     if has(Sort::Tags) {
         let list: Vec<String> = tags.iter().map(|tag| format!("'{}'", clean(tag, 80))).collect();
@@ -115,6 +127,16 @@ fn verdict(
             list.join(", ")
         );
         return Refusal::new(StatusCode::UNAUTHORIZED, "tags_not_allowed", message);
+    }
+    if has(Sort::Reserved) {
+        let until = wait_s.map_or(String::new(), |s| format!(" for another {s} s"));
+        let message = format!(
+            "Model is reserved: every deployment of '{}' is reserved for teams{until}.",
+            clean(group, 200)
+        );
+        let mut refusal = Refusal::new(StatusCode::FORBIDDEN, "model_reserved", message);
+        refusal.retry_after_s = wait_s;
+        return refusal;
     }
     if has(Sort::Paused) {
         let message = format!("Model is blocked: every deployment of '{group}' is paused.");
@@ -128,11 +150,38 @@ fn verdict(
     refusal
 }
 
+/// What limits have in common, in words.
+fn limits(lines: &[DeploymentLine]) -> String {
+    let has = |state: &str| lines.iter().any(|line| line.state == state);
+    if has("over_budget") {
+        let mut spent: Vec<&str> = lines
+            .iter()
+            .filter(|line| line.state == "over_budget")
+            .map(|line| line.hint.as_str())
+            .collect();
+        spent.sort_unstable();
+        spent.dedup();
+        spent.truncate(LINES_MAX);
+        let others = if has("at_limit") || has("cooldown") { "; others are limited" } else { "" };
+        format!("crossed budget: {}{others}", spent.join("; "))
+    } else if has("at_limit") && !has("cooldown") {
+        "all of its deployments are at a limit of this gateway's config".to_owned()
+    } else {
+        "all of its deployments are rate limited".to_owned()
+    }
+}
+
 fn resting(sort: Sort) -> Option<Cause> {
     match sort {
         Sort::Rest(cause) => Some(cause),
-        Sort::Limit => Some(Cause::RateLimited),
-        Sort::Broken | Sort::Paused | Sort::Tags | Sort::Context | Sort::Capability => None,
+        Sort::Limit | Sort::Budget => Some(Cause::RateLimited),
+        Sort::Broken
+        | Sort::Paused
+        | Sort::Reserved
+        | Sort::Region
+        | Sort::Tags
+        | Sort::Context
+        | Sort::Capability => None,
     }
 }
 
@@ -198,6 +247,21 @@ pub(crate) fn line(
             let hint = "an operator took it out: POST /router/deployments/{id}/enable";
             say("disabled", Cause::Gateway, hint.to_owned());
         }
+        Exclusion::Reserved => {
+            let unix_ms = clock::unix_ms();
+            let free = windows::free_in_ms(&deployment.windows, unix_ms);
+            let until = free.map_or(String::new(), |ms| {
+                format!(" until {}", rfc3339(unix_ms.saturating_add(ms)))
+            });
+            let hint = format!("`access_windows` reserves it for teams{until}");
+            say("reserved", Cause::Gateway, hint);
+            line.retry_after_s = free.map(|ms| ms.div_ceil(1000).max(1));
+        }
+        Exclusion::Region => {
+            let own = deployment.region.as_deref().map(|region| clean(region, 80));
+            let own = own.map_or("has no region_name".to_owned(), |own| format!("is in {own}"));
+            say("not_for_this_request", Cause::Gateway, format!("it {own}"));
+        }
         Exclusion::Tags => {
             say("not_for_this_request", Cause::Gateway, "its tags do not match".to_owned());
         }
@@ -206,6 +270,10 @@ pub(crate) fn line(
                 "Model={}, Max Input Tokens={window}, Got about {needed}",
                 deployment.model_param
             );
+            say("not_for_this_request", Cause::ContextWindow, hint);
+        }
+        Exclusion::TokensAMinute { limit, needed } => {
+            let hint = format!("tpm={limit} is less than this request alone: about {needed}");
             say("not_for_this_request", Cause::ContextWindow, hint);
         }
         Exclusion::Operation(operation) => {
@@ -226,8 +294,16 @@ pub(crate) fn line(
             say("at_limit", Cause::Gateway, hint);
             line.retry_after_s = Some(1);
         }
-        Exclusion::Rate { of, limit, ends_in_ms } => {
-            let left = ends_in_ms.div_ceil(1000).max(1);
+        Exclusion::Budget { budget, ends_in_ms } => {
+            let budget = snapshot.budgets.get(*budget);
+            let until = rfc3339(clock::unix_ms().saturating_add(*ends_in_ms));
+            let (of, name) = (budget.scope.name(), clean(&budget.name, 80));
+            let hint = format!("the budget of {of} '{name}' is spent until {until}");
+            say("over_budget", Cause::Gateway, hint);
+            line.retry_after_s = Some(ends_in_ms.div_ceil(1000).max(1));
+        }
+        Exclusion::Rate(Full { of, limit, free_in_ms }) => {
+            let left = free_in_ms.div_ceil(1000).max(1);
             say("at_limit", Cause::Gateway, format!("{of}={limit} is used up for {left} s"));
             line.retry_after_s = Some(left);
         }

@@ -27,7 +27,7 @@ fn refusal(snapshot: &Snapshot, controls: Controls, now: u64) -> Vec<Exclusion> 
     let mut walk = Walk::named(snapshot, "g", controls, Millis(now)).unwrap();
     match walk.next(snapshot, Millis(now), 0) {
         Next::GiveUp(GiveUp::Refused(refused)) => {
-            refused.excluded.iter().map(|one| one.why).collect()
+            refused[0].excluded.iter().map(|one| one.why).collect()
         }
         other => panic!("{other:?}"),
     }

@@ -1,20 +1,19 @@
 //! A request that was refused without an attempt: which of the possible reasons it is, in one sentence,
 //! and every deployment with its own.
 //!
-//! Called by the pipeline when a walk gives up, and by the state page for its lines. Always true: the
-//! status follows the contract, section 4: 429 for limits, budgets and regions, 400 for what fits nowhere,
-//! 401 for tags, 403 for paused and reserved models, else 503.
+//! Called by the pipeline when a walk gives up. Always true: the status follows the contract, section 4: 429
+//! for limits, budgets and regions, 400 for what fits nowhere, 401 for tags, 403 for paused and reserved
+//! models, else 503.
 
 use hale_core::cause::Cause;
-use hale_core::health::{Full, Rest};
-use hale_core::route::{Excluded, Exclusion, Refused, windows};
+use hale_core::route::{Exclusion, Refused};
 use hale_core::snapshot::Snapshot;
-use hale_core::time::{Millis, rfc3339};
+use hale_core::time::Millis;
 use hale_wire::errors::{DeploymentLine, clean};
 use http::StatusCode;
 
+use super::excluded::line;
 use super::{LINE_MAX, LINES_MAX, Refusal};
-use crate::clock;
 
 /// What kind of reason an exclusion is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,116 +54,164 @@ fn sort(why: &Exclusion) -> Sort {
     }
 }
 
-/// No attempt was made: every member of the group is excluded.
+/// No attempt was made: every member of every group is excluded. The first group decides the status.
 pub(crate) fn refused(
     snapshot: &Snapshot,
-    refused: &Refused,
+    refused: &[Refused],
     tags: &[Box<str>],
     now: Millis,
 ) -> Refusal {
-    let Refused { group, excluded } = refused;
-    // Everybody counts; who is shown is another matter.
-    let mut lines: Vec<DeploymentLine> =
-        excluded.iter().map(|one| line(snapshot, group, one, now)).collect();
-    let wait_s = lines.iter().filter_map(|line| line.retry_after_s).min();
-    let sorts: Vec<Sort> = excluded.iter().map(|one| sort(&one.why)).collect();
-    let mut refusal = verdict(group, &sorts, &lines, tags, wait_s);
-    lines.truncate(LINES_MAX);
-    refusal.reply.deployments = lines;
+    let Some((first, others)) = refused.split_first() else { return super::own_fault() };
+    let verdict = verdict(snapshot, first, tags, now);
+    let group = clean(&first.group, 200);
+    let message = match verdict.status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            format!("No deployments available for model group '{group}': {}.", verdict.what)
+        }
+        _ => format!("{}.", verdict.what),
+    };
+    let message = format!("{message}{}", self::others(snapshot, others, now));
+    let mut refusal = Refusal::new(verdict.status, verdict.reason, message);
+    refusal.cause = verdict.cause;
+    refusal.retry_after_s = match verdict.wait_s {
+        // Whoever is free first answers, whatever his group.
+        Some(own) => others.iter().filter_map(|one| wait_s(snapshot, one, now)).chain([own]).min(),
+        None => None,
+    };
+    refusal.reply.deployments = lines(snapshot, refused, now);
     refusal
 }
 
-fn verdict(
-    group: &str,
-    sorts: &[Sort],
-    lines: &[DeploymentLine],
-    tags: &[Box<str>],
-    wait_s: Option<u64>,
-) -> Refusal {
-    let has = |sort: Sort| sorts.contains(&sort);
-    // What can never answer does not decide whether waiting helps.
-    let may_answer = |sort: &&Sort| matches!(sort, Sort::Limit | Sort::Budget | Sort::Rest(_));
-    let unavailable = |what: String| {
-        let message =
-            format!("No deployments available for model group '{group}': {}.", clean(&what, 1000));
-        (message, "no_healthy_deployments")
-    };
-    if sorts.iter().any(|sort| matches!(sort, Sort::Rest(_))) {
-        let until = wait_s.map_or(String::new(), |s| format!("; the next trial is in {s} s"));
-        let causes: Vec<Cause> = sorts.iter().filter_map(|sort| resting(*sort)).collect();
-        let (message, reason) = unavailable(format!("{}{until}", diagnosis(&causes)));
-        let mut refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason, message);
-        refusal.cause = Cause::Overloaded;
-        refusal.retry_after_s = wait_s;
-        return refusal;
+/// What stood in the way in groups that had nothing to try, in a sentence each; empty when there are
+/// none.
+pub(super) fn others(snapshot: &Snapshot, refused: &[Refused], now: Millis) -> String {
+    let mut text = String::new();
+    for one in refused.iter().filter(|one| !one.excluded.is_empty()).take(LINES_MAX) {
+        let verdict = verdict(snapshot, one, &[], now);
+        let group = clean(&one.group, 80);
+        let what = clean(&verdict.what, LINE_MAX);
+        text.push_str(&format!(" Nothing could be tried in '{group}': {what}."));
     }
-    if sorts.iter().any(|sort| may_answer(&sort)) {
-        let until = wait_s.map_or(String::new(), |s| format!("; the first is free again in {s} s"));
-        let (message, mut reason) = unavailable(format!("{}{until}", limits(lines)));
-        if sorts.iter().filter(may_answer).all(|sort| *sort == Sort::Budget) {
-            reason = "budget_exceeded";
-        }
-        let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason, message);
-        refusal.cause = Cause::RateLimited;
-        refusal.retry_after_s = wait_s;
-        return refusal;
+    text
+}
+
+/// Every deployment that could not be tried, with its reason.
+pub(super) fn lines(snapshot: &Snapshot, refused: &[Refused], now: Millis) -> Vec<DeploymentLine> {
+    let of_group = |one| lines_of(snapshot, one, now);
+    refused.iter().flat_map(of_group).take(LINES_MAX).collect()
+}
+
+fn lines_of<'a>(
+    snapshot: &'a Snapshot,
+    Refused { group, excluded }: &'a Refused,
+    now: Millis,
+) -> impl Iterator<Item = DeploymentLine> + 'a {
+    excluded.iter().map(move |one| line(snapshot, group, one, now))
+}
+
+/// Seconds until the first of the group may be asked again.
+fn wait_s(snapshot: &Snapshot, refused: &Refused, now: Millis) -> Option<u64> {
+    lines_of(snapshot, refused, now).filter_map(|line| line.retry_after_s).min()
+}
+
+/// Why a group had nothing to try.
+struct Verdict {
+    status: StatusCode,
+    reason: &'static str,
+    cause: Cause,
+    /// In words, without a stop at the end.
+    what: String,
+    /// Seconds until it may be otherwise, where waiting helps.
+    wait_s: Option<u64>,
+}
+
+impl Verdict {
+    fn unavailable(status: StatusCode, cause: Cause, what: String) -> Verdict {
+        let what = clean(&what, 1000);
+        Verdict { status, reason: "no_healthy_deployments", cause, what, wait_s: None }
+    }
+}
+
+fn verdict(snapshot: &Snapshot, refused: &Refused, tags: &[Box<str>], now: Millis) -> Verdict {
+    // Everybody counts; who is shown is another matter.
+    let lines: Vec<DeploymentLine> = lines_of(snapshot, refused, now).collect();
+    let sorts: Vec<Sort> = refused.excluded.iter().map(|one| sort(&one.why)).collect();
+    let wait_s = lines.iter().filter_map(|line| line.retry_after_s).min();
+    let has = |sort: Sort| sorts.contains(&sort);
+    let until = |what: &str| wait_s.map_or(String::new(), |s| format!("; {what} in {s} s"));
+    // What can never answer does not decide whether waiting helps.
+    if sorts.iter().any(|sort| matches!(sort, Sort::Rest(_))) {
+        let causes: Vec<Cause> = sorts.iter().filter_map(|sort| resting(*sort)).collect();
+        let what = format!("{}{}", diagnosis(&causes), until("the next trial is"));
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        return Verdict { wait_s, ..Verdict::unavailable(status, Cause::Overloaded, what) };
+    }
+    // Nobody is excluded any more when a place became free this very moment.
+    if sorts.is_empty() || has(Sort::Limit) || has(Sort::Budget) {
+        let what = format!("{}{}", limits(&lines), until("the first is free again"));
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let verdict = Verdict::unavailable(status, Cause::RateLimited, what);
+        let by_costs = has(Sort::Budget) && !has(Sort::Limit);
+        let reason = if by_costs { "budget_exceeded" } else { verdict.reason };
+        return Verdict { reason, wait_s: wait_s.or(Some(1)), ..verdict };
     }
     if has(Sort::Context) || has(Sort::Capability) {
-        return fits_nowhere(group, has(Sort::Context), lines);
+        return fits_nowhere(&refused.group, has(Sort::Context), &lines);
     }
-    if has(Sort::Region) {
-        let what = "the request has to stay in a region (allowed_model_region) that none of its \
-                    deployments is in (region_name)";
-        let (message, _) = unavailable(what.to_owned());
-        let status = StatusCode::TOO_MANY_REQUESTS;
-        return Refusal::new(status, "region_not_available", message);
-    }
-    if has(Sort::Tags) {
-        let list: Vec<String> = tags.iter().map(|tag| format!("'{}'", clean(tag, 80))).collect();
-        let message = format!(
-            "Not allowed to access model due to tags configuration. Passed model={} and tags=[{}]",
-            clean(group, 200),
-            list.join(", ")
-        );
-        return Refusal::new(StatusCode::UNAUTHORIZED, "tags_not_allowed", message);
-    }
-    if has(Sort::Reserved) {
-        let until = wait_s.map_or(String::new(), |s| format!(" for another {s} s"));
-        let message = format!(
-            "Model is reserved: every deployment of '{}' is reserved for teams{until}.",
-            clean(group, 200)
-        );
-        let mut refusal = Refusal::new(StatusCode::FORBIDDEN, "model_reserved", message);
-        refusal.retry_after_s = wait_s;
-        return refusal;
-    }
-    if has(Sort::Paused) {
-        let message = format!("Model is blocked: every deployment of '{group}' is paused.");
-        return Refusal::new(StatusCode::FORBIDDEN, "model_paused", message);
+    if let Some(verdict) = by_policy(&refused.group, &sorts, tags, wait_s) {
+        return verdict;
     }
     let problems: Vec<&str> = lines.iter().take(LINES_MAX).map(|line| line.hint.as_str()).collect();
     let what = format!("none of its deployments can work as configured: {}", problems.join("; "));
-    let (message, reason) = unavailable(what);
-    let mut refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason, message);
-    refusal.cause = Cause::Misconfigured;
-    refusal
+    Verdict::unavailable(StatusCode::SERVICE_UNAVAILABLE, Cause::Misconfigured, what)
+}
+
+/// What the operator's or the client's own rules leave nobody for.
+fn by_policy(
+    group: &str,
+    sorts: &[Sort],
+    tags: &[Box<str>],
+    wait_s: Option<u64>,
+) -> Option<Verdict> {
+    let group = clean(group, 200);
+    let has = |sort: Sort| sorts.contains(&sort);
+    let (status, reason, what) = if has(Sort::Region) {
+        let what = "the request has to stay in a region (`allowed_model_region`) in which none of its \
+                    deployments is (`region_name`)";
+        (StatusCode::TOO_MANY_REQUESTS, "region_not_available", what.to_owned())
+    } else if has(Sort::Tags) {
+        let list: Vec<String> = tags.iter().map(|tag| format!("'{}'", clean(tag, 80))).collect();
+        let what = format!(
+            "Not allowed to access model due to tags configuration. Passed model={group} and \
+             tags=[{}]",
+            list.join(", ")
+        );
+        (StatusCode::UNAUTHORIZED, "tags_not_allowed", what)
+    } else if has(Sort::Reserved) {
+        let what = format!("Model is reserved: every deployment of '{group}' is for teams now");
+        (StatusCode::FORBIDDEN, "model_reserved", what)
+    } else if has(Sort::Paused) {
+        let what = format!("Model is blocked: every deployment of '{group}' is paused");
+        (StatusCode::FORBIDDEN, "model_paused", what)
+    } else {
+        return None;
+    };
+    let wait_s = wait_s.filter(|_| reason == "model_reserved");
+    Some(Verdict { status, reason, cause: Cause::BadRequest, what, wait_s })
 }
 
 /// What limits have in common, in words.
 fn limits(lines: &[DeploymentLine]) -> String {
     let has = |state: &str| lines.iter().any(|line| line.state == state);
     if has("over_budget") {
-        let mut spent: Vec<&str> = lines
-            .iter()
-            .filter(|line| line.state == "over_budget")
-            .map(|line| line.hint.as_str())
-            .collect();
+        let of_budgets = lines.iter().filter(|line| line.state == "over_budget");
+        let mut spent: Vec<&str> = of_budgets.map(|line| line.hint.as_str()).collect();
         spent.sort_unstable();
         spent.dedup();
         spent.truncate(LINES_MAX);
         let others = if has("at_limit") || has("cooldown") { "; others are limited" } else { "" };
         format!("crossed budget: {}{others}", spent.join("; "))
-    } else if has("at_limit") && !has("cooldown") {
+    } else if lines.is_empty() || (has("at_limit") && !has("cooldown")) {
         "all of its deployments are at a limit of this gateway's config".to_owned()
     } else {
         "all of its deployments are rate limited".to_owned()
@@ -185,7 +232,7 @@ fn resting(sort: Sort) -> Option<Cause> {
     }
 }
 
-fn fits_nowhere(group: &str, by_length: bool, lines: &[DeploymentLine]) -> Refusal {
+fn fits_nowhere(group: &str, by_length: bool, lines: &[DeploymentLine]) -> Verdict {
     let why: Vec<&str> = lines.iter().take(LINES_MAX).map(|line| line.hint.as_str()).collect();
     let why = clean(&why.join("; "), 1000);
     let (reason, what) = if by_length {
@@ -193,10 +240,13 @@ fn fits_nowhere(group: &str, by_length: bool, lines: &[DeploymentLine]) -> Refus
     } else {
         ("missing_capability", "the request needs what no deployment does of")
     };
-    let message = format!("{what} model group '{group}': {why}.");
-    let mut refusal = Refusal::new(StatusCode::BAD_REQUEST, reason, message);
-    refusal.cause = if by_length { Cause::ContextWindow } else { Cause::BadRequest };
-    refusal
+    Verdict {
+        status: StatusCode::BAD_REQUEST,
+        reason,
+        cause: if by_length { Cause::ContextWindow } else { Cause::BadRequest },
+        what: format!("{what} model group '{group}': {why}"),
+        wait_s: None,
+    }
 }
 
 /// What several failures have in common, in words.
@@ -215,118 +265,4 @@ pub(crate) fn diagnosis(causes: &[Cause]) -> &'static str {
     } else {
         "all of its deployments are failing"
     }
-}
-
-/// One deployment and why it is excluded.
-pub(crate) fn line(
-    snapshot: &Snapshot,
-    group: &str,
-    one: &Excluded,
-    now: Millis,
-) -> DeploymentLine {
-    let deployment = snapshot.deployment(one.deployment);
-    let mut line = DeploymentLine {
-        id: deployment.id.to_string(),
-        model_group: group.to_owned(),
-        last_status: deployment.state.last_status(),
-        ..DeploymentLine::default()
-    };
-    let mut say = |state, cause: Cause, hint: String| {
-        (line.state, line.cause, line.hint) = (state, cause.name(), clean(&hint, LINE_MAX));
-    };
-    match &one.why {
-        Exclusion::Misconfigured => {
-            let why = deployment.misconfigured.as_ref();
-            let hint = why.map(|why| format!("{}: {}", why.problem, why.hint));
-            say("misconfigured", Cause::Misconfigured, hint.unwrap_or_default());
-        }
-        Exclusion::Paused => {
-            say("paused", Cause::Gateway, "`blocked` is set in the config".to_owned());
-        }
-        Exclusion::Disabled => {
-            let hint = "an operator took it out: POST /router/deployments/{id}/enable";
-            say("disabled", Cause::Gateway, hint.to_owned());
-        }
-        Exclusion::Reserved => {
-            let unix_ms = clock::unix_ms();
-            let free = windows::free_in_ms(&deployment.windows, unix_ms);
-            let until = free.map_or(String::new(), |ms| {
-                format!(" until {}", rfc3339(unix_ms.saturating_add(ms)))
-            });
-            let hint = format!("`access_windows` reserves it for teams{until}");
-            say("reserved", Cause::Gateway, hint);
-            line.retry_after_s = free.map(|ms| ms.div_ceil(1000).max(1));
-        }
-        Exclusion::Region => {
-            let own = deployment.region.as_deref().map(|region| clean(region, 80));
-            let own = own.map_or("has no region_name".to_owned(), |own| format!("is in {own}"));
-            say("not_for_this_request", Cause::Gateway, format!("it {own}"));
-        }
-        Exclusion::Tags => {
-            say("not_for_this_request", Cause::Gateway, "its tags do not match".to_owned());
-        }
-        Exclusion::Context { window, needed } => {
-            let hint = format!(
-                "Model={}, Max Input Tokens={window}, Got about {needed}",
-                deployment.model_param
-            );
-            say("not_for_this_request", Cause::ContextWindow, hint);
-        }
-        Exclusion::TokensAMinute { limit, needed } => {
-            let hint = format!("tpm={limit} is less than this request alone: about {needed}");
-            say("not_for_this_request", Cause::ContextWindow, hint);
-        }
-        Exclusion::Operation(operation) => {
-            let hint = format!(
-                "provider {} has no {}; ask for a model of another provider, or use \
-                 /v1/chat/completions",
-                deployment.provider.name,
-                operation.upstream_path()
-            );
-            say("not_for_this_request", Cause::BadRequest, hint);
-        }
-        Exclusion::Capability(need) => {
-            let hint = format!("{} is false for {}", need.key(), deployment.model_param);
-            say("not_for_this_request", Cause::BadRequest, hint);
-        }
-        Exclusion::Busy { limit } => {
-            let hint = format!("max_parallel_requests={limit} are in flight; raise it or wait");
-            say("at_limit", Cause::Gateway, hint);
-            line.retry_after_s = Some(1);
-        }
-        Exclusion::Budget { budget, ends_in_ms } => {
-            let budget = snapshot.budgets.get(*budget);
-            let until = rfc3339(clock::unix_ms().saturating_add(*ends_in_ms));
-            let (of, name) = (budget.scope.name(), clean(&budget.name, 80));
-            let hint = format!("the budget of {of} '{name}' is spent until {until}");
-            say("over_budget", Cause::Gateway, hint);
-            line.retry_after_s = Some(ends_in_ms.div_ceil(1000).max(1));
-        }
-        Exclusion::Rate(Full { of, limit, free_in_ms }) => {
-            let left = free_in_ms.div_ceil(1000).max(1);
-            say("at_limit", Cause::Gateway, format!("{of}={limit} is used up for {left} s"));
-            line.retry_after_s = Some(left);
-        }
-        Exclusion::Unhealthy(cause) => {
-            say("unhealthy", *cause, "health checks failed; GET /health tells more".to_owned());
-        }
-        Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
-            let under_way = matches!(one.why, Exclusion::TrialUnderWay(_));
-            let left = rest.until.since(now).div_ceil(1000).max(1);
-            say(if under_way { "trial" } else { "cooldown" }, rest.cause, rest_hint(rest, left));
-            line.retry_after_s = Some(left);
-            line.since = deployment.resting_since(now).map(|since| unix_s(since, now));
-        }
-    }
-    line
-}
-
-fn rest_hint(rest: &Rest, left_s: u64) -> String {
-    let source = if rest.provider_issued { "the provider asked for it" } else { "our own pause" };
-    format!("free again in {left_s} s ({source})")
-}
-
-/// A moment in seconds since 1970.
-pub(crate) fn unix_s(at: Millis, now: Millis) -> u64 {
-    clock::unix_ms().saturating_sub(now.since(at)) / 1000
 }

@@ -14,7 +14,7 @@ fn state(hale: &Hale) -> Value {
 }
 
 #[test]
-fn usage_based_routing_serves_exactly_rpm_at_each_and_names_the_time() {
+fn row_43_usage_based_routing_serves_exactly_rpm_at_each_and_names_the_time() {
     for strategy in ["usage-based-routing", "usage-based-routing-v2"] {
         let up = FakeUpstream::start();
         let limits = |rpm: u64| json!({"rpm": rpm});

@@ -478,7 +478,7 @@ const LITELLM: &[Row] = &[
 
 #[rustfmt::skip]
 const ROUTER: &[Row] = &[
-    served("routing_strategy", Kind::Text, "simple-shuffle", "How a deployment is chosen among those that are well. `simple-shuffle`: at random, by weight. `least-busy`: the one with the fewest attempts under way. `latency-based-routing`: the fastest by time to first token, or per token. `usage-based-routing` and `usage-based-routing-v2`: the one with the fewest tokens within the last minute. `cost-based-routing`: the cheapest. `provider-budget-routing`: as `simple-shuffle`, within budgets, which hold under every strategy. `health-aware`: of two at random the better one by expected time, load and weight. `lar1` runs as `simple-shuffle`, with a warning."),
+    served("routing_strategy", Kind::Text, "simple-shuffle", "How a deployment is chosen among those that are well. `simple-shuffle`: at random, by weight. `least-busy`: the one with the fewest attempts under way. `latency-based-routing`: the fastest by time to first token, or per token. `usage-based-routing` and `usage-based-routing-v2`: the one that used the fewest tokens of late. `cost-based-routing`: the cheapest. `provider-budget-routing`: as `simple-shuffle`, within budgets, which hold under every strategy. `health-aware`: of two at random the better one by expected time, load and weight. `lar1` runs as `simple-shuffle`, with a warning."),
     served("num_retries", RETRIES, "2", "Attempts after the first in each group."),
     served("timeout", TIMEOUT, "600", "Bounds one attempt; of a stream, its first content."),
     served("stream_timeout", TIMEOUT, "`timeout` for the first content, 120 for a silence", "Bounds the first content of a stream and every silence after it."),

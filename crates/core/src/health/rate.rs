@@ -143,6 +143,50 @@ impl Claim {
     }
 }
 
+/// How fast use is forgotten: after this time a third of it counts, after a minute a twentieth. Milliseconds.
+const FORGET_MS: f64 = 20_000.0;
+
+/// How much was used of late. The more, the faster it is forgotten: a sum over a minute would send everybody
+/// to whoever was away, and a minute later everybody away from him again.
+#[derive(Debug)]
+struct Usage {
+    /// The natural logarithm of what was used, each part multiplied by e for every [`FORGET_MS`] that had
+    /// passed then; as bits. So nothing has to be written for it to fade.
+    grown: AtomicU64,
+}
+
+impl Default for Usage {
+    fn default() -> Usage {
+        Usage { grown: AtomicU64::new(f64::NEG_INFINITY.to_bits()) }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a moment that is off by a millionth is as good")]
+fn age(now: Millis) -> f64 {
+    now.0 as f64 / FORGET_MS
+}
+
+impl Usage {
+    #[allow(clippy::cast_precision_loss, reason = "amounts are far below 2^52")]
+    fn add(&self, now: Millis, amount: u64) {
+        if amount == 0 {
+            return;
+        }
+        let more = (amount as f64).ln() + age(now);
+        let step = |bits: u64| {
+            let old = f64::from_bits(bits);
+            let (large, small) = if old > more { (old, more) } else { (more, old) };
+            Some((large + (small - large).exp().ln_1p()).to_bits())
+        };
+        // It never gives up: the step always has an answer.
+        let _before = self.grown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
+    }
+
+    fn of_late(&self, now: Millis) -> f64 {
+        (f64::from_bits(self.grown.load(Ordering::Relaxed)) - age(now)).exp()
+    }
+}
+
 /// A limit that is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
@@ -159,6 +203,7 @@ pub struct Full {
 pub struct Rates {
     requests: MinuteCounter,
     tokens: MinuteCounter,
+    used: Usage,
 }
 
 impl Rates {
@@ -172,6 +217,12 @@ impl Rates {
     #[must_use]
     pub fn tokens(&self, now: Millis) -> u64 {
         self.tokens.count(now)
+    }
+
+    /// What was used of late, in tokens, and one more for each request; it fades within a minute.
+    #[must_use]
+    pub fn used(&self, now: Millis) -> f64 {
+        self.used.of_late(now)
     }
 
     /// The first limit that an attempt with this claim would exceed.
@@ -208,13 +259,18 @@ impl Rates {
                 return false;
             }
         }
-        self.requests.add_within(now, 1, claim.rpm.unwrap_or(u64::MAX))
+        let begins = self.requests.add_within(now, 1, claim.rpm.unwrap_or(u64::MAX));
+        if begins {
+            self.used.add(now, claim.reserved().saturating_add(1));
+        }
+        begins
     }
 
     /// Counts the tokens of an attempt that ended.
     pub(super) fn end(&self, now: Millis, tokens: u64) {
         if tokens > 0 {
             self.tokens.add_within(now, tokens, u64::MAX);
+            self.used.add(now, tokens);
         }
     }
 }
@@ -243,6 +299,24 @@ mod tests {
         counter.add_within(at(90_000), u64::MAX, u64::MAX);
         assert_eq!(counter.count(at(91_000)), u64::MAX, "saturates");
         assert_eq!(counter.count(at(151_000)), 0);
+    }
+
+    #[test]
+    fn use_adds_up_and_fades() {
+        let usage = Usage::default();
+        assert_eq!(usage.of_late(at(0)), 0.0);
+        usage.add(at(0), 100);
+        usage.add(at(0), 200);
+        assert!((usage.of_late(at(0)) - 300.0).abs() < 1e-6);
+        assert!((usage.of_late(at(20_000)) - 300.0 / std::f64::consts::E).abs() < 1e-6);
+        usage.add(at(60_000), 100);
+        let left = usage.of_late(at(60_000));
+        assert!((100.0..120.0).contains(&left), "{left}");
+        let year = at(365 * 86_400_000);
+        usage.add(year, 7);
+        assert!((usage.of_late(year) - 7.0).abs() < 1e-6);
+        usage.add(Millis::NEVER, u64::MAX);
+        assert!(!usage.of_late(Millis::NEVER).is_nan());
     }
 
     #[test]

@@ -149,14 +149,16 @@ fn priced(prices: &[(Option<f64>, Option<f64>)]) -> Snapshot {
 }
 
 #[test]
-fn who_was_used_least_within_the_last_minute_is_chosen() {
+fn who_was_used_least_of_late_is_chosen() {
     for name in ["usage-based-routing", "usage-based-routing-v2"] {
         let snapshot = snapshot_of(&[1.0; 3]);
-        used(&snapshot, 0, 5, 0);
-        used(&snapshot, 1, 4, 30_000);
-        used(&snapshot, 2, 6, 59_000);
-        assert_eq!(hits(&snapshot, name, 59_999)[1], 10_000, "{name}");
-        assert_eq!(hits(&snapshot, name, 60_000)[0], 10_000, "{name}: its minute is over");
+        used(&snapshot, 0, 6, 0);
+        used(&snapshot, 1, 4, 0);
+        used(&snapshot, 2, 5, 0);
+        assert_eq!(hits(&snapshot, name, 1)[1], 10_000, "{name}");
+        used(&snapshot, 1, 2, 30_000);
+        used(&snapshot, 2, 1, 30_000);
+        assert_eq!(hits(&snapshot, name, 30_000)[0], 10_000, "{name}: older use fades");
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod address;
 mod azure;
+mod budgets;
 mod build;
 mod checks;
 mod contradictions;
@@ -31,6 +32,7 @@ mod times;
 mod tree;
 mod upstream;
 mod value;
+mod windows;
 
 use std::io;
 
@@ -131,6 +133,7 @@ fn snapshot(
         checks: settings.checks,
         ..Snapshot::default()
     };
+    snapshot.budgets = budgets::fill(settings.budgets, &mut drafts, previous, problems);
     groups::fill(&mut snapshot, drafts, previous, problems);
     settings.group_policies.fill(&mut snapshot, problems);
     fallbacks::fill(&mut snapshot, &settings.references, problems);

@@ -10,6 +10,7 @@ mod checks;
 mod figures;
 mod properties;
 mod report;
+mod strategies;
 mod swarm;
 mod upstream;
 mod world;

@@ -75,7 +75,7 @@ pub(crate) fn snapshot_with_keys(
     }
     yaml.push_str(&format!("router_settings: {{{router}}}\n"));
     let loaded = load(&Yaml(yaml), "sim.yaml", Options::default(), None);
-    assert!(loaded.problems.is_empty(), "{:?}", loaded.problems);
+    assert!(loaded.errors().next().is_none(), "{:?}", loaded.problems);
     loaded.snapshot.expect("the config is good")
 }
 
@@ -483,10 +483,13 @@ fn may_refuse(why: Exclusion) -> bool {
         Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
             rest.provider_issued || matches!(rest.cause, Cause::RateLimited | Cause::Quota)
         }
-        Exclusion::Busy { .. } | Exclusion::Rate { .. } => true,
+        Exclusion::Busy { .. } | Exclusion::Rate(_) | Exclusion::Budget { .. } => true,
         Exclusion::Misconfigured
         | Exclusion::Paused
         | Exclusion::Disabled
+        | Exclusion::Reserved
+        | Exclusion::Region
+        | Exclusion::TokensAMinute { .. }
         | Exclusion::Tags
         | Exclusion::Context { .. }
         | Exclusion::Operation(_)

@@ -17,6 +17,8 @@ fn with<T>(
 ) -> T {
     let target = Target { group: crate::group::GroupIndex(0), pinned: None, wildcard_name: None };
     look(&Selection {
+        unix_ms: 0,
+        tag_budgets: &[],
         snapshot,
         target: &target,
         members: &snapshot.groups[0].members,
@@ -145,7 +147,7 @@ fn who_rests_by_our_doing_and_has_no_room_is_refused_for_the_room() {
         std::sync::Arc::get_mut(deployment).unwrap().limits.max_parallel = Some(1);
     }
     let now = Millis(1_000);
-    let claim = crate::health::Claim { max_parallel: Some(1), rpm: None };
+    let claim = crate::health::Claim { max_parallel: Some(1), ..crate::health::Claim::default() };
     for index in 0..2 {
         rest(&snapshot, index, None);
         assert!(snapshot.deployments[index as usize].state.enter(now, &claim));

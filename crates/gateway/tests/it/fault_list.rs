@@ -151,7 +151,7 @@ fn f26_a_flapping_member_is_seen_by_nobody_and_asked_less_than_a_fifth() {
     let mut count = 0u32;
     let flaps = FakeUpstream::with(move |request| {
         count += 1;
-        if count % 5 == 0 { Script::answer(request) } else { Script::error(503, "down") }
+        if count.is_multiple_of(5) { Script::answer(request) } else { Script::error(503, "down") }
     });
     let good = FakeUpstream::start();
     let hale = Config::new()

@@ -92,6 +92,19 @@ fn an_explanation_names_candidates_reasons_and_times_and_sends_nothing() {
     }
 }
 
+/// Who is left out of the next test's group: its state, the cause, and words of the hint.
+const REASONS: [(&str, &str, &str, &str); 9] = [
+    ("broken", "misconfigured", "misconfigured", "NO_SUCH_KEY"),
+    ("paused", "paused", "gateway", "`blocked`"),
+    ("out", "disabled", "gateway", "an operator took it out"),
+    ("other", "not_for_this_request", "gateway", "its tags do not match"),
+    ("short", "not_for_this_request", "context_window", "Max Input Tokens=50"),
+    ("blind", "not_for_this_request", "bad_request", "supports_vision is false"),
+    ("limited", "cooldown", "rate_limited", "the provider asked for it"),
+    ("busy", "at_limit", "gateway", "max_parallel_requests=1"),
+    ("spent", "at_limit", "gateway", "rpm=1 is used up"),
+];
+
 #[test]
 fn an_explanation_has_the_reason_of_each_filter_and_what_each_attempt_may_take() {
     let (up, busy, limited) = (
@@ -149,17 +162,7 @@ fn an_explanation_has_the_reason_of_each_filter_and_what_each_attempt_may_take()
             let all = page["groups"][0]["candidates"].as_array().unwrap();
             all.iter().find(|one| one["deployment"] == id).unwrap().clone()
         };
-        for (id, state, cause, hint) in [
-            ("broken", "misconfigured", "misconfigured", "NO_SUCH_KEY"),
-            ("paused", "paused", "gateway", "`blocked`"),
-            ("out", "disabled", "gateway", "an operator took it out"),
-            ("other", "not_for_this_request", "gateway", "its tags do not match"),
-            ("short", "not_for_this_request", "context_window", "Max Input Tokens=50"),
-            ("blind", "not_for_this_request", "bad_request", "supports_vision is false"),
-            ("limited", "cooldown", "rate_limited", "the provider asked for it"),
-            ("busy", "at_limit", "gateway", "max_parallel_requests=1"),
-            ("spent", "at_limit", "gateway", "rpm=1 is used up"),
-        ] {
+        for (id, state, cause, hint) in REASONS {
             let one = of(id);
             assert_eq!((&one["state"], &one["cause"]), (&json!(state), &json!(cause)), "{id}");
             assert!(one["hint"].as_str().unwrap().contains(hint), "{one}");

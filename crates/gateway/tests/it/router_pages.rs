@@ -156,8 +156,11 @@ fn an_explanation_has_the_reason_of_each_filter_and_what_each_attempt_may_take()
         let page = client(&hale).post_json("/router/explain", &[], &body).json();
         let state = client(&hale).get("/router/state").json();
         busy.release("go");
-        assert_eq!(under_way.join().unwrap().status, 200);
-        assert_eq!(up.requests().len(), asked, "nothing is sent");
+        assert_eq!(
+            (under_way.join().unwrap().status, up.requests().len()),
+            (200, asked),
+            "nothing is sent"
+        );
         let of = |id: &str| {
             let all = page["groups"][0]["candidates"].as_array().unwrap();
             all.iter().find(|one| one["deployment"] == id).unwrap().clone()
@@ -174,7 +177,7 @@ fn an_explanation_has_the_reason_of_each_filter_and_what_each_attempt_may_take()
         assert_eq!((&well["state"], &well["in_safety_net"]), (&json!("ready"), &json!(true)));
         assert_eq!((&well["timeout_s"], &well["silence_s"]), (&json!(7.0), &json!(3.0)));
         assert!(well["score"].is_number() && well.get("hint").is_none(), "{well}");
-        assert_eq!((&page["strategy"], &page["model"]), (&json!("simple-shuffle"), &json!("m")));
+        assert_eq!(page["strategy"], "simple-shuffle");
         let in_flight = column(&state["deployments"], "in_flight");
         assert_eq!(in_flight.iter().filter_map(Value::as_u64).sum::<u64>(), 1);
     });

@@ -105,6 +105,17 @@ const REASONS: [(&str, &str, &str, &str); 9] = [
     ("spent", "at_limit", "gateway", "rpm=1 is used up"),
 ];
 
+/// A member of the next test's group.
+fn entry(id: &str, up: &FakeUpstream, params: Value, info: Value) -> Value {
+    let mut entry = json!({"model_name": "m", "model_info": {"id": id}, "litellm_params":
+            {"model": "openai/gpt-4o", "api_key": format!("sk-{id}-0123456789"), "api_base": up.api_base(),
+             "tags": ["mine"]}});
+    for (part, more) in [("litellm_params", params), ("model_info", info)] {
+        entry[part].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    }
+    entry
+}
+
 #[test]
 fn an_explanation_has_the_reason_of_each_filter_and_what_each_attempt_may_take() {
     let (up, busy, limited) = (
@@ -114,15 +125,6 @@ fn an_explanation_has_the_reason_of_each_filter_and_what_each_attempt_may_take()
         }),
         FakeUpstream::with(|_| Script::rate_limited(60)),
     );
-    let entry = |id: &str, up: &FakeUpstream, params: Value, info: Value| {
-        let mut entry = json!({"model_name": "m", "model_info": {"id": id}, "litellm_params":
-            {"model": "openai/gpt-4o", "api_key": format!("sk-{id}-0123456789"), "api_base": up.api_base(),
-             "tags": ["mine"]}});
-        for (part, more) in [("litellm_params", params), ("model_info", info)] {
-            entry[part].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        }
-        entry
-    };
     let hale = Config::new()
         .entry(entry("broken", &up, json!({"api_key": "os.environ/NO_SUCH_KEY"}), json!({})))
         .entry(entry("paused", &up, json!({"blocked": true}), json!({})))

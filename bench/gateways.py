@@ -60,7 +60,7 @@ class Members:
     def seen(self):
         """The requests so far, as the log has them."""
         with self.lines.changed:
-            return [json.loads(line) for _, line in self.lines.lines if line.startswith("{")]
+            return [{"at": at} | json.loads(line) for at, line in self.lines.lines if line.startswith("{")]
 
 
 def settings(entries, *, background, interval=60, routing=False, router=None, timeout=None):
@@ -187,14 +187,14 @@ class Asking:
         while not self.over:
             time.sleep(max(0, self.began + turn / self.rate - time.monotonic()))
             turn += self.clients
-            began = time.time()
+            began = time.monotonic()
             try:
                 status, _, headers = self.gateway.ask("POST", "/v1/chat/completions", body, connection)
                 member = headers.get("x-litellm-model-id")
             except (OSError, http.client.HTTPException):
                 connection.close()
                 status, member = 0, None
-            self.answers.append({"at": began, "took": time.time() - began, "status": status, "member": member})
+            self.answers.append({"at": began, "took": time.monotonic() - began, "status": status, "member": member})
 
     def end(self):
         self.over = True

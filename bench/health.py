@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """The figures of health checks, measured on a release build: bench/HEALTH.md, docs/health.md and its picture.
 
-    bench/health.py [PART ...] [--target DIRECTORY] [--seconds 600] [--short]
+    bench/health.py [PART ...] [--target DIRECTORY] [--seconds 300] [--short]
 
 Builds nothing: `cargo build --release --bin hale --bin hale-members --bin hale-load --bin hale-upstream`
-comes first. Without a part all are run, which takes about twenty minutes. Parts:
+comes first. Without a part all are run, which takes about half an hour. Parts:
 
     thousand  1,000 deployments, half of them silent, 100 requests/s on a healthy group
-    live      /health of the same, which asks everybody
+    memory    the same, with checks of 1 s, for ten minutes after everybody has a verdict
+    live      /health of the same, which asks everybody; checks may take 5 s
+    live60    the same where they may take 60 s, which is the default
     pairs     traffic with checks and without, five pairs (needs `wrk`)
     stop      members that stop without traffic: when that is seen
     blame     members that fail traffic: how many requests meet them
@@ -36,7 +38,7 @@ import timeline
 from gateways import Children, Hale
 
 ROOT = os.path.dirname(rig.HERE)
-PARTS = ("thousand", "live", "pairs", "stop", "blame", "steady", "lies", "outage")
+PARTS = ("thousand", "memory", "live", "live60", "pairs", "stop", "blame", "steady", "lies", "outage")
 
 
 def parser(text):
@@ -44,7 +46,7 @@ def parser(text):
     it.add_argument("parts", nargs="*", metavar="PART")
     it.add_argument("--target", default=os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release"))
     it.add_argument("--results", default=os.path.join(ROOT, "target", "health.json"))
-    it.add_argument("--seconds", type=float, default=600, help="the length of `thousand`")
+    it.add_argument("--seconds", type=float, default=300, help="the length of `thousand`")
     it.add_argument("--short", action="store_true", help="a first look: shorter, and no page is written")
     return it
 
@@ -54,7 +56,9 @@ def run(bench, part, options):
     short = options.short
     return {
         "thousand": lambda: situations.thousand(bench, 40 if short else options.seconds),
+        "memory": lambda: situations.memory(bench, 60 if short else 600),
         "live": lambda: situations.live(bench),
+        "live60": lambda: situations.live(bench, 60),
         "pairs": lambda: situations.pairs(bench, 1 if short else 5, 5 if short else 25, 3 if short else 10),
         "stop": lambda: situations.stop(bench, 10 if short else 20),
         "blame": lambda: situations.blame(bench),
@@ -64,13 +68,24 @@ def run(bench, part, options):
     }[part]()
 
 
+def read(path):
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+def keep(path, name, version, part, found):
+    """Puts one result beside those that are kept."""
+    kept = read(path)
+    kept.setdefault(name, {}).update({"version": version, part: found})
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(kept, file)
+
+
 def measure(options, name, parts, start, version=None):
     """Runs parts on a gateway and keeps what they give, after each of them, unless that is only a first look."""
-    kept = {}
-    if os.path.exists(options.results):
-        with open(options.results, encoding="utf-8") as file:
-            kept = json.load(file)
-    results = kept.setdefault(name, {})
     children, directory = Children(), tempfile.mkdtemp(prefix="hale-health-")
     try:
         bench = situations.Bench(children, directory, options.target, start)
@@ -78,22 +93,17 @@ def measure(options, name, parts, start, version=None):
             if part not in parts:
                 raise rig.Failure(f"there is no part {part!r}; there are {', '.join(parts)}")
             print(f"{name}, {part}", flush=True)
-            results[part] = run(bench, part, options)
-            shown = results[part].get("summary", results[part])
-            print(json.dumps(shown, indent=1), flush=True)
-            if options.short:
-                continue
-            results["version"] = version
-            os.makedirs(os.path.dirname(options.results), exist_ok=True)
-            with open(options.results, "w", encoding="utf-8") as file:
-                json.dump(kept, file)
+            found = run(bench, part, options)
+            print(json.dumps(found.get("summary", found), indent=1), flush=True)
+            if not options.short:
+                keep(options.results, name, version, part, found)
     except rig.Failure as error:
         print(f"{sys.argv[0]}: {error}", file=sys.stderr)
         sys.exit(2)
     finally:
         children.end_all()
         shutil.rmtree(directory, ignore_errors=True)
-    return kept
+    return read(options.results)
 
 
 def start_hale(target):

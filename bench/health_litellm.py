@@ -4,7 +4,7 @@
     bench/health_litellm.py [PART ...] [--venv DIRECTORY] [--seconds 120] [--short]
 
 Makes a virtual environment with `litellm[proxy]` in it unless there is one. Parts are those of
-bench/health.py but `pairs`. Always true: what LiteLLM gets is the config, the members and the load that this
+bench/health.py but `pairs` and `memory`. Always true: what LiteLLM gets is the config, the members and the load that this
 gateway gets, and one worker process, which is its default.
 """
 
@@ -20,7 +20,7 @@ import rig
 from gateways import LiteLlm
 
 VERSION = "1.106.2"
-PARTS = tuple(part for part in health.PARTS if part != "pairs")
+PARTS = tuple(part for part in health.PARTS if part not in ("pairs", "memory"))
 
 
 def environment(directory):

@@ -29,11 +29,11 @@ def outage(bench, kind="cuts"):
     router = {"num_retries": 2, "cooldown_time": 5}
     gateway = bench.gateway(settings(entries, background=True, interval=INTERVAL, routing=True,
                                      router=router, timeout=3), probe_seconds=3)
-    zero, states, costs, over = time.time(), [], [], threading.Event()
+    zero, states, costs, over = time.monotonic(), [], [], threading.Event()
 
     def watch():
         while not over.is_set():
-            at = time.time() - zero
+            at = time.monotonic() - zero
             states.append({"at": at} | look(gateway))
             if hasattr(gateway, "metric"):
                 costs.append([at, gateway.metric("hale_probe_cost_usd_total")])
@@ -41,7 +41,7 @@ def outage(bench, kind="cuts"):
 
     watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
-    until = lambda second: time.sleep(max(0, zero + second - time.time()))
+    until = lambda second: time.sleep(max(0, zero + second - time.monotonic()))
     begins, dies, repaired = PHASES.values()
     until(begins)
     asking = Asking(gateway, "g", RATE)

@@ -93,7 +93,7 @@ def thousand(bench, seconds, count=1000):
     members = bench.members()
     gateway = bench.gateway(settings(thousand_entries(bench, members, count), background=True))
     process = load(bench, gateway, seconds)
-    pages, alive, most, rss, listed = [], [], 0, [], set()
+    pages, alive, most, listed = [], [], 0, set()
     ours, began = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=200), time.monotonic()
 
     def page():
@@ -111,7 +111,7 @@ def thousand(bench, seconds, count=1000):
         repeat(1, 0.1, page)
         if hasattr(gateway, "metric"):
             most = max(most, gateway.metric("hale_probes_in_flight"))
-        rss.append((time.monotonic(), gateway.rss_kib()))
+    gateway_rss = gateway.rss_kib() / 1024
     counts = members.counts()
     burners = [bench.children.start(["python3", "-c", "while True: pass"]) for _ in range(os.cpu_count())]
     alive += repeat(busy_for - 1, 0.05, lambda: gateway.ask("GET", "/health/liveliness", connection=ours))
@@ -119,20 +119,45 @@ def thousand(bench, seconds, count=1000):
         bench.children.end(burner)
     traffic = finish_load(bench, process)
     end(bench, gateway, members)
-    settled = [one for one in rss if one[0] - began > min(120, seconds / 4)]
     return {
         "seconds": seconds, "deployments": count, "listed": sorted(listed),
         "page_p99_ms": p99(pages), "pages": len(pages), "alive_p99_ms": p99(alive), "alive": len(alive),
         "in_flight": most, "in_flight_seen": counts["open_max"],
         "checks": sum(one["checks"] for one in counts["members"].values()), "traffic": traffic,
-        "rss_mib": rss[-1][1] / 1024, "rss_slope": slope(settled), "rss_over_s": settled[-1][0] - settled[0][0],
+        "rss_mib": gateway_rss,
     }
 
 
-def live(bench, count=1000):
+def memory(bench, seconds, count=1000):
+    """The same for longer, once there is a verdict about everybody: until then every one of them takes some."""
+    members = bench.members()
+    gateway = bench.gateway(settings(thousand_entries(bench, members, count), background=True), probe_seconds=1)
+    process = load(bench, gateway, 3600)
+    silent = (count - 2) // 2
+    began, samples = time.monotonic(), []
+    while sum(one == "unhealthy" for one in gateway.verdicts().values()) < silent:
+        if time.monotonic() - began > 900:
+            raise rig.Failure("the black holes are not all found out")
+        time.sleep(2)
+    settled = time.monotonic() - began
+    time.sleep(30)
+    before = sum(one["checks"] for one in members.counts()["members"].values())
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        gateway.page()
+        samples.append((time.monotonic() - began, gateway.rss_kib()))
+        time.sleep(1)
+    checks = sum(one["checks"] for one in members.counts()["members"].values()) - before
+    bench.children.end(process)
+    end(bench, gateway, members)
+    return {"settled_s": settled, "seconds": seconds, "slope": slope(samples), "checks": checks,
+            "first_mib": samples[0][1] / 1024, "last_mib": samples[-1][1] / 1024}
+
+
+def live(bench, probe_seconds=PROBE_SECONDS, count=1000):
     """The same, and a page that asks everybody."""
     members = bench.members()
-    gateway = bench.gateway(settings(thousand_entries(bench, members, count), background=False))
+    gateway = bench.gateway(settings(thousand_entries(bench, members, count), background=False), probe_seconds)
     began = time.monotonic()
     try:
         page = json.loads(gateway.ask("GET", "/health")[1])
@@ -142,7 +167,7 @@ def live(bench, count=1000):
         took, found = time.monotonic() - began, {"error": str(error)}
     counts = members.counts()
     end(bench, gateway, members)
-    return {"took_s": took, "found": found, "longest_s": PROBE_SECONDS, "open_max": counts["open_max"]}
+    return {"took_s": took, "found": found, "longest_s": probe_seconds, "open_max": counts["open_max"]}
 
 
 def pairs(bench, rounds, seconds, closed_seconds):

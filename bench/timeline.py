@@ -82,7 +82,7 @@ def lanes(picture, found):
     picture.text(LEFT, LANES_TOP - 8, "verdicts and checks", 13, more='font-weight="bold"')
     for row, name in enumerate(names):
         top = LANES_TOP + row * LANE
-        picture.text(LEFT - 10, top + LANE / 2 + 2, name, 14, "end", f'font-weight="bold" style="fill:{COLOURS[name]}"')
+        picture.text(LEFT - 10, top + LANE / 2 + 2, f"member {name}", 13, "end", f'font-weight="bold" style="fill:{COLOURS[name]}"')
         spans = runs([(one["at"], one[name]) for one in found["states"]], found["end"])
         for begins, ends, state in spans:
             picture.box(picture.x(begins), top, picture.x(ends) - picture.x(begins), LANE - 6, STATES.get(state, "#ffffff"))

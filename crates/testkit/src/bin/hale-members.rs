@@ -4,7 +4,7 @@
 //! Always true: the path names the member (`/NAME/v1/...`), and its name up to the first dot is how it
 //! begins; a line `NAME MOOD` on standard input changes it; `GET /counts` tells who was asked how often.
 //!
-//! With `--log` each request is a JSON line on standard output. A request whose body has
+//! With `--log` each request is a JSON line on standard output, at its moment. A request whose body has
 //! [`TRAFFIC`] in it is traffic, every other one a check.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
 
@@ -13,7 +13,7 @@ use std::io::{self, BufRead, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use memchr::memmem;
 use parking_lot::Mutex;
@@ -21,6 +21,7 @@ use serde_json::json;
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 
 /// What real requests have in their text.
 const TRAFFIC: &[u8] = b"real traffic";
@@ -174,13 +175,21 @@ fn run() -> io::Result<()> {
     let (port, log) = options(std::env::args().skip(1))?;
     let members = Shared::default();
     let told = Arc::clone(&members);
-    std::thread::spawn(move || obey(&told));
+    let (over, mut ended) = oneshot::channel();
+    std::thread::spawn(move || {
+        obey(&told);
+        // Nobody waits for it only when the process ends anyway.
+        let _gone: Result<(), ()> = over.send(());
+    });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async move {
         let listener = listen(port)?;
         println!("listening on {}", listener.local_addr()?);
         loop {
-            let (stream, _) = listener.accept().await?;
+            let (stream, _) = tokio::select! {
+                accepted = listener.accept() => accepted?,
+                _ = &mut ended => return Ok(()),
+            };
             stream.set_nodelay(true)?;
             let members = Arc::clone(&members);
             // An error is a peer that left; the connection is over either way.
@@ -211,7 +220,7 @@ fn listen(port: u16) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Changes moods as standard input says; the process ends with its input.
+/// Changes moods as standard input says, to its end, with which the process ends.
 fn obey(members: &Shared) {
     for line in io::stdin().lock().lines().map_while(Result::ok) {
         let told = line.split_once(' ').and_then(|(name, mood)| Some((name, Mood::named(mood)?)));
@@ -220,7 +229,6 @@ fn obey(members: &Shared) {
             None => eprintln!("hale-members: not a member and a mood: {line}"),
         }
     }
-    std::process::exit(0);
 }
 
 async fn serve(mut stream: TcpStream, members: &Shared, log: bool) -> io::Result<()> {
@@ -261,11 +269,8 @@ async fn serve(mut stream: TcpStream, members: &Shared, log: bool) -> io::Result
 }
 
 fn tell(name: &str, is_check: bool, mood: Mood) -> io::Result<()> {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let line = json!({
-        "at": since.as_secs_f64(), "member": name, "check": is_check,
-        "mood": format!("{mood:?}").to_lowercase(),
-    });
+    let mood = format!("{mood:?}").to_lowercase();
+    let line = json!({"member": name, "check": is_check, "mood": mood});
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()

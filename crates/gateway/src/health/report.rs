@@ -3,21 +3,25 @@
 //! Called by the pipeline. Always true: with background checks nobody is called; without, one round is made
 //! and its result shown, whole or in part; errors are one line, and no secret, header or trace is in them.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::health::check::{Checked, Doubt, Finding, History, Status};
 use hale_core::health::{Rest, Verdict};
+use hale_core::route::{Resolved, nearest_names, resolve};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
-use http::{Response, StatusCode};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
+use super::Answer;
 use super::thread::is_left_out;
 use crate::clock;
 use crate::pages::parameter;
 use crate::proxy::Arrival;
+use crate::proxy::access::Access;
 use crate::proxy::explain::unix_s;
 use crate::proxy::reply::{self, Reply};
 use crate::state::Serving;
@@ -29,6 +33,21 @@ pub(crate) enum Standing {
     Unhealthy,
     Unchecked,
 }
+
+/// What of it the caller may see.
+#[derive(Clone, Copy, Debug)]
+struct Sees {
+    /// More than models and ids: `health_check_details`.
+    details: bool,
+    /// Where upstreams are. For the master key only. Source: the contract, section 6.
+    addresses: bool,
+}
+
+/// Says what was left out. Source: the reference.
+const NOTICE: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("litellm-health-field-notice"),
+    HeaderValue::from_static("api_base,api_version are admin-only on this endpoint"),
+);
 
 /// What is known about one deployment.
 struct Known {
@@ -63,41 +82,47 @@ impl Known {
 /// The page.
 pub(super) async fn page(arrival: &Arrival, query: Option<&str>) -> Response<Reply> {
     let serving = &arrival.serving;
+    let sees = Sees {
+        details: serving.snapshot.gateway.health_details,
+        addresses: arrival.access == Access::Admin,
+    };
     let wish = (parameter(query, "model_id"), parameter(query, "model"));
     let targets = match targets(&serving.snapshot, &wish) {
         Ok(targets) => targets,
         Err(error) => {
-            let mut page = lists(serving, std::iter::empty());
+            let mut page = lists(serving, sees, std::iter::empty());
             page.insert("error".to_owned(), json!(error));
-            return respond(StatusCode::NOT_FOUND, &page);
+            return respond(StatusCode::NOT_FOUND, sees, &page);
         }
     };
     let targeted = wish.0.is_some() || wish.1.is_some();
     let checks = &serving.snapshot.checks;
     let page = if checks.background {
         let now = clock::now().millis();
-        lists(serving, targets.into_iter().map(|one| (one, in_background(serving, one, now))))
+        let known = |one| (one, in_background(serving, one, now));
+        lists(serving, sees, targets.into_iter().map(known))
     } else {
         let due = |index: &&DeploymentIndex| left_out(serving, **index).is_none();
         let due: Vec<_> = targets.iter().filter(due).copied().collect();
         let round = arrival.worker.process.health.round(serving, due).await;
         let now = clock::now().millis();
-        let found = |index: DeploymentIndex| {
-            let mut round = round.iter().flat_map(|round| round.iter());
-            round.find(|(one, _)| *one == index).and_then(|(_, checked)| checked.clone())
-        };
-        lists(
-            serving,
-            targets.into_iter().map(|one| (one, on_demand(serving, one, found(one), now))),
-        )
+        let answers: HashMap<_, _> =
+            round.iter().flat_map(|round| round.iter()).map(|(one, it)| (*one, it)).collect();
+        let answer = |one: &DeploymentIndex| answers.get(one).copied();
+        let known = |one| (one, on_demand(serving, one, answer(&one), now));
+        lists(serving, sees, targets.into_iter().map(known))
     };
     let nobody = page.get("healthy_count") == Some(&json!(0));
     let status = if targeted && nobody { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    respond(status, &page)
+    respond(status, sees, &page)
 }
 
-fn respond(status: StatusCode, page: &Map<String, Value>) -> Response<Reply> {
-    reply::json(status, serde_json::to_vec(page).unwrap_or_default())
+fn respond(status: StatusCode, sees: Sees, page: &Map<String, Value>) -> Response<Reply> {
+    let mut response = reply::json(status, serde_json::to_vec(page).unwrap_or_default());
+    if sees.details && !sees.addresses {
+        response.headers_mut().insert(NOTICE.0, NOTICE.1);
+    }
+    response
 }
 
 /// Who is asked about.
@@ -113,22 +138,28 @@ fn targets(
     }
     let all = snapshot.deployments.iter();
     let Some(name) = name else { return Ok(all.map(|one| one.index).collect()) };
-    let mut group = snapshot.by_name.get(name);
-    if group.is_none()
-        && let Some(alias) = snapshot.router.aliases.get(name)
-    {
-        group = snapshot.by_name.get(&alias.target);
+    if let Some(group) = snapshot.by_name.get(name) {
+        return Ok(snapshot.group(*group).members.clone());
     }
-    let found: Vec<_> = match group {
-        Some(group) => snapshot.group(*group).members.clone(),
-        None => all.filter(|one| one.model_param == *name).map(|one| one.index).collect(),
-    };
-    if found.is_empty() {
-        let near = hale_core::route::nearest_names(snapshot, name);
-        let hint = near.first().map_or(String::new(), |near| format!("; did you mean {near}?"));
-        return Err(format!("Model {name} not found{hint}"));
+    // What a provider calls it names all that ask for it; an alias, or a name that a pattern admits, leads
+    // where a request would go.
+    let by_param: Vec<_> =
+        all.filter(|one| one.model_param == *name).map(|one| one.index).collect();
+    if !by_param.is_empty() && !snapshot.router.aliases.contains_key(name) {
+        return Ok(by_param);
     }
-    Ok(found)
+    match resolve(snapshot, name) {
+        Resolved::Target(target) => Ok(match target.pinned {
+            Some(index) => vec![index],
+            None => snapshot.group(target.group).members.clone(),
+        }),
+        Resolved::Unknown(_) if !by_param.is_empty() => Ok(by_param),
+        Resolved::Unknown(_) => {
+            let near = nearest_names(snapshot, name);
+            let hint = near.first().map_or(String::new(), |near| format!("; did you mean {near}?"));
+            Err(format!("Model {name} not found{hint}"))
+        }
+    }
 }
 
 /// Why it is not asked, where it is not.
@@ -169,12 +200,10 @@ fn in_background(serving: &Serving, index: DeploymentIndex, now: Millis) -> Know
     known.checked_at = proved_at.or(last.as_ref().map(|last| last.ended));
     known.by_traffic = by_traffic;
     known.next_at = next_at;
-    if status == Status::Unchecked
-        && let Some(last) = &last
-    {
+    if status == Status::Unchecked {
         let stale = proved_at.is_some() && failures_in_a_row == 0;
-        known.cause = if stale { Some("stale") } else { doubt_of(last) };
-        known.failure = last.cause.filter(|_| !stale);
+        known.cause = if stale { Some("stale") } else { last.as_deref().and_then(doubt_of) };
+        known.failure = last.as_ref().and_then(|last| last.cause).filter(|_| !stale);
     }
     if let (Status::RateLimited, Some(last)) = (status, &last)
         && let Finding::RateLimited(Some(ms)) = last.finding
@@ -212,15 +241,19 @@ fn resting(known: Known, deployment: &Deployment, rest: &Rest, now: Millis) -> K
 fn on_demand(
     serving: &Serving,
     index: DeploymentIndex,
-    checked: Option<Arc<Checked>>,
+    answer: Option<&Answer>,
     now: Millis,
 ) -> Known {
     if let Some(known) = left_out(serving, index) {
         return known;
     }
     let deployment = serving.snapshot.deployment(index);
-    let Some(checked) = checked else {
-        return Known::of(Standing::Unchecked, "unchecked", Some("not_reached"));
+    let checked = match answer {
+        Some(Answer::Checked(checked)) => checked.clone(),
+        Some(Answer::LeftAlone(until)) => return left_alone(deployment, *until, now),
+        Some(Answer::NotReached) | None => {
+            return Known::of(Standing::Unchecked, "unchecked", Some("not_reached"));
+        }
     };
     let status = match checked.finding {
         Finding::Healthy => Status::Healthy,
@@ -239,6 +272,22 @@ fn on_demand(
     }
     known.checked_at = Some(checked.ended);
     known.last = Some(checked);
+    known
+}
+
+/// Nobody was asked, because the provider wants that: its own refusal shows that it answers, that of
+/// another deployment with the same credential shows nothing.
+fn left_alone(deployment: &Deployment, until: Millis, now: Millis) -> Known {
+    let last = deployment.state.checks().last();
+    let last = last.filter(|last| matches!(last.finding, Finding::RateLimited(_)));
+    let mut known = match &last {
+        Some(_) => from_status(deployment, Status::RateLimited),
+        None => Known::of(Standing::Unchecked, "unchecked", Some(Cause::RateLimited.name())),
+    };
+    known.failure = Some(Cause::RateLimited);
+    known.retry_after_s = Some(until.since(now).div_ceil(1000));
+    known.checked_at = last.as_ref().map(|last| last.ended);
+    known.last = last;
     known
 }
 
@@ -274,12 +323,13 @@ pub(crate) fn standing(serving: &Serving, index: DeploymentIndex, now: Millis) -
 
 fn lists(
     serving: &Serving,
+    sees: Sees,
     known: impl Iterator<Item = (DeploymentIndex, Known)>,
 ) -> Map<String, Value> {
     let (mut healthy, mut unhealthy, mut unchecked) = (Vec::new(), Vec::new(), Vec::new());
     let now = clock::now().millis();
     for (index, known) in known {
-        let entry = Value::Object(entry(serving, index, &known, now));
+        let entry = Value::Object(entry(serving, sees, index, &known, now));
         match known.standing {
             Standing::Healthy => healthy.push(entry),
             Standing::Unhealthy => unhealthy.push(entry),
@@ -301,6 +351,7 @@ fn lists(
 
 fn entry(
     serving: &Serving,
+    sees: Sees,
     index: DeploymentIndex,
     known: &Known,
     now: Millis,
@@ -315,10 +366,12 @@ fn entry(
     if failed {
         set("exception_status", json!(status_of(known)));
     }
-    if !serving.snapshot.gateway.health_details {
+    if !sees.details {
         return entry;
     }
-    set("api_base", json!(&*deployment.api_base));
+    if sees.addresses {
+        set("api_base", json!(&*deployment.api_base));
+    }
     set("custom_llm_provider", json!(&*deployment.provider.name));
     set("model_name", json!(&*serving.snapshot.group(deployment.group).name));
     set("status", json!(known.status));
@@ -333,7 +386,8 @@ fn entry(
     if let Some(mode) = &deployment.facts.mode {
         set("mode", json!(&**mode));
     }
-    if let Some(version) = deployment.azure.as_ref().and_then(|azure| azure.api_version.as_ref()) {
+    let version = deployment.azure.as_ref().and_then(|azure| azure.api_version.as_ref());
+    if let Some(version) = version.filter(|_| sees.addresses) {
         set("api_version", json!(&**version));
     }
     for (name, limit) in [("tpm", deployment.limits.tpm), ("rpm", deployment.limits.rpm)] {
@@ -351,7 +405,7 @@ fn entry(
         set("hint", json!(hint));
     }
     if failed || known.failure.is_some() {
-        set("error", json!(error_text(deployment, known)));
+        set("error", json!(error_text(deployment, known, sees)));
     }
     entry
 }
@@ -378,7 +432,7 @@ fn status_of(known: &Known) -> u16 {
 }
 
 /// The class that clients of the reference know, and what was said.
-fn error_text(deployment: &Deployment, known: &Known) -> String {
+fn error_text(deployment: &Deployment, known: &Known, sees: Sees) -> String {
     if let Some(why) = &deployment.misconfigured {
         return format!("Misconfigured: {}", why.problem);
     }
@@ -402,7 +456,10 @@ fn error_text(deployment: &Deployment, known: &Known) -> String {
         | Cause::ClientClosed => "BadRequestError",
         Cause::Misconfigured | Cause::Gateway => "Error",
     };
-    match known.last.as_ref().map(|last| &*last.message).filter(|text| !text.is_empty()) {
+    // Why there is no connection names hosts.
+    let names_hosts = matches!(cause, Cause::Connect | Cause::Dns | Cause::Tls);
+    let last = known.last.as_ref().filter(|_| sees.addresses || !names_hosts);
+    match last.map(|last| &*last.message).filter(|text| !text.is_empty()) {
         Some(text) => format!("{class}: {text}"),
         None if known.by_traffic => format!("{class}: real requests fail ({})", cause.name()),
         None => class.to_owned(),

@@ -59,7 +59,7 @@ def run(bench, part, options):
         "memory": lambda: situations.memory(bench, 60 if short else 600),
         "live": lambda: situations.live(bench),
         "live60": lambda: situations.live(bench, 60),
-        "pairs": lambda: situations.pairs(bench, 1 if short else 5, 5 if short else 25, 3 if short else 10),
+        "pairs": lambda: situations.pairs(bench, 1 if short else 5, 5 if short else 20, 3 if short else 10),
         "stop": lambda: situations.stop(bench, 10 if short else 20),
         "blame": lambda: situations.blame(bench),
         "steady": lambda: situations.steady(bench, 15 if short else 45),

@@ -10,8 +10,10 @@ pub(crate) mod fetch;
 mod probe;
 mod report;
 mod round;
+mod targets;
 mod test_connection;
 mod thread;
+mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

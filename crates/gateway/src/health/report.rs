@@ -10,14 +10,14 @@ use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::health::check::{Checked, Doubt, Finding, History, Status};
 use hale_core::health::{Rest, Verdict};
-use hale_core::route::{Resolved, nearest_names, resolve};
-use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::Answer;
+use super::targets::targets;
 use super::thread::is_left_out;
+use super::words::{error_text, hint, status_of};
 use crate::clock;
 use crate::pages::parameter;
 use crate::proxy::Arrival;
@@ -36,11 +36,11 @@ pub(crate) enum Standing {
 
 /// What of it the caller may see.
 #[derive(Clone, Copy, Debug)]
-struct Sees {
+pub(super) struct Sees {
     /// More than models and ids: `health_check_details`.
-    details: bool,
+    pub(super) details: bool,
     /// Where upstreams are. For the master key only. Source: the contract, section 6.
-    addresses: bool,
+    pub(super) addresses: bool,
 }
 
 /// Says what was left out. Source: the reference.
@@ -50,17 +50,17 @@ const NOTICE: (HeaderName, HeaderValue) = (
 );
 
 /// What is known about one deployment.
-struct Known {
-    standing: Standing,
-    status: &'static str,
-    cause: Option<&'static str>,
+pub(super) struct Known {
+    pub(super) standing: Standing,
+    pub(super) status: &'static str,
+    pub(super) cause: Option<&'static str>,
     /// The cause in the vocabulary of causes, where it is one.
-    failure: Option<Cause>,
-    checked_at: Option<Millis>,
-    by_traffic: bool,
-    last: Option<Arc<Checked>>,
-    next_at: Option<Millis>,
-    retry_after_s: Option<u64>,
+    pub(super) failure: Option<Cause>,
+    pub(super) checked_at: Option<Millis>,
+    pub(super) by_traffic: bool,
+    pub(super) last: Option<Arc<Checked>>,
+    pub(super) next_at: Option<Millis>,
+    pub(super) retry_after_s: Option<u64>,
 }
 
 impl Known {
@@ -123,43 +123,6 @@ fn respond(status: StatusCode, sees: Sees, page: &Map<String, Value>) -> Respons
         response.headers_mut().insert(NOTICE.0, NOTICE.1);
     }
     response
-}
-
-/// Who is asked about.
-fn targets(
-    snapshot: &Snapshot,
-    (id, name): &(Option<Box<str>>, Option<Box<str>>),
-) -> Result<Vec<DeploymentIndex>, String> {
-    if let Some(id) = id {
-        let found = snapshot.by_id.get(&**id);
-        return found
-            .map(|index| vec![*index])
-            .ok_or_else(|| format!("Model with ID {id} not found"));
-    }
-    let all = snapshot.deployments.iter();
-    let Some(name) = name else { return Ok(all.map(|one| one.index).collect()) };
-    if let Some(group) = snapshot.by_name.get(name) {
-        return Ok(snapshot.group(*group).members.clone());
-    }
-    // What a provider calls it names all that ask for it; an alias, or a name that a pattern admits, leads
-    // where a request would go.
-    let by_param: Vec<_> =
-        all.filter(|one| one.model_param == *name).map(|one| one.index).collect();
-    if !by_param.is_empty() && !snapshot.router.aliases.contains_key(name) {
-        return Ok(by_param);
-    }
-    match resolve(snapshot, name) {
-        Resolved::Target(target) => Ok(match target.pinned {
-            Some(index) => vec![index],
-            None => snapshot.group(target.group).members.clone(),
-        }),
-        Resolved::Unknown(_) if !by_param.is_empty() => Ok(by_param),
-        Resolved::Unknown(_) => {
-            let near = nearest_names(snapshot, name);
-            let hint = near.first().map_or(String::new(), |near| format!("; did you mean {near}?"));
-            Err(format!("Model {name} not found{hint}"))
-        }
-    }
 }
 
 /// Why it is not asked, where it is not.
@@ -421,114 +384,4 @@ fn model_name(deployment: &Deployment, last: Option<&Checked>) -> String {
         }
         _ => written.to_owned(),
     }
-}
-
-/// The status that the reference would give: the upstream's, 408 for a timeout, else 500.
-fn status_of(known: &Known) -> u16 {
-    match known.failure {
-        Some(Cause::Timeout) => 408,
-        _ => known.last.as_ref().and_then(|last| last.status).unwrap_or(500),
-    }
-}
-
-/// The class that clients of the reference know, and what was said.
-fn error_text(deployment: &Deployment, known: &Known, sees: Sees) -> String {
-    if let Some(why) = &deployment.misconfigured {
-        return format!("Misconfigured: {}", why.problem);
-    }
-    let Some(cause) = known.failure else { return String::new() };
-    let class = match cause {
-        // Word for word what the reference says.
-        Cause::Timeout => return "Timeout exceeded".to_owned(),
-        Cause::Auth => "AuthenticationError",
-        Cause::Permission => "PermissionDeniedError",
-        Cause::NotFound => "NotFoundError",
-        Cause::RateLimited | Cause::Quota => "RateLimitError",
-        Cause::Overloaded => "ServiceUnavailableError",
-        Cause::ServerError => "InternalServerError",
-        Cause::Connect | Cause::Dns | Cause::Tls => "APIConnectionError: Connection error.",
-        Cause::StreamCut | Cause::StreamStall | Cause::BadResponse => "APIError",
-        Cause::BadRequest
-        | Cause::Unsupported
-        | Cause::ContextWindow
-        | Cause::ContentPolicy
-        | Cause::ClientTimeout
-        | Cause::ClientClosed => "BadRequestError",
-        Cause::Misconfigured | Cause::Gateway => "Error",
-    };
-    // Why there is no connection names hosts.
-    let names_hosts = matches!(cause, Cause::Connect | Cause::Dns | Cause::Tls);
-    let last = known.last.as_ref().filter(|_| sees.addresses || !names_hosts);
-    match last.map(|last| &*last.message).filter(|text| !text.is_empty()) {
-        Some(text) => format!("{class}: {text}"),
-        None if known.by_traffic => format!("{class}: real requests fail ({})", cause.name()),
-        None => class.to_owned(),
-    }
-}
-
-/// What to do about it.
-fn hint(deployment: &Deployment, known: &Known) -> Option<String> {
-    if let Some(why) = &deployment.misconfigured {
-        return Some(why.hint.to_string());
-    }
-    let id = &deployment.id;
-    let text = match (known.cause?, known.failure) {
-        ("not_reached", _) => "there was no time or place for this check; ask for it alone with \
-                               ?model_id=, or turn on background_health_checks"
-            .to_owned(),
-        ("wrong_mode", _) => {
-            "the model does something else than was asked; set model_info.mode".to_owned()
-        }
-        ("probe_error", _) => {
-            "the provider refuses the check, which says nothing about the deployment; see \
-                               health_check_params, health_check_max_tokens and model_info.mode"
-                .to_owned()
-        }
-        ("not_found", None) => {
-            "set model_info.health_check_model to a model that the account has".to_owned()
-        }
-        ("reachable", None) => "it can be reached; whether it generates was not asked".to_owned(),
-        ("stale", _) => {
-            "the last verdict is older than health_check_staleness_threshold".to_owned()
-        }
-        (_, Some(cause)) => match cause {
-            Cause::Auth => {
-                let variable = deployment.provider.api_key_env.first();
-                let or = variable.map_or(String::new(), |name| format!(" or {name}"));
-                format!("the provider refuses the credential: check api_key of {id}{or}")
-            }
-            Cause::Permission => format!("the credential of {id} may not use this model or region"),
-            Cause::NotFound => {
-                format!("the provider does not know the model: check litellm_params.model of {id}")
-            }
-            Cause::RateLimited => "the provider wants to be left alone for a while".to_owned(),
-            Cause::Quota => "the account has no money or allowance left".to_owned(),
-            Cause::Overloaded | Cause::ServerError => {
-                "the provider fails; it is checked again by itself".to_owned()
-            }
-            Cause::Timeout | Cause::StreamStall => {
-                "it is silent: raise health_check_timeout if it is only slow".to_owned()
-            }
-            Cause::Connect => format!("nothing accepts connections: check api_base of {id}"),
-            Cause::Dns => format!("the host name does not resolve: check api_base of {id}"),
-            Cause::Tls => {
-                format!("the TLS handshake fails: check api_base and the certificate of {id}")
-            }
-            Cause::StreamCut | Cause::BadResponse => {
-                format!(
-                    "the answer is not what the provider promises: check api_base and mode of {id}"
-                )
-            }
-            Cause::Misconfigured
-            | Cause::BadRequest
-            | Cause::Unsupported
-            | Cause::ContextWindow
-            | Cause::ContentPolicy
-            | Cause::ClientTimeout
-            | Cause::ClientClosed
-            | Cause::Gateway => return None,
-        },
-        _ => return None,
-    };
-    Some(text)
 }

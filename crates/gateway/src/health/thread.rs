@@ -251,6 +251,9 @@ impl Background {
             return;
         }
         self.told_at = now;
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         let statuses = self.serving.snapshot.deployments.iter().map(|one| one.state.checks());
         let (mut healthy, mut unhealthy) = (0, 0);
         for checks in statuses {

@@ -93,7 +93,9 @@ def measure(options, name, parts, start, version=None):
             if part not in parts:
                 raise rig.Failure(f"there is no part {part!r}; there are {', '.join(parts)}")
             print(f"{name}, {part}", flush=True)
-            found = run(bench, part, options)
+            # What else the machine does as it begins.
+            load = round(os.getloadavg()[0], 1)
+            found = run(bench, part, options) | {"load": load}
             print(json.dumps(found.get("summary", found), indent=1), flush=True)
             if not options.short:
                 keep(options.results, name, version, part, found)

@@ -79,7 +79,7 @@ def beside(hale, other):
 
     def row(words, part, tell):
         ours, theirs = both(part)
-        tell_one = lambda one: "not run" if one is None else f"could not be run: {one['failed']}" if "failed" in one else tell(one)
+        tell_one = lambda one: "not run" if one is None else f"could not be run: {one['failed']}" if "failed" in one else tell(one) + busy(one)
         rows.append((words, tell_one(ours), tell_one(theirs)))
 
     row("cached `/health`, 1,000 deployments, half silent: 99th percentile", "thousand", lambda it: number(it["page_p99_ms"], "ms"))
@@ -111,6 +111,11 @@ def beside(hale, other):
     for kind, words in answers.items():
         row(f"a check that gets {words} finds", "lies", lambda it: it.get(kind, "not listed"))
     return rows
+
+
+def busy(found):
+    """A word where the machine had other work, which times do not forgive."""
+    return f" (machine busy, load {found['load']})" if found.get("load", 0) > 2 else ""
 
 
 def table(head, rows):

@@ -1,5 +1,7 @@
 //! The figures that health checks have to reach: verdicts that are false, detection, recovery, cost.
 
+use std::cell::{Cell, RefCell};
+
 use hale_core::cause::Cause;
 use hale_core::deployment::DeploymentIndex;
 use hale_core::health::check::{Checked, Finding, Schedule, Start, Status, Subject};
@@ -132,6 +134,31 @@ fn two_percent_of_lost_checks_make_less_than_one_false_verdict_in_a_thousand_hou
         );
         assert!(falls * 1_000 < deployment_hours, "seed {seed}: {falls}");
     }
+}
+
+#[test]
+fn one_lost_check_never_moves_traffic() {
+    let all = Cell::new(0);
+    for seed in 0..20 {
+        let interval_s = 5 + Chance::new(seed).below(300);
+        let snapshot = world(20, interval_s);
+        let counts = RefCell::new([0_u32; 20]);
+        let life = |index: u32, _| {
+            let count = &mut counts.borrow_mut()[index as usize];
+            *count += 1;
+            // Never two in a row: the one that asks again gets its answer.
+            if !count.is_multiple_of(8) {
+                return Doing::Works;
+            }
+            all.set(all.get() + 1);
+            if seed.is_multiple_of(2) { Doing::IsSilent } else { Doing::Refuses }
+        };
+        let run = run(&snapshot, seed, 0, 200 * interval_s * 1_000, 0, &life);
+        let first: Vec<_> = run.verdicts.iter().map(|one| one.2).collect();
+        assert_eq!(first, [Status::Healthy; 20], "seed {seed}: found well once, and left so");
+    }
+    println!("{} lost checks, each alone, changed nothing", all.get());
+    assert!(all.get() > 5_000, "{}", all.get());
 }
 
 /// Of twenty deployments every fourth one stops at a moment of its own and comes back one hour later.

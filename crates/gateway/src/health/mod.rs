@@ -7,6 +7,7 @@
 
 mod drain;
 pub(crate) mod fetch;
+mod listing;
 mod probe;
 mod report;
 mod round;

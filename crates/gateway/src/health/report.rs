@@ -12,17 +12,15 @@ use hale_core::health::check::{Checked, Doubt, Finding, History, Status};
 use hale_core::health::{Rest, Verdict};
 use hale_core::time::Millis;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-use serde_json::{Map, Value, json};
 
 use super::Answer;
+use super::listing::Listing;
 use super::targets::targets;
 use super::thread::is_left_out;
-use super::words::{error_text, hint, status_of};
 use crate::clock;
 use crate::pages::parameter;
 use crate::proxy::Arrival;
 use crate::proxy::access::Access;
-use crate::proxy::explain::unix_s;
 use crate::proxy::reply::{self, Reply};
 use crate::state::Serving;
 
@@ -90,9 +88,9 @@ pub(super) async fn page(arrival: &Arrival, query: Option<&str>) -> Response<Rep
     let targets = match targets(&serving.snapshot, &wish) {
         Ok(targets) => targets,
         Err(error) => {
-            let mut page = lists(serving, sees, std::iter::empty());
-            page.insert("error".to_owned(), json!(error));
-            return respond(StatusCode::NOT_FOUND, sees, &page);
+            let mut page = Listing::new(serving, sees, std::iter::empty());
+            page.error = Some(error);
+            return respond(StatusCode::NOT_FOUND, &page);
         }
     };
     let targeted = wish.0.is_some() || wish.1.is_some();
@@ -100,7 +98,7 @@ pub(super) async fn page(arrival: &Arrival, query: Option<&str>) -> Response<Rep
     let page = if checks.background {
         let now = clock::now().millis();
         let known = |one| (one, in_background(serving, one, now));
-        lists(serving, sees, targets.into_iter().map(known))
+        Listing::new(serving, sees, targets.into_iter().map(known))
     } else {
         let due = |index: &&DeploymentIndex| left_out(serving, **index).is_none();
         let due: Vec<_> = targets.iter().filter(due).copied().collect();
@@ -110,16 +108,15 @@ pub(super) async fn page(arrival: &Arrival, query: Option<&str>) -> Response<Rep
             round.iter().flat_map(|round| round.iter()).map(|(one, it)| (*one, it)).collect();
         let answer = |one: &DeploymentIndex| answers.get(one).copied();
         let known = |one| (one, on_demand(serving, one, answer(&one), now));
-        lists(serving, sees, targets.into_iter().map(known))
+        Listing::new(serving, sees, targets.into_iter().map(known))
     };
-    let nobody = page.get("healthy_count") == Some(&json!(0));
-    let status = if targeted && nobody { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    respond(status, sees, &page)
+    let nobody = targeted && page.nobody_is_well();
+    respond(if nobody { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, &page)
 }
 
-fn respond(status: StatusCode, sees: Sees, page: &Map<String, Value>) -> Response<Reply> {
+fn respond(status: StatusCode, page: &Listing<'_>) -> Response<Reply> {
     let mut response = reply::json(status, serde_json::to_vec(page).unwrap_or_default());
-    if sees.details && !sees.addresses {
+    if page.sees.details && !page.sees.addresses {
         response.headers_mut().insert(NOTICE.0, NOTICE.1);
     }
     response
@@ -282,106 +279,4 @@ fn from_status(deployment: &Deployment, status: Status) -> Known {
 /// What is known about the deployment at `index` without asking anybody.
 pub(crate) fn standing(serving: &Serving, index: DeploymentIndex, now: Millis) -> Standing {
     in_background(serving, index, now).standing
-}
-
-fn lists(
-    serving: &Serving,
-    sees: Sees,
-    known: impl Iterator<Item = (DeploymentIndex, Known)>,
-) -> Map<String, Value> {
-    let (mut healthy, mut unhealthy, mut unchecked) = (Vec::new(), Vec::new(), Vec::new());
-    let now = clock::now().millis();
-    for (index, known) in known {
-        let entry = Value::Object(entry(serving, sees, index, &known, now));
-        match known.standing {
-            Standing::Healthy => healthy.push(entry),
-            Standing::Unhealthy => unhealthy.push(entry),
-            Standing::Unchecked => unchecked.push(entry),
-        }
-    }
-    let counts = [
-        ("healthy_count", healthy.len()),
-        ("unhealthy_count", unhealthy.len()),
-        ("unchecked_count", unchecked.len()),
-    ];
-    let mut page = Map::new();
-    page.insert("healthy_endpoints".to_owned(), Value::Array(healthy));
-    page.insert("unhealthy_endpoints".to_owned(), Value::Array(unhealthy));
-    page.extend(counts.map(|(name, count)| (name.to_owned(), json!(count))));
-    page.insert("unchecked_endpoints".to_owned(), Value::Array(unchecked));
-    page
-}
-
-fn entry(
-    serving: &Serving,
-    sees: Sees,
-    index: DeploymentIndex,
-    known: &Known,
-    now: Millis,
-) -> Map<String, Value> {
-    let deployment = serving.snapshot.deployment(index);
-    let mut entry = Map::new();
-    let mut set = |name: &str, value: Value| entry.insert(name.to_owned(), value);
-    let last = known.last.as_deref();
-    set("model", json!(model_name(deployment, last)));
-    set("model_id", json!(&*deployment.id));
-    let failed = known.standing == Standing::Unhealthy;
-    if failed {
-        set("exception_status", json!(status_of(known)));
-    }
-    if !sees.details {
-        return entry;
-    }
-    if sees.addresses {
-        set("api_base", json!(&*deployment.api_base));
-    }
-    set("custom_llm_provider", json!(&*deployment.provider.name));
-    set("model_name", json!(&*serving.snapshot.group(deployment.group).name));
-    set("status", json!(known.status));
-    set("source", json!(if known.by_traffic { "traffic" } else { "check" }));
-    set("checked_at", json!(known.checked_at.map(|at| unix_s(at, now))));
-    set("latency_ms", json!(last.map(|last| last.ended.since(last.started))));
-    set("cause", json!(known.cause));
-    set(
-        "next_check_at",
-        json!(known.next_at.map(|at| unix_s(now, now) + at.since(now).div_ceil(1000))),
-    );
-    if let Some(mode) = &deployment.facts.mode {
-        set("mode", json!(&**mode));
-    }
-    let version = deployment.azure.as_ref().and_then(|azure| azure.api_version.as_ref());
-    if let Some(version) = version.filter(|_| sees.addresses) {
-        set("api_version", json!(&**version));
-    }
-    for (name, limit) in [("tpm", deployment.limits.tpm), ("rpm", deployment.limits.rpm)] {
-        if let Some(limit) = limit {
-            set(name, json!(limit));
-        }
-    }
-    if let Some(seconds) = known.retry_after_s {
-        set("retry_after_s", json!(seconds));
-    }
-    for (name, value) in last.map_or(&[][..], |last| &last.headers) {
-        set(name, json!(&**value));
-    }
-    if let Some(hint) = hint(deployment, known) {
-        set("hint", json!(hint));
-    }
-    if failed || known.failure.is_some() {
-        set("error", json!(error_text(deployment, known, sees)));
-    }
-    entry
-}
-
-/// The model as it was asked for: of a pattern the one that stood for it.
-fn model_name(deployment: &Deployment, last: Option<&Checked>) -> String {
-    let written = &*deployment.model_param;
-    let asked = last.map(|last| &*last.model).filter(|model| !model.is_empty());
-    match asked {
-        Some(model) if *model != *deployment.upstream_model => {
-            let prefix = written.split_once('/').map_or(&*deployment.provider.name, |(it, _)| it);
-            format!("{prefix}/{model}")
-        }
-        _ => written.to_owned(),
-    }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map as Object, Value as Json};
 
 use crate::azure::Azure;
-use crate::deployment::{Deployment, DeploymentIndex, Misconfigured};
+use crate::deployment::{Deployment, DeploymentIndex, Lack, Misconfigured};
 use crate::group::GroupIndex;
 use crate::health::DeploymentState;
 use crate::prices::{self, ModelFacts};
@@ -59,7 +59,7 @@ pub(super) fn deployment(
     let mut troubles = Troubles { entry, label: &label, first: None, problems };
     troubles.missing_variables(params.is_mock);
     if let Some((problem, hint)) = upstream.refusal.filter(|_| !params.is_mock) {
-        troubles.add("model", problem, hint);
+        troubles.add(Lack::Provider, "model", problem, hint);
     }
     let credential = troubles.credential(&params);
     let base = troubles.base(provider, &params, &credential);
@@ -143,24 +143,29 @@ struct Troubles<'t> {
 }
 
 impl Troubles<'_> {
-    fn add(&mut self, key: &str, problem: String, hint: String) {
+    fn add(&mut self, lack: Lack, key: &str, problem: String, hint: String) {
         let path = self.entry.path.key("litellm_params");
         let wrong = Wrong::new(problem.as_str(), hint.as_str());
         self.problems.warn(self.entry.place_of(key), &path.key(key), wrong);
-        self.note(problem, hint);
+        self.note(lack, problem, hint);
     }
 
-    fn note(&mut self, problem: String, hint: String) {
-        let found = Misconfigured { problem: problem.into(), hint: hint.into() };
+    fn note(&mut self, lack: Lack, problem: String, hint: String) {
+        let found = Misconfigured { lack, problem: problem.into(), hint: hint.into() };
         self.first.get_or_insert(found);
     }
 
     fn variable(&mut self, name: &str, at: At, path: &Path<'_>) {
+        let set = self.entry.context.env.names();
+        let near = did_you_mean(&self.problems.nearest(name, set.iter().map(String::as_str)));
         let name = shown(name);
         let problem = format!("environment variable {name} is not set");
-        let hint = format!("set {name}, which deployment {} reads", shown(self.label));
+        let mut hint = format!("set {name}, which deployment {} reads", shown(self.label));
+        if !near.is_empty() {
+            hint = format!("{hint}; {near}");
+        }
         self.problems.warn(at, path, Wrong::new(problem.as_str(), hint.as_str()));
-        self.note(problem, hint);
+        self.note(Lack::Variable, problem, hint);
     }
 
     fn missing_variables(&mut self, is_mock: bool) {
@@ -199,7 +204,7 @@ impl Troubles<'_> {
             let hint =
                 if near.is_empty() { "add it to `credential_list`".to_owned() } else { near };
             let problem = format!("credential `{}` is not in credential_list", shown(name));
-            self.add("litellm_credential_name", problem, hint);
+            self.add(Lack::Credential, "litellm_credential_name", problem, hint);
             return credential;
         };
         // A value that the entry has itself is not needed from the credential.
@@ -272,7 +277,7 @@ impl Troubles<'_> {
             Some(name) => format!("set `api_base`, or the environment variable {name}"),
             None => "set `api_base`".to_owned(),
         };
-        self.add("api_base", problem, hint);
+        self.add(Lack::Setting, "api_base", problem, hint);
     }
 
     /// What only Azure has.
@@ -300,7 +305,7 @@ impl Troubles<'_> {
         match azure::read(written || credential.key.is_some() || has_variable, find) {
             Ok(azure) => Some(azure),
             Err((key, wrong)) => {
-                self.add(key, wrong.problem, wrong.hint);
+                self.add(Lack::Setting, key, wrong.problem, wrong.hint);
                 None
             }
         }
@@ -354,7 +359,7 @@ impl Troubles<'_> {
         if own_server {
             hint.push_str("; for a server that asks for no key write `api_key: none`");
         }
-        self.add("api_key", problem, hint);
+        self.add(Lack::Key, "api_key", problem, hint);
     }
 }
 

@@ -55,6 +55,14 @@ impl<'s> Env<'s> {
         found.filter(|value| !value.is_empty())
     }
 
+    /// The variables that are set and not empty.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names = self.source.env_names();
+        names.extend(self.own.keys().cloned());
+        names.retain(|name| self.get(name).is_some());
+        names
+    }
+
     fn add(&mut self, entry: &Entry, path: &Path<'_>, problems: &mut Problems) {
         let path = path.key(&entry.key);
         if OF_THE_PROCESS.contains(&entry.key.to_uppercase().as_str()) {

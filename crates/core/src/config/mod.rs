@@ -53,6 +53,11 @@ pub trait Source {
 
     /// The value of an environment variable.
     fn env(&self, name: &str) -> Option<String>;
+
+    /// The names of all variables, to suggest one; none where nothing may be suggested.
+    fn env_names(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What came of a config.

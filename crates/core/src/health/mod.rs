@@ -8,6 +8,7 @@ mod breaker;
 pub mod check;
 mod latency;
 mod models;
+mod obstacle;
 pub mod outcome;
 mod rate;
 mod state;
@@ -18,6 +19,7 @@ pub use breaker::{
     BREAKER_CAP_MS, BREAKER_SHORT_MS, CONSECUTIVE_TRIP, QUOTA_CAP_MS, RATE_LIMIT_CAP_MS,
 };
 pub use latency::Measured;
+pub use obstacle::Obstacle;
 pub use rate::RetryBudget;
 pub use state::{
     AttemptRef, Claim, DeploymentState, Failure, RAMP_MS, Report, Rest, Surroundings, Transition,

@@ -71,6 +71,7 @@ fn run(
                 finding,
                 cause: None,
                 status: None,
+                obstacle: None,
                 message: Box::default(),
                 model: Box::default(),
                 headers: Vec::new(),

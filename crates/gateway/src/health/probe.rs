@@ -226,6 +226,7 @@ pub(super) async fn probe(
         finding: Finding::Healthy,
         cause: None,
         status: None,
+        obstacle: None,
         message: Box::default(),
         model: built.model.clone(),
         headers: Vec::new(),
@@ -244,6 +245,7 @@ pub(super) async fn probe(
             checked.finding = finding(deployment, &built, &failed);
             checked.cause = Some(failed.cause);
             checked.status = failed.status;
+            checked.obstacle = failed.obstacle;
             checked.message = one_line(&failed.error.message);
             process.health.failed.fetch_add(
                 u64::from(matches!(checked.finding, Finding::Failing(_))),

@@ -131,6 +131,7 @@ pub(super) async fn contained(
             finding: Finding::ProbeError,
             cause: Some(Cause::Gateway),
             status: None,
+            obstacle: None,
             message: "the check failed by a fault of our own; please report it".into(),
             model: Box::default(),
             headers: Vec::new(),

@@ -72,7 +72,7 @@ fn no_token(error: TokenError, admin: bool) -> Failed {
             let own = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
             let observed = if own { status.as_u16() } else { 401 };
             let cause = classify(&Observation::Status(observed, &error));
-            Failed { cause, status: Some(observed), error, hint_ms }
+            Failed { cause, status: Some(observed), error, hint_ms, obstacle: None }
         }
         TokenError::None => Failed::malformed("Entra ID answered without a token".to_owned()),
     }

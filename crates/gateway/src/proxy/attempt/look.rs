@@ -3,6 +3,7 @@
 //! Called by [`crate::health`] where a check may not cost anything. Always true: it has the deployment's own
 //! head and address, and its failure is classified like an attempt's.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,6 +23,7 @@ pub(crate) async fn look(
     path: &PathAndQuery,
     limit: Duration,
 ) -> Result<(), Failed> {
+    let stage = Cell::default();
     let asked = async {
         let token = request::token(ask, route).await?;
         let request = upstream::Outgoing {
@@ -31,7 +33,7 @@ pub(crate) async fn look(
             more: &request::headers(ask, route, token.as_ref()),
             body: &Bytes::new(),
         };
-        let sent = upstream::send(&route.upstream, request).await;
+        let sent = upstream::send_watched(&route.upstream, request, &stage).await;
         let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
         if answer.status.is_success() {
             return Ok(());
@@ -46,7 +48,8 @@ pub(crate) async fn look(
     let late = || {
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let message = format!("no answer within {} s", seconds(limit_ms));
-        Err(Failed::because(&Observation::Timeout, None, message))
+        let failed = Failed::because(&Observation::Timeout, None, message);
+        Err(failed.met(Some(stage.get().obstacle())))
     };
     tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| late())
 }

@@ -43,6 +43,8 @@ pub struct Deployment {
     pub api_base: Box<str>,
     /// The key sent to the provider.
     pub api_key: Option<Secret>,
+    /// The environment variable that the key is from, where it is from one.
+    pub key_variable: Option<Box<str>>,
     /// What an Azure deployment has besides.
     pub azure: Option<Azure>,
     /// `organization`, sent as `openai-organization`.

@@ -36,6 +36,8 @@ pub(super) struct Entry<'e> {
     /// `litellm_params`.
     pub(super) params: &'e Map,
     pub(super) params_at: At,
+    /// The environment variable that `api_key` refers to.
+    pub(super) key_variable: Option<&'e str>,
     /// `model_info`.
     pub(super) info: Option<&'e Map>,
 }
@@ -65,7 +67,7 @@ pub(super) fn deployment(
     let base = troubles.base(provider, &params, &credential);
     let azure = troubles.azure(provider, &params, &credential);
     let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
-    let key = troubles.key(provider, &params, &credential, has_token);
+    let (key, key_variable) = troubles.key(provider, &params, &credential, has_token);
     let misconfigured = troubles.first;
     let facts = facts(provider, upstream.model, &info, &params.facts);
     let mut limits = params.limits;
@@ -78,6 +80,7 @@ pub(super) fn deployment(
         provider,
         upstream_model: upstream.model.into(),
         api_base: base.filter(|_| misconfigured.is_none()).unwrap_or_default(),
+        key_variable: key.as_ref().and(key_variable),
         api_key: key,
         azure,
         organization: params.organization.or(credential.organization),
@@ -311,35 +314,38 @@ impl Troubles<'_> {
         }
     }
 
-    /// The key: the entry's, the credential's or the first variable's that is set.
+    /// The key: the entry's, the credential's or the first variable's that is set; and the variable.
     fn key(
         &mut self,
         provider: &Provider,
         params: &Params,
         credential: &Credential,
         has_token: bool,
-    ) -> Option<Secret> {
-        if let Some(key) = params.api_key.clone().or_else(|| credential.key.clone()) {
-            return Some(key);
+    ) -> (Option<Secret>, Option<Box<str>>) {
+        if let Some(key) = params.api_key.clone() {
+            return (Some(key), self.entry.key_variable.map(Box::from));
+        }
+        if let Some(key) = credential.key.clone() {
+            return (Some(key), None);
         }
         // A key that is written and bad, or refers to nothing, is not replaced by another one.
         if self.entry.params.get("api_key").is_some_and(|node| !node.is_null()) {
-            return None;
+            return (None, None);
         }
         for name in &provider.api_key_env {
             let Some(text) = self.entry.context.env.get(name) else { continue };
             if let Err(mut wrong) = address::key(&text) {
                 wrong.problem = format!("environment variable {name} {}", wrong.problem);
                 self.entry.error("api_key", wrong, self.problems);
-                return None;
+                return (None, None);
             }
-            return Some(Secret::new(&text));
+            return (Some(Secret::new(&text)), Some(name.clone()));
         }
         let needed = !provider.key_optional && !has_token;
         if needed && !params.is_mock && self.first.is_none() {
             self.no_key(provider, params.api_base.is_some() || params.base_url.is_some());
         }
-        None
+        (None, None)
     }
 
     fn no_key(&mut self, provider: &Provider, own_server: bool) {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::deployment::Deployment;
 
 use super::field::{Unknown, visit};
-use super::interpolate::{Env, warn_missing};
+use super::interpolate::{self, Env, warn_missing};
 use super::keys::Section;
 use super::params::{Info, Params};
 use super::problem::{At, Path, Problems, Wrong, shown};
@@ -17,7 +17,9 @@ use super::tree::{self, Map, Node, Style, Value};
 use super::value::describe_kind;
 use super::{build, id};
 
-/// What a config without deployments is told.
+/// The problem of a config that has no deployments.
+pub const NO_MODELS: &str = "no models configured";
+/// What it is told.
 const EXAMPLE: &str = "write for example:\n\
     model_list:\n\
     \x20 - model_name: gpt-4o\n\
@@ -51,6 +53,16 @@ pub(super) struct Context<'c> {
     pub(super) env: &'c Env<'c>,
     /// `credential_list`, by name.
     pub(super) credentials: &'c HashMap<&'c str, &'c Map>,
+    /// `model_list` with its references still in it.
+    pub(super) written: Option<&'c Node>,
+}
+
+impl Context<'_> {
+    /// The variable that the key of entry `index` refers to.
+    fn key_variable(&self, index: usize) -> Option<&str> {
+        let params = self.written?.items()?.get(index)?.as_map()?.get("litellm_params")?;
+        interpolate::reference(params.as_map()?.get("api_key")?.text()?)
+    }
 }
 
 /// The drafts of `list`, in its order.
@@ -62,7 +74,7 @@ pub(super) fn read(
     let path = Path::Root.key("model_list");
     let mut drafts: Vec<Draft> = Vec::new();
     let Some(list) = list.filter(|node| !node.is_unset()) else {
-        problems.error(At::whole(0), &Path::Root, Wrong::new("no models configured", EXAMPLE));
+        problems.error(At::whole(0), &Path::Root, Wrong::new(NO_MODELS, EXAMPLE));
         return drafts;
     };
     let Some(items) = list.items() else {
@@ -71,13 +83,12 @@ pub(super) fn read(
         return drafts;
     };
     if items.is_empty() {
-        problems.error(list.at, &path, Wrong::new("no models configured", EXAMPLE));
+        problems.error(list.at, &path, Wrong::new(NO_MODELS, EXAMPLE));
     }
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
         let path = path.item(i);
-        let Some(mut draft) = entry(item, &path, context, problems) else { continue };
-        draft.item = i;
+        let Some(draft) = entry(item, i, &path, context, problems) else { continue };
         match by_id.get(&draft.deployment.id).and_then(|&i| drafts.get_mut(i)) {
             Some(earlier) => merge(earlier, &draft, &path, problems),
             None => {
@@ -132,6 +143,7 @@ struct Parts<'n> {
 
 fn entry(
     item: &Node,
+    index: usize,
     path: &Path<'_>,
     context: &Context<'_>,
     problems: &mut Problems,
@@ -167,6 +179,7 @@ fn entry(
         hash: &hash,
         params: &whole,
         params_at: parts.params_at,
+        key_variable: context.key_variable(index),
         info: parts.info,
     };
     let weight = params.weight;
@@ -174,7 +187,16 @@ fn entry(
     let mut deployment = build::deployment(&entry, params, info, problems)?;
     deployment.is_paused |= parts.is_paused;
     let name = entry.name.into();
-    Some(Draft { name, at: item.at, item: 0, copies: 1, weight, filters_tags, deployment, hash })
+    Some(Draft {
+        name,
+        at: item.at,
+        item: index,
+        copies: 1,
+        weight,
+        filters_tags,
+        deployment,
+        hash,
+    })
 }
 
 fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts<'n> {

@@ -34,12 +34,14 @@ use std::io;
 
 use crate::snapshot::Snapshot;
 
+pub use deployments::NO_MODELS;
 use field::{Unknown, visit};
 use interpolate::Env;
 use keys::Section;
 use problem::{Path, Problems};
 pub use problem::{Problem, Severity};
 pub use reference::reference;
+pub use suggest::{did_you_mean, nearest};
 pub use tree::MAX_BYTES;
 use tree::Map;
 
@@ -121,7 +123,8 @@ fn snapshot(
     // The sections are read below, in the order in which they depend on each other.
     visit(Section::Top, Unknown::Report, &top, &Path::Root, problems, |_, _| {});
     let credentials = credentials::read(top.get("credential_list"), problems);
-    let context = deployments::Context { env: &env, credentials: &credentials };
+    let written = rest.get("model_list");
+    let context = deployments::Context { env: &env, credentials: &credentials, written };
     let drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);
     let mut snapshot = Snapshot {

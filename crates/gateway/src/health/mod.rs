@@ -8,6 +8,7 @@
 mod drain;
 pub(crate) mod fetch;
 mod probe;
+pub(crate) mod remedy;
 mod report;
 mod round;
 mod test_connection;
@@ -27,7 +28,8 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use self::report::{Standing, standing};
-pub(crate) use self::thread::start;
+pub(crate) use self::round::alike;
+pub(crate) use self::thread::{contained, start};
 use crate::clock;
 use crate::proxy::Arrival;
 use crate::proxy::explain::Refusal;

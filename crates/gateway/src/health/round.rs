@@ -40,6 +40,21 @@ impl UnderWay {
     }
 }
 
+/// `targets` with those together whose checks are the same, in their order.
+pub(crate) fn alike(serving: &Serving, targets: &[DeploymentIndex]) -> Vec<Vec<DeploymentIndex>> {
+    let mut together: Vec<Vec<DeploymentIndex>> = Vec::new();
+    let mut places: HashMap<u64, usize> = HashMap::new();
+    for index in targets {
+        let built = probe::build(serving, serving.snapshot.deployment(*index), false);
+        let place = *places.entry(built.identity(serving, *index)).or_insert(together.len());
+        match together.get_mut(place) {
+            Some(members) => members.push(*index),
+            None => together.push(vec![*index]),
+        }
+    }
+    together
+}
+
 impl Rounds {
     /// `places` bounds the checks of all rounds together.
     pub(super) fn new(process: Arc<Process>, places: Rc<Semaphore>) -> Rounds {
@@ -77,17 +92,11 @@ impl Rounds {
     }
 
     async fn make(&self, serving: &Arc<Serving>, targets: &[DeploymentIndex]) -> Round {
-        // The first of those with the same check makes it for all.
-        let mut same: HashMap<u64, Vec<DeploymentIndex>> = HashMap::new();
-        let mut longest = std::time::Duration::ZERO;
-        for index in targets {
-            let deployment = serving.snapshot.deployment(*index);
-            longest = longest.max(probe::limit(serving, deployment));
-            let built = probe::build(serving, deployment, false);
-            same.entry(built.identity(serving, *index)).or_default().push(*index);
-        }
+        let limits = targets.iter().map(|index| serving.snapshot.deployment(*index));
+        let longest = limits.map(|one| probe::limit(serving, one)).max().unwrap_or_default();
         let mut tasks = JoinSet::new();
-        for members in same.into_values() {
+        // The first of those with the same check makes it for all.
+        for members in alike(serving, targets) {
             let (process, serving) = (self.process.clone(), serving.clone());
             let places = self.places.clone();
             tasks.spawn_local(async move {

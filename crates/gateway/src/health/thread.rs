@@ -115,7 +115,7 @@ fn spawn(
 }
 
 /// The check; a fault of our own is one that proves nothing.
-pub(super) async fn contained(
+pub(crate) async fn contained(
     process: &Arc<Process>,
     serving: &Arc<Serving>,
     index: hale_core::deployment::DeploymentIndex,

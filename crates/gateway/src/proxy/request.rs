@@ -64,6 +64,8 @@ fn no_token(error: TokenError, admin: bool) -> Failed {
         TokenError::Unsent(error) => {
             let mut failed = unsent(&error, admin);
             failed.error.message = format!("Entra ID: {}", failed.error.message);
+            // It is not the deployment's address that was not reached.
+            failed.obstacle = None;
             failed
         }
         TokenError::Refused(status, error, hint_ms) => {

@@ -17,6 +17,7 @@ use crate::snapshot::{Inspects, Snapshot};
 
 use super::deployments::Draft;
 use super::problem::{Path, Problems, Wrong, shown};
+use super::{redundancy, suited};
 
 /// Puts `drafts` into `snapshot`; those with an id of `previous` keep its state.
 pub(super) fn fill(
@@ -48,6 +49,7 @@ pub(super) fn fill(
             group.iter().filter_map(|&i| drafts.get(i).map(|draft| (i, draft))).collect();
         share(&group, &mut shares, problems);
     }
+    redundancy::check(&members, &drafts, problems);
     let credentials = Credentials::of(&drafts, previous);
     for (draft, share) in drafts.into_iter().zip(shares) {
         let index = DeploymentIndex(number(snapshot.deployments.len()));
@@ -106,14 +108,20 @@ fn inspects(snapshot: &Snapshot) -> Inspects {
 
 /// What makes two credentials the same: the provider, the host and the key.
 #[derive(PartialEq, Eq, Hash)]
-struct Identity {
+pub(super) struct Identity {
     provider: Box<str>,
     host: Box<str>,
     key: Secret,
 }
 
 impl Identity {
-    fn of(deployment: &Deployment) -> Option<Identity> {
+    /// The host that the key is sent to.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Of a deployment that has a key.
+    pub(super) fn of(deployment: &Deployment) -> Option<Identity> {
         let key = deployment.api_key.clone().filter(|_| deployment.mock.is_none())?;
         let base = &*deployment.api_base;
         let host = base.split_once("://").map_or(base, |(_, rest)| rest);
@@ -223,13 +231,23 @@ fn set(shares: &mut [f64], index: usize, value: f64) {
 /// Whether a name leads somewhere, for what refers to names.
 pub(super) struct Names<'s> {
     snapshot: &'s Snapshot,
-    aliases: HashMap<&'s str, ()>,
+    /// Each alias and what it stands for.
+    aliases: HashMap<&'s str, &'s str>,
 }
 
 impl<'s> Names<'s> {
     /// The names of `snapshot`, aliases included.
-    pub(super) fn new(snapshot: &'s Snapshot, aliases: impl Iterator<Item = &'s str>) -> Names<'s> {
-        Names { snapshot, aliases: aliases.map(|name| (name, ())).collect() }
+    pub(super) fn new(
+        snapshot: &'s Snapshot,
+        aliases: impl Iterator<Item = (&'s str, &'s str)>,
+    ) -> Names<'s> {
+        Names { snapshot, aliases: aliases.collect() }
+    }
+
+    /// What of `from` a request may miss that goes on to `to`; aliases of aliases are not looked into.
+    pub(super) fn lacks(&self, from: &str, to: &str, for_length: bool) -> Vec<Wrong> {
+        let group = |name| self.aliases.get(name).copied().unwrap_or(name);
+        suited::lacks(self.snapshot, group(from), group(to), for_length)
     }
 
     /// Whether it is a group, a deployment's id, an alias, or matched by a pattern.

@@ -8,6 +8,7 @@ use crate::deployment::Deployment;
 mod documents;
 mod entries;
 mod files;
+mod foresight;
 mod names;
 mod robust;
 mod routing;
@@ -32,6 +33,10 @@ impl Source for Fake {
 
     fn env(&self, name: &str) -> Option<String> {
         self.env.get(name).cloned()
+    }
+
+    fn env_names(&self) -> Vec<String> {
+        self.env.keys().cloned().collect()
     }
 }
 

@@ -1,0 +1,81 @@
+//! Deployments of one group that are not as independent as they look.
+//!
+//! Called by [`super::groups`] with all drafts in their groups. Always true: it only warns; what can not work
+//! anyway, and canned answers, are left out.
+
+use std::collections::HashMap;
+
+use crate::deployment::Deployment;
+
+use super::deployments::Draft;
+use super::groups::Identity;
+use super::problem::{Path, Problems, Wrong, shown};
+
+/// Warns of deployments in `members` that are the same, and of groups that hang on one key.
+pub(super) fn check(members: &[Vec<usize>], drafts: &[Draft], problems: &mut Problems) {
+    for group in members {
+        let able = |draft: &&Draft| {
+            let one = &draft.deployment;
+            one.misconfigured.is_none() && one.mock.is_none() && !one.is_paused
+        };
+        let group: Vec<&Draft> = group.iter().filter_map(|i| drafts.get(*i)).filter(able).collect();
+        let distinct = duplicates(&group, problems);
+        one_key(&group, distinct, problems);
+    }
+}
+
+/// Warns of those that differ in nothing that matters to the provider; how many differ.
+fn duplicates(group: &[&Draft], problems: &mut Problems) -> usize {
+    let mut firsts: HashMap<_, &Draft> = HashMap::new();
+    let mut distinct = 0;
+    for draft in group {
+        let one = &draft.deployment;
+        let place = (&one.upstream_model, &one.api_base, &one.api_key);
+        let first = *firsts.entry(place).or_insert(draft);
+        if std::ptr::eq(first, *draft) || !are_same(&first.deployment, one) {
+            distinct += 1;
+            continue;
+        }
+        let problem = format!(
+            "the entry on {} has the same model, address and key: the two fail together",
+            problems.other_place(draft.at, first.at)
+        );
+        warn(draft, Wrong::new(problem, "remove one; `weight` gives it more traffic"), problems);
+    }
+    distinct
+}
+
+fn are_same(a: &Deployment, b: &Deployment) -> bool {
+    std::ptr::eq(a.provider, b.provider)
+        && a.organization == b.organization
+        && a.extra_headers == b.extra_headers
+        && a.default_params == b.default_params
+        && a.tags.tags == b.tags.tags
+        && a.tags.patterns.is_empty()
+        && b.tags.patterns.is_empty()
+        && a.azure.is_none()
+        && b.azure.is_none()
+}
+
+/// Warns where all of a group that looks redundant have one key.
+fn one_key(group: &[&Draft], distinct: usize, problems: &mut Problems) {
+    let Some((first, rest)) = group.split_first() else { return };
+    let Some(identity) = Identity::of(&first.deployment) else { return };
+    if distinct < 2
+        || rest.iter().any(|one| Identity::of(&one.deployment).as_ref() != Some(&identity))
+    {
+        return;
+    }
+    let problem = format!(
+        "all {} deployments of `{}` have one key at {}: a refusal, a rate limit or an empty account \
+         stops them all",
+        group.len(),
+        shown(&first.name),
+        identity.host()
+    );
+    warn(first, Wrong::new(problem, "give one of them another key or provider"), problems);
+}
+
+fn warn(draft: &Draft, wrong: Wrong, problems: &mut Problems) {
+    problems.warn(draft.at, &Path::Root.key("model_list").item(draft.item), wrong);
+}

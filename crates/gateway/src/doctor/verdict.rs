@@ -349,7 +349,9 @@ fn near(deployment: &Deployment) -> Vec<&'static str> {
 
 fn doubtful(doubt: Doubt, checked: &Checked) -> Said {
     let status = checked.status.map_or(String::new(), |status| format!(" ({status})"));
-    let said = format!("{status}: {}", checked.message);
+    let is_empty =
+        checked.message.is_empty() || checked.message.starts_with("the upstream answered ");
+    let said = if is_empty { status } else { format!("{status}: {}", checked.message) };
     let (name, works, at, problem, fix) = match doubt {
         Doubt::NoPath => (
             "no_such_path",

@@ -7,6 +7,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Obstacle;
 
+use crate::proxy::attempt::seconds;
 use crate::upstream::Upstream;
 
 /// A failure as an attempt reported it.
@@ -93,8 +94,15 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
 pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String {
     let status = failure.status.map_or(String::new(), |status| format!(" ({status})"));
     let upstream = Upstream::parse(&deployment.api_base);
-    if let Some(obstacle) = failure.obstacle {
-        return met(obstacle, &upstream, failure.message);
+    match failure.obstacle {
+        Some(Obstacle::NoAnswer) => {
+            let limit_ms = deployment.check.timeout_ms;
+            let limit =
+                limit_ms.map_or("in time".to_owned(), |ms| format!("within {} s", seconds(ms)));
+            return format!("{} takes the request and does not answer {limit}", place(&upstream));
+        }
+        Some(obstacle) => return met(obstacle, &upstream, failure.message),
+        None => {}
     }
     let what = match failure.cause {
         Cause::Auth => "the provider refuses the key".to_owned(),
@@ -112,7 +120,7 @@ pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String 
         Cause::ServerError => "the server fails".to_owned(),
         Cause::Timeout | Cause::StreamStall => "the server takes too long".to_owned(),
         Cause::StreamCut => met(Obstacle::Closed, &upstream, ""),
-        Cause::BadResponse => "the answer is not what the API promises".to_owned(),
+        Cause::BadResponse => return format!("this is no answer of the API: {}", failure.message),
         Cause::Connect => "there is no connection".to_owned(),
         Cause::Dns => "the host name does not resolve".to_owned(),
         Cause::Tls => "the TLS handshake fails".to_owned(),
@@ -124,7 +132,8 @@ pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String 
             "this process could not make the check".to_owned()
         }
     };
-    if failure.message.is_empty() {
+    // That says no more than the status.
+    if failure.message.is_empty() || failure.message.starts_with("the upstream answered ") {
         return format!("{what}{status}");
     }
     format!("{what}{status}: {}", failure.message)
@@ -165,8 +174,11 @@ fn place(upstream: &Upstream) -> String {
 /// What was met.
 fn met(obstacle: Obstacle, upstream: &Upstream, message: &str) -> String {
     let (host, place) = (&upstream.host, place(upstream));
+    // What the library says, without what the verdict says already.
+    let message = message.rsplit_once("invalid peer certificate: ").map_or(message, |(_, why)| why);
     match obstacle {
-        Obstacle::NoAddress => message.to_owned(),
+        // What the resolver says begins with what everybody knows.
+        Obstacle::NoAddress => message.replace("failed to lookup address information: ", ""),
         Obstacle::ResolverSilent => {
             format!("the resolver of this machine does not answer when asked for {host}")
         }
@@ -192,10 +204,8 @@ fn met(obstacle: Obstacle, upstream: &Upstream, message: &str) -> String {
                 "{place} accepts the connection and closes it without a whole answer: the server crashed or is going down"
             )
         }
-        Obstacle::NoAnswer => {
-            format!("{place} accepts the request and is silent: {message}")
-        }
-        Obstacle::NotHttp => format!("what {place} says is no HTTP: {message}"),
+        Obstacle::NoAnswer => format!("{place} takes the request and does not answer in time"),
+        Obstacle::NotHttp => format!("{place} does not speak HTTP: {message}"),
     }
 }
 

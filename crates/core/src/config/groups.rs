@@ -107,7 +107,7 @@ fn inspects(snapshot: &Snapshot) -> Inspects {
 }
 
 /// What makes two credentials the same: the provider, the host and the key.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Identity {
     provider: Box<str>,
     host: Box<str>,

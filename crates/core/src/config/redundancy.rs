@@ -11,8 +11,11 @@ use super::deployments::Draft;
 use super::groups::Identity;
 use super::problem::{Path, Problems, Wrong, shown};
 
-/// Warns of deployments in `members` that are the same, and of groups that hang on one key.
+/// Warns of deployments in `members` that are the same, and of groups that hang on one key: of all groups
+/// with the same key once.
 pub(super) fn check(members: &[Vec<usize>], drafts: &[Draft], problems: &mut Problems) {
+    let mut with_one_key: Vec<(Identity, Vec<(&Draft, usize)>)> = Vec::new();
+    let mut places: HashMap<Identity, usize> = HashMap::new();
     for group in members {
         let able = |draft: &&Draft| {
             let one = &draft.deployment;
@@ -20,7 +23,18 @@ pub(super) fn check(members: &[Vec<usize>], drafts: &[Draft], problems: &mut Pro
         };
         let group: Vec<&Draft> = group.iter().filter_map(|i| drafts.get(*i)).filter(able).collect();
         let distinct = duplicates(&group, problems);
-        one_key(&group, distinct, problems);
+        let Some((first, identity)) = one_key(&group).filter(|_| distinct > 1) else { continue };
+        let found = (first, group.len());
+        match places.get(&identity).and_then(|place| with_one_key.get_mut(*place)) {
+            Some((_, groups)) => groups.push(found),
+            None => {
+                places.insert(identity.clone(), with_one_key.len());
+                with_one_key.push((identity, vec![found]));
+            }
+        }
+    }
+    for (identity, groups) in with_one_key {
+        hang_on(&identity, &groups, problems);
     }
 }
 
@@ -57,19 +71,24 @@ fn are_same(a: &Deployment, b: &Deployment) -> bool {
         && b.azure.is_none()
 }
 
-/// Warns where all of a group that looks redundant have one key.
-fn one_key(group: &[&Draft], distinct: usize, problems: &mut Problems) {
-    let Some((first, rest)) = group.split_first() else { return };
-    let Some(identity) = Identity::of(&first.deployment) else { return };
-    if distinct < 2
-        || rest.iter().any(|one| Identity::of(&one.deployment).as_ref() != Some(&identity))
-    {
-        return;
-    }
+/// The key that all of a group have, with the first of them.
+fn one_key<'d>(group: &[&'d Draft]) -> Option<(&'d Draft, Identity)> {
+    let (first, rest) = group.split_first()?;
+    let identity = Identity::of(&first.deployment)?;
+    let has = |one: &&Draft| Identity::of(&one.deployment).as_ref() == Some(&identity);
+    rest.iter().all(has).then_some((*first, identity))
+}
+
+fn hang_on(identity: &Identity, groups: &[(&Draft, usize)], problems: &mut Problems) {
+    let Some(((first, count), others)) = groups.split_first() else { return };
+    let others = match others.len() {
+        0 => String::new(),
+        1 => ", and so have those of another group".to_owned(),
+        more => format!(", and so have those of {more} other groups"),
+    };
     let problem = format!(
-        "all {} deployments of `{}` have one key at {}: a refusal, a rate limit or an empty account \
-         stops them all",
-        group.len(),
+        "all {count} deployments of `{}` have one key at {}{others}: a refusal, a rate limit or an empty \
+         account stops them all",
         shown(&first.name),
         identity.host()
     );

@@ -10,10 +10,12 @@ use hale_core::group::ModelGroup;
 use super::paint::{Paint, fitted, wrapped};
 use super::verdict::{Mark, Step, Works};
 use super::{Diagnosis, Report};
-use crate::health::remedy::label;
+use crate::health::remedy::{label, short_label};
 
 /// In a list of more deployments than this, groups that are well have one line each.
 const LONG_LIST: usize = 40;
+/// Warnings that are shown, unless all are.
+const WARNINGS_MAX: usize = 12;
 /// Deployments that an explanation names.
 const NAMES_MAX: usize = 5;
 /// Columns of the verdict, with the longest of its names or the latency.
@@ -62,7 +64,7 @@ impl Page<'_> {
     }
 
     fn label(&self, one: &Diagnosis) -> String {
-        label(self.report.snapshot().deployment(one.index))
+        short_label(self.report.snapshot().deployment(one.index))
     }
 
     fn group(&mut self, group: &ModelGroup, width: usize) {
@@ -177,8 +179,13 @@ impl Page<'_> {
         }
         self.text.push('\n');
         self.line(&self.paint.yellow("What the config alone shows:"));
-        for problem in &report.warnings {
-            self.text.push_str(&wrapped(&problem.to_string(), self.columns, "  "));
+        let shown = if self.all { usize::MAX } else { WARNINGS_MAX };
+        for problem in report.warnings.iter().take(shown) {
+            let lines = wrapped(&problem.to_string(), self.columns, "    ");
+            self.text.push_str(&lines.replacen("    ", "  - ", 1));
+        }
+        if let Some(more @ 1..) = report.warnings.len().checked_sub(shown) {
+            self.line(&format!("  - and {more} more; `hale check` prints all of them"));
         }
     }
 

@@ -146,14 +146,18 @@ impl Said {
     fn verdict(self, deployment: &Deployment, obstacle: Option<Obstacle>) -> Verdict {
         let Said { name, works, at, problem, fix } = self;
         let mut marks = marks(deployment, Some(at), works);
-        // Who gave no answer has not looked at the key.
+        // Who gave no answer of the API may not have looked at the key, nor at the model.
         let silent = obstacle.is_some() && at == Step::Probe;
-        let failing = matches!(name, "server_error" | "not_ready" | "overloaded" | "bad_response");
-        if silent || failing {
-            for (step, mark) in Step::ALL.into_iter().zip(&mut marks) {
-                if step > Step::Tls && step < at && *mark == Mark::Well {
-                    *mark = Mark::Unsure;
-                }
+        let unsure = match name {
+            "server_error" | "not_ready" | "overloaded" | "bad_response" | "no_such_path"
+            | "redirect" | "crashed" => Step::Credential,
+            "reachable" => Step::Model,
+            _ if silent => Step::Credential,
+            _ => at,
+        };
+        for (step, mark) in Step::ALL.into_iter().zip(&mut marks) {
+            if (unsure..at).contains(&step) && *mark == Mark::Well {
+                *mark = Mark::Unsure;
             }
         }
         Verdict { name, works, at: Some(at), marks, problem, fix }
@@ -326,7 +330,9 @@ fn no_model(deployment: &Deployment, failure: &Failure<'_>, unix_ms: u64) -> Sai
     if ended.is_some() || GONE.iter().any(|word| said.contains(word)) {
         name = "model_deprecated";
         let date = ended.map_or(String::new(), |date| format!(" (on {date}, by the price list)"));
-        problem = format!("the provider has taken the model away{date}: {problem}");
+        let status = failure.status.map_or(String::new(), |status| format!(" ({status})"));
+        problem =
+            format!("the provider has taken `{model}` away{date}{status}: {}", failure.message);
         fix = format!("write a model that it still has in place of `{model}`");
     } else {
         let near = config::did_you_mean(&near(deployment));

@@ -35,8 +35,8 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
             key_source(deployment)
         ),
         Cause::Permission => format!(
-            "give the account of {} access to `{model}` at the provider, in this region; or use a \
-             key that has it",
+            "give the account behind {} access to `{model}` at the provider, or use another key; some \
+             regions are barred as a whole",
             key_source(deployment)
         ),
         Cause::NotFound if is_redirect(failure.status) => {
@@ -150,13 +150,28 @@ fn key_source(deployment: &Deployment) -> String {
 
 /// What a person calls the deployment: its id, where somebody gave it one, else its model and place.
 pub(crate) fn label(deployment: &Deployment) -> String {
-    let id = &deployment.id;
-    let is_hash = id.len() == 64 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !is_hash {
-        return id.to_string();
+    if has_own_id(deployment) {
+        return deployment.id.to_string();
     }
-    let line = deployment.declared_at.rsplit_once(':').map_or("", |(_, line)| line);
-    format!("{} (line {line})", deployment.model_param)
+    format!("{} (line {})", deployment.model_param, line(deployment))
+}
+
+/// The same where there is little room.
+pub(crate) fn short_label(deployment: &Deployment) -> String {
+    if has_own_id(deployment) {
+        return deployment.id.to_string();
+    }
+    format!("{} :{}", deployment.model_param, line(deployment))
+}
+
+/// Whether somebody gave it an id; else it is a hash.
+fn has_own_id(deployment: &Deployment) -> bool {
+    let id = &deployment.id;
+    id.len() != 64 || !id.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn line(deployment: &Deployment) -> &str {
+    deployment.declared_at.rsplit_once(':').map_or("", |(_, line)| line)
 }
 
 fn is_redirect(status: Option<u16>) -> bool {
@@ -193,7 +208,8 @@ fn met(obstacle: Obstacle, upstream: &Upstream, message: &str) -> String {
         }
         Obstacle::OtherName => format!("the certificate of {place} is for another name: {message}"),
         Obstacle::NotValidNow => {
-            format!("the certificate of {place} is not valid now: {message}")
+            let why = message.split_once(':').map_or(message, |(why, _)| why);
+            format!("the certificate of {place} is not valid now: {why}")
         }
         Obstacle::NotTls => format!("{place} does not speak TLS"),
         Obstacle::HandshakeSilent => {
@@ -205,7 +221,10 @@ fn met(obstacle: Obstacle, upstream: &Upstream, message: &str) -> String {
             )
         }
         Obstacle::NoAnswer => format!("{place} takes the request and does not answer in time"),
-        Obstacle::NotHttp => format!("{place} does not speak HTTP: {message}"),
+        Obstacle::NotHttp => {
+            let why = message.rsplit_once(": ").map_or(message, |(_, why)| why);
+            format!("{place} does not speak HTTP: {why}")
+        }
     }
 }
 

@@ -93,7 +93,7 @@ verdicts! {
     an_account_without_money: quota, "no money or allowance left (429)", "pay";
     a_model_that_is_misspelt: model_not_found, "no model `gpt-4oo` (404)", "did you mean `gpt-4o`";
     a_model_that_is_no_more: model_deprecated,
-        "the provider has taken the model away", "in place of `text-davinci-003`";
+        "has taken `text-davinci-003` away (404)", "in place of `text-davinci-003`";
     an_engine_that_is_up_without_its_model: not_ready,
         "the server is up, its model is not (503): Loading model", "wait while it loads";
     a_rate_limit: rate_limited, "for 30 s, until ", "add a deployment";

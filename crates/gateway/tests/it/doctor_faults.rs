@@ -134,11 +134,11 @@ pub(crate) fn not_http() -> Fault {
     at("not_http", "probe", port, Box::new(got))
 }
 
-/// Source of the words: <https://platform.openai.com/docs/guides/error-codes>.
 pub(crate) fn auth() -> Fault {
     answering("auth", "credential", || error(401, "Incorrect API key provided", "invalid_api_key"))
 }
 
+/// Source of the words: <https://github.com/home-assistant/core/issues/120072>.
 pub(crate) fn permission() -> Fault {
     answering("permission", "credential", || {
         error(
@@ -167,7 +167,7 @@ pub(crate) fn model_not_found() -> Fault {
     fault
 }
 
-/// Source of the words: <https://community.openai.com/t/the-model-has-been-deprecated/574208>.
+/// Source of the words: <https://github.com/openai/openai-quickstart-node/issues/127>.
 pub(crate) fn model_deprecated() -> Fault {
     let mut fault = answering("model_deprecated", "model", || {
         let words = "The model `text-davinci-003` has been deprecated";
@@ -177,7 +177,7 @@ pub(crate) fn model_deprecated() -> Fault {
     fault
 }
 
-/// The words of llama.cpp's server while it loads.
+/// What llama.cpp's server says while it loads: <https://github.com/mostlygeek/llama-swap/issues/146>.
 pub(crate) fn not_ready() -> Fault {
     answering("not_ready", "model", || {
         let error = json!({"code": 503, "message": "Loading model", "type": "unavailable_error"});

@@ -15,7 +15,7 @@ use crate::tidy;
 /// What the settings of the page's config say: one of each kind of what can not work.
 const SETTINGS: &str = "\
 router_settings:
-  timeout: 300            # three attempts take longer than clients wait
+  timeout: 300            # all attempts take longer than clients wait
   fallbacks:
     - chat: [chta, small] # no such group; and one that can do less
 ";
@@ -71,12 +71,7 @@ fn settled(text: &str, entries: &[(String, Fault)]) -> String {
     let mut text = text.to_owned();
     for (number, (_, fault)) in entries.iter().enumerate() {
         if let Some(port) = fault.port {
-            let all = [
-                format!(":{port}/"),
-                format!(":{port} "),
-                format!(":{port}\n"),
-                format!(":{port}:"),
-            ];
+            let all = ['/', ' ', '\n', ':', '"'].map(|after| format!(":{port}{after}"));
             for old in all {
                 let new = old.replace(&port.to_string(), &(8001 + number).to_string());
                 text = text.replace(&old, &new);

@@ -41,6 +41,11 @@ fn a_group_that_hangs_on_one_key_is_named() {
     let text = one(&warnings, "all 3 deployments of `m` have one key at a.example");
     assert!(text.contains("give one of them another key or provider"), "{text}");
     assert!(!text.contains("`k`"));
+    let mut more = entries.to_vec();
+    more.extend([("n", "openai/x", A, "k", "four"), ("n", "openai/y", A, "k", "five")]);
+    let (_, warnings) = config(&more, "").warned();
+    one(&warnings, "have one key at a.example, and so have those of another group");
+    assert_eq!(warnings.len(), 1, "once for each key");
     let mut other_key = entries;
     other_key[2].3 = "k2";
     config(&other_key, "").clean();

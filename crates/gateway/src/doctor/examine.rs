@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hale_core::cause::Cause;
 use hale_core::config::{Loaded, Problem};
 use hale_core::deployment::DeploymentIndex;
-use hale_core::health::check::Checked;
+use hale_core::health::check::{Checked, Finding};
 use hale_core::snapshot::Snapshot;
 use tokio::runtime::LocalOptions;
 use tokio::signal::unix::{SignalKind, signal};
@@ -32,7 +33,9 @@ const PATIENCE_MS: u64 = 30_000;
 /// How often the progress is drawn anew.
 const TICK: Duration = Duration::from_millis(500);
 
-type Found = Vec<Option<Arc<Checked>>>;
+/// What one check came to, and the models that the provider lists, where it lacks the one that was asked for.
+type Answer = (Arc<Checked>, Arc<[Box<str>]>);
+type Found = Vec<Option<Answer>>;
 
 /// Asks all deployments of `snapshot`.
 ///
@@ -60,10 +63,11 @@ pub(super) fn all(
         .deployments
         .iter()
         .zip(found)
-        .map(|(deployment, checked)| Diagnosis {
-            index: deployment.index,
-            verdict: verdict::of(deployment, checked.as_deref(), unix_ms),
-            checked,
+        .map(|(deployment, answer)| {
+            let (checked, models) = answer.unzip();
+            let models = models.as_deref().unwrap_or_default();
+            let verdict = verdict::of(deployment, checked.as_deref(), models, unix_ms);
+            Diagnosis { index: deployment.index, verdict, checked }
         })
         .collect();
     let warnings = warnings(&serving.snapshot, loaded);
@@ -108,19 +112,27 @@ async fn ask(process: &Arc<Process>, serving: &Arc<Serving>) -> std::io::Result<
             // It is never closed.
             let _place = places.acquire().await;
             let checked = health::contained(&process, &serving, first, false).await;
-            Some((members, Arc::new(checked)))
+            let models = match checked.finding {
+                Finding::Failing(Cause::NotFound) => {
+                    health::listed(&process, &serving, first).await
+                }
+                _ => Vec::new(),
+            };
+            Some((members, (Arc::new(checked), models.into())))
         });
     }
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
+            // What is there already is kept when somebody interrupts.
+            biased;
             done = tasks.join_next() => match done {
                 None => return Ok((found, false)),
-                Some(Ok(Some((members, checked)))) => {
+                Some(Ok(Some((members, answer)))) => {
                     progress.add(members.len());
                     for index in members {
                         if let Some(place) = found.get_mut(index.0 as usize) {
-                            *place = Some(checked.clone());
+                            *place = Some(Answer::clone(&answer));
                         }
                     }
                 }

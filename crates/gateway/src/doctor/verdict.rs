@@ -111,8 +111,14 @@ struct Said {
     fix: String,
 }
 
-/// The verdict on `deployment`, of which `checked` is the check, if one was made.
-pub(super) fn of(deployment: &Deployment, checked: Option<&Checked>, unix_ms: u64) -> Verdict {
+/// The verdict on `deployment`, of which `checked` is the check, if one was made, and `models` what its
+/// provider lists, if that was asked.
+pub(super) fn of(
+    deployment: &Deployment,
+    checked: Option<&Checked>,
+    models: &[Box<str>],
+    unix_ms: u64,
+) -> Verdict {
     if deployment.misconfigured.is_none() && deployment.is_paused {
         let fix = "remove `blocked` from its entry when it is to work again".to_owned();
         return untried("paused", Works::No, "the config pauses it".to_owned(), fix);
@@ -124,7 +130,7 @@ pub(super) fn of(deployment: &Deployment, checked: Option<&Checked>, unix_ms: u6
         let fix = "run it again, and let it end".to_owned();
         return untried("not_checked", Works::Unknown, "there was no time for it".to_owned(), fix);
     };
-    match by_check(deployment, checked, unix_ms) {
+    match by_check(deployment, checked, models, unix_ms) {
         Some(said) => said.verdict(deployment, checked.obstacle),
         None => Verdict {
             name: "works",
@@ -202,7 +208,12 @@ fn by_config(deployment: &Deployment) -> Option<Said> {
 }
 
 /// What the check says; nothing where all is well.
-fn by_check(deployment: &Deployment, checked: &Checked, unix_ms: u64) -> Option<Said> {
+fn by_check(
+    deployment: &Deployment,
+    checked: &Checked,
+    models: &[Box<str>],
+    unix_ms: u64,
+) -> Option<Said> {
     let message = &*checked.message;
     let failure =
         |cause| Failure { cause, obstacle: checked.obstacle, status: checked.status, message };
@@ -213,7 +224,7 @@ fn by_check(deployment: &Deployment, checked: &Checked, unix_ms: u64) -> Option<
             rate_limited(deployment, &failure(Cause::RateLimited), rest_ms, unix_ms)
         }
         Finding::Failing(Cause::NotFound) if !is_redirect(checked.status) => {
-            no_model(deployment, &failure(Cause::NotFound), unix_ms)
+            no_model(deployment, &failure(Cause::NotFound), models, unix_ms)
         }
         Finding::Failing(cause) => {
             let (name, at) = named(&failure(cause));
@@ -319,7 +330,12 @@ const GONE: [&str; 5] =
     ["deprecated", "decommissioned", "retired", "no longer available", "no longer supported"];
 
 /// The provider does not know the model: it is misspelt, or it is no more.
-fn no_model(deployment: &Deployment, failure: &Failure<'_>, unix_ms: u64) -> Said {
+fn no_model(
+    deployment: &Deployment,
+    failure: &Failure<'_>,
+    models: &[Box<str>],
+    unix_ms: u64,
+) -> Said {
     let said = failure.message.to_ascii_lowercase();
     let model = &*deployment.upstream_model;
     let mut problem = remedy::problem(deployment, failure);
@@ -335,22 +351,34 @@ fn no_model(deployment: &Deployment, failure: &Failure<'_>, unix_ms: u64) -> Sai
             format!("the provider has taken `{model}` away{date}{status}: {}", failure.message);
         fix = format!("write a model that it still has in place of `{model}`");
     } else {
-        let near = config::did_you_mean(&near(deployment));
-        if !near.is_empty() {
-            fix = format!("{near} {fix}");
+        let advice = advice(deployment, models);
+        if !advice.is_empty() {
+            fix = format!("{advice} {fix}");
         }
     }
     Said { name, works: Works::No, at: Step::Model, problem, fix }
 }
 
-/// Models of the provider that are called much the same.
-fn near(deployment: &Deployment) -> Vec<&'static str> {
+/// Models that a provider's list may have for all of them to be named.
+const FEW: usize = 5;
+
+/// What could be meant: what the provider itself lists decides, else the price list.
+fn advice(deployment: &Deployment, models: &[Box<str>]) -> String {
+    let model = &deployment.upstream_model;
     let provider = &*deployment.provider.name;
-    let own = |key: &'static str| {
-        key.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')).unwrap_or(key)
-    };
-    let names = prices::of_provider(provider).map(|(key, _)| own(key));
-    config::nearest(&deployment.upstream_model, names)
+    if models.is_empty() {
+        let own = |key: &'static str| {
+            key.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')).unwrap_or(key)
+        };
+        let names = prices::of_provider(provider).map(|(key, _)| own(key));
+        return config::did_you_mean(&config::nearest(model, names));
+    }
+    let near = config::nearest(model, models.iter().map(|name| &**name));
+    if near.is_empty() && models.len() <= FEW {
+        let names: Vec<String> = models.iter().map(|name| format!("`{name}`")).collect();
+        return format!("it lists {};", names.join(", "));
+    }
+    config::did_you_mean(&near)
 }
 
 fn doubtful(doubt: Doubt, checked: &Checked) -> Said {

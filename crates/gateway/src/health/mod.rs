@@ -27,6 +27,7 @@ use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
+pub(crate) use self::probe::listed;
 pub(crate) use self::report::{Standing, standing};
 pub(crate) use self::round::alike;
 pub(crate) use self::thread::{contained, start};

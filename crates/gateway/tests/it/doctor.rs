@@ -134,6 +134,27 @@ fn a_server_that_crashes_after_its_start_is_found_gone() {
 }
 
 #[test]
+fn a_server_that_lists_its_models_is_believed_about_them() {
+    let served = |model: &'static str, ids: &'static [&'static str]| {
+        let upstream = FakeUpstream::with(move |request| match request.path.as_str() {
+            "/v1/models" => Script::ok().json(&openai::models(ids)),
+            _ => faults::no_model("The model does not exist."),
+        });
+        let more = json!({"model": format!("hosted_vllm/{model}")});
+        let (_, page) = examine(&Config::open().with("m", "a", &upstream, more).text());
+        let one = &page["deployments"][0];
+        assert_eq!(one["verdict"], "model_not_found", "{one:#}");
+        (one["fix"].as_str().unwrap().to_owned(), upstream.requests().len())
+    };
+    let (fix, requests) = served("my-modle", &["my-model", "other"]);
+    assert!(fix.starts_with("did you mean `my-model`?") && requests == 2, "{fix}");
+    let (fix, _) = served("gpt", &["llama", "qwen"]);
+    assert!(fix.starts_with("it lists `llama`, `qwen`;"), "{fix}");
+    let (fix, _) = served("gpt", &["a1", "b1", "c1", "d1", "e1", "f1"]);
+    assert!(fix.starts_with("correct `litellm_params.model`"), "{fix}");
+}
+
+#[test]
 fn steps_that_nobody_looked_at_are_not_said_to_be_well() {
     let (_, one) = verdict(&faults::server_error());
     let steps = &one["steps"];
@@ -223,9 +244,10 @@ fn checks_that_are_the_same_are_made_once_and_all_in_parallel() {
 #[test]
 fn an_interruption_shows_what_is_known() {
     let silent = FakeUpstream::with(|_| Script::silent());
+    // Who has read the answer closes the connection.
     let good = FakeUpstream::with(|_| {
-        let body = openai::chat_completion("gpt-4o", "hello").to_string();
-        Script::ok().until_close("application/json").raw(body).close()
+        let answer = openai::chat_completion("gpt-4o", "hello");
+        Script::ok().header("connection", "close").json(&answer)
     });
     let text =
         Config::open().deployment("m", "silent", &silent).deployment("n", "good", &good).text();

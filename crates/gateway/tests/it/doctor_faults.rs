@@ -6,7 +6,7 @@ use std::any::Any;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use hale_testkit::{FakeUpstream, Script, openai, refused_port};
+use hale_testkit::{FakeUpstream, Script, openai};
 use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
@@ -56,12 +56,18 @@ fn error(status: u16, message: &str, code: &str) -> Script {
     Script::with_status(status).json(&openai::error(message, "invalid_request_error", code))
 }
 
+/// A port of its own, at which nobody listens yet.
+fn bound() -> (Socket, SocketAddr) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let address = socket.local_addr().unwrap().as_socket().unwrap();
+    (socket, address)
+}
+
 /// A port that drops what is sent to it: nobody takes connections from its queue, which is full.
 fn dropping() -> (u16, Box<dyn Any>) {
-    let listener = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
+    let (listener, address) = bound();
     listener.listen(0).unwrap();
-    let address = listener.local_addr().unwrap().as_socket().unwrap();
     let mut waiting = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
         waiting.push(stream);
@@ -100,7 +106,8 @@ pub(crate) fn dns() -> Fault {
 }
 
 pub(crate) fn refused() -> Fault {
-    at("refused", "tcp", refused_port(), Box::new(()))
+    let (socket, address) = bound();
+    at("refused", "tcp", address.port(), Box::new(socket))
 }
 
 pub(crate) fn filtered() -> Fault {
@@ -153,6 +160,11 @@ pub(crate) fn quota() -> Fault {
     answering("quota", "credential", || {
         error(429, "You exceeded your current quota, please check your plan", "insufficient_quota")
     })
+}
+
+/// A 404 about the model.
+pub(crate) fn no_model(message: &str) -> Script {
+    error(404, message, "model_not_found")
 }
 
 pub(crate) fn model_not_found() -> Fault {

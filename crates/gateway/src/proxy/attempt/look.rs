@@ -15,14 +15,17 @@ use super::{Ask, Failed, refused, request, seconds, unsent};
 use crate::state::Route;
 use crate::upstream;
 
-/// Asks for `path` with the deployment's own headers, within `limit`; what comes is only looked at. It
-/// makes no model run.
+/// How much of what comes is read.
+const LOOK_MAX: usize = 1 << 20;
+
+/// Asks for `path` with the deployment's own headers, within `limit`, and gives what comes, or its
+/// beginning. It makes no model run.
 pub(crate) async fn look(
     ask: &Ask<'_>,
     route: &Route,
     path: &PathAndQuery,
     limit: Duration,
-) -> Result<(), Failed> {
+) -> Result<Bytes, Failed> {
     let stage = Cell::default();
     let asked = async {
         let token = request::token(ask, route).await?;
@@ -34,9 +37,15 @@ pub(crate) async fn look(
             body: &Bytes::new(),
         };
         let sent = upstream::send_watched(&route.upstream, request, &stage).await;
-        let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
+        let mut answer = sent.map_err(|error| unsent(&error, ask.admin))?;
         if answer.status.is_success() {
-            return Ok(());
+            let mut text = Vec::new();
+            while text.len() < LOOK_MAX
+                && let Some(Ok(piece)) = answer.body.piece().await
+            {
+                text.extend_from_slice(&piece);
+            }
+            return Ok(Bytes::from(text));
         }
         let mut failed =
             refused(ask.way.operation, answer.status, &answer.headers, answer.body).await;

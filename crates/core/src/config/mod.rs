@@ -5,6 +5,7 @@
 
 mod address;
 mod azure;
+mod budgets;
 mod build;
 mod checks;
 mod credentials;
@@ -31,6 +32,7 @@ mod times;
 mod tree;
 mod upstream;
 mod value;
+mod windows;
 
 use std::io;
 
@@ -127,7 +129,7 @@ fn snapshot(
     let credentials = credentials::read(top.get("credential_list"), problems);
     let written = rest.get("model_list");
     let context = deployments::Context { env: &env, credentials: &credentials, written };
-    let drafts = deployments::read(top.get("model_list"), &context, problems);
+    let mut drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);
     let mut snapshot = Snapshot {
         router: settings.router,
@@ -135,6 +137,7 @@ fn snapshot(
         checks: settings.checks,
         ..Snapshot::default()
     };
+    snapshot.budgets = budgets::fill(settings.budgets, &mut drafts, previous, problems);
     groups::fill(&mut snapshot, drafts, previous, problems);
     settings.group_policies.fill(&mut snapshot, problems);
     fallbacks::fill(&mut snapshot, &settings.references, problems);

@@ -9,6 +9,7 @@ mod documents;
 mod entries;
 mod files;
 mod foresight;
+mod limits;
 mod names;
 mod robust;
 mod routing;

@@ -11,6 +11,8 @@ mod models;
 mod obstacle;
 pub mod outcome;
 mod rate;
+mod retry_budget;
+mod spend;
 mod state;
 mod subjects;
 mod trial;
@@ -20,9 +22,10 @@ pub use breaker::{
 };
 pub use latency::Measured;
 pub use obstacle::Obstacle;
-pub use rate::RetryBudget;
+pub use rate::{Claim, Full, Rates};
+pub use retry_budget::RetryBudget;
+pub use spend::{Period, Spend};
 pub use state::{
-    AttemptRef, Claim, DeploymentState, Failure, RAMP_MS, Report, Rest, Surroundings, Transition,
-    Verdict,
+    AttemptRef, DeploymentState, Failure, RAMP_MS, Report, Rest, Surroundings, Transition, Verdict,
 };
 pub use trial::{Permit, Trial};

@@ -42,6 +42,8 @@ pub struct ModelFacts {
     pub output_cost_per_reasoning_token: Option<f64>,
     /// Whether the model reasons before it answers.
     pub supports_reasoning: Option<bool>,
+    /// The day from which the provider has it no more, `2026-01-31`.
+    pub deprecation_date: Option<Box<str>>,
 }
 
 /// What a token that is cached for an hour costs, in prompt tokens, where no price is known. Source:

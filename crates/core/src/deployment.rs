@@ -47,7 +47,7 @@ pub struct Deployment {
     /// What an Azure deployment has besides.
     pub azure: Option<Azure>,
     /// `organization`, sent as `openai-organization`.
-    pub organization: Option<Box<str>>,
+    pub organization: Option<Secret>,
     /// `extra_headers`, sent with each request.
     pub extra_headers: Vec<(Box<str>, Secret)>,
     /// Share of the group's traffic; 1 when nothing is set.
@@ -125,7 +125,7 @@ impl Deployment {
     pub fn hide_credentials(&self, error: &mut ProviderError) {
         let headers = self.extra_headers.iter().map(|(_, value)| value);
         let of_azure = self.azure.iter().flat_map(Azure::secrets);
-        for secret in self.api_key.iter().chain(headers).chain(of_azure) {
+        for secret in self.api_key.iter().chain(&self.organization).chain(headers).chain(of_azure) {
             error.hide(secret);
         }
     }

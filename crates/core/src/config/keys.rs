@@ -597,7 +597,7 @@ const GENERAL: &[Row] = &[
     served("health_check_ignore_transient_errors", Kind::Bool, "false", "A check that times out is no verdict. A 429 never is."),
     served("health_check_skip_disabled_background_models", Kind::Bool, "false", "`/health` does not check deployments with `disable_background_health_check` either."),
     served("health_check_skip_if_live_success", Kind::Bool, "true", "No background check while real traffic got a good answer within the interval."),
-    served("health_check_daily_budget_usd", Kind::Number(0.0, 1e6), "none", "What all background checks may cost a day, as estimated. Beyond it only lists of models are asked for."),
+    served("health_check_daily_budget_usd", Kind::Number(0.0, 1e6), "none", "What all checks may cost a day, in the background and on demand, as estimated before each. Beyond it only lists of models are asked for."),
     served("background_health_check_model_groups", Kind::List, "all", "The model groups that are checked in the background."),
     served("model_list_healthy_only", Kind::Bool, "false", "`/v1/models` leaves out groups in which checks found nobody well, as with `?healthy_only=true`."),
     served("allow_public_health_readiness_details", Kind::Bool, "false", "`/health/readiness` shows what `/health/readiness/details` shows."),

@@ -33,7 +33,7 @@ pub(super) struct Params {
     pub(super) api_base: Option<Given>,
     pub(super) base_url: Option<Given>,
     pub(super) api_key: Option<Secret>,
-    pub(super) organization: Option<Box<str>>,
+    pub(super) organization: Option<Secret>,
     /// `litellm_credential_name`.
     pub(super) credential: Option<Given>,
     /// `extra_headers`.
@@ -313,7 +313,7 @@ fn mode(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
     Some(mode.into())
 }
 
-fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
+fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Secret> {
     let text = match field.node.items() {
         None => field.text(problems)?,
         Some([only]) => only.text().unwrap_or(""),
@@ -328,7 +328,7 @@ fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> 
             .error(Wrong::new("can not be sent as a header", "check for odd characters"), problems);
         return None;
     }
-    Some(text.into())
+    Some(Secret::new(text))
 }
 
 /// Headers about where a request ends and what becomes of its connection.

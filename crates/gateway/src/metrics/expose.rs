@@ -132,6 +132,11 @@ static FAMILIES: &[Family] = &[
         read: Read::Deployment(MetricType::Counter, |d| d.state.opens()),
     },
     Family {
+        name: "hale_deployment_changes",
+        help: "Changes of a deployment's state, whatever caused them.",
+        read: Read::Deployment(MetricType::Counter, |d| d.state.changed()),
+    },
+    Family {
         name: "litellm_deployment_success_responses",
         help: "Good outcomes of upstream calls.",
         read: Read::Deployment(MetricType::Counter, |d| d.state.successes()),

@@ -190,6 +190,21 @@ rows! {
     "11" row_11_an_unknown_mode_warns_with_the_nearest "a mode that does not exist":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {mode: embeding}}\n")
         => Warned(&["model_info.mode: unknown mode `embeding`. did you mean `embedding`?"]);
+    "10" row_10_shared_checks_are_said_to_be_not_there_yet "shared state of health checks, which is not served":
+        section("general_settings: {use_shared_health_check: true}")
+        => Warned(&["general_settings.use_shared_health_check: known, but not served yet: ignored. Shared state: this process checks alone."]);
+    "10" row_10_a_history_of_checks_is_said_to_be_not_there_yet "how long a history of health checks is kept, which is not served":
+        section("general_settings: {maximum_health_check_retention_period: 30d}")
+        => Warned(&["general_settings.maximum_health_check_retention_period: known, but not served yet: ignored. The history of checks."]);
+    "11" row_11_a_pattern_for_the_model_of_checks_has_no_effect "a pattern as the model that checks ask":
+        text("model_list:\n- {model_name: 'openai/*', litellm_params: {model: 'openai/*', api_key: k}, model_info: {health_check_model: 'openai/*'}}\n")
+        => Warned(&["model_info.health_check_model: is a pattern, and a check asks one model: it has no effect. name one model, such as `gpt-4o-mini`"]);
+    "11" row_11_a_model_of_checks_needs_no_provider "a model that checks ask without a provider":
+        text("model_list:\n- {model_name: 'openai/*', litellm_params: {model: 'openai/*', api_key: k}, model_info: {health_check_model: gpt-4o-mini}}\n")
+        => Accepted;
+    "10" row_10_a_key_of_general_settings_among_the_library_s_names_the_right_one "routing by health checks among the settings of the library":
+        section("litellm_settings: {enable_health_check_routing: true}")
+        => Warned(&["litellm_settings.enable_health_check_routing: has no effect in this section. Belongs into `general_settings`."]);
     "10" row_10_a_key_in_the_wrong_section_names_the_right_one "a period of health checks among the router's settings":
         section("router_settings: {health_check_interval: 60}")
         => Refused(&["router_settings.health_check_interval: has no effect in this section. Belongs into `general_settings`."]);

@@ -415,7 +415,7 @@ fn a_later_tier_is_free_and_a_paused_tier_is_passed() {
     assert_eq!(first.deployment, A);
     fail(&mut walk, &snapshot, first, Cause::Timeout);
     assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, B);
-    snapshot.deployment(A).state.set_disabled(true);
+    snapshot.deployment(A).state.set_disabled(Millis(0), true);
     for chance in 0..20 {
         let mut walk = start(&snapshot, "g", controls.clone());
         let Next::Attempt(plan) = walk.next(&snapshot, Millis(1), chance) else { panic!("none") };

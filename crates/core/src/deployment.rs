@@ -2,7 +2,7 @@
 //!
 //! Built by [`crate::config`], used by routing and by the gateway's attempts. Always true: a
 //! [`Deployment`] never changes; what changes is its [`DeploymentState`], which a reload carries over
-//! to the deployment with the same id.
+//! to the deployment with the same id, address, key and model.
 
 use std::sync::Arc;
 
@@ -58,6 +58,8 @@ pub struct Deployment {
     pub order: Option<u32>,
     /// Which requests it is for, where tags decide.
     pub tags: TagRules,
+    /// `access_groups`: the labels by which keys will be allowed to use it.
+    pub access_groups: Vec<Box<str>>,
     /// `region_name`: where it is.
     pub region: Option<Box<str>>,
     /// `access_windows`: hours in which it is reserved for teams.

@@ -87,6 +87,7 @@ pub(super) fn deployment(
         limits,
         order: info.order.or(params.order),
         tags: TagRules { fail_open: info.fails_open, ..params.tags },
+        access_groups: info.access_groups,
         region: params.region,
         windows: info.windows,
         budgets: Vec::new(),

@@ -80,6 +80,7 @@ pub(super) struct Info {
     pub(super) order: Option<u32>,
     /// `blocked`.
     pub(super) is_paused: bool,
+    pub(super) access_groups: Vec<Box<str>>,
     /// `allowed_fails_policy` and `allowed_fails`.
     pub(super) tolerance: ByKind,
     /// `enable_tag_filtering`.
@@ -203,6 +204,7 @@ impl Info {
                 "enable_tag_filtering" => {
                     info.filters_tags = field.flag(problems);
                 }
+                "access_groups" => info.access_groups = names(field, problems),
                 "allow_fail_open" => info.fails_open = field.flag(problems).unwrap_or(false),
                 "access_windows" => info.windows = windows::read(field, problems),
                 "allowed_fails" => info.tolerance.others = field.small(problems),

@@ -196,6 +196,20 @@ impl Default for DeploymentState {
 }
 
 impl DeploymentState {
+    /// The state of what takes its place under the same id: nothing is known about it, the counters go on,
+    /// and who was taken out by an operator stays out.
+    #[must_use]
+    pub fn successor(&self) -> DeploymentState {
+        let copy = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
+        DeploymentState {
+            successes: copy(&self.successes),
+            failures: std::array::from_fn(|cause| copy(&self.failures[cause])),
+            opens: copy(&self.opens),
+            disabled: AtomicBool::new(self.is_disabled()),
+            ..DeploymentState::default()
+        }
+    }
+
     /// What selection needs to know, at `now`.
     #[must_use]
     pub fn verdict(&self, now: Millis) -> Verdict {

@@ -274,7 +274,7 @@ static FAMILIES: &[Family] = &[
 pub(crate) fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Page {
-        groups: process.metrics.groups(),
+        groups: shown_groups(process, serving),
         process: process.clone(),
         serving: serving.clone(),
     }));
@@ -282,6 +282,14 @@ pub(crate) fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
     // Writing to a string can not fail.
     let _written: fmt::Result = text::encode(&mut page, &registry);
     page
+}
+
+/// All groups but the unlisted ones that nobody has asked for.
+fn shown_groups(process: &Process, serving: &Serving) -> Vec<(Box<str>, Arc<GroupMetrics>)> {
+    let by_model = &serving.snapshot.by_model;
+    let mut groups = process.metrics.groups();
+    groups.retain(|(name, group)| group.has_counted() || !by_model.contains_key(name));
+    groups
 }
 
 struct Page {

@@ -220,6 +220,21 @@ rows! {
         param("weight: .nan") => Refused(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.nan`"]);
     "13" row_13_an_endless_weight_names_the_range "an infinite weight":
         param("weight: .inf") => Refused(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.inf`"]);
+    "13" row_13_a_negative_rest_names_the_range "a negative cooldown":
+        section("router_settings: {cooldown_time: -5}")
+        => Refused(&["c.yaml:6:34: router_settings.cooldown_time: expected a time from 0 to 86400 seconds, got `-5`"]);
+    "13" row_13_a_time_of_thirty_years_names_the_range "a timeout of thirty years":
+        section("router_settings: {timeout: 1e9}")
+        => Refused(&["c.yaml:6:28: router_settings.timeout: expected a time from 0.001 to 86400 seconds, got `1e9`"]);
+    "29" row_29_a_strategy_that_does_not_exist_is_refused_with_the_nearest "a strategy that does not exist":
+        section("router_settings: {routing_strategy: least-bussy}")
+        => Refused(&["c.yaml:6:37: router_settings.routing_strategy: unknown strategy `least-bussy`. did you mean `least-busy`?"]);
+    "29" row_29_settings_that_take_each_others_effect_are_both_named "fallbacks, and `max_fallbacks: 0`":
+        section("router_settings: {max_fallbacks: 0, default_fallbacks: [m]}")
+        => Warned(&["c.yaml:6:56: router_settings.default_fallbacks: has no effect: `max_fallbacks` is 0 on line 6"]);
+    "29" row_29_attempts_that_take_longer_than_the_request_are_counted "retries that take longer than a request may":
+        section("router_settings: {request_timeout: 60, timeout: 50, num_retries: 2}")
+        => Warned(&["c.yaml:6:36: router_settings.request_timeout: 3 attempts in m take up to 151.500 s, and request_timeout is 60 s"]);
     "14" row_14_an_unknown_unit_names_the_known_ones "`5x` as a duration":
         param("timeout: 5x") => Refused(&["got `5x`. a plain number is seconds; `500ms`, `5m` and `2h` are read too"]);
     "14" row_14_a_space_before_the_unit_is_accepted "`500 ms` as a duration":

@@ -237,7 +237,7 @@ impl World {
                 Event::Leaves(request) => self.leaves(request),
                 Event::Operator(deployment, out) => {
                     let index = DeploymentIndex(deployment);
-                    self.snapshot.deployment(index).state.set_disabled(out);
+                    self.snapshot.deployment(index).state.set_disabled(Millis(self.now), out);
                 }
             }
         }
@@ -354,8 +354,7 @@ impl World {
                 let whole = now.since(reference.started);
                 let measured =
                     Measured { whole_ms: Some(whole), output_tokens: 100, ..Measured::default() };
-                let change = deployment.succeeded(now, reference, &measured, "");
-                for change in change {
+                for change in deployment.succeeded(now, reference, &measured, "") {
                     self.changed(plan.deployment, change);
                 }
                 return self.end(index, How::Answered(plan.deployment.0));
@@ -414,8 +413,9 @@ impl World {
                     output_tokens: 100,
                     ..Measured::default()
                 };
-                let change = deployment.succeeded(now, reference, &measured, "");
-                self.changed(plan.deployment, change);
+                for change in deployment.succeeded(now, reference, &measured, "") {
+                    self.changed(plan.deployment, change);
+                }
                 return self.end(index, How::Answered(plan.deployment.0));
             }
             Meets::Failure(cause, status, hint) => (cause, status, hint),

@@ -224,6 +224,40 @@ pub static ENDPOINTS: &[Endpoint] = &[
         action: Action::Upstream(Operation::DeleteResponse),
     },
     Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/images/generations",
+            "/images/generations",
+            "/openai/deployments/{}/images/generations",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::GenerateImage),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/audio/speech", "/audio/speech", "/openai/deployments/{}/audio/speech"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Speech),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/moderations", "/moderations"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Moderate),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/rerank", "/v2/rerank", "/rerank"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Rerank),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/ocr", "/ocr"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Ocr),
+    },
+    Endpoint {
         method: "GET",
         paths: &["/v1/models", "/models"],
         role: Role::Key,

@@ -14,6 +14,7 @@ mod fixture;
 pub mod hints;
 mod json;
 pub mod mock;
+pub mod modes;
 pub mod neutral;
 pub mod object;
 mod openai;

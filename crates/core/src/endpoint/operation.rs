@@ -35,11 +35,21 @@ pub enum Operation {
     ListInputItems,
     /// `/responses/{id}/cancel`.
     CancelResponse,
+    /// `/images/generations`.
+    GenerateImage,
+    /// `/audio/speech`.
+    Speech,
+    /// `/moderations`.
+    Moderate,
+    /// `/rerank`.
+    Rerank,
+    /// `/ocr`.
+    Ocr,
 }
 
 impl Operation {
     /// All operations; `Operation::ALL[o as usize] == o`.
-    pub const ALL: [Operation; 13] = [
+    pub const ALL: [Operation; 18] = [
         Operation::Chat,
         Operation::Completion,
         Operation::Embedding,
@@ -53,6 +63,11 @@ impl Operation {
         Operation::DeleteResponse,
         Operation::ListInputItems,
         Operation::CancelResponse,
+        Operation::GenerateImage,
+        Operation::Speech,
+        Operation::Moderate,
+        Operation::Rerank,
+        Operation::Ocr,
     ];
 
     /// Whether it is one of the Responses format, whose ids say which deployment issued them.
@@ -81,7 +96,12 @@ impl Operation {
             | Operation::CountPrompt
             | Operation::Responses
             | Operation::CompactResponses
-            | Operation::CountResponses => false,
+            | Operation::CountResponses
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::Ocr => false,
         }
     }
 
@@ -110,7 +130,12 @@ impl Operation {
             | Operation::GetResponse
             | Operation::DeleteResponse
             | Operation::ListInputItems
-            | Operation::CancelResponse => WireFormat::OpenAi,
+            | Operation::CancelResponse
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::Ocr => WireFormat::OpenAi,
         }
     }
 
@@ -130,6 +155,11 @@ impl Operation {
             Operation::GetResponse | Operation::DeleteResponse => "/responses/{}",
             Operation::ListInputItems => "/responses/{}/input_items",
             Operation::CancelResponse => "/responses/{}/cancel",
+            Operation::GenerateImage => "/images/generations",
+            Operation::Speech => "/audio/speech",
+            Operation::Moderate => "/moderations",
+            Operation::Rerank => "/rerank",
+            Operation::Ocr => "/ocr",
         }
     }
 
@@ -138,8 +168,14 @@ impl Operation {
     pub const fn required_fields(self) -> &'static [&'static str] {
         match self {
             Operation::Chat | Operation::CountTokens => &["messages"],
-            Operation::Completion => &["prompt"],
-            Operation::Embedding | Operation::Responses | Operation::CompactResponses => &["input"],
+            Operation::Completion | Operation::GenerateImage => &["prompt"],
+            Operation::Embedding
+            | Operation::Responses
+            | Operation::CompactResponses
+            | Operation::Speech
+            | Operation::Moderate => &["input"],
+            Operation::Rerank => &["query", "documents"],
+            Operation::Ocr => &["document"],
             Operation::Messages => &["messages", "max_tokens"],
             // Either of several fields is enough.
             Operation::CountPrompt
@@ -151,11 +187,10 @@ impl Operation {
         }
     }
 
-    /// Whether a model of that `mode` is surely for it; without a mode a model is for chat. What a
-    /// provider refuses of the rest speaks of that operation alone.
+    /// The `mode` of the models that are for it.
     #[must_use]
-    pub fn is_of_mode(self, mode: Option<&str>) -> bool {
-        let own = match self {
+    pub const fn mode(self) -> &'static str {
+        match self {
             Operation::Chat
             | Operation::Messages
             | Operation::CountTokens
@@ -169,8 +204,55 @@ impl Operation {
             | Operation::DeleteResponse
             | Operation::ListInputItems
             | Operation::CancelResponse => "responses",
-        };
-        mode.unwrap_or("chat") == own
+            Operation::GenerateImage => "image_generation",
+            Operation::Speech => "audio_speech",
+            Operation::Moderate => "moderation",
+            Operation::Rerank => "rerank",
+            Operation::Ocr => "ocr",
+        }
+    }
+
+    /// Whether a model of that `mode` is surely for it; without a mode a model is for chat. What a
+    /// provider refuses of the rest speaks of that operation alone.
+    #[must_use]
+    pub fn is_of_mode(self, mode: Option<&str>) -> bool {
+        mode.unwrap_or("chat") == self.mode()
+    }
+
+    /// The path by which a provider's row says that it has it; `None` where every provider of the
+    /// format is asked, as few are without it.
+    #[must_use]
+    pub const fn listed_as(self) -> Option<&'static str> {
+        match self {
+            Operation::Rerank => Some("/v1/rerank"),
+            Operation::Ocr => Some("/v1/ocr"),
+            other if other.is_of_responses() => Some("/v1/responses"),
+            _ => None,
+        }
+    }
+
+    /// The model that is meant where a request names none. Source: OpenAI's reference.
+    #[must_use]
+    pub const fn default_model(self) -> Option<&'static str> {
+        match self {
+            Operation::Moderate => Some("omni-moderation-latest"),
+            _ => None,
+        }
+    }
+
+    /// Whether its full answers are of a shape of their own, neither completions nor responses.
+    #[must_use]
+    pub const fn has_own_content(self) -> bool {
+        matches!(
+            self,
+            Operation::GenerateImage | Operation::Moderate | Operation::Rerank | Operation::Ocr
+        )
+    }
+
+    /// Whether a good answer is bytes, not JSON: it is passed on as it comes, with its content type.
+    #[must_use]
+    pub const fn answers_bytes(self) -> bool {
+        matches!(self, Operation::Speech)
     }
 
     /// Whether the answer may be a stream of events.
@@ -189,16 +271,21 @@ impl Operation {
             | Operation::CountResponses
             | Operation::DeleteResponse
             | Operation::ListInputItems
-            | Operation::CancelResponse => false,
+            | Operation::CancelResponse
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::Ocr => false,
         }
     }
 
-    /// The field of a full answer that carries its content.
+    /// The field of a full answer that carries its content; none where that is bytes.
     #[must_use]
     pub const fn content_field(self) -> &'static str {
         match self {
             Operation::Chat | Operation::Completion => "choices",
-            Operation::Embedding | Operation::ListInputItems => "data",
+            Operation::Embedding | Operation::ListInputItems | Operation::GenerateImage => "data",
             Operation::Messages => "content",
             Operation::CountTokens | Operation::CountResponses => "input_tokens",
             Operation::Responses
@@ -207,6 +294,9 @@ impl Operation {
             | Operation::CancelResponse => "output",
             Operation::DeleteResponse => "deleted",
             Operation::CountPrompt => "total_tokens",
+            Operation::Moderate | Operation::Rerank => "results",
+            Operation::Ocr => "pages",
+            Operation::Speech => "",
         }
     }
 
@@ -227,6 +317,11 @@ impl Operation {
             Operation::DeleteResponse => "responses_delete",
             Operation::ListInputItems => "responses_input_items",
             Operation::CancelResponse => "responses_cancel",
+            Operation::GenerateImage => "images_generations",
+            Operation::Speech => "audio_speech",
+            Operation::Moderate => "moderations",
+            Operation::Rerank => "rerank",
+            Operation::Ocr => "ocr",
         }
     }
 }

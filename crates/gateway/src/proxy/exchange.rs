@@ -14,15 +14,17 @@ use hale_core::health::outcome::ProviderError;
 use hale_core::record::Ending;
 use hale_core::route::{AttemptPlan, Controls, GiveUp, Next, Resolved, Tried, Walk, resolve};
 use hale_core::snapshot::Snapshot;
+use hale_core::usage::Units;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
+use hale_wire::modes;
 use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek};
 use hale_wire::responses::id::Issuer;
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
-use http::Response;
 use http::request::Parts;
+use http::{Response, header};
 use hyper::body::Incoming;
 
 use super::access::Access;
@@ -42,6 +44,8 @@ use crate::state::Object;
 /// What was read from the request.
 struct Wanted {
     operation: Operation,
+    /// What is charged for besides tokens, as far as the request says.
+    asked: Units,
     peek: Peek,
     model: Box<str>,
     /// The response that it is about or goes on from.
@@ -130,7 +134,7 @@ async fn want(
     let kept = Kept::of(arrival, operation, path_name.as_deref(), &peek)?;
     let model = match &kept {
         Some(kept) if operation.is_by_id() => kept.shown_model(&arrival.serving.snapshot),
-        _ => named_model(route, path_name, &peek)?,
+        _ => named_model(operation, route, path_name, &peek)?,
     };
     if !operation.is_by_id() {
         finish.note(|record| record.requested_model = Some(cut(arrival, &model)));
@@ -140,6 +144,7 @@ async fn want(
     }
     check_content(operation, &peek, route)?;
     let query = head.uri.query().unwrap_or_default();
+    check_modes(operation, &peek)?;
     let stream = operation.streams()
         && match operation.is_by_id() {
             true => kept::wants_stream(query),
@@ -148,9 +153,11 @@ async fn want(
     let wants_usage = stream
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
-    finish.note(|record| record.stream = stream);
+    // Bytes leave as they come, too.
+    let passes = stream || operation.answers_bytes();
+    finish.note(|record| record.stream = passes);
     let mut controls =
-        super::controls::all_controls(arrival, operation.format(), &peek, &head.headers, stream)?;
+        super::controls::all_controls(arrival, operation.format(), &peek, &head.headers, passes)?;
     controls.operation = Some(operation);
     // Nobody else has what it is about.
     controls.disable_fallbacks |= kept.is_some();
@@ -161,6 +168,7 @@ async fn want(
     let dialect = Dialect::of(operation.format(), &head.headers);
     Ok(Wanted {
         operation,
+        asked: modes::asked::asked(operation, &peek),
         peek,
         model,
         kept,
@@ -175,12 +183,20 @@ async fn want(
 }
 
 /// The model that is asked for.
-fn named_model(route: &str, path_name: Option<Box<str>>, peek: &Peek) -> Result<Box<str>, Refusal> {
+fn named_model(
+    operation: Operation,
+    route: &str,
+    path_name: Option<Box<str>>,
+    peek: &Peek,
+) -> Result<Box<str>, Refusal> {
     let model = match path_name {
         Some(model) => model,
         None => match peek.string("model").map_err(|error| explain::bad_body(&error))? {
             Some(model) => Box::from(&*model),
-            None => return Err(explain::missing_parameter(route, "model")),
+            None => match operation.default_model() {
+                Some(model) => Box::from(model),
+                None => return Err(explain::missing_parameter(route, "model")),
+            },
         },
     };
     if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
@@ -202,6 +218,20 @@ fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), R
         if *field == "messages" && !peek.is_filled_list(field) {
             return Err(explain::wrong_list(field));
         }
+    }
+    Ok(())
+}
+
+/// What of a request's content is not left to the provider.
+fn check_modes(operation: Operation, peek: &Peek) -> Result<(), Refusal> {
+    if let Err((field, why)) = modes::bytes::check_request(operation, peek) {
+        return Err(explain::bad_parameter(field, &format!("{field} is {why}")));
+    }
+    let asks_for_events = operation == Operation::GenerateImage
+        && peek.boolean("stream").map_err(|error| explain::bad_body(&error))? == Some(true);
+    if asks_for_events {
+        let problem = "images are not streamed by this version; leave out `stream`";
+        return Err(explain::bad_parameter("stream", problem));
     }
     Ok(())
 }
@@ -322,7 +352,8 @@ async fn try_once(
         object: wanted.object.as_ref(),
         outgoing: outgoing(changed.as_ref().unwrap_or(&wanted.peek), &order),
         dialect: &wanted.dialect,
-        stream: wanted.controls.stream,
+        stream: wanted.controls.stream && !wanted.operation.answers_bytes(),
+        asked: wanted.asked,
         view: View {
             // A response of many models keeps the name of its own.
             model_json: if shown.is_empty() { "".into() } else { json_string(&shown).into() },
@@ -407,11 +438,17 @@ fn deliver(
             finish.first_content(now);
             answered.guard.has_content();
             let times = finish.times(now);
+            let content_type = stream.bytes.as_ref().map(|head| head.content_type.clone());
             let relay = Relay::new(*stream, answered.guard, finish, plan);
             let mut response = Response::new(Reply::stream(relay));
             *response.headers_mut() = answer_headers::common(arrival, walk, plan, times);
             let headers = response.headers_mut();
-            answer_headers::events(headers);
+            match content_type {
+                Some(content_type) => {
+                    headers.insert(header::CONTENT_TYPE, content_type);
+                }
+                None => answer_headers::events(headers),
+            }
             answer_headers::upstream(headers, &answered.headers);
             response
         }

@@ -91,7 +91,12 @@ impl Top {
             | Operation::Embedding
             | Operation::Messages
             | Operation::CountTokens
-            | Operation::CountPrompt => false,
+            | Operation::CountPrompt
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::Ocr => false,
         }
     }
 

@@ -259,6 +259,12 @@ pub static ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         method: "GET",
+        paths: &["/v1/realtime", "/realtime", "/openai/v1/realtime", "/openai/realtime"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Realtime),
+    },
+    Endpoint {
+        method: "GET",
         paths: &["/v1/models", "/models"],
         role: Role::Key,
         action: Action::Page(Page::Models),

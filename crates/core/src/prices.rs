@@ -40,6 +40,10 @@ pub struct ModelFacts {
     pub cache_creation_input_token_cost_above_1hr: Option<f64>,
     /// USD per reasoning token, where it differs from the answer's.
     pub output_cost_per_reasoning_token: Option<f64>,
+    /// USD per prompt token that stands for sound, where it differs.
+    pub input_cost_per_audio_token: Option<f64>,
+    /// USD per answer token that stands for sound, where it differs.
+    pub output_cost_per_audio_token: Option<f64>,
     /// Whether the model reasons before it answers.
     pub supports_reasoning: Option<bool>,
     /// USD per image, as providers of some models state it.
@@ -128,11 +132,15 @@ impl ModelFacts {
         let hour_price =
             self.cache_creation_input_token_cost_above_1hr.unwrap_or(input * HOUR_FACTOR);
         let reasoning = usage.reasoning.min(usage.output);
-        let cost = tokens(plain) * input
+        let heard = usage.sound.input.saturating_sub(usage.sound.cached_input).min(plain);
+        let spoken = usage.sound.output.min(usage.output - reasoning);
+        let cost = tokens(plain - heard) * input
+            + tokens(heard) * self.input_cost_per_audio_token.unwrap_or(input)
             + tokens(cached) * self.cache_read_input_token_cost.unwrap_or(input)
             + tokens(written - for_hour) * self.cache_creation_input_token_cost.unwrap_or(input)
             + tokens(for_hour) * hour_price
-            + tokens(usage.output - reasoning) * output
+            + tokens(usage.output - reasoning - spoken) * output
+            + tokens(spoken) * self.output_cost_per_audio_token.unwrap_or(output)
             + tokens(reasoning) * self.output_cost_per_reasoning_token.unwrap_or(output);
         Some(cost.max(0.0))
     }
@@ -189,11 +197,37 @@ static TABLE: LazyLock<HashMap<Box<str>, ModelFacts>> = LazyLock::new(|| {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::Sound;
 
     #[test]
     fn the_embedded_list_loads() {
         assert!(TABLE.len() > 4000);
         assert_eq!(lookup("openai", "gpt-4o").unwrap().mode.as_deref(), Some("chat"));
+    }
+
+    #[test]
+    fn tokens_of_sound_have_their_own_price() {
+        let facts = ModelFacts {
+            input_cost_per_token: Some(1.0),
+            output_cost_per_token: Some(2.0),
+            cache_read_input_token_cost: Some(0.5),
+            ..ModelFacts::default()
+        };
+        let sound = Sound { input: 6, cached_input: 2, output: 3 };
+        let usage = Usage { input: 10, output: 4, cached_input: 3, sound, ..Usage::default() };
+        assert_eq!(facts.cost_usd(&usage), Some(7.0 + 3.0 * 0.5 + 4.0 * 2.0));
+        let facts = ModelFacts {
+            input_cost_per_audio_token: Some(10.0),
+            output_cost_per_audio_token: Some(20.0),
+            ..facts
+        };
+        assert_eq!(facts.cost_usd(&usage), Some(3.0 + 4.0 * 10.0 + 3.0 * 0.5 + 2.0 + 3.0 * 20.0));
+        let sound = Sound { input: 99, cached_input: 0, output: 99 };
+        let lying = Usage { input: 1, output: 1, sound, ..Usage::default() };
+        assert_eq!(facts.cost_usd(&lying), Some(10.0 + 20.0));
+        assert!(lookup("openai", "gpt-4o-realtime-preview").is_some_and(|facts| {
+            facts.input_cost_per_audio_token > facts.input_cost_per_token
+        }));
     }
 
     #[test]

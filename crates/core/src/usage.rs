@@ -17,8 +17,37 @@ pub struct Usage {
     pub cache_creation_1h: u64,
     /// Answer tokens spent on reasoning.
     pub reasoning: u64,
+    /// Tokens that stand for sound, which has prices of its own.
+    pub sound: Sound,
     /// What is charged for besides tokens.
     pub units: Units,
+}
+
+impl Usage {
+    /// Adds what another answer of the same session used. Units are left as they are.
+    pub fn add(&mut self, other: &Usage) {
+        let more = |count: &mut u64, by: u64| *count = count.saturating_add(by);
+        more(&mut self.input, other.input);
+        more(&mut self.output, other.output);
+        more(&mut self.cached_input, other.cached_input);
+        more(&mut self.cache_creation, other.cache_creation);
+        more(&mut self.cache_creation_1h, other.cache_creation_1h);
+        more(&mut self.reasoning, other.reasoning);
+        more(&mut self.sound.input, other.sound.input);
+        more(&mut self.sound.cached_input, other.sound.cached_input);
+        more(&mut self.sound.output, other.sound.output);
+    }
+}
+
+/// Tokens of sound, which are counted among the others too. Those that there are none of are 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sound {
+    /// Tokens of the prompt, cached ones included.
+    pub input: u64,
+    /// Those of them that were read from the provider's cache.
+    pub cached_input: u64,
+    /// Tokens of the answer.
+    pub output: u64,
 }
 
 /// What is charged for besides tokens, or in place of them. What there is nothing of is 0.

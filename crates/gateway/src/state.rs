@@ -210,7 +210,8 @@ impl Route {
         model: &str,
         object: Option<&Object>,
     ) -> Cow<'_, PathAndQuery> {
-        let other_model = deployment.azure.is_some() && *deployment.upstream_model != *model;
+        let names_model = deployment.azure.is_some() || operation.switches();
+        let other_model = names_model && *deployment.upstream_model != *model;
         if other_model || object.is_some() {
             return Cow::Owned(path(deployment, &self.upstream, operation, model, object));
         }
@@ -230,6 +231,7 @@ fn path(
     let below = operation.upstream_path().replace("{}", &id);
     let mut text = match &deployment.azure {
         Some(azure) => azure.path(&base, operation, &below, model),
+        None if operation.switches() => format!("{base}{below}?model={}", escaped(model)),
         None => format!("{base}{below}"),
     };
     if let Some(query) = object.map(|object| &*object.query).filter(|query| !query.is_empty()) {

@@ -21,11 +21,13 @@ mod openai;
 pub mod order;
 pub mod peek;
 pub mod probe;
+pub mod realtime;
 pub mod responses;
 pub mod scan;
 pub mod stream;
 pub mod token_count;
 mod translation;
 pub mod way;
+pub mod websocket;
 
 pub use hale_core::endpoint::Operation;

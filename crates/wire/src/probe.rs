@@ -92,6 +92,8 @@ impl Probe<'_> {
                 set("query", json!(self.prompt));
                 set("documents", json!([DOCUMENT]));
             }
+            // A handshake is all there is to it.
+            Operation::Realtime => {}
             Operation::Ocr => {
                 let url = format!("data:application/pdf;base64,{}", STANDARD.encode(PDF));
                 set("document", json!({"type": "document_url", "document_url": url}));
@@ -126,7 +128,8 @@ impl Probe<'_> {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
-            | Operation::Ocr => None,
+            | Operation::Ocr
+            | Operation::Realtime => None,
         }
     }
 }

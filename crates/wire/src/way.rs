@@ -62,7 +62,7 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
     if order.deployment.mock.is_some() {
         return Ok(Outgoing::Body(upstream, Bytes::new()));
     }
-    if upstream.is_by_id() {
+    if upstream.is_by_id() || upstream.switches() {
         return Ok(Outgoing::Body(upstream, Bytes::new()));
     }
     if order.operation == Operation::CountPrompt {

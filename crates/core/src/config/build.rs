@@ -401,6 +401,8 @@ fn model_info(id: &str, facts: &ModelFacts, own: Option<&Map>) -> Box<str> {
             facts.cache_creation_input_token_cost_above_1hr,
         ),
         ("output_cost_per_reasoning_token", facts.output_cost_per_reasoning_token),
+        ("input_cost_per_audio_token", facts.input_cost_per_audio_token),
+        ("output_cost_per_audio_token", facts.output_cost_per_audio_token),
         ("input_cost_per_image", facts.input_cost_per_image),
         ("output_cost_per_image", facts.output_cost_per_image),
         ("input_cost_per_pixel", facts.input_cost_per_pixel),

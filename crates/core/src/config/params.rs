@@ -129,7 +129,8 @@ impl Params {
             | "client_id"
             | "client_secret"
             | "azure_scope"
-            | "azure_authority_host" => {
+            | "azure_authority_host"
+            | "realtime_protocol" => {
                 field.text(problems);
             }
             "additional_drop_params" => self.dropped = names(field, problems),
@@ -236,6 +237,8 @@ fn set_fact(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) 
             &mut facts.cache_creation_input_token_cost_above_1hr
         }
         "output_cost_per_reasoning_token" => &mut facts.output_cost_per_reasoning_token,
+        "input_cost_per_audio_token" => &mut facts.input_cost_per_audio_token,
+        "output_cost_per_audio_token" => &mut facts.output_cost_per_audio_token,
         "input_cost_per_image" => &mut facts.input_cost_per_image,
         "output_cost_per_image" => &mut facts.output_cost_per_image,
         "input_cost_per_pixel" => &mut facts.input_cost_per_pixel,
@@ -271,6 +274,8 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
         over.cache_creation_input_token_cost_above_1hr,
     );
     put(&mut base.output_cost_per_reasoning_token, over.output_cost_per_reasoning_token);
+    put(&mut base.input_cost_per_audio_token, over.input_cost_per_audio_token);
+    put(&mut base.output_cost_per_audio_token, over.output_cost_per_audio_token);
     let of_images =
         [over.input_cost_per_image, over.output_cost_per_image, over.input_cost_per_pixel];
     if of_images.iter().any(Option::is_some) {

@@ -45,11 +45,13 @@ pub enum Operation {
     Rerank,
     /// `/ocr`.
     Ocr,
+    /// `GET /realtime`: a WebSocket.
+    Realtime,
 }
 
 impl Operation {
     /// All operations; `Operation::ALL[o as usize] == o`.
-    pub const ALL: [Operation; 18] = [
+    pub const ALL: [Operation; 19] = [
         Operation::Chat,
         Operation::Completion,
         Operation::Embedding,
@@ -68,6 +70,7 @@ impl Operation {
         Operation::Moderate,
         Operation::Rerank,
         Operation::Ocr,
+        Operation::Realtime,
     ];
 
     /// Whether it is one of the Responses format, whose ids say which deployment issued them.
@@ -101,15 +104,22 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
-            | Operation::Ocr => false,
+            | Operation::Ocr
+            | Operation::Realtime => false,
         }
+    }
+
+    /// Whether its good answer is another protocol on the same connection.
+    #[must_use]
+    pub const fn switches(self) -> bool {
+        matches!(self, Operation::Realtime)
     }
 
     /// The method with which an upstream is asked.
     #[must_use]
     pub const fn method(self) -> &'static str {
         match self {
-            Operation::GetResponse | Operation::ListInputItems => "GET",
+            Operation::GetResponse | Operation::ListInputItems | Operation::Realtime => "GET",
             Operation::DeleteResponse => "DELETE",
             _ => "POST",
         }
@@ -135,7 +145,8 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
-            | Operation::Ocr => WireFormat::OpenAi,
+            | Operation::Ocr
+            | Operation::Realtime => WireFormat::OpenAi,
         }
     }
 
@@ -160,6 +171,7 @@ impl Operation {
             Operation::Moderate => "/moderations",
             Operation::Rerank => "/rerank",
             Operation::Ocr => "/ocr",
+            Operation::Realtime => "/realtime",
         }
     }
 
@@ -177,8 +189,9 @@ impl Operation {
             Operation::Rerank => &["query", "documents"],
             Operation::Ocr => &["document"],
             Operation::Messages => &["messages", "max_tokens"],
-            // Either of several fields is enough.
+            // Either of several fields is enough, or there is no body.
             Operation::CountPrompt
+            | Operation::Realtime
             | Operation::CountResponses
             | Operation::GetResponse
             | Operation::DeleteResponse
@@ -209,6 +222,7 @@ impl Operation {
             Operation::Moderate => "moderation",
             Operation::Rerank => "rerank",
             Operation::Ocr => "ocr",
+            Operation::Realtime => "realtime",
         }
     }
 
@@ -226,6 +240,7 @@ impl Operation {
         match self {
             Operation::Rerank => Some("/v1/rerank"),
             Operation::Ocr => Some("/v1/ocr"),
+            Operation::Realtime => Some("/v1/realtime"),
             other if other.is_of_responses() => Some("/v1/responses"),
             _ => None,
         }
@@ -276,11 +291,13 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
-            | Operation::Ocr => false,
+            | Operation::Ocr
+            | Operation::Realtime => false,
         }
     }
 
-    /// The field of a full answer that carries its content; none where that is bytes.
+    /// The field of a full answer that carries its content; none where that is bytes or another
+    /// protocol.
     #[must_use]
     pub const fn content_field(self) -> &'static str {
         match self {
@@ -296,7 +313,7 @@ impl Operation {
             Operation::CountPrompt => "total_tokens",
             Operation::Moderate | Operation::Rerank => "results",
             Operation::Ocr => "pages",
-            Operation::Speech => "",
+            Operation::Speech | Operation::Realtime => "",
         }
     }
 
@@ -322,6 +339,7 @@ impl Operation {
             Operation::Moderate => "moderations",
             Operation::Rerank => "rerank",
             Operation::Ocr => "ocr",
+            Operation::Realtime => "realtime",
         }
     }
 }

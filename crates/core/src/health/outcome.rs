@@ -104,6 +104,8 @@ fn by_status(status: u16, error: &ProviderError) -> Cause {
         400 if code_is(error, &["model_not_found", "DeploymentNotFound"]) => Cause::NotFound,
         400 if code_is(error, &["invalid_api_key"]) => Cause::Auth,
         413 if is_context(error) => Cause::ContextWindow,
+        // The protocol is the gateway's choice, not the caller's.
+        426 => Cause::BadResponse,
         400..=499 => Cause::BadRequest,
         504 => Cause::Timeout,
         529 => Cause::Overloaded,

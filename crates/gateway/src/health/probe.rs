@@ -156,6 +156,8 @@ impl Built {
     pub(super) fn estimate(&self, deployment: &Deployment) -> u64 {
         match self.kind {
             ProbeKind::Free | ProbeKind::Unserved => 0,
+            // Nothing is said.
+            ProbeKind::Call(Operation::Realtime) => 0,
             ProbeKind::Call(_) => {
                 let output = u64::from(self.tokens.unwrap_or(0));
                 let (input, units) = (PROMPT_TOKENS, self.asked);
@@ -238,8 +240,12 @@ pub(super) async fn probe(
     match outcome {
         Ok(Some(answered)) => {
             checked.headers = kept(&answered.headers);
-            let usage = match &answered.content {
-                Content::Full(_, usage, _) => *usage,
+            let usage = match answered.content {
+                Content::Full(_, usage, _) => usage,
+                Content::Socket(socket) => {
+                    socket.goodbye().await;
+                    None
+                }
                 // Bytes of which the first is proof enough.
                 Content::Stream(stream) => stream.reader.usage(),
             };

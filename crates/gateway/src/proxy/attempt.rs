@@ -24,13 +24,14 @@ use hale_wire::neutral::Unfit;
 use hale_wire::stream::{Reader, View};
 use hale_wire::token_count::Count;
 use hale_wire::way::{Outgoing, Way};
-use hale_wire::{errors, hints, mock, modes};
+use hale_wire::{errors, hints, mock, modes, websocket};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
 pub(crate) use self::look::look;
 use super::body::Held;
 use super::guard::AttemptGuard;
+use super::handshake::Socket;
 use super::relay::Source;
 use super::request::{self, Dialect};
 use crate::clock;
@@ -61,7 +62,7 @@ pub(crate) struct Ask<'a> {
     pub(crate) object: Option<&'a Object>,
     /// What goes out, or why nothing can.
     pub(crate) outgoing: Result<Outgoing, Unfit>,
-    /// What the client's headers say about its Anthropic format.
+    /// What of the client's head goes along.
     pub(crate) dialect: &'a Dialect,
     /// Whether the answer is to be a stream of events.
     pub(crate) stream: bool,
@@ -96,6 +97,8 @@ pub(crate) enum Content {
     Full(Bytes, Option<Usage>, Held),
     /// A stream whose first content is there.
     Stream(Box<Stream>),
+    /// Another protocol, which the upstream has agreed to.
+    Socket(Box<Socket>),
 }
 
 /// A stream whose first content is there.
@@ -298,20 +301,29 @@ async fn ask_upstream(
     body: &Bytes,
     token: Option<&Token>,
 ) -> Result<(HeaderMap, Content), Failed> {
+    let key = upstream.switches().then(websocket_key);
+    let mut more = request::headers(ask, route, token);
+    more.extend(key.iter().flat_map(|key| ask.dialect.handshake.headers(key)));
     let request = upstream::Outgoing {
         method: &method(upstream),
         path: &route.path(deployment, upstream, ask.upstream_model, ask.object),
         headers: &route.headers,
-        more: &request::headers(ask, route, token),
+        more: &more,
         body,
     };
     let sent = upstream::send(&route.upstream, request).await;
     let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
-    let (status, headers, body) = (answer.status, answer.headers, answer.body);
+    let (status, mut headers, body) = (answer.status, answer.headers, answer.body);
     if status == StatusCode::UNAUTHORIZED
         && let (Some(tokens), Some(token)) = (&route.tokens, token)
     {
         tokens.forget(token);
+    }
+    if let Some(key) = &key
+        && (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS)
+    {
+        let socket = switched(ask, key, status, &mut headers, body)?;
+        return Ok((headers, Content::Socket(Box::new(socket))));
     }
     if !status.is_success() {
         return Err(refused(upstream, status, &headers, body).await);
@@ -336,6 +348,30 @@ async fn ask_upstream(
         full_answer(ask, body).await?
     };
     Ok((headers, content))
+}
+
+/// A key for one handshake.
+fn websocket_key() -> String {
+    let mut random = [0; 16];
+    fastrand::fill(&mut random);
+    websocket::key(random)
+}
+
+/// The upstream's side of a handshake that it did not refuse.
+fn switched(
+    ask: &Ask<'_>,
+    key: &str,
+    status: StatusCode,
+    headers: &mut HeaderMap,
+    body: AnswerBody,
+) -> Result<Socket, Failed> {
+    let Some(stream) = body.switched().filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) else {
+        let why =
+            format!("the upstream answered {status} to a handshake: it has no WebSocket there");
+        return Err(Failed::malformed(why));
+    };
+    let protocol = ask.dialect.handshake.agreed(key, headers).map_err(Failed::malformed)?;
+    Ok(Socket { stream, protocol })
 }
 
 /// Nothing was answered. The reason names hosts, which are for admins only.

@@ -24,7 +24,7 @@ use hale_wire::responses::id::Issuer;
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
 use http::request::Parts;
-use http::{Response, header};
+use http::{Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::access::Access;
@@ -33,10 +33,12 @@ use super::body::{self, Held};
 use super::explain::{self, Refusal};
 use super::finish::Finish;
 use super::guard::AttemptGuard;
+use super::handshake::{self, Handshake};
 use super::kept::{self, Kept};
 use super::relay::Relay;
 use super::reply::{self, Reply};
 use super::request::Dialect;
+use super::tunnel::Tunnel;
 use super::{Arrival, answer_headers};
 use crate::clock;
 use crate::state::Object;
@@ -59,7 +61,7 @@ struct Wanted {
     explain: bool,
     /// Whether the answer shows the errors that were met on the way.
     include_errors: bool,
-    /// What the client's headers say about its Anthropic format.
+    /// What of the client's head goes along.
     dialect: Dialect,
     /// Bytes that are held as long as the request may be sent again.
     _held: Held,
@@ -117,13 +119,23 @@ async fn want(
     incoming: Incoming,
     finish: &mut Finish,
 ) -> Result<Wanted, Refusal> {
+    let mut dialect = Dialect::of(operation.format(), &head.headers);
+    let query = head.uri.query().unwrap_or_default();
+    let mut path_name = path_name;
+    if operation.switches() {
+        dialect.handshake = Handshake::of(head, arrival.access)?;
+        path_name = handshake::model(query)?;
+    }
     let mut held = Held::none(&arrival.worker.process);
     finish.wait_begins(clock::recent());
     let body = body::read(arrival, &head.headers, incoming, &mut held).await;
     finish.wait_ends(clock::now());
     let body = body?;
     finish.note(|record| record.request_bytes = body.len() as u64);
-    let peek = match operation.is_by_id() && body.is_empty() {
+    if operation.switches() && !body.is_empty() {
+        return Err(explain::bad_parameter("body", "a WebSocket handshake has no body"));
+    }
+    let peek = match (operation.is_by_id() || operation.switches()) && body.is_empty() {
         // It needs no body, and may have one that speaks to the gateway.
         true => Peek::parse(Bytes::from_static(b"{}")),
         false => Peek::parse(body),
@@ -143,7 +155,6 @@ async fn want(
         return Err(explain::forbidden_parameter(field));
     }
     check_content(operation, &peek, route)?;
-    let query = head.uri.query().unwrap_or_default();
     check_modes(operation, &peek)?;
     let stream = operation.streams()
         && match operation.is_by_id() {
@@ -154,18 +165,20 @@ async fn want(
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
     // Bytes leave as they come, too.
-    let passes = stream || operation.answers_bytes();
+    let passes = stream || operation.answers_bytes() || operation.switches();
     finish.note(|record| record.stream = passes);
     let mut controls =
         super::controls::all_controls(arrival, operation.format(), &peek, &head.headers, passes)?;
     controls.operation = Some(operation);
     // Nobody else has what it is about.
     controls.disable_fallbacks |= kept.is_some();
-    let object = kept.as_ref().filter(|_| operation.is_by_id()).map(|kept| kept.object(query));
+    let object = match operation.switches() {
+        true => handshake::object(query),
+        false => kept.as_ref().filter(|_| operation.is_by_id()).map(|kept| kept.object(query)),
+    };
     let explain = super::controls::wants_explanation(&head.headers)?;
     let include_errors = peek.has_controls()
         && peek.boolean("include_fallback_errors").map_err(bad)?.unwrap_or(false);
-    let dialect = Dialect::of(operation.format(), &head.headers);
     Ok(Wanted {
         operation,
         asked: modes::asked::asked(operation, &peek),
@@ -275,7 +288,8 @@ async fn follow(
                 let ended = clock::recent();
                 match result {
                     Ok(answered) => {
-                        let mut response = deliver(&arrival, &walk, &plan, answered, finish);
+                        let mut response =
+                            deliver(&arrival, &wanted, &walk, &plan, answered, finish);
                         if ignores_checks {
                             answer_headers::checks_ignored(response.headers_mut());
                         }
@@ -352,7 +366,7 @@ async fn try_once(
         object: wanted.object.as_ref(),
         outgoing: outgoing(changed.as_ref().unwrap_or(&wanted.peek), &order),
         dialect: &wanted.dialect,
-        stream: wanted.controls.stream && !wanted.operation.answers_bytes(),
+        stream: wanted.controls.stream && wanted.operation.streams(),
         asked: wanted.asked,
         view: View {
             // A response of many models keeps the name of its own.
@@ -414,6 +428,7 @@ fn note_group(arrival: &Arrival, walk: &Walk, finish: &mut Finish) {
 
 fn deliver(
     arrival: &Arrival,
+    wanted: &Wanted,
     walk: &Walk,
     plan: &AttemptPlan,
     mut answered: Answered,
@@ -450,6 +465,21 @@ fn deliver(
                 None => answer_headers::events(headers),
             }
             answer_headers::upstream(headers, &answered.headers);
+            response
+        }
+        Content::Socket(socket) => {
+            finish.first_content(now);
+            answered.guard.has_content();
+            let mut response = Response::new(Reply::empty());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            *response.headers_mut() =
+                answer_headers::common(arrival, walk, plan, finish.times(now));
+            let headers = response.headers_mut();
+            wanted.dialect.handshake.agree(headers, socket.protocol);
+            answer_headers::upstream(headers, &answered.headers);
+            let idle_ms = arrival.serving.snapshot.gateway.bounds.websocket_idle_ms;
+            let tunnel = Tunnel::new(socket.stream, answered.guard, finish, plan, idle_ms);
+            arrival.connection.switch(tunnel);
             response
         }
     }

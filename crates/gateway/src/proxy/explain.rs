@@ -13,6 +13,7 @@ use hale_core::route::{Tried, Walk};
 use hale_core::snapshot::Snapshot;
 use hale_wire::errors::{self, AttemptLine, ErrorReply, clean, kind_of};
 use hale_wire::peek::PeekError;
+use hale_wire::websocket;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 pub(crate) use self::refused::{diagnosis, line, refused, unix_s};
@@ -39,6 +40,8 @@ pub(crate) struct Refusal {
     allow: Option<&'static str>,
     /// Whether the connection ends with the answer.
     close: bool,
+    /// Whether a WebSocket has to be asked for.
+    upgrade: bool,
 }
 
 impl Refusal {
@@ -57,6 +60,7 @@ impl Refusal {
             cause: if status.is_client_error() { Cause::BadRequest } else { Cause::Gateway },
             allow: None,
             close: false,
+            upgrade: false,
         }
     }
 
@@ -80,6 +84,12 @@ impl Refusal {
         if let Some(method) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(method));
         }
+        if self.upgrade {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            let version = HeaderValue::from_static(websocket::VERSION);
+            headers.insert(header::SEC_WEBSOCKET_VERSION, version);
+        }
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -93,6 +103,43 @@ pub(crate) fn wrong_method(method: &Method, path: &str, allowed: &'static str) -
     let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
     refusal.allow = Some(allowed);
     refusal
+}
+
+/// The endpoint is a WebSocket, and none was asked for.
+pub(crate) fn no_upgrade(path: &str) -> Refusal {
+    let message = format!(
+        "{} is a WebSocket: connect with ws:// or wss:// over HTTP/1.1, and let proxies on the way pass \
+         `Connection: Upgrade` and `Upgrade: websocket`",
+        clean(path, LINE_MAX)
+    );
+    let mut refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);
+    refusal.upgrade = true;
+    refusal
+}
+
+/// Another version of the protocol than there is.
+pub(crate) fn wrong_websocket_version() -> Refusal {
+    let message = format!(
+        "only version {} of WebSocket is served; send `Sec-WebSocket-Version: {}`",
+        websocket::VERSION,
+        websocket::VERSION
+    );
+    let mut refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);
+    refusal.upgrade = true;
+    refusal
+}
+
+/// No key, several, or one that is none.
+pub(crate) fn bad_websocket_key() -> Refusal {
+    let message = "send one `Sec-WebSocket-Key`: 16 random bytes in base64";
+    Refusal::new(StatusCode::BAD_REQUEST, "bad_websocket_key", message.to_owned())
+}
+
+/// A page of another host makes a browser connect to a gateway that wants no key.
+pub(crate) fn foreign_origin() -> Refusal {
+    let message = "a page of another host may not open a WebSocket here, as this gateway asks for no key; set \
+                   general_settings.master_key and send it";
+    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
 }
 
 /// The path does not exist.

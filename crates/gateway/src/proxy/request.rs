@@ -8,12 +8,16 @@ use hale_core::provider::WireFormat;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::attempt::{Ask, Failed, unsent};
+use super::handshake::Handshake;
 use crate::state::{BETA, Route, VERSION, betas};
 use crate::upstream::entra::{Token, TokenError};
 
-/// What the headers of a client of the Anthropic format say about it.
+/// What a client's head says that goes along: of the Anthropic format what concerns that, and of a
+/// handshake what is offered.
 #[derive(Default)]
 pub(crate) struct Dialect {
+    /// What it offers, where it wants to switch to another protocol; checks offer nothing.
+    pub(crate) handshake: Handshake,
     /// The betas that it wants.
     pub(crate) betas: Option<HeaderValue>,
     /// The version of the format that its bytes are in.
@@ -26,6 +30,7 @@ impl Dialect {
         match format {
             WireFormat::OpenAi => Dialect::default(),
             WireFormat::Anthropic => Dialect {
+                handshake: Handshake::default(),
                 betas: betas(headers.get_all(BETA).iter()),
                 version: headers.get(VERSION).cloned(),
             },

@@ -31,6 +31,11 @@ pub(crate) struct Outgoing<'o> {
 }
 
 impl Outgoing<'_> {
+    /// Whether it asks for another protocol.
+    pub(super) fn switches(&self) -> bool {
+        self.more.iter().any(|(name, _)| *name == header::UPGRADE)
+    }
+
     /// The head as bytes, with room for `room` more.
     pub(super) fn encode(&self, room: usize) -> Vec<u8> {
         // What this request says itself comes before what all say.

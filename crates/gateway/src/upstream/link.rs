@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::framing::{BodyError, Framing, Step};
 use super::head::{self, Head, Outgoing};
 use super::stream::Stream;
+use super::switched::Switched;
 use super::{SendError, pool};
 
 /// Bodies up to this size are copied behind their head, so that both leave in one plain write.
@@ -69,9 +70,10 @@ pub(super) async fn exchange(
     request: Outgoing<'_>,
 ) -> Result<Answer, SendError> {
     link.begin(request);
-    let mut waiting = Waiting::default();
+    let mut waiting = Waiting { may_switch: request.switches(), ..Waiting::default() };
     let head = std::future::poll_fn(|cx| link.poll_head(cx, &mut waiting)).await?;
     let Head { status, headers, framing, keep_alive } = head;
+    let keep_alive = keep_alive && status != StatusCode::SWITCHING_PROTOCOLS;
     Ok(Answer { status, headers, body: AnswerBody { framing, keep_alive, link: Some(link) } })
 }
 
@@ -82,6 +84,8 @@ struct Waiting {
     read: bool,
     /// How far the end of the head was looked for.
     searched: usize,
+    /// Whether another protocol was asked for.
+    may_switch: bool,
 }
 
 impl Link {
@@ -208,11 +212,12 @@ impl Link {
                     waiting.searched = 0;
                     let head = head::parse(&self.buffer.split_to(end).freeze());
                     let head = head.map_err(SendError::Protocol)?;
-                    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+                    if switches && !waiting.may_switch {
                         let why = "it changes the protocol, which was not asked for";
                         return Poll::Ready(Err(SendError::Protocol(why.to_owned())));
                     }
-                    if head.status.is_informational() {
+                    if head.status.is_informational() && !switches {
                         continue;
                     }
                     if self.has_unsent() || self.unflushed {
@@ -276,6 +281,11 @@ impl AnswerBody {
     /// The next piece.
     pub(crate) async fn piece(&mut self) -> Option<Result<Bytes, BodyError>> {
         std::future::poll_fn(|cx| self.poll_piece(cx)).await
+    }
+
+    /// The connection itself, behind the head of an answer that switches to another protocol.
+    pub(crate) fn switched(self) -> Option<Switched> {
+        self.link.map(|link| Switched { stream: link.stream, early: link.buffer })
     }
 
     /// How long the body says it is.

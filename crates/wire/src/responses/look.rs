@@ -96,7 +96,8 @@ impl Top {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
-            | Operation::Ocr => false,
+            | Operation::Ocr
+            | Operation::Realtime => false,
         }
     }
 

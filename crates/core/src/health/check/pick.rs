@@ -31,6 +31,7 @@ const CALLS: &[(&str, Operation)] = &[
     ("moderation", Operation::Moderate),
     ("rerank", Operation::Rerank),
     ("ocr", Operation::Ocr),
+    ("realtime", Operation::Realtime),
 ];
 /// Modes whose calls are too dear for a check.
 const FREE: &[&str] = &["video_generation"];

@@ -225,7 +225,7 @@ mod tests {
         let sound = Sound { input: 99, cached_input: 0, output: 99 };
         let lying = Usage { input: 1, output: 1, sound, ..Usage::default() };
         assert_eq!(facts.cost_usd(&lying), Some(10.0 + 20.0));
-        assert!(lookup("openai", "gpt-4o-realtime-preview").is_some_and(|facts| {
+        assert!(lookup("openai", "gpt-realtime").is_some_and(|facts| {
             facts.input_cost_per_audio_token > facts.input_cost_per_token
         }));
     }

@@ -31,7 +31,7 @@ class RealtimeUpstream:
         self.handshakes: list[tuple[str, dict[str, str]]] = []
         self.closes: list[tuple[Optional[int], Optional[str]]] = []
         self._script = script
-        self._server: Server = serve(self._session, "127.0.0.1", 0)
+        self._server: Server = serve(self._session, "127.0.0.1", 0, max_size=None)
         self.port = self._server.socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)

@@ -58,12 +58,18 @@ const SCHEMAS: &[Schema] = &[
         required: &["model", "document"],
         optional: &[
             "bbox_annotation_format",
+            "confidence_scores_granularity",
             "document_annotation_format",
+            "document_annotation_prompt",
+            "extract_footer",
+            "extract_header",
             "id",
             "image_limit",
             "image_min_size",
+            "include_blocks",
             "include_image_base64",
             "pages",
+            "table_format",
         ],
     },
 ];

@@ -18,6 +18,7 @@ struct Mode {
     /// The operation in records, and what the answer costs.
     operation: &'static str,
     cost: Option<f64>,
+    units: Option<(&'static str, u64)>,
 }
 
 const IMAGES: &str = "/v1/images/generations";
@@ -45,6 +46,13 @@ fn all() -> Vec<Mode> {
         there,
         operation,
         cost,
+        units: match path {
+            IMAGES => Some(("images", 1)),
+            SPEECH => Some(("characters", 5)),
+            RERANK => Some(("searches", 1)),
+            OCR => Some(("pages", 1)),
+            _ => None,
+        },
     };
     vec![
         mode(
@@ -106,6 +114,9 @@ fn each_mode_is_asked_where_its_provider_has_it_and_costs_what_it_costs() {
         let record = wait_for_records(&hale, 1).remove(0);
         let told = (&record["operation"], &record["ending"], &record["deployment"]);
         assert_eq!(told, (&json!(mode.operation), &json!("success"), &json!("a")));
+        if let Some((unit, count)) = mode.units {
+            assert_eq!(record[unit], count, "{record}");
+        }
         let cost = record["cost_usd"].as_f64().map(|usd| (usd * 1e9).round() / 1e9);
         assert_eq!(cost, mode.cost, "{}: {record}", mode.path);
         wait_until_idle(&hale);
@@ -289,6 +300,30 @@ fn sound_that_stops_in_the_middle_is_a_broken_connection_and_charged() {
         assert_eq!(told, (&json!("broken"), &json!("stream_cut")), "{record}");
         wait_until_idle(&hale);
     }
+}
+
+#[test]
+fn sound_that_falls_silent_is_broken_off() {
+    let upstream =
+        FakeUpstream::with(|_| Script::ok().chunked("audio/mpeg").chunk(modes::SOUND).silence());
+    let more = json!({"model": "openai/tts-1", "stream_timeout": 0.2});
+    let config = Config::new().with("m", "a", &upstream, more);
+    let hale = config.general(json!({"request_log": LOG})).start();
+    let answer = post(&hale, SPEECH, &body(SPEECH));
+    assert_eq!((answer.status, answer.cut, &*answer.body), (200, true, modes::SOUND));
+    assert_eq!(wait_for_records(&hale, 1)[0]["cause"], "stream_stall");
+}
+
+#[test]
+fn defaults_for_text_stay_here_and_those_of_the_mode_go_along() {
+    let upstream = FakeUpstream::with(modes::answer);
+    let more = json!({"model": "openai/gpt-image-1", "max_tokens": 9, "temperature": 0.5,
+                      "top_p": 0.1, "quality": "low", "n": 1});
+    let hale = Config::new().with("m", "a", &upstream, more).start();
+    let answer = post(&hale, IMAGES, &json!({"model": "m", "prompt": "x"}));
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let expected = json!({"model": "gpt-image-1", "prompt": "x", "quality": "low", "n": 1});
+    assert_eq!(upstream.request(0).json(), expected);
 }
 
 #[test]

@@ -43,13 +43,15 @@ pub enum Operation {
     Moderate,
     /// `/rerank`.
     Rerank,
+    /// `/rerank` in Cohere's first version, for what later ones do not know: no endpoint of ours.
+    RerankV1,
     /// `/ocr`.
     Ocr,
 }
 
 impl Operation {
     /// All operations; `Operation::ALL[o as usize] == o`.
-    pub const ALL: [Operation; 18] = [
+    pub const ALL: [Operation; 19] = [
         Operation::Chat,
         Operation::Completion,
         Operation::Embedding,
@@ -67,6 +69,7 @@ impl Operation {
         Operation::Speech,
         Operation::Moderate,
         Operation::Rerank,
+        Operation::RerankV1,
         Operation::Ocr,
     ];
 
@@ -101,6 +104,7 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr => false,
         }
     }
@@ -135,6 +139,7 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr => WireFormat::OpenAi,
         }
     }
@@ -158,7 +163,7 @@ impl Operation {
             Operation::GenerateImage => "/images/generations",
             Operation::Speech => "/audio/speech",
             Operation::Moderate => "/moderations",
-            Operation::Rerank => "/rerank",
+            Operation::Rerank | Operation::RerankV1 => "/rerank",
             Operation::Ocr => "/ocr",
         }
     }
@@ -174,7 +179,7 @@ impl Operation {
             | Operation::CompactResponses
             | Operation::Speech
             | Operation::Moderate => &["input"],
-            Operation::Rerank => &["query", "documents"],
+            Operation::Rerank | Operation::RerankV1 => &["query", "documents"],
             Operation::Ocr => &["document"],
             Operation::Messages => &["messages", "max_tokens"],
             // Either of several fields is enough.
@@ -207,7 +212,7 @@ impl Operation {
             Operation::GenerateImage => "image_generation",
             Operation::Speech => "audio_speech",
             Operation::Moderate => "moderation",
-            Operation::Rerank => "rerank",
+            Operation::Rerank | Operation::RerankV1 => "rerank",
             Operation::Ocr => "ocr",
         }
     }
@@ -224,7 +229,7 @@ impl Operation {
     #[must_use]
     pub const fn listed_as(self) -> Option<&'static str> {
         match self {
-            Operation::Rerank => Some("/v1/rerank"),
+            Operation::Rerank | Operation::RerankV1 => Some("/v1/rerank"),
             Operation::Ocr => Some("/v1/ocr"),
             other if other.is_of_responses() => Some("/v1/responses"),
             _ => None,
@@ -245,7 +250,11 @@ impl Operation {
     pub const fn has_own_content(self) -> bool {
         matches!(
             self,
-            Operation::GenerateImage | Operation::Moderate | Operation::Rerank | Operation::Ocr
+            Operation::GenerateImage
+                | Operation::Moderate
+                | Operation::Rerank
+                | Operation::RerankV1
+                | Operation::Ocr
         )
     }
 
@@ -276,6 +285,7 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr => false,
         }
     }
@@ -294,7 +304,7 @@ impl Operation {
             | Operation::CancelResponse => "output",
             Operation::DeleteResponse => "deleted",
             Operation::CountPrompt => "total_tokens",
-            Operation::Moderate | Operation::Rerank => "results",
+            Operation::Moderate | Operation::Rerank | Operation::RerankV1 => "results",
             Operation::Ocr => "pages",
             Operation::Speech => "",
         }
@@ -321,6 +331,7 @@ impl Operation {
             Operation::Speech => "audio_speech",
             Operation::Moderate => "moderations",
             Operation::Rerank => "rerank",
+            Operation::RerankV1 => "rerank_v1",
             Operation::Ocr => "ocr",
         }
     }

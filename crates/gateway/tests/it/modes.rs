@@ -148,6 +148,22 @@ fn every_path_of_the_reference_leads_there() {
 }
 
 #[test]
+fn what_only_coheres_first_version_knows_is_asked_there() {
+    let upstream = FakeUpstream::with(modes::good);
+    let hale = of("cohere/rerank-v3.5", &upstream).start();
+    for (more, there) in [
+        (json!({"return_documents": true}), "/v1/rerank"),
+        (json!({"documents": [{"text": "a"}]}), "/v1/rerank"),
+        (json!({"max_tokens_per_doc": 9}), "/v2/rerank"),
+    ] {
+        let mut asked = body(RERANK);
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(post(&hale, "/rerank", &asked).status, 200);
+        assert_eq!(upstream.requests().pop().unwrap().path, there);
+    }
+}
+
+#[test]
 fn azure_is_asked_at_its_own_paths() {
     let rows = [
         ("2024-10-21", IMAGES, "/openai/deployments/d/images/generations?api-version=2024-10-21"),

@@ -29,6 +29,7 @@ pub mod anthropic;
 mod client;
 mod fuzz;
 mod hale;
+pub mod modes;
 pub mod openai;
 pub mod responses;
 mod script;

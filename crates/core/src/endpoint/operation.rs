@@ -43,6 +43,8 @@ pub enum Operation {
     Moderate,
     /// `/rerank`.
     Rerank,
+    /// `/rerank` in Cohere's first version, for what later ones do not know: no endpoint of ours.
+    RerankV1,
     /// `/ocr`.
     Ocr,
     /// `GET /realtime`: a WebSocket.
@@ -51,7 +53,7 @@ pub enum Operation {
 
 impl Operation {
     /// All operations; `Operation::ALL[o as usize] == o`.
-    pub const ALL: [Operation; 19] = [
+    pub const ALL: [Operation; 20] = [
         Operation::Chat,
         Operation::Completion,
         Operation::Embedding,
@@ -69,6 +71,7 @@ impl Operation {
         Operation::Speech,
         Operation::Moderate,
         Operation::Rerank,
+        Operation::RerankV1,
         Operation::Ocr,
         Operation::Realtime,
     ];
@@ -104,6 +107,7 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr
             | Operation::Realtime => false,
         }
@@ -145,6 +149,7 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr
             | Operation::Realtime => WireFormat::OpenAi,
         }
@@ -169,7 +174,7 @@ impl Operation {
             Operation::GenerateImage => "/images/generations",
             Operation::Speech => "/audio/speech",
             Operation::Moderate => "/moderations",
-            Operation::Rerank => "/rerank",
+            Operation::Rerank | Operation::RerankV1 => "/rerank",
             Operation::Ocr => "/ocr",
             Operation::Realtime => "/realtime",
         }
@@ -186,7 +191,7 @@ impl Operation {
             | Operation::CompactResponses
             | Operation::Speech
             | Operation::Moderate => &["input"],
-            Operation::Rerank => &["query", "documents"],
+            Operation::Rerank | Operation::RerankV1 => &["query", "documents"],
             Operation::Ocr => &["document"],
             Operation::Messages => &["messages", "max_tokens"],
             // Either of several fields is enough, or there is no body.
@@ -220,7 +225,7 @@ impl Operation {
             Operation::GenerateImage => "image_generation",
             Operation::Speech => "audio_speech",
             Operation::Moderate => "moderation",
-            Operation::Rerank => "rerank",
+            Operation::Rerank | Operation::RerankV1 => "rerank",
             Operation::Ocr => "ocr",
             Operation::Realtime => "realtime",
         }
@@ -238,7 +243,7 @@ impl Operation {
     #[must_use]
     pub const fn listed_as(self) -> Option<&'static str> {
         match self {
-            Operation::Rerank => Some("/v1/rerank"),
+            Operation::Rerank | Operation::RerankV1 => Some("/v1/rerank"),
             Operation::Ocr => Some("/v1/ocr"),
             Operation::Realtime => Some("/v1/realtime"),
             other if other.is_of_responses() => Some("/v1/responses"),
@@ -260,7 +265,11 @@ impl Operation {
     pub const fn has_own_content(self) -> bool {
         matches!(
             self,
-            Operation::GenerateImage | Operation::Moderate | Operation::Rerank | Operation::Ocr
+            Operation::GenerateImage
+                | Operation::Moderate
+                | Operation::Rerank
+                | Operation::RerankV1
+                | Operation::Ocr
         )
     }
 
@@ -291,6 +300,7 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr
             | Operation::Realtime => false,
         }
@@ -311,7 +321,7 @@ impl Operation {
             | Operation::CancelResponse => "output",
             Operation::DeleteResponse => "deleted",
             Operation::CountPrompt => "total_tokens",
-            Operation::Moderate | Operation::Rerank => "results",
+            Operation::Moderate | Operation::Rerank | Operation::RerankV1 => "results",
             Operation::Ocr => "pages",
             Operation::Speech | Operation::Realtime => "",
         }
@@ -338,6 +348,7 @@ impl Operation {
             Operation::Speech => "audio_speech",
             Operation::Moderate => "moderations",
             Operation::Rerank => "rerank",
+            Operation::RerankV1 => "rerank_v1",
             Operation::Ocr => "ocr",
             Operation::Realtime => "realtime",
         }

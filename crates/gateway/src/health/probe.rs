@@ -31,7 +31,7 @@ use crate::clock;
 use crate::proxy::attempt::{Answered, Ask, Content, Failed, attempt, look};
 use crate::proxy::guard::AttemptGuard;
 use crate::proxy::request::Dialect;
-use crate::state::{Process, Serving};
+use crate::state::{Object, Process, Serving};
 
 /// Tokens of an answer, unless the config says otherwise. Source: the seed.
 const MAX_TOKENS: u32 = 1;
@@ -39,6 +39,8 @@ const MAX_TOKENS: u32 = 1;
 const MAX_TOKENS_PATTERN: u32 = 10;
 /// Tokens that the question is taken to have where its cost is estimated.
 const PROMPT_TOKENS: u64 = 12;
+/// Parts of the names of realtime models that only transcribe; they want to be told. Source: the reference.
+const TRANSCRIBERS: [&str; 2] = ["transcribe", "whisper"];
 /// Longest text of an error that is kept, characters.
 const MESSAGE_MAX: usize = 500;
 /// What of an answer's headers is kept. Source: the reference.
@@ -380,6 +382,10 @@ impl Asker<'_> {
             }
             return looked.map(|()| None);
         };
+        let transcribes = sent.way.operation == Operation::Realtime
+            && TRANSCRIBERS.iter().any(|part| built.model.contains(part));
+        let intent = Object { id: Box::default(), query: "intent=transcription".into() };
+        ask.object = transcribes.then_some(&intent);
         ask.way = sent.way;
         ask.outgoing = sent.outgoing.clone();
         let plan = AttemptPlan {

@@ -132,15 +132,7 @@ async fn want(
     finish.wait_ends(clock::now());
     let body = body?;
     finish.note(|record| record.request_bytes = body.len() as u64);
-    if operation.switches() && !body.is_empty() {
-        return Err(explain::bad_parameter("body", "a WebSocket handshake has no body"));
-    }
-    let peek = match (operation.is_by_id() || operation.switches()) && body.is_empty() {
-        // It needs no body, and may have one that speaks to the gateway.
-        true => Peek::parse(Bytes::from_static(b"{}")),
-        false => Peek::parse(body),
-    };
-    let peek = peek.map_err(|error| explain::bad_body(&error))?;
+    let peek = peeked(operation, body)?;
     let bad = |error| explain::bad_body(&error);
     let route = head.uri.path();
     let kept = Kept::of(arrival, operation, path_name.as_deref(), &peek)?;
@@ -193,6 +185,19 @@ async fn want(
         dialect,
         _held: held,
     })
+}
+
+/// The body, checked.
+fn peeked(operation: Operation, body: Bytes) -> Result<Peek, Refusal> {
+    let peek = match operation.is_by_id() || operation.switches() {
+        true if operation.switches() && !body.is_empty() => {
+            return Err(explain::bad_parameter("body", "a WebSocket handshake has no body"));
+        }
+        // It needs no body, and may have one that speaks to the gateway.
+        true if body.is_empty() => Peek::parse(Bytes::from_static(b"{}")),
+        true | false => Peek::parse(body),
+    };
+    peek.map_err(|error| explain::bad_body(&error))
 }
 
 /// The model that is asked for.
@@ -502,7 +507,7 @@ fn give_up(
         GiveUp::Deadline => {
             explain::deadline(snapshot, walk, walk.deadline().since(walk.started()))
         }
-        GiveUp::Exhausted => explain::exhausted(snapshot, walk, errors),
+        GiveUp::Exhausted(refused) => explain::exhausted(snapshot, walk, errors, &refused, now),
     }
 }
 

@@ -35,6 +35,7 @@ mod limits;
 mod messages;
 mod messages_strange;
 mod metrics;
+mod modes;
 mod network;
 mod realtime;
 mod realtime_endings;

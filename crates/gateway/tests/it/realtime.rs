@@ -118,7 +118,7 @@ fn the_key_may_stand_in_a_header_or_among_the_protocols() {
         [("x-other", "1"), ("sec-websocket-protocol", "openai-insecure-api-key.sk-no")]
     {
         let (status, _, body) =
-            open_with(&hale, "/v1/realtime?model=m", &[(name, value)]).unwrap_err();
+            *open_with(&hale, "/v1/realtime?model=m", &[(name, value)]).unwrap_err();
         assert_eq!((status, &body["error"]["type"]), (401, &json!("auth_error")), "{body}");
     }
     assert_eq!(upstream.heads().len(), 4);
@@ -172,14 +172,14 @@ fn an_upstream_that_does_not_agree_gives_way_to_a_sibling() {
 fn a_refusal_is_an_ordinary_error() {
     let upstream = FakeUpstream::with(|_| Script::error(401, "Incorrect API key provided"));
     let hale = config(&[("a", upstream.api_base())]).router(json!({"num_retries": 0})).start();
-    let (status, _, body) = open(&hale).unwrap_err();
+    let (status, _, body) = *open(&hale).unwrap_err();
     assert_eq!((status, &body["error"]["reason"]), (401, &json!("upstream_auth")), "{body}");
     upstream.answer_with(|_| Script::ok().json(&json!({})));
-    let (status, _, body) = open(&hale).unwrap_err();
+    let (status, _, body) = *open(&hale).unwrap_err();
     assert_eq!(status, 502, "{body}");
     assert!(body["error"]["message"].as_str().unwrap().contains("no WebSocket"), "{body}");
     upstream.answer_with(|_| Script::rate_limited(7));
-    let (status, head, _) = open(&hale).unwrap_err();
+    let (status, head, _) = *open(&hale).unwrap_err();
     assert_eq!((status, text(&head, "retry-after")), (429, Some("7")));
     let records = wait_for_records(&hale, 3);
     assert_eq!(records.iter().map(|it| it["status"].clone()).collect::<Vec<_>>(), [401, 502, 429]);
@@ -257,7 +257,7 @@ fn what_is_no_handshake_is_told_what_is_missing() {
         ("/v1/realtime?model=nothing", 400, "unknown_model"),
         ("/v1/realtime?model=claude", 400, "missing_capability"),
     ] {
-        let (found, _, body) = open_with(&hale, path, &own).unwrap_err();
+        let (found, _, body) = *open_with(&hale, path, &own).unwrap_err();
         assert_eq!((found, &body["error"]["reason"]), (status, &json!(reason)), "{path}: {body}");
     }
     assert_eq!(client(&hale).post_json(path, &[], &json!({})).status, 405);
@@ -271,7 +271,7 @@ fn a_gateway_without_a_key_is_not_open_to_pages_of_other_hosts() {
     let hale = Config::open().entry(entry("a", &upstream.api_base(), json!({}))).start();
     let path = "/v1/realtime?model=m";
     let (status, _, body) =
-        open_with(&hale, path, &[("origin", "https://evil.example")]).unwrap_err();
+        *open_with(&hale, path, &[("origin", "https://evil.example")]).unwrap_err();
     assert_eq!((status, &body["error"]["reason"]), (403, &json!("foreign_origin")));
     let own = format!("http://{}", hale.address());
     assert!(open_with(&hale, path, &[("origin", &own)]).is_ok());
@@ -330,6 +330,13 @@ fn a_check_is_a_handshake_and_nothing_more() {
     assert_eq!(upstream.next_end(), "1000 ");
     assert_eq!(upstream.heads()[0].0, "/v1/realtime?model=gpt-realtime");
     assert_eq!(metric(&hale, "hale_probe_cost_usd_total", &[]), 0.0);
+
+    let model = json!({"model": "openai/gpt-4o-transcribe"});
+    let mut checked = entry("a", &upstream.api_base(), model);
+    checked["model_info"]["mode"] = json!("realtime");
+    health(&Config::new().entry(checked).start(), "");
+    let (path, _) = upstream.heads().pop().unwrap();
+    assert_eq!(path, "/v1/realtime?model=gpt-4o-transcribe&intent=transcription");
 
     type Refuse = fn(&hale_testkit::Request) -> Script;
     let rows: [(Refuse, &str); 5] = [

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 use std::net::Shutdown;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use hale_testkit::{Hale, Signal, TIMEOUT};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tungstenite::protocol::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
@@ -25,7 +26,7 @@ fn held(end: impl Fn(&mut Socket) + Send + Sync + 'static) -> (SocketUpstream, i
     let upstream = SocketUpstream::start(move |socket| {
         socket.send(Message::text("hello")).unwrap();
         // Nobody says so when the test has failed.
-        if told.lock().unwrap().recv_timeout(TIMEOUT).is_ok() {
+        if told.lock().recv_timeout(TIMEOUT).is_ok() {
             end(socket);
         }
         "over".to_owned()
@@ -137,7 +138,7 @@ fn every_end_gives_its_place_back() {
     ];
     for end in ends {
         let (socket, _) = eventually("there is a place again", || open(&hale).ok());
-        let (status, _, body) = open(&hale).unwrap_err();
+        let (status, _, body) = *open(&hale).unwrap_err();
         assert_eq!(status, 429, "{body}");
         end(socket);
     }
@@ -154,7 +155,7 @@ fn a_client_that_does_not_read_holds_the_upstream_back() {
         // Far more than all buffers of the kernel hold.
         for _ in 0..4000 {
             match socket.send(Message::binary(vec![1; PIECE])) {
-                Ok(()) => *noted.lock().unwrap() += 1,
+                Ok(()) => *noted.lock() += 1,
                 Err(_) => return "held back".to_owned(),
             }
         }
@@ -166,7 +167,7 @@ fn a_client_that_does_not_read_holds_the_upstream_back() {
     assert_eq!(upstream.next_end(), "held back");
     let grown = resident(&hale).saturating_sub(before);
     assert!(grown < 8 << 20, "the gateway holds {grown} bytes");
-    let count = *taken.lock().unwrap();
+    let count = *taken.lock();
     for number in 0..count {
         let message = next(&mut socket);
         assert_eq!(message.len(), PIECE, "{number}");

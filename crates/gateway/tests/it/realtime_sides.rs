@@ -3,12 +3,13 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use hale_testkit::{Hale, TIMEOUT};
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tungstenite::client::IntoClientRequest;
 use tungstenite::handshake::HandshakeError;
@@ -59,7 +60,7 @@ impl SocketUpstream {
 
     /// Path and headers of the handshakes so far.
     pub(crate) fn heads(&self) -> Vec<(String, HeaderMap)> {
-        self.heads.lock().unwrap().clone()
+        self.heads.lock().clone()
     }
 
     /// How the next session ended.
@@ -79,7 +80,7 @@ fn serve(
     stream.set_nodelay(true).unwrap();
     #[allow(clippy::result_large_err, reason = "the library's signature")]
     let note = |request: &Request, mut response: Response| {
-        heads.lock().unwrap().push((request.uri().to_string(), request.headers().clone()));
+        heads.lock().push((request.uri().to_string(), request.headers().clone()));
         let offered = request.headers().get("sec-websocket-protocol");
         let first = offered.and_then(|list| list.to_str().ok()?.split(',').next());
         if let Some(first) = first {
@@ -135,7 +136,7 @@ pub(crate) fn entry(id: &str, base: &str, more: Value) -> Value {
 }
 
 /// What comes of a handshake: the socket and the head of the answer, or the answer that refuses.
-pub(crate) type Opened = Result<(Socket, HeaderMap), (u16, HeaderMap, Value)>;
+pub(crate) type Opened = Result<(Socket, HeaderMap), Box<(u16, HeaderMap, Value)>>;
 
 /// Opens a session with these headers.
 #[track_caller]
@@ -152,7 +153,7 @@ pub(crate) fn open_with(hale: &Hale, path: &str, headers: &[(&str, &str)]) -> Op
         Err(HandshakeError::Failure(Error::Http(answer))) => {
             let body = answer.body().clone().unwrap_or_default();
             let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-            Err((answer.status().as_u16(), answer.headers().clone(), json))
+            Err(Box::new((answer.status().as_u16(), answer.headers().clone(), json)))
         }
         Err(other) => panic!("no answer to the handshake: {other}"),
     }

@@ -65,7 +65,7 @@ pub(crate) fn look(operation: Operation, text: &str) -> Result<Found, ScanError>
         let count = match operation {
             Operation::GenerateImage => images(content),
             Operation::Moderate => moderations(content),
-            Operation::Rerank => ranks(content),
+            Operation::Rerank | Operation::RerankV1 => ranks(content),
             Operation::Ocr => pages(content),
             _ => Ok(0),
         }?;

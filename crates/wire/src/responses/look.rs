@@ -96,6 +96,7 @@ impl Top {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr
             | Operation::Realtime => false,
         }

@@ -97,7 +97,7 @@ fn messages_of_interest_are_found_whole_and_in_pieces() {
         let parts = [frame(0x01, first), frame(0x89, b"?"), frame(0x80, second)].concat();
         for bytes in [whole, parts] {
             let (found, frames) = follow(bytes.chunks(77));
-            assert_eq!(found, [text.clone()], "{padding}");
+            assert_eq!(found, [&*text], "{padding}");
             assert!(frames.at_border());
         }
     }

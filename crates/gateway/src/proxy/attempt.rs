@@ -6,6 +6,7 @@
 //! success, failure or neither (the client went away).
 
 mod look;
+mod socket;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use hale_wire::neutral::Unfit;
 use hale_wire::stream::{Reader, View};
 use hale_wire::token_count::Count;
 use hale_wire::way::{Outgoing, Way};
-use hale_wire::{errors, hints, mock, modes, websocket};
+use hale_wire::{errors, hints, mock, modes};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
@@ -301,7 +302,7 @@ async fn ask_upstream(
     body: &Bytes,
     token: Option<&Token>,
 ) -> Result<(HeaderMap, Content), Failed> {
-    let key = upstream.switches().then(websocket_key);
+    let key = upstream.switches().then(socket::key);
     let mut more = request::headers(ask, route, token);
     more.extend(key.iter().flat_map(|key| ask.dialect.handshake.headers(key)));
     let request = upstream::Outgoing {
@@ -322,7 +323,7 @@ async fn ask_upstream(
     if let Some(key) = &key
         && (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS)
     {
-        let socket = switched(ask, key, status, &mut headers, body)?;
+        let socket = socket::switched(ask, key, status, &mut headers, body)?;
         return Ok((headers, Content::Socket(Box::new(socket))));
     }
     if !status.is_success() {
@@ -348,30 +349,6 @@ async fn ask_upstream(
         full_answer(ask, body).await?
     };
     Ok((headers, content))
-}
-
-/// A key for one handshake.
-fn websocket_key() -> String {
-    let mut random = [0; 16];
-    fastrand::fill(&mut random);
-    websocket::key(random)
-}
-
-/// The upstream's side of a handshake that it did not refuse.
-fn switched(
-    ask: &Ask<'_>,
-    key: &str,
-    status: StatusCode,
-    headers: &mut HeaderMap,
-    body: AnswerBody,
-) -> Result<Socket, Failed> {
-    let Some(stream) = body.switched().filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) else {
-        let why =
-            format!("the upstream answered {status} to a handshake: it has no WebSocket there");
-        return Err(Failed::malformed(why));
-    };
-    let protocol = ask.dialect.handshake.agreed(key, headers).map_err(Failed::malformed)?;
-    Ok(Socket { stream, protocol })
 }
 
 /// Nothing was answered. The reason names hosts, which are for admins only.

@@ -4,6 +4,7 @@
 //! every refusal has a `reason` for machines.
 
 mod refused;
+mod websocket;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
@@ -14,10 +15,13 @@ use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use hale_wire::errors::{self, AttemptLine, ErrorReply, clean, kind_of};
 use hale_wire::peek::PeekError;
-use hale_wire::websocket;
+use hale_wire::websocket::VERSION;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 pub(crate) use self::refused::{diagnosis, line, refused, unix_s};
+pub(super) use self::websocket::{
+    bad_websocket_key, foreign_origin, no_upgrade, wrong_websocket_version,
+};
 use super::attempt::{Failed, seconds};
 use super::reply::{self, Reply};
 
@@ -88,7 +92,7 @@ impl Refusal {
         if self.upgrade {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            let version = HeaderValue::from_static(websocket::VERSION);
+            let version = HeaderValue::from_static(VERSION);
             headers.insert(header::SEC_WEBSOCKET_VERSION, version);
         }
         if self.close {
@@ -104,43 +108,6 @@ pub(crate) fn wrong_method(method: &Method, path: &str, allowed: &'static str) -
     let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
     refusal.allow = Some(allowed);
     refusal
-}
-
-/// The endpoint is a WebSocket, and none was asked for.
-pub(crate) fn no_upgrade(path: &str) -> Refusal {
-    let message = format!(
-        "{} is a WebSocket: connect with ws:// or wss:// over HTTP/1.1, and let proxies on the way pass \
-         `Connection: Upgrade` and `Upgrade: websocket`",
-        clean(path, LINE_MAX)
-    );
-    let mut refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);
-    refusal.upgrade = true;
-    refusal
-}
-
-/// Another version of the protocol than there is.
-pub(crate) fn wrong_websocket_version() -> Refusal {
-    let message = format!(
-        "only version {} of WebSocket is served; send `Sec-WebSocket-Version: {}`",
-        websocket::VERSION,
-        websocket::VERSION
-    );
-    let mut refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);
-    refusal.upgrade = true;
-    refusal
-}
-
-/// No key, several, or one that is none.
-pub(crate) fn bad_websocket_key() -> Refusal {
-    let message = "send one `Sec-WebSocket-Key`: 16 random bytes in base64";
-    Refusal::new(StatusCode::BAD_REQUEST, "bad_websocket_key", message.to_owned())
-}
-
-/// A page of another host makes a browser connect to a gateway that wants no key.
-pub(crate) fn foreign_origin() -> Refusal {
-    let message = "a page of another host may not open a WebSocket here, as this gateway asks for no key; set \
-                   general_settings.master_key and send it";
-    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
 }
 
 /// The path does not exist.

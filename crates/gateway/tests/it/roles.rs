@@ -27,8 +27,8 @@ fn verdict(answer: &Response) -> &'static str {
     match answer.status {
         401 => "401",
         403 => "403",
-        // An empty body, or a model that does not exist: both are looked at behind the door.
-        200 | 400 | 404 => "in",
+        // An empty body, a model that does not exist, no handshake: all are looked at behind the door.
+        200 | 400 | 404 | 426 => "in",
         status => panic!("{status}: {}", answer.text()),
     }
 }

@@ -95,7 +95,7 @@ impl Deployment {
     #[must_use]
     pub fn serves(&self, operation: Operation) -> bool {
         match self.mock {
-            Some(_) => !operation.is_of_responses(),
+            Some(_) => operation.kind().is_none(),
             None => self.provider.serves(operation),
         }
     }

@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::endpoint::Operation;
+use crate::endpoint::{Kind, Operation};
 
 /// A wire format: what a provider speaks, and what a client of an endpoint speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -105,8 +105,8 @@ pub struct Provider {
     /// Bounds on parameters.
     #[serde(default)]
     pub constraints: Constraints,
-    /// The paths that the provider is known to serve. Only `/v1/responses` is asked for here: few that
-    /// speak the OpenAI wire have it.
+    /// The paths that the provider is known to serve. Only `/v1/responses`, `/v1/files` and `/v1/batches`
+    /// are asked for here: few that speak the OpenAI wire have them.
     #[serde(default)]
     pub endpoints: Vec<Box<str>>,
 }
@@ -134,8 +134,14 @@ impl Provider {
     /// or the gateway can estimate.
     #[must_use]
     pub fn serves(&self, operation: Operation) -> bool {
-        if operation.is_of_responses() {
-            return self.endpoints.iter().any(|path| &**path == "/v1/responses");
+        let path = match operation.kind() {
+            Some(Kind::Response) => Some("/v1/responses"),
+            Some(Kind::File) => Some("/v1/files"),
+            Some(Kind::Batch) => Some("/v1/batches"),
+            None => None,
+        };
+        if let Some(path) = path {
+            return self.endpoints.iter().any(|known| **known == *path);
         }
         let counts = matches!(operation, Operation::CountTokens | Operation::CountPrompt);
         counts || self.wire.upstream_operation(operation).is_some()

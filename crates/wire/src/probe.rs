@@ -9,6 +9,16 @@ use bytes::Bytes;
 use hale_core::endpoint::Operation;
 use serde_json::{Map, Value, json};
 
+use crate::form::{self, FormError};
+use crate::peek::Peek;
+
+/// A second of a rising tone, less a third; made by `scripts/probe-media`.
+const WAV: &[u8] = include_bytes!("../data/probe.wav");
+/// A drawing of a blue circle; made by `scripts/probe-media`.
+const PNG: &[u8] = include_bytes!("../data/probe.png");
+/// It stands in neither.
+const BOUNDARY: &str = "hale-health-check";
+
 /// What is asked.
 #[derive(Clone, Debug)]
 pub struct Probe<'p> {
@@ -29,7 +39,21 @@ pub struct Probe<'p> {
 }
 
 impl Probe<'_> {
-    /// The body.
+    /// The request, as if a client had sent it.
+    ///
+    /// # Errors
+    /// When what the config adds makes it none.
+    pub fn request(&self) -> Result<Peek, FormError> {
+        let body = self.body();
+        let file = match self.operation {
+            Operation::EditImage => ("image[]", "probe.png", "image/png", PNG),
+            Operation::Transcribe => ("file", "probe.wav", "audio/wav", WAV),
+            _ => return Ok(Peek::parse(body)?),
+        };
+        form::of_words(&body, BOUNDARY, file)
+    }
+
+    /// The body, or the words of the form.
     #[must_use]
     pub fn body(&self) -> Bytes {
         let mut body = Map::new();
@@ -58,9 +82,22 @@ impl Probe<'_> {
             | Operation::GetResponse
             | Operation::DeleteResponse
             | Operation::ListInputItems
-            | Operation::CancelResponse => {
+            | Operation::CancelResponse
+            | Operation::CreateFile
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::CreateBatch
+            | Operation::GetBatch
+            | Operation::CancelBatch => {
                 set("messages", message());
             }
+            // What is asked is in the path.
+            Operation::ListFiles | Operation::ListBatches => {}
+            Operation::EditImage => {
+                set("prompt", json!(self.prompt));
+            }
+            Operation::Transcribe => {}
             Operation::Completion => {
                 set("prompt", json!(self.prompt));
             }
@@ -92,7 +129,18 @@ impl Probe<'_> {
             | Operation::GetResponse
             | Operation::DeleteResponse
             | Operation::ListInputItems
-            | Operation::CancelResponse => None,
+            | Operation::CancelResponse
+            | Operation::EditImage
+            | Operation::Transcribe
+            | Operation::CreateFile
+            | Operation::ListFiles
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::CreateBatch
+            | Operation::ListBatches
+            | Operation::GetBatch
+            | Operation::CancelBatch => None,
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::errors::{self, ErrorReply};
 use crate::events::{Data, Splitter, TooLong, data, events};
 use crate::neutral::NoDeltas;
 use crate::responses;
-use crate::responses::id::Issuer;
+use crate::id::Issuer;
 use crate::responses::look::Course;
 use crate::translation::Translation;
 use crate::way::Way;

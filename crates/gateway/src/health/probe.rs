@@ -20,7 +20,6 @@ use hale_core::provider::WireFormat;
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Usage;
 use hale_wire::order::Order;
-use hale_wire::peek::Peek;
 use hale_wire::probe::Probe;
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
@@ -84,10 +83,10 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
         upstream_model: &model,
         ask_usage: false,
         drop_params: serving.snapshot.gateway.drop_params,
-        previous_response: None,
+        kept: None,
     };
     let way = Way { operation, wire: order.wire() };
-    let outgoing = match Peek::parse(probe.body()) {
+    let outgoing = match probe.request() {
         Ok(peek) => outgoing(&peek, &order),
         Err(error) => Err(hale_wire::neutral::Unfit {
             field: "health_check_params".to_owned(),

@@ -21,6 +21,7 @@ use hale_core::secret::Secret;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Fault};
 use hale_wire::neutral::Unfit;
+use hale_wire::payload::Payload;
 use hale_wire::stream::{Reader, View};
 use hale_wire::token_count::Count;
 use hale_wire::way::{Outgoing, Way};
@@ -260,7 +261,7 @@ async fn upstream_answer(
     deployment: &Deployment,
     route: &Route,
     upstream: Operation,
-    body: &Bytes,
+    body: &Payload,
 ) -> Result<(HeaderMap, Content), Failed> {
     let token = request::token(ask, route).await?;
     let asked = ask_upstream(ask, deployment, route, upstream, body, token.as_ref()).await;
@@ -283,14 +284,14 @@ async fn ask_upstream(
     deployment: &Deployment,
     route: &Route,
     upstream: Operation,
-    body: &Bytes,
+    body: &Payload,
     token: Option<&Token>,
 ) -> Result<(HeaderMap, Content), Failed> {
     let request = upstream::Outgoing {
         method: &method(upstream),
         path: &route.path(deployment, upstream, ask.upstream_model, ask.object),
         headers: &route.headers,
-        more: &request::headers(ask, route, token),
+        more: &request::headers(ask, route, token, body.content_type.as_ref()),
         body,
     };
     let sent = upstream::send(&route.upstream, request).await;
@@ -441,7 +442,8 @@ async fn full_answer(ask: &Ask<'_>, mut body: AnswerBody) -> Result<Content, Fai
 
 fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
     match answer::check(ask.way, whole, &ask.view) {
-        Ok(_) if ask.stream => Err(Failed::malformed(
+        // Models that do not stream what they hear ignore that they should.
+        Ok(_) if ask.stream && ask.way.operation != Operation::Transcribe => Err(Failed::malformed(
             "the upstream answered in one piece although a stream was asked for".to_owned(),
         )),
         Ok(_) if ask.policy_moves_on && answer::stopped_by_policy(whole) => {

@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
@@ -18,7 +17,7 @@ use hale_wire::controls;
 use hale_wire::edit::json_string;
 use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek};
-use hale_wire::responses::id::Issuer;
+use hale_wire::id::Issuer;
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
 use http::Response;
@@ -28,6 +27,7 @@ use hyper::body::Incoming;
 use super::access::Access;
 use super::attempt::{Answered, Ask, Content, Failed, attempt};
 use super::body::{self, Held};
+use super::content;
 use super::explain::{self, Refusal};
 use super::finish::Finish;
 use super::guard::AttemptGuard;
@@ -44,7 +44,9 @@ struct Wanted {
     operation: Operation,
     peek: Peek,
     model: Box<str>,
-    /// The response that it is about or goes on from.
+    /// Whether the client named it.
+    is_named: bool,
+    /// What some provider keeps that it is about or refers to.
     kept: Option<Kept>,
     /// What of it is asked for, where it is about one.
     object: Option<Object>,
@@ -80,10 +82,10 @@ pub(super) async fn run(
     let now = clock::now().millis();
     let controls = wanted.controls.clone();
     let kept_target = wanted.kept.as_ref().and_then(|kept| {
-        let resolved = if operation.is_by_id() {
-            Resolved::Target(kept.target(snapshot))
-        } else {
+        let resolved = if wanted.is_named {
             resolve(snapshot, &wanted.model)
+        } else {
+            Resolved::Target(kept.target(snapshot))
         };
         match resolved {
             Resolved::Target(target) => Some(kept.pin(snapshot, target)),
@@ -113,33 +115,36 @@ async fn want(
     incoming: Incoming,
     finish: &mut Finish,
 ) -> Result<Wanted, Refusal> {
+    let route = head.uri.path();
+    content::check_type(operation, route, &head.headers)?;
     let mut held = Held::none(&arrival.worker.process);
     finish.wait_begins(clock::recent());
     let body = body::read(arrival, &head.headers, incoming, &mut held).await;
     finish.wait_ends(clock::now());
     let body = body?;
     finish.note(|record| record.request_bytes = body.len() as u64);
-    let peek = match operation.is_by_id() && body.is_empty() {
-        // It needs no body, and may have one that speaks to the gateway.
-        true => Peek::parse(Bytes::from_static(b"{}")),
-        false => Peek::parse(body),
-    };
-    let peek = peek.map_err(|error| explain::bad_body(&error))?;
+    let peek = content::read(operation, &head.headers, body)?;
     let bad = |error| explain::bad_body(&error);
-    let route = head.uri.path();
-    let kept = Kept::of(arrival, operation, path_name.as_deref(), &peek)?;
-    let model = match &kept {
-        Some(kept) if operation.is_by_id() => kept.shown_model(&arrival.serving.snapshot),
-        _ => named_model(route, path_name, &peek)?,
+    let query = head.uri.query().unwrap_or_default();
+    let kept = Kept::of(arrival, operation, path_name.as_deref(), &peek, query)?;
+    let named = match operation.is_of_files() {
+        true if operation.is_by_id() => None,
+        true => content::account_model(&arrival.serving.snapshot, operation, &peek, head)?,
+        false if operation.is_by_id() => None,
+        false => Some(content::model(route, path_name, &peek)?),
     };
-    if !operation.is_by_id() {
+    let (model, is_named) = match (named, &kept) {
+        (Some(model), _) => (model, true),
+        (None, Some(kept)) => (kept.shown_model(&arrival.serving.snapshot), false),
+        (None, None) => return Err(content::no_account(operation, route, &peek)),
+    };
+    if is_named {
         finish.note(|record| record.requested_model = Some(cut(arrival, &model)));
     }
     if let Some(field) = peek.holds(&FORBIDDEN).next() {
         return Err(explain::forbidden_parameter(field));
     }
-    check_content(operation, &peek, route)?;
-    let query = head.uri.query().unwrap_or_default();
+    content::check(operation, &peek, route)?;
     let stream = operation.streams()
         && match operation.is_by_id() {
             true => kept::wants_stream(query),
@@ -152,9 +157,9 @@ async fn want(
     let mut controls =
         super::controls::all_controls(arrival, operation.format(), &peek, &head.headers, stream)?;
     controls.operation = Some(operation);
-    // Nobody else has what it is about.
-    controls.disable_fallbacks |= kept.is_some();
-    let object = kept.as_ref().filter(|_| operation.is_by_id()).map(|kept| kept.object(query));
+    // Nobody else has what it is about, and a file is of use to its own model alone.
+    controls.disable_fallbacks |= kept.is_some() || operation.is_of_files();
+    let object = kept::object(operation, kept.as_ref(), query);
     let explain = super::controls::wants_explanation(&head.headers)?;
     let include_errors = peek.has_controls()
         && peek.boolean("include_fallback_errors").map_err(bad)?.unwrap_or(false);
@@ -163,6 +168,7 @@ async fn want(
         operation,
         peek,
         model,
+        is_named,
         kept,
         object,
         controls,
@@ -172,38 +178,6 @@ async fn want(
         dialect,
         _held: held,
     })
-}
-
-/// The model that is asked for.
-fn named_model(route: &str, path_name: Option<Box<str>>, peek: &Peek) -> Result<Box<str>, Refusal> {
-    let model = match path_name {
-        Some(model) => model,
-        None => match peek.string("model").map_err(|error| explain::bad_body(&error))? {
-            Some(model) => Box::from(&*model),
-            None => return Err(explain::missing_parameter(route, "model")),
-        },
-    };
-    if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
-        return Err(explain::odd_model_name());
-    }
-    Ok(model)
-}
-
-/// The fields without which the operation makes no sense.
-fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
-    let counted = || ["messages", "prompt"].iter().find(|field| peek.raw(field).is_some());
-    if operation == Operation::CountPrompt && counted().is_none() {
-        return Err(explain::missing_parameter(route, "messages"));
-    }
-    for field in operation.required_fields() {
-        if !peek.is_set(field) {
-            return Err(explain::missing_parameter(route, field));
-        }
-        if *field == "messages" && !peek.is_filled_list(field) {
-            return Err(explain::wrong_list(field));
-        }
-    }
-    Ok(())
 }
 
 /// Follows the walk to an answer or to its end.
@@ -308,7 +282,7 @@ async fn try_once(
         deployment,
         operation: wanted.operation,
         upstream_model: &upstream_model,
-        previous_response: wanted.kept.as_ref().map(|kept| &*kept.id),
+        kept: wanted.kept.as_ref().map(|kept| &*kept.id),
         ask_usage: wanted.controls.stream,
         drop_params: snapshot.gateway.drop_params,
     };
@@ -330,7 +304,7 @@ async fn try_once(
             created: if way.translates() { clock::unix_ms() / 1000 } else { 0 },
             upstream_model: (wanted.operation == Operation::CountPrompt)
                 .then(|| Box::from(&*upstream_model)),
-            issuer: wanted.operation.is_of_responses().then(|| Issuer {
+            issuer: wanted.operation.kind().map(|_| Issuer {
                 key: arrival.serving.ids.clone(),
                 deployment: deployment.id.clone(),
             }),

@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
+use hale_wire::payload::Payload;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::PathAndQuery};
 
 use super::framing::Framing;
@@ -26,8 +27,8 @@ pub(crate) struct Outgoing<'o> {
     pub(crate) headers: &'o HeaderMap,
     /// Headers of this request alone.
     pub(crate) more: &'o [(HeaderName, HeaderValue)],
-    /// The body in one piece.
-    pub(crate) body: &'o Bytes,
+    /// The body.
+    pub(crate) body: &'o Payload,
 }
 
 impl Outgoing<'_> {

@@ -140,7 +140,7 @@ fn every_provider_gets_json(peek: &Peek) {
                 deployment,
                 operation,
                 upstream_model: "up/stream \"x\"",
-                previous_response: None,
+                kept: None,
                 ask_usage,
                 drop_params: ask_usage,
             };

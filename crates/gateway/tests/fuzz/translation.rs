@@ -63,7 +63,7 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
         deployment: deployment(wire),
         operation,
         upstream_model: "up",
-        previous_response: None,
+        kept: None,
         ask_usage: false,
         drop_params: false,
     };

@@ -95,7 +95,7 @@ impl Deployment {
     #[must_use]
     pub fn serves(&self, operation: Operation) -> bool {
         match self.mock {
-            Some(_) => operation.kind().is_none(),
+            Some(_) => matches!(operation.mode(), "chat" | "completion" | "embedding"),
             None => self.provider.serves(operation),
         }
     }

@@ -225,11 +225,7 @@ pub static ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         method: "POST",
-        paths: &[
-            "/v1/images/edits",
-            "/images/edits",
-            "/openai/deployments/{}/images/edits",
-        ],
+        paths: &["/v1/images/edits", "/images/edits", "/openai/deployments/{}/images/edits"],
         role: Role::Key,
         action: Action::Upstream(Operation::EditImage),
     },
@@ -245,23 +241,13 @@ pub static ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         method: "POST",
-        paths: &[
-            "/v1/files",
-            "/files",
-            "/openai/v1/files",
-            "/openai/files",
-        ],
+        paths: &["/v1/files", "/files", "/openai/v1/files", "/openai/files"],
         role: Role::Key,
         action: Action::Upstream(Operation::CreateFile),
     },
     Endpoint {
         method: "GET",
-        paths: &[
-            "/v1/files",
-            "/files",
-            "/openai/v1/files",
-            "/openai/files",
-        ],
+        paths: &["/v1/files", "/files", "/openai/v1/files", "/openai/files"],
         role: Role::Key,
         action: Action::Upstream(Operation::ListFiles),
     },
@@ -278,45 +264,25 @@ pub static ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         method: "GET",
-        paths: &[
-            "/v1/files/{}",
-            "/files/{}",
-            "/openai/v1/files/{}",
-            "/openai/files/{}",
-        ],
+        paths: &["/v1/files/{}", "/files/{}", "/openai/v1/files/{}", "/openai/files/{}"],
         role: Role::Key,
         action: Action::Upstream(Operation::GetFile),
     },
     Endpoint {
         method: "DELETE",
-        paths: &[
-            "/v1/files/{}",
-            "/files/{}",
-            "/openai/v1/files/{}",
-            "/openai/files/{}",
-        ],
+        paths: &["/v1/files/{}", "/files/{}", "/openai/v1/files/{}", "/openai/files/{}"],
         role: Role::Key,
         action: Action::Upstream(Operation::DeleteFile),
     },
     Endpoint {
         method: "POST",
-        paths: &[
-            "/v1/batches",
-            "/batches",
-            "/openai/v1/batches",
-            "/openai/batches",
-        ],
+        paths: &["/v1/batches", "/batches", "/openai/v1/batches", "/openai/batches"],
         role: Role::Key,
         action: Action::Upstream(Operation::CreateBatch),
     },
     Endpoint {
         method: "GET",
-        paths: &[
-            "/v1/batches",
-            "/batches",
-            "/openai/v1/batches",
-            "/openai/batches",
-        ],
+        paths: &["/v1/batches", "/batches", "/openai/v1/batches", "/openai/batches"],
         role: Role::Key,
         action: Action::Upstream(Operation::ListBatches),
     },
@@ -333,14 +299,43 @@ pub static ENDPOINTS: &[Endpoint] = &[
     },
     Endpoint {
         method: "GET",
-        paths: &[
-            "/v1/batches/{}",
-            "/batches/{}",
-            "/openai/v1/batches/{}",
-            "/openai/batches/{}",
-        ],
+        paths: &["/v1/batches/{}", "/batches/{}", "/openai/v1/batches/{}", "/openai/batches/{}"],
         role: Role::Key,
         action: Action::Upstream(Operation::GetBatch),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/images/generations",
+            "/images/generations",
+            "/openai/deployments/{}/images/generations",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::GenerateImage),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/audio/speech", "/audio/speech", "/openai/deployments/{}/audio/speech"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Speech),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/moderations", "/moderations"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Moderate),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/rerank", "/v2/rerank", "/rerank"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Rerank),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/ocr", "/ocr"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Ocr),
     },
     Endpoint {
         method: "GET",

@@ -1,8 +1,8 @@
-//! Token counts of one answer, as the provider reported them.
+//! Token counts of one answer, as the provider reported them, and what else is charged for.
 //!
 //! Filled by `hale-wire`, priced by [`crate::prices`], kept in the request's record.
 
-/// Tokens of one answer. Absent counts are 0.
+/// Tokens of one answer, and other units. Absent counts are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt, cached ones included.
@@ -17,4 +17,84 @@ pub struct Usage {
     pub cache_creation_1h: u64,
     /// Answer tokens spent on reasoning.
     pub reasoning: u64,
+    /// Prompt tokens that are sound.
+    pub audio_input: u64,
+    /// What is charged for besides tokens.
+    pub units: Units,
+}
+
+/// What is charged for besides tokens, or in place of them. What there is nothing of is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// Images made.
+    pub images: u32,
+    /// Width and height of each, where they are known.
+    pub size: Option<(u32, u32)>,
+    /// How well they are drawn, where that is known.
+    pub quality: Option<Quality>,
+    /// Characters of text that was spoken.
+    pub characters: u64,
+    /// Searches, as those who order documents count them.
+    pub searches: u32,
+    /// Pages read.
+    pub pages: u32,
+    /// Sound that was listened to, milliseconds.
+    pub heard_ms: u64,
+}
+
+impl Units {
+    /// Whether there is anything.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.images > 0
+            || self.characters > 0
+            || self.searches > 0
+            || self.pages > 0
+            || self.heard_ms > 0
+    }
+
+    /// What is known here, and the rest from `other`.
+    #[must_use]
+    pub fn or(self, other: Units) -> Units {
+        let pick = |own: u32, other: u32| if own > 0 { own } else { other };
+        Units {
+            images: pick(self.images, other.images),
+            size: self.size.or(other.size),
+            quality: self.quality.or(other.quality),
+            characters: if self.characters > 0 { self.characters } else { other.characters },
+            searches: pick(self.searches, other.searches),
+            pages: pick(self.pages, other.pages),
+            heard_ms: if self.heard_ms > 0 { self.heard_ms } else { other.heard_ms },
+        }
+    }
+}
+
+/// How well an image is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quality {
+    /// `low`.
+    Low,
+    /// `medium`.
+    Medium,
+    /// `high`.
+    High,
+    /// `standard`.
+    Standard,
+    /// `hd`.
+    Hd,
+}
+
+impl Quality {
+    /// The one of that name; `None` for `auto` and what else is no quality of its own.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Quality> {
+        Some(match name {
+            "low" => Quality::Low,
+            "medium" => Quality::Medium,
+            "high" => Quality::High,
+            "standard" => Quality::Standard,
+            "hd" => Quality::Hd,
+            _ => return None,
+        })
+    }
 }

@@ -225,11 +225,11 @@ fn path(
     model: &str,
     object: Option<&Object>,
 ) -> PathAndQuery {
-    let base = deployment.provider.wire.base_path(&upstream.base_path);
+    let base = deployment.provider.base_path(&upstream.base_path);
     let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
     let below = operation.upstream_path().replace("{}", &id);
     let mut text = match &deployment.azure {
-        Some(azure) => azure.path(base, operation, &below, model),
+        Some(azure) => azure.path(&base, operation, &below, model),
         None => format!("{base}{below}"),
     };
     if let Some(query) = object.map(|object| &*object.query).filter(|query| !query.is_empty()) {

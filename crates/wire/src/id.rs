@@ -115,7 +115,11 @@ mod tests {
         let id = key.seal(RESPONSE, "azure-eu", "resp_67cb");
         let issued = key.open(RESPONSE, &id).unwrap();
         assert_eq!((issued.deployment.as_str(), issued.id.as_str()), ("azure-eu", "resp_67cb"));
-        assert_eq!(key.seal(RESPONSE, "azure-eu", "resp_67cb"), id, "the same response has the same id");
+        assert_eq!(
+            key.seal(RESPONSE, "azure-eu", "resp_67cb"),
+            id,
+            "the same response has the same id"
+        );
         assert_eq!(IdKey::new(b"other").open(RESPONSE, &id), None);
         assert!(!format!("{key:?}").contains("secret"));
     }
@@ -130,7 +134,11 @@ mod tests {
                 assert_eq!(key.open(other, &id).is_some(), kind == other, "{kind:?} {other:?}");
                 let (_, rest) = id.split_at(prefix(kind).len());
                 let renamed = format!("{}{rest}", prefix(other));
-                assert_eq!(key.open(other, &renamed).is_some(), kind == other, "{kind:?} {other:?}");
+                assert_eq!(
+                    key.open(other, &renamed).is_some(),
+                    kind == other,
+                    "{kind:?} {other:?}"
+                );
             }
         }
     }

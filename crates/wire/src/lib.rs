@@ -17,6 +17,7 @@ pub mod hints;
 pub mod id;
 mod json;
 pub mod mock;
+pub mod modes;
 pub mod neutral;
 pub mod object;
 mod openai;

@@ -261,6 +261,15 @@ const PARAMS: &[Row] = &[
     served("cache_creation_input_token_cost", PRICE, "the price list", "USD per prompt token written to the provider's cache."),
     served("cache_creation_input_token_cost_above_1hr", PRICE, "the price list, else twice the prompt token's", "USD per prompt token written to the provider's cache for an hour."),
     served("output_cost_per_reasoning_token", PRICE, "the price list", "USD per reasoning token."),
+    served("input_cost_per_image", PRICE, "the price list", "USD per image that is made."),
+    served("output_cost_per_image", PRICE, "the price list", "USD per image that is made; before `input_cost_per_image`."),
+    served("input_cost_per_pixel", PRICE, "the price list", "USD per pixel of an image that is made."),
+    served("input_cost_per_character", PRICE, "the price list", "USD per character that is spoken."),
+    served("input_cost_per_query", PRICE, "the price list", "USD per search of a rerank."),
+    served("ocr_cost_per_page", PRICE, "the price list", "USD per page that is read."),
+    served("input_cost_per_audio_token", PRICE, "the price list", "USD per prompt token that is sound."),
+    served("input_cost_per_second", PRICE, "the price list", "USD per second of sound that is listened to."),
+    served("output_cost_per_second", PRICE, "the price list", "The same, where `input_cost_per_second` is unknown or 0."),
     refused("max_budget", "the deployment would spend beyond its budget"),
     refused("budget_duration", "the deployment would spend beyond its budget"),
     refused("guardrails", "requests that a guardrail should stop would pass"),
@@ -337,6 +346,15 @@ const INFO: &[Row] = &[
     served("cache_creation_input_token_cost", PRICE, "the price list", "USD per prompt token written to the provider's cache."),
     served("cache_creation_input_token_cost_above_1hr", PRICE, "the price list, else twice the prompt token's", "USD per prompt token written to the provider's cache for an hour."),
     served("output_cost_per_reasoning_token", PRICE, "the price list", "USD per reasoning token."),
+    served("input_cost_per_image", PRICE, "the price list", "USD per image that is made; `litellm_params` wins."),
+    served("output_cost_per_image", PRICE, "the price list", "USD per image that is made; before `input_cost_per_image`; `litellm_params` wins."),
+    served("input_cost_per_pixel", PRICE, "the price list", "USD per pixel of an image that is made; `litellm_params` wins."),
+    served("input_cost_per_character", PRICE, "the price list", "USD per character that is spoken; `litellm_params` wins."),
+    served("input_cost_per_query", PRICE, "the price list", "USD per search of a rerank; `litellm_params` wins."),
+    served("ocr_cost_per_page", PRICE, "the price list", "USD per page that is read; `litellm_params` wins."),
+    served("input_cost_per_audio_token", PRICE, "the price list", "USD per prompt token that is sound; `litellm_params` wins."),
+    served("input_cost_per_second", PRICE, "the price list", "USD per second of sound that is listened to; `litellm_params` wins."),
+    served("output_cost_per_second", PRICE, "the price list", "The same, where `input_cost_per_second` is unknown or 0; `litellm_params` wins."),
     served("blocked", Kind::Bool, "false", "As `litellm_params.blocked`."),
     served("order", Kind::Count(0, 1_000_000), "", "As `litellm_params.order`; wins over it."),
     served("allowed_fails", Kind::Count(0, 1_000_000), "`router_settings.allowed_fails`", "Failures within a minute that it may have before it rests."),
@@ -371,7 +389,7 @@ const INFO: &[Row] = &[
     served("health_check_kind", Kind::Text, "`full`", "`metadata` asks for the list of models only, which costs nothing and proves less."),
     served("health_check_daily_budget_usd", Kind::Number(0.0, 1e6), "none", "What checks of this deployment may cost a day, as estimated. Beyond it only the list of models is asked for."),
     served("disable_background_health_check", Kind::Bool, "false", "Leaves the deployment out of background checks. It stays routable."),
-    not_yet("health_check_voice", "Speech."),
+    served("health_check_voice", Kind::Text, "`alloy`", "The voice that checks of speech ask for."),
 ];
 
 #[rustfmt::skip]
@@ -734,7 +752,8 @@ mod tests {
         let support = |section, name| find(section, name).map(|row| row.support);
         assert_eq!(support(Section::Params, "aws_region_name"), Some(Support::NotYet));
         assert_eq!(support(Section::Params, "input_cost_per_token"), Some(Support::Served));
-        assert_eq!(support(Section::Params, "input_cost_per_second"), Some(Support::NotYet));
+        assert_eq!(support(Section::Params, "input_cost_per_second"), Some(Support::Served));
+        assert_eq!(support(Section::Params, "input_cost_per_video"), Some(Support::NotYet));
         assert_eq!(support(Section::General, "health_check_details"), Some(Support::Served));
         assert_eq!(support(Section::General, "health_check_interval"), Some(Support::Served));
         assert_eq!(support(Section::Params, "health_check_timeout"), Some(Support::Misplaced));

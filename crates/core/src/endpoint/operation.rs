@@ -57,6 +57,16 @@ pub enum Operation {
     GetBatch,
     /// `/batches/{id}/cancel`.
     CancelBatch,
+    /// `/images/generations`.
+    GenerateImage,
+    /// `/audio/speech`.
+    Speech,
+    /// `/moderations`.
+    Moderate,
+    /// `/rerank`.
+    Rerank,
+    /// `/ocr`.
+    Ocr,
 }
 
 /// What a provider keeps, and clients name by an id.
@@ -95,7 +105,7 @@ pub enum Carries {
 
 impl Operation {
     /// All operations; `Operation::ALL[o as usize] == o`.
-    pub const ALL: [Operation; 24] = [
+    pub const ALL: [Operation; 29] = [
         Operation::Chat,
         Operation::Completion,
         Operation::Embedding,
@@ -120,6 +130,11 @@ impl Operation {
         Operation::ListBatches,
         Operation::GetBatch,
         Operation::CancelBatch,
+        Operation::GenerateImage,
+        Operation::Speech,
+        Operation::Moderate,
+        Operation::Rerank,
+        Operation::Ocr,
     ];
 
     /// What it makes, lists or is about, where that is something that a deployment keeps: ids of such
@@ -150,7 +165,12 @@ impl Operation {
             | Operation::CountTokens
             | Operation::CountPrompt
             | Operation::EditImage
-            | Operation::Transcribe => None,
+            | Operation::Transcribe
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::Ocr => None,
         }
     }
 
@@ -226,7 +246,12 @@ impl Operation {
             | Operation::CreateFile
             | Operation::ListFiles
             | Operation::CreateBatch
-            | Operation::ListBatches => false,
+            | Operation::ListBatches
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::Ocr => false,
         }
     }
 
@@ -272,7 +297,12 @@ impl Operation {
             | Operation::CreateBatch
             | Operation::ListBatches
             | Operation::GetBatch
-            | Operation::CancelBatch => WireFormat::OpenAi,
+            | Operation::CancelBatch
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::Ocr => WireFormat::OpenAi,
         }
     }
 
@@ -300,6 +330,11 @@ impl Operation {
             Operation::CreateBatch | Operation::ListBatches => "/batches",
             Operation::GetBatch => "/batches/{}",
             Operation::CancelBatch => "/batches/{}/cancel",
+            Operation::GenerateImage => "/images/generations",
+            Operation::Speech => "/audio/speech",
+            Operation::Moderate => "/moderations",
+            Operation::Rerank => "/rerank",
+            Operation::Ocr => "/ocr",
         }
     }
 
@@ -308,8 +343,14 @@ impl Operation {
     pub const fn required_fields(self) -> &'static [&'static str] {
         match self {
             Operation::Chat | Operation::CountTokens => &["messages"],
-            Operation::Completion => &["prompt"],
-            Operation::Embedding | Operation::Responses | Operation::CompactResponses => &["input"],
+            Operation::Completion | Operation::GenerateImage => &["prompt"],
+            Operation::Embedding
+            | Operation::Responses
+            | Operation::CompactResponses
+            | Operation::Speech
+            | Operation::Moderate => &["input"],
+            Operation::Rerank => &["query", "documents"],
+            Operation::Ocr => &["document"],
             Operation::Messages => &["messages", "max_tokens"],
             Operation::EditImage => &["image", "prompt"],
             Operation::Transcribe => &["file"],
@@ -332,11 +373,10 @@ impl Operation {
         }
     }
 
-    /// Whether a model of that `mode` is surely for it; without a mode a model is for chat. What a
-    /// provider refuses of the rest speaks of that operation alone.
+    /// The `mode` of the models that are for it.
     #[must_use]
-    pub fn is_of_mode(self, mode: Option<&str>) -> bool {
-        let own = match self {
+    pub const fn mode(self) -> &'static str {
+        match self {
             Operation::Chat
             | Operation::Messages
             | Operation::CountTokens
@@ -361,8 +401,64 @@ impl Operation {
             | Operation::ListBatches
             | Operation::GetBatch
             | Operation::CancelBatch => "batch",
-        };
-        mode.unwrap_or("chat") == own
+            Operation::GenerateImage => "image_generation",
+            Operation::Speech => "audio_speech",
+            Operation::Moderate => "moderation",
+            Operation::Rerank => "rerank",
+            Operation::Ocr => "ocr",
+        }
+    }
+
+    /// Whether a model of that `mode` is surely for it; without a mode a model is for chat. What a
+    /// provider refuses of the rest speaks of that operation alone.
+    #[must_use]
+    pub fn is_of_mode(self, mode: Option<&str>) -> bool {
+        mode.unwrap_or("chat") == self.mode()
+    }
+
+    /// The path by which a provider's row says that it has it; `None` where every provider of the
+    /// format is asked, as few are without it.
+    #[must_use]
+    pub const fn listed_as(self) -> Option<&'static str> {
+        match self {
+            Operation::Rerank => Some("/v1/rerank"),
+            Operation::Ocr => Some("/v1/ocr"),
+            other => match other.kind() {
+                Some(Kind::Response) => Some("/v1/responses"),
+                Some(Kind::File) => Some("/v1/files"),
+                Some(Kind::Batch) => Some("/v1/batches"),
+                None => None,
+            },
+        }
+    }
+
+    /// The model that is meant where a request names none. Source: OpenAI's reference.
+    #[must_use]
+    pub const fn default_model(self) -> Option<&'static str> {
+        match self {
+            Operation::Moderate => Some("omni-moderation-latest"),
+            _ => None,
+        }
+    }
+
+    /// Whether its full answers are of a shape of their own, neither completions nor responses.
+    #[must_use]
+    pub const fn has_own_content(self) -> bool {
+        matches!(
+            self,
+            Operation::GenerateImage
+                | Operation::EditImage
+                | Operation::Transcribe
+                | Operation::Moderate
+                | Operation::Rerank
+                | Operation::Ocr
+        )
+    }
+
+    /// Whether a good answer is bytes, not JSON: it is passed on as it comes, with its content type.
+    #[must_use]
+    pub const fn answers_bytes(self) -> bool {
+        matches!(self, Operation::Speech | Operation::GetFileContent)
     }
 
     /// Whether the answer may be a stream of events.
@@ -374,7 +470,6 @@ impl Operation {
             | Operation::Messages
             | Operation::Responses
             | Operation::GetResponse
-            | Operation::EditImage
             | Operation::Transcribe => true,
             Operation::Embedding
             | Operation::CountTokens
@@ -384,6 +479,7 @@ impl Operation {
             | Operation::DeleteResponse
             | Operation::ListInputItems
             | Operation::CancelResponse
+            | Operation::EditImage
             | Operation::CreateFile
             | Operation::ListFiles
             | Operation::GetFile
@@ -392,7 +488,12 @@ impl Operation {
             | Operation::CreateBatch
             | Operation::ListBatches
             | Operation::GetBatch
-            | Operation::CancelBatch => false,
+            | Operation::CancelBatch
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::Ocr => false,
         }
     }
 
@@ -402,7 +503,7 @@ impl Operation {
         matches!(self, Operation::Chat | Operation::Completion | Operation::Messages)
     }
 
-    /// The field of a full answer that carries its content.
+    /// The field of a full answer that carries its content; none where that is bytes.
     #[must_use]
     pub const fn content_field(self) -> &'static str {
         match self {
@@ -410,12 +511,12 @@ impl Operation {
             Operation::Embedding
             | Operation::ListInputItems
             | Operation::EditImage
+            | Operation::GenerateImage
             | Operation::ListFiles
             | Operation::ListBatches => "data",
             Operation::Transcribe => "text",
             Operation::CreateFile
             | Operation::GetFile
-            | Operation::GetFileContent
             | Operation::CreateBatch
             | Operation::GetBatch
             | Operation::CancelBatch => "id",
@@ -427,6 +528,9 @@ impl Operation {
             | Operation::CancelResponse => "output",
             Operation::DeleteResponse | Operation::DeleteFile => "deleted",
             Operation::CountPrompt => "total_tokens",
+            Operation::Moderate | Operation::Rerank => "results",
+            Operation::Ocr => "pages",
+            Operation::Speech | Operation::GetFileContent => "",
         }
     }
 
@@ -458,6 +562,11 @@ impl Operation {
             Operation::ListBatches => "batches_list",
             Operation::GetBatch => "batches_get",
             Operation::CancelBatch => "batches_cancel",
+            Operation::GenerateImage => "images_generations",
+            Operation::Speech => "audio_speech",
+            Operation::Moderate => "moderations",
+            Operation::Rerank => "rerank",
+            Operation::Ocr => "ocr",
         }
     }
 }

@@ -16,11 +16,11 @@ use hale_core::health::check::{
     Checked, Doubt, Finding, ProbeKind, Refusal, judge, kind, model, token_floor,
 };
 use hale_core::prices;
-use hale_core::provider::WireFormat;
 use hale_core::route::AttemptPlan;
-use hale_core::usage::Usage;
+use hale_core::usage::{Units, Usage};
+use hale_wire::modes;
 use hale_wire::order::Order;
-use hale_wire::probe::Probe;
+use hale_wire::probe::{Probe, VOICE};
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
 use http::HeaderMap;
@@ -49,6 +49,8 @@ pub(super) struct Built {
     kind: ProbeKind,
     model: Box<str>,
     tokens: Option<u32>,
+    /// What is charged besides tokens.
+    asked: Units,
     /// What goes out, where a model is to run.
     sent: Option<Sent>,
 }
@@ -64,7 +66,7 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
     let kind = if free_only || named.is_none() { ProbeKind::Free } else { kind(deployment) };
     let model = named.unwrap_or_else(|| deployment.upstream_model.clone());
     let ProbeKind::Call(operation) = kind else {
-        return Built { kind, model, tokens: None, sent: None };
+        return Built { kind, model, tokens: None, asked: Units::default(), sent: None };
     };
     let tokens = tokens(serving, deployment, operation);
     let checks = deployment.state.checks();
@@ -75,6 +77,7 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
         max_tokens: tokens,
         reasons: checks.wants_completion_tokens() || names_limit_anew(deployment),
         reasoning_effort: deployment.check.reasoning_effort.as_deref(),
+        voice: deployment.check.voice.as_deref().unwrap_or(VOICE),
         params: &deployment.check.params,
     };
     let order = Order {
@@ -86,14 +89,15 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
         kept: None,
     };
     let way = Way { operation, wire: order.wire() };
-    let outgoing = match probe.request() {
-        Ok(peek) => outgoing(&peek, &order),
-        Err(error) => Err(hale_wire::neutral::Unfit {
-            field: "health_check_params".to_owned(),
-            message: error.to_string(),
-        }),
+    let (asked, outgoing) = match probe.request() {
+        Ok(peek) => (modes::asked::asked(operation, &peek), outgoing(&peek, &order)),
+        Err(error) => {
+            let field = "health_check_params".to_owned();
+            let unfit = hale_wire::neutral::Unfit { field, message: error.to_string() };
+            (Units::default(), Err(unfit))
+        }
     };
-    Built { kind, model, tokens, sent: Some(Sent { way, outgoing }) }
+    Built { kind, model, tokens, asked, sent: Some(Sent { way, outgoing }) }
 }
 
 /// Whether it is one of OpenAI's models that call the limit `max_completion_tokens`.
@@ -150,10 +154,13 @@ impl Built {
     /// What it costs as far as can be told before, in units of 10^-9 USD.
     pub(super) fn estimate(&self, deployment: &Deployment) -> u64 {
         match self.kind {
-            ProbeKind::Free => 0,
+            ProbeKind::Free | ProbeKind::Unserved => 0,
+            // No model runs for it.
+            ProbeKind::Call(operation) if operation.is_of_files() => 0,
             ProbeKind::Call(_) => {
                 let output = u64::from(self.tokens.unwrap_or(0));
-                cost(deployment, Usage { input: PROMPT_TOKENS, output, ..Usage::default() })
+                let (input, units) = (PROMPT_TOKENS, self.asked);
+                cost(deployment, Usage { input, output, units, ..Usage::default() })
             }
         }
     }
@@ -232,13 +239,15 @@ pub(super) async fn probe(
     match outcome {
         Ok(Some(answered)) => {
             checked.headers = kept(&answered.headers);
-            if let Content::Full(_, usage, _) = &answered.content {
-                let spent =
-                    usage.map_or_else(|| built.estimate(deployment), |u| cost(deployment, u));
-                process.health.nano_usd.fetch_add(spent, Ordering::Relaxed);
-            }
+            let usage = match &answered.content {
+                Content::Full(_, usage, _) => *usage,
+                // Bytes of which the first is proof enough.
+                Content::Stream(stream) => stream.reader.usage(),
+            };
+            let spent = usage.map_or_else(|| built.estimate(deployment), |u| cost(deployment, u));
+            process.health.nano_usd.fetch_add(spent, Ordering::Relaxed);
         }
-        Ok(None) => checked.finding = Finding::Unknown(Doubt::Shallow),
+        Ok(None) => checked.finding = Finding::Unknown(looked(built.kind)),
         Err(failed) => {
             checked.finding = finding(deployment, &built, &failed);
             checked.cause = Some(failed.cause);
@@ -270,14 +279,22 @@ fn finding(deployment: &Deployment, built: &Built, failed: &Failed) -> Finding {
         many_models: deployment.upstream_model.contains('*'),
     });
     // There need not be a list of models.
-    let is_look = built.kind == ProbeKind::Free;
+    let is_look = matches!(built.kind, ProbeKind::Free | ProbeKind::Unserved);
     match judged {
         Finding::Failing(Cause::NotFound) | Finding::Unknown(_) | Finding::ProbeError
             if is_look && failed.status.is_some() =>
         {
-            Finding::Unknown(Doubt::Shallow)
+            Finding::Unknown(looked(built.kind))
         }
         judged => judged,
+    }
+}
+
+/// What a look at the list of models leaves open.
+fn looked(kind: ProbeKind) -> Doubt {
+    match kind {
+        ProbeKind::Unserved => Doubt::Unserved,
+        ProbeKind::Free | ProbeKind::Call(_) => Doubt::Shallow,
     }
 }
 
@@ -337,6 +354,8 @@ impl Asker<'_> {
             outgoing: Ok(Outgoing::Estimate(bytes::Bytes::new())),
             dialect: &dialect,
             stream: false,
+            plain: false,
+            asked: built.asked,
             view,
             model: &built.model,
             call_id: "health-check",
@@ -376,12 +395,9 @@ impl Asker<'_> {
 
 /// Where the list of models is.
 fn list_path(deployment: &Deployment, base_path: &str) -> PathAndQuery {
-    let wire = deployment.provider.wire;
-    let base = wire.base_path(base_path);
-    let text = match (&deployment.azure, wire) {
-        (Some(azure), _) => azure.list_path(base),
-        (None, WireFormat::OpenAi) => format!("{base}/models"),
-        (None, WireFormat::Anthropic) => format!("{base}/v1/models"),
+    let text = match &deployment.azure {
+        Some(azure) => azure.list_path(base_path),
+        None => deployment.provider.list_path(base_path),
     };
     PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }

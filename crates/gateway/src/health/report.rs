@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
-use hale_core::health::check::{Checked, Doubt, Finding, History, Status};
+use hale_core::health::check::{Checked, Doubt, Finding, History, Status, unserved};
 use hale_core::health::{Rest, Verdict};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -429,6 +429,9 @@ fn hint(deployment: &Deployment, known: &Known) -> Option<String> {
         }
         ("not_found", None) => {
             "set model_info.health_check_model to a model that the account has".to_owned()
+        }
+        ("mode_not_served", _) => {
+            format!("{}; only the list of models was looked at", unserved(deployment))
         }
         ("reachable", None) => "it can be reached; whether it generates was not asked".to_owned(),
         ("stale", _) => {

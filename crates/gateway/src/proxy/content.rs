@@ -10,6 +10,7 @@ use hale_core::deployment::Deployment;
 use hale_core::endpoint::{Carries, Operation};
 use hale_core::snapshot::Snapshot;
 use hale_wire::files::lines;
+use hale_wire::modes;
 use hale_wire::peek::Peek;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
@@ -81,11 +82,26 @@ pub(super) fn check(operation: Operation, peek: &Peek, route: &str) -> Result<()
             return Err(explain::wrong_list(field));
         }
     }
+    check_modes(operation, peek)
+}
+
+/// What of a request's content is not left to the provider.
+fn check_modes(operation: Operation, peek: &Peek) -> Result<(), Refusal> {
+    if let Err((field, why)) = modes::bytes::check_request(operation, peek) {
+        return Err(explain::bad_parameter(field, &format!("{field} is {why}")));
+    }
+    let asks_for_events = matches!(operation, Operation::GenerateImage | Operation::EditImage)
+        && peek.boolean("stream").map_err(|error| explain::bad_body(&error))? == Some(true);
+    if asks_for_events {
+        let problem = "images are not streamed by this version; leave out `stream`";
+        return Err(explain::bad_parameter("stream", problem));
+    }
     Ok(())
 }
 
 /// The model that is asked for: the path's, else the body's.
 pub(super) fn model(
+    operation: Operation,
     route: &str,
     path_name: Option<Box<str>>,
     peek: &Peek,
@@ -94,7 +110,10 @@ pub(super) fn model(
         Some(model) => model,
         None => match peek.string("model").map_err(|error| explain::bad_body(&error))? {
             Some(model) => Box::from(&*model),
-            None => return Err(explain::missing_parameter(route, "model")),
+            None => match operation.default_model() {
+                Some(model) => Box::from(model),
+                None => return Err(explain::missing_parameter(route, "model")),
+            },
         },
     };
     checked(model)

@@ -13,15 +13,17 @@ use hale_core::health::outcome::ProviderError;
 use hale_core::record::Ending;
 use hale_core::route::{AttemptPlan, Controls, GiveUp, Next, Resolved, Tried, Walk, resolve};
 use hale_core::snapshot::Snapshot;
+use hale_core::usage::Units;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
+use hale_wire::id::Issuer;
+use hale_wire::modes;
 use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek};
-use hale_wire::id::Issuer;
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
-use http::Response;
 use http::request::Parts;
+use http::{Response, header};
 use hyper::body::Incoming;
 
 use super::access::Access;
@@ -42,6 +44,10 @@ use crate::state::Object;
 /// What was read from the request.
 struct Wanted {
     operation: Operation,
+    /// What is charged for besides tokens, as far as the request says.
+    asked: Units,
+    /// Whether the client wants a text, no JSON.
+    plain: bool,
     peek: Peek,
     model: Box<str>,
     /// Whether the client named it.
@@ -131,7 +137,7 @@ async fn want(
         true if operation.is_by_id() => None,
         true => content::account_model(&arrival.serving.snapshot, operation, &peek, head)?,
         false if operation.is_by_id() => None,
-        false => Some(content::model(route, path_name, &peek)?),
+        false => Some(content::model(operation, route, path_name, &peek)?),
     };
     let (model, is_named) = match (named, &kept) {
         (Some(model), _) => (model, true),
@@ -153,9 +159,11 @@ async fn want(
     let wants_usage = stream
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
-    finish.note(|record| record.stream = stream);
+    // Bytes leave as they come, too.
+    let passes = stream || operation.answers_bytes();
+    finish.note(|record| record.stream = passes);
     let mut controls =
-        super::controls::all_controls(arrival, operation.format(), &peek, &head.headers, stream)?;
+        super::controls::all_controls(arrival, operation.format(), &peek, &head.headers, passes)?;
     controls.operation = Some(operation);
     // Nobody else has what it is about, and a file is of use to its own model alone.
     controls.disable_fallbacks |= kept.is_some() || operation.is_of_files();
@@ -166,6 +174,8 @@ async fn want(
     let dialect = Dialect::of(operation.format(), &head.headers);
     Ok(Wanted {
         operation,
+        asked: modes::asked::asked(operation, &peek),
+        plain: modes::transcripts::wants_text(operation, &peek),
         peek,
         model,
         is_named,
@@ -219,7 +229,8 @@ async fn follow(
                 let ended = clock::recent();
                 match result {
                     Ok(answered) => {
-                        let mut response = deliver(&arrival, &walk, &plan, answered, finish);
+                        let mut response =
+                            deliver(&arrival, &wanted, &walk, &plan, answered, finish);
                         if ignores_checks {
                             answer_headers::checks_ignored(response.headers_mut());
                         }
@@ -296,7 +307,9 @@ async fn try_once(
         object: wanted.object.as_ref(),
         outgoing: outgoing(changed.as_ref().unwrap_or(&wanted.peek), &order),
         dialect: &wanted.dialect,
-        stream: wanted.controls.stream,
+        stream: wanted.controls.stream && !wanted.operation.answers_bytes(),
+        asked: wanted.asked,
+        plain: wanted.plain,
         view: View {
             // A response of many models keeps the name of its own.
             model_json: if shown.is_empty() { "".into() } else { json_string(&shown).into() },
@@ -315,7 +328,11 @@ async fn try_once(
         policy_moves_on: walk.has_policy_fallback(snapshot),
     };
     let guard = match &ask.outgoing {
-        Ok(Outgoing::Body(..)) => begin(snapshot, walk, plan, request)?,
+        Ok(Outgoing::Body(operation, _)) => {
+            let guard = begin(snapshot, walk, plan, request)?;
+            // How long files take says nothing about models.
+            if operation.is_of_files() { guard.unmeasured() } else { guard }
+        }
         Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) | Err(_) => {
             AttemptGuard::unasked(deployment, plan, walk.surroundings(snapshot, plan))
         }
@@ -357,6 +374,7 @@ fn note_group(arrival: &Arrival, walk: &Walk, finish: &mut Finish) {
 
 fn deliver(
     arrival: &Arrival,
+    wanted: &Wanted,
     walk: &Walk,
     plan: &AttemptPlan,
     mut answered: Answered,
@@ -375,17 +393,26 @@ fn deliver(
             let headers = response.headers_mut();
             answer_headers::cost(headers, cost);
             answer_headers::upstream(headers, &answered.headers);
+            if wanted.plain {
+                answer_headers::text(headers, &answered.headers);
+            }
             response
         }
         Content::Stream(stream) => {
             finish.first_content(now);
             answered.guard.has_content();
             let times = finish.times(now);
+            let content_type = stream.bytes.as_ref().map(|head| head.content_type.clone());
             let relay = Relay::new(*stream, answered.guard, finish, plan);
             let mut response = Response::new(Reply::stream(relay));
             *response.headers_mut() = answer_headers::common(arrival, walk, plan, times);
             let headers = response.headers_mut();
-            answer_headers::events(headers);
+            match content_type {
+                Some(content_type) => {
+                    headers.insert(header::CONTENT_TYPE, content_type);
+                }
+                None => answer_headers::events(headers),
+            }
             answer_headers::upstream(headers, &answered.headers);
             response
         }

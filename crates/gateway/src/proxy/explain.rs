@@ -12,8 +12,8 @@ use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use hale_core::route::{Tried, Walk};
 use hale_core::snapshot::Snapshot;
-use hale_wire::form::FormError;
 use hale_wire::errors::{self, AttemptLine, ErrorReply, clean, kind_of};
+use hale_wire::form::FormError;
 use hale_wire::peek::PeekError;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 

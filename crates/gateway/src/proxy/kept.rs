@@ -154,13 +154,17 @@ mod tests {
 
     #[test]
     fn the_query_goes_along_without_what_speaks_to_us() {
-        let query = "api-version=2025-04-01-preview&limit=2&include%5B%5D=reasoning.encrypted_content";
+        let query =
+            "api-version=2025-04-01-preview&limit=2&include%5B%5D=reasoning.encrypted_content";
         let passed = "limit=2&include%5B%5D=reasoning.encrypted_content";
         let own = |query: &str| ("x_1".to_owned(), query.to_owned());
         assert_eq!(asked(Operation::GetResponse, None, query), own(passed));
         assert_eq!(asked(Operation::GetFile, None, "model=m"), own(""));
         let list = |query: &str| asked(Operation::ListFiles, Some("after"), query);
-        assert_eq!(list("after=ours&limit=2&model=m"), (String::new(), "limit=2&after=x_1".to_owned()));
+        assert_eq!(
+            list("after=ours&limit=2&model=m"),
+            (String::new(), "limit=2&after=x_1".to_owned())
+        );
         assert_eq!(list("after=ours").1, "after=x_1");
         let all = object(Operation::ListBatches, None, "limit=1&provider=openai").unwrap();
         assert_eq!((&*all.id, &*all.query), ("", "limit=1"));

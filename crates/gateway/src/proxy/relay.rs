@@ -2,7 +2,8 @@
 //!
 //! Made by [`super::exchange`], polled by hyper as the answer's body. Always true: whole events leave
 //! as soon as they are there; the next one is only asked for when the client has room; a failure from
-//! here on is an event in the stream, followed by its end and by nothing that looks like success.
+//! here on is an event in the stream, followed by its end and by nothing that looks like success; of
+//! bytes it is a broken connection.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -54,8 +55,8 @@ const FRAME_MAX: usize = 32 << 10;
 #[derive(Debug)]
 pub(crate) struct Cut;
 
-/// Why a body broke, in the shape that hyper wants: by a fault of our own. Failures of an upstream are
-/// events of the stream.
+/// Why a body broke, in the shape that hyper wants: by a fault of our own, or an upstream's in the middle
+/// of bytes. Other failures of an upstream are events of the stream.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream broke")]
 pub(crate) struct Broken;
@@ -79,6 +80,10 @@ pub(crate) struct Relay {
     events_seen: u64,
     alarm: Pin<Box<Sleep>>,
     over: bool,
+    /// How many bytes there will be in all, where that is known.
+    length: Option<u64>,
+    /// Whether its end has to look like a broken connection: no event can say so.
+    breaks: bool,
 }
 
 impl Relay {
@@ -110,7 +115,14 @@ impl Relay {
             last_event,
             alarm: Box::pin(alarm),
             over: false,
+            length: stream.bytes.and_then(|head| head.length),
+            breaks: false,
         }
+    }
+
+    /// How many bytes there will be in all, where that is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.length
     }
 
     /// The next bytes for the client.
@@ -162,7 +174,8 @@ impl Relay {
             }
         }
         if self.ready.is_empty() {
-            return Poll::Ready(None);
+            let broken = std::mem::take(&mut self.breaks);
+            return Poll::Ready(broken.then_some(Err(Broken)));
         }
         let bytes = Bytes::from(std::mem::take(&mut self.ready));
         self.finish.note(|record| record.response_bytes += bytes.len() as u64);
@@ -230,6 +243,7 @@ impl Relay {
         self.finish.end(Ending::Broken, 200, Some(failed.cause));
         let reply = explain::broken_stream(self.guard.deployment(), failed);
         self.ready.extend_from_slice(&self.reader.failure(&reply));
+        self.breaks = self.reader.is_bytes();
         // What is left of the upstream's stream is of no use; dropping it closes the connection.
         self.source = Source::Canned(None);
     }

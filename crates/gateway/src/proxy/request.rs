@@ -48,7 +48,11 @@ pub(super) fn headers(
     token: Option<&Token>,
     content_type: Option<&HeaderValue>,
 ) -> Vec<(HeaderName, HeaderValue)> {
-    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+    let accept = match ask.stream {
+        true => "text/event-stream",
+        false if ask.way.operation.answers_bytes() => "application/octet-stream",
+        false => "application/json",
+    };
     let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
     if ask.way.wire == WireFormat::Anthropic {
         speak(&mut headers, ask, route);

@@ -145,7 +145,7 @@ fn every_provider_gets_json(peek: &Peek) {
                 drop_params: ask_usage,
             };
             let body = |peek: &Peek| match outgoing(peek, &order) {
-                Ok(Outgoing::Body(_, body)) => Some(body),
+                Ok(Outgoing::Body(_, body)) => Some(body.joined()),
                 Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) => {
                     panic!("nobody asked for a count")
                 }

@@ -60,10 +60,8 @@ mod tests {
     #[test]
     fn a_batch_names_the_providers_file_and_no_model() {
         let deployment = deployment("openai");
-        let order = Order {
-            kept: Some("file-1"),
-            ..order(&deployment, Operation::CreateBatch, "up")
-        };
+        let order =
+            Order { kept: Some("file-1"), ..order(&deployment, Operation::CreateBatch, "up") };
         let text = r#"{ "model":"m","input_file_id":"ours", "endpoint":"/v1/chat/completions","custom_llm_provider":"openai","tags":["x"],"metadata":{"a":"b"}}"#;
         let peek = Peek::parse(Bytes::from_static(text.as_bytes())).unwrap();
         let expected = r#"{ "input_file_id":"file-1", "endpoint":"/v1/chat/completions","metadata":{"a":"b"}}"#;

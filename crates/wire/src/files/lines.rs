@@ -108,7 +108,8 @@ mod tests {
     fn the_first_request_names_the_model() {
         let file = b"\n \n{\"body\":{\"model\":\"a\\/b\"}}\n{\"body\":{\"model\":\"c\"}}";
         assert_eq!(first_model(file).as_deref(), Some("a/b"));
-        for none in ["", "{}", "x", "{\"body\":{}}", "{\"body\":{\"model\":1}}", "{\"body\":[]}\n"] {
+        for none in ["", "{}", "x", "{\"body\":{}}", "{\"body\":{\"model\":1}}", "{\"body\":[]}\n"]
+        {
             assert_eq!(first_model(none.as_bytes()), None, "{none}");
         }
     }

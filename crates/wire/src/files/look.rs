@@ -137,7 +137,8 @@ mod tests {
             .replace("\"f1\"", &format!("\"{}\"", key.seal(Kind::File, "d", "f1")))
             .replace("\"up\"", "\"mine\"");
         assert_eq!(seen(Operation::GetBatch, batch), expected);
-        let list = format!(r#"{{"object":"list","data":[{batch} , 5],"first_id":"b1","last_id":"b2"}}"#);
+        let list =
+            format!(r#"{{"object":"list","data":[{batch} , 5],"first_id":"b1","last_id":"b2"}}"#);
         let ends = |id: &str| format!("\"{}\"", key.seal(Kind::Batch, "d", id));
         let expected = format!(
             r#"{{"object":"list","data":[{expected} , 5],"first_id":{},"last_id":{}}}"#,

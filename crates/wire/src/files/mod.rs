@@ -5,5 +5,5 @@
 //! name.
 
 pub(crate) mod edits;
-pub(crate) mod look;
 pub mod lines;
+pub(crate) mod look;

@@ -37,7 +37,9 @@ pub(crate) fn fields(form: &Form) -> Result<Vec<u8>, FormError> {
             json.raw_member(field, UNREAD);
             continue;
         }
-        let speaks_to_us = is_control(field) || is_read(field) || field == "metadata";
+        let speaks_to_us = is_control(field)
+            || is_read(field)
+            || matches!(field, "metadata" | "n" | "temperature");
         if !speaks_to_us {
             let value = word.map_or(Cow::Borrowed(UNREAD), |word| json_string(word).into());
             json.raw_member(&name, &value);

@@ -82,7 +82,9 @@ impl Form {
             let whole = &part.whole;
             match found.map(|index| (index, &edits[index])) {
                 None => {
-                    if let Some((_, new)) = file.as_ref().filter(|(file, _)| name == file.as_bytes()) {
+                    if let Some((_, new)) =
+                        file.as_ref().filter(|(file, _)| name == file.as_bytes())
+                    {
                         put(part.content.start, new.clone(), part.content.end);
                     }
                 }

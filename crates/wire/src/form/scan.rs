@@ -73,8 +73,7 @@ pub(super) fn boundary(value: &str) -> Result<&str, FormError> {
         }
     }
     let boundary = found.ok_or(FormError::Boundary("is missing"))?;
-    let is_possible =
-        |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
+    let is_possible = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     if boundary.is_empty() || boundary.len() > BOUNDARY_MAX {
         return Err(FormError::Boundary("must have 1 to 70 characters"));
     }

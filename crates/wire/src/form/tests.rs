@@ -59,7 +59,7 @@ fn a_form_is_read_as_the_object_of_its_words() {
         ("long", None, &vec![b'a'; 20_000]),
     ]);
     let expected = serde_json::json!({
-        "model": "5", "file": {}, "stream": true, "num_retries": 3, "temperature": "0.5",
+        "model": "5", "file": {}, "stream": true, "num_retries": 3, "temperature": 0.5,
         "timestamp_granularities[]": "word", "tags": ["x"], "extra_headers": {}, "prompt": {},
         "long": {}, "fallbacks": ["a", "b"],
     });
@@ -129,8 +129,10 @@ fn what_is_no_form_is_refused_with_its_remedy() {
     let disposition = |rest: &str| head(&format!("Content-Disposition: form-data{rest}"));
     let many = "--xYz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\r\n".repeat(1_001);
     let fields = |name: &str| {
-        String::from_utf8(form(&[(name, None, b"a"), ("model", None, b"m"), (name, None, b"b")]).to_vec())
-            .unwrap()
+        String::from_utf8(
+            form(&[(name, None, b"a"), ("model", None, b"m"), (name, None, b"b")]).to_vec(),
+        )
+        .unwrap()
     };
     for (body, content_type, part) in [
         (&*whole, "multipart/form-data", "`content-type` is missing"),

@@ -52,7 +52,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
             edits.push(Edit::Remove(name));
         }
     }
-    if provider.quirks.force_store_false {
+    if provider.quirks.force_store_false && order.operation.mode() == "chat" {
         edits.push(Edit::Set("store", Cow::Borrowed("false")));
     }
     if let Some(max) = provider.constraints.temperature_max

@@ -88,8 +88,7 @@ mod tests {
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .into();
-        let order =
-            Order { kept: previous, ..order(&deployment, operation, "gpt-4o") };
+        let order = Order { kept: previous, ..order(&deployment, operation, "gpt-4o") };
         let peek = Peek::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
         String::from_utf8(request_body(&peek, &order).to_vec()).unwrap()
     }

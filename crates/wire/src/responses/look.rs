@@ -102,7 +102,12 @@ impl Top {
             | Operation::CreateBatch
             | Operation::ListBatches
             | Operation::GetBatch
-            | Operation::CancelBatch => false,
+            | Operation::CancelBatch
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::Ocr => false,
         }
     }
 

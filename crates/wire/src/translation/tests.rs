@@ -99,6 +99,7 @@ fn an_anthropic_answer_to_its_own_client_keeps_its_bytes() {
         cache_creation: 2051,
         cache_creation_1h: 0,
         reasoning: 17,
+        ..Usage::default()
     };
     assert_eq!(answer.usage, Some(expected));
     let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": "no"}});
@@ -125,6 +126,7 @@ fn a_stream_of_anthropic_passes_to_its_own_client() {
         cache_creation: 100,
         cache_creation_1h: 0,
         reasoning: 0,
+        ..Usage::default()
     };
     assert_eq!(reader.usage(), Some(expected));
     let (reader, out) =

@@ -31,6 +31,8 @@ pub enum Doubt {
     Model,
     /// It can be reached; whether it generates was not asked.
     Shallow,
+    /// What the model is for can not be asked for.
+    Unserved,
 }
 
 impl Doubt {
@@ -41,6 +43,7 @@ impl Doubt {
             Doubt::WrongMode => "wrong_mode",
             Doubt::Model => "not_found",
             Doubt::Shallow => "reachable",
+            Doubt::Unserved => "mode_not_served",
         }
     }
 }

@@ -11,7 +11,7 @@ mod rules;
 mod schedule;
 
 pub use finding::{Doubt, Finding, Refusal, judge, token_floor};
-pub use pick::{ProbeKind, kind, model};
+pub use pick::{ProbeKind, kind, model, modes, unserved};
 pub use record::{Change, Checked, Checks, History, Status};
 pub use rules::{CheckRules, CheckSettings};
 pub use schedule::{Schedule, Start, Subject};

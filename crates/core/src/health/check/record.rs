@@ -47,7 +47,7 @@ impl Status {
             Status::RateLimited => "rate_limited",
             Status::Unhealthy(_) => "unhealthy",
             Status::Unknown(Doubt::Shallow) => "reachable",
-            Status::Unknown(Doubt::WrongMode | Doubt::Model) => "unknown",
+            Status::Unknown(Doubt::WrongMode | Doubt::Model | Doubt::Unserved) => "unknown",
         }
     }
 
@@ -250,12 +250,12 @@ impl Checks {
             Finding::ProbeError => None,
             Finding::Healthy => self.proved(&mut inner, Status::Healthy, now),
             Finding::RateLimited(_) => self.proved(&mut inner, Status::RateLimited, now),
-            Finding::Unknown(Doubt::Shallow) => match inner.status {
+            Finding::Unknown(look @ (Doubt::Shallow | Doubt::Unserved)) => match inner.status {
                 Status::Unhealthy(cause) if !is_seen_by_a_look(cause) => None,
                 // What ran is not in doubt because somebody only looked; it grows old by itself.
                 Status::Healthy | Status::RateLimited => None,
                 Status::Unchecked | Status::Unknown(_) | Status::Unhealthy(_) => {
-                    self.proved(&mut inner, Status::Unknown(Doubt::Shallow), now)
+                    self.proved(&mut inner, Status::Unknown(look), now)
                 }
             },
             Finding::Unknown(doubt) => self.proved(&mut inner, Status::Unknown(doubt), now),

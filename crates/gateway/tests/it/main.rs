@@ -18,6 +18,8 @@ mod endings;
 mod examples;
 mod fallbacks;
 mod faults;
+mod files;
+mod forms;
 mod health;
 mod health_probes;
 mod health_routing;

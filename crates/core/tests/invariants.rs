@@ -283,7 +283,7 @@ proptest! {
         loop {
             match walk.next(&snapshot, Millis(1), 7) {
                 Next::GiveUp(why) => {
-                    prop_assert_eq!(why, GiveUp::Exhausted);
+                    prop_assert_eq!(why, GiveUp::Exhausted(vec![]));
                     break;
                 }
                 Next::Pause(_) => {}

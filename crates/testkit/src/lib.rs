@@ -30,6 +30,7 @@ mod client;
 pub mod forms;
 mod fuzz;
 mod hale;
+pub mod modes;
 pub mod openai;
 pub mod responses;
 mod script;

@@ -63,15 +63,16 @@ pub enum Next {
 /// Why nothing is left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GiveUp {
-    /// No attempt was made: each member of the group that was asked for is excluded.
-    Refused(Refused),
-    /// Everything that may be tried failed.
-    Exhausted,
+    /// No attempt was made: each member of each group is excluded. The group that was asked for is the
+    /// first.
+    Refused(Vec<Refused>),
+    /// Everything that may be tried failed; these groups had nothing to try.
+    Exhausted(Vec<Refused>),
     /// The deadline passed.
     Deadline,
 }
 
-/// A group that was refused without an attempt.
+/// A group without an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     /// Its name, as shown to clients.
@@ -125,7 +126,8 @@ pub struct Walk {
     avoid: Vec<DeploymentIndex>,
     /// Where this group's attempts begin in `tried`.
     group_tried_from: usize,
-    refused: Option<Refused>,
+    /// Groups in which nobody could be asked, each with the fallback object that it was entered with.
+    skipped: Vec<(Target, Option<usize>)>,
     visited: Vec<Target>,
     /// Groups that were passed over because nobody in them is well.
     passed: Vec<(Target, Option<usize>)>,
@@ -177,7 +179,7 @@ impl Walk {
             too_long: false,
             avoid: Vec::new(),
             group_tried_from: 0,
-            refused: None,
+            skipped: Vec::new(),
             visited: Vec::new(),
             passed: Vec::new(),
             queue: VecDeque::new(),
@@ -314,10 +316,7 @@ impl Walk {
                 Step::Pause(ms) => return Next::Pause(ms),
                 Step::NextGroup => {
                     if !self.advance(snapshot, now) {
-                        self.step = Step::Stop(match self.refused.take() {
-                            Some(refused) if self.tried.is_empty() => GiveUp::Refused(refused),
-                            _ => GiveUp::Exhausted,
-                        });
+                        self.step = Step::Stop(self.verdict(snapshot, now));
                     }
                 }
                 Step::Stop(why) => {
@@ -350,7 +349,7 @@ impl Walk {
             self.first_group_tried = self.tried.len();
         }
         self.step = if self.tried.len() >= MAX_ATTEMPTS {
-            Step::Stop(GiveUp::Exhausted)
+            Step::Stop(self.verdict(snapshot, now))
         } else {
             self.after(snapshot, &failure, now, chance)
         };
@@ -422,12 +421,32 @@ impl Walk {
             self.passed.push((self.target.clone(), self.overrides));
         }
         self.too_long = self.selection(snapshot, now).is_too_long(now);
-        if self.refused.is_none() && self.tried.is_empty() {
-            let excluded = exclusions(&self.selection(snapshot, now), now);
-            let group = Box::from(self.target.name(snapshot));
-            self.refused = Some(Refused { group, excluded });
+        if self.tried.len() == self.group_tried_from {
+            self.skipped.push((self.target.clone(), self.overrides));
         }
         None
+    }
+
+    /// What it was that failed or stood in the way. Reasons are only looked for here, at the end: most
+    /// requests need none.
+    fn verdict(&mut self, snapshot: &Snapshot, now: Millis) -> GiveUp {
+        let last = (self.target.clone(), self.overrides);
+        let mut refused: Vec<Refused> = Vec::new();
+        self.avoid.clear();
+        for (target, overrides) in std::mem::take(&mut self.skipped) {
+            let group = Box::from(target.name(snapshot));
+            // Whoever was passed over may have had its turn at the end.
+            if refused.iter().any(|one| one.group == group)
+                || self.tried.iter().any(|tried| tried.group == group)
+            {
+                continue;
+            }
+            (self.target, self.overrides) = (target, overrides);
+            let excluded = exclusions(&self.selection(snapshot, now), now);
+            refused.push(Refused { group, excluded });
+        }
+        (self.target, self.overrides) = last;
+        if self.tried.is_empty() { GiveUp::Refused(refused) } else { GiveUp::Exhausted(refused) }
     }
 
     fn enter(

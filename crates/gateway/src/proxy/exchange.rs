@@ -436,7 +436,7 @@ fn give_up(
         GiveUp::Deadline => {
             explain::deadline(snapshot, walk, walk.deadline().since(walk.started()))
         }
-        GiveUp::Exhausted => explain::exhausted(snapshot, walk, errors),
+        GiveUp::Exhausted(refused) => explain::exhausted(snapshot, walk, errors, &refused, now),
     }
 }
 

@@ -10,8 +10,9 @@ use hale_core::deployment::Deployment;
 use hale_core::endpoint::Kind;
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
-use hale_core::route::{Tried, Walk};
+use hale_core::route::{Refused, Tried, Walk};
 use hale_core::snapshot::Snapshot;
+use hale_core::time::Millis;
 use hale_wire::errors::{self, AttemptLine, ErrorReply, clean, kind_of};
 use hale_wire::form::FormError;
 use hale_wire::peek::PeekError;
@@ -399,8 +400,15 @@ pub(crate) fn deadline(snapshot: &Snapshot, walk: &Walk, allowed_ms: u64) -> Ref
     refusal
 }
 
-/// Everything that may be tried failed. `errors` are the providers' words for each attempt.
-pub(crate) fn exhausted(snapshot: &Snapshot, walk: &Walk, errors: &[ProviderError]) -> Refusal {
+/// Everything that may be tried failed. `errors` are the providers' words for each attempt, `refused`
+/// the groups that had nothing to try.
+pub(crate) fn exhausted(
+    snapshot: &Snapshot,
+    walk: &Walk,
+    errors: &[ProviderError],
+    refused: &[Refused],
+    now: Millis,
+) -> Refusal {
     let Some((index, tried)) = walk.original_failure() else {
         return own_fault();
     };
@@ -409,6 +417,7 @@ pub(crate) fn exhausted(snapshot: &Snapshot, walk: &Walk, errors: &[ProviderErro
     let status = client_status(tried);
     let mut message = headline(tried, &said, deployment);
     message.push_str(&trail(snapshot, walk, tried));
+    message.push_str(&refused::others(snapshot, refused, now));
     let reason = match tried.cause {
         _ if walk.fallbacks() > 0 => "fallbacks_exhausted",
         Cause::Auth | Cause::Permission => "upstream_auth",
@@ -435,6 +444,7 @@ pub(crate) fn exhausted(snapshot: &Snapshot, walk: &Walk, errors: &[ProviderErro
         _ => None,
     };
     refusal.reply.attempts = attempt_lines(snapshot, walk.tried());
+    refusal.reply.deployments = refused::lines(snapshot, refused, now);
     refusal
 }
 

@@ -82,8 +82,19 @@ pub(crate) struct Relay {
     over: bool,
     /// How many bytes there will be in all, where that is known.
     length: Option<u64>,
-    /// Whether its end has to look like a broken connection: no event can say so.
-    breaks: bool,
+    /// Whether its end has to look like a broken connection, as no event can say so.
+    end: End,
+}
+
+/// What ends it after the last byte.
+#[derive(Clone, Copy)]
+enum End {
+    /// The end of the body.
+    Body,
+    /// A broken connection, once what was given out has had its chance to leave.
+    BreakSoon,
+    /// A broken connection.
+    Break,
 }
 
 impl Relay {
@@ -116,7 +127,7 @@ impl Relay {
             alarm: Box::pin(alarm),
             over: false,
             length: stream.bytes.and_then(|head| head.length),
-            breaks: false,
+            end: End::Body,
         }
     }
 
@@ -174,8 +185,18 @@ impl Relay {
             }
         }
         if self.ready.is_empty() {
-            let broken = std::mem::take(&mut self.breaks);
-            return Poll::Ready(broken.then_some(Err(Broken)));
+            return match self.end {
+                End::Body => Poll::Ready(None),
+                End::BreakSoon => {
+                    self.end = End::Break;
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                End::Break => {
+                    self.end = End::Body;
+                    Poll::Ready(Some(Err(Broken)))
+                }
+            };
         }
         let bytes = Bytes::from(std::mem::take(&mut self.ready));
         self.finish.note(|record| record.response_bytes += bytes.len() as u64);
@@ -243,7 +264,9 @@ impl Relay {
         self.finish.end(Ending::Broken, 200, Some(failed.cause));
         let reply = explain::broken_stream(self.guard.deployment(), failed);
         self.ready.extend_from_slice(&self.reader.failure(&reply));
-        self.breaks = self.reader.is_bytes();
+        if self.reader.is_bytes() {
+            self.end = End::BreakSoon;
+        }
         // What is left of the upstream's stream is of no use; dropping it closes the connection.
         self.source = Source::Canned(None);
     }

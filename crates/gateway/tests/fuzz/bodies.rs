@@ -131,6 +131,9 @@ fn every_provider_gets_json(peek: &Peek) {
             (Operation::Embedding, true),
             (Operation::Messages, true),
             (Operation::Responses, false),
+            (Operation::GenerateImage, true),
+            (Operation::Rerank, true),
+            (Operation::Ocr, false),
         ] {
             // Others are never asked for it.
             if !deployment.serves(operation) {

@@ -115,6 +115,25 @@ const PROVEN: &[Line] = &[
         "row_100_an_answer_that_nobody_asked_for_is_given_to_nobody",
     ),
     (
+        "69",
+        "a document for OCR whose data URL is not base64",
+        "400: the field is named, and nobody is asked",
+        "what_is_missing_or_broken_in_a_request_is_named",
+    ),
+    (
+        "80",
+        "an answer of the wrong type: a page or an error where sound is expected, sound where JSON is, `{}`, \
+         images and pages that are no base64, an empty list",
+        "502 `bad_response` with the reason; the sibling gets the whole request",
+        "an_answer_of_the_wrong_type_is_a_failure_and_the_sibling_answers",
+    ),
+    (
+        "98",
+        "sound that stops in the middle",
+        "what came is passed on, the connection breaks, the deployment is charged",
+        "sound_that_stops_in_the_middle_is_a_broken_connection_and_charged",
+    ),
+    (
         "F13",
         "an answer beyond `max_response_size_mb`, declared or not",
         "502 `bad_response`: `the answer is larger than … MiB (max_response_size_mb)`",

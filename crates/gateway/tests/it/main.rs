@@ -37,6 +37,7 @@ mod limits;
 mod messages;
 mod messages_strange;
 mod metrics;
+mod modes;
 mod network;
 mod records;
 mod refusals;

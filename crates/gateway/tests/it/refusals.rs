@@ -53,6 +53,52 @@ fn the_causes_of_a_dark_model_are_told_apart_in_one_sentence() {
 }
 
 #[test]
+fn fallbacks_that_can_not_be_tried_are_named_with_what_they_lack() {
+    let without_key = json!({"model_name": "spare", "litellm_params":
+        {"model": "openai/x", "api_key": "os.environ/MISSING_KEY"}, "model_info": {"id": "s"}});
+    let limited = FakeUpstream::with(|_| Script::rate_limited(20));
+    let entry = |up: &FakeUpstream| {
+        Config::new()
+            .with("m", "a", up, json!({"num_retries": 0}))
+            .with("far", "f", &limited, json!({"num_retries": 0}))
+            .entry(without_key.clone())
+            .router(json!({"fallbacks": [{"m": ["spare"]}, {"far": ["spare"]}], "num_retries": 0}))
+            .start()
+    };
+    let failing = FakeUpstream::with(|_| Script::error(500, "boom"));
+    let hale = entry(&failing);
+    let error = expect_error(&chat(&hale, "m"), 500, "fallbacks_exhausted");
+    says(&error, "Nothing could be tried in 'spare'");
+    says(&error, "set MISSING_KEY, which deployment s reads");
+    assert_eq!(column(&error["attempts"], "deployment"), ["a"]);
+    assert_eq!(column(&error["deployments"], "id"), ["s"]);
+    assert_eq!(column(&error["deployments"], "state"), ["misconfigured"]);
+
+    chat(&hale, "far");
+    let refused = expect_error(&chat(&hale, "far"), 429, "no_healthy_deployments");
+    says(&refused, "all of its deployments are rate limited");
+    says(&refused, "Nothing could be tried in 'spare'");
+    assert_eq!(column(&refused["deployments"], "model_group"), ["far", "spare"]);
+    assert_eq!(limited.requests().len(), 1, "nobody was asked again");
+}
+
+#[test]
+fn whoever_is_free_first_decides_when_to_come_back() {
+    let slow = FakeUpstream::with(|_| Script::rate_limited(300));
+    let quick = FakeUpstream::with(|_| Script::rate_limited(20));
+    let hale = Config::new()
+        .deployment("m", "a", &slow)
+        .deployment("spare", "b", &quick)
+        .router(json!({"fallbacks": [{"m": ["spare"]}], "num_retries": 0}))
+        .start();
+    chat(&hale, "m");
+    let answer = chat(&hale, "m");
+    expect_error(&answer, 429, "no_healthy_deployments");
+    let left: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+    assert!((15..=20).contains(&left), "{left}");
+}
+
+#[test]
 fn a_full_deployment_moves_to_its_sibling_and_a_full_group_is_a_429() {
     // Cases 39 and 40 (of `rpm` Hale differs: it is no cap on what is in flight).
     let (slow, other) =

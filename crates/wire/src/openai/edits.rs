@@ -25,6 +25,36 @@ static OPENAI_ONLY: Names = Names::new(&[
     "verbosity",
 ]);
 
+/// Defaults that a deployment may have for text and that images, speech, moderations, rerank and OCR do
+/// not know.
+static TEXT_ONLY: Names = Names::new(&[
+    "audio",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "modalities",
+    "parallel_tool_calls",
+    "prediction",
+    "presence_penalty",
+    "reasoning_effort",
+    "stop",
+    "stream_options",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+    "verbosity",
+    "web_search_options",
+]);
+
 /// The body for the upstream.
 pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
     payload(peek, &edits(peek, order))
@@ -68,7 +98,12 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     for (from, to) in &provider.rename_params {
         edits.push(Edit::Rename(from, to));
     }
-    for (name, value) in &deployment.default_params {
+    let is_text = !matches!(
+        order.operation.mode(),
+        "image_generation" | "audio_speech" | "moderation" | "rerank" | "ocr"
+    );
+    let known = |name: &str| is_text || !TEXT_ONLY.has(name);
+    for (name, value) in deployment.default_params.iter().filter(|(name, _)| known(name)) {
         edits.push(Edit::Default(name, value));
     }
     edits

@@ -57,7 +57,9 @@ impl Walk {
     ) -> Step {
         let cause = failure.cause;
         match cause {
-            Cause::ClientClosed | Cause::Gateway => return Step::Stop(GiveUp::Exhausted),
+            Cause::ClientClosed | Cause::Gateway => {
+                return Step::Stop(GiveUp::Exhausted(Vec::new()));
+            }
             // The client's deadline may have been shared out; the rest of it belongs to fallbacks.
             Cause::ClientTimeout if self.ends_with_group => return Step::NextGroup,
             _ => {}

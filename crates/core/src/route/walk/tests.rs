@@ -70,7 +70,7 @@ fn a_lone_deployment_is_asked_again_after_a_pause_and_never_after_the_last_attem
     }
     let last = attempt(&mut walk, &snapshot, 1);
     fail(&mut walk, &snapshot, last, Cause::ServerError);
-    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
     assert_eq!(walk.tried().len(), 3);
     assert_eq!(walk.retries(), 2);
 }
@@ -86,7 +86,7 @@ fn a_providers_hint_is_the_pause_when_it_fits_the_deadline() {
         start(&snapshot, "lone", Controls { timeout_ms: Some(1_500), ..Controls::default() });
     let plan = attempt(&mut hurried, &snapshot, 1);
     fail_with(&mut hurried, &snapshot, plan, Cause::RateLimited, Some(2_000));
-    assert_eq!(hurried.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+    assert_eq!(hurried.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn what_only_the_caller_can_mend_is_not_repeated_in_the_group() {
         fail(&mut walk, &snapshot, plan, cause);
         match walk.next(&snapshot, Millis(1), 0) {
             Next::Attempt(next) => assert!(moves_on && next.deployment == F, "{cause:?}"),
-            Next::GiveUp(GiveUp::Exhausted) => assert!(!moves_on, "{cause:?}"),
+            Next::GiveUp(GiveUp::Exhausted(_)) => assert!(!moves_on, "{cause:?}"),
             other => panic!("{cause:?}: {other:?}"),
         }
     }
@@ -124,7 +124,7 @@ fn a_timeout_is_not_repeated_on_the_same_deployment() {
     let mut walk = start(&snapshot, "lone", Controls::default());
     let plan = attempt(&mut walk, &snapshot, 1);
     fail(&mut walk, &snapshot, plan, Cause::Timeout);
-    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
 }
 
 #[test]
@@ -163,7 +163,7 @@ fn clients_choose_or_forbid_fallbacks() {
         let mut walk = start(&snapshot, "g", controls);
         let plan = attempt(&mut walk, &snapshot, 1);
         fail(&mut walk, &snapshot, plan, Cause::ServerError);
-        assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+        assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
     }
 }
 
@@ -199,7 +199,7 @@ fn an_id_calls_that_deployment_and_no_other() {
     let plan = attempt(&mut walk, &snapshot, 1);
     assert_eq!(plan.deployment, B);
     fail(&mut walk, &snapshot, plan, Cause::Auth);
-    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
 }
 
 #[test]
@@ -242,7 +242,7 @@ fn a_hint_is_not_waited_for_where_siblings_were_asked() {
         assert_eq!(plan.deployment, expected);
         fail_with(&mut walk, &snapshot, plan, Cause::RateLimited, Some(2_000));
     }
-    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
 }
 
 #[test]
@@ -286,7 +286,7 @@ fn the_operators_limit_for_requests_counts_against_the_deployment() {
 }
 
 #[test]
-fn a_refusal_speaks_of_the_group_that_was_asked_for() {
+fn a_refusal_speaks_of_every_group_the_one_that_was_asked_for_first() {
     let snapshot = snapshot();
     let around = Surroundings {
         has_sibling: true,
@@ -313,7 +313,9 @@ fn a_refusal_speaks_of_the_group_that_was_asked_for() {
     let Next::GiveUp(GiveUp::Refused(refused)) = walk.next(&snapshot, Millis(1), 0) else {
         panic!("tried")
     };
-    assert_eq!((&*refused.group, refused.excluded.len()), ("g", 2));
+    let groups: Vec<(&str, usize)> =
+        refused.iter().map(|one| (&*one.group, one.excluded.len())).collect();
+    assert_eq!(groups, [("g", 2), ("fallback", 1)]);
 }
 
 #[test]
@@ -358,7 +360,7 @@ fn a_group_that_is_well_comes_before_one_that_is_not_which_comes_last() {
     let last = attempt(&mut walk, &snapshot, 1);
     assert!([A, B].contains(&last.deployment) && last.trial.is_held(), "the net, by one request");
     fail(&mut walk, &snapshot, last, Cause::ServerError);
-    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted));
+    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
     assert_eq!(walk.tried().len(), 2);
 }
 

@@ -47,85 +47,135 @@ fn sort(why: &Exclusion) -> Sort {
     }
 }
 
-/// No attempt was made: every member of the group is excluded.
+/// No attempt was made: every member of every group is excluded. The first group decides the status.
 pub(crate) fn refused(
     snapshot: &Snapshot,
-    refused: &Refused,
+    refused: &[Refused],
     tags: &[Box<str>],
     now: Millis,
 ) -> Refusal {
-    let Refused { group, excluded } = refused;
-    // Everybody counts; who is shown is another matter.
-    let mut lines: Vec<DeploymentLine> =
-        excluded.iter().map(|one| line(snapshot, group, one, now)).collect();
-    let wait_s = lines.iter().filter_map(|line| line.retry_after_s).min();
-    let sorts: Vec<Sort> = excluded.iter().map(|one| sort(&one.why)).collect();
-    let mut refusal = verdict(group, &sorts, &lines, tags, wait_s);
-    lines.truncate(LINES_MAX);
-    refusal.reply.deployments = lines;
+    let Some((first, others)) = refused.split_first() else { return super::own_fault() };
+    let verdict = verdict(snapshot, first, tags, now);
+    let group = clean(&first.group, 200);
+    let message = match verdict.status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            format!("No deployments available for model group '{group}': {}.", verdict.what)
+        }
+        _ => format!("{}.", verdict.what),
+    };
+    let message = format!("{message}{}", self::others(snapshot, others, now));
+    let mut refusal = Refusal::new(verdict.status, verdict.reason, message);
+    refusal.cause = verdict.cause;
+    refusal.retry_after_s = match verdict.wait_s {
+        // Whoever is free first answers, whatever his group.
+        Some(own) => others.iter().filter_map(|one| wait_s(snapshot, one, now)).chain([own]).min(),
+        None => None,
+    };
+    refusal.reply.deployments = lines(snapshot, refused, now);
     refusal
 }
 
-fn verdict(
-    group: &str,
-    sorts: &[Sort],
-    lines: &[DeploymentLine],
-    tags: &[Box<str>],
-    wait_s: Option<u64>,
-) -> Refusal {
-    let has = |sort: Sort| sorts.contains(&sort);
-    // What can never answer does not decide whether waiting helps.
-    let may_answer = |sort: &&Sort| matches!(sort, Sort::Limit | Sort::Rest(_));
-    let unavailable = |what: String| {
-        let message =
-            format!("No deployments available for model group '{group}': {}.", clean(&what, 1000));
-        (message, "no_healthy_deployments")
-    };
-    if sorts.iter().any(|sort| matches!(sort, Sort::Rest(_))) {
-        let until = wait_s.map_or(String::new(), |s| format!("; the next trial is in {s} s"));
-        let causes: Vec<Cause> = sorts.iter().filter_map(|sort| resting(*sort)).collect();
-        let (message, reason) = unavailable(format!("{}{until}", diagnosis(&causes)));
-        let mut refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason, message);
-        refusal.cause = Cause::Overloaded;
-        refusal.retry_after_s = wait_s;
-        return refusal;
+/// What stood in the way in groups that had nothing to try, in a sentence each; empty when there are
+/// none.
+pub(super) fn others(snapshot: &Snapshot, refused: &[Refused], now: Millis) -> String {
+    let mut text = String::new();
+    for one in refused.iter().filter(|one| !one.excluded.is_empty()).take(LINES_MAX) {
+        let verdict = verdict(snapshot, one, &[], now);
+        let group = clean(&one.group, 80);
+        let what = clean(&verdict.what, LINE_MAX);
+        text.push_str(&format!(" Nothing could be tried in '{group}': {what}."));
     }
-    if sorts.iter().any(|sort| may_answer(&sort)) {
-        let at_own_limit = lines.iter().any(|line| line.state == "at_limit");
+    text
+}
+
+/// Every deployment that could not be tried, with its reason.
+pub(super) fn lines(snapshot: &Snapshot, refused: &[Refused], now: Millis) -> Vec<DeploymentLine> {
+    let of_group = |one| lines_of(snapshot, one, now);
+    refused.iter().flat_map(of_group).take(LINES_MAX).collect()
+}
+
+fn lines_of<'a>(
+    snapshot: &'a Snapshot,
+    Refused { group, excluded }: &'a Refused,
+    now: Millis,
+) -> impl Iterator<Item = DeploymentLine> + 'a {
+    excluded.iter().map(move |one| line(snapshot, group, one, now))
+}
+
+/// Seconds until the first of the group may be asked again.
+fn wait_s(snapshot: &Snapshot, refused: &Refused, now: Millis) -> Option<u64> {
+    lines_of(snapshot, refused, now).filter_map(|line| line.retry_after_s).min()
+}
+
+/// Why a group had nothing to try.
+struct Verdict {
+    status: StatusCode,
+    reason: &'static str,
+    cause: Cause,
+    /// In words, without a stop at the end.
+    what: String,
+    /// Seconds until it may be otherwise, where waiting helps.
+    wait_s: Option<u64>,
+}
+
+impl Verdict {
+    fn unavailable(status: StatusCode, cause: Cause, what: String) -> Verdict {
+        let what = clean(&what, 1000);
+        Verdict { status, reason: "no_healthy_deployments", cause, what, wait_s: None }
+    }
+}
+
+fn verdict(snapshot: &Snapshot, refused: &Refused, tags: &[Box<str>], now: Millis) -> Verdict {
+    // Everybody counts; who is shown is another matter.
+    let lines: Vec<DeploymentLine> = lines_of(snapshot, refused, now).collect();
+    let sorts: Vec<Sort> = refused.excluded.iter().map(|one| sort(&one.why)).collect();
+    let wait_s = lines.iter().filter_map(|line| line.retry_after_s).min();
+    let has = |sort: Sort| sorts.contains(&sort);
+    let until = |what: &str| wait_s.map_or(String::new(), |s| format!("; {what} in {s} s"));
+    // What can never answer does not decide whether waiting helps.
+    if sorts.iter().any(|sort| matches!(sort, Sort::Rest(_))) {
+        let causes: Vec<Cause> = sorts.iter().filter_map(|sort| resting(*sort)).collect();
+        let what = format!("{}{}", diagnosis(&causes), until("the next trial is"));
+        let status = StatusCode::SERVICE_UNAVAILABLE;
+        return Verdict { wait_s, ..Verdict::unavailable(status, Cause::Overloaded, what) };
+    }
+    // Nobody is excluded any more when a place became free this very moment.
+    if sorts.is_empty() || has(Sort::Limit) {
+        let at_own_limit = lines.iter().any(|line| line.state == "at_limit") || lines.is_empty();
         let what = if at_own_limit && lines.iter().all(|line| line.state != "cooldown") {
             "all of its deployments are at a limit of this gateway's config"
         } else {
             "all of its deployments are rate limited"
         };
-        let until = wait_s.map_or(String::new(), |s| format!("; the first is free again in {s} s"));
-        let (message, reason) = unavailable(format!("{what}{until}"));
-        let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, reason, message);
-        refusal.cause = Cause::RateLimited;
-        refusal.retry_after_s = wait_s;
-        return refusal;
+        let what = format!("{what}{}", until("the first is free again"));
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let wait_s = wait_s.or(Some(1));
+        return Verdict { wait_s, ..Verdict::unavailable(status, Cause::RateLimited, what) };
     }
     if has(Sort::Context) || has(Sort::Capability) {
-        return fits_nowhere(group, has(Sort::Context), lines);
+        return fits_nowhere(&refused.group, has(Sort::Context), &lines);
     }
+    let refuse = |status, reason, what| {
+        let cause = Cause::BadRequest;
+        Verdict { status, reason, cause, what, wait_s: None }
+    };
+    let group = clean(&refused.group, 200);
     if has(Sort::Tags) {
         let list: Vec<String> = tags.iter().map(|tag| format!("'{}'", clean(tag, 80))).collect();
-        let message = format!(
-            "Not allowed to access model due to tags configuration. Passed model={} and tags=[{}]",
-            clean(group, 200),
+        let what = format!(
+            "Not allowed to access model due to tags configuration. Passed model={group} and \
+             tags=[{}]",
             list.join(", ")
         );
-        return Refusal::new(StatusCode::UNAUTHORIZED, "tags_not_allowed", message);
+        return refuse(StatusCode::UNAUTHORIZED, "tags_not_allowed", what);
     }
     if has(Sort::Paused) {
-        let message = format!("Model is blocked: every deployment of '{group}' is paused.");
-        return Refusal::new(StatusCode::FORBIDDEN, "model_paused", message);
+        let what = format!("Model is blocked: every deployment of '{group}' is paused");
+        return refuse(StatusCode::FORBIDDEN, "model_paused", what);
     }
     let problems: Vec<&str> = lines.iter().take(LINES_MAX).map(|line| line.hint.as_str()).collect();
     let what = format!("none of its deployments can work as configured: {}", problems.join("; "));
-    let (message, reason) = unavailable(what);
-    let mut refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, reason, message);
-    refusal.cause = Cause::Misconfigured;
-    refusal
+    Verdict::unavailable(StatusCode::SERVICE_UNAVAILABLE, Cause::Misconfigured, what)
 }
 
 fn resting(sort: Sort) -> Option<Cause> {
@@ -136,7 +186,7 @@ fn resting(sort: Sort) -> Option<Cause> {
     }
 }
 
-fn fits_nowhere(group: &str, by_length: bool, lines: &[DeploymentLine]) -> Refusal {
+fn fits_nowhere(group: &str, by_length: bool, lines: &[DeploymentLine]) -> Verdict {
     let why: Vec<&str> = lines.iter().take(LINES_MAX).map(|line| line.hint.as_str()).collect();
     let why = clean(&why.join("; "), 1000);
     let (reason, what) = if by_length {
@@ -144,10 +194,13 @@ fn fits_nowhere(group: &str, by_length: bool, lines: &[DeploymentLine]) -> Refus
     } else {
         ("missing_capability", "the request needs what no deployment does of")
     };
-    let message = format!("{what} model group '{group}': {why}.");
-    let mut refusal = Refusal::new(StatusCode::BAD_REQUEST, reason, message);
-    refusal.cause = if by_length { Cause::ContextWindow } else { Cause::BadRequest };
-    refusal
+    Verdict {
+        status: StatusCode::BAD_REQUEST,
+        reason,
+        cause: if by_length { Cause::ContextWindow } else { Cause::BadRequest },
+        what: format!("{what} model group '{group}': {why}"),
+        wait_s: None,
+    }
 }
 
 /// What several failures have in common, in words.

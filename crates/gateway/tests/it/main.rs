@@ -26,6 +26,7 @@ mod health_routing;
 mod hostile_config;
 mod hostile_elsewhere;
 mod hostile_faults;
+mod hostile_forms;
 mod hostile_framing;
 mod hostile_http;
 mod hostile_messages;

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use hale_core::endpoint::Operation;
 use serde_json::Value;
 
 use crate::edit::{Edit, json_string, payload};
@@ -98,11 +99,9 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     for (from, to) in &provider.rename_params {
         edits.push(Edit::Rename(from, to));
     }
-    let is_text = !matches!(
-        order.operation.mode(),
-        "image_generation" | "audio_speech" | "moderation" | "rerank" | "ocr"
-    );
-    let known = |name: &str| is_text || !TEXT_ONLY.has(name);
+    let is_text = matches!(order.operation.mode(), "chat" | "completion" | "embedding");
+    let hears = order.operation == Operation::Transcribe;
+    let known = |name: &str| is_text || !TEXT_ONLY.has(name) || (hears && name == "temperature");
     for (name, value) in deployment.default_params.iter().filter(|(name, _)| known(name)) {
         edits.push(Edit::Default(name, value));
     }

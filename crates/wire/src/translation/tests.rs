@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Answer, Fault};
 use crate::fixture::{body, data, deployment, order, sent, streamed, testdata, view};
+use crate::stream::Reader;
 use crate::way::Way;
 
 const CHAT_AT_ANTHROPIC: Way = Way { operation: Operation::Chat, wire: Anthropic };

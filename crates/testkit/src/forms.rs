@@ -165,6 +165,8 @@ fn transcript(request: &Request) -> Script {
     }
     match field(request, "response_format").as_deref() {
         Some("text") => Script::ok().body("text/plain; charset=utf-8", format!("{TRANSCRIPT}\n")),
+        Some("srt") => Script::ok()
+            .body("text/plain", format!("1\n00:00:00,000 --> 00:00:01,000\n{TRANSCRIPT}\n")),
         Some("vtt") => Script::ok().body("text/vtt", format!("WEBVTT\n\n{TRANSCRIPT}\n")),
         Some("verbose_json") => Script::ok().json(&json!({
             "task": "transcribe", "language": "english", "duration": 1.5, "text": TRANSCRIPT,

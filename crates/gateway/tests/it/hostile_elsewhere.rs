@@ -21,7 +21,7 @@ const PROVEN: &[Line] = &[
         "78",
         "a transcription that is HTML, sound, nothing, or JSON where a text was asked for and the reverse",
         "502 `bad_response` that names what came",
-        "an_answer_of_the_wrong_type_is_a_failed_attempt",
+        "row_78_a_transcription_of_the_wrong_type_is_a_failed_attempt",
     ),
     (
         "2",

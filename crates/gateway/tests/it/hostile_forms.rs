@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::forms::{TRANSCRIPTIONS, fake, post};
 use crate::hostile_table::{quoted, rows};
-use crate::support::{CHAT, client, expect_error, lone};
+use crate::support::{CHAT, KEY, client, expect_error, lone};
 
 /// What a client sends: path, type and body.
 struct Sent(&'static str, String, Vec<u8>);
@@ -124,8 +124,15 @@ fn row_70_a_form_of_exactly_100_mib_passes_and_one_byte_more_does_not() {
     // The deployment's name for the model is longer by five bytes.
     assert_eq!(upstream.request(0).body.len(), (100 << 20) + 5);
     file.push(b'a');
-    let larger = post(&hale, TRANSCRIPTIONS, &[words[0], ("file", Some("a.wav"), &file)]);
-    let error = expect_error(&larger, 413, "body_too_large");
+    let mut client = client(&hale);
+    let head = format!(
+        "POST {TRANSCRIPTIONS} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-type: {}\r\n\
+         content-length: {}\r\n\r\n",
+        content_type(),
+        frame + file.len()
+    );
+    client.send_raw(head.as_bytes()).unwrap();
+    let error = expect_error(&client.read_response().unwrap(), 413, "body_too_large");
     assert!(error["message"].as_str().unwrap().contains("100 MiB"), "{error}");
     assert_eq!(upstream.requests().len(), 1);
 }
@@ -148,7 +155,7 @@ fn wrong(format: &str, answer: Script, says: &str) {
 }
 
 #[test]
-fn an_answer_of_the_wrong_type_is_a_failed_attempt() {
+fn row_78_a_transcription_of_the_wrong_type_is_a_failed_attempt() {
     let html = || Script::ok().body("text/html", "<html>portal</html>");
     let sound = || Script::ok().body("audio/mpeg", b"ID3\x04\xff");
     for format in ["json", "text"] {

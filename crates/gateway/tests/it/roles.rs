@@ -27,8 +27,9 @@ fn verdict(answer: &Response) -> &'static str {
     match answer.status {
         401 => "401",
         403 => "403",
-        // An empty body, or a model that does not exist: both are looked at behind the door.
-        200 | 400 | 404 => "in",
+        // An empty body, one that is no form, or a model that does not exist: all are looked at behind
+        // the door.
+        200 | 400 | 404 | 415 => "in",
         status => panic!("{status}: {}", answer.text()),
     }
 }

@@ -46,6 +46,10 @@ def of_cohere(url: str, key: str) -> cohere.ClientV2:
     return cohere.ClientV2(base_url=url, api_key=key, max_retries=0, timeout=PATIENCE)
 
 
+def of_cohere_v1(url: str, key: str) -> cohere.Client:
+    return cohere.Client(base_url=url, api_key=key, max_retries=0, timeout=PATIENCE)
+
+
 def of_mistral(url: str, key: str) -> mistralai.client.Mistral:
     return mistralai.client.Mistral(server_url=url, api_key=key, timeout_ms=int(PATIENCE * 1000))
 
@@ -95,6 +99,11 @@ MODES = {
         of_cohere, "cohere/rerank-v3.5",
         lambda client, model: client.rerank(
             model=model, query="capital?", documents=["Oslo", "Paris"], top_n=2, max_tokens_per_doc=512), RANKS),
+    "a rerank of the first version": Mode(
+        of_cohere_v1, "cohere/rerank-v3.5",
+        lambda client, model: client.rerank(
+            model=model, query="capital?", documents=[{"text": "Oslo"}, {"text": "Paris"}], return_documents=True),
+        {**RANKS, "results": [{"index": 1, "relevance_score": 0.99, "document": {"text": "Paris"}}]}),
     "OCR of a document": Mode(
         of_mistral, "mistral/mistral-ocr-latest",
         lambda client, model: client.ocr.process(
@@ -115,7 +124,7 @@ def pieces(client: openai.OpenAI, model: str) -> bytes:
 def in_front(up, mode: Mode) -> dict:
     """The deployment of that mode at the upstream."""
     entry = deployment(GROUP, up, id="a", model=mode.model, api_key=KEY)
-    if mode.sdk is of_cohere:
+    if mode.model.startswith("cohere/"):
         entry["litellm_params"]["api_base"] = up.url
     return entry
 

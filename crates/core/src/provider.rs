@@ -66,7 +66,7 @@ pub enum Addressing {
     Plain,
     /// As [`crate::azure`] says.
     Azure,
-    /// The operation's path behind a base that has a version: `/v2` unless it names one.
+    /// The operation's path behind a base that has a version: the operation's, unless it names one.
     Cohere,
 }
 
@@ -136,15 +136,18 @@ pub struct Constraints {
 }
 
 impl Provider {
-    /// The base of its paths, of the path of an `api_base`. Users write it with and without a version,
-    /// or with the whole path of a request.
+    /// The base of the path for `operation`, of the path of an `api_base`. Users write it with and
+    /// without a version, or with the whole path of a request.
     #[must_use]
-    pub fn base_path<'p>(&self, path: &'p str) -> Cow<'p, str> {
+    pub fn base_path<'p>(&self, path: &'p str, operation: Operation) -> Cow<'p, str> {
         let base = self.wire.base_path(path);
         let base = base.strip_suffix(Operation::Rerank.upstream_path()).unwrap_or(base);
         let has_version = base.ends_with("/v1") || base.ends_with("/v2");
         match self.addressing {
-            Addressing::Cohere if !has_version => Cow::Owned(format!("{base}/v2")),
+            Addressing::Cohere if !has_version => {
+                let version = if operation == Operation::RerankV1 { "/v1" } else { "/v2" };
+                Cow::Owned(format!("{base}{version}"))
+            }
             Addressing::Cohere | Addressing::Plain | Addressing::Azure => Cow::Borrowed(base),
         }
     }
@@ -152,7 +155,7 @@ impl Provider {
     /// The path of the list of its models, behind the path of an `api_base`.
     #[must_use]
     pub fn list_path(&self, path: &str) -> String {
-        let base = self.base_path(path);
+        let base = self.base_path(path, Operation::Chat);
         match (self.wire, self.addressing) {
             // The list is of the first version only.
             (WireFormat::OpenAi, Addressing::Cohere) => {
@@ -224,12 +227,16 @@ mod tests {
     #[test]
     fn an_address_of_cohere_may_name_its_version_or_the_whole_path() {
         let cohere = lookup("cohere").unwrap();
+        let base = |path| cohere.base_path(path, Operation::Rerank).into_owned();
         for path in ["", "/", "/v2", "/v2/rerank"] {
-            assert_eq!(cohere.base_path(path), "/v2", "{path}");
+            assert_eq!(base(path), "/v2", "{path}");
             assert_eq!(cohere.list_path(path), "/v1/models", "{path}");
         }
-        assert_eq!(cohere.base_path("/v1/rerank"), "/v1");
-        assert_eq!(lookup("hosted_vllm").unwrap().base_path("/v1/rerank"), "/v1");
+        assert_eq!(base("/v1/rerank"), "/v1");
+        assert_eq!(cohere.base_path("", Operation::RerankV1), "/v1");
+        assert_eq!(cohere.base_path("/v2", Operation::RerankV1), "/v2", "what is written counts");
+        let vllm = lookup("hosted_vllm").unwrap();
+        assert_eq!(vllm.base_path("/v1/rerank", Operation::Rerank), "/v1");
     }
 
     #[test]

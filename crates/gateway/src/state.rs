@@ -225,7 +225,7 @@ fn path(
     model: &str,
     object: Option<&Object>,
 ) -> PathAndQuery {
-    let base = deployment.provider.base_path(&upstream.base_path);
+    let base = deployment.provider.base_path(&upstream.base_path, operation);
     let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
     let below = operation.upstream_path().replace("{}", &id);
     let mut text = match &deployment.azure {

@@ -124,7 +124,7 @@ impl Probe<'_> {
                 set("input", json!(self.prompt));
                 set("voice", json!(self.voice));
             }
-            Operation::Rerank => {
+            Operation::Rerank | Operation::RerankV1 => {
                 set("query", json!(self.prompt));
                 set("documents", json!([DOCUMENT]));
             }
@@ -173,6 +173,7 @@ impl Probe<'_> {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr => None,
         }
     }

@@ -7,13 +7,13 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hale_core::endpoint::{Carries, Kind, Operation};
-use hale_core::provider::WireFormat;
+use hale_core::provider::{Addressing, WireFormat};
 
 use crate::edit::{Edit, apply};
 use crate::neutral::{Request, Unfit};
 use crate::order::Order;
 use crate::payload::Payload;
-use crate::peek::Peek;
+use crate::peek::{Names, Peek};
 use crate::token_count::{self, Count};
 use crate::{anthropic, files, openai, responses};
 
@@ -79,7 +79,7 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
             (WireFormat::OpenAi, Some(Kind::Batch)) => files::edits::batch(peek, order),
             (WireFormat::Anthropic, _) => anthropic::edits::request_body(peek, order, true).into(),
         };
-        return Ok(Outgoing::Body(upstream, body));
+        return Ok(Outgoing::Body(versioned(upstream, peek, order), body));
     }
     let written = match way.wire {
         WireFormat::OpenAi => openai::write_request::write(&read(peek, order.operation)?, order)?,
@@ -96,6 +96,23 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
         WireFormat::Anthropic => anthropic::edits::request_body(&written, order, false).into(),
     };
     Ok(Outgoing::Body(upstream, body))
+}
+
+/// What only Cohere's first version of rerank knows. Source: <https://docs.cohere.com/v1/reference/rerank>.
+static V1_ONLY: Names = Names::new(&["max_chunks_per_doc", "rank_fields", "return_documents"]);
+
+/// The operation in the version that knows what the request says.
+fn versioned(upstream: Operation, peek: &Peek, order: &Order<'_>) -> Operation {
+    let has_versions = order.deployment.provider.addressing == Addressing::Cohere;
+    if upstream != Operation::Rerank || !has_versions {
+        return upstream;
+    }
+    let documents = peek.raw("documents").and_then(|raw| raw.strip_prefix('['));
+    let has_objects = documents.is_some_and(|list| list.trim_start().starts_with('{'));
+    match has_objects || peek.holds(&V1_ONLY).next().is_some() {
+        true => Operation::RerankV1,
+        false => upstream,
+    }
 }
 
 /// What the client of `operation` wants, in no format in particular.

@@ -65,6 +65,8 @@ pub enum Operation {
     Moderate,
     /// `/rerank`.
     Rerank,
+    /// `/rerank` in Cohere's first version, for what later ones do not know: no endpoint of ours.
+    RerankV1,
     /// `/ocr`.
     Ocr,
 }
@@ -105,7 +107,7 @@ pub enum Carries {
 
 impl Operation {
     /// All operations; `Operation::ALL[o as usize] == o`.
-    pub const ALL: [Operation; 29] = [
+    pub const ALL: [Operation; 30] = [
         Operation::Chat,
         Operation::Completion,
         Operation::Embedding,
@@ -134,6 +136,7 @@ impl Operation {
         Operation::Speech,
         Operation::Moderate,
         Operation::Rerank,
+        Operation::RerankV1,
         Operation::Ocr,
     ];
 
@@ -170,6 +173,7 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr => None,
         }
     }
@@ -251,6 +255,7 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr => false,
         }
     }
@@ -302,6 +307,7 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr => WireFormat::OpenAi,
         }
     }
@@ -333,7 +339,7 @@ impl Operation {
             Operation::GenerateImage => "/images/generations",
             Operation::Speech => "/audio/speech",
             Operation::Moderate => "/moderations",
-            Operation::Rerank => "/rerank",
+            Operation::Rerank | Operation::RerankV1 => "/rerank",
             Operation::Ocr => "/ocr",
         }
     }
@@ -349,7 +355,7 @@ impl Operation {
             | Operation::CompactResponses
             | Operation::Speech
             | Operation::Moderate => &["input"],
-            Operation::Rerank => &["query", "documents"],
+            Operation::Rerank | Operation::RerankV1 => &["query", "documents"],
             Operation::Ocr => &["document"],
             Operation::Messages => &["messages", "max_tokens"],
             Operation::EditImage => &["image", "prompt"],
@@ -404,7 +410,7 @@ impl Operation {
             Operation::GenerateImage => "image_generation",
             Operation::Speech => "audio_speech",
             Operation::Moderate => "moderation",
-            Operation::Rerank => "rerank",
+            Operation::Rerank | Operation::RerankV1 => "rerank",
             Operation::Ocr => "ocr",
         }
     }
@@ -421,7 +427,7 @@ impl Operation {
     #[must_use]
     pub const fn listed_as(self) -> Option<&'static str> {
         match self {
-            Operation::Rerank => Some("/v1/rerank"),
+            Operation::Rerank | Operation::RerankV1 => Some("/v1/rerank"),
             Operation::Ocr => Some("/v1/ocr"),
             other => match other.kind() {
                 Some(Kind::Response) => Some("/v1/responses"),
@@ -451,6 +457,7 @@ impl Operation {
                 | Operation::Transcribe
                 | Operation::Moderate
                 | Operation::Rerank
+                | Operation::RerankV1
                 | Operation::Ocr
         )
     }
@@ -493,6 +500,7 @@ impl Operation {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr => false,
         }
     }
@@ -528,7 +536,7 @@ impl Operation {
             | Operation::CancelResponse => "output",
             Operation::DeleteResponse | Operation::DeleteFile => "deleted",
             Operation::CountPrompt => "total_tokens",
-            Operation::Moderate | Operation::Rerank => "results",
+            Operation::Moderate | Operation::Rerank | Operation::RerankV1 => "results",
             Operation::Ocr => "pages",
             Operation::Speech | Operation::GetFileContent => "",
         }
@@ -566,6 +574,7 @@ impl Operation {
             Operation::Speech => "audio_speech",
             Operation::Moderate => "moderations",
             Operation::Rerank => "rerank",
+            Operation::RerankV1 => "rerank_v1",
             Operation::Ocr => "ocr",
         }
     }

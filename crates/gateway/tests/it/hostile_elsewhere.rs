@@ -130,20 +130,20 @@ const PROVEN: &[Line] = &[
         "69",
         "a document for OCR whose data URL is not base64",
         "400: the field is named, and nobody is asked",
-        "what_is_missing_or_broken_in_a_request_is_named",
+        "row_69_what_is_missing_or_broken_in_a_request_is_named",
     ),
     (
         "80",
         "an answer of the wrong type: a page or an error where sound is expected, sound where JSON is, `{}`, \
          images and pages that are no base64, an empty list",
         "502 `bad_response` with the reason; the sibling gets the whole request",
-        "an_answer_of_the_wrong_type_is_a_failure_and_the_sibling_answers",
+        "row_80_an_answer_of_the_wrong_type_is_a_failure_and_the_sibling_answers",
     ),
     (
         "98",
         "sound that stops in the middle",
         "what came is passed on, the connection breaks, the deployment is charged",
-        "sound_that_stops_in_the_middle_is_a_broken_connection_and_charged",
+        "row_98_sound_that_stops_in_the_middle_is_a_broken_connection_and_charged",
     ),
     (
         "F13",

@@ -148,6 +148,22 @@ fn every_path_of_the_reference_leads_there() {
 }
 
 #[test]
+fn what_only_coheres_first_version_knows_is_asked_there() {
+    let upstream = FakeUpstream::with(modes::good);
+    let hale = of("cohere/rerank-v3.5", &upstream).start();
+    for (more, there) in [
+        (json!({"return_documents": true}), "/v1/rerank"),
+        (json!({"documents": [{"text": "a"}]}), "/v1/rerank"),
+        (json!({"max_tokens_per_doc": 9}), "/v2/rerank"),
+    ] {
+        let mut asked = body(RERANK);
+        asked.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        assert_eq!(post(&hale, "/rerank", &asked).status, 200);
+        assert_eq!(upstream.requests().pop().unwrap().path, there);
+    }
+}
+
+#[test]
 fn azure_is_asked_at_its_own_paths() {
     let rows = [
         ("2024-10-21", IMAGES, "/openai/deployments/d/images/generations?api-version=2024-10-21"),
@@ -234,7 +250,7 @@ fn wrong(path: &str) -> Vec<(&'static str, Script)> {
 }
 
 #[test]
-fn an_answer_of_the_wrong_type_is_a_failure_and_the_sibling_answers() {
+fn row_80_an_answer_of_the_wrong_type_is_a_failure_and_the_sibling_answers() {
     for mode in all() {
         for (name, script) in wrong(mode.path) {
             let (bad, good) = (FakeUpstream::start(), FakeUpstream::with(modes::answer));
@@ -285,7 +301,7 @@ fn a_lone_liar_is_named_for_what_it_did() {
 }
 
 #[test]
-fn sound_that_stops_in_the_middle_is_a_broken_connection_and_charged() {
+fn row_98_sound_that_stops_in_the_middle_is_a_broken_connection_and_charged() {
     for script in [
         Script::ok().chunked("audio/mpeg").chunk(modes::SOUND).close(),
         Script::ok().declared_length(500).body("audio/mpeg", modes::SOUND).close(),
@@ -416,7 +432,7 @@ fn who_has_no_such_thing_is_passed_over_or_says_so() {
 }
 
 #[test]
-fn what_is_missing_or_broken_in_a_request_is_named() {
+fn row_69_what_is_missing_or_broken_in_a_request_is_named() {
     let upstream = FakeUpstream::with(modes::answer);
     let hale = of("mistral/x", &upstream).start();
     let broken = json!({"model": "m", "document": {"type": "image_url",

@@ -69,7 +69,7 @@ pub(crate) fn look(operation: Operation, text: &str) -> Result<Found, ScanError>
             Operation::GenerateImage | Operation::EditImage => images(content),
             Operation::Transcribe => transcript(content),
             Operation::Moderate => moderations(content),
-            Operation::Rerank => ranks(content),
+            Operation::Rerank | Operation::RerankV1 => ranks(content),
             Operation::Ocr => pages(content),
             _ => Ok(0),
         }?;

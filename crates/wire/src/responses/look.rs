@@ -107,6 +107,7 @@ impl Top {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
+            | Operation::RerankV1
             | Operation::Ocr => false,
         }
     }

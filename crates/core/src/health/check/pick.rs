@@ -84,7 +84,6 @@ fn mode(deployment: &Deployment) -> &str {
         ("dall-e", "image_generation"),
         ("gpt-image", "image_generation"),
         ("moderation", "moderation"),
-        ("ocr", "ocr"),
         ("realtime", "realtime"),
     ];
     guesses.iter().find(|(part, _)| name.contains(part)).map_or("chat", |(_, mode)| mode)

@@ -43,7 +43,8 @@ fn edits<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     }
     edits.extend(order.deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
     // Users of the reference put more into it than the provider takes.
-    if peek.raw("metadata").is_some_and(|raw| !is_map_of_strings(raw)) {
+    let is_form = peek.form().is_some();
+    if peek.raw("metadata").is_some_and(|raw| is_form || !is_map_of_strings(raw)) {
         edits.push(Edit::Remove("metadata"));
     }
     edits

@@ -27,6 +27,7 @@ const UNREAD: &str = "{}";
 pub(crate) fn fields(form: &Form) -> Result<Vec<u8>, FormError> {
     let mut json = JsonText::new();
     json.open(b'{');
+    let mut tags: Vec<String> = Vec::new();
     let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (name, content, is_file) in form.parts() {
         let name = String::from_utf8_lossy(name);
@@ -51,10 +52,16 @@ pub(crate) fn fields(form: &Form) -> Result<Vec<u8>, FormError> {
                 json.raw_member(field, &value);
             }
             "[]" => lists.entry(field.to_owned()).or_default().push(value.into_owned()),
-            // It is left out of what is sent, and nobody reads it.
-            _ if field.ends_with("metadata") => {}
+            "[tags][]" if field == "metadata" => tags.push(value.into_owned()),
+            // Nobody reads it here, and that it is there says that it must not be sent.
+            _ if field.ends_with("metadata") => {
+                json.raw_member(field, UNREAD);
+            }
             _ => return Err(FormError::Nested(name.to_string(), field.to_owned())),
         }
+    }
+    if !tags.is_empty() {
+        json.raw_member("metadata", &format!("{{\"tags\":[{}]}}", tags.join(",")));
     }
     for (name, values) in lists {
         json.raw_member(&name, &format!("[{}]", values.join(",")));

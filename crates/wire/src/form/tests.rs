@@ -53,7 +53,8 @@ fn a_form_is_read_as_the_object_of_its_words() {
         ("fallbacks[]", None, b"a"),
         ("fallbacks[]", None, b"b"),
         ("tags", None, b"[\"x\"]"),
-        ("metadata[user]", None, b"u"),
+        ("metadata[tags][]", None, b"y"),
+        ("litellm_metadata[user]", None, b"u"),
         ("extra_headers[x-y]", None, b"z"),
         ("prompt", None, b"\xff"),
         ("long", None, &vec![b'a'; 20_000]),
@@ -61,6 +62,7 @@ fn a_form_is_read_as_the_object_of_its_words() {
     let expected = serde_json::json!({
         "model": "5", "file": {}, "stream": true, "num_retries": 3, "temperature": 0.5,
         "timestamp_granularities[]": "word", "tags": ["x"], "extra_headers": {}, "prompt": {},
+        "metadata": {"tags": ["y"]}, "litellm_metadata": {},
         "long": {}, "fallbacks": ["a", "b"],
     });
     assert_eq!(read, expected);

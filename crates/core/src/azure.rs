@@ -61,26 +61,30 @@ impl Azure {
     }
 
     /// Path and query of a request: `base` is the path of `api_base`, `path` the operation's, `model`
-    /// the deployment's name at Azure. Responses are not below a deployment: their model is in the body
-    /// in either form, and their version is the newest unless one is named. Source: the reference.
+    /// the deployment's name at Azure. Responses, files and batches are not below a deployment: a model
+    /// is in the body in either form. The version of responses is the newest unless one is named.
+    /// Source: the reference.
     #[must_use]
     pub fn path(&self, base: &str, operation: Operation, path: &str, model: &str) -> String {
         if operation == Operation::Realtime {
             return self.realtime_path(base, path, model);
         }
-        let of_responses = operation.is_of_responses();
-        let default = if of_responses { RESPONSES_API_VERSION } else { DEFAULT_API_VERSION };
+        let of_account = operation.is_of_account();
+        let default = match operation.is_of_responses() {
+            true => RESPONSES_API_VERSION,
+            false => DEFAULT_API_VERSION,
+        };
         let version = self.api_version.as_deref().unwrap_or(default);
         let base = base.trim_end_matches('/');
         let base = match base.find(DEPLOYMENTS) {
-            Some(at) if of_responses => &base[..at],
+            Some(at) if of_account => &base[..at],
             _ => base,
         };
         if V1_VERSIONS.contains(&version) || base.ends_with(V1_PATH) {
             let base = base.strip_suffix("/v1").unwrap_or(base);
             return format!("{}{V1_PATH}{path}", base.strip_suffix("/openai").unwrap_or(base));
         }
-        if of_responses {
+        if of_account {
             let base = base.strip_suffix("/openai").unwrap_or(base);
             return format!("{base}/openai{path}?api-version={version}");
         }

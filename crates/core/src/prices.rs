@@ -58,6 +58,10 @@ pub struct ModelFacts {
     pub input_cost_per_query: Option<f64>,
     /// USD per page that is read.
     pub ocr_cost_per_page: Option<f64>,
+    /// USD per second of sound that is listened to.
+    pub input_cost_per_second: Option<f64>,
+    /// The same, as it is stated for some models.
+    pub output_cost_per_second: Option<f64>,
     /// USD per image of a size and a quality, where the list has it so.
     #[serde(skip)]
     pub sized_images: Vec<SizedImage>,
@@ -104,6 +108,13 @@ impl ModelFacts {
             .or(priced(units.characters, self.input_cost_per_character))
             .or(priced(units.searches.into(), self.input_cost_per_query))
             .or(priced(units.pages.into(), self.ocr_cost_per_page))
+            .or(priced(units.heard_ms, self.second_usd().map(|usd| usd / 1000.0)))
+    }
+
+    /// USD for a second of sound: the list has it as the price of one side or of both.
+    fn second_usd(&self) -> Option<f64> {
+        let input = self.input_cost_per_second.filter(|usd| *usd > 0.0);
+        input.or(self.output_cost_per_second)
     }
 
     /// USD for one of the images.
@@ -249,6 +260,7 @@ mod tests {
         // No price is known for a quality that nobody named; nothing is made up.
         assert_eq!(cost("openai", "gpt-image-1", Units { quality: None, ..image }), None);
         assert_eq!(cost("openai", "gpt-4o-mini-tts", speech), None);
+        assert_eq!(cost("openai", "whisper-1", Units { heard_ms: 90_000, ..none }), Some(0.009));
         let pixels = ModelFacts { input_cost_per_pixel: Some(2.0), ..ModelFacts::default() };
         let small = Units { images: 1, size: Some((2, 3)), ..none };
         assert_eq!(pixels.cost_usd(&Usage { units: small, ..Usage::default() }), Some(12.0));
@@ -282,6 +294,11 @@ mod tests {
         let named =
             ModelFacts { cache_creation_input_token_cost_above_1hr: Some(5.0), ..five_minutes };
         assert_eq!(named.cost_usd(&hour), Some(2.0 + 4.0 + 2.0 * 2.5 + 3.0 * 5.0 + 30.0));
+        let heard = ModelFacts { input_cost_per_audio_token: Some(5.0), ..facts.clone() };
+        assert_eq!(
+            heard.cost_usd(&Usage { sound: Sound { input: 5, ..Sound::default() }, ..usage }),
+            Some(2.0 + 4.0 + 25.0 + 30.0)
+        );
         let lying = Usage { input: 1, cached_input: 99, cache_creation: 99, ..Usage::default() };
         assert_eq!(facts.cost_usd(&lying), Some(1.0));
     }

@@ -65,13 +65,19 @@ pub struct Units {
     pub searches: u32,
     /// Pages read.
     pub pages: u32,
+    /// Sound that was listened to, milliseconds.
+    pub heard_ms: u64,
 }
 
 impl Units {
     /// Whether there is anything.
     #[must_use]
     pub fn any(&self) -> bool {
-        self.images > 0 || self.characters > 0 || self.searches > 0 || self.pages > 0
+        self.images > 0
+            || self.characters > 0
+            || self.searches > 0
+            || self.pages > 0
+            || self.heard_ms > 0
     }
 
     /// What is known here, and the rest from `other`.
@@ -85,6 +91,7 @@ impl Units {
             characters: if self.characters > 0 { self.characters } else { other.characters },
             searches: pick(self.searches, other.searches),
             pages: pick(self.pages, other.pages),
+            heard_ms: if self.heard_ms > 0 { self.heard_ms } else { other.heard_ms },
         }
     }
 }

@@ -16,7 +16,7 @@ use hale_core::group::GroupIndex;
 use hale_core::provider::WireFormat;
 use hale_core::secret::Secret;
 use hale_core::snapshot::Snapshot;
-use hale_wire::responses::id::IdKey;
+use hale_wire::id::IdKey;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 

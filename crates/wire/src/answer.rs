@@ -18,7 +18,7 @@ use crate::edit::{Patch, patched};
 use crate::scan::{self, ScanError};
 use crate::stream::View;
 use crate::way::Way;
-use crate::{anthropic, errors, modes, openai, responses, token_count};
+use crate::{anthropic, errors, files, modes, openai, responses, token_count};
 
 /// A good answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +122,7 @@ pub fn check(way: Way, body: &Bytes, view: &View) -> Result<Answer, Fault> {
     let upstream = way.upstream().unwrap_or(way.operation);
     let looked = match way.wire {
         WireFormat::OpenAi if upstream.is_of_responses() => responses(upstream, text, view),
+        WireFormat::OpenAi if upstream.is_of_files() => files(upstream, text, view),
         WireFormat::OpenAi if upstream.has_own_content() => look_mode(upstream, text, view),
         WireFormat::OpenAi => look_openai(upstream, text, view),
         WireFormat::Anthropic => look_anthropic(upstream, text, view),
@@ -157,6 +158,18 @@ fn responses(
     if top.is_answer(text, operation) {
         let usage = top.usage(text).filter(|_| !operation.is_by_id());
         return Ok(Ok((top.patches(text, 0, view), usage)));
+    }
+    Ok(Err(without_content(operation, text, top.error.is_some())))
+}
+
+fn files(
+    operation: Operation,
+    text: &str,
+    view: &View,
+) -> Result<Result<Looked, Fault>, ScanError> {
+    let top = files::look::Top::of(text.as_bytes())?;
+    if top.is_answer(text, operation) {
+        return Ok(Ok((top.patches(text, operation, view), None)));
     }
     Ok(Err(without_content(operation, text, top.error.is_some())))
 }

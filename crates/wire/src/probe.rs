@@ -11,6 +11,15 @@ use bytes::Bytes;
 use hale_core::endpoint::Operation;
 use serde_json::{Map, Value, json};
 
+use crate::form::{self, FormError};
+use crate::peek::Peek;
+
+/// A second of a rising tone, less a third; made by `scripts/probe-media`.
+const WAV: &[u8] = include_bytes!("../data/probe.wav");
+/// A drawing of a blue circle; made by `scripts/probe-media`.
+const PNG: &[u8] = include_bytes!("../data/probe.png");
+/// It stands in neither.
+const BOUNDARY: &str = "hale-health-check";
 /// What is put in order.
 const DOCUMENT: &str = "my sample text";
 /// One page that says "test", for who reads documents.
@@ -40,7 +49,21 @@ pub struct Probe<'p> {
 }
 
 impl Probe<'_> {
-    /// The body.
+    /// The request, as if a client had sent it.
+    ///
+    /// # Errors
+    /// When what the config adds makes it none.
+    pub fn request(&self) -> Result<Peek, FormError> {
+        let body = self.body();
+        let file = match self.operation {
+            Operation::EditImage => ("image[]", "probe.png", "image/png", PNG),
+            Operation::Transcribe => ("file", "probe.wav", "audio/wav", WAV),
+            _ => return Ok(Peek::parse(body)?),
+        };
+        form::of_words(&body, BOUNDARY, file)
+    }
+
+    /// The body, or the words of the form.
     #[must_use]
     pub fn body(&self) -> Bytes {
         let mut body = Map::new();
@@ -69,17 +92,24 @@ impl Probe<'_> {
             | Operation::GetResponse
             | Operation::DeleteResponse
             | Operation::ListInputItems
-            | Operation::CancelResponse => {
+            | Operation::CancelResponse
+            | Operation::CreateFile
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::CreateBatch
+            | Operation::GetBatch
+            | Operation::CancelBatch => {
                 set("messages", message());
             }
-            Operation::Completion => {
+            // What is asked is in the path.
+            Operation::ListFiles | Operation::ListBatches | Operation::Realtime => {}
+            Operation::Transcribe => {}
+            Operation::Completion | Operation::EditImage | Operation::GenerateImage => {
                 set("prompt", json!(self.prompt));
             }
             Operation::Embedding => {
                 set("input", json!([self.prompt]));
-            }
-            Operation::GenerateImage => {
-                set("prompt", json!(self.prompt));
             }
             Operation::Moderate => {
                 set("input", json!(self.prompt));
@@ -92,8 +122,6 @@ impl Probe<'_> {
                 set("query", json!(self.prompt));
                 set("documents", json!([DOCUMENT]));
             }
-            // A handshake is all there is to it.
-            Operation::Realtime => {}
             Operation::Ocr => {
                 let url = format!("data:application/pdf;base64,{}", STANDARD.encode(PDF));
                 set("document", json!({"type": "document_url", "document_url": url}));
@@ -124,6 +152,17 @@ impl Probe<'_> {
             | Operation::DeleteResponse
             | Operation::ListInputItems
             | Operation::CancelResponse
+            | Operation::EditImage
+            | Operation::Transcribe
+            | Operation::CreateFile
+            | Operation::ListFiles
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::CreateBatch
+            | Operation::ListBatches
+            | Operation::GetBatch
+            | Operation::CancelBatch
             | Operation::GenerateImage
             | Operation::Speech
             | Operation::Moderate

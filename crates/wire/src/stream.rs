@@ -7,6 +7,7 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
@@ -19,9 +20,10 @@ use crate::anthropic::usage::Counts;
 use crate::edit::{Patch, patched};
 use crate::errors::{self, ErrorReply};
 use crate::events::{Data, Splitter, TooLong, data, events};
+use crate::id::Issuer;
+use crate::modes::transcripts;
 use crate::neutral::NoDeltas;
 use crate::responses;
-use crate::responses::id::Issuer;
 use crate::responses::look::Course;
 use crate::translation::Translation;
 use crate::way::Way;
@@ -66,6 +68,8 @@ enum Passage {
     Responses(Course),
     /// Translated.
     Translated(Box<Translation>),
+    /// As they are, of a transcript.
+    Transcript,
     /// As they are, whatever they are: no events.
     Bytes,
 }
@@ -99,6 +103,7 @@ impl Reader {
             WireFormat::OpenAi if way.operation.is_of_responses() => {
                 Passage::Responses(Course::of(way.operation))
             }
+            WireFormat::OpenAi if way.operation == Operation::Transcribe => Passage::Transcript,
             WireFormat::OpenAi => Passage::OpenAi(Memory::default()),
             WireFormat::Anthropic => Passage::Anthropic(Counts::default()),
         };
@@ -190,7 +195,7 @@ impl Reader {
                 out.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
             }
             // Its end is the event that completes it.
-            Passage::Responses(_) | Passage::Bytes => {}
+            Passage::Responses(_) | Passage::Transcript | Passage::Bytes => {}
             Passage::Translated(translation) => translation.close(&self.view, out),
         }
     }
@@ -326,6 +331,7 @@ impl Reader {
             Passage::OpenAi(memory) => memory,
             Passage::Anthropic(_) => return self.look_at_anthropic(text),
             Passage::Responses(_) => return self.look_at_response(text),
+            Passage::Transcript => return self.look_at_transcript(text),
             // Its events are translated, not looked at.
             Passage::Translated(_) | Passage::Bytes => return Verdict::Leave,
         };
@@ -411,6 +417,24 @@ impl Reader {
             responses::look::Event::Other => {}
         }
         if seen.patches.is_empty() { Verdict::Pass } else { Verdict::Patch(seen.patches) }
+    }
+
+    fn look_at_transcript(&mut self, text: &str) -> Verdict {
+        match transcripts::event(text) {
+            Ok(transcripts::Event::Content) => self.content = true,
+            Ok(transcripts::Event::End(usage)) => {
+                self.content = true;
+                self.finished = true;
+                self.usage = usage;
+            }
+            Ok(transcripts::Event::Failure(error)) => {
+                self.error = Some(error);
+                return Verdict::Leave;
+            }
+            Ok(transcripts::Event::Other) => {}
+            Err(_) => return self.skip(),
+        }
+        Verdict::Pass
     }
 
     fn translate(&mut self, event: &[u8], out: &mut Vec<u8>) {

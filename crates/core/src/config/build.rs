@@ -409,6 +409,8 @@ fn model_info(id: &str, facts: &ModelFacts, own: Option<&Map>) -> Box<str> {
         ("input_cost_per_character", facts.input_cost_per_character),
         ("input_cost_per_query", facts.input_cost_per_query),
         ("ocr_cost_per_page", facts.ocr_cost_per_page),
+        ("input_cost_per_second", facts.input_cost_per_second),
+        ("output_cost_per_second", facts.output_cost_per_second),
     ];
     for (key, number) in numbers {
         if let Some(number) = number {

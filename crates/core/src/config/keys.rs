@@ -270,6 +270,8 @@ const PARAMS: &[Row] = &[
     served("input_cost_per_character", PRICE, "the price list", "USD per character that is spoken."),
     served("input_cost_per_query", PRICE, "the price list", "USD per search of a rerank."),
     served("ocr_cost_per_page", PRICE, "the price list", "USD per page that is read."),
+    served("input_cost_per_second", PRICE, "the price list", "USD per second of sound that is listened to."),
+    served("output_cost_per_second", PRICE, "the price list", "The same, where `input_cost_per_second` is unknown or 0."),
     refused("max_budget", "the deployment would spend beyond its budget"),
     refused("budget_duration", "the deployment would spend beyond its budget"),
     refused("guardrails", "requests that a guardrail should stop would pass"),
@@ -354,6 +356,8 @@ const INFO: &[Row] = &[
     served("input_cost_per_character", PRICE, "the price list", "USD per character that is spoken; `litellm_params` wins."),
     served("input_cost_per_query", PRICE, "the price list", "USD per search of a rerank; `litellm_params` wins."),
     served("ocr_cost_per_page", PRICE, "the price list", "USD per page that is read; `litellm_params` wins."),
+    served("input_cost_per_second", PRICE, "the price list", "USD per second of sound that is listened to; `litellm_params` wins."),
+    served("output_cost_per_second", PRICE, "the price list", "The same, where `input_cost_per_second` is unknown or 0; `litellm_params` wins."),
     served("blocked", Kind::Bool, "false", "As `litellm_params.blocked`."),
     served("order", Kind::Count(0, 1_000_000), "", "As `litellm_params.order`; wins over it."),
     served("allowed_fails", Kind::Count(0, 1_000_000), "`router_settings.allowed_fails`", "Failures within a minute that it may have before it rests."),
@@ -752,7 +756,8 @@ mod tests {
         let support = |section, name| find(section, name).map(|row| row.support);
         assert_eq!(support(Section::Params, "aws_region_name"), Some(Support::NotYet));
         assert_eq!(support(Section::Params, "input_cost_per_token"), Some(Support::Served));
-        assert_eq!(support(Section::Params, "input_cost_per_second"), Some(Support::NotYet));
+        assert_eq!(support(Section::Params, "input_cost_per_second"), Some(Support::Served));
+        assert_eq!(support(Section::Params, "input_cost_per_video"), Some(Support::NotYet));
         assert_eq!(support(Section::General, "health_check_details"), Some(Support::Served));
         assert_eq!(support(Section::General, "health_check_interval"), Some(Support::Served));
         assert_eq!(support(Section::Params, "health_check_timeout"), Some(Support::Misplaced));

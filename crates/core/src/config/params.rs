@@ -245,6 +245,8 @@ fn set_fact(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) 
         "input_cost_per_character" => &mut facts.input_cost_per_character,
         "input_cost_per_query" => &mut facts.input_cost_per_query,
         "ocr_cost_per_page" => &mut facts.ocr_cost_per_page,
+        "input_cost_per_second" => &mut facts.input_cost_per_second,
+        "output_cost_per_second" => &mut facts.output_cost_per_second,
         _ => return false,
     };
     *fact = field.number(problems);
@@ -287,6 +289,8 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     put(&mut base.input_cost_per_character, over.input_cost_per_character);
     put(&mut base.input_cost_per_query, over.input_cost_per_query);
     put(&mut base.ocr_cost_per_page, over.ocr_cost_per_page);
+    put(&mut base.input_cost_per_second, over.input_cost_per_second);
+    put(&mut base.output_cost_per_second, over.output_cost_per_second);
 }
 
 fn given(field: &Field<'_>, problems: &mut Problems) -> Option<Given> {

@@ -35,6 +35,28 @@ pub enum Operation {
     ListInputItems,
     /// `/responses/{id}/cancel`.
     CancelResponse,
+    /// `/images/edits`.
+    EditImage,
+    /// `/audio/transcriptions`.
+    Transcribe,
+    /// `/files`.
+    CreateFile,
+    /// `GET /files`.
+    ListFiles,
+    /// `GET /files/{id}`.
+    GetFile,
+    /// `DELETE /files/{id}`.
+    DeleteFile,
+    /// `GET /files/{id}/content`.
+    GetFileContent,
+    /// `/batches`.
+    CreateBatch,
+    /// `GET /batches`.
+    ListBatches,
+    /// `GET /batches/{id}`.
+    GetBatch,
+    /// `/batches/{id}/cancel`.
+    CancelBatch,
     /// `/images/generations`.
     GenerateImage,
     /// `/audio/speech`.
@@ -51,9 +73,43 @@ pub enum Operation {
     Realtime,
 }
 
+/// What a provider keeps, and clients name by an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A response.
+    Response,
+    /// A file.
+    File,
+    /// A batch.
+    Batch,
+}
+
+impl Kind {
+    /// The word for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Response => "response",
+            Kind::File => "file",
+            Kind::Batch => "batch",
+        }
+    }
+}
+
+/// What the body of a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carries {
+    /// A JSON object.
+    Json,
+    /// A form: `multipart/form-data`.
+    Form,
+    /// Nothing that a provider gets; what is there speaks to the gateway.
+    Nothing,
+}
+
 impl Operation {
     /// All operations; `Operation::ALL[o as usize] == o`.
-    pub const ALL: [Operation; 20] = [
+    pub const ALL: [Operation; 31] = [
         Operation::Chat,
         Operation::Completion,
         Operation::Embedding,
@@ -67,6 +123,17 @@ impl Operation {
         Operation::DeleteResponse,
         Operation::ListInputItems,
         Operation::CancelResponse,
+        Operation::EditImage,
+        Operation::Transcribe,
+        Operation::CreateFile,
+        Operation::ListFiles,
+        Operation::GetFile,
+        Operation::DeleteFile,
+        Operation::GetFileContent,
+        Operation::CreateBatch,
+        Operation::ListBatches,
+        Operation::GetBatch,
+        Operation::CancelBatch,
         Operation::GenerateImage,
         Operation::Speech,
         Operation::Moderate,
@@ -76,24 +143,103 @@ impl Operation {
         Operation::Realtime,
     ];
 
-    /// Whether it is one of the Responses format, whose ids say which deployment issued them.
+    /// What it makes, lists or is about, where that is something that a deployment keeps: ids of such
+    /// say which deployment issued them.
     #[must_use]
-    pub const fn is_of_responses(self) -> bool {
+    pub const fn kind(self) -> Option<Kind> {
         match self {
-            Operation::Responses | Operation::CompactResponses | Operation::CountResponses => true,
-            other => other.is_by_id(),
+            Operation::Responses
+            | Operation::CompactResponses
+            | Operation::CountResponses
+            | Operation::GetResponse
+            | Operation::DeleteResponse
+            | Operation::ListInputItems
+            | Operation::CancelResponse => Some(Kind::Response),
+            Operation::CreateFile
+            | Operation::ListFiles
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent => Some(Kind::File),
+            Operation::CreateBatch
+            | Operation::ListBatches
+            | Operation::GetBatch
+            | Operation::CancelBatch => Some(Kind::Batch),
+            Operation::Chat
+            | Operation::Completion
+            | Operation::Embedding
+            | Operation::Messages
+            | Operation::CountTokens
+            | Operation::CountPrompt
+            | Operation::EditImage
+            | Operation::Transcribe
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::RerankV1
+            | Operation::Ocr
+            | Operation::Realtime => None,
         }
     }
 
-    /// Whether it is about one response that a deployment keeps: its id is in the path, and the
-    /// upstream gets no body.
+    /// Whether it is one of the Responses format.
+    #[must_use]
+    pub const fn is_of_responses(self) -> bool {
+        matches!(self.kind(), Some(Kind::Response))
+    }
+
+    /// Whether it is about files or batches: no model runs for it while its client waits.
+    #[must_use]
+    pub const fn is_of_files(self) -> bool {
+        matches!(self.kind(), Some(Kind::File | Kind::Batch))
+    }
+
+    /// Whether its path at Azure is below no deployment.
+    #[must_use]
+    pub const fn is_of_account(self) -> bool {
+        self.kind().is_some()
+    }
+
+    /// The field of its body, or of its query where it has none, that names something that a deployment
+    /// keeps, and what that is.
+    #[must_use]
+    pub const fn refers_to(self) -> Option<(&'static str, Kind)> {
+        match self {
+            Operation::Responses | Operation::CompactResponses | Operation::CountResponses => {
+                Some(("previous_response_id", Kind::Response))
+            }
+            Operation::CreateBatch => Some(("input_file_id", Kind::File)),
+            Operation::ListFiles => Some(("after", Kind::File)),
+            Operation::ListBatches => Some(("after", Kind::Batch)),
+            _ => None,
+        }
+    }
+
+    /// What a client sends with it.
+    #[must_use]
+    pub const fn carries(self) -> Carries {
+        match self {
+            Operation::EditImage | Operation::Transcribe | Operation::CreateFile => Carries::Form,
+            Operation::ListFiles | Operation::ListBatches | Operation::Realtime => Carries::Nothing,
+            other if other.is_by_id() => Carries::Nothing,
+            _ => Carries::Json,
+        }
+    }
+
+    /// Whether it is about one thing that a deployment keeps: its id is in the path, and the upstream
+    /// gets no body.
     #[must_use]
     pub const fn is_by_id(self) -> bool {
         match self {
             Operation::GetResponse
             | Operation::DeleteResponse
             | Operation::ListInputItems
-            | Operation::CancelResponse => true,
+            | Operation::CancelResponse
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::GetBatch
+            | Operation::CancelBatch => true,
             Operation::Chat
             | Operation::Completion
             | Operation::Embedding
@@ -103,6 +249,12 @@ impl Operation {
             | Operation::Responses
             | Operation::CompactResponses
             | Operation::CountResponses
+            | Operation::EditImage
+            | Operation::Transcribe
+            | Operation::CreateFile
+            | Operation::ListFiles
+            | Operation::CreateBatch
+            | Operation::ListBatches
             | Operation::GenerateImage
             | Operation::Speech
             | Operation::Moderate
@@ -123,8 +275,15 @@ impl Operation {
     #[must_use]
     pub const fn method(self) -> &'static str {
         match self {
-            Operation::GetResponse | Operation::ListInputItems | Operation::Realtime => "GET",
-            Operation::DeleteResponse => "DELETE",
+            Operation::GetResponse
+            | Operation::ListInputItems
+            | Operation::ListFiles
+            | Operation::GetFile
+            | Operation::GetFileContent
+            | Operation::ListBatches
+            | Operation::GetBatch
+            | Operation::Realtime => "GET",
+            Operation::DeleteResponse | Operation::DeleteFile => "DELETE",
             _ => "POST",
         }
     }
@@ -145,6 +304,17 @@ impl Operation {
             | Operation::DeleteResponse
             | Operation::ListInputItems
             | Operation::CancelResponse
+            | Operation::EditImage
+            | Operation::Transcribe
+            | Operation::CreateFile
+            | Operation::ListFiles
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::CreateBatch
+            | Operation::ListBatches
+            | Operation::GetBatch
+            | Operation::CancelBatch
             | Operation::GenerateImage
             | Operation::Speech
             | Operation::Moderate
@@ -155,7 +325,7 @@ impl Operation {
         }
     }
 
-    /// The path below the base URL of an upstream of its own format; `{}` stands for a response's id.
+    /// The path below the base URL of an upstream of its own format; `{}` stands for an id.
     #[must_use]
     pub const fn upstream_path(self) -> &'static str {
         match self {
@@ -171,6 +341,14 @@ impl Operation {
             Operation::GetResponse | Operation::DeleteResponse => "/responses/{}",
             Operation::ListInputItems => "/responses/{}/input_items",
             Operation::CancelResponse => "/responses/{}/cancel",
+            Operation::EditImage => "/images/edits",
+            Operation::Transcribe => "/audio/transcriptions",
+            Operation::CreateFile | Operation::ListFiles => "/files",
+            Operation::GetFile | Operation::DeleteFile => "/files/{}",
+            Operation::GetFileContent => "/files/{}/content",
+            Operation::CreateBatch | Operation::ListBatches => "/batches",
+            Operation::GetBatch => "/batches/{}",
+            Operation::CancelBatch => "/batches/{}/cancel",
             Operation::GenerateImage => "/images/generations",
             Operation::Speech => "/audio/speech",
             Operation::Moderate => "/moderations",
@@ -194,6 +372,10 @@ impl Operation {
             Operation::Rerank | Operation::RerankV1 => &["query", "documents"],
             Operation::Ocr => &["document"],
             Operation::Messages => &["messages", "max_tokens"],
+            Operation::EditImage => &["image", "prompt"],
+            Operation::Transcribe => &["file"],
+            Operation::CreateFile => &["file", "purpose"],
+            Operation::CreateBatch => &["input_file_id", "endpoint", "completion_window"],
             // Either of several fields is enough, or there is no body.
             Operation::CountPrompt
             | Operation::Realtime
@@ -201,7 +383,14 @@ impl Operation {
             | Operation::GetResponse
             | Operation::DeleteResponse
             | Operation::ListInputItems
-            | Operation::CancelResponse => &[],
+            | Operation::CancelResponse
+            | Operation::ListFiles
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::ListBatches
+            | Operation::GetBatch
+            | Operation::CancelBatch => &[],
         }
     }
 
@@ -222,6 +411,17 @@ impl Operation {
             | Operation::DeleteResponse
             | Operation::ListInputItems
             | Operation::CancelResponse => "responses",
+            Operation::EditImage => "image_edit",
+            Operation::Transcribe => "audio_transcription",
+            Operation::CreateFile
+            | Operation::ListFiles
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::CreateBatch
+            | Operation::ListBatches
+            | Operation::GetBatch
+            | Operation::CancelBatch => "batch",
             Operation::GenerateImage => "image_generation",
             Operation::Speech => "audio_speech",
             Operation::Moderate => "moderation",
@@ -246,8 +446,12 @@ impl Operation {
             Operation::Rerank | Operation::RerankV1 => Some("/v1/rerank"),
             Operation::Ocr => Some("/v1/ocr"),
             Operation::Realtime => Some("/v1/realtime"),
-            other if other.is_of_responses() => Some("/v1/responses"),
-            _ => None,
+            other => match other.kind() {
+                Some(Kind::Response) => Some("/v1/responses"),
+                Some(Kind::File) => Some("/v1/files"),
+                Some(Kind::Batch) => Some("/v1/batches"),
+                None => None,
+            },
         }
     }
 
@@ -266,6 +470,8 @@ impl Operation {
         matches!(
             self,
             Operation::GenerateImage
+                | Operation::EditImage
+                | Operation::Transcribe
                 | Operation::Moderate
                 | Operation::Rerank
                 | Operation::RerankV1
@@ -276,7 +482,7 @@ impl Operation {
     /// Whether a good answer is bytes, not JSON: it is passed on as it comes, with its content type.
     #[must_use]
     pub const fn answers_bytes(self) -> bool {
-        matches!(self, Operation::Speech)
+        matches!(self, Operation::Speech | Operation::GetFileContent)
     }
 
     /// Whether the answer may be a stream of events.
@@ -287,7 +493,8 @@ impl Operation {
             | Operation::Completion
             | Operation::Messages
             | Operation::Responses
-            | Operation::GetResponse => true,
+            | Operation::GetResponse
+            | Operation::Transcribe => true,
             Operation::Embedding
             | Operation::CountTokens
             | Operation::CountPrompt
@@ -296,6 +503,16 @@ impl Operation {
             | Operation::DeleteResponse
             | Operation::ListInputItems
             | Operation::CancelResponse
+            | Operation::EditImage
+            | Operation::CreateFile
+            | Operation::ListFiles
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::CreateBatch
+            | Operation::ListBatches
+            | Operation::GetBatch
+            | Operation::CancelBatch
             | Operation::GenerateImage
             | Operation::Speech
             | Operation::Moderate
@@ -306,24 +523,41 @@ impl Operation {
         }
     }
 
+    /// Whether a stream's usage is asked for with `stream_options`; of the others it comes by itself.
+    #[must_use]
+    pub const fn has_stream_options(self) -> bool {
+        matches!(self, Operation::Chat | Operation::Completion | Operation::Messages)
+    }
+
     /// The field of a full answer that carries its content; none where that is bytes or another
     /// protocol.
     #[must_use]
     pub const fn content_field(self) -> &'static str {
         match self {
             Operation::Chat | Operation::Completion => "choices",
-            Operation::Embedding | Operation::ListInputItems | Operation::GenerateImage => "data",
+            Operation::Embedding
+            | Operation::ListInputItems
+            | Operation::EditImage
+            | Operation::GenerateImage
+            | Operation::ListFiles
+            | Operation::ListBatches => "data",
+            Operation::Transcribe => "text",
+            Operation::CreateFile
+            | Operation::GetFile
+            | Operation::CreateBatch
+            | Operation::GetBatch
+            | Operation::CancelBatch => "id",
             Operation::Messages => "content",
             Operation::CountTokens | Operation::CountResponses => "input_tokens",
             Operation::Responses
             | Operation::CompactResponses
             | Operation::GetResponse
             | Operation::CancelResponse => "output",
-            Operation::DeleteResponse => "deleted",
+            Operation::DeleteResponse | Operation::DeleteFile => "deleted",
             Operation::CountPrompt => "total_tokens",
             Operation::Moderate | Operation::Rerank | Operation::RerankV1 => "results",
             Operation::Ocr => "pages",
-            Operation::Speech | Operation::Realtime => "",
+            Operation::Speech | Operation::GetFileContent | Operation::Realtime => "",
         }
     }
 
@@ -344,6 +578,17 @@ impl Operation {
             Operation::DeleteResponse => "responses_delete",
             Operation::ListInputItems => "responses_input_items",
             Operation::CancelResponse => "responses_cancel",
+            Operation::EditImage => "images_edits",
+            Operation::Transcribe => "audio_transcriptions",
+            Operation::CreateFile => "files",
+            Operation::ListFiles => "files_list",
+            Operation::GetFile => "files_get",
+            Operation::DeleteFile => "files_delete",
+            Operation::GetFileContent => "files_content",
+            Operation::CreateBatch => "batches",
+            Operation::ListBatches => "batches_list",
+            Operation::GetBatch => "batches_get",
+            Operation::CancelBatch => "batches_cancel",
             Operation::GenerateImage => "images_generations",
             Operation::Speech => "audio_speech",
             Operation::Moderate => "moderations",

@@ -237,7 +237,13 @@ fn is_context(error: &ProviderError) -> bool {
 }
 
 fn is_policy(error: &ProviderError) -> bool {
-    code_is(error, &["content_policy_violation", "content_filter", "ResponsibleAIPolicyViolation"])
+    const CODES: [&str; 4] = [
+        "content_policy_violation",
+        "content_filter",
+        "moderation_blocked",
+        "ResponsibleAIPolicyViolation",
+    ];
+    code_is(error, &CODES)
         || (words_count(error)
             && text_has(
                 error,

@@ -20,7 +20,6 @@ use hale_core::route::AttemptPlan;
 use hale_core::usage::{Units, Usage};
 use hale_wire::modes;
 use hale_wire::order::Order;
-use hale_wire::peek::Peek;
 use hale_wire::probe::{Probe, VOICE};
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
@@ -89,10 +88,10 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
         upstream_model: &model,
         ask_usage: false,
         drop_params: serving.snapshot.gateway.drop_params,
-        previous_response: None,
+        kept: None,
     };
     let way = Way { operation, wire: order.wire() };
-    let (asked, outgoing) = match Peek::parse(probe.body()) {
+    let (asked, outgoing) = match probe.request() {
         Ok(peek) => (modes::asked::asked(operation, &peek), outgoing(&peek, &order)),
         Err(error) => {
             let field = "health_check_params".to_owned();
@@ -158,8 +157,8 @@ impl Built {
     pub(super) fn estimate(&self, deployment: &Deployment) -> u64 {
         match self.kind {
             ProbeKind::Free | ProbeKind::Unserved => 0,
-            // Nothing is said.
-            ProbeKind::Call(Operation::Realtime) => 0,
+            // No model runs for it, or nothing is said to it.
+            ProbeKind::Call(operation) if operation.is_of_files() || operation.switches() => 0,
             ProbeKind::Call(_) => {
                 let output = u64::from(self.tokens.unwrap_or(0));
                 let (input, units) = (PROMPT_TOKENS, self.asked);
@@ -361,6 +360,7 @@ impl Asker<'_> {
             outgoing: Ok(Outgoing::Estimate(bytes::Bytes::new())),
             dialect: &dialect,
             stream: false,
+            plain: false,
             asked: built.asked,
             view,
             model: &built.model,

@@ -7,7 +7,6 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
@@ -17,10 +16,10 @@ use hale_core::snapshot::Snapshot;
 use hale_core::usage::Units;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
+use hale_wire::id::Issuer;
 use hale_wire::modes;
 use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek};
-use hale_wire::responses::id::Issuer;
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
 use http::request::Parts;
@@ -30,6 +29,7 @@ use hyper::body::Incoming;
 use super::access::Access;
 use super::attempt::{Answered, Ask, Content, Failed, attempt};
 use super::body::{self, Held};
+use super::content;
 use super::explain::{self, Refusal};
 use super::finish::Finish;
 use super::guard::AttemptGuard;
@@ -48,9 +48,13 @@ struct Wanted {
     operation: Operation,
     /// What is charged for besides tokens, as far as the request says.
     asked: Units,
+    /// Whether the client wants a text, no JSON.
+    plain: bool,
     peek: Peek,
     model: Box<str>,
-    /// The response that it is about or goes on from.
+    /// Whether the client named it.
+    is_named: bool,
+    /// What some provider keeps that it is about or refers to.
     kept: Option<Kept>,
     /// What of it is asked for, where it is about one.
     object: Option<Object>,
@@ -86,10 +90,10 @@ pub(super) async fn run(
     let now = clock::now().millis();
     let controls = wanted.controls.clone();
     let kept_target = wanted.kept.as_ref().and_then(|kept| {
-        let resolved = if operation.is_by_id() {
-            Resolved::Target(kept.target(snapshot))
-        } else {
+        let resolved = if wanted.is_named {
             resolve(snapshot, &wanted.model)
+        } else {
+            Resolved::Target(kept.target(snapshot))
         };
         match resolved {
             Resolved::Target(target) => Some(kept.pin(snapshot, target)),
@@ -119,35 +123,37 @@ async fn want(
     incoming: Incoming,
     finish: &mut Finish,
 ) -> Result<Wanted, Refusal> {
-    let mut dialect = Dialect::of(operation.format(), &head.headers);
+    let route = head.uri.path();
     let query = head.uri.query().unwrap_or_default();
-    let mut path_name = path_name;
-    if operation.switches() {
-        dialect.handshake = Handshake::of(head, arrival.access)?;
-        path_name = handshake::model(query)?;
-    }
+    let (dialect, path_name) = opening(arrival, operation, path_name, head)?;
+    content::check_type(operation, route, &head.headers)?;
     let mut held = Held::none(&arrival.worker.process);
     finish.wait_begins(clock::recent());
     let body = body::read(arrival, &head.headers, incoming, &mut held).await;
     finish.wait_ends(clock::now());
     let body = body?;
     finish.note(|record| record.request_bytes = body.len() as u64);
-    let peek = peeked(operation, body)?;
+    let peek = content::read(operation, &head.headers, body)?;
     let bad = |error| explain::bad_body(&error);
-    let route = head.uri.path();
-    let kept = Kept::of(arrival, operation, path_name.as_deref(), &peek)?;
-    let model = match &kept {
-        Some(kept) if operation.is_by_id() => kept.shown_model(&arrival.serving.snapshot),
-        _ => named_model(operation, route, path_name, &peek)?,
+    let kept = Kept::of(arrival, operation, path_name.as_deref(), &peek, query)?;
+    let named = match operation.is_of_files() {
+        true if operation.is_by_id() => None,
+        true => content::account_model(&arrival.serving.snapshot, operation, &peek, head)?,
+        false if operation.is_by_id() => None,
+        false => Some(content::model(operation, route, path_name, &peek)?),
     };
-    if !operation.is_by_id() {
+    let (model, is_named) = match (named, &kept) {
+        (Some(model), _) => (model, true),
+        (None, Some(kept)) => (kept.shown_model(&arrival.serving.snapshot), false),
+        (None, None) => return Err(content::no_account(operation, route, &peek)),
+    };
+    if is_named {
         finish.note(|record| record.requested_model = Some(cut(arrival, &model)));
     }
     if let Some(field) = peek.holds(&FORBIDDEN).next() {
         return Err(explain::forbidden_parameter(field));
     }
-    check_content(operation, &peek, route)?;
-    check_modes(operation, &peek)?;
+    content::check(operation, &peek, route)?;
     let stream = operation.streams()
         && match operation.is_by_id() {
             true => kept::wants_stream(query),
@@ -162,11 +168,11 @@ async fn want(
     let mut controls =
         super::controls::all_controls(arrival, operation.format(), &peek, &head.headers, passes)?;
     controls.operation = Some(operation);
-    // Nobody else has what it is about.
-    controls.disable_fallbacks |= kept.is_some();
+    // Nobody else has what it is about, and a file is of use to its own model alone.
+    controls.disable_fallbacks |= kept.is_some() || operation.is_of_files();
     let object = match operation.switches() {
         true => handshake::object(query),
-        false => kept.as_ref().filter(|_| operation.is_by_id()).map(|kept| kept.object(query)),
+        false => kept::object(operation, kept.as_ref(), query),
     };
     let explain = super::controls::wants_explanation(&head.headers)?;
     let include_errors = peek.has_controls()
@@ -174,8 +180,10 @@ async fn want(
     Ok(Wanted {
         operation,
         asked: modes::asked::asked(operation, &peek),
+        plain: modes::transcripts::wants_text(operation, &peek),
         peek,
         model,
+        is_named,
         kept,
         object,
         controls,
@@ -187,71 +195,19 @@ async fn want(
     })
 }
 
-/// The body, checked.
-fn peeked(operation: Operation, body: Bytes) -> Result<Peek, Refusal> {
-    let peek = match operation.is_by_id() || operation.switches() {
-        true if operation.switches() && !body.is_empty() => {
-            return Err(explain::bad_parameter("body", "a WebSocket handshake has no body"));
-        }
-        // It needs no body, and may have one that speaks to the gateway.
-        true if body.is_empty() => Peek::parse(Bytes::from_static(b"{}")),
-        true | false => Peek::parse(body),
-    };
-    peek.map_err(|error| explain::bad_body(&error))
-}
-
-/// The model that is asked for.
-fn named_model(
+/// What of the head goes along, and the name in the path; of a handshake that is the query's.
+fn opening(
+    arrival: &Arrival,
     operation: Operation,
-    route: &str,
     path_name: Option<Box<str>>,
-    peek: &Peek,
-) -> Result<Box<str>, Refusal> {
-    let model = match path_name {
-        Some(model) => model,
-        None => match peek.string("model").map_err(|error| explain::bad_body(&error))? {
-            Some(model) => Box::from(&*model),
-            None => match operation.default_model() {
-                Some(model) => Box::from(model),
-                None => return Err(explain::missing_parameter(route, "model")),
-            },
-        },
-    };
-    if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
-        return Err(explain::odd_model_name());
+    head: &Parts,
+) -> Result<(Dialect, Option<Box<str>>), Refusal> {
+    let mut dialect = Dialect::of(operation.format(), &head.headers);
+    if !operation.switches() {
+        return Ok((dialect, path_name));
     }
-    Ok(model)
-}
-
-/// The fields without which the operation makes no sense.
-fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
-    let counted = || ["messages", "prompt"].iter().find(|field| peek.raw(field).is_some());
-    if operation == Operation::CountPrompt && counted().is_none() {
-        return Err(explain::missing_parameter(route, "messages"));
-    }
-    for field in operation.required_fields() {
-        if !peek.is_set(field) {
-            return Err(explain::missing_parameter(route, field));
-        }
-        if *field == "messages" && !peek.is_filled_list(field) {
-            return Err(explain::wrong_list(field));
-        }
-    }
-    Ok(())
-}
-
-/// What of a request's content is not left to the provider.
-fn check_modes(operation: Operation, peek: &Peek) -> Result<(), Refusal> {
-    if let Err((field, why)) = modes::bytes::check_request(operation, peek) {
-        return Err(explain::bad_parameter(field, &format!("{field} is {why}")));
-    }
-    let asks_for_events = operation == Operation::GenerateImage
-        && peek.boolean("stream").map_err(|error| explain::bad_body(&error))? == Some(true);
-    if asks_for_events {
-        let problem = "images are not streamed by this version; leave out `stream`";
-        return Err(explain::bad_parameter("stream", problem));
-    }
-    Ok(())
+    dialect.handshake = Handshake::of(head, arrival.access)?;
+    Ok((dialect, handshake::model(head.uri.query().unwrap_or_default())?))
 }
 
 /// Follows the walk to an answer or to its end.
@@ -357,7 +313,7 @@ async fn try_once(
         deployment,
         operation: wanted.operation,
         upstream_model: &upstream_model,
-        previous_response: wanted.kept.as_ref().map(|kept| &*kept.id),
+        kept: wanted.kept.as_ref().map(|kept| &*kept.id),
         ask_usage: wanted.controls.stream,
         drop_params: snapshot.gateway.drop_params,
     };
@@ -373,6 +329,7 @@ async fn try_once(
         dialect: &wanted.dialect,
         stream: wanted.controls.stream && wanted.operation.streams(),
         asked: wanted.asked,
+        plain: wanted.plain,
         view: View {
             // A response of many models keeps the name of its own.
             model_json: if shown.is_empty() { "".into() } else { json_string(&shown).into() },
@@ -380,7 +337,7 @@ async fn try_once(
             created: if way.translates() { clock::unix_ms() / 1000 } else { 0 },
             upstream_model: (wanted.operation == Operation::CountPrompt)
                 .then(|| Box::from(&*upstream_model)),
-            issuer: wanted.operation.is_of_responses().then(|| Issuer {
+            issuer: wanted.operation.kind().map(|_| Issuer {
                 key: arrival.serving.ids.clone(),
                 deployment: deployment.id.clone(),
             }),
@@ -391,7 +348,11 @@ async fn try_once(
         policy_moves_on: walk.has_policy_fallback(snapshot),
     };
     let guard = match &ask.outgoing {
-        Ok(Outgoing::Body(..)) => begin(snapshot, walk, plan, request)?,
+        Ok(Outgoing::Body(operation, _)) => {
+            let guard = begin(snapshot, walk, plan, request)?;
+            // How long files take says nothing about models.
+            if operation.is_of_files() { guard.unmeasured() } else { guard }
+        }
         Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) | Err(_) => {
             AttemptGuard::unasked(deployment, plan, walk.surroundings(snapshot, plan))
         }
@@ -452,6 +413,9 @@ fn deliver(
             let headers = response.headers_mut();
             answer_headers::cost(headers, cost);
             answer_headers::upstream(headers, &answered.headers);
+            if wanted.plain {
+                answer_headers::text(headers, &answered.headers);
+            }
             response
         }
         Content::Stream(stream) => {

@@ -46,11 +46,12 @@ pub(super) async fn token(ask: &Ask<'_>, route: &Route) -> Result<Option<Token>,
     }
 }
 
-/// The headers of this request alone.
+/// The headers of this request alone. `content_type` is that of a body which is no JSON.
 pub(super) fn headers(
     ask: &Ask<'_>,
     route: &Route,
     token: Option<&Token>,
+    content_type: Option<&HeaderValue>,
 ) -> Vec<(HeaderName, HeaderValue)> {
     let accept = match ask.stream {
         true => "text/event-stream",
@@ -60,6 +61,9 @@ pub(super) fn headers(
     let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
     if ask.way.wire == WireFormat::Anthropic {
         speak(&mut headers, ask, route);
+    }
+    if let Some(content_type) = content_type {
+        headers.push((header::CONTENT_TYPE, content_type.clone()));
     }
     if let Some(token) = token {
         headers.push((header::AUTHORIZATION, token.header.clone()));

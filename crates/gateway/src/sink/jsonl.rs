@@ -57,6 +57,8 @@ struct Line<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pages: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    heard_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cost_usd: Option<f64>,
     request_bytes: u64,
     response_bytes: u64,
@@ -129,6 +131,7 @@ fn line(record: &RequestRecord) -> Line<'_> {
         characters: some(|usage| usage.units.characters),
         searches: some(|usage| usage.units.searches.into()),
         pages: some(|usage| usage.units.pages.into()),
+        heard_ms: some(|usage| usage.units.heard_ms),
         cost_usd: record.cost_usd,
         request_bytes: record.request_bytes,
         response_bytes: record.response_bytes,

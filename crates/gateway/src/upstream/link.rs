@@ -40,8 +40,9 @@ pub(crate) struct Link {
     room: usize,
     /// What of the head, and of a small body, is to be sent.
     head: Bytes,
-    /// What of a large body is to be sent.
+    /// What of a large body is to be sent: of one piece, and of those after it.
     body: Bytes,
+    more: std::vec::IntoIter<Bytes>,
     unflushed: bool,
     /// Whether sending failed.
     broken: bool,
@@ -99,6 +100,7 @@ impl Link {
             room: ROOM,
             head: Bytes::new(),
             body: Bytes::new(),
+            more: Vec::new().into_iter(),
             unflushed: false,
             broken: false,
         }
@@ -129,17 +131,20 @@ impl Link {
     }
 
     fn has_unsent(&self) -> bool {
-        !self.head.is_empty() || !self.body.is_empty()
+        !self.head.is_empty() || !self.body.is_empty() || !self.more.as_slice().is_empty()
     }
 
     fn begin(&mut self, request: Outgoing<'_>) {
         if request.body.len() <= SMALL_BODY {
             let mut head = request.encode(request.body.len());
-            head.extend_from_slice(request.body);
+            request.body.pieces().for_each(|piece| head.extend_from_slice(piece));
             self.head = Bytes::from(head);
         } else {
             self.head = Bytes::from(request.encode(0));
-            self.body = request.body.clone();
+            let mut pieces = request.body.pieces().cloned();
+            self.body = pieces.next().unwrap_or_default();
+            // Most bodies have one piece, and an empty list takes no memory.
+            self.more = pieces.collect::<Vec<Bytes>>().into_iter();
         }
         self.unflushed = true;
     }
@@ -147,6 +152,9 @@ impl Link {
     /// Sends what there is to send. A failure is not the end: the answer may be there already.
     fn send(&mut self, cx: &mut Context<'_>) {
         while self.has_unsent() && !self.broken {
+            if self.body.is_empty() {
+                self.body = self.more.next().unwrap_or_default();
+            }
             let mut stream = Pin::new(&mut self.stream);
             let written = if self.body.is_empty() {
                 stream.as_mut().poll_write(cx, &self.head)
@@ -182,6 +190,7 @@ impl Link {
     fn give_up_sending(&mut self) {
         self.broken = true;
         (self.head, self.body) = (Bytes::new(), Bytes::new());
+        self.more = Vec::new().into_iter();
     }
 
     /// Reads more; 0 at the end of the stream.

@@ -143,12 +143,12 @@ fn every_provider_gets_json(peek: &Peek) {
                 deployment,
                 operation,
                 upstream_model: "up/stream \"x\"",
-                previous_response: None,
+                kept: None,
                 ask_usage,
                 drop_params: ask_usage,
             };
             let body = |peek: &Peek| match outgoing(peek, &order) {
-                Ok(Outgoing::Body(_, body)) => Some(body),
+                Ok(Outgoing::Body(_, body)) => Some(body.joined()),
                 Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) => {
                     panic!("nobody asked for a count")
                 }

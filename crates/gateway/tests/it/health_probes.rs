@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hale_core::endpoint::Operation;
 use hale_core::provider::{self, Addressing};
-use hale_testkit::{FakeUpstream, Request, Script, anthropic, modes, openai};
+use hale_testkit::{FakeUpstream, Request, Script, anthropic, forms, modes, openai};
 use serde_json::{Value, json};
 
 use crate::health::{background, checked, counts, entry, health, wait_for_status};
@@ -349,6 +349,72 @@ fn each_mode_beyond_text_has_its_own_request_and_no_field_of_another() {
         } else {
             assert_eq!(body, expected, "{provider} {mode}");
         }
+    }
+}
+
+#[test]
+fn c31_c33_forms_are_asked_by_the_forms_that_the_project_made() {
+    let rows = [
+        ("openai/my-model", "image_edit", "/v1/images/edits", "image[]", &b"\x89PNG\r\n\x1a\n"[..]),
+        ("openai/my-model", "audio_transcription", "/v1/audio/transcriptions", "file", b"RIFF"),
+        (
+            "groq/whisper-large-v3",
+            "audio_transcription",
+            "/v1/audio/transcriptions",
+            "file",
+            b"RIFF",
+        ),
+    ];
+    for (model, mode, path, file, begin) in rows {
+        // It refuses every field of another mode.
+        let upstream = FakeUpstream::with(forms::answer);
+        let info = json!({"mode": mode, "health_check_max_tokens": 5});
+        let (_, page) = health(&with_info(&upstream, model, info).start(), "");
+        assert_eq!(counts(&page), [1, 0, 0], "{mode}: {page}");
+        let request = upstream.request(0);
+        assert_eq!((request.path.as_str(), upstream.requests().len()), (path, 1));
+        let mut parts: BTreeMap<String, Vec<u8>> = forms::parts(&request).into_iter().collect();
+        assert!(parts.remove(file).unwrap().starts_with(begin));
+        let name = model.split_once('/').unwrap().1;
+        assert_eq!(parts.remove("model").unwrap(), name.as_bytes());
+        if mode == "image_edit" {
+            assert_eq!(parts.remove("prompt").unwrap(), b"test from litellm");
+        }
+        assert!(parts.is_empty(), "{parts:?}");
+    }
+}
+
+#[test]
+fn c40_batch_is_a_list_where_the_provider_has_it() {
+    let upstream = FakeUpstream::with(forms::answer);
+    let config = with_info(&upstream, "openai/my-model", json!({"mode": "batch"}));
+    assert_eq!(counts(&health(&config.start(), "").1), [1, 0, 0]);
+    let request = upstream.request(0);
+    assert_eq!((&*request.method, &*request.path, request.body.len()), ("GET", "/v1/batches", 0));
+    let params = json!({"model": "azure/x", "api_key": "k-0123456789", "api_base": upstream.url(),
+                        "api_version": "2024-10-21"});
+    assert_eq!(
+        counts(&health(&with_params(params, json!({"mode": "batch"})).start(), "").1),
+        [1, 0, 0]
+    );
+    assert_eq!(upstream.request(1).path, "/openai/batches?api-version=2024-10-21");
+    let other = with_info(&upstream, "groq/my-model", json!({"mode": "batch"})).start();
+    let (_, page) = health(&other, "");
+    let entry = entry(&page, "a").unwrap();
+    assert_eq!((&entry["status"], &entry["cause"]), (&json!("unknown"), &json!("mode_not_served")));
+    let bad = FakeUpstream::with(|_| Script::ok().json(&json!({"object": "list"})));
+    let config = with_info(&bad, "openai/my-model", json!({"mode": "batch"}));
+    assert_eq!(counts(&health(&config.start(), "").1), [0, 1, 0]);
+}
+
+#[test]
+fn c31_a_refusal_by_policy_is_an_image_models_health() {
+    for code in ["moderation_blocked", "content_policy_violation"] {
+        let says = "Your request was rejected as a result of our safety system.";
+        let error = openai::error(says, "image_generation_user_error", code);
+        let upstream = FakeUpstream::with(move |_| Script::with_status(400).json(&error));
+        let config = with_info(&upstream, "openai/gpt-image-1", json!({"mode": "image_edit"}));
+        assert_eq!(counts(&health(&config.start(), "").1), [1, 0, 0], "{code}");
     }
 }
 

@@ -12,6 +12,18 @@ type Line = (&'static str, &'static str, &'static str, &'static str);
 
 const PROVEN: &[Line] = &[
     (
+        "70",
+        "a form of exactly `max_request_size_mb` (100 MiB), and one byte more",
+        "served; 413 `body_too_large`",
+        "row_70_a_form_of_exactly_100_mib_passes_and_one_byte_more_does_not",
+    ),
+    (
+        "78",
+        "a transcription that is HTML, sound, nothing, or JSON where a text was asked for and the reverse",
+        "502 `bad_response` that names what came",
+        "row_78_a_transcription_of_the_wrong_type_is_a_failed_attempt",
+    ),
+    (
         "2",
         "a file that may not be read",
         "78: `permission denied: its mode is 0640 and its owner uid 0; this process runs as uid 1000`",

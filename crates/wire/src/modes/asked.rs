@@ -14,7 +14,7 @@ use crate::peek::Peek;
 pub fn asked(operation: Operation, peek: &Peek) -> Units {
     let text = |name| peek.string(name).ok().flatten();
     match operation {
-        Operation::GenerateImage => Units {
+        Operation::GenerateImage | Operation::EditImage => Units {
             images: peek.count("n").ok().flatten().unwrap_or(1).max(1),
             size: text("size").and_then(|size| parse_size(&size)),
             quality: text("quality").and_then(|quality| Quality::named(&quality)),

@@ -16,9 +16,13 @@ use super::base64::fault_of_url;
 /// Whether an answer of that content type, which begins so, can be the bytes that were asked for. An
 /// answer without a type is judged by its beginning alone.
 #[must_use]
-pub fn may_be_bytes(content_type: Option<&str>, first: &[u8]) -> bool {
+pub fn may_be_bytes(operation: Operation, content_type: Option<&str>, first: &[u8]) -> bool {
     let kind = content_type.unwrap_or_default().trim().to_ascii_lowercase();
     let kind = kind.split(';').next().unwrap_or_default().trim_end();
+    if operation == Operation::GetFileContent {
+        // A file may hold anything, and no provider calls it a page.
+        return kind != "text/html";
+    }
     let is_text = kind.ends_with("/json")
         || kind.ends_with("+json")
         || kind.ends_with("xml")
@@ -109,19 +113,19 @@ mod tests {
         let mp3 = b"ID3\x04\x00";
         for kind in [Some("audio/mpeg"), Some("application/octet-stream"), None, Some("Audio/WAV")]
         {
-            assert!(may_be_bytes(kind, mp3), "{kind:?}");
+            assert!(may_be_bytes(Operation::Speech, kind, mp3), "{kind:?}");
             for words in
                 [&b"{\"error\":1}"[..], b" {\n \"a\"", b"{}", b"<!DOCTYPE html>", b"<html>"]
             {
-                assert!(!may_be_bytes(kind, words), "{kind:?}");
+                assert!(!may_be_bytes(Operation::Speech, kind, words), "{kind:?}");
             }
         }
         for kind in ["application/json", "text/html; charset=utf-8", "application/problem+json"] {
-            assert!(!may_be_bytes(Some(kind), mp3), "{kind}");
+            assert!(!may_be_bytes(Operation::Speech, Some(kind), mp3), "{kind}");
         }
-        assert!(may_be_bytes(Some("text/event-stream"), b"data: {}"));
+        assert!(may_be_bytes(Operation::Speech, Some("text/event-stream"), b"data: {}"));
         // A sample may look like a brace.
-        assert!(may_be_bytes(Some("audio/pcm"), b"{\x01"));
+        assert!(may_be_bytes(Operation::Speech, Some("audio/pcm"), b"{\x01"));
     }
 
     #[test]

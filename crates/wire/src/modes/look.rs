@@ -19,6 +19,7 @@ use crate::scan::{self, ScanError};
 
 use super::asked::parse_size;
 use super::base64::{fault_of_url, is_base64};
+use super::transcripts;
 
 /// What an answer is found to be.
 #[derive(Debug)]
@@ -41,6 +42,7 @@ struct Top {
     meta: Option<Range<usize>>,
     size: Option<Range<usize>>,
     quality: Option<Range<usize>>,
+    duration: Option<Range<usize>>,
 }
 
 /// Looks at an answer of `operation`.
@@ -55,6 +57,7 @@ pub(crate) fn look(operation: Operation, text: &str) -> Result<Found, ScanError>
             "meta" => &mut top.meta,
             "size" => &mut top.size,
             "quality" => &mut top.quality,
+            "duration" => &mut top.duration,
             name if name == operation.content_field() => &mut top.content,
             _ => return,
         };
@@ -63,7 +66,8 @@ pub(crate) fn look(operation: Operation, text: &str) -> Result<Found, ScanError>
     let of = |place: &Option<Range<usize>>| place.clone().map(|place| &text[place]);
     let content = of(&top.content).map(|content| {
         let count = match operation {
-            Operation::GenerateImage => images(content),
+            Operation::GenerateImage | Operation::EditImage => images(content),
+            Operation::Transcribe => transcript(content),
             Operation::Moderate => moderations(content),
             Operation::Rerank | Operation::RerankV1 => ranks(content),
             Operation::Ocr => pages(content),
@@ -84,7 +88,7 @@ fn usage<'t>(
     let reported = of(&top.usage);
     let word = |place| of(place).and_then(|raw| serde_json::from_str::<Cow<'_, str>>(raw).ok());
     match operation {
-        Operation::GenerateImage => {
+        Operation::GenerateImage | Operation::EditImage => {
             let units = Units {
                 images: count,
                 size: word(&top.size).and_then(|size| parse_size(&size)),
@@ -104,7 +108,16 @@ fn usage<'t>(
             let pages = reported.and_then(pages_processed).unwrap_or(count);
             Some(Usage { units: Units { pages, ..Units::default() }, ..Usage::default() })
         }
+        Operation::Transcribe => transcripts::usage(reported, of(&top.duration)),
         _ => reported.and_then(parse_usage),
+    }
+}
+
+/// A text, which is empty where nobody spoke.
+fn transcript(raw: &str) -> Result<u32, String> {
+    match raw.starts_with('"') {
+        true => Ok(1),
+        false => Err("a transcript whose `text` is no text".to_owned()),
     }
 }
 
@@ -260,6 +273,10 @@ mod tests {
             {"id":"i","image_base64":"data:image/jpeg;base64,aGk="},{"id":"j","image_base64":null}],
             "dimensions":null}],"usage_info":{"pages_processed":4,"doc_size_bytes":9}}"##;
         assert_eq!(found(Operation::Ocr, ocr).unwrap().units.pages, 4);
+        let heard = r#"{"text":"","usage":{"type":"duration","seconds":9}}"#;
+        assert_eq!(found(Operation::Transcribe, heard).unwrap().units.heard_ms, 9_000);
+        let verbose = r#"{"task":"transcribe","duration":0.7,"text":"hi"}"#;
+        assert_eq!(found(Operation::Transcribe, verbose).unwrap().units.heard_ms, 700);
         let verdict = r#"{"model":"m","results":[{"flagged":false,"categories":{"hate":false}}]}"#;
         assert_eq!(found(Operation::Moderate, verdict), Ok(Usage::default()));
     }
@@ -273,6 +290,8 @@ mod tests {
             (Operation::GenerateImage, r#"{"data":[{"b64_json":""}]}"#, "not valid base64"),
             (Operation::GenerateImage, r#"{"data":[{"url":""}]}"#, "without a URL"),
             (Operation::GenerateImage, r#"{"data":"x"}"#, "no list of images"),
+            (Operation::EditImage, r#"{"data":[]}"#, "empty list"),
+            (Operation::Transcribe, r#"{"text":[]}"#, "no text"),
             (Operation::Moderate, r#"{"results":[{"flagged":true}]}"#, "categories"),
             (Operation::Rerank, r#"{"results":[{"index":0}]}"#, "relevance_score"),
             (Operation::Rerank, r#"{"results":{}}"#, "no list"),

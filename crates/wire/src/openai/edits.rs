@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
+use hale_core::endpoint::Operation;
 use serde_json::Value;
 
-use crate::edit::{Edit, apply, json_string};
+use crate::edit::{Edit, json_string, payload};
 use crate::order::{Order, controls};
+use crate::payload::Payload;
 use crate::peek::{Names, Peek};
 
 /// Parameters that only OpenAI itself knows; left out for others when `drop_params` is on.
@@ -56,8 +57,8 @@ static TEXT_ONLY: Names = Names::new(&[
 ]);
 
 /// The body for the upstream.
-pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
-    apply(peek, &edits(peek, order))
+pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
+    payload(peek, &edits(peek, order))
 }
 
 fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
@@ -66,14 +67,14 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let mut edits = Vec::with_capacity(8);
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
     edits.extend(deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
-    if order.ask_usage && order.operation.streams() {
+    if order.ask_usage && order.operation.has_stream_options() {
         edits.push(Edit::Set("stream_options", stream_options(peek.raw("stream_options"))));
     }
     for name in controls(peek) {
         edits.push(Edit::Remove(name));
     }
     if let Some(raw) = peek.raw("metadata")
-        && !(&*provider.name == "openai" && is_map_of_strings(raw))
+        && !(&*provider.name == "openai" && peek.form().is_none() && is_map_of_strings(raw))
     {
         edits.push(Edit::Remove("metadata"));
     }
@@ -98,11 +99,9 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     for (from, to) in &provider.rename_params {
         edits.push(Edit::Rename(from, to));
     }
-    let is_text = !matches!(
-        order.operation.mode(),
-        "image_generation" | "audio_speech" | "moderation" | "rerank" | "ocr"
-    );
-    let known = |name: &str| is_text || !TEXT_ONLY.has(name);
+    let is_text = matches!(order.operation.mode(), "chat" | "completion" | "embedding");
+    let hears = order.operation == Operation::Transcribe;
+    let known = |name: &str| is_text || !TEXT_ONLY.has(name) || (hears && name == "temperature");
     for (name, value) in deployment.default_params.iter().filter(|(name, _)| known(name)) {
         edits.push(Edit::Default(name, value));
     }

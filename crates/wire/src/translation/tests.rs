@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::answer::{self, Answer, Fault};
 use crate::fixture::{body, data, deployment, order, sent, streamed, testdata, view};
+use crate::stream::Reader;
 use crate::way::Way;
 
 const CHAT_AT_ANTHROPIC: Way = Way { operation: Operation::Chat, wire: Anthropic };
@@ -390,7 +391,10 @@ proptest! {
             for body in [&bytes[..], text.as_bytes()] {
                 let _judged = answer::check(way, &Bytes::copy_from_slice(body), &view());
             }
-            streamed(way, &format!("data: {text}\n\n"), &[]);
+            // What can not be passed on breaks the stream, and nothing else.
+            let mut reader = Reader::new(way, view());
+            let event = Bytes::from(format!("data: {text}\n\n"));
+            let _broken = reader.push(event, &mut Vec::new());
         }
     }
 }

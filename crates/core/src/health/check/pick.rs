@@ -27,10 +27,13 @@ const CALLS: &[(&str, Operation)] = &[
     ("responses", Operation::Responses),
     ("anthropic_messages", Operation::Messages),
     ("image_generation", Operation::GenerateImage),
+    ("image_edit", Operation::EditImage),
+    ("audio_transcription", Operation::Transcribe),
     ("audio_speech", Operation::Speech),
     ("moderation", Operation::Moderate),
     ("rerank", Operation::Rerank),
     ("ocr", Operation::Ocr),
+    ("batch", Operation::ListBatches),
     ("realtime", Operation::Realtime),
 ];
 /// Modes whose calls are too dear for a check.

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use hale_core::health::outcome::Observation;
+use hale_wire::payload::Payload;
 use http::Method;
 use http::uri::PathAndQuery;
 
@@ -28,8 +28,8 @@ pub(crate) async fn look(
             method: &Method::GET,
             path,
             headers: &route.headers,
-            more: &request::headers(ask, route, token.as_ref()),
-            body: &Bytes::new(),
+            more: &request::headers(ask, route, token.as_ref(), None),
+            body: &Payload::default(),
         };
         let sent = upstream::send(&route.upstream, request).await;
         let answer = sent.map_err(|error| unsent(&error, ask.admin))?;

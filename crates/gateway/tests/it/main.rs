@@ -19,6 +19,7 @@ mod examples;
 mod fallbacks;
 mod faults;
 mod health;
+mod health_modes;
 mod health_probes;
 mod health_routing;
 mod hostile_config;

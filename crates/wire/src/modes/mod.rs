@@ -1,7 +1,7 @@
 //! Images, speech, moderations, rerank and OCR: operations whose request is one JSON object and whose
 //! bytes pass between equal formats.
 //!
-//! [`look`] checks their answers, [`asked`] counts what a request is charged for, [`base64`] checks what
+//! `look` checks their answers, [`asked`] counts what a request is charged for, `base64` checks what
 //! stands in texts, [`bytes`] tells bytes from words. Always true: an answer that passes has what its
 //! operation is for, in the type that the format promises.
 

@@ -102,19 +102,15 @@ impl Probe<'_> {
             | Operation::CancelBatch => {
                 set("messages", message());
             }
-            // What is asked is in the path.
-            Operation::ListFiles | Operation::ListBatches => {}
-            Operation::EditImage => {
-                set("prompt", json!(self.prompt));
-            }
-            Operation::Transcribe => {}
+            // What is asked is in the path, or in the file.
+            Operation::ListFiles | Operation::ListBatches | Operation::Transcribe => {}
             Operation::Completion => {
                 set("prompt", json!(self.prompt));
             }
             Operation::Embedding => {
                 set("input", json!([self.prompt]));
             }
-            Operation::GenerateImage => {
+            Operation::GenerateImage | Operation::EditImage => {
                 set("prompt", json!(self.prompt));
             }
             Operation::Moderate => {

@@ -21,6 +21,7 @@ mod faults;
 mod files;
 mod forms;
 mod health;
+mod health_modes;
 mod health_probes;
 mod health_routing;
 mod hostile_config;

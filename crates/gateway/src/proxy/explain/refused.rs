@@ -262,12 +262,7 @@ pub(crate) fn line(
             say("not_for_this_request", Cause::ContextWindow, hint);
         }
         Exclusion::Operation(operation) => {
-            let hint = format!(
-                "provider {} has no {}; ask for a model of another provider, or use \
-                 /v1/chat/completions",
-                deployment.provider.name,
-                operation.upstream_path()
-            );
+            let hint = deployment.provider.lacks(*operation);
             say("not_for_this_request", Cause::BadRequest, hint);
         }
         Exclusion::Capability(need) => {

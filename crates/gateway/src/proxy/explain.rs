@@ -3,6 +3,7 @@
 //! Called by every step of the pipeline. Always true: no secret and no upstream address is in here;
 //! every refusal has a `reason` for machines.
 
+mod excluded;
 mod refused;
 
 use hale_core::cause::Cause;
@@ -16,7 +17,8 @@ use hale_wire::errors::{self, AttemptLine, ErrorReply, clean, kind_of};
 use hale_wire::peek::PeekError;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-pub(crate) use self::refused::{diagnosis, line, refused, unix_s};
+pub(crate) use self::excluded::{line, unix_s};
+pub(crate) use self::refused::{diagnosis, refused};
 use super::attempt::{Failed, seconds};
 use super::reply::{self, Reply};
 

@@ -102,6 +102,21 @@ impl ModelFacts {
         self.tokens_usd(usage)
     }
 
+    /// Whether anything that it does has a price.
+    #[must_use]
+    pub fn has_price(&self) -> bool {
+        let prices = [
+            self.input_cost_per_token,
+            self.input_cost_per_image,
+            self.output_cost_per_image,
+            self.input_cost_per_pixel,
+            self.input_cost_per_character,
+            self.input_cost_per_query,
+            self.ocr_cost_per_page,
+        ];
+        prices.iter().any(Option::is_some) || !self.sized_images.is_empty()
+    }
+
     fn units_usd(&self, units: &Units) -> Option<f64> {
         let priced =
             |count: u64, usd: Option<f64>| usd.filter(|_| count > 0).map(|usd| tokens(count) * usd);

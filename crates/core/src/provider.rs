@@ -166,6 +166,21 @@ impl Provider {
         }
     }
 
+    /// What to say to who asks it for `operation` all the same: that it has none, and the way out.
+    #[must_use]
+    pub fn lacks(&self, operation: Operation) -> String {
+        let (name, path) = (&self.name, operation.upstream_path());
+        let is_text = matches!(operation.mode(), "completion" | "responses");
+        let way_out = match operation {
+            Operation::Rerank | Operation::RerankV1 if self.wire == WireFormat::OpenAi => {
+                "; for a server of your own that has it write `hosted_vllm/...` as its model"
+            }
+            _ if is_text && self.serves(Operation::Chat) => ", or use /v1/chat/completions",
+            _ => "",
+        };
+        format!("provider {name} has no {path}; ask for a model of another provider{way_out}")
+    }
+
     /// Whether clients can be served with `operation`: it has that or something that can be translated,
     /// or the gateway can estimate.
     #[must_use]
@@ -258,6 +273,16 @@ mod tests {
         ] {
             assert_eq!(serves(name, operation), expected, "{name} {operation:?}");
         }
+    }
+
+    #[test]
+    fn who_lacks_something_says_what_there_is_instead() {
+        let lacks = |name, operation| lookup(name).unwrap().lacks(operation);
+        assert!(lacks("groq", Operation::Rerank).contains("`hosted_vllm/...`"));
+        assert!(lacks("deepseek", Operation::Responses).ends_with("/v1/chat/completions"));
+        let no_page = "provider anthropic has no /ocr; ask for a model of another provider";
+        assert_eq!(lacks("anthropic", Operation::Ocr), no_page);
+        assert!(!lacks("cohere", Operation::Completion).contains("chat"));
     }
 
     #[test]

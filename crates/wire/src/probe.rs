@@ -102,14 +102,19 @@ impl Probe<'_> {
             | Operation::CancelBatch => {
                 set("messages", message());
             }
-            // What is asked is in the path.
-            Operation::ListFiles | Operation::ListBatches | Operation::Realtime => {}
-            Operation::Transcribe => {}
-            Operation::Completion | Operation::EditImage | Operation::GenerateImage => {
+            // What is asked is in the path, or in the file.
+            Operation::ListFiles
+            | Operation::ListBatches
+            | Operation::Transcribe
+            | Operation::Realtime => {}
+            Operation::Completion => {
                 set("prompt", json!(self.prompt));
             }
             Operation::Embedding => {
                 set("input", json!([self.prompt]));
+            }
+            Operation::GenerateImage | Operation::EditImage => {
+                set("prompt", json!(self.prompt));
             }
             Operation::Moderate => {
                 set("input", json!(self.prompt));

@@ -132,12 +132,7 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit
         }
         Operation::CountPrompt => Ok(Outgoing::Count(token_count::local(peek, order)?)),
         operation => {
-            let provider = &order.deployment.provider.name;
-            let message = format!(
-                "provider {provider} has no {}; ask for a model of another provider, or use \
-                 /v1/chat/completions",
-                operation.upstream_path()
-            );
+            let message = order.deployment.provider.lacks(operation);
             Err(Unfit { field: "model".to_owned(), message })
         }
     }

@@ -5,6 +5,7 @@
 //! outcome is classified by `core` alone and told to the deployment's state exactly once, be it
 //! success, failure or neither (the client went away).
 
+mod binary;
 mod look;
 mod socket;
 
@@ -22,15 +23,18 @@ use hale_core::route::AttemptPlan;
 use hale_core::secret::Secret;
 use hale_core::usage::{Units, Usage};
 use hale_wire::answer::{self, Fault};
+use hale_wire::modes;
 use hale_wire::neutral::Unfit;
 use hale_wire::payload::Payload;
 use hale_wire::stream::{Reader, View};
 use hale_wire::token_count::Count;
 use hale_wire::way::{Outgoing, Way};
-use hale_wire::{errors, hints, mock, modes};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use hale_wire::{errors, hints, mock};
+use http::{HeaderMap, Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::binary::BytesHead;
+use self::binary::{bytes_content, words};
 pub(crate) use self::look::look;
 use super::body::Held;
 use super::guard::AttemptGuard;
@@ -118,14 +122,6 @@ pub(crate) struct Stream {
     pub(crate) token: Option<Secret>,
     /// What kind of bytes it is and how many, where it is no stream of events.
     pub(crate) bytes: Option<BytesHead>,
-}
-
-/// What is known of bytes before they come.
-pub(crate) struct BytesHead {
-    /// The upstream's content type.
-    pub(crate) content_type: HeaderValue,
-    /// How many there will be, where the upstream says.
-    pub(crate) length: Option<u64>,
 }
 
 /// A failed attempt.
@@ -396,21 +392,6 @@ fn method(operation: Operation) -> Method {
     Method::from_bytes(operation.method().as_bytes()).unwrap_or(Method::POST)
 }
 
-/// The words of an answer that is no good one, as far as they come: an explanation that does not come is
-/// not awaited. `text` is what was read of it already.
-async fn words(mut text: Vec<u8>, mut body: AnswerBody) -> Vec<u8> {
-    let reading = async {
-        while text.len() < ERROR_BODY_MAX
-            && let Some(Ok(piece)) = body.piece().await
-        {
-            text.extend_from_slice(&piece);
-        }
-    };
-    let _late: Result<(), _> = tokio::time::timeout(ERROR_BODY_PATIENCE, reading).await;
-    text.truncate(ERROR_BODY_MAX);
-    text
-}
-
 async fn refused(
     operation: Operation,
     status: StatusCode,
@@ -541,35 +522,6 @@ fn charged(ask: &Ask<'_>, said: Option<Usage>) -> Option<Usage> {
     let by_tokens = said.input > 0 && ask.way.operation == Operation::Rerank;
     let units = if by_tokens { said.units } else { said.units.or(ask.asked) };
     Some(Usage { units, ..said })
-}
-
-/// Reads bytes up to the first that are there, and makes sure that they are no words.
-async fn bytes_content(
-    ask: &Ask<'_>,
-    headers: &HeaderMap,
-    mut body: AnswerBody,
-) -> Result<Stream, Failed> {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    let length = body.declared();
-    let first = loop {
-        match body.piece().await {
-            Some(Ok(piece)) if piece.is_empty() => {}
-            Some(Ok(piece)) => break piece,
-            Some(Err(_)) => return Err(Failed::cut("the answer was cut before its first byte")),
-            None => return Err(faulty(modes::bytes::no_bytes(b""))),
-        }
-    };
-    let named = content_type.and_then(|value| value.to_str().ok());
-    if !modes::bytes::may_be_bytes(ask.way.operation, named, &first) {
-        return Err(faulty(modes::bytes::no_bytes(&words(first.to_vec(), body).await)));
-    }
-    let mut reader = Reader::bytes(ask.way, ask.view.clone(), charged(ask, None));
-    let mut ready = Vec::new();
-    reader.push(first, &mut ready).map_err(|error| Failed::malformed(error.to_string()))?;
-    let unnamed = HeaderValue::from_static("application/octet-stream");
-    let content_type = content_type.cloned().unwrap_or(unnamed);
-    let bytes = Some(BytesHead { content_type, length });
-    Ok(Stream { source: Source::Upstream(Box::new(body)), reader, ready, token: None, bytes })
 }
 
 /// Reads a stream up to its first content; until then nothing was promised to the client.

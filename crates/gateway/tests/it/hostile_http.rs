@@ -206,7 +206,7 @@ rows! {
     "51" row_51_utf_16_is_no_json "a body in UTF-16":
         post("{\"model\":\"m\"}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()) => Error(400, "invalid_json", &["Invalid JSON payload: "]);
     "52" row_52_a_compressed_body_is_refused "a compressed body, bomb or not":
-        headed("content-encoding: gzip\r\n") => Last(415, "encoded_body", &["compressed request bodies are not accepted; send plain JSON"]);
+        headed("content-encoding: gzip\r\n") => Last(415, "encoded_body", &["compressed request bodies are not accepted; send them plain"]);
     "53" row_53_a_body_that_says_that_it_is_too_long_is_refused_unread "a length beyond the limit, and no byte of the body":
         request(&format!("POST {CHAT}"), &format!("{}content-length: 3145729\r\n", authorized()), b"")
         => Last(413, "body_too_large", &["the request body is larger than 3 MiB (max_request_size_mb)"]);

@@ -28,6 +28,7 @@ mod forms;
 mod health;
 mod health_fields;
 mod health_loop;
+mod health_modes;
 mod health_probes;
 mod health_routing;
 mod health_targets;

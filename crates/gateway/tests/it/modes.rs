@@ -170,6 +170,7 @@ fn azure_is_asked_at_its_own_paths() {
         ("2024-10-21", SPEECH, "/openai/deployments/d/audio/speech?api-version=2024-10-21"),
         ("v1", IMAGES, "/openai/v1/images/generations"),
         ("preview", SPEECH, "/openai/v1/audio/speech"),
+        ("v1", MODERATIONS, "/openai/v1/moderations"),
     ];
     for (version, path, there) in rows {
         let upstream = FakeUpstream::with(modes::answer);

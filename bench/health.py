@@ -1,195 +1,127 @@
 #!/usr/bin/env python3
-"""The figures of health checks on a running gateway, as docs/health.md shows them.
+"""The figures of health checks, measured on a release build: bench/HEALTH.md, docs/health.md and its picture.
 
-    cargo build --release && bench/health.py [--binary target/release/hale] [--deployments 1000] [--seconds 60]
+    bench/health.py [PART ...] [--target DIRECTORY] [--seconds 300] [--short]
 
-A thousand deployments, every second one a black hole that accepts and never answers, and a healthy group
-with a hundred requests a second. Prints one line per figure. Always true: every child and socket ends with
-the script; an answer that is not the one expected ends it with 2.
+Builds nothing: `cargo build --release --bin hale --bin hale-members --bin hale-load --bin hale-upstream`
+comes first. Without a part all are run, which takes about half an hour. Parts:
+
+    thousand  1,000 deployments, half of them silent, 100 requests/s on a healthy group
+    memory    the same, with checks of 1 s, for ten minutes after everybody has a verdict
+    live      /health of the same, which asks everybody; checks may take 5 s
+    live60    the same where they may take 60 s, which is the default
+    pairs     traffic with checks and without, five pairs (needs `wrk`)
+    stop      members that stop without traffic: when that is seen
+    blame     members that fail traffic: how many requests meet them
+    steady    checks that are sent while traffic gets good answers
+    lies      what is found of members that answer something else than they should
+    outage    one of three members dies and comes back: docs/outage.svg
+
+Results are kept by part in target/health.json, so that a page can be made of parts. Always true: every child
+ends with the script; what does not measure what it says ends it with 2.
 """
 
 import argparse
-import http.client
-import http.server
 import json
 import os
-import socket
-import statistics
-import subprocess
+import shutil
 import sys
 import tempfile
-import threading
-import time
 
-KEY = "sk-bench-0123456789abcdef"
-HEADERS = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
-CHAT = json.dumps({"model": "healthy", "messages": [{"role": "user", "content": "hi"}]})
-ANSWER = json.dumps({
-    "id": "c", "object": "chat.completion", "created": 1, "model": "m",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
-    "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-}).encode()
+sys.dont_write_bytecode = True
 
+import health_report
+import outage
+import rig
+import situations
+import timeline
+from gateways import Children, Hale
 
-class Upstream(http.server.BaseHTTPRequestHandler):
-    """Answers every chat request at once."""
-
-    protocol_version = "HTTP/1.1"
-    wbufsize = 1 << 16
-    disable_nagle_algorithm = True
-
-    def do_POST(self):
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(200)
-        self.send_header("content-type", "application/json")
-        self.send_header("content-length", str(len(ANSWER)))
-        self.end_headers()
-        self.wfile.write(ANSWER)
-        self.wfile.flush()
-
-    def log_message(self, *_):
-        pass
+ROOT = os.path.dirname(rig.HERE)
+PARTS = ("thousand", "memory", "live", "live60", "pairs", "stop", "blame", "steady", "lies", "outage")
 
 
-class Server(http.server.ThreadingHTTPServer):
-    request_queue_size = 4096
-
-    def handle_error(self, *_):
-        """A check that was given up closes its connection."""
-
-
-def black_hole():
-    """A port whose connections are taken by the kernel and answered by nobody."""
-    taken = socket.socket()
-    taken.bind(("127.0.0.1", 0))
-    taken.listen(4096)
-    return taken
+def parser(text):
+    it = argparse.ArgumentParser(description=text.splitlines()[0], epilog="Its head says more.")
+    it.add_argument("parts", nargs="*", metavar="PART")
+    it.add_argument("--target", default=os.path.join(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")), "release"))
+    it.add_argument("--results", default=os.path.join(ROOT, "target", "health.json"))
+    it.add_argument("--seconds", type=float, default=300, help="the length of `thousand`")
+    it.add_argument("--short", action="store_true", help="a first look: shorter, and no page is written")
+    return it
 
 
-def config(count, well, hole, background):
-    def entry(group, ident, port):
-        # A host of its own for each, so that places are bounded in all and not at one upstream.
-        host = f"127.{ident // 65536 % 250 + 1}.{ident // 256 % 256}.{ident % 256}" if port != hole else "127.0.0.1"
-        params = {"model": "openai/m", "api_key": f"k{ident}", "api_base": f"http://{host}:{port}/v1"}
-        return {"model_name": group, "litellm_params": params, "model_info": {"id": f"d{ident}"}}
-
-    entries = [entry("healthy", i + 1, well) for i in range(2)]
-    entries += [entry(f"g{i}", i + 3, well if i % 2 else hole) for i in range(count - 2)]
-    general = {"master_key": KEY, "background_health_checks": background, "health_check_interval": 60}
-    return {"model_list": entries, "general_settings": general}
-
-
-class Gateway:
-    def __init__(self, binary, settings, directory):
-        path = os.path.join(directory, "health.yaml")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump(settings, file)
-        arguments = [binary, "--config", path, "--host", "127.0.0.1", "--port", "0"]
-        environment = {"HEALTH_CHECK_TIMEOUT_SECONDS": "5"}
-        self.child = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, env=environment)
-        for line in self.child.stderr:
-            if "listening on http://" in line:
-                self.port = int(line.split("listening on http://")[1].split()[0].split("\x1b")[0].rsplit(":", 1)[1])
-                break
-        else:
-            sys.exit("the gateway did not start")
-        threading.Thread(target=lambda: [None for _ in self.child.stderr], daemon=True).start()
-
-    def ask(self, method, path, body=None, connection=None):
-        connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=150)
-        connection.request(method, path, body, HEADERS)
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-
-    def metric(self, name):
-        _, page = self.ask("GET", "/metrics")
-        return sum(float(l.rsplit(" ", 1)[1]) for l in page.decode().splitlines() if l.startswith(name))
-
-    def rss_kib(self):
-        with open(f"/proc/{self.child.pid}/status", encoding="utf-8") as file:
-            return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
-
-    def end(self):
-        self.child.kill()
-        self.child.wait()
+def run(bench, part, options):
+    """The result of one part."""
+    short = options.short
+    return {
+        "thousand": lambda: situations.thousand(bench, 40 if short else options.seconds),
+        "memory": lambda: situations.memory(bench, 60 if short else 600),
+        "live": lambda: situations.live(bench),
+        "live60": lambda: situations.live(bench, 60),
+        "pairs": lambda: situations.pairs(bench, 1 if short else 5, 5 if short else 20, 3 if short else 10),
+        "stop": lambda: situations.stop(bench, 10 if short else 20),
+        "blame": lambda: situations.blame(bench),
+        "steady": lambda: situations.steady(bench, 15 if short else 45),
+        "lies": lambda: situations.lies(bench),
+        "outage": lambda: outage.outage(bench),
+    }[part]()
 
 
-def p99(times):
-    return statistics.quantiles(times, n=100)[98] * 1000 if len(times) > 1 else float("nan")
+def read(path):
+    if not os.path.exists(path):
+        return {}
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
-def timed(seconds, pause, act):
-    """The seconds that each call of act took."""
-    times, ends = [], time.monotonic() + seconds
-    while time.monotonic() < ends:
-        began = time.monotonic()
-        act()
-        times.append(time.monotonic() - began)
-        time.sleep(max(0, pause - times[-1]))
-    return times
+def keep(path, name, version, part, found):
+    """Puts one result beside those that are kept."""
+    kept = read(path)
+    kept.setdefault(name, {}).update({"version": version, part: found})
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(kept, file)
 
 
-def traffic(gateway, seconds, results):
-    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=10)
-
-    def one():
-        status, body = gateway.ask("POST", "/v1/chat/completions", CHAT, connection)
-        if status != 200:
-            print(body.decode(), file=sys.stderr)
-            os._exit(2)
-
-    results.extend(timed(seconds, 0.01, one))
-
-
-def measure(arguments, background, well, hole, directory):
-    gateway = Gateway(arguments.binary, config(arguments.deployments, well, hole, background), directory)
+def measure(options, name, parts, start, version=None):
+    """Runs parts on a gateway and keeps what they give, after each of them, unless that is only a first look."""
+    children, directory = Children(), tempfile.mkdtemp(prefix="hale-health-")
     try:
-        times = []
-        load = threading.Thread(target=traffic, args=(gateway, arguments.seconds, times))
-        load.start()
-        if not background:
-            load.join()
-            began = time.monotonic()
-            _, page = gateway.ask("GET", "/health")
-            page = json.loads(page)
-            counts = [page[f"{name}_count"] for name in ("healthy", "unhealthy", "unchecked")]
-            print(f"live /health: {time.monotonic() - began:.1f} s, {counts} of {arguments.deployments}")
-            return times
-        pages, alive, most, rss = [], [], 0, []
-        ends = time.monotonic() + arguments.seconds
-        while time.monotonic() < ends:
-            pages += timed(1, 0.1, lambda: gateway.ask("GET", "/health"))
-            alive += timed(1, 0.05, lambda: gateway.ask("GET", "/health/liveliness"))
-            most = max(most, gateway.metric("hale_probes_in_flight"))
-            rss.append((time.monotonic(), gateway.rss_kib()))
-        load.join()
-        page = json.loads(gateway.ask("GET", "/health")[1])
-        listed = sum(page[f"{name}_count"] for name in ("healthy", "unhealthy", "unchecked"))
-        half = rss[len(rss) // 2:]
-        slope = (half[-1][1] - half[0][1]) / 1024 / max(1, half[-1][0] - half[0][0]) * 600
-        print(f"cached /health: p99 {p99(pages):.1f} ms over {len(pages)}, lists {listed}")
-        print(f"/health/liveliness: p99 {p99(alive):.1f} ms over {len(alive)}")
-        print(f"background checks in flight: {most:.0f} at most; sent {gateway.metric('hale_probes_total'):.0f}")
-        print(f"RSS: {rss[-1][1] / 1024:.1f} MiB, slope {slope:.2f} MiB per 10 minutes in the second half")
-        return times
+        bench = situations.Bench(children, directory, options.target, start)
+        for part in options.parts or parts:
+            if part not in parts:
+                raise rig.Failure(f"there is no part {part!r}; there are {', '.join(parts)}")
+            print(f"{name}, {part}", flush=True)
+            # What else the machine does as it begins.
+            load = round(os.getloadavg()[0], 1)
+            found = run(bench, part, options) | {"load": load}
+            print(json.dumps(found.get("summary", found), indent=1), flush=True)
+            if not options.short:
+                keep(options.results, name, version, part, found)
+    except rig.Failure as error:
+        print(f"{sys.argv[0]}: {error}", file=sys.stderr)
+        sys.exit(2)
     finally:
-        gateway.end()
+        children.end_all()
+        shutil.rmtree(directory, ignore_errors=True)
+    return read(options.results)
+
+
+def start_hale(target):
+    binary = os.path.join(target, "hale")
+    return lambda children, directory, config, seconds: Hale(children, directory, binary, config, seconds)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", default="target/release/hale")
-    parser.add_argument("--deployments", type=int, default=1000)
-    parser.add_argument("--seconds", type=float, default=60)
-    arguments = parser.parse_args()
-    server = Server(("0.0.0.0", 0), Upstream)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    well, hole = server.server_address[1], black_hole()
-    with tempfile.TemporaryDirectory() as directory:
-        hole_port = hole.getsockname()[1]
-        without = measure(arguments, False, well, hole_port, directory)
-        with_checks = measure(arguments, True, well, hole_port, directory)
-    print(f"traffic p99: {p99(without):.2f} ms without checks, {p99(with_checks):.2f} ms with")
+    options = parser(__doc__).parse_args()
+    kept = measure(options, "hale", PARTS, start_hale(options.target))
+    if options.short:
+        return
+    health_report.write(ROOT, kept)
+    if "outage" in kept["hale"]:
+        with open(os.path.join(ROOT, "docs", "outage.svg"), "w", encoding="utf-8") as file:
+            file.write(timeline.draw(kept["hale"]["outage"]))
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ RATIO_TARGETS = {
     ("paced", "event_us"): 1.5,
 }
 OWN_TARGETS = {
+    ("refused", "p99_us"): 1000,
     ("ready", "listening_ms"): 100,
     ("ready", "ready_ms"): 100,
     ("held", "idle_mb"): 25,

@@ -291,8 +291,31 @@ def check_translated(proxy, body, stream):
     connection.close()
 
 
-def wrk(proxy, mode, body, connections, seconds):
-    """Drives one proxy; what it cost and how long it took."""
+def check_refusal(proxy, body):
+    """One request by hand that the proxy refuses by itself, with the time to wait."""
+    connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=20)
+    with open(body, "rb") as file:
+        connection.request("POST", proxy.path("limited"), file.read(), {
+            "Authorization": f"Bearer {KEY}", "Content-Type": "application/json"})
+    response = connection.getresponse()
+    text = response.read().decode()
+    if response.status != 429 or not 0 < int(response.headers["retry-after"]) <= 300:
+        raise Failure(f"{proxy.name} did not refuse, {response.status}: {text[:500]}")
+    connection.close()
+
+
+def asked_while_limited(hale):
+    """How often the deployments that are rate limited were asked."""
+    connection = http.client.HTTPConnection("127.0.0.1", hale.port, timeout=20)
+    connection.request("GET", "/router/state", headers={"Authorization": f"Bearer {KEY}"})
+    deployments = json.loads(connection.getresponse().read())["deployments"]
+    connection.close()
+    return sum(sum(one["failures"].values()) + one["successes"] for one in deployments
+               if one["model_group"] == "bench-limited")
+
+
+def wrk(proxy, mode, body, connections, seconds, refused=False):
+    """Drives one proxy; what it cost and how long it took. All answers are good, or all are refusals."""
     url = f"http://127.0.0.1:{proxy.port}{proxy.path(mode)}"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "10s",
                "-s", os.path.join(HERE, "chat.lua"), url]
@@ -305,6 +328,8 @@ def wrk(proxy, mode, body, connections, seconds):
         raise Failure(f"wrk failed: {done.stdout}{done.stderr}")
     result = json.loads(line.removeprefix("BENCH "))
     errors = {name: result[name] for name in ("connect", "read", "write", "status", "timeout")}
+    if refused:
+        errors["status"] -= result["requests"]
     if any(errors.values()) or not result["requests"]:
         raise Failure(f"{proxy.name} failed requests: {errors} of {result['requests']}")
     elapsed = result["duration_us"] / 1e6

@@ -2,7 +2,7 @@
 //!
 //! Built by [`crate::config`], used by routing and by the gateway's attempts. Always true: a
 //! [`Deployment`] never changes; what changes is its [`DeploymentState`], which a reload carries over
-//! to the deployment with the same id.
+//! to the deployment with the same id, address, key and model.
 
 use std::sync::Arc;
 
@@ -47,7 +47,7 @@ pub struct Deployment {
     /// What an Azure deployment has besides.
     pub azure: Option<Azure>,
     /// `organization`, sent as `openai-organization`.
-    pub organization: Option<Box<str>>,
+    pub organization: Option<Secret>,
     /// `extra_headers`, sent with each request.
     pub extra_headers: Vec<(Box<str>, Secret)>,
     /// Share of the group's traffic; 1 when nothing is set.
@@ -58,6 +58,8 @@ pub struct Deployment {
     pub order: Option<u32>,
     /// Which requests it is for, where tags decide.
     pub tags: TagRules,
+    /// `access_groups`: the labels by which keys will be allowed to use it.
+    pub access_groups: Vec<Box<str>>,
     /// `region_name`: where it is.
     pub region: Option<Box<str>>,
     /// `access_windows`: hours in which it is reserved for teams.
@@ -123,7 +125,7 @@ impl Deployment {
     pub fn hide_credentials(&self, error: &mut ProviderError) {
         let headers = self.extra_headers.iter().map(|(_, value)| value);
         let of_azure = self.azure.iter().flat_map(Azure::secrets);
-        for secret in self.api_key.iter().chain(headers).chain(of_azure) {
+        for secret in self.api_key.iter().chain(&self.organization).chain(headers).chain(of_azure) {
             error.hide(secret);
         }
     }

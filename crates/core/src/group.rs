@@ -17,6 +17,9 @@ pub struct GroupIndex(pub u32);
 pub struct ModelGroup {
     /// The public name, `model_name`; a pattern for wildcards.
     pub name: Arc<str>,
+    /// Whether a `model_name` made it. Else it is of those that share a `litellm_params.model`, by which
+    /// clients may ask for them too.
+    pub is_listed: bool,
     /// Its deployments, in the order of the config.
     pub members: Vec<DeploymentIndex>,
     /// The pattern, when the name holds `*`.

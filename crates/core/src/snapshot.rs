@@ -17,13 +17,14 @@ use crate::settings::{GatewaySettings, RouterSettings};
 pub struct Snapshot {
     /// All deployments.
     pub deployments: Vec<Arc<Deployment>>,
-    /// All model groups.
+    /// All model groups, the listed ones first.
     pub groups: Vec<ModelGroup>,
     /// Group by exact name.
     pub by_name: HashMap<Box<str>, GroupIndex>,
     /// Deployment by id.
     pub by_id: HashMap<Arc<str>, DeploymentIndex>,
-    /// Group by what its members call the model: `litellm_params.model`; no patterns.
+    /// Group by what its members call the model, where that is no name: `litellm_params.model`; no
+    /// patterns. These are the groups that are not listed.
     pub by_model: HashMap<Box<str>, GroupIndex>,
     /// Groups with a pattern, the most specific first.
     pub wildcards: Vec<GroupIndex>,
@@ -58,6 +59,11 @@ impl Snapshot {
     #[must_use]
     pub fn deployment(&self, index: DeploymentIndex) -> &Arc<Deployment> {
         &self.deployments[index.0 as usize]
+    }
+
+    /// The groups that a `model_name` made.
+    pub fn listed_groups(&self) -> impl Iterator<Item = &ModelGroup> {
+        self.groups.iter().filter(|group| group.is_listed)
     }
 
     /// The group at `index`, which must come from this snapshot.

@@ -175,7 +175,7 @@ proptest! {
 
     /// I6 and I12: every rest ends with a trial that somebody can take, and only one at a time.
     #[test]
-    fn every_rest_has_its_end(steps in steps(), around in surroundings(), timeout in 0u64..600_000) {
+    fn i12_every_rest_has_its_end(steps in steps(), around in surroundings(), timeout in 0u64..600_000) {
         let state = DeploymentState::default();
         let mut now = 100_000;
         for step in &steps {
@@ -192,9 +192,38 @@ proptest! {
         }
     }
 
+    /// I10: whoever has a sibling and stops is out after three failures of different requests, whatever
+    /// went before, unless the config tolerates more.
+    #[test]
+    fn i10_three_failures_in_a_row_trip(steps in steps(), around in surroundings(), gaps in (0u64..10_000, 0u64..10_000)) {
+        let around = Surroundings {
+            has_sibling: true, cooldown_ms: around.cooldown_ms + 1, tolerance: ByKind::default(),
+            many_models: false, ..around
+        };
+        let state = DeploymentState::default();
+        let mut now = 100_000;
+        for step in &steps {
+            now += step.after;
+            apply(&state, now, step, &around);
+        }
+        // It rested, the rest is over, and it works.
+        now += QUOTA_CAP_MS;
+        let well = Step { after: 0, took: 0, request: 0, cause: None, hint_ms: None, trial: true };
+        apply(&state, now, &well, &around);
+        prop_assert_eq!(state.verdict(Millis(now)), Verdict::Ready);
+        for (request, gap) in [0, gaps.0, gaps.1].into_iter().enumerate() {
+            now += 1 + gap;
+            let stopped = Step {
+                request: 100 + request as u64, cause: Some(Cause::Connect), trial: false, ..well.clone()
+            };
+            apply(&state, now, &stopped, &around);
+        }
+        prop_assert!(matches!(state.verdict(Millis(now)), Verdict::Cooling(_)));
+    }
+
     /// I11: alone and without a fallback, no passing trouble of ours keeps a deployment from traffic.
     #[test]
-    fn a_lone_deployment_rests_only_when_the_provider_says_so(steps in steps(), around in surroundings()) {
+    fn i11_a_lone_deployment_rests_only_when_the_provider_says_so(steps in steps(), around in surroundings()) {
         let alone = Surroundings { has_sibling: false, has_fallback: false, ..around };
         let state = DeploymentState::default();
         let mut now = 100_000;
@@ -238,7 +267,7 @@ proptest! {
         let snapshot = snapshot(members, "fallbacks: [{a: [b]}, {b: [a, c]}, {c: [a]}], context_window_fallbacks: [{a: [c]}, \
              {c: [b]}], content_policy_fallbacks: [{b: [c]}, {c: [a]}]");
         if disabled {
-            snapshot.deployments[0].state.set_disabled(true);
+            snapshot.deployments[0].state.set_disabled(Millis(0), true);
         }
         let controls = Controls { num_retries: Some(retries), timeout_ms, ..Controls::default() };
         let Resolved::Target(target) = resolve(&snapshot, "a") else { panic!("a") };
@@ -487,7 +516,7 @@ impl Scope<'_> {
 fn walk_all(depth: u32) {
     let snapshot = snapshot((2, 1, 1), "cooldown_time: 5");
     for code in 0..8u64.pow(depth) {
-        snapshot.deployments.iter().for_each(|one| one.reset());
+        snapshot.deployments.iter().for_each(|one| one.reset(Millis(0)));
         let path: Vec<Happens> =
             (0..depth).map(|i| ALL[usize::try_from(code >> (3 * i) & 7).unwrap()]).collect();
         let mut scope =

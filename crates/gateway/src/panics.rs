@@ -33,6 +33,18 @@ pub(crate) fn restarted<T>(metrics: &Metrics, what: &str, mut run: impl FnMut() 
     }
 }
 
+/// Panics once at the place that a test names by `HALE_FAIL_ON_PURPOSE`. A release has no such places.
+pub(crate) fn on_purpose(place: &str) {
+    #[cfg(debug_assertions)]
+    {
+        use std::sync::atomic::AtomicBool;
+        static DONE: AtomicBool = AtomicBool::new(false);
+        let wanted = std::env::var("HALE_FAIL_ON_PURPOSE").is_ok_and(|name| name == place);
+        assert!(!wanted || DONE.swap(true, Ordering::Relaxed), "on purpose: {place}");
+    }
+    let _: &str = place;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -87,7 +87,7 @@ impl Reloader {
         if snapshot.gateway.request_log != before.snapshot.gateway.request_log {
             tracing::warn!("a changed request_log takes effect at the next start");
         }
-        let (groups, deployments) = (snapshot.groups.len(), snapshot.deployments.len());
+        let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
         process.apply(snapshot);
         metrics.reloads_applied.fetch_add(1, Ordering::Relaxed);
         tracing::info!(groups, deployments, "config reloaded");

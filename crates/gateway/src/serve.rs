@@ -115,7 +115,7 @@ pub(crate) fn check(options: &CheckOptions) -> ExitCode {
                 "{}: ok, {} deployments in {} model groups, {} warnings\n",
                 options.config,
                 snapshot.deployments.len(),
-                snapshot.groups.len(),
+                snapshot.listed_groups().count(),
                 loaded.warnings().count()
             ));
             ExitCode::SUCCESS
@@ -258,7 +258,7 @@ pub(crate) fn start(
         .and_then(|listener| listener.local_addr().ok())
         .ok_or_else(|| format!("can not listen on {address}"))?;
     let uses_tls = snapshot.deployments.iter().any(|one| one.api_base.starts_with("https"));
-    let (groups, deployments) = (snapshot.groups.len(), snapshot.deployments.len());
+    let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
     let process = Arc::new(Process::new(snapshot, sinks));
     let (phase, phases) = watch::channel(Phase::Serve);
     room::raise_descriptors();

@@ -316,7 +316,7 @@ fn request_headers(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
         secret(header::AUTHORIZATION, &format!("Bearer {}", token.expose()));
     }
     if let Some(organization) = &deployment.organization {
-        secret(HeaderName::from_static("openai-organization"), organization);
+        secret(HeaderName::from_static("openai-organization"), organization.expose());
     }
     for (name, value) in &deployment.extra_headers {
         let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };

@@ -38,6 +38,7 @@ pub(crate) fn deployment(provider: &str) -> Deployment {
         limits: Limits::default(),
         order: None,
         tags: TagRules::default(),
+        access_groups: Vec::new(),
         region: None,
         windows: Vec::new(),
         budgets: Vec::new(),

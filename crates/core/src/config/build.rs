@@ -87,6 +87,7 @@ pub(super) fn deployment(
         limits,
         order: info.order.or(params.order),
         tags: TagRules { fail_open: info.fails_open, ..params.tags },
+        access_groups: info.access_groups,
         region: params.region,
         windows: info.windows,
         budgets: Vec::new(),
@@ -135,7 +136,7 @@ impl Entry<'_> {
 struct Credential {
     key: Option<Secret>,
     base: Option<String>,
-    organization: Option<Box<str>>,
+    organization: Option<Secret>,
 }
 
 /// Collects what keeps a deployment from working.
@@ -225,7 +226,7 @@ impl Troubles<'_> {
         credential.key = key.filter(|key| address::key(key).is_ok()).map(Secret::new);
         credential.base = base.map(str::to_owned);
         credential.organization =
-            organization.filter(|text| address::is_header_value(text)).map(Box::from);
+            organization.filter(|text| address::is_header_value(text)).map(Secret::new);
         credential
     }
 

@@ -85,7 +85,15 @@ pub(super) fn setting(
 /// A key of `model_info`; false when it is none of these.
 pub(super) fn rule(rules: &mut CheckRules, field: &Field<'_>, problems: &mut Problems) -> bool {
     match field.row.name {
-        "health_check_model" => rules.model = field.text(problems).map(Box::from),
+        "health_check_model" => {
+            let named = field.text(problems);
+            if named.is_some_and(|model| model.contains('*')) {
+                let hint = "name one model, such as `gpt-4o-mini`";
+                let problem = "is a pattern, and a check asks one model: it has no effect";
+                field.warn(Wrong::new(problem, hint), problems);
+            }
+            rules.model = named.filter(|model| !model.contains('*')).map(Box::from);
+        }
         "health_check_prompt" => {
             rules.prompt = field.text(problems).map(Box::from);
             if rules.prompt.as_ref().is_some_and(|prompt| prompt.len() > PROMPT_MAX) {

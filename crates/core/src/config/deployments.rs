@@ -133,7 +133,8 @@ struct Parts<'n> {
     is_paused: bool,
 }
 
-fn entry(
+/// One entry of `model_list`.
+pub(super) fn entry(
     item: &Node,
     path: &Path<'_>,
     context: &Context<'_>,

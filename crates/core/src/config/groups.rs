@@ -19,7 +19,7 @@ use crate::snapshot::{Inspects, Snapshot};
 use super::deployments::Draft;
 use super::problem::{Path, Problems, Wrong, shown};
 
-/// Puts `drafts` into `snapshot`; those with an id of `previous` keep its state.
+/// Puts `drafts` into `snapshot`; those with an id of `previous` keep its state, or its counters.
 pub(super) fn fill(
     snapshot: &mut Snapshot,
     drafts: Vec<Draft>,
@@ -66,25 +66,55 @@ pub(super) fn fill(
         deployment.tolerance = deployment.tolerance.over(&router.tolerance);
         deployment.credential = credentials.shared(&deployment);
         if let Some(before) = previous.and_then(|snapshot| known(snapshot, &deployment.id)) {
-            deployment.state = before.state.clone();
+            deployment.state = match is_same_subject(before, &deployment) {
+                true => before.state.clone(),
+                false => Arc::new(before.state.successor()),
+            };
         }
         snapshot.by_id.insert(deployment.id.clone(), index);
-        if !deployment.model_param.contains('*') {
-            snapshot.by_model.entry(deployment.model_param.clone()).or_insert(group);
-        }
         snapshot.deployments.push(Arc::new(deployment));
     }
     snapshot.wildcards = wildcards(&snapshot.groups);
+    group_by_model(snapshot, previous);
     snapshot.inspects = inspects(snapshot);
+}
+
+/// Makes a group of all deployments that call their model alike, wherever they stand; one that no
+/// `model_name` hides.
+fn group_by_model(snapshot: &mut Snapshot, previous: Option<&Snapshot>) {
+    let router = snapshot.router.clone();
+    for deployment in snapshot.deployments.clone() {
+        let name = &deployment.model_param;
+        if name.contains('*') || snapshot.by_name.contains_key(name) {
+            continue;
+        }
+        let next = GroupIndex(number(snapshot.groups.len()));
+        let group = *snapshot.by_model.entry(name.clone()).or_insert(next);
+        if group == next {
+            let unlisted = ModelGroup {
+                is_listed: false,
+                filters_tags: false,
+                ..empty_group(name, &router, previous)
+            };
+            snapshot.groups.push(unlisted);
+        }
+        let filters_tags = snapshot.group(deployment.group).filters_tags;
+        if let Some(group) = snapshot.groups.get_mut(group.0 as usize) {
+            group.has_tiers |= deployment.order.is_some();
+            group.filters_tags |= filters_tags;
+            group.members.push(deployment.index);
+        }
+    }
 }
 
 fn empty_group(name: &str, router: &RouterSettings, previous: Option<&Snapshot>) -> ModelGroup {
     let before = previous.and_then(|snapshot| {
-        let index = snapshot.by_name.get(name)?;
+        let index = snapshot.by_name.get(name).or_else(|| snapshot.by_model.get(name))?;
         snapshot.groups.get(index.0 as usize)
     });
     ModelGroup {
         name: name.into(),
+        is_listed: true,
         members: Vec::new(),
         pattern: Pattern::parse(name),
         has_tiers: false,
@@ -156,6 +186,14 @@ impl Credentials {
 fn known<'s>(snapshot: &'s Snapshot, id: &str) -> Option<&'s Arc<Deployment>> {
     let index = snapshot.by_id.get(id)?;
     snapshot.deployments.get(index.0 as usize)
+}
+
+/// Whether what is known about `before` is known about `now` too: nothing that an upstream judges has changed.
+fn is_same_subject(before: &Deployment, now: &Deployment) -> bool {
+    before.provider.name == now.provider.name
+        && before.api_base == now.api_base
+        && before.api_key == now.api_key
+        && before.upstream_model == now.upstream_model
 }
 
 fn number(count: usize) -> u32 {
@@ -268,7 +306,7 @@ impl<'s> Names<'s> {
 
     /// All names that can be suggested.
     pub(super) fn all(&self) -> impl Iterator<Item = &str> {
-        let groups = self.snapshot.groups.iter().map(|group| &*group.name);
+        let groups = self.snapshot.listed_groups().map(|group| &*group.name);
         groups.chain(self.aliases.keys().copied())
     }
 }

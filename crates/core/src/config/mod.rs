@@ -8,6 +8,7 @@ mod azure;
 mod budgets;
 mod build;
 mod checks;
+mod contradictions;
 mod credentials;
 mod deployments;
 mod fallbacks;
@@ -19,6 +20,7 @@ mod interpolate;
 mod json;
 mod keys;
 mod params;
+mod pass_through;
 mod policies;
 mod problem;
 mod redact;
@@ -89,7 +91,8 @@ pub struct Options {
 
 /// Loads the config that begins at the file `root`.
 ///
-/// Deployments that are in `previous` too, by id, keep their state.
+/// Deployments that are in `previous` too, by id, keep their state, unless provider, address, key or model
+/// changed.
 #[must_use]
 pub fn load(
     source: &dyn Source,
@@ -121,6 +124,9 @@ fn snapshot(
     let context = deployments::Context { env: &env, credentials: &credentials };
     let mut drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);
+    if let Some(at) = settings.passes_all_models {
+        pass_through::add(&mut drafts, at, &context, problems);
+    }
     let mut snapshot = Snapshot {
         router: settings.router,
         gateway: settings.gateway,
@@ -132,6 +138,7 @@ fn snapshot(
     settings.group_policies.fill(&mut snapshot, problems);
     fallbacks::fill(&mut snapshot, &settings.references, problems);
     checks::compare(&top, &snapshot, problems);
+    contradictions::check(&snapshot, &top, problems);
     times::check(&mut snapshot, &top, problems);
     snapshot
 }

@@ -33,7 +33,7 @@ pub(super) struct Params {
     pub(super) api_base: Option<Given>,
     pub(super) base_url: Option<Given>,
     pub(super) api_key: Option<Secret>,
-    pub(super) organization: Option<Box<str>>,
+    pub(super) organization: Option<Secret>,
     /// `litellm_credential_name`.
     pub(super) credential: Option<Given>,
     /// `extra_headers`.
@@ -80,6 +80,7 @@ pub(super) struct Info {
     pub(super) order: Option<u32>,
     /// `blocked`.
     pub(super) is_paused: bool,
+    pub(super) access_groups: Vec<Box<str>>,
     /// `allowed_fails_policy` and `allowed_fails`.
     pub(super) tolerance: ByKind,
     /// `enable_tag_filtering`.
@@ -203,6 +204,7 @@ impl Info {
                 "enable_tag_filtering" => {
                     info.filters_tags = field.flag(problems);
                 }
+                "access_groups" => info.access_groups = names(field, problems),
                 "allow_fail_open" => info.fails_open = field.flag(problems).unwrap_or(false),
                 "access_windows" => info.windows = windows::read(field, problems),
                 "allowed_fails" => info.tolerance.others = field.small(problems),
@@ -328,7 +330,7 @@ fn mode(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
     Some(mode.into())
 }
 
-fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
+fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Secret> {
     let text = match field.node.items() {
         None => field.text(problems)?,
         Some([only]) => only.text().unwrap_or(""),
@@ -343,7 +345,7 @@ fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> 
             .error(Wrong::new("can not be sent as a header", "check for odd characters"), problems);
         return None;
     }
-    Some(text.into())
+    Some(Secret::new(text))
 }
 
 /// Headers about where a request ends and what becomes of its connection.

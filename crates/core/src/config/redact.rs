@@ -5,7 +5,7 @@
 use super::problem::shown;
 
 /// Parts of a key's name that make its value a secret.
-const SECRET_WORDS: [&str; 12] = [
+const SECRET_WORDS: [&str; 13] = [
     "key",
     "token",
     "secret",
@@ -18,6 +18,7 @@ const SECRET_WORDS: [&str; 12] = [
     "signature",
     "header",
     "cookie",
+    "organization",
 ];
 /// From this length a word of letters and digits may be a key.
 const KEY_LIKE_CHARS: usize = 12;

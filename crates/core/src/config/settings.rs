@@ -51,6 +51,8 @@ pub(super) struct Settings<'n> {
     pub(super) checks: CheckSettings,
     /// What refers to names.
     pub(super) references: References<'n>,
+    /// Where `pass_through_all_models` is asked for.
+    pub(super) passes_all_models: Option<At>,
     /// `model_group_retry_policy`.
     pub(super) group_policies: OfGroups,
     /// What may be spent.
@@ -239,6 +241,10 @@ impl<'n> Settings<'n> {
             "litellm_key_header_name" => gateway.key_header = header(field, problems),
             "always_include_stream_usage" => {
                 put(&mut gateway.always_include_stream_usage, field.flag(problems));
+            }
+            "pass_through_all_models" => {
+                let asked = field.flag(problems).unwrap_or(false);
+                self.passes_all_models = asked.then_some(field.at);
             }
             "health_check_details" => put(&mut gateway.health_details, field.flag(problems)),
             "allow_public_health_readiness_details" => {

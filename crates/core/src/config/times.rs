@@ -43,7 +43,7 @@ pub(super) fn check(snapshot: &mut Snapshot, top: &Map, problems: &mut Problems)
 
 /// The longest of all groups, with and without a stream.
 fn longest(snapshot: &Snapshot) -> Option<WorstCase> {
-    let names = snapshot.groups.iter().map(|group| &*group.name);
+    let names = snapshot.listed_groups().map(|group| &*group.name);
     let cases = names.flat_map(|name| {
         [false, true].into_iter().filter_map(move |stream| {
             let controls = Controls { stream, ..Controls::default() };

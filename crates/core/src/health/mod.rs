@@ -6,6 +6,7 @@
 
 mod breaker;
 pub mod check;
+mod event;
 mod latency;
 mod models;
 pub mod outcome;
@@ -19,6 +20,7 @@ mod trial;
 pub use breaker::{
     BREAKER_CAP_MS, BREAKER_SHORT_MS, CONSECUTIVE_TRIP, QUOTA_CAP_MS, RATE_LIMIT_CAP_MS,
 };
+pub use event::{Event, Source};
 pub use latency::Measured;
 pub use rate::{Claim, Full, Rates};
 pub use retry_budget::RetryBudget;

@@ -66,9 +66,14 @@ impl RetryBudget {
         let allowed = self.requests.sum(now, BUDGET_WINDOW_S) / 5 + 3 * BUDGET_WINDOW_S;
         let may = self.retries.sum(now, BUDGET_WINDOW_S + 1) < allowed;
         if may {
-            self.retries.add(now);
+            self.spend(now);
         }
         may
+    }
+
+    /// Counts an attempt that repeats another whether or not the budget would allow it.
+    pub fn spend(&self, now: Millis) {
+        self.retries.add(now);
     }
 }
 
@@ -87,5 +92,7 @@ mod tests {
         assert_eq!(more, 100);
         assert!(!budget.withdraw(now.plus(8_000)));
         assert!(budget.withdraw(now.plus(11_000)), "the window moved on");
+        (0..50).for_each(|_| budget.spend(now.plus(22_000)));
+        assert!(!budget.withdraw(now.plus(22_000)), "what is free leaves less for the rest");
     }
 }

@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 
 use super::breaker::{Breaker, RATE_LIMIT_CAP_MS, is_about_a_model, is_about_an_operation};
 use super::check::{Change, Checks};
+use super::event::{Event, Events, Source};
 use super::latency::{Latency, Measured};
 use super::models::ModelRests;
 use super::rate::{Claim, Rates};
@@ -69,8 +70,8 @@ pub enum Transition {
     Opened(Rest),
     /// It is routable again.
     Closed,
-    /// Checks had said otherwise: it works.
-    Vindicated(Change),
+    /// It works, which was not known, or of which checks had said otherwise.
+    Proved(Change),
 }
 
 /// What surrounds a failure and decides what follows from it.
@@ -167,6 +168,8 @@ pub struct DeploymentState {
     latency: Latency,
     models: ModelRests,
     checks: Checks,
+    /// Changes that are none of checks.
+    events: Events,
     breaker: Mutex<Breaker>,
 }
 
@@ -186,12 +189,27 @@ impl Default for DeploymentState {
             latency: Latency::default(),
             models: ModelRests::default(),
             checks: Checks::default(),
+            events: Events::default(),
             breaker: Mutex::new(Breaker::default()),
         }
     }
 }
 
 impl DeploymentState {
+    /// The state of what takes its place under the same id: nothing is known about it, the counters go on,
+    /// and who was taken out by an operator stays out.
+    #[must_use]
+    pub fn successor(&self) -> DeploymentState {
+        let copy = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
+        DeploymentState {
+            successes: copy(&self.successes),
+            failures: std::array::from_fn(|cause| copy(&self.failures[cause])),
+            opens: copy(&self.opens),
+            disabled: AtomicBool::new(self.is_disabled()),
+            ..DeploymentState::default()
+        }
+    }
+
     /// What selection needs to know, at `now`.
     #[must_use]
     pub fn verdict(&self, now: Millis) -> Verdict {
@@ -279,8 +297,12 @@ impl DeploymentState {
     }
 
     /// An operator takes it out, or lets it in again.
-    pub fn set_disabled(&self, disabled: bool) {
-        self.disabled.store(disabled, Ordering::Relaxed);
+    pub fn set_disabled(&self, now: Millis, disabled: bool) {
+        if self.disabled.swap(disabled, Ordering::Relaxed) != disabled {
+            let (from, to) =
+                if disabled { ("enabled", "disabled") } else { ("disabled", "enabled") };
+            self.events.push(Event { at: now, from, to, cause: None, source: Source::Operator });
+        }
     }
 
     /// Whether an operator took it out.
@@ -290,15 +312,43 @@ impl DeploymentState {
     }
 
     /// Forgets every failure: it is as if new. What an operator or a minute's limit says stays.
-    pub fn reset(&self) {
+    pub fn reset(&self, now: Millis) {
         let mut breaker = self.breaker.lock();
+        if breaker.open.is_some() {
+            self.tell(now, "cooldown", "ready", None, Source::Operator);
+        }
         *breaker = Breaker::default();
         self.word.store(0, Ordering::Relaxed);
         self.back_since.store(0, Ordering::Relaxed);
         self.trial.clear();
         self.models.clear();
-        self.checks.reset();
+        self.checks.reset(now, Source::Operator);
         self.latency.forgive();
+    }
+
+    fn tell(
+        &self,
+        at: Millis,
+        from: &'static str,
+        to: &'static str,
+        cause: Option<Cause>,
+        source: Source,
+    ) {
+        self.events.push(Event { at, from, to, cause: cause.map(Cause::name), source });
+    }
+
+    /// Changes so far.
+    #[must_use]
+    pub fn changed(&self) -> u64 {
+        self.events.count() + self.checks.changed()
+    }
+
+    /// What changed of it, by whatever, in the order of time.
+    pub(super) fn changes(&self) -> Vec<Event> {
+        let mut changes = self.events.all();
+        changes.extend(self.checks.changes().iter().map(Change::event));
+        changes.sort_by_key(|event| event.at);
+        changes
     }
 
     /// Its part of its full share of the traffic, above 0 and at most 1: less at first when it came back.
@@ -423,6 +473,7 @@ impl DeploymentState {
         breaker.counts = Default::default();
         self.word.store(0, Ordering::Relaxed);
         self.back_since.store(now.0.saturating_add(1), Ordering::Relaxed);
+        self.tell(now, "cooldown", "ready", None, Source::Traffic);
         Some(Transition::Closed)
     }
 
@@ -451,7 +502,12 @@ impl DeploymentState {
         self.latency.failed(now, around.attempt_timeout_ms);
         breaker.remember(now, cause, status);
         let failure = Failure { cause, status, hint_ms };
+        let before = if breaker.open.is_some() { "cooldown" } else { "ready" };
         let rest = breaker.failed(now, attempt, failure, around);
+        let after = if breaker.open.is_some() { "cooldown" } else { "ready" };
+        if rest.is_some() || before != after {
+            self.tell(now, before, after, Some(cause), Source::Traffic);
+        }
         self.word.store(breaker.open.map_or(0, |open| pack(open.rest)), Ordering::Relaxed);
         self.release_trial(attempt.trial.own);
         let rest = rest?;

@@ -5,7 +5,7 @@
 //! deployment that uses that credential.
 
 use super::{
-    AttemptRef, DeploymentState, Failure, Measured, Surroundings, Transition, Trial, Verdict,
+    AttemptRef, DeploymentState, Event, Failure, Measured, Surroundings, Transition, Trial, Verdict,
 };
 use crate::cause::Cause;
 use crate::deployment::Deployment;
@@ -107,14 +107,12 @@ impl Deployment {
         attempt: AttemptRef,
         measured: &Measured,
         model: &str,
-    ) -> Option<Transition> {
+    ) -> [Option<Transition>; 2] {
         self.state.model_answered(model);
-        let vindicated = self.state.checks().answered(now, attempt.started, model);
+        let proved = self.state.checks().answered(now, attempt.started, model);
         let of_credential = self.credential_answered(now, attempt);
-        self.state
-            .success(now, attempt, measured)
-            .or(of_credential)
-            .or(vindicated.map(Transition::Vindicated))
+        let back = self.state.success(now, attempt, measured).or(of_credential);
+        [back, proved.map(Transition::Proved)]
     }
 
     fn credential_answered(&self, now: Millis, attempt: AttemptRef) -> Option<Transition> {
@@ -147,11 +145,22 @@ impl Deployment {
         own
     }
 
-    /// Forgets every failure, its credential's too.
-    pub fn reset(&self) {
-        self.state.reset();
+    /// What changed of it and of its credential, in the order of time.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Event> {
+        let mut changes = self.state.changes();
         if let Some(credential) = &self.credential {
-            credential.reset();
+            changes.extend(credential.changes());
+        }
+        changes.sort_by_key(|event| event.at);
+        changes
+    }
+
+    /// Forgets every failure, its credential's too.
+    pub fn reset(&self, now: Millis) {
+        self.state.reset(now);
+        if let Some(credential) = &self.credential {
+            credential.reset(now);
         }
     }
 }

@@ -343,6 +343,19 @@ impl Selection<'_> {
             .then_some(NetRank { until: Some(rest.until), needs_permit })
     }
 
+    /// Why it is not tried at all: where the safety net would try it although it is not well, that it has no
+    /// room for one more.
+    pub(super) fn refusal(&self, index: DeploymentIndex, now: Millis) -> Option<Exclusion> {
+        let why = self.examine(index, now).err()?;
+        let net_would = match why {
+            Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => !rest.provider_issued,
+            Exclusion::Unhealthy(_) => true,
+            _ => false,
+        };
+        let room = self.has_room(self.snapshot.deployment(index), now);
+        Some(room.err().filter(|_| net_would).unwrap_or(why))
+    }
+
     pub(super) fn take_trial(&self, index: DeploymentIndex, now: Millis) -> Option<Trial> {
         let deployment = self.snapshot.deployment(index);
         let own = times(self.snapshot, deployment, self.controls).timeout_ms;

@@ -139,8 +139,7 @@ pub fn nearest_names(snapshot: &Snapshot, name: &str) -> Vec<Box<str>> {
     }
     let lower = name.to_lowercase();
     let mut scored: Vec<(usize, &str)> = snapshot
-        .groups
-        .iter()
+        .listed_groups()
         .filter(|group| group.pattern.is_none())
         .map(|group| &*group.name)
         .chain(snapshot.router.aliases.iter().filter(|(_, a)| !a.hidden).map(|(name, _)| &**name))

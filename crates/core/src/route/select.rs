@@ -103,8 +103,7 @@ pub(super) fn least_bad(request: &Selection<'_>, now: Millis) -> Choice {
 #[must_use]
 pub(super) fn exclusions(request: &Selection<'_>, now: Millis) -> Vec<Excluded> {
     let why = |&deployment: &DeploymentIndex| {
-        let why = request.examine(deployment, now).err()?;
-        Some(Excluded { deployment, why })
+        Some(Excluded { deployment, why: request.refusal(deployment, now)? })
     };
     request.members.iter().filter_map(why).collect()
 }

@@ -1,8 +1,11 @@
 //! The figures that health checks have to reach: verdicts that are false, detection, recovery, cost.
 
+use std::cell::{Cell, RefCell};
+
 use hale_core::cause::Cause;
 use hale_core::deployment::DeploymentIndex;
 use hale_core::health::check::{Checked, Finding, Schedule, Start, Status, Subject};
+use hale_core::health::{AttemptRef, Measured, Trial};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 
@@ -31,6 +34,8 @@ struct Run {
     verdicts: Verdicts,
     most_under_way: u32,
     paid: u64,
+    /// When each check began.
+    starts: Vec<u64>,
 }
 
 /// Runs checks for `until` milliseconds; of those of something that works so many of a thousand are lost.
@@ -60,7 +65,7 @@ fn run(
             .next()
     });
     let mut under_way: Vec<(u64, u64, Start, Finding)> = Vec::new();
-    let mut result = Run { verdicts: Vec::new(), most_under_way: 0, paid: 0 };
+    let mut result = Run { verdicts: Vec::new(), most_under_way: 0, paid: 0, starts: Vec::new() };
     let mut now = 0;
     while now < until {
         while let Some(at) = under_way.iter().position(|(ends, ..)| *ends <= now) {
@@ -86,6 +91,7 @@ fn run(
         for start in schedule.start(Millis(now), snapshot, || chance.next()) {
             let index = start.subject.members[0].0;
             result.paid += u64::from(!start.free_only);
+            result.starts.push(now);
             let doing = match life(index, now) {
                 Doing::Works if chance.below(1_000) < lost => Doing::IsSilent,
                 doing => doing,
@@ -128,6 +134,31 @@ fn two_percent_of_lost_checks_make_less_than_one_false_verdict_in_a_thousand_hou
         );
         assert!(falls * 1_000 < deployment_hours, "seed {seed}: {falls}");
     }
+}
+
+#[test]
+fn one_lost_check_never_moves_traffic() {
+    let all = Cell::new(0);
+    for seed in 0..20 {
+        let interval_s = 5 + Chance::new(seed).below(300);
+        let snapshot = world(20, interval_s);
+        let counts = RefCell::new([0_u32; 20]);
+        let life = |index: u32, _| {
+            let count = &mut counts.borrow_mut()[index as usize];
+            *count += 1;
+            // Never two in a row: the one that asks again gets its answer.
+            if !count.is_multiple_of(8) {
+                return Doing::Works;
+            }
+            all.set(all.get() + 1);
+            if seed.is_multiple_of(2) { Doing::IsSilent } else { Doing::Refuses }
+        };
+        let run = run(&snapshot, seed, 0, 200 * interval_s * 1_000, 0, &life);
+        let first: Vec<_> = run.verdicts.iter().map(|one| one.2).collect();
+        assert_eq!(first, [Status::Healthy; 20], "seed {seed}: found well once, and left so");
+    }
+    println!("{} lost checks, each alone, changed nothing", all.get());
+    assert!(all.get() > 5_000, "{}", all.get());
 }
 
 /// Of twenty deployments every fourth one stops at a moment of its own and comes back one hour later.
@@ -208,4 +239,121 @@ fn i12_everybody_is_checked_again_however_many_are_silent() {
         one.state.checks().standing().0 == Status::Healthy
     };
     assert!(snapshot.deployments.iter().all(well));
+}
+
+/// Random lives of random deployments: each one stops once, for as long as it likes.
+fn random_outages(seed: u64, doing: Doing) -> (u64, Vec<(u64, u64)>, Verdicts) {
+    let mut chance = Chance::new(seed);
+    let interval_s = 5 + chance.below(600);
+    let count = 1 + chance.below(40);
+    let snapshot = world(usize::try_from(count).unwrap(), interval_s);
+    let interval = interval_s * 1_000;
+    let outages: Vec<(u64, u64)> = (0..count)
+        .map(|_| {
+            let stop = interval + chance.below(10 * interval);
+            (stop, stop + 2 * interval + 70_000 + chance.below(HOUR_MS))
+        })
+        .collect();
+    let life = |index: u32, now: u64| {
+        let (stop, back) = outages[index as usize];
+        if (stop..back).contains(&now) { doing } else { Doing::Works }
+    };
+    let end = outages.iter().map(|(_, back)| back + 2 * interval + 700_000).max().unwrap();
+    let run = run(&snapshot, seed, 0, end, 0, &life);
+    (interval, outages, run.verdicts)
+}
+
+#[test]
+fn i09_whoever_is_healed_is_routable_within_its_backoff_and_an_interval() {
+    for seed in 0..30 {
+        let (interval, outages, verdicts) = random_outages(seed, Doing::Refuses);
+        for (index, (_, back)) in outages.iter().enumerate() {
+            let own: Vec<_> = verdicts.iter().filter(|one| one.1 as usize == index).collect();
+            let last = own.last().expect("the stop was seen");
+            assert_eq!(last.2, Status::Healthy, "seed {seed}, {index}: it comes back");
+            // 300 s is the longest backoff; another second is for the places that others have.
+            let limit = interval.min(300_000) + ANSWERS_MS + 1_000;
+            assert!(last.0 <= back + limit, "seed {seed}, {index}: {} ms", last.0 - back);
+        }
+    }
+}
+
+#[test]
+fn i10_whoever_stops_without_traffic_is_seen_within_an_interval_and_its_confirmations() {
+    for seed in 0..30 {
+        let (interval, outages, verdicts) = random_outages(seed, Doing::Refuses);
+        for (index, (stop, _)) in outages.iter().enumerate() {
+            let seen = fell(&verdicts).find(|one| one.1 as usize == index).expect("it is seen").0;
+            assert!(seen <= stop + interval + 5_000, "seed {seed}, {index}: {} ms", seen - stop);
+        }
+    }
+}
+
+#[test]
+fn i14_nothing_is_sent_to_whom_traffic_proved_within_the_interval() {
+    for seed in 0..20 {
+        let mut chance = Chance::new(seed);
+        let interval = 1_000 * (10 + chance.below(300));
+        let snapshot = world(10, interval / 1_000);
+        let subjects = snapshot.deployments.iter().map(|one| Subject {
+            id: one.id.clone(),
+            members: vec![one.index],
+            place: 0,
+            upstream: one.index.0.into(),
+            credential: one.index.0.into(),
+            nano_usd: 1,
+            budget_nano_usd: None,
+        });
+        let mut schedule = Schedule::default();
+        let void = schedule.plan(Millis(0), subjects.collect(), &snapshot, |id| {
+            Chance::new(seed + id.len() as u64).next()
+        });
+        assert!(void.is_empty());
+        let (mut now, mut checks) = (0, 0);
+        let mut live = [None::<u64>; 10];
+        while now < 50 * interval {
+            now += 1 + chance.below(interval / 4);
+            let lucky = usize::try_from(chance.below(10)).unwrap();
+            // Half of them have no traffic.
+            if lucky % 2 == 0 {
+                snapshot.deployments[lucky].succeeded(
+                    Millis(now),
+                    attempt_at(now),
+                    &Measured::default(),
+                    "",
+                );
+                live[lucky] = Some(now);
+            }
+            for start in schedule.start(Millis(now), &snapshot, || chance.next()) {
+                let index = start.subject.members[0].0 as usize;
+                let age = live[index].map(|live| now - live);
+                assert!(age.is_none_or(|age| age >= interval), "seed {seed}, {index}: {age:?}");
+                checks += 1;
+                schedule.ended(Millis(now), &snapshot, &start.subject, Finding::Healthy, 0);
+            }
+        }
+        assert!(checks > 100, "those without traffic are checked: {checks}");
+    }
+}
+
+fn attempt_at(now: u64) -> AttemptRef {
+    AttemptRef { started: Millis(now), request: 1, trial: Trial::NONE }
+}
+
+#[test]
+fn h08_two_thousand_are_checked_all_over_the_interval_and_never_more_than_sixteen_together() {
+    for seed in 0..1 {
+        let snapshot = world(2_000, 300);
+        let run = run(&snapshot, seed, 0, 4 * 300_000, 0, &|_, _| Doing::Works);
+        assert!(run.most_under_way <= 16, "seed {seed}: {}", run.most_under_way);
+        let counts = snapshot.deployments.iter().map(|one| one.state.checks().count());
+        let (least, most) = counts.fold((u64::MAX, 0), |(a, b), n| (a.min(n), b.max(n)));
+        assert!((3..=6).contains(&least) && most <= 6, "seed {seed}: {least} to {most}");
+        // The first ones are spread over half a minute, those of later periods over the whole of it.
+        let later = run.starts.iter().filter(|at| **at > 600_000);
+        let mut per_second = std::collections::BTreeMap::new();
+        later.for_each(|at| *per_second.entry(at / 1_000).or_insert(0) += 1);
+        let most = per_second.values().max().unwrap();
+        assert!(*most <= 30, "seed {seed}: {most} in one second, where 7 is the mean");
+    }
 }

@@ -1,9 +1,11 @@
 //! The figures that routing has to reach, under every strategy where the strategy matters.
 
+use std::ops::Range;
+
 use hale_core::route::{Controls, STRATEGIES};
 
 use crate::upstream::{Behaviour, Upstream};
-use crate::world::{World, snapshot};
+use crate::world::{Began, Ended, How, World, snapshot, snapshot_with_keys};
 
 pub(crate) fn steady(ms: u64) -> Upstream {
     Upstream::new(vec![(0, Behaviour::Healthy(ms))])
@@ -46,10 +48,17 @@ fn one_silent_of_three_hurts_only_those_in_flight_until_it_trips() {
         let world = one_of_three(row.name, Behaviour::Silent);
         assert!(world.success(0, 30_000) >= 0.999, "{}", row.name);
         let tripped = world.transitions.iter().find(|one| one.1 == 0 && one.2).expect("it trips").0;
-        let hurt = world.began.iter().filter(|one| one.deployment == 0);
-        let late = hurt.filter(|one| one.at > tripped && !one.trial).count();
-        assert_eq!(late, 0, "{}: after the trip only trials", row.name);
         assert!(tripped <= 2_100, "{}: it tripped at {tripped}", row.name);
+        let asked = || world.began.iter().filter(|one| one.deployment == 0);
+        let late = asked().filter(|one| one.at > tripped && !one.trial).count();
+        assert_eq!(late, 0, "{}: after the trip only trials", row.name);
+        let in_flight = |one: &&Began| one.at <= tripped;
+        let hurt = |one: &&Ended| one.at - one.began >= 2_000;
+        let until = world.ended.iter().filter(|one| one.began <= tripped).filter(hurt).count();
+        assert!(until <= asked().filter(in_flight).count(), "{}: {until}", row.name);
+        let later = world.ended.iter().filter(|one| one.began > tripped).filter(hurt).count();
+        let trials = asked().filter(|one| one.trial).count();
+        assert!(later <= trials && trials <= 4, "{}: {later} hurt, {trials} trials", row.name);
     }
 }
 
@@ -67,7 +76,7 @@ fn a_single_primary_with_a_fallback_is_left_alone_while_it_is_down() {
         let asked = world.began.iter().filter(|one| one.deployment == 0);
         let down = asked.clone().filter(|one| (20_000..80_000).contains(&one.at)).count();
         assert!(down <= 10, "seed {seed}: {down} attempts on it");
-        let back = world.ended.iter().find(|one| one.began >= 80_000 && one.by == Some(0));
+        let back = world.ended.iter().find(|one| one.began >= 80_000 && one.by() == Some(0));
         let back = back.expect("it comes back").began - 80_000;
         assert!(back <= 30_000, "seed {seed}: back after {back} ms");
     }
@@ -83,42 +92,73 @@ fn when_all_are_rate_limited_nobody_is_asked() {
     assert_eq!(limited, 0, "no upstream call until the time that the provider named");
     let late = world.ended.iter().filter(|one| one.began > 5_000);
     assert!(late.clone().count() > 400);
-    assert!(late.into_iter().all(|one| one.refused && one.at == one.began));
+    assert!(late.into_iter().all(|one| one.how == How::Refused && one.at == one.began));
+}
+
+/// Holds every ten seconds of `world` to the figure: attempts are at most 1.2 per request, 30 more, and those
+/// under way at each trip; and so many `free` ones.
+pub(crate) fn assert_no_storm(world: &World, free: usize, what: &str) {
+    let sorted = |times: &mut dyn Iterator<Item = u64>| {
+        let mut times: Vec<u64> = times.collect();
+        times.sort_unstable();
+        times
+    };
+    let arrived = sorted(&mut world.ended.iter().map(|one| one.began));
+    let attempts = sorted(&mut world.began.iter().map(|one| one.at));
+    let within = |times: &[u64], span: &Range<u64>| {
+        let before = |end: u64| times.partition_point(|time| *time < end);
+        before(span.end) - before(span.start)
+    };
+    let last = attempts.last().copied().unwrap_or(0);
+    for from in (0..=last).step_by(100) {
+        let span = from..from + 10_000;
+        // Where nobody comes any more, those that wait to ask again are the requests that there are.
+        let waits = |one: &&Ended| one.began < span.start && one.at >= span.start;
+        let waiting = match arrived.last() {
+            Some(last) if span.end > *last => world.ended.iter().filter(waits).count(),
+            _ => 0,
+        };
+        let requests = within(&arrived, &span) + waiting;
+        let attempts = within(&attempts, &span);
+        let opened = world.transitions.iter().filter(|one| one.2 && span.contains(&one.0));
+        let under_way: usize = opened.map(|one| one.3 as usize).sum();
+        let allowed = requests * 12 / 10 + 30 + under_way + free;
+        assert!(
+            attempts <= allowed,
+            "{what} at {from}: {attempts} attempts, {requests} requests, {allowed} allowed"
+        );
+    }
+}
+
+/// The first move to a sibling whose breaker is closed is never cut, and three failures open a breaker; half of
+/// them are moves. Up to twenty members the budget bears that here; from there on it comes on top, once per
+/// outage.
+fn free_moves(members: usize) -> usize {
+    if members > 20 { members * 3 / 2 } else { 0 }
 }
 
 #[test]
 fn a_failing_group_sees_no_storm() {
     for row in STRATEGIES {
-        for members in [1, 2, 3, 10] {
-            for bad in [
-                Behaviour::FastFail,
-                Behaviour::Brownout(100, 300),
-                Behaviour::Down,
-                Behaviour::Unauthorized,
-                Behaviour::Unknown,
-            ] {
-                let router = format!("routing_strategy: {}", row.name);
-                let upstreams = vec![Upstream::new(vec![(0, bad)]); members];
+        for bad in [
+            Behaviour::FastFail,
+            Behaviour::Brownout(100, 300),
+            Behaviour::Down,
+            Behaviour::Unauthorized,
+            Behaviour::Unknown,
+            Behaviour::Silent,
+        ] {
+            // From the begin, and in the middle of good times.
+            for (members, from_s, per_second) in
+                [(1, 0, 50), (2, 10, 50), (3, 10, 1), (10, 0, 50), (20, 10, 50), (100, 0, 20)]
+            {
+                let router = format!("routing_strategy: {}, timeout: 2", row.name);
+                let upstreams = vec![outage(bad, from_s, 25); members];
                 let mut world = World::new(snapshot(&[("g", members)], &router), upstreams, 4);
-                world.arrivals(0, 60_000, 50, "g");
+                world.arrivals(0, 40_000, per_second, "g");
                 world.run();
-                for from in (0..70).map(|s| s * 1_000) {
-                    let span = from..from + 10_000;
-                    let requests =
-                        world.ended.iter().filter(|one| span.contains(&one.began)).count();
-                    let attempts = world.began.iter().filter(|one| span.contains(&one.at)).count();
-                    let opened =
-                        world.transitions.iter().filter(|one| one.2 && span.contains(&one.0));
-                    let in_flight: usize = opened.map(|one| one.3 as usize).sum();
-                    // A first move to a sibling whose breaker is still closed is free: three failures each.
-                    let free = if from == 0 { members * 3 } else { 0 };
-                    let allowed = requests * 12 / 10 + 30 + in_flight + free;
-                    assert!(
-                        attempts <= allowed,
-                        "{} {members} {bad:?} at {from}: {attempts} attempts, {requests} requests, {allowed}",
-                        row.name
-                    );
-                }
+                let what = format!("{} {members} {bad:?} {per_second}/s", row.name);
+                assert_no_storm(&world, free_moves(members), &what);
             }
         }
     }
@@ -163,4 +203,65 @@ fn a_brownout_is_survived_by_its_sibling() {
     world.run();
     let success = world.success(0, u64::MAX);
     assert!(success >= 0.995, "{success}");
+}
+
+#[test]
+fn one_refused_key_of_many_deployments_is_found_out_once() {
+    let upstreams = vec![outage(Behaviour::Unauthorized, 10, 40); 3];
+    let upstreams = upstreams.into_iter().chain([steady(100)]).collect();
+    // Three members share a key that is refused for a while, the fourth has one of its own.
+    let key = |_: &str, member: usize| format!("k{}", member / 3);
+    let config = snapshot_with_keys(&[("g", 4)], "num_retries: 0", key);
+    let mut world = World::new(config, upstreams, 9);
+    world.arrivals(0, 120_000, 50, "g");
+    world.run();
+    assert!(world.success(0, u64::MAX) >= 1.0, "nobody notices");
+    let down = |one: &&Began| one.deployment < 3 && (10_000..40_000).contains(&one.at);
+    let asked = world.began.iter().filter(down).count();
+    // Those under way when the first one failed, and the trials.
+    assert!(asked <= 8, "{asked} attempts with a refused key");
+    let back = world.ended.iter().find(|one| one.began >= 40_000 && one.by() != Some(3));
+    assert!(back.expect("the key is tried again").began <= 70_000);
+}
+
+#[test]
+fn clients_that_leave_and_streams_that_they_end_change_nothing() {
+    let upstreams = vec![steady(100), Upstream::new(vec![(0, Behaviour::Silent)])];
+    let mut world = World::new(snapshot(&[("g", 2)], ""), upstreams, 10);
+    for i in 0..2_000 {
+        let controls = Controls { stream: i % 2 == 0, ..Controls::default() };
+        world.visit(i * 20, "g", controls, Some(i % 400));
+    }
+    world.run();
+    assert!(world.transitions.is_empty(), "nobody rests because clients left");
+    for deployment in &world.snapshot.deployments {
+        let report = deployment.state.report();
+        assert_eq!((report.failures_in_a_row, report.errors.len()), (0, 0), "{}", deployment.id);
+    }
+    let left = world.ended.iter().filter(|one| one.how == How::Left).count();
+    assert!(left > 1_000, "{left}");
+}
+
+#[test]
+fn streams_that_break_after_content_put_a_deployment_to_rest() {
+    for bad in [Behaviour::Cuts(100), Behaviour::Stalls(100)] {
+        let router = "timeout: 2, stream_timeout: 2";
+        let upstreams = vec![outage(bad, 10, 40), steady(100), steady(100)];
+        let mut world = World::new(snapshot(&[("g", 3)], router), upstreams, 11);
+        for i in 0..120 * 50 {
+            let controls = Controls { stream: true, ..Controls::default() };
+            world.visit(i * 20, "g", controls, None);
+        }
+        world.run();
+        let broken = |from: u64, to: u64| {
+            let span = world.ended.iter().filter(|one| (from..to).contains(&one.began));
+            span.filter(|one| matches!(one.how, How::Broken(_))).count()
+        };
+        // Some break until it trips; a trial passes with its first content, so that the ramp after it costs a few.
+        assert!(broken(0, 16_000) > 3, "{bad:?}");
+        let share = world.share(0, 16_000, 40_000);
+        assert!(share < 0.1, "{bad:?}: {share}");
+        assert_eq!(broken(40_000, 120_000), 0, "{bad:?}");
+        assert!((0.25..0.42).contains(&world.share(0, 90_000, 120_000)), "{bad:?}: it comes back");
+    }
 }

@@ -8,6 +8,7 @@
 
 mod checks;
 mod figures;
+mod properties;
 mod report;
 mod strategies;
 mod swarm;

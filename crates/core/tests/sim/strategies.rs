@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 use crate::figures::steady;
 use crate::upstream::{Behaviour, Upstream};
-use crate::world::{World, snapshot};
+use crate::world::{How, World, snapshot};
 
 fn usage(count: usize, rpm: u64) -> Snapshot {
     let router = "routing_strategy: usage-based-routing-v2, num_retries: 0";
@@ -40,10 +40,10 @@ fn ten_a_minute_at_two_members_are_twenty_and_the_next_is_told_when() {
     world.arrive(61_000, "g", Controls::default());
     world.run();
     let answered: Vec<u64> =
-        world.ended.iter().filter(|one| one.by.is_some()).map(|one| one.began).collect();
+        world.ended.iter().filter(|one| one.by().is_some()).map(|one| one.began).collect();
     assert_eq!(answered.len(), 21);
     assert_eq!(answered.last(), Some(&61_000), "a place comes back after a minute");
-    assert_eq!(world.ended.iter().filter(|one| one.refused).count(), 1);
+    assert_eq!(world.ended.iter().filter(|one| one.how == How::Refused).count(), 1);
     let per_member = (0..2).map(|i| world.began.iter().filter(|one| one.deployment == i).count());
     assert!(per_member.clone().all(|count| count >= 10), "{:?}", per_member.collect::<Vec<_>>());
 }

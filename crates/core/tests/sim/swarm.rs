@@ -7,7 +7,7 @@ use hale_core::route::{Controls, MAX_ATTEMPTS, STRATEGIES};
 use hale_core::time::Millis;
 
 use crate::upstream::{Behaviour, Upstream};
-use crate::world::{Chance, World, snapshot};
+use crate::world::{Chance, How, World, snapshot_with_keys};
 
 /// When everything is healed.
 const HEALED: u64 = 120_000;
@@ -15,7 +15,7 @@ const HEALED: u64 = 120_000;
 const END: u64 = 900_000;
 
 fn behaviour(chance: &mut Chance) -> Behaviour {
-    match chance.below(10) {
+    match chance.below(12) {
         0 => Behaviour::Down,
         1 => Behaviour::Silent,
         2 => Behaviour::FastFail,
@@ -24,6 +24,8 @@ fn behaviour(chance: &mut Chance) -> Behaviour {
         5 => Behaviour::Bucket(chance.below(100)),
         6 => Behaviour::Liar,
         7 => Behaviour::Unauthorized,
+        8 => Behaviour::Cuts(chance.below(100)),
+        9 => Behaviour::Stalls(chance.below(100)),
         _ => Behaviour::Healthy(20 + chance.below(400)),
     }
 }
@@ -59,36 +61,48 @@ fn world(seed: u64) -> World {
     let groups =
         [("g", 1 + chance.below(4) as usize), ("f", 1 + chance.below(2) as usize), ("h", 1)];
     let count = groups.iter().map(|(_, count)| count).sum();
-    let upstreams = (0..count).map(|_| upstream(&mut chance)).collect();
-    let mut world = World::new(snapshot(&groups, &router), upstreams, seed);
+    let mut upstreams: Vec<Upstream> = (0..count).map(|_| upstream(&mut chance)).collect();
+    // In some worlds all have one key, which is refused for a while.
+    let one_key = chance.below(4) == 0;
+    if one_key {
+        let from = chance.below(HEALED / 2);
+        let to = from + chance.below(HEALED / 2);
+        upstreams.iter_mut().for_each(|upstream| upstream.refuse_key(from, to));
+    }
+    let key =
+        |name: &str, member| if one_key { "k".to_owned() } else { format!("k{name}{member}") };
+    let mut world = World::new(snapshot_with_keys(&groups, &router, key), upstreams, seed);
+    // Evenly, or in crowds of a second each.
+    let crowds = chance.below(3) == 0;
     for _ in 0..600 {
         let timeout = chance.below(8);
+        let leaves = (chance.below(6) == 0).then(|| chance.below(4_000));
         let controls = Controls {
             timeout_ms: (timeout == 0).then(|| 1 + chance.below(5_000)),
-            stream: timeout == 2,
+            stream: matches!(timeout, 2..=4),
             stream_timeout_ms: (timeout == 2).then(|| 1 + chance.below(3_000)),
             num_retries: (timeout == 1).then(|| chance.below(6) as u32),
             ..Controls::default()
         };
-        world.arrive(chance.below(HEALED), ["g", "f", "h"][chance.below(3) as usize], controls);
+        let time = chance.below(HEALED);
+        let time = if crowds { time - time % 10_000 + time % 1_000 } else { time };
+        world.visit(time, ["g", "f", "h"][chance.below(3) as usize], controls, leaves);
     }
     for i in 0..(END - HEALED) / 500 {
-        world.arrive(
-            HEALED + i * 500,
-            ["g", "f", "h"][chance.below(3) as usize],
-            Controls::default(),
-        );
+        let controls = Controls { stream: i % 3 == 0, ..Controls::default() };
+        world.arrive(HEALED + i * 500, ["g", "f", "h"][chance.below(3) as usize], controls);
     }
     world
 }
 
 /// Runs a world and holds it to the invariants; gives the hash of all that happened.
-fn check(seed: u64) -> u64 {
+pub(crate) fn check(seed: u64) -> u64 {
     let mut world = world(seed);
     world.run();
     for one in &world.ended {
         assert!(one.attempts <= MAX_ATTEMPTS);
-        assert!(one.refused == (one.attempts == 0), "a refusal is what made no attempt");
+        let none = one.attempts == 0 && one.how != How::Left;
+        assert!((one.how == How::Refused) == none, "a refusal is what made no attempt");
     }
     let settled = END - 100_000;
     assert!(world.success(settled, END) >= 1.0, "all is well again");
@@ -104,7 +118,7 @@ fn check(seed: u64) -> u64 {
     }
     let mut hasher = DefaultHasher::new();
     for one in &world.ended {
-        (one.began, one.at, one.by, one.attempts).hash(&mut hasher);
+        (one.began, one.at, one.by(), one.attempts).hash(&mut hasher);
     }
     for one in &world.began {
         (one.at, one.deployment, one.trial, one.request).hash(&mut hasher);

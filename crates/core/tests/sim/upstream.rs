@@ -25,6 +25,10 @@ pub(crate) enum Behaviour {
     Unauthorized,
     /// Does not know the model.
     Unknown,
+    /// Answers, and of its streams so many percent are cut after content.
+    Cuts(u64),
+    /// Answers, and of its streams so many percent fall silent after content.
+    Stalls(u64),
 }
 
 /// What an attempt meets.
@@ -49,6 +53,14 @@ pub(crate) struct Upstream {
 impl Upstream {
     pub(crate) fn new(plan: Vec<(u64, Behaviour)>) -> Upstream {
         Upstream { plan, minute: 0, used: 0 }
+    }
+
+    /// Refuses the credential in this span, whatever it did there.
+    pub(crate) fn refuse_key(&mut self, from: u64, to: u64) {
+        let afterwards = self.behaviour(to);
+        self.plan.retain(|(at, _)| !(from..=to).contains(at));
+        self.plan.extend([(from, Behaviour::Unauthorized), (to, afterwards)]);
+        self.plan.sort_by_key(|(at, _)| *at);
     }
 
     fn behaviour(&self, now: u64) -> Behaviour {
@@ -85,6 +97,18 @@ impl Upstream {
             Behaviour::Liar => (jitter(50), Meets::Failure(Cause::BadResponse, Some(200), None)),
             Behaviour::Unauthorized => (20, fails(Cause::Auth, 401)),
             Behaviour::Unknown => (20, fails(Cause::NotFound, 404)),
+            Behaviour::Cuts(_) | Behaviour::Stalls(_) => (jitter(100), Meets::Answer),
+        }
+    }
+
+    /// How a stream goes on that has content now, and after how many milliseconds it ends.
+    pub(crate) fn go_on(&self, now: u64, chance: u64) -> (u64, Meets) {
+        match self.behaviour(now) {
+            Behaviour::Cuts(percent) if chance % 100 < percent => {
+                (chance % 3_000, Meets::Failure(Cause::StreamCut, None, None))
+            }
+            Behaviour::Stalls(percent) if chance % 100 < percent => (0, Meets::Silence),
+            _ => (chance % 3_000, Meets::Answer),
         }
     }
 }

@@ -3,11 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
+use std::sync::Arc;
 
+use hale_core::cause::Cause;
 use hale_core::config::{Options, Source, load};
-use hale_core::deployment::DeploymentIndex;
-use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition};
-use hale_core::route::{AttemptPlan, Controls, GiveUp, Next, Resolved, Tried, Walk, resolve};
+use hale_core::deployment::{Deployment, DeploymentIndex};
+use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition, Trial};
+use hale_core::route::{
+    AttemptPlan, Controls, Exclusion, GiveUp, Next, Resolved, Tried, Walk, resolve,
+};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 
@@ -48,14 +52,24 @@ impl Source for Yaml {
     }
 }
 
-/// The snapshot of a config; each group is a name and how many members it has.
+/// The snapshot of a config; each group is a name and how many members it has, each with a key of its own.
 pub(crate) fn snapshot(groups: &[(&str, usize)], router: &str) -> Snapshot {
+    snapshot_with_keys(groups, router, |name, member| format!("k{name}{member}"))
+}
+
+/// The same with these keys.
+pub(crate) fn snapshot_with_keys(
+    groups: &[(&str, usize)],
+    router: &str,
+    key: impl Fn(&str, usize) -> String,
+) -> Snapshot {
     let mut yaml = String::from("model_list:\n");
     for (name, count) in groups {
         for member in 0..*count {
+            let key = key(name, member);
             yaml.push_str(&format!(
                 "- {{model_name: {name}, model_info: {{id: {name}-{member}}}, litellm_params: \
-                 {{model: openai/x, api_key: k{name}{member}}}}}\n"
+                 {{model: openai/x, api_key: {key}}}}}\n"
             ));
         }
     }
@@ -70,10 +84,33 @@ pub(crate) fn snapshot(groups: &[(&str, usize)], router: &str) -> Snapshot {
 pub(crate) struct Ended {
     pub(crate) began: u64,
     pub(crate) at: u64,
-    /// Who answered.
-    pub(crate) by: Option<u32>,
-    pub(crate) refused: bool,
+    pub(crate) how: How,
     pub(crate) attempts: usize,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// This deployment answered, a stream to its end.
+    Answered(u32),
+    /// The stream of this deployment broke after content.
+    Broken(u32),
+    /// Everything that was tried failed.
+    Failed,
+    /// Nobody was asked.
+    Refused,
+    /// The client went away.
+    Left,
+}
+
+impl Ended {
+    /// Who answered.
+    pub(crate) fn by(&self) -> Option<u32> {
+        match self.how {
+            How::Answered(by) => Some(by),
+            How::Broken(_) | How::Failed | How::Refused | How::Left => None,
+        }
+    }
 }
 
 /// One attempt, from its begin.
@@ -90,19 +127,31 @@ struct Request {
     began: u64,
     number: u64,
     ended: bool,
+    stream: bool,
+    under_way: Option<Attempt>,
 }
 
 enum Event {
-    Arrive(&'static str, Controls),
+    /// A request, and after how many milliseconds its client goes away.
+    Arrive(&'static str, Controls, Option<u64>),
     Step(usize),
-    Done(usize, Box<Attempt>),
+    /// The attempt has its answer, or of a stream its first content.
+    Meets(usize),
+    /// The stream has ended.
+    Ends(usize),
+    Leaves(usize),
+    /// An operator takes a deployment out, or lets it in.
+    Operator(u32, bool),
 }
 
+#[derive(Clone, Copy)]
 struct Attempt {
     plan: AttemptPlan,
     reference: AttemptRef,
     around: Surroundings,
     meets: Meets,
+    /// From its begin to its first content, milliseconds.
+    first_content_ms: Option<u64>,
 }
 
 /// Everything there is.
@@ -114,8 +163,9 @@ pub(crate) struct World {
     events: Vec<Option<Event>>,
     heap: BinaryHeap<Reverse<(u64, usize)>>,
     requests: Vec<Request>,
-    /// Trials under way, by deployment.
+    /// Trials under way, by deployment and by credential.
     trials: Vec<u32>,
+    credential_trials: Vec<u32>,
     pub(crate) ended: Vec<Ended>,
     pub(crate) began: Vec<Began>,
     /// When each deployment went to rest and came back, with the attempts then under way.
@@ -127,6 +177,7 @@ impl World {
         assert_eq!(snapshot.deployments.len(), upstreams.len());
         World {
             trials: vec![0; upstreams.len()],
+            credential_trials: vec![0; upstreams.len()],
             snapshot,
             upstreams,
             chance: Chance::new(seed),
@@ -147,7 +198,23 @@ impl World {
 
     /// A request for `model` arrives at `time`.
     pub(crate) fn arrive(&mut self, time: u64, model: &'static str, controls: Controls) {
-        self.at(time, Event::Arrive(model, controls));
+        self.at(time, Event::Arrive(model, controls, None));
+    }
+
+    /// The same, and its client goes away `after` so many milliseconds.
+    pub(crate) fn visit(
+        &mut self,
+        time: u64,
+        model: &'static str,
+        controls: Controls,
+        after: Option<u64>,
+    ) {
+        self.at(time, Event::Arrive(model, controls, after));
+    }
+
+    /// An operator takes a deployment out at `time`, or lets it in.
+    pub(crate) fn operator(&mut self, time: u64, deployment: u32, out: bool) {
+        self.at(time, Event::Operator(deployment, out));
     }
 
     /// Requests for `model` arrive evenly, `per_second` of them, in this span.
@@ -163,33 +230,51 @@ impl World {
             assert!(time >= self.now, "time goes on");
             self.now = time;
             match self.events[index].take().expect("an event happens once") {
-                Event::Arrive(model, controls) => self.begin(model, controls),
+                Event::Arrive(model, controls, leaves) => self.begin(model, controls, leaves),
                 Event::Step(request) => self.step(request),
-                Event::Done(request, attempt) => self.done(request, &attempt),
+                Event::Meets(request) => self.meets(request),
+                Event::Ends(request) => self.stream_ends(request),
+                Event::Leaves(request) => self.leaves(request),
+                Event::Operator(deployment, out) => {
+                    let index = DeploymentIndex(deployment);
+                    self.snapshot.deployment(index).state.set_disabled(Millis(self.now), out);
+                }
             }
         }
         assert!(self.requests.iter().all(|request| request.ended), "every request ends");
         for deployment in &self.snapshot.deployments {
             assert_eq!(deployment.state.in_flight(), 0, "every place came back");
         }
+        assert!(self.trials.iter().all(|count| *count == 0), "every permit came back");
     }
 
-    fn begin(&mut self, model: &'static str, controls: Controls) {
+    fn begin(&mut self, model: &'static str, controls: Controls, leaves: Option<u64>) {
         let Resolved::Target(target) = resolve(&self.snapshot, model) else { panic!("{model}") };
         let number = self.chance.next();
+        let stream = controls.stream;
         let walk = Walk::new(&self.snapshot, target, controls, Millis(self.now)).numbered(number);
-        self.requests.push(Request { walk, began: self.now, number, ended: false });
-        self.step(self.requests.len() - 1);
+        let began = self.now;
+        self.requests.push(Request { walk, began, number, ended: false, stream, under_way: None });
+        let index = self.requests.len() - 1;
+        if let Some(after) = leaves {
+            self.at(self.now + after, Event::Leaves(index));
+        }
+        self.step(index);
     }
 
     fn step(&mut self, index: usize) {
-        loop {
+        while !self.requests[index].ended {
             let chance = self.chance.next();
             let now = Millis(self.now);
             match self.requests[index].walk.next(&self.snapshot, now, chance) {
                 Next::Pause(ms) => return self.at(self.now + ms, Event::Step(index)),
-                Next::GiveUp(why) => {
-                    return self.end(index, None, matches!(why, GiveUp::Refused(_)));
+                Next::GiveUp(GiveUp::Refused(refused)) => {
+                    let mut all = refused.iter().flat_map(|group| &group.excluded);
+                    assert!(all.all(|one| may_refuse(one.why)), "I1: {refused:?}");
+                    return self.end(index, How::Refused);
+                }
+                Next::GiveUp(GiveUp::Exhausted(_) | GiveUp::Deadline) => {
+                    return self.end(index, How::Failed);
                 }
                 Next::Attempt(plan) => {
                     let deployment = self.snapshot.deployment(plan.deployment).clone();
@@ -214,44 +299,72 @@ impl World {
             trial: plan.trial.is_held(),
             request: index,
         });
-        if plan.trial.is_held() {
-            self.trials[place] += 1;
-            assert_eq!(self.trials[place], 1, "two trials of {place} at {}", self.now);
-        }
+        self.count_trial(&plan, true);
         let chance = self.chance.next();
         let (after, meets) = self.upstreams[place].ask(self.now, chance);
         let own_end = self.now.saturating_add(after);
         let (end, meets) =
             if own_end > plan.ends.0 { (plan.ends.0, Meets::Silence) } else { (own_end, meets) };
-        let attempt = Attempt { plan, reference, around, meets };
-        self.at(end, Event::Done(index, Box::new(attempt)));
+        let attempt = Attempt { plan, reference, around, meets, first_content_ms: None };
+        self.requests[index].under_way = Some(attempt);
+        self.at(end, Event::Meets(index));
     }
 
-    fn done(&mut self, index: usize, attempt: &Attempt) {
-        let Attempt { plan, reference, around, meets } = attempt;
-        let now = Millis(self.now);
-        let deployment = self.snapshot.deployment(plan.deployment).clone();
-        deployment.state.leave();
-        if plan.trial.is_held() {
-            self.trials[plan.deployment.0 as usize] -= 1;
+    /// Counts a trial that begins or ends; there is never a second one of a deployment or a credential.
+    fn count_trial(&mut self, plan: &AttemptPlan, begins: bool) {
+        let first = |other: &&Arc<Deployment>| {
+            other.shares_credential(self.snapshot.deployment(plan.deployment))
+        };
+        let owner = self.snapshot.deployments.iter().find(first).map(|first| first.index);
+        let owner = owner.unwrap_or(plan.deployment);
+        for (held, counts, place) in [
+            (plan.trial.own.is_some(), &mut self.trials, plan.deployment),
+            (plan.trial.credential.is_some(), &mut self.credential_trials, owner),
+        ] {
+            let count = &mut counts[place.0 as usize];
+            match (held, begins) {
+                (false, _) => {}
+                (true, true) => *count += 1,
+                (true, false) => *count -= 1,
+            }
+            assert!(*count <= 1, "two trials of {place:?} at {}", self.now);
         }
-        let (cause, status, hint_ms) = match *meets {
+    }
+
+    /// The attempt under way, unless the client left meanwhile; it gives its place and permit back.
+    fn take_attempt(&mut self, index: usize) -> Option<(Attempt, Arc<Deployment>)> {
+        let attempt = self.requests[index].under_way.take()?;
+        let deployment = self.snapshot.deployment(attempt.plan.deployment).clone();
+        deployment.state.leave();
+        self.count_trial(&attempt.plan, false);
+        Some((attempt, deployment))
+    }
+
+    fn meets(&mut self, index: usize) {
+        let request = &self.requests[index];
+        let Some(attempt) = request.under_way.filter(|_| !request.ended) else { return };
+        if attempt.meets == Meets::Answer && request.stream {
+            return self.content(index, attempt);
+        }
+        let Some((attempt, deployment)) = self.take_attempt(index) else { return };
+        let now = Millis(self.now);
+        let Attempt { plan, reference, meets, .. } = attempt;
+        let (cause, status, hint_ms) = match meets {
             Meets::Answer => {
                 let whole = now.since(reference.started);
                 let measured =
                     Measured { whole_ms: Some(whole), output_tokens: 100, ..Measured::default() };
-                let change = deployment.succeeded(now, *reference, &measured, "");
-                self.changed(plan.deployment, change);
-                return self.end(index, Some(plan.deployment.0), false);
+                for change in deployment.succeeded(now, reference, &measured, "") {
+                    self.changed(plan.deployment, change);
+                }
+                return self.end(index, How::Answered(plan.deployment.0));
             }
             Meets::Failure(cause, status, hint) => (cause, status, hint),
-            Meets::Silence if plan.ends_by_caller => {
-                (hale_core::cause::Cause::ClientTimeout, None, None)
-            }
-            Meets::Silence => (hale_core::cause::Cause::Timeout, None, None),
+            Meets::Silence if plan.ends_by_caller => (Cause::ClientTimeout, None, None),
+            Meets::Silence => (Cause::Timeout, None, None),
         };
         let failure = Failure { cause, status, hint_ms };
-        let change = deployment.failed(now, *reference, failure, "", around);
+        let change = deployment.failed(now, reference, failure, "", &attempt.around);
         self.changed(plan.deployment, change);
         let tried = Tried {
             group: "".into(),
@@ -267,29 +380,93 @@ impl World {
         self.step(index);
     }
 
+    /// A stream has content: a trial has passed, and from now on a failure is the client's to see.
+    fn content(&mut self, index: usize, mut attempt: Attempt) {
+        let now = Millis(self.now);
+        attempt.first_content_ms = Some(now.since(attempt.reference.started));
+        if attempt.plan.trial.is_held() {
+            let deployment = self.snapshot.deployment(attempt.plan.deployment).clone();
+            let change = deployment.trial_proved(now, attempt.reference);
+            self.count_trial(&attempt.plan, false);
+            (attempt.plan.trial, attempt.reference.trial) = (Trial::NONE, Trial::NONE);
+            self.changed(attempt.plan.deployment, change);
+        }
+        let chance = self.chance.next();
+        let place = attempt.plan.deployment.0 as usize;
+        let (after, meets) = self.upstreams[place].go_on(self.now, chance);
+        let silence = attempt.plan.silence_ms;
+        let (after, meets) =
+            if meets == Meets::Silence { (silence, meets) } else { (after, meets) };
+        attempt.meets = meets;
+        self.requests[index].under_way = Some(attempt);
+        self.at(self.now + after, Event::Ends(index));
+    }
+
+    fn stream_ends(&mut self, index: usize) {
+        let Some((attempt, deployment)) = self.take_attempt(index) else { return };
+        let now = Millis(self.now);
+        let Attempt { plan, reference, meets, .. } = attempt;
+        let (cause, status, hint_ms) = match meets {
+            Meets::Answer => {
+                let measured = Measured {
+                    first_content_ms: attempt.first_content_ms,
+                    output_tokens: 100,
+                    ..Measured::default()
+                };
+                for change in deployment.succeeded(now, reference, &measured, "") {
+                    self.changed(plan.deployment, change);
+                }
+                return self.end(index, How::Answered(plan.deployment.0));
+            }
+            Meets::Failure(cause, status, hint) => (cause, status, hint),
+            Meets::Silence if plan.silence_by_caller => (Cause::ClientTimeout, None, None),
+            Meets::Silence => (Cause::StreamStall, None, None),
+        };
+        let failure = Failure { cause, status, hint_ms };
+        let change = deployment.failed(now, reference, failure, "", &attempt.around);
+        self.changed(plan.deployment, change);
+        self.end(index, How::Broken(plan.deployment.0));
+    }
+
+    /// The client goes away: whatever is under way for it ends, and proves nothing.
+    fn leaves(&mut self, index: usize) {
+        if self.requests[index].ended {
+            return;
+        }
+        if let Some((attempt, deployment)) = self.take_attempt(index) {
+            let now = Millis(self.now);
+            let before = deployment.verdict(now);
+            let failure = Failure::of(Cause::ClientClosed);
+            let change = deployment.failed(now, attempt.reference, failure, "", &attempt.around);
+            assert!(change.is_none() && deployment.verdict(now) == before, "I4: nobody's fault");
+        }
+        self.end(index, How::Left);
+    }
+
     fn changed(&mut self, deployment: DeploymentIndex, change: Option<Transition>) {
         let in_flight = self.snapshot.deployment(deployment).state.in_flight();
         let opened = match change {
-            None => return,
+            // That it answers is known without checks.
+            None | Some(Transition::Proved(_)) => return,
             Some(Transition::Opened(_)) => true,
             Some(Transition::Closed) => false,
-            Some(Transition::Vindicated(change)) => panic!("nobody checks here: {change:?}"),
         };
         self.transitions.push((self.now, deployment.0, opened, in_flight));
     }
 
-    fn end(&mut self, index: usize, by: Option<u32>, refused: bool) {
+    fn end(&mut self, index: usize, how: How) {
         let request = &mut self.requests[index];
-        assert!(!request.ended, "a request ends once");
+        assert!(!request.ended, "I20: a request ends once");
         request.ended = true;
-        let attempts = request.walk.tried().len() + usize::from(by.is_some());
-        self.ended.push(Ended { began: request.began, at: self.now, by, refused, attempts });
+        let last = matches!(how, How::Answered(_) | How::Broken(_));
+        let attempts = request.walk.tried().len() + usize::from(last);
+        self.ended.push(Ended { began: request.began, at: self.now, how, attempts });
     }
 
     /// Share of requests of that span that were answered, from 0 to 1.
     pub(crate) fn success(&self, from: u64, to: u64) -> f64 {
         let all = self.ended.iter().filter(|one| (from..to).contains(&one.began));
-        let good = all.clone().filter(|one| one.by.is_some()).count();
+        let good = all.clone().filter(|one| one.by().is_some()).count();
         ratio(good, all.count())
     }
 
@@ -298,6 +475,28 @@ impl World {
         let all = self.began.iter().filter(|one| (from..to).contains(&one.at));
         let own = all.clone().filter(|one| one.deployment == deployment).count();
         ratio(own, all.count())
+    }
+}
+
+/// Whether a request may be refused for that reason without asking anybody: a provider's time, a guess about a
+/// limit while another request tries it, a limit of the operator.
+fn may_refuse(why: Exclusion) -> bool {
+    match why {
+        Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
+            rest.provider_issued || matches!(rest.cause, Cause::RateLimited | Cause::Quota)
+        }
+        Exclusion::Busy { .. } | Exclusion::Rate(_) | Exclusion::Budget { .. } => true,
+        Exclusion::Misconfigured
+        | Exclusion::Paused
+        | Exclusion::Disabled
+        | Exclusion::Reserved
+        | Exclusion::Region
+        | Exclusion::TokensAMinute { .. }
+        | Exclusion::Tags
+        | Exclusion::Context { .. }
+        | Exclusion::Operation(_)
+        | Exclusion::Capability(_)
+        | Exclusion::Unhealthy(_) => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! `hale demo`: an outage and how it is survived, without keys and without a network.
 //!
 //! Called by `main`. Always true: the gateway in it is the real one, with a real config; only its
-//! three providers are simulated, on loopback, and do what [`script`] says.
+//! providers are simulated, on loopback, and do what [`script`] says.
 
 mod narrator;
 mod provider;
@@ -43,11 +43,11 @@ pub(crate) fn run(options: &DemoOptions) -> ExitCode {
     }
 }
 
-fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; 3]>), String> {
+fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; provider::COUNT]>), String> {
     let providers = Arc::new(provider::start().map_err(|error| {
         format!("the simulated providers can not listen on 127.0.0.1: {error}")
     })?);
-    let text = config_text(&providers);
+    let text = config_text(&*providers, options.seconds);
     let loaded =
         config::load(&Files::with("demo.yaml", text), "demo.yaml", Options::default(), None);
     let problems: Vec<String> = loaded.errors().map(ToString::to_string).collect();
@@ -62,28 +62,37 @@ fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; 3]>), Strin
 }
 
 /// The config of the demo, as a user would write it.
-fn config_text(providers: &[Provider; 3]) -> String {
+fn config_text(providers: &[Provider], seconds: u64) -> String {
     let mut text = "model_list:\n".to_owned();
     for provider in providers {
+        let group = if provider.name == "standby" { "standby" } else { "demo" };
         text.push_str(&format!(
-            "  - model_name: demo\n    litellm_params:\n      model: openai/demo-model\n      \
+            "  - model_name: {group}\n    litellm_params:\n      model: openai/demo-model\n      \
              api_base: http://{}/v1\n      api_key: none-needed\n      timeout: 3\n    \
-             model_info: {{id: {}}}\n",
+             model_info: {{id: {}, input_cost_per_token: 1.5e-7, output_cost_per_token: 6e-7}}\n",
             provider.address, provider.name
         ));
     }
-    text.push_str(
+    // Often enough that an outage of a few seconds is seen.
+    #[allow(clippy::cast_precision_loss, reason = "at most an hour")]
+    let interval_s = (seconds as f64 / 40.0).clamp(0.3, 2.0);
+    text.push_str(&format!(
         "  - model_name: last-resort\n    litellm_params:\n      model: openai/demo-model\n      \
          mock_response: All providers are down; this canned answer is the last resort.\n    \
-         model_info: {id: last-resort}\n\
+         model_info: {{id: last-resort, disable_background_health_check: true}}\n\
          router_settings:\n  num_retries: 3\n  cooldown_time: 2\n  \
-         fallbacks: [{demo: [last-resort]}]\n\
-         general_settings:\n  drain_delay_s: 0\n",
-    );
+         fallbacks: [{{demo: [standby, last-resort]}}]\n\
+         general_settings:\n  drain_delay_s: 0\n  background_health_checks: true\n  \
+         enable_health_check_routing: true\n  health_check_interval: {interval_s}\n"
+    ));
     text
 }
 
-fn play(options: &DemoOptions, running: Running, providers: Arc<[Provider; 3]>) -> ExitCode {
+fn play(
+    options: &DemoOptions,
+    running: Running,
+    providers: Arc<[Provider; provider::COUNT]>,
+) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default());
@@ -96,7 +105,7 @@ fn play(options: &DemoOptions, running: Running, providers: Arc<[Provider; 3]>) 
     let seconds = options.seconds;
     let lost = runtime.block_on(async move {
         let narrator = Narrator::new(process, seconds);
-        narrator.introduce(address, &providers);
+        narrator.introduce(address, &*providers);
         let show = async {
             let stage = script::Stage::new(&providers, seconds);
             tokio::select! {

@@ -1,13 +1,18 @@
-//! Tells the audience of the demo who answered, who was moved away from, and who came back.
+//! Tells the audience of the demo who answered, who was checked, who was moved away from and why, and who
+//! came back.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
+use hale_core::health::check::Finding;
+use hale_core::time::Millis;
 
 use super::provider::Provider;
 use super::script::Stage;
@@ -27,6 +32,17 @@ pub(super) enum Answer {
     Lost,
 }
 
+/// What was known about a deployment at the last look.
+#[derive(Clone, Copy, Default)]
+struct Known {
+    /// Whether traffic moved away from it.
+    rests: bool,
+    /// Whether its checks keep traffic away.
+    kept_away: bool,
+    /// When its last check ended.
+    checked_at: Option<Millis>,
+}
+
 /// The narrator. Clones share what was counted.
 #[derive(Clone)]
 pub(super) struct Narrator {
@@ -42,7 +58,7 @@ struct Count {
     moved: u32,
     waiting: u32,
     lost: u32,
-    resting: BTreeMap<String, bool>,
+    known: BTreeMap<String, Known>,
 }
 
 impl Narrator {
@@ -52,7 +68,7 @@ impl Narrator {
     }
 
     /// What the audience sees first.
-    pub(super) fn introduce(&self, gateway: SocketAddr, providers: &[Provider; 3]) {
+    pub(super) fn introduce(&self, gateway: SocketAddr, providers: &[Provider]) {
         let mut text =
             format!("Hale listens on http://{gateway}. Behind it, simulated on loopback:\n");
         for provider in providers {
@@ -110,46 +126,61 @@ impl Narrator {
         }
     }
 
-    fn tell_second(&self, second: u64, providers: &[Provider; 3]) {
+    fn tell_second(&self, second: u64, providers: &[Provider]) {
         let mut count = self.count.borrow_mut();
         let answered = std::mem::take(&mut count.second);
         let mut line = format!("{second:>4} s ");
         for name in providers.iter().map(|provider| provider.name).chain(["last-resort"]) {
             let times = answered.get(name).copied().unwrap_or(0) as usize;
-            let width = if name == "last-resort" { 0 } else { 10 };
+            // Who answers as a rule has a column.
+            let width = if matches!(name, "standby" | "last-resort") { 0 } else { 8 };
             if width > 0 || times > 0 {
                 line.push_str(&format!(" {name} {:<width$}", "#".repeat(times)));
             }
         }
-        print(&format!("{}\n", line.trim_end()));
-        let changes = self.changes(&mut count.resting);
-        print(&changes);
+        let (checks, changes) = self.look(&mut count.known);
+        if !checks.is_empty() {
+            line.push_str(&format!(" | checked: {}", checks.join(", ")));
+        }
+        print(&format!("{}\n{changes}", line.trim_end()));
     }
 
-    /// Lines about deployments that went to rest or came back since the last look.
-    fn changes(&self, known: &mut BTreeMap<String, bool>) -> String {
+    /// Who was checked since the last look, and lines about whom traffic leaves or gets back.
+    fn look(&self, known: &mut BTreeMap<String, Known>) -> (Vec<String>, String) {
         let serving = self.process.serving();
         let now = clock::now().millis();
-        let mut text = String::new();
+        let (mut checks, mut changes) = (Vec::new(), String::new());
         for deployment in &serving.snapshot.deployments {
-            let verdict = deployment.verdict(now);
-            let rests = verdict != Verdict::Ready;
-            let before = known.insert(deployment.id.to_string(), rests).unwrap_or(false);
-            match verdict {
-                Verdict::Cooling(rest) | Verdict::Trial(rest) if !before => {
-                    text.push_str(&format!(
-                        "        -> {} is moved away from: {}\n",
-                        deployment.id,
-                        rest.cause.name()
-                    ));
-                }
-                Verdict::Ready if before => {
-                    text.push_str(&format!("        <- {} is back\n", deployment.id));
-                }
-                Verdict::Ready | Verdict::Cooling(_) | Verdict::Trial(_) => {}
+            let before = known.get(&*deployment.id).copied().unwrap_or_default();
+            let staleness_ms = serving.snapshot.checks.staleness_ms();
+            let last = deployment.state.checks().history(now, staleness_ms).last;
+            let checked_at = last.as_ref().map(|last| last.ended);
+            if let Some(last) = last.filter(|_| checked_at != before.checked_at) {
+                let found = match last.finding {
+                    Finding::Healthy => "well",
+                    Finding::RateLimited(_) => "limited",
+                    Finding::Failing(_) | Finding::Unknown(_) | Finding::ProbeError => "failed",
+                };
+                checks.push(format!("{} {found}", deployment.id));
             }
+            let unhealthy = deployment.state.checks().unhealthy(now, staleness_ms);
+            let verdict = deployment.verdict(now);
+            let after = Known {
+                rests: verdict != Verdict::Ready,
+                kept_away: unhealthy.is_some(),
+                checked_at,
+            };
+            if let (false, Some(cause)) = (before.kept_away, unhealthy) {
+                changes.push_str(&format!(
+                    "        -> {} is unhealthy, its checks say: {}\n",
+                    deployment.id,
+                    cause.name()
+                ));
+            }
+            changes.push_str(&by_traffic(deployment, verdict, before, after));
+            known.insert(deployment.id.to_string(), after);
         }
-        text
+        (checks, changes)
     }
 
     /// Sums up; gives the number of requests without an answer.
@@ -168,7 +199,39 @@ impl Narrator {
         for (name, times) in &count.total {
             text.push_str(&format!("  {name:<12} {times:>5}\n"));
         }
+        text.push_str(&self.conclude_checks());
         print(&text);
         count.lost
+    }
+
+    /// How many checks there were, of whom, and what they cost.
+    fn conclude_checks(&self) -> String {
+        let serving = self.process.serving();
+        let health = &self.process.health;
+        let sent = health.probes.load(Ordering::Relaxed);
+        #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let usd = health.nano_usd.load(Ordering::Relaxed) as f64 / 1e9;
+        let mut text = format!("{sent} health checks, which cost {usd:.6} USD:\n");
+        for deployment in &serving.snapshot.deployments {
+            let times = deployment.state.checks().count();
+            if times > 0 {
+                text.push_str(&format!("  {:<12} {times:>5}\n", deployment.id));
+            }
+        }
+        text
+    }
+}
+
+/// A line about a deployment that traffic left, or that gets traffic again.
+fn by_traffic(deployment: &Deployment, verdict: Verdict, before: Known, after: Known) -> String {
+    let id = &deployment.id;
+    match verdict {
+        Verdict::Cooling(rest) | Verdict::Trial(rest) if !before.rests => {
+            format!("        -> {id} is moved away from, traffic met: {}\n", rest.cause.name())
+        }
+        Verdict::Ready if !after.kept_away && (before.rests || before.kept_away) => {
+            format!("        <- {id} is back\n")
+        }
+        Verdict::Ready | Verdict::Cooling(_) | Verdict::Trial(_) => String::new(),
     }
 }

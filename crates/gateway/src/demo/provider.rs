@@ -49,18 +49,24 @@ impl Provider {
     }
 }
 
-/// Starts the three providers on one thread, on free ports.
+/// How many providers there are.
+pub(super) const COUNT: usize = 4;
+
+/// Starts the providers on one thread, on free ports.
 ///
 /// # Errors
 /// What the operating system says.
-pub(super) fn start() -> std::io::Result<[Provider; 3]> {
+pub(super) fn start() -> std::io::Result<[Provider; COUNT]> {
     let (steady, steady_socket) = bind("steady", "answers in 60 ms")?;
     let (slow, slow_socket) = bind("slow", "answers in 700 ms")?;
     let (flaky, flaky_socket) = bind("flaky", "answers in 60 ms, until the script has it fail")?;
+    let (standby, standby_socket) =
+        bind("standby", "a fallback that nobody asks: only health checks do")?;
     let served = [
         (steady_socket, steady.mood.clone(), Duration::from_millis(60)),
         (slow_socket, slow.mood.clone(), Duration::from_millis(700)),
         (flaky_socket, flaky.mood.clone(), Duration::from_millis(60)),
+        (standby_socket, standby.mood.clone(), Duration::from_millis(60)),
     ];
     std::thread::Builder::new().name("providers".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -75,7 +81,7 @@ pub(super) fn start() -> std::io::Result<[Provider; 3]> {
             });
         }
     })?;
-    Ok([steady, slow, flaky])
+    Ok([steady, slow, flaky, standby])
 }
 
 fn bind(name: &'static str, about: &'static str) -> std::io::Result<(Provider, TcpListener)> {

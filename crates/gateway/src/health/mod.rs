@@ -7,18 +7,21 @@
 
 mod drain;
 pub(crate) mod fetch;
+mod listing;
 mod probe;
 mod report;
 mod round;
+mod targets;
 mod test_connection;
 mod thread;
+mod words;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hale_core::deployment::DeploymentIndex;
 use hale_core::endpoint::HealthAction;
-use hale_core::health::check::{Change, Checked, Status};
+use hale_core::health::check::{Change, Checked, Ledger, Quiet, Status};
 use hale_core::time::Millis;
 use http::Response;
 use http::request::Parts;
@@ -39,8 +42,19 @@ const COMMANDS_MAX: usize = 64;
 /// How often the log says that checks are ignored, milliseconds.
 const WARN_EVERY_MS: u64 = 1_000;
 
-/// What a round of checks came to: `None` for who was not reached in time.
-pub(crate) type Round = Vec<(DeploymentIndex, Option<Arc<Checked>>)>;
+/// What a round of checks came to.
+pub(crate) type Round = Vec<(DeploymentIndex, Answer)>;
+
+/// What a round came to for one deployment.
+#[derive(Clone, Debug)]
+pub(crate) enum Answer {
+    /// It was checked.
+    Checked(Arc<Checked>),
+    /// Nobody was asked: the provider wants this credential to be left alone until then.
+    LeftAlone(Millis),
+    /// There was no time or place for it.
+    NotReached,
+}
 
 /// What the thread is asked for: checks of these deployments, now.
 pub(crate) struct Command {
@@ -64,6 +78,10 @@ pub(crate) struct Health {
     pub(crate) in_flight: AtomicU64,
     /// What checks cost, in units of 10^-9 USD.
     pub(crate) nano_usd: AtomicU64,
+    /// What of a day's budget is spent, whoever spends it.
+    ledger: Arc<Mutex<Ledger>>,
+    /// Credentials that are to be left alone.
+    quiet: Arc<Mutex<Quiet>>,
     /// Attempts that were made although checks spoke against everybody.
     pub(crate) bypasses: AtomicU64,
     /// When the log said so last, milliseconds, plus 1.
@@ -82,6 +100,8 @@ impl Health {
             failed: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             nano_usd: AtomicU64::new(0),
+            ledger: Arc::default(),
+            quiet: Arc::default(),
             bypasses: AtomicU64::new(0),
             warned: AtomicU64::new(0),
         }
@@ -135,17 +155,27 @@ pub(crate) async fn answer(
     }
 }
 
-/// Says once what changed.
-pub(crate) fn log_change(deployment: &str, change: &Change) {
-    let Change { from, to, by_traffic, .. } = *change;
-    let cause = to.cause();
-    let (from, source) = (from.name(), if by_traffic { "traffic" } else { "check" });
-    match to {
-        Status::Unhealthy(_) => {
-            tracing::warn!(deployment, cause, from, source, "deployment is unhealthy");
+/// Says once what changed. Every change of what checks and answers prove comes through here.
+pub(crate) fn announce(deployment: &str, change: &Change) {
+    let (from, to, source) = (change.from, change.to, change.source.name());
+    let (cause, before) = (change.cause(), from.name());
+    match (from, to) {
+        (_, Status::Unhealthy(_)) => {
+            tracing::warn!(deployment, cause, from = before, source, "deployment is unhealthy");
         }
-        Status::Healthy | Status::RateLimited | Status::Unchecked | Status::Unknown(_) => {
-            tracing::info!(deployment, cause, from, source, "deployment is {}", to.name());
+        // Whoever has little traffic goes there and back all day.
+        (Status::Unchecked, Status::Healthy) | (Status::Healthy, Status::Unchecked) => {
+            tracing::debug!(
+                deployment,
+                cause,
+                from = before,
+                source,
+                "deployment is {}",
+                to.name()
+            );
+        }
+        (_, Status::Healthy | Status::RateLimited | Status::Unchecked | Status::Unknown(_)) => {
+            tracing::info!(deployment, cause, from = before, source, "deployment is {}", to.name());
         }
     }
 }

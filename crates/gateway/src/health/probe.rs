@@ -165,8 +165,28 @@ impl Built {
     }
 }
 
+/// A number for what is asked under the deployment's id: where, as whom, and for which model.
+pub(super) fn asked(serving: &Serving, index: DeploymentIndex) -> u64 {
+    let deployment = serving.snapshot.deployment(index);
+    let mut hash = DefaultHasher::new();
+    place(serving, index).hash(&mut hash);
+    (&deployment.upstream_model, &deployment.facts.mode, &deployment.check.model).hash(&mut hash);
+    hash.finish()
+}
+
+/// A number for the credential that the deployment is asked with.
+pub(super) fn credential(serving: &Serving, deployment: &Deployment) -> u64 {
+    let upstream = &serving.route(deployment.index).upstream.key;
+    let mut hash = DefaultHasher::new();
+    match &deployment.api_key {
+        Some(key) => (upstream, key).hash(&mut hash),
+        None => (upstream, &*deployment.id).hash(&mut hash),
+    }
+    hash.finish()
+}
+
 /// A number for where the deployment is and as whom it is asked.
-pub(super) fn place(serving: &Serving, index: DeploymentIndex) -> u64 {
+fn place(serving: &Serving, index: DeploymentIndex) -> u64 {
     let route = serving.route(index);
     let mut hash = DefaultHasher::new();
     route.upstream.key.hash(&mut hash);
@@ -245,6 +265,8 @@ pub(super) async fn probe(
             };
             let spent = usage.map_or_else(|| built.estimate(deployment), |u| cost(deployment, u));
             process.health.nano_usd.fetch_add(spent, Ordering::Relaxed);
+            let more = spent.saturating_sub(built.estimate(deployment));
+            process.health.ledger.lock().add(checked.ended, &deployment.id, more);
         }
         Ok(None) => checked.finding = Finding::Unknown(looked(built.kind)),
         Err(failed) => {

@@ -1,7 +1,8 @@
 //! Checks on demand: all that were asked for at once, within the longest of their times.
 //!
 //! Called by [`super::thread`]. Always true: who asks for the same while it is under way gets the same; a
-//! check that is the same byte for byte is sent once; a round ends, whoever does not answer.
+//! check that is the same byte for byte is sent once; a credential that is to be left alone is left alone;
+//! beyond the day's budget nothing paid is sent; a round ends, whoever does not answer.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,12 +10,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hale_core::deployment::DeploymentIndex;
-use hale_core::health::check::Checked;
+use hale_core::health::check::{Allowance, Checked, Finding};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
 use super::thread::{contained, record};
-use super::{Command, Round, probe};
+use super::{Answer, Command, Round, probe};
+use crate::clock;
 use crate::state::{Process, Serving};
 
 /// Rounds under way; who asks for one more gets no answer.
@@ -78,42 +80,69 @@ impl Rounds {
 
     async fn make(&self, serving: &Arc<Serving>, targets: &[DeploymentIndex]) -> Round {
         // The first of those with the same check makes it for all.
-        let mut same: HashMap<u64, Vec<DeploymentIndex>> = HashMap::new();
+        let mut same: HashMap<u64, (u64, Vec<DeploymentIndex>)> = HashMap::new();
         let mut longest = std::time::Duration::ZERO;
+        let mut found: HashMap<DeploymentIndex, Answer> = HashMap::new();
+        let now = clock::now().millis();
         for index in targets {
             let deployment = serving.snapshot.deployment(*index);
+            let credential = probe::credential(serving, deployment);
+            if let Some(until) = self.process.health.quiet.lock().until(now, credential) {
+                found.insert(*index, Answer::LeftAlone(until));
+                continue;
+            }
             longest = longest.max(probe::limit(serving, deployment));
             let built = probe::build(serving, deployment, false);
-            same.entry(built.identity(serving, *index)).or_default().push(*index);
+            let same = same.entry(built.identity(serving, *index));
+            same.or_insert((built.estimate(deployment), Vec::new())).1.push(*index);
         }
         let mut tasks = JoinSet::new();
-        for members in same.into_values() {
-            let (process, serving) = (self.process.clone(), serving.clone());
-            let places = self.places.clone();
+        for (cost, members) in same.into_values() {
+            let (rounds, serving) = (self.clone(), serving.clone());
             tasks.spawn_local(async move {
                 // It is never closed.
-                let _place = places.acquire().await;
+                let _place = rounds.places.acquire().await;
                 let checked = match members.first() {
-                    Some(index) => Some(contained(&process, &serving, *index, false).await),
+                    Some(index) => Some(rounds.check(&serving, *index, cost).await),
                     None => None,
                 };
                 (members, checked)
             });
         }
-        let mut found: HashMap<DeploymentIndex, Arc<Checked>> = HashMap::new();
+        // In the background one failure is no verdict, whoever asked for the check.
+        let confirm = serving.snapshot.checks.background;
         let gather = async {
             while let Some(done) = tasks.join_next().await {
                 let Ok((members, Some(checked))) = done else { continue };
                 let checked = Arc::new(checked);
                 for index in members {
-                    record(serving, serving.snapshot.deployment(index), &checked, false);
-                    found.insert(index, checked.clone());
+                    record(serving, serving.snapshot.deployment(index), &checked, confirm);
+                    found.insert(index, Answer::Checked(checked.clone()));
                 }
             }
         };
         // A check ends by itself at its time, so that this is for those that had no place.
         let grace = std::time::Duration::from_millis(250);
         let _late: Result<(), _> = tokio::time::timeout(longest + grace, gather).await;
-        targets.iter().map(|index| (*index, found.get(index).cloned())).collect()
+        let mut answer = |index| found.remove(&index).unwrap_or(Answer::NotReached);
+        targets.iter().map(|index| (*index, answer(*index))).collect()
+    }
+
+    /// Checks the deployment at `index`, for so much money where the budget has it.
+    async fn check(&self, serving: &Arc<Serving>, index: DeploymentIndex, cost: u64) -> Checked {
+        let deployment = serving.snapshot.deployment(index);
+        let health = &self.process.health;
+        let allowed = Allowance {
+            own: deployment.check.daily_budget_nano_usd(),
+            all: serving.snapshot.checks.daily_budget_nano_usd(),
+        };
+        let now = clock::now().millis();
+        let booked = health.ledger.lock().book(now, &deployment.id, cost, allowed);
+        let checked = contained(&self.process, serving, index, !booked).await;
+        if let Finding::RateLimited(Some(ms)) = checked.finding {
+            let credential = probe::credential(serving, deployment);
+            health.quiet.lock().ask(checked.ended, credential, ms);
+        }
+        checked
     }
 }

@@ -9,13 +9,15 @@ use std::sync::Arc;
 
 use hale_core::config::{self, Options, Source};
 use hale_core::deployment::DeploymentIndex;
-use hale_core::health::check::{Checked, Finding, modes};
+use hale_core::health::check::{Finding, modes};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::Answer;
+use crate::clock;
 use crate::proxy::Arrival;
 use crate::proxy::body::{self, Held};
 use crate::proxy::explain::{self, Refusal};
@@ -87,8 +89,8 @@ pub(super) async fn run(
         ));
     }
     let round = arrival.worker.process.health.round(&serving, vec![index]).await;
-    let checked = round.as_ref().and_then(|round| round.first()).and_then(|(_, it)| it.as_deref());
-    Ok(reply::json(StatusCode::OK, page(&serving, index, checked).to_string()))
+    let answer = round.as_ref().and_then(|round| round.first()).map(|(_, answer)| answer);
+    Ok(reply::json(StatusCode::OK, page(&serving, index, answer).to_string()))
 }
 
 /// The parameters as a config of their own.
@@ -131,12 +133,23 @@ impl Source for Text {
     }
 }
 
-fn page(serving: &Serving, index: DeploymentIndex, checked: Option<&Checked>) -> Value {
+fn page(serving: &Serving, index: DeploymentIndex, answer: Option<&Answer>) -> Value {
     let deployment = serving.snapshot.deployment(index);
     let mut result = json!({"model": &*deployment.model_param});
-    let Some(checked) = checked else {
-        result["error"] = json!("there was no time or place for the check");
-        return json!({"status": "error", "result": result});
+    let checked = match answer {
+        Some(Answer::Checked(checked)) => checked,
+        Some(Answer::LeftAlone(until)) => {
+            let seconds = until.since(clock::now().millis()).div_ceil(1000);
+            result["cause"] = json!("rate_limited");
+            result["error"] = json!(format!(
+                "the provider wants this credential to be left alone for {seconds} s"
+            ));
+            return json!({"status": "error", "result": result});
+        }
+        Some(Answer::NotReached) | None => {
+            result["error"] = json!("there was no time or place for the check");
+            return json!({"status": "error", "result": result});
+        }
     };
     result["latency_ms"] = json!(checked.ended.since(checked.started));
     for (name, value) in &checked.headers {

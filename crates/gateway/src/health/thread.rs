@@ -19,7 +19,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::round::Rounds;
-use super::{Command, log_change, probe};
+use super::{Command, Health, announce, probe};
 use crate::clock;
 use crate::proxy::CatchPanic;
 use crate::state::{Process, Serving};
@@ -68,7 +68,7 @@ struct Ended {
 async fn run(process: &Arc<Process>, commands: &mut mpsc::Receiver<Command>) {
     let (results, mut ended) = mpsc::channel::<Ended>(RESULTS_MAX);
     let rounds = Rounds::new(process.clone(), Rc::new(Semaphore::new(ON_DEMAND_MAX)));
-    let mut background = Background::new(process.serving());
+    let mut background = Background::new(&process.health, process.serving());
     loop {
         let now = clock::now().millis();
         process.health.beat.store(now.0, Ordering::Relaxed);
@@ -81,13 +81,17 @@ async fn run(process: &Arc<Process>, commands: &mut mpsc::Receiver<Command>) {
             spawn(process, &background.serving, start, &results);
         }
         background.tell(now, false);
+        background.grow_old(now);
         upstream::close_idle(now);
         let wake = background
             .schedule
             .wake(now)
             .min(now.plus(u64::try_from(LOOK.as_millis()).unwrap_or(u64::MAX)));
         tokio::select! {
-            Some(ended) = ended.recv() => background.ended(&ended),
+            Some(ended) = ended.recv() => {
+                background.ended(&ended);
+                panics::on_purpose("health loop");
+            }
             command = commands.recv() => match command {
                 Some(command) => rounds.begin(command),
                 None => return,
@@ -122,7 +126,10 @@ pub(super) async fn contained(
     free_only: bool,
 ) -> Checked {
     let started = clock::now().millis();
-    let check = probe::probe(process, serving, index, free_only);
+    let check = async {
+        panics::on_purpose("check");
+        probe::probe(process, serving, index, free_only).await
+    };
     CatchPanic(Box::pin(check)).await.unwrap_or_else(|()| {
         process.metrics.panics.fetch_add(1, Ordering::Relaxed);
         Checked {
@@ -144,7 +151,7 @@ pub(super) fn record(serving: &Serving, deployment: &Deployment, checked: &Check
         && checked.finding == Finding::Failing(Cause::Timeout);
     let change = deployment.state.checks().checked(checked.clone(), confirm, !ignored);
     if let Some(change) = change {
-        log_change(&deployment.id, &change);
+        announce(&deployment.id, &change);
     }
 }
 
@@ -154,11 +161,14 @@ struct Background {
     schedule: Schedule,
     /// When the log said last how many are well.
     told_at: Millis,
+    /// When old verdicts were looked for last.
+    aged_at: Millis,
 }
 
 impl Background {
-    fn new(serving: Arc<Serving>) -> Background {
-        let background = Background { serving, schedule: Schedule::default(), told_at: Millis(0) };
+    fn new(health: &Health, serving: Arc<Serving>) -> Background {
+        let schedule = Schedule::new(health.ledger.clone(), health.quiet.clone());
+        let background = Background { serving, schedule, told_at: Millis(0), aged_at: Millis(0) };
         let now = clock::now().millis();
         let settings = &background.serving.snapshot.checks;
         if settings.background {
@@ -180,11 +190,14 @@ impl Background {
             deployment.state.checks().plan_next(None);
         }
         let subjects = subjects(&serving);
-        self.schedule.plan(now, subjects, &serving.snapshot, |id| {
+        let void = self.schedule.plan(now, subjects, &serving.snapshot, |id| {
             let mut hash = DefaultHasher::new();
             id.hash(&mut hash);
             hash.finish()
         });
+        for (index, change) in void {
+            announce(&serving.snapshot.deployment(index).id, &change);
+        }
         self.serving = serving;
         self
     }
@@ -197,12 +210,38 @@ impl Background {
         let now = clock::now().millis();
         let members = ended.subject.members.iter();
         for deployment in members.map(|index| ended.serving.snapshot.deployment(*index)) {
-            record(&ended.serving, deployment, &ended.checked, true);
+            if self.still_asks(&deployment.id, ended) {
+                record(&ended.serving, deployment, &ended.checked, true);
+            }
         }
         let finding = ended.checked.finding;
         let snapshot = &self.serving.snapshot;
         self.schedule.ended(now, snapshot, &ended.subject, finding, fastrand::u64(..));
         self.tell(now, true);
+    }
+
+    /// Whether the config in force asks the same under that id as the check that ended: what was found
+    /// out with another credential means nothing any more.
+    fn still_asks(&self, id: &str, ended: &Ended) -> bool {
+        let by_id = &self.serving.snapshot.by_id;
+        Arc::ptr_eq(&self.serving, &ended.serving)
+            || by_id
+                .get(id)
+                .is_some_and(|index| probe::asked(&self.serving, *index) == ended.subject.place)
+    }
+
+    /// Ends the verdicts that are too old.
+    fn grow_old(&mut self, now: Millis) {
+        if u128::from(now.since(self.aged_at)) < LOOK.as_millis() {
+            return;
+        }
+        self.aged_at = now;
+        let staleness_ms = self.serving.snapshot.checks.staleness_ms();
+        for deployment in &self.serving.snapshot.deployments {
+            if let Some(change) = deployment.state.checks().grow_old(now, staleness_ms) {
+                announce(&deployment.id, &change);
+            }
+        }
     }
 
     /// Says how many are well: when routing has new verdicts, and at least once in an interval.
@@ -212,6 +251,9 @@ impl Background {
             return;
         }
         self.told_at = now;
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         let statuses = self.serving.snapshot.deployments.iter().map(|one| one.state.checks());
         let (mut healthy, mut unhealthy) = (0, 0);
         for checks in statuses {
@@ -254,26 +296,16 @@ fn subjects(serving: &Serving) -> Vec<Subject> {
             continue;
         }
         places.insert(identity, subjects.len());
-        let number = |text: &dyn Fn(&mut DefaultHasher)| {
-            let mut hash = DefaultHasher::new();
-            text(&mut hash);
-            hash.finish()
-        };
-        let upstream = &serving.route(deployment.index).upstream.key;
-        let key = deployment.api_key.as_ref();
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
-        let nano = |usd: f64| (usd * 1e9) as u64;
+        let mut upstream = DefaultHasher::new();
+        serving.route(deployment.index).upstream.key.hash(&mut upstream);
         subjects.push(Subject {
             id: deployment.id.clone(),
             members: vec![deployment.index],
-            place: probe::place(serving, deployment.index),
-            upstream: number(&|hash| upstream.hash(hash)),
-            credential: number(&|hash| match key {
-                Some(key) => (upstream, key).hash(hash),
-                None => (upstream, &*deployment.id).hash(hash),
-            }),
+            place: probe::asked(serving, deployment.index),
+            upstream: upstream.finish(),
+            credential: probe::credential(serving, deployment),
             nano_usd: built.estimate(deployment),
-            budget_nano_usd: deployment.check.daily_budget_usd.map(nano),
+            budget_nano_usd: deployment.check.daily_budget_nano_usd(),
         });
     }
     subjects

@@ -132,6 +132,11 @@ static FAMILIES: &[Family] = &[
         read: Read::Deployment(MetricType::Counter, |d| d.state.opens()),
     },
     Family {
+        name: "hale_deployment_changes",
+        help: "Changes of a deployment's state, whatever caused them.",
+        read: Read::Deployment(MetricType::Counter, |d| d.state.changed()),
+    },
+    Family {
         name: "litellm_deployment_success_responses",
         help: "Good outcomes of upstream calls.",
         read: Read::Deployment(MetricType::Counter, |d| d.state.successes()),
@@ -269,7 +274,7 @@ static FAMILIES: &[Family] = &[
 pub(crate) fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Page {
-        groups: process.metrics.groups(),
+        groups: shown_groups(process, serving),
         process: process.clone(),
         serving: serving.clone(),
     }));
@@ -277,6 +282,14 @@ pub(crate) fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
     // Writing to a string can not fail.
     let _written: fmt::Result = text::encode(&mut page, &registry);
     page
+}
+
+/// All groups but the unlisted ones that nobody has asked for.
+fn shown_groups(process: &Process, serving: &Serving) -> Vec<(Box<str>, Arc<GroupMetrics>)> {
+    let by_model = &serving.snapshot.by_model;
+    let mut groups = process.metrics.groups();
+    groups.retain(|(name, group)| group.has_counted() || !by_model.contains_key(name));
+    groups
 }
 
 struct Page {

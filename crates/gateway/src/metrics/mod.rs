@@ -91,6 +91,11 @@ impl Default for GroupMetrics {
 }
 
 impl GroupMetrics {
+    /// Whether any request ended.
+    pub(crate) fn has_counted(&self) -> bool {
+        self.endings.iter().any(|count| count.load(Ordering::Relaxed) > 0)
+    }
+
     /// Counts one finished request.
     pub(crate) fn count(&self, record: &RequestRecord) {
         let add = |counter: &AtomicU64, by: u64| {

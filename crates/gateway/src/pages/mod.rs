@@ -28,7 +28,11 @@ pub(crate) fn answer(
     query: Option<&str>,
 ) -> Response<Reply> {
     match page {
-        Page::Models => models::list(arrival, parameter(query, "healthy_only").as_deref()),
+        Page::Models => {
+            let of_query = |name| parameter(query, name);
+            let access_groups = of_query("include_model_access_groups");
+            models::list(arrival, of_query("healthy_only").as_deref(), access_groups.as_deref())
+        }
         Page::Model => models::one(arrival, name.unwrap_or_default()),
         Page::ModelInfo => models::info(arrival),
         Page::ModelGroupInfo => model_groups::info(arrival, parameter(query, "model_group")),

@@ -41,7 +41,8 @@ pub(super) fn info(arrival: &Arrival, only: Option<Box<str>>) -> Response<Reply>
     }
     let snapshot = &arrival.serving.snapshot;
     let wanted = |group: &&ModelGroup| only.as_deref().is_none_or(|only| only == &*group.name);
-    let data = snapshot.groups.iter().filter(wanted).map(|group| entry(snapshot, group)).collect();
+    let data =
+        snapshot.listed_groups().filter(wanted).map(|group| entry(snapshot, group)).collect();
     reply::json(StatusCode::OK, serde_json::to_vec(&List { data }).unwrap_or_default())
 }
 

@@ -1,5 +1,7 @@
 //! Which models there are, in OpenAI's shape and in the reference's.
 
+use std::collections::BTreeSet;
+
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::group::ModelGroup;
 use hale_core::provider::WireFormat;
@@ -35,18 +37,20 @@ struct Model<'m> {
 /// `GET /v1/models`.
 ///
 /// Groups in which nobody is well are left out where the config or `healthy_only` says so; patterns never,
-/// nor what nothing is known about.
-pub(super) fn list(arrival: &Arrival, healthy_only: Option<&str>) -> Response<Reply> {
+/// nor what nothing is known about. `access_groups` adds the names of access groups.
+pub(super) fn list(
+    arrival: &Arrival,
+    healthy_only: Option<&str>,
+    access_groups: Option<&str>,
+) -> Response<Reply> {
     #[derive(Serialize)]
     struct List<'m> {
         data: Vec<Model<'m>>,
         object: &'static str,
     }
     let snapshot = &arrival.serving.snapshot;
-    let hides = match healthy_only {
-        Some(wish) => matches!(wish, "true" | "True" | "1"),
-        None => snapshot.checks.lists_healthy_only,
-    };
+    let is_yes = |wish: &str| matches!(wish, "true" | "True" | "1");
+    let hides = healthy_only.map_or(snapshot.checks.lists_healthy_only, is_yes);
     let now = clock::now().millis();
     let shown = |group: &&ModelGroup| {
         let down = |index: &DeploymentIndex| {
@@ -54,7 +58,7 @@ pub(super) fn list(arrival: &Arrival, healthy_only: Option<&str>) -> Response<Re
         };
         !hides || group.pattern.is_some() || !group.members.iter().all(down)
     };
-    let groups = snapshot.groups.iter().filter(shown).map(|group| &*group.name);
+    let groups = snapshot.listed_groups().filter(shown).map(|group| &*group.name);
     let leads_on = |target: &str| {
         snapshot.by_name.get(target).is_none_or(|group| shown(&snapshot.group(*group)))
     };
@@ -62,7 +66,12 @@ pub(super) fn list(arrival: &Arrival, healthy_only: Option<&str>) -> Response<Re
     let aliases = aliases
         .filter(|(_, alias)| !alias.hidden && leads_on(&alias.target))
         .map(|(name, _)| &**name);
-    let data = groups.chain(aliases).map(|name| model(snapshot, name)).collect();
+    let labels = snapshot.deployments.iter().flat_map(|one| &one.access_groups);
+    let labels: BTreeSet<&str> = match access_groups.is_some_and(is_yes) {
+        true => labels.map(|label| &**label).collect(),
+        false => BTreeSet::new(),
+    };
+    let data = groups.chain(aliases).chain(labels).map(|name| model(snapshot, name)).collect();
     page(&List { data, object: "list" })
 }
 

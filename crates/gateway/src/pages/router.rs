@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::{Verdict, check};
+use hale_core::health::{Event, Verdict};
 use hale_core::provider::WireFormat;
 use hale_core::route::{Candidate, Controls, Excluded, Explanation, Fit, explain, windows};
 use hale_core::snapshot::Snapshot;
@@ -69,6 +69,8 @@ struct Line<'s> {
     successes: u64,
     failures: BTreeMap<&'static str, u64>,
     check: Check,
+    /// The last changes of its state and of its credential's, the newest last.
+    changes: Vec<Change>,
 }
 
 /// What health checks say.
@@ -165,6 +167,17 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
         successes: state.successes(),
         failures: failures.filter(|(_, count)| *count > 0).collect(),
         check: check(snapshot, deployment, now),
+        changes: deployment.changes().iter().map(|event| change(event, now)).collect(),
+    }
+}
+
+fn change(event: &Event, now: Millis) -> Change {
+    Change {
+        from: event.from,
+        to: event.to,
+        cause: event.cause,
+        source: event.source.name(),
+        at: unix_s(event.at, now),
     }
 }
 
@@ -178,13 +191,6 @@ fn check(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> Check {
     let source = |by_traffic| if by_traffic { "traffic" } else { "check" };
     let checks = deployment.state.checks();
     let history = checks.history(now, snapshot.checks.staleness_ms());
-    let change = |change: &check::Change| Change {
-        from: change.from.name(),
-        to: change.to.name(),
-        cause: change.to.cause(),
-        source: source(change.by_traffic),
-        at: unix_s(change.at, now),
-    };
     Check {
         status: history.status.name(),
         cause: history.status.cause(),
@@ -192,7 +198,7 @@ fn check(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> Check {
         checked_at: history.proved_at.map(|at| unix_s(at, now)),
         failures_in_a_row: history.failures_in_a_row,
         token_floor: checks.token_floor(),
-        changes: history.changes.iter().map(change).collect(),
+        changes: checks.changes().iter().map(|one| change(&one.event(), now)).collect(),
     }
 }
 
@@ -203,13 +209,14 @@ pub(super) fn lay_hand_on(arrival: &Arrival, id: &str, hand: Hand) -> Response<R
         return explain::no_such_deployment(id).into_response(WireFormat::OpenAi);
     };
     let deployment = snapshot.deployment(index);
+    let now = clock::now().millis();
     match hand {
-        Hand::Reset => deployment.reset(),
-        Hand::Disable => deployment.state.set_disabled(true),
-        Hand::Enable => deployment.state.set_disabled(false),
+        Hand::Reset => deployment.reset(now),
+        Hand::Disable => deployment.state.set_disabled(now, true),
+        Hand::Enable => deployment.state.set_disabled(now, false),
     }
     tracing::warn!(deployment = id, ?hand, "an operator acted on a deployment");
-    page(&line(snapshot, deployment, clock::now().millis()))
+    page(&line(snapshot, deployment, now))
 }
 
 #[derive(Serialize)]

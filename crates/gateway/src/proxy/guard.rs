@@ -132,8 +132,8 @@ impl AttemptGuard {
             output_tokens: usage.output,
             tokens: usage.input.saturating_add(usage.output).saturating_sub(self.reserved),
         };
-        let change = self.deployment.succeeded(now, self.attempt, &measured, &self.model);
-        self.log(change);
+        let changes = self.deployment.succeeded(now, self.attempt, &measured, &self.model);
+        changes.into_iter().for_each(|change| self.log(change));
     }
 
     /// It failed.
@@ -158,7 +158,7 @@ impl AttemptGuard {
                 tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment rests");
             }
             Some(Transition::Closed) => tracing::info!(deployment, "deployment is back"),
-            Some(Transition::Vindicated(change)) => crate::health::log_change(deployment, &change),
+            Some(Transition::Proved(change)) => crate::health::announce(deployment, &change),
         }
     }
 }

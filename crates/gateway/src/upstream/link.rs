@@ -27,6 +27,8 @@ const SMALL_BODY: usize = 16 << 10;
 /// Room for a read, bytes; doubled while answers fill it, up to [`ROOM_MAX`].
 const ROOM: usize = 8 << 10;
 const ROOM_MAX: usize = 256 << 10;
+/// Informational answers before the real one. Source: the fault list, F32.
+const INFORMATIONAL_MAX: u32 = 10;
 
 /// A connection.
 pub(crate) struct Link {
@@ -82,6 +84,8 @@ struct Waiting {
     read: bool,
     /// How far the end of the head was looked for.
     searched: usize,
+    /// Informational answers so far.
+    informational: u32,
 }
 
 impl Link {
@@ -213,6 +217,11 @@ impl Link {
                         return Poll::Ready(Err(SendError::Protocol(why.to_owned())));
                     }
                     if head.status.is_informational() {
+                        waiting.informational += 1;
+                        if waiting.informational > INFORMATIONAL_MAX {
+                            let why = "too many informational answers come before the real one";
+                            return Poll::Ready(Err(SendError::Protocol(why.to_owned())));
+                        }
                         continue;
                     }
                     if self.has_unsent() || self.unflushed {

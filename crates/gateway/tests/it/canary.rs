@@ -14,7 +14,8 @@ use crate::tidy;
 /// What all canaries begin with; none looks like a key of a known provider.
 const CANARY: &str = "canary7d41";
 
-fn canary(name: &str) -> String {
+/// The canary of that name.
+pub(crate) fn canary(name: &str) -> String {
     format!("{CANARY}-{name}-0123456789")
 }
 
@@ -116,7 +117,7 @@ fn text(config: &Config) -> String {
 }
 
 /// An upstream that repeats in every way what it was given.
-fn gossip() -> FakeUpstream {
+pub(crate) fn gossip() -> FakeUpstream {
     FakeUpstream::with(|request| {
         let heard: Vec<String> =
             request.headers.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -138,7 +139,7 @@ fn gossip() -> FakeUpstream {
 }
 
 /// Everything that a client reads of an answer.
-fn read(response: &Response) -> String {
+pub(crate) fn read(response: &Response) -> String {
     let headers: Vec<String> =
         response.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     format!("{} {} {}", response.status, headers.join("\n"), response.text())
@@ -215,7 +216,7 @@ fn everything(hale: &Hale) -> Vec<String> {
 }
 
 #[track_caller]
-fn expect_silence(what: &str, said: &str) {
+pub(crate) fn expect_silence(what: &str, said: &str) {
     for secret in [CANARY, KEY] {
         let Some(at) = said.find(secret) else { continue };
         let from = said[..at].char_indices().rev().nth(200).map_or(0, |(from, _)| from);

@@ -9,6 +9,7 @@ use crate::support::{chat, expect_error, lone, metric, now, pair, within};
 
 #[test]
 fn a_failing_deployment_rests_is_tried_once_and_comes_back() {
+    // F25.
     let (bad, good) = (FakeUpstream::with(|_| Script::error(500, "boom")), FakeUpstream::start());
     let hale = pair(&bad, &good).router(json!({"cooldown_time": 0.3})).start();
     for _ in 0..3 {

@@ -76,6 +76,7 @@ fn row_100_an_attempts_own_time_is_a_504_and_is_not_repeated_at_the_same_deploym
 
 #[test]
 fn a_timed_out_attempt_moves_to_the_sibling() {
+    // F3.
     let (bad, good) = (silent(), FakeUpstream::start());
     let hale = pair(&bad, &good).router(json!({"timeout": 0.3})).start();
     let answer = chat(&hale, "m");
@@ -101,6 +102,7 @@ const HEAD_500: &str = "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 2\
 
 #[test]
 fn a_slow_body_is_within_the_attempts_time_too() {
+    // F5.
     let body = openai::chat_completion("gpt-4o", "slow").to_string();
     let upstream = FakeUpstream::with(move |_| {
         Script::ok().declared_length(body.len()).body("application/json", &body[..20]).silence()

@@ -5,13 +5,47 @@ use crate::support::hale;
 #[test]
 fn the_demo_ends_well_and_loses_nothing() {
     let run =
-        ["demo", "--seconds", "12", "--port", "0"].iter().fold(hale(), |it, arg| it.arg(*arg));
+        ["demo", "--seconds", "16", "--port", "0"].iter().fold(hale(), |it, arg| it.arg(*arg));
     let done = run.run();
     assert_eq!(done.code(), Some(0), "{}\n{}", done.stdout, done.stderr);
-    assert!(done.stdout.contains(" 0 lost."), "{}", done.stdout);
-    for told in
-        ["curl http://127.0.0.1:", "is moved away from", "is back", "steady", "slow", "flaky"]
-    {
+    for told in ["curl http://127.0.0.1:", " 0 lost.", "steady", "slow", "flaky", "standby"] {
         assert!(done.stdout.contains(told), "nothing about {told:?} in:\n{}", done.stdout);
+    }
+    // Seen by traffic, confirmed by checks, and back by a check and a trial.
+    in_order(
+        &done.stdout,
+        &[
+            "flaky now answers 500",
+            "-> flaky is moved away from, traffic met: server_error",
+            "flaky is repaired",
+            "flaky well",
+            "<- flaky is back",
+        ],
+    );
+    // Nobody asked it.
+    in_order(
+        &done.stdout,
+        &[
+            "standby breaks",
+            "standby failed",
+            "-> standby is unhealthy, its checks say: connect",
+            "Everything breaks",
+            "last-resort #",
+            "All are repaired",
+            "<- standby is back",
+            "health checks, which cost 0.000",
+        ],
+    );
+    assert!(!done.stdout.contains("standby is moved away from"), "{}", done.stdout);
+}
+
+#[track_caller]
+fn in_order(told: &str, words: &[&str]) {
+    let mut rest = told;
+    for word in words {
+        match rest.split_once(word) {
+            Some((_, after)) => rest = after,
+            None => panic!("nothing about {word:?} where it should be in:\n{told}"),
+        }
     }
 }

@@ -36,6 +36,7 @@ fn f17_a_redirect_is_never_followed() {
 
 #[test]
 fn informational_answers_before_the_real_one_are_skipped() {
+    // F32.
     let real = completion();
     let text = format!(
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\nHTTP/1.1 200 OK\r\n\

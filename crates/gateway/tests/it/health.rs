@@ -373,6 +373,13 @@ fn c76_c77_drain_is_off_wants_its_token_and_waits_for_requests() {
     let drain =
         |token: &str| hale.client().with_header("x-drain-token", token).get("/health/drain");
     assert_eq!(drain("wrong").status, 401);
+    let by_environment = lone(&gated)
+        .general(json!({"enable_drain_endpoint": true}))
+        .launch()
+        .env("DRAIN_ENDPOINT_TOKEN", "a-token-of-the-environment")
+        .start();
+    assert_eq!(by_environment.client().get("/health/drain").status, 401);
+    assert_eq!(by_environment.client().get("/health/readiness").status, 200);
     assert_eq!(hale.client().get("/health/readiness").status, 200, "nothing happened");
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| chat(&hale, "m"));

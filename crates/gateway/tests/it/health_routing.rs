@@ -147,19 +147,37 @@ fn each_change_is_logged_once_and_shown_with_its_cause() {
 
 #[test]
 fn h03_an_engine_that_hangs_behind_green_checks_is_out_after_three_attempts() {
+    // Whether the model answers checks, or only its list of models does.
+    hangs_behind("full", "healthy");
+    hangs_behind("metadata", "reachable");
+}
+
+fn hangs_behind(kind: &str, status: &str) {
     let hung = FakeUpstream::with(|request| {
-        if request.text().contains("test from litellm") {
+        if request.method == "GET" || request.text().contains("test from litellm") {
             Script::answer(request)
         } else {
             Script::silent()
         }
     });
+    let traffic = |upstream: &FakeUpstream| {
+        let sent = upstream.requests();
+        let is_traffic = |it: &&hale_testkit::Request| {
+            it.method == "POST" && !it.text().contains("test from litellm")
+        };
+        sent.iter().filter(is_traffic).count()
+    };
     let good = FakeUpstream::start();
+    let params = json!({
+        "model": "openai/gpt-4o", "api_key": "k-0123456789", "api_base": hung.api_base(),
+        "weight": 1000, "timeout": 0.3, "cooldown_time": 3600,
+    });
+    let info = json!({"id": "bad", "health_check_kind": kind});
     let config = Config::new()
-        .with("m", "bad", &hung, json!({"weight": 1000, "timeout": 0.3, "cooldown_time": 3600}))
+        .entry(json!({"model_name": "m", "litellm_params": params, "model_info": info}))
         .with("m", "good", &good, json!({"weight": 1}));
     let hale = routing(config).start();
-    wait_for_status(&hale, "bad", "healthy");
+    wait_for_status(&hale, "bad", status);
     for _ in 0..12 {
         assert_eq!(chat(&hale, "m").status, 200);
     }
@@ -297,4 +315,25 @@ fn another_credential_is_another_deployment_and_the_verdict_is_gone() {
     wait_for_status(&hale, "a", "unhealthy");
     hale.rewrite_config(&with_key("the-good-one-0123").text());
     wait_for_status(&hale, "a", "healthy");
+}
+
+#[test]
+fn c51_who_opted_out_is_never_checked_and_still_gets_traffic() {
+    let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
+    let params =
+        json!({"model": "openai/gpt-4o", "api_key": "k-0123456789", "api_base": two.api_base()});
+    let info = json!({"id": "two", "disable_background_health_check": true});
+    let config = Config::new()
+        .deployment("m", "one", &one)
+        .entry(json!({"model_name": "n", "litellm_params": params, "model_info": info}));
+    let hale = routing(config).start();
+    one.wait_for_requests(5);
+    assert_eq!(two.requests().len(), 0);
+    assert_eq!(chat(&hale, "n").status, 200);
+    let before = one.requests().len();
+    one.wait_for_requests(before + 3);
+    assert_eq!(traffic(&two), two.requests().len(), "no check came after the request either");
+    let page = health(&hale, "").1;
+    let listed = entry(&page, "two").unwrap();
+    assert_eq!((&listed["status"], &listed["cause"]), (&json!("disabled"), &json!("disabled")));
 }

@@ -190,6 +190,21 @@ rows! {
     "11" row_11_an_unknown_mode_warns_with_the_nearest "a mode that does not exist":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {mode: embeding}}\n")
         => Warned(&["model_info.mode: unknown mode `embeding`. did you mean `embedding`?"]);
+    "10" row_10_shared_checks_are_said_to_be_not_there_yet "shared state of health checks, which is not served":
+        section("general_settings: {use_shared_health_check: true}")
+        => Warned(&["general_settings.use_shared_health_check: known, but not served yet: ignored. Shared state: this process checks alone."]);
+    "10" row_10_a_history_of_checks_is_said_to_be_not_there_yet "how long a history of health checks is kept, which is not served":
+        section("general_settings: {maximum_health_check_retention_period: 30d}")
+        => Warned(&["general_settings.maximum_health_check_retention_period: known, but not served yet: ignored. The history of checks."]);
+    "11" row_11_a_pattern_for_the_model_of_checks_has_no_effect "a pattern as the model that checks ask":
+        text("model_list:\n- {model_name: 'openai/*', litellm_params: {model: 'openai/*', api_key: k}, model_info: {health_check_model: 'openai/*'}}\n")
+        => Warned(&["model_info.health_check_model: is a pattern, and a check asks one model: it has no effect. name one model, such as `gpt-4o-mini`"]);
+    "11" row_11_a_model_of_checks_needs_no_provider "a model that checks ask without a provider":
+        text("model_list:\n- {model_name: 'openai/*', litellm_params: {model: 'openai/*', api_key: k}, model_info: {health_check_model: gpt-4o-mini}}\n")
+        => Accepted;
+    "10" row_10_a_key_of_general_settings_among_the_library_s_names_the_right_one "routing by health checks among the settings of the library":
+        section("litellm_settings: {enable_health_check_routing: true}")
+        => Warned(&["litellm_settings.enable_health_check_routing: has no effect in this section. Belongs into `general_settings`."]);
     "10" row_10_a_key_in_the_wrong_section_names_the_right_one "a period of health checks among the router's settings":
         section("router_settings: {health_check_interval: 60}")
         => Refused(&["router_settings.health_check_interval: has no effect in this section. Belongs into `general_settings`."]);
@@ -205,6 +220,21 @@ rows! {
         param("weight: .nan") => Refused(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.nan`"]);
     "13" row_13_an_endless_weight_names_the_range "an infinite weight":
         param("weight: .inf") => Refused(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.inf`"]);
+    "13" row_13_a_negative_rest_names_the_range "a negative cooldown":
+        section("router_settings: {cooldown_time: -5}")
+        => Refused(&["c.yaml:6:34: router_settings.cooldown_time: expected a time from 0 to 86400 seconds, got `-5`"]);
+    "13" row_13_a_time_of_thirty_years_names_the_range "a timeout of thirty years":
+        section("router_settings: {timeout: 1e9}")
+        => Refused(&["c.yaml:6:28: router_settings.timeout: expected a time from 0.001 to 86400 seconds, got `1e9`"]);
+    "29" row_29_a_strategy_that_does_not_exist_is_refused_with_the_nearest "a strategy that does not exist":
+        section("router_settings: {routing_strategy: least-bussy}")
+        => Refused(&["c.yaml:6:37: router_settings.routing_strategy: unknown strategy `least-bussy`. did you mean `least-busy`?"]);
+    "29" row_29_settings_that_take_each_others_effect_are_both_named "fallbacks, and `max_fallbacks: 0`":
+        section("router_settings: {max_fallbacks: 0, default_fallbacks: [m]}")
+        => Warned(&["c.yaml:6:56: router_settings.default_fallbacks: has no effect: `max_fallbacks` is 0 on line 6"]);
+    "29" row_29_attempts_that_take_longer_than_the_request_are_counted "retries that take longer than a request may":
+        section("router_settings: {request_timeout: 60, timeout: 50, num_retries: 2}")
+        => Warned(&["c.yaml:6:36: router_settings.request_timeout: 3 attempts in m take up to 151.500 s, and request_timeout is 60 s"]);
     "14" row_14_an_unknown_unit_names_the_known_ones "`5x` as a duration":
         param("timeout: 5x") => Refused(&["got `5x`. a plain number is seconds; `500ms`, `5m` and `2h` are read too"]);
     "14" row_14_a_space_before_the_unit_is_accepted "`500 ms` as a duration":

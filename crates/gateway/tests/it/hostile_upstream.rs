@@ -153,10 +153,12 @@ rows! {
         json("") => Failed(502, "bad_response", &["the upstream answered 200 with"]);
     "77" row_77_white_space_is_a_failed_attempt "200 with white space":
         json(" \n ") => Failed(502, "bad_response", &["the upstream answered 200 with"]);
+    // F29: pages and errors under 200, the rows 78 and 81.
     "78" row_78_html_is_a_failed_attempt "200 with HTML":
         Script::ok().body("text/html", "<!doctype html><p>hi") => Failed(502, "bad_response", &["an HTML page"]);
     "78" row_78_html_called_json_is_a_failed_attempt "200 with HTML that calls itself JSON":
         json("<html><body>busy</body></html>") => Failed(502, "bad_response", &["an HTML page"]);
+    // F10: the rows 79 and 80.
     "79" row_79_half_an_answer_is_a_failed_attempt "200 with half of its JSON":
         json(half()) => Failed(502, "bad_response", &["the upstream answered 200 with"]);
     "79" row_79_two_documents_are_a_failed_attempt "200 with two JSON documents":
@@ -240,6 +242,7 @@ rows! {
         raw("HTTP/1.1 200 OK\r\nx-odd: a\0b\r\ncontent-length: 0\r\n\r\n") => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
     "91" row_91_bytes_in_a_header_are_dropped "a header with bytes that are not ASCII":
         Script::ok().header("x-odd", "\u{fc}\u{20ac}").json(&openai::chat_completion("gpt-4o", "x")) => Good;
+    // F11: the row 92.
     "92" row_92_a_length_too_long_is_a_failed_attempt "a length longer than the body":
         Script::ok().declared_length(completion().len() + 10).body("application/json", completion()).close() => Failed(502, "stream_cut", &["the answer was cut before its end"]);
     "92" row_92_a_length_too_short_is_a_failed_attempt "a length shorter than the body":
@@ -248,6 +251,7 @@ rows! {
         raw(&format!("{HEAD}: 5\r\ncontent-length: 7\r\n\r\nabcdefg")) => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
     "92" row_92_a_negative_length_is_a_failed_attempt "a negative length":
         raw(&format!("{HEAD}: -1\r\n\r\n")) => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
+    // F12: the row 93.
     "93" row_93_a_chunk_without_a_size_is_a_failed_attempt "a chunk without a size":
         Script::ok().chunked("application/json").raw("xyz\r\nabc\r\n").close() => Failed(502, "stream_cut", &["the answer was cut before its end"]);
     "93" row_93_chunks_that_end_early_are_a_failed_attempt "chunks that end early":

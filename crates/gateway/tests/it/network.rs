@@ -12,6 +12,7 @@ use crate::support::{CHAT, Config, chat, client, expect_error, lone, now, pair};
 
 #[test]
 fn a_refused_connection_moves_to_the_sibling_and_is_named_when_there_is_none() {
+    // F1.
     let good = FakeUpstream::start();
     let refused = json!({
         "api_base": format!("http://127.0.0.1:{}/v1", refused_port()), "weight": 1, "num_retries": 0,
@@ -43,6 +44,7 @@ fn a_refused_connection_moves_to_the_sibling_and_is_named_when_there_is_none() {
 
 #[test]
 fn a_connection_closed_between_requests_is_replaced_without_a_retry() {
+    // F33.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).router(json!({"num_retries": 0})).start();
     for round in 0..3 {
@@ -56,6 +58,7 @@ fn a_connection_closed_between_requests_is_replaced_without_a_retry() {
 
 #[test]
 fn a_connection_closed_as_the_request_arrives_is_replaced_without_a_retry() {
+    // F33.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).router(json!({"num_retries": 0})).start();
     assert_eq!(chat(&hale, "m").status, 200);
@@ -167,6 +170,7 @@ fn many_requests_at_once_get_each_its_own_answer() {
 
 #[test]
 fn a_silent_upstream_does_not_hold_up_others() {
+    // F3.
     let (silent, good) = (FakeUpstream::with(|_| Script::silent()), FakeUpstream::start());
     let hale = pair(&silent, &good).deployment("other", "c", &good).start();
     let mut waiting = client(&hale);

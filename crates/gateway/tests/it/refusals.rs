@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     CHAT, Config, KEY, UPSTREAM_KEY, chat, chat_with, client, column, expect_error, lone, metric,
-    pair, wait_until_idle,
+    now, pair, wait_until_idle,
 };
 
 #[track_caller]
@@ -411,7 +411,12 @@ fn nothing_counted(hale: &Hale) {
     let state = client(hale).get("/router/state").json();
     for one in state["deployments"].as_array().unwrap() {
         assert_eq!((&one["failures_in_a_row"], &one["in_flight"]), (&json!(0), &json!(0)));
-        assert_eq!(one["last_errors"], json!([]));
+        assert_eq!((&one["opens"], &one["opens_in_a_row"]), (&json!(0), &json!(0)));
+        assert_eq!((&one["failure_penalty_ms"], &one["ramp"]), (&json!(0.0), &json!(1.0)));
+        assert_eq!((&one["last_errors"], &one["state"]), (&json!([]), &json!("ready")));
+        let failures = one["failures"].as_object().unwrap().keys();
+        let blamed: Vec<_> = failures.filter(|cause| !cause.starts_with("client_")).collect();
+        assert!(blamed.is_empty(), "{blamed:?}");
     }
 }
 
@@ -444,6 +449,45 @@ fn a_refusal_asks_nobody_and_names_the_first_of_all_ends_however_many_there_are(
     let until = of_short["retry_after_s"].as_u64().unwrap();
     assert!(again.abs_diff(until) <= 1, "{again} and {until}");
     assert_eq!(long.requests().len() + short.requests().len(), 22, "no upstream call");
+}
+
+#[test]
+fn a_refusal_names_exactly_what_is_left_of_the_providers_time_and_asks_nobody() {
+    // In milliseconds, so that a time which is rounded too early or too late is seen.
+    let (first, second) = (41_500, 77_000);
+    let limited = |ms: u64| {
+        FakeUpstream::with(move |_| {
+            let script = Script::with_status(429).header("retry-after-ms", &ms.to_string());
+            script.json(&openai::error("slow down", "requests", "rate_limit_exceeded"))
+        })
+    };
+    let (one, two) = (limited(first), limited(second));
+    let key = json!({"api_key": "sk-two-0123456789"});
+    let hale = Config::new().deployment("m", "a", &one).with("m", "b", &two, key).start();
+    let before = now();
+    expect_error(&chat(&hale, "m"), 429, "upstream_rate_limited");
+    let after = now();
+    assert_eq!((one.requests().len(), two.requests().len()), (1, 1));
+    let mut asking = client(&hale);
+    for _ in 0..20 {
+        let least = after.elapsed();
+        let answer = asking.post_json(CHAT, &[], &openai::chat_request("m", "hi"));
+        let most = before.elapsed();
+        let error = expect_error(&answer, 429, "no_healthy_deployments");
+        let left_s = |ms: u64, since: std::time::Duration| {
+            ms.saturating_sub(u64::try_from(since.as_millis()).unwrap()).div_ceil(1000)
+        };
+        let named: u64 = answer.header("retry-after").unwrap().parse().unwrap();
+        // The clocks of the test and of the gateway may round one millisecond apart.
+        let exact = left_s(first - 1, most)..=left_s(first + 1, least);
+        assert!(exact.contains(&named), "{named} is not in {exact:?}");
+        let shown = column(&error["deployments"], "retry_after_s");
+        assert_eq!(shown.iter().filter_map(Value::as_u64).min(), Some(named));
+        let longer = left_s(second - 1, most)..=left_s(second + 1, least);
+        assert!(longer.contains(&shown[1].as_u64().unwrap()), "{shown:?} {longer:?}");
+    }
+    assert_eq!((one.requests().len(), two.requests().len()), (1, 1), "no upstream call");
+    assert_eq!((one.state().opened(), two.state().opened()), (1, 1), "and no connection");
 }
 
 #[test]

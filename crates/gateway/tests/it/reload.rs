@@ -121,20 +121,26 @@ fn a_deployments_rest_is_carried_over_by_its_id() {
     one.answer_with(|_| Script::rate_limited(60));
     let hale = pair(&one, &two).start();
     assert_eq!(chat(&hale, "m").header("x-litellm-attempted-retries"), Some("1"));
-    // Another name, another upstream, the same id: it still rests.
-    let renamed = Config::new().deployment("renamed", "bad", &two).with(
-        "fresh",
-        "new",
-        &one,
-        json!({"num_retries": 0}),
-    );
-    reload(&hale, &renamed);
+    // Another name, the same id: it still rests.
+    let renamed = |up| {
+        let config = Config::new().deployment("renamed", "bad", up);
+        config.with("fresh", "new", &one, json!({"num_retries": 0}))
+    };
+    reload(&hale, &renamed(&one));
     expect_error(&chat(&hale, "renamed"), 429, "no_healthy_deployments");
     assert_eq!(one.requests().len(), 1);
     expect_error(&chat(&hale, "fresh"), 429, "upstream_rate_limited");
     // Counters stay as well.
     let labels = [("deployment", "bad"), ("outcome", "rate_limited")];
     assert_eq!(metric(&hale, "hale_attempts_total", &labels), 1.0);
+    // What the provider said of one address is not known of another; the counters go on, and so does what an
+    // operator did.
+    reload(&hale, &renamed(&two));
+    assert_eq!(chat(&hale, "renamed").status, 200);
+    assert_eq!(metric(&hale, "hale_attempts_total", &labels), 1.0);
+    client(&hale).post_json("/router/deployments/bad/disable", &[], &json!({}));
+    reload(&hale, &renamed(&one));
+    expect_error(&chat(&hale, "renamed"), 403, "model_paused");
 }
 
 #[test]

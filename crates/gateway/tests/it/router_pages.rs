@@ -1,7 +1,7 @@
 //! The pages about routing, and the header that says which way a request took.
 
 use hale_testkit::{FakeUpstream, Script, openai};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{Config, chat, chat_with, client, column, expect_error, lone, pair};
 
@@ -90,6 +90,134 @@ fn an_explanation_names_candidates_reasons_and_times_and_sends_nothing() {
     for upstream in [&a, &b, &f] {
         assert!(upstream.requests().is_empty());
     }
+}
+
+/// Who is left out of the next test's group: its state, the cause, and words of the hint.
+const REASONS: [(&str, &str, &str, &str); 9] = [
+    ("broken", "misconfigured", "misconfigured", "NO_SUCH_KEY"),
+    ("paused", "paused", "gateway", "`blocked`"),
+    ("out", "disabled", "gateway", "an operator took it out"),
+    ("other", "not_for_this_request", "gateway", "its tags do not match"),
+    ("short", "not_for_this_request", "context_window", "Max Input Tokens=50"),
+    ("blind", "not_for_this_request", "bad_request", "supports_vision is false"),
+    ("limited", "cooldown", "rate_limited", "the provider asked for it"),
+    ("busy", "at_limit", "gateway", "max_parallel_requests=1"),
+    ("spent", "at_limit", "gateway", "rpm=1 is used up"),
+];
+
+/// A member of the next test's group.
+fn entry(id: &str, up: &FakeUpstream, params: Value, info: Value) -> Value {
+    let mut entry = json!({"model_name": "m", "model_info": {"id": id}, "litellm_params":
+            {"model": "openai/gpt-4o", "api_key": format!("sk-{id}-0123456789"), "api_base": up.api_base(),
+             "tags": ["mine"]}});
+    for (part, more) in [("litellm_params", params), ("model_info", info)] {
+        entry[part].as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    }
+    entry
+}
+
+#[test]
+fn an_explanation_has_the_reason_of_each_filter_and_what_each_attempt_may_take() {
+    let (up, busy, limited) = (
+        FakeUpstream::start(),
+        FakeUpstream::with(|_| {
+            Script::ok().wait("go").json(&openai::chat_completion("gpt-4o", "done"))
+        }),
+        FakeUpstream::with(|_| Script::rate_limited(60)),
+    );
+    let hale = Config::new()
+        .entry(entry("broken", &up, json!({"api_key": "os.environ/NO_SUCH_KEY"}), json!({})))
+        .entry(entry("paused", &up, json!({"blocked": true}), json!({})))
+        .entry(entry("out", &up, json!({}), json!({})))
+        .entry(entry("other", &up, json!({"tags": ["theirs"]}), json!({})))
+        .entry(entry("short", &up, json!({}), json!({"max_input_tokens": 50})))
+        .entry(entry("blind", &up, json!({}), json!({"supports_vision": false})))
+        .entry(entry("limited", &limited, json!({}), json!({})))
+        .entry(entry("busy", &busy, json!({"max_parallel_requests": 1}), json!({})))
+        .entry(entry("spent", &up, json!({"rpm": 1}), json!({})))
+        .entry(entry("well", &up, json!({"timeout": 7, "stream_timeout": 3}), json!({})))
+        .router(json!({"enable_tag_filtering": true, "enable_pre_call_checks": true,
+                       "num_retries": 0}))
+        .start();
+    let tagged = |model: &str| {
+        let mut body = openai::chat_request(model, "hi");
+        body["tags"] = json!(["mine"]);
+        body
+    };
+    client(&hale).post_json("/router/deployments/out/disable", &[], &json!({}));
+    chat_with(&hale, &[], &tagged("limited"));
+    chat_with(&hale, &[], &tagged("spent"));
+    let mut body = tagged("m");
+    body["messages"] = json!([{"role": "user", "content": [
+        {"type": "text", "text": "word ".repeat(100)},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]}]);
+    std::thread::scope(|scope| {
+        let under_way = scope.spawn(|| chat_with(&hale, &[], &tagged("busy")));
+        busy.wait_for_requests(1);
+        let asked = up.requests().len();
+        let page = client(&hale).post_json("/router/explain", &[], &body).json();
+        let state = client(&hale).get("/router/state").json();
+        busy.release("go");
+        assert_eq!(
+            (under_way.join().unwrap().status, up.requests().len()),
+            (200, asked),
+            "nothing is sent"
+        );
+        let of = |id: &str| {
+            let all = page["groups"][0]["candidates"].as_array().unwrap();
+            all.iter().find(|one| one["deployment"] == id).unwrap().clone()
+        };
+        for (id, state, cause, hint) in REASONS {
+            let one = of(id);
+            assert_eq!((&one["state"], &one["cause"]), (&json!(state), &json!(cause)), "{id}");
+            assert!(one["hint"].as_str().unwrap().contains(hint), "{one}");
+            assert_eq!(one["in_safety_net"], json!(false), "{one}");
+        }
+        assert!((50..=60).contains(&of("limited")["retry_after_s"].as_u64().unwrap()));
+        let well = of("well");
+        assert_eq!(page["groups"][0]["candidates"][0], well, "who can be chosen comes first");
+        assert_eq!((&well["state"], &well["in_safety_net"]), (&json!("ready"), &json!(true)));
+        assert_eq!((&well["timeout_s"], &well["silence_s"]), (&json!(7.0), &json!(3.0)));
+        assert!(well["score"].is_number() && well.get("hint").is_none(), "{well}");
+        assert_eq!(page["strategy"], "simple-shuffle");
+        let in_flight = column(&state["deployments"], "in_flight");
+        assert_eq!(in_flight.iter().filter_map(Value::as_u64).sum::<u64>(), 1);
+    });
+}
+
+#[test]
+fn every_deployment_has_every_field_of_the_state() {
+    let up = FakeUpstream::start();
+    let hale = lone(&up).start();
+    chat(&hale, "m");
+    let state = client(&hale).get("/router/state").json();
+    let one = &state["deployments"][0];
+    for (field, expected) in [
+        ("id", json!("a")),
+        ("model_group", json!("m")),
+        ("model", json!("openai/gpt-4o")),
+        ("api_base", json!(up.api_base())),
+        ("state", json!("ready")),
+        ("cause", Value::Null),
+        ("since", Value::Null),
+        ("until", Value::Null),
+        ("retry_after_s", Value::Null),
+        ("provider_issued", json!(false)),
+        ("last_errors", json!([])),
+        ("failures_in_a_row", json!(0)),
+        ("opens", json!(0)),
+        ("opens_in_a_row", json!(0)),
+        ("in_flight", json!(0)),
+        ("requests_this_minute", json!(1)),
+        ("weight", json!(1.0)),
+        ("ramp", json!(1.0)),
+        ("successes", json!(1)),
+        ("failures", json!({})),
+        ("failure_penalty_ms", json!(0.0)),
+    ] {
+        assert_eq!(one.get(field), Some(&expected), "{field}");
+    }
+    assert!(one["expected_answer_ms"].is_number() && one["tokens_this_minute"].is_number());
 }
 
 #[test]

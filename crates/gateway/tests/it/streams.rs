@@ -215,6 +215,7 @@ fn nothing_follows_the_done_mark() {
 
 #[test]
 fn an_end_without_done_is_complete_after_a_finish_reason() {
+    // F9.
     let events = openai::chunks("gpt-4o", &["x"]);
     let expected = lines(&openai::chunks("m", &["x"])) + "data: [DONE]\n\n";
     let whole = || Script::ok().stream().events(&events);

@@ -43,6 +43,7 @@ fn begun() -> Script {
 
 #[test]
 fn whatever_breaks_before_the_first_content_moves_to_the_sibling_unseen() {
+    // F7.
     let role = || Script::ok().stream().event(&openai::role_chunk("gpt-4o"));
     let failures: Vec<(&str, Script)> = vec![
         ("reset", role().reset()),
@@ -135,6 +136,7 @@ fn a_json_answer_to_a_stream_request_is_a_failed_attempt() {
 
 #[test]
 fn row_98_a_cut_after_content_is_an_error_in_the_stream() {
+    // F8, and F9 without a finish reason.
     let cuts = [begun().reset(), begun().close(), begun().end(), begun().raw("zz\r\n").close()];
     for script in cuts {
         let (bad, good) = (FakeUpstream::scripted([script]), FakeUpstream::start());
@@ -170,6 +172,7 @@ fn an_error_event_in_the_middle_ends_the_stream_with_the_providers_words() {
 
 #[test]
 fn a_stall_after_content_is_an_error_in_the_stream() {
+    // F6.
     let upstream = FakeUpstream::scripted([begun().silence()]);
     let hale = Config::new().with("m", "a", &upstream, json!({"stream_timeout": 0.3})).start();
     let begin = now();

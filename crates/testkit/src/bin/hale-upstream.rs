@@ -6,9 +6,10 @@
 //! * `/full/v1/chat/completions`: 20 events at once, in one write;
 //! * `/paced/v1/chat/completions`: 200 events, one each 5 ms, each in its own write;
 //! * `/idle/v1/chat/completions`: an event at once, then one each 10 s;
-//! * `/claude/v1/messages`: the Anthropic format, 20 events at once.
+//! * `/claude/v1/messages`: the Anthropic format, 20 events at once;
+//! * `/limited/v1/chat/completions`: always 429, with five minutes to wait.
 //!
-//! Without `"stream":true` in the body each of them answers a small JSON completion.
+//! Without `"stream":true` in the body each of the others answers a small JSON completion.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
 
 use std::io;
@@ -34,6 +35,7 @@ const IDLE_GAP: Duration = Duration::from_secs(10);
 /// Every answer, ready to be written.
 struct Answers {
     json: Vec<u8>,
+    limited: Vec<u8>,
     message: Vec<u8>,
     messages: Vec<u8>,
     full: Vec<u8>,
@@ -48,6 +50,7 @@ struct Answers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wish {
     Json,
+    Limited,
     Message,
     Messages,
     Full,
@@ -113,6 +116,7 @@ async fn serve(mut stream: TcpStream, answers: &Answers) -> io::Result<()> {
     while let Some(asked) = next_request(&mut stream, &mut buffer).await? {
         match asked.wish {
             Wish::Json => stream.write_all(&answers.json).await?,
+            Wish::Limited => stream.write_all(&answers.limited).await?,
             Wish::Message => stream.write_all(&answers.message).await?,
             Wish::Messages => stream.write_all(&answers.messages).await?,
             Wish::Full if asked.usage => stream.write_all(&answers.full_with_usage).await?,
@@ -156,6 +160,7 @@ fn parse(buffer: &[u8]) -> Option<(Asked, usize)> {
     let usage = has(body, b"\"include_usage\":true") || has(body, b"\"include_usage\": true");
     let target = head.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
     let wish = match stream {
+        _ if target.starts_with(b"/limited/") => Wish::Limited,
         true if target.starts_with(b"/claude/") => Wish::Messages,
         false if target.starts_with(b"/claude/") => Wish::Message,
         false => Wish::Json,
@@ -230,6 +235,7 @@ impl Answers {
         let whole = [head.clone(), stream_of(FULL_EVENTS).concat()].concat();
         Self {
             json: full_answer(&completion()),
+            limited: limited(),
             message: full_answer(&message()),
             messages: [head.clone(), message_events().concat(), b"0\r\n\r\n".to_vec()].concat(),
             full: [whole.clone(), end.clone()].concat(),
@@ -240,6 +246,17 @@ impl Answers {
             end,
         }
     }
+}
+
+/// A refusal that names five minutes.
+fn limited() -> Vec<u8> {
+    let json = r#"{"error":{"message":"Rate limit reached","type":"requests","code":"rate_limit_exceeded"}}"#;
+    let length = json.len();
+    format!(
+        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\nretry-after: 300\r\n\
+         content-length: {length}\r\n\r\n{json}"
+    )
+    .into_bytes()
 }
 
 /// So many events, each framed as a chunk: a role, contents, a finish reason.
@@ -335,6 +352,7 @@ mod tests {
         assert_eq!(wish("/idle/v1/chat/completions", "{\"stream\":true}"), Wish::Idle);
         assert_eq!(wish("/claude/v1/messages", "{\"stream\":true}"), Wish::Messages);
         assert_eq!(wish("/claude/v1/messages", "{}"), Wish::Message);
+        assert_eq!(wish("/limited/v1/chat/completions", "{}"), Wish::Limited);
     }
 
     #[test]

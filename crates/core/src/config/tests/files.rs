@@ -47,7 +47,7 @@ fn included_lists_are_appended_and_other_sections_replaced() {
     one(&problems, "replaces the whole `router_settings` of conf/c.yaml:4");
     assert_eq!(problems.len(), 1);
     let snapshot = loaded.snapshot.unwrap();
-    let names: Vec<&str> = snapshot.groups.iter().map(|group| &*group.name).collect();
+    let names: Vec<&str> = snapshot.listed_groups().map(|group| &*group.name).collect();
     assert_eq!(names, ["root", "a", "b", "deep"]);
     assert_eq!((snapshot.router.num_retries, snapshot.router.timeout_ms), (1, 600_000));
     assert_eq!(&*snapshot.deployments[1].declared_at, "conf/sub/a.yaml:2");
@@ -70,7 +70,7 @@ fn an_include_next_to_the_root_is_found_with_a_warning() {
         "/etc/hale/sub/a.yaml:1:11: include[0]: not found next to /etc/hale/sub/a.yaml; /etc/hale/b.yaml is used",
     );
     assert_eq!(problems.len(), 1);
-    assert_eq!(loaded.snapshot.unwrap().groups.len(), 3);
+    assert_eq!(loaded.snapshot.unwrap().listed_groups().count(), 3);
 }
 
 #[test]

@@ -94,6 +94,36 @@ fn contradictions_and_mistakes_are_named() {
 }
 
 #[test]
+fn settings_without_effect_are_named_with_both_lines() {
+    let says = |lines: &str| {
+        let all = texts(&with(&format!("router_settings:\n{lines}")).load());
+        all.into_iter().filter(|text| text.contains("has no effect")).collect::<Vec<_>>()
+    };
+    let rests = "  allowed_fails: 1\n  allowed_fails_policy: {TimeoutErrorAllowedFails: 1}\n";
+    let off = says(&format!("  disable_cooldowns: true\n  cooldown_time: 9\n{rests}"));
+    assert_eq!(off.len(), 3, "{off:?}");
+    assert!(
+        off[0].contains(
+            "c.yaml:8:18: router_settings.cooldown_time: has no effect: `disable_cooldowns` is true \
+             on line 7, so that nothing ever rests. remove `cooldown_time`, or change"
+        ),
+        "{off:?}"
+    );
+    let zero = says(&format!("{rests}  cooldown_time: 0\n"));
+    assert_eq!(zero.len(), 2, "{zero:?}");
+    one(
+        &zero,
+        "c.yaml:7:18: router_settings.allowed_fails: has no effect: `cooldown_time` is 0 on line 9",
+    );
+    let fallbacks = says(
+        "  max_fallbacks: 0\n  fallbacks: [{m: [n]}]\n  default_fallbacks: [m]\n  context_window_fallbacks: []\n",
+    );
+    assert_eq!(fallbacks.len(), 2, "{fallbacks:?}");
+    one(&fallbacks, "router_settings.fallbacks: has no effect: `max_fallbacks` is 0 on line 7");
+    assert_eq!(says(&format!("{rests}  cooldown_time: 5\n  max_fallbacks: 1\n")), [""; 0]);
+}
+
+#[test]
 fn a_credential_that_several_deployments_use_has_one_state() {
     let line = |name: &str, key: &str, base: &str| {
         format!(

@@ -26,7 +26,6 @@ router_settings:
   timeout: 30.5
   stream_timeout: 5s
   cooldown_time: 1m
-  disable_cooldowns: 'True'
   retry_after: 0.5
   allowed_fails: 3
 general_settings:
@@ -51,7 +50,9 @@ general_settings:
     assert_eq!((router.num_retries, router.max_fallbacks), (1, 3));
     assert_eq!((router.timeout_ms, router.stream_timeout_ms), (30_500, Some(5_000)));
     assert_eq!((router.request_timeout_ms, router.cooldown_ms), (Some(120_000), 60_000));
-    assert_eq!((router.retry_after_ms, router.disable_cooldowns), (500, true));
+    assert_eq!((router.retry_after_ms, router.disable_cooldowns), (500, false));
+    let off = with("router_settings: {disable_cooldowns: 'True'}\n").clean();
+    assert!(off.router.disable_cooldowns);
     assert_eq!(router.tolerance.others, Some(3));
     assert_eq!(gateway.master_key.as_ref().unwrap().expose(), "sk-a-long-master-key");
     assert_eq!(gateway.key_header.as_deref(), Some("x-my-key"));

@@ -77,7 +77,9 @@ pub fn judge(refusal: &Refusal<'_>) -> Finding {
         Cause::ContentPolicy => Finding::Healthy,
         Cause::BadRequest | Cause::ContextWindow if reached_its_limit(&text) => Finding::Healthy,
         Cause::BadRequest | Cause::ContextWindow => Finding::ProbeError,
-        Cause::Unsupported => Finding::Unknown(Doubt::WrongMode),
+        Cause::Unsupported if answered => Finding::Unknown(Doubt::WrongMode),
+        // It was not even sent: this wire has no words for what the check, or the config, wants.
+        Cause::Unsupported => Finding::ProbeError,
         Cause::RateLimited => Finding::RateLimited(refusal.hint_ms),
         Cause::NotFound if refusal.many_models => Finding::Unknown(Doubt::Model),
         Cause::ClientTimeout | Cause::ClientClosed | Cause::Gateway => Finding::ProbeError,
@@ -206,6 +208,8 @@ mod tests {
             (Cause::BadResponse, None, "HTML", Finding::Failing(Cause::BadResponse)),
             (Cause::Timeout, None, "", Finding::Failing(Cause::Timeout)),
             (Cause::Gateway, Some(503), "", Finding::ProbeError),
+            (Cause::Unsupported, Some(400), "", Finding::Unknown(Doubt::WrongMode)),
+            (Cause::Unsupported, None, "seed can not be said", Finding::ProbeError),
             (
                 Cause::NotFound,
                 Some(404),

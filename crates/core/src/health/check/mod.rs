@@ -4,14 +4,18 @@
 //! came of them. Always true: no I/O, no clock, no randomness; evidence of real traffic outranks a check,
 //! and a check never changes a rest that traffic caused.
 
+mod budget;
 mod finding;
 mod pick;
+mod quiet;
 mod record;
 mod rules;
 mod schedule;
 
+pub use budget::{Allowance, Ledger};
 pub use finding::{Doubt, Finding, Refusal, judge, token_floor};
 pub use pick::{ProbeKind, kind, model, modes, unserved};
+pub use quiet::Quiet;
 pub use record::{Change, Checked, Checks, History, Status};
 pub use rules::{CheckRules, CheckSettings};
 pub use schedule::{Schedule, Start, Subject};

@@ -95,10 +95,7 @@ pub fn model(deployment: &Deployment) -> Option<Box<str>> {
     let provider = &*deployment.provider.name;
     if let Some(named) = &deployment.check.model {
         let prefix = named.split_once('/').filter(|(prefix, _)| *prefix == provider);
-        let name = prefix.map_or(&**named, |(_, name)| name);
-        if !name.contains('*') {
-            return Some(name.into());
-        }
+        return Some(prefix.map_or(&**named, |(_, name)| name).into());
     }
     let Some(pattern) = Pattern::parse(&deployment.upstream_model) else {
         return Some(deployment.upstream_model.clone());

@@ -12,14 +12,13 @@ use parking_lot::Mutex;
 
 use super::{Doubt, Finding};
 use crate::cause::Cause;
+use crate::health::event::{Event, KEPT, Source};
 use crate::time::Millis;
 
 /// Failed checks in a row before a deployment that was not unhealthy is. Source: the contract, section 3.
 const CONFIRMED_AFTER: u32 = 3;
 /// The same where the provider said no in so many words.
 const REFUSED_AFTER: u32 = 2;
-/// Changes that are remembered to be shown.
-const CHANGES_KEPT: usize = 8;
 
 /// What is in force.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,8 +92,27 @@ pub struct Change {
     pub to: Status,
     /// When it changed.
     pub at: Millis,
-    /// Whether real traffic changed it, rather than a check.
-    pub by_traffic: bool,
+    /// What changed it.
+    pub source: Source,
+}
+
+impl Change {
+    /// Why, where there is something to say.
+    #[must_use]
+    pub const fn cause(&self) -> Option<&'static str> {
+        match self.source {
+            Source::Time => Some("stale"),
+            Source::Config => Some("config_changed"),
+            Source::Check | Source::Traffic | Source::Operator => self.to.cause(),
+        }
+    }
+
+    /// The same as pages show it.
+    #[must_use]
+    pub const fn event(&self) -> Event {
+        let (from, to) = (self.from.name(), self.to.name());
+        Event { at: self.at, from, to, cause: self.cause(), source: self.source }
+    }
 }
 
 /// What there is to show.
@@ -112,8 +130,6 @@ pub struct History {
     pub last: Option<Arc<Checked>>,
     /// When the next check is due.
     pub next_at: Option<Millis>,
-    /// The last changes, the newest last.
-    pub changes: Vec<Change>,
 }
 
 /// The record of one deployment.
@@ -125,8 +141,12 @@ pub struct Checks {
     live_at: AtomicU64,
     /// Whether a check failed and nothing good came after it.
     suspect: AtomicBool,
+    /// Whether it is known to be healthy, and no check failed since: then a good answer is no news.
+    settled: AtomicBool,
     /// Checks so far.
     count: AtomicU64,
+    /// Changes so far.
+    changed: AtomicU64,
     /// The least number of tokens that may be asked for; 0 is not known.
     floor: AtomicU32,
     /// Whether the limit of tokens has to be called `max_completion_tokens`.
@@ -140,6 +160,8 @@ pub struct Checks {
 struct Inner {
     status: Status,
     proved_at: Option<Millis>,
+    /// Whether real traffic proved it.
+    by_traffic: bool,
     failures_in_a_row: u32,
     last: Option<Arc<Checked>>,
     last_model: Option<Box<str>>,
@@ -177,6 +199,24 @@ impl Checks {
     pub fn standing(&self) -> (Status, u32) {
         let inner = self.inner.lock();
         (inner.status, inner.failures_in_a_row)
+    }
+
+    /// The last changes, the newest last.
+    #[must_use]
+    pub fn changes(&self) -> Vec<Change> {
+        self.inner.lock().changes.iter().copied().collect()
+    }
+
+    /// Changes so far.
+    #[must_use]
+    pub fn changed(&self) -> u64 {
+        self.changed.load(Ordering::Relaxed)
+    }
+
+    /// The last check, whatever it proved.
+    #[must_use]
+    pub fn last(&self) -> Option<Arc<Checked>> {
+        self.inner.lock().last.clone()
     }
 
     /// Checks so far.
@@ -222,21 +262,29 @@ impl Checks {
     /// many.
     pub(crate) fn answered(&self, now: Millis, started: Millis, model: &str) -> Option<Change> {
         self.live_at.store(now.0.saturating_add(1), Ordering::Relaxed);
-        if model.is_empty() && !self.suspect.load(Ordering::Relaxed) {
+        let settled = self.settled.load(Ordering::Relaxed);
+        if model.is_empty() && settled {
             return None;
         }
         let mut inner = self.inner.lock();
         if !model.is_empty() && inner.last_model.as_deref() != Some(model) {
             inner.last_model = Some(model.into());
         }
-        let failing = inner.last.as_ref().filter(|_| inner.failures_in_a_row > 0);
         // What began before the check proves nothing about the time after it.
-        if failing.is_none_or(|last| started < last.started) {
+        if settled || inner.last.as_ref().is_some_and(|last| started < last.started) {
             return None;
         }
-        inner.failures_in_a_row = 0;
-        self.suspect.store(false, Ordering::Relaxed);
-        self.enter(&mut inner, Status::Healthy, now, true)
+        self.proved(&mut inner, Status::Healthy, now, Source::Traffic)
+    }
+
+    /// Time passes: a verdict that is older than `staleness_ms` is none any more.
+    pub fn grow_old(&self, now: Millis, staleness_ms: u64) -> Option<Change> {
+        let mut inner = self.inner.lock();
+        let newest = inner.proved_at.max(self.live_at())?;
+        if inner.status == Status::Unchecked || now.since(newest) <= staleness_ms {
+            return None;
+        }
+        self.enter(&mut inner, Status::Unchecked, newest, now, Source::Time)
     }
 
     /// A check ended. `confirm` says that one failure alone is no verdict; `counts` that a failure is one.
@@ -248,21 +296,26 @@ impl Checks {
         inner.last = Some(Arc::new(check));
         match finding {
             Finding::ProbeError => None,
-            Finding::Healthy => self.proved(&mut inner, Status::Healthy, now),
-            Finding::RateLimited(_) => self.proved(&mut inner, Status::RateLimited, now),
+            Finding::Healthy => self.proved(&mut inner, Status::Healthy, now, Source::Check),
+            Finding::RateLimited(_) => {
+                self.proved(&mut inner, Status::RateLimited, now, Source::Check)
+            }
             Finding::Unknown(look @ (Doubt::Shallow | Doubt::Unserved)) => match inner.status {
                 Status::Unhealthy(cause) if !is_seen_by_a_look(cause) => None,
                 // What ran is not in doubt because somebody only looked; it grows old by itself.
                 Status::Healthy | Status::RateLimited => None,
                 Status::Unchecked | Status::Unknown(_) | Status::Unhealthy(_) => {
-                    self.proved(&mut inner, Status::Unknown(look), now)
+                    self.proved(&mut inner, Status::Unknown(look), now, Source::Check)
                 }
             },
-            Finding::Unknown(doubt) => self.proved(&mut inner, Status::Unknown(doubt), now),
+            Finding::Unknown(doubt) => {
+                self.proved(&mut inner, Status::Unknown(doubt), now, Source::Check)
+            }
             Finding::Failing(_) if outdated || !counts => None,
             Finding::Failing(cause) => {
                 inner.failures_in_a_row = inner.failures_in_a_row.saturating_add(1);
                 self.suspect.store(true, Ordering::Relaxed);
+                self.settled.store(false, Ordering::Relaxed);
                 let needed = match cause {
                     _ if !confirm => 1,
                     Cause::Auth | Cause::Permission | Cause::NotFound => REFUSED_AFTER,
@@ -272,41 +325,62 @@ impl Checks {
                 if !stays && inner.failures_in_a_row < needed {
                     return None;
                 }
-                self.enter(&mut inner, Status::Unhealthy(cause), now, false)
+                self.enter(&mut inner, Status::Unhealthy(cause), now, now, Source::Check)
             }
         }
     }
 
-    fn proved(&self, inner: &mut Inner, status: Status, now: Millis) -> Option<Change> {
+    fn proved(
+        &self,
+        inner: &mut Inner,
+        status: Status,
+        now: Millis,
+        source: Source,
+    ) -> Option<Change> {
         inner.failures_in_a_row = 0;
         self.suspect.store(false, Ordering::Relaxed);
-        self.enter(inner, status, now, false)
+        self.enter(inner, status, now, now, source)
     }
 
-    fn enter(&self, inner: &mut Inner, to: Status, at: Millis, by_traffic: bool) -> Option<Change> {
+    /// The one place where what is in force changes. `proved_at` is the evidence's moment.
+    fn enter(
+        &self,
+        inner: &mut Inner,
+        to: Status,
+        proved_at: Millis,
+        at: Millis,
+        source: Source,
+    ) -> Option<Change> {
         let from = std::mem::replace(&mut inner.status, to);
-        inner.proved_at = Some(at);
+        inner.proved_at = Some(proved_at);
+        inner.by_traffic = source == Source::Traffic;
         let word = match to {
-            Status::Unhealthy(cause) => (at.0.min(u64::MAX >> 8) << 8) | (cause as u64 + 1),
-            _ => 0,
+            Status::Unhealthy(cause) => (proved_at.0.min(u64::MAX >> 8) << 8) | (cause as u64 + 1),
+            Status::Unchecked | Status::Healthy | Status::RateLimited | Status::Unknown(_) => 0,
         };
         self.word.store(word, Ordering::Relaxed);
+        self.settled.store(to == Status::Healthy, Ordering::Relaxed);
         if from == to {
             return None;
         }
-        let change = Change { from, to, at, by_traffic };
-        if inner.changes.len() == CHANGES_KEPT {
+        self.changed.fetch_add(1, Ordering::Relaxed);
+        let change = Change { from, to, at, source };
+        if inner.changes.len() == KEPT {
             inner.changes.pop_front();
         }
         inner.changes.push_back(change);
         Some(change)
     }
 
-    /// Forgets every verdict: it is as if never checked. What was learned about tokens stays.
-    pub(crate) fn reset(&self) {
-        *self.inner.lock() = Inner::default();
-        self.word.store(0, Ordering::Relaxed);
+    /// Forgets every verdict: it is as if never checked, but for the changes so far. What was learned
+    /// about tokens stays.
+    pub(crate) fn reset(&self, now: Millis, source: Source) -> Option<Change> {
+        let mut inner = self.inner.lock();
+        let change = self.enter(&mut inner, Status::Unchecked, now, now, source);
+        let changes = std::mem::take(&mut inner.changes);
+        *inner = Inner { changes, ..Inner::default() };
         self.suspect.store(false, Ordering::Relaxed);
+        change
     }
 
     /// What there is to show, at `now`; evidence older than `staleness_ms` counts for nothing.
@@ -324,11 +398,10 @@ impl Checks {
         History {
             status: if stale { Status::Unchecked } else { status },
             proved_at,
-            by_traffic: live_at.is_some(),
+            by_traffic: live_at.is_some() || inner.by_traffic,
             failures_in_a_row: inner.failures_in_a_row,
             last: inner.last.clone(),
             next_at: moment(self.next_at.load(Ordering::Relaxed)),
-            changes: inner.changes.iter().copied().collect(),
         }
     }
 }

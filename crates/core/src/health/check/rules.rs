@@ -72,10 +72,33 @@ impl CheckSettings {
         self.background && self.routing
     }
 
+    /// What all checks of a day may cost, in units of 10^-9 USD.
+    #[must_use]
+    pub fn daily_budget_nano_usd(&self) -> Option<u64> {
+        self.daily_budget_usd.map(nano)
+    }
+
     /// Whether deployments of `group` are checked in the background.
     #[must_use]
     pub fn covers(&self, group: &str) -> bool {
         self.groups.is_empty() || self.groups.iter().any(|one| **one == *group)
+    }
+}
+
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "not negative, and at most what the config's range allows"
+)]
+fn nano(usd: f64) -> u64 {
+    (usd * 1e9) as u64
+}
+
+impl CheckRules {
+    /// What checks of this deployment may cost a day, in units of 10^-9 USD.
+    #[must_use]
+    pub fn daily_budget_nano_usd(&self) -> Option<u64> {
+        self.daily_budget_usd.map(nano)
     }
 }
 
@@ -110,4 +133,21 @@ pub struct CheckRules {
     pub opts_out: bool,
     /// `health_check_daily_budget_usd` of this deployment.
     pub daily_budget_usd: Option<f64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_threshold_a_verdict_lasts_two_intervals() {
+        let mut settings = CheckSettings { interval_ms: 60_000, ..CheckSettings::default() };
+        assert_eq!(settings.staleness_ms(), 120_000);
+        settings.staleness_ms = Some(90_000);
+        assert_eq!(settings.staleness_ms(), 90_000);
+        assert_eq!(
+            (CheckSettings::default().interval_ms, CheckSettings::default().timeout_ms),
+            (300_000, 60_000)
+        );
+    }
 }

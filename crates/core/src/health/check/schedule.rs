@@ -9,9 +9,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{CheckSettings, Finding, Status};
+use parking_lot::Mutex;
+
+use super::{Allowance, Change, CheckSettings, Finding, Ledger, Quiet, Status};
 use crate::deployment::{Deployment, DeploymentIndex};
-use crate::health::Verdict;
+use crate::health::{Source, Verdict};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
@@ -23,9 +25,6 @@ const CONFIRM_MS: [u64; 2] = [1_000, 3_000];
 const BACKOFF_MS: (u64, u64) = (5_000, 300_000);
 /// The first checks after a start are spread over this time at most, milliseconds.
 const FIRST_MS: u64 = 30_000;
-/// Longest that a provider may ask to be left alone, milliseconds.
-const QUIET_CAP_MS: u64 = 300_000;
-const DAY_MS: u64 = 86_400_000;
 
 /// Deployments whose checks are the same, byte for byte: one is sent for all.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +33,8 @@ pub struct Subject {
     pub id: Arc<str>,
     /// All of them.
     pub members: Vec<DeploymentIndex>,
-    /// Where it goes and as whom, as a number: what was known about another place means nothing.
+    /// Where it goes, as whom, and for which model, as a number: what was known about something else
+    /// means nothing.
     pub place: u64,
     /// The host that is asked, as a number.
     pub upstream: u64,
@@ -64,7 +64,6 @@ struct Entry {
     backoff: u32,
     /// Whether it was checked before.
     begun: bool,
-    spent_nano_usd: u64,
 }
 
 /// The plan for all deployments.
@@ -77,18 +76,10 @@ pub struct Schedule {
     suspects: HashMap<Arc<str>, ()>,
     per_upstream: HashMap<u64, u32>,
     /// Until when a credential is left alone.
-    quiet: HashMap<u64, Millis>,
-    day: u64,
-    spent_nano_usd: u64,
-}
-
-#[allow(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "small, and not negative"
-)]
-fn nano(usd: f64) -> u64 {
-    (usd * 1e9) as u64
+    quiet: Arc<Mutex<Quiet>>,
+    /// What is asked under which deployment's id: the place of its subject.
+    places: HashMap<Arc<str>, u64>,
+    ledger: Arc<Mutex<Ledger>>,
 }
 
 /// A part of `ms`: `chance` of 0 gives nothing of it, the greatest nearly all.
@@ -98,39 +89,70 @@ fn part(ms: u64, chance: u64) -> u64 {
 }
 
 impl Schedule {
+    /// Nothing is planned; what was spent and who is to be left alone are known elsewhere too.
+    #[must_use]
+    pub fn new(ledger: Arc<Mutex<Ledger>>, quiet: Arc<Mutex<Quiet>>) -> Schedule {
+        Schedule { ledger, quiet, ..Schedule::default() }
+    }
+
     /// A new config is in force. Who was planned before stays where he is in his period.
     ///
-    /// `phase` gives a number for an id that is the same each time, evenly spread.
+    /// `phase` gives a number for an id that is the same each time, evenly spread. Gives the verdicts that
+    /// are void because something else is asked under the same id.
     pub fn plan(
         &mut self,
         now: Millis,
         subjects: Vec<Subject>,
         snapshot: &Snapshot,
         phase: impl Fn(&str) -> u64,
-    ) {
+    ) -> Vec<(DeploymentIndex, Change)> {
         let settings = &snapshot.checks;
         let interval = settings.interval_ms;
+        let void = self.forget(now, &subjects, snapshot);
         let mut before: HashMap<Arc<str>, Entry> =
             self.entries.drain(..).map(|entry| (entry.subject.id.clone(), entry)).collect();
+        let same = |known: &Entry, subject: &Subject| known.subject.place == subject.place;
         self.entries = subjects
             .into_iter()
             .map(|subject| match before.remove(&subject.id) {
                 // A shorter interval holds at once.
-                Some(known) if known.subject.place == subject.place => {
+                Some(known) if same(&known, &subject) => {
                     Entry { subject, due: known.due.min(now.plus(interval)), ..known }
                 }
-                other => {
-                    if other.is_some() {
-                        forget(&subject, snapshot);
-                    }
+                Some(_) | None => {
                     let due = now.plus(part(interval.min(FIRST_MS), phase(&subject.id)));
-                    let (under_way, backoff, begun, spent_nano_usd) = (false, 0, false, 0);
-                    Entry { subject, due, under_way, backoff, begun, spent_nano_usd }
+                    Entry { subject, due, under_way: false, backoff: 0, begun: false }
                 }
             })
             .collect();
         self.settings = settings.clone();
+        self.ledger.lock().retain(|id| snapshot.by_id.contains_key(id));
         self.entries.iter().for_each(|entry| entry.tell(snapshot));
+        void
+    }
+
+    /// Forgets the verdicts of those whose address, credential or model is another one.
+    fn forget(
+        &mut self,
+        now: Millis,
+        subjects: &[Subject],
+        snapshot: &Snapshot,
+    ) -> Vec<(DeploymentIndex, Change)> {
+        let mut void = Vec::new();
+        let mut places = HashMap::new();
+        for subject in subjects {
+            for index in &subject.members {
+                let Some(deployment) = snapshot.deployments.get(index.0 as usize) else { continue };
+                let before = self.places.get(&deployment.id);
+                if before.is_some_and(|place| *place != subject.place) {
+                    let change = deployment.state.checks().reset(now, Source::Config);
+                    void.extend(change.map(|change| (*index, change)));
+                }
+                places.insert(deployment.id.clone(), subject.place);
+            }
+        }
+        self.places = places;
+        void
     }
 
     /// When to call [`Schedule::start`] again, unless a check ends before.
@@ -153,13 +175,12 @@ impl Schedule {
         snapshot: &Snapshot,
         mut chance: impl FnMut() -> u64,
     ) -> Vec<Start> {
-        self.begin_day(now);
         let mut due: Vec<(Millis, usize)> = Vec::new();
         for (place, entry) in self.entries.iter_mut().enumerate() {
             if entry.under_way || entry.due > now {
                 continue;
             }
-            match reprieve(&self.settings, &self.quiet, entry, snapshot, now, &mut chance) {
+            match reprieve(&self.settings, &self.quiet.lock(), entry, snapshot, now, &mut chance) {
                 Some(later) => {
                     entry.due = later;
                     entry.tell(snapshot);
@@ -168,10 +189,10 @@ impl Schedule {
             }
         }
         due.sort_unstable();
-        due.into_iter().filter_map(|(_, place)| self.begin(place, snapshot)).collect()
+        due.into_iter().filter_map(|(_, place)| self.begin(now, place, snapshot)).collect()
     }
 
-    fn begin(&mut self, place: usize, snapshot: &Snapshot) -> Option<Start> {
+    fn begin(&mut self, now: Millis, place: usize, snapshot: &Snapshot) -> Option<Start> {
         let entry = self.entries.get_mut(place)?;
         let at_upstream = self.per_upstream.entry(entry.subject.upstream).or_default();
         if self.under_way >= self.settings.concurrency || *at_upstream >= PER_UPSTREAM {
@@ -183,16 +204,10 @@ impl Schedule {
         if suspect && self.suspects.len() >= suspects_max {
             return None;
         }
-        let cost = entry.subject.nano_usd;
-        let fits = |spent: u64, limit: Option<u64>| limit.is_none_or(|limit| spent + cost <= limit);
-        let all = self.settings.daily_budget_usd.map(nano);
-        let free_only = cost > 0
-            && !(fits(entry.spent_nano_usd, entry.subject.budget_nano_usd)
-                && fits(self.spent_nano_usd, all));
-        if !free_only {
-            entry.spent_nano_usd += cost;
-            self.spent_nano_usd += cost;
-        }
+        let Subject { id, nano_usd, budget_nano_usd, .. } = &entry.subject;
+        let all = self.settings.daily_budget_nano_usd();
+        let allowed = Allowance { own: *budget_nano_usd, all };
+        let free_only = !self.ledger.lock().book(now, id, *nano_usd, allowed);
         *at_upstream += 1;
         self.under_way += 1;
         entry.under_way = true;
@@ -220,15 +235,12 @@ impl Schedule {
         }
         self.suspects.remove(&subject.id);
         if let Finding::RateLimited(Some(ms)) = finding {
-            self.quiet.retain(|_, until| *until > now);
-            let until = now.plus(ms.min(QUIET_CAP_MS));
-            let known = self.quiet.entry(subject.credential).or_insert(until);
-            *known = (*known).max(until);
+            self.quiet.lock().ask(now, subject.credential, ms);
         }
         let settings = &self.settings;
-        let Some(entry) = self.entries.iter_mut().find(|one| one.subject.id == subject.id) else {
-            return;
-        };
+        let is_it =
+            |one: &&mut Entry| (&one.subject.id, one.subject.place) == (&subject.id, subject.place);
+        let Some(entry) = self.entries.iter_mut().find(is_it) else { return };
         if !std::mem::take(&mut entry.under_way) {
             return;
         }
@@ -250,35 +262,10 @@ impl Schedule {
             // From the crowd of the start to a place of its own in the period.
             now.plus(interval / 2 + part(interval / 2, chance))
         };
-        if let Some(until) = self.quiet.get(&subject.credential) {
-            entry.due = entry.due.max(*until);
+        if let Some(until) = self.quiet.lock().until(now, subject.credential) {
+            entry.due = entry.due.max(until);
         }
         entry.tell(snapshot);
-    }
-
-    /// What paid checks cost today, in units of 10^-9 USD, as estimated.
-    #[must_use]
-    pub fn spent_nano_usd(&self) -> u64 {
-        self.spent_nano_usd
-    }
-
-    fn begin_day(&mut self, now: Millis) {
-        let day = now.0 / DAY_MS;
-        if day != self.day {
-            self.day = day;
-            self.spent_nano_usd = 0;
-            for entry in &mut self.entries {
-                entry.spent_nano_usd = 0;
-            }
-        }
-    }
-}
-
-/// Its address or credential is another one: nothing is known about that.
-fn forget(subject: &Subject, snapshot: &Snapshot) {
-    let members = subject.members.iter();
-    for deployment in members.filter_map(|index| snapshot.deployments.get(index.0 as usize)) {
-        deployment.state.checks().reset();
     }
 }
 
@@ -314,15 +301,15 @@ fn shortened(ms: u64, chance: u64) -> u64 {
 /// Until when a check that is due need not, or must not, be made.
 fn reprieve(
     settings: &CheckSettings,
-    quiet: &HashMap<u64, Millis>,
+    quiet: &Quiet,
     entry: &Entry,
     snapshot: &Snapshot,
     now: Millis,
     chance: &mut impl FnMut() -> u64,
 ) -> Option<Millis> {
     let interval = settings.interval_ms;
-    if let Some(until) = quiet.get(&entry.subject.credential).filter(|until| **until > now) {
-        return Some(*until);
+    if let Some(until) = quiet.until(now, entry.subject.credential) {
+        return Some(until);
     }
     let mut next: Option<Millis> = None;
     for deployment in entry.deployments(snapshot) {

@@ -296,9 +296,9 @@ fn one_model_of_many_rests_alone() {
 fn an_operator_forgets_everything_but_what_he_said() {
     let state = DeploymentState::default();
     fail(&state, 0, 1, Cause::Auth);
-    state.set_disabled(true);
+    state.set_disabled(Millis(0), true);
     assert_eq!(state.report().errors.len(), 1);
-    state.reset();
+    state.reset(Millis(0));
     assert_eq!((state.verdict(Millis(1)), state.report()), (Verdict::Ready, Report::default()));
     assert!(state.is_disabled());
 }
@@ -339,7 +339,7 @@ fn a_refused_operation_that_the_deployment_is_not_for_rests_alone() {
         assert!(state.model_rest(Some(Operation::Completion), "", Millis(11)).is_some());
         assert_eq!(state.model_rest(Some(Operation::Embedding), "", Millis(11)), None);
         assert_eq!(state.model_rest(None, "", Millis(11)), None);
-        state.reset();
+        state.reset(Millis(0));
     }
 }
 

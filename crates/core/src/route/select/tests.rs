@@ -139,3 +139,25 @@ fn what_the_provider_says_is_believed() {
     assert!(all.iter().all(|why| matches!(why, Exclusion::Resting(r) if r.provider_issued)));
     assert!(matches!(pick(&snapshot, &[], 30_000, 0), Some((DeploymentIndex(1), true))));
 }
+
+#[test]
+fn who_rests_by_our_doing_and_has_no_room_is_refused_for_the_room() {
+    let mut snapshot = snapshot();
+    for deployment in &mut snapshot.deployments[..2] {
+        std::sync::Arc::get_mut(deployment).unwrap().limits.max_parallel = Some(1);
+    }
+    let now = Millis(1_000);
+    let claim = crate::health::Claim { max_parallel: Some(1), ..crate::health::Claim::default() };
+    for index in 0..2 {
+        rest(&snapshot, index, None);
+        assert!(snapshot.deployments[index as usize].state.enter(now, &claim));
+    }
+    assert_eq!(pick(&snapshot, &[], now.0, 0), None, "the net has nobody with room");
+    assert_eq!(
+        reasons(&snapshot, now.0),
+        [Exclusion::Busy { limit: 1 }; 2],
+        "not: because it rests"
+    );
+    snapshot.deployments[1].state.leave();
+    assert_eq!(pick(&snapshot, &[], now.0, 0).map(|one| one.0), Some(DeploymentIndex(1)));
+}

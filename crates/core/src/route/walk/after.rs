@@ -7,6 +7,7 @@
 use super::{GiveUp, Step, Walk};
 use crate::cause::{Cause, Retry};
 use crate::deployment::DeploymentIndex;
+use crate::health::RetryBudget;
 use crate::policy::FailureKind;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
@@ -70,6 +71,7 @@ impl Walk {
         let has_choice = selection.has_choice(now, net);
         let has_ready = selection.has_ready(now);
         if has_choice && self.is_next_tier(snapshot, failure, now) {
+            self.group_budget(snapshot).spend(now);
             return Step::Pick;
         }
         if cause.facts().retry == Retry::No && !self.policy_repeats(snapshot, failure) {
@@ -83,13 +85,13 @@ impl Walk {
             // The deployment's own fault is found out once, which costs the request no retry; where
             // nobody is known to be well the group's budget is what keeps a storm away.
             if matches!(cause, Cause::Auth | Cause::Permission | Cause::NotFound) {
-                let moves = has_ready || self.group_allows(snapshot, now);
+                let moves = self.group_allows(snapshot, has_ready, now);
                 return if moves { Step::Pick } else { Step::NextGroup };
             }
             let Some(left) = budget.checked_sub(1) else { return Step::NextGroup };
             let is_first_move = self.tried.len() == self.group_tried_from + 1;
             let is_free = is_first_move && has_ready;
-            if !(is_free || self.group_allows(snapshot, now)) {
+            if !self.group_allows(snapshot, is_free, now) {
                 return Step::NextGroup;
             }
             self.retries_left = Some(left);
@@ -125,7 +127,7 @@ impl Walk {
         let Some(pause) = self.pause(snapshot, failure.hint_ms, now, chance) else {
             return Step::NextGroup;
         };
-        if !self.group_allows(snapshot, now) {
+        if !self.group_allows(snapshot, false, now) {
             return Step::NextGroup;
         }
         self.retries_left = Some(left);
@@ -168,8 +170,18 @@ impl Walk {
         kind.is_some_and(|kind| policy.named[kind as usize].is_some_and(|retries| retries > 0))
     }
 
-    fn group_allows(&self, snapshot: &Snapshot, now: Millis) -> bool {
-        snapshot.group(self.target.group).budget.withdraw(now)
+    /// Whether the group's budget lets one more attempt repeat another. One that is free is never cut, and
+    /// leaves less for those that are not.
+    fn group_allows(&self, snapshot: &Snapshot, is_free: bool, now: Millis) -> bool {
+        let budget = self.group_budget(snapshot);
+        if is_free {
+            budget.spend(now);
+        }
+        is_free || budget.withdraw(now)
+    }
+
+    fn group_budget<'s>(&self, snapshot: &'s Snapshot) -> &'s RetryBudget {
+        &snapshot.group(self.target.group).budget
     }
 
     /// Whether what is left of the group is a later tier: it is there for this, and costs no retry.

@@ -65,6 +65,7 @@ pub(crate) fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &s
             limits: Limits::default(),
             order: None,
             tags: TagRules::default(),
+            access_groups: Vec::new(),
             region: None,
             windows: Vec::new(),
             budgets: Vec::new(),
@@ -89,6 +90,7 @@ pub(crate) fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &s
     snapshot.by_name.insert(name.into(), group);
     snapshot.groups.push(ModelGroup {
         name: name.into(),
+        is_listed: true,
         members: indexes,
         pattern,
         has_tiers: false,

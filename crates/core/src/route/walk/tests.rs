@@ -396,8 +396,9 @@ fn repeated_attempts_have_a_budget_and_first_moves_are_free() {
         counts.push(attempts);
     }
     let total: u32 = counts.iter().sum();
-    // One attempt and one free move each; the third ones are 30 and a fifth of the requests.
-    assert_eq!((counts[0], counts[98], total), (3, 2, 200 + 30 + 20 * 100 / 100));
+    // One attempt and one free move each, which count against the 30 and a fifth of the requests; the third
+    // ones have what is left: 16 of them, as 2 x 16 + 1 is 30 + 17 / 5.
+    assert_eq!((counts[0], counts[15], counts[16], total), (3, 3, 2, 200 + 16));
 }
 
 #[test]
@@ -414,7 +415,7 @@ fn a_later_tier_is_free_and_a_paused_tier_is_passed() {
     assert_eq!(first.deployment, A);
     fail(&mut walk, &snapshot, first, Cause::Timeout);
     assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, B);
-    snapshot.deployment(A).state.set_disabled(true);
+    snapshot.deployment(A).state.set_disabled(Millis(0), true);
     for chance in 0..20 {
         let mut walk = start(&snapshot, "g", controls.clone());
         let Next::Attempt(plan) = walk.next(&snapshot, Millis(1), chance) else { panic!("none") };

@@ -90,7 +90,7 @@ fn a_good_answer_to_traffic_ends_a_verdict_and_outranks_a_late_failure() {
         "it began before the check"
     );
     let change = checks.answered(Millis(4_000), Millis(3_600), "").unwrap();
-    assert!(change.by_traffic && change.to == Status::Healthy);
+    assert!(change.source == Source::Traffic && change.to == Status::Healthy);
     assert_eq!(checks.unhealthy(Millis(4_000), STALE), None);
     for _ in 0..5 {
         checks.checked(check(3_900, 5_000, DOWN), true, true);
@@ -107,18 +107,55 @@ fn a_verdict_grows_old_and_each_change_is_told_once() {
     let at = |ms| checks.unhealthy(Millis(ms), STALE);
     assert_eq!((at(124_000), at(124_001)), (Some(Cause::Auth), None));
     let history = checks.history(Millis(124_001), STALE);
-    assert_eq!((history.status, history.changes.len()), (Status::Unchecked, 1));
+    assert_eq!((history.status, checks.changes().len()), (Status::Unchecked, 1));
     assert_eq!(checks.count(), 4);
 }
 
 #[test]
-fn h10_what_is_remembered_is_bounded() {
+fn h10_of_a_million_results_the_last_changes_are_remembered_and_the_verdict_reads_none_of_them() {
     let checks = Checks::default();
-    for at in 0..10_000 {
+    for at in 0..1_000_000 {
         let finding = if at % 6 < 3 { DOWN } else { UP };
         checks.checked(check(at, at, finding), true, true);
     }
-    assert_eq!(checks.history(Millis(10_000), STALE).changes.len(), CHANGES_KEPT);
+    assert_eq!(checks.changes().len(), KEPT);
+    assert_eq!((checks.count(), checks.changed()), (1_000_000, 333_334));
+    // Selection does not even wait for whoever writes.
+    let _writing = checks.inner.lock();
+    assert_eq!(checks.unhealthy(Millis(1_000_000), STALE), None);
+}
+
+#[test]
+fn every_change_is_an_event_with_its_source_and_cause() {
+    let checks = Checks::default();
+    let told = |change: Option<Change>| {
+        let Event { from, to, cause, source, .. } = change.unwrap().event();
+        (from, to, cause, source)
+    };
+    let by_traffic = checks.answered(Millis(10), Millis(5), "");
+    assert_eq!(told(by_traffic), ("unchecked", "healthy", None, Source::Traffic));
+    assert_eq!(checks.answered(Millis(20), Millis(15), ""), None, "no news");
+    checks.checked(check(30, 31, NO), true, true);
+    let by_check = checks.checked(check(40, 41, NO), true, true);
+    assert_eq!(told(by_check), ("healthy", "unhealthy", Some("auth"), Source::Check));
+    assert_eq!(checks.grow_old(Millis(41 + STALE), STALE), None);
+    let by_time = checks.grow_old(Millis(42 + STALE), STALE);
+    assert_eq!(told(by_time), ("unhealthy", "unchecked", Some("stale"), Source::Time));
+    assert_eq!(checks.grow_old(Millis(43 + STALE), STALE), None, "told once");
+    let again = checks.checked(check(STALE + 50, STALE + 51, NO), true, true);
+    let said = ("unchecked", "unhealthy", Some("auth"), Source::Check);
+    assert_eq!(told(again), said, "failures in a row are not forgotten");
+    let reset = checks.reset(Millis(STALE + 60), Source::Config);
+    assert_eq!(told(reset), ("unhealthy", "unchecked", Some("config_changed"), Source::Config));
+    assert_eq!((checks.standing(), checks.is_suspect()), ((Status::Unchecked, 0), false));
+    assert_eq!(checks.changes().len(), 5, "what happened stays known");
+    let limited =
+        checks.checked(check(STALE + 70, STALE + 71, Finding::RateLimited(None)), true, true);
+    assert_eq!(told(limited).1, "rate_limited");
+    let late = checks.answered(Millis(STALE + 72), Millis(STALE + 65), "");
+    assert_eq!(late, None, "it began before the refusal");
+    let back = checks.answered(Millis(STALE + 90), Millis(STALE + 80), "");
+    assert_eq!(told(back), ("rate_limited", "healthy", None, Source::Traffic));
 }
 
 #[test]

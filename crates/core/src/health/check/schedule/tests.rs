@@ -157,9 +157,9 @@ fn h02_beyond_the_budget_only_what_is_free_is_asked() {
     for minute in 0..600 {
         at(&mut schedule, minute * 60_000);
     }
-    assert_eq!(schedule.spent_nano_usd(), 4);
+    assert_eq!(schedule.ledger.lock().spent(), 4);
     for minute in 0..60 {
-        at(&mut schedule, DAY_MS + minute * 60_000);
+        at(&mut schedule, 86_400_000 + minute * 60_000);
     }
     assert_eq!(paid_for, 4, "two a day");
     assert!(free > 1_000, "{free}");
@@ -223,4 +223,65 @@ fn another_credential_is_another_deployment() {
     schedule.plan(Millis(3_000), changed, &snapshot, |_| 0);
     assert_eq!(checks.standing(), (Status::Unchecked, 0));
     assert_eq!(start_all(&mut schedule, &snapshot, 3_000).len(), 1, "and checked soon");
+}
+
+#[test]
+fn i13_a_loop_that_begins_anew_knows_what_was_spent_and_who_is_left_alone() {
+    let mut snapshot = world(1);
+    snapshot.checks.daily_budget_usd = Some(5e-9);
+    let mut paid = subjects(&snapshot);
+    paid[0].nano_usd = 2;
+    let (ledger, quiet) = (Arc::default(), Arc::default());
+    let mut count = 0;
+    for life in 0..10 {
+        let mut schedule = Schedule::new(Arc::clone(&ledger), Arc::clone(&quiet));
+        schedule.plan(Millis(life), paid.clone(), &snapshot, |_| 0);
+        let starts = start_all(&mut schedule, &snapshot, life);
+        count += starts.iter().filter(|start| !start.free_only).count();
+    }
+    assert_eq!(count, 2, "as many as the budget has, however often the loop fails");
+    let mut schedule = Schedule::new(Arc::clone(&ledger), Arc::clone(&quiet));
+    schedule.plan(Millis(20), paid.clone(), &snapshot, |_| 0);
+    let starts = start_all(&mut schedule, &snapshot, 20);
+    end(&mut schedule, &snapshot, &starts[0], 20, Finding::RateLimited(Some(60_000)));
+    let mut schedule = Schedule::new(ledger, quiet);
+    schedule.plan(Millis(30), paid, &snapshot, |_| 0);
+    assert!(start_all(&mut schedule, &snapshot, 30).is_empty());
+}
+
+#[test]
+fn a_member_of_a_merged_check_that_gets_a_credential_of_its_own_is_another_deployment() {
+    let snapshot = world(2);
+    let mut merged = subjects(&snapshot);
+    let second = merged.pop().unwrap();
+    merged[0].members.push(second.members[0]);
+    let mut schedule = planned(&snapshot, merged);
+    for at in [0, 1_000] {
+        let starts = start_all(&mut schedule, &snapshot, at);
+        assert_eq!(starts.len(), 1, "one check for both");
+        end(&mut schedule, &snapshot, &starts[0], at, Finding::Failing(Cause::Auth));
+    }
+    let status = |index: usize| snapshot.deployments[index].state.checks().standing().0;
+    assert_eq!((status(0), status(1)), (Status::Unhealthy(Cause::Auth), status(0)));
+    let void = schedule.plan(Millis(2_000), subjects(&snapshot), &snapshot, |_| 0);
+    assert_eq!((status(0), status(1)), (Status::Unhealthy(Cause::Auth), Status::Unchecked));
+    assert_eq!(void.len(), 1);
+    assert_eq!((void[0].0, void[0].1.source), (DeploymentIndex(1), Source::Config));
+}
+
+#[test]
+fn a_check_that_began_for_another_credential_does_not_end_the_one_that_is_under_way() {
+    let snapshot = world(1);
+    let mut schedule = planned(&snapshot, subjects(&snapshot));
+    let old = start_all(&mut schedule, &snapshot, 0);
+    let mut changed = subjects(&snapshot);
+    changed[0].place += 1;
+    schedule.plan(Millis(1_000), changed, &snapshot, |_| 0);
+    let new = start_all(&mut schedule, &snapshot, 1_000);
+    assert_eq!(new.len(), 1);
+    schedule.ended(Millis(2_000), &snapshot, &old[0].subject, Finding::Healthy, 0);
+    assert!(start_all(&mut schedule, &snapshot, 10 * INTERVAL).is_empty(), "one at a time");
+    assert_eq!(schedule.under_way(), 1);
+    end(&mut schedule, &snapshot, &new[0], 3_000, Finding::Healthy);
+    assert_eq!(schedule.under_way(), 0);
 }

@@ -1,0 +1,52 @@
+//! `pass_through_all_models`: a pattern `provider/*` for each provider that the environment has a key for.
+//!
+//! Called by [`super::load`]. Always true: what it adds are ordinary deployments, as if they stood in
+//! `model_list`; a pattern that stands there itself is not added again; nothing that can not work is added.
+
+use std::rc::Rc;
+
+use crate::provider::{self, Provider};
+
+use super::deployments::{self, Context, Draft};
+use super::problem::{At, Path, Problems};
+use super::tree::{Entry, Map, Node, Style};
+
+/// Adds them to `drafts`. `at` is where the config asks for it.
+pub(super) fn add(drafts: &mut Vec<Draft>, at: At, context: &Context<'_>, problems: &mut Problems) {
+    let path = Path::Root.key("general_settings");
+    let path = path.key("pass_through_all_models");
+    for provider in provider::all().filter(|provider| can_work(provider, context)) {
+        let name = format!("{}/*", provider.name);
+        if drafts.iter().all(|draft| *draft.name != *name) {
+            drafts.extend(deployments::entry(&entry(&name, at), &path, context, problems));
+        }
+    }
+}
+
+/// Whether the environment names a key or an address of it, and nothing else is missing.
+fn can_work(provider: &Provider, context: &Context<'_>) -> bool {
+    let is_set = |name: &str| context.env.get(name).is_some();
+    let has_key = provider.api_key_env.iter().any(|name| is_set(name));
+    let has_base = provider.api_base_env.as_deref().is_some_and(is_set);
+    (has_key || (has_base && provider.key_optional)) && (has_base || provider.base_url.is_some())
+}
+
+/// The entry as it would stand in `model_list`. Nobody asked that it be checked at a cost.
+fn entry(name: &str, at: At) -> Node {
+    let text = |text: &str| Node::scalar(text, Style::Quoted, at);
+    let map = |entries: Vec<(&str, Node)>| {
+        let entry = |(key, value): (&str, Node)| Entry {
+            key: Rc::from(key),
+            style: Style::Plain,
+            at,
+            value,
+        };
+        Node::map(Map { entries: entries.into_iter().map(entry).collect() }, at)
+    };
+    let unchecked = Node::scalar("true", Style::Plain, at);
+    map(vec![
+        ("model_name", text(name)),
+        ("litellm_params", map(vec![("model", text(name))])),
+        ("model_info", map(vec![("disable_background_health_check", unchecked)])),
+    ])
+}

@@ -1,0 +1,103 @@
+//! What checks cost in a day, and whether another one may.
+//!
+//! Owned by the process, so that neither a new config nor a health thread that begins anew forgets it;
+//! asked by [`super::Schedule`] and by checks on demand. Always true: nothing is booked that exceeds a
+//! limit; what was spent is forgotten with its day.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::time::Millis;
+
+const DAY_MS: u64 = 86_400_000;
+
+/// What checks of today cost, in units of 10^-9 USD.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    day: u64,
+    all: u64,
+    each: HashMap<Arc<str>, u64>,
+}
+
+/// What checks of a day may cost, in units of 10^-9 USD; `None` is without limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// Those of one deployment.
+    pub own: Option<u64>,
+    /// All.
+    pub all: Option<u64>,
+}
+
+impl Ledger {
+    /// Books `cost` for a check of the deployment `id`, unless that exceeds what is allowed.
+    #[must_use]
+    pub fn book(&mut self, now: Millis, id: &Arc<str>, cost: u64, allowed: Allowance) -> bool {
+        if cost == 0 {
+            return true;
+        }
+        self.begin_day(now);
+        let own = self.each.get(id).copied().unwrap_or(0);
+        let fits = |spent: u64, limit: Option<u64>| {
+            limit.is_none_or(|limit| spent.saturating_add(cost) <= limit)
+        };
+        let booked = fits(own, allowed.own) && fits(self.all, allowed.all);
+        if booked {
+            self.add(now, id, cost);
+        }
+        booked
+    }
+
+    /// A check cost so much more than was booked for it.
+    pub fn add(&mut self, now: Millis, id: &Arc<str>, more: u64) {
+        if more == 0 {
+            return;
+        }
+        self.begin_day(now);
+        self.all = self.all.saturating_add(more);
+        let own = self.each.entry(id.clone()).or_default();
+        *own = own.saturating_add(more);
+    }
+
+    /// Forgets what single deployments cost that are not there any more.
+    pub fn retain(&mut self, mut is_there: impl FnMut(&str) -> bool) {
+        self.each.retain(|id, _| is_there(id));
+    }
+
+    /// What all checks cost today.
+    #[must_use]
+    pub fn spent(&self) -> u64 {
+        self.all
+    }
+
+    fn begin_day(&mut self, now: Millis) {
+        let day = now.0 / DAY_MS;
+        if day != self.day {
+            *self = Ledger { day, ..Ledger::default() };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn i13_nothing_is_booked_beyond_a_limit_and_each_day_begins_anew() {
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let allowed = Allowance { own: Some(5), all: Some(8) };
+        let mut ledger = Ledger::default();
+        let mut book = |at, id, cost| ledger.book(Millis(at), id, cost, allowed);
+        assert!(book(0, &a, 5));
+        assert!(!book(1, &a, 1), "its own is spent");
+        assert!(book(2, &b, 3));
+        assert!(!book(3, &b, 1), "all is spent");
+        assert!(book(3, &b, 0), "what is free is free");
+        assert!(!book(4, &a, u64::MAX));
+        assert!(book(DAY_MS, &a, 1));
+        ledger.add(Millis(DAY_MS + 1), &a, 4);
+        assert!(!ledger.book(Millis(DAY_MS + 2), &a, 1, allowed), "it cost more than was thought");
+        assert_eq!(ledger.spent(), 5);
+        ledger.retain(|id| id == "b");
+        assert_eq!((ledger.spent(), ledger.each.len()), (5, 0));
+    }
+}

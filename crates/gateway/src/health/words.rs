@@ -1,0 +1,123 @@
+//! What a page says about a failure: its status, its class and words, and what to do about it.
+//!
+//! Called by [`super::report`] for each entry. Always true: one line, in the vocabulary of the reference;
+//! every hint names the key or the thing to look at.
+
+use hale_core::cause::Cause;
+use hale_core::deployment::Deployment;
+use hale_core::health::check::unserved;
+
+use super::report::{Known, Sees};
+
+/// The status that the reference would give: the upstream's, 408 for a timeout, else 500.
+pub(super) fn status_of(known: &Known) -> u16 {
+    match known.failure {
+        Some(Cause::Timeout) => 408,
+        _ => known.last.as_ref().and_then(|last| last.status).unwrap_or(500),
+    }
+}
+
+/// The class that clients of the reference know, and what was said.
+pub(super) fn error_text(deployment: &Deployment, known: &Known, sees: Sees) -> String {
+    if let Some(why) = &deployment.misconfigured {
+        return format!("Misconfigured: {}", why.problem);
+    }
+    let Some(cause) = known.failure else { return String::new() };
+    let class = match cause {
+        // Word for word what the reference says.
+        Cause::Timeout => return "Timeout exceeded".to_owned(),
+        Cause::Auth => "AuthenticationError",
+        Cause::Permission => "PermissionDeniedError",
+        Cause::NotFound => "NotFoundError",
+        Cause::RateLimited | Cause::Quota => "RateLimitError",
+        Cause::Overloaded => "ServiceUnavailableError",
+        Cause::ServerError => "InternalServerError",
+        Cause::Connect | Cause::Dns | Cause::Tls => "APIConnectionError: Connection error.",
+        Cause::StreamCut | Cause::StreamStall | Cause::BadResponse => "APIError",
+        Cause::BadRequest
+        | Cause::Unsupported
+        | Cause::ContextWindow
+        | Cause::ContentPolicy
+        | Cause::ClientTimeout
+        | Cause::ClientClosed => "BadRequestError",
+        Cause::Misconfigured | Cause::Gateway => "Error",
+    };
+    // Why there is no connection names hosts.
+    let names_hosts = matches!(cause, Cause::Connect | Cause::Dns | Cause::Tls);
+    let last = known.last.as_ref().filter(|_| sees.addresses || !names_hosts);
+    match last.map(|last| &*last.message).filter(|text| !text.is_empty()) {
+        Some(text) => format!("{class}: {text}"),
+        None if known.by_traffic => format!("{class}: real requests fail ({})", cause.name()),
+        None => class.to_owned(),
+    }
+}
+
+/// What to do about it.
+pub(super) fn hint(deployment: &Deployment, known: &Known) -> Option<String> {
+    if let Some(why) = &deployment.misconfigured {
+        return Some(why.hint.to_string());
+    }
+    let id = &deployment.id;
+    let text = match (known.cause?, known.failure) {
+        ("not_reached", _) => "there was no time or place for this check; ask for it alone with \
+                               ?model_id=, or turn on background_health_checks"
+            .to_owned(),
+        ("wrong_mode", _) => {
+            "the model does something else than was asked; set model_info.mode".to_owned()
+        }
+        ("probe_error", _) => {
+            "the provider refuses the check, which says nothing about the deployment; see \
+                               health_check_params, health_check_max_tokens and model_info.mode"
+                .to_owned()
+        }
+        ("not_found", None) => {
+            "set model_info.health_check_model to a model that the account has".to_owned()
+        }
+        ("mode_not_served", _) => {
+            format!("{}; only the list of models was looked at", unserved(deployment))
+        }
+        ("reachable", None) => "it can be reached; whether it generates was not asked".to_owned(),
+        ("stale", _) => {
+            "the last verdict is older than health_check_staleness_threshold".to_owned()
+        }
+        (_, Some(cause)) => match cause {
+            Cause::Auth => {
+                let variable = deployment.provider.api_key_env.first();
+                let or = variable.map_or(String::new(), |name| format!(" or {name}"));
+                format!("the provider refuses the credential: check api_key of {id}{or}")
+            }
+            Cause::Permission => format!("the credential of {id} may not use this model or region"),
+            Cause::NotFound => {
+                format!("the provider does not know the model: check litellm_params.model of {id}")
+            }
+            Cause::RateLimited => "the provider wants to be left alone for a while".to_owned(),
+            Cause::Quota => "the account has no money or allowance left".to_owned(),
+            Cause::Overloaded | Cause::ServerError => {
+                "the provider fails; it is checked again by itself".to_owned()
+            }
+            Cause::Timeout | Cause::StreamStall => {
+                "it is silent: raise health_check_timeout if it is only slow".to_owned()
+            }
+            Cause::Connect => format!("nothing accepts connections: check api_base of {id}"),
+            Cause::Dns => format!("the host name does not resolve: check api_base of {id}"),
+            Cause::Tls => {
+                format!("the TLS handshake fails: check api_base and the certificate of {id}")
+            }
+            Cause::StreamCut | Cause::BadResponse => {
+                format!(
+                    "the answer is not what the provider promises: check api_base and mode of {id}"
+                )
+            }
+            Cause::Misconfigured
+            | Cause::BadRequest
+            | Cause::Unsupported
+            | Cause::ContextWindow
+            | Cause::ContentPolicy
+            | Cause::ClientTimeout
+            | Cause::ClientClosed
+            | Cause::Gateway => return None,
+        },
+        _ => return None,
+    };
+    Some(text)
+}

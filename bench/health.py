@@ -25,6 +25,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 
@@ -86,6 +87,8 @@ def keep(path, name, version, part, found):
 
 def measure(options, name, parts, start, version=None):
     """Runs parts on a gateway and keeps what they give, after each of them, unless that is only a first look."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda it, _: sys.exit(128 + it))
     children, directory = Children(), tempfile.mkdtemp(prefix="hale-health-")
     try:
         bench = situations.Bench(children, directory, options.target, start)

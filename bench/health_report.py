@@ -142,7 +142,8 @@ def facts(root, results):
     with open("/proc/cpuinfo", encoding="utf-8") as file:
         model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), platform.machine())
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=root, capture_output=True, text=True, check=False).stdout.strip()
-    return f"{time.strftime('%Y-%m-%d')}, commit {commit}, {os.cpu_count()} cores of {model}, everything on one machine."
+    return (f"Written {time.strftime('%Y-%m-%d')} at commit {commit}; a part that was not run again since is of an earlier one. "
+            f"{os.cpu_count()} cores of {model}, everything on one machine.")
 
 
 def write(root, results):

@@ -44,6 +44,8 @@ pub struct Deployment {
     pub api_base: Box<str>,
     /// The key sent to the provider.
     pub api_key: Option<Secret>,
+    /// The environment variable that the key is from, where it is from one.
+    pub key_variable: Option<Box<str>>,
     /// What an Azure deployment has besides.
     pub azure: Option<Azure>,
     /// `organization`, sent as `openai-organization`.
@@ -170,9 +172,26 @@ pub enum MockContent {
     Failure(u16),
 }
 
+/// What a deployment that can not work lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lack {
+    /// A provider: `model` names none that is served.
+    Provider,
+    /// A variable of the environment that it refers to.
+    Variable,
+    /// A key: it has none, and neither has the environment.
+    Key,
+    /// The entry of `credential_list` that it names.
+    Credential,
+    /// Where the provider is, or another setting that it needs.
+    Setting,
+}
+
 /// Why a deployment can not work.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misconfigured {
+    /// What it lacks.
+    pub lack: Lack,
     /// What is wrong: "environment variable OPENAI_API_KEY is not set".
     pub problem: Box<str>,
     /// What to do: "set OPENAI_API_KEY, which deployment gpt-4 reads".

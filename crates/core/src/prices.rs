@@ -54,6 +54,8 @@ pub struct ModelFacts {
     pub input_cost_per_query: Option<f64>,
     /// USD per page that is read.
     pub ocr_cost_per_page: Option<f64>,
+    /// The day from which the provider has it no more, `2026-01-31`.
+    pub deprecation_date: Option<Box<str>>,
     /// USD per image of a size and a quality, where the list has it so.
     #[serde(skip)]
     pub sized_images: Vec<SizedImage>,

@@ -16,6 +16,8 @@ pub(crate) enum Command {
     Serve(ServeOptions),
     /// Check a config.
     Check(CheckOptions),
+    /// Find out what keeps deployments from working.
+    Doctor(DoctorOptions),
     /// Show the health of a running gateway.
     Health(HealthOptions),
     /// Show what the gateway does, without keys or network.
@@ -43,6 +45,8 @@ enum Sub {
     Serve(ServeOptions),
     /// Loads a config and prints every problem it has
     Check(CheckOptions),
+    /// Asks every deployment of a config once and says what is wrong and what to do about it
+    Doctor(DoctorOptions),
     /// Asks a running gateway for the health of its deployments and prints it
     Health(HealthOptions),
     /// Shows an outage and how it is survived: three simulated providers, no key, no network
@@ -104,6 +108,32 @@ pub(crate) struct CheckOptions {
     /// Makes unknown and duplicate keys errors
     #[arg(long)]
     pub(crate) strict: bool,
+}
+
+/// What to examine.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct DoctorOptions {
+    /// The config file
+    #[arg(value_name = "FILE")]
+    pub(crate) config: String,
+    /// Prints JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Shows each deployment, also of groups that are well in a long list
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How long each deployment may take [default: its health_check_timeout, else 30]
+    #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
+    pub(crate) timeout: Option<u64>,
+    /// Makes unknown and duplicate keys errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+}
+
+/// A number of seconds as milliseconds.
+fn milliseconds(text: &str) -> Result<u64, String> {
+    let ms = hale_wire::peek::seconds_to_ms(text);
+    ms.ok_or_else(|| "expected a number of seconds above 0, at most 86400".to_owned())
 }
 
 /// Which gateway to ask.
@@ -180,6 +210,7 @@ pub(crate) fn parse() -> Command {
         Some(Sub::Serve(options)) => serve_or_ask(options),
         Some(Sub::Health(options)) => Command::Health(options),
         Some(Sub::Check(options)) => Command::Check(options),
+        Some(Sub::Doctor(options)) => Command::Doctor(options),
         Some(Sub::Demo(options)) => Command::Demo(options),
     }
 }

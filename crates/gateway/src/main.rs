@@ -8,6 +8,7 @@ mod cli;
 mod clock;
 mod coalesce;
 mod demo;
+mod doctor;
 mod files;
 mod health;
 mod logging;
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
     match cli::parse() {
         cli::Command::Serve(options) => serve::run(options),
         cli::Command::Check(options) => serve::check(&options),
+        cli::Command::Doctor(options) => doctor::run(&options),
         cli::Command::Health(options) => health::fetch::run(&options),
         cli::Command::Demo(options) => demo::run(&options),
         cli::Command::Exit(code) => code,

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hale_core::config::{self, Loaded, Options, Severity};
+use hale_core::config::{self, Loaded, Options, Problem, Severity};
 use hale_core::settings::GatewaySettings;
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -102,13 +102,7 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
 pub(crate) fn check(options: &CheckOptions) -> ExitCode {
     let strict = Options { strict: options.strict };
     let loaded = config::load(&Files::on_disk(), &options.config, strict, None);
-    for problem in &loaded.problems {
-        let severity = match problem.severity {
-            Severity::Error => "error",
-            Severity::Warning => "warning",
-        };
-        crate::print(&format!("{severity}: {problem}\n"));
-    }
+    crate::print(&listed(&loaded));
     match &loaded.snapshot {
         Some(snapshot) => {
             crate::print(&format!(
@@ -122,6 +116,15 @@ pub(crate) fn check(options: &CheckOptions) -> ExitCode {
         }
         None => ExitCode::from(EXIT_CONFIG),
     }
+}
+
+/// All problems of a config, one a line.
+pub(crate) fn listed(loaded: &Loaded) -> String {
+    let line = |problem: &Problem| match problem.severity {
+        Severity::Error => format!("error: {problem}\n"),
+        Severity::Warning => format!("warning: {problem}\n"),
+    };
+    loaded.problems.iter().map(line).collect()
 }
 
 fn source(options: &ServeOptions) -> Result<(Files, String), String> {

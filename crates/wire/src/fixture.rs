@@ -32,6 +32,7 @@ pub(crate) fn deployment(provider: &str) -> Deployment {
         api_base: "http://127.0.0.1:1/v1".into(),
         azure: None,
         api_key: None,
+        key_variable: None,
         organization: None,
         extra_headers: Vec::new(),
         weight: 1.0,

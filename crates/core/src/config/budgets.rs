@@ -206,8 +206,7 @@ pub(super) fn fill(
         if has_budget && !draft.deployment.facts.has_price() {
             let problem = "its price is not known: what it costs counts against no budget";
             let hint = "set `input_cost_per_token` and `output_cost_per_token`";
-            let path = Path::Root.key("model_list");
-            problems.warn(draft.at, &path.item(draft.item), Wrong::new(problem, hint));
+            draft.warn(Wrong::new(problem, hint), problems);
         }
     }
     budgets

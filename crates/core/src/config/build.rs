@@ -8,7 +8,7 @@ use std::sync::Arc;
 use serde_json::{Map as Object, Value as Json};
 
 use crate::azure::Azure;
-use crate::deployment::{Deployment, DeploymentIndex, Misconfigured};
+use crate::deployment::{Deployment, DeploymentIndex, Lack, Misconfigured};
 use crate::group::GroupIndex;
 use crate::health::DeploymentState;
 use crate::prices::{self, ModelFacts};
@@ -37,6 +37,8 @@ pub(super) struct Entry<'e> {
     /// `litellm_params`.
     pub(super) params: &'e Map,
     pub(super) params_at: At,
+    /// The environment variable that `api_key` refers to.
+    pub(super) key_variable: Option<&'e str>,
     /// `model_info`.
     pub(super) info: Option<&'e Map>,
 }
@@ -60,13 +62,13 @@ pub(super) fn deployment(
     let mut troubles = Troubles { entry, label: &label, first: None, problems };
     troubles.missing_variables(params.is_mock);
     if let Some((problem, hint)) = upstream.refusal.filter(|_| !params.is_mock) {
-        troubles.add("model", problem, hint);
+        troubles.add(Lack::Provider, "model", problem, hint);
     }
     let credential = troubles.credential(&params);
     let base = troubles.base(provider, &params, &credential);
     let azure = troubles.azure(provider, &params, &credential);
     let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
-    let key = troubles.key(provider, &params, &credential, has_token);
+    let (key, key_variable) = troubles.key(provider, &params, &credential, has_token);
     let misconfigured = troubles.first;
     let facts = facts(provider, upstream.model, &info, &params.facts);
     let mut limits = params.limits;
@@ -79,6 +81,7 @@ pub(super) fn deployment(
         provider,
         upstream_model: upstream.model.into(),
         api_base: base.filter(|_| misconfigured.is_none()).unwrap_or_default(),
+        key_variable: key.as_ref().and(key_variable),
         api_key: key,
         azure,
         organization: params.organization.or(credential.organization),
@@ -148,24 +151,29 @@ struct Troubles<'t> {
 }
 
 impl Troubles<'_> {
-    fn add(&mut self, key: &str, problem: String, hint: String) {
+    fn add(&mut self, lack: Lack, key: &str, problem: String, hint: String) {
         let path = self.entry.path.key("litellm_params");
         let wrong = Wrong::new(problem.as_str(), hint.as_str());
         self.problems.warn(self.entry.place_of(key), &path.key(key), wrong);
-        self.note(problem, hint);
+        self.note(lack, problem, hint);
     }
 
-    fn note(&mut self, problem: String, hint: String) {
-        let found = Misconfigured { problem: problem.into(), hint: hint.into() };
+    fn note(&mut self, lack: Lack, problem: String, hint: String) {
+        let found = Misconfigured { lack, problem: problem.into(), hint: hint.into() };
         self.first.get_or_insert(found);
     }
 
     fn variable(&mut self, name: &str, at: At, path: &Path<'_>) {
+        let set = self.entry.context.env.names();
+        let near = did_you_mean(&self.problems.nearest(name, set.iter().map(String::as_str)));
         let name = shown(name);
         let problem = format!("environment variable {name} is not set");
-        let hint = format!("set {name}, which deployment {} reads", shown(self.label));
+        let mut hint = format!("set {name}, which deployment {} reads", shown(self.label));
+        if !near.is_empty() {
+            hint = format!("{hint}; {near}");
+        }
         self.problems.warn(at, path, Wrong::new(problem.as_str(), hint.as_str()));
-        self.note(problem, hint);
+        self.note(Lack::Variable, problem, hint);
     }
 
     fn missing_variables(&mut self, is_mock: bool) {
@@ -204,7 +212,7 @@ impl Troubles<'_> {
             let hint =
                 if near.is_empty() { "add it to `credential_list`".to_owned() } else { near };
             let problem = format!("credential `{}` is not in credential_list", shown(name));
-            self.add("litellm_credential_name", problem, hint);
+            self.add(Lack::Credential, "litellm_credential_name", problem, hint);
             return credential;
         };
         // A value that the entry has itself is not needed from the credential.
@@ -277,7 +285,7 @@ impl Troubles<'_> {
             Some(name) => format!("set `api_base`, or the environment variable {name}"),
             None => "set `api_base`".to_owned(),
         };
-        self.add("api_base", problem, hint);
+        self.add(Lack::Setting, "api_base", problem, hint);
     }
 
     /// What only Azure has.
@@ -305,41 +313,44 @@ impl Troubles<'_> {
         match azure::read(written || credential.key.is_some() || has_variable, find) {
             Ok(azure) => Some(azure),
             Err((key, wrong)) => {
-                self.add(key, wrong.problem, wrong.hint);
+                self.add(Lack::Setting, key, wrong.problem, wrong.hint);
                 None
             }
         }
     }
 
-    /// The key: the entry's, the credential's or the first variable's that is set.
+    /// The key: the entry's, the credential's or the first variable's that is set; and the variable.
     fn key(
         &mut self,
         provider: &Provider,
         params: &Params,
         credential: &Credential,
         has_token: bool,
-    ) -> Option<Secret> {
-        if let Some(key) = params.api_key.clone().or_else(|| credential.key.clone()) {
-            return Some(key);
+    ) -> (Option<Secret>, Option<Box<str>>) {
+        if let Some(key) = params.api_key.clone() {
+            return (Some(key), self.entry.key_variable.map(Box::from));
+        }
+        if let Some(key) = credential.key.clone() {
+            return (Some(key), None);
         }
         // A key that is written and bad, or refers to nothing, is not replaced by another one.
         if self.entry.params.get("api_key").is_some_and(|node| !node.is_null()) {
-            return None;
+            return (None, None);
         }
         for name in &provider.api_key_env {
             let Some(text) = self.entry.context.env.get(name) else { continue };
             if let Err(mut wrong) = address::key(&text) {
                 wrong.problem = format!("environment variable {name} {}", wrong.problem);
                 self.entry.error("api_key", wrong, self.problems);
-                return None;
+                return (None, None);
             }
-            return Some(Secret::new(&text));
+            return (Some(Secret::new(&text)), Some(name.clone()));
         }
         let needed = !provider.key_optional && !has_token;
         if needed && !params.is_mock && self.first.is_none() {
             self.no_key(provider, params.api_base.is_some() || params.base_url.is_some());
         }
-        None
+        (None, None)
     }
 
     fn no_key(&mut self, provider: &Provider, own_server: bool) {
@@ -359,7 +370,7 @@ impl Troubles<'_> {
         if own_server {
             hint.push_str("; for a server that asks for no key write `api_key: none`");
         }
-        self.add("api_key", problem, hint);
+        self.add(Lack::Key, "api_key", problem, hint);
     }
 }
 

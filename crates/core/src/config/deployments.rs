@@ -10,7 +10,7 @@ use crate::deployment::Deployment;
 
 use super::budgets::Terms;
 use super::field::{Unknown, visit};
-use super::interpolate::{Env, warn_missing};
+use super::interpolate::{self, Env, warn_missing};
 use super::keys::Section;
 use super::params::{Info, Params};
 use super::problem::{At, Path, Problems, Wrong, shown};
@@ -18,7 +18,9 @@ use super::tree::{self, Map, Node, Style, Value};
 use super::value::describe_kind;
 use super::{build, id};
 
-/// What a config without deployments is told.
+/// The problem of a config that has no deployments.
+pub const NO_MODELS: &str = "no models configured";
+/// What it is told.
 const EXAMPLE: &str = "write for example:\n\
     model_list:\n\
     \x20 - model_name: gpt-4o\n\
@@ -33,8 +35,8 @@ pub(super) struct Draft {
     pub(super) name: Box<str>,
     /// Where the entry stands.
     pub(super) at: At,
-    /// Which item of `model_list` it is.
-    pub(super) item: usize,
+    /// Which item of `model_list` it is; `None` where it stands in no list.
+    pub(super) item: Option<usize>,
     /// How many entries it stands for.
     pub(super) copies: u32,
     /// `weight`, the sum of all entries.
@@ -48,12 +50,33 @@ pub(super) struct Draft {
     hash: String,
 }
 
+impl Draft {
+    /// Warns of it, at its place.
+    pub(super) fn warn(&self, wrong: Wrong, problems: &mut Problems) {
+        let list = Path::Root.key("model_list");
+        match self.item {
+            Some(item) => problems.warn(self.at, &list.item(item), wrong),
+            None => problems.warn(self.at, &list, wrong),
+        }
+    }
+}
+
 /// What all entries share.
 pub(super) struct Context<'c> {
     /// The environment.
     pub(super) env: &'c Env<'c>,
     /// `credential_list`, by name.
     pub(super) credentials: &'c HashMap<&'c str, &'c Map>,
+    /// `model_list` with its references still in it.
+    pub(super) written: Option<&'c Node>,
+}
+
+impl Context<'_> {
+    /// The variable that the key of entry `index` refers to.
+    fn key_variable(&self, index: usize) -> Option<&str> {
+        let params = self.written?.items()?.get(index)?.as_map()?.get("litellm_params")?;
+        interpolate::reference(params.as_map()?.get("api_key")?.text()?)
+    }
 }
 
 /// The drafts of `list`, in its order.
@@ -65,7 +88,7 @@ pub(super) fn read(
     let path = Path::Root.key("model_list");
     let mut drafts: Vec<Draft> = Vec::new();
     let Some(list) = list.filter(|node| !node.is_unset()) else {
-        problems.error(At::whole(0), &Path::Root, Wrong::new("no models configured", EXAMPLE));
+        problems.error(At::whole(0), &Path::Root, Wrong::new(NO_MODELS, EXAMPLE));
         return drafts;
     };
     let Some(items) = list.items() else {
@@ -74,13 +97,12 @@ pub(super) fn read(
         return drafts;
     };
     if items.is_empty() {
-        problems.error(list.at, &path, Wrong::new("no models configured", EXAMPLE));
+        problems.error(list.at, &path, Wrong::new(NO_MODELS, EXAMPLE));
     }
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
         let path = path.item(i);
-        let Some(mut draft) = entry(item, &path, context, problems) else { continue };
-        draft.item = i;
+        let Some(draft) = entry(item, Some(i), &path, context, problems) else { continue };
         match by_id.get(&draft.deployment.id).and_then(|&i| drafts.get_mut(i)) {
             Some(earlier) => merge(earlier, &draft, &path, problems),
             None => {
@@ -133,9 +155,10 @@ struct Parts<'n> {
     is_paused: bool,
 }
 
-/// One entry of `model_list`.
+/// One entry of `model_list`, its `index`th, or one that is made as if it stood there.
 pub(super) fn entry(
     item: &Node,
+    index: Option<usize>,
     path: &Path<'_>,
     context: &Context<'_>,
     problems: &mut Problems,
@@ -173,6 +196,7 @@ pub(super) fn entry(
         hash: &hash,
         params: &whole,
         params_at: parts.params_at,
+        key_variable: index.and_then(|index| context.key_variable(index)),
         info: parts.info,
     };
     let weight = params.weight;
@@ -181,7 +205,7 @@ pub(super) fn entry(
     deployment.is_paused |= parts.is_paused;
     let name = entry.name.into();
     let at = item.at;
-    Some(Draft { name, at, item: 0, copies: 1, weight, filters_tags, budget, deployment, hash })
+    Some(Draft { name, at, item: index, copies: 1, weight, filters_tags, budget, deployment, hash })
 }
 
 fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts<'n> {

@@ -50,7 +50,8 @@ type Placed<T> = (T, At, String);
 /// Puts aliases and fallbacks into `snapshot`, whose groups are complete.
 pub(super) fn fill(snapshot: &mut Snapshot, written: &References<'_>, problems: &mut Problems) {
     let aliases = read_aliases(written.aliases, problems);
-    let names = Names::new(snapshot, aliases.iter().map(|(name, ..)| &*name.0));
+    let names =
+        Names::new(snapshot, aliases.iter().map(|((name, alias), ..)| (&**name, &*alias.target)));
     check_aliases(snapshot, &aliases, &names, problems);
     let mut specific = |written: Option<Written<'_>>| {
         let mut found = Found::new(&names, problems);
@@ -174,12 +175,15 @@ struct Found<'f> {
     names: &'f Names<'f>,
     groups: BTreeMap<Box<str>, (Vec<Box<str>>, At)>,
     defaults: Ordered,
+    /// Whether they are for requests that are too long.
+    for_length: bool,
     problems: &'f mut Problems,
 }
 
 impl<'f> Found<'f> {
     fn new(names: &'f Names<'f>, problems: &'f mut Problems) -> Found<'f> {
-        Found { names, groups: BTreeMap::new(), defaults: Ordered::default(), problems }
+        let groups = BTreeMap::new();
+        Found { names, groups, defaults: Ordered::default(), for_length: false, problems }
     }
 
     fn lists(&mut self) -> BTreeMap<Box<str>, Vec<Box<str>>> {
@@ -188,6 +192,7 @@ impl<'f> Found<'f> {
     }
 
     fn read(&mut self, written: Written<'_>) {
+        self.for_length = written.key == "context_window_fallbacks";
         let path = Path::Root.key(written.section);
         let path = path.key(written.key);
         for (i, item) in written.node.items().unwrap_or(&[]).iter().enumerate() {
@@ -277,6 +282,9 @@ impl<'f> Found<'f> {
         }
         if !self.names.knows(name) {
             self.unknown(name, at, path);
+        }
+        for wrong in self.names.lacks(group, name, self.for_length) {
+            self.problems.warn(at, path, wrong);
         }
         targets.push(name);
     }

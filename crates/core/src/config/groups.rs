@@ -17,7 +17,8 @@ use crate::settings::RouterSettings;
 use crate::snapshot::{Inspects, Snapshot};
 
 use super::deployments::Draft;
-use super::problem::{Path, Problems, Wrong, shown};
+use super::problem::{Problems, Wrong, shown};
+use super::{redundancy, suited};
 
 /// Puts `drafts` into `snapshot`; those with an id of `previous` keep its state, or its counters.
 pub(super) fn fill(
@@ -53,6 +54,7 @@ pub(super) fn fill(
         }
         share(&group, router.strategy.limits_rates(), &mut shares, problems);
     }
+    redundancy::check(&members, &drafts, problems);
     let credentials = Credentials::of(&drafts, previous);
     for (draft, share) in drafts.into_iter().zip(shares) {
         let index = DeploymentIndex(number(snapshot.deployments.len()));
@@ -143,15 +145,21 @@ fn inspects(snapshot: &Snapshot) -> Inspects {
 }
 
 /// What makes two credentials the same: the provider, the host and the key.
-#[derive(PartialEq, Eq, Hash)]
-struct Identity {
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
     provider: Box<str>,
     host: Box<str>,
     key: Secret,
 }
 
 impl Identity {
-    fn of(deployment: &Deployment) -> Option<Identity> {
+    /// The host that the key is sent to.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Of a deployment that has a key.
+    pub(super) fn of(deployment: &Deployment) -> Option<Identity> {
         let key = deployment.api_key.clone().filter(|_| deployment.mock.is_none())?;
         let base = &*deployment.api_base;
         let host = base.split_once("://").map_or(base, |(_, rest)| rest);
@@ -241,7 +249,7 @@ fn share(
         && group.len() > 1
     {
         let wrong = Wrong::new("every `weight` of this group is 0: weights have no effect", "");
-        warn(draft, wrong, problems);
+        draft.warn(wrong, problems);
     }
     let all_zero = group.iter().all(|(_, draft)| draft.weight == Some(0.0));
     let by_weight = !all_zero && group.iter().any(|(_, draft)| draft.weight.is_some());
@@ -256,14 +264,10 @@ fn share(
         if metric(draft).is_none() {
             let problem = format!("`{}` stands by: it has no `{name}`", shown(&draft.name));
             let hint = format!("another deployment of its group has a `{name}`: set one here too");
-            warn(draft, Wrong::new(problem, hint), problems);
+            draft.warn(Wrong::new(problem, hint), problems);
         }
         set(shares, *i, metric(draft).unwrap_or(0.0));
     }
-}
-
-fn warn(draft: &Draft, wrong: Wrong, problems: &mut Problems) {
-    problems.warn(draft.at, &Path::Root.key("model_list").item(draft.item), wrong);
 }
 
 fn set(shares: &mut [f64], index: usize, value: f64) {
@@ -275,13 +279,23 @@ fn set(shares: &mut [f64], index: usize, value: f64) {
 /// Whether a name leads somewhere, for what refers to names.
 pub(super) struct Names<'s> {
     snapshot: &'s Snapshot,
-    aliases: HashMap<&'s str, ()>,
+    /// Each alias and what it stands for.
+    aliases: HashMap<&'s str, &'s str>,
 }
 
 impl<'s> Names<'s> {
     /// The names of `snapshot`, aliases included.
-    pub(super) fn new(snapshot: &'s Snapshot, aliases: impl Iterator<Item = &'s str>) -> Names<'s> {
-        Names { snapshot, aliases: aliases.map(|name| (name, ())).collect() }
+    pub(super) fn new(
+        snapshot: &'s Snapshot,
+        aliases: impl Iterator<Item = (&'s str, &'s str)>,
+    ) -> Names<'s> {
+        Names { snapshot, aliases: aliases.collect() }
+    }
+
+    /// What of `from` a request may miss that goes on to `to`; aliases of aliases are not looked into.
+    pub(super) fn lacks(&self, from: &str, to: &str, for_length: bool) -> Vec<Wrong> {
+        let group = |name| self.aliases.get(name).copied().unwrap_or(name);
+        suited::lacks(self.snapshot, group(from), group(to), for_length)
     }
 
     /// Whether it is a group, a deployment's id, an alias, or matched by a pattern.

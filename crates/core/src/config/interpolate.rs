@@ -20,6 +20,11 @@ const OF_THE_PROCESS: &[&str] = &[
     "SSL_CERT_FILE",
 ];
 
+/// The variable that `text` refers to, if it is a reference.
+pub(super) fn reference(text: &str) -> Option<&str> {
+    text.strip_prefix(PREFIX).map(str::trim)
+}
+
 /// The environment as the config sees it.
 pub(super) struct Env<'s> {
     source: &'s dyn Source,
@@ -55,6 +60,14 @@ impl<'s> Env<'s> {
         found.filter(|value| !value.is_empty())
     }
 
+    /// The variables that are set and not empty.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names = self.source.env_names();
+        names.extend(self.own.keys().cloned());
+        names.retain(|name| self.get(name).is_some());
+        names
+    }
+
     fn add(&mut self, entry: &Entry, path: &Path<'_>, problems: &mut Problems) {
         let path = path.key(&entry.key);
         if OF_THE_PROCESS.contains(&entry.key.to_uppercase().as_str()) {
@@ -70,7 +83,7 @@ impl<'s> Env<'s> {
             problems.error(entry.value.at, &path, Wrong::new(problem, ""));
             return;
         };
-        let text = match text.strip_prefix(PREFIX).map(str::trim) {
+        let text = match reference(text) {
             None => text.to_owned(),
             Some(name) => match self.get(name) {
                 Some(found) => found,
@@ -102,7 +115,7 @@ impl<'s> Env<'s> {
                 let resolve = |(i, item)| self.resolve(item, &path.item(i), problems);
                 Node::list(items.iter().enumerate().map(resolve).collect(), node.at)
             }
-            Value::Scalar(text, _) => match text.strip_prefix(PREFIX).map(str::trim) {
+            Value::Scalar(text, _) => match reference(text) {
                 Some("") => {
                     let hint = "write `os.environ/NAME`";
                     let wrong = Wrong::new("the reference names no variable", hint);

@@ -24,10 +24,12 @@ mod pass_through;
 mod policies;
 mod problem;
 mod redact;
+mod redundancy;
 mod reference;
 mod scalar;
 mod settings;
 mod suggest;
+mod suited;
 mod times;
 mod tree;
 mod upstream;
@@ -38,12 +40,14 @@ use std::io;
 
 use crate::snapshot::Snapshot;
 
+pub use deployments::NO_MODELS;
 use field::{Unknown, visit};
 use interpolate::Env;
 use keys::Section;
 use problem::{Path, Problems};
 pub use problem::{Problem, Severity};
 pub use reference::reference;
+pub use suggest::{did_you_mean, nearest};
 pub use tree::MAX_BYTES;
 use tree::Map;
 
@@ -57,6 +61,11 @@ pub trait Source {
 
     /// The value of an environment variable.
     fn env(&self, name: &str) -> Option<String>;
+
+    /// The names of all variables, to suggest one; none where nothing may be suggested.
+    fn env_names(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// What came of a config.
@@ -121,7 +130,8 @@ fn snapshot(
     // The sections are read below, in the order in which they depend on each other.
     visit(Section::Top, Unknown::Report, &top, &Path::Root, problems, |_, _| {});
     let credentials = credentials::read(top.get("credential_list"), problems);
-    let context = deployments::Context { env: &env, credentials: &credentials };
+    let written = rest.get("model_list");
+    let context = deployments::Context { env: &env, credentials: &credentials, written };
     let mut drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);
     if let Some(at) = settings.passes_all_models {

@@ -18,7 +18,7 @@ pub(super) fn add(drafts: &mut Vec<Draft>, at: At, context: &Context<'_>, proble
     for provider in provider::all().filter(|provider| can_work(provider, context)) {
         let name = format!("{}/*", provider.name);
         if drafts.iter().all(|draft| *draft.name != *name) {
-            drafts.extend(deployments::entry(&entry(&name, at), &path, context, problems));
+            drafts.extend(deployments::entry(&entry(&name, at), None, &path, context, problems));
         }
     }
 }

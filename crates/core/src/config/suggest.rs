@@ -8,7 +8,8 @@ const MOST: usize = 3;
 const LONGEST: usize = 100;
 
 /// The known names that look most like `name`, the nearest first.
-pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Vec<&'k str> {
+#[must_use]
+pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Vec<&'k str> {
     if name.len() > LONGEST {
         return Vec::new();
     }
@@ -34,7 +35,8 @@ pub(super) fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) 
 }
 
 /// `did you mean `a` or `b`?`, or nothing.
-pub(super) fn did_you_mean(names: &[&str]) -> String {
+#[must_use]
+pub fn did_you_mean(names: &[&str]) -> String {
     if names.is_empty() {
         return String::new();
     }

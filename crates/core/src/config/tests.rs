@@ -8,6 +8,7 @@ use crate::deployment::Deployment;
 mod documents;
 mod entries;
 mod files;
+mod foresight;
 mod limits;
 mod names;
 mod robust;
@@ -33,6 +34,10 @@ impl Source for Fake {
 
     fn env(&self, name: &str) -> Option<String> {
         self.env.get(name).cloned()
+    }
+
+    fn env_names(&self) -> Vec<String> {
+        self.env.keys().cloned().collect()
     }
 }
 

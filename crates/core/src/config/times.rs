@@ -9,36 +9,52 @@ use super::value;
 use crate::route::{Controls, WorstCase, request_worst_case};
 use crate::snapshot::Snapshot;
 
-/// Warns where the worst case of a group is longer than `request_timeout`.
+/// How long clients wait where nothing says otherwise: the default of OpenAI's and Anthropic's SDKs,
+/// milliseconds. Source: <https://github.com/openai/openai-python#timeouts>.
+const CLIENTS_MS: u64 = 600_000;
+
+/// Warns where the worst case of a group is longer than `request_timeout`, or than clients wait.
 pub(super) fn check(snapshot: &mut Snapshot, top: &Map, problems: &mut Problems) {
-    let Some(whole_ms) = snapshot.router.request_timeout_ms else { return };
+    if problems.failed() {
+        return;
+    }
     let section = |name: &str| top.get(name).and_then(Node::as_map);
-    let written = ["router_settings", "litellm_settings"].into_iter().find_map(|name| {
-        let node = section(name)?.get("request_timeout").filter(|node| !node.is_null())?;
-        Some((name, node.at))
-    });
-    let Some((name, at)) = written else { return };
-    let writes_timeout = section("router_settings")
-        .and_then(|map| map.get("timeout"))
-        .is_some_and(|node| !node.is_null());
+    let find = |name: &'static str, key: &'static str| {
+        let node = section(name)?.get(key).filter(|node| !node.is_null())?;
+        Some((name, key, node.at))
+    };
+    let timeout = find("router_settings", "timeout");
+    let bound = find("router_settings", "request_timeout");
+    let bound = bound.or_else(|| find("litellm_settings", "request_timeout"));
+    // What has a place in the file can be pointed at.
+    let Some((name, key, at)) = bound.or(timeout) else { return };
+    let whole_ms = snapshot.router.request_timeout_ms.unwrap_or(CLIENTS_MS);
     // A default contradicts nothing: its attempt takes what the request has.
     let default_ms = snapshot.router.timeout_ms;
-    if !writes_timeout {
+    if timeout.is_none() {
         snapshot.router.timeout_ms = 0;
     }
     let worst = longest(snapshot);
     snapshot.router.timeout_ms = default_ms;
     let Some(worst) = worst.filter(|worst| worst.ms > whole_ms) else { return };
+    let (limit, hint) = match snapshot.router.request_timeout_ms {
+        Some(_) => (
+            "request_timeout is",
+            "lower timeout, stream_timeout or num_retries, or raise request_timeout",
+        ),
+        None => (
+            "clients wait, unless told otherwise,",
+            "lower timeout, stream_timeout or num_retries, or set request_timeout to what they wait",
+        ),
+    };
     let problem = format!(
-        "{} attempts in {} take up to {} s, and request_timeout is {} s: the last ones may have no turn",
+        "{} attempts in {} take up to {} s, and {limit} {} s: the last ones may have no turn",
         worst.attempts,
         worst.groups.join(", then "),
         value::seconds(worst.ms),
         value::seconds(whole_ms),
     );
-    let hint = "lower timeout, stream_timeout or num_retries, or raise request_timeout";
-    let path = Path::Root.key(name);
-    problems.warn(at, &path.key("request_timeout"), Wrong::new(problem, hint));
+    problems.warn(at, &Path::Root.key(name).key(key), Wrong::new(problem, hint));
 }
 
 /// The longest of all groups, with and without a stream.

@@ -9,6 +9,7 @@ pub mod check;
 mod event;
 mod latency;
 mod models;
+mod obstacle;
 pub mod outcome;
 mod rate;
 mod retry_budget;
@@ -22,6 +23,7 @@ pub use breaker::{
 };
 pub use event::{Event, Source};
 pub use latency::Measured;
+pub use obstacle::Obstacle;
 pub use rate::{Claim, Full, Rates};
 pub use retry_budget::RetryBudget;
 pub use spend::{Period, Spend};

@@ -101,7 +101,7 @@ fn by_status(status: u16, error: &ProviderError) -> Cause {
         400 | 422 if is_policy(error) => Cause::ContentPolicy,
         // What names a parameter speaks of the request, not of the account.
         400 if error.param.is_none() && is_quota(error) => Cause::Quota,
-        400 if code_is(error, &["model_not_found", "DeploymentNotFound"]) => Cause::NotFound,
+        400 if code_is(error, NO_MODEL) => Cause::NotFound,
         400 if code_is(error, &["invalid_api_key"]) => Cause::Auth,
         413 if is_context(error) => Cause::ContextWindow,
         400..=499 => Cause::BadRequest,
@@ -152,6 +152,10 @@ fn in_band(error: &ProviderError) -> Cause {
     }
     Cause::ServerError
 }
+
+/// Codes of a 400 that speak of the model. Sources: Azure, and Groq's answer in
+/// <https://github.com/atiilla/sqlmap-ai/issues/3>.
+const NO_MODEL: &[&str] = &["model_not_found", "DeploymentNotFound", "model_decommissioned"];
 
 fn code_is(error: &ProviderError, codes: &[&str]) -> bool {
     error.code.as_deref().is_some_and(|code| codes.contains(&code))
@@ -310,6 +314,7 @@ mod tests {
             (400, error(None, "This model's maximum context length is 8192"), Cause::ContextWindow),
             (400, error(Some("content_filter"), ""), Cause::ContentPolicy),
             (400, error(None, "Your credit balance is too low"), Cause::Quota),
+            (400, error(Some("model_decommissioned"), "has been decommissioned"), Cause::NotFound),
             (401, plain.clone(), Cause::Auth),
             (402, plain.clone(), Cause::Quota),
             (403, plain.clone(), Cause::Permission),

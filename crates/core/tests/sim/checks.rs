@@ -76,6 +76,7 @@ fn run(
                 finding,
                 cause: None,
                 status: None,
+                obstacle: None,
                 message: Box::default(),
                 model: Box::default(),
                 headers: Vec::new(),

@@ -127,7 +127,7 @@ impl Serialize for Entry<'_> {
             for (name, value) in last.map_or(&[][..], |last| &last.headers) {
                 entry.serialize_entry(name, &**value)?;
             }
-            if let Some(hint) = hint(deployment, known) {
+            if let Some(hint) = hint(deployment, known, sees) {
                 entry.serialize_entry("hint", &hint)?;
             }
             if failed || known.failure.is_some() {

@@ -13,7 +13,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::endpoint::Operation;
 use hale_core::health::check::{
-    Checked, Doubt, Finding, ProbeKind, Refusal, judge, kind, model, token_floor,
+    Checked, Doubt, Finding, ProbeKind, Refusal, judge, kind, model, token_floor, unserved,
 };
 use hale_core::prices;
 use hale_core::route::AttemptPlan;
@@ -251,6 +251,7 @@ pub(super) async fn probe(
         finding: Finding::Healthy,
         cause: None,
         status: None,
+        obstacle: None,
         message: Box::default(),
         model: built.model.clone(),
         headers: Vec::new(),
@@ -268,11 +269,17 @@ pub(super) async fn probe(
             let more = spent.saturating_sub(built.estimate(deployment));
             process.health.ledger.lock().add(checked.ended, &deployment.id, more);
         }
-        Ok(None) => checked.finding = Finding::Unknown(looked(built.kind)),
+        Ok(None) => {
+            checked.finding = Finding::Unknown(looked(built.kind));
+            if built.kind == ProbeKind::Unserved {
+                checked.message = one_line(&unserved(deployment));
+            }
+        }
         Err(failed) => {
             checked.finding = finding(deployment, &built, &failed);
             checked.cause = Some(failed.cause);
             checked.status = failed.status;
+            checked.obstacle = failed.obstacle;
             checked.message = one_line(&failed.error.message);
             process.health.failed.fetch_add(
                 u64::from(matches!(checked.finding, Finding::Failing(_))),
@@ -287,6 +294,37 @@ pub(super) async fn probe(
         }
     }
     checked
+}
+
+/// How long the list of models may take where it is only wanted for advice.
+const LIST_PATIENCE: Duration = Duration::from_secs(5);
+/// Models of a list that are read.
+const LISTED_MAX: usize = 2_000;
+
+/// The models that the deployment's provider lists, to advise somebody who named none of them; empty where
+/// there is no list.
+pub(crate) async fn listed(
+    process: &Arc<Process>,
+    serving: &Serving,
+    index: DeploymentIndex,
+) -> Vec<Box<str>> {
+    #[derive(serde::Deserialize)]
+    struct List {
+        data: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
+    struct Entry {
+        id: Box<str>,
+    }
+    let deployment = serving.snapshot.deployment(index);
+    let asker = Asker { process, serving, index, deployment };
+    let dialect = Dialect::default();
+    let ask = asker.asking(&deployment.upstream_model, &dialect);
+    let limit = limit(serving, deployment).min(LIST_PATIENCE);
+    let Ok(text) = asker.look(&ask, limit).await else { return Vec::new() };
+    let list: Option<List> = serde_json::from_slice(&text).ok();
+    let ids = list.into_iter().flat_map(|list| list.data).map(|entry| one_line(&entry.id));
+    ids.take(LISTED_MAX).collect()
 }
 
 /// What a refused check proves.
@@ -352,6 +390,43 @@ struct Asker<'a> {
 }
 
 impl Asker<'_> {
+    /// The question, without what goes out.
+    fn asking<'q>(&'q self, model: &'q str, dialect: &'q Dialect) -> Ask<'q> {
+        Ask {
+            process: self.process,
+            serving: self.serving,
+            way: Way { operation: Operation::Chat, wire: self.deployment.provider.wire },
+            upstream_model: model,
+            object: None,
+            outgoing: Ok(Outgoing::Estimate(bytes::Bytes::new())),
+            dialect,
+            stream: false,
+            asked: Units::default(),
+            view: View {
+                model_json: "\"\"".into(),
+                show_usage: false,
+                created: 0,
+                upstream_model: None,
+                issuer: None,
+            },
+            model,
+            call_id: "health-check",
+            admin: true,
+            policy_moves_on: false,
+        }
+    }
+
+    /// The list of models, as it comes.
+    async fn look(&self, ask: &Ask<'_>, limit: Duration) -> Result<bytes::Bytes, Failed> {
+        let route = self.serving.route(self.index);
+        let path = list_path(self.deployment, &route.upstream.base_path);
+        let mut looked = look(ask, route, &path, limit).await;
+        if let Err(failed) = &mut looked {
+            self.deployment.hide_credentials(&mut failed.error);
+        }
+        looked
+    }
+
     /// `None` where no model ran.
     async fn ask(
         &self,
@@ -359,44 +434,17 @@ impl Asker<'_> {
         ends: hale_core::time::Millis,
     ) -> Result<Option<Answered>, Failed> {
         let dialect = Dialect::default();
-        let view = View {
-            model_json: "\"\"".into(),
-            show_usage: false,
-            created: 0,
-            upstream_model: None,
-            issuer: None,
-        };
-        let mut ask = Ask {
-            process: self.process,
-            serving: self.serving,
-            way: Way { operation: Operation::Chat, wire: self.deployment.provider.wire },
-            upstream_model: &built.model,
-            object: None,
-            outgoing: Ok(Outgoing::Estimate(bytes::Bytes::new())),
-            dialect: &dialect,
-            stream: false,
-            asked: built.asked,
-            view,
-            model: &built.model,
-            call_id: "health-check",
-            admin: true,
-            policy_moves_on: false,
-        };
+        let mut ask = self.asking(&built.model, &dialect);
         self.process.health.probes.fetch_add(1, Ordering::Relaxed);
         let timeout_ms = ends.since(clock::now().millis());
         let Some(sent) = &built.sent else {
             if self.deployment.mock.is_some() {
                 return Ok(None);
             }
-            let route = self.serving.route(self.index);
-            let path = list_path(self.deployment, &route.upstream.base_path);
-            let mut looked = look(&ask, route, &path, Duration::from_millis(timeout_ms)).await;
-            if let Err(failed) = &mut looked {
-                self.deployment.hide_credentials(&mut failed.error);
-            }
-            return looked.map(|()| None);
+            return self.look(&ask, Duration::from_millis(timeout_ms)).await.map(|_| None);
         };
         ask.way = sent.way;
+        ask.asked = built.asked;
         ask.outgoing = sent.outgoing.clone();
         let plan = AttemptPlan {
             deployment: self.index,

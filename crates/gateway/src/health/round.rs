@@ -42,6 +42,33 @@ impl UnderWay {
     }
 }
 
+/// Deployments whose checks are the same.
+pub(crate) struct Alike {
+    /// What one check costs as far as can be told before, in units of 10^-9 USD.
+    cost_nano_usd: u64,
+    /// Those that it speaks for, at least one.
+    pub(crate) members: Vec<DeploymentIndex>,
+}
+
+/// `targets` with those together whose checks are the same, in their order.
+pub(crate) fn alike(serving: &Serving, targets: &[DeploymentIndex]) -> Vec<Alike> {
+    let mut together: Vec<Alike> = Vec::new();
+    let mut places: HashMap<u64, usize> = HashMap::new();
+    for index in targets {
+        let deployment = serving.snapshot.deployment(*index);
+        let built = probe::build(serving, deployment, false);
+        let place = *places.entry(built.identity(serving, *index)).or_insert(together.len());
+        match together.get_mut(place) {
+            Some(alike) => alike.members.push(*index),
+            None => {
+                let cost_nano_usd = built.estimate(deployment);
+                together.push(Alike { cost_nano_usd, members: vec![*index] });
+            }
+        }
+    }
+    together
+}
+
 impl Rounds {
     /// `places` bounds the checks of all rounds together.
     pub(super) fn new(process: Arc<Process>, places: Rc<Semaphore>) -> Rounds {
@@ -79,11 +106,10 @@ impl Rounds {
     }
 
     async fn make(&self, serving: &Arc<Serving>, targets: &[DeploymentIndex]) -> Round {
-        // The first of those with the same check makes it for all.
-        let mut same: HashMap<u64, (u64, Vec<DeploymentIndex>)> = HashMap::new();
-        let mut longest = std::time::Duration::ZERO;
         let mut found: HashMap<DeploymentIndex, Answer> = HashMap::new();
         let now = clock::now().millis();
+        let mut asked = Vec::new();
+        let mut longest = std::time::Duration::ZERO;
         for index in targets {
             let deployment = serving.snapshot.deployment(*index);
             let credential = probe::credential(serving, deployment);
@@ -92,12 +118,11 @@ impl Rounds {
                 continue;
             }
             longest = longest.max(probe::limit(serving, deployment));
-            let built = probe::build(serving, deployment, false);
-            let same = same.entry(built.identity(serving, *index));
-            same.or_insert((built.estimate(deployment), Vec::new())).1.push(*index);
+            asked.push(*index);
         }
         let mut tasks = JoinSet::new();
-        for (cost, members) in same.into_values() {
+        // The first of those with the same check makes it for all.
+        for Alike { cost_nano_usd: cost, members } in alike(serving, &asked) {
             let (rounds, serving) = (self.clone(), serving.clone());
             tasks.spawn_local(async move {
                 // It is never closed.

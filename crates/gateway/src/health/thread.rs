@@ -119,7 +119,7 @@ fn spawn(
 }
 
 /// The check; a fault of our own is one that proves nothing.
-pub(super) async fn contained(
+pub(crate) async fn contained(
     process: &Arc<Process>,
     serving: &Arc<Serving>,
     index: hale_core::deployment::DeploymentIndex,
@@ -138,6 +138,7 @@ pub(super) async fn contained(
             finding: Finding::ProbeError,
             cause: Some(Cause::Gateway),
             status: None,
+            obstacle: None,
             message: "the check failed by a fault of our own; please report it".into(),
             model: Box::default(),
             headers: Vec::new(),

@@ -7,6 +7,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::check::unserved;
 
+use super::remedy;
 use super::report::{Known, Sees};
 
 /// The status that the reference would give: the upstream's, 408 for a timeout, else 500.
@@ -53,11 +54,10 @@ pub(super) fn error_text(deployment: &Deployment, known: &Known, sees: Sees) -> 
 }
 
 /// What to do about it.
-pub(super) fn hint(deployment: &Deployment, known: &Known) -> Option<String> {
+pub(super) fn hint(deployment: &Deployment, known: &Known, sees: Sees) -> Option<String> {
     if let Some(why) = &deployment.misconfigured {
         return Some(why.hint.to_string());
     }
-    let id = &deployment.id;
     let text = match (known.cause?, known.failure) {
         ("not_reached", _) => "there was no time or place for this check; ask for it alone with \
                                ?model_id=, or turn on background_health_checks"
@@ -80,43 +80,17 @@ pub(super) fn hint(deployment: &Deployment, known: &Known) -> Option<String> {
         ("stale", _) => {
             "the last verdict is older than health_check_staleness_threshold".to_owned()
         }
-        (_, Some(cause)) => match cause {
-            Cause::Auth => {
-                let variable = deployment.provider.api_key_env.first();
-                let or = variable.map_or(String::new(), |name| format!(" or {name}"));
-                format!("the provider refuses the credential: check api_key of {id}{or}")
-            }
-            Cause::Permission => format!("the credential of {id} may not use this model or region"),
-            Cause::NotFound => {
-                format!("the provider does not know the model: check litellm_params.model of {id}")
-            }
-            Cause::RateLimited => "the provider wants to be left alone for a while".to_owned(),
-            Cause::Quota => "the account has no money or allowance left".to_owned(),
-            Cause::Overloaded | Cause::ServerError => {
-                "the provider fails; it is checked again by itself".to_owned()
-            }
-            Cause::Timeout | Cause::StreamStall => {
-                "it is silent: raise health_check_timeout if it is only slow".to_owned()
-            }
-            Cause::Connect => format!("nothing accepts connections: check api_base of {id}"),
-            Cause::Dns => format!("the host name does not resolve: check api_base of {id}"),
-            Cause::Tls => {
-                format!("the TLS handshake fails: check api_base and the certificate of {id}")
-            }
-            Cause::StreamCut | Cause::BadResponse => {
-                format!(
-                    "the answer is not what the provider promises: check api_base and mode of {id}"
-                )
-            }
-            Cause::Misconfigured
-            | Cause::BadRequest
-            | Cause::Unsupported
-            | Cause::ContextWindow
-            | Cause::ContentPolicy
-            | Cause::ClientTimeout
-            | Cause::ClientClosed
-            | Cause::Gateway => return None,
-        },
+        (_, Some(cause)) => {
+            let last = known.last.as_deref().filter(|last| last.cause == Some(cause));
+            let failure = remedy::Failure {
+                cause,
+                // What to do about an obstacle names the host where it stands.
+                obstacle: last.and_then(|last| last.obstacle).filter(|_| sees.addresses),
+                status: last.and_then(|last| last.status),
+                message: "",
+            };
+            return remedy::fix(deployment, &failure);
+        }
         _ => return None,
     };
     Some(text)

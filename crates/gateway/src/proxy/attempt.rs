@@ -8,6 +8,7 @@
 mod binary;
 mod look;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,8 +16,8 @@ use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, MockAnswer};
 use hale_core::endpoint::Operation;
-use hale_core::health::Failure;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
+use hale_core::health::{Failure, Obstacle};
 use hale_core::route::AttemptPlan;
 use hale_core::secret::Secret;
 use hale_core::usage::{Units, Usage};
@@ -39,7 +40,7 @@ use super::request::{self, Dialect};
 use crate::clock;
 use crate::state::{Object, Process, Route, Serving};
 use crate::upstream::entra::Token;
-use crate::upstream::{self, AnswerBody, SendError};
+use crate::upstream::{self, AnswerBody, SendError, Stage};
 
 /// Error bodies are read up to here; the rest says nothing more.
 const ERROR_BODY_MAX: usize = 64 << 10;
@@ -125,9 +126,15 @@ pub(crate) struct Failed {
     pub(crate) error: ProviderError,
     /// The rest that the provider named, milliseconds.
     pub(crate) hint_ms: Option<u64>,
+    /// What stood in the way, where no answer came.
+    pub(crate) obstacle: Option<Obstacle>,
 }
 
 impl Failed {
+    fn met(self, obstacle: Option<Obstacle>) -> Failed {
+        Failed { obstacle, ..self }
+    }
+
     /// What the deployment's state needs to know.
     pub(crate) fn failure(&self) -> Failure {
         Failure { cause: self.cause, status: self.status, hint_ms: self.hint_ms }
@@ -136,13 +143,13 @@ impl Failed {
     /// A failure without an error body of the provider's.
     fn because(observation: &Observation<'_>, status: Option<u16>, message: String) -> Failed {
         let error = ProviderError { message, ..ProviderError::default() };
-        Failed { cause: classify(observation), status, error, hint_ms: None }
+        Failed { cause: classify(observation), status, error, hint_ms: None, obstacle: None }
     }
 
     /// An error that the provider put into a 2xx answer or a stream.
     pub(crate) fn in_band(error: ProviderError) -> Failed {
         let cause = classify(&Observation::InBand(&error));
-        Failed { cause, status: None, error, hint_ms: None }
+        Failed { cause, status: None, error, hint_ms: None, obstacle: None }
     }
 
     /// A request that can not be said in the provider's format; nobody was asked.
@@ -150,7 +157,7 @@ impl Failed {
         let message = unfit.message.clone();
         let param = Some(unfit.field.clone());
         let error = ProviderError { message, param, ..ProviderError::default() };
-        Failed { cause: Cause::Unsupported, status: None, error, hint_ms: None }
+        Failed { cause: Cause::Unsupported, status: None, error, hint_ms: None, obstacle: None }
     }
 
     /// A stream that ended too early.
@@ -205,6 +212,7 @@ pub(crate) async fn attempt(
     mut guard: AttemptGuard,
 ) -> Result<Answered, Failed> {
     let deployment = guard.deployment().clone();
+    let stage = Cell::default();
     let asked = async {
         let (upstream, body) = match &ask.outgoing {
             Ok(Outgoing::Body(upstream, body)) => (*upstream, body),
@@ -216,7 +224,7 @@ pub(crate) async fn attempt(
             Some(canned) => canned_answer(ask, upstream, canned).await,
             None => {
                 let route = ask.serving.route(plan.deployment);
-                upstream_answer(ask, &deployment, route, upstream, body).await
+                upstream_answer(ask, &deployment, route, upstream, body, &stage).await
             }
         }
     };
@@ -231,7 +239,8 @@ pub(crate) async fn attempt(
             &Observation::Timeout,
             None,
             format!("no answer within {} s", seconds(plan.timeout_ms)),
-        )),
+        )
+        .met(Some(stage.get().obstacle()))),
     };
     match result {
         Ok((headers, content)) => {
@@ -268,9 +277,10 @@ async fn upstream_answer(
     route: &Route,
     upstream: Operation,
     body: &Bytes,
+    stage: &Cell<Stage>,
 ) -> Result<(HeaderMap, Content), Failed> {
     let token = request::token(ask, route).await?;
-    let asked = ask_upstream(ask, deployment, route, upstream, body, token.as_ref()).await;
+    let asked = ask_upstream(ask, deployment, route, upstream, body, (token.as_ref(), stage)).await;
     let Some(token) = token else { return asked };
     match asked {
         Err(mut failed) => {
@@ -291,7 +301,7 @@ async fn ask_upstream(
     route: &Route,
     upstream: Operation,
     body: &Bytes,
-    token: Option<&Token>,
+    (token, stage): (Option<&Token>, &Cell<Stage>),
 ) -> Result<(HeaderMap, Content), Failed> {
     let request = upstream::Outgoing {
         method: &method(upstream),
@@ -300,7 +310,7 @@ async fn ask_upstream(
         more: &request::headers(ask, route, token),
         body,
     };
-    let sent = upstream::send(&route.upstream, request).await;
+    let sent = upstream::send_watched(&route.upstream, request, stage).await;
     let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
     let (status, headers, body) = (answer.status, answer.headers, answer.body);
     if status == StatusCode::UNAUTHORIZED
@@ -342,20 +352,22 @@ pub(super) fn unsent(error: &SendError, admin: bool) -> Failed {
         SendError::NoDescriptors => {
             (Observation::NoRoom, "the gateway can open no more connections")
         }
-        SendError::Connect(_) => (Observation::Connect, "there is no connection to the deployment"),
+        SendError::Connect { .. } => {
+            (Observation::Connect, "there is no connection to the deployment")
+        }
         SendError::Closed => {
             (Observation::Connect, "the connection was closed before an answer came")
         }
         SendError::Cut => {
             (Observation::Connect, "the connection was closed in the head of the answer")
         }
-        SendError::Tls(_) => (Observation::Tls, "the TLS handshake with the deployment failed"),
+        SendError::Tls { .. } => (Observation::Tls, "the TLS handshake with the deployment failed"),
         SendError::Protocol(_) => (Observation::Malformed, "the answer is not valid HTTP"),
     };
     tracing::debug!(%error, "an attempt was not answered");
     let message = if admin { error.to_string() } else { public.to_owned() };
     let status = matches!(observation, Observation::NoRoom).then_some(503);
-    Failed::because(&observation, status, message)
+    Failed::because(&observation, status, message).met(error.obstacle())
 }
 
 fn method(operation: Operation) -> Method {
@@ -389,7 +401,7 @@ async fn refused(
     // What the request itself is to blame for does not pass with time.
     let hint_ms = hints::retry_hint_ms(status.as_u16(), headers, clock::unix_ms())
         .filter(|_| cause.blames_deployment());
-    Failed { cause, status: Some(status.as_u16()), error, hint_ms }
+    Failed { cause, status: Some(status.as_u16()), error, hint_ms, obstacle: None }
 }
 
 fn is_encoded(headers: &HeaderMap) -> bool {
@@ -422,7 +434,13 @@ async fn full_answer(ask: &Ask<'_>, mut body: AnswerBody) -> Result<Content, Fai
         if !held.add(piece.len(), bounds.buffered_bytes) {
             let message = "the gateway holds too many bytes at the moment".to_owned();
             let error = ProviderError { message, ..ProviderError::default() };
-            return Err(Failed { cause: Cause::Gateway, status: Some(503), error, hint_ms: None });
+            return Err(Failed {
+                cause: Cause::Gateway,
+                status: Some(503),
+                error,
+                hint_ms: None,
+                obstacle: None,
+            });
         }
         if whole.is_empty() && joined.is_empty() {
             whole = piece;
@@ -447,7 +465,13 @@ fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
             let message = "the provider's content filter stopped the answer".to_owned();
             let code = Some("content_filter".to_owned());
             let error = ProviderError { message, code, ..ProviderError::default() };
-            Err(Failed { cause: Cause::ContentPolicy, status: Some(400), error, hint_ms: None })
+            Err(Failed {
+                cause: Cause::ContentPolicy,
+                status: Some(400),
+                error,
+                hint_ms: None,
+                obstacle: None,
+            })
         }
         Ok(answer) => Ok(Content::Full(answer.body, charged(ask, answer.usage), held)),
         Err(fault) => Err(faulty(fault)),
@@ -519,11 +543,17 @@ async fn canned_answer(
             let message = format!("`mock_response` stands for a failure with status {status}");
             let error = ProviderError { message, ..ProviderError::default() };
             let cause = classify(&Observation::Status(status, &error));
-            Failed { cause, status: Some(status), error, hint_ms: None }
+            Failed { cause, status: Some(status), error, hint_ms: None, obstacle: None }
         }
         mock::Unfit::Mode(why) => {
             let error = ProviderError { message: why.to_owned(), ..ProviderError::default() };
-            Failed { cause: Cause::BadRequest, status: Some(400), error, hint_ms: None }
+            Failed {
+                cause: Cause::BadRequest,
+                status: Some(400),
+                error,
+                hint_ms: None,
+                obstacle: None,
+            }
         }
     };
     let content = if ask.stream {

@@ -68,6 +68,8 @@ fn no_token(error: TokenError, admin: bool) -> Failed {
         TokenError::Unsent(error) => {
             let mut failed = unsent(&error, admin);
             failed.error.message = format!("Entra ID: {}", failed.error.message);
+            // It is not the deployment's address that was not reached.
+            failed.obstacle = None;
             failed
         }
         TokenError::Refused(status, error, hint_ms) => {
@@ -76,7 +78,7 @@ fn no_token(error: TokenError, admin: bool) -> Failed {
             let own = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
             let observed = if own { status.as_u16() } else { 401 };
             let cause = classify(&Observation::Status(observed, &error));
-            Failed { cause, status: Some(observed), error, hint_ms }
+            Failed { cause, status: Some(observed), error, hint_ms, obstacle: None }
         }
         TokenError::None => Failed::malformed("Entra ID answered without a token".to_owned()),
     }

@@ -6,9 +6,12 @@
 
 use std::cell::Cell;
 use std::error::Error;
+use std::io;
+use std::net::IpAddr;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use hale_core::health::Obstacle;
 use hale_core::time::Millis;
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -17,10 +20,10 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
-use super::dns::{Resolver, Unresolved};
+use super::dns::{self, Resolved, Unresolved};
 use super::link::Link;
 use super::stream::Stream;
-use super::{SendError, Upstream, pool, tls};
+use super::{SendError, Stage, Upstream, pool, tls};
 use crate::clock;
 
 /// How long TCP and TLS may take together, milliseconds. Source: the reference's connect timeout.
@@ -32,107 +35,149 @@ const ENFILE: i32 = 23;
 
 static PROXIES: LazyLock<Matcher> = LazyLock::new(Matcher::from_env);
 
-/// A new connection to `upstream`.
+/// A new connection to `upstream`; `stage` tells at any moment how far it has come.
 ///
 /// # Errors
 /// Which step failed, and why.
-pub(crate) async fn connect(upstream: &Upstream) -> Result<Box<Link>, SendError> {
+pub(super) async fn connect(
+    upstream: &Upstream,
+    stage: &Cell<Stage>,
+) -> Result<Box<Link>, SendError> {
     let limit = Duration::from_millis(CONNECT_MS);
     let began = clock::now();
-    let accepted = Cell::new(false);
-    let stream =
-        tokio::time::timeout(limit, open(upstream, &accepted)).await.unwrap_or_else(|_| {
-            let seconds = CONNECT_MS / 1000;
-            Err(if accepted.get() {
-                SendError::Tls(format!("the server did not finish it within {seconds} s"))
-            } else {
-                SendError::Connect(format!("nothing answered within {seconds} s"))
-            })
-        })?;
+    let opened = tokio::time::timeout(limit, open(upstream, stage)).await;
+    let stream = opened.unwrap_or_else(|_late| Err(late(upstream, stage.get())))?;
+    stage.set(Stage::Answer);
     Ok(Box::new(Link::new(upstream.key.clone(), stream, clock::now().since(began))))
 }
 
-/// TCP and TLS; `accepted` tells whether the first is done.
-async fn open(upstream: &Upstream, accepted: &Cell<bool>) -> Result<Stream, SendError> {
+/// The time is over.
+fn late(upstream: &Upstream, stage: Stage) -> SendError {
+    let seconds = CONNECT_MS / 1000;
+    let obstacle = stage.obstacle();
+    match stage {
+        Stage::Name => {
+            let reason = format!("the resolver did not answer within {seconds} s");
+            SendError::Dns { host: upstream.host.clone(), reason, obstacle }
+        }
+        Stage::Tcp => {
+            let reason = format!("nothing answered within {seconds} s");
+            SendError::Connect { reason, obstacle }
+        }
+        Stage::Tls | Stage::Answer => {
+            let reason = format!("the server did not finish it within {seconds} s");
+            SendError::Tls { reason, obstacle: Obstacle::HandshakeSilent }
+        }
+    }
+}
+
+/// Name, TCP and TLS.
+async fn open(upstream: &Upstream, stage: &Cell<Stage>) -> Result<Stream, SendError> {
     let host = match upstream.address() {
         Some(address) if address.is_ipv6() => format!("[{}]", upstream.host),
         _ => upstream.host.clone(),
     };
     let scheme = if upstream.tls { "https" } else { "http" };
-    let target: Uri = format!("{scheme}://{host}:{}/", upstream.port)
-        .parse()
-        .map_err(|_| SendError::Connect(format!("{host} is no valid host name")))?;
+    let target: Uri = format!("{scheme}://{host}:{}/", upstream.port).parse().map_err(|_| {
+        let reason = format!("{host} is no valid host name");
+        SendError::Connect { reason, obstacle: Obstacle::NoConnection }
+    })?;
     let proxy = if upstream.tls { PROXIES.intercept(&target) } else { None };
     let tcp = match proxy {
-        Some(proxy) => through_proxy(&proxy, target).await?,
-        None => directly(upstream, target).await?,
+        Some(proxy) => through_proxy(&proxy, target, stage).await?,
+        None => directly(upstream, target, stage).await?,
     };
-    accepted.set(true);
-    if upstream.tls {
-        Ok(Stream::Tls(Box::new(tls::handshake(upstream, tcp).await?)))
-    } else {
-        Ok(Stream::Plain(tcp))
+    if !upstream.tls {
+        return Ok(Stream::Plain(tcp));
     }
+    stage.set(Stage::Tls);
+    Ok(Stream::Tls(Box::new(tls::handshake(upstream, tcp).await?)))
 }
 
-fn connector() -> HttpConnector<Resolver> {
-    let mut connector = HttpConnector::new_with_resolver(Resolver);
+/// What connects to `host`, whose name is resolved first.
+async fn connector(host: &str, stage: &Cell<Stage>) -> Result<HttpConnector<Resolved>, Unresolved> {
+    stage.set(Stage::Name);
+    let is_address = host.parse::<IpAddr>().is_ok();
+    let addresses = if is_address { Vec::new() } else { dns::addresses(host).await? };
+    stage.set(Stage::Tcp);
+    let mut connector = HttpConnector::new_with_resolver(Resolved::new(addresses));
     connector.enforce_http(false);
     connector.set_nodelay(true);
     connector.set_keepalive(Some(Duration::from_secs(60)));
-    connector
+    Ok(connector)
 }
 
-async fn directly(upstream: &Upstream, target: Uri) -> Result<TcpStream, SendError> {
-    let first = match connector().call(target.clone()).await {
+async fn directly(
+    upstream: &Upstream,
+    target: Uri,
+    stage: &Cell<Stage>,
+) -> Result<TcpStream, SendError> {
+    let host = &upstream.host;
+    let mut connector = connector(host, stage).await.map_err(|Unresolved(reason)| {
+        SendError::Dns { host: host.clone(), reason, obstacle: Obstacle::NoAddress }
+    })?;
+    let first = match connector.call(target.clone()).await {
         Ok(stream) => return Ok(stream.into_inner()),
-        Err(error) => explain(&upstream.host, &error),
+        Err(error) => explain(&error),
     };
     if !matches!(first, SendError::NoDescriptors) {
         return Err(first);
     }
     // Connections that nobody uses are given up for one that somebody needs.
     pool::close_idle(Millis(u64::MAX));
-    match connector().call(target).await {
+    match connector.call(target).await {
         Ok(stream) => Ok(stream.into_inner()),
-        Err(error) => Err(explain(&upstream.host, &error)),
+        Err(error) => Err(explain(&error)),
     }
 }
 
-async fn through_proxy(proxy: &Intercept, target: Uri) -> Result<TcpStream, SendError> {
+async fn through_proxy(
+    proxy: &Intercept,
+    target: Uri,
+    stage: &Cell<Stage>,
+) -> Result<TcpStream, SendError> {
     let address = proxy.uri().clone();
+    let host = address.host().unwrap_or_default();
+    let failed = |reason| SendError::Connect { reason, obstacle: Obstacle::Proxy };
     if address.scheme_str() != Some("http") {
-        return Err(SendError::Connect(format!(
-            "the proxy {} is not supported; HTTPS_PROXY must be an http:// address",
-            address.authority().map_or("", http::uri::Authority::host),
+        return Err(failed(format!(
+            "the proxy {host} is not supported; HTTPS_PROXY must be an http:// address"
         )));
     }
-    let mut tunnel = Tunnel::new(address.clone(), connector());
+    let through = |why: &str| failed(format!("through the proxy {host}: {why}"));
+    let own_name = host.trim_start_matches('[').trim_end_matches(']');
+    let connector = connector(own_name, stage).await;
+    let connector = connector.map_err(|Unresolved(reason)| through(&reason))?;
+    let mut tunnel = Tunnel::new(address.clone(), connector);
     if let Some(auth) = proxy.basic_auth() {
         tunnel = tunnel.with_auth(auth.clone());
     }
     match tunnel.call(target).await {
         Ok(stream) => Ok(stream.into_inner()),
-        Err(error) => {
-            let host = address.authority().map_or("", http::uri::Authority::host);
-            Err(SendError::Connect(format!("through the proxy {host}: {}", innermost(&error))))
-        }
+        Err(error) => Err(through(&innermost(&error))),
     }
 }
 
-fn explain(host: &str, error: &(dyn Error + 'static)) -> SendError {
+fn explain(error: &(dyn Error + 'static)) -> SendError {
+    let mut obstacle = Obstacle::NoConnection;
     let mut cause = Some(error);
     while let Some(step) = cause {
-        let code = step.downcast_ref().and_then(std::io::Error::raw_os_error);
-        if matches!(code, Some(EMFILE | ENFILE)) {
-            return SendError::NoDescriptors;
-        }
-        if let Some(Unresolved(reason)) = step.downcast_ref() {
-            return SendError::Dns { host: host.to_owned(), reason: reason.clone() };
+        if let Some(error) = step.downcast_ref::<io::Error>() {
+            if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) {
+                return SendError::NoDescriptors;
+            }
+            obstacle = match error.kind() {
+                io::ErrorKind::ConnectionRefused => Obstacle::Refused,
+                io::ErrorKind::TimedOut => Obstacle::Filtered,
+                io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::AddrNotAvailable => Obstacle::Unreachable,
+                _ => obstacle,
+            };
         }
         cause = step.source();
     }
-    SendError::Connect(innermost(error))
+    SendError::Connect { reason: innermost(error), obstacle }
 }
 
 fn innermost(error: &(dyn Error + 'static)) -> String {
@@ -145,9 +190,8 @@ fn innermost(error: &(dyn Error + 'static)) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
+    use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
 
-    use super::super::dns;
     use super::*;
 
     #[test]
@@ -163,13 +207,16 @@ mod tests {
         let connect_to = |host: &str, addresses: Vec<IpAddr>| {
             dns::remember(host, addresses);
             let upstream = Upstream::parse(&format!("http://{host}:{port}/v1"));
-            runtime.block_on(connect(&upstream)).map(drop)
+            runtime.block_on(connect(&upstream, &Cell::default())).map(drop)
         };
         for (one, name) in dead.into_iter().zip(["a.example", "b.example", "c.example"]) {
             let both = vec![one, IpAddr::V4(Ipv4Addr::LOCALHOST)];
             assert!(connect_to(name, both).is_ok(), "{one}");
         }
         let error = connect_to("all-dead.example", dead.to_vec()).unwrap_err();
-        assert!(matches!(error, SendError::Connect(_)), "{error}");
+        assert!(
+            matches!(error.obstacle(), Some(Obstacle::Refused | Obstacle::Unreachable)),
+            "{error}"
+        );
     }
 }

@@ -5,10 +5,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::future::Future;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use hale_core::time::Millis;
@@ -25,31 +26,39 @@ thread_local! {
 }
 
 /// A name did not resolve.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(crate) struct Unresolved(pub(crate) String);
+#[derive(Debug)]
+pub(super) struct Unresolved(pub(super) String);
 
-/// The resolver, in the shape that the connector wants.
+/// The addresses of `host`.
+///
+/// # Errors
+/// What the resolver says.
+pub(super) async fn addresses(host: &str) -> Result<Vec<IpAddr>, Unresolved> {
+    resolve(host.to_owned(), clock::now().millis(), lookup).await
+}
+
+/// Addresses that are known already, as the resolver that the connector wants.
 #[derive(Clone, Debug)]
-pub(crate) struct Resolver;
+pub(super) struct Resolved(Arc<[IpAddr]>);
 
-impl tower_service::Service<Name> for Resolver {
+impl Resolved {
+    pub(super) fn new(addresses: Vec<IpAddr>) -> Resolved {
+        Resolved(addresses.into())
+    }
+}
+
+impl tower_service::Service<Name> for Resolved {
     type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = Unresolved;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolved>> + Send>>;
+    type Error = Infallible;
+    type Future = Ready<Result<Self::Response, Infallible>>;
 
-    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
+    fn poll_ready(&mut self, _cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, name: Name) -> Self::Future {
-        let host = name.as_str().to_owned();
-        Box::pin(async move {
-            let addresses = resolve(host, clock::now().millis(), lookup).await?;
-            let sockets: Vec<SocketAddr> =
-                addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
-            Ok(sockets.into_iter())
-        })
+    fn call(&mut self, _name: Name) -> Self::Future {
+        let sockets: Vec<SocketAddr> = self.0.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+        ready(Ok(sockets.into_iter()))
     }
 }
 
@@ -103,7 +112,7 @@ mod tests {
     fn ask(now: u64, answer: io::Result<Vec<IpAddr>>) -> Result<Vec<IpAddr>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let found = resolve("name.example".to_owned(), Millis(now), async |_| answer);
-        runtime.block_on(found).map_err(|error| error.to_string())
+        runtime.block_on(found).map_err(|Unresolved(reason)| reason)
     }
 
     fn address(last: u8) -> Vec<IpAddr> {

@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::framing::{BodyError, Framing, Step};
 use super::head::{self, Head, Outgoing};
 use super::stream::Stream;
-use super::{SendError, pool};
+use super::{SendError, pool, tls};
 
 /// Bodies up to this size are copied behind their head, so that both leave in one plain write.
 const SMALL_BODY: usize = 16 << 10;
@@ -234,7 +234,7 @@ impl Link {
             match ready!(self.poll_fill(cx)) {
                 Ok(count) if count > 0 => {}
                 Err(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
-                    return Poll::Ready(Err(SendError::Tls(error.to_string())));
+                    return Poll::Ready(Err(tls::explain(&error)));
                 }
                 Ok(_) | Err(_) if waiting.read => return Poll::Ready(Err(SendError::Cut)),
                 Ok(_) | Err(_) => return Poll::Ready(Err(SendError::Closed)),

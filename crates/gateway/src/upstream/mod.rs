@@ -15,12 +15,15 @@ mod pool;
 mod stream;
 mod tls;
 
+use std::cell::Cell;
 use std::net::IpAddr;
 
 pub(crate) use head::Outgoing;
 pub(crate) use link::{Answer, AnswerBody};
 pub(crate) use pool::close_idle;
 pub(crate) use tls::warm_up;
+
+use hale_core::health::Obstacle;
 
 use crate::clock;
 
@@ -46,16 +49,16 @@ pub(crate) struct Upstream {
 pub(crate) enum SendError {
     /// The name did not resolve.
     #[error("the name {host} does not resolve: {reason}")]
-    Dns { host: String, reason: String },
+    Dns { host: String, reason: String, obstacle: Obstacle },
     /// No connection.
-    #[error("no connection: {0}")]
-    Connect(String),
+    #[error("no connection: {reason}")]
+    Connect { reason: String, obstacle: Obstacle },
     /// This process may open no more connections.
     #[error("this process has no descriptors left; raise its limit of open files (ulimit -n)")]
     NoDescriptors,
     /// No TLS session.
-    #[error("the TLS handshake failed: {0}")]
-    Tls(String),
+    #[error("the TLS handshake failed: {reason}")]
+    Tls { reason: String, obstacle: Obstacle },
     /// The connection ended before any byte of an answer.
     #[error("the connection was closed before an answer came")]
     Closed,
@@ -65,6 +68,46 @@ pub(crate) enum SendError {
     /// What came is no HTTP.
     #[error("the answer is not valid HTTP: {0}")]
     Protocol(String),
+}
+
+impl SendError {
+    /// What stood in the way; nothing where it was this process.
+    pub(crate) fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            SendError::Dns { obstacle, .. }
+            | SendError::Connect { obstacle, .. }
+            | SendError::Tls { obstacle, .. } => Some(*obstacle),
+            SendError::NoDescriptors => None,
+            SendError::Closed | SendError::Cut => Some(Obstacle::Closed),
+            SendError::Protocol(_) => Some(Obstacle::NotHttp),
+        }
+    }
+}
+
+/// How far a request has come, for whom it takes too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The name is being resolved.
+    Name,
+    /// The connection is being made.
+    Tcp,
+    /// The TLS session is being made.
+    Tls,
+    /// The answer is awaited; where a request begins that finds a kept connection.
+    #[default]
+    Answer,
+}
+
+impl Stage {
+    /// What stands in the way of a request that comes no further.
+    pub(crate) fn obstacle(self) -> Obstacle {
+        match self {
+            Stage::Name => Obstacle::ResolverSilent,
+            Stage::Tcp => Obstacle::Filtered,
+            Stage::Tls => Obstacle::HandshakeSilent,
+            Stage::Answer => Obstacle::NoAnswer,
+        }
+    }
 }
 
 impl Upstream {
@@ -119,6 +162,18 @@ fn race_us(made_in_us: u64) -> u64 {
 /// # Errors
 /// Why no answer came.
 pub(crate) async fn send(upstream: &Upstream, request: Outgoing<'_>) -> Result<Answer, SendError> {
+    send_watched(upstream, request, &Cell::default()).await
+}
+
+/// The same; `stage` tells at any moment how far it has come.
+///
+/// # Errors
+/// Why no answer came.
+pub(crate) async fn send_watched(
+    upstream: &Upstream,
+    request: Outgoing<'_>,
+    stage: &Cell<Stage>,
+) -> Result<Answer, SendError> {
     if let Some(kept) = pool::take(upstream) {
         let (began, race_us) = (clock::now(), race_us(kept.made_in_us()));
         match link::exchange(kept, request).await {
@@ -127,7 +182,7 @@ pub(crate) async fn send(upstream: &Upstream, request: Outgoing<'_>) -> Result<A
         }
     }
     // Boxed: most requests find a kept connection, and should not carry the room to make one.
-    let fresh = Box::pin(connect::connect(upstream)).await?;
+    let fresh = Box::pin(connect::connect(upstream, stage)).await?;
     link::exchange(fresh, request).await
 }
 

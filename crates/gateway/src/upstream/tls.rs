@@ -3,8 +3,10 @@
 //! Always true: certificates are verified, against the system's roots (`SSL_CERT_FILE` and
 //! `SSL_CERT_DIR` are honoured) or, where the system has none, against the bundled list of Mozilla's.
 
+use std::io;
 use std::sync::{Arc, LazyLock};
 
+use hale_core::health::Obstacle;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -28,13 +30,35 @@ pub(crate) async fn handshake(
     upstream: &Upstream,
     stream: TcpStream,
 ) -> Result<TlsStream<TcpStream>, SendError> {
-    let config = CONFIG.as_ref().map_err(|reason| SendError::Tls(reason.clone()))?;
+    let failed = |reason| SendError::Tls { reason, obstacle: Obstacle::Handshake };
+    let config = CONFIG.as_ref().map_err(|reason| failed(reason.clone()))?;
     let name = ServerName::try_from(upstream.host.clone())
-        .map_err(|_| SendError::Tls(format!("{} is no name for a certificate", upstream.host)))?;
-    TlsConnector::from(config.clone())
-        .connect(name, stream)
-        .await
-        .map_err(|error| SendError::Tls(error.to_string()))
+        .map_err(|_| failed(format!("{} is no name for a certificate", upstream.host)))?;
+    let session = TlsConnector::from(config.clone()).connect(name, stream).await;
+    session.map_err(|error| explain(&error))
+}
+
+/// The reason as the library says it, and what it comes to.
+pub(super) fn explain(error: &io::Error) -> SendError {
+    use rustls::CertificateError::{
+        Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
+        NotValidYetContext, UnknownIssuer,
+    };
+    use rustls::Error::{InvalidCertificate, InvalidMessage};
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let obstacle = match inner {
+        Some(InvalidCertificate(UnknownIssuer)) => Obstacle::Untrusted,
+        Some(InvalidCertificate(NotValidForName | NotValidForNameContext { .. })) => {
+            Obstacle::OtherName
+        }
+        Some(InvalidCertificate(
+            Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
+        )) => Obstacle::NotValidNow,
+        // What can not be read as a message of TLS at all.
+        Some(InvalidMessage(_)) => Obstacle::NotTls,
+        _ => Obstacle::Handshake,
+    };
+    SendError::Tls { reason: error.to_string(), obstacle }
 }
 
 fn build() -> Result<Arc<ClientConfig>, String> {

@@ -38,7 +38,7 @@ fn every_example_passes_check_without_a_warning_when_its_variables_are_set() {
         let run = variables(&text)
             .iter()
             .chain(&more)
-            .fold(run, |run, name| run.env(name, "sk-0123456789abcdef-value"));
+            .fold(run, |run, name| run.env(name, &format!("sk-0123456789abcdef-{name}")));
         let done = run.run();
         assert_eq!(done.code(), Some(0), "{}: {}", path.display(), done.stdout);
         assert!(done.stdout.contains("0 warnings"), "{}: {}", path.display(), done.stdout);

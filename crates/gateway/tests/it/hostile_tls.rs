@@ -20,7 +20,7 @@ use crate::support::{Config, chat, expect_error};
 use crate::tidy;
 
 /// What a server does with each connection.
-enum Server {
+pub(crate) enum Server {
     /// TLS with this certificate.
     With(&'static str),
     /// Answers the hello with these bytes, or closes when there are none.
@@ -46,7 +46,7 @@ impl fmt::Display for Expected {
 }
 
 /// A running server: its port, and what it read in the clear or inside its session.
-fn start(server: Server) -> (u16, mpsc::Receiver<Vec<u8>>) {
+pub(crate) fn start(server: Server) -> (u16, mpsc::Receiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let (sender, receiver) = mpsc::channel();

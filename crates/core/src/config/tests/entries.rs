@@ -107,9 +107,10 @@ fn a_missing_variable_keeps_the_deployment_and_names_itself() {
 - model_name: b
   litellm_params: {model: openai/y, api_key: k, stop: [a, os.environ/STOP]}
 - model_name: c
-  litellm_params: {model: openai/z, api_key: os.environ/C_KEY}
+  litellm_params: {model: openai/z, api_key: os.environ/CREDENTIAL_OF_C}
 ";
-    let fake = Fake::new(yaml).env("A_KEY", "").env("C_KEY", "k").env("OPENAI_API_KEY", "other");
+    let fake =
+        Fake::new(yaml).env("A_KEY", "").env("CREDENTIAL_OF_C", "k").env("OPENAI_API_KEY", "other");
     let (snapshot, warnings) = fake.warned();
     assert_eq!(
         warnings[0],

@@ -27,6 +27,8 @@ pub enum Finding {
 pub enum Doubt {
     /// The model does something else than what was asked for.
     WrongMode,
+    /// The server has no such path, and the config does not say that the model is for it.
+    NoPath,
     /// The provider does not know the one model that stood for a pattern.
     Model,
     /// It can be reached; whether it generates was not asked.
@@ -40,7 +42,7 @@ impl Doubt {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Doubt::WrongMode => "wrong_mode",
+            Doubt::WrongMode | Doubt::NoPath => "wrong_mode",
             Doubt::Model => "not_found",
             Doubt::Shallow => "reachable",
             Doubt::Unserved => "mode_not_served",
@@ -72,6 +74,9 @@ pub fn judge(refusal: &Refusal<'_>) -> Finding {
     let answered = refusal.status.is_some();
     if answered && is_wrong_mode(refusal, &text) {
         return Finding::Unknown(Doubt::WrongMode);
+    }
+    if !refusal.has_mode && knows_no_path(refusal, &text) {
+        return Finding::Unknown(Doubt::NoPath);
     }
     match refusal.cause {
         Cause::ContentPolicy => Finding::Healthy,
@@ -124,18 +129,17 @@ fn is_wrong_mode(refusal: &Refusal<'_>, text: &str) -> bool {
     ];
     let code = refusal.error.code.as_deref();
     let client_error = refusal.status.is_some_and(|status| (400..500).contains(&status));
-    if client_error
+    client_error
         && (SAYS.iter().any(|says| text.contains(says)) || code == Some("OperationNotSupported"))
-    {
-        return true;
-    }
-    // A server that has no such path: its models do something else, unless the config says this.
-    let knows_no_path = match refusal.status {
-        Some(404) => code.is_none() && !text.contains("model"),
+}
+
+/// Whether the server has no such path: its models do something else, or it stands elsewhere.
+fn knows_no_path(refusal: &Refusal<'_>, text: &str) -> bool {
+    match refusal.status {
+        Some(404) => refusal.error.code.is_none() && !text.contains("model"),
         Some(405 | 501) => true,
         _ => false,
-    };
-    knows_no_path && !refusal.has_mode
+    }
 }
 
 /// The least number of tokens that the provider wants to be asked for, when that is its complaint.
@@ -216,8 +220,8 @@ mod tests {
                 "This is not a chat model and thus not supported in the v1/chat/completions endpoint.",
                 Finding::Unknown(Doubt::WrongMode),
             ),
-            (Cause::NotFound, Some(404), "Not Found", Finding::Unknown(Doubt::WrongMode)),
-            (Cause::ServerError, Some(501), "", Finding::Unknown(Doubt::WrongMode)),
+            (Cause::NotFound, Some(404), "Not Found", Finding::Unknown(Doubt::NoPath)),
+            (Cause::ServerError, Some(501), "", Finding::Unknown(Doubt::NoPath)),
             (
                 Cause::NotFound,
                 Some(404),

@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use super::{Doubt, Finding};
 use crate::cause::Cause;
+use crate::health::Obstacle;
 use crate::health::event::{Event, KEPT, Source};
 use crate::time::Millis;
 
@@ -46,7 +47,9 @@ impl Status {
             Status::RateLimited => "rate_limited",
             Status::Unhealthy(_) => "unhealthy",
             Status::Unknown(Doubt::Shallow) => "reachable",
-            Status::Unknown(Doubt::WrongMode | Doubt::Model | Doubt::Unserved) => "unknown",
+            Status::Unknown(Doubt::WrongMode | Doubt::NoPath | Doubt::Model | Doubt::Unserved) => {
+                "unknown"
+            }
         }
     }
 
@@ -75,6 +78,8 @@ pub struct Checked {
     pub cause: Option<Cause>,
     /// The upstream's status, when that was no success.
     pub status: Option<u16>,
+    /// What stood in the way, where no answer came.
+    pub obstacle: Option<Obstacle>,
     /// What the provider said, or we say; one line.
     pub message: Box<str>,
     /// The model that was asked, as the provider calls it.

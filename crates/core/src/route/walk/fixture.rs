@@ -59,6 +59,7 @@ pub(crate) fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &s
             api_base: "http://127.0.0.1:1/v1".into(),
             azure: None,
             api_key: None,
+            key_variable: None,
             organization: None,
             extra_headers: Vec::new(),
             weight: *weight,

@@ -3,6 +3,7 @@
 //! Called by [`crate::health`] where a check may not cost anything. Always true: it has the deployment's own
 //! head and address, and its failure is classified like an attempt's.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,14 +15,18 @@ use super::{Ask, Failed, refused, request, seconds, unsent};
 use crate::state::Route;
 use crate::upstream;
 
-/// Asks for `path` with the deployment's own headers, within `limit`; what comes is only looked at. It
-/// makes no model run.
+/// How much of what comes is read.
+const LOOK_MAX: usize = 1 << 20;
+
+/// Asks for `path` with the deployment's own headers, within `limit`, and gives what comes, or its
+/// beginning. It makes no model run.
 pub(crate) async fn look(
     ask: &Ask<'_>,
     route: &Route,
     path: &PathAndQuery,
     limit: Duration,
-) -> Result<(), Failed> {
+) -> Result<Bytes, Failed> {
+    let stage = Cell::default();
     let asked = async {
         let token = request::token(ask, route).await?;
         let request = upstream::Outgoing {
@@ -31,10 +36,16 @@ pub(crate) async fn look(
             more: &request::headers(ask, route, token.as_ref()),
             body: &Bytes::new(),
         };
-        let sent = upstream::send(&route.upstream, request).await;
-        let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
+        let sent = upstream::send_watched(&route.upstream, request, &stage).await;
+        let mut answer = sent.map_err(|error| unsent(&error, ask.admin))?;
         if answer.status.is_success() {
-            return Ok(());
+            let mut text = Vec::new();
+            while text.len() < LOOK_MAX
+                && let Some(Ok(piece)) = answer.body.piece().await
+            {
+                text.extend_from_slice(&piece);
+            }
+            return Ok(Bytes::from(text));
         }
         let mut failed =
             refused(ask.way.operation, answer.status, &answer.headers, answer.body).await;
@@ -46,7 +57,8 @@ pub(crate) async fn look(
     let late = || {
         let limit_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let message = format!("no answer within {} s", seconds(limit_ms));
-        Err(Failed::because(&Observation::Timeout, None, message))
+        let failed = Failed::because(&Observation::Timeout, None, message);
+        Err(failed.met(Some(stage.get().obstacle())))
     };
     tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| late())
 }

@@ -9,6 +9,7 @@ fn check(started: u64, ended: u64, finding: Finding) -> Checked {
         finding,
         cause: None,
         status: None,
+        obstacle: None,
         message: Box::default(),
         model: Box::default(),
         headers: Vec::new(),

@@ -39,6 +39,7 @@ fn end(schedule: &mut Schedule, snapshot: &Snapshot, start: &Start, at: u64, fin
             finding,
             cause: None,
             status: None,
+            obstacle: None,
             message: Box::default(),
             model: Box::default(),
             headers: Vec::new(),

@@ -1,0 +1,96 @@
+//! Deployments of one group that are not as independent as they look.
+//!
+//! Called by [`super::groups`] with all drafts in their groups. Always true: it only warns; what can not work
+//! anyway, and canned answers, are left out.
+
+use std::collections::HashMap;
+
+use crate::deployment::Deployment;
+
+use super::deployments::Draft;
+use super::groups::Identity;
+use super::problem::{Problems, Wrong, shown};
+
+/// Warns of deployments in `members` that are the same, and of groups that hang on one key: of all groups
+/// with the same key once.
+pub(super) fn check(members: &[Vec<usize>], drafts: &[Draft], problems: &mut Problems) {
+    let mut with_one_key: Vec<(Identity, Vec<(&Draft, usize)>)> = Vec::new();
+    let mut places: HashMap<Identity, usize> = HashMap::new();
+    for group in members {
+        let able = |draft: &&Draft| {
+            let one = &draft.deployment;
+            one.misconfigured.is_none() && one.mock.is_none() && !one.is_paused
+        };
+        let group: Vec<&Draft> = group.iter().filter_map(|i| drafts.get(*i)).filter(able).collect();
+        let distinct = duplicates(&group, problems);
+        let Some((first, identity)) = one_key(&group).filter(|_| distinct > 1) else { continue };
+        let found = (first, group.len());
+        match places.get(&identity).and_then(|place| with_one_key.get_mut(*place)) {
+            Some((_, groups)) => groups.push(found),
+            None => {
+                places.insert(identity.clone(), with_one_key.len());
+                with_one_key.push((identity, vec![found]));
+            }
+        }
+    }
+    for (identity, groups) in with_one_key {
+        hang_on(&identity, &groups, problems);
+    }
+}
+
+/// Warns of those that differ in nothing that matters to the provider; how many differ.
+fn duplicates(group: &[&Draft], problems: &mut Problems) -> usize {
+    let mut firsts: HashMap<_, &Draft> = HashMap::new();
+    let mut distinct = 0;
+    for draft in group {
+        let one = &draft.deployment;
+        let place = (&one.upstream_model, &one.api_base, &one.api_key);
+        let first = *firsts.entry(place).or_insert(draft);
+        if std::ptr::eq(first, *draft) || !are_same(&first.deployment, one) {
+            distinct += 1;
+            continue;
+        }
+        let problem = format!(
+            "the entry on {} has the same model, address and key: the two fail together",
+            problems.other_place(draft.at, first.at)
+        );
+        draft.warn(Wrong::new(problem, "remove one; `weight` gives it more traffic"), problems);
+    }
+    distinct
+}
+
+fn are_same(a: &Deployment, b: &Deployment) -> bool {
+    std::ptr::eq(a.provider, b.provider)
+        && a.organization == b.organization
+        && a.extra_headers == b.extra_headers
+        && a.default_params == b.default_params
+        && a.tags.tags == b.tags.tags
+        && a.tags.patterns.is_empty()
+        && b.tags.patterns.is_empty()
+        && a.azure.is_none()
+        && b.azure.is_none()
+}
+
+/// The key that all of a group have, with the first of them.
+fn one_key<'d>(group: &[&'d Draft]) -> Option<(&'d Draft, Identity)> {
+    let (first, rest) = group.split_first()?;
+    let identity = Identity::of(&first.deployment)?;
+    let has = |one: &&Draft| Identity::of(&one.deployment).as_ref() == Some(&identity);
+    rest.iter().all(has).then_some((*first, identity))
+}
+
+fn hang_on(identity: &Identity, groups: &[(&Draft, usize)], problems: &mut Problems) {
+    let Some(((first, count), others)) = groups.split_first() else { return };
+    let others = match others.len() {
+        0 => String::new(),
+        1 => ", and so have those of another group".to_owned(),
+        more => format!(", and so have those of {more} other groups"),
+    };
+    let problem = format!(
+        "all {count} deployments of `{}` have one key at {}{others}: a refusal, a rate limit or an empty \
+         account stops them all",
+        shown(&first.name),
+        identity.host()
+    );
+    first.warn(Wrong::new(problem, "give one of them another key or provider"), problems);
+}

@@ -1,0 +1,147 @@
+//! The asking: all deployments in parallel, within bounds, until all have answered or somebody interrupts.
+//!
+//! Called by [`super::run`]. Always true: checks that are the same are made once; what a check finds is kept
+//! at once, so that nothing is lost when the asking is interrupted.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hale_core::cause::Cause;
+use hale_core::config::{Loaded, Problem};
+use hale_core::deployment::DeploymentIndex;
+use hale_core::health::check::{Checked, Finding};
+use hale_core::snapshot::Snapshot;
+use tokio::runtime::LocalOptions;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::progress::Progress;
+use super::{Diagnosis, Report, verdict};
+use crate::cli::DoctorOptions;
+use crate::clock;
+use crate::health;
+use crate::sink::Sinks;
+use crate::state::{Process, Serving};
+
+/// Checks under way together: as many as take few descriptors and not much of a slow resolver.
+const AT_ONCE: usize = 64;
+/// How long a check may take, unless somebody says so, milliseconds: longer than a cold model needs, shorter
+/// than a person waits.
+const PATIENCE_MS: u64 = 30_000;
+/// How often the progress is drawn anew.
+const TICK: Duration = Duration::from_millis(500);
+
+/// What one check came to, and the models that the provider lists, where it lacks the one that was asked for.
+type Answer = (Arc<Checked>, Arc<[Box<str>]>);
+type Found = Vec<Option<Answer>>;
+
+/// Asks all deployments of `snapshot`.
+///
+/// # Errors
+/// What the system says when it gives no runtime.
+pub(super) fn all(
+    options: &DoctorOptions,
+    mut snapshot: Snapshot,
+    loaded: &Loaded,
+) -> std::io::Result<Report> {
+    bound(&mut snapshot, options.timeout);
+    let (sinks, _drain) = Sinks::open(None, false)?;
+    let process = Arc::new(Process::new(snapshot, sinks));
+    let serving = process.serving();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build_local(LocalOptions::default())?;
+    let asked = runtime.block_on(ask(&process, &serving));
+    // A name that is still being resolved is not waited for.
+    runtime.shutdown_background();
+    let (found, is_interrupted) = asked?;
+    let unix_ms = clock::unix_ms();
+    let found: Vec<Diagnosis> = serving
+        .snapshot
+        .deployments
+        .iter()
+        .zip(found)
+        .map(|(deployment, answer)| {
+            let (checked, models) = answer.unzip();
+            let models = models.as_deref().unwrap_or_default();
+            let verdict = verdict::of(deployment, checked.as_deref(), models, unix_ms);
+            Diagnosis { index: deployment.index, verdict, checked }
+        })
+        .collect();
+    let warnings = warnings(&serving.snapshot, loaded);
+    Ok(Report { config: options.config.clone(), serving, found, warnings, is_interrupted })
+}
+
+/// Gives each deployment its time.
+fn bound(snapshot: &mut Snapshot, timeout_ms: Option<u64>) {
+    for deployment in &mut snapshot.deployments {
+        // Nobody else has it yet.
+        if let Some(deployment) = Arc::get_mut(deployment) {
+            let own = deployment.check.timeout_ms;
+            deployment.check.timeout_ms = timeout_ms.or(own).or(Some(PATIENCE_MS));
+        }
+    }
+}
+
+/// The warnings that no verdict says already.
+fn warnings(snapshot: &Snapshot, loaded: &Loaded) -> Vec<Problem> {
+    let said = |problem: &Problem| {
+        let mut reasons = snapshot.deployments.iter().filter_map(|one| one.misconfigured.as_ref());
+        reasons.any(|why| why.problem == problem.problem && why.hint == problem.hint)
+    };
+    loaded.warnings().filter(|problem| !said(problem)).cloned().collect()
+}
+
+/// What each deployment answers, and whether the asking was interrupted.
+async fn ask(process: &Arc<Process>, serving: &Arc<Serving>) -> std::io::Result<(Found, bool)> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let deployments = &serving.snapshot.deployments;
+    let able = deployments.iter().filter(|one| one.misconfigured.is_none() && !one.is_paused);
+    let targets: Vec<DeploymentIndex> = able.map(|one| one.index).collect();
+    let mut progress = Progress::new(deployments.len(), deployments.len() - targets.len());
+    let mut found: Found = deployments.iter().map(|_| None).collect();
+    let places = Rc::new(Semaphore::new(AT_ONCE));
+    let mut tasks = JoinSet::new();
+    for health::Alike { members, .. } in health::alike(serving, &targets) {
+        let (process, serving, places) = (process.clone(), serving.clone(), places.clone());
+        tasks.spawn_local(async move {
+            let first = *members.first()?;
+            // It is never closed.
+            let _place = places.acquire().await;
+            let checked = health::contained(&process, &serving, first, false).await;
+            let models = match checked.finding {
+                Finding::Failing(Cause::NotFound) => {
+                    health::listed(&process, &serving, first).await
+                }
+                _ => Vec::new(),
+            };
+            Some((members, (Arc::new(checked), models.into())))
+        });
+    }
+    let mut tick = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            // What is there already is kept when somebody interrupts.
+            biased;
+            done = tasks.join_next() => match done {
+                None => return Ok((found, false)),
+                Some(Ok(Some((members, answer)))) => {
+                    progress.add(members.len());
+                    for index in members {
+                        if let Some(place) = found.get_mut(index.0 as usize) {
+                            *place = Some(Answer::clone(&answer));
+                        }
+                    }
+                }
+                // A fault of our own in a check is contained in it.
+                Some(Ok(None) | Err(_)) => {}
+            },
+            _ = interrupt.recv() => return Ok((found, true)),
+            _ = terminate.recv() => return Ok((found, true)),
+            _ = tick.tick() => progress.draw(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! Colours, widths and lines of a terminal.
+//!
+//! Used by [`super::table`]. Always true: without a terminal, and with `NO_COLOR`, a text stays what it is;
+//! a width is counted in characters.
+
+use std::os::fd::AsFd;
+
+/// Columns where there is no terminal to ask.
+const COLUMNS: usize = 100;
+/// A terminal with fewer is drawn as if it had so many, one with more is not filled.
+const NARROWEST: usize = 60;
+const WIDEST: usize = 140;
+
+/// What gives texts their colours.
+pub(super) struct Paint {
+    is_on: bool,
+}
+
+impl Paint {
+    /// Colours for a terminal. Source of the variables: <https://no-color.org>.
+    pub(super) fn on(is_terminal: bool) -> Paint {
+        let has = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Paint { is_on: is_terminal && !has("NO_COLOR") && !is_dumb }
+    }
+
+    pub(super) fn green(&self, text: &str) -> String {
+        self.with("32", text)
+    }
+
+    pub(super) fn red(&self, text: &str) -> String {
+        self.with("31", text)
+    }
+
+    pub(super) fn yellow(&self, text: &str) -> String {
+        self.with("33", text)
+    }
+
+    pub(super) fn bold(&self, text: &str) -> String {
+        self.with("1", text)
+    }
+
+    pub(super) fn faint(&self, text: &str) -> String {
+        self.with("2", text)
+    }
+
+    fn with(&self, code: &str, text: &str) -> String {
+        if self.is_on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// How many columns there are: the terminal's, else what `COLUMNS` says.
+pub(super) fn columns(out: impl AsFd) -> usize {
+    let size = rustix::termios::tcgetwinsize(out).ok().map(|size| usize::from(size.ws_col));
+    let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
+    size.filter(|columns| *columns > 0)
+        .or_else(variable)
+        .unwrap_or(COLUMNS)
+        .clamp(NARROWEST, WIDEST)
+}
+
+/// `text` in so many columns: filled up, or its middle left out.
+pub(super) fn fitted(text: &str, columns: usize) -> String {
+    let count = text.chars().count();
+    if count <= columns {
+        return format!("{text:columns$}");
+    }
+    let kept = columns.saturating_sub(1);
+    let (head, tail) = (kept - kept / 2, kept / 2);
+    text.chars().take(head).chain(['…']).chain(text.chars().skip(count - tail)).collect()
+}
+
+/// `text` as lines of at most so many columns, broken between words; each begins with `indent`.
+pub(super) fn wrapped(text: &str, columns: usize, indent: &str) -> String {
+    let room = columns.saturating_sub(indent.chars().count()).max(20);
+    let mut lines = String::new();
+    let mut used = 0;
+    for word in text.split_whitespace() {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length <= room {
+            lines.push(' ');
+            used += 1 + length;
+        } else {
+            lines.push_str(if used > 0 { "\n" } else { "" });
+            lines.push_str(indent);
+            used = length;
+        }
+        lines.push_str(word);
+    }
+    lines.push('\n');
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_fit_their_columns() {
+        assert_eq!(fitted("abc", 5), "abc  ");
+        assert_eq!(fitted("abcdefgh", 5), "ab…gh");
+        assert_eq!(fitted("äöüäöü", 4), "äö…ü");
+        let text = "one two three four five six seven";
+        assert_eq!(wrapped(text, 22, "  "), "  one two three four\n  five six seven\n");
+        assert_eq!(wrapped(&"x".repeat(30), 10, ""), format!("{}\n", "x".repeat(30)));
+    }
+
+    #[test]
+    fn without_a_terminal_nothing_is_coloured() {
+        assert_eq!(Paint { is_on: false }.red("x"), "x");
+        assert_eq!(Paint { is_on: true }.red("x"), "\x1b[31mx\x1b[0m");
+    }
+}

@@ -1,0 +1,428 @@
+//! What one check says about a deployment: which step of the way failed, why, and what to do.
+//!
+//! Made by [`super::examine`] for each deployment. Always true: nothing is tried here; the verdict follows from
+//! what the config knows and from what the one attempt reported.
+
+use hale_core::cause::Cause;
+use hale_core::config;
+use hale_core::deployment::{Deployment, Lack};
+use hale_core::health::Obstacle;
+use hale_core::health::check::{Checked, Doubt, Finding};
+use hale_core::prices;
+
+use super::when;
+use crate::health::remedy::{self, Failure};
+use crate::upstream::Upstream;
+
+/// The steps on the way to an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Step {
+    /// The name of a provider that is served.
+    Name,
+    /// The variables, the key and the address that the config refers to.
+    Environment,
+    /// The host's name has an address.
+    Dns,
+    /// The host accepts connections.
+    Tcp,
+    /// It has a certificate that is trusted.
+    Tls,
+    /// The provider takes the key.
+    Credential,
+    /// It has the model.
+    Model,
+    /// The model answers.
+    Probe,
+}
+
+impl Step {
+    /// All of them, in order.
+    pub(super) const ALL: [Step; 8] = [
+        Step::Name,
+        Step::Environment,
+        Step::Dns,
+        Step::Tcp,
+        Step::Tls,
+        Step::Credential,
+        Step::Model,
+        Step::Probe,
+    ];
+
+    /// The name for programs.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Step::Name => "name",
+            Step::Environment => "environment",
+            Step::Dns => "dns",
+            Step::Tcp => "tcp",
+            Step::Tls => "tls",
+            Step::Credential => "credential",
+            Step::Model => "model",
+            Step::Probe => "probe",
+        }
+    }
+}
+
+/// What is known of one step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// It works.
+    Well,
+    /// It is what fails.
+    Failed,
+    /// It may work.
+    Unsure,
+    /// There is no such step on the way to this deployment.
+    Unneeded,
+    /// An earlier one failed.
+    Unreached,
+}
+
+/// Whether requests are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Works {
+    Yes,
+    No,
+    Unknown,
+}
+
+/// The verdict on one deployment.
+#[derive(Clone, Debug)]
+pub(super) struct Verdict {
+    /// The name for programs.
+    pub(super) name: &'static str,
+    pub(super) works: Works,
+    /// The step that failed, or about which nothing can be said.
+    pub(super) at: Option<Step>,
+    /// What is known of each step.
+    pub(super) marks: [Mark; Step::ALL.len()],
+    /// What is wrong, in one sentence; empty where nothing is.
+    pub(super) problem: String,
+    /// What to do; empty where nothing is to be done.
+    pub(super) fix: String,
+}
+
+/// What is said about a step.
+struct Said {
+    name: &'static str,
+    works: Works,
+    at: Step,
+    problem: String,
+    fix: String,
+}
+
+/// The verdict on `deployment`, of which `checked` is the check, if one was made, and `models` what its
+/// provider lists, if that was asked.
+pub(super) fn of(
+    deployment: &Deployment,
+    checked: Option<&Checked>,
+    models: &[Box<str>],
+    unix_ms: u64,
+) -> Verdict {
+    if deployment.misconfigured.is_none() && deployment.is_paused {
+        let fix = "remove `blocked` from its entry when it is to work again".to_owned();
+        return untried("paused", Works::No, "the config pauses it".to_owned(), fix);
+    }
+    if let Some(said) = by_config(deployment) {
+        return said.verdict(deployment, None);
+    }
+    let Some(checked) = checked else {
+        let fix = "run it again, and let it end".to_owned();
+        return untried("not_checked", Works::Unknown, "there was no time for it".to_owned(), fix);
+    };
+    match by_check(deployment, checked, models, unix_ms) {
+        Some(said) => said.verdict(deployment, checked.obstacle),
+        None => Verdict {
+            name: "works",
+            works: Works::Yes,
+            at: None,
+            marks: marks(deployment, None, Works::Yes),
+            problem: String::new(),
+            fix: String::new(),
+        },
+    }
+}
+
+fn untried(name: &'static str, works: Works, problem: String, fix: String) -> Verdict {
+    let marks = [Mark::Unreached; Step::ALL.len()];
+    Verdict { name, works, at: None, marks, problem, fix }
+}
+
+impl Said {
+    fn verdict(self, deployment: &Deployment, obstacle: Option<Obstacle>) -> Verdict {
+        let Said { name, works, at, problem, fix } = self;
+        let mut marks = marks(deployment, Some(at), works);
+        // Who gave no answer of the API may not have looked at the key, nor at the model.
+        let silent = obstacle.is_some() && at == Step::Probe;
+        let unsure = match name {
+            "server_error" | "not_ready" | "overloaded" | "bad_response" | "no_such_path"
+            | "redirect" | "crashed" => Step::Credential,
+            "reachable" => Step::Model,
+            _ if silent => Step::Credential,
+            _ => at,
+        };
+        for (step, mark) in Step::ALL.into_iter().zip(&mut marks) {
+            if (unsure..at).contains(&step) && *mark == Mark::Well {
+                *mark = Mark::Unsure;
+            }
+        }
+        Verdict { name, works, at: Some(at), marks, problem, fix }
+    }
+}
+
+fn marks(deployment: &Deployment, at: Option<Step>, works: Works) -> [Mark; Step::ALL.len()] {
+    let upstream = Upstream::parse(&deployment.api_base);
+    let is_mock = deployment.mock.is_some();
+    let has_credential = deployment.api_key.is_some() || deployment.azure.is_some();
+    Step::ALL.map(|step| {
+        let needed = match step {
+            Step::Name | Step::Environment | Step::Probe => true,
+            Step::Dns => !is_mock && upstream.address().is_none(),
+            Step::Tcp => !is_mock,
+            Step::Tls => !is_mock && upstream.tls,
+            Step::Credential => !is_mock && has_credential,
+            Step::Model => !is_mock,
+        };
+        match at {
+            Some(at) if step == at && works == Works::No => Mark::Failed,
+            Some(at) if step == at => Mark::Unsure,
+            Some(at) if step > at => Mark::Unreached,
+            _ if needed => Mark::Well,
+            _ => Mark::Unneeded,
+        }
+    })
+}
+
+/// What the config says without asking anybody.
+fn by_config(deployment: &Deployment) -> Option<Said> {
+    let why = deployment.misconfigured.as_ref()?;
+    let (name, at) = match why.lack {
+        Lack::Provider => ("unknown_provider", Step::Name),
+        Lack::Variable => ("missing_variable", Step::Environment),
+        Lack::Key => ("missing_key", Step::Environment),
+        Lack::Credential => ("missing_credential", Step::Environment),
+        Lack::Setting => ("missing_setting", Step::Environment),
+    };
+    let (problem, fix) = (why.problem.to_string(), why.hint.to_string());
+    Some(Said { name, works: Works::No, at, problem, fix })
+}
+
+/// What the check says; nothing where all is well.
+fn by_check(
+    deployment: &Deployment,
+    checked: &Checked,
+    models: &[Box<str>],
+    unix_ms: u64,
+) -> Option<Said> {
+    let message = &*checked.message;
+    let failure =
+        |cause| Failure { cause, obstacle: checked.obstacle, status: checked.status, message };
+    let said = match checked.finding {
+        Finding::Healthy => return None,
+        Finding::Unknown(Doubt::Shallow) if deployment.check.metadata => return None,
+        Finding::RateLimited(rest_ms) => {
+            rate_limited(deployment, &failure(Cause::RateLimited), rest_ms, unix_ms)
+        }
+        Finding::Failing(Cause::NotFound) if !is_redirect(checked.status) => {
+            no_model(deployment, &failure(Cause::NotFound), models, unix_ms)
+        }
+        Finding::Failing(cause) => {
+            let (name, at) = named(&failure(cause));
+            Said {
+                name,
+                works: Works::No,
+                at,
+                problem: remedy::problem(deployment, &failure(cause)),
+                fix: remedy::fix(deployment, &failure(cause)).unwrap_or_default(),
+            }
+        }
+        Finding::Unknown(doubt) => doubtful(doubt, checked),
+        Finding::ProbeError => Said {
+            name: "probe_refused",
+            works: Works::Unknown,
+            at: Step::Probe,
+            problem: format!(
+                "the provider answers, and does not take the check's request: {message}"
+            ),
+            fix:
+                "see model_info: mode, health_check_params, health_check_max_tokens; requests may \
+                  well be answered"
+                    .to_owned(),
+        },
+    };
+    Some(said)
+}
+
+/// The name and the step of a failure.
+fn named(failure: &Failure<'_>) -> (&'static str, Step) {
+    if let Some(obstacle) = failure.obstacle {
+        return met(obstacle);
+    }
+    match failure.cause {
+        Cause::Auth => ("auth", Step::Credential),
+        Cause::Permission => ("permission", Step::Credential),
+        Cause::Quota => ("quota", Step::Credential),
+        Cause::NotFound if is_redirect(failure.status) => ("redirect", Step::Probe),
+        Cause::NotFound => ("model_not_found", Step::Model),
+        Cause::RateLimited => ("rate_limited", Step::Probe),
+        Cause::Overloaded => ("overloaded", Step::Probe),
+        Cause::ServerError if failure.status == Some(503) => ("not_ready", Step::Model),
+        Cause::ServerError => ("server_error", Step::Probe),
+        Cause::Timeout | Cause::StreamStall => ("no_answer", Step::Probe),
+        Cause::StreamCut => ("crashed", Step::Probe),
+        Cause::BadResponse => ("bad_response", Step::Probe),
+        Cause::Connect => ("no_connection", Step::Tcp),
+        Cause::Dns => ("dns", Step::Dns),
+        Cause::Tls => ("tls", Step::Tls),
+        Cause::Misconfigured => ("misconfigured", Step::Environment),
+        Cause::BadRequest
+        | Cause::Unsupported
+        | Cause::ContextWindow
+        | Cause::ContentPolicy
+        | Cause::ClientTimeout
+        | Cause::ClientClosed
+        | Cause::Gateway => ("probe_refused", Step::Probe),
+    }
+}
+
+fn met(obstacle: Obstacle) -> (&'static str, Step) {
+    match obstacle {
+        Obstacle::NoAddress => ("dns", Step::Dns),
+        Obstacle::ResolverSilent => ("dns_silent", Step::Dns),
+        Obstacle::Refused => ("refused", Step::Tcp),
+        Obstacle::Filtered => ("filtered", Step::Tcp),
+        Obstacle::Unreachable => ("unreachable", Step::Tcp),
+        Obstacle::Proxy => ("proxy", Step::Tcp),
+        Obstacle::NoConnection => ("no_connection", Step::Tcp),
+        Obstacle::Untrusted => ("tls_untrusted", Step::Tls),
+        Obstacle::OtherName => ("tls_other_name", Step::Tls),
+        Obstacle::NotValidNow => ("tls_not_valid_now", Step::Tls),
+        Obstacle::NotTls => ("tls_not_spoken", Step::Tls),
+        Obstacle::HandshakeSilent => ("tls_silent", Step::Tls),
+        Obstacle::Handshake => ("tls", Step::Tls),
+        Obstacle::Closed => ("crashed", Step::Probe),
+        Obstacle::NoAnswer => ("no_answer", Step::Probe),
+        Obstacle::NotHttp => ("not_http", Step::Probe),
+    }
+}
+
+fn is_redirect(status: Option<u16>) -> bool {
+    status.is_some_and(|status| (300..400).contains(&status))
+}
+
+fn rate_limited(
+    deployment: &Deployment,
+    failure: &Failure<'_>,
+    rest_ms: Option<u64>,
+    unix_ms: u64,
+) -> Said {
+    let mut problem = remedy::problem(deployment, failure);
+    if let Some(rest_ms) = rest_ms {
+        let until = when::time_of_day(unix_ms.saturating_add(rest_ms));
+        problem = format!("for {} s, until {until}, {problem}", rest_ms.div_ceil(1000));
+    }
+    let fix = remedy::fix(deployment, failure).unwrap_or_default();
+    Said { name: "rate_limited", works: Works::No, at: Step::Probe, problem, fix }
+}
+
+/// What providers say of a model that they have taken away.
+const GONE: [&str; 5] =
+    ["deprecated", "decommissioned", "retired", "no longer available", "no longer supported"];
+
+/// The provider does not know the model: it is misspelt, or it is no more.
+fn no_model(
+    deployment: &Deployment,
+    failure: &Failure<'_>,
+    models: &[Box<str>],
+    unix_ms: u64,
+) -> Said {
+    let said = failure.message.to_ascii_lowercase();
+    let model = &*deployment.upstream_model;
+    let mut problem = remedy::problem(deployment, failure);
+    let ended = deployment.facts.deprecation_date.as_deref();
+    let ended = ended.filter(|date| **date <= *when::date(unix_ms));
+    let mut name = "model_not_found";
+    let mut fix = remedy::fix(deployment, failure).unwrap_or_default();
+    if ended.is_some() || GONE.iter().any(|word| said.contains(word)) {
+        name = "model_deprecated";
+        let date = ended.map_or(String::new(), |date| format!(" (on {date}, by the price list)"));
+        let status = failure.status.map_or(String::new(), |status| format!(" ({status})"));
+        problem =
+            format!("the provider has taken `{model}` away{date}{status}: {}", failure.message);
+        fix = format!("write a model that it still has in place of `{model}`");
+    } else {
+        let advice = advice(deployment, models);
+        if !advice.is_empty() {
+            fix = format!("{advice} {fix}");
+        }
+    }
+    Said { name, works: Works::No, at: Step::Model, problem, fix }
+}
+
+/// Models that a provider's list may have for all of them to be named.
+const FEW: usize = 5;
+
+/// What could be meant: what the provider itself lists decides, else the price list.
+fn advice(deployment: &Deployment, models: &[Box<str>]) -> String {
+    let model = &deployment.upstream_model;
+    let provider = &*deployment.provider.name;
+    if models.is_empty() {
+        let own = |key: &'static str| {
+            key.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')).unwrap_or(key)
+        };
+        let names = prices::of_provider(provider).map(|(key, _)| own(key));
+        return config::did_you_mean(&config::nearest(model, names));
+    }
+    let near = config::nearest(model, models.iter().map(|name| &**name));
+    if near.is_empty() && models.len() <= FEW {
+        let names: Vec<String> = models.iter().map(|name| format!("`{name}`")).collect();
+        return format!("it lists {};", names.join(", "));
+    }
+    config::did_you_mean(&near)
+}
+
+fn doubtful(doubt: Doubt, checked: &Checked) -> Said {
+    let status = checked.status.map_or(String::new(), |status| format!(" ({status})"));
+    let is_empty =
+        checked.message.is_empty() || checked.message.starts_with("the upstream answered ");
+    let said = if is_empty { status } else { format!("{status}: {}", checked.message) };
+    let (name, works, at, problem, fix) = match doubt {
+        Doubt::NoPath => (
+            "no_such_path",
+            Works::No,
+            Step::Probe,
+            format!("the server has nothing at this address{said}"),
+            "add /v1 to api_base, or whatever the API stands below; or set model_info.mode to what \
+             the model does",
+        ),
+        Doubt::WrongMode => (
+            "wrong_mode",
+            Works::Unknown,
+            Step::Probe,
+            format!("the model does something else than it was asked for{said}"),
+            "set model_info.mode to what it does",
+        ),
+        Doubt::Model => (
+            "pattern_untried",
+            Works::Unknown,
+            Step::Model,
+            format!("the provider lacks `{}`, which stood for the pattern{said}", checked.model),
+            "set model_info.health_check_model to a model that the account has",
+        ),
+        Doubt::Unserved => (
+            "mode_not_served",
+            Works::Unknown,
+            Step::Probe,
+            format!("it can be reached; what the model does can not be asked for{said}"),
+            "set model_info.mode if the model does something else",
+        ),
+        Doubt::Shallow => (
+            "reachable",
+            Works::Unknown,
+            Step::Probe,
+            "it can be reached; whether it answers was not asked".to_owned(),
+            "for a pattern set model_info.health_check_model; some modes are only looked at",
+        ),
+    };
+    Said { name, works, at, problem, fix: fix.to_owned() }
+}

@@ -1,0 +1,310 @@
+//! `hale doctor`: each of the causes has its own verdict.
+
+use std::process::{Command, Stdio};
+
+use hale_testkit::{FakeUpstream, Finished, Launch, Script, openai};
+use serde_json::{Value, json};
+
+use crate::doctor_faults::{self as faults, Fault};
+use crate::support::{Config, hale};
+use crate::tidy;
+
+/// What every run has: a key, and the root of the tests.
+pub(crate) fn launch(text: &str) -> Launch {
+    let root = tidy::root().join("testdata/tls/root.pem");
+    let run = hale().config(text).env("MY_KEY", "sk-0123456789abcdef");
+    run.env("SSL_CERT_FILE", root.to_str().unwrap()).arg("doctor").arg("config.yaml")
+}
+
+#[track_caller]
+fn examine(text: &str) -> (Finished, Value) {
+    let done = launch(text).arg("--json").arg("--timeout").arg("2").run();
+    let page = serde_json::from_str(&done.stdout);
+    let page = page.unwrap_or_else(|_| panic!("no JSON: {}{}", done.stdout, done.stderr));
+    (done, page)
+}
+
+fn entry(fault: &Fault) -> Value {
+    json!({"model_name": "m", "litellm_params": fault.params, "model_info": {"id": fault.id}})
+}
+
+/// The verdict on a config that has only this.
+#[track_caller]
+fn verdict(fault: &Fault) -> (Option<i32>, Value) {
+    let (done, page) = examine(&Config::open().entry(entry(fault)).text());
+    (done.code(), page["deployments"][0].clone())
+}
+
+#[track_caller]
+fn check(fault: &Fault, problem: &str, fix: &str) {
+    let (code, one) = verdict(fault);
+    assert_eq!(one["verdict"], fault.id, "{one:#}");
+    assert_eq!(one["step"], fault.step, "{one:#}");
+    assert_eq!(one["steps"][fault.step], "failed", "{one:#}");
+    assert_eq!((code, &one["works"]), (Some(1), &json!(false)), "{one:#}");
+    for (text, part) in [(&one["problem"], problem), (&one["fix"], fix)] {
+        assert!(text.as_str().unwrap().contains(part), "no {part:?} in {one:#}");
+    }
+    assert!(!one.to_string().contains("sk-0123456789abcdef"), "{one:#}");
+}
+
+macro_rules! verdicts {
+    ($($test:ident: $fault:ident, $problem:literal, $fix:literal;)+) => {
+        $(
+            #[test]
+            fn $test() {
+                check(&faults::$fault(), $problem, $fix);
+            }
+        )+
+
+        /// All of them, in this order.
+        pub(crate) fn all() -> Vec<Fault> {
+            vec![$(faults::$fault()),+]
+        }
+    };
+}
+
+verdicts! {
+    a_provider_that_is_misspelt: unknown_provider,
+        "unknown provider `opnai`", "did you mean `openai`?";
+    a_variable_that_is_not_set: missing_variable,
+        "environment variable MY_KYE is not set", "did you mean `MY_KEY`?";
+    a_key_that_is_nowhere: missing_key,
+        "environment variable GROQ_API_KEY is not set", "set GROQ_API_KEY";
+    a_credential_that_is_not_listed: missing_credential,
+        "credential `team-a` is not in credential_list", "add it to `credential_list`";
+    an_address_that_is_missing: missing_setting, "no api_base", "HOSTED_VLLM_API_BASE";
+    a_name_that_does_not_resolve: dns,
+        "the name no-such-host.invalid does not resolve", "correct the host in api_base";
+    a_port_where_nobody_listens: refused,
+        "refuses connections: no server runs there", "start the server";
+    a_firewall_that_drops_everything: filtered, "nothing comes back from", "firewall";
+    a_certificate_of_nobody_known: tls_untrusted,
+        "nobody whom this machine trusts has signed", "SSL_CERT_FILE";
+    a_certificate_for_another_name: tls_other_name, "elsewhere.example", "into api_base";
+    a_certificate_that_has_expired: tls_not_valid_now, "certificate expired", "renewed";
+    a_port_without_tls: tls_not_spoken, "does not speak TLS", "http://";
+    a_server_that_is_silent_in_the_handshake: tls_silent,
+        "does not finish the TLS handshake", "check the port";
+    a_tls_port_that_is_asked_in_the_clear: not_http, "does not speak HTTP", "https://";
+    a_key_that_is_refused: auth,
+        "(401): Incorrect API key provided", "the environment variable MY_KEY";
+    a_key_that_may_not_use_the_model: permission, "(403): Country", "give the account";
+    an_account_without_money: quota, "no money or allowance left (429)", "pay";
+    a_model_that_is_misspelt: model_not_found, "no model `gpt-4oo` (404)", "did you mean `gpt-4o`";
+    a_model_that_is_no_more: model_deprecated,
+        "has taken `text-davinci-003` away (404)", "in place of `text-davinci-003`";
+    an_engine_that_is_up_without_its_model: not_ready,
+        "the server is up, its model is not (503): Loading model", "wait while it loads";
+    a_rate_limit: rate_limited, "for 30 s, until ", "add a deployment";
+    a_provider_that_has_too_much_to_do: overloaded, "too much to do (529)", "second provider";
+    a_server_that_fails: server_error, "the server fails (500): EngineCore", "server's log";
+    a_server_that_crashes_over_the_request: crashed,
+        "closes it without a whole answer", "restart it";
+    a_server_that_hangs: no_answer, "takes the request and does not answer within 2 s", "hangs";
+    an_address_without_its_path: no_such_path, "nothing at this address (404)", "add /v1";
+    an_address_that_only_leads_on: redirect, "leads to another one (301)", "https://";
+    a_page_in_place_of_an_answer: bad_response, "this is no answer of the API", "with its /v1";
+}
+
+#[test]
+fn a_deployment_that_answers_works() {
+    let fault = faults::answering("works", "", || {
+        Script::ok().json(&openai::chat_completion("gpt-4o", "hello"))
+    });
+    let (code, one) = verdict(&fault);
+    assert_eq!((code, &one["works"], &one["verdict"]), (Some(0), &json!(true), &json!("works")));
+    let steps = json!({"name": "ok", "environment": "ok", "dns": "not_needed", "tcp": "ok",
+        "tls": "not_needed", "credential": "ok", "model": "ok", "probe": "ok"});
+    assert_eq!(one["steps"], steps);
+    assert_eq!((&one["step"], &one["problem"]), (&Value::Null, &json!("")));
+}
+
+#[test]
+fn a_server_that_crashes_after_its_start_is_found_gone() {
+    let mut upstream = FakeUpstream::start();
+    let text = Config::open().deployment("m", "a", &upstream).text();
+    let (done, page) = examine(&text);
+    assert_eq!((done.code(), &page["deployments"][0]["verdict"]), (Some(0), &json!("works")));
+    upstream.stop();
+    let (done, page) = examine(&text);
+    let one = &page["deployments"][0];
+    assert_eq!((done.code(), &one["verdict"]), (Some(1), &json!("refused")), "{one:#}");
+    assert!(one["fix"].as_str().unwrap().contains("if it ran before it has crashed"), "{one:#}");
+}
+
+#[test]
+fn a_server_that_lists_its_models_is_believed_about_them() {
+    let served = |model: &'static str, ids: &'static [&'static str]| {
+        let upstream = FakeUpstream::with(move |request| match request.path.as_str() {
+            "/v1/models" => Script::ok().json(&openai::models(ids)),
+            _ => faults::no_model("The model does not exist."),
+        });
+        let more = json!({"model": format!("hosted_vllm/{model}")});
+        let (_, page) = examine(&Config::open().with("m", "a", &upstream, more).text());
+        let one = &page["deployments"][0];
+        assert_eq!(one["verdict"], "model_not_found", "{one:#}");
+        (one["fix"].as_str().unwrap().to_owned(), upstream.requests().len())
+    };
+    let (fix, requests) = served("my-modle", &["my-model", "other"]);
+    assert!(fix.starts_with("did you mean `my-model`?") && requests == 2, "{fix}");
+    let (fix, _) = served("gpt", &["llama", "qwen"]);
+    assert!(fix.starts_with("it lists `llama`, `qwen`;"), "{fix}");
+    let (fix, _) = served("gpt", &["a1", "b1", "c1", "d1", "e1", "f1"]);
+    assert!(fix.starts_with("correct `litellm_params.model`"), "{fix}");
+}
+
+#[test]
+fn steps_that_nobody_looked_at_are_not_said_to_be_well() {
+    let (_, one) = verdict(&faults::server_error());
+    let steps = &one["steps"];
+    assert_eq!((&steps["tcp"], &steps["credential"]), (&json!("ok"), &json!("unknown")), "{one:#}");
+    let (_, one) = verdict(&faults::refused());
+    let steps = &one["steps"];
+    assert_eq!((&steps["environment"], &steps["model"]), (&json!("ok"), &json!("not_reached")));
+}
+
+#[test]
+fn without_deployments_nothing_is_registered() {
+    for text in ["model_list: []\n", "general_settings: {}\n"] {
+        let (done, page) = examine(text);
+        assert_eq!((done.code(), &page["verdict"]), (Some(2), &json!("nothing_registered")));
+        let done = launch(text).run();
+        assert_eq!(done.code(), Some(2));
+        assert!(done.stdout.contains("nothing_registered"), "{}", done.stdout);
+        assert!(done.stdout.contains("model_list:"), "it shows how: {}", done.stdout);
+    }
+}
+
+#[test]
+fn a_config_that_can_not_be_read_is_refused_with_its_problems() {
+    let (done, page) = examine("model_list: 7\n");
+    assert_eq!((done.code(), &page["verdict"]), (Some(2), &json!("config_refused")));
+    assert_eq!(page["errors"][0]["line"], 1);
+    let done = hale().arg("doctor").arg("nowhere.yaml").run();
+    assert_eq!(done.code(), Some(2));
+    assert!(done.stdout.contains("nowhere.yaml"), "{}", done.stdout);
+    let done = hale().arg("doctor").arg("x.yaml").arg("--timeout").arg("0").run();
+    assert_eq!(done.code(), Some(2));
+    assert!(done.stderr.contains("a number of seconds above 0"), "{}", done.stderr);
+}
+
+#[test]
+fn a_group_that_has_one_that_works_is_no_failure() {
+    let good = FakeUpstream::start();
+    let config = Config::open().entry(entry(&faults::refused())).deployment("m", "good", &good);
+    let (done, page) = examine(&config.text());
+    assert_eq!((done.code(), &page["groups"][0]["works"]), (Some(0), &json!(true)));
+    assert_eq!(page["groups"][0]["working"], 1);
+    let other = config.entry(json!({"model_name": "n", "litellm_params": faults::auth().params}));
+    assert_eq!(examine(&other.text()).0.code(), Some(1));
+}
+
+#[test]
+fn a_paused_deployment_is_not_asked() {
+    let upstream = FakeUpstream::start();
+    let config = Config::open().with("m", "a", &upstream, json!({"blocked": true}));
+    let (done, page) = examine(&config.text());
+    assert_eq!((done.code(), &page["deployments"][0]["verdict"]), (Some(1), &json!("paused")));
+    assert!(upstream.requests().is_empty());
+}
+
+#[test]
+fn what_is_only_looked_at_is_neither_well_nor_broken() {
+    let upstream = FakeUpstream::start();
+    let info = json!({"id": "a", "mode": "video_generation"});
+    let params = json!({"model": "openai/x", "api_key": "k", "api_base": upstream.api_base()});
+    let config = Config::open()
+        .entry(json!({"model_name": "m", "litellm_params": params, "model_info": info}));
+    let (done, page) = examine(&config.text());
+    let one = &page["deployments"][0];
+    assert_eq!((done.code(), &one["works"]), (Some(0), &Value::Null), "{one:#}");
+    assert_eq!((&one["verdict"], &one["step"]), (&json!("reachable"), &json!("probe")), "{one:#}");
+}
+
+#[test]
+fn checks_that_are_the_same_are_made_once_and_all_in_parallel() {
+    let upstream =
+        FakeUpstream::with(|_| Script::ok().wait("all").json(&openai::chat_completion("x", "y")));
+    let mut config = Config::open();
+    for number in 0..30 {
+        let (id, model) = (format!("d{number}"), format!("openai/model-{}", number / 2));
+        config = config.with(&format!("m{number}"), &id, &upstream, json!({"model": model}));
+    }
+    let page = std::thread::scope(|scope| {
+        let run = scope.spawn(|| examine(&config.text()).1);
+        upstream.wait_for(|state| state.waiting_at("all") == 15);
+        upstream.release("all");
+        run.join().unwrap()
+    });
+    let works = page["deployments"].as_array().unwrap().iter().filter(|one| one["works"] == true);
+    assert_eq!((works.count(), upstream.requests().len()), (30, 15));
+}
+
+#[test]
+fn an_interruption_shows_what_is_known() {
+    let silent = FakeUpstream::with(|_| Script::silent());
+    // Who has read the answer closes the connection.
+    let good = FakeUpstream::with(|_| {
+        let answer = openai::chat_completion("gpt-4o", "hello");
+        Script::ok().header("connection", "close").json(&answer)
+    });
+    let text =
+        Config::open().deployment("m", "silent", &silent).deployment("n", "good", &good).text();
+    let run = hale().config(&text);
+    let child = Command::new(env!("CARGO_BIN_EXE_hale"))
+        .args(["doctor", "config.yaml", "--json"])
+        .current_dir(run.dir())
+        .env_clear()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    silent.wait_for_requests(1);
+    good.wait_for_requests(1);
+    good.wait_until_dropped();
+    let kill =
+        Command::new("/bin/sh").args(["-c", &format!("kill -s INT {}", child.id())]).status();
+    assert!(kill.unwrap().success());
+    let done = child.wait_with_output().unwrap();
+    let page: Value = serde_json::from_slice(&done.stdout).unwrap();
+    assert_eq!((done.status.code(), &page["interrupted"]), (Some(130), &json!(true)), "{page:#}");
+    let verdicts: Vec<&Value> =
+        page["deployments"].as_array().unwrap().iter().map(|one| &one["verdict"]).collect();
+    assert_eq!(verdicts, ["not_checked", "works"]);
+    assert_eq!(done.stderr, b"", "no progress where there is no terminal");
+}
+
+#[test]
+fn warnings_are_those_of_check() {
+    let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
+    let text = Config::open()
+        .with("m", "a", &one, json!({"weight": 0}))
+        .with("m", "b", &one, json!({"weight": 0}))
+        .deployment("n", "c", &two)
+        .router(json!({"fallbacks": [{"m": ["nn"]}], "timeout": 500}))
+        .text();
+    let (_, page) = examine(&text);
+    let warnings: Vec<&str> = page["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["problem"].as_str().unwrap())
+        .collect();
+    let checked = hale().config(&text).arg("check").arg("config.yaml").run();
+    for part in
+        ["weights have no effect", "the two fail together", "no model group `nn`", "clients wait"]
+    {
+        assert!(warnings.iter().any(|text| text.contains(part)), "no {part:?} in {warnings:#?}");
+        assert!(checked.stdout.contains(part), "no {part:?} in {}", checked.stdout);
+    }
+    assert_eq!(checked.stdout.matches("warning: ").count(), warnings.len());
+}
+
+#[test]
+fn the_help_names_the_doctor() {
+    let done = hale().arg("--help").run();
+    assert!(done.stdout.contains("doctor"), "{}", done.stdout);
+    let done = hale().arg("doctor").arg("--help").run();
+    assert!(done.stdout.contains("--timeout <SECONDS>"), "{}", done.stdout);
+}

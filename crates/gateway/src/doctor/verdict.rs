@@ -7,7 +7,7 @@ use hale_core::cause::Cause;
 use hale_core::config;
 use hale_core::deployment::{Deployment, Lack};
 use hale_core::health::Obstacle;
-use hale_core::health::check::{Checked, Doubt, Finding, unserved};
+use hale_core::health::check::{Checked, Doubt, Finding};
 use hale_core::prices;
 
 use super::when;
@@ -236,7 +236,7 @@ fn by_check(
                 fix: remedy::fix(deployment, &failure(cause)).unwrap_or_default(),
             }
         }
-        Finding::Unknown(doubt) => doubtful(deployment, doubt, checked),
+        Finding::Unknown(doubt) => doubtful(doubt, checked),
         Finding::ProbeError => Said {
             name: "probe_refused",
             works: Works::Unknown,
@@ -381,7 +381,7 @@ fn advice(deployment: &Deployment, models: &[Box<str>]) -> String {
     config::did_you_mean(&near)
 }
 
-fn doubtful(deployment: &Deployment, doubt: Doubt, checked: &Checked) -> Said {
+fn doubtful(doubt: Doubt, checked: &Checked) -> Said {
     let status = checked.status.map_or(String::new(), |status| format!(" ({status})"));
     let is_empty =
         checked.message.is_empty() || checked.message.starts_with("the upstream answered ");
@@ -409,19 +409,19 @@ fn doubtful(deployment: &Deployment, doubt: Doubt, checked: &Checked) -> Said {
             format!("the provider lacks `{}`, which stood for the pattern{said}", checked.model),
             "set model_info.health_check_model to a model that the account has",
         ),
+        Doubt::Unserved => (
+            "mode_not_served",
+            Works::Unknown,
+            Step::Probe,
+            format!("it can be reached; what the model does can not be asked for{said}"),
+            "set model_info.mode if the model does something else",
+        ),
         Doubt::Shallow => (
             "reachable",
             Works::Unknown,
             Step::Probe,
             "it can be reached; whether it answers was not asked".to_owned(),
             "for a pattern set model_info.health_check_model; some modes are only looked at",
-        ),
-        Doubt::Unserved => (
-            "mode_not_served",
-            Works::Unknown,
-            Step::Probe,
-            format!("it can be reached; {}", unserved(deployment)),
-            "set model_info.mode to what the model does, or call the provider for it by itself",
         ),
     };
     Said { name, works, at, problem, fix: fix.to_owned() }

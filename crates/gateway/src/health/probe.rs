@@ -13,7 +13,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::endpoint::Operation;
 use hale_core::health::check::{
-    Checked, Doubt, Finding, ProbeKind, Refusal, judge, kind, model, token_floor,
+    Checked, Doubt, Finding, ProbeKind, Refusal, judge, kind, model, token_floor, unserved,
 };
 use hale_core::prices;
 use hale_core::route::AttemptPlan;
@@ -276,7 +276,12 @@ pub(super) async fn probe(
             let more = spent.saturating_sub(built.estimate(deployment));
             process.health.ledger.lock().add(checked.ended, &deployment.id, more);
         }
-        Ok(None) => checked.finding = Finding::Unknown(looked(built.kind)),
+        Ok(None) => {
+            checked.finding = Finding::Unknown(looked(built.kind));
+            if built.kind == ProbeKind::Unserved {
+                checked.message = one_line(&unserved(deployment));
+            }
+        }
         Err(failed) => {
             checked.finding = finding(deployment, &built, &failed);
             checked.cause = Some(failed.cause);

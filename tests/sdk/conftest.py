@@ -11,7 +11,8 @@ from upstream import Plan, Upstream
 
 # A proxy of the machine must not stand between client, gateway and upstream.
 for name in list(os.environ):
-    if name.lower().endswith("_proxy") or name.startswith(("OPENAI_", "AZURE_", "ANTHROPIC_", "LANGCHAIN_", "LANGSMITH_")):
+    if name.lower().endswith("_proxy") or name.startswith(("OPENAI_", "AZURE_", "ANTHROPIC_", "CO_", "COHERE_", "MISTRAL_",
+                                                          "LANGCHAIN_", "LANGSMITH_")):
         del os.environ[name]
 
 

@@ -30,6 +30,8 @@ const DEPLOYMENTS: &str = "/openai/deployments/";
 pub struct Azure {
     /// `api_version`, where one is named.
     pub api_version: Option<Box<str>>,
+    /// Whether realtime is asked for in the form before the v1 interface: `realtime_protocol`.
+    pub beta_realtime: bool,
     /// A token that the config holds: `azure_ad_token`. A key comes before it.
     pub token: Option<Secret>,
     /// Whose tokens are asked for. A key and a token come before it.
@@ -59,23 +61,30 @@ impl Azure {
     }
 
     /// Path and query of a request: `base` is the path of `api_base`, `path` the operation's, `model`
-    /// the deployment's name at Azure. Responses are not below a deployment: their model is in the body
-    /// in either form, and their version is the newest unless one is named. Source: the reference.
+    /// the deployment's name at Azure. Responses, files and batches are not below a deployment: a model
+    /// is in the body in either form. The version of responses is the newest unless one is named.
+    /// Source: the reference.
     #[must_use]
     pub fn path(&self, base: &str, operation: Operation, path: &str, model: &str) -> String {
-        let of_responses = operation.is_of_responses();
-        let default = if of_responses { RESPONSES_API_VERSION } else { DEFAULT_API_VERSION };
+        if operation == Operation::Realtime {
+            return self.realtime_path(base, path, model);
+        }
+        let of_account = operation.is_of_account();
+        let default = match operation.is_of_responses() {
+            true => RESPONSES_API_VERSION,
+            false => DEFAULT_API_VERSION,
+        };
         let version = self.api_version.as_deref().unwrap_or(default);
         let base = base.trim_end_matches('/');
         let base = match base.find(DEPLOYMENTS) {
-            Some(at) if of_responses => &base[..at],
+            Some(at) if of_account => &base[..at],
             _ => base,
         };
         if V1_VERSIONS.contains(&version) || base.ends_with(V1_PATH) {
             let base = base.strip_suffix("/v1").unwrap_or(base);
             return format!("{}{V1_PATH}{path}", base.strip_suffix("/openai").unwrap_or(base));
         }
-        if of_responses {
+        if of_account {
             let base = base.strip_suffix("/openai").unwrap_or(base);
             return format!("{base}/openai{path}?api-version={version}");
         }
@@ -84,6 +93,23 @@ impl Azure {
         }
         let base = base.strip_suffix("/openai").unwrap_or(base);
         format!("{base}{DEPLOYMENTS}{}{path}?api-version={version}", escaped(model))
+    }
+
+    /// The same of realtime, whose model is in the query in either form. The version of the deployment's
+    /// other requests does not choose the form. Source: the reference, and
+    /// <https://learn.microsoft.com/azure/ai-foundry/openai/how-to/realtime-audio-websockets>.
+    fn realtime_path(&self, base: &str, path: &str, model: &str) -> String {
+        let base = base.trim_end_matches('/');
+        let base = base.find(DEPLOYMENTS).map_or(base, |at| &base[..at]);
+        let root = base.strip_suffix("/v1").unwrap_or(base);
+        let root = root.strip_suffix("/openai").unwrap_or(root);
+        let model = escaped(model);
+        if !self.beta_realtime {
+            return format!("{root}{V1_PATH}{path}?model={model}");
+        }
+        let dated = self.api_version.as_deref().filter(|text| !V1_VERSIONS.contains(text));
+        let version = dated.unwrap_or(DEFAULT_API_VERSION);
+        format!("{root}/openai{path}?api-version={version}&deployment={model}")
     }
 
     /// The path of the list of models below `base`, the path of the `api_base`.
@@ -126,7 +152,12 @@ mod tests {
     use super::*;
 
     fn path(version: &str, base: &str, model: &str) -> String {
-        let azure = Azure { api_version: Some(version.into()), token: None, identity: None };
+        let azure = Azure {
+            api_version: Some(version.into()),
+            beta_realtime: false,
+            token: None,
+            identity: None,
+        };
         azure.path(base, Operation::Chat, "/chat/completions", model)
     }
 
@@ -134,7 +165,7 @@ mod tests {
     fn responses_are_below_no_deployment() {
         let path = |version: Option<&str>, base: &str| {
             let api_version = version.map(Box::from);
-            let azure = Azure { api_version, token: None, identity: None };
+            let azure = Azure { api_version, beta_realtime: false, token: None, identity: None };
             azure.path(base, Operation::GetResponse, "/responses/r1", "my-gpt")
         };
         for base in ["", "/openai/", "/openai/v1", "/openai/deployments/my-gpt"] {
@@ -155,6 +186,24 @@ mod tests {
         let own = "/openai/deployments/other/chat/completions?api-version=2024-10-21";
         assert_eq!(path("2024-10-21", "/openai/deployments/other", "my-gpt"), own);
         assert!(path("2024-10-21", "/prefix", "m").starts_with("/prefix/openai/deployments/m/"));
+    }
+
+    #[test]
+    fn realtime_has_the_model_in_its_query() {
+        let path = |version: Option<&str>, beta_realtime, base: &str| {
+            let api_version = version.map(Box::from);
+            let azure = Azure { api_version, beta_realtime, token: None, identity: None };
+            azure.path(base, Operation::Realtime, "/realtime", "my rt")
+        };
+        for base in ["", "/", "/openai/", "/openai/v1", "/openai/deployments/my-gpt"] {
+            for version in [None, Some("v1"), Some("2024-10-01-preview")] {
+                let expected = "/openai/v1/realtime?model=my%20rt";
+                assert_eq!(path(version, false, base), expected, "{base}");
+            }
+            let expected = "/openai/realtime?api-version=2024-10-01-preview&deployment=my%20rt";
+            assert_eq!(path(Some("2024-10-01-preview"), true, base), expected, "{base}");
+        }
+        assert!(path(Some("v1"), true, "").contains("api-version=2025-02-01-preview&"));
     }
 
     #[test]

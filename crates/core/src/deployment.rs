@@ -106,7 +106,7 @@ impl Deployment {
     #[must_use]
     pub fn serves(&self, operation: Operation) -> bool {
         match self.mock {
-            Some(_) => !operation.is_of_responses(),
+            Some(_) => matches!(operation.mode(), "chat" | "completion" | "embedding"),
             None => self.provider.serves(operation),
         }
     }

@@ -5,7 +5,7 @@
 
 mod operation;
 
-pub use operation::Operation;
+pub use operation::{Carries, Kind, Operation};
 
 use crate::provider::WireFormat;
 
@@ -224,6 +224,126 @@ pub static ENDPOINTS: &[Endpoint] = &[
         ],
         role: Role::Key,
         action: Action::Upstream(Operation::DeleteResponse),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/images/edits", "/images/edits", "/openai/deployments/{}/images/edits"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::EditImage),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/audio/transcriptions",
+            "/audio/transcriptions",
+            "/openai/deployments/{}/audio/transcriptions",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Transcribe),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/files", "/files", "/openai/v1/files", "/openai/files"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CreateFile),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/v1/files", "/files", "/openai/v1/files", "/openai/files"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::ListFiles),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &[
+            "/v1/files/{}/content",
+            "/files/{}/content",
+            "/openai/v1/files/{}/content",
+            "/openai/files/{}/content",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::GetFileContent),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/v1/files/{}", "/files/{}", "/openai/v1/files/{}", "/openai/files/{}"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::GetFile),
+    },
+    Endpoint {
+        method: "DELETE",
+        paths: &["/v1/files/{}", "/files/{}", "/openai/v1/files/{}", "/openai/files/{}"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::DeleteFile),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/batches", "/batches", "/openai/v1/batches", "/openai/batches"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CreateBatch),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/v1/batches", "/batches", "/openai/v1/batches", "/openai/batches"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::ListBatches),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/batches/{}/cancel",
+            "/batches/{}/cancel",
+            "/openai/v1/batches/{}/cancel",
+            "/openai/batches/{}/cancel",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::CancelBatch),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/v1/batches/{}", "/batches/{}", "/openai/v1/batches/{}", "/openai/batches/{}"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::GetBatch),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &[
+            "/v1/images/generations",
+            "/images/generations",
+            "/openai/deployments/{}/images/generations",
+        ],
+        role: Role::Key,
+        action: Action::Upstream(Operation::GenerateImage),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/audio/speech", "/audio/speech", "/openai/deployments/{}/audio/speech"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Speech),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/moderations", "/moderations"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Moderate),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/rerank", "/v2/rerank", "/rerank"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Rerank),
+    },
+    Endpoint {
+        method: "POST",
+        paths: &["/v1/ocr", "/ocr"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Ocr),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/v1/realtime", "/realtime", "/openai/v1/realtime", "/openai/realtime"],
+        role: Role::Key,
+        action: Action::Upstream(Operation::Realtime),
     },
     Endpoint {
         method: "GET",

@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::usage::Usage;
+use crate::usage::{Quality, Units, Usage};
 
-/// What is known about one model. Prices in USD per token.
+/// What is known about one model. Prices in USD.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq)]
 #[serde(default)]
 pub struct ModelFacts {
@@ -40,10 +40,44 @@ pub struct ModelFacts {
     pub cache_creation_input_token_cost_above_1hr: Option<f64>,
     /// USD per reasoning token, where it differs from the answer's.
     pub output_cost_per_reasoning_token: Option<f64>,
+    /// USD per prompt token that stands for sound, where it differs.
+    pub input_cost_per_audio_token: Option<f64>,
+    /// USD per answer token that stands for sound, where it differs.
+    pub output_cost_per_audio_token: Option<f64>,
     /// Whether the model reasons before it answers.
     pub supports_reasoning: Option<bool>,
     /// The day from which the provider has it no more, `2026-01-31`.
     pub deprecation_date: Option<Box<str>>,
+    /// USD per image, as providers of some models state it.
+    pub input_cost_per_image: Option<f64>,
+    /// USD per image, as providers of other models state it.
+    pub output_cost_per_image: Option<f64>,
+    /// USD per pixel of an image.
+    pub input_cost_per_pixel: Option<f64>,
+    /// USD per character of text that is spoken.
+    pub input_cost_per_character: Option<f64>,
+    /// USD per search.
+    pub input_cost_per_query: Option<f64>,
+    /// USD per page that is read.
+    pub ocr_cost_per_page: Option<f64>,
+    /// USD per second of sound that is listened to.
+    pub input_cost_per_second: Option<f64>,
+    /// The same, as it is stated for some models.
+    pub output_cost_per_second: Option<f64>,
+    /// USD per image of a size and a quality, where the list has it so.
+    #[serde(skip)]
+    pub sized_images: Vec<SizedImage>,
+}
+
+/// What an image of one size and quality costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SizedImage {
+    /// The quality; `None` where the price is the same for all.
+    pub quality: Option<Quality>,
+    /// Width and height.
+    pub size: (u32, u32),
+    /// USD per image.
+    pub usd: f64,
 }
 
 /// What a token that is cached for an hour costs, in prompt tokens, where no price is known. Source:
@@ -51,9 +85,72 @@ pub struct ModelFacts {
 const HOUR_FACTOR: f64 = 2.0;
 
 impl ModelFacts {
-    /// USD for `usage`, or `None` when the price of the prompt is not known.
+    /// USD for `usage`, or `None` when its price is not known: of other units than tokens, where there
+    /// are any with a price, else of the prompt.
     #[must_use]
     pub fn cost_usd(&self, usage: &Usage) -> Option<f64> {
+        if usage.units.any() {
+            if let Some(usd) = self.units_usd(&usage.units) {
+                return Some(usd.max(0.0));
+            }
+            // Tokens are the price of what else was made only where both kinds of them have one.
+            let priced = usage.output == 0 || self.output_cost_per_token.is_some();
+            if usage.input + usage.output == 0 || !priced {
+                return None;
+            }
+        }
+        self.tokens_usd(usage)
+    }
+
+    /// Whether anything that it does has a price.
+    #[must_use]
+    pub fn has_price(&self) -> bool {
+        let prices = [
+            self.input_cost_per_token,
+            self.input_cost_per_image,
+            self.output_cost_per_image,
+            self.input_cost_per_pixel,
+            self.input_cost_per_character,
+            self.input_cost_per_query,
+            self.ocr_cost_per_page,
+        ];
+        prices.iter().any(Option::is_some) || !self.sized_images.is_empty()
+    }
+
+    fn units_usd(&self, units: &Units) -> Option<f64> {
+        let priced =
+            |count: u64, usd: Option<f64>| usd.filter(|_| count > 0).map(|usd| tokens(count) * usd);
+        let images = if units.images > 0 { self.image_usd(units) } else { None };
+        priced(units.images.into(), images)
+            .or(priced(units.characters, self.input_cost_per_character))
+            .or(priced(units.searches.into(), self.input_cost_per_query))
+            .or(priced(units.pages.into(), self.ocr_cost_per_page))
+            .or(priced(units.heard_ms, self.second_usd().map(|usd| usd / 1000.0)))
+    }
+
+    /// USD for a second of sound: the list has it as the price of one side or of both.
+    fn second_usd(&self) -> Option<f64> {
+        let input = self.input_cost_per_second.filter(|usd| *usd > 0.0);
+        input.or(self.output_cost_per_second)
+    }
+
+    /// USD for one of the images.
+    fn image_usd(&self, units: &Units) -> Option<f64> {
+        let of_size = |image: &&SizedImage| Some(image.size) == units.size;
+        let mut sized = self.sized_images.iter().filter(of_size);
+        let sized = sized.find(|image| image.quality == units.quality);
+        let pixels = |usd: f64| {
+            let (width, height) = units.size?;
+            Some(f64::from(width) * f64::from(height) * usd)
+        };
+        sized
+            .map(|image| image.usd)
+            .or(self.output_cost_per_image)
+            .or(self.input_cost_per_image)
+            .or_else(|| self.input_cost_per_pixel.and_then(pixels))
+    }
+
+    fn tokens_usd(&self, usage: &Usage) -> Option<f64> {
         let input = self.input_cost_per_token?;
         let output = self.output_cost_per_token.unwrap_or(0.0);
         let cached = usage.cached_input.min(usage.input);
@@ -63,11 +160,15 @@ impl ModelFacts {
         let hour_price =
             self.cache_creation_input_token_cost_above_1hr.unwrap_or(input * HOUR_FACTOR);
         let reasoning = usage.reasoning.min(usage.output);
-        let cost = tokens(plain) * input
+        let heard = usage.sound.input.saturating_sub(usage.sound.cached_input).min(plain);
+        let spoken = usage.sound.output.min(usage.output - reasoning);
+        let cost = tokens(plain - heard) * input
+            + tokens(heard) * self.input_cost_per_audio_token.unwrap_or(input)
             + tokens(cached) * self.cache_read_input_token_cost.unwrap_or(input)
             + tokens(written - for_hour) * self.cache_creation_input_token_cost.unwrap_or(input)
             + tokens(for_hour) * hour_price
-            + tokens(usage.output - reasoning) * output
+            + tokens(usage.output - reasoning - spoken) * output
+            + tokens(spoken) * self.output_cost_per_audio_token.unwrap_or(output)
             + tokens(reasoning) * self.output_cost_per_reasoning_token.unwrap_or(output);
         Some(cost.max(0.0))
     }
@@ -83,6 +184,26 @@ pub fn lookup(provider: &str, model: &str) -> Option<&'static ModelFacts> {
 #[must_use]
 pub fn exact(name: &str) -> Option<&'static ModelFacts> {
     TABLE.get(name)
+}
+
+/// The prices of the images of `model` by size and quality: the list names them
+/// `quality/1024-x-1024/model`, with the provider before it or not.
+#[must_use]
+pub fn sized_images(provider: &str, model: &str) -> Vec<SizedImage> {
+    let of = |name: &str, facts: &ModelFacts| {
+        let rest = name.strip_suffix(model)?.strip_suffix('/')?;
+        let own = facts.litellm_provider.as_deref() == Some(provider);
+        let rest = rest.strip_prefix(provider).and_then(|it| it.strip_prefix('/')).unwrap_or(rest);
+        let (quality, size) = match rest.split_once('/') {
+            Some((quality, size)) => (Some(Quality::named(quality)?), size),
+            None => (None, rest),
+        };
+        let (width, height) = size.split_once("-x-")?;
+        let size = (width.parse().ok()?, height.parse().ok()?);
+        let usd = facts.output_cost_per_image.or(facts.input_cost_per_image).filter(|_| own)?;
+        Some(SizedImage { quality, size, usd })
+    };
+    TABLE.iter().filter_map(|(name, facts)| of(name, facts)).collect()
 }
 
 /// All models of a provider, by their name in the list.
@@ -104,11 +225,72 @@ static TABLE: LazyLock<HashMap<Box<str>, ModelFacts>> = LazyLock::new(|| {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::usage::Sound;
 
     #[test]
     fn the_embedded_list_loads() {
         assert!(TABLE.len() > 4000);
         assert_eq!(lookup("openai", "gpt-4o").unwrap().mode.as_deref(), Some("chat"));
+    }
+
+    #[test]
+    fn tokens_of_sound_have_their_own_price() {
+        let facts = ModelFacts {
+            input_cost_per_token: Some(1.0),
+            output_cost_per_token: Some(2.0),
+            cache_read_input_token_cost: Some(0.5),
+            ..ModelFacts::default()
+        };
+        let sound = Sound { input: 6, cached_input: 2, output: 3 };
+        let usage = Usage { input: 10, output: 4, cached_input: 3, sound, ..Usage::default() };
+        assert_eq!(facts.cost_usd(&usage), Some(7.0 + 3.0 * 0.5 + 4.0 * 2.0));
+        let facts = ModelFacts {
+            input_cost_per_audio_token: Some(10.0),
+            output_cost_per_audio_token: Some(20.0),
+            ..facts
+        };
+        assert_eq!(facts.cost_usd(&usage), Some(3.0 + 4.0 * 10.0 + 3.0 * 0.5 + 2.0 + 3.0 * 20.0));
+        let sound = Sound { input: 99, cached_input: 0, output: 99 };
+        let lying = Usage { input: 1, output: 1, sound, ..Usage::default() };
+        assert_eq!(facts.cost_usd(&lying), Some(10.0 + 20.0));
+        assert!(lookup("openai", "gpt-realtime").is_some_and(|facts| {
+            facts.input_cost_per_audio_token > facts.input_cost_per_token
+        }));
+    }
+
+    #[test]
+    fn what_is_no_token_has_its_own_price() {
+        let cost = |provider, model, units| {
+            let mut facts = lookup(provider, model).unwrap().clone();
+            facts.sized_images = sized_images(provider, model);
+            let usd = facts.cost_usd(&Usage { units, ..Usage::default() });
+            usd.map(|usd| (usd * 1e9).round() / 1e9)
+        };
+        let none = Units::default();
+        let speech = Units { characters: 1000, ..none };
+        assert_eq!(cost("openai", "tts-1", speech), Some(0.015));
+        assert_eq!(cost("cohere", "rerank-v3.5", Units { searches: 2, ..none }), Some(0.004));
+        assert_eq!(cost("mistral", "mistral-ocr-latest", Units { pages: 3, ..none }), Some(0.012));
+        let size = Some((1024, 1024));
+        let image = Units { images: 2, size, quality: Some(Quality::Low), ..none };
+        assert_eq!(cost("openai", "gpt-image-1", image), Some(0.022));
+        // No price is known for a quality that nobody named; nothing is made up.
+        assert_eq!(cost("openai", "gpt-image-1", Units { quality: None, ..image }), None);
+        assert_eq!(cost("openai", "gpt-4o-mini-tts", speech), None);
+        assert_eq!(cost("openai", "whisper-1", Units { heard_ms: 90_000, ..none }), Some(0.009));
+        let pixels = ModelFacts { input_cost_per_pixel: Some(2.0), ..ModelFacts::default() };
+        let small = Units { images: 1, size: Some((2, 3)), ..none };
+        assert_eq!(pixels.cost_usd(&Usage { units: small, ..Usage::default() }), Some(12.0));
+    }
+
+    #[test]
+    fn images_with_tokens_cost_them_where_both_kinds_have_a_price() {
+        let units = Units { images: 1, ..Units::default() };
+        let usage = Usage { input: 1, output: 2, units, ..Usage::default() };
+        let half = ModelFacts { input_cost_per_token: Some(1.0), ..ModelFacts::default() };
+        assert_eq!(half.cost_usd(&usage), None);
+        let both = ModelFacts { output_cost_per_token: Some(10.0), ..half };
+        assert_eq!(both.cost_usd(&usage), Some(21.0));
     }
 
     #[test]
@@ -129,6 +311,11 @@ mod tests {
         let named =
             ModelFacts { cache_creation_input_token_cost_above_1hr: Some(5.0), ..five_minutes };
         assert_eq!(named.cost_usd(&hour), Some(2.0 + 4.0 + 2.0 * 2.5 + 3.0 * 5.0 + 30.0));
+        let heard = ModelFacts { input_cost_per_audio_token: Some(5.0), ..facts.clone() };
+        assert_eq!(
+            heard.cost_usd(&Usage { sound: Sound { input: 5, ..Sound::default() }, ..usage }),
+            Some(2.0 + 4.0 + 25.0 + 30.0)
+        );
         let lying = Usage { input: 1, cached_input: 99, cache_creation: 99, ..Usage::default() };
         assert_eq!(facts.cost_usd(&lying), Some(1.0));
     }

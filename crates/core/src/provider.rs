@@ -4,6 +4,7 @@
 //! true: a provider that speaks the OpenAI wire is one row in `data/openai_compatible.json`, one with a
 //! wire or an address of its own a row in `data/native.json`.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
@@ -65,6 +66,8 @@ pub enum Addressing {
     Plain,
     /// As [`crate::azure`] says.
     Azure,
+    /// The operation's path behind a base that has a version: the operation's, unless it names one.
+    Cohere,
 }
 
 /// One provider.
@@ -105,10 +108,13 @@ pub struct Provider {
     /// Bounds on parameters.
     #[serde(default)]
     pub constraints: Constraints,
-    /// The paths that the provider is known to serve. Only `/v1/responses` is asked for here: few that
-    /// speak the OpenAI wire have it.
+    /// The paths that the provider is known to serve: what is not on every such wire is only asked of
+    /// who has it here ([`Operation::listed_as`]).
     #[serde(default)]
     pub endpoints: Vec<Box<str>>,
+    /// Whether it serves nothing but [`Provider::endpoints`].
+    #[serde(default)]
+    pub serves_only_endpoints: bool,
 }
 
 /// Behaviour that differs from OpenAI's.
@@ -130,12 +136,61 @@ pub struct Constraints {
 }
 
 impl Provider {
+    /// The base of the path for `operation`, of the path of an `api_base`. Users write it with and
+    /// without a version, or with the whole path of a request.
+    #[must_use]
+    pub fn base_path<'p>(&self, path: &'p str, operation: Operation) -> Cow<'p, str> {
+        let base = self.wire.base_path(path);
+        let base = base.strip_suffix(Operation::Rerank.upstream_path()).unwrap_or(base);
+        let has_version = base.ends_with("/v1") || base.ends_with("/v2");
+        match self.addressing {
+            Addressing::Cohere if !has_version => {
+                let version = if operation == Operation::RerankV1 { "/v1" } else { "/v2" };
+                Cow::Owned(format!("{base}{version}"))
+            }
+            Addressing::Cohere | Addressing::Plain | Addressing::Azure => Cow::Borrowed(base),
+        }
+    }
+
+    /// The path of the list of its models, behind the path of an `api_base`.
+    #[must_use]
+    pub fn list_path(&self, path: &str) -> String {
+        let base = self.base_path(path, Operation::Chat);
+        match (self.wire, self.addressing) {
+            // The list is of the first version only.
+            (WireFormat::OpenAi, Addressing::Cohere) => {
+                format!("{}/v1/models", base.trim_end_matches("/v1").trim_end_matches("/v2"))
+            }
+            (WireFormat::OpenAi, Addressing::Plain | Addressing::Azure) => format!("{base}/models"),
+            (WireFormat::Anthropic, _) => format!("{base}/v1/models"),
+        }
+    }
+
+    /// What to say to who asks it for `operation` all the same: that it has none, and the way out.
+    #[must_use]
+    pub fn lacks(&self, operation: Operation) -> String {
+        let (name, path) = (&self.name, operation.upstream_path());
+        let is_text = matches!(operation.mode(), "completion" | "responses");
+        let way_out = match operation {
+            Operation::Rerank | Operation::RerankV1 if self.wire == WireFormat::OpenAi => {
+                "; for a server of your own that has it write `hosted_vllm/...` as its model"
+            }
+            _ if is_text && self.serves(Operation::Chat) => ", or use /v1/chat/completions",
+            _ => "",
+        };
+        format!("provider {name} has no {path}; ask for a model of another provider{way_out}")
+    }
+
     /// Whether clients can be served with `operation`: it has that or something that can be translated,
     /// or the gateway can estimate.
     #[must_use]
     pub fn serves(&self, operation: Operation) -> bool {
-        if operation.is_of_responses() {
-            return self.endpoints.iter().any(|path| &**path == "/v1/responses");
+        if let Some(listed) = operation.listed_as() {
+            return self.endpoints.iter().any(|path| &**path == listed);
+        }
+        if self.serves_only_endpoints {
+            let path = operation.upstream_path();
+            return self.endpoints.iter().any(|listed| listed.strip_prefix("/v1") == Some(path));
         }
         let counts = matches!(operation, Operation::CountTokens | Operation::CountPrompt);
         counts || self.wire.upstream_operation(operation).is_some()
@@ -182,6 +237,52 @@ mod tests {
         let anthropic = lookup("anthropic").unwrap();
         assert_eq!(anthropic.wire, WireFormat::Anthropic);
         assert_eq!(anthropic.base_url.as_deref(), Some("https://api.anthropic.com"));
+    }
+
+    #[test]
+    fn an_address_of_cohere_may_name_its_version_or_the_whole_path() {
+        let cohere = lookup("cohere").unwrap();
+        let base = |path| cohere.base_path(path, Operation::Rerank).into_owned();
+        for path in ["", "/", "/v2", "/v2/rerank"] {
+            assert_eq!(base(path), "/v2", "{path}");
+            assert_eq!(cohere.list_path(path), "/v1/models", "{path}");
+        }
+        assert_eq!(base("/v1/rerank"), "/v1");
+        assert_eq!(cohere.base_path("", Operation::RerankV1), "/v1");
+        assert_eq!(cohere.base_path("/v2", Operation::RerankV1), "/v2", "what is written counts");
+        let vllm = lookup("hosted_vllm").unwrap();
+        assert_eq!(vllm.base_path("/v1/rerank", Operation::Rerank), "/v1");
+    }
+
+    #[test]
+    fn what_few_have_is_asked_of_who_lists_it() {
+        let serves = |name, operation| lookup(name).unwrap().serves(operation);
+        for (name, operation, expected) in [
+            ("cohere", Operation::Rerank, true),
+            ("cohere", Operation::Chat, false),
+            ("cohere", Operation::Ocr, false),
+            ("jina_ai", Operation::Embedding, true),
+            ("jina_ai", Operation::Speech, false),
+            ("hosted_vllm", Operation::Rerank, true),
+            ("openai", Operation::Rerank, false),
+            ("openai", Operation::GenerateImage, true),
+            ("azure", Operation::Speech, true),
+            ("mistral", Operation::Ocr, true),
+            ("groq", Operation::Ocr, false),
+            ("anthropic", Operation::Speech, false),
+        ] {
+            assert_eq!(serves(name, operation), expected, "{name} {operation:?}");
+        }
+    }
+
+    #[test]
+    fn who_lacks_something_says_what_there_is_instead() {
+        let lacks = |name, operation| lookup(name).unwrap().lacks(operation);
+        assert!(lacks("groq", Operation::Rerank).contains("`hosted_vllm/...`"));
+        assert!(lacks("deepseek", Operation::Responses).ends_with("/v1/chat/completions"));
+        let no_page = "provider anthropic has no /ocr; ask for a model of another provider";
+        assert_eq!(lacks("anthropic", Operation::Ocr), no_page);
+        assert!(!lacks("cohere", Operation::Completion).contains("chat"));
     }
 
     #[test]

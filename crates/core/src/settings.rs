@@ -159,6 +159,9 @@ pub struct Bounds {
     pub idle_ms: u64,
     /// Time between two pieces of a request body, milliseconds. 30 s.
     pub body_read_ms: u64,
+    /// Time a WebSocket may be silent in both directions, milliseconds. 15 min: libraries send pings
+    /// every 20 s or so, browsers none.
+    pub websocket_idle_ms: u64,
 }
 
 impl Default for Bounds {
@@ -171,6 +174,7 @@ impl Default for Bounds {
             header_read_ms: 10_000,
             idle_ms: 75_000,
             body_read_ms: 30_000,
+            websocket_idle_ms: 900_000,
         }
     }
 }

@@ -1,8 +1,8 @@
-//! Token counts of one answer, as the provider reported them.
+//! Token counts of one answer, as the provider reported them, and what else is charged for.
 //!
 //! Filled by `hale-wire`, priced by [`crate::prices`], kept in the request's record.
 
-/// Tokens of one answer. Absent counts are 0.
+/// Tokens of one answer, and other units. Absent counts are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Tokens of the prompt, cached ones included.
@@ -17,4 +17,111 @@ pub struct Usage {
     pub cache_creation_1h: u64,
     /// Answer tokens spent on reasoning.
     pub reasoning: u64,
+    /// Tokens that stand for sound, which has prices of its own.
+    pub sound: Sound,
+    /// What is charged for besides tokens.
+    pub units: Units,
+}
+
+impl Usage {
+    /// Adds what another answer of the same session used. Units are left as they are.
+    pub fn add(&mut self, other: &Usage) {
+        let more = |count: &mut u64, by: u64| *count = count.saturating_add(by);
+        more(&mut self.input, other.input);
+        more(&mut self.output, other.output);
+        more(&mut self.cached_input, other.cached_input);
+        more(&mut self.cache_creation, other.cache_creation);
+        more(&mut self.cache_creation_1h, other.cache_creation_1h);
+        more(&mut self.reasoning, other.reasoning);
+        more(&mut self.sound.input, other.sound.input);
+        more(&mut self.sound.cached_input, other.sound.cached_input);
+        more(&mut self.sound.output, other.sound.output);
+    }
+}
+
+/// Tokens of sound, which are counted among the others too. Those that there are none of are 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sound {
+    /// Tokens of the prompt, cached ones included.
+    pub input: u64,
+    /// Those of them that were read from the provider's cache.
+    pub cached_input: u64,
+    /// Tokens of the answer.
+    pub output: u64,
+}
+
+/// What is charged for besides tokens, or in place of them. What there is nothing of is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Units {
+    /// Images made.
+    pub images: u32,
+    /// Width and height of each, where they are known.
+    pub size: Option<(u32, u32)>,
+    /// How well they are drawn, where that is known.
+    pub quality: Option<Quality>,
+    /// Characters of text that was spoken.
+    pub characters: u64,
+    /// Searches, as those who order documents count them.
+    pub searches: u32,
+    /// Pages read.
+    pub pages: u32,
+    /// Sound that was listened to, milliseconds.
+    pub heard_ms: u64,
+}
+
+impl Units {
+    /// Whether there is anything.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.images > 0
+            || self.characters > 0
+            || self.searches > 0
+            || self.pages > 0
+            || self.heard_ms > 0
+    }
+
+    /// What is known here, and the rest from `other`.
+    #[must_use]
+    pub fn or(self, other: Units) -> Units {
+        let pick = |own: u32, other: u32| if own > 0 { own } else { other };
+        Units {
+            images: pick(self.images, other.images),
+            size: self.size.or(other.size),
+            quality: self.quality.or(other.quality),
+            characters: if self.characters > 0 { self.characters } else { other.characters },
+            searches: pick(self.searches, other.searches),
+            pages: pick(self.pages, other.pages),
+            heard_ms: if self.heard_ms > 0 { self.heard_ms } else { other.heard_ms },
+        }
+    }
+}
+
+/// How well an image is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quality {
+    /// `low`.
+    Low,
+    /// `medium`.
+    Medium,
+    /// `high`.
+    High,
+    /// `standard`.
+    Standard,
+    /// `hd`.
+    Hd,
+}
+
+impl Quality {
+    /// The one of that name; `None` for `auto` and what else is no quality of its own.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Quality> {
+        Some(match name {
+            "low" => Quality::Low,
+            "medium" => Quality::Medium,
+            "high" => Quality::High,
+            "standard" => Quality::Standard,
+            "hd" => Quality::Hd,
+            _ => return None,
+        })
+    }
 }

@@ -16,7 +16,7 @@ use hale_core::group::GroupIndex;
 use hale_core::provider::WireFormat;
 use hale_core::secret::Secret;
 use hale_core::snapshot::Snapshot;
-use hale_wire::responses::id::IdKey;
+use hale_wire::id::IdKey;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 
@@ -210,7 +210,8 @@ impl Route {
         model: &str,
         object: Option<&Object>,
     ) -> Cow<'_, PathAndQuery> {
-        let other_model = deployment.azure.is_some() && *deployment.upstream_model != *model;
+        let names_model = deployment.azure.is_some() || operation.switches();
+        let other_model = names_model && *deployment.upstream_model != *model;
         if other_model || object.is_some() {
             return Cow::Owned(path(deployment, &self.upstream, operation, model, object));
         }
@@ -225,11 +226,12 @@ fn path(
     model: &str,
     object: Option<&Object>,
 ) -> PathAndQuery {
-    let base = deployment.provider.wire.base_path(&upstream.base_path);
+    let base = deployment.provider.base_path(&upstream.base_path, operation);
     let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
     let below = operation.upstream_path().replace("{}", &id);
     let mut text = match &deployment.azure {
-        Some(azure) => azure.path(base, operation, &below, model),
+        Some(azure) => azure.path(&base, operation, &below, model),
+        None if operation.switches() => format!("{base}{below}?model={}", escaped(model)),
         None => format!("{base}{below}"),
     };
     if let Some(query) = object.map(|object| &*object.query).filter(|query| !query.is_empty()) {

@@ -27,8 +27,10 @@ use std::time::Duration;
 
 pub mod anthropic;
 mod client;
+pub mod forms;
 mod fuzz;
 mod hale;
+pub mod modes;
 pub mod openai;
 pub mod responses;
 mod script;

@@ -73,7 +73,7 @@ fn request(bencher: divan::Bencher<'_, '_>, model: &str) {
             deployment: &snapshot.deployments[0],
             operation: Operation::Chat,
             upstream_model: "upstream-model",
-            previous_response: None,
+            kept: None,
             ask_usage: false,
             drop_params: false,
         };

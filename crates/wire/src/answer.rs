@@ -18,7 +18,7 @@ use crate::edit::{Patch, patched};
 use crate::scan::{self, ScanError};
 use crate::stream::View;
 use crate::way::Way;
-use crate::{anthropic, errors, openai, responses, token_count};
+use crate::{anthropic, errors, files, modes, openai, responses, token_count};
 
 /// A good answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,6 +122,8 @@ pub fn check(way: Way, body: &Bytes, view: &View) -> Result<Answer, Fault> {
     let upstream = way.upstream().unwrap_or(way.operation);
     let looked = match way.wire {
         WireFormat::OpenAi if upstream.is_of_responses() => responses(upstream, text, view),
+        WireFormat::OpenAi if upstream.is_of_files() => files(upstream, text, view),
+        WireFormat::OpenAi if upstream.has_own_content() => look_mode(upstream, text, view),
         WireFormat::OpenAi => look_openai(upstream, text, view),
         WireFormat::Anthropic => look_anthropic(upstream, text, view),
     };
@@ -160,6 +162,18 @@ fn responses(
     Ok(Err(without_content(operation, text, top.error.is_some())))
 }
 
+fn files(
+    operation: Operation,
+    text: &str,
+    view: &View,
+) -> Result<Result<Looked, Fault>, ScanError> {
+    let top = files::look::Top::of(text.as_bytes())?;
+    if top.is_answer(text, operation) {
+        return Ok(Ok((top.patches(text, operation, view), None)));
+    }
+    Ok(Err(without_content(operation, text, top.error.is_some())))
+}
+
 fn look_openai(
     operation: Operation,
     text: &str,
@@ -175,6 +189,19 @@ fn look_openai(
     }
     let usage = top.usage.and_then(|place| parse_usage(&text[place]));
     Ok(Ok((stamp(text, top.model, view), usage)))
+}
+
+fn look_mode(
+    operation: Operation,
+    text: &str,
+    view: &View,
+) -> Result<Result<Looked, Fault>, ScanError> {
+    let found = modes::look::look(operation, text)?;
+    Ok(match found.content {
+        Some(Ok(usage)) if !found.is_error => Ok((stamp(text, found.model, view), usage)),
+        Some(Err(why)) if !found.is_error => Err(Fault::Malformed(why)),
+        Some(_) | None => Err(without_content(operation, text, found.is_error)),
+    })
 }
 
 fn look_anthropic(
@@ -383,6 +410,7 @@ mod tests {
             cache_creation: 0,
             cache_creation_1h: 0,
             reasoning: 3,
+            ..Usage::default()
         };
         assert_eq!(parse_usage(text), Some(expected));
         for text in ["{}", "null", "[]", r#"{"prompt_tokens":-1}"#, r#"{"prompt_tokens":1.5}"#] {

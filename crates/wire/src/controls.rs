@@ -89,7 +89,13 @@ pub fn overridden(peek: &Peek, place: usize) -> Option<Peek> {
             edits.push(Edit::Set(name, text.get(member.value())?.into()));
         }
     }
-    Peek::parse(apply(peek, &edits)).ok()
+    match peek.form() {
+        None => Peek::parse(apply(peek, &edits)).ok(),
+        Some(form) => {
+            let changed = form.edited(&edits, None);
+            Peek::of_form(changed.joined(), changed.content_type.as_ref()?.to_str().ok()?).ok()
+        }
+    }
 }
 
 /// The tags in `tags`, `metadata.tags` and `litellm_metadata.tags`, added to `wish`; `prefix` marks those

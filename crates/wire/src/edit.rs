@@ -9,6 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::object::key_is;
+use crate::payload::Payload;
 use crate::peek::Peek;
 
 /// One edit. Values are JSON text.
@@ -25,7 +26,8 @@ pub enum Edit<'e> {
 }
 
 impl Edit<'_> {
-    fn name(&self) -> &str {
+    /// The member that it is about.
+    pub(crate) fn name(&self) -> &str {
         match self {
             Edit::Set(name, _)
             | Edit::Default(name, _)
@@ -35,7 +37,16 @@ impl Edit<'_> {
     }
 }
 
-/// The body of `peek` with `edits` applied. The first edit that names a member decides.
+/// The body of `peek`, be it JSON or a form, with `edits` applied.
+#[must_use]
+pub(crate) fn payload(peek: &Peek, edits: &[Edit<'_>]) -> Payload {
+    match peek.form() {
+        Some(form) => form.edited(edits, None),
+        None => apply(peek, edits).into(),
+    }
+}
+
+/// The JSON of `peek` with `edits` applied. The first edit that names a member decides.
 #[must_use]
 pub fn apply(peek: &Peek, edits: &[Edit<'_>]) -> Bytes {
     let body = peek.body();

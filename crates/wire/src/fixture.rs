@@ -81,7 +81,7 @@ pub(crate) fn order<'o>(
         deployment,
         operation,
         upstream_model: model,
-        previous_response: None,
+        kept: None,
         ask_usage: false,
         drop_params: false,
     }
@@ -91,9 +91,8 @@ pub(crate) fn order<'o>(
 pub(crate) fn sent(body: &Value, order: &Order<'_>) -> Result<Value, Unfit> {
     let peek = Peek::parse(Bytes::from(body.to_string())).unwrap();
     outgoing(&peek, order).map(|outgoing| match outgoing {
-        Outgoing::Body(_, body) | Outgoing::Estimate(body) => {
-            serde_json::from_slice(&body).unwrap()
-        }
+        Outgoing::Body(_, body) => serde_json::from_slice(&body.joined()).unwrap(),
+        Outgoing::Estimate(body) => serde_json::from_slice(&body).unwrap(),
         Outgoing::Count(count) => serde_json::from_slice(&count.answer()).unwrap(),
     })
 }

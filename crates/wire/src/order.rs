@@ -43,8 +43,8 @@ pub struct Order<'o> {
     pub operation: Operation,
     /// The model's name at the provider.
     pub upstream_model: &'o str,
-    /// The provider's id of the response that this one goes on from.
-    pub previous_response: Option<&'o str>,
+    /// The provider's id of what the request refers to: the response to go on from, the file of a batch.
+    pub kept: Option<&'o str>,
     /// Whether the answer is a stream whose usage must be asked for.
     pub ask_usage: bool,
     /// Whether parameters that the provider does not know are left out.
@@ -68,7 +68,7 @@ impl Order<'_> {
 }
 
 /// The fields of `peek` that speak to the gateway.
-pub(crate) fn controls(peek: &Peek) -> impl Iterator<Item = &'static str> + '_ {
+pub(crate) fn controls(peek: &Peek) -> impl Iterator<Item = &'static str> + use<'_> {
     peek.holds(&CONTROL)
 }
 

@@ -4,9 +4,11 @@
 //! object in which every field that the gateway reads stands at most once.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::form::{self, Form, FormError};
 use crate::object::{self, Member, ObjectError};
 
 /// Names of fields, to be looked for together: see [`Peek::holds`].
@@ -49,6 +51,7 @@ static READ: Names = Names::new(&[
     "stream",
     "stream_options",
     "previous_response_id",
+    "input_file_id",
     "num_retries",
     "timeout",
     "request_timeout",
@@ -62,7 +65,7 @@ static READ: Names = Names::new(&[
     "allowed_model_region",
 ]);
 /// Where the fields that speak to the gateway begin in [`READ`].
-const CONTROLS_FROM: u32 = 4;
+const CONTROLS_FROM: u32 = 5;
 
 /// Body fields that would steer the gateway's credentials, addresses or answers: those that the
 /// reference's `completion()` takes besides what it sends on.
@@ -100,6 +103,13 @@ pub struct Peek {
     members: Vec<Member>,
     /// One bit per name of [`READ`] that is there.
     read: u32,
+    /// The form whose words these are.
+    form: Option<Arc<Form>>,
+}
+
+/// Whether the gateway reads the field `name`.
+pub(crate) fn is_read(name: &str) -> bool {
+    READ.has(name)
 }
 
 /// What is wrong with a request body.
@@ -153,7 +163,29 @@ impl Peek {
             }
             seen |= 1 << index;
         }
-        Ok(Peek { body, members, read: seen })
+        Ok(Peek { body, members, read: seen, form: None })
+    }
+
+    /// Checks `body`, a form of that `content-type`, and finds its fields.
+    ///
+    /// # Errors
+    /// When it is no form, or ambiguous.
+    pub fn of_form(body: Bytes, content_type: &str) -> Result<Peek, FormError> {
+        let form = Form::parse(body, content_type)?;
+        let peek = Peek::parse(Bytes::from(form::fields(&form)?))?;
+        Ok(Peek { form: Some(Arc::new(form)), ..peek })
+    }
+
+    /// The form whose words these are.
+    #[must_use]
+    pub fn form(&self) -> Option<&Form> {
+        self.form.as_deref()
+    }
+
+    /// Whether a field is there, or in a form the parts of a list that is called so.
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
+        self.is_set(name) || (self.form.is_some() && self.is_set(&format!("{name}[]")))
     }
 
     /// The body as it came.

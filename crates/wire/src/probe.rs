@@ -5,9 +5,27 @@
 
 use std::borrow::Cow;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hale_core::endpoint::Operation;
 use serde_json::{Map, Value, json};
+
+use crate::form::{self, FormError};
+use crate::peek::Peek;
+
+/// A second of a rising tone, less a third; made by `scripts/probe-media`.
+const WAV: &[u8] = include_bytes!("../data/probe.wav");
+/// A drawing of a blue circle; made by `scripts/probe-media`.
+const PNG: &[u8] = include_bytes!("../data/probe.png");
+/// It stands in neither.
+const BOUNDARY: &str = "hale-health-check";
+/// What is put in order.
+const DOCUMENT: &str = "my sample text";
+/// One page that says "test", for who reads documents.
+const PDF: &[u8] = include_bytes!("../data/test.pdf");
+/// The voice that is asked for where the config names none. Source: the reference.
+pub const VOICE: &str = "alloy";
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -24,12 +42,28 @@ pub struct Probe<'p> {
     pub reasons: bool,
     /// `reasoning_effort`.
     pub reasoning_effort: Option<&'p str>,
+    /// The voice that is to speak.
+    pub voice: &'p str,
     /// Further fields: name and JSON text.
     pub params: &'p [(Box<str>, Box<str>)],
 }
 
 impl Probe<'_> {
-    /// The body.
+    /// The request, as if a client had sent it.
+    ///
+    /// # Errors
+    /// When what the config adds makes it none.
+    pub fn request(&self) -> Result<Peek, FormError> {
+        let body = self.body();
+        let file = match self.operation {
+            Operation::EditImage => ("image[]", "probe.png", "image/png", PNG),
+            Operation::Transcribe => ("file", "probe.wav", "audio/wav", WAV),
+            _ => return Ok(Peek::parse(body)?),
+        };
+        form::of_words(&body, BOUNDARY, file)
+    }
+
+    /// The body, or the words of the form.
     #[must_use]
     pub fn body(&self) -> Bytes {
         let mut body = Map::new();
@@ -58,14 +92,44 @@ impl Probe<'_> {
             | Operation::GetResponse
             | Operation::DeleteResponse
             | Operation::ListInputItems
-            | Operation::CancelResponse => {
+            | Operation::CancelResponse
+            | Operation::CreateFile
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::CreateBatch
+            | Operation::GetBatch
+            | Operation::CancelBatch => {
                 set("messages", message());
             }
+            // What is asked is in the path, or in the file.
+            Operation::ListFiles
+            | Operation::ListBatches
+            | Operation::Transcribe
+            | Operation::Realtime => {}
             Operation::Completion => {
                 set("prompt", json!(self.prompt));
             }
             Operation::Embedding => {
                 set("input", json!([self.prompt]));
+            }
+            Operation::GenerateImage | Operation::EditImage => {
+                set("prompt", json!(self.prompt));
+            }
+            Operation::Moderate => {
+                set("input", json!(self.prompt));
+            }
+            Operation::Speech => {
+                set("input", json!(self.prompt));
+                set("voice", json!(self.voice));
+            }
+            Operation::Rerank | Operation::RerankV1 => {
+                set("query", json!(self.prompt));
+                set("documents", json!([DOCUMENT]));
+            }
+            Operation::Ocr => {
+                let url = format!("data:application/pdf;base64,{}", STANDARD.encode(PDF));
+                set("document", json!({"type": "document_url", "document_url": url}));
             }
         }
         if let Some(name) = self.limit_field()
@@ -92,7 +156,25 @@ impl Probe<'_> {
             | Operation::GetResponse
             | Operation::DeleteResponse
             | Operation::ListInputItems
-            | Operation::CancelResponse => None,
+            | Operation::CancelResponse
+            | Operation::EditImage
+            | Operation::Transcribe
+            | Operation::CreateFile
+            | Operation::ListFiles
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::CreateBatch
+            | Operation::ListBatches
+            | Operation::GetBatch
+            | Operation::CancelBatch
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::RerankV1
+            | Operation::Ocr
+            | Operation::Realtime => None,
         }
     }
 }
@@ -111,6 +193,7 @@ mod tests {
                 max_tokens: Some(1),
                 reasons,
                 reasoning_effort: None,
+                voice: VOICE,
                 params: &[],
             };
             serde_json::from_slice(&probe.body()).unwrap()
@@ -131,9 +214,31 @@ mod tests {
                 json!({"model": "m", "input": "hi", "max_output_tokens": 1}),
             ),
             (Operation::Embedding, false, json!({"model": "m", "input": ["hi"]})),
+            (Operation::GenerateImage, true, json!({"model": "m", "prompt": "hi"})),
+            (Operation::Speech, false, json!({"model": "m", "input": "hi", "voice": "alloy"})),
+            (Operation::Moderate, false, json!({"model": "m", "input": "hi"})),
+            (
+                Operation::Rerank,
+                false,
+                json!({"model": "m", "query": "hi", "documents": ["my sample text"]}),
+            ),
         ];
         for (operation, reasons, expected) in rows {
             assert_eq!(body(operation, reasons), expected, "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn the_bundled_document_is_a_small_pdf_whose_table_is_right() {
+        let text = String::from_utf8_lossy(PDF);
+        assert!(text.starts_with("%PDF-1.4") && text.trim_end().ends_with("%%EOF"));
+        assert!(PDF.len() < 600, "{}", PDF.len());
+        let table = text.find("xref\n").unwrap();
+        assert!(text.contains(&format!("startxref\n{table}\n")));
+        let offsets = text[table..].lines().filter(|line| line.ends_with(" n "));
+        for (i, line) in offsets.enumerate() {
+            let offset: usize = line[..10].parse().unwrap();
+            assert!(text[offset..].starts_with(&format!("{} 0 obj", i + 1)), "object {}", i + 1);
         }
     }
 
@@ -147,6 +252,7 @@ mod tests {
             max_tokens: Some(3),
             reasons: false,
             reasoning_effort: Some("low"),
+            voice: VOICE,
             params: &params,
         };
         let body: Value = serde_json::from_slice(&probe.body()).unwrap();

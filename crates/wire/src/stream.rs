@@ -7,6 +7,7 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
+use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
@@ -19,9 +20,10 @@ use crate::anthropic::usage::Counts;
 use crate::edit::{Patch, patched};
 use crate::errors::{self, ErrorReply};
 use crate::events::{Data, Splitter, TooLong, data, events};
+use crate::id::Issuer;
+use crate::modes::transcripts;
 use crate::neutral::NoDeltas;
 use crate::responses;
-use crate::responses::id::Issuer;
 use crate::responses::look::Course;
 use crate::translation::Translation;
 use crate::way::Way;
@@ -66,6 +68,10 @@ enum Passage {
     Responses(Course),
     /// Translated.
     Translated(Box<Translation>),
+    /// As they are, of a transcript.
+    Transcript,
+    /// As they are, whatever they are: no events.
+    Bytes,
 }
 
 /// One stream on its way.
@@ -97,9 +103,20 @@ impl Reader {
             WireFormat::OpenAi if way.operation.is_of_responses() => {
                 Passage::Responses(Course::of(way.operation))
             }
+            WireFormat::OpenAi if way.operation == Operation::Transcribe => Passage::Transcript,
             WireFormat::OpenAi => Passage::OpenAi(Memory::default()),
             WireFormat::Anthropic => Passage::Anthropic(Counts::default()),
         };
+        Reader::of(passage, format, view)
+    }
+
+    /// An answer that is bytes, charged as `usage`.
+    #[must_use]
+    pub fn bytes(way: Way, view: View, usage: Option<Usage>) -> Reader {
+        Reader { usage, ..Reader::of(Passage::Bytes, way.operation.format(), view) }
+    }
+
+    fn of(passage: Passage, format: WireFormat, view: View) -> Reader {
         Reader {
             splitter: Splitter::default(),
             passage,
@@ -121,6 +138,12 @@ impl Reader {
     /// # Errors
     /// When an event is too long to be held, or holds what can not be passed on.
     pub fn push(&mut self, chunk: Bytes, out: &mut Vec<u8>) -> Result<(), Broken> {
+        if self.is_bytes() {
+            self.content |= !chunk.is_empty();
+            self.events += 1;
+            out.extend_from_slice(&chunk);
+            return Ok(());
+        }
         let block = self.splitter.push(chunk)?;
         self.pass(&block, out);
         self.check()
@@ -131,6 +154,11 @@ impl Reader {
     /// # Errors
     /// When it holds what can not be passed on.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Broken> {
+        if self.is_bytes() {
+            // What ended as its framing says is complete.
+            self.finished = self.content;
+            return Ok(());
+        }
         let rest = self.splitter.finish();
         if !rest.iter().all(u8::is_ascii_whitespace) {
             let mut closed = rest.to_vec();
@@ -149,6 +177,8 @@ impl Reader {
     pub fn failure(&self, reply: &ErrorReply) -> Vec<u8> {
         match &self.passage {
             Passage::Responses(course) => course.failure(reply),
+            // There is no word for it among bytes: they stop.
+            Passage::Bytes => Vec::new(),
             _ => reply.event(self.format),
         }
     }
@@ -165,9 +195,15 @@ impl Reader {
                 out.extend_from_slice(b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n")
             }
             // Its end is the event that completes it.
-            Passage::Responses(_) => {}
+            Passage::Responses(_) | Passage::Transcript | Passage::Bytes => {}
             Passage::Translated(translation) => translation.close(&self.view, out),
         }
+    }
+
+    /// Whether it is bytes, in which no event can say that they broke.
+    #[must_use]
+    pub fn is_bytes(&self) -> bool {
+        matches!(self.passage, Passage::Bytes)
     }
 
     /// Whether content was seen: text, reasoning, a refusal, a tool call, audio or a finish reason.
@@ -295,8 +331,9 @@ impl Reader {
             Passage::OpenAi(memory) => memory,
             Passage::Anthropic(_) => return self.look_at_anthropic(text),
             Passage::Responses(_) => return self.look_at_response(text),
+            Passage::Transcript => return self.look_at_transcript(text),
             // Its events are translated, not looked at.
-            Passage::Translated(_) => return Verdict::Leave,
+            Passage::Translated(_) | Passage::Bytes => return Verdict::Leave,
         };
         let Ok(top) = Top::of_event(payload, memory) else {
             return self.skip();
@@ -380,6 +417,24 @@ impl Reader {
             responses::look::Event::Other => {}
         }
         if seen.patches.is_empty() { Verdict::Pass } else { Verdict::Patch(seen.patches) }
+    }
+
+    fn look_at_transcript(&mut self, text: &str) -> Verdict {
+        match transcripts::event(text) {
+            Ok(transcripts::Event::Content) => self.content = true,
+            Ok(transcripts::Event::End(usage)) => {
+                self.content = true;
+                self.finished = true;
+                self.usage = usage;
+            }
+            Ok(transcripts::Event::Failure(error)) => {
+                self.error = Some(error);
+                return Verdict::Leave;
+            }
+            Ok(transcripts::Event::Other) => {}
+            Err(_) => return self.skip(),
+        }
+        Verdict::Pass
     }
 
     fn translate(&mut self, event: &[u8], out: &mut Vec<u8>) {

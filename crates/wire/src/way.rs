@@ -6,15 +6,16 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hale_core::endpoint::Operation;
-use hale_core::provider::WireFormat;
+use hale_core::endpoint::{Carries, Kind, Operation};
+use hale_core::provider::{Addressing, WireFormat};
 
 use crate::edit::{Edit, apply};
 use crate::neutral::{Request, Unfit};
 use crate::order::Order;
-use crate::peek::Peek;
+use crate::payload::Payload;
+use crate::peek::{Names, Peek};
 use crate::token_count::{self, Count};
-use crate::{anthropic, openai, responses};
+use crate::{anthropic, files, openai, responses};
 
 /// What a client asks for, and the wire of the provider that is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Way {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outgoing {
     /// This body, for that operation of the provider.
-    Body(Operation, Bytes),
+    Body(Operation, Payload),
     /// Nothing: this is the answer.
     Estimate(Bytes),
     /// Nothing: the answer is counted here.
@@ -60,23 +61,25 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
         return without_counterpart(peek, order);
     };
     if order.deployment.mock.is_some() {
-        return Ok(Outgoing::Body(upstream, Bytes::new()));
+        return Ok(Outgoing::Body(upstream, Payload::default()));
     }
-    if upstream.is_by_id() {
-        return Ok(Outgoing::Body(upstream, Bytes::new()));
+    if upstream.carries() == Carries::Nothing {
+        return Ok(Outgoing::Body(upstream, Payload::default()));
     }
     if order.operation == Operation::CountPrompt {
-        return Ok(Outgoing::Body(upstream, token_count::ask(peek, order)?));
+        return Ok(Outgoing::Body(upstream, token_count::ask(peek, order)?.into()));
     }
     if !way.translates() {
-        let body = match way.wire {
-            WireFormat::OpenAi if upstream.is_of_responses() => {
-                responses::edits::request_body(peek, order)
+        let body = match (way.wire, upstream.kind()) {
+            (WireFormat::OpenAi, None) => openai::edits::request_body(peek, order),
+            (WireFormat::OpenAi, Some(Kind::Response)) => {
+                responses::edits::request_body(peek, order).into()
             }
-            WireFormat::OpenAi => openai::edits::request_body(peek, order),
-            WireFormat::Anthropic => anthropic::edits::request_body(peek, order, true),
+            (WireFormat::OpenAi, Some(Kind::File)) => files::edits::file(peek, order),
+            (WireFormat::OpenAi, Some(Kind::Batch)) => files::edits::batch(peek, order),
+            (WireFormat::Anthropic, _) => anthropic::edits::request_body(peek, order, true).into(),
         };
-        return Ok(Outgoing::Body(upstream, body));
+        return Ok(Outgoing::Body(versioned(upstream, peek, order), body));
     }
     let written = match way.wire {
         WireFormat::OpenAi => openai::write_request::write(&read(peek, order.operation)?, order)?,
@@ -90,9 +93,26 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
     let written = parse(Bytes::from(written))?;
     let body = match way.wire {
         WireFormat::OpenAi => openai::edits::request_body(&written, order),
-        WireFormat::Anthropic => anthropic::edits::request_body(&written, order, false),
+        WireFormat::Anthropic => anthropic::edits::request_body(&written, order, false).into(),
     };
     Ok(Outgoing::Body(upstream, body))
+}
+
+/// What only Cohere's first version of rerank knows. Source: <https://docs.cohere.com/v1/reference/rerank>.
+static V1_ONLY: Names = Names::new(&["max_chunks_per_doc", "rank_fields", "return_documents"]);
+
+/// The operation in the version that knows what the request says.
+fn versioned(upstream: Operation, peek: &Peek, order: &Order<'_>) -> Operation {
+    let has_versions = order.deployment.provider.addressing == Addressing::Cohere;
+    if upstream != Operation::Rerank || !has_versions {
+        return upstream;
+    }
+    let documents = peek.raw("documents").and_then(|raw| raw.strip_prefix('['));
+    let has_objects = documents.is_some_and(|list| list.trim_start().starts_with('{'));
+    match has_objects || peek.holds(&V1_ONLY).next().is_some() {
+        true => Operation::RerankV1,
+        false => upstream,
+    }
 }
 
 /// What the client of `operation` wants, in no format in particular.
@@ -112,12 +132,7 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit
         }
         Operation::CountPrompt => Ok(Outgoing::Count(token_count::local(peek, order)?)),
         operation => {
-            let provider = &order.deployment.provider.name;
-            let message = format!(
-                "provider {provider} has no {}; ask for a model of another provider, or use \
-                 /v1/chat/completions",
-                operation.upstream_path()
-            );
+            let message = order.deployment.provider.lacks(operation);
             Err(Unfit { field: "model".to_owned(), message })
         }
     }

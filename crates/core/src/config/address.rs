@@ -6,8 +6,16 @@
 use super::problem::Wrong;
 
 /// Endpoints that are added to an address, and so must not end it.
-const ENDPOINTS: [&str; 5] =
-    ["/chat/completions", "/completions", "/embeddings", "/responses", "/moderations"];
+const ENDPOINTS: [&str; 8] = [
+    "/chat/completions",
+    "/completions",
+    "/embeddings",
+    "/responses",
+    "/moderations",
+    "/images/generations",
+    "/audio/speech",
+    "/ocr",
+];
 /// What is written in place of the address of one's own server.
 const EXAMPLE: &str = "write it as `https://api.example.com/v1`";
 

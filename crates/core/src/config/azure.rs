@@ -19,6 +19,8 @@ pub(super) struct Place {
 const API_VERSION: Place = Place { key: "api_version", variable: "AZURE_API_VERSION" };
 const TOKEN: Place = Place { key: "azure_ad_token", variable: "AZURE_AD_TOKEN" };
 const SCOPE: Place = Place { key: "azure_scope", variable: "AZURE_SCOPE" };
+const REALTIME: Place =
+    Place { key: "realtime_protocol", variable: "LITELLM_AZURE_REALTIME_PROTOCOL" };
 const AUTHORITY: Place = Place { key: "azure_authority_host", variable: "AZURE_AUTHORITY_HOST" };
 const TENANT: Place = Place { key: "tenant_id", variable: "AZURE_TENANT_ID" };
 const CLIENT: Place = Place { key: "client_id", variable: "AZURE_CLIENT_ID" };
@@ -43,7 +45,15 @@ pub(super) fn read(
         Err(wrong) => Err((place.key, wrong)),
     };
     let api_version = api_version.map(Box::from);
-    let mut azure = Azure { api_version, token: None, identity: None };
+    let beta_realtime = match find(REALTIME).map(|text| text.to_ascii_lowercase()).as_deref() {
+        None | Some("" | "ga" | "v1") => false,
+        Some("beta") => true,
+        Some(_) => {
+            let hint = "write `GA`, which is the default, or `beta`";
+            return Err((REALTIME.key, Wrong::new("is no protocol of realtime", hint)));
+        }
+    };
+    let mut azure = Azure { api_version, beta_realtime, token: None, identity: None };
     if has_key {
         return Ok(azure);
     }

@@ -203,7 +203,7 @@ pub(super) fn fill(
     }
     for draft in &*drafts {
         let has_budget = !draft.deployment.budgets.is_empty() || !budgets.by_tag.is_empty();
-        if has_budget && draft.deployment.facts.input_cost_per_token.is_none() {
+        if has_budget && !draft.deployment.facts.has_price() {
             let problem = "its price is not known: what it costs counts against no budget";
             let hint = "set `input_cost_per_token` and `output_cost_per_token`";
             draft.warn(Wrong::new(problem, hint), problems);

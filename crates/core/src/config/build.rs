@@ -380,6 +380,11 @@ fn facts(provider: &Provider, model: &str, info: &Info, params: &ModelFacts) -> 
         None => prices::lookup(&provider.name, model),
     };
     let mut facts = listed.cloned().unwrap_or_default();
+    if matches!(facts.mode.as_deref(), Some("image_generation" | "image_edit")) {
+        let name = info.base_model.as_deref().unwrap_or(model);
+        let own = name.strip_prefix(&*provider.name).and_then(|rest| rest.strip_prefix('/'));
+        facts.sized_images = prices::sized_images(&provider.name, own.unwrap_or(name));
+    }
     overlay(&mut facts, info.facts.clone());
     overlay(&mut facts, params.clone());
     facts
@@ -412,6 +417,16 @@ fn model_info(id: &str, facts: &ModelFacts, own: Option<&Map>) -> Box<str> {
             facts.cache_creation_input_token_cost_above_1hr,
         ),
         ("output_cost_per_reasoning_token", facts.output_cost_per_reasoning_token),
+        ("input_cost_per_audio_token", facts.input_cost_per_audio_token),
+        ("output_cost_per_audio_token", facts.output_cost_per_audio_token),
+        ("input_cost_per_image", facts.input_cost_per_image),
+        ("output_cost_per_image", facts.output_cost_per_image),
+        ("input_cost_per_pixel", facts.input_cost_per_pixel),
+        ("input_cost_per_character", facts.input_cost_per_character),
+        ("input_cost_per_query", facts.input_cost_per_query),
+        ("ocr_cost_per_page", facts.ocr_cost_per_page),
+        ("input_cost_per_second", facts.input_cost_per_second),
+        ("output_cost_per_second", facts.output_cost_per_second),
     ];
     for (key, number) in numbers {
         if let Some(number) = number {

@@ -117,6 +117,7 @@ pub(super) fn rule(rules: &mut CheckRules, field: &Field<'_>, problems: &mut Pro
         "health_check_reasoning_effort" => {
             rules.reasoning_effort = field.text(problems).map(Box::from);
         }
+        "health_check_voice" => rules.voice = field.text(problems).map(Box::from),
         "health_check_params" => rules.params = params(field, problems),
         "health_check_kind" => match field.text(problems) {
             Some("metadata") => rules.metadata = true,

@@ -259,6 +259,7 @@ const PARAMS: &[Row] = &[
     served("tenant_id", Kind::Text, "AZURE_TENANT_ID", "Azure: with `client_id` and `client_secret` the identity that tokens are asked for."),
     served("client_id", Kind::Text, "AZURE_CLIENT_ID", "Azure: see `tenant_id`."),
     served("client_secret", Kind::Text, "AZURE_CLIENT_SECRET", "Azure: see `tenant_id`."),
+    served("realtime_protocol", Kind::Text, "LITELLM_AZURE_REALTIME_PROTOCOL, else `GA`", "Azure, realtime: `GA` asks `/openai/v1/realtime?model=`, `beta` `/openai/realtime?deployment=` with `api_version`."),
     served("azure_scope", Kind::Text, "https://cognitiveservices.azure.com/.default", "Azure: what tokens are for; also AZURE_SCOPE."),
     served("azure_authority_host", Kind::Text, "https://login.microsoftonline.com", "Azure: who gives tokens; also AZURE_AUTHORITY_HOST."),
     served("mock_response", Kind::Any, "", "A canned answer in place of the provider: text, a list of numbers for embeddings, or a failure such as `litellm.RateLimitError`. Needs no key."),
@@ -272,6 +273,16 @@ const PARAMS: &[Row] = &[
     served("max_budget", BUDGET_USD, "none", "USD that the deployment may cost within `budget_duration`, above 0; then it is left out until the window ends. Needs a known price."),
     served("budget_duration", Kind::Text, "", "The window of `max_budget`, from its first cost on: `30s`, `10m`, `24h`, `7d`, `2w`, `1mo`."),
     served("region_name", Kind::Text, "", "Where the deployment is. A request with `allowed_model_region` is served in that region only, whether `enable_pre_call_checks` is set or not; upper and lower case are the same."),
+    served("input_cost_per_audio_token", PRICE, "the price list", "USD per prompt token that stands for sound."),
+    served("output_cost_per_audio_token", PRICE, "the price list", "USD per answer token that stands for sound."),
+    served("input_cost_per_image", PRICE, "the price list", "USD per image that is made."),
+    served("output_cost_per_image", PRICE, "the price list", "USD per image that is made; before `input_cost_per_image`."),
+    served("input_cost_per_pixel", PRICE, "the price list", "USD per pixel of an image that is made."),
+    served("input_cost_per_character", PRICE, "the price list", "USD per character that is spoken."),
+    served("input_cost_per_query", PRICE, "the price list", "USD per search of a rerank."),
+    served("ocr_cost_per_page", PRICE, "the price list", "USD per page that is read."),
+    served("input_cost_per_second", PRICE, "the price list", "USD per second of sound that is listened to."),
+    served("output_cost_per_second", PRICE, "the price list", "The same, where `input_cost_per_second` is unknown or 0."),
     refused("guardrails", "requests that a guardrail should stop would pass"),
     refused("default_api_key_tpm_limit", "keys would exceed their limit"),
     refused("default_api_key_rpm_limit", "keys would exceed their limit"),
@@ -345,6 +356,16 @@ const INFO: &[Row] = &[
     served("cache_creation_input_token_cost", PRICE, "the price list", "USD per prompt token written to the provider's cache."),
     served("cache_creation_input_token_cost_above_1hr", PRICE, "the price list, else twice the prompt token's", "USD per prompt token written to the provider's cache for an hour."),
     served("output_cost_per_reasoning_token", PRICE, "the price list", "USD per reasoning token."),
+    served("input_cost_per_audio_token", PRICE, "the price list", "USD per prompt token that stands for sound; `litellm_params` wins."),
+    served("output_cost_per_audio_token", PRICE, "the price list", "USD per answer token that stands for sound; `litellm_params` wins."),
+    served("input_cost_per_image", PRICE, "the price list", "USD per image that is made; `litellm_params` wins."),
+    served("output_cost_per_image", PRICE, "the price list", "USD per image that is made; before `input_cost_per_image`; `litellm_params` wins."),
+    served("input_cost_per_pixel", PRICE, "the price list", "USD per pixel of an image that is made; `litellm_params` wins."),
+    served("input_cost_per_character", PRICE, "the price list", "USD per character that is spoken; `litellm_params` wins."),
+    served("input_cost_per_query", PRICE, "the price list", "USD per search of a rerank; `litellm_params` wins."),
+    served("ocr_cost_per_page", PRICE, "the price list", "USD per page that is read; `litellm_params` wins."),
+    served("input_cost_per_second", PRICE, "the price list", "USD per second of sound that is listened to; `litellm_params` wins."),
+    served("output_cost_per_second", PRICE, "the price list", "The same, where `input_cost_per_second` is unknown or 0; `litellm_params` wins."),
     served("blocked", Kind::Bool, "false", "As `litellm_params.blocked`."),
     served("order", Kind::Count(0, 1_000_000), "", "As `litellm_params.order`; wins over it."),
     served("allowed_fails", Kind::Count(0, 1_000_000), "`router_settings.allowed_fails`", "Failures within a minute that it may have before it rests."),
@@ -379,7 +400,7 @@ const INFO: &[Row] = &[
     served("health_check_kind", Kind::Text, "`full`", "`metadata` asks for the list of models only, which costs nothing and proves less."),
     served("health_check_daily_budget_usd", Kind::Number(0.0, 1e6), "none", "What checks of this deployment may cost a day, as estimated. Beyond it only the list of models is asked for."),
     served("disable_background_health_check", Kind::Bool, "false", "Leaves the deployment out of background checks. It stays routable."),
-    not_yet("health_check_voice", "Speech."),
+    served("health_check_voice", Kind::Text, "`alloy`", "The voice that checks of speech ask for."),
 ];
 
 #[rustfmt::skip]
@@ -555,6 +576,7 @@ const GENERAL: &[Row] = &[
     served("max_buffered_mb", Kind::Megabytes(1.0, 1_048_576.0), "1024", "Request bodies and held answers of all requests together, MiB; never more than a quarter of an enforced memory limit (control group, `ulimit -v`, `ulimit -d`)."),
     served("max_header_bytes", Kind::Count(1024, 1 << 20), "32768", "Largest request head, bytes."),
     served("header_read_timeout_s", Kind::Time(1, HOUR), "10", "Time to read a request head."),
+    served("websocket_idle_timeout_s", Kind::Time(1, DAY), "900", "Time a WebSocket may be silent in both directions, pings included."),
     served("body_read_timeout_s", Kind::Time(1, HOUR), "30", "Time between two pieces of a request body."),
     served("idle_timeout_s", Kind::Time(1, DAY), "75", "Time a connection may idle between requests."),
     served("drain_delay_s", Kind::Time(0, HOUR), "5", "How long to go on accepting after a stop signal, while readiness says 503."),
@@ -760,7 +782,8 @@ mod tests {
         let support = |section, name| find(section, name).map(|row| row.support);
         assert_eq!(support(Section::Params, "aws_region_name"), Some(Support::NotYet));
         assert_eq!(support(Section::Params, "input_cost_per_token"), Some(Support::Served));
-        assert_eq!(support(Section::Params, "input_cost_per_second"), Some(Support::NotYet));
+        assert_eq!(support(Section::Params, "input_cost_per_second"), Some(Support::Served));
+        assert_eq!(support(Section::Params, "input_cost_per_video"), Some(Support::NotYet));
         assert_eq!(support(Section::General, "health_check_details"), Some(Support::Served));
         assert_eq!(support(Section::General, "health_check_interval"), Some(Support::Served));
         assert_eq!(support(Section::Params, "health_check_timeout"), Some(Support::Misplaced));

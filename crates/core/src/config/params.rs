@@ -138,7 +138,8 @@ impl Params {
             | "client_id"
             | "client_secret"
             | "azure_scope"
-            | "azure_authority_host" => {
+            | "azure_authority_host"
+            | "realtime_protocol" => {
                 field.text(problems);
             }
             "additional_drop_params" => self.dropped = names(field, problems),
@@ -251,6 +252,16 @@ fn set_fact(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) 
             &mut facts.cache_creation_input_token_cost_above_1hr
         }
         "output_cost_per_reasoning_token" => &mut facts.output_cost_per_reasoning_token,
+        "input_cost_per_audio_token" => &mut facts.input_cost_per_audio_token,
+        "output_cost_per_audio_token" => &mut facts.output_cost_per_audio_token,
+        "input_cost_per_image" => &mut facts.input_cost_per_image,
+        "output_cost_per_image" => &mut facts.output_cost_per_image,
+        "input_cost_per_pixel" => &mut facts.input_cost_per_pixel,
+        "input_cost_per_character" => &mut facts.input_cost_per_character,
+        "input_cost_per_query" => &mut facts.input_cost_per_query,
+        "ocr_cost_per_page" => &mut facts.ocr_cost_per_page,
+        "input_cost_per_second" => &mut facts.input_cost_per_second,
+        "output_cost_per_second" => &mut facts.output_cost_per_second,
         _ => return false,
     };
     *fact = field.number(problems);
@@ -280,6 +291,21 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
         over.cache_creation_input_token_cost_above_1hr,
     );
     put(&mut base.output_cost_per_reasoning_token, over.output_cost_per_reasoning_token);
+    put(&mut base.input_cost_per_audio_token, over.input_cost_per_audio_token);
+    put(&mut base.output_cost_per_audio_token, over.output_cost_per_audio_token);
+    let of_images =
+        [over.input_cost_per_image, over.output_cost_per_image, over.input_cost_per_pixel];
+    if of_images.iter().any(Option::is_some) {
+        // One's own price is for all sizes, and stands alone.
+        base.sized_images.clear();
+        [base.input_cost_per_image, base.output_cost_per_image, base.input_cost_per_pixel] =
+            of_images;
+    }
+    put(&mut base.input_cost_per_character, over.input_cost_per_character);
+    put(&mut base.input_cost_per_query, over.input_cost_per_query);
+    put(&mut base.ocr_cost_per_page, over.ocr_cost_per_page);
+    put(&mut base.input_cost_per_second, over.input_cost_per_second);
+    put(&mut base.output_cost_per_second, over.output_cost_per_second);
 }
 
 fn given(field: &Field<'_>, problems: &mut Problems) -> Option<Given> {

@@ -271,6 +271,7 @@ impl<'n> Settings<'n> {
             "max_buffered_mb" => put(&mut bounds.buffered_bytes, field.bytes(problems)),
             "header_read_timeout_s" => put(&mut bounds.header_read_ms, field.time(problems)),
             "idle_timeout_s" => put(&mut bounds.idle_ms, field.time(problems)),
+            "websocket_idle_timeout_s" => put(&mut bounds.websocket_idle_ms, field.time(problems)),
             "body_read_timeout_s" => put(&mut bounds.body_read_ms, field.time(problems)),
             _ => return false,
         }

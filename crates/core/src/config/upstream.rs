@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use crate::endpoint::Operation;
 use crate::prices;
 use crate::provider::{self, Addressing, Constraints, Provider, Quirks, WireFormat};
 
@@ -22,8 +23,8 @@ const NOT_SERVED: &[&str] = &[
     "ai21", "ai21_chat", "aleph_alpha", "anthropic_text", "anyscale",
     "auto_router", "aws_polly", "azure_text", "bedrock", "bedrock_converse",
     "bedrock_mantle", "black_forest_labs", "bytez", "chatgpt", "clarifai", "cloudflare",
-    "cohere", "cohere_chat", "custom", "deepgram", "elevenlabs", "fal_ai", "gemini", "gigachat",
-    "github_copilot", "jina_ai", "langflow", "langgraph", "manus", "maritalk", "nlp_cloud",
+    "cohere_chat", "custom", "deepgram", "elevenlabs", "fal_ai", "gemini", "gigachat",
+    "github_copilot", "langflow", "langgraph", "manus", "maritalk", "nlp_cloud",
     "oci", "ollama", "ollama_chat", "oobabooga", "palm", "petals", "predibase", "ragflow",
     "recraft", "replicate", "runwayml", "sagemaker", "sagemaker_chat", "sagemaker_nova", "sap",
     "snowflake", "soniox", "stability", "text-completion-codestral", "topaz", "triton",
@@ -52,6 +53,7 @@ fn standin(name: &str) -> Provider {
         quirks: Quirks::default(),
         constraints: Constraints::default(),
         endpoints: Vec::new(),
+        serves_only_endpoints: false,
     }
 }
 
@@ -93,9 +95,21 @@ pub(super) fn find<'m>(model: &'m str, named: Option<&str>) -> Upstream<'m> {
 fn of_name<'m>(name: &str, model: &'m str) -> Option<Upstream<'m>> {
     let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
     if let Some(provider) = provider::lookup(name) {
-        return Some(Upstream { provider, model, refusal: None });
+        return Some(Upstream { provider, model, refusal: other_mode(provider, model) });
     }
     STANDINS.contains_key(name).then(|| not_served(name, model)).filter(|_| name != UNKNOWN)
+}
+
+/// The refusal of a model that is known to be for something else than its provider is served for.
+fn other_mode(provider: &Provider, model: &str) -> Option<(String, String)> {
+    let mode = prices::lookup(&provider.name, model)?.mode.as_deref()?;
+    let mut of_mode = Operation::ALL.into_iter().filter(|operation| operation.mode() == mode);
+    if !provider.serves_only_endpoints || of_mode.any(|operation| provider.serves(operation)) {
+        return None;
+    }
+    let (name, served) = (&provider.name, provider.endpoints.join(", "));
+    let problem = format!("provider `{name}` is served for {served} only, `{model}` is for {mode}");
+    Some((problem, "use it through a provider that speaks the OpenAI wire".to_owned()))
 }
 
 fn not_served<'m>(name: &str, model: &'m str) -> Upstream<'m> {

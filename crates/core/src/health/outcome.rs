@@ -104,6 +104,8 @@ fn by_status(status: u16, error: &ProviderError) -> Cause {
         400 if code_is(error, NO_MODEL) => Cause::NotFound,
         400 if code_is(error, &["invalid_api_key"]) => Cause::Auth,
         413 if is_context(error) => Cause::ContextWindow,
+        // The protocol is the gateway's choice, not the caller's.
+        426 => Cause::BadResponse,
         400..=499 => Cause::BadRequest,
         504 => Cause::Timeout,
         529 => Cause::Overloaded,
@@ -239,7 +241,13 @@ fn is_context(error: &ProviderError) -> bool {
 }
 
 fn is_policy(error: &ProviderError) -> bool {
-    code_is(error, &["content_policy_violation", "content_filter", "ResponsibleAIPolicyViolation"])
+    const CODES: [&str; 4] = [
+        "content_policy_violation",
+        "content_filter",
+        "moderation_blocked",
+        "ResponsibleAIPolicyViolation",
+    ];
+    code_is(error, &CODES)
         || (words_count(error)
             && text_has(
                 error,

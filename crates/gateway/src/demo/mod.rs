@@ -147,7 +147,7 @@ async fn ask(gateway: SocketAddr) -> Answer {
         path: &PathAndQuery::from_static("/v1/chat/completions"),
         headers: &headers,
         more: &[],
-        body: &Bytes::from_static(QUESTION.as_bytes()),
+        body: &Bytes::from_static(QUESTION.as_bytes()).into(),
     };
     let Ok(mut answer) = upstream::send(&upstream, request).await else { return Answer::Lost };
     while let Some(piece) = answer.body.piece().await {

@@ -409,6 +409,13 @@ fn doubtful(doubt: Doubt, checked: &Checked) -> Said {
             format!("the provider lacks `{}`, which stood for the pattern{said}", checked.model),
             "set model_info.health_check_model to a model that the account has",
         ),
+        Doubt::Unserved => (
+            "mode_not_served",
+            Works::Unknown,
+            Step::Probe,
+            format!("it can be reached; what the model does can not be asked for{said}"),
+            "set model_info.mode if the model does something else",
+        ),
         Doubt::Shallow => (
             "reachable",
             Works::Unknown,

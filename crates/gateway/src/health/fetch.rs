@@ -6,7 +6,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bytes::Bytes;
+use hale_wire::payload::Payload;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::runtime::LocalOptions;
@@ -67,7 +67,7 @@ async fn fetch(options: &HealthOptions) -> Result<(bool, String), String> {
         path: &path,
         headers: &headers,
         more: &[],
-        body: &Bytes::new(),
+        body: &Payload::default(),
     };
     let answer = upstream::send(&upstream, request).await.map_err(|error| error.to_string())?;
     let (status, mut body) = (answer.status, answer.body);

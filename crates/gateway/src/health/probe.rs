@@ -13,15 +13,14 @@ use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::endpoint::Operation;
 use hale_core::health::check::{
-    Checked, Doubt, Finding, ProbeKind, Refusal, judge, kind, model, token_floor,
+    Checked, Doubt, Finding, ProbeKind, Refusal, judge, kind, model, token_floor, unserved,
 };
 use hale_core::prices;
-use hale_core::provider::WireFormat;
 use hale_core::route::AttemptPlan;
-use hale_core::usage::Usage;
+use hale_core::usage::{Units, Usage};
+use hale_wire::modes;
 use hale_wire::order::Order;
-use hale_wire::peek::Peek;
-use hale_wire::probe::Probe;
+use hale_wire::probe::{Probe, VOICE};
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
 use http::HeaderMap;
@@ -31,7 +30,7 @@ use crate::clock;
 use crate::proxy::attempt::{Answered, Ask, Content, Failed, attempt, look};
 use crate::proxy::guard::AttemptGuard;
 use crate::proxy::request::Dialect;
-use crate::state::{Process, Serving};
+use crate::state::{Object, Process, Serving};
 
 /// Tokens of an answer, unless the config says otherwise. Source: the seed.
 const MAX_TOKENS: u32 = 1;
@@ -39,6 +38,8 @@ const MAX_TOKENS: u32 = 1;
 const MAX_TOKENS_PATTERN: u32 = 10;
 /// Tokens that the question is taken to have where its cost is estimated.
 const PROMPT_TOKENS: u64 = 12;
+/// Parts of the names of realtime models that only transcribe; they want to be told. Source: the reference.
+const TRANSCRIBERS: [&str; 2] = ["transcribe", "whisper"];
 /// Longest text of an error that is kept, characters.
 const MESSAGE_MAX: usize = 500;
 /// What of an answer's headers is kept. Source: the reference.
@@ -50,6 +51,8 @@ pub(super) struct Built {
     kind: ProbeKind,
     model: Box<str>,
     tokens: Option<u32>,
+    /// What is charged besides tokens.
+    asked: Units,
     /// What goes out, where a model is to run.
     sent: Option<Sent>,
 }
@@ -65,7 +68,7 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
     let kind = if free_only || named.is_none() { ProbeKind::Free } else { kind(deployment) };
     let model = named.unwrap_or_else(|| deployment.upstream_model.clone());
     let ProbeKind::Call(operation) = kind else {
-        return Built { kind, model, tokens: None, sent: None };
+        return Built { kind, model, tokens: None, asked: Units::default(), sent: None };
     };
     let tokens = tokens(serving, deployment, operation);
     let checks = deployment.state.checks();
@@ -76,6 +79,7 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
         max_tokens: tokens,
         reasons: checks.wants_completion_tokens() || names_limit_anew(deployment),
         reasoning_effort: deployment.check.reasoning_effort.as_deref(),
+        voice: deployment.check.voice.as_deref().unwrap_or(VOICE),
         params: &deployment.check.params,
     };
     let order = Order {
@@ -84,17 +88,18 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
         upstream_model: &model,
         ask_usage: false,
         drop_params: serving.snapshot.gateway.drop_params,
-        previous_response: None,
+        kept: None,
     };
     let way = Way { operation, wire: order.wire() };
-    let outgoing = match Peek::parse(probe.body()) {
-        Ok(peek) => outgoing(&peek, &order),
-        Err(error) => Err(hale_wire::neutral::Unfit {
-            field: "health_check_params".to_owned(),
-            message: error.to_string(),
-        }),
+    let (asked, outgoing) = match probe.request() {
+        Ok(peek) => (modes::asked::asked(operation, &peek), outgoing(&peek, &order)),
+        Err(error) => {
+            let field = "health_check_params".to_owned();
+            let unfit = hale_wire::neutral::Unfit { field, message: error.to_string() };
+            (Units::default(), Err(unfit))
+        }
     };
-    Built { kind, model, tokens, sent: Some(Sent { way, outgoing }) }
+    Built { kind, model, tokens, asked, sent: Some(Sent { way, outgoing }) }
 }
 
 /// Whether it is one of OpenAI's models that call the limit `max_completion_tokens`.
@@ -151,10 +156,13 @@ impl Built {
     /// What it costs as far as can be told before, in units of 10^-9 USD.
     pub(super) fn estimate(&self, deployment: &Deployment) -> u64 {
         match self.kind {
-            ProbeKind::Free => 0,
+            ProbeKind::Free | ProbeKind::Unserved => 0,
+            // No model runs for it, or nothing is said to it.
+            ProbeKind::Call(operation) if operation.is_of_files() || operation.switches() => 0,
             ProbeKind::Call(_) => {
                 let output = u64::from(self.tokens.unwrap_or(0));
-                cost(deployment, Usage { input: PROMPT_TOKENS, output, ..Usage::default() })
+                let (input, units) = (PROMPT_TOKENS, self.asked);
+                cost(deployment, Usage { input, output, units, ..Usage::default() })
             }
         }
     }
@@ -254,15 +262,26 @@ pub(super) async fn probe(
     match outcome {
         Ok(Some(answered)) => {
             checked.headers = kept(&answered.headers);
-            if let Content::Full(_, usage, _) = &answered.content {
-                let spent =
-                    usage.map_or_else(|| built.estimate(deployment), |u| cost(deployment, u));
-                process.health.nano_usd.fetch_add(spent, Ordering::Relaxed);
-                let more = spent.saturating_sub(built.estimate(deployment));
-                process.health.ledger.lock().add(checked.ended, &deployment.id, more);
+            let usage = match answered.content {
+                Content::Full(_, usage, _) => usage,
+                Content::Socket(socket) => {
+                    socket.goodbye().await;
+                    None
+                }
+                // Bytes of which the first is proof enough.
+                Content::Stream(stream) => stream.reader.usage(),
+            };
+            let spent = usage.map_or_else(|| built.estimate(deployment), |u| cost(deployment, u));
+            process.health.nano_usd.fetch_add(spent, Ordering::Relaxed);
+            let more = spent.saturating_sub(built.estimate(deployment));
+            process.health.ledger.lock().add(checked.ended, &deployment.id, more);
+        }
+        Ok(None) => {
+            checked.finding = Finding::Unknown(looked(built.kind));
+            if built.kind == ProbeKind::Unserved {
+                checked.message = one_line(&unserved(deployment));
             }
         }
-        Ok(None) => checked.finding = Finding::Unknown(Doubt::Shallow),
         Err(failed) => {
             checked.finding = finding(deployment, &built, &failed);
             checked.cause = Some(failed.cause);
@@ -326,14 +345,22 @@ fn finding(deployment: &Deployment, built: &Built, failed: &Failed) -> Finding {
         many_models: deployment.upstream_model.contains('*'),
     });
     // There need not be a list of models.
-    let is_look = built.kind == ProbeKind::Free;
+    let is_look = matches!(built.kind, ProbeKind::Free | ProbeKind::Unserved);
     match judged {
         Finding::Failing(Cause::NotFound) | Finding::Unknown(_) | Finding::ProbeError
             if is_look && failed.status.is_some() =>
         {
-            Finding::Unknown(Doubt::Shallow)
+            Finding::Unknown(looked(built.kind))
         }
         judged => judged,
+    }
+}
+
+/// What a look at the list of models leaves open.
+fn looked(kind: ProbeKind) -> Doubt {
+    match kind {
+        ProbeKind::Unserved => Doubt::Unserved,
+        ProbeKind::Free | ProbeKind::Call(_) => Doubt::Shallow,
     }
 }
 
@@ -381,6 +408,8 @@ impl Asker<'_> {
             outgoing: Ok(Outgoing::Estimate(bytes::Bytes::new())),
             dialect,
             stream: false,
+            plain: false,
+            asked: Units::default(),
             view: View {
                 model_json: "\"\"".into(),
                 show_usage: false,
@@ -422,7 +451,12 @@ impl Asker<'_> {
             }
             return self.look(&ask, Duration::from_millis(timeout_ms)).await.map(|_| None);
         };
+        let transcribes = sent.way.operation == Operation::Realtime
+            && TRANSCRIBERS.iter().any(|part| built.model.contains(part));
+        let intent = Object { id: Box::default(), query: "intent=transcription".into() };
+        ask.object = transcribes.then_some(&intent);
         ask.way = sent.way;
+        ask.asked = built.asked;
         ask.outgoing = sent.outgoing.clone();
         let plan = AttemptPlan {
             deployment: self.index,
@@ -441,12 +475,9 @@ impl Asker<'_> {
 
 /// Where the list of models is.
 fn list_path(deployment: &Deployment, base_path: &str) -> PathAndQuery {
-    let wire = deployment.provider.wire;
-    let base = wire.base_path(base_path);
-    let text = match (&deployment.azure, wire) {
-        (Some(azure), _) => azure.list_path(base),
-        (None, WireFormat::OpenAi) => format!("{base}/models"),
-        (None, WireFormat::Anthropic) => format!("{base}/v1/models"),
+    let text = match &deployment.azure {
+        Some(azure) => azure.list_path(base_path),
+        None => deployment.provider.list_path(base_path),
     };
     PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hale_core::config::{self, Options, Source};
 use hale_core::deployment::DeploymentIndex;
-use hale_core::health::check::Finding;
+use hale_core::health::check::{Finding, modes};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
@@ -35,8 +35,6 @@ const CONNECTION: [&str; 6] = [
     "litellm_credential_name",
     "organization",
 ];
-/// The modes that are tried. Source: the reference, without those that are not served yet.
-const MODES: [&str; 5] = ["chat", "completion", "embedding", "responses", "anthropic_messages"];
 
 #[derive(Deserialize)]
 struct Wish {
@@ -67,8 +65,10 @@ pub(super) async fn run(
         );
         explain::bad_parameter("request_body", &problem)
     })?;
-    if let Some(mode) = wish.mode.as_deref().filter(|mode| !MODES.contains(mode)) {
-        let problem = format!("mode must be one of {}, not {mode:?}", MODES.join(", "));
+    let unknown = wish.mode.as_deref().filter(|mode| modes().all(|known| known != *mode));
+    if let Some(mode) = unknown {
+        let known: Vec<_> = modes().collect();
+        let problem = format!("mode must be one of {}, not {mode:?}", known.join(", "));
         return Err(explain::bad_parameter("mode", &problem));
     }
     let all = json!([wish.litellm_params, wish.model_info]);

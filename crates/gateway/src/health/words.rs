@@ -5,6 +5,7 @@
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
+use hale_core::health::check::unserved;
 
 use super::remedy;
 use super::report::{Known, Sees};
@@ -71,6 +72,9 @@ pub(super) fn hint(deployment: &Deployment, known: &Known, sees: Sees) -> Option
         }
         ("not_found", None) => {
             "set model_info.health_check_model to a model that the account has".to_owned()
+        }
+        ("mode_not_served", _) => {
+            format!("{}; only the list of models was looked at", unserved(deployment))
         }
         ("reachable", None) => "it can be reached; whether it generates was not asked".to_owned(),
         ("stale", _) => {

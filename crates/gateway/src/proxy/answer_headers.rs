@@ -72,6 +72,17 @@ pub(super) fn events(headers: &mut HeaderMap) {
     headers.insert(ACCEL, HeaderValue::from_static("no"));
 }
 
+/// For a text: its type is the provider's, unless that speaks of something else.
+pub(super) fn text(headers: &mut HeaderMap, upstream: &HeaderMap) {
+    let is_text = |value: &&HeaderValue| {
+        let kind = value.to_str().unwrap_or_default().trim_start();
+        kind.starts_with("text/") || kind.starts_with("application/x-subrip")
+    };
+    let own = upstream.get(header::CONTENT_TYPE).filter(is_text).cloned();
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, own.unwrap_or(plain));
+}
+
 /// What served it. `times` is the total and our own share, microseconds.
 pub(super) fn common(
     arrival: &Arrival,

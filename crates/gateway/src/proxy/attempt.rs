@@ -5,7 +5,9 @@
 //! outcome is classified by `core` alone and told to the deployment's state exactly once, be it
 //! success, failure or neither (the client went away).
 
+mod binary;
 mod look;
+mod socket;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -19,9 +21,11 @@ use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::health::{Failure, Obstacle};
 use hale_core::route::AttemptPlan;
 use hale_core::secret::Secret;
-use hale_core::usage::Usage;
+use hale_core::usage::{Units, Usage};
 use hale_wire::answer::{self, Fault};
+use hale_wire::modes;
 use hale_wire::neutral::Unfit;
+use hale_wire::payload::Payload;
 use hale_wire::stream::{Reader, View};
 use hale_wire::token_count::Count;
 use hale_wire::way::{Outgoing, Way};
@@ -29,9 +33,12 @@ use hale_wire::{errors, hints, mock};
 use http::{HeaderMap, Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
+pub(crate) use self::binary::BytesHead;
+use self::binary::{bytes_content, words};
 pub(crate) use self::look::look;
 use super::body::Held;
 use super::guard::AttemptGuard;
+use super::handshake::Socket;
 use super::relay::Source;
 use super::request::{self, Dialect};
 use crate::clock;
@@ -62,10 +69,14 @@ pub(crate) struct Ask<'a> {
     pub(crate) object: Option<&'a Object>,
     /// What goes out, or why nothing can.
     pub(crate) outgoing: Result<Outgoing, Unfit>,
-    /// What the client's headers say about its Anthropic format.
+    /// What of the client's head goes along.
     pub(crate) dialect: &'a Dialect,
-    /// Whether the answer is to be a stream.
+    /// Whether the answer is to be a stream of events.
     pub(crate) stream: bool,
+    /// What the request is charged for besides tokens, as far as it says so itself.
+    pub(crate) asked: Units,
+    /// Whether the answer is to be a text, no JSON.
+    pub(crate) plain: bool,
     /// What of a stream the client sees.
     pub(crate) view: View,
     /// The name that the client asked for.
@@ -95,6 +106,8 @@ pub(crate) enum Content {
     Full(Bytes, Option<Usage>, Held),
     /// A stream whose first content is there.
     Stream(Box<Stream>),
+    /// Another protocol, which the upstream has agreed to.
+    Socket(Box<Socket>),
 }
 
 /// A stream whose first content is there.
@@ -107,6 +120,8 @@ pub(crate) struct Stream {
     pub(crate) ready: Vec<u8>,
     /// What was sent in place of a key, never to be shown.
     pub(crate) token: Option<Secret>,
+    /// What kind of bytes it is and how many, where it is no stream of events.
+    pub(crate) bytes: Option<BytesHead>,
 }
 
 /// A failed attempt.
@@ -269,7 +284,7 @@ async fn upstream_answer(
     deployment: &Deployment,
     route: &Route,
     upstream: Operation,
-    body: &Bytes,
+    body: &Payload,
     stage: &Cell<Stage>,
 ) -> Result<(HeaderMap, Content), Failed> {
     let token = request::token(ask, route).await?;
@@ -293,23 +308,32 @@ async fn ask_upstream(
     deployment: &Deployment,
     route: &Route,
     upstream: Operation,
-    body: &Bytes,
+    body: &Payload,
     (token, stage): (Option<&Token>, &Cell<Stage>),
 ) -> Result<(HeaderMap, Content), Failed> {
+    let key = upstream.switches().then(socket::key);
+    let mut more = request::headers(ask, route, token, body.content_type.as_ref());
+    more.extend(key.iter().flat_map(|key| ask.dialect.handshake.headers(key)));
     let request = upstream::Outgoing {
         method: &method(upstream),
         path: &route.path(deployment, upstream, ask.upstream_model, ask.object),
         headers: &route.headers,
-        more: &request::headers(ask, route, token),
+        more: &more,
         body,
     };
     let sent = upstream::send_watched(&route.upstream, request, stage).await;
     let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
-    let (status, headers, body) = (answer.status, answer.headers, answer.body);
+    let (status, mut headers, body) = (answer.status, answer.headers, answer.body);
     if status == StatusCode::UNAUTHORIZED
         && let (Some(tokens), Some(token)) = (&route.tokens, token)
     {
         tokens.forget(token);
+    }
+    if let Some(key) = &key
+        && (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS)
+    {
+        let socket = socket::switched(ask, key, status, &mut headers, body)?;
+        return Ok((headers, Content::Socket(Box::new(socket))));
     }
     if !status.is_success() {
         return Err(refused(upstream, status, &headers, body).await);
@@ -326,7 +350,9 @@ async fn ask_upstream(
             "the answer is compressed, which was not asked for".to_owned(),
         ));
     }
-    let content = if ask.stream && is_event_stream(&headers) {
+    let content = if upstream.answers_bytes() {
+        Content::Stream(Box::new(bytes_content(ask, &headers, body).await?))
+    } else if ask.stream && is_event_stream(&headers) {
         Content::Stream(Box::new(first_content(ask, Source::Upstream(Box::new(body))).await?))
     } else {
         full_answer(ask, body).await?
@@ -370,19 +396,9 @@ async fn refused(
     operation: Operation,
     status: StatusCode,
     headers: &HeaderMap,
-    mut body: AnswerBody,
+    body: AnswerBody,
 ) -> Failed {
-    let mut text = Vec::new();
-    let reading = async {
-        while text.len() < ERROR_BODY_MAX
-            && let Some(Ok(piece)) = body.piece().await
-        {
-            text.extend_from_slice(&piece);
-        }
-    };
-    // The status has said the most important thing; an explanation that does not come is not awaited.
-    let _late: Result<(), _> = tokio::time::timeout(ERROR_BODY_PATIENCE, reading).await;
-    text.truncate(ERROR_BODY_MAX);
+    let mut text = words(Vec::new(), body).await;
     if is_encoded(headers) {
         // Nobody asked for it, and compressed bytes are no words.
         text.clear();
@@ -458,10 +474,19 @@ async fn full_answer(ask: &Ask<'_>, mut body: AnswerBody) -> Result<Content, Fai
 }
 
 fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
+    if ask.plain && !ask.stream {
+        return match modes::transcripts::check_text(whole) {
+            Ok(()) => Ok(Content::Full(whole.clone(), None, held)),
+            Err(fault) => Err(faulty(fault)),
+        };
+    }
     match answer::check(ask.way, whole, &ask.view) {
-        Ok(_) if ask.stream => Err(Failed::malformed(
-            "the upstream answered in one piece although a stream was asked for".to_owned(),
-        )),
+        // Models that do not stream what they hear ignore that they should.
+        Ok(_) if ask.stream && ask.way.operation != Operation::Transcribe => {
+            Err(Failed::malformed(
+                "the upstream answered in one piece although a stream was asked for".to_owned(),
+            ))
+        }
         Ok(_) if ask.policy_moves_on && answer::stopped_by_policy(whole) => {
             let message = "the provider's content filter stopped the answer".to_owned();
             let code = Some("content_filter".to_owned());
@@ -474,12 +499,29 @@ fn check(ask: &Ask<'_>, whole: &Bytes, held: Held) -> Result<Content, Failed> {
                 obstacle: None,
             })
         }
-        Ok(answer) => Ok(Content::Full(answer.body, answer.usage, held)),
-        Err(Fault::Malformed(why)) => {
-            Err(Failed::malformed(format!("the upstream answered 200 with {why}")))
-        }
-        Err(Fault::Error(error)) => Err(Failed::in_band(error)),
+        Ok(answer) => Ok(Content::Full(answer.body, charged(ask, answer.usage), held)),
+        Err(fault) => Err(faulty(fault)),
     }
+}
+
+/// An answer under a good status that is none.
+fn faulty(fault: Fault) -> Failed {
+    match fault {
+        Fault::Malformed(why) => Failed::malformed(format!("the upstream answered 200 with {why}")),
+        Fault::Error(error) => Failed::in_band(error),
+    }
+}
+
+/// What a good answer is charged as: what it says, and what the request said besides.
+fn charged(ask: &Ask<'_>, said: Option<Usage>) -> Option<Usage> {
+    if !ask.asked.any() {
+        return said;
+    }
+    let said = said.unwrap_or_default();
+    // Who reports tokens and no searches charges for those.
+    let by_tokens = said.input > 0 && ask.way.operation == Operation::Rerank;
+    let units = if by_tokens { said.units } else { said.units.or(ask.asked) };
+    Some(Usage { units, ..said })
 }
 
 /// Reads a stream up to its first content; until then nothing was promised to the client.
@@ -499,7 +541,7 @@ async fn first_content(ask: &Ask<'_>, mut source: Source) -> Result<Stream, Fail
             }
         }
         if reader.has_content() {
-            return Ok(Stream { source, reader, ready, token: None });
+            return Ok(Stream { source, reader, ready, token: None, bytes: None });
         }
         if let Some(error) = reader.error() {
             return Err(Failed::in_band(error.clone()));

@@ -7,34 +7,38 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
 use hale_core::record::Ending;
 use hale_core::route::{AttemptPlan, Controls, GiveUp, Next, Resolved, Tried, Walk, resolve};
 use hale_core::snapshot::Snapshot;
+use hale_core::usage::Units;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
+use hale_wire::id::Issuer;
+use hale_wire::modes;
 use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek};
-use hale_wire::responses::id::Issuer;
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
-use http::Response;
 use http::request::Parts;
+use http::{Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::access::Access;
 use super::attempt::{Answered, Ask, Content, Failed, attempt};
 use super::body::{self, Held};
+use super::content;
 use super::explain::{self, Refusal};
 use super::finish::Finish;
 use super::guard::AttemptGuard;
+use super::handshake::{self, Handshake};
 use super::kept::{self, Kept};
 use super::relay::Relay;
 use super::reply::{self, Reply};
 use super::request::Dialect;
+use super::tunnel::Tunnel;
 use super::{Arrival, answer_headers};
 use crate::clock;
 use crate::state::Object;
@@ -42,9 +46,15 @@ use crate::state::Object;
 /// What was read from the request.
 struct Wanted {
     operation: Operation,
+    /// What is charged for besides tokens, as far as the request says.
+    asked: Units,
+    /// Whether the client wants a text, no JSON.
+    plain: bool,
     peek: Peek,
     model: Box<str>,
-    /// The response that it is about or goes on from.
+    /// Whether the client named it.
+    is_named: bool,
+    /// What some provider keeps that it is about or refers to.
     kept: Option<Kept>,
     /// What of it is asked for, where it is about one.
     object: Option<Object>,
@@ -55,7 +65,7 @@ struct Wanted {
     explain: bool,
     /// Whether the answer shows the errors that were met on the way.
     include_errors: bool,
-    /// What the client's headers say about its Anthropic format.
+    /// What of the client's head goes along.
     dialect: Dialect,
     /// Bytes that are held as long as the request may be sent again.
     _held: Held,
@@ -80,10 +90,10 @@ pub(super) async fn run(
     let now = clock::now().millis();
     let controls = wanted.controls.clone();
     let kept_target = wanted.kept.as_ref().and_then(|kept| {
-        let resolved = if operation.is_by_id() {
-            Resolved::Target(kept.target(snapshot))
-        } else {
+        let resolved = if wanted.is_named {
             resolve(snapshot, &wanted.model)
+        } else {
+            Resolved::Target(kept.target(snapshot))
         };
         match resolved {
             Resolved::Target(target) => Some(kept.pin(snapshot, target)),
@@ -113,33 +123,37 @@ async fn want(
     incoming: Incoming,
     finish: &mut Finish,
 ) -> Result<Wanted, Refusal> {
+    let route = head.uri.path();
+    let query = head.uri.query().unwrap_or_default();
+    let (dialect, path_name) = opening(arrival, operation, path_name, head)?;
+    content::check_type(operation, route, &head.headers)?;
     let mut held = Held::none(&arrival.worker.process);
     finish.wait_begins(clock::recent());
     let body = body::read(arrival, &head.headers, incoming, &mut held).await;
     finish.wait_ends(clock::now());
     let body = body?;
     finish.note(|record| record.request_bytes = body.len() as u64);
-    let peek = match operation.is_by_id() && body.is_empty() {
-        // It needs no body, and may have one that speaks to the gateway.
-        true => Peek::parse(Bytes::from_static(b"{}")),
-        false => Peek::parse(body),
-    };
-    let peek = peek.map_err(|error| explain::bad_body(&error))?;
+    let peek = content::read(operation, &head.headers, body)?;
     let bad = |error| explain::bad_body(&error);
-    let route = head.uri.path();
-    let kept = Kept::of(arrival, operation, path_name.as_deref(), &peek)?;
-    let model = match &kept {
-        Some(kept) if operation.is_by_id() => kept.shown_model(&arrival.serving.snapshot),
-        _ => named_model(route, path_name, &peek)?,
+    let kept = Kept::of(arrival, operation, path_name.as_deref(), &peek, query)?;
+    let named = match operation.is_of_files() {
+        true if operation.is_by_id() => None,
+        true => content::account_model(&arrival.serving.snapshot, operation, &peek, head)?,
+        false if operation.is_by_id() => None,
+        false => Some(content::model(operation, route, path_name, &peek)?),
     };
-    if !operation.is_by_id() {
+    let (model, is_named) = match (named, &kept) {
+        (Some(model), _) => (model, true),
+        (None, Some(kept)) => (kept.shown_model(&arrival.serving.snapshot), false),
+        (None, None) => return Err(content::no_account(operation, route, &peek)),
+    };
+    if is_named {
         finish.note(|record| record.requested_model = Some(cut(arrival, &model)));
     }
     if let Some(field) = peek.holds(&FORBIDDEN).next() {
         return Err(explain::forbidden_parameter(field));
     }
-    check_content(operation, &peek, route)?;
-    let query = head.uri.query().unwrap_or_default();
+    content::check(operation, &peek, route)?;
     let stream = operation.streams()
         && match operation.is_by_id() {
             true => kept::wants_stream(query),
@@ -148,21 +162,28 @@ async fn want(
     let wants_usage = stream
         && (peek.wants_usage().map_err(bad)?
             || arrival.serving.snapshot.gateway.always_include_stream_usage);
-    finish.note(|record| record.stream = stream);
+    // Bytes leave as they come, too.
+    let passes = stream || operation.answers_bytes() || operation.switches();
+    finish.note(|record| record.stream = passes);
     let mut controls =
-        super::controls::all_controls(arrival, operation.format(), &peek, &head.headers, stream)?;
+        super::controls::all_controls(arrival, operation.format(), &peek, &head.headers, passes)?;
     controls.operation = Some(operation);
-    // Nobody else has what it is about.
-    controls.disable_fallbacks |= kept.is_some();
-    let object = kept.as_ref().filter(|_| operation.is_by_id()).map(|kept| kept.object(query));
+    // Nobody else has what it is about, and a file is of use to its own model alone.
+    controls.disable_fallbacks |= kept.is_some() || operation.is_of_files();
+    let object = match operation.switches() {
+        true => handshake::object(query),
+        false => kept::object(operation, kept.as_ref(), query),
+    };
     let explain = super::controls::wants_explanation(&head.headers)?;
     let include_errors = peek.has_controls()
         && peek.boolean("include_fallback_errors").map_err(bad)?.unwrap_or(false);
-    let dialect = Dialect::of(operation.format(), &head.headers);
     Ok(Wanted {
         operation,
+        asked: modes::asked::asked(operation, &peek),
+        plain: modes::transcripts::wants_text(operation, &peek),
         peek,
         model,
+        is_named,
         kept,
         object,
         controls,
@@ -174,36 +195,19 @@ async fn want(
     })
 }
 
-/// The model that is asked for.
-fn named_model(route: &str, path_name: Option<Box<str>>, peek: &Peek) -> Result<Box<str>, Refusal> {
-    let model = match path_name {
-        Some(model) => model,
-        None => match peek.string("model").map_err(|error| explain::bad_body(&error))? {
-            Some(model) => Box::from(&*model),
-            None => return Err(explain::missing_parameter(route, "model")),
-        },
-    };
-    if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
-        return Err(explain::odd_model_name());
+/// What of the head goes along, and the name in the path; of a handshake that is the query's.
+fn opening(
+    arrival: &Arrival,
+    operation: Operation,
+    path_name: Option<Box<str>>,
+    head: &Parts,
+) -> Result<(Dialect, Option<Box<str>>), Refusal> {
+    let mut dialect = Dialect::of(operation.format(), &head.headers);
+    if !operation.switches() {
+        return Ok((dialect, path_name));
     }
-    Ok(model)
-}
-
-/// The fields without which the operation makes no sense.
-fn check_content(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
-    let counted = || ["messages", "prompt"].iter().find(|field| peek.raw(field).is_some());
-    if operation == Operation::CountPrompt && counted().is_none() {
-        return Err(explain::missing_parameter(route, "messages"));
-    }
-    for field in operation.required_fields() {
-        if !peek.is_set(field) {
-            return Err(explain::missing_parameter(route, field));
-        }
-        if *field == "messages" && !peek.is_filled_list(field) {
-            return Err(explain::wrong_list(field));
-        }
-    }
-    Ok(())
+    dialect.handshake = Handshake::of(head, arrival.access)?;
+    Ok((dialect, handshake::model(head.uri.query().unwrap_or_default())?))
 }
 
 /// Follows the walk to an answer or to its end.
@@ -246,7 +250,8 @@ async fn follow(
                 let ended = clock::recent();
                 match result {
                     Ok(answered) => {
-                        let mut response = deliver(&arrival, &walk, &plan, answered, finish);
+                        let mut response =
+                            deliver(&arrival, &wanted, &walk, &plan, answered, finish);
                         if ignores_checks {
                             answer_headers::checks_ignored(response.headers_mut());
                         }
@@ -309,7 +314,7 @@ async fn try_once(
         deployment,
         operation: wanted.operation,
         upstream_model: &upstream_model,
-        previous_response: wanted.kept.as_ref().map(|kept| &*kept.id),
+        kept: wanted.kept.as_ref().map(|kept| &*kept.id),
         ask_usage: wanted.controls.stream,
         drop_params: snapshot.gateway.drop_params,
     };
@@ -323,7 +328,9 @@ async fn try_once(
         object: wanted.object.as_ref(),
         outgoing: outgoing(changed.as_ref().unwrap_or(&wanted.peek), &order),
         dialect: &wanted.dialect,
-        stream: wanted.controls.stream,
+        stream: wanted.controls.stream && wanted.operation.streams(),
+        asked: wanted.asked,
+        plain: wanted.plain,
         view: View {
             // A response of many models keeps the name of its own.
             model_json: if shown.is_empty() { "".into() } else { json_string(&shown).into() },
@@ -331,7 +338,7 @@ async fn try_once(
             created: if way.translates() { clock::unix_ms() / 1000 } else { 0 },
             upstream_model: (wanted.operation == Operation::CountPrompt)
                 .then(|| Box::from(&*upstream_model)),
-            issuer: wanted.operation.is_of_responses().then(|| Issuer {
+            issuer: wanted.operation.kind().map(|_| Issuer {
                 key: arrival.serving.ids.clone(),
                 deployment: deployment.id.clone(),
             }),
@@ -342,7 +349,11 @@ async fn try_once(
         policy_moves_on: walk.has_policy_fallback(snapshot),
     };
     let guard = match &ask.outgoing {
-        Ok(Outgoing::Body(..)) => begin(snapshot, walk, plan, request)?,
+        Ok(Outgoing::Body(operation, _)) => {
+            let guard = begin(snapshot, walk, plan, request)?;
+            // How long files take says nothing about models.
+            if operation.is_of_files() { guard.unmeasured() } else { guard }
+        }
         Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) | Err(_) => {
             AttemptGuard::unasked(deployment, plan, walk.surroundings(snapshot, plan))
         }
@@ -384,6 +395,7 @@ fn note_group(arrival: &Arrival, walk: &Walk, finish: &mut Finish) {
 
 fn deliver(
     arrival: &Arrival,
+    wanted: &Wanted,
     walk: &Walk,
     plan: &AttemptPlan,
     mut answered: Answered,
@@ -402,18 +414,42 @@ fn deliver(
             let headers = response.headers_mut();
             answer_headers::cost(headers, cost);
             answer_headers::upstream(headers, &answered.headers);
+            if wanted.plain {
+                answer_headers::text(headers, &answered.headers);
+            }
             response
         }
         Content::Stream(stream) => {
             finish.first_content(now);
             answered.guard.has_content();
             let times = finish.times(now);
+            let content_type = stream.bytes.as_ref().map(|head| head.content_type.clone());
             let relay = Relay::new(*stream, answered.guard, finish, plan);
             let mut response = Response::new(Reply::stream(relay));
             *response.headers_mut() = answer_headers::common(arrival, walk, plan, times);
             let headers = response.headers_mut();
-            answer_headers::events(headers);
+            match content_type {
+                Some(content_type) => {
+                    headers.insert(header::CONTENT_TYPE, content_type);
+                }
+                None => answer_headers::events(headers),
+            }
             answer_headers::upstream(headers, &answered.headers);
+            response
+        }
+        Content::Socket(socket) => {
+            finish.first_content(now);
+            answered.guard.has_content();
+            let mut response = Response::new(Reply::empty());
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            *response.headers_mut() =
+                answer_headers::common(arrival, walk, plan, finish.times(now));
+            let headers = response.headers_mut();
+            wanted.dialect.handshake.agree(headers, socket.protocol);
+            answer_headers::upstream(headers, &answered.headers);
+            let idle_ms = arrival.serving.snapshot.gateway.bounds.websocket_idle_ms;
+            let tunnel = Tunnel::new(socket.stream, answered.guard, finish, plan, idle_ms);
+            arrival.connection.switch(tunnel);
             response
         }
     }

@@ -5,20 +5,27 @@
 
 mod excluded;
 mod refused;
+mod websocket;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
+use hale_core::endpoint::Kind;
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use hale_core::route::{Refused, Tried, Walk};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use hale_wire::errors::{self, AttemptLine, ErrorReply, clean, kind_of};
+use hale_wire::form::FormError;
 use hale_wire::peek::PeekError;
+use hale_wire::websocket::VERSION;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 pub(crate) use self::excluded::{line, unix_s};
 pub(crate) use self::refused::{diagnosis, refused};
+pub(super) use self::websocket::{
+    bad_websocket_key, foreign_origin, no_upgrade, wrong_websocket_version,
+};
 use super::attempt::{Failed, seconds};
 use super::reply::{self, Reply};
 
@@ -42,6 +49,8 @@ pub(crate) struct Refusal {
     allow: Option<&'static str>,
     /// Whether the connection ends with the answer.
     close: bool,
+    /// Whether a WebSocket has to be asked for.
+    upgrade: bool,
 }
 
 impl Refusal {
@@ -60,6 +69,7 @@ impl Refusal {
             cause: if status.is_client_error() { Cause::BadRequest } else { Cause::Gateway },
             allow: None,
             close: false,
+            upgrade: false,
         }
     }
 
@@ -82,6 +92,12 @@ impl Refusal {
         }
         if let Some(method) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(method));
+        }
+        if self.upgrade {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            let version = HeaderValue::from_static(VERSION);
+            headers.insert(header::SEC_WEBSOCKET_VERSION, version);
         }
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -183,7 +199,7 @@ pub(crate) fn broken_body() -> Refusal {
 
 /// The body is compressed.
 pub(crate) fn encoded_body() -> Refusal {
-    let message = "compressed request bodies are not accepted; send plain JSON".to_owned();
+    let message = "compressed request bodies are not accepted; send them plain".to_owned();
     Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body", message).closing()
 }
 
@@ -205,6 +221,60 @@ pub(crate) fn bad_body(error: &PeekError) -> Refusal {
         PeekError::Duplicate(_) | PeekError::Type { .. } => "invalid_parameter",
     };
     Refusal::new(StatusCode::BAD_REQUEST, reason, error.to_string()).param(error.param())
+}
+
+/// The body is no form, or not one that can be read.
+pub(crate) fn bad_form(error: &FormError) -> Refusal {
+    let reason = match error {
+        FormError::Fields(error) => return bad_body(error),
+        FormError::Empty => "empty_body",
+        FormError::Nested(..) => "invalid_parameter",
+        FormError::Boundary(_)
+        | FormError::NoParts
+        | FormError::Unfinished
+        | FormError::Part(..)
+        | FormError::Parts => "invalid_form",
+    };
+    let param = match error {
+        FormError::Boundary(_) => "content-type",
+        FormError::Nested(_, field) => field,
+        _ => "request_body",
+    };
+    let message = clean(&error.to_string(), 2 * LINE_MAX);
+    Refusal::new(StatusCode::BAD_REQUEST, reason, message).param(param)
+}
+
+/// Something else was sent where a form belongs.
+pub(crate) fn no_form(route: &str, content_type: &str) -> Refusal {
+    let given = match content_type {
+        "" => "without `content-type`".to_owned(),
+        given => format!("as `{}`", clean(given, 100)),
+    };
+    let message = format!(
+        "{route} takes a form: send `multipart/form-data` with its parts; the request came {given}"
+    );
+    wrong_type(message)
+}
+
+/// A form was sent where JSON belongs.
+pub(crate) fn no_json(route: &str) -> Refusal {
+    wrong_type(format!(
+        "{route} takes JSON: send `application/json`; the request came as `multipart/form-data`"
+    ))
+}
+
+fn wrong_type(message: String) -> Refusal {
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Refusal::new(status, "wrong_content_type", message).param("content-type").closing()
+}
+
+/// Nothing says whose account a file, a batch or a list belongs to.
+pub(crate) fn no_account(route: &str) -> Refusal {
+    let message = format!(
+        "{route}: several accounts are configured that keep files; say which with `model`: a field of the \
+         form or the query, or the header `x-litellm-model`"
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "missing_parameter", message).param("model")
 }
 
 /// A header of ours has a wrong value.
@@ -267,38 +337,62 @@ pub(crate) fn no_such_model(name: &str, nearest: &[Box<str>]) -> Refusal {
     refusal
 }
 
-/// An id of a response that this gateway has not issued. `field` is where it stands in the body.
-pub(crate) fn foreign_response(field: Option<&str>, id: &str) -> Refusal {
+/// What an id names is unknown where it stands in the body or the query, and absent where it is the path.
+fn about_kept(kind: Kind, field: Option<&str>, reason: &'static str, message: String) -> Refusal {
+    let status = if field.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND };
+    let own = match kind {
+        Kind::Response => "response_id",
+        Kind::File => "file_id",
+        Kind::Batch => "batch_id",
+    };
+    Refusal::new(status, reason, message).param(field.unwrap_or(own))
+}
+
+/// An id that this gateway has not issued. `field` is where it stands in the body or the query.
+pub(crate) fn foreign_id(kind: Kind, field: Option<&str>, id: &str) -> Refusal {
     let message = format!(
-        "'{}' is no id that this gateway issued; send the id of an answer that came through it and \
+        "'{}' is no id of a {} that this gateway issued; send the id of an answer that came through it and \
          was made with the present master key",
-        clean(id, 80)
+        clean(id, 80),
+        kind.name()
     );
-    let status = if field.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND };
-    Refusal::new(status, "unknown_response", message).param(field.unwrap_or("response_id"))
+    let reason = match kind {
+        Kind::Response => "unknown_response",
+        Kind::File => "unknown_file",
+        Kind::Batch => "unknown_batch",
+    };
+    about_kept(kind, field, reason, message)
 }
 
-/// The deployment that issued a response is no more.
-pub(crate) fn response_without_deployment(field: Option<&str>, deployment: &str) -> Refusal {
+/// The deployment that issued an id is no more.
+pub(crate) fn kept_without_deployment(
+    kind: Kind,
+    field: Option<&str>,
+    deployment: &str,
+) -> Refusal {
     let message = format!(
-        "deployment '{}', which keeps this response, is no longer configured; put it back, and give \
-         deployments a lasting `model_info.id`, or begin anew without the response",
-        clean(deployment, 80)
+        "deployment '{}', which keeps this {kind}, is no longer configured; put it back, and give \
+         deployments a lasting `model_info.id`, or begin anew without the {kind}",
+        clean(deployment, 80),
+        kind = kind.name()
     );
-    let status = if field.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND };
-    Refusal::new(status, "deployment_gone", message).param(field.unwrap_or("response_id"))
+    about_kept(kind, field, "deployment_gone", message)
 }
 
-/// The response to go on from is kept where the model that is asked for is not.
-pub(crate) fn response_elsewhere(group: &str, asked: &str) -> Refusal {
+/// What `field` names is kept where the model that is asked for is not.
+pub(crate) fn kept_elsewhere(kind: Kind, field: &str, group: &str, asked: &str) -> Refusal {
+    let (reason, remedy) = match kind {
+        Kind::Response => ("response_elsewhere", format!(", or leave `{field}` out")),
+        Kind::File => ("file_elsewhere", ", or upload the file for that model".to_owned()),
+        Kind::Batch => ("batch_elsewhere", format!(", or leave `{field}` out")),
+    };
     let message = format!(
-        "`previous_response_id` names a response of model '{}', which no deployment of '{}' can read; \
-         ask for '{0}', or leave `previous_response_id` out",
+        "`{field}` names a {} of model '{}', which no deployment of '{}' can read; ask for '{1}'{remedy}",
+        kind.name(),
         clean(group, 200),
         clean(asked, 200)
     );
-    let refusal = Refusal::new(StatusCode::BAD_REQUEST, "response_elsewhere", message);
-    refusal.param("previous_response_id")
+    Refusal::new(StatusCode::BAD_REQUEST, reason, message).param(field)
 }
 
 /// A fault of our own.

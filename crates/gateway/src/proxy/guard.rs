@@ -29,6 +29,8 @@ pub(crate) struct AttemptGuard {
     told: bool,
     /// Whether it has a place at the deployment.
     entered: bool,
+    /// Whether its time says something about the deployment's models.
+    measures: bool,
     /// Whether it is a check: it has no place at the deployment, and its outcome is no traffic's.
     is_check: bool,
 }
@@ -59,6 +61,7 @@ impl AttemptGuard {
             first_content_ms: None,
             told: false,
             entered: true,
+            measures: true,
             is_check: false,
         })
     }
@@ -81,6 +84,7 @@ impl AttemptGuard {
             first_content_ms: None,
             told: true,
             entered: false,
+            measures: true,
             is_check: false,
         }
     }
@@ -99,6 +103,12 @@ impl AttemptGuard {
         let mut guard = AttemptGuard::unasked(deployment, plan, around);
         guard.is_check = true;
         guard
+    }
+
+    /// The same, for what runs no model: its time is no model's.
+    pub(crate) fn unmeasured(mut self) -> AttemptGuard {
+        self.measures = false;
+        self
     }
 
     /// The deployment that is asked.
@@ -127,8 +137,8 @@ impl AttemptGuard {
         let usage = usage.unwrap_or_default();
         let whole_ms = now.since(self.attempt.started);
         let measured = Measured {
-            first_content_ms: self.first_content_ms,
-            whole_ms: self.first_content_ms.is_none().then_some(whole_ms),
+            first_content_ms: self.first_content_ms.filter(|_| self.measures),
+            whole_ms: Some(whole_ms).filter(|_| self.measures && self.first_content_ms.is_none()),
             output_tokens: usage.output,
             tokens: usage.input.saturating_add(usage.output).saturating_sub(self.reserved),
         };

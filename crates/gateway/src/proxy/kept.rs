@@ -1,31 +1,38 @@
-//! A response that some provider keeps: which deployment has it, and how a request gets there.
+//! What some provider keeps (a response, a file, a batch): which deployment has it, and how a request
+//! gets there.
 //!
-//! Called by [`super::exchange`] for ids in paths and for `previous_response_id`. Always true: a request
-//! about a kept response goes to the deployment that issued it, or to one that uses the same credential
-//! of the same provider, and to nobody else.
+//! Called by [`super::exchange`] for ids in paths, bodies and queries. Always true: a request about what is
+//! kept goes to the deployment that issued its id, or to one that uses the same credential of the same
+//! provider, and to nobody else.
 
+use hale_core::azure::escaped;
 use hale_core::deployment::DeploymentIndex;
-use hale_core::endpoint::Operation;
+use hale_core::endpoint::{Carries, Kind, Operation};
 use hale_core::route::Target;
 use hale_core::snapshot::Snapshot;
 use hale_wire::peek::Peek;
 
-use super::Arrival;
 use super::explain::{self, Refusal};
+use super::{Arrival, query};
 use crate::state::Object;
 
-/// The field of a request that names the response to go on from.
-const PREVIOUS: &str = "previous_response_id";
+/// Parameters of a query that speak to the gateway. The version of the interface that an Azure client
+/// names is its own matter: the deployment has one. Source of the others: the reference.
+const OURS: [&str; 5] =
+    ["api-version", "model", "target_model_names", "custom_llm_provider", "provider"];
 
-/// A response that a provider keeps.
+/// What a provider keeps.
 pub(super) struct Kept {
     deployment: DeploymentIndex,
+    kind: Kind,
+    /// Where its id stands in body or query; `None` is the path.
+    field: Option<&'static str>,
     /// The provider's own id.
     pub(super) id: Box<str>,
 }
 
 impl Kept {
-    /// The response that a request is about or goes on from.
+    /// What a request is about or refers to.
     ///
     /// # Errors
     /// As [`Kept::open`].
@@ -34,28 +41,41 @@ impl Kept {
         operation: Operation,
         path_name: Option<&str>,
         peek: &Peek,
+        query: &str,
     ) -> Result<Option<Kept>, Refusal> {
-        if !operation.is_of_responses() {
-            return Ok(None);
+        let own = operation.kind().zip(path_name).filter(|_| operation.is_by_id());
+        if let Some((kind, id)) = own {
+            return Kept::open(arrival, kind, None, id).map(Some);
         }
-        if let Some(id) = path_name.filter(|_| operation.is_by_id()) {
-            return Kept::open(arrival, None, id).map(Some);
-        }
-        let id = peek.string(PREVIOUS).map_err(|error| explain::bad_body(&error))?;
-        id.map(|id| Kept::open(arrival, Some(PREVIOUS), &id)).transpose()
+        let Some((field, kind)) = operation.refers_to() else { return Ok(None) };
+        let id = match operation.carries() {
+            Carries::Nothing => query::value(query, field),
+            Carries::Json | Carries::Form => {
+                let id = peek.string(field).map_err(|error| explain::bad_body(&error))?;
+                id.map(|id| Box::from(&*id))
+            }
+        };
+        id.map(|id| Kept::open(arrival, kind, Some(field), &id)).transpose()
     }
 
-    /// What the client's `id` stands for. `field` is where it stands in the body; `None` is the path.
+    /// What the client's `id` stands for. `field` is where it stands in body or query; `None` is the path.
     ///
     /// # Errors
     /// When it is not ours, or its deployment is gone.
-    fn open(arrival: &Arrival, field: Option<&str>, id: &str) -> Result<Kept, Refusal> {
-        let Some(issued) = arrival.serving.ids.open(id) else {
-            return Err(explain::foreign_response(field, id));
+    fn open(
+        arrival: &Arrival,
+        kind: Kind,
+        field: Option<&'static str>,
+        id: &str,
+    ) -> Result<Kept, Refusal> {
+        let Some(issued) = arrival.serving.ids.open(kind, id) else {
+            return Err(explain::foreign_id(kind, field, id));
         };
         match arrival.serving.snapshot.by_id.get(&*issued.deployment) {
-            Some(deployment) => Ok(Kept { deployment: *deployment, id: issued.id.into() }),
-            None => Err(explain::response_without_deployment(field, &issued.deployment)),
+            Some(deployment) => {
+                Ok(Kept { deployment: *deployment, kind, field, id: issued.id.into() })
+            }
+            None => Err(explain::kept_without_deployment(kind, field, &issued.deployment)),
         }
     }
 
@@ -71,7 +91,7 @@ impl Kept {
         Target { group, pinned: Some(self.deployment), wildcard_name: None }
     }
 
-    /// `target`, and of it the deployment that has this response.
+    /// `target`, and of it the deployment that has this.
     ///
     /// # Errors
     /// When none of its deployments has.
@@ -90,17 +110,30 @@ impl Kept {
             }
             None => {
                 let group = &snapshot.group(own.group).name;
-                Err(explain::response_elsewhere(group, target.name(snapshot)))
+                let field = self.field.unwrap_or("id");
+                Err(explain::kept_elsewhere(self.kind, field, group, target.name(snapshot)))
             }
         }
     }
+}
 
-    /// What is asked of it. The version of the interface that an Azure client names is its own matter:
-    /// the deployment has one.
-    pub(super) fn object(&self, query: &str) -> Object {
-        let asked = query.split('&').filter(|pair| !pair.starts_with("api-version="));
-        Object { id: self.id.clone(), query: asked.collect::<Vec<_>>().join("&").into() }
+/// What is asked of what a provider keeps: `kept` where the path names it, else a list.
+pub(super) fn object(operation: Operation, kept: Option<&Kept>, query: &str) -> Option<Object> {
+    if operation.carries() != Carries::Nothing {
+        return None;
     }
+    let mut asked = query::without(query, &OURS);
+    let id = match (kept, operation.refers_to()) {
+        (Some(kept), None) => kept.id.clone(),
+        (Some(kept), Some((field, _))) => {
+            asked = query::without(&asked, &[field]);
+            let separator = if asked.is_empty() { "" } else { "&" };
+            asked.push_str(&format!("{separator}{field}={}", escaped(&kept.id)));
+            Box::default()
+        }
+        (None, _) => Box::default(),
+    };
+    Some(Object { id, query: asked.into() })
 }
 
 /// Whether a query asks for a stream.
@@ -112,14 +145,30 @@ pub(super) fn wants_stream(query: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn asked(operation: Operation, field: Option<&'static str>, query: &str) -> (String, String) {
+        let kind = operation.kind().unwrap();
+        let kept = Kept { deployment: DeploymentIndex(0), kind, field, id: "x_1".into() };
+        let object = object(operation, Some(&kept), query).unwrap();
+        (object.id.into(), object.query.into())
+    }
+
     #[test]
-    fn the_query_goes_along_without_the_clients_version() {
-        let kept = Kept { deployment: DeploymentIndex(0), id: "resp_1".into() };
+    fn the_query_goes_along_without_what_speaks_to_us() {
         let query =
             "api-version=2025-04-01-preview&limit=2&include%5B%5D=reasoning.encrypted_content";
-        let object = kept.object(query);
-        assert_eq!(&*object.query, "limit=2&include%5B%5D=reasoning.encrypted_content");
-        assert!(kept.object("").query.is_empty());
+        let passed = "limit=2&include%5B%5D=reasoning.encrypted_content";
+        let own = |query: &str| ("x_1".to_owned(), query.to_owned());
+        assert_eq!(asked(Operation::GetResponse, None, query), own(passed));
+        assert_eq!(asked(Operation::GetFile, None, "model=m"), own(""));
+        let list = |query: &str| asked(Operation::ListFiles, Some("after"), query);
+        assert_eq!(
+            list("after=ours&limit=2&model=m"),
+            (String::new(), "limit=2&after=x_1".to_owned())
+        );
+        assert_eq!(list("after=ours").1, "after=x_1");
+        let all = object(Operation::ListBatches, None, "limit=1&provider=openai").unwrap();
+        assert_eq!((&*all.id, &*all.query), ("", "limit=1"));
+        assert!(object(Operation::CreateBatch, None, "x=1").is_none());
         assert!(wants_stream("a=b&stream=true") && !wants_stream("stream=false"));
     }
 }

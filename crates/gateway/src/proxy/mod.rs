@@ -8,16 +8,20 @@ pub(crate) mod access;
 pub(crate) mod answer_headers;
 pub(crate) mod attempt;
 pub(crate) mod body;
+mod content;
 mod controls;
 mod exchange;
 pub(crate) mod explain;
 mod finish;
 pub(crate) mod guard;
+pub(crate) mod handshake;
 mod kept;
 mod preview;
+mod query;
 mod relay;
 pub(crate) mod reply;
 pub(crate) mod request;
+pub(crate) mod tunnel;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -31,7 +35,7 @@ use std::task::{Context, Poll};
 use hale_core::endpoint::{self, Action, Endpoint, Found};
 use hale_core::provider::WireFormat;
 use http::request::Parts;
-use http::{Method, Request, Response, Version, header};
+use http::{Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 
 use self::access::Access;
@@ -72,11 +76,15 @@ pub(crate) async fn serve(
     let is_head = request.method() == Method::HEAD;
     let call_id = access::call_id(request.headers());
     let format = endpoint::format_of(request.uri().path());
-    let answering = answer(worker, connection, request, call_id.clone());
+    let answering = answer(worker, connection.clone(), request, call_id.clone());
     let mut response = CatchPanic(Box::pin(answering)).await.unwrap_or_else(|()| {
         metrics.panics.fetch_add(1, Ordering::Relaxed);
         explain::own_fault().respond(format, &call_id)
     });
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        connection.hold(in_flight);
+        return Ok(response);
+    }
     if draining {
         response
             .headers_mut()

@@ -2,7 +2,8 @@
 //!
 //! Made by [`super::exchange`], polled by hyper as the answer's body. Always true: whole events leave
 //! as soon as they are there; the next one is only asked for when the client has room; a failure from
-//! here on is an event in the stream, followed by its end and by nothing that looks like success.
+//! here on is an event in the stream, followed by its end and by nothing that looks like success; of
+//! bytes it is a broken connection.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -54,8 +55,8 @@ const FRAME_MAX: usize = 32 << 10;
 #[derive(Debug)]
 pub(crate) struct Cut;
 
-/// Why a body broke, in the shape that hyper wants: by a fault of our own. Failures of an upstream are
-/// events of the stream.
+/// Why a body broke, in the shape that hyper wants: by a fault of our own, or an upstream's in the middle
+/// of bytes. Other failures of an upstream are events of the stream.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream broke")]
 pub(crate) struct Broken;
@@ -79,6 +80,21 @@ pub(crate) struct Relay {
     events_seen: u64,
     alarm: Pin<Box<Sleep>>,
     over: bool,
+    /// How many bytes there will be in all, where that is known.
+    length: Option<u64>,
+    /// Whether its end has to look like a broken connection, as no event can say so.
+    end: End,
+}
+
+/// What ends it after the last byte.
+#[derive(Clone, Copy)]
+enum End {
+    /// The end of the body.
+    Body,
+    /// A broken connection, once what was given out has had its chance to leave.
+    BreakSoon,
+    /// A broken connection.
+    Break,
 }
 
 impl Relay {
@@ -110,7 +126,14 @@ impl Relay {
             last_event,
             alarm: Box::pin(alarm),
             over: false,
+            length: stream.bytes.and_then(|head| head.length),
+            end: End::Body,
         }
+    }
+
+    /// How many bytes there will be in all, where that is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        self.length
     }
 
     /// The next bytes for the client.
@@ -162,7 +185,18 @@ impl Relay {
             }
         }
         if self.ready.is_empty() {
-            return Poll::Ready(None);
+            return match self.end {
+                End::Body => Poll::Ready(None),
+                End::BreakSoon => {
+                    self.end = End::Break;
+                    cx.waker().wake_by_ref();
+                    Poll::Pending
+                }
+                End::Break => {
+                    self.end = End::Body;
+                    Poll::Ready(Some(Err(Broken)))
+                }
+            };
         }
         let bytes = Bytes::from(std::mem::take(&mut self.ready));
         self.finish.note(|record| record.response_bytes += bytes.len() as u64);
@@ -230,6 +264,9 @@ impl Relay {
         self.finish.end(Ending::Broken, 200, Some(failed.cause));
         let reply = explain::broken_stream(self.guard.deployment(), failed);
         self.ready.extend_from_slice(&self.reader.failure(&reply));
+        if self.reader.is_bytes() {
+            self.end = End::BreakSoon;
+        }
         // What is left of the upstream's stream is of no use; dropping it closes the connection.
         self.source = Source::Canned(None);
     }

@@ -95,7 +95,9 @@ impl Body for Reply {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Kind::Stream(_) => SizeHint::default(),
+            Kind::Stream(relay) => {
+                relay.length().map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
         }
     }
 }

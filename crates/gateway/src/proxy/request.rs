@@ -8,12 +8,16 @@ use hale_core::provider::WireFormat;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::attempt::{Ask, Failed, unsent};
+use super::handshake::Handshake;
 use crate::state::{BETA, Route, VERSION, betas};
 use crate::upstream::entra::{Token, TokenError};
 
-/// What the headers of a client of the Anthropic format say about it.
+/// What a client's head says that goes along: of the Anthropic format what concerns that, and of a
+/// handshake what is offered.
 #[derive(Default)]
 pub(crate) struct Dialect {
+    /// What it offers, where it wants to switch to another protocol; checks offer nothing.
+    pub(crate) handshake: Handshake,
     /// The betas that it wants.
     pub(crate) betas: Option<HeaderValue>,
     /// The version of the format that its bytes are in.
@@ -26,6 +30,7 @@ impl Dialect {
         match format {
             WireFormat::OpenAi => Dialect::default(),
             WireFormat::Anthropic => Dialect {
+                handshake: Handshake::default(),
                 betas: betas(headers.get_all(BETA).iter()),
                 version: headers.get(VERSION).cloned(),
             },
@@ -41,16 +46,24 @@ pub(super) async fn token(ask: &Ask<'_>, route: &Route) -> Result<Option<Token>,
     }
 }
 
-/// The headers of this request alone.
+/// The headers of this request alone. `content_type` is that of a body which is no JSON.
 pub(super) fn headers(
     ask: &Ask<'_>,
     route: &Route,
     token: Option<&Token>,
+    content_type: Option<&HeaderValue>,
 ) -> Vec<(HeaderName, HeaderValue)> {
-    let accept = if ask.stream { "text/event-stream" } else { "application/json" };
+    let accept = match ask.stream {
+        true => "text/event-stream",
+        false if ask.way.operation.answers_bytes() => "application/octet-stream",
+        false => "application/json",
+    };
     let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
     if ask.way.wire == WireFormat::Anthropic {
         speak(&mut headers, ask, route);
+    }
+    if let Some(content_type) = content_type {
+        headers.push((header::CONTENT_TYPE, content_type.clone()));
     }
     if let Some(token) = token {
         headers.push((header::AUTHORIZATION, token.header.clone()));

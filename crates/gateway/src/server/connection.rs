@@ -1,4 +1,4 @@
-//! One client's connection: HTTP/1.1, its clocks, its end.
+//! One client's connection: HTTP/1.1, what it switches to, its clocks, its end.
 //!
 //! Spawned by a worker for each accepted stream. Always true: a head that is not read in time and a
 //! connection that idles too long are closed by the worker's sweep, so that no request pays for a
@@ -21,7 +21,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Worker;
+use crate::panics::contained;
 use crate::proxy;
+use crate::proxy::reply::InFlight;
+use crate::proxy::tunnel::{Session, Tunnel};
 use crate::{clock, coalesce};
 
 /// How long a connection counts as having only just begun to wait, milliseconds.
@@ -41,6 +44,8 @@ enum Doing {
     Body(Millis),
     /// Serving a request.
     Request,
+    /// In a session over a WebSocket, which keeps its own clocks.
+    Session,
 }
 
 /// What the worker knows of a connection.
@@ -51,6 +56,8 @@ pub(crate) struct ConnectionState {
     stuck_since: Cell<Option<Millis>>,
     wish: Cell<Wish>,
     waker: RefCell<Option<Waker>>,
+    /// The session that begins when the answer under way has left.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
 }
 
 /// What the worker wants of a connection.
@@ -86,7 +93,7 @@ impl ConnectionState {
                 }
                 false
             }
-            Doing::Request => false,
+            Doing::Request | Doing::Session => false,
         };
         let stuck = self.stuck_since.get().is_some_and(|since| now.since(since) > STUCK_MS);
         if overdue || stuck {
@@ -101,7 +108,9 @@ impl ConnectionState {
             Doing::Idle(since) if self.wish.get() == Wish::Go => {
                 Some(now.since(since)).filter(|idle_ms| *idle_ms >= JUST_BEGAN_MS)
             }
-            Doing::Idle(_) | Doing::Head(_) | Doing::Body(_) | Doing::Request => None,
+            Doing::Idle(_) | Doing::Head(_) | Doing::Body(_) | Doing::Request | Doing::Session => {
+                None
+            }
         }
     }
 
@@ -109,6 +118,18 @@ impl ConnectionState {
     pub(super) fn close(&self) {
         self.wish.set(Wish::Close);
         self.wake();
+    }
+
+    /// Behind the answer under way the connection is a session's.
+    pub(crate) fn switch(&self, tunnel: Tunnel) {
+        *self.tunnel.borrow_mut() = Some(Box::new(tunnel));
+    }
+
+    /// The session to come counts as in flight until it ends.
+    pub(crate) fn hold(&self, in_flight: InFlight) {
+        if let Some(tunnel) = self.tunnel.borrow_mut().as_mut() {
+            tunnel.hold(in_flight);
+        }
     }
 
     /// A request's answer has left completely.
@@ -149,6 +170,13 @@ impl ConnectionState {
         self.late_body.get()
     }
 
+    /// Keeps what wakes its task.
+    fn remember(&self, cx: &Context<'_>) {
+        if !self.waker.borrow().as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
+        }
+    }
+
     /// Lets its task look at it again.
     pub(super) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
@@ -165,9 +193,10 @@ pub(super) fn spawn(worker: &Rc<Worker>, stream: TcpStream) {
         stuck_since: Cell::new(None),
         wish: Cell::new(Wish::Go),
         waker: RefCell::new(None),
+        tunnel: RefCell::new(None),
     });
     worker.connections.borrow_mut().push(Rc::downgrade(&state));
-    let open = Open::count(worker);
+    let open = Open::count(worker, &state);
     let serving = worker.process.serving();
     let head_max = serving.snapshot.gateway.bounds.header_bytes;
     let io = TokioIo::new(Watched { stream, state: state.clone(), is_awaited: false });
@@ -182,25 +211,50 @@ pub(super) fn spawn(worker: &Rc<Worker>, stream: TcpStream) {
         .header_read_timeout(None)
         .max_header_size(head_max)
         .max_buf_size(head_max.max(64 << 10));
-    let connection = builder.serve_connection(io, service);
+    let mut connection = builder.serve_connection(io, service);
+    let worker = worker.clone();
     tokio::task::spawn_local(async move {
         let _open = open;
-        if let Err(error) = drive(connection, &state).await {
+        if let Err(error) = drive(&mut connection, &state).await {
             tracing::trace!(%error, "a client's connection ended early");
+            return;
+        }
+        let tunnel = state.tunnel.take();
+        if let Some(tunnel) = tunnel
+            && state.wish.get() != Wish::Close
+        {
+            let parts = connection.into_parts();
+            state.doing.set(Doing::Session);
+            let session = tunnel.with(parts.io.into_inner(), &parts.read_buf);
+            converse(session, &state, &worker).await;
         }
     });
 }
 
-async fn drive<F>(connection: F, state: &ConnectionState) -> hyper::Result<()>
+/// Drives a session to its end. It goes on while the process waits for what is in flight.
+async fn converse(mut session: Session<Watched>, state: &ConnectionState, worker: &Worker) {
+    std::future::poll_fn(|cx| {
+        state.remember(cx);
+        if state.wish.get() == Wish::Close {
+            return Poll::Ready(());
+        }
+        let polled = contained(&worker.process.metrics, "a session", || session.poll(cx));
+        polled.unwrap_or_else(|| {
+            session.give_up();
+            Poll::Ready(())
+        })
+    })
+    .await;
+}
+
+async fn drive<F>(connection: &mut F, state: &ConnectionState) -> hyper::Result<()>
 where
-    F: Future<Output = hyper::Result<()>> + Graceful,
+    F: Future<Output = hyper::Result<()>> + Graceful + Unpin,
 {
-    let mut connection = std::pin::pin!(connection);
+    let mut connection = Pin::new(connection);
     let mut told = false;
     std::future::poll_fn(|cx| {
-        if !state.waker.borrow().as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *state.waker.borrow_mut() = Some(cx.waker().clone());
-        }
+        state.remember(cx);
         match state.wish.get() {
             Wish::Close => return Poll::Ready(Ok(())),
             Wish::Finish if !told => {
@@ -233,20 +287,25 @@ where
 }
 
 /// Counts an open connection for as long as it lives.
-struct Open(Rc<Worker>);
+struct Open {
+    worker: Rc<Worker>,
+    state: Rc<ConnectionState>,
+}
 
 impl Open {
-    fn count(worker: &Rc<Worker>) -> Open {
+    fn count(worker: &Rc<Worker>, state: &Rc<ConnectionState>) -> Open {
         worker.process.metrics.connections.fetch_add(1, Ordering::Relaxed);
         worker.clients.set(worker.clients.get() + 1);
-        Open(worker.clone())
+        Open { worker: worker.clone(), state: state.clone() }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.process.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-        self.0.clients.set(self.0.clients.get() - 1);
+        self.worker.process.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        self.worker.clients.set(self.worker.clients.get() - 1);
+        // A session that did not begin holds on to the connection that holds it.
+        drop(self.state.tunnel.take());
     }
 }
 

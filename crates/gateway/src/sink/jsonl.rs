@@ -49,6 +49,16 @@ struct Line<'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     reasoning_tokens: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    characters: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    searches: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pages: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    heard_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     cost_usd: Option<f64>,
     request_bytes: u64,
     response_bytes: u64,
@@ -117,6 +127,11 @@ fn line(record: &RequestRecord) -> Line<'_> {
         cache_read_tokens: some(|usage| usage.cached_input),
         cache_write_tokens: some(|usage| usage.cache_creation),
         reasoning_tokens: some(|usage| usage.reasoning),
+        images: some(|usage| usage.units.images.into()),
+        characters: some(|usage| usage.units.characters),
+        searches: some(|usage| usage.units.searches.into()),
+        pages: some(|usage| usage.units.pages.into()),
+        heard_ms: some(|usage| usage.units.heard_ms),
         cost_usd: record.cost_usd,
         request_bytes: record.request_bytes,
         response_bytes: record.response_bytes,

@@ -124,7 +124,7 @@ impl Tokens {
             path: &self.path,
             headers: &self.headers,
             more: &[],
-            body: &self.form,
+            body: &self.form.clone().into(),
         };
         let mut answer = super::send(&self.authority, request).await.map_err(TokenError::Unsent)?;
         let mut text = Vec::new();

@@ -6,6 +6,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
+use hale_wire::payload::Payload;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::PathAndQuery};
 
 use super::framing::Framing;
@@ -26,11 +27,16 @@ pub(crate) struct Outgoing<'o> {
     pub(crate) headers: &'o HeaderMap,
     /// Headers of this request alone.
     pub(crate) more: &'o [(HeaderName, HeaderValue)],
-    /// The body in one piece.
-    pub(crate) body: &'o Bytes,
+    /// The body.
+    pub(crate) body: &'o Payload,
 }
 
 impl Outgoing<'_> {
+    /// Whether it asks for another protocol.
+    pub(super) fn switches(&self) -> bool {
+        self.more.iter().any(|(name, _)| *name == header::UPGRADE)
+    }
+
     /// The head as bytes, with room for `room` more.
     pub(super) fn encode(&self, room: usize) -> Vec<u8> {
         // What this request says itself comes before what all say.
@@ -165,7 +171,7 @@ mod tests {
     fn a_request_is_written_with_its_length() {
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static("h"));
-        let body = Bytes::from_static(b"{}");
+        let body = Payload::from(Bytes::from_static(b"{}"));
         let request = Outgoing {
             method: &Method::POST,
             path: &PathAndQuery::from_static("/v1/x"),
@@ -181,7 +187,7 @@ mod tests {
         let request = Outgoing { headers: &general, ..request };
         let expected = "POST /v1/x HTTP/1.1\r\nhost: h\r\naccept: a/b\r\ncontent-length: 2\r\n\r\n";
         assert_eq!(String::from_utf8(request.encode(0)).unwrap(), expected);
-        let get = Outgoing { method: &Method::GET, body: &Bytes::new(), ..request };
+        let get = Outgoing { method: &Method::GET, body: &Payload::default(), ..request };
         assert!(!String::from_utf8(get.encode(0)).unwrap().contains("length"));
     }
 

@@ -20,6 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWrite};
 use super::framing::{BodyError, Framing, Step};
 use super::head::{self, Head, Outgoing};
 use super::stream::Stream;
+use super::switched::Switched;
 use super::{SendError, pool, tls};
 
 /// Bodies up to this size are copied behind their head, so that both leave in one plain write.
@@ -41,8 +42,9 @@ pub(crate) struct Link {
     room: usize,
     /// What of the head, and of a small body, is to be sent.
     head: Bytes,
-    /// What of a large body is to be sent.
+    /// What of a large body is to be sent: of one piece, and of those after it.
     body: Bytes,
+    more: std::vec::IntoIter<Bytes>,
     unflushed: bool,
     /// Whether sending failed.
     broken: bool,
@@ -71,9 +73,10 @@ pub(super) async fn exchange(
     request: Outgoing<'_>,
 ) -> Result<Answer, SendError> {
     link.begin(request);
-    let mut waiting = Waiting::default();
+    let mut waiting = Waiting { may_switch: request.switches(), ..Waiting::default() };
     let head = std::future::poll_fn(|cx| link.poll_head(cx, &mut waiting)).await?;
     let Head { status, headers, framing, keep_alive } = head;
+    let keep_alive = keep_alive && status != StatusCode::SWITCHING_PROTOCOLS;
     Ok(Answer { status, headers, body: AnswerBody { framing, keep_alive, link: Some(link) } })
 }
 
@@ -86,6 +89,8 @@ struct Waiting {
     searched: usize,
     /// Informational answers so far.
     informational: u32,
+    /// Whether another protocol was asked for.
+    may_switch: bool,
 }
 
 impl Link {
@@ -99,6 +104,7 @@ impl Link {
             room: ROOM,
             head: Bytes::new(),
             body: Bytes::new(),
+            more: Vec::new().into_iter(),
             unflushed: false,
             broken: false,
         }
@@ -129,17 +135,20 @@ impl Link {
     }
 
     fn has_unsent(&self) -> bool {
-        !self.head.is_empty() || !self.body.is_empty()
+        !self.head.is_empty() || !self.body.is_empty() || !self.more.as_slice().is_empty()
     }
 
     fn begin(&mut self, request: Outgoing<'_>) {
         if request.body.len() <= SMALL_BODY {
             let mut head = request.encode(request.body.len());
-            head.extend_from_slice(request.body);
+            request.body.pieces().for_each(|piece| head.extend_from_slice(piece));
             self.head = Bytes::from(head);
         } else {
             self.head = Bytes::from(request.encode(0));
-            self.body = request.body.clone();
+            let mut pieces = request.body.pieces().cloned();
+            self.body = pieces.next().unwrap_or_default();
+            // Most bodies have one piece, and an empty list takes no memory.
+            self.more = pieces.collect::<Vec<Bytes>>().into_iter();
         }
         self.unflushed = true;
     }
@@ -147,6 +156,9 @@ impl Link {
     /// Sends what there is to send. A failure is not the end: the answer may be there already.
     fn send(&mut self, cx: &mut Context<'_>) {
         while self.has_unsent() && !self.broken {
+            if self.body.is_empty() {
+                self.body = self.more.next().unwrap_or_default();
+            }
             let mut stream = Pin::new(&mut self.stream);
             let written = if self.body.is_empty() {
                 stream.as_mut().poll_write(cx, &self.head)
@@ -182,6 +194,7 @@ impl Link {
     fn give_up_sending(&mut self) {
         self.broken = true;
         (self.head, self.body) = (Bytes::new(), Bytes::new());
+        self.more = Vec::new().into_iter();
     }
 
     /// Reads more; 0 at the end of the stream.
@@ -212,11 +225,12 @@ impl Link {
                     waiting.searched = 0;
                     let head = head::parse(&self.buffer.split_to(end).freeze());
                     let head = head.map_err(SendError::Protocol)?;
-                    if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                    let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+                    if switches && !waiting.may_switch {
                         let why = "it changes the protocol, which was not asked for";
                         return Poll::Ready(Err(SendError::Protocol(why.to_owned())));
                     }
-                    if head.status.is_informational() {
+                    if head.status.is_informational() && !switches {
                         waiting.informational += 1;
                         if waiting.informational > INFORMATIONAL_MAX {
                             let why = "too many informational answers come before the real one";
@@ -285,6 +299,11 @@ impl AnswerBody {
     /// The next piece.
     pub(crate) async fn piece(&mut self) -> Option<Result<Bytes, BodyError>> {
         std::future::poll_fn(|cx| self.poll_piece(cx)).await
+    }
+
+    /// The connection itself, behind the head of an answer that switches to another protocol.
+    pub(crate) fn switched(self) -> Option<Switched> {
+        self.link.map(|link| Switched { stream: link.stream, early: link.buffer })
     }
 
     /// How long the body says it is.

@@ -13,6 +13,7 @@ mod head;
 mod link;
 mod pool;
 mod stream;
+mod switched;
 mod tls;
 
 use std::cell::Cell;
@@ -21,6 +22,7 @@ use std::net::IpAddr;
 pub(crate) use head::Outgoing;
 pub(crate) use link::{Answer, AnswerBody};
 pub(crate) use pool::close_idle;
+pub(crate) use switched::Switched;
 pub(crate) use tls::warm_up;
 
 use hale_core::health::Obstacle;

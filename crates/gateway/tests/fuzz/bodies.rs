@@ -131,6 +131,9 @@ fn every_provider_gets_json(peek: &Peek) {
             (Operation::Embedding, true),
             (Operation::Messages, true),
             (Operation::Responses, false),
+            (Operation::GenerateImage, true),
+            (Operation::Rerank, true),
+            (Operation::Ocr, false),
         ] {
             // Others are never asked for it.
             if !deployment.serves(operation) {
@@ -140,12 +143,12 @@ fn every_provider_gets_json(peek: &Peek) {
                 deployment,
                 operation,
                 upstream_model: "up/stream \"x\"",
-                previous_response: None,
+                kept: None,
                 ask_usage,
                 drop_params: ask_usage,
             };
             let body = |peek: &Peek| match outgoing(peek, &order) {
-                Ok(Outgoing::Body(_, body)) => Some(body),
+                Ok(Outgoing::Body(_, body)) => Some(body.joined()),
                 Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) => {
                     panic!("nobody asked for a count")
                 }

@@ -7,6 +7,7 @@
 mod bodies;
 mod config;
 mod errors;
+mod forms;
 mod hints;
 mod streams;
 mod translation;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hale_core::endpoint::Operation;
 use hale_core::provider::WireFormat;
 use hale_wire::events::{Data, Splitter, data, events};
-use hale_wire::responses::id::{IdKey, Issuer};
+use hale_wire::id::{IdKey, Issuer};
 use hale_wire::stream::{Reader, View};
 use hale_wire::way::Way;
 

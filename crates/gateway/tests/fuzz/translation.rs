@@ -63,12 +63,12 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
         deployment: deployment(wire),
         operation,
         upstream_model: "up",
-        previous_response: None,
+        kept: None,
         ask_usage: false,
         drop_params: false,
     };
     match outgoing(&peek, &order) {
-        Ok(Outgoing::Body(_, body)) => Some(body),
+        Ok(Outgoing::Body(_, body)) => Some(body.joined()),
         Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) => panic!("nobody asked for a count"),
         Err(unfit) => {
             // The name of a field may be empty.

@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hale_core::endpoint::Operation;
 use hale_core::provider::{self, Addressing};
-use hale_testkit::{FakeUpstream, Request, Script, anthropic, openai};
+use hale_testkit::{FakeUpstream, Request, Script, anthropic, forms, modes, openai};
 use serde_json::{Value, json};
 
 use crate::health::{background, checked, counts, entry, health, wait_for_status};
@@ -141,7 +142,7 @@ fn c27_the_deployment_s_own_parameters_go_along() {
 /// Two hundred deployments over all providers, each with a path of its own at one upstream.
 fn two_hundred(upstream: &FakeUpstream) -> (Config, usize) {
     let mut config = Config::new().general(json!({"drain_delay_s": 0}));
-    let providers: Vec<_> = provider::all().collect();
+    let providers: Vec<_> = provider::all().filter(|it| it.serves(Operation::Chat)).collect();
     let mut count = 0;
     for i in 0..200 {
         let provider = providers[i % providers.len()];
@@ -319,17 +320,173 @@ fn h04_the_wrong_question_is_no_verdict() {
 }
 
 #[test]
-fn modes_that_are_not_served_are_only_looked_at() {
-    let upstream = FakeUpstream::start();
-    let hale = with_info(&upstream, "openai/pictures", json!({"mode": "image_generation"})).start();
-    let entry = entry_of(&hale);
+fn each_mode_beyond_text_has_its_own_request_and_no_field_of_another() {
+    let prompt = "test from litellm";
+    let ranked = json!({"query": prompt, "documents": ["my sample text"]});
+    let rows = [
+        ("openai", "image_generation", "/v1/images/generations", json!({"prompt": prompt})),
+        ("openai", "audio_speech", "/v1/audio/speech", json!({"input": prompt, "voice": "alloy"})),
+        ("openai", "moderation", "/v1/moderations", json!({"input": prompt})),
+        ("cohere", "rerank", "/v1/rerank", ranked.clone()),
+        ("hosted_vllm", "rerank", "/v1/rerank", ranked.clone()),
+        ("jina_ai", "rerank", "/v1/rerank", ranked),
+        ("mistral", "ocr", "/v1/ocr", json!(null)),
+    ];
+    for (provider, mode, path, expected) in rows {
+        let upstream = FakeUpstream::with(modes::answer);
+        let info = json!({"mode": mode, "health_check_max_tokens": 5});
+        let hale = with_info(&upstream, &format!("{provider}/my-model"), info).start();
+        let (_, page) = health(&hale, "");
+        assert_eq!(counts(&page), [1, 0, 0], "{provider} {mode}: {page}");
+        let request = upstream.request(0);
+        let mut body = request.json();
+        assert_eq!(body.as_object_mut().unwrap().remove("model").unwrap(), "my-model");
+        assert_eq!((request.path.as_str(), upstream.requests().len()), (path, 1));
+        if mode == "ocr" {
+            let url = body["document"]["document_url"].as_str().unwrap();
+            assert!(url.starts_with("data:application/pdf;base64,JVBERi"), "{url}");
+            assert_eq!(body.as_object().unwrap().len(), 1);
+        } else {
+            assert_eq!(body, expected, "{provider} {mode}");
+        }
+    }
+}
+
+#[test]
+fn c31_c33_forms_are_asked_by_the_forms_that_the_project_made() {
+    let rows = [
+        ("openai/my-model", "image_edit", "/v1/images/edits", "image[]", &b"\x89PNG\r\n\x1a\n"[..]),
+        ("openai/my-model", "audio_transcription", "/v1/audio/transcriptions", "file", b"RIFF"),
+        (
+            "groq/whisper-large-v3",
+            "audio_transcription",
+            "/v1/audio/transcriptions",
+            "file",
+            b"RIFF",
+        ),
+    ];
+    for (model, mode, path, file, begin) in rows {
+        // It refuses every field of another mode.
+        let upstream = FakeUpstream::with(forms::answer);
+        let info = json!({"mode": mode, "health_check_max_tokens": 5});
+        let (_, page) = health(&with_info(&upstream, model, info).start(), "");
+        assert_eq!(counts(&page), [1, 0, 0], "{mode}: {page}");
+        let request = upstream.request(0);
+        assert_eq!((request.path.as_str(), upstream.requests().len()), (path, 1));
+        let mut parts: BTreeMap<String, Vec<u8>> = forms::parts(&request).into_iter().collect();
+        assert!(parts.remove(file).unwrap().starts_with(begin));
+        let name = model.split_once('/').unwrap().1;
+        assert_eq!(parts.remove("model").unwrap(), name.as_bytes());
+        if mode == "image_edit" {
+            assert_eq!(parts.remove("prompt").unwrap(), b"test from litellm");
+        }
+        assert!(parts.is_empty(), "{parts:?}");
+    }
+}
+
+#[test]
+fn c40_batch_is_a_list_where_the_provider_has_it() {
+    let upstream = FakeUpstream::with(forms::answer);
+    let config = with_info(&upstream, "openai/my-model", json!({"mode": "batch"}));
+    assert_eq!(counts(&health(&config.start(), "").1), [1, 0, 0]);
+    let request = upstream.request(0);
+    assert_eq!((&*request.method, &*request.path, request.body.len()), ("GET", "/v1/batches", 0));
+    let params = json!({"model": "azure/x", "api_key": "k-0123456789", "api_base": upstream.url(),
+                        "api_version": "2024-10-21"});
     assert_eq!(
-        (&entry["status"], upstream.request(0).path.as_str()),
-        (&json!("reachable"), "/v1/models")
+        counts(&health(&with_params(params, json!({"mode": "batch"})).start(), "").1),
+        [1, 0, 0]
     );
-    assert_eq!(upstream.requests().len(), 1, "no picture was bought");
+    assert_eq!(upstream.request(1).path, "/openai/batches?api-version=2024-10-21");
+    let other = with_info(&upstream, "groq/my-model", json!({"mode": "batch"})).start();
+    let (_, page) = health(&other, "");
+    let entry = entry(&page, "a").unwrap();
+    assert_eq!((&entry["status"], &entry["cause"]), (&json!("unknown"), &json!("mode_not_served")));
+    let bad = FakeUpstream::with(|_| Script::ok().json(&json!({"object": "list"})));
+    let config = with_info(&bad, "openai/my-model", json!({"mode": "batch"}));
+    assert_eq!(counts(&health(&config.start(), "").1), [0, 1, 0]);
+}
+
+#[test]
+fn c31_a_refusal_by_policy_is_an_image_models_health() {
+    for code in ["moderation_blocked", "content_policy_violation"] {
+        let says = "Your request was rejected as a result of our safety system.";
+        let error = openai::error(says, "image_generation_user_error", code);
+        let upstream = FakeUpstream::with(move |_| Script::with_status(400).json(&error));
+        let config = with_info(&upstream, "openai/gpt-image-1", json!({"mode": "image_edit"}));
+        assert_eq!(counts(&health(&config.start(), "").1), [1, 0, 0], "{code}");
+    }
+}
+
+#[test]
+fn the_voice_of_a_check_is_the_configs() {
+    let info = json!({"mode": "audio_speech", "health_check_voice": "en-US-AriaNeural"});
+    let upstream = FakeUpstream::with(modes::answer);
+    health(&with_info(&upstream, "openai/tts-1", info).start(), "");
+    assert_eq!(upstream.request(0).json()["voice"], "en-US-AriaNeural");
+}
+
+#[test]
+fn a_check_of_what_is_no_text_costs_what_it_costs() {
+    for (model, mode, usd) in [
+        ("openai/tts-1", "audio_speech", 17.0 * 1.5e-5),
+        ("cohere/rerank-v3.5", "rerank", 0.002),
+        ("mistral/mistral-ocr-latest", "ocr", 0.004),
+        ("openai/gpt-image-1", "image_generation", 0.011),
+    ] {
+        let upstream = FakeUpstream::with(modes::answer);
+        let hale = with_info(&upstream, model, json!({"mode": mode})).start();
+        health(&hale, "");
+        let spent = metric(&hale, "hale_probe_cost_usd_total", &[]);
+        assert!((spent - usd).abs() < 2e-9, "{model}: {spent}");
+    }
+}
+
+#[test]
+fn an_answer_of_another_mode_is_no_health() {
+    let sound: fn() -> Script = || Script::ok().body("audio/mpeg", modes::SOUND);
+    let nothing: fn() -> Script = || Script::ok().body("application/json", "{}");
+    for (model, mode, script) in [
+        ("openai/x", "image_generation", sound),
+        ("openai/x", "audio_speech", nothing),
+        ("openai/x", "moderation", nothing),
+        ("cohere/x", "rerank", sound),
+        ("mistral/x", "ocr", nothing),
+    ] {
+        let upstream = FakeUpstream::with(move |_| script());
+        let hale = with_info(&upstream, model, json!({"mode": mode})).start();
+        let entry = entry_of(&hale);
+        assert_eq!(
+            (&entry["status"], &entry["cause"]),
+            (&json!("unhealthy"), &json!("bad_response")),
+            "{mode}: {entry}"
+        );
+    }
+}
+
+#[test]
+fn a_video_is_never_bought_and_what_can_not_be_asked_for_says_why() {
+    let upstream = FakeUpstream::with(modes::answer);
+    let video = with_info(&upstream, "openai/sora", json!({"mode": "video_generation"})).start();
+    assert_eq!(entry_of(&video)["status"], "reachable");
+    for (model, mode, why) in [
+        ("openai/x", "rerank", "provider openai has no /rerank"),
+        ("anthropic/x", "image_generation", "provider anthropic has no /images/generations"),
+        ("openai/x", "search", "models of mode search are not served"),
+    ] {
+        let hale = with_info(&upstream, model, json!({"mode": mode})).start();
+        let entry = entry_of(&hale);
+        assert_eq!(
+            (&entry["status"], &entry["cause"]),
+            (&json!("unknown"), &json!("mode_not_served")),
+            "{entry}"
+        );
+        assert!(entry["hint"].as_str().unwrap().contains(why), "{entry}");
+    }
+    assert!(upstream.requests().iter().all(|request| request.method == "GET"));
     upstream.answer_with(|_| Script::error(401, "no"));
-    assert_eq!(entry_of(&hale)["cause"], "auth");
+    let hale = with_info(&upstream, "openai/x", json!({"mode": "rerank"})).start();
+    assert_eq!(entry_of(&hale)["cause"], "auth", "a refused key is seen all the same");
 }
 
 #[test]

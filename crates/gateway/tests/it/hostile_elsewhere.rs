@@ -12,6 +12,18 @@ type Line = (&'static str, &'static str, &'static str, &'static str);
 
 const PROVEN: &[Line] = &[
     (
+        "70",
+        "a form of exactly `max_request_size_mb` (100 MiB), and one byte more",
+        "served; 413 `body_too_large`",
+        "row_70_a_form_of_exactly_100_mib_passes_and_one_byte_more_does_not",
+    ),
+    (
+        "78",
+        "a transcription that is HTML, sound, nothing, or JSON where a text was asked for and the reverse",
+        "502 `bad_response` that names what came",
+        "row_78_a_transcription_of_the_wrong_type_is_a_failed_attempt",
+    ),
+    (
         "2",
         "a file that may not be read",
         "78: `permission denied: its mode is 0640 and its owner uid 0; this process runs as uid 1000`",
@@ -149,6 +161,25 @@ const PROVEN: &[Line] = &[
         "chunks that lie, a bomb of trailers",
         "502 `stream_cut`; the connection is not used again",
         "f12_chunks_that_lie_about_themselves_are_no_answer",
+    ),
+    (
+        "69",
+        "a document for OCR whose data URL is not base64",
+        "400: the field is named, and nobody is asked",
+        "row_69_what_is_missing_or_broken_in_a_request_is_named",
+    ),
+    (
+        "80",
+        "an answer of the wrong type: a page or an error where sound is expected, sound where JSON is, `{}`, \
+         images and pages that are no base64, an empty list",
+        "502 `bad_response` with the reason; the sibling gets the whole request",
+        "row_80_an_answer_of_the_wrong_type_is_a_failure_and_the_sibling_answers",
+    ),
+    (
+        "98",
+        "sound that stops in the middle",
+        "what came is passed on, the connection breaks, the deployment is charged",
+        "row_98_sound_that_stops_in_the_middle_is_a_broken_connection_and_charged",
     ),
     (
         "F13",

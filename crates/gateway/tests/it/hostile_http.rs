@@ -206,7 +206,7 @@ rows! {
     "51" row_51_utf_16_is_no_json "a body in UTF-16":
         post("{\"model\":\"m\"}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()) => Error(400, "invalid_json", &["Invalid JSON payload: "]);
     "52" row_52_a_compressed_body_is_refused "a compressed body, bomb or not":
-        headed("content-encoding: gzip\r\n") => Last(415, "encoded_body", &["compressed request bodies are not accepted; send plain JSON"]);
+        headed("content-encoding: gzip\r\n") => Last(415, "encoded_body", &["compressed request bodies are not accepted; send them plain"]);
     "53" row_53_a_body_that_says_that_it_is_too_long_is_refused_unread "a length beyond the limit, and no byte of the body":
         request(&format!("POST {CHAT}"), &format!("{}content-length: 3145729\r\n", authorized()), b"")
         => Last(413, "body_too_large", &["the request body is larger than 3 MiB (max_request_size_mb)"]);
@@ -258,9 +258,6 @@ rows! {
     "69" row_69_an_image_at_an_address_is_never_fetched_here "an image at `file://` or an internal address: never fetched here":
         post(r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///etc/passwd"}}]}]}"#)
         => PassedOn(r#"{"url":"file:///etc/passwd"}"#);
-    "70" row_70_a_multipart_body_is_no_json "a multipart body":
-        headed_body("content-type: multipart/form-data; boundary=x\r\n", "--x\r\ncontent-disposition: form-data; name=\"file\"; filename=\"../../x\"\r\n\r\n1\r\n--x--\r\n")
-        => Error(400, "invalid_json", &["expected an object at line 1 column 1"]);
     "71" row_71_an_address_in_the_body_is_refused "`api_base` in the body":
         body(r#","api_base":"http://127.0.0.1:1""#) => Error(400, "forbidden_parameter", &["`api_base` may not be set by a request; configure it for a deployment in model_list instead"]);
     "71" row_71_a_credential_in_the_body_is_refused "`api_key` in the body":

@@ -8,8 +8,8 @@ use std::fs;
 
 use crate::tidy;
 use crate::{
-    hostile_config, hostile_elsewhere, hostile_framing, hostile_http, hostile_messages,
-    hostile_tls, hostile_upstream,
+    hostile_config, hostile_elsewhere, hostile_forms, hostile_framing, hostile_http,
+    hostile_messages, hostile_tls, hostile_upstream,
 };
 
 /// One row of the page.
@@ -95,6 +95,7 @@ fn order(row: &Row) -> u32 {
 fn all_rows() -> Vec<Row> {
     let mut rows = hostile_config::rows();
     rows.extend(hostile_http::rows());
+    rows.extend(hostile_forms::rows());
     rows.extend(hostile_framing::rows());
     rows.extend(hostile_upstream::rows());
     rows.extend(hostile_messages::all_rows());

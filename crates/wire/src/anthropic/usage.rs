@@ -59,6 +59,7 @@ impl Counts {
             cache_creation,
             cache_creation_1h: self.cache_creation_1h.unwrap_or(0).min(cache_creation),
             reasoning: self.thinking.unwrap_or(0),
+            ..Usage::default()
         })
     }
 }
@@ -95,6 +96,7 @@ mod tests {
             cache_creation: 0,
             reasoning: 7,
             cache_creation_1h: 0,
+            ..Usage::default()
         };
         assert_eq!(counts.usage(), Some(expected));
         counts.take(

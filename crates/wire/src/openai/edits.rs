@@ -5,11 +5,12 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
+use hale_core::endpoint::Operation;
 use serde_json::Value;
 
-use crate::edit::{Edit, apply, json_string};
+use crate::edit::{Edit, json_string, payload};
 use crate::order::{Order, controls};
+use crate::payload::Payload;
 use crate::peek::{Names, Peek};
 
 /// Parameters that only OpenAI itself knows; left out for others when `drop_params` is on.
@@ -25,9 +26,39 @@ static OPENAI_ONLY: Names = Names::new(&[
     "verbosity",
 ]);
 
+/// Defaults that a deployment may have for text and that images, speech, moderations, rerank and OCR do
+/// not know.
+static TEXT_ONLY: Names = Names::new(&[
+    "audio",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "modalities",
+    "parallel_tool_calls",
+    "prediction",
+    "presence_penalty",
+    "reasoning_effort",
+    "stop",
+    "stream_options",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+    "verbosity",
+    "web_search_options",
+]);
+
 /// The body for the upstream.
-pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
-    apply(peek, &edits(peek, order))
+pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
+    payload(peek, &edits(peek, order))
 }
 
 fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
@@ -36,14 +67,14 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let mut edits = Vec::with_capacity(8);
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
     edits.extend(deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
-    if order.ask_usage && order.operation.streams() {
+    if order.ask_usage && order.operation.has_stream_options() {
         edits.push(Edit::Set("stream_options", stream_options(peek.raw("stream_options"))));
     }
     for name in controls(peek) {
         edits.push(Edit::Remove(name));
     }
     if let Some(raw) = peek.raw("metadata")
-        && !(&*provider.name == "openai" && is_map_of_strings(raw))
+        && !(&*provider.name == "openai" && peek.form().is_none() && is_map_of_strings(raw))
     {
         edits.push(Edit::Remove("metadata"));
     }
@@ -52,7 +83,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
             edits.push(Edit::Remove(name));
         }
     }
-    if provider.quirks.force_store_false {
+    if provider.quirks.force_store_false && order.operation.mode() == "chat" {
         edits.push(Edit::Set("store", Cow::Borrowed("false")));
     }
     if let Some(max) = provider.constraints.temperature_max
@@ -68,7 +99,10 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     for (from, to) in &provider.rename_params {
         edits.push(Edit::Rename(from, to));
     }
-    for (name, value) in &deployment.default_params {
+    let is_text = matches!(order.operation.mode(), "chat" | "completion" | "embedding");
+    let hears = order.operation == Operation::Transcribe;
+    let known = |name: &str| is_text || !TEXT_ONLY.has(name) || (hears && name == "temperature");
+    for (name, value) in deployment.default_params.iter().filter(|(name, _)| known(name)) {
         edits.push(Edit::Default(name, value));
     }
     edits

@@ -40,7 +40,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
     let deployment = order.deployment;
     let mut edits = Vec::with_capacity(8);
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
-    if let Some(previous) = order.previous_response {
+    if let Some(previous) = order.kept {
         edits.push(Edit::Set("previous_response_id", Cow::Owned(json_string(previous))));
     }
     edits.extend(deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
@@ -88,8 +88,7 @@ mod tests {
         ]
         .map(|(name, value)| (name.into(), value.into()))
         .into();
-        let order =
-            Order { previous_response: previous, ..order(&deployment, operation, "gpt-4o") };
+        let order = Order { kept: previous, ..order(&deployment, operation, "gpt-4o") };
         let peek = Peek::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
         String::from_utf8(request_body(&peek, &order).to_vec()).unwrap()
     }

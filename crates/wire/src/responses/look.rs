@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use hale_core::endpoint::Operation;
+use hale_core::endpoint::{Kind, Operation};
 use hale_core::health::outcome::ProviderError;
 use hale_core::usage::Usage;
 use serde::Deserialize;
@@ -91,7 +91,25 @@ impl Top {
             | Operation::Embedding
             | Operation::Messages
             | Operation::CountTokens
-            | Operation::CountPrompt => false,
+            | Operation::CountPrompt
+            | Operation::EditImage
+            | Operation::Transcribe
+            | Operation::CreateFile
+            | Operation::ListFiles
+            | Operation::GetFile
+            | Operation::DeleteFile
+            | Operation::GetFileContent
+            | Operation::CreateBatch
+            | Operation::ListBatches
+            | Operation::GetBatch
+            | Operation::CancelBatch
+            | Operation::GenerateImage
+            | Operation::Speech
+            | Operation::Moderate
+            | Operation::Rerank
+            | Operation::RerankV1
+            | Operation::Ocr
+            | Operation::Realtime => false,
         }
     }
 
@@ -107,7 +125,7 @@ impl Top {
         let mut patches: Vec<Patch> = ids
             .filter_map(|place| {
                 let id: Str<'_> = serde_json::from_str(&text[place.clone()]).ok()?;
-                let sealed = view.issuer.as_ref()?.seal(&id.0);
+                let sealed = view.issuer.as_ref()?.seal(Kind::Response, &id.0);
                 Some((moved(place), json_string(&sealed).into()))
             })
             .collect();

@@ -5,5 +5,4 @@
 //! format: <https://platform.openai.com/docs/api-reference/responses>.
 
 pub(crate) mod edits;
-pub mod id;
 pub(crate) mod look;

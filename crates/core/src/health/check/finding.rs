@@ -33,6 +33,8 @@ pub enum Doubt {
     Model,
     /// It can be reached; whether it generates was not asked.
     Shallow,
+    /// What the model is for can not be asked for.
+    Unserved,
 }
 
 impl Doubt {
@@ -43,6 +45,7 @@ impl Doubt {
             Doubt::WrongMode | Doubt::NoPath => "wrong_mode",
             Doubt::Model => "not_found",
             Doubt::Shallow => "reachable",
+            Doubt::Unserved => "mode_not_served",
         }
     }
 }

@@ -14,7 +14,7 @@ mod schedule;
 
 pub use budget::{Allowance, Ledger};
 pub use finding::{Doubt, Finding, Refusal, judge, token_floor};
-pub use pick::{ProbeKind, kind, model};
+pub use pick::{ProbeKind, kind, model, modes, unserved};
 pub use quiet::Quiet;
 pub use record::{Change, Checked, Checks, History, Status};
 pub use rules::{CheckRules, CheckSettings};

@@ -15,21 +15,58 @@ pub enum ProbeKind {
     Call(Operation),
     /// Only what costs nothing: the list of models.
     Free,
+    /// The same: what the model is for can not be asked for.
+    Unserved,
+}
+
+/// What is called to check a model of a mode.
+const CALLS: &[(&str, Operation)] = &[
+    ("chat", Operation::Chat),
+    ("completion", Operation::Completion),
+    ("embedding", Operation::Embedding),
+    ("responses", Operation::Responses),
+    ("anthropic_messages", Operation::Messages),
+    ("image_generation", Operation::GenerateImage),
+    ("image_edit", Operation::EditImage),
+    ("audio_transcription", Operation::Transcribe),
+    ("audio_speech", Operation::Speech),
+    ("moderation", Operation::Moderate),
+    ("rerank", Operation::Rerank),
+    ("ocr", Operation::Ocr),
+    ("batch", Operation::ListBatches),
+    ("realtime", Operation::Realtime),
+];
+/// Modes whose calls are too dear for a check.
+const FREE: &[&str] = &["video_generation"];
+
+/// The modes that can be checked.
+pub fn modes() -> impl Iterator<Item = &'static str> + Clone {
+    CALLS.iter().map(|(mode, _)| *mode).chain(FREE.iter().copied())
 }
 
 /// What a check of `deployment` does.
 #[must_use]
 pub fn kind(deployment: &Deployment) -> ProbeKind {
-    if deployment.check.metadata {
+    let mode = mode(deployment);
+    if deployment.check.metadata || FREE.contains(&mode) {
         return ProbeKind::Free;
     }
-    match mode(deployment) {
-        "chat" => ProbeKind::Call(Operation::Chat),
-        "completion" => ProbeKind::Call(Operation::Completion),
-        "embedding" => ProbeKind::Call(Operation::Embedding),
-        "responses" => ProbeKind::Call(Operation::Responses),
-        "anthropic_messages" => ProbeKind::Call(Operation::Messages),
-        _ => ProbeKind::Free,
+    match CALLS.iter().find(|(name, _)| *name == mode) {
+        Some((_, operation)) if deployment.serves(*operation) => ProbeKind::Call(*operation),
+        Some(_) | None => ProbeKind::Unserved,
+    }
+}
+
+/// Why nothing is called to check `deployment`, where its mode is the reason.
+#[must_use]
+pub fn unserved(deployment: &Deployment) -> String {
+    let (mode, provider) = (mode(deployment), &deployment.provider.name);
+    match CALLS.iter().find(|(name, _)| *name == mode) {
+        Some((_, operation)) => {
+            let path = operation.upstream_path();
+            format!("provider {provider} has no {path}, which models of mode {mode} are asked by")
+        }
+        None => format!("models of mode {mode} are not served by this version"),
     }
 }
 

@@ -47,7 +47,9 @@ impl Status {
             Status::RateLimited => "rate_limited",
             Status::Unhealthy(_) => "unhealthy",
             Status::Unknown(Doubt::Shallow) => "reachable",
-            Status::Unknown(Doubt::WrongMode | Doubt::NoPath | Doubt::Model) => "unknown",
+            Status::Unknown(Doubt::WrongMode | Doubt::NoPath | Doubt::Model | Doubt::Unserved) => {
+                "unknown"
+            }
         }
     }
 
@@ -303,12 +305,12 @@ impl Checks {
             Finding::RateLimited(_) => {
                 self.proved(&mut inner, Status::RateLimited, now, Source::Check)
             }
-            Finding::Unknown(Doubt::Shallow) => match inner.status {
+            Finding::Unknown(look @ (Doubt::Shallow | Doubt::Unserved)) => match inner.status {
                 Status::Unhealthy(cause) if !is_seen_by_a_look(cause) => None,
                 // What ran is not in doubt because somebody only looked; it grows old by itself.
                 Status::Healthy | Status::RateLimited => None,
                 Status::Unchecked | Status::Unknown(_) | Status::Unhealthy(_) => {
-                    self.proved(&mut inner, Status::Unknown(Doubt::Shallow), now, Source::Check)
+                    self.proved(&mut inner, Status::Unknown(look), now, Source::Check)
                 }
             },
             Finding::Unknown(doubt) => {

@@ -121,6 +121,8 @@ pub struct CheckRules {
     pub supports_max_tokens: Option<bool>,
     /// `health_check_reasoning_effort`.
     pub reasoning_effort: Option<Box<str>>,
+    /// `health_check_voice`.
+    pub voice: Option<Box<str>>,
     /// `health_check_params`: name and JSON text.
     pub params: Vec<(Box<str>, Box<str>)>,
     /// `health_check_timeout`, milliseconds.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hale_core::health::outcome::Observation;
+use hale_wire::payload::Payload;
 use http::Method;
 use http::uri::PathAndQuery;
 
@@ -33,8 +34,8 @@ pub(crate) async fn look(
             method: &Method::GET,
             path,
             headers: &route.headers,
-            more: &request::headers(ask, route, token.as_ref()),
-            body: &Bytes::new(),
+            more: &request::headers(ask, route, token.as_ref(), None),
+            body: &Payload::default(),
         };
         let sent = upstream::send_watched(&route.upstream, request, &stage).await;
         let mut answer = sent.map_err(|error| unsent(&error, ask.admin))?;

@@ -141,12 +141,7 @@ fn unfit(deployment: &Deployment, why: &Exclusion) -> Said {
             not_for_this(Cause::ContextWindow, hint)
         }
         Exclusion::Operation(operation) => {
-            let (provider, path) = (&deployment.provider.name, operation.upstream_path());
-            let hint = format!(
-                "provider {provider} has no {path}; ask for a model of another provider, or use \
-                 /v1/chat/completions"
-            );
-            not_for_this(Cause::BadRequest, hint)
+            not_for_this(Cause::BadRequest, deployment.provider.lacks(*operation))
         }
         Exclusion::Capability(need) => {
             let hint = format!("{} is false for {}", need.key(), deployment.model_param);

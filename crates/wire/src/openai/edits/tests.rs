@@ -5,6 +5,8 @@ use hale_core::endpoint::Operation;
 
 use crate::fixture::deployment;
 
+use bytes::Bytes;
+
 use super::*;
 
 fn body(deployment: &Deployment, text: &str, ask_usage: bool) -> String {
@@ -13,11 +15,11 @@ fn body(deployment: &Deployment, text: &str, ask_usage: bool) -> String {
         deployment,
         operation: Operation::Chat,
         upstream_model: "up",
-        previous_response: None,
+        kept: None,
         ask_usage,
         drop_params: false,
     };
-    String::from_utf8(request_body(&peek, &order).to_vec()).unwrap()
+    String::from_utf8(request_body(&peek, &order).joined().to_vec()).unwrap()
 }
 
 #[test]
@@ -87,11 +89,11 @@ fn drop_params_leaves_out_what_only_openai_knows() {
         deployment: &groq,
         operation: Operation::Chat,
         upstream_model: "up",
-        previous_response: None,
+        kept: None,
         ask_usage: false,
         drop_params: true,
     };
-    assert_eq!(request_body(&peek, &order), r#"{"model":"up","top_p":1}"#);
+    assert_eq!(request_body(&peek, &order).joined(), r#"{"model":"up","top_p":1}"#);
     order.drop_params = false;
-    assert_eq!(request_body(&peek, &order), r#"{"model":"up","store":true,"top_p":1}"#);
+    assert_eq!(request_body(&peek, &order).joined(), r#"{"model":"up","store":true,"top_p":1}"#);
 }

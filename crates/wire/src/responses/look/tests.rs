@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::answer::{Answer, Fault, check, stopped_by_policy};
 use crate::fixture::{body, data, testdata};
-use crate::responses::id::{IdKey, Issuer};
+use crate::id::{IdKey, Issuer};
 use crate::stream::Reader;
 use crate::way::Way;
 
@@ -19,7 +19,7 @@ fn view() -> View {
 }
 
 fn sealed(id: &str) -> Value {
-    json!(IdKey::new(b"k").seal("d", id))
+    json!(IdKey::new(b"k").seal(Kind::Response, "d", id))
 }
 
 fn way(operation: Operation) -> Way {

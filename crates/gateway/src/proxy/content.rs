@@ -1,0 +1,197 @@
+//! What a request for a model carries: JSON, a form or nothing, and which model it names.
+//!
+//! Called by [`super::exchange`] and [`super::preview`]. Always true: what passes has the fields without
+//! which its operation makes no sense.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use hale_core::deployment::Deployment;
+use hale_core::endpoint::{Carries, Operation};
+use hale_core::snapshot::Snapshot;
+use hale_wire::files::lines;
+use hale_wire::modes;
+use hale_wire::peek::Peek;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, header};
+
+use super::explain::{self, Refusal};
+use super::query;
+
+/// The type of a form. Its parameters follow.
+const FORM: &str = "multipart/form-data";
+/// Names a model to whom a file or a batch belongs. Source: the reference.
+const MODEL: HeaderName = HeaderName::from_static("x-litellm-model");
+/// Does the same in a form or a query: a list in the reference, of which one name is served.
+const TARGET: &str = "target_model_names";
+
+/// Whether the body is of the type that the operation takes; what is not said is given the benefit of
+/// the doubt, but for forms, which can not be read without their boundary.
+pub(super) fn check_type(
+    operation: Operation,
+    route: &str,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
+    let given = content_type(headers);
+    match operation.carries() {
+        Carries::Form if !is_form(&given) => Err(explain::no_form(route, &given)),
+        Carries::Json if is_form(&given) => Err(explain::no_json(route)),
+        Carries::Form | Carries::Json | Carries::Nothing => Ok(()),
+    }
+}
+
+/// The fields of the body.
+pub(super) fn read(
+    operation: Operation,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> Result<Peek, Refusal> {
+    let read = match operation.carries() {
+        Carries::Form => {
+            let peek = Peek::of_form(body, &content_type(headers));
+            return peek.map_err(|error| explain::bad_form(&error));
+        }
+        Carries::Nothing if operation.switches() && !body.is_empty() => {
+            let problem = "a WebSocket handshake has no body";
+            return Err(explain::bad_parameter("body", problem));
+        }
+        // It needs no body, and may have one that speaks to the gateway.
+        Carries::Nothing if body.is_empty() => Peek::parse(Bytes::from_static(b"{}")),
+        Carries::Nothing | Carries::Json => Peek::parse(body),
+    };
+    read.map_err(|error| explain::bad_body(&error))
+}
+
+fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
+    let value = headers.get(header::CONTENT_TYPE);
+    value.map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()))
+}
+
+fn is_form(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default();
+    kind.trim().eq_ignore_ascii_case(FORM)
+}
+
+/// The fields without which the operation makes no sense.
+pub(super) fn check(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
+    let counted = || ["messages", "prompt"].iter().find(|field| peek.raw(field).is_some());
+    if operation == Operation::CountPrompt && counted().is_none() {
+        return Err(explain::missing_parameter(route, "messages"));
+    }
+    for field in operation.required_fields() {
+        if !peek.is_given(field) {
+            return Err(explain::missing_parameter(route, field));
+        }
+        if *field == "messages" && !peek.is_filled_list(field) {
+            return Err(explain::wrong_list(field));
+        }
+    }
+    check_modes(operation, peek)
+}
+
+/// What of a request's content is not left to the provider.
+fn check_modes(operation: Operation, peek: &Peek) -> Result<(), Refusal> {
+    if let Err((field, why)) = modes::bytes::check_request(operation, peek) {
+        return Err(explain::bad_parameter(field, &format!("{field} is {why}")));
+    }
+    let asks_for_events = matches!(operation, Operation::GenerateImage | Operation::EditImage)
+        && peek.boolean("stream").map_err(|error| explain::bad_body(&error))? == Some(true);
+    if asks_for_events {
+        let problem = "images are not streamed by this version; leave out `stream`";
+        return Err(explain::bad_parameter("stream", problem));
+    }
+    Ok(())
+}
+
+/// The model that is asked for: the path's, else the body's.
+pub(super) fn model(
+    operation: Operation,
+    route: &str,
+    path_name: Option<Box<str>>,
+    peek: &Peek,
+) -> Result<Box<str>, Refusal> {
+    let model = match path_name {
+        Some(model) => model,
+        None => match peek.string("model").map_err(|error| explain::bad_body(&error))? {
+            Some(model) => Box::from(&*model),
+            None => match operation.default_model() {
+                Some(model) => Box::from(model),
+                None => return Err(explain::missing_parameter(route, "model")),
+            },
+        },
+    };
+    checked(model)
+}
+
+fn checked(model: Box<str>) -> Result<Box<str>, Refusal> {
+    if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
+        return Err(explain::odd_model_name());
+    }
+    Ok(model)
+}
+
+/// The model whose account a file, a batch or a list of them belongs to: named in body, query or header,
+/// else by the first request in the file of a batch, else any, where all have the same account.
+pub(super) fn account_model(
+    snapshot: &Snapshot,
+    operation: Operation,
+    peek: &Peek,
+    head: &Parts,
+) -> Result<Option<Box<str>>, Refusal> {
+    let query = head.uri.query().unwrap_or_default();
+    let mut named = None;
+    for field in ["model", TARGET] {
+        let given = peek.string(field).map_err(|error| explain::bad_body(&error))?;
+        named = named.or(given.map(|name| Box::from(&*name)));
+        named = named.or_else(|| query::value(query, field));
+    }
+    if named.is_none()
+        && let Some(value) = head.headers.get(&MODEL)
+    {
+        let text = value.to_str().map_err(|_| explain::bad_header(&MODEL, "plain text"))?;
+        named = Some(text.into());
+    }
+    if let Some(name) = named {
+        return checked(name).map(Some);
+    }
+    match operation {
+        // Its file says where it belongs.
+        Operation::CreateBatch => Ok(None),
+        _ => match batch_model(operation, peek) {
+            Some(name) => checked(name.into()).map(Some),
+            None => Ok(any(snapshot, operation)),
+        },
+    }
+}
+
+/// The model that the first request of a batch's file asks for.
+fn batch_model(operation: Operation, peek: &Peek) -> Option<String> {
+    let purpose = peek.string("purpose").ok().flatten();
+    if operation != Operation::CreateFile || purpose.as_deref() != Some(lines::PURPOSE) {
+        return None;
+    }
+    lines::first_model(&peek.form()?.content("file")?)
+}
+
+/// A name for the one account that all deployments have which serve the operation; `None` where there
+/// are several, or none.
+fn any(snapshot: &Snapshot, operation: Operation) -> Option<Box<str>> {
+    let serves = |deployment: &&std::sync::Arc<Deployment>| {
+        deployment.misconfigured.is_none() && deployment.serves(operation)
+    };
+    let mut all = snapshot.deployments.iter().filter(serves);
+    let first = all.next()?;
+    if !all.all(|other| other.shares_credential(first)) {
+        return None;
+    }
+    let group = snapshot.group(first.group);
+    Some(if group.pattern.is_some() { Box::from(&*first.id) } else { Box::from(&*group.name) })
+}
+
+/// Nothing says where a file, a batch or a list of them belongs.
+pub(super) fn no_account(operation: Operation, route: &str, peek: &Peek) -> Refusal {
+    match operation.required_fields().iter().find(|field| !peek.is_given(field)) {
+        Some(field) => explain::missing_parameter(route, field),
+        None => explain::no_account(route),
+    }
+}

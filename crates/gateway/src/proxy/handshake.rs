@@ -1,0 +1,307 @@
+//! The handshake of a WebSocket: with the client, and made anew with an upstream.
+//!
+//! Called by [`super::exchange`] for the client's side, by [`super::attempt`] for the upstream's. Always
+//! true: each side has a key of its own, so that an upstream that answers without understanding is found out
+//! while another one can still be asked; no credential of the client goes along; no extension is agreed on,
+//! so that frames can be followed.
+
+use hale_wire::websocket::{self, Speaker};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::access::{self, Access};
+use super::explain::{self, Refusal};
+use crate::state::Object;
+use crate::upstream::Switched;
+
+/// The protocol that is chosen for a client where the upstream chooses none: browsers that offer some want
+/// one. Source: OpenAI's guide to realtime over WebSocket.
+const REALTIME: &str = "realtime";
+/// How the protocols begin in which browsers hide what they can not put into headers. Source: as above.
+const CREDENTIALS: [&str; 3] =
+    ["openai-insecure-api-key.", "openai-organization.", "openai-project."];
+/// What of a query is the gateway's to say, or a credential. Source: the SDKs, and Azure's guide.
+const OWN_QUERY: [&str; 5] = ["model", "deployment", "api-version", "api-key", "authorization"];
+const BETA: HeaderName = HeaderName::from_static("openai-beta");
+/// How long an upstream may take to see that nobody wants to talk, milliseconds.
+const GOODBYE_MS: u64 = 1_000;
+
+/// What a client offers.
+#[derive(Default)]
+pub(crate) struct Handshake {
+    key: Box<str>,
+    /// The protocols that it offers, without those that are credentials.
+    protocols: Vec<Box<str>>,
+    /// `openai-beta`.
+    beta: Option<HeaderValue>,
+}
+
+/// An upstream that has agreed.
+pub(crate) struct Socket {
+    /// Its connection.
+    pub(crate) stream: Switched,
+    /// The protocol that it chose.
+    pub(crate) protocol: Option<HeaderValue>,
+}
+
+impl Handshake {
+    /// The client's.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn of(head: &Parts, access: Access) -> Result<Handshake, Refusal> {
+        let headers = &head.headers;
+        let asks = list(headers, &header::CONNECTION)
+            .any(|one| one.eq_ignore_ascii_case("upgrade"))
+            && list(headers, &header::UPGRADE).any(|one| one.eq_ignore_ascii_case("websocket"));
+        if !asks || head.version != Version::HTTP_11 {
+            return Err(explain::no_upgrade(head.uri.path()));
+        }
+        if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some(websocket::VERSION) {
+            return Err(explain::wrong_websocket_version());
+        }
+        let key = only(headers, &header::SEC_WEBSOCKET_KEY);
+        let Some(key) = key.filter(|key| websocket::is_key(key)) else {
+            return Err(explain::bad_websocket_key());
+        };
+        if access == Access::Open && is_from_elsewhere(headers) {
+            return Err(explain::foreign_origin());
+        }
+        let protocols = list(headers, &header::SEC_WEBSOCKET_PROTOCOL)
+            .filter(|one| !CREDENTIALS.iter().any(|begin| one.starts_with(begin)));
+        Ok(Handshake {
+            key: key.into(),
+            protocols: protocols.map(Box::from).collect(),
+            beta: headers.get(BETA).cloned(),
+        })
+    }
+
+    /// The headers with which an upstream is asked; `key` is the attempt's own.
+    pub(super) fn headers(&self, key: &str) -> Vec<(HeaderName, HeaderValue)> {
+        let mut headers = vec![
+            (header::CONNECTION, HeaderValue::from_static("Upgrade")),
+            (header::UPGRADE, HeaderValue::from_static("websocket")),
+            (header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static(websocket::VERSION)),
+        ];
+        headers.extend(HeaderValue::from_str(key).map(|key| (header::SEC_WEBSOCKET_KEY, key)));
+        if !self.protocols.is_empty() {
+            let all = HeaderValue::from_str(&self.protocols.join(", "));
+            headers.extend(all.map(|all| (header::SEC_WEBSOCKET_PROTOCOL, all)));
+        }
+        headers.extend(self.beta.clone().map(|beta| (BETA, beta)));
+        headers
+    }
+
+    /// Whether the upstream's answer to `key` agrees to what was asked for; the protocol that it chose. What
+    /// concerns that connection alone is taken out of `headers`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn agreed(
+        &self,
+        key: &str,
+        headers: &mut HeaderMap,
+    ) -> Result<Option<HeaderValue>, String> {
+        let says = |name: &HeaderName, word: &str| {
+            list(headers, name).any(|one| one.eq_ignore_ascii_case(word))
+        };
+        if !says(&header::UPGRADE, "websocket") || !says(&header::CONNECTION, "upgrade") {
+            return Err("the upstream answered 101 without `Upgrade: websocket`".to_owned());
+        }
+        if only(headers, &header::SEC_WEBSOCKET_ACCEPT) != Some(&websocket::accept(key)) {
+            return Err("the upstream answered 101 with a wrong Sec-WebSocket-Accept: it did not \
+                        understand the handshake"
+                .to_owned());
+        }
+        if list(headers, &header::SEC_WEBSOCKET_EXTENSIONS).next().is_some() {
+            return Err(
+                "the upstream answered 101 with an extension that nobody offered".to_owned()
+            );
+        }
+        let chosen = only(headers, &header::SEC_WEBSOCKET_PROTOCOL);
+        if chosen.is_some_and(|chosen| !self.protocols.iter().any(|one| **one == *chosen)) {
+            return Err("the upstream answered 101 with a protocol that nobody offered".to_owned());
+        }
+        headers.remove(header::UPGRADE);
+        headers.remove(header::CONNECTION);
+        headers.remove(header::SEC_WEBSOCKET_ACCEPT);
+        Ok(headers.remove(header::SEC_WEBSOCKET_PROTOCOL))
+    }
+
+    /// Adds what agrees with the client; `chosen` is the upstream's choice.
+    pub(super) fn agree(&self, headers: &mut HeaderMap, chosen: Option<HeaderValue>) {
+        headers.remove(header::CONTENT_TYPE);
+        headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        if let Ok(accept) = HeaderValue::from_str(&websocket::accept(&self.key)) {
+            headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+        }
+        let offers = self.protocols.iter().any(|one| &**one == REALTIME);
+        let chosen = chosen.or(offers.then(|| HeaderValue::from_static(REALTIME)));
+        if let Some(chosen) = chosen {
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, chosen);
+        }
+    }
+}
+
+impl Socket {
+    /// Ends a session in which nothing was said.
+    pub(crate) async fn goodbye(mut self) {
+        let limit = std::time::Duration::from_millis(GOODBYE_MS);
+        let closing = async {
+            let frame = websocket::close_frame(Speaker::Client, 1000, "");
+            self.stream.write_all(&frame).await?;
+            self.stream.flush().await?;
+            let mut rest = [0; 1024];
+            while self.stream.read(&mut rest).await? > 0 {}
+            Ok::<(), std::io::Error>(())
+        };
+        // Whether it heard makes no difference any more.
+        let _late: Result<std::io::Result<()>, _> = tokio::time::timeout(limit, closing).await;
+    }
+}
+
+/// The model that a handshake asks for: in `model`, or `deployment` as clients of Azure write it.
+///
+/// # Errors
+/// When it names several.
+pub(super) fn model(query: &str) -> Result<Option<Box<str>>, Refusal> {
+    let mut found: Option<Box<str>> = None;
+    for (name, value) in pairs(query) {
+        if matches!(name, "model" | "deployment") {
+            let value = access::percent_decode(&value.replace('+', "%20"));
+            if found.as_ref().is_some_and(|found| *found != value) {
+                let problem = "the query names two models; send one `model`";
+                return Err(explain::bad_parameter("model", problem));
+            }
+            found = Some(value);
+        }
+    }
+    Ok(found)
+}
+
+/// What else the client asks of the session; `None` where that is nothing.
+pub(super) fn object(query: &str) -> Option<Object> {
+    let is_own = |name: &str| OWN_QUERY.iter().any(|own| own.eq_ignore_ascii_case(name));
+    let asked = pairs(query).filter(|(name, _)| !name.is_empty() && !is_own(name));
+    let asked: Vec<String> = asked.map(|(name, value)| format!("{name}={value}")).collect();
+    (!asked.is_empty()).then(|| Object { id: Box::default(), query: asked.join("&").into() })
+}
+
+/// The key that a browser hides among the protocols.
+pub(super) fn hidden_key(headers: &HeaderMap) -> Option<&str> {
+    list(headers, &header::SEC_WEBSOCKET_PROTOCOL).find_map(|one| one.strip_prefix(CREDENTIALS[0]))
+}
+
+fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
+    query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+}
+
+/// Whether a page of another host has made a browser ask. Who sends a key may come from anywhere.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(header::ORIGIN) else { return false };
+    let host = only(headers, &header::HOST).unwrap_or_default();
+    let origin = origin.to_str().unwrap_or_default();
+    origin.split_once("://").is_none_or(|(_, of)| !of.eq_ignore_ascii_case(host))
+}
+
+/// The members of a list that may be written over several lines.
+fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
+    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|one| !one.is_empty())
+}
+
+/// The value of a header that is there once.
+fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
+    let mut all = headers.get_all(name).iter();
+    let first = all.next()?;
+    if all.next().is_some() { None } else { first.to_str().ok().map(str::trim) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn the_query_gives_the_model_and_keeps_credentials_here() {
+        let query =
+            "model=openai%2Frt+1&intent=transcription&api-key=k&Authorization=x&&api-version=1&y";
+        assert_eq!(model(query).unwrap().as_deref(), Some("openai/rt 1"));
+        assert_eq!(&*object(query).unwrap().query, "intent=transcription&y=");
+        assert!(object("model=a&deployment=a").is_none());
+        assert_eq!(model("deployment=a&model=a").unwrap().as_deref(), Some("a"));
+        assert!(model("deployment=a&model=b").is_err());
+        assert!(model("").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_key_among_the_protocols_is_found_and_stays_here() {
+        let offered = headers(&[
+            ("sec-websocket-protocol", "realtime, openai-insecure-api-key.sk-1"),
+            ("sec-websocket-protocol", "openai-organization.o,openai-beta.realtime-v1"),
+        ]);
+        assert_eq!(hidden_key(&offered), Some("sk-1"));
+        let (mut head, ()) = http::Request::new(()).into_parts();
+        head.headers = headers(&[
+            ("connection", "keep-alive, Upgrade"),
+            ("upgrade", "WebSocket"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+            ("openai-beta", "realtime=v1"),
+        ]);
+        head.headers.extend(offered);
+        let handshake = Handshake::of(&head, Access::Admin).unwrap();
+        let out: HeaderMap = handshake.headers("own").into_iter().collect();
+        assert_eq!(out["sec-websocket-protocol"], "realtime, openai-beta.realtime-v1");
+        assert_eq!((&out["sec-websocket-key"], &out["openai-beta"]).0, "own");
+        let mut back = HeaderMap::new();
+        handshake.agree(&mut back, None);
+        assert_eq!(back["sec-websocket-accept"], "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+        assert_eq!(back["sec-websocket-protocol"], "realtime");
+    }
+
+    #[test]
+    fn an_upstream_that_did_not_understand_is_found_out() {
+        let handshake = Handshake { protocols: vec!["a".into()], ..Handshake::default() };
+        let accept = websocket::accept("k");
+        let good = [("upgrade", "websocket"), ("connection", "Upgrade")];
+        let with = |more: &[(&'static str, &str)]| {
+            let mut all = headers(&good);
+            all.extend(headers(more));
+            handshake.agreed("k", &mut all).map(|chosen| (chosen, all.len()))
+        };
+        let right = ("sec-websocket-accept", &*accept);
+        assert_eq!(with(&[right]), Ok((None, 0)));
+        let chosen = Some(HeaderValue::from_static("a"));
+        assert_eq!(with(&[right, ("sec-websocket-protocol", "a")]), Ok((chosen, 0)));
+        for bad in [
+            &[][..],
+            &[("sec-websocket-accept", "x")],
+            &[right, right],
+            &[right, ("sec-websocket-protocol", "b")],
+            &[right, ("sec-websocket-extensions", "permessage-deflate")],
+        ] {
+            assert!(with(bad).is_err(), "{bad:?}");
+        }
+        assert!(handshake.agreed("k", &mut headers(&[right])).is_err());
+    }
+
+    #[test]
+    fn a_page_of_another_host_is_told_from_ones_own() {
+        let elsewhere = |origin: &str| {
+            is_from_elsewhere(&headers(&[("host", "127.0.0.1:4000"), ("origin", origin)]))
+        };
+        assert!(elsewhere("https://evil.example") && elsewhere("null"));
+        assert!(!elsewhere("http://127.0.0.1:4000"));
+        assert!(!is_from_elsewhere(&headers(&[("host", "127.0.0.1:4000")])));
+    }
+}

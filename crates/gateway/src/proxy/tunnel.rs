@@ -1,0 +1,334 @@
+//! A session over a WebSocket: bytes in both directions, until one side ends it.
+//!
+//! Made by [`super::exchange`] when both sides have agreed, polled by the client's connection. Always true:
+//! a side is only read from when the other has taken all, so that a session holds one buffer per direction;
+//! frames pass unchanged; whatever the end is, it is told once, and each side that is still there gets a
+//! frame that closes, with the reason, unless it is in the middle of a frame.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use hale_core::cause::Cause;
+use hale_core::health::Failure;
+use hale_core::record::Ending;
+use hale_core::route::AttemptPlan;
+use hale_core::time::Millis;
+use hale_core::usage::Usage;
+use hale_wire::realtime;
+use hale_wire::websocket::{Speaker, close_frame};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Sleep;
+
+use self::last_words::LastWords;
+use self::pipe::{Moved, Pipe};
+use super::attempt::{Failed, seconds};
+use super::finish::Finish;
+use super::guard::AttemptGuard;
+use super::reply::InFlight;
+use crate::clock;
+use crate::upstream::Switched;
+
+mod last_words;
+mod pipe;
+
+/// How long the second side may take to close after the first, milliseconds. Source: the default of the
+/// client libraries.
+const CLOSING_MS: u64 = 10_000;
+/// How long both sides may take to hear the last words, milliseconds.
+const LAST_WORDS_MS: u64 = 1_000;
+/// Codes with which an upstream says that it failed (RFC 6455, section 7.4, and its registry).
+const FAILURES: std::ops::RangeInclusive<u16> = 1011..=1014;
+
+/// A session whose sides have agreed.
+pub(crate) struct Tunnel {
+    upstream: Switched,
+    guard: AttemptGuard,
+    finish: Finish,
+    idle_ms: u64,
+    /// When it must have ended.
+    ends: Millis,
+    in_flight: Option<InFlight>,
+    /// From the upstream to the client.
+    down: Pipe,
+    /// From the client to the upstream.
+    up: Pipe,
+    usage: Option<Usage>,
+    last_moved: Millis,
+    /// When it ends although one side does not close.
+    closes: Millis,
+    /// Whether the upstream was the first to close.
+    upstream_closed_first: bool,
+    last_words: Option<LastWords>,
+    over: bool,
+}
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    Closed,
+    UpstreamGone,
+    ClientGone,
+    Idle,
+    TooLong,
+    Stopping,
+}
+
+/// A session on its way, with its client.
+pub(crate) struct Session<C> {
+    tunnel: Box<Tunnel>,
+    client: C,
+    alarm: Pin<Box<Sleep>>,
+}
+
+impl Tunnel {
+    /// A session with `upstream`, which ends when nothing was said for `idle_ms`.
+    pub(super) fn new(
+        upstream: Switched,
+        guard: AttemptGuard,
+        finish: Finish,
+        plan: &AttemptPlan,
+        idle_ms: u64,
+    ) -> Tunnel {
+        Tunnel {
+            upstream,
+            guard,
+            finish,
+            idle_ms,
+            ends: plan.stream_ends,
+            in_flight: None,
+            down: Pipe::new(Some(realtime::REPORTS_USAGE)),
+            up: Pipe::new(None),
+            usage: None,
+            last_moved: clock::now().millis(),
+            closes: Millis::NEVER,
+            upstream_closed_first: false,
+            last_words: None,
+            over: false,
+        }
+    }
+
+    /// It counts as in flight until it ends.
+    pub(crate) fn hold(&mut self, in_flight: InFlight) {
+        self.in_flight = Some(in_flight);
+    }
+
+    /// Begins, with what the client has sent already.
+    pub(crate) fn with<C>(mut self: Box<Self>, client: C, early: &Bytes) -> Session<C> {
+        self.up.preload(early);
+        self.last_moved = clock::now().millis();
+        let alarm = Box::pin(tokio::time::sleep_until(clock::timer_instant(self.due())));
+        Session { tunnel: self, client, alarm }
+    }
+
+    fn due(&self) -> Millis {
+        match &self.last_words {
+            Some(words) => words.until(),
+            None => self.last_moved.plus(self.idle_ms).min(self.ends).min(self.closes),
+        }
+    }
+
+    /// Moves what there is to move, and says why it ends, if it does.
+    fn carry<C>(&mut self, client: &mut C, cx: &mut Context<'_>) -> Option<Why>
+    where
+        C: AsyncRead + AsyncWrite + Unpin,
+    {
+        if self.finish.is_cut() {
+            return Some(Why::Stopping);
+        }
+        let before = self.down.bytes() + self.up.bytes();
+        let usage = &mut self.usage;
+        let down = self.down.poll(cx, &mut self.upstream, client, |event| {
+            if let Some(more) = realtime::usage(event) {
+                usage.get_or_insert_default().add(&more);
+            }
+        });
+        let up = self.up.poll(cx, client, &mut self.upstream, |_| {});
+        if self.down.bytes() + self.up.bytes() > before {
+            self.last_moved = clock::now().millis();
+        }
+        self.note_close();
+        match (down, up) {
+            (Moved::Ended, _) if self.is_closed() => Some(Why::Closed),
+            (Moved::Ended, _) => Some(Why::UpstreamGone),
+            (Moved::Refused, _) => Some(self.client_left()),
+            (Moved::Some, Moved::Ended) if !self.up.frames().is_closed() => Some(Why::ClientGone),
+            (Moved::Some, Moved::Refused) => {
+                // What it has said before may still be on the way.
+                self.closes = self.closes.min(clock::now().millis().plus(LAST_WORDS_MS));
+                None
+            }
+            (Moved::Some, Moved::Some | Moved::Ended) => None,
+        }
+    }
+
+    /// Whether one side has closed.
+    fn is_closed(&self) -> bool {
+        self.down.frames().is_closed() || self.up.frames().is_closed()
+    }
+
+    /// What it means that the client takes no more.
+    fn client_left(&self) -> Why {
+        if self.is_closed() { Why::Closed } else { Why::ClientGone }
+    }
+
+    /// Once one side has closed, the other has its time to do the same.
+    fn note_close(&mut self) {
+        let (down, up) = (self.down.frames().is_closed(), self.up.frames().is_closed());
+        if (down || up) && self.closes == Millis::NEVER {
+            self.upstream_closed_first = down && !up;
+            self.closes = clock::now().millis().plus(CLOSING_MS);
+        }
+    }
+
+    /// Why it ends now that its time is over; `None` when it is not.
+    fn overdue(&self, now: Millis) -> Option<Why> {
+        if now < self.due() {
+            None
+        } else if now >= self.closes {
+            Some(if self.is_closed() { Why::Closed } else { Why::UpstreamGone })
+        } else if now >= self.ends {
+            Some(Why::TooLong)
+        } else {
+            Some(Why::Idle)
+        }
+    }
+
+    /// Tells how it ends, and what there is to say to both sides.
+    fn end(&mut self, why: Why) {
+        self.over = true;
+        self.account();
+        match why {
+            Why::Closed => self.end_closed(),
+            Why::UpstreamGone => {
+                let failed = Failed::cut("the upstream ended the session without closing it");
+                self.fail(&failed);
+            }
+            Why::ClientGone => {
+                self.finish.end(Ending::ClientClosed, 499, Some(Cause::ClientClosed));
+            }
+            Why::Idle => self.succeed(),
+            Why::TooLong => self.fail(&Failed::too_long()),
+            Why::Stopping => self.fail(&Failed::stopping()),
+        }
+        let until = clock::now().millis().plus(LAST_WORDS_MS);
+        let (code, reason) = self.reason(why);
+        let to_client = (why != Why::ClientGone)
+            .then(|| self.down.last_bytes(|| close_frame(Speaker::Server, code, &reason)));
+        let to_upstream = (why != Why::UpstreamGone)
+            .then(|| self.up.last_bytes(|| close_frame(Speaker::Client, code, &reason)));
+        self.last_words = Some(LastWords::new(until, to_client, to_upstream));
+    }
+
+    /// The code and the words for who has not closed yet.
+    fn reason(&self, why: Why) -> (u16, String) {
+        match why {
+            Why::Closed => (1000, String::new()),
+            Why::UpstreamGone => {
+                (1011, "the provider ended the session without a reason".to_owned())
+            }
+            Why::ClientGone => (1001, "the client went away".to_owned()),
+            Why::Idle => {
+                let idle = seconds(self.idle_ms);
+                (1001, format!("nothing was said for {idle} s (websocket_idle_timeout_s)"))
+            }
+            Why::TooLong => (1001, "the session took longer than max_stream_duration".to_owned()),
+            Why::Stopping => (1001, "the gateway is shutting down; connect again".to_owned()),
+        }
+    }
+
+    fn end_closed(&mut self) {
+        let code = self.down.frames().close_code();
+        let failed =
+            self.upstream_closed_first && code.is_some_and(|code| FAILURES.contains(&code));
+        if failed {
+            let failure = Failure { cause: Cause::ServerError, status: None, hint_ms: None };
+            self.guard.failure(failure);
+            self.finish.end(Ending::Broken, 101, Some(Cause::ServerError));
+        } else {
+            self.succeed();
+        }
+    }
+
+    fn succeed(&mut self) {
+        self.guard.success(self.usage);
+        self.finish.end(Ending::Success, 101, None);
+    }
+
+    fn fail(&mut self, failed: &Failed) {
+        self.guard.failure(failed.failure());
+        self.finish.end(Ending::Broken, 101, Some(failed.cause));
+    }
+
+    fn account(&mut self) {
+        let (down, up) = (self.down.bytes(), self.up.bytes());
+        self.finish.note(|record| {
+            record.response_bytes = down;
+            record.request_bytes = up;
+        });
+        if let Some(usage) = self.usage {
+            let deployment = self.guard.deployment().clone();
+            self.finish.usage(&deployment, usage);
+        }
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        if self.over {
+            return;
+        }
+        // The connection was closed under it: by the sweep, or with the process.
+        self.account();
+        if std::thread::panicking() {
+            self.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
+        } else if self.finish.is_cut() {
+            self.finish.end(Ending::Broken, 101, Some(Cause::Gateway));
+        } else if self.is_closed() {
+            self.end_closed();
+        } else {
+            self.finish.end(Ending::ClientClosed, 499, Some(Cause::ClientClosed));
+        }
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
+    /// Goes on; ready when it has ended.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let tunnel = &mut *self.tunnel;
+            if let Some(words) = &mut tunnel.last_words {
+                if words.poll(cx, &mut self.client, &mut tunnel.upstream).is_ready() {
+                    return Poll::Ready(());
+                }
+            } else if let Some(why) = tunnel.carry(&mut self.client, cx) {
+                tunnel.end(why);
+                continue;
+            }
+            if self.alarm.as_mut().poll(cx).is_pending() && !self.rings_late() {
+                return Poll::Pending;
+            }
+            let now = clock::now().millis();
+            if self.tunnel.last_words.is_some() && now >= self.tunnel.due() {
+                return Poll::Ready(());
+            }
+            if let Some(why) = self.tunnel.overdue(now) {
+                self.tunnel.end(why);
+            }
+            self.alarm.as_mut().reset(clock::timer_instant(self.tunnel.due()));
+        }
+    }
+
+    /// Whether the alarm is set to a later time than what is due: it is moved only when it rings, and when
+    /// that time comes nearer.
+    fn rings_late(&self) -> bool {
+        self.alarm.deadline() > clock::timer_instant(self.tunnel.due())
+    }
+
+    /// Ends it after a fault of our own code.
+    pub(crate) fn give_up(&mut self) {
+        self.tunnel.over = true;
+        self.tunnel.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
+    }
+}

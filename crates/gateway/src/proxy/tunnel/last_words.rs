@@ -1,0 +1,110 @@
+//! The end of a session: what is left is sent to both sides, and both may hang up.
+//!
+//! Polled by [`super::Session`]. Always true: a side that has heard all is read from until it hangs up, as
+//! closing with unread bytes would take back what was said.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hale_core::time::Millis;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What is left to be said.
+pub(super) struct LastWords {
+    until: Millis,
+    to_client: Side,
+    to_upstream: Side,
+}
+
+/// One side of it.
+struct Side {
+    bytes: Vec<u8>,
+    sent: usize,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Writing,
+    Ending,
+    Waiting,
+    Over,
+}
+
+impl LastWords {
+    /// These bytes for each side; `None` for one that is gone. `until` then nobody is waited for.
+    pub(super) fn new(
+        until: Millis,
+        to_client: Option<Vec<u8>>,
+        to_upstream: Option<Vec<u8>>,
+    ) -> LastWords {
+        LastWords { until, to_client: Side::new(to_client), to_upstream: Side::new(to_upstream) }
+    }
+
+    /// When nobody is waited for any more.
+    pub(super) fn until(&self) -> Millis {
+        self.until
+    }
+
+    /// Ready when both have hung up.
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        client: &mut (impl AsyncRead + AsyncWrite + Unpin),
+        upstream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    ) -> Poll<()> {
+        let client = self.to_client.poll(cx, client);
+        let upstream = self.to_upstream.poll(cx, upstream);
+        if client.is_ready() && upstream.is_ready() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+impl Side {
+    fn new(bytes: Option<Vec<u8>>) -> Side {
+        let stage = if bytes.is_some() { Stage::Writing } else { Stage::Over };
+        Side { bytes: bytes.unwrap_or_default(), sent: 0, stage }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    ) -> Poll<()> {
+        loop {
+            let mut io = Pin::new(&mut *io);
+            let next = match self.stage {
+                Stage::Writing if self.sent < self.bytes.len() => {
+                    match io.poll_write(cx, &self.bytes[self.sent..]) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok(count)) if count > 0 => {
+                            self.sent += count;
+                            Stage::Writing
+                        }
+                        Poll::Ready(_) => Stage::Over,
+                    }
+                }
+                Stage::Writing => match io.poll_flush(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) => Stage::Ending,
+                    Poll::Ready(Err(_)) => Stage::Over,
+                },
+                Stage::Ending => match io.poll_shutdown(cx) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok(())) => Stage::Waiting,
+                    Poll::Ready(Err(_)) => Stage::Over,
+                },
+                Stage::Waiting => {
+                    let mut rest = [0; 1024];
+                    let mut room = ReadBuf::new(&mut rest);
+                    match io.as_mut().poll_read(cx, &mut room) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok(())) if !room.filled().is_empty() => Stage::Waiting,
+                        Poll::Ready(_) => Stage::Over,
+                    }
+                }
+                Stage::Over => return Poll::Ready(()),
+            };
+            self.stage = next;
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Forms: whatever is sent, the scan ends; what passes is sent on with its model and its files as they came,
+//! and reads the same again.
+
+use bytes::Bytes;
+use hale_core::endpoint::Operation;
+use hale_wire::order::Order;
+use hale_wire::peek::Peek;
+use hale_wire::way::{Outgoing, outgoing};
+
+use crate::bodies::SNAPSHOT;
+use crate::fuzz;
+
+const TYPE: &str = "multipart/form-data; boundary=xYz";
+const WORDS: &[&str] = &[
+    "\r\n--xYz\r\n",
+    "\r\n--xYz--",
+    "--xYz",
+    "\r\n\r\n",
+    "\r\n",
+    "Content-Disposition: form-data; name=\"",
+    "; filename=\"",
+    "\"",
+    "model",
+    "file",
+    "image[]",
+    "prompt",
+    "purpose",
+    "batch",
+    "stream",
+    "true",
+    "fallbacks[]",
+    "metadata[x]",
+    "num_retries",
+    "{\"body\":{\"model\":\"x\"}}\n",
+    "content-type: multipart/mixed; boundary=xYz",
+    "\\",
+    ";",
+];
+
+fuzz!("forms", WORDS, check);
+
+fn check(input: &[u8]) -> (bool, usize, usize) {
+    let body = Bytes::copy_from_slice(input);
+    let Ok(peek) = Peek::of_form(body, TYPE) else { return (false, 0, 0) };
+    let form = peek.form().expect("it is one");
+    let files = |peek: &Peek| -> Vec<Vec<u8>> {
+        let parts = peek.form().expect("it is one").parts();
+        // What speaks to the gateway stays here, file or not.
+        let sent = parts.filter(|(name, _, is_file)| *is_file && name.starts_with(b"file"));
+        sent.map(|(_, content, _)| content.to_vec()).collect()
+    };
+    for deployment in SNAPSHOT.deployments.iter().filter(|one| one.mock.is_none()) {
+        for operation in [Operation::Transcribe, Operation::EditImage, Operation::CreateFile] {
+            if !deployment.serves(operation) {
+                continue;
+            }
+            let order = Order {
+                deployment,
+                operation,
+                upstream_model: "up/stream \"x\"",
+                kept: None,
+                ask_usage: false,
+                drop_params: true,
+            };
+            let Ok(Outgoing::Body(_, sent)) = outgoing(&peek, &order) else {
+                panic!("what passes is never unfit")
+            };
+            let kind = sent.content_type.as_ref().and_then(|kind| kind.to_str().ok());
+            let again =
+                Peek::of_form(sent.joined(), kind.expect("a form says so")).expect("it is a form");
+            if operation == Operation::CreateFile {
+                assert!(!again.has("model"));
+            } else {
+                assert_eq!(again.string("model").unwrap().as_deref(), Some("up/stream \"x\""));
+                assert_eq!(files(&again), files(&peek));
+            }
+        }
+    }
+    (true, form.parts().count().min(8), peek.members().len().min(8))
+}

@@ -1,0 +1,62 @@
+//! Base64 in texts of requests and answers: is it any?
+//!
+//! Called by [`super::look`] for answers and by [`super::bytes`] for requests. Always
+//! true: nothing is decoded whole; the memory that it takes does not grow with the text.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+/// Characters that are decoded together; a multiple of four.
+const STEP: usize = 4096;
+
+/// Whether `text` is base64 of something: the standard letters, with its padding.
+#[must_use]
+pub(crate) fn is_base64(text: &str) -> bool {
+    let mut room = [0; STEP];
+    !text.is_empty()
+        && text.len().is_multiple_of(4)
+        && text.as_bytes().chunks(STEP).enumerate().all(|(i, chunk)| {
+            // Padding ends the text, not a piece of it.
+            let is_last = (i + 1) * STEP >= text.len();
+            (is_last || !chunk.ends_with(b"=")) && STANDARD.decode_slice(chunk, &mut room).is_ok()
+        })
+}
+
+/// What is wrong with a data URL; `None` for a good one and for what is no data URL.
+#[must_use]
+pub(crate) fn fault_of_url(url: &str) -> Option<&'static str> {
+    let rest = url.strip_prefix("data:")?;
+    match rest.split_once(";base64,") {
+        None => Some("a data URL without `;base64,`"),
+        Some((_, "")) => Some("a data URL without data"),
+        Some((_, data)) if !is_base64(data) => Some("a data URL whose data is not valid base64"),
+        Some(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_told_from_what_only_looks_like_it() {
+        let long = STANDARD.encode(vec![7; STEP]);
+        for good in ["aGk=", "aGkh", "QUJDRA==", &*long] {
+            assert!(is_base64(good), "{good}");
+        }
+        let mut broken = long.clone();
+        broken.replace_range(STEP - 1..STEP, "=");
+        for bad in ["", "aGk", "aG k", "aGk!", "a===", "aGk=aGk=", &*broken] {
+            assert!(!is_base64(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_data_urls_are_judged() {
+        assert_eq!(fault_of_url("https://example.com/a.pdf"), None);
+        assert_eq!(fault_of_url("data:application/pdf;base64,aGk="), None);
+        for bad in ["data:application/pdf,hi", "data:image/png;base64,", "data:x;base64,%%%%"] {
+            assert!(fault_of_url(bad).is_some(), "{bad}");
+        }
+    }
+}

@@ -8,15 +8,17 @@
 //! swapped link), and needs no machinery of the operating system. A file rewritten as it was is no change.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hale_core::config::{self, Options, Severity};
-use std::sync::atomic::Ordering;
+use hale_core::snapshot::Snapshot;
 
 use crate::cli::ServeOptions;
 use crate::files::Files;
-use crate::panics;
 use crate::serve::{check_key, override_settings};
 use crate::state::Process;
+use crate::{clock, health, panics};
 
 /// Reloads one config.
 pub(crate) struct Reloader {
@@ -88,8 +90,23 @@ impl Reloader {
             tracing::warn!("a changed request_log takes effect at the next start");
         }
         let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
+        hand_over(&before.snapshot, &snapshot);
         process.apply(snapshot);
         metrics.reloads_applied.fetch_add(1, Ordering::Relaxed);
         tracing::info!(groups, deployments, "config reloaded");
+    }
+}
+
+/// Tells what became void because another upstream, credential or model has the id of one that was known.
+fn hand_over(before: &Snapshot, now: &Snapshot) {
+    let at = clock::now().millis();
+    for deployment in &now.deployments {
+        let known = before.by_id.get(&deployment.id).map(|index| before.deployment(*index));
+        let Some(known) = known else { continue };
+        if !Arc::ptr_eq(&known.state, &deployment.state)
+            && let Some(change) = deployment.state.take_over(&known.state, at)
+        {
+            health::announce(&deployment.id, &change);
+        }
     }
 }

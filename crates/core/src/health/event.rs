@@ -75,6 +75,11 @@ impl Events {
         events.push_back(event);
     }
 
+    pub(super) fn take_over(&self, before: &Events) {
+        *self.kept.lock() = before.kept.lock().clone();
+        self.count.store(before.count(), Ordering::Relaxed);
+    }
+
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }

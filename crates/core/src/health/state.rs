@@ -210,6 +210,16 @@ impl DeploymentState {
         }
     }
 
+    /// The config that makes it the successor of `before` comes into force: what happened to that one stays
+    /// known, and that its rest and its verdict are void is told.
+    pub fn take_over(&self, before: &DeploymentState, now: Millis) -> Option<Change> {
+        self.events.take_over(&before.events);
+        if before.resting_since().is_some() {
+            self.tell(now, "cooldown", "ready", None, Source::Config);
+        }
+        self.checks.take_over(&before.checks, now)
+    }
+
     /// What selection needs to know, at `now`.
     #[must_use]
     pub fn verdict(&self, now: Millis) -> Verdict {

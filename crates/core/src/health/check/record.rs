@@ -368,13 +368,34 @@ impl Checks {
         if from == to {
             return None;
         }
-        self.changed.fetch_add(1, Ordering::Relaxed);
         let change = Change { from, to, at, source };
+        self.note(inner, change);
+        Some(change)
+    }
+
+    fn note(&self, inner: &mut Inner, change: Change) {
+        self.changed.fetch_add(1, Ordering::Relaxed);
         if inner.changes.len() == KEPT {
             inner.changes.pop_front();
         }
         inner.changes.push_back(change);
-        Some(change)
+    }
+
+    /// Takes the place of `before` under the same id: what happened stays known, its verdict is void.
+    pub(crate) fn take_over(&self, before: &Checks, now: Millis) -> Option<Change> {
+        let (from, changes) = {
+            let before = before.inner.lock();
+            (before.status, before.changes.clone())
+        };
+        let mut inner = self.inner.lock();
+        inner.changes = changes;
+        self.count.store(before.count(), Ordering::Relaxed);
+        self.changed.store(before.changed(), Ordering::Relaxed);
+        let change = Change { from, to: Status::Unchecked, at: now, source: Source::Config };
+        (from != Status::Unchecked).then(|| {
+            self.note(&mut inner, change);
+            change
+        })
     }
 
     /// Forgets every verdict: it is as if never checked, but for the changes so far. What was learned

@@ -167,3 +167,18 @@ fn the_model_that_answered_last_is_remembered() {
     checks.answered(Millis(2), Millis(1), "gpt-4o-mini");
     assert_eq!(checks.last_model().as_deref(), Some("gpt-4o-mini"));
 }
+
+#[test]
+fn whoever_takes_the_place_of_another_knows_what_happened_and_nothing_else() {
+    let (before, after) = (Checks::default(), Checks::default());
+    for at in [1, 2] {
+        before.checked(check(at, at, NO), true, true);
+    }
+    let change = after.take_over(&before, Millis(5)).unwrap();
+    assert_eq!((change.from, change.to), (Status::Unhealthy(Cause::Auth), Status::Unchecked));
+    assert_eq!(change.cause(), Some("config_changed"));
+    assert_eq!((after.standing(), after.is_suspect()), ((Status::Unchecked, 0), false));
+    assert_eq!(after.unhealthy(Millis(6), STALE), None);
+    assert_eq!((after.changes().len(), after.changed(), after.count()), (2, 2, 2));
+    assert_eq!(Checks::default().take_over(&Checks::default(), Millis(5)), None, "no news");
+}

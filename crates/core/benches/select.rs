@@ -30,9 +30,11 @@ impl Source for Yaml {
 
 fn group(strategy: &str, count: usize) -> (Snapshot, Target) {
     let mut yaml = String::from("model_list:\n");
+    // Where rates are limits, each candidate is held against its own.
+    let limits = if strategy.starts_with("usage") { ", rpm: 1000, tpm: 1000000" } else { "" };
     for i in 0..count {
         yaml.push_str(&format!(
-            "- {{model_name: g, litellm_params: {{model: openai/x, api_key: k{i}}}}}\n"
+            "- {{model_name: g, litellm_params: {{model: openai/x, api_key: k{i}{limits}}}}}\n"
         ));
     }
     yaml.push_str(&format!("router_settings: {{routing_strategy: {strategy}}}\n"));
@@ -41,7 +43,11 @@ fn group(strategy: &str, count: usize) -> (Snapshot, Target) {
     for (i, deployment) in snapshot.deployments.iter().enumerate() {
         let attempt =
             AttemptRef { started: Millis(0), request: 1, trial: hale_core::health::Trial::NONE };
-        let measured = Measured { whole_ms: Some(100 + i as u64), ..Measured::default() };
+        let measured = Measured {
+            whole_ms: Some(100 + i as u64),
+            tokens: 1 + i as u64,
+            ..Measured::default()
+        };
         deployment.state.success(Millis(0), attempt, &measured);
     }
     let Resolved::Target(target) = resolve(&snapshot, "g") else { panic!("g") };
@@ -50,7 +56,7 @@ fn group(strategy: &str, count: usize) -> (Snapshot, Target) {
 
 #[divan::bench(
     args = [1, 10, 1_000],
-    consts = [0, 1, 2, 3],
+    consts = [0, 1, 2, 3, 4, 5, 6, 7],
 )]
 fn first_attempt<const STRATEGY: usize>(bencher: divan::Bencher<'_, '_>, count: usize) {
     let (snapshot, target) = group(hale_core::route::STRATEGIES[STRATEGY].name, count);

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use crate::azure::Azure;
+use crate::budget::BudgetIndex;
 use crate::endpoint::Operation;
 use crate::group::GroupIndex;
 use crate::health::DeploymentState;
@@ -15,7 +16,7 @@ use crate::health::outcome::ProviderError;
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::provider::Provider;
-use crate::route::TagRules;
+use crate::route::{AccessWindow, TagRules};
 use crate::secret::Secret;
 
 /// Where a deployment stands in [`crate::snapshot::Snapshot::deployments`].
@@ -57,6 +58,12 @@ pub struct Deployment {
     pub order: Option<u32>,
     /// Which requests it is for, where tags decide.
     pub tags: TagRules,
+    /// `region_name`: where it is.
+    pub region: Option<Box<str>>,
+    /// `access_windows`: hours in which it is reserved for teams.
+    pub windows: Vec<AccessWindow>,
+    /// What bounds its cost: its provider's budget and its own.
+    pub budgets: Vec<BudgetIndex>,
     /// Failures within a minute that it may have, by kind; completed by the router's.
     pub tolerance: ByKind,
     /// Whether the config pauses it: `blocked`.

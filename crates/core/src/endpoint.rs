@@ -51,6 +51,8 @@ pub enum Page {
     Metrics,
     /// `GET /router/state`.
     RouterState,
+    /// `GET /provider/budgets`.
+    ProviderBudgets,
     /// `POST /router/deployments/{id}/reset`.
     ResetDeployment,
     /// `POST /router/deployments/{id}/disable`.
@@ -358,6 +360,12 @@ pub static ENDPOINTS: &[Endpoint] = &[
         paths: &["/router/state"],
         role: Role::Admin,
         action: Action::Page(Page::RouterState),
+    },
+    Endpoint {
+        method: "GET",
+        paths: &["/provider/budgets"],
+        role: Role::Admin,
+        action: Action::Page(Page::ProviderBudgets),
     },
     Endpoint {
         method: "POST",

@@ -5,6 +5,7 @@
 //! environment come through [`config::Source`], so that every decision can be replayed.
 
 pub mod azure;
+pub mod budget;
 pub mod cause;
 pub mod config;
 pub mod deployment;

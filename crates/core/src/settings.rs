@@ -60,12 +60,14 @@ pub struct RouterSettings {
 }
 
 /// How tags choose deployments.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagSettings {
     /// Whether they do in every group.
     pub enabled: bool,
     /// Whether one common tag is enough, rather than all of the request's.
     pub match_any: bool,
+    /// What marks a request's tag as meant for the routing; nothing when it is empty.
+    pub prefix: Box<str>,
 }
 
 /// A further name of a group.
@@ -92,7 +94,7 @@ impl Default for RouterSettings {
             strategy: Strategy::default(),
             pre_call_checks: false,
             enforce_rates: false,
-            tags: TagSettings { enabled: false, match_any: true },
+            tags: TagSettings { enabled: false, match_any: true, prefix: Box::default() },
             default_max_parallel: None,
             disable_cooldowns: false,
             max_fallbacks: 5,

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::budget::Budgets;
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{GroupIndex, ModelGroup};
 use crate::health::check::CheckSettings;
@@ -34,17 +35,22 @@ pub struct Snapshot {
     pub gateway: GatewaySettings,
     /// How deployments are checked.
     pub checks: CheckSettings,
+    /// What may be spent.
+    pub budgets: Budgets,
 }
 
 /// What of a request's body decides where it may go; the rest is not looked at.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inspects {
-    /// Its length: some deployment has a known window, and windows are checked.
+    /// Its length: some deployment has a known window, and windows are checked, or tokens of a minute
+    /// are a limit.
     pub length: bool,
     /// What it asks the model to do: some deployment is known not to.
     pub needs: bool,
-    /// Its tags.
+    /// Its tags: they choose deployments, or have budgets.
     pub tags: bool,
+    /// The time of the day: some deployment is reserved at times.
+    pub hours: bool,
 }
 
 impl Snapshot {

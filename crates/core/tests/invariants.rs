@@ -217,7 +217,8 @@ proptest! {
             let share = state.ramp(Millis(now));
             prop_assert!(share > 0.0 && share <= 1.0);
             prop_assert!(state.penalty_ms(Millis(now)) >= 0.0);
-            let entered = state.enter(Millis(now), &Claim { max_parallel: Some(1), rpm: Some(5) });
+            let claim = Claim { max_parallel: Some(1), rpm: Some(5), counts: true, ..Claim::default() };
+            let entered = state.enter(Millis(now), &claim);
             if entered {
                 state.leave();
             }

@@ -193,7 +193,7 @@ impl Route {
                 .extra_headers
                 .iter()
                 .any(|(name, _)| VERSION.as_str().eq_ignore_ascii_case(name)),
-            answer_headers: answer_headers::template(&deployment.id),
+            answer_headers: answer_headers::template(&deployment.id, deployment.region.as_deref()),
             base_header: HeaderValue::from_str(&deployment.api_base)
                 .ok()
                 .filter(|value| !value.is_empty()),

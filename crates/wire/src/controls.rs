@@ -92,11 +92,12 @@ pub fn overridden(peek: &Peek, place: usize) -> Option<Peek> {
     Peek::parse(apply(peek, &edits)).ok()
 }
 
-/// The tags in `tags` and in `metadata.tags`, added to `wish`.
+/// The tags in `tags`, `metadata.tags` and `litellm_metadata.tags`, added to `wish`; `prefix` marks those
+/// that are meant for the routing, where there is one.
 ///
 /// # Errors
 /// When they are no list of texts.
-pub fn tags(peek: &Peek, wish: &mut TagWish) -> Result<(), PeekError> {
+pub fn tags(peek: &Peek, wish: &mut TagWish, prefix: &str) -> Result<(), PeekError> {
     #[derive(Default, serde::Deserialize)]
     struct Metadata {
         tags: Option<Vec<String>>,
@@ -107,14 +108,15 @@ pub fn tags(peek: &Peek, wish: &mut TagWish) -> Result<(), PeekError> {
         Some(raw) => serde_json::from_str(raw).map_err(|_| WRONG)?,
         None => None,
     };
-    let of_metadata =
-        peek.raw("metadata").and_then(|raw| serde_json::from_str::<Metadata>(raw).ok());
-    let all = own.into_iter().chain(of_metadata.and_then(|metadata| metadata.tags));
+    let of_metadata = ["metadata", "litellm_metadata"].into_iter().filter_map(|field| {
+        peek.raw(field).and_then(|raw| serde_json::from_str::<Metadata>(raw).ok()?.tags)
+    });
+    let all = own.into_iter().chain(of_metadata);
     for (count, tag) in all.flatten().enumerate() {
         if count >= TAGS_MAX {
             return Err(WRONG);
         }
-        wish.add(&tag);
+        wish.add(&tag, prefix);
     }
     Ok(())
 }
@@ -263,10 +265,13 @@ mod tests {
     fn tags_come_from_both_places() {
         let mut wish = TagWish::default();
         let body = peek(r#"{"tags":["a","!b"],"metadata":{"tags":["&c","a"],"other":1}}"#);
-        tags(&body, &mut wish).unwrap();
+        tags(&body, &mut wish, "").unwrap();
         assert_eq!(wish.any, [Box::from("a")]);
         assert_eq!(wish.excluded, [Box::from("b")]);
         assert_eq!(wish.required, [Box::from("c")]);
-        assert!(tags(&peek(r#"{"tags":"a"}"#), &mut wish).is_err());
+        let other = peek(r#"{"litellm_metadata":{"tags":["r:d"]}}"#);
+        tags(&other, &mut wish, "r:").unwrap();
+        assert_eq!((wish.any, wish.confirmed), (vec!["a".into(), "d".into()], vec!["d".into()]));
+        assert!(tags(&peek(r#"{"tags":"a"}"#), &mut TagWish::default(), "").is_err());
     }
 }

@@ -25,6 +25,7 @@ static CONTROL: Names = Names::new(&[
     "cache",
     "guardrails",
     "tags",
+    "allowed_model_region",
     "priority",
     "specific_deployment",
     "drop_params",

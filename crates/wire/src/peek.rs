@@ -59,6 +59,7 @@ static READ: Names = Names::new(&[
     "disable_fallbacks",
     "max_fallbacks",
     "include_fallback_errors",
+    "allowed_model_region",
 ]);
 /// Where the fields that speak to the gateway begin in [`READ`].
 const CONTROLS_FROM: u32 = 4;

@@ -13,6 +13,7 @@ use crate::group::GroupIndex;
 use crate::health::DeploymentState;
 use crate::prices::{self, ModelFacts};
 use crate::provider::{Addressing, Provider};
+use crate::route::TagRules;
 use crate::secret::Secret;
 
 use super::deployments::Context;
@@ -85,7 +86,10 @@ pub(super) fn deployment(
         weight: 1.0,
         limits,
         order: info.order.or(params.order),
-        tags: params.tags,
+        tags: TagRules { fail_open: info.fails_open, ..params.tags },
+        region: params.region,
+        windows: info.windows,
+        budgets: Vec::new(),
         tolerance: info.tolerance,
         is_paused,
         default_params: params.defaults,

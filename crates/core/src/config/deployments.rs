@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::deployment::Deployment;
 
+use super::budgets::Terms;
 use super::field::{Unknown, visit};
 use super::interpolate::{Env, warn_missing};
 use super::keys::Section;
@@ -38,8 +39,10 @@ pub(super) struct Draft {
     pub(super) copies: u32,
     /// `weight`, the sum of all entries.
     pub(super) weight: Option<f64>,
-    /// Whether it asks that tags decide in its group.
-    pub(super) filters_tags: bool,
+    /// Whether tags decide in its group, where it says so.
+    pub(super) filters_tags: Option<bool>,
+    /// `max_budget` and `budget_duration`.
+    pub(super) budget: Option<Terms>,
     /// The deployment, without index, group, weight and state.
     pub(super) deployment: Deployment,
     hash: String,
@@ -155,7 +158,9 @@ fn entry(
     // The id is made of what `litellm_params` itself holds.
     let hash = id::hash(parts.name.unwrap_or_default(), given);
     let whole = with_limits(given, &parts);
-    let params = Params::read(&whole, &params_path, problems);
+    let mut params = Params::read(&whole, &params_path, problems);
+    let budget = std::mem::take(&mut params.budget);
+    let budget = budget.terms(&params_path, ("max_budget", "budget_duration"), problems);
     if params.model.is_none() && given.get("model").is_none_or(Node::is_unset) {
         missing(given, "model", parts.params_at, &params_path, problems);
     }
@@ -174,7 +179,8 @@ fn entry(
     let mut deployment = build::deployment(&entry, params, info, problems)?;
     deployment.is_paused |= parts.is_paused;
     let name = entry.name.into();
-    Some(Draft { name, at: item.at, item: 0, copies: 1, weight, filters_tags, deployment, hash })
+    let at = item.at;
+    Some(Draft { name, at, item: 0, copies: 1, weight, filters_tags, budget, deployment, hash })
 }
 
 fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts<'n> {

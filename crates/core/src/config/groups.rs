@@ -1,7 +1,8 @@
 //! Deployments put into their groups, with their share of the traffic.
 //!
 //! Called by [`super::load`]. Always true: the share is `weight` where a member of the group has one (1
-//! for those without), else `rpm`, else `tpm`, else one per entry; the order of entries changes nothing.
+//! for those without), else `rpm`, else `tpm`, else one per entry; under a strategy for which rates are
+//! limits they are no shares; the order of entries changes nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,14 +40,18 @@ pub(super) fn fill(
         }
         if let Some(group) = snapshot.groups.get_mut(group.0 as usize) {
             group.has_tiers |= draft.deployment.order.is_some();
-            group.filters_tags |= draft.filters_tags;
         }
     }
     let mut shares = vec![1.0; drafts.len()];
-    for group in &members {
+    for (i, group) in members.iter().enumerate() {
         let group: Vec<(usize, &Draft)> =
             group.iter().filter_map(|&i| drafts.get(i).map(|draft| (i, draft))).collect();
-        share(&group, &mut shares, problems);
+        // The first one that says something decides; the router's setting is for groups that do not.
+        let filters_tags = group.iter().find_map(|(_, draft)| draft.filters_tags);
+        if let (Some(filters_tags), Some(group)) = (filters_tags, snapshot.groups.get_mut(i)) {
+            group.filters_tags = filters_tags;
+        }
+        share(&group, router.strategy.limits_rates(), &mut shares, problems);
     }
     let credentials = Credentials::of(&drafts, previous);
     for (draft, share) in drafts.into_iter().zip(shares) {
@@ -94,13 +99,16 @@ fn inspects(snapshot: &Snapshot) -> Inspects {
     let any = |test: fn(&Deployment) -> bool| snapshot.deployments.iter().any(|one| test(one));
     let lacks = |fact: Option<bool>| fact == Some(false);
     Inspects {
-        length: snapshot.router.pre_call_checks && any(|one| window(one).is_some()),
+        length: (snapshot.router.pre_call_checks && any(|one| window(one).is_some()))
+            || (snapshot.router.enforce_rates && any(|one| one.limits.tpm.is_some())),
         needs: snapshot.deployments.iter().any(|one| {
             lacks(one.facts.supports_function_calling)
                 || lacks(one.facts.supports_vision)
                 || lacks(one.facts.supports_response_schema)
         }),
-        tags: snapshot.groups.iter().any(|group| group.filters_tags),
+        tags: snapshot.groups.iter().any(|group| group.filters_tags)
+            || !snapshot.budgets.by_tag.is_empty(),
+        hours: any(|one| !one.windows.is_empty()),
     }
 }
 
@@ -180,9 +188,15 @@ fn rate(limit: u64) -> f64 {
     limit as f64
 }
 
-fn share(group: &[(usize, &Draft)], shares: &mut [f64], problems: &mut Problems) {
+fn share(
+    group: &[(usize, &Draft)],
+    rates_are_limits: bool,
+    shares: &mut [f64],
+    problems: &mut Problems,
+) {
     let used = METRICS
         .iter()
+        .filter(|_| !rates_are_limits)
         .find(|(_, metric)| group.iter().any(|(_, draft)| metric(draft).is_some_and(|m| m > 0.0)));
     if let Some((_, draft)) = group.first()
         && group.iter().all(|(_, draft)| draft.weight == Some(0.0))

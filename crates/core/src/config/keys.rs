@@ -32,6 +32,10 @@ pub(super) enum Section {
     Retries,
     /// `allowed_fails_policy`.
     Fails,
+    /// Each entry of `provider_budget_config` and `tag_budget_config`.
+    Budget,
+    /// Each entry of `access_windows`.
+    Window,
 }
 
 /// One key.
@@ -98,6 +102,8 @@ const RETRIES: Kind = Kind::Count(0, 100);
 const PRICE: Kind = Kind::Number(0.0, 1_000.0);
 const TOKENS: Kind = Kind::Number(1.0, 1e12);
 const RATE: Kind = Kind::Count(0, 1_000_000_000_000);
+/// USD; 0 has an answer of its own.
+const BUDGET_USD: Kind = Kind::Number(0.0, 1e12);
 const CHECK_TOKENS: Kind = Kind::Count(1, 1_000_000);
 /// The shortest period of checks, milliseconds.
 const CHECK_PERIOD_MIN: u64 = 100;
@@ -141,6 +147,8 @@ pub(super) fn rows(section: Section) -> &'static [Row] {
         Section::Strategy => STRATEGY,
         Section::Retries => RETRY_POLICY,
         Section::Fails => FAILS_POLICY,
+        Section::Budget => BUDGET,
+        Section::Window => WINDOW,
     }
 }
 
@@ -239,8 +247,8 @@ const PARAMS: &[Row] = &[
     served("extra_body", Kind::Map, "", "Request parameters set when the client did not, like any key that is not in this table."),
     served("additional_drop_params", Kind::List, "", "Request parameters that are always removed."),
     served("weight", Kind::Number(0.0, 1e9), "1", "Share of the group's traffic. 0 stands by: it gets traffic when nobody else is well."),
-    served("rpm", RATE, "", "Requests a minute: the share of the traffic where no deployment of the group has a `weight`. A limit with `enable_pre_call_checks`, `optional_pre_call_checks: [enforce_model_rate_limits]` or `latency-based-routing`."),
-    served("tpm", RATE, "", "Tokens a minute: the share of the traffic where no deployment of the group has `weight` or `rpm`. A limit where `rpm` is one: no request begins once they are used up."),
+    served("rpm", RATE, "", "Requests a minute: the share of the traffic where no deployment of the group has a `weight`. A limit, exact in any sixty seconds, with `enable_pre_call_checks`, `optional_pre_call_checks: [enforce_model_rate_limits]`, or a strategy under which rates are limits and no shares: `latency-based-routing`, `usage-based-routing`, `usage-based-routing-v2`, `cost-based-routing`."),
+    served("tpm", RATE, "", "Tokens a minute: the share of the traffic where no deployment of the group has `weight` or `rpm`. A limit where `rpm` is one: a request begins when its estimated length (4 bytes a token) fits, which is counted at once; what its answer took more is counted when it ends."),
     served("timeout", TIMEOUT, "`router_settings.timeout`", "Bounds one attempt."),
     served("request_timeout", TIMEOUT, "", "As `timeout`, which wins."),
     served("stream_timeout", TIMEOUT, "`router_settings.stream_timeout`", "Bounds the first content of a stream and every silence after it."),
@@ -270,8 +278,9 @@ const PARAMS: &[Row] = &[
     served("input_cost_per_character", PRICE, "the price list", "USD per character that is spoken."),
     served("input_cost_per_query", PRICE, "the price list", "USD per search of a rerank."),
     served("ocr_cost_per_page", PRICE, "the price list", "USD per page that is read."),
-    refused("max_budget", "the deployment would spend beyond its budget"),
-    refused("budget_duration", "the deployment would spend beyond its budget"),
+    served("max_budget", BUDGET_USD, "none", "USD that the deployment may cost within `budget_duration`, above 0; then it is left out until the window ends. Needs a known price."),
+    served("budget_duration", Kind::Text, "", "The window of `max_budget`, from its first cost on: `30s`, `10m`, `24h`, `7d`, `2w`, `1mo`."),
+    served("region_name", Kind::Text, "", "Where the deployment is. A request with `allowed_model_region` is served in that region only, whether `enable_pre_call_checks` is set or not; upper and lower case are the same."),
     refused("guardrails", "requests that a guardrail should stop would pass"),
     refused("default_api_key_tpm_limit", "keys would exceed their limit"),
     refused("default_api_key_rpm_limit", "keys would exceed their limit"),
@@ -313,7 +322,6 @@ const PARAMS: &[Row] = &[
     not_yet("ssl_verify", "Certificates are always verified."),
     not_yet("ssl_certificate", "Client certificates."),
     ignored("api_type", "The provider is named by the model's prefix."),
-    not_yet("region_name", "Regional providers."),
     not_yet("azure_*", "Further ways to get a token of Entra ID."),
     not_yet("aws_*", "AWS."),
     not_yet("vertex_*", "Vertex."),
@@ -358,12 +366,13 @@ const INFO: &[Row] = &[
     served("order", Kind::Count(0, 1_000_000), "", "As `litellm_params.order`; wins over it."),
     served("allowed_fails", Kind::Count(0, 1_000_000), "`router_settings.allowed_fails`", "Failures within a minute that it may have before it rests."),
     served("allowed_fails_policy", Kind::Map, "`router_settings.allowed_fails_policy`", "The same by kind of failure."),
-    served("enable_tag_filtering", Kind::Bool, "`router_settings.enable_tag_filtering`", "Whether tags decide in this deployment's group."),
+    served("enable_tag_filtering", Kind::Bool, "`router_settings.enable_tag_filtering`", "Whether tags decide in this deployment's group; the first one that says something counts."),
+    served("allow_fail_open", Kind::Bool, "false", "`true` at one deployment of a group: where no deployment meets a request's `!tag` and `&tag`, they are dropped, and those tagged `default` serve, else all."),
+    served("access_windows", Kind::List, "", "Hours in which the deployment is reserved for teams. No key here belongs to a team yet, so within them nobody gets it."),
     served("supports_function_calling", Kind::Bool, "the price list", "`false` keeps requests with tools away."),
     served("supports_vision", Kind::Bool, "the price list", "`false` keeps requests with images away."),
     served("supports_response_schema", Kind::Bool, "the price list", "`false` keeps requests for an answer by JSON schema away."),
     refused("team_id", "a team's deployment would serve everybody"),
-    refused("access_windows", "a reserved deployment would serve everybody"),
     refused("supported_environments", "another environment's deployment would get traffic"),
     ignored("db_model", "Always false."),
     ignored("created_at", "Shown as written."),
@@ -375,7 +384,6 @@ const INFO: &[Row] = &[
     ignored("litellm_provider", "Shown as written."),
     not_yet("access_groups", "Groups for keys; there are no keys but the master key."),
     not_yet("team_public_model_name", "A team's name for the model."),
-    not_yet("allow_fail_open", "Tag routing."),
     served("health_check_model", Kind::Text, "its own; of a pattern the model that answered last, else the cheapest ordinary chat model of the price list", "The model that checks ask, with or without the provider's prefix."),
     served("health_check_prompt", Kind::Text, "`DEFAULT_HEALTH_CHECK_PROMPT`", "The text that checks send."),
     served("health_check_timeout", Kind::Time(0, HOUR), "`HEALTH_CHECK_TIMEOUT_SECONDS`, else 60", "Bounds one check. 0 means the default."),
@@ -401,6 +409,7 @@ const LITELLM: &[Row] = &[
     served("allowed_fails", Kind::Count(0, 1_000_000), "", "As `router_settings.allowed_fails`, which wins."),
     served("drop_params", Kind::Bool, "false", "Remove request parameters that the provider does not know. Falls back to `LITELLM_DROP_PARAMS`."),
     served("require_auth_for_metrics_endpoint", Kind::Bool, "true", "Whether `/metrics` needs a key."),
+    served("tag_budget_config", Kind::Map, "", "What requests with a tag may cost: `{tag: {max_budget: 10, budget_duration: 1d}}`."),
     refused("max_budget", "the gateway would spend beyond its budget"),
     refused("budget_duration", "the gateway would spend beyond its budget"),
     refused("max_user_budget", "users would spend beyond their budget"),
@@ -410,7 +419,6 @@ const LITELLM: &[Row] = &[
     refused("guardrails", "requests that a guardrail should stop would pass"),
     refused("banned_keywords_list", "requests that should be stopped would pass"),
     refused("blocked_user_list", "blocked users would be served"),
-    refused("tag_budget_config", "tags would spend beyond their budget"),
     refused("provider_budget_config", "providers would spend beyond their budget"),
     ignored("set_verbose", "Use `--debug`."),
     ignored("turn_off_message_logging", "Request and answer bodies are never logged."),
@@ -487,7 +495,7 @@ const LITELLM: &[Row] = &[
 
 #[rustfmt::skip]
 const ROUTER: &[Row] = &[
-    served("routing_strategy", Kind::Text, "simple-shuffle", "How a deployment is chosen among those that are well. `simple-shuffle`: at random, by weight. `least-busy`: the one with the fewest attempts under way. `latency-based-routing`: the fastest by time to first token, or per token. `health-aware`: of two at random the better one by expected time, load and weight. The other known strategies run as `simple-shuffle`, with a warning."),
+    served("routing_strategy", Kind::Text, "simple-shuffle", "How a deployment is chosen among those that are well. `simple-shuffle`: at random, by weight. `least-busy`: the one with the fewest attempts under way. `latency-based-routing`: the fastest by time to first token, or per token. `usage-based-routing` and `usage-based-routing-v2`: the one that used the fewest tokens of late. `cost-based-routing`: the cheapest. `provider-budget-routing`: as `simple-shuffle`, within budgets, which hold under every strategy. `health-aware`: of two at random the better one by expected time, load and weight. `lar1` runs as `simple-shuffle`, with a warning."),
     served("num_retries", RETRIES, "2", "Attempts after the first in each group."),
     served("timeout", TIMEOUT, "600", "Bounds one attempt; of a stream, its first content."),
     served("stream_timeout", TIMEOUT, "`timeout` for the first content, 120 for a silence", "Bounds the first content of a stream and every silence after it."),
@@ -504,7 +512,7 @@ const ROUTER: &[Row] = &[
     served("content_policy_fallbacks", Kind::List, "none", "What to try after a provider's policy refused a request."),
     served("content_policy_use_general_fallbacks", Kind::Bool, "false", "Whether such a request may take `fallbacks` where it has no list of its own."),
     served("enable_pre_call_checks", Kind::Bool, "false", "Keep requests from deployments whose window they exceed by a cautious estimate (4 bytes a token), and enforce `rpm` and `tpm`."),
-    served("optional_pre_call_checks", Kind::List, "", "`enforce_model_rate_limits` enforces `rpm` and `tpm`. The others have no effect yet."),
+    served("optional_pre_call_checks", Kind::List, "", "`enforce_model_rate_limits` enforces `rpm` and `tpm`; `router_budget_limiting` is always on. The others have no effect yet."),
     served("default_max_parallel_requests", Kind::Count(1, 1_000_000), "none", "`max_parallel_requests` of deployments that have none."),
     served("enable_tag_filtering", Kind::Bool, "false", "Let a request's tags (`tags`, `metadata.tags`, `x-litellm-tags`) decide which deployments it may use."),
     served("tag_filtering_match_any", Kind::Bool, "true", "Whether one common tag is enough, rather than all of the request's."),
@@ -513,14 +521,14 @@ const ROUTER: &[Row] = &[
     served("disable_cooldowns", Kind::Bool, "false", "Nothing ever rests."),
     served("retry_after", Kind::Time(0, HOUR), "0", "Smallest pause before a retry on the same deployment."),
     served("model_group_alias", Kind::Map, "", "Further names of groups: `{alias: group}` or `{alias: {model: group, hidden: true}}`. An alias may name another alias."),
-    refused("provider_budget_config", "providers would spend beyond their budget"),
+    served("provider_budget_config", Kind::Map, "", "What the deployments of a provider may cost together: `{openai: {budget_limit: 100, time_period: 1d}}`. When it is spent, they are left out until the window ends."),
     refused("guardrail_list", "requests that a guardrail should stop would pass"),
     refused("model_list", "it belongs at the top of the config"),
     ignored("set_verbose", "Use `--debug`."),
     ignored("debug_level", "Use `--debug`."),
     ignored("ignore_invalid_deployments", "A deployment that can not work never stops the others."),
     ignored("client_ttl", "Connections are pooled."),
-    not_yet("tag_routing_prefix", "Tag routing: a prefix of tags."),
+    served("tag_routing_prefix", Kind::Text, "none", "A prefix that marks a request's tags as meant for the routing: it is taken off, and a tag that had it never falls back to `default` deployments."),
     ignored("router_general_settings", "Not for a gateway."),
     not_yet("routing_groups", "Groups of groups."),
     not_yet("enable_weighted_failover", "A failed request always moves to a sibling."),
@@ -684,7 +692,7 @@ const ALIAS: &[Row] = &[
 
 #[rustfmt::skip]
 const STRATEGY: &[Row] = &[
-    served("ttl", Kind::Time(1_000, DAY), "3600", "How long a measured time counts."),
+    served("ttl", Kind::Time(1_000, DAY), "3600", "How long a measured time counts. Under the strategies by usage it has no effect: a minute is sixty seconds."),
     served("lowest_latency_buffer", Kind::Number(0.0, 100.0), "0", "How much slower than the fastest one may be and still be chosen: 0.1 is ten percent."),
     ignored("max_latency_list_size", "Times are a moving average."),
     not_yet("ttft_percentile", "Times are a moving average."),
@@ -718,6 +726,22 @@ const FAILS_POLICY: &[Row] = &[
     served("NotFoundErrorAllowedFails", Kind::Count(0, 1_000_000), "`allowed_fails`", "An unknown model."),
 ];
 
+#[rustfmt::skip]
+const BUDGET: &[Row] = &[
+    served("budget_limit", BUDGET_USD, "required", "USD within `time_period`, above 0."),
+    served("max_budget", BUDGET_USD, "", "As `budget_limit`."),
+    served("time_period", Kind::Text, "required", "The length of the window, from its first cost on: `30s`, `10m`, `24h`, `7d`, `2w`, or `1mo` by the calendar (UTC)."),
+    served("budget_duration", Kind::Text, "", "As `time_period`."),
+];
+
+#[rustfmt::skip]
+const WINDOW: &[Row] = &[
+    served("start", Kind::Text, "required", "The first moment, by the clock on the wall: `\"22:00\"` or `\"22:00:30\"`."),
+    served("end", Kind::Text, "required", "The first moment after it; when it is earlier than `start`, on the next day."),
+    served("timezone", Kind::Text, "required", "`Europe/Berlin`, `UTC`, ...: daylight saving time is that of the zone."),
+    served("team_ids", Kind::List, "required", "The teams that it is reserved for."),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -737,6 +761,8 @@ mod tests {
             Section::Strategy,
             Section::Retries,
             Section::Fails,
+            Section::Budget,
+            Section::Window,
         ] {
             let mut names: Vec<&str> = rows(section).iter().map(|row| row.name).collect();
             let count = names.len();

@@ -5,6 +5,7 @@
 
 mod address;
 mod azure;
+mod budgets;
 mod build;
 mod checks;
 mod credentials;
@@ -29,6 +30,7 @@ mod times;
 mod tree;
 mod upstream;
 mod value;
+mod windows;
 
 use std::io;
 
@@ -117,7 +119,7 @@ fn snapshot(
     visit(Section::Top, Unknown::Report, &top, &Path::Root, problems, |_, _| {});
     let credentials = credentials::read(top.get("credential_list"), problems);
     let context = deployments::Context { env: &env, credentials: &credentials };
-    let drafts = deployments::read(top.get("model_list"), &context, problems);
+    let mut drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);
     let mut snapshot = Snapshot {
         router: settings.router,
@@ -125,6 +127,7 @@ fn snapshot(
         checks: settings.checks,
         ..Snapshot::default()
     };
+    snapshot.budgets = budgets::fill(settings.budgets, &mut drafts, previous, problems);
     groups::fill(&mut snapshot, drafts, previous, problems);
     settings.group_policies.fill(&mut snapshot, problems);
     fallbacks::fill(&mut snapshot, &settings.references, problems);

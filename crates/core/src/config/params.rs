@@ -11,7 +11,7 @@ use crate::deployment::{Limits, MockAnswer, MockContent};
 use crate::health::check::CheckRules;
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
-use crate::route::TagRules;
+use crate::route::{AccessWindow, TagRules};
 use crate::secret::Secret;
 
 use super::field::{Field, Unknown, visit};
@@ -22,7 +22,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Entry, Map, Node, Value};
 use super::value;
-use super::{address, checks};
+use super::{address, budgets, checks, windows};
 
 /// What `litellm_params` says; each field is named after its key unless it says otherwise.
 #[derive(Debug, Default)]
@@ -55,6 +55,10 @@ pub(super) struct Params {
     pub(super) is_mock: bool,
     /// `mock_response`.
     pub(super) mock: Option<MockAnswer>,
+    /// `max_budget` and `budget_duration`.
+    pub(super) budget: budgets::Parts,
+    /// `region_name`.
+    pub(super) region: Option<Box<str>>,
     extra_body: Vec<Entry>,
     request_timeout_ms: Option<u64>,
     mock_delay_ms: u64,
@@ -79,7 +83,11 @@ pub(super) struct Info {
     /// `allowed_fails_policy` and `allowed_fails`.
     pub(super) tolerance: ByKind,
     /// `enable_tag_filtering`.
-    pub(super) filters_tags: bool,
+    pub(super) filters_tags: Option<bool>,
+    /// `allow_fail_open`.
+    pub(super) fails_open: bool,
+    /// `access_windows`.
+    pub(super) windows: Vec<AccessWindow>,
     pub(super) check: CheckRules,
     pub(super) facts: ModelFacts,
 }
@@ -161,6 +169,9 @@ impl Params {
             "num_retries" => self.limits.num_retries = field.small(problems),
             "cooldown_time" => self.limits.cooldown_ms = field.time(problems),
             "max_parallel_requests" => self.limits.max_parallel = field.small(problems),
+            "max_budget" => self.budget.limit(field, problems),
+            "budget_duration" => self.budget.period(field, problems),
+            "region_name" => self.region = field.text(problems).map(Box::from),
             _ => return false,
         }
         true
@@ -191,8 +202,10 @@ impl Info {
                 "order" => info.order = field.small(problems),
                 "blocked" => info.is_paused = field.flag(problems).unwrap_or(false),
                 "enable_tag_filtering" => {
-                    info.filters_tags = field.flag(problems).unwrap_or(false);
+                    info.filters_tags = field.flag(problems);
                 }
+                "allow_fail_open" => info.fails_open = field.flag(problems).unwrap_or(false),
+                "access_windows" => info.windows = windows::read(field, problems),
                 "allowed_fails" => info.tolerance.others = field.small(problems),
                 "allowed_fails_policy" => {
                     info.tolerance.named = policies::read(Section::Fails, field, problems).named;

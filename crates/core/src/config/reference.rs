@@ -63,6 +63,12 @@ const SECTIONS: &[(Section, &str, &str)] = &[
         "`allowed_fails_policy`",
         "Failures of that kind within a minute that a deployment may have before it rests. A time that a provider names counts all the same.",
     ),
+    (
+        Section::Budget,
+        "`provider_budget_config` and `tag_budget_config` values",
+        "What was spent is counted from the cost of answers, in this process alone, and starts anew with it. Costs are known when an answer ends: what is under way then may exceed a budget.",
+    ),
+    (Section::Window, "`access_windows` entries", ""),
     (Section::General, "`general_settings`", ""),
 ];
 

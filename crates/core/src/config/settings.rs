@@ -17,7 +17,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Style, Value};
 use super::value::{self, describe_kind};
-use super::{address, checks};
+use super::{address, budgets, checks};
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
 const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
@@ -26,18 +26,13 @@ const SHUTDOWN: &str = "GRACEFUL_SHUTDOWN_TIMEOUT";
 const DRAIN_TOKEN: &str = "DRAIN_ENDPOINT_TOKEN";
 
 /// Strategies of the reference that are not built yet.
-const OTHER_STRATEGIES: &[&str] = &[
-    "usage-based-routing",
-    "usage-based-routing-v2",
-    "cost-based-routing",
-    "lar1",
-    "provider-budget-routing",
-];
+const OTHER_STRATEGIES: &[&str] = &["lar1"];
 /// What `optional_pre_call_checks` may hold.
 const ENFORCE_RATES: &str = "enforce_model_rate_limits";
+/// Budgets hold without being asked for.
+const BUDGETS: &str = "router_budget_limiting";
 const OTHER_CHECKS: &[&str] = &[
     "prompt_caching",
-    "router_budget_limiting",
     "responses_api_deployment_check",
     "deployment_affinity",
     "session_affinity",
@@ -58,6 +53,8 @@ pub(super) struct Settings<'n> {
     pub(super) references: References<'n>,
     /// `model_group_retry_policy`.
     pub(super) group_policies: OfGroups,
+    /// What may be spent.
+    pub(super) budgets: budgets::Written,
     strategy_args: StrategyArgs,
 }
 
@@ -101,10 +98,11 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
         });
     }
     settings.router.strategy.args = settings.strategy_args;
-    settings.router.enforce_rates |= settings.router.pre_call_checks
-        || settings.router.strategy.name() == "latency-based-routing";
+    settings.router.enforce_rates |=
+        settings.router.pre_call_checks || settings.router.strategy.limits_rates();
     settings.master_key(top, env, problems);
     settings.check(top, problems);
+    settings.check_strategy(top, problems);
     settings
 }
 
@@ -133,6 +131,7 @@ impl<'n> Settings<'n> {
             "num_retries" => put(&mut router.num_retries, field.small(problems)),
             "max_fallbacks" => put(&mut router.max_fallbacks, field.small(problems)),
             "allowed_fails" => router.tolerance.others = field.small(problems),
+            "tag_budget_config" => self.budgets.tags = budgets::by_name(field, problems),
             "drop_params" => put(&mut self.gateway.drop_params, field.flag(problems)),
             "require_auth_for_metrics_endpoint" => {
                 put(&mut self.gateway.metrics_need_key, field.flag(problems));
@@ -181,6 +180,12 @@ impl<'n> Settings<'n> {
                 router.default_max_parallel = field.small(problems);
             }
             "enable_tag_filtering" => put(&mut router.tags.enabled, field.flag(problems)),
+            "tag_routing_prefix" => {
+                router.tags.prefix = field.text(problems).map(Box::from).unwrap_or_default();
+            }
+            "provider_budget_config" => {
+                self.budgets.providers = budgets::by_name(field, problems);
+            }
             "tag_filtering_match_any" => put(&mut router.tags.match_any, field.flag(problems)),
             _ => return false,
         }
@@ -310,19 +315,44 @@ impl<'n> Settings<'n> {
     }
 }
 
+impl Settings<'_> {
+    /// Settings of a strategy that do nothing under it.
+    fn check_strategy(&self, top: &Map, problems: &mut Problems) {
+        let Some(map) = top.get("router_settings").and_then(Node::as_map) else { return };
+        let path = Path::Root.key("router_settings");
+        let mut warn = |key: &str, problem: &str, hint: &str| {
+            if let Some(node) = map.get(key) {
+                problems.warn(node.at, &path.key(key), Wrong::new(problem, hint));
+            }
+        };
+        let name = self.router.strategy.name();
+        let ttl_ms = self.strategy_args.ttl_ms;
+        let has_own = ttl_ms != StrategyArgs::default().ttl_ms && ttl_ms != 60_000;
+        if name.starts_with("usage-based-routing") && has_own {
+            let problem = "`ttl` has no effect under this strategy";
+            warn("routing_strategy_args", problem, "`rpm` and `tpm` are per sixty seconds");
+        }
+        if name == "provider-budget-routing" && self.budgets.providers.is_empty() {
+            let problem = "no provider has a budget: it is the same as `simple-shuffle`";
+            warn("routing_strategy", problem, "set `provider_budget_config`");
+        }
+    }
+}
+
 /// `optional_pre_call_checks`.
 fn checks(router: &mut RouterSettings, field: &Field<'_>, problems: &mut Problems) {
     for (i, item) in field.list(problems).unwrap_or(&[]).iter().enumerate() {
         let path = field.path.item(i);
         match item.text() {
             Some(ENFORCE_RATES) => router.enforce_rates = true,
+            Some(BUDGETS) => {}
             Some(name) if OTHER_CHECKS.contains(&name) => {
                 let problem = format!("`{name}` is not served yet: ignored");
                 problems.warn(item.at, &path, Wrong::new(problem, ""));
             }
             other => {
                 let name = other.unwrap_or_default();
-                let known = OTHER_CHECKS.iter().copied().chain([ENFORCE_RATES]);
+                let known = OTHER_CHECKS.iter().copied().chain([ENFORCE_RATES, BUDGETS]);
                 let near = did_you_mean(&nearest(name, known));
                 let problem = format!("unknown check `{}`", shown(name));
                 problems.warn(item.at, &path, Wrong::new(problem, near));

@@ -8,6 +8,7 @@ use crate::deployment::Deployment;
 mod documents;
 mod entries;
 mod files;
+mod limits;
 mod names;
 mod robust;
 mod routing;

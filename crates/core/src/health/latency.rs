@@ -26,7 +26,7 @@ pub struct Measured {
     pub whole_ms: Option<u64>,
     /// Tokens of the answer.
     pub output_tokens: u64,
-    /// Tokens of prompt and answer.
+    /// Tokens of prompt and answer, without those that were counted when it began.
     pub tokens: u64,
 }
 

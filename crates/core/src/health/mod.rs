@@ -10,6 +10,8 @@ mod latency;
 mod models;
 pub mod outcome;
 mod rate;
+mod retry_budget;
+mod spend;
 mod state;
 mod subjects;
 mod trial;
@@ -18,9 +20,10 @@ pub use breaker::{
     BREAKER_CAP_MS, BREAKER_SHORT_MS, CONSECUTIVE_TRIP, QUOTA_CAP_MS, RATE_LIMIT_CAP_MS,
 };
 pub use latency::Measured;
-pub use rate::RetryBudget;
+pub use rate::{Claim, Full, Rates};
+pub use retry_budget::RetryBudget;
+pub use spend::{Period, Spend};
 pub use state::{
-    AttemptRef, Claim, DeploymentState, Failure, RAMP_MS, Report, Rest, Surroundings, Transition,
-    Verdict,
+    AttemptRef, DeploymentState, Failure, RAMP_MS, Report, Rest, Surroundings, Transition, Verdict,
 };
 pub use trial::{Permit, Trial};

@@ -1,150 +1,384 @@
-//! What happened within the last minute, or the last seconds: counters without a lock.
+//! `rpm` and `tpm`: what began, and what it was worth, within any sixty seconds.
 //!
-//! Used by [`super::DeploymentState`] for `rpm` and `tpm`, and by [`crate::route`] for the retry budget.
-//! Always true: a counter is one word per slot; a moment's race may count one event into the next
-//! window, never lose a limit.
+//! Used by [`super::DeploymentState`]; asked by [`crate::route`] for every candidate. Always true: any window
+//! of a minute, wherever it begins, holds at most the limit; a reader takes no lock unless something has
+//! just left the window; memory is bounded by the length of the window, not by the limit.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::time::Millis;
 
-/// Length of the window of `rpm` and `tpm`, seconds.
-const MINUTE_S: u64 = 60;
-/// Seconds over which a retry budget looks.
-const BUDGET_WINDOW_S: u64 = 10;
-/// A slot more than the window has seconds, as it begins and ends within one.
-const SLOTS: usize = BUDGET_WINDOW_S as usize + 1;
+/// The window of `rpm` and `tpm`, milliseconds.
+const WINDOW_MS: u64 = 60_000;
+/// So many moments are kept one by one: limits up to this one are exact to the millisecond.
+const MOMENTS: usize = 64;
+/// Beyond them events so near to each other share a bucket, which leaves the window with its last one: so
+/// there are at most 61 more, and a place comes back up to this much later than it might. Milliseconds.
+const BUCKET_MS: u64 = 1_000;
 
-/// Counts events in a window of a minute that begins with its first event.
-#[derive(Debug, Default)]
-pub(super) struct MinuteCounter(AtomicU64);
-
-const fn pack(start_s: u64, count: u64) -> u64 {
-    let count = if count > u32::MAX as u64 { u32::MAX as u64 } else { count };
-    (start_s << 32) | count
+/// Events that leave the window together.
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    first: Millis,
+    last: Millis,
+    count: u64,
 }
 
-const fn parts(word: u64) -> (u64, u64) {
-    (word >> 32, word & u32::MAX as u64)
+impl Bucket {
+    fn leaves(&self) -> Millis {
+        self.last.plus(WINDOW_MS)
+    }
+}
+
+/// The buckets of the window, the oldest first, and their sum.
+#[derive(Debug, Default)]
+struct Window {
+    buckets: VecDeque<Bucket>,
+    sum: u64,
+}
+
+impl Window {
+    fn forget(&mut self, now: Millis) {
+        while let Some(oldest) = self.buckets.front().filter(|oldest| oldest.leaves() <= now) {
+            self.sum -= oldest.count;
+            self.buckets.pop_front();
+        }
+    }
+
+    fn push(&mut self, now: Millis, more: u64) {
+        let more = more.min(u64::MAX - self.sum);
+        self.sum += more;
+        let apart = if self.buckets.len() < MOMENTS { 1 } else { BUCKET_MS };
+        match self.buckets.back_mut() {
+            // A thread whose clock is a little behind belongs to the newest bucket too.
+            Some(newest) if now.since(newest.first) < apart => {
+                newest.last = newest.last.max(now);
+                newest.count += more;
+            }
+            _ => self.buckets.push_back(Bucket { first: now, last: now, count: more }),
+        }
+    }
+}
+
+/// Counts events within the last minute.
+#[derive(Debug, Default)]
+struct MinuteCounter {
+    /// The sum, as it was before anything left.
+    sum: AtomicU64,
+    /// When something leaves, milliseconds.
+    leaves_at: AtomicU64,
+    window: Mutex<Window>,
 }
 
 impl MinuteCounter {
-    /// The count of the window in force.
-    #[must_use]
-    pub(super) fn count(&self, now: Millis) -> u64 {
-        let (start, count) = parts(self.0.load(Ordering::Relaxed));
-        if (now.0 / 1000).saturating_sub(start) < MINUTE_S { count } else { 0 }
+    fn count(&self, now: Millis) -> u64 {
+        let sum = self.sum.load(Ordering::Relaxed);
+        if sum == 0 || now.0 < self.leaves_at.load(Ordering::Relaxed) {
+            return sum;
+        }
+        let mut window = self.window.lock();
+        window.forget(now);
+        self.publish(&window)
     }
 
-    /// Milliseconds until the window ends.
-    #[must_use]
-    pub(super) fn ends_in_ms(&self, now: Millis) -> u64 {
-        let (start, _) = parts(self.0.load(Ordering::Relaxed));
-        Millis((start + MINUTE_S) * 1000).since(now)
+    /// Adds `more` unless the sum would exceed `limit`.
+    fn add_within(&self, now: Millis, more: u64, limit: u64) -> bool {
+        let mut window = self.window.lock();
+        window.forget(now);
+        let fits = window.sum.saturating_add(more) <= limit;
+        if fits {
+            window.push(now, more);
+        }
+        self.publish(&window);
+        fits
     }
 
-    /// Adds `more` unless the count would exceed `limit`.
-    pub(super) fn add_within(&self, now: Millis, more: u64, limit: u64) -> bool {
-        let second = now.0 / 1000;
-        let step = |word: u64| {
-            let (start, count) = parts(word);
-            let (start, count) = if second.saturating_sub(start) < MINUTE_S && count > 0 {
-                (start, count)
-            } else {
-                (second, 0)
-            };
-            let sum = count.saturating_add(more);
-            (sum <= limit).then(|| pack(start, sum))
+    fn publish(&self, window: &Window) -> u64 {
+        let leaves = window.buckets.front().map_or(Millis::NEVER, Bucket::leaves);
+        self.leaves_at.store(leaves.0, Ordering::Relaxed);
+        self.sum.store(window.sum, Ordering::Relaxed);
+        window.sum
+    }
+
+    /// Milliseconds until `more` fit into `limit`; until the window is empty when they never will.
+    fn free_in_ms(&self, now: Millis, more: u64, limit: u64) -> u64 {
+        let mut window = self.window.lock();
+        window.forget(now);
+        let mut left = window.sum;
+        let mut free = now;
+        for bucket in &window.buckets {
+            if left.saturating_add(more) <= limit {
+                break;
+            }
+            left -= bucket.count;
+            free = bucket.leaves();
+        }
+        free.since(now)
+    }
+}
+
+/// What an attempt needs of a deployment before it may begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Attempts that may be under way together.
+    pub max_parallel: Option<u32>,
+    /// Attempts that may begin within a minute.
+    pub rpm: Option<u64>,
+    /// Tokens within a minute.
+    pub tpm: Option<u64>,
+    /// What the request is estimated to take of them; 0 is unknown.
+    pub tokens: u64,
+    /// Whether what began within a minute is counted at all.
+    pub counts: bool,
+}
+
+impl Claim {
+    /// The tokens that are counted when it begins.
+    #[must_use]
+    pub fn reserved(&self) -> u64 {
+        if self.tpm.is_some() { self.tokens } else { 0 }
+    }
+}
+
+/// How fast use is forgotten: after this time a third of it counts, after a minute a twentieth. Milliseconds.
+const FORGET_MS: f64 = 20_000.0;
+
+/// How much was used of late. The more, the faster it is forgotten: a sum over a minute would send everybody
+/// to whoever was away, and a minute later everybody away from him again.
+#[derive(Debug)]
+struct Usage {
+    /// The natural logarithm of what was used, each part multiplied by e for every [`FORGET_MS`] that had
+    /// passed then; as bits. So nothing has to be written for it to fade.
+    grown: AtomicU64,
+}
+
+impl Default for Usage {
+    fn default() -> Usage {
+        Usage { grown: AtomicU64::new(f64::NEG_INFINITY.to_bits()) }
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "a moment that is off by a millionth is as good")]
+fn age(now: Millis) -> f64 {
+    now.0 as f64 / FORGET_MS
+}
+
+impl Usage {
+    #[allow(clippy::cast_precision_loss, reason = "amounts are far below 2^52")]
+    fn add(&self, now: Millis, amount: u64) {
+        if amount == 0 {
+            return;
+        }
+        let more = (amount as f64).ln() + age(now);
+        let step = |bits: u64| {
+            let old = f64::from_bits(bits);
+            let (large, small) = if old > more { (old, more) } else { (more, old) };
+            Some((large + (small - large).exp().ln_1p()).to_bits())
         };
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).is_ok()
+        // It never gives up: the step always has an answer.
+        let _before = self.grown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
     }
 
-    /// Adds `more`.
-    pub(super) fn add(&self, now: Millis, more: u64) {
-        self.add_within(now, more, u64::MAX);
+    fn of_late(&self, now: Millis) -> f64 {
+        (f64::from_bits(self.grown.load(Ordering::Relaxed)) - age(now)).exp()
     }
 }
 
-/// Counts events by second.
+/// A limit that is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full {
+    /// `rpm` or `tpm`.
+    pub of: &'static str,
+    /// The limit.
+    pub limit: u64,
+    /// When there is room again, milliseconds from the moment of the question.
+    pub free_in_ms: u64,
+}
+
+/// The requests and tokens of the last minute.
 #[derive(Debug, Default)]
-struct Recent([AtomicU64; SLOTS]);
-
-impl Recent {
-    fn add(&self, now: Millis) {
-        let second = now.0 / 1000;
-        let slot = &self.0[usize::try_from(second).unwrap_or(0) % SLOTS];
-        let word = slot.load(Ordering::Relaxed);
-        if parts(word).0 == second && word != 0 {
-            slot.fetch_add(1, Ordering::Relaxed);
-        } else {
-            slot.store(pack(second, 1), Ordering::Relaxed);
-        }
-    }
-
-    /// Events of so many seconds, the one that has begun included.
-    fn sum(&self, now: Millis, seconds: u64) -> u64 {
-        let second = now.0 / 1000;
-        let recent = self.0.iter().map(|slot| parts(slot.load(Ordering::Relaxed)));
-        recent.filter(|(at, _)| second.saturating_sub(*at) < seconds).map(|(_, n)| n).sum()
-    }
+pub struct Rates {
+    requests: MinuteCounter,
+    tokens: MinuteCounter,
+    used: Usage,
 }
 
-/// How many attempts of a group may repeat earlier ones: a share of its requests, and a floor.
-///
-/// Source of the numbers: the contract, section 4 (20 % of requests + 3 a second).
-#[derive(Debug, Default)]
-pub struct RetryBudget {
-    requests: Recent,
-    retries: Recent,
-}
-
-impl RetryBudget {
-    /// A request reached the group.
-    pub fn request(&self, now: Millis) {
-        self.requests.add(now);
-    }
-
-    /// Whether one more attempt may repeat another; it is counted when it may.
+impl Rates {
+    /// Attempts that began within the last minute.
     #[must_use]
-    pub fn withdraw(&self, now: Millis) -> bool {
-        let allowed = self.requests.sum(now, BUDGET_WINDOW_S) / 5 + 3 * BUDGET_WINDOW_S;
-        let may = self.retries.sum(now, BUDGET_WINDOW_S + 1) < allowed;
-        if may {
-            self.retries.add(now);
+    pub fn requests(&self, now: Millis) -> u64 {
+        self.requests.count(now)
+    }
+
+    /// Tokens of the last minute: of attempts that ended, and what those under way are estimated to take.
+    #[must_use]
+    pub fn tokens(&self, now: Millis) -> u64 {
+        self.tokens.count(now)
+    }
+
+    /// What was used of late, in tokens, and one more for each request; it fades within a minute.
+    #[must_use]
+    pub fn used(&self, now: Millis) -> f64 {
+        self.used.of_late(now)
+    }
+
+    /// The first limit that an attempt with this claim would exceed.
+    #[must_use]
+    pub fn full(&self, now: Millis, claim: &Claim) -> Option<Full> {
+        if let Some(limit) = claim.rpm.filter(|limit| self.requests(now) >= *limit) {
+            let free_in_ms = self.requests.free_in_ms(now, 1, limit);
+            return Some(Full { of: "rpm", limit, free_in_ms });
         }
-        may
+        // One whose length is not known needs room for a token at least.
+        let tokens = claim.tokens.max(1);
+        let limit = claim.tpm?;
+        if self.tokens(now).saturating_add(tokens) <= limit {
+            return None;
+        }
+        Some(Full { of: "tpm", limit, free_in_ms: self.tokens.free_in_ms(now, tokens, limit) })
+    }
+
+    /// Counts an attempt that begins, unless it would exceed a limit: then nothing of it is counted but,
+    /// when two take the last place at once, the estimate of the one that lost.
+    pub(super) fn begin(&self, now: Millis, claim: &Claim) -> bool {
+        if !claim.counts {
+            return true;
+        }
+        if claim.rpm.is_some_and(|limit| self.requests(now) >= limit) {
+            return false;
+        }
+        if let Some(limit) = claim.tpm {
+            let fits = match claim.tokens {
+                0 => self.tokens(now) < limit,
+                tokens => self.tokens.add_within(now, tokens, limit),
+            };
+            if !fits {
+                return false;
+            }
+        }
+        let begins = self.requests.add_within(now, 1, claim.rpm.unwrap_or(u64::MAX));
+        if begins {
+            self.used.add(now, claim.reserved().saturating_add(1));
+        }
+        begins
+    }
+
+    /// Counts the tokens of an attempt that ended.
+    pub(super) fn end(&self, now: Millis, tokens: u64) {
+        if tokens > 0 {
+            self.tokens.add_within(now, tokens, u64::MAX);
+            self.used.add(now, tokens);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    #[test]
-    fn a_minute_begins_with_its_first_event() {
-        let counter = MinuteCounter::default();
-        let at = |s: u64| Millis(s * 1000);
-        for _ in 0..10 {
-            assert!(counter.add_within(at(30), 1, 10));
-        }
-        assert!(!counter.add_within(at(89), 1, 10), "the eleventh");
-        assert_eq!((counter.count(at(89)), counter.ends_in_ms(at(89))), (10, 1_000));
-        assert!(counter.add_within(at(90), 1, 10));
-        assert_eq!(counter.count(at(90)), 1);
-        counter.add(at(90), u64::MAX);
-        assert_eq!(counter.count(at(91)), u64::from(u32::MAX), "saturates");
+    fn at(ms: u64) -> Millis {
+        Millis(ms)
     }
 
     #[test]
-    fn a_budget_is_a_fifth_of_the_requests_and_three_a_second() {
-        let budget = RetryBudget::default();
-        let now = Millis(100_000);
-        let granted = (0..1_000).filter(|_| budget.withdraw(now)).count();
-        assert_eq!(granted, 30);
-        (0..500).for_each(|_| budget.request(now));
-        let more = (0..1_000).filter(|_| budget.withdraw(now)).count();
-        assert_eq!(more, 100);
-        assert!(!budget.withdraw(now.plus(8_000)));
-        assert!(budget.withdraw(now.plus(11_000)), "the window moved on");
+    fn the_places_of_a_burst_come_back_together_after_a_minute() {
+        let counter = MinuteCounter::default();
+        for _ in 0..10 {
+            assert!(counter.add_within(at(30_000), 1, 10));
+        }
+        assert!(!counter.add_within(at(89_999), 1, 10), "the eleventh");
+        assert_eq!(counter.count(at(89_999)), 10);
+        assert_eq!(counter.free_in_ms(at(80_000), 1, 10), 10_000);
+        assert!(counter.add_within(at(90_000), 1, 10));
+        assert_eq!(counter.count(at(90_000)), 1);
+        counter.add_within(at(90_000), u64::MAX, u64::MAX);
+        assert_eq!(counter.count(at(91_000)), u64::MAX, "saturates");
+        assert_eq!(counter.count(at(151_000)), 0);
+    }
+
+    #[test]
+    fn use_adds_up_and_fades() {
+        let usage = Usage::default();
+        assert_eq!(usage.of_late(at(0)), 0.0);
+        usage.add(at(0), 100);
+        usage.add(at(0), 200);
+        assert!((usage.of_late(at(0)) - 300.0).abs() < 1e-6);
+        assert!((usage.of_late(at(20_000)) - 300.0 / std::f64::consts::E).abs() < 1e-6);
+        usage.add(at(60_000), 100);
+        let left = usage.of_late(at(60_000));
+        assert!((100.0..120.0).contains(&left), "{left}");
+        let year = at(365 * 86_400_000);
+        usage.add(year, 7);
+        assert!((usage.of_late(year) - 7.0).abs() < 1e-6);
+        usage.add(Millis::NEVER, u64::MAX);
+        assert!(!usage.of_late(Millis::NEVER).is_nan());
+    }
+
+    #[test]
+    fn places_come_back_one_by_one_as_they_were_taken() {
+        let counter = MinuteCounter::default();
+        for second in 0..10 {
+            assert!(counter.add_within(at(second * 2_000), 1, 10));
+        }
+        assert_eq!(counter.free_in_ms(at(20_000), 1, 10), 40_000);
+        assert_eq!(counter.free_in_ms(at(20_000), 3, 10), 44_000);
+        assert!(counter.add_within(at(60_000), 1, 10) && !counter.add_within(at(61_999), 1, 10));
+    }
+
+    #[test]
+    fn an_estimate_is_taken_at_the_begin_and_the_rest_at_the_end() {
+        let rates = Rates::default();
+        let claim = Claim { tpm: Some(100), tokens: 40, counts: true, ..Claim::default() };
+        assert!(rates.begin(at(0), &claim) && rates.begin(at(1_000), &claim));
+        assert!(!rates.begin(at(1_000), &claim), "120 would be more than 100");
+        assert_eq!(rates.requests(at(1_000)), 2, "who does not begin is not counted");
+        rates.end(at(2_000), 25);
+        let full = rates.full(at(2_000), &claim).unwrap();
+        // The first estimate leaves at 60 s, the second at 61 s; 25 + 40 fit after both.
+        assert_eq!(full, Full { of: "tpm", limit: 100, free_in_ms: 59_000 });
+        assert_eq!(rates.full(at(60_000), &claim), Some(Full { free_in_ms: 1_000, ..full }));
+        assert_eq!(rates.full(at(61_000), &claim), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_minute_holds_at_most_the_limit_and_no_place_is_lost(
+            gaps in prop::collection::vec(prop_oneof![0..50u64, 0..50u64, 0..3_000u64, 20_000..61_500u64], 1..400),
+            limit in prop_oneof![1..=MOMENTS as u64, 1..300u64],
+        ) {
+            let late = if limit <= MOMENTS as u64 { 0 } else { BUCKET_MS };
+            let counter = MinuteCounter::default();
+            let mut now = 0;
+            let mut taken: Vec<u64> = Vec::new();
+            for gap in gaps {
+                now += gap;
+                let free_in = counter.free_in_ms(at(now), 1, limit);
+                let fits = counter.add_within(at(now), 1, limit);
+                prop_assert_eq!(fits, free_in == 0);
+                let within = |ms: u64| taken.iter().filter(|t| **t + ms > now).count() as u64;
+                if fits {
+                    prop_assert!(within(WINDOW_MS) < limit, "{} at {}", within(WINDOW_MS), now);
+                    taken.push(now);
+                } else {
+                    prop_assert!(within(WINDOW_MS + late) >= limit);
+                    prop_assert!(free_in <= WINDOW_MS);
+                    // There is a place at the time that it names, and none before; where events share
+                    // buckets, none more than a second before.
+                    let then = |ms: u64, early: u64| {
+                        let then = now + free_in - early;
+                        taken.iter().filter(|t| **t + ms > then).count() as u64
+                    };
+                    prop_assert!(then(WINDOW_MS, 0) < limit);
+                    prop_assert!(then(WINDOW_MS + late, 1) >= limit);
+                }
+                let buckets = counter.window.lock().buckets.len();
+                prop_assert!(buckets <= MOMENTS + 61, "{}", buckets);
+            }
+        }
     }
 }

@@ -13,7 +13,7 @@ use super::breaker::{Breaker, RATE_LIMIT_CAP_MS, is_about_a_model, is_about_an_o
 use super::check::{Change, Checks};
 use super::latency::{Latency, Measured};
 use super::models::ModelRests;
-use super::rate::MinuteCounter;
+use super::rate::{Claim, Rates};
 use super::trial::{Permit, Trial, TrialSlot};
 use crate::cause::Cause;
 use crate::endpoint::Operation;
@@ -134,15 +134,6 @@ impl Failure {
     }
 }
 
-/// What an attempt needs of a deployment before it may begin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Claim {
-    /// Attempts that may be under way together.
-    pub max_parallel: Option<u32>,
-    /// Attempts that may begin within a minute.
-    pub rpm: Option<u64>,
-}
-
 /// What the state pages show of a deployment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -172,10 +163,7 @@ pub struct DeploymentState {
     disabled: AtomicBool,
     /// When it came back from a rest, plus 1; 0 is never.
     back_since: AtomicU64,
-    /// Attempts of this minute.
-    requests: MinuteCounter,
-    /// Tokens of this minute.
-    tokens: MinuteCounter,
+    rates: Rates,
     latency: Latency,
     models: ModelRests,
     checks: Checks,
@@ -194,8 +182,7 @@ impl Default for DeploymentState {
             last_status: AtomicU32::new(0),
             disabled: AtomicBool::new(false),
             back_since: AtomicU64::new(0),
-            requests: MinuteCounter::default(),
-            tokens: MinuteCounter::default(),
+            rates: Rates::default(),
             latency: Latency::default(),
             models: ModelRests::default(),
             checks: Checks::default(),
@@ -248,24 +235,18 @@ impl DeploymentState {
     #[must_use]
     pub fn enter(&self, now: Millis, claim: &Claim) -> bool {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
-        let fits = claim.max_parallel.is_none_or(|limit| before < limit)
-            && claim.rpm.is_none_or(|limit| self.requests.add_within(now, 1, limit));
+        let fits =
+            claim.max_parallel.is_none_or(|limit| before < limit) && self.rates.begin(now, claim);
         if !fits {
             self.leave();
         }
         fits
     }
 
-    /// Attempts that began in this minute, and milliseconds until the next one.
+    /// What began within the last minute.
     #[must_use]
-    pub fn requests(&self, now: Millis) -> (u64, u64) {
-        (self.requests.count(now), self.requests.ends_in_ms(now))
-    }
-
-    /// Tokens of this minute, and milliseconds until the next one.
-    #[must_use]
-    pub fn tokens(&self, now: Millis) -> (u64, u64) {
-        (self.tokens.count(now), self.tokens.ends_in_ms(now))
+    pub fn rates(&self) -> &Rates {
+        &self.rates
     }
 
     /// An attempt ends, however it ends.
@@ -410,9 +391,7 @@ impl DeploymentState {
         measured: &Measured,
     ) -> Option<Transition> {
         self.successes.fetch_add(1, Ordering::Relaxed);
-        if measured.tokens > 0 {
-            self.tokens.add(now, measured.tokens);
-        }
+        self.rates.end(now, measured.tokens);
         let mut breaker = self.breaker.lock();
         self.latency.measured(now, measured);
         breaker.count(now, false);

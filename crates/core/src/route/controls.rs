@@ -32,8 +32,12 @@ pub struct Controls {
     pub max_fallbacks: Option<u32>,
     /// What it asks of a model, where that was read.
     pub needs: Needs,
-    /// Its tags, where tags decide.
+    /// Its tags, where tags decide or have budgets.
     pub tags: Option<Box<TagWish>>,
+    /// `allowed_model_region`: the one region whose deployments may serve it.
+    pub region: Option<Box<str>>,
+    /// When it arrived by the clock on the wall, milliseconds since 1970, where hours decide.
+    pub unix_ms: u64,
 }
 
 /// One fallback that the client names.

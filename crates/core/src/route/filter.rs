@@ -1,18 +1,21 @@
 //! The filters: who of a group may be chosen for a request, and why not.
 //!
 //! Used by [`super::select`] for each candidate and by explanations. Always true: one function,
-//! [`Selection::examine`], decides, in one order: paused and misconfigured, tags, operation, context
-//! window, capability, checks, rest, concurrency, rates. Its verdict names the first reason.
+//! [`Selection::examine`], decides, in one order: paused and misconfigured, reserved hours, region, tags,
+//! operation, context window, capability, checks, rest, budgets, concurrency, rates. Its verdict names the
+//! first reason.
 
 use super::controls::Controls;
 use super::needs::{Need, Needs};
 use super::resolve::Target;
 use super::tags::TagFilter;
 use super::times::times;
+use super::windows;
+use crate::budget::BudgetIndex;
 use crate::cause::Cause;
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::endpoint::Operation;
-use crate::health::{Claim, Rest, Trial, Verdict};
+use crate::health::{Claim, Full, Rest, Trial, Verdict};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
@@ -25,12 +28,23 @@ pub enum Exclusion {
     Paused,
     /// An operator took it out.
     Disabled,
+    /// It is reserved for teams at this time of the day.
+    Reserved,
+    /// The request has to stay in another region.
+    Region,
     /// The request's tags do not allow it.
     Tags,
     /// The request is longer than its window, both in tokens.
     Context {
         /// Its window.
         window: u64,
+        /// The request's estimated length.
+        needed: u64,
+    },
+    /// The request alone is estimated to be longer than what it may have in a minute, both in tokens.
+    TokensAMinute {
+        /// `tpm`.
+        limit: u64,
         /// The request's estimated length.
         needed: u64,
     },
@@ -50,12 +64,12 @@ pub enum Exclusion {
         limit: u32,
     },
     /// It has had what it may have in a minute.
-    Rate {
-        /// `rpm` or `tpm`.
-        of: &'static str,
-        /// The limit.
-        limit: u64,
-        /// When the minute ends, milliseconds from now.
+    Rate(Full),
+    /// A budget is spent.
+    Budget {
+        /// Which one.
+        budget: BudgetIndex,
+        /// When its window ends, milliseconds from now.
         ends_in_ms: u64,
     },
 }
@@ -91,6 +105,10 @@ pub struct Selection<'a> {
     pub avoid: &'a [DeploymentIndex],
     /// What the request asks of a model.
     pub needs: Needs,
+    /// This moment by the clock on the wall, milliseconds since 1970, where hours decide.
+    pub unix_ms: u64,
+    /// The budgets of the request's tags.
+    pub(super) tag_budgets: &'a [BudgetIndex],
     /// What its tags allow, where tags decide.
     pub(super) tags: Option<TagFilter<'a>>,
     /// Whether verdicts of checks keep traffic away, and not from everybody: see `Selection::heeding`.
@@ -103,13 +121,17 @@ pub struct Selection<'a> {
     pub ends: Millis,
 }
 
-/// What an attempt at `deployment` must be granted before it begins.
+/// What an attempt at `deployment` must be granted before it begins, with a request of that many tokens.
 #[must_use]
-pub(super) fn claim(snapshot: &Snapshot, deployment: &Deployment) -> Claim {
+pub(super) fn claim(snapshot: &Snapshot, deployment: &Deployment, tokens: u64) -> Claim {
     let limits = &deployment.limits;
+    let counts = snapshot.router.enforce_rates;
     Claim {
         max_parallel: limits.max_parallel,
-        rpm: limits.rpm.filter(|_| snapshot.router.enforce_rates),
+        rpm: limits.rpm.filter(|_| counts),
+        tpm: limits.tpm.filter(|_| counts),
+        tokens,
+        counts,
     }
 }
 
@@ -171,6 +193,16 @@ impl Selection<'_> {
         if deployment.state.is_disabled() {
             return Err(Exclusion::Disabled);
         }
+        if !deployment.windows.is_empty()
+            && windows::reserved(&deployment.windows, self.unix_ms).is_some()
+        {
+            return Err(Exclusion::Reserved);
+        }
+        if let Some(region) = &self.controls.region
+            && !deployment.region.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(region))
+        {
+            return Err(Exclusion::Region);
+        }
         if self.tags.is_some_and(|tags| !tags.admits(&deployment.tags)) {
             return Err(Exclusion::Tags);
         }
@@ -184,6 +216,12 @@ impl Selection<'_> {
             && self.needs.input_tokens > window
         {
             return Err(Exclusion::Context { window, needed: self.needs.input_tokens });
+        }
+        if let Some(limit) = deployment.limits.tpm
+            && self.snapshot.router.enforce_rates
+            && self.needs.input_tokens > limit
+        {
+            return Err(Exclusion::TokensAMinute { limit, needed: self.needs.input_tokens });
         }
         match self.needs.unmet(&deployment.facts) {
             Some(need) => Err(Exclusion::Capability(need)),
@@ -206,6 +244,13 @@ impl Selection<'_> {
     }
 
     fn has_room(&self, deployment: &Deployment, now: Millis) -> Result<(), Exclusion> {
+        let budgets = &self.snapshot.budgets;
+        let spent = |indexes: &[BudgetIndex]| budgets.exhausted(indexes, now);
+        if let Some((budget, ends_in_ms)) =
+            spent(&deployment.budgets).or_else(|| spent(self.tag_budgets))
+        {
+            return Err(Exclusion::Budget { budget, ends_in_ms });
+        }
         let state = &deployment.state;
         if let Some(limit) = deployment.limits.max_parallel
             && state.in_flight() >= limit
@@ -215,19 +260,11 @@ impl Selection<'_> {
         if !self.snapshot.router.enforce_rates {
             return Ok(());
         }
-        if let Some(limit) = deployment.limits.rpm {
-            let (used, ends_in_ms) = state.requests(now);
-            if used >= limit {
-                return Err(Exclusion::Rate { of: "rpm", limit, ends_in_ms });
-            }
+        let claim = claim(self.snapshot, deployment, self.needs.input_tokens);
+        match state.rates().full(now, &claim) {
+            Some(full) => Err(Exclusion::Rate(full)),
+            None => Ok(()),
         }
-        if let Some(limit) = deployment.limits.tpm {
-            let (used, ends_in_ms) = state.tokens(now);
-            if used >= limit {
-                return Err(Exclusion::Rate { of: "tpm", limit, ends_in_ms });
-            }
-        }
-        Ok(())
     }
 
     /// The tier of a member; those without an `order` come last.
@@ -261,7 +298,8 @@ impl Selection<'_> {
     /// Whether the request is too long for a member.
     #[must_use]
     pub(super) fn is_too_long(&self, now: Millis) -> bool {
-        let too_long = |why| matches!(why, Err(Exclusion::Context { .. }));
+        let too_long =
+            |why| matches!(why, Err(Exclusion::Context { .. } | Exclusion::TokensAMinute { .. }));
         self.members.iter().any(|index| too_long(self.examine(*index, now)))
     }
 

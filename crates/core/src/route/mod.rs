@@ -14,6 +14,7 @@ mod strategy;
 mod tags;
 mod times;
 pub(crate) mod walk;
+pub mod windows;
 mod worst_case;
 
 pub use controls::{ClientFallback, Controls};
@@ -26,4 +27,5 @@ pub use strategy::{ROWS as STRATEGIES, Strategy, StrategyArgs};
 pub use tags::{TagRules, TagWish};
 pub use times::{Times, times};
 pub use walk::{AttemptPlan, GiveUp, MAX_ATTEMPTS, Next, Refused, Tried, Walk};
+pub use windows::AccessWindow;
 pub use worst_case::{WorstCase, request_worst_case};

@@ -1,8 +1,9 @@
 //! Tags: which deployments a request may use, by what both say about themselves.
 //!
 //! Read by [`super::select`] where a group filters by tags. Always true: a request's `!tag` and `&tag`
-//! hold for every deployment; what is left of its tags is matched against each, and without a match
-//! the `default` deployments serve, unless the tag is known in the group.
+//! hold for every deployment; what is left of its tags, or its user agent, is matched against those that they leave;
+//! without a match the `default` deployments serve, unless the tag is known in the group. Conditions that
+//! nobody meets are dropped only where a member of the group allows it (`allow_fail_open`).
 
 use regex_lite::Regex;
 
@@ -19,6 +20,8 @@ pub struct TagRules {
     pub tags: Vec<Box<str>>,
     /// `tag_regex`, searched in `User-Agent: <agent>`.
     pub patterns: Vec<Regex>,
+    /// `allow_fail_open`: whether conditions that nobody of the group meets are dropped.
+    pub fail_open: bool,
 }
 
 /// The tags of one request.
@@ -30,14 +33,19 @@ pub struct TagWish {
     pub required: Vec<Box<str>>,
     /// Tags written `!tag`: none may be there.
     pub excluded: Vec<Box<str>>,
+    /// Those of all these that were marked with `tag_routing_prefix`: the client says that they are
+    /// meant for the routing, and so they are never taken for tags of something else.
+    pub confirmed: Vec<Box<str>>,
     /// The `user-agent` header.
     pub user_agent: Box<str>,
 }
 
 impl TagWish {
-    /// Adds one tag as the client wrote it.
-    pub fn add(&mut self, tag: &str) {
+    /// Adds one tag as the client wrote it; `prefix` is `tag_routing_prefix`, where there is one.
+    pub fn add(&mut self, tag: &str, prefix: &str) {
         let tag = tag.trim();
+        let marked = tag.strip_prefix(prefix).filter(|_| !prefix.is_empty());
+        let tag = marked.unwrap_or(tag);
         let (list, tag) = if let Some(tag) = tag.strip_prefix('!') {
             (&mut self.excluded, tag)
         } else if let Some(tag) = tag.strip_prefix('&') {
@@ -45,8 +53,17 @@ impl TagWish {
         } else {
             (&mut self.any, tag)
         };
-        if !tag.is_empty() && !list.iter().any(|known| **known == *tag) {
-            list.push(tag.into());
+        if tag.is_empty() {
+            return;
+        }
+        let put = |list: &mut Vec<Box<str>>| {
+            if !list.iter().any(|known| **known == *tag) {
+                list.push(tag.into());
+            }
+        };
+        put(list);
+        if marked.is_some() {
+            put(&mut self.confirmed);
         }
     }
 
@@ -61,7 +78,8 @@ impl TagWish {
         } else {
             !self.any.is_empty() && self.any.iter().all(|tag| rules.has(tag))
         };
-        tagged || rules.names_agent(&self.user_agent)
+        // Where all tags have to match, an agent is no way around them.
+        tagged || ((match_any || rules.tags.is_empty()) && rules.names_agent(&self.user_agent))
     }
 }
 
@@ -71,7 +89,7 @@ impl TagRules {
     }
 
     fn names_agent(&self, agent: &str) -> bool {
-        !self.patterns.is_empty() && {
+        !self.patterns.is_empty() && !agent.is_empty() && {
             let header = format!("User-Agent: {agent}");
             self.patterns.iter().any(|pattern| pattern.is_match(&header))
         }
@@ -90,11 +108,13 @@ pub(super) struct TagFilter<'w> {
 enum Serve {
     /// Those that match the request's tags.
     Matching,
-    /// Those with the tag `default`.
+    /// Those with the tag `default`, as far as the conditions permit.
     Default,
     /// All that the request's conditions permit.
-    All,
-    /// None: the tag is known here, and no deployment has what is asked for.
+    Permitted,
+    /// Whatever the conditions say: those with the tag `default`, or everybody.
+    Open { default: bool },
+    /// None.
     Nobody,
 }
 
@@ -106,60 +126,77 @@ impl<'w> TagFilter<'w> {
         wish: &'w TagWish,
         match_any: bool,
     ) -> TagFilter<'w> {
-        let rules = || members.iter().map(|index| &snapshot.deployment(*index).tags);
-        let serve = if rules().any(|rules| wish.matches(rules, match_any)) {
-            Serve::Matching
-        } else if wish.any.iter().any(|tag| rules().any(|rules| rules.has(tag))) {
-            Serve::Nobody
-        } else if rules().any(|rules| rules.has(DEFAULT)) {
-            Serve::Default
-        } else if wish.any.is_empty() {
-            Serve::All
-        } else {
-            Serve::Nobody
-        };
+        let all = || members.iter().map(|index| &snapshot.deployment(*index).tags);
+        let serve = wish.serve(&all, match_any);
         TagFilter { wish, match_any, serve }
     }
 
     pub(super) fn admits(&self, rules: &TagRules) -> bool {
-        self.wish.permits(rules)
-            && match self.serve {
-                Serve::Matching => self.wish.matches(rules, self.match_any),
-                Serve::Default => rules.has(DEFAULT),
-                Serve::All => true,
-                Serve::Nobody => false,
+        match self.serve {
+            Serve::Matching => self.wish.permits(rules) && self.wish.matches(rules, self.match_any),
+            Serve::Default => self.wish.permits(rules) && rules.has(DEFAULT),
+            Serve::Permitted => self.wish.permits(rules),
+            Serve::Open { default } => !default || rules.has(DEFAULT),
+            Serve::Nobody => false,
+        }
+    }
+}
+
+impl TagWish {
+    fn serve<'r, R: Iterator<Item = &'r TagRules>>(
+        &self,
+        all: &dyn Fn() -> R,
+        match_any: bool,
+    ) -> Serve {
+        let permitted = || all().filter(|rules| self.permits(rules));
+        let by_agent = !self.user_agent.is_empty()
+            && self.required.is_empty()
+            && permitted().any(|rules| !rules.patterns.is_empty());
+        let has_default = |rules: &TagRules| rules.has(DEFAULT);
+        let (serve, is_answer) = if !self.any.is_empty() || by_agent {
+            let is_known = || {
+                self.any
+                    .iter()
+                    .any(|tag| self.confirmed.contains(tag) || all().any(|rules| rules.has(tag)))
+            };
+            if permitted().any(|rules| self.matches(rules, match_any)) {
+                (Serve::Matching, true)
+            } else {
+                (Serve::Default, permitted().any(has_default) && !is_known())
             }
+        } else if !self.required.is_empty() {
+            (Serve::Permitted, permitted().next().is_some())
+        } else if all().any(has_default) {
+            (Serve::Default, permitted().any(has_default))
+        } else {
+            (Serve::Permitted, permitted().next().is_some())
+        };
+        if is_answer {
+            serve
+        } else if all().any(|rules| rules.fail_open) && !self.hides_an_answer(all) {
+            Serve::Open { default: all().any(has_default) }
+        } else {
+            Serve::Nobody
+        }
+    }
+
+    /// Whether only a required tag that nobody here has ever had keeps the others from an answer: then
+    /// it is no reason to drop those too.
+    fn hides_an_answer<'r, R: Iterator<Item = &'r TagRules>>(&self, all: &dyn Fn() -> R) -> bool {
+        let is_known = |tag: &str| {
+            self.confirmed.iter().any(|known| **known == *tag) || all().any(|rules| rules.has(tag))
+        };
+        let known: Vec<&str> =
+            self.required.iter().map(|tag| &**tag).filter(|tag| is_known(tag)).collect();
+        if known.is_empty() || known.len() == self.required.len() {
+            return false;
+        }
+        all().any(|rules| {
+            known.iter().all(|tag| rules.has(tag))
+                && !self.excluded.iter().any(|tag| rules.has(tag))
+        })
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rules(tags: &[&str]) -> TagRules {
-        TagRules { tags: tags.iter().copied().map(Box::from).collect(), patterns: Vec::new() }
-    }
-
-    fn wish(tags: &[&str]) -> TagWish {
-        let mut wish = TagWish::default();
-        tags.iter().for_each(|tag| wish.add(tag));
-        wish
-    }
-
-    #[test]
-    fn conditions_hold_for_every_deployment() {
-        let asked = wish(&["!slow", "&eu", " ", "!"]);
-        assert!(asked.permits(&rules(&["eu", "paid"])));
-        assert!(!asked.permits(&rules(&["eu", "slow"])));
-        assert!(!asked.permits(&rules(&["paid"])));
-        assert!(asked.any.is_empty(), "conditions are no tags");
-    }
-
-    #[test]
-    fn any_or_all_of_the_tags_match() {
-        let asked = wish(&["a", "b"]);
-        assert!(asked.matches(&rules(&["a"]), true) && !asked.matches(&rules(&["a"]), false));
-        assert!(asked.matches(&rules(&["a", "b", "c"]), false));
-        assert!(!wish(&[]).matches(&rules(&["a"]), false), "no tag matches nothing");
-    }
-}
+mod tests;

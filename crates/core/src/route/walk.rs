@@ -17,6 +17,7 @@ use super::needs::Needs;
 use super::resolve::{Resolved, Target, resolve};
 use super::select::{Choice, exclusions, least_bad, select};
 use super::tags::TagFilter;
+use crate::budget::BudgetIndex;
 use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
 use crate::health::{Claim, Trial};
@@ -104,6 +105,8 @@ pub struct Tried {
 #[derive(Debug)]
 pub struct Walk {
     controls: Controls,
+    /// The budgets of its tags.
+    tag_budgets: Vec<BudgetIndex>,
     /// The request's number in the outcomes of its attempts.
     request: u64,
     started: Millis,
@@ -163,8 +166,10 @@ impl Walk {
 
     fn blank(snapshot: &Snapshot, target: Target, controls: Controls, now: Millis) -> Walk {
         let limit = controls.timeout_ms.or(snapshot.router.request_timeout_ms);
+        let tags = controls.tags.as_deref().map_or(&[][..], |wish| &wish.any);
         Walk {
             deadline: limit.map_or(Millis::NEVER, |ms| now.plus(ms)),
+            tag_budgets: snapshot.budgets.of_tags(tags),
             controls,
             request: 0,
             started: now,
@@ -275,6 +280,12 @@ impl Walk {
         Some((index, self.tried.get(index)?))
     }
 
+    /// The budgets of its tags, which a cost is charged to.
+    #[must_use]
+    pub fn tag_budgets(&self) -> &[BudgetIndex] {
+        &self.tag_budgets
+    }
+
     /// When it began.
     #[must_use]
     pub fn started(&self) -> Millis {
@@ -365,6 +376,12 @@ impl Walk {
         }
     }
 
+    /// What it asks of a model, as far as that was read.
+    fn needs(&self) -> Needs {
+        // A fallback with messages of its own has needs of its own, which nobody has read.
+        if self.overrides.is_none() { self.controls.needs } else { Needs::default() }
+    }
+
     pub(super) fn selection<'s>(&'s self, snapshot: &'s Snapshot, now: Millis) -> Selection<'s> {
         let members = self.members(snapshot);
         let selection = Selection {
@@ -372,8 +389,9 @@ impl Walk {
             target: &self.target,
             members,
             avoid: &self.avoid,
-            // A fallback with messages of its own has needs of its own, which nobody has read.
-            needs: if self.overrides.is_none() { self.controls.needs } else { Needs::default() },
+            needs: self.needs(),
+            unix_ms: self.controls.unix_ms.saturating_add(now.since(self.started)),
+            tag_budgets: &self.tag_budgets,
             tags: self.tags(snapshot, members),
             heeds_checks: false,
             controls: &self.controls,

@@ -9,6 +9,7 @@
 mod checks;
 mod figures;
 mod report;
+mod strategies;
 mod swarm;
 mod upstream;
 mod world;

@@ -87,6 +87,27 @@ fn plot() -> String {
     text
 }
 
+/// The same for every strategy, a line each.
+fn plots() -> String {
+    const LEVELS: [(f64, char); 5] =
+        [(0.3, '#'), (0.2, '+'), (0.1, '='), (0.02, '-'), (0.001, '.')];
+    let mut text = String::from("```text\n");
+    for row in STRATEGIES {
+        let world = run(row.name, Behaviour::Down);
+        let mark = |i: u64| {
+            let share = world.share(0, i * 2_000, (i + 1) * 2_000);
+            LEVELS.iter().find(|(level, _)| share >= *level).map_or(' ', |(_, mark)| *mark)
+        };
+        let line: String = (0..60).map(mark).collect();
+        let _written = writeln!(text, "{:<23} |{}", row.name, line.trim_end());
+    }
+    text.push_str(
+        "                        +----+----+----+----+----+----+----+----+----+----+----+----+\n",
+    );
+    text.push_str("                        0 s  10        down     40             70             100  120\n```\n");
+    text
+}
+
 #[test]
 fn the_report_is_what_the_document_shows() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/routing.md");
@@ -94,9 +115,11 @@ fn the_report_is_what_the_document_shows() {
     let (before, rest) = page.split_once(BEGIN).expect("the mark of its begin");
     let (shown, after) = rest.split_once(END).expect("the mark of its end");
     let fresh = format!(
-        "\n{}\nThe share of the member that refuses connections, with `simple-shuffle`:\n\n{}\n",
+        "\n{}\nThe share of the member that refuses connections, with `simple-shuffle`:\n\n{}\n\
+         And with each (`#` from 30 % on, `+` 20, `=` 10, `-` 2, `.` 0.1):\n\n{}\n",
         table(),
-        plot()
+        plot(),
+        plots()
     );
     if std::env::var_os("HALE_BLESS").is_some() {
         std::fs::write(&path, format!("{before}{BEGIN}{fresh}{END}{after}"))

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hale_core::budget::BudgetScope;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
@@ -40,6 +41,10 @@ enum Read {
     GroupByEnding,
     GroupByStatus,
     Deployment(MetricType, fn(&Deployment) -> u64),
+    /// USD that are left of budgets: of those of providers, or of all.
+    BudgetRemaining {
+        all: bool,
+    },
     DeploymentByOutcome,
 }
 
@@ -244,6 +249,16 @@ static FAMILIES: &[Family] = &[
         }),
     },
     Family {
+        name: "hale_budget_remaining_usd",
+        help: "What is left of a budget in its window, USD.",
+        read: Read::BudgetRemaining { all: true },
+    },
+    Family {
+        name: "litellm_provider_remaining_budget_metric",
+        help: "What is left of a provider's budget in its window, USD.",
+        read: Read::BudgetRemaining { all: false },
+    },
+    Family {
         name: "hale_panics",
         help: "Faults of the gateway's own code that were caught.",
         read: Read::Process(MetricType::Counter, |p| load(&p.metrics.panics)),
@@ -282,6 +297,7 @@ impl Collector for Page {
             let kind = match &family.read {
                 Read::Process(kind, _) | Read::Deployment(kind, _) => *kind,
                 Read::GroupSeconds(_) => MetricType::Histogram,
+                Read::BudgetRemaining { .. } => MetricType::Gauge,
                 Read::Group(_)
                 | Read::GroupUsd(_)
                 | Read::ProcessUsd(_)
@@ -313,6 +329,7 @@ impl Page {
                 })
             }
             Read::DeploymentByOutcome => self.attempts(&mut metric),
+            Read::BudgetRemaining { all } => self.budgets(&mut metric, *all),
             Read::Group(value) => self.each_group(|name, group| {
                 let labels = [("model_group", name)];
                 number(&mut metric.encode_family(&labels)?, MetricType::Counter, value(group))
@@ -356,6 +373,22 @@ impl Page {
             ("deployment", &deployment.id),
             ("provider", &deployment.provider.name),
         ]
+    }
+
+    fn budgets(&self, metric: &mut MetricEncoder<'_>, all: bool) -> fmt::Result {
+        let now = clock::now().millis();
+        self.serving.snapshot.budgets.all.iter().try_for_each(|budget| {
+            let left = budget.remaining_usd(now);
+            if all {
+                let labels = [("of", budget.scope.name()), ("name", &budget.name)];
+                metric.encode_family(&labels)?.encode_gauge(&left)
+            } else if budget.scope == BudgetScope::Provider {
+                let labels = [("api_provider", &*budget.name)];
+                metric.encode_family(&labels)?.encode_gauge(&left)
+            } else {
+                Ok(())
+            }
+        })
     }
 
     /// Only outcomes that happened are shown: every deployment times every cause would be a wall.

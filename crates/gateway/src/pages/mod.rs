@@ -3,6 +3,7 @@
 //! Called by the pipeline, after the key was checked. Always true: a page reads what the process
 //! holds and calls nobody.
 
+mod budgets;
 mod health;
 mod model_groups;
 mod models;
@@ -44,6 +45,7 @@ pub(crate) fn answer(
             reply::text(StatusCode::OK, HeaderValue::from_static(content_type), page)
         }
         Page::RouterState => router::state(arrival),
+        Page::ProviderBudgets => budgets::of_providers(arrival),
         Page::ResetDeployment => {
             router::lay_hand_on(arrival, name.unwrap_or_default(), Hand::Reset)
         }

@@ -7,13 +7,13 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::{Verdict, check};
 use hale_core::provider::WireFormat;
-use hale_core::route::Controls;
-use hale_core::route::{Candidate, Excluded, Explanation, Fit, explain};
+use hale_core::route::{Candidate, Controls, Excluded, Explanation, Fit, explain, windows};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::budgets::{self, BudgetLine};
 use crate::clock;
 use crate::proxy::Arrival;
 use crate::proxy::explain::{self, unix_s};
@@ -31,6 +31,7 @@ pub(super) enum Hand {
 struct State<'s> {
     strategy: &'static str,
     deployments: Vec<Line<'s>>,
+    budgets: Vec<BudgetLine<'s>>,
 }
 
 /// One deployment.
@@ -40,7 +41,8 @@ struct Line<'s> {
     model_group: &'s str,
     model: &'s str,
     api_base: &'s str,
-    /// `ready`, `cooldown`, `trial`, `unhealthy`, `disabled`, `paused` or `misconfigured`.
+    /// `ready`, `cooldown`, `trial`, `unhealthy`, `over_budget`, `reserved`, `disabled`, `paused` or
+    /// `misconfigured`.
     state: &'static str,
     cause: Option<&'static str>,
     hint: Option<&'s str>,
@@ -105,6 +107,7 @@ pub(super) fn state(arrival: &Arrival) -> Response<Reply> {
     page(&State {
         strategy: snapshot.router.strategy.name(),
         deployments: snapshot.deployments.iter().map(|one| line(snapshot, one, now)).collect(),
+        budgets: budgets::lines(&snapshot.budgets, now),
     })
 }
 
@@ -116,7 +119,13 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
         _ if deployment.misconfigured.is_some() => ("misconfigured", None),
         _ if deployment.is_paused => ("paused", None),
         _ if state.is_disabled() => ("disabled", None),
+        _ if windows::reserved(&deployment.windows, clock::unix_ms()).is_some() => {
+            ("reserved", None)
+        }
         Verdict::Ready if is_kept_away(snapshot, deployment, now) => ("unhealthy", None),
+        Verdict::Ready if snapshot.budgets.exhausted(&deployment.budgets, now).is_some() => {
+            ("over_budget", None)
+        }
         Verdict::Ready => ("ready", None),
         Verdict::Cooling(rest) => ("cooldown", Some(rest)),
         Verdict::Trial(rest) => ("trial", Some(rest)),
@@ -145,8 +154,8 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
         opens: state.opens(),
         opens_in_a_row: report.opens_in_a_row,
         in_flight: state.in_flight(),
-        requests_this_minute: state.requests(now).0,
-        tokens_this_minute: state.tokens(now).0,
+        requests_this_minute: state.rates().requests(now),
+        tokens_this_minute: state.rates().tokens(now),
         weight: deployment.weight,
         order: deployment.order,
         ramp: state.ramp(now),

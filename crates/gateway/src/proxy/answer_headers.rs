@@ -27,6 +27,7 @@ const CALL_ID: HeaderName = HeaderName::from_static("x-litellm-call-id");
 const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
 const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group");
 const API_BASE: HeaderName = HeaderName::from_static("x-litellm-model-api-base");
+const REGION: HeaderName = HeaderName::from_static("x-litellm-model-region");
 const VERSION: HeaderName = HeaderName::from_static("x-litellm-version");
 const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
 const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
@@ -48,11 +49,14 @@ thread_local! {
     static PREFIXED: RefCell<HeaderMap<HeaderName>> = RefCell::default();
 }
 
-/// What every good answer from the deployment with that id has.
-pub(crate) fn template(id: &str) -> HeaderMap {
+/// What every good answer from the deployment with that id and region has.
+pub(crate) fn template(id: &str, region: Option<&str>) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(28);
     let id = HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("unprintable"));
     headers.insert(MODEL_ID, id);
+    if let Some(region) = region.and_then(|region| HeaderValue::from_str(region).ok()) {
+        headers.insert(REGION, region);
+    }
     headers.insert(VERSION, HeaderValue::from_static(COMPATIBLE_VERSION));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(RETRIES, HeaderValue::from_static("0"));

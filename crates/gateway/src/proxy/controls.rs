@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName};
 
 use super::Arrival;
 use super::explain::{self, Refusal};
+use crate::clock;
 
 const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
@@ -55,6 +56,7 @@ fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, 
             .map_err(bad)?,
         disable_fallbacks: peek.boolean("disable_fallbacks").map_err(bad)?.unwrap_or(false),
         max_fallbacks: peek.count("max_fallbacks").map_err(bad)?,
+        region: peek.string("allowed_model_region").map_err(bad)?.map(Box::from),
         ..Controls::default()
     })
 }
@@ -71,15 +73,19 @@ fn inspect(
     if inspects.needs || inspects.length {
         controls.needs = controls::needs(peek, format, inspects.length);
     }
+    if inspects.hours {
+        controls.unix_ms = clock::unix_ms();
+    }
     if !inspects.tags {
         return Ok(());
     }
+    let prefix = &*arrival.serving.snapshot.router.tags.prefix;
     let mut wish = TagWish::default();
     for value in headers.get_all(&TAGS) {
         let text = value.to_str().map_err(|_| explain::bad_header(&TAGS, "plain text"))?;
-        text.split(',').for_each(|tag| wish.add(tag));
+        text.split(',').for_each(|tag| wish.add(tag, prefix));
     }
-    controls::tags(peek, &mut wish).map_err(|error| explain::bad_body(&error))?;
+    controls::tags(peek, &mut wish, prefix).map_err(|error| explain::bad_body(&error))?;
     let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
     wish.user_agent = agent.unwrap_or_default().into();
     controls.tags = Some(Box::new(wish));

@@ -265,6 +265,7 @@ async fn follow(
     let snapshot = &serving.snapshot;
     let request = fastrand::u64(..);
     walk = walk.numbered(request);
+    finish.charge_tags(walk.tag_budgets());
     let mut errors: Vec<ProviderError> = Vec::new();
     loop {
         let began = clock::now();

@@ -3,6 +3,7 @@
 //! Called by every step of the pipeline. Always true: no secret and no upstream address is in here;
 //! every refusal has a `reason` for machines.
 
+mod excluded;
 mod refused;
 mod websocket;
 
@@ -18,7 +19,8 @@ use hale_wire::peek::PeekError;
 use hale_wire::websocket::VERSION;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-pub(crate) use self::refused::{diagnosis, line, refused, unix_s};
+pub(crate) use self::excluded::{line, unix_s};
+pub(crate) use self::refused::{diagnosis, refused};
 pub(super) use self::websocket::{
     bad_websocket_key, foreign_origin, no_upgrade, wrong_websocket_version,
 };

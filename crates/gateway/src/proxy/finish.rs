@@ -7,6 +7,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use hale_core::budget::BudgetIndex;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::endpoint::Operation;
@@ -17,10 +18,14 @@ use super::Arrival;
 use crate::clock::{self, Micros};
 use crate::metrics::GroupMetrics;
 use crate::server::Worker;
+use crate::state::Serving;
 
 /// A record in the making.
 pub(crate) struct Finish {
     worker: Rc<Worker>,
+    serving: Arc<Serving>,
+    /// The budgets of the request's tags.
+    tag_budgets: Vec<BudgetIndex>,
     operation: Operation,
     group: Arc<GroupMetrics>,
     arrived: Micros,
@@ -36,6 +41,8 @@ impl Finish {
     pub(crate) fn begin(arrival: &Arrival, operation: Operation) -> Finish {
         Finish {
             worker: arrival.worker.clone(),
+            serving: arrival.serving.clone(),
+            tag_budgets: Vec::new(),
             operation,
             group: arrival.serving.no_group.clone(),
             arrived: arrival.at,
@@ -112,9 +119,19 @@ impl Finish {
         });
     }
 
-    /// Tokens and their cost at `deployment`.
+    /// What it costs is charged to these budgets of tags too.
+    pub(crate) fn charge_tags(&mut self, budgets: &[BudgetIndex]) {
+        self.tag_budgets = budgets.to_vec();
+    }
+
+    /// Tokens and their cost at `deployment`; called once at most. The cost is charged to the budgets.
     pub(crate) fn usage(&mut self, deployment: &Deployment, usage: Usage) -> Option<f64> {
         let cost = deployment.facts.cost_usd(&usage);
+        let budgets = &self.serving.snapshot.budgets;
+        if let Some(usd) = cost.filter(|_| !budgets.all.is_empty()) {
+            let now = clock::now().millis();
+            budgets.charge(deployment, &self.tag_budgets, usd, now, clock::unix_ms());
+        }
         self.note(|record| {
             record.usage = Some(usage);
             record.cost_usd = cost;

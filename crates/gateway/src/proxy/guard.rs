@@ -19,6 +19,8 @@ use crate::clock;
 pub(crate) struct AttemptGuard {
     deployment: Arc<Deployment>,
     attempt: AttemptRef,
+    /// Tokens that were counted when it began.
+    reserved: u64,
     around: Surroundings,
     /// The model's name at the provider, where the deployment stands for many.
     model: Box<str>,
@@ -51,6 +53,7 @@ impl AttemptGuard {
         Some(AttemptGuard {
             deployment,
             attempt,
+            reserved: plan.claim.reserved(),
             around,
             model,
             first_content_ms: None,
@@ -72,6 +75,7 @@ impl AttemptGuard {
         AttemptGuard {
             deployment: deployment.clone(),
             attempt: AttemptRef { started, request: 0, trial: Trial::NONE },
+            reserved: 0,
             around,
             model: Box::default(),
             first_content_ms: None,
@@ -126,7 +130,7 @@ impl AttemptGuard {
             first_content_ms: self.first_content_ms,
             whole_ms: self.first_content_ms.is_none().then_some(whole_ms),
             output_tokens: usage.output,
-            tokens: usage.input.saturating_add(usage.output),
+            tokens: usage.input.saturating_add(usage.output).saturating_sub(self.reserved),
         };
         let change = self.deployment.succeeded(now, self.attempt, &measured, &self.model);
         self.log(change);

@@ -199,7 +199,7 @@ fn check(input: &[u8]) -> (u8, usize) {
         peek.wants_usage().is_ok(),
         controls::fallbacks(&peek, "fallbacks").is_ok(),
         controls::overridden(&peek, 0).is_some(),
-        controls::tags(&peek, &mut TagWish::default()).is_ok(),
+        controls::tags(&peek, &mut TagWish::default(), "").is_ok(),
         controls::needs(&peek, WireFormat::OpenAi, true).input_tokens > 0,
         controls::needs(&peek, WireFormat::Anthropic, true).vision,
         peek.holds(&FORBIDDEN).next().is_none(),

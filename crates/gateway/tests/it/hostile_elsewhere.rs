@@ -362,6 +362,18 @@ const PROVEN: &[Line] = &[
         "answered in their order",
         "f50_pipelined_requests_are_answered_in_their_order",
     ),
+    (
+        "42",
+        "a budget that is used up",
+        "429 `budget_exceeded` with whose it is, until when, and `retry-after`",
+        "row_42_a_providers_budget_moves_traffic_to_others_and_then_says_until_when",
+    ),
+    (
+        "43",
+        "a rate limit of our own",
+        "429 with the limit and the exact `retry-after`; nothing is sent",
+        "row_43_usage_based_routing_serves_exactly_rpm_at_each_and_names_the_time",
+    ),
 ];
 
 const NOT_SERVED: &[(&str, &str, &str)] = &[
@@ -371,8 +383,6 @@ const NOT_SERVED: &[(&str, &str, &str)] = &[
         "legal: each group is visited once per request, and `max_fallbacks` bounds their number",
     ),
     ("41", "a key that may not use the model", "not served yet: there is the master key only"),
-    ("42", "a budget that is used up", "not served yet: keys of budgets are refused in a config"),
-    ("43", "a rate limit of our own", "not served yet"),
     ("44", "many wrong keys from one address", "401 each: no address is locked out"),
     (
         "73",

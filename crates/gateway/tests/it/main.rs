@@ -49,6 +49,8 @@ mod roles;
 mod router_pages;
 mod routing;
 mod shutdown;
+mod spending;
+mod strategies;
 mod streams;
 mod streams_broken;
 mod support;

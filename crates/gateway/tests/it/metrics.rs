@@ -11,7 +11,11 @@ use crate::support::{CHAT, Config, chat, chat_with, client, expect_error, metric
 fn the_page_is_well_formed_and_every_family_shows_after_traffic() {
     let upstream = FakeUpstream::start();
     let prices = json!({"input_cost_per_token": 0.001, "output_cost_per_token": 0.002});
-    let hale = Config::new().with("m", "a", &upstream, prices).start();
+    let budget = json!({"openai": {"budget_limit": 100, "time_period": "1d"}});
+    let hale = Config::new()
+        .with("m", "a", &upstream, prices)
+        .router(json!({"provider_budget_config": budget}))
+        .start();
     assert_eq!(chat(&hale, "m").status, 200);
     client(&hale).stream(CHAT, &[], &openai::stream_request("m", "hi")).rest();
     let page = client(&hale).get("/metrics");

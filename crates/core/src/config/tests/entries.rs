@@ -338,7 +338,7 @@ fn bad_addresses_and_keys_are_refused() {
         ("input_cost_per_token: -1", "expected a number from 0 to 1000"),
         ("additional_drop_params: user", "expected a list, got text"),
         ("model: openai/", "names a provider but no model"),
-        ("max_budget: 10", "the deployment would spend beyond its budget. remove `max_budget`"),
+        ("max_budget: 10", "`max_budget` without `budget_duration` is no budget"),
     ] {
         let yaml = entry(more).replace(
             "    model: openai/gpt-4o\n",

@@ -163,6 +163,8 @@ fn values_of_every_kind_in_every_place_never_panic() {
         Section::Strategy,
         Section::Retries,
         Section::Fails,
+        Section::Budget,
+        Section::Window,
     ] {
         for row in keys::rows(section) {
             let name = row.name.replace('*', "x");
@@ -181,6 +183,12 @@ fn values_of_every_kind_in_every_place_never_panic() {
                     Section::Strategy => within("routing_strategy_args", &line),
                     Section::Retries => within("retry_policy", &line),
                     Section::Fails => within("allowed_fails_policy", &line),
+                    Section::Budget => {
+                        within("provider_budget_config", &format!("openai: {{{line}}}"))
+                    }
+                    Section::Window => {
+                        entry("") + &format!("  model_info: {{access_windows: [{{{line}}}]}}\n")
+                    }
                     Section::General => entry("") + &format!("general_settings: {{{line}}}\n"),
                     Section::Credential | Section::Alias => {
                         entry("") + &format!("credential_list: [{{{line}}}]\n")

@@ -262,7 +262,7 @@ fn only_who_holds_the_permit_gives_it_back() {
 #[test]
 fn places_and_rates_are_granted_exactly() {
     let state = DeploymentState::default();
-    let claim = Claim { max_parallel: Some(2), rpm: Some(3) };
+    let claim = Claim { max_parallel: Some(2), rpm: Some(3), counts: true, ..Claim::default() };
     let now = Millis(0);
     assert!(state.enter(now, &claim) && state.enter(now, &claim));
     assert!(!state.enter(now, &claim), "two places");
@@ -270,7 +270,7 @@ fn places_and_rates_are_granted_exactly() {
     assert!(state.enter(now, &claim), "the third of the minute");
     state.leave();
     assert!(!state.enter(now, &claim), "the minute is used up");
-    assert_eq!((state.in_flight(), state.requests(now).0), (1, 3));
+    assert_eq!((state.in_flight(), state.rates().requests(now)), (1, 3));
     assert!(state.enter(Millis(60_000), &claim), "the next minute");
 }
 

@@ -17,6 +17,8 @@ fn with<T>(
 ) -> T {
     let target = Target { group: crate::group::GroupIndex(0), pinned: None, wildcard_name: None };
     look(&Selection {
+        unix_ms: 0,
+        tag_budgets: &[],
         snapshot,
         target: &target,
         members: &snapshot.groups[0].members,

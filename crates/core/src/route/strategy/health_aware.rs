@@ -11,6 +11,7 @@ pub(super) const ROW: Row = Row {
     name: "health-aware",
     doc: "Of two at random the better one: expected time x (attempts under way + 1) / weight, with a \
           slow start after a rest.",
+    limits_rates: false,
     choose,
     score: |pool, index| score(pool, index, 1.0),
 };

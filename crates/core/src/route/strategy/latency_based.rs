@@ -11,6 +11,7 @@ pub(super) const ROW: Row = Row {
     name: "latency-based-routing",
     doc: "The fastest by time to first token (streams) or time per token, and at random those within \
           `routing_strategy_args.lowest_latency_buffer` of it.",
+    limits_rates: true,
     choose,
     score,
 };

@@ -6,6 +6,7 @@ use crate::deployment::DeploymentIndex;
 pub(super) const ROW: Row = Row {
     name: "least-busy",
     doc: "The one with the fewest attempts under way; among equals at random.",
+    limits_rates: false,
     choose: |pool, chance| least(pool.candidates(), |index| score(pool, index), chance),
     score,
 };

@@ -3,10 +3,13 @@
 //! Called by [`super::select`] for each attempt. Always true: a strategy sees only deployments that are
 //! well and fit the request; one strategy is one file and one row of [`ROWS`].
 
+mod cost_based;
 mod health_aware;
 mod latency_based;
 mod least_busy;
+mod provider_budget;
 mod simple_shuffle;
+mod usage_based;
 
 use std::fmt;
 
@@ -15,8 +18,16 @@ use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
 /// All strategies, the default first.
-pub static ROWS: &[Row] =
-    &[simple_shuffle::ROW, least_busy::ROW, latency_based::ROW, health_aware::ROW];
+pub static ROWS: &[Row] = &[
+    simple_shuffle::ROW,
+    least_busy::ROW,
+    latency_based::ROW,
+    usage_based::ROW,
+    usage_based::ROW_OF_FIRST_VERSION,
+    cost_based::ROW,
+    provider_budget::ROW,
+    health_aware::ROW,
+];
 
 /// One strategy.
 pub struct Row {
@@ -24,6 +35,8 @@ pub struct Row {
     pub name: &'static str,
     /// What it does, in one sentence.
     pub doc: &'static str,
+    /// Whether `rpm` and `tpm` are limits under it without being asked for, and no shares.
+    limits_rates: bool,
     choose: fn(&Pool<'_>, chance: u64) -> Option<DeploymentIndex>,
     /// What it compares; less is better. For explanations.
     score: fn(&Pool<'_>, DeploymentIndex) -> f64,
@@ -64,6 +77,12 @@ impl Strategy {
     #[must_use]
     pub fn name(&self) -> &'static str {
         self.row.name
+    }
+
+    /// Whether `rpm` and `tpm` are limits under it without being asked for, and no shares of the traffic.
+    #[must_use]
+    pub fn limits_rates(&self) -> bool {
+        self.row.limits_rates
     }
 
     pub(super) fn choose(&self, pool: &Pool<'_>, chance: u64) -> Option<DeploymentIndex> {
@@ -125,6 +144,23 @@ impl Pool<'_> {
         f64::from(self.deployment(index).state.in_flight()) + 1.0
     }
 
+    /// Whether one that has come back from a rest may be looked at: as often as its ramp says.
+    fn has_turn(&self, index: DeploymentIndex, chance: u64) -> bool {
+        let ramp = self.deployment(index).state.ramp(self.now);
+        // The number is as good as any that belongs to this deployment and this choice alone.
+        ramp >= 1.0 || fraction(mix(chance, (1 << 32) + u64::from(index.0))) < ramp
+    }
+
+    /// The least by `score` among those that have their turn, else among all; among equals by chance.
+    fn least_in_turn(
+        &self,
+        score: impl Fn(DeploymentIndex) -> f64,
+        chance: u64,
+    ) -> Option<DeploymentIndex> {
+        let in_turn = self.candidates().filter(|index| self.has_turn(*index, chance));
+        least(in_turn, &score, chance).or_else(|| least(self.candidates(), &score, chance))
+    }
+
     /// The expected time and what the last failure still counts as, milliseconds.
     fn expected(&self, index: DeploymentIndex) -> (Option<f64>, f64) {
         let state = &self.deployment(index).state;
@@ -139,6 +175,12 @@ fn mix(chance: u64, n: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
+}
+
+/// `chance` as a number from 0 to below 1.
+#[allow(clippy::cast_precision_loss, reason = "53 bits of chance are plenty")]
+fn fraction(chance: u64) -> f64 {
+    (chance >> 11) as f64 / (1u64 << 53) as f64
 }
 
 /// `chance` as a position among `count` things, which are at least one.

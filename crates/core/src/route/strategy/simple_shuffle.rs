@@ -1,24 +1,24 @@
 //! `simple-shuffle`: at random, by weight.
 
-use super::{Pool, Row, mix, position};
+use super::{Pool, Row, fraction, mix, position};
 use crate::deployment::DeploymentIndex;
 
 pub(super) const ROW: Row = Row {
     name: "simple-shuffle",
     doc: "At random, by weight.",
+    limits_rates: false,
     choose,
     score: |pool, index| 1.0 / pool.share(index),
 };
 
-fn choose(pool: &Pool<'_>, chance: u64) -> Option<DeploymentIndex> {
+pub(super) fn choose(pool: &Pool<'_>, chance: u64) -> Option<DeploymentIndex> {
     let total: f64 = pool.candidates().map(|index| pool.share(index)).sum();
     if total <= 0.0 {
         // All weights are 0: everybody is equal.
         let count = pool.candidates().count();
         return pool.candidates().nth(position(mix(chance, 1), count));
     }
-    #[allow(clippy::cast_precision_loss, reason = "53 bits of chance are plenty")]
-    let mut point = (chance >> 11) as f64 / (1u64 << 53) as f64 * total;
+    let mut point = fraction(chance) * total;
     let mut last = None;
     for index in pool.candidates() {
         let share = pool.share(index);

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::cause::Cause;
 use crate::health::{AttemptRef, Claim, Failure, Measured, Surroundings};
@@ -33,10 +35,14 @@ fn streamed(snapshot: &Snapshot, index: usize, first_content_ms: u64) {
 }
 
 fn failed(snapshot: &Snapshot, index: usize, now: u64) {
+    failed_by(snapshot, index, now, Cause::ServerError, 0);
+}
+
+fn failed_by(snapshot: &Snapshot, index: usize, now: u64, cause: Cause, cooldown_ms: u64) {
     let around = Surroundings {
         has_sibling: true,
         has_fallback: false,
-        cooldown_ms: 0,
+        cooldown_ms,
         tolerance: ByKind::default(),
         attempt_timeout_ms: 60_000,
         many_models: false,
@@ -44,7 +50,7 @@ fn failed(snapshot: &Snapshot, index: usize, now: u64) {
     };
     let attempt =
         AttemptRef { started: Millis(now), request: 1, trial: crate::health::Trial::NONE };
-    let failure = Failure::of(Cause::ServerError);
+    let failure = Failure::of(cause);
     snapshot.deployments[index].state.failure(Millis(now), attempt, failure, &around);
 }
 
@@ -120,6 +126,96 @@ fn health_aware_weighs_speed_load_and_weight() {
     assert_eq!(hits(&snapshot, "health-aware", 1)[1], 10_000);
     busy(&snapshot, 1, 2);
     assert_eq!(hits(&snapshot, "health-aware", 1)[0], 10_000);
+}
+
+/// So many requests begin, of one token each.
+fn used(snapshot: &Snapshot, index: usize, count: u32, now: u64) {
+    let claim = Claim { tpm: Some(u64::MAX), tokens: 1, counts: true, ..Claim::default() };
+    for _ in 0..count {
+        let state = &snapshot.deployments[index].state;
+        assert!(state.enter(Millis(now), &claim));
+        state.leave();
+    }
+}
+
+/// The same group in which the members have these prices of a prompt token and of an answer token.
+fn priced(prices: &[(Option<f64>, Option<f64>)]) -> Snapshot {
+    let mut snapshot = snapshot_of(&vec![1.0; prices.len()]);
+    for (deployment, (input, output)) in snapshot.deployments.iter_mut().zip(prices) {
+        let facts = &mut Arc::get_mut(deployment).unwrap().facts;
+        (facts.input_cost_per_token, facts.output_cost_per_token) = (*input, *output);
+    }
+    snapshot
+}
+
+#[test]
+fn who_was_used_least_of_late_is_chosen() {
+    for name in ["usage-based-routing", "usage-based-routing-v2"] {
+        let snapshot = snapshot_of(&[1.0; 3]);
+        used(&snapshot, 0, 6, 0);
+        used(&snapshot, 1, 4, 0);
+        used(&snapshot, 2, 5, 0);
+        assert_eq!(hits(&snapshot, name, 1)[1], 10_000, "{name}");
+        used(&snapshot, 1, 2, 30_000);
+        used(&snapshot, 2, 1, 30_000);
+        assert_eq!(hits(&snapshot, name, 30_000)[0], 10_000, "{name}: older use fades");
+    }
+}
+
+#[test]
+fn tokens_that_an_answer_took_count_and_requests_decide_among_equals() {
+    let snapshot = snapshot_of(&[1.0; 3]);
+    let attempt = AttemptRef { started: Millis(0), request: 1, trial: crate::health::Trial::NONE };
+    let measured = |tokens| Measured { tokens, ..Measured::default() };
+    for (index, tokens) in [(0, 100), (1, 20), (2, 20)] {
+        snapshot.deployments[index].state.success(Millis(0), attempt, &measured(tokens));
+    }
+    let equals = hits(&snapshot, "usage-based-routing-v2", 1);
+    assert!(equals[0] == 0 && near(equals[1], 5_000) && near(equals[2], 5_000), "{equals:?}");
+    let claim = Claim { counts: true, ..Claim::default() };
+    assert!(snapshot.deployments[1].state.enter(Millis(1), &claim));
+    assert_eq!(hits(&snapshot, "usage-based-routing-v2", 2)[2], 10_000, "fewer requests");
+}
+
+#[test]
+fn the_cheapest_is_chosen_equals_share_and_an_unknown_price_is_the_dearest() {
+    let cheap = (Some(1e-6), Some(2e-6));
+    let same_sum = (Some(2e-6), Some(1e-6));
+    let snapshot = priced(&[(Some(3e-6), Some(1e-6)), cheap, same_sum, (None, None)]);
+    let found = hits(&snapshot, "cost-based-routing", 0);
+    assert!(found[0] == 0 && near(found[1], 5_000) && near(found[2], 5_000), "{found:?}");
+    let free = priced(&[cheap, (Some(0.0), Some(0.0)), (Some(0.0), None)]);
+    assert_eq!(hits(&free, "cost-based-routing", 0)[1], 10_000, "half a price is none");
+    let unknown = priced(&[(None, None), (Some(0.9), Some(0.9))]);
+    assert_eq!(hits(&unknown, "cost-based-routing", 0)[1], 10_000);
+}
+
+#[test]
+fn weights_are_nothing_to_strategies_that_compare() {
+    for name in ["usage-based-routing", "usage-based-routing-v2", "cost-based-routing"] {
+        let hits = hits(&snapshot_of(&[1.0, 1_000.0]), name, 0);
+        assert!(near(hits[0], 5_000), "{name}: {hits:?}");
+    }
+    let budget = hits(&snapshot_of(&[1.0, 3.0]), "provider-budget-routing", 0);
+    assert!(near(budget[0], 2_500), "as simple-shuffle: {budget:?}");
+}
+
+#[test]
+fn whoever_comes_back_from_a_rest_does_not_get_everything_at_once() {
+    for name in ["usage-based-routing-v2", "cost-based-routing"] {
+        let snapshot = priced(&[(Some(1e-9), Some(1e-9)), (Some(1.0), Some(1.0))]);
+        used(&snapshot, 1, 100, 0);
+        failed_by(&snapshot, 0, 0, Cause::Auth, 5_000);
+        let state = &snapshot.deployments[0].state;
+        let own = state.take_trial(Millis(5_100), 1_000);
+        let trial = crate::health::Trial { own, ..crate::health::Trial::NONE };
+        let attempt = AttemptRef { started: Millis(5_100), request: 9, trial };
+        assert!(state.success(Millis(5_200), attempt, &Measured::default()).is_some());
+        let early = hits(&snapshot, name, 5_200)[0];
+        let later = hits(&snapshot, name, 5_200 + 15_000)[0];
+        assert!(near(early, 1_000) && near(later, 5_500), "{name}: {early}, {later}");
+        assert_eq!(hits(&snapshot, name, 5_200 + 30_000)[0], 10_000, "{name}");
+    }
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl Walk {
             silence_ms: times.silence_ms,
             silence_by_caller: times.silence_by_caller,
             stream_ends: snapshot.router.max_stream_ms.map_or(Millis::NEVER, |ms| now.plus(ms)),
-            claim: claim(snapshot, asked),
+            claim: claim(snapshot, asked, self.needs().input_tokens),
             timeout_ms: ends.since(now),
         }
     }

@@ -1,20 +1,19 @@
 //! A request that was refused without an attempt: which of the possible reasons it is, in one sentence,
 //! and every deployment with its own.
 //!
-//! Called by the pipeline when a walk gives up, and by the state page for its lines. Always true: the
-//! status follows the contract, section 4: 429 for limits, 400 for what fits nowhere, 401 for tags,
-//! 403 for paused models, else 503.
+//! Called by the pipeline when a walk gives up. Always true: the status follows the contract, section 4: 429
+//! for limits, budgets and regions, 400 for what fits nowhere, 401 for tags, 403 for paused and reserved
+//! models, else 503.
 
 use hale_core::cause::Cause;
-use hale_core::health::Rest;
-use hale_core::route::{Excluded, Exclusion, Refused};
+use hale_core::route::{Exclusion, Refused};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use hale_wire::errors::{DeploymentLine, clean};
 use http::StatusCode;
 
+use super::excluded::line;
 use super::{LINE_MAX, LINES_MAX, Refusal};
-use crate::clock;
 
 /// What kind of reason an exclusion is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,11 +21,16 @@ enum Sort {
     /// It would not work whenever it is tried.
     Broken,
     Paused,
+    /// For teams, at this time of the day.
+    Reserved,
+    Region,
     Tags,
     Context,
     Capability,
     /// A rate limit, a quota or an operator's limit.
     Limit,
+    /// An operator's limit on costs.
+    Budget,
     /// It rests for another cause.
     Rest(Cause),
 }
@@ -35,10 +39,13 @@ fn sort(why: &Exclusion) -> Sort {
     match why {
         Exclusion::Misconfigured => Sort::Broken,
         Exclusion::Paused | Exclusion::Disabled => Sort::Paused,
+        Exclusion::Reserved => Sort::Reserved,
+        Exclusion::Region => Sort::Region,
         Exclusion::Tags => Sort::Tags,
-        Exclusion::Context { .. } => Sort::Context,
+        Exclusion::Context { .. } | Exclusion::TokensAMinute { .. } => Sort::Context,
+        Exclusion::Budget { .. } => Sort::Budget,
         Exclusion::Capability(_) | Exclusion::Operation(_) => Sort::Capability,
-        Exclusion::Busy { .. } | Exclusion::Rate { .. } => Sort::Limit,
+        Exclusion::Busy { .. } | Exclusion::Rate(_) => Sort::Limit,
         Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => match rest.cause {
             Cause::RateLimited | Cause::Quota => Sort::Limit,
             cause => Sort::Rest(cause),
@@ -140,49 +147,88 @@ fn verdict(snapshot: &Snapshot, refused: &Refused, tags: &[Box<str>], now: Milli
         return Verdict { wait_s, ..Verdict::unavailable(status, Cause::Overloaded, what) };
     }
     // Nobody is excluded any more when a place became free this very moment.
-    if sorts.is_empty() || has(Sort::Limit) {
-        let at_own_limit = lines.iter().any(|line| line.state == "at_limit") || lines.is_empty();
-        let what = if at_own_limit && lines.iter().all(|line| line.state != "cooldown") {
-            "all of its deployments are at a limit of this gateway's config"
-        } else {
-            "all of its deployments are rate limited"
-        };
-        let what = format!("{what}{}", until("the first is free again"));
+    if sorts.is_empty() || has(Sort::Limit) || has(Sort::Budget) {
+        let what = format!("{}{}", limits(&lines), until("the first is free again"));
         let status = StatusCode::TOO_MANY_REQUESTS;
-        let wait_s = wait_s.or(Some(1));
-        return Verdict { wait_s, ..Verdict::unavailable(status, Cause::RateLimited, what) };
+        let verdict = Verdict::unavailable(status, Cause::RateLimited, what);
+        let by_costs = has(Sort::Budget) && !has(Sort::Limit);
+        let reason = if by_costs { "budget_exceeded" } else { verdict.reason };
+        return Verdict { reason, wait_s: wait_s.or(Some(1)), ..verdict };
     }
     if has(Sort::Context) || has(Sort::Capability) {
         return fits_nowhere(&refused.group, has(Sort::Context), &lines);
     }
-    let refuse = |status, reason, what| {
-        let cause = Cause::BadRequest;
-        Verdict { status, reason, cause, what, wait_s: None }
-    };
-    let group = clean(&refused.group, 200);
-    if has(Sort::Tags) {
-        let list: Vec<String> = tags.iter().map(|tag| format!("'{}'", clean(tag, 80))).collect();
-        let what = format!(
-            "Not allowed to access model due to tags configuration. Passed model={group} and \
-             tags=[{}]",
-            list.join(", ")
-        );
-        return refuse(StatusCode::UNAUTHORIZED, "tags_not_allowed", what);
-    }
-    if has(Sort::Paused) {
-        let what = format!("Model is blocked: every deployment of '{group}' is paused");
-        return refuse(StatusCode::FORBIDDEN, "model_paused", what);
+    if let Some(verdict) = by_policy(&refused.group, &sorts, tags, wait_s) {
+        return verdict;
     }
     let problems: Vec<&str> = lines.iter().take(LINES_MAX).map(|line| line.hint.as_str()).collect();
     let what = format!("none of its deployments can work as configured: {}", problems.join("; "));
     Verdict::unavailable(StatusCode::SERVICE_UNAVAILABLE, Cause::Misconfigured, what)
 }
 
+/// What the operator's or the client's own rules leave nobody for.
+fn by_policy(
+    group: &str,
+    sorts: &[Sort],
+    tags: &[Box<str>],
+    wait_s: Option<u64>,
+) -> Option<Verdict> {
+    let group = clean(group, 200);
+    let has = |sort: Sort| sorts.contains(&sort);
+    let (status, reason, what) = if has(Sort::Region) {
+        let what = "the request has to stay in a region (`allowed_model_region`) in which none of its \
+                    deployments is (`region_name`)";
+        (StatusCode::TOO_MANY_REQUESTS, "region_not_available", what.to_owned())
+    } else if has(Sort::Tags) {
+        let list: Vec<String> = tags.iter().map(|tag| format!("'{}'", clean(tag, 80))).collect();
+        let what = format!(
+            "Not allowed to access model due to tags configuration. Passed model={group} and \
+             tags=[{}]",
+            list.join(", ")
+        );
+        (StatusCode::UNAUTHORIZED, "tags_not_allowed", what)
+    } else if has(Sort::Reserved) {
+        let what = format!("Model is reserved: every deployment of '{group}' is for teams now");
+        (StatusCode::FORBIDDEN, "model_reserved", what)
+    } else if has(Sort::Paused) {
+        let what = format!("Model is blocked: every deployment of '{group}' is paused");
+        (StatusCode::FORBIDDEN, "model_paused", what)
+    } else {
+        return None;
+    };
+    let wait_s = wait_s.filter(|_| reason == "model_reserved");
+    Some(Verdict { status, reason, cause: Cause::BadRequest, what, wait_s })
+}
+
+/// What limits have in common, in words.
+fn limits(lines: &[DeploymentLine]) -> String {
+    let has = |state: &str| lines.iter().any(|line| line.state == state);
+    if has("over_budget") {
+        let of_budgets = lines.iter().filter(|line| line.state == "over_budget");
+        let mut spent: Vec<&str> = of_budgets.map(|line| line.hint.as_str()).collect();
+        spent.sort_unstable();
+        spent.dedup();
+        spent.truncate(LINES_MAX);
+        let others = if has("at_limit") || has("cooldown") { "; others are limited" } else { "" };
+        format!("crossed budget: {}{others}", spent.join("; "))
+    } else if lines.is_empty() || (has("at_limit") && !has("cooldown")) {
+        "all of its deployments are at a limit of this gateway's config".to_owned()
+    } else {
+        "all of its deployments are rate limited".to_owned()
+    }
+}
+
 fn resting(sort: Sort) -> Option<Cause> {
     match sort {
         Sort::Rest(cause) => Some(cause),
-        Sort::Limit => Some(Cause::RateLimited),
-        Sort::Broken | Sort::Paused | Sort::Tags | Sort::Context | Sort::Capability => None,
+        Sort::Limit | Sort::Budget => Some(Cause::RateLimited),
+        Sort::Broken
+        | Sort::Paused
+        | Sort::Reserved
+        | Sort::Region
+        | Sort::Tags
+        | Sort::Context
+        | Sort::Capability => None,
     }
 }
 
@@ -219,91 +265,4 @@ pub(crate) fn diagnosis(causes: &[Cause]) -> &'static str {
     } else {
         "all of its deployments are failing"
     }
-}
-
-/// One deployment and why it is excluded.
-pub(crate) fn line(
-    snapshot: &Snapshot,
-    group: &str,
-    one: &Excluded,
-    now: Millis,
-) -> DeploymentLine {
-    let deployment = snapshot.deployment(one.deployment);
-    let mut line = DeploymentLine {
-        id: deployment.id.to_string(),
-        model_group: group.to_owned(),
-        last_status: deployment.state.last_status(),
-        ..DeploymentLine::default()
-    };
-    let mut say = |state, cause: Cause, hint: String| {
-        (line.state, line.cause, line.hint) = (state, cause.name(), clean(&hint, LINE_MAX));
-    };
-    match &one.why {
-        Exclusion::Misconfigured => {
-            let why = deployment.misconfigured.as_ref();
-            let hint = why.map(|why| format!("{}: {}", why.problem, why.hint));
-            say("misconfigured", Cause::Misconfigured, hint.unwrap_or_default());
-        }
-        Exclusion::Paused => {
-            say("paused", Cause::Gateway, "`blocked` is set in the config".to_owned());
-        }
-        Exclusion::Disabled => {
-            let hint = "an operator took it out: POST /router/deployments/{id}/enable";
-            say("disabled", Cause::Gateway, hint.to_owned());
-        }
-        Exclusion::Tags => {
-            say("not_for_this_request", Cause::Gateway, "its tags do not match".to_owned());
-        }
-        Exclusion::Context { window, needed } => {
-            let hint = format!(
-                "Model={}, Max Input Tokens={window}, Got about {needed}",
-                deployment.model_param
-            );
-            say("not_for_this_request", Cause::ContextWindow, hint);
-        }
-        Exclusion::Operation(operation) => {
-            let hint = format!(
-                "provider {} has no {}; ask for a model of another provider, or use \
-                 /v1/chat/completions",
-                deployment.provider.name,
-                operation.upstream_path()
-            );
-            say("not_for_this_request", Cause::BadRequest, hint);
-        }
-        Exclusion::Capability(need) => {
-            let hint = format!("{} is false for {}", need.key(), deployment.model_param);
-            say("not_for_this_request", Cause::BadRequest, hint);
-        }
-        Exclusion::Busy { limit } => {
-            let hint = format!("max_parallel_requests={limit} are in flight; raise it or wait");
-            say("at_limit", Cause::Gateway, hint);
-            line.retry_after_s = Some(1);
-        }
-        Exclusion::Rate { of, limit, ends_in_ms } => {
-            let left = ends_in_ms.div_ceil(1000).max(1);
-            say("at_limit", Cause::Gateway, format!("{of}={limit} is used up for {left} s"));
-            line.retry_after_s = Some(left);
-        }
-        Exclusion::Unhealthy(cause) => {
-            say("unhealthy", *cause, "health checks failed; GET /health tells more".to_owned());
-        }
-        Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
-            let under_way = matches!(one.why, Exclusion::TrialUnderWay(_));
-            let left = rest.until.since(now).div_ceil(1000).max(1);
-            say(if under_way { "trial" } else { "cooldown" }, rest.cause, rest_hint(rest, left));
-            line.retry_after_s = Some(left);
-            line.since = deployment.resting_since(now).map(|since| unix_s(since, now));
-        }
-    }
-    line
-}
-
-fn rest_hint(rest: &Rest, left_s: u64) -> String {
-    let source = if rest.provider_issued { "the provider asked for it" } else { "our own pause" };
-    format!("free again in {left_s} s ({source})")
-}
-
-/// A moment in seconds since 1970.
-pub(crate) fn unix_s(at: Millis, now: Millis) -> u64 {
-    clock::unix_ms().saturating_sub(now.since(at)) / 1000
 }

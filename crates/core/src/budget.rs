@@ -1,0 +1,125 @@
+//! Budgets: what a provider, a deployment or a tag may cost within a window.
+//!
+//! Built by [`crate::config`], asked by [`crate::route`], charged by the gateway once per record that has a
+//! cost. Always true: a budget that is spent lets nothing begin until its window ends; what is under way
+//! then goes on and is charged. A reload keeps what was spent where name and period stay the same.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::deployment::Deployment;
+use crate::health::{Period, Spend};
+use crate::time::Millis;
+
+/// Where a budget stands in [`Budgets::all`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BudgetIndex(pub u32);
+
+/// Whose costs a budget bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BudgetScope {
+    /// All deployments of a provider: `provider_budget_config`.
+    Provider,
+    /// One deployment: `max_budget`.
+    Deployment,
+    /// Requests with a tag: `tag_budget_config`.
+    Tag,
+}
+
+impl BudgetScope {
+    /// Its name on pages and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            BudgetScope::Provider => "provider",
+            BudgetScope::Deployment => "deployment",
+            BudgetScope::Tag => "tag",
+        }
+    }
+}
+
+/// One budget.
+#[derive(Clone, Debug)]
+pub struct Budget {
+    /// Whose it is.
+    pub scope: BudgetScope,
+    /// The provider, the deployment's id, or the tag.
+    pub name: Box<str>,
+    /// USD a window; above 0.
+    pub limit_usd: f64,
+    /// The window.
+    pub period: Period,
+    /// The window as the config writes it: `1d`.
+    pub written_period: Box<str>,
+    /// What was spent; shared with the snapshot before.
+    pub spend: Arc<Spend>,
+}
+
+impl Budget {
+    /// USD spent in the window that is open, and milliseconds until it ends; nothing when none is.
+    #[must_use]
+    pub fn spent(&self, now: Millis) -> (f64, Option<u64>) {
+        match self.spend.window(now) {
+            Some((usd, ends)) => (usd, Some(ends.since(now))),
+            None => (0.0, None),
+        }
+    }
+
+    /// When something may be spent again, where nothing may be now: milliseconds.
+    #[must_use]
+    pub fn exhausted_for(&self, now: Millis) -> Option<u64> {
+        let (usd, ends) = self.spend.window(now)?;
+        (usd >= self.limit_usd).then(|| ends.since(now))
+    }
+
+    /// USD that are left of the window.
+    #[must_use]
+    pub fn remaining_usd(&self, now: Millis) -> f64 {
+        (self.limit_usd - self.spent(now).0).max(0.0)
+    }
+}
+
+/// All budgets of a config.
+#[derive(Clone, Debug, Default)]
+pub struct Budgets {
+    /// All, those of providers first, then those of deployments, then those of tags.
+    pub all: Vec<Budget>,
+    /// The budgets of tags.
+    pub by_tag: HashMap<Box<str>, BudgetIndex>,
+}
+
+impl Budgets {
+    /// The budget at `index`, which must come from the same config.
+    #[must_use]
+    pub fn get(&self, index: BudgetIndex) -> &Budget {
+        &self.all[index.0 as usize]
+    }
+
+    /// The budgets of those of `tags` that have one.
+    #[must_use]
+    pub fn of_tags(&self, tags: &[Box<str>]) -> Vec<BudgetIndex> {
+        tags.iter().filter_map(|tag| self.by_tag.get(tag).copied()).collect()
+    }
+
+    /// Which of `indexes` is spent, and for how long: the one that lasts longest.
+    #[must_use]
+    pub fn exhausted(&self, indexes: &[BudgetIndex], now: Millis) -> Option<(BudgetIndex, u64)> {
+        let spent = indexes.iter().filter_map(|&i| Some((i, self.get(i).exhausted_for(now)?)));
+        spent.max_by_key(|(_, ms)| *ms)
+    }
+
+    /// Charges a cost at `deployment` to its budgets and to those of the request's tags.
+    pub fn charge(
+        &self,
+        deployment: &Deployment,
+        of_tags: &[BudgetIndex],
+        usd: f64,
+        now: Millis,
+        unix_ms: u64,
+    ) {
+        for index in deployment.budgets.iter().chain(of_tags) {
+            let budget = self.get(*index);
+            budget.spend.add(now, unix_ms, usd, budget.period);
+        }
+    }
+}

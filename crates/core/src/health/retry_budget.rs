@@ -1,0 +1,91 @@
+//! How many attempts of a group may repeat earlier ones.
+//!
+//! Asked by [`crate::route`]. Always true: a counter is one word per slot, without a lock; a moment's race
+//! may count one event into the next window.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::time::Millis;
+
+/// Seconds over which a retry budget looks.
+const BUDGET_WINDOW_S: u64 = 10;
+/// A slot more than the window has seconds, as it begins and ends within one.
+const SLOTS: usize = BUDGET_WINDOW_S as usize + 1;
+
+const fn pack(start_s: u64, count: u64) -> u64 {
+    let count = if count > u32::MAX as u64 { u32::MAX as u64 } else { count };
+    (start_s << 32) | count
+}
+
+const fn parts(word: u64) -> (u64, u64) {
+    (word >> 32, word & u32::MAX as u64)
+}
+
+/// Counts events by second.
+#[derive(Debug, Default)]
+struct Recent([AtomicU64; SLOTS]);
+
+impl Recent {
+    fn add(&self, now: Millis) {
+        let second = now.0 / 1000;
+        let slot = &self.0[usize::try_from(second).unwrap_or(0) % SLOTS];
+        let word = slot.load(Ordering::Relaxed);
+        if parts(word).0 == second && word != 0 {
+            slot.fetch_add(1, Ordering::Relaxed);
+        } else {
+            slot.store(pack(second, 1), Ordering::Relaxed);
+        }
+    }
+
+    /// Events of so many seconds, the one that has begun included.
+    fn sum(&self, now: Millis, seconds: u64) -> u64 {
+        let second = now.0 / 1000;
+        let recent = self.0.iter().map(|slot| parts(slot.load(Ordering::Relaxed)));
+        recent.filter(|(at, _)| second.saturating_sub(*at) < seconds).map(|(_, n)| n).sum()
+    }
+}
+
+/// How many attempts of a group may repeat earlier ones: a share of its requests, and a floor.
+///
+/// Source of the numbers: the contract, section 4 (20 % of requests + 3 a second).
+#[derive(Debug, Default)]
+pub struct RetryBudget {
+    requests: Recent,
+    retries: Recent,
+}
+
+impl RetryBudget {
+    /// A request reached the group.
+    pub fn request(&self, now: Millis) {
+        self.requests.add(now);
+    }
+
+    /// Whether one more attempt may repeat another; it is counted when it may.
+    #[must_use]
+    pub fn withdraw(&self, now: Millis) -> bool {
+        let allowed = self.requests.sum(now, BUDGET_WINDOW_S) / 5 + 3 * BUDGET_WINDOW_S;
+        let may = self.retries.sum(now, BUDGET_WINDOW_S + 1) < allowed;
+        if may {
+            self.retries.add(now);
+        }
+        may
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_a_fifth_of_the_requests_and_three_a_second() {
+        let budget = RetryBudget::default();
+        let now = Millis(100_000);
+        let granted = (0..1_000).filter(|_| budget.withdraw(now)).count();
+        assert_eq!(granted, 30);
+        (0..500).for_each(|_| budget.request(now));
+        let more = (0..1_000).filter(|_| budget.withdraw(now)).count();
+        assert_eq!(more, 100);
+        assert!(!budget.withdraw(now.plus(8_000)));
+        assert!(budget.withdraw(now.plus(11_000)), "the window moved on");
+    }
+}

@@ -1,0 +1,169 @@
+//! One deployment that can not be chosen, and why, as refusals and pages show it.
+//!
+//! Called by [`super::refused`] and by the pages about routing. Always true: it holds no address and no
+//! amount of money, as callers see it too.
+
+use hale_core::cause::Cause;
+use hale_core::deployment::Deployment;
+use hale_core::health::{Full, Rest};
+use hale_core::route::{Excluded, Exclusion, windows};
+use hale_core::snapshot::Snapshot;
+use hale_core::time::{Millis, rfc3339};
+use hale_wire::errors::{DeploymentLine, clean};
+
+use super::LINE_MAX;
+use crate::clock;
+
+/// What is said of one.
+struct Said {
+    state: &'static str,
+    cause: Cause,
+    hint: String,
+    /// Milliseconds until it may be otherwise, where that is known.
+    wait_ms: Option<u64>,
+}
+
+/// One deployment and why it is excluded.
+pub(crate) fn line(
+    snapshot: &Snapshot,
+    group: &str,
+    one: &Excluded,
+    now: Millis,
+) -> DeploymentLine {
+    let deployment = snapshot.deployment(one.deployment);
+    let said = limited(snapshot, deployment, &one.why, now);
+    let Said { state, cause, hint, wait_ms } = said.unwrap_or_else(|| unfit(deployment, &one.why));
+    let rests = matches!(one.why, Exclusion::Resting(_) | Exclusion::TrialUnderWay(_));
+    let since = deployment.resting_since(now).filter(|_| rests);
+    DeploymentLine {
+        id: deployment.id.to_string(),
+        model_group: group.to_owned(),
+        state,
+        cause: cause.name(),
+        since: since.map(|since| unix_s(since, now)),
+        retry_after_s: wait_ms.map(|ms| ms.div_ceil(1000).max(1)),
+        last_status: deployment.state.last_status(),
+        hint: clean(&hint, LINE_MAX),
+    }
+}
+
+/// What passes with time; nothing for what does not.
+fn limited(
+    snapshot: &Snapshot,
+    deployment: &Deployment,
+    why: &Exclusion,
+    now: Millis,
+) -> Option<Said> {
+    Some(match why {
+        Exclusion::Reserved => {
+            let unix_ms = clock::unix_ms();
+            let wait_ms = windows::free_in_ms(&deployment.windows, unix_ms);
+            let until = wait_ms.map_or(String::new(), |ms| {
+                format!(" until {}", rfc3339(unix_ms.saturating_add(ms)))
+            });
+            let hint = format!("`access_windows` reserves it for teams{until}");
+            Said { state: "reserved", cause: Cause::Gateway, hint, wait_ms }
+        }
+        Exclusion::Busy { limit } => {
+            let hint = format!("max_parallel_requests={limit} are in flight; raise it or wait");
+            Said { state: "at_limit", cause: Cause::Gateway, hint, wait_ms: Some(1) }
+        }
+        Exclusion::Budget { budget, ends_in_ms } => {
+            let budget = snapshot.budgets.get(*budget);
+            let until = rfc3339(clock::unix_ms().saturating_add(*ends_in_ms));
+            let (of, name) = (budget.scope.name(), clean(&budget.name, 80));
+            let hint = format!("the budget of {of} '{name}' is spent until {until}");
+            let wait_ms = Some(*ends_in_ms);
+            Said { state: "over_budget", cause: Cause::Gateway, hint, wait_ms }
+        }
+        Exclusion::Rate(Full { of, limit, free_in_ms }) => {
+            let left_s = free_in_ms.div_ceil(1000).max(1);
+            let hint = format!("{of}={limit} is used up for {left_s} s");
+            Said { state: "at_limit", cause: Cause::Gateway, hint, wait_ms: Some(*free_in_ms) }
+        }
+        Exclusion::Unhealthy(cause) => {
+            let hint = "health checks failed; GET /health tells more".to_owned();
+            Said { state: "unhealthy", cause: *cause, hint, wait_ms: None }
+        }
+        Exclusion::Resting(rest) => resting("cooldown", rest, now),
+        Exclusion::TrialUnderWay(rest) => resting("trial", rest, now),
+        Exclusion::Misconfigured
+        | Exclusion::Paused
+        | Exclusion::Disabled
+        | Exclusion::Region
+        | Exclusion::Tags
+        | Exclusion::Context { .. }
+        | Exclusion::TokensAMinute { .. }
+        | Exclusion::Operation(_)
+        | Exclusion::Capability(_) => return None,
+    })
+}
+
+fn resting(state: &'static str, rest: &Rest, now: Millis) -> Said {
+    let wait_ms = rest.until.since(now);
+    let left_s = wait_ms.div_ceil(1000).max(1);
+    let source = if rest.provider_issued { "the provider asked for it" } else { "our own pause" };
+    let hint = format!("free again in {left_s} s ({source})");
+    Said { state, cause: rest.cause, hint, wait_ms: Some(wait_ms) }
+}
+
+/// What keeps a deployment from this request, or from all, however long it waits.
+fn unfit(deployment: &Deployment, why: &Exclusion) -> Said {
+    let said = |state, cause, hint| Said { state, cause, hint, wait_ms: None };
+    let not_for_this = |cause, hint| said("not_for_this_request", cause, hint);
+    match why {
+        Exclusion::Misconfigured => {
+            let why = deployment.misconfigured.as_ref();
+            let hint = why.map(|why| format!("{}: {}", why.problem, why.hint));
+            said("misconfigured", Cause::Misconfigured, hint.unwrap_or_default())
+        }
+        Exclusion::Paused => {
+            said("paused", Cause::Gateway, "`blocked` is set in the config".to_owned())
+        }
+        Exclusion::Disabled => {
+            let hint = "an operator took it out: POST /router/deployments/{id}/enable";
+            said("disabled", Cause::Gateway, hint.to_owned())
+        }
+        Exclusion::Region => {
+            let own = deployment.region.as_deref().map(|region| clean(region, 80));
+            let own =
+                own.map_or("it has no region_name".to_owned(), |own| format!("it is in {own}"));
+            not_for_this(Cause::Gateway, own)
+        }
+        Exclusion::Tags => not_for_this(Cause::Gateway, "its tags do not match".to_owned()),
+        Exclusion::Context { window, needed } => {
+            let model = &deployment.model_param;
+            let hint = format!("Model={model}, Max Input Tokens={window}, Got about {needed}");
+            not_for_this(Cause::ContextWindow, hint)
+        }
+        Exclusion::TokensAMinute { limit, needed } => {
+            let hint = format!("tpm={limit} is less than this request alone: about {needed}");
+            not_for_this(Cause::ContextWindow, hint)
+        }
+        Exclusion::Operation(operation) => {
+            let (provider, path) = (&deployment.provider.name, operation.upstream_path());
+            let hint = format!(
+                "provider {provider} has no {path}; ask for a model of another provider, or use \
+                 /v1/chat/completions"
+            );
+            not_for_this(Cause::BadRequest, hint)
+        }
+        Exclusion::Capability(need) => {
+            let hint = format!("{} is false for {}", need.key(), deployment.model_param);
+            not_for_this(Cause::BadRequest, hint)
+        }
+        // What passes with time was said by `limited`.
+        Exclusion::Reserved
+        | Exclusion::Busy { .. }
+        | Exclusion::Budget { .. }
+        | Exclusion::Rate(_)
+        | Exclusion::Unhealthy(_)
+        | Exclusion::Resting(_)
+        | Exclusion::TrialUnderWay(_) => said("at_limit", Cause::Gateway, String::new()),
+    }
+}
+
+/// A moment in seconds since 1970.
+pub(crate) fn unix_s(at: Millis, now: Millis) -> u64 {
+    clock::unix_ms().saturating_sub(now.since(at)) / 1000
+}

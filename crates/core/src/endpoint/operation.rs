@@ -230,39 +230,18 @@ impl Operation {
     /// gets no body.
     #[must_use]
     pub const fn is_by_id(self) -> bool {
-        match self {
+        matches!(
+            self,
             Operation::GetResponse
-            | Operation::DeleteResponse
-            | Operation::ListInputItems
-            | Operation::CancelResponse
-            | Operation::GetFile
-            | Operation::DeleteFile
-            | Operation::GetFileContent
-            | Operation::GetBatch
-            | Operation::CancelBatch => true,
-            Operation::Chat
-            | Operation::Completion
-            | Operation::Embedding
-            | Operation::Messages
-            | Operation::CountTokens
-            | Operation::CountPrompt
-            | Operation::Responses
-            | Operation::CompactResponses
-            | Operation::CountResponses
-            | Operation::EditImage
-            | Operation::Transcribe
-            | Operation::CreateFile
-            | Operation::ListFiles
-            | Operation::CreateBatch
-            | Operation::ListBatches
-            | Operation::GenerateImage
-            | Operation::Speech
-            | Operation::Moderate
-            | Operation::Rerank
-            | Operation::RerankV1
-            | Operation::Ocr
-            | Operation::Realtime => false,
-        }
+                | Operation::DeleteResponse
+                | Operation::ListInputItems
+                | Operation::CancelResponse
+                | Operation::GetFile
+                | Operation::DeleteFile
+                | Operation::GetFileContent
+                | Operation::GetBatch
+                | Operation::CancelBatch
+        )
     }
 
     /// Whether its good answer is another protocol on the same connection.

@@ -13,8 +13,7 @@ use super::{Diagnosis, Report, has_no_models};
 pub(super) fn page(report: &Report) -> String {
     let groups: Vec<Value> = report
         .snapshot()
-        .groups
-        .iter()
+        .listed_groups()
         .map(|group| {
             let well = report.members(group).filter(|one| one.verdict.works == Works::Yes).count();
             json!({

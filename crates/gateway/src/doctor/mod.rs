@@ -79,7 +79,7 @@ impl Report {
 
     /// The groups in which nothing works.
     fn broken(&self) -> impl Iterator<Item = &ModelGroup> {
-        self.snapshot().groups.iter().filter(|group| self.works(group) == Works::No)
+        self.snapshot().listed_groups().filter(|group| self.works(group) == Works::No)
     }
 
     fn exit_code(&self) -> u8 {

@@ -53,12 +53,12 @@ impl Page<'_> {
         let marks: usize = HEADS.iter().map(|head| head.len() + 1).sum();
         let room = self.columns.saturating_sub(2 + marks + 1 + VERDICT);
         let labels = report.found.iter().map(|one| self.label(one).chars().count());
-        let names = report.snapshot().groups.iter().map(|group| group.name.chars().count());
+        let names = report.snapshot().listed_groups().map(|group| group.name.chars().count());
         let longest = labels.max().unwrap_or(0).max(names.max().unwrap_or(0).saturating_sub(2));
         let width = longest.clamp(10, room.max(10));
         let heads = HEADS.join(" ");
         self.line(&self.paint.faint(&format!("  {:width$} {heads}", "")));
-        for group in &report.snapshot().groups {
+        for group in report.snapshot().listed_groups() {
             self.group(group, width);
         }
     }
@@ -191,13 +191,17 @@ impl Page<'_> {
 
     fn summary(&mut self) {
         let report = self.report;
-        let (groups, of) = (&report.snapshot().groups, report.found.len());
+        let of = report.found.len();
         let well = report.found.iter().filter(|one| one.verdict.works == Works::Yes).count();
-        let up = groups.iter().filter(|group| report.works(group) == Works::Yes).count();
+        let up = report
+            .snapshot()
+            .listed_groups()
+            .filter(|group| report.works(group) == Works::Yes)
+            .count();
         let mut text = format!(
             "{}: {well} of {of} deployments and {up} of {} model groups work",
             report.config,
-            groups.len()
+            report.snapshot().listed_groups().count()
         );
         let broken: Vec<&str> = report.broken().map(|group| &*group.name).collect();
         if !broken.is_empty() {

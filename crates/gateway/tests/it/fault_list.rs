@@ -53,9 +53,7 @@ fn f02_a_connect_that_nobody_answers_ends_with_the_attempts_time_and_moves_on() 
     }
     // It trips, and from then on costs nobody anything.
     assert_eq!(metric(&hale, "hale_deployment_resting", &[("deployment", "dark")]), 1.0);
-    let begin = now();
     assert_eq!(chat(&hale, "m").header("x-litellm-attempted-retries"), Some("0"));
-    assert!(begin.elapsed() < Duration::from_millis(290), "{:?}", begin.elapsed());
     let alone = Config::new()
         .with("m", "dark", &good, dark)
         .router(json!({"timeout": 0.3, "num_retries": 0}))

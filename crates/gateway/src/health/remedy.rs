@@ -1,6 +1,6 @@
 //! What a failure means to whoever runs the gateway, and what to do about it.
 //!
-//! Called by the page `/health` and by `hale doctor`. Always true: the cause and the obstacle are the
+//! Called by the page `/health`, by `hale doctor`, and where clients are told why. Always true: the cause and the obstacle are the
 //! attempt's; here they only get their words. No secret is in them.
 
 use hale_core::cause::Cause;
@@ -88,6 +88,23 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
         | Cause::Gateway => return None,
     };
     Some(text)
+}
+
+/// What to do about a failure of a client's request. It names no host: clients may not see where
+/// upstreams are.
+pub(crate) fn fix_of_traffic(
+    deployment: &Deployment,
+    cause: Cause,
+    status: Option<u16>,
+) -> Option<String> {
+    match cause {
+        Cause::Timeout | Cause::StreamStall => Some(
+            "look whether the engine hangs or its queue is long; raise timeout or stream_timeout if \
+             it is only slow"
+                .to_owned(),
+        ),
+        cause => fix(deployment, &Failure { cause, obstacle: None, status, message: "" }),
+    }
 }
 
 /// What is wrong, in one sentence that a person understands who has not seen the code.

@@ -28,6 +28,7 @@ pub(super) use self::websocket::{
 };
 use super::attempt::{Failed, seconds};
 use super::reply::{self, Reply};
+use crate::health::remedy;
 
 /// Entries of `deployments` and `attempts`. Source: the contract, section 6.
 const LINES_MAX: usize = 20;
@@ -433,6 +434,11 @@ pub(crate) fn exhausted(
     let status = client_status(tried);
     let mut message = headline(tried, &said, deployment);
     message.push_str(&trail(snapshot, walk, tried));
+    // What was refused says by itself whose key it is.
+    if tried.cause.blames_deployment() && !matches!(tried.cause, Cause::Auth | Cause::Permission) {
+        let fix = remedy::fix_of_traffic(deployment, tried.cause, tried.status);
+        message.push_str(&fix.map_or(String::new(), |fix| format!(" To mend it: {fix}.")));
+    }
     message.push_str(&refused::others(snapshot, refused, now));
     let reason = match tried.cause {
         _ if walk.fallbacks() > 0 => "fallbacks_exhausted",

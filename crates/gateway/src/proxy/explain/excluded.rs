@@ -13,6 +13,7 @@ use hale_wire::errors::{DeploymentLine, clean};
 
 use super::LINE_MAX;
 use crate::clock;
+use crate::health::remedy;
 
 /// What is said of one.
 struct Said {
@@ -85,8 +86,8 @@ fn limited(
             let hint = "health checks failed; GET /health tells more".to_owned();
             Said { state: "unhealthy", cause: *cause, hint, wait_ms: None }
         }
-        Exclusion::Resting(rest) => resting("cooldown", rest, now),
-        Exclusion::TrialUnderWay(rest) => resting("trial", rest, now),
+        Exclusion::Resting(rest) => resting("cooldown", deployment, rest, now),
+        Exclusion::TrialUnderWay(rest) => resting("trial", deployment, rest, now),
         Exclusion::Misconfigured
         | Exclusion::Paused
         | Exclusion::Disabled
@@ -99,11 +100,13 @@ fn limited(
     })
 }
 
-fn resting(state: &'static str, rest: &Rest, now: Millis) -> Said {
+fn resting(state: &'static str, deployment: &Deployment, rest: &Rest, now: Millis) -> Said {
     let wait_ms = rest.until.since(now);
     let left_s = wait_ms.div_ceil(1000).max(1);
     let source = if rest.provider_issued { "the provider asked for it" } else { "our own pause" };
-    let hint = format!("free again in {left_s} s ({source})");
+    let fix = remedy::fix_of_traffic(deployment, rest.cause, deployment.state.last_status());
+    let fix = fix.map_or(String::new(), |fix| format!("; {fix}"));
+    let hint = format!("free again in {left_s} s ({source}){fix}");
     Said { state, cause: rest.cause, hint, wait_ms: Some(wait_ms) }
 }
 

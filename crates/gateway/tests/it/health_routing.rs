@@ -63,6 +63,25 @@ fn without_routing_checks_are_only_shown() {
 }
 
 #[test]
+fn c60_c61_a_failed_check_counts_towards_no_cooldown() {
+    let (bad, good) = (FakeUpstream::start(), FakeUpstream::start());
+    bad.answer_with(|request| {
+        if request.text().contains("test from litellm") {
+            Script::error(401, "no checks, please")
+        } else {
+            Script::answer(request)
+        }
+    });
+    let policy = json!({"allowed_fails_policy": {"AuthenticationErrorAllowedFails": 0}});
+    let hale = background(group(&bad, &good).router(policy)).start();
+    wait_for_status(&hale, "bad", "unhealthy");
+    bad.wait_for_requests(bad.requests().len() + 3);
+    let state = client(&hale).get("/router/state").json();
+    assert_eq!(state["deployments"][0]["state"], "ready", "{state}");
+    assert!((0..10).any(|_| by(&hale) == "bad"));
+}
+
+#[test]
 fn c57_h16_when_all_fail_their_checks_health_is_ignored_and_the_log_says_so() {
     let lying = || {
         FakeUpstream::with(|request| {

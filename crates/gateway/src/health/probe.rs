@@ -265,7 +265,7 @@ pub(super) async fn probe(
             let usage = match answered.content {
                 Content::Full(_, usage, _) => usage,
                 Content::Socket(socket) => {
-                    socket.goodbye().await;
+                    socket.goodbye(ends.since(checked.ended)).await;
                     None
                 }
                 // Bytes of which the first is proof enough.

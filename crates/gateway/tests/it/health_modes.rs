@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hale_core::endpoint::Operation;
 use hale_core::provider::{self, Addressing};
-use hale_testkit::{FakeUpstream, Request, Script, anthropic, modes, openai, responses};
+use hale_testkit::{FakeUpstream, Request, Script, anthropic, forms, modes, openai, responses};
 use serde_json::{Value, json};
 
 use crate::health::{counts, health};
@@ -132,6 +132,52 @@ fn h06_a_check_of_each_mode_has_the_path_the_head_and_the_model_of_traffic() {
         }
         let traffic = upstream.requests().split_off(checks.len());
         assert_eq!(seen(&checks), seen(&traffic), "{mode}");
+    }
+}
+
+/// Method, path and head of a request, but for what describes its body.
+fn head_of(request: &Request) -> (String, String, BTreeSet<String>) {
+    let is_of_body = |name: &str| {
+        ["content-length", "content-type"].iter().any(|own| name.eq_ignore_ascii_case(own))
+    };
+    let headers = request.headers.iter().filter(|(name, _)| !is_of_body(name));
+    let headers = headers.map(|(name, value)| format!("{name}: {value}")).collect();
+    (request.method.clone(), request.path.clone(), headers)
+}
+
+#[test]
+fn h06_a_check_of_a_form_or_a_list_goes_where_its_traffic_goes() {
+    let kind = forms::content_type();
+    let words = |file, word: &[u8]| {
+        forms::form(&[(file, Some("a"), b"RIFF"), ("prompt", None, word), ("model", None, b"g")])
+    };
+    let (sound, image) = (words("file", b"hm"), words("image", b"a star"));
+    let rows: [(&str, &str, &str, &[u8]); 3] = [
+        ("audio_transcription", "POST", "/v1/audio/transcriptions", &sound),
+        ("image_edit", "POST", "/v1/images/edits", &image),
+        ("batch", "GET", "/v1/batches?model=g", b""),
+    ];
+    for model in ["openai/m", "azure/m"] {
+        for (mode, method, path, body) in rows {
+            let upstream = FakeUpstream::with(forms::answer);
+            let mut params = params(model, &upstream);
+            let own = if model == "openai/m" { upstream.api_base() } else { upstream.url() };
+            params["api_base"] = json!(own);
+            let entry = json!({"model_name": "g", "litellm_params": params,
+                               "model_info": {"id": "a", "mode": mode}});
+            let hale = Config::new().entry(entry).start();
+            assert_eq!(counts(&health(&hale, "").1), [1, 0, 0], "{model} {mode}");
+            let headers = [("content-type", &*kind)];
+            let headers = if body.is_empty() { &[][..] } else { &headers[..] };
+            let answer = client(&hale).request(method, path, headers, body);
+            assert_eq!(answer.status, 200, "{model} {mode}: {}", answer.text());
+            let (check, traffic) = (upstream.request(0), upstream.request(1));
+            assert_eq!(head_of(&check), head_of(&traffic), "{model} {mode}");
+            if method == "POST" {
+                let named = |request: &Request| forms::field(request, "model");
+                assert_eq!((named(&check), named(&traffic)), (Some("m".into()), Some("m".into())));
+            }
+        }
     }
 }
 

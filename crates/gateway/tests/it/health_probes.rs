@@ -469,6 +469,7 @@ fn a_video_is_never_bought_and_what_can_not_be_asked_for_says_why() {
     let upstream = FakeUpstream::with(modes::answer);
     let video = with_info(&upstream, "openai/sora", json!({"mode": "video_generation"})).start();
     assert_eq!(entry_of(&video)["status"], "reachable");
+    assert_eq!((upstream.request(0).path.as_str(), upstream.requests().len()), ("/v1/models", 1));
     for (model, mode, why) in [
         ("openai/x", "rerank", "provider openai has no /rerank"),
         ("anthropic/x", "image_generation", "provider anthropic has no /images/generations"),

@@ -500,6 +500,27 @@ fn a_dear_mode_may_be_looked_at_always() {
 }
 
 #[test]
+fn h21_a_page_nothing_or_an_error_where_the_list_of_models_should_be_proves_nothing() {
+    let metadata = json!({"health_check_kind": "metadata"});
+    for shown in ["<html>welcome</html>", "", "{}", "null", "{\"error\": \"Unexpected endpoint\"}"]
+    {
+        let upstream = FakeUpstream::with(move |_| Script::ok().body("text/html", shown));
+        let hale = with_info(&upstream, "openai/gpt-4o", metadata.clone()).start();
+        let (_, page) = health(&hale, "");
+        let entry = entry(&page, "a").unwrap();
+        assert_eq!((counts(&page), &entry["cause"]), ([0, 0, 1], &json!("probe_error")), "{shown}");
+        assert!(entry["error"].as_str().unwrap().contains("list of models"), "{entry}");
+        assert!(entry["hint"].as_str().unwrap().contains("api_base"), "{entry}");
+    }
+    // Providers have lists of their own.
+    for list in ["{\"models\": [{\"name\": \"x\"}]}", "[]", "{\"data\": [], \"error\": null}"] {
+        let upstream = FakeUpstream::with(move |_| Script::ok().body("application/json", list));
+        let hale = with_info(&upstream, "openai/gpt-4o", metadata.clone()).start();
+        assert_eq!(counts(&health(&hale, "").1), [1, 0, 0], "{list}");
+    }
+}
+
+#[test]
 fn h14_a_rate_limit_is_no_sickness_and_the_credential_is_left_alone() {
     let upstream = FakeUpstream::with(|_| Script::rate_limited(60));
     let hale = background(lone(&upstream)).start();

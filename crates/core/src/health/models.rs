@@ -2,7 +2,8 @@
 //! `openai/*`), and operations that it is not for.
 //!
 //! Kept by [`super::DeploymentState`]. Always true: what one of them answers rests it alone; the
-//! map is bounded, and when it is full the rest that ends first makes room.
+//! map is bounded, and when it is full the rest that ends first makes room; what is over is forgotten by
+//! the next look, so that nobody looks any more.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,10 +23,29 @@ type Part = (Option<Operation>, Box<str>);
 
 /// Rests by what they are about.
 #[derive(Debug, Default)]
+struct Rests {
+    by_part: HashMap<Part, Rest>,
+    /// No rest ends before.
+    first_end: Millis,
+}
+
+impl Rests {
+    fn forget(&mut self, now: Millis) {
+        if now < self.first_end {
+            return;
+        }
+        self.by_part.retain(|_, rest| rest.until > now);
+        let ends = self.by_part.values().map(|rest| rest.until);
+        self.first_end = ends.min().unwrap_or(Millis::NEVER);
+    }
+}
+
+/// The rests of one deployment's parts.
+#[derive(Debug, Default)]
 pub(super) struct ModelRests {
     /// How many there are, so that nobody takes the lock for nothing.
     count: AtomicUsize,
-    rests: Mutex<HashMap<Part, Rest>>,
+    rests: Mutex<Rests>,
 }
 
 impl ModelRests {
@@ -40,7 +60,10 @@ impl ModelRests {
         model: &str,
         now: Millis,
     ) -> Option<Rest> {
-        let rests = self.rests.lock();
+        let mut rests = self.rests.lock();
+        rests.forget(now);
+        let rests = &rests.by_part;
+        self.count.store(rests.len(), Ordering::Relaxed);
         let mut part: Part = (operation, model.into());
         let of_operation = rests.get(&part);
         part.0 = None;
@@ -51,10 +74,10 @@ impl ModelRests {
     /// `model`, or only `operation` of it, rests until the later of its ends.
     pub(super) fn rest(&self, operation: Option<Operation>, model: &str, rest: Rest, now: Millis) {
         let part: Part = (operation, model.into());
-        let mut rests = self.rests.lock();
-        if rests.len() >= MODELS_MAX && !rests.contains_key(&part) {
-            rests.retain(|_, rest| rest.until > now);
-        }
+        let mut all = self.rests.lock();
+        all.forget(now);
+        all.first_end = all.first_end.min(rest.until);
+        let rests = &mut all.by_part;
         if rests.len() >= MODELS_MAX && !rests.contains_key(&part) {
             let first =
                 rests.iter().min_by_key(|(_, rest)| rest.until).map(|(name, _)| name.clone());
@@ -71,13 +94,13 @@ impl ModelRests {
 
     /// `model` answered well.
     pub(super) fn close(&self, model: &str) {
-        let mut rests = self.rests.lock();
+        let rests = &mut self.rests.lock().by_part;
         rests.remove(&(None, Box::from(model)));
         self.count.store(rests.len(), Ordering::Relaxed);
     }
 
     pub(super) fn clear(&self) {
-        self.rests.lock().clear();
+        self.rests.lock().by_part.clear();
         self.count.store(0, Ordering::Relaxed);
     }
 }
@@ -95,11 +118,27 @@ mod tests {
         for i in 0..1_000u64 {
             rests.rest(None, &format!("m{i}"), rest(10_000 + i), Millis(0));
         }
-        assert_eq!(rests.rests.lock().len(), MODELS_MAX);
+        assert_eq!(rests.rests.lock().by_part.len(), MODELS_MAX);
         assert!(rests.of(None, "m999", Millis(0)).is_some());
         rests.rest(None, "m999", rest(5), Millis(0));
         assert_eq!(rests.of(None, "m999", Millis(0)).map(|rest| rest.until), Some(Millis(10_999)));
         rests.close("m999");
         assert_eq!(rests.of(None, "m999", Millis(0)), None);
+    }
+
+    #[test]
+    fn what_is_over_is_forgotten_although_nobody_asks_for_it_again() {
+        let rests = ModelRests::default();
+        for (model, until) in [("gone", 1_000), ("busy", 2_000)] {
+            let until = Millis(until);
+            let rest = Rest { until, cause: Cause::NotFound, provider_issued: false };
+            rests.rest(None, model, rest, Millis(0));
+        }
+        let left = |now| {
+            assert_eq!(rests.of(None, "another", Millis(now)), None);
+            rests.count.load(Ordering::Relaxed)
+        };
+        assert_eq!([left(999), left(1_000), left(2_000)], [2, 1, 0]);
+        assert!(rests.is_empty(), "from here on nobody takes the lock");
     }
 }

@@ -125,7 +125,7 @@ impl Walk {
             let tiers = selection.order(a.deployment).cmp(&selection.order(b.deployment));
             rank(a).cmp(&rank(b)).then(tiers).then(a.score.total_cmp(&b.score))
         });
-        let attempts = 1 + self.retries_at_most(snapshot);
+        let attempts = self.attempts_at_most(snapshot);
         GroupPlan {
             name: self.target().name(snapshot).into(),
             attempts: attempts.min(u32::try_from(MAX_ATTEMPTS).unwrap_or(u32::MAX)),

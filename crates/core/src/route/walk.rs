@@ -322,7 +322,12 @@ impl Walk {
             match std::mem::replace(&mut self.step, Step::Pick) {
                 Step::Pick => match self.pick(snapshot, now, chance) {
                     Some(plan) => return Next::Attempt(plan),
-                    None => self.step = Step::NextGroup,
+                    None => {
+                        // A repeated attempt that found nobody any more was none.
+                        let repeats = self.tried.len() > self.group_tried_from;
+                        self.retries = self.retries.saturating_sub(u32::from(repeats));
+                        self.step = Step::NextGroup;
+                    }
                 },
                 Step::Pause(ms) => return Next::Pause(ms),
                 Step::NextGroup => {

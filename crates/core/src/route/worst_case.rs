@@ -63,7 +63,7 @@ impl Walk {
         let time = |deployment| times(snapshot, deployment, selection.controls).timeout_ms;
         let slowest = able.clone().map(|one| time(one)).max();
         let Some(slowest) = slowest else { return (0, 0, 0) };
-        let attempts = self.retries_at_most(snapshot).saturating_add(1).min(left);
+        let attempts = self.attempts_at_most(snapshot).min(left);
         // Siblings are asked at once; from then on each attempt waits.
         let at_once = u32::try_from(able.count()).unwrap_or(u32::MAX);
         let pauses = attempts.saturating_sub(at_once);

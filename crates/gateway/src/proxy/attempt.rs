@@ -241,7 +241,9 @@ pub(crate) async fn attempt(
         Err(_late) if plan.ends_by_caller => Err(Failed::because(
             &Observation::ClientDeadline,
             None,
-            "no answer within the time that the client allows".to_owned(),
+            "no answer within the time that the client allows; allow more with `stream_timeout` or \
+             `timeout`"
+                .to_owned(),
         )),
         Err(_late) => Err(Failed::because(
             &Observation::Timeout,

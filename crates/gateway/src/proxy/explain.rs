@@ -448,9 +448,26 @@ pub(crate) fn exhausted(
         Cause::ContextWindow => "context_length_exceeded",
         Cause::ContentPolicy => "content_policy",
         Cause::RateLimited | Cause::Quota => "upstream_rate_limited",
-        _ => "upstream_failed",
+        Cause::ClientTimeout => "deadline_exceeded",
+        // It had no room for one more connection; no upstream failed.
+        Cause::Gateway => "overloaded",
+        Cause::NotFound
+        | Cause::Overloaded
+        | Cause::ServerError
+        | Cause::Timeout
+        | Cause::Connect
+        | Cause::Dns
+        | Cause::Tls
+        | Cause::StreamCut
+        | Cause::StreamStall
+        | Cause::BadResponse
+        | Cause::Misconfigured
+        | Cause::ClientClosed => "upstream_failed",
     };
     let mut refusal = Refusal::new(status, reason, message);
+    if reason == "deadline_exceeded" {
+        "timeout_error".clone_into(&mut refusal.reply.kind);
+    }
     if let Some(kind) = said.kind {
         refusal.reply.kind = kind;
     }
@@ -565,8 +582,11 @@ pub(crate) fn broken_stream(deployment: &Deployment, failed: &Failed) -> ErrorRe
         kind: failed.error.kind.clone().unwrap_or_else(|| kind_of(status).to_owned()),
         param: failed.error.param.clone(),
         code: status.to_string(),
-        reason: match failed.cause {
-            Cause::Gateway => "shutting_down",
+        reason: match (failed.cause, failed.status) {
+            // The gateway ends a stream for two reasons: its time is over, or the gateway's is.
+            (Cause::Gateway, Some(504)) => "stream_too_long",
+            (Cause::Gateway, _) => "shutting_down",
+            (Cause::ClientTimeout, _) => "deadline_exceeded",
             _ => "upstream_stream_interrupted",
         },
         provider_code: failed.error.code.clone(),

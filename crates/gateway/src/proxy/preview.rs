@@ -29,9 +29,10 @@ pub(super) async fn run(
         return Err(explain::missing_parameter(route, "model"));
     };
     let stream = peek.boolean("stream").map_err(bad)?.unwrap_or(false);
-    // The body is that of a chat.
     let format = Operation::Chat.format();
-    let controls = controls::all_controls(arrival, format, &peek, &head.headers, stream)?;
+    let mut controls = controls::all_controls(arrival, format, &peek, &head.headers, stream)?;
+    // With messages it is the body of a chat; of what others are, their fields do not say.
+    controls.operation = peek.is_given("messages").then_some(Operation::Chat);
     let snapshot = &arrival.serving.snapshot;
     pages::preview(snapshot, &model, controls)
         .map_err(|nearest| explain::unknown_model(route, &model, &nearest))

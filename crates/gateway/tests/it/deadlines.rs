@@ -63,6 +63,18 @@ fn a_deadline_that_passes_in_the_fallback_too_is_one_408() {
 }
 
 #[test]
+fn the_clients_time_for_the_first_content_is_its_own_deadline_and_no_failure_of_the_upstream() {
+    let upstream = silent();
+    let hale = lone(&upstream).router(json!({"num_retries": 0})).start();
+    let headers = [("x-litellm-stream-timeout", "0.2")];
+    let answer = chat_with(&hale, &headers, &openai::stream_request("m", "hi"));
+    let error = expect_error(&answer, 408, "deadline_exceeded");
+    assert_eq!(column(&error["attempts"], "cause"), ["client_timeout"]);
+    assert_eq!(error["type"], "timeout_error");
+    assert!(error["message"].as_str().unwrap().contains("`stream_timeout`"), "{error}");
+}
+
+#[test]
 fn row_100_an_attempts_own_time_is_a_504_and_is_not_repeated_at_the_same_deployment() {
     let upstream = silent();
     let hale = lone(&upstream).router(json!({"timeout": 0.3, "num_retries": 3})).start();

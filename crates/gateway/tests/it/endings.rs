@@ -133,6 +133,7 @@ fn a_stream_that_is_too_long_ends_with_an_event_and_blames_nobody() {
     let mut stream = asking.stream(CHAT, &[], &body);
     let text = stream.text();
     assert!(text.contains("max_stream_duration") && !text.contains("[DONE]"), "{text}");
+    assert!(text.contains(r#""reason":"stream_too_long""#), "the gateway goes on: {text}");
     drop(stream);
     let state = state(&hale, "a");
     assert_eq!(

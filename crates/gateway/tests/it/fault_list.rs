@@ -1,5 +1,5 @@
 //! Upstreams that are slow in every place, come and go, or never take a connection: the faults of the list
-//! in `docs/faults.md` that no other module makes.
+//! in `docs/proof.md` that no other module makes.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;

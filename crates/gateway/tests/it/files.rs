@@ -270,6 +270,24 @@ fn a_batch_for_a_model_elsewhere_is_refused() {
 }
 
 #[test]
+fn case_75_what_one_account_keeps_is_asked_for_nowhere_else() {
+    let (one, spare) = (fake(), fake());
+    let hale = lone(&one)
+        .with("spare", "s", &spare, json!({"api_key": "k-other"}))
+        .router(json!({"fallbacks": [{"m": ["spare"]}], "num_retries": 0}))
+        .start();
+    let file = id(&post(&hale, FILES, &jsonl(&[])));
+    let batch = id(&client(&hale).post_json(BATCHES, &[], &batch_of(&file)));
+    one.answer_with(|_| Script::error(500, "down"));
+    for path in [format!("{FILES}/{file}"), format!("{BATCHES}/{batch}")] {
+        expect_error(&ask(&hale, "GET", &path), 500, "upstream_failed");
+    }
+    let again = client(&hale).post_json(BATCHES, &[], &batch_of(&file));
+    expect_error(&again, 500, "upstream_failed");
+    assert!(spare.requests().is_empty());
+}
+
+#[test]
 fn azure_keeps_files_and_batches_below_no_deployment() {
     let upstream = fake();
     let params = json!({"model": "azure/my-gpt", "api_key": "azure-secret", "api_version": "2024-10-21",

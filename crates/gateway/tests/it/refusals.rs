@@ -407,6 +407,7 @@ fn a_stream_that_is_too_slow_for_its_client_alone_is_not_charged() {
         let mut asking = client(&hale);
         let text = asking.stream(CHAT, &[], &hasty).text();
         assert!(text.contains("that the client allows"), "{text}");
+        assert!(text.contains(r#""reason":"deadline_exceeded""#), "{text}");
     }
     nothing_counted(&hale);
 }

@@ -78,11 +78,11 @@ fn an_explanation_names_candidates_reasons_and_times_and_sends_nothing() {
     assert_eq!(page["context_window_fallbacks"], json!(["long"]));
     assert_eq!(page["content_policy_fallbacks"], json!(["f", "long"]));
     let first = &page["groups"][0];
-    assert_eq!(first["attempts"], 2);
+    assert_eq!(first["attempts"], 3, "one, its retry, and the second tier");
     assert_eq!(column(&first["candidates"], "deployment"), ["a", "b", "paused"]);
     assert_eq!(column(&first["candidates"], "state"), ["ready", "ready", "paused"]);
     assert_eq!(column(&first["candidates"], "timeout_s"), [5.0, 10.0, 10.0]);
-    assert_eq!((&page["worst_case_s"], &page["deadline_s"]), (&json!(40.5), &json!(null)));
+    assert_eq!((&page["worst_case_s"], &page["deadline_s"]), (&json!(51.0), &json!(null)));
     let mut hurried = openai::chat_request("m", "hi");
     hurried["timeout"] = json!(3);
     assert_eq!(explain(hurried).json()["worst_case_s"], 3.0);
@@ -90,6 +90,12 @@ fn an_explanation_names_candidates_reasons_and_times_and_sends_nothing() {
     for upstream in [&a, &b, &f] {
         assert!(upstream.requests().is_empty());
     }
+    let rerank = Config::new().with("r", "r", &a, json!({"model": "cohere/rerank-v3.5"})).start();
+    let chat = openai::chat_request("r", "hi");
+    let page = client(&rerank).post_json("/router/explain", &[], &chat).json();
+    let only = &page["groups"][0]["candidates"][0];
+    assert_eq!(only["state"], "not_for_this_request", "a chat is no rerank: {only}");
+    expect_error(&crate::support::chat(&rerank, "r"), 400, "missing_capability");
 }
 
 /// Who is left out of the next test's group: its state, the cause, and words of the hint.

@@ -94,6 +94,40 @@ fn wire_knows_core_and_core_knows_nobody() {
 }
 
 #[test]
+fn every_reason_is_on_the_page_of_errors() {
+    // Words of refusals that are none: parameters, keys of the config, a type.
+    let others = [
+        "api_key",
+        "azure_ad_token",
+        "client_secret",
+        "request_body",
+        "response_id",
+        "file_id",
+        "batch_id",
+        "timeout_error",
+        "auth_error",
+    ];
+    let proxy = root().join("crates/gateway/src/proxy");
+    let mut texts = sources(&proxy.join("explain"));
+    let file = proxy.join("explain.rs");
+    texts.push((file.clone(), fs::read_to_string(file).unwrap()));
+    let page = fs::read_to_string(root().join("docs/errors.md")).unwrap();
+    let is_word = |text: &&str| {
+        text.contains('_')
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+            && !others.contains(text)
+    };
+    let mut count = 0;
+    for (path, text) in &texts {
+        for word in without_tests(text).split('"').filter(is_word) {
+            count += 1;
+            assert!(page.contains(&format!("`{word}`")), "{word} of {}", path.display());
+        }
+    }
+    assert!(count > 40, "{count}");
+}
+
+#[test]
 fn every_file_says_what_it_is_for() {
     let silent: Vec<String> = sources(&root().join("crates"))
         .into_iter()

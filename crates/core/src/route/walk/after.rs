@@ -148,8 +148,19 @@ impl Walk {
         })
     }
 
+    /// The most attempts that this group may get: the first one, those that repeat it, and one more for each
+    /// later tier. Moves away from a refused key or an unknown model are not among them: they are found out
+    /// at once.
+    pub(in crate::route) fn attempts_at_most(&self, snapshot: &Snapshot) -> u32 {
+        let able = self.members(snapshot).iter().map(|index| snapshot.deployment(*index));
+        let able = able.filter(|deployment| deployment.can_work());
+        let tiers: std::collections::BTreeSet<Option<u32>> = able.map(|one| one.order).collect();
+        let later = u32::try_from(tiers.len().saturating_sub(1)).unwrap_or(u32::MAX);
+        self.retries_at_most(snapshot).saturating_add(1).saturating_add(later)
+    }
+
     /// The most attempts that a failure of any kind may repeat in this group.
-    pub(in crate::route) fn retries_at_most(&self, snapshot: &Snapshot) -> u32 {
+    fn retries_at_most(&self, snapshot: &Snapshot) -> u32 {
         if let Some(asked) = self.controls.num_retries {
             return asked;
         }

@@ -119,6 +119,18 @@ fn a_refused_credential_moves_on_without_costing_a_retry() {
 }
 
 #[test]
+fn a_retry_that_finds_nobody_any_more_is_not_counted() {
+    let snapshot = snapshot();
+    let mut walk = start(&snapshot, "g", Controls::default());
+    let plan = attempt(&mut walk, &snapshot, 1);
+    fail(&mut walk, &snapshot, plan, Cause::ServerError);
+    assert_eq!(walk.retries(), 1);
+    snapshot.deployment(B).state.set_disabled(Millis(1), true);
+    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, F);
+    assert_eq!((walk.retries(), walk.fallbacks()), (0, 1));
+}
+
+#[test]
 fn a_timeout_is_not_repeated_on_the_same_deployment() {
     let snapshot = snapshot();
     let mut walk = start(&snapshot, "lone", Controls::default());

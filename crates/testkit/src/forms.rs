@@ -96,17 +96,22 @@ pub fn answer(request: &Request) -> Script {
     let below = path.rsplit_once("/v1").map_or(path, |(_, below)| below);
     let below = below.strip_prefix("/openai").unwrap_or(below);
     if path.ends_with("/audio/transcriptions") {
-        return knows(request, TRANSCRIPTIONS).unwrap_or_else(|| transcript(request));
+        return refusal(&names(request), &TRANSCRIPTION).unwrap_or_else(|| transcript(request));
     }
     if path.ends_with("/images/edits") {
         let image = json!({
             "created": 1_700_000_000, "data": [{"b64_json": "aGk="}],
             "usage": {"input_tokens": 9, "output_tokens": 3, "total_tokens": 12},
         });
-        return knows(request, EDITS).unwrap_or_else(|| Script::ok().json(&image));
+        return refusal(&names(request), &EDIT).unwrap_or_else(|| Script::ok().json(&image));
+    }
+    if let ("GET", "/files" | "/batches") = (request.method.as_str(), below)
+        && let Some(refused) = refusal(&query(request), &LIST)
+    {
+        return refused;
     }
     match (request.method.as_str(), below) {
-        ("POST", "/files") => knows(request, FILES).unwrap_or_else(|| {
+        ("POST", "/files") => refusal(&names(request), &UPLOAD).unwrap_or_else(|| {
             let purpose = field(request, "purpose").unwrap_or_default();
             Script::ok().json(&file(FILE, &purpose))
         }),
@@ -114,7 +119,8 @@ pub fn answer(request: &Request) -> Script {
             "object": "list", "data": [file(FILE, "batch"), file(OUTPUT, "batch_output")],
             "first_id": FILE, "last_id": OUTPUT, "has_more": false,
         })),
-        ("POST", "/batches") => Script::ok().json(&batch("validating")),
+        ("POST", "/batches") => refusal(&members(request), &START)
+            .unwrap_or_else(|| Script::ok().json(&batch("validating"))),
         ("GET", "/batches") => Script::ok().json(&json!({
             "object": "list", "data": [batch("completed")], "first_id": BATCH, "last_id": BATCH,
             "has_more": false,
@@ -131,26 +137,80 @@ pub fn answer(request: &Request) -> Script {
     }
 }
 
-const TRANSCRIPTIONS: &[&str] = &[
-    "file",
-    "model",
-    "language",
-    "prompt",
-    "response_format",
-    "temperature",
-    "timestamp_granularities[]",
-    "include[]",
-    "stream",
-    "chunking_strategy",
-];
-const EDITS: &[&str] =
-    &["image", "image[]", "mask", "model", "prompt", "n", "size", "quality", "background", "user"];
-const FILES: &[&str] = &["file", "purpose", "expires_after[anchor]", "expires_after[seconds]"];
+/// The fields of a request: what must be there, and what may. A list `name[]` is there as `name`, too.
+struct Fields {
+    required: &'static [&'static str],
+    optional: &'static [&'static str],
+}
 
-/// The refusal of a field that is not known.
-fn knows(request: &Request, known: &[&str]) -> Option<Script> {
-    let unknown = parts(request).into_iter().find(|(name, _)| !known.contains(&name.as_str()));
-    unknown.map(|(name, _)| Script::error(400, &format!("Unknown parameter: '{name}'.")))
+const TRANSCRIPTION: Fields = Fields {
+    required: &["file", "model"],
+    optional: &[
+        "chunking_strategy",
+        "include[]",
+        "language",
+        "prompt",
+        "response_format",
+        "stream",
+        "temperature",
+        "timestamp_granularities[]",
+    ],
+};
+const EDIT: Fields = Fields {
+    required: &["image", "prompt"],
+    optional: &[
+        "background",
+        "image[]",
+        "input_fidelity",
+        "mask",
+        "model",
+        "n",
+        "output_compression",
+        "output_format",
+        "quality",
+        "response_format",
+        "size",
+        "user",
+    ],
+};
+const UPLOAD: Fields = Fields {
+    required: &["file", "purpose"],
+    optional: &["expires_after[anchor]", "expires_after[seconds]"],
+};
+const START: Fields = Fields {
+    required: &["input_file_id", "endpoint", "completion_window"],
+    optional: &["metadata", "output_expires_after"],
+};
+const LIST: Fields =
+    Fields { required: &[], optional: &["after", "api-version", "limit", "order", "purpose"] };
+
+/// The refusal of a request with the fields `given`, where it is none of that operation.
+fn refusal(given: &[String], fields: &Fields) -> Option<Script> {
+    let known = |name: &str| fields.required.contains(&name) || fields.optional.contains(&name);
+    if let Some(unknown) = given.iter().find(|name| !known(name)) {
+        return Some(Script::error(400, &format!("Unknown parameter: '{unknown}'.")));
+    }
+    let is_given = |name: &str| given.iter().any(|own| own.trim_end_matches("[]") == name);
+    let missing = fields.required.iter().find(|name| !is_given(name));
+    missing.map(|name| Script::error(400, &format!("Missing required parameter: '{name}'.")))
+}
+
+/// The names of a form's parts.
+fn names(request: &Request) -> Vec<String> {
+    parts(request).into_iter().map(|(name, _)| name).collect()
+}
+
+/// The names of an object's members.
+fn members(request: &Request) -> Vec<String> {
+    let body = request.json();
+    body.as_object().into_iter().flatten().map(|(name, _)| name.clone()).collect()
+}
+
+/// The names in the query.
+fn query(request: &Request) -> Vec<String> {
+    let query = request.path.split_once('?').map_or("", |(_, query)| query);
+    let pairs = query.split('&').filter(|pair| !pair.is_empty());
+    pairs.map(|pair| pair.split('=').next().unwrap_or_default().to_owned()).collect()
 }
 
 fn transcript(request: &Request) -> Script {

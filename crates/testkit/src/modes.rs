@@ -6,7 +6,8 @@
 //! Sources of the fields: <https://platform.openai.com/docs/api-reference/images/create>,
 //! <https://platform.openai.com/docs/api-reference/audio/createSpeech>,
 //! <https://platform.openai.com/docs/api-reference/moderations/create>,
-//! <https://docs.cohere.com/reference/rerank>, <https://docs.mistral.ai/api/endpoint/ocr>.
+//! <https://docs.cohere.com/reference/rerank>, <https://docs.cohere.com/v1/reference/rerank>,
+//! <https://docs.mistral.ai/api/endpoint/ocr>.
 
 use serde_json::{Value, json};
 
@@ -48,6 +49,11 @@ const SCHEMAS: &[Schema] = &[
         optional: &["instructions", "response_format", "speed", "stream_format"],
     },
     Schema { path: "/moderations", required: &["input"], optional: &["model"] },
+    Schema {
+        path: "/v1/rerank",
+        required: &["model", "query", "documents"],
+        optional: &["top_n", "max_chunks_per_doc", "rank_fields", "return_documents"],
+    },
     Schema {
         path: "/rerank",
         required: &["model", "query", "documents"],

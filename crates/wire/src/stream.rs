@@ -156,7 +156,7 @@ impl Reader {
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Broken> {
         if self.is_bytes() {
             // What ended as its framing says is complete.
-            self.finished = self.content;
+            self.finished = true;
             return Ok(());
         }
         let rest = self.splitter.finish();

@@ -109,7 +109,9 @@ fn versioned(upstream: Operation, peek: &Peek, order: &Order<'_>) -> Operation {
     }
     let documents = peek.raw("documents").and_then(|raw| raw.strip_prefix('['));
     let has_objects = documents.is_some_and(|list| list.trim_start().starts_with('{'));
-    match has_objects || peek.holds(&V1_ONLY).next().is_some() {
+    let mut defaults = order.deployment.default_params.iter();
+    let is_default = defaults.any(|(name, _)| V1_ONLY.has(name));
+    match has_objects || is_default || peek.holds(&V1_ONLY).next().is_some() {
         true => Operation::RerankV1,
         false => upstream,
     }

@@ -21,9 +21,14 @@ const PROMPT_MAX: usize = 16 << 10;
 /// What the environment says.
 pub(super) fn environment(env: &Env<'_>, problems: &mut Problems) -> CheckSettings {
     let mut settings = CheckSettings::default();
-    if let Some(prompt) = env.get("DEFAULT_HEALTH_CHECK_PROMPT").filter(|it| it.len() <= PROMPT_MAX)
-    {
-        settings.prompt = prompt.into();
+    match env.get("DEFAULT_HEALTH_CHECK_PROMPT") {
+        Some(prompt) if prompt.len() > PROMPT_MAX => {
+            let problem = "environment variable DEFAULT_HEALTH_CHECK_PROMPT: is longer than 16 KiB";
+            let wrong = Wrong::new(problem, "it is ignored: every check would send it");
+            problems.warn(At::whole(0), &Path::Root, wrong);
+        }
+        Some(prompt) => settings.prompt = prompt.into(),
+        None => {}
     }
     let mut read = |name: &str, read: &dyn Fn(&Node) -> Result<u64, Wrong>| {
         let node = Node::scalar(&env.get(name)?, Style::Environment, At::whole(0));

@@ -3,6 +3,8 @@
 //! Called by `POST /router/explain`. Always true: it asks the same functions that route requests, and
 //! takes no permit, no place and no budget.
 
+use std::cell::OnceCell;
+
 use super::controls::Controls;
 use super::filter::{Exclusion, Fit};
 use super::strategy::Pool;
@@ -99,6 +101,7 @@ impl Walk {
             args: &strategy.args,
             now,
             stream: selection.controls.stream,
+            admitted: OnceCell::new(),
         };
         let candidate = |&deployment: &DeploymentIndex| {
             let times = times(snapshot, snapshot.deployment(deployment), selection.controls);

@@ -4,6 +4,8 @@
 //! may be chosen, the strategy who is; when nobody is well, the safety net tries the least bad one,
 //! unless each is excluded for a reason that trying would not change.
 
+use std::cell::OnceCell;
+
 use super::filter::{Excluded, Fit, NetRank, Selection};
 use super::strategy::Pool;
 use crate::deployment::DeploymentIndex;
@@ -51,6 +53,7 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
             args: &strategy.args,
             now,
             stream: request.controls.stream,
+            admitted: OnceCell::new(),
         };
         if let Some(index) = strategy.choose(&pool, chance) {
             return Choice::Deployment(index, Trial::NONE);

@@ -89,7 +89,7 @@ fn run(
             }
             schedule.ended(Millis(now), snapshot, &start.subject, finding, chance.next());
         }
-        for start in schedule.start(Millis(now), snapshot, || chance.next()) {
+        for start in schedule.start(Millis(now), snapshot) {
             let index = start.subject.members[0].0;
             result.paid += u64::from(!start.free_only);
             result.starts.push(now);
@@ -325,7 +325,7 @@ fn i14_nothing_is_sent_to_whom_traffic_proved_within_the_interval() {
                 );
                 live[lucky] = Some(now);
             }
-            for start in schedule.start(Millis(now), &snapshot, || chance.next()) {
+            for start in schedule.start(Millis(now), &snapshot) {
                 let index = start.subject.members[0].0 as usize;
                 let age = live[index].map(|live| now - live);
                 assert!(age.is_none_or(|age| age >= interval), "seed {seed}, {index}: {age:?}");

@@ -118,14 +118,17 @@ impl Health {
     /// A request is tried although checks speak against everybody who could answer it.
     pub(crate) fn bypassed(&self, now: Millis) {
         self.bypasses.fetch_add(1, Ordering::Relaxed);
-        let warned = self.warned.load(Ordering::Relaxed);
-        if warned != 0 && now.0 < warned.saturating_add(WARN_EVERY_MS) {
-            return;
+        let again = |warned: u64| {
+            let due = warned == 0 || now.0 >= warned.saturating_add(WARN_EVERY_MS);
+            due.then_some(now.0.saturating_add(1))
+        };
+        // Of the workers that are about to say it one does.
+        let relaxed = Ordering::Relaxed;
+        if self.warned.fetch_update(relaxed, relaxed, again).is_ok() {
+            tracing::warn!(
+                "All deployments marked unhealthy by health checks, bypassing health filter"
+            );
         }
-        self.warned.store(now.0.saturating_add(1), Ordering::Relaxed);
-        tracing::warn!(
-            "All deployments marked unhealthy by health checks, bypassing health filter"
-        );
     }
 
     /// Asks for checks of `targets` and waits for them; `None` when the thread has no room or failed.

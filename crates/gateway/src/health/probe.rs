@@ -27,7 +27,7 @@ use http::HeaderMap;
 use http::uri::PathAndQuery;
 
 use crate::clock;
-use crate::proxy::attempt::{Answered, Ask, Content, Failed, attempt, look};
+use crate::proxy::attempt::{Answered, Ask, Content, Failed, attempt, expect_list, look};
 use crate::proxy::guard::AttemptGuard;
 use crate::proxy::request::Dialect;
 use crate::state::{Object, Process, Serving};
@@ -265,7 +265,7 @@ pub(super) async fn probe(
             let usage = match answered.content {
                 Content::Full(_, usage, _) => usage,
                 Content::Socket(socket) => {
-                    socket.goodbye().await;
+                    socket.goodbye(ends.since(checked.ended)).await;
                     None
                 }
                 // Bytes of which the first is proof enough.
@@ -347,6 +347,9 @@ fn finding(deployment: &Deployment, built: &Built, failed: &Failed) -> Finding {
     // There need not be a list of models.
     let is_look = matches!(built.kind, ProbeKind::Free | ProbeKind::Unserved);
     match judged {
+        Finding::Failing(Cause::BadResponse) if is_look && failed.status == Some(200) => {
+            Finding::ProbeError
+        }
         Finding::Failing(Cause::NotFound) | Finding::Unknown(_) | Finding::ProbeError
             if is_look && failed.status.is_some() =>
         {
@@ -449,7 +452,11 @@ impl Asker<'_> {
             if self.deployment.mock.is_some() {
                 return Ok(None);
             }
-            return self.look(&ask, Duration::from_millis(timeout_ms)).await.map(|_| None);
+            let list = self.look(&ask, Duration::from_millis(timeout_ms)).await?;
+            if built.kind == ProbeKind::Free {
+                expect_list(&list)?;
+            }
+            return Ok(None);
         };
         let transcribes = sent.way.operation == Operation::Realtime
             && TRANSCRIBERS.iter().any(|part| built.model.contains(part));

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hale_core::deployment::DeploymentIndex;
+use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::health::check::{Allowance, Checked, Finding};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
@@ -141,7 +141,10 @@ impl Rounds {
                 let Ok((members, Some(checked))) = done else { continue };
                 let checked = Arc::new(checked);
                 for index in members {
-                    record(serving, serving.snapshot.deployment(index), &checked, confirm);
+                    let deployment = serving.snapshot.deployment(index);
+                    if self.has(deployment) {
+                        record(serving, deployment, &checked, confirm);
+                    }
                     found.insert(index, Answer::Checked(checked.clone()));
                 }
             }
@@ -153,17 +156,33 @@ impl Rounds {
         targets.iter().map(|index| (*index, answer(*index))).collect()
     }
 
+    /// Whether it is one of the config in force, rather than of a request that only tries it, or of a
+    /// config that was.
+    fn has(&self, deployment: &Deployment) -> bool {
+        let in_force = self.process.serving();
+        let index = in_force.snapshot.by_id.get(&deployment.id);
+        let state = index.map(|index| &in_force.snapshot.deployment(*index).state);
+        state.is_some_and(|state| Arc::ptr_eq(state, &deployment.state))
+    }
+
     /// Checks the deployment at `index`, for so much money where the budget has it.
     async fn check(&self, serving: &Arc<Serving>, index: DeploymentIndex, cost: u64) -> Checked {
         let deployment = serving.snapshot.deployment(index);
         let health = &self.process.health;
+        // What is only tried is no config that could allow itself anything.
+        let in_force = self.process.serving();
         let allowed = Allowance {
             own: deployment.check.daily_budget_nano_usd(),
-            all: serving.snapshot.checks.daily_budget_nano_usd(),
+            all: in_force.snapshot.checks.daily_budget_nano_usd(),
         };
         let now = clock::now().millis();
         let booked = health.ledger.lock().book(now, &deployment.id, cost, allowed);
         let checked = contained(&self.process, serving, index, !booked).await;
+        let is_there = |id: &str| in_force.snapshot.by_id.contains_key(id);
+        if !is_there(&deployment.id) {
+            // Nobody asks for the account of something that was only tried.
+            health.ledger.lock().retain(is_there);
+        }
         if let Finding::RateLimited(Some(ms)) = checked.finding {
             let credential = probe::credential(serving, deployment);
             health.quiet.lock().ask(checked.ended, credential, ms);

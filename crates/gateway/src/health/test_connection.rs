@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hale_core::config::{self, Options, Source};
 use hale_core::deployment::DeploymentIndex;
-use hale_core::health::check::{Finding, modes};
+use hale_core::health::check::{Doubt, Finding, modes};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;
@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::Answer;
+use super::words::unproved;
 use crate::clock;
 use crate::proxy::Arrival;
 use crate::proxy::body::{self, Held};
@@ -155,11 +156,21 @@ fn page(serving: &Serving, index: DeploymentIndex, answer: Option<&Answer>) -> V
     for (name, value) in &checked.headers {
         result[*name] = json!(&**value);
     }
-    let well = matches!(checked.finding, Finding::Healthy | Finding::RateLimited(_));
+    let well = match checked.finding {
+        Finding::Healthy | Finding::RateLimited(_) => true,
+        // The operator wants no more to be known.
+        Finding::Unknown(Doubt::Shallow) => deployment.check.metadata,
+        Finding::Unknown(_) | Finding::Failing(_) | Finding::ProbeError => false,
+    };
     if let Some(cause) = checked.cause {
         result["cause"] = json!(cause.name());
         result["error"] = json!(&*checked.message);
         result["exception_status"] = json!(checked.status);
+    } else if let Finding::Unknown(doubt) = checked.finding
+        && !well
+    {
+        result["cause"] = json!(doubt.name());
+        result["error"] = json!(unproved(deployment, doubt.name()));
     }
     json!({"status": if well { "success" } else { "error" }, "result": result})
 }

@@ -204,7 +204,7 @@ impl Background {
     }
 
     fn starts(&mut self, now: Millis) -> Vec<Start> {
-        self.schedule.start(now, &self.serving.snapshot, || fastrand::u64(..))
+        self.schedule.start(now, &self.serving.snapshot)
     }
 
     fn ended(&mut self, ended: &Ended) {

@@ -53,6 +53,25 @@ pub(super) fn error_text(deployment: &Deployment, known: &Known, sees: Sees) -> 
     }
 }
 
+/// Why a check proved nothing, by the name of the reason.
+pub(super) fn unproved(deployment: &Deployment, reason: &str) -> Option<String> {
+    let text = match reason {
+        "wrong_mode" => "the model does something else than was asked; set model_info.mode",
+        "probe_error" => {
+            "the provider refuses the check, which says nothing about the deployment; see \
+             health_check_params, health_check_max_tokens and model_info.mode"
+        }
+        "not_found" => "set model_info.health_check_model to a model that the account has",
+        "reachable" => "it can be reached; whether it generates was not asked",
+        "mode_not_served" => {
+            let why = unserved(deployment);
+            return Some(format!("{why}; only the list of models was looked at"));
+        }
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
 /// What to do about it.
 pub(super) fn hint(deployment: &Deployment, known: &Known, sees: Sees) -> Option<String> {
     if let Some(why) = &deployment.misconfigured {
@@ -62,21 +81,12 @@ pub(super) fn hint(deployment: &Deployment, known: &Known, sees: Sees) -> Option
         ("not_reached", _) => "there was no time or place for this check; ask for it alone with \
                                ?model_id=, or turn on background_health_checks"
             .to_owned(),
-        ("wrong_mode", _) => {
-            "the model does something else than was asked; set model_info.mode".to_owned()
-        }
-        ("probe_error", _) => {
-            "the provider refuses the check, which says nothing about the deployment; see \
-                               health_check_params, health_check_max_tokens and model_info.mode"
+        ("probe_error", Some(Cause::BadResponse)) => {
+            "what answers there shows no list of models; see api_base, and health_check_kind"
                 .to_owned()
         }
-        ("not_found", None) => {
-            "set model_info.health_check_model to a model that the account has".to_owned()
-        }
-        ("mode_not_served", _) => {
-            format!("{}; only the list of models was looked at", unserved(deployment))
-        }
-        ("reachable", None) => "it can be reached; whether it generates was not asked".to_owned(),
+        (reason @ ("wrong_mode" | "probe_error" | "mode_not_served"), _)
+        | (reason @ ("not_found" | "reachable"), None) => return unproved(deployment, reason),
         ("stale", _) => {
             "the last verdict is older than health_check_staleness_threshold".to_owned()
         }

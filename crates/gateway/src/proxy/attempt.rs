@@ -35,7 +35,7 @@ use tokio::sync::Semaphore;
 
 pub(crate) use self::binary::BytesHead;
 use self::binary::{bytes_content, words};
-pub(crate) use self::look::look;
+pub(crate) use self::look::{expect_list, look};
 use super::body::Held;
 use super::guard::AttemptGuard;
 use super::handshake::Socket;

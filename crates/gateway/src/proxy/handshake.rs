@@ -146,9 +146,9 @@ impl Handshake {
 }
 
 impl Socket {
-    /// Ends a session in which nothing was said.
-    pub(crate) async fn goodbye(mut self) {
-        let limit = std::time::Duration::from_millis(GOODBYE_MS);
+    /// Ends a session in which nothing was said, within `left_ms`.
+    pub(crate) async fn goodbye(mut self, left_ms: u64) {
+        let limit = std::time::Duration::from_millis(GOODBYE_MS.min(left_ms));
         let closing = async {
             let frame = websocket::close_frame(Speaker::Client, 1000, "");
             self.stream.write_all(&frame).await?;

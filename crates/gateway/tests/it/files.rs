@@ -134,6 +134,50 @@ fn a_file_goes_where_its_model_says_and_takes_the_deployments_name_for_it() {
 }
 
 #[test]
+fn a_file_goes_whole_to_a_sibling_and_to_no_other_group() {
+    let (one, two, other) = (fake(), fake(), fake());
+    one.answer_with(|_| Script::error(500, "down"));
+    let config = pair(&one, &two).deployment("other", "c", &other);
+    let hale = config.router(json!({"fallbacks": [{"m": ["other"]}]})).start();
+    id(&post(&hale, FILES, &jsonl(&[])));
+    assert_eq!((one.requests().len(), two.requests().len()), (1, 1));
+    assert_eq!(one.request(0).body, two.request(0).body);
+    two.answer_with(|_| Script::error(500, "down"));
+    let failed = post(&hale, FILES, &jsonl(&[]));
+    assert_eq!(failed.status, 500, "{}", failed.text());
+    assert!(other.requests().is_empty());
+}
+
+#[test]
+fn row_80_an_answer_about_a_file_of_the_wrong_type_is_named_for_what_it_is() {
+    let upstream = fake();
+    let config = lone(&upstream).router(json!({"num_retries": 0}));
+    let hale = config.general(json!({"request_log": LOG})).start();
+    let file = format!("{FILES}/{}", id(&post(&hale, FILES, &jsonl(&[]))));
+    let content = format!("{file}/content");
+    let page = || Script::ok().body("text/html", "<html>portal</html>");
+    let rows: [(&str, &str, Script, &str); 7] = [
+        ("GET", &file, page(), "an HTML page"),
+        ("GET", &file, Script::ok().body("application/json", ""), "an empty body"),
+        ("GET", &file, Script::ok().json(&json!({"object": "file"})), "JSON without `id`"),
+        ("DELETE", &file, Script::ok().json(&json!({"id": FILE})), "JSON without `deleted`"),
+        ("GET", FILES, Script::ok().body("audio/mpeg", b"ID3\x04\xff"), "not UTF-8"),
+        ("GET", BATCHES, Script::ok().json(&json!({"data": {}})), "JSON without `data`"),
+        ("GET", &content, page(), "an HTML page where a file was expected"),
+    ];
+    for (method, path, script, says) in rows {
+        upstream.answer_with(move |_| script.clone());
+        let error = expect_error(&ask(&hale, method, path), 502, "upstream_failed");
+        assert!(error["message"].as_str().unwrap().contains(says), "{path}: {error}");
+    }
+    // A file may be empty.
+    upstream.answer_with(|_| Script::ok().body("application/octet-stream", ""));
+    let empty = ask(&hale, "GET", &content);
+    assert_eq!((empty.status, empty.body.len(), empty.cut), (200, 0, false));
+    assert_eq!(wait_for_records(&hale, 9)[8]["ending"], "success");
+}
+
+#[test]
 fn who_has_one_account_need_not_name_a_model() {
     let upstream = fake();
     let config = lone(&upstream).with("n", "b", &upstream, json!({"model": "openai/gpt-4o-mini"}));

@@ -109,6 +109,29 @@ fn the_whole_form_is_sent_again_to_a_sibling() {
 }
 
 #[test]
+fn the_whole_form_is_sent_again_on_a_retry_and_to_a_fallback() {
+    let large = vec![b'a'; 3 << 20];
+    let sound: [Part<'_>; 2] = [("file", Some("a.wav"), &large), ("model", None, b"m")];
+    let image: [Part<'_>; 3] =
+        [("image", Some("a.png"), &large), ("model", None, b"m"), ("prompt", None, b"a star")];
+    for (path, sent) in [(TRANSCRIPTIONS, &sound[..]), (EDITS, &image[..])] {
+        let (bad, good) = (fake(), fake());
+        bad.answer_with(|_| Script::error(500, "down"));
+        let config = lone(&bad).deployment("other", "b", &good);
+        let router = json!({"num_retries": 1, "fallbacks": [{"m": ["other"]}]});
+        let answer = post(&config.router(router).start(), path, sent);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("x-litellm-attempted-fallbacks"), Some("1"));
+        let mut expected = sent.to_vec();
+        expected[1].2 = b"gpt-4o";
+        let expected = form(&expected);
+        let all = [bad.requests(), good.requests()];
+        assert_eq!(all.each_ref().map(Vec::len), [2, 1], "{path}");
+        assert!(all.iter().flatten().all(|request| request.body == expected), "{path}");
+    }
+}
+
+#[test]
 fn a_text_passes_as_the_text_that_it_is() {
     let upstream = fake();
     let hale = at_whisper(&upstream).start();

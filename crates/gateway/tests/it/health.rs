@@ -419,6 +419,8 @@ fn c78_c79_a_connection_is_tested_with_parameters_or_by_id() {
         (&json!("error"), &json!("auth"))
     );
     assert_eq!(test(json!({"model_info": {"id": "a"}})).json()["status"], "success");
+    let log = hale.stderr();
+    assert!(!log.contains("deployment is unhealthy"), "what is only tried has no state: {log}");
     // An address of the request gets no key of ours.
     let keyless = expect_error(&test(at(&good, json!({}))), 400, "invalid_parameter");
     assert!(keyless["message"].as_str().unwrap().contains("api_key"), "{keyless}");

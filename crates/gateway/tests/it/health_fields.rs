@@ -117,6 +117,9 @@ fn the_limit_of_tokens_is_the_deployment_s_then_its_kind_s_then_the_environment_
         let (limit, _) = limit(model, &named(info.clone()), environment);
         assert_eq!(limit, expected, "{model} {info} {environment:?}");
     }
+    let long = "x".repeat(17 << 10);
+    let (_, said) = limit(plain, &named(json!({})), &[("DEFAULT_HEALTH_CHECK_PROMPT", &long)]);
+    assert!(said.contains("DEFAULT_HEALTH_CHECK_PROMPT: is longer than 16 KiB"), "{said}");
     let (limit, said) = limit(plain, &named(json!({})), &[(ALL, "many")]);
     assert_eq!(limit, 1);
     assert!(said.contains(&format!("environment variable {ALL}")), "{said}");

@@ -297,3 +297,28 @@ fn h02_on_demand_too_the_budget_of_a_day_is_kept() {
     assert_eq!(statuses[2..], ["reachable"; 4].map(Value::from));
     assert_eq!(column(&health(&hale, "").1["unhealthy_endpoints"], "model_id"), [""; 0]);
 }
+
+#[test]
+fn h02_what_is_only_tried_is_paid_from_the_budget_too_and_says_what_was_not_asked() {
+    let upstream = FakeUpstream::start();
+    // A check of gpt-4o is estimated at 12 * 2.5 + 10 millionths.
+    let hale = lone(&upstream).general(json!({"health_check_daily_budget_usd": 0.00005})).start();
+    let params = json!({"model": "openai/gpt-4o", "api_key": "k-0123456789",
+                        "api_base": upstream.api_base()});
+    let test = |info: Value| {
+        let body = json!({"litellm_params": params, "model_info": info});
+        client(&hale).post_json("/health/test_connection", &[], &body).json()
+    };
+    assert_eq!(test(json!({}))["status"], "success");
+    let beyond = test(json!({"health_check_prompt": "and again?"}));
+    let paid = upstream.requests().iter().filter(|it| it.method == "POST").count();
+    assert_eq!(paid, 1, "{beyond}");
+    let result = &beyond["result"];
+    assert_eq!((&beyond["status"], &result["cause"]), (&json!("error"), &json!("reachable")));
+    assert!(result["error"].as_str().unwrap().contains("was not asked"), "{beyond}");
+    // Who wants no more to be known than that gets what he wants.
+    let looked = test(json!({"health_check_kind": "metadata"}));
+    assert_eq!((&looked["status"], &looked["result"]["cause"]), (&json!("success"), &Value::Null));
+    // The page is paid from the same.
+    assert_eq!(entry(&health(&hale, "").1, "a").unwrap()["status"], "reachable");
+}

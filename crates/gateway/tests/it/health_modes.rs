@@ -1,8 +1,10 @@
 //! Checks of what is no text go where its traffic goes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hale_testkit::{FakeUpstream, Request, modes};
+use hale_core::endpoint::Operation;
+use hale_core::provider::{self, Addressing};
+use hale_testkit::{FakeUpstream, Request, Script, anthropic, forms, modes, openai, responses};
 use serde_json::{Value, json};
 
 use crate::health::{counts, health};
@@ -35,30 +37,147 @@ fn params(model: &str, upstream: &FakeUpstream) -> Value {
     params
 }
 
+/// Each mode that is asked in JSON, where clients ask for it, and the least of a request.
+fn asked_in_json() -> [(&'static str, Operation, &'static str, Value); 9] {
+    let user = json!([{"role": "user", "content": "hi"}]);
+    let document = json!({"type": "document_url", "document_url": "https://example.com/a.pdf"});
+    [
+        ("completion", Operation::Completion, "/v1/completions", json!({"prompt": "x"})),
+        ("embedding", Operation::Embedding, "/v1/embeddings", json!({"input": "x"})),
+        ("responses", Operation::Responses, "/v1/responses", json!({"input": "x"})),
+        (
+            "anthropic_messages",
+            Operation::Messages,
+            "/v1/messages",
+            json!({"messages": user, "max_tokens": 9}),
+        ),
+        (
+            "image_generation",
+            Operation::GenerateImage,
+            "/v1/images/generations",
+            json!({"prompt": "x"}),
+        ),
+        (
+            "audio_speech",
+            Operation::Speech,
+            "/v1/audio/speech",
+            json!({"input": "x", "voice": "alloy"}),
+        ),
+        ("moderation", Operation::Moderate, "/v1/moderations", json!({"input": "x"})),
+        ("rerank", Operation::Rerank, "/v1/rerank", json!({"query": "q", "documents": ["d"]})),
+        ("ocr", Operation::Ocr, "/v1/ocr", json!({"document": document})),
+    ]
+}
+
+/// A healthy upstream of every wire and mode.
+fn answer(request: &Request) -> Script {
+    let path = request.path.split('?').next().unwrap_or_default();
+    match path.rsplit('/').next().unwrap_or_default() {
+        "messages" => anthropic::answer(request),
+        "responses" => responses::answer(request),
+        "completions" | "embeddings" => openai::answer(request),
+        _ => modes::answer(request),
+    }
+}
+
+/// Every provider that has it, each with a path of its own at one upstream, and their ids.
+fn everybody(upstream: &FakeUpstream, mode: &str, operation: Operation) -> (Config, Vec<String>) {
+    let (mut config, mut ids) = (Config::new(), Vec::new());
+    for provider in provider::all().filter(|one| one.serves(operation)) {
+        let id = format!("d{}", ids.len());
+        let mut params = json!({"model": format!("{}/m-{id}", provider.name),
+                                "api_key": format!("sk-of-the-deployment-{id}"),
+                                "api_base": format!("{}/{id}", upstream.url()),
+                                "extra_headers": {"x-tenant": id}});
+        if provider.addressing == Addressing::Azure {
+            params["api_version"] = json!("2024-10-21");
+        }
+        let info = json!({"id": id, "mode": mode});
+        config =
+            config.entry(json!({"model_name": "g", "litellm_params": params, "model_info": info}));
+        ids.push(id);
+    }
+    (config, ids)
+}
+
+/// Where each request went, with which head and for which model.
+fn seen(requests: &[Request]) -> BTreeMap<String, String> {
+    let one = |request: &Request| {
+        let headers: BTreeSet<String> = request
+            .headers
+            .iter()
+            .filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"))
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect();
+        let model = request.json()["model"].clone();
+        (request.path.clone(), format!("{} {headers:?} {model}", request.method))
+    };
+    requests.iter().map(one).collect()
+}
+
 #[test]
 fn h06_a_check_of_each_mode_has_the_path_the_head_and_the_model_of_traffic() {
-    for (model, mode, path, body) in all() {
-        let upstream = FakeUpstream::with(modes::answer);
-        let info = json!({"id": "a", "mode": mode});
-        let entry = json!({"model_name": "g", "litellm_params": params(model, &upstream),
-                           "model_info": info});
-        let hale = Config::new().entry(entry).start();
-        assert_eq!(counts(&health(&hale, "").1), [1, 0, 0], "{model} {mode}");
-        let answer = client(&hale).post_json(path, &[], &body);
-        assert_eq!(answer.status, 200, "{model} {mode}: {}", answer.text());
-        let seen = |request: &Request| {
-            let headers: BTreeSet<String> = request
-                .headers
-                .iter()
-                .filter(|(name, _)| !name.eq_ignore_ascii_case("content-length"))
-                .map(|(name, value)| format!("{name}: {value}"))
-                .collect();
-            let model = request.json()["model"].clone();
-            (request.method.clone(), request.path.clone(), headers, model)
-        };
-        let (check, traffic) = (upstream.request(0), upstream.request(1));
-        assert_eq!(seen(&check), seen(&traffic), "{model} {mode}");
-        assert!(check.path.starts_with("/here/"), "{}", check.path);
+    for (mode, operation, path, mut body) in asked_in_json() {
+        let upstream = FakeUpstream::with(answer);
+        let (config, ids) = everybody(&upstream, mode, operation);
+        let hale = config.start();
+        let (_, page) = health(&hale, "");
+        assert_eq!(counts(&page), [ids.len() as u64, 0, 0], "{mode}: {page}");
+        let checks = upstream.requests();
+        assert!(!ids.is_empty() && checks.len() == ids.len(), "{mode}: {}", checks.len());
+        for id in &ids {
+            body["model"] = json!(id);
+            let answer = client(&hale).post_json(path, &[], &body);
+            assert_eq!(answer.status, 200, "{mode} {id}: {}", answer.text());
+        }
+        let traffic = upstream.requests().split_off(checks.len());
+        assert_eq!(seen(&checks), seen(&traffic), "{mode}");
+    }
+}
+
+/// Method, path and head of a request, but for what describes its body.
+fn head_of(request: &Request) -> (String, String, BTreeSet<String>) {
+    let is_of_body = |name: &str| {
+        ["content-length", "content-type"].iter().any(|own| name.eq_ignore_ascii_case(own))
+    };
+    let headers = request.headers.iter().filter(|(name, _)| !is_of_body(name));
+    let headers = headers.map(|(name, value)| format!("{name}: {value}")).collect();
+    (request.method.clone(), request.path.clone(), headers)
+}
+
+#[test]
+fn h06_a_check_of_a_form_or_a_list_goes_where_its_traffic_goes() {
+    let kind = forms::content_type();
+    let words = |file, word: &[u8]| {
+        forms::form(&[(file, Some("a"), b"RIFF"), ("prompt", None, word), ("model", None, b"g")])
+    };
+    let (sound, image) = (words("file", b"hm"), words("image", b"a star"));
+    let rows: [(&str, &str, &str, &[u8]); 3] = [
+        ("audio_transcription", "POST", "/v1/audio/transcriptions", &sound),
+        ("image_edit", "POST", "/v1/images/edits", &image),
+        ("batch", "GET", "/v1/batches?model=g", b""),
+    ];
+    for model in ["openai/m", "azure/m"] {
+        for (mode, method, path, body) in rows {
+            let upstream = FakeUpstream::with(forms::answer);
+            let mut params = params(model, &upstream);
+            let own = if model == "openai/m" { upstream.api_base() } else { upstream.url() };
+            params["api_base"] = json!(own);
+            let entry = json!({"model_name": "g", "litellm_params": params,
+                               "model_info": {"id": "a", "mode": mode}});
+            let hale = Config::new().entry(entry).start();
+            assert_eq!(counts(&health(&hale, "").1), [1, 0, 0], "{model} {mode}");
+            let headers = [("content-type", &*kind)];
+            let headers = if body.is_empty() { &[][..] } else { &headers[..] };
+            let answer = client(&hale).request(method, path, headers, body);
+            assert_eq!(answer.status, 200, "{model} {mode}: {}", answer.text());
+            let (check, traffic) = (upstream.request(0), upstream.request(1));
+            assert_eq!(head_of(&check), head_of(&traffic), "{model} {mode}");
+            if method == "POST" {
+                let named = |request: &Request| forms::field(request, "model");
+                assert_eq!((named(&check), named(&traffic)), (Some("m".into()), Some("m".into())));
+            }
+        }
     }
 }
 

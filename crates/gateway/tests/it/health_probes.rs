@@ -469,6 +469,7 @@ fn a_video_is_never_bought_and_what_can_not_be_asked_for_says_why() {
     let upstream = FakeUpstream::with(modes::answer);
     let video = with_info(&upstream, "openai/sora", json!({"mode": "video_generation"})).start();
     assert_eq!(entry_of(&video)["status"], "reachable");
+    assert_eq!((upstream.request(0).path.as_str(), upstream.requests().len()), ("/v1/models", 1));
     for (model, mode, why) in [
         ("openai/x", "rerank", "provider openai has no /rerank"),
         ("anthropic/x", "image_generation", "provider anthropic has no /images/generations"),
@@ -497,6 +498,27 @@ fn a_dear_mode_may_be_looked_at_always() {
     let (_, page) = health(&hale, "");
     assert_eq!((counts(&page), upstream.request(0).method.as_str()), ([1, 0, 0], "GET"));
     assert_eq!(metric(&hale, "hale_probe_cost_usd_total", &[]), 0.0);
+}
+
+#[test]
+fn h21_a_page_nothing_or_an_error_where_the_list_of_models_should_be_proves_nothing() {
+    let metadata = json!({"health_check_kind": "metadata"});
+    for shown in ["<html>welcome</html>", "", "{}", "null", "{\"error\": \"Unexpected endpoint\"}"]
+    {
+        let upstream = FakeUpstream::with(move |_| Script::ok().body("text/html", shown));
+        let hale = with_info(&upstream, "openai/gpt-4o", metadata.clone()).start();
+        let (_, page) = health(&hale, "");
+        let entry = entry(&page, "a").unwrap();
+        assert_eq!((counts(&page), &entry["cause"]), ([0, 0, 1], &json!("probe_error")), "{shown}");
+        assert!(entry["error"].as_str().unwrap().contains("list of models"), "{entry}");
+        assert!(entry["hint"].as_str().unwrap().contains("api_base"), "{entry}");
+    }
+    // Providers have lists of their own.
+    for list in ["{\"models\": [{\"name\": \"x\"}]}", "[]", "{\"data\": [], \"error\": null}"] {
+        let upstream = FakeUpstream::with(move |_| Script::ok().body("application/json", list));
+        let hale = with_info(&upstream, "openai/gpt-4o", metadata.clone()).start();
+        assert_eq!(counts(&health(&hale, "").1), [1, 0, 0], "{list}");
+    }
 }
 
 #[test]

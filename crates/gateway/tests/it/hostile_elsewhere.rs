@@ -176,6 +176,25 @@ const PROVEN: &[Line] = &[
         "row_80_an_answer_of_the_wrong_type_is_a_failure_and_the_sibling_answers",
     ),
     (
+        "80",
+        "an answer about files or batches that is a page, sound, nothing or another object; a page in place \
+         of a file",
+        "502 `bad_response` that names what came",
+        "row_80_an_answer_about_a_file_of_the_wrong_type_is_named_for_what_it_is",
+    ),
+    (
+        "76",
+        "a request to `/v1/realtime` that is no handshake, or a broken one",
+        "426 `upgrade_required`, 400 `bad_websocket_key`: nobody is asked",
+        "row_76_what_is_no_handshake_is_told_what_is_missing",
+    ),
+    (
+        "98",
+        "a WebSocket whose upstream is lost",
+        "the client gets a close, 1011, with the reason; in the middle of a frame the connection is cut",
+        "row_98_a_lost_upstream_is_a_close_with_its_reason",
+    ),
+    (
         "98",
         "sound that stops in the middle",
         "what came is passed on, the connection breaks, the deployment is charged",

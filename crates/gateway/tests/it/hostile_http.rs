@@ -278,7 +278,7 @@ rows! {
         headed("x-litellm-timeout: 1e9\r\n") => Error(400, "invalid_parameter", &["the header `x-litellm-timeout` must be"]);
     "72" row_72_headers_of_other_proxies_are_ignored "`x-forwarded-*`":
         headed("x-forwarded-for: 127.0.0.1\r\nx-forwarded-host: evil.example\r\nx-forwarded-proto: ftp\r\n") => Served;
-    "76" row_76_an_upgrade_is_not_made "an upgrade to a WebSocket":
+    "76" row_76_an_upgrade_is_not_made "an upgrade to a WebSocket where there is none: it is not made":
         with_key(&format!("{}connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", authorized()))
         => Served;
     "76" row_76_a_repeated_idempotency_key_means_nothing_yet "`idempotency-key`: passed over":

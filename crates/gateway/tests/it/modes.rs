@@ -149,9 +149,12 @@ fn every_path_of_the_reference_leads_there() {
 
 #[test]
 fn what_only_coheres_first_version_knows_is_asked_there() {
-    let upstream = FakeUpstream::with(modes::good);
-    let hale = of("cohere/rerank-v3.5", &upstream).start();
+    let upstream = FakeUpstream::with(modes::answer);
+    let by_default = json!({"model": "cohere/rerank-v3.5", "api_base": upstream.url(),
+                            "return_documents": true});
+    let hale = of("cohere/rerank-v3.5", &upstream).with("n", "b", &upstream, by_default).start();
     for (more, there) in [
+        (json!({"model": "n"}), "/v1/rerank"),
         (json!({"return_documents": true}), "/v1/rerank"),
         (json!({"documents": [{"text": "a"}]}), "/v1/rerank"),
         (json!({"max_tokens_per_doc": 9}), "/v2/rerank"),

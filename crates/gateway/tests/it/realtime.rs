@@ -214,7 +214,7 @@ fn a_silent_upstream_is_left_after_the_attempts_time() {
 }
 
 #[test]
-fn what_is_no_handshake_is_told_what_is_missing() {
+fn row_76_what_is_no_handshake_is_told_what_is_missing() {
     let upstream = SocketUpstream::echo();
     let anthropic = json!({"model_name": "claude", "litellm_params": {
         "model": "anthropic/claude-sonnet-4-5", "api_key": "k-0123456789"}});

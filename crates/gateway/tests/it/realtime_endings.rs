@@ -44,7 +44,7 @@ fn only_record(hale: &Hale) -> Value {
 }
 
 #[test]
-fn a_lost_upstream_is_a_close_with_its_reason() {
+fn row_98_a_lost_upstream_is_a_close_with_its_reason() {
     for how in [Shutdown::Both, Shutdown::Write] {
         let (upstream, end) = held(move |socket| socket.get_ref().shutdown(how).unwrap());
         let hale = config(&[("a", upstream.api_base())]).start();

@@ -60,13 +60,13 @@ impl Form {
     }
 
     /// The form with `edits` applied; the first edit that names a part decides. An edit also means the
-    /// parts of a list or of an object, `name[]` and `name[key]`. `file` replaces the content of the part
-    /// with that name.
+    /// parts of a list or of an object, `name[]` and `name[key]`. `file` replaces the content of the first
+    /// part with that name.
     ///
     /// A value that is put in can not hold the boundary by chance; a client that knows one and chooses the
     /// boundary after it spoils its own request.
     #[must_use]
-    pub fn edited(&self, edits: &[Edit<'_>], file: Option<(&str, Bytes)>) -> Payload {
+    pub fn edited(&self, edits: &[Edit<'_>], mut file: Option<(&str, Bytes)>) -> Payload {
         let mut out = Payload::default();
         let mut done = 0;
         // The edits whose name stands in what goes out.
@@ -82,10 +82,8 @@ impl Form {
             let whole = &part.whole;
             match found.map(|index| (index, &edits[index])) {
                 None => {
-                    if let Some((_, new)) =
-                        file.as_ref().filter(|(file, _)| name == file.as_bytes())
-                    {
-                        put(part.content.start, new.clone(), part.content.end);
+                    if let Some((_, new)) = file.take_if(|(file, _)| name == file.as_bytes()) {
+                        put(part.content.start, new, part.content.end);
                     }
                 }
                 Some((_, Edit::Remove(_))) => put(whole.start, Bytes::new(), whole.end),

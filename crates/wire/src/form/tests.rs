@@ -116,10 +116,12 @@ fn a_model_that_is_absent_or_a_file_is_written() {
 
 #[test]
 fn a_file_may_be_replaced() {
-    let body = form(&[("file", Some("a"), b"old"), ("purpose", None, b"batch")]);
+    let rest: [(&str, Option<&str>, &[u8]); 2] =
+        [("purpose", None, b"batch"), ("file", Some("b"), b"another")];
+    let body = form(&[&[("file", Some("a"), &b"old"[..])], &rest[..]].concat());
     let new = Bytes::from_static(b"new and longer");
     let sent = peek(body).form().unwrap().edited(&[], Some(("file", new)));
-    let expected = form(&[("file", Some("a"), b"new and longer"), ("purpose", None, b"batch")]);
+    let expected = form(&[&[("file", Some("a"), &b"new and longer"[..])], &rest[..]].concat());
     assert_eq!(sent.joined(), expected);
 }
 

@@ -37,21 +37,22 @@ fn looks_like_json(first: &[u8]) -> bool {
     rest.is_some_and(|rest| matches!(rest.trim_ascii_start().first(), Some(b'"' | b'}')))
 }
 
-/// What is wrong with an answer that came in place of bytes; `text` may be cut.
+/// What is wrong with an answer to `operation` that came in place of bytes; `text` may be cut.
 #[must_use]
-pub fn no_bytes(text: &[u8]) -> Fault {
+pub fn no_bytes(operation: Operation, text: &[u8]) -> Fault {
+    let wanted = if operation == Operation::GetFileContent { "a file" } else { "audio" };
     if text.is_empty() {
         return Fault::Malformed("an empty body".to_owned());
     }
     if errors::is_html(text) {
-        return Fault::Malformed("an HTML page where audio was expected".to_owned());
+        return Fault::Malformed(format!("an HTML page where {wanted} was expected"));
     }
     let error = errors::parse_provider_error(text);
     let is_error = memchr::memmem::find(text, b"\"error\"").is_some();
     if is_error && !error.message.is_empty() {
         return Fault::Error(error);
     }
-    Fault::Malformed("text where audio was expected".to_owned())
+    Fault::Malformed(format!("text where {wanted} was expected"))
 }
 
 /// What is wrong with the bytes that a request holds as text: the field and why.
@@ -130,14 +131,16 @@ mod tests {
 
     #[test]
     fn what_came_instead_is_named() {
-        let Fault::Error(error) = no_bytes(br#"{"error":{"message":"slow down"}}"#) else {
-            panic!()
-        };
+        let told = no_bytes(Operation::Speech, br#"{"error":{"message":"slow down"}}"#);
+        let Fault::Error(error) = told else { panic!() };
         assert_eq!(error.message, "slow down");
         for (text, part) in [("", "empty"), ("<html>", "HTML"), ("{}", "text"), ("hello", "text")] {
-            let Fault::Malformed(why) = no_bytes(text.as_bytes()) else { panic!("{text}") };
+            let told = no_bytes(Operation::Speech, text.as_bytes());
+            let Fault::Malformed(why) = told else { panic!("{text}") };
             assert!(why.contains(part), "{why}");
         }
+        let page = no_bytes(Operation::GetFileContent, b"<html>");
+        assert_eq!(page, Fault::Malformed("an HTML page where a file was expected".to_owned()));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Credentials that providers want to be left alone.
 //!
-//! Owned by the health thread: a rate limit of one check holds for every check with that credential, in
+//! Owned by the process: a rate limit of one check holds for every check with that credential, in
 //! the background and on demand. Always true: nobody is left alone longer than [`QUIET_CAP_MS`].
 
 use std::collections::HashMap;

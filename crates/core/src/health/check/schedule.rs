@@ -168,19 +168,14 @@ impl Schedule {
         self.under_way
     }
 
-    /// The checks that begin at `now`. `chance` gives uniformly random numbers.
-    pub fn start(
-        &mut self,
-        now: Millis,
-        snapshot: &Snapshot,
-        mut chance: impl FnMut() -> u64,
-    ) -> Vec<Start> {
+    /// The checks that begin at `now`.
+    pub fn start(&mut self, now: Millis, snapshot: &Snapshot) -> Vec<Start> {
         let mut due: Vec<(Millis, usize)> = Vec::new();
         for (place, entry) in self.entries.iter_mut().enumerate() {
             if entry.under_way || entry.due > now {
                 continue;
             }
-            match reprieve(&self.settings, &self.quiet.lock(), entry, snapshot, now, &mut chance) {
+            match reprieve(&self.settings, &self.quiet.lock(), entry, snapshot, now) {
                 Some(later) => {
                     entry.due = later;
                     entry.tell(snapshot);
@@ -305,7 +300,6 @@ fn reprieve(
     entry: &Entry,
     snapshot: &Snapshot,
     now: Millis,
-    chance: &mut impl FnMut() -> u64,
 ) -> Option<Millis> {
     let interval = settings.interval_ms;
     if let Some(until) = quiet.until(now, entry.subject.credential) {
@@ -325,8 +319,8 @@ fn reprieve(
             if now.since(live) >= interval || state.checks().is_suspect() {
                 return None;
             }
-            // Evidence counts for one interval, and traffic that goes on renews it.
-            live.plus(interval).max(now.plus(1 + part(interval / 10, chance())))
+            // Evidence counts for one interval, and no longer: traffic that goes on renews it.
+            live.plus(interval)
         };
         next = Some(next.map_or(later, |known| known.min(later)));
     }

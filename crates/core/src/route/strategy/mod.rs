@@ -11,6 +11,7 @@ mod provider_budget;
 mod simple_shuffle;
 mod usage_based;
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use crate::deployment::{Deployment, DeploymentIndex};
@@ -122,6 +123,9 @@ pub(super) struct Pool<'p> {
     pub(super) now: Millis,
     /// Whether the answer is to be a stream.
     pub(super) stream: bool,
+    /// Those that may be chosen, once somebody has asked for all of them: most strategies look at them
+    /// more than once, and the filters are dearer than all else.
+    pub(super) admitted: OnceCell<Vec<DeploymentIndex>>,
 }
 
 impl Pool<'_> {
@@ -130,7 +134,8 @@ impl Pool<'_> {
     }
 
     fn candidates(&self) -> impl Iterator<Item = DeploymentIndex> + '_ {
-        self.members.iter().copied().filter(|index| (self.admits)(*index))
+        let all = || self.members.iter().copied().filter(|index| (self.admits)(*index)).collect();
+        self.admitted.get_or_init(all).iter().copied()
     }
 
     /// The share of the traffic that is due: the weight, and less of it after a rest.

@@ -1,3 +1,5 @@
+use std::cell::OnceCell;
+
 use std::sync::Arc;
 
 use super::*;
@@ -16,6 +18,7 @@ fn choose(snapshot: &Snapshot, name: &str, now: u64, stream: bool, chance: u64) 
         args: &strategy.args,
         now: Millis(now),
         stream,
+        admitted: OnceCell::new(),
     };
     strategy.choose(&pool, chance).unwrap().0
 }

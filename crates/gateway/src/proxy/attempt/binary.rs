@@ -1,8 +1,10 @@
 //! Answers that are bytes, and the words that come in place of one.
 //!
 //! Called by [`super::attempt`]. Always true: nothing is promised to the client before the first bytes are
-//! there and look like what was asked for.
+//! there and look like what was asked for. A file may have none.
 
+use bytes::Bytes;
+use hale_core::endpoint::Operation;
 use hale_wire::modes;
 use hale_wire::stream::Reader;
 use http::{HeaderMap, HeaderValue, header};
@@ -29,18 +31,25 @@ pub(super) async fn bytes_content(
     let first = loop {
         match body.piece().await {
             Some(Ok(piece)) if piece.is_empty() => {}
-            Some(Ok(piece)) => break piece,
+            Some(Ok(piece)) => break Some(piece),
             Some(Err(_)) => return Err(Failed::cut("the answer was cut before its first byte")),
-            None => return Err(faulty(modes::bytes::no_bytes(b""))),
+            None if ask.way.operation == Operation::GetFileContent => break None,
+            None => return Err(faulty(modes::bytes::no_bytes(ask.way.operation, b""))),
         }
     };
     let named = content_type.and_then(|value| value.to_str().ok());
-    if !modes::bytes::may_be_bytes(ask.way.operation, named, &first) {
-        return Err(faulty(modes::bytes::no_bytes(&words(first.to_vec(), body).await)));
+    let start = first.as_ref().map_or(&b""[..], Bytes::as_ref);
+    if !modes::bytes::may_be_bytes(ask.way.operation, named, start) {
+        let text = words(start.to_vec(), body).await;
+        return Err(faulty(modes::bytes::no_bytes(ask.way.operation, &text)));
     }
     let mut reader = Reader::bytes(ask.way, ask.view.clone(), charged(ask, None));
     let mut ready = Vec::new();
-    reader.push(first, &mut ready).map_err(|error| Failed::malformed(error.to_string()))?;
+    let read = match first {
+        Some(first) => reader.push(first, &mut ready),
+        None => reader.finish(&mut ready),
+    };
+    read.map_err(|error| Failed::malformed(error.to_string()))?;
     let unnamed = HeaderValue::from_static("application/octet-stream");
     let content_type = content_type.cloned().unwrap_or(unnamed);
     let bytes = Some(BytesHead { content_type, length });

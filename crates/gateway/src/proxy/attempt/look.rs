@@ -11,6 +11,7 @@ use hale_core::health::outcome::Observation;
 use hale_wire::payload::Payload;
 use http::Method;
 use http::uri::PathAndQuery;
+use serde_json::Value;
 
 use super::{Ask, Failed, refused, request, seconds, unsent};
 use crate::state::Route;
@@ -62,4 +63,24 @@ pub(crate) async fn look(
         Err(failed.met(Some(stage.get().obstacle())))
     };
     tokio::time::timeout(limit, asked).await.unwrap_or_else(|_| late())
+}
+
+/// Whether what came of a look at the list of models is one, as far as can be told of every provider's.
+///
+/// # Errors
+/// It is a page, nothing, or an error under 200: who answers so may have no list, and proves nothing.
+pub(crate) fn expect_list(text: &[u8]) -> Result<(), Failed> {
+    let found = match serde_json::from_slice(text) {
+        Ok(Value::Array(_)) => return Ok(()),
+        Ok(Value::Object(fields)) if fields.get("error").is_some_and(|error| !error.is_null()) => {
+            "an error"
+        }
+        Ok(Value::Object(fields)) if !fields.is_empty() => return Ok(()),
+        // More than was read.
+        Err(error) if error.is_eof() && text.len() >= LOOK_MAX => return Ok(()),
+        Ok(_) => "nothing",
+        Err(_) => "no JSON",
+    };
+    let message = format!("where the list of models should be there is {found}");
+    Err(Failed::because(&Observation::Malformed, Some(200), message))
 }

@@ -50,7 +50,7 @@ fn end(schedule: &mut Schedule, snapshot: &Snapshot, start: &Start, at: u64, fin
 }
 
 fn start_all(schedule: &mut Schedule, snapshot: &Snapshot, at: u64) -> Vec<Start> {
-    schedule.start(Millis(at), snapshot, || 0)
+    schedule.start(Millis(at), snapshot)
 }
 
 #[test]
@@ -137,6 +137,20 @@ fn h02_who_proves_himself_by_traffic_is_not_checked() {
     let due = 599_000 + INTERVAL;
     assert!(start_all(&mut schedule, &snapshot, due - 1).is_empty());
     assert_eq!(start_all(&mut schedule, &snapshot, due).len(), 1);
+}
+
+#[test]
+fn i10_when_traffic_ends_the_check_comes_an_interval_after_its_last_answer() {
+    let snapshot = world(1);
+    let mut schedule = planned(&snapshot, subjects(&snapshot));
+    let checks = snapshot.deployments[0].state.checks();
+    checks.answered(Millis(0), Millis(0), "");
+    assert!(start_all(&mut schedule, &snapshot, 0).is_empty());
+    // The last answer comes soon after the schedule looked.
+    checks.answered(Millis(1_000), Millis(1_000), "");
+    assert!(start_all(&mut schedule, &snapshot, INTERVAL).is_empty());
+    assert_eq!(schedule.wake(Millis(INTERVAL)), Millis(1_000 + INTERVAL));
+    assert_eq!(start_all(&mut schedule, &snapshot, 1_000 + INTERVAL).len(), 1);
 }
 
 #[test]

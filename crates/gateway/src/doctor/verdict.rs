@@ -130,6 +130,11 @@ pub(super) fn of(
         let fix = "run it again, and let it end".to_owned();
         return untried("not_checked", Works::Unknown, "there was no time for it".to_owned(), fix);
     };
+    if was_unsent(checked) {
+        let problem = format!("the check could not be made: {}", checked.message);
+        let fix = "correct what the text names, and run it again".to_owned();
+        return untried("not_checked", Works::Unknown, problem, fix);
+    }
     match by_check(deployment, checked, models, unix_ms) {
         Some(said) => said.verdict(deployment, checked.obstacle),
         None => Verdict {
@@ -141,6 +146,12 @@ pub(super) fn of(
             fix: String::new(),
         },
     }
+}
+
+/// Whether nobody was asked: this process could not, or the wire has no words for what the check wants.
+fn was_unsent(checked: &Checked) -> bool {
+    let by_us = matches!(checked.cause, Some(Cause::Gateway | Cause::Unsupported));
+    checked.finding == Finding::ProbeError && by_us
 }
 
 fn untried(name: &'static str, works: Works, problem: String, fix: String) -> Verdict {
@@ -164,6 +175,10 @@ impl Said {
         for (step, mark) in Step::ALL.into_iter().zip(&mut marks) {
             if (unsure..at).contains(&step) && *mark == Mark::Well {
                 *mark = Mark::Unsure;
+            }
+            // The proxy looks the host up.
+            if name == "proxy" && step == Step::Dns {
+                *mark = Mark::Unneeded;
             }
         }
         Verdict { name, works, at: Some(at), marks, problem, fix }
@@ -222,6 +237,9 @@ fn by_check(
         Finding::Unknown(Doubt::Shallow) if deployment.check.metadata => return None,
         Finding::RateLimited(rest_ms) => {
             rate_limited(deployment, &failure(Cause::RateLimited), rest_ms, unix_ms)
+        }
+        Finding::Failing(Cause::NotFound) if knows_no_path(deployment, checked, models) => {
+            doubtful(Doubt::NoPath, checked)
         }
         Finding::Failing(Cause::NotFound) if !is_redirect(checked.status) => {
             no_model(deployment, &failure(Cause::NotFound), models, unix_ms)
@@ -328,6 +346,16 @@ fn rate_limited(
 /// What providers say of a model that they have taken away.
 const GONE: [&str; 5] =
     ["deprecated", "decommissioned", "retired", "no longer available", "no longer supported"];
+
+/// Whether all speaks for a wrong address: a 404 that is about no model, of a server that lists none. That the
+/// config names the mode proves nothing about the address.
+fn knows_no_path(deployment: &Deployment, checked: &Checked, models: &[Box<str>]) -> bool {
+    let said = checked.message.to_ascii_lowercase();
+    let model = deployment.upstream_model.to_ascii_lowercase();
+    let words = ["model", "deployment", &*model];
+    let is_about_models = words.iter().chain(&GONE).any(|word| said.contains(*word));
+    checked.status == Some(404) && models.is_empty() && !is_about_models
+}
 
 /// The provider does not know the model: it is misspelt, or it is no more.
 fn no_model(

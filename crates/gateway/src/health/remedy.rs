@@ -219,7 +219,11 @@ fn met(obstacle: Obstacle, upstream: &Upstream, message: &str) -> String {
             format!("nothing comes back from {place}: what is sent there is dropped on the way")
         }
         Obstacle::Unreachable => format!("there is no way from this machine to {place}"),
-        Obstacle::Proxy | Obstacle::NoConnection | Obstacle::Handshake => message.to_owned(),
+        Obstacle::Proxy => {
+            let why = message.strip_prefix("no connection: ").unwrap_or(message);
+            format!("the proxy of HTTPS_PROXY gives no way to {place}: {why}")
+        }
+        Obstacle::NoConnection | Obstacle::Handshake => message.to_owned(),
         Obstacle::Untrusted => {
             format!("nobody whom this machine trusts has signed the certificate of {place}")
         }
@@ -294,7 +298,9 @@ fn past(obstacle: Obstacle, upstream: &Upstream) -> String {
                 .to_owned()
         }
         Obstacle::Handshake => {
-            "the server must offer TLS 1.2 or 1.3, and ask for no client certificate".to_owned()
+            "the server must offer TLS 1.2 or 1.3, and ask for no client certificate; where it speaks \
+             no TLS at all write http://"
+                .to_owned()
         }
         Obstacle::Closed => {
             "look into the server's log, and restart it; look for a proxy between that closes \

@@ -60,6 +60,10 @@ fn late(upstream: &Upstream, stage: Stage) -> SendError {
             let reason = format!("the resolver did not answer within {seconds} s");
             SendError::Dns { host: upstream.host.clone(), reason, obstacle }
         }
+        Stage::Proxy => {
+            let reason = format!("the proxy gave no way within {seconds} s");
+            SendError::Connect { reason, obstacle }
+        }
         Stage::Tcp => {
             let reason = format!("nothing answered within {seconds} s");
             SendError::Connect { reason, obstacle }
@@ -94,12 +98,16 @@ async fn open(upstream: &Upstream, stage: &Cell<Stage>) -> Result<Stream, SendEr
     Ok(Stream::Tls(Box::new(tls::handshake(upstream, tcp).await?)))
 }
 
-/// What connects to `host`, whose name is resolved first.
-async fn connector(host: &str, stage: &Cell<Stage>) -> Result<HttpConnector<Resolved>, Unresolved> {
-    stage.set(Stage::Name);
+/// What connects to `host`, whose name is resolved first; `resolving` and `connecting` are the stages of that.
+async fn connector(
+    host: &str,
+    stage: &Cell<Stage>,
+    (resolving, connecting): (Stage, Stage),
+) -> Result<HttpConnector<Resolved>, Unresolved> {
+    stage.set(resolving);
     let is_address = host.parse::<IpAddr>().is_ok();
     let addresses = if is_address { Vec::new() } else { dns::addresses(host).await? };
-    stage.set(Stage::Tcp);
+    stage.set(connecting);
     let mut connector = HttpConnector::new_with_resolver(Resolved::new(addresses));
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -113,7 +121,8 @@ async fn directly(
     stage: &Cell<Stage>,
 ) -> Result<TcpStream, SendError> {
     let host = &upstream.host;
-    let mut connector = connector(host, stage).await.map_err(|Unresolved(reason)| {
+    let own = (Stage::Name, Stage::Tcp);
+    let mut connector = connector(host, stage, own).await.map_err(|Unresolved(reason)| {
         SendError::Dns { host: host.clone(), reason, obstacle: Obstacle::NoAddress }
     })?;
     let first = match connector.call(target.clone()).await {
@@ -146,7 +155,7 @@ async fn through_proxy(
     }
     let through = |why: &str| failed(format!("through the proxy {host}: {why}"));
     let own_name = host.trim_start_matches('[').trim_end_matches(']');
-    let connector = connector(own_name, stage).await;
+    let connector = connector(own_name, stage, (Stage::Proxy, Stage::Proxy)).await;
     let connector = connector.map_err(|Unresolved(reason)| through(&reason))?;
     let mut tunnel = Tunnel::new(address.clone(), connector);
     if let Some(auth) = proxy.basic_auth() {

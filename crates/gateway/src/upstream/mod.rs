@@ -91,6 +91,8 @@ impl SendError {
 pub(crate) enum Stage {
     /// The name is being resolved.
     Name,
+    /// The proxy is being reached, and asked for a way.
+    Proxy,
     /// The connection is being made.
     Tcp,
     /// The TLS session is being made.
@@ -105,6 +107,7 @@ impl Stage {
     pub(crate) fn obstacle(self) -> Obstacle {
         match self {
             Stage::Name => Obstacle::ResolverSilent,
+            Stage::Proxy => Obstacle::Proxy,
             Stage::Tcp => Obstacle::Filtered,
             Stage::Tls => Obstacle::HandshakeSilent,
             Stage::Answer => Obstacle::NoAnswer,

@@ -11,12 +11,12 @@ fn the_demo_ends_well_and_loses_nothing() {
     for told in ["curl http://127.0.0.1:", " 0 lost.", "steady", "slow", "flaky", "standby"] {
         assert!(done.stdout.contains(told), "nothing about {told:?} in:\n{}", done.stdout);
     }
-    // Seen by traffic, confirmed by checks, and back by a check and a trial.
+    // Seen by traffic or by a check, whoever is first, and back by a check and a trial.
     in_order(
         &done.stdout,
         &[
             "flaky now answers 500",
-            "-> flaky is moved away from, traffic met: server_error",
+            "-> flaky is ",
             "flaky is repaired",
             "flaky well",
             "<- flaky is back",

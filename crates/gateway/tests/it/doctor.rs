@@ -1,8 +1,9 @@
 //! `hale doctor`: each of the causes has its own verdict.
 
+use std::net::UdpSocket;
 use std::process::{Command, Stdio};
 
-use hale_testkit::{FakeUpstream, Finished, Launch, Script, openai};
+use hale_testkit::{FakeUpstream, Finished, Launch, Script, openai, refused_port};
 use serde_json::{Value, json};
 
 use crate::doctor_faults::{self as faults, Fault};
@@ -79,6 +80,8 @@ verdicts! {
     a_port_where_nobody_listens: refused,
         "refuses connections: no server runs there", "start the server";
     a_firewall_that_drops_everything: filtered, "nothing comes back from", "firewall";
+    a_network_to_which_there_is_no_way: unreachable,
+        "no way from this machine to 255.255.255.255:8000", "route, VPN";
     a_certificate_of_nobody_known: tls_untrusted,
         "nobody whom this machine trusts has signed", "SSL_CERT_FILE";
     a_certificate_for_another_name: tls_other_name, "elsewhere.example", "into api_base";
@@ -86,6 +89,8 @@ verdicts! {
     a_port_without_tls: tls_not_spoken, "does not speak TLS", "http://";
     a_server_that_is_silent_in_the_handshake: tls_silent,
         "does not finish the TLS handshake", "check the port";
+    a_server_that_refuses_the_handshake: tls_refused,
+        "the TLS handshake failed", "TLS 1.2 or 1.3";
     a_tls_port_that_is_asked_in_the_clear: not_http, "does not speak HTTP", "https://";
     a_key_that_is_refused: auth,
         "(401): Incorrect API key provided", "the environment variable MY_KEY";
@@ -220,6 +225,157 @@ fn what_is_only_looked_at_is_neither_well_nor_broken() {
     let one = &page["deployments"][0];
     assert_eq!((done.code(), &one["works"]), (Some(0), &Value::Null), "{one:#}");
     assert_eq!((&one["verdict"], &one["step"]), (&json!("reachable"), &json!("probe")), "{one:#}");
+}
+
+/// Nobody can say whether the one deployment of `config` works, and so nothing is counted as broken.
+#[track_caller]
+fn doubted(config: &Config, verdict: &str, step: &str, problem: &str) {
+    let (done, page) = examine(&config.text());
+    let one = &page["deployments"][0];
+    assert_eq!((&one["verdict"], &one["step"]), (&json!(verdict), &json!(step)), "{one:#}");
+    assert_eq!((done.code(), &one["works"]), (Some(0), &Value::Null), "{one:#}");
+    assert_eq!(one["steps"][step], "unknown", "{one:#}");
+    assert!(one["problem"].as_str().unwrap().contains(problem), "{one:#}");
+}
+
+#[test]
+fn a_model_that_does_something_else_is_not_broken() {
+    let says =
+        "This is not a chat model and thus not supported in the v1/chat/completions endpoint.";
+    let upstream = FakeUpstream::with(move |_| Script::error(404, says));
+    let config = Config::open().deployment("m", "a", &upstream);
+    doubted(&config, "wrong_mode", "probe", "(404): This is not a chat model");
+}
+
+#[test]
+fn a_pattern_is_not_broken_for_one_model_that_the_account_lacks() {
+    let upstream = FakeUpstream::with(|_| faults::no_model("The model does not exist."));
+    let config = Config::open().with("openai/*", "a", &upstream, json!({"model": "openai/*"}));
+    doubted(&config, "pattern_untried", "model", "which stood for the pattern (404)");
+}
+
+#[test]
+fn a_check_that_the_provider_does_not_take_is_no_failure() {
+    let upstream = FakeUpstream::with(|_| Script::error(400, "two messages are the least"));
+    let config = Config::open().deployment("m", "a", &upstream);
+    doubted(&config, "probe_refused", "probe", "two messages are the least");
+}
+
+#[test]
+fn a_mode_that_the_provider_does_not_have_is_said_not_to_be_asked_for() {
+    let upstream = FakeUpstream::start();
+    let params = json!({"model": "groq/x", "api_key": "k", "api_base": upstream.api_base()});
+    let info = json!({"id": "a", "mode": "batch"});
+    let entry = json!({"model_name": "m", "litellm_params": params, "model_info": info});
+    doubted(&Config::open().entry(entry), "mode_not_served", "probe", "can not be asked for");
+}
+
+#[test]
+fn a_fault_of_this_process_is_not_laid_at_the_providers_door() {
+    let upstream = FakeUpstream::start();
+    let text = Config::open().deployment("m", "a", &upstream).text();
+    let done = launch(&text).arg("--json").env("HALE_FAIL_ON_PURPOSE", "check").run();
+    let page: Value = serde_json::from_str(&done.stdout).unwrap();
+    let one = &page["deployments"][0];
+    assert_eq!((done.code(), &one["works"]), (Some(0), &Value::Null), "{one:#}");
+    assert_eq!(
+        (&one["verdict"], &one["steps"]["tcp"]),
+        (&json!("not_checked"), &json!("not_reached"))
+    );
+    assert!(one["problem"].as_str().unwrap().contains("the check could not be made"), "{one:#}");
+    assert!(upstream.requests().is_empty());
+}
+
+#[test]
+fn a_wrong_address_is_no_unknown_model_where_the_mode_is_configured() {
+    let mut entry = entry(&faults::no_such_path());
+    let upstream =
+        FakeUpstream::with(|_| Script::with_status(404).json(&json!({"detail": "Not Found"})));
+    entry["litellm_params"]["api_base"] = json!(upstream.url());
+    entry["model_info"]["mode"] = json!("chat");
+    let (done, page) = examine(&Config::open().entry(entry).text());
+    let one = &page["deployments"][0];
+    assert_eq!((done.code(), &one["verdict"]), (Some(1), &json!("no_such_path")), "{one:#}");
+    assert!(one["fix"].as_str().unwrap().contains("add /v1"), "{one:#}");
+}
+
+#[test]
+fn a_proxy_that_gives_no_way_is_named_and_not_the_provider() {
+    let refuses = FakeUpstream::with(|_| Script::error(403, "not through here"));
+    let silent = FakeUpstream::with(|_| Script::silent());
+    let nobody = format!("http://127.0.0.1:{}", refused_port());
+    let params =
+        json!({"model": "openai/gpt-4o", "api_key": "k", "api_base": "https://api.example/v1"});
+    let text = Config::open().entry(json!({"model_name": "m", "litellm_params": params})).text();
+    for (proxy, why) in [
+        (refuses.url(), "through the proxy 127.0.0.1"),
+        (silent.url(), "no answer within 2 s"),
+        (nobody, "through the proxy 127.0.0.1"),
+    ] {
+        let run = launch(&text).arg("--json").arg("--timeout").arg("2");
+        let done = run.env("HTTPS_PROXY", &proxy).run();
+        let page: Value = serde_json::from_str(&done.stdout).unwrap();
+        let one = &page["deployments"][0];
+        assert_eq!((&one["verdict"], &one["step"]), (&json!("proxy"), &json!("tcp")), "{one:#}");
+        assert_eq!((done.code(), &one["steps"]["dns"]), (Some(1), &json!("not_needed")), "{one:#}");
+        let problem = one["problem"].as_str().unwrap();
+        assert!(
+            problem.contains("no way to api.example:443") && problem.contains(why),
+            "{problem}"
+        );
+        assert!(one["fix"].as_str().unwrap().contains("NO_PROXY"), "{one:#}");
+    }
+}
+
+/// Where a test may replace `/etc/resolv.conf` for one process and listen on port 53: as root, on Linux.
+#[test]
+fn a_resolver_that_says_nothing_is_named() {
+    let Ok(_silent) = UdpSocket::bind("127.77.0.53:53") else {
+        return eprintln!("not tested: port 53 is not to be had");
+    };
+    let base = json!({"model": "openai/x", "api_key": "k", "api_base": "http://name.example/v1"});
+    let run = hale()
+        .config(&Config::open().entry(json!({"model_name": "m", "litellm_params": base})).text())
+        .file("resolv.conf", "nameserver 127.77.0.53\n");
+    let script = "mount --bind resolv.conf /etc/resolv.conf || exit 99\n\
+                  exec \"$0\" doctor config.yaml --json --timeout 1";
+    let done = Command::new("unshare")
+        .args(["--mount", "/bin/sh", "-c", script, env!("CARGO_BIN_EXE_hale")])
+        .current_dir(run.dir())
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .output();
+    let Some(done) = done.ok().filter(|done| !done.stdout.is_empty()) else {
+        return eprintln!("not tested: mounts are not allowed");
+    };
+    let page: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let one = &page["deployments"][0];
+    assert_eq!((&one["verdict"], &one["step"]), (&json!("dns_silent"), &json!("dns")), "{one:#}");
+    assert_eq!((done.status.code(), &one["works"]), (Some(1), &json!(false)), "{one:#}");
+    assert!(one["problem"].as_str().unwrap().contains("asked for name.example"), "{one:#}");
+}
+
+#[test]
+fn no_more_than_sixty_four_are_asked_together() {
+    let upstream =
+        FakeUpstream::with(|_| Script::ok().wait("all").json(&openai::chat_completion("x", "y")));
+    let mut config = Config::open();
+    for number in 0..80 {
+        let model = json!({"model": format!("openai/model-{number}")});
+        config = config.with(&format!("m{number}"), &format!("d{number}"), &upstream, model);
+    }
+    let done = std::thread::scope(|scope| {
+        let run = scope.spawn(|| launch(&config.text()).arg("--timeout").arg("20").run());
+        upstream.wait_for(|state| state.waiting_at("all") == 64);
+        let asked = upstream.requests().len();
+        upstream.release("all");
+        let done = run.join().unwrap();
+        assert_eq!(asked, 64);
+        done
+    });
+    assert_eq!((done.code(), upstream.requests().len()), (Some(0), 80), "{}", done.stdout);
+    // Groups that are well have one line each in so long a list.
+    assert!(!done.stdout.contains("d79") && done.stdout.contains("m79"), "{}", done.stdout);
 }
 
 #[test]

@@ -115,6 +115,14 @@ pub(crate) fn filtered() -> Fault {
     at("filtered", "tcp", port, held)
 }
 
+/// To this address the kernel lets nobody connect: it is everybody's.
+pub(crate) fn unreachable() -> Fault {
+    let base = "http://255.255.255.255:8000/v1";
+    let params =
+        json!({"model": "openai/gpt-4o", "api_key": "os.environ/MY_KEY", "api_base": base});
+    unasked("unreachable", "tcp", params)
+}
+
 pub(crate) fn tls_untrusted() -> Fault {
     tls("tls_untrusted", Server::With("self-signed.pem"))
 }
@@ -134,6 +142,10 @@ pub(crate) fn tls_not_spoken() -> Fault {
 
 pub(crate) fn tls_silent() -> Fault {
     tls("tls_silent", Server::Silent)
+}
+
+pub(crate) fn tls_refused() -> Fault {
+    tls("tls", Server::Says(hostile_tls::REFUSAL))
 }
 
 pub(crate) fn not_http() -> Fault {

@@ -34,7 +34,7 @@ use Server::{Says, Silent, With};
 const TLS_1_0: &[u8] = b"\x16\x03\x01\x00\x2a\x02\x00\x00\x26\x03\x01\
     \0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x00\x00\x2f\x00";
 /// The fatal alert `handshake_failure`.
-const REFUSAL: &[u8] = b"\x15\x03\x03\x00\x02\x02\x28";
+pub(crate) const REFUSAL: &[u8] = b"\x15\x03\x03\x00\x02\x02\x28";
 
 /// What the attempt says.
 struct Expected(&'static [&'static str]);

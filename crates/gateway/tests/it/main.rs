@@ -18,6 +18,7 @@ mod disconnect;
 mod doctor;
 mod doctor_faults;
 mod doctor_page;
+mod doctor_terminal;
 mod endings;
 mod examples;
 mod fallbacks;

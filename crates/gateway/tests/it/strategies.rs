@@ -149,10 +149,11 @@ fn minutes_from_now(minutes: i64) -> String {
 #[test]
 fn a_deployment_in_its_access_window_serves_nobody_here() {
     let up = FakeUpstream::start();
-    let entry = |id: &str, from: i64, to: i64| {
+    // The minute may change meanwhile.
+    let end = minutes_from_now(90);
+    let entry = |id: &str, start: &str, end: &str| {
         let window = json!({
-            "start": minutes_from_now(from), "end": minutes_from_now(to), "timezone": "UTC",
-            "team_ids": ["team-nightly"],
+            "start": start, "end": end, "timezone": "UTC", "team_ids": ["team-nightly"],
         });
         json!({
             "model_name": "m",
@@ -160,8 +161,9 @@ fn a_deployment_in_its_access_window_serves_nobody_here() {
             "model_info": {"id": id, "access_windows": [window]},
         })
     };
-    let config = Config::new().entry(entry("now", -60, 90));
-    let hale = config.clone().entry(entry("later", 120, 180)).start();
+    let config = Config::new().entry(entry("now", &minutes_from_now(-60), &end));
+    let later = entry("later", &minutes_from_now(120), &minutes_from_now(180));
+    let hale = config.clone().entry(later).start();
     for _ in 0..5 {
         assert_eq!(id(&chat(&hale, "m")), Some("later"));
     }
@@ -171,7 +173,7 @@ fn a_deployment_in_its_access_window_serves_nobody_here() {
     let error = expect_error(&refused, 403, "model_reserved");
     let line = &error["deployments"][0];
     assert_eq!(line["state"], "reserved");
-    let until = format!("T{}:00Z", minutes_from_now(90));
+    let until = format!("T{end}:00Z");
     assert!(line["hint"].as_str().unwrap().ends_with(&until), "{line} ends with {until}");
     let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
     assert!((89 * 60..=90 * 60).contains(&wait), "{wait}");

@@ -447,12 +447,15 @@ impl Asker<'_> {
         let dialect = Dialect::default();
         let mut ask = self.asking(&built.model, &dialect);
         self.process.health.probes.fetch_add(1, Ordering::Relaxed);
-        let timeout_ms = ends.since(clock::now().millis());
+        let left_ms = ends.since(clock::now().millis());
+        // What is said to have been too short is the limit as it is configured.
+        let limit = limit(self.serving, self.deployment).as_millis();
+        let limit_ms = u64::try_from(limit).unwrap_or(u64::MAX);
         let Some(sent) = &built.sent else {
             if self.deployment.mock.is_some() {
                 return Ok(None);
             }
-            let list = self.look(&ask, Duration::from_millis(timeout_ms)).await?;
+            let list = self.look(&ask, Duration::from_millis(left_ms)).await?;
             if built.kind == ProbeKind::Free {
                 expect_list(&list)?;
             }
@@ -470,10 +473,10 @@ impl Asker<'_> {
             trial: hale_core::health::Trial::NONE,
             ends,
             ends_by_caller: false,
-            silence_ms: timeout_ms,
+            silence_ms: limit_ms,
             silence_by_caller: false,
             claim: hale_core::health::Claim::default(),
-            timeout_ms,
+            timeout_ms: limit_ms,
             stream_ends: hale_core::time::Millis::NEVER,
         };
         attempt(&ask, &plan, AttemptGuard::check(self.deployment, &plan)).await.map(Some)

@@ -23,12 +23,18 @@ fn body_of(hale: &Hale) -> String {
 /// Asserts that the stream said so far and then an error, and nothing that looks like success.
 #[track_caller]
 fn expect_broken(text: &str, content: &str) -> Value {
+    expect_end(text, content, "upstream_stream_interrupted")
+}
+
+/// The same for any `reason`.
+#[track_caller]
+fn expect_end(text: &str, content: &str, reason: &str) -> Value {
     let said = format!("data: {}\n\n", openai::content_chunk("m", content));
     let rest = text.strip_prefix(&said).unwrap_or_else(|| panic!("other content: {text}"));
     let data = rest.strip_prefix("data: ").and_then(|it| it.strip_suffix("\n\n"));
     let data = data.unwrap_or_else(|| panic!("not one event: {rest}"));
     let error = serde_json::from_str::<Value>(data).expect("one event")["error"].clone();
-    assert_eq!(error["reason"], "upstream_stream_interrupted", "{rest}");
+    assert_eq!(error["reason"], reason, "{rest}");
     assert!(error["message"].is_string() && error["type"].is_string(), "{rest}");
     assert!(error["code"].is_string(), "{rest}");
     for forbidden in ["[DONE]", "finish_reason"] {
@@ -197,7 +203,7 @@ fn a_client_may_bound_the_silence_itself() {
     let mut client = client(&hale);
     let headers = [("x-litellm-stream-timeout", "0.3")];
     let mut stream = client.stream(CHAT, &headers, &openai::stream_request("m", "hi"));
-    expect_broken(&stream.text(), "so far");
+    expect_end(&stream.text(), "so far", "deadline_exceeded");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `access_windows`: hours of the day in which a deployment is reserved for teams.
 //!
-//! Read by [`super::filter`] for deployments that have some. Always true: what counts is the clock on the
+//! Read by `super::filter` for deployments that have some. Always true: what counts is the clock on the
 //! wall in the window's time zone, daylight saving time included; the zones are those of the database in
 //! this binary. Nobody who asks this gateway belongs to a team, so a window that is open is closed to all.
 

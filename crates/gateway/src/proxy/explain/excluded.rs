@@ -1,6 +1,6 @@
 //! One deployment that can not be chosen, and why, as refusals and pages show it.
 //!
-//! Called by [`super::refused`] and by the pages about routing. Always true: it holds no address and no
+//! Called by [`mod@super::refused`] and by the pages about routing. Always true: it holds no address and no
 //! amount of money, as callers see it too.
 
 use hale_core::cause::Cause;

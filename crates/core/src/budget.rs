@@ -103,6 +103,7 @@ impl Budgets {
 
     /// Which of `indexes` is spent, and for how long: the one that lasts longest.
     #[must_use]
+    #[inline]
     pub fn exhausted(&self, indexes: &[BudgetIndex], now: Millis) -> Option<(BudgetIndex, u64)> {
         let spent = indexes.iter().filter_map(|&i| Some((i, self.get(i).exhausted_for(now)?)));
         spent.max_by_key(|(_, ms)| *ms)

@@ -140,6 +140,7 @@ impl Selection<'_> {
     ///
     /// # Errors
     /// The first reason why not.
+    #[inline]
     pub fn examine(&self, index: DeploymentIndex, now: Millis) -> Result<Fit, Exclusion> {
         let deployment = &**self.snapshot.deployment(index);
         self.suits(deployment)?;
@@ -183,6 +184,7 @@ impl Selection<'_> {
     }
 
     /// What does not change while the request waits.
+    #[inline]
     fn suits(&self, deployment: &Deployment) -> Result<(), Exclusion> {
         if deployment.misconfigured.is_some() {
             return Err(Exclusion::Misconfigured);
@@ -230,6 +232,7 @@ impl Selection<'_> {
     }
 
     /// The worst of what the deployment, its credential and this model of it say.
+    #[inline]
     fn verdict(&self, deployment: &Deployment, now: Millis) -> Verdict {
         let verdict = deployment.verdict(now);
         if !deployment.state.has_model_rests() {
@@ -243,6 +246,7 @@ impl Selection<'_> {
         }
     }
 
+    #[inline]
     fn has_room(&self, deployment: &Deployment, now: Millis) -> Result<(), Exclusion> {
         let budgets = &self.snapshot.budgets;
         let spent = |indexes: &[BudgetIndex]| budgets.exhausted(indexes, now);

@@ -66,3 +66,12 @@ fn read_monotonic() -> Instant {
     #[allow(clippy::disallowed_methods, reason = "this is the place")]
     Instant::now()
 }
+
+/// Milliseconds as seconds, for people.
+pub(crate) fn seconds(ms: u64) -> String {
+    if ms.is_multiple_of(1000) {
+        format!("{}", ms / 1000)
+    } else {
+        format!("{}.{:03}", ms / 1000, ms % 1000)
+    }
+}

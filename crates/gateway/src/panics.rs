@@ -1,10 +1,13 @@
-//! Faults of our own code, contained where a request is not the place to do it.
+//! Faults of our own code, contained.
 //!
-//! Used around a worker's life and around a reload; requests have their own guard in [`crate::proxy`].
+//! Used around a worker's life, a reload, a request, a stream under way and a health probe.
 //! Always true: a panic is counted and logged, and the process goes on.
 
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::metrics::Metrics;
@@ -43,6 +46,22 @@ pub(crate) fn on_purpose(place: &str) {
         assert!(!wanted || DONE.swap(true, Ordering::Relaxed), "on purpose: {place}");
     }
     let _: &str = place;
+}
+
+/// A future whose panic is an answer, not the end of the connection.
+pub(crate) struct CatchPanic<F>(pub(crate) Pin<Box<F>>);
+
+impl<F: Future> Future for CatchPanic<F> {
+    type Output = Result<F::Output, ()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // What was half-done is dropped with the future and never seen again.
+        let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
+        match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(_panic) => Poll::Ready(Err(())),
+        }
+    }
 }
 
 #[cfg(test)]

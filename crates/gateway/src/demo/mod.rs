@@ -21,10 +21,10 @@ use tokio::runtime::LocalOptions;
 use self::narrator::{Answer, Narrator};
 use self::provider::Provider;
 use crate::cli::DemoOptions;
+use crate::console::{complain, print};
 use crate::files::Files;
-use crate::serve::{self, Running};
+use crate::process::{self, Running};
 use crate::upstream::{self, Outgoing, Upstream};
-use crate::{complain, print};
 
 /// Time between two of the demo's own requests.
 const PACE: Duration = Duration::from_millis(125);
@@ -56,9 +56,10 @@ fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; provider::C
     let log_requests = false;
     if let Err(problem) = std::net::TcpListener::bind(at(options.port)) {
         print(&format!("port {} is taken ({problem}); using another one\n", options.port));
-        return serve::start(snapshot, at(0), 1, log_requests).map(|running| (running, providers));
+        return process::start(snapshot, at(0), 1, log_requests)
+            .map(|running| (running, providers));
     }
-    serve::start(snapshot, at(options.port), 1, log_requests).map(|running| (running, providers))
+    process::start(snapshot, at(options.port), 1, log_requests).map(|running| (running, providers))
 }
 
 /// The config of the demo, as a user would write it.

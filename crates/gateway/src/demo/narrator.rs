@@ -16,8 +16,9 @@ use hale_core::time::Millis;
 
 use super::provider::Provider;
 use super::script::Stage;
+use crate::clock;
+use crate::console::print;
 use crate::state::Process;
-use crate::{clock, print};
 
 /// What came of one of the demo's own requests.
 pub(super) enum Answer {

@@ -21,7 +21,7 @@ use super::progress::Progress;
 use super::{Diagnosis, Report, verdict};
 use crate::cli::DoctorOptions;
 use crate::clock;
-use crate::health;
+use crate::prober;
 use crate::sink::Sinks;
 use crate::state::{Process, Serving};
 
@@ -105,16 +105,16 @@ async fn ask(process: &Arc<Process>, serving: &Arc<Serving>) -> std::io::Result<
     let mut found: Found = deployments.iter().map(|_| None).collect();
     let places = Rc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
-    for health::Alike { members, .. } in health::alike(serving, &targets) {
+    for prober::Alike { members, .. } in prober::alike(serving, &targets) {
         let (process, serving, places) = (process.clone(), serving.clone(), places.clone());
         tasks.spawn_local(async move {
             let first = *members.first()?;
             // It is never closed.
             let _place = places.acquire().await;
-            let checked = health::contained(&process, &serving, first, false).await;
+            let checked = prober::contained(&process, &serving, first, false).await;
             let models = match checked.finding {
                 Finding::Failing(Cause::NotFound) => {
-                    health::listed(&process, &serving, first).await
+                    prober::listed(&process, &serving, first).await
                 }
                 _ => Vec::new(),
             };

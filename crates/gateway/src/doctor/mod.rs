@@ -1,7 +1,7 @@
 //! `hale doctor`: asks every deployment of a config once and says what is wrong and what to do.
 //!
 //! Called by `main`. Always true: the questions are health checks like any other
-//! ([`crate::health`]), and the verdicts are read from their causes; the findings go to standard output,
+//! ([`crate::prober`]), and the verdicts are read from their causes; the findings go to standard output,
 //! the progress to standard error; an interruption ends the asking, not the telling.
 
 mod examine;
@@ -25,9 +25,9 @@ use hale_core::snapshot::Snapshot;
 use self::paint::Paint;
 use self::verdict::{Verdict, Works};
 use crate::cli::DoctorOptions;
-use crate::complain;
+use crate::cli::check::listed;
+use crate::console::{complain, print};
 use crate::files::Files;
-use crate::serve::listed;
 use crate::state::Serving;
 
 /// Some model group has nothing that works.
@@ -102,7 +102,7 @@ pub(crate) fn run(options: &DoctorOptions) -> ExitCode {
             true => json::refused(&options.config, &loaded),
             false => refused(&options.config, &loaded),
         };
-        crate::print(&text);
+        print(&text);
         return ExitCode::from(EXIT_CONFIG);
     };
     let report = match examine::all(options, snapshot, &loaded) {
@@ -120,7 +120,7 @@ pub(crate) fn run(options: &DoctorOptions) -> ExitCode {
             table::text(&report, paint::columns(out), options.all, &paint)
         }
     };
-    crate::print(&text);
+    print(&text);
     ExitCode::from(report.exit_code())
 }
 

@@ -10,7 +10,7 @@ use hale_core::group::ModelGroup;
 use super::paint::{Paint, fitted, wrapped};
 use super::verdict::{Mark, Step, Works};
 use super::{Diagnosis, Report};
-use crate::health::remedy::{label, short_label};
+use crate::advice::{label, short_label};
 
 /// In a list of more deployments than this, groups that are well have one line each.
 const LONG_LIST: usize = 40;

@@ -11,7 +11,7 @@ use hale_core::health::check::{Checked, Doubt, Finding};
 use hale_core::prices;
 
 use super::when;
-use crate::health::remedy::{self, Failure};
+use crate::advice::{self, Failure};
 use crate::upstream::Upstream;
 
 /// The steps on the way to an answer.
@@ -250,8 +250,8 @@ fn by_check(
                 name,
                 works: Works::No,
                 at,
-                problem: remedy::problem(deployment, &failure(cause)),
-                fix: remedy::fix(deployment, &failure(cause)).unwrap_or_default(),
+                problem: advice::problem(deployment, &failure(cause)),
+                fix: advice::fix(deployment, &failure(cause)).unwrap_or_default(),
             }
         }
         Finding::Unknown(doubt) => doubtful(doubt, checked),
@@ -334,12 +334,12 @@ fn rate_limited(
     rest_ms: Option<u64>,
     unix_ms: u64,
 ) -> Said {
-    let mut problem = remedy::problem(deployment, failure);
+    let mut problem = advice::problem(deployment, failure);
     if let Some(rest_ms) = rest_ms {
         let until = when::time_of_day(unix_ms.saturating_add(rest_ms));
         problem = format!("for {} s, until {until}, {problem}", rest_ms.div_ceil(1000));
     }
-    let fix = remedy::fix(deployment, failure).unwrap_or_default();
+    let fix = advice::fix(deployment, failure).unwrap_or_default();
     Said { name: "rate_limited", works: Works::No, at: Step::Probe, problem, fix }
 }
 
@@ -366,11 +366,11 @@ fn no_model(
 ) -> Said {
     let said = failure.message.to_ascii_lowercase();
     let model = &*deployment.upstream_model;
-    let mut problem = remedy::problem(deployment, failure);
+    let mut problem = advice::problem(deployment, failure);
     let ended = deployment.facts.deprecation_date.as_deref();
     let ended = ended.filter(|date| **date <= *when::date(unix_ms));
     let mut name = "model_not_found";
-    let mut fix = remedy::fix(deployment, failure).unwrap_or_default();
+    let mut fix = advice::fix(deployment, failure).unwrap_or_default();
     if ended.is_some() || GONE.iter().any(|word| said.contains(word)) {
         name = "model_deprecated";
         let date = ended.map_or(String::new(), |date| format!(" (on {date}, by the price list)"));

@@ -1,18 +1,16 @@
-//! What is counted, and how it reads in Prometheus' format.
+//! What is counted.
 //!
 //! Written by [`crate::proxy`] through handles that are resolved when a config is applied; read by
 //! `GET /metrics`. Always true: no label value comes from a caller, and counting takes no lock.
 
-mod expose;
 mod histogram;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) use expose::expose;
 use hale_core::record::{Ending, RequestRecord};
-use histogram::Histogram;
+pub(crate) use histogram::Histogram;
 use parking_lot::Mutex;
 
 /// Everything that is counted.
@@ -37,17 +35,17 @@ pub(crate) struct Metrics {
 
 /// What is counted for one model group.
 pub(crate) struct GroupMetrics {
-    endings: [AtomicU64; Ending::ALL.len()],
-    statuses: [AtomicU64; 5],
-    duration: Histogram,
-    overhead: Histogram,
-    first_content: Histogram,
-    retries: AtomicU64,
-    fallbacks: AtomicU64,
-    input_tokens: AtomicU64,
-    output_tokens: AtomicU64,
+    pub(crate) endings: [AtomicU64; Ending::ALL.len()],
+    pub(crate) statuses: [AtomicU64; 5],
+    pub(crate) duration: Histogram,
+    pub(crate) overhead: Histogram,
+    pub(crate) first_content: Histogram,
+    pub(crate) retries: AtomicU64,
+    pub(crate) fallbacks: AtomicU64,
+    pub(crate) input_tokens: AtomicU64,
+    pub(crate) output_tokens: AtomicU64,
     /// USD in units of 10^-9, so that sums stay exact.
-    spend_nano_usd: AtomicU64,
+    pub(crate) spend_nano_usd: AtomicU64,
 }
 
 impl Metrics {
@@ -64,7 +62,8 @@ impl Metrics {
         fresh
     }
 
-    fn groups(&self) -> Vec<(Box<str>, Arc<GroupMetrics>)> {
+    /// The handles of all groups, by name.
+    pub(crate) fn groups(&self) -> Vec<(Box<str>, Arc<GroupMetrics>)> {
         self.groups.lock().iter().map(|(name, group)| (name.clone(), group.clone())).collect()
     }
 }

@@ -7,9 +7,9 @@ use hale_core::time::{Millis, rfc3339};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use crate::arrival::Arrival;
 use crate::clock;
-use crate::proxy::Arrival;
-use crate::proxy::reply::{self, Reply};
+use crate::http::reply::{self, Reply};
 
 /// One budget on `/router/state`.
 #[derive(Serialize)]

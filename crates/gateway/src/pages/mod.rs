@@ -4,7 +4,9 @@
 //! holds and calls nobody.
 
 mod budgets;
-mod health;
+pub(crate) mod explain;
+pub(crate) mod health;
+mod metrics;
 mod model_groups;
 mod models;
 mod router;
@@ -13,12 +15,11 @@ mod routes;
 use hale_core::endpoint::Page;
 use http::{HeaderValue, Response, StatusCode};
 
+use self::health::readiness;
 use self::router::Hand;
-pub(crate) use self::router::preview;
-use crate::metrics;
-use crate::proxy::Arrival;
-use crate::proxy::access::percent_decode;
-use crate::proxy::reply::{self, Reply};
+use crate::arrival::Arrival;
+use crate::http::auth::percent_decode;
+use crate::http::reply::{self, Reply};
 
 /// The page. `name` is the name in its path, `query` what follows the question mark.
 pub(crate) fn answer(
@@ -37,11 +38,11 @@ pub(crate) fn answer(
         Page::ModelInfo => models::info(arrival),
         Page::ModelGroupInfo => model_groups::info(arrival, parameter(query, "model_group")),
         Page::Routes => routes::list(),
-        Page::Liveness => health::liveness(),
-        Page::Readiness => health::readiness(arrival),
-        Page::ReadinessDetails => health::readiness_details(arrival),
-        Page::Backlog => health::backlog(arrival),
-        Page::License => health::license(),
+        Page::Liveness => readiness::liveness(),
+        Page::Readiness => readiness::readiness(arrival),
+        Page::ReadinessDetails => readiness::readiness_details(arrival),
+        Page::Backlog => readiness::backlog(arrival),
+        Page::License => readiness::license(),
         Page::Test => reply::json(StatusCode::OK, &br#"{"route":"/test"}"#[..]),
         Page::Metrics => {
             let page = metrics::expose(&arrival.worker.process, &arrival.serving);

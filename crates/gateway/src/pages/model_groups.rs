@@ -9,8 +9,8 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::proxy::Arrival;
-use crate::proxy::reply::{self, Reply};
+use crate::arrival::Arrival;
+use crate::http::reply::{self, Reply};
 
 /// Of these the group has the largest that one of its deployments has.
 const LARGEST: [&str; 2] = ["max_input_tokens", "max_output_tokens"];

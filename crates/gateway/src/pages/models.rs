@@ -11,11 +11,11 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use super::health::{self, Standing};
+use crate::arrival::Arrival;
 use crate::clock;
-use crate::health::{self, Standing};
-use crate::proxy::Arrival;
+use crate::http::reply::{self, Reply};
 use crate::proxy::explain;
-use crate::proxy::reply::{self, Reply};
 
 /// The creation time that the reference gives every model, seconds since 1970.
 const CREATED: u64 = 1_677_610_602;

@@ -14,10 +14,10 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 
 use super::budgets::{self, BudgetLine};
+use crate::arrival::Arrival;
 use crate::clock;
-use crate::proxy::Arrival;
+use crate::http::reply::{self, Reply};
 use crate::proxy::explain::{self, unix_s};
-use crate::proxy::reply::{self, Reply};
 
 /// What an operator does to a deployment.
 #[derive(Clone, Copy, Debug)]
@@ -262,7 +262,7 @@ struct Member<'p> {
 ///
 /// # Errors
 /// The nearest names, when it leads nowhere.
-pub(crate) fn preview(
+pub(super) fn preview(
     snapshot: &Snapshot,
     model: &str,
     controls: Controls,

@@ -4,7 +4,7 @@ use hale_core::endpoint::{Action, ENDPOINTS, Endpoint};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::proxy::reply::{self, Reply};
+use crate::http::reply::{self, Reply};
 
 #[derive(Serialize)]
 struct Route {

@@ -13,8 +13,8 @@ use hale_core::snapshot::Snapshot;
 use hale_wire::errors::{clean, kind_of};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::Arrival;
-use super::access::Access;
+use crate::arrival::Arrival;
+use crate::http::auth::Access;
 
 /// The version of the interface that clients of the reference look at. Source: the contract.
 pub(crate) const COMPATIBLE_VERSION: &str = "1.106.2";

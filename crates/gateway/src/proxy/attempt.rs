@@ -1,7 +1,7 @@
 //! One attempt: one deployment is asked once.
 //!
 //! Called by [`super::exchange`] for first attempts, retries and fallbacks alike, and by
-//! [`crate::health`] for checks. Always true: the
+//! [`crate::prober`] for checks. Always true: the
 //! outcome is classified by `core` alone and told to the deployment's state exactly once, be it
 //! success, failure or neither (the client went away).
 
@@ -36,12 +36,12 @@ use tokio::sync::Semaphore;
 pub(crate) use self::binary::BytesHead;
 use self::binary::{bytes_content, words};
 pub(crate) use self::look::{expect_list, look};
-use super::body::Held;
 use super::guard::AttemptGuard;
 use super::handshake::Socket;
 use super::relay::Source;
 use super::request::{self, Dialect};
-use crate::clock;
+use crate::clock::{self, seconds};
+use crate::http::body::Held;
 use crate::state::{Object, Process, Route, Serving};
 use crate::upstream::entra::Token;
 use crate::upstream::{self, AnswerBody, SendError, Stage};
@@ -201,15 +201,6 @@ impl Failed {
     /// A stream that is no stream of events.
     pub(crate) fn malformed(message: String) -> Failed {
         Failed::because(&Observation::Malformed, None, message)
-    }
-}
-
-/// Milliseconds as seconds, for people.
-pub(crate) fn seconds(ms: u64) -> String {
-    if ms.is_multiple_of(1000) {
-        format!("{}", ms / 1000)
-    } else {
-        format!("{}.{:03}", ms / 1000, ms % 1000)
     }
 }
 

@@ -16,7 +16,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
 
 use super::explain::{self, Refusal};
-use super::query;
+use crate::http::query;
 
 /// The type of a form. Its parameters follow.
 const FORM: &str = "multipart/form-data";

@@ -8,8 +8,8 @@ use hale_wire::controls;
 use hale_wire::peek::{Peek, seconds_to_ms};
 use http::{HeaderMap, HeaderName};
 
-use super::Arrival;
 use super::explain::{self, Refusal};
+use crate::arrival::Arrival;
 use crate::clock;
 
 const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
@@ -19,7 +19,7 @@ const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
 const EXPLAIN: HeaderName = HeaderName::from_static("x-hale-explain");
 
 /// What headers and body ask of the routing.
-pub(super) fn all_controls(
+pub(crate) fn all_controls(
     arrival: &Arrival,
     format: WireFormat,
     peek: &Peek,

@@ -26,9 +26,8 @@ use http::request::Parts;
 use http::{Response, StatusCode, header};
 use hyper::body::Incoming;
 
-use super::access::Access;
+use super::answer_headers;
 use super::attempt::{Answered, Ask, Content, Failed, attempt};
-use super::body::{self, Held};
 use super::content;
 use super::explain::{self, Refusal};
 use super::finish::Finish;
@@ -36,11 +35,13 @@ use super::guard::AttemptGuard;
 use super::handshake::{self, Handshake};
 use super::kept::{self, Kept};
 use super::relay::Relay;
-use super::reply::{self, Reply};
 use super::request::Dialect;
 use super::tunnel::Tunnel;
-use super::{Arrival, answer_headers};
+use crate::arrival::Arrival;
 use crate::clock;
+use crate::http::auth::Access;
+use crate::http::body::{self, Held};
+use crate::http::reply::{self, Reply};
 use crate::state::Object;
 
 /// What was read from the request.
@@ -73,7 +74,7 @@ struct Wanted {
 
 /// Serves a request for a model. `path_name` is the name in the path: of a model, which wins over the
 /// body's, or the id of a response.
-pub(super) async fn run(
+pub(crate) async fn run(
     arrival: Arrival,
     operation: Operation,
     path_name: Option<Box<str>>,

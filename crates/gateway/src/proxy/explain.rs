@@ -26,9 +26,10 @@ pub(crate) use self::refused::{diagnosis, refused};
 pub(super) use self::websocket::{
     bad_websocket_key, foreign_origin, no_upgrade, wrong_websocket_version,
 };
-use super::attempt::{Failed, seconds};
-use super::reply::{self, Reply};
-use crate::health::remedy;
+use super::attempt::Failed;
+use crate::advice;
+use crate::clock::seconds;
+use crate::http::reply::{self, Reply};
 
 /// Entries of `deployments` and `attempts`. Source: the contract, section 6.
 const LINES_MAX: usize = 20;
@@ -436,7 +437,7 @@ pub(crate) fn exhausted(
     message.push_str(&trail(snapshot, walk, tried));
     // What was refused says by itself whose key it is.
     if tried.cause.blames_deployment() && !matches!(tried.cause, Cause::Auth | Cause::Permission) {
-        let fix = remedy::fix_of_traffic(deployment, tried.cause, tried.status);
+        let fix = advice::fix_of_traffic(deployment, tried.cause, tried.status);
         message.push_str(&fix.map_or(String::new(), |fix| format!(" To mend it: {fix}.")));
     }
     message.push_str(&refused::others(snapshot, refused, now));

@@ -14,11 +14,11 @@ use hale_core::endpoint::Operation;
 use hale_core::record::{Ending, RequestRecord};
 use hale_core::usage::Usage;
 
-use super::Arrival;
+use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
 use crate::metrics::GroupMetrics;
-use crate::server::Worker;
 use crate::state::Serving;
+use crate::state::Worker;
 
 /// A record in the making.
 pub(crate) struct Finish {

@@ -168,7 +168,7 @@ impl AttemptGuard {
                 tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment rests");
             }
             Some(Transition::Closed) => tracing::info!(deployment, "deployment is back"),
-            Some(Transition::Proved(change)) => crate::health::announce(deployment, &change),
+            Some(Transition::Proved(change)) => crate::events::announce(deployment, &change),
         }
     }
 }

@@ -10,8 +10,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::access::{self, Access};
 use super::explain::{self, Refusal};
+use crate::http::auth::{self, Access};
 use crate::state::Object;
 use crate::upstream::Switched;
 
@@ -170,7 +170,7 @@ pub(super) fn model(query: &str) -> Result<Option<Box<str>>, Refusal> {
     let mut found: Option<Box<str>> = None;
     for (name, value) in pairs(query) {
         if matches!(name, "model" | "deployment") {
-            let value = access::percent_decode(&value.replace('+', "%20"));
+            let value = auth::percent_decode(&value.replace('+', "%20"));
             if found.as_ref().is_some_and(|found| *found != value) {
                 let problem = "the query names two models; send one `model`";
                 return Err(explain::bad_parameter("model", problem));
@@ -190,7 +190,7 @@ pub(super) fn object(query: &str) -> Option<Object> {
 }
 
 /// The key that a browser hides among the protocols.
-pub(super) fn hidden_key(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn hidden_key(headers: &HeaderMap) -> Option<&str> {
     list(headers, &header::SEC_WEBSOCKET_PROTOCOL).find_map(|one| one.strip_prefix(CREDENTIALS[0]))
 }
 

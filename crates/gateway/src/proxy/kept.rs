@@ -13,7 +13,8 @@ use hale_core::snapshot::Snapshot;
 use hale_wire::peek::Peek;
 
 use super::explain::{self, Refusal};
-use super::{Arrival, query};
+use crate::arrival::Arrival;
+use crate::http::query;
 use crate::state::Object;
 
 /// Parameters of a query that speak to the gateway. The version of the interface that an Azure client

@@ -132,7 +132,7 @@ impl Relay {
     }
 
     /// How many bytes there will be in all, where that is known.
-    pub(super) fn length(&self) -> Option<u64> {
+    pub(crate) fn length(&self) -> Option<u64> {
         self.length
     }
 
@@ -242,7 +242,7 @@ impl Relay {
     }
 
     /// Ends it after a fault of our own code.
-    pub(super) fn give_up(&mut self) {
+    pub(crate) fn give_up(&mut self) {
         self.over = true;
         self.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
         self.source = Source::Canned(None);

@@ -23,11 +23,12 @@ use tokio::time::Sleep;
 
 use self::last_words::LastWords;
 use self::pipe::{Moved, Pipe};
-use super::attempt::{Failed, seconds};
+use super::attempt::Failed;
 use super::finish::Finish;
 use super::guard::AttemptGuard;
-use super::reply::InFlight;
 use crate::clock;
+use crate::clock::seconds;
+use crate::http::reply::InFlight;
 use crate::upstream::Switched;
 
 mod last_words;

@@ -20,11 +20,12 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::Worker;
+use super::Clients;
+use crate::http::reply::InFlight;
 use crate::panics::contained;
-use crate::proxy;
-use crate::proxy::reply::InFlight;
 use crate::proxy::tunnel::{Session, Tunnel};
+use crate::router;
+use crate::state::Worker;
 use crate::{clock, coalesce};
 
 /// How long a connection counts as having only just begun to wait, milliseconds.
@@ -186,7 +187,7 @@ impl ConnectionState {
 }
 
 /// Serves `stream` in a task of its own.
-pub(super) fn spawn(worker: &Rc<Worker>, stream: TcpStream) {
+pub(super) fn spawn(clients: &Rc<Clients>, stream: TcpStream) {
     let state = Rc::new(ConnectionState {
         doing: Cell::new(Doing::Idle(clock::now().millis())),
         late_body: Cell::new(false),
@@ -195,15 +196,16 @@ pub(super) fn spawn(worker: &Rc<Worker>, stream: TcpStream) {
         waker: RefCell::new(None),
         tunnel: RefCell::new(None),
     });
-    worker.connections.borrow_mut().push(Rc::downgrade(&state));
-    let open = Open::count(worker, &state);
+    clients.connections.borrow_mut().push(Rc::downgrade(&state));
+    let open = Open::count(clients, &state);
+    let worker = &clients.worker;
     let serving = worker.process.serving();
     let head_max = serving.snapshot.gateway.bounds.header_bytes;
     let io = TokioIo::new(Watched { stream, state: state.clone(), is_awaited: false });
     let (for_requests, for_states) = (worker.clone(), state.clone());
     let service = service_fn(move |request| {
         for_states.doing.set(Doing::Request);
-        proxy::serve(for_requests.clone(), for_states.clone(), request)
+        router::serve(for_requests.clone(), for_states.clone(), request)
     });
     let mut builder = http1::Builder::new();
     // The sweep keeps the clocks; see above.
@@ -288,22 +290,22 @@ where
 
 /// Counts an open connection for as long as it lives.
 struct Open {
-    worker: Rc<Worker>,
+    clients: Rc<Clients>,
     state: Rc<ConnectionState>,
 }
 
 impl Open {
-    fn count(worker: &Rc<Worker>, state: &Rc<ConnectionState>) -> Open {
-        worker.process.metrics.connections.fetch_add(1, Ordering::Relaxed);
-        worker.clients.set(worker.clients.get() + 1);
-        Open { worker: worker.clone(), state: state.clone() }
+    fn count(clients: &Rc<Clients>, state: &Rc<ConnectionState>) -> Open {
+        clients.worker.process.metrics.connections.fetch_add(1, Ordering::Relaxed);
+        clients.count.set(clients.count.get() + 1);
+        Open { clients: clients.clone(), state: state.clone() }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.worker.process.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-        self.worker.clients.set(self.worker.clients.get() - 1);
+        self.clients.worker.process.metrics.connections.fetch_sub(1, Ordering::Relaxed);
+        self.clients.count.set(self.clients.count.get() - 1);
         // A session that did not begin holds on to the connection that holds it.
         drop(self.state.tunnel.take());
     }

@@ -1,6 +1,6 @@
 //! Workers: one thread, one runtime, one listener each, sharing nothing on the request path.
 //!
-//! Started by [`crate::serve`]. Always true: a connection stays on the worker that accepted it, and a
+//! Started by [`crate::process`]. Always true: a connection stays on the worker that accepted it, and a
 //! worker ends only after its connections did or the time to shut down is over.
 
 pub(crate) mod connection;
@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use self::connection::ConnectionState;
 use crate::clock;
-use crate::state::Process;
+use crate::state::{Process, Worker};
 use crate::upstream;
 
 /// How far the process is on its way to stop.
@@ -43,14 +43,14 @@ const LAST_WORDS: Duration = Duration::from_millis(250);
 /// How long to wait for descriptors before the next look.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(20);
 
-/// What the connections of one worker share.
-pub(crate) struct Worker {
-    /// The process.
-    pub(crate) process: Arc<Process>,
-    /// How many clients may be connected.
-    clients_max: usize,
+/// The clients of one worker.
+struct Clients {
+    /// What their requests share.
+    worker: Rc<Worker>,
+    /// How many may be connected.
+    max: usize,
     /// How many are.
-    clients: Cell<usize>,
+    count: Cell<usize>,
     connections: RefCell<Vec<Weak<ConnectionState>>>,
 }
 
@@ -65,16 +65,20 @@ pub(crate) fn run(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let (clients, connections) = (Cell::new(0), RefCell::default());
-    let worker = Rc::new(Worker { process, clients_max, clients, connections });
+    let clients = Rc::new(Clients {
+        worker: Rc::new(Worker { process }),
+        max: clients_max,
+        count: Cell::new(0),
+        connections: RefCell::default(),
+    });
     runtime.block_on(async move {
         let listener = TcpListener::from_std(listener)?;
-        serve(&worker, listener, phase).await;
+        serve(&clients, listener, phase).await;
         Ok(())
     })
 }
 
-async fn serve(worker: &Rc<Worker>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
+async fn serve(clients: &Rc<Clients>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
     let mut sweep = tokio::time::interval(SWEEP);
     sweep.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut listener = Some(listener);
@@ -82,21 +86,21 @@ async fn serve(worker: &Rc<Worker>, listener: TcpListener, mut phase: watch::Rec
         let now_phase = *phase.borrow_and_update();
         if now_phase >= Phase::Finish {
             if let Some(listener) = listener.take() {
-                accept_waiting(worker, &listener).await;
+                accept_waiting(clients, &listener).await;
             }
             let now = clock::now().millis();
-            worker.each_connection(|state| state.finish(now));
+            clients.each_connection(|state| state.finish(now));
             if now_phase == Phase::Stop {
-                worker.cut().await;
+                clients.cut().await;
                 return;
             }
-            if worker.is_idle() {
+            if clients.is_idle() {
                 return;
             }
         }
         tokio::select! {
-            accepted = accept(listener.as_ref()), if worker.has_room() => match accepted {
-                Ok(stream) => connection::spawn(worker, stream),
+            accepted = accept(listener.as_ref()), if clients.has_room() => match accepted {
+                Ok(stream) => connection::spawn(clients, stream),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     // Out of descriptors, most likely: trying again at once would only spin.
@@ -106,9 +110,9 @@ async fn serve(worker: &Rc<Worker>, listener: TcpListener, mut phase: watch::Rec
             changed = phase.changed() => if changed.is_err() {
                 return;
             },
-            _ = sweep.tick() => worker.sweep(),
-            () = worker.room(), if !worker.has_room() => {}
-            () = worker.drained(), if now_phase >= Phase::Finish => {}
+            _ = sweep.tick() => clients.sweep(),
+            () = clients.room(), if !clients.has_room() => {}
+            () = clients.drained(), if now_phase >= Phase::Finish => {}
         }
     }
 }
@@ -125,17 +129,17 @@ async fn accept(listener: Option<&TcpListener>) -> std::io::Result<tokio::net::T
 }
 
 /// Takes in who is waiting at the door already; closing it would reset them.
-async fn accept_waiting(worker: &Rc<Worker>, listener: &TcpListener) {
+async fn accept_waiting(clients: &Rc<Clients>, listener: &TcpListener) {
     std::future::poll_fn(|cx| {
         while let Poll::Ready(Ok((stream, _peer))) = listener.poll_accept(cx) {
-            connection::spawn(worker, stream);
+            connection::spawn(clients, stream);
         }
         Poll::Ready(())
     })
     .await;
 }
 
-impl Worker {
+impl Clients {
     fn each_connection(&self, mut each: impl FnMut(&ConnectionState)) {
         for state in self.connections.borrow().iter().filter_map(Weak::upgrade) {
             each(&state);
@@ -149,7 +153,7 @@ impl Worker {
     /// Whether one more client may connect. One beyond the bound is let in: somebody has to be at the
     /// door before an idle one is sent away.
     fn has_room(&self) -> bool {
-        self.clients.get() <= self.clients_max
+        self.count.get() <= self.max
     }
 
     /// Waits for a client to leave, and sends away those that idle, the longest first.
@@ -172,7 +176,7 @@ impl Worker {
 
     /// Lets streams end with the reason why they are cut.
     async fn cut(&self) {
-        self.process.cut();
+        self.worker.process.cut();
         self.each_connection(ConnectionState::wake);
         let _cut: Result<(), _> = tokio::time::timeout(LAST_WORDS, self.drained()).await;
     }
@@ -186,7 +190,7 @@ impl Worker {
     /// Closes connections that are overdue, and forgets those that are gone.
     fn sweep(&self) {
         let now = clock::now().millis();
-        let serving = self.process.serving();
+        let serving = self.worker.process.serving();
         let bounds = &serving.snapshot.gateway.bounds;
         self.each_connection(|state| state.close_if_overdue(now, bounds));
         self.connections.borrow_mut().retain(|state| state.strong_count() > 0);

@@ -172,10 +172,10 @@ fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
         "core/src/config/groups.rs",
         "core/src/deployment.rs",
         "core/src/secret.rs",
-        "gateway/src/health/drain.rs",
-        "gateway/src/proxy/access.rs",
-        "gateway/src/serve.rs",
-        "gateway/src/state.rs",
+        "gateway/src/pages/health/drain.rs",
+        "gateway/src/http/auth.rs",
+        "gateway/src/process/address.rs",
+        "gateway/src/state/mod.rs",
         "gateway/src/upstream/entra.rs",
     ];
     let mut wrong = Vec::new();

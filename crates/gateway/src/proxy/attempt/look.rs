@@ -1,6 +1,6 @@
 //! A look at an upstream that makes no model run: a request for what costs nothing.
 //!
-//! Called by [`crate::health`] where a check may not cost anything. Always true: it has the deployment's own
+//! Called by [`crate::prober`] where a check may not cost anything. Always true: it has the deployment's own
 //! head and address, and its failure is classified like an attempt's.
 
 use std::cell::Cell;
@@ -13,7 +13,8 @@ use http::Method;
 use http::uri::PathAndQuery;
 use serde_json::Value;
 
-use super::{Ask, Failed, refused, request, seconds, unsent};
+use super::{Ask, Failed, refused, request, unsent};
+use crate::clock::seconds;
 use crate::state::Route;
 use crate::upstream;
 

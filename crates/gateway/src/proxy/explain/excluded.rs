@@ -12,8 +12,7 @@ use hale_core::time::{Millis, rfc3339};
 use hale_wire::errors::{DeploymentLine, clean};
 
 use super::LINE_MAX;
-use crate::clock;
-use crate::health::remedy;
+use crate::{advice, clock};
 
 /// What is said of one.
 struct Said {
@@ -104,7 +103,7 @@ fn resting(state: &'static str, deployment: &Deployment, rest: &Rest, now: Milli
     let wait_ms = rest.until.since(now);
     let left_s = wait_ms.div_ceil(1000).max(1);
     let source = if rest.provider_issued { "the provider asked for it" } else { "our own pause" };
-    let fix = remedy::fix_of_traffic(deployment, rest.cause, deployment.state.last_status());
+    let fix = advice::fix_of_traffic(deployment, rest.cause, deployment.state.last_status());
     let fix = fix.map_or(String::new(), |fix| format!("; {fix}"));
     let hint = format!("free again in {left_s} s ({source}){fix}");
     Said { state, cause: rest.cause, hint, wait_ms: Some(wait_ms) }

@@ -12,9 +12,9 @@ use hale_core::endpoint::Role;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use uuid::Uuid;
 
-use super::explain::{self, Refusal};
-use super::handshake;
 use crate::clock;
+use crate::proxy::explain::{self, Refusal};
+use crate::proxy::handshake;
 use crate::state::Serving;
 
 /// Headers that may carry the key, besides `authorization` and the configured one.

@@ -13,16 +13,16 @@ use hale_core::health::{Rest, Verdict};
 use hale_core::time::Millis;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-use super::Answer;
 use super::listing::Listing;
 use super::targets::targets;
-use super::thread::is_left_out;
+use crate::arrival::Arrival;
 use crate::clock;
+use crate::http::auth::Access;
+use crate::http::reply::{self, Reply};
 use crate::pages::parameter;
-use crate::proxy::Arrival;
-use crate::proxy::access::Access;
-use crate::proxy::reply::{self, Reply};
+use crate::prober::is_left_out;
 use crate::state::Serving;
+use crate::state::health::Answer;
 
 /// Which of the lists an entry is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Obstacle;
 
-use crate::proxy::attempt::seconds;
+use crate::clock::seconds;
 use crate::upstream::Upstream;
 
 /// A failure as an attempt reported it.

@@ -18,8 +18,8 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use super::GroupMetrics;
 use crate::clock;
+use crate::metrics::{GroupMetrics, Histogram};
 use crate::state::{Process, Serving};
 
 /// One family of metrics.
@@ -36,7 +36,7 @@ enum Read {
     Process(MetricType, fn(&Process) -> u64),
     ProcessUsd(fn(&Process) -> u64),
     Group(fn(&GroupMetrics) -> u64),
-    GroupSeconds(fn(&GroupMetrics) -> &super::Histogram),
+    GroupSeconds(fn(&GroupMetrics) -> &Histogram),
     GroupUsd(fn(&GroupMetrics) -> u64),
     GroupByEnding,
     GroupByStatus,

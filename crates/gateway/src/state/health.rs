@@ -1,44 +1,19 @@
-//! Active health checks: the thread that makes them, what it is told, and the pages about it.
+//! What the process knows of its health thread, and how that is asked.
 //!
-//! Owned by the process. When to check whom is decided by [`hale_core::health::check::Schedule`], what an
-//! answer proves by [`hale_core::health::check::judge`]; a check is an attempt like any other
-//! ([`crate::proxy::attempt`]). Always true: checks have a thread of their own, which is begun anew when it
-//! fails; no request waits for it but those that ask for checks.
-
-mod drain;
-pub(crate) mod fetch;
-mod listing;
-mod probe;
-pub(crate) mod remedy;
-mod report;
-mod round;
-mod targets;
-mod test_connection;
-mod thread;
-mod words;
+//! Owned by the process, shared with the prober. Always true: no request waits for the thread but those that
+//! ask for checks.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hale_core::deployment::DeploymentIndex;
-use hale_core::endpoint::HealthAction;
-use hale_core::health::check::{Change, Checked, Ledger, Quiet, Status};
+use hale_core::health::check::{Checked, Ledger, Quiet};
 use hale_core::time::Millis;
-use http::Response;
-use http::request::Parts;
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use self::probe::listed;
-pub(crate) use self::report::{Standing, standing};
-pub(crate) use self::round::{Alike, alike};
-pub(crate) use self::thread::{contained, start};
+use super::Serving;
 use crate::clock;
-use crate::proxy::Arrival;
-use crate::proxy::explain::Refusal;
-use crate::proxy::reply::Reply;
-use crate::state::Serving;
 
 /// Requests for checks that may wait for the thread.
 const COMMANDS_MAX: usize = 64;
@@ -61,18 +36,18 @@ pub(crate) enum Answer {
 
 /// What the thread is asked for: checks of these deployments, now.
 pub(crate) struct Command {
-    serving: Arc<Serving>,
-    targets: Vec<DeploymentIndex>,
-    answer: oneshot::Sender<Arc<Round>>,
+    pub(crate) serving: Arc<Serving>,
+    pub(crate) targets: Vec<DeploymentIndex>,
+    pub(crate) answer: oneshot::Sender<Arc<Round>>,
 }
 
 /// What the process knows of its health thread.
 pub(crate) struct Health {
     commands: mpsc::Sender<Command>,
     /// The other end, until the thread takes it.
-    receiver: Mutex<Option<mpsc::Receiver<Command>>>,
+    pub(crate) receiver: Mutex<Option<mpsc::Receiver<Command>>>,
     /// When the thread was seen moving last, milliseconds.
-    beat: AtomicU64,
+    pub(crate) beat: AtomicU64,
     /// Checks that were sent.
     pub(crate) probes: AtomicU64,
     /// Of those, the ones that found something wrong.
@@ -82,9 +57,9 @@ pub(crate) struct Health {
     /// What checks cost, in units of 10^-9 USD.
     pub(crate) nano_usd: AtomicU64,
     /// What of a day's budget is spent, whoever spends it.
-    ledger: Arc<Mutex<Ledger>>,
+    pub(crate) ledger: Arc<Mutex<Ledger>>,
     /// Credentials that are to be left alone.
-    quiet: Arc<Mutex<Quiet>>,
+    pub(crate) quiet: Arc<Mutex<Quiet>>,
     /// Attempts that were made although checks spoke against everybody.
     pub(crate) bypasses: AtomicU64,
     /// When the log said so last, milliseconds, plus 1.
@@ -132,7 +107,7 @@ impl Health {
     }
 
     /// Asks for checks of `targets` and waits for them; `None` when the thread has no room or failed.
-    async fn round(
+    pub(crate) async fn round(
         &self,
         serving: &Arc<Serving>,
         targets: Vec<DeploymentIndex>,
@@ -141,47 +116,5 @@ impl Health {
         let command = Command { serving: serving.clone(), targets, answer };
         self.commands.try_send(command).ok()?;
         answered.await.ok()
-    }
-}
-
-/// The page, or what else was asked for.
-///
-/// # Errors
-/// The refusal to send.
-pub(crate) async fn answer(
-    action: HealthAction,
-    arrival: &Arrival,
-    head: &Parts,
-    incoming: Incoming,
-) -> Result<Response<Reply>, Refusal> {
-    match action {
-        HealthAction::Report => Ok(report::page(arrival, head.uri.query()).await),
-        HealthAction::TestConnection => test_connection::run(arrival, head, incoming).await,
-        HealthAction::Drain => Ok(drain::run(arrival, &head.headers).await),
-    }
-}
-
-/// Says once what changed. Every change of what checks and answers prove comes through here.
-pub(crate) fn announce(deployment: &str, change: &Change) {
-    let (from, to, source) = (change.from, change.to, change.source.name());
-    let (cause, before) = (change.cause(), from.name());
-    match (from, to) {
-        (_, Status::Unhealthy(_)) => {
-            tracing::warn!(deployment, cause, from = before, source, "deployment is unhealthy");
-        }
-        // Whoever has little traffic goes there and back all day.
-        (Status::Unchecked, Status::Healthy) | (Status::Healthy, Status::Unchecked) => {
-            tracing::debug!(
-                deployment,
-                cause,
-                from = before,
-                source,
-                "deployment is {}",
-                to.name()
-            );
-        }
-        (_, Status::Healthy | Status::RateLimited | Status::Unchecked | Status::Unknown(_)) => {
-            tracing::info!(deployment, cause, from = before, source, "deployment is {}", to.name());
-        }
     }
 }

@@ -1,7 +1,7 @@
 //! Reading a request's body: bounded in size, in time between its pieces, and in what all bodies of
 //! the process may hold together.
 //!
-//! Called by [`super::exchange`]. Always true: what was counted as held is released with [`Held`].
+//! Called by the proxy and by pages. Always true: what was counted as held is released with [`Held`].
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use http::HeaderMap;
 use http_body::Body;
 use hyper::body::{Frame, Incoming};
 
-use super::Arrival;
-use super::explain::{self, Refusal};
+use crate::arrival::Arrival;
+use crate::proxy::explain::{self, Refusal};
 use crate::server::connection::ConnectionState;
 use crate::state::Process;
 

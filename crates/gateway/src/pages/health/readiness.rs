@@ -6,17 +6,17 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::proxy::Arrival;
+use crate::arrival::Arrival;
+use crate::http::reply::{self, Reply};
 use crate::proxy::answer_headers::COMPATIBLE_VERSION;
-use crate::proxy::reply::{self, Reply};
 
 /// `GET /health/liveliness`: touches nothing.
-pub(super) fn liveness() -> Response<Reply> {
+pub(crate) fn liveness() -> Response<Reply> {
     reply::json(StatusCode::OK, &b"\"I'm alive!\""[..])
 }
 
 /// `GET /health/readiness`: 503 from the moment that the process is told to stop.
-pub(super) fn readiness(arrival: &Arrival) -> Response<Reply> {
+pub(crate) fn readiness(arrival: &Arrival) -> Response<Reply> {
     #[derive(Serialize)]
     struct Details {
         cache: Option<()>,
@@ -50,7 +50,7 @@ pub(super) fn readiness(arrival: &Arrival) -> Response<Reply> {
 }
 
 /// `GET /health/readiness/details`.
-pub(super) fn readiness_details(arrival: &Arrival) -> Response<Reply> {
+pub(crate) fn readiness_details(arrival: &Arrival) -> Response<Reply> {
     let draining = arrival.worker.process.is_draining();
     let verbose = tracing::enabled!(tracing::Level::DEBUG);
     let page = json!({
@@ -71,7 +71,7 @@ pub(super) fn readiness_details(arrival: &Arrival) -> Response<Reply> {
 }
 
 /// `GET /health/backlog`: how much there is to do. Nothing is ever queued.
-pub(super) fn backlog(arrival: &Arrival) -> Response<Reply> {
+pub(crate) fn backlog(arrival: &Arrival) -> Response<Reply> {
     let in_flight = arrival.worker.process.metrics.in_flight.load(Ordering::Relaxed);
     let page = json!({
         "in_flight_requests": in_flight,
@@ -83,7 +83,7 @@ pub(super) fn backlog(arrival: &Arrival) -> Response<Reply> {
 }
 
 /// `GET /health/license`: everything is free.
-pub(super) fn license() -> Response<Reply> {
+pub(crate) fn license() -> Response<Reply> {
     let page: Value = json!({
         "has_license": false,
         "license_type": "community",

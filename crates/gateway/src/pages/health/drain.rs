@@ -10,9 +10,9 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 
+use crate::arrival::Arrival;
 use crate::clock;
-use crate::proxy::Arrival;
-use crate::proxy::reply::{self, Reply};
+use crate::http::reply::{self, Reply};
 
 /// How often to look whether requests are done.
 const LOOK: Duration = Duration::from_millis(100);

@@ -1,6 +1,6 @@
 //! `POST /router/explain`: a request's body is read as usual, and nothing is sent.
 //!
-//! Called by the pipeline. Always true: it takes no permit, no place and no budget, and leaves no record.
+//! Called by the router. Always true: it takes no permit, no place and no budget, and leaves no record.
 
 use hale_core::endpoint::Operation;
 use hale_wire::peek::Peek;
@@ -8,14 +8,15 @@ use http::Response;
 use http::request::Parts;
 use hyper::body::Incoming;
 
-use super::body::{self, Held};
-use super::explain::{self, Refusal};
-use super::reply::Reply;
-use super::{Arrival, controls};
-use crate::pages;
+use super::router::preview;
+use crate::arrival::Arrival;
+use crate::http::body::{self, Held};
+use crate::http::reply::Reply;
+use crate::proxy::controls;
+use crate::proxy::explain::{self, Refusal};
 
 /// Explains the request in the body.
-pub(super) async fn run(
+pub(crate) async fn run(
     arrival: &Arrival,
     head: &Parts,
     incoming: Incoming,
@@ -34,6 +35,6 @@ pub(super) async fn run(
     // With messages it is the body of a chat; of what others are, their fields do not say.
     controls.operation = peek.is_given("messages").then_some(Operation::Chat);
     let snapshot = &arrival.serving.snapshot;
-    pages::preview(snapshot, &model, controls)
+    preview(snapshot, &model, controls)
         .map_err(|nearest| explain::unknown_model(route, &model, &nearest))
 }

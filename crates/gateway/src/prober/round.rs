@@ -14,9 +14,10 @@ use hale_core::health::check::{Allowance, Checked, Finding};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
+use super::probe;
 use super::thread::{contained, record};
-use super::{Answer, Command, Round, probe};
 use crate::clock;
+use crate::state::health::{Answer, Command, Round};
 use crate::state::{Process, Serving};
 
 /// Rounds under way; who asks for one more gets no answer.

@@ -14,11 +14,11 @@ use std::sync::atomic::Ordering;
 use hale_core::config::{self, Options, Severity};
 use hale_core::snapshot::Snapshot;
 
-use crate::cli::ServeOptions;
+use super::address::check_key;
+use super::options::{ServeOptions, override_settings};
 use crate::files::Files;
-use crate::serve::{check_key, override_settings};
 use crate::state::Process;
-use crate::{clock, health, panics};
+use crate::{clock, events, panics};
 
 /// Reloads one config.
 pub(crate) struct Reloader {
@@ -106,7 +106,7 @@ fn hand_over(before: &Snapshot, now: &Snapshot) {
         if !Arc::ptr_eq(&known.state, &deployment.state)
             && let Some(change) = deployment.state.take_over(&known.state, at)
         {
-            health::announce(&deployment.id, &change);
+            events::announce(&deployment.id, &change);
         }
     }
 }

@@ -3,12 +3,16 @@
 //! Called by `main`. Always true: flags work in both spellings (`--num_workers`, `--num-workers`); a
 //! flag of the reference that means nothing here is named once and ignored.
 
+pub(crate) mod check;
+pub(crate) mod health;
+
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::complain;
+use crate::console::{complain, print};
+use crate::process::ServeOptions;
 
 /// What to do.
 pub(crate) enum Command {
@@ -51,52 +55,6 @@ enum Sub {
     Health(HealthOptions),
     /// Shows an outage and how it is survived: three simulated providers, no key, no network
     Demo(DemoOptions),
-}
-
-/// How to serve.
-#[derive(Args, Clone, Debug, Default)]
-pub(crate) struct ServeOptions {
-    /// The config file
-    #[arg(short, long, env = "CONFIG_FILE_PATH", value_name = "FILE")]
-    pub(crate) config: Option<String>,
-    /// The address to listen on [default: 0.0.0.0 with a strong master key, else 127.0.0.1]
-    #[arg(long, env = "HOST")]
-    pub(crate) host: Option<String>,
-    /// The port to listen on; 0 takes a free one
-    #[arg(long, env = "PORT", default_value_t = 4000)]
-    pub(crate) port: u16,
-    /// Threads that serve [default: one per core]
-    #[arg(long = "num_workers", alias = "num-workers", env = "NUM_WORKERS", value_name = "N")]
-    pub(crate) num_workers: Option<usize>,
-    /// Serves this one model without a config file
-    #[arg(short, long, value_name = "PROVIDER/MODEL")]
-    pub(crate) model: Option<String>,
-    /// The base URL of --model
-    #[arg(long = "api_base", alias = "api-base", value_name = "URL")]
-    pub(crate) api_base: Option<String>,
-    /// Bounds every request, seconds
-    #[arg(long = "request_timeout", alias = "request-timeout", value_name = "SECONDS")]
-    pub(crate) request_timeout: Option<f64>,
-    /// Leaves out parameters that a provider does not know
-    #[arg(long = "drop_params", alias = "drop-params")]
-    pub(crate) drop_params: bool,
-    /// Makes unknown and duplicate keys of the config errors
-    #[arg(long)]
-    pub(crate) strict: bool,
-    /// Prints the health of the gateway that runs at --host and --port; see `hale health`
-    #[arg(long)]
-    pub(crate) health: bool,
-    /// Logs each request
-    #[arg(long, env = "DEBUG", value_parser = clap::builder::FalseyValueParser::new())]
-    pub(crate) debug: bool,
-    /// Logs everything
-    #[arg(
-        long = "detailed_debug",
-        alias = "detailed-debug",
-        env = "DETAILED_DEBUG",
-        value_parser = clap::builder::FalseyValueParser::new()
-    )]
-    pub(crate) detailed_debug: bool,
 }
 
 /// What to check.
@@ -199,7 +157,7 @@ pub(crate) fn parse() -> Command {
     };
     if cli.version {
         let compatible = crate::proxy::answer_headers::COMPATIBLE_VERSION;
-        crate::print(&format!(
+        print(&format!(
             "hale {} (compatible with LiteLLM {compatible})\n",
             env!("CARGO_PKG_VERSION")
         ));

@@ -7,8 +7,8 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::check::unserved;
 
-use super::remedy;
 use super::report::{Known, Sees};
+use crate::advice;
 
 /// The status that the reference would give: the upstream's, 408 for a timeout, else 500.
 pub(super) fn status_of(known: &Known) -> u16 {
@@ -92,14 +92,14 @@ pub(super) fn hint(deployment: &Deployment, known: &Known, sees: Sees) -> Option
         }
         (_, Some(cause)) => {
             let last = known.last.as_deref().filter(|last| last.cause == Some(cause));
-            let failure = remedy::Failure {
+            let failure = advice::Failure {
                 cause,
                 // What to do about an obstacle names the host where it stands.
                 obstacle: last.and_then(|last| last.obstacle).filter(|_| sees.addresses),
                 status: last.and_then(|last| last.status),
                 message: "",
             };
-            return remedy::fix(deployment, &failure);
+            return advice::fix(deployment, &failure);
         }
         _ => return None,
     };

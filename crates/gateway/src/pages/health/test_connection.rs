@@ -16,14 +16,14 @@ use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::Answer;
 use super::words::unproved;
+use crate::arrival::Arrival;
 use crate::clock;
-use crate::proxy::Arrival;
-use crate::proxy::body::{self, Held};
+use crate::http::body::{self, Held};
+use crate::http::reply::{self, Reply};
 use crate::proxy::explain::{self, Refusal};
-use crate::proxy::reply::{self, Reply};
 use crate::state::Serving;
+use crate::state::health::Answer;
 
 /// What stands for the file in messages.
 const NAME: &str = "(request)";

@@ -1,19 +1,19 @@
 //! The query of a request, as far as it speaks to the gateway.
 //!
-//! Called by [`super::content`] and [`super::kept`]. Always true: what is passed on of it stays as it was
+//! Called by `proxy::content` and `proxy::kept`. Always true: what is passed on of it stays as it was
 //! written.
 
-use super::access::percent_decode;
+use super::auth::percent_decode;
 
 /// The value of the first parameter with that name; an empty one counts as absent.
-pub(super) fn value(query: &str, name: &str) -> Option<Box<str>> {
+pub(crate) fn value(query: &str, name: &str) -> Option<Box<str>> {
     let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
     let (_, value) = pairs.find(|(key, _)| *key == name)?;
     Some(percent_decode(value)).filter(|value| !value.is_empty())
 }
 
 /// The query without the parameters of those names.
-pub(super) fn without(query: &str, names: &[&str]) -> String {
+pub(crate) fn without(query: &str, names: &[&str]) -> String {
     let is_kept = |pair: &&str| {
         let name = pair.split_once('=').map_or(*pair, |(name, _)| name);
         !pair.is_empty() && !names.contains(&name)

@@ -14,9 +14,9 @@ use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 
 use super::body::Held;
-use super::relay::{Broken, Relay};
 use crate::metrics::Metrics;
 use crate::panics::contained;
+use crate::proxy::relay::{Broken, Relay};
 use crate::server::connection::ConnectionState;
 
 /// The body of an answer.
@@ -50,13 +50,13 @@ impl Reply {
     }
 
     /// The same, holding memory until it is dropped.
-    pub(super) fn holding(mut self, held: Held) -> Reply {
+    pub(crate) fn holding(mut self, held: Held) -> Reply {
         self.held = Some(held);
         self
     }
 
     /// The same, counted as in flight until it is dropped.
-    pub(super) fn with(mut self, in_flight: InFlight) -> Reply {
+    pub(crate) fn with(mut self, in_flight: InFlight) -> Reply {
         self.in_flight = Some(in_flight);
         self
     }
@@ -110,7 +110,7 @@ pub(crate) struct InFlight {
 
 impl InFlight {
     /// For a request that was already counted.
-    pub(super) fn new(metrics: Arc<Metrics>, connection: Rc<ConnectionState>) -> InFlight {
+    pub(crate) fn new(metrics: Arc<Metrics>, connection: Rc<ConnectionState>) -> InFlight {
         InFlight { metrics, connection }
     }
 }

@@ -1,7 +1,9 @@
 //! What the process holds: the config in force, what was made of it for speed, and what is counted.
 //!
-//! Workers read [`Serving`] once per request; [`crate::reload`] replaces it. Always true: a request
+//! Workers read [`Serving`] once per request; [`crate::process`] replaces it. Always true: a request
 //! keeps the [`Serving`] that it began with until its last byte.
+
+pub(crate) mod health;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -20,12 +22,19 @@ use hale_wire::id::IdKey;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 
-use crate::health::Health;
+use self::health::Health;
 use crate::metrics::{GroupMetrics, Metrics};
 use crate::proxy::answer_headers;
 use crate::sink::Sinks;
 use crate::upstream::Upstream;
 use crate::upstream::entra::Tokens;
+
+/// What the requests of one worker share. They hold it by a count of the worker's own, which costs less than
+/// one that all workers share.
+pub(crate) struct Worker {
+    /// The process.
+    pub(crate) process: Arc<Process>,
+}
 
 /// The process.
 pub(crate) struct Process {

@@ -11,8 +11,8 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, header};
 use tokio::runtime::LocalOptions;
 
-use crate::cli::HealthOptions;
-use crate::complain;
+use super::HealthOptions;
+use crate::console::{complain, print};
 use crate::upstream::{self, Outgoing, Upstream};
 
 /// How long a gateway may take: without background checks it asks its providers first.
@@ -35,7 +35,7 @@ pub(crate) fn run(options: &HealthOptions) -> ExitCode {
     complain("Hale: Health Testing models in config");
     match fetched {
         Ok((success, text)) => {
-            crate::print(&format!("{text}\n"));
+            print(&format!("{text}\n"));
             if success { ExitCode::SUCCESS } else { ExitCode::from(1) }
         }
         Err(problem) => {

@@ -18,10 +18,12 @@ use hale_core::time::Millis;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::probe;
 use super::round::Rounds;
-use super::{Command, Health, announce, probe};
 use crate::clock;
-use crate::proxy::CatchPanic;
+use crate::events::announce;
+use crate::panics::CatchPanic;
+use crate::state::health::{Command, Health};
 use crate::state::{Process, Serving};
 use crate::{panics, upstream};
 
@@ -271,7 +273,7 @@ impl Background {
 }
 
 /// Whether background checks leave it out.
-pub(super) fn is_left_out(serving: &Serving, deployment: &Deployment) -> bool {
+pub(crate) fn is_left_out(serving: &Serving, deployment: &Deployment) -> bool {
     let group = &serving.snapshot.group(deployment.group).name;
     deployment.misconfigured.is_some()
         || deployment.is_paused

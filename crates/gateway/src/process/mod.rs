@@ -1,0 +1,14 @@
+//! The process: its start, its control thread, reloads, its end.
+//!
+//! Called by the command line and the demo.
+
+mod address;
+mod control;
+mod options;
+mod reload;
+mod shutdown;
+mod start;
+
+pub(crate) use self::options::ServeOptions;
+pub(crate) use self::shutdown::Running;
+pub(crate) use self::start::{run, start};

@@ -1,0 +1,66 @@
+//! How to serve, as the command line says it.
+//!
+//! Filled in by the command line, read at start and at each reload. Always true: what is said there wins over the
+//! config.
+
+use clap::Args;
+use hale_core::snapshot::Snapshot;
+
+use crate::limits;
+
+/// How to serve.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ServeOptions {
+    /// The config file
+    #[arg(short, long, env = "CONFIG_FILE_PATH", value_name = "FILE")]
+    pub(crate) config: Option<String>,
+    /// The address to listen on [default: 0.0.0.0 with a strong master key, else 127.0.0.1]
+    #[arg(long, env = "HOST")]
+    pub(crate) host: Option<String>,
+    /// The port to listen on; 0 takes a free one
+    #[arg(long, env = "PORT", default_value_t = 4000)]
+    pub(crate) port: u16,
+    /// Threads that serve [default: one per core]
+    #[arg(long = "num_workers", alias = "num-workers", env = "NUM_WORKERS", value_name = "N")]
+    pub(crate) num_workers: Option<usize>,
+    /// Serves this one model without a config file
+    #[arg(short, long, value_name = "PROVIDER/MODEL")]
+    pub(crate) model: Option<String>,
+    /// The base URL of --model
+    #[arg(long = "api_base", alias = "api-base", value_name = "URL")]
+    pub(crate) api_base: Option<String>,
+    /// Bounds every request, seconds
+    #[arg(long = "request_timeout", alias = "request-timeout", value_name = "SECONDS")]
+    pub(crate) request_timeout: Option<f64>,
+    /// Leaves out parameters that a provider does not know
+    #[arg(long = "drop_params", alias = "drop-params")]
+    pub(crate) drop_params: bool,
+    /// Makes unknown and duplicate keys of the config errors
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Prints the health of the gateway that runs at --host and --port; see `hale health`
+    #[arg(long)]
+    pub(crate) health: bool,
+    /// Logs each request
+    #[arg(long, env = "DEBUG", value_parser = clap::builder::FalseyValueParser::new())]
+    pub(crate) debug: bool,
+    /// Logs everything
+    #[arg(
+        long = "detailed_debug",
+        alias = "detailed-debug",
+        env = "DETAILED_DEBUG",
+        value_parser = clap::builder::FalseyValueParser::new()
+    )]
+    pub(crate) detailed_debug: bool,
+}
+
+/// Settings of the command line win over the config's, and what the system enforces over both.
+pub(crate) fn override_settings(snapshot: &mut Snapshot, options: &ServeOptions) {
+    if let Some(ms) =
+        options.request_timeout.and_then(|s| hale_wire::peek::seconds_to_ms(&s.to_string()))
+    {
+        snapshot.router.request_timeout_ms = Some(ms);
+    }
+    snapshot.gateway.drop_params |= options.drop_params;
+    limits::fit(&mut snapshot.gateway.bounds);
+}

@@ -1,0 +1,200 @@
+//! The start: from arguments to a process that listens.
+//!
+//! Called by `main` and by the demo. Always true: nothing listens before the config is valid and the master key
+//! fits the address.
+
+use std::net::{SocketAddr, TcpListener};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use hale_core::config::{self, Loaded, Options, Severity};
+use hale_core::snapshot::Snapshot;
+use hale_core::time::Millis;
+use tokio::sync::watch;
+
+use super::address::bind_address;
+use super::control::{catch_signals, control};
+use super::options::{ServeOptions, override_settings};
+use super::reload::Reloader;
+use super::shutdown::Running;
+use crate::console::{EXIT_CONFIG, complain};
+use crate::files::Files;
+use crate::logging::{self, Detail};
+use crate::server::{self, Phase, listener};
+use crate::sink::Sinks;
+use crate::state::Process;
+use crate::{limits, panics, prober, upstream};
+
+/// What stands for the file in messages about `--model`.
+const QUICK_CONFIG: &str = "(command line)";
+
+/// `hale --config FILE`.
+pub(crate) fn run(options: ServeOptions) -> ExitCode {
+    logging::set_up(match &options {
+        ServeOptions { detailed_debug: true, .. } => Detail::All,
+        ServeOptions { debug: true, .. } => Detail::Requests,
+        _ => Detail::Normal,
+    });
+    if let Some(seconds) = options.request_timeout
+        && hale_wire::peek::seconds_to_ms(&seconds.to_string()).is_none()
+    {
+        complain("--request_timeout must be a number of seconds above 0, at most 86400");
+        return ExitCode::from(2);
+    }
+    let (files, root) = match source(&options) {
+        Ok(found) => found,
+        Err(usage) => {
+            complain(&usage);
+            return ExitCode::from(2);
+        }
+    };
+    let loaded = config::load(&files, &root, Options { strict: options.strict }, None);
+    report(&loaded);
+    let Some(mut snapshot) = loaded.snapshot else { return ExitCode::from(EXIT_CONFIG) };
+    override_settings(&mut snapshot, &options);
+    let address = match bind_address(&snapshot.gateway, &options) {
+        Ok(address) => address,
+        Err(problem) => {
+            complain(&problem);
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let workers = options.num_workers.unwrap_or_else(cores).clamp(1, 1024);
+    let log_requests = options.debug || options.detailed_debug;
+    // Signals are caught before anybody is told that the process listens.
+    let (runtime, signals) = match catch_signals() {
+        Ok(caught) => caught,
+        Err(error) => {
+            complain(&format!("signals can not be received: {error}"));
+            return ExitCode::from(1);
+        }
+    };
+    let running = match start(snapshot, address, workers, log_requests) {
+        Ok(running) => running,
+        Err(problem) => {
+            complain(&problem);
+            return ExitCode::from(1);
+        }
+    };
+    let reloader = Reloader::new(files, root, loaded.files, options, running.address.ip());
+    runtime.block_on(control(running, reloader, signals));
+    ExitCode::SUCCESS
+}
+
+fn source(options: &ServeOptions) -> Result<(Files, String), String> {
+    match (&options.config, &options.model) {
+        (Some(_), Some(_)) => {
+            Err("--config and --model exclude each other; put the model into the config, or unset \
+                 CONFIG_FILE_PATH"
+                .to_owned())
+        }
+        (Some(path), None) => Ok((Files::on_disk(), path.clone())),
+        (None, Some(model)) => {
+            let base = options.api_base.as_ref().map(|base| ("api_base", base.as_str()));
+            let params: serde_json::Map<String, serde_json::Value> = [("model", model.as_str())]
+                .into_iter()
+                .chain(base)
+                .map(|(k, v)| (k.into(), v.into()))
+                .collect();
+            let entry = serde_json::json!({"model_name": model, "litellm_params": params});
+            let any = serde_json::json!({"model_name": "*", "litellm_params": params});
+            // JSON is YAML; the star answers to whatever name the client uses, as in the reference.
+            let text = serde_json::json!({"model_list": [entry, any]}).to_string();
+            Ok((Files::with(QUICK_CONFIG, text), QUICK_CONFIG.to_owned()))
+        }
+        (None, None) => Err(
+            "nothing to serve: name a config (hale --config config.yaml), a model (hale --model \
+             openai/gpt-4o), or try `hale demo`"
+                .to_owned(),
+        ),
+    }
+}
+
+fn report(loaded: &Loaded) {
+    for problem in &loaded.problems {
+        match problem.severity {
+            Severity::Error => tracing::error!("{problem}"),
+            Severity::Warning => tracing::warn!("{problem}"),
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+}
+
+/// Binds, starts the workers, and says where it listens.
+///
+/// # Errors
+/// What a person needs to know.
+pub(crate) fn start(
+    snapshot: Snapshot,
+    address: SocketAddr,
+    workers: usize,
+    log_requests: bool,
+) -> Result<Running, String> {
+    let request_log = snapshot.gateway.request_log.as_deref();
+    let (sinks, drain) = Sinks::open(request_log, log_requests).map_err(|error| {
+        format!("request_log {} can not be opened: {error}", request_log.unwrap_or_default())
+    })?;
+    let listeners = listener::bind(address, workers).map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "; another process listens there, choose another --port"
+            }
+            std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
+            std::io::ErrorKind::AddrNotAvailable => "; that is no address of this machine",
+            _ => "",
+        };
+        format!("can not listen on {address}: {error}{hint}")
+    })?;
+    let address = listeners
+        .first()
+        .and_then(|listener| listener.local_addr().ok())
+        .ok_or_else(|| format!("can not listen on {address}"))?;
+    let uses_tls = snapshot.deployments.iter().any(|one| one.api_base.starts_with("https"));
+    let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
+    let process = Arc::new(Process::new(snapshot, sinks));
+    let (phase, phases) = watch::channel(Phase::Serve);
+    limits::raise_descriptors();
+    let clients = limits::clients_per_worker(workers);
+    let mut threads = Vec::with_capacity(workers);
+    for (number, listener) in listeners.into_iter().enumerate() {
+        let (process, phases) = (process.clone(), phases.clone());
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || {
+                let again = || listener::again(address, workers);
+                work(&process, listener, again, &phases, clients);
+            })
+            .map_err(|error| format!("a worker thread could not start: {error}"))?;
+        threads.push(thread);
+    }
+    tracing::info!(groups, deployments, workers, "listening on http://{address}");
+    prober::start(&process)
+        .map_err(|error| format!("the health thread could not start: {error}"))?;
+    if uses_tls {
+        upstream::warm_up();
+    }
+    Ok(Running { process, address, phase, workers: threads, drain })
+}
+
+/// One worker's thread; a worker that fails by a fault of our own begins anew.
+fn work(
+    process: &Arc<Process>,
+    listener: TcpListener,
+    again: impl Fn() -> std::io::Result<TcpListener>,
+    phases: &watch::Receiver<Phase>,
+    clients: usize,
+) {
+    let mut first = Some(listener);
+    let ended = panics::restarted(&process.metrics, "a worker", || {
+        // Connections that a worker before it kept belong to its runtime, which is gone.
+        upstream::close_idle(Millis(u64::MAX));
+        let listener = first.take().map_or_else(&again, Ok)?;
+        server::run(process.clone(), listener, phases.clone(), clients)
+    });
+    if let Err(error) = ended {
+        tracing::error!(%error, "a worker could not start");
+    }
+}

@@ -1,0 +1,170 @@
+//! Where a request goes: its endpoint, its key, then a page or the proxy.
+//!
+//! Called by the server for each request. Always true: there is one way through; a fault of our own code is caught
+//! here and answered; every answer has a call id.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use hale_core::endpoint::{self, Action, Endpoint, Found};
+use hale_core::provider::WireFormat;
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Version, header};
+use hyper::body::Incoming;
+
+use crate::arrival::Arrival;
+use crate::http::auth;
+use crate::http::reply::{self, Reply};
+use crate::panics::CatchPanic;
+use crate::proxy::exchange;
+use crate::proxy::explain::{self, Refusal};
+use crate::server::connection::ConnectionState;
+use crate::state::Worker;
+use crate::{clock, pages};
+
+/// Serves one request.
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    connection: Rc<ConnectionState>,
+    request: Request<Incoming>,
+) -> Result<Response<Reply>, Infallible> {
+    let metrics = worker.process.metrics.clone();
+    metrics.in_flight.fetch_add(1, Ordering::Relaxed);
+    let in_flight = reply::InFlight::new(metrics.clone(), connection.clone());
+    let draining = worker.process.is_draining();
+    let is_head = request.method() == Method::HEAD;
+    let call_id = auth::call_id(request.headers());
+    let format = endpoint::format_of(request.uri().path());
+    let answering = answer(worker, connection.clone(), request, call_id.clone());
+    let mut response = CatchPanic(Box::pin(answering)).await.unwrap_or_else(|()| {
+        metrics.panics.fetch_add(1, Ordering::Relaxed);
+        explain::own_fault().respond(format, &call_id)
+    });
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        connection.hold(in_flight);
+        return Ok(response);
+    }
+    if draining {
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, header::HeaderValue::from_static("close"));
+    }
+    let response = response.map(|body| if is_head { Reply::empty() } else { body });
+    Ok(response.map(|body| body.with(in_flight)))
+}
+
+async fn answer(
+    worker: Rc<Worker>,
+    connection: Rc<ConnectionState>,
+    request: Request<Incoming>,
+    call_id: Arc<str>,
+) -> Response<Reply> {
+    let at = clock::now();
+    let serving = worker.process.serving();
+    let (head, incoming) = request.into_parts();
+    let path = head.uri.path();
+    let format = endpoint::format_of(path);
+    if !is_framed_clearly(&head) {
+        return explain::odd_framing().respond(format, &call_id);
+    }
+    let (row, name): (&'static Endpoint, Option<&str>) =
+        match endpoint::find(head.method.as_str(), path) {
+            Found::Endpoint(row, name) => (row, name),
+            Found::WrongMethod(allowed) => {
+                return explain::wrong_method(&head.method, path, allowed)
+                    .respond(format, &call_id);
+            }
+            Found::Unknown(nearest) => {
+                return explain::unknown_route(&head.method, path, nearest)
+                    .respond(format, &call_id);
+            }
+        };
+    let access = match auth::authenticate(row.role, &head.headers, &serving) {
+        Ok(access) => access,
+        Err(refusal) => {
+            worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
+            return refusal.respond(format, &call_id);
+        }
+    };
+    let name = name.map(auth::percent_decode);
+    let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
+    match row.action {
+        Action::Page(page) => {
+            let page = pages::answer(page, &arrival, name.as_deref(), head.uri.query());
+            reply::with_call_id(page, &call_id)
+        }
+        Action::Explain => match pages::explain::run(&arrival, &head, incoming).await {
+            Ok(page) => reply::with_call_id(page, &call_id),
+            Err(refusal) => refusal.respond(format, &call_id),
+        },
+        Action::Health(action) => {
+            match pages::health::answer(action, &arrival, &head, incoming).await {
+                Ok(page) => reply::with_call_id(page, &call_id),
+                Err(refusal) => refusal.respond(format, &call_id),
+            }
+        }
+        Action::Upstream(operation) => {
+            exchange::run(arrival, operation, name, head, incoming).await
+        }
+    }
+}
+
+impl Refusal {
+    /// The answer to the request with that call id, from a client of that format.
+    fn respond(self, format: WireFormat, call_id: &str) -> Response<Reply> {
+        reply::with_call_id(self.into_response(format), call_id)
+    }
+}
+
+/// Whether everybody who reads this head agrees on where the request ends and whom it is for.
+fn is_framed_clearly(head: &Parts) -> bool {
+    let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    if let Some(encoding) = encodings.next()
+        && (encodings.next().is_some()
+            || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
+            || head.headers.contains_key(header::CONTENT_LENGTH))
+    {
+        return false;
+    }
+    head.version < Version::HTTP_11 || head.headers.get_all(header::HOST).iter().count() == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+
+    use super::*;
+
+    fn caught<T>(future: impl Future<Output = T>) -> Result<T, ()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(CatchPanic(Box::pin(future)))
+    }
+
+    /// Says when it is dropped, as a permit, a record or a count does.
+    struct Held(Rc<std::cell::Cell<bool>>);
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.0.set(true);
+        }
+    }
+
+    #[test]
+    fn f49_a_panic_is_an_answer_and_gives_back_what_was_held() {
+        assert_eq!(caught(async { 7 }), Ok(7));
+        let given_back = Rc::new(std::cell::Cell::new(false));
+        let held = Held(given_back.clone());
+        let panics = async move {
+            let _held = held;
+            tokio::task::yield_now().await;
+            panic!("a fault of our own");
+        };
+        assert_eq!(caught::<()>(panics), Err(()));
+        assert!(given_back.get());
+        let answer = explain::own_fault().respond(WireFormat::OpenAi, "the-call");
+        assert_eq!(answer.status(), 500);
+        assert_eq!(answer.headers()["x-litellm-call-id"], "the-call");
+    }
+}

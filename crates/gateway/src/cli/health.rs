@@ -13,7 +13,7 @@ use tokio::runtime::LocalOptions;
 
 use super::HealthOptions;
 use crate::console::{complain, print};
-use crate::upstream::{self, Outgoing, Upstream};
+use crate::upstream::{self, Upstream, UpstreamRequest};
 
 /// How long a gateway may take: without background checks it asks its providers first.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -62,14 +62,15 @@ async fn fetch(options: &HealthOptions) -> Result<(bool, String), String> {
     }
     let path = PathAndQuery::try_from(format!("{}/health", upstream.base_path));
     let path = path.map_err(|error| error.to_string())?;
-    let request = Outgoing {
+    let request = UpstreamRequest {
         method: &Method::GET,
         path: &path,
         headers: &headers,
-        more: &[],
+        more: Vec::new(),
         body: &Payload::default(),
+        granted: None,
     };
-    let answer = upstream::send(&upstream, request).await.map_err(|error| error.to_string())?;
+    let answer = upstream::send(&upstream, &request).await.map_err(|error| error.to_string())?;
     let (status, mut body) = (answer.status, answer.body);
     let mut whole = Vec::new();
     while let Some(piece) = body.piece().await {

@@ -24,7 +24,7 @@ use crate::cli::DemoOptions;
 use crate::console::{complain, print};
 use crate::files::Files;
 use crate::process::{self, Running};
-use crate::upstream::{self, Outgoing, Upstream};
+use crate::upstream::{self, Upstream, UpstreamRequest};
 
 /// Time between two of the demo's own requests.
 const PACE: Duration = Duration::from_millis(125);
@@ -143,14 +143,15 @@ async fn ask(gateway: SocketAddr) -> Answer {
     if let Ok(host) = header::HeaderValue::from_str(&upstream.authority) {
         headers.insert(header::HOST, host);
     }
-    let request = Outgoing {
+    let request = UpstreamRequest {
         method: &Method::POST,
         path: &PathAndQuery::from_static("/v1/chat/completions"),
         headers: &headers,
-        more: &[],
+        more: Vec::new(),
         body: &Bytes::from_static(QUESTION.as_bytes()).into(),
+        granted: None,
     };
-    let Ok(mut answer) = upstream::send(&upstream, request).await else { return Answer::Lost };
+    let Ok(mut answer) = upstream::send(&upstream, &request).await else { return Answer::Lost };
     while let Some(piece) = answer.body.piece().await {
         if piece.is_err() {
             return Answer::Lost;

@@ -24,13 +24,13 @@ use hale_wire::probe::{Probe, VOICE};
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way, outgoing};
 use http::HeaderMap;
-use http::uri::PathAndQuery;
 
 use crate::clock;
 use crate::proxy::attempt::{Answered, Ask, Content, Failed, attempt, expect_list, look};
 use crate::proxy::guard::AttemptGuard;
 use crate::proxy::request::Dialect;
-use crate::state::{Object, Process, Serving};
+use crate::state::{Process, Serving};
+use crate::upstream::{ObjectPath, PathCall, Transfer};
 
 /// Tokens of an answer, unless the config says otherwise. Source: the seed.
 const MAX_TOKENS: u32 = 1;
@@ -132,14 +132,16 @@ impl Built {
     /// place.
     pub(super) fn identity(&self, serving: &Serving, index: DeploymentIndex) -> u64 {
         let deployment = serving.snapshot.deployment(index);
-        let route = serving.route(index);
+        let target = serving.target(index);
         let mut hash = DefaultHasher::new();
         place(serving, index).hash(&mut hash);
         match &self.sent {
             Some(Sent { outgoing: Ok(Outgoing::Body(operation, body)), .. })
                 if deployment.mock.is_none() =>
             {
-                let path = route.path(deployment, *operation, &self.model, None);
+                let (operation, transfer) = (*operation, Transfer::Whole);
+                let model = &self.model;
+                let path = target.path(PathCall { operation, transfer, model, object: None });
                 path.as_str().hash(&mut hash);
                 body.hash(&mut hash);
             }
@@ -147,7 +149,7 @@ impl Built {
             _ => (deployment.id.as_bytes(), "alone").hash(&mut hash),
         }
         // Tokens of an identity are not in the headers.
-        if route.tokens.is_some() {
+        if target.credential.is_dynamic() {
             deployment.id.hash(&mut hash);
         }
         hash.finish()
@@ -179,7 +181,7 @@ pub(super) fn asked(serving: &Serving, index: DeploymentIndex) -> u64 {
 
 /// A number for the credential that the deployment is asked with.
 pub(super) fn credential(serving: &Serving, deployment: &Deployment) -> u64 {
-    let upstream = &serving.route(deployment.index).upstream.key;
+    let upstream = &serving.target(deployment.index).upstream.key;
     let mut hash = DefaultHasher::new();
     match &deployment.api_key {
         Some(key) => (upstream, key).hash(&mut hash),
@@ -190,11 +192,11 @@ pub(super) fn credential(serving: &Serving, deployment: &Deployment) -> u64 {
 
 /// A number for where the deployment is and as whom it is asked.
 fn place(serving: &Serving, index: DeploymentIndex) -> u64 {
-    let route = serving.route(index);
+    let target = serving.target(index);
     let mut hash = DefaultHasher::new();
-    route.upstream.key.hash(&mut hash);
-    route.upstream.base_path.hash(&mut hash);
-    hash_headers(&route.headers, &mut hash);
+    target.upstream.key.hash(&mut hash);
+    target.upstream.base_path.hash(&mut hash);
+    hash_headers(&target.headers, &mut hash);
     hash.finish()
 }
 
@@ -429,9 +431,9 @@ impl Asker<'_> {
 
     /// The list of models, as it comes.
     async fn look(&self, ask: &Ask<'_>, limit: Duration) -> Result<bytes::Bytes, Failed> {
-        let route = self.serving.route(self.index);
-        let path = list_path(self.deployment, &route.upstream.base_path);
-        let mut looked = look(ask, route, &path, limit).await;
+        let target = self.serving.target(self.index);
+        let path = target.models_path();
+        let mut looked = look(ask, target, &path, limit).await;
         if let Err(failed) = &mut looked {
             self.deployment.hide_credentials(&mut failed.error);
         }
@@ -463,7 +465,7 @@ impl Asker<'_> {
         };
         let transcribes = sent.way.operation == Operation::Realtime
             && TRANSCRIBERS.iter().any(|part| built.model.contains(part));
-        let intent = Object { id: Box::default(), query: "intent=transcription".into() };
+        let intent = ObjectPath { id: Box::default(), query: "intent=transcription".into() };
         ask.object = transcribes.then_some(&intent);
         ask.way = sent.way;
         ask.asked = built.asked;
@@ -481,15 +483,6 @@ impl Asker<'_> {
         };
         attempt(&ask, &plan, AttemptGuard::check(self.deployment, &plan)).await.map(Some)
     }
-}
-
-/// Where the list of models is.
-fn list_path(deployment: &Deployment, base_path: &str) -> PathAndQuery {
-    let text = match &deployment.azure {
-        Some(azure) => azure.list_path(base_path),
-        None => deployment.provider.list_path(base_path),
-    };
-    PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }
 
 /// A check under way, for as long as it lives.

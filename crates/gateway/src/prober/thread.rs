@@ -300,7 +300,7 @@ fn subjects(serving: &Serving) -> Vec<Subject> {
         }
         places.insert(identity, subjects.len());
         let mut upstream = DefaultHasher::new();
-        serving.route(deployment.index).upstream.key.hash(&mut upstream);
+        serving.target(deployment.index).upstream.key.hash(&mut upstream);
         subjects.push(Subject {
             id: deployment.id.clone(),
             members: vec![deployment.index],

@@ -90,9 +90,9 @@ pub(super) fn common(
     plan: &AttemptPlan,
     times: (u64, u64),
 ) -> HeaderMap {
-    let route = arrival.serving.route(plan.deployment);
+    let template = arrival.serving.answer_template(plan.deployment);
     let group = walk.target().name(&arrival.serving.snapshot);
-    let mut headers = route.answer_headers.clone();
+    let mut headers = template.headers.clone();
     headers.reserve(16);
     if let Ok(value) = HeaderValue::from_str(&arrival.call_id) {
         headers.insert(CALL_ID, value);
@@ -101,7 +101,7 @@ pub(super) fn common(
         headers.insert(MODEL_GROUP, value);
     }
     if arrival.access == Access::Admin
-        && let Some(base) = &route.base_header
+        && let Some(base) = &template.base
     {
         headers.insert(API_BASE, base.clone());
     }

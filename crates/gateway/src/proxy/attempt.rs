@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hale_core::cause::Cause;
-use hale_core::deployment::{Deployment, MockAnswer};
+use hale_core::deployment::MockAnswer;
 use hale_core::endpoint::Operation;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::health::{Failure, Obstacle};
@@ -42,9 +42,10 @@ use super::relay::Source;
 use super::request::{self, Dialect};
 use crate::clock::{self, seconds};
 use crate::http::body::Held;
-use crate::state::{Object, Process, Route, Serving};
-use crate::upstream::entra::Token;
-use crate::upstream::{self, AnswerBody, SendError, Stage};
+use crate::state::{Process, Serving};
+use crate::upstream::{
+    Answer, AnswerBody, ObjectPath, PathCall, SendError, Stage, Target, Transfer, UpstreamRequest,
+};
 
 /// Error bodies are read up to here; the rest says nothing more.
 const ERROR_BODY_MAX: usize = 64 << 10;
@@ -66,7 +67,7 @@ pub(crate) struct Ask<'a> {
     /// The model's name at the provider.
     pub(crate) upstream_model: &'a str,
     /// What it is about, where that is something that the provider keeps.
-    pub(crate) object: Option<&'a Object>,
+    pub(crate) object: Option<&'a ObjectPath>,
     /// What goes out, or why nothing can.
     pub(crate) outgoing: Result<Outgoing, Unfit>,
     /// What of the client's head goes along.
@@ -222,8 +223,8 @@ pub(crate) async fn attempt(
         match &deployment.mock {
             Some(canned) => canned_answer(ask, upstream, canned).await,
             None => {
-                let route = ask.serving.route(plan.deployment);
-                upstream_answer(ask, &deployment, route, upstream, body, &stage).await
+                let target = ask.serving.target(plan.deployment);
+                upstream_answer(ask, target, upstream, body, &stage).await
             }
         }
     };
@@ -274,55 +275,51 @@ async fn counted(count: &Count) -> Bytes {
 
 async fn upstream_answer(
     ask: &Ask<'_>,
-    deployment: &Deployment,
-    route: &Route,
+    target: &Target,
     upstream: Operation,
     body: &Payload,
     stage: &Cell<Stage>,
 ) -> Result<(HeaderMap, Content), Failed> {
-    let token = request::token(ask, route).await?;
-    let asked = ask_upstream(ask, deployment, route, upstream, body, (token.as_ref(), stage)).await;
-    let Some(token) = token else { return asked };
-    match asked {
+    let key = upstream.switches().then(socket::key);
+    let mut more = request::headers(ask, target, body.content_type.as_ref());
+    more.extend(key.iter().flat_map(|key| ask.dialect.handshake.headers(key)));
+    let transfer = if ask.stream { Transfer::Streamed } else { Transfer::Whole };
+    let (model, object) = (ask.upstream_model, ask.object);
+    let mut request = UpstreamRequest {
+        method: &method(upstream),
+        path: &target.path(PathCall { operation: upstream, transfer, model, object }),
+        headers: &target.headers,
+        more,
+        body,
+        granted: None,
+    };
+    let sent = target.send(&mut request, stage).await;
+    let answered = match sent {
+        Ok(answer) => judged(ask, upstream, key.as_deref(), answer).await,
+        Err(error) => Err(request::unanswered(error, ask.admin)),
+    };
+    match answered {
         Err(mut failed) => {
-            failed.error.hide(&token.secret);
+            request.hide_in(&mut failed.error);
             Err(failed)
         }
         Ok((headers, Content::Stream(mut stream))) => {
-            stream.token = Some(token.secret);
+            stream.token = request.granted;
             Ok((headers, Content::Stream(stream)))
         }
         full => full,
     }
 }
 
-async fn ask_upstream(
+/// What the answer comes to; `key` is that of a handshake.
+async fn judged(
     ask: &Ask<'_>,
-    deployment: &Deployment,
-    route: &Route,
     upstream: Operation,
-    body: &Payload,
-    (token, stage): (Option<&Token>, &Cell<Stage>),
+    key: Option<&str>,
+    answer: Answer,
 ) -> Result<(HeaderMap, Content), Failed> {
-    let key = upstream.switches().then(socket::key);
-    let mut more = request::headers(ask, route, token, body.content_type.as_ref());
-    more.extend(key.iter().flat_map(|key| ask.dialect.handshake.headers(key)));
-    let request = upstream::Outgoing {
-        method: &method(upstream),
-        path: &route.path(deployment, upstream, ask.upstream_model, ask.object),
-        headers: &route.headers,
-        more: &more,
-        body,
-    };
-    let sent = upstream::send_watched(&route.upstream, request, stage).await;
-    let answer = sent.map_err(|error| unsent(&error, ask.admin))?;
     let (status, mut headers, body) = (answer.status, answer.headers, answer.body);
-    if status == StatusCode::UNAUTHORIZED
-        && let (Some(tokens), Some(token)) = (&route.tokens, token)
-    {
-        tokens.forget(token);
-    }
-    if let Some(key) = &key
+    if let Some(key) = key
         && (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS)
     {
         let socket = socket::switched(ask, key, status, &mut headers, body)?;

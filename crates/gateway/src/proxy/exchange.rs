@@ -42,7 +42,7 @@ use crate::clock;
 use crate::http::auth::Access;
 use crate::http::body::{self, Held};
 use crate::http::reply::{self, Reply};
-use crate::state::Object;
+use crate::upstream::ObjectPath;
 
 /// What was read from the request.
 struct Wanted {
@@ -58,7 +58,7 @@ struct Wanted {
     /// What some provider keeps that it is about or refers to.
     kept: Option<Kept>,
     /// What of it is asked for, where it is about one.
-    object: Option<Object>,
+    object: Option<ObjectPath>,
     controls: Controls,
     /// Whether the client sees a stream's usage.
     wants_usage: bool,

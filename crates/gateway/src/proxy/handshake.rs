@@ -12,8 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::explain::{self, Refusal};
 use crate::http::auth::{self, Access};
-use crate::state::Object;
-use crate::upstream::Switched;
+use crate::upstream::{ObjectPath, Switched};
 
 /// The protocol that is chosen for a client where the upstream chooses none: browsers that offer some want
 /// one. Source: OpenAI's guide to realtime over WebSocket.
@@ -182,11 +181,11 @@ pub(super) fn model(query: &str) -> Result<Option<Box<str>>, Refusal> {
 }
 
 /// What else the client asks of the session; `None` where that is nothing.
-pub(super) fn object(query: &str) -> Option<Object> {
+pub(super) fn object(query: &str) -> Option<ObjectPath> {
     let is_own = |name: &str| OWN_QUERY.iter().any(|own| own.eq_ignore_ascii_case(name));
     let asked = pairs(query).filter(|(name, _)| !name.is_empty() && !is_own(name));
     let asked: Vec<String> = asked.map(|(name, value)| format!("{name}={value}")).collect();
-    (!asked.is_empty()).then(|| Object { id: Box::default(), query: asked.join("&").into() })
+    (!asked.is_empty()).then(|| ObjectPath { id: Box::default(), query: asked.join("&").into() })
 }
 
 /// The key that a browser hides among the protocols.

@@ -15,7 +15,7 @@ use hale_wire::peek::Peek;
 use super::explain::{self, Refusal};
 use crate::arrival::Arrival;
 use crate::http::query;
-use crate::state::Object;
+use crate::upstream::ObjectPath;
 
 /// Parameters of a query that speak to the gateway. The version of the interface that an Azure client
 /// names is its own matter: the deployment has one. Source of the others: the reference.
@@ -119,7 +119,7 @@ impl Kept {
 }
 
 /// What is asked of what a provider keeps: `kept` where the path names it, else a list.
-pub(super) fn object(operation: Operation, kept: Option<&Kept>, query: &str) -> Option<Object> {
+pub(super) fn object(operation: Operation, kept: Option<&Kept>, query: &str) -> Option<ObjectPath> {
     if operation.carries() != Carries::Nothing {
         return None;
     }
@@ -134,7 +134,7 @@ pub(super) fn object(operation: Operation, kept: Option<&Kept>, query: &str) -> 
         }
         (None, _) => Box::default(),
     };
-    Some(Object { id, query: asked.into() })
+    Some(ObjectPath { id, query: asked.into() })
 }
 
 /// Whether a query asks for a stream.

@@ -9,8 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::attempt::{Ask, Failed, unsent};
 use super::handshake::Handshake;
-use crate::state::{BETA, Route, VERSION, betas};
-use crate::upstream::entra::{Token, TokenError};
+use crate::upstream::Target;
+use crate::upstream::credential::CredentialError;
+use crate::upstream::dialect::anthropic;
+use crate::upstream::target::TargetError;
 
 /// What a client's head says that goes along: of the Anthropic format what concerns that, and of a
 /// handshake what is offered.
@@ -18,10 +20,8 @@ use crate::upstream::entra::{Token, TokenError};
 pub(crate) struct Dialect {
     /// What it offers, where it wants to switch to another protocol; checks offer nothing.
     pub(crate) handshake: Handshake,
-    /// The betas that it wants.
-    pub(crate) betas: Option<HeaderValue>,
-    /// The version of the format that its bytes are in.
-    pub(crate) version: Option<HeaderValue>,
+    /// What it asks of Anthropic.
+    anthropic: anthropic::ClientHeaders,
 }
 
 impl Dialect {
@@ -31,26 +31,16 @@ impl Dialect {
             WireFormat::OpenAi => Dialect::default(),
             WireFormat::Anthropic => Dialect {
                 handshake: Handshake::default(),
-                betas: betas(headers.get_all(BETA).iter()),
-                version: headers.get(VERSION).cloned(),
+                anthropic: anthropic::ClientHeaders::of(headers),
             },
         }
-    }
-}
-
-/// The token that the deployment's identity has, where it has one in place of a key.
-pub(super) async fn token(ask: &Ask<'_>, route: &Route) -> Result<Option<Token>, Failed> {
-    match &route.tokens {
-        None => Ok(None),
-        Some(tokens) => tokens.token().await.map(Some).map_err(|error| no_token(error, ask.admin)),
     }
 }
 
 /// The headers of this request alone. `content_type` is that of a body which is no JSON.
 pub(super) fn headers(
     ask: &Ask<'_>,
-    route: &Route,
-    token: Option<&Token>,
+    target: &Target,
     content_type: Option<&HeaderValue>,
 ) -> Vec<(HeaderName, HeaderValue)> {
     let accept = match ask.stream {
@@ -60,50 +50,38 @@ pub(super) fn headers(
     };
     let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
     if ask.way.wire == WireFormat::Anthropic {
-        speak(&mut headers, ask, route);
+        let client = &ask.dialect.anthropic;
+        headers.extend(client.betas(&target.headers));
+        if !ask.way.translates() && !target.pins_version {
+            headers.extend(client.version());
+        }
     }
     if let Some(content_type) = content_type {
         headers.push((header::CONTENT_TYPE, content_type.clone()));
     }
-    if let Some(token) = token {
-        headers.push((header::AUTHORIZATION, token.header.clone()));
-    }
     headers
 }
 
-/// The deployment's identity got no token: what the authority did is the deployment's failure.
-fn no_token(error: TokenError, admin: bool) -> Failed {
+/// The target gave no answer. What the issuer of its credential did is the deployment's failure.
+pub(super) fn unanswered(error: TargetError, admin: bool) -> Failed {
     match error {
-        TokenError::Unsent(error) => {
+        TargetError::Unsent(error) => unsent(&error, admin),
+        TargetError::Credential(CredentialError::Unsent { issuer, error }) => {
             let mut failed = unsent(&error, admin);
-            failed.error.message = format!("Entra ID: {}", failed.error.message);
+            failed.error.message = format!("{issuer}: {}", failed.error.message);
             // It is not the deployment's address that was not reached.
             failed.obstacle = None;
             failed
         }
-        TokenError::Refused(status, error, hint_ms) => {
-            // A refusal to give a token is a refusal of the credential, but for the authority's own
-            // troubles.
+        TargetError::Credential(CredentialError::Refused { status, error, hint_ms }) => {
+            // A refused token is a refused credential, unless the issuer has a problem of its own.
             let own = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
             let observed = if own { status.as_u16() } else { 401 };
             let cause = classify(&Observation::Status(observed, &error));
             Failed { cause, status: Some(observed), error, hint_ms, obstacle: None }
         }
-        TokenError::None => Failed::malformed("Entra ID answered without a token".to_owned()),
-    }
-}
-
-/// The betas that the client wants, beside the deployment's own; and where its bytes pass, their version.
-fn speak(headers: &mut Vec<(HeaderName, HeaderValue)>, ask: &Ask<'_>, route: &Route) {
-    if let Some(wanted) = &ask.dialect.betas
-        && let Some(all) = betas(route.headers.get_all(BETA).iter().chain([wanted]))
-    {
-        headers.push((BETA, all));
-    }
-    if let Some(version) = &ask.dialect.version
-        && !ask.way.translates()
-        && !route.pins_version
-    {
-        headers.push((VERSION, version.clone()));
+        TargetError::Credential(CredentialError::NoToken { issuer }) => {
+            Failed::malformed(format!("{issuer} answered without a token"))
+        }
     }
 }

@@ -5,29 +5,21 @@
 
 pub(crate) mod health;
 
-use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
-use hale_core::azure::escaped;
 use hale_core::deployment::{Deployment, DeploymentIndex};
-use hale_core::endpoint::Operation;
 use hale_core::group::GroupIndex;
-use hale_core::provider::WireFormat;
-use hale_core::secret::Secret;
 use hale_core::snapshot::Snapshot;
 use hale_wire::id::IdKey;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use http::uri::PathAndQuery;
+use http::header::{HeaderMap, HeaderValue};
 
 use self::health::Health;
 use crate::metrics::{GroupMetrics, Metrics};
 use crate::proxy::answer_headers;
 use crate::sink::Sinks;
-use crate::upstream::Upstream;
-use crate::upstream::entra::Tokens;
+use crate::upstream::Target;
 
 /// What the requests of one worker share. They hold it by a count of the worker's own, which costs less than
 /// one that all workers share.
@@ -57,8 +49,8 @@ pub(crate) struct Process {
 pub(crate) struct Serving {
     /// The config.
     pub(crate) snapshot: Snapshot,
-    /// What each deployment needs on the request path; same order as the snapshot's.
-    routes: Vec<Route>,
+    /// The deployments; same order as the snapshot's.
+    deployments: Vec<Ready>,
     /// What the ids of responses are signed with.
     pub(crate) ids: IdKey,
     /// What is counted for each group; same order as the snapshot's.
@@ -67,22 +59,20 @@ pub(crate) struct Serving {
     pub(crate) no_group: Arc<GroupMetrics>,
 }
 
-/// Everything about a deployment that need not be made anew for each request.
-pub(crate) struct Route {
-    /// Where it is.
-    pub(crate) upstream: Arc<Upstream>,
-    /// The request's headers, credential included.
+/// A deployment, ready to serve.
+struct Ready {
+    /// Where its requests go.
+    target: Target,
+    /// What its answers have in common.
+    answers: AnswerTemplate,
+}
+
+/// What every good answer of one deployment says about it.
+pub(crate) struct AnswerTemplate {
+    /// The headers that every client sees.
     pub(crate) headers: HeaderMap,
-    /// The request's path for each operation.
-    paths: [PathAndQuery; Operation::ALL.len()],
-    /// Where the bearer token comes from, when it is not part of the headers.
-    pub(crate) tokens: Option<Tokens>,
-    /// The headers that every good answer from it has.
-    pub(crate) answer_headers: HeaderMap,
-    /// Whether its config names the version of the Anthropic format.
-    pub(crate) pins_version: bool,
     /// Its address as a header.
-    pub(crate) base_header: Option<HeaderValue>,
+    pub(crate) base: Option<HeaderValue>,
 }
 
 impl Process {
@@ -158,7 +148,7 @@ impl Serving {
         let secret = snapshot.gateway.master_key.as_ref().map_or("", |key| key.expose());
         Serving {
             ids: IdKey::new(secret.as_bytes()),
-            routes: snapshot.deployments.iter().map(|d| Route::new(d)).collect(),
+            deployments: snapshot.deployments.iter().map(Ready::new).collect(),
             groups: snapshot.groups.iter().map(|group| metrics.group(&group.name)).collect(),
             no_group: metrics.group(""),
             snapshot,
@@ -170,16 +160,21 @@ impl Serving {
         let uncounted: Arc<GroupMetrics> = Arc::default();
         Serving {
             ids: IdKey::new(b""),
-            routes: snapshot.deployments.iter().map(|d| Route::new(d)).collect(),
+            deployments: snapshot.deployments.iter().map(Ready::new).collect(),
             groups: snapshot.groups.iter().map(|_| uncounted.clone()).collect(),
             no_group: uncounted,
             snapshot,
         }
     }
 
-    /// What `index` needs on the request path.
-    pub(crate) fn route(&self, index: DeploymentIndex) -> &Route {
-        &self.routes[index.0 as usize]
+    /// Where the requests of the deployment at `index` go.
+    pub(crate) fn target(&self, index: DeploymentIndex) -> &Target {
+        &self.deployments[index.0 as usize].target
+    }
+
+    /// What the answers of the deployment at `index` have in common.
+    pub(crate) fn answer_template(&self, index: DeploymentIndex) -> &AnswerTemplate {
+        &self.deployments[index.0 as usize].answers
     }
 
     /// What is counted for the group at `index`.
@@ -188,157 +183,15 @@ impl Serving {
     }
 }
 
-impl Route {
-    fn new(deployment: &Deployment) -> Route {
-        let upstream = Upstream::parse(&deployment.api_base);
-        let identity = deployment.azure.as_ref().and_then(|azure| azure.identity.as_ref());
-        Route {
-            paths: Operation::ALL.map(|operation| {
-                path(deployment, &upstream, operation, &deployment.upstream_model, None)
-            }),
-            tokens: identity.map(Tokens::new),
-            headers: request_headers(deployment, &upstream),
-            pins_version: deployment
-                .extra_headers
-                .iter()
-                .any(|(name, _)| VERSION.as_str().eq_ignore_ascii_case(name)),
-            answer_headers: answer_headers::template(&deployment.id, deployment.region.as_deref()),
-            base_header: HeaderValue::from_str(&deployment.api_base)
-                .ok()
-                .filter(|value| !value.is_empty()),
-            upstream: Arc::new(upstream),
+impl Ready {
+    fn new(deployment: &Arc<Deployment>) -> Ready {
+        let base = HeaderValue::from_str(&deployment.api_base).ok();
+        Ready {
+            target: Target::new(deployment),
+            answers: AnswerTemplate {
+                headers: answer_headers::template(&deployment.id, deployment.region.as_deref()),
+                base: base.filter(|value| !value.is_empty()),
+            },
         }
     }
-
-    /// The request's path for `operation`. `model` is the model's name at the provider, which a
-    /// deployment with a star in it learns from the request; `object` is what it is about.
-    pub(crate) fn path(
-        &self,
-        deployment: &Deployment,
-        operation: Operation,
-        model: &str,
-        object: Option<&Object>,
-    ) -> Cow<'_, PathAndQuery> {
-        let names_model = deployment.azure.is_some() || operation.switches();
-        let other_model = names_model && *deployment.upstream_model != *model;
-        if other_model || object.is_some() {
-            return Cow::Owned(path(deployment, &self.upstream, operation, model, object));
-        }
-        Cow::Borrowed(&self.paths[operation as usize])
-    }
-}
-
-fn path(
-    deployment: &Deployment,
-    upstream: &Upstream,
-    operation: Operation,
-    model: &str,
-    object: Option<&Object>,
-) -> PathAndQuery {
-    let base = deployment.provider.base_path(&upstream.base_path, operation);
-    let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
-    let below = operation.upstream_path().replace("{}", &id);
-    let mut text = match &deployment.azure {
-        Some(azure) => azure.path(&base, operation, &below, model),
-        None if operation.switches() => format!("{base}{below}?model={}", escaped(model)),
-        None => format!("{base}{below}"),
-    };
-    if let Some(query) = object.map(|object| &*object.query).filter(|query| !query.is_empty()) {
-        text.push(if text.contains('?') { '&' } else { '?' });
-        text.push_str(query);
-    }
-    PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
-}
-
-/// What a provider keeps and a request is about.
-pub(crate) struct Object {
-    /// The provider's id.
-    pub(crate) id: Box<str>,
-    /// What the client asks of it, as in its request's query; may be empty.
-    pub(crate) query: Box<str>,
-}
-
-/// How the tokens of Anthropic's subscriptions begin. Source: the reference.
-const OAUTH_PREFIX: &str = "sk-ant-oat";
-/// The beta that such tokens need. Source: the reference.
-const OAUTH_BETA: &str = "oauth-2025-04-20";
-/// The header that turns on what is not for everybody yet.
-pub(crate) const BETA: HeaderName = HeaderName::from_static("anthropic-beta");
-
-/// The header that names the version of the Anthropic format.
-pub(crate) const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
-
-/// All betas that `lists` name, each once and in order, as one header. What can be no header's value
-/// is left out.
-pub(crate) fn betas<'v>(lists: impl Iterator<Item = &'v HeaderValue>) -> Option<HeaderValue> {
-    let names: BTreeSet<&str> = lists
-        .filter_map(|list| list.to_str().ok())
-        .flat_map(|list| list.split(','))
-        .map(str::trim)
-        .filter(|name| !name.is_empty())
-        .collect();
-    let joined = names.into_iter().collect::<Vec<_>>().join(",");
-    if joined.is_empty() { None } else { HeaderValue::from_str(&joined).ok() }
-}
-
-fn request_headers(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(12);
-    if let Ok(host) = HeaderValue::from_str(&upstream.authority) {
-        headers.insert(header::HOST, host);
-    }
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(
-        header::USER_AGENT,
-        HeaderValue::from_static(concat!("hale/", env!("CARGO_PKG_VERSION"))),
-    );
-    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    let mut secret = |name: HeaderName, text: &str| {
-        if let Ok(mut value) = HeaderValue::from_str(text) {
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
-    };
-    let key = deployment.api_key.as_ref().map(Secret::expose);
-    if let Some(key) = key {
-        match deployment.provider.wire {
-            // The tokens of Anthropic's subscriptions are no API keys.
-            WireFormat::Anthropic if key.starts_with(OAUTH_PREFIX) => {
-                secret(header::AUTHORIZATION, &format!("Bearer {key}"));
-                secret(BETA, OAUTH_BETA);
-            }
-            WireFormat::Anthropic => secret(HeaderName::from_static("x-api-key"), key),
-            WireFormat::OpenAi if deployment.provider.bearer => {
-                secret(header::AUTHORIZATION, &format!("Bearer {key}"));
-            }
-            WireFormat::OpenAi => {}
-        }
-    }
-    for (name, template) in &deployment.provider.headers {
-        let value = match (template.contains("{api_key}"), key) {
-            (false, _) => template.to_string(),
-            (true, Some(key)) => template.replace("{api_key}", key),
-            (true, None) => continue,
-        };
-        if let Ok(name) = HeaderName::from_bytes(name.as_bytes()) {
-            secret(name, &value);
-        }
-    }
-    if let Some(token) = deployment.azure.as_ref().and_then(|azure| azure.token.as_ref()) {
-        secret(header::AUTHORIZATION, &format!("Bearer {}", token.expose()));
-    }
-    if let Some(organization) = &deployment.organization {
-        secret(HeaderName::from_static("openai-organization"), organization.expose());
-    }
-    for (name, value) in &deployment.extra_headers {
-        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
-        let value = match (name == BETA, HeaderValue::from_str(value.expose())) {
-            (true, Ok(more)) => betas(headers.get_all(BETA).iter().chain([&more])),
-            (_, value) => value.ok(),
-        };
-        if let Some(mut value) = value {
-            value.set_sensitive(true);
-            headers.insert(name, value);
-        }
-    }
-    headers
 }

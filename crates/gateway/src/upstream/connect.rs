@@ -20,10 +20,12 @@ use hyper_util::client::proxy::matcher::{Intercept, Matcher};
 use tokio::net::TcpStream;
 use tower_service::Service;
 
+use super::address::Upstream;
 use super::dns::{self, Resolved, Unresolved};
+use super::error::{SendError, Stage};
 use super::link::Link;
 use super::stream::Stream;
-use super::{SendError, Stage, Upstream, pool, tls};
+use super::{pool, tls};
 use crate::clock;
 
 /// How long TCP and TLS may take together, milliseconds. Source: the reference's connect timeout.

@@ -1,13 +1,12 @@
-//! The head of a request as bytes, and the head of an answer from bytes.
+//! The head of an answer, parsed from bytes.
 //!
-//! Called by [`super::link`]. Always true: pure, no I/O; what leaves has one `content-length` and no
-//! other framing; what arrives is either understood whole or refused with the reason.
+//! Called by [`super::link`]. Always true: pure, no I/O; a head is either understood whole or refused with
+//! the reason.
 
 use std::mem::MaybeUninit;
 
 use bytes::Bytes;
-use hale_wire::payload::Payload;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::framing::Framing;
 
@@ -15,58 +14,6 @@ use super::framing::Framing;
 pub(super) const HEAD_MAX: usize = 256 << 10;
 /// Most headers of an answer.
 const HEADERS_MAX: usize = 128;
-
-/// A request on its way out. It is borrowed, so that a second connection can send it again.
-#[derive(Clone, Copy)]
-pub(crate) struct Outgoing<'o> {
-    /// The method.
-    pub(crate) method: &'o Method,
-    /// The path.
-    pub(crate) path: &'o PathAndQuery,
-    /// Headers, with `host` and without framing.
-    pub(crate) headers: &'o HeaderMap,
-    /// Headers of this request alone.
-    pub(crate) more: &'o [(HeaderName, HeaderValue)],
-    /// The body.
-    pub(crate) body: &'o Payload,
-}
-
-impl Outgoing<'_> {
-    /// Whether it asks for another protocol.
-    pub(super) fn switches(&self) -> bool {
-        self.more.iter().any(|(name, _)| *name == header::UPGRADE)
-    }
-
-    /// The head as bytes, with room for `room` more.
-    pub(super) fn encode(&self, room: usize) -> Vec<u8> {
-        // What this request says itself comes before what all say.
-        let is_general = |name: &HeaderName| self.more.iter().all(|(own, _)| own != name);
-        let own = self.more.iter().map(|(name, value)| (name, value));
-        let headers =
-            || self.headers.iter().filter(|(name, _)| is_general(name)).chain(own.clone());
-        let lines: usize =
-            headers().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        let mut head = Vec::with_capacity(lines + self.path.as_str().len() + 64 + room);
-        let mut put = |bytes: &[u8]| head.extend_from_slice(bytes);
-        put(self.method.as_str().as_bytes());
-        put(b" ");
-        put(self.path.as_str().as_bytes());
-        put(b" HTTP/1.1\r\n");
-        for (name, value) in headers() {
-            put(name.as_str().as_bytes());
-            put(b": ");
-            put(value.as_bytes());
-            put(b"\r\n");
-        }
-        if !self.body.is_empty() || *self.method == Method::POST {
-            put(b"content-length: ");
-            put(HeaderValue::from(self.body.len()).as_bytes());
-            put(b"\r\n");
-        }
-        put(b"\r\n");
-        head
-    }
-}
 
 /// The head of an answer.
 #[derive(Debug)]
@@ -165,30 +112,6 @@ mod tests {
 
     fn head(text: &str) -> Result<Head, String> {
         parse(&Bytes::copy_from_slice(text.as_bytes()))
-    }
-
-    #[test]
-    fn a_request_is_written_with_its_length() {
-        let mut headers = HeaderMap::new();
-        headers.insert("host", HeaderValue::from_static("h"));
-        let body = Payload::from(Bytes::from_static(b"{}"));
-        let request = Outgoing {
-            method: &Method::POST,
-            path: &PathAndQuery::from_static("/v1/x"),
-            headers: &headers,
-            more: &[(header::ACCEPT, HeaderValue::from_static("a/b"))],
-            body: &body,
-        };
-        // Its own word on a matter is the only one.
-        let general = [("host", "h"), ("accept", "other")];
-        let general = general.map(|(name, value)| (name, HeaderValue::from_static(value)));
-        let general = general.map(|(name, value)| (HeaderName::from_static(name), value));
-        let general = HeaderMap::from_iter(general);
-        let request = Outgoing { headers: &general, ..request };
-        let expected = "POST /v1/x HTTP/1.1\r\nhost: h\r\naccept: a/b\r\ncontent-length: 2\r\n\r\n";
-        assert_eq!(String::from_utf8(request.encode(0)).unwrap(), expected);
-        let get = Outgoing { method: &Method::GET, body: &Payload::default(), ..request };
-        assert!(!String::from_utf8(get.encode(0)).unwrap().contains("length"));
     }
 
     #[test]

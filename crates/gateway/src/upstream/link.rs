@@ -17,11 +17,13 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
+use super::error::SendError;
 use super::framing::{BodyError, Framing, Step};
-use super::head::{self, Head, Outgoing};
+use super::head::{self, Head};
+use super::request::UpstreamRequest;
 use super::stream::Stream;
 use super::switched::Switched;
-use super::{SendError, pool, tls};
+use super::{pool, tls};
 
 /// Bodies up to this size are copied behind their head, so that both leave in one plain write.
 const SMALL_BODY: usize = 16 << 10;
@@ -70,7 +72,7 @@ pub(crate) struct AnswerBody {
 /// Sends `request` on `link` and waits for the head of the answer.
 pub(super) async fn exchange(
     mut link: Box<Link>,
-    request: Outgoing<'_>,
+    request: &UpstreamRequest<'_>,
 ) -> Result<Answer, SendError> {
     link.begin(request);
     let mut waiting = Waiting { may_switch: request.switches(), ..Waiting::default() };
@@ -138,7 +140,7 @@ impl Link {
         !self.head.is_empty() || !self.body.is_empty() || !self.more.as_slice().is_empty()
     }
 
-    fn begin(&mut self, request: Outgoing<'_>) {
+    fn begin(&mut self, request: &UpstreamRequest<'_>) {
         if request.body.len() <= SMALL_BODY {
             let mut head = request.encode(request.body.len());
             request.body.pieces().for_each(|piece| head.extend_from_slice(piece));

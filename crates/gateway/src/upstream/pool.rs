@@ -9,7 +9,7 @@ use std::task::{Context, Waker};
 
 use hale_core::time::Millis;
 
-use super::Upstream;
+use super::address::Upstream;
 use super::link::Link;
 use crate::clock;
 

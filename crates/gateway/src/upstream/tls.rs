@@ -13,7 +13,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{SendError, Upstream};
+use super::address::Upstream;
+use super::error::SendError;
 
 static CONFIG: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(build);
 

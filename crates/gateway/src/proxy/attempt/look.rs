@@ -13,10 +13,9 @@ use http::Method;
 use http::uri::PathAndQuery;
 use serde_json::Value;
 
-use super::{Ask, Failed, refused, request, unsent};
+use super::{Ask, Failed, refused, request};
 use crate::clock::seconds;
-use crate::state::Route;
-use crate::upstream;
+use crate::upstream::{Target, UpstreamRequest};
 
 /// How much of what comes is read.
 const LOOK_MAX: usize = 1 << 20;
@@ -25,22 +24,22 @@ const LOOK_MAX: usize = 1 << 20;
 /// beginning. It makes no model run.
 pub(crate) async fn look(
     ask: &Ask<'_>,
-    route: &Route,
+    target: &Target,
     path: &PathAndQuery,
     limit: Duration,
 ) -> Result<Bytes, Failed> {
     let stage = Cell::default();
     let asked = async {
-        let token = request::token(ask, route).await?;
-        let request = upstream::Outgoing {
+        let mut request = UpstreamRequest {
             method: &Method::GET,
             path,
-            headers: &route.headers,
-            more: &request::headers(ask, route, token.as_ref(), None),
+            headers: &target.headers,
+            more: request::headers(ask, target, None),
             body: &Payload::default(),
+            granted: None,
         };
-        let sent = upstream::send_watched(&route.upstream, request, &stage).await;
-        let mut answer = sent.map_err(|error| unsent(&error, ask.admin))?;
+        let sent = target.send(&mut request, &stage).await;
+        let mut answer = sent.map_err(|error| request::unanswered(error, ask.admin))?;
         if answer.status.is_success() {
             let mut text = Vec::new();
             while text.len() < LOOK_MAX
@@ -52,9 +51,7 @@ pub(crate) async fn look(
         }
         let mut failed =
             refused(ask.way.operation, answer.status, &answer.headers, answer.body).await;
-        if let Some(token) = token {
-            failed.error.hide(&token.secret);
-        }
+        request.hide_in(&mut failed.error);
         Err(failed)
     };
     let late = || {

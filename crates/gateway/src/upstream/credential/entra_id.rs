@@ -1,8 +1,8 @@
-//! Tokens of Entra ID for deployments that have an identity in place of a key.
+//! Signs requests to Azure with a token of Entra ID, where a deployment has an identity in place of a key.
 //!
-//! Asked by `proxy::attempt` before it sends. Always true: a token is asked for once, however many
-//! requests wait for it, and again some minutes before it expires; one that could not be had is no
-//! token, and the next request asks again.
+//! Called by [`super::Credential`]. Always true: however many requests wait for a token, the authority is
+//! asked once; a token is replaced some minutes before it expires; a failure is not kept, so the next
+//! request asks again.
 //!
 //! Source: <https://learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow>.
 
@@ -15,55 +15,51 @@ use hale_core::secret::Secret;
 use hale_core::time::Millis;
 use hale_wire::hints;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, header};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
-use super::{Outgoing, SendError, Upstream};
+use super::error::CredentialError;
 use crate::clock;
+use crate::upstream::address::Upstream;
+use crate::upstream::error::SendError;
+use crate::upstream::request::UpstreamRequest;
+use crate::upstream::send::send;
 
 /// How long before its end a token is no longer used, seconds.
 const MARGIN_S: u64 = 300;
 /// Largest answer of the authority, bytes.
 const ANSWER_MAX: usize = 64 << 10;
 
-/// The tokens of one identity.
-pub(crate) struct Tokens {
+/// How this credential is named in errors.
+const ISSUER: &str = "Entra ID";
+
+/// The identity of a deployment, and its token.
+pub(crate) struct EntraId {
     authority: Upstream,
     path: PathAndQuery,
     headers: HeaderMap,
     form: Bytes,
     /// The client's secret as it stands in the form.
     in_form: Secret,
-    /// The token in use, or being asked for.
+    /// The token in use, or the request for one.
     current: Mutex<Arc<OnceCell<Token>>>,
 }
 
-/// A token that was granted.
+/// A granted token.
 #[derive(Clone)]
-pub(crate) struct Token {
+struct Token {
     /// A value for `authorization`.
-    pub(crate) header: HeaderValue,
+    header: HeaderValue,
     /// The token alone.
-    pub(crate) secret: Secret,
+    secret: Secret,
     usable_until: Millis,
 }
 
-/// Why there is no token.
-#[derive(Debug)]
-pub(crate) enum TokenError {
-    /// The authority was not reached.
-    Unsent(SendError),
-    /// It refused, with a rest that it named, milliseconds.
-    Refused(StatusCode, ProviderError, Option<u64>),
-    /// It answered something else than a token.
-    None,
-}
-
-impl Tokens {
-    /// The tokens of `identity`; none was asked for yet.
-    pub(crate) fn new(identity: &Identity) -> Tokens {
+impl EntraId {
+    /// The credential of `identity`. The first request asks for a token.
+    pub(super) fn new(identity: &Identity) -> EntraId {
         let authority = Upstream::parse(&identity.authority);
         let base = authority.base_path.trim_end_matches('/');
         let path = format!("{base}/{}/oauth2/v2.0/token", identity.tenant_id);
@@ -80,7 +76,7 @@ impl Tokens {
         let content_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         headers.insert(header::CONTENT_TYPE, content_type);
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        Tokens {
+        EntraId {
             // The loader has checked that ids have no other characters than a path has.
             path: PathAndQuery::try_from(path).unwrap_or_else(|_| PathAndQuery::from_static("/")),
             authority,
@@ -91,24 +87,30 @@ impl Tokens {
         }
     }
 
-    /// The token in use, or a new one.
+    /// Adds the token in use, or a new one.
     ///
     /// # Errors
-    /// Why there is none.
-    pub(crate) async fn token(&self) -> Result<Token, TokenError> {
+    /// Why there is no token.
+    pub(super) async fn authorize(
+        &self,
+        request: &mut UpstreamRequest<'_>,
+    ) -> Result<(), CredentialError> {
         let cell = self.cell();
-        cell.get_or_try_init(|| self.ask()).await.cloned()
+        let token = cell.get_or_try_init(|| self.request_token()).await?;
+        request.more.push((header::AUTHORIZATION, token.header.clone()));
+        request.granted = Some(token.secret.clone());
+        Ok(())
     }
 
-    /// `refused` was refused: the next request asks for another one, unless there is another one already.
-    pub(crate) fn forget(&self, refused: &Token) {
+    /// Forgets the token of a request that was refused, unless another one is in use already.
+    pub(super) fn forget(&self, refused: &Secret) {
         let mut current = self.current.lock();
-        if current.get().is_some_and(|token| token.secret == refused.secret) {
+        if current.get().is_some_and(|token| token.secret == *refused) {
             *current = Arc::default();
         }
     }
 
-    /// Where the token in use is or will be; a new place when it has expired.
+    /// The cell of the token in use; a new, empty one when that has expired.
     fn cell(&self) -> Arc<OnceCell<Token>> {
         let now = clock::now().millis();
         let mut current = self.current.lock();
@@ -118,30 +120,32 @@ impl Tokens {
         current.clone()
     }
 
-    async fn ask(&self) -> Result<Token, TokenError> {
-        let request = Outgoing {
+    async fn request_token(&self) -> Result<Token, CredentialError> {
+        let request = UpstreamRequest {
             method: &Method::POST,
             path: &self.path,
             headers: &self.headers,
-            more: &[],
+            more: Vec::new(),
             body: &self.form.clone().into(),
+            granted: None,
         };
-        let mut answer = super::send(&self.authority, request).await.map_err(TokenError::Unsent)?;
+        let unsent = |error| CredentialError::Unsent { issuer: ISSUER, error };
+        let mut answer = send(&self.authority, &request).await.map_err(unsent)?;
         let mut text = Vec::new();
         while text.len() < ANSWER_MAX
             && let Some(piece) = answer.body.piece().await
         {
-            let Ok(piece) = piece else { return Err(TokenError::Unsent(SendError::Cut)) };
+            let Ok(piece) = piece else { return Err(unsent(SendError::Cut)) };
             text.extend_from_slice(&piece);
         }
         let status = answer.status;
         if status.is_success() {
-            return token(&text).ok_or(TokenError::None);
+            return token(&text).ok_or(CredentialError::NoToken { issuer: ISSUER });
         }
         let mut error = refusal(&text);
         error.hide(&self.in_form);
         let hint_ms = hints::retry_hint_ms(status.as_u16(), &answer.headers, clock::unix_ms());
-        Err(TokenError::Refused(status, error, hint_ms))
+        Err(CredentialError::Refused { status, error, hint_ms })
     }
 }
 
@@ -154,13 +158,13 @@ fn token(text: &[u8]) -> Option<Token> {
     let granted: Granted = serde_json::from_slice(text).ok()?;
     let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token)).ok()?;
     header.set_sensitive(true);
-    // One that lives shorter than the margin is used for half of its life.
+    // A token whose lifetime is shorter than the margin is used for half of it.
     let usable_s = granted.expires_in.saturating_sub(MARGIN_S).max(granted.expires_in / 2);
     let usable_until = clock::now().millis().plus(usable_s.saturating_mul(1000));
     Some(Token { header, secret: Secret::new(&granted.access_token), usable_until })
 }
 
-/// What the authority says; it never repeats the secret.
+/// What the authority says. The caller hides the secret in it.
 fn refusal(text: &[u8]) -> ProviderError {
     #[derive(Deserialize)]
     struct Refusal {

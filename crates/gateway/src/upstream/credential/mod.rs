@@ -1,0 +1,64 @@
+//! What signs a request to an upstream: one file per kind of credential.
+//!
+//! Called by [`super::target`] when a request is sent. Always true: a credential sees the finished request
+//! (method, path, all headers, body), so a kind that signs those needs nothing else; a secret that is not in
+//! the config is noted in the request, so that errors can hide it.
+
+mod entra_id;
+mod error;
+pub(super) mod static_key;
+
+use hale_core::deployment::Deployment;
+
+use self::entra_id::EntraId;
+pub(crate) use self::error::CredentialError;
+use super::request::UpstreamRequest;
+
+/// What signs the requests of one deployment.
+pub(crate) enum Credential {
+    /// A key or token that the config holds. It is in the target's header template already.
+    Static,
+    /// A token of Entra ID, for deployments at Azure.
+    EntraId(Box<EntraId>),
+}
+
+impl Credential {
+    /// The credential of `deployment`.
+    pub(super) fn of(deployment: &Deployment) -> Credential {
+        match deployment.azure.as_ref().and_then(|azure| azure.identity.as_ref()) {
+            Some(identity) => Credential::EntraId(Box::new(EntraId::new(identity))),
+            None => Credential::Static,
+        }
+    }
+
+    /// Signs the finished `request`.
+    ///
+    /// # Errors
+    /// Why that is not possible.
+    pub(super) async fn authorize(
+        &self,
+        request: &mut UpstreamRequest<'_>,
+    ) -> Result<(), CredentialError> {
+        match self {
+            Credential::Static => Ok(()),
+            Credential::EntraId(identity) => identity.authorize(request).await,
+        }
+    }
+
+    /// The upstream refused the credential of `request`: the next request gets another one, where there is
+    /// another one to get.
+    pub(super) fn refused(&self, request: &UpstreamRequest<'_>) {
+        match (self, &request.granted) {
+            (Credential::EntraId(identity), Some(token)) => identity.forget(token),
+            (Credential::EntraId(_), None) | (Credential::Static, _) => {}
+        }
+    }
+
+    /// Whether it adds to requests what the header template does not show.
+    pub(crate) fn is_dynamic(&self) -> bool {
+        match self {
+            Credential::Static => false,
+            Credential::EntraId(_) => true,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Why a request got no answer, and how far it came.
+//!
+//! Made by the files beside it, classified by `proxy::attempt`. Always true: each failure names the obstacle
+//! that stood in the way, unless it was this process.
+
+use hale_core::health::Obstacle;
+
+/// Why no answer came.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    /// The name did not resolve.
+    #[error("the name {host} does not resolve: {reason}")]
+    Dns { host: String, reason: String, obstacle: Obstacle },
+    /// No connection.
+    #[error("no connection: {reason}")]
+    Connect { reason: String, obstacle: Obstacle },
+    /// This process may open no more connections.
+    #[error("this process has no descriptors left; raise its limit of open files (ulimit -n)")]
+    NoDescriptors,
+    /// No TLS session.
+    #[error("the TLS handshake failed: {reason}")]
+    Tls { reason: String, obstacle: Obstacle },
+    /// The connection ended before any byte of an answer.
+    #[error("the connection was closed before an answer came")]
+    Closed,
+    /// The connection ended in the head of the answer.
+    #[error("the connection was closed in the head of the answer")]
+    Cut,
+    /// What came is no HTTP.
+    #[error("the answer is not valid HTTP: {0}")]
+    Protocol(String),
+}
+
+impl SendError {
+    /// What stood in the way; nothing where it was this process.
+    pub(crate) fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            SendError::Dns { obstacle, .. }
+            | SendError::Connect { obstacle, .. }
+            | SendError::Tls { obstacle, .. } => Some(*obstacle),
+            SendError::NoDescriptors => None,
+            SendError::Closed | SendError::Cut => Some(Obstacle::Closed),
+            SendError::Protocol(_) => Some(Obstacle::NotHttp),
+        }
+    }
+}
+
+/// How far a request has come, for whom it takes too long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// The name is being resolved.
+    Name,
+    /// The proxy is being reached, and asked for a way.
+    Proxy,
+    /// The connection is being made.
+    Tcp,
+    /// The TLS session is being made.
+    Tls,
+    /// The answer is awaited; where a request begins that finds a kept connection.
+    #[default]
+    Answer,
+}
+
+impl Stage {
+    /// What stands in the way of a request that comes no further.
+    pub(crate) fn obstacle(self) -> Obstacle {
+        match self {
+            Stage::Name => Obstacle::ResolverSilent,
+            Stage::Proxy => Obstacle::Proxy,
+            Stage::Tcp => Obstacle::Filtered,
+            Stage::Tls => Obstacle::HandshakeSilent,
+            Stage::Answer => Obstacle::NoAnswer,
+        }
+    }
+}

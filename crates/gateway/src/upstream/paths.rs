@@ -1,0 +1,108 @@
+//! The paths of a target: one template per operation and kind of answer.
+//!
+//! Made with a [`super::target`]. Always true: a path is made once, when the config is loaded, unless it
+//! names something that only the request knows.
+
+use hale_core::azure::escaped;
+use hale_core::deployment::Deployment;
+use hale_core::endpoint::Operation;
+use http::uri::PathAndQuery;
+
+/// How an answer is transferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    /// In one piece.
+    Whole,
+    /// As a stream.
+    Streamed,
+}
+
+/// What a path is made of.
+#[derive(Clone, Copy)]
+pub(crate) struct PathCall<'c> {
+    /// What the upstream is called for.
+    pub(crate) operation: Operation,
+    /// How it is to answer.
+    pub(crate) transfer: Transfer,
+    /// The model's name at the provider. A deployment with a star in its model learns it from the request.
+    pub(crate) model: &'c str,
+    /// The stored object that the call addresses.
+    pub(crate) object: Option<&'c ObjectPath>,
+}
+
+/// How a stored object (a response, a file, a batch) is addressed at its provider.
+pub(crate) struct ObjectPath {
+    /// The provider's id.
+    pub(crate) id: Box<str>,
+    /// What the client asks of it, as in its request's query; may be empty.
+    pub(crate) query: Box<str>,
+}
+
+/// The paths of one deployment that do not depend on the request.
+pub(super) struct Paths {
+    whole: [PathAndQuery; Operation::ALL.len()],
+    /// Of streamed answers. `None` where they are the same.
+    streamed: Option<Box<[PathAndQuery; Operation::ALL.len()]>>,
+}
+
+impl Paths {
+    /// The paths of `deployment`; `base` is the path of its base URL.
+    pub(super) fn new(deployment: &Deployment, base: &str) -> Paths {
+        let all = |transfer| {
+            Operation::ALL.map(|operation| {
+                let model = &deployment.upstream_model;
+                make(deployment, base, PathCall { operation, transfer, model, object: None })
+            })
+        };
+        let (whole, streamed) = (all(Transfer::Whole), all(Transfer::Streamed));
+        let streamed = (streamed != whole).then(|| Box::new(streamed));
+        Paths { whole, streamed }
+    }
+
+    /// The template for `operation`.
+    pub(super) fn template(&self, operation: Operation, transfer: Transfer) -> &PathAndQuery {
+        let templates = match (transfer, &self.streamed) {
+            (Transfer::Streamed, Some(streamed)) => streamed,
+            (Transfer::Streamed, None) | (Transfer::Whole, _) => &self.whole,
+        };
+        &templates[operation as usize]
+    }
+}
+
+/// Whether the path of `operation` names the model.
+pub(super) fn names_model(deployment: &Deployment, operation: Operation) -> bool {
+    deployment.azure.is_some() || operation.switches()
+}
+
+/// The path of one call.
+pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> PathAndQuery {
+    let PathCall { operation, transfer, model, object } = call;
+    let base = deployment.provider.base_path(base, operation);
+    let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
+    let below = match transfer {
+        // No provider of today has a path of its own for streams.
+        Transfer::Whole | Transfer::Streamed => operation.upstream_path().replace("{}", &id),
+    };
+    let mut text = match &deployment.azure {
+        Some(azure) => azure.path(&base, operation, &below, model),
+        None if operation.switches() => format!("{base}{below}?model={}", escaped(model)),
+        None => format!("{base}{below}"),
+    };
+    if let Some(query) = object.map(|object| &*object.query).filter(|query| !query.is_empty()) {
+        text.push(if text.contains('?') { '&' } else { '?' });
+        text.push_str(query);
+    }
+    path(text)
+}
+
+/// The path of the list of models.
+pub(super) fn models(deployment: &Deployment, base: &str) -> PathAndQuery {
+    path(match &deployment.azure {
+        Some(azure) => azure.list_path(base),
+        None => deployment.provider.list_path(base),
+    })
+}
+
+fn path(text: String) -> PathAndQuery {
+    PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
+}

@@ -1,0 +1,56 @@
+//! Sends one request and waits for the head of the answer: the only door to the outside.
+//!
+//! Called by [`super::target`], by the credential that asks an authority for a token, and by the commands
+//! that talk to a gateway. Always true: a connection belongs to the thread that made it, travels with the
+//! request that uses it, and is closed when that request is dropped half-way.
+
+use std::cell::Cell;
+
+use super::address::Upstream;
+use super::error::{SendError, Stage};
+use super::link::{self, Answer};
+use super::request::UpstreamRequest;
+use super::{connect, pool};
+use crate::clock;
+
+/// How soon after sending a kept connection must turn out to be closed for the upstream not to have
+/// worked on the request, microseconds: the news takes one way, a new connection took one and a half at
+/// least.
+fn race_us(made_in_us: u64) -> u64 {
+    made_in_us.saturating_mul(3).clamp(100_000, 500_000)
+}
+
+/// Sends `request` to `upstream` and waits for the head of the answer.
+///
+/// A kept connection that turns out at once to be closed, before any byte of an answer, is replaced
+/// by a new one: the upstream closed it while it was idle.
+///
+/// # Errors
+/// Why no answer came.
+pub(crate) async fn send(
+    upstream: &Upstream,
+    request: &UpstreamRequest<'_>,
+) -> Result<Answer, SendError> {
+    send_watched(upstream, request, &Cell::default()).await
+}
+
+/// The same; `stage` tells at any moment how far it has come.
+///
+/// # Errors
+/// Why no answer came.
+pub(super) async fn send_watched(
+    upstream: &Upstream,
+    request: &UpstreamRequest<'_>,
+    stage: &Cell<Stage>,
+) -> Result<Answer, SendError> {
+    if let Some(kept) = pool::take(upstream) {
+        let (began, race_us) = (clock::now(), race_us(kept.made_in_us()));
+        match link::exchange(kept, request).await {
+            Err(SendError::Closed) if clock::now().since(began) < race_us => {}
+            other => return other,
+        }
+    }
+    // Boxed: most requests find a kept connection, and should not carry the room to make one.
+    let fresh = Box::pin(connect::connect(upstream, stage)).await?;
+    link::exchange(fresh, request).await
+}

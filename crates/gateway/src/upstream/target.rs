@@ -1,0 +1,134 @@
+//! Where the requests of a deployment go: address, header template, paths, credential.
+//!
+//! Made once per deployment when a config is loaded, used for each attempt and each probe. Always true: what
+//! does not depend on the request is made ahead; what a credential must sign is signed when the request is
+//! sent.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::sync::Arc;
+
+use hale_core::deployment::Deployment;
+use http::StatusCode;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::uri::PathAndQuery;
+
+use super::address::Upstream;
+use super::credential::{Credential, CredentialError, static_key};
+use super::dialect::anthropic;
+use super::error::{SendError, Stage};
+use super::link::Answer;
+use super::paths::{self, PathCall, Paths};
+use super::request::UpstreamRequest;
+use super::send::send_watched;
+
+/// One deployment as something that requests can be sent to.
+pub(crate) struct Target {
+    deployment: Arc<Deployment>,
+    /// Where it is.
+    pub(crate) upstream: Upstream,
+    /// The headers of every request, a static credential included.
+    pub(crate) headers: HeaderMap,
+    paths: Paths,
+    /// What signs its requests.
+    pub(crate) credential: Credential,
+    /// Whether its config names the version of the Anthropic format.
+    pub(crate) pins_version: bool,
+}
+
+/// Why a target gave no answer.
+#[derive(Debug)]
+pub(crate) enum TargetError {
+    /// The request could not be authorized. Nothing was sent to the target.
+    Credential(CredentialError),
+    /// No answer came.
+    Unsent(SendError),
+}
+
+impl Target {
+    /// The target of `deployment`.
+    pub(crate) fn new(deployment: &Arc<Deployment>) -> Target {
+        let upstream = Upstream::parse(&deployment.api_base);
+        Target {
+            deployment: deployment.clone(),
+            headers: header_template(deployment, &upstream),
+            paths: Paths::new(deployment, &upstream.base_path),
+            credential: Credential::of(deployment),
+            pins_version: anthropic::pins_version(deployment),
+            upstream,
+        }
+    }
+
+    /// The path of `call`.
+    pub(crate) fn path(&self, call: PathCall<'_>) -> Cow<'_, PathAndQuery> {
+        let names_model = paths::names_model(&self.deployment, call.operation);
+        let other_model = names_model && *self.deployment.upstream_model != *call.model;
+        if other_model || call.object.is_some() {
+            return Cow::Owned(paths::make(&self.deployment, &self.upstream.base_path, call));
+        }
+        Cow::Borrowed(self.paths.template(call.operation, call.transfer))
+    }
+
+    /// The path of its list of models.
+    pub(crate) fn models_path(&self) -> PathAndQuery {
+        paths::models(&self.deployment, &self.upstream.base_path)
+    }
+
+    /// Signs the finished `request`, sends it and waits for the head of the answer. `stage` tells at any
+    /// moment how far it has come.
+    ///
+    /// # Errors
+    /// Why no answer came.
+    pub(crate) async fn send(
+        &self,
+        request: &mut UpstreamRequest<'_>,
+        stage: &Cell<Stage>,
+    ) -> Result<Answer, TargetError> {
+        self.credential.authorize(request).await.map_err(TargetError::Credential)?;
+        let sent = send_watched(&self.upstream, request, stage).await;
+        let answer = sent.map_err(TargetError::Unsent)?;
+        if answer.status == StatusCode::UNAUTHORIZED {
+            self.credential.refused(request);
+        }
+        Ok(answer)
+    }
+}
+
+fn header_template(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(12);
+    if let Ok(host) = HeaderValue::from_str(&upstream.authority) {
+        headers.insert(header::HOST, host);
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(
+        header::USER_AGENT,
+        HeaderValue::from_static(concat!("hale/", env!("CARGO_PKG_VERSION"))),
+    );
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    static_key::add_to(&mut headers, deployment);
+    let of_provider = deployment.provider.headers.iter();
+    let of_provider = of_provider.filter(|(_, value)| !static_key::is_part(value));
+    let organization = deployment.organization.iter();
+    let organization = organization.map(|value| ("openai-organization", value.expose()));
+    for (name, value) in of_provider.map(|(name, value)| (&**name, &**value)).chain(organization) {
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), sensitive(value)) {
+            headers.insert(name, value);
+        }
+    }
+    for (name, value) in &deployment.extra_headers {
+        if let Ok(name) = HeaderName::from_bytes(name.as_bytes())
+            && let Ok(value) = sensitive(value.expose())
+            && let Some(mut value) = anthropic::joined(&headers, &name, value)
+        {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    }
+    headers
+}
+
+fn sensitive(text: &str) -> Result<HeaderValue, header::InvalidHeaderValue> {
+    let mut value = HeaderValue::from_str(text)?;
+    value.set_sensitive(true);
+    Ok(value)
+}

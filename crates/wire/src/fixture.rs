@@ -13,11 +13,11 @@ use hale_core::provider;
 use hale_core::route::TagRules;
 use serde_json::Value;
 
-use crate::neutral::Unfit;
-use crate::order::Order;
-use crate::peek::Peek;
-use crate::stream::{Reader, View};
-use crate::way::{Outgoing, Way, outgoing};
+use crate::bytes::peek::Peek;
+use crate::conversion::stream::{Reader, View};
+use crate::conversion::way::{Outgoing, Way, outgoing};
+use crate::formats::neutral::Unfit;
+use crate::formats::order::Order;
 
 /// A deployment of that provider, without any settings.
 pub(crate) fn deployment(provider: &str) -> Deployment {

@@ -2,36 +2,21 @@
 //!
 //! Called by the gateway's proxy. Always true here: no I/O, no clock, no randomness, and every byte
 //! that no edit names leaves as it came.
+//!
+//! Three floors, each of which uses only those below it: `bytes` (JSON, forms, framing), `formats`
+//! (one module each, and the neutral form), `conversion` (what goes out, and what comes back).
 
-pub mod answer;
-mod anthropic;
-pub mod controls;
-pub mod edit;
-pub mod errors;
-pub mod events;
-pub mod files;
+mod bytes;
+mod conversion;
 #[cfg(test)]
 mod fixture;
-pub mod form;
-pub mod hints;
-pub mod id;
-mod json;
-pub mod mock;
-pub mod modes;
-pub mod neutral;
-pub mod object;
-mod openai;
-pub mod order;
-pub mod payload;
-pub mod peek;
-pub mod probe;
-pub mod realtime;
-pub mod responses;
-pub mod scan;
-pub mod stream;
-pub mod token_count;
-mod translation;
-pub mod way;
-pub mod websocket;
+mod formats;
 
 pub use hale_core::endpoint::Operation;
+
+pub use self::bytes::framing::sse as events;
+pub use self::bytes::{edit, form, id, object, payload, peek, scan, websocket};
+pub use self::conversion::{answer, stream, token_count, way};
+pub use self::formats::{
+    controls, errors, files, hints, mock, modes, neutral, order, probe, realtime,
+};

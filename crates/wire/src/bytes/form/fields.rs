@@ -1,0 +1,88 @@
+//! The words of a form as a JSON object, for those who read requests.
+//!
+//! Called by [`crate::bytes::peek`]. Always true: a file, and a text that is too long to be a word, is there as
+//! an empty object; what speaks to the gateway has the type that it has in a JSON request.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use super::Form;
+use super::scan::FormError;
+use crate::bytes::edit::json_string;
+use crate::bytes::json::JsonText;
+use crate::bytes::peek::{FORBIDDEN, is_read};
+use crate::formats::order::is_control;
+
+/// Longest text that is read, bytes.
+const TEXT_MAX: usize = 16 << 10;
+/// What stands for all others.
+const UNREAD: &str = "{}";
+
+/// The object.
+///
+/// # Errors
+/// When a field that the gateway reads is in a notation that it does not.
+pub(crate) fn fields(form: &Form) -> Result<Vec<u8>, FormError> {
+    let mut json = JsonText::new();
+    json.open(b'{');
+    let mut tags: Vec<String> = Vec::new();
+    let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (name, content, is_file) in form.parts() {
+        let name = String::from_utf8_lossy(name);
+        let (field, within) = name.find('[').map_or((&*name, ""), |at| name.split_at(at));
+        let word = std::str::from_utf8(content).ok();
+        let word = word.filter(|word| !is_file && word.len() <= TEXT_MAX);
+        if FORBIDDEN.has(field) {
+            json.raw_member(field, UNREAD);
+            continue;
+        }
+        let speaks_to_us = is_control(field)
+            || is_read(field)
+            || matches!(field, "metadata" | "n" | "temperature");
+        if !speaks_to_us {
+            let value = word.map_or(Cow::Borrowed(UNREAD), |word| json_string(word).into());
+            json.raw_member(&name, &value);
+            continue;
+        }
+        let value = word.map_or(Cow::Borrowed(UNREAD), |word| typed(field, word));
+        match within {
+            "" => {
+                json.raw_member(field, &value);
+            }
+            "[]" => lists.entry(field.to_owned()).or_default().push(value.into_owned()),
+            "[tags][]" if field == "metadata" => tags.push(value.into_owned()),
+            // Nobody reads it here, and that it is there says that it must not be sent.
+            _ if field.ends_with("metadata") => {
+                json.raw_member(field, UNREAD);
+            }
+            _ => return Err(FormError::Nested(name.to_string(), field.to_owned())),
+        }
+    }
+    if !tags.is_empty() {
+        json.raw_member("metadata", &format!("{{\"tags\":[{}]}}", tags.join(",")));
+    }
+    for (name, values) in lists {
+        json.raw_member(&name, &format!("[{}]", values.join(",")));
+    }
+    json.close(b'}');
+    Ok(json.into_bytes())
+}
+
+/// A word that speaks to the gateway, as JSON. Clients write `True` as well as `true`.
+fn typed<'w>(field: &str, word: &'w str) -> Cow<'w, str> {
+    if field == "model" || field.ends_with("_id") {
+        return json_string(word).into();
+    }
+    let trimmed = word.trim();
+    for truth in ["true", "false"] {
+        if trimmed.eq_ignore_ascii_case(truth) {
+            return truth.into();
+        }
+    }
+    match serde_json::from_str::<&RawValue>(trimmed) {
+        Ok(raw) => raw.get().into(),
+        Err(_) => json_string(word).into(),
+    }
+}

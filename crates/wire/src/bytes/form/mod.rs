@@ -1,0 +1,218 @@
+//! Forms (`multipart/form-data`): files with some words about them.
+//!
+//! Made by [`Peek::of_form`](crate::bytes::peek::Peek::of_form) once per request, edited by [`crate::conversion::way`] once
+//! per attempt. Always true: a form is read as the JSON object of its words, by the same readers as any
+//! other request; the bytes of its files are neither looked at nor copied, and what no edit names goes out
+//! as it came.
+
+mod fields;
+mod scan;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use serde_json::Value;
+
+use crate::bytes::edit::Edit;
+use crate::bytes::payload::Payload;
+use crate::bytes::peek::Peek;
+
+pub(crate) use self::fields::fields;
+pub use self::scan::{BOUNDARY_MAX, FormError, HEAD_MAX, PARTS_MAX};
+use self::scan::{Part, boundary, parts};
+
+/// A form, and where its parts stand.
+#[derive(Clone, Debug)]
+pub struct Form {
+    body: Bytes,
+    boundary: Box<str>,
+    parts: Vec<Part>,
+    /// Where the closing delimiter begins.
+    close: usize,
+}
+
+impl Form {
+    /// Finds the parts of `body`, whose `content-type` is given.
+    ///
+    /// # Errors
+    /// When it is no form.
+    pub fn parse(body: Bytes, content_type: &str) -> Result<Form, FormError> {
+        let boundary = boundary(content_type)?;
+        let (parts, close) = parts(&body, boundary)?;
+        Ok(Form { boundary: boundary.into(), parts, close, body })
+    }
+
+    /// Its parts, in order: name, content, and whether it is a file.
+    pub fn parts(&self) -> impl Iterator<Item = (&[u8], &[u8], bool)> {
+        let all = self.parts.iter();
+        all.map(|part| {
+            (&self.body[part.name.clone()], &self.body[part.content.clone()], part.is_file)
+        })
+    }
+
+    /// The content of the first part with that name.
+    #[must_use]
+    pub fn content(&self, name: &str) -> Option<Bytes> {
+        let mut parts = self.parts.iter();
+        let part = parts.find(|part| self.body[part.name.clone()] == *name.as_bytes())?;
+        Some(self.body.slice(part.content.clone()))
+    }
+
+    /// The form with `edits` applied; the first edit that names a part decides. An edit also means the
+    /// parts of a list or of an object, `name[]` and `name[key]`. `file` replaces the content of the first
+    /// part with that name.
+    ///
+    /// A value that is put in can not hold the boundary by chance; a client that knows one and chooses the
+    /// boundary after it spoils its own request.
+    #[must_use]
+    pub fn edited(&self, edits: &[Edit<'_>], mut file: Option<(&str, Bytes)>) -> Payload {
+        let mut out = Payload::default();
+        let mut done = 0;
+        // The edits whose name stands in what goes out.
+        let mut stands = vec![false; edits.len()];
+        for part in &self.parts {
+            let name = &self.body[part.name.clone()];
+            let found = edits.iter().position(|edit| is_of(name, edit.name()));
+            let mut put = |upto: usize, new: Bytes, from: usize| {
+                out.push(self.body.slice(done..upto));
+                out.push(new);
+                done = from;
+            };
+            let whole = &part.whole;
+            match found.map(|index| (index, &edits[index])) {
+                None => {
+                    if let Some((_, new)) = file.take_if(|(file, _)| name == file.as_bytes()) {
+                        put(part.content.start, new, part.content.end);
+                    }
+                }
+                Some((_, Edit::Remove(_))) => put(whole.start, Bytes::new(), whole.end),
+                Some((index, Edit::Default(..))) => stands[index] = true,
+                Some((index, Edit::Set(_, value))) => {
+                    let text = text(value).filter(|_| !part.is_file && !name.ends_with(b"]"));
+                    match text {
+                        Some(text) if !stands[index] => {
+                            put(part.content.start, Bytes::from(text), part.content.end);
+                            stands[index] = true;
+                        }
+                        // It is written anew as a whole, or was.
+                        _ => put(whole.start, Bytes::new(), whole.end),
+                    }
+                }
+                Some((_, Edit::Rename(from, to))) => {
+                    let taken = self.parts().any(|(name, ..)| is_of(name, to));
+                    let start = part.name.start;
+                    match taken {
+                        true => put(whole.start, Bytes::new(), whole.end),
+                        false => put(start, Bytes::from(to.to_string()), start + from.len()),
+                    }
+                    let of_name = edits.iter().map(|edit| edit.name() == *to);
+                    stands.iter_mut().zip(of_name).for_each(|(one, named)| *one |= named);
+                }
+            }
+        }
+        out.push(self.body.slice(done..self.close));
+        out.push(Bytes::from(self.added(edits, &stands)));
+        out.push(self.body.slice(self.close..));
+        out.content_type = self.content_type();
+        out
+    }
+
+    /// The parts that edits add.
+    fn added(&self, edits: &[Edit<'_>], stands: &[bool]) -> String {
+        let mut added = String::new();
+        for (index, edit) in edits.iter().enumerate() {
+            let (Edit::Set(name, _) | Edit::Default(name, _)) = edit else { continue };
+            let decided = |earlier: &Edit<'_>| {
+                !matches!(earlier, Edit::Rename(..)) && earlier.name() == *name
+            };
+            if stands[index] || edits[..index].iter().any(decided) {
+                continue;
+            }
+            let value = match edit {
+                Edit::Set(_, value) => value,
+                Edit::Default(_, value) => *value,
+                Edit::Rename(..) | Edit::Remove(_) => continue,
+            };
+            match serde_json::from_str(value) {
+                Ok(Value::Array(items)) => {
+                    let name = format!("{name}[]");
+                    items.iter().for_each(|item| self.add(&mut added, &name, &as_text(item)));
+                }
+                Ok(Value::Null) | Err(_) => {}
+                Ok(value) => self.add(&mut added, name, &as_text(&value)),
+            }
+        }
+        added
+    }
+
+    fn add(&self, to: &mut String, name: &str, text: &str) {
+        let boundary = &self.boundary;
+        // A name in an edit is one that the gateway or its config chose.
+        let name = name.replace('"', "%22");
+        let head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"");
+        to.push_str(&head);
+        to.push_str("\r\n\r\n");
+        to.push_str(text);
+        to.push_str("\r\n");
+    }
+
+    /// What says that it is a form, with its boundary.
+    fn content_type(&self) -> Option<HeaderValue> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.'+".contains(&byte);
+        let text = match self.boundary.bytes().all(is_plain) {
+            true => format!("multipart/form-data; boundary={}", self.boundary),
+            false => format!("multipart/form-data; boundary=\"{}\"", self.boundary),
+        };
+        HeaderValue::from_str(&text).ok()
+    }
+}
+
+/// A form of the `words` of a JSON object and one file: its name, the file's name, its type and content.
+///
+/// # Errors
+/// When the words are not what a request may have.
+pub(crate) fn of_words(
+    words: &[u8],
+    boundary: &str,
+    (name, file_name, kind, content): (&str, &str, &str, &[u8]),
+) -> Result<Peek, FormError> {
+    let empty = Bytes::from(format!("--{boundary}--\r\n"));
+    let content_type = format!("multipart/form-data; boundary={boundary}");
+    let form = Form::parse(empty, &content_type)?;
+    let words = Peek::parse(Bytes::copy_from_slice(words))?;
+    let fields: Vec<(Cow<'_, str>, &str)> = words.fields().collect();
+    let edits: Vec<Edit<'_>> =
+        fields.iter().map(|(name, value)| Edit::Default(name, value)).collect();
+    let head = format!(
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"; \
+         filename=\"{file_name}\"\r\nContent-Type: {kind}\r\n\r\n"
+    );
+    let file = [head.as_bytes(), content, b"\r\n"].concat();
+    let body = [&file, &*form.edited(&edits, None).joined()].concat();
+    Peek::of_form(Bytes::from(body), &content_type)
+}
+
+/// Whether a part with `name` is `field`, or of the list or object that is called so.
+fn is_of(name: &[u8], field: &str) -> bool {
+    let rest = name.strip_prefix(field.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"["))
+}
+
+/// A JSON text as the content of one part; `None` where it is none.
+fn text(json: &str) -> Option<String> {
+    match serde_json::from_str(json).ok()? {
+        Value::Null | Value::Array(_) => None,
+        value => Some(as_text(&value)),
+    }
+}
+
+fn as_text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! Server-sent events as blocks of bytes that end where an event ends.
+//!
+//! Called by [`crate::conversion::stream`]. Always true: however the bytes arrive, the same events come out, no
+//! byte is changed, and at most [`TAIL_MAX`] bytes wait for the end of their event.
+
+use std::ops::Range;
+
+use bytes::{Bytes, BytesMut};
+
+/// Largest incomplete event that is held. Source: the contract, section 8.
+pub const TAIL_MAX: usize = 1 << 20;
+
+/// An event grew beyond [`TAIL_MAX`] without an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event of the stream is larger than {TAIL_MAX} bytes")]
+pub struct TooLong;
+
+/// Cuts a byte stream where events end.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    tail: BytesMut,
+}
+
+impl Splitter {
+    /// Takes the next bytes; gives back whole events only, possibly none.
+    ///
+    /// # Errors
+    /// When an event is larger than [`TAIL_MAX`].
+    pub fn push(&mut self, chunk: Bytes) -> Result<Bytes, TooLong> {
+        if self.tail.is_empty() {
+            let end = last_boundary(&chunk);
+            if end < chunk.len() {
+                self.keep(&chunk[end..])?;
+            }
+            return Ok(chunk.slice(..end));
+        }
+        let known = self.tail.len();
+        self.tail.extend_from_slice(&chunk);
+        // A boundary can only be where new bytes are, or across the seam.
+        let from = known.saturating_sub(3);
+        let end = match last_boundary(&self.tail[from..]) {
+            0 => 0,
+            end => from + end,
+        };
+        let whole = self.tail.split_to(end).freeze();
+        if self.tail.len() > TAIL_MAX {
+            return Err(TooLong);
+        }
+        Ok(whole)
+    }
+
+    /// What is left when the stream ends: an event whose end never came.
+    #[must_use]
+    pub fn finish(&mut self) -> Bytes {
+        self.tail.split().freeze()
+    }
+
+    /// Bytes that wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.tail.len()
+    }
+
+    fn keep(&mut self, rest: &[u8]) -> Result<(), TooLong> {
+        if rest.len() > TAIL_MAX {
+            return Err(TooLong);
+        }
+        self.tail.extend_from_slice(rest);
+        Ok(())
+    }
+}
+
+/// The end of the last empty line in `text`, 0 when there is none.
+fn last_boundary(text: &[u8]) -> usize {
+    let mut end = text.len();
+    while let Some(at) = memchr::memrchr2(b'\n', b'\r', &text[..end]) {
+        // A carriage return at the very end may be half of a pair.
+        if text[at] == b'\r' && at + 1 == text.len() {
+            end = at;
+            continue;
+        }
+        let start = if text[at] == b'\n' && at > 0 && text[at - 1] == b'\r' { at - 1 } else { at };
+        if start > 0 && matches!(text[start - 1], b'\n' | b'\r') {
+            return at + 1;
+        }
+        end = start;
+    }
+    0
+}
+
+/// The events in a block of whole events, each with the empty line that ends it.
+pub fn events(block: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        if from >= block.len() {
+            return None;
+        }
+        let start = from;
+        from = event_end(block, start);
+        Some(start..from)
+    })
+}
+
+fn event_end(block: &[u8], start: usize) -> usize {
+    let mut line_start = start;
+    while let Some(offset) = memchr::memchr2(b'\n', b'\r', &block[line_start..]) {
+        let at = line_start + offset;
+        let next =
+            if block[at] == b'\r' && block.get(at + 1) == Some(&b'\n') { at + 2 } else { at + 1 };
+        if at == line_start && at > start {
+            return next;
+        }
+        line_start = next;
+    }
+    block.len()
+}
+
+/// The payload of an event: where its one `data` line stands, or its joined `data` lines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Data {
+    /// No `data` line: a comment, a ping, an empty line.
+    None,
+    /// One line, at this place of the event.
+    Line(Range<usize>),
+    /// Several lines, joined by line feeds.
+    Lines(Vec<u8>),
+}
+
+/// The payload of the event whose text is `event`.
+#[must_use]
+pub fn data(event: &[u8]) -> Data {
+    let mut found = Data::None;
+    let mut from = 0;
+    // The first line may follow a byte order mark.
+    if event.starts_with(b"\xef\xbb\xbf") {
+        from = 3;
+    }
+    while from < event.len() {
+        let end = memchr::memchr2(b'\n', b'\r', &event[from..]).map_or(event.len(), |at| from + at);
+        if let Some(rest) = event[from..end].strip_prefix(b"data:") {
+            let skip = usize::from(rest.first() == Some(&b' '));
+            let place = end - rest.len() + skip..end;
+            found = match found {
+                Data::None => Data::Line(place),
+                Data::Line(first) => {
+                    let mut joined = event[first].to_vec();
+                    joined.push(b'\n');
+                    joined.extend_from_slice(&event[place]);
+                    Data::Lines(joined)
+                }
+                Data::Lines(mut joined) => {
+                    joined.push(b'\n');
+                    joined.extend_from_slice(&event[place]);
+                    Data::Lines(joined)
+                }
+            };
+        }
+        from = end + 1;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn split(text: &[u8], cuts: &[usize]) -> (Vec<u8>, Vec<u8>, Vec<Vec<u8>>) {
+        let mut splitter = Splitter::default();
+        let mut out = Vec::new();
+        let mut all = Vec::new();
+        let mut from = 0;
+        for &cut in cuts.iter().chain([&text.len()]) {
+            let cut = cut.clamp(from, text.len());
+            let block = splitter.push(Bytes::copy_from_slice(&text[from..cut])).unwrap();
+            all.extend(events(&block).map(|range| block[range].to_vec()));
+            out.extend_from_slice(&block);
+            from = cut;
+        }
+        (out, splitter.finish().to_vec(), all)
+    }
+
+    #[test]
+    fn blocks_end_where_events_end() {
+        let (whole, rest, all) = split(b"data: a\n\ndata: b\n\nda", &[3, 10]);
+        assert_eq!(whole, b"data: a\n\ndata: b\n\n");
+        assert_eq!(rest, b"da");
+        assert_eq!(all, vec![b"data: a\n\n".to_vec(), b"data: b\n\n".to_vec()]);
+    }
+
+    #[test]
+    fn every_line_ending_is_understood() {
+        for ending in ["\n", "\r\n", "\r"] {
+            let text = format!("event: x{ending}data: a{ending}{ending}data: b{ending}{ending}:");
+            let (_, rest, all) = split(text.as_bytes(), &[]);
+            assert_eq!(all.len(), 2, "{ending:?}");
+            assert_eq!(rest, b":");
+            assert!(matches!(data(&all[0]), Data::Line(range) if &all[0][range.clone()] == b"a"));
+        }
+    }
+
+    #[test]
+    fn data_lines_join_and_comments_have_none() {
+        assert_eq!(data(b": ping\n\n"), Data::None);
+        assert_eq!(data(b"data: {\ndata:  1}\n\n"), Data::Lines(b"{\n 1}".to_vec()));
+        assert_eq!(data(b"\xef\xbb\xbfdata:x\n\n"), Data::Line(8..9));
+        assert_eq!(data(b"data\n\n"), Data::None);
+    }
+
+    #[test]
+    fn an_endless_event_is_refused() {
+        let mut splitter = Splitter::default();
+        let chunk = Bytes::from(vec![b'x'; 600 << 10]);
+        assert!(splitter.push(chunk.clone()).is_ok());
+        assert_eq!(splitter.push(chunk), Err(TooLong));
+        let mut splitter = Splitter::default();
+        assert_eq!(splitter.push(Bytes::from(vec![b'x'; TAIL_MAX + 1])), Err(TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn cuts_do_not_matter(
+            text in "(data: [ab]{0,3}|: c|event: e|\n|\r\n|\r|\n\n){0,12}",
+            cuts in proptest::collection::vec(0usize..80, 0..6),
+        ) {
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            let (mut one, rest_one, _) = split(text.as_bytes(), &[]);
+            let (mut many, rest_many, _) = split(text.as_bytes(), &cuts);
+            one.extend(rest_one);
+            many.extend(rest_many);
+            prop_assert_eq!(&one, text.as_bytes());
+            prop_assert_eq!(&many, text.as_bytes());
+        }
+
+        #[test]
+        fn events_are_the_same_in_one_piece_and_in_many(
+            lines in proptest::collection::vec("data: [a-c]{0,4}", 1..6),
+            ending in prop_oneof![Just("\n"), Just("\r\n")],
+            cuts in proptest::collection::vec(0usize..120, 0..8),
+        ) {
+            let text: String = lines.iter().map(|line| format!("{line}{ending}{ending}")).collect();
+            let mut cuts = cuts;
+            cuts.sort_unstable();
+            let (_, _, one) = split(text.as_bytes(), &[]);
+            let (_, _, many) = split(text.as_bytes(), &cuts);
+            prop_assert_eq!(one.len(), lines.len());
+            prop_assert_eq!(one, many);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The top-level members of a JSON object as places in its text.
+//!
+//! Called by [`crate::bytes::peek`], [`crate::conversion::answer`] and [`crate::conversion::stream`]. Always true: the whole text has
+//! been checked to be JSON, yet nothing below the first level was built.
+
+use std::ops::Range;
+
+use crate::bytes::scan::{self, MAX_DEPTH, ScanError};
+
+/// Most top-level members that a request may have.
+pub const MEMBERS_MAX: usize = 10_000;
+
+/// One member: where its key (quotes included) and its value stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    key: (u32, u32),
+    value: (u32, u32),
+    /// Whether the key is written with escapes.
+    escaped: bool,
+}
+
+impl Member {
+    /// The key's place, quotes included.
+    #[must_use]
+    pub fn key(&self) -> Range<usize> {
+        self.key.0 as usize..self.key.1 as usize
+    }
+
+    /// Whether the key is written with escapes.
+    #[must_use]
+    pub fn is_escaped(&self) -> bool {
+        self.escaped
+    }
+
+    /// The value's place.
+    #[must_use]
+    pub fn value(&self) -> Range<usize> {
+        self.value.0 as usize..self.value.1 as usize
+    }
+}
+
+/// Why a text is not a JSON object.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectError {
+    /// Not UTF-8.
+    #[error("invalid UTF-8 at byte {0}")]
+    Utf8(usize),
+    /// Not JSON, or JSON that is no object.
+    #[error("{0}")]
+    Syntax(String),
+    /// Nested too deeply.
+    #[error("nesting deeper than {MAX_DEPTH} levels")]
+    Depth,
+    /// More members than a request has reason to have.
+    #[error("more than {MEMBERS_MAX} fields")]
+    Members,
+    /// Larger than places can say.
+    #[error("larger than 4 GiB")]
+    Size,
+}
+
+/// The members of the object that `text` is, in order.
+///
+/// # Errors
+/// When `text` is not one JSON object, with the place.
+pub fn members(text: &[u8]) -> Result<Vec<Member>, ObjectError> {
+    if u32::try_from(text.len()).is_err() {
+        return Err(ObjectError::Size);
+    }
+    std::str::from_utf8(text).map_err(|e| ObjectError::Utf8(e.valid_up_to()))?;
+    let mut found = Vec::with_capacity(8);
+    let mut count = 0;
+    scan::members(text, |key, value| {
+        count += 1;
+        if count > MEMBERS_MAX {
+            return;
+        }
+        let escaped = memchr::memchr(b'\\', &text[key.clone()]).is_some();
+        found.push(Member { key: place(&key), value: place(&value), escaped });
+    })
+    .map_err(|error| explain(text, error))?;
+    if count > MEMBERS_MAX { Err(ObjectError::Members) } else { Ok(found) }
+}
+
+/// What to tell a person about an error of the scanner.
+fn explain(text: &[u8], error: ScanError) -> ObjectError {
+    match error {
+        ScanError::Depth => ObjectError::Depth,
+        ScanError::Syntax(at, expected) => {
+            let before = &text[..at.min(text.len())];
+            let line = memchr::memchr_iter(b'\n', before).count() + 1;
+            let column = before.len() - memchr::memrchr(b'\n', before).map_or(0, |nl| nl + 1) + 1;
+            ObjectError::Syntax(format!("expected {expected} at line {line} column {column}"))
+        }
+    }
+}
+
+fn place(range: &Range<usize>) -> (u32, u32) {
+    // The text's length was checked to fit.
+    let clamp = |position: usize| u32::try_from(position).unwrap_or(u32::MAX);
+    (clamp(range.start), clamp(range.end))
+}
+
+/// Whether the key at `member` reads `name`.
+#[inline]
+#[must_use]
+pub fn key_is(text: &[u8], member: &Member, name: &str) -> bool {
+    if member.escaped {
+        return escaped_key_is(text, member, name);
+    }
+    let (start, end) = (member.key.0 as usize + 1, member.key.1 as usize - 1);
+    end - start == name.len() && text.get(start..end) == Some(name.as_bytes())
+}
+
+/// The same for a key that is written with escapes, which alone is worth decoding.
+#[cold]
+fn escaped_key_is(text: &[u8], member: &Member, name: &str) -> bool {
+    text.get(member.key())
+        .and_then(|quoted| serde_json::from_slice::<String>(quoted).ok())
+        .is_some_and(|key| key == name)
+}
+
+/// The text of the member called `name`.
+#[must_use]
+pub fn value<'t>(text: &'t [u8], members: &[Member], name: &str) -> Option<&'t [u8]> {
+    members
+        .iter()
+        .find(|member| key_is(text, member, name))
+        .and_then(|member| text.get(member.value()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_places_in_the_text() {
+        let text = br#" { "a" : 1 , "b\u0063": {"x":[1,2]} } "#;
+        let found = members(text).unwrap();
+        assert_eq!(found.len(), 2);
+        assert_eq!(value(text, &found, "a"), Some(&b"1"[..]));
+        assert_eq!(value(text, &found, "bc"), Some(&br#"{"x":[1,2]}"#[..]));
+        assert_eq!(value(text, &found, "c"), None);
+        assert_eq!(&text[found[0].key()], br#""a""#);
+    }
+
+    #[test]
+    fn what_is_no_object_says_why() {
+        assert!(matches!(members(b"[1]"), Err(ObjectError::Syntax(_))));
+        assert!(matches!(members(b"{\"a\":1} x"), Err(ObjectError::Syntax(_))));
+        assert!(matches!(members(b"{\"a\":tru}"), Err(ObjectError::Syntax(_))));
+        assert_eq!(members(b"{\"a\":\"\xff\"}"), Err(ObjectError::Utf8(6)));
+        assert_eq!(members(b"{}"), Ok(Vec::new()));
+        let many = format!("{{{}\"a\":0}}", "\"a\":0,".repeat(MEMBERS_MAX));
+        assert_eq!(members(many.as_bytes()), Err(ObjectError::Members));
+    }
+
+    #[test]
+    fn depth_is_bounded_and_brackets_in_strings_do_not_count() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
+        assert_eq!(members(deep.as_bytes()), Err(ObjectError::Depth));
+        let text = format!("{{\"a\":\"{}\\\"{}\"}}", "[".repeat(500), "{".repeat(500));
+        assert!(members(text.as_bytes()).is_ok());
+        let flat = format!("{{\"a\":[{}0]}}", "[],".repeat(1000));
+        assert!(members(flat.as_bytes()).is_ok());
+    }
+}

@@ -1,0 +1,415 @@
+//! What the gateway must know of a request body before it forwards it, read without building a tree.
+//!
+//! Called once per request by the gateway's pipeline. Always true: a body that passes is one JSON
+//! object in which every field that the gateway reads stands at most once.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::bytes::form::{self, Form, FormError};
+use crate::bytes::object::{self, Member, ObjectError};
+
+/// Names of fields, to be looked for together: see [`Peek::holds`].
+#[derive(Debug)]
+pub struct Names {
+    names: &'static [&'static str],
+    /// One bit per length that occurs, so that most fields are told apart without a comparison.
+    lengths: u64,
+}
+
+impl Names {
+    /// The names.
+    #[must_use]
+    pub const fn all(&self) -> &'static [&'static str] {
+        self.names
+    }
+
+    /// The set of `names`, each shorter than 64 bytes.
+    #[must_use]
+    pub const fn new(names: &'static [&'static str]) -> Names {
+        let mut lengths = 0;
+        let mut i = 0;
+        while i < names.len() {
+            lengths |= 1 << names[i].len();
+            i += 1;
+        }
+        Names { names, lengths }
+    }
+
+    /// Whether `name` is one of them.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains(&name)
+    }
+}
+
+/// Fields that the gateway reads; two of one name would be read differently by different readers.
+static READ: Names = Names::new(&[
+    "model",
+    "stream",
+    "stream_options",
+    "previous_response_id",
+    "input_file_id",
+    "num_retries",
+    "timeout",
+    "request_timeout",
+    "stream_timeout",
+    "fallbacks",
+    "context_window_fallbacks",
+    "content_policy_fallbacks",
+    "disable_fallbacks",
+    "max_fallbacks",
+    "include_fallback_errors",
+    "allowed_model_region",
+]);
+/// Where the fields that speak to the gateway begin in [`READ`].
+const CONTROLS_FROM: u32 = 5;
+
+/// Body fields that would steer the gateway's credentials, addresses or answers: those that the
+/// reference's `completion()` takes besides what it sends on.
+pub static FORBIDDEN: Names = Names::new(&[
+    "api_base",
+    "base_url",
+    "api_key",
+    "user_config",
+    "mock_response",
+    "model_list",
+    "extra_headers",
+    "organization",
+    "litellm_credential_name",
+    "azure_ad_token",
+    "client_secret",
+    "vertex_credentials",
+    "aws_access_key_id",
+    "aws_secret_access_key",
+    "aws_session_token",
+    "aws_role_name",
+    "aws_web_identity_token",
+    "aws_sts_endpoint",
+    "aws_bedrock_runtime_endpoint",
+    "mock_testing_fallbacks",
+    "mock_testing_context_fallbacks",
+    "mock_testing_content_policy_fallbacks",
+    "mock_testing_rate_limit_error",
+    "mock_timeout",
+]);
+
+/// A request body and where its fields stand.
+#[derive(Clone, Debug)]
+pub struct Peek {
+    body: Bytes,
+    members: Vec<Member>,
+    /// One bit per name of [`READ`] that is there.
+    read: u32,
+    /// The form whose words these are.
+    form: Option<Arc<Form>>,
+}
+
+/// Whether the gateway reads the field `name`.
+pub(crate) fn is_read(name: &str) -> bool {
+    READ.has(name)
+}
+
+/// What is wrong with a request body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeekError {
+    /// No bytes at all.
+    #[error("the request body is empty; send a JSON object")]
+    Empty,
+    /// Not a JSON object.
+    #[error("Invalid JSON payload: {0}")]
+    Json(#[from] ObjectError),
+    /// A field that the gateway reads stands twice.
+    #[error("the field `{0}` stands twice; send it once")]
+    Duplicate(&'static str),
+    /// A field has the wrong type.
+    #[error("`{field}` must be {expected}")]
+    Type {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+impl PeekError {
+    /// The field to name in an error's `param`.
+    #[must_use]
+    pub fn param(&self) -> &'static str {
+        match self {
+            PeekError::Empty | PeekError::Json(_) => "request_body",
+            PeekError::Duplicate(field) | PeekError::Type { field, .. } => field,
+        }
+    }
+}
+
+impl Peek {
+    /// Checks `body` and finds its fields.
+    ///
+    /// # Errors
+    /// When it is not one JSON object, or ambiguous.
+    pub fn parse(body: Bytes) -> Result<Peek, PeekError> {
+        if body.is_empty() {
+            return Err(PeekError::Empty);
+        }
+        let members = object::members(&body)?;
+        let mut seen = 0u32;
+        for member in &members {
+            let Some(index) = position(&READ, &body, member) else { continue };
+            if seen & (1 << index) != 0 {
+                return Err(PeekError::Duplicate(READ.names[index]));
+            }
+            seen |= 1 << index;
+        }
+        Ok(Peek { body, members, read: seen, form: None })
+    }
+
+    /// Checks `body`, a form of that `content-type`, and finds its fields.
+    ///
+    /// # Errors
+    /// When it is no form, or ambiguous.
+    pub fn of_form(body: Bytes, content_type: &str) -> Result<Peek, FormError> {
+        let form = Form::parse(body, content_type)?;
+        let peek = Peek::parse(Bytes::from(form::fields(&form)?))?;
+        Ok(Peek { form: Some(Arc::new(form)), ..peek })
+    }
+
+    /// The form whose words these are.
+    #[must_use]
+    pub fn form(&self) -> Option<&Form> {
+        self.form.as_deref()
+    }
+
+    /// Whether a field is there, or in a form the parts of a list that is called so.
+    #[must_use]
+    pub fn is_given(&self, name: &str) -> bool {
+        self.is_set(name) || (self.form.is_some() && self.is_set(&format!("{name}[]")))
+    }
+
+    /// The body as it came.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The places of its fields.
+    #[must_use]
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// Whether any of the fields that speak to the gateway, rather than name the model or the stream,
+    /// is there.
+    #[must_use]
+    pub fn has_controls(&self) -> bool {
+        self.read >> CONTROLS_FROM != 0
+    }
+
+    /// The JSON text of a field; `null` counts as absent.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<&str> {
+        let value = object::value(&self.body, &self.members, name)?;
+        let text = std::str::from_utf8(value).ok()?;
+        (text != "null").then_some(text)
+    }
+
+    /// All fields: name and JSON text, in order. Of a name that stands twice both are given.
+    pub fn fields(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> + '_ {
+        self.members.iter().filter_map(|member| {
+            let key = std::str::from_utf8(&self.body[member.key()]).ok()?;
+            let value = std::str::from_utf8(&self.body[member.value()]).ok()?;
+            let name = if member.is_escaped() {
+                Cow::Owned(serde_json::from_str(key).ok()?)
+            } else {
+                Cow::Borrowed(&key[1..key.len() - 1])
+            };
+            Some((name, value))
+        })
+    }
+
+    /// Whether a field holds a list with something in it.
+    #[must_use]
+    pub fn is_filled_list(&self, name: &str) -> bool {
+        let value = object::value(&self.body, &self.members, name);
+        let inner = value.and_then(|value| value.strip_prefix(b"["));
+        inner.is_some_and(|inner| !inner.trim_ascii_start().starts_with(b"]"))
+    }
+
+    /// Whether a field is there, and not `null`.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        object::value(&self.body, &self.members, name).is_some_and(|value| value != b"null")
+    }
+
+    /// Whether a field is there, whatever it holds.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.members.iter().any(|member| object::key_is(&self.body, member, name))
+    }
+
+    /// Those of `names` that are there.
+    pub fn holds(&self, names: &'static Names) -> impl Iterator<Item = &'static str> + '_ {
+        self.members
+            .iter()
+            .filter_map(|member| position(names, &self.body, member))
+            .map(|index| names.names[index])
+    }
+
+    /// A field that holds a string.
+    ///
+    /// # Errors
+    /// When it holds anything else.
+    pub fn string(&self, field: &'static str) -> Result<Option<Cow<'_, str>>, PeekError> {
+        let Some(raw) = self.raw(field) else { return Ok(None) };
+        if let Some(plain) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+            && memchr::memchr(b'\\', plain.as_bytes()).is_none()
+        {
+            return Ok(Some(Cow::Borrowed(plain)));
+        }
+        match serde_json::from_str::<String>(raw) {
+            Ok(text) => Ok(Some(Cow::Owned(text))),
+            Err(_) => Err(PeekError::Type { field, expected: "a string" }),
+        }
+    }
+
+    /// A field that holds true or false.
+    ///
+    /// # Errors
+    /// When it holds anything else.
+    pub fn boolean(&self, field: &'static str) -> Result<Option<bool>, PeekError> {
+        match self.raw(field) {
+            None => Ok(None),
+            Some("true") => Ok(Some(true)),
+            Some("false") => Ok(Some(false)),
+            Some(_) => Err(PeekError::Type { field, expected: "true or false" }),
+        }
+    }
+
+    /// A field that holds a whole number from 0 to 1000.
+    ///
+    /// # Errors
+    /// When it holds anything else.
+    pub fn count(&self, field: &'static str) -> Result<Option<u32>, PeekError> {
+        let Some(raw) = self.raw(field) else { return Ok(None) };
+        match raw.parse::<u32>() {
+            Ok(count) if count <= 1000 => Ok(Some(count)),
+            _ => Err(PeekError::Type { field, expected: "a whole number from 0 to 1000" }),
+        }
+    }
+
+    /// A field that holds seconds above 0, as milliseconds.
+    ///
+    /// # Errors
+    /// When it holds anything else.
+    pub fn seconds(&self, field: &'static str) -> Result<Option<u64>, PeekError> {
+        let Some(raw) = self.raw(field) else { return Ok(None) };
+        match seconds_to_ms(raw) {
+            Some(ms) => Ok(Some(ms)),
+            None => Err(PeekError::Type {
+                field,
+                expected: "a number of seconds above 0, at most 86400",
+            }),
+        }
+    }
+
+    /// Whether the client asked for the usage of a stream.
+    ///
+    /// # Errors
+    /// When `stream_options` is no object.
+    pub fn wants_usage(&self) -> Result<bool, PeekError> {
+        #[derive(serde::Deserialize)]
+        struct StreamOptions {
+            include_usage: Option<bool>,
+        }
+        let Some(raw) = self.raw("stream_options") else { return Ok(false) };
+        serde_json::from_str::<StreamOptions>(raw)
+            .map(|options| options.include_usage == Some(true))
+            .map_err(|_| PeekError::Type {
+                field: "stream_options",
+                expected: "an object whose `include_usage` is true or false",
+            })
+    }
+}
+
+/// Which of `names` the key at `member` is.
+fn position(names: &Names, body: &[u8], member: &Member) -> Option<usize> {
+    if !member.is_escaped() {
+        let length = member.key().len() - 2;
+        if length >= 64 || names.lengths & (1 << length) == 0 {
+            return None;
+        }
+    }
+    names.names.iter().position(|name| object::key_is(body, member, name))
+}
+
+/// Seconds as written in a header or a body, as milliseconds; more than 0 and at most a day.
+#[must_use]
+pub fn seconds_to_ms(text: &str) -> Option<u64> {
+    let seconds: f64 = text.trim().parse().ok()?;
+    if !(seconds > 0.0 && seconds <= 86_400.0) {
+        return None;
+    }
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the range was checked above"
+    )]
+    let ms = (seconds * 1000.0).ceil() as u64;
+    Some(ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peek(text: &str) -> Result<Peek, PeekError> {
+        Peek::parse(Bytes::copy_from_slice(text.as_bytes()))
+    }
+
+    #[test]
+    fn fields_are_read_in_place() {
+        let body = peek(
+            r#"{"model":"a\/b","stream":true,"stream_options":{"include_usage":true},"timeout":0.5,
+               "num_retries":3,"fallbacks":["x",{"model":"y"}],"user":null}"#,
+        )
+        .unwrap();
+        assert_eq!(body.string("model").unwrap().as_deref(), Some("a/b"));
+        assert_eq!(body.boolean("stream"), Ok(Some(true)));
+        assert_eq!(body.wants_usage(), Ok(true));
+        assert_eq!(body.seconds("timeout"), Ok(Some(500)));
+        assert_eq!(body.count("num_retries"), Ok(Some(3)));
+        assert_eq!(body.raw("user"), None);
+        assert!(body.is_filled_list("fallbacks") && !body.is_filled_list("model"));
+        assert!(body.is_set("model") && !body.is_set("user") && !body.is_set("other"));
+        assert!(!peek(r#"{"a":[ ]}"#).unwrap().is_filled_list("a"));
+        assert!(body.has("user"));
+    }
+
+    #[test]
+    fn wrong_types_name_the_field() {
+        let body = peek(r#"{"model":5,"stream":"yes","timeout":-1,"num_retries":-1}"#).unwrap();
+        assert_eq!(body.string("model").unwrap_err().param(), "model");
+        assert_eq!(body.boolean("stream").unwrap_err().param(), "stream");
+        assert_eq!(body.seconds("timeout").unwrap_err().param(), "timeout");
+        assert_eq!(body.count("num_retries").unwrap_err().param(), "num_retries");
+    }
+
+    #[test]
+    fn a_field_that_is_read_stands_once() {
+        let twice = peek(r#"{"model":"a","m\u006fdel":"b"}"#);
+        assert_eq!(twice.unwrap_err(), PeekError::Duplicate("model"));
+        assert_eq!(peek("").unwrap_err(), PeekError::Empty);
+        assert_eq!(peek("[]").unwrap_err().param(), "request_body");
+        assert!(peek(r#"{"seed":1,"seed":2}"#).is_ok());
+    }
+
+    #[test]
+    fn odd_numbers_of_seconds_are_refused() {
+        for text in ["NaN", "inf", "-1", "0", "abc", "", "1e9"] {
+            assert_eq!(seconds_to_ms(text), None, "{text}");
+        }
+        assert_eq!(seconds_to_ms(" 1.5 "), Some(1500));
+    }
+}

@@ -1,0 +1,9 @@
+//! The upper floor: from a client's format to a provider's wire and back.
+//!
+//! Used by the gateway. Always true: between equal formats bytes pass; between others they are written anew.
+
+pub mod answer;
+pub mod stream;
+pub mod token_count;
+mod translation;
+pub mod way;

@@ -1,0 +1,318 @@
+//! `/utils/token_counter`: how many tokens a prompt has, from the provider, by OpenAI's tokenizer, or
+//! estimated.
+//!
+//! Called by [`crate::conversion::way`] and [`crate::conversion::answer`]. Always true: the reply says by what was counted, and an
+//! estimate says that it is one. [`Count::answer`] takes processor time and must not hold up a worker.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use hale_core::deployment::Deployment;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use tiktoken_rs::CoreBPE;
+use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
+
+use crate::bytes::edit::{Edit, apply, json_string};
+use crate::bytes::json::{JsonText, Str};
+use crate::bytes::peek::Peek;
+use crate::conversion::stream::View;
+use crate::formats::anthropic::count::{BYTES_PER_TOKEN, PER_IMAGE};
+use crate::formats::neutral::Unfit;
+use crate::formats::order::Order;
+use crate::formats::{anthropic, openai};
+
+/// What a message, a name in it and the beginning of the answer cost besides their texts. Source:
+/// <https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken>.
+const PER_MESSAGE: u64 = 3;
+const PER_NAME: u64 = 1;
+const PER_ANSWER: u64 = 3;
+
+/// Longest prompt that is tokenized, bytes; longer ones are estimated. It keeps the tokenizer's expressions
+/// below their limit of a million steps for one match.
+const TOKENIZED_MAX: usize = 512 << 10;
+
+/// Fields of a chat request that a count of the messages format does not take. Source:
+/// <https://platform.claude.com/docs/en/api/messages-count-tokens>.
+const NOT_COUNTED: [&str; 7] =
+    ["max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata"];
+
+/// A count that is made here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    requested: Box<str>,
+    used: Box<str>,
+    texts: Vec<String>,
+    /// Tokens besides those of the texts.
+    besides: u64,
+    /// Whether there is more in it than a tokenizer can count.
+    rough: bool,
+    tokenizer: Option<Tokenizer>,
+}
+
+impl Count {
+    /// The reply. Tokenizing takes up to a second, and the first time longer: the tables are loaded.
+    #[must_use]
+    pub fn answer(&self) -> Bytes {
+        let length: usize = self.texts.iter().map(String::len).sum();
+        match self.tokenizer.filter(|_| length <= TOKENIZED_MAX).and_then(tables) {
+            Some(tables) => {
+                let counts = self.texts.iter().map(|text| tables.count_ordinary(text) as u64);
+                self.reply(counts.sum(), "openai_tokenizer", self.rough)
+            }
+            None => self.estimate(),
+        }
+    }
+
+    /// The reply without a tokenizer.
+    #[must_use]
+    pub fn estimate(&self) -> Bytes {
+        let counts = self.texts.iter().map(|text| (text.len() as u64).div_ceil(BYTES_PER_TOKEN));
+        self.reply(counts.sum(), "estimate", true)
+    }
+
+    fn reply(&self, tokens: u64, tokenizer: &str, estimated: bool) -> Bytes {
+        let source = if estimated { "estimate" } else { "local_tokenizer" };
+        let requested = json_string(&self.requested);
+        let total = tokens + self.besides;
+        reply(total, &requested, &self.used, (tokenizer, source), None)
+    }
+}
+
+/// The tables of a tokenizer: those of today's models. They are loaded when they are first needed, and take
+/// some 50 MB then.
+fn tables(tokenizer: Tokenizer) -> Option<&'static CoreBPE> {
+    match tokenizer {
+        Tokenizer::O200kBase | Tokenizer::O200kHarmony => Some(tiktoken_rs::o200k_base_singleton()),
+        Tokenizer::Cl100kBase => Some(tiktoken_rs::cl100k_base_singleton()),
+        Tokenizer::P50kBase | Tokenizer::R50kBase | Tokenizer::P50kEdit | Tokenizer::Gpt2 => None,
+    }
+}
+
+/// What is counted here of the request in `peek`.
+pub(crate) fn local(peek: &Peek, order: &Order<'_>) -> Result<Count, Unfit> {
+    let requested = peek.string("model").ok().flatten().unwrap_or_default();
+    let mut count = Count {
+        requested: Box::from(&*requested),
+        used: order.upstream_model.into(),
+        texts: Vec::new(),
+        besides: 0,
+        rough: false,
+        tokenizer: tokenizer(order.deployment, order.upstream_model),
+    };
+    let Some(messages) = peek.raw("messages") else {
+        let prompt = peek.string("prompt").map_err(|why| Unfit::malformed("prompt", why))?;
+        count.texts.extend(prompt.map(Cow::into_owned));
+        return Ok(count);
+    };
+    let messages: Vec<Message<'_>> =
+        serde_json::from_str(messages).map_err(|why| Unfit::malformed("messages", why))?;
+    count.besides = PER_ANSWER;
+    for message in messages {
+        count.add(message);
+    }
+    if let Some(tools) = peek.raw("tools") {
+        count.rough = true;
+        count.texts.push(tools.to_owned());
+    }
+    Ok(count)
+}
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    role: Str<'a>,
+    #[serde(borrow)]
+    name: Option<Str<'a>>,
+    #[serde(borrow)]
+    content: Option<Content<'a>>,
+    #[serde(borrow)]
+    tool_calls: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Content<'a> {
+    Text(#[serde(borrow)] Str<'a>),
+    Parts(#[serde(borrow)] Vec<Part<'a>>),
+}
+
+#[derive(Deserialize)]
+struct Part<'a> {
+    #[serde(borrow)]
+    text: Option<Str<'a>>,
+}
+
+impl Count {
+    fn add(&mut self, message: Message<'_>) {
+        self.besides += PER_MESSAGE;
+        self.texts.push(message.role.0.into_owned());
+        if let Some(name) = message.name {
+            self.besides += PER_NAME;
+            self.texts.push(name.0.into_owned());
+        }
+        match message.content {
+            Some(Content::Text(text)) => self.texts.push(text.0.into_owned()),
+            Some(Content::Parts(parts)) => {
+                for part in parts {
+                    match part.text {
+                        Some(text) => self.texts.push(text.0.into_owned()),
+                        None => {
+                            self.rough = true;
+                            self.besides += PER_IMAGE;
+                        }
+                    }
+                }
+            }
+            None => {}
+        }
+        if let Some(calls) = message.tool_calls {
+            self.rough = true;
+            self.texts.push(calls.get().to_owned());
+        }
+    }
+}
+
+/// OpenAI's tokenizer for the deployment's model, which may have another name there.
+fn tokenizer(deployment: &Deployment, upstream_model: &str) -> Option<Tokenizer> {
+    #[derive(Deserialize)]
+    struct Info<'a> {
+        #[serde(borrow)]
+        base_model: Option<Str<'a>>,
+    }
+    let info: Option<Info<'_>> = serde_json::from_str(&deployment.model_info).ok();
+    let named = info.and_then(|info| info.base_model).map(Cow::from);
+    let name = named.as_deref().unwrap_or(upstream_model);
+    get_tokenizer(name.rsplit('/').next().unwrap_or(name))
+}
+
+/// The body that asks a provider of the messages format.
+pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Bytes, Unfit> {
+    let parse = |body| Peek::parse(body).map_err(|why| Unfit::malformed("request_body", why));
+    let messages = match (peek.raw("messages"), peek.raw("prompt")) {
+        (None, Some(prompt)) => format!("[{{\"role\":\"user\",\"content\":{prompt}}}]"),
+        (messages, _) => messages.unwrap_or("[]").to_owned(),
+    };
+    let edits = [Edit::Set("messages", Cow::Owned(messages)), Edit::Remove("prompt")];
+    let chat = parse(apply(peek, &edits))?;
+    let written = anthropic::write_request::write(&openai::read_request::read(&chat)?, order)?;
+    let written = parse(Bytes::from(written))?;
+    let body = anthropic::edits::request_body(&written, order, false);
+    Ok(apply(&parse(body)?, &NOT_COUNTED.map(Edit::Remove)))
+}
+
+/// The provider's count in `text` as a reply.
+pub(crate) fn told(text: &str, view: &View) -> Result<Vec<u8>, String> {
+    #[derive(Deserialize)]
+    struct Counted {
+        input_tokens: u64,
+    }
+    let counted: Counted = serde_json::from_str(text).map_err(|why| why.to_string())?;
+    let used = view.upstream_model.as_deref().unwrap_or_default();
+    let by = ("anthropic_api", "provider_api");
+    Ok(reply(counted.input_tokens, &view.model_json, used, by, Some(text)).to_vec())
+}
+
+/// The reply in the reference's shape; `by` is the tokenizer and where the count comes from.
+fn reply(
+    total: u64,
+    requested_json: &str,
+    used: &str,
+    by: (&str, &str),
+    original: Option<&str>,
+) -> Bytes {
+    let mut json = JsonText::new();
+    json.open(b'{').count_member("total_tokens", total);
+    json.raw_member("request_model", requested_json).member("model_used", used);
+    json.member("tokenizer_type", by.0).member("count_source", by.1);
+    json.raw_member("original_response", original.unwrap_or("null"));
+    json.raw_member("error", "false").raw_member("error_message", "null");
+    json.raw_member("status_code", "null").close(b'}');
+    Bytes::from(json.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use hale_core::endpoint::Operation;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::fixture::{deployment, order};
+
+    /// The example of the page that [`PER_MESSAGE`] names.
+    fn example() -> Value {
+        json!([
+            {"role": "system", "content": "You are a helpful, pattern-following assistant that translates corporate jargon into plain English."},
+            {"role": "system", "name": "example_user", "content": "New synergies will help drive top-line growth."},
+            {"role": "system", "name": "example_assistant", "content": "Things working well together will increase revenue."},
+            {"role": "system", "name": "example_user", "content": "Let's circle back when we have more bandwidth to touch base on opportunities for increased leverage."},
+            {"role": "system", "name": "example_assistant", "content": "Let's talk later when we're less busy about how to do better."},
+            {"role": "user", "content": "This late pivot means we don't have time to boil the ocean for the client deliverable."}
+        ])
+    }
+
+    fn counted(model: &str, body: &Value) -> Value {
+        let deployment = deployment("openai");
+        let peek = Peek::parse(Bytes::from(body.to_string())).unwrap();
+        let order = order(&deployment, Operation::CountPrompt, model);
+        serde_json::from_slice(&local(&peek, &order).unwrap().answer()).unwrap()
+    }
+
+    #[test]
+    fn the_published_example_has_the_published_counts() {
+        let body = json!({"model": "m", "messages": example()});
+        for (model, tokens) in [("gpt-4", 129), ("gpt-3.5-turbo-0125", 129), ("gpt-4o", 124)] {
+            let reply = counted(model, &body);
+            let expected = json!({
+                "total_tokens": tokens, "request_model": "m", "model_used": model,
+                "tokenizer_type": "openai_tokenizer", "count_source": "local_tokenizer",
+                "original_response": null, "error": false, "error_message": null,
+                "status_code": null,
+            });
+            assert_eq!(reply, expected);
+        }
+    }
+
+    #[test]
+    fn what_no_tokenizer_counts_is_marked_as_an_estimate() {
+        let source = |model: &str, body: Value| {
+            let reply = counted(model, &body);
+            (
+                reply["total_tokens"].as_u64().unwrap(),
+                reply["count_source"].as_str().unwrap().to_owned(),
+            )
+        };
+        assert_eq!(
+            source("gpt-4o", json!({"prompt": "hello world"})),
+            (2, "local_tokenizer".into())
+        );
+        assert_eq!(source("llama-3", json!({"prompt": "hello world"})), (3, "estimate".into()));
+        let image = json!({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]});
+        assert!(source("gpt-4o", image).0 > 1600);
+        let calls = json!({"messages": [{"role": "assistant", "tool_calls": [{"id": "x"}]}]});
+        assert_eq!(source("gpt-4o", calls).1, "estimate");
+        let tools = json!({"messages": [{"role": "user", "content": "x"}], "tools": [{}]});
+        assert_eq!(source("gpt-4o", tools).1, "estimate");
+        let long = json!({"prompt": "x".repeat(TOKENIZED_MAX + 1)});
+        assert_eq!(source("gpt-4o", long).1, "estimate");
+    }
+
+    #[test]
+    fn monotonous_prompts_are_counted_in_time() {
+        for text in [" ", "A", "\n", "\u{4e00}", "!"] {
+            let prompt = text.repeat(TOKENIZED_MAX / 8 / text.len());
+            assert!(
+                counted("gpt-4o", &json!({"prompt": prompt}))["total_tokens"].as_u64() > Some(0)
+            );
+        }
+    }
+
+    #[test]
+    fn the_model_behind_another_name_decides() {
+        let mut azure = deployment("azure");
+        azure.model_info = r#"{"base_model":"azure/gpt-4o"}"#.into();
+        assert_eq!(tokenizer(&azure, "my-own"), Some(Tokenizer::O200kBase));
+        azure.model_info = "{}".into();
+        assert_eq!(tokenizer(&azure, "my-own"), None);
+    }
+}

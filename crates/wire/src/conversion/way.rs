@@ -1,0 +1,167 @@
+//! The way of a request: the client's format and the provider's wire, and what goes out on it.
+//!
+//! Called by the gateway once per attempt. Always true: between equal formats bytes pass with a list of
+//! edits; between others the body is written anew and goes through the same edits of the provider's wire.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use hale_core::endpoint::{Carries, Kind, Operation};
+use hale_core::provider::{Addressing, WireFormat};
+
+use crate::bytes::edit::{Edit, apply};
+use crate::bytes::payload::Payload;
+use crate::bytes::peek::{Names, Peek};
+use crate::conversion::token_count::{self, Count};
+use crate::formats::neutral::{Request, Unfit};
+use crate::formats::order::Order;
+use crate::formats::{anthropic, files, openai, responses};
+
+/// What a client asks for, and the wire of the provider that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// What the client asks for.
+    pub operation: Operation,
+    /// What the provider speaks.
+    pub wire: WireFormat,
+}
+
+impl Way {
+    /// Whether client and provider speak different formats.
+    #[must_use]
+    pub fn translates(self) -> bool {
+        self.operation.format() != self.wire
+    }
+
+    /// What the provider is asked for; `None` when it has nothing of the kind.
+    #[must_use]
+    pub fn upstream(self) -> Option<Operation> {
+        self.wire.upstream_operation(self.operation)
+    }
+}
+
+/// What an attempt sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outgoing {
+    /// This body, for that operation of the provider.
+    Body(Operation, Payload),
+    /// Nothing: this is the answer.
+    Estimate(Bytes),
+    /// Nothing: the answer is counted here.
+    Count(Count),
+}
+
+/// What goes out for the request in `peek`.
+///
+/// # Errors
+/// When it can not be said in the provider's format.
+pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
+    let way = Way { operation: order.operation, wire: order.wire() };
+    let Some(upstream) = way.upstream() else {
+        return without_counterpart(peek, order);
+    };
+    if order.deployment.mock.is_some() {
+        return Ok(Outgoing::Body(upstream, Payload::default()));
+    }
+    if upstream.carries() == Carries::Nothing {
+        return Ok(Outgoing::Body(upstream, Payload::default()));
+    }
+    if order.operation == Operation::CountPrompt {
+        return Ok(Outgoing::Body(upstream, token_count::ask(peek, order)?.into()));
+    }
+    if !way.translates() {
+        let body = match (way.wire, upstream.kind()) {
+            (WireFormat::OpenAi, None) => openai::edits::request_body(peek, order),
+            (WireFormat::OpenAi, Some(Kind::Response)) => {
+                responses::edits::request_body(peek, order).into()
+            }
+            (WireFormat::OpenAi, Some(Kind::File)) => files::edits::file(peek, order),
+            (WireFormat::OpenAi, Some(Kind::Batch)) => files::edits::batch(peek, order),
+            (WireFormat::Anthropic, _) => anthropic::edits::request_body(peek, order, true).into(),
+        };
+        return Ok(Outgoing::Body(versioned(upstream, peek, order), body));
+    }
+    let written = match way.wire {
+        WireFormat::OpenAi => openai::write_request::write(&read(peek, order.operation)?, order)?,
+        WireFormat::Anthropic => {
+            // A deployment's defaults are in the words of its clients, and have to be translated too.
+            let completed = with_defaults(peek, order)?;
+            let request = read(completed.as_ref().unwrap_or(peek), order.operation)?;
+            anthropic::write_request::write(&request, order)?
+        }
+    };
+    let written = parse(Bytes::from(written))?;
+    let body = match way.wire {
+        WireFormat::OpenAi => openai::edits::request_body(&written, order),
+        WireFormat::Anthropic => anthropic::edits::request_body(&written, order, false).into(),
+    };
+    Ok(Outgoing::Body(upstream, body))
+}
+
+/// What only Cohere's first version of rerank knows. Source: <https://docs.cohere.com/v1/reference/rerank>.
+static V1_ONLY: Names = Names::new(&["max_chunks_per_doc", "rank_fields", "return_documents"]);
+
+/// The operation in the version that knows what the request says.
+fn versioned(upstream: Operation, peek: &Peek, order: &Order<'_>) -> Operation {
+    let has_versions = order.deployment.provider.addressing == Addressing::Cohere;
+    if upstream != Operation::Rerank || !has_versions {
+        return upstream;
+    }
+    let documents = peek.raw("documents").and_then(|raw| raw.strip_prefix('['));
+    let has_objects = documents.is_some_and(|list| list.trim_start().starts_with('{'));
+    let mut defaults = order.deployment.default_params.iter();
+    let is_default = defaults.any(|(name, _)| V1_ONLY.has(name));
+    match has_objects || is_default || peek.holds(&V1_ONLY).next().is_some() {
+        true => Operation::RerankV1,
+        false => upstream,
+    }
+}
+
+/// What the client of `operation` wants, in no format in particular.
+fn read(peek: &Peek, operation: Operation) -> Result<Request<'_>, Unfit> {
+    match operation.format() {
+        WireFormat::OpenAi => openai::read_request::read(peek),
+        WireFormat::Anthropic => anthropic::read_request::read(peek),
+    }
+}
+
+/// The provider has no such operation: tokens are estimated, the rest is refused.
+fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
+    match order.operation {
+        Operation::CountTokens => {
+            let estimate = anthropic::count::estimate(&read(peek, order.operation)?);
+            Ok(Outgoing::Estimate(Bytes::from(estimate)))
+        }
+        Operation::CountPrompt => Ok(Outgoing::Count(token_count::local(peek, order)?)),
+        operation => {
+            let message = order.deployment.provider.lacks(operation);
+            Err(Unfit { field: "model".to_owned(), message })
+        }
+    }
+}
+
+/// `peek` with the deployment's defaults, without what it drops; `None` when there is nothing to do.
+fn with_defaults(peek: &Peek, order: &Order<'_>) -> Result<Option<Peek>, Unfit> {
+    let deployment = order.deployment;
+    let mut edits: Vec<Edit<'_>> =
+        deployment.dropped_params.iter().map(|name| Edit::Remove(name)).collect();
+    for (name, value) in &deployment.default_params {
+        // The newer name of the same thing is the client's word too.
+        if &**name == "max_tokens" && peek.raw("max_completion_tokens").is_some() {
+            continue;
+        }
+        match peek.has(name) && peek.raw(name).is_none() {
+            // A default is for who says nothing, and null says nothing here.
+            true => edits.push(Edit::Set(name, Cow::Borrowed(value))),
+            false => edits.push(Edit::Default(name, value)),
+        }
+    }
+    if edits.is_empty() { Ok(None) } else { parse(apply(peek, &edits)).map(Some) }
+}
+
+fn parse(body: Bytes) -> Result<Peek, Unfit> {
+    Peek::parse(body).map_err(|why| Unfit::malformed("request_body", why))
+}
+
+#[cfg(test)]
+mod tests;

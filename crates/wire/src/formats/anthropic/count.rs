@@ -1,0 +1,66 @@
+//! An estimate of a prompt's tokens, for providers that do not count.
+//!
+//! Called by [`crate::conversion::way`] for `/v1/messages/count_tokens`. Always true: it is an estimate and says so.
+
+use crate::bytes::json::JsonText;
+use crate::formats::neutral::{Content, Part, Request, Source, Tool};
+
+/// Bytes of text per token: a rule of thumb for English and code.
+pub(crate) const BYTES_PER_TOKEN: u64 = 4;
+/// What a turn costs besides its text.
+const PER_TURN: u64 = 4;
+/// Tokens of an image of the largest size that is not scaled down. Source:
+/// <https://platform.claude.com/docs/en/build-with-claude/vision>.
+pub(crate) const PER_IMAGE: u64 = 1_600;
+/// Bytes of a PDF per token: a page has some 50 KB and 2,000 tokens.
+const PDF_BYTES_PER_TOKEN: u64 = 25;
+
+/// The answer to a request for a count.
+pub(crate) fn estimate(request: &Request<'_>) -> Vec<u8> {
+    let turns = request.turns.iter().map(|turn| PER_TURN + parts(&turn.parts)).sum::<u64>();
+    let tools = request.tools.iter().map(tool).sum::<u64>();
+    let total = parts(&request.system) + turns + tools;
+    let mut json = JsonText::new();
+    json.open(b'{').count_member("input_tokens", total.max(1)).raw_member("estimated", "true");
+    json.close(b'}');
+    json.into_bytes()
+}
+
+fn text(text: &str) -> u64 {
+    (text.len() as u64).div_ceil(BYTES_PER_TOKEN)
+}
+
+fn parts(list: &[Part<'_>]) -> u64 {
+    list.iter().map(|part| content(&part.content)).sum()
+}
+
+fn content(content: &Content<'_>) -> u64 {
+    match content {
+        Content::Text(words) | Content::Refusal(words) => text(words),
+        Content::Image(_) => PER_IMAGE,
+        Content::Document { source, title, context } => {
+            let own = match source {
+                Source::Plain(words) => text(words),
+                Source::Base64 { data, .. } => (data.len() as u64 / 4 * 3) / PDF_BYTES_PER_TOKEN,
+                Source::Url(_) | Source::File(_) => PER_IMAGE,
+            };
+            own + [title, context].into_iter().flatten().map(|words| text(words)).sum::<u64>()
+        }
+        Content::ToolCall { name, input, .. } => PER_TURN + text(name) + text(input),
+        Content::ToolResult { parts: inner, .. } => PER_TURN + parts(inner),
+        // Thoughts of earlier turns are not counted as input.
+        Content::Thinking { .. } | Content::Redacted(_) => 0,
+    }
+}
+
+fn tool(tool: &Tool<'_>) -> u64 {
+    match tool {
+        Tool::Function { name, description, schema, .. } => {
+            PER_TURN
+                + text(name)
+                + description.as_deref().map_or(0, text)
+                + schema.as_deref().map_or(0, text)
+        }
+        Tool::Native(raw) => text(raw),
+    }
+}

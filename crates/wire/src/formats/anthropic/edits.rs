@@ -1,0 +1,57 @@
+//! Requests to upstreams that speak the Anthropic wire: what of a body changes on the way.
+//!
+//! Called once per attempt, for bodies of clients and for those that [`super::write_request`] wrote.
+//! Always true: the edits are a list of top-level members; nothing else of the body changes.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use serde::Deserialize;
+
+use crate::bytes::edit::{Edit, apply, json_string};
+use crate::bytes::json::Str;
+use crate::bytes::peek::Peek;
+use crate::formats::order::{Order, controls};
+
+/// The body for the upstream. `defaults` is off for a body that has the deployment's defaults already.
+pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, defaults: bool) -> Bytes {
+    let deployment = order.deployment;
+    let mut edits = Vec::with_capacity(8);
+    edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
+    edits.extend(deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
+    for name in controls(peek) {
+        edits.push(Edit::Remove(name));
+    }
+    if let Some(raw) = peek.raw("metadata") {
+        edits.extend(metadata(raw));
+    }
+    for (from, to) in &deployment.provider.rename_params {
+        edits.push(Edit::Rename(from, to));
+    }
+    if defaults {
+        for (name, value) in &deployment.default_params {
+            edits.push(Edit::Default(name, value));
+        }
+    }
+    apply(peek, &edits)
+}
+
+/// `metadata` with the one field that the provider knows; users of the reference put more into it.
+fn metadata(raw: &str) -> Option<Edit<'static>> {
+    #[derive(Deserialize)]
+    struct Metadata<'a> {
+        #[serde(borrow)]
+        user_id: Option<Str<'a>>,
+    }
+    let keys = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(raw).ok()?;
+    if keys.keys().all(|key| key == "user_id") {
+        return None;
+    }
+    let known: Metadata<'_> = serde_json::from_str(raw).ok()?;
+    Some(match known.user_id {
+        Some(Str(id)) => {
+            Edit::Set("metadata", Cow::Owned(format!("{{\"user_id\":{}}}", json_string(&id))))
+        }
+        None => Edit::Remove("metadata"),
+    })
+}

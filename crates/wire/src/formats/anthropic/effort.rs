@@ -1,0 +1,257 @@
+//! How long the model may think and answer, and in which shape: `max_tokens`, `thinking`, `output_config`.
+//!
+//! Called by [`super::write_request`]. Always true: a budget leaves at least as much for the answer, and
+//! what is said twice in different words is refused, not chosen from.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::bytes::json::JsonText;
+use crate::formats::neutral::{Format, Json, Request, Thinking, Unfit};
+use crate::formats::order::Order;
+
+/// `max_tokens` where neither the client nor the price list names a number. Source: the contract.
+const MAX_TOKENS: u64 = 4096;
+/// Least budget that the provider takes. Source: its documentation of extended thinking.
+const BUDGET_MIN: u64 = 1024;
+
+/// What is written of it.
+pub(super) struct Plan<'r> {
+    /// `max_tokens`.
+    pub(super) most: Json<'r>,
+    /// `thinking`.
+    pub(super) thinking: Option<Json<'r>>,
+    /// `output_config.effort`.
+    effort: Option<Cow<'r, str>>,
+}
+
+/// What `request` says about it.
+pub(super) fn plan<'r>(request: &'r Request<'_>, order: &Order<'_>) -> Result<Plan<'r>, Unfit> {
+    let wish = request.effort.as_deref().map(wish).transpose()?;
+    let adaptive = thinks_adaptively(order.upstream_model);
+    let limit = Limit::of(request, order);
+    let Some(thinking) = &request.thinking else {
+        return match wish {
+            None | Some((0, _)) => Ok(Plan { most: limit.with(0), thinking: None, effort: None }),
+            Some((_, word)) if adaptive => Ok(Plan {
+                most: limit.with(0),
+                thinking: Some(Cow::Borrowed(ADAPTIVE)),
+                effort: Some(Cow::Borrowed(word)),
+            }),
+            Some((budget, _)) => by_budget(budget, limit, order),
+        };
+    };
+    let (json, budget) = match thinking {
+        Thinking::Native(raw) => (Cow::Borrowed(&**raw), named_budget(raw)),
+        Thinking::Off => (Cow::Borrowed(r#"{"type":"disabled"}"#), 0),
+        Thinking::Adaptive => (Cow::Borrowed(ADAPTIVE), 0),
+        Thinking::Budget(budget) => (enabled(*budget), *budget),
+    };
+    let effort = match wish {
+        Some((1.., word)) if adaptive => Some(Cow::Borrowed(word)),
+        Some(_) if !order.drop_params => {
+            return Err(twice("reasoning_effort", "thinking"));
+        }
+        _ => None,
+    };
+    Ok(Plan { most: limit.with(budget), thinking: Some(json), effort })
+}
+
+const ADAPTIVE: &str = r#"{"type":"adaptive"}"#;
+
+/// The budget and the word for an effort in OpenAI's words.
+fn wish(effort: &str) -> Result<(u64, &'static str), Unfit> {
+    Ok(match effort {
+        "none" => (0, "none"),
+        "minimal" | "low" => (BUDGET_MIN, "low"),
+        "medium" => (2048, "medium"),
+        "high" => (4096, "high"),
+        "xhigh" => (16_384, "xhigh"),
+        "max" => (16_384, "max"),
+        _ => {
+            let why = "it is none of none, minimal, low, medium, high, xhigh, max";
+            return Err(Unfit::malformed("reasoning_effort", why));
+        }
+    })
+}
+
+/// A budget of thoughts is part of `max_tokens`: at most half of it, or the answer has no room.
+fn by_budget<'r>(budget: u64, limit: Limit<'r>, order: &Order<'_>) -> Result<Plan<'r>, Unfit> {
+    let budget = budget.min(limit.known().map_or(budget, |most| most / 2));
+    if budget >= BUDGET_MIN {
+        let most = limit.with(budget);
+        return Ok(Plan { most, thinking: Some(enabled(budget)), effort: None });
+    }
+    if order.drop_params {
+        return Ok(Plan { most: limit.with(0), thinking: None, effort: None });
+    }
+    let remedy =
+        "allow at least 2048 tokens with `max_tokens`, of which thoughts get half, or leave it out";
+    Err(Unfit::unsupported("reasoning_effort", &order.deployment.provider.name, remedy))
+}
+
+fn enabled(budget: u64) -> Json<'static> {
+    Cow::Owned(format!(r#"{{"type":"enabled","budget_tokens":{budget}}}"#))
+}
+
+fn named_budget(thinking: &str) -> u64 {
+    #[derive(Deserialize)]
+    struct Config {
+        budget_tokens: Option<u64>,
+    }
+    // Anything else is the provider's to judge.
+    serde_json::from_str::<Config>(thinking)
+        .ok()
+        .and_then(|config| config.budget_tokens)
+        .unwrap_or(0)
+}
+
+fn twice(field: &str, other: &str) -> Unfit {
+    Unfit::malformed(
+        field,
+        format!("`{other}` says it too; send one of them, or set `drop_params: true`"),
+    )
+}
+
+/// Most tokens of the answer, thoughts included.
+enum Limit<'r> {
+    /// The client's, as it wrote it.
+    Given(&'r str),
+    /// The model's own.
+    Listed(u64),
+    /// Nobody's.
+    Unknown,
+}
+
+impl<'r> Limit<'r> {
+    fn of(request: &'r Request<'_>, order: &Order<'_>) -> Limit<'r> {
+        if let Some(raw) = &request.max_tokens {
+            return Limit::Given(raw);
+        }
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a count of tokens, and the cast saturates"
+        )]
+        let listed = order.deployment.facts.max_output_tokens.map(|most| most as u64);
+        listed.filter(|most| *most > 0).map_or(Limit::Unknown, Limit::Listed)
+    }
+
+    fn known(&self) -> Option<u64> {
+        match self {
+            Limit::Given(raw) => raw.parse().ok(),
+            Limit::Listed(most) => Some(*most),
+            Limit::Unknown => None,
+        }
+    }
+
+    /// `max_tokens` with so many for thoughts.
+    fn with(&self, budget: u64) -> Json<'r> {
+        match self {
+            Limit::Given(raw) => Cow::Borrowed(raw),
+            Limit::Listed(most) => Cow::Owned(most.to_string()),
+            Limit::Unknown => Cow::Owned(MAX_TOKENS.saturating_add(budget).to_string()),
+        }
+    }
+}
+
+/// Writes `output_config`: what the client gave of it in the provider's own words, with the effort and the
+/// format that it said in its own.
+pub(super) fn write_output(
+    json: &mut JsonText,
+    request: &Request<'_>,
+    plan: &Plan<'_>,
+    order: &Order<'_>,
+) -> Result<(), Unfit> {
+    let mut schema = match &request.format {
+        Some(Format::Schema { schema, .. }) => Some(schema),
+        Some(Format::JsonObject) if order.drop_params => None,
+        Some(Format::JsonObject) => {
+            return Err(Unfit::unsupported(
+                "response_format.type: json_object",
+                &order.deployment.provider.name,
+                "give a `json_schema`, or set `drop_params: true`",
+            ));
+        }
+        None => None,
+    };
+    let mut effort = plan.effort.as_deref();
+    let other =
+        |name: &str| request.others.iter().find(|(other, _)| other == name && !order.drops(name));
+    let own: BTreeMap<String, &RawValue> = match other("output_config") {
+        Some((_, raw)) => serde_json::from_str(raw).map_err(|why| {
+            Unfit::malformed("output_config", format!("it must be an object: {why}"))
+        })?,
+        None => BTreeMap::new(),
+    };
+    if own.contains_key("effort") && effort.take().is_some() && !order.drop_params {
+        return Err(twice("reasoning_effort", "output_config.effort"));
+    }
+    let shaped = own.contains_key("format") || other("output_format").is_some();
+    if shaped && schema.take().is_some() && !order.drop_params {
+        return Err(twice("response_format", "output_config.format"));
+    }
+    if own.is_empty() && schema.is_none() && effort.is_none() {
+        return Ok(());
+    }
+    json.key("output_config").open(b'{');
+    for (name, raw) in own {
+        json.raw_member(&name, raw.get());
+    }
+    if let Some(effort) = effort {
+        json.member("effort", effort);
+    }
+    if let Some(schema) = schema {
+        json.key("format").open(b'{').member("type", "json_schema");
+        json.raw_member("schema", schema).close(b'}');
+    }
+    json.close(b'}');
+    Ok(())
+}
+
+/// Whether a model decides itself how much it thinks: Claude from 4.6 on. Names since Claude 4 are
+/// `claude-FAMILY-MAJOR-MINOR-DATE`; those before begin with the number. Source:
+/// <https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking>.
+fn thinks_adaptively(model: &str) -> bool {
+    let Some((_, rest)) = model.split_once("claude-") else { return false };
+    let mut words = rest.split(['-', '@', ':']);
+    let family = words.next().unwrap_or_default();
+    if family.starts_with(|c: char| c.is_ascii_digit()) || family == "instant" {
+        return false;
+    }
+    let number = |word: Option<&str>| word.filter(|word| word.len() <= 2)?.parse::<u32>().ok();
+    match (number(words.next()), number(words.next())) {
+        (Some(4), minor) => minor.is_some_and(|minor| minor >= 6),
+        (Some(major), _) => major > 4,
+        // A name without a number is a newer one.
+        (None, _) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn newer_models_think_adaptively() {
+        for (model, expected) in [
+            ("claude-opus-4-6", true),
+            ("claude-opus-4-7-20260416", true),
+            ("claude-sonnet-5", true),
+            ("claude-haiku-5-5", true),
+            ("claude-mythos-preview", true),
+            ("anthropic.claude-opus-4-6", true),
+            ("claude-haiku-4-5-20251001", false),
+            ("claude-sonnet-4-20250514", false),
+            ("claude-opus-4-1", false),
+            ("claude-3-7-sonnet-20250219", false),
+            ("claude-instant-1", false),
+            ("deepseek-chat", false),
+        ] {
+            assert_eq!(thinks_adaptively(model), expected, "{model}");
+        }
+    }
+}

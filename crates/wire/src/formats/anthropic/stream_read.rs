@@ -1,0 +1,234 @@
+//! Events of the Anthropic wire as neutral deltas.
+//!
+//! Called by [`crate::conversion::stream`] for clients of another format. Always true: calls of tools are counted in
+//! the order in which they begin, whatever the blocks' indexes; what an event adds to the answer is in its
+//! deltas, or the stream ends. What the provider's own tools say is not part of it.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::usage::Counts;
+use super::{look, stop_of};
+use crate::bytes::json::{Str, lossy};
+use crate::formats::errors;
+use crate::formats::neutral::{Delta, NoDeltas, Text, check_call, cut_id};
+
+/// What is to be known of the events before.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    counts: Counts,
+    /// Calls so far.
+    calls: usize,
+    /// The newest call in the block of each index.
+    blocks: BTreeMap<u64, Call>,
+    /// Halves of characters with which the last text and the last thought ended.
+    text_half: Option<u16>,
+    thought_half: Option<u16>,
+}
+
+#[derive(Debug)]
+struct Call {
+    number: usize,
+    /// Whether its input has begun.
+    begun: bool,
+    half: Option<u16>,
+}
+
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow, rename = "type", default)]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(default)]
+    index: u64,
+    #[serde(borrow)]
+    message: Option<Start<'a>>,
+    #[serde(borrow)]
+    content_block: Option<Block<'a>>,
+    #[serde(borrow)]
+    delta: Option<Piece<'a>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Start<'a> {
+    #[serde(borrow)]
+    id: Option<Str<'a>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Block<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    data: Option<Str<'a>>,
+    #[serde(borrow)]
+    id: Option<Str<'a>>,
+    #[serde(borrow)]
+    name: Option<Str<'a>>,
+    #[serde(borrow)]
+    input: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Piece<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<Str<'a>>,
+    #[serde(borrow)]
+    text: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking: Option<&'a RawValue>,
+    #[serde(borrow)]
+    signature: Option<Str<'a>>,
+    #[serde(borrow)]
+    partial_json: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stop_reason: Option<Str<'a>>,
+    #[serde(borrow)]
+    stop_sequence: Option<Str<'a>>,
+}
+
+impl Reader {
+    /// What the event in `text` says.
+    pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, NoDeltas> {
+        let event: Event<'t> = serde_json::from_str(text).map_err(|why| no_event(text, &why))?;
+        if event.error.is_some() || event.kind == "error" {
+            return Err(NoDeltas::Error(errors::parse_provider_error(text.as_bytes())));
+        }
+        self.deltas(event)
+    }
+
+    fn deltas<'t>(&mut self, event: Event<'t>) -> Result<Vec<Delta<'t>>, NoDeltas> {
+        const BARE: NoDeltas = NoDeltas::Malformed;
+        let mut deltas = Vec::with_capacity(2);
+        match &*event.kind {
+            "message_start" => {
+                let start = event.message.ok_or(BARE)?;
+                deltas.push(Delta::Start(cut_id(start.id.unwrap_or_default().0)));
+                self.count(start.usage, &mut deltas);
+            }
+            "content_block_start" => {
+                self.block(event.content_block.ok_or(BARE)?, event.index, &mut deltas)?;
+            }
+            "content_block_delta" => {
+                deltas.extend(self.piece(&event.delta.ok_or(BARE)?, event.index)?);
+            }
+            "content_block_stop" => {
+                // A client that joins the pieces must get JSON.
+                if let Some(call) = self.blocks.get_mut(&event.index).filter(|call| !call.begun) {
+                    call.begun = true;
+                    deltas.push(Delta::ToolInput { call: call.number, json: "{}".into() });
+                }
+            }
+            "message_delta" => {
+                let delta = event.delta.ok_or(BARE)?;
+                self.count(event.usage, &mut deltas);
+                if let Some(Str(reason)) = delta.stop_reason {
+                    let sequence = delta.stop_sequence.map(Text::from);
+                    deltas.push(Delta::Stop(stop_of(&reason), sequence));
+                }
+            }
+            "message_stop" => deltas.push(Delta::End),
+            "ping" => deltas.push(Delta::Ping),
+            _ => {}
+        }
+        Ok(deltas)
+    }
+
+    fn count(&mut self, usage: Option<&RawValue>, deltas: &mut Vec<Delta<'_>>) {
+        if let Some(usage) = usage {
+            self.counts.take(usage.get());
+            deltas.extend(self.counts.usage().map(Delta::Usage));
+        }
+    }
+
+    fn block<'t>(
+        &mut self,
+        block: Block<'t>,
+        index: u64,
+        deltas: &mut Vec<Delta<'t>>,
+    ) -> Result<(), NoDeltas> {
+        match &*block.kind {
+            "text" => {
+                let text = block.text.map(|raw| whole(raw, &mut self.text_half)).transpose()?;
+                deltas.extend(text.map(Delta::Text));
+            }
+            "thinking" => {
+                let text = block.thinking.map(|raw| whole(raw, &mut self.thought_half));
+                deltas.extend(text.transpose()?.map(Delta::Thinking));
+            }
+            "redacted_thinking" => deltas.extend(block.data.map(|data| Delta::Redacted(data.0))),
+            "tool_use" => {
+                let call = self.calls;
+                let id = block.id.unwrap_or_default().0;
+                let name = block.name.unwrap_or_default().0;
+                check_call(call, &id, &name)?;
+                self.calls += 1;
+                deltas.push(Delta::ToolStart { call, id, name });
+                let whole = block.input.map(RawValue::get).filter(|raw| *raw != "{}");
+                let begun = whole.is_some();
+                self.blocks.insert(index, Call { number: call, begun, half: None });
+                deltas.extend(whole.map(|raw| Delta::ToolInput { call, json: raw.into() }));
+            }
+            _ => {}
+        }
+        // Blocks begin empty; an empty piece says nothing.
+        deltas.retain(|delta| match delta {
+            Delta::Text(text) | Delta::Thinking(text) => !text.is_empty(),
+            _ => true,
+        });
+        Ok(())
+    }
+
+    fn piece<'t>(&mut self, piece: &Piece<'t>, index: u64) -> Result<Option<Delta<'t>>, NoDeltas> {
+        let Some(Str(kind)) = &piece.kind else { return Err(NoDeltas::Malformed) };
+        Ok(match (&**kind, piece.text, piece.thinking, piece.partial_json) {
+            ("text_delta", Some(raw), ..) => Some(Delta::Text(whole(raw, &mut self.text_half)?)),
+            ("thinking_delta", _, Some(raw), _) => {
+                Some(Delta::Thinking(whole(raw, &mut self.thought_half)?))
+            }
+            ("signature_delta", ..) => {
+                piece.signature.as_ref().map(|signature| Delta::Signature(signature.0.clone()))
+            }
+            ("input_json_delta", _, _, Some(raw)) => {
+                // The input of the provider's own tools concerns nobody else.
+                let Some(call) = self.blocks.get_mut(&index) else { return Ok(None) };
+                let json = whole(raw, &mut call.half)?;
+                if json.is_empty() {
+                    return Ok(None);
+                }
+                call.begun = true;
+                Some(Delta::ToolInput { call: call.number, json })
+            }
+            _ => None,
+        })
+    }
+}
+
+fn whole<'t>(raw: &'t RawValue, half: &mut Option<u16>) -> Result<Cow<'t, str>, NoDeltas> {
+    lossy(raw.get(), half)
+        .ok_or_else(|| NoDeltas::Unreadable("a piece of content that is no text".to_owned()))
+}
+
+/// Why `text` is no event: does it only look unlike one, or add something to the answer?
+fn no_event(text: &str, why: &serde_json::Error) -> NoDeltas {
+    let Ok(top) = look::Top::of(text.as_bytes()) else { return NoDeltas::Malformed };
+    if top.error.is_some() {
+        return NoDeltas::Error(errors::parse_provider_error(text.as_bytes()));
+    }
+    if top.block.is_some() || top.delta.is_some() || top.message.is_some() {
+        return NoDeltas::Unreadable(why.to_string());
+    }
+    NoDeltas::Malformed
+}

@@ -1,0 +1,370 @@
+//! Neutral deltas as events of the Anthropic wire.
+//!
+//! Called by [`crate::conversion::stream`] for clients of `/v1/messages` in front of another wire. Always true: one
+//! `message_start` first; blocks follow each other, each with its start and stop; one `message_delta`
+//! with the stop reason and the usage, then `message_stop`, once. While a call's input is not whole, the
+//! blocks after it wait: other wires may mix the pieces of several calls.
+
+use std::collections::VecDeque;
+
+use hale_core::usage::Usage;
+
+use super::answer::write_stop;
+use super::write_usage;
+use crate::bytes::json::JsonText;
+use crate::conversion::stream::View;
+use crate::formats::neutral::{Delta, Stop};
+
+/// What was written so far.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    started: bool,
+    /// The block that is open.
+    open: Option<Open>,
+    /// Blocks so far.
+    blocks: u64,
+    /// Blocks that wait until the open one is whole.
+    waiting: VecDeque<Waiting>,
+    /// Blocks that have waited, and do no longer.
+    released: usize,
+    /// Where each call waits: as which of all blocks that ever waited.
+    places: Vec<Option<usize>>,
+    /// Bytes that wait.
+    held: usize,
+    stop: Option<(Stop, Option<String>)>,
+    usage: Usage,
+    closed: bool,
+}
+
+/// Most bytes of blocks that wait.
+const HELD_MAX: usize = 4 << 20;
+/// What a waiting block counts beside its text.
+const WAITING_COST: usize = 128;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Thinking,
+    Call(usize),
+}
+
+#[derive(Debug)]
+struct Open {
+    index: u64,
+    kind: Kind,
+    input: Brackets,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    kind: Kind,
+    /// Of a call.
+    id: Box<str>,
+    /// Of a call.
+    name: Box<str>,
+    text: String,
+}
+
+/// Follows an object that comes in pieces, as far as to know where it ends.
+#[derive(Debug, Default)]
+struct Brackets {
+    depth: usize,
+    in_text: bool,
+    escaped: bool,
+    whole: bool,
+}
+
+impl Brackets {
+    fn take(&mut self, piece: &str) {
+        for byte in piece.bytes() {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_text => self.escaped = true,
+                b'"' => self.in_text = !self.in_text,
+                _ if self.in_text => {}
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    self.whole |= self.depth == 0;
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Writer {
+    /// Adds what says `delta` to `out`.
+    ///
+    /// # Errors
+    /// Why it can not be said.
+    pub(crate) fn write(
+        &mut self,
+        delta: &Delta<'_>,
+        view: &View,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        match delta {
+            Delta::Start(id) => self.start(id, view, out),
+            Delta::Usage(usage) => self.usage = *usage,
+            // Before the start nobody knows that a message is coming.
+            Delta::Ping if self.started => event(out, "ping", |_| {}),
+            Delta::Ping => {}
+            Delta::Stop(stop, sequence) => {
+                self.stop = Some((stop.clone(), sequence.as_deref().map(str::to_owned)));
+            }
+            Delta::End => self.close(view, out),
+            Delta::Text(text) | Delta::Refusal(text) => self.say(Kind::Text, text, view, out)?,
+            Delta::Thinking(text) => self.say(Kind::Thinking, text, view, out)?,
+            Delta::Signature(signature) => {
+                let index = self.block(Kind::Thinking, view, out);
+                piece(out, index, "signature_delta", "signature", signature);
+            }
+            Delta::Redacted(data) => {
+                self.begin(view, out);
+                self.close_block(out);
+                let index = self.next();
+                block_start(out, index, |json| {
+                    json.member("type", "redacted_thinking").member("data", data);
+                });
+                block_stop(out, index);
+            }
+            Delta::ToolStart { call, id, name } if self.is_busy() => {
+                self.places.push(Some(self.released + self.waiting.len()));
+                self.hold(Kind::Call(*call), id, name, "")?;
+            }
+            Delta::ToolStart { call, id, name } => {
+                self.places.push(None);
+                self.begin(view, out);
+                self.close_block(out);
+                self.open_call(*call, id, name, out);
+            }
+            Delta::ToolInput { call, json } => self.input(*call, json, out)?,
+        }
+        Ok(())
+    }
+
+    /// Whether the open block is a call whose input is not whole.
+    fn is_busy(&self) -> bool {
+        self.open
+            .as_ref()
+            .is_some_and(|open| matches!(open.kind, Kind::Call(_)) && !open.input.whole)
+    }
+
+    fn say(
+        &mut self,
+        kind: Kind,
+        text: &str,
+        view: &View,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
+        if text.is_empty() {
+            return Ok(());
+        }
+        if !self.is_busy() {
+            let index = self.block(kind, view, out);
+            say_piece(out, index, kind, text);
+            return Ok(());
+        }
+        match self.waiting.back_mut() {
+            Some(last) if last.kind == kind => last.text.push_str(text),
+            _ => return self.hold(kind, "", "", text),
+        }
+        self.count(text.len())
+    }
+
+    fn input(&mut self, call: usize, json: &str, out: &mut Vec<u8>) -> Result<(), String> {
+        if let Some(open) = self.open.as_mut().filter(|open| open.kind == Kind::Call(call)) {
+            piece(out, open.index, "input_json_delta", "partial_json", json);
+            open.input.take(json);
+            self.release(out, false);
+            return Ok(());
+        }
+        let place = self.places.get(call).copied().flatten();
+        let waiting = place
+            .and_then(|place| place.checked_sub(self.released))
+            .and_then(|place| self.waiting.get_mut(place));
+        match waiting {
+            Some(waiting) => waiting.text.push_str(json),
+            None if json.trim().is_empty() => return Ok(()),
+            None => return Err("input for a tool call that was complete".to_owned()),
+        }
+        self.count(json.len())
+    }
+
+    fn hold(&mut self, kind: Kind, id: &str, name: &str, text: &str) -> Result<(), String> {
+        self.waiting.push_back(Waiting {
+            kind,
+            id: id.into(),
+            name: name.into(),
+            text: text.to_owned(),
+        });
+        self.count(WAITING_COST + id.len() + name.len() + text.len())
+    }
+
+    fn count(&mut self, bytes: usize) -> Result<(), String> {
+        self.held += bytes;
+        if self.held > HELD_MAX {
+            return Err(format!(
+                "tool calls whose pieces are mixed, and of which more than {HELD_MAX} bytes wait"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes the blocks that wait, as far as the one before is whole; `all` of them at the end.
+    fn release(&mut self, out: &mut Vec<u8>, all: bool) {
+        while all || !self.is_busy() {
+            let Some(next) = self.waiting.pop_front() else { break };
+            self.released += 1;
+            self.close_block(out);
+            let index = self.blocks;
+            match next.kind {
+                Kind::Call(call) => self.open_call(call, &next.id, &next.name, out),
+                kind => self.open_block(kind, out),
+            }
+            if !next.text.is_empty() {
+                say_piece(out, index, next.kind, &next.text);
+            }
+            if let Some(open) = &mut self.open {
+                open.input.take(&next.text);
+            }
+        }
+        if self.waiting.is_empty() {
+            self.held = 0;
+        }
+    }
+
+    fn open_call(&mut self, call: usize, id: &str, name: &str, out: &mut Vec<u8>) {
+        let index = self.next();
+        self.open = Some(Open { index, kind: Kind::Call(call), input: Brackets::default() });
+        block_start(out, index, |json| {
+            json.member("type", "tool_use").member("id", id).member("name", name);
+            json.raw_member("input", "{}");
+        });
+    }
+
+    fn open_block(&mut self, kind: Kind, out: &mut Vec<u8>) {
+        let index = self.next();
+        self.open = Some(Open { index, kind, input: Brackets::default() });
+        block_start(out, index, |json| {
+            if kind == Kind::Thinking {
+                json.member("type", "thinking").member("thinking", "").member("signature", "");
+            } else {
+                json.member("type", "text").member("text", "");
+            }
+        });
+    }
+
+    /// Says that nothing more comes, unless it was said.
+    pub(crate) fn close(&mut self, view: &View, out: &mut Vec<u8>) {
+        if self.closed {
+            return;
+        }
+        self.begin(view, out);
+        self.release(out, true);
+        self.close_block(out);
+        self.closed = true;
+        let (stop, sequence) = match &self.stop {
+            Some((stop, sequence)) => (Some(stop), sequence.as_deref()),
+            None => (None, None),
+        };
+        event(out, "message_delta", |json| {
+            json.key("delta").open(b'{').key("stop_reason");
+            write_stop(json, stop, sequence);
+            json.close(b'}').key("usage");
+            write_usage(json, &self.usage);
+        });
+        event(out, "message_stop", |_| {});
+    }
+
+    fn begin(&mut self, view: &View, out: &mut Vec<u8>) {
+        if !self.started {
+            self.start("", view, out);
+        }
+    }
+
+    fn start(&mut self, id: &str, view: &View, out: &mut Vec<u8>) {
+        if self.started {
+            return;
+        }
+        self.started = true;
+        event(out, "message_start", |json| {
+            json.key("message").open(b'{').member("id", id).member("type", "message");
+            json.member("role", "assistant").raw_member("model", &view.model_json);
+            json.key("content").open(b'[').close(b']').key("stop_reason");
+            write_stop(json, None, None);
+            json.key("usage");
+            write_usage(json, &self.usage);
+            json.close(b'}');
+        });
+        // Anthropic itself says so after each start, and clients wait for a sign of life.
+        event(out, "ping", |_| {});
+    }
+
+    /// The index of the open block of that kind; opens one where there is none.
+    fn block(&mut self, kind: Kind, view: &View, out: &mut Vec<u8>) -> u64 {
+        if let Some(open) = self.open.as_ref().filter(|open| open.kind == kind) {
+            return open.index;
+        }
+        self.begin(view, out);
+        self.close_block(out);
+        self.open_block(kind, out);
+        self.blocks - 1
+    }
+
+    fn next(&mut self) -> u64 {
+        let index = self.blocks;
+        self.blocks += 1;
+        index
+    }
+
+    fn close_block(&mut self, out: &mut Vec<u8>) {
+        if let Some(open) = self.open.take() {
+            block_stop(out, open.index);
+        }
+    }
+}
+
+/// One event; `fill` adds to its data, which has its type already.
+fn event(out: &mut Vec<u8>, kind: &str, fill: impl FnOnce(&mut JsonText)) {
+    let mut json = JsonText::new();
+    json.open(b'{').member("type", kind);
+    fill(&mut json);
+    json.close(b'}');
+    out.extend_from_slice(b"event: ");
+    out.extend_from_slice(kind.as_bytes());
+    out.extend_from_slice(b"\ndata: ");
+    out.extend_from_slice(json.as_bytes());
+    out.extend_from_slice(b"\n\n");
+}
+
+fn block_start(out: &mut Vec<u8>, index: u64, fill: impl FnOnce(&mut JsonText)) {
+    event(out, "content_block_start", |json| {
+        json.count_member("index", index).key("content_block").open(b'{');
+        fill(json);
+        json.close(b'}');
+    });
+}
+
+fn block_stop(out: &mut Vec<u8>, index: u64) {
+    event(out, "content_block_stop", |json| {
+        json.count_member("index", index);
+    });
+}
+
+fn piece(out: &mut Vec<u8>, index: u64, kind: &str, name: &str, text: &str) {
+    event(out, "content_block_delta", |json| {
+        json.count_member("index", index).key("delta").open(b'{');
+        json.member("type", kind).member(name, text).close(b'}');
+    });
+}
+
+/// A piece of a block of that kind.
+fn say_piece(out: &mut Vec<u8>, index: u64, kind: Kind, text: &str) {
+    match kind {
+        Kind::Text => piece(out, index, "text_delta", "text", text),
+        Kind::Thinking => piece(out, index, "thinking_delta", "thinking", text),
+        Kind::Call(_) => piece(out, index, "input_json_delta", "partial_json", text),
+    }
+}

@@ -1,0 +1,109 @@
+//! Tokens as Anthropic counts them.
+//!
+//! Called wherever a full answer or an event names its usage. Always true: the counts of a stream are
+//! cumulative, so that a later one replaces an earlier one, and what is not named stays.
+
+use hale_core::usage::Usage;
+
+use crate::bytes::scan::{self, ScanError};
+
+/// The counts named so far. `input` is without the cache's tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    input: Option<u64>,
+    cache_read: Option<u64>,
+    cache_creation: Option<u64>,
+    cache_creation_1h: Option<u64>,
+    output: Option<u64>,
+    thinking: Option<u64>,
+}
+
+impl Counts {
+    /// Takes over what the `usage` object in `text` names.
+    pub(crate) fn take(&mut self, text: &str) {
+        let bytes = text.as_bytes();
+        // A usage that is null, or no object, says nothing.
+        let _none: Result<(), ScanError> = scan::members(bytes, |key, value| {
+            let value = &text[value];
+            let place = match &bytes[key] {
+                b"\"input_tokens\"" => &mut self.input,
+                b"\"cache_read_input_tokens\"" => &mut self.cache_read,
+                b"\"cache_creation_input_tokens\"" => &mut self.cache_creation,
+                b"\"output_tokens\"" => &mut self.output,
+                b"\"output_tokens_details\"" => {
+                    return detail(value, b"\"thinking_tokens\"", &mut self.thinking);
+                }
+                b"\"cache_creation\"" => {
+                    let hour = b"\"ephemeral_1h_input_tokens\"";
+                    return detail(value, hour, &mut self.cache_creation_1h);
+                }
+                _ => return,
+            };
+            // A negative or broken count is no count.
+            *place = value.parse().ok().or(*place);
+        });
+    }
+
+    /// The tokens; `None` while nothing was counted.
+    pub(crate) fn usage(&self) -> Option<Usage> {
+        if self.input.is_none() && self.output.is_none() {
+            return None;
+        }
+        let cached_input = self.cache_read.unwrap_or(0);
+        let cache_creation = self.cache_creation.unwrap_or(0);
+        let input = self.input.unwrap_or(0);
+        Some(Usage {
+            input: input.saturating_add(cached_input).saturating_add(cache_creation),
+            output: self.output.unwrap_or(0),
+            cached_input,
+            cache_creation,
+            cache_creation_1h: self.cache_creation_1h.unwrap_or(0).min(cache_creation),
+            reasoning: self.thinking.unwrap_or(0),
+            ..Usage::default()
+        })
+    }
+}
+
+/// Takes the count under `name` of the object in `text`, where there is one.
+fn detail(text: &str, name: &[u8], into: &mut Option<u64>) {
+    let bytes = text.as_bytes();
+    let _none: Result<(), ScanError> = scan::members(bytes, |key, count| {
+        if &bytes[key] == name {
+            *into = text[count].parse().ok().or(*into);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_counts_replace_earlier_ones_and_the_cache_counts_as_input() {
+        let mut counts = Counts::default();
+        assert_eq!(counts.usage(), None);
+        counts.take(
+            r#"{"input_tokens":10,"cache_read_input_tokens":100,"cache_creation_input_tokens":null,
+               "cache_creation":{"ephemeral_5m_input_tokens":3},"output_tokens":1}"#,
+        );
+        counts.take(r#"{"output_tokens":20,"output_tokens_details":{"thinking_tokens":7}}"#);
+        counts.take("null");
+        counts.take(r#"{"input_tokens":-1}"#);
+        let expected = Usage {
+            input: 110,
+            output: 20,
+            cached_input: 100,
+            cache_creation: 0,
+            reasoning: 7,
+            cache_creation_1h: 0,
+            ..Usage::default()
+        };
+        assert_eq!(counts.usage(), Some(expected));
+        counts.take(
+            r#"{"cache_creation_input_tokens":9,
+               "cache_creation":{"ephemeral_5m_input_tokens":2,"ephemeral_1h_input_tokens":7}}"#,
+        );
+        let usage = counts.usage().unwrap();
+        assert_eq!((usage.cache_creation, usage.cache_creation_1h), (9, 7));
+    }
+}

@@ -1,0 +1,298 @@
+//! A neutral request as the body of a messages request.
+//!
+//! Called by [`crate::conversion::way`] for clients of another format. Always true: the body goes through
+//! [`super::edits`] afterwards, which names the model; what can not be said here is refused, or left out
+//! where `drop_params` allows it.
+
+use std::borrow::Cow;
+
+use super::effort;
+use crate::bytes::json::JsonText;
+use crate::formats::neutral::{Content, Part, Request, Role, Source, Tool, ToolChoice, Unfit};
+use crate::formats::order::Order;
+
+const REMEDY: &str = "leave it out, or set `drop_params: true`";
+
+/// Parameters of the messages format that clients of another format may use as they are.
+const NATIVE: &[&str] = &[
+    "top_k",
+    "cache_control",
+    "container",
+    "context_management",
+    "inference_geo",
+    "mcp_servers",
+    "output_format",
+    "speed",
+];
+
+/// The body of `request`.
+pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>, Unfit> {
+    let mut json = JsonText::new();
+    json.open(b'{').member("model", order.upstream_model);
+    let plan = effort::plan(request, order)?;
+    json.raw_member("max_tokens", &plan.most);
+    if !request.system.is_empty() {
+        json.key("system");
+        write_parts(&mut json, &request.system, order)?;
+    }
+    json.key("messages").open(b'[');
+    for turn in &request.turns {
+        // A turn in which nothing was said can not be said here.
+        if turn.parts.is_empty() && turn.role != Role::User {
+            continue;
+        }
+        let role = if turn.role == Role::Assistant { "assistant" } else { "user" };
+        json.open(b'{').member("role", role).key("content");
+        write_parts(&mut json, &turn.parts, order)?;
+        json.close(b'}');
+    }
+    json.close(b']');
+    for (name, raw) in [("temperature", &request.temperature), ("top_p", &request.top_p)] {
+        if let Some(raw) = raw {
+            json.raw_member(name, raw);
+        }
+    }
+    if !request.stop.is_empty() {
+        json.key("stop_sequences").open(b'[');
+        for text in &request.stop {
+            json.text(text);
+        }
+        json.close(b']');
+    }
+    if request.stream {
+        json.raw_member("stream", "true");
+    }
+    if let Some(user) = &request.user {
+        json.key("metadata").open(b'{').member("user_id", user).close(b'}');
+    }
+    write_tools(&mut json, request);
+    if let Some(thinking) = &plan.thinking {
+        json.raw_member("thinking", thinking);
+    }
+    effort::write_output(&mut json, request, &plan, order)?;
+    write_others(&mut json, request, order)?;
+    json.close(b'}');
+    Ok(json.into_bytes())
+}
+
+fn write_parts(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Result<(), Unfit> {
+    if let [Part { content: Content::Text(text), cache: None }] = parts {
+        json.text(text);
+        return Ok(());
+    }
+    json.open(b'[');
+    for part in parts {
+        write_part(json, part, order)?;
+    }
+    json.close(b']');
+    Ok(())
+}
+
+fn write_part(json: &mut JsonText, part: &Part<'_>, order: &Order<'_>) -> Result<(), Unfit> {
+    json.open(b'{');
+    match &part.content {
+        Content::Text(text) | Content::Refusal(text) => {
+            json.member("type", "text").member("text", text);
+        }
+        Content::Image(source) => {
+            json.member("type", "image");
+            write_source(json, source);
+        }
+        Content::Document { source, title, context } => {
+            let is_image = matches!(source, Source::Base64 { media_type, .. }
+                if media_type.starts_with("image/"));
+            json.member("type", if is_image { "image" } else { "document" });
+            write_document(json, source, order)?;
+            if let Some(title) = title.as_ref().filter(|_| !is_image) {
+                json.member("title", title);
+            }
+            if let Some(context) = context {
+                json.member("context", context);
+            }
+        }
+        Content::ToolCall { id, name, input } => {
+            json.member("type", "tool_use").member("id", id).member("name", name);
+            json.raw_member("input", input);
+        }
+        Content::ToolResult { id, parts, is_error } => {
+            json.member("type", "tool_result").member("tool_use_id", id);
+            if !parts.is_empty() {
+                json.key("content");
+                write_parts(json, parts, order)?;
+            }
+            if *is_error {
+                json.raw_member("is_error", "true");
+            }
+        }
+        Content::Thinking { text, signature } => {
+            json.member("type", "thinking").member("thinking", text).member("signature", signature);
+        }
+        Content::Redacted(data) => {
+            json.member("type", "redacted_thinking").member("data", data);
+        }
+    }
+    if let Some(cache) = &part.cache {
+        json.raw_member("cache_control", cache);
+    }
+    json.close(b'}');
+    Ok(())
+}
+
+fn write_source(json: &mut JsonText, source: &Source<'_>) {
+    json.key("source").open(b'{');
+    match source {
+        Source::Base64 { media_type, data } => {
+            json.member("type", "base64").member("media_type", media_type).member("data", data)
+        }
+        Source::Plain(text) => {
+            json.member("type", "text").member("media_type", "text/plain").member("data", text)
+        }
+        Source::Url(url) => json.member("type", "url").member("url", url),
+        Source::File(id) => json.member("type", "file").member("file_id", id),
+    };
+    json.close(b'}');
+}
+
+/// Documents in base 64 are PDF; text goes as text.
+fn write_document(
+    json: &mut JsonText,
+    source: &Source<'_>,
+    order: &Order<'_>,
+) -> Result<(), Unfit> {
+    match source {
+        Source::Base64 { media_type, data } if media_type.starts_with("text/") => {
+            let text = decode(data).ok_or_else(|| {
+                Unfit::malformed("messages: file.file_data", "it is not UTF-8 in base64")
+            })?;
+            write_source(json, &Source::Plain(Cow::Owned(text)));
+        }
+        Source::Base64 { media_type, .. }
+            if media_type != "application/pdf" && !media_type.starts_with("image/") =>
+        {
+            let field = format!(
+                "messages: a file of type {}",
+                crate::formats::errors::clean(media_type, 60)
+            );
+            let remedy = "send PDF, plain text or an image";
+            return Err(Unfit::unsupported(field, &order.deployment.provider.name, remedy));
+        }
+        source => write_source(json, source),
+    }
+    Ok(())
+}
+
+/// The text in base 64; `None` when it is none.
+fn decode(data: &str) -> Option<String> {
+    let mut out = Vec::with_capacity(data.len() / 4 * 3);
+    let (mut bits, mut count) = (0u32, 0u32);
+    for byte in data.bytes().filter(|byte| !byte.is_ascii_whitespace()) {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' | b'-' => 62,
+            b'/' | b'_' => 63,
+            b'=' => break,
+            _ => return None,
+        };
+        bits = bits << 6 | u32::from(value);
+        count += 6;
+        if count >= 8 {
+            count -= 8;
+            out.push(u8::try_from(bits >> count & 0xff).ok()?);
+            bits &= (1 << count) - 1;
+        }
+    }
+    String::from_utf8(out).ok()
+}
+
+fn write_tools(json: &mut JsonText, request: &Request<'_>) {
+    if request.tools.is_empty() {
+        return;
+    }
+    json.key("tools").open(b'[');
+    for tool in &request.tools {
+        match tool {
+            Tool::Native(raw) => {
+                json.raw(raw);
+            }
+            Tool::Function { name, description, schema, strict, cache } => {
+                json.open(b'{').member("name", name);
+                if let Some(description) = description {
+                    json.member("description", description);
+                }
+                let schema = schema.as_deref().unwrap_or(r#"{"type":"object","properties":{}}"#);
+                json.raw_member("input_schema", schema);
+                if *strict == Some(true) {
+                    json.raw_member("strict", "true");
+                }
+                if let Some(cache) = cache {
+                    json.raw_member("cache_control", cache);
+                }
+                json.close(b'}');
+            }
+        }
+    }
+    json.close(b']');
+    let kind = match &request.tool_choice {
+        Some(ToolChoice::Nothing) => "none",
+        Some(ToolChoice::Any) => "any",
+        Some(ToolChoice::Named(_)) => "tool",
+        Some(ToolChoice::Auto) => "auto",
+        // One at a time can only be said together with a choice.
+        None if request.parallel_tools == Some(false) => "auto",
+        None => return,
+    };
+    json.key("tool_choice").open(b'{').member("type", kind);
+    if let Some(ToolChoice::Named(name)) = &request.tool_choice {
+        json.member("name", name);
+    }
+    if request.parallel_tools == Some(false) && kind != "none" {
+        json.raw_member("disable_parallel_tool_use", "true");
+    }
+    json.close(b'}');
+}
+
+fn write_others(
+    json: &mut JsonText,
+    request: &Request<'_>,
+    order: &Order<'_>,
+) -> Result<(), Unfit> {
+    for (name, raw) in &request.others {
+        // `output_config` is written already.
+        if order.drops(name) || name == "output_config" {
+            continue;
+        }
+        if NATIVE.contains(&&**name) {
+            json.raw_member(name, raw);
+        } else if !says_nothing(name, raw) && !order.drop_params {
+            return Err(Unfit::unsupported(&**name, &order.deployment.provider.name, REMEDY));
+        }
+    }
+    Ok(())
+}
+
+/// Whether a parameter of the OpenAI format has the value that it has anyway.
+fn says_nothing(name: &str, raw: &str) -> bool {
+    match name {
+        "n" => raw == "1",
+        "logprobs" | "store" => raw == "false",
+        "presence_penalty" | "frequency_penalty" => raw.parse() == Ok(0.0),
+        "logit_bias" => raw == "{}",
+        "modalities" => raw == r#"["text"]"#,
+        "service_tier" => matches!(raw, "\"auto\"" | "\"default\""),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_in_base64_are_read() {
+        assert_eq!(decode("aGVsbG8gd8O2cmxk").as_deref(), Some("hello wörld"));
+        assert_eq!(decode("aGk=").as_deref(), Some("hi"));
+        assert_eq!(decode("a b?"), None);
+    }
+}

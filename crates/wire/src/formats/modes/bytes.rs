@@ -1,0 +1,169 @@
+//! Answers that are bytes: told from words by their content type and by how they begin; and what of a
+//! request is bytes in the clothes of a text.
+//!
+//! Called by the gateway's attempts before anything of an answer reaches a client. Always true: an error
+//! or a page never passes for sound.
+
+use hale_core::endpoint::Operation;
+use serde::Deserialize;
+
+use crate::bytes::peek::Peek;
+use crate::conversion::answer::Fault;
+use crate::formats::errors;
+
+use super::base64::fault_of_url;
+
+/// Whether an answer of that content type, which begins so, can be the bytes that were asked for. An
+/// answer without a type is judged by its beginning alone.
+#[must_use]
+pub fn may_be_bytes(operation: Operation, content_type: Option<&str>, first: &[u8]) -> bool {
+    let kind = content_type.unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = kind.split(';').next().unwrap_or_default().trim_end();
+    if operation == Operation::GetFileContent {
+        // A file may hold anything, and no provider calls it a page.
+        return kind != "text/html";
+    }
+    let is_text = kind.ends_with("/json")
+        || kind.ends_with("+json")
+        || kind.ends_with("xml")
+        // Events of speech are passed on as the bytes that they are.
+        || (kind.starts_with("text/") && kind != "text/event-stream");
+    !is_text && !looks_like_json(first) && !errors::is_html(first)
+}
+
+/// An object with a name in it: no container of sound begins so.
+fn looks_like_json(first: &[u8]) -> bool {
+    let rest = first.trim_ascii_start().strip_prefix(b"{");
+    rest.is_some_and(|rest| matches!(rest.trim_ascii_start().first(), Some(b'"' | b'}')))
+}
+
+/// What is wrong with an answer to `operation` that came in place of bytes; `text` may be cut.
+#[must_use]
+pub fn no_bytes(operation: Operation, text: &[u8]) -> Fault {
+    let wanted = if operation == Operation::GetFileContent { "a file" } else { "audio" };
+    if text.is_empty() {
+        return Fault::Malformed("an empty body".to_owned());
+    }
+    if errors::is_html(text) {
+        return Fault::Malformed(format!("an HTML page where {wanted} was expected"));
+    }
+    let error = errors::parse_provider_error(text);
+    let is_error = memchr::memmem::find(text, b"\"error\"").is_some();
+    if is_error && !error.message.is_empty() {
+        return Fault::Error(error);
+    }
+    Fault::Malformed(format!("text where {wanted} was expected"))
+}
+
+/// What is wrong with the bytes that a request holds as text: the field and why.
+///
+/// # Errors
+/// When a data URL is none.
+pub fn check_request(
+    operation: Operation,
+    peek: &Peek,
+) -> Result<(), (&'static str, &'static str)> {
+    #[derive(Default, Deserialize)]
+    struct Link<'d> {
+        #[serde(borrow)]
+        url: Option<std::borrow::Cow<'d, str>>,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Image<'d> {
+        #[serde(borrow)]
+        Plain(std::borrow::Cow<'d, str>),
+        #[serde(borrow)]
+        Link(Link<'d>),
+    }
+    #[derive(Deserialize)]
+    struct Document<'d> {
+        #[serde(borrow)]
+        document_url: Option<std::borrow::Cow<'d, str>>,
+        #[serde(borrow)]
+        image_url: Option<Image<'d>>,
+    }
+    if operation != Operation::Ocr {
+        return Ok(());
+    }
+    // A document of another shape is the provider's to judge.
+    let Some(Ok(document)) = peek.raw("document").map(serde_json::from_str::<Document<'_>>) else {
+        return Ok(());
+    };
+    let image = document.image_url.and_then(|image| match image {
+        Image::Plain(url) => Some(url),
+        Image::Link(link) => link.url,
+    });
+    let urls = [("document.document_url", document.document_url), ("document.image_url", image)];
+    for (field, url) in urls {
+        if let Some(why) = url.and_then(|url| fault_of_url(&url)) {
+            return Err((field, why));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn words_never_pass_for_sound() {
+        let mp3 = b"ID3\x04\x00";
+        for kind in [Some("audio/mpeg"), Some("application/octet-stream"), None, Some("Audio/WAV")]
+        {
+            assert!(may_be_bytes(Operation::Speech, kind, mp3), "{kind:?}");
+            for words in
+                [&b"{\"error\":1}"[..], b" {\n \"a\"", b"{}", b"<!DOCTYPE html>", b"<html>"]
+            {
+                assert!(!may_be_bytes(Operation::Speech, kind, words), "{kind:?}");
+            }
+        }
+        for kind in ["application/json", "text/html; charset=utf-8", "application/problem+json"] {
+            assert!(!may_be_bytes(Operation::Speech, Some(kind), mp3), "{kind}");
+        }
+        assert!(may_be_bytes(Operation::Speech, Some("text/event-stream"), b"data: {}"));
+        // A sample may look like a brace.
+        assert!(may_be_bytes(Operation::Speech, Some("audio/pcm"), b"{\x01"));
+    }
+
+    #[test]
+    fn what_came_instead_is_named() {
+        let told = no_bytes(Operation::Speech, br#"{"error":{"message":"slow down"}}"#);
+        let Fault::Error(error) = told else { panic!() };
+        assert_eq!(error.message, "slow down");
+        for (text, part) in [("", "empty"), ("<html>", "HTML"), ("{}", "text"), ("hello", "text")] {
+            let told = no_bytes(Operation::Speech, text.as_bytes());
+            let Fault::Malformed(why) = told else { panic!("{text}") };
+            assert!(why.contains(part), "{why}");
+        }
+        let page = no_bytes(Operation::GetFileContent, b"<html>");
+        assert_eq!(page, Fault::Malformed("an HTML page where a file was expected".to_owned()));
+    }
+
+    #[test]
+    fn a_document_in_a_request_is_base64_or_somewhere_else() {
+        let check = |document: &str| {
+            let body = Bytes::from(format!(r#"{{"document":{document}}}"#));
+            check_request(Operation::Ocr, &Peek::parse(body).unwrap())
+        };
+        for good in [
+            r#"{"type":"document_url","document_url":"https://x.test/a.pdf"}"#,
+            r#"{"type":"document_url","document_url":"data:application/pdf;base64,aGk="}"#,
+            r#"{"type":"image_url","image_url":{"url":"data:image/png;base64,aGk="}}"#,
+            r#"{"type":"file","file_id":"f"}"#,
+            "7",
+        ] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for (bad, field) in [
+            (r#"{"document_url":"data:application/pdf;base64,a"}"#, "document.document_url"),
+            (r#"{"image_url":"data:image/png;base64,***="}"#, "document.image_url"),
+            (r#"{"image_url":{"url":"data:image/png,x"}}"#, "document.image_url"),
+        ] {
+            assert_eq!(check(bad).unwrap_err().0, field, "{bad}");
+        }
+    }
+}

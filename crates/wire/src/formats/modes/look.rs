@@ -1,0 +1,312 @@
+//! Full answers of these modes: is what was asked for in them, and what is it charged as?
+//!
+//! Called by [`crate::conversion::answer`]. Always true: a list of the wrong things, an image or a page that is not
+//! there and base64 that is none are faults, not answers.
+//!
+//! Sources: <https://platform.openai.com/docs/api-reference/images/object>,
+//! <https://platform.openai.com/docs/api-reference/moderations/object>,
+//! <https://docs.cohere.com/reference/rerank>, <https://docs.mistral.ai/api/endpoint/ocr>.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use hale_core::endpoint::Operation;
+use hale_core::usage::{Quality, Units, Usage};
+use serde::Deserialize;
+
+use crate::bytes::scan::{self, ScanError};
+use crate::conversion::answer::{parse_response_usage, parse_usage};
+
+use super::asked::parse_size;
+use super::base64::{fault_of_url, is_base64};
+use super::transcripts;
+
+/// What an answer is found to be.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Where the model's name stands.
+    pub(crate) model: Option<Range<usize>>,
+    /// Whether it holds an error.
+    pub(crate) is_error: bool,
+    /// What it is charged as, or what is wrong with it; `None` when there is no content at all.
+    pub(crate) content: Option<Result<Option<Usage>, String>>,
+}
+
+/// The members that are looked at, as places in the text; `null` counts as absent.
+#[derive(Default)]
+struct Top {
+    model: Option<Range<usize>>,
+    error: Option<Range<usize>>,
+    content: Option<Range<usize>>,
+    usage: Option<Range<usize>>,
+    meta: Option<Range<usize>>,
+    size: Option<Range<usize>>,
+    quality: Option<Range<usize>>,
+    duration: Option<Range<usize>>,
+}
+
+/// Looks at an answer of `operation`.
+pub(crate) fn look(operation: Operation, text: &str) -> Result<Found, ScanError> {
+    let mut top = Top::default();
+    scan::members(text.as_bytes(), |key, value| {
+        let name = text[key].trim_matches('"');
+        let place = match name {
+            "model" => &mut top.model,
+            "error" => &mut top.error,
+            "usage" | "usage_info" => &mut top.usage,
+            "meta" => &mut top.meta,
+            "size" => &mut top.size,
+            "quality" => &mut top.quality,
+            "duration" => &mut top.duration,
+            name if name == operation.content_field() => &mut top.content,
+            _ => return,
+        };
+        *place = (&text[value.clone()] != "null").then_some(value);
+    })?;
+    let of = |place: &Option<Range<usize>>| place.clone().map(|place| &text[place]);
+    let content = of(&top.content).map(|content| {
+        let count = match operation {
+            Operation::GenerateImage | Operation::EditImage => images(content),
+            Operation::Transcribe => transcript(content),
+            Operation::Moderate => moderations(content),
+            Operation::Rerank | Operation::RerankV1 => ranks(content),
+            Operation::Ocr => pages(content),
+            _ => Ok(0),
+        }?;
+        Ok(usage(operation, count, &of, &top))
+    });
+    Ok(Found { model: top.model, is_error: top.error.is_some(), content })
+}
+
+/// What `count` things are charged as.
+fn usage<'t>(
+    operation: Operation,
+    count: u32,
+    of: &impl Fn(&Option<Range<usize>>) -> Option<&'t str>,
+    top: &Top,
+) -> Option<Usage> {
+    let reported = of(&top.usage);
+    let word = |place| of(place).and_then(|raw| serde_json::from_str::<Cow<'_, str>>(raw).ok());
+    match operation {
+        Operation::GenerateImage | Operation::EditImage => {
+            let units = Units {
+                images: count,
+                size: word(&top.size).and_then(|size| parse_size(&size)),
+                quality: word(&top.quality).and_then(|name| Quality::named(&name)),
+                ..Units::default()
+            };
+            let tokens = reported.and_then(parse_response_usage).unwrap_or_default();
+            Some(Usage { units, ..tokens })
+        }
+        Operation::Rerank => {
+            let searches = of(&top.meta).and_then(billed_searches).unwrap_or(0);
+            let tokens = reported.and_then(all_tokens).unwrap_or_default();
+            let units = Units { searches, ..Units::default() };
+            Some(Usage { units, ..tokens }).filter(|usage| *usage != Usage::default())
+        }
+        Operation::Ocr => {
+            let pages = reported.and_then(pages_processed).unwrap_or(count);
+            Some(Usage { units: Units { pages, ..Units::default() }, ..Usage::default() })
+        }
+        Operation::Transcribe => transcripts::usage(reported, of(&top.duration)),
+        _ => reported.and_then(parse_usage),
+    }
+}
+
+/// A text, which is empty where nobody spoke.
+fn transcript(raw: &str) -> Result<u32, String> {
+    match raw.starts_with('"') {
+        true => Ok(1),
+        false => Err("a transcript whose `text` is no text".to_owned()),
+    }
+}
+
+/// A list with something in it, as things of that shape.
+fn list<'t, T: Deserialize<'t>>(raw: &'t str, of: &str) -> Result<Vec<T>, String> {
+    let list: Vec<T> = serde_json::from_str(raw).map_err(|_| format!("no list of {of}"))?;
+    if list.is_empty() { Err(format!("an empty list of {of}")) } else { Ok(list) }
+}
+
+fn count(things: usize) -> u32 {
+    u32::try_from(things).unwrap_or(u32::MAX)
+}
+
+fn images(raw: &str) -> Result<u32, String> {
+    #[derive(Deserialize)]
+    struct Image<'t> {
+        #[serde(borrow)]
+        b64_json: Option<Cow<'t, str>>,
+        #[serde(borrow)]
+        url: Option<Cow<'t, str>>,
+    }
+    let images: Vec<Image<'_>> = list(raw, "images")?;
+    for image in &images {
+        match (&image.b64_json, &image.url) {
+            (Some(data), _) if !is_base64(data) => {
+                return Err("an image whose `b64_json` is not valid base64".to_owned());
+            }
+            (None, Some(url)) if url.is_empty() => return Err("an image without a URL".to_owned()),
+            (None, None) => return Err("an image without `b64_json` and `url`".to_owned()),
+            (Some(_), _) | (None, Some(_)) => {}
+        }
+    }
+    Ok(count(images.len()))
+}
+
+fn moderations(raw: &str) -> Result<u32, String> {
+    #[derive(Deserialize)]
+    struct Verdict {
+        #[serde(rename = "categories")]
+        _categories: serde_json::Map<String, serde_json::Value>,
+    }
+    list::<Verdict>(raw, "verdicts with `categories`").map(|list| count(list.len()))
+}
+
+fn ranks(raw: &str) -> Result<u32, String> {
+    #[derive(Deserialize)]
+    struct Rank {
+        #[serde(rename = "index")]
+        _index: u64,
+        #[serde(rename = "relevance_score")]
+        _score: f64,
+    }
+    let of = "results with `index` and `relevance_score`";
+    list::<Rank>(raw, of).map(|list| count(list.len()))
+}
+
+fn pages(raw: &str) -> Result<u32, String> {
+    #[derive(Deserialize)]
+    struct Image<'t> {
+        #[serde(borrow)]
+        image_base64: Option<Cow<'t, str>>,
+    }
+    #[derive(Deserialize)]
+    struct Page<'t> {
+        #[serde(rename = "index")]
+        _index: u64,
+        #[serde(rename = "markdown", borrow)]
+        _markdown: Cow<'t, str>,
+        #[serde(borrow, default)]
+        images: Option<Vec<Image<'t>>>,
+    }
+    let pages: Vec<Page<'_>> = list(raw, "pages with `index` and `markdown`")?;
+    let images = pages.iter().flat_map(|page| page.images.iter().flatten());
+    for data in images.filter_map(|image| image.image_base64.as_deref()) {
+        let is_good = if data.starts_with("data:") {
+            fault_of_url(data).is_none()
+        } else {
+            // Pictures that nobody asked for are left empty.
+            data.is_empty() || is_base64(data)
+        };
+        if !is_good {
+            return Err("a page with an image whose `image_base64` is not valid base64".to_owned());
+        }
+    }
+    Ok(count(pages.len()))
+}
+
+/// Searches of Cohere's `meta`.
+fn billed_searches(raw: &str) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Billed {
+        search_units: Option<f64>,
+    }
+    #[derive(Deserialize)]
+    struct Meta {
+        billed_units: Option<Billed>,
+    }
+    let meta: Meta = serde_json::from_str(raw).ok()?;
+    let units = meta.billed_units?.search_units?;
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count, and the cast saturates"
+    )]
+    Some(units.ceil() as u32)
+}
+
+/// Tokens of those who order documents by tokens: most report only their sum.
+fn all_tokens(raw: &str) -> Option<Usage> {
+    #[derive(Deserialize)]
+    struct Counted {
+        prompt_tokens: Option<u64>,
+        total_tokens: Option<u64>,
+    }
+    let counted: Counted = serde_json::from_str(raw).ok()?;
+    let input = counted.total_tokens.or(counted.prompt_tokens)?;
+    Some(Usage { input, ..Usage::default() })
+}
+
+fn pages_processed(raw: &str) -> Option<u32> {
+    #[derive(Deserialize)]
+    struct Counted {
+        pages_processed: Option<u32>,
+    }
+    serde_json::from_str::<Counted>(raw).ok()?.pages_processed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(operation: Operation, text: &str) -> Result<Usage, String> {
+        let found = look(operation, text).unwrap();
+        found.content.expect("there is content").map(Option::unwrap_or_default)
+    }
+
+    #[test]
+    fn what_is_charged_is_read() {
+        let image = r#"{"created":1,"data":[{"b64_json":"aGk="},{"url":"https://x.test/i.png"}],
+            "size":"1024x1536","quality":"high","usage":{"input_tokens":9,"output_tokens":100}}"#;
+        let usage = found(Operation::GenerateImage, image).unwrap();
+        assert_eq!((usage.units.images, usage.input, usage.output), (2, 9, 100));
+        assert_eq!(usage.units.size, Some((1024, 1536)));
+        assert_eq!(usage.units.quality, Some(Quality::High));
+        let cohere = r#"{"id":"1","results":[{"index":0,"relevance_score":0.9}],
+            "meta":{"api_version":{"version":"2"},"billed_units":{"search_units":2}}}"#;
+        assert_eq!(found(Operation::Rerank, cohere).unwrap().units.searches, 2);
+        let vllm = r#"{"id":"1","model":"m","usage":{"total_tokens":56},
+            "results":[{"index":0,"document":{"text":"a"},"relevance_score":1}]}"#;
+        let usage = found(Operation::Rerank, vllm).unwrap();
+        assert_eq!((usage.input, usage.units.searches), (56, 0));
+        let ocr = r##"{"model":"o","pages":[{"index":0,"markdown":"# hi","images":[
+            {"id":"i","image_base64":"data:image/jpeg;base64,aGk="},{"id":"j","image_base64":null}],
+            "dimensions":null}],"usage_info":{"pages_processed":4,"doc_size_bytes":9}}"##;
+        assert_eq!(found(Operation::Ocr, ocr).unwrap().units.pages, 4);
+        let heard = r#"{"text":"","usage":{"type":"duration","seconds":9}}"#;
+        assert_eq!(found(Operation::Transcribe, heard).unwrap().units.heard_ms, 9_000);
+        let verbose = r#"{"task":"transcribe","duration":0.7,"text":"hi"}"#;
+        assert_eq!(found(Operation::Transcribe, verbose).unwrap().units.heard_ms, 700);
+        let verdict = r#"{"model":"m","results":[{"flagged":false,"categories":{"hate":false}}]}"#;
+        assert_eq!(found(Operation::Moderate, verdict), Ok(Usage::default()));
+    }
+
+    #[test]
+    fn liars_are_found_out() {
+        let rows = [
+            (Operation::GenerateImage, r#"{"data":[]}"#, "empty list"),
+            (Operation::GenerateImage, r#"{"data":[{}]}"#, "without `b64_json`"),
+            (Operation::GenerateImage, r#"{"data":[{"b64_json":"?"}]}"#, "not valid base64"),
+            (Operation::GenerateImage, r#"{"data":[{"b64_json":""}]}"#, "not valid base64"),
+            (Operation::GenerateImage, r#"{"data":[{"url":""}]}"#, "without a URL"),
+            (Operation::GenerateImage, r#"{"data":"x"}"#, "no list of images"),
+            (Operation::EditImage, r#"{"data":[]}"#, "empty list"),
+            (Operation::Transcribe, r#"{"text":[]}"#, "no text"),
+            (Operation::Moderate, r#"{"results":[{"flagged":true}]}"#, "categories"),
+            (Operation::Rerank, r#"{"results":[{"index":0}]}"#, "relevance_score"),
+            (Operation::Rerank, r#"{"results":{}}"#, "no list"),
+            (Operation::Ocr, r#"{"pages":[{"index":0}]}"#, "markdown"),
+            (
+                Operation::Ocr,
+                r#"{"pages":[{"index":0,"markdown":"","images":[{"image_base64":"%%"}]}]}"#,
+                "not valid base64",
+            ),
+        ];
+        for (operation, text, part) in rows {
+            let why = found(operation, text).unwrap_err();
+            assert!(why.contains(part), "{text}: {why}");
+        }
+        assert!(look(Operation::Ocr, "{}").unwrap().content.is_none());
+        assert!(look(Operation::Ocr, r#"{"pages":null,"error":{}}"#).unwrap().is_error);
+    }
+}

@@ -1,0 +1,181 @@
+//! What was heard: transcripts as texts, as JSON and as events, and what they are charged as.
+//!
+//! Called by [`crate::conversion::answer`], [`crate::conversion::stream`] and by the gateway. Always true: a page or an error never
+//! passes for a transcript; one of silence is empty, and good.
+//!
+//! Source: <https://platform.openai.com/docs/api-reference/audio>.
+
+use std::ops::Range;
+
+use hale_core::endpoint::Operation;
+use hale_core::health::outcome::ProviderError;
+use hale_core::usage::{Sound, Units, Usage};
+use serde::Deserialize;
+
+use crate::bytes::peek::Peek;
+use crate::bytes::scan::{self, ScanError};
+use crate::conversion::answer::Fault;
+use crate::formats::errors::{self, parse_provider_error};
+
+/// Whether the client wants a text and no JSON.
+#[must_use]
+pub fn wants_text(operation: Operation, peek: &Peek) -> bool {
+    let format = peek.string("response_format").ok().flatten();
+    operation == Operation::Transcribe && matches!(format.as_deref(), Some("text" | "srt" | "vtt"))
+}
+
+/// Checks an answer that is to be a text.
+///
+/// # Errors
+/// When it is none.
+pub fn check_text(body: &[u8]) -> Result<(), Fault> {
+    let malformed = |why: &str| Err(Fault::Malformed(why.to_owned()));
+    if body.is_empty() {
+        return malformed("an empty body");
+    }
+    if std::str::from_utf8(body).is_err() {
+        return malformed("a body that is not UTF-8");
+    }
+    if errors::is_html(body) {
+        return malformed("an HTML page");
+    }
+    let mut is_error = false;
+    match scan::members(body, |key, value| {
+        is_error |= &body[key] == b"\"error\"" && &body[value] != b"null";
+    }) {
+        Ok(()) if is_error => Err(Fault::Error(parse_provider_error(body))),
+        Ok(()) => malformed("JSON, although `response_format` asks for a text"),
+        Err(_) => Ok(()),
+    }
+}
+
+/// What a transcript is charged as: tokens where they are counted, else the time that was listened to.
+/// `duration` is that of a transcript in full, seconds.
+pub(super) fn usage(reported: Option<&str>, duration: Option<&str>) -> Option<Usage> {
+    #[derive(Default, Deserialize)]
+    struct Details {
+        audio_tokens: Option<u64>,
+    }
+    #[derive(Default, Deserialize)]
+    struct Reported {
+        seconds: Option<f64>,
+        input_tokens: Option<u64>,
+        output_tokens: Option<u64>,
+        input_token_details: Option<Details>,
+    }
+    let said: Reported =
+        reported.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
+    if said.input_tokens.is_some() || said.output_tokens.is_some() {
+        let details = said.input_token_details.unwrap_or_default();
+        return Some(Usage {
+            input: said.input_tokens.unwrap_or(0),
+            output: said.output_tokens.unwrap_or(0),
+            sound: Sound { input: details.audio_tokens.unwrap_or(0), ..Sound::default() },
+            ..Usage::default()
+        });
+    }
+    // Some write the duration as a text.
+    let own = || duration.and_then(|raw| raw.trim_matches('"').parse().ok());
+    let seconds = said.seconds.or_else(own).filter(|seconds: &f64| *seconds > 0.0)?;
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative, and the cast saturates"
+    )]
+    let heard_ms = (seconds * 1000.0).round() as u64;
+    Some(Usage { units: Units { heard_ms, ..Units::default() }, ..Usage::default() })
+}
+
+/// What an event of a stream is.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// It adds content.
+    Content,
+    /// The transcript is complete.
+    End(Option<Usage>),
+    /// It failed.
+    Failure(ProviderError),
+    /// Anything else.
+    Other,
+}
+
+/// What the event in `text` is.
+pub(crate) fn event(text: &str) -> Result<Event, ScanError> {
+    let (mut kind, mut delta, mut usage, mut error) = Default::default();
+    scan::members(text.as_bytes(), |key, value| {
+        let place: &mut Option<Range<usize>> = match &text[key] {
+            "\"type\"" => &mut kind,
+            "\"delta\"" => &mut delta,
+            "\"usage\"" => &mut usage,
+            "\"error\"" => &mut error,
+            _ => return,
+        };
+        *place = (&text[value.clone()] != "null").then_some(value);
+    })?;
+    let of = |place: Option<Range<usize>>| place.map(|place| &text[place]);
+    Ok(match of(kind).unwrap_or_default().trim_matches('"') {
+        "transcript.text.delta" if of(delta).is_some_and(|delta| delta != "\"\"") => Event::Content,
+        "transcript.text.segment" => Event::Content,
+        "transcript.text.done" => Event::End(self::usage(of(usage), None)),
+        "error" => Event::Failure(parse_provider_error(text.as_bytes())),
+        _ if error.is_some() => Event::Failure(parse_provider_error(text.as_bytes())),
+        _ => Event::Other,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_come_before_time() {
+        let tokens = r#"{"type":"tokens","input_tokens":14,"input_token_details":{"text_tokens":0,
+            "audio_tokens":14},"output_tokens":45,"total_tokens":59}"#;
+        let sound = Sound { input: 14, ..Sound::default() };
+        let expected = Usage { input: 14, output: 45, sound, ..Usage::default() };
+        assert_eq!(usage(Some(tokens), Some("9")), Some(expected));
+        let heard = |usage: Option<Usage>| usage.map(|usage| usage.units.heard_ms);
+        assert_eq!(heard(usage(None, Some("\"0.66\""))), Some(660));
+        assert_eq!(heard(usage(Some(r#"{"seconds":2}"#), Some("9"))), Some(2_000));
+        for nothing in ["{}", "[]", r#"{"seconds":-1}"#, r#"{"seconds":"x"}"#] {
+            assert_eq!(usage(Some(nothing), None), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_no_page_and_no_json() {
+        for good in
+            ["hi\n", "\n", "1\n00:00:00,000 --> 00:00:01,000\nhi\n", "WEBVTT\n", "{hi}", "\"hi\""]
+        {
+            assert_eq!(check_text(good.as_bytes()), Ok(()), "{good}");
+        }
+        for bad in [&b""[..], b"\xff", b"<html></html>", b"{\"text\":\"hi\"}", b"{}"] {
+            assert!(matches!(check_text(bad), Err(Fault::Malformed(_))), "{bad:?}");
+        }
+        let error = check_text(br#"{"error":{"message":"no"}}"#);
+        assert!(matches!(error, Err(Fault::Error(error)) if error.message == "no"));
+    }
+
+    #[test]
+    fn events_are_told_apart() {
+        let end = Event::End(Some(Usage { input: 1, output: 2, ..Usage::default() }));
+        for (text, expected) in [
+            (r#"{"type":"transcript.text.delta","delta":"I"}"#, Event::Content),
+            (r#"{"type":"transcript.text.delta","delta":""}"#, Event::Other),
+            (r#"{"type":"transcript.text.segment","id":"seg_1","text":"I"}"#, Event::Content),
+            (
+                r#"{"type":"transcript.text.done","text":"","usage":{"input_tokens":1,"output_tokens":2}}"#,
+                end,
+            ),
+            (r#"{"type":"transcript.text.done","text":""}"#, Event::End(None)),
+            (r#"{"type":"else"}"#, Event::Other),
+        ] {
+            assert_eq!(event(text).unwrap(), expected, "{text}");
+        }
+        for text in [r#"{"error":{"message":"no"}}"#, r#"{"type":"error","message":"no"}"#] {
+            let Ok(Event::Failure(error)) = event(text) else { panic!("{text}") };
+            assert_eq!(error.message, "no");
+        }
+        assert!(event("[]").is_err());
+    }
+}

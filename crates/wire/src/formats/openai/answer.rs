@@ -1,0 +1,207 @@
+//! Full chat completions: to the neutral form and from it.
+//!
+//! Called by [`crate::conversion::answer`] when client and provider speak different formats.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::said::{Halves, Said, Speech};
+use super::{finish_reason, stop_of, write_usage};
+use crate::bytes::json::{JsonText, Str, is_object, lossy};
+use crate::conversion::answer::{Fault, parse_usage};
+use crate::conversion::stream::View;
+use crate::formats::neutral::{Answer, Content, Part, Stop, Text};
+
+#[derive(Deserialize)]
+struct Completion<'a> {
+    #[serde(borrow)]
+    id: Option<Str<'a>>,
+    #[serde(borrow)]
+    choices: Vec<Choice<'a>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    #[serde(borrow)]
+    message: &'a RawValue,
+    #[serde(borrow)]
+    finish_reason: Option<Str<'a>>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Calls<'a> {
+    #[serde(borrow)]
+    tool_calls: Option<Vec<Call<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow)]
+    id: Option<Str<'a>>,
+    #[serde(borrow)]
+    function: Function<'a>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+/// The answer in `text`: its first choice.
+pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
+    let broken = |why: &dyn std::fmt::Display| Fault::Malformed(format!("a broken answer: {why}"));
+    let completion: Completion<'_> = serde_json::from_str(text).map_err(|why| broken(&why))?;
+    let id = completion.id.unwrap_or_default().0;
+    let choice = completion.choices.into_iter().next().ok_or_else(|| broken(&"no choice"))?;
+    let mut stop = choice
+        .finish_reason
+        .map(|reason| stop_of(&reason.0, choice.error))
+        .transpose()
+        .map_err(Fault::Error)?;
+    let message = choice.message.get();
+    let speech: Speech<'_> = serde_json::from_str(message).map_err(|why| broken(&why))?;
+    let calls: Calls<'_> = serde_json::from_str(message).map_err(|why| broken(&why))?;
+    let said = speech.said(&mut Halves::default()).map_err(|why| broken(&why))?;
+    let mut parts: Vec<Content<'_>> = said.into_iter().map(content).collect();
+    for (i, call) in calls.tool_calls.into_iter().flatten().enumerate() {
+        let given = match call.function.arguments {
+            Some(raw) => lossy(raw.get(), &mut None).unwrap_or(Cow::Borrowed(raw.get())),
+            None => Cow::Borrowed(""),
+        };
+        let Some(input) = input(given, stop.as_ref()) else { continue };
+        let call_id = call.id.map(Text::from).filter(|id| !id.is_empty());
+        let call_id = call_id.unwrap_or_else(|| Cow::Owned(format!("{id}_{i}")));
+        parts.push(Content::ToolCall { id: call_id, name: call.function.name, input });
+        // Some providers call it an ordinary end.
+        if stop == Some(Stop::End) {
+            stop = Some(Stop::Tools);
+        }
+    }
+    let usage = completion.usage.and_then(|raw| parse_usage(raw.get()));
+    let parts = parts.into_iter().map(Part::from).collect();
+    Ok(Answer { id, parts, stop, stop_sequence: None, usage })
+}
+
+fn content(said: Said<'_>) -> Content<'_> {
+    match said {
+        Said::Text(text) => Content::Text(text),
+        Said::Thinking(text) => Content::Thinking { text, signature: Cow::Borrowed("") },
+        Said::Refusal(text) => Content::Refusal(text),
+    }
+}
+
+/// The input of a call, which is an object. Arguments that the client's own limit cut off are no call. What
+/// else a model wrote is its client's to judge, as `invalid_arguments`: it is no fault of the provider.
+fn input<'a>(given: Text<'a>, stop: Option<&Stop>) -> Option<Text<'a>> {
+    match given.trim() {
+        "" | "null" => Some(Cow::Borrowed("{}")),
+        _ if is_object(&given) => Some(given),
+        _ if matches!(stop, Some(Stop::Length | Stop::ContextWindow)) => None,
+        _ => {
+            let mut json = JsonText::new();
+            json.open(b'{').member("invalid_arguments", &given).close(b'}');
+            // What was a text stays one.
+            String::from_utf8(json.into_bytes()).ok().map(Cow::Owned)
+        }
+    }
+}
+
+/// The body of a chat completion that says `answer`.
+pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
+    let mut json = JsonText::new();
+    json.open(b'{').member("id", &answer.id).member("object", "chat.completion");
+    json.count_member("created", view.created).raw_member("model", &view.model_json);
+    json.key("choices").open(b'[').open(b'{').count_member("index", 0).key("message");
+    write_message(&mut json, &answer.parts);
+    json.raw_member("logprobs", "null").key("finish_reason");
+    match &answer.stop {
+        Some(stop) => json.text(finish_reason(stop)),
+        None => json.raw("null"),
+    };
+    json.close(b'}').close(b']');
+    if let Some(usage) = &answer.usage {
+        json.key("usage");
+        write_usage(&mut json, usage);
+    }
+    json.close(b'}');
+    json.into_bytes()
+}
+
+fn write_message(json: &mut JsonText, parts: &[Part<'_>]) {
+    let join = |pick: fn(&Content<'_>) -> Option<String>| {
+        parts.iter().filter_map(|part| pick(&part.content)).reduce(|all, more| all + &more)
+    };
+    json.open(b'{').member("role", "assistant").key("content");
+    match join(|content| match content {
+        Content::Text(text) => Some(text.to_string()),
+        _ => None,
+    }) {
+        Some(text) => json.text(&text),
+        None => json.raw("null"),
+    };
+    json.key("refusal");
+    match join(|content| match content {
+        Content::Refusal(text) => Some(text.to_string()),
+        _ => None,
+    }) {
+        Some(text) => json.text(&text),
+        None => json.raw("null"),
+    };
+    if let Some(thoughts) = join(|content| match content {
+        Content::Thinking { text, .. } => Some(text.to_string()),
+        _ => None,
+    }) {
+        json.member("reasoning_content", &thoughts);
+    }
+    write_thinking_blocks(json, parts);
+    write_calls(json, parts);
+    json.close(b'}');
+}
+
+fn write_thinking_blocks(json: &mut JsonText, parts: &[Part<'_>]) {
+    let is_thought =
+        |part: &&Part<'_>| matches!(part.content, Content::Thinking { .. } | Content::Redacted(_));
+    if !parts.iter().any(|part| is_thought(&part)) {
+        return;
+    }
+    json.key("thinking_blocks").open(b'[');
+    for part in parts {
+        match &part.content {
+            Content::Thinking { text, signature } => {
+                json.open(b'{').member("type", "thinking").member("thinking", text);
+                json.member("signature", signature).close(b'}');
+            }
+            Content::Redacted(data) => {
+                json.open(b'{').member("type", "redacted_thinking").member("data", data);
+                json.close(b'}');
+            }
+            _ => {}
+        }
+    }
+    json.close(b']');
+}
+
+fn write_calls(json: &mut JsonText, parts: &[Part<'_>]) {
+    let mut any = false;
+    for part in parts {
+        let Content::ToolCall { id, name, input } = &part.content else { continue };
+        if !any {
+            json.key("tool_calls").open(b'[');
+        }
+        any = true;
+        json.open(b'{').member("id", id).member("type", "function").key("function").open(b'{');
+        json.member("name", name).member("arguments", input).close(b'}').close(b'}');
+    }
+    if any {
+        json.close(b']');
+    }
+}

@@ -1,0 +1,144 @@
+//! Requests to upstreams that speak the OpenAI wire: what of the client's body changes on the way.
+//!
+//! Called once per attempt. Always true: the edits are a list of top-level members, made from the
+//! deployment, its provider's row and the table of control fields; nothing else of the body changes.
+
+use std::borrow::Cow;
+
+use hale_core::endpoint::Operation;
+use serde_json::Value;
+
+use crate::bytes::edit::{Edit, json_string, payload};
+use crate::bytes::payload::Payload;
+use crate::bytes::peek::{Names, Peek};
+use crate::formats::order::{Order, controls};
+
+/// Parameters that only OpenAI itself knows; left out for others when `drop_params` is on.
+static OPENAI_ONLY: Names = Names::new(&[
+    "store",
+    "service_tier",
+    "prediction",
+    "modalities",
+    "audio",
+    "web_search_options",
+    "prompt_cache_key",
+    "safety_identifier",
+    "verbosity",
+]);
+
+/// Defaults that a deployment may have for text and that images, speech, moderations, rerank and OCR do
+/// not know.
+static TEXT_ONLY: Names = Names::new(&[
+    "audio",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "logprobs",
+    "max_completion_tokens",
+    "max_output_tokens",
+    "max_tokens",
+    "modalities",
+    "parallel_tool_calls",
+    "prediction",
+    "presence_penalty",
+    "reasoning_effort",
+    "stop",
+    "stream_options",
+    "temperature",
+    "thinking",
+    "tool_choice",
+    "tools",
+    "top_k",
+    "top_logprobs",
+    "top_p",
+    "verbosity",
+    "web_search_options",
+]);
+
+/// The body for the upstream.
+pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
+    payload(peek, &edits(peek, order))
+}
+
+fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
+    let deployment = order.deployment;
+    let provider = deployment.provider;
+    let mut edits = Vec::with_capacity(8);
+    edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
+    edits.extend(deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
+    if order.ask_usage && order.operation.has_stream_options() {
+        edits.push(Edit::Set("stream_options", stream_options(peek.raw("stream_options"))));
+    }
+    for name in controls(peek) {
+        edits.push(Edit::Remove(name));
+    }
+    if let Some(raw) = peek.raw("metadata")
+        && !(&*provider.name == "openai" && peek.form().is_none() && is_map_of_strings(raw))
+    {
+        edits.push(Edit::Remove("metadata"));
+    }
+    if order.drop_params && &*provider.name != "openai" {
+        for name in peek.holds(&OPENAI_ONLY) {
+            edits.push(Edit::Remove(name));
+        }
+    }
+    if provider.quirks.force_store_false && order.operation.mode() == "chat" {
+        edits.push(Edit::Set("store", Cow::Borrowed("false")));
+    }
+    if let Some(max) = provider.constraints.temperature_max
+        && peek.raw("temperature").and_then(|raw| raw.parse::<f64>().ok()).is_some_and(|t| t > max)
+    {
+        edits.push(Edit::Set("temperature", Cow::Owned(max.to_string())));
+    }
+    if provider.quirks.convert_content_list_to_string
+        && let Some(messages) = peek.raw("messages").and_then(join_text_parts)
+    {
+        edits.push(Edit::Set("messages", Cow::Owned(messages)));
+    }
+    for (from, to) in &provider.rename_params {
+        edits.push(Edit::Rename(from, to));
+    }
+    let is_text = matches!(order.operation.mode(), "chat" | "completion" | "embedding");
+    let hears = order.operation == Operation::Transcribe;
+    let known = |name: &str| is_text || !TEXT_ONLY.has(name) || (hears && name == "temperature");
+    for (name, value) in deployment.default_params.iter().filter(|(name, _)| known(name)) {
+        edits.push(Edit::Default(name, value));
+    }
+    edits
+}
+
+/// `stream_options` with `include_usage`, whatever else the client put there.
+fn stream_options(given: Option<&str>) -> Cow<'static, str> {
+    const ASK: &str = r#"{"include_usage":true}"#;
+    let Some(Ok(Value::Object(mut options))) = given.map(serde_json::from_str) else {
+        return Cow::Borrowed(ASK);
+    };
+    options.insert("include_usage".to_owned(), Value::Bool(true));
+    Cow::Owned(Value::Object(options).to_string())
+}
+
+pub(crate) fn is_map_of_strings(raw: &str) -> bool {
+    serde_json::from_str::<serde_json::Map<String, Value>>(raw)
+        .is_ok_and(|map| map.values().all(Value::is_string))
+}
+
+/// Messages whose content is a list of texts, with one text instead; `None` when none is.
+fn join_text_parts(raw: &str) -> Option<String> {
+    let mut messages: Vec<Value> = serde_json::from_str(raw).ok()?;
+    let mut changed = false;
+    for message in &mut messages {
+        let Some(content) = message.get_mut("content") else { continue };
+        let Some(parts) = content.as_array() else { continue };
+        let texts: Option<Vec<&str>> =
+            parts.iter().map(|part| part.get("text").and_then(Value::as_str)).collect();
+        if let Some(texts) = texts {
+            *content = Value::String(texts.concat());
+            changed = true;
+        }
+    }
+    changed.then(|| Value::Array(messages).to_string())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! The wire of OpenAI's chat completions, and of the many providers that speak it.
+//!
+//! Called by [`crate::conversion::way`] and by what it gives out. [`edits`] serves the way on which bytes pass; the
+//! other modules translate to and from [`crate::formats::neutral`].
+
+pub(crate) mod answer;
+pub(crate) mod edits;
+pub(crate) mod read_request;
+mod said;
+pub(crate) mod stream_read;
+pub(crate) mod stream_write;
+pub(crate) mod write_request;
+
+use hale_core::health::outcome::ProviderError;
+use hale_core::usage::Usage;
+use serde_json::value::RawValue;
+
+use crate::bytes::json::JsonText;
+use crate::formats::errors;
+use crate::formats::neutral::Stop;
+
+/// The finish reason for `stop`.
+fn finish_reason(stop: &Stop) -> &str {
+    match stop {
+        Stop::End | Stop::Sequence | Stop::Pause => "stop",
+        Stop::Length | Stop::ContextWindow => "length",
+        Stop::Tools => "tool_calls",
+        Stop::Refusal => "content_filter",
+        Stop::Other(word) => word,
+    }
+}
+
+/// Finish reasons by which a provider says that it failed. Sources: vLLM's engine
+/// (`FinishReason`), and clients of DeepSeek and of OpenRouter:
+/// <https://docs.rs/crate/ds-api/latest/source/src/raw/response/non_streaming/finish_reason.rs>,
+/// <https://api.koog.ai/prompt/prompt-executor/prompt-executor-clients/prompt-executor-openrouter-client/ai.koog.prompt.executor.clients.openrouter.models/-open-router-stream-choice/index.html>.
+const FAILURES: &[&str] = &["error", "insufficient_system_resource", "abort"];
+
+/// What a finish reason means; an unknown one keeps its word. `error` is what the choice says beside it.
+///
+/// # Errors
+/// When it says that the provider failed.
+fn stop_of(finish_reason: &str, error: Option<&RawValue>) -> Result<Stop, ProviderError> {
+    Ok(match finish_reason {
+        "stop" | "eos" | "end_turn" => Stop::End,
+        "length" | "max_tokens" | "model_length" => Stop::Length,
+        "tool_calls" | "function_call" | "tool_use" => Stop::Tools,
+        "content_filter" => Stop::Refusal,
+        reason if FAILURES.contains(&reason) => {
+            let said = error.map(|raw| errors::parse_provider_error(raw.get().as_bytes()));
+            return Err(said.filter(|said| !said.message.is_empty()).unwrap_or_else(|| {
+                ProviderError {
+                    message: format!("the provider broke off with finish_reason `{reason}`"),
+                    kind: Some("server_error".to_owned()),
+                    code: Some(reason.to_owned()),
+                    param: None,
+                }
+            }));
+        }
+        other => Stop::other(other),
+    })
+}
+
+/// A usage object. The two counts of the cache stand twice, as clients of the reference look for them.
+fn write_usage(json: &mut JsonText, usage: &Usage) {
+    json.open(b'{')
+        .count_member("prompt_tokens", usage.input)
+        .count_member("completion_tokens", usage.output)
+        .count_member("total_tokens", usage.input.saturating_add(usage.output));
+    json.key("prompt_tokens_details")
+        .open(b'{')
+        .count_member("cached_tokens", usage.cached_input)
+        .count_member("cache_write_tokens", usage.cache_creation)
+        .count_member("cache_creation_tokens", usage.cache_creation)
+        .close(b'}');
+    json.key("completion_tokens_details")
+        .open(b'{')
+        .count_member("reasoning_tokens", usage.reasoning)
+        .close(b'}');
+    json.count_member("cache_creation_input_tokens", usage.cache_creation)
+        .count_member("cache_read_input_tokens", usage.cached_input)
+        .close(b'}');
+}

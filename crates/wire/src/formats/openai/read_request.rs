@@ -1,0 +1,461 @@
+//! A chat completion request of a client, as a neutral request.
+//!
+//! Called by [`crate::conversion::way`] when the provider speaks another wire. Always true: what the client said is
+//! either in the neutral request or named in the refusal.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::bytes::json::{Str, is_object};
+use crate::bytes::peek::Peek;
+use crate::formats::neutral::{
+    Content, Format, Json, Part, Request, Role, Source, Text, Thinking, Tool, ToolChoice, Turn,
+    Unfit, add,
+};
+use crate::formats::order::is_control;
+
+#[derive(Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    role: Text<'a>,
+    #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    refusal: Option<Str<'a>>,
+    #[serde(borrow)]
+    tool_calls: Option<Vec<Call<'a>>>,
+    #[serde(borrow)]
+    function_call: Option<&'a RawValue>,
+    #[serde(borrow)]
+    audio: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tool_call_id: Option<Str<'a>>,
+    #[serde(borrow)]
+    thinking_blocks: Option<Vec<ThinkingBlock<'a>>>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    #[serde(borrow)]
+    id: Text<'a>,
+    #[serde(borrow)]
+    function: Option<CalledFunction<'a>>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct CalledFunction<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    arguments: Text<'a>,
+}
+
+#[derive(Deserialize)]
+struct ThinkingBlock<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    thinking: Option<Str<'a>>,
+    #[serde(borrow)]
+    signature: Option<Str<'a>>,
+    #[serde(borrow)]
+    data: Option<Str<'a>>,
+}
+
+#[derive(Deserialize)]
+struct ContentPart<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    text: Option<Str<'a>>,
+    #[serde(borrow)]
+    refusal: Option<Str<'a>>,
+    #[serde(borrow)]
+    image_url: Option<&'a RawValue>,
+    #[serde(borrow)]
+    file: Option<File<'a>>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct File<'a> {
+    #[serde(borrow)]
+    file_data: Option<Str<'a>>,
+    #[serde(borrow)]
+    file_id: Option<Str<'a>>,
+    #[serde(borrow)]
+    filename: Option<Str<'a>>,
+}
+
+#[derive(Deserialize)]
+struct GivenTool<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Text<'a>,
+    #[serde(borrow)]
+    function: Option<Function<'a>>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    description: Option<Str<'a>>,
+    #[serde(borrow)]
+    parameters: Option<&'a RawValue>,
+    strict: Option<bool>,
+    #[serde(borrow)]
+    cache_control: Option<&'a RawValue>,
+}
+
+/// The neutral request in `peek`. Deployment defaults and control fields are dealt with elsewhere.
+pub(crate) fn read(peek: &Peek) -> Result<Request<'_>, Unfit> {
+    let mut request = Request::default();
+    let mut most: [Option<Json<'_>>; 2] = [None, None];
+    for (name, raw) in peek.fields() {
+        if raw == "null" || is_control(&name) {
+            continue;
+        }
+        match &*name {
+            // `metadata` is the reference's own, and OpenAI's only advises.
+            "model" | "stream_options" | "metadata" => {}
+            "messages" => messages(raw, &mut request)?,
+            "tools" => request.tools = tools(raw)?,
+            "tool_choice" => request.tool_choice = Some(tool_choice(raw)?),
+            "parallel_tool_calls" => {
+                request.parallel_tools = Some(field("parallel_tool_calls", raw)?)
+            }
+            "max_completion_tokens" => most[0] = Some(Cow::Borrowed(raw)),
+            "max_tokens" => most[1] = Some(Cow::Borrowed(raw)),
+            "temperature" => request.temperature = Some(Cow::Borrowed(raw)),
+            "top_p" => request.top_p = Some(Cow::Borrowed(raw)),
+            "stop" => request.stop = stop(raw)?,
+            "stream" => request.stream = field("stream", raw)?,
+            "user" => request.user = Some(text_field("user", raw)?),
+            "reasoning_effort" => request.effort = Some(effort(raw)?),
+            "thinking" => request.thinking = Some(Thinking::Native(Cow::Borrowed(raw))),
+            "response_format" => request.format = response_format(raw)?,
+            _ => request.others.push((name, Cow::Borrowed(raw))),
+        }
+    }
+    let [newer, older] = most;
+    request.max_tokens = newer.or(older);
+    Ok(request)
+}
+
+fn field<'a, T: Deserialize<'a>>(name: &str, raw: &'a str) -> Result<T, Unfit> {
+    serde_json::from_str(raw).map_err(|why| Unfit::malformed(name, why))
+}
+
+fn effort(raw: &str) -> Result<Text<'_>, Unfit> {
+    #[derive(Deserialize)]
+    struct Reasoning<'a> {
+        #[serde(borrow)]
+        effort: Text<'a>,
+    }
+    // Some SDKs send the object of the responses API.
+    if raw.starts_with('{') {
+        return field::<Reasoning<'_>>("reasoning_effort", raw).map(|reasoning| reasoning.effort);
+    }
+    text_field("reasoning_effort", raw)
+}
+
+/// A string, borrowed where it has no escapes.
+fn text_field<'a>(name: &str, raw: &'a str) -> Result<Text<'a>, Unfit> {
+    field::<Str<'a>>(name, raw).map(Text::from)
+}
+
+fn cache(raw: Option<&RawValue>) -> Option<Json<'_>> {
+    raw.map(|raw| Cow::Borrowed(raw.get()))
+}
+
+fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
+    let list: Vec<&'a RawValue> = field("messages", raw)?;
+    for (i, raw) in list.into_iter().enumerate() {
+        let at = format!("messages[{i}]");
+        let message: Message<'a> = field(&at, raw.get())?;
+        if message.function_call.is_some() {
+            return Err(Unfit::malformed(
+                format!("{at}.function_call"),
+                "it is no longer served; use `tool_calls`",
+            ));
+        }
+        if message.audio.is_some() {
+            let remedy = "send what was said as `content`";
+            return Err(Unfit::unsupported(format!("{at}.audio"), "of another wire", remedy));
+        }
+        let mut parts = match message.content {
+            Some(content) => content_parts(content.get(), &format!("{at}.content"))?,
+            None => Vec::new(),
+        };
+        if let (Some(last), Some(mark)) = (parts.last_mut(), cache(message.cache_control)) {
+            last.cache.get_or_insert(mark);
+        }
+        match &*message.role {
+            "system" | "developer" => request.system.extend(parts),
+            "user" => add(&mut request.turns, Role::User, parts),
+            "assistant" => {
+                let parts = assistant_parts(message, parts, &at)?;
+                add(&mut request.turns, Role::Assistant, parts);
+            }
+            "tool" => add_result(&mut request.turns, message, parts, &at)?,
+            other => {
+                return Err(Unfit::malformed(
+                    format!("{at}.role"),
+                    format!("`{}` is no role; use system, user, assistant or tool", short(other)),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn assistant_parts<'a>(
+    message: Message<'a>,
+    said: Vec<Part<'a>>,
+    at: &str,
+) -> Result<Vec<Part<'a>>, Unfit> {
+    let mut parts = Vec::with_capacity(said.len() + 1);
+    for (i, block) in message.thinking_blocks.into_iter().flatten().enumerate() {
+        let content = match (&*block.kind, block.data) {
+            ("thinking", _) => Content::Thinking {
+                text: block.thinking.unwrap_or_default().0,
+                signature: block.signature.unwrap_or_default().0,
+            },
+            ("redacted_thinking", Some(data)) => Content::Redacted(data.0),
+            _ => {
+                let place = format!("{at}.thinking_blocks[{i}]");
+                return Err(Unfit::malformed(place, "it is no thinking block"));
+            }
+        };
+        parts.push(content.into());
+    }
+    parts.extend(said);
+    parts.extend(message.refusal.map(|text| Part::from(Content::Refusal(text.0))));
+    for (i, call) in message.tool_calls.into_iter().flatten().enumerate() {
+        let place = format!("{at}.tool_calls[{i}].function");
+        let Some(function) = call.function else {
+            return Err(Unfit::malformed(place, "only calls of functions can be passed on"));
+        };
+        let input = if function.arguments.trim().is_empty() {
+            Cow::Borrowed("{}")
+        } else if is_object(&function.arguments) {
+            function.arguments
+        } else {
+            return Err(Unfit::malformed(
+                format!("{place}.arguments"),
+                "it must be the text of a JSON object",
+            ));
+        };
+        let content = Content::ToolCall { id: call.id, name: function.name, input };
+        parts.push(Part { content, cache: cache(call.cache_control) });
+    }
+    Ok(parts)
+}
+
+/// A tool's result goes before whatever else is in the user's turn.
+fn add_result<'a>(
+    turns: &mut Vec<Turn<'a>>,
+    message: Message<'a>,
+    mut parts: Vec<Part<'a>>,
+    at: &str,
+) -> Result<(), Unfit> {
+    let Some(Str(id)) = message.tool_call_id else {
+        return Err(Unfit::malformed(format!("{at}.tool_call_id"), "it is missing"));
+    };
+    // The advice belongs to the block that stands in the turn.
+    let mark = parts.last_mut().and_then(|part| part.cache.take());
+    let content = Content::ToolResult { id, parts, is_error: false };
+    let part = Part { content, cache: mark };
+    match turns.last_mut() {
+        Some(last) if last.role == Role::User => {
+            let is_result = |part: &Part<'_>| matches!(part.content, Content::ToolResult { .. });
+            let place = last.parts.iter().position(|part| !is_result(part));
+            last.parts.insert(place.unwrap_or(last.parts.len()), part);
+        }
+        _ => turns.push(Turn { role: Role::User, parts: vec![part] }),
+    }
+    Ok(())
+}
+
+fn content_parts<'a>(raw: &'a str, at: &str) -> Result<Vec<Part<'a>>, Unfit> {
+    if raw.starts_with('"') {
+        let text = text_field(at, raw)?;
+        let is_empty = text.is_empty();
+        return Ok(if is_empty { Vec::new() } else { vec![Content::Text(text).into()] });
+    }
+    let list: Vec<ContentPart<'a>> = field(at, raw)?;
+    let mut parts = Vec::with_capacity(list.len());
+    for (i, part) in list.into_iter().enumerate() {
+        let place = || format!("{at}[{i}]");
+        let missing = |name: &str| Unfit::malformed(format!("{at}[{i}].{name}"), "it is missing");
+        let content = match &*part.kind {
+            "text" | "input_text" => Content::Text(part.text.ok_or_else(|| missing("text"))?.0),
+            "refusal" => Content::Refusal(part.refusal.ok_or_else(|| missing("refusal"))?.0),
+            "image_url" => {
+                let image = part.image_url.ok_or_else(|| missing("image_url"))?;
+                Content::Image(image_source(image.get(), &place())?)
+            }
+            "file" => document(part.file.ok_or_else(|| missing("file"))?, &place())?,
+            other => {
+                let field = format!("{}.type: {}", place(), short(other));
+                return Err(Unfit::unsupported(field, "of another wire", "leave it out"));
+            }
+        };
+        if !matches!(&content, Content::Text(text) if text.is_empty()) {
+            parts.push(Part { content, cache: cache(part.cache_control) });
+        }
+    }
+    Ok(parts)
+}
+
+fn image_source<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
+    #[derive(Deserialize)]
+    struct Image<'a> {
+        #[serde(borrow)]
+        url: Text<'a>,
+    }
+    let url = if raw.starts_with('"') {
+        text_field(at, raw)?
+    } else {
+        field::<Image<'a>>(&format!("{at}.image_url"), raw)?.url
+    };
+    if url.starts_with("data:") { data_url(url, at) } else { Ok(Source::Url(url)) }
+}
+
+/// What is in a `data:` URL with base 64.
+fn data_url<'a>(url: Text<'a>, at: &str) -> Result<Source<'a>, Unfit> {
+    let wrong = || Unfit::malformed(at, "a data URL must be `data:TYPE;base64,DATA`");
+    let end = url.find(',').ok_or_else(wrong)?;
+    let head = url[..end].strip_prefix("data:").ok_or_else(wrong)?;
+    let media_type = head.strip_suffix(";base64").ok_or_else(wrong)?;
+    // Parameters of the type say nothing to a provider.
+    let media_type = media_type.split(';').next().unwrap_or(media_type);
+    let (from, to) = (5, 5 + media_type.len());
+    Ok(match url {
+        Cow::Borrowed(url) => Source::Base64 {
+            media_type: Cow::Borrowed(&url[from..to]),
+            data: Cow::Borrowed(&url[end + 1..]),
+        },
+        Cow::Owned(url) => Source::Base64 {
+            media_type: Cow::Owned(url[from..to].to_owned()),
+            data: Cow::Owned(url[end + 1..].to_owned()),
+        },
+    })
+}
+
+fn document<'a>(file: File<'a>, at: &str) -> Result<Content<'a>, Unfit> {
+    let source = match (file.file_data.map(Text::from), file.file_id.map(Text::from)) {
+        (Some(data), _) if data.starts_with("data:") => data_url(data, at)?,
+        (Some(data), _) if data.starts_with("http") => Source::Url(data),
+        // Without a type it can only be what the name says, and PDF is what files are for.
+        (Some(data), _) => Source::Base64 { media_type: Cow::Borrowed("application/pdf"), data },
+        (None, Some(id)) if id.starts_with("http") => Source::Url(id),
+        (None, Some(id)) => Source::File(id),
+        (None, None) => {
+            return Err(Unfit::malformed(
+                format!("{at}.file"),
+                "it needs `file_data` or `file_id`",
+            ));
+        }
+    };
+    Ok(Content::Document { source, title: file.filename.map(Text::from), context: None })
+}
+
+fn tools(raw: &str) -> Result<Vec<Tool<'_>>, Unfit> {
+    let list: Vec<&RawValue> = field("tools", raw)?;
+    let mut tools = Vec::with_capacity(list.len());
+    for (i, raw) in list.into_iter().enumerate() {
+        let given: GivenTool<'_> = field(&format!("tools[{i}]"), raw.get())?;
+        let Some(function) = given.function else {
+            if &*given.kind == "function" {
+                return Err(Unfit::malformed(format!("tools[{i}].function"), "it is missing"));
+            }
+            tools.push(Tool::Native(Cow::Borrowed(raw.get())));
+            continue;
+        };
+        tools.push(Tool::Function {
+            name: function.name,
+            description: function.description.map(Text::from),
+            schema: function.parameters.map(|raw| Cow::Borrowed(raw.get())),
+            strict: function.strict,
+            cache: cache(given.cache_control.or(function.cache_control)),
+        });
+    }
+    Ok(tools)
+}
+
+fn tool_choice(raw: &str) -> Result<ToolChoice<'_>, Unfit> {
+    #[derive(Deserialize)]
+    struct Chosen<'a> {
+        #[serde(borrow)]
+        function: Named<'a>,
+    }
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(borrow)]
+        name: Text<'a>,
+    }
+    match raw {
+        "\"auto\"" => Ok(ToolChoice::Auto),
+        "\"none\"" => Ok(ToolChoice::Nothing),
+        "\"required\"" | "\"any\"" => Ok(ToolChoice::Any),
+        _ => field::<Chosen<'_>>("tool_choice", raw)
+            .map(|chosen| ToolChoice::Named(chosen.function.name)),
+    }
+}
+
+fn stop(raw: &str) -> Result<Vec<Text<'_>>, Unfit> {
+    if raw.starts_with('"') {
+        return Ok(vec![text_field("stop", raw)?]);
+    }
+    Ok(field::<Vec<Str<'_>>>("stop", raw)?.into_iter().map(Text::from).collect())
+}
+
+fn response_format(raw: &str) -> Result<Option<Format<'_>>, Unfit> {
+    #[derive(Deserialize)]
+    struct Shape<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Text<'a>,
+        #[serde(borrow)]
+        json_schema: Option<Schema<'a>>,
+    }
+    #[derive(Deserialize)]
+    struct Schema<'a> {
+        #[serde(borrow)]
+        name: Option<Str<'a>>,
+        #[serde(borrow)]
+        schema: Option<&'a RawValue>,
+        strict: Option<bool>,
+    }
+    let shape: Shape<'_> = field("response_format", raw)?;
+    match (&*shape.kind, shape.json_schema) {
+        ("text", _) => Ok(None),
+        ("json_object", _) => Ok(Some(Format::JsonObject)),
+        ("json_schema", Some(Schema { name, schema: Some(schema), strict })) => {
+            let schema = Cow::Borrowed(schema.get());
+            Ok(Some(Format::Schema { name: name.map(Text::from), schema, strict }))
+        }
+        ("json_schema", _) => {
+            Err(Unfit::malformed("response_format.json_schema.schema", "it is missing"))
+        }
+        (other, _) => Err(Unfit::malformed(
+            "response_format.type",
+            format!("`{}` is none of text, json_object, json_schema", short(other)),
+        )),
+    }
+}
+
+/// What a client wrote, short enough for an error.
+fn short(text: &str) -> String {
+    crate::formats::errors::clean(text, 60)
+}

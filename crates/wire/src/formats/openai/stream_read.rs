@@ -1,0 +1,183 @@
+//! Chunks of the OpenAI wire as neutral deltas.
+//!
+//! Called by [`crate::conversion::stream`] for clients of another format. Always true: only the first choice counts;
+//! a call begins where its index, or under an old index its id, is new; what a chunk adds to the answer is
+//! in its deltas, or the stream ends.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::said::{Halves, Said, Speech};
+use super::stop_of;
+use crate::bytes::json::{Str, lossy};
+use crate::conversion::answer::{Top, parse_usage};
+use crate::formats::errors;
+use crate::formats::neutral::{Delta, NoDeltas, Stop, Text, check_call, cut_id};
+
+/// What is to be known of the chunks before.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    id: Option<Box<str>>,
+    halves: Halves,
+    /// Calls so far.
+    calls: usize,
+    /// The newest call of each index, and half of a character with which its last piece ended.
+    newest: BTreeMap<u64, (usize, Option<u16>)>,
+    /// All calls, by index and id.
+    named: BTreeMap<(u64, Box<str>), usize>,
+    last_index: u64,
+}
+
+#[derive(Deserialize)]
+struct Chunk<'a> {
+    #[serde(borrow)]
+    id: Option<Str<'a>>,
+    #[serde(borrow)]
+    choices: Option<Vec<Choice<'a>>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Choice<'a> {
+    index: Option<u64>,
+    #[serde(borrow)]
+    delta: Option<&'a RawValue>,
+    #[serde(borrow)]
+    finish_reason: Option<Str<'a>>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Calls<'a> {
+    #[serde(borrow)]
+    tool_calls: Option<Vec<Call<'a>>>,
+}
+
+#[derive(Deserialize)]
+struct Call<'a> {
+    index: Option<u64>,
+    #[serde(borrow)]
+    id: Option<Str<'a>>,
+    #[serde(borrow)]
+    function: Option<Function<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Function<'a> {
+    #[serde(borrow)]
+    name: Option<Str<'a>>,
+    #[serde(borrow)]
+    arguments: Option<&'a RawValue>,
+}
+
+impl Reader {
+    /// What the chunk in `text` says.
+    pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, NoDeltas> {
+        if text.trim() == "[DONE]" {
+            return Ok(vec![Delta::End]);
+        }
+        let chunk: Chunk<'t> = serde_json::from_str(text).map_err(|why| no_chunk(text, &why))?;
+        if chunk.error.is_some() {
+            return Err(NoDeltas::Error(errors::parse_provider_error(text.as_bytes())));
+        }
+        let mut deltas = Vec::with_capacity(2);
+        let choices = chunk.choices.unwrap_or_default();
+        let id = cut_id(chunk.id.unwrap_or_default().0);
+        // Azure sends a chunk about the prompt before, which has neither.
+        if self.id.is_none() && !(id.is_empty() && choices.is_empty()) {
+            self.id = Some(Box::from(&*id));
+            deltas.push(Delta::Start(id));
+        }
+        for choice in choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
+            if let Some(piece) = choice.delta {
+                self.piece(piece.get(), &mut deltas)?;
+            }
+            let reason = choice.finish_reason.map(Text::from).filter(|reason| !reason.is_empty());
+            if let Some(reason) = reason {
+                let stop = match stop_of(&reason, choice.error).map_err(NoDeltas::Error)? {
+                    // Some providers call it an ordinary end.
+                    Stop::End if self.calls > 0 => Stop::Tools,
+                    stop => stop,
+                };
+                deltas.push(Delta::Stop(stop, None));
+            }
+        }
+        let usage = chunk.usage.and_then(|usage| parse_usage(usage.get()));
+        deltas.extend(usage.map(Delta::Usage));
+        Ok(deltas)
+    }
+
+    fn piece<'t>(&mut self, raw: &'t str, deltas: &mut Vec<Delta<'t>>) -> Result<(), NoDeltas> {
+        let unreadable = |why: serde_json::Error| NoDeltas::Unreadable(why.to_string());
+        let speech: Speech<'t> = serde_json::from_str(raw).map_err(unreadable)?;
+        let said = speech.said(&mut self.halves).map_err(NoDeltas::Unreadable)?;
+        deltas.extend(said.into_iter().map(|said| match said {
+            Said::Text(text) => Delta::Text(text),
+            Said::Thinking(text) => Delta::Thinking(text),
+            Said::Refusal(text) => Delta::Refusal(text),
+        }));
+        let calls: Calls<'t> = serde_json::from_str(raw).map_err(unreadable)?;
+        for call in calls.tool_calls.into_iter().flatten() {
+            self.call(call, deltas)?;
+        }
+        Ok(())
+    }
+
+    fn call<'t>(&mut self, given: Call<'t>, deltas: &mut Vec<Delta<'t>>) -> Result<(), NoDeltas> {
+        let (name, arguments) =
+            given.function.map_or((None, None), |function| (function.name, function.arguments));
+        let id = given.id.map(Text::from).filter(|id| !id.is_empty());
+        let index = given.index.unwrap_or(self.last_index);
+        self.last_index = index;
+        let known = match &id {
+            None => self.newest.get(&index).map(|newest| newest.0),
+            Some(id) => self.named.get(&(index, Box::from(&**id))).copied(),
+        };
+        let call = match known {
+            Some(call) => call,
+            None => {
+                let call = self.calls;
+                let answer = self.id.as_deref().unwrap_or_default();
+                let id = id.unwrap_or_else(|| Cow::Owned(format!("{answer}_{call}")));
+                let name = name.map(Text::from).unwrap_or_default();
+                check_call(call, &id, &name)?;
+                self.calls += 1;
+                self.newest.insert(index, (call, None));
+                self.named.insert((index, Box::from(&*id)), call);
+                deltas.push(Delta::ToolStart { call, id, name });
+                call
+            }
+        };
+        let Some(arguments) = arguments else { return Ok(()) };
+        let mut other = None;
+        let half = match self.newest.get_mut(&index) {
+            Some((newest, half)) if *newest == call => half,
+            _ => &mut other,
+        };
+        // Some providers send the object itself.
+        let json = lossy(arguments.get(), half).unwrap_or(Cow::Borrowed(arguments.get()));
+        if !json.is_empty() {
+            deltas.push(Delta::ToolInput { call, json });
+        }
+        Ok(())
+    }
+}
+
+/// Why `text` is no chunk: does it only look unlike one, or add something to the answer?
+fn no_chunk(text: &str, why: &serde_json::Error) -> NoDeltas {
+    let Ok(top) = Top::of(text.as_bytes()) else { return NoDeltas::Malformed };
+    if top.error.is_some() {
+        return NoDeltas::Error(errors::parse_provider_error(text.as_bytes()));
+    }
+    match top.choices.map(|place| &text[place]) {
+        Some(choices) if choices != "[]" => NoDeltas::Unreadable(why.to_string()),
+        _ => NoDeltas::Malformed,
+    }
+}

@@ -1,0 +1,127 @@
+//! Neutral deltas as chunks of the OpenAI wire.
+//!
+//! Called by [`crate::conversion::stream`] for clients of chat completions in front of another wire. Always true: a
+//! chunk with the role comes first, `[DONE]` last and once; the usage stands in a chunk of its own.
+
+use hale_core::usage::Usage;
+
+use super::{finish_reason, write_usage};
+use crate::bytes::json::JsonText;
+use crate::conversion::stream::View;
+use crate::formats::neutral::Delta;
+
+/// What was written so far.
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    /// How each chunk begins, up to `choices`.
+    start: Vec<u8>,
+    usage: Option<Usage>,
+    closed: bool,
+}
+
+impl Writer {
+    /// Adds what says `delta` to `out`.
+    pub(crate) fn write(&mut self, delta: &Delta<'_>, view: &View, out: &mut Vec<u8>) {
+        match delta {
+            Delta::Start(id) => self.begin(id, view, out),
+            Delta::Usage(usage) => self.usage = Some(*usage),
+            Delta::Ping => out.extend_from_slice(b": ping\n\n"),
+            Delta::End => self.close(view, out),
+            Delta::Stop(stop, _) => {
+                self.begin("", view, out);
+                self.chunk(out, |_| {}, Some(finish_reason(stop)));
+            }
+            Delta::Text(text) => self.piece(view, out, |json| {
+                json.member("content", text);
+            }),
+            Delta::Refusal(text) => self.piece(view, out, |json| {
+                json.member("refusal", text);
+            }),
+            Delta::Thinking(text) => self.piece(view, out, |json| {
+                json.member("reasoning_content", text).key("thinking_blocks").open(b'[');
+                json.open(b'{').member("type", "thinking").member("thinking", text);
+                json.close(b'}').close(b']');
+            }),
+            Delta::Signature(signature) => self.piece(view, out, |json| {
+                json.key("thinking_blocks").open(b'[').open(b'{').member("type", "thinking");
+                json.member("thinking", "").member("signature", signature);
+                json.close(b'}').close(b']');
+            }),
+            Delta::Redacted(data) => self.piece(view, out, |json| {
+                json.key("thinking_blocks").open(b'[').open(b'{');
+                json.member("type", "redacted_thinking").member("data", data);
+                json.close(b'}').close(b']');
+            }),
+            Delta::ToolStart { call, id, name } => self.piece(view, out, |json| {
+                json.key("tool_calls").open(b'[').open(b'{').count_member("index", *call as u64);
+                json.member("id", id).member("type", "function").key("function").open(b'{');
+                json.member("name", name).member("arguments", "");
+                json.close(b'}').close(b'}').close(b']');
+            }),
+            Delta::ToolInput { call, json: piece } => self.piece(view, out, |json| {
+                json.key("tool_calls").open(b'[').open(b'{').count_member("index", *call as u64);
+                json.key("function").open(b'{').member("arguments", piece);
+                json.close(b'}').close(b'}').close(b']');
+            }),
+        }
+    }
+
+    /// Says that nothing more comes, unless it was said.
+    pub(crate) fn close(&mut self, view: &View, out: &mut Vec<u8>) {
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        if let Some(usage) = self.usage.filter(|_| view.show_usage) {
+            self.begin("", view, out);
+            let mut json = JsonText::new();
+            json.open(b'[').close(b']').key("usage");
+            write_usage(&mut json, &usage);
+            self.event(out, json.as_bytes());
+        }
+        out.extend_from_slice(b"data: [DONE]\n\n");
+    }
+
+    fn begin(&mut self, id: &str, view: &View, out: &mut Vec<u8>) {
+        if !self.start.is_empty() {
+            return;
+        }
+        let mut json = JsonText::new();
+        json.open(b'{').member("id", id).member("object", "chat.completion.chunk");
+        json.count_member("created", view.created).raw_member("model", &view.model_json);
+        json.key("choices");
+        self.start = json.into_bytes();
+        self.chunk(
+            out,
+            |json| {
+                json.member("role", "assistant").member("content", "");
+            },
+            None,
+        );
+    }
+
+    fn piece(&mut self, view: &View, out: &mut Vec<u8>, fill: impl FnOnce(&mut JsonText)) {
+        self.begin("", view, out);
+        self.chunk(out, fill, None);
+    }
+
+    fn chunk(&self, out: &mut Vec<u8>, fill: impl FnOnce(&mut JsonText), finish: Option<&str>) {
+        let mut json = JsonText::new();
+        json.open(b'[').open(b'{').count_member("index", 0).key("delta").open(b'{');
+        fill(&mut json);
+        json.close(b'}').key("finish_reason");
+        match finish {
+            Some(reason) => json.text(reason),
+            None => json.raw("null"),
+        };
+        json.close(b'}').close(b']');
+        self.event(out, json.as_bytes());
+    }
+
+    fn event(&self, out: &mut Vec<u8>, rest: &[u8]) {
+        out.extend_from_slice(b"data: ");
+        out.extend_from_slice(&self.start);
+        out.extend_from_slice(rest);
+        out.extend_from_slice(b"}\n\n");
+    }
+}

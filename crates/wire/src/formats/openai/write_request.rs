@@ -1,0 +1,331 @@
+//! A neutral request as the body of a chat completion.
+//!
+//! Called by [`crate::conversion::way`] for clients of another format. Always true: the body goes through
+//! [`super::edits`] afterwards, which names the model and asks for a stream's usage; what can not be said
+//! here is refused, or left out where `drop_params` allows it.
+
+use std::borrow::Cow;
+
+use crate::bytes::json::JsonText;
+use crate::formats::neutral::{
+    Content, Format, Part, Request, Role, Source, Thinking, Tool, ToolChoice, Turn, Unfit,
+};
+use crate::formats::order::Order;
+
+/// Longest `user`, characters. Source: the provider's 400, "Expected a string with maximum length 64".
+const USER_MAX: usize = 64;
+/// From so many thinking tokens on an effort is meant. Source: the reference.
+const EFFORTS: [(u64, &str); 3] = [(10_000, "high"), (5_000, "medium"), (2_000, "low")];
+const REMEDY: &str = "leave it out, or set `drop_params: true`";
+
+/// The body of `request`.
+pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>, Unfit> {
+    let mut json = JsonText::new();
+    json.open(b'{').member("model", order.upstream_model).key("messages").open(b'[');
+    if !request.system.is_empty() {
+        json.open(b'{').member("role", "system");
+        user_content(&mut json, &request.system, order)?;
+        json.close(b'}');
+    }
+    for turn in &request.turns {
+        write_turn(&mut json, turn, order)?;
+    }
+    json.close(b']');
+    parameters(&mut json, request, order);
+    write_tools(&mut json, request, order)?;
+    write_format(&mut json, request.format.as_ref());
+    if let Some(effort) = effort(request) {
+        json.member("reasoning_effort", &effort);
+    }
+    for (name, raw) in &request.others {
+        if order.drop_params || order.drops(name) {
+            continue;
+        }
+        // Advice about the cache changes no answer.
+        if name == "cache_control" || (name == "service_tier" && &**raw == "\"auto\"") {
+            continue;
+        }
+        return Err(Unfit::unsupported(&**name, &order.deployment.provider.name, REMEDY));
+    }
+    json.close(b'}');
+    Ok(json.into_bytes())
+}
+
+fn parameters(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) {
+    // Reasoning models of OpenAI refuse the older name, other providers may not know the newer one.
+    let reasons = order.deployment.facts.supports_reasoning == Some(true);
+    let newer = reasons && &*order.deployment.provider.name == "openai";
+    let most = if newer { "max_completion_tokens" } else { "max_tokens" };
+    let raws = [
+        (most, &request.max_tokens),
+        ("temperature", &request.temperature),
+        ("top_p", &request.top_p),
+    ];
+    for (name, raw) in raws {
+        if let Some(raw) = raw {
+            json.raw_member(name, raw);
+        }
+    }
+    if !request.stop.is_empty() {
+        json.key("stop").open(b'[');
+        for text in &request.stop {
+            json.text(text);
+        }
+        json.close(b']');
+    }
+    if request.stream {
+        json.raw_member("stream", "true");
+    }
+    if let Some(user) = &request.user {
+        let cut: Cow<'_, str> = if user.chars().count() > USER_MAX {
+            user.chars().take(USER_MAX).collect::<String>().into()
+        } else {
+            Cow::Borrowed(user)
+        };
+        json.member("user", &cut);
+    }
+}
+
+fn effort(request: &Request<'_>) -> Option<Cow<'static, str>> {
+    let named = request.effort.as_ref().map(|effort| match &**effort {
+        // The topmost word of one side is not one of the other's.
+        "max" => Cow::Borrowed("xhigh"),
+        other => Cow::Owned(other.to_owned()),
+    });
+    match &request.thinking {
+        Some(Thinking::Off | Thinking::Native(_)) => None,
+        None | Some(Thinking::Adaptive) => named,
+        Some(Thinking::Budget(budget)) => named.or_else(|| {
+            let found = EFFORTS.iter().find(|(from, _)| budget >= from);
+            Some(Cow::Borrowed(found.map_or("minimal", |(_, effort)| *effort)))
+        }),
+    }
+}
+
+fn write_turn(json: &mut JsonText, turn: &Turn<'_>, order: &Order<'_>) -> Result<(), Unfit> {
+    match turn.role {
+        Role::Assistant => return assistant(json, &turn.parts, order),
+        Role::System => {
+            json.open(b'{').member("role", "system");
+            user_content(json, &turn.parts, order)?;
+            json.close(b'}');
+            return Ok(());
+        }
+        Role::User => {}
+    }
+    // Images that a tool gave: a `tool` message holds text only.
+    let mut rest: Vec<&Part<'_>> = Vec::with_capacity(turn.parts.len());
+    for part in &turn.parts {
+        if let Content::ToolResult { id, parts, is_error } = &part.content {
+            let (texts, others): (Vec<_>, Vec<_>) =
+                parts.iter().partition(|part| matches!(part.content, Content::Text(_)));
+            json.open(b'{').member("role", "tool").member("tool_call_id", id);
+            json.member("content", &result_text(&texts, *is_error, !others.is_empty())).close(b'}');
+            rest.extend(others);
+        } else {
+            rest.push(part);
+        }
+    }
+    // An empty turn is the provider's to judge.
+    if !rest.is_empty() || turn.parts.is_empty() {
+        json.open(b'{').member("role", "user");
+        user_content(json, rest, order)?;
+        json.close(b'}');
+    }
+    Ok(())
+}
+
+fn result_text(texts: &[&Part<'_>], is_error: bool, more: bool) -> String {
+    let mut whole = String::new();
+    if is_error {
+        whole.push_str("Error: ");
+    }
+    for (i, part) in texts.iter().enumerate() {
+        if let Content::Text(text) = &part.content {
+            if i > 0 {
+                whole.push('\n');
+            }
+            whole.push_str(text);
+        }
+    }
+    if more && texts.is_empty() {
+        whole.push_str("(the result is in the next message)");
+    }
+    whole
+}
+
+/// `content`: one text as such, anything else as a list.
+fn user_content<'p, 'a: 'p>(
+    json: &mut JsonText,
+    parts: impl IntoIterator<Item = &'p Part<'a>>,
+    order: &Order<'_>,
+) -> Result<(), Unfit> {
+    let parts: Vec<&Part<'_>> = parts.into_iter().collect();
+    if let [Part { content: Content::Text(text), .. }] = &parts[..] {
+        json.member("content", text);
+        return Ok(());
+    }
+    json.key("content").open(b'[');
+    for part in parts {
+        write_part(json, &part.content, order)?;
+    }
+    json.close(b']');
+    Ok(())
+}
+
+fn write_part(json: &mut JsonText, content: &Content<'_>, order: &Order<'_>) -> Result<(), Unfit> {
+    match content {
+        Content::Text(text) | Content::Refusal(text) => {
+            json.open(b'{').member("type", "text").member("text", text).close(b'}');
+        }
+        Content::Image(source) => {
+            let url = match source {
+                Source::Base64 { media_type, data } => {
+                    Cow::Owned(format!("data:{media_type};base64,{data}"))
+                }
+                Source::Url(url) => Cow::Borrowed(&**url),
+                Source::Plain(_) | Source::File(_) => return Err(elsewhere("image", order)),
+            };
+            json.open(b'{').member("type", "image_url").key("image_url");
+            json.open(b'{').member("url", &url).close(b'}').close(b'}');
+        }
+        Content::Document { source, title, context } => {
+            if let Some(context) = context {
+                json.open(b'{').member("type", "text").member("text", context).close(b'}');
+            }
+            match source {
+                Source::Plain(text) => {
+                    if let Some(title) = title {
+                        json.open(b'{').member("type", "text").member("text", title).close(b'}');
+                    }
+                    json.open(b'{').member("type", "text").member("text", text).close(b'}');
+                }
+                Source::Base64 { media_type, data } => {
+                    let name = title.as_deref().unwrap_or("document.pdf");
+                    json.open(b'{').member("type", "file").key("file").open(b'{');
+                    json.member("filename", name);
+                    json.member("file_data", &format!("data:{media_type};base64,{data}"));
+                    json.close(b'}').close(b'}');
+                }
+                Source::Url(_) | Source::File(_) => return Err(elsewhere("document", order)),
+            }
+        }
+        // Signed by another provider, and without a place here.
+        Content::Thinking { .. } | Content::Redacted(_) => {}
+        Content::ToolCall { .. } | Content::ToolResult { .. } => {
+            return Err(Unfit::malformed("messages", "a tool call stands in a user's turn"));
+        }
+    }
+    Ok(())
+}
+
+fn elsewhere(what: &str, order: &Order<'_>) -> Unfit {
+    let field = format!("{what}.source");
+    Unfit::unsupported(field, &order.deployment.provider.name, "send the data itself in base64")
+}
+
+fn assistant(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Result<(), Unfit> {
+    let mut text = String::new();
+    let mut calls = Vec::new();
+    for part in parts {
+        match &part.content {
+            Content::Text(more) | Content::Refusal(more) => text.push_str(more),
+            Content::ToolCall { id, name, input } => calls.push((id, name, input)),
+            Content::Thinking { .. } | Content::Redacted(_) => {}
+            Content::Image(_) | Content::Document { .. } | Content::ToolResult { .. } => {
+                let provider = &order.deployment.provider.name;
+                return Err(Unfit::unsupported(
+                    "messages: an image, a document or a tool's result in an assistant's turn",
+                    provider,
+                    "move it to a user's turn",
+                ));
+            }
+        }
+    }
+    if text.is_empty() && calls.is_empty() {
+        return Ok(());
+    }
+    json.open(b'{').member("role", "assistant").key("content");
+    if text.is_empty() {
+        json.raw("null");
+    } else {
+        json.text(&text);
+    }
+    if !calls.is_empty() {
+        json.key("tool_calls").open(b'[');
+        for (id, name, input) in calls {
+            json.open(b'{').member("id", id).member("type", "function").key("function");
+            json.open(b'{').member("name", name).member("arguments", input);
+            json.close(b'}').close(b'}');
+        }
+        json.close(b']');
+    }
+    json.close(b'}');
+    Ok(())
+}
+
+fn write_tools(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) -> Result<(), Unfit> {
+    if request.tools.is_empty() {
+        return Ok(());
+    }
+    json.key("tools").open(b'[');
+    for (i, tool) in request.tools.iter().enumerate() {
+        let Tool::Function { name, description, schema, strict, cache: _ } = tool else {
+            return Err(Unfit::unsupported(
+                format!("tools[{i}]"),
+                &order.deployment.provider.name,
+                "only tools that the client runs can be",
+            ));
+        };
+        json.open(b'{').member("type", "function").key("function").open(b'{').member("name", name);
+        if let Some(description) = description {
+            json.member("description", description);
+        }
+        if let Some(schema) = schema {
+            json.raw_member("parameters", schema);
+        }
+        if let Some(strict) = strict {
+            json.raw_member("strict", if *strict { "true" } else { "false" });
+        }
+        json.close(b'}').close(b'}');
+    }
+    json.close(b']');
+    match &request.tool_choice {
+        None => {}
+        Some(ToolChoice::Auto) => {
+            json.member("tool_choice", "auto");
+        }
+        Some(ToolChoice::Nothing) => {
+            json.member("tool_choice", "none");
+        }
+        Some(ToolChoice::Any) => {
+            json.member("tool_choice", "required");
+        }
+        Some(ToolChoice::Named(name)) => {
+            json.key("tool_choice").open(b'{').member("type", "function").key("function");
+            json.open(b'{').member("name", name).close(b'}').close(b'}');
+        }
+    }
+    if let Some(parallel) = request.parallel_tools {
+        json.raw_member("parallel_tool_calls", if parallel { "true" } else { "false" });
+    }
+    Ok(())
+}
+
+fn write_format(json: &mut JsonText, format: Option<&Format<'_>>) {
+    match format {
+        None => {}
+        Some(Format::JsonObject) => {
+            json.raw_member("response_format", r#"{"type":"json_object"}"#);
+        }
+        Some(Format::Schema { name, schema, strict }) => {
+            json.key("response_format").open(b'{').member("type", "json_schema");
+            json.key("json_schema").open(b'{');
+            json.member("name", name.as_deref().unwrap_or("response")).raw_member("schema", schema);
+            if let Some(strict) = strict {
+                json.raw_member("strict", if *strict { "true" } else { "false" });
+            }
+            json.close(b'}').close(b'}');
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! What one attempt asks of a deployment.
+//!
+//! Made by the gateway for each attempt, read by the edits and writers of the wires.
+
+use hale_core::deployment::Deployment;
+use hale_core::endpoint::Operation;
+use hale_core::provider::WireFormat;
+
+use crate::bytes::peek::{Names, Peek};
+
+/// Body fields that speak to the gateway, not to a provider.
+static CONTROL: Names = Names::new(&[
+    "num_retries",
+    "timeout",
+    "request_timeout",
+    "stream_timeout",
+    "fallbacks",
+    "context_window_fallbacks",
+    "content_policy_fallbacks",
+    "disable_fallbacks",
+    "max_fallbacks",
+    "include_fallback_errors",
+    "litellm_metadata",
+    "litellm_call_id",
+    "cache",
+    "guardrails",
+    "tags",
+    "allowed_model_region",
+    "priority",
+    "specific_deployment",
+    "drop_params",
+    "additional_drop_params",
+    "keepalive_seconds",
+    "no-log",
+]);
+
+/// What one attempt sends.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'o> {
+    /// To whom.
+    pub deployment: &'o Deployment,
+    /// What for, in the client's words.
+    pub operation: Operation,
+    /// The model's name at the provider.
+    pub upstream_model: &'o str,
+    /// The provider's id of what the request refers to: the response to go on from, the file of a batch.
+    pub kept: Option<&'o str>,
+    /// Whether the answer is a stream whose usage must be asked for.
+    pub ask_usage: bool,
+    /// Whether parameters that the provider does not know are left out.
+    pub drop_params: bool,
+}
+
+impl Order<'_> {
+    /// The wire on which it goes out. A canned answer is one of the OpenAI wire.
+    #[must_use]
+    pub fn wire(&self) -> WireFormat {
+        match self.deployment.mock {
+            Some(_) => WireFormat::OpenAi,
+            None => self.deployment.provider.wire,
+        }
+    }
+
+    /// Whether the deployment's config says to leave `name` out.
+    pub(crate) fn drops(&self, name: &str) -> bool {
+        self.deployment.dropped_params.iter().any(|dropped| **dropped == *name)
+    }
+}
+
+/// The fields of `peek` that speak to the gateway.
+pub(crate) fn controls(peek: &Peek) -> impl Iterator<Item = &'static str> + use<'_> {
+    peek.holds(&CONTROL)
+}
+
+/// Whether `name` speaks to the gateway.
+pub(crate) fn is_control(name: &str) -> bool {
+    CONTROL.has(name)
+}

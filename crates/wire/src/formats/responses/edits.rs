@@ -1,0 +1,111 @@
+//! Requests for responses: what of the client's body changes on the way.
+//!
+//! Called once per attempt. Always true: the edits are a list of top-level members; nothing else of the
+//! body changes.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use hale_core::deployment::Deployment;
+use hale_core::endpoint::Operation;
+
+use crate::bytes::edit::{Edit, apply, json_string};
+use crate::bytes::peek::{Names, Peek};
+use crate::formats::openai::edits::is_map_of_strings;
+use crate::formats::order::{Order, controls};
+
+/// Parameters of chat completions that a deployment may have as defaults and responses do not know.
+/// Source: <https://platform.openai.com/docs/api-reference/responses/create>.
+static CHAT_ONLY: Names = Names::new(&[
+    "audio",
+    "frequency_penalty",
+    "function_call",
+    "functions",
+    "logit_bias",
+    "logprobs",
+    "modalities",
+    "n",
+    "prediction",
+    "presence_penalty",
+    "response_format",
+    "seed",
+    "stop",
+    "stream_options",
+    "verbosity",
+    "web_search_options",
+]);
+
+/// The body for the upstream.
+pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
+    let deployment = order.deployment;
+    let mut edits = Vec::with_capacity(8);
+    edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
+    if let Some(previous) = order.kept {
+        edits.push(Edit::Set("previous_response_id", Cow::Owned(json_string(previous))));
+    }
+    edits.extend(deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
+    for name in controls(peek) {
+        edits.push(Edit::Remove(name));
+    }
+    // Users of the reference put more into it than the provider takes.
+    if peek.raw("metadata").is_some_and(|raw| !is_map_of_strings(raw)) {
+        edits.push(Edit::Remove("metadata"));
+    }
+    // The other operations take little more than what is counted or compacted.
+    let creates = order.operation == Operation::Responses;
+    if creates && deployment.provider.quirks.force_store_false {
+        edits.push(Edit::Set("store", Cow::Borrowed("false")));
+    }
+    let defaults = if creates { defaults(deployment) } else { Vec::new() };
+    edits.extend(defaults.iter().map(|(name, value)| Edit::Default(name, value)));
+    apply(peek, &edits)
+}
+
+/// The deployment's defaults in the words of responses. They are written in those of chat completions,
+/// and what has no place here is left out.
+fn defaults(deployment: &Deployment) -> Vec<(&str, Cow<'_, str>)> {
+    let known = deployment.default_params.iter().filter(|(name, _)| !CHAT_ONLY.has(name));
+    let renamed = known.map(|(name, value)| match &**name {
+        "max_tokens" | "max_completion_tokens" => ("max_output_tokens", Cow::Borrowed(&**value)),
+        "reasoning_effort" => ("reasoning", Cow::Owned(format!("{{\"effort\":{value}}}"))),
+        name => (name, Cow::Borrowed(&**value)),
+    });
+    renamed.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::{deployment, order};
+
+    fn body(operation: Operation, text: &str, previous: Option<&str>) -> String {
+        let mut deployment = deployment("openai");
+        deployment.default_params = [
+            ("max_tokens", "50"),
+            ("reasoning_effort", "\"low\""),
+            ("seed", "1"),
+            ("top_p", "0.5"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into();
+        let order = Order { kept: previous, ..order(&deployment, operation, "gpt-4o") };
+        let peek = Peek::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        String::from_utf8(request_body(&peek, &order).to_vec()).unwrap()
+    }
+
+    #[test]
+    fn the_bytes_pass_with_model_previous_response_and_defaults() {
+        let text = r#"{ "model":"m", "input" : "h\u00e9", "previous_response_id":"ours","tags":["x"],"top_p":1.0}"#;
+        let expected = r#"{ "model":"gpt-4o", "input" : "h\u00e9", "previous_response_id":"resp_1","top_p":1.0,"max_output_tokens":50,"reasoning":{"effort":"low"}}"#;
+        assert_eq!(body(Operation::Responses, text, Some("resp_1")), expected);
+    }
+
+    #[test]
+    fn what_is_no_response_gets_no_defaults() {
+        for operation in [Operation::CompactResponses, Operation::CountResponses] {
+            let text = r#"{"model":"m","input":"x","metadata":{"a":{}},"stream":false}"#;
+            let expected = r#"{"model":"gpt-4o","input":"x","stream":false}"#;
+            assert_eq!(body(operation, text, None), expected);
+        }
+    }
+}

@@ -7,13 +7,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::deployment::Deployment;
 use crate::health::{Period, Spend};
 use crate::time::Millis;
 
-/// Where a budget stands in [`Budgets::all`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct BudgetIndex(pub u32);
+pub use crate::index::BudgetIndex;
 
 /// Whose costs a budget bounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -109,16 +106,15 @@ impl Budgets {
         spent.max_by_key(|(_, ms)| *ms)
     }
 
-    /// Charges a cost at `deployment` to its budgets and to those of the request's tags.
-    pub fn charge(
+    /// Charges a cost to each of `indexes`: a deployment's budgets and those of the request's tags.
+    pub fn charge<'i>(
         &self,
-        deployment: &Deployment,
-        of_tags: &[BudgetIndex],
+        indexes: impl IntoIterator<Item = &'i BudgetIndex>,
         usd: f64,
         now: Millis,
         unix_ms: u64,
     ) {
-        for index in deployment.budgets.iter().chain(of_tags) {
+        for index in indexes {
             let budget = self.get(*index);
             budget.spend.add(now, unix_ms, usd, budget.period);
         }

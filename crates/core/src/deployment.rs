@@ -7,23 +7,21 @@
 use std::sync::Arc;
 
 use crate::azure::Azure;
-use crate::budget::BudgetIndex;
 use crate::endpoint::Operation;
-use crate::group::GroupIndex;
 use crate::health::DeploymentState;
 use crate::health::check::CheckRules;
 use crate::health::outcome::ProviderError;
+use crate::index::{BudgetIndex, GroupIndex};
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::provider::Provider;
 use crate::route::{AccessWindow, TagRules};
 use crate::secret::Secret;
 
-/// Where a deployment stands in [`crate::snapshot::Snapshot::deployments`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct DeploymentIndex(pub u32);
+pub use crate::index::DeploymentIndex;
 
-/// One deployment, resolved and checked.
+/// One deployment, resolved and validated. Its own fields say which one it is; the parts say the rest,
+/// one concern each.
 #[derive(Debug)]
 pub struct Deployment {
     /// Its place in the snapshot.
@@ -32,26 +30,64 @@ pub struct Deployment {
     pub id: Arc<str>,
     /// The model group it belongs to.
     pub group: GroupIndex,
-    /// Where in the config it stands, `file:line`.
-    pub declared_at: Box<str>,
+    /// Where its requests go, and what they say there.
+    pub endpoint: UpstreamEndpoint,
+    /// What the provider knows the sender by.
+    pub credential: Credential,
+    /// Which requests it gets, and how many.
+    pub routing: Routing,
+    /// How it is probed.
+    pub probing: CheckRules,
+    /// Prices and capabilities: the embedded list, overridden by the config.
+    pub facts: ModelFacts,
+    /// What only pages and messages show.
+    pub display: Display,
+    /// Why it cannot serve, when it cannot.
+    pub misconfigured: Option<Misconfigured>,
+    /// What is known about its health, shared with the snapshot before.
+    pub state: Arc<DeploymentState>,
+}
+
+/// Where a deployment's requests go, and what they say there.
+#[derive(Debug)]
+pub struct UpstreamEndpoint {
     /// The provider.
     pub provider: &'static Provider,
     /// The model's name at the provider, without the provider's prefix; may hold `*` in a wildcard.
     pub upstream_model: Box<str>,
-    /// `litellm_params.model` as written.
+    /// `litellm_params.model` as written: clients may ask for it by this name too.
     pub model_param: Box<str>,
     /// Scheme, host, port and base path, without a slash at its end. Empty when misconfigured.
     pub api_base: Box<str>,
+    /// What an Azure deployment has besides.
+    pub azure: Option<Azure>,
+    /// Request parameters set when the client did not: name and JSON text.
+    pub default_params: Vec<(Box<str>, Box<str>)>,
+    /// Request parameters removed always: `additional_drop_params`.
+    pub dropped_params: Vec<Box<str>>,
+    /// The canned answer that stands in for an upstream.
+    pub mock: Option<MockAnswer>,
+}
+
+/// What the provider knows the sender by.
+#[derive(Debug, Default)]
+pub struct Credential {
     /// The key sent to the provider.
     pub api_key: Option<Secret>,
     /// The environment variable that the key is from, where it is from one.
     pub key_variable: Option<Box<str>>,
-    /// What an Azure deployment has besides.
-    pub azure: Option<Azure>,
     /// `organization`, sent as `openai-organization`.
     pub organization: Option<Secret>,
     /// `extra_headers`, sent with each request.
     pub extra_headers: Vec<(Box<str>, Secret)>,
+    /// What is known about its health, where other deployments use the same key: what the provider says
+    /// about the account applies to all of them.
+    pub shared: Option<Arc<DeploymentState>>,
+}
+
+/// Which requests a deployment gets, and how many.
+#[derive(Debug)]
+pub struct Routing {
     /// Share of the group's traffic; 1 when nothing is set.
     pub weight: f64,
     /// Limits and times of this deployment.
@@ -72,49 +108,56 @@ pub struct Deployment {
     pub tolerance: ByKind,
     /// Whether the config pauses it: `blocked`.
     pub is_paused: bool,
-    /// Request parameters set when the client did not: name and JSON text.
-    pub default_params: Vec<(Box<str>, Box<str>)>,
-    /// Request parameters removed always: `additional_drop_params`.
-    pub dropped_params: Vec<Box<str>>,
-    /// The canned answer that stands in for an upstream.
-    pub mock: Option<MockAnswer>,
-    /// Why it can not work, when it can not.
-    pub misconfigured: Option<Misconfigured>,
-    /// Prices and capabilities: the embedded list, overridden by the config.
-    pub facts: ModelFacts,
+}
+
+/// What only pages and messages show of a deployment.
+#[derive(Debug, Default)]
+pub struct Display {
+    /// Where in the config it stands, `file:line`.
+    pub declared_at: Box<str>,
     /// `model_info` as JSON text, completed for `/model/info`; holds no secret.
     pub model_info: Box<str>,
     /// `litellm_params` as JSON text with every credential removed, for `/model/info`.
     pub public_params: Box<str>,
-    /// How it is checked.
-    pub check: CheckRules,
-    /// What is known about its health, shared with the snapshot before.
-    pub state: Arc<DeploymentState>,
-    /// What is known about its credential, where other deployments use the same one: what the
-    /// provider says about the account stops them all.
-    pub credential: Option<Arc<DeploymentState>>,
+}
+
+impl Default for Routing {
+    fn default() -> Routing {
+        Routing {
+            weight: 1.0,
+            limits: Limits::default(),
+            order: None,
+            tags: TagRules::default(),
+            access_groups: Vec::new(),
+            region: None,
+            windows: Vec::new(),
+            budgets: Vec::new(),
+            tolerance: ByKind::default(),
+            is_paused: false,
+        }
+    }
 }
 
 impl Deployment {
     /// Whether it may ever get traffic: it is not misconfigured, paused or taken out.
     #[must_use]
     pub fn can_work(&self) -> bool {
-        self.misconfigured.is_none() && !self.is_paused && !self.state.is_disabled()
+        self.misconfigured.is_none() && !self.routing.is_paused && !self.state.is_disabled()
     }
 
     /// Whether it can serve `operation`. Canned answers are of the OpenAI wire's completions.
     #[must_use]
     pub fn serves(&self, operation: Operation) -> bool {
-        match self.mock {
+        match self.endpoint.mock {
             Some(_) => matches!(operation.mode(), "chat" | "completion" | "embedding"),
-            None => self.provider.serves(operation),
+            None => self.endpoint.provider.serves(operation),
         }
     }
 
     /// Whether both send the same credential to the same provider.
     #[must_use]
     pub fn shares_credential(&self, other: &Deployment) -> bool {
-        match (&self.credential, &other.credential) {
+        match (&self.credential.shared, &other.credential.shared) {
             (Some(own), Some(theirs)) => Arc::ptr_eq(own, theirs),
             _ => self.index == other.index,
         }
@@ -125,9 +168,16 @@ impl Deployment {
     /// Blacks out this deployment's own credentials in what its provider said, whole ones and the
     /// beginning of one at the place where the text was cut.
     pub fn hide_credentials(&self, error: &mut ProviderError) {
-        let headers = self.extra_headers.iter().map(|(_, value)| value);
-        let of_azure = self.azure.iter().flat_map(Azure::secrets);
-        for secret in self.api_key.iter().chain(&self.organization).chain(headers).chain(of_azure) {
+        let headers = self.credential.extra_headers.iter().map(|(_, value)| value);
+        let of_azure = self.endpoint.azure.iter().flat_map(Azure::secrets);
+        for secret in self
+            .credential
+            .api_key
+            .iter()
+            .chain(&self.credential.organization)
+            .chain(headers)
+            .chain(of_azure)
+        {
             error.hide(secret);
         }
     }

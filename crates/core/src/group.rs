@@ -4,13 +4,11 @@
 
 use std::sync::Arc;
 
-use crate::deployment::DeploymentIndex;
 use crate::health::RetryBudget;
+use crate::index::DeploymentIndex;
 use crate::policy::ByKind;
 
-/// Where a group stands in [`crate::snapshot::Snapshot::groups`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct GroupIndex(pub u32);
+pub use crate::index::GroupIndex;
 
 /// One model group.
 #[derive(Debug)]

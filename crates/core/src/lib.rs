@@ -12,6 +12,7 @@ pub mod deployment;
 pub mod endpoint;
 pub mod group;
 pub mod health;
+mod index;
 pub mod policy;
 pub mod prices;
 pub mod provider;

@@ -26,9 +26,9 @@ pub(crate) struct Failure<'f> {
 /// What to do about a failure of `deployment`; nothing where it is the caller's or the gateway's.
 pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<String> {
     if let Some(obstacle) = failure.obstacle {
-        return Some(past(obstacle, &Upstream::parse(&deployment.api_base)));
+        return Some(past(obstacle, &Upstream::parse(&deployment.endpoint.api_base)));
     }
-    let model = &deployment.upstream_model;
+    let model = &deployment.endpoint.upstream_model;
     let text = match failure.cause {
         Cause::Auth => format!(
             "put a key that this provider issued into {}, and restart",
@@ -70,7 +70,7 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
              is only slow"
                 .to_owned()
         }
-        Cause::StreamCut => past(Obstacle::Closed, &Upstream::parse(&deployment.api_base)),
+        Cause::StreamCut => past(Obstacle::Closed, &Upstream::parse(&deployment.endpoint.api_base)),
         Cause::BadResponse => {
             "check that api_base is the API's, with its /v1, and that model_info.mode is right"
                 .to_owned()
@@ -110,10 +110,10 @@ pub(crate) fn fix_of_traffic(
 /// What is wrong, in one sentence that a person understands who has not seen the code.
 pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String {
     let status = failure.status.map_or(String::new(), |status| format!(" ({status})"));
-    let upstream = Upstream::parse(&deployment.api_base);
+    let upstream = Upstream::parse(&deployment.endpoint.api_base);
     match failure.obstacle {
         Some(Obstacle::NoAnswer) => {
-            let limit_ms = deployment.check.timeout_ms;
+            let limit_ms = deployment.probing.timeout_ms;
             let limit =
                 limit_ms.map_or("in time".to_owned(), |ms| format!("within {} s", seconds(ms)));
             return format!("{} takes the request and does not answer {limit}", place(&upstream));
@@ -127,7 +127,9 @@ pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String 
         Cause::NotFound if is_redirect(failure.status) => {
             "this address only leads to another one".to_owned()
         }
-        Cause::NotFound => format!("the provider has no model `{}`", deployment.upstream_model),
+        Cause::NotFound => {
+            format!("the provider has no model `{}`", deployment.endpoint.upstream_model)
+        }
         Cause::RateLimited => "the provider wants to be left alone".to_owned(),
         Cause::Quota => "the account has no money or allowance left".to_owned(),
         Cause::Overloaded => "the provider has too much to do".to_owned(),
@@ -158,7 +160,7 @@ pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String 
 
 /// Where the key is written.
 fn key_source(deployment: &Deployment) -> String {
-    match (&deployment.key_variable, deployment.provider.api_key_env.first()) {
+    match (&deployment.credential.key_variable, deployment.endpoint.provider.api_key_env.first()) {
         (Some(name), _) => format!("the environment variable {name}"),
         (None, Some(name)) => format!("api_key of {} or {name}", label(deployment)),
         (None, None) => format!("api_key of {}", label(deployment)),
@@ -170,7 +172,7 @@ pub(crate) fn label(deployment: &Deployment) -> String {
     if has_own_id(deployment) {
         return deployment.id.to_string();
     }
-    format!("{} (line {})", deployment.model_param, line(deployment))
+    format!("{} (line {})", deployment.endpoint.model_param, line(deployment))
 }
 
 /// The same where there is little room.
@@ -178,7 +180,7 @@ pub(crate) fn short_label(deployment: &Deployment) -> String {
     if has_own_id(deployment) {
         return deployment.id.to_string();
     }
-    format!("{} :{}", deployment.model_param, line(deployment))
+    format!("{} :{}", deployment.endpoint.model_param, line(deployment))
 }
 
 /// Whether somebody gave it an id; else it is a hash.
@@ -188,7 +190,7 @@ fn has_own_id(deployment: &Deployment) -> bool {
 }
 
 fn line(deployment: &Deployment) -> &str {
-    deployment.declared_at.rsplit_once(':').map_or("", |(_, line)| line)
+    deployment.display.declared_at.rsplit_once(':').map_or("", |(_, line)| line)
 }
 
 fn is_redirect(status: Option<u16>) -> bool {

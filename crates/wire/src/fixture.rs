@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hale_core::deployment::{Deployment, DeploymentIndex, Limits};
+use hale_core::deployment::{
+    Credential, Deployment, DeploymentIndex, Display, Routing, UpstreamEndpoint,
+};
 use hale_core::endpoint::Operation;
 use hale_core::group::GroupIndex;
 use hale_core::health::DeploymentState;
-use hale_core::policy::ByKind;
+use hale_core::health::check::CheckRules;
 use hale_core::prices::ModelFacts;
 use hale_core::provider;
-use hale_core::route::TagRules;
 use serde_json::Value;
 
 use crate::bytes::peek::Peek;
@@ -25,36 +26,23 @@ pub(crate) fn deployment(provider: &str) -> Deployment {
         index: DeploymentIndex(0),
         id: Arc::from("d"),
         group: GroupIndex(0),
-        declared_at: "test:1".into(),
-        provider: provider::lookup(provider).unwrap(),
-        upstream_model: "up".into(),
-        model_param: "x/up".into(),
-        api_base: "http://127.0.0.1:1/v1".into(),
-        azure: None,
-        api_key: None,
-        key_variable: None,
-        organization: None,
-        extra_headers: Vec::new(),
-        weight: 1.0,
-        limits: Limits::default(),
-        order: None,
-        tags: TagRules::default(),
-        access_groups: Vec::new(),
-        region: None,
-        windows: Vec::new(),
-        budgets: Vec::new(),
-        tolerance: ByKind::default(),
-        is_paused: false,
-        default_params: Vec::new(),
-        dropped_params: Vec::new(),
-        mock: None,
-        misconfigured: None,
+        endpoint: UpstreamEndpoint {
+            provider: provider::lookup(provider).unwrap(),
+            upstream_model: "up".into(),
+            model_param: "x/up".into(),
+            api_base: "http://127.0.0.1:1/v1".into(),
+            azure: None,
+            default_params: Vec::new(),
+            dropped_params: Vec::new(),
+            mock: None,
+        },
+        credential: Credential::default(),
+        routing: Routing::default(),
+        probing: CheckRules::default(),
         facts: ModelFacts::default(),
-        model_info: "{}".into(),
-        public_params: "{}".into(),
-        check: Default::default(),
+        display: Display::default(),
+        misconfigured: None,
         state: Arc::new(DeploymentState::default()),
-        credential: None,
     }
 }
 

@@ -185,8 +185,8 @@ pub(super) fn fill(
         check_provider(&named, drafts, problems);
         let index = add(&mut budgets, BudgetScope::Provider, &named.name, named.terms, previous);
         for draft in drafts.iter_mut() {
-            if draft.deployment.provider.name == named.name {
-                draft.deployment.budgets.push(index);
+            if draft.deployment.endpoint.provider.name == named.name {
+                draft.deployment.routing.budgets.push(index);
             }
         }
     }
@@ -194,7 +194,7 @@ pub(super) fn fill(
         if let Some(terms) = draft.budget.take() {
             let id = draft.deployment.id.clone();
             let index = add(&mut budgets, BudgetScope::Deployment, &id, terms, previous);
-            draft.deployment.budgets.push(index);
+            draft.deployment.routing.budgets.push(index);
         }
     }
     for named in written.tags {
@@ -202,7 +202,7 @@ pub(super) fn fill(
         budgets.by_tag.insert(named.name, index);
     }
     for draft in &*drafts {
-        let has_budget = !draft.deployment.budgets.is_empty() || !budgets.by_tag.is_empty();
+        let has_budget = !draft.deployment.routing.budgets.is_empty() || !budgets.by_tag.is_empty();
         if has_budget && !draft.deployment.facts.has_price() {
             let problem = "its price is not known: what it costs counts against no budget";
             let hint = "set `input_cost_per_token` and `output_cost_per_token`";
@@ -239,7 +239,7 @@ fn add(
 /// A misspelt name would leave a provider without its budget.
 fn check_provider(named: &Named, drafts: &[Draft], problems: &mut Problems) {
     let name = &*named.name;
-    if drafts.iter().any(|draft| *draft.deployment.provider.name == *name) {
+    if drafts.iter().any(|draft| *draft.deployment.endpoint.provider.name == *name) {
         return;
     }
     let path = Path::Root.key("router_settings");
@@ -251,7 +251,7 @@ fn check_provider(named: &Named, drafts: &[Draft], problems: &mut Problems) {
         problems.warn(named.at, &path, Wrong::new(problem, "this budget bounds nothing"));
         return;
     }
-    let used = drafts.iter().map(|draft| &*draft.deployment.provider.name);
+    let used = drafts.iter().map(|draft| &*draft.deployment.endpoint.provider.name);
     let known = used.chain(provider::all().map(|provider| &*provider.name));
     let near = did_you_mean(&problems.nearest(name, known));
     let hint = if near.is_empty() { "write the prefix of `model`".to_owned() } else { near };

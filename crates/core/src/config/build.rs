@@ -8,7 +8,9 @@ use std::sync::Arc;
 use serde_json::{Map as Object, Value as Json};
 
 use crate::azure::Azure;
-use crate::deployment::{Deployment, DeploymentIndex, Lack, Misconfigured};
+use crate::deployment::{
+    self, Deployment, DeploymentIndex, Display, Lack, Misconfigured, Routing, UpstreamEndpoint,
+};
 use crate::group::GroupIndex;
 use crate::health::DeploymentState;
 use crate::prices::{self, ModelFacts};
@@ -77,37 +79,45 @@ pub(super) fn deployment(
     Some(Deployment {
         index: DeploymentIndex(0),
         group: GroupIndex(0),
-        declared_at: problems.place(entry.at).into(),
-        provider,
-        upstream_model: upstream.model.into(),
-        api_base: base.filter(|_| misconfigured.is_none()).unwrap_or_default(),
-        key_variable: key.as_ref().and(key_variable),
-        api_key: key,
-        azure,
-        organization: params.organization.or(credential.organization),
-        extra_headers: params.headers,
-        weight: 1.0,
-        limits,
-        order: info.order.or(params.order),
-        tags: TagRules { fail_open: info.fails_open, ..params.tags },
-        access_groups: info.access_groups,
-        region: params.region,
-        windows: info.windows,
-        budgets: Vec::new(),
-        tolerance: info.tolerance,
-        is_paused,
-        default_params: params.defaults,
-        dropped_params: params.dropped,
-        mock: params.mock,
+        endpoint: UpstreamEndpoint {
+            provider,
+            upstream_model: upstream.model.into(),
+            model_param: model.into(),
+            api_base: base.filter(|_| misconfigured.is_none()).unwrap_or_default(),
+            azure,
+            default_params: params.defaults,
+            dropped_params: params.dropped,
+            mock: params.mock,
+        },
+        credential: deployment::Credential {
+            key_variable: key.as_ref().and(key_variable),
+            api_key: key,
+            organization: params.organization.or(credential.organization),
+            extra_headers: params.headers,
+            shared: None,
+        },
+        routing: Routing {
+            weight: 1.0,
+            limits,
+            order: info.order.or(params.order),
+            tags: TagRules { fail_open: info.fails_open, ..params.tags },
+            access_groups: info.access_groups,
+            region: params.region,
+            windows: info.windows,
+            budgets: Vec::new(),
+            tolerance: info.tolerance,
+            is_paused,
+        },
+        probing: info.check,
+        display: Display {
+            declared_at: problems.place(entry.at).into(),
+            model_info: model_info(&id, &facts, entry.info),
+            public_params: Json::Object(json::public(entry.params)).to_string().into(),
+        },
         misconfigured,
-        model_info: model_info(&id, &facts, entry.info),
         facts,
         id,
-        model_param: model.into(),
-        public_params: Json::Object(json::public(entry.params)).to_string().into(),
-        check: info.check,
         state: Arc::new(DeploymentState::default()),
-        credential: None,
     })
 }
 

@@ -17,7 +17,8 @@ const SECTIONS: [&str; 2] = ["router_settings", "litellm_settings"];
 /// Warns of settings without effect.
 pub(super) fn check(snapshot: &Snapshot, top: &Map, problems: &mut Problems) {
     let router = &snapshot.router;
-    let own_rests = || snapshot.deployments.iter().any(|one| one.limits.cooldown_ms > Some(0));
+    let own_rests =
+        || snapshot.deployments.iter().any(|one| one.routing.limits.cooldown_ms > Some(0));
     if router.disable_cooldowns {
         let rests = ["cooldown_time"].into_iter().chain(ABOUT_RESTS);
         useless(top, "disable_cooldowns", "true", rests, "nothing ever rests", problems);

@@ -138,9 +138,9 @@ fn merge(earlier: &mut Draft, again: &Draft, path: &Path<'_>, problems: &mut Pro
         (Some(a), Some(b)) => Some(a + b),
         (a, b) => a.or(b),
     };
-    let limits = &mut earlier.deployment.limits;
-    limits.rpm = sum(limits.rpm, again.deployment.limits.rpm);
-    limits.tpm = sum(limits.tpm, again.deployment.limits.tpm);
+    let limits = &mut earlier.deployment.routing.limits;
+    limits.rpm = sum(limits.rpm, again.deployment.routing.limits.rpm);
+    limits.tpm = sum(limits.tpm, again.deployment.routing.limits.tpm);
 }
 
 /// The parts of an entry.
@@ -202,7 +202,7 @@ pub(super) fn entry(
     let weight = params.weight;
     let filters_tags = info.filters_tags;
     let mut deployment = build::deployment(&entry, params, info, problems)?;
-    deployment.is_paused |= parts.is_paused;
+    deployment.routing.is_paused |= parts.is_paused;
     let name = entry.name.into();
     let at = item.at;
     Some(Draft { name, at, item: index, copies: 1, weight, filters_tags, budget, deployment, hash })

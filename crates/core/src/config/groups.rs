@@ -40,7 +40,7 @@ pub(super) fn fill(
             members.push(i);
         }
         if let Some(group) = snapshot.groups.get_mut(group.0 as usize) {
-            group.has_tiers |= draft.deployment.order.is_some();
+            group.has_tiers |= draft.deployment.routing.order.is_some();
         }
     }
     let mut shares = vec![1.0; drafts.len()];
@@ -62,11 +62,12 @@ pub(super) fn fill(
         if let Some(group) = snapshot.groups.get_mut(group.0 as usize) {
             group.members.push(index);
         }
-        let mut deployment = Deployment { index, group, weight: share, ..draft.deployment };
-        let limits = &mut deployment.limits;
+        let mut deployment = Deployment { index, group, ..draft.deployment };
+        deployment.routing.weight = share;
+        let limits = &mut deployment.routing.limits;
         limits.max_parallel = limits.max_parallel.or(router.default_max_parallel);
-        deployment.tolerance = deployment.tolerance.over(&router.tolerance);
-        deployment.credential = credentials.shared(&deployment);
+        deployment.routing.tolerance = deployment.routing.tolerance.over(&router.tolerance);
+        deployment.credential.shared = credentials.shared(&deployment);
         if let Some(before) = previous.and_then(|snapshot| known(snapshot, &deployment.id)) {
             deployment.state = match is_same_subject(before, &deployment) {
                 true => before.state.clone(),
@@ -86,7 +87,7 @@ pub(super) fn fill(
 fn group_by_model(snapshot: &mut Snapshot, previous: Option<&Snapshot>) {
     let router = snapshot.router.clone();
     for deployment in snapshot.deployments.clone() {
-        let name = &deployment.model_param;
+        let name = &deployment.endpoint.model_param;
         if name.contains('*') || snapshot.by_name.contains_key(name) {
             continue;
         }
@@ -102,7 +103,7 @@ fn group_by_model(snapshot: &mut Snapshot, previous: Option<&Snapshot>) {
         }
         let filters_tags = snapshot.group(deployment.group).filters_tags;
         if let Some(group) = snapshot.groups.get_mut(group.0 as usize) {
-            group.has_tiers |= deployment.order.is_some();
+            group.has_tiers |= deployment.routing.order.is_some();
             group.filters_tags |= filters_tags;
             group.members.push(deployment.index);
         }
@@ -132,7 +133,7 @@ fn inspects(snapshot: &Snapshot) -> Inspects {
     let lacks = |fact: Option<bool>| fact == Some(false);
     Inspects {
         length: (snapshot.router.pre_call_checks && any(|one| window(one).is_some()))
-            || (snapshot.router.enforce_rates && any(|one| one.limits.tpm.is_some())),
+            || (snapshot.router.enforce_rates && any(|one| one.routing.limits.tpm.is_some())),
         needs: snapshot.deployments.iter().any(|one| {
             lacks(one.facts.supports_function_calling)
                 || lacks(one.facts.supports_vision)
@@ -140,7 +141,7 @@ fn inspects(snapshot: &Snapshot) -> Inspects {
         }),
         tags: snapshot.groups.iter().any(|group| group.filters_tags)
             || !snapshot.budgets.by_tag.is_empty(),
-        hours: any(|one| !one.windows.is_empty()),
+        hours: any(|one| !one.routing.windows.is_empty()),
     }
 }
 
@@ -160,11 +161,16 @@ impl Identity {
 
     /// Of a deployment that has a key.
     pub(super) fn of(deployment: &Deployment) -> Option<Identity> {
-        let key = deployment.api_key.clone().filter(|_| deployment.mock.is_none())?;
-        let base = &*deployment.api_base;
+        let key =
+            deployment.credential.api_key.clone().filter(|_| deployment.endpoint.mock.is_none())?;
+        let base = &*deployment.endpoint.api_base;
         let host = base.split_once("://").map_or(base, |(_, rest)| rest);
         let host = host.split_once('/').map_or(host, |(host, _)| host);
-        Some(Identity { provider: deployment.provider.name.clone(), host: host.into(), key })
+        Some(Identity {
+            provider: deployment.endpoint.provider.name.clone(),
+            host: host.into(),
+            key,
+        })
     }
 }
 
@@ -175,7 +181,7 @@ impl Credentials {
     fn of(drafts: &[Draft], previous: Option<&Snapshot>) -> Credentials {
         let mut found: HashMap<Identity, (u32, Arc<DeploymentState>)> = HashMap::new();
         for one in previous.iter().flat_map(|snapshot| &snapshot.deployments) {
-            if let (Some(identity), Some(state)) = (Identity::of(one), &one.credential) {
+            if let (Some(identity), Some(state)) = (Identity::of(one), &one.credential.shared) {
                 found.insert(identity, (0, state.clone()));
             }
         }
@@ -198,10 +204,10 @@ fn known<'s>(snapshot: &'s Snapshot, id: &str) -> Option<&'s Arc<Deployment>> {
 
 /// Whether what is known about `before` is known about `now` too: nothing that an upstream judges has changed.
 fn is_same_subject(before: &Deployment, now: &Deployment) -> bool {
-    before.provider.name == now.provider.name
-        && before.api_base == now.api_base
-        && before.api_key == now.api_key
-        && before.upstream_model == now.upstream_model
+    before.endpoint.provider.name == now.endpoint.provider.name
+        && before.endpoint.api_base == now.endpoint.api_base
+        && before.credential.api_key == now.credential.api_key
+        && before.endpoint.upstream_model == now.endpoint.upstream_model
 }
 
 fn number(count: usize) -> u32 {
@@ -225,8 +231,8 @@ type Metric = fn(&Draft) -> Option<f64>;
 
 /// What serves as weight where no `weight` is set, in the order of precedence.
 const METRICS: [(&str, Metric); 2] = [
-    ("rpm", |draft| draft.deployment.limits.rpm.map(rate)),
-    ("tpm", |draft| draft.deployment.limits.tpm.map(rate)),
+    ("rpm", |draft| draft.deployment.routing.limits.rpm.map(rate)),
+    ("tpm", |draft| draft.deployment.routing.limits.tpm.map(rate)),
 ];
 
 #[allow(clippy::cast_precision_loss, reason = "a rate is far below 2^52")]

@@ -19,7 +19,7 @@ pub(super) fn check(members: &[Vec<usize>], drafts: &[Draft], problems: &mut Pro
     for group in members {
         let able = |draft: &&Draft| {
             let one = &draft.deployment;
-            one.misconfigured.is_none() && one.mock.is_none() && !one.is_paused
+            one.misconfigured.is_none() && one.endpoint.mock.is_none() && !one.routing.is_paused
         };
         let group: Vec<&Draft> = group.iter().filter_map(|i| drafts.get(*i)).filter(able).collect();
         let distinct = duplicates(&group, problems);
@@ -44,7 +44,7 @@ fn duplicates(group: &[&Draft], problems: &mut Problems) -> usize {
     let mut distinct = 0;
     for draft in group {
         let one = &draft.deployment;
-        let place = (&one.upstream_model, &one.api_base, &one.api_key);
+        let place = (&one.endpoint.upstream_model, &one.endpoint.api_base, &one.credential.api_key);
         let first = *firsts.entry(place).or_insert(draft);
         if std::ptr::eq(first, *draft) || !are_same(&first.deployment, one) {
             distinct += 1;
@@ -60,15 +60,15 @@ fn duplicates(group: &[&Draft], problems: &mut Problems) -> usize {
 }
 
 fn are_same(a: &Deployment, b: &Deployment) -> bool {
-    std::ptr::eq(a.provider, b.provider)
-        && a.organization == b.organization
-        && a.extra_headers == b.extra_headers
-        && a.default_params == b.default_params
-        && a.tags.tags == b.tags.tags
-        && a.tags.patterns.is_empty()
-        && b.tags.patterns.is_empty()
-        && a.azure.is_none()
-        && b.azure.is_none()
+    std::ptr::eq(a.endpoint.provider, b.endpoint.provider)
+        && a.credential.organization == b.credential.organization
+        && a.credential.extra_headers == b.credential.extra_headers
+        && a.endpoint.default_params == b.endpoint.default_params
+        && a.routing.tags.tags == b.routing.tags.tags
+        && a.routing.tags.patterns.is_empty()
+        && b.routing.tags.patterns.is_empty()
+        && a.endpoint.azure.is_none()
+        && b.endpoint.azure.is_none()
 }
 
 /// The key that all of a group have, with the first of them.

@@ -60,7 +60,7 @@ type Ability = fn(&ModelFacts) -> Option<bool>;
 fn members(snapshot: &Snapshot, group: GroupIndex) -> impl Iterator<Item = &Deployment> {
     let members = snapshot.group(group).members.iter();
     let all = members.map(|index| &**snapshot.deployment(*index));
-    all.filter(|one| one.misconfigured.is_none() && one.mock.is_none())
+    all.filter(|one| one.misconfigured.is_none() && one.endpoint.mock.is_none())
 }
 
 /// The longest prompt that one of the group takes; nothing where that is not known of all.

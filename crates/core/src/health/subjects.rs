@@ -27,7 +27,7 @@ impl Deployment {
     #[must_use]
     pub fn verdict(&self, now: Millis) -> Verdict {
         let own = self.state.verdict(now);
-        match &self.credential {
+        match &self.credential.shared {
             Some(credential) => own.worse(credential.verdict(now)),
             None => own,
         }
@@ -35,7 +35,7 @@ impl Deployment {
 
     /// The state whose rest keeps it from traffic.
     fn resting(&self, now: Millis) -> &DeploymentState {
-        match &self.credential {
+        match &self.credential.shared {
             Some(credential) if self.verdict(now) != self.state.verdict(now) => credential,
             _ => &self.state,
         }
@@ -56,7 +56,7 @@ impl Deployment {
     /// Whose permits a trial needs: the deployment's own, its credential's.
     fn permits_needed(&self, now: Millis) -> (bool, Option<&DeploymentState>) {
         let rests = |state: &DeploymentState| state.verdict(now) != Verdict::Ready;
-        let credential = self.credential.as_deref().filter(|credential| rests(credential));
+        let credential = self.credential.shared.as_deref().filter(|credential| rests(credential));
         (rests(&self.state) || credential.is_none(), credential)
     }
 
@@ -89,7 +89,7 @@ impl Deployment {
     /// Gives the permits back: the trial did not begin.
     pub fn release_trial(&self, trial: Trial) {
         self.state.release_trial(trial.own);
-        if let Some(credential) = &self.credential {
+        if let Some(credential) = &self.credential.shared {
             credential.release_trial(trial.credential);
         }
     }
@@ -116,7 +116,7 @@ impl Deployment {
     }
 
     fn credential_answered(&self, now: Millis, attempt: AttemptRef) -> Option<Transition> {
-        let credential = self.credential.as_ref()?;
+        let credential = self.credential.shared.as_ref()?;
         if credential.verdict(now) == Verdict::Ready {
             credential.release_trial(attempt.trial.credential);
             return None;
@@ -135,7 +135,7 @@ impl Deployment {
     ) -> Option<Transition> {
         self.state.model_failed(now, model, failure, around);
         let own = self.state.failure(now, attempt, failure, around);
-        let Some(credential) = &self.credential else { return own };
+        let Some(credential) = &self.credential.shared else { return own };
         if is_about_the_credential(failure.cause) {
             let attempt = at_the_credential(attempt);
             let of_credential = credential.failure(now, attempt, failure, around);
@@ -149,7 +149,7 @@ impl Deployment {
     #[must_use]
     pub fn changes(&self) -> Vec<Event> {
         let mut changes = self.state.changes();
-        if let Some(credential) = &self.credential {
+        if let Some(credential) = &self.credential.shared {
             changes.extend(credential.changes());
         }
         changes.sort_by_key(|event| event.at);
@@ -159,7 +159,7 @@ impl Deployment {
     /// Forgets every failure, its credential's too.
     pub fn reset(&self, now: Millis) {
         self.state.reset(now);
-        if let Some(credential) = &self.credential {
+        if let Some(credential) = &self.credential.shared {
             credential.reset(now);
         }
     }

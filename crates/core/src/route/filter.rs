@@ -124,7 +124,7 @@ pub struct Selection<'a> {
 /// What an attempt at `deployment` must be granted before it begins, with a request of that many tokens.
 #[must_use]
 pub(super) fn claim(snapshot: &Snapshot, deployment: &Deployment, tokens: u64) -> Claim {
-    let limits = &deployment.limits;
+    let limits = &deployment.routing.limits;
     let counts = snapshot.router.enforce_rates;
     Claim {
         max_parallel: limits.max_parallel,
@@ -189,23 +189,27 @@ impl Selection<'_> {
         if deployment.misconfigured.is_some() {
             return Err(Exclusion::Misconfigured);
         }
-        if deployment.is_paused {
+        if deployment.routing.is_paused {
             return Err(Exclusion::Paused);
         }
         if deployment.state.is_disabled() {
             return Err(Exclusion::Disabled);
         }
-        if !deployment.windows.is_empty()
-            && windows::reserved(&deployment.windows, self.unix_ms).is_some()
+        if !deployment.routing.windows.is_empty()
+            && windows::reserved(&deployment.routing.windows, self.unix_ms).is_some()
         {
             return Err(Exclusion::Reserved);
         }
         if let Some(region) = &self.controls.region
-            && !deployment.region.as_ref().is_some_and(|own| own.eq_ignore_ascii_case(region))
+            && !deployment
+                .routing
+                .region
+                .as_ref()
+                .is_some_and(|own| own.eq_ignore_ascii_case(region))
         {
             return Err(Exclusion::Region);
         }
-        if self.tags.is_some_and(|tags| !tags.admits(&deployment.tags)) {
+        if self.tags.is_some_and(|tags| !tags.admits(&deployment.routing.tags)) {
             return Err(Exclusion::Tags);
         }
         if let Some(operation) =
@@ -219,7 +223,7 @@ impl Selection<'_> {
         {
             return Err(Exclusion::Context { window, needed: self.needs.input_tokens });
         }
-        if let Some(limit) = deployment.limits.tpm
+        if let Some(limit) = deployment.routing.limits.tpm
             && self.snapshot.router.enforce_rates
             && self.needs.input_tokens > limit
         {
@@ -251,12 +255,12 @@ impl Selection<'_> {
         let budgets = &self.snapshot.budgets;
         let spent = |indexes: &[BudgetIndex]| budgets.exhausted(indexes, now);
         if let Some((budget, ends_in_ms)) =
-            spent(&deployment.budgets).or_else(|| spent(self.tag_budgets))
+            spent(&deployment.routing.budgets).or_else(|| spent(self.tag_budgets))
         {
             return Err(Exclusion::Budget { budget, ends_in_ms });
         }
         let state = &deployment.state;
-        if let Some(limit) = deployment.limits.max_parallel
+        if let Some(limit) = deployment.routing.limits.max_parallel
             && state.in_flight() >= limit
         {
             return Err(Exclusion::Busy { limit });
@@ -274,7 +278,7 @@ impl Selection<'_> {
     /// The tier of a member; those without an `order` come last.
     #[must_use]
     pub fn order(&self, index: DeploymentIndex) -> u32 {
-        self.snapshot.deployment(index).order.unwrap_or(u32::MAX)
+        self.snapshot.deployment(index).routing.order.unwrap_or(u32::MAX)
     }
 
     /// The lowest tier that has somebody; `None` where tiers do not matter.

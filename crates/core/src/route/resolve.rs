@@ -67,11 +67,11 @@ impl Target {
         let pattern = snapshot.group(self.group).pattern.as_ref();
         let filled = self.wildcard_name.as_ref().zip(pattern).and_then(|(name, pattern)| {
             let captures = pattern.captures(name)?;
-            Some(substitute(&deployment.upstream_model, &captures, name))
+            Some(substitute(&deployment.endpoint.upstream_model, &captures, name))
         });
         match filled {
             Some(model) => std::borrow::Cow::Owned(model.into()),
-            None => std::borrow::Cow::Borrowed(&deployment.upstream_model),
+            None => std::borrow::Cow::Borrowed(&deployment.endpoint.upstream_model),
         }
     }
 }

@@ -40,7 +40,7 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
     // Who has no weight stands by until nobody else is left.
     for standing_by in [false, true] {
         let admits = |index: DeploymentIndex| {
-            (standing_by || request.snapshot.deployment(index).weight > 0.0)
+            (standing_by || request.snapshot.deployment(index).routing.weight > 0.0)
                 && !request.avoid.contains(&index)
                 && of_tier(index)
                 && request.examine(index, now) == Ok(Fit::Ready)
@@ -74,7 +74,7 @@ fn trial(request: &Selection<'_>, now: Millis, chance: u64) -> Option<Deployment
     let count = request.members.len().max(1) as u64;
     let index = *request.members.get(usize::try_from(chance % count).ok()?)?;
     let deployment = request.snapshot.deployment(index);
-    let is_due = deployment.weight > 0.0
+    let is_due = deployment.routing.weight > 0.0
         && !request.avoid.contains(&index)
         && request.examine(index, now) == Ok(Fit::Trial);
     is_due.then_some(index)

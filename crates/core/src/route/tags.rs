@@ -126,7 +126,7 @@ impl<'w> TagFilter<'w> {
         wish: &'w TagWish,
         match_any: bool,
     ) -> TagFilter<'w> {
-        let all = || members.iter().map(|index| &snapshot.deployment(*index).tags);
+        let all = || members.iter().map(|index| &snapshot.deployment(*index).routing.tags);
         let serve = wish.serve(&all, match_any);
         TagFilter { wish, match_any, serve }
     }

@@ -27,7 +27,7 @@ pub struct Times {
 /// The times of an attempt at `deployment`.
 #[must_use]
 pub fn times(snapshot: &Snapshot, deployment: &Deployment, controls: &Controls) -> Times {
-    let limits = &deployment.limits;
+    let limits = &deployment.routing.limits;
     let timeout = limits.timeout_ms.unwrap_or(snapshot.router.timeout_ms);
     let between = limits.stream_timeout_ms.or(snapshot.router.stream_timeout_ms);
     let asked = controls.stream_timeout_ms.filter(|_| controls.stream);

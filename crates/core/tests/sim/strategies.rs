@@ -17,7 +17,7 @@ fn usage(count: usize, rpm: u64) -> Snapshot {
     let router = "routing_strategy: usage-based-routing-v2, num_retries: 0";
     let mut snapshot = snapshot(&[("g", count)], router);
     for deployment in &mut snapshot.deployments {
-        Arc::get_mut(deployment).unwrap().limits.rpm = Some(rpm);
+        Arc::get_mut(deployment).unwrap().routing.limits.rpm = Some(rpm);
     }
     snapshot
 }
@@ -66,7 +66,7 @@ fn all_exhausted_names_the_limit_and_the_exact_time() {
 #[test]
 fn a_request_that_no_minute_holds_is_too_long_and_not_limited() {
     let mut snapshot = usage(1, 10);
-    Arc::get_mut(&mut snapshot.deployments[0]).unwrap().limits.tpm = Some(1_000);
+    Arc::get_mut(&mut snapshot.deployments[0]).unwrap().routing.limits.tpm = Some(1_000);
     let of = |input_tokens| Controls {
         needs: Needs { input_tokens, ..Needs::default() },
         ..Controls::default()
@@ -141,7 +141,7 @@ fn with_budget(limit_usd: f64, period_ms: u64) -> Snapshot {
         spend: Arc::new(Spend::default()),
     });
     for deployment in &mut snapshot.deployments {
-        Arc::get_mut(deployment).unwrap().budgets.push(BudgetIndex(0));
+        Arc::get_mut(deployment).unwrap().routing.budgets.push(BudgetIndex(0));
     }
     snapshot
 }
@@ -164,7 +164,7 @@ fn a_budget_that_is_spent_in_mid_flight_lets_the_rest_end_and_nothing_begin() {
     let flying: Vec<_> = (0..3).map(|i| begin(i).expect("nothing is spent yet")).collect();
     for (i, deployment) in flying.iter().enumerate() {
         deployment.state.leave();
-        snapshot.budgets.charge(deployment, &[], 0.6, Millis(100 + i as u64), 0);
+        snapshot.budgets.charge(&deployment.routing.budgets, 0.6, Millis(100 + i as u64), 0);
         assert_eq!(begin(150).is_some(), i == 0, "after {} of three", i + 1);
         if i == 0 {
             flying[0].state.leave();

@@ -79,8 +79,8 @@ fn bound(snapshot: &mut Snapshot, timeout_ms: Option<u64>) {
     for deployment in &mut snapshot.deployments {
         // Nobody else has it yet.
         if let Some(deployment) = Arc::get_mut(deployment) {
-            let own = deployment.check.timeout_ms;
-            deployment.check.timeout_ms = timeout_ms.or(own).or(Some(PATIENCE_MS));
+            let own = deployment.probing.timeout_ms;
+            deployment.probing.timeout_ms = timeout_ms.or(own).or(Some(PATIENCE_MS));
         }
     }
 }
@@ -99,7 +99,8 @@ async fn ask(process: &Arc<Process>, serving: &Arc<Serving>) -> std::io::Result<
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let deployments = &serving.snapshot.deployments;
-    let able = deployments.iter().filter(|one| one.misconfigured.is_none() && !one.is_paused);
+    let able =
+        deployments.iter().filter(|one| one.misconfigured.is_none() && !one.routing.is_paused);
     let targets: Vec<DeploymentIndex> = able.map(|one| one.index).collect();
     let mut progress = Progress::new(deployments.len(), deployments.len() - targets.len());
     let mut found: Found = deployments.iter().map(|_| None).collect();

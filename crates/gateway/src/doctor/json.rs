@@ -77,9 +77,9 @@ fn deployment(report: &Report, one: &Diagnosis) -> Value {
     json!({
         "model_name": &*report.snapshot().group(deployment.group).name,
         "id": &*deployment.id,
-        "model": &*deployment.model_param,
-        "api_base": &*deployment.api_base,
-        "declared_at": &*deployment.declared_at,
+        "model": &*deployment.endpoint.model_param,
+        "api_base": &*deployment.endpoint.api_base,
+        "declared_at": &*deployment.display.declared_at,
         "works": works(one.verdict.works),
         "verdict": one.verdict.name,
         "step": one.verdict.at.map(Step::name),

@@ -151,7 +151,11 @@ impl Page<'_> {
                 let deployment = snapshot.deployment(one.index);
                 let label = label(deployment);
                 let has_place = label.ends_with(')');
-                if has_place { label } else { format!("{label} ({})", deployment.declared_at) }
+                if has_place {
+                    label
+                } else {
+                    format!("{label} ({})", deployment.display.declared_at)
+                }
             })
             .collect();
         if group.len() > NAMES_MAX {

@@ -119,7 +119,7 @@ pub(super) fn of(
     models: &[Box<str>],
     unix_ms: u64,
 ) -> Verdict {
-    if deployment.misconfigured.is_none() && deployment.is_paused {
+    if deployment.misconfigured.is_none() && deployment.routing.is_paused {
         let fix = "remove `blocked` from its entry when it is to work again".to_owned();
         return untried("paused", Works::No, "the config pauses it".to_owned(), fix);
     }
@@ -186,9 +186,10 @@ impl Said {
 }
 
 fn marks(deployment: &Deployment, at: Option<Step>, works: Works) -> [Mark; Step::ALL.len()] {
-    let upstream = Upstream::parse(&deployment.api_base);
-    let is_mock = deployment.mock.is_some();
-    let has_credential = deployment.api_key.is_some() || deployment.azure.is_some();
+    let upstream = Upstream::parse(&deployment.endpoint.api_base);
+    let is_mock = deployment.endpoint.mock.is_some();
+    let has_credential =
+        deployment.credential.api_key.is_some() || deployment.endpoint.azure.is_some();
     Step::ALL.map(|step| {
         let needed = match step {
             Step::Name | Step::Environment | Step::Probe => true,
@@ -234,7 +235,7 @@ fn by_check(
         |cause| Failure { cause, obstacle: checked.obstacle, status: checked.status, message };
     let said = match checked.finding {
         Finding::Healthy => return None,
-        Finding::Unknown(Doubt::Shallow) if deployment.check.metadata => return None,
+        Finding::Unknown(Doubt::Shallow) if deployment.probing.metadata => return None,
         Finding::RateLimited(rest_ms) => {
             rate_limited(deployment, &failure(Cause::RateLimited), rest_ms, unix_ms)
         }
@@ -351,7 +352,7 @@ const GONE: [&str; 5] =
 /// config names the mode proves nothing about the address.
 fn knows_no_path(deployment: &Deployment, checked: &Checked, models: &[Box<str>]) -> bool {
     let said = checked.message.to_ascii_lowercase();
-    let model = deployment.upstream_model.to_ascii_lowercase();
+    let model = deployment.endpoint.upstream_model.to_ascii_lowercase();
     let words = ["model", "deployment", &*model];
     let is_about_models = words.iter().chain(&GONE).any(|word| said.contains(*word));
     checked.status == Some(404) && models.is_empty() && !is_about_models
@@ -365,7 +366,7 @@ fn no_model(
     unix_ms: u64,
 ) -> Said {
     let said = failure.message.to_ascii_lowercase();
-    let model = &*deployment.upstream_model;
+    let model = &*deployment.endpoint.upstream_model;
     let mut problem = advice::problem(deployment, failure);
     let ended = deployment.facts.deprecation_date.as_deref();
     let ended = ended.filter(|date| **date <= *when::date(unix_ms));
@@ -392,8 +393,8 @@ const FEW: usize = 5;
 
 /// What could be meant: what the provider itself lists decides, else the price list.
 fn advice(deployment: &Deployment, models: &[Box<str>]) -> String {
-    let model = &deployment.upstream_model;
-    let provider = &*deployment.provider.name;
+    let model = &deployment.endpoint.upstream_model;
+    let provider = &*deployment.endpoint.provider.name;
     if models.is_empty() {
         let own = |key: &'static str| {
             key.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')).unwrap_or(key)

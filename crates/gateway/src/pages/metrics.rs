@@ -384,7 +384,7 @@ impl Page {
         [
             ("model_group", group),
             ("deployment", &deployment.id),
-            ("provider", &deployment.provider.name),
+            ("provider", &deployment.endpoint.provider.name),
         ]
     }
 

@@ -49,8 +49,10 @@ pub(super) fn info(arrival: &Arrival, only: Option<Box<str>>) -> Response<Reply>
 fn entry<'g>(snapshot: &'g Snapshot, group: &'g ModelGroup) -> Group<'g> {
     let members: Vec<&Deployment> =
         group.members.iter().map(|index| &**snapshot.deployment(*index)).collect();
-    let facts: Vec<Map<String, Value>> =
-        members.iter().filter_map(|member| serde_json::from_str(&member.model_info).ok()).collect();
+    let facts: Vec<Map<String, Value>> = members
+        .iter()
+        .filter_map(|member| serde_json::from_str(&member.display.model_info).ok())
+        .collect();
     let numbers = LARGEST.iter().chain(&DEAREST).map(|name| {
         let values = facts.iter().filter_map(|facts| facts.get(*name)?.as_f64());
         (*name, values.reduce(f64::max))
@@ -66,12 +68,12 @@ fn entry<'g>(snapshot: &'g Snapshot, group: &'g ModelGroup) -> Group<'g> {
     };
     Group {
         model_group: &group.name,
-        providers: members.iter().map(|member| &*member.provider.name).collect(),
+        providers: members.iter().map(|member| &*member.endpoint.provider.name).collect(),
         mode: facts
             .iter()
             .find_map(|facts| facts.get("mode").filter(|mode| !mode.is_null()).cloned()),
-        rpm: sum(|member| member.limits.rpm),
-        tpm: sum(|member| member.limits.tpm),
+        rpm: sum(|member| member.routing.limits.rpm),
+        tpm: sum(|member| member.routing.limits.tpm),
         numbers: numbers.collect(),
         supports,
     }

@@ -66,7 +66,7 @@ pub(super) fn list(
     let aliases = aliases
         .filter(|(_, alias)| !alias.hidden && leads_on(&alias.target))
         .map(|(name, _)| &**name);
-    let labels = snapshot.deployments.iter().flat_map(|one| &one.access_groups);
+    let labels = snapshot.deployments.iter().flat_map(|one| &one.routing.access_groups);
     let labels: BTreeSet<&str> = match access_groups.is_some_and(is_yes) {
         true => labels.map(|label| &**label).collect(),
         false => BTreeSet::new(),
@@ -103,7 +103,7 @@ pub(super) fn info(arrival: &Arrival) -> Response<Reply> {
     let snapshot = &arrival.serving.snapshot;
     let entry = |deployment: &'_ Deployment| -> Option<(Box<RawValue>, Box<RawValue>)> {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
-        Some((raw(&deployment.public_params)?, raw(&deployment.model_info)?))
+        Some((raw(&deployment.display.public_params)?, raw(&deployment.display.model_info)?))
     };
     let texts: Vec<_> = snapshot.deployments.iter().map(|one| entry(one)).collect();
     let data = snapshot

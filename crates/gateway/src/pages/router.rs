@@ -119,13 +119,15 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
     let ttl_ms = snapshot.router.strategy.args.ttl_ms;
     let (name, rest) = match deployment.verdict(now) {
         _ if deployment.misconfigured.is_some() => ("misconfigured", None),
-        _ if deployment.is_paused => ("paused", None),
+        _ if deployment.routing.is_paused => ("paused", None),
         _ if state.is_disabled() => ("disabled", None),
-        _ if windows::reserved(&deployment.windows, clock::unix_ms()).is_some() => {
+        _ if windows::reserved(&deployment.routing.windows, clock::unix_ms()).is_some() => {
             ("reserved", None)
         }
         Verdict::Ready if is_kept_away(snapshot, deployment, now) => ("unhealthy", None),
-        Verdict::Ready if snapshot.budgets.exhausted(&deployment.budgets, now).is_some() => {
+        Verdict::Ready
+            if snapshot.budgets.exhausted(&deployment.routing.budgets, now).is_some() =>
+        {
             ("over_budget", None)
         }
         Verdict::Ready => ("ready", None),
@@ -141,8 +143,8 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
     Line {
         id: &deployment.id,
         model_group: &snapshot.group(deployment.group).name,
-        model: &deployment.model_param,
-        api_base: &deployment.api_base,
+        model: &deployment.endpoint.model_param,
+        api_base: &deployment.endpoint.api_base,
         state: name,
         cause: rest.map(|rest| rest.cause.name()),
         hint: deployment.misconfigured.as_ref().map(|why| &*why.hint),
@@ -158,8 +160,8 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
         in_flight: state.in_flight(),
         requests_this_minute: state.rates().requests(now),
         tokens_this_minute: state.rates().tokens(now),
-        weight: deployment.weight,
-        order: deployment.order,
+        weight: deployment.routing.weight,
+        order: deployment.routing.order,
         ramp: state.ramp(now),
         expected_first_content_ms: state.expected_ms(now, true, ttl_ms),
         expected_answer_ms: state.expected_ms(now, false, ttl_ms),
@@ -304,7 +306,7 @@ fn member<'p>(snapshot: &'p Snapshot, group: &str, one: &Candidate, now: Millis)
         hint: None,
         retry_after_s: None,
         in_safety_net: one.in_net,
-        order: deployment.order,
+        order: deployment.routing.order,
         score: if one.score.is_finite() { one.score } else { f64::MAX },
         timeout_s: seconds(one.timeout_ms),
         silence_s: seconds(one.silence_ms),

@@ -66,7 +66,7 @@ struct Sent {
 pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool) -> Built {
     let named = model(deployment);
     let kind = if free_only || named.is_none() { ProbeKind::Free } else { kind(deployment) };
-    let model = named.unwrap_or_else(|| deployment.upstream_model.clone());
+    let model = named.unwrap_or_else(|| deployment.endpoint.upstream_model.clone());
     let ProbeKind::Call(operation) = kind else {
         return Built { kind, model, tokens: None, asked: Units::default(), sent: None };
     };
@@ -75,12 +75,12 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
     let probe = Probe {
         operation,
         model: &model,
-        prompt: deployment.check.prompt.as_deref().unwrap_or(&serving.snapshot.checks.prompt),
+        prompt: deployment.probing.prompt.as_deref().unwrap_or(&serving.snapshot.checks.prompt),
         max_tokens: tokens,
         reasons: checks.wants_completion_tokens() || names_limit_anew(deployment),
-        reasoning_effort: deployment.check.reasoning_effort.as_deref(),
-        voice: deployment.check.voice.as_deref().unwrap_or(VOICE),
-        params: &deployment.check.params,
+        reasoning_effort: deployment.probing.reasoning_effort.as_deref(),
+        voice: deployment.probing.voice.as_deref().unwrap_or(VOICE),
+        params: &deployment.probing.params,
     };
     let order = Order {
         deployment,
@@ -104,18 +104,18 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
 
 /// Whether it is one of OpenAI's models that call the limit `max_completion_tokens`.
 fn names_limit_anew(deployment: &Deployment) -> bool {
-    matches!(&*deployment.provider.name, "openai" | "azure")
+    matches!(&*deployment.endpoint.provider.name, "openai" | "azure")
         && deployment.facts.supports_reasoning == Some(true)
 }
 
 /// The most tokens that the answer may have.
 fn tokens(serving: &Serving, deployment: &Deployment, operation: Operation) -> Option<u32> {
-    let (rules, settings) = (&deployment.check, &serving.snapshot.checks);
+    let (rules, settings) = (&deployment.probing, &serving.snapshot.checks);
     // Messages are not understood without.
     if rules.supports_max_tokens == Some(false) && operation != Operation::Messages {
         return None;
     }
-    let is_pattern = deployment.upstream_model.contains('*');
+    let is_pattern = deployment.endpoint.upstream_model.contains('*');
     let reasons = deployment.facts.supports_reasoning == Some(true);
     let of_kind = if reasons {
         rules.max_tokens_reasoning.or(settings.max_tokens_reasoning)
@@ -137,7 +137,7 @@ impl Built {
         place(serving, index).hash(&mut hash);
         match &self.sent {
             Some(Sent { outgoing: Ok(Outgoing::Body(operation, body)), .. })
-                if deployment.mock.is_none() =>
+                if deployment.endpoint.mock.is_none() =>
             {
                 let (operation, transfer) = (*operation, Transfer::Whole);
                 let model = &self.model;
@@ -175,7 +175,8 @@ pub(super) fn asked(serving: &Serving, index: DeploymentIndex) -> u64 {
     let deployment = serving.snapshot.deployment(index);
     let mut hash = DefaultHasher::new();
     place(serving, index).hash(&mut hash);
-    (&deployment.upstream_model, &deployment.facts.mode, &deployment.check.model).hash(&mut hash);
+    (&deployment.endpoint.upstream_model, &deployment.facts.mode, &deployment.probing.model)
+        .hash(&mut hash);
     hash.finish()
 }
 
@@ -183,7 +184,7 @@ pub(super) fn asked(serving: &Serving, index: DeploymentIndex) -> u64 {
 pub(super) fn credential(serving: &Serving, deployment: &Deployment) -> u64 {
     let upstream = &serving.target(deployment.index).upstream.key;
     let mut hash = DefaultHasher::new();
-    match &deployment.api_key {
+    match &deployment.credential.api_key {
         Some(key) => (upstream, key).hash(&mut hash),
         None => (upstream, &*deployment.id).hash(&mut hash),
     }
@@ -210,11 +211,11 @@ fn hash_headers(headers: &HeaderMap, hash: &mut DefaultHasher) {
 /// What `usage` costs, in units of 10^-9 USD. A model without a price costs what the dearest of its
 /// provider does; where no price is known at all it is taken to be one's own.
 fn cost(deployment: &Deployment, usage: Usage) -> u64 {
-    if deployment.mock.is_some() {
+    if deployment.endpoint.mock.is_some() {
         return 0;
     }
     let dearest = || {
-        let known = prices::of_provider(&deployment.provider.name);
+        let known = prices::of_provider(&deployment.endpoint.provider.name);
         known.filter_map(|(_, facts)| facts.cost_usd(&usage)).reduce(f64::max)
     };
     let usd = deployment.facts.cost_usd(&usage).or_else(dearest).unwrap_or(0.0);
@@ -225,7 +226,7 @@ fn cost(deployment: &Deployment, usage: Usage) -> u64 {
 
 /// Bounds a check of `deployment`.
 pub(super) fn limit(serving: &Serving, deployment: &Deployment) -> Duration {
-    let ms = deployment.check.timeout_ms.unwrap_or(serving.snapshot.checks.timeout_ms);
+    let ms = deployment.probing.timeout_ms.unwrap_or(serving.snapshot.checks.timeout_ms);
     Duration::from_millis(ms)
 }
 
@@ -328,7 +329,7 @@ pub(crate) async fn listed(
     let deployment = serving.snapshot.deployment(index);
     let asker = Asker { process, serving, index, deployment };
     let dialect = Dialect::default();
-    let ask = asker.asking(&deployment.upstream_model, &dialect);
+    let ask = asker.asking(&deployment.endpoint.upstream_model, &dialect);
     let limit = limit(serving, deployment).min(LIST_PATIENCE);
     let Ok(text) = asker.look(&ask, limit).await else { return Vec::new() };
     let list: Option<List> = serde_json::from_slice(&text).ok();
@@ -343,8 +344,8 @@ fn finding(deployment: &Deployment, built: &Built, failed: &Failed) -> Finding {
         status: failed.status,
         error: &failed.error,
         hint_ms: failed.hint_ms,
-        has_mode: deployment.check.has_mode,
-        many_models: deployment.upstream_model.contains('*'),
+        has_mode: deployment.probing.has_mode,
+        many_models: deployment.endpoint.upstream_model.contains('*'),
     });
     // There need not be a list of models.
     let is_look = matches!(built.kind, ProbeKind::Free | ProbeKind::Unserved);
@@ -407,7 +408,7 @@ impl Asker<'_> {
         Ask {
             process: self.process,
             serving: self.serving,
-            way: Way { operation: Operation::Chat, wire: self.deployment.provider.wire },
+            way: Way { operation: Operation::Chat, wire: self.deployment.endpoint.provider.wire },
             upstream_model: model,
             object: None,
             outgoing: Ok(Outgoing::Estimate(bytes::Bytes::new())),
@@ -454,7 +455,7 @@ impl Asker<'_> {
         let limit = limit(self.serving, self.deployment).as_millis();
         let limit_ms = u64::try_from(limit).unwrap_or(u64::MAX);
         let Some(sent) = &built.sent else {
-            if self.deployment.mock.is_some() {
+            if self.deployment.endpoint.mock.is_some() {
                 return Ok(None);
             }
             let list = self.look(&ask, Duration::from_millis(left_ms)).await?;

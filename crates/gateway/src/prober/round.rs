@@ -173,7 +173,7 @@ impl Rounds {
         // What is only tried is no config that could allow itself anything.
         let in_force = self.process.serving();
         let allowed = Allowance {
-            own: deployment.check.daily_budget_nano_usd(),
+            own: deployment.probing.daily_budget_nano_usd(),
             all: in_force.snapshot.checks.daily_budget_nano_usd(),
         };
         let now = clock::now().millis();

@@ -276,8 +276,8 @@ impl Background {
 pub(crate) fn is_left_out(serving: &Serving, deployment: &Deployment) -> bool {
     let group = &serving.snapshot.group(deployment.group).name;
     deployment.misconfigured.is_some()
-        || deployment.is_paused
-        || deployment.check.opts_out
+        || deployment.routing.is_paused
+        || deployment.probing.opts_out
         || !serving.snapshot.checks.covers(group)
 }
 
@@ -308,7 +308,7 @@ fn subjects(serving: &Serving) -> Vec<Subject> {
             upstream: upstream.finish(),
             credential: probe::credential(serving, deployment),
             nano_usd: built.estimate(deployment),
-            budget_nano_usd: deployment.check.daily_budget_nano_usd(),
+            budget_nano_usd: deployment.probing.daily_budget_nano_usd(),
         });
     }
     subjects

@@ -152,7 +152,8 @@ pub(crate) fn start(
         .first()
         .and_then(|listener| listener.local_addr().ok())
         .ok_or_else(|| format!("can not listen on {address}"))?;
-    let uses_tls = snapshot.deployments.iter().any(|one| one.api_base.starts_with("https"));
+    let uses_tls =
+        snapshot.deployments.iter().any(|one| one.endpoint.api_base.starts_with("https"));
     let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
     let process = Arc::new(Process::new(snapshot, sinks));
     let (phase, phases) = watch::channel(Phase::Serve);

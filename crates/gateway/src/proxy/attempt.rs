@@ -220,7 +220,7 @@ pub(crate) async fn attempt(
             Ok(Outgoing::Count(count)) => return Ok(own_answer(ask, counted(count).await)),
             Err(unfit) => return Err(Failed::unfit(unfit)),
         };
-        match &deployment.mock {
+        match &deployment.endpoint.mock {
             Some(canned) => canned_answer(ask, upstream, canned).await,
             None => {
                 let target = ask.serving.target(plan.deployment);

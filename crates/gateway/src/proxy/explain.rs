@@ -499,12 +499,12 @@ fn client_status(tried: &Tried) -> StatusCode {
 
 /// Where a deployment's credential stands: the key in its config, and the variables.
 fn credential_of(deployment: &Deployment) -> (&'static str, String) {
-    match &deployment.azure {
+    match &deployment.endpoint.azure {
         Some(azure) if azure.identity.is_some() => {
             ("client_secret", "AZURE_CLIENT_SECRET".to_owned())
         }
         Some(azure) if azure.token.is_some() => ("azure_ad_token", "AZURE_AD_TOKEN".to_owned()),
-        Some(_) | None => ("api_key", deployment.provider.api_key_env.join(", ")),
+        Some(_) | None => ("api_key", deployment.endpoint.provider.api_key_env.join(", ")),
     }
 }
 

@@ -130,7 +130,8 @@ impl Finish {
         let budgets = &self.serving.snapshot.budgets;
         if let Some(usd) = cost.filter(|_| !budgets.all.is_empty()) {
             let now = clock::now().millis();
-            budgets.charge(deployment, &self.tag_budgets, usd, now, clock::unix_ms());
+            let charged = deployment.routing.budgets.iter().chain(&self.tag_budgets);
+            budgets.charge(charged, usd, now, clock::unix_ms());
         }
         self.note(|record| {
             record.usage = Some(usage);

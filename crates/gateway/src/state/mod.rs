@@ -185,11 +185,14 @@ impl Serving {
 
 impl Ready {
     fn new(deployment: &Arc<Deployment>) -> Ready {
-        let base = HeaderValue::from_str(&deployment.api_base).ok();
+        let base = HeaderValue::from_str(&deployment.endpoint.api_base).ok();
         Ready {
             target: Target::new(deployment),
             answers: AnswerTemplate {
-                headers: answer_headers::template(&deployment.id, deployment.region.as_deref()),
+                headers: answer_headers::template(
+                    &deployment.id,
+                    deployment.routing.region.as_deref(),
+                ),
                 base: base.filter(|value| !value.is_empty()),
             },
         }

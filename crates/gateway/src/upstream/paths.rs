@@ -50,7 +50,7 @@ impl Paths {
     pub(super) fn new(deployment: &Deployment, base: &str) -> Paths {
         let all = |transfer| {
             Operation::ALL.map(|operation| {
-                let model = &deployment.upstream_model;
+                let model = &deployment.endpoint.upstream_model;
                 make(deployment, base, PathCall { operation, transfer, model, object: None })
             })
         };
@@ -71,19 +71,19 @@ impl Paths {
 
 /// Whether the path of `operation` names the model.
 pub(super) fn names_model(deployment: &Deployment, operation: Operation) -> bool {
-    deployment.azure.is_some() || operation.switches()
+    deployment.endpoint.azure.is_some() || operation.switches()
 }
 
 /// The path of one call.
 pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> PathAndQuery {
     let PathCall { operation, transfer, model, object } = call;
-    let base = deployment.provider.base_path(base, operation);
+    let base = deployment.endpoint.provider.base_path(base, operation);
     let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
     let below = match transfer {
         // No provider of today has a path of its own for streams.
         Transfer::Whole | Transfer::Streamed => operation.upstream_path().replace("{}", &id),
     };
-    let mut text = match &deployment.azure {
+    let mut text = match &deployment.endpoint.azure {
         Some(azure) => azure.path(&base, operation, &below, model),
         None if operation.switches() => format!("{base}{below}?model={}", escaped(model)),
         None => format!("{base}{below}"),
@@ -97,9 +97,9 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
 
 /// The path of the list of models.
 pub(super) fn models(deployment: &Deployment, base: &str) -> PathAndQuery {
-    path(match &deployment.azure {
+    path(match &deployment.endpoint.azure {
         Some(azure) => azure.list_path(base),
-        None => deployment.provider.list_path(base),
+        None => deployment.endpoint.provider.list_path(base),
     })
 }
 

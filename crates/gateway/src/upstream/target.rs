@@ -48,7 +48,7 @@ pub(crate) enum TargetError {
 impl Target {
     /// The target of `deployment`.
     pub(crate) fn new(deployment: &Arc<Deployment>) -> Target {
-        let upstream = Upstream::parse(&deployment.api_base);
+        let upstream = Upstream::parse(&deployment.endpoint.api_base);
         Target {
             deployment: deployment.clone(),
             headers: header_template(deployment, &upstream),
@@ -62,7 +62,7 @@ impl Target {
     /// The path of `call`.
     pub(crate) fn path(&self, call: PathCall<'_>) -> Cow<'_, PathAndQuery> {
         let names_model = paths::names_model(&self.deployment, call.operation);
-        let other_model = names_model && *self.deployment.upstream_model != *call.model;
+        let other_model = names_model && *self.deployment.endpoint.upstream_model != *call.model;
         if other_model || call.object.is_some() {
             return Cow::Owned(paths::make(&self.deployment, &self.upstream.base_path, call));
         }
@@ -106,16 +106,16 @@ fn header_template(deployment: &Deployment, upstream: &Upstream) -> HeaderMap {
     );
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     static_key::add_to(&mut headers, deployment);
-    let of_provider = deployment.provider.headers.iter();
+    let of_provider = deployment.endpoint.provider.headers.iter();
     let of_provider = of_provider.filter(|(_, value)| !static_key::is_part(value));
-    let organization = deployment.organization.iter();
+    let organization = deployment.credential.organization.iter();
     let organization = organization.map(|value| ("openai-organization", value.expose()));
     for (name, value) in of_provider.map(|(name, value)| (&**name, &**value)).chain(organization) {
         if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), sensitive(value)) {
             headers.insert(name, value);
         }
     }
-    for (name, value) in &deployment.extra_headers {
+    for (name, value) in &deployment.credential.extra_headers {
         if let Ok(name) = HeaderName::from_bytes(name.as_bytes())
             && let Ok(value) = sensitive(value.expose())
             && let Some(mut value) = anthropic::joined(&headers, &name, value)

@@ -49,7 +49,7 @@ fn check(input: &[u8]) -> (bool, usize, usize) {
         let sent = parts.filter(|(name, _, is_file)| *is_file && name.starts_with(b"file"));
         sent.map(|(_, content, _)| content.to_vec()).collect()
     };
-    for deployment in SNAPSHOT.deployments.iter().filter(|one| one.mock.is_none()) {
+    for deployment in SNAPSHOT.deployments.iter().filter(|one| one.endpoint.mock.is_none()) {
         for operation in [Operation::Transcribe, Operation::EditImage, Operation::CreateFile] {
             if !deployment.serves(operation) {
                 continue;

@@ -48,7 +48,7 @@ const WORDS: &[&str] = &[
 fuzz!("translation", WORDS, check);
 
 fn deployment(wire: WireFormat) -> &'static Deployment {
-    let found = SNAPSHOT.deployments.iter().find(|one| one.provider.wire == wire);
+    let found = SNAPSHOT.deployments.iter().find(|one| one.endpoint.provider.wire == wire);
     found.expect("there is one of each wire")
 }
 

@@ -180,7 +180,7 @@ fn tokenizer(deployment: &Deployment, upstream_model: &str) -> Option<Tokenizer>
         #[serde(borrow)]
         base_model: Option<Str<'a>>,
     }
-    let info: Option<Info<'_>> = serde_json::from_str(&deployment.model_info).ok();
+    let info: Option<Info<'_>> = serde_json::from_str(&deployment.display.model_info).ok();
     let named = info.and_then(|info| info.base_model).map(Cow::from);
     let name = named.as_deref().unwrap_or(upstream_model);
     get_tokenizer(name.rsplit('/').next().unwrap_or(name))
@@ -310,9 +310,9 @@ mod tests {
     #[test]
     fn the_model_behind_another_name_decides() {
         let mut azure = deployment("azure");
-        azure.model_info = r#"{"base_model":"azure/gpt-4o"}"#.into();
+        azure.display.model_info = r#"{"base_model":"azure/gpt-4o"}"#.into();
         assert_eq!(tokenizer(&azure, "my-own"), Some(Tokenizer::O200kBase));
-        azure.model_info = "{}".into();
+        azure.display.model_info = "{}".into();
         assert_eq!(tokenizer(&azure, "my-own"), None);
     }
 }

@@ -60,7 +60,7 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
     let Some(upstream) = way.upstream() else {
         return without_counterpart(peek, order);
     };
-    if order.deployment.mock.is_some() {
+    if order.deployment.endpoint.mock.is_some() {
         return Ok(Outgoing::Body(upstream, Payload::default()));
     }
     if upstream.carries() == Carries::Nothing {
@@ -103,13 +103,13 @@ static V1_ONLY: Names = Names::new(&["max_chunks_per_doc", "rank_fields", "retur
 
 /// The operation in the version that knows what the request says.
 fn versioned(upstream: Operation, peek: &Peek, order: &Order<'_>) -> Operation {
-    let has_versions = order.deployment.provider.addressing == Addressing::Cohere;
+    let has_versions = order.deployment.endpoint.provider.addressing == Addressing::Cohere;
     if upstream != Operation::Rerank || !has_versions {
         return upstream;
     }
     let documents = peek.raw("documents").and_then(|raw| raw.strip_prefix('['));
     let has_objects = documents.is_some_and(|list| list.trim_start().starts_with('{'));
-    let mut defaults = order.deployment.default_params.iter();
+    let mut defaults = order.deployment.endpoint.default_params.iter();
     let is_default = defaults.any(|(name, _)| V1_ONLY.has(name));
     match has_objects || is_default || peek.holds(&V1_ONLY).next().is_some() {
         true => Operation::RerankV1,
@@ -134,7 +134,7 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit
         }
         Operation::CountPrompt => Ok(Outgoing::Count(token_count::local(peek, order)?)),
         operation => {
-            let message = order.deployment.provider.lacks(operation);
+            let message = order.deployment.endpoint.provider.lacks(operation);
             Err(Unfit { field: "model".to_owned(), message })
         }
     }
@@ -144,8 +144,8 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit
 fn with_defaults(peek: &Peek, order: &Order<'_>) -> Result<Option<Peek>, Unfit> {
     let deployment = order.deployment;
     let mut edits: Vec<Edit<'_>> =
-        deployment.dropped_params.iter().map(|name| Edit::Remove(name)).collect();
-    for (name, value) in &deployment.default_params {
+        deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)).collect();
+    for (name, value) in &deployment.endpoint.default_params {
         // The newer name of the same thing is the client's word too.
         if &**name == "max_tokens" && peek.raw("max_completion_tokens").is_some() {
             continue;

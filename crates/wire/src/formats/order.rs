@@ -55,15 +55,15 @@ impl Order<'_> {
     /// The wire on which it goes out. A canned answer is one of the OpenAI wire.
     #[must_use]
     pub fn wire(&self) -> WireFormat {
-        match self.deployment.mock {
+        match self.deployment.endpoint.mock {
             Some(_) => WireFormat::OpenAi,
-            None => self.deployment.provider.wire,
+            None => self.deployment.endpoint.provider.wire,
         }
     }
 
     /// Whether the deployment's config says to leave `name` out.
     pub(crate) fn drops(&self, name: &str) -> bool {
-        self.deployment.dropped_params.iter().any(|dropped| **dropped == *name)
+        self.deployment.endpoint.dropped_params.iter().any(|dropped| **dropped == *name)
     }
 }
 

@@ -36,10 +36,13 @@ fn the_examples_load_without_a_problem() {
     assert!(balanced.groups[0].members.len() == 2 && !balanced.router.fallbacks.is_empty());
     let keys = [("GROQ_API_KEY", "k"), ("DEEPSEEK_API_KEY", "k"), master];
     let compatible = example("compatible_providers.yaml", &keys);
-    let providers: Vec<&str> = compatible.deployments.iter().map(|d| &*d.provider.name).collect();
+    let providers: Vec<&str> =
+        compatible.deployments.iter().map(|d| &*d.endpoint.provider.name).collect();
     assert_eq!(providers, ["groq", "deepseek", "hosted_vllm"]);
     let mock = example("mock.yaml", &[]);
-    assert!(mock.deployments.iter().all(|d| d.mock.is_some() && d.misconfigured.is_none()));
+    assert!(
+        mock.deployments.iter().all(|d| d.endpoint.mock.is_some() && d.misconfigured.is_none())
+    );
 }
 
 #[test]

@@ -39,13 +39,15 @@ fn an_entry_fills_a_deployment() {
 ";
     let snapshot = Fake::new(yaml).clean();
     let d = &snapshot.deployments[0];
-    assert_eq!((&*d.id, &*d.declared_at, &*d.provider.name), ("d-1", "c.yaml:2", "openai"));
-    assert_eq!((&*d.upstream_model, &*d.model_param), ("gpt-4o", "openai/gpt-4o"));
-    assert_eq!(&*d.api_base, "https://example.com/v1");
-    assert_eq!(d.api_key, Some(Secret::new("sk-1")));
-    assert_eq!(d.organization.as_ref().map(Secret::expose), Some("org-1"));
+    let (endpoint, routing, credential) = (&d.endpoint, &d.routing, &d.credential);
+    assert_eq!((&*d.id, &*d.display.declared_at), ("d-1", "c.yaml:2"));
+    assert_eq!(&*endpoint.provider.name, "openai");
+    assert_eq!((&*endpoint.upstream_model, &*endpoint.model_param), ("gpt-4o", "openai/gpt-4o"));
+    assert_eq!(&*endpoint.api_base, "https://example.com/v1");
+    assert_eq!(credential.api_key, Some(Secret::new("sk-1")));
+    assert_eq!(credential.organization.as_ref().map(Secret::expose), Some("org-1"));
     assert_eq!(
-        d.extra_headers,
+        credential.extra_headers,
         [("x-team".into(), Secret::new("blue")), ("x-n".into(), Secret::new("5"))]
     );
     let limits = Limits {
@@ -57,21 +59,15 @@ fn an_entry_fills_a_deployment() {
         tpm: Some(1_000),
         max_parallel: None,
     };
-    assert_eq!(d.limits, limits);
-    assert_eq!(
-        strings(&d.default_params),
-        [
-            ("temperature", "0.5"),
-            ("stop", "[\"x\",false]"),
-            ("response_format", "{\"type\":\"json_object\"}"),
-            ("top_k", "5"),
-            ("seed", "1"),
-        ]
-    );
-    assert_eq!(d.dropped_params, [Box::from("user")]);
-    assert_eq!((d.weight, d.mock.clone(), d.misconfigured.clone()), (2.5, None, None));
+    assert_eq!(routing.limits, limits);
+    let defaults = strings(&endpoint.default_params);
+    assert_eq!(defaults[..2], [("temperature", "0.5"), ("stop", "[\"x\",false]")]);
+    assert_eq!(defaults[2], ("response_format", "{\"type\":\"json_object\"}"));
+    assert_eq!(defaults[3..], [("top_k", "5"), ("seed", "1")]);
+    assert_eq!(endpoint.dropped_params, [Box::from("user")]);
+    assert_eq!((routing.weight, endpoint.mock.clone(), d.misconfigured.clone()), (2.5, None, None));
     assert_eq!(d.facts.input_cost_per_token, Some(2.5e-6));
-    let info: serde_json::Value = serde_json::from_str(&d.model_info).unwrap();
+    let info: serde_json::Value = serde_json::from_str(&d.display.model_info).unwrap();
     assert_eq!(info["id"], "d-1");
     assert_eq!(info["db_model"], false);
     assert_eq!(info["team"], "blue");
@@ -94,7 +90,7 @@ fn an_id_is_the_hash_of_the_parameters_as_in_the_original() {
     let snapshot = Fake::new(beside).clean();
     let without = Fake::new(&beside.replace("  rpm: 10\n", "")).clean();
     assert_eq!(snapshot.deployments[0].id, without.deployments[0].id);
-    assert_eq!(snapshot.deployments[0].limits.rpm, Some(10));
+    assert_eq!(snapshot.deployments[0].routing.limits.rpm, Some(10));
     let number = Fake::new(&(entry("") + "  model_info: {id: 007}\n")).clean();
     assert_eq!(&*number.deployments[0].id, "007");
 }
@@ -122,8 +118,8 @@ fn a_missing_variable_keeps_the_deployment_and_names_itself() {
     let a = snapshot.deployments[0].misconfigured.as_ref().unwrap();
     assert_eq!(&*a.problem, "environment variable A_KEY is not set");
     assert_eq!(&*a.hint, "set A_KEY, which deployment a reads");
-    assert_eq!(&*snapshot.deployments[0].api_base, "");
-    assert_eq!(snapshot.deployments[0].api_key, None);
+    assert_eq!(&*snapshot.deployments[0].endpoint.api_base, "");
+    assert_eq!(snapshot.deployments[0].credential.api_key, None);
     assert!(snapshot.deployments[1].misconfigured.is_some());
     assert!(snapshot.deployments[2].misconfigured.is_none());
     assert_eq!(snapshot.listed_groups().count(), 3);
@@ -137,7 +133,7 @@ fn references_are_resolved_everywhere_and_are_text() {
     let fake = Fake::new(&yaml).env("T", "0.2").env("U", "12").env("N", "30");
     let d = &fake.clean().deployments[0];
     assert_eq!(
-        strings(&d.default_params),
+        strings(&d.endpoint.default_params),
         [
             ("temperature", "0.2"),
             ("user", "\"12\""),
@@ -145,7 +141,7 @@ fn references_are_resolved_everywhere_and_are_text() {
             ("custom_map", "{\"a\":\"12\"}")
         ]
     );
-    assert_eq!(d.limits.rpm, Some(30));
+    assert_eq!(d.routing.limits.rpm, Some(30));
     let (_, warnings) =
         Fake::new(&entry("user: ${USER_NAME}\nstop: os.environ[\"STOP_WORD\"]")).warned();
     one(&warnings, "write `os.environ/USER_NAME`");
@@ -169,7 +165,7 @@ credential_list:
     let found: Vec<(&str, &str)> = snapshot
         .deployments
         .iter()
-        .map(|d| (d.api_key.as_ref().unwrap().expose(), &*d.api_base))
+        .map(|d| (d.credential.api_key.as_ref().unwrap().expose(), &*d.endpoint.api_base))
         .collect();
     assert_eq!(
         found,
@@ -180,7 +176,10 @@ credential_list:
             ("k2", "http://cred/v1")
         ]
     );
-    assert_eq!(snapshot.deployments[1].organization.as_ref().map(Secret::expose), Some("o"));
+    assert_eq!(
+        snapshot.deployments[1].credential.organization.as_ref().map(Secret::expose),
+        Some("o")
+    );
     let yaml = yaml.replace("litellm_credential_name: c}", "litellm_credential_name: d}");
     let (_, warnings) = Fake::new(&yaml).env("GROQ_API_KEY", "ek").env("CRED", "k").warned();
     one(&warnings, "credential `d` is not in credential_list. add it");
@@ -229,10 +228,10 @@ fn providers_that_are_not_served_are_kept_and_say_so() {
     let (snapshot, warnings) = Fake::new(yaml).warned();
     one(&warnings, "provider `bedrock` is not served by this version");
     one(&warnings, "unknown provider `opnai`. did you mean `openai`?");
-    assert_eq!(&*snapshot.deployments[0].provider.name, "bedrock");
+    assert_eq!(&*snapshot.deployments[0].endpoint.provider.name, "bedrock");
     let azure = snapshot.deployments[2].misconfigured.as_ref().unwrap();
     assert_eq!(&*azure.problem, "environment variable AZURE_API_KEY is not set");
-    assert_eq!(&*snapshot.deployments[3].provider.name, "openai");
+    assert_eq!(&*snapshot.deployments[3].endpoint.provider.name, "openai");
 }
 
 #[test]
@@ -244,7 +243,8 @@ fn canned_answers_need_no_key() {
 - {model_name: d, litellm_params: {model: anthropic/x, mock_response: yes}}
 ";
     let snapshot = Fake::new(yaml).clean();
-    let mocks: Vec<_> = snapshot.deployments.iter().map(|d| d.mock.clone().unwrap()).collect();
+    let mocks: Vec<_> =
+        snapshot.deployments.iter().map(|d| d.endpoint.mock.clone().unwrap()).collect();
     assert_eq!(mocks[0].content, MockContent::Text("hi there".into()));
     assert_eq!(mocks[0].delay_ms, 250);
     assert_eq!(mocks[1].content, MockContent::Vector(vec![0.1, 2.0]));
@@ -259,7 +259,7 @@ fn canned_answers_need_no_key() {
     ] {
         one(&Fake::new(&entry(&format!("mock_response: {mock}"))).refused(), reason);
     }
-    assert_eq!(deployment("mock_response: no").mock, None);
+    assert_eq!(deployment("mock_response: no").endpoint.mock, None);
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn a_group_shares_its_traffic_by_weight_then_by_rates() {
         };
         let yaml = format!("model_list:\n{}", entries.iter().map(entry).collect::<String>());
         let (snapshot, warnings) = Fake::new(&yaml).warned();
-        let weights: Vec<f64> = snapshot.deployments.iter().map(|d| d.weight).collect();
+        let weights: Vec<f64> = snapshot.deployments.iter().map(|d| d.routing.weight).collect();
         (weights, warnings.len())
     };
     assert_eq!(weights(&["", ", n: 1"]), (vec![1.0, 1.0], 0));
@@ -293,13 +293,13 @@ fn the_same_entry_twice_is_one_with_the_weights_added() {
     let (snapshot, warnings) = Fake::new(&format!("model_list:\n{line}{other}{line}")).warned();
     one(&warnings, "c.yaml:4:3: model_list[2]: the same entry stands on line 2");
     assert_eq!(snapshot.deployments.len(), 2);
-    assert_eq!(snapshot.deployments[0].weight, 4.0);
+    assert_eq!(snapshot.deployments[0].routing.weight, 4.0);
     assert_eq!(snapshot.groups[0].members.len(), 2);
     let plain = line.replace(", weight: 2", "");
     let rest = other.replace(", weight: 1", "");
     let (snapshot, _) = Fake::new(&format!("model_list:\n{plain}{rest}{plain}")).warned();
-    assert_eq!(snapshot.deployments[0].weight, 2.0);
-    assert_eq!(snapshot.deployments[1].weight, 1.0);
+    assert_eq!(snapshot.deployments[0].routing.weight, 2.0);
+    assert_eq!(snapshot.deployments[1].routing.weight, 1.0);
 }
 
 #[test]
@@ -394,7 +394,7 @@ fn parameters_are_passed_on_and_near_misses_warn() {
         ]
     );
     assert_eq!(
-        strings(&snapshot.deployments[0].default_params),
+        strings(&snapshot.deployments[0].endpoint.default_params),
         [("cooldwon_time", "5"), ("some_param", "{\"a\":[1,2500.0,true]}"), ("max_tokens", "5")]
     );
     for name in keys::REQUEST_PARAMS {

@@ -50,7 +50,7 @@ fn included_lists_are_appended_and_other_sections_replaced() {
     let names: Vec<&str> = snapshot.listed_groups().map(|group| &*group.name).collect();
     assert_eq!(names, ["root", "a", "b", "deep"]);
     assert_eq!((snapshot.router.num_retries, snapshot.router.timeout_ms), (1, 600_000));
-    assert_eq!(&*snapshot.deployments[1].declared_at, "conf/sub/a.yaml:2");
+    assert_eq!(&*snapshot.deployments[1].display.declared_at, "conf/sub/a.yaml:2");
 }
 
 #[test]
@@ -102,7 +102,7 @@ model_list:
     let fake =
         Fake::new(yaml).env("REAL", "sk-real").env("OPENAI_API_KEY", "sk-other").env("NAME", "x");
     let (snapshot, warnings) = fake.warned();
-    assert_eq!(snapshot.deployments[0].api_key.as_ref().unwrap().expose(), "sk-real");
+    assert_eq!(snapshot.deployments[0].credential.api_key.as_ref().unwrap().expose(), "sk-real");
     assert!(snapshot.by_name.contains_key("12"));
     let master = snapshot.gateway.master_key.unwrap();
     assert_eq!(master.expose(), "sk-master-key-of-the-config");

@@ -118,7 +118,7 @@ fn where_a_key_comes_from_is_known() {
             "model_list:\n- model_name: m\n  litellm_params: {{model: openai/gpt-4o{written}}}\n"
         );
         let fake = Fake::new(&yaml).env("MINE", "sk-1").env("OPENAI_API_KEY", "sk-2");
-        fake.clean().deployments[0].key_variable.clone()
+        fake.clean().deployments[0].credential.key_variable.clone()
     };
     assert_eq!(key(", api_key: os.environ/MINE").as_deref(), Some("MINE"));
     assert_eq!(key("").as_deref(), Some("OPENAI_API_KEY"));

@@ -32,7 +32,7 @@ fn budgets_of_providers_deployments_and_tags_are_read() {
     );
     let deployment = &snapshot.deployments[0];
     assert_eq!(snapshot.budgets.all[1].name.as_ref(), &*deployment.id);
-    assert_eq!(deployment.budgets.len(), 2);
+    assert_eq!(deployment.routing.budgets.len(), 2);
     assert_eq!(snapshot.budgets.of_tags(&["x".into(), "product:bot".into()]).len(), 1);
     assert!(snapshot.inspects.tags, "tags are read for their budgets");
 }
@@ -43,7 +43,7 @@ fn a_reload_keeps_what_was_spent_where_name_and_period_are_the_same() {
     let before = fake.clean();
     let deployment = &before.deployments[0];
     let of_tags = before.budgets.of_tags(&["product:bot".into()]);
-    before.budgets.charge(deployment, &of_tags, 7.0, Millis(5), 0);
+    before.budgets.charge(deployment.routing.budgets.iter().chain(&of_tags), 7.0, Millis(5), 0);
     let again = |fake: &Fake| {
         load(fake, "c.yaml", Options::default(), Some(&before)).snapshot.unwrap().budgets.all
     };
@@ -106,13 +106,13 @@ fn windows_regions_and_tag_settings_are_read() {
     let settings = "router_settings: {enable_tag_filtering: true, tag_routing_prefix: 'r:'}\n";
     let snapshot = Fake::new(&(entry("region_name: eu") + info + settings)).clean();
     let deployment = &snapshot.deployments[0];
-    assert_eq!(deployment.region.as_deref(), Some("eu"));
-    assert!(deployment.tags.fail_open && snapshot.inspects.hours);
+    assert_eq!(deployment.routing.region.as_deref(), Some("eu"));
+    assert!(deployment.routing.tags.fail_open && snapshot.inspects.hours);
     assert_eq!(&*snapshot.router.tags.prefix, "r:");
     assert!(!snapshot.groups[0].filters_tags, "the group's own word counts");
     // 23:00 in winter, 12:00 in summer.
-    assert_eq!(reserved(&deployment.windows, 1_768_514_400_000).unwrap().teams.len(), 2);
-    assert!(reserved(&deployment.windows, 1_784_109_600_000).is_none());
+    assert_eq!(reserved(&deployment.routing.windows, 1_768_514_400_000).unwrap().teams.len(), 2);
+    assert!(reserved(&deployment.routing.windows, 1_784_109_600_000).is_none());
 }
 
 #[test]
@@ -151,11 +151,11 @@ model_list:
     for name in ["usage-based-routing", "usage-based-routing-v2", "cost-based-routing"] {
         let snapshot = Fake::new(&settings(name)).clean();
         assert!(snapshot.router.enforce_rates && snapshot.inspects.length, "{name}");
-        assert!(snapshot.deployments.iter().all(|one| one.weight == 1.0), "{name}");
+        assert!(snapshot.deployments.iter().all(|one| one.routing.weight == 1.0), "{name}");
     }
     let (snapshot, warnings) = Fake::new(&settings("simple-shuffle")).warned();
     one(&warnings, "stands by: it has no `rpm`");
-    assert!(!snapshot.router.enforce_rates && snapshot.deployments[1].weight == 0.0);
+    assert!(!snapshot.router.enforce_rates && snapshot.deployments[1].routing.weight == 0.0);
 }
 
 #[test]

@@ -8,16 +8,19 @@ fn every_key_of_an_entry_about_routing_is_read() {
     let d = deployment(
         "order: 2\nmax_parallel_requests: 3\ntags: [paid, default]\ntag_regex: ['^User-Agent: curl/']\nblocked: true",
     );
-    assert_eq!((d.order, d.limits.max_parallel, d.is_paused), (Some(2), Some(3), true));
-    assert_eq!(d.tags.tags, [Box::from("paid"), "default".into()]);
-    assert!(d.tags.patterns[0].is_match("User-Agent: curl/8"));
+    assert_eq!(
+        (d.routing.order, d.routing.limits.max_parallel, d.routing.is_paused),
+        (Some(2), Some(3), true)
+    );
+    assert_eq!(d.routing.tags.tags, [Box::from("paid"), "default".into()]);
+    assert!(d.routing.tags.patterns[0].is_match("User-Agent: curl/8"));
     let info = "  model_info: {order: 1, allowed_fails: 7, allowed_fails_policy: {TimeoutErrorAllowedFails: 2}, \
                 supports_vision: false, blocked: yes, enable_tag_filtering: true}\n";
     let snapshot = Fake::new(&(entry("order: 9") + info)).clean();
     let d = &snapshot.deployments[0];
-    assert_eq!((d.order, d.is_paused), (Some(1), true), "model_info wins");
-    assert_eq!(d.tolerance.get(FailureKind::Timeout), Some(2));
-    assert_eq!(d.tolerance.get(FailureKind::RateLimit), Some(7));
+    assert_eq!((d.routing.order, d.routing.is_paused), (Some(1), true), "model_info wins");
+    assert_eq!(d.routing.tolerance.get(FailureKind::Timeout), Some(2));
+    assert_eq!(d.routing.tolerance.get(FailureKind::RateLimit), Some(7));
     assert_eq!(d.facts.supports_vision, Some(false));
     let group = &snapshot.groups[0];
     assert!(group.has_tiers && group.filters_tags);
@@ -57,9 +60,9 @@ router_settings:
     let own = &snapshot.groups[0].retry_policy;
     assert_eq!((own.get(FailureKind::RateLimit), own.get(FailureKind::Timeout)), (Some(1), None));
     let d = &snapshot.deployments[0];
-    assert_eq!(d.tolerance.get(FailureKind::RateLimit), Some(100));
-    assert_eq!(d.tolerance.get(FailureKind::BadRequest), None, "it never counts");
-    assert_eq!(d.limits.max_parallel, Some(8));
+    assert_eq!(d.routing.tolerance.get(FailureKind::RateLimit), Some(100));
+    assert_eq!(d.routing.tolerance.get(FailureKind::BadRequest), None, "it never counts");
+    assert_eq!(d.routing.limits.max_parallel, Some(8));
     assert!(router.policy_uses_general && router.pre_call_checks && router.enforce_rates);
     assert!(router.tags.enabled && !router.tags.match_any);
     assert_eq!(&*router.context_window_fallbacks["m"], [Box::from("m2")]);
@@ -138,7 +141,7 @@ fn a_credential_that_several_deployments_use_has_one_state() {
     let snapshot = Fake::new(&yaml).clean();
     let [a, b, c, d] = &snapshot.deployments[..] else { panic!("four") };
     assert!(a.shares_credential(b) && !a.shares_credential(c) && !a.shares_credential(d));
-    assert!(c.credential.is_none() && d.credential.is_none());
+    assert!(c.credential.shared.is_none() && d.credential.shared.is_none());
     let again = load(&Fake::new(&yaml), "c.yaml", Options::default(), Some(&snapshot));
     assert!(again.snapshot.unwrap().deployments[0].shares_credential(a), "a reload keeps it");
 }

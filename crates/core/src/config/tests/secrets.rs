@@ -30,20 +30,21 @@ credential_list:
     );
     let (snapshot, warnings) = Fake::new(&yaml).warned();
     let d = &snapshot.deployments[0];
-    for text in [&d.model_info, &d.public_params] {
+    for text in [&d.display.model_info, &d.display.public_params] {
         assert!(!text.contains(CANARY), "{text}");
     }
-    for text in
-        [&warnings.join("\n"), &format!("{d:?}").replace(&format!("{:?}", d.default_params), "")]
-    {
+    for text in [
+        &warnings.join("\n"),
+        &format!("{d:?}").replace(&format!("{:?}", d.endpoint.default_params), ""),
+    ] {
         assert!(!text.contains(CANARY), "{text}");
     }
-    let params: serde_json::Value = serde_json::from_str(&d.public_params).unwrap();
+    let params: serde_json::Value = serde_json::from_str(&d.display.public_params).unwrap();
     assert_eq!(params["max_tokens"], 5);
     assert_eq!(params["input_cost_per_token"], 0.5);
     assert_eq!(params["my_params"][0]["fine"], 1);
     assert_eq!(params["model"], "openai/gpt-4o");
-    let info: serde_json::Value = serde_json::from_str(&d.model_info).unwrap();
+    let info: serde_json::Value = serde_json::from_str(&d.display.model_info).unwrap();
     assert_eq!(info["owner"], "me");
 }
 

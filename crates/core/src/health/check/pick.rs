@@ -48,7 +48,7 @@ pub fn modes() -> impl Iterator<Item = &'static str> + Clone {
 #[must_use]
 pub fn kind(deployment: &Deployment) -> ProbeKind {
     let mode = mode(deployment);
-    if deployment.check.metadata || FREE.contains(&mode) {
+    if deployment.probing.metadata || FREE.contains(&mode) {
         return ProbeKind::Free;
     }
     match CALLS.iter().find(|(name, _)| *name == mode) {
@@ -60,7 +60,7 @@ pub fn kind(deployment: &Deployment) -> ProbeKind {
 /// Why nothing is called to check `deployment`, where its mode is the reason.
 #[must_use]
 pub fn unserved(deployment: &Deployment) -> String {
-    let (mode, provider) = (mode(deployment), &deployment.provider.name);
+    let (mode, provider) = (mode(deployment), &deployment.endpoint.provider.name);
     match CALLS.iter().find(|(name, _)| *name == mode) {
         Some((_, operation)) => {
             let path = operation.upstream_path();
@@ -75,7 +75,7 @@ fn mode(deployment: &Deployment) -> &str {
     if let Some(mode) = &deployment.facts.mode {
         return mode;
     }
-    let name = deployment.upstream_model.to_ascii_lowercase();
+    let name = deployment.endpoint.upstream_model.to_ascii_lowercase();
     let guesses = [
         ("embed", "embedding"),
         ("rerank", "rerank"),
@@ -96,13 +96,13 @@ fn mode(deployment: &Deployment) -> &str {
 /// cheapest of the price list that is an ordinary chat model.
 #[must_use]
 pub fn model(deployment: &Deployment) -> Option<Box<str>> {
-    let provider = &*deployment.provider.name;
-    if let Some(named) = &deployment.check.model {
+    let provider = &*deployment.endpoint.provider.name;
+    if let Some(named) = &deployment.probing.model {
         let prefix = named.split_once('/').filter(|(prefix, _)| *prefix == provider);
         return Some(prefix.map_or(&**named, |(_, name)| name).into());
     }
-    let Some(pattern) = Pattern::parse(&deployment.upstream_model) else {
-        return Some(deployment.upstream_model.clone());
+    let Some(pattern) = Pattern::parse(&deployment.endpoint.upstream_model) else {
+        return Some(deployment.endpoint.upstream_model.clone());
     };
     let admits = |name: &str| pattern.captures(name).is_some();
     let answered = deployment.state.checks().last_model();

@@ -144,7 +144,7 @@ fn what_the_provider_says_is_believed() {
 fn who_rests_by_our_doing_and_has_no_room_is_refused_for_the_room() {
     let mut snapshot = snapshot();
     for deployment in &mut snapshot.deployments[..2] {
-        std::sync::Arc::get_mut(deployment).unwrap().limits.max_parallel = Some(1);
+        std::sync::Arc::get_mut(deployment).unwrap().routing.limits.max_parallel = Some(1);
     }
     let now = Millis(1_000);
     let claim = crate::health::Claim { max_parallel: Some(1), ..crate::health::Claim::default() };

@@ -141,7 +141,7 @@ impl Pool<'_> {
     /// The share of the traffic that is due: the weight, and less of it after a rest.
     fn share(&self, index: DeploymentIndex) -> f64 {
         let deployment = self.deployment(index);
-        deployment.weight * deployment.state.ramp(self.now)
+        deployment.routing.weight * deployment.state.ramp(self.now)
     }
 
     /// Attempts that would be under way with this one.

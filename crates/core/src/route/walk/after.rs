@@ -143,7 +143,7 @@ impl Walk {
         let policy = &snapshot.group(self.target.group).retry_policy;
         *self.retries_left.get_or_insert_with(|| {
             let kind = FailureKind::of(failure.cause, failure.status);
-            let own = snapshot.deployment(failure.deployment).limits.num_retries;
+            let own = snapshot.deployment(failure.deployment).routing.limits.num_retries;
             asked.or_else(|| policy.get(kind?)).or(own).unwrap_or(snapshot.router.num_retries)
         })
     }
@@ -154,7 +154,8 @@ impl Walk {
     pub(in crate::route) fn attempts_at_most(&self, snapshot: &Snapshot) -> u32 {
         let able = self.members(snapshot).iter().map(|index| snapshot.deployment(*index));
         let able = able.filter(|deployment| deployment.can_work());
-        let tiers: std::collections::BTreeSet<Option<u32>> = able.map(|one| one.order).collect();
+        let tiers: std::collections::BTreeSet<Option<u32>> =
+            able.map(|one| one.routing.order).collect();
         let later = u32::try_from(tiers.len().saturating_sub(1)).unwrap_or(u32::MAX);
         self.retries_at_most(snapshot).saturating_add(1).saturating_add(later)
     }
@@ -167,7 +168,7 @@ impl Walk {
         let policy = &snapshot.group(self.target.group).retry_policy;
         let of_policy = policy.named.iter().flatten().chain(&policy.others).copied();
         let own = |index: &DeploymentIndex| {
-            let own = snapshot.deployment(*index).limits.num_retries;
+            let own = snapshot.deployment(*index).routing.limits.num_retries;
             own.unwrap_or(snapshot.router.num_retries)
         };
         let of_members = self.members(snapshot).iter().map(own);

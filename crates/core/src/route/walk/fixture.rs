@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::deployment::{Deployment, DeploymentIndex, Limits};
+use crate::deployment::{
+    Credential, Deployment, DeploymentIndex, Display, Routing, UpstreamEndpoint,
+};
 use crate::group::{GroupIndex, ModelGroup, Pattern};
 use crate::health::DeploymentState;
+use crate::health::check::CheckRules;
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::provider;
-use crate::route::TagRules;
 use crate::settings::Alias;
 use crate::snapshot::Snapshot;
 
@@ -40,6 +42,31 @@ pub(crate) fn snapshot_of(weights: &[f64]) -> Snapshot {
     snapshot
 }
 
+fn fixture(index: DeploymentIndex, id: Arc<str>, group: GroupIndex, upstream: &str) -> Deployment {
+    Deployment {
+        index,
+        id,
+        group,
+        endpoint: UpstreamEndpoint {
+            provider: provider::lookup("openai").unwrap(),
+            upstream_model: upstream.into(),
+            model_param: format!("openai/{upstream}").into(),
+            api_base: "http://127.0.0.1:1/v1".into(),
+            azure: None,
+            default_params: Vec::new(),
+            dropped_params: Vec::new(),
+            mock: None,
+        },
+        credential: Credential::default(),
+        routing: Routing::default(),
+        probing: CheckRules::default(),
+        facts: ModelFacts::default(),
+        display: Display::default(),
+        misconfigured: None,
+        state: Arc::new(DeploymentState::default()),
+    }
+}
+
 pub(crate) fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &str)]) {
     let group = GroupIndex(u32::try_from(snapshot.groups.len()).unwrap());
     let mut indexes = Vec::new();
@@ -49,39 +76,8 @@ pub(crate) fn add(snapshot: &mut Snapshot, name: &str, members: &[(&str, f64, &s
         snapshot.by_id.insert(id.clone(), index);
         indexes.push(index);
         snapshot.deployments.push(Arc::new(Deployment {
-            index,
-            id,
-            group,
-            declared_at: "test:1".into(),
-            provider: provider::lookup("openai").unwrap(),
-            upstream_model: (*upstream).into(),
-            model_param: format!("openai/{upstream}").into(),
-            api_base: "http://127.0.0.1:1/v1".into(),
-            azure: None,
-            api_key: None,
-            key_variable: None,
-            organization: None,
-            extra_headers: Vec::new(),
-            weight: *weight,
-            limits: Limits::default(),
-            order: None,
-            tags: TagRules::default(),
-            access_groups: Vec::new(),
-            region: None,
-            windows: Vec::new(),
-            budgets: Vec::new(),
-            tolerance: ByKind::default(),
-            is_paused: false,
-            default_params: Vec::new(),
-            dropped_params: Vec::new(),
-            mock: None,
-            misconfigured: None,
-            facts: ModelFacts::default(),
-            model_info: "{}".into(),
-            public_params: "{}".into(),
-            check: Default::default(),
-            state: Arc::new(DeploymentState::default()),
-            credential: None,
+            routing: Routing { weight: *weight, ..Routing::default() },
+            ..fixture(index, id, group, upstream)
         }));
     }
     let pattern = Pattern::parse(name);

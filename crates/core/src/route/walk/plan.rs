@@ -53,13 +53,13 @@ impl Walk {
         let deployment = snapshot.deployment(plan.deployment);
         let group = snapshot.group(self.target.group);
         let router = &snapshot.router;
-        let cooldown = deployment.limits.cooldown_ms.unwrap_or(router.cooldown_ms);
+        let cooldown = deployment.routing.limits.cooldown_ms.unwrap_or(router.cooldown_ms);
         let works = |index: &&DeploymentIndex| snapshot.deployment(**index).can_work();
         Surroundings {
             has_sibling: group.members.iter().filter(works).nth(1).is_some(),
             has_fallback: self.general(snapshot, &self.target).any(|name| **name != *group.name),
             cooldown_ms: if router.disable_cooldowns { 0 } else { cooldown },
-            tolerance: deployment.tolerance,
+            tolerance: deployment.routing.tolerance,
             attempt_timeout_ms: plan.timeout_ms,
             many_models: group.pattern.is_some(),
             foreign: foreign(deployment, &self.controls),

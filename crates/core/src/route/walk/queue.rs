@@ -252,7 +252,8 @@ impl Walk {
         let plain = [name, &group.name, stripped].iter().find_map(|key| lists.get(*key));
         plain
             .or_else(|| {
-                let provider = &*snapshot.deployment(*group.members.first()?).provider.name;
+                let provider =
+                    &*snapshot.deployment(*group.members.first()?).endpoint.provider.name;
                 let is_ours = |key: &str| {
                     let rest = key.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/'));
                     rest == Some(name)

@@ -418,7 +418,7 @@ fn a_later_tier_is_free_and_a_paused_tier_is_passed() {
     let mut snapshot = snapshot();
     for (index, order) in [(0, 1), (1, 2)] {
         let deployment = std::sync::Arc::get_mut(&mut snapshot.deployments[index]).unwrap();
-        deployment.order = Some(order);
+        deployment.routing.order = Some(order);
     }
     snapshot.groups[0].has_tiers = true;
     let controls = Controls { num_retries: Some(0), ..Controls::default() };
@@ -441,7 +441,7 @@ fn a_refused_credential_is_not_tried_at_another_deployment() {
     let shared = std::sync::Arc::new(crate::health::DeploymentState::default());
     for index in [0, 1] {
         let deployment = std::sync::Arc::get_mut(&mut snapshot.deployments[index]).unwrap();
-        deployment.credential = Some(shared.clone());
+        deployment.credential.shared = Some(shared.clone());
     }
     let mut walk = start(&snapshot, "g", Controls::default());
     let plan = attempt(&mut walk, &snapshot, 1);

@@ -114,9 +114,9 @@ impl Serialize for Entry<'_> {
         }
         if sees.details {
             if sees.addresses {
-                entry.serialize_entry("api_base", &*deployment.api_base)?;
+                entry.serialize_entry("api_base", &*deployment.endpoint.api_base)?;
             }
-            entry.serialize_entry("custom_llm_provider", &*deployment.provider.name)?;
+            entry.serialize_entry("custom_llm_provider", &*deployment.endpoint.provider.name)?;
             let group = serving.snapshot.group(deployment.group);
             entry.serialize_entry("model_name", &*group.name)?;
             check(&mut entry, known, now)?;
@@ -159,11 +159,13 @@ fn limits<M: SerializeMap>(
     if let Some(mode) = &deployment.facts.mode {
         entry.serialize_entry("mode", &**mode)?;
     }
-    let version = deployment.azure.as_ref().and_then(|azure| azure.api_version.as_ref());
+    let version = deployment.endpoint.azure.as_ref().and_then(|azure| azure.api_version.as_ref());
     if let Some(version) = version.filter(|_| sees.addresses) {
         entry.serialize_entry("api_version", &**version)?;
     }
-    for (name, limit) in [("tpm", deployment.limits.tpm), ("rpm", deployment.limits.rpm)] {
+    for (name, limit) in
+        [("tpm", deployment.routing.limits.tpm), ("rpm", deployment.routing.limits.rpm)]
+    {
         if let Some(limit) = limit {
             entry.serialize_entry(name, &limit)?;
         }
@@ -173,11 +175,12 @@ fn limits<M: SerializeMap>(
 
 /// The model as it was asked for: of a pattern the one that stood for it.
 fn model_name<'d>(deployment: &'d Deployment, last: Option<&Checked>) -> Cow<'d, str> {
-    let written = &*deployment.model_param;
+    let written = &*deployment.endpoint.model_param;
     let asked = last.map(|last| &*last.model).filter(|model| !model.is_empty());
     match asked {
-        Some(model) if *model != *deployment.upstream_model => {
-            let prefix = written.split_once('/').map_or(&*deployment.provider.name, |(it, _)| it);
+        Some(model) if *model != *deployment.endpoint.upstream_model => {
+            let prefix =
+                written.split_once('/').map_or(&*deployment.endpoint.provider.name, |(it, _)| it);
             Cow::Owned(format!("{prefix}/{model}"))
         }
         _ => Cow::Borrowed(written),

@@ -132,10 +132,10 @@ fn left_out(serving: &Serving, index: DeploymentIndex) -> Option<Known> {
             ..Known::of(Standing::Unhealthy, "misconfigured", Some(Cause::Misconfigured.name()))
         });
     }
-    let opted_out = deployment.check.opts_out && (settings.background || settings.skips_disabled);
+    let opted_out = deployment.probing.opts_out && (settings.background || settings.skips_disabled);
     let why = if deployment.state.is_disabled() {
         Some("disabled_by_operator")
-    } else if deployment.is_paused {
+    } else if deployment.routing.is_paused {
         Some("paused")
     } else if opted_out {
         Some("disabled")
@@ -265,7 +265,7 @@ fn from_status(deployment: &Deployment, status: Status) -> Known {
         Status::Healthy | Status::RateLimited => Standing::Healthy,
         Status::Unhealthy(_) => Standing::Unhealthy,
         // The operator wants no more to be known.
-        Status::Unknown(Doubt::Shallow) if deployment.check.metadata => Standing::Healthy,
+        Status::Unknown(Doubt::Shallow) if deployment.probing.metadata => Standing::Healthy,
         Status::Unchecked | Status::Unknown(_) => Standing::Unchecked,
     };
     let failure = match status {

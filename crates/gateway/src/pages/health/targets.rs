@@ -26,7 +26,7 @@ pub(super) fn targets(
     // What a provider calls it names all that ask for it; an alias, or a name that a pattern admits, leads
     // where a request would go.
     let by_param: Vec<_> =
-        all.filter(|one| one.model_param == *name).map(|one| one.index).collect();
+        all.filter(|one| one.endpoint.model_param == *name).map(|one| one.index).collect();
     if !by_param.is_empty() && !snapshot.router.aliases.contains_key(name) {
         return Ok(by_param);
     }

@@ -136,7 +136,7 @@ impl Source for Text {
 
 fn page(serving: &Serving, index: DeploymentIndex, answer: Option<&Answer>) -> Value {
     let deployment = serving.snapshot.deployment(index);
-    let mut result = json!({"model": &*deployment.model_param});
+    let mut result = json!({"model": &*deployment.endpoint.model_param});
     let checked = match answer {
         Some(Answer::Checked(checked)) => checked,
         Some(Answer::LeftAlone(until)) => {
@@ -159,7 +159,7 @@ fn page(serving: &Serving, index: DeploymentIndex, answer: Option<&Answer>) -> V
     let well = match checked.finding {
         Finding::Healthy | Finding::RateLimited(_) => true,
         // The operator wants no more to be known.
-        Finding::Unknown(Doubt::Shallow) => deployment.check.metadata,
+        Finding::Unknown(Doubt::Shallow) => deployment.probing.metadata,
         Finding::Unknown(_) | Finding::Failing(_) | Finding::ProbeError => false,
     };
     if let Some(cause) = checked.cause {

@@ -57,7 +57,7 @@ fn limited(
     Some(match why {
         Exclusion::Reserved => {
             let unix_ms = clock::unix_ms();
-            let wait_ms = windows::free_in_ms(&deployment.windows, unix_ms);
+            let wait_ms = windows::free_in_ms(&deployment.routing.windows, unix_ms);
             let until = wait_ms.map_or(String::new(), |ms| {
                 format!(" until {}", rfc3339(unix_ms.saturating_add(ms)))
             });
@@ -127,14 +127,14 @@ fn unfit(deployment: &Deployment, why: &Exclusion) -> Said {
             said("disabled", Cause::Gateway, hint.to_owned())
         }
         Exclusion::Region => {
-            let own = deployment.region.as_deref().map(|region| clean(region, 80));
+            let own = deployment.routing.region.as_deref().map(|region| clean(region, 80));
             let own =
                 own.map_or("it has no region_name".to_owned(), |own| format!("it is in {own}"));
             not_for_this(Cause::Gateway, own)
         }
         Exclusion::Tags => not_for_this(Cause::Gateway, "its tags do not match".to_owned()),
         Exclusion::Context { window, needed } => {
-            let model = &deployment.model_param;
+            let model = &deployment.endpoint.model_param;
             let hint = format!("Model={model}, Max Input Tokens={window}, Got about {needed}");
             not_for_this(Cause::ContextWindow, hint)
         }
@@ -143,10 +143,10 @@ fn unfit(deployment: &Deployment, why: &Exclusion) -> Said {
             not_for_this(Cause::ContextWindow, hint)
         }
         Exclusion::Operation(operation) => {
-            not_for_this(Cause::BadRequest, deployment.provider.lacks(*operation))
+            not_for_this(Cause::BadRequest, deployment.endpoint.provider.lacks(*operation))
         }
         Exclusion::Capability(need) => {
-            let hint = format!("{} is false for {}", need.key(), deployment.model_param);
+            let hint = format!("{} is false for {}", need.key(), deployment.endpoint.model_param);
             not_for_this(Cause::BadRequest, hint)
         }
         // What passes with time was said by `limited`.

@@ -25,7 +25,7 @@ pub(crate) enum Credential {
 impl Credential {
     /// The credential of `deployment`.
     pub(super) fn of(deployment: &Deployment) -> Credential {
-        match deployment.azure.as_ref().and_then(|azure| azure.identity.as_ref()) {
+        match deployment.endpoint.azure.as_ref().and_then(|azure| azure.identity.as_ref()) {
             Some(identity) => Credential::EntraId(Box::new(EntraId::new(identity))),
             None => Credential::Static,
         }

@@ -21,8 +21,8 @@ pub(in crate::upstream) fn add_to(headers: &mut HeaderMap, deployment: &Deployme
             headers.insert(name, value);
         }
     };
-    let provider = &deployment.provider;
-    if let Some(key) = deployment.api_key.as_ref().map(Secret::expose) {
+    let provider = &deployment.endpoint.provider;
+    if let Some(key) = deployment.credential.api_key.as_ref().map(Secret::expose) {
         match provider.wire {
             WireFormat::Anthropic => {
                 anthropic::key_headers(key).for_each(|(name, value)| put(name, &value));
@@ -40,7 +40,7 @@ pub(in crate::upstream) fn add_to(headers: &mut HeaderMap, deployment: &Deployme
             }
         }
     }
-    if let Some(token) = deployment.azure.as_ref().and_then(|azure| azure.token.as_ref()) {
+    if let Some(token) = deployment.endpoint.azure.as_ref().and_then(|azure| azure.token.as_ref()) {
         put(header::AUTHORIZATION, &format!("Bearer {}", token.expose()));
     }
 }

@@ -43,7 +43,7 @@ pub(in crate::upstream) fn joined(
 
 /// Whether the config of `deployment` names the version of the format. A client cannot change it then.
 pub(in crate::upstream) fn pins_version(deployment: &Deployment) -> bool {
-    let mut extra = deployment.extra_headers.iter();
+    let mut extra = deployment.credential.extra_headers.iter();
     extra.any(|(name, _)| VERSION.as_str().eq_ignore_ascii_case(name))
 }
 

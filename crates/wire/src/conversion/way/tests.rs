@@ -160,7 +160,7 @@ fn the_most_tokens_are_the_clients_else_the_price_lists_else_4096() {
     assert_eq!(most(&anthropic, json!({"max_tokens": 5, "max_completion_tokens": 6})), 6);
     anthropic.facts.max_output_tokens = Some(64_000.0);
     assert_eq!(most(&anthropic, json!({})), 64_000);
-    anthropic.default_params = vec![("max_tokens".into(), "77".into())];
+    anthropic.endpoint.default_params = vec![("max_tokens".into(), "77".into())];
     assert_eq!(most(&anthropic, json!({})), 77);
     assert_eq!(most(&anthropic, json!({"max_completion_tokens": 6})), 6);
 }
@@ -168,12 +168,12 @@ fn the_most_tokens_are_the_clients_else_the_price_lists_else_4096() {
 #[test]
 fn a_deployments_defaults_are_translated_too() {
     let mut anthropic = deployment("anthropic");
-    anthropic.default_params = vec![
+    anthropic.endpoint.default_params = vec![
         ("reasoning_effort".into(), "\"low\"".into()),
         ("stop".into(), "[\"X\"]".into()),
         ("top_k".into(), "3".into()),
     ];
-    anthropic.dropped_params = vec!["seed".into()];
+    anthropic.endpoint.dropped_params = vec!["seed".into()];
     let given = chat(json!({"seed": 1, "stop": null}));
     let out = sent(&given, &order(&anthropic, Operation::Chat, CLAUDE)).unwrap();
     assert_eq!(out["thinking"], json!({"type": "enabled", "budget_tokens": 1024}));

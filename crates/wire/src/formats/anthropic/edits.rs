@@ -18,18 +18,18 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, defaults: bool) -> By
     let deployment = order.deployment;
     let mut edits = Vec::with_capacity(8);
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
-    edits.extend(deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
+    edits.extend(deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
     for name in controls(peek) {
         edits.push(Edit::Remove(name));
     }
     if let Some(raw) = peek.raw("metadata") {
         edits.extend(metadata(raw));
     }
-    for (from, to) in &deployment.provider.rename_params {
+    for (from, to) in &deployment.endpoint.provider.rename_params {
         edits.push(Edit::Rename(from, to));
     }
     if defaults {
-        for (name, value) in &deployment.default_params {
+        for (name, value) in &deployment.endpoint.default_params {
             edits.push(Edit::Default(name, value));
         }
     }

@@ -90,7 +90,7 @@ fn by_budget<'r>(budget: u64, limit: Limit<'r>, order: &Order<'_>) -> Result<Pla
     }
     let remedy =
         "allow at least 2048 tokens with `max_tokens`, of which thoughts get half, or leave it out";
-    Err(Unfit::unsupported("reasoning_effort", &order.deployment.provider.name, remedy))
+    Err(Unfit::unsupported("reasoning_effort", &order.deployment.endpoint.provider.name, remedy))
 }
 
 fn enabled(budget: u64) -> Json<'static> {
@@ -172,7 +172,7 @@ pub(super) fn write_output(
         Some(Format::JsonObject) => {
             return Err(Unfit::unsupported(
                 "response_format.type: json_object",
-                &order.deployment.provider.name,
+                &order.deployment.endpoint.provider.name,
                 "give a `json_schema`, or set `drop_params: true`",
             ));
         }

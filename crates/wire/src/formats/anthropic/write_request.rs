@@ -174,7 +174,11 @@ fn write_document(
                 crate::formats::errors::clean(media_type, 60)
             );
             let remedy = "send PDF, plain text or an image";
-            return Err(Unfit::unsupported(field, &order.deployment.provider.name, remedy));
+            return Err(Unfit::unsupported(
+                field,
+                &order.deployment.endpoint.provider.name,
+                remedy,
+            ));
         }
         source => write_source(json, source),
     }
@@ -266,7 +270,11 @@ fn write_others(
         if NATIVE.contains(&&**name) {
             json.raw_member(name, raw);
         } else if !says_nothing(name, raw) && !order.drop_params {
-            return Err(Unfit::unsupported(&**name, &order.deployment.provider.name, REMEDY));
+            return Err(Unfit::unsupported(
+                &**name,
+                &order.deployment.endpoint.provider.name,
+                REMEDY,
+            ));
         }
     }
     Ok(())

@@ -41,7 +41,7 @@ fn edits<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     for name in controls(peek) {
         edits.push(Edit::Remove(name));
     }
-    edits.extend(order.deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
+    edits.extend(order.deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
     // Users of the reference put more into it than the provider takes.
     let is_form = peek.form().is_some();
     if peek.raw("metadata").is_some_and(|raw| is_form || !is_map_of_strings(raw)) {

@@ -63,10 +63,10 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
 
 fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let deployment = order.deployment;
-    let provider = deployment.provider;
+    let provider = deployment.endpoint.provider;
     let mut edits = Vec::with_capacity(8);
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
-    edits.extend(deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
+    edits.extend(deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
     if order.ask_usage && order.operation.has_stream_options() {
         edits.push(Edit::Set("stream_options", stream_options(peek.raw("stream_options"))));
     }
@@ -102,7 +102,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let is_text = matches!(order.operation.mode(), "chat" | "completion" | "embedding");
     let hears = order.operation == Operation::Transcribe;
     let known = |name: &str| is_text || !TEXT_ONLY.has(name) || (hears && name == "temperature");
-    for (name, value) in deployment.default_params.iter().filter(|(name, _)| known(name)) {
+    for (name, value) in deployment.endpoint.default_params.iter().filter(|(name, _)| known(name)) {
         edits.push(Edit::Default(name, value));
     }
     edits

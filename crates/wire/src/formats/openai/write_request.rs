@@ -45,7 +45,7 @@ pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>,
         if name == "cache_control" || (name == "service_tier" && &**raw == "\"auto\"") {
             continue;
         }
-        return Err(Unfit::unsupported(&**name, &order.deployment.provider.name, REMEDY));
+        return Err(Unfit::unsupported(&**name, &order.deployment.endpoint.provider.name, REMEDY));
     }
     json.close(b'}');
     Ok(json.into_bytes())
@@ -54,7 +54,7 @@ pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>,
 fn parameters(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) {
     // Reasoning models of OpenAI refuse the older name, other providers may not know the newer one.
     let reasons = order.deployment.facts.supports_reasoning == Some(true);
-    let newer = reasons && &*order.deployment.provider.name == "openai";
+    let newer = reasons && &*order.deployment.endpoint.provider.name == "openai";
     let most = if newer { "max_completion_tokens" } else { "max_tokens" };
     let raws = [
         (most, &request.max_tokens),
@@ -221,7 +221,11 @@ fn write_part(json: &mut JsonText, content: &Content<'_>, order: &Order<'_>) -> 
 
 fn elsewhere(what: &str, order: &Order<'_>) -> Unfit {
     let field = format!("{what}.source");
-    Unfit::unsupported(field, &order.deployment.provider.name, "send the data itself in base64")
+    Unfit::unsupported(
+        field,
+        &order.deployment.endpoint.provider.name,
+        "send the data itself in base64",
+    )
 }
 
 fn assistant(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Result<(), Unfit> {
@@ -233,7 +237,7 @@ fn assistant(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Resu
             Content::ToolCall { id, name, input } => calls.push((id, name, input)),
             Content::Thinking { .. } | Content::Redacted(_) => {}
             Content::Image(_) | Content::Document { .. } | Content::ToolResult { .. } => {
-                let provider = &order.deployment.provider.name;
+                let provider = &order.deployment.endpoint.provider.name;
                 return Err(Unfit::unsupported(
                     "messages: an image, a document or a tool's result in an assistant's turn",
                     provider,
@@ -273,7 +277,7 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) ->
         let Tool::Function { name, description, schema, strict, cache: _ } = tool else {
             return Err(Unfit::unsupported(
                 format!("tools[{i}]"),
-                &order.deployment.provider.name,
+                &order.deployment.endpoint.provider.name,
                 "only tools that the client runs can be",
             ));
         };

@@ -43,7 +43,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
     if let Some(previous) = order.kept {
         edits.push(Edit::Set("previous_response_id", Cow::Owned(json_string(previous))));
     }
-    edits.extend(deployment.dropped_params.iter().map(|name| Edit::Remove(name)));
+    edits.extend(deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
     for name in controls(peek) {
         edits.push(Edit::Remove(name));
     }
@@ -53,7 +53,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
     }
     // The other operations take little more than what is counted or compacted.
     let creates = order.operation == Operation::Responses;
-    if creates && deployment.provider.quirks.force_store_false {
+    if creates && deployment.endpoint.provider.quirks.force_store_false {
         edits.push(Edit::Set("store", Cow::Borrowed("false")));
     }
     let defaults = if creates { defaults(deployment) } else { Vec::new() };
@@ -64,7 +64,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
 /// The deployment's defaults in the words of responses. They are written in those of chat completions,
 /// and what has no place here is left out.
 fn defaults(deployment: &Deployment) -> Vec<(&str, Cow<'_, str>)> {
-    let known = deployment.default_params.iter().filter(|(name, _)| !CHAT_ONLY.has(name));
+    let known = deployment.endpoint.default_params.iter().filter(|(name, _)| !CHAT_ONLY.has(name));
     let renamed = known.map(|(name, value)| match &**name {
         "max_tokens" | "max_completion_tokens" => ("max_output_tokens", Cow::Borrowed(&**value)),
         "reasoning_effort" => ("reasoning", Cow::Owned(format!("{{\"effort\":{value}}}"))),
@@ -80,7 +80,7 @@ mod tests {
 
     fn body(operation: Operation, text: &str, previous: Option<&str>) -> String {
         let mut deployment = deployment("openai");
-        deployment.default_params = [
+        deployment.endpoint.default_params = [
             ("max_tokens", "50"),
             ("reasoning_effort", "\"low\""),
             ("seed", "1"),

@@ -72,9 +72,9 @@ fn a_providers_row_renames_bounds_and_forces() {
 #[test]
 fn the_deployments_defaults_yield_to_the_client() {
     let mut with_defaults = deployment("openai");
-    with_defaults.default_params =
+    with_defaults.endpoint.default_params =
         vec![("temperature".into(), "0.5".into()), ("seed".into(), "7".into())];
-    with_defaults.dropped_params = vec!["user".into()];
+    with_defaults.endpoint.dropped_params = vec!["user".into()];
     assert_eq!(
         body(&with_defaults, r#"{"model":"g","temperature":1,"user":"u"}"#, false),
         r#"{"model":"up","temperature":1,"seed":7}"#

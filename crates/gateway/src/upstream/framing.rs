@@ -149,6 +149,7 @@ enum At {
     DataLf,
     LineStart,
     Trailer,
+    TrailerLf,
     LastLf,
     End,
 }
@@ -212,9 +213,10 @@ impl Chunks {
             (At::DataCr, b'\r') => At::DataLf,
             (At::DataLf, b'\n') => At::SizeFirst,
             (At::LineStart, b'\r') => At::LastLf,
-            (At::Trailer, b'\n') => At::LineStart,
+            (At::Trailer, b'\r') => self.read_over(At::TrailerLf)?,
+            (At::TrailerLf, b'\n') => At::LineStart,
             (At::LastLf, b'\n') => At::End,
-            (At::Extension | At::LineStart, b'\n') => {
+            (At::Extension | At::LineStart | At::Trailer, b'\n') => {
                 return Err(BodyError::Malformed("a bare line end"));
             }
             (At::Extension, _) => self.read_over(At::Extension)?,
@@ -222,7 +224,7 @@ impl Chunks {
             (At::SizeFirst | At::Size | At::SizeSpace, _) => {
                 return Err(BodyError::Malformed("an invalid chunk size"));
             }
-            (At::SizeEnd | At::DataCr | At::DataLf | At::LastLf, _) => {
+            (At::SizeEnd | At::DataCr | At::DataLf | At::TrailerLf | At::LastLf, _) => {
                 return Err(BodyError::Malformed("a chunk without its line end"));
             }
             (At::Data | At::End, _) => self.at,
@@ -326,6 +328,9 @@ mod tests {
             "3;a\nb\r\nabc\r\n",
             "0\r\n\rx",
             "0\r\n\n",
+            "0\r\nt: v\n\r\n",
+            "0\r\nt: v\r\nu: v\n\r\n\r\n",
+            "0\r\nt: v\rw\r\n\r\n",
             "5 5\r\nhello\r\n",
         ] {
             assert!(matches!(whole(text), Err(BodyError::Malformed(_))), "{text:?}");

@@ -1,7 +1,10 @@
 //! Fuzz target: answers of upstreams as bytes, from the first of the head to the last of the body.
 //!
-//! Stands here because heads and framings are nobody else's; the other targets are in `tests/fuzz`.
+//! Stands here because heads and framings are private to this module; the other targets are in
+//! `tests/fuzz`.
 //! Always true: however the bytes are cut, the same answer is read, and the same bytes are left over.
+
+mod oracle;
 
 use std::time::Duration;
 

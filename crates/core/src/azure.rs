@@ -8,7 +8,7 @@
 
 use std::fmt::Write;
 
-use crate::endpoint::Operation;
+use crate::operation::{ModelPlace, Operation};
 use crate::secret::Secret;
 
 /// The version that is asked for when nothing names one. Source: the reference.
@@ -66,10 +66,11 @@ impl Azure {
     /// Source: the reference.
     #[must_use]
     pub fn path(&self, base: &str, operation: Operation, path: &str, model: &str) -> String {
-        if operation == Operation::Realtime {
-            return self.realtime_path(base, path, model);
-        }
-        let of_account = operation.is_of_account();
+        let of_account = match operation.model_place() {
+            ModelPlace::Query => return self.realtime_path(base, path, model),
+            ModelPlace::Account => true,
+            ModelPlace::Body => false,
+        };
         let default = match operation.is_of_responses() {
             true => RESPONSES_API_VERSION,
             false => DEFAULT_API_VERSION,

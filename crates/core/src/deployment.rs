@@ -7,11 +7,11 @@
 use std::sync::Arc;
 
 use crate::azure::Azure;
-use crate::endpoint::Operation;
 use crate::health::DeploymentState;
 use crate::health::check::CheckRules;
 use crate::health::outcome::ProviderError;
 use crate::index::{BudgetIndex, GroupIndex};
+use crate::operation::Operation;
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::provider::Provider;
@@ -149,7 +149,7 @@ impl Deployment {
     #[must_use]
     pub fn serves(&self, operation: Operation) -> bool {
         match self.endpoint.mock {
-            Some(_) => matches!(operation.mode(), "chat" | "completion" | "embedding"),
+            Some(_) => operation.has_canned(),
             None => self.endpoint.provider.serves(operation),
         }
     }

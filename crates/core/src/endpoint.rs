@@ -3,11 +3,9 @@
 //! Read by the gateway's pipeline, which has no handlers besides it. Always true: every path is in
 //! exactly one row, and a path in no row is refused.
 
-mod operation;
+pub use crate::operation::{Carries, Kind, Operation};
 
-pub use operation::{Carries, Kind, Operation};
-
-use crate::provider::WireFormat;
+use crate::wire_format::WireFormat;
 
 /// What a caller must be to use an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +86,7 @@ pub enum Action {
 }
 
 /// One row.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
     /// The one method it answers to (`GET` rows of pages also answer `HEAD`).
     pub method: &'static str,
@@ -100,251 +98,33 @@ pub struct Endpoint {
     pub action: Action,
 }
 
-/// All endpoints.
-pub static ENDPOINTS: &[Endpoint] = &[
+const COUNT: usize = Operation::ALL.len() + PAGES.len();
+
+/// All endpoints: operations as their rows say, behind them the pages.
+pub static ENDPOINTS: &[Endpoint] = &{
+    let mut all = [PAGES[0]; COUNT];
+    let mut at = 0;
+    while at < COUNT {
+        all[at] = match at < Operation::ALL.len() {
+            true => of_operation(Operation::ALL[at]),
+            false => PAGES[at - Operation::ALL.len()],
+        };
+        at += 1;
+    }
+    all
+};
+
+/// Every operation is for those who hold a key for models.
+const fn of_operation(operation: Operation) -> Endpoint {
     Endpoint {
-        method: "POST",
-        paths: &[
-            "/v1/chat/completions",
-            "/chat/completions",
-            "/engines/{}/chat/completions",
-            "/openai/deployments/{}/chat/completions",
-        ],
+        method: operation.method().name(),
+        paths: operation.paths(),
         role: Role::Key,
-        action: Action::Upstream(Operation::Chat),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &[
-            "/v1/completions",
-            "/completions",
-            "/engines/{}/completions",
-            "/openai/deployments/{}/completions",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::Completion),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &[
-            "/v1/embeddings",
-            "/embeddings",
-            "/engines/{}/embeddings",
-            "/openai/deployments/{}/embeddings",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::Embedding),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &["/v1/messages"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::Messages),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &["/v1/messages/count_tokens"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::CountTokens),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &["/utils/token_counter"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::CountPrompt),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &["/v1/responses", "/responses", "/openai/v1/responses", "/openai/responses"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::Responses),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &[
-            "/v1/responses/compact",
-            "/responses/compact",
-            "/openai/v1/responses/compact",
-            "/openai/responses/compact",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::CompactResponses),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &[
-            "/v1/responses/input_tokens",
-            "/responses/input_tokens",
-            "/openai/v1/responses/input_tokens",
-            "/openai/responses/input_tokens",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::CountResponses),
-    },
-    Endpoint {
-        method: "GET",
-        paths: &[
-            "/v1/responses/{}/input_items",
-            "/responses/{}/input_items",
-            "/openai/v1/responses/{}/input_items",
-            "/openai/responses/{}/input_items",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::ListInputItems),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &[
-            "/v1/responses/{}/cancel",
-            "/responses/{}/cancel",
-            "/openai/v1/responses/{}/cancel",
-            "/openai/responses/{}/cancel",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::CancelResponse),
-    },
-    Endpoint {
-        method: "GET",
-        paths: &[
-            "/v1/responses/{}",
-            "/responses/{}",
-            "/openai/v1/responses/{}",
-            "/openai/responses/{}",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::GetResponse),
-    },
-    Endpoint {
-        method: "DELETE",
-        paths: &[
-            "/v1/responses/{}",
-            "/responses/{}",
-            "/openai/v1/responses/{}",
-            "/openai/responses/{}",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::DeleteResponse),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &["/v1/images/edits", "/images/edits", "/openai/deployments/{}/images/edits"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::EditImage),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &[
-            "/v1/audio/transcriptions",
-            "/audio/transcriptions",
-            "/openai/deployments/{}/audio/transcriptions",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::Transcribe),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &["/v1/files", "/files", "/openai/v1/files", "/openai/files"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::CreateFile),
-    },
-    Endpoint {
-        method: "GET",
-        paths: &["/v1/files", "/files", "/openai/v1/files", "/openai/files"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::ListFiles),
-    },
-    Endpoint {
-        method: "GET",
-        paths: &[
-            "/v1/files/{}/content",
-            "/files/{}/content",
-            "/openai/v1/files/{}/content",
-            "/openai/files/{}/content",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::GetFileContent),
-    },
-    Endpoint {
-        method: "GET",
-        paths: &["/v1/files/{}", "/files/{}", "/openai/v1/files/{}", "/openai/files/{}"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::GetFile),
-    },
-    Endpoint {
-        method: "DELETE",
-        paths: &["/v1/files/{}", "/files/{}", "/openai/v1/files/{}", "/openai/files/{}"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::DeleteFile),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &["/v1/batches", "/batches", "/openai/v1/batches", "/openai/batches"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::CreateBatch),
-    },
-    Endpoint {
-        method: "GET",
-        paths: &["/v1/batches", "/batches", "/openai/v1/batches", "/openai/batches"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::ListBatches),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &[
-            "/v1/batches/{}/cancel",
-            "/batches/{}/cancel",
-            "/openai/v1/batches/{}/cancel",
-            "/openai/batches/{}/cancel",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::CancelBatch),
-    },
-    Endpoint {
-        method: "GET",
-        paths: &["/v1/batches/{}", "/batches/{}", "/openai/v1/batches/{}", "/openai/batches/{}"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::GetBatch),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &[
-            "/v1/images/generations",
-            "/images/generations",
-            "/openai/deployments/{}/images/generations",
-        ],
-        role: Role::Key,
-        action: Action::Upstream(Operation::GenerateImage),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &["/v1/audio/speech", "/audio/speech", "/openai/deployments/{}/audio/speech"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::Speech),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &["/v1/moderations", "/moderations"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::Moderate),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &["/v1/rerank", "/v2/rerank", "/rerank"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::Rerank),
-    },
-    Endpoint {
-        method: "POST",
-        paths: &["/v1/ocr", "/ocr"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::Ocr),
-    },
-    Endpoint {
-        method: "GET",
-        paths: &["/v1/realtime", "/realtime", "/openai/v1/realtime", "/openai/realtime"],
-        role: Role::Key,
-        action: Action::Upstream(Operation::Realtime),
-    },
+        action: Action::Upstream(operation),
+    }
+}
+
+const PAGES: &[Endpoint] = &[
     Endpoint {
         method: "GET",
         paths: &["/v1/models", "/models"],

@@ -10,52 +10,8 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use crate::endpoint::Operation;
-
-/// A wire format: what a provider speaks, and what a client of an endpoint speaks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WireFormat {
-    /// `POST {base}/chat/completions` with a bearer key.
-    #[default]
-    OpenAi,
-    /// `POST {base}/v1/messages` with `x-api-key` and `anthropic-version`.
-    Anthropic,
-}
-
-impl WireFormat {
-    /// What a provider of this wire is asked when a client asks for `operation`; `None` when it has
-    /// nothing of the kind.
-    #[must_use]
-    pub const fn upstream_operation(self, operation: Operation) -> Option<Operation> {
-        match (self, operation) {
-            (WireFormat::OpenAi, Operation::Messages) => Some(Operation::Chat),
-            (WireFormat::OpenAi, Operation::CountTokens | Operation::CountPrompt) => None,
-            (WireFormat::OpenAi, same) => Some(same),
-            (WireFormat::Anthropic, Operation::Chat | Operation::Messages) => {
-                Some(Operation::Messages)
-            }
-            (WireFormat::Anthropic, Operation::CountTokens | Operation::CountPrompt) => {
-                Some(Operation::CountTokens)
-            }
-            (WireFormat::Anthropic, _) => None,
-        }
-    }
-
-    /// The part of an `api_base`'s path that belongs to the base. Users write the base of an Anthropic
-    /// provider with and without its version, or with the whole path.
-    #[must_use]
-    pub fn base_path(self, path: &str) -> &str {
-        let path = path.trim_end_matches('/');
-        match self {
-            WireFormat::OpenAi => path,
-            WireFormat::Anthropic => {
-                let path = path.strip_suffix("/messages").unwrap_or(path);
-                path.strip_suffix("/v1").unwrap_or(path)
-            }
-        }
-    }
-}
+use crate::operation::{Counterpart, Operation, WayOut};
+pub use crate::wire_format::WireFormat;
 
 /// How the path of a request is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -66,8 +22,34 @@ pub enum Addressing {
     Plain,
     /// As [`crate::azure`] says.
     Azure,
-    /// The operation's path behind a base that has a version: the operation's, unless it names one.
+    /// The operation's path behind a base that has a version: the request's [`Edition`], unless the base
+    /// names one.
     Cohere,
+}
+
+/// The version of a provider's interface that a request needs, where paths name one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Edition {
+    /// The one in use.
+    #[default]
+    Current,
+    /// The first: it knows what later ones do not.
+    First,
+}
+
+/// What a provider is called for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Called {
+    /// The operation.
+    pub operation: Operation,
+    /// The version that knows what the request says.
+    pub edition: Edition,
+}
+
+impl From<Operation> for Called {
+    fn from(operation: Operation) -> Called {
+        Called { operation, edition: Edition::Current }
+    }
 }
 
 /// One provider.
@@ -136,26 +118,25 @@ pub struct Constraints {
 }
 
 impl Provider {
-    /// The base of the path for `operation`, of the path of an `api_base`. Users write it with and
+    /// The base of the paths of that edition, of the path of an `api_base`. Users write it with and
     /// without a version, or with the whole path of a request.
     #[must_use]
-    pub fn base_path<'p>(&self, path: &'p str, operation: Operation) -> Cow<'p, str> {
+    pub fn base_path<'p>(&self, path: &'p str, edition: Edition) -> Cow<'p, str> {
         let base = self.wire.base_path(path);
         let base = base.strip_suffix(Operation::Rerank.upstream_path()).unwrap_or(base);
         let has_version = base.ends_with("/v1") || base.ends_with("/v2");
-        match self.addressing {
-            Addressing::Cohere if !has_version => {
-                let version = if operation == Operation::RerankV1 { "/v1" } else { "/v2" };
-                Cow::Owned(format!("{base}{version}"))
-            }
-            Addressing::Cohere | Addressing::Plain | Addressing::Azure => Cow::Borrowed(base),
+        match (self.addressing, edition) {
+            (Addressing::Cohere, _) if has_version => Cow::Borrowed(base),
+            (Addressing::Cohere, Edition::Current) => Cow::Owned(format!("{base}/v2")),
+            (Addressing::Cohere, Edition::First) => Cow::Owned(format!("{base}/v1")),
+            (Addressing::Plain | Addressing::Azure, _) => Cow::Borrowed(base),
         }
     }
 
     /// The path of the list of its models, behind the path of an `api_base`.
     #[must_use]
     pub fn list_path(&self, path: &str) -> String {
-        let base = self.base_path(path, Operation::Chat);
+        let base = self.base_path(path, Edition::Current);
         match (self.wire, self.addressing) {
             // The list is of the first version only.
             (WireFormat::OpenAi, Addressing::Cohere) => {
@@ -170,13 +151,14 @@ impl Provider {
     #[must_use]
     pub fn lacks(&self, operation: Operation) -> String {
         let (name, path) = (&self.name, operation.upstream_path());
-        let is_text = matches!(operation.mode(), "completion" | "responses");
-        let way_out = match operation {
-            Operation::Rerank | Operation::RerankV1 if self.wire == WireFormat::OpenAi => {
-                "; for a server of your own that has it write `hosted_vllm/...` as its model"
+        let way_out = match operation.way_out() {
+            WayOut::OwnServer(prefix) if self.wire == operation.format() => {
+                format!("; for a server of your own that has it write `{prefix}/...` as its model")
             }
-            _ if is_text && self.serves(Operation::Chat) => ", or use /v1/chat/completions",
-            _ => "",
+            WayOut::Operation(other) if self.serves(other) => {
+                format!(", or use {}", other.paths()[0])
+            }
+            WayOut::OwnServer(_) | WayOut::Operation(_) | WayOut::Provider => String::new(),
         };
         format!("provider {name} has no {path}; ask for a model of another provider{way_out}")
     }
@@ -192,8 +174,10 @@ impl Provider {
             let path = operation.upstream_path();
             return self.endpoints.iter().any(|listed| listed.strip_prefix("/v1") == Some(path));
         }
-        let counts = matches!(operation, Operation::CountTokens | Operation::CountPrompt);
-        counts || self.wire.upstream_operation(operation).is_some()
+        match operation.counterpart(self.wire) {
+            Counterpart::Same | Counterpart::Other(_) | Counterpart::Estimated => true,
+            Counterpart::Missing => false,
+        }
     }
 }
 
@@ -242,16 +226,16 @@ mod tests {
     #[test]
     fn an_address_of_cohere_may_name_its_version_or_the_whole_path() {
         let cohere = lookup("cohere").unwrap();
-        let base = |path| cohere.base_path(path, Operation::Rerank).into_owned();
+        let base = |path| cohere.base_path(path, Edition::Current).into_owned();
         for path in ["", "/", "/v2", "/v2/rerank"] {
             assert_eq!(base(path), "/v2", "{path}");
             assert_eq!(cohere.list_path(path), "/v1/models", "{path}");
         }
         assert_eq!(base("/v1/rerank"), "/v1");
-        assert_eq!(cohere.base_path("", Operation::RerankV1), "/v1");
-        assert_eq!(cohere.base_path("/v2", Operation::RerankV1), "/v2", "what is written counts");
+        assert_eq!(cohere.base_path("", Edition::First), "/v1");
+        assert_eq!(cohere.base_path("/v2", Edition::First), "/v2", "what is written counts");
         let vllm = lookup("hosted_vllm").unwrap();
-        assert_eq!(vllm.base_path("/v1/rerank", Operation::Rerank), "/v1");
+        assert_eq!(vllm.base_path("/v1/rerank", Edition::Current), "/v1");
     }
 
     #[test]
@@ -283,14 +267,5 @@ mod tests {
         let no_page = "provider anthropic has no /ocr; ask for a model of another provider";
         assert_eq!(lacks("anthropic", Operation::Ocr), no_page);
         assert!(!lacks("cohere", Operation::Completion).contains("chat"));
-    }
-
-    #[test]
-    fn an_anthropic_base_may_be_written_in_three_ways() {
-        for path in ["", "/", "/v1", "/v1/", "/v1/messages"] {
-            assert_eq!(WireFormat::Anthropic.base_path(path), "", "{path}");
-        }
-        assert_eq!(WireFormat::Anthropic.base_path("/anthropic/v1"), "/anthropic");
-        assert_eq!(WireFormat::OpenAi.base_path("/v1/"), "/v1");
     }
 }

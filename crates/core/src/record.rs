@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::cause::Cause;
-use crate::endpoint::Operation;
+use crate::operation::Operation;
 use crate::usage::Usage;
 
 /// How a request ended for its client.

@@ -9,7 +9,7 @@ use std::io;
 use bytes::Bytes;
 use divan::counter::ItemsCount;
 use hale_core::config::{Options, Source, load};
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_core::snapshot::Snapshot;
 use hale_wire::answer;

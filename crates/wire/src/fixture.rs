@@ -6,10 +6,10 @@ use bytes::Bytes;
 use hale_core::deployment::{
     Credential, Deployment, DeploymentIndex, Display, Routing, UpstreamEndpoint,
 };
-use hale_core::endpoint::Operation;
 use hale_core::group::GroupIndex;
 use hale_core::health::DeploymentState;
 use hale_core::health::check::CheckRules;
+use hale_core::operation::Operation;
 use hale_core::prices::ModelFacts;
 use hale_core::provider;
 use serde_json::Value;

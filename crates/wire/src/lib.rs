@@ -12,7 +12,7 @@ mod conversion;
 mod fixture;
 mod formats;
 
-pub use hale_core::endpoint::Operation;
+pub use hale_core::operation::Operation;
 
 pub use self::bytes::framing::sse as events;
 pub use self::bytes::{edit, form, id, object, payload, peek, scan, websocket};

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-use crate::endpoint::Operation;
+use crate::operation::Operation;
 use crate::prices;
 use crate::provider::{self, Addressing, Constraints, Provider, Quirks, WireFormat};
 

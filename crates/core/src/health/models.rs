@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::Rest;
-use crate::endpoint::Operation;
+use crate::operation::Operation;
 use crate::time::Millis;
 
 /// Parts that are remembered per deployment.

@@ -17,7 +17,7 @@ use super::models::ModelRests;
 use super::rate::{Claim, Rates};
 use super::trial::{Permit, Trial, TrialSlot};
 use crate::cause::Cause;
-use crate::endpoint::Operation;
+use crate::operation::Operation;
 use crate::policy::ByKind;
 use crate::time::Millis;
 

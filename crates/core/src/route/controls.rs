@@ -5,7 +5,7 @@
 
 use super::needs::Needs;
 use super::tags::TagWish;
-use crate::endpoint::Operation;
+use crate::operation::Operation;
 
 /// What the client asks of the routing, from headers and body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use super::windows;
 use crate::budget::BudgetIndex;
 use crate::cause::Cause;
 use crate::deployment::{Deployment, DeploymentIndex};
-use crate::endpoint::Operation;
 use crate::health::{Claim, Full, Rest, Trial, Verdict};
+use crate::operation::Operation;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hale_core::deployment::MockContent;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_wire::mock::{self, Frame};
 use http::{Response, StatusCode, header};
 use http_body_util::{BodyExt, Full};

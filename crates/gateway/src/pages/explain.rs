@@ -2,7 +2,7 @@
 //!
 //! Called by the router. Always true: it takes no permit, no place and no budget, and leaves no record.
 
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_wire::peek::Peek;
 use http::Response;
 use http::request::Parts;

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
-use hale_core::endpoint::Operation;
 use hale_core::health::check::{
     Checked, Doubt, Finding, ProbeKind, Refusal, judge, kind, model, token_floor, unserved,
 };
+use hale_core::operation::Operation;
 use hale_core::prices;
 use hale_core::route::AttemptPlan;
 use hale_core::usage::{Units, Usage};
@@ -111,8 +111,7 @@ fn names_limit_anew(deployment: &Deployment) -> bool {
 /// The most tokens that the answer may have.
 fn tokens(serving: &Serving, deployment: &Deployment, operation: Operation) -> Option<u32> {
     let (rules, settings) = (&deployment.probing, &serving.snapshot.checks);
-    // Messages are not understood without.
-    if rules.supports_max_tokens == Some(false) && operation != Operation::Messages {
+    if rules.supports_max_tokens == Some(false) && !operation.requires("max_tokens") {
         return None;
     }
     let is_pattern = deployment.endpoint.upstream_model.contains('*');
@@ -136,12 +135,12 @@ impl Built {
         let mut hash = DefaultHasher::new();
         place(serving, index).hash(&mut hash);
         match &self.sent {
-            Some(Sent { outgoing: Ok(Outgoing::Body(operation, body)), .. })
+            Some(Sent { outgoing: Ok(Outgoing::Body(called, body)), .. })
                 if deployment.endpoint.mock.is_none() =>
             {
-                let (operation, transfer) = (*operation, Transfer::Whole);
+                let (called, transfer) = (*called, Transfer::Whole);
                 let model = &self.model;
-                let path = target.path(PathCall { operation, transfer, model, object: None });
+                let path = target.path(PathCall { called, transfer, model, object: None });
                 path.as_str().hash(&mut hash);
                 body.hash(&mut hash);
             }

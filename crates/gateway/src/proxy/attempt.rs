@@ -16,9 +16,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::deployment::MockAnswer;
-use hale_core::endpoint::Operation;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::health::{Failure, Obstacle};
+use hale_core::operation::{self, Operation};
+use hale_core::provider::Called;
 use hale_core::route::AttemptPlan;
 use hale_core::secret::Secret;
 use hale_core::usage::{Units, Usage};
@@ -214,17 +215,17 @@ pub(crate) async fn attempt(
     let deployment = guard.deployment().clone();
     let stage = Cell::default();
     let asked = async {
-        let (upstream, body) = match &ask.outgoing {
-            Ok(Outgoing::Body(upstream, body)) => (*upstream, body),
+        let (called, body) = match &ask.outgoing {
+            Ok(Outgoing::Body(called, body)) => (*called, body),
             Ok(Outgoing::Estimate(answer)) => return Ok(own_answer(ask, answer.clone())),
             Ok(Outgoing::Count(count)) => return Ok(own_answer(ask, counted(count).await)),
             Err(unfit) => return Err(Failed::unfit(unfit)),
         };
         match &deployment.endpoint.mock {
-            Some(canned) => canned_answer(ask, upstream, canned).await,
+            Some(canned) => canned_answer(ask, called.operation, canned).await,
             None => {
                 let target = ask.serving.target(plan.deployment);
-                upstream_answer(ask, target, upstream, body, &stage).await
+                upstream_answer(ask, target, called, body, &stage).await
             }
         }
     };
@@ -276,10 +277,11 @@ async fn counted(count: &Count) -> Bytes {
 async fn upstream_answer(
     ask: &Ask<'_>,
     target: &Target,
-    upstream: Operation,
+    called: Called,
     body: &Payload,
     stage: &Cell<Stage>,
 ) -> Result<(HeaderMap, Content), Failed> {
+    let upstream = called.operation;
     let key = upstream.switches().then(socket::key);
     let mut more = request::headers(ask, target, body.content_type.as_ref());
     more.extend(key.iter().flat_map(|key| ask.dialect.handshake.headers(key)));
@@ -287,7 +289,7 @@ async fn upstream_answer(
     let (model, object) = (ask.upstream_model, ask.object);
     let mut request = UpstreamRequest {
         method: &method(upstream),
-        path: &target.path(PathCall { operation: upstream, transfer, model, object }),
+        path: &target.path(PathCall { called, transfer, model, object }),
         headers: &target.headers,
         more,
         body,
@@ -378,8 +380,11 @@ pub(super) fn unsent(error: &SendError, admin: bool) -> Failed {
 }
 
 fn method(operation: Operation) -> Method {
-    // Those of the table are methods.
-    Method::from_bytes(operation.method().as_bytes()).unwrap_or(Method::POST)
+    match operation.method() {
+        operation::Method::Get => Method::GET,
+        operation::Method::Post => Method::POST,
+        operation::Method::Delete => Method::DELETE,
+    }
 }
 
 async fn refused(

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
-use hale_core::endpoint::{Carries, Operation};
+use hale_core::operation::{Carries, Operation};
 use hale_core::snapshot::Snapshot;
 use hale_wire::files::lines;
 use hale_wire::modes;

@@ -8,8 +8,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hale_core::cause::Cause;
-use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
+use hale_core::operation::Operation;
 use hale_core::record::Ending;
 use hale_core::route::{AttemptPlan, Controls, GiveUp, Next, Resolved, Tried, Walk, resolve};
 use hale_core::snapshot::Snapshot;
@@ -350,10 +350,10 @@ async fn try_once(
         policy_moves_on: walk.has_policy_fallback(snapshot),
     };
     let guard = match &ask.outgoing {
-        Ok(Outgoing::Body(operation, _)) => {
+        Ok(Outgoing::Body(called, _)) => {
             let guard = begin(snapshot, walk, plan, request)?;
             // How long files take says nothing about models.
-            if operation.is_of_files() { guard.unmeasured() } else { guard }
+            if called.operation.is_of_files() { guard.unmeasured() } else { guard }
         }
         Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) | Err(_) => {
             AttemptGuard::unasked(deployment, plan, walk.surroundings(snapshot, plan))

@@ -9,8 +9,8 @@ mod websocket;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::endpoint::Kind;
 use hale_core::health::outcome::ProviderError;
+use hale_core::operation::Kind;
 use hale_core::provider::WireFormat;
 use hale_core::route::{Refused, Tried, Walk};
 use hale_core::snapshot::Snapshot;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use hale_core::budget::BudgetIndex;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_core::record::{Ending, RequestRecord};
 use hale_core::usage::Usage;
 

@@ -7,7 +7,7 @@
 
 use hale_core::azure::escaped;
 use hale_core::deployment::DeploymentIndex;
-use hale_core::endpoint::{Carries, Kind, Operation};
+use hale_core::operation::{Carries, Kind, Operation};
 use hale_core::route::Target;
 use hale_core::snapshot::Snapshot;
 use hale_wire::peek::Peek;

@@ -5,7 +5,8 @@
 
 use hale_core::azure::escaped;
 use hale_core::deployment::Deployment;
-use hale_core::endpoint::Operation;
+use hale_core::operation::{ModelPlace, Operation};
+use hale_core::provider::{Called, Edition};
 use http::uri::PathAndQuery;
 
 /// How an answer is transferred.
@@ -21,7 +22,7 @@ pub(crate) enum Transfer {
 #[derive(Clone, Copy)]
 pub(crate) struct PathCall<'c> {
     /// What the upstream is called for.
-    pub(crate) operation: Operation,
+    pub(crate) called: Called,
     /// How it is to answer.
     pub(crate) transfer: Transfer,
     /// The model's name at the provider. A deployment with a star in its model learns it from the request.
@@ -51,7 +52,8 @@ impl Paths {
         let all = |transfer| {
             Operation::ALL.map(|operation| {
                 let model = &deployment.endpoint.upstream_model;
-                make(deployment, base, PathCall { operation, transfer, model, object: None })
+                let called = operation.into();
+                make(deployment, base, PathCall { called, transfer, model, object: None })
             })
         };
         let (whole, streamed) = (all(Transfer::Whole), all(Transfer::Streamed));
@@ -59,25 +61,33 @@ impl Paths {
         Paths { whole, streamed }
     }
 
-    /// The template for `operation`.
-    pub(super) fn template(&self, operation: Operation, transfer: Transfer) -> &PathAndQuery {
+    /// The template for what is called; `None` where it has no template, as that is called seldom.
+    pub(super) fn template(&self, called: Called, transfer: Transfer) -> Option<&PathAndQuery> {
+        match called.edition {
+            Edition::Current => {}
+            Edition::First => return None,
+        }
         let templates = match (transfer, &self.streamed) {
             (Transfer::Streamed, Some(streamed)) => streamed,
             (Transfer::Streamed, None) | (Transfer::Whole, _) => &self.whole,
         };
-        &templates[operation as usize]
+        Some(&templates[called.operation as usize])
     }
 }
 
 /// Whether the path of `operation` names the model.
 pub(super) fn names_model(deployment: &Deployment, operation: Operation) -> bool {
-    deployment.endpoint.azure.is_some() || operation.switches()
+    match operation.model_place() {
+        ModelPlace::Query => true,
+        ModelPlace::Body | ModelPlace::Account => deployment.endpoint.azure.is_some(),
+    }
 }
 
 /// The path of one call.
 pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> PathAndQuery {
-    let PathCall { operation, transfer, model, object } = call;
-    let base = deployment.endpoint.provider.base_path(base, operation);
+    let PathCall { called, transfer, model, object } = call;
+    let operation = called.operation;
+    let base = deployment.endpoint.provider.base_path(base, called.edition);
     let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
     let below = match transfer {
         // No provider of today has a path of its own for streams.
@@ -85,8 +95,10 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
     };
     let mut text = match &deployment.endpoint.azure {
         Some(azure) => azure.path(&base, operation, &below, model),
-        None if operation.switches() => format!("{base}{below}?model={}", escaped(model)),
-        None => format!("{base}{below}"),
+        None => match operation.model_place() {
+            ModelPlace::Query => format!("{base}{below}?model={}", escaped(model)),
+            ModelPlace::Body | ModelPlace::Account => format!("{base}{below}"),
+        },
     };
     if let Some(query) = object.map(|object| &*object.query).filter(|query| !query.is_empty()) {
         text.push(if text.contains('?') { '&' } else { '?' });

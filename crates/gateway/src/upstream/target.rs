@@ -61,12 +61,14 @@ impl Target {
 
     /// The path of `call`.
     pub(crate) fn path(&self, call: PathCall<'_>) -> Cow<'_, PathAndQuery> {
-        let names_model = paths::names_model(&self.deployment, call.operation);
+        let names_model = paths::names_model(&self.deployment, call.called.operation);
         let other_model = names_model && *self.deployment.endpoint.upstream_model != *call.model;
-        if other_model || call.object.is_some() {
-            return Cow::Owned(paths::make(&self.deployment, &self.upstream.base_path, call));
+        match self.paths.template(call.called, call.transfer) {
+            Some(template) if !other_model && call.object.is_none() => Cow::Borrowed(template),
+            Some(_) | None => {
+                Cow::Owned(paths::make(&self.deployment, &self.upstream.base_path, call))
+            }
         }
-        Cow::Borrowed(self.paths.template(call.operation, call.transfer))
     }
 
     /// The path of its list of models.

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use hale_core::config::{self, Options, Source};
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_core::route::TagWish;
 use hale_core::snapshot::Snapshot;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use hale_core::cause::Cause;
-use hale_core::endpoint::Operation;
 use hale_core::health::outcome::{Observation, classify};
+use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_wire::answer::{self, Fault};
 use hale_wire::errors::{ErrorReply, MESSAGE_MAX, clean, parse_provider_error};

@@ -2,7 +2,7 @@
 //! and reads the same again.
 
 use bytes::Bytes;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_wire::order::Order;
 use hale_wire::peek::Peek;
 use hale_wire::way::{Outgoing, outgoing};

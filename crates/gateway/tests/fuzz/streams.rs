@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::Bytes;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_wire::events::{Data, Splitter, data, events};
 use hale_wire::id::{IdKey, Issuer};

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_wire::answer;
 use hale_wire::order::Order;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_core::provider::{self, Addressing};
 use hale_testkit::{FakeUpstream, Request, Script, anthropic, forms, modes, openai};
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use aws_lc_rs::{constant_time, hmac};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hale_core::endpoint::Kind;
+use hale_core::operation::Kind;
 
 /// How every id of a kind begins, as the providers' own do: clients look at it.
 const fn prefix(kind: Kind) -> &'static str {

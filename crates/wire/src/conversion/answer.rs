@@ -7,8 +7,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
+use hale_core::operation::{Operation, Shape};
 use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
 
@@ -121,12 +121,12 @@ pub fn check(way: Way, body: &Bytes, view: &View) -> Result<Answer, Fault> {
         return malformed("a body that is not UTF-8");
     };
     let upstream = way.upstream().unwrap_or(way.operation);
-    let looked = match way.wire {
-        WireFormat::OpenAi if upstream.is_of_responses() => responses(upstream, text, view),
-        WireFormat::OpenAi if upstream.is_of_files() => files(upstream, text, view),
-        WireFormat::OpenAi if upstream.has_own_content() => look_mode(upstream, text, view),
-        WireFormat::OpenAi => look_openai(upstream, text, view),
-        WireFormat::Anthropic => look_anthropic(upstream, text, view),
+    let looked = match (way.wire, upstream.shape()) {
+        (WireFormat::OpenAi, Shape::Response) => responses(upstream, text, view),
+        (WireFormat::OpenAi, Shape::Stored) => files(upstream, text, view),
+        (WireFormat::OpenAi, Shape::Own) => look_mode(upstream, text, view),
+        (WireFormat::OpenAi, Shape::Completion) => look_openai(upstream, text, view),
+        (WireFormat::Anthropic, _) => look_anthropic(upstream, text, view),
     };
     let (patches, usage) = match looked {
         Ok(looked) => looked?,

@@ -7,8 +7,8 @@
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
+use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
 use memchr::memmem::Finder;

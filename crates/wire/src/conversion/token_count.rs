@@ -233,7 +233,7 @@ fn reply(
 
 #[cfg(test)]
 mod tests {
-    use hale_core::endpoint::Operation;
+    use hale_core::operation::Operation;
     use serde_json::{Value, json};
 
     use super::*;

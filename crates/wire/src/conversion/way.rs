@@ -6,8 +6,8 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hale_core::endpoint::{Carries, Kind, Operation};
-use hale_core::provider::{Addressing, WireFormat};
+use hale_core::operation::{Carries, Kind, Operation};
+use hale_core::provider::{Addressing, Called, Edition, WireFormat};
 
 use crate::bytes::edit::{Edit, apply};
 use crate::bytes::payload::Payload;
@@ -36,7 +36,7 @@ impl Way {
     /// What the provider is asked for; `None` when it has nothing of the kind.
     #[must_use]
     pub fn upstream(self) -> Option<Operation> {
-        self.wire.upstream_operation(self.operation)
+        self.operation.upstream(self.wire)
     }
 }
 
@@ -44,7 +44,7 @@ impl Way {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outgoing {
     /// This body, for that operation of the provider.
-    Body(Operation, Payload),
+    Body(Called, Payload),
     /// Nothing: this is the answer.
     Estimate(Bytes),
     /// Nothing: the answer is counted here.
@@ -61,13 +61,13 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
         return without_counterpart(peek, order);
     };
     if order.deployment.endpoint.mock.is_some() {
-        return Ok(Outgoing::Body(upstream, Payload::default()));
+        return Ok(Outgoing::Body(upstream.into(), Payload::default()));
     }
     if upstream.carries() == Carries::Nothing {
-        return Ok(Outgoing::Body(upstream, Payload::default()));
+        return Ok(Outgoing::Body(upstream.into(), Payload::default()));
     }
     if order.operation == Operation::CountPrompt {
-        return Ok(Outgoing::Body(upstream, token_count::ask(peek, order)?.into()));
+        return Ok(Outgoing::Body(upstream.into(), token_count::ask(peek, order)?.into()));
     }
     if !way.translates() {
         let body = match (way.wire, upstream.kind()) {
@@ -79,7 +79,8 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
             (WireFormat::OpenAi, Some(Kind::Batch)) => files::edits::batch(peek, order),
             (WireFormat::Anthropic, _) => anthropic::edits::request_body(peek, order, true).into(),
         };
-        return Ok(Outgoing::Body(versioned(upstream, peek, order), body));
+        let edition = edition(upstream, peek, order);
+        return Ok(Outgoing::Body(Called { operation: upstream, edition }, body));
     }
     let written = match way.wire {
         WireFormat::OpenAi => openai::write_request::write(&read(peek, order.operation)?, order)?,
@@ -95,25 +96,25 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
         WireFormat::OpenAi => openai::edits::request_body(&written, order),
         WireFormat::Anthropic => anthropic::edits::request_body(&written, order, false).into(),
     };
-    Ok(Outgoing::Body(upstream, body))
+    Ok(Outgoing::Body(upstream.into(), body))
 }
 
 /// What only Cohere's first version of rerank knows. Source: <https://docs.cohere.com/v1/reference/rerank>.
 static V1_ONLY: Names = Names::new(&["max_chunks_per_doc", "rank_fields", "return_documents"]);
 
-/// The operation in the version that knows what the request says.
-fn versioned(upstream: Operation, peek: &Peek, order: &Order<'_>) -> Operation {
+/// The version that knows what the request says.
+fn edition(upstream: Operation, peek: &Peek, order: &Order<'_>) -> Edition {
     let has_versions = order.deployment.endpoint.provider.addressing == Addressing::Cohere;
     if upstream != Operation::Rerank || !has_versions {
-        return upstream;
+        return Edition::Current;
     }
     let documents = peek.raw("documents").and_then(|raw| raw.strip_prefix('['));
     let has_objects = documents.is_some_and(|list| list.trim_start().starts_with('{'));
     let mut defaults = order.deployment.endpoint.default_params.iter();
     let is_default = defaults.any(|(name, _)| V1_ONLY.has(name));
     match has_objects || is_default || peek.holds(&V1_ONLY).next().is_some() {
-        true => Operation::RerankV1,
-        false => upstream,
+        true => Edition::First,
+        false => Edition::Current,
     }
 }
 

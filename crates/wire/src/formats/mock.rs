@@ -3,7 +3,7 @@
 //! Called by the gateway's attempts. Always true: a canned answer passes the same checks as a real one.
 
 use hale_core::deployment::MockContent;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use serde_json::json;
 
 /// Canned answers are completions; who asks for a format that they translate to gets them translated.

@@ -3,7 +3,7 @@
 //! Made by the gateway for each attempt, read by the edits and writers of the wires.
 
 use hale_core::deployment::Deployment;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 
 use crate::bytes::peek::{Names, Peek};

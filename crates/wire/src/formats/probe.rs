@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use serde_json::{Map, Value, json};
 
 use crate::bytes::form::{self, FormError};
@@ -123,7 +123,7 @@ impl Probe<'_> {
                 set("input", json!(self.prompt));
                 set("voice", json!(self.voice));
             }
-            Operation::Rerank | Operation::RerankV1 => {
+            Operation::Rerank => {
                 set("query", json!(self.prompt));
                 set("documents", json!([DOCUMENT]));
             }
@@ -172,7 +172,6 @@ impl Probe<'_> {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
-            | Operation::RerankV1
             | Operation::Ocr
             | Operation::Realtime => None,
         }

@@ -4,8 +4,8 @@
 //! and of a pattern only a model is picked that chats.
 
 use crate::deployment::Deployment;
-use crate::endpoint::Operation;
 use crate::group::Pattern;
+use crate::operation::Operation;
 use crate::prices;
 
 /// What a check does.
@@ -19,29 +19,12 @@ pub enum ProbeKind {
     Unserved,
 }
 
-/// What is called to check a model of a mode.
-const CALLS: &[(&str, Operation)] = &[
-    ("chat", Operation::Chat),
-    ("completion", Operation::Completion),
-    ("embedding", Operation::Embedding),
-    ("responses", Operation::Responses),
-    ("anthropic_messages", Operation::Messages),
-    ("image_generation", Operation::GenerateImage),
-    ("image_edit", Operation::EditImage),
-    ("audio_transcription", Operation::Transcribe),
-    ("audio_speech", Operation::Speech),
-    ("moderation", Operation::Moderate),
-    ("rerank", Operation::Rerank),
-    ("ocr", Operation::Ocr),
-    ("batch", Operation::ListBatches),
-    ("realtime", Operation::Realtime),
-];
 /// Modes whose calls are too dear for a check.
 const FREE: &[&str] = &["video_generation"];
 
 /// The modes that can be checked.
 pub fn modes() -> impl Iterator<Item = &'static str> + Clone {
-    CALLS.iter().map(|(mode, _)| *mode).chain(FREE.iter().copied())
+    Operation::probes().map(|(mode, _)| mode).chain(FREE.iter().copied())
 }
 
 /// What a check of `deployment` does.
@@ -51,8 +34,8 @@ pub fn kind(deployment: &Deployment) -> ProbeKind {
     if deployment.probing.metadata || FREE.contains(&mode) {
         return ProbeKind::Free;
     }
-    match CALLS.iter().find(|(name, _)| *name == mode) {
-        Some((_, operation)) if deployment.serves(*operation) => ProbeKind::Call(*operation),
+    match Operation::probing(mode) {
+        Some(operation) if deployment.serves(operation) => ProbeKind::Call(operation),
         Some(_) | None => ProbeKind::Unserved,
     }
 }
@@ -61,8 +44,8 @@ pub fn kind(deployment: &Deployment) -> ProbeKind {
 #[must_use]
 pub fn unserved(deployment: &Deployment) -> String {
     let (mode, provider) = (mode(deployment), &deployment.endpoint.provider.name);
-    match CALLS.iter().find(|(name, _)| *name == mode) {
-        Some((_, operation)) => {
+    match Operation::probing(mode) {
+        Some(operation) => {
             let path = operation.upstream_path();
             format!("provider {provider} has no {path}, which models of mode {mode} are asked by")
         }

@@ -4,7 +4,7 @@
 //! there and look like what was asked for. A file may have none.
 
 use bytes::Bytes;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_wire::modes;
 use hale_wire::stream::Reader;
 use http::{HeaderMap, HeaderValue, header};

@@ -1,4 +1,4 @@
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use proptest::prelude::*;
 
 use super::*;

@@ -1,7 +1,7 @@
 //! Answers and streams that are not as their format's page says, but come.
 
 use bytes::Bytes;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_core::provider::WireFormat::{Anthropic, OpenAi};
 use serde_json::{Value, json};
 

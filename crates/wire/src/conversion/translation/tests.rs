@@ -1,5 +1,5 @@
 use bytes::Bytes;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_core::provider::WireFormat::{Anthropic, OpenAi};
 use hale_core::usage::Usage;
 use proptest::prelude::*;

@@ -135,7 +135,7 @@ fn between_equal_formats_only_the_named_fields_change() {
     let anthropic = deployment("anthropic");
     let out = outgoing(&peek, &order(&anthropic, Operation::Messages, "up")).unwrap();
     let expected = text.replace("\"g\"", "\"up\"").replace("\"num_retries\":2,", "");
-    assert_eq!(out, Outgoing::Body(Operation::Messages, Bytes::from(expected).into()));
+    assert_eq!(out, Outgoing::Body(Operation::Messages.into(), Bytes::from(expected).into()));
 }
 
 #[test]

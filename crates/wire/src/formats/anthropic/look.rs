@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use serde::Deserialize;
 
 use super::usage::Counts;

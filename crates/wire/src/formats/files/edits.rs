@@ -53,7 +53,7 @@ fn edits<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use hale_core::endpoint::Operation;
+    use hale_core::operation::Operation;
 
     use super::*;
     use crate::fixture::{deployment, order};

@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use hale_core::endpoint::{Kind, Operation};
+use hale_core::operation::{Kind, Operation};
 use serde_json::value::RawValue;
 
 use crate::bytes::edit::{Patch, json_string};

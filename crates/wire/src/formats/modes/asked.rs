@@ -3,7 +3,7 @@
 //! Called by the gateway once per request and by checks. Always true: what an answer says about itself
 //! wins over this.
 
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_core::usage::{Quality, Units};
 
 use crate::bytes::peek::Peek;

@@ -4,7 +4,7 @@
 //! Called by the gateway's attempts before anything of an answer reaches a client. Always true: an error
 //! or a page never passes for sound.
 
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use serde::Deserialize;
 
 use crate::bytes::peek::Peek;

@@ -10,7 +10,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use hale_core::usage::{Quality, Units, Usage};
 use serde::Deserialize;
 
@@ -69,7 +69,7 @@ pub(crate) fn look(operation: Operation, text: &str) -> Result<Found, ScanError>
             Operation::GenerateImage | Operation::EditImage => images(content),
             Operation::Transcribe => transcript(content),
             Operation::Moderate => moderations(content),
-            Operation::Rerank | Operation::RerankV1 => ranks(content),
+            Operation::Rerank => ranks(content),
             Operation::Ocr => pages(content),
             _ => Ok(0),
         }?;

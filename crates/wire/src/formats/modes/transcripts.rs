@@ -7,8 +7,8 @@
 
 use std::ops::Range;
 
-use hale_core::endpoint::Operation;
 use hale_core::health::outcome::ProviderError;
+use hale_core::operation::Operation;
 use hale_core::usage::{Sound, Units, Usage};
 use serde::Deserialize;
 

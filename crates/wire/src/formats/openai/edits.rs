@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 use serde_json::Value;
 
 use crate::bytes::edit::{Edit, json_string, payload};

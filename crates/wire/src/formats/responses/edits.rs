@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 
 use crate::bytes::edit::{Edit, apply, json_string};
 use crate::bytes::peek::{Names, Peek};

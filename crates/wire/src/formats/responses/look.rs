@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use hale_core::endpoint::{Kind, Operation};
 use hale_core::health::outcome::ProviderError;
+use hale_core::operation::{Kind, Operation};
 use hale_core::usage::Usage;
 use serde::Deserialize;
 
@@ -107,7 +107,6 @@ impl Top {
             | Operation::Speech
             | Operation::Moderate
             | Operation::Rerank
-            | Operation::RerankV1
             | Operation::Ocr
             | Operation::Realtime => false,
         }

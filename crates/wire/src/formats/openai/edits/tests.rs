@@ -1,7 +1,7 @@
 //! Tests of what changes of a body on its way to an OpenAI-wire upstream.
 
 use hale_core::deployment::Deployment;
-use hale_core::endpoint::Operation;
+use hale_core::operation::Operation;
 
 use crate::fixture::deployment;
 

@@ -1,0 +1,500 @@
+//! The table of operations: what clients can ask of models, one row each, with all facts.
+//!
+//! Read through the accessors of [`super::Operation`]. Always true: a new operation is one row here and
+//! its codec in `hale-wire`; the order of the rows is the one in which paths are tried.
+
+use super::facts::{
+    Addressed, Answer, Billing, Carries, Content, Kind, Method, ModelPlace, Shape, Streaming,
+    TokenLimit,
+};
+use crate::wire_format::WireFormat;
+
+/// All that is to be known about an operation.
+#[derive(Debug)]
+pub struct Row {
+    /// The name in metrics and records.
+    pub name: &'static str,
+    /// The method, of clients and of what is sent to an upstream.
+    pub method: Method,
+    /// The paths for clients; at most one `{}` in each stands for a name that may contain slashes.
+    pub paths: &'static [&'static str],
+    /// The path below the base URL of an upstream of its own format; `{}` stands for an id.
+    pub upstream_path: &'static str,
+    /// The format in which clients speak to its endpoint and providers of that wire are called.
+    pub format: WireFormat,
+    /// What a provider of the OpenAI wire is called for.
+    pub open_ai: Counterpart,
+    /// What a provider of the Anthropic wire is called for.
+    pub anthropic: Counterpart,
+    /// The `mode` of the models that are for it.
+    pub mode: &'static str,
+    /// The `mode` of the models that are probed by it.
+    pub probes: Option<&'static str>,
+    /// The path by which a provider's row says that it has it; `None` where every provider of the
+    /// format is called, as few are without it.
+    pub listed_as: Option<&'static str>,
+    /// What to use where a provider has it not.
+    pub way_out: WayOut,
+    /// What says which deployments can serve it.
+    pub addressed: Addressed,
+    /// Where its upstream path names the model.
+    pub model_place: ModelPlace,
+    /// What it makes, lists or addresses, where a deployment keeps that.
+    pub stored: Option<Kind>,
+    /// The field of its body, or of its query where it has none, that names something that a
+    /// deployment keeps, and what that is.
+    pub refers_to: Option<(&'static str, Kind)>,
+    /// What a client sends with it.
+    pub carries: Carries,
+    /// The fields without which a request makes no sense, its content first.
+    pub required: &'static [&'static str],
+    /// Fields of which one is enough, the usual one first.
+    pub one_of: &'static [&'static str],
+    /// The model that is meant where a request names none.
+    pub default_model: Option<&'static str>,
+    /// What the limit on the tokens of an answer is called, where it has one.
+    pub token_limit: Option<TokenLimit>,
+    /// What a good answer is.
+    pub answer: Answer,
+    /// Of which shape it is, where it is JSON of the OpenAI format.
+    pub shape: Shape,
+    /// Whether that may be a stream.
+    pub streaming: Streaming,
+    /// The field of a full answer that carries its content; empty where there is no JSON.
+    pub content_field: &'static str,
+    /// What it is charged by.
+    pub billing: Billing,
+}
+
+/// What a provider of some wire is called for when a client asks for an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counterpart {
+    /// The same.
+    Same,
+    /// Another operation, to which request and answer are translated.
+    Other(Operation),
+    /// Nothing, as the gateway can tell by itself.
+    Estimated,
+    /// Nothing: it has nothing of the kind.
+    Missing,
+}
+
+/// What to use in place of a provider that has not what was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WayOut {
+    /// Another provider.
+    Provider,
+    /// Another provider, or this operation where the provider has that.
+    Operation(Operation),
+    /// Another provider, or a server of one's own, under this provider's name.
+    OwnServer(&'static str),
+}
+
+/// What a row does not say.
+const BASE: Row = Row {
+    name: "",
+    method: Method::Post,
+    paths: &[],
+    upstream_path: "",
+    format: WireFormat::OpenAi,
+    open_ai: Counterpart::Same,
+    anthropic: Counterpart::Missing,
+    mode: "",
+    probes: None,
+    listed_as: None,
+    way_out: WayOut::Provider,
+    addressed: Addressed::ByModel,
+    model_place: ModelPlace::Body,
+    stored: None,
+    refers_to: None,
+    carries: Carries::Json,
+    required: &[],
+    one_of: &[],
+    default_model: None,
+    token_limit: None,
+    answer: Answer::Json,
+    shape: Shape::Completion,
+    streaming: Streaming::Never,
+    content_field: "",
+    billing: Billing::Tokens,
+};
+/// The same of operations about responses.
+const RESPONSES: Row = Row {
+    mode: "responses",
+    listed_as: Some("/v1/responses"),
+    way_out: WayOut::Operation(Operation::Chat),
+    model_place: ModelPlace::Account,
+    stored: Some(Kind::Response),
+    shape: Shape::Response,
+    ..BASE
+};
+/// The same of those that go on from an earlier response.
+const NEXT_RESPONSE: Row =
+    Row { refers_to: Some(("previous_response_id", Kind::Response)), ..RESPONSES };
+/// The same of those about one response.
+const ONE_RESPONSE: Row =
+    Row { addressed: Addressed::ById, carries: Carries::Nothing, ..RESPONSES };
+/// The same of operations about files.
+const FILES: Row = Row {
+    mode: "batch",
+    listed_as: Some("/v1/files"),
+    addressed: Addressed::ByAccount,
+    model_place: ModelPlace::Account,
+    stored: Some(Kind::File),
+    shape: Shape::Stored,
+    ..BASE
+};
+/// The same of those about one file.
+const ONE_FILE: Row = Row { addressed: Addressed::ById, carries: Carries::Nothing, ..FILES };
+/// The same of operations about batches.
+const BATCHES: Row = Row { listed_as: Some("/v1/batches"), stored: Some(Kind::Batch), ..FILES };
+/// The same of those about one batch.
+const ONE_BATCH: Row = Row { addressed: Addressed::ById, carries: Carries::Nothing, ..BATCHES };
+
+operations! {
+    /// `/chat/completions`.
+    Chat = Row {
+        name: "chat_completions",
+        paths: with_engine!("/chat/completions"),
+        upstream_path: "/chat/completions",
+        anthropic: Counterpart::Other(Operation::Messages),
+        mode: "chat",
+        probes: Some("chat"),
+        required: &["messages"],
+        token_limit: Some(TokenLimit::MAX_COMPLETION_TOKENS),
+        streaming: Streaming::UsageOnRequest,
+        content_field: "choices",
+        ..BASE
+    },
+    /// `/completions`.
+    Completion = Row {
+        name: "completions",
+        paths: with_engine!("/completions"),
+        upstream_path: "/completions",
+        mode: "completion",
+        probes: Some("completion"),
+        way_out: WayOut::Operation(Operation::Chat),
+        required: &["prompt"],
+        token_limit: Some(TokenLimit::MAX_TOKENS),
+        streaming: Streaming::UsageOnRequest,
+        content_field: "choices",
+        ..BASE
+    },
+    /// `/embeddings`.
+    Embedding = Row {
+        name: "embeddings",
+        paths: with_engine!("/embeddings"),
+        upstream_path: "/embeddings",
+        mode: "embedding",
+        probes: Some("embedding"),
+        required: &["input"],
+        content_field: "data",
+        ..BASE
+    },
+    /// `/v1/messages`.
+    Messages = Row {
+        name: "messages",
+        paths: &["/v1/messages"],
+        upstream_path: "/v1/messages",
+        format: WireFormat::Anthropic,
+        open_ai: Counterpart::Other(Operation::Chat),
+        anthropic: Counterpart::Same,
+        mode: "chat",
+        probes: Some("anthropic_messages"),
+        required: &["messages", "max_tokens"],
+        token_limit: Some(TokenLimit::MAX_TOKENS),
+        // At a provider of the OpenAI wire it is a chat.
+        streaming: Streaming::UsageOnRequest,
+        content_field: "content",
+        ..BASE
+    },
+    /// `/v1/messages/count_tokens`.
+    CountTokens = Row {
+        name: "count_tokens",
+        paths: &["/v1/messages/count_tokens"],
+        upstream_path: "/v1/messages/count_tokens",
+        format: WireFormat::Anthropic,
+        open_ai: Counterpart::Estimated,
+        anthropic: Counterpart::Same,
+        mode: "chat",
+        required: &["messages"],
+        content_field: "input_tokens",
+        ..BASE
+    },
+    /// `/utils/token_counter`.
+    CountPrompt = Row {
+        name: "token_counter",
+        paths: &["/utils/token_counter"],
+        upstream_path: "/utils/token_counter",
+        open_ai: Counterpart::Estimated,
+        anthropic: Counterpart::Other(Operation::CountTokens),
+        mode: "chat",
+        one_of: &["messages", "prompt"],
+        content_field: "total_tokens",
+        ..BASE
+    },
+    /// `/responses`.
+    Responses = Row {
+        name: "responses",
+        paths: with_account!("/responses"),
+        upstream_path: "/responses",
+        probes: Some("responses"),
+        required: &["input"],
+        token_limit: Some(TokenLimit::MAX_OUTPUT_TOKENS),
+        streaming: Streaming::WithUsage,
+        content_field: "output",
+        ..NEXT_RESPONSE
+    },
+    /// `/responses/compact`.
+    CompactResponses = Row {
+        name: "responses_compact",
+        paths: with_account!("/responses/compact"),
+        upstream_path: "/responses/compact",
+        required: &["input"],
+        content_field: "output",
+        ..NEXT_RESPONSE
+    },
+    /// `/responses/input_tokens`. Either of several fields is enough.
+    CountResponses = Row {
+        name: "responses_input_tokens",
+        paths: with_account!("/responses/input_tokens"),
+        upstream_path: "/responses/input_tokens",
+        content_field: "input_tokens",
+        ..NEXT_RESPONSE
+    },
+    /// `/responses/{id}/input_items`.
+    ListInputItems = Row {
+        name: "responses_input_items",
+        method: Method::Get,
+        paths: with_account!("/responses/{}/input_items"),
+        upstream_path: "/responses/{}/input_items",
+        content_field: "data",
+        ..ONE_RESPONSE
+    },
+    /// `/responses/{id}/cancel`.
+    CancelResponse = Row {
+        name: "responses_cancel",
+        paths: with_account!("/responses/{}/cancel"),
+        upstream_path: "/responses/{}/cancel",
+        content_field: "output",
+        ..ONE_RESPONSE
+    },
+    /// `GET /responses/{id}`.
+    GetResponse = Row {
+        name: "responses_get",
+        method: Method::Get,
+        paths: with_account!("/responses/{}"),
+        upstream_path: "/responses/{}",
+        streaming: Streaming::WithUsage,
+        content_field: "output",
+        ..ONE_RESPONSE
+    },
+    /// `DELETE /responses/{id}`.
+    DeleteResponse = Row {
+        name: "responses_delete",
+        method: Method::Delete,
+        paths: with_account!("/responses/{}"),
+        upstream_path: "/responses/{}",
+        content_field: "deleted",
+        ..ONE_RESPONSE
+    },
+    /// `/images/edits`.
+    EditImage = Row {
+        name: "images_edits",
+        paths: with_deployment!("/images/edits"),
+        upstream_path: "/images/edits",
+        mode: "image_edit",
+        probes: Some("image_edit"),
+        carries: Carries::Form,
+        required: &["image", "prompt"],
+        shape: Shape::Own,
+        streaming: Streaming::Refused,
+        content_field: "data",
+        billing: Billing::Images,
+        ..BASE
+    },
+    /// `/audio/transcriptions`.
+    Transcribe = Row {
+        name: "audio_transcriptions",
+        paths: with_deployment!("/audio/transcriptions"),
+        upstream_path: "/audio/transcriptions",
+        mode: "audio_transcription",
+        probes: Some("audio_transcription"),
+        carries: Carries::Form,
+        required: &["file"],
+        shape: Shape::Own,
+        streaming: Streaming::Optional,
+        content_field: "text",
+        billing: Billing::Heard,
+        ..BASE
+    },
+    /// `/files`.
+    CreateFile = Row {
+        name: "files",
+        paths: with_account!("/files"),
+        upstream_path: "/files",
+        carries: Carries::Form,
+        required: &["file", "purpose"],
+        content_field: "id",
+        ..FILES
+    },
+    /// `GET /files`.
+    ListFiles = Row {
+        name: "files_list",
+        method: Method::Get,
+        paths: with_account!("/files"),
+        upstream_path: "/files",
+        refers_to: Some(("after", Kind::File)),
+        carries: Carries::Nothing,
+        content_field: "data",
+        ..FILES
+    },
+    /// `GET /files/{id}/content`.
+    GetFileContent = Row {
+        name: "files_content",
+        method: Method::Get,
+        paths: with_account!("/files/{}/content"),
+        upstream_path: "/files/{}/content",
+        answer: Answer::Bytes(Content::File),
+        ..ONE_FILE
+    },
+    /// `GET /files/{id}`.
+    GetFile = Row {
+        name: "files_get",
+        method: Method::Get,
+        paths: with_account!("/files/{}"),
+        upstream_path: "/files/{}",
+        content_field: "id",
+        ..ONE_FILE
+    },
+    /// `DELETE /files/{id}`.
+    DeleteFile = Row {
+        name: "files_delete",
+        method: Method::Delete,
+        paths: with_account!("/files/{}"),
+        upstream_path: "/files/{}",
+        content_field: "deleted",
+        ..ONE_FILE
+    },
+    /// `/batches`.
+    CreateBatch = Row {
+        name: "batches",
+        paths: with_account!("/batches"),
+        upstream_path: "/batches",
+        refers_to: Some(("input_file_id", Kind::File)),
+        required: &["input_file_id", "endpoint", "completion_window"],
+        content_field: "id",
+        ..BATCHES
+    },
+    /// `GET /batches`.
+    ListBatches = Row {
+        name: "batches_list",
+        method: Method::Get,
+        paths: with_account!("/batches"),
+        upstream_path: "/batches",
+        probes: Some("batch"),
+        refers_to: Some(("after", Kind::Batch)),
+        carries: Carries::Nothing,
+        content_field: "data",
+        ..BATCHES
+    },
+    /// `/batches/{id}/cancel`.
+    CancelBatch = Row {
+        name: "batches_cancel",
+        paths: with_account!("/batches/{}/cancel"),
+        upstream_path: "/batches/{}/cancel",
+        content_field: "id",
+        ..ONE_BATCH
+    },
+    /// `GET /batches/{id}`.
+    GetBatch = Row {
+        name: "batches_get",
+        method: Method::Get,
+        paths: with_account!("/batches/{}"),
+        upstream_path: "/batches/{}",
+        content_field: "id",
+        ..ONE_BATCH
+    },
+    /// `/images/generations`.
+    GenerateImage = Row {
+        name: "images_generations",
+        paths: with_deployment!("/images/generations"),
+        upstream_path: "/images/generations",
+        mode: "image_generation",
+        probes: Some("image_generation"),
+        required: &["prompt"],
+        shape: Shape::Own,
+        streaming: Streaming::Refused,
+        content_field: "data",
+        billing: Billing::Images,
+        ..BASE
+    },
+    /// `/audio/speech`.
+    Speech = Row {
+        name: "audio_speech",
+        paths: with_deployment!("/audio/speech"),
+        upstream_path: "/audio/speech",
+        mode: "audio_speech",
+        probes: Some("audio_speech"),
+        required: &["input"],
+        answer: Answer::Bytes(Content::Audio),
+        billing: Billing::Characters,
+        ..BASE
+    },
+    /// `/moderations`. Its model has a default: <https://platform.openai.com/docs/api-reference/moderations>.
+    Moderate = Row {
+        name: "moderations",
+        paths: plain!("/moderations"),
+        upstream_path: "/moderations",
+        mode: "moderation",
+        probes: Some("moderation"),
+        required: &["input"],
+        default_model: Some("omni-moderation-latest"),
+        shape: Shape::Own,
+        content_field: "results",
+        ..BASE
+    },
+    /// `/rerank`.
+    Rerank = Row {
+        name: "rerank",
+        paths: &["/v1/rerank", "/v2/rerank", "/rerank"],
+        upstream_path: "/rerank",
+        mode: "rerank",
+        probes: Some("rerank"),
+        listed_as: Some("/v1/rerank"),
+        way_out: WayOut::OwnServer("hosted_vllm"),
+        required: &["query", "documents"],
+        shape: Shape::Own,
+        content_field: "results",
+        billing: Billing::Searches,
+        ..BASE
+    },
+    /// `/ocr`.
+    Ocr = Row {
+        name: "ocr",
+        paths: plain!("/ocr"),
+        upstream_path: "/ocr",
+        mode: "ocr",
+        probes: Some("ocr"),
+        listed_as: Some("/v1/ocr"),
+        required: &["document"],
+        shape: Shape::Own,
+        content_field: "pages",
+        billing: Billing::Pages,
+        ..BASE
+    },
+    /// `GET /realtime`: a WebSocket.
+    Realtime = Row {
+        name: "realtime",
+        method: Method::Get,
+        paths: with_account!("/realtime"),
+        upstream_path: "/realtime",
+        mode: "realtime",
+        probes: Some("realtime"),
+        listed_as: Some("/v1/realtime"),
+        model_place: ModelPlace::Query,
+        carries: Carries::Nothing,
+        answer: Answer::Socket,
+        ..BASE
+    },
+}

@@ -1,0 +1,47 @@
+//! The wire formats: what a client of an endpoint speaks, and what a provider speaks.
+//!
+//! Read by the table of operations, the providers and `hale-wire`. Always true: it knows neither
+//! operations nor providers, which both name a format.
+
+use serde::Deserialize;
+
+/// A wire format: what a provider speaks, and what a client of an endpoint speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WireFormat {
+    /// `POST {base}/chat/completions` with a bearer key.
+    #[default]
+    OpenAi,
+    /// `POST {base}/v1/messages` with `x-api-key` and `anthropic-version`.
+    Anthropic,
+}
+
+impl WireFormat {
+    /// The part of an `api_base`'s path that belongs to the base. Users write the base of an Anthropic
+    /// provider with and without its version, or with the whole path.
+    #[must_use]
+    pub fn base_path(self, path: &str) -> &str {
+        let path = path.trim_end_matches('/');
+        match self {
+            WireFormat::OpenAi => path,
+            WireFormat::Anthropic => {
+                let path = path.strip_suffix("/messages").unwrap_or(path);
+                path.strip_suffix("/v1").unwrap_or(path)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_anthropic_base_may_be_written_in_three_ways() {
+        for path in ["", "/", "/v1", "/v1/", "/v1/messages"] {
+            assert_eq!(WireFormat::Anthropic.base_path(path), "", "{path}");
+        }
+        assert_eq!(WireFormat::Anthropic.base_path("/anthropic/v1"), "/anthropic");
+        assert_eq!(WireFormat::OpenAi.base_path("/v1/"), "/v1");
+    }
+}

@@ -106,7 +106,8 @@ async fn answer(
             }
         }
         Action::Upstream(operation) => {
-            exchange::run(arrival, operation, name, head, incoming).await
+            let request = Request::from_parts(head, incoming);
+            exchange::run(arrival, operation, name, request).await
         }
     }
 }

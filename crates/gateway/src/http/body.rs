@@ -21,12 +21,14 @@ use crate::state::Process;
 pub(crate) struct Held {
     process: Arc<Process>,
     bytes: usize,
+    /// Whether they count as kept beyond the first content of an answer.
+    is_kept: bool,
 }
 
 impl Held {
     /// Nothing yet.
     pub(crate) fn none(process: &Arc<Process>) -> Held {
-        Held { process: process.clone(), bytes: 0 }
+        Held { process: process.clone(), bytes: 0, is_kept: false }
     }
 
     /// Counts `more` bytes, unless the process holds too many already.
@@ -37,10 +39,24 @@ impl Held {
         }
         fits
     }
+
+    /// How many bytes it counts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts its bytes as kept beyond the first content of an answer, unless more than `limit` would be.
+    pub(crate) fn keep(&mut self, limit: usize) -> bool {
+        self.is_kept = self.is_kept || self.process.keep(self.bytes, limit);
+        self.is_kept
+    }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if self.is_kept {
+            self.process.release_kept(self.bytes);
+        }
         self.process.release(self.bytes);
     }
 }

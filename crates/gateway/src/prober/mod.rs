@@ -5,6 +5,7 @@
 //! Always true: checks have a thread of their own, which is begun anew when it fails.
 
 mod probe;
+mod request;
 mod round;
 mod thread;
 

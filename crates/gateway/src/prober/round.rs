@@ -14,8 +14,8 @@ use hale_core::health::check::{Allowance, Checked, Finding};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
-use super::probe;
 use super::thread::{contained, record};
+use super::{probe, request};
 use crate::clock;
 use crate::state::health::{Answer, Command, Round};
 use crate::state::{Process, Serving};
@@ -57,7 +57,7 @@ pub(crate) fn alike(serving: &Serving, targets: &[DeploymentIndex]) -> Vec<Alike
     let mut places: HashMap<u64, usize> = HashMap::new();
     for index in targets {
         let deployment = serving.snapshot.deployment(*index);
-        let built = probe::build(serving, deployment, false);
+        let built = request::build(serving, deployment, false);
         let place = *places.entry(built.identity(serving, *index)).or_insert(together.len());
         match together.get_mut(place) {
             Some(alike) => alike.members.push(*index),
@@ -113,7 +113,7 @@ impl Rounds {
         let mut longest = std::time::Duration::ZERO;
         for index in targets {
             let deployment = serving.snapshot.deployment(*index);
-            let credential = probe::credential(serving, deployment);
+            let credential = request::credential(serving, deployment);
             if let Some(until) = self.process.health.quiet.lock().until(now, credential) {
                 found.insert(*index, Answer::LeftAlone(until));
                 continue;
@@ -185,7 +185,7 @@ impl Rounds {
             health.ledger.lock().retain(is_there);
         }
         if let Finding::RateLimited(Some(ms)) = checked.finding {
-            let credential = probe::credential(serving, deployment);
+            let credential = request::credential(serving, deployment);
             health.quiet.lock().ask(checked.ended, credential, ms);
         }
         checked

@@ -18,8 +18,8 @@ use hale_core::time::Millis;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Semaphore, mpsc};
 
-use super::probe;
 use super::round::Rounds;
+use super::{probe, request};
 use crate::clock;
 use crate::events::announce;
 use crate::panics::CatchPanic;
@@ -230,7 +230,7 @@ impl Background {
         Arc::ptr_eq(&self.serving, &ended.serving)
             || by_id
                 .get(id)
-                .is_some_and(|index| probe::asked(&self.serving, *index) == ended.subject.place)
+                .is_some_and(|index| request::asked(&self.serving, *index) == ended.subject.place)
     }
 
     /// Ends the verdicts that are too old.
@@ -292,7 +292,7 @@ fn subjects(serving: &Serving) -> Vec<Subject> {
         if is_left_out(serving, deployment) {
             continue;
         }
-        let built = probe::build(serving, deployment, false);
+        let built = request::build(serving, deployment, false);
         let identity = built.identity(serving, deployment.index);
         if let Some(known) = places.get(&identity).and_then(|place| subjects.get_mut(*place)) {
             known.members.push(deployment.index);
@@ -304,9 +304,9 @@ fn subjects(serving: &Serving) -> Vec<Subject> {
         subjects.push(Subject {
             id: deployment.id.clone(),
             members: vec![deployment.index],
-            place: probe::asked(serving, deployment.index),
+            place: request::asked(serving, deployment.index),
             upstream: upstream.finish(),
-            credential: probe::credential(serving, deployment),
+            credential: request::credential(serving, deployment),
             nano_usd: built.estimate(deployment),
             budget_nano_usd: deployment.probing.daily_budget_nano_usd(),
         });

@@ -5,14 +5,18 @@
 
 pub(crate) mod answer_headers;
 pub(crate) mod attempt;
+pub(crate) mod attempt_guard;
+mod call_builder;
 mod content;
 pub(crate) mod controls;
+mod delivery;
 pub(crate) mod exchange;
 pub(crate) mod explain;
-mod finish;
-pub(crate) mod guard;
 pub(crate) mod handshake;
 mod kept;
+mod model_request;
+mod opening;
 pub(crate) mod relay;
 pub(crate) mod request;
+mod respond;
 pub(crate) mod tunnel;

@@ -1,6 +1,6 @@
 //! A stream on its way from an upstream to a client, after its first content.
 //!
-//! Made by [`super::exchange`], polled by hyper as the answer's body. Always true: whole events leave
+//! Made by [`super::respond`], polled by hyper as the answer's body. Always true: whole events leave
 //! as soon as they are there; the next one is only asked for when the client has room; a failure from
 //! here on is an event in the stream, followed by its end and by nothing that looks like success; of
 //! bytes it is a broken connection.
@@ -10,50 +10,23 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hale_core::cause::Cause;
-use hale_core::record::Ending;
 use hale_core::route::AttemptPlan;
 use hale_core::secret::Secret;
 use hale_wire::stream::Reader;
 use http_body::Frame;
 use tokio::time::Sleep;
 
-use super::attempt::{Failed, Stream};
+use super::attempt::{Cut, Failed, Source, Stream};
+use super::delivery::{Carrier, Progress};
+use super::exchange::Exchange;
 use super::explain;
-use super::finish::Finish;
-use super::guard::AttemptGuard;
 use crate::clock;
-use crate::upstream::AnswerBody;
-
-/// Where a stream comes from.
-pub(crate) enum Source {
-    /// An upstream.
-    Upstream(Box<AnswerBody>),
-    /// A canned answer.
-    Canned(Option<Bytes>),
-}
-
-impl Source {
-    /// The next piece; `None` at the end.
-    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
-        match self {
-            Source::Upstream(body) => {
-                body.poll_piece(cx).map(|piece| piece.map(|result| result.map_err(|_| Cut)))
-            }
-            Source::Canned(events) => Poll::Ready(events.take().map(Ok)),
-        }
-    }
-}
 
 /// How long an upstream may take to end its body after its end, so that its connection can be kept.
 const LINGER_MS: u64 = 1_000;
 
 /// Events that are there together leave together, up to about so many bytes.
 const FRAME_MAX: usize = 32 << 10;
-
-/// The upstream's connection ended in the middle.
-#[derive(Debug)]
-pub(crate) struct Cut;
 
 /// Why a body broke, in the shape that hyper wants: by a fault of our own, or an upstream's in the middle
 /// of bytes. Other failures of an upstream are events of the stream.
@@ -68,11 +41,11 @@ pub(crate) struct Relay {
     ready: Vec<u8>,
     /// What was sent in place of a key, never to be shown.
     token: Option<Secret>,
-    guard: AttemptGuard,
-    finish: Finish,
+    /// The request that it answers, which can still try another deployment.
+    exchange: Exchange,
     silence_ms: u64,
     /// Whether the client made that time shorter than the config does.
-    silence_by_caller: bool,
+    silence_by_client: bool,
     /// When it must have ended.
     ends: hale_core::time::Millis,
     /// After `[DONE]`: when the upstream must have ended its body.
@@ -99,12 +72,7 @@ enum End {
 
 impl Relay {
     /// A stream whose first content goes out at once.
-    pub(crate) fn new(
-        stream: Stream,
-        guard: AttemptGuard,
-        finish: Finish,
-        plan: &AttemptPlan,
-    ) -> Relay {
+    pub(super) fn new(stream: Stream, exchange: Exchange, plan: &AttemptPlan) -> Relay {
         let (silence_ms, ends) = (plan.silence_ms, plan.stream_ends);
         let now = clock::now().millis();
         // All of a short stream may be there already.
@@ -118,10 +86,9 @@ impl Relay {
             reader: stream.reader,
             ready: stream.ready,
             token: stream.token,
-            guard,
-            finish,
+            exchange,
             silence_ms,
-            silence_by_caller: plan.silence_by_caller,
+            silence_by_client: plan.silence_by_caller,
             ends,
             last_event,
             alarm: Box::pin(alarm),
@@ -141,12 +108,14 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
-        if !self.over && self.finish.is_cut() {
+        if !self.over && self.exchange.delivery.is_cut() {
             self.fail(&Failed::stopping());
         }
         while !self.over && self.ready.len() < FRAME_MAX {
             if let Some(mut error) = self.reader.error().cloned() {
-                self.guard.deployment().hide_credentials(&mut error);
+                if let Some(deployment) = self.exchange.delivery.deployment() {
+                    deployment.hide_credentials(&mut error);
+                }
                 if let Some(token) = &self.token {
                     error.hide(token);
                 }
@@ -154,14 +123,14 @@ impl Relay {
                 break;
             }
             match self.source.poll_piece(cx) {
-                // What is there leaves at once; only an empty hand waits.
+                // Flush what is there; wait only when there is nothing.
                 Poll::Pending if !self.ready.is_empty() => break,
                 Poll::Pending => match self.poll_silence(cx) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(()) if self.reader.is_complete() => self.complete(),
                     Poll::Ready(()) if self.is_too_long() => self.fail(&Failed::too_long()),
                     Poll::Ready(()) => {
-                        self.fail(&Failed::stalled(self.silence_ms, self.silence_by_caller));
+                        self.fail(&Failed::stalled(self.silence_ms, self.silence_by_client));
                     }
                 },
                 Poll::Ready(Some(Ok(piece))) => self.take(piece),
@@ -199,7 +168,7 @@ impl Relay {
             };
         }
         let bytes = Bytes::from(std::mem::take(&mut self.ready));
-        self.finish.note(|record| record.response_bytes += bytes.len() as u64);
+        self.exchange.delivery.note(|record| record.response_bytes += bytes.len() as u64);
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
@@ -244,7 +213,7 @@ impl Relay {
     /// Ends it after a fault of our own code.
     pub(crate) fn give_up(&mut self) {
         self.over = true;
-        self.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
+        self.exchange.delivery.panicked();
         self.source = Source::Canned(None);
     }
 
@@ -252,53 +221,28 @@ impl Relay {
         self.over = true;
         // The answer is complete; clients still wait for the mark of its end.
         self.reader.close(&mut self.ready);
-        self.guard.success(self.reader.usage());
-        self.account();
-        self.finish.end(Ending::Success, 200, None);
+        self.exchange.delivery.succeed(Carrier::Body, self.reader.usage());
     }
 
     fn fail(&mut self, failed: &Failed) {
         self.over = true;
-        self.guard.failure(failed.failure());
-        self.account();
-        self.finish.end(Ending::Broken, 200, Some(failed.cause));
-        let reply = explain::broken_stream(self.guard.deployment(), failed);
-        self.ready.extend_from_slice(&self.reader.failure(&reply));
+        if let Some(deployment) = self.exchange.delivery.deployment() {
+            let reply = explain::broken_stream(deployment, failed);
+            self.ready.extend_from_slice(&self.reader.failure(&reply));
+        }
+        self.exchange.delivery.fail(Carrier::Body, failed, self.reader.usage());
         if self.reader.is_bytes() {
             self.end = End::BreakSoon;
         }
         // What is left of the upstream's stream is of no use; dropping it closes the connection.
         self.source = Source::Canned(None);
     }
-
-    fn account(&mut self) {
-        if let Some(usage) = self.reader.usage() {
-            let deployment = self.guard.deployment().clone();
-            self.finish.usage(&deployment, usage);
-        }
-    }
 }
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        if self.over {
-            return;
-        }
-        if self.reader.is_complete() {
-            // The client had everything and did not wait for the upstream to hang up.
-            self.guard.success(self.reader.usage());
-            self.account();
-            self.finish.end(Ending::Success, 200, None);
-        } else {
-            // The client went away; what the provider said so far is all that can be charged.
-            self.account();
-            if std::thread::panicking() {
-                self.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
-            } else if self.finish.is_cut() {
-                self.finish.end(Ending::Broken, 200, Some(Cause::Gateway));
-            } else {
-                self.finish.end(Ending::ClientClosed, 499, Some(Cause::ClientClosed));
-            }
-        }
+        let is_complete = self.reader.is_complete();
+        let progress = if is_complete { Progress::Complete } else { Progress::Partial };
+        self.exchange.delivery.abandon(Carrier::Body, progress, self.reader.usage());
     }
 }

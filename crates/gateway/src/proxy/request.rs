@@ -7,7 +7,7 @@ use hale_core::health::outcome::{Observation, classify};
 use hale_core::provider::WireFormat;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::attempt::{Ask, Failed, unsent};
+use super::attempt::{Audience, Failed, OperationCall};
 use super::handshake::Handshake;
 use crate::upstream::Target;
 use crate::upstream::credential::CredentialError;
@@ -39,20 +39,22 @@ impl Dialect {
 
 /// The headers of this request alone. `content_type` is that of a body which is no JSON.
 pub(super) fn headers(
-    ask: &Ask<'_>,
+    call: &OperationCall<'_>,
     target: &Target,
     content_type: Option<&HeaderValue>,
 ) -> Vec<(HeaderName, HeaderValue)> {
-    let accept = match ask.stream {
-        true => "text/event-stream",
-        false if ask.way.operation.answers_bytes() => "application/octet-stream",
-        false => "application/json",
+    let accept = if call.wants_events() {
+        "text/event-stream"
+    } else if call.conversion.operation.answers_bytes() {
+        "application/octet-stream"
+    } else {
+        "application/json"
     };
     let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
-    if ask.way.wire == WireFormat::Anthropic {
-        let client = &ask.dialect.anthropic;
+    if call.conversion.wire == WireFormat::Anthropic {
+        let client = &call.dialect.anthropic;
         headers.extend(client.betas(&target.headers));
-        if !ask.way.translates() && !target.pins_version {
+        if !call.conversion.translates() && !target.pins_version {
             headers.extend(client.version());
         }
     }
@@ -63,11 +65,11 @@ pub(super) fn headers(
 }
 
 /// The target gave no answer. What the issuer of its credential did is the deployment's failure.
-pub(super) fn unanswered(error: TargetError, admin: bool) -> Failed {
+pub(super) fn unanswered(error: TargetError, audience: Audience) -> Failed {
     match error {
-        TargetError::Unsent(error) => unsent(&error, admin),
+        TargetError::Unsent(error) => Failed::unsent(&error, audience),
         TargetError::Credential(CredentialError::Unsent { issuer, error }) => {
-            let mut failed = unsent(&error, admin);
+            let mut failed = Failed::unsent(&error, audience);
             failed.error.message = format!("{issuer}: {}", failed.error.message);
             // It is not the deployment's address that was not reached.
             failed.obstacle = None;

@@ -1,6 +1,6 @@
 //! A session over a WebSocket: bytes in both directions, until one side ends it.
 //!
-//! Made by [`super::exchange`] when both sides have agreed, polled by the client's connection. Always true:
+//! Made by [`super::respond`] when both sides have agreed, polled by the client's connection. Always true:
 //! a side is only read from when the other has taken all, so that a session holds one buffer per direction;
 //! frames pass unchanged; whatever the end is, it is told once, and each side that is still there gets a
 //! frame that closes, with the reason, unless it is in the middle of a frame.
@@ -10,9 +10,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hale_core::cause::Cause;
-use hale_core::health::Failure;
-use hale_core::record::Ending;
 use hale_core::route::AttemptPlan;
 use hale_core::time::Millis;
 use hale_core::usage::Usage;
@@ -24,10 +21,9 @@ use tokio::time::Sleep;
 use self::last_words::LastWords;
 use self::pipe::{Moved, Pipe};
 use super::attempt::Failed;
-use super::finish::Finish;
-use super::guard::AttemptGuard;
-use crate::clock;
-use crate::clock::seconds;
+use super::delivery::{Carrier, Progress};
+use super::exchange::Exchange;
+use crate::clock::{self, seconds};
 use crate::http::reply::InFlight;
 use crate::upstream::Switched;
 
@@ -45,8 +41,8 @@ const FAILURES: std::ops::RangeInclusive<u16> = 1011..=1014;
 /// A session whose sides have agreed.
 pub(crate) struct Tunnel {
     upstream: Switched,
-    guard: AttemptGuard,
-    finish: Finish,
+    /// The request that it answers.
+    exchange: Exchange,
     idle_ms: u64,
     /// When it must have ended.
     ends: Millis,
@@ -62,7 +58,6 @@ pub(crate) struct Tunnel {
     /// Whether the upstream was the first to close.
     upstream_closed_first: bool,
     last_words: Option<LastWords>,
-    over: bool,
 }
 
 /// Why a session ends.
@@ -84,19 +79,12 @@ pub(crate) struct Session<C> {
 }
 
 impl Tunnel {
-    /// A session with `upstream`, which ends when nothing was said for `idle_ms`.
-    pub(super) fn new(
-        upstream: Switched,
-        guard: AttemptGuard,
-        finish: Finish,
-        plan: &AttemptPlan,
-        idle_ms: u64,
-    ) -> Tunnel {
+    /// A session with `upstream`.
+    pub(super) fn new(upstream: Switched, exchange: Exchange, plan: &AttemptPlan) -> Tunnel {
         Tunnel {
             upstream,
-            guard,
-            finish,
-            idle_ms,
+            idle_ms: exchange.arrival.serving.snapshot.gateway.bounds.websocket_idle_ms,
+            exchange,
             ends: plan.stream_ends,
             in_flight: None,
             down: Pipe::new(Some(realtime::REPORTS_USAGE)),
@@ -106,7 +94,6 @@ impl Tunnel {
             closes: Millis::NEVER,
             upstream_closed_first: false,
             last_words: None,
-            over: false,
         }
     }
 
@@ -135,7 +122,7 @@ impl Tunnel {
     where
         C: AsyncRead + AsyncWrite + Unpin,
     {
-        if self.finish.is_cut() {
+        if self.exchange.delivery.is_cut() {
             return Some(Why::Stopping);
         }
         let before = self.down.bytes() + self.up.bytes();
@@ -198,20 +185,23 @@ impl Tunnel {
 
     /// Tells how it ends, and what there is to say to both sides.
     fn end(&mut self, why: Why) {
-        self.over = true;
-        self.account();
+        self.note_bytes();
+        let (progress, usage) = (self.progress(), self.usage);
+        let delivery = &mut self.exchange.delivery;
         match why {
-            Why::Closed => self.end_closed(),
+            Why::Closed => delivery.abandon(Carrier::WebSocket, progress, usage),
+            Why::ClientGone => {
+                delivery.abandon(Carrier::WebSocket, Progress::Partial, usage);
+            }
+            Why::Idle => {
+                delivery.succeed(Carrier::WebSocket, usage);
+            }
             Why::UpstreamGone => {
                 let failed = Failed::cut("the upstream ended the session without closing it");
-                self.fail(&failed);
+                delivery.fail(Carrier::WebSocket, &failed, usage);
             }
-            Why::ClientGone => {
-                self.finish.end(Ending::ClientClosed, 499, Some(Cause::ClientClosed));
-            }
-            Why::Idle => self.succeed(),
-            Why::TooLong => self.fail(&Failed::too_long()),
-            Why::Stopping => self.fail(&Failed::stopping()),
+            Why::TooLong => delivery.fail(Carrier::WebSocket, &Failed::too_long(), usage),
+            Why::Stopping => delivery.fail(Carrier::WebSocket, &Failed::stopping(), usage),
         }
         let until = clock::now().millis().plus(LAST_WORDS_MS);
         let (code, reason) = self.reason(why);
@@ -239,58 +229,35 @@ impl Tunnel {
         }
     }
 
-    fn end_closed(&mut self) {
+    /// How far the session has come.
+    fn progress(&self) -> Progress {
         let code = self.down.frames().close_code();
-        let failed =
-            self.upstream_closed_first && code.is_some_and(|code| FAILURES.contains(&code));
-        if failed {
-            let failure = Failure { cause: Cause::ServerError, status: None, hint_ms: None };
-            self.guard.failure(failure);
-            self.finish.end(Ending::Broken, 101, Some(Cause::ServerError));
+        let says_failure = code.is_some_and(|code| FAILURES.contains(&code));
+        if !self.is_closed() {
+            Progress::Partial
+        } else if self.upstream_closed_first && says_failure {
+            Progress::FailedByUpstream
         } else {
-            self.succeed();
+            Progress::Complete
         }
     }
 
-    fn succeed(&mut self) {
-        self.guard.success(self.usage);
-        self.finish.end(Ending::Success, 101, None);
-    }
-
-    fn fail(&mut self, failed: &Failed) {
-        self.guard.failure(failed.failure());
-        self.finish.end(Ending::Broken, 101, Some(failed.cause));
-    }
-
-    fn account(&mut self) {
+    fn note_bytes(&mut self) {
         let (down, up) = (self.down.bytes(), self.up.bytes());
-        self.finish.note(|record| {
+        self.exchange.delivery.note(|record| {
             record.response_bytes = down;
             record.request_bytes = up;
         });
-        if let Some(usage) = self.usage {
-            let deployment = self.guard.deployment().clone();
-            self.finish.usage(&deployment, usage);
-        }
     }
 }
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        if self.over {
-            return;
-        }
-        // The connection was closed under it: by the sweep, or with the process.
-        self.account();
-        if std::thread::panicking() {
-            self.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
-        } else if self.finish.is_cut() {
-            self.finish.end(Ending::Broken, 101, Some(Cause::Gateway));
-        } else if self.is_closed() {
-            self.end_closed();
-        } else {
-            self.finish.end(Ending::ClientClosed, 499, Some(Cause::ClientClosed));
-        }
+        // Unless its end was told before, the connection was closed under it: by the sweep, or with the
+        // process.
+        self.note_bytes();
+        let (progress, usage) = (self.progress(), self.usage);
+        self.exchange.delivery.abandon(Carrier::WebSocket, progress, usage);
     }
 }
 
@@ -329,7 +296,6 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
 
     /// Ends it after a fault of our own code.
     pub(crate) fn give_up(&mut self) {
-        self.tunnel.over = true;
-        self.tunnel.finish.end(Ending::Panicked, 500, Some(Cause::Gateway));
+        self.tunnel.exchange.delivery.panicked();
     }
 }

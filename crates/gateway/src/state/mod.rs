@@ -43,6 +43,8 @@ pub(crate) struct Process {
     cutting: AtomicBool,
     /// Bytes of bodies that are held.
     buffered: AtomicUsize,
+    /// Bytes of requests' bodies that are held beyond the first content of their answers.
+    kept: AtomicUsize,
 }
 
 /// One config, ready to serve.
@@ -88,6 +90,7 @@ impl Process {
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
             buffered: AtomicUsize::new(0),
+            kept: AtomicUsize::new(0),
         }
     }
 
@@ -129,6 +132,22 @@ impl Process {
             self.release(bytes);
         }
         fits
+    }
+
+    /// Counts `bytes` of held bodies as kept beyond the first content of their answers, unless that would be
+    /// more than `limit` in all.
+    pub(crate) fn keep(&self, bytes: usize, limit: usize) -> bool {
+        let before = self.kept.fetch_add(bytes, Ordering::Relaxed);
+        let fits = before.saturating_add(bytes) <= limit;
+        if !fits {
+            self.release_kept(bytes);
+        }
+        fits
+    }
+
+    /// Counts `bytes` as no longer kept.
+    pub(crate) fn release_kept(&self, bytes: usize) {
+        self.kept.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Counts `bytes` as no longer held.

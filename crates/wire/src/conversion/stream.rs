@@ -29,7 +29,7 @@ use crate::formats::responses;
 use crate::formats::responses::look::Course;
 
 /// What a client gets to see of an answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct View {
     /// The model's name as JSON text; empty where a response keeps the one that it has.
     pub model_json: Box<str>,

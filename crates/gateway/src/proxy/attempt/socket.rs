@@ -6,9 +6,10 @@
 use hale_wire::websocket;
 use http::{HeaderMap, StatusCode};
 
-use super::super::handshake::Socket;
-use super::{Ask, Failed};
-use crate::upstream::AnswerBody;
+use super::call::OperationCall;
+use super::failed::Failed;
+use crate::proxy::handshake::Socket;
+use crate::upstream::Answer;
 
 /// A key for one handshake.
 pub(super) fn key() -> String {
@@ -17,22 +18,22 @@ pub(super) fn key() -> String {
     websocket::key(random)
 }
 
-/// The upstream's side of a handshake that it did not refuse; `key` is the attempt's.
+/// The upstream's side of a handshake that it did not refuse, and its headers; `key` is the attempt's.
 ///
 /// # Errors
-/// Why it is none.
+/// Why there is no session.
 pub(super) fn switched(
-    ask: &Ask<'_>,
+    call: &OperationCall<'_>,
     key: &str,
-    status: StatusCode,
-    headers: &mut HeaderMap,
-    body: AnswerBody,
-) -> Result<Socket, Failed> {
-    let Some(stream) = body.switched().filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) else {
+    answer: Answer,
+) -> Result<(Socket, HeaderMap), Failed> {
+    let (status, mut headers) = (answer.status, answer.headers);
+    let switched = answer.body.switched();
+    let Some(stream) = switched.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) else {
         let why =
             format!("the upstream answered {status} to a handshake: it has no WebSocket there");
         return Err(Failed::malformed(why));
     };
-    let protocol = ask.dialect.handshake.agreed(key, headers).map_err(Failed::malformed)?;
-    Ok(Socket { stream, protocol })
+    let protocol = call.dialect.handshake.agreed(key, &mut headers).map_err(Failed::malformed)?;
+    Ok((Socket { stream, protocol }, headers))
 }

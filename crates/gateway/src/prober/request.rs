@@ -1,0 +1,210 @@
+//! What a probe sends, and what it costs.
+//!
+//! Made for [`super::probe`] and for whoever groups probes that are the same. Always true: what goes out is
+//! made by the builder of traffic's requests.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use hale_core::deployment::{Deployment, DeploymentIndex};
+use hale_core::health::check::{ProbeKind, kind, model};
+use hale_core::operation::Operation;
+use hale_core::prices;
+use hale_core::usage::{Units, Usage};
+use hale_wire::modes;
+use hale_wire::neutral::Unfit;
+use hale_wire::order::Order;
+use hale_wire::probe::{Probe, VOICE};
+use hale_wire::way::{Outgoing, Way, outgoing};
+use http::HeaderMap;
+
+use crate::state::Serving;
+use crate::upstream::{PathCall, Transfer};
+
+/// Tokens of an answer, unless the config says otherwise. Source: the seed.
+const MAX_TOKENS: u32 = 1;
+/// The same of a deployment that stands for many models. Source: the seed.
+const MAX_TOKENS_PATTERN: u32 = 10;
+/// Tokens that the question is taken to have where its cost is estimated.
+const PROMPT_TOKENS: u64 = 12;
+/// A probe as it would go out.
+pub(super) struct ProbeRequest {
+    /// What it asks for.
+    pub(super) kind: ProbeKind,
+    /// The model's name at the provider.
+    pub(super) model: Box<str>,
+    /// The most tokens that the answer may have, where that is said.
+    pub(super) tokens: Option<u32>,
+    /// What is charged besides tokens.
+    pub(super) units: Units,
+    /// What goes out, where a model is to run.
+    pub(super) operation: Option<ProbeOperation>,
+}
+
+/// The operation of a probe for which a model runs.
+pub(super) struct ProbeOperation {
+    /// The operation, and the provider's wire.
+    pub(super) conversion: Way,
+    /// The request in the provider's format.
+    pub(super) prepared: Result<Outgoing, Unfit>,
+}
+
+/// The probe of `deployment`. `free_only` leaves out what costs.
+pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool) -> ProbeRequest {
+    let named = model(deployment);
+    let kind = if free_only || named.is_none() { ProbeKind::Free } else { kind(deployment) };
+    let model = named.unwrap_or_else(|| deployment.endpoint.upstream_model.clone());
+    let ProbeKind::Call(operation) = kind else {
+        let units = Units::default();
+        return ProbeRequest { kind, model, tokens: None, units, operation: None };
+    };
+    let tokens = tokens(serving, deployment, operation);
+    let checks = deployment.state.checks();
+    let probe = Probe {
+        operation,
+        model: &model,
+        prompt: deployment.probing.prompt.as_deref().unwrap_or(&serving.snapshot.checks.prompt),
+        max_tokens: tokens,
+        reasons: checks.wants_completion_tokens() || names_limit_anew(deployment),
+        reasoning_effort: deployment.probing.reasoning_effort.as_deref(),
+        voice: deployment.probing.voice.as_deref().unwrap_or(VOICE),
+        params: &deployment.probing.params,
+    };
+    let order = Order {
+        deployment,
+        operation,
+        upstream_model: &model,
+        ask_usage: false,
+        drop_params: serving.snapshot.gateway.drop_params,
+        kept: None,
+    };
+    let conversion = Way { operation, wire: order.wire() };
+    let (units, prepared) = match probe.request() {
+        Ok(peek) => (modes::asked::asked(operation, &peek), outgoing(&peek, &order)),
+        Err(error) => {
+            let field = "health_check_params".to_owned();
+            (Units::default(), Err(Unfit { field, message: error.to_string() }))
+        }
+    };
+    let operation = Some(ProbeOperation { conversion, prepared });
+    ProbeRequest { kind, model, tokens, units, operation }
+}
+
+/// Whether it is one of OpenAI's models that call the limit `max_completion_tokens`.
+fn names_limit_anew(deployment: &Deployment) -> bool {
+    matches!(&*deployment.endpoint.provider.name, "openai" | "azure")
+        && deployment.facts.supports_reasoning == Some(true)
+}
+
+/// The most tokens that the answer may have.
+fn tokens(serving: &Serving, deployment: &Deployment, operation: Operation) -> Option<u32> {
+    let (rules, settings) = (&deployment.probing, &serving.snapshot.checks);
+    if rules.supports_max_tokens == Some(false) && !operation.requires("max_tokens") {
+        return None;
+    }
+    let is_pattern = deployment.endpoint.upstream_model.contains('*');
+    let reasons = deployment.facts.supports_reasoning == Some(true);
+    let of_kind = if reasons {
+        rules.max_tokens_reasoning.or(settings.max_tokens_reasoning)
+    } else {
+        rules.max_tokens_non_reasoning
+    };
+    let default = if is_pattern { MAX_TOKENS_PATTERN } else { MAX_TOKENS };
+    let wanted = rules.max_tokens.or(of_kind.filter(|_| !is_pattern)).or(settings.max_tokens);
+    Some(wanted.unwrap_or(default).max(deployment.state.checks().token_floor().unwrap_or(0)))
+}
+
+impl ProbeRequest {
+    /// A number that two probes share when they are the same, byte for byte, and go to the same place.
+    pub(super) fn identity(&self, serving: &Serving, index: DeploymentIndex) -> u64 {
+        let deployment = serving.snapshot.deployment(index);
+        let target = serving.target(index);
+        let mut hash = DefaultHasher::new();
+        place(serving, index).hash(&mut hash);
+        match &self.operation {
+            Some(ProbeOperation { prepared: Ok(Outgoing::Body(called, body)), .. })
+                if deployment.endpoint.mock.is_none() =>
+            {
+                let (called, transfer) = (*called, Transfer::Whole);
+                let model = &self.model;
+                let path = target.path(PathCall { called, transfer, model, object: None });
+                path.as_str().hash(&mut hash);
+                body.hash(&mut hash);
+            }
+            // Nothing goes out, or something that is no request: it is only like itself.
+            _ => (deployment.id.as_bytes(), "alone").hash(&mut hash),
+        }
+        // Tokens of an identity are not in the headers.
+        if target.credential.is_dynamic() {
+            deployment.id.hash(&mut hash);
+        }
+        hash.finish()
+    }
+
+    /// What it costs as far as can be told before, in units of 10^-9 USD.
+    pub(super) fn estimate(&self, deployment: &Deployment) -> u64 {
+        match self.kind {
+            ProbeKind::Free | ProbeKind::Unserved => 0,
+            // No model runs for it, or nothing is said to it.
+            ProbeKind::Call(operation) if operation.is_of_files() || operation.switches() => 0,
+            ProbeKind::Call(_) => {
+                let output = u64::from(self.tokens.unwrap_or(0));
+                let (input, units) = (PROMPT_TOKENS, self.units);
+                cost(deployment, Usage { input, output, units, ..Usage::default() })
+            }
+        }
+    }
+}
+
+/// A number for what is asked under the deployment's id: where, as whom, and for which model.
+pub(super) fn asked(serving: &Serving, index: DeploymentIndex) -> u64 {
+    let deployment = serving.snapshot.deployment(index);
+    let mut hash = DefaultHasher::new();
+    place(serving, index).hash(&mut hash);
+    (&deployment.endpoint.upstream_model, &deployment.facts.mode, &deployment.probing.model)
+        .hash(&mut hash);
+    hash.finish()
+}
+
+/// A number for the credential that the deployment is asked with.
+pub(super) fn credential(serving: &Serving, deployment: &Deployment) -> u64 {
+    let upstream = &serving.target(deployment.index).upstream.key;
+    let mut hash = DefaultHasher::new();
+    match &deployment.credential.api_key {
+        Some(key) => (upstream, key).hash(&mut hash),
+        None => (upstream, &*deployment.id).hash(&mut hash),
+    }
+    hash.finish()
+}
+
+/// A number for where the deployment is and as whom it is asked.
+fn place(serving: &Serving, index: DeploymentIndex) -> u64 {
+    let target = serving.target(index);
+    let mut hash = DefaultHasher::new();
+    target.upstream.key.hash(&mut hash);
+    target.upstream.base_path.hash(&mut hash);
+    hash_headers(&target.headers, &mut hash);
+    hash.finish()
+}
+
+fn hash_headers(headers: &HeaderMap, hash: &mut DefaultHasher) {
+    for (name, value) in headers {
+        name.as_str().hash(hash);
+        value.as_bytes().hash(hash);
+    }
+}
+
+/// What `usage` costs, in units of 10^-9 USD. A model without a price costs what the dearest of its
+/// provider does; where no price is known at all it is taken to be one's own.
+pub(super) fn cost(deployment: &Deployment, usage: Usage) -> u64 {
+    if deployment.endpoint.mock.is_some() {
+        return 0;
+    }
+    let dearest = || {
+        let known = prices::of_provider(&deployment.endpoint.provider.name);
+        known.filter_map(|(_, facts)| facts.cost_usd(&usage)).reduce(f64::max)
+    };
+    let usd = deployment.facts.cost_usd(&usage).or_else(dearest).unwrap_or(0.0);
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
+    let nano = (usd * 1e9) as u64;
+    nano
+}

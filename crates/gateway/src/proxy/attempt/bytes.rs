@@ -1,0 +1,55 @@
+//! An answer of bytes: audio, or a file's content.
+//!
+//! Called by [`super`]. Always true: nothing is promised to the client before the first bytes are there and
+//! look like what was asked for. A file may have none.
+
+use bytes::Bytes;
+use hale_core::operation::Operation;
+use hale_wire::modes;
+use hale_wire::stream::Reader;
+use http::{HeaderMap, HeaderValue, header};
+
+use super::answer::{BytesHead, Source, Stream};
+use super::call::OperationCall;
+use super::error_body::read_text;
+use super::failed::Failed;
+use super::full_answer::charged;
+use crate::upstream::AnswerBody;
+
+/// Reads the first bytes, and makes sure that they are no error message.
+pub(super) async fn read(
+    call: &OperationCall<'_>,
+    headers: &HeaderMap,
+    mut body: AnswerBody,
+) -> Result<Stream, Failed> {
+    let operation = call.conversion.operation;
+    let content_type = headers.get(header::CONTENT_TYPE);
+    let length = body.declared();
+    let first = loop {
+        match body.piece().await {
+            Some(Ok(piece)) if piece.is_empty() => {}
+            Some(Ok(piece)) => break Some(piece),
+            Some(Err(_)) => return Err(Failed::cut("the answer was cut before its first byte")),
+            None if operation == Operation::GetFileContent => break None,
+            None => return Err(Failed::faulty(modes::bytes::no_bytes(operation, b""))),
+        }
+    };
+    let named = content_type.and_then(|value| value.to_str().ok());
+    let start = first.as_ref().map_or(&b""[..], Bytes::as_ref);
+    if !modes::bytes::may_be_bytes(operation, named, start) {
+        let text = read_text(start.to_vec(), body).await;
+        return Err(Failed::faulty(modes::bytes::no_bytes(operation, &text)));
+    }
+    let view = call.expect.view.clone();
+    let mut reader = Reader::bytes(call.conversion, view, charged(call, None));
+    let mut ready = Vec::new();
+    let read = match first {
+        Some(first) => reader.push(first, &mut ready),
+        None => reader.finish(&mut ready),
+    };
+    read.map_err(|error| Failed::malformed(error.to_string()))?;
+    let unnamed = HeaderValue::from_static("application/octet-stream");
+    let content_type = content_type.cloned().unwrap_or(unnamed);
+    let bytes = Some(BytesHead { content_type, length });
+    Ok(Stream { source: Source::Upstream(Box::new(body)), reader, ready, token: None, bytes })
+}

@@ -1,0 +1,55 @@
+//! A canned answer: what a deployment with `mock_response` says instead of an upstream.
+//!
+//! Called by [`super`]. Always true: it passes the same checks as an upstream's answer.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use hale_core::cause::Cause;
+use hale_core::deployment::MockAnswer;
+use hale_core::health::outcome::{Observation, ProviderError};
+use hale_core::operation::Operation;
+use hale_wire::mock;
+
+use super::answer::{Content, Source};
+use super::call::{OperationCall, Scope};
+use super::failed::Failed;
+use super::{first_content, full_answer};
+use crate::clock;
+use crate::http::body::Held;
+
+/// The canned answer to `call`, which asks for `upstream`.
+pub(super) async fn answer(
+    scope: Scope<'_>,
+    call: &OperationCall<'_>,
+    upstream: Operation,
+    canned: &MockAnswer,
+) -> Result<Content, Failed> {
+    if canned.delay_ms > 0 {
+        tokio::time::sleep(Duration::from_millis(canned.delay_ms)).await;
+    }
+    let frame = mock::Frame {
+        id: scope.call_id,
+        created: clock::unix_ms() / 1000,
+        model: &call.expect.shown_model,
+    };
+    if call.wants_events() {
+        let events = mock::stream(upstream, &canned.content, frame).map_err(unfit)?;
+        let source = Source::Canned(Some(Bytes::from(events)));
+        return Ok(Content::Stream(Box::new(first_content::read(call, source).await?)));
+    }
+    let body = mock::full(upstream, &canned.content, frame).map_err(unfit)?;
+    full_answer::check(call, &Bytes::from(body), Held::none(scope.process))
+}
+
+fn unfit(unfit: mock::Unfit) -> Failed {
+    match unfit {
+        mock::Unfit::Failure(status) => {
+            let message = format!("`mock_response` stands for a failure with status {status}");
+            let error = ProviderError { message, ..ProviderError::default() };
+            let observation = Observation::Status(status, &error);
+            Failed::because(&observation, Some(status), error.message.clone())
+        }
+        mock::Unfit::Mode(why) => Failed::of(Cause::BadRequest, Some(400), why.to_owned()),
+    }
+}

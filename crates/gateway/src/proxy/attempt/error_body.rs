@@ -1,0 +1,73 @@
+//! An upstream's refusal: its body, status and headers become a cause.
+//!
+//! Called by [`super`] for every answer that is not 2xx. Always true: what is read is bounded in bytes and
+//! time.
+
+use std::time::Duration;
+
+use hale_core::health::outcome::{Observation, classify};
+use hale_wire::{errors, hints};
+use http::{HeaderMap, StatusCode, header};
+
+use super::failed::Failed;
+use crate::clock;
+use crate::upstream::{Answer, AnswerBody};
+
+/// Error bodies are read up to here; what follows says nothing more.
+const ERROR_BODY_MAX: usize = 64 << 10;
+/// How long an error body may take after its head.
+const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a 404 is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Addressed {
+    /// A model.
+    Model,
+    /// An object that the provider stores, named by its id.
+    StoredObject,
+}
+
+/// The failure that an answer other than 2xx is.
+pub(super) async fn refused(answer: Answer, addressed: Addressed) -> Failed {
+    let Answer { status, headers, body, .. } = answer;
+    let mut text = read_text(Vec::new(), body).await;
+    if is_encoded(&headers) {
+        // Hale asks for no compression, and compressed bytes are no words.
+        text.clear();
+    }
+    let mut error = errors::parse_provider_error(&text);
+    if status.is_redirection() {
+        error.message =
+            format!("the upstream answered with a redirect ({status}), which is not followed");
+    } else if error.message.is_empty() {
+        error.message = format!("the upstream answered {status}");
+    }
+    let observation = match (status, addressed) {
+        (StatusCode::NOT_FOUND, Addressed::StoredObject) => Observation::NoSuchObject,
+        _ => Observation::Status(status.as_u16(), &error),
+    };
+    let cause = classify(&observation);
+    // A fault of the request does not pass with time.
+    let hint_ms = hints::retry_hint_ms(status.as_u16(), &headers, clock::unix_ms())
+        .filter(|_| cause.blames_deployment());
+    Failed { cause, status: Some(status.as_u16()), error, hint_ms, obstacle: None }
+}
+
+/// The text of an answer that is not a good one, as far as it comes in time. `text` was read already.
+pub(super) async fn read_text(mut text: Vec<u8>, mut body: AnswerBody) -> Vec<u8> {
+    let reading = async {
+        while text.len() < ERROR_BODY_MAX
+            && let Some(Ok(piece)) = body.piece().await
+        {
+            text.extend_from_slice(&piece);
+        }
+    };
+    let _late: Result<(), _> = tokio::time::timeout(ERROR_BODY_PATIENCE, reading).await;
+    text.truncate(ERROR_BODY_MAX);
+    text
+}
+
+/// Whether an answer is compressed.
+pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity")
+}

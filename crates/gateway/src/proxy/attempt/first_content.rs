@@ -1,0 +1,41 @@
+//! A stream up to its first content. Until then nothing was promised to the client.
+//!
+//! Called by [`super`] and for canned answers. Always true: a stream that fails before its first content is
+//! a failed attempt, and another deployment can be tried.
+
+use hale_wire::stream::Reader;
+
+use super::answer::{Source, Stream};
+use super::call::OperationCall;
+use super::failed::Failed;
+
+/// Reads `source` up to its first content.
+pub(super) async fn read(call: &OperationCall<'_>, mut source: Source) -> Result<Stream, Failed> {
+    let mut reader = Reader::new(call.conversion, call.expect.view.clone());
+    let mut ready = Vec::new();
+    loop {
+        let piece = std::future::poll_fn(|cx| source.poll_piece(cx)).await;
+        let ended = piece.is_none();
+        match piece {
+            Some(Ok(piece)) => reader
+                .push(piece, &mut ready)
+                .map_err(|error| Failed::malformed(error.to_string()))?,
+            Some(Err(_)) => return Err(Failed::cut("the stream was cut before its first content")),
+            None => {
+                reader.finish(&mut ready).map_err(|error| Failed::malformed(error.to_string()))?;
+            }
+        }
+        if reader.has_content() {
+            return Ok(Stream { source, reader, ready, token: None, bytes: None });
+        }
+        if let Some(error) = reader.error() {
+            return Err(Failed::in_band(error.clone()));
+        }
+        if ended || reader.is_done() {
+            return Err(Failed::cut("the stream ended without content"));
+        }
+        if ready.len() > hale_wire::events::TAIL_MAX {
+            return Err(Failed::malformed("the stream goes on and on without content".to_owned()));
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! An answer in one piece: read within its bounds, and checked.
+//!
+//! Called by [`super`]. Always true: what is held counts against the memory for bodies, and an answer that
+//! passes is what the client asked for.
+
+use bytes::Bytes;
+use hale_core::cause::Cause;
+use hale_core::health::outcome::ProviderError;
+use hale_core::operation::Operation;
+use hale_core::usage::Usage;
+use hale_wire::answer;
+use hale_wire::modes;
+
+use super::answer::Content;
+use super::call::{AnswerForm, OperationCall, PolicyStop, Scope};
+use super::failed::Failed;
+use crate::http::body::Held;
+use crate::upstream::AnswerBody;
+
+/// Reads and checks the answer.
+pub(super) async fn read(
+    scope: Scope<'_>,
+    call: &OperationCall<'_>,
+    mut body: AnswerBody,
+) -> Result<Content, Failed> {
+    let bounds = &scope.serving.snapshot.gateway.bounds;
+    let too_large = || {
+        let mib = bounds.response_bytes >> 20;
+        Failed::malformed(format!("the answer is larger than {mib} MiB (max_response_size_mb)"))
+    };
+    if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
+        return Err(too_large());
+    }
+    let mut held = Held::none(scope.process);
+    let mut whole = Bytes::new();
+    let mut joined = Vec::new();
+    while let Some(piece) = body.piece().await {
+        let piece = piece.map_err(|_| Failed::cut("the answer was cut before its end"))?;
+        if whole.len() + joined.len() + piece.len() > bounds.response_bytes {
+            return Err(too_large());
+        }
+        if !held.add(piece.len(), bounds.buffered_bytes) {
+            let message = "the gateway holds too many bytes at the moment".to_owned();
+            return Err(Failed::of(Cause::Gateway, Some(503), message));
+        }
+        if whole.is_empty() && joined.is_empty() {
+            whole = piece;
+        } else {
+            if joined.is_empty() {
+                joined.extend_from_slice(&whole);
+                whole = Bytes::new();
+            }
+            joined.extend_from_slice(&piece);
+        }
+    }
+    let whole = if joined.is_empty() { whole } else { Bytes::from(joined) };
+    check(call, &whole, held)
+}
+
+/// Whether `whole` is what was asked for.
+pub(super) fn check(
+    call: &OperationCall<'_>,
+    whole: &Bytes,
+    held: Held,
+) -> Result<Content, Failed> {
+    if call.expect.form == AnswerForm::Text {
+        return match modes::transcripts::check_text(whole) {
+            Ok(()) => Ok(Content::Full(whole.clone(), None, held)),
+            Err(fault) => Err(Failed::faulty(fault)),
+        };
+    }
+    let answer = answer::check(call.conversion, whole, &call.expect.view);
+    let answer = answer.map_err(Failed::faulty)?;
+    // Models that do not stream what they hear ignore that they should.
+    if call.wants_events() && call.conversion.operation != Operation::Transcribe {
+        let message = "the upstream answered in one piece although a stream was asked for";
+        return Err(Failed::malformed(message.to_owned()));
+    }
+    if call.expect.policy_stop == PolicyStop::MovesOn && answer::stopped_by_policy(whole) {
+        let message = "the provider's content filter stopped the answer".to_owned();
+        let code = Some("content_filter".to_owned());
+        let error = ProviderError { message, code, ..ProviderError::default() };
+        let failed = Failed::of(Cause::ContentPolicy, Some(400), String::new());
+        return Err(Failed { error, ..failed });
+    }
+    Ok(Content::Full(answer.body, charged(call, answer.usage), held))
+}
+
+/// What a good answer is charged as: what it says, and what the request said besides.
+pub(super) fn charged(call: &OperationCall<'_>, said: Option<Usage>) -> Option<Usage> {
+    let asked = call.expect.units;
+    if !asked.any() {
+        return said;
+    }
+    let said = said.unwrap_or_default();
+    // A provider that reports tokens but no search units bills by tokens.
+    let by_tokens = said.input > 0 && call.conversion.operation == Operation::Rerank;
+    let units = if by_tokens { said.units } else { said.units.or(asked) };
+    Some(Usage { units, ..said })
+}

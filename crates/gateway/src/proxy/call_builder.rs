@@ -1,0 +1,101 @@
+//! Makes the call of one attempt: the request in the provider's format, and what must come back.
+//!
+//! Used by [`super::exchange`] for each attempt. Always true: nothing of an earlier attempt is in it.
+
+use std::borrow::Cow;
+
+use hale_core::operation::Operation;
+use hale_core::route::Walk;
+use hale_wire::controls;
+use hale_wire::edit::json_string;
+use hale_wire::id::Issuer;
+use hale_wire::neutral::Unfit;
+use hale_wire::order::Order;
+use hale_wire::stream::View;
+use hale_wire::way::{Outgoing, Way, outgoing};
+
+use super::attempt::{Destination, Expect, OperationCall, PolicyStop};
+use super::model_request::ModelRequest;
+use crate::clock;
+use crate::state::Serving;
+
+/// What a call is made of, besides its destination.
+#[derive(Clone, Copy)]
+pub(super) struct CallBuilder<'a> {
+    /// The config that the request began with.
+    pub(super) serving: &'a Serving,
+    /// What the client asks.
+    pub(super) request: &'a ModelRequest,
+    /// The way through deployments and groups.
+    pub(super) plan: &'a Walk,
+}
+
+impl<'a> CallBuilder<'a> {
+    /// The call to `destination`.
+    pub(super) fn call(self, destination: &Destination<'_>) -> OperationCall<'a> {
+        let request = self.request;
+        let order = Order {
+            deployment: destination.deployment,
+            operation: request.operation,
+            upstream_model: &destination.model,
+            kept: request.kept.as_ref().map(|kept| &*kept.id),
+            ask_usage: request.controls.stream,
+            drop_params: self.serving.snapshot.gateway.drop_params,
+        };
+        let conversion = Way { operation: request.operation, wire: order.wire() };
+        let shown_model = self.shown_model();
+        let moves_on = self.plan.has_policy_fallback(&self.serving.snapshot);
+        OperationCall {
+            conversion,
+            prepared: self.prepare(&order),
+            dialect: &request.dialect,
+            object: request.object.as_ref(),
+            expect: Expect {
+                form: request.form,
+                view: self.view(conversion, &shown_model, destination),
+                shown_model,
+                units: request.units,
+                policy_stop: if moves_on { PolicyStop::MovesOn } else { PolicyStop::IsAnswer },
+            },
+        }
+    }
+
+    fn prepare(self, order: &Order<'_>) -> Result<Outgoing, Unfit> {
+        let Some(peek) = self.request.peek() else {
+            let message = "the request's body is no longer held".to_owned();
+            return Err(Unfit { field: "request_body".to_owned(), message });
+        };
+        let overridden = self.plan.overrides().and_then(|at| controls::overridden(peek, at));
+        outgoing(overridden.as_ref().unwrap_or(peek), order)
+    }
+
+    /// How the client sees the answer.
+    fn view(self, conversion: Way, shown_model: &str, destination: &Destination<'_>) -> View {
+        let operation = self.request.operation;
+        View {
+            // A response of many models keeps the name of its own.
+            model_json: if shown_model.is_empty() {
+                "".into()
+            } else {
+                json_string(shown_model).into()
+            },
+            show_usage: self.request.shows.usage,
+            created: if conversion.translates() { clock::unix_ms() / 1000 } else { 0 },
+            upstream_model: (operation == Operation::CountPrompt)
+                .then(|| Box::from(&*destination.model)),
+            issuer: operation.kind().map(|_| Issuer {
+                key: self.serving.ids.clone(),
+                deployment: destination.deployment.id.clone(),
+            }),
+        }
+    }
+
+    /// The model's name in the answer: what the client asked for, or the fallback group's.
+    fn shown_model(self) -> Cow<'a, str> {
+        if self.plan.fallbacks() == 0 {
+            Cow::Borrowed(&self.request.model)
+        } else {
+            Cow::Borrowed(self.plan.target().name(&self.serving.snapshot))
+        }
+    }
+}

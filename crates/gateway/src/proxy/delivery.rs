@@ -1,0 +1,291 @@
+//! The end of a request, whatever it is: decided here alone, and recorded once.
+//!
+//! Begun with the request by [`super::opening`], owned by its [`super::exchange::Exchange`], which the relay
+//! or the tunnel owns in turn once an answer is under way. Always true: a [`Delivery`] emits its record
+//! exactly once, when it is dropped; the attempt whose answer it carries learns how that ended; nobody else
+//! decides whether a request was done, cut, abandoned by its client, or met a panic.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hale_core::budget::BudgetIndex;
+use hale_core::cause::Cause;
+use hale_core::deployment::Deployment;
+use hale_core::operation::Operation;
+use hale_core::record::{Ending, RequestRecord};
+use hale_core::usage::Usage;
+use http::Response;
+
+use super::attempt::Failed;
+use super::attempt_guard::AttemptGuard;
+use super::explain::Refusal;
+use crate::arrival::Arrival;
+use crate::clock::{self, Micros};
+use crate::http::reply::{self, Reply};
+use crate::metrics::GroupMetrics;
+use crate::state::{Serving, Worker};
+
+/// The end of a request in the making: its record, and the attempt whose answer is under way.
+pub(crate) struct Delivery {
+    worker: Rc<Worker>,
+    serving: Arc<Serving>,
+    /// The budgets of the request's tags.
+    tag_budgets: Vec<BudgetIndex>,
+    operation: Operation,
+    group: Arc<GroupMetrics>,
+    arrived: Micros,
+    /// How much of the time was spent waiting for the client, an upstream or a pause, microseconds.
+    waited_us: Cell<u64>,
+    waiting_since: Cell<Option<Micros>>,
+    record: Option<RequestRecord>,
+    attempt: Option<AttemptGuard>,
+    is_ended: bool,
+}
+
+/// The HTTP statuses of an answer that is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    /// A body behind a 200.
+    Body,
+    /// A WebSocket behind a 101.
+    WebSocket,
+}
+
+impl Carrier {
+    fn status(self) -> u16 {
+        match self {
+            Carrier::Body => 200,
+            Carrier::WebSocket => 101,
+        }
+    }
+}
+
+/// How far an answer had come when its carrier was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The client has all of it, or both sides have closed.
+    Complete,
+    /// The upstream closed a session because it failed.
+    FailedByUpstream,
+    /// Part of it.
+    Partial,
+}
+
+impl Delivery {
+    /// The record of a request that has just arrived.
+    pub(super) fn begin(arrival: &Arrival, operation: Operation) -> Delivery {
+        Delivery {
+            worker: arrival.worker.clone(),
+            serving: arrival.serving.clone(),
+            tag_budgets: Vec::new(),
+            operation,
+            group: arrival.serving.no_group.clone(),
+            arrived: arrival.at,
+            waited_us: Cell::new(0),
+            waiting_since: Cell::new(None),
+            attempt: None,
+            is_ended: false,
+            record: Some(RequestRecord {
+                call_id: arrival.call_id.clone(),
+                arrived_unix_ms: clock::unix_ms(),
+                operation,
+                requested_model: None,
+                model_group: None,
+                deployment: None,
+                status: 499,
+                ending: Ending::ClientClosed,
+                cause: Some(Cause::ClientClosed),
+                stream: false,
+                retries: 0,
+                fallbacks: 0,
+                duration_us: 0,
+                first_content_us: None,
+                overhead_us: 0,
+                usage: None,
+                cost_usd: None,
+                request_bytes: 0,
+                response_bytes: 0,
+            }),
+        }
+    }
+
+    /// Adds what is known.
+    pub(super) fn note(&mut self, note: impl FnOnce(&mut RequestRecord)) {
+        if let Some(record) = &mut self.record {
+            note(record);
+        }
+    }
+
+    /// The group whose metrics count it.
+    pub(super) fn in_group(&mut self, group: &Arc<GroupMetrics>) {
+        if !Arc::ptr_eq(&self.group, group) {
+            self.group = group.clone();
+        }
+    }
+
+    /// The cost is charged to these budgets of tags too.
+    pub(super) fn charge_tags(&mut self, budgets: &[BudgetIndex]) {
+        self.tag_budgets = budgets.to_vec();
+    }
+
+    /// Waits for `other`: the time is not the gateway's own.
+    pub(super) async fn waiting<T>(&self, other: impl Future<Output = T>) -> T {
+        self.waiting_since.set(Some(clock::now()));
+        let done = other.await;
+        self.wait_ends(clock::now());
+        done
+    }
+
+    /// Time since the request arrived, and how much of it was the gateway's own, microseconds.
+    pub(super) fn times(&self, now: Micros) -> (u64, u64) {
+        let total = now.since(self.arrived);
+        (total, total.saturating_sub(self.waited_us.get()))
+    }
+
+    /// The first content of an answer is there; `attempt` learns how the answer ends.
+    pub(super) fn first_content(&mut self, mut attempt: AttemptGuard, now: Micros) {
+        attempt.has_content();
+        self.attempt = Some(attempt);
+        let (total, own) = self.times(now);
+        self.note(|record| {
+            record.first_content_us = Some(total);
+            record.overhead_us = own;
+        });
+    }
+
+    /// The deployment whose answer is under way.
+    pub(super) fn deployment(&self) -> Option<&Arc<Deployment>> {
+        self.attempt.as_ref().map(AttemptGuard::deployment)
+    }
+
+    /// Whether the process is stopping and cuts what is still under way.
+    pub(super) fn is_cut(&self) -> bool {
+        self.worker.process.is_cutting()
+    }
+
+    /// The answer went out in one piece; what it cost.
+    pub(super) fn answered(&mut self, attempt: AttemptGuard, usage: Option<Usage>) -> Option<f64> {
+        self.attempt = Some(attempt);
+        self.succeed(Carrier::Body, usage)
+    }
+
+    /// The whole answer has reached its client; what it cost.
+    pub(super) fn succeed(&mut self, carrier: Carrier, usage: Option<Usage>) -> Option<f64> {
+        let cost = self.account(usage);
+        if let Some(mut attempt) = self.attempt.take() {
+            attempt.success(usage);
+        }
+        self.end(Ending::Success, carrier.status(), None);
+        cost
+    }
+
+    /// The answer broke after its first content.
+    pub(super) fn fail(&mut self, carrier: Carrier, failed: &Failed, usage: Option<Usage>) {
+        self.account(usage);
+        if let Some(mut attempt) = self.attempt.take() {
+            attempt.failure(failed.failure());
+        }
+        self.end(Ending::Broken, carrier.status(), Some(failed.cause));
+    }
+
+    /// The client gets an error in place of an answer.
+    pub(super) fn refuse(mut self, refusal: Refusal) -> Response<Reply> {
+        let is_gone = refusal.cause == Cause::ClientClosed;
+        let ending = if is_gone { Ending::ClientClosed } else { Ending::Error };
+        self.end(ending, refusal.status.as_u16(), Some(refusal.cause));
+        let call_id = self.record.as_ref().map(|record| record.call_id.clone());
+        let response = refusal.into_response(self.operation.format());
+        reply::with_call_id(response, &call_id.unwrap_or_default())
+    }
+
+    /// The gateway's own code failed while the answer was under way.
+    pub(super) fn panicked(&mut self) {
+        self.end(Ending::Panicked, 500, Some(Cause::Gateway));
+    }
+
+    /// The answer's carrier is dropped: what that means, unless the end was told before.
+    pub(super) fn abandon(&mut self, carrier: Carrier, progress: Progress, usage: Option<Usage>) {
+        if self.is_ended {
+            return;
+        }
+        match progress {
+            // The client had everything and did not wait for the upstream to hang up.
+            Progress::Complete => {
+                self.succeed(carrier, usage);
+                return;
+            }
+            Progress::FailedByUpstream => {
+                let message = "the upstream closed the session with an error".to_owned();
+                self.fail(carrier, &Failed::of(Cause::ServerError, None, message), usage);
+                return;
+            }
+            // What the provider said so far is all that can be charged.
+            Progress::Partial => self.account(usage),
+        };
+        if std::thread::panicking() {
+            self.panicked();
+        } else if self.is_cut() {
+            let (ending, status) = match self.attempt {
+                Some(_) => (Ending::Broken, carrier.status()),
+                None => (Ending::Error, 503),
+            };
+            self.end(ending, status, Some(Cause::Gateway));
+        } else {
+            self.end(Ending::ClientClosed, 499, Some(Cause::ClientClosed));
+        }
+    }
+
+    fn end(&mut self, ending: Ending, status: u16, cause: Option<Cause>) {
+        self.is_ended = true;
+        self.note(|record| {
+            record.ending = ending;
+            record.status = status;
+            record.cause = cause;
+        });
+    }
+
+    /// Tokens and their cost, which is charged to the budgets. An answer is accounted once: with its end.
+    fn account(&mut self, usage: Option<Usage>) -> Option<f64> {
+        let (usage, attempt) = (usage?, self.attempt.as_ref()?);
+        let deployment = attempt.deployment();
+        let cost = deployment.facts.cost_usd(&usage);
+        let budgets = &self.serving.snapshot.budgets;
+        if let Some(usd) = cost.filter(|_| !budgets.all.is_empty()) {
+            let now = clock::now().millis();
+            let charged = deployment.routing.budgets.iter().chain(&self.tag_budgets);
+            budgets.charge(charged, usd, now, clock::unix_ms());
+        }
+        self.note(|record| {
+            record.usage = Some(usage);
+            record.cost_usd = cost;
+        });
+        cost
+    }
+
+    fn wait_ends(&self, now: Micros) {
+        if let Some(since) = self.waiting_since.take() {
+            self.waited_us.set(self.waited_us.get() + now.since(since));
+        }
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        self.abandon(Carrier::Body, Progress::Partial, None);
+        // The attempt's place is free before the record says that the request is over.
+        drop(self.attempt.take());
+        let Some(mut record) = self.record.take() else { return };
+        let now = clock::now();
+        self.wait_ends(now);
+        let (total, own) = self.times(now);
+        record.duration_us = total;
+        if record.first_content_us.is_none() {
+            record.overhead_us = own;
+        }
+        let process = &self.worker.process;
+        self.group.count(&record);
+        process.sinks.send(record, &process.metrics);
+    }
+}

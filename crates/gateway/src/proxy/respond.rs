@@ -1,0 +1,121 @@
+//! The last phase of an exchange: its answer, or its refusal, on the way to the client.
+//!
+//! Called by [`super::exchange`]. Always true: an answer in one piece is accounted before it leaves; a stream
+//! and a WebSocket take the exchange along, so that their end is decided where all others are.
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, header};
+
+use super::answer_headers;
+use super::attempt::{AnswerForm, Answered, Content, Stream};
+use super::exchange::{Exchange, Winner};
+use super::explain::Refusal;
+use super::handshake::Socket;
+use super::relay::Relay;
+use super::tunnel::Tunnel;
+use crate::clock;
+use crate::http::body::Held;
+use crate::http::reply::Reply;
+
+impl Exchange {
+    /// The answer.
+    pub(super) fn respond(mut self, winner: &Winner, answered: Answered) -> Response<Reply> {
+        let Answered { headers: theirs, content, guard } = answered;
+        match content {
+            Content::Full(body, usage, held) => {
+                let cost = self.delivery.answered(guard, usage);
+                self.full(winner, (&theirs, cost), body, held)
+            }
+            Content::Stream(stream) => {
+                self.delivery.first_content(guard, clock::recent());
+                self.stream(winner, &theirs, *stream)
+            }
+            Content::Socket(socket) => {
+                self.delivery.first_content(guard, clock::recent());
+                self.socket(winner, &theirs, *socket)
+            }
+        }
+    }
+
+    /// The refusal.
+    pub(super) fn refuse(self, refusal: Refusal) -> Response<Reply> {
+        let Exchange { arrival, request, plan, delivery, .. } = self;
+        let mut response = delivery.refuse(refusal);
+        if request.shows.route {
+            let headers = response.headers_mut();
+            answer_headers::route(headers, &arrival.serving.snapshot, &plan, None);
+        }
+        response
+    }
+
+    fn full(
+        mut self,
+        winner: &Winner,
+        (theirs, cost): (&HeaderMap, Option<f64>),
+        body: Bytes,
+        held: Held,
+    ) -> Response<Reply> {
+        self.delivery.note(|record| record.response_bytes = body.len() as u64);
+        let mut headers = self.headers(winner);
+        answer_headers::cost(&mut headers, cost);
+        answer_headers::upstream(&mut headers, theirs);
+        if self.request.form == AnswerForm::Text {
+            answer_headers::text(&mut headers, theirs);
+        }
+        self.explain(winner, &mut headers);
+        response(StatusCode::OK, headers, Reply::full(body).holding(held))
+    }
+
+    fn stream(mut self, winner: &Winner, theirs: &HeaderMap, stream: Stream) -> Response<Reply> {
+        let mut headers = self.headers(winner);
+        match stream.bytes.as_ref().map(|head| head.content_type.clone()) {
+            Some(content_type) => {
+                headers.insert(header::CONTENT_TYPE, content_type);
+            }
+            None => answer_headers::events(&mut headers),
+        }
+        answer_headers::upstream(&mut headers, theirs);
+        self.explain(winner, &mut headers);
+        self.request.keep_small_body(self.arrival.serving.snapshot.gateway.bounds.buffered_bytes);
+        let relay = Relay::new(stream, self, &winner.plan);
+        response(StatusCode::OK, headers, Reply::stream(relay))
+    }
+
+    fn socket(mut self, winner: &Winner, theirs: &HeaderMap, socket: Socket) -> Response<Reply> {
+        let mut headers = self.headers(winner);
+        self.request.dialect.handshake.agree(&mut headers, socket.protocol);
+        answer_headers::upstream(&mut headers, theirs);
+        self.explain(winner, &mut headers);
+        self.request.body = None;
+        let connection = self.arrival.connection.clone();
+        connection.switch(Tunnel::new(socket.stream, self, &winner.plan));
+        response(StatusCode::SWITCHING_PROTOCOLS, headers, Reply::empty())
+    }
+
+    /// What every answer has.
+    fn headers(&self, winner: &Winner) -> HeaderMap {
+        let times = self.delivery.times(clock::recent());
+        answer_headers::common(&self.arrival, &self.plan, &winner.plan, times)
+    }
+
+    /// What the client asked to see of the way to the answer.
+    fn explain(&self, winner: &Winner, headers: &mut HeaderMap) {
+        if winner.ignored_probes {
+            answer_headers::checks_ignored(headers);
+        }
+        if self.request.shows.route {
+            let snapshot = &self.arrival.serving.snapshot;
+            answer_headers::route(headers, snapshot, &self.plan, Some(&winner.plan));
+        }
+        if self.request.shows.errors {
+            answer_headers::errors(headers, &self.plan, &self.errors);
+        }
+    }
+}
+
+fn response(status: StatusCode, headers: HeaderMap, body: Reply) -> Response<Reply> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}

@@ -4,6 +4,8 @@
 
 use std::io::Write;
 
+use crate::logging;
+
 /// The config is wrong. Source: `EX_CONFIG` of sysexits.
 pub(crate) const EXIT_CONFIG: u8 = 78;
 
@@ -13,7 +15,8 @@ pub(crate) fn print(text: &str) {
     let _closed: Result<(), _> = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
-/// Writes text for a person to standard error.
+/// Writes text for a person to standard error, after the lines of the log so far.
 pub(crate) fn complain(text: &str) {
+    logging::flush();
     let _closed: Result<(), _> = writeln!(std::io::stderr().lock(), "{text}");
 }

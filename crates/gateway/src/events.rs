@@ -1,30 +1,381 @@
-//! What happened to a deployment, said once.
+//! The bus: what changed in the process, as typed events that others subscribe to.
 //!
-//! Called by attempts, by the prober and by a reload.
+//! A leaf, one for the process like the clock and the log. Published to by whatever changes something (the
+//! proxy, the prober, the pages, the process); the log subscribes, and later stores, alerts and pages can.
+//! Always true: publishing never waits and is no part of a request that succeeds; events are numbered
+//! without gaps, in the order in which subscribers get them; what a slow subscriber has no room for is
+//! dropped and counted, and the subscriber learns how many events it missed, so that it can read the state
+//! anew. No metric is counted from events.
 
+use std::collections::VecDeque;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hale_core::health::Transition;
 use hale_core::health::check::{Change, Status};
+use parking_lot::Mutex;
+use serde::{Serialize, Serializer};
+use tokio::sync::Notify;
 
-/// Says once what changed. Every change of what checks and answers prove comes through here.
-pub(crate) fn announce(deployment: &str, change: &Change) {
-    let (from, to, source) = (change.from, change.to, change.source.name());
-    let (cause, before) = (change.cause(), from.name());
-    match (from, to) {
-        (_, Status::Unhealthy(_)) => {
-            tracing::warn!(deployment, cause, from = before, source, "deployment is unhealthy");
+use crate::clock;
+
+/// Events that are kept for subscribers that have not read them yet.
+const KEPT: usize = 4096;
+
+/// The one bus of the process.
+static BUS: Bus = Bus::new(KEPT);
+
+/// Something that happened.
+#[derive(Debug, Serialize)]
+pub(crate) struct Event {
+    /// Its number; the first is 1.
+    pub(crate) seq: u64,
+    /// When it was published, milliseconds since 1970.
+    pub(crate) unix_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub(crate) what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum What {
+    /// The health of a deployment changed.
+    Health {
+        #[serde(serialize_with = "text")]
+        deployment: Arc<str>,
+        #[serde(flatten)]
+        change: HealthChange,
+    },
+    /// A health probe finished.
+    Probe {
+        #[serde(serialize_with = "text")]
+        deployment: Arc<str>,
+        finding: &'static str,
+        cause: Option<&'static str>,
+        duration_ms: u64,
+    },
+    /// A changed config was read.
+    Reload(Reload),
+    /// A budget is spent.
+    Budget(Budget),
+    /// An operator acted on a deployment.
+    Operator {
+        #[serde(serialize_with = "text")]
+        deployment: Arc<str>,
+        action: OperatorAction,
+    },
+    /// The process ends.
+    Shutdown(Shutdown),
+}
+
+/// How the health of a deployment changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub(crate) enum HealthChange {
+    /// It gets no traffic until the cooldown ends.
+    CooldownBegan { cause: &'static str, until_unix_ms: u64, provider_issued: bool },
+    /// It gets traffic again.
+    CooldownEnded,
+    /// What probes and traffic prove about it.
+    Status {
+        #[serde(serialize_with = "status")]
+        from: Status,
+        #[serde(serialize_with = "status")]
+        to: Status,
+        cause: Option<&'static str>,
+        source: &'static str,
+    },
+}
+
+/// What became of a changed config.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub(crate) enum Reload {
+    /// It is in force.
+    Applied { groups: usize, deployments: usize },
+    /// It is not in force; nothing changed.
+    Refused { reason: Box<str> },
+}
+
+/// A budget that is spent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Budget {
+    /// Whose costs it bounds: those of a provider, a deployment, a tag, or of probes.
+    pub(crate) of: &'static str,
+    /// The name of the provider, deployment or tag.
+    pub(crate) name: Box<str>,
+}
+
+/// What an operator did to a deployment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OperatorAction {
+    /// Everything that is known about it was forgotten.
+    Reset,
+    /// It gets no traffic.
+    Disable,
+    /// It gets traffic again.
+    Enable,
+}
+
+/// The phases of the end of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "phase", rename_all = "snake_case")]
+pub(crate) enum Shutdown {
+    /// It wants no more traffic, and serves what comes.
+    Draining { drain_delay_ms: u64 },
+    /// Requests in flight outlasted the limit and are cut.
+    Cut,
+    /// A second signal: requests in flight are cut at once.
+    Hurried,
+    /// All workers have ended. The last event of a process.
+    Stopped,
+}
+
+fn text<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(text)
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn status<S: Serializer>(status: &Status, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(status.name())
+}
+
+impl From<Change> for HealthChange {
+    fn from(change: Change) -> HealthChange {
+        let (from, to) = (change.from, change.to);
+        HealthChange::Status { from, to, cause: change.cause(), source: change.source.name() }
+    }
+}
+
+impl From<Transition> for HealthChange {
+    fn from(transition: Transition) -> HealthChange {
+        match transition {
+            Transition::Opened(cooldown) => HealthChange::CooldownBegan {
+                cause: cooldown.cause.name(),
+                until_unix_ms: clock::unix_ms() + cooldown.until.since(clock::now().millis()),
+                provider_issued: cooldown.provider_issued,
+            },
+            Transition::Closed => HealthChange::CooldownEnded,
+            Transition::Proved(change) => change.into(),
         }
-        // Whoever has little traffic goes there and back all day.
-        (Status::Unchecked, Status::Healthy) | (Status::Healthy, Status::Unchecked) => {
-            tracing::debug!(
-                deployment,
-                cause,
-                from = before,
-                source,
-                "deployment is {}",
-                to.name()
-            );
+    }
+}
+
+/// Publishes an event. Never waits.
+pub(crate) fn publish(what: What) {
+    BUS.publish(what);
+}
+
+/// Publishes that the health of a deployment changed.
+pub(crate) fn health_changed(deployment: &Arc<str>, change: impl Into<HealthChange>) {
+    publish(What::Health { deployment: deployment.clone(), change: change.into() });
+}
+
+/// A subscriber that gets all events from now on.
+pub(crate) fn subscribe() -> Subscriber {
+    BUS.subscribe()
+}
+
+/// Events that a subscriber missed.
+pub(crate) fn dropped() -> u64 {
+    BUS.dropped.load(Ordering::Relaxed)
+}
+
+/// A bounded ring of events and the places of its subscribers in it.
+struct Bus {
+    ring: Mutex<Ring>,
+    news: Notify,
+    dropped: AtomicU64,
+    kept: usize,
+}
+
+struct Ring {
+    /// The newest events, the newest last.
+    events: VecDeque<Arc<Event>>,
+    /// The number of the newest event.
+    newest: u64,
+    /// The number of the next event of each subscriber.
+    places: Vec<Arc<AtomicU64>>,
+}
+
+impl Ring {
+    /// The number of the oldest event that is kept, or of the next one when none is.
+    fn oldest(&self) -> u64 {
+        self.newest + 1 - self.events.len() as u64
+    }
+}
+
+impl Bus {
+    const fn new(kept: usize) -> Bus {
+        let ring = Ring { events: VecDeque::new(), newest: 0, places: Vec::new() };
+        Bus { ring: Mutex::new(ring), news: Notify::const_new(), dropped: AtomicU64::new(0), kept }
+    }
+
+    fn publish(&self, what: What) {
+        let unix_ms = clock::unix_ms();
+        let evicted = {
+            let mut ring = self.ring.lock();
+            let evicted = (ring.events.len() >= self.kept).then(|| ring.events.pop_front());
+            if let Some(Some(oldest)) = &evicted {
+                let unread = |place: &&Arc<AtomicU64>| place.load(Ordering::Relaxed) <= oldest.seq;
+                let missed = ring.places.iter().filter(unread).count() as u64;
+                self.dropped.fetch_add(missed, Ordering::Relaxed);
+            }
+            ring.newest += 1;
+            let event = Event { seq: ring.newest, unix_ms, what };
+            ring.events.push_back(Arc::new(event));
+            evicted
+        };
+        self.news.notify_waiters();
+        // Its memory is given back outside of the lock.
+        drop(evicted);
+    }
+
+    fn subscribe(&'static self) -> Subscriber {
+        let mut ring = self.ring.lock();
+        let place = Arc::new(AtomicU64::new(ring.newest + 1));
+        ring.places.push(place.clone());
+        Subscriber { bus: self, place }
+    }
+}
+
+/// What a subscriber gets.
+#[derive(Debug)]
+pub(crate) enum Received {
+    /// The next event.
+    Event(Arc<Event>),
+    /// So many events were dropped before the next one: what is known from events is outdated.
+    Missed(u64),
+}
+
+/// A reader of the bus.
+pub(crate) struct Subscriber {
+    bus: &'static Bus,
+    /// The number of the next event to read.
+    place: Arc<AtomicU64>,
+}
+
+impl Subscriber {
+    /// Waits for the next event.
+    pub(crate) async fn next(&mut self) -> Received {
+        loop {
+            let mut news = pin!(self.bus.news.notified());
+            // What is published after the look below wakes this up.
+            news.as_mut().enable();
+            if let Some(received) = self.take() {
+                return received;
+            }
+            news.await;
         }
-        (_, Status::Healthy | Status::RateLimited | Status::Unchecked | Status::Unknown(_)) => {
-            tracing::info!(deployment, cause, from = before, source, "deployment is {}", to.name());
+    }
+
+    fn take(&mut self) -> Option<Received> {
+        let ring = self.bus.ring.lock();
+        let next = self.place.load(Ordering::Relaxed);
+        let missed = ring.oldest().saturating_sub(next);
+        if missed > 0 {
+            self.place.store(next + missed, Ordering::Relaxed);
+            return Some(Received::Missed(missed));
         }
+        let index = usize::try_from(next - ring.oldest()).ok()?;
+        let event = ring.events.get(index)?.clone();
+        self.place.store(next + 1, Ordering::Relaxed);
+        Some(Received::Event(event))
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        self.bus.ring.lock().places.retain(|place| !Arc::ptr_eq(place, &self.place));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hale_core::cause::Cause;
+    use serde_json::json;
+
+    use super::*;
+
+    fn operator(id: &str) -> What {
+        What::Operator { deployment: id.into(), action: OperatorAction::Disable }
+    }
+
+    fn number(received: Option<Received>) -> Option<u64> {
+        match received? {
+            Received::Event(event) => Some(event.seq),
+            Received::Missed(count) => panic!("missed {count}"),
+        }
+    }
+
+    #[test]
+    fn subscribers_get_events_in_order_from_their_subscription_on() {
+        static BUS: Bus = Bus::new(8);
+        BUS.publish(operator("before"));
+        let mut first = BUS.subscribe();
+        assert_eq!(number(first.take()), None);
+        BUS.publish(operator("a"));
+        let mut second = BUS.subscribe();
+        BUS.publish(operator("b"));
+        assert_eq!([first.take(), first.take(), first.take()].map(number), [Some(2), Some(3), None]);
+        assert_eq!([second.take(), second.take()].map(number), [Some(3), None]);
+        assert_eq!(BUS.dropped.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_slow_subscriber_learns_how_many_it_missed_and_each_is_counted() {
+        static BUS: Bus = Bus::new(4);
+        let mut slow = BUS.subscribe();
+        let mut quick = BUS.subscribe();
+        for _ in 0..10 {
+            BUS.publish(operator("a"));
+            assert!(matches!(quick.take(), Some(Received::Event(_))));
+        }
+        assert_eq!(BUS.dropped.load(Ordering::Relaxed), 6);
+        assert!(matches!(slow.take(), Some(Received::Missed(6))));
+        assert_eq!([slow.take(), slow.take()].map(number), [Some(7), Some(8)]);
+        drop(slow);
+        BUS.publish(operator("a"));
+        assert_eq!(BUS.dropped.load(Ordering::Relaxed), 6, "one that has gone misses nothing");
+    }
+
+    #[test]
+    fn a_waiting_subscriber_is_woken_by_another_thread() {
+        static BUS: Bus = Bus::new(64);
+        let mut subscriber = BUS.subscribe();
+        let publisher = std::thread::spawn(|| (0..64).for_each(|_| BUS.publish(operator("a"))));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for expected in 1..=64 {
+                assert_eq!(number(Some(subscriber.next().await)), Some(expected));
+            }
+        });
+        publisher.join().unwrap();
+    }
+
+    #[test]
+    fn events_are_flat_objects_with_a_number_and_the_time_of_the_wall() {
+        let (from, to) = (Status::Healthy, Status::Unhealthy(Cause::Auth));
+        let change = HealthChange::Status { from, to, cause: to.cause(), source: "probe" };
+        let what = What::Health { deployment: "a".into(), change };
+        let shown = |what| serde_json::to_value(Event { seq: 7, unix_ms: 5, what }).unwrap();
+        assert_eq!(
+            shown(what),
+            json!({"seq": 7, "unix_ms": 5, "event": "health", "deployment": "a", "change": "status",
+                   "from": "healthy", "to": "unhealthy", "cause": "auth", "source": "probe"})
+        );
+        assert_eq!(
+            shown(What::Shutdown(Shutdown::Draining { drain_delay_ms: 3 })),
+            json!({"seq": 7, "unix_ms": 5, "event": "shutdown", "phase": "draining",
+                   "drain_delay_ms": 3})
+        );
+        assert_eq!(
+            shown(What::Reload(Reload::Refused { reason: "no".into() })),
+            json!({"seq": 7, "unix_ms": 5, "event": "reload", "result": "refused", "reason": "no"})
+        );
     }
 }

@@ -1,22 +1,45 @@
 //! The log: lines on standard error, as text or as JSON.
 //!
-//! Set up once by `main`'s commands. Always true: nothing is written per request below debug.
+//! Set up once by the commands that serve. Always true: nothing is logged per request below debug. Until
+//! [`detach`] a line is written by the thread that logs it; from then on by a thread of its own, so that a
+//! reader of standard error that is slow, or gone, holds up no other thread. Lines that do not fit into the
+//! queue are dropped and counted.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::panic::PanicHookInfo;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
 use tracing::Level;
 use tracing_subscriber::fmt;
+
+/// Bytes of lines that may wait for standard error.
+const WAITING_MAX: usize = 1 << 20;
+/// Memory that the queue keeps after a burst, bytes.
+const KEPT: usize = 64 << 10;
+/// How long the end of a process waits until its last lines are written.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
+/// How soon a write is tried again on a standard error that does not wait.
+const AGAIN: Duration = Duration::from_millis(10);
 
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detail {
-    /// Changes of state, warnings, errors.
+    /// State changes, warnings, errors.
     Normal,
-    /// One line per request besides.
+    /// One more line per request.
     Requests,
     /// Everything.
     All,
 }
 
-/// Sets the log up. `JSON_LOGS=true` makes its lines JSON, as in the reference.
+static LOG: Log = Log::new();
+
+/// Sets the log up. `JSON_LOGS=true` makes its lines JSON, as LiteLLM does.
 pub(crate) fn set_up(detail: Detail) {
     let level = match detail {
         Detail::Normal => Level::INFO,
@@ -24,12 +47,209 @@ pub(crate) fn set_up(detail: Detail) {
         Detail::All => Level::TRACE,
     };
     let json = std::env::var("JSON_LOGS").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
-    let builder = fmt().with_max_level(level).with_writer(std::io::stderr).with_target(false);
-    // A log that is set up already, by a test, stays.
+    let builder = fmt().with_max_level(level).with_writer(|| Line).with_target(false);
+    // A log that a test has set up stays.
     let _already_set: Result<(), _> = if json {
         builder.json().try_init()
     } else {
-        let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
         builder.with_ansi(is_terminal).try_init()
     };
+}
+
+/// From now on a thread of its own writes the lines, messages of panics included.
+///
+/// # Errors
+/// When the thread cannot start. Lines are then written as before.
+pub(crate) fn detach() -> io::Result<()> {
+    // A copy of the descriptor: whoever holds the lock of `io::stderr` may be stuck in a write.
+    let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || LOG.write_to(out))?;
+    LOG.queue.lock().is_detached = true;
+    std::panic::set_hook(Box::new(|panic| LOG.line(panic_text(panic).as_bytes())));
+    Ok(())
+}
+
+/// Waits until all lines are written, within a bound.
+pub(crate) fn flush() {
+    LOG.flush(FLUSH_MAX);
+}
+
+/// Lines that were dropped because standard error was not read.
+pub(crate) fn dropped_lines() -> u64 {
+    LOG.dropped.load(Ordering::Relaxed)
+}
+
+/// What the standard library would write about a panic.
+fn panic_text(panic: &PanicHookInfo<'_>) -> String {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("<unnamed>");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        return format!("\nthread '{name}' {panic}\nstack backtrace:\n{backtrace}\n");
+    }
+    format!(
+        "\nthread '{name}' {panic}\nnote: run with `RUST_BACKTRACE=1` environment variable to display \
+         a backtrace\n"
+    )
+}
+
+/// Takes one line; the formatter makes one for each event.
+struct Line;
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        LOG.line(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The queue of lines in front of the thread that writes them.
+struct Log {
+    queue: Mutex<Queue>,
+    /// Tells the writer that there are lines.
+    filled: Condvar,
+    /// Tells those who wait for the writer that there are none.
+    emptied: Condvar,
+    dropped: AtomicU64,
+}
+
+struct Queue {
+    lines: Vec<u8>,
+    /// Whether a thread writes them.
+    is_detached: bool,
+    /// Whether lines that were taken out are not written yet.
+    is_writing: bool,
+}
+
+impl Log {
+    const fn new() -> Log {
+        Log {
+            queue: Mutex::new(Queue { lines: Vec::new(), is_detached: false, is_writing: false }),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+            dropped: AtomicU64::new(0),
+        }
+    }
+
+    /// Takes a line; never waits once a thread writes them.
+    fn line(&self, line: &[u8]) {
+        let mut queue = self.queue.lock();
+        if !queue.is_detached {
+            drop(queue);
+            // A closed standard error is no reason to fail.
+            let _closed: io::Result<()> = io::stderr().write_all(line);
+        } else if queue.lines.len() + line.len() > WAITING_MAX {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        } else {
+            queue.lines.extend_from_slice(line);
+            drop(queue);
+            self.filled.notify_one();
+        }
+    }
+
+    /// Writes lines as they come, for as long as the process lives.
+    fn write_to(&self, mut out: impl Write) {
+        let mut batch = Vec::new();
+        let mut told = 0;
+        loop {
+            let mut queue = self.queue.lock();
+            queue.is_writing = false;
+            while queue.lines.is_empty() {
+                self.emptied.notify_all();
+                self.filled.wait(&mut queue);
+            }
+            queue.is_writing = true;
+            std::mem::swap(&mut queue.lines, &mut batch);
+            drop(queue);
+            if write_all(&mut out, &batch).is_err() {
+                let lines = batch.iter().filter(|byte| **byte == b'\n').count() as u64;
+                self.dropped.fetch_add(lines, Ordering::Relaxed);
+                told = self.dropped.load(Ordering::Relaxed);
+            }
+            batch.clear();
+            batch.shrink_to(KEPT);
+            let dropped = self.dropped.load(Ordering::Relaxed);
+            if dropped > told {
+                tracing::warn!(lines = dropped - told, "standard error was not read: log lines dropped");
+                told = dropped;
+            }
+        }
+    }
+
+    /// Waits until all lines are written; false when `limit` was too short.
+    fn flush(&self, limit: Duration) -> bool {
+        let mut queue = self.queue.lock();
+        let has_lines = |queue: &mut Queue| !queue.lines.is_empty() || queue.is_writing;
+        !self.emptied.wait_while_for(&mut queue, has_lines, limit).timed_out()
+    }
+}
+
+/// Writes everything, also to what another process made non-blocking.
+fn write_all(out: &mut impl Write, mut text: &[u8]) -> io::Result<()> {
+    while !text.is_empty() {
+        match out.write(text) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => text = text.get(count..).unwrap_or_default(),
+            Err(error) => match error.kind() {
+                io::ErrorKind::Interrupted => {}
+                io::ErrorKind::WouldBlock => std::thread::sleep(AGAIN),
+                _ => return Err(error),
+            },
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    /// A standard error that takes one write for each word it is given.
+    struct Gated(Receiver<()>, Sender<Vec<u8>>);
+
+    impl Write for Gated {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.recv().map_err(io::Error::other)?;
+            self.1.send(text.to_vec()).map_err(io::Error::other)?;
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_stands_still_holds_up_no_writer_and_lost_lines_are_counted() {
+        static LOG: Log = Log::new();
+        LOG.queue.lock().is_detached = true;
+        let (go, gate) = channel();
+        let (written, lines) = channel();
+        std::thread::spawn(move || LOG.write_to(Gated(gate, written)));
+        LOG.line(b"first\n");
+        let limit = Duration::from_secs(20);
+        LOG.filled.notify_one();
+        while !LOG.queue.lock().is_writing {
+            std::thread::yield_now();
+        }
+        // The writer is stuck in its first write; everybody else goes on.
+        let long = vec![b'x'; WAITING_MAX / 4];
+        for _ in 0..7 {
+            LOG.line(&long);
+        }
+        assert_eq!(LOG.dropped.load(Ordering::Relaxed), 3);
+        assert!(!LOG.flush(Duration::from_millis(1)), "nothing was written");
+        go.send(()).unwrap();
+        go.send(()).unwrap();
+        assert_eq!(lines.recv_timeout(limit).unwrap(), b"first\n");
+        assert_eq!(lines.recv_timeout(limit).unwrap().len(), WAITING_MAX);
+        assert!(LOG.flush(limit));
+    }
 }

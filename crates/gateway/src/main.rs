@@ -6,6 +6,7 @@
 
 mod advice;
 mod arrival;
+mod background;
 mod cli;
 mod clock;
 mod coalesce;
@@ -33,12 +34,14 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     clock::start();
-    match cli::parse() {
+    let code = match cli::parse() {
         cli::Command::Serve(options) => process::run(options),
         cli::Command::Check(options) => cli::check::run(&options),
         cli::Command::Doctor(options) => doctor::run(&options),
         cli::Command::Health(options) => cli::health::run(&options),
         cli::Command::Demo(options) => demo::run(&options),
         cli::Command::Exit(code) => code,
-    }
+    };
+    logging::flush();
+    code
 }

@@ -1,7 +1,7 @@
-//! Faults of our own code, contained.
+//! Panics of our own code, contained.
 //!
-//! Used around a worker's life, a reload, a request, a stream under way and a health probe.
-//! Always true: a panic is counted and logged, and the process goes on.
+//! Used around a worker's life, a reload, a request, a stream under way, a health probe and everything in the
+//! background. Always true: a panic is counted and logged, and the process goes on.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,21 +12,26 @@ use std::time::Duration;
 
 use crate::metrics::Metrics;
 
-/// How long after a panic the same thing begins anew, so that one that lasts does not fill the log.
-const PAUSE: Duration = Duration::from_millis(200);
+/// The pause after a panic before the same thing starts again, so that a lasting one does not fill the log.
+pub(crate) const PAUSE: Duration = Duration::from_millis(200);
 
-/// What `run` gives, or `None` when it panics.
+/// Counts and logs a panic of `what` that was caught.
+pub(crate) fn count(metrics: &Metrics, what: &str) {
+    metrics.panics.fetch_add(1, Ordering::Relaxed);
+    tracing::error!("{what} failed by a fault of our own; please report the lines above");
+}
+
+/// The result of `run`, or `None` when it panics.
 pub(crate) fn contained<T>(metrics: &Metrics, what: &str, run: impl FnOnce() -> T) -> Option<T> {
-    // What was half-done is dropped by the unwinding and never seen again.
+    // Unwinding drops what was half done; it is not seen again.
     let result = catch_unwind(AssertUnwindSafe(run)).ok();
     if result.is_none() {
-        metrics.panics.fetch_add(1, Ordering::Relaxed);
-        tracing::error!("{what} failed by a fault of our own; please report the lines above");
+        count(metrics, what);
     }
     result
 }
 
-/// Does `run` again until it ends without a panic. Blocks the thread.
+/// Runs `run` again until it ends without a panic. Blocks the thread.
 pub(crate) fn restarted<T>(metrics: &Metrics, what: &str, mut run: impl FnMut() -> T) -> T {
     loop {
         if let Some(end) = contained(metrics, what, &mut run) {
@@ -36,7 +41,7 @@ pub(crate) fn restarted<T>(metrics: &Metrics, what: &str, mut run: impl FnMut() 
     }
 }
 
-/// Panics once at the place that a test names by `HALE_FAIL_ON_PURPOSE`. A release has no such places.
+/// Panics once at the place that a test names in `HALE_FAIL_ON_PURPOSE`. A release build never does.
 pub(crate) fn on_purpose(place: &str) {
     #[cfg(debug_assertions)]
     {
@@ -48,14 +53,14 @@ pub(crate) fn on_purpose(place: &str) {
     let _: &str = place;
 }
 
-/// A future whose panic is an answer, not the end of the connection.
+/// A future whose panic is an error, not the end of the connection.
 pub(crate) struct CatchPanic<F>(pub(crate) Pin<Box<F>>);
 
 impl<F: Future> Future for CatchPanic<F> {
     type Output = Result<F::Output, ()>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // What was half-done is dropped with the future and never seen again.
+        // What was half done is dropped with the future; it is not seen again.
         let polled = catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx)));
         match polled {
             Ok(poll) => poll.map(Ok),

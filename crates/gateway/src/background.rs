@@ -9,6 +9,7 @@ use std::io;
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Handle};
+use tokio::task::JoinHandle;
 
 use crate::metrics::Metrics;
 use crate::panics;
@@ -41,8 +42,13 @@ impl Background {
         Ok(Background { runtime: handle, metrics })
     }
 
-    /// Runs the task that `make` makes. One that panics is counted, and made again after a pause.
-    pub(crate) fn supervise<F>(&self, what: &'static str, mut make: impl FnMut() -> F + Send + 'static)
+    /// Runs the task that `make` makes until it ends. One that panics is counted, and made again after a
+    /// pause.
+    pub(crate) fn supervise<F>(
+        &self,
+        what: &'static str,
+        mut make: impl FnMut() -> F + Send + 'static,
+    ) -> JoinHandle<()>
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -55,7 +61,7 @@ impl Background {
                 panics::count(&metrics, what);
                 tokio::time::sleep(panics::PAUSE).await;
             }
-        });
+        })
     }
 
     /// Runs `job` on a thread that may wait, whether or not the result is waited for; `None` when it

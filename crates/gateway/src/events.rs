@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hale_core::health::Transition;
-use hale_core::health::check::{Change, Status};
+use hale_core::health::check::{Change, Finding, Status};
 use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 use tokio::sync::Notify;
@@ -53,7 +53,7 @@ pub(crate) enum What {
     Probe {
         #[serde(serialize_with = "text")]
         deployment: Arc<str>,
-        finding: &'static str,
+        finding: ProbeFinding,
         cause: Option<&'static str>,
         duration_ms: u64,
     },
@@ -90,13 +90,25 @@ pub(crate) enum HealthChange {
     },
 }
 
+/// What a probe proves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ProbeFinding {
+    Healthy,
+    RateLimited,
+    Unhealthy,
+    Unknown,
+    /// The probe itself was wrong.
+    ProbeError,
+}
+
 /// What became of a changed config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub(crate) enum Reload {
     /// It is in force.
     Applied { groups: usize, deployments: usize },
-    /// It is not in force; nothing changed.
+    /// It is not in force; nothing changed. The reason is a sentence.
     Refused { reason: Box<str> },
 }
 
@@ -161,6 +173,18 @@ impl From<Transition> for HealthChange {
             },
             Transition::Closed => HealthChange::CooldownEnded,
             Transition::Proved(change) => change.into(),
+        }
+    }
+}
+
+impl From<Finding> for ProbeFinding {
+    fn from(finding: Finding) -> ProbeFinding {
+        match finding {
+            Finding::Healthy => ProbeFinding::Healthy,
+            Finding::RateLimited(_) => ProbeFinding::RateLimited,
+            Finding::Failing(_) => ProbeFinding::Unhealthy,
+            Finding::Unknown(_) => ProbeFinding::Unknown,
+            Finding::ProbeError => ProbeFinding::ProbeError,
         }
     }
 }
@@ -321,7 +345,10 @@ mod tests {
         BUS.publish(operator("a"));
         let mut second = BUS.subscribe();
         BUS.publish(operator("b"));
-        assert_eq!([first.take(), first.take(), first.take()].map(number), [Some(2), Some(3), None]);
+        assert_eq!(
+            [first.take(), first.take(), first.take()].map(number),
+            [Some(2), Some(3), None]
+        );
         assert_eq!([second.take(), second.take()].map(number), [Some(3), None]);
         assert_eq!(BUS.dropped.load(Ordering::Relaxed), 0);
     }

@@ -70,9 +70,9 @@ pub(crate) fn detach() -> io::Result<()> {
     Ok(())
 }
 
-/// Waits until all lines are written, within a bound.
-pub(crate) fn flush() {
-    LOG.flush(FLUSH_MAX);
+/// Waits until all lines are written, within a bound; false when that was too short.
+pub(crate) fn flush() -> bool {
+    LOG.flush(FLUSH_MAX)
 }
 
 /// Lines that were dropped because standard error was not read.
@@ -175,7 +175,10 @@ impl Log {
             batch.shrink_to(KEPT);
             let dropped = self.dropped.load(Ordering::Relaxed);
             if dropped > told {
-                tracing::warn!(lines = dropped - told, "standard error was not read: log lines dropped");
+                tracing::warn!(
+                    lines = dropped - told,
+                    "standard error was not read: log lines dropped"
+                );
                 told = dropped;
             }
         }

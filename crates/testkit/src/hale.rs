@@ -6,8 +6,9 @@
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,6 +31,15 @@ pub struct Launch {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     limits: String,
+    reading: Reading,
+}
+
+/// Whether the test reads what the process prints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reading {
+    All,
+    /// Standard error up to the line with the address, standard output not at all. The pipes stay open.
+    UntilListening,
 }
 
 impl Launch {
@@ -69,6 +79,13 @@ impl Launch {
         self
     }
 
+    /// Once it listens, what it prints is not read: its pipes fill up.
+    #[must_use]
+    pub fn unread(mut self) -> Self {
+        self.reading = Reading::UntilListening;
+        self
+    }
+
     /// The directory in which the process runs.
     pub fn dir(&self) -> &Path {
         self.dir.path()
@@ -84,9 +101,9 @@ impl Launch {
         command.args(["--host", "127.0.0.1", "--port", "0"]);
         let (child, output) = self.spawn(command);
         let line = output.wait_for(0, LISTENING);
-        let mut hale = Hale { child, output, address: ([127, 0, 0, 1], 0).into(), dir: self.dir };
-        let address = line.as_deref().and_then(address_in);
-        match address {
+        let address = ([127, 0, 0, 1], 0).into();
+        let mut hale = Hale { child, output, address, dir: self.dir, reading: self.reading };
+        match line.as_deref().and_then(address_in) {
             Some(address) => hale.address = address,
             None => panic!("the gateway does not listen; it said:\n{}", hale.stderr()),
         }
@@ -130,7 +147,7 @@ impl Launch {
             .stderr(Stdio::piped());
         match command.spawn() {
             Ok(mut child) => {
-                let output = Output::of(&mut child);
+                let output = Output::of(&mut child, self.reading);
                 (child, output)
             }
             Err(error) => panic!("{} cannot be started: {error}", self.binary.display()),
@@ -176,6 +193,7 @@ pub struct Hale {
     output: Output,
     address: SocketAddr,
     dir: TempDir,
+    reading: Reading,
 }
 
 impl Hale {
@@ -188,6 +206,7 @@ impl Hale {
             args: Vec::new(),
             env: Vec::new(),
             limits: String::new(),
+            reading: Reading::All,
         }
     }
 
@@ -284,12 +303,23 @@ impl Hale {
     /// Waits until the process has ended by itself; panics after `limit`.
     #[track_caller]
     pub fn wait_for_exit(&mut self, limit: Duration) -> ExitStatus {
-        assert!(
-            self.output.wait_for_end(limit),
-            "the gateway still runs after {limit:?}; it said:\n{}",
-            self.stderr()
-        );
+        let has_ended = match self.reading {
+            Reading::All => self.output.wait_for_end(limit),
+            Reading::UntilListening => self.wait_without_reading(limit),
+        };
+        assert!(has_ended, "the gateway still runs after {limit:?}; it said:\n{}", self.stderr());
         self.child.wait().expect("a child can be waited for")
+    }
+
+    fn wait_without_reading(&mut self, limit: Duration) -> bool {
+        let deadline = Instant::now() + limit;
+        while Instant::now() < deadline {
+            if matches!(self.child.try_wait(), Ok(Some(_))) {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        false
     }
 
     /// Sends SIGTERM and waits for the end.
@@ -319,14 +349,44 @@ struct Printed {
     stderr: Vec<String>,
     stdout: Vec<String>,
     ended: usize,
+    /// The ends of pipes that are open and not read.
+    unread: Vec<OwnedFd>,
 }
 
 impl Output {
-    fn of(child: &mut Child) -> Self {
+    fn of(child: &mut Child, reading: Reading) -> Self {
         let output = Self { shared: Arc::default() };
-        output.gather(child.stderr.take(), |printed| &mut printed.stderr);
-        output.gather(child.stdout.take(), |printed| &mut printed.stdout);
+        match reading {
+            Reading::All => {
+                output.gather(child.stderr.take(), |printed| &mut printed.stderr);
+                output.gather(child.stdout.take(), |printed| &mut printed.stdout);
+            }
+            Reading::UntilListening => {
+                let stdout = child.stdout.take().map(OwnedFd::from);
+                output.shared.0.lock().unread.extend(stdout);
+                output.read_until_listening(child.stderr.take());
+            }
+        }
         output
+    }
+
+    fn read_until_listening(&self, from: Option<ChildStderr>) {
+        let shared = Arc::clone(&self.shared);
+        thread::spawn(move || {
+            let Some(mut from) = from.map(BufReader::new) else { return };
+            let mut line = String::new();
+            while matches!(from.read_line(&mut line), Ok(count) if count > 0) {
+                let listens = line.contains(LISTENING);
+                shared.0.lock().stderr.push(std::mem::take(&mut line).trim_end().to_owned());
+                shared.1.notify_all();
+                if listens {
+                    shared.0.lock().unread.push(from.into_inner().into());
+                    return;
+                }
+            }
+            shared.0.lock().ended = 2;
+            shared.1.notify_all();
+        });
     }
 
     fn gather(

@@ -18,9 +18,9 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, 
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
-use crate::clock;
 use crate::metrics::{GroupMetrics, Histogram};
 use crate::state::{Process, Serving};
+use crate::{clock, events, logging};
 
 /// One family of metrics.
 struct Family {
@@ -198,6 +198,16 @@ static FAMILIES: &[Family] = &[
         name: "hale_records_dropped",
         help: "Records of requests that no sink had room for.",
         read: Read::Process(MetricType::Counter, |p| load(&p.metrics.records_dropped)),
+    },
+    Family {
+        name: "hale_log_lines_dropped",
+        help: "Lines of the log that were dropped because standard error was not read.",
+        read: Read::Process(MetricType::Counter, |_| logging::dropped_lines()),
+    },
+    Family {
+        name: "hale_events_dropped",
+        help: "Events that a subscriber of the process's own bus was too slow for.",
+        read: Read::Process(MetricType::Counter, |_| events::dropped()),
     },
     Family {
         name: "hale_config_reloads",

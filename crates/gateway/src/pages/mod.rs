@@ -16,8 +16,8 @@ use hale_core::endpoint::Page;
 use http::{HeaderValue, Response, StatusCode};
 
 use self::health::readiness;
-use self::router::Hand;
 use crate::arrival::Arrival;
+use crate::events::OperatorAction;
 use crate::http::auth::percent_decode;
 use crate::http::reply::{self, Reply};
 
@@ -52,13 +52,13 @@ pub(crate) fn answer(
         Page::RouterState => router::state(arrival),
         Page::ProviderBudgets => budgets::of_providers(arrival),
         Page::ResetDeployment => {
-            router::lay_hand_on(arrival, name.unwrap_or_default(), Hand::Reset)
+            router::lay_hand_on(arrival, name.unwrap_or_default(), OperatorAction::Reset)
         }
         Page::DisableDeployment => {
-            router::lay_hand_on(arrival, name.unwrap_or_default(), Hand::Disable)
+            router::lay_hand_on(arrival, name.unwrap_or_default(), OperatorAction::Disable)
         }
         Page::EnableDeployment => {
-            router::lay_hand_on(arrival, name.unwrap_or_default(), Hand::Enable)
+            router::lay_hand_on(arrival, name.unwrap_or_default(), OperatorAction::Enable)
         }
         Page::Home => reply::text(
             StatusCode::OK,

@@ -16,16 +16,9 @@ use serde::Serialize;
 use super::budgets::{self, BudgetLine};
 use crate::arrival::Arrival;
 use crate::clock;
+use crate::events::{self, OperatorAction, What};
 use crate::http::reply::{self, Reply};
 use crate::proxy::explain::{self, unix_s};
-
-/// What an operator does to a deployment.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Hand {
-    Reset,
-    Disable,
-    Enable,
-}
 
 #[derive(Serialize)]
 struct State<'s> {
@@ -205,7 +198,7 @@ fn check(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> Check {
 }
 
 /// `POST /router/deployments/{id}/reset`, `/disable`, `/enable`: the deployment afterwards.
-pub(super) fn lay_hand_on(arrival: &Arrival, id: &str, hand: Hand) -> Response<Reply> {
+pub(super) fn lay_hand_on(arrival: &Arrival, id: &str, hand: OperatorAction) -> Response<Reply> {
     let snapshot = &arrival.serving.snapshot;
     let Some(&index) = snapshot.by_id.get(id) else {
         return explain::no_such_deployment(id).into_response(WireFormat::OpenAi);
@@ -213,11 +206,11 @@ pub(super) fn lay_hand_on(arrival: &Arrival, id: &str, hand: Hand) -> Response<R
     let deployment = snapshot.deployment(index);
     let now = clock::now().millis();
     match hand {
-        Hand::Reset => deployment.reset(now),
-        Hand::Disable => deployment.state.set_disabled(now, true),
-        Hand::Enable => deployment.state.set_disabled(now, false),
+        OperatorAction::Reset => deployment.reset(now),
+        OperatorAction::Disable => deployment.state.set_disabled(now, true),
+        OperatorAction::Enable => deployment.state.set_disabled(now, false),
     }
-    tracing::warn!(deployment = id, ?hand, "an operator acted on a deployment");
+    events::publish(What::Operator { deployment: deployment.id.clone(), action: hand });
     page(&line(snapshot, deployment, now))
 }
 

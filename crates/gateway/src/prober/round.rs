@@ -178,6 +178,9 @@ impl Rounds {
         };
         let now = clock::now().millis();
         let booked = health.ledger.lock().book(now, &deployment.id, cost, allowed);
+        if !booked {
+            health.budget_reached(&deployment.id, now);
+        }
         let checked = contained(&self.process, serving, index, !booked).await;
         let is_there = |id: &str| in_force.snapshot.by_id.contains_key(id);
         if !is_there(&deployment.id) {

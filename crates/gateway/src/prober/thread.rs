@@ -21,11 +21,11 @@ use tokio::sync::{Semaphore, mpsc};
 use super::round::Rounds;
 use super::{probe, request};
 use crate::clock;
-use crate::events::announce;
+use crate::events::What;
 use crate::panics::CatchPanic;
 use crate::state::health::{Command, Health};
 use crate::state::{Process, Serving};
-use crate::{panics, upstream};
+use crate::{events, panics, upstream};
 
 /// How often the loop looks around when nothing happens: for another config, and for idle connections.
 const LOOK: Duration = Duration::from_millis(500);
@@ -111,6 +111,9 @@ fn spawn(
     results: &mpsc::Sender<Ended>,
 ) {
     let Some(&index) = start.subject.members.first() else { return };
+    if start.free_only {
+        process.health.budget_reached(&start.subject.id, clock::now().millis());
+    }
     let (process, serving, results) = (process.clone(), serving.clone(), results.clone());
     tokio::task::spawn_local(async move {
         let checked = contained(&process, &serving, index, start.free_only).await;
@@ -150,11 +153,17 @@ pub(crate) async fn contained(
 
 /// Tells the deployment what a check found.
 pub(super) fn record(serving: &Serving, deployment: &Deployment, checked: &Checked, confirm: bool) {
+    events::publish(What::Probe {
+        deployment: deployment.id.clone(),
+        finding: checked.finding.into(),
+        cause: checked.cause.map(Cause::name),
+        duration_ms: checked.ended.since(checked.started),
+    });
     let ignored = serving.snapshot.checks.ignores_transient
         && checked.finding == Finding::Failing(Cause::Timeout);
     let change = deployment.state.checks().checked(checked.clone(), confirm, !ignored);
     if let Some(change) = change {
-        announce(&deployment.id, &change);
+        events::health_changed(&deployment.id, change);
     }
 }
 
@@ -199,7 +208,7 @@ impl Background {
             hash.finish()
         });
         for (index, change) in void {
-            announce(&serving.snapshot.deployment(index).id, &change);
+            events::health_changed(&serving.snapshot.deployment(index).id, change);
         }
         self.serving = serving;
         self
@@ -242,7 +251,7 @@ impl Background {
         let staleness_ms = self.serving.snapshot.checks.staleness_ms();
         for deployment in &self.serving.snapshot.deployments {
             if let Some(change) = deployment.state.checks().grow_old(now, staleness_ms) {
-                announce(&deployment.id, &change);
+                events::health_changed(&deployment.id, change);
             }
         }
     }

@@ -1,13 +1,12 @@
-//! The control thread: signals, and files of the config that changed.
+//! The control thread: signals, and nothing else.
 //!
-//! Called by the start. Always true: signals are caught before anything listens.
-
-use std::time::Duration;
+//! Called by the start. Always true: signals are caught before anything listens; nothing that may wait runs on
+//! this thread, so that the next signal is always answered at once.
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::reload::Reloader;
+use super::reload::Reloads;
 use super::shutdown::Running;
 
 /// The signals that the process answers to.
@@ -18,7 +17,7 @@ pub(super) struct Signals {
 }
 
 impl Signals {
-    /// Somebody wants the process to end.
+    /// Waits for a signal to stop.
     async fn stop(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
@@ -41,18 +40,15 @@ pub(super) fn catch_signals() -> std::io::Result<(Runtime, Signals)> {
     Ok((runtime, signals))
 }
 
-/// Waits for signals and changed files until the process is to stop, and stops it.
-pub(super) async fn control(running: Running, mut reloader: Reloader, signals: Signals) {
-    let process = running.process.clone();
+/// Waits for signals until the process is to stop, and stops it.
+pub(super) async fn control(running: Running, reloads: Reloads, signals: Signals) {
     let first = async move {
         let mut signals = signals;
-        let mut look = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
                 _ = signals.terminate.recv() => return signals,
                 _ = signals.interrupt.recv() => return signals,
-                _ = signals.hangup.recv() => reloader.reload(&process),
-                _ = look.tick() => reloader.reload_if_changed(&process),
+                _ = signals.hangup.recv() => reloads.ask(),
             }
         }
     };

@@ -4,6 +4,7 @@
 
 mod address;
 mod control;
+mod event_log;
 mod options;
 mod reload;
 mod shutdown;

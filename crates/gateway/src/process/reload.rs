@@ -1,24 +1,96 @@
 //! A changed config, put in force whole or not at all.
 //!
-//! Driven by the control thread: on SIGHUP, and when a file of the config changed. Always true: a
-//! config with an error changes nothing; deployments keep their state by id; requests in flight keep
-//! the config that they began with.
+//! Runs in the background: on SIGHUP, and when a file of the config changed. Always true: a config with an
+//! error changes nothing; deployments keep their state by id; requests in flight keep the config that they
+//! began with; a reload that is asked for during another one follows it; none is put in force once the
+//! process is stopping.
 //!
 //! Files are read once a second rather than watched: that also sees what a mounted config map does (a
-//! swapped link), and needs no machinery of the operating system. A file rewritten as it was is no change.
+//! swapped link), and needs nothing of the operating system. A file that was rewritten as it was is no change.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use hale_core::config::{self, Options, Severity};
+use hale_core::config::{self, Loaded, Options, Severity};
 use hale_core::snapshot::Snapshot;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::MissedTickBehavior;
 
 use super::address::check_key;
 use super::options::{ServeOptions, override_settings};
+use crate::background::Background;
+use crate::events::{self, Reload, What};
 use crate::files::Files;
+use crate::sink::Replacement;
 use crate::state::Process;
-use crate::{clock, events, panics};
+use crate::{clock, logging, panics};
+
+/// How often the files of the config are read to see whether they changed.
+const LOOK: Duration = Duration::from_secs(1);
+/// Problems of a config after which the log's writer may catch up.
+const PROBLEMS_AT_ONCE: usize = 1000;
+
+/// The reloads of the process, as the control thread sees them.
+pub(super) struct Reloads {
+    asked: Arc<Notify>,
+}
+
+/// Why a file of the config is read.
+#[derive(Clone, Copy)]
+enum Trigger {
+    Signal,
+    Look,
+}
+
+impl Reloads {
+    /// Starts to look at the files of the config.
+    pub(super) fn start(
+        background: &Background,
+        process: &Arc<Process>,
+        reloader: Reloader,
+    ) -> Reloads {
+        let asked = Arc::new(Notify::new());
+        let reloader = Arc::new(Mutex::new(reloader));
+        let (inner, process, of_task) = (background.clone(), process.clone(), asked.clone());
+        background.supervise("reloading", move || {
+            watch(inner.clone(), process.clone(), reloader.clone(), of_task.clone())
+        });
+        Reloads { asked }
+    }
+
+    /// Asks for a reload. Does not wait for it; one that is asked for while another runs follows it.
+    pub(super) fn ask(&self) {
+        self.asked.notify_one();
+    }
+}
+
+async fn watch(
+    background: Background,
+    process: Arc<Process>,
+    reloader: Arc<Mutex<Reloader>>,
+    asked: Arc<Notify>,
+) {
+    let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let trigger = tokio::select! {
+            () = asked.notified() => Trigger::Signal,
+            _ = look.tick() => Trigger::Look,
+        };
+        let (process, reloader) = (process.clone(), reloader.clone());
+        let reload = move || {
+            let mut reloader = reloader.lock();
+            match trigger {
+                Trigger::Signal => reloader.reload(&process),
+                Trigger::Look => reloader.reload_if_changed(&process),
+            }
+        };
+        background.blocking("a reload", reload).await;
+    }
+}
 
 /// Reloads one config.
 pub(crate) struct Reloader {
@@ -43,29 +115,43 @@ impl Reloader {
     }
 
     /// Reloads when a watched file holds something else than last time.
-    pub(crate) fn reload_if_changed(&mut self, process: &Process) {
+    fn reload_if_changed(&mut self, process: &Process) {
         if self.watched.iter().any(|path| self.files.changed(path)) {
             self.reload(process);
         }
     }
 
-    /// Reads everything anew and puts it in force if it is valid.
-    pub(crate) fn reload(&mut self, process: &Process) {
+    /// Reads everything again and puts it in force if it is valid.
+    fn reload(&mut self, process: &Process) {
+        tracing::debug!("reading the config again");
+        let metrics = &process.metrics;
+        let result = match self.load(process).and_then(|snapshot| self.apply(process, snapshot)) {
+            Ok(applied) => {
+                metrics.reloads_applied.fetch_add(1, Ordering::Relaxed);
+                applied
+            }
+            Err(reason) if process.is_draining() => {
+                tracing::info!("{reason}");
+                return;
+            }
+            Err(reason) => {
+                metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
+                Reload::Refused { reason: reason.into() }
+            }
+        };
+        events::publish(What::Reload(result));
+    }
+
+    /// Reads the files.
+    fn load(&mut self, process: &Process) -> Result<Snapshot, String> {
         let before = process.serving();
         let options = Options { strict: self.options.strict };
         let load = || config::load(&self.files, &self.root, options, Some(&before.snapshot));
-        let Some(loaded) = panics::contained(&process.metrics, "reading the changed config", load)
-        else {
-            process.metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("the changed config could not be read; the one in force stays");
-            return;
+        let loaded = panics::contained(&process.metrics, "reading the changed config", load);
+        let Some(loaded) = loaded else {
+            return Err("the changed config could not be read; the one in force stays".to_owned());
         };
-        for problem in &loaded.problems {
-            match problem.severity {
-                Severity::Error => tracing::error!("{problem}"),
-                Severity::Warning => tracing::warn!("{problem}"),
-            }
-        }
+        report(&loaded);
         let mut files = loaded.files;
         if loaded.snapshot.is_none() {
             // A root file that no longer parses names no includes; those known stay watched.
@@ -74,26 +160,58 @@ impl Reloader {
             files.dedup();
         }
         self.watched = files;
-        let metrics = &process.metrics;
-        let Some(mut snapshot) = loaded.snapshot else {
-            metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("the changed config has errors; the one in force stays");
-            return;
-        };
+        loaded
+            .snapshot
+            .ok_or_else(|| "the changed config has errors; the one in force stays".to_owned())
+    }
+
+    /// Puts a config in force.
+    fn apply(&self, process: &Process, mut snapshot: Snapshot) -> Result<Reload, String> {
+        let before = process.serving();
         override_settings(&mut snapshot, &self.options);
-        if let Err(problem) = check_key(&snapshot.gateway, self.address) {
-            metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
-            tracing::error!("{problem}; the config in force stays");
-            return;
+        check_key(&snapshot.gateway, self.address)
+            .map_err(|problem| format!("{problem}; the config in force stays"))?;
+        let request_log = snapshot.gateway.request_log.as_deref();
+        let is_renamed = before.snapshot.gateway.request_log.as_deref() == request_log;
+        let path = request_log.unwrap_or_default();
+        let file = match process.sinks.replacement(request_log) {
+            Ok(file) => file,
+            Err(error) if is_renamed => {
+                tracing::error!(%error, "request_log {path} cannot be opened again; the old file stays");
+                Replacement::Keep
+            }
+            Err(error) => {
+                let what = format!("request_log {path} cannot be opened: {error}");
+                return Err(format!("{what}; the config in force stays"));
+            }
+        };
+        if process.is_draining() {
+            return Err("the process is stopping; the config in force stays".to_owned());
         }
-        if snapshot.gateway.request_log != before.snapshot.gateway.request_log {
-            tracing::warn!("a changed request_log takes effect at the next start");
-        }
+        process
+            .sinks
+            .replace(file, &process.metrics)
+            .map_err(|error| format!("request_log: {error}; the config in force stays"))?;
         let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
         hand_over(&before.snapshot, &snapshot);
         process.apply(snapshot);
-        metrics.reloads_applied.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(groups, deployments, "config reloaded");
+        Ok(Reload::Applied { groups, deployments })
+    }
+}
+
+/// Logs all problems of a config. This thread may wait until the log takes more of them.
+fn report(loaded: &Loaded) {
+    let mut is_read = true;
+    for problems in loaded.problems.chunks(PROBLEMS_AT_ONCE) {
+        for problem in problems {
+            match problem.severity {
+                Severity::Error => tracing::error!("{problem}"),
+                Severity::Warning => tracing::warn!("{problem}"),
+            }
+        }
+        if is_read && problems.len() == PROBLEMS_AT_ONCE {
+            is_read = logging::flush();
+        }
     }
 }
 
@@ -106,7 +224,7 @@ fn hand_over(before: &Snapshot, now: &Snapshot) {
         if !Arc::ptr_eq(&known.state, &deployment.state)
             && let Some(change) = deployment.state.take_over(&known.state, at)
         {
-            events::announce(&deployment.id, &change);
+            events::health_changed(&deployment.id, change);
         }
     }
 }

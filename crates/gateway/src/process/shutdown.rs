@@ -3,17 +3,21 @@
 //! Called by the control thread and by the demo. Always true: a stop signal lets what is in flight finish, within
 //! bounds; the last records are written.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
-use crate::metrics::Metrics;
+use crate::background::Background;
+use crate::events::{self, Shutdown, What};
 use crate::server::Phase;
-use crate::sink::Drain;
 use crate::state::Process;
+
+/// How long the end waits for what the background thread still has to write: records, and lines of the log.
+const BACKGROUND_MAX: Duration = Duration::from_secs(2);
 
 /// What a running gateway is controlled by.
 pub(crate) struct Running {
@@ -23,7 +27,9 @@ pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(super) phase: watch::Sender<Phase>,
     pub(super) workers: Vec<std::thread::JoinHandle<()>>,
-    pub(super) drain: Option<Drain>,
+    pub(super) background: Background,
+    /// What writes the log; it ends with the last event.
+    pub(super) log: JoinHandle<()>,
 }
 
 impl Running {
@@ -34,16 +40,10 @@ impl Running {
         stop: impl Future<Output = S>,
         hurry: impl AsyncFnOnce(S),
     ) {
-        let metrics = self.process.metrics.clone();
-        let mut drain = self.drain.take();
-        let stopped = tokio::select! {
-            stopped = stop => stopped,
-            never = run_sinks(&mut drain, &metrics) => match never {},
-        };
+        let stopped = stop.await;
         tokio::select! {
             () = self.shut_down() => {}
-            () = hurry(stopped) => tracing::warn!("second signal: stopping at once"),
-            never = run_sinks(&mut drain, &metrics) => match never {},
+            () = hurry(stopped) => events::publish(What::Shutdown(Shutdown::Hurried)),
         }
         self.phase.send_replace(Phase::Stop);
         for worker in self.workers.drain(..) {
@@ -51,11 +51,20 @@ impl Running {
                 tracing::error!("a worker had failed");
             }
         }
-        // The last records are those of the requests that were just finished or cut.
-        if let Some(drain) = &mut drain {
-            drain.flush(&metrics);
+        self.finish().await;
+    }
+
+    /// Lets the background write the last records, those of requests that were just finished or cut, and the
+    /// last lines.
+    async fn finish(self) {
+        let process = self.process;
+        let last = move || process.sinks.finish(&process.metrics);
+        let records = self.background.blocking("writing the last records", last);
+        if timeout(BACKGROUND_MAX, records).await.is_err() {
+            tracing::error!("the last records of requests could not be written in time");
         }
-        tracing::info!("stopped");
+        events::publish(What::Shutdown(Shutdown::Stopped));
+        let _late: Result<_, _> = timeout(BACKGROUND_MAX, self.log).await;
     }
 
     async fn shut_down(&self) {
@@ -63,8 +72,9 @@ impl Running {
         let settings = &serving.snapshot.gateway;
         self.process.drain();
         self.phase.send_replace(Phase::Drain);
-        tracing::info!(drain_delay_ms = settings.drain_delay_ms, "draining");
-        tokio::time::sleep(Duration::from_millis(settings.drain_delay_ms)).await;
+        let drain_delay_ms = settings.drain_delay_ms;
+        events::publish(What::Shutdown(Shutdown::Draining { drain_delay_ms }));
+        tokio::time::sleep(Duration::from_millis(drain_delay_ms)).await;
         self.phase.send_replace(Phase::Finish);
         let limit = tokio::time::sleep(Duration::from_millis(settings.shutdown_timeout_ms));
         let mut limit = std::pin::pin!(limit);
@@ -72,7 +82,7 @@ impl Running {
         loop {
             tokio::select! {
                 () = &mut limit => {
-                    tracing::warn!("requests were still in flight after shutdown_timeout; they are cut");
+                    events::publish(What::Shutdown(Shutdown::Cut));
                     return;
                 }
                 _ = look.tick() => if self.workers.iter().all(std::thread::JoinHandle::is_finished) {
@@ -80,13 +90,5 @@ impl Running {
                 }
             }
         }
-    }
-}
-
-/// Feeds the sinks for as long as it is polled.
-async fn run_sinks(drain: &mut Option<Drain>, metrics: &Metrics) -> Infallible {
-    match drain {
-        Some(drain) => drain.run(metrics).await,
-        None => std::future::pending().await,
     }
 }

@@ -11,19 +11,22 @@ use hale_core::config::{self, Loaded, Options, Severity};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use super::address::bind_address;
 use super::control::{catch_signals, control};
+use super::event_log;
 use super::options::{ServeOptions, override_settings};
-use super::reload::Reloader;
+use super::reload::{Reloader, Reloads};
 use super::shutdown::Running;
+use crate::background::Background;
 use crate::console::{EXIT_CONFIG, complain};
 use crate::files::Files;
 use crate::logging::{self, Detail};
 use crate::server::{self, Phase, listener};
 use crate::sink::Sinks;
 use crate::state::Process;
-use crate::{limits, panics, prober, upstream};
+use crate::{events, limits, panics, prober, upstream};
 
 /// What stands for the file in messages about `--model`.
 const QUICK_CONFIG: &str = "(command line)";
@@ -69,6 +72,10 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
             return ExitCode::from(1);
         }
     };
+    if let Err(error) = logging::detach() {
+        complain(&format!("the thread of the log could not start: {error}"));
+        return ExitCode::from(1);
+    }
     let running = match start(snapshot, address, workers, log_requests) {
         Ok(running) => running,
         Err(problem) => {
@@ -77,7 +84,8 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
         }
     };
     let reloader = Reloader::new(files, root, loaded.files, options, running.address.ip());
-    runtime.block_on(control(running, reloader, signals));
+    let reloads = Reloads::start(&running.background, &running.process, reloader);
+    runtime.block_on(control(running, reloads, signals));
     ExitCode::SUCCESS
 }
 
@@ -134,7 +142,7 @@ pub(crate) fn start(
     log_requests: bool,
 ) -> Result<Running, String> {
     let request_log = snapshot.gateway.request_log.as_deref();
-    let (sinks, drain) = Sinks::open(request_log, log_requests).map_err(|error| {
+    let sinks = Sinks::open(request_log, log_requests).map_err(|error| {
         format!("request_log {} can not be opened: {error}", request_log.unwrap_or_default())
     })?;
     let listeners = listener::bind(address, workers).map_err(|error| {
@@ -156,6 +164,8 @@ pub(crate) fn start(
         snapshot.deployments.iter().any(|one| one.endpoint.api_base.starts_with("https"));
     let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
     let process = Arc::new(Process::new(snapshot, sinks));
+    let (background, log) = start_background(&process)
+        .map_err(|error| format!("the background thread could not start: {error}"))?;
     let (phase, phases) = watch::channel(Phase::Serve);
     limits::raise_descriptors();
     let clients = limits::clients_per_worker(workers);
@@ -177,10 +187,26 @@ pub(crate) fn start(
     if uses_tls {
         upstream::warm_up();
     }
-    Ok(Running { process, address, phase, workers: threads, drain })
+    Ok(Running { process, address, phase, workers: threads, background, log })
 }
 
-/// One worker's thread; a worker that fails by a fault of our own begins anew.
+/// Starts what runs in the background; gives the task that writes the log too.
+fn start_background(process: &Arc<Process>) -> std::io::Result<(Background, JoinHandle<()>)> {
+    let background = Background::start(process.metrics.clone())?;
+    // Subscribed now, before anything publishes.
+    let mut first = Some(events::subscribe());
+    let of_log = process.clone();
+    let log = background.supervise("the log of events", move || {
+        event_log::run(first.take().unwrap_or_else(events::subscribe), of_log.clone())
+    });
+    let (of_sinks, inner) = (process.clone(), background.clone());
+    background.supervise("the sinks", move || {
+        of_sinks.sinks.clone().run(inner.clone(), of_sinks.metrics.clone())
+    });
+    Ok((background, log))
+}
+
+/// One worker's thread. A worker that panics is started again.
 fn work(
     process: &Arc<Process>,
     listener: TcpListener,

@@ -13,7 +13,7 @@ use hale_core::route::AttemptPlan;
 use hale_core::time::Millis;
 use hale_core::usage::Usage;
 
-use crate::clock;
+use crate::{clock, events};
 
 /// Carries an attempt's outcome to the state of its deployment.
 pub(crate) struct AttemptGuard {
@@ -160,17 +160,8 @@ impl AttemptGuard {
 }
 
 fn log(deployment: &Deployment, change: Option<Transition>) {
-    let deployment = &*deployment.id;
-    match change {
-        None => {}
-        Some(Transition::Opened(rest)) => {
-            let rest_ms = rest.until.since(clock::now().millis());
-            let cause = rest.cause.name();
-            let provider_issued = rest.provider_issued;
-            tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment rests");
-        }
-        Some(Transition::Closed) => tracing::info!(deployment, "deployment is back"),
-        Some(Transition::Proved(change)) => crate::events::announce(deployment, &change),
+    if let Some(change) = change {
+        events::health_changed(&deployment.id, change);
     }
 }
 

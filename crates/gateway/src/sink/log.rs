@@ -1,4 +1,6 @@
 //! Records as debug lines of the log.
+//!
+//! Written by [`super::Sinks`], when the log holds a line per request.
 
 use hale_core::record::RequestRecord;
 

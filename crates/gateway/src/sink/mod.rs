@@ -1,123 +1,214 @@
-//! Where records of finished requests go.
+//! Where records of finished requests go: a file of JSON lines, and the log.
 //!
-//! Fed by `proxy::finish` through a bounded list, drained by the control thread. Always true: the request path
-//! never waits for a sink; what does not fit is counted and dropped.
+//! Fed by the end of each request through a bounded list; emptied on the background thread. Always true: no
+//! request waits for a sink; what does not fit is dropped and counted; a file is replaced between two
+//! batches, so that a reload loses no record.
 
 mod jsonl;
 mod log;
 
-use std::convert::Infallible;
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hale_core::record::RequestRecord;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
 
+use self::jsonl::Jsonl;
+use crate::background::Background;
 use crate::metrics::Metrics;
 
 /// Records that may wait for the sinks.
 const WAITING_MAX: usize = 64 << 10;
-/// How often the sinks look while there is nothing, and while there is much. They are not woken:
-/// waking another thread costs a request two calls of the kernel, which is a tenth of all it costs.
-/// A long pause under load would make a batch that keeps a worker from its core for milliseconds.
+/// How often the sinks look while there is little, and while there is much. They are not woken:
+/// waking another thread costs a request two system calls, which is a tenth of all it costs.
+/// A long pause under load would make a batch that takes a core from a worker for milliseconds.
 const PERIOD_IDLE: Duration = Duration::from_millis(100);
 const PERIOD_BUSY: Duration = Duration::from_millis(10);
 /// How many records in an idle period are much; a busy period, a tenth as long, needs a tenth.
 const BUSY: usize = 64;
+/// How long a reload waits for a batch that is being written.
+const REPLACE_MAX: Duration = Duration::from_secs(1);
+/// How long the end of the process waits for a file that does not take the last records.
+const FINISH_MAX: Duration = Duration::from_secs(1);
+/// How often it tries.
+const AGAIN: Duration = Duration::from_millis(10);
 
-/// The entrance to the sinks.
-#[derive(Clone)]
+/// The sinks.
 pub(crate) struct Sinks {
-    waiting: Option<Arc<Mutex<Vec<RequestRecord>>>>,
+    waiting: Mutex<Vec<RequestRecord>>,
+    /// Whether there is any sink. Without one, records cost nothing.
+    is_wanted: AtomicBool,
+    /// Wakes the loop when there is one at last.
+    wanted: Notify,
+    /// Whether the file has taken only a part of what was written to it.
+    is_held_up: AtomicBool,
+    /// Whether each record is a line of the log.
+    log_requests: bool,
+    writer: Mutex<Writer>,
 }
 
-/// One kind of sink.
-enum Sink {
-    Jsonl(jsonl::Jsonl),
-    Log,
-}
-
-/// The exit: what writes the records.
-pub(crate) struct Drain {
-    sinks: Vec<Sink>,
-    waiting: Arc<Mutex<Vec<RequestRecord>>>,
+/// What writes the records.
+struct Writer {
+    file: Option<Jsonl>,
+    /// The memory of the last batch.
     batch: Vec<RequestRecord>,
 }
 
+/// What a reload makes of the file of records.
+pub(crate) enum Replacement {
+    /// It stays.
+    Keep,
+    /// Another one, already open, or none.
+    With(Option<Jsonl>),
+}
+
 impl Sinks {
-    /// The sinks of a config: a file of JSON lines, and the log when `log_requests` is set. Without
-    /// any, records cost nothing.
+    /// The sinks of a config: a file of JSON lines, and the log when `log_requests` is set.
     ///
     /// # Errors
-    /// When the file can not be opened.
-    pub(crate) fn open(
-        request_log: Option<&str>,
-        log_requests: bool,
-    ) -> std::io::Result<(Sinks, Option<Drain>)> {
-        let mut sinks = Vec::new();
-        if let Some(path) = request_log {
-            sinks.push(Sink::Jsonl(jsonl::Jsonl::open(path)?));
-        }
-        if log_requests {
-            sinks.push(Sink::Log);
-        }
-        if sinks.is_empty() {
-            return Ok((Sinks { waiting: None }, None));
-        }
-        let waiting = Arc::new(Mutex::new(Vec::new()));
-        let drain = Drain { sinks, waiting: waiting.clone(), batch: Vec::new() };
-        Ok((Sinks { waiting: Some(waiting) }, Some(drain)))
+    /// When the file cannot be opened.
+    pub(crate) fn open(request_log: Option<&str>, log_requests: bool) -> io::Result<Sinks> {
+        let file = request_log.map(Jsonl::open).transpose()?;
+        Ok(Sinks {
+            waiting: Mutex::default(),
+            is_wanted: AtomicBool::new(log_requests || file.is_some()),
+            wanted: Notify::new(),
+            is_held_up: AtomicBool::new(false),
+            log_requests,
+            writer: Mutex::new(Writer { file, batch: Vec::new() }),
+        })
     }
 
     /// Hands a record over.
     pub(crate) fn send(&self, record: RequestRecord, metrics: &Metrics) {
-        let Some(waiting) = &self.waiting else { return };
-        let mut waiting = waiting.lock();
+        if !self.is_wanted.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut waiting = self.waiting.lock();
         if waiting.len() < WAITING_MAX {
             waiting.push(record);
         } else {
+            drop(waiting);
             metrics.records_dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
-}
 
-impl Drain {
-    /// Writes records for as long as it is polled; [`Drain::flush`] writes the rest.
-    pub(crate) async fn run(&mut self, metrics: &Metrics) -> Infallible {
+    /// Writes records as they come. Runs on the background thread.
+    pub(crate) async fn run(self: Arc<Sinks>, background: Background, metrics: Arc<Metrics>) {
         let mut period = PERIOD_IDLE;
         loop {
+            if !self.is_wanted.load(Ordering::Relaxed) {
+                self.wanted.notified().await;
+            }
             tokio::time::sleep(period).await;
             let busy = if period == PERIOD_BUSY { BUSY / 10 } else { BUSY };
-            period = if self.flush(metrics) < busy { PERIOD_IDLE } else { PERIOD_BUSY };
+            let count = if self.has_work() {
+                let (sinks, metrics) = (self.clone(), metrics.clone());
+                let written =
+                    background.blocking("writing records", move || sinks.flush(&metrics)).await;
+                written.unwrap_or_default()
+            } else {
+                0
+            };
+            period = if count < busy { PERIOD_IDLE } else { PERIOD_BUSY };
         }
     }
 
+    fn has_work(&self) -> bool {
+        self.is_held_up.load(Ordering::Relaxed) || !self.waiting.lock().is_empty()
+    }
+
     /// Writes what waits now; how many records that were.
-    pub(crate) fn flush(&mut self, metrics: &Metrics) -> usize {
-        std::mem::swap(&mut *self.waiting.lock(), &mut self.batch);
-        let count = self.batch.len();
-        if count == 0 {
-            return 0;
-        }
-        for sink in &mut self.sinks {
-            let written = match sink {
-                Sink::Jsonl(file) => file.write(&self.batch),
-                Sink::Log => {
-                    log::write(&self.batch);
-                    Ok(())
-                }
-            };
-            if let Err(error) = written {
-                let lost = self.batch.len() as u64;
-                if metrics.records_dropped.fetch_add(lost, Ordering::Relaxed) == 0 {
-                    tracing::error!(%error, "records of requests can not be written; they are dropped");
-                }
+    fn flush(&self, metrics: &Metrics) -> usize {
+        self.write(&mut self.writer.lock(), metrics)
+    }
+
+    fn write(&self, writer: &mut Writer, metrics: &Metrics) -> usize {
+        // Taken out, so that a batch that makes a sink panic is not written again.
+        let mut batch = std::mem::take(&mut writer.batch);
+        std::mem::swap(&mut *self.waiting.lock(), &mut batch);
+        let count = batch.len();
+        if let Some(file) = &mut writer.file {
+            if let Err(lost) = file.write(&batch) {
+                count_lost(metrics, lost.records, &lost.error);
             }
+            self.is_held_up.store(file.is_held_up(), Ordering::Relaxed);
         }
-        self.batch.clear();
+        if self.log_requests {
+            log::write(&batch);
+        }
+        batch.clear();
         // A burst is no reason to keep its memory.
-        self.batch.shrink_to(8 << 10);
+        batch.shrink_to(8 << 10);
+        writer.batch = batch;
         count
+    }
+
+    /// What becomes of the file of records when `request_log` is in force. A file that was renamed is opened
+    /// again under its name.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or the one in use hangs.
+    pub(crate) fn replacement(&self, request_log: Option<&str>) -> io::Result<Replacement> {
+        let known = match &self.writer()?.file {
+            Some(file) => request_log.is_some_and(|path| file.is_at(path)),
+            None => request_log.is_none(),
+        };
+        if known {
+            return Ok(Replacement::Keep);
+        }
+        request_log.map(Jsonl::open).transpose().map(Replacement::With)
+    }
+
+    /// Goes on with another file; what waits now goes into the one before.
+    ///
+    /// # Errors
+    /// When the one in use hangs.
+    pub(crate) fn replace(&self, by: Replacement, metrics: &Metrics) -> io::Result<()> {
+        let Replacement::With(file) = by else { return Ok(()) };
+        let mut writer = self.writer()?;
+        self.write(&mut writer, metrics);
+        self.abandon(&mut writer, metrics);
+        self.is_wanted.store(self.log_requests || file.is_some(), Ordering::Relaxed);
+        writer.file = file;
+        self.wanted.notify_one();
+        Ok(())
+    }
+
+    /// The writer, unless a file that hangs has it.
+    fn writer(&self) -> io::Result<MutexGuard<'_, Writer>> {
+        let hangs = || io::Error::new(io::ErrorKind::TimedOut, "the file in use takes no records");
+        self.writer.try_lock_for(REPLACE_MAX).ok_or_else(hangs)
+    }
+
+    /// Writes the last records, within a bound. Blocks.
+    pub(crate) fn finish(&self, metrics: &Metrics) {
+        let Ok(mut writer) = self.writer() else { return };
+        self.write(&mut writer, metrics);
+        let mut left = FINISH_MAX;
+        while self.is_held_up.load(Ordering::Relaxed) && !left.is_zero() {
+            std::thread::sleep(AGAIN);
+            left = left.saturating_sub(AGAIN);
+            self.write(&mut writer, metrics);
+        }
+        self.abandon(&mut writer, metrics);
+    }
+
+    /// Gives up what the file in use did not take.
+    fn abandon(&self, writer: &mut Writer, metrics: &Metrics) {
+        if let Some(lost) = writer.file.as_mut().and_then(Jsonl::abandon) {
+            count_lost(metrics, lost.records, &lost.error);
+        }
+        self.is_held_up.store(false, Ordering::Relaxed);
+    }
+}
+
+/// Counts records that are lost; the first are news for the log.
+fn count_lost(metrics: &Metrics, records: u64, error: &io::Error) {
+    if metrics.records_dropped.fetch_add(records, Ordering::Relaxed) == 0 {
+        tracing::error!(%error, "records of requests can not be written; they are dropped");
     }
 }

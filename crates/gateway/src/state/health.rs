@@ -14,11 +14,14 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Serving;
 use crate::clock;
+use crate::events::{self, Budget, What};
 
 /// Requests for checks that may wait for the thread.
 const COMMANDS_MAX: usize = 64;
 /// How often the log says that checks are ignored, milliseconds.
 const WARN_EVERY_MS: u64 = 1_000;
+/// A day of the budget of probes, milliseconds.
+const DAY_MS: u64 = 86_400_000;
 
 /// What a round of checks came to.
 pub(crate) type Round = Vec<(DeploymentIndex, Answer)>;
@@ -64,6 +67,8 @@ pub(crate) struct Health {
     pub(crate) bypasses: AtomicU64,
     /// When the log said so last, milliseconds, plus 1.
     warned: AtomicU64,
+    /// The day, plus 1, on which the budget of probes was last found spent.
+    budget_day: AtomicU64,
 }
 
 impl Health {
@@ -82,12 +87,23 @@ impl Health {
             quiet: Arc::default(),
             bypasses: AtomicU64::new(0),
             warned: AtomicU64::new(0),
+            budget_day: AtomicU64::new(0),
         }
     }
 
     /// How long ago the thread moved, milliseconds.
     pub(crate) fn age_ms(&self) -> u64 {
         clock::now().millis().since(Millis(self.beat.load(Ordering::Relaxed)))
+    }
+
+    /// A probe of `deployment` had to be free: its budget of the day is spent, or that of all. The first one of
+    /// a day is an event.
+    pub(crate) fn budget_reached(&self, deployment: &Arc<str>, now: Millis) {
+        let day = now.0 / DAY_MS + 1;
+        if self.budget_day.swap(day, Ordering::Relaxed) != day {
+            let budget = Budget { of: "probes", name: Box::from(&**deployment) };
+            events::publish(What::Budget(budget));
+        }
     }
 
     /// A request is tried although checks speak against everybody who could answer it.

@@ -34,7 +34,7 @@ pub(crate) struct Process {
     /// What is counted.
     pub(crate) metrics: Arc<Metrics>,
     /// Where records go.
-    pub(crate) sinks: Sinks,
+    pub(crate) sinks: Arc<Sinks>,
     /// What the health thread is told and has counted.
     pub(crate) health: Health,
     /// Whether the process is about to stop.
@@ -85,7 +85,7 @@ impl Process {
         Process {
             serving: ArcSwap::from_pointee(serving),
             metrics,
-            sinks,
+            sinks: Arc::new(sinks),
             health: Health::new(),
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),

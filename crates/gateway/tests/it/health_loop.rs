@@ -95,6 +95,8 @@ fn h15_the_loop_begins_anew_after_a_fault_of_our_own_and_nothing_is_lost() {
     let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
     let config = Config::new().deployment("m", "bad", &bad).deployment("m", "good", &good);
     let hale = routing(config).launch().env("HALE_FAIL_ON_PURPOSE", "health loop").start();
+    hale.wait_for_line("thread 'health' panicked at");
+    hale.wait_for_line("on purpose: health loop");
     hale.wait_for_line("the health thread failed by a fault of our own");
     assert_eq!(metric(&hale, "hale_panics_total", &[]), 1.0);
     // It goes on: both get checks, and verdicts.

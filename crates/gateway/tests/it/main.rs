@@ -8,6 +8,7 @@ mod access;
 mod answers;
 mod azure;
 mod blame;
+mod blocked;
 mod canary;
 mod canary_providers;
 mod cli;

@@ -1,12 +1,13 @@
-//! A changed config: in force whole, or not at all.
+//! A changed config: in force whole, or not at all, and never in the way of a signal.
 
 use std::fs;
 
-use hale_testkit::{FakeUpstream, Hale, Script, Signal, openai};
+use hale_testkit::{FakeUpstream, Hale, Script, Signal, TIMEOUT, openai};
 use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, Config, chat, client, column, eventually, expect_error, lone, metric, pair,
+    CHAT, Config, LOG, chat, client, column, eventually, expect_error, lone, metric, pair, records,
+    wait_for_records,
 };
 
 #[track_caller]
@@ -224,4 +225,112 @@ fn f44_a_file_that_is_written_in_two_steps_ends_up_in_force() {
             (models(&hale) == [json!(name)]).then_some(())
         });
     }
+}
+
+/// A config of several MiB, which takes a while to read.
+fn big(group: &str) -> Config {
+    let text = "x".repeat(2_000);
+    (0..2_000).fold(Config::new(), |config, number| {
+        config.entry(json!({
+            "model_name": group,
+            "litellm_params": {
+                "model": "openai/gpt-4o", "api_key": format!("k-{number}"), "mock_response": text,
+            },
+        }))
+    })
+}
+
+#[test]
+fn a_stop_during_a_reload_does_not_wait_for_it() {
+    let upstream = FakeUpstream::start();
+    let mut hale = lone(&upstream).launch().arg("--debug").start();
+    let mark = hale.mark();
+    hale.rewrite_config(&big("big").text());
+    hale.signal(Signal::Hup);
+    hale.wait_for_line_after(mark, "reading the config again");
+    hale.signal(Signal::Term);
+    assert_eq!(hale.wait_for_exit(TIMEOUT).code(), Some(0));
+    let said = hale.stderr();
+    assert!(said.contains("draining") && said.contains("stopped"), "{said}");
+    assert!(!said.contains("config reloaded"), "the stop waited for the reload: {said}");
+}
+
+#[test]
+fn reloads_that_are_asked_for_during_one_are_one_and_see_the_last_file() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).launch().arg("--debug").start();
+    let mark = hale.mark();
+    hale.rewrite_config(&big("before").text());
+    hale.signal(Signal::Hup);
+    hale.wait_for_line_after(mark, "reading the config again");
+    hale.rewrite_config(&Config::new().deployment("after", "a", &upstream).text());
+    for _ in 0..20 {
+        hale.signal(Signal::Hup);
+    }
+    eventually("the last file is in force", || (models(&hale) == ["after"]).then_some(()));
+    // One may have begun with the first of the signals, and one stands for all that came during it.
+    assert!(metric(&hale, "hale_config_reloads_total", &[]) <= 4.0, "{}", hale.stderr());
+}
+
+#[test]
+fn a_request_log_that_was_renamed_is_opened_again_and_no_record_is_lost() {
+    let upstream = FakeUpstream::start();
+    let config = lone(&upstream).general(json!({"request_log": LOG}));
+    let hale = config.start();
+    let old = hale.dir().join("old.jsonl");
+    let over = std::sync::atomic::AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut client = client(&hale);
+            let mut sent = 0;
+            while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                let answer = client.post_json(CHAT, &[], &openai::chat_request("m", "hi"));
+                assert_eq!(answer.status, 200, "{}", answer.text());
+                sent += 1;
+            }
+            sent
+        });
+        wait_for_records(&hale, 20);
+        // As logrotate does it.
+        fs::rename(hale.dir().join(LOG), &old).unwrap();
+        hale.signal(Signal::Hup);
+        wait_for_records(&hale, 20);
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+        asking.join().unwrap()
+    });
+    let before = fs::read_to_string(&old).unwrap();
+    assert!(before.ends_with('\n'), "the last record before is whole");
+    wait_for_records(&hale, sent - before.lines().count());
+    assert_eq!(fs::read_to_string(&old).unwrap(), before);
+    assert_eq!(records(&hale).len() + before.lines().count(), sent);
+}
+
+#[test]
+fn another_request_log_is_in_force_with_its_config_or_neither_is() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    // One where there was none.
+    reload(&hale, &lone(&upstream).general(json!({"request_log": LOG})));
+    assert_eq!(chat(&hale, "m").status, 200);
+    assert_eq!(wait_for_records(&hale, 1).len(), 1);
+    // One that cannot be opened: nothing of that config is in force.
+    let mark = hale.mark();
+    let wrong = Config::new().deployment("other", "a", &upstream);
+    hale.rewrite_config(&wrong.general(json!({"request_log": "no/such/directory/log"})).text());
+    hale.signal(Signal::Hup);
+    let line = hale.wait_for_line_after(mark, "no/such/directory/log");
+    assert!(line.contains("the config in force stays"), "{line}");
+    assert_eq!(chat(&hale, "m").status, 200);
+    assert_eq!(wait_for_records(&hale, 2).len(), 2);
+    // Another file, and none.
+    reload(&hale, &lone(&upstream).general(json!({"request_log": "second.jsonl"})));
+    assert_eq!(chat(&hale, "m").status, 200);
+    eventually("the other file has it", || {
+        let text = fs::read_to_string(hale.dir().join("second.jsonl")).unwrap_or_default();
+        (text.lines().count() == 1).then_some(())
+    });
+    reload(&hale, &lone(&upstream));
+    assert_eq!(chat(&hale, "m").status, 200);
+    assert_eq!(records(&hale).len(), 2);
 }

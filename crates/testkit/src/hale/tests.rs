@@ -14,7 +14,13 @@ fn start(text: &str) -> Hale {
     let (child, output) = launch.spawn(Command::new("/bin/sh"));
     let line = output.wait_for(0, LISTENING).unwrap();
     launch.args.clear();
-    Hale { child, output, address: address_in(&line).unwrap(), dir: launch.dir }
+    Hale {
+        child,
+        output,
+        address: address_in(&line).unwrap(),
+        dir: launch.dir,
+        reading: Reading::All,
+    }
 }
 
 #[test]

@@ -28,7 +28,7 @@ use crate::proxy::attempt::{
     OperationCall, PolicyStop, Scope, expect_list,
 };
 use crate::proxy::attempt_guard::AttemptGuard;
-use crate::proxy::request::Dialect;
+use crate::proxy::dialect::Dialect;
 use crate::state::{Process, Serving};
 use crate::upstream::ObjectPath;
 

@@ -13,6 +13,7 @@ mod error_body;
 mod failed;
 mod first_content;
 mod full_answer;
+mod headers;
 mod model_list;
 mod socket;
 
@@ -35,7 +36,6 @@ use self::error_body::{Addressed, is_encoded, refused};
 pub(crate) use self::failed::Failed;
 pub(crate) use self::model_list::expect_list;
 use super::attempt_guard::AttemptGuard;
-use super::request;
 use crate::clock::{self, seconds};
 use crate::http::body::Held;
 use crate::upstream::{Answer, PathCall, Stage, Transfer, UpstreamRequest};
@@ -115,7 +115,7 @@ impl Attempt<'_> {
         let operation = called.operation;
         let target = self.destination.target;
         let key = operation.switches().then(socket::key);
-        let mut more = request::headers(call, target, body.content_type.as_ref());
+        let mut more = headers::of_request(call, target, body.content_type.as_ref());
         more.extend(key.iter().flat_map(|key| call.dialect.handshake.headers(key)));
         let path = target.path(PathCall {
             called,
@@ -134,7 +134,7 @@ impl Attempt<'_> {
         let asked = Asked { call, operation, key };
         let answered = match target.send(&mut request, stage).await {
             Ok(answer) => self.judge(&asked, answer).await,
-            Err(error) => Err(request::unanswered(error, self.scope.audience)),
+            Err(error) => Err(Failed::unanswered(error, self.scope.audience)),
         };
         match answered {
             Err(mut failed) => {
@@ -163,7 +163,7 @@ impl Attempt<'_> {
         };
         let answer = match target.send(&mut request, stage).await {
             Ok(answer) => answer,
-            Err(error) => return Err(request::unanswered(error, self.scope.audience)),
+            Err(error) => return Err(Failed::unanswered(error, self.scope.audience)),
         };
         if answer.status.is_success() {
             let list = model_list::read(answer.body).await;

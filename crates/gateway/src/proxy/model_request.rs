@@ -9,8 +9,8 @@ use hale_core::usage::Units;
 use hale_wire::peek::Peek;
 
 use super::attempt::AnswerForm;
+use super::dialect::Dialect;
 use super::kept::Kept;
-use super::request::Dialect;
 use crate::http::body::Held;
 use crate::upstream::ObjectPath;
 

@@ -14,7 +14,7 @@ use hale_wire::neutral::Unfit;
 use hale_wire::stream::View;
 use hale_wire::way::{Outgoing, Way};
 
-use crate::proxy::request::Dialect;
+use crate::proxy::dialect::Dialect;
 use crate::state::{Process, Serving};
 use crate::upstream::{ObjectPath, Target};
 

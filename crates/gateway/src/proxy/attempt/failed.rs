@@ -8,10 +8,13 @@ use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::health::{Failure, Obstacle};
 use hale_wire::answer::Fault;
 use hale_wire::neutral::Unfit;
+use http::StatusCode;
 
 use super::call::Audience;
 use crate::clock::seconds;
 use crate::upstream::SendError;
+use crate::upstream::credential::CredentialError;
+use crate::upstream::target::TargetError;
 
 /// A failed attempt.
 #[derive(Debug)]
@@ -142,5 +145,29 @@ impl Failed {
         };
         let status = matches!(observation, Observation::NoRoom).then_some(503);
         Failed::because(&observation, status, message).at(error.obstacle())
+    }
+
+    /// The target gave no answer. A failure of its credential's issuer is the deployment's failure.
+    pub(crate) fn unanswered(error: TargetError, audience: Audience) -> Failed {
+        match error {
+            TargetError::Unsent(error) => Failed::unsent(&error, audience),
+            TargetError::Credential(CredentialError::Unsent { issuer, error }) => {
+                let mut failed = Failed::unsent(&error, audience);
+                failed.error.message = format!("{issuer}: {}", failed.error.message);
+                // It is not the deployment's address that was not reached.
+                failed.obstacle = None;
+                failed
+            }
+            TargetError::Credential(CredentialError::Refused { status, error, hint_ms }) => {
+                // A refused token is a refused credential, unless the issuer has a problem of its own.
+                let own = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
+                let observed = if own { status.as_u16() } else { 401 };
+                let cause = classify(&Observation::Status(observed, &error));
+                Failed { cause, status: Some(observed), error, hint_ms, obstacle: None }
+            }
+            TargetError::Credential(CredentialError::NoToken { issuer }) => {
+                Failed::malformed(format!("{issuer} answered without a token"))
+            }
+        }
     }
 }

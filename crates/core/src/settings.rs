@@ -136,10 +136,28 @@ pub struct GatewaySettings {
     pub request_log: Option<Box<str>>,
     /// Bounds on what clients and upstreams may send.
     pub bounds: Bounds,
+    /// How connections to upstreams are used again.
+    pub kept_connections: KeptConnections,
     /// How long to go on accepting after a stop signal, milliseconds. 5 s.
     pub drain_delay_ms: u64,
     /// How long requests in flight may take after that, milliseconds. 30 s.
     pub shutdown_timeout_ms: u64,
+}
+
+/// How connections to upstreams are used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeptConnections {
+    /// Time a connection may idle before it is closed, milliseconds. 4 s: uvicorn, on which vLLM runs, and
+    /// Node close after 5 s.
+    pub idle_ms: u64,
+    /// Whether a request is sent again when its kept connection turns out to be closed.
+    pub resend_on_stale: bool,
+}
+
+impl Default for KeptConnections {
+    fn default() -> KeptConnections {
+        KeptConnections { idle_ms: 4_000, resend_on_stale: true }
+    }
 }
 
 /// Bounds on what clients and upstreams may send.
@@ -194,6 +212,7 @@ impl Default for GatewaySettings {
             drain_token: None,
             request_log: None,
             bounds: Bounds::default(),
+            kept_connections: KeptConnections::default(),
             drain_delay_ms: 5_000,
             shutdown_timeout_ms: 30_000,
         }

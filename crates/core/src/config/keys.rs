@@ -579,6 +579,8 @@ const GENERAL: &[Row] = &[
     served("websocket_idle_timeout_s", Kind::Time(1, DAY), "900", "Time a WebSocket may be silent in both directions, pings included."),
     served("body_read_timeout_s", Kind::Time(1, HOUR), "30", "Time between two pieces of a request body."),
     served("idle_timeout_s", Kind::Time(1, DAY), "75", "Time a connection may idle between requests."),
+    served("upstream_idle_timeout_s", Kind::Time(0, HOUR), "4", "Time a connection to a provider may idle before it is closed. Keep it below what the provider's server grants; uvicorn and Node close after 5 s. 0: no connection is used twice."),
+    served("resend_on_stale_connection", Kind::Bool, "true", "Send a request again, once and on a new connection, when the kept connection that it was sent on turns out at once to be closed, before any byte of an answer. `false`: that is a failed attempt."),
     served("drain_delay_s", Kind::Time(0, HOUR), "5", "How long to go on accepting after a stop signal, while readiness says 503."),
     served("shutdown_timeout_s", Kind::Time(0, HOUR), "`GRACEFUL_SHUTDOWN_TIMEOUT`, else 30", "How long requests in flight may take after that."),
     refused("custom_auth", "requests would pass without that check"),

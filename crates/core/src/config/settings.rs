@@ -271,6 +271,12 @@ impl<'n> Settings<'n> {
             "max_buffered_mb" => put(&mut bounds.buffered_bytes, field.bytes(problems)),
             "header_read_timeout_s" => put(&mut bounds.header_read_ms, field.time(problems)),
             "idle_timeout_s" => put(&mut bounds.idle_ms, field.time(problems)),
+            "upstream_idle_timeout_s" => {
+                put(&mut self.gateway.kept_connections.idle_ms, field.time(problems));
+            }
+            "resend_on_stale_connection" => {
+                put(&mut self.gateway.kept_connections.resend_on_stale, field.flag(problems));
+            }
             "websocket_idle_timeout_s" => put(&mut bounds.websocket_idle_ms, field.time(problems)),
             "body_read_timeout_s" => put(&mut bounds.body_read_ms, field.time(problems)),
             _ => return false,

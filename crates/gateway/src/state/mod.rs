@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::group::GroupIndex;
+use hale_core::settings::KeptConnections;
 use hale_core::snapshot::Snapshot;
 use hale_wire::id::IdKey;
 use http::header::{HeaderMap, HeaderValue};
@@ -167,7 +168,7 @@ impl Serving {
         let secret = snapshot.gateway.master_key.as_ref().map_or("", |key| key.expose());
         Serving {
             ids: IdKey::new(secret.as_bytes()),
-            deployments: snapshot.deployments.iter().map(Ready::new).collect(),
+            deployments: Ready::all(&snapshot),
             groups: snapshot.groups.iter().map(|group| metrics.group(&group.name)).collect(),
             no_group: metrics.group(""),
             snapshot,
@@ -179,7 +180,7 @@ impl Serving {
         let uncounted: Arc<GroupMetrics> = Arc::default();
         Serving {
             ids: IdKey::new(b""),
-            deployments: snapshot.deployments.iter().map(Ready::new).collect(),
+            deployments: Ready::all(&snapshot),
             groups: snapshot.groups.iter().map(|_| uncounted.clone()).collect(),
             no_group: uncounted,
             snapshot,
@@ -203,10 +204,16 @@ impl Serving {
 }
 
 impl Ready {
-    fn new(deployment: &Arc<Deployment>) -> Ready {
+    /// All deployments of `snapshot`.
+    fn all(snapshot: &Snapshot) -> Vec<Ready> {
+        let kept = snapshot.gateway.kept_connections;
+        snapshot.deployments.iter().map(|deployment| Ready::new(deployment, kept)).collect()
+    }
+
+    fn new(deployment: &Arc<Deployment>, kept: KeptConnections) -> Ready {
         let base = HeaderValue::from_str(&deployment.endpoint.api_base).ok();
         Ready {
-            target: Target::new(deployment),
+            target: Target::new(deployment, kept),
             answers: AnswerTemplate {
                 headers: answer_headers::template(
                     &deployment.id,

@@ -5,6 +5,8 @@
 
 use std::net::IpAddr;
 
+use hale_core::settings::KeptConnections;
+
 /// A scheme, host and port, with what follows from them.
 #[derive(Debug)]
 pub(crate) struct Upstream {
@@ -20,6 +22,8 @@ pub(crate) struct Upstream {
     pub(crate) base_path: String,
     /// What connections are kept under.
     pub(crate) key: String,
+    /// How they are used again.
+    pub(super) kept: KeptConnections,
 }
 
 impl Upstream {
@@ -36,12 +40,18 @@ impl Upstream {
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         Upstream {
             tls,
+            kept: KeptConnections::default(),
             key: format!("{}{host}:{port}", if tls { "https://" } else { "http://" }),
             host,
             port,
             authority: authority.to_owned(),
             base_path: path.to_owned(),
         }
+    }
+
+    /// The same, with connections that are used again as `kept` says.
+    pub(super) fn keeping(self, kept: KeptConnections) -> Upstream {
+        Upstream { kept, ..self }
     }
 
     /// The host as an address, when it is one.

@@ -50,7 +50,8 @@ pub(super) async fn connect(
     let opened = tokio::time::timeout(limit, open(upstream, stage)).await;
     let stream = opened.unwrap_or_else(|_late| Err(late(upstream, stage.get())))?;
     stage.set(Stage::Answer);
-    Ok(Box::new(Link::new(upstream.key.clone(), stream, clock::now().since(began))))
+    let made_in_us = clock::now().since(began);
+    Ok(Box::new(Link::new(upstream, stream, made_in_us)))
 }
 
 /// The time is over.

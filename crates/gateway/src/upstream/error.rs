@@ -23,6 +23,9 @@ pub(crate) enum SendError {
     /// The connection ended before any byte of an answer.
     #[error("the connection was closed before an answer came")]
     Closed,
+    /// The connection was reset before any byte of an answer.
+    #[error("the connection was closed before an answer came")]
+    Reset,
     /// The connection ended in the head of the answer.
     #[error("the connection was closed in the head of the answer")]
     Cut,
@@ -39,7 +42,7 @@ impl SendError {
             | SendError::Connect { obstacle, .. }
             | SendError::Tls { obstacle, .. } => Some(*obstacle),
             SendError::NoDescriptors => None,
-            SendError::Closed | SendError::Cut => Some(Obstacle::Closed),
+            SendError::Closed | SendError::Reset | SendError::Cut => Some(Obstacle::Closed),
             SendError::Protocol(_) => Some(Obstacle::NotHttp),
         }
     }

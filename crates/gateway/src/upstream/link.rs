@@ -17,6 +17,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
+use super::address::Upstream;
 use super::error::SendError;
 use super::framing::{BodyError, Framing, Step};
 use super::head::{self, Head};
@@ -35,9 +36,12 @@ const INFORMATIONAL_MAX: u32 = 10;
 
 /// A connection.
 pub(crate) struct Link {
+    /// The upstream's key in the pool.
     key: String,
-    /// How long it took to make, microseconds: a few times as long as its peer is away.
+    /// How long it took to make, microseconds. That is one and a half round trips at least.
     made_in_us: u64,
+    /// How long it may idle, milliseconds.
+    idle_ms: u64,
     stream: Stream,
     /// What was read and not taken.
     buffer: BytesMut,
@@ -85,7 +89,9 @@ pub(super) async fn exchange(
 /// How far the wait for a head has come.
 #[derive(Default)]
 struct Waiting {
-    /// Whether anything came.
+    /// Whether any byte came, be it one that belongs to no head.
+    any: bool,
+    /// Whether a byte of a head came.
     read: bool,
     /// How far the end of the head was looked for.
     searched: usize,
@@ -97,10 +103,11 @@ struct Waiting {
 
 impl Link {
     /// A new connection, which took `made_in_us` microseconds to make.
-    pub(super) fn new(key: String, stream: Stream, made_in_us: u64) -> Link {
+    pub(super) fn new(upstream: &Upstream, stream: Stream, made_in_us: u64) -> Link {
         Link {
-            key,
+            key: upstream.key.clone(),
             made_in_us,
+            idle_ms: upstream.kept.idle_ms,
             stream,
             buffer: BytesMut::new(),
             room: ROOM,
@@ -115,6 +122,16 @@ impl Link {
     /// What it is kept under.
     pub(super) fn key(&self) -> &str {
         &self.key
+    }
+
+    /// How long it may idle, milliseconds.
+    pub(super) fn idle_ms(&self) -> u64 {
+        self.idle_ms
+    }
+
+    /// From now on it may idle for so long: the config may have changed since it was made.
+    pub(super) fn set_idle_ms(&mut self, idle_ms: u64) {
+        self.idle_ms = idle_ms;
     }
 
     /// How long it took to make, microseconds.
@@ -248,12 +265,13 @@ impl Link {
                 }
             }
             match ready!(self.poll_fill(cx)) {
-                Ok(count) if count > 0 => {}
+                Ok(count) if count > 0 => waiting.any = true,
                 Err(error) if error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
                     return Poll::Ready(Err(tls::explain(&error)));
                 }
-                Ok(_) | Err(_) if waiting.read => return Poll::Ready(Err(SendError::Cut)),
-                Ok(_) | Err(_) => return Poll::Ready(Err(SendError::Closed)),
+                Ok(_) | Err(_) if waiting.any => return Poll::Ready(Err(SendError::Cut)),
+                Ok(_) => return Poll::Ready(Err(SendError::Closed)),
+                Err(_) => return Poll::Ready(Err(SendError::Reset)),
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Idle connections of one worker.
 //!
 //! Called by [`super::send`] and by bodies that were read to their end. Always true: nothing is shared
-//! between threads; at most [`IDLE_MAX`] connections per upstream wait, none longer than [`IDLE_MS`].
+//! between threads; at most [`IDLE_MAX`] connections per upstream wait, none longer than the config allows
+//! (`upstream_idle_timeout_s`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,8 +16,6 @@ use crate::clock;
 
 /// Idle connections per upstream and worker.
 const IDLE_MAX: usize = 256;
-/// How long one may idle; shorter than what servers and load balancers grant (60 s and more).
-const IDLE_MS: u64 = 55_000;
 
 struct Idle {
     since: Millis,
@@ -33,9 +32,10 @@ pub(super) fn take(upstream: &Upstream) -> Option<Box<Link>> {
     IDLE.with_borrow_mut(|idle| {
         let waiting = idle.get_mut(&upstream.key)?;
         while let Some(mut last) = waiting.pop() {
-            // Nobody polled it while it waited; one look tells whether the peer has closed it.
+            // It was not polled while it waited: one look tells whether the peer has closed it.
             let mut cx = Context::from_waker(Waker::noop());
-            if now.since(last.since) < IDLE_MS && last.link.is_usable(&mut cx) {
+            if now.since(last.since) < upstream.kept.idle_ms && last.link.is_usable(&mut cx) {
+                last.link.set_idle_ms(upstream.kept.idle_ms);
                 return Some(last.link);
             }
         }
@@ -57,13 +57,13 @@ pub(super) fn put(link: Box<Link>) {
     });
 }
 
-/// Closes what has idled for too long; called now and then by each worker.
+/// Closes what has idled for too long. Each worker calls it about once a second.
 pub(crate) fn close_idle(now: Millis) {
     IDLE.with_borrow_mut(|idle| {
         idle.retain(|_, waiting| {
             waiting.retain_mut(|one| {
                 let mut cx = Context::from_waker(Waker::noop());
-                now.since(one.since) < IDLE_MS && one.link.is_usable(&mut cx)
+                now.since(one.since) < one.link.idle_ms() && one.link.is_usable(&mut cx)
             });
             !waiting.is_empty()
         });

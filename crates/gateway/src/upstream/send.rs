@@ -13,17 +13,16 @@ use super::request::UpstreamRequest;
 use super::{connect, pool};
 use crate::clock;
 
-/// How soon after sending a kept connection must turn out to be closed for the upstream not to have
-/// worked on the request, microseconds: the news takes one way, a new connection took one and a half at
-/// least.
+/// The time within which a kept connection must turn out to be closed, microseconds. Later, the upstream may
+/// have worked on the request. The news takes a round trip; making a connection took one and a half at least.
 fn race_us(made_in_us: u64) -> u64 {
     made_in_us.saturating_mul(3).clamp(100_000, 500_000)
 }
 
 /// Sends `request` to `upstream` and waits for the head of the answer.
 ///
-/// A kept connection that turns out at once to be closed, before any byte of an answer, is replaced
-/// by a new one: the upstream closed it while it was idle.
+/// A kept connection that turns out at once to be closed, before any byte of an answer, was closed by the
+/// upstream while it idled. The request is sent again on a new connection, unless the config forbids that.
 ///
 /// # Errors
 /// Why no answer came.
@@ -46,7 +45,8 @@ pub(super) async fn send_watched(
     if let Some(kept) = pool::take(upstream) {
         let (began, race_us) = (clock::now(), race_us(kept.made_in_us()));
         match link::exchange(kept, request).await {
-            Err(SendError::Closed) if clock::now().since(began) < race_us => {}
+            Err(SendError::Closed | SendError::Reset)
+                if upstream.kept.resend_on_stale && clock::now().since(began) < race_us => {}
             other => return other,
         }
     }

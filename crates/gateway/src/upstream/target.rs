@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use hale_core::deployment::Deployment;
+use hale_core::settings::KeptConnections;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
@@ -46,14 +47,14 @@ pub(crate) enum TargetError {
 }
 
 impl Target {
-    /// The target of `deployment`.
-    pub(crate) fn new(deployment: &Arc<Deployment>) -> Target {
-        let upstream = Upstream::parse(&deployment.endpoint.api_base);
+    /// The target of `deployment`; `kept` is how its connections are used again.
+    pub(crate) fn new(deployment: &Arc<Deployment>, kept: KeptConnections) -> Target {
+        let upstream = Upstream::parse(&deployment.endpoint.api_base).keeping(kept);
         Target {
             deployment: deployment.clone(),
             headers: header_template(deployment, &upstream),
             paths: Paths::new(deployment, &upstream.base_path),
-            credential: Credential::of(deployment),
+            credential: Credential::of(deployment, kept),
             pins_version: anthropic::pins_version(deployment),
             upstream,
         }

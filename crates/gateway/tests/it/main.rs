@@ -45,6 +45,7 @@ mod hostile_table;
 mod hostile_tls;
 mod hostile_upstream;
 mod input;
+mod kept_connections;
 mod limits;
 mod messages;
 mod messages_strange;

@@ -127,7 +127,7 @@ impl Failed {
             SendError::Connect { .. } => {
                 (Observation::Connect, "there is no connection to the deployment")
             }
-            SendError::Closed => {
+            SendError::Closed | SendError::Reset => {
                 (Observation::Connect, "the connection was closed before an answer came")
             }
             SendError::Cut => {

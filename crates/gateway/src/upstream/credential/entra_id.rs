@@ -12,6 +12,7 @@ use bytes::Bytes;
 use hale_core::azure::Identity;
 use hale_core::health::outcome::ProviderError;
 use hale_core::secret::Secret;
+use hale_core::settings::KeptConnections;
 use hale_core::time::Millis;
 use hale_wire::hints;
 use http::uri::PathAndQuery;
@@ -59,8 +60,8 @@ struct Token {
 
 impl EntraId {
     /// The credential of `identity`. The first request asks for a token.
-    pub(super) fn new(identity: &Identity) -> EntraId {
-        let authority = Upstream::parse(&identity.authority);
+    pub(super) fn new(identity: &Identity, kept: KeptConnections) -> EntraId {
+        let authority = Upstream::parse(&identity.authority).keeping(kept);
         let base = authority.base_path.trim_end_matches('/');
         let path = format!("{base}/{}/oauth2/v2.0/token", identity.tenant_id);
         let form = form([

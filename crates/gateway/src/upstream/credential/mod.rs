@@ -9,6 +9,7 @@ mod error;
 pub(super) mod static_key;
 
 use hale_core::deployment::Deployment;
+use hale_core::settings::KeptConnections;
 
 use self::entra_id::EntraId;
 pub(crate) use self::error::CredentialError;
@@ -23,10 +24,10 @@ pub(crate) enum Credential {
 }
 
 impl Credential {
-    /// The credential of `deployment`.
-    pub(super) fn of(deployment: &Deployment) -> Credential {
+    /// The credential of `deployment`; `kept` is how connections to an issuer are used again.
+    pub(super) fn of(deployment: &Deployment, kept: KeptConnections) -> Credential {
         match deployment.endpoint.azure.as_ref().and_then(|azure| azure.identity.as_ref()) {
-            Some(identity) => Credential::EntraId(Box::new(EntraId::new(identity))),
+            Some(identity) => Credential::EntraId(Box::new(EntraId::new(identity, kept))),
             None => Credential::Static,
         }
     }

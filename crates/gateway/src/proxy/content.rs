@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
-use hale_core::operation::{Carries, Operation};
+use hale_core::operation::{Carries, Operation, Streaming};
 use hale_core::snapshot::Snapshot;
 use hale_wire::files::lines;
 use hale_wire::modes;
@@ -74,9 +74,10 @@ fn is_form(content_type: &str) -> bool {
 
 /// The fields without which the operation makes no sense.
 pub(super) fn check(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
-    let counted = || ["messages", "prompt"].iter().find(|field| peek.raw(field).is_some());
-    if operation == Operation::CountPrompt && counted().is_none() {
-        return Err(explain::missing_parameter(route, "messages"));
+    if let [usual, ..] = operation.one_of()
+        && operation.one_of().iter().all(|field| peek.raw(field).is_none())
+    {
+        return Err(explain::missing_parameter(route, usual));
     }
     for field in operation.required_fields() {
         if !peek.is_given(field) {
@@ -94,7 +95,7 @@ fn check_modes(operation: Operation, peek: &Peek) -> Result<(), Refusal> {
     if let Err((field, why)) = modes::bytes::check_request(operation, peek) {
         return Err(explain::bad_parameter(field, &format!("{field} is {why}")));
     }
-    let asks_for_events = matches!(operation, Operation::GenerateImage | Operation::EditImage)
+    let asks_for_events = operation.streaming() == Streaming::Refused
         && peek.boolean("stream").map_err(|error| explain::bad_body(&error))? == Some(true);
     if asks_for_events {
         let problem = "images are not streamed by this version; leave out `stream`";
@@ -154,13 +155,13 @@ pub(super) fn account_model(
     if let Some(name) = named {
         return checked(name).map(Some);
     }
-    match operation {
-        // Its file says where it belongs.
-        Operation::CreateBatch => Ok(None),
-        _ => match batch_model(operation, peek) {
-            Some(name) => checked(name.into()).map(Some),
-            None => Ok(any(snapshot, operation)),
-        },
+    if operation.must_refer() {
+        // What it refers to says where it belongs.
+        return Ok(None);
+    }
+    match batch_model(operation, peek) {
+        Some(name) => checked(name.into()).map(Some),
+        None => Ok(any(snapshot, operation)),
     }
 }
 

@@ -3,12 +3,10 @@
 //! Called by the gateway's health thread; what comes of it goes the way of every request ([`crate::conversion::way`]).
 //! Always true: it holds only what its operation knows, and what the config adds.
 
-use std::borrow::Cow;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hale_core::operation::Operation;
+use hale_core::operation::{Carries, Operation};
 use serde_json::{Map, Value, json};
 
 use crate::bytes::form::{self, FormError};
@@ -55,12 +53,18 @@ impl Probe<'_> {
     /// When what the config adds makes it none.
     pub fn request(&self) -> Result<Peek, FormError> {
         let body = self.body();
-        let file = match self.operation {
-            Operation::EditImage => ("image[]", "probe.png", "image/png", PNG),
-            Operation::Transcribe => ("file", "probe.wav", "audio/wav", WAV),
-            _ => return Ok(Peek::parse(body)?),
-        };
-        form::of_words(&body, BOUNDARY, file)
+        match self.operation.carries() {
+            Carries::Json | Carries::Nothing => Ok(Peek::parse(body)?),
+            Carries::Form => form::of_words(&body, BOUNDARY, self.file()),
+        }
+    }
+
+    /// The file of the form: name of its field, its own, its type and what is in it.
+    fn file(&self) -> (&'static str, &'static str, &'static str, &'static [u8]) {
+        match self.operation.requires("image") {
+            true => ("image[]", "probe.png", "image/png", PNG),
+            false => ("file", "probe.wav", "audio/wav", WAV),
+        }
     }
 
     /// The body, or the words of the form.
@@ -71,109 +75,44 @@ impl Probe<'_> {
             // They were JSON in the config.
             body.insert(name.to_string(), serde_json::from_str(text).unwrap_or(Value::Null));
         }
-        let mut set = |name: &str, value: Value| body.insert(name.to_owned(), value);
+        let mut set = |name: &str, value: Value| {
+            body.insert(name.to_owned(), value);
+        };
         set("model", json!(self.model));
-        let message = || json!([{"role": "user", "content": self.prompt}]);
-        match self.operation {
-            Operation::Chat => {
-                set("messages", message());
-                if let Some(effort) = self.reasoning_effort {
-                    set("reasoning_effort", json!(effort));
-                }
-            }
-            Operation::Responses => {
-                set("input", json!(self.prompt));
-            }
-            Operation::Messages
-            | Operation::CountTokens
-            | Operation::CountPrompt
-            | Operation::CompactResponses
-            | Operation::CountResponses
-            | Operation::GetResponse
-            | Operation::DeleteResponse
-            | Operation::ListInputItems
-            | Operation::CancelResponse
-            | Operation::CreateFile
-            | Operation::GetFile
-            | Operation::DeleteFile
-            | Operation::GetFileContent
-            | Operation::CreateBatch
-            | Operation::GetBatch
-            | Operation::CancelBatch => {
-                set("messages", message());
-            }
-            // What is asked is in the path, or in the file.
-            Operation::ListFiles
-            | Operation::ListBatches
-            | Operation::Transcribe
-            | Operation::Realtime => {}
-            Operation::Completion => {
-                set("prompt", json!(self.prompt));
-            }
-            Operation::Embedding => {
-                set("input", json!([self.prompt]));
-            }
-            Operation::GenerateImage | Operation::EditImage => {
-                set("prompt", json!(self.prompt));
-            }
-            Operation::Moderate => {
-                set("input", json!(self.prompt));
-            }
-            Operation::Speech => {
-                set("input", json!(self.prompt));
-                set("voice", json!(self.voice));
-            }
-            Operation::Rerank => {
-                set("query", json!(self.prompt));
-                set("documents", json!([DOCUMENT]));
-            }
-            Operation::Ocr => {
-                let url = format!("data:application/pdf;base64,{}", STANDARD.encode(PDF));
-                set("document", json!({"type": "document_url", "document_url": url}));
+        for field in self.operation.required_fields() {
+            if let Some(value) = self.sample(field) {
+                set(field, value);
             }
         }
-        if let Some(name) = self.limit_field()
+        if self.operation == Operation::Chat
+            && let Some(effort) = self.reasoning_effort
+        {
+            set("reasoning_effort", json!(effort));
+        }
+        if self.operation == Operation::Speech {
+            set("voice", json!(self.voice));
+        }
+        if let Some(limit) = self.operation.token_limit()
             && let Some(tokens) = self.max_tokens
         {
-            set(&name, json!(tokens));
+            let field = if self.reasons { limit.of_reasoning } else { limit.field };
+            set(field, json!(tokens));
         }
         Bytes::from(Value::Object(body).to_string())
     }
 
-    /// What the limit is called, where the operation has one.
-    fn limit_field(&self) -> Option<Cow<'static, str>> {
-        match self.operation {
-            Operation::Chat if self.reasons => Some("max_completion_tokens".into()),
-            Operation::Chat | Operation::Completion | Operation::Messages => {
-                Some("max_tokens".into())
+    /// What stands in that field; `None` where that is a file, or the limit.
+    fn sample(&self, field: &str) -> Option<Value> {
+        match field {
+            "messages" => Some(json!([{"role": "user", "content": self.prompt}])),
+            "input" if self.operation == Operation::Embedding => Some(json!([self.prompt])),
+            "input" | "prompt" | "query" => Some(json!(self.prompt)),
+            "documents" => Some(json!([DOCUMENT])),
+            "document" => {
+                let url = format!("data:application/pdf;base64,{}", STANDARD.encode(PDF));
+                Some(json!({"type": "document_url", "document_url": url}))
             }
-            Operation::Responses => Some("max_output_tokens".into()),
-            Operation::Embedding
-            | Operation::CountTokens
-            | Operation::CountPrompt
-            | Operation::CompactResponses
-            | Operation::CountResponses
-            | Operation::GetResponse
-            | Operation::DeleteResponse
-            | Operation::ListInputItems
-            | Operation::CancelResponse
-            | Operation::EditImage
-            | Operation::Transcribe
-            | Operation::CreateFile
-            | Operation::ListFiles
-            | Operation::GetFile
-            | Operation::DeleteFile
-            | Operation::GetFileContent
-            | Operation::CreateBatch
-            | Operation::ListBatches
-            | Operation::GetBatch
-            | Operation::CancelBatch
-            | Operation::GenerateImage
-            | Operation::Speech
-            | Operation::Moderate
-            | Operation::Rerank
-            | Operation::Ocr
-            | Operation::Realtime => None,
+            _ => None,
         }
     }
 }
@@ -224,6 +163,26 @@ mod tests {
         ];
         for (operation, reasons, expected) in rows {
             assert_eq!(body(operation, reasons), expected, "{operation:?}");
+        }
+    }
+
+    #[test]
+    fn a_probe_has_what_its_operation_requires() {
+        for (mode, operation) in Operation::probes() {
+            let probe = Probe {
+                operation,
+                model: "m",
+                prompt: "hi",
+                max_tokens: Some(1),
+                reasons: false,
+                reasoning_effort: None,
+                voice: VOICE,
+                params: &[],
+            };
+            let peek = probe.request().unwrap();
+            for field in operation.required_fields() {
+                assert!(peek.is_given(field), "a probe of mode {mode} is without `{field}`");
+            }
         }
     }
 

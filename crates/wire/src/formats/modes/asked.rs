@@ -3,7 +3,7 @@
 //! Called by the gateway once per request and by checks. Always true: what an answer says about itself
 //! wins over this.
 
-use hale_core::operation::Operation;
+use hale_core::operation::{Billing, Operation};
 use hale_core::usage::{Quality, Units};
 
 use crate::bytes::peek::Peek;
@@ -13,20 +13,20 @@ use crate::bytes::peek::Peek;
 #[must_use]
 pub fn asked(operation: Operation, peek: &Peek) -> Units {
     let text = |name| peek.string(name).ok().flatten();
-    match operation {
-        Operation::GenerateImage | Operation::EditImage => Units {
+    match operation.billing() {
+        Billing::Images => Units {
             images: peek.count("n").ok().flatten().unwrap_or(1).max(1),
             size: text("size").and_then(|size| parse_size(&size)),
             quality: text("quality").and_then(|quality| Quality::named(&quality)),
             ..Units::default()
         },
-        Operation::Speech => {
+        Billing::Characters => {
             let characters = text("input").map_or(0, |input| input.chars().count() as u64);
             Units { characters, ..Units::default() }
         }
-        Operation::Rerank => Units { searches: 1, ..Units::default() },
-        Operation::Ocr => Units { pages: 1, ..Units::default() },
-        _ => Units::default(),
+        Billing::Searches => Units { searches: 1, ..Units::default() },
+        Billing::Pages => Units { pages: 1, ..Units::default() },
+        Billing::Tokens | Billing::Heard => Units::default(),
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use hale_core::operation::Operation;
+use hale_core::operation::{self, Carries, Operation};
 use hale_core::route::{Controls, Resolved, Walk, resolve};
 use hale_wire::modes;
 use hale_wire::peek::{FORBIDDEN, Peek};
@@ -110,12 +110,14 @@ impl Opening {
         let snapshot = &self.arrival.serving.snapshot;
         let query = self.head.uri.query().unwrap_or_default();
         let kept = Kept::of(&self.arrival, operation, self.path_name.as_deref(), peek, query)?;
-        let named = if operation.is_by_id() {
-            None
-        } else if operation.is_of_files() {
-            content::account_model(snapshot, operation, peek, &self.head)?
-        } else {
-            Some(content::model(operation, route, self.path_name.take(), peek)?)
+        let named = match operation.addressed() {
+            operation::Addressed::ById => None,
+            operation::Addressed::ByAccount => {
+                content::account_model(snapshot, operation, peek, &self.head)?
+            }
+            operation::Addressed::ByModel => {
+                Some(content::model(operation, route, self.path_name.take(), peek)?)
+            }
         };
         let (model, named_by) = match (named, &kept) {
             (Some(model), _) => (model, NamedBy::Client),
@@ -173,11 +175,13 @@ impl Opening {
         if !self.operation.streams() {
             return Ok(false);
         }
-        if self.operation.is_by_id() {
-            return Ok(kept::wants_stream(self.query()));
+        match self.operation.carries() {
+            Carries::Nothing => Ok(kept::wants_stream(self.query())),
+            Carries::Json | Carries::Form => {
+                let asked = peek.boolean("stream").map_err(|error| explain::bad_body(&error))?;
+                Ok(asked.unwrap_or(false))
+            }
         }
-        let asked = peek.boolean("stream").map_err(|error| explain::bad_body(&error))?;
-        Ok(asked.unwrap_or(false))
     }
 
     fn shows(&self, peek: &Peek, streams: bool) -> Result<Shows, Refusal> {

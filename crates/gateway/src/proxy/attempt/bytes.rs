@@ -4,7 +4,7 @@
 //! look like what was asked for. A file may have none.
 
 use bytes::Bytes;
-use hale_core::operation::Operation;
+use hale_core::operation::{Answer, Content};
 use hale_wire::modes;
 use hale_wire::stream::Reader;
 use http::{HeaderMap, HeaderValue, header};
@@ -30,7 +30,7 @@ pub(super) async fn read(
             Some(Ok(piece)) if piece.is_empty() => {}
             Some(Ok(piece)) => break Some(piece),
             Some(Err(_)) => return Err(Failed::cut("the answer was cut before its first byte")),
-            None if operation == Operation::GetFileContent => break None,
+            None if operation.answer() == Answer::Bytes(Content::File) => break None,
             None => return Err(Failed::faulty(modes::bytes::no_bytes(operation, b""))),
         }
     };

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::health::outcome::ProviderError;
-use hale_core::operation::Operation;
+use hale_core::operation::{Billing, Streaming};
 use hale_core::usage::Usage;
 use hale_wire::answer;
 use hale_wire::modes;
@@ -71,8 +71,8 @@ pub(super) fn check(
     }
     let answer = answer::check(call.conversion, whole, &call.expect.view);
     let answer = answer.map_err(Failed::faulty)?;
-    // Models that do not stream what they hear ignore that they should.
-    if call.wants_events() && call.conversion.operation != Operation::Transcribe {
+    let may_ignore = call.conversion.operation.streaming() == Streaming::Optional;
+    if call.wants_events() && !may_ignore {
         let message = "the upstream answered in one piece although a stream was asked for";
         return Err(Failed::malformed(message.to_owned()));
     }
@@ -94,7 +94,7 @@ pub(super) fn charged(call: &OperationCall<'_>, said: Option<Usage>) -> Option<U
     }
     let said = said.unwrap_or_default();
     // A provider that reports tokens but no search units bills by tokens.
-    let by_tokens = said.input > 0 && call.conversion.operation == Operation::Rerank;
+    let by_tokens = said.input > 0 && call.conversion.operation.billing() == Billing::Searches;
     let units = if by_tokens { said.units } else { said.units.or(asked) };
     Some(Usage { units, ..said })
 }

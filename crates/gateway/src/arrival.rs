@@ -6,9 +6,16 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use http::HeaderMap;
+use hyper::body::Incoming;
+
 use crate::clock::Micros;
 use crate::http::auth::Access;
-use crate::server::connection::ConnectionState;
+use crate::http::body;
+use crate::http::connection::ClientConn;
+use crate::http::refusal::Refusal;
+use crate::limits::Held;
 use crate::state::{Serving, Worker};
 
 /// One request on its way, and what it may use.
@@ -16,7 +23,7 @@ pub(crate) struct Arrival {
     /// The worker that serves it.
     pub(crate) worker: Rc<Worker>,
     /// The connection that it came on.
-    pub(crate) connection: Rc<ConnectionState>,
+    pub(crate) connection: Rc<ClientConn>,
     /// The config that it began with.
     pub(crate) serving: Arc<Serving>,
     /// When its head was complete.
@@ -25,4 +32,21 @@ pub(crate) struct Arrival {
     pub(crate) call_id: Arc<str>,
     /// Who sent it.
     pub(crate) access: Access,
+}
+
+impl Arrival {
+    /// Reads the whole body, which counts as `held`.
+    ///
+    /// # Errors
+    /// The refusal to send.
+    pub(crate) async fn read_body(
+        &self,
+        headers: &HeaderMap,
+        incoming: Incoming,
+        held: &mut Held,
+    ) -> Result<Bytes, Refusal> {
+        body::check_encoding(headers)?;
+        let bounds = &self.serving.snapshot.gateway.bounds;
+        body::read(&self.connection, bounds, incoming, held).await
+    }
 }

@@ -1,10 +1,12 @@
 //! What the system lets this process have, and what of it clients may take: descriptors and memory.
 //!
-//! Asked at start and at each reload. Always true: half of the descriptors are left for upstreams, and
+//! Asked at start, at each reload, and for each body. Always true: half of the descriptors are left for upstreams, and
 //! what bodies may hold together is at most a quarter of an enforced limit of memory, since a body is
 //! held up to three times on its way: as it came, as it is sent, and in the buffers of a connection.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hale_core::settings::Bounds;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -87,6 +89,75 @@ fn groups(own: &str) -> Vec<String> {
         }
     }
     files
+}
+
+/// Bytes of bodies in the memory of the process.
+#[derive(Default)]
+pub(crate) struct Buffered {
+    held: AtomicUsize,
+    /// Of those, the ones held beyond the first content of an answer.
+    kept: AtomicUsize,
+}
+
+impl Buffered {
+    /// How many are held.
+    pub(crate) fn bytes(&self) -> usize {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
+/// Counts `more`, unless that would be more than `limit` in all.
+fn add(count: &AtomicUsize, more: usize, limit: usize) -> bool {
+    let before = count.fetch_add(more, Ordering::Relaxed);
+    let fits = before.saturating_add(more) <= limit;
+    if !fits {
+        count.fetch_sub(more, Ordering::Relaxed);
+    }
+    fits
+}
+
+/// Bytes that count as held by the process until this is dropped.
+pub(crate) struct Held {
+    all: Arc<Buffered>,
+    bytes: usize,
+    /// Whether they count as kept beyond the first content of an answer.
+    is_kept: bool,
+}
+
+impl Held {
+    /// Nothing yet.
+    pub(crate) fn none(all: &Arc<Buffered>) -> Held {
+        Held { all: all.clone(), bytes: 0, is_kept: false }
+    }
+
+    /// Counts `more` bytes, unless the process holds too many already.
+    pub(crate) fn add(&mut self, more: usize, limit: usize) -> bool {
+        let fits = add(&self.all.held, more, limit);
+        if fits {
+            self.bytes += more;
+        }
+        fits
+    }
+
+    /// How many bytes it counts.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Counts its bytes as kept beyond the first content of an answer, unless more than `limit` would be.
+    pub(crate) fn keep(&mut self, limit: usize) -> bool {
+        self.is_kept = self.is_kept || add(&self.all.kept, self.bytes, limit);
+        self.is_kept
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.is_kept {
+            self.all.kept.fetch_sub(self.bytes, Ordering::Relaxed);
+        }
+        self.all.held.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]

@@ -15,32 +15,31 @@ use http::{Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 
 use crate::arrival::Arrival;
-use crate::http::auth;
-use crate::http::reply::{self, Reply};
+use crate::http::connection::{ClientConn, InFlight};
+use crate::http::refusal::{self, Refusal};
+use crate::http::reply::Reply;
+use crate::http::{auth, call_id};
 use crate::panics::CatchPanic;
 use crate::proxy::exchange;
-use crate::proxy::explain::{self, Refusal};
-use crate::server::connection::ConnectionState;
 use crate::state::Worker;
 use crate::{clock, pages};
 
 /// Serves one request.
 pub(crate) async fn serve(
     worker: Rc<Worker>,
-    connection: Rc<ConnectionState>,
+    connection: Rc<ClientConn>,
     request: Request<Incoming>,
 ) -> Result<Response<Reply>, Infallible> {
     let metrics = worker.process.metrics.clone();
-    metrics.in_flight.fetch_add(1, Ordering::Relaxed);
-    let in_flight = reply::InFlight::new(metrics.clone(), connection.clone());
+    let in_flight = InFlight::count(&metrics, &connection);
     let draining = worker.process.is_draining();
     let is_head = request.method() == Method::HEAD;
-    let call_id = auth::call_id(request.headers());
+    let call_id = call_id::call_id(request.headers());
     let format = endpoint::format_of(request.uri().path());
     let answering = answer(worker, connection.clone(), request, call_id.clone());
     let mut response = CatchPanic(Box::pin(answering)).await.unwrap_or_else(|()| {
         metrics.panics.fetch_add(1, Ordering::Relaxed);
-        explain::own_fault().respond(format, &call_id)
+        refusal::own_fault().respond(format, &call_id)
     });
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         connection.hold(in_flight);
@@ -57,7 +56,7 @@ pub(crate) async fn serve(
 
 async fn answer(
     worker: Rc<Worker>,
-    connection: Rc<ConnectionState>,
+    connection: Rc<ClientConn>,
     request: Request<Incoming>,
     call_id: Arc<str>,
 ) -> Response<Reply> {
@@ -67,21 +66,21 @@ async fn answer(
     let path = head.uri.path();
     let format = endpoint::format_of(path);
     if !is_framed_clearly(&head) {
-        return explain::odd_framing().respond(format, &call_id);
+        return refusal::odd_framing().respond(format, &call_id);
     }
     let (row, name): (&'static Endpoint, Option<&str>) =
         match endpoint::find(head.method.as_str(), path) {
             Found::Endpoint(row, name) => (row, name),
             Found::WrongMethod(allowed) => {
-                return explain::wrong_method(&head.method, path, allowed)
+                return refusal::wrong_method(&head.method, path, allowed)
                     .respond(format, &call_id);
             }
             Found::Unknown(nearest) => {
-                return explain::unknown_route(&head.method, path, nearest)
+                return refusal::unknown_route(&head.method, path, nearest)
                     .respond(format, &call_id);
             }
         };
-    let access = match auth::authenticate(row.role, &head.headers, &serving) {
+    let access = match auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway) {
         Ok(access) => access,
         Err(refusal) => {
             worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
@@ -93,15 +92,15 @@ async fn answer(
     match row.action {
         Action::Page(page) => {
             let page = pages::answer(page, &arrival, name.as_deref(), head.uri.query());
-            reply::with_call_id(page, &call_id)
+            call_id::with_call_id(page, &call_id)
         }
         Action::Explain => match pages::explain::run(&arrival, &head, incoming).await {
-            Ok(page) => reply::with_call_id(page, &call_id),
+            Ok(page) => call_id::with_call_id(page, &call_id),
             Err(refusal) => refusal.respond(format, &call_id),
         },
         Action::Health(action) => {
             match pages::health::answer(action, &arrival, &head, incoming).await {
-                Ok(page) => reply::with_call_id(page, &call_id),
+                Ok(page) => call_id::with_call_id(page, &call_id),
                 Err(refusal) => refusal.respond(format, &call_id),
             }
         }
@@ -115,7 +114,7 @@ async fn answer(
 impl Refusal {
     /// The answer to the request with that call id, from a client of that format.
     fn respond(self, format: WireFormat, call_id: &str) -> Response<Reply> {
-        reply::with_call_id(self.into_response(format), call_id)
+        call_id::with_call_id(self.into_response(format), call_id)
     }
 }
 
@@ -164,7 +163,7 @@ mod tests {
         };
         assert_eq!(caught::<()>(panics), Err(()));
         assert!(given_back.get());
-        let answer = explain::own_fault().respond(WireFormat::OpenAi, "the-call");
+        let answer = refusal::own_fault().respond(WireFormat::OpenAi, "the-call");
         assert_eq!(answer.status(), 500);
         assert_eq!(answer.headers()["x-litellm-call-id"], "the-call");
     }

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 
 use crate::console::{complain, print};
+use crate::http::COMPATIBLE_VERSION;
 use crate::process::ServeOptions;
 
 /// What to do.
@@ -156,9 +157,8 @@ pub(crate) fn parse() -> Command {
         }
     };
     if cli.version {
-        let compatible = crate::proxy::answer_headers::COMPATIBLE_VERSION;
         print(&format!(
-            "hale {} (compatible with LiteLLM {compatible})\n",
+            "hale {} (compatible with LiteLLM {COMPATIBLE_VERSION})\n",
             env!("CARGO_PKG_VERSION")
         ));
         return Command::Exit(ExitCode::SUCCESS);

@@ -1,21 +1,18 @@
 //! Who is asking: the key, and what of the head concerns the gateway.
 //!
-//! Called by the pipeline for every request, before its body is read. Always true: an endpoint row
+//! Called by the router for every request, before its body is read. Always true: an endpoint row
 //! without a public role is refused without the right key; keys are compared in constant time, which
 //! tells at most how long the right one is.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hale_core::endpoint::Role;
+use hale_core::settings::GatewaySettings;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use uuid::Uuid;
 
-use crate::clock;
-use crate::proxy::explain::{self, Refusal};
-use crate::proxy::handshake;
-use crate::state::Serving;
+use super::header_list::list;
+use super::refusal::{self, Refusal};
 
 /// Headers that may carry the key, besides `authorization` and the configured one.
 const KEY_HEADERS: [HeaderName; 5] = [
@@ -25,9 +22,10 @@ const KEY_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("x-goog-api-key"),
     HeaderName::from_static("ocp-apim-subscription-key"),
 ];
-const CALL_ID: HeaderName = HeaderName::from_static("x-litellm-call-id");
-/// Longest call id that is taken over from a client, bytes.
-const CALL_ID_MAX: usize = 128;
+
+/// How the protocol begins in which a browser hides the key, as it cannot set headers of a WebSocket's handshake.
+/// Source: OpenAI's guide to realtime over WebSocket.
+pub(crate) const HIDDEN_KEY: &str = "openai-insecure-api-key.";
 
 /// What the caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,33 +43,33 @@ pub(crate) enum Access {
 pub(crate) fn authenticate(
     role: Role,
     headers: &HeaderMap,
-    serving: &Serving,
+    settings: &GatewaySettings,
 ) -> Result<Access, Refusal> {
     let open = match role {
         Role::Public => true,
         Role::Key => false,
-        Role::Admin if serving.snapshot.gateway.master_key.is_none() => {
-            return Err(explain::no_admin());
+        Role::Admin if settings.master_key.is_none() => {
+            return Err(refusal::no_admin());
         }
         Role::Admin => false,
-        Role::Metrics => !serving.snapshot.gateway.metrics_need_key,
+        Role::Metrics => !settings.metrics_need_key,
     };
     if open {
         return Ok(Access::Open);
     }
-    let Some(master) = &serving.snapshot.gateway.master_key else {
+    let Some(master) = &settings.master_key else {
         return Ok(Access::Open);
     };
-    let extra = serving.snapshot.gateway.key_header.as_deref();
+    let extra = settings.key_header.as_deref();
     let key = presented_key(headers, extra)?;
     if verify_slices_are_equal(key.as_bytes(), master.expose().as_bytes()).is_ok() {
         return Ok(Access::Admin);
     }
-    Err(explain::wrong_key())
+    Err(refusal::wrong_key())
 }
 
 fn presented_key<'h>(headers: &'h HeaderMap, extra: Option<&str>) -> Result<&'h str, Refusal> {
-    let text = |value: &'h HeaderValue| value.to_str().map_err(|_| explain::malformed_key());
+    let text = |value: &'h HeaderValue| value.to_str().map_err(|_| refusal::malformed_key());
     if let Some(value) = extra.and_then(|name| headers.get(name)) {
         let value = text(value)?;
         return Ok(bearer(value).unwrap_or(value));
@@ -79,9 +77,9 @@ fn presented_key<'h>(headers: &'h HeaderMap, extra: Option<&str>) -> Result<&'h 
     let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
     if let Some(value) = authorizations.next() {
         if authorizations.next().is_some() {
-            return Err(explain::malformed_key());
+            return Err(refusal::malformed_key());
         }
-        return bearer(text(value)?).ok_or_else(explain::malformed_key);
+        return bearer(text(value)?).ok_or_else(refusal::malformed_key);
     }
     for name in &KEY_HEADERS {
         if let Some(value) = headers.get(name) {
@@ -89,10 +87,15 @@ fn presented_key<'h>(headers: &'h HeaderMap, extra: Option<&str>) -> Result<&'h 
             return Ok(bearer(value).unwrap_or(value));
         }
     }
-    if let Some(key) = handshake::hidden_key(headers) {
+    if let Some(key) = hidden_key(headers) {
         return Ok(key);
     }
-    Err(explain::missing_key())
+    Err(refusal::missing_key())
+}
+
+/// The key that a browser hides among the protocols of a WebSocket.
+pub(crate) fn hidden_key(headers: &HeaderMap) -> Option<&str> {
+    list(headers, &header::SEC_WEBSOCKET_PROTOCOL).find_map(|one| one.strip_prefix(HIDDEN_KEY))
 }
 
 /// The token of a `Bearer` value; the scheme's case does not matter.
@@ -101,19 +104,6 @@ fn bearer(value: &str) -> Option<&str> {
     let token = token.trim();
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty() && !token.contains(' '))
         .then_some(token)
-}
-
-/// The client's own id for this call, or a new one.
-pub(crate) fn call_id(headers: &HeaderMap) -> Arc<str> {
-    let own = headers.get(&CALL_ID).and_then(|value| value.to_str().ok());
-    if let Some(own) = own.filter(|id| !id.is_empty() && id.len() <= CALL_ID_MAX) {
-        return Arc::from(own);
-    }
-    let mut random = [0; 10];
-    fastrand::fill(&mut random);
-    let id = uuid::Builder::from_unix_timestamp_millis(clock::unix_ms(), &random).into_uuid();
-    let mut buffer = Uuid::encode_buffer();
-    Arc::from(&*id.hyphenated().encode_lower(&mut buffer))
 }
 
 /// A path segment without its percent signs; what is no valid escape stays.

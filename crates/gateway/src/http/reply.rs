@@ -1,23 +1,18 @@
 //! What goes back to a client: a body in one piece, or a stream in passing.
 //!
-//! Made by the pipeline and the pages, polled by hyper. Always true: dropping it ends what it stands
-//! for, be it an upstream's stream or the count of requests in flight.
+//! Made by the proxy and the pages, polled by hyper. Always true: it knows no upstream; dropping it ends what it
+//! stands for, be it an upstream's stream or the count of requests in flight.
 
 use std::pin::Pin;
-use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 
-use super::body::Held;
-use crate::metrics::Metrics;
+use super::connection::InFlight;
+use crate::limits::Held;
 use crate::panics::contained;
-use crate::proxy::relay::{Broken, Relay};
-use crate::server::connection::ConnectionState;
 
 /// The body of an answer.
 pub(crate) struct Reply {
@@ -29,7 +24,25 @@ pub(crate) struct Reply {
 
 enum Kind {
     Full(Option<Bytes>),
-    Stream(Box<Relay>),
+    Stream(Box<dyn StreamedBody>),
+}
+
+/// Why a body broke, in the shape that hyper wants: by a fault of our own, or an upstream's in the middle
+/// of bytes. Other failures of an upstream are events of the stream.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream broke")]
+pub(crate) struct Broken;
+
+/// A body that comes piece by piece.
+pub(crate) trait StreamedBody {
+    /// The next bytes for the client.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>>;
+
+    /// How many bytes there will be in all, where that is known.
+    fn length(&self) -> Option<u64>;
+
+    /// Ends it after a fault of our own code.
+    fn give_up(&mut self);
 }
 
 impl Reply {
@@ -45,8 +58,8 @@ impl Reply {
     }
 
     /// A stream.
-    pub(crate) fn stream(relay: Relay) -> Reply {
-        Reply { kind: Kind::Stream(Box::new(relay)), in_flight: None, held: None }
+    pub(crate) fn stream(body: impl StreamedBody + 'static) -> Reply {
+        Reply { kind: Kind::Stream(Box::new(body)), in_flight: None, held: None }
     }
 
     /// The same, holding memory until it is dropped.
@@ -73,12 +86,12 @@ impl Body for Reply {
         let this = self.get_mut();
         match &mut this.kind {
             Kind::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Kind::Stream(relay) => {
-                let Some(in_flight) = &this.in_flight else { return relay.poll_frame(cx) };
-                let polled = contained(&in_flight.metrics, "a stream", || relay.poll_frame(cx));
+            Kind::Stream(stream) => {
+                let Some(in_flight) = &this.in_flight else { return stream.poll_frame(cx) };
+                let polled = contained(in_flight.metrics(), "a stream", || stream.poll_frame(cx));
                 polled.unwrap_or_else(|| {
                     // What it was in the middle of is unknown: the client sees a cut connection.
-                    relay.give_up();
+                    stream.give_up();
                     Poll::Ready(Some(Err(Broken)))
                 })
             }
@@ -95,30 +108,10 @@ impl Body for Reply {
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Kind::Stream(relay) => {
-                relay.length().map_or_else(SizeHint::default, SizeHint::with_exact)
+            Kind::Stream(stream) => {
+                stream.length().map_or_else(SizeHint::default, SizeHint::with_exact)
             }
         }
-    }
-}
-
-/// Counts a request as in flight, and its connection as busy, for as long as it lives.
-pub(crate) struct InFlight {
-    metrics: Arc<Metrics>,
-    connection: Rc<ConnectionState>,
-}
-
-impl InFlight {
-    /// For a request that was already counted.
-    pub(crate) fn new(metrics: Arc<Metrics>, connection: Rc<ConnectionState>) -> InFlight {
-        InFlight { metrics, connection }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        self.metrics.in_flight.fetch_sub(1, Ordering::Relaxed);
-        self.connection.idle();
     }
 }
 
@@ -136,13 +129,5 @@ pub(crate) fn text(
     let mut response = Response::new(Reply::full(body.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-    response
-}
-
-/// The same answer with the call id in its headers.
-pub(crate) fn with_call_id(mut response: Response<Reply>, call_id: &str) -> Response<Reply> {
-    if let Ok(value) = HeaderValue::from_str(call_id) {
-        response.headers_mut().insert("x-litellm-call-id", value);
-    }
     response
 }

@@ -10,10 +10,10 @@ use hyper::body::Incoming;
 
 use super::router::preview;
 use crate::arrival::Arrival;
-use crate::http::body::{self, Held};
+use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
+use crate::limits::Held;
 use crate::proxy::controls;
-use crate::proxy::explain::{self, Refusal};
 
 /// Explains the request in the body.
 pub(crate) async fn run(
@@ -21,13 +21,13 @@ pub(crate) async fn run(
     head: &Parts,
     incoming: Incoming,
 ) -> Result<Response<Reply>, Refusal> {
-    let mut held = Held::none(&arrival.worker.process);
-    let body = body::read(arrival, &head.headers, incoming, &mut held).await?;
-    let bad = |error| explain::bad_body(&error);
+    let mut held = Held::none(&arrival.worker.process.buffered);
+    let body = arrival.read_body(&head.headers, incoming, &mut held).await?;
+    let bad = |error| refusal::bad_body(&error);
     let peek = Peek::parse(body).map_err(bad)?;
     let route = head.uri.path();
     let Some(model) = peek.string("model").map_err(bad)? else {
-        return Err(explain::missing_parameter(route, "model"));
+        return Err(refusal::missing_parameter(route, "model"));
     };
     let stream = peek.boolean("stream").map_err(bad)?.unwrap_or(false);
     let format = Operation::Chat.format();
@@ -36,5 +36,5 @@ pub(crate) async fn run(
     controls.operation = peek.is_given("messages").then_some(Operation::Chat);
     let snapshot = &arrival.serving.snapshot;
     preview(snapshot, &model, controls)
-        .map_err(|nearest| explain::unknown_model(route, &model, &nearest))
+        .map_err(|nearest| refusal::unknown_model(route, &model, &nearest))
 }

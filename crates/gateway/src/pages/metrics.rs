@@ -192,7 +192,7 @@ static FAMILIES: &[Family] = &[
     Family {
         name: "hale_buffered_bytes",
         help: "Bytes of request bodies and answers that are held.",
-        read: Read::Process(MetricType::Gauge, |p| p.held() as u64),
+        read: Read::Process(MetricType::Gauge, |p| p.buffered.bytes() as u64),
     },
     Family {
         name: "hale_records_dropped",

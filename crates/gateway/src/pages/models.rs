@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 use super::health::{self, Standing};
 use crate::arrival::Arrival;
 use crate::clock;
+use crate::http::refusal;
 use crate::http::reply::{self, Reply};
-use crate::proxy::explain;
 
 /// The creation time that the reference gives every model, seconds since 1970.
 const CREATED: u64 = 1_677_610_602;
@@ -81,7 +81,7 @@ pub(super) fn one(arrival: &Arrival, name: &str) -> Response<Reply> {
     match resolve(snapshot, name) {
         Resolved::Target(_) => page(&model(snapshot, name)),
         Resolved::Unknown(nearest) => {
-            explain::no_such_model(name, &nearest).into_response(WireFormat::OpenAi)
+            refusal::no_such_model(name, &nearest).into_response(WireFormat::OpenAi)
         }
     }
 }

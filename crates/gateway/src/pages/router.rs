@@ -17,6 +17,7 @@ use super::budgets::{self, BudgetLine};
 use crate::arrival::Arrival;
 use crate::clock;
 use crate::events::{self, OperatorAction, What};
+use crate::http::refusal;
 use crate::http::reply::{self, Reply};
 use crate::proxy::explain::{self, unix_s};
 
@@ -201,7 +202,7 @@ fn check(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> Check {
 pub(super) fn lay_hand_on(arrival: &Arrival, id: &str, hand: OperatorAction) -> Response<Reply> {
     let snapshot = &arrival.serving.snapshot;
     let Some(&index) = snapshot.by_id.get(id) else {
-        return explain::no_such_deployment(id).into_response(WireFormat::OpenAi);
+        return refusal::no_such_deployment(id).into_response(WireFormat::OpenAi);
     };
     let deployment = snapshot.deployment(index);
     let now = clock::now().millis();

@@ -15,22 +15,16 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use crate::arrival::Arrival;
 use crate::http::auth::Access;
+use crate::http::call_id::CALL_ID;
+use crate::state::answer_template::{FALLBACKS, RETRIES};
 
-/// The version of the interface that clients of the reference look at. Source: the contract.
-pub(crate) const COMPATIBLE_VERSION: &str = "1.106.2";
 /// Distinct provider headers that are remembered with their prefix, per worker.
 const NAMES_MAX: usize = 512;
 /// Provider headers that are passed on per answer.
 const UPSTREAM_MAX: usize = 64;
 
-const CALL_ID: HeaderName = HeaderName::from_static("x-litellm-call-id");
-const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
 const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group");
 const API_BASE: HeaderName = HeaderName::from_static("x-litellm-model-api-base");
-const REGION: HeaderName = HeaderName::from_static("x-litellm-model-region");
-const VERSION: HeaderName = HeaderName::from_static("x-litellm-version");
-const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
-const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
 const COST: HeaderName = HeaderName::from_static("x-litellm-response-cost");
 const DURATION: HeaderName = HeaderName::from_static("x-litellm-response-duration-ms");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-litellm-overhead-duration-ms");
@@ -47,21 +41,6 @@ const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 thread_local! {
     /// Provider headers with their prefix; making a name anew costs more than finding it.
     static PREFIXED: RefCell<HeaderMap<HeaderName>> = RefCell::default();
-}
-
-/// What every good answer from the deployment with that id and region has.
-pub(crate) fn template(id: &str, region: Option<&str>) -> HeaderMap {
-    let mut headers = HeaderMap::with_capacity(28);
-    let id = HeaderValue::from_str(id).unwrap_or(HeaderValue::from_static("unprintable"));
-    headers.insert(MODEL_ID, id);
-    if let Some(region) = region.and_then(|region| HeaderValue::from_str(region).ok()) {
-        headers.insert(REGION, region);
-    }
-    headers.insert(VERSION, HeaderValue::from_static(COMPATIBLE_VERSION));
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(RETRIES, HeaderValue::from_static("0"));
-    headers.insert(FALLBACKS, HeaderValue::from_static("0"));
-    headers
 }
 
 /// For a stream.

@@ -37,7 +37,7 @@ pub(crate) use self::failed::Failed;
 pub(crate) use self::model_list::expect_list;
 use super::attempt_guard::AttemptGuard;
 use crate::clock::{self, seconds};
-use crate::http::body::Held;
+use crate::limits::Held;
 use crate::upstream::{Answer, PathCall, Stage, Transfer, UpstreamRequest};
 
 /// Counts of tokens that may run at one time in this process.
@@ -101,7 +101,7 @@ impl Attempt<'_> {
 
     /// The gateway's own answer; no upstream is called.
     fn own_answer(&self, answer: ::bytes::Bytes) -> Good {
-        let held = Held::none(self.scope.process);
+        let held = Held::none(&self.scope.process.buffered);
         (HeaderMap::new(), Content::Full(answer, None, held))
     }
 

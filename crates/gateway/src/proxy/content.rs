@@ -15,8 +15,8 @@ use hale_wire::peek::Peek;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
 
-use super::explain::{self, Refusal};
 use crate::http::query;
+use crate::http::refusal::{self, Refusal};
 
 /// The type of a form. Its parameters follow.
 const FORM: &str = "multipart/form-data";
@@ -34,8 +34,8 @@ pub(super) fn check_type(
 ) -> Result<(), Refusal> {
     let given = content_type(headers);
     match operation.carries() {
-        Carries::Form if !is_form(&given) => Err(explain::no_form(route, &given)),
-        Carries::Json if is_form(&given) => Err(explain::no_json(route)),
+        Carries::Form if !is_form(&given) => Err(refusal::no_form(route, &given)),
+        Carries::Json if is_form(&given) => Err(refusal::no_json(route)),
         Carries::Form | Carries::Json | Carries::Nothing => Ok(()),
     }
 }
@@ -49,17 +49,17 @@ pub(super) fn read(
     let read = match operation.carries() {
         Carries::Form => {
             let peek = Peek::of_form(body, &content_type(headers));
-            return peek.map_err(|error| explain::bad_form(&error));
+            return peek.map_err(|error| refusal::bad_form(&error));
         }
         Carries::Nothing if operation.switches() && !body.is_empty() => {
             let problem = "a WebSocket handshake has no body";
-            return Err(explain::bad_parameter("body", problem));
+            return Err(refusal::bad_parameter("body", problem));
         }
         // It needs no body, and may have one that speaks to the gateway.
         Carries::Nothing if body.is_empty() => Peek::parse(Bytes::from_static(b"{}")),
         Carries::Nothing | Carries::Json => Peek::parse(body),
     };
-    read.map_err(|error| explain::bad_body(&error))
+    read.map_err(|error| refusal::bad_body(&error))
 }
 
 fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
@@ -77,14 +77,14 @@ pub(super) fn check(operation: Operation, peek: &Peek, route: &str) -> Result<()
     if let [usual, ..] = operation.one_of()
         && operation.one_of().iter().all(|field| peek.raw(field).is_none())
     {
-        return Err(explain::missing_parameter(route, usual));
+        return Err(refusal::missing_parameter(route, usual));
     }
     for field in operation.required_fields() {
         if !peek.is_given(field) {
-            return Err(explain::missing_parameter(route, field));
+            return Err(refusal::missing_parameter(route, field));
         }
         if *field == "messages" && !peek.is_filled_list(field) {
-            return Err(explain::wrong_list(field));
+            return Err(refusal::wrong_list(field));
         }
     }
     check_modes(operation, peek)
@@ -93,13 +93,13 @@ pub(super) fn check(operation: Operation, peek: &Peek, route: &str) -> Result<()
 /// What of a request's content is not left to the provider.
 fn check_modes(operation: Operation, peek: &Peek) -> Result<(), Refusal> {
     if let Err((field, why)) = modes::bytes::check_request(operation, peek) {
-        return Err(explain::bad_parameter(field, &format!("{field} is {why}")));
+        return Err(refusal::bad_parameter(field, &format!("{field} is {why}")));
     }
     let asks_for_events = operation.streaming() == Streaming::Refused
-        && peek.boolean("stream").map_err(|error| explain::bad_body(&error))? == Some(true);
+        && peek.boolean("stream").map_err(|error| refusal::bad_body(&error))? == Some(true);
     if asks_for_events {
         let problem = "images are not streamed by this version; leave out `stream`";
-        return Err(explain::bad_parameter("stream", problem));
+        return Err(refusal::bad_parameter("stream", problem));
     }
     Ok(())
 }
@@ -113,11 +113,11 @@ pub(super) fn model(
 ) -> Result<Box<str>, Refusal> {
     let model = match path_name {
         Some(model) => model,
-        None => match peek.string("model").map_err(|error| explain::bad_body(&error))? {
+        None => match peek.string("model").map_err(|error| refusal::bad_body(&error))? {
             Some(model) => Box::from(&*model),
             None => match operation.default_model() {
                 Some(model) => Box::from(model),
-                None => return Err(explain::missing_parameter(route, "model")),
+                None => return Err(refusal::missing_parameter(route, "model")),
             },
         },
     };
@@ -126,7 +126,7 @@ pub(super) fn model(
 
 fn checked(model: Box<str>) -> Result<Box<str>, Refusal> {
     if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
-        return Err(explain::odd_model_name());
+        return Err(refusal::odd_model_name());
     }
     Ok(model)
 }
@@ -142,14 +142,14 @@ pub(super) fn account_model(
     let query = head.uri.query().unwrap_or_default();
     let mut named = None;
     for field in ["model", TARGET] {
-        let given = peek.string(field).map_err(|error| explain::bad_body(&error))?;
+        let given = peek.string(field).map_err(|error| refusal::bad_body(&error))?;
         named = named.or(given.map(|name| Box::from(&*name)));
         named = named.or_else(|| query::value(query, field));
     }
     if named.is_none()
         && let Some(value) = head.headers.get(&MODEL)
     {
-        let text = value.to_str().map_err(|_| explain::bad_header(&MODEL, "plain text"))?;
+        let text = value.to_str().map_err(|_| refusal::bad_header(&MODEL, "plain text"))?;
         named = Some(text.into());
     }
     if let Some(name) = named {
@@ -192,7 +192,7 @@ fn any(snapshot: &Snapshot, operation: Operation) -> Option<Box<str>> {
 /// Nothing says where a file, a batch or a list of them belongs.
 pub(super) fn no_account(operation: Operation, route: &str, peek: &Peek) -> Refusal {
     match operation.required_fields().iter().find(|field| !peek.is_given(field)) {
-        Some(field) => explain::missing_parameter(route, field),
-        None => explain::no_account(route),
+        Some(field) => refusal::missing_parameter(route, field),
+        None => refusal::no_account(route),
     }
 }

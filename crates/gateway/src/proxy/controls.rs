@@ -8,9 +8,9 @@ use hale_wire::controls;
 use hale_wire::peek::{Peek, seconds_to_ms};
 use http::{HeaderMap, HeaderName};
 
-use super::explain::{self, Refusal};
 use crate::arrival::Arrival;
 use crate::clock;
+use crate::http::refusal::{self, Refusal};
 
 const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
@@ -37,7 +37,7 @@ fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, 
     if !peek.has_controls() {
         return Ok(controls);
     }
-    let bad = |error| explain::bad_body(&error);
+    let bad = |error| refusal::bad_body(&error);
     let timeout = match peek.seconds("timeout").map_err(bad)? {
         Some(ms) => Some(ms),
         None => peek.seconds("request_timeout").map_err(bad)?,
@@ -82,10 +82,10 @@ fn inspect(
     let prefix = &*arrival.serving.snapshot.router.tags.prefix;
     let mut wish = TagWish::default();
     for value in headers.get_all(&TAGS) {
-        let text = value.to_str().map_err(|_| explain::bad_header(&TAGS, "plain text"))?;
+        let text = value.to_str().map_err(|_| refusal::bad_header(&TAGS, "plain text"))?;
         text.split(',').for_each(|tag| wish.add(tag, prefix));
     }
-    controls::tags(peek, &mut wish, prefix).map_err(|error| explain::bad_body(&error))?;
+    controls::tags(peek, &mut wish, prefix).map_err(|error| refusal::bad_body(&error))?;
     let agent = headers.get(http::header::USER_AGENT).and_then(|value| value.to_str().ok());
     wish.user_agent = agent.unwrap_or_default().into();
     controls.tags = Some(Box::new(wish));
@@ -96,7 +96,7 @@ pub(super) fn wants_explanation(headers: &HeaderMap) -> Result<bool, Refusal> {
     match headers.get(&EXPLAIN).map(http::HeaderValue::as_bytes) {
         None | Some(b"0" | b"false") => Ok(false),
         Some(b"1" | b"true") => Ok(true),
-        Some(_) => Err(explain::bad_header(&EXPLAIN, "1 or 0")),
+        Some(_) => Err(refusal::bad_header(&EXPLAIN, "1 or 0")),
     }
 }
 
@@ -105,20 +105,20 @@ fn header_controls(headers: &HeaderMap) -> Result<Controls, Refusal> {
     let header = |name: &HeaderName| match headers.get(name) {
         None => Ok(None),
         Some(value) => {
-            value.to_str().map(Some).map_err(|_| explain::bad_header(name, "plain text"))
+            value.to_str().map(Some).map_err(|_| refusal::bad_header(name, "plain text"))
         }
     };
     let header_seconds = |name: &HeaderName| match header(name)? {
         None => Ok(None),
         Some(text) => seconds_to_ms(text)
             .map(Some)
-            .ok_or_else(|| explain::bad_header(name, "a number of seconds above 0, at most 86400")),
+            .ok_or_else(|| refusal::bad_header(name, "a number of seconds above 0, at most 86400")),
     };
     let header_retries = match header(&NUM_RETRIES)? {
         None => None,
         Some(text) => {
             Some(text.trim().parse().ok().filter(|n| *n <= 1000).ok_or_else(|| {
-                explain::bad_header(&NUM_RETRIES, "a whole number from 0 to 1000")
+                refusal::bad_header(&NUM_RETRIES, "a whole number from 0 to 1000")
             })?)
         }
     };

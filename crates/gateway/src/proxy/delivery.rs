@@ -20,10 +20,11 @@ use http::Response;
 
 use super::attempt::Failed;
 use super::attempt_guard::AttemptGuard;
-use super::explain::Refusal;
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
-use crate::http::reply::{self, Reply};
+use crate::http::call_id;
+use crate::http::refusal::Refusal;
+use crate::http::reply::Reply;
 use crate::metrics::GroupMetrics;
 use crate::state::{Serving, Worker};
 
@@ -197,7 +198,7 @@ impl Delivery {
         self.end(ending, refusal.status.as_u16(), Some(refusal.cause));
         let call_id = self.record.as_ref().map(|record| record.call_id.clone());
         let response = refusal.into_response(self.operation.format());
-        reply::with_call_id(response, &call_id.unwrap_or_default())
+        call_id::with_call_id(response, &call_id.unwrap_or_default())
     }
 
     /// The gateway's own code failed while the answer was under way.

@@ -21,12 +21,13 @@ use super::attempt::{Answered, Attempt, Audience, Call, Destination, Failed, Sco
 use super::attempt_guard::{AttemptGuard, Entry, Times};
 use super::call_builder::CallBuilder;
 use super::delivery::Delivery;
-use super::explain::{self, Refusal};
+use super::explain;
 use super::model_request::ModelRequest;
 use super::opening::Opening;
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
 use crate::http::auth::Access;
+use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
 
 /// A request for a model, and all that belongs to it.

@@ -10,16 +10,16 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::explain::{self, Refusal};
-use crate::http::auth::{self, Access};
+use crate::http::auth::{self, Access, HIDDEN_KEY};
+use crate::http::header_list::list;
+use crate::http::refusal::{self, Refusal};
 use crate::upstream::{ObjectPath, Switched};
 
 /// The protocol that is chosen for a client where the upstream chooses none: browsers that offer some want
 /// one. Source: OpenAI's guide to realtime over WebSocket.
 const REALTIME: &str = "realtime";
 /// How the protocols begin in which browsers hide what they can not put into headers. Source: as above.
-const CREDENTIALS: [&str; 3] =
-    ["openai-insecure-api-key.", "openai-organization.", "openai-project."];
+const CREDENTIALS: [&str; 3] = [HIDDEN_KEY, "openai-organization.", "openai-project."];
 /// What of a query is the gateway's to say, or a credential. Source: the SDKs, and Azure's guide.
 const OWN_QUERY: [&str; 5] = ["model", "deployment", "api-version", "api-key", "authorization"];
 const BETA: HeaderName = HeaderName::from_static("openai-beta");
@@ -55,17 +55,17 @@ impl Handshake {
             .any(|one| one.eq_ignore_ascii_case("upgrade"))
             && list(headers, &header::UPGRADE).any(|one| one.eq_ignore_ascii_case("websocket"));
         if !asks || head.version != Version::HTTP_11 {
-            return Err(explain::no_upgrade(head.uri.path()));
+            return Err(refusal::no_upgrade(head.uri.path()));
         }
         if only(headers, &header::SEC_WEBSOCKET_VERSION) != Some(websocket::VERSION) {
-            return Err(explain::wrong_websocket_version());
+            return Err(refusal::wrong_websocket_version());
         }
         let key = only(headers, &header::SEC_WEBSOCKET_KEY);
         let Some(key) = key.filter(|key| websocket::is_key(key)) else {
-            return Err(explain::bad_websocket_key());
+            return Err(refusal::bad_websocket_key());
         };
         if access == Access::Open && is_from_elsewhere(headers) {
-            return Err(explain::foreign_origin());
+            return Err(refusal::foreign_origin());
         }
         let protocols = list(headers, &header::SEC_WEBSOCKET_PROTOCOL)
             .filter(|one| !CREDENTIALS.iter().any(|begin| one.starts_with(begin)));
@@ -172,7 +172,7 @@ pub(super) fn model(query: &str) -> Result<Option<Box<str>>, Refusal> {
             let value = auth::percent_decode(&value.replace('+', "%20"));
             if found.as_ref().is_some_and(|found| *found != value) {
                 let problem = "the query names two models; send one `model`";
-                return Err(explain::bad_parameter("model", problem));
+                return Err(refusal::bad_parameter("model", problem));
             }
             found = Some(value);
         }
@@ -188,11 +188,6 @@ pub(super) fn object(query: &str) -> Option<ObjectPath> {
     (!asked.is_empty()).then(|| ObjectPath { id: Box::default(), query: asked.join("&").into() })
 }
 
-/// The key that a browser hides among the protocols.
-pub(crate) fn hidden_key(headers: &HeaderMap) -> Option<&str> {
-    list(headers, &header::SEC_WEBSOCKET_PROTOCOL).find_map(|one| one.strip_prefix(CREDENTIALS[0]))
-}
-
 fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
     query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
@@ -203,12 +198,6 @@ fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     let host = only(headers, &header::HOST).unwrap_or_default();
     let origin = origin.to_str().unwrap_or_default();
     origin.split_once("://").is_none_or(|(_, of)| !of.eq_ignore_ascii_case(host))
-}
-
-/// The members of a list that may be written over several lines.
-fn list<'h>(headers: &'h HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'h str> {
-    let lines = headers.get_all(name).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).map(str::trim).filter(|one| !one.is_empty())
 }
 
 /// The value of a header that is there once.
@@ -248,7 +237,7 @@ mod tests {
             ("sec-websocket-protocol", "realtime, openai-insecure-api-key.sk-1"),
             ("sec-websocket-protocol", "openai-organization.o,openai-beta.realtime-v1"),
         ]);
-        assert_eq!(hidden_key(&offered), Some("sk-1"));
+        assert_eq!(auth::hidden_key(&offered), Some("sk-1"));
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.headers = headers(&[
             ("connection", "keep-alive, Upgrade"),

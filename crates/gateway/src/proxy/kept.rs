@@ -12,9 +12,10 @@ use hale_core::route::Target;
 use hale_core::snapshot::Snapshot;
 use hale_wire::peek::Peek;
 
-use super::explain::{self, Refusal};
+use super::explain;
 use crate::arrival::Arrival;
 use crate::http::query;
+use crate::http::refusal::{self, Refusal};
 use crate::upstream::ObjectPath;
 
 /// Parameters of a query that speak to the gateway. The version of the interface that an Azure client
@@ -52,7 +53,7 @@ impl Kept {
         let id = match operation.carries() {
             Carries::Nothing => query::value(query, field),
             Carries::Json | Carries::Form => {
-                let id = peek.string(field).map_err(|error| explain::bad_body(&error))?;
+                let id = peek.string(field).map_err(|error| refusal::bad_body(&error))?;
                 id.map(|id| Box::from(&*id))
             }
         };

@@ -11,7 +11,7 @@ use hale_wire::peek::Peek;
 use super::attempt::AnswerForm;
 use super::dialect::Dialect;
 use super::kept::Kept;
-use crate::http::body::Held;
+use crate::limits::Held;
 use crate::upstream::ObjectPath;
 
 /// Largest body that is kept beyond the first content of its answer, bytes: a conversation of some 60,000

@@ -17,13 +17,13 @@ use super::content;
 use super::controls::{all_controls, wants_explanation};
 use super::delivery::Delivery;
 use super::dialect::Dialect;
-use super::explain::{self, Refusal};
 use super::handshake::{self, Handshake};
 use super::kept::{self, Kept};
 use super::model_request::{Body, ModelRequest, Shows};
 use crate::arrival::Arrival;
 use crate::clock;
-use crate::http::body::{self, Held};
+use crate::http::refusal::{self, Refusal};
+use crate::limits::Held;
 
 /// A request whose route is not known yet.
 pub(super) struct Opening {
@@ -83,8 +83,8 @@ impl Opening {
             self.path_name = handshake::model(self.query())?;
         }
         content::check_type(self.operation, self.head.uri.path(), &self.head.headers)?;
-        let mut held = Held::none(&self.arrival.worker.process);
-        let reading = body::read(&self.arrival, &self.head.headers, incoming, &mut held);
+        let mut held = Held::none(&self.arrival.worker.process.buffered);
+        let reading = self.arrival.read_body(&self.head.headers, incoming, &mut held);
         let body = self.delivery.waiting(reading).await?;
         self.delivery.note(|record| record.request_bytes = body.len() as u64);
         let peek = content::read(self.operation, &self.head.headers, body)?;
@@ -100,7 +100,7 @@ impl Opening {
             self.delivery.note(|record| record.requested_model = Some(name));
         }
         match peek.holds(&FORBIDDEN).next() {
-            Some(field) => Err(explain::forbidden_parameter(field)),
+            Some(field) => Err(refusal::forbidden_parameter(field)),
             None => Ok(addressed),
         }
     }
@@ -178,14 +178,14 @@ impl Opening {
         match self.operation.carries() {
             Carries::Nothing => Ok(kept::wants_stream(self.query())),
             Carries::Json | Carries::Form => {
-                let asked = peek.boolean("stream").map_err(|error| explain::bad_body(&error))?;
+                let asked = peek.boolean("stream").map_err(|error| refusal::bad_body(&error))?;
                 Ok(asked.unwrap_or(false))
             }
         }
     }
 
     fn shows(&self, peek: &Peek, streams: bool) -> Result<Shows, Refusal> {
-        let bad = |error| explain::bad_body(&error);
+        let bad = |error| refusal::bad_body(&error);
         let always = self.arrival.serving.snapshot.gateway.always_include_stream_usage;
         Ok(Shows {
             usage: streams && (peek.wants_usage().map_err(bad)? || always),
@@ -213,7 +213,7 @@ impl Opening {
             return Ok(Walk::new(snapshot, kept.pin(snapshot, target)?, controls, now));
         }
         Walk::named(snapshot, &addressed.model, controls, now).map_err(|nearest| {
-            explain::unknown_model(self.head.uri.path(), &addressed.model, &nearest)
+            refusal::unknown_model(self.head.uri.path(), &addressed.model, &nearest)
         })
     }
 

@@ -21,18 +21,13 @@ use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
 use super::explain;
 use crate::clock;
+use crate::http::reply::{Broken, StreamedBody};
 
 /// How long an upstream may take to end its body after its end, so that its connection can be kept.
 const LINGER_MS: u64 = 1_000;
 
 /// Events that are there together leave together, up to about so many bytes.
 const FRAME_MAX: usize = 32 << 10;
-
-/// Why a body broke, in the shape that hyper wants: by a fault of our own, or an upstream's in the middle
-/// of bytes. Other failures of an upstream are events of the stream.
-#[derive(Debug, thiserror::Error)]
-#[error("the stream broke")]
-pub(crate) struct Broken;
 
 /// A stream on its way.
 pub(crate) struct Relay {
@@ -98,16 +93,68 @@ impl Relay {
         }
     }
 
-    /// How many bytes there will be in all, where that is known.
-    pub(crate) fn length(&self) -> Option<u64> {
-        self.length
+    fn take(&mut self, piece: Bytes) {
+        let was_done = self.reader.is_done();
+        if let Err(broken) = self.reader.push(piece, &mut self.ready) {
+            self.fail(&Failed::malformed(broken.to_string()));
+            return;
+        }
+        if self.reader.events() != self.events_seen && !was_done {
+            self.events_seen = self.reader.events();
+            self.last_event = clock::now().millis();
+        }
+        if !self.reader.is_done() && self.is_too_long() {
+            self.fail(&Failed::too_long());
+            return;
+        }
+        if self.reader.is_done() && !was_done {
+            let end = clock::now().millis().plus(LINGER_MS);
+            self.last_event = end;
+            self.alarm.as_mut().reset(clock::timer_instant(end));
+        }
     }
 
-    /// The next bytes for the client.
-    pub(crate) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+    fn is_too_long(&self) -> bool {
+        self.ends < hale_core::time::Millis::NEVER && clock::now().millis() >= self.ends
+    }
+
+    /// Ready when nothing came for too long. The alarm is moved only when it rings.
+    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.alarm.as_mut().poll(cx).is_ready() {
+            let patience = if self.reader.is_done() { 0 } else { self.silence_ms };
+            let due = self.last_event.plus(patience).min(self.ends);
+            if clock::now().millis() >= due {
+                return Poll::Ready(());
+            }
+            self.alarm.as_mut().reset(clock::timer_instant(due));
+        }
+        Poll::Pending
+    }
+
+    fn complete(&mut self) {
+        self.over = true;
+        // The answer is complete; clients still wait for the mark of its end.
+        self.reader.close(&mut self.ready);
+        self.exchange.delivery.succeed(Carrier::Body, self.reader.usage());
+    }
+
+    fn fail(&mut self, failed: &Failed) {
+        self.over = true;
+        if let Some(deployment) = self.exchange.delivery.deployment() {
+            let reply = explain::broken_stream(deployment, failed);
+            self.ready.extend_from_slice(&self.reader.failure(&reply));
+        }
+        self.exchange.delivery.fail(Carrier::Body, failed, self.reader.usage());
+        if self.reader.is_bytes() {
+            self.end = End::BreakSoon;
+        }
+        // What is left of the upstream's stream is of no use; dropping it closes the connection.
+        self.source = Source::Canned(None);
+    }
+}
+
+impl StreamedBody for Relay {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if !self.over && self.exchange.delivery.is_cut() {
             self.fail(&Failed::stopping());
         }
@@ -172,69 +219,13 @@ impl Relay {
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 
-    fn take(&mut self, piece: Bytes) {
-        let was_done = self.reader.is_done();
-        if let Err(broken) = self.reader.push(piece, &mut self.ready) {
-            self.fail(&Failed::malformed(broken.to_string()));
-            return;
-        }
-        if self.reader.events() != self.events_seen && !was_done {
-            self.events_seen = self.reader.events();
-            self.last_event = clock::now().millis();
-        }
-        if !self.reader.is_done() && self.is_too_long() {
-            self.fail(&Failed::too_long());
-            return;
-        }
-        if self.reader.is_done() && !was_done {
-            let end = clock::now().millis().plus(LINGER_MS);
-            self.last_event = end;
-            self.alarm.as_mut().reset(clock::timer_instant(end));
-        }
+    fn length(&self) -> Option<u64> {
+        self.length
     }
 
-    fn is_too_long(&self) -> bool {
-        self.ends < hale_core::time::Millis::NEVER && clock::now().millis() >= self.ends
-    }
-
-    /// Ready when nothing came for too long. The alarm is moved only when it rings.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.alarm.as_mut().poll(cx).is_ready() {
-            let patience = if self.reader.is_done() { 0 } else { self.silence_ms };
-            let due = self.last_event.plus(patience).min(self.ends);
-            if clock::now().millis() >= due {
-                return Poll::Ready(());
-            }
-            self.alarm.as_mut().reset(clock::timer_instant(due));
-        }
-        Poll::Pending
-    }
-
-    /// Ends it after a fault of our own code.
-    pub(crate) fn give_up(&mut self) {
+    fn give_up(&mut self) {
         self.over = true;
         self.exchange.delivery.panicked();
-        self.source = Source::Canned(None);
-    }
-
-    fn complete(&mut self) {
-        self.over = true;
-        // The answer is complete; clients still wait for the mark of its end.
-        self.reader.close(&mut self.ready);
-        self.exchange.delivery.succeed(Carrier::Body, self.reader.usage());
-    }
-
-    fn fail(&mut self, failed: &Failed) {
-        self.over = true;
-        if let Some(deployment) = self.exchange.delivery.deployment() {
-            let reply = explain::broken_stream(deployment, failed);
-            self.ready.extend_from_slice(&self.reader.failure(&reply));
-        }
-        self.exchange.delivery.fail(Carrier::Body, failed, self.reader.usage());
-        if self.reader.is_bytes() {
-            self.end = End::BreakSoon;
-        }
-        // What is left of the upstream's stream is of no use; dropping it closes the connection.
         self.source = Source::Canned(None);
     }
 }

@@ -9,13 +9,13 @@ use http::{HeaderMap, Response, StatusCode, header};
 use super::answer_headers;
 use super::attempt::{AnswerForm, Answered, Content, Stream};
 use super::exchange::{Exchange, Winner};
-use super::explain::Refusal;
 use super::handshake::Socket;
 use super::relay::Relay;
 use super::tunnel::Tunnel;
 use crate::clock;
-use crate::http::body::Held;
+use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
+use crate::limits::Held;
 
 impl Exchange {
     /// The answer.

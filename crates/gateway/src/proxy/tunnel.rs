@@ -24,7 +24,7 @@ use super::attempt::Failed;
 use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
 use crate::clock::{self, seconds};
-use crate::http::reply::InFlight;
+use crate::http::connection::{ClientStream, InFlight, Protocol, Session as ClientSession};
 use crate::upstream::Switched;
 
 mod last_words;
@@ -72,7 +72,7 @@ enum Why {
 }
 
 /// A session on its way, with its client.
-pub(crate) struct Session<C> {
+struct Session<C> {
     tunnel: Box<Tunnel>,
     client: C,
     alarm: Pin<Box<Sleep>>,
@@ -97,13 +97,8 @@ impl Tunnel {
         }
     }
 
-    /// It counts as in flight until it ends.
-    pub(crate) fn hold(&mut self, in_flight: InFlight) {
-        self.in_flight = Some(in_flight);
-    }
-
     /// Begins, with what the client has sent already.
-    pub(crate) fn with<C>(mut self: Box<Self>, client: C, early: &Bytes) -> Session<C> {
+    fn with<C>(mut self: Box<Self>, client: C, early: &Bytes) -> Session<C> {
         self.up.preload(early);
         self.last_moved = clock::now().millis();
         let alarm = Box::pin(tokio::time::sleep_until(clock::timer_instant(self.due())));
@@ -251,6 +246,20 @@ impl Tunnel {
     }
 }
 
+impl Protocol for Tunnel {
+    fn hold(&mut self, in_flight: InFlight) {
+        self.in_flight = Some(in_flight);
+    }
+
+    fn begin(
+        self: Box<Self>,
+        client: Box<dyn ClientStream>,
+        early: &Bytes,
+    ) -> Box<dyn ClientSession> {
+        Box::new(self.with(client, early))
+    }
+}
+
 impl Drop for Tunnel {
     fn drop(&mut self) {
         // Unless its end was told before, the connection was closed under it: by the sweep, or with the
@@ -261,9 +270,16 @@ impl Drop for Tunnel {
     }
 }
 
-impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
-    /// Goes on; ready when it has ended.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+impl<C> Session<C> {
+    /// Whether the alarm is set to a later time than what is due: it is moved only when it rings, and when
+    /// that time comes nearer.
+    fn rings_late(&self) -> bool {
+        self.alarm.deadline() > clock::timer_instant(self.tunnel.due())
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin> ClientSession for Session<C> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let tunnel = &mut *self.tunnel;
             if let Some(words) = &mut tunnel.last_words {
@@ -288,14 +304,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Session<C> {
         }
     }
 
-    /// Whether the alarm is set to a later time than what is due: it is moved only when it rings, and when
-    /// that time comes nearer.
-    fn rings_late(&self) -> bool {
-        self.alarm.deadline() > clock::timer_instant(self.tunnel.due())
-    }
-
-    /// Ends it after a fault of our own code.
-    pub(crate) fn give_up(&mut self) {
+    fn give_up(&mut self) {
         self.tunnel.exchange.delivery.panicked();
     }
 }

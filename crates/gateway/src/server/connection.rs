@@ -4,16 +4,13 @@
 //! connection that idles too long are closed by the worker's sweep, so that no request pays for a
 //! timer; dropping the connection drops the request that it carries.
 
-use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
-use hale_core::settings::Bounds;
-use hale_core::time::Millis;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -21,181 +18,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Clients;
-use crate::http::reply::InFlight;
+use crate::coalesce;
+use crate::http::connection::{ClientConn, Command, Session};
 use crate::panics::contained;
-use crate::proxy::tunnel::{Session, Tunnel};
 use crate::router;
 use crate::state::Worker;
-use crate::{clock, coalesce};
-
-/// How long a connection counts as having only just begun to wait, milliseconds.
-const JUST_BEGAN_MS: u64 = 500;
-
-/// How long a client may refuse to take what is there for it, milliseconds.
-const STUCK_MS: u64 = 30_000;
-
-/// What a connection is doing, as far as its clocks care.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Doing {
-    /// Waiting for a request since then.
-    Idle(Millis),
-    /// Reading a head since then.
-    Head(Millis),
-    /// Waiting for the next piece of a body since then.
-    Body(Millis),
-    /// Serving a request.
-    Request,
-    /// In a session over a WebSocket, which keeps its own clocks.
-    Session,
-}
-
-/// What the worker knows of a connection.
-pub(crate) struct ConnectionState {
-    doing: Cell<Doing>,
-    late_body: Cell<bool>,
-    /// Since when the client takes no byte of what is there for it.
-    stuck_since: Cell<Option<Millis>>,
-    wish: Cell<Wish>,
-    waker: RefCell<Option<Waker>>,
-    /// The session that begins when the answer under way has left.
-    tunnel: RefCell<Option<Box<Tunnel>>>,
-}
-
-/// What the worker wants of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
-    Go,
-    Finish,
-    Close,
-}
-
-impl ConnectionState {
-    /// Ends it after the request under way, if there is one. A connection that has only just begun to
-    /// wait is left for the next look: its request may be on the way.
-    pub(super) fn finish(&self, now: Millis) {
-        let just_began =
-            matches!(self.doing.get(), Doing::Idle(since) if now.since(since) < JUST_BEGAN_MS);
-        if self.wish.get() == Wish::Go && !just_began {
-            self.wish.set(Wish::Finish);
-            self.wake();
-        }
-    }
-
-    /// Closes it when it idles or reads a head for too long; lets a request whose body does not come
-    /// be refused.
-    pub(super) fn close_if_overdue(&self, now: Millis, bounds: &Bounds) {
-        let overdue = match self.doing.get() {
-            Doing::Idle(since) => now.since(since) > bounds.idle_ms,
-            Doing::Head(since) => now.since(since) > bounds.header_read_ms,
-            Doing::Body(since) => {
-                if now.since(since) > bounds.body_read_ms {
-                    self.late_body.set(true);
-                    self.wake();
-                }
-                false
-            }
-            Doing::Request | Doing::Session => false,
-        };
-        let stuck = self.stuck_since.get().is_some_and(|since| now.since(since) > STUCK_MS);
-        if overdue || stuck {
-            self.close();
-        }
-    }
-
-    /// How long it has waited for a request, milliseconds; `None` while it serves one, or has only just
-    /// begun to wait, or is about to end.
-    pub(super) fn idle_ms(&self, now: Millis) -> Option<u64> {
-        match self.doing.get() {
-            Doing::Idle(since) if self.wish.get() == Wish::Go => {
-                Some(now.since(since)).filter(|idle_ms| *idle_ms >= JUST_BEGAN_MS)
-            }
-            Doing::Idle(_) | Doing::Head(_) | Doing::Body(_) | Doing::Request | Doing::Session => {
-                None
-            }
-        }
-    }
-
-    /// Closes it.
-    pub(super) fn close(&self) {
-        self.wish.set(Wish::Close);
-        self.wake();
-    }
-
-    /// Behind the answer under way the connection is a session's.
-    pub(crate) fn switch(&self, tunnel: Tunnel) {
-        *self.tunnel.borrow_mut() = Some(Box::new(tunnel));
-    }
-
-    /// The session to come counts as in flight until it ends.
-    pub(crate) fn hold(&self, in_flight: InFlight) {
-        if let Some(tunnel) = self.tunnel.borrow_mut().as_mut() {
-            tunnel.hold(in_flight);
-        }
-    }
-
-    /// A request's answer has left completely.
-    pub(crate) fn idle(&self) {
-        self.doing.set(Doing::Idle(clock::recent().millis()));
-    }
-
-    /// The next piece of a request's body is waited for.
-    pub(crate) fn reading_body(&self) {
-        self.doing.set(Doing::Body(clock::recent().millis()));
-    }
-
-    /// The piece came.
-    pub(crate) fn serving(&self) {
-        self.late_body.set(false);
-        self.doing.set(Doing::Request);
-    }
-
-    /// The client took bytes, or would not.
-    fn wrote(&self, polled: &Poll<io::Result<usize>>) {
-        match polled {
-            Poll::Ready(_) => {
-                self.stuck_since.set(None);
-                // An answer is handed over in one piece and takes its time to leave.
-                if matches!(self.doing.get(), Doing::Idle(_)) {
-                    self.idle();
-                }
-            }
-            Poll::Pending if self.stuck_since.get().is_none() => {
-                self.stuck_since.set(Some(clock::recent().millis()));
-            }
-            Poll::Pending => {}
-        }
-    }
-
-    /// Whether it should have come by now.
-    pub(crate) fn body_is_late(&self) -> bool {
-        self.late_body.get()
-    }
-
-    /// Keeps what wakes its task.
-    fn remember(&self, cx: &Context<'_>) {
-        if !self.waker.borrow().as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
-            *self.waker.borrow_mut() = Some(cx.waker().clone());
-        }
-    }
-
-    /// Lets its task look at it again.
-    pub(super) fn wake(&self) {
-        if let Some(waker) = self.waker.borrow().as_ref() {
-            waker.wake_by_ref();
-        }
-    }
-}
 
 /// Serves `stream` in a task of its own.
 pub(super) fn spawn(clients: &Rc<Clients>, stream: TcpStream) {
-    let state = Rc::new(ConnectionState {
-        doing: Cell::new(Doing::Idle(clock::now().millis())),
-        late_body: Cell::new(false),
-        stuck_since: Cell::new(None),
-        wish: Cell::new(Wish::Go),
-        waker: RefCell::new(None),
-        tunnel: RefCell::new(None),
-    });
+    let state = Rc::new(ClientConn::new());
     clients.connections.borrow_mut().push(Rc::downgrade(&state));
     let open = Open::count(clients, &state);
     let worker = &clients.worker;
@@ -204,7 +35,7 @@ pub(super) fn spawn(clients: &Rc<Clients>, stream: TcpStream) {
     let io = TokioIo::new(Watched { stream, state: state.clone(), is_awaited: false });
     let (for_requests, for_states) = (worker.clone(), state.clone());
     let service = service_fn(move |request| {
-        for_states.doing.set(Doing::Request);
+        for_states.request();
         router::serve(for_requests.clone(), for_states.clone(), request)
     });
     let mut builder = http1::Builder::new();
@@ -221,23 +52,23 @@ pub(super) fn spawn(clients: &Rc<Clients>, stream: TcpStream) {
             tracing::trace!(%error, "a client's connection ended early");
             return;
         }
-        let tunnel = state.tunnel.take();
-        if let Some(tunnel) = tunnel
-            && state.wish.get() != Wish::Close
+        let next = state.take_next();
+        if let Some(next) = next
+            && state.command() != Command::Close
         {
             let parts = connection.into_parts();
-            state.doing.set(Doing::Session);
-            let session = tunnel.with(parts.io.into_inner(), &parts.read_buf);
+            state.session();
+            let session = next.begin(Box::new(parts.io.into_inner()), &parts.read_buf);
             converse(session, &state, &worker).await;
         }
     });
 }
 
 /// Drives a session to its end. It goes on while the process waits for what is in flight.
-async fn converse(mut session: Session<Watched>, state: &ConnectionState, worker: &Worker) {
+async fn converse(mut session: Box<dyn Session>, state: &ClientConn, worker: &Worker) {
     std::future::poll_fn(|cx| {
         state.remember(cx);
-        if state.wish.get() == Wish::Close {
+        if state.command() == Command::Close {
             return Poll::Ready(());
         }
         let polled = contained(&worker.process.metrics, "a session", || session.poll(cx));
@@ -249,7 +80,7 @@ async fn converse(mut session: Session<Watched>, state: &ConnectionState, worker
     .await;
 }
 
-async fn drive<F>(connection: &mut F, state: &ConnectionState) -> hyper::Result<()>
+async fn drive<F>(connection: &mut F, state: &ClientConn) -> hyper::Result<()>
 where
     F: Future<Output = hyper::Result<()>> + Graceful + Unpin,
 {
@@ -257,13 +88,13 @@ where
     let mut told = false;
     std::future::poll_fn(|cx| {
         state.remember(cx);
-        match state.wish.get() {
-            Wish::Close => return Poll::Ready(Ok(())),
-            Wish::Finish if !told => {
+        match state.command() {
+            Command::Close => return Poll::Ready(Ok(())),
+            Command::Finish if !told => {
                 told = true;
                 connection.as_mut().shut_down();
             }
-            Wish::Finish | Wish::Go => {}
+            Command::Finish | Command::Go => {}
         }
         connection.as_mut().poll(cx)
     })
@@ -291,11 +122,11 @@ where
 /// Counts an open connection for as long as it lives.
 struct Open {
     clients: Rc<Clients>,
-    state: Rc<ConnectionState>,
+    state: Rc<ClientConn>,
 }
 
 impl Open {
-    fn count(clients: &Rc<Clients>, state: &Rc<ConnectionState>) -> Open {
+    fn count(clients: &Rc<Clients>, state: &Rc<ClientConn>) -> Open {
         clients.worker.process.metrics.connections.fetch_add(1, Ordering::Relaxed);
         clients.count.set(clients.count.get() + 1);
         Open { clients: clients.clone(), state: state.clone() }
@@ -307,14 +138,14 @@ impl Drop for Open {
         self.clients.worker.process.metrics.connections.fetch_sub(1, Ordering::Relaxed);
         self.clients.count.set(self.clients.count.get() - 1);
         // A session that did not begin holds on to the connection that holds it.
-        drop(self.state.tunnel.take());
+        drop(self.state.take_next());
     }
 }
 
 /// A client's stream that notes when a head begins, and when the client leaves.
 struct Watched {
     stream: TcpStream,
-    state: Rc<ConnectionState>,
+    state: Rc<ClientConn>,
     /// Whether whoever reads waits for more, and so will learn of the end of the stream.
     is_awaited: bool,
 }
@@ -345,8 +176,8 @@ impl AsyncRead for Watched {
         let this = self.get_mut();
         let before = buffer.filled().len();
         let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before && matches!(this.state.doing.get(), Doing::Idle(_)) {
-            this.state.doing.set(Doing::Head(clock::recent().millis()));
+        if buffer.filled().len() > before {
+            this.state.received();
         }
         this.is_awaited = polled.is_pending();
         polled
@@ -367,7 +198,7 @@ impl AsyncWrite for Watched {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.is_awaited && this.state.doing.get() == Doing::Request {
+        if !this.is_awaited && this.state.is_in_request() {
             this.look_for_the_end(cx);
         }
         Pin::new(&mut this.stream).poll_flush(cx)

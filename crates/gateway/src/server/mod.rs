@@ -3,7 +3,7 @@
 //! Started by [`crate::process`]. Always true: a connection stays on the worker that accepted it, and a
 //! worker ends only after its connections did or the time to shut down is over.
 
-pub(crate) mod connection;
+mod connection;
 pub(crate) mod listener;
 
 use std::cell::{Cell, RefCell};
@@ -16,8 +16,8 @@ use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
-use self::connection::ConnectionState;
 use crate::clock;
+use crate::http::connection::ClientConn;
 use crate::state::{Process, Worker};
 use crate::upstream;
 
@@ -51,7 +51,7 @@ struct Clients {
     max: usize,
     /// How many are.
     count: Cell<usize>,
-    connections: RefCell<Vec<Weak<ConnectionState>>>,
+    connections: RefCell<Vec<Weak<ClientConn>>>,
 }
 
 /// Serves at most `clients_max` clients on `listener` until `phase` says stop. Blocks the thread.
@@ -140,7 +140,7 @@ async fn accept_waiting(clients: &Rc<Clients>, listener: &TcpListener) {
 }
 
 impl Clients {
-    fn each_connection(&self, mut each: impl FnMut(&ConnectionState)) {
+    fn each_connection(&self, mut each: impl FnMut(&ClientConn)) {
         for state in self.connections.borrow().iter().filter_map(Weak::upgrade) {
             each(&state);
         }
@@ -160,7 +160,7 @@ impl Clients {
     async fn room(&self) {
         while !self.has_room() {
             let now = clock::now().millis();
-            let mut longest: Option<(u64, Rc<ConnectionState>)> = None;
+            let mut longest: Option<(u64, Rc<ClientConn>)> = None;
             for state in self.connections.borrow().iter().filter_map(Weak::upgrade) {
                 let Some(idle_ms) = state.idle_ms(now) else { continue };
                 if longest.as_ref().is_none_or(|(known, _)| idle_ms > *known) {
@@ -177,7 +177,7 @@ impl Clients {
     /// Lets streams end with the reason why they are cut.
     async fn cut(&self) {
         self.worker.process.cut();
-        self.each_connection(ConnectionState::wake);
+        self.each_connection(ClientConn::wake);
         let _cut: Result<(), _> = tokio::time::timeout(LAST_WORDS, self.drained()).await;
     }
 

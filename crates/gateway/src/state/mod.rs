@@ -3,10 +3,11 @@
 //! Workers read [`Serving`] once per request; [`crate::process`] replaces it. Always true: a request
 //! keeps the [`Serving`] that it began with until its last byte.
 
+pub(crate) mod answer_template;
 pub(crate) mod health;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use hale_core::deployment::{Deployment, DeploymentIndex};
@@ -14,11 +15,11 @@ use hale_core::group::GroupIndex;
 use hale_core::settings::KeptConnections;
 use hale_core::snapshot::Snapshot;
 use hale_wire::id::IdKey;
-use http::header::{HeaderMap, HeaderValue};
 
+use self::answer_template::AnswerTemplate;
 use self::health::Health;
+use crate::limits::Buffered;
 use crate::metrics::{GroupMetrics, Metrics};
-use crate::proxy::answer_headers;
 use crate::sink::Sinks;
 use crate::upstream::Target;
 
@@ -43,9 +44,7 @@ pub(crate) struct Process {
     /// Whether what is still under way is being cut.
     cutting: AtomicBool,
     /// Bytes of bodies that are held.
-    buffered: AtomicUsize,
-    /// Bytes of requests' bodies that are held beyond the first content of their answers.
-    kept: AtomicUsize,
+    pub(crate) buffered: Arc<Buffered>,
 }
 
 /// One config, ready to serve.
@@ -70,14 +69,6 @@ struct Ready {
     answers: AnswerTemplate,
 }
 
-/// What every good answer of one deployment says about it.
-pub(crate) struct AnswerTemplate {
-    /// The headers that every client sees.
-    pub(crate) headers: HeaderMap,
-    /// Its address as a header.
-    pub(crate) base: Option<HeaderValue>,
-}
-
 impl Process {
     /// A process that serves `snapshot`.
     pub(crate) fn new(snapshot: Snapshot, sinks: Sinks) -> Process {
@@ -90,8 +81,7 @@ impl Process {
             health: Health::new(),
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
-            buffered: AtomicUsize::new(0),
-            kept: AtomicUsize::new(0),
+            buffered: Arc::default(),
         }
     }
 
@@ -123,42 +113,6 @@ impl Process {
     /// From now on what is still under way is being cut.
     pub(crate) fn cut(&self) {
         self.cutting.store(true, Ordering::Relaxed);
-    }
-
-    /// Counts `bytes` as held, unless that would be more than `limit` in all.
-    pub(crate) fn hold(&self, bytes: usize, limit: usize) -> bool {
-        let before = self.buffered.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= limit;
-        if !fits {
-            self.release(bytes);
-        }
-        fits
-    }
-
-    /// Counts `bytes` of held bodies as kept beyond the first content of their answers, unless that would be
-    /// more than `limit` in all.
-    pub(crate) fn keep(&self, bytes: usize, limit: usize) -> bool {
-        let before = self.kept.fetch_add(bytes, Ordering::Relaxed);
-        let fits = before.saturating_add(bytes) <= limit;
-        if !fits {
-            self.release_kept(bytes);
-        }
-        fits
-    }
-
-    /// Counts `bytes` as no longer kept.
-    pub(crate) fn release_kept(&self, bytes: usize) {
-        self.kept.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Counts `bytes` as no longer held.
-    pub(crate) fn release(&self, bytes: usize) {
-        self.buffered.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    /// Bytes of bodies that are held.
-    pub(crate) fn held(&self) -> usize {
-        self.buffered.load(Ordering::Relaxed)
     }
 }
 
@@ -211,16 +165,6 @@ impl Ready {
     }
 
     fn new(deployment: &Arc<Deployment>, kept: KeptConnections) -> Ready {
-        let base = HeaderValue::from_str(&deployment.endpoint.api_base).ok();
-        Ready {
-            target: Target::new(deployment, kept),
-            answers: AnswerTemplate {
-                headers: answer_headers::template(
-                    &deployment.id,
-                    deployment.routing.region.as_deref(),
-                ),
-                base: base.filter(|value| !value.is_empty()),
-            },
-        }
+        Ready { target: Target::new(deployment, kept), answers: AnswerTemplate::new(deployment) }
     }
 }

@@ -107,10 +107,11 @@ fn every_reason_is_on_the_page_of_errors() {
         "timeout_error",
         "auth_error",
     ];
-    let proxy = root().join("crates/gateway/src/proxy");
-    let mut texts = sources(&proxy.join("explain"));
-    let file = proxy.join("explain.rs");
-    texts.push((file.clone(), fs::read_to_string(file).unwrap()));
+    let gateway = root().join("crates/gateway/src");
+    let mut texts = sources(&gateway.join("proxy/explain"));
+    for file in ["proxy/explain.rs", "http/refusal.rs"].map(|file| gateway.join(file)) {
+        texts.push((file.clone(), fs::read_to_string(file).unwrap()));
+    }
     let page = fs::read_to_string(root().join("docs/errors.md")).unwrap();
     let is_word = |text: &&str| {
         text.contains('_')

@@ -18,8 +18,8 @@ use hyper::body::Incoming;
 
 pub(crate) use self::report::{Standing, standing};
 use crate::arrival::Arrival;
+use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
-use crate::proxy::explain::Refusal;
 
 /// The page, or what else was asked for.
 ///

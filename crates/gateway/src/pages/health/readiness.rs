@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::arrival::Arrival;
+use crate::http::COMPATIBLE_VERSION;
 use crate::http::reply::{self, Reply};
-use crate::proxy::answer_headers::COMPATIBLE_VERSION;
 
 /// `GET /health/liveliness`: touches nothing.
 pub(crate) fn liveness() -> Response<Reply> {

@@ -19,9 +19,9 @@ use serde_json::{Map, Value, json};
 use super::words::unproved;
 use crate::arrival::Arrival;
 use crate::clock;
-use crate::http::body::{self, Held};
+use crate::http::refusal::{self, Refusal};
 use crate::http::reply::{self, Reply};
-use crate::proxy::explain::{self, Refusal};
+use crate::limits::Held;
 use crate::state::Serving;
 use crate::state::health::Answer;
 
@@ -55,8 +55,8 @@ pub(super) async fn run(
     head: &Parts,
     incoming: Incoming,
 ) -> Result<Response<Reply>, Refusal> {
-    let mut held = Held::none(&arrival.worker.process);
-    let body = body::read(arrival, &head.headers, incoming, &mut held).await?;
+    let mut held = Held::none(&arrival.worker.process.buffered);
+    let body = arrival.read_body(&head.headers, incoming, &mut held).await?;
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
         // The library's own words repeat what stands there, which may be a secret.
         let (line, column) = (error.line(), error.column());
@@ -64,18 +64,18 @@ pub(super) async fn run(
             "expected an object with mode, litellm_params and model_info; see line {line}, column \
                  {column}"
         );
-        explain::bad_parameter("request_body", &problem)
+        refusal::bad_parameter("request_body", &problem)
     })?;
     let unknown = wish.mode.as_deref().filter(|mode| modes().all(|known| known != *mode));
     if let Some(mode) = unknown {
         let known: Vec<_> = modes().collect();
         let problem = format!("mode must be one of {}, not {mode:?}", known.join(", "));
-        return Err(explain::bad_parameter("mode", &problem));
+        return Err(refusal::bad_parameter("mode", &problem));
     }
     let all = json!([wish.litellm_params, wish.model_info]);
     if all.to_string().contains("os.environ/") {
         let problem = "environment variable references are not permitted in request parameters";
-        return Err(explain::bad_parameter("litellm_params", problem));
+        return Err(refusal::bad_parameter("litellm_params", problem));
     }
     let id = wish.model_info.get("id").and_then(Value::as_str).unwrap_or_default();
     let known = arrival.serving.snapshot.by_id.get(id).copied();
@@ -84,7 +84,7 @@ pub(super) async fn run(
         None => (Arc::new(load(wish)?), DeploymentIndex(0)),
     };
     if let Some(why) = &serving.snapshot.deployment(index).misconfigured {
-        return Err(explain::bad_parameter(
+        return Err(refusal::bad_parameter(
             "litellm_params",
             &format!("{}: {}", why.problem, why.hint),
         ));
@@ -110,7 +110,7 @@ fn load(wish: Wish) -> Result<Serving, Refusal> {
     let errors: Vec<String> = loaded.errors().map(ToString::to_string).collect();
     match loaded.snapshot {
         Some(snapshot) if !snapshot.deployments.is_empty() => Ok(Serving::apart(snapshot)),
-        _ => Err(explain::bad_parameter("litellm_params", &errors.join("; "))),
+        _ => Err(refusal::bad_parameter("litellm_params", &errors.join("; "))),
     }
 }
 

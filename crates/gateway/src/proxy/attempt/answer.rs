@@ -11,7 +11,7 @@ use hale_core::usage::Usage;
 use hale_wire::stream::Reader;
 use http::{HeaderMap, HeaderValue};
 
-use crate::http::body::Held;
+use crate::limits::Held;
 use crate::proxy::attempt_guard::AttemptGuard;
 use crate::proxy::handshake::Socket;
 use crate::upstream::AnswerBody;

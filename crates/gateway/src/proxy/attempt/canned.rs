@@ -16,7 +16,7 @@ use super::call::{OperationCall, Scope};
 use super::failed::Failed;
 use super::{first_content, full_answer};
 use crate::clock;
-use crate::http::body::Held;
+use crate::limits::Held;
 
 /// The canned answer to `call`, which asks for `upstream`.
 pub(super) async fn answer(
@@ -39,7 +39,7 @@ pub(super) async fn answer(
         return Ok(Content::Stream(Box::new(first_content::read(call, source).await?)));
     }
     let body = mock::full(upstream, &canned.content, frame).map_err(unfit)?;
-    full_answer::check(call, &Bytes::from(body), Held::none(scope.process))
+    full_answer::check(call, &Bytes::from(body), Held::none(&scope.process.buffered))
 }
 
 fn unfit(unfit: mock::Unfit) -> Failed {

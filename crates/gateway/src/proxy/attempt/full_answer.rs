@@ -14,7 +14,7 @@ use hale_wire::modes;
 use super::answer::Content;
 use super::call::{AnswerForm, OperationCall, PolicyStop, Scope};
 use super::failed::Failed;
-use crate::http::body::Held;
+use crate::limits::Held;
 use crate::upstream::AnswerBody;
 
 /// Reads and checks the answer.
@@ -31,7 +31,7 @@ pub(super) async fn read(
     if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
         return Err(too_large());
     }
-    let mut held = Held::none(scope.process);
+    let mut held = Held::none(&scope.process.buffered);
     let mut whole = Bytes::new();
     let mut joined = Vec::new();
     while let Some(piece) = body.piece().await {

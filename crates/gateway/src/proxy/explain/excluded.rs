@@ -11,7 +11,7 @@ use hale_core::snapshot::Snapshot;
 use hale_core::time::{Millis, rfc3339};
 use hale_wire::errors::{DeploymentLine, clean};
 
-use super::LINE_MAX;
+use crate::http::refusal::LINE_MAX;
 use crate::{advice, clock};
 
 /// What is said of one.

@@ -13,7 +13,10 @@ use hale_wire::errors::{DeploymentLine, clean};
 use http::StatusCode;
 
 use super::excluded::line;
-use super::{LINE_MAX, LINES_MAX, Refusal};
+use crate::http::refusal::{self, LINE_MAX, Refusal};
+
+/// Entries of `deployments` and `attempts`. Source: the contract, section 6.
+pub(super) const LINES_MAX: usize = 20;
 
 /// What kind of reason an exclusion is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +64,7 @@ pub(crate) fn refused(
     tags: &[Box<str>],
     now: Millis,
 ) -> Refusal {
-    let Some((first, others)) = refused.split_first() else { return super::own_fault() };
+    let Some((first, others)) = refused.split_first() else { return refusal::own_fault() };
     let verdict = verdict(snapshot, first, tags, now);
     let group = clean(&first.group, 200);
     let message = match verdict.status {

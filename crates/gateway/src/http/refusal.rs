@@ -1,0 +1,364 @@
+//! An answer that is an error, in the client's format, and those that need no routing.
+//!
+//! Made by whatever looks at a request before it has a route. Always true: no secret and no upstream address is in
+//! here; every refusal has a `reason` for machines.
+
+use hale_core::cause::Cause;
+use hale_core::provider::WireFormat;
+use hale_wire::errors::{ErrorReply, clean, kind_of};
+use hale_wire::form::FormError;
+use hale_wire::peek::PeekError;
+use hale_wire::websocket::VERSION;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+
+use super::reply::{self, Reply};
+
+/// Characters of what a refusal quotes.
+pub(crate) const LINE_MAX: usize = 300;
+
+/// An answer that is an error.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// The HTTP status.
+    pub(crate) status: StatusCode,
+    /// The body.
+    pub(crate) reply: Box<ErrorReply>,
+    /// Seconds after which to come back.
+    pub(crate) retry_after_s: Option<u64>,
+    /// Why, in the vocabulary of causes.
+    pub(crate) cause: Cause,
+    /// The method that the path has.
+    allow: Option<&'static str>,
+    /// Whether the connection ends with the answer.
+    close: bool,
+    /// Whether a WebSocket has to be asked for.
+    upgrade: bool,
+}
+
+impl Refusal {
+    /// One whose cause follows from its status.
+    pub(crate) fn new(status: StatusCode, reason: &'static str, message: String) -> Refusal {
+        let code = status.as_u16();
+        Refusal {
+            status,
+            reply: Box::new(ErrorReply {
+                message,
+                kind: kind_of(code).to_owned(),
+                code: code.to_string(),
+                reason,
+                ..ErrorReply::default()
+            }),
+            retry_after_s: None,
+            cause: if status.is_client_error() { Cause::BadRequest } else { Cause::Gateway },
+            allow: None,
+            close: false,
+            upgrade: false,
+        }
+    }
+
+    /// The same, about that parameter.
+    pub(crate) fn param(mut self, param: &str) -> Refusal {
+        self.reply.param = Some(param.to_owned());
+        self
+    }
+
+    fn closing(mut self) -> Refusal {
+        self.close = true;
+        self
+    }
+
+    /// The answer to a client of that format.
+    pub(crate) fn into_response(self, format: WireFormat) -> Response<Reply> {
+        let mut response = reply::json(self.status, self.reply.body(format));
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(method) = self.allow {
+            headers.insert(header::ALLOW, HeaderValue::from_static(method));
+        }
+        if self.upgrade {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            let version = HeaderValue::from_static(VERSION);
+            headers.insert(header::SEC_WEBSOCKET_VERSION, version);
+        }
+        if self.close {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}
+
+/// The path exists, the method does not.
+pub(crate) fn wrong_method(method: &Method, path: &str, allowed: &'static str) -> Refusal {
+    let message = format!("{} has no {method}; use {allowed}", clean(path, LINE_MAX));
+    let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
+    refusal.allow = Some(allowed);
+    refusal
+}
+
+/// The path does not exist.
+pub(crate) fn unknown_route(method: &Method, path: &str, nearest: Option<&str>) -> Refusal {
+    let path = clean(path, LINE_MAX);
+    let message = match nearest {
+        Some(nearest) => format!("there is no {method} {path}; did you mean {nearest}?"),
+        None => format!("there is no {method} {path}"),
+    };
+    Refusal::new(StatusCode::NOT_FOUND, "unknown_route", message)
+}
+
+/// The head can be read in two ways.
+pub(crate) fn odd_framing() -> Refusal {
+    let message = "the request is framed ambiguously; send one Host, and either Content-Length or \
+                   Transfer-Encoding: chunked";
+    Refusal::new(StatusCode::BAD_REQUEST, "ambiguous_framing", message.to_owned()).closing()
+}
+
+fn unauthorized(reason: &'static str, message: &str) -> Refusal {
+    let message = format!("Authentication Error, {message}");
+    let mut refusal = Refusal::new(StatusCode::UNAUTHORIZED, reason, message);
+    "auth_error".clone_into(&mut refusal.reply.kind);
+    refusal.reply.param = Some("None".to_owned());
+    refusal
+}
+
+/// No key was sent.
+pub(crate) fn missing_key() -> Refusal {
+    unauthorized("missing_api_key", "No api key passed in. Send `Authorization: Bearer <key>`.")
+}
+
+/// The key is not one of ours.
+pub(crate) fn wrong_key() -> Refusal {
+    unauthorized(
+        "invalid_api_key",
+        "the key is not known to this gateway. Check the key that the client sends.",
+    )
+}
+
+/// The admin API without a master key.
+pub(crate) fn no_admin() -> Refusal {
+    let message = "this page is for the master key, and none is configured; set \
+                   general_settings.master_key or LITELLM_MASTER_KEY";
+    Refusal::new(StatusCode::FORBIDDEN, "admin_api_off", message.to_owned())
+}
+
+/// There is no deployment with that id.
+pub(crate) fn no_such_deployment(id: &str) -> Refusal {
+    let id = clean(id, 200);
+    let message = format!("there is no deployment '{id}'; GET /router/state lists all ids");
+    Refusal::new(StatusCode::NOT_FOUND, "unknown_deployment", message)
+}
+
+/// The header that should carry the key can not be read.
+pub(crate) fn malformed_key() -> Refusal {
+    unauthorized(
+        "malformed_api_key",
+        "Malformed API Key passed in. Ensure Key has `Bearer ` prefix, and send it once.",
+    )
+}
+
+/// The body is larger than allowed.
+pub(crate) fn body_too_large(limit: usize) -> Refusal {
+    let mib = limit >> 20;
+    let message = format!("the request body is larger than {mib} MiB (max_request_size_mb)");
+    Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message).closing()
+}
+
+/// The body came too slowly.
+pub(crate) fn slow_body() -> Refusal {
+    let message = "the request body stopped coming; send it without long pauses".to_owned();
+    let mut refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message).closing();
+    refusal.cause = Cause::ClientTimeout;
+    refusal
+}
+
+/// The body's framing is broken, or the client went away while sending.
+pub(crate) fn broken_body() -> Refusal {
+    let message = "the request body ended before its declared end".to_owned();
+    let mut refusal = Refusal::new(StatusCode::BAD_REQUEST, "broken_body", message).closing();
+    refusal.cause = Cause::ClientClosed;
+    refusal
+}
+
+/// The body is compressed.
+pub(crate) fn encoded_body() -> Refusal {
+    let message = "compressed request bodies are not accepted; send them plain".to_owned();
+    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body", message).closing()
+}
+
+/// All bodies together are too many bytes.
+pub(crate) fn too_much_held() -> Refusal {
+    let message = "the gateway holds too many bytes at the moment (max_buffered_mb); try again";
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let mut refusal = Refusal::new(status, "overloaded", message.to_owned()).closing();
+    refusal.retry_after_s = Some(1);
+    refusal.cause = Cause::Gateway;
+    refusal
+}
+
+/// The body is not what it must be.
+pub(crate) fn bad_body(error: &PeekError) -> Refusal {
+    let reason = match error {
+        PeekError::Empty => "empty_body",
+        PeekError::Json(_) => "invalid_json",
+        PeekError::Duplicate(_) | PeekError::Type { .. } => "invalid_parameter",
+    };
+    Refusal::new(StatusCode::BAD_REQUEST, reason, error.to_string()).param(error.param())
+}
+
+/// The body is no form, or not one that can be read.
+pub(crate) fn bad_form(error: &FormError) -> Refusal {
+    let reason = match error {
+        FormError::Fields(error) => return bad_body(error),
+        FormError::Empty => "empty_body",
+        FormError::Nested(..) => "invalid_parameter",
+        FormError::Boundary(_)
+        | FormError::NoParts
+        | FormError::Unfinished
+        | FormError::Part(..)
+        | FormError::Parts => "invalid_form",
+    };
+    let param = match error {
+        FormError::Boundary(_) => "content-type",
+        FormError::Nested(_, field) => field,
+        _ => "request_body",
+    };
+    let message = clean(&error.to_string(), 2 * LINE_MAX);
+    Refusal::new(StatusCode::BAD_REQUEST, reason, message).param(param)
+}
+
+/// Something else was sent where a form belongs.
+pub(crate) fn no_form(route: &str, content_type: &str) -> Refusal {
+    let given = match content_type {
+        "" => "without `content-type`".to_owned(),
+        given => format!("as `{}`", clean(given, 100)),
+    };
+    let message = format!(
+        "{route} takes a form: send `multipart/form-data` with its parts; the request came {given}"
+    );
+    wrong_type(message)
+}
+
+/// A form was sent where JSON belongs.
+pub(crate) fn no_json(route: &str) -> Refusal {
+    wrong_type(format!(
+        "{route} takes JSON: send `application/json`; the request came as `multipart/form-data`"
+    ))
+}
+
+fn wrong_type(message: String) -> Refusal {
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Refusal::new(status, "wrong_content_type", message).param("content-type").closing()
+}
+
+/// Nothing says whose account a file, a batch or a list belongs to.
+pub(crate) fn no_account(route: &str) -> Refusal {
+    let message = format!(
+        "{route}: several accounts are configured that keep files; say which with `model`: a field of the \
+         form or the query, or the header `x-litellm-model`"
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "missing_parameter", message).param("model")
+}
+
+/// A header of ours has a wrong value.
+pub(crate) fn bad_header(name: &HeaderName, expected: &str) -> Refusal {
+    let message = format!("the header `{name}` must be {expected}");
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(name.as_str())
+}
+
+/// A required field is missing.
+pub(crate) fn missing_parameter(route: &str, field: &str) -> Refusal {
+    let message = format!("{route}: Missing required parameter: '{field}'.");
+    Refusal::new(StatusCode::BAD_REQUEST, "missing_parameter", message).param(field)
+}
+
+/// A field whose value makes no sense.
+pub(crate) fn bad_parameter(field: &str, problem: &str) -> Refusal {
+    let message = clean(problem, 2 * LINE_MAX);
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(field)
+}
+
+/// A field that must be a filled list is something else.
+pub(crate) fn wrong_list(field: &str) -> Refusal {
+    let message = format!("`{field}` must be a list with at least one entry");
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(field)
+}
+
+/// A field that would steer credentials or addresses.
+pub(crate) fn forbidden_parameter(field: &str) -> Refusal {
+    let message = format!(
+        "`{field}` may not be set by a request; configure it for a deployment in model_list instead"
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "forbidden_parameter", message).param(field)
+}
+
+/// A model's name that can not be one.
+pub(crate) fn odd_model_name() -> Refusal {
+    let message = "`model` must be 1 to 1024 characters without control characters".to_owned();
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param("model")
+}
+
+/// Nothing has that name.
+pub(crate) fn unknown_model(route: &str, name: &str, nearest: &[Box<str>]) -> Refusal {
+    let name = clean(name, 200);
+    let mut message = format!(
+        "{route}: Invalid model name passed in model={name}. Call `/v1/models` to view available \
+         models for your key."
+    );
+    if !nearest.is_empty() {
+        let names: Vec<String> = nearest.iter().map(|name| format!("`{name}`")).collect();
+        message.push_str(&format!(" Did you mean {}?", names.join(" or ")));
+    }
+    Refusal::new(StatusCode::BAD_REQUEST, "unknown_model", message).param("model")
+}
+
+/// There is no such model, on the page of one model.
+pub(crate) fn no_such_model(name: &str, nearest: &[Box<str>]) -> Refusal {
+    let mut refusal = unknown_model("/v1/models", name, nearest);
+    refusal.status = StatusCode::NOT_FOUND;
+    "404".clone_into(&mut refusal.reply.code);
+    refusal
+}
+
+/// A fault of our own.
+pub(crate) fn own_fault() -> Refusal {
+    let message = "the gateway failed while serving this request; it was reported in its log";
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message.to_owned())
+}
+
+/// The endpoint is a WebSocket, and none was asked for.
+pub(crate) fn no_upgrade(path: &str) -> Refusal {
+    let message = format!(
+        "{} is a WebSocket: connect with ws:// or wss:// over HTTP/1.1, and let proxies on the way pass \
+         `Connection: Upgrade` and `Upgrade: websocket`",
+        clean(path, LINE_MAX)
+    );
+    let mut refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);
+    refusal.upgrade = true;
+    refusal
+}
+
+/// Another version of the protocol than there is.
+pub(crate) fn wrong_websocket_version() -> Refusal {
+    let message = format!(
+        "only version {} of WebSocket is served; send `Sec-WebSocket-Version: {}`",
+        VERSION, VERSION
+    );
+    let mut refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);
+    refusal.upgrade = true;
+    refusal
+}
+
+/// No key, several, or one that is none.
+pub(crate) fn bad_websocket_key() -> Refusal {
+    let message = "send one `Sec-WebSocket-Key`: 16 random bytes in base64";
+    Refusal::new(StatusCode::BAD_REQUEST, "bad_websocket_key", message.to_owned())
+}
+
+/// A page of another host makes a browser connect to a gateway that wants no key.
+pub(crate) fn foreign_origin() -> Refusal {
+    let message = "a page of another host may not open a WebSocket here, as this gateway asks for no key; set \
+                   general_settings.master_key and send it";
+    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
+}

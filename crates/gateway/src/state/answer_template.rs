@@ -1,0 +1,46 @@
+//! What every good answer of one deployment says about it, made once for each config.
+//!
+//! Made with the config in force, completed by `proxy::answer_headers` for each answer.
+
+use hale_core::deployment::Deployment;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use crate::http::COMPATIBLE_VERSION;
+
+const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
+const REGION: HeaderName = HeaderName::from_static("x-litellm-model-region");
+const VERSION: HeaderName = HeaderName::from_static("x-litellm-version");
+pub(crate) const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
+pub(crate) const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
+
+/// What the answers of one deployment have in common.
+pub(crate) struct AnswerTemplate {
+    /// The headers that every client sees.
+    pub(crate) headers: HeaderMap,
+    /// Its address as a header.
+    pub(crate) base: Option<HeaderValue>,
+}
+
+impl AnswerTemplate {
+    /// That of `deployment`.
+    pub(super) fn new(deployment: &Deployment) -> AnswerTemplate {
+        let mut headers = HeaderMap::with_capacity(28);
+        let id = HeaderValue::from_str(&deployment.id)
+            .unwrap_or(HeaderValue::from_static("unprintable"));
+        headers.insert(MODEL_ID, id);
+        if let Some(region) = deployment
+            .routing
+            .region
+            .as_deref()
+            .and_then(|region| HeaderValue::from_str(region).ok())
+        {
+            headers.insert(REGION, region);
+        }
+        headers.insert(VERSION, HeaderValue::from_static(COMPATIBLE_VERSION));
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(RETRIES, HeaderValue::from_static("0"));
+        headers.insert(FALLBACKS, HeaderValue::from_static("0"));
+        let base = HeaderValue::from_str(&deployment.endpoint.api_base).ok();
+        AnswerTemplate { headers, base: base.filter(|value| !value.is_empty()) }
+    }
+}

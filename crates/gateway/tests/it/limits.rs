@@ -217,3 +217,60 @@ fn f50_thousands_of_open_connections_do_not_keep_others_out() {
         (metric(&hale, "hale_connections", &[]) < 5.0).then_some(())
     });
 }
+
+/// A stream that has its first content and waits for `end`.
+fn held_stream() -> Script {
+    Script::ok()
+        .stream()
+        .event(&openai::content_chunk("gpt-4o", "one"))
+        .wait("end")
+        .event(&openai::finish_chunk("gpt-4o", "stop"))
+        .done()
+}
+
+fn stream_request_of(bytes: usize) -> Value {
+    openai::stream_request("m", &"x".repeat(bytes))
+}
+
+#[test]
+fn a_body_is_kept_beyond_the_first_content_only_where_it_is_small() {
+    for (bytes, kept) in [(10 << 10, true), (200 << 10, true), (300 << 10, false)] {
+        let upstream = FakeUpstream::start();
+        upstream.push(held_stream());
+        let hale = start(&upstream, json!({}));
+        let mut client = client(&hale);
+        let mut stream = client.stream(CHAT, &[], &stream_request_of(bytes));
+        assert_eq!(stream.next_event().unwrap().content(), "one");
+        let held = metric(&hale, "hale_buffered_bytes", &[]);
+        assert_eq!(held >= bytes as f64, kept, "{bytes}: {held}");
+        assert_eq!(held == 0.0, !kept, "{bytes}: {held}");
+        upstream.release("end");
+        assert!(stream.rest().last().unwrap().is_done());
+        wait_until_idle(&hale);
+        assert_eq!(metric(&hale, "hale_buffered_bytes", &[]), 0.0, "{bytes}");
+    }
+}
+
+#[test]
+fn bodies_of_streams_fill_at_most_a_quarter_of_the_memory_for_bodies() {
+    let upstream = FakeUpstream::start();
+    upstream.answer_with(|_| held_stream());
+    let bounds =
+        json!({"max_buffered_mb": 1, "max_request_size_mb": 1, "max_response_size_mb": 1});
+    let hale = start(&upstream, bounds);
+    let mut clients = [client(&hale), client(&hale), client(&hale)];
+    let mut streams = Vec::new();
+    for client in &mut clients {
+        let mut stream = client.stream(CHAT, &[], &stream_request_of(100 << 10));
+        assert_eq!(stream.next_event().unwrap().content(), "one");
+        streams.push(stream);
+    }
+    let held = metric(&hale, "hale_buffered_bytes", &[]);
+    assert!(held > f64::from(200 << 10) && held <= f64::from(256 << 10), "{held}");
+    upstream.release("end");
+    for mut stream in streams {
+        assert!(stream.rest().last().unwrap().is_done());
+    }
+    wait_until_idle(&hale);
+    assert_eq!(metric(&hale, "hale_buffered_bytes", &[]), 0.0);
+}

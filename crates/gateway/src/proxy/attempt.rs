@@ -33,7 +33,7 @@ pub(crate) use self::call::{
     AnswerForm, Attempt, Audience, Call, Destination, Expect, OperationCall, PolicyStop, Scope,
 };
 use self::error_body::{Addressed, is_encoded, refused};
-pub(crate) use self::failed::Failed;
+pub(crate) use self::failed::{Failed, SetBy};
 pub(crate) use self::model_list::expect_list;
 use super::attempt_guard::AttemptGuard;
 use crate::clock::{self, seconds};

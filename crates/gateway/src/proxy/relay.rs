@@ -16,7 +16,7 @@ use hale_wire::stream::Reader;
 use http_body::Frame;
 use tokio::time::Sleep;
 
-use super::attempt::{Cut, Failed, Source, Stream};
+use super::attempt::{Cut, Failed, SetBy, Source, Stream};
 use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
 use super::explain;
@@ -39,8 +39,7 @@ pub(crate) struct Relay {
     /// The request that it answers, which can still try another deployment.
     exchange: Exchange,
     silence_ms: u64,
-    /// Whether the client made that time shorter than the config does.
-    silence_by_client: bool,
+    silence_set_by: SetBy,
     /// When it must have ended.
     ends: hale_core::time::Millis,
     /// After `[DONE]`: when the upstream must have ended its body.
@@ -83,7 +82,7 @@ impl Relay {
             token: stream.token,
             exchange,
             silence_ms,
-            silence_by_client: plan.silence_by_caller,
+            silence_set_by: if plan.silence_by_caller { SetBy::Client } else { SetBy::Config },
             ends,
             last_event,
             alarm: Box::pin(alarm),
@@ -177,7 +176,7 @@ impl StreamedBody for Relay {
                     Poll::Ready(()) if self.reader.is_complete() => self.complete(),
                     Poll::Ready(()) if self.is_too_long() => self.fail(&Failed::too_long()),
                     Poll::Ready(()) => {
-                        self.fail(&Failed::stalled(self.silence_ms, self.silence_by_client));
+                        self.fail(&Failed::stalled(self.silence_ms, self.silence_set_by));
                     }
                 },
                 Poll::Ready(Some(Ok(piece))) => self.take(piece),

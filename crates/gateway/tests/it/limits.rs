@@ -255,8 +255,7 @@ fn a_body_is_kept_beyond_the_first_content_only_where_it_is_small() {
 fn bodies_of_streams_fill_at_most_a_quarter_of_the_memory_for_bodies() {
     let upstream = FakeUpstream::start();
     upstream.answer_with(|_| held_stream());
-    let bounds =
-        json!({"max_buffered_mb": 1, "max_request_size_mb": 1, "max_response_size_mb": 1});
+    let bounds = json!({"max_buffered_mb": 1, "max_request_size_mb": 1, "max_response_size_mb": 1});
     let hale = start(&upstream, bounds);
     let mut clients = [client(&hale), client(&hale), client(&hale)];
     let mut streams = Vec::new();

@@ -31,6 +31,15 @@ pub(crate) struct Failed {
     pub(crate) obstacle: Option<Obstacle>,
 }
 
+/// Who set a limit in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SetBy {
+    /// The client, with its request.
+    Client,
+    /// The operator, with the config.
+    Config,
+}
+
 impl Failed {
     /// A failure whose words are the gateway's.
     pub(crate) fn because(
@@ -86,14 +95,17 @@ impl Failed {
     }
 
     /// A stream that was silent for longer than the config, or the client, allows.
-    pub(crate) fn stalled(silence_ms: u64, by_client: bool) -> Failed {
+    pub(crate) fn stalled(silence_ms: u64, set_by: SetBy) -> Failed {
         let seconds = seconds(silence_ms);
-        let (observation, message) = if by_client {
-            let message =
-                format!("the stream fell silent for the {seconds} s that the client allows");
-            (Observation::ClientDeadline, message)
-        } else {
-            (Observation::Stall, format!("the stream fell silent for {seconds} s"))
+        let (observation, message) = match set_by {
+            SetBy::Client => {
+                let message =
+                    format!("the stream fell silent for the {seconds} s that the client allows");
+                (Observation::ClientDeadline, message)
+            }
+            SetBy::Config => {
+                (Observation::Stall, format!("the stream fell silent for {seconds} s"))
+            }
         };
         Failed::because(&observation, None, message)
     }

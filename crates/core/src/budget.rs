@@ -106,17 +106,24 @@ impl Budgets {
         spent.max_by_key(|(_, ms)| *ms)
     }
 
-    /// Charges a cost to each of `indexes`: a deployment's budgets and those of the request's tags.
+    /// Charges a cost to each of `indexes`: a deployment's budgets and those of the request's tags. Gives
+    /// those that this cost exhausted.
     pub fn charge<'i>(
         &self,
         indexes: impl IntoIterator<Item = &'i BudgetIndex>,
         usd: f64,
         now: Millis,
         unix_ms: u64,
-    ) {
+    ) -> Vec<BudgetIndex> {
+        let mut exhausted = Vec::new();
         for index in indexes {
             let budget = self.get(*index);
-            budget.spend.add(now, unix_ms, usd, budget.period);
+            let before = budget.spend.add(now, unix_ms, usd, budget.period);
+            let limit = budget.limit_usd;
+            if before.is_some_and(|spent| spent < limit && spent + usd >= limit) {
+                exhausted.push(*index);
+            }
         }
+        exhausted
     }
 }

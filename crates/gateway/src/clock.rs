@@ -1,4 +1,4 @@
-//! The only place that reads time. Everybody else gets it from here, or as an argument.
+//! The only place that reads time. All other code calls this module, or gets the time as an argument.
 //!
 //! Always true: [`now`] never goes back, and counts from the start of the process.
 
@@ -38,8 +38,8 @@ pub(crate) fn now() -> Micros {
     now
 }
 
-/// When this thread last asked for the time: for marks that may be off by what one request takes.
-/// Reading the clock a dozen times a request costs more than checking its key.
+/// The time at which this thread last called [`now`], for marks that may be late by a part of a request.
+/// Reading the clock a dozen times for each request costs more than checking its key.
 pub(crate) fn recent() -> Micros {
     RECENT.get()
 }
@@ -49,7 +49,7 @@ pub(crate) fn start() {
     LazyLock::force(&START);
 }
 
-/// `at` as the runtime's timers want it. Far moments are cut to ten years.
+/// `at` for the timers of the runtime, at most ten years ahead.
 pub(crate) fn timer_instant(at: Millis) -> tokio::time::Instant {
     const TEN_YEARS_MS: u64 = 10 * 365 * 86_400_000;
     tokio::time::Instant::from_std(*START + Duration::from_millis(at.0.min(TEN_YEARS_MS)))
@@ -67,7 +67,7 @@ fn read_monotonic() -> Instant {
     Instant::now()
 }
 
-/// Milliseconds as seconds, for people.
+/// Milliseconds as seconds, for messages.
 pub(crate) fn seconds(ms: u64) -> String {
     if ms.is_multiple_of(1000) {
         format!("{}", ms / 1000)

@@ -1,8 +1,8 @@
-//! Small pieces leave in one plain write.
+//! Copies small buffers together, so that they are sent by one plain write.
 //!
-//! Called by both kinds of sockets, for clients and for upstreams. Always true: what is written is what
-//! was given, in order; only small writes are copied together, because for them the kernel's way with
-//! a list of buffers costs more than the copy (`docs/performance.md`).
+//! Called by the sockets of clients and of upstreams. Always true: the bytes and their order do not change. Only
+//! small writes are copied: for them a system call with a list of buffers costs more than the copy
+//! (`docs/performance.md`).
 
 use std::cell::RefCell;
 use std::io;
@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::AsyncWrite;
 
-/// Largest write that is copied together, bytes.
+/// The largest write that is copied together, bytes.
 const SMALL: usize = 16 << 10;
 
 thread_local! {

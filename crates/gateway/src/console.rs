@@ -1,4 +1,4 @@
-//! What people read who run a command: its two outputs and how it ends.
+//! What the person who runs a command reads: its two outputs and its exit code.
 //!
 //! Used by the command line, the start of the process, the doctor and the demo. The log is not written here.
 

@@ -5,7 +5,7 @@
 //! Always true: publishing never waits and is no part of a request that succeeds; events are numbered
 //! without gaps, in the order in which subscribers get them; what a slow subscriber has no room for is
 //! dropped and counted, and the subscriber learns how many events it missed, so that it can read the state
-//! anew. No metric is counted from events.
+//! again. No metric is counted from events.
 
 use std::collections::VecDeque;
 use std::pin::pin;
@@ -197,6 +197,11 @@ pub(crate) fn publish(what: What) {
 /// Publishes that the health of a deployment changed.
 pub(crate) fn health_changed(deployment: &Arc<str>, change: impl Into<HealthChange>) {
     publish(What::Health { deployment: deployment.clone(), change: change.into() });
+}
+
+/// Publishes that a cost exhausted a budget.
+pub(crate) fn budget_spent(budget: &hale_core::budget::Budget) {
+    publish(What::Budget(Budget { of: budget.scope.name(), name: budget.name.clone() }));
 }
 
 /// A subscriber that gets all events from now on.

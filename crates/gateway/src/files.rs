@@ -1,8 +1,8 @@
-//! The real file system and environment, as the config loader wants them.
+//! The file system and the environment, as the config loader reads them.
 //!
-//! Remembers what each file held when the loader read it, so that a later look can tell a changed file
-//! from a rewritten one. Contents decide, not dates: a date may lag behind the clock, and says nothing
-//! of a change between reading and looking.
+//! Called by the start, by reloads and by the commands that read a config. Always true: the content that the
+//! loader read is remembered, so that a changed file can be told from one that was rewritten as it was. Contents
+//! decide, not dates: the date of a file can be older than a change after the last read.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,10 +14,10 @@ use std::path::Path;
 
 use hale_core::config::{MAX_BYTES, Source};
 
-/// Files and environment of this machine, or one config that stands in no file.
+/// Files and environment of this machine, and maybe one config that is in no file.
 pub(crate) struct Files {
     root: Option<(String, Vec<u8>)>,
-    /// What was in each file when it was read last; `None` for one that could not be read.
+    /// The digest of each file when it was last read; `None` for a file that could not be read.
     read: RefCell<HashMap<String, Option<u64>>>,
 }
 
@@ -33,7 +33,7 @@ impl Files {
         Files { root, ..Files::on_disk() }
     }
 
-    /// Whether `path` holds something else than when the loader read it last.
+    /// Whether the content of `path` is not what the loader last read.
     pub(crate) fn changed(&self, path: &str) -> bool {
         let now = self.content(path).ok().map(|content| digest(&content));
         self.read.borrow().get(path).is_none_or(|known| *known != now)
@@ -64,9 +64,9 @@ impl Source for Files {
     }
 }
 
-/// Reads a file that is one, no further than a config may be long.
+/// Reads a regular file, at most one byte more than a config may have.
 ///
-/// Opening a FIFO waits for its writer, and a device may never end: neither is opened.
+/// A FIFO and a device are not opened: opening the one waits for a writer, reading the other may never end.
 fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let found = fs::metadata(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
@@ -105,7 +105,7 @@ fn kind_of(kind: FileType) -> &'static str {
     }
 }
 
-/// Why a file with that mode and owner may not be read; `own` is the user of this process.
+/// Why this process, which runs as the user `own`, may not read a file with that mode and owner.
 fn forbidden(mode: u32, owner: u32, own: Option<u32>) -> String {
     let own = own.map_or(String::new(), |own| format!("; this process runs as uid {own}"));
     format!("permission denied: its mode is {:04o} and its owner uid {owner}{own}", mode & 0o7777)

@@ -1,8 +1,8 @@
 //! The log: lines on standard error, as text or as JSON.
 //!
 //! Set up once by the commands that serve. Always true: nothing is logged per request below debug. Until
-//! [`detach`] a line is written by the thread that logs it; from then on by a thread of its own, so that a
-//! reader of standard error that is slow, or gone, holds up no other thread. Lines that do not fit into the
+//! [`detach`] the thread that logs a line writes it; afterwards a thread of its own does, so that a slow reader
+//! of standard error, or none, holds up no other thread. Lines that do not fit into the
 //! queue are dropped and counted.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
@@ -62,7 +62,7 @@ pub(crate) fn set_up(detail: Detail) {
 /// # Errors
 /// When the thread cannot start. Lines are then written as before.
 pub(crate) fn detach() -> io::Result<()> {
-    // A copy of the descriptor: whoever holds the lock of `io::stderr` may be stuck in a write.
+    // A copy of the descriptor, because the lock of `io::stderr` would be held during a write that hangs.
     let out = File::from(io::stderr().as_fd().try_clone_to_owned()?);
     std::thread::Builder::new().name("log".to_owned()).spawn(move || LOG.write_to(out))?;
     LOG.queue.lock().is_detached = true;
@@ -113,7 +113,7 @@ struct Log {
     queue: Mutex<Queue>,
     /// Tells the writer that there are lines.
     filled: Condvar,
-    /// Tells those who wait for the writer that there are none.
+    /// Tells the threads in [`Log::flush`] that all lines are written.
     emptied: Condvar,
     dropped: AtomicU64,
 }
@@ -242,7 +242,7 @@ mod tests {
         while !LOG.queue.lock().is_writing {
             std::thread::yield_now();
         }
-        // The writer is stuck in its first write; everybody else goes on.
+        // The writer hangs in its first write; other threads go on.
         let long = vec![b'x'; WAITING_MAX / 4];
         for _ in 0..7 {
             LOG.line(&long);

@@ -31,7 +31,7 @@ pub(crate) fn contained<T>(metrics: &Metrics, what: &str, run: impl FnOnce() -> 
     result
 }
 
-/// Runs `run` again until it ends without a panic. Blocks the thread.
+/// Calls `run` again until it returns without a panic. Blocks the thread.
 pub(crate) fn restarted<T>(metrics: &Metrics, what: &str, mut run: impl FnMut() -> T) -> T {
     loop {
         if let Some(end) = contained(metrics, what, &mut run) {

@@ -58,22 +58,24 @@ impl Spend {
         (now < ends).then(|| (f64::from_bits(self.usd.load(Ordering::Acquire)), ends))
     }
 
-    /// Adds a cost; the first one after a window's end begins the next. Nonsense is not added.
-    pub fn add(&self, now: Millis, unix_ms: u64, usd: f64, period: Period) {
+    /// Adds a cost; the first one after a window's end begins the next. Gives the USD of the window before
+    /// this cost. A number that is no cost is not added.
+    pub fn add(&self, now: Millis, unix_ms: u64, usd: f64, period: Period) -> Option<f64> {
         if !(usd.is_finite() && usd > 0.0) {
-            return;
+            return None;
         }
         let _writing = self.writing.lock();
         let spent = match self.window(now) {
             Some((spent, _)) => spent,
             None => {
-                // In this order nobody sees the old sum in the new window.
+                // In this order no reader sees the old sum in the new window.
                 self.usd.store(0, Ordering::Release);
                 self.ends.store(now.plus(period.length_ms(unix_ms)).0, Ordering::Release);
                 0.0
             }
         };
         self.usd.store((spent + usd).to_bits(), Ordering::Release);
+        Some(spent)
     }
 }
 

@@ -9,16 +9,21 @@ use hale_core::settings::GatewaySettings;
 
 use super::options::ServeOptions;
 
-/// Keys that stand in published documents.
+/// Keys that published documents use.
 const PUBLISHED_KEYS: &[&str] = &["sk-1234", "sk-12345", "sk-123456789", "sk-master-key"];
-/// Shortest master key that counts as strong, characters. Source: the contract, section 8.
+/// The shortest master key that counts as strong, characters: 16 random ones cannot be guessed over a network.
 const STRONG_KEY: usize = 16;
+
 fn is_strong(settings: &GatewaySettings) -> bool {
     settings.master_key.as_ref().is_some_and(|key| {
         key.expose().chars().count() >= STRONG_KEY && !PUBLISHED_KEYS.contains(&key.expose())
     })
 }
 
+/// The address to listen on: what the command line says, else all of this machine with a strong key.
+///
+/// # Errors
+/// When the name of the host does not resolve, or the key is too weak for the address.
 pub(super) fn bind_address(
     settings: &GatewaySettings,
     options: &ServeOptions,
@@ -47,7 +52,7 @@ pub(super) fn check_key(settings: &GatewaySettings, ip: IpAddr) -> Result<(), St
         ));
     }
     if settings.master_key.is_none() {
-        tracing::warn!("no master_key is set: everybody who reaches {ip} may use the models");
+        tracing::warn!("no master_key is set: every client that reaches {ip} may use the models");
     } else if !strong {
         tracing::warn!(
             "the master_key is weak or published; use at least {STRONG_KEY} random characters"

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::reload::Reloads;
 use super::shutdown::Running;
 
-/// The signals that the process answers to.
+/// The signals that the process answers.
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -26,7 +26,7 @@ impl Signals {
     }
 }
 
-/// The control thread's runtime, with signals going to it.
+/// The runtime of the control thread, which gets the signals.
 pub(super) fn catch_signals() -> std::io::Result<(Runtime, Signals)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let signals = {

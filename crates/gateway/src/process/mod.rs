@@ -1,4 +1,4 @@
-//! The process: its start, its control thread, reloads, its end.
+//! The process: its start, its control thread, its reloads, its log of events, its end.
 //!
 //! Called by the command line and the demo.
 

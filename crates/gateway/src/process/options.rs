@@ -1,6 +1,6 @@
 //! How to serve, as the command line says it.
 //!
-//! Filled in by the command line, read at start and at each reload. Always true: what is said there wins over the
+//! Filled in by the command line, read at start and at each reload. Always true: the command line wins over the
 //! config.
 
 use clap::Args;
@@ -54,7 +54,7 @@ pub(crate) struct ServeOptions {
     pub(crate) detailed_debug: bool,
 }
 
-/// Settings of the command line win over the config's, and what the system enforces over both.
+/// Applies the settings of the command line, which win over the config's, and then what the system enforces.
 pub(crate) fn override_settings(snapshot: &mut Snapshot, options: &ServeOptions) {
     if let Some(ms) =
         options.request_timeout.and_then(|s| hale_wire::peek::seconds_to_ms(&s.to_string()))

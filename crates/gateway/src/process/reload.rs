@@ -136,6 +136,8 @@ impl Reloader {
             }
             Err(reason) => {
                 metrics.reloads_refused.fetch_add(1, Ordering::Relaxed);
+                // A file that was renamed is opened again, whatever else the config has.
+                reopen(process);
                 Reload::Refused { reason: reason.into() }
             }
         };
@@ -172,17 +174,15 @@ impl Reloader {
         check_key(&snapshot.gateway, self.address)
             .map_err(|problem| format!("{problem}; the config in force stays"))?;
         let request_log = snapshot.gateway.request_log.as_deref();
-        let is_renamed = before.snapshot.gateway.request_log.as_deref() == request_log;
-        let path = request_log.unwrap_or_default();
         let file = match process.sinks.replacement(request_log) {
             Ok(file) => file,
-            Err(error) if is_renamed => {
-                tracing::error!(%error, "request_log {path} cannot be opened again; the old file stays");
+            Err(error) if before.snapshot.gateway.request_log.as_deref() == request_log => {
+                stays(request_log, &error);
                 Replacement::Keep
             }
             Err(error) => {
-                let what = format!("request_log {path} cannot be opened: {error}");
-                return Err(format!("{what}; the config in force stays"));
+                let what = format!("request_log {}", request_log.unwrap_or_default());
+                return Err(format!("{what} cannot be opened: {error}; the config in force stays"));
             }
         };
         if process.is_draining() {
@@ -193,10 +193,25 @@ impl Reloader {
             .replace(file, &process.metrics)
             .map_err(|error| format!("request_log: {error}; the config in force stays"))?;
         let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
-        hand_over(&before.snapshot, &snapshot);
+        carry_state(&before.snapshot, &snapshot);
         process.apply(snapshot);
         Ok(Reload::Applied { groups, deployments })
     }
+}
+
+/// Opens the file of records again if it was renamed.
+fn reopen(process: &Process) {
+    let serving = process.serving();
+    let request_log = serving.snapshot.gateway.request_log.as_deref();
+    let opened = process.sinks.replacement(request_log);
+    if let Err(error) = opened.and_then(|file| process.sinks.replace(file, &process.metrics)) {
+        stays(request_log, &error);
+    }
+}
+
+fn stays(request_log: Option<&str>, error: &std::io::Error) {
+    let path = request_log.unwrap_or_default();
+    tracing::error!(%error, "request_log {path} cannot be opened again; the old file stays");
 }
 
 /// Logs all problems of a config. This thread may wait until the log takes more of them.
@@ -215,8 +230,9 @@ fn report(loaded: &Loaded) {
     }
 }
 
-/// Tells what became void because another upstream, credential or model has the id of one that was known.
-fn hand_over(before: &Snapshot, now: &Snapshot) {
+/// Gives each deployment the state of the one with its id. What probes proved is void, and that is published,
+/// where the upstream, the credential or the model is another one.
+fn carry_state(before: &Snapshot, now: &Snapshot) {
     let at = clock::now().millis();
     for deployment in &now.deployments {
         let known = before.by_id.get(&deployment.id).map(|index| before.deployment(*index));

@@ -1,7 +1,7 @@
 //! The end of the process, in good order.
 //!
-//! Called by the control thread and by the demo. Always true: a stop signal lets what is in flight finish, within
-//! bounds; the last records are written.
+//! Called by the control thread and by the demo. Always true: after a stop signal requests in flight may finish,
+//! within bounds; then the last records and the last lines of the log are written, within bounds too.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::state::Process;
 /// How long the end waits for what the background thread still has to write: records, and lines of the log.
 const BACKGROUND_MAX: Duration = Duration::from_secs(2);
 
-/// What a running gateway is controlled by.
+/// A running gateway.
 pub(crate) struct Running {
     /// The process.
     pub(crate) process: Arc<Process>,
@@ -33,8 +33,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Runs until `stop` is ready, then lets requests finish; `hurry`, made from what `stop` gave,
-    /// cuts that short.
+    /// Runs until `stop` is ready, then lets requests finish. `hurry`, made from the result of `stop`, cuts
+    /// that short.
     pub(crate) async fn until<S>(
         mut self,
         stop: impl Future<Output = S>,

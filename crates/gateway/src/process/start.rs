@@ -28,7 +28,7 @@ use crate::sink::Sinks;
 use crate::state::Process;
 use crate::{events, limits, panics, prober, upstream};
 
-/// What stands for the file in messages about `--model`.
+/// The name of the file in messages about `--model`.
 const QUICK_CONFIG: &str = "(command line)";
 
 /// `hale --config FILE`.
@@ -64,11 +64,11 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
     };
     let workers = options.num_workers.unwrap_or_else(cores).clamp(1, 1024);
     let log_requests = options.debug || options.detailed_debug;
-    // Signals are caught before anybody is told that the process listens.
+    // Signals are caught before the log says that the process listens.
     let (runtime, signals) = match catch_signals() {
         Ok(caught) => caught,
         Err(error) => {
-            complain(&format!("signals can not be received: {error}"));
+            complain(&format!("signals cannot be received: {error}"));
             return ExitCode::from(1);
         }
     };
@@ -106,7 +106,7 @@ fn source(options: &ServeOptions) -> Result<(Files, String), String> {
                 .collect();
             let entry = serde_json::json!({"model_name": model, "litellm_params": params});
             let any = serde_json::json!({"model_name": "*", "litellm_params": params});
-            // JSON is YAML; the star answers to whatever name the client uses, as in the reference.
+            // JSON is YAML; the star answers to whatever name the client uses, as in LiteLLM.
             let text = serde_json::json!({"model_list": [entry, any]}).to_string();
             Ok((Files::with(QUICK_CONFIG, text), QUICK_CONFIG.to_owned()))
         }
@@ -134,7 +134,7 @@ fn cores() -> usize {
 /// Binds, starts the workers, and says where it listens.
 ///
 /// # Errors
-/// What a person needs to know.
+/// What failed, in words for a person.
 pub(crate) fn start(
     snapshot: Snapshot,
     address: SocketAddr,
@@ -143,7 +143,7 @@ pub(crate) fn start(
 ) -> Result<Running, String> {
     let request_log = snapshot.gateway.request_log.as_deref();
     let sinks = Sinks::open(request_log, log_requests).map_err(|error| {
-        format!("request_log {} can not be opened: {error}", request_log.unwrap_or_default())
+        format!("request_log {} cannot be opened: {error}", request_log.unwrap_or_default())
     })?;
     let listeners = listener::bind(address, workers).map_err(|error| {
         let hint = match error.kind() {
@@ -154,12 +154,12 @@ pub(crate) fn start(
             std::io::ErrorKind::AddrNotAvailable => "; that is no address of this machine",
             _ => "",
         };
-        format!("can not listen on {address}: {error}{hint}")
+        format!("cannot listen on {address}: {error}{hint}")
     })?;
     let address = listeners
         .first()
         .and_then(|listener| listener.local_addr().ok())
-        .ok_or_else(|| format!("can not listen on {address}"))?;
+        .ok_or_else(|| format!("cannot listen on {address}"))?;
     let uses_tls =
         snapshot.deployments.iter().any(|one| one.endpoint.api_base.starts_with("https"));
     let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
@@ -216,7 +216,7 @@ fn work(
 ) {
     let mut first = Some(listener);
     let ended = panics::restarted(&process.metrics, "a worker", || {
-        // Connections that a worker before it kept belong to its runtime, which is gone.
+        // The idle connections of the worker before belong to its runtime, which is gone.
         upstream::close_idle(Millis(u64::MAX));
         let listener = first.take().map_or_else(&again, Ok)?;
         server::run(process.clone(), listener, phases.clone(), clients)

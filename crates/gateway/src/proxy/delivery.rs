@@ -22,6 +22,7 @@ use super::attempt::Failed;
 use super::attempt_guard::AttemptGuard;
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
+use crate::events;
 use crate::http::call_id;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
@@ -256,7 +257,9 @@ impl Delivery {
         if let Some(usd) = cost.filter(|_| !budgets.all.is_empty()) {
             let now = clock::now().millis();
             let charged = deployment.routing.budgets.iter().chain(&self.tag_budgets);
-            budgets.charge(charged, usd, now, clock::unix_ms());
+            for index in budgets.charge(charged, usd, now, clock::unix_ms()) {
+                events::budget_spent(budgets.get(index));
+            }
         }
         self.note(|record| {
             record.usage = Some(usage);

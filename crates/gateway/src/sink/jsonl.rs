@@ -1,8 +1,7 @@
 //! Records as lines of JSON in a file.
 //!
-//! Written by [`super::Sinks`]. Always true: a write to a pipe or a terminal takes what fits and leaves the
-//! rest for the next one, so that a reader that stands still holds up nothing; a line that was cut is
-//! followed by a line end.
+//! Written by [`super::Sinks`]. Always true: a pipe or a terminal gets what it takes at once and the remainder
+//! with the next batch, so that a slow reader holds up nothing; a line that was cut is followed by a line end.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

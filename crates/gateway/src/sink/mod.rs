@@ -27,7 +27,7 @@ const WAITING_MAX: usize = 64 << 10;
 /// A long pause under load would make a batch that takes a core from a worker for milliseconds.
 const PERIOD_IDLE: Duration = Duration::from_millis(100);
 const PERIOD_BUSY: Duration = Duration::from_millis(10);
-/// How many records in an idle period are much; a busy period, a tenth as long, needs a tenth.
+/// So many records in an idle period make the next one busy; a busy period, a tenth as long, needs a tenth.
 const BUSY: usize = 64;
 /// How long a reload waits for a batch that is being written.
 const REPLACE_MAX: Duration = Duration::from_secs(1);
@@ -209,6 +209,6 @@ impl Sinks {
 /// Counts records that are lost; the first are news for the log.
 fn count_lost(metrics: &Metrics, records: u64, error: &io::Error) {
     if metrics.records_dropped.fetch_add(records, Ordering::Relaxed) == 0 {
-        tracing::error!(%error, "records of requests can not be written; they are dropped");
+        tracing::error!(%error, "records of requests cannot be written; they are dropped");
     }
 }

@@ -74,7 +74,7 @@ fn a_request_log_that_is_a_fifo_without_a_reader_holds_up_nothing() {
     hale.signal(Signal::Hup);
     hale.wait_for_line("config reloaded");
     assert_eq!(hale.stop().code(), Some(0));
-    assert!(hale.stderr().contains("can not be written"), "{}", hale.stderr());
+    assert!(hale.stderr().contains("cannot be written"), "{}", hale.stderr());
 }
 
 #[test]

@@ -38,13 +38,13 @@ const PROVEN: &[Line] = &[
     (
         "31",
         "a port in use",
-        "1: `can not listen on …; another process listens there, choose another --port`",
+        "1: `cannot listen on …; another process listens there, choose another --port`",
         "row_31_a_port_in_use_is_said_with_its_way_out",
     ),
     (
         "31",
         "an address of another machine",
-        "1: `can not listen on …; that is no address of this machine`",
+        "1: `cannot listen on …; that is no address of this machine`",
         "row_31_an_address_of_another_machine_is_said_to_be_one",
     ),
     (
@@ -531,6 +531,6 @@ fn row_31_an_address_of_another_machine_is_said_to_be_one() {
     let args = ["--config", "config.yaml", "--host", "203.0.113.7", "--port", "0"];
     let done = args.into_iter().fold(run, |run, arg| run.arg(arg)).run();
     assert_eq!(done.code(), Some(1), "{}", done.stderr);
-    assert!(done.stderr.contains("can not listen on 203.0.113.7:0"), "{}", done.stderr);
+    assert!(done.stderr.contains("cannot listen on 203.0.113.7:0"), "{}", done.stderr);
     assert!(done.stderr.contains("that is no address of this machine"), "{}", done.stderr);
 }

@@ -306,6 +306,23 @@ fn a_request_log_that_was_renamed_is_opened_again_and_no_record_is_lost() {
 }
 
 #[test]
+fn a_renamed_request_log_is_opened_again_although_the_config_has_an_error() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).general(json!({"request_log": LOG})).start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    wait_for_records(&hale, 1);
+    fs::rename(hale.dir().join(LOG), hale.dir().join("old.jsonl")).unwrap();
+    let mark = hale.mark();
+    hale.rewrite_config("model_list: [");
+    hale.signal(Signal::Hup);
+    hale.wait_for_line_after(mark, "the one in force stays");
+    assert_eq!(chat(&hale, "m").status, 200);
+    assert_eq!(wait_for_records(&hale, 1).len(), 1);
+    let old = fs::read_to_string(hale.dir().join("old.jsonl")).unwrap();
+    assert_eq!(old.lines().count(), 1);
+}
+
+#[test]
 fn another_request_log_is_in_force_with_its_config_or_neither_is() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::budget::{Budget, BudgetScope};
+use crate::budget::{Budget, BudgetIndex, BudgetScope};
 use crate::health::Period;
 use crate::route::windows::reserved;
 use crate::time::Millis;
@@ -43,7 +43,10 @@ fn a_reload_keeps_what_was_spent_where_name_and_period_are_the_same() {
     let before = fake.clean();
     let deployment = &before.deployments[0];
     let of_tags = before.budgets.of_tags(&["product:bot".into()]);
-    before.budgets.charge(deployment.routing.budgets.iter().chain(&of_tags), 7.0, Millis(5), 0);
+    let charged = || deployment.routing.budgets.iter().chain(&of_tags);
+    let exhausted = before.budgets.charge(charged(), 6.0, Millis(5), 0);
+    assert_eq!(exhausted, [BudgetIndex(1)], "that of 0.5 USD");
+    assert_eq!(before.budgets.charge(charged(), 1.0, Millis(5), 0), [], "each is told once");
     let again = |fake: &Fake| {
         load(fake, "c.yaml", Options::default(), Some(&before)).snapshot.unwrap().budgets.all
     };

@@ -15,10 +15,11 @@ use hale_core::provider;
 use serde_json::Value;
 
 use crate::bytes::peek::Peek;
-use crate::conversion::stream::{Reader, View};
+use crate::conversion::stream::Reader;
 use crate::conversion::way::{Outgoing, Way, outgoing};
 use crate::formats::neutral::Unfit;
 use crate::formats::order::Order;
+use crate::formats::view::View;
 
 /// A deployment of that provider, without any settings.
 pub(crate) fn deployment(provider: &str) -> Deployment {

@@ -12,7 +12,7 @@ use hale_core::provider::WireFormat;
 use hale_core::route::TagWish;
 use hale_core::snapshot::Snapshot;
 use hale_wire::controls;
-use hale_wire::edit::{Edit, apply};
+use hale_wire::edit::Edit;
 use hale_wire::object::ObjectError;
 use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek, PeekError};
@@ -110,7 +110,7 @@ fn edits_keep_what_they_do_not_name(peek: &Peek) {
     let is_named = |key: &[u8]| {
         serde_json::from_slice::<String>(key).is_ok_and(|key| named.contains(&key.as_str()))
     };
-    let once = apply(peek, &edits);
+    let once = peek.edited(&edits);
     let edited = parsed(&once);
     let untouched = |peek: &Peek| -> Vec<(Vec<u8>, Vec<u8>)> {
         let kept = members(peek).into_iter().filter(|(key, _)| !is_named(key));
@@ -119,8 +119,8 @@ fn edits_keep_what_they_do_not_name(peek: &Peek) {
     assert_eq!(untouched(peek), untouched(&edited), "untouched members, in their order");
     assert_eq!(edited.raw("model"), Some("\"gpt\""));
     assert!(!edited.has("user") && edited.has("temperature"));
-    assert_eq!(apply(&edited, &edits), once, "edited twice is edited once");
-    assert_eq!(apply(peek, &[]), *peek.body(), "no edit, no change");
+    assert_eq!(edited.edited(&edits), once, "edited twice is edited once");
+    assert_eq!(peek.edited(&[]), *peek.body(), "no edit, no change");
 }
 
 fn every_provider_gets_json(peek: &Peek) {

@@ -8,9 +8,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
-use crate::bytes::object::key_is;
-use crate::bytes::payload::Payload;
-use crate::bytes::peek::Peek;
+use super::object::{Member, key_is};
 
 /// One edit. Values are JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,31 +33,23 @@ impl Edit<'_> {
             | Edit::Remove(name) => name,
         }
     }
-}
 
-/// The body of `peek`, be it JSON or a form, with `edits` applied.
-#[must_use]
-pub(crate) fn payload(peek: &Peek, edits: &[Edit<'_>]) -> Payload {
-    match peek.form() {
-        Some(form) => form.edited(edits, None),
-        None => apply(peek, edits).into(),
-    }
-}
-
-/// The JSON of `peek` with `edits` applied. The first edit that names a member decides.
-#[must_use]
-pub fn apply(peek: &Peek, edits: &[Edit<'_>]) -> Bytes {
-    let body = peek.body();
-    let members = peek.members();
-    let added: usize = edits
-        .iter()
-        .map(|edit| match edit {
+    /// The most bytes that it adds.
+    fn most_added(&self) -> usize {
+        match self {
             Edit::Set(name, value) => name.len() + value.len() + 4,
             Edit::Default(name, value) => name.len() + value.len() + 4,
             Edit::Rename(_, to) => to.len() + 2,
             Edit::Remove(_) => 0,
-        })
-        .sum();
+        }
+    }
+}
+
+/// The object `body` with these `members`, after `edits`. The first edit that names a member decides.
+#[must_use]
+pub(crate) fn apply(body: &[u8], members: &[Member], edits: &[Edit<'_>]) -> Bytes {
+    let has = |name: &str| members.iter().any(|member| key_is(body, member, name));
+    let added: usize = edits.iter().map(Edit::most_added).sum();
     let mut out = Vec::with_capacity(body.len() + added);
     let mut kept_any = false;
     let open = members.first().map_or_else(
@@ -70,13 +60,12 @@ pub fn apply(peek: &Peek, edits: &[Edit<'_>]) -> Bytes {
     let mut previous_end = open;
     for member in members {
         let (key, value) = (member.key(), member.value());
-        let found = edits.iter().position(|edit| key_is(body, member, edit.name()));
+        let edit = edits.iter().find(|edit| key_is(body, member, edit.name()));
         let separator = &body[previous_end..key.start];
         previous_end = value.end;
-        let edit = found.map(|index| &edits[index]);
         if edit.is_some_and(|edit| match edit {
             Edit::Remove(_) => true,
-            Edit::Rename(_, to) => peek.has(to),
+            Edit::Rename(_, to) => has(to),
             Edit::Set(..) | Edit::Default(..) => false,
         }) {
             continue;
@@ -95,20 +84,7 @@ pub fn apply(peek: &Peek, edits: &[Edit<'_>]) -> Bytes {
             _ => out.extend_from_slice(&body[value]),
         }
     }
-    for (index, edit) in edits.iter().enumerate() {
-        let (name, value): (&str, &str) = match edit {
-            Edit::Set(name, value) => (name, value),
-            Edit::Default(name, value) => (name, value),
-            Edit::Rename(..) | Edit::Remove(_) => continue,
-        };
-        let is_there = peek.has(name)
-            || edits[..index].iter().any(|earlier| match earlier {
-                Edit::Rename(from, to) => to == &name && peek.has(from),
-                other => other.name() == name,
-            });
-        if is_there {
-            continue;
-        }
+    for (name, value) in new_members(edits, has) {
         if kept_any {
             out.push(b',');
         }
@@ -120,6 +96,26 @@ pub fn apply(peek: &Peek, edits: &[Edit<'_>]) -> Bytes {
     // Removing the last member leaves no comma behind, because separators go with what follows them.
     out.extend_from_slice(&body[previous_end..]);
     Bytes::from(out)
+}
+
+/// The members that `edits` add to an object of which `has` says what it has.
+fn new_members<'e>(
+    edits: &'e [Edit<'e>],
+    has: impl Fn(&str) -> bool + 'e,
+) -> impl Iterator<Item = (&'e str, &'e str)> {
+    edits.iter().enumerate().filter_map(move |(index, edit)| {
+        let (name, value): (&str, &str) = match edit {
+            Edit::Set(name, value) => (name, value),
+            Edit::Default(name, value) => (name, value),
+            Edit::Rename(..) | Edit::Remove(_) => return None,
+        };
+        let is_there = has(name)
+            || edits[..index].iter().any(|earlier| match earlier {
+                Edit::Rename(from, to) => *to == name && has(from),
+                other => other.name() == name,
+            });
+        (!is_there).then_some((name, value))
+    })
 }
 
 /// Another text for a place.
@@ -164,10 +160,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::bytes::object::members;
 
     fn edited(text: &str, edits: &[Edit<'_>]) -> String {
-        let peek = Peek::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
-        String::from_utf8(apply(&peek, edits).to_vec()).unwrap()
+        let members = members(text.as_bytes()).unwrap();
+        String::from_utf8(apply(text.as_bytes(), &members, edits).to_vec()).unwrap()
     }
 
     fn set<'e>(name: &'e str, value: &'e str) -> Edit<'e> {

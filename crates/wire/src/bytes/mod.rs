@@ -4,12 +4,15 @@
 //! a deployment.
 
 pub mod edit;
+pub(crate) mod fields;
 pub mod form;
 pub(crate) mod framing;
 pub mod id;
 pub(crate) mod json;
+pub(crate) mod members;
 pub mod object;
 pub mod payload;
 pub mod peek;
+mod peek_error;
 pub mod scan;
 pub mod websocket;

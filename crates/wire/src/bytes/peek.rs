@@ -8,93 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::bytes::form::{self, Form, FormError};
-use crate::bytes::object::{self, Member, ObjectError};
-
-/// Names of fields, to be looked for together: see [`Peek::holds`].
-#[derive(Debug)]
-pub struct Names {
-    names: &'static [&'static str],
-    /// One bit per length that occurs, so that most fields are told apart without a comparison.
-    lengths: u64,
-}
-
-impl Names {
-    /// The names.
-    #[must_use]
-    pub const fn all(&self) -> &'static [&'static str] {
-        self.names
-    }
-
-    /// The set of `names`, each shorter than 64 bytes.
-    #[must_use]
-    pub const fn new(names: &'static [&'static str]) -> Names {
-        let mut lengths = 0;
-        let mut i = 0;
-        while i < names.len() {
-            lengths |= 1 << names[i].len();
-            i += 1;
-        }
-        Names { names, lengths }
-    }
-
-    /// Whether `name` is one of them.
-    #[must_use]
-    pub fn has(&self, name: &str) -> bool {
-        self.names.contains(&name)
-    }
-}
-
-/// Fields that the gateway reads; two of one name would be read differently by different readers.
-static READ: Names = Names::new(&[
-    "model",
-    "stream",
-    "stream_options",
-    "previous_response_id",
-    "input_file_id",
-    "num_retries",
-    "timeout",
-    "request_timeout",
-    "stream_timeout",
-    "fallbacks",
-    "context_window_fallbacks",
-    "content_policy_fallbacks",
-    "disable_fallbacks",
-    "max_fallbacks",
-    "include_fallback_errors",
-    "allowed_model_region",
-]);
-/// Where the fields that speak to the gateway begin in [`READ`].
-const CONTROLS_FROM: u32 = 5;
-
-/// Body fields that would steer the gateway's credentials, addresses or answers: those that the
-/// reference's `completion()` takes besides what it sends on.
-pub static FORBIDDEN: Names = Names::new(&[
-    "api_base",
-    "base_url",
-    "api_key",
-    "user_config",
-    "mock_response",
-    "model_list",
-    "extra_headers",
-    "organization",
-    "litellm_credential_name",
-    "azure_ad_token",
-    "client_secret",
-    "vertex_credentials",
-    "aws_access_key_id",
-    "aws_secret_access_key",
-    "aws_session_token",
-    "aws_role_name",
-    "aws_web_identity_token",
-    "aws_sts_endpoint",
-    "aws_bedrock_runtime_endpoint",
-    "mock_testing_fallbacks",
-    "mock_testing_context_fallbacks",
-    "mock_testing_content_policy_fallbacks",
-    "mock_testing_rate_limit_error",
-    "mock_timeout",
-]);
+use super::edit::{Edit, apply};
+use super::fields::{CONTROLS_FROM, READ, REMOVED};
+pub use super::fields::{FORBIDDEN, Names};
+use super::form::{self, Form, FormError};
+use super::object::{self, Member};
+use super::payload::Payload;
+pub use super::peek_error::PeekError;
 
 /// A request body and where its fields stand.
 #[derive(Clone, Debug)]
@@ -105,44 +25,6 @@ pub struct Peek {
     read: u32,
     /// The form whose words these are.
     form: Option<Arc<Form>>,
-}
-
-/// Whether the gateway reads the field `name`.
-pub(crate) fn is_read(name: &str) -> bool {
-    READ.has(name)
-}
-
-/// What is wrong with a request body.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PeekError {
-    /// No bytes at all.
-    #[error("the request body is empty; send a JSON object")]
-    Empty,
-    /// Not a JSON object.
-    #[error("Invalid JSON payload: {0}")]
-    Json(#[from] ObjectError),
-    /// A field that the gateway reads stands twice.
-    #[error("the field `{0}` stands twice; send it once")]
-    Duplicate(&'static str),
-    /// A field has the wrong type.
-    #[error("`{field}` must be {expected}")]
-    Type {
-        /// The field.
-        field: &'static str,
-        /// What it must be.
-        expected: &'static str,
-    },
-}
-
-impl PeekError {
-    /// The field to name in an error's `param`.
-    #[must_use]
-    pub fn param(&self) -> &'static str {
-        match self {
-            PeekError::Empty | PeekError::Json(_) => "request_body",
-            PeekError::Duplicate(field) | PeekError::Type { field, .. } => field,
-        }
-    }
 }
 
 impl Peek {
@@ -159,7 +41,7 @@ impl Peek {
         for member in &members {
             let Some(index) = position(&READ, &body, member) else { continue };
             if seen & (1 << index) != 0 {
-                return Err(PeekError::Duplicate(READ.names[index]));
+                return Err(PeekError::Duplicate(READ.all()[index]));
             }
             seen |= 1 << index;
         }
@@ -172,8 +54,45 @@ impl Peek {
     /// When it is no form, or ambiguous.
     pub fn of_form(body: Bytes, content_type: &str) -> Result<Peek, FormError> {
         let form = Form::parse(body, content_type)?;
-        let peek = Peek::parse(Bytes::from(form::fields(&form)?))?;
+        let peek = Peek::parse(Bytes::from(form::fields(form.parts())?))?;
         Ok(Peek { form: Some(Arc::new(form)), ..peek })
+    }
+
+    /// A form of the `words` of a JSON object and one file: its name, the file's name, its type and content.
+    ///
+    /// # Errors
+    /// When the words are not what a request may have.
+    pub(crate) fn form_of(
+        words: &[u8],
+        boundary: &str,
+        file: form::File<'_>,
+    ) -> Result<Peek, FormError> {
+        let words = Peek::parse(Bytes::copy_from_slice(words))?;
+        let fields: Vec<(Cow<'_, str>, &str)> = words.fields().collect();
+        let edits: Vec<Edit<'_>> =
+            fields.iter().map(|(name, value)| Edit::Default(name, value)).collect();
+        let (body, content_type) = form::of_fields(&edits, boundary, file)?;
+        Peek::of_form(body, &content_type)
+    }
+
+    /// The JSON of its words with `edits` applied. The first edit that names a member decides.
+    #[must_use]
+    pub fn edited(&self, edits: &[Edit<'_>]) -> Bytes {
+        apply(&self.body, &self.members, edits)
+    }
+
+    /// The body, be it JSON or a form, with `edits` applied.
+    #[must_use]
+    pub(crate) fn payload(&self, edits: &[Edit<'_>]) -> Payload {
+        match self.form() {
+            Some(form) => form.edited(edits, None),
+            None => self.edited(edits).into(),
+        }
+    }
+
+    /// The fields that are meant for the gateway, and that no provider gets.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = &'static str> + use<'_> {
+        self.holds(&REMOVED)
     }
 
     /// The form whose words these are.
@@ -254,7 +173,7 @@ impl Peek {
         self.members
             .iter()
             .filter_map(|member| position(names, &self.body, member))
-            .map(|index| names.names[index])
+            .map(|index| names.all()[index])
     }
 
     /// A field that holds a string.
@@ -335,13 +254,10 @@ impl Peek {
 
 /// Which of `names` the key at `member` is.
 fn position(names: &Names, body: &[u8], member: &Member) -> Option<usize> {
-    if !member.is_escaped() {
-        let length = member.key().len() - 2;
-        if length >= 64 || names.lengths & (1 << length) == 0 {
-            return None;
-        }
+    if !member.is_escaped() && !names.has_length(member.key().len() - 2) {
+        return None;
     }
-    names.names.iter().position(|name| object::key_is(body, member, name))
+    names.all().iter().position(|name| object::key_is(body, member, name))
 }
 
 /// Seconds as written in a header or a body, as milliseconds; more than 0 and at most a day.

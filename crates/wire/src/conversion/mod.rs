@@ -3,7 +3,9 @@
 //! Used by the gateway. Always true: between equal formats bytes pass; between others they are written anew.
 
 pub mod answer;
+mod observe;
 pub mod stream;
+pub mod tap;
 pub mod token_count;
 mod translation;
 pub mod way;

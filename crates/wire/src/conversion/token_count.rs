@@ -13,13 +13,13 @@ use serde_json::value::RawValue;
 use tiktoken_rs::CoreBPE;
 use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 
-use crate::bytes::edit::{Edit, apply, json_string};
+use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::json::{JsonText, Str};
 use crate::bytes::peek::Peek;
-use crate::conversion::stream::View;
 use crate::formats::anthropic::count::{BYTES_PER_TOKEN, PER_IMAGE};
 use crate::formats::neutral::Unfit;
 use crate::formats::order::Order;
+use crate::formats::view::View;
 use crate::formats::{anthropic, openai};
 
 /// What a message, a name in it and the beginning of the answer cost besides their texts. Source:
@@ -194,15 +194,15 @@ pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Bytes, Unfit> {
         (messages, _) => messages.unwrap_or("[]").to_owned(),
     };
     let edits = [Edit::Set("messages", Cow::Owned(messages)), Edit::Remove("prompt")];
-    let chat = parse(apply(peek, &edits))?;
+    let chat = parse(peek.edited(&edits))?;
     let written = anthropic::write_request::write(&openai::read_request::read(&chat)?, order)?;
     let written = parse(Bytes::from(written))?;
     let body = anthropic::edits::request_body(&written, order, false);
-    Ok(apply(&parse(body)?, &NOT_COUNTED.map(Edit::Remove)))
+    Ok(parse(body)?.edited(&NOT_COUNTED.map(Edit::Remove)))
 }
 
 /// The provider's count in `text` as a reply.
-pub(crate) fn told(text: &str, view: &View) -> Result<Vec<u8>, String> {
+pub(crate) fn counted(text: &str, view: &View) -> Result<Vec<u8>, String> {
     #[derive(Deserialize)]
     struct Counted {
         input_tokens: u64,
@@ -251,7 +251,7 @@ mod tests {
         ])
     }
 
-    fn counted(model: &str, body: &Value) -> Value {
+    fn count_of(model: &str, body: &Value) -> Value {
         let deployment = deployment("openai");
         let peek = Peek::parse(Bytes::from(body.to_string())).unwrap();
         let order = order(&deployment, Operation::CountPrompt, model);
@@ -262,7 +262,7 @@ mod tests {
     fn the_published_example_has_the_published_counts() {
         let body = json!({"model": "m", "messages": example()});
         for (model, tokens) in [("gpt-4", 129), ("gpt-3.5-turbo-0125", 129), ("gpt-4o", 124)] {
-            let reply = counted(model, &body);
+            let reply = count_of(model, &body);
             let expected = json!({
                 "total_tokens": tokens, "request_model": "m", "model_used": model,
                 "tokenizer_type": "openai_tokenizer", "count_source": "local_tokenizer",
@@ -276,7 +276,7 @@ mod tests {
     #[test]
     fn what_no_tokenizer_counts_is_marked_as_an_estimate() {
         let source = |model: &str, body: Value| {
-            let reply = counted(model, &body);
+            let reply = count_of(model, &body);
             (
                 reply["total_tokens"].as_u64().unwrap(),
                 reply["count_source"].as_str().unwrap().to_owned(),
@@ -302,7 +302,7 @@ mod tests {
         for text in [" ", "A", "\n", "\u{4e00}", "!"] {
             let prompt = text.repeat(TOKENIZED_MAX / 8 / text.len());
             assert!(
-                counted("gpt-4o", &json!({"prompt": prompt}))["total_tokens"].as_u64() > Some(0)
+                count_of("gpt-4o", &json!({"prompt": prompt}))["total_tokens"].as_u64() > Some(0)
             );
         }
     }

@@ -1,106 +1,105 @@
 //! A stream between two formats: a reader of the provider's events and a writer of the client's.
 //!
-//! Called by [`crate::conversion::stream`] with each event. Always true: what the reader says is written at once,
-//! except what the client's format wants later.
+//! Called by [`crate::conversion::stream`] with each event. Always true: what the reader reads is written at
+//! once, except what the client's format wants later.
 
 use hale_core::provider::WireFormat;
-use hale_core::usage::Usage;
 
-use crate::conversion::stream::View;
-use crate::formats::neutral::{Delta, NoDeltas};
-use crate::formats::{anthropic, openai};
+use crate::formats::event::EventError;
+use crate::formats::neutral::Delta;
+use crate::formats::view::View;
+use crate::formats::{anthropic, openai, responses};
 
 /// A stream between two formats.
 #[derive(Debug)]
 pub(crate) struct Translation {
-    reader: Reader,
-    writer: Writer,
+    reader: DeltaReader,
+    writer: DeltaWriter,
 }
 
+/// A reader of a provider's events.
 #[derive(Debug)]
-enum Reader {
+pub(crate) enum DeltaReader {
     OpenAi(openai::stream_read::Reader),
     Anthropic(anthropic::stream_read::Reader),
+    Responses(responses::stream_read::Reader),
 }
 
 #[derive(Debug)]
-enum Writer {
+enum DeltaWriter {
     OpenAi(openai::stream_write::Writer),
     Anthropic(anthropic::stream_write::Writer),
 }
 
-/// What an event said.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Seen {
-    pub(crate) content: bool,
-    pub(crate) finished: bool,
-    pub(crate) done: bool,
-    pub(crate) ping: bool,
-    pub(crate) usage: Option<Usage>,
+impl DeltaReader {
+    /// Of chats on that wire.
+    pub(crate) fn of(wire: WireFormat) -> DeltaReader {
+        match wire {
+            WireFormat::OpenAi => DeltaReader::OpenAi(Default::default()),
+            WireFormat::Anthropic => DeltaReader::Anthropic(Default::default()),
+        }
+    }
+
+    /// What the event `text` adds to the answer.
+    ///
+    /// # Errors
+    /// Why it adds nothing.
+    pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, EventError> {
+        match self {
+            DeltaReader::OpenAi(reader) => reader.read(text),
+            DeltaReader::Anthropic(reader) => reader.read(text),
+            DeltaReader::Responses(reader) => reader.read(text),
+        }
+    }
 }
 
 impl Translation {
     /// From a provider's `wire` to a client's `format`.
     pub(crate) fn new(wire: WireFormat, format: WireFormat) -> Translation {
         Translation {
-            reader: match wire {
-                WireFormat::OpenAi => Reader::OpenAi(Default::default()),
-                WireFormat::Anthropic => Reader::Anthropic(Default::default()),
-            },
+            reader: DeltaReader::of(wire),
             writer: match format {
-                WireFormat::OpenAi => Writer::OpenAi(Default::default()),
-                WireFormat::Anthropic => Writer::Anthropic(Default::default()),
+                WireFormat::OpenAi => DeltaWriter::OpenAi(Default::default()),
+                WireFormat::Anthropic => DeltaWriter::Anthropic(Default::default()),
             },
         }
     }
 
-    /// Takes the event with these data.
+    /// Takes the event `text`; gives back what it added, which is written.
     ///
     /// # Errors
     /// Why it adds nothing to the answer.
-    pub(crate) fn event(
+    pub(crate) fn event<'t>(
         &mut self,
-        text: &str,
+        text: &'t str,
         view: &View,
         out: &mut Vec<u8>,
-    ) -> Result<Seen, NoDeltas> {
-        let deltas = match &mut self.reader {
-            Reader::OpenAi(reader) => reader.read(text),
-            Reader::Anthropic(reader) => reader.read(text),
-        }?;
-        let mut seen = Seen::default();
-        for delta in deltas {
-            seen.content |= delta.is_content();
-            match &delta {
-                Delta::Stop(..) => seen.finished = true,
-                Delta::End => seen.done = true,
-                Delta::Ping => seen.ping = true,
-                Delta::Usage(usage) => seen.usage = Some(*usage),
-                _ => {}
-            }
-            self.write(&delta, view, out).map_err(NoDeltas::Unreadable)?;
+    ) -> Result<Vec<Delta<'t>>, EventError> {
+        let deltas = self.reader.read(text)?;
+        for delta in &deltas {
+            self.write(delta, view, out).map_err(EventError::Unreadable)?;
         }
-        Ok(seen)
+        Ok(deltas)
     }
 
     /// A sign of life without an event.
     pub(crate) fn ping(&mut self, view: &View, out: &mut Vec<u8>) {
-        // Only content can fail to be said.
-        let _said = self.write(&Delta::Ping, view, out);
+        // Only content can be impossible to write.
+        let _written = self.write(&Delta::Ping, view, out);
     }
 
     /// The answer is complete.
     pub(crate) fn close(&mut self, view: &View, out: &mut Vec<u8>) {
-        let _said = self.write(&Delta::End, view, out);
+        let _written = self.write(&Delta::End, view, out);
     }
 
     fn write(&mut self, delta: &Delta<'_>, view: &View, out: &mut Vec<u8>) -> Result<(), String> {
         match &mut self.writer {
-            Writer::OpenAi(writer) => {
+            DeltaWriter::OpenAi(writer) => {
                 writer.write(delta, view, out);
                 Ok(())
             }
-            Writer::Anthropic(writer) => writer.write(delta, view, out),
+            DeltaWriter::Anthropic(writer) => writer.write(delta, view, out),
         }
     }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hale_core::operation::{Carries, Kind, Operation};
 use hale_core::provider::{Addressing, Called, Edition, WireFormat};
 
-use crate::bytes::edit::{Edit, apply};
+use crate::bytes::edit::Edit;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::conversion::token_count::{self, Count};
@@ -157,7 +157,7 @@ fn with_defaults(peek: &Peek, order: &Order<'_>) -> Result<Option<Peek>, Unfit> 
             false => edits.push(Edit::Default(name, value)),
         }
     }
-    if edits.is_empty() { Ok(None) } else { parse(apply(peek, &edits)).map(Some) }
+    if edits.is_empty() { Ok(None) } else { parse(peek.edited(&edits)).map(Some) }
 }
 
 fn parse(body: Bytes) -> Result<Peek, Unfit> {

@@ -8,7 +8,7 @@ use hale_core::route::{ClientFallback, Needs, TagWish};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::bytes::edit::{Edit, apply};
+use crate::bytes::edit::Edit;
 use crate::bytes::object;
 use crate::bytes::peek::{FORBIDDEN, Peek, PeekError};
 
@@ -90,7 +90,7 @@ pub fn overridden(peek: &Peek, place: usize) -> Option<Peek> {
         }
     }
     match peek.form() {
-        None => Peek::parse(apply(peek, &edits)).ok(),
+        None => Peek::parse(peek.edited(&edits)).ok(),
         Some(form) => {
             let changed = form.edited(&edits, None);
             Peek::of_form(changed.joined(), changed.content_type.as_ref()?.to_str().ok()?).ok()

@@ -144,8 +144,9 @@ mod tests {
 
     use super::*;
     use crate::conversion::answer;
-    use crate::conversion::stream::{Reader, View};
+    use crate::conversion::stream::Reader;
     use crate::conversion::way::Way;
+    use crate::formats::view::View;
 
     const FRAME: Frame<'_> = Frame { id: "x", created: 1, model: "m" };
 

@@ -6,8 +6,9 @@
 
 use std::borrow::Cow;
 
-use hale_core::health::outcome::ProviderError;
 use hale_core::usage::Usage;
+
+use super::event::EventError;
 
 /// A text, borrowed where possible.
 pub type Text<'a> = Cow<'a, str>;
@@ -226,6 +227,50 @@ pub struct Answer<'a> {
     pub usage: Option<Usage>,
 }
 
+impl<'a> Answer<'a> {
+    /// The same in the pieces of a stream.
+    pub(crate) fn into_deltas(self) -> Vec<Delta<'a>> {
+        let mut deltas = Vec::with_capacity(self.parts.len() + 4);
+        deltas.push(Delta::Start(cut_id(self.id)));
+        let mut calls = 0;
+        for part in self.parts {
+            match part.content {
+                Content::ToolCall { id, name, input } => {
+                    deltas.push(Delta::ToolStart { call: calls, id, name });
+                    deltas.push(Delta::ToolInput { call: calls, json: input });
+                    calls += 1;
+                }
+                content => deltas.extend(content.into_deltas()),
+            }
+        }
+        deltas.extend(self.usage.map(Delta::Usage));
+        deltas.extend(self.stop.map(|stop| Delta::Stop(stop, self.stop_sequence)));
+        deltas.push(Delta::End);
+        deltas
+    }
+}
+
+impl<'a> Content<'a> {
+    /// What of a model's words it is, in the pieces of a stream. Calls are not among them: they are counted.
+    pub(crate) fn into_deltas(self) -> Vec<Delta<'a>> {
+        match self {
+            Content::Text(text) => vec![Delta::Text(text)],
+            Content::Refusal(text) => vec![Delta::Refusal(text)],
+            Content::Redacted(data) => vec![Delta::Redacted(data)],
+            Content::Thinking { text, signature } if signature.is_empty() => {
+                vec![Delta::Thinking(text)]
+            }
+            Content::Thinking { text, signature } => {
+                vec![Delta::Thinking(text), Delta::Signature(signature)]
+            }
+            Content::Image(_)
+            | Content::Document { .. }
+            | Content::ToolCall { .. }
+            | Content::ToolResult { .. } => Vec::new(),
+        }
+    }
+}
+
 /// Why an answer ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Stop {
@@ -296,7 +341,31 @@ pub enum Delta<'a> {
 }
 
 impl Delta<'_> {
-    /// Whether the contract (section 4, streams) calls it content.
+    /// The same with texts of its own.
+    #[must_use]
+    pub fn into_owned(self) -> Delta<'static> {
+        fn own(text: Text<'_>) -> Text<'static> {
+            Cow::Owned(text.into_owned())
+        }
+        match self {
+            Delta::Start(id) => Delta::Start(own(id)),
+            Delta::Text(text) => Delta::Text(own(text)),
+            Delta::Thinking(text) => Delta::Thinking(own(text)),
+            Delta::Signature(text) => Delta::Signature(own(text)),
+            Delta::Redacted(data) => Delta::Redacted(own(data)),
+            Delta::Refusal(text) => Delta::Refusal(own(text)),
+            Delta::ToolStart { call, id, name } => {
+                Delta::ToolStart { call, id: own(id), name: own(name) }
+            }
+            Delta::ToolInput { call, json } => Delta::ToolInput { call, json: own(json) },
+            Delta::Stop(stop, sequence) => Delta::Stop(stop, sequence.map(own)),
+            Delta::Usage(usage) => Delta::Usage(usage),
+            Delta::Ping => Delta::Ping,
+            Delta::End => Delta::End,
+        }
+    }
+
+    /// Whether it is content: what ends the wait for the first token.
     #[must_use]
     pub fn is_content(&self) -> bool {
         match self {
@@ -310,17 +379,6 @@ impl Delta<'_> {
             }
         }
     }
-}
-
-/// Why an event of a stream gives no deltas.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NoDeltas {
-    /// It is not JSON, or nothing that adds to the answer; the stream goes on without it.
-    Malformed,
-    /// It is an error.
-    Error(ProviderError),
-    /// It adds to the answer, but not in a way that can be passed on: the stream ends here.
-    Unreadable(String),
 }
 
 /// Longest id of an answer that is passed on, in bytes; more is cut. Each chunk of a stream repeats it.
@@ -342,7 +400,7 @@ pub(crate) fn cut_id(mut id: Text<'_>) -> Text<'_> {
 }
 
 /// Whether one more call, after so many, is within the bounds of a streamed answer.
-pub(crate) fn check_call(calls: usize, id: &str, name: &str) -> Result<(), NoDeltas> {
+pub(crate) fn check_call(calls: usize, id: &str, name: &str) -> Result<(), EventError> {
     let why = if calls >= CALLS_MAX {
         format!("more than {CALLS_MAX} tool calls")
     } else if id.len() > CALL_ID_MAX {
@@ -352,7 +410,7 @@ pub(crate) fn check_call(calls: usize, id: &str, name: &str) -> Result<(), NoDel
     } else {
         return Ok(());
     };
-    Err(NoDeltas::Unreadable(why))
+    Err(EventError::Unreadable(why))
 }
 
 /// Why a request can not be said in the provider's format.

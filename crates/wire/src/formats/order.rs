@@ -6,34 +6,6 @@ use hale_core::deployment::Deployment;
 use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 
-use crate::bytes::peek::{Names, Peek};
-
-/// Body fields that speak to the gateway, not to a provider.
-static CONTROL: Names = Names::new(&[
-    "num_retries",
-    "timeout",
-    "request_timeout",
-    "stream_timeout",
-    "fallbacks",
-    "context_window_fallbacks",
-    "content_policy_fallbacks",
-    "disable_fallbacks",
-    "max_fallbacks",
-    "include_fallback_errors",
-    "litellm_metadata",
-    "litellm_call_id",
-    "cache",
-    "guardrails",
-    "tags",
-    "allowed_model_region",
-    "priority",
-    "specific_deployment",
-    "drop_params",
-    "additional_drop_params",
-    "keepalive_seconds",
-    "no-log",
-]);
-
 /// What one attempt sends.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'o> {
@@ -65,14 +37,4 @@ impl Order<'_> {
     pub(crate) fn drops(&self, name: &str) -> bool {
         self.deployment.endpoint.dropped_params.iter().any(|dropped| **dropped == *name)
     }
-}
-
-/// The fields of `peek` that speak to the gateway.
-pub(crate) fn controls(peek: &Peek) -> impl Iterator<Item = &'static str> + use<'_> {
-    peek.holds(&CONTROL)
-}
-
-/// Whether `name` speaks to the gateway.
-pub(crate) fn is_control(name: &str) -> bool {
-    CONTROL.has(name)
 }

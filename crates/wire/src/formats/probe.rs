@@ -9,7 +9,7 @@ use bytes::Bytes;
 use hale_core::operation::{Carries, Operation};
 use serde_json::{Map, Value, json};
 
-use crate::bytes::form::{self, FormError};
+use crate::bytes::form::FormError;
 use crate::bytes::peek::Peek;
 
 /// A second of a rising tone, less a third; made by `scripts/probe-media`.
@@ -55,7 +55,7 @@ impl Probe<'_> {
         let body = self.body();
         match self.operation.carries() {
             Carries::Json | Carries::Nothing => Ok(Peek::parse(body)?),
-            Carries::Form => form::of_words(&body, BOUNDARY, self.file()),
+            Carries::Form => Peek::form_of(&body, BOUNDARY, self.file()),
         }
     }
 

@@ -5,11 +5,9 @@
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/realtime-server-events/response/done>.
 
-use std::ops::Range;
-
 use hale_core::usage::{Sound, Usage};
 
-use crate::bytes::scan;
+use crate::bytes::members::texts;
 
 /// What an event that reports usage has near its beginning.
 pub const REPORTS_USAGE: &[u8] = b"\"response.done\"";
@@ -18,23 +16,23 @@ pub const REPORTS_USAGE: &[u8] = b"\"response.done\"";
 #[must_use]
 pub fn usage(event: &[u8]) -> Option<Usage> {
     let event = std::str::from_utf8(event).ok()?;
-    if member(event, "\"type\"")? != "\"response.done\"" {
+    if member(event, "type")? != "\"response.done\"" {
         return None;
     }
-    let usage = member(member(event, "\"response\"")?, "\"usage\"")?;
+    let usage = member(member(event, "response")?, "usage")?;
     let count = |text: &str, name: &str| member(text, name).and_then(|count| count.parse().ok());
-    let (input, output) = (count(usage, "\"input_tokens\""), count(usage, "\"output_tokens\""));
+    let (input, output) = (count(usage, "input_tokens"), count(usage, "output_tokens"));
     if input.is_none() && output.is_none() {
         return None;
     }
-    let heard = member(usage, "\"input_token_details\"").unwrap_or("{}");
-    let cached = member(heard, "\"cached_tokens_details\"").unwrap_or("{}");
-    let said = member(usage, "\"output_token_details\"").unwrap_or("{}");
-    let sound = "\"audio_tokens\"";
+    let heard = member(usage, "input_token_details").unwrap_or("{}");
+    let cached = member(heard, "cached_tokens_details").unwrap_or("{}");
+    let said = member(usage, "output_token_details").unwrap_or("{}");
+    let sound = "audio_tokens";
     Some(Usage {
         input: input.unwrap_or(0),
         output: output.unwrap_or(0),
-        cached_input: count(heard, "\"cached_tokens\"").unwrap_or(0),
+        cached_input: count(heard, "cached_tokens").unwrap_or(0),
         sound: Sound {
             input: count(heard, sound).unwrap_or(0),
             cached_input: count(cached, sound).unwrap_or(0),
@@ -46,14 +44,8 @@ pub fn usage(event: &[u8]) -> Option<Usage> {
 
 /// The text of a member of an object; `None` where there is none, or no object.
 fn member<'t>(text: &'t str, name: &str) -> Option<&'t str> {
-    let mut place: Option<Range<usize>> = None;
-    scan::members(text.as_bytes(), |key, value| {
-        if text[key] == *name {
-            place = Some(value);
-        }
-    })
-    .ok()?;
-    place.map(|place| &text[place])
+    let [member] = texts(text, [name]).ok()?;
+    member
 }
 
 #[cfg(test)]

@@ -8,28 +8,28 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use super::Form;
 use super::scan::FormError;
 use crate::bytes::edit::json_string;
+use crate::bytes::fields::{FORBIDDEN, READ, REMOVED};
 use crate::bytes::json::JsonText;
-use crate::bytes::peek::{FORBIDDEN, is_read};
-use crate::formats::order::is_control;
 
 /// Longest text that is read, bytes.
 const TEXT_MAX: usize = 16 << 10;
 /// What stands for all others.
 const UNREAD: &str = "{}";
 
-/// The object.
+/// The object of these parts: name, content, and whether it is a file.
 ///
 /// # Errors
 /// When a field that the gateway reads is in a notation that it does not.
-pub(crate) fn fields(form: &Form) -> Result<Vec<u8>, FormError> {
+pub(crate) fn fields<'f>(
+    parts: impl Iterator<Item = (&'f [u8], &'f [u8], bool)>,
+) -> Result<Vec<u8>, FormError> {
     let mut json = JsonText::new();
     json.open(b'{');
     let mut tags: Vec<String> = Vec::new();
     let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (name, content, is_file) in form.parts() {
+    for (name, content, is_file) in parts {
         let name = String::from_utf8_lossy(name);
         let (field, within) = name.find('[').map_or((&*name, ""), |at| name.split_at(at));
         let word = std::str::from_utf8(content).ok();
@@ -38,8 +38,8 @@ pub(crate) fn fields(form: &Form) -> Result<Vec<u8>, FormError> {
             json.raw_member(field, UNREAD);
             continue;
         }
-        let speaks_to_us = is_control(field)
-            || is_read(field)
+        let speaks_to_us = REMOVED.has(field)
+            || READ.has(field)
             || matches!(field, "metadata" | "n" | "temperature");
         if !speaks_to_us {
             let value = word.map_or(Cow::Borrowed(UNREAD), |word| json_string(word).into());

@@ -1,14 +1,11 @@
 //! Forms (`multipart/form-data`): files with some words about them.
 //!
-//! Made by [`Peek::of_form`](crate::bytes::peek::Peek::of_form) once per request, edited by [`crate::conversion::way`] once
-//! per attempt. Always true: a form is read as the JSON object of its words, by the same readers as any
+//! Made by `Peek::of_form` once per request, edited once per attempt. Always true: a form is read as the JSON object of its words, by the same readers as any
 //! other request; the bytes of its files are neither looked at nor copied, and what no edit names goes out
 //! as it came.
 
 mod fields;
 mod scan;
-
-use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -16,7 +13,6 @@ use serde_json::Value;
 
 use crate::bytes::edit::Edit;
 use crate::bytes::payload::Payload;
-use crate::bytes::peek::Peek;
 
 pub(crate) use self::fields::fields;
 pub use self::scan::{BOUNDARY_MAX, FormError, HEAD_MAX, PARTS_MAX};
@@ -168,29 +164,28 @@ impl Form {
     }
 }
 
-/// A form of the `words` of a JSON object and one file: its name, the file's name, its type and content.
+/// A file of a form: the part's name, the file's name, its type and its content.
+pub(crate) type File<'f> = (&'f str, &'f str, &'f str, &'f [u8]);
+
+/// A form of one file and what `fields` add, and its content type.
 ///
 /// # Errors
-/// When the words are not what a request may have.
-pub(crate) fn of_words(
-    words: &[u8],
+/// When that boundary cannot be one.
+pub(crate) fn of_fields(
+    fields: &[Edit<'_>],
     boundary: &str,
-    (name, file_name, kind, content): (&str, &str, &str, &[u8]),
-) -> Result<Peek, FormError> {
+    (name, file_name, kind, content): File<'_>,
+) -> Result<(Bytes, String), FormError> {
     let empty = Bytes::from(format!("--{boundary}--\r\n"));
     let content_type = format!("multipart/form-data; boundary={boundary}");
     let form = Form::parse(empty, &content_type)?;
-    let words = Peek::parse(Bytes::copy_from_slice(words))?;
-    let fields: Vec<(Cow<'_, str>, &str)> = words.fields().collect();
-    let edits: Vec<Edit<'_>> =
-        fields.iter().map(|(name, value)| Edit::Default(name, value)).collect();
     let head = format!(
         "--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"; \
          filename=\"{file_name}\"\r\nContent-Type: {kind}\r\n\r\n"
     );
     let file = [head.as_bytes(), content, b"\r\n"].concat();
-    let body = [&file, &*form.edited(&edits, None).joined()].concat();
-    Peek::of_form(Bytes::from(body), &content_type)
+    let body = [&file, &*form.edited(fields, None).joined()].concat();
+    Ok((Bytes::from(body), content_type))
 }
 
 /// Whether a part with `name` is `field`, or of the list or object that is called so.

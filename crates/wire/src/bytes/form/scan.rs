@@ -44,7 +44,7 @@ pub enum FormError {
     Nested(String, String),
     /// The fields, once read, are not what they must be.
     #[error(transparent)]
-    Fields(#[from] crate::bytes::peek::PeekError),
+    Fields(#[from] crate::bytes::peek_error::PeekError),
 }
 
 /// One part, as places in the body.

@@ -1,7 +1,9 @@
+use std::borrow::Cow;
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::bytes::peek::PeekError;
+use crate::bytes::peek::{Peek, PeekError};
 
 const TYPE: &str = "multipart/form-data; boundary=xYz";
 

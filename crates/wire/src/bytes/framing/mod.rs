@@ -1,5 +1,94 @@
-//! Framing: where the events of a stream begin and end, and where their payload is.
+//! Framing: how the events of a stream are cut from its bytes, and where their payloads are.
 //!
-//! Used by the stream reader. Always true: a framing cuts bytes and changes none.
+//! Used by the stream reader, which knows no framing; [`crate::formats::framing`] says which one a wire has.
+//! A further framing is a file here, a variant and its arms. Always true: a framing cuts bytes and changes
+//! none, whichever pieces they come in, and holds at most [`TAIL_MAX`](frame::TAIL_MAX) of them.
 
+pub(crate) mod frame;
+#[cfg(test)]
+mod lines;
 pub mod sse;
+
+use bytes::Bytes;
+
+use self::frame::{Data, TooLong};
+
+/// The framing of one stream, and the bytes that wait for the end of their frame.
+#[derive(Debug)]
+pub(crate) enum Framing {
+    /// Server-sent events.
+    Sse(sse::Splitter),
+    /// A line for each event: what shows in tests that the reader knows no framing.
+    #[cfg(test)]
+    Lines(lines::Splitter),
+}
+
+impl Framing {
+    /// Server-sent events from the first one on.
+    pub(crate) fn sse() -> Framing {
+        Framing::Sse(sse::Splitter::default())
+    }
+
+    /// Lines from the first one on.
+    #[cfg(test)]
+    pub(crate) fn lines() -> Framing {
+        Framing::Lines(lines::Splitter::default())
+    }
+
+    /// Takes the next bytes; gives back whole frames only, possibly none.
+    ///
+    /// # Errors
+    /// When a frame is too long to be held.
+    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<Bytes, TooLong> {
+        match self {
+            Framing::Sse(splitter) => splitter.push(chunk),
+            #[cfg(test)]
+            Framing::Lines(splitter) => splitter.push(chunk),
+        }
+    }
+
+    /// The last frame of a stream that ended without the end of it; empty where there is none.
+    pub(crate) fn finish(&mut self) -> Vec<u8> {
+        match self {
+            Framing::Sse(splitter) => splitter.close(),
+            #[cfg(test)]
+            Framing::Lines(splitter) => splitter.close(),
+        }
+    }
+
+    /// Where the frame that begins at `start` of a block of whole frames ends.
+    pub(crate) fn frame_end(&self, block: &[u8], start: usize) -> usize {
+        match self {
+            Framing::Sse(_) => sse::event_end(block, start),
+            #[cfg(test)]
+            Framing::Lines(_) => lines::line_end(block, start),
+        }
+    }
+
+    /// The payload of a frame.
+    pub(crate) fn data(&self, frame: &[u8]) -> Data {
+        match self {
+            Framing::Sse(_) => sse::data(frame),
+            #[cfg(test)]
+            Framing::Lines(_) => lines::data(frame),
+        }
+    }
+
+    /// Whether a frame without a payload is a sign of life.
+    pub(crate) fn is_ping(&self, frame: &[u8]) -> bool {
+        match self {
+            Framing::Sse(_) => frame.trim_ascii_start().starts_with(b":"),
+            #[cfg(test)]
+            Framing::Lines(_) => false,
+        }
+    }
+
+    /// A frame with the payload `json`.
+    pub(crate) fn frame(&self, json: &[u8]) -> Vec<u8> {
+        match self {
+            Framing::Sse(_) => sse::one_line(json),
+            #[cfg(test)]
+            Framing::Lines(_) => [json, b"\n"].concat(),
+        }
+    }
+}

@@ -1,19 +1,13 @@
 //! Server-sent events as blocks of bytes that end where an event ends.
 //!
-//! Called by [`crate::conversion::stream`]. Always true: however the bytes arrive, the same events come out, no
+//! Called by [`super::Framing`]. Always true: however the bytes arrive, the same events come out, no
 //! byte is changed, and at most [`TAIL_MAX`] bytes wait for the end of their event.
 
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-/// Largest incomplete event that is held. Source: the contract, section 8.
-pub const TAIL_MAX: usize = 1 << 20;
-
-/// An event grew beyond [`TAIL_MAX`] without an end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an event of the stream is larger than {TAIL_MAX} bytes")]
-pub struct TooLong;
+pub use super::frame::{Data, TAIL_MAX, TooLong};
 
 /// Cuts a byte stream where events end.
 #[derive(Debug, Default)]
@@ -53,6 +47,12 @@ impl Splitter {
     #[must_use]
     pub fn finish(&mut self) -> Bytes {
         self.tail.split().freeze()
+    }
+
+    /// The same as a whole event; empty when nothing but white space is left.
+    pub(super) fn close(&mut self) -> Vec<u8> {
+        let rest = self.finish();
+        if rest.trim_ascii().is_empty() { Vec::new() } else { [&rest[..], b"\n\n"].concat() }
     }
 
     /// Bytes that wait.
@@ -101,7 +101,8 @@ pub fn events(block: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     })
 }
 
-fn event_end(block: &[u8], start: usize) -> usize {
+/// Where the event that begins at `start` of a block of whole events ends.
+pub(super) fn event_end(block: &[u8], start: usize) -> usize {
     let mut line_start = start;
     while let Some(offset) = memchr::memchr2(b'\n', b'\r', &block[line_start..]) {
         let at = line_start + offset;
@@ -113,17 +114,6 @@ fn event_end(block: &[u8], start: usize) -> usize {
         line_start = next;
     }
     block.len()
-}
-
-/// The payload of an event: where its one `data` line stands, or its joined `data` lines.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Data {
-    /// No `data` line: a comment, a ping, an empty line.
-    None,
-    /// One line, at this place of the event.
-    Line(Range<usize>),
-    /// Several lines, joined by line feeds.
-    Lines(Vec<u8>),
 }
 
 /// The payload of the event whose text is `event`.
@@ -158,6 +148,15 @@ pub fn data(event: &[u8]) -> Data {
         from = end + 1;
     }
     found
+}
+
+/// An event whose data are `json`. A line feed within them would need a prefix of its own; JSON does not
+/// need it.
+pub(super) fn one_line(json: &[u8]) -> Vec<u8> {
+    let mut text = b"data: ".to_vec();
+    text.extend(json.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
+    text.extend_from_slice(b"\n\n");
+    text
 }
 
 #[cfg(test)]

@@ -54,7 +54,7 @@ fn an_empty_finish_reason_finishes_nothing() {
 }
 
 #[test]
-fn usage_is_shown_to_who_asked() {
+fn usage_is_shown_to_a_client_that_asked() {
     let mut reader = reader(true);
     assert!(read(&mut reader, &format!("{USAGE}\n\n")).contains("prompt_tokens"));
 }
@@ -68,24 +68,6 @@ fn a_malformed_event_is_skipped_and_an_error_ends_the_stream() {
     let out = read(&mut reader, "data: {\"error\":{\"message\":\"boom\"}}\n\ndata: [DONE]\n\n");
     assert_eq!(out, "");
     assert_eq!(reader.error().unwrap().message, "boom");
-}
-
-#[test]
-fn tools_reasoning_and_text_are_content_and_roles_are_not() {
-    for (choices, expected) in [
-        (r#"[{"delta":{"tool_calls":[{"index":0}]}}]"#, true),
-        (r#"[{"delta":{"reasoning_content":"hm"}}]"#, true),
-        (r#"[{"delta":{"refusal":"no"}}]"#, true),
-        (r#"[{"text":"hi"}]"#, true),
-        (r#"[{"text":""}]"#, false),
-        (r#"[{"delta":{"role":"assistant","content":null}}]"#, false),
-        (r#"[{"delta":{"role":"assistant","tool_calls":[]}}]"#, false),
-        (r#"[]"#, false),
-        (r#"[{"delta":{},"finish_reason":"length"}]"#, true),
-        (r#"[{"delta":{},"finish_reason":""}]"#, false),
-    ] {
-        assert_eq!(holds_content(choices), expected, "{choices}");
-    }
 }
 
 #[test]
@@ -103,6 +85,36 @@ fn the_last_event_may_lack_its_end() {
     reader.finish(&mut out).unwrap();
     assert!(!out.is_empty());
     assert!(reader.is_complete());
+}
+
+/// The same events as lines, read by the same reader: it knows no framing.
+#[test]
+fn another_framing_needs_no_change_of_the_reader() {
+    let json = |event: &str| event.strip_prefix("data: ").unwrap().to_owned();
+    let lines = [ROLE, TEXT, STOP, USAGE].map(json).join("\n");
+    let text = format!("{lines}\n\n{{broken\n{}", json(TEXT));
+    for cut in 0..text.len() {
+        let mut passing = Reader { framing: Framing::lines(), ..reader(true) };
+        let way = Way { operation: Operation::Messages, wire: WireFormat::OpenAi };
+        let view = crate::fixture::view();
+        let mut translated = Reader { framing: Framing::lines(), ..Reader::new(way, view) };
+        let [mut passed, mut written] = [Vec::new(), Vec::new()];
+        let (first, second) = text.as_bytes().split_at(cut);
+        for (reader, out) in [(&mut passing, &mut passed), (&mut translated, &mut written)] {
+            reader.push(Bytes::copy_from_slice(first), out).unwrap();
+            reader.push(Bytes::copy_from_slice(second), out).unwrap();
+            reader.finish(out).unwrap();
+            assert!(reader.has_content() && reader.is_complete(), "{cut}");
+            assert_eq!(reader.usage().unwrap().output, 4, "{cut}");
+            assert_eq!((reader.events(), reader.skipped()), (6, 1), "{cut}");
+        }
+        let expected = text.replace("{broken\n", "").replace("\"up\"", "\"mine\"") + "\n";
+        assert_eq!(String::from_utf8(passed).unwrap(), expected, "{cut}");
+        translated.close(&mut written);
+        let events = crate::fixture::data(&String::from_utf8(written).unwrap());
+        assert_eq!(events.last().unwrap()["type"], "message_stop");
+        assert_eq!(events[3]["delta"]["text"], "\"finish_reason\":\"x\" hi");
+    }
 }
 
 proptest! {

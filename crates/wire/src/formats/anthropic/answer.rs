@@ -10,9 +10,9 @@ use serde_json::value::RawValue;
 use super::usage::Counts;
 use super::{stop_of, stop_reason, write_usage};
 use crate::bytes::json::{JsonText, Str};
-use crate::conversion::answer::Fault;
-use crate::conversion::stream::View;
+use crate::formats::answer::Fault;
 use crate::formats::neutral::{Answer, Content, Part, Stop, Text};
+use crate::formats::view::View;
 
 #[derive(Deserialize)]
 struct Message<'a> {

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::Deserialize;
 
-use crate::bytes::edit::{Edit, apply, json_string};
+use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::json::Str;
 use crate::bytes::peek::Peek;
-use crate::formats::order::{Order, controls};
+use crate::formats::order::Order;
 
 /// The body for the upstream. `defaults` is off for a body that has the deployment's defaults already.
 pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, defaults: bool) -> Bytes {
@@ -19,7 +19,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, defaults: bool) -> By
     let mut edits = Vec::with_capacity(8);
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
     edits.extend(deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
-    for name in controls(peek) {
+    for name in peek.removed() {
         edits.push(Edit::Remove(name));
     }
     if let Some(raw) = peek.raw("metadata") {
@@ -33,7 +33,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, defaults: bool) -> By
             edits.push(Edit::Default(name, value));
         }
     }
-    apply(peek, &edits)
+    peek.edited(&edits)
 }
 
 /// `metadata` with the one field that the provider knows; users of the reference put more into it.

@@ -1,6 +1,6 @@
 //! The wire of Anthropic's messages.
 //!
-//! Called by [`crate::conversion::way`] and by what it gives out. [`edits`] and [`look`] serve the way on which bytes
+//! Called by [`crate::conversion::way`] and by what it gives out. [`edits`] and [`observe`] serve the way on which bytes
 //! pass; the other modules translate to and from [`crate::formats::neutral`]. Source of the format:
 //! <https://platform.claude.com/docs/en/api/messages>.
 
@@ -8,7 +8,7 @@ pub(crate) mod answer;
 pub(crate) mod count;
 pub(crate) mod edits;
 mod effort;
-pub(crate) mod look;
+pub(crate) mod observe;
 pub(crate) mod read_request;
 pub(crate) mod stream_read;
 pub(crate) mod stream_write;

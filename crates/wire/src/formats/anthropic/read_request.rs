@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::bytes::fields::REMOVED;
 use crate::bytes::json::Str;
 use crate::bytes::peek::Peek;
 use crate::formats::neutral::{
     Content, Format, Json, Part, Request, Role, Source, Text, Thinking, Tool, ToolChoice, Unfit,
     add,
 };
-use crate::formats::order::is_control;
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -93,7 +93,7 @@ struct GivenTool<'a> {
 pub(crate) fn read(peek: &Peek) -> Result<Request<'_>, Unfit> {
     let mut request = Request::default();
     for (name, raw) in peek.fields() {
-        if raw == "null" || is_control(&name) {
+        if raw == "null" || REMOVED.has(&name) {
             continue;
         }
         match &*name {

@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::stop_of;
 use super::usage::Counts;
-use super::{look, stop_of};
 use crate::bytes::json::{Str, lossy};
+use crate::bytes::members::places;
 use crate::formats::errors;
-use crate::formats::neutral::{Delta, NoDeltas, Text, check_call, cut_id};
+use crate::formats::event::EventError;
+use crate::formats::neutral::{Delta, Text, check_call, cut_id};
 
 /// What is to be known of the events before.
 #[derive(Debug, Default)]
@@ -101,16 +103,16 @@ struct Piece<'a> {
 
 impl Reader {
     /// What the event in `text` says.
-    pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, NoDeltas> {
+    pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, EventError> {
         let event: Event<'t> = serde_json::from_str(text).map_err(|why| no_event(text, &why))?;
         if event.error.is_some() || event.kind == "error" {
-            return Err(NoDeltas::Error(errors::parse_provider_error(text.as_bytes())));
+            return Err(EventError::Provider(errors::parse_provider_error(text.as_bytes())));
         }
         self.deltas(event)
     }
 
-    fn deltas<'t>(&mut self, event: Event<'t>) -> Result<Vec<Delta<'t>>, NoDeltas> {
-        const BARE: NoDeltas = NoDeltas::Malformed;
+    fn deltas<'t>(&mut self, event: Event<'t>) -> Result<Vec<Delta<'t>>, EventError> {
+        const BARE: EventError = EventError::Malformed;
         let mut deltas = Vec::with_capacity(2);
         match &*event.kind {
             "message_start" => {
@@ -158,7 +160,7 @@ impl Reader {
         block: Block<'t>,
         index: u64,
         deltas: &mut Vec<Delta<'t>>,
-    ) -> Result<(), NoDeltas> {
+    ) -> Result<(), EventError> {
         match &*block.kind {
             "text" => {
                 let text = block.text.map(|raw| whole(raw, &mut self.text_half)).transpose()?;
@@ -191,8 +193,12 @@ impl Reader {
         Ok(())
     }
 
-    fn piece<'t>(&mut self, piece: &Piece<'t>, index: u64) -> Result<Option<Delta<'t>>, NoDeltas> {
-        let Some(Str(kind)) = &piece.kind else { return Err(NoDeltas::Malformed) };
+    fn piece<'t>(
+        &mut self,
+        piece: &Piece<'t>,
+        index: u64,
+    ) -> Result<Option<Delta<'t>>, EventError> {
+        let Some(Str(kind)) = &piece.kind else { return Err(EventError::Malformed) };
         Ok(match (&**kind, piece.text, piece.thinking, piece.partial_json) {
             ("text_delta", Some(raw), ..) => Some(Delta::Text(whole(raw, &mut self.text_half)?)),
             ("thinking_delta", _, Some(raw), _) => {
@@ -216,19 +222,22 @@ impl Reader {
     }
 }
 
-fn whole<'t>(raw: &'t RawValue, half: &mut Option<u16>) -> Result<Cow<'t, str>, NoDeltas> {
+fn whole<'t>(raw: &'t RawValue, half: &mut Option<u16>) -> Result<Cow<'t, str>, EventError> {
     lossy(raw.get(), half)
-        .ok_or_else(|| NoDeltas::Unreadable("a piece of content that is no text".to_owned()))
+        .ok_or_else(|| EventError::Unreadable("a piece of content that is no text".to_owned()))
 }
 
 /// Why `text` is no event: does it only look unlike one, or add something to the answer?
-fn no_event(text: &str, why: &serde_json::Error) -> NoDeltas {
-    let Ok(top) = look::Top::of(text.as_bytes()) else { return NoDeltas::Malformed };
-    if top.error.is_some() {
-        return NoDeltas::Error(errors::parse_provider_error(text.as_bytes()));
+fn no_event(text: &str, why: &serde_json::Error) -> EventError {
+    let names = ["error", "content_block", "delta", "message"];
+    let Ok([error, block, delta, message]) = places(text.as_bytes(), names) else {
+        return EventError::Malformed;
+    };
+    if error.is_some() {
+        return EventError::Provider(errors::parse_provider_error(text.as_bytes()));
     }
-    if top.block.is_some() || top.delta.is_some() || top.message.is_some() {
-        return NoDeltas::Unreadable(why.to_string());
+    if block.is_some() || delta.is_some() || message.is_some() {
+        return EventError::Unreadable(why.to_string());
     }
-    NoDeltas::Malformed
+    EventError::Malformed
 }

@@ -12,8 +12,8 @@ use hale_core::usage::Usage;
 use super::answer::write_stop;
 use super::write_usage;
 use crate::bytes::json::JsonText;
-use crate::conversion::stream::View;
 use crate::formats::neutral::{Delta, Stop};
+use crate::formats::view::View;
 
 /// What was written so far.
 #[derive(Debug, Default)]

@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 
 use super::lines;
-use crate::bytes::edit::{Edit, json_string, payload};
+use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::Peek;
-use crate::formats::openai::edits::is_map_of_strings;
-use crate::formats::order::{Order, controls};
+use crate::formats::metadata::is_map_of_strings;
+use crate::formats::order::Order;
 
 /// What says to the gateway where a file or a batch goes. Source: the reference.
 const ROUTING: [&str; 4] = ["model", "target_model_names", "custom_llm_provider", "target_storage"];
@@ -18,7 +18,7 @@ const ROUTING: [&str; 4] = ["model", "target_model_names", "custom_llm_provider"
 /// The form for the upstream.
 pub(crate) fn file(peek: &Peek, order: &Order<'_>) -> Payload {
     let edits = edits(peek, order);
-    let Some(form) = peek.form() else { return payload(peek, &edits) };
+    let Some(form) = peek.form() else { return peek.payload(&edits) };
     let is_batch = peek.raw("purpose").is_some_and(|raw| raw.trim_matches('"') == lines::PURPOSE);
     // A deployment for many models that was not asked for one of them has no name for it.
     let is_named = !order.upstream_model.contains('*');
@@ -33,12 +33,12 @@ pub(crate) fn batch(peek: &Peek, order: &Order<'_>) -> Payload {
     if let Some(file) = order.kept {
         edits.push(Edit::Set("input_file_id", Cow::Owned(json_string(file))));
     }
-    payload(peek, &edits)
+    peek.payload(&edits)
 }
 
 fn edits<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let mut edits: Vec<Edit<'e>> = ROUTING.into_iter().map(Edit::Remove).collect();
-    for name in controls(peek) {
+    for name in peek.removed() {
         edits.push(Edit::Remove(name));
     }
     edits.extend(order.deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));

@@ -10,7 +10,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::bytes::json::Str;
-use crate::bytes::scan;
+use crate::bytes::members::places;
 
 /// What the purpose of such a file is called.
 pub const PURPOSE: &str = "batch";
@@ -67,21 +67,12 @@ fn lines(file: &[u8]) -> impl Iterator<Item = Range<usize>> {
 /// Where the model of the request in `line` stands; of several the last counts, as everywhere.
 fn model(line: &[u8]) -> Option<Range<usize>> {
     std::str::from_utf8(line).ok()?;
-    let body = member(line, b"\"body\"")?;
-    let model = member(&line[body.clone()], b"\"model\"")?;
+    let [body] = places(line, ["body"]).ok()?;
+    let body = body?;
+    let [model] = places(&line[body.clone()], ["model"]).ok()?;
+    let model = model?;
     let place = body.start + model.start..body.start + model.end;
     line[place.clone()].starts_with(b"\"").then_some(place)
-}
-
-fn member(text: &[u8], name: &[u8]) -> Option<Range<usize>> {
-    let mut found = None;
-    scan::members(text, |key, value| {
-        if text[key] == *name {
-            found = Some(value);
-        }
-    })
-    .ok()?;
-    found
 }
 
 #[cfg(test)]

@@ -6,4 +6,4 @@
 
 pub(crate) mod edits;
 pub mod lines;
-pub(crate) mod look;
+pub(crate) mod observe;

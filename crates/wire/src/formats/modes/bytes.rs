@@ -8,7 +8,7 @@ use hale_core::operation::Operation;
 use serde::Deserialize;
 
 use crate::bytes::peek::Peek;
-use crate::conversion::answer::Fault;
+use crate::formats::answer::Fault;
 use crate::formats::errors;
 
 use super::base64::fault_of_url;

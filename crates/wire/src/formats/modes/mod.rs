@@ -7,5 +7,5 @@
 pub mod asked;
 pub(crate) mod base64;
 pub mod bytes;
-pub(crate) mod look;
+pub(crate) mod observe;
 pub mod transcripts;

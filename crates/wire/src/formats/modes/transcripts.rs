@@ -1,21 +1,19 @@
 //! What was heard: transcripts as texts, as JSON and as events, and what they are charged as.
 //!
-//! Called by [`crate::conversion::answer`], [`crate::conversion::stream`] and by the gateway. Always true: a page or an error never
+//! Called by the conversion and by the gateway. Always true: a page or an error never
 //! passes for a transcript; one of silence is empty, and good.
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/audio>.
 
-use std::ops::Range;
-
-use hale_core::health::outcome::ProviderError;
 use hale_core::operation::Operation;
 use hale_core::usage::{Sound, Units, Usage};
 use serde::Deserialize;
 
+use crate::bytes::members::{places, texts};
 use crate::bytes::peek::Peek;
-use crate::bytes::scan::{self, ScanError};
-use crate::conversion::answer::Fault;
+use crate::formats::answer::Fault;
 use crate::formats::errors::{self, parse_provider_error};
+use crate::formats::event::{Change, EventError, Progress, Seen};
 
 /// Whether the client wants a text and no JSON.
 #[must_use]
@@ -39,12 +37,9 @@ pub fn check_text(body: &[u8]) -> Result<(), Fault> {
     if errors::is_html(body) {
         return malformed("an HTML page");
     }
-    let mut is_error = false;
-    match scan::members(body, |key, value| {
-        is_error |= &body[key] == b"\"error\"" && &body[value] != b"null";
-    }) {
-        Ok(()) if is_error => Err(Fault::Error(parse_provider_error(body))),
-        Ok(()) => malformed("JSON, although `response_format` asks for a text"),
+    match places(body, ["error"]) {
+        Ok([Some(_)]) => Err(Fault::Error(parse_provider_error(body))),
+        Ok([None]) => malformed("JSON, although `response_format` asks for a text"),
         Err(_) => Ok(()),
     }
 }
@@ -86,41 +81,25 @@ pub(super) fn usage(reported: Option<&str>, duration: Option<&str>) -> Option<Us
     Some(Usage { units: Units { heard_ms, ..Units::default() }, ..Usage::default() })
 }
 
-/// What an event of a stream is.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// It adds content.
-    Content,
-    /// The transcript is complete.
-    End(Option<Usage>),
-    /// It failed.
-    Failure(ProviderError),
-    /// Anything else.
-    Other,
-}
-
-/// What the event in `text` is.
-pub(crate) fn event(text: &str) -> Result<Event, ScanError> {
-    let (mut kind, mut delta, mut usage, mut error) = Default::default();
-    scan::members(text.as_bytes(), |key, value| {
-        let place: &mut Option<Range<usize>> = match &text[key] {
-            "\"type\"" => &mut kind,
-            "\"delta\"" => &mut delta,
-            "\"usage\"" => &mut usage,
-            "\"error\"" => &mut error,
-            _ => return,
-        };
-        *place = (&text[value.clone()] != "null").then_some(value);
-    })?;
-    let of = |place: Option<Range<usize>>| place.map(|place| &text[place]);
-    Ok(match of(kind).unwrap_or_default().trim_matches('"') {
-        "transcript.text.delta" if of(delta).is_some_and(|delta| delta != "\"\"") => Event::Content,
-        "transcript.text.segment" => Event::Content,
-        "transcript.text.done" => Event::End(self::usage(of(usage), None)),
-        "error" => Event::Failure(parse_provider_error(text.as_bytes())),
-        _ if error.is_some() => Event::Failure(parse_provider_error(text.as_bytes())),
-        _ => Event::Other,
-    })
+/// Takes the next event of a stream.
+pub(crate) fn observe_event(text: &str, progress: &mut Progress) -> Result<Seen, EventError> {
+    let [kind, delta, reported, error] = texts(text, ["type", "delta", "usage", "error"])?;
+    match kind.unwrap_or_default().trim_matches('"') {
+        "transcript.text.delta" if delta.is_some_and(|delta| delta != "\"\"") => {
+            progress.content = true;
+        }
+        "transcript.text.segment" => progress.content = true,
+        "transcript.text.done" => {
+            progress.content = true;
+            progress.finished = true;
+            progress.usage = usage(reported, None);
+        }
+        kind if kind == "error" || error.is_some() => {
+            return Err(EventError::Provider(parse_provider_error(text.as_bytes())));
+        }
+        _ => {}
+    }
+    Ok(Seen::Event(Change::None))
 }
 
 #[cfg(test)]
@@ -158,24 +137,29 @@ mod tests {
 
     #[test]
     fn events_are_told_apart() {
-        let end = Event::End(Some(Usage { input: 1, output: 2, ..Usage::default() }));
+        let event = |text: &str| {
+            let mut progress = Progress::default();
+            let seen = observe_event(text, &mut progress);
+            seen.map(|_| (progress.content, progress.finished, progress.usage))
+        };
+        let used = Some(Usage { input: 1, output: 2, ..Usage::default() });
         for (text, expected) in [
-            (r#"{"type":"transcript.text.delta","delta":"I"}"#, Event::Content),
-            (r#"{"type":"transcript.text.delta","delta":""}"#, Event::Other),
-            (r#"{"type":"transcript.text.segment","id":"seg_1","text":"I"}"#, Event::Content),
+            (r#"{"type":"transcript.text.delta","delta":"I"}"#, (true, false, None)),
+            (r#"{"type":"transcript.text.delta","delta":""}"#, (false, false, None)),
+            (r#"{"type":"transcript.text.segment","id":"seg_1","text":"I"}"#, (true, false, None)),
             (
                 r#"{"type":"transcript.text.done","text":"","usage":{"input_tokens":1,"output_tokens":2}}"#,
-                end,
+                (true, true, used),
             ),
-            (r#"{"type":"transcript.text.done","text":""}"#, Event::End(None)),
-            (r#"{"type":"else"}"#, Event::Other),
+            (r#"{"type":"transcript.text.done","text":""}"#, (true, true, None)),
+            (r#"{"type":"else"}"#, (false, false, None)),
         ] {
             assert_eq!(event(text).unwrap(), expected, "{text}");
         }
         for text in [r#"{"error":{"message":"no"}}"#, r#"{"type":"error","message":"no"}"#] {
-            let Ok(Event::Failure(error)) = event(text) else { panic!("{text}") };
+            let Err(EventError::Provider(error)) = event(text) else { panic!("{text}") };
             assert_eq!(error.message, "no");
         }
-        assert!(event("[]").is_err());
+        assert_eq!(event("[]"), Err(EventError::Malformed));
     }
 }

@@ -7,12 +7,13 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::said::{Halves, Said, Speech};
+use super::message::{Halves, Said, Speech};
 use super::{finish_reason, stop_of, write_usage};
 use crate::bytes::json::{JsonText, Str, is_object, lossy};
-use crate::conversion::answer::{Fault, parse_usage};
-use crate::conversion::stream::View;
+use crate::formats::answer::Fault;
 use crate::formats::neutral::{Answer, Content, Part, Stop, Text};
+use crate::formats::usage::parse_usage;
+use crate::formats::view::View;
 
 #[derive(Deserialize)]
 struct Completion<'a> {

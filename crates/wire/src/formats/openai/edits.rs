@@ -8,10 +8,11 @@ use std::borrow::Cow;
 use hale_core::operation::Operation;
 use serde_json::Value;
 
-use crate::bytes::edit::{Edit, json_string, payload};
+use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
-use crate::formats::order::{Order, controls};
+use crate::formats::metadata::is_map_of_strings;
+use crate::formats::order::Order;
 
 /// Parameters that only OpenAI itself knows; left out for others when `drop_params` is on.
 static OPENAI_ONLY: Names = Names::new(&[
@@ -58,7 +59,7 @@ static TEXT_ONLY: Names = Names::new(&[
 
 /// The body for the upstream.
 pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
-    payload(peek, &edits(peek, order))
+    peek.payload(&edits(peek, order))
 }
 
 fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
@@ -70,7 +71,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     if order.ask_usage && order.operation.has_stream_options() {
         edits.push(Edit::Set("stream_options", stream_options(peek.raw("stream_options"))));
     }
-    for name in controls(peek) {
+    for name in peek.removed() {
         edits.push(Edit::Remove(name));
     }
     if let Some(raw) = peek.raw("metadata")
@@ -116,11 +117,6 @@ fn stream_options(given: Option<&str>) -> Cow<'static, str> {
     };
     options.insert("include_usage".to_owned(), Value::Bool(true));
     Cow::Owned(Value::Object(options).to_string())
-}
-
-pub(crate) fn is_map_of_strings(raw: &str) -> bool {
-    serde_json::from_str::<serde_json::Map<String, Value>>(raw)
-        .is_ok_and(|map| map.values().all(Value::is_string))
 }
 
 /// Messages whose content is a list of texts, with one text instead; `None` when none is.

@@ -5,8 +5,9 @@
 
 pub(crate) mod answer;
 pub(crate) mod edits;
+mod message;
+pub(crate) mod observe;
 pub(crate) mod read_request;
-mod said;
 pub(crate) mod stream_read;
 pub(crate) mod stream_write;
 pub(crate) mod write_request;

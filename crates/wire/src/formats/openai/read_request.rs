@@ -8,13 +8,13 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::bytes::fields::REMOVED;
 use crate::bytes::json::{Str, is_object};
 use crate::bytes::peek::Peek;
 use crate::formats::neutral::{
     Content, Format, Json, Part, Request, Role, Source, Text, Thinking, Tool, ToolChoice, Turn,
     Unfit, add,
 };
-use crate::formats::order::is_control;
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -122,7 +122,7 @@ pub(crate) fn read(peek: &Peek) -> Result<Request<'_>, Unfit> {
     let mut request = Request::default();
     let mut most: [Option<Json<'_>>; 2] = [None, None];
     for (name, raw) in peek.fields() {
-        if raw == "null" || is_control(&name) {
+        if raw == "null" || REMOVED.has(&name) {
             continue;
         }
         match &*name {

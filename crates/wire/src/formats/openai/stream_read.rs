@@ -10,12 +10,14 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::said::{Halves, Said, Speech};
+use super::message::{Halves, Said, Speech};
 use super::stop_of;
 use crate::bytes::json::{Str, lossy};
-use crate::conversion::answer::{Top, parse_usage};
+use crate::bytes::members::texts;
 use crate::formats::errors;
-use crate::formats::neutral::{Delta, NoDeltas, Stop, Text, check_call, cut_id};
+use crate::formats::event::EventError;
+use crate::formats::neutral::{Delta, Stop, Text, check_call, cut_id};
+use crate::formats::usage::parse_usage;
 
 /// What is to be known of the chunks before.
 #[derive(Debug, Default)]
@@ -79,13 +81,13 @@ struct Function<'a> {
 
 impl Reader {
     /// What the chunk in `text` says.
-    pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, NoDeltas> {
+    pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, EventError> {
         if text.trim() == "[DONE]" {
             return Ok(vec![Delta::End]);
         }
         let chunk: Chunk<'t> = serde_json::from_str(text).map_err(|why| no_chunk(text, &why))?;
         if chunk.error.is_some() {
-            return Err(NoDeltas::Error(errors::parse_provider_error(text.as_bytes())));
+            return Err(EventError::Provider(errors::parse_provider_error(text.as_bytes())));
         }
         let mut deltas = Vec::with_capacity(2);
         let choices = chunk.choices.unwrap_or_default();
@@ -101,7 +103,7 @@ impl Reader {
             }
             let reason = choice.finish_reason.map(Text::from).filter(|reason| !reason.is_empty());
             if let Some(reason) = reason {
-                let stop = match stop_of(&reason, choice.error).map_err(NoDeltas::Error)? {
+                let stop = match stop_of(&reason, choice.error).map_err(EventError::Provider)? {
                     // Some providers call it an ordinary end.
                     Stop::End if self.calls > 0 => Stop::Tools,
                     stop => stop,
@@ -114,10 +116,10 @@ impl Reader {
         Ok(deltas)
     }
 
-    fn piece<'t>(&mut self, raw: &'t str, deltas: &mut Vec<Delta<'t>>) -> Result<(), NoDeltas> {
-        let unreadable = |why: serde_json::Error| NoDeltas::Unreadable(why.to_string());
+    fn piece<'t>(&mut self, raw: &'t str, deltas: &mut Vec<Delta<'t>>) -> Result<(), EventError> {
+        let unreadable = |why: serde_json::Error| EventError::Unreadable(why.to_string());
         let speech: Speech<'t> = serde_json::from_str(raw).map_err(unreadable)?;
-        let said = speech.said(&mut self.halves).map_err(NoDeltas::Unreadable)?;
+        let said = speech.said(&mut self.halves).map_err(EventError::Unreadable)?;
         deltas.extend(said.into_iter().map(|said| match said {
             Said::Text(text) => Delta::Text(text),
             Said::Thinking(text) => Delta::Thinking(text),
@@ -130,7 +132,7 @@ impl Reader {
         Ok(())
     }
 
-    fn call<'t>(&mut self, given: Call<'t>, deltas: &mut Vec<Delta<'t>>) -> Result<(), NoDeltas> {
+    fn call<'t>(&mut self, given: Call<'t>, deltas: &mut Vec<Delta<'t>>) -> Result<(), EventError> {
         let (name, arguments) =
             given.function.map_or((None, None), |function| (function.name, function.arguments));
         let id = given.id.map(Text::from).filter(|id| !id.is_empty());
@@ -171,13 +173,15 @@ impl Reader {
 }
 
 /// Why `text` is no chunk: does it only look unlike one, or add something to the answer?
-fn no_chunk(text: &str, why: &serde_json::Error) -> NoDeltas {
-    let Ok(top) = Top::of(text.as_bytes()) else { return NoDeltas::Malformed };
-    if top.error.is_some() {
-        return NoDeltas::Error(errors::parse_provider_error(text.as_bytes()));
+fn no_chunk(text: &str, why: &serde_json::Error) -> EventError {
+    let Ok([error, choices]) = texts(text, ["error", "choices"]) else {
+        return EventError::Malformed;
+    };
+    if error.is_some() {
+        return EventError::Provider(errors::parse_provider_error(text.as_bytes()));
     }
-    match top.choices.map(|place| &text[place]) {
-        Some(choices) if choices != "[]" => NoDeltas::Unreadable(why.to_string()),
-        _ => NoDeltas::Malformed,
+    match choices {
+        Some(choices) if choices != "[]" => EventError::Unreadable(why.to_string()),
+        _ => EventError::Malformed,
     }
 }

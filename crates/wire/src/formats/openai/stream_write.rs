@@ -7,8 +7,8 @@ use hale_core::usage::Usage;
 
 use super::{finish_reason, write_usage};
 use crate::bytes::json::JsonText;
-use crate::conversion::stream::View;
 use crate::formats::neutral::Delta;
+use crate::formats::view::View;
 
 /// What was written so far.
 #[derive(Debug, Default)]

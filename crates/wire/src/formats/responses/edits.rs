@@ -9,10 +9,10 @@ use bytes::Bytes;
 use hale_core::deployment::Deployment;
 use hale_core::operation::Operation;
 
-use crate::bytes::edit::{Edit, apply, json_string};
+use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::peek::{Names, Peek};
-use crate::formats::openai::edits::is_map_of_strings;
-use crate::formats::order::{Order, controls};
+use crate::formats::metadata::is_map_of_strings;
+use crate::formats::order::Order;
 
 /// Parameters of chat completions that a deployment may have as defaults and responses do not know.
 /// Source: <https://platform.openai.com/docs/api-reference/responses/create>.
@@ -44,7 +44,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
         edits.push(Edit::Set("previous_response_id", Cow::Owned(json_string(previous))));
     }
     edits.extend(deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
-    for name in controls(peek) {
+    for name in peek.removed() {
         edits.push(Edit::Remove(name));
     }
     // Users of the reference put more into it than the provider takes.
@@ -58,7 +58,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
     }
     let defaults = if creates { defaults(deployment) } else { Vec::new() };
     edits.extend(defaults.iter().map(|(name, value)| Edit::Default(name, value)));
-    apply(peek, &edits)
+    peek.edited(&edits)
 }
 
 /// The deployment's defaults in the words of responses. They are written in those of chat completions,

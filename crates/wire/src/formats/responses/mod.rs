@@ -4,5 +4,8 @@
 //! what `edits` names changes, of an answer the model's name and the ids of responses. Source of the
 //! format: <https://platform.openai.com/docs/api-reference/responses>.
 
+pub(crate) mod answer;
 pub(crate) mod edits;
-pub(crate) mod look;
+mod item;
+pub(crate) mod observe;
+pub(crate) mod stream_read;

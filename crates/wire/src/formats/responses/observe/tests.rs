@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::bytes::id::{IdKey, Issuer};
-use crate::conversion::answer::{Answer, Fault, check, stopped_by_policy};
+use crate::conversion::answer::{Answer, check, stopped_by_policy};
 use crate::conversion::stream::Reader;
 use crate::conversion::way::Way;
 use crate::fixture::{body, data, testdata};
@@ -63,7 +63,7 @@ fn of_a_full_answer_model_and_ids_change_and_nothing_else() {
 }
 
 #[test]
-fn a_failed_response_is_a_failure_for_who_wants_one_and_an_answer_for_who_asks_about_it() {
+fn a_failed_response_is_a_failure_when_it_is_made_and_an_answer_when_it_is_read_again() {
     let failed = body("openai/response-failed.json");
     let Err(Fault::Error(error)) = checked(Operation::Responses, &failed) else { panic!() };
     assert_eq!(error.code.as_deref(), Some("server_error"));
@@ -137,24 +137,28 @@ fn content_begins_with_the_first_piece_of_it() {
 
 #[test]
 fn events_are_told_apart() {
-    let event = |text: &str| Course::of(Operation::Responses).event(text, &view()).unwrap().event;
+    let event = |text: &str| {
+        let mut progress = Progress::default();
+        let mut events = Events::of(Operation::Responses);
+        let seen = events.observe_event(text, &view(), &mut progress)?;
+        let is_ping = matches!(seen, Seen::Ping(_));
+        Ok::<_, EventError>((progress.content, progress.done && progress.finished, is_ping))
+    };
+    let (other, content) = ((false, false, false), (true, false, false));
     for (text, expected) in [
-        (r#"{"type":"response.queued","response":{"id":"r"}}"#, Event::Other),
-        (r#"{"type":"response.output_item.added","item":{"type":"reasoning"}}"#, Event::Other),
-        (
-            r#"{"type":"response.output_item.added","item":{"type":"web_search_call"}}"#,
-            Event::Content,
-        ),
-        (r#"{"type":"response.reasoning_summary_text.delta","delta":"a"}"#, Event::Content),
-        (r#"{"type":"response.refusal.delta","delta":"no"}"#, Event::Content),
-        (r#"{"type":"response.output_text.delta","delta":""}"#, Event::Other),
-        (r#"{"type":"response.incomplete","response":{"id":"r"}}"#, Event::End),
-        (r#"{"type":"keepalive","sequence_number":3}"#, Event::Ping),
-        (r#"{"type":"response.new_thing"}"#, Event::Other),
+        (r#"{"type":"response.queued","response":{"id":"r"}}"#, other),
+        (r#"{"type":"response.output_item.added","item":{"type":"reasoning"}}"#, other),
+        (r#"{"type":"response.output_item.added","item":{"type":"web_search_call"}}"#, content),
+        (r#"{"type":"response.reasoning_summary_text.delta","delta":"a"}"#, content),
+        (r#"{"type":"response.refusal.delta","delta":"no"}"#, content),
+        (r#"{"type":"response.output_text.delta","delta":""}"#, other),
+        (r#"{"type":"response.incomplete","response":{"id":"r"}}"#, (true, true, false)),
+        (r#"{"type":"keepalive","sequence_number":3}"#, (false, false, true)),
+        (r#"{"type":"response.new_thing"}"#, other),
     ] {
-        assert_eq!(event(text), expected, "{text}");
+        assert_eq!(event(text).unwrap(), expected, "{text}");
     }
-    assert!(Course::of(Operation::Responses).event("{", &view()).is_err());
+    assert_eq!(event("{"), Err(EventError::Malformed));
 }
 
 #[test]

@@ -1,115 +1,104 @@
 //! Full answers of these modes: is what was asked for in them, and what is it charged as?
 //!
-//! Called by [`crate::conversion::answer`]. Always true: a list of the wrong things, an image or a page that is not
-//! there and base64 that is none are faults, not answers.
+//! Called by the conversion. Always true: a list of the wrong things, an image or a page that is not
+//! there and invalid base64 are faults, not answers.
 //!
 //! Sources: <https://platform.openai.com/docs/api-reference/images/object>,
 //! <https://platform.openai.com/docs/api-reference/moderations/object>,
 //! <https://docs.cohere.com/reference/rerank>, <https://docs.mistral.ai/api/endpoint/ocr>.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
 use hale_core::operation::Operation;
 use hale_core::usage::{Quality, Units, Usage};
 use serde::Deserialize;
 
-use crate::bytes::scan::{self, ScanError};
-use crate::conversion::answer::{parse_response_usage, parse_usage};
-
 use super::asked::parse_size;
 use super::base64::{fault_of_url, is_base64};
 use super::transcripts;
+use crate::formats::answer::{self, Fault, Observed};
+use crate::formats::usage::{parse_response_usage, parse_usage};
+use crate::formats::view::View;
 
-/// What an answer is found to be.
-#[derive(Debug)]
-pub(crate) struct Found {
-    /// Where the model's name stands.
-    pub(crate) model: Option<Range<usize>>,
-    /// Whether it holds an error.
-    pub(crate) is_error: bool,
-    /// What it is charged as, or what is wrong with it; `None` when there is no content at all.
-    pub(crate) content: Option<Result<Option<Usage>, String>>,
-}
-
-/// The members that are looked at, as places in the text; `null` counts as absent.
+/// What an answer says about itself, besides its content.
 #[derive(Default)]
-struct Top {
-    model: Option<Range<usize>>,
-    error: Option<Range<usize>>,
-    content: Option<Range<usize>>,
-    usage: Option<Range<usize>>,
-    meta: Option<Range<usize>>,
-    size: Option<Range<usize>>,
-    quality: Option<Range<usize>>,
-    duration: Option<Range<usize>>,
+struct Reported<'t> {
+    usage: Option<&'t str>,
+    meta: Option<&'t str>,
+    size: Option<&'t str>,
+    quality: Option<&'t str>,
+    duration: Option<&'t str>,
 }
 
-/// Looks at an answer of `operation`.
-pub(crate) fn look(operation: Operation, text: &str) -> Result<Found, ScanError> {
-    let mut top = Top::default();
-    scan::members(text.as_bytes(), |key, value| {
-        let name = text[key].trim_matches('"');
-        let place = match name {
-            "model" => &mut top.model,
-            "error" => &mut top.error,
-            "usage" | "usage_info" => &mut top.usage,
-            "meta" => &mut top.meta,
-            "size" => &mut top.size,
-            "quality" => &mut top.quality,
-            "duration" => &mut top.duration,
-            name if name == operation.content_field() => &mut top.content,
-            _ => return,
-        };
-        *place = (&text[value.clone()] != "null").then_some(value);
-    })?;
-    let of = |place: &Option<Range<usize>>| place.clone().map(|place| &text[place]);
-    let content = of(&top.content).map(|content| {
-        let count = match operation {
-            Operation::GenerateImage | Operation::EditImage => images(content),
-            Operation::Transcribe => transcript(content),
-            Operation::Moderate => moderations(content),
-            Operation::Rerank => ranks(content),
-            Operation::Ocr => pages(content),
-            _ => Ok(0),
-        }?;
-        Ok(usage(operation, count, &of, &top))
-    });
-    Ok(Found { model: top.model, is_error: top.error.is_some(), content })
+/// What is seen in a full answer to `operation`.
+pub(crate) fn observe_answer(
+    operation: Operation,
+    text: &str,
+    view: &View,
+) -> Result<Observed, Fault> {
+    let names = [
+        "model",
+        "error",
+        "usage",
+        "usage_info",
+        "meta",
+        "size",
+        "quality",
+        "duration",
+        operation.content_field(),
+    ];
+    let [model, error, usage, usage_info, meta, size, quality, duration, content] =
+        answer::places(text, names)?;
+    let Some(content) = content.filter(|_| error.is_none()) else {
+        return Err(Fault::without_content(operation, text, error));
+    };
+    let content = &text[content];
+    let count = match operation {
+        Operation::GenerateImage | Operation::EditImage => images(content),
+        Operation::Transcribe => transcript(content),
+        Operation::Moderate => moderations(content),
+        Operation::Rerank => ranks(content),
+        Operation::Ocr => pages(content),
+        _ => Ok(0),
+    };
+    // Of the two names the later one counts, as of two members with one name.
+    let usage = [usage, usage_info].into_iter().flatten().max_by_key(|place| place.start);
+    let [usage, meta, size, quality, duration] =
+        [usage, meta, size, quality, duration].map(|place| place.map(|place| &text[place]));
+    let reported = Reported { usage, meta, size, quality, duration };
+    let usage = charged(operation, count.map_err(Fault::Malformed)?, &reported);
+    let patches = view.renamed(text, model).map(|place| view.model_patch(place));
+    Ok(Observed { patches: patches.into_iter().collect(), usage })
 }
 
 /// What `count` things are charged as.
-fn usage<'t>(
-    operation: Operation,
-    count: u32,
-    of: &impl Fn(&Option<Range<usize>>) -> Option<&'t str>,
-    top: &Top,
-) -> Option<Usage> {
-    let reported = of(&top.usage);
-    let word = |place| of(place).and_then(|raw| serde_json::from_str::<Cow<'_, str>>(raw).ok());
+fn charged(operation: Operation, count: u32, reported: &Reported<'_>) -> Option<Usage> {
+    fn word(raw: Option<&str>) -> Option<Cow<'_, str>> {
+        raw.and_then(|raw| serde_json::from_str(raw).ok())
+    }
     match operation {
         Operation::GenerateImage | Operation::EditImage => {
             let units = Units {
                 images: count,
-                size: word(&top.size).and_then(|size| parse_size(&size)),
-                quality: word(&top.quality).and_then(|name| Quality::named(&name)),
+                size: word(reported.size).and_then(|size| parse_size(&size)),
+                quality: word(reported.quality).and_then(|name| Quality::named(&name)),
                 ..Units::default()
             };
-            let tokens = reported.and_then(parse_response_usage).unwrap_or_default();
+            let tokens = reported.usage.and_then(parse_response_usage).unwrap_or_default();
             Some(Usage { units, ..tokens })
         }
         Operation::Rerank => {
-            let searches = of(&top.meta).and_then(billed_searches).unwrap_or(0);
-            let tokens = reported.and_then(all_tokens).unwrap_or_default();
+            let searches = reported.meta.and_then(billed_searches).unwrap_or(0);
+            let tokens = reported.usage.and_then(all_tokens).unwrap_or_default();
             let units = Units { searches, ..Units::default() };
             Some(Usage { units, ..tokens }).filter(|usage| *usage != Usage::default())
         }
         Operation::Ocr => {
-            let pages = reported.and_then(pages_processed).unwrap_or(count);
+            let pages = reported.usage.and_then(pages_processed).unwrap_or(count);
             Some(Usage { units: Units { pages, ..Units::default() }, ..Usage::default() })
         }
-        Operation::Transcribe => transcripts::usage(reported, of(&top.duration)),
-        _ => reported.and_then(parse_usage),
+        Operation::Transcribe => transcripts::usage(reported.usage, reported.duration),
+        _ => reported.usage.and_then(parse_usage),
     }
 }
 
@@ -250,8 +239,11 @@ mod tests {
     use super::*;
 
     fn found(operation: Operation, text: &str) -> Result<Usage, String> {
-        let found = look(operation, text).unwrap();
-        found.content.expect("there is content").map(Option::unwrap_or_default)
+        match observe_answer(operation, text, &crate::fixture::view()) {
+            Ok(observed) => Ok(observed.usage.unwrap_or_default()),
+            Err(Fault::Malformed(why)) => Err(why),
+            Err(Fault::Error(error)) => panic!("{error:?}"),
+        }
     }
 
     #[test]
@@ -306,7 +298,9 @@ mod tests {
             let why = found(operation, text).unwrap_err();
             assert!(why.contains(part), "{text}: {why}");
         }
-        assert!(look(Operation::Ocr, "{}").unwrap().content.is_none());
-        assert!(look(Operation::Ocr, r#"{"pages":null,"error":{}}"#).unwrap().is_error);
+        assert_eq!(found(Operation::Ocr, "{}"), Err("JSON without `pages`".to_owned()));
+        let error = r#"{"pages":null,"error":{}}"#;
+        let found = observe_answer(Operation::Ocr, error, &crate::fixture::view());
+        assert!(matches!(found, Err(Fault::Error(_))));
     }
 }

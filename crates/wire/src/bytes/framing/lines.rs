@@ -1,0 +1,39 @@
+//! A line for each event (NDJSON): the second framing, which the tests of the stream reader use.
+//!
+//! It serves no provider yet.
+
+use bytes::{Bytes, BytesMut};
+
+use super::frame::{Data, TAIL_MAX, TooLong};
+
+/// Cuts a byte stream at the ends of lines.
+#[derive(Debug, Default)]
+pub(crate) struct Splitter {
+    tail: BytesMut,
+}
+
+impl Splitter {
+    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<Bytes, TooLong> {
+        self.tail.extend_from_slice(&chunk);
+        let end = memchr::memrchr(b'\n', &self.tail).map_or(0, |at| at + 1);
+        let whole = self.tail.split_to(end).freeze();
+        if self.tail.len() > TAIL_MAX { Err(TooLong) } else { Ok(whole) }
+    }
+
+    pub(crate) fn close(&mut self) -> Vec<u8> {
+        let mut rest = self.tail.split().to_vec();
+        if !rest.is_empty() {
+            rest.push(b'\n');
+        }
+        rest
+    }
+}
+
+pub(crate) fn line_end(block: &[u8], start: usize) -> usize {
+    memchr::memchr(b'\n', &block[start..]).map_or(block.len(), |at| start + at + 1)
+}
+
+pub(crate) fn data(line: &[u8]) -> Data {
+    let end = line.trim_ascii_end().len();
+    if end == 0 { Data::None } else { Data::Line(0..end) }
+}

@@ -1,0 +1,61 @@
+//! Members of a JSON object by their names, as places in its text.
+//!
+//! Called by the formats for answers and events. Always true: the whole text is one JSON object, or the
+//! result is an error; `null` counts as absent; of two members with one name the last counts.
+
+use std::ops::Range;
+
+use super::scan::{self, ScanError};
+
+/// Where a value stands, if it is there.
+pub(crate) type Place = Option<Range<usize>>;
+
+/// The places of the members with these `names` in `text`, which must be UTF-8.
+#[inline]
+pub(crate) fn places<const N: usize>(
+    text: &[u8],
+    names: [&str; N],
+) -> Result<[Place; N], ScanError> {
+    let mut found = [const { None }; N];
+    scan::members(text, |key, value| note(text, key, value, &names, &mut found))?;
+    Ok(found)
+}
+
+/// The texts of the members with these `names` in `text`.
+#[inline]
+pub(crate) fn texts<'t, const N: usize>(
+    text: &'t str,
+    names: [&str; N],
+) -> Result<[Option<&'t str>; N], ScanError> {
+    Ok(places(text.as_bytes(), names)?.map(|place| place.map(|place| &text[place])))
+}
+
+/// Remembers a member of `text` that has one of these `names`.
+#[inline]
+pub(crate) fn note<const N: usize>(
+    text: &[u8],
+    key: Range<usize>,
+    value: Range<usize>,
+    names: &[&str; N],
+    found: &mut [Place; N],
+) {
+    // A key has its quotes with it.
+    let name = &text[key.start + 1..key.end - 1];
+    if let Some(index) = names.iter().position(|known| known.as_bytes() == name) {
+        found[index] = (&text[value.clone()] != b"null").then_some(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn null_is_absent_and_the_last_of_two_counts() {
+        let text = r#"{"a":1,"b":null,"c":[2],"a":{"d":3},"c":null}"#;
+        let [a, b, c, d] = texts(text, ["a", "b", "c", "d"]).unwrap();
+        assert_eq!((a, b, c, d), (Some(r#"{"d":3}"#), None, None, None));
+        assert_eq!(places(text.as_bytes(), ["a"]), Ok([Some(28..35)]));
+        assert!(texts("[]", ["a"]).is_err());
+    }
+}

@@ -1,0 +1,38 @@
+//! What can be wrong with a request body.
+//!
+//! Made by [`super::peek`] and [`super::form`], told to clients by the gateway.
+
+use super::object::ObjectError;
+
+/// What is wrong with a request body.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeekError {
+    /// No bytes at all.
+    #[error("the request body is empty; send a JSON object")]
+    Empty,
+    /// Not a JSON object.
+    #[error("Invalid JSON payload: {0}")]
+    Json(#[from] ObjectError),
+    /// A field that the gateway reads stands twice.
+    #[error("the field `{0}` stands twice; send it once")]
+    Duplicate(&'static str),
+    /// A field has the wrong type.
+    #[error("`{field}` must be {expected}")]
+    Type {
+        /// The field.
+        field: &'static str,
+        /// What it must be.
+        expected: &'static str,
+    },
+}
+
+impl PeekError {
+    /// The field to name in an error's `param`.
+    #[must_use]
+    pub fn param(&self) -> &'static str {
+        match self {
+            PeekError::Empty | PeekError::Json(_) => "request_body",
+            PeekError::Duplicate(field) | PeekError::Type { field, .. } => field,
+        }
+    }
+}

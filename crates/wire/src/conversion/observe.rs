@@ -1,0 +1,86 @@
+//! What passes between equal formats, as its format sees it.
+//!
+//! Called for full answers and by the stream reader. Always true: each way has one observer, and nothing here
+//! knows a format's members.
+
+use hale_core::operation::{Operation, Shape};
+use hale_core::provider::WireFormat;
+
+use crate::conversion::way::Way;
+use crate::formats::answer::{Fault, Observed};
+use crate::formats::errors::ErrorReply;
+use crate::formats::event::{EventError, Progress, Seen};
+use crate::formats::modes::transcripts;
+use crate::formats::view::View;
+use crate::formats::{anthropic, files, modes, openai, responses};
+
+/// What is seen in the full answer `text` that came on `way`.
+pub(crate) fn observe_answer(way: Way, text: &str, view: &View) -> Result<Observed, Fault> {
+    let upstream = way.upstream().unwrap_or(way.operation);
+    let observe = match (way.wire, upstream.shape()) {
+        (WireFormat::OpenAi, Shape::Response) => responses::observe::observe_answer,
+        (WireFormat::OpenAi, Shape::Stored) => files::observe::observe_answer,
+        (WireFormat::OpenAi, Shape::Own) => modes::observe::observe_answer,
+        (WireFormat::OpenAi, Shape::Completion) => openai::observe::observe_answer,
+        (WireFormat::Anthropic, _) => anthropic::observe::observe_answer,
+    };
+    observe(upstream, text, view)
+}
+
+/// The observer of one stream.
+#[derive(Debug)]
+pub(crate) enum Observer {
+    OpenAi(openai::observe::Events),
+    Anthropic(anthropic::observe::Events),
+    Responses(responses::observe::Events),
+    Transcript,
+}
+
+impl Observer {
+    /// Of a stream that comes on `way`.
+    pub(crate) fn of(way: Way) -> Observer {
+        match way.wire {
+            WireFormat::OpenAi if way.operation.is_of_responses() => {
+                Observer::Responses(responses::observe::Events::of(way.operation))
+            }
+            WireFormat::OpenAi if way.operation == Operation::Transcribe => Observer::Transcript,
+            WireFormat::OpenAi => Observer::OpenAi(openai::observe::Events::default()),
+            WireFormat::Anthropic => Observer::Anthropic(anthropic::observe::Events::default()),
+        }
+    }
+
+    /// Takes the next event.
+    pub(crate) fn observe_event(
+        &mut self,
+        text: &str,
+        view: &View,
+        progress: &mut Progress,
+    ) -> Result<Seen, EventError> {
+        match self {
+            Observer::OpenAi(events) => events.observe_event(text, view, progress),
+            Observer::Anthropic(events) => events.observe_event(text, view, progress),
+            Observer::Responses(events) => events.observe_event(text, view, progress),
+            Observer::Transcript => transcripts::observe_event(text, progress),
+        }
+    }
+
+    /// What tells a client that the answer is complete, where the upstream has not said so.
+    pub(crate) fn end(&self) -> &'static [u8] {
+        match self {
+            Observer::OpenAi(_) => b"data: [DONE]\n\n",
+            Observer::Anthropic(_) => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+            // Its end is the event that completes it.
+            Observer::Responses(_) | Observer::Transcript => b"",
+        }
+    }
+
+    /// The event that tells a client of `format` that the stream broke.
+    pub(crate) fn failure(&self, reply: &ErrorReply, format: WireFormat) -> Vec<u8> {
+        match self {
+            Observer::Responses(events) => events.failure(reply),
+            Observer::OpenAi(_) | Observer::Anthropic(_) | Observer::Transcript => {
+                reply.event(format)
+            }
+        }
+    }
+}

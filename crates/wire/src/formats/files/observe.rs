@@ -1,0 +1,131 @@
+//! Answers about files and batches: are they what was promised, and what changes in them?
+//!
+//! Called by the conversion. Always true: nothing changes but ids, which become ones that say which
+//! deployment issued them, and the model's name.
+
+use hale_core::operation::{Kind, Operation};
+use serde_json::value::RawValue;
+
+use crate::bytes::edit::{Patch, json_string};
+use crate::bytes::json::Str;
+use crate::bytes::members::{Place, places};
+use crate::formats::answer::{self, Fault, Observed};
+use crate::formats::view::View;
+
+/// What is seen in a full answer to `operation`.
+pub(crate) fn observe_answer(
+    operation: Operation,
+    text: &str,
+    view: &View,
+) -> Result<Observed, Fault> {
+    let [id, data, status, deleted, error] =
+        answer::places(text, ["id", "data", "status", "deleted", "error"])?;
+    let has_id = id.is_some_and(|place| text[place].starts_with('"'));
+    let list = data.map(|place| &text[place]);
+    let is_answer = match operation {
+        Operation::ListFiles | Operation::ListBatches => {
+            list.is_some_and(|list| list.starts_with('['))
+        }
+        Operation::DeleteFile => deleted.is_some(),
+        Operation::CreateBatch | Operation::GetBatch | Operation::CancelBatch => {
+            has_id && status.is_some()
+        }
+        _ => has_id,
+    };
+    if !is_answer {
+        return Err(Fault::without_content(operation, text, error));
+    }
+    let Some(kind) = operation.kind() else { return Ok(Observed::default()) };
+    let mut patches = Vec::new();
+    collect(text, 0, kind, view, &mut patches);
+    let items: Vec<&RawValue> =
+        list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
+    for item in items.iter().map(|item| item.get()) {
+        // An item is a piece of the text.
+        let from = item.as_ptr() as usize - text.as_ptr() as usize;
+        collect(item, from, kind, view, &mut patches);
+    }
+    patches.sort_by_key(|(place, _)| place.start);
+    Ok(Observed { patches, usage: None })
+}
+
+/// Adds what changes in the object `text`, which begins at `from` of the answer and is of that kind. Anything
+/// else than an object has no ids.
+fn collect(text: &str, from: usize, kind: Kind, view: &View, patches: &mut Vec<Patch>) {
+    let names =
+        ["id", "first_id", "last_id", "input_file_id", "output_file_id", "error_file_id", "model"];
+    let Ok([id, first, last, input, output, errors, model]) = places(text.as_bytes(), names) else {
+        return;
+    };
+    let own = [id, first, last].map(|place| (place, kind));
+    let files = [input, output, errors].map(|place| (place, Kind::File));
+    let sealed = own.into_iter().chain(files).filter_map(|(place, kind): (Place, Kind)| {
+        let place = place?;
+        let id: Str<'_> = serde_json::from_str(&text[place.clone()]).ok()?;
+        // Some providers write an empty name for no file.
+        let issuer = view.issuer.as_ref().filter(|_| !id.0.is_empty())?;
+        Some((place, json_string(&issuer.seal(kind, &id.0)).into()))
+    });
+    let renamed = view.renamed(text, model).map(|place| view.model_patch(place));
+    patches.extend(
+        sealed
+            .chain(renamed)
+            .map(|(place, with): Patch| (place.start + from..place.end + from, with)),
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::bytes::edit::patched;
+    use crate::bytes::id::{IdKey, Issuer};
+
+    fn view() -> View {
+        let issuer = Issuer { key: IdKey::new(b"k"), deployment: Arc::from("d") };
+        View { issuer: Some(issuer), ..crate::fixture::view() }
+    }
+
+    fn seen(operation: Operation, text: &str) -> String {
+        let observed = observe_answer(operation, text, &view()).unwrap();
+        String::from_utf8(patched(text.as_bytes(), &observed.patches)).unwrap()
+    }
+
+    #[test]
+    fn every_id_of_a_batch_says_who_issued_it() {
+        let key = IdKey::new(b"k");
+        let batch = r#"{"id":"b1", "object":"batch","input_file_id" : "f1","output_file_id":null,"error_file_id":"","status":"completed","model":"up","metadata":{"id":"x"}}"#;
+        let expected = batch
+            .replace("\"b1\"", &format!("\"{}\"", key.seal(Kind::Batch, "d", "b1")))
+            .replace("\"f1\"", &format!("\"{}\"", key.seal(Kind::File, "d", "f1")))
+            .replace("\"up\"", "\"mine\"");
+        assert_eq!(seen(Operation::GetBatch, batch), expected);
+        let list =
+            format!(r#"{{"object":"list","data":[{batch} , 5],"first_id":"b1","last_id":"b2"}}"#);
+        let ends = |id: &str| format!("\"{}\"", key.seal(Kind::Batch, "d", id));
+        let expected = format!(
+            r#"{{"object":"list","data":[{expected} , 5],"first_id":{},"last_id":{}}}"#,
+            ends("b1"),
+            ends("b2")
+        );
+        assert_eq!(seen(Operation::ListBatches, &list), expected);
+    }
+
+    #[test]
+    fn an_answer_is_what_was_asked_for() {
+        let good = |operation, text: &str| observe_answer(operation, text, &view()).is_ok();
+        assert!(good(Operation::ListFiles, r#"{"data":[]}"#));
+        assert!(good(Operation::DeleteFile, r#"{"id":"f","deleted":true}"#));
+        assert!(good(Operation::CreateFile, r#"{"id":"f"}"#));
+        for (operation, text) in [
+            (Operation::ListFiles, r#"{"data":{}}"#),
+            (Operation::CreateFile, r#"{"id":5}"#),
+            (Operation::GetBatch, r#"{"id":"b"}"#),
+            (Operation::DeleteFile, r#"{"id":"f"}"#),
+            (Operation::GetFile, r#"{"error":{}}"#),
+        ] {
+            assert!(!good(operation, text), "{operation:?} {text}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Answers and chunks of the OpenAI wire on their way to a client of the same format.
+//!
+//! Called by the conversion for chat, completions and embeddings. Always true: nothing changes but the model's
+//! name, and a chunk that holds only usage is left out where the client did not ask for it.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use hale_core::operation::Operation;
+use memchr::memmem::Finder;
+use serde::Deserialize;
+
+use crate::bytes::members::{Place, note};
+use crate::bytes::scan::{self, ScanError};
+use crate::formats::answer::{self, Fault, Observed, is_filled_list};
+use crate::formats::errors;
+use crate::formats::event::{Change, EventError, Progress, Seen};
+use crate::formats::usage::parse_usage;
+use crate::formats::view::View;
+
+/// What is seen in a full answer to `operation`.
+pub(crate) fn observe_answer(
+    operation: Operation,
+    text: &str,
+    view: &View,
+) -> Result<Observed, Fault> {
+    let [model, usage, choices, data, error] =
+        answer::places(text, ["model", "usage", "choices", "data", "error"])?;
+    let content = if operation == Operation::Embedding { data } else { choices };
+    if !content.is_some_and(|place| is_filled_list(&text[place])) {
+        return Err(Fault::without_content(operation, text, error));
+    }
+    let patches = view.renamed(text, model).map(|place| view.model_patch(place));
+    let usage = usage.and_then(|place| parse_usage(&text[place]));
+    Ok(Observed { patches: patches.into_iter().collect(), usage })
+}
+
+/// A stream of chunks.
+#[derive(Debug, Default)]
+pub(crate) struct Events {
+    memory: Memory,
+}
+
+impl Events {
+    /// Takes the next chunk.
+    pub(crate) fn observe_event(
+        &mut self,
+        text: &str,
+        view: &View,
+        progress: &mut Progress,
+    ) -> Result<Seen, EventError> {
+        let [model, usage, choices, error] = self.memory.places(text.as_bytes())?;
+        if error.is_some() {
+            return Err(EventError::Provider(errors::parse_provider_error(text.as_bytes())));
+        }
+        let choices = choices.map(|place| &text[place]);
+        if let Some(usage) = usage.and_then(|place| parse_usage(&text[place])) {
+            progress.usage = Some(usage);
+            if !view.show_usage && choices.is_some_and(is_empty_list) {
+                return Ok(Seen::Event(Change::Omit));
+            }
+        }
+        if let Some(choices) = choices {
+            if !progress.content {
+                progress.content = holds_content(choices);
+            }
+            if !progress.finished && names_finish(choices) {
+                progress.finished = true;
+            }
+        }
+        Ok(Seen::Event(view.renamed(text, model).map_or(Change::None, Change::Model)))
+    }
+}
+
+const NAMES: [&str; 4] = ["model", "usage", "choices", "error"];
+/// Longest beginning that is remembered, bytes.
+const START_MAX: usize = 1024;
+
+/// How the last event of a stream began, up to the value of its choices. The events of a stream are alike up
+/// to there, and what is alike need not be read again.
+#[derive(Debug, Default)]
+struct Memory {
+    start: Vec<u8>,
+    key: Range<usize>,
+    model: Place,
+}
+
+impl Memory {
+    /// The places of the members with [`NAMES`] in the next event.
+    fn places(&mut self, text: &[u8]) -> Result<[Place; 4], ScanError> {
+        if !self.start.is_empty() && text.starts_with(&self.start) {
+            let mut found = [self.model.clone(), None, None, None];
+            let value = self.start.len();
+            scan::members_from(text, self.key.clone(), value, |key, value| {
+                note(text, key, value, &NAMES, &mut found);
+            })?;
+            return Ok(found);
+        }
+        let mut found = [const { None }; 4];
+        self.start.clear();
+        scan::members(text, |key, value| {
+            let is_alike = matches!(found, [_, None, None, None]);
+            if is_alike && &text[key.clone()] == b"\"choices\"" && value.start <= START_MAX {
+                self.start.extend_from_slice(&text[..value.start]);
+                self.key = key.clone();
+                self.model.clone_from(&found[0]);
+            }
+            note(text, key, value, &NAMES, &mut found);
+        })?;
+        Ok(found)
+    }
+}
+
+fn is_empty_list(text: &str) -> bool {
+    text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(']'))
+}
+
+/// Whether a finish reason is given. Inside a string its quotes would be escaped.
+fn names_finish(choices: &str) -> bool {
+    const KEY: &[u8] = b"\"finish_reason\"";
+    // Building a searcher costs more than searching an event does.
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
+    let bytes = choices.as_bytes();
+    FINDER.find_iter(bytes).any(|at| {
+        let rest = bytes[at + KEY.len()..].trim_ascii_start();
+        rest.strip_prefix(b":").is_some_and(|value| {
+            let value = value.trim_ascii_start();
+            value.starts_with(b"\"") && !value.starts_with(b"\"\"")
+        })
+    })
+}
+
+/// Whether the choices of an event hold content: what ends the wait for the first token.
+fn holds_content(choices: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Choice {
+        delta: Option<serde_json::Map<String, serde_json::Value>>,
+        text: Option<String>,
+        finish_reason: Option<serde_json::Value>,
+    }
+    const CONTENT: &[&str] = &[
+        "content",
+        "reasoning_content",
+        "reasoning",
+        "reasoning_details",
+        "thinking_blocks",
+        "refusal",
+        "tool_calls",
+        "function_call",
+        "audio",
+        "images",
+    ];
+    let Ok(list) = serde_json::from_str::<Vec<Choice>>(choices) else { return false };
+    list.iter().any(|choice| {
+        choice.finish_reason.as_ref().is_some_and(is_filled)
+            || choice.text.as_ref().is_some_and(|text| !text.is_empty())
+            || choice.delta.as_ref().is_some_and(|delta| {
+                CONTENT.iter().any(|key| delta.get(*key).is_some_and(is_filled))
+            })
+    })
+}
+
+fn is_filled(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Null => false,
+        serde_json::Value::String(text) => !text.is_empty(),
+        serde_json::Value::Array(list) => !list.is_empty(),
+        serde_json::Value::Object(map) => !map.is_empty(),
+        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::members::places;
+
+    #[test]
+    fn tools_reasoning_and_text_are_content_and_roles_are_not() {
+        for (choices, expected) in [
+            (r#"[{"delta":{"tool_calls":[{"index":0}]}}]"#, true),
+            (r#"[{"delta":{"reasoning_content":"hm"}}]"#, true),
+            (r#"[{"delta":{"refusal":"no"}}]"#, true),
+            (r#"[{"text":"hi"}]"#, true),
+            (r#"[{"text":""}]"#, false),
+            (r#"[{"delta":{"role":"assistant","content":null}}]"#, false),
+            (r#"[{"delta":{"role":"assistant","tool_calls":[]}}]"#, false),
+            (r#"[]"#, false),
+            (r#"[{"delta":{},"finish_reason":"length"}]"#, true),
+            (r#"[{"delta":{},"finish_reason":""}]"#, false),
+        ] {
+            assert_eq!(holds_content(choices), expected, "{choices}");
+        }
+    }
+
+    #[test]
+    fn an_event_is_read_the_same_with_and_without_memory() {
+        let events = [
+            r#"{"id":1,"model":"up","choices":[{"delta":{}}],"usage":null}"#,
+            r#"{"id":1,"model":"up","choices":[{"delta":{"content":"x"}}],"usage":{"a":1}}"#,
+            r#"{"id":1,"model":"up","choices":[],"error":{"a":1},"model":"other"}"#,
+            r#"{"id":1,"model":"up","choices":[}"#,
+            r#"{"id":1,"model":"up","choices": [{"delta":{"content":"spaced"}}]}"#,
+            r#"{"id":1,"model":"up","choices":[1]} x"#,
+            r#"{"id":2,"model":"longer","choices":[]}"#,
+            r#"{"id":2,"model":"longer","choices":[1]}"#,
+            r#"{"choices":[1]}"#,
+            r#"{"choices":[2],"choices":[3]}"#,
+        ];
+        let mut memory = Memory::default();
+        for event in events {
+            let plain = places(event.as_bytes(), NAMES);
+            assert_eq!(memory.places(event.as_bytes()), plain, "{event}");
+        }
+    }
+}

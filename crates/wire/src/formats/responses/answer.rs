@@ -1,0 +1,62 @@
+//! Full responses as the neutral form.
+//!
+//! Called by the tap. Always true: what the provider's own tools did is not part of it.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::item::Item;
+use crate::bytes::json::Str;
+use crate::formats::answer::Fault;
+use crate::formats::neutral::{Answer, Content, Part, Stop};
+use crate::formats::usage::parse_response_usage;
+
+/// A response, whole or as an event holds it.
+#[derive(Deserialize)]
+pub(super) struct Response<'a> {
+    #[serde(borrow)]
+    pub(super) id: Option<Str<'a>>,
+    #[serde(borrow)]
+    output: Option<Vec<Item<'a>>>,
+    #[serde(borrow)]
+    incomplete_details: Option<Incomplete<'a>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Incomplete<'a> {
+    #[serde(borrow)]
+    reason: Option<Str<'a>>,
+}
+
+/// The answer in `text`.
+pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
+    let response: Response<'_> = serde_json::from_str(text)
+        .map_err(|why| Fault::Malformed(format!("a broken answer: {why}")))?;
+    Ok(response.answer())
+}
+
+impl<'a> Response<'a> {
+    /// What it says.
+    pub(super) fn answer(self) -> Answer<'a> {
+        let items = self.output.into_iter().flatten();
+        let contents: Vec<Content<'a>> = items.flat_map(Item::contents).collect();
+        let calls = contents.iter().any(|content| matches!(content, Content::ToolCall { .. }));
+        let reason = self.incomplete_details.and_then(|details| details.reason);
+        let stop = match reason.as_ref().map(|reason| &*reason.0) {
+            None if calls => Stop::Tools,
+            None => Stop::End,
+            Some("max_output_tokens") => Stop::Length,
+            Some("content_filter") => Stop::Refusal,
+            Some(other) => Stop::other(other),
+        };
+        Answer {
+            id: self.id.unwrap_or_default().0,
+            parts: contents.into_iter().map(Part::from).collect(),
+            stop: Some(stop),
+            stop_sequence: None,
+            usage: self.usage.and_then(|usage| parse_response_usage(usage.get())),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Responses on their way: what of them is content, what is an end or a failure, and what changes.
+//!
+//! Called by the conversion. Always true: nothing changes but the model's name and the ids of responses.
+//! Source of the events: <https://platform.openai.com/docs/api-reference/responses-streaming>.
+
+use std::ops::Range;
+
+use hale_core::health::outcome::ProviderError;
+use hale_core::operation::{Kind, Operation};
+use serde::Deserialize;
+
+use crate::bytes::edit::{Patch, json_string};
+use crate::bytes::json::{JsonText, Str};
+use crate::bytes::members::{Place, places};
+use crate::bytes::scan::ScanError;
+use crate::formats::answer::{self, Fault, Observed};
+use crate::formats::errors::{ErrorReply, parse_provider_error};
+use crate::formats::event::{Change, EventError, Progress, Seen};
+use crate::formats::usage::parse_response_usage;
+use crate::formats::view::View;
+
+/// What is seen in a full answer to `operation`. A failed response is no answer to who wants a new one, but it
+/// is one to who asks what became of it.
+pub(crate) fn observe_answer(
+    operation: Operation,
+    text: &str,
+    view: &View,
+) -> Result<Observed, Fault> {
+    let [id, previous, other, model, usage, status, output, data, deleted, input_tokens, error] =
+        answer::places(
+            text,
+            [
+                "id",
+                "previous_response_id",
+                "response_id",
+                "model",
+                "usage",
+                "status",
+                "output",
+                "data",
+                "deleted",
+                "input_tokens",
+                "error",
+            ],
+        )?;
+    let is_list = |place: Place| place.is_some_and(|place| text[place].starts_with('['));
+    let is_answer = match operation {
+        Operation::Responses => {
+            let failed = status.is_some_and(|place| &text[place] == "\"failed\"");
+            id.is_some() && is_list(output) && !failed
+        }
+        Operation::GetResponse | Operation::CancelResponse => {
+            id.is_some() && (status.is_some() || is_list(output))
+        }
+        Operation::CompactResponses => is_list(output),
+        Operation::CountResponses => input_tokens.is_some(),
+        Operation::ListInputItems => is_list(data),
+        Operation::DeleteResponse => deleted.is_some(),
+        Operation::Chat
+        | Operation::Completion
+        | Operation::Embedding
+        | Operation::Messages
+        | Operation::CountTokens
+        | Operation::CountPrompt
+        | Operation::EditImage
+        | Operation::Transcribe
+        | Operation::CreateFile
+        | Operation::ListFiles
+        | Operation::GetFile
+        | Operation::DeleteFile
+        | Operation::GetFileContent
+        | Operation::CreateBatch
+        | Operation::ListBatches
+        | Operation::GetBatch
+        | Operation::CancelBatch
+        | Operation::GenerateImage
+        | Operation::Speech
+        | Operation::Moderate
+        | Operation::Rerank
+        | Operation::Ocr
+        | Operation::Realtime => false,
+    };
+    if !is_answer {
+        return Err(Fault::without_content(operation, text, error));
+    }
+    let usage = usage.filter(|_| !operation.is_by_id());
+    let usage = usage.and_then(|place| parse_response_usage(&text[place]));
+    Ok(Observed { patches: patches(text, [id, previous, other], model, view), usage })
+}
+
+/// What changes for the client in a response: the `ids` of responses and the name of the model.
+fn patches(text: &str, ids: [Place; 3], model: Place, view: &View) -> Vec<Patch> {
+    let sealed = ids.into_iter().flatten().filter_map(|place| {
+        let id: Str<'_> = serde_json::from_str(&text[place.clone()]).ok()?;
+        let sealed = view.issuer.as_ref()?.seal(Kind::Response, &id.0);
+        Some((place, json_string(&sealed).into()))
+    });
+    let mut patches: Vec<Patch> = sealed.collect();
+    patches.extend(view.renamed(text, model).map(|place| view.model_patch(place)));
+    patches.sort_by_key(|(place, _)| place.start);
+    patches
+}
+
+/// The response that an event holds.
+#[derive(Default)]
+struct Response<'t> {
+    text: Option<&'t str>,
+    usage: Option<&'t str>,
+    /// What changes in the event.
+    patches: Vec<Patch>,
+}
+
+impl<'t> Response<'t> {
+    /// Reads the response at `place` of the event `text`.
+    fn read(text: &'t str, place: Range<usize>, view: &View) -> Result<Response<'t>, ScanError> {
+        let inner = &text[place.clone()];
+        let names = ["id", "previous_response_id", "response_id", "model", "usage"];
+        let [id, previous, other, model, usage] = places(inner.as_bytes(), names)?;
+        let mut patches = patches(inner, [id, previous, other], model, view);
+        for (at, _) in &mut patches {
+            *at = at.start + place.start..at.end + place.start;
+        }
+        Ok(Response { text: Some(inner), usage: usage.map(|place| &inner[place]), patches })
+    }
+}
+
+/// A stream of one response.
+#[derive(Debug)]
+pub(crate) struct Events {
+    /// Whether the response was made by an earlier request: its tokens were counted then, and its failure
+    /// is the answer.
+    replay: bool,
+    /// The number of the next event.
+    next: u64,
+}
+
+impl Events {
+    /// A stream that answers `operation`.
+    pub(crate) fn of(operation: Operation) -> Events {
+        Events { replay: operation.is_by_id(), next: 0 }
+    }
+
+    /// Takes the next event.
+    pub(crate) fn observe_event(
+        &mut self,
+        text: &str,
+        view: &View,
+        progress: &mut Progress,
+    ) -> Result<Seen, EventError> {
+        let [kind, response, response_id, delta, item, sequence, error] = places(
+            text.as_bytes(),
+            ["type", "response", "response_id", "delta", "item", "sequence_number", "error"],
+        )?;
+        if let Some(number) = sequence.and_then(|place| text[place].parse::<u64>().ok()) {
+            self.next = number.saturating_add(1);
+        }
+        let response = match response {
+            Some(place) if text[place.clone()].starts_with('{') => {
+                Response::read(text, place, view)?
+            }
+            // The events themselves have no id: what is called so belongs to something else.
+            _ => Response {
+                patches: patches(text, [response_id, None, None], None, view),
+                ..Response::default()
+            },
+        };
+        let change = match response.patches.is_empty() {
+            true => Change::None,
+            false => Change::Patch(response.patches),
+        };
+        match kind.map_or("", |place| text[place].trim_matches('"')) {
+            "response.completed" | "response.incomplete" => {
+                let usage = response.usage.filter(|_| !self.replay).and_then(parse_response_usage);
+                progress.usage = usage.or(progress.usage);
+                end(progress);
+            }
+            "response.failed" if self.replay => end(progress),
+            "response.failed" => {
+                let said = response.text.unwrap_or(text);
+                return Err(EventError::Provider(parse_provider_error(said.as_bytes())));
+            }
+            "error" => return Err(EventError::Provider(failure(text))),
+            "" if error.is_some() => {
+                return Err(EventError::Provider(parse_provider_error(text.as_bytes())));
+            }
+            "keepalive" | "ping" => return Ok(Seen::Ping(change)),
+            "response.output_item.added" => {
+                progress.content |= item.is_some_and(|item| !begins_empty(&text[item]));
+            }
+            "response.output_item.done" => progress.content = true,
+            _ => progress.content |= delta.is_some_and(|delta| &text[delta] != "\"\""),
+        }
+        Ok(Seen::Event(change))
+    }
+
+    /// The event that says that the stream broke: as documented, with an error object besides, by which
+    /// clients know an error from an event that is news to them.
+    pub(crate) fn failure(&self, reply: &ErrorReply) -> Vec<u8> {
+        let mut json = JsonText::new();
+        json.open(b'{').member("type", "error").count_member("sequence_number", self.next);
+        json.member("code", reply.provider_code.as_deref().unwrap_or(&reply.code));
+        json.member("message", &reply.message).key("param");
+        match &reply.param {
+            Some(param) => json.text(param),
+            None => json.raw("null"),
+        };
+        let error = serde_json::to_string(reply).unwrap_or_else(|_| "{}".to_owned());
+        json.raw_member("error", &error).close(b'}');
+        [b"event: error\ndata: ", &json.into_bytes()[..], b"\n\n"].concat()
+    }
+}
+
+/// The response is complete, as far as it goes.
+fn end(progress: &mut Progress) {
+    progress.content = true;
+    progress.finished = true;
+    progress.done = true;
+}
+
+/// What an `error` event says. Where it is flat its `type` is the event's, not the error's.
+fn failure(text: &str) -> ProviderError {
+    let mut error = parse_provider_error(text.as_bytes());
+    error.kind = error.kind.filter(|kind| kind != "error");
+    error
+}
+
+/// Whether an output item is nothing yet: messages and thoughts begin empty, all others are content by
+/// being there.
+fn begins_empty(item: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Item<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Option<Str<'a>>,
+    }
+    let item = serde_json::from_str::<Item<'_>>(item).ok();
+    let kind = item.and_then(|item| item.kind);
+    kind.is_none_or(|kind| matches!(&*kind.0, "message" | "reasoning"))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! Tokens as the OpenAI wire counts them, in completions and in responses.
+//!
+//! Called wherever a full answer or an event names its usage. Always true: a negative or broken count is no
+//! count, and a usage without counts is none.
+
+use hale_core::usage::Usage;
+
+use crate::bytes::scan::{self, ScanError};
+
+/// What the counts of a `usage` object are called, quotes included.
+struct Words {
+    input: &'static [u8],
+    output: &'static [u8],
+    input_details: &'static [u8],
+    output_details: &'static [u8],
+}
+
+/// Tokens of a completion's `usage` object; `None` when it counts nothing.
+pub(crate) fn parse_usage(text: &str) -> Option<Usage> {
+    let words = Words {
+        input: b"\"prompt_tokens\"",
+        output: b"\"completion_tokens\"",
+        input_details: b"\"prompt_tokens_details\"",
+        output_details: b"\"completion_tokens_details\"",
+    };
+    counts(text, &words)
+}
+
+/// The same of a response.
+pub(crate) fn parse_response_usage(text: &str) -> Option<Usage> {
+    let words = Words {
+        input: b"\"input_tokens\"",
+        output: b"\"output_tokens\"",
+        input_details: b"\"input_tokens_details\"",
+        output_details: b"\"output_tokens_details\"",
+    };
+    counts(text, &words)
+}
+
+fn counts(text: &str, words: &Words) -> Option<Usage> {
+    let bytes = text.as_bytes();
+    let mut usage = Usage::default();
+    let mut counted = false;
+    scan::members(bytes, |key, value| {
+        let value = &text[value];
+        match &bytes[key] {
+            key if key == words.input => counted |= count(value, &mut usage.input),
+            key if key == words.output => counted |= count(value, &mut usage.output),
+            key if key == words.input_details => {
+                detail(value, "\"cached_tokens\"", &mut usage.cached_input);
+                // The first is OpenAI's name, the second LiteLLM's.
+                detail(value, "\"cache_write_tokens\"", &mut usage.cache_creation);
+                detail(value, "\"cache_creation_tokens\"", &mut usage.cache_creation);
+            }
+            key if key == words.output_details => {
+                detail(value, "\"reasoning_tokens\"", &mut usage.reasoning);
+            }
+            _ => {}
+        }
+    })
+    .ok()?;
+    counted.then_some(usage)
+}
+
+fn count(text: &str, into: &mut u64) -> bool {
+    // A negative or broken count is no count.
+    let parsed = text.parse();
+    if let Ok(count) = parsed {
+        *into = count;
+    }
+    parsed.is_ok()
+}
+
+fn detail(text: &str, name: &str, into: &mut u64) {
+    // Details that are null, or no object, say nothing.
+    let _none: Result<(), ScanError> = scan::members(text.as_bytes(), |key, value| {
+        if text[key] == *name {
+            count(&text[value], into);
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn usage_is_read_and_nonsense_is_not() {
+        let text = r#"{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12,"x":{},
+            "prompt_tokens_details":{"cached_tokens":2,"audio_tokens":0},
+            "completion_tokens_details":{"reasoning_tokens":3}}"#;
+        let expected = Usage {
+            input: 5,
+            output: 7,
+            cached_input: 2,
+            cache_creation: 0,
+            cache_creation_1h: 0,
+            reasoning: 3,
+            ..Usage::default()
+        };
+        assert_eq!(parse_usage(text), Some(expected));
+        for text in ["{}", "null", "[]", r#"{"prompt_tokens":-1}"#, r#"{"prompt_tokens":1.5}"#] {
+            assert_eq!(parse_usage(text), None, "{text}");
+        }
+        let null_details = r#"{"prompt_tokens":1,"prompt_tokens_details":null}"#;
+        assert_eq!(parse_usage(null_details).unwrap().input, 1);
+    }
+}

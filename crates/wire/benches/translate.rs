@@ -15,8 +15,8 @@ use hale_core::snapshot::Snapshot;
 use hale_wire::answer;
 use hale_wire::order::Order;
 use hale_wire::peek::Peek;
+use hale_wire::prepare::{Conversion, prepare};
 use hale_wire::stream::{Reader, View};
-use hale_wire::way::{Way, outgoing};
 
 fn main() {
     divan::main();
@@ -77,7 +77,7 @@ fn request(bencher: divan::Bencher<'_, '_>, model: &str) {
             ask_usage: false,
             drop_params: false,
         };
-        outgoing(&peek, &order).unwrap()
+        prepare(&peek, &order).unwrap()
     });
 }
 
@@ -98,8 +98,8 @@ fn full_answer(bencher: divan::Bencher<'_, '_>, model: &str) {
              \"stop_sequence\":null,\"usage\":{{\"input_tokens\":182,\"output_tokens\":60}}}}"
         ),
     });
-    let way = Way { operation: Operation::Chat, wire: wire(model) };
-    bencher.bench_local(|| answer::check(way, &body, &view()).unwrap());
+    let conversion = Conversion { operation: Operation::Chat, wire: wire(model) };
+    bencher.bench_local(|| answer::check(conversion, &body, &view()).unwrap());
 }
 
 /// An event with one word of text, as a client of the OpenAI format sees it.
@@ -127,10 +127,10 @@ fn event(bencher: divan::Bencher<'_, '_>, model: &str) {
                 .to_owned(),
         ),
     };
-    let way = Way { operation: Operation::Chat, wire: wire(model) };
+    let conversion = Conversion { operation: Operation::Chat, wire: wire(model) };
     let delta = Bytes::from(delta);
     bencher.counter(ItemsCount::new(DELTAS)).bench_local(|| {
-        let mut reader = Reader::new(way, view());
+        let mut reader = Reader::new(conversion, view());
         let mut out = Vec::new();
         reader.push(Bytes::copy_from_slice(first.as_bytes()), &mut out).unwrap();
         for _ in 0..DELTAS {

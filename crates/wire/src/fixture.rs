@@ -15,8 +15,8 @@ use hale_core::provider;
 use serde_json::Value;
 
 use crate::bytes::peek::Peek;
+use crate::conversion::prepare::{Conversion, Prepared, prepare};
 use crate::conversion::stream::Reader;
-use crate::conversion::way::{Outgoing, Way, outgoing};
 use crate::formats::neutral::Unfit;
 use crate::formats::order::Order;
 use crate::formats::view::View;
@@ -79,10 +79,10 @@ pub(crate) fn order<'o>(
 /// What goes out for `body`.
 pub(crate) fn sent(body: &Value, order: &Order<'_>) -> Result<Value, Unfit> {
     let peek = Peek::parse(Bytes::from(body.to_string())).unwrap();
-    outgoing(&peek, order).map(|outgoing| match outgoing {
-        Outgoing::Body(_, body) => serde_json::from_slice(&body.joined()).unwrap(),
-        Outgoing::Estimate(body) => serde_json::from_slice(&body).unwrap(),
-        Outgoing::Count(count) => serde_json::from_slice(&count.answer()).unwrap(),
+    prepare(&peek, order).map(|prepared| match prepared {
+        Prepared::Body(_, body) => serde_json::from_slice(&body.joined()).unwrap(),
+        Prepared::Estimate(body) => serde_json::from_slice(&body).unwrap(),
+        Prepared::Count(count) => serde_json::from_slice(&count.answer()).unwrap(),
     })
 }
 
@@ -97,9 +97,9 @@ pub(crate) fn view() -> View {
     }
 }
 
-/// A stream that came on `way`, in pieces that end at `cuts`: its reader, and what the client got.
-pub(crate) fn streamed(way: Way, text: &str, cuts: &[usize]) -> (Reader, String) {
-    let mut reader = Reader::new(way, view());
+/// A stream that came by `conversion`, in pieces that end at `cuts`: its reader, and what the client got.
+pub(crate) fn streamed(conversion: Conversion, text: &str, cuts: &[usize]) -> (Reader, String) {
+    let mut reader = Reader::new(conversion, view());
     let mut out = Vec::new();
     let mut from = 0;
     for &cut in cuts.iter().chain([&text.len()]) {

@@ -16,7 +16,7 @@ pub use hale_core::operation::Operation;
 
 pub use self::bytes::framing::sse as events;
 pub use self::bytes::{edit, form, id, object, payload, peek, scan, websocket};
-pub use self::conversion::{answer, stream, tap, token_count, way};
+pub use self::conversion::{answer, prepare, stream, tap, token_count};
 pub use self::formats::{
     controls, errors, files, hints, mock, modes, neutral, order, probe, realtime,
 };

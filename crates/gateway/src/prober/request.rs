@@ -13,8 +13,8 @@ use hale_core::usage::{Units, Usage};
 use hale_wire::modes;
 use hale_wire::neutral::Unfit;
 use hale_wire::order::Order;
+use hale_wire::prepare::{Conversion, Prepared, prepare};
 use hale_wire::probe::{Probe, VOICE};
-use hale_wire::way::{Outgoing, Way, outgoing};
 use http::HeaderMap;
 
 use crate::state::Serving;
@@ -43,9 +43,9 @@ pub(super) struct ProbeRequest {
 /// The operation of a probe for which a model runs.
 pub(super) struct ProbeOperation {
     /// The operation, and the provider's wire.
-    pub(super) conversion: Way,
+    pub(super) conversion: Conversion,
     /// The request in the provider's format.
-    pub(super) prepared: Result<Outgoing, Unfit>,
+    pub(super) prepared: Result<Prepared, Unfit>,
 }
 
 /// The probe of `deployment`. `free_only` leaves out what costs.
@@ -77,9 +77,9 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
         drop_params: serving.snapshot.gateway.drop_params,
         kept: None,
     };
-    let conversion = Way { operation, wire: order.wire() };
+    let conversion = Conversion { operation, wire: order.wire() };
     let (units, prepared) = match probe.request() {
-        Ok(peek) => (modes::asked::asked(operation, &peek), outgoing(&peek, &order)),
+        Ok(peek) => (modes::asked::asked(operation, &peek), prepare(&peek, &order)),
         Err(error) => {
             let field = "health_check_params".to_owned();
             (Units::default(), Err(Unfit { field, message: error.to_string() }))
@@ -121,7 +121,7 @@ impl ProbeRequest {
         let mut hash = DefaultHasher::new();
         place(serving, index).hash(&mut hash);
         match &self.operation {
-            Some(ProbeOperation { prepared: Ok(Outgoing::Body(called, body)), .. })
+            Some(ProbeOperation { prepared: Ok(Prepared::Body(called, body)), .. })
                 if deployment.endpoint.mock.is_none() =>
             {
                 let (called, transfer) = (*called, Transfer::Whole);

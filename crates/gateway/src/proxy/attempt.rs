@@ -23,8 +23,8 @@ use hale_core::health::outcome::Observation;
 use hale_core::operation::{self, Operation};
 use hale_core::provider::Called;
 use hale_wire::payload::Payload;
+use hale_wire::prepare::Prepared;
 use hale_wire::token_count::Count;
-use hale_wire::way::Outgoing;
 use http::{HeaderMap, Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
@@ -85,7 +85,7 @@ impl Attempt<'_> {
             Call::Operation(call) => call,
         };
         match &call.prepared {
-            Ok(Outgoing::Body(called, body)) => match &self.destination.deployment.endpoint.mock {
+            Ok(Prepared::Body(called, body)) => match &self.destination.deployment.endpoint.mock {
                 Some(canned) => {
                     let content =
                         canned::answer(self.scope, call, called.operation, canned).await?;
@@ -93,8 +93,8 @@ impl Attempt<'_> {
                 }
                 None => self.ask(call, (*called, body), stage).await,
             },
-            Ok(Outgoing::Estimate(answer)) => Ok(self.own_answer(answer.clone())),
-            Ok(Outgoing::Count(count)) => Ok(self.own_answer(counted(count).await)),
+            Ok(Prepared::Estimate(answer)) => Ok(self.own_answer(answer.clone())),
+            Ok(Prepared::Count(count)) => Ok(self.own_answer(counted(count).await)),
             Err(unfit) => Err(Failed::unfit(unfit)),
         }
     }

@@ -11,8 +11,8 @@ use hale_wire::edit::json_string;
 use hale_wire::id::Issuer;
 use hale_wire::neutral::Unfit;
 use hale_wire::order::Order;
+use hale_wire::prepare::{Conversion, Prepared, prepare};
 use hale_wire::stream::View;
-use hale_wire::way::{Outgoing, Way, outgoing};
 
 use super::attempt::{Destination, Expect, OperationCall, PolicyStop};
 use super::model_request::ModelRequest;
@@ -42,7 +42,7 @@ impl<'a> CallBuilder<'a> {
             ask_usage: request.controls.stream,
             drop_params: self.serving.snapshot.gateway.drop_params,
         };
-        let conversion = Way { operation: request.operation, wire: order.wire() };
+        let conversion = Conversion { operation: request.operation, wire: order.wire() };
         let shown_model = self.shown_model();
         let moves_on = self.plan.has_policy_fallback(&self.serving.snapshot);
         OperationCall {
@@ -60,17 +60,22 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    fn prepare(self, order: &Order<'_>) -> Result<Outgoing, Unfit> {
+    fn prepare(self, order: &Order<'_>) -> Result<Prepared, Unfit> {
         let Some(peek) = self.request.peek() else {
             let message = "the request's body is no longer held".to_owned();
             return Err(Unfit { field: "request_body".to_owned(), message });
         };
         let overridden = self.plan.overrides().and_then(|at| controls::overridden(peek, at));
-        outgoing(overridden.as_ref().unwrap_or(peek), order)
+        prepare(overridden.as_ref().unwrap_or(peek), order)
     }
 
     /// How the client sees the answer.
-    fn view(self, conversion: Way, shown_model: &str, destination: &Destination<'_>) -> View {
+    fn view(
+        self,
+        conversion: Conversion,
+        shown_model: &str,
+        destination: &Destination<'_>,
+    ) -> View {
         let operation = self.request.operation;
         View {
             // A response of many models keeps the name of its own.

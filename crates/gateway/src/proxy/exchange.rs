@@ -13,7 +13,7 @@ use hale_core::health::outcome::ProviderError;
 use hale_core::operation::Operation;
 use hale_core::route::{AttemptPlan, GiveUp, Next, Tried, Walk};
 use hale_wire::neutral::Unfit;
-use hale_wire::way::Outgoing;
+use hale_wire::prepare::Prepared;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
@@ -148,13 +148,13 @@ impl Exchange {
         &self,
         plan: &AttemptPlan,
         deployment: &Arc<Deployment>,
-        prepared: &Result<Outgoing, Unfit>,
+        prepared: &Result<Prepared, Unfit>,
     ) -> Option<AttemptGuard> {
         let snapshot = &self.arrival.serving.snapshot;
         let around = self.plan.surroundings(snapshot, plan);
         let entry = Entry { deployment, plan, request: self.number, around };
         match prepared {
-            Ok(Outgoing::Body(called, _)) => {
+            Ok(Prepared::Body(called, _)) => {
                 let model = self.plan.target().model_in_many(snapshot, deployment).into();
                 // How long files take says nothing about models.
                 let times = if called.operation.is_of_files() {
@@ -164,7 +164,7 @@ impl Exchange {
                 };
                 entry.take_place(model, times)
             }
-            Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) | Err(_) => Some(entry.stay_local()),
+            Ok(Prepared::Estimate(_) | Prepared::Count(_)) | Err(_) => Some(entry.stay_local()),
         }
     }
 

@@ -16,7 +16,7 @@ use hale_wire::edit::Edit;
 use hale_wire::object::ObjectError;
 use hale_wire::order::Order;
 use hale_wire::peek::{FORBIDDEN, Peek, PeekError};
-use hale_wire::way::{Outgoing, outgoing};
+use hale_wire::prepare::{Prepared, prepare};
 use serde_json::value::RawValue;
 
 use crate::fuzz;
@@ -147,9 +147,9 @@ fn every_provider_gets_json(peek: &Peek) {
                 ask_usage,
                 drop_params: ask_usage,
             };
-            let body = |peek: &Peek| match outgoing(peek, &order) {
-                Ok(Outgoing::Body(_, body)) => Some(body.joined()),
-                Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) => {
+            let body = |peek: &Peek| match prepare(peek, &order) {
+                Ok(Prepared::Body(_, body)) => Some(body.joined()),
+                Ok(Prepared::Estimate(_) | Prepared::Count(_)) => {
                     panic!("nobody asked for a count")
                 }
                 Err(unfit) => {

@@ -7,8 +7,8 @@ use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_wire::answer::{self, Fault};
 use hale_wire::errors::{ErrorReply, MESSAGE_MAX, clean, parse_provider_error};
+use hale_wire::prepare::Conversion;
 use hale_wire::stream::View;
-use hale_wire::way::Way;
 use serde_json::Value;
 
 use crate::fuzz;
@@ -104,9 +104,9 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
     let mut outcome = 0;
     let ways = Operation::ALL
         .iter()
-        .flat_map(|operation| wires.map(|wire| Way { operation: *operation, wire }));
-    for way in ways.filter(|way| way.upstream().is_some()) {
-        match answer::check(way, &whole, &view) {
+        .flat_map(|operation| wires.map(|wire| Conversion { operation: *operation, wire }));
+    for conversion in ways.filter(|conversion| conversion.upstream().is_some()) {
+        match answer::check(conversion, &whole, &view) {
             Ok(answer) => {
                 let value: &serde_json::value::RawValue =
                     serde_json::from_slice(&answer.body).expect("an answer is JSON");

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use hale_core::operation::Operation;
 use hale_wire::order::Order;
 use hale_wire::peek::Peek;
-use hale_wire::way::{Outgoing, outgoing};
+use hale_wire::prepare::{Prepared, prepare};
 
 use crate::bodies::SNAPSHOT;
 use crate::fuzz;
@@ -62,7 +62,7 @@ fn check(input: &[u8]) -> (bool, usize, usize) {
                 ask_usage: false,
                 drop_params: true,
             };
-            let Ok(Outgoing::Body(_, sent)) = outgoing(&peek, &order) else {
+            let Ok(Prepared::Body(_, sent)) = prepare(&peek, &order) else {
                 panic!("what passes is never unfit")
             };
             let kind = sent.content_type.as_ref().and_then(|kind| kind.to_str().ok());

@@ -7,8 +7,8 @@ use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_wire::events::{Data, Splitter, data, events};
 use hale_wire::id::{IdKey, Issuer};
+use hale_wire::prepare::Conversion;
 use hale_wire::stream::{Reader, View};
-use hale_wire::way::Way;
 
 use crate::fuzz;
 
@@ -136,15 +136,15 @@ fn lines(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// What OpenAI's clients see of OpenAI's streams, and the other ways between two formats.
-const WAYS: [Way; 5] = [
-    Way { operation: Operation::Chat, wire: WireFormat::OpenAi },
-    Way { operation: Operation::Chat, wire: WireFormat::Anthropic },
-    Way { operation: Operation::Messages, wire: WireFormat::Anthropic },
-    Way { operation: Operation::Messages, wire: WireFormat::OpenAi },
-    Way { operation: Operation::Responses, wire: WireFormat::OpenAi },
+const WAYS: [Conversion; 5] = [
+    Conversion { operation: Operation::Chat, wire: WireFormat::OpenAi },
+    Conversion { operation: Operation::Chat, wire: WireFormat::Anthropic },
+    Conversion { operation: Operation::Messages, wire: WireFormat::Anthropic },
+    Conversion { operation: Operation::Messages, wire: WireFormat::OpenAi },
+    Conversion { operation: Operation::Responses, wire: WireFormat::OpenAi },
 ];
 
-fn read(way: Way, input: &[u8], cuts: &[usize], show_usage: bool) -> Seen {
+fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) -> Seen {
     let view = View {
         model_json: "\"shown\"".into(),
         show_usage,
@@ -152,7 +152,7 @@ fn read(way: Way, input: &[u8], cuts: &[usize], show_usage: bool) -> Seen {
         upstream_model: None,
         issuer: Some(Issuer { key: IdKey::new(b"k"), deployment: "d".into() }),
     };
-    let mut reader = Reader::new(way, view);
+    let mut reader = Reader::new(conversion, view);
     let mut bytes = Vec::new();
     let mut read = Ok(());
     for piece in pieces(input, cuts) {
@@ -179,11 +179,15 @@ fn check(input: &[u8]) -> (usize, bool, bool, bool, u64, u64) {
     for cuts in &cuttings[1..] {
         assert_eq!(split(input, cuts), whole, "{cuts:?}");
     }
-    for way in WAYS {
+    for conversion in WAYS {
         for show_usage in [true, false] {
-            let seen = read(way, input, &cuttings[0], show_usage);
+            let seen = read(conversion, input, &cuttings[0], show_usage);
             for cuts in &cuttings[1..] {
-                assert_eq!(read(way, input, cuts, show_usage), seen, "{way:?} {cuts:?}");
+                assert_eq!(
+                    read(conversion, input, cuts, show_usage),
+                    seen,
+                    "{conversion:?} {cuts:?}"
+                );
             }
         }
     }

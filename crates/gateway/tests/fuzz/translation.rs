@@ -10,8 +10,8 @@ use hale_core::provider::WireFormat;
 use hale_wire::answer;
 use hale_wire::order::Order;
 use hale_wire::peek::Peek;
+use hale_wire::prepare::{Conversion, Prepared, prepare};
 use hale_wire::stream::View;
-use hale_wire::way::{Outgoing, Way, outgoing};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -67,9 +67,9 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
         ask_usage: false,
         drop_params: false,
     };
-    match outgoing(&peek, &order) {
-        Ok(Outgoing::Body(_, body)) => Some(body.joined()),
-        Ok(Outgoing::Estimate(_) | Outgoing::Count(_)) => panic!("nobody asked for a count"),
+    match prepare(&peek, &order) {
+        Ok(Prepared::Body(_, body)) => Some(body.joined()),
+        Ok(Prepared::Estimate(_) | Prepared::Count(_)) => panic!("nobody asked for a count"),
         Err(unfit) => {
             // The name of a field may be empty.
             assert!(!unfit.message.is_empty(), "{unfit:?}");
@@ -91,7 +91,7 @@ fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
         upstream_model: None,
         issuer: None,
     };
-    answer::check(Way { operation, wire }, body, &view).ok().map(|answer| answer.body)
+    answer::check(Conversion { operation, wire }, body, &view).ok().map(|answer| answer.body)
 }
 
 /// The body, which must be JSON. Numbers that fit nowhere and halves of characters pass as they are, and

@@ -1,6 +1,6 @@
 //! Edits of a JSON object's top-level members, applied to its text in one pass.
 //!
-//! Built by [`crate::conversion::way`] for each attempt. Always true: bytes that no edit names are copied as
+//! Built by [`crate::conversion::prepare`] for each attempt. Always true: bytes that no edit names are copied as
 //! they are, and the result is valid JSON whenever the input was.
 
 use std::borrow::Cow;

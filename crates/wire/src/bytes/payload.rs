@@ -1,6 +1,6 @@
 //! The body that goes out to an upstream, in as many pieces as it takes not to copy it.
 //!
-//! Made by [`crate::conversion::way`] for each attempt, sent by the gateway. Always true: the body is the pieces one
+//! Made by [`crate::conversion::prepare`] for each attempt, sent by the gateway. Always true: the body is the pieces one
 //! after the other, and none of them is empty but the first of an empty body.
 
 use bytes::Bytes;

@@ -11,8 +11,8 @@ use hale_core::usage::Usage;
 
 use crate::bytes::edit::patched;
 use crate::conversion::observe::observe_answer;
+use crate::conversion::prepare::Conversion;
 use crate::conversion::token_count;
-use crate::conversion::way::Way;
 pub use crate::formats::answer::Fault;
 use crate::formats::answer::Observed;
 use crate::formats::view::View;
@@ -27,20 +27,20 @@ pub struct Answer {
     pub usage: Option<Usage>,
 }
 
-/// Checks a full answer that came on `way` and makes of it what the client is to see.
+/// Checks a full answer that came by `conversion` and makes of it what the client is to see.
 ///
 /// # Errors
 /// When the answer is malformed, or an error.
-pub fn check(way: Way, body: &Bytes, view: &View) -> Result<Answer, Fault> {
+pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer, Fault> {
     if body.is_empty() {
         return Err(Fault::Malformed("an empty body".to_owned()));
     }
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(Fault::Malformed("a body that is not UTF-8".to_owned()));
     };
-    let Observed { patches, usage } = observe_answer(way, text, view)?;
-    let body = if way.translates() {
-        translate(way, text, view)?.into()
+    let Observed { patches, usage } = observe_answer(conversion, text, view)?;
+    let body = if conversion.translates() {
+        translate(conversion, text, view)?.into()
     } else if patches.is_empty() {
         body.clone()
     } else {
@@ -50,15 +50,15 @@ pub fn check(way: Way, body: &Bytes, view: &View) -> Result<Answer, Fault> {
 }
 
 /// The provider's answer in the client's format.
-fn translate(way: Way, text: &str, view: &View) -> Result<Vec<u8>, Fault> {
-    if way.operation == Operation::CountPrompt {
+fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>, Fault> {
+    if conversion.operation == Operation::CountPrompt {
         return token_count::counted(text, view).map_err(Fault::Malformed);
     }
-    let answer = match way.wire {
+    let answer = match conversion.wire {
         WireFormat::OpenAi => openai::answer::read(text),
         WireFormat::Anthropic => anthropic::answer::read(text),
     }?;
-    Ok(match way.operation.format() {
+    Ok(match conversion.operation.format() {
         WireFormat::OpenAi => openai::answer::write(&answer, view),
         WireFormat::Anthropic => anthropic::answer::write(&answer, view),
     })
@@ -107,7 +107,7 @@ mod tests {
     }
 
     fn check_as(operation: Operation, body: &Bytes) -> Result<Answer, Fault> {
-        check(Way { operation, wire: WireFormat::OpenAi }, body, &view())
+        check(Conversion { operation, wire: WireFormat::OpenAi }, body, &view())
     }
 
     #[test]

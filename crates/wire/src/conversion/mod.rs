@@ -4,8 +4,8 @@
 
 pub mod answer;
 mod observe;
+pub mod prepare;
 pub mod stream;
 pub mod tap;
 pub mod token_count;
 mod translation;
-pub mod way;

@@ -6,7 +6,7 @@
 use hale_core::operation::{Operation, Shape};
 use hale_core::provider::WireFormat;
 
-use crate::conversion::way::Way;
+use crate::conversion::prepare::Conversion;
 use crate::formats::answer::{Fault, Observed};
 use crate::formats::errors::ErrorReply;
 use crate::formats::event::{EventError, Progress, Seen};
@@ -14,10 +14,14 @@ use crate::formats::modes::transcripts;
 use crate::formats::view::View;
 use crate::formats::{anthropic, files, modes, openai, responses};
 
-/// What is seen in the full answer `text` that came on `way`.
-pub(crate) fn observe_answer(way: Way, text: &str, view: &View) -> Result<Observed, Fault> {
-    let upstream = way.upstream().unwrap_or(way.operation);
-    let observe = match (way.wire, upstream.shape()) {
+/// What is seen in the full answer `text` that came by `conversion`.
+pub(crate) fn observe_answer(
+    conversion: Conversion,
+    text: &str,
+    view: &View,
+) -> Result<Observed, Fault> {
+    let upstream = conversion.upstream().unwrap_or(conversion.operation);
+    let observe = match (conversion.wire, upstream.shape()) {
         (WireFormat::OpenAi, Shape::Response) => responses::observe::observe_answer,
         (WireFormat::OpenAi, Shape::Stored) => files::observe::observe_answer,
         (WireFormat::OpenAi, Shape::Own) => modes::observe::observe_answer,
@@ -37,13 +41,15 @@ pub(crate) enum Observer {
 }
 
 impl Observer {
-    /// Of a stream that comes on `way`.
-    pub(crate) fn of(way: Way) -> Observer {
-        match way.wire {
-            WireFormat::OpenAi if way.operation.is_of_responses() => {
-                Observer::Responses(responses::observe::Events::of(way.operation))
+    /// Of a stream that comes by `conversion`.
+    pub(crate) fn of(conversion: Conversion) -> Observer {
+        match conversion.wire {
+            WireFormat::OpenAi if conversion.operation.is_of_responses() => {
+                Observer::Responses(responses::observe::Events::of(conversion.operation))
             }
-            WireFormat::OpenAi if way.operation == Operation::Transcribe => Observer::Transcript,
+            WireFormat::OpenAi if conversion.operation == Operation::Transcribe => {
+                Observer::Transcript
+            }
             WireFormat::OpenAi => Observer::OpenAi(openai::observe::Events::default()),
             WireFormat::Anthropic => Observer::Anthropic(anthropic::observe::Events::default()),
         }

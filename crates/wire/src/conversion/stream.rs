@@ -16,9 +16,9 @@ use crate::bytes::edit::patched;
 use crate::bytes::framing::Framing;
 use crate::bytes::framing::frame::{Data, TooLong};
 use crate::conversion::observe::Observer;
+use crate::conversion::prepare::Conversion;
 use crate::conversion::tap::Tap;
 use crate::conversion::translation::Translation;
-use crate::conversion::way::Way;
 use crate::formats::errors::{self, ErrorReply};
 use crate::formats::event::{Change, EventError, Progress, Seen};
 use crate::formats::framing;
@@ -68,35 +68,35 @@ pub struct Reader {
 impl Reader {
     /// A stream that nothing was read of.
     #[must_use]
-    pub fn new(way: Way, view: View) -> Reader {
-        let passage = if way.translates() {
-            let translation = Translation::new(way.wire, way.operation.format());
+    pub fn new(conversion: Conversion, view: View) -> Reader {
+        let passage = if conversion.translates() {
+            let translation = Translation::new(conversion.wire, conversion.operation.format());
             Passage::Translated(Box::new(translation))
         } else {
-            Passage::Observed(Observer::of(way))
+            Passage::Observed(Observer::of(conversion))
         };
-        Reader::of(passage, way, view)
+        Reader::of(passage, conversion, view)
     }
 
     /// An answer that is bytes, charged as `usage`.
     #[must_use]
-    pub fn bytes(way: Way, view: View, usage: Option<Usage>) -> Reader {
-        let mut reader = Reader::of(Passage::Bytes, way, view);
+    pub fn bytes(conversion: Conversion, view: View, usage: Option<Usage>) -> Reader {
+        let mut reader = Reader::of(Passage::Bytes, conversion, view);
         reader.progress.usage = usage;
         reader
     }
 
     /// A stream that nothing was read of, with a tap: see [`Reader::tap`].
     #[must_use]
-    pub fn tapped(way: Way, view: View) -> Reader {
-        Reader { tap: Tap::of(way).map(Box::new), ..Reader::new(way, view) }
+    pub fn tapped(conversion: Conversion, view: View) -> Reader {
+        Reader { tap: Tap::of(conversion).map(Box::new), ..Reader::new(conversion, view) }
     }
 
-    fn of(passage: Passage, way: Way, view: View) -> Reader {
+    fn of(passage: Passage, conversion: Conversion, view: View) -> Reader {
         Reader {
-            framing: framing(way.wire),
+            framing: framing(conversion.wire),
             passage,
-            format: way.operation.format(),
+            format: conversion.operation.format(),
             view,
             progress: Progress::default(),
             error: None,

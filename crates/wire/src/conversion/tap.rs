@@ -8,8 +8,8 @@ use bytes::Bytes;
 use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 
+use crate::conversion::prepare::Conversion;
 use crate::conversion::translation::DeltaReader;
-use crate::conversion::way::Way;
 use crate::formats::answer::Fault;
 use crate::formats::event::EventError;
 use crate::formats::neutral::Delta;
@@ -24,10 +24,10 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// For an answer that comes on `way`; `None` where it has no neutral form.
-    pub(crate) fn of(way: Way) -> Option<Tap> {
-        let reader = match way.operation {
-            Operation::Chat | Operation::Messages => DeltaReader::of(way.wire),
+    /// For an answer that comes by `conversion`; `None` where it has no neutral form.
+    pub(crate) fn of(conversion: Conversion) -> Option<Tap> {
+        let reader = match conversion.operation {
+            Operation::Chat | Operation::Messages => DeltaReader::of(conversion.wire),
             Operation::Responses | Operation::GetResponse => {
                 DeltaReader::Responses(responses::stream_read::Reader::default())
             }
@@ -68,16 +68,16 @@ impl Tap {
     }
 }
 
-/// What the full answer `body` says that came on `way`, in the order of a stream; nothing where it has no
+/// What the full answer `body` says that came by `conversion`, in the order of a stream; nothing where it has no
 /// neutral form.
 ///
 /// # Errors
 /// When it is not what the wire promises.
-pub fn answer(way: Way, body: &Bytes) -> Result<Vec<Delta<'static>>, Fault> {
+pub fn answer(conversion: Conversion, body: &Bytes) -> Result<Vec<Delta<'static>>, Fault> {
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(Fault::Malformed("a body that is not UTF-8".to_owned()));
     };
-    let answer = match (way.operation, way.wire) {
+    let answer = match (conversion.operation, conversion.wire) {
         (Operation::Chat | Operation::Messages, WireFormat::OpenAi) => openai::answer::read(text)?,
         (Operation::Chat | Operation::Messages, WireFormat::Anthropic) => {
             anthropic::answer::read(text)?

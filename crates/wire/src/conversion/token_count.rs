@@ -1,7 +1,7 @@
 //! `/utils/token_counter`: how many tokens a prompt has, from the provider, by OpenAI's tokenizer, or
 //! estimated.
 //!
-//! Called by [`crate::conversion::way`] and [`crate::conversion::answer`]. Always true: the reply says by what was counted, and an
+//! Called by [`crate::conversion::prepare`] and [`crate::conversion::answer`]. Always true: the reply says by what was counted, and an
 //! estimate says that it is one. [`Count::answer`] takes processor time and must not hold up a worker.
 
 use std::borrow::Cow;

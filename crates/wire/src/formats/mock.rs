@@ -144,8 +144,8 @@ mod tests {
 
     use super::*;
     use crate::conversion::answer;
+    use crate::conversion::prepare::Conversion;
     use crate::conversion::stream::Reader;
-    use crate::conversion::way::Way;
     use crate::formats::view::View;
 
     const FRAME: Frame<'_> = Frame { id: "x", created: 1, model: "m" };
@@ -165,17 +165,17 @@ mod tests {
         let text = MockContent::Text("hello to you".into());
         for operation in [Operation::Chat, Operation::Completion] {
             let body = Bytes::from(full(operation, &text, FRAME).unwrap());
-            let way = Way { operation, wire: WireFormat::OpenAi };
-            assert!(answer::check(way, &body, &view()).unwrap().usage.is_some());
-            let mut reader = Reader::new(way, view());
+            let conversion = Conversion { operation, wire: WireFormat::OpenAi };
+            assert!(answer::check(conversion, &body, &view()).unwrap().usage.is_some());
+            let mut reader = Reader::new(conversion, view());
             let events = Bytes::from(stream(operation, &text, FRAME).unwrap());
             reader.push(events, &mut Vec::new()).unwrap();
             assert!(reader.has_content() && reader.is_done() && reader.usage().is_some());
         }
         let vector = MockContent::Vector(vec![0.5, 1.0]);
         let body = Bytes::from(full(Operation::Embedding, &vector, FRAME).unwrap());
-        let way = Way { operation: Operation::Embedding, wire: WireFormat::OpenAi };
-        assert!(answer::check(way, &body, &view()).is_ok());
+        let conversion = Conversion { operation: Operation::Embedding, wire: WireFormat::OpenAi };
+        assert!(answer::check(conversion, &body, &view()).is_ok());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The body of a check, in a client's words: the smallest request that makes a model run.
 //!
-//! Called by the gateway's health thread; what comes of it goes the way of every request ([`crate::conversion::way`]).
+//! Called by the gateway's health thread; what comes of it goes the way of every request ([`crate::conversion::prepare`]).
 //! Always true: it holds only what its operation knows, and what the config adds.
 
 use base64::Engine;

@@ -11,8 +11,8 @@ use hale_core::deployment::Deployment;
 use hale_core::route::AttemptPlan;
 use hale_core::usage::Units;
 use hale_wire::neutral::Unfit;
+use hale_wire::prepare::{Conversion, Prepared};
 use hale_wire::stream::View;
-use hale_wire::way::{Outgoing, Way};
 
 use crate::proxy::dialect::Dialect;
 use crate::state::{Process, Serving};
@@ -73,9 +73,9 @@ pub(crate) enum Call<'a> {
 /// An operation that is asked for.
 pub(crate) struct OperationCall<'a> {
     /// The client's operation and format, and the provider's wire.
-    pub(crate) conversion: Way,
+    pub(crate) conversion: Conversion,
     /// The request in the provider's format, or why it cannot be said there.
-    pub(crate) prepared: Result<Outgoing, Unfit>,
+    pub(crate) prepared: Result<Prepared, Unfit>,
     /// Headers of the client that go along.
     pub(crate) dialect: &'a Dialect,
     /// The stored object that the request addresses, and its query.

@@ -10,9 +10,9 @@ const STOP: &str =
 const USAGE: &str = r#"data: {"id":"1","model":"up","choices":[],"usage":{"prompt_tokens":3,"completion_tokens":4}}"#;
 
 fn reader(show_usage: bool) -> Reader {
-    let way = Way { operation: Operation::Chat, wire: WireFormat::OpenAi };
+    let conversion = Conversion { operation: Operation::Chat, wire: WireFormat::OpenAi };
     Reader::new(
-        way,
+        conversion,
         View {
             model_json: "\"mine\"".into(),
             show_usage,
@@ -95,9 +95,9 @@ fn another_framing_needs_no_change_of_the_reader() {
     let text = format!("{lines}\n\n{{broken\n{}", json(TEXT));
     for cut in 0..text.len() {
         let mut passing = Reader { framing: Framing::lines(), ..reader(true) };
-        let way = Way { operation: Operation::Messages, wire: WireFormat::OpenAi };
+        let conversion = Conversion { operation: Operation::Messages, wire: WireFormat::OpenAi };
         let view = crate::fixture::view();
-        let mut translated = Reader { framing: Framing::lines(), ..Reader::new(way, view) };
+        let mut translated = Reader { framing: Framing::lines(), ..Reader::new(conversion, view) };
         let [mut passed, mut written] = [Vec::new(), Vec::new()];
         let (first, second) = text.as_bytes().split_at(cut);
         for (reader, out) in [(&mut passing, &mut passed), (&mut translated, &mut written)] {

@@ -7,13 +7,15 @@ use crate::conversion::stream::Reader;
 use crate::fixture::{body, testdata, view};
 use crate::formats::neutral::Stop;
 
-const CHAT: Way = Way { operation: Operation::Chat, wire: WireFormat::OpenAi };
-const MESSAGES: Way = Way { operation: Operation::Messages, wire: WireFormat::Anthropic };
-const RESPONSES: Way = Way { operation: Operation::Responses, wire: WireFormat::OpenAi };
+const CHAT: Conversion = Conversion { operation: Operation::Chat, wire: WireFormat::OpenAi };
+const MESSAGES: Conversion =
+    Conversion { operation: Operation::Messages, wire: WireFormat::Anthropic };
+const RESPONSES: Conversion =
+    Conversion { operation: Operation::Responses, wire: WireFormat::OpenAi };
 
 /// What a client gets of a stream that is cut at `cut`, and what the tap heard.
-fn streamed(way: Way, text: &str, cut: usize) -> (Vec<u8>, Vec<Delta<'static>>) {
-    let mut reader = Reader::tapped(way, view());
+fn streamed(conversion: Conversion, text: &str, cut: usize) -> (Vec<u8>, Vec<Delta<'static>>) {
+    let mut reader = Reader::tapped(conversion, view());
     let (mut out, mut heard) = (Vec::new(), Vec::new());
     let (first, second) = text.as_bytes().split_at(cut);
     for part in [first, second] {
@@ -26,8 +28,8 @@ fn streamed(way: Way, text: &str, cut: usize) -> (Vec<u8>, Vec<Delta<'static>>) 
     (out, heard)
 }
 
-fn without_tap(way: Way, text: &str) -> Vec<u8> {
-    let mut reader = Reader::new(way, view());
+fn without_tap(conversion: Conversion, text: &str) -> Vec<u8> {
+    let mut reader = Reader::new(conversion, view());
     let mut out = Vec::new();
     reader.push(Bytes::copy_from_slice(text.as_bytes()), &mut out).unwrap();
     reader.finish(&mut out).unwrap();
@@ -72,8 +74,8 @@ fn in_short(deltas: &[Delta<'_>]) -> Heard {
 
 #[test]
 fn the_bytes_are_the_same_with_a_tap_and_without_wherever_a_stream_is_cut() {
-    let anthropic = Way { operation: Operation::Messages, wire: WireFormat::OpenAi };
-    for (way, name) in [
+    let anthropic = Conversion { operation: Operation::Messages, wire: WireFormat::OpenAi };
+    for (conversion, name) in [
         (CHAT, "openai/stream-text.sse"),
         (CHAT, "openai/stream-tools.sse"),
         (anthropic, "openai/stream-tools.sse"),
@@ -84,13 +86,13 @@ fn the_bytes_are_the_same_with_a_tap_and_without_wherever_a_stream_is_cut() {
         (RESPONSES, "openai/response-stream-tools.sse"),
     ] {
         let text = testdata(name);
-        let expected = without_tap(way, &text);
-        let heard = in_short(&streamed(way, &text, 0).1);
+        let expected = without_tap(conversion, &text);
+        let heard = in_short(&streamed(conversion, &text, 0).1);
         assert_eq!((heard.starts, heard.ends), (1, 1), "{name}");
         assert!(heard.stop.is_some() && heard.usage.is_some(), "{name}: {heard:?}");
         assert!(!heard.text.is_empty() || !heard.calls.is_empty(), "{name}");
         for cut in (0..text.len()).step_by(13) {
-            let (out, deltas) = streamed(way, &text, cut);
+            let (out, deltas) = streamed(conversion, &text, cut);
             assert!(out == expected, "{name} cut at {cut}");
             assert_eq!(in_short(&deltas), heard, "{name} cut at {cut}");
         }
@@ -115,7 +117,7 @@ fn a_full_answer_says_the_same_as_its_stream_would() {
     let incomplete = Bytes::from(body("openai/response-incomplete.json").to_string());
     assert_eq!(in_short(&answer(RESPONSES, &incomplete).unwrap()).stop, Some(Stop::Refusal));
 
-    let embedding = Way { operation: Operation::Embedding, ..CHAT };
+    let embedding = Conversion { operation: Operation::Embedding, ..CHAT };
     assert_eq!(answer(embedding, &completion), Ok(Vec::new()), "it has no neutral form");
     assert!(answer(CHAT, &Bytes::from_static(b"{}")).is_err());
 }
@@ -128,7 +130,7 @@ fn what_has_no_neutral_form_passes_and_is_counted() {
     reader.push(Bytes::from_static(audio.as_bytes()), &mut out).unwrap();
     assert_eq!(out, audio.as_bytes());
     assert_eq!(reader.tap().unwrap().missed(), 1);
-    let embedding = Way { operation: Operation::Embedding, ..CHAT };
+    let embedding = Conversion { operation: Operation::Embedding, ..CHAT };
     assert!(Reader::tapped(embedding, view()).tap().is_none());
 }
 

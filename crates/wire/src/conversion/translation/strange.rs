@@ -6,12 +6,12 @@ use hale_core::provider::WireFormat::{Anthropic, OpenAi};
 use serde_json::{Value, json};
 
 use crate::conversion::answer::{self, Fault};
+use crate::conversion::prepare::Conversion;
 use crate::conversion::stream::{Broken, Reader};
-use crate::conversion::way::Way;
 use crate::fixture::{body, data, streamed, view};
 
-const CHAT_AT_ANTHROPIC: Way = Way { operation: Operation::Chat, wire: Anthropic };
-const MESSAGES_AT_OPENAI: Way = Way { operation: Operation::Messages, wire: OpenAi };
+const CHAT_AT_ANTHROPIC: Conversion = Conversion { operation: Operation::Chat, wire: Anthropic };
+const MESSAGES_AT_OPENAI: Conversion = Conversion { operation: Operation::Messages, wire: OpenAi };
 
 fn seen(given: &Value) -> Result<Value, Fault> {
     answer::check(MESSAGES_AT_OPENAI, &Bytes::from(given.to_string()), &view())
@@ -25,8 +25,8 @@ fn chunk(delta: Value, finish: Value) -> String {
 }
 
 /// What breaks the stream that holds `text`.
-fn broken(way: Way, text: &str) -> String {
-    let (mut reader, mut out) = (Reader::new(way, view()), Vec::new());
+fn broken(conversion: Conversion, text: &str) -> String {
+    let (mut reader, mut out) = (Reader::new(conversion, view()), Vec::new());
     match reader.push(Bytes::copy_from_slice(text.as_bytes()), &mut out) {
         Err(Broken::Unreadable(why)) => why,
         other => panic!("{other:?}: {}", String::from_utf8_lossy(&out)),

@@ -6,20 +6,21 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::conversion::answer::{self, Answer, Fault};
+use crate::conversion::prepare::Conversion;
 use crate::conversion::stream::Reader;
-use crate::conversion::way::Way;
 use crate::fixture::{body, data, deployment, order, sent, streamed, testdata, view};
 
-const CHAT_AT_ANTHROPIC: Way = Way { operation: Operation::Chat, wire: Anthropic };
-const MESSAGES_AT_OPENAI: Way = Way { operation: Operation::Messages, wire: OpenAi };
-const MESSAGES_AT_ANTHROPIC: Way = Way { operation: Operation::Messages, wire: Anthropic };
+const CHAT_AT_ANTHROPIC: Conversion = Conversion { operation: Operation::Chat, wire: Anthropic };
+const MESSAGES_AT_OPENAI: Conversion = Conversion { operation: Operation::Messages, wire: OpenAi };
+const MESSAGES_AT_ANTHROPIC: Conversion =
+    Conversion { operation: Operation::Messages, wire: Anthropic };
 
-fn check(way: Way, body: &Value) -> Result<Answer, Fault> {
-    answer::check(way, &Bytes::from(body.to_string()), &view())
+fn check(conversion: Conversion, body: &Value) -> Result<Answer, Fault> {
+    answer::check(conversion, &Bytes::from(body.to_string()), &view())
 }
 
-fn seen(way: Way, body: &Value) -> Value {
-    serde_json::from_slice(&check(way, body).unwrap().body).unwrap()
+fn seen(conversion: Conversion, body: &Value) -> Value {
+    serde_json::from_slice(&check(conversion, body).unwrap().body).unwrap()
 }
 
 #[test]
@@ -104,11 +105,11 @@ fn an_anthropic_answer_to_its_own_client_keeps_its_bytes() {
     };
     assert_eq!(answer.usage, Some(expected));
     let error = json!({"type": "error", "error": {"type": "overloaded_error", "message": "no"}});
-    for way in [MESSAGES_AT_ANTHROPIC, CHAT_AT_ANTHROPIC] {
-        assert!(matches!(check(way, &error), Err(Fault::Error(_))));
-        assert!(matches!(check(way, &json!({})), Err(Fault::Malformed(_))));
+    for conversion in [MESSAGES_AT_ANTHROPIC, CHAT_AT_ANTHROPIC] {
+        assert!(matches!(check(conversion, &error), Err(Fault::Error(_))));
+        assert!(matches!(check(conversion, &json!({})), Err(Fault::Malformed(_))));
     }
-    let count = Way { operation: Operation::CountTokens, wire: Anthropic };
+    let count = Conversion { operation: Operation::CountTokens, wire: Anthropic };
     assert_eq!(seen(count, &json!({"input_tokens": 14})), json!({"input_tokens": 14}));
     assert!(check(count, &json!({"content": []})).is_err());
 }
@@ -369,14 +370,14 @@ proptest! {
         cuts in proptest::collection::vec(0usize..2_500, 0..9),
     ) {
         let files = ["stream-text", "stream-tools", "stream-thinking", "stream-error"];
-        let (way, text) = match files.get(which) {
+        let (conversion, text) = match files.get(which) {
             Some(name) => (CHAT_AT_ANTHROPIC, testdata(&format!("anthropic/{name}.sse"))),
             None => (MESSAGES_AT_OPENAI, testdata("openai/stream-tools.sse")),
         };
         let mut cuts = cuts;
         cuts.sort_unstable();
-        let (one, expected) = streamed(way, &text, &[]);
-        let (many, out) = streamed(way, &text, &cuts);
+        let (one, expected) = streamed(conversion, &text, &[]);
+        let (many, out) = streamed(conversion, &text, &cuts);
         prop_assert_eq!(out, expected);
         prop_assert_eq!(one.usage(), many.usage());
     }
@@ -387,12 +388,12 @@ proptest! {
         bytes in proptest::collection::vec(any::<u8>(), 0..80),
         text in "(\\{\"(type|choices|content|delta|index|error|usage)\":(\\[|\\{|\"message_start\"|1|null|\\]|\\}|,){0,6}){0,4}",
     ) {
-        for way in [CHAT_AT_ANTHROPIC, MESSAGES_AT_OPENAI, MESSAGES_AT_ANTHROPIC] {
+        for conversion in [CHAT_AT_ANTHROPIC, MESSAGES_AT_OPENAI, MESSAGES_AT_ANTHROPIC] {
             for body in [&bytes[..], text.as_bytes()] {
-                let _judged = answer::check(way, &Bytes::copy_from_slice(body), &view());
+                let _judged = answer::check(conversion, &Bytes::copy_from_slice(body), &view());
             }
             // What can not be passed on breaks the stream, and nothing else.
-            let mut reader = Reader::new(way, view());
+            let mut reader = Reader::new(conversion, view());
             let event = Bytes::from(format!("data: {text}\n\n"));
             let _broken = reader.push(event, &mut Vec::new());
         }

@@ -1,6 +1,6 @@
 //! An estimate of a prompt's tokens, for providers that do not count.
 //!
-//! Called by [`crate::conversion::way`] for `/v1/messages/count_tokens`. Always true: it is an estimate and says so.
+//! Called by [`crate::conversion::prepare`] for `/v1/messages/count_tokens`. Always true: it is an estimate and says so.
 
 use crate::bytes::json::JsonText;
 use crate::formats::neutral::{Content, Part, Request, Source, Tool};

@@ -1,6 +1,6 @@
 //! The wire of Anthropic's messages.
 //!
-//! Called by [`crate::conversion::way`] and by what it gives out. [`edits`] and [`observe`] serve the way on which bytes
+//! Called by [`crate::conversion::prepare`] and by what it gives out. [`edits`] and [`observe`] serve the way on which bytes
 //! pass; the other modules translate to and from [`crate::formats::neutral`]. Source of the format:
 //! <https://platform.claude.com/docs/en/api/messages>.
 

@@ -1,6 +1,6 @@
 //! A messages request of a client, as a neutral request.
 //!
-//! Called by [`crate::conversion::way`] when the provider speaks another wire, and for estimates of tokens. Always
+//! Called by [`crate::conversion::prepare`] when the provider speaks another wire, and for estimates of tokens. Always
 //! true: what the client said is either in the neutral request or named in the refusal.
 
 use std::borrow::Cow;

@@ -1,6 +1,6 @@
 //! A neutral request as the body of a messages request.
 //!
-//! Called by [`crate::conversion::way`] for clients of another format. Always true: the body goes through
+//! Called by [`crate::conversion::prepare`] for clients of another format. Always true: the body goes through
 //! [`super::edits`] afterwards, which names the model; what can not be said here is refused, or left out
 //! where `drop_params` allows it.
 

@@ -1,6 +1,6 @@
 //! The wire of OpenAI's chat completions, and of the many providers that speak it.
 //!
-//! Called by [`crate::conversion::way`] and by what it gives out. [`edits`] serves the way on which bytes pass; the
+//! Called by [`crate::conversion::prepare`] and by what it gives out. [`edits`] serves the way on which bytes pass; the
 //! other modules translate to and from [`crate::formats::neutral`].
 
 pub(crate) mod answer;

@@ -1,6 +1,6 @@
 //! A neutral request as the body of a chat completion.
 //!
-//! Called by [`crate::conversion::way`] for clients of another format. Always true: the body goes through
+//! Called by [`crate::conversion::prepare`] for clients of another format. Always true: the body goes through
 //! [`super::edits`] afterwards, which names the model and asks for a stream's usage; what can not be said
 //! here is refused, or left out where `drop_params` allows it.
 

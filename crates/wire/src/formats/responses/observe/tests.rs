@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 use super::*;
 use crate::bytes::id::{IdKey, Issuer};
 use crate::conversion::answer::{Answer, check, stopped_by_policy};
+use crate::conversion::prepare::Conversion;
 use crate::conversion::stream::Reader;
-use crate::conversion::way::Way;
 use crate::fixture::{body, data, testdata};
 
 fn view() -> View {
@@ -22,16 +22,16 @@ fn sealed(id: &str) -> Value {
     json!(IdKey::new(b"k").seal(Kind::Response, "d", id))
 }
 
-fn way(operation: Operation) -> Way {
-    Way { operation, wire: WireFormat::OpenAi }
+fn conversion(operation: Operation) -> Conversion {
+    Conversion { operation, wire: WireFormat::OpenAi }
 }
 
 fn checked(operation: Operation, body: &Value) -> Result<Answer, Fault> {
-    check(way(operation), &Bytes::from(body.to_string()), &view())
+    check(conversion(operation), &Bytes::from(body.to_string()), &view())
 }
 
 fn streamed(operation: Operation, text: &str, cut: usize) -> (Reader, String) {
-    let mut reader = Reader::new(way(operation), view());
+    let mut reader = Reader::new(conversion(operation), view());
     let mut out = Vec::new();
     let (first, second) = text.as_bytes().split_at(cut.min(text.len()));
     for part in [first, second] {
@@ -57,7 +57,8 @@ fn of_a_full_answer_model_and_ids_change_and_nothing_else() {
     assert_eq!(again.body, answer.body);
     assert_eq!(again.usage, None, "it was counted when it was made");
     let own = View { model_json: "".into(), ..view() };
-    let kept = check(way(Operation::GetResponse), &Bytes::from(theirs.to_string()), &own).unwrap();
+    let kept =
+        check(conversion(Operation::GetResponse), &Bytes::from(theirs.to_string()), &own).unwrap();
     let kept: Value = serde_json::from_slice(&kept.body).unwrap();
     assert_eq!(kept["model"], theirs["model"]);
 }
@@ -93,7 +94,8 @@ fn each_operation_knows_its_answer() {
         assert!(matches!(checked(operation, &json!({})), Err(Fault::Malformed(_))));
     }
     for text in ["{}", "[]", "<html>", r#"{"id":"r","output":null}"#, r#"{"output":[]}"#] {
-        let found = check(way(Operation::Responses), &Bytes::from_static(text.as_bytes()), &view());
+        let found =
+            check(conversion(Operation::Responses), &Bytes::from_static(text.as_bytes()), &view());
         assert!(matches!(found, Err(Fault::Malformed(_))), "{text}");
     }
 }
@@ -120,7 +122,7 @@ fn a_stream_passes_with_model_and_ids_changed_wherever_it_is_cut() {
 #[test]
 fn content_begins_with_the_first_piece_of_it() {
     let content_at = |name: &str| {
-        let mut reader = Reader::new(way(Operation::Responses), view());
+        let mut reader = Reader::new(conversion(Operation::Responses), view());
         for (i, event) in testdata(name).split_inclusive("\n\n").enumerate() {
             reader.push(Bytes::copy_from_slice(event.as_bytes()), &mut Vec::new()).unwrap();
             if reader.has_content() {

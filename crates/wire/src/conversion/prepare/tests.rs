@@ -133,9 +133,9 @@ fn between_equal_formats_only_the_named_fields_change() {
                 \"num_retries\":2, \"messages\":[{\"role\":\"user\",\"content\":\"h\\u00e9\"}] }";
     let peek = Peek::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
     let anthropic = deployment("anthropic");
-    let out = outgoing(&peek, &order(&anthropic, Operation::Messages, "up")).unwrap();
+    let out = prepare(&peek, &order(&anthropic, Operation::Messages, "up")).unwrap();
     let expected = text.replace("\"g\"", "\"up\"").replace("\"num_retries\":2,", "");
-    assert_eq!(out, Outgoing::Body(Operation::Messages.into(), Bytes::from(expected).into()));
+    assert_eq!(out, Prepared::Body(Operation::Messages.into(), Bytes::from(expected).into()));
 }
 
 #[test]

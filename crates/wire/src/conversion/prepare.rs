@@ -19,14 +19,14 @@ use crate::formats::{anthropic, files, openai, responses};
 
 /// What a client asks for, and the wire of the provider that is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Way {
+pub struct Conversion {
     /// What the client asks for.
     pub operation: Operation,
     /// What the provider speaks.
     pub wire: WireFormat,
 }
 
-impl Way {
+impl Conversion {
     /// Whether client and provider speak different formats.
     #[must_use]
     pub fn translates(self) -> bool {
@@ -42,7 +42,7 @@ impl Way {
 
 /// What an attempt sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outgoing {
+pub enum Prepared {
     /// This body, for that operation of the provider.
     Body(Called, Payload),
     /// Nothing: this is the answer.
@@ -55,22 +55,22 @@ pub enum Outgoing {
 ///
 /// # Errors
 /// When it can not be said in the provider's format.
-pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
-    let way = Way { operation: order.operation, wire: order.wire() };
-    let Some(upstream) = way.upstream() else {
+pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
+    let conversion = Conversion { operation: order.operation, wire: order.wire() };
+    let Some(upstream) = conversion.upstream() else {
         return without_counterpart(peek, order);
     };
     if order.deployment.endpoint.mock.is_some() {
-        return Ok(Outgoing::Body(upstream.into(), Payload::default()));
+        return Ok(Prepared::Body(upstream.into(), Payload::default()));
     }
     if upstream.carries() == Carries::Nothing {
-        return Ok(Outgoing::Body(upstream.into(), Payload::default()));
+        return Ok(Prepared::Body(upstream.into(), Payload::default()));
     }
     if order.operation == Operation::CountPrompt {
-        return Ok(Outgoing::Body(upstream.into(), token_count::ask(peek, order)?.into()));
+        return Ok(Prepared::Body(upstream.into(), token_count::ask(peek, order)?.into()));
     }
-    if !way.translates() {
-        let body = match (way.wire, upstream.kind()) {
+    if !conversion.translates() {
+        let body = match (conversion.wire, upstream.kind()) {
             (WireFormat::OpenAi, None) => openai::edits::request_body(peek, order),
             (WireFormat::OpenAi, Some(Kind::Response)) => {
                 responses::edits::request_body(peek, order).into()
@@ -80,9 +80,9 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
             (WireFormat::Anthropic, _) => anthropic::edits::request_body(peek, order, true).into(),
         };
         let edition = edition(upstream, peek, order);
-        return Ok(Outgoing::Body(Called { operation: upstream, edition }, body));
+        return Ok(Prepared::Body(Called { operation: upstream, edition }, body));
     }
-    let written = match way.wire {
+    let written = match conversion.wire {
         WireFormat::OpenAi => openai::write_request::write(&read(peek, order.operation)?, order)?,
         WireFormat::Anthropic => {
             // A deployment's defaults are in the words of its clients, and have to be translated too.
@@ -92,11 +92,11 @@ pub fn outgoing(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
         }
     };
     let written = parse(Bytes::from(written))?;
-    let body = match way.wire {
+    let body = match conversion.wire {
         WireFormat::OpenAi => openai::edits::request_body(&written, order),
         WireFormat::Anthropic => anthropic::edits::request_body(&written, order, false).into(),
     };
-    Ok(Outgoing::Body(upstream.into(), body))
+    Ok(Prepared::Body(upstream.into(), body))
 }
 
 /// What only Cohere's first version of rerank knows. Source: <https://docs.cohere.com/v1/reference/rerank>.
@@ -127,13 +127,13 @@ fn read(peek: &Peek, operation: Operation) -> Result<Request<'_>, Unfit> {
 }
 
 /// The provider has no such operation: tokens are estimated, the rest is refused.
-fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Outgoing, Unfit> {
+fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     match order.operation {
         Operation::CountTokens => {
             let estimate = anthropic::count::estimate(&read(peek, order.operation)?);
-            Ok(Outgoing::Estimate(Bytes::from(estimate)))
+            Ok(Prepared::Estimate(Bytes::from(estimate)))
         }
-        Operation::CountPrompt => Ok(Outgoing::Count(token_count::local(peek, order)?)),
+        Operation::CountPrompt => Ok(Prepared::Count(token_count::local(peek, order)?)),
         operation => {
             let message = order.deployment.endpoint.provider.lacks(operation);
             Err(Unfit { field: "model".to_owned(), message })

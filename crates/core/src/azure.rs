@@ -6,7 +6,7 @@
 //! Source: <https://learn.microsoft.com/azure/ai-foundry/openai/reference> (classic) and
 //! <https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle> (v1).
 
-use std::fmt::Write;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::operation::{ModelPlace, Operation};
 use crate::secret::Secret;
@@ -129,23 +129,17 @@ impl Azure {
     }
 }
 
-/// One segment of a path: everything but letters, digits, `-`, `_`, `~` and a dot between other
-/// characters is escaped.
+/// What is escaped in a path and in a form: everything but RFC 3986's unreserved characters.
+pub const RESERVED: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// One segment of a path. Everything reserved is escaped, and so are the dots of a segment that has
+/// nothing else: `.` and `..` would lead to another path.
 #[must_use]
 pub fn escaped(segment: &str) -> String {
-    let only_dots = segment.bytes().all(|byte| byte == b'.');
-    let mut out = String::with_capacity(segment.len());
-    for byte in segment.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'~' => out.push(byte.into()),
-            b'.' if !only_dots => out.push('.'),
-            _ => {
-                // Writing to a string does not fail.
-                let _always: std::fmt::Result = write!(out, "%{byte:02X}");
-            }
-        }
+    if segment.bytes().all(|byte| byte == b'.') {
+        return segment.replace('.', "%2E");
     }
-    out
+    utf8_percent_encode(segment, &RESERVED).to_string()
 }
 
 #[cfg(test)]
@@ -220,9 +214,13 @@ mod tests {
 
     #[test]
     fn a_name_stays_in_its_segment() {
-        for (name, segment) in
-            [("../x", "..%2Fx"), ("..", "%2E%2E"), ("a?b#c", "a%3Fb%23c"), ("gpt-4.1", "gpt-4.1")]
-        {
+        for (name, segment) in [
+            ("../x", "..%2Fx"),
+            ("..", "%2E%2E"),
+            ("a?b#c", "a%3Fb%23c"),
+            ("gpt-4.1", "gpt-4.1"),
+            ("a-_~ü%\n", "a-_~%C3%BC%25%0A"),
+        ] {
             let found = path("2024-10-21", "", name);
             assert!(found.contains(&format!("/deployments/{segment}/chat")), "{found}");
         }

@@ -18,7 +18,7 @@ use crate::arrival::Arrival;
 use crate::http::connection::{ClientConn, InFlight};
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
-use crate::http::{auth, call_id};
+use crate::http::{auth, call_id, query};
 use crate::panics::CatchPanic;
 use crate::proxy::exchange;
 use crate::state::Worker;
@@ -87,7 +87,7 @@ async fn answer(
             return refusal.respond(format, &call_id);
         }
     };
-    let name = name.map(auth::percent_decode);
+    let name = name.map(query::decoded);
     let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
     match row.action {
         Action::Page(page) => {

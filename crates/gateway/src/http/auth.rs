@@ -4,7 +4,6 @@
 //! without a public role is refused without the right key; keys are compared in constant time, which
 //! tells at most how long the right one is.
 
-use std::borrow::Cow;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hale_core::endpoint::Role;
@@ -106,29 +105,6 @@ fn bearer(value: &str) -> Option<&str> {
         .then_some(token)
 }
 
-/// A path segment without its percent signs; what is no valid escape stays.
-pub(crate) fn percent_decode(text: &str) -> Box<str> {
-    if !text.contains('%') {
-        return Box::from(text);
-    }
-    let mut out = Vec::with_capacity(text.len());
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let escaped = (byte == b'%')
-            .then(|| bytes.get(at + 1..at + 3))
-            .flatten()
-            .and_then(|digits| std::str::from_utf8(digits).ok())
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        out.push(escaped.unwrap_or(byte));
-        at += if escaped.is_some() { 3 } else { 1 };
-    }
-    match String::from_utf8_lossy(&out) {
-        Cow::Borrowed(text) => Box::from(text),
-        Cow::Owned(text) => text.into_boxed_str(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,11 +140,5 @@ mod tests {
         twice.append("authorization", HeaderValue::from_static("Bearer b"));
         assert_eq!(key(&twice), None);
         assert_eq!(key(&HeaderMap::new()), None);
-    }
-
-    #[test]
-    fn names_in_paths_are_decoded() {
-        assert_eq!(&*percent_decode("openai%2Fgpt%2d4"), "openai/gpt-4");
-        assert_eq!(&*percent_decode("a%zz%4"), "a%zz%4");
     }
 }

@@ -1,15 +1,44 @@
-//! The query of a request, as far as it speaks to the gateway.
+//! The query of a request, and names in its path: the only place that takes them apart and decodes them.
 //!
-//! Called by `proxy::content` and `proxy::kept`. Always true: what is passed on of it stays as it was
-//! written.
+//! Called by the pipeline, by what it reads of a request, and by pages. Always true: what is passed on
+//! stays as it was written; a sequence that is no valid escape is text.
 
-use super::auth::percent_decode;
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+/// The parameters in their order, as they were written. A name without `=` has no value.
+pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
+    query.split('&').map(|pair| match pair.split_once('=') {
+        Some((name, value)) => (name, Some(value)),
+        None => (pair, None),
+    })
+}
+
+/// The text without its percent signs.
+pub(crate) fn decoded(text: &str) -> Box<str> {
+    match percent_decode_str(text).decode_utf8_lossy() {
+        Cow::Borrowed(text) => Box::from(text),
+        Cow::Owned(text) => text.into_boxed_str(),
+    }
+}
+
+/// The same of a value that forms write, where a plus is a space.
+pub(crate) fn decoded_form(text: &str) -> Box<str> {
+    match text.contains('+') {
+        true => decoded(&text.replace('+', " ")),
+        false => decoded(text),
+    }
+}
 
 /// The value of the first parameter with that name; an empty one counts as absent.
 pub(crate) fn value(query: &str, name: &str) -> Option<Box<str>> {
-    let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let (_, value) = pairs.find(|(key, _)| *key == name)?;
-    Some(percent_decode(value)).filter(|value| !value.is_empty())
+    first(query, name).map(decoded).filter(|value| !value.is_empty())
+}
+
+/// The same as a form writes it; an empty one counts.
+pub(crate) fn form_value(query: Option<&str>, name: &str) -> Option<Box<str>> {
+    first(query?, name).map(decoded_form)
 }
 
 /// The query without the parameters of those names.
@@ -19,6 +48,10 @@ pub(crate) fn without(query: &str, names: &[&str]) -> String {
         !pair.is_empty() && !names.contains(&name)
     };
     query.split('&').filter(is_kept).collect::<Vec<_>>().join("&")
+}
+
+fn first<'q>(query: &'q str, name: &str) -> Option<&'q str> {
+    pairs(query).find_map(|(key, value)| value.filter(|_| key == name))
 }
 
 #[cfg(test)]
@@ -34,5 +67,32 @@ mod tests {
         }
         assert_eq!(without(query, &["model", "after"]), "limit=2&include%5B%5D=x&flag");
         assert!(without("", &["model"]).is_empty());
+    }
+
+    #[test]
+    fn the_first_parameter_with_a_value_counts() {
+        assert_eq!(value("model&model=x&model=y", "model").as_deref(), Some("x"));
+        assert_eq!(value("model=&model=x", "model"), None);
+        assert_eq!(
+            pairs("a&b=&=c").collect::<Vec<_>>(),
+            [("a", None), ("b", Some("")), ("", Some("c"))]
+        );
+    }
+
+    #[test]
+    fn parameters_are_decoded() {
+        let query = Some("a=1&model_group=x%2Fy+z%2B&model_group=second&b&c=");
+        assert_eq!(form_value(query, "model_group").as_deref(), Some("x/y z+"));
+        assert_eq!(form_value(query, "c").as_deref(), Some(""));
+        assert_eq!(form_value(query, "b"), None);
+        assert_eq!(form_value(None, "a"), None);
+        assert_eq!(value("a=x+y", "a").as_deref(), Some("x+y"));
+    }
+
+    #[test]
+    fn names_in_paths_are_decoded() {
+        assert_eq!(&*decoded("openai%2Fgpt%2d4"), "openai/gpt-4");
+        assert_eq!(&*decoded("a%zz%4"), "a%zz%4");
+        assert_eq!(&*decoded("%C3%BC%ff"), "\u{fc}\u{fffd}");
     }
 }

@@ -18,7 +18,7 @@ use http::{HeaderValue, Response, StatusCode};
 use self::health::readiness;
 use crate::arrival::Arrival;
 use crate::events::OperatorAction;
-use crate::http::auth::percent_decode;
+use crate::http::query::form_value;
 use crate::http::reply::{self, Reply};
 
 /// The page. `name` is the name in its path, `query` what follows the question mark.
@@ -30,13 +30,13 @@ pub(crate) fn answer(
 ) -> Response<Reply> {
     match page {
         Page::Models => {
-            let of_query = |name| parameter(query, name);
+            let of_query = |name| form_value(query, name);
             let access_groups = of_query("include_model_access_groups");
             models::list(arrival, of_query("healthy_only").as_deref(), access_groups.as_deref())
         }
         Page::Model => models::one(arrival, name.unwrap_or_default()),
         Page::ModelInfo => models::info(arrival),
-        Page::ModelGroupInfo => model_groups::info(arrival, parameter(query, "model_group")),
+        Page::ModelGroupInfo => model_groups::info(arrival, form_value(query, "model_group")),
         Page::Routes => routes::list(),
         Page::Liveness => readiness::liveness(),
         Page::Readiness => readiness::readiness(arrival),
@@ -66,25 +66,5 @@ pub(crate) fn answer(
             "Hale is running. Models: GET /v1/models. Chat: POST /v1/chat/completions. \
              State: GET /health/readiness.\n",
         ),
-    }
-}
-
-/// The value of a parameter in a query.
-pub(crate) fn parameter(query: Option<&str>, name: &str) -> Option<Box<str>> {
-    let pairs = query?.split('&').filter_map(|pair| pair.split_once('='));
-    let mut values = pairs.filter(|(key, _)| *key == name).map(|(_, value)| value);
-    values.next().map(|value| percent_decode(&value.replace('+', " ")))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parameters_are_decoded() {
-        let query = Some("a=1&model_group=x%2Fy+z&model_group=second&b");
-        assert_eq!(parameter(query, "model_group").as_deref(), Some("x/y z"));
-        assert_eq!(parameter(query, "b"), None);
-        assert_eq!(parameter(None, "a"), None);
     }
 }

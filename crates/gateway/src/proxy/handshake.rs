@@ -10,8 +10,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::http::auth::{self, Access, HIDDEN_KEY};
+use crate::http::auth::{Access, HIDDEN_KEY};
 use crate::http::header_list::list;
+use crate::http::query;
 use crate::http::refusal::{self, Refusal};
 use crate::upstream::{ObjectPath, Switched};
 
@@ -167,9 +168,9 @@ impl Socket {
 /// When it names several.
 pub(super) fn model(query: &str) -> Result<Option<Box<str>>, Refusal> {
     let mut found: Option<Box<str>> = None;
-    for (name, value) in pairs(query) {
+    for (name, value) in query::pairs(query) {
         if matches!(name, "model" | "deployment") {
-            let value = auth::percent_decode(&value.replace('+', "%20"));
+            let value = query::decoded_form(value.unwrap_or_default());
             if found.as_ref().is_some_and(|found| *found != value) {
                 let problem = "the query names two models; send one `model`";
                 return Err(refusal::bad_parameter("model", problem));
@@ -183,13 +184,10 @@ pub(super) fn model(query: &str) -> Result<Option<Box<str>>, Refusal> {
 /// What else the client asks of the session; `None` where that is nothing.
 pub(super) fn object(query: &str) -> Option<ObjectPath> {
     let is_own = |name: &str| OWN_QUERY.iter().any(|own| own.eq_ignore_ascii_case(name));
-    let asked = pairs(query).filter(|(name, _)| !name.is_empty() && !is_own(name));
+    let pairs = query::pairs(query).map(|(name, value)| (name, value.unwrap_or_default()));
+    let asked = pairs.filter(|(name, _)| !name.is_empty() && !is_own(name));
     let asked: Vec<String> = asked.map(|(name, value)| format!("{name}={value}")).collect();
     (!asked.is_empty()).then(|| ObjectPath { id: Box::default(), query: asked.join("&").into() })
-}
-
-fn pairs(query: &str) -> impl Iterator<Item = (&str, &str)> {
-    query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")))
 }
 
 /// Whether a page of another host has made a browser ask. Who sends a key may come from anywhere.

@@ -77,60 +77,11 @@ fn moment_ms(text: &str) -> Option<u64> {
     rfc3339_unix_ms(text)
 }
 
-/// `2026-01-02T03:04:05.678Z`, or with an offset such as `+01:00`. Before 1970 is absent.
+/// `2026-01-02T03:04:05.678Z`, or with an offset such as `+01:00`. Before 1970 is absent, and so is a day
+/// that the calendar does not have.
 fn rfc3339_unix_ms(text: &str) -> Option<u64> {
-    let bytes = text.as_bytes();
-    if !text.is_ascii() || bytes.len() < 20 || bytes.len() > 40 {
-        return None;
-    }
-    let part = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
-    let separators = [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')];
-    let fits = separators.iter().all(|(at, byte)| bytes.get(*at) == Some(byte));
-    if !fits || !matches!(bytes.get(10), Some(b'T' | b't' | b' ')) {
-        return None;
-    }
-    let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
-    let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
-    let in_range = (1..=12).contains(&month)
-        && (1..=31).contains(&day)
-        && (0..24).contains(&hour)
-        && (0..60).contains(&minute)
-        && (0..=60).contains(&second);
-    let rest = text.get(19..)?;
-    let zone_at = rest.find(['Z', 'z', '+', '-'])?;
-    let (fraction, zone) = rest.split_at(zone_at);
-    let offset = match zone {
-        "Z" | "z" => 0,
-        _ => {
-            let (hours, minutes) = zone.get(1..)?.split_once(':')?;
-            let value = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
-            if zone.starts_with('-') { -value } else { value }
-        }
-    };
-    if !in_range || offset.abs() >= 24 * 60 {
-        return None;
-    }
-    let fraction_ms = match fraction.strip_prefix('.') {
-        None if fraction.is_empty() => 0,
-        None => return None,
-        Some(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            format!("{digits:0<3}").get(..3)?.parse().ok()?
-        }
-        Some(_) => return None,
-    };
-    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
-    let seconds = seconds - offset * 60;
-    u64::try_from(seconds * 1000).ok().map(|ms| ms + fraction_ms)
-}
-
-/// Days of the proleptic Gregorian calendar. Source: H. Hinnant, `days_from_civil`.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
+    let moment: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(moment.as_millisecond()).ok()
 }
 
 fn number(text: &str, factor: f64) -> Option<u64> {
@@ -206,7 +157,15 @@ mod tests {
             ("2026-01-01T00:00:00.123Z", Some(1_767_225_600_123)),
             ("2026-01-01T02:00:00+02:00", Some(1_767_225_600_000)),
             ("2025-12-31T19:00:00-05:00", Some(1_767_225_600_000)),
+            ("2026-01-01t00:00:00.123456789z", Some(1_767_225_600_123)),
+            ("2026-01-01 00:00:00Z", Some(1_767_225_600_000)),
+            ("1969-12-31T23:59:59.5Z", None),
             ("2026-13-01T00:00:00Z", None),
+            ("2026-02-31T00:00:00Z", None),
+            ("2026-02-29T00:00:00Z", None),
+            ("2026-04-31T00:00:00+02:00", None),
+            ("2026-01-00T00:00:00Z", None),
+            ("2026-01-01T24:00:00Z", None),
             ("2026-01-01 ", None),
             ("2026-01-01T00:00:00", None),
             ("yesterday", None),

@@ -18,8 +18,8 @@ use super::targets::targets;
 use crate::arrival::Arrival;
 use crate::clock;
 use crate::http::auth::Access;
+use crate::http::query::form_value;
 use crate::http::reply::{self, Reply};
-use crate::pages::parameter;
 use crate::prober::is_left_out;
 use crate::state::Serving;
 use crate::state::health::Answer;
@@ -84,7 +84,7 @@ pub(super) async fn page(arrival: &Arrival, query: Option<&str>) -> Response<Rep
         details: serving.snapshot.gateway.health_details,
         addresses: arrival.access == Access::Admin,
     };
-    let wish = (parameter(query, "model_id"), parameter(query, "model"));
+    let wish = (form_value(query, "model_id"), form_value(query, "model"));
     let targets = match targets(&serving.snapshot, &wish) {
         Ok(targets) => targets,
         Err(error) => {

@@ -9,7 +9,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hale_core::azure::Identity;
+use hale_core::azure::{Identity, RESERVED};
 use hale_core::health::outcome::ProviderError;
 use hale_core::secret::Secret;
 use hale_core::settings::KeptConnections;
@@ -18,6 +18,7 @@ use hale_wire::hints;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, header};
 use parking_lot::Mutex;
+use percent_encoding::utf8_percent_encode;
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
@@ -198,15 +199,7 @@ fn form(fields: [(&str, &str); 4]) -> String {
 }
 
 fn encoded(value: &str) -> String {
-    let mut out = String::with_capacity(value.len());
-    for byte in value.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(byte.into());
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    utf8_percent_encode(value, &RESERVED).to_string()
 }
 
 #[cfg(test)]

@@ -6,6 +6,9 @@
 
 use std::borrow::Cow;
 
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::{Engine, alphabet};
+
 use super::effort;
 use crate::bytes::json::JsonText;
 use crate::formats::neutral::{Content, Part, Request, Role, Source, Tool, ToolChoice, Unfit};
@@ -185,29 +188,36 @@ fn write_document(
     Ok(())
 }
 
-/// The text in base 64; `None` when it is none.
+/// Base64 as clients write it: what a last character says beyond whole bytes is ignored.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone),
+);
+
+/// The text in base64 of either alphabet, with white space and padding or without; what follows the first
+/// padding is ignored. `None` when it is no base64, or no UTF-8.
 fn decode(data: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(data.len() / 4 * 3);
-    let (mut bits, mut count) = (0u32, 0u32);
-    for byte in data.bytes().filter(|byte| !byte.is_ascii_whitespace()) {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            b'=' => break,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push(u8::try_from(bits >> count & 0xff).ok()?);
-            bits &= (1 << count) - 1;
-        }
+    let letters = data.bytes().take_while(|byte| *byte != b'=');
+    let letters = letters.filter(|byte| !byte.is_ascii_whitespace());
+    let mut letters: Vec<u8> = letters
+        .map(|byte| match byte {
+            b'-' => b'+',
+            b'_' => b'/',
+            byte => byte,
+        })
+        .collect();
+    // One letter more than whole groups is no byte. It is checked like the others.
+    let is_one_over = letters.len() % 4 == 1;
+    if is_one_over {
+        letters.push(b'A');
     }
-    String::from_utf8(out).ok()
+    let mut bytes = LENIENT.decode(&letters).ok()?;
+    if is_one_over {
+        bytes.pop();
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn write_tools(json: &mut JsonText, request: &Request<'_>) {
@@ -299,8 +309,33 @@ mod tests {
 
     #[test]
     fn texts_in_base64_are_read() {
-        assert_eq!(decode("aGVsbG8gd8O2cmxk").as_deref(), Some("hello wörld"));
-        assert_eq!(decode("aGk=").as_deref(), Some("hi"));
-        assert_eq!(decode("a b?"), None);
+        for (text, expected) in [
+            ("aGVsbG8gd8O2cmxk", Some("hello wörld")),
+            ("aGk=", Some("hi")),
+            ("aGk", Some("hi")),
+            ("a G\tk\r\n=\x0c", Some("hi")),
+            ("a b?", None),
+            ("aGk\x0b", None),
+            // Bits beyond the last whole byte are ignored, and so is a letter beyond the last group.
+            ("aGl", Some("hi")),
+            ("aGkhA", Some("hi!")),
+            ("aGkh*", None),
+            ("A", Some("")),
+            ("*", None),
+            ("", Some("")),
+            // What follows padding is ignored, whatever it is.
+            ("aGk=aGk=", Some("hi")),
+            ("aGk=*", Some("hi")),
+            ("=", Some("")),
+            // Both alphabets, mixed too.
+            ("Pj4-Pz8_", Some(">>>???")),
+            ("Pj4+Pz8/", Some(">>>???")),
+            ("Pj4-Pz8/", Some(">>>???")),
+            // Bytes that are no UTF-8.
+            ("/w==", None),
+            ("aGkü", None),
+        ] {
+            assert_eq!(decode(text).as_deref(), expected, "{text}");
+        }
     }
 }

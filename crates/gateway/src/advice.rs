@@ -23,6 +23,13 @@ pub(crate) struct Failure<'f> {
     pub(crate) message: &'f str,
 }
 
+impl Failure<'_> {
+    /// Whether the upstream only named another address.
+    pub(crate) fn is_redirect(&self) -> bool {
+        self.status.is_some_and(|status| (300..400).contains(&status))
+    }
+}
+
 /// What to do about a failure of `deployment`; nothing where it is the caller's or the gateway's.
 pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<String> {
     if let Some(obstacle) = failure.obstacle {
@@ -39,7 +46,7 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
              regions are barred as a whole",
             key_source(deployment)
         ),
-        Cause::NotFound if is_redirect(failure.status) => {
+        Cause::NotFound if failure.is_redirect() => {
             "write the API's own address into api_base: https:// where it moved there, and its /v1"
                 .to_owned()
         }
@@ -124,7 +131,7 @@ pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String 
     let what = match failure.cause {
         Cause::Auth => "the provider refuses the key".to_owned(),
         Cause::Permission => "the provider knows the key and refuses it this model".to_owned(),
-        Cause::NotFound if is_redirect(failure.status) => {
+        Cause::NotFound if failure.is_redirect() => {
             "this address only leads to another one".to_owned()
         }
         Cause::NotFound => {
@@ -191,10 +198,6 @@ fn has_own_id(deployment: &Deployment) -> bool {
 
 fn line(deployment: &Deployment) -> &str {
     deployment.display.declared_at.rsplit_once(':').map_or("", |(_, line)| line)
-}
-
-fn is_redirect(status: Option<u16>) -> bool {
-    status.is_some_and(|status| (300..400).contains(&status))
 }
 
 fn place(upstream: &Upstream) -> String {

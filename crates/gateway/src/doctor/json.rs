@@ -6,7 +6,8 @@
 use hale_core::config::{Loaded, Problem};
 use serde_json::{Map, Value, json};
 
-use super::verdict::{Mark, Step, Works};
+use super::kind::Step;
+use super::verdict::{Mark, Works};
 use super::{Diagnosis, Report, has_no_models};
 
 /// The page.
@@ -81,8 +82,8 @@ fn deployment(report: &Report, one: &Diagnosis) -> Value {
         "api_base": &*deployment.endpoint.api_base,
         "declared_at": &*deployment.display.declared_at,
         "works": works(one.verdict.works),
-        "verdict": one.verdict.name,
-        "step": one.verdict.at.map(Step::name),
+        "verdict": one.verdict.kind.name(),
+        "step": one.verdict.kind.step().map(Step::name),
         "steps": steps,
         "problem": one.verdict.problem,
         "fix": one.verdict.fix,

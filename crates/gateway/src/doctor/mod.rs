@@ -6,6 +6,7 @@
 
 mod examine;
 mod json;
+mod kind;
 mod paint;
 mod progress;
 mod table;

@@ -7,8 +7,9 @@ use std::fmt::Write;
 
 use hale_core::group::ModelGroup;
 
+use super::kind::{Kind, Step};
 use super::paint::{Paint, fitted, wrapped};
-use super::verdict::{Mark, Step, Works};
+use super::verdict::{Mark, Works};
 use super::{Diagnosis, Report};
 use crate::advice::{label, short_label};
 
@@ -114,8 +115,8 @@ impl Page<'_> {
                 format!("{} ms", checked.ended.since(checked.started))
             }
             (Works::Yes, None) => String::new(),
-            (Works::No, _) => self.paint.red(one.verdict.name),
-            (Works::Unknown, _) => self.paint.yellow(one.verdict.name),
+            (Works::No, _) => self.paint.red(one.verdict.kind.name()),
+            (Works::Unknown, _) => self.paint.yellow(one.verdict.kind.name()),
         }
     }
 
@@ -126,7 +127,7 @@ impl Page<'_> {
         for one in report.found.iter().filter(|one| one.verdict.works != Works::Yes) {
             let same = |group: &&mut Vec<&Diagnosis>| {
                 group.first().is_some_and(|first| {
-                    first.verdict.name == one.verdict.name
+                    first.verdict.kind == one.verdict.kind
                         && first.verdict.problem == one.verdict.problem
                 })
             };
@@ -161,8 +162,8 @@ impl Page<'_> {
         if group.len() > NAMES_MAX {
             names.push(format!("{} more", group.len() - NAMES_MAX));
         }
-        let at = verdict.at.map_or(String::new(), |step| format!(" at {}", step.name()));
-        let head = format!("{}{at}: {}", verdict.name, names.join(", "));
+        let at = verdict.kind.step().map_or(String::new(), |step| format!(" at {}", step.name()));
+        let head = format!("{}{at}: {}", verdict.kind.name(), names.join(", "));
         let head = wrapped(&head, self.columns, "");
         let paint = if verdict.works == Works::No { Paint::red } else { Paint::yellow };
         self.text.push('\n');
@@ -217,7 +218,8 @@ impl Page<'_> {
             }
         }
         if report.is_interrupted {
-            let open = report.found.iter().filter(|one| one.verdict.name == "not_checked").count();
+            let open =
+                report.found.iter().filter(|one| one.verdict.kind == Kind::NotChecked).count();
             let _written = write!(text, "; interrupted, {open} were not reached");
         }
         self.text.push('\n');

@@ -10,58 +10,10 @@ use hale_core::health::Obstacle;
 use hale_core::health::check::{Checked, Doubt, Finding};
 use hale_core::prices;
 
+use super::kind::{Kind, Step};
 use super::when;
 use crate::advice::{self, Failure};
 use crate::upstream::Upstream;
-
-/// The steps on the way to an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Step {
-    /// The name of a provider that is served.
-    Name,
-    /// The variables, the key and the address that the config refers to.
-    Environment,
-    /// The host's name has an address.
-    Dns,
-    /// The host accepts connections.
-    Tcp,
-    /// It has a certificate that is trusted.
-    Tls,
-    /// The provider takes the key.
-    Credential,
-    /// It has the model.
-    Model,
-    /// The model answers.
-    Probe,
-}
-
-impl Step {
-    /// All of them, in order.
-    pub(super) const ALL: [Step; 8] = [
-        Step::Name,
-        Step::Environment,
-        Step::Dns,
-        Step::Tcp,
-        Step::Tls,
-        Step::Credential,
-        Step::Model,
-        Step::Probe,
-    ];
-
-    /// The name for programs.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Step::Name => "name",
-            Step::Environment => "environment",
-            Step::Dns => "dns",
-            Step::Tcp => "tcp",
-            Step::Tls => "tls",
-            Step::Credential => "credential",
-            Step::Model => "model",
-            Step::Probe => "probe",
-        }
-    }
-}
 
 /// What is known of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,11 +41,8 @@ pub(super) enum Works {
 /// The verdict on one deployment.
 #[derive(Clone, Debug)]
 pub(super) struct Verdict {
-    /// The name for programs.
-    pub(super) name: &'static str,
+    pub(super) kind: Kind,
     pub(super) works: Works,
-    /// The step that failed, or about which nothing can be said.
-    pub(super) at: Option<Step>,
     /// What is known of each step.
     pub(super) marks: [Mark; Step::ALL.len()],
     /// What is wrong, in one sentence; empty where nothing is.
@@ -104,9 +53,8 @@ pub(super) struct Verdict {
 
 /// What is said about a step.
 struct Said {
-    name: &'static str,
+    kind: Kind,
     works: Works,
-    at: Step,
     problem: String,
     fix: String,
 }
@@ -121,26 +69,30 @@ pub(super) fn of(
 ) -> Verdict {
     if deployment.misconfigured.is_none() && deployment.routing.is_paused {
         let fix = "remove `blocked` from its entry when it is to work again".to_owned();
-        return untried("paused", Works::No, "the config pauses it".to_owned(), fix);
+        return untried(Kind::Paused, Works::No, "the config pauses it".to_owned(), fix);
     }
     if let Some(said) = by_config(deployment) {
         return said.verdict(deployment, None);
     }
     let Some(checked) = checked else {
         let fix = "run it again, and let it end".to_owned();
-        return untried("not_checked", Works::Unknown, "there was no time for it".to_owned(), fix);
+        return untried(
+            Kind::NotChecked,
+            Works::Unknown,
+            "there was no time for it".to_owned(),
+            fix,
+        );
     };
     if was_unsent(checked) {
         let problem = format!("the check could not be made: {}", checked.message);
         let fix = "correct what the text names, and run it again".to_owned();
-        return untried("not_checked", Works::Unknown, problem, fix);
+        return untried(Kind::NotChecked, Works::Unknown, problem, fix);
     }
     match by_check(deployment, checked, models, unix_ms) {
         Some(said) => said.verdict(deployment, checked.obstacle),
         None => Verdict {
-            name: "works",
+            kind: Kind::Works,
             works: Works::Yes,
-            at: None,
             marks: marks(deployment, None, Works::Yes),
             problem: String::new(),
             fix: String::new(),
@@ -154,34 +106,30 @@ fn was_unsent(checked: &Checked) -> bool {
     checked.finding == Finding::ProbeError && by_us
 }
 
-fn untried(name: &'static str, works: Works, problem: String, fix: String) -> Verdict {
+fn untried(kind: Kind, works: Works, problem: String, fix: String) -> Verdict {
     let marks = [Mark::Unreached; Step::ALL.len()];
-    Verdict { name, works, at: None, marks, problem, fix }
+    Verdict { kind, works, marks, problem, fix }
 }
 
 impl Said {
     fn verdict(self, deployment: &Deployment, obstacle: Option<Obstacle>) -> Verdict {
-        let Said { name, works, at, problem, fix } = self;
-        let mut marks = marks(deployment, Some(at), works);
-        // Who gave no answer of the API may not have looked at the key, nor at the model.
-        let silent = obstacle.is_some() && at == Step::Probe;
-        let unsure = match name {
-            "server_error" | "not_ready" | "overloaded" | "bad_response" | "no_such_path"
-            | "redirect" | "crashed" => Step::Credential,
-            "reachable" => Step::Model,
-            _ if silent => Step::Credential,
-            _ => at,
-        };
+        let Said { kind, works, problem, fix } = self;
+        let at = kind.step();
+        let mut marks = marks(deployment, at, works);
+        // A server that gave no answer of the API may have looked neither at the key nor at the model.
+        let is_silent = obstacle.is_some() && at == Some(Step::Probe);
+        let in_doubt = if is_silent { Some(Step::Credential) } else { kind.first_in_doubt() };
         for (step, mark) in Step::ALL.into_iter().zip(&mut marks) {
-            if (unsure..at).contains(&step) && *mark == Mark::Well {
+            let is_in_doubt = in_doubt.zip(at).is_some_and(|(from, at)| (from..at).contains(&step));
+            if is_in_doubt && *mark == Mark::Well {
                 *mark = Mark::Unsure;
             }
             // The proxy looks the host up.
-            if name == "proxy" && step == Step::Dns {
+            if kind == Kind::Proxy && step == Step::Dns {
                 *mark = Mark::Unneeded;
             }
         }
-        Verdict { name, works, at: Some(at), marks, problem, fix }
+        Verdict { kind, works, marks, problem, fix }
     }
 }
 
@@ -212,15 +160,15 @@ fn marks(deployment: &Deployment, at: Option<Step>, works: Works) -> [Mark; Step
 /// What the config says without asking anybody.
 fn by_config(deployment: &Deployment) -> Option<Said> {
     let why = deployment.misconfigured.as_ref()?;
-    let (name, at) = match why.lack {
-        Lack::Provider => ("unknown_provider", Step::Name),
-        Lack::Variable => ("missing_variable", Step::Environment),
-        Lack::Key => ("missing_key", Step::Environment),
-        Lack::Credential => ("missing_credential", Step::Environment),
-        Lack::Setting => ("missing_setting", Step::Environment),
+    let kind = match why.lack {
+        Lack::Provider => Kind::UnknownProvider,
+        Lack::Variable => Kind::MissingVariable,
+        Lack::Key => Kind::MissingKey,
+        Lack::Credential => Kind::MissingCredential,
+        Lack::Setting => Kind::MissingSetting,
     };
     let (problem, fix) = (why.problem.to_string(), why.hint.to_string());
-    Some(Said { name, works: Works::No, at, problem, fix })
+    Some(Said { kind, works: Works::No, problem, fix })
 }
 
 /// What the check says; nothing where all is well.
@@ -242,24 +190,19 @@ fn by_check(
         Finding::Failing(Cause::NotFound) if knows_no_path(deployment, checked, models) => {
             doubtful(Doubt::NoPath, checked)
         }
-        Finding::Failing(Cause::NotFound) if !is_redirect(checked.status) => {
+        Finding::Failing(Cause::NotFound) if !failure(Cause::NotFound).is_redirect() => {
             no_model(deployment, &failure(Cause::NotFound), models, unix_ms)
         }
-        Finding::Failing(cause) => {
-            let (name, at) = named(&failure(cause));
-            Said {
-                name,
-                works: Works::No,
-                at,
-                problem: advice::problem(deployment, &failure(cause)),
-                fix: advice::fix(deployment, &failure(cause)).unwrap_or_default(),
-            }
-        }
+        Finding::Failing(cause) => Said {
+            kind: kind_of(&failure(cause)),
+            works: Works::No,
+            problem: advice::problem(deployment, &failure(cause)),
+            fix: advice::fix(deployment, &failure(cause)).unwrap_or_default(),
+        },
         Finding::Unknown(doubt) => doubtful(doubt, checked),
         Finding::ProbeError => Said {
-            name: "probe_refused",
+            kind: Kind::ProbeRefused,
             works: Works::Unknown,
-            at: Step::Probe,
             problem: format!(
                 "the provider answers, and does not take the check's request: {message}"
             ),
@@ -272,61 +215,57 @@ fn by_check(
     Some(said)
 }
 
-/// The name and the step of a failure.
-fn named(failure: &Failure<'_>) -> (&'static str, Step) {
+/// What kind of failure it is.
+fn kind_of(failure: &Failure<'_>) -> Kind {
     if let Some(obstacle) = failure.obstacle {
-        return met(obstacle);
+        return behind(obstacle);
     }
     match failure.cause {
-        Cause::Auth => ("auth", Step::Credential),
-        Cause::Permission => ("permission", Step::Credential),
-        Cause::Quota => ("quota", Step::Credential),
-        Cause::NotFound if is_redirect(failure.status) => ("redirect", Step::Probe),
-        Cause::NotFound => ("model_not_found", Step::Model),
-        Cause::RateLimited => ("rate_limited", Step::Probe),
-        Cause::Overloaded => ("overloaded", Step::Probe),
-        Cause::ServerError if failure.status == Some(503) => ("not_ready", Step::Model),
-        Cause::ServerError => ("server_error", Step::Probe),
-        Cause::Timeout | Cause::StreamStall => ("no_answer", Step::Probe),
-        Cause::StreamCut => ("crashed", Step::Probe),
-        Cause::BadResponse => ("bad_response", Step::Probe),
-        Cause::Connect => ("no_connection", Step::Tcp),
-        Cause::Dns => ("dns", Step::Dns),
-        Cause::Tls => ("tls", Step::Tls),
-        Cause::Misconfigured => ("misconfigured", Step::Environment),
+        Cause::Auth => Kind::Auth,
+        Cause::Permission => Kind::Permission,
+        Cause::Quota => Kind::Quota,
+        Cause::NotFound if failure.is_redirect() => Kind::Redirect,
+        Cause::NotFound => Kind::ModelNotFound,
+        Cause::RateLimited => Kind::RateLimited,
+        Cause::Overloaded => Kind::Overloaded,
+        Cause::ServerError if failure.status == Some(503) => Kind::NotReady,
+        Cause::ServerError => Kind::ServerError,
+        Cause::Timeout | Cause::StreamStall => Kind::NoAnswer,
+        Cause::StreamCut => Kind::Crashed,
+        Cause::BadResponse => Kind::BadResponse,
+        Cause::Connect => Kind::NoConnection,
+        Cause::Dns => Kind::Dns,
+        Cause::Tls => Kind::Tls,
+        Cause::Misconfigured => Kind::Misconfigured,
         Cause::BadRequest
         | Cause::Unsupported
         | Cause::ContextWindow
         | Cause::ContentPolicy
         | Cause::ClientTimeout
         | Cause::ClientClosed
-        | Cause::Gateway => ("probe_refused", Step::Probe),
+        | Cause::Gateway => Kind::ProbeRefused,
     }
 }
 
-fn met(obstacle: Obstacle) -> (&'static str, Step) {
+fn behind(obstacle: Obstacle) -> Kind {
     match obstacle {
-        Obstacle::NoAddress => ("dns", Step::Dns),
-        Obstacle::ResolverSilent => ("dns_silent", Step::Dns),
-        Obstacle::Refused => ("refused", Step::Tcp),
-        Obstacle::Filtered => ("filtered", Step::Tcp),
-        Obstacle::Unreachable => ("unreachable", Step::Tcp),
-        Obstacle::Proxy => ("proxy", Step::Tcp),
-        Obstacle::NoConnection => ("no_connection", Step::Tcp),
-        Obstacle::Untrusted => ("tls_untrusted", Step::Tls),
-        Obstacle::OtherName => ("tls_other_name", Step::Tls),
-        Obstacle::NotValidNow => ("tls_not_valid_now", Step::Tls),
-        Obstacle::NotTls => ("tls_not_spoken", Step::Tls),
-        Obstacle::HandshakeSilent => ("tls_silent", Step::Tls),
-        Obstacle::Handshake => ("tls", Step::Tls),
-        Obstacle::Closed => ("crashed", Step::Probe),
-        Obstacle::NoAnswer => ("no_answer", Step::Probe),
-        Obstacle::NotHttp => ("not_http", Step::Probe),
+        Obstacle::NoAddress => Kind::Dns,
+        Obstacle::ResolverSilent => Kind::DnsSilent,
+        Obstacle::Refused => Kind::Refused,
+        Obstacle::Filtered => Kind::Filtered,
+        Obstacle::Unreachable => Kind::Unreachable,
+        Obstacle::Proxy => Kind::Proxy,
+        Obstacle::NoConnection => Kind::NoConnection,
+        Obstacle::Untrusted => Kind::TlsUntrusted,
+        Obstacle::OtherName => Kind::TlsOtherName,
+        Obstacle::NotValidNow => Kind::TlsNotValidNow,
+        Obstacle::NotTls => Kind::TlsNotSpoken,
+        Obstacle::HandshakeSilent => Kind::TlsSilent,
+        Obstacle::Handshake => Kind::Tls,
+        Obstacle::Closed => Kind::Crashed,
+        Obstacle::NoAnswer => Kind::NoAnswer,
+        Obstacle::NotHttp => Kind::NotHttp,
     }
-}
-
-fn is_redirect(status: Option<u16>) -> bool {
-    status.is_some_and(|status| (300..400).contains(&status))
 }
 
 fn rate_limited(
@@ -341,7 +280,7 @@ fn rate_limited(
         problem = format!("for {} s, until {until}, {problem}", rest_ms.div_ceil(1000));
     }
     let fix = advice::fix(deployment, failure).unwrap_or_default();
-    Said { name: "rate_limited", works: Works::No, at: Step::Probe, problem, fix }
+    Said { kind: Kind::RateLimited, works: Works::No, problem, fix }
 }
 
 /// What providers say of a model that they have taken away.
@@ -370,10 +309,10 @@ fn no_model(
     let mut problem = advice::problem(deployment, failure);
     let ended = deployment.facts.deprecation_date.as_deref();
     let ended = ended.filter(|date| **date <= *when::date(unix_ms));
-    let mut name = "model_not_found";
+    let mut kind = Kind::ModelNotFound;
     let mut fix = advice::fix(deployment, failure).unwrap_or_default();
     if ended.is_some() || GONE.iter().any(|word| said.contains(word)) {
-        name = "model_deprecated";
+        kind = Kind::ModelDeprecated;
         let date = ended.map_or(String::new(), |date| format!(" (on {date}, by the price list)"));
         let status = failure.status.map_or(String::new(), |status| format!(" ({status})"));
         problem =
@@ -385,7 +324,7 @@ fn no_model(
             fix = format!("{advice} {fix}");
         }
     }
-    Said { name, works: Works::No, at: Step::Model, problem, fix }
+    Said { kind, works: Works::No, problem, fix }
 }
 
 /// Models that a provider's list may have for all of them to be named.
@@ -415,43 +354,38 @@ fn doubtful(doubt: Doubt, checked: &Checked) -> Said {
     let is_empty =
         checked.message.is_empty() || checked.message.starts_with("the upstream answered ");
     let said = if is_empty { status } else { format!("{status}: {}", checked.message) };
-    let (name, works, at, problem, fix) = match doubt {
+    let (kind, works, problem, fix) = match doubt {
         Doubt::NoPath => (
-            "no_such_path",
+            Kind::NoSuchPath,
             Works::No,
-            Step::Probe,
             format!("the server has nothing at this address{said}"),
             "add /v1 to api_base, or whatever the API stands below; or set model_info.mode to what \
              the model does",
         ),
         Doubt::WrongMode => (
-            "wrong_mode",
+            Kind::WrongMode,
             Works::Unknown,
-            Step::Probe,
             format!("the model does something else than it was asked for{said}"),
             "set model_info.mode to what it does",
         ),
         Doubt::Model => (
-            "pattern_untried",
+            Kind::PatternUntried,
             Works::Unknown,
-            Step::Model,
             format!("the provider lacks `{}`, which stood for the pattern{said}", checked.model),
             "set model_info.health_check_model to a model that the account has",
         ),
         Doubt::Unserved => (
-            "mode_not_served",
+            Kind::ModeNotServed,
             Works::Unknown,
-            Step::Probe,
             format!("it can be reached; what the model does can not be asked for{said}"),
             "set model_info.mode if the model does something else",
         ),
         Doubt::Shallow => (
-            "reachable",
+            Kind::Reachable,
             Works::Unknown,
-            Step::Probe,
             "it can be reached; whether it answers was not asked".to_owned(),
             "for a pattern set model_info.health_check_model; some modes are only looked at",
         ),
     };
-    Said { name, works, at, problem, fix: fix.to_owned() }
+    Said { kind, works, problem, fix: fix.to_owned() }
 }

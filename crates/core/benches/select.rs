@@ -4,9 +4,7 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io;
-
-use hale_core::config::{Options, Source, load};
+use hale_core::config::{InMemory, Options, load};
 use hale_core::health::{AttemptRef, Measured};
 use hale_core::route::{Controls, Next, Resolved, Target, Walk, resolve};
 use hale_core::snapshot::Snapshot;
@@ -14,18 +12,6 @@ use hale_core::time::Millis;
 
 fn main() {
     divan::main();
-}
-
-struct Yaml(String);
-
-impl Source for Yaml {
-    fn read(&self, _path: &str) -> io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
 }
 
 fn group(strategy: &str, count: usize) -> (Snapshot, Target) {
@@ -38,7 +24,7 @@ fn group(strategy: &str, count: usize) -> (Snapshot, Target) {
         ));
     }
     yaml.push_str(&format!("router_settings: {{routing_strategy: {strategy}}}\n"));
-    let loaded = load(&Yaml(yaml), "c.yaml", Options::default(), None);
+    let loaded = load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None);
     let snapshot = loaded.snapshot.expect("the config is good");
     for (i, deployment) in snapshot.deployments.iter().enumerate() {
         let attempt =

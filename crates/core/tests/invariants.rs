@@ -3,10 +3,8 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io;
-
 use hale_core::cause::Cause;
-use hale_core::config::{Options, Source, load};
+use hale_core::config::{InMemory, Options, load};
 use hale_core::health::{
     AttemptRef, Claim, DeploymentState, Failure, Measured, QUOTA_CAP_MS, Surroundings, Transition,
     Trial, Verdict,
@@ -354,18 +352,6 @@ fn fail(
     walk.failed(snapshot, tried, plan.trial.is_held(), Millis(ended), 17);
 }
 
-struct Yaml(String);
-
-impl Source for Yaml {
-    fn read(&self, _path: &str) -> io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
-}
-
 fn snapshot(members: (usize, usize, usize), router: &str) -> Snapshot {
     let mut yaml = String::from("model_list:\n");
     for (name, count) in [("a", members.0), ("b", members.1), ("c", members.2)] {
@@ -377,7 +363,9 @@ fn snapshot(members: (usize, usize, usize), router: &str) -> Snapshot {
         }
     }
     yaml.push_str(&format!("router_settings: {{{router}}}\n"));
-    load(&Yaml(yaml), "c.yaml", Options::default(), None).snapshot.expect("a good config")
+    load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None)
+        .snapshot
+        .expect("a good config")
 }
 
 /// What may happen next in the small scope: two siblings, and up to two requests under way, whose

@@ -4,11 +4,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench fails by panicking")]
 
-use std::io;
-
 use bytes::Bytes;
 use divan::counter::ItemsCount;
-use hale_core::config::{Options, Source, load};
+use hale_core::config::{InMemory, Options, load};
 use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_core::snapshot::Snapshot;
@@ -25,23 +23,11 @@ fn main() {
 const PROVIDERS: [&str; 2] = ["openai/gpt-4o", "anthropic/claude-haiku-4-5"];
 const DELTAS: usize = 100;
 
-struct Yaml(String);
-
-impl Source for Yaml {
-    fn read(&self, _path: &str) -> io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
-}
-
 fn snapshot(model: &str) -> Snapshot {
     let yaml = format!(
         "model_list:\n- model_name: m\n  litellm_params: {{model: {model}, api_key: a-key}}\n"
     );
-    load(&Yaml(yaml), "c.yaml", Options::default(), None).snapshot.unwrap()
+    load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None).snapshot.unwrap()
 }
 
 fn wire(model: &str) -> WireFormat {

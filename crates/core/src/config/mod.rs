@@ -28,6 +28,7 @@ mod redundancy;
 mod reference;
 mod scalar;
 mod settings;
+mod source;
 mod suggest;
 mod suited;
 mod times;
@@ -35,8 +36,6 @@ mod tree;
 mod upstream;
 mod value;
 mod windows;
-
-use std::io;
 
 use crate::snapshot::Snapshot;
 
@@ -47,26 +46,10 @@ use keys::Section;
 use problem::{Path, Problems};
 pub use problem::{Problem, Severity};
 pub use reference::reference;
+pub use source::{InMemory, Source};
 pub use suggest::{did_you_mean, nearest};
 pub use tree::MAX_BYTES;
 use tree::Map;
-
-/// Where files and environment variables come from.
-pub trait Source {
-    /// The content of a file.
-    ///
-    /// # Errors
-    /// What the file system says.
-    fn read(&self, path: &str) -> io::Result<Vec<u8>>;
-
-    /// The value of an environment variable.
-    fn env(&self, name: &str) -> Option<String>;
-
-    /// The names of all variables, to suggest one; none where nothing may be suggested.
-    fn env_names(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
 
 /// What came of a config.
 #[derive(Debug)]

@@ -1,7 +1,5 @@
 //! The loader from the outside.
 
-use std::collections::HashMap;
-
 use super::*;
 use crate::deployment::Deployment;
 
@@ -18,46 +16,23 @@ mod sections;
 
 /// Files and environment of a test.
 #[derive(Default)]
-struct Fake {
-    files: HashMap<String, Vec<u8>>,
-    env: HashMap<String, String>,
-    errors: HashMap<String, io::ErrorKind>,
-}
-
-impl Source for Fake {
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        if let Some(kind) = self.errors.get(path) {
-            return Err((*kind).into());
-        }
-        self.files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn env(&self, name: &str) -> Option<String> {
-        self.env.get(name).cloned()
-    }
-
-    fn env_names(&self) -> Vec<String> {
-        self.env.keys().cloned().collect()
-    }
-}
+struct Fake(InMemory);
 
 impl Fake {
     fn new(yaml: &str) -> Fake {
         Fake::default().file("c.yaml", yaml)
     }
 
-    fn file(mut self, path: &str, yaml: &str) -> Fake {
-        self.files.insert(path.to_owned(), yaml.into());
-        self
+    fn file(self, path: &str, yaml: &str) -> Fake {
+        Fake(self.0.with_file(path, yaml))
     }
 
-    fn env(mut self, name: &str, value: &str) -> Fake {
-        self.env.insert(name.to_owned(), value.to_owned());
-        self
+    fn env(self, name: &str, value: &str) -> Fake {
+        Fake(self.0.with_env(name, value))
     }
 
     fn load(&self) -> Loaded {
-        load(self, "c.yaml", Options::default(), None)
+        load(&self.0, "c.yaml", Options::default(), None)
     }
 
     /// The snapshot of a config without any problem.

@@ -1,6 +1,6 @@
 //! The invariants that are about a group in traffic, as properties of small worlds, with shrinking.
 //!
-//! Those of one deployment and of one walk are in `tests/invariants.rs`; `docs/proof.md` lists all.
+//! Those of one deployment and of one walk are in `tests/invariants.rs`; `docs/dev/proof.md` lists all.
 
 use hale_core::route::{Controls, STRATEGIES};
 use proptest::prelude::*;

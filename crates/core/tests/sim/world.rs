@@ -2,11 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::io;
 use std::sync::Arc;
 
 use hale_core::cause::Cause;
-use hale_core::config::{Options, Source, load};
+use hale_core::config::{InMemory, Options, load};
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition, Trial};
 use hale_core::route::{
@@ -39,19 +38,6 @@ impl Chance {
     }
 }
 
-/// The config of a world.
-struct Yaml(String);
-
-impl Source for Yaml {
-    fn read(&self, _path: &str) -> io::Result<Vec<u8>> {
-        Ok(self.0.clone().into_bytes())
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
-}
-
 /// The snapshot of a config; each group is a name and how many members it has, each with a key of its own.
 pub(crate) fn snapshot(groups: &[(&str, usize)], router: &str) -> Snapshot {
     snapshot_with_keys(groups, router, |name, member| format!("k{name}{member}"))
@@ -74,7 +60,7 @@ pub(crate) fn snapshot_with_keys(
         }
     }
     yaml.push_str(&format!("router_settings: {{{router}}}\n"));
-    let loaded = load(&Yaml(yaml), "sim.yaml", Options::default(), None);
+    let loaded = load(&InMemory::file("sim.yaml", yaml), "sim.yaml", Options::default(), None);
     assert!(loaded.errors().next().is_none(), "{:?}", loaded.problems);
     loaded.snapshot.expect("the config is good")
 }

@@ -1,12 +1,10 @@
 //! Request bodies: what is looked at, and what the edits leave of it.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::io;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use hale_core::config::{self, Options, Source};
+use hale_core::config::{self, InMemory, Options};
 use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_core::route::TagWish;
@@ -59,18 +57,6 @@ const WORDS: &[&str] = &[
 
 fuzz!("bodies", WORDS, check);
 
-struct Fixed(HashMap<&'static str, &'static str>);
-
-impl Source for Fixed {
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        self.0.get(path).map(|text| text.as_bytes().to_vec()).ok_or(io::ErrorKind::NotFound.into())
-    }
-
-    fn env(&self, _name: &str) -> Option<String> {
-        None
-    }
-}
-
 /// Deployments whose edits differ: as it came, with drops and defaults, with a provider's own names.
 pub(crate) static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
     let yaml = "model_list:\n\
@@ -80,7 +66,7 @@ pub(crate) static SNAPSHOT: LazyLock<Snapshot> = LazyLock::new(|| {
         - {model_name: d, litellm_params: {model: groq/x, api_key: k}}\n\
         - {model_name: e, litellm_params: {model: deepseek/x, api_key: k}}\n\
         - {model_name: f, litellm_params: {model: anthropic/claude-x, api_key: k, temperature: 0.5}}\n";
-    let loaded = config::load(&Fixed([("c", yaml)].into()), "c", Options::default(), None);
+    let loaded = config::load(&InMemory::file("c", yaml), "c", Options::default(), None);
     loaded.snapshot.expect("a config without a problem")
 });
 

@@ -65,11 +65,11 @@ const PIECES: &[&str] = &[
 ];
 
 fn survives(bytes: Vec<u8>) {
-    let mut fake =
-        Fake::default().file("b.yaml", "include: [c.yaml]\nmodel_list: [{}]\n").env("A", "x y");
-    fake.files.insert("c.yaml".into(), bytes);
+    let source = InMemory::file("c.yaml", bytes)
+        .with_file("b.yaml", "include: [c.yaml]\nmodel_list: [{}]\n")
+        .with_env("A", "x y");
     for strict in [false, true] {
-        let loaded = load(&fake, "c.yaml", Options { strict }, None);
+        let loaded = load(&source, "c.yaml", Options { strict }, None);
         let has_error = loaded.errors().next().is_some();
         assert_eq!(loaded.snapshot.is_none(), has_error);
         for problem in &loaded.problems {

@@ -41,14 +41,18 @@ pub(crate) fn restarted<T>(metrics: &Metrics, what: &str, mut run: impl FnMut() 
     }
 }
 
-/// Panics once at the place that a test names in `HALE_FAIL_ON_PURPOSE`. A release build never does.
-pub(crate) fn on_purpose(place: &str) {
+/// Panics once at the place that a test of a debug build names by `HALE_FAIL_ON_PURPOSE`. The variable is
+/// read once; a release reads nothing and has no such places.
+pub(crate) fn fail_where_a_test_says(place: &str) {
     #[cfg(debug_assertions)]
     {
+        use std::sync::LazyLock;
         use std::sync::atomic::AtomicBool;
+        static WANTED: LazyLock<Option<String>> =
+            LazyLock::new(|| std::env::var("HALE_FAIL_ON_PURPOSE").ok());
         static DONE: AtomicBool = AtomicBool::new(false);
-        let wanted = std::env::var("HALE_FAIL_ON_PURPOSE").is_ok_and(|name| name == place);
-        assert!(!wanted || DONE.swap(true, Ordering::Relaxed), "on purpose: {place}");
+        let is_wanted = WANTED.as_deref() == Some(place);
+        assert!(!is_wanted || DONE.swap(true, Ordering::Relaxed), "on purpose: {place}");
     }
     let _: &str = place;
 }

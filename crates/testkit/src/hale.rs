@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
+use rustix::process;
 
 use crate::{Client, TIMEOUT, TempDir};
 
@@ -115,8 +116,14 @@ impl Launch {
     /// The config, if there is one, is the file `config.yaml` in the working directory.
     #[track_caller]
     pub fn run(self) -> Finished {
+        self.run_within(TIMEOUT)
+    }
+
+    /// The same for what takes its time; panics after `limit`.
+    #[track_caller]
+    pub fn run_within(self, limit: Duration) -> Finished {
         let (mut child, output) = self.spawn(self.command());
-        let status = output.wait_for_end(TIMEOUT).then(|| child.wait());
+        let status = output.wait_for_end(limit).then(|| child.wait());
         let Some(Ok(status)) = status else {
             drop(child.kill());
             drop(child.wait());
@@ -288,16 +295,15 @@ impl Hale {
     /// Sends a signal.
     #[track_caller]
     pub fn signal(&self, signal: Signal) {
-        let name = match signal {
-            Signal::Hup => "HUP",
-            Signal::Term => "TERM",
-            Signal::Int => "INT",
-            Signal::Kill => "KILL",
+        let signal = match signal {
+            Signal::Hup => process::Signal::HUP,
+            Signal::Term => process::Signal::TERM,
+            Signal::Int => process::Signal::INT,
+            Signal::Kill => process::Signal::KILL,
         };
-        // The shell's own `kill`: there is no other way without unsafe code or one more crate.
-        let line = format!("kill -s {name} {}", self.pid());
-        let status = Command::new("/bin/sh").args(["-c", &line]).status();
-        assert!(status.is_ok_and(|status| status.success()), "{line} failed");
+        let pid = process::Pid::from_child(&self.child);
+        process::kill_process(pid, signal)
+            .expect("a child that was not waited for can be signalled");
     }
 
     /// Waits until the process has ended by itself; panics after `limit`.

@@ -92,7 +92,7 @@ async fn run(process: &Arc<Process>, commands: &mut mpsc::Receiver<Command>) {
         tokio::select! {
             Some(ended) = ended.recv() => {
                 background.ended(&ended);
-                panics::on_purpose("health loop");
+                panics::fail_where_a_test_says("health loop");
             }
             command = commands.recv() => match command {
                 Some(command) => rounds.begin(command),
@@ -132,7 +132,7 @@ pub(crate) async fn contained(
 ) -> Checked {
     let started = clock::now().millis();
     let check = async {
-        panics::on_purpose("check");
+        panics::fail_where_a_test_says("check");
         probe::probe(process, serving, index, free_only).await
     };
     CatchPanic(Box::pin(check)).await.unwrap_or_else(|()| {

@@ -7,6 +7,7 @@
 mod bodies;
 mod config;
 mod errors;
+mod form_oracle;
 mod forms;
 mod hints;
 mod streams;

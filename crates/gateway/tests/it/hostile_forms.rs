@@ -87,6 +87,8 @@ rows! {
         typed("--form-boundary-0001\r\nContent-Type: a/b\r\n\r\n1\r\n--form-boundary-0001--") => Refused(400, "invalid_form", &["part 1 of the form has no readable"]);
     "70" row_70_a_part_with_an_endless_head_is_refused "a part whose head is longer than 8 KiB":
         typed(&format!("--form-boundary-0001\r\nx: {}\r\n\r\n1\r\n--form-boundary-0001--", "a".repeat(9_000))) => Refused(400, "invalid_form", &["headers of at most 8 KiB"]);
+    "70" row_70_a_line_feed_alone_in_a_parts_head_is_refused "a part whose head has a line feed without a carriage return":
+        typed("--form-boundary-0001\r\nx: \nContent-Disposition: form-data; name=\"b\"\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--form-boundary-0001--") => Refused(400, "invalid_form", &["a line end in its head that is not CRLF"]);
     "70" row_70_too_many_parts_are_refused "more than 1000 parts":
         words(&vec![("a", &b"1"[..]); 1_001]) => Refused(400, "invalid_form", &["more than 1000 parts"]);
     "70" row_70_a_form_within_a_form_is_content "a form within the file of a form: content; it has no `model` of its own":

@@ -112,6 +112,10 @@ pub(super) fn parts(body: &[u8], boundary: &str) -> Result<(Vec<Part>, usize), F
             number,
             "has no head: headers of at most 8 KiB, ended by an empty line",
         ))?;
+        if has_bare_line_end(&body[after..after + head]) {
+            let why = "has a line end in its head that is not CRLF";
+            return Err(FormError::Part(number, why));
+        }
         let found = disposition(&body[after..after + head]).ok_or(FormError::Part(
             number,
             "has no readable `Content-Disposition: form-data; name=\"...\"`",
@@ -186,6 +190,19 @@ fn head(part: &[u8]) -> Option<usize> {
     }
     let within = &part[..part.len().min(HEAD_MAX)];
     memchr::memmem::find(within, b"\r\n\r\n").map(|at| at + 4)
+}
+
+/// Whether a carriage return or a line feed stands alone. Some readers end a line there, and would read
+/// other headers than this one.
+fn has_bare_line_end(head: &[u8]) -> bool {
+    let mut before = 0;
+    for byte in head {
+        if (before == b'\r') != (*byte == b'\n') {
+            return true;
+        }
+        before = *byte;
+    }
+    before == b'\r'
 }
 
 /// Where the part's name stands in its head, and whether the part is a file.

@@ -4,6 +4,7 @@ use hale_testkit::{FakeUpstream, Hale, Script, openai};
 use serde_json::{Value, json};
 
 use crate::support::{CHAT, Config, KEY, chat, client, eventually, wait_until_idle};
+use crate::timing::Stopwatch;
 
 fn refusing(status: u16, error: Value) -> FakeUpstream {
     FakeUpstream::with(move |_| Script::with_status(status).json(&json!({"error": error})))
@@ -150,12 +151,12 @@ fn a_trial_holds_its_permit_as_long_as_its_stream_may_take() {
         (bad.requests().len() > before).then_some(())
     });
     // Longer than the permit of a request that is no stream.
-    let from = crate::support::now();
+    let from = Stopwatch::start();
     eventually("a second and a half passed", || {
         let mut asking = hale.client_with_key(KEY);
         asking.send("POST", CHAT, &[], stream.as_bytes()).unwrap();
         held.push(asking);
-        (from.elapsed() > std::time::Duration::from_millis(1_500)).then_some(())
+        (from.ms() > 1_500).then_some(())
     });
     assert_eq!(bad.requests().len() - before, 1, "one trial at a time");
 }
@@ -182,10 +183,10 @@ fn what_a_provider_says_of_a_credential_counts_although_the_deployments_own_rest
     }
     chat(&hale, "ga");
     let asked = shared.requests().len();
-    let from = crate::support::now();
+    let from = Stopwatch::start();
     eventually("the deployment's own rest is over", || {
         assert_eq!(chat(&hale, "gb").header("x-litellm-model-id"), Some("g"));
-        (from.elapsed() > std::time::Duration::from_millis(600)).then_some(())
+        (from.ms() > 600).then_some(())
     });
     assert_eq!(shared.requests().len(), asked, "nobody asks against the provider's time");
 }

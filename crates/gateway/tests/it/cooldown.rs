@@ -5,7 +5,8 @@ use std::time::Duration;
 use hale_testkit::{FakeUpstream, Script};
 use serde_json::json;
 
-use crate::support::{chat, expect_error, lone, metric, now, pair, within};
+use crate::support::{chat, expect_error, lone, metric, pair, within};
+use crate::timing::Stopwatch;
 
 #[test]
 fn a_failing_deployment_rests_is_tried_once_and_comes_back() {
@@ -16,12 +17,12 @@ fn a_failing_deployment_rests_is_tried_once_and_comes_back() {
         assert_eq!(chat(&hale, "m").status, 200);
     }
     assert_eq!(bad.requests().len(), 3, "three failures in a row of different requests");
-    let begin = now();
+    let begin = Stopwatch::start();
     assert_eq!(metric(&hale, "hale_deployment_resting", &[("deployment", "bad")]), 1.0);
     assert_eq!(metric(&hale, "hale_deployment_cooldowns_total", &[("deployment", "bad")]), 1.0);
     let answer = chat(&hale, "m");
     assert_eq!(answer.header("x-litellm-attempted-retries"), Some("0"));
-    if begin.elapsed() < Duration::from_millis(250) {
+    if begin.ms() < 250 {
         assert_eq!(bad.requests().len(), 3, "it rests");
     }
     hale.wait_for_line("deployment rests");
@@ -30,14 +31,14 @@ fn a_failing_deployment_rests_is_tried_once_and_comes_back() {
         assert_eq!(chat(&hale, "m").status, 200);
         (bad.requests().len() == 4).then_some(())
     });
-    let reopened = now();
+    let reopened = Stopwatch::start();
     bad.answer_with(Script::answer);
     within(Duration::from_secs(5), "it is back", || {
         let answer = chat(&hale, "m");
         assert_eq!(answer.status, 200);
         (answer.header("x-litellm-model-id") == Some("bad")).then_some(())
     });
-    assert!(reopened.elapsed() >= Duration::from_millis(500), "doubled: {:?}", reopened.elapsed());
+    reopened.at_least_ms(500);
     hale.wait_for_line("deployment is back");
     for _ in 0..5 {
         assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("bad"));

@@ -5,7 +5,8 @@ use std::time::Duration;
 use hale_testkit::{Client, FakeUpstream, Hale, Script, openai};
 use serde_json::{Value, json};
 
-use crate::support::{CHAT, LOG, client, lone, metric, now, wait_for_records, wait_until_idle};
+use crate::support::{CHAT, LOG, client, lone, metric, wait_for_records, wait_until_idle};
+use crate::timing::{Stopwatch, within_bound};
 
 /// How soon the upstream must be let go. Source: the contract.
 const AT_ONCE: Duration = Duration::from_millis(200);
@@ -18,9 +19,8 @@ fn start(script: impl Fn() -> Script + Send + 'static) -> (FakeUpstream, Hale) {
 
 #[track_caller]
 fn expect_let_go(upstream: &FakeUpstream, hale: &Hale, count: usize) -> Value {
-    let begin = now();
-    let gone = upstream.wait_within(AT_ONCE, |state| state.closed_by_peer() >= count);
-    assert!(gone.is_ok(), "still there after {:?}: {gone:?}", begin.elapsed());
+    let gone = upstream.wait_within(within_bound(AT_ONCE), |state| state.closed_by_peer() >= count);
+    assert!(gone.is_ok(), "still there: {gone:?}");
     wait_until_idle(hale);
     let record = wait_for_records(hale, count).pop().unwrap();
     assert_eq!(record["ending"], "client_closed", "{record}");
@@ -154,12 +154,12 @@ fn a_trial_whose_client_leaves_decides_nothing() {
     drop(trial);
     upstream.wait_for(|state| state.closed_by_peer() >= 1);
     upstream.answer_with(Script::answer);
-    let begin = now();
+    let begin = Stopwatch::start();
     crate::support::eventually("it comes back", || {
         let answer = crate::support::chat(&hale, "m");
         (answer.header("x-litellm-model-id") == Some("bad")).then_some(())
     });
-    assert!(begin.elapsed() < Duration::from_secs(1), "the permit was kept: {:?}", begin.elapsed());
+    begin.less_than_ms(1_000);
 }
 
 #[test]

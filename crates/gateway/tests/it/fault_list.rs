@@ -1,5 +1,5 @@
 //! Upstreams that are slow in every place, come and go, or never take a connection: the faults of the list
-//! in `docs/proof.md` that no other module makes.
+//! in `docs/dev/proof.md` that no other module makes.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use hale_testkit::{FakeUpstream, Script, openai};
 use serde_json::{Value, json};
 
-use crate::support::{CHAT, Config, chat, client, expect_error, lone, metric, now, pair, within};
+use crate::support::{CHAT, Config, chat, client, expect_error, lone, metric, pair, within};
+use crate::timing::Stopwatch;
 
 /// A port that takes no connection: its queue is full of those that nobody accepts.
 struct BlackHole {
@@ -45,11 +46,10 @@ fn f02_a_connect_that_nobody_answers_ends_with_the_attempts_time_and_moves_on() 
         .router(json!({"timeout": 0.3}))
         .start();
     for _ in 0..3 {
-        let begin = now();
+        let begin = Stopwatch::start();
         let answer = chat(&hale, "m");
         assert_eq!((answer.status, answer.header("x-litellm-model-id")), (200, Some("good")));
-        let took = begin.elapsed();
-        assert!(took >= Duration::from_millis(290) && took < Duration::from_secs(2), "{took:?}");
+        begin.between_ms(290, 2_000);
     }
     // It trips, and from then on costs nobody anything.
     assert_eq!(metric(&hale, "hale_deployment_resting", &[("deployment", "dark")]), 1.0);
@@ -74,12 +74,11 @@ fn dripping() -> Script {
 fn f04_a_head_that_drips_is_within_the_attempts_time_as_a_whole() {
     let (slow, good) = (FakeUpstream::with(|_| dripping()), FakeUpstream::start());
     let hale = pair(&slow, &good).router(json!({"timeout": 0.3})).start();
-    let begin = now();
+    let begin = Stopwatch::start();
     let answer = chat(&hale, "m");
     assert_eq!((answer.status, answer.header("x-litellm-model-id")), (200, Some("good")));
     // No byte is 0.3 s late; the head as a whole would take more than a second.
-    let took = begin.elapsed();
-    assert!(took >= Duration::from_millis(290) && took < Duration::from_millis(900), "{took:?}");
+    begin.between_ms(290, 900);
     slow.wait_until_dropped();
     let alone = lone(&slow).router(json!({"timeout": 0.3, "num_retries": 0})).start();
     let error = expect_error(&chat(&alone, "m"), 504, "upstream_failed");
@@ -158,9 +157,9 @@ fn f26_a_flapping_member_is_seen_by_nobody_and_asked_less_than_a_fifth() {
         .router(json!({"cooldown_time": 0.1}))
         .start();
     let mut asking = client(&hale);
-    let begin = now();
+    let begin = Stopwatch::start();
     let mut all = 0;
-    while begin.elapsed() < Duration::from_secs(2) {
+    while begin.ms() < 2_000 {
         let answer = asking.post_json(CHAT, &[], &openai::chat_request("m", "hi"));
         assert_eq!(answer.status, 200, "{}", answer.text());
         all += 1;
@@ -350,7 +349,7 @@ fn tests_of(folder: &std::path::Path, found: &mut std::collections::BTreeMap<Str
 #[test]
 fn every_test_that_the_page_names_exists_and_names_its_fault() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let page = std::fs::read_to_string(root.join("docs/proof.md")).unwrap();
+    let page = std::fs::read_to_string(root.join("docs/dev/proof.md")).unwrap();
     let mut tests = std::collections::BTreeMap::new();
     for folder in ["crates/core/tests", "crates/gateway/tests/it"] {
         tests_of(&root.join(folder), &mut tests);

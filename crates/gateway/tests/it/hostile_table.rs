@@ -1,6 +1,6 @@
 //! The table of bad input: one row is one class of it, what becomes of it, and the test that proves it.
 //!
-//! Filled by the `hostile_*` modules next to this one; `docs/bad-input.md` is its output. Always true:
+//! Filled by the `hostile_*` modules next to this one; `docs/dev/bad-input.md` is its output. Always true:
 //! a row that names a test is made by that test or checked to exist, so that the page cannot go stale.
 
 use std::fmt::Write as _;
@@ -130,13 +130,13 @@ fn page(rows: &[Row]) -> String {
 
 #[test]
 fn the_page_of_bad_input_is_what_the_table_says() {
-    let file = tidy::root().join("docs/bad-input.md");
+    let file = tidy::root().join("docs/dev/bad-input.md");
     let made = page(&all_rows());
     if std::env::var_os("HALE_BLESS").is_some() {
         fs::write(&file, &made).unwrap();
     }
     let found = fs::read_to_string(&file).unwrap_or_default();
-    assert!(found == made, "docs/bad-input.md is not up to date; run this test with HALE_BLESS=1");
+    assert!(found == made, "docs/dev/bad-input.md is not up to date; run this test with HALE_BLESS=1");
 }
 
 #[test]

@@ -72,4 +72,5 @@ mod streams;
 mod streams_broken;
 mod support;
 mod tidy;
+mod timing;
 mod token_counter;

@@ -17,7 +17,8 @@ use tungstenite::{Error, Message};
 use crate::realtime_sides::{
     Socket, SocketUpstream, close_of, config, echo, entry, next, open, patience,
 };
-use crate::support::{eventually, metric, now, wait_for_records, wait_until_idle, within};
+use crate::support::{eventually, metric, wait_for_records, wait_until_idle, within};
+use crate::timing::Stopwatch;
 
 /// A session that waits until the test says how to end it.
 fn held(end: impl Fn(&mut Socket) + Send + Sync + 'static) -> (SocketUpstream, impl Fn()) {
@@ -197,9 +198,9 @@ fn the_end_of_the_process_waits_for_sessions_and_then_says_so() {
     assert_eq!(next(&mut socket), Message::text("still there?"));
     socket.close(None).unwrap();
     close_of(&mut socket).unwrap();
-    let begin = now();
+    let begin = Stopwatch::start();
     assert_eq!(hale.wait_for_exit(TIMEOUT).code(), Some(0));
-    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+    begin.less_than_ms(5_000);
     assert_eq!(upstream.next_end(), "close");
 
     let mut hale = limited(0.3);

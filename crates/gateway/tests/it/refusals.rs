@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use crate::support::{
     CHAT, Config, KEY, UPSTREAM_KEY, chat, chat_with, client, column, expect_error, lone, metric,
-    now, pair, wait_until_idle,
+    pair, wait_until_idle,
 };
+use crate::timing::Stopwatch;
 
 #[track_caller]
 fn says(error: &Value, part: &str) {
@@ -472,19 +473,17 @@ fn a_refusal_names_exactly_what_is_left_of_the_providers_time_and_asks_nobody() 
     let (one, two) = (limited(first), limited(second));
     let key = json!({"api_key": "sk-two-0123456789"});
     let hale = Config::new().deployment("m", "a", &one).with("m", "b", &two, key).start();
-    let before = now();
+    let before = Stopwatch::start();
     expect_error(&chat(&hale, "m"), 429, "upstream_rate_limited");
-    let after = now();
+    let after = Stopwatch::start();
     assert_eq!((one.requests().len(), two.requests().len()), (1, 1));
     let mut asking = client(&hale);
     for _ in 0..20 {
-        let least = after.elapsed();
+        let least = after.ms();
         let answer = asking.post_json(CHAT, &[], &openai::chat_request("m", "hi"));
-        let most = before.elapsed();
+        let most = before.ms();
         let error = expect_error(&answer, 429, "no_healthy_deployments");
-        let left_s = |ms: u64, since: std::time::Duration| {
-            ms.saturating_sub(u64::try_from(since.as_millis()).unwrap()).div_ceil(1000)
-        };
+        let left_s = |ms: u64, since_ms: u64| ms.saturating_sub(since_ms).div_ceil(1000);
         let named: u64 = answer.header("retry-after").unwrap().parse().unwrap();
         // The clocks of the test and of the gateway may round one millisecond apart.
         let exact = left_s(first - 1, most)..=left_s(first + 1, least);

@@ -1,7 +1,7 @@
 //! Who may call what: every path of every endpoint, as everybody.
 //!
 //! Always true: the table of endpoints decides, and what is in no row is refused to everybody.
-//! `docs/access.md` is the output.
+//! `docs/dev/access.md` is the output.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -83,12 +83,12 @@ fn every_path_as_everybody_is_as_the_page_says() {
     let is_list = |path: &str| matches!(path, "/v1/files" | "/v1/batches");
     let is_fine = |it: &Request| is_check(it.text()) || is_list(&it.path);
     assert!(asked.iter().all(is_fine), "{asked:?}");
-    let file = tidy::root().join("docs/access.md");
+    let file = tidy::root().join("docs/dev/access.md");
     if std::env::var_os("HALE_BLESS").is_some() {
         fs::write(&file, &made).unwrap();
     }
     let found = fs::read_to_string(&file).unwrap_or_default();
-    assert!(found == made, "docs/access.md is not up to date; run this test with HALE_BLESS=1");
+    assert!(found == made, "docs/dev/access.md is not up to date; run this test with HALE_BLESS=1");
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Who is asked, how often, and what the client is told: names, retries, fallbacks, refusals.
 
-use std::time::Duration;
-
 use hale_testkit::{FakeUpstream, Script, openai};
 use serde_json::{Value, json};
 
-use crate::support::{Config, chat, chat_with, client, column, expect_error, lone, now, pair};
+use crate::support::{Config, chat, chat_with, client, column, expect_error, lone, pair};
+use crate::timing::Stopwatch;
 
 fn failing() -> FakeUpstream {
     FakeUpstream::with(|_| Script::error(500, "boom"))
@@ -15,9 +14,9 @@ fn failing() -> FakeUpstream {
 fn a_sibling_is_asked_at_once() {
     let (bad, good) = (failing(), FakeUpstream::start());
     let hale = pair(&bad, &good).router(json!({"retry_after": 5})).start();
-    let begin = now();
+    let begin = Stopwatch::start();
     let answer = chat(&hale, "m");
-    assert!(begin.elapsed() < Duration::from_millis(400), "{:?}", begin.elapsed());
+    begin.less_than_ms(400);
     assert_eq!((answer.status, answer.header("x-litellm-model-id")), (200, Some("good")));
     assert_eq!(answer.header("x-litellm-attempted-retries"), Some("1"));
     assert_eq!(answer.header("x-litellm-attempted-fallbacks"), Some("0"));
@@ -62,22 +61,20 @@ fn attempts_are_exactly_one_and_the_retries_wherever_their_number_comes_from() {
 fn a_lone_deployment_is_asked_again_after_the_pause_that_it_names() {
     let upstream = FakeUpstream::scripted([Script::rate_limited(1)]);
     let hale = lone(&upstream).start();
-    let begin = now();
+    let begin = Stopwatch::start();
     let answer = chat(&hale, "m");
-    let took = begin.elapsed();
+    begin.between_ms(950, 2_500);
     assert_eq!((answer.status, answer.header("x-litellm-attempted-retries")), (200, Some("1")));
-    assert!(took >= Duration::from_millis(950), "too soon: {took:?}");
-    assert!(took < Duration::from_millis(2500), "too late: {took:?}");
 }
 
 #[test]
 fn a_lone_deployment_is_not_waited_for_beyond_the_deadline() {
     let upstream = FakeUpstream::with(|_| Script::rate_limited(30));
     let hale = lone(&upstream).start();
-    let begin = now();
+    let begin = Stopwatch::start();
     let headers = [("x-litellm-timeout", "2")];
     let answer = chat_with(&hale, &headers, &openai::chat_request("m", "hi"));
-    assert!(begin.elapsed() < Duration::from_secs(1), "{:?}", begin.elapsed());
+    begin.less_than_ms(1_000);
     expect_error(&answer, 429, "upstream_rate_limited");
     let left: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((29..=30).contains(&left), "{left}");

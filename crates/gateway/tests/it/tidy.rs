@@ -227,7 +227,7 @@ fn only_the_upstream_module_opens_connections() {
 
 #[test]
 fn every_test_that_the_coverage_of_the_seed_names_exists() {
-    let page = fs::read_to_string(root().join("docs/seed-coverage.md")).unwrap();
+    let page = fs::read_to_string(root().join("docs/dev/seed-coverage.md")).unwrap();
     let quoted: Vec<&str> = page.split('`').skip(1).step_by(2).collect();
     let named = quoted.iter().filter_map(|name| name.split_once("::"));
     let named: Vec<_> = named.filter(|(_, test)| *test != "*").collect();

@@ -136,7 +136,10 @@ fn the_page_of_bad_input_is_what_the_table_says() {
         fs::write(&file, &made).unwrap();
     }
     let found = fs::read_to_string(&file).unwrap_or_default();
-    assert!(found == made, "docs/dev/bad-input.md is not up to date; run this test with HALE_BLESS=1");
+    assert!(
+        found == made,
+        "docs/dev/bad-input.md is not up to date; run this test with HALE_BLESS=1"
+    );
 }
 
 #[test]

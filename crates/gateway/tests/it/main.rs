@@ -74,3 +74,4 @@ mod support;
 mod tidy;
 mod timing;
 mod token_counter;
+mod words;

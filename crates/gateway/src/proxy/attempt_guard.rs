@@ -177,32 +177,19 @@ impl Drop for AttemptGuard {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use hale_core::config::{Options, Source, load};
+    use hale_core::config::{InMemory, Options, load};
     use hale_core::health::Verdict;
     use hale_core::route::{Controls, Next, Walk};
 
     use super::*;
 
-    struct Yaml(&'static str);
-
-    impl Source for Yaml {
-        fn read(&self, _path: &str) -> io::Result<Vec<u8>> {
-            Ok(self.0.as_bytes().to_vec())
-        }
-
-        fn env(&self, _name: &str) -> Option<String> {
-            None
-        }
-    }
-
     #[test]
     fn a_panic_within_an_attempt_gives_place_and_permit_back() {
         let yaml =
             "model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n";
-        let loaded = load(&Yaml(yaml), "c.yaml", Options::default(), None);
+        let loaded = load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None);
         let snapshot = loaded.snapshot.unwrap();
         let now = clock::now().millis();
         let mut walk = Walk::named(&snapshot, "m", Controls::default(), now).unwrap();

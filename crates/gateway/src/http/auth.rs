@@ -4,7 +4,6 @@
 //! without a public role is refused without the right key; keys are compared in constant time, which
 //! tells at most how long the right one is.
 
-
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hale_core::endpoint::Role;
 use hale_core::settings::GatewaySettings;

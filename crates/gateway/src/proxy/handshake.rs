@@ -235,7 +235,7 @@ mod tests {
             ("sec-websocket-protocol", "realtime, openai-insecure-api-key.sk-1"),
             ("sec-websocket-protocol", "openai-organization.o,openai-beta.realtime-v1"),
         ]);
-        assert_eq!(auth::hidden_key(&offered), Some("sk-1"));
+        assert_eq!(crate::http::auth::hidden_key(&offered), Some("sk-1"));
         let (mut head, ()) = http::Request::new(()).into_parts();
         head.headers = headers(&[
             ("connection", "keep-alive, Upgrade"),

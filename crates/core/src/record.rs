@@ -43,6 +43,53 @@ impl Ending {
     }
 }
 
+/// Why a request was sent again: what the kept connection that it was sent on showed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResendReason {
+    /// The upstream had closed it.
+    Closed,
+    /// It was reset.
+    Reset,
+}
+
+impl ResendReason {
+    /// All reasons.
+    pub const ALL: [ResendReason; 2] = [ResendReason::Closed, ResendReason::Reset];
+
+    /// The name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            ResendReason::Closed => "closed",
+            ResendReason::Reset => "reset",
+        }
+    }
+}
+
+/// How often a request was sent again on a new connection, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Resends([u32; ResendReason::ALL.len()]);
+
+impl Resends {
+    /// Counts one more.
+    pub const fn add(&mut self, reason: ResendReason) {
+        let count = &mut self.0[reason as usize];
+        *count = count.saturating_add(1);
+    }
+
+    /// How often for this reason.
+    #[must_use]
+    pub const fn of(self, reason: ResendReason) -> u32 {
+        self.0[reason as usize]
+    }
+
+    /// How often for any reason.
+    #[must_use]
+    pub const fn total(self) -> u32 {
+        self.of(ResendReason::Closed).saturating_add(self.of(ResendReason::Reset))
+    }
+}
+
 /// One finished request.
 #[derive(Clone, Debug)]
 pub struct RequestRecord {
@@ -70,6 +117,8 @@ pub struct RequestRecord {
     pub retries: u32,
     /// Fallback groups entered.
     pub fallbacks: u32,
+    /// Attempts that were sent again on a new connection, because a kept one turned out to be closed.
+    pub resends: Resends,
     /// From arrival to the end of the answer, microseconds.
     pub duration_us: u64,
     /// From arrival to the first content, microseconds.

@@ -347,6 +347,7 @@ fn fail(
         cause,
         message: "".into(),
         ms: 0,
+        resent: false,
         hint_ms: None,
     };
     walk.failed(snapshot, tried, plan.trial.is_held(), Millis(ended), 17);

@@ -97,6 +97,8 @@ pub struct Tried {
     pub message: Box<str>,
     /// How long it took, milliseconds.
     pub ms: u64,
+    /// Whether it was sent again on a new connection, because a kept one turned out to be closed.
+    pub resent: bool,
     /// The rest that the provider named, milliseconds.
     pub hint_ms: Option<u64>,
 }

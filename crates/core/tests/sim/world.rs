@@ -359,6 +359,7 @@ impl World {
             cause,
             message: "".into(),
             ms: now.since(reference.started),
+            resent: false,
             hint_ms,
         };
         let chance = self.chance.next();

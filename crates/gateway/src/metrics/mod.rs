@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hale_core::record::{Ending, RequestRecord};
+use hale_core::record::{Ending, RequestRecord, ResendReason};
 pub(crate) use histogram::Histogram;
 use parking_lot::Mutex;
 
@@ -42,6 +42,7 @@ pub(crate) struct GroupMetrics {
     pub(crate) first_content: Histogram,
     pub(crate) retries: AtomicU64,
     pub(crate) fallbacks: AtomicU64,
+    pub(crate) resends: [AtomicU64; ResendReason::ALL.len()],
     pub(crate) input_tokens: AtomicU64,
     pub(crate) output_tokens: AtomicU64,
     /// USD in units of 10^-9, so that sums stay exact.
@@ -82,6 +83,7 @@ impl Default for GroupMetrics {
             first_content: Histogram::new(SECONDS),
             retries: AtomicU64::new(0),
             fallbacks: AtomicU64::new(0),
+            resends: [const { AtomicU64::new(0) }; ResendReason::ALL.len()],
             input_tokens: AtomicU64::new(0),
             output_tokens: AtomicU64::new(0),
             spend_nano_usd: AtomicU64::new(0),
@@ -112,6 +114,9 @@ impl GroupMetrics {
         }
         add(&self.retries, record.retries.into());
         add(&self.fallbacks, record.fallbacks.into());
+        for reason in ResendReason::ALL {
+            add(&self.resends[reason as usize], record.resends.of(reason).into());
+        }
         if let Some(usage) = record.usage {
             add(&self.input_tokens, usage.input);
             add(&self.output_tokens, usage.output);

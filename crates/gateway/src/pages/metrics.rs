@@ -12,7 +12,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
 use hale_core::health::check::Status;
-use hale_core::record::Ending;
+use hale_core::record::{Ending, ResendReason};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
@@ -40,6 +40,8 @@ enum Read {
     GroupUsd(fn(&GroupMetrics) -> u64),
     GroupByEnding,
     GroupByStatus,
+    /// Why attempts were sent again.
+    GroupByReason,
     Deployment(MetricType, fn(&Deployment) -> u64),
     /// USD that are left of budgets: of those of providers, or of all.
     BudgetRemaining {
@@ -88,6 +90,12 @@ static FAMILIES: &[Family] = &[
         name: "hale_fallbacks",
         help: "Fallback groups entered.",
         read: Read::Group(|g| load(&g.fallbacks)),
+    },
+    Family {
+        name: "hale_resends",
+        help: "Attempts that were sent again on a new connection, because a kept one turned out to be \
+               closed or reset.",
+        read: Read::GroupByReason,
     },
     Family {
         name: "hale_input_tokens",
@@ -326,6 +334,7 @@ impl Collector for Page {
                 | Read::ProcessUsd(_)
                 | Read::GroupByEnding
                 | Read::GroupByStatus
+                | Read::GroupByReason
                 | Read::DeploymentByOutcome => MetricType::Counter,
             };
             // The library ends the help text with a full stop of its own.
@@ -372,6 +381,13 @@ impl Page {
                 Ending::ALL.into_iter().try_for_each(|ending| {
                     let labels = [("model_group", name), ("ending", ending.name())];
                     let value = load(&group.endings[ending as usize]);
+                    number(&mut metric.encode_family(&labels)?, MetricType::Counter, value)
+                })
+            }),
+            Read::GroupByReason => self.each_group(|name, group| {
+                ResendReason::ALL.into_iter().try_for_each(|reason| {
+                    let labels = [("model_group", name), ("reason", reason.name())];
+                    let value = load(&group.resends[reason as usize]);
                     number(&mut metric.encode_family(&labels)?, MetricType::Counter, value)
                 })
             }),

@@ -30,7 +30,7 @@ use crate::proxy::attempt::{
 use crate::proxy::attempt_guard::AttemptGuard;
 use crate::proxy::dialect::Dialect;
 use crate::state::{Process, Serving};
-use crate::upstream::ObjectPath;
+use crate::upstream::{ObjectPath, SendProgress};
 
 /// Parts of the names of realtime models that only transcribe; they want to be told. Source: the reference.
 const TRANSCRIBERS: [&str; 2] = ["transcribe", "whisper"];
@@ -284,6 +284,7 @@ impl Prober<'_> {
             destination: Destination { deployment, target, model: Cow::Borrowed(model) },
             call,
             plan: &plan,
+            progress: &SendProgress::default(),
         };
         attempt.run(AttemptGuard::probe(deployment)).await
     }

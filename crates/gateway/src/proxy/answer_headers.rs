@@ -95,12 +95,24 @@ pub(super) fn common(
     headers
 }
 
+/// Marks an attempt in `x-hale-route` that was sent again on a new connection.
+const RESENT: &str = " resent";
+
+/// The attempt that was answered.
+#[derive(Clone, Copy)]
+pub(super) struct AnsweredBy<'a> {
+    /// Its plan.
+    pub(super) plan: &'a AttemptPlan,
+    /// Whether it was sent again on a new connection.
+    pub(super) resent: bool,
+}
+
 /// The way that a request took, in one line: `group/deployment=status cause time; ...`.
 pub(super) fn route(
     headers: &mut HeaderMap,
     snapshot: &Snapshot,
     walk: &Walk,
-    answered: Option<&AttemptPlan>,
+    answered: Option<AnsweredBy<'_>>,
 ) {
     let mut line = String::new();
     for tried in walk.tried() {
@@ -108,13 +120,16 @@ pub(super) fn route(
         let status = tried.status.map_or(String::new(), |status| format!("{status} "));
         let cause = tried.cause.name();
         // Writing to a string cannot fail.
-        let _written = write!(line, "{}/{id}={status}{cause} {} ms; ", tried.group, tried.ms);
+        let resent = if tried.resent { RESENT } else { "" };
+        let (group, ms) = (&tried.group, tried.ms);
+        let _written = write!(line, "{group}/{id}={status}{cause} {ms} ms{resent}; ");
     }
     match answered {
-        Some(plan) => {
+        Some(AnsweredBy { plan, resent }) => {
             let id = &snapshot.deployment(plan.deployment).id;
+            let resent = if resent { RESENT } else { "" };
             let trial = if plan.trial.is_held() { " trial" } else { "" };
-            let _written = write!(line, "{}/{id}=ok{trial}", walk.target().name(snapshot));
+            let _written = write!(line, "{}/{id}=ok{trial}{resent}", walk.target().name(snapshot));
         }
         None => line.push_str("no answer"),
     }

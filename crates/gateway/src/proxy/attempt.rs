@@ -17,8 +17,6 @@ mod headers;
 mod model_list;
 mod socket;
 
-use std::cell::Cell;
-
 use hale_core::health::outcome::Observation;
 use hale_core::operation::{self, Operation};
 use hale_core::provider::Called;
@@ -38,7 +36,7 @@ pub(crate) use self::model_list::expect_list;
 use super::attempt_guard::AttemptGuard;
 use crate::clock::{self, seconds};
 use crate::limits::Held;
-use crate::upstream::{Answer, PathCall, Stage, Transfer, UpstreamRequest};
+use crate::upstream::{Answer, PathCall, Transfer, UpstreamRequest};
 
 /// Counts of tokens that may run at one time in this process.
 static COUNTING: Semaphore = Semaphore::const_new(2);
@@ -52,11 +50,10 @@ impl Attempt<'_> {
     /// # Errors
     /// Why there is no good answer. The deployment's state knows it already.
     pub(crate) async fn run(&self, mut guard: AttemptGuard) -> Result<Answered, Failed> {
-        let stage = Cell::default();
         let ends = clock::timer_instant(self.plan.ends);
-        let result = match tokio::time::timeout_at(ends, self.answer(&stage)).await {
+        let result = match tokio::time::timeout_at(ends, self.answer()).await {
             Ok(result) => result,
-            Err(_late) => Err(self.late(stage.get())),
+            Err(_late) => Err(self.late()),
         };
         match result {
             Ok((headers, content)) => Ok(Answered { headers, content, guard }),
@@ -68,20 +65,21 @@ impl Attempt<'_> {
         }
     }
 
-    /// No answer came in time; `stage` is how far the request had come.
-    fn late(&self, stage: Stage) -> Failed {
+    /// No answer came in time.
+    fn late(&self) -> Failed {
         if self.plan.ends_by_caller {
             let message = "no answer within the time that the client allows; allow more with \
                            `stream_timeout` or `timeout`";
             return Failed::because(&Observation::ClientDeadline, None, message.to_owned());
         }
         let message = format!("no answer within {} s", seconds(self.plan.timeout_ms));
-        Failed::because(&Observation::Timeout, None, message).at(Some(stage.obstacle()))
+        Failed::because(&Observation::Timeout, None, message)
+            .at(Some(self.progress.stage().obstacle()))
     }
 
-    async fn answer(&self, stage: &Cell<Stage>) -> Result<Good, Failed> {
+    async fn answer(&self) -> Result<Good, Failed> {
         let call = match &self.call {
-            Call::ModelList => return self.ask_for_models(stage).await,
+            Call::ModelList => return self.ask_for_models().await,
             Call::Operation(call) => call,
         };
         match &call.prepared {
@@ -91,7 +89,7 @@ impl Attempt<'_> {
                         canned::answer(self.scope, call, called.operation, canned).await?;
                     Ok((HeaderMap::new(), content))
                 }
-                None => self.ask(call, (*called, body), stage).await,
+                None => self.ask(call, (*called, body)).await,
             },
             Ok(Prepared::Estimate(answer)) => Ok(self.own_answer(answer.clone())),
             Ok(Prepared::Count(count)) => Ok(self.own_answer(counted(count).await)),
@@ -110,7 +108,6 @@ impl Attempt<'_> {
         &self,
         call: &OperationCall<'_>,
         (called, body): (Called, &Payload),
-        stage: &Cell<Stage>,
     ) -> Result<Good, Failed> {
         let operation = called.operation;
         let target = self.destination.target;
@@ -132,7 +129,7 @@ impl Attempt<'_> {
             granted: None,
         };
         let asked = Asked { call, operation, key };
-        let answered = match target.send(&mut request, stage).await {
+        let answered = match target.send(&mut request, self.progress).await {
             Ok(answer) => self.judge(&asked, answer).await,
             Err(error) => Err(Failed::unanswered(error, self.scope.audience)),
         };
@@ -150,7 +147,7 @@ impl Attempt<'_> {
     }
 
     /// Asks for the provider's list of models.
-    async fn ask_for_models(&self, stage: &Cell<Stage>) -> Result<Good, Failed> {
+    async fn ask_for_models(&self) -> Result<Good, Failed> {
         let target = self.destination.target;
         let accept = http::HeaderValue::from_static("application/json");
         let mut request = UpstreamRequest {
@@ -161,7 +158,7 @@ impl Attempt<'_> {
             body: &Payload::default(),
             granted: None,
         };
-        let answer = match target.send(&mut request, stage).await {
+        let answer = match target.send(&mut request, self.progress).await {
             Ok(answer) => answer,
             Err(error) => return Err(Failed::unanswered(error, self.scope.audience)),
         };

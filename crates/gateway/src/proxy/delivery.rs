@@ -14,7 +14,7 @@ use hale_core::budget::BudgetIndex;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::operation::Operation;
-use hale_core::record::{Ending, RequestRecord};
+use hale_core::record::{Ending, RequestRecord, Resends};
 use hale_core::usage::Usage;
 use http::Response;
 
@@ -28,6 +28,7 @@ use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
 use crate::metrics::GroupMetrics;
 use crate::state::{Serving, Worker};
+use crate::upstream::SendProgress;
 
 /// The end of a request in the making: its record, and the attempt whose answer is under way.
 pub(crate) struct Delivery {
@@ -43,6 +44,8 @@ pub(crate) struct Delivery {
     waiting_since: Cell<Option<Micros>>,
     record: Option<RequestRecord>,
     attempt: Option<AttemptGuard>,
+    /// How far its attempts have come. It stands here because the client may leave in the middle of one.
+    pub(super) sending: SendProgress,
     is_ended: bool,
 }
 
@@ -88,6 +91,7 @@ impl Delivery {
             waited_us: Cell::new(0),
             waiting_since: Cell::new(None),
             attempt: None,
+            sending: SendProgress::default(),
             is_ended: false,
             record: Some(RequestRecord {
                 call_id: arrival.call_id.clone(),
@@ -102,6 +106,7 @@ impl Delivery {
                 stream: false,
                 retries: 0,
                 fallbacks: 0,
+                resends: Resends::default(),
                 duration_us: 0,
                 first_content_us: None,
                 overhead_us: 0,
@@ -284,6 +289,7 @@ impl Drop for Delivery {
         let now = clock::now();
         self.wait_ends(now);
         let (total, own) = self.times(now);
+        record.resends = self.sending.resends();
         record.duration_us = total;
         if record.first_content_us.is_none() {
             record.overhead_us = own;

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
 use hale_core::operation::Operation;
+use hale_core::record::Resends;
 use hale_core::route::{AttemptPlan, GiveUp, Next, Tried, Walk};
 use hale_wire::neutral::Unfit;
 use hale_wire::prepare::Prepared;
@@ -52,6 +53,14 @@ pub(super) struct Winner {
     pub(super) plan: AttemptPlan,
     /// Whether probes spoke against every deployment, and were ignored.
     pub(super) ignored_probes: bool,
+    /// Whether it was sent again on a new connection.
+    pub(super) resent: bool,
+}
+
+/// What was known when an attempt began.
+struct Begun {
+    at: Micros,
+    resends: Resends,
 }
 
 /// Serves a request for a model. `path_name` is the name in the path: of a model, which wins over the
@@ -102,13 +111,17 @@ impl Exchange {
                 Next::Attempt(plan) => {
                     let ignored_probes =
                         self.plan.ignores_checks(&serving.snapshot, began.millis());
+                    let begun = Begun { at: began, resends: self.delivery.sending.resends() };
                     let Some(result) = self.attempt(&plan).await else { continue };
                     if ignored_probes {
                         self.arrival.worker.process.health.bypassed(began.millis());
                     }
                     match result {
-                        Ok(answered) => return Ok((Winner { plan, ignored_probes }, answered)),
-                        Err(failed) => self.failed(&plan, failed, began),
+                        Ok(answered) => {
+                            let resent = self.was_resent(&begun);
+                            return Ok((Winner { plan, ignored_probes, resent }, answered));
+                        }
+                        Err(failed) => self.failed(&plan, failed, &begun),
                     }
                 }
             }
@@ -139,7 +152,8 @@ impl Exchange {
             },
         };
         let call = Call::Operation(Box::new(call));
-        let attempt = Attempt { scope, destination, call, plan };
+        let progress = &self.delivery.sending;
+        let attempt = Attempt { scope, destination, call, plan, progress };
         Some(self.delivery.waiting(attempt.run(guard)).await)
     }
 
@@ -168,8 +182,13 @@ impl Exchange {
         }
     }
 
+    /// Whether the attempt was sent again on a new connection.
+    fn was_resent(&self, begun: &Begun) -> bool {
+        self.delivery.sending.resends() != begun.resends
+    }
+
     /// Tells the route plan that the attempt failed.
-    fn failed(&mut self, plan: &AttemptPlan, failed: Failed, began: Micros) {
+    fn failed(&mut self, plan: &AttemptPlan, failed: Failed, begun: &Begun) {
         let ended = clock::recent();
         let snapshot = &self.arrival.serving.snapshot;
         let tried = Tried {
@@ -178,7 +197,8 @@ impl Exchange {
             status: failed.status,
             cause: failed.cause,
             message: failed.error.message.as_str().into(),
-            ms: ended.since(began) / 1000,
+            ms: ended.since(begun.at) / 1000,
+            resent: self.was_resent(begun),
             hint_ms: failed.hint_ms,
         };
         self.errors.push(failed.error);

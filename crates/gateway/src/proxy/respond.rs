@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::answer_headers;
+use super::answer_headers::{self, AnsweredBy};
 use super::attempt::{AnswerForm, Answered, Content, Stream};
 use super::exchange::{Exchange, Winner};
 use super::handshake::Socket;
@@ -105,7 +105,8 @@ impl Exchange {
         }
         if self.request.shows.route {
             let snapshot = &self.arrival.serving.snapshot;
-            answer_headers::route(headers, snapshot, &self.plan, Some(&winner.plan));
+            let winner = AnsweredBy { plan: &winner.plan, resent: winner.resent };
+            answer_headers::route(headers, snapshot, &self.plan, Some(winner));
         }
         if self.request.shows.errors {
             answer_headers::errors(headers, &self.plan, &self.errors);

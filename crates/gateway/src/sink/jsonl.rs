@@ -54,6 +54,8 @@ struct Line<'r> {
     stream: bool,
     retries: u32,
     fallbacks: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resends: Option<u32>,
     duration_us: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_content_us: Option<u64>,
@@ -215,6 +217,7 @@ fn line(record: &RequestRecord) -> Line<'_> {
         stream: record.stream,
         retries: record.retries,
         fallbacks: record.fallbacks,
+        resends: Some(record.resends.total()).filter(|count| *count > 0),
         duration_us: record.duration_us,
         first_content_us: record.first_content_us,
         overhead_us: record.overhead_us,

@@ -4,7 +4,6 @@
 //! [`CONNECT_MS`], each failure says which step failed, and `HTTPS_PROXY` and `NO_PROXY` are honoured
 //! for TLS upstreams.
 
-use std::cell::Cell;
 use std::error::Error;
 use std::io;
 use std::net::IpAddr;
@@ -22,8 +21,9 @@ use tower_service::Service;
 
 use super::address::Upstream;
 use super::dns::{self, Resolved, Unresolved};
-use super::error::{SendError, Stage};
+use super::error::SendError;
 use super::link::Link;
+use super::progress::{SendProgress, Stage};
 use super::stream::Stream;
 use super::{pool, tls};
 use crate::clock;
@@ -37,19 +37,19 @@ const ENFILE: i32 = 23;
 
 static PROXIES: LazyLock<Matcher> = LazyLock::new(Matcher::from_env);
 
-/// A new connection to `upstream`; `stage` tells at any moment how far it has come.
+/// A new connection to `upstream`; `progress` tells at any moment how far it has come.
 ///
 /// # Errors
 /// Which step failed, and why.
 pub(super) async fn connect(
     upstream: &Upstream,
-    stage: &Cell<Stage>,
+    progress: &SendProgress,
 ) -> Result<Box<Link>, SendError> {
     let limit = Duration::from_millis(CONNECT_MS);
     let began = clock::now();
-    let opened = tokio::time::timeout(limit, open(upstream, stage)).await;
-    let stream = opened.unwrap_or_else(|_late| Err(late(upstream, stage.get())))?;
-    stage.set(Stage::Answer);
+    let opened = tokio::time::timeout(limit, open(upstream, progress)).await;
+    let stream = opened.unwrap_or_else(|_late| Err(late(upstream, progress.stage())))?;
+    progress.enter(Stage::Answer);
     let made_in_us = clock::now().since(began);
     Ok(Box::new(Link::new(upstream, stream, made_in_us)))
 }
@@ -79,7 +79,7 @@ fn late(upstream: &Upstream, stage: Stage) -> SendError {
 }
 
 /// Name, TCP and TLS.
-async fn open(upstream: &Upstream, stage: &Cell<Stage>) -> Result<Stream, SendError> {
+async fn open(upstream: &Upstream, progress: &SendProgress) -> Result<Stream, SendError> {
     let host = match upstream.address() {
         Some(address) if address.is_ipv6() => format!("[{}]", upstream.host),
         _ => upstream.host.clone(),
@@ -91,26 +91,26 @@ async fn open(upstream: &Upstream, stage: &Cell<Stage>) -> Result<Stream, SendEr
     })?;
     let proxy = if upstream.tls { PROXIES.intercept(&target) } else { None };
     let tcp = match proxy {
-        Some(proxy) => through_proxy(&proxy, target, stage).await?,
-        None => directly(upstream, target, stage).await?,
+        Some(proxy) => through_proxy(&proxy, target, progress).await?,
+        None => directly(upstream, target, progress).await?,
     };
     if !upstream.tls {
         return Ok(Stream::Plain(tcp));
     }
-    stage.set(Stage::Tls);
+    progress.enter(Stage::Tls);
     Ok(Stream::Tls(Box::new(tls::handshake(upstream, tcp).await?)))
 }
 
 /// What connects to `host`, whose name is resolved first; `resolving` and `connecting` are the stages of that.
 async fn connector(
     host: &str,
-    stage: &Cell<Stage>,
+    progress: &SendProgress,
     (resolving, connecting): (Stage, Stage),
 ) -> Result<HttpConnector<Resolved>, Unresolved> {
-    stage.set(resolving);
+    progress.enter(resolving);
     let is_address = host.parse::<IpAddr>().is_ok();
     let addresses = if is_address { Vec::new() } else { dns::addresses(host).await? };
-    stage.set(connecting);
+    progress.enter(connecting);
     let mut connector = HttpConnector::new_with_resolver(Resolved::new(addresses));
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -121,11 +121,11 @@ async fn connector(
 async fn directly(
     upstream: &Upstream,
     target: Uri,
-    stage: &Cell<Stage>,
+    progress: &SendProgress,
 ) -> Result<TcpStream, SendError> {
     let host = &upstream.host;
     let own = (Stage::Name, Stage::Tcp);
-    let mut connector = connector(host, stage, own).await.map_err(|Unresolved(reason)| {
+    let mut connector = connector(host, progress, own).await.map_err(|Unresolved(reason)| {
         SendError::Dns { host: host.clone(), reason, obstacle: Obstacle::NoAddress }
     })?;
     let first = match connector.call(target.clone()).await {
@@ -146,7 +146,7 @@ async fn directly(
 async fn through_proxy(
     proxy: &Intercept,
     target: Uri,
-    stage: &Cell<Stage>,
+    progress: &SendProgress,
 ) -> Result<TcpStream, SendError> {
     let address = proxy.uri().clone();
     let host = address.host().unwrap_or_default();
@@ -158,7 +158,7 @@ async fn through_proxy(
     }
     let through = |why: &str| failed(format!("through the proxy {host}: {why}"));
     let own_name = host.trim_start_matches('[').trim_end_matches(']');
-    let connector = connector(own_name, stage, (Stage::Proxy, Stage::Proxy)).await;
+    let connector = connector(own_name, progress, (Stage::Proxy, Stage::Proxy)).await;
     let connector = connector.map_err(|Unresolved(reason)| through(&reason))?;
     let mut tunnel = Tunnel::new(address.clone(), connector);
     if let Some(auth) = proxy.basic_auth() {
@@ -219,7 +219,7 @@ mod tests {
         let connect_to = |host: &str, addresses: Vec<IpAddr>| {
             dns::remember(host, addresses);
             let upstream = Upstream::parse(&format!("http://{host}:{port}/v1"));
-            runtime.block_on(connect(&upstream, &Cell::default())).map(drop)
+            runtime.block_on(connect(&upstream, &SendProgress::default())).map(drop)
         };
         for (one, name) in dead.into_iter().zip(["a.example", "b.example", "c.example"]) {
             let both = vec![one, IpAddr::V4(Ipv4Addr::LOCALHOST)];

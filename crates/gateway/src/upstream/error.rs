@@ -1,4 +1,4 @@
-//! Why a request got no answer, and how far it came.
+//! Why a request got no answer.
 //!
 //! Made by the files beside it, classified by `proxy::attempt`. Always true: each failure names the obstacle
 //! that stood in the way, unless it was this process.
@@ -44,35 +44,6 @@ impl SendError {
             SendError::NoDescriptors => None,
             SendError::Closed | SendError::Reset | SendError::Cut => Some(Obstacle::Closed),
             SendError::Protocol(_) => Some(Obstacle::NotHttp),
-        }
-    }
-}
-
-/// How far a request has come, for whom it takes too long.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Stage {
-    /// The name is being resolved.
-    Name,
-    /// The proxy is being reached, and asked for a way.
-    Proxy,
-    /// The connection is being made.
-    Tcp,
-    /// The TLS session is being made.
-    Tls,
-    /// The answer is awaited; where a request begins that finds a kept connection.
-    #[default]
-    Answer,
-}
-
-impl Stage {
-    /// What stands in the way of a request that comes no further.
-    pub(crate) fn obstacle(self) -> Obstacle {
-        match self {
-            Stage::Name => Obstacle::ResolverSilent,
-            Stage::Proxy => Obstacle::Proxy,
-            Stage::Tcp => Obstacle::Filtered,
-            Stage::Tls => Obstacle::HandshakeSilent,
-            Stage::Answer => Obstacle::NoAnswer,
         }
     }
 }

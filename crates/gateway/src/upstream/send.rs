@@ -4,11 +4,12 @@
 //! that talk to a gateway. Always true: a connection belongs to the thread that made it, travels with the
 //! request that uses it, and is closed when that request is dropped half-way.
 
-use std::cell::Cell;
+use hale_core::record::ResendReason;
 
 use super::address::Upstream;
-use super::error::{SendError, Stage};
+use super::error::SendError;
 use super::link::{self, Answer};
+use super::progress::SendProgress;
 use super::request::UpstreamRequest;
 use super::{connect, pool};
 use crate::clock;
@@ -30,27 +31,47 @@ pub(crate) async fn send(
     upstream: &Upstream,
     request: &UpstreamRequest<'_>,
 ) -> Result<Answer, SendError> {
-    send_watched(upstream, request, &Cell::default()).await
+    send_watched(upstream, request, &SendProgress::default()).await
 }
 
-/// The same; `stage` tells at any moment how far it has come.
+/// The same; `progress` tells at any moment how far it has come.
 ///
 /// # Errors
 /// Why no answer came.
 pub(super) async fn send_watched(
     upstream: &Upstream,
     request: &UpstreamRequest<'_>,
-    stage: &Cell<Stage>,
+    progress: &SendProgress,
 ) -> Result<Answer, SendError> {
     if let Some(kept) = pool::take(upstream) {
         let (began, race_us) = (clock::now(), race_us(kept.made_in_us()));
         match link::exchange(kept, request).await {
-            Err(SendError::Closed | SendError::Reset)
-                if upstream.kept.resend_on_stale && clock::now().since(began) < race_us => {}
-            other => return other,
+            Ok(answer) => return Ok(answer),
+            Err(error) => match resend_reason(&error) {
+                Some(reason)
+                    if upstream.kept.resend_on_stale && clock::now().since(began) < race_us =>
+                {
+                    progress.resend(reason);
+                }
+                Some(_) | None => return Err(error),
+            },
         }
     }
     // Boxed: most requests find a kept connection, and should not carry the room to make one.
-    let fresh = Box::pin(connect::connect(upstream, stage)).await?;
+    let fresh = Box::pin(connect::connect(upstream, progress)).await?;
     link::exchange(fresh, request).await
+}
+
+/// Why a request whose kept connection failed so may be sent again: no byte of an answer came.
+fn resend_reason(error: &SendError) -> Option<ResendReason> {
+    match error {
+        SendError::Closed => Some(ResendReason::Closed),
+        SendError::Reset => Some(ResendReason::Reset),
+        SendError::Dns { .. }
+        | SendError::Connect { .. }
+        | SendError::NoDescriptors
+        | SendError::Tls { .. }
+        | SendError::Cut
+        | SendError::Protocol(_) => None,
+    }
 }

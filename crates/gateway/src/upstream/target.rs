@@ -5,7 +5,6 @@
 //! sent.
 
 use std::borrow::Cow;
-use std::cell::Cell;
 use std::sync::Arc;
 
 use hale_core::deployment::Deployment;
@@ -17,9 +16,10 @@ use http::uri::PathAndQuery;
 use super::address::Upstream;
 use super::credential::{Credential, CredentialError, static_key};
 use super::dialect::anthropic;
-use super::error::{SendError, Stage};
+use super::error::SendError;
 use super::link::Answer;
 use super::paths::{self, PathCall, Paths};
+use super::progress::{SendProgress, Stage};
 use super::request::UpstreamRequest;
 use super::send::send_watched;
 
@@ -77,7 +77,7 @@ impl Target {
         paths::models(&self.deployment, &self.upstream.base_path)
     }
 
-    /// Signs the finished `request`, sends it and waits for the head of the answer. `stage` tells at any
+    /// Signs the finished `request`, sends it and waits for the head of the answer. `progress` tells at any
     /// moment how far it has come.
     ///
     /// # Errors
@@ -85,10 +85,11 @@ impl Target {
     pub(crate) async fn send(
         &self,
         request: &mut UpstreamRequest<'_>,
-        stage: &Cell<Stage>,
+        progress: &SendProgress,
     ) -> Result<Answer, TargetError> {
+        progress.enter(Stage::Answer);
         self.credential.authorize(request).await.map_err(TargetError::Credential)?;
-        let sent = send_watched(&self.upstream, request, stage).await;
+        let sent = send_watched(&self.upstream, request, progress).await;
         let answer = sent.map_err(TargetError::Unsent)?;
         if answer.status == StatusCode::UNAUTHORIZED {
             self.credential.refused(request);

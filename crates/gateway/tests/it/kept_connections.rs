@@ -1,10 +1,12 @@
 //! Connections to upstreams that are used again: how long they idle, and what happens when one turns out to
 //! be closed.
 
-use hale_testkit::{FakeUpstream, Script};
+use hale_testkit::{FakeUpstream, Script, openai};
 use serde_json::{Value, json};
 
-use crate::support::{chat, expect_error, lone, pair};
+use crate::support::{
+    CHAT, chat, chat_with, client, expect_error, lone, metric, pair, wait_for_records,
+};
 
 /// A process with one deployment, one kept connection to `upstream`, and no retries.
 fn with_kept_connection(upstream: &FakeUpstream, general: Value) -> hale_testkit::Hale {
@@ -56,4 +58,67 @@ fn a_request_is_not_sent_again_once_a_byte_has_come() {
         expect_error(&chat(&hale, "m"), 502, "upstream_failed");
         assert_eq!(upstream.requests().len(), 2, "{beginning:?}");
     }
+}
+
+#[test]
+fn a_request_that_is_sent_again_is_counted_and_shown() {
+    for (closing, reason) in [(Script::ok().close(), "closed"), (Script::ok().reset(), "reset")] {
+        let upstream = FakeUpstream::start();
+        let hale = with_kept_connection(&upstream, json!({"request_log": "requests.jsonl"}));
+        upstream.push(closing);
+        let body = openai::chat_request("m", "hi");
+        let answer = chat_with(&hale, &[("x-hale-explain", "1")], &body);
+        assert_eq!((answer.status, answer.header("x-litellm-attempted-retries")), (200, Some("0")));
+        assert_eq!(answer.header("x-hale-route"), Some("m/a=ok resent"));
+        assert_eq!((upstream.requests().len(), upstream.state().opened()), (3, 2));
+        let records = wait_for_records(&hale, 2);
+        assert_eq!((&records[0]["resends"], &records[1]["resends"]), (&Value::Null, &json!(1)));
+        let of = |reason| {
+            metric(&hale, "hale_resends_total", &[("model_group", "m"), ("reason", reason)])
+        };
+        assert_eq!((of(reason), of("closed") + of("reset")), (1.0, 1.0));
+    }
+}
+
+#[test]
+fn a_resend_is_counted_although_its_attempt_fails() {
+    let (stale, good) = (FakeUpstream::start(), FakeUpstream::start());
+    let hale = pair(&stale, &good).router(json!({"num_retries": 1})).start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    stale.push(Script::ok().close());
+    stale.push(Script::error(500, "boom"));
+    let answer = chat_with(&hale, &[("x-hale-explain", "1")], &openai::chat_request("m", "hi"));
+    assert_eq!((answer.status, answer.header("x-litellm-attempted-retries")), (200, Some("1")));
+    let route = answer.header("x-hale-route").unwrap();
+    assert!(
+        route.starts_with("m/bad=500 server_error") && route.contains(" ms resent; "),
+        "{route}"
+    );
+    assert!(route.ends_with("m/good=ok"), "{route}");
+    assert_eq!(metric(&hale, "hale_resends_total", &[("reason", "closed")]), 1.0);
+}
+
+#[test]
+fn a_resend_is_counted_although_its_client_leaves() {
+    let upstream = FakeUpstream::start();
+    let hale = with_kept_connection(&upstream, json!({"request_log": "requests.jsonl"}));
+    upstream.push(Script::ok().close());
+    upstream.push(Script::silent());
+    let mut leaving = client(&hale);
+    let body = openai::chat_request("m", "hi").to_string();
+    leaving.send("POST", CHAT, &[], body.as_bytes()).unwrap();
+    upstream.wait_for_requests(3);
+    drop(leaving);
+    let record = wait_for_records(&hale, 2).pop().unwrap();
+    assert_eq!((&record["ending"], &record["resends"]), (&json!("client_closed"), &json!(1)));
+}
+
+#[test]
+fn a_connection_that_the_upstream_closes_while_it_idles_needs_no_resend() {
+    let upstream = FakeUpstream::start();
+    let hale = with_kept_connection(&upstream, json!({}));
+    upstream.close_connections();
+    assert_eq!(chat(&hale, "m").status, 200);
+    assert_eq!(upstream.requests().len(), 2);
+    assert_eq!(metric(&hale, "hale_resends_total", &[]), 0.0);
 }

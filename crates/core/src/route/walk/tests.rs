@@ -33,6 +33,7 @@ fn fail_with(
         cause,
         message: "".into(),
         ms: 1,
+        resent: false,
         hint_ms: hint,
     };
     walk.failed(snapshot, tried, plan.trial.is_held(), Millis(1), 250);

@@ -16,7 +16,7 @@ use hale_wire::stream::View;
 
 use crate::proxy::dialect::Dialect;
 use crate::state::{Process, Serving};
-use crate::upstream::{ObjectPath, Target};
+use crate::upstream::{ObjectPath, SendProgress, Target};
 
 /// One attempt to make.
 pub(crate) struct Attempt<'a> {
@@ -28,6 +28,8 @@ pub(crate) struct Attempt<'a> {
     pub(crate) call: Call<'a>,
     /// Its limits in time.
     pub(crate) plan: &'a AttemptPlan,
+    /// How far it has come, seen from outside.
+    pub(crate) progress: &'a SendProgress,
 }
 
 /// For whom an attempt is made.

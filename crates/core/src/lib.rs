@@ -9,7 +9,6 @@ pub mod budget;
 pub mod cause;
 pub mod config;
 pub mod deployment;
-pub mod endpoint;
 pub mod group;
 pub mod health;
 mod index;

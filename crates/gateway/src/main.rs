@@ -1,47 +1,7 @@
-//! Hale: an LLM gateway that knows which deployment is well, sends traffic only there, and explains
-//! itself when it can not.
-//!
-//! The process: arguments, config, workers, shutdown. Start reading at [`process`] for the process and
-//! at [`router`] for a request.
-
-mod advice;
-mod arrival;
-mod background;
-mod cli;
-mod clock;
-mod coalesce;
-mod console;
-mod demo;
-mod doctor;
-mod events;
-mod files;
-mod http;
-mod limits;
-mod logging;
-mod metrics;
-mod pages;
-mod panics;
-mod prober;
-mod process;
-mod proxy;
-mod router;
-mod server;
-mod sink;
-mod state;
-mod upstream;
+//! The binary `hale`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    clock::start();
-    let code = match cli::parse() {
-        cli::Command::Serve(options) => process::run(options),
-        cli::Command::Check(options) => cli::check::run(&options),
-        cli::Command::Doctor(options) => doctor::run(&options),
-        cli::Command::Health(options) => cli::health::run(&options),
-        cli::Command::Demo(options) => demo::run(&options),
-        cli::Command::Exit(code) => code,
-    };
-    logging::flush();
-    code
+    hale_gateway::run()
 }

@@ -5,7 +5,6 @@
 //! tells at most how long the right one is.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use hale_core::endpoint::Role;
 use hale_core::settings::GatewaySettings;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
@@ -24,6 +23,19 @@ const KEY_HEADERS: [HeaderName; 5] = [
 /// How the protocol begins in which a browser hides the key, as it cannot set headers of a WebSocket's handshake.
 /// Source: OpenAI's guide to realtime over WebSocket.
 pub(crate) const HIDDEN_KEY: &str = "openai-insecure-api-key.";
+
+/// What a client must be to use an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Any client, without a key.
+    Public,
+    /// One with a key for models.
+    Key,
+    /// Like [`Role::Key`], unless the config opens the metrics endpoint.
+    Metrics,
+    /// One with the master key; none where no master key is configured.
+    Admin,
+}
 
 /// What the caller may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use hale_core::time::{Millis, rfc3339};
 use http::{Response, StatusCode};
 use serde::Serialize;
 
-use crate::arrival::Arrival;
+use super::PageRequest;
 use crate::clock;
 use crate::http::reply::{self, Reply};
 
@@ -56,13 +56,13 @@ struct OfProvider<'s> {
 }
 
 /// `GET /provider/budgets`.
-pub(super) fn of_providers(arrival: &Arrival) -> Response<Reply> {
+pub(crate) fn of_providers(request: &PageRequest<'_>) -> Response<Reply> {
     #[derive(Serialize)]
     struct Page<'s> {
         providers: BTreeMap<&'s str, OfProvider<'s>>,
     }
     let now = clock::now().millis();
-    let budgets = arrival.serving.snapshot.budgets.all.iter();
+    let budgets = request.arrival.serving.snapshot.budgets.all.iter();
     let providers = budgets.filter(|budget| budget.scope == BudgetScope::Provider).map(|budget| {
         let (spend, ends_in_ms) = budget.spent(now);
         let line = OfProvider {

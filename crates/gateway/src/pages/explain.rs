@@ -9,14 +9,20 @@ use http::request::Parts;
 use hyper::body::Incoming;
 
 use super::router::preview;
+use super::{PageRequest, Waiting};
 use crate::arrival::Arrival;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
 use crate::limits::Held;
 use crate::proxy::controls;
 
+/// The page.
+pub(crate) fn page(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
+    Box::pin(run(request.arrival, request.head, incoming))
+}
+
 /// Explains the request in the body.
-pub(crate) async fn run(
+async fn run(
     arrival: &Arrival,
     head: &Parts,
     incoming: Incoming,

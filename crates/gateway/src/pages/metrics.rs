@@ -13,11 +13,14 @@ use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
 use hale_core::health::check::Status;
 use hale_core::record::{Ending, ResendReason};
+use http::{HeaderValue, Response, StatusCode};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use super::PageRequest;
+use crate::http::reply::{self, Reply};
 use crate::metrics::{GroupMetrics, Histogram};
 use crate::state::{Process, Serving};
 use crate::{clock, events, logging};
@@ -288,8 +291,15 @@ static FAMILIES: &[Family] = &[
     },
 ];
 
-/// The page.
-pub(crate) fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
+/// `GET /metrics`.
+pub(crate) fn page(request: &PageRequest<'_>) -> Response<Reply> {
+    let arrival = request.arrival;
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let text = expose(&arrival.worker.process, &arrival.serving);
+    reply::text(StatusCode::OK, HeaderValue::from_static(content_type), text)
+}
+
+fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(Page {
         groups: shown_groups(process, serving),

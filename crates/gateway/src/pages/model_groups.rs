@@ -9,7 +9,7 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::arrival::Arrival;
+use super::PageRequest;
 use crate::http::reply::{self, Reply};
 
 /// Of these the group has the largest that one of its deployments has.
@@ -33,13 +33,14 @@ struct Group<'g> {
     supports: BTreeMap<String, bool>,
 }
 
-/// `GET /model_group/info`, of all groups or of `only` one; an unknown name is an empty list.
-pub(super) fn info(arrival: &Arrival, only: Option<Box<str>>) -> Response<Reply> {
+/// `GET /model_group/info`, of all groups or of one; an unknown name is an empty list.
+pub(crate) fn info(request: &PageRequest<'_>) -> Response<Reply> {
     #[derive(Serialize)]
     struct List<'g> {
         data: Vec<Group<'g>>,
     }
-    let snapshot = &arrival.serving.snapshot;
+    let snapshot = &request.arrival.serving.snapshot;
+    let only = request.parameter("model_group");
     let wanted = |group: &&ModelGroup| only.as_deref().is_none_or(|only| only == &*group.name);
     let data =
         snapshot.listed_groups().filter(wanted).map(|group| entry(snapshot, group)).collect();

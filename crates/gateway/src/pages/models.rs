@@ -11,8 +11,8 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::health::{self, Standing};
-use crate::arrival::Arrival;
+use super::PageRequest;
+use super::health::known::{Standing, standing};
 use crate::clock;
 use crate::http::refusal;
 use crate::http::reply::{self, Reply};
@@ -38,24 +38,21 @@ struct Model<'m> {
 ///
 /// Groups in which nobody is well are left out where the config or `healthy_only` says so; patterns never,
 /// nor what nothing is known about. `access_groups` adds the names of access groups.
-pub(super) fn list(
-    arrival: &Arrival,
-    healthy_only: Option<&str>,
-    access_groups: Option<&str>,
-) -> Response<Reply> {
+pub(crate) fn list(request: &PageRequest<'_>) -> Response<Reply> {
     #[derive(Serialize)]
     struct List<'m> {
         data: Vec<Model<'m>>,
         object: &'static str,
     }
-    let snapshot = &arrival.serving.snapshot;
+    let serving = &request.arrival.serving;
+    let snapshot = &serving.snapshot;
+    let healthy_only = request.parameter("healthy_only");
+    let access_groups = request.parameter("include_model_access_groups");
     let is_yes = |wish: &str| matches!(wish, "true" | "True" | "1");
-    let hides = healthy_only.map_or(snapshot.checks.lists_healthy_only, is_yes);
+    let hides = healthy_only.as_deref().map_or(snapshot.checks.lists_healthy_only, is_yes);
     let now = clock::now().millis();
     let shown = |group: &&ModelGroup| {
-        let down = |index: &DeploymentIndex| {
-            health::standing(&arrival.serving, *index, now) == Standing::Unhealthy
-        };
+        let down = |index: &DeploymentIndex| standing(serving, *index, now) == Standing::Unhealthy;
         !hides || group.pattern.is_some() || !group.members.iter().all(down)
     };
     let groups = snapshot.listed_groups().filter(shown).map(|group| &*group.name);
@@ -67,7 +64,7 @@ pub(super) fn list(
         .filter(|(_, alias)| !alias.hidden && leads_on(&alias.target))
         .map(|(name, _)| &**name);
     let labels = snapshot.deployments.iter().flat_map(|one| &one.routing.access_groups);
-    let labels: BTreeSet<&str> = match access_groups.is_some_and(is_yes) {
+    let labels: BTreeSet<&str> = match access_groups.as_deref().is_some_and(is_yes) {
         true => labels.map(|label| &**label).collect(),
         false => BTreeSet::new(),
     };
@@ -76,8 +73,8 @@ pub(super) fn list(
 }
 
 /// `GET /v1/models/{id}`.
-pub(super) fn one(arrival: &Arrival, name: &str) -> Response<Reply> {
-    let snapshot = &arrival.serving.snapshot;
+pub(crate) fn one(request: &PageRequest<'_>) -> Response<Reply> {
+    let (snapshot, name) = (&request.arrival.serving.snapshot, request.name.unwrap_or_default());
     match resolve(snapshot, name) {
         Resolved::Target(_) => page(&model(snapshot, name)),
         Resolved::Unknown(nearest) => {
@@ -87,7 +84,7 @@ pub(super) fn one(arrival: &Arrival, name: &str) -> Response<Reply> {
 }
 
 /// `GET /model/info`.
-pub(super) fn info(arrival: &Arrival) -> Response<Reply> {
+pub(crate) fn info(request: &PageRequest<'_>) -> Response<Reply> {
     #[derive(Serialize)]
     struct Info<'m> {
         model_name: &'m str,
@@ -100,7 +97,7 @@ pub(super) fn info(arrival: &Arrival) -> Response<Reply> {
     struct List<'m> {
         data: Vec<Info<'m>>,
     }
-    let snapshot = &arrival.serving.snapshot;
+    let snapshot = &request.arrival.serving.snapshot;
     let entry = |deployment: &'_ Deployment| -> Option<(Box<RawValue>, Box<RawValue>)> {
         let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
         Some((raw(&deployment.display.public_params)?, raw(&deployment.display.model_info)?))

@@ -13,8 +13,8 @@ use hale_core::time::Millis;
 use http::{Response, StatusCode};
 use serde::Serialize;
 
+use super::PageRequest;
 use super::budgets::{self, BudgetLine};
-use crate::arrival::Arrival;
 use crate::clock;
 use crate::events::{self, OperatorAction, What};
 use crate::http::refusal;
@@ -97,8 +97,8 @@ struct PastError {
 }
 
 /// `GET /router/state`.
-pub(super) fn state(arrival: &Arrival) -> Response<Reply> {
-    let snapshot = &arrival.serving.snapshot;
+pub(crate) fn state(request: &PageRequest<'_>) -> Response<Reply> {
+    let snapshot = &request.arrival.serving.snapshot;
     let now = clock::now().millis();
     page(&State {
         strategy: snapshot.router.strategy.name(),
@@ -198,20 +198,35 @@ fn check(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> Check {
     }
 }
 
-/// `POST /router/deployments/{id}/reset`, `/disable`, `/enable`: the deployment afterwards.
-pub(super) fn lay_hand_on(arrival: &Arrival, id: &str, hand: OperatorAction) -> Response<Reply> {
-    let snapshot = &arrival.serving.snapshot;
+/// `POST /router/deployments/{id}/reset`.
+pub(crate) fn reset(request: &PageRequest<'_>) -> Response<Reply> {
+    act(request, OperatorAction::Reset)
+}
+
+/// `POST /router/deployments/{id}/disable`.
+pub(crate) fn disable(request: &PageRequest<'_>) -> Response<Reply> {
+    act(request, OperatorAction::Disable)
+}
+
+/// `POST /router/deployments/{id}/enable`.
+pub(crate) fn enable(request: &PageRequest<'_>) -> Response<Reply> {
+    act(request, OperatorAction::Enable)
+}
+
+/// Does what the operator wants, and answers with the deployment afterwards.
+fn act(request: &PageRequest<'_>, action: OperatorAction) -> Response<Reply> {
+    let (snapshot, id) = (&request.arrival.serving.snapshot, request.name.unwrap_or_default());
     let Some(&index) = snapshot.by_id.get(id) else {
         return refusal::no_such_deployment(id).into_response(WireFormat::OpenAi);
     };
     let deployment = snapshot.deployment(index);
     let now = clock::now().millis();
-    match hand {
+    match action {
         OperatorAction::Reset => deployment.reset(now),
         OperatorAction::Disable => deployment.state.set_disabled(now, true),
         OperatorAction::Enable => deployment.state.set_disabled(now, false),
     }
-    events::publish(What::Operator { deployment: deployment.id.clone(), action: hand });
+    events::publish(What::Operator { deployment: deployment.id.clone(), action });
     page(&line(snapshot, deployment, now))
 }
 

@@ -26,6 +26,7 @@ mod fallbacks;
 mod fault_list;
 mod faults;
 mod files;
+mod floors;
 mod forms;
 mod health;
 mod health_fields;

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use hale_core::endpoint::{ENDPOINTS, Role};
+use hale_gateway::{Role, endpoints};
 use hale_testkit::{Client, FakeUpstream, Hale, Request, Response};
 use hale_wire::peek::FORBIDDEN;
 use serde_json::json;
@@ -59,7 +59,7 @@ fn every_path_as_everybody_is_as_the_page_says() {
         lone(&upstream).litellm(json!({"require_auth_for_metrics_endpoint": false})).start();
     let no_key = crate::support::Config::open().deployment("m", "a", &upstream).start();
     let mut made = TITLE.to_owned();
-    for row in ENDPOINTS {
+    for row in endpoints() {
         for path in row.paths {
             let mut verdicts: Vec<&str> = CALLERS
                 .iter()
@@ -127,7 +127,7 @@ fn what_is_in_no_row_is_refused_to_everybody() {
             );
         }
     }
-    for row in ENDPOINTS {
+    for row in endpoints() {
         for path in row.paths {
             for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO"] {
                 // A path of CONNECT is an authority.

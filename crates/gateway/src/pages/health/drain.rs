@@ -8,33 +8,40 @@ use std::time::Duration;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::{HeaderMap, Response, StatusCode};
+use hyper::body::Incoming;
 use serde_json::{Value, json};
 
 use crate::arrival::Arrival;
 use crate::clock;
 use crate::http::reply::{self, Reply};
+use crate::pages::{PageRequest, Waiting};
 
 /// How often to look whether requests are done.
 const LOOK: Duration = Duration::from_millis(100);
 
+/// The page.
+pub(crate) fn page(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
+    Box::pin(async move { Ok(run(request.arrival, &request.head.headers).await) })
+}
+
 /// Drains.
-pub(super) async fn run(arrival: &Arrival, headers: &HeaderMap) -> Response<Reply> {
+async fn run(arrival: &Arrival, headers: &HeaderMap) -> Response<Reply> {
     let settings = &arrival.serving.snapshot.gateway;
     if !settings.drain_endpoint {
-        return page(StatusCode::NOT_FOUND, &json!({"detail": "Not Found"}));
+        return answer(StatusCode::NOT_FOUND, &json!({"detail": "Not Found"}));
     }
     if let Some(token) = &settings.drain_token {
         let given = headers.get("x-drain-token").map_or(&[][..], |value| value.as_bytes());
         if verify_slices_are_equal(given, token.expose().as_bytes()).is_err() {
             let detail = json!({"detail": "Invalid or missing X-Drain-Token"});
-            return page(StatusCode::UNAUTHORIZED, &detail);
+            return answer(StatusCode::UNAUTHORIZED, &detail);
         }
     }
     let process = &arrival.worker.process;
     // This request itself is one of them.
     let others = || process.metrics.in_flight.load(Ordering::Relaxed).saturating_sub(1);
     if process.is_draining() {
-        return page(StatusCode::OK, &json!({"status": "drained", "drained_requests": 0}));
+        return answer(StatusCode::OK, &json!({"status": "drained", "drained_requests": 0}));
     }
     process.drain();
     let before = others();
@@ -45,9 +52,9 @@ pub(super) async fn run(arrival: &Arrival, headers: &HeaderMap) -> Response<Repl
     }
     let drained = before.saturating_sub(others());
     tracing::info!("graceful_shutdown_complete drained_requests={drained}");
-    page(StatusCode::OK, &json!({"status": "drained", "drained_requests": drained}))
+    answer(StatusCode::OK, &json!({"status": "drained", "drained_requests": drained}))
 }
 
-fn page(status: StatusCode, body: &Value) -> Response<Reply> {
+fn answer(status: StatusCode, body: &Value) -> Response<Reply> {
     reply::json(status, body.to_string())
 }

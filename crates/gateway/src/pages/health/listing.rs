@@ -10,7 +10,7 @@ use hale_core::health::check::Checked;
 use hale_core::time::Millis;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::report::{Known, Sees, Standing};
+use super::known::{Known, Sees, Standing};
 use super::words::{error_text, hint, status_of};
 use crate::clock;
 use crate::proxy::explain::unix_s;

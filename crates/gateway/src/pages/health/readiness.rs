@@ -6,17 +6,17 @@ use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::arrival::Arrival;
 use crate::http::COMPATIBLE_VERSION;
 use crate::http::reply::{self, Reply};
+use crate::pages::PageRequest;
 
 /// `GET /health/liveliness`: touches nothing.
-pub(crate) fn liveness() -> Response<Reply> {
+pub(crate) fn liveness(_: &PageRequest<'_>) -> Response<Reply> {
     reply::json(StatusCode::OK, &b"\"I'm alive!\""[..])
 }
 
 /// `GET /health/readiness`: 503 from the moment that the process is told to stop.
-pub(crate) fn readiness(arrival: &Arrival) -> Response<Reply> {
+pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
     #[derive(Serialize)]
     struct Details {
         cache: Option<()>,
@@ -31,14 +31,14 @@ pub(crate) fn readiness(arrival: &Arrival) -> Response<Reply> {
         #[serde(flatten)]
         details: Option<Details>,
     }
-    if arrival.serving.snapshot.gateway.public_readiness_details {
-        return readiness_details(arrival);
+    if request.arrival.serving.snapshot.gateway.public_readiness_details {
+        return details(request);
     }
-    let draining = arrival.worker.process.is_draining();
+    let draining = request.arrival.worker.process.is_draining();
     let page = Readiness {
         status: if draining { "draining" } else { "connected" },
         db: "Not connected",
-        details: arrival.serving.snapshot.gateway.health_details.then_some(Details {
+        details: request.arrival.serving.snapshot.gateway.health_details.then_some(Details {
             cache: None,
             litellm_version: COMPATIBLE_VERSION,
             hale_version: env!("CARGO_PKG_VERSION"),
@@ -50,8 +50,8 @@ pub(crate) fn readiness(arrival: &Arrival) -> Response<Reply> {
 }
 
 /// `GET /health/readiness/details`.
-pub(crate) fn readiness_details(arrival: &Arrival) -> Response<Reply> {
-    let draining = arrival.worker.process.is_draining();
+pub(crate) fn details(request: &PageRequest<'_>) -> Response<Reply> {
+    let draining = request.arrival.worker.process.is_draining();
     let verbose = tracing::enabled!(tracing::Level::DEBUG);
     let page = json!({
         "status": if draining { "draining" } else { "connected" },
@@ -71,8 +71,8 @@ pub(crate) fn readiness_details(arrival: &Arrival) -> Response<Reply> {
 }
 
 /// `GET /health/backlog`: how much there is to do. Nothing is ever queued.
-pub(crate) fn backlog(arrival: &Arrival) -> Response<Reply> {
-    let in_flight = arrival.worker.process.metrics.in_flight.load(Ordering::Relaxed);
+pub(crate) fn backlog(request: &PageRequest<'_>) -> Response<Reply> {
+    let in_flight = request.arrival.worker.process.metrics.in_flight.load(Ordering::Relaxed);
     let page = json!({
         "in_flight_requests": in_flight,
         "admitted_requests": 0,
@@ -83,7 +83,7 @@ pub(crate) fn backlog(arrival: &Arrival) -> Response<Reply> {
 }
 
 /// `GET /health/license`: everything is free.
-pub(crate) fn license() -> Response<Reply> {
+pub(crate) fn license(_: &PageRequest<'_>) -> Response<Reply> {
     let page: Value = json!({
         "has_license": false,
         "license_type": "community",

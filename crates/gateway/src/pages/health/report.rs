@@ -1,45 +1,21 @@
 //! `GET /health`: every deployment exactly once, with what is known about it.
 //!
-//! Called by the pipeline. Always true: with background checks nobody is called; without, one round is made
-//! and its result shown, whole or in part; errors are one line, and no secret, header or trace is in them.
+//! Always true: with background checks no upstream is called; without, one round is made and its result shown,
+//! whole or in part; errors are one line, and no secret, header or trace is in them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use hale_core::cause::Cause;
-use hale_core::deployment::{Deployment, DeploymentIndex};
-use hale_core::health::check::{Checked, Doubt, Finding, History, Status};
-use hale_core::health::{Rest, Verdict};
-use hale_core::time::Millis;
+use hale_core::deployment::DeploymentIndex;
 use http::{HeaderName, HeaderValue, Response, StatusCode};
+use hyper::body::Incoming;
 
+use super::known::{Sees, in_background, left_out, on_demand};
 use super::listing::Listing;
 use super::targets::targets;
-use crate::arrival::Arrival;
 use crate::clock;
 use crate::http::auth::Access;
-use crate::http::query::form_value;
 use crate::http::reply::{self, Reply};
-use crate::prober::is_left_out;
-use crate::state::Serving;
-use crate::state::health::Answer;
-
-/// Which of the lists an entry is in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    Healthy,
-    Unhealthy,
-    Unchecked,
-}
-
-/// What of it the caller may see.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Sees {
-    /// More than models and ids: `health_check_details`.
-    pub(super) details: bool,
-    /// Where upstreams are. For the master key only. Source: the contract, section 6.
-    pub(super) addresses: bool,
-}
+use crate::pages::{PageRequest, Waiting};
 
 /// Says what was left out. Source: the reference.
 const NOTICE: (HeaderName, HeaderValue) = (
@@ -47,44 +23,19 @@ const NOTICE: (HeaderName, HeaderValue) = (
     HeaderValue::from_static("api_base,api_version are admin-only on this endpoint"),
 );
 
-/// What is known about one deployment.
-pub(super) struct Known {
-    pub(super) standing: Standing,
-    pub(super) status: &'static str,
-    pub(super) cause: Option<&'static str>,
-    /// The cause in the vocabulary of causes, where it is one.
-    pub(super) failure: Option<Cause>,
-    pub(super) checked_at: Option<Millis>,
-    pub(super) by_traffic: bool,
-    pub(super) last: Option<Arc<Checked>>,
-    pub(super) next_at: Option<Millis>,
-    pub(super) retry_after_s: Option<u64>,
-}
-
-impl Known {
-    fn of(standing: Standing, status: &'static str, cause: Option<&'static str>) -> Known {
-        Known {
-            standing,
-            status,
-            cause,
-            failure: None,
-            checked_at: None,
-            by_traffic: false,
-            last: None,
-            next_at: None,
-            retry_after_s: None,
-        }
-    }
-}
-
 /// The page.
-pub(super) async fn page(arrival: &Arrival, query: Option<&str>) -> Response<Reply> {
+pub(crate) fn page(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
+    Box::pin(async move { Ok(report(request).await) })
+}
+
+async fn report(request: PageRequest<'_>) -> Response<Reply> {
+    let arrival = request.arrival;
     let serving = &arrival.serving;
     let sees = Sees {
         details: serving.snapshot.gateway.health_details,
         addresses: arrival.access == Access::Admin,
     };
-    let wish = (form_value(query, "model_id"), form_value(query, "model"));
+    let wish = (request.parameter("model_id"), request.parameter("model"));
     let targets = match targets(&serving.snapshot, &wish) {
         Ok(targets) => targets,
         Err(error) => {
@@ -120,163 +71,4 @@ fn respond(status: StatusCode, page: &Listing<'_>) -> Response<Reply> {
         response.headers_mut().insert(NOTICE.0, NOTICE.1);
     }
     response
-}
-
-/// Why it is not asked, where it is not.
-fn left_out(serving: &Serving, index: DeploymentIndex) -> Option<Known> {
-    let deployment = serving.snapshot.deployment(index);
-    let settings = &serving.snapshot.checks;
-    if deployment.misconfigured.is_some() {
-        return Some(Known {
-            failure: Some(Cause::Misconfigured),
-            ..Known::of(Standing::Unhealthy, "misconfigured", Some(Cause::Misconfigured.name()))
-        });
-    }
-    let opted_out = deployment.probing.opts_out && (settings.background || settings.skips_disabled);
-    let why = if deployment.state.is_disabled() {
-        Some("disabled_by_operator")
-    } else if deployment.routing.is_paused {
-        Some("paused")
-    } else if opted_out {
-        Some("disabled")
-    } else if settings.background && is_left_out(serving, deployment) {
-        Some("not_in_background_health_check_model_groups")
-    } else {
-        None
-    };
-    why.map(|why| Known::of(Standing::Unchecked, "disabled", Some(why)))
-}
-
-/// What is known without asking anybody.
-fn in_background(serving: &Serving, index: DeploymentIndex, now: Millis) -> Known {
-    if let Some(known) = left_out(serving, index) {
-        return known;
-    }
-    let deployment = serving.snapshot.deployment(index);
-    let staleness_ms = serving.snapshot.checks.staleness_ms();
-    let history = deployment.state.checks().history(now, staleness_ms);
-    let History { status, proved_at, by_traffic, failures_in_a_row, last, next_at, .. } = history;
-    let mut known = from_status(deployment, status);
-    known.checked_at = proved_at.or(last.as_ref().map(|last| last.ended));
-    known.by_traffic = by_traffic;
-    known.next_at = next_at;
-    if status == Status::Unchecked {
-        let stale = proved_at.is_some() && failures_in_a_row == 0;
-        known.cause = if stale { Some("stale") } else { last.as_deref().and_then(doubt_of) };
-        known.failure = last.as_ref().and_then(|last| last.cause).filter(|_| !stale);
-    }
-    if let (Status::RateLimited, Some(last)) = (status, &last)
-        && let Finding::RateLimited(Some(ms)) = last.finding
-    {
-        known.retry_after_s = Some(last.ended.plus(ms).since(now).div_ceil(1000));
-    }
-    known.last = last.filter(|_| !by_traffic);
-    // What traffic met outranks what a check saw.
-    match deployment.verdict(now) {
-        Verdict::Ready => known,
-        Verdict::Cooling(rest) | Verdict::Trial(rest) => resting(known, deployment, &rest, now),
-    }
-}
-
-fn resting(known: Known, deployment: &Deployment, rest: &Rest, now: Millis) -> Known {
-    let limited = rest.cause == Cause::RateLimited;
-    let standing = if limited { Standing::Healthy } else { Standing::Unhealthy };
-    let last = known.last.filter(|last| last.cause == Some(rest.cause));
-    Known {
-        failure: Some(rest.cause),
-        checked_at: deployment.resting_since(now),
-        by_traffic: true,
-        last,
-        next_at: known.next_at,
-        retry_after_s: Some(rest.until.since(now).div_ceil(1000)),
-        ..Known::of(
-            standing,
-            if limited { "rate_limited" } else { "unhealthy" },
-            Some(rest.cause.name()),
-        )
-    }
-}
-
-/// What a round showed.
-fn on_demand(
-    serving: &Serving,
-    index: DeploymentIndex,
-    answer: Option<&Answer>,
-    now: Millis,
-) -> Known {
-    if let Some(known) = left_out(serving, index) {
-        return known;
-    }
-    let deployment = serving.snapshot.deployment(index);
-    let checked = match answer {
-        Some(Answer::Checked(checked)) => checked.clone(),
-        Some(Answer::LeftAlone(until)) => return left_alone(deployment, *until, now),
-        Some(Answer::NotReached) | None => {
-            return Known::of(Standing::Unchecked, "unchecked", Some("not_reached"));
-        }
-    };
-    let status = match checked.finding {
-        Finding::Healthy => Status::Healthy,
-        Finding::RateLimited(_) => Status::RateLimited,
-        Finding::Failing(cause) => Status::Unhealthy(cause),
-        Finding::Unknown(doubt) => Status::Unknown(doubt),
-        Finding::ProbeError => Status::Unchecked,
-    };
-    let mut known = from_status(deployment, status);
-    if status == Status::Unchecked {
-        known.cause = doubt_of(&checked);
-        known.failure = checked.cause;
-    }
-    if let Finding::RateLimited(Some(ms)) = checked.finding {
-        known.retry_after_s = Some(checked.ended.plus(ms).since(now).div_ceil(1000));
-    }
-    known.checked_at = Some(checked.ended);
-    known.last = Some(checked);
-    known
-}
-
-/// Nobody was asked, because the provider wants that: its own refusal shows that it answers, that of
-/// another deployment with the same credential shows nothing.
-fn left_alone(deployment: &Deployment, until: Millis, now: Millis) -> Known {
-    let last = deployment.state.checks().last();
-    let last = last.filter(|last| matches!(last.finding, Finding::RateLimited(_)));
-    let mut known = match &last {
-        Some(_) => from_status(deployment, Status::RateLimited),
-        None => Known::of(Standing::Unchecked, "unchecked", Some(Cause::RateLimited.name())),
-    };
-    known.failure = Some(Cause::RateLimited);
-    known.retry_after_s = Some(until.since(now).div_ceil(1000));
-    known.checked_at = last.as_ref().map(|last| last.ended);
-    known.last = last;
-    known
-}
-
-/// Why a check that ended is no verdict.
-fn doubt_of(last: &Checked) -> Option<&'static str> {
-    match last.finding {
-        Finding::ProbeError => Some("probe_error"),
-        Finding::Failing(cause) => Some(cause.name()),
-        Finding::Healthy | Finding::RateLimited(_) | Finding::Unknown(_) => None,
-    }
-}
-
-fn from_status(deployment: &Deployment, status: Status) -> Known {
-    let standing = match status {
-        Status::Healthy | Status::RateLimited => Standing::Healthy,
-        Status::Unhealthy(_) => Standing::Unhealthy,
-        // The operator wants no more to be known.
-        Status::Unknown(Doubt::Shallow) if deployment.probing.metadata => Standing::Healthy,
-        Status::Unchecked | Status::Unknown(_) => Standing::Unchecked,
-    };
-    let failure = match status {
-        Status::Unhealthy(cause) => Some(cause),
-        Status::RateLimited => Some(Cause::RateLimited),
-        Status::Unchecked | Status::Healthy | Status::Unknown(_) => None,
-    };
-    Known { failure, ..Known::of(standing, status.name(), status.cause()) }
-}
-
-/// What is known about the deployment at `index` without asking anybody.
-pub(crate) fn standing(serving: &Serving, index: DeploymentIndex, now: Millis) -> Standing {
-    in_background(serving, index, now).standing
 }

@@ -22,6 +22,7 @@ use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::{self, Reply};
 use crate::limits::Held;
+use crate::pages::{PageRequest, Waiting};
 use crate::state::Serving;
 use crate::state::health::Answer;
 
@@ -46,11 +47,16 @@ struct Wish {
     model_info: Map<String, Value>,
 }
 
+/// The page.
+pub(crate) fn page(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
+    Box::pin(run(request.arrival, request.head, incoming))
+}
+
 /// Tries.
 ///
 /// # Errors
 /// The refusal to send.
-pub(super) async fn run(
+async fn run(
     arrival: &Arrival,
     head: &Parts,
     incoming: Incoming,
@@ -91,7 +97,7 @@ pub(super) async fn run(
     }
     let round = arrival.worker.process.health.round(&serving, vec![index]).await;
     let answer = round.as_ref().and_then(|round| round.first()).map(|(_, answer)| answer);
-    Ok(reply::json(StatusCode::OK, page(&serving, index, answer).to_string()))
+    Ok(reply::json(StatusCode::OK, findings(&serving, index, answer).to_string()))
 }
 
 /// The parameters as a config of their own.
@@ -134,7 +140,7 @@ impl Source for Text {
     }
 }
 
-fn page(serving: &Serving, index: DeploymentIndex, answer: Option<&Answer>) -> Value {
+fn findings(serving: &Serving, index: DeploymentIndex, answer: Option<&Answer>) -> Value {
     let deployment = serving.snapshot.deployment(index);
     let mut result = json!({"model": &*deployment.endpoint.model_param});
     let checked = match answer {

@@ -7,7 +7,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::check::unserved;
 
-use super::report::{Known, Sees};
+use super::known::{Known, Sees};
 use crate::advice;
 
 /// The status that the reference would give: the upstream's, 408 for a timeout, else 500.

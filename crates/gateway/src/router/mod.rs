@@ -3,26 +3,32 @@
 //! Called by the server for each request. Always true: there is one way through; a fault of our own code is caught
 //! here and answered; every answer has a call id.
 
+mod lookup;
+mod routes;
+pub(crate) mod table;
+
 use std::convert::Infallible;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hale_core::endpoint::{self, Action, Endpoint, Found};
 use hale_core::provider::WireFormat;
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 
+use self::lookup::Found;
+use self::table::Handler;
 use crate::arrival::Arrival;
+use crate::clock;
 use crate::http::connection::{ClientConn, InFlight};
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
 use crate::http::{auth, call_id, query};
+use crate::pages::PageRequest;
 use crate::panics::CatchPanic;
 use crate::proxy::exchange;
 use crate::state::Worker;
-use crate::{clock, pages};
 
 /// Serves one request.
 pub(crate) async fn serve(
@@ -35,7 +41,7 @@ pub(crate) async fn serve(
     let draining = worker.process.is_draining();
     let is_head = request.method() == Method::HEAD;
     let call_id = call_id::call_id(request.headers());
-    let format = endpoint::format_of(request.uri().path());
+    let format = lookup::format_of(request.uri().path());
     let answering = answer(worker, connection.clone(), request, call_id.clone());
     let mut response = CatchPanic(Box::pin(answering)).await.unwrap_or_else(|()| {
         metrics.panics.fetch_add(1, Ordering::Relaxed);
@@ -64,22 +70,19 @@ async fn answer(
     let serving = worker.process.serving();
     let (head, incoming) = request.into_parts();
     let path = head.uri.path();
-    let format = endpoint::format_of(path);
+    let format = lookup::format_of(path);
     if !is_framed_clearly(&head) {
         return refusal::odd_framing().respond(format, &call_id);
     }
-    let (row, name): (&'static Endpoint, Option<&str>) =
-        match endpoint::find(head.method.as_str(), path) {
-            Found::Endpoint(row, name) => (row, name),
-            Found::WrongMethod(allowed) => {
-                return refusal::wrong_method(&head.method, path, allowed)
-                    .respond(format, &call_id);
-            }
-            Found::Unknown(nearest) => {
-                return refusal::unknown_route(&head.method, path, nearest)
-                    .respond(format, &call_id);
-            }
-        };
+    let (row, name) = match lookup::find(head.method.as_str(), path) {
+        Found::Endpoint(row, name) => (row, name),
+        Found::WrongMethod(allowed) => {
+            return refusal::wrong_method(&head.method, path, allowed).respond(format, &call_id);
+        }
+        Found::Unknown(nearest) => {
+            return refusal::unknown_route(&head.method, path, nearest).respond(format, &call_id);
+        }
+    };
     let access = match auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway) {
         Ok(access) => access,
         Err(refusal) => {
@@ -89,25 +92,22 @@ async fn answer(
     };
     let name = name.map(query::decoded);
     let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
-    match row.action {
-        Action::Page(page) => {
-            let page = pages::answer(page, &arrival, name.as_deref(), head.uri.query());
-            call_id::with_call_id(page, &call_id)
-        }
-        Action::Explain => match pages::explain::run(&arrival, &head, incoming).await {
-            Ok(page) => call_id::with_call_id(page, &call_id),
-            Err(refusal) => refusal.respond(format, &call_id),
-        },
-        Action::Health(action) => {
-            match pages::health::answer(action, &arrival, &head, incoming).await {
-                Ok(page) => call_id::with_call_id(page, &call_id),
-                Err(refusal) => refusal.respond(format, &call_id),
-            }
-        }
-        Action::Upstream(operation) => {
+    let answered = match row.handler {
+        Handler::Upstream(operation) => {
             let request = Request::from_parts(head, incoming);
-            exchange::run(arrival, operation, name, request).await
+            return exchange::run(arrival, operation, name, request).await;
         }
+        Handler::Page(page) => {
+            Ok(page(&PageRequest { arrival: &arrival, name: name.as_deref(), head: &head }))
+        }
+        Handler::WaitingPage(page) => {
+            let request = PageRequest { arrival: &arrival, name: name.as_deref(), head: &head };
+            page(request, incoming).await
+        }
+    };
+    match answered {
+        Ok(page) => call_id::with_call_id(page, &call_id),
+        Err(refusal) => refusal.respond(format, &call_id),
     }
 }
 

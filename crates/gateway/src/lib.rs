@@ -1,0 +1,52 @@
+//! Hale: an LLM gateway that knows which deployment is well, sends traffic only there, and explains
+//! itself when it can not.
+//!
+//! The process: arguments, config, workers, shutdown. Start reading at [`process`] for the process and
+//! at [`router`] for a request. The binary calls [`run`]; the tests of the binary read its table of endpoints.
+
+mod advice;
+mod arrival;
+mod background;
+mod cli;
+mod clock;
+mod coalesce;
+mod console;
+mod demo;
+mod doctor;
+mod events;
+mod files;
+mod http;
+mod limits;
+mod logging;
+mod metrics;
+mod pages;
+mod panics;
+mod prober;
+mod process;
+mod proxy;
+mod router;
+mod server;
+mod sink;
+mod state;
+mod upstream;
+
+use std::process::ExitCode;
+
+pub use self::http::auth::Role;
+pub use self::router::table::{Endpoint, endpoints};
+
+/// The binary `hale`: reads the arguments and does what they say.
+#[must_use]
+pub fn run() -> ExitCode {
+    clock::start();
+    let code = match cli::parse() {
+        cli::Command::Serve(options) => process::run(options),
+        cli::Command::Check(options) => cli::check::run(&options),
+        cli::Command::Doctor(options) => doctor::run(&options),
+        cli::Command::Health(options) => cli::health::run(&options),
+        cli::Command::Demo(options) => demo::run(&options),
+        cli::Command::Exit(code) => code,
+    };
+    logging::flush();
+    code
+}

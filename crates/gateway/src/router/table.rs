@@ -1,0 +1,109 @@
+//! The table of endpoints: one row is one thing that a client can ask for.
+//!
+//! Read by [`super::lookup`] for each request, and by `GET /routes`. Always true: a path and a method are in at
+//! most one row, and what is in no row is refused. A new page is a row here and its file in `pages/`.
+
+use std::sync::LazyLock;
+
+use hale_core::operation::Operation;
+use http::Response;
+use hyper::body::Incoming;
+
+use super::routes;
+use crate::http::auth::Role;
+use crate::http::reply::Reply;
+use crate::pages::{
+    PageRequest, Waiting, budgets, explain, health, home, metrics, model_groups, models, router,
+};
+
+/// One row.
+#[derive(Clone, Copy)]
+pub struct Endpoint {
+    /// What it is called on `GET /routes`.
+    pub(super) name: &'static str,
+    /// The one method it answers to (`GET` rows of pages also answer `HEAD`).
+    pub method: &'static str,
+    /// Its paths; at most one `{}` in each stands for a name that may contain slashes.
+    pub paths: &'static [&'static str],
+    /// Who may use it.
+    pub role: Role,
+    /// What answers.
+    pub(super) handler: Handler,
+}
+
+/// What answers at an endpoint.
+#[derive(Clone, Copy)]
+pub(super) enum Handler {
+    /// An upstream.
+    Upstream(Operation),
+    /// A page, from what the process holds.
+    Page(fn(&PageRequest<'_>) -> Response<Reply>),
+    /// A page that waits: for the request's body, or for what it tells of.
+    WaitingPage(for<'a> fn(PageRequest<'a>, Incoming) -> Waiting<'a>),
+}
+
+use Handler::{Page, WaitingPage};
+
+const fn get(
+    name: &'static str,
+    paths: &'static [&'static str],
+    role: Role,
+    handler: Handler,
+) -> Endpoint {
+    Endpoint { name, method: "GET", paths, role, handler }
+}
+
+const fn post(
+    name: &'static str,
+    paths: &'static [&'static str],
+    role: Role,
+    handler: Handler,
+) -> Endpoint {
+    Endpoint { name, method: "POST", paths, role, handler }
+}
+
+/// What the gateway answers by itself.
+#[rustfmt::skip] // A row a line.
+const PAGES: &[Endpoint] = &[
+    get("models", &["/v1/models", "/models"], Role::Key, Page(models::list)),
+    get("model", &["/v1/models/{}", "/models/{}"], Role::Key, Page(models::one)),
+    get("modelinfo", &["/v1/model/info", "/model/info"], Role::Key, Page(models::info)),
+    get("modelgroupinfo", &["/model_group/info"], Role::Key, Page(model_groups::info)),
+    get("routes", &["/routes"], Role::Key, Page(routes::list)),
+    get("liveness", &["/health/liveliness", "/health/liveness"], Role::Public, Page(health::readiness::liveness)),
+    get("readiness", &["/health/readiness"], Role::Public, Page(health::readiness::readiness)),
+    get("report", &["/health"], Role::Key, WaitingPage(health::report::page)),
+    get("readinessdetails", &["/health/readiness/details"], Role::Admin, Page(health::readiness::details)),
+    get("backlog", &["/health/backlog"], Role::Admin, Page(health::readiness::backlog)),
+    get("license", &["/health/license"], Role::Admin, Page(health::readiness::license)),
+    get("drain", &["/health/drain"], Role::Public, WaitingPage(health::drain::page)),
+    post("testconnection", &["/health/test_connection"], Role::Admin, WaitingPage(health::test_connection::page)),
+    get("test", &["/test"], Role::Public, Page(home::test)),
+    get("metrics", &["/metrics"], Role::Metrics, Page(metrics::page)),
+    get("routerstate", &["/router/state"], Role::Admin, Page(router::state)),
+    get("providerbudgets", &["/provider/budgets"], Role::Admin, Page(budgets::of_providers)),
+    post("explain", &["/router/explain"], Role::Admin, WaitingPage(explain::page)),
+    post("resetdeployment", &["/router/deployments/{}/reset"], Role::Admin, Page(router::reset)),
+    post("disabledeployment", &["/router/deployments/{}/disable"], Role::Admin, Page(router::disable)),
+    post("enabledeployment", &["/router/deployments/{}/enable"], Role::Admin, Page(router::enable)),
+    get("home", &["/"], Role::Public, Page(home::home)),
+];
+
+/// All endpoints: the operations, and behind them the pages.
+static ENDPOINTS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
+    let operations = Operation::ALL.into_iter().map(|operation| Endpoint {
+        name: operation.name(),
+        method: operation.method().name(),
+        paths: operation.paths(),
+        // Every operation is for those who hold a key for models.
+        role: Role::Key,
+        handler: Handler::Upstream(operation),
+    });
+    operations.chain(PAGES.iter().copied()).collect()
+});
+
+/// All endpoints, in the order in which they are tried.
+#[must_use]
+pub fn endpoints() -> &'static [Endpoint] {
+    &ENDPOINTS
+}

@@ -1,0 +1,478 @@
+//! The floors of each crate: what may use what.
+//!
+//! [`HOUSES`] is the one truth; the pictures in `ARCHITECTURE.md` are compared with it. Always true of the sources:
+//! each `use` points to a lower floor, and no circle of files is larger than its crate's bound.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use crate::tidy::{root, sources};
+
+/// The floors of one crate.
+struct House {
+    /// Its folder below `crates/`.
+    krate: &'static str,
+    /// The modules of its root, from the lowest floor to the highest. A module uses those of lower floors only, and
+    /// not even its neighbours. Empty where only circles are counted.
+    floors: &'static [&'static [&'static str]],
+    /// How many files may use each other in a circle: a file and its parent.
+    circle_max: usize,
+}
+
+const HOUSES: [House; 3] = [
+    House { krate: "core", floors: &[], circle_max: 7 },
+    House { krate: "wire", floors: &[], circle_max: 7 },
+    House {
+        krate: "gateway",
+        floors: &[
+            &["clock", "coalesce", "files", "limits", "logging", "metrics"],
+            &["console", "events", "panics", "upstream"],
+            &["advice", "background", "http"],
+            &["sink"],
+            &["state"],
+            &["arrival"],
+            &["proxy"],
+            &["prober"],
+            &["pages"],
+            &["router"],
+            &["server"],
+            &["process"],
+            &["cli"],
+            &["demo", "doctor"],
+        ],
+        circle_max: 2,
+    },
+];
+
+/// A module by its names from the root of its crate, which has none.
+type Module = Vec<String>;
+
+/// The files of a crate and what each of them uses.
+#[derive(Default)]
+struct Uses(BTreeMap<Module, BTreeSet<Module>>);
+
+impl Uses {
+    /// Reads files, each a path below `src` and its text. Tests are left out.
+    fn of(files: &[(String, String)]) -> Uses {
+        let mut texts: BTreeMap<Module, String> = BTreeMap::new();
+        let mut tests: BTreeSet<Module> = BTreeSet::new();
+        for (path, text) in files {
+            let module = module_of(path);
+            let code = Code::of(text);
+            for name in code.test_modules {
+                tests.insert([module.clone(), vec![name]].concat());
+            }
+            texts.insert(module, code.text);
+        }
+        let is_test =
+            |module: &Module| (1..=module.len()).any(|end| tests.contains(&module[..end]));
+        texts.retain(|module, _| !is_test(module));
+        let known: BTreeSet<Module> = texts.keys().cloned().collect();
+        let used = |(module, text): (&Module, &String)| {
+            let found = paths(text).into_iter().map(|path| target(module, &path, &known));
+            (module.clone(), found.filter(|to| to != module).collect())
+        };
+        Uses(texts.iter().map(used).collect())
+    }
+
+    fn of_crate(krate: &str) -> Uses {
+        let src = root().join("crates").join(krate).join("src");
+        let below = |path: &Path| path.strip_prefix(&src).unwrap().display().to_string();
+        let files: Vec<_> =
+            sources(&src).into_iter().map(|(path, text)| (below(&path), text)).collect();
+        Uses::of(&files)
+    }
+
+    /// The uses that do not point to a lower floor, one a line.
+    fn upward(&self, floors: &[&[&str]]) -> Vec<String> {
+        let floor = |module: &Module| match module.first() {
+            // The root is above all.
+            None => Some(floors.len()),
+            Some(name) => floors.iter().position(|floor| floor.contains(&name.as_str())),
+        };
+        let mut wrong = Vec::new();
+        for (from, used) in &self.0 {
+            for to in used.iter().filter(|to| to.first() != from.first() || from.is_empty()) {
+                let is_down = match (floor(from), floor(to)) {
+                    (Some(from), Some(to)) => to < from,
+                    _ => false,
+                };
+                if !is_down {
+                    wrong.push(format!("{} uses {}", shown(from), shown(to)));
+                }
+            }
+        }
+        wrong
+    }
+
+    /// Files that use each other, by whatever way.
+    fn circles(&self) -> Vec<Vec<String>> {
+        let reached: BTreeMap<&Module, BTreeSet<&Module>> =
+            self.0.keys().map(|module| (module, self.reached(module))).collect();
+        let mut circles = BTreeSet::new();
+        for (module, from_it) in &reached {
+            let back = |other: &&&Module| reached[**other].contains(*module);
+            let circle: Vec<String> = from_it.iter().filter(back).map(|one| shown(one)).collect();
+            if circle.len() > 1 {
+                circles.insert(circle);
+            }
+        }
+        circles.into_iter().collect()
+    }
+
+    fn reached<'a>(&'a self, from: &'a Module) -> BTreeSet<&'a Module> {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![from];
+        while let Some(module) = open.pop() {
+            for next in self.0.get(module).into_iter().flatten() {
+                if seen.insert(next) {
+                    open.push(next);
+                }
+            }
+        }
+        seen
+    }
+}
+
+fn shown(module: &Module) -> String {
+    if module.is_empty() { "the root".to_owned() } else { module.join("/") }
+}
+
+fn module_of(path: &str) -> Module {
+    let mut names: Module = path.trim_end_matches(".rs").split('/').map(str::to_owned).collect();
+    if names.last().is_some_and(|last| matches!(last.as_str(), "mod" | "lib" | "main")) {
+        names.pop();
+    }
+    names
+}
+
+/// What counts of a file.
+struct Code {
+    /// Its text without comments, literals and tests.
+    text: String,
+    /// The modules that are declared for tests alone.
+    test_modules: Vec<String>,
+}
+
+impl Code {
+    fn of(text: &str) -> Code {
+        let mut text = without_literals(text);
+        let mut test_modules = Vec::new();
+        while let Some(at) = text.find("#[cfg(test)]") {
+            let behind = at + "#[cfg(test)]".len();
+            let rest = &text[behind..];
+            // The item ends with its block, or with a semicolon before any block.
+            let block = rest.find('{').unwrap_or(rest.len());
+            let end = match rest.find(';').filter(|end| *end < block) {
+                Some(end) => end + 1,
+                None => end_of_block(rest, block),
+            };
+            let mut words = rest[..end].split_whitespace();
+            if words.next() == Some("mod")
+                && let Some(name) = words.next().and_then(|name| name.strip_suffix(';'))
+            {
+                test_modules.push(name.to_owned());
+            }
+            text.replace_range(at..behind + end, "");
+        }
+        Code { text, test_modules }
+    }
+}
+
+/// Where the block ends that begins at `start`.
+fn end_of_block(text: &str, start: usize) -> usize {
+    let mut depth = 0_usize;
+    for (at, letter) in text[start..].char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth <= 1 => return start + at + 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// The text without comments and without what stands in quotes.
+fn without_literals(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let length = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if rest.starts_with("/*") {
+            rest.find("*/").map_or(rest.len(), |end| end + 2)
+        } else if let Some(length) = raw_string(rest) {
+            length
+        } else if letter == '"' {
+            quoted(rest, '"')
+        } else if letter == '\'' && is_character(rest) {
+            quoted(rest, '\'')
+        } else {
+            out.push(letter);
+            letter.len_utf8()
+        };
+        rest = &rest[length..];
+    }
+    out
+}
+
+/// Whether the quote with which `text` begins is a character's, rather than a lifetime's.
+fn is_character(text: &str) -> bool {
+    text.starts_with("'\\") || text.chars().nth(2) == Some('\'')
+}
+
+/// How long the quoted text is with which `text` begins.
+fn quoted(text: &str, quote: char) -> usize {
+    let mut is_escaped = false;
+    for (at, letter) in text.char_indices().skip(1) {
+        match letter {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            letter if letter == quote => return at + 1,
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// How long the raw string is with which `text` begins, if it does.
+fn raw_string(text: &str) -> Option<usize> {
+    let hashes = text.strip_prefix('r')?;
+    let inner = hashes.trim_start_matches('#');
+    let count = hashes.len() - inner.len();
+    let end = format!("\"{}", "#".repeat(count));
+    let body = inner.strip_prefix('"')?;
+    Some(1 + count + 1 + body.find(&end)? + end.len())
+}
+
+/// The paths in `text` that begin with `crate`, `super` or `self`, and those of each `use`.
+fn paths(text: &str) -> Vec<Vec<String>> {
+    let words = words(text);
+    let mut found = Vec::new();
+    let mut at = 0;
+    while let Some(word) = words.get(at) {
+        if word == "use" {
+            at = tree(&words, at + 1, &[], &mut found);
+        } else if matches!(word.as_str(), "crate" | "super")
+            && words.get(at + 1).is_some_and(|next| next == "::")
+        {
+            let mut path = vec![word.clone()];
+            while words.get(at + 1).is_some_and(|next| next == "::") {
+                path.extend(words.get(at + 2).cloned());
+                at += 2;
+            }
+            found.push(path);
+            at += 1;
+        } else {
+            at += 1;
+        }
+    }
+    found.retain(|path| {
+        path.first().is_some_and(|it| matches!(it.as_str(), "crate" | "super" | "self"))
+    });
+    found
+}
+
+/// Reads the tree of a `use` below `prefix`; where it ends.
+fn tree(words: &[String], start: usize, prefix: &[String], found: &mut Vec<Vec<String>>) -> usize {
+    let mut path = prefix.to_vec();
+    let mut at = start;
+    while let Some(word) = words.get(at) {
+        match word.as_str() {
+            "::" => {}
+            "{" => {
+                at += 1;
+                while words.get(at).is_some_and(|word| word != "}") {
+                    at = tree(words, at, &path, found);
+                    if words.get(at).is_some_and(|word| word == ",") {
+                        at += 1;
+                    }
+                }
+                return at + 1;
+            }
+            "," | "}" | ";" => break,
+            "as" => at += 1,
+            // Of a module itself: `use crate::clock::{self, Micros}`.
+            "self" if !path.is_empty() => {}
+            word => path.push(word.to_owned()),
+        }
+        at += 1;
+    }
+    found.push(path);
+    at
+}
+
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        let is_name = |letter: char| letter.is_alphanumeric() || letter == '_';
+        let length = if is_name(letter) {
+            rest.find(|letter| !is_name(letter)).unwrap_or(rest.len())
+        } else if rest.starts_with("::") {
+            2
+        } else {
+            letter.len_utf8()
+        };
+        let (word, behind) = rest.split_at(length);
+        if !word.trim().is_empty() {
+            words.push(word.to_owned());
+        }
+        rest = behind;
+    }
+    words
+}
+
+/// The file that `path` leads to from `module`: that of the last module in it.
+fn target(module: &Module, path: &[String], known: &BTreeSet<Module>) -> Module {
+    let mut full = module.clone();
+    let mut rest = path;
+    while let Some((first, behind)) = rest.split_first() {
+        match first.as_str() {
+            "crate" => full.clear(),
+            "super" => drop(full.pop()),
+            "self" => {}
+            _ => break,
+        }
+        rest = behind;
+    }
+    full.extend(rest.iter().cloned());
+    while !full.is_empty() && !known.contains(&full) {
+        full.pop();
+    }
+    full
+}
+
+#[test]
+fn every_use_points_to_a_lower_floor() {
+    for house in HOUSES.iter().filter(|house| !house.floors.is_empty()) {
+        let uses = Uses::of_crate(house.krate);
+        let wrong = uses.upward(house.floors);
+        assert!(wrong.is_empty(), "{}:\n{}", house.krate, wrong.join("\n"));
+        let there: BTreeSet<&str> =
+            uses.0.keys().filter_map(|module| Some(module.first()?.as_str())).collect();
+        let listed: BTreeSet<&str> = house.floors.iter().copied().flatten().copied().collect();
+        assert_eq!(there, listed, "{}", house.krate);
+    }
+}
+
+#[test]
+fn no_circle_of_files_is_larger_than_its_bound() {
+    for house in &HOUSES {
+        let circles = Uses::of_crate(house.krate).circles();
+        let large: Vec<_> =
+            circles.iter().filter(|circle| circle.len() > house.circle_max).collect();
+        assert!(large.is_empty(), "{}: {large:?}", house.krate);
+    }
+}
+
+#[test]
+fn the_picture_shows_the_floors() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    for house in HOUSES.iter().filter(|house| !house.floors.is_empty()) {
+        let heading = format!("### The floors of `{}`", house.krate);
+        let picture = page.split_once(&heading).map(|(_, below)| below).unwrap_or_default();
+        let picture = picture.split("```").nth(1).unwrap_or_default();
+        // A line of the picture: a bar, the modules of a floor, a bar, what they are for.
+        let shown: Vec<Vec<&str>> = picture
+            .lines()
+            .filter_map(|line| line.split('│').nth(1))
+            .map(|floor| floor.split_whitespace().collect())
+            .collect();
+        let floors: Vec<&[&str]> = house.floors.iter().rev().copied().collect();
+        assert_eq!(shown, floors, "below {heading}");
+    }
+}
+
+fn made_up(files: &[(&str, &str)]) -> Uses {
+    let own = |(path, text): &(&str, &str)| ((*path).to_owned(), (*text).to_owned());
+    Uses::of(&files.iter().map(own).collect::<Vec<_>>())
+}
+
+fn used(text: &str) -> Vec<String> {
+    paths(&Code::of(text).text).iter().map(|path| path.join("::")).collect()
+}
+
+#[test]
+fn a_tree_is_read_to_its_leaves() {
+    assert_eq!(
+        used(
+            "pub(crate) use crate::{a::{self, B, c::{D as E, *}}, f};\nuse std::fmt;\nuse super::super::g::H;"
+        ),
+        [
+            "crate::a",
+            "crate::a::B",
+            "crate::a::c::D",
+            "crate::a::c::*",
+            "crate::f",
+            "super::super::g::H"
+        ]
+    );
+    assert_eq!(
+        used("fn f(x: &crate::a::B) { super::c::d(x); self.g() }"),
+        ["crate::a::B", "super::c::d"]
+    );
+}
+
+#[test]
+fn comments_literals_and_tests_use_nothing() {
+    let text = r##"
+        // use crate::a;
+        /* use crate::b; */
+        const TEXT: &str = "use crate::c; \" use crate::d;";
+        const RAW: &str = r#"use crate::e; ""#;
+        const LETTERS: [char; 2] = ['"', '\''];
+        #[cfg(test)]
+        use crate::f;
+        use crate::g;
+        #[cfg(test)]
+        mod tests {
+            use crate::h;
+            fn test<'a>() { if true { crate::i::j() } }
+        }
+        fn last() { crate::k::l() }
+    "##;
+    assert_eq!(used(text), ["crate::g", "crate::k::l"]);
+    let uses = made_up(&[
+        ("lib.rs", "mod a; #[cfg(test)] mod fixture;"),
+        ("a.rs", "#[cfg(test)]\nmod tests;"),
+        ("a/tests.rs", "use crate::fixture::X; use super::*;"),
+        ("fixture.rs", "use crate::a;"),
+    ]);
+    assert_eq!(uses.0.keys().map(shown).collect::<Vec<_>>(), ["the root", "a"]);
+    assert!(uses.circles().is_empty());
+}
+
+#[test]
+fn a_use_upwards_is_found() {
+    let floors: &[&[&str]] = &[&["low", "low_too"], &["high"]];
+    let house = |text: &str| {
+        made_up(&[
+            ("lib.rs", "mod low; mod low_too; mod high; pub use self::high::run;"),
+            ("low/mod.rs", "mod part; use self::part::P;"),
+            ("low/part.rs", text),
+            ("low_too.rs", ""),
+            ("high.rs", "use crate::low::X; use crate::low_too;"),
+        ])
+        .upward(floors)
+    };
+    assert!(house("use super::X;").is_empty());
+    assert_eq!(house("use super::super::high::run;"), ["low/part uses high"]);
+    assert_eq!(house("use crate::{low, low_too};"), ["low/part uses low_too"]);
+    assert_eq!(house("fn f() { crate::run() }"), ["low/part uses the root"]);
+    let unknown = made_up(&[("lib.rs", "mod new;"), ("new.rs", "use crate::low;"), ("low.rs", "")]);
+    assert_eq!(unknown.upward(floors), ["new uses low"]);
+}
+
+#[test]
+fn a_circle_is_found_by_whatever_way() {
+    let uses = made_up(&[
+        ("lib.rs", "mod a; mod b;"),
+        ("a/mod.rs", "mod c; use crate::b::B;"),
+        ("a/c.rs", "use super::A;"),
+        ("b.rs", "fn f() { crate::a::c::g() }"),
+    ]);
+    assert_eq!(uses.circles(), [["a", "a/c", "b"]]);
+}

@@ -9,6 +9,7 @@ use hale_core::operation::Operation;
 use http::Response;
 use hyper::body::Incoming;
 
+use self::Handler::{Page, WaitingPage};
 use super::routes;
 use crate::http::auth::Role;
 use crate::http::reply::Reply;
@@ -41,8 +42,6 @@ pub(super) enum Handler {
     /// A page that waits: for the request's body, or for what it tells of.
     WaitingPage(for<'a> fn(PageRequest<'a>, Incoming) -> Waiting<'a>),
 }
-
-use Handler::{Page, WaitingPage};
 
 const fn get(
     name: &'static str,

@@ -13,8 +13,9 @@ use crate::tidy::{root, sources};
 struct House {
     /// Its folder below `crates/`.
     krate: &'static str,
-    /// The modules of its root, from the lowest floor to the highest. A module uses those of lower floors only, and
-    /// not even its neighbours. Empty where only circles are counted.
+    /// Its modules, from the lowest floor to the highest: those of the root, and parts of them that are on a floor of
+    /// their own. A module uses those of lower floors only, and not even its neighbours. Empty where only circles
+    /// are counted.
     floors: &'static [&'static [&'static str]],
     /// How many files may use each other in a circle: a file and its parent.
     circle_max: usize,
@@ -22,7 +23,7 @@ struct House {
 
 const HOUSES: [House; 3] = [
     House { krate: "core", floors: &[], circle_max: 7 },
-    House { krate: "wire", floors: &[], circle_max: 7 },
+    House { krate: "wire", floors: &[&["bytes"], &["formats"], &["conversion"]], circle_max: 2 },
     House {
         krate: "gateway",
         floors: &[
@@ -86,10 +87,12 @@ impl Uses {
 
     /// The uses that do not point to a lower floor, one a line.
     fn upward(&self, floors: &[&[&str]]) -> Vec<String> {
-        let floor = |module: &Module| match module.first() {
+        let listed = |name: &str| floors.iter().position(|floor| floor.contains(&name));
+        let floor = |module: &Module| match module.len() {
             // The root is above all.
-            None => Some(floors.len()),
-            Some(name) => floors.iter().position(|floor| floor.contains(&name.as_str())),
+            0 => Some(floors.len()),
+            // What is not listed is where its parent is.
+            length => (1..=length).rev().find_map(|end| listed(&module[..end].join("/"))),
         };
         let mut wrong = Vec::new();
         for (from, used) in &self.0 {
@@ -162,12 +165,7 @@ impl Code {
         while let Some(at) = text.find("#[cfg(test)]") {
             let behind = at + "#[cfg(test)]".len();
             let rest = &text[behind..];
-            // The item ends with its block, or with a semicolon before any block.
-            let block = rest.find('{').unwrap_or(rest.len());
-            let end = match rest.find(';').filter(|end| *end < block) {
-                Some(end) => end + 1,
-                None => end_of_block(rest, block),
-            };
+            let end = end_of_item(rest);
             let mut words = rest[..end].split_whitespace();
             if words.next() == Some("mod")
                 && let Some(name) = words.next().and_then(|name| name.strip_suffix(';'))
@@ -180,14 +178,20 @@ impl Code {
     }
 }
 
-/// Where the block ends that begins at `start`.
-fn end_of_block(text: &str, start: usize) -> usize {
+/// Where the item, the variant or the arm ends with which `text` begins.
+fn end_of_item(text: &str) -> usize {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    let is_arm = first.starts_with(|letter: char| letter.is_uppercase());
     let mut depth = 0_usize;
-    for (at, letter) in text[start..].char_indices() {
+    for (at, letter) in text.char_indices() {
         match letter {
-            '{' => depth += 1,
-            '}' if depth <= 1 => return start + at + 1,
-            '}' => depth -= 1,
+            '{' | '(' | '[' => depth += 1,
+            // The end of what the variant or the arm is in.
+            '}' | ')' | ']' if depth == 0 => return at,
+            '}' if depth == 1 && !is_arm => return at + 1,
+            '}' | ')' | ']' => depth -= 1,
+            ';' if depth == 0 => return at + 1,
+            ',' if depth == 0 && is_arm => return at + 1,
             _ => {}
         }
     }
@@ -253,10 +257,12 @@ fn paths(text: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     let mut at = 0;
     while let Some(word) = words.get(at) {
-        if word == "use" {
+        let next = words.get(at + 1).map(String::as_str);
+        // `impl Trait + use<'_>` is another use of the word.
+        if word == "use" && next != Some("<") {
             at = tree(&words, at + 1, &[], &mut found);
         } else if matches!(word.as_str(), "crate" | "super")
-            && words.get(at + 1).is_some_and(|next| next == "::")
+            && next == Some("::")
         {
             let mut path = vec![word.clone()];
             while words.get(at + 1).is_some_and(|next| next == "::") {
@@ -286,8 +292,10 @@ fn tree(words: &[String], start: usize, prefix: &[String], found: &mut Vec<Vec<S
                 at += 1;
                 while words.get(at).is_some_and(|word| word != "}") {
                     at = tree(words, at, &path, found);
-                    if words.get(at).is_some_and(|word| word == ",") {
-                        at += 1;
+                    match words.get(at).map(String::as_str) {
+                        Some(",") => at += 1,
+                        Some("}") => {}
+                        other => panic!("{other:?} in the tree of a use"),
                     }
                 }
                 return at + 1;
@@ -354,7 +362,11 @@ fn every_use_points_to_a_lower_floor() {
         let there: BTreeSet<&str> =
             uses.0.keys().filter_map(|module| Some(module.first()?.as_str())).collect();
         let listed: BTreeSet<&str> = house.floors.iter().copied().flatten().copied().collect();
+        let (parts, listed): (BTreeSet<&str>, _) =
+            listed.into_iter().partition(|name| name.contains('/'));
         assert_eq!(there, listed, "{}", house.krate);
+        let is_there = |part: &str| uses.0.keys().any(|module| shown(module) == part);
+        assert!(parts.into_iter().all(is_there), "{}", house.krate);
     }
 }
 
@@ -432,7 +444,11 @@ fn comments_literals_and_tests_use_nothing() {
             use crate::h;
             fn test<'a>() { if true { crate::i::j() } }
         }
-        fn last() { crate::k::l() }
+        #[cfg(test)]
+        fn only_here() -> impl Iterator<Item = ()> { crate::m::n() }
+        enum Kind { One, #[cfg(test)] Two(crate::o::P), #[cfg(test)] Three }
+        fn arms(kind: Kind) { match kind { #[cfg(test)] Kind::Two(p) => crate::q::r(p), Kind::One => {} } }
+        fn last() -> impl Sized + use<> { crate::k::l() }
     "##;
     assert_eq!(used(text), ["crate::g", "crate::k::l"]);
     let uses = made_up(&[
@@ -464,6 +480,14 @@ fn a_use_upwards_is_found() {
     assert_eq!(house("fn f() { crate::run() }"), ["low/part uses the root"]);
     let unknown = made_up(&[("lib.rs", "mod new;"), ("new.rs", "use crate::low;"), ("low.rs", "")]);
     assert_eq!(unknown.upward(floors), ["new uses low"]);
+    let parts: &[&[&str]] = &[&["a"], &["b"], &["a/upper"]];
+    let apart = made_up(&[
+        ("a/mod.rs", "pub use self::upper::U;"),
+        ("a/upper.rs", "use crate::b;"),
+        ("a/lower.rs", "use crate::b;"),
+        ("b.rs", "use crate::a::X; use crate::a::upper::U;"),
+    ]);
+    assert_eq!(apart.upward(parts), ["a/lower uses b", "b uses a/upper"]);
 }
 
 #[test]

@@ -24,7 +24,7 @@ pub(super) enum Found<'p> {
 type Named = (&'static str, &'static Endpoint);
 
 /// The paths of all rows. Those with a name in them are found by what stands before it: the name may contain
-/// slashes, so that only the rest of the path can tell rows with the same beginning apart.
+/// slashes, so that only the behind of the path can tell rows with the same beginning apart.
 struct Paths {
     exact: matchit::Router<Vec<&'static Endpoint>>,
     named: matchit::Router<Vec<Named>>,
@@ -69,9 +69,9 @@ pub(super) fn find<'p>(method: &str, path: &'p str) -> Found<'p> {
         other_method = Some(row.method);
     }
     if let Ok(found) = PATHS.named.at(path) {
-        let rest = found.params.get("name").unwrap_or_default();
+        let behind = found.params.get("name").unwrap_or_default();
         for (after, row) in found.value {
-            let name = rest.strip_suffix(after).filter(|name| !name.is_empty());
+            let name = behind.strip_suffix(after).filter(|name| !name.is_empty());
             if name.is_none() {
                 continue;
             }
@@ -114,7 +114,7 @@ fn nearest(path: &str) -> Option<&'static str> {
 pub(super) fn format_of(path: &str) -> WireFormat {
     const ANTHROPIC: &str = "/v1/messages";
     let below = path.strip_prefix(ANTHROPIC);
-    if below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+    if below.is_some_and(|behind| behind.is_empty() || behind.starts_with('/')) {
         WireFormat::Anthropic
     } else {
         WireFormat::OpenAi
@@ -235,8 +235,8 @@ mod tests {
                     let name = match pattern.split_once("{}") {
                         None if exact && *pattern == path => None,
                         Some((before, after)) if !exact => {
-                            let rest = path.strip_prefix(before);
-                            match rest.and_then(|rest| rest.strip_suffix(after)) {
+                            let behind = path.strip_prefix(before);
+                            match behind.and_then(|behind| behind.strip_suffix(after)) {
                                 Some(name) if !name.is_empty() => Some(name),
                                 _ => continue,
                             }

@@ -164,9 +164,9 @@ impl Code {
         let mut test_modules = Vec::new();
         while let Some(at) = text.find("#[cfg(test)]") {
             let behind = at + "#[cfg(test)]".len();
-            let rest = &text[behind..];
-            let end = end_of_item(rest);
-            let mut words = rest[..end].split_whitespace();
+            let left = &text[behind..];
+            let end = end_of_item(left);
+            let mut words = left[..end].split_whitespace();
             if words.next() == Some("mod")
                 && let Some(name) = words.next().and_then(|name| name.strip_suffix(';'))
             {
@@ -201,23 +201,23 @@ fn end_of_item(text: &str) -> usize {
 /// The text without comments and without what stands in quotes.
 fn without_literals(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(letter) = rest.chars().next() {
-        let length = if rest.starts_with("//") {
-            rest.find('\n').unwrap_or(rest.len())
-        } else if rest.starts_with("/*") {
-            rest.find("*/").map_or(rest.len(), |end| end + 2)
-        } else if let Some(length) = raw_string(rest) {
+    let mut left = text;
+    while let Some(letter) = left.chars().next() {
+        let length = if left.starts_with("//") {
+            left.find('\n').unwrap_or(left.len())
+        } else if left.starts_with("/*") {
+            left.find("*/").map_or(left.len(), |end| end + 2)
+        } else if let Some(length) = raw_string(left) {
             length
         } else if letter == '"' {
-            quoted(rest, '"')
-        } else if letter == '\'' && is_character(rest) {
-            quoted(rest, '\'')
+            quoted(left, '"')
+        } else if letter == '\'' && is_character(left) {
+            quoted(left, '\'')
         } else {
             out.push(letter);
             letter.len_utf8()
         };
-        rest = &rest[length..];
+        left = &left[length..];
     }
     out
 }
@@ -261,9 +261,7 @@ fn paths(text: &str) -> Vec<Vec<String>> {
         // `impl Trait + use<'_>` is another use of the word.
         if word == "use" && next != Some("<") {
             at = tree(&words, at + 1, &[], &mut found);
-        } else if matches!(word.as_str(), "crate" | "super")
-            && next == Some("::")
-        {
+        } else if matches!(word.as_str(), "crate" | "super") && next == Some("::") {
             let mut path = vec![word.clone()];
             while words.get(at + 1).is_some_and(|next| next == "::") {
                 path.extend(words.get(at + 2).cloned());
@@ -314,21 +312,21 @@ fn tree(words: &[String], start: usize, prefix: &[String], found: &mut Vec<Vec<S
 
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
-    let mut rest = text;
-    while let Some(letter) = rest.chars().next() {
+    let mut left = text;
+    while let Some(letter) = left.chars().next() {
         let is_name = |letter: char| letter.is_alphanumeric() || letter == '_';
         let length = if is_name(letter) {
-            rest.find(|letter| !is_name(letter)).unwrap_or(rest.len())
-        } else if rest.starts_with("::") {
+            left.find(|letter| !is_name(letter)).unwrap_or(left.len())
+        } else if left.starts_with("::") {
             2
         } else {
             letter.len_utf8()
         };
-        let (word, behind) = rest.split_at(length);
+        let (word, behind) = left.split_at(length);
         if !word.trim().is_empty() {
             words.push(word.to_owned());
         }
-        rest = behind;
+        left = behind;
     }
     words
 }
@@ -336,17 +334,17 @@ fn words(text: &str) -> Vec<String> {
 /// The file that `path` leads to from `module`: that of the last module in it.
 fn target(module: &Module, path: &[String], known: &BTreeSet<Module>) -> Module {
     let mut full = module.clone();
-    let mut rest = path;
-    while let Some((first, behind)) = rest.split_first() {
+    let mut left = path;
+    while let Some((first, behind)) = left.split_first() {
         match first.as_str() {
             "crate" => full.clear(),
             "super" => drop(full.pop()),
             "self" => {}
             _ => break,
         }
-        rest = behind;
+        left = behind;
     }
-    full.extend(rest.iter().cloned());
+    full.extend(left.iter().cloned());
     while !full.is_empty() && !known.contains(&full) {
         full.pop();
     }

@@ -24,7 +24,7 @@ pub(super) enum Found<'p> {
 type Named = (&'static str, &'static Endpoint);
 
 /// The paths of all rows. Those with a name in them are found by what stands before it: the name may contain
-/// slashes, so that only the behind of the path can tell rows with the same beginning apart.
+/// slashes, so that only what follows it can tell rows with the same beginning apart.
 struct Paths {
     exact: matchit::Router<Vec<&'static Endpoint>>,
     named: matchit::Router<Vec<Named>>,

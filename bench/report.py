@@ -51,8 +51,8 @@ OWN_TARGETS = {
 
 
 class Report:
-    def __init__(self, subject, targets):
-        self.subject, self.targets = subject, targets
+    def __init__(self, subject, targets, yardstick="nginx"):
+        self.subject, self.targets, self.yardstick = subject, targets, yardstick
         self.rows = []
         self.notes = []
         self.missed = []
@@ -65,7 +65,7 @@ class Report:
 
     def row(self, kind, title, metric, rounds):
         own = [it[self.subject][metric] for it in rounds]
-        base = [it["nginx"][metric] for it in rounds if "nginx" in it]
+        base = [it[self.yardstick][metric] for it in rounds if self.yardstick in it]
         name, form = FORMATS[metric]
         value = statistics.median(own)
         reference = ratio = spread = target = verdict = ""
@@ -91,7 +91,7 @@ class Report:
         return [title, name, form.format(value), reference, ratio, spread, target, verdict]
 
     def table(self):
-        header = ["series", "measure", self.subject, "nginx", "ratio", "quartiles",
+        header = ["series", "measure", self.subject, self.yardstick, "ratio", "quartiles",
                   "target", ""]
         widths = [max(len(row[at]) for row in [header, *self.rows]) for at in range(len(header))]
         lines = [header, ["-" * width for width in widths], *self.rows]

@@ -168,8 +168,8 @@ class Nginx:
 class Hale:
     """The gateway; the model in the body selects the base of the path."""
 
-    def __init__(self, children, directory, binary, config):
-        self.name, self.children = "hale", children
+    def __init__(self, children, directory, binary, config, name="hale"):
+        self.name, self.children = name, children
         command = [binary, "--config", config, "--port", "0", "--host", "127.0.0.1",
                    "--num_workers", "1"]
         self.started = time.monotonic()

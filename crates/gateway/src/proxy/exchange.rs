@@ -239,3 +239,6 @@ fn note_group(arrival: &Arrival, plan: &Walk, delivery: &mut Delivery) {
         record.fallbacks = plan.fallbacks();
     });
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,4 +19,5 @@ mod model_request;
 mod opening;
 pub(crate) mod relay;
 mod respond;
+mod silence_timeout;
 pub(crate) mod tunnel;

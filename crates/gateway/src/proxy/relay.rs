@@ -5,21 +5,20 @@
 //! here on is an event in the stream, followed by its end and by nothing that looks like success; of
 //! bytes it is a broken connection.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hale_core::route::AttemptPlan;
 use hale_core::secret::Secret;
+use hale_core::time::Millis;
 use hale_wire::stream::Reader;
 use http_body::Frame;
-use tokio::time::Sleep;
 
 use super::attempt::{Cut, Failed, SetBy, Source, Stream};
 use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
 use super::explain;
+use super::silence_timeout::SilenceTimeout;
 use crate::clock;
 use crate::http::reply::{Broken, StreamedBody};
 
@@ -34,18 +33,18 @@ pub(crate) struct Relay {
     source: Source,
     reader: Reader,
     ready: Vec<u8>,
-    /// What was sent in place of a key, never to be shown.
+    /// The token that was sent in place of a key, never to be shown.
     token: Option<Secret>,
     /// The request that it answers, which can still try another deployment.
     exchange: Exchange,
     silence_ms: u64,
     silence_set_by: SetBy,
     /// When it must have ended.
-    ends: hale_core::time::Millis,
-    /// After `[DONE]`: when the upstream must have ended its body.
-    last_event: hale_core::time::Millis,
+    ends: Millis,
+    /// When the last event came. After `[DONE]`: when the upstream must have ended its body.
+    last_event: Millis,
     events_seen: u64,
-    alarm: Pin<Box<Sleep>>,
+    silence: SilenceTimeout,
     over: bool,
     /// How many bytes there will be in all, where that is known.
     length: Option<u64>,
@@ -72,8 +71,6 @@ impl Relay {
         // All of a short stream may be there already.
         let (last_event, patience) =
             if stream.reader.is_done() { (now.plus(LINGER_MS), 0) } else { (now, silence_ms) };
-        let alarm =
-            tokio::time::sleep_until(clock::timer_instant(last_event.plus(patience).min(ends)));
         Relay {
             events_seen: stream.reader.events(),
             source: stream.source,
@@ -85,7 +82,7 @@ impl Relay {
             silence_set_by: if plan.silence_by_caller { SetBy::Client } else { SetBy::Config },
             ends,
             last_event,
-            alarm: Box::pin(alarm),
+            silence: SilenceTimeout::at(last_event.plus(patience).min(ends)),
             over: false,
             length: stream.bytes.and_then(|head| head.length),
             end: End::Body,
@@ -107,27 +104,18 @@ impl Relay {
             return;
         }
         if self.reader.is_done() && !was_done {
-            let end = clock::now().millis().plus(LINGER_MS);
-            self.last_event = end;
-            self.alarm.as_mut().reset(clock::timer_instant(end));
+            self.last_event = clock::now().millis().plus(LINGER_MS);
         }
     }
 
     fn is_too_long(&self) -> bool {
-        self.ends < hale_core::time::Millis::NEVER && clock::now().millis() >= self.ends
+        self.ends < Millis::NEVER && clock::now().millis() >= self.ends
     }
 
-    /// Ready when nothing came for too long. The alarm is moved only when it rings.
-    fn poll_silence(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.alarm.as_mut().poll(cx).is_ready() {
-            let patience = if self.reader.is_done() { 0 } else { self.silence_ms };
-            let due = self.last_event.plus(patience).min(self.ends);
-            if clock::now().millis() >= due {
-                return Poll::Ready(());
-            }
-            self.alarm.as_mut().reset(clock::timer_instant(due));
-        }
-        Poll::Pending
+    /// When the upstream must have sent something.
+    fn due(&self) -> Millis {
+        let patience = if self.reader.is_done() { 0 } else { self.silence_ms };
+        self.last_event.plus(patience).min(self.ends)
     }
 
     fn complete(&mut self) {
@@ -171,7 +159,7 @@ impl StreamedBody for Relay {
             match self.source.poll_piece(cx) {
                 // Flush what is there; wait only when there is nothing.
                 Poll::Pending if !self.ready.is_empty() => break,
-                Poll::Pending => match self.poll_silence(cx) {
+                Poll::Pending => match self.silence.poll(cx, self.due()) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(()) if self.reader.is_complete() => self.complete(),
                     Poll::Ready(()) if self.is_too_long() => self.fail(&Failed::too_long()),

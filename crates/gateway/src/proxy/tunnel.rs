@@ -5,8 +5,6 @@
 //! frames pass unchanged; whatever the end is, it is told once, and each side that is still there gets a
 //! frame that closes, with the reason, unless it is in the middle of a frame.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,13 +14,13 @@ use hale_core::usage::Usage;
 use hale_wire::realtime;
 use hale_wire::websocket::{Speaker, close_frame};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::Sleep;
 
 use self::last_words::LastWords;
 use self::pipe::{Moved, Pipe};
 use super::attempt::Failed;
 use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
+use super::silence_timeout::SilenceTimeout;
 use crate::clock::{self, seconds};
 use crate::http::connection::{ClientStream, InFlight, Protocol, Session as ClientSession};
 use crate::upstream::Switched;
@@ -75,7 +73,7 @@ enum Why {
 struct Session<C> {
     tunnel: Box<Tunnel>,
     client: C,
-    alarm: Pin<Box<Sleep>>,
+    silence: SilenceTimeout,
 }
 
 impl Tunnel {
@@ -101,8 +99,8 @@ impl Tunnel {
     fn with<C>(mut self: Box<Self>, client: C, early: &Bytes) -> Session<C> {
         self.up.preload(early);
         self.last_moved = clock::now().millis();
-        let alarm = Box::pin(tokio::time::sleep_until(clock::timer_instant(self.due())));
-        Session { tunnel: self, client, alarm }
+        let silence = SilenceTimeout::at(self.due());
+        Session { tunnel: self, client, silence }
     }
 
     fn due(&self) -> Millis {
@@ -165,16 +163,14 @@ impl Tunnel {
         }
     }
 
-    /// Why it ends now that its time is over; `None` when it is not.
-    fn overdue(&self, now: Millis) -> Option<Why> {
-        if now < self.due() {
-            None
-        } else if now >= self.closes {
-            Some(if self.is_closed() { Why::Closed } else { Why::UpstreamGone })
+    /// Why it ends now that its time is over.
+    fn overdue(&self, now: Millis) -> Why {
+        if now >= self.closes {
+            if self.is_closed() { Why::Closed } else { Why::UpstreamGone }
         } else if now >= self.ends {
-            Some(Why::TooLong)
+            Why::TooLong
         } else {
-            Some(Why::Idle)
+            Why::Idle
         }
     }
 
@@ -270,14 +266,6 @@ impl Drop for Tunnel {
     }
 }
 
-impl<C> Session<C> {
-    /// Whether the alarm is set to a later time than what is due: it is moved only when it rings, and when
-    /// that time comes nearer.
-    fn rings_late(&self) -> bool {
-        self.alarm.deadline() > clock::timer_instant(self.tunnel.due())
-    }
-}
-
 impl<C: AsyncRead + AsyncWrite + Unpin> ClientSession for Session<C> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -290,17 +278,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> ClientSession for Session<C> {
                 tunnel.end(why);
                 continue;
             }
-            if self.alarm.as_mut().poll(cx).is_pending() && !self.rings_late() {
+            if self.silence.poll(cx, self.tunnel.due()).is_pending() {
                 return Poll::Pending;
             }
-            let now = clock::now().millis();
-            if self.tunnel.last_words.is_some() && now >= self.tunnel.due() {
+            if self.tunnel.last_words.is_some() {
                 return Poll::Ready(());
             }
-            if let Some(why) = self.tunnel.overdue(now) {
-                self.tunnel.end(why);
-            }
-            self.alarm.as_mut().reset(clock::timer_instant(self.tunnel.due()));
+            self.tunnel.end(self.tunnel.overdue(clock::now().millis()));
         }
     }
 

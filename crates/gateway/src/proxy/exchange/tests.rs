@@ -42,7 +42,8 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
     let now = clock::now().millis();
     let plan = Walk::named(&serving.snapshot, "m", controls.clone(), now).unwrap();
     let text = "x".repeat(bytes);
-    let body = format!(r#"{{"model": "m", "messages": [{{"role": "user", "content": "{text}"}}]}}"#);
+    let body =
+        format!(r#"{{"model": "m", "messages": [{{"role": "user", "content": "{text}"}}]}}"#);
     let mut held = Held::none(&process.buffered);
     assert!(held.add(body.len(), usize::MAX));
     let peek = Peek::parse(Bytes::from(body)).unwrap();

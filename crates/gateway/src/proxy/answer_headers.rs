@@ -1,7 +1,7 @@
-//! The headers of a good answer: what served it, how, and what the provider's headers were.
+//! The headers of a good answer: what served it, how, and the provider's own headers.
 //!
-//! Called by [`super::exchange`]. Always true: numbers and names are exact, addresses are for admins,
-//! and a provider's cookies stay here.
+//! Called by [`super::respond`]. Always true: numbers and names are exact, only admins see addresses, and a
+//! provider's cookies are dropped.
 
 use std::cell::RefCell;
 
@@ -18,7 +18,7 @@ use crate::http::auth::Access;
 use crate::http::call_id::CALL_ID;
 use crate::state::answer_template::{FALLBACKS, RETRIES};
 
-/// Distinct provider headers that are remembered with their prefix, per worker.
+/// How many provider header names a worker caches with their prefix.
 const NAMES_MAX: usize = 512;
 /// Provider headers that are passed on per answer.
 const UPSTREAM_MAX: usize = 64;
@@ -29,21 +29,21 @@ const COST: HeaderName = HeaderName::from_static("x-litellm-response-cost");
 const DURATION: HeaderName = HeaderName::from_static("x-litellm-response-duration-ms");
 const OVERHEAD: HeaderName = HeaderName::from_static("x-litellm-overhead-duration-ms");
 const FALLBACK_ERRORS: HeaderName = HeaderName::from_static("x-litellm-fallback-errors");
-/// Errors that one header shows, and characters of each: heads have their bounds.
+/// Errors that one header shows, and characters of each: clients bound the size of heads.
 const ERRORS_MAX: usize = 10;
 const ERROR_MAX: usize = 200;
-/// Longest way that a header shows, characters.
+/// Longest route that a header shows, characters.
 const ROUTE_MAX: usize = 4_000;
 const ROUTE: HeaderName = HeaderName::from_static("x-hale-route");
 const CHECKS_IGNORED: HeaderName = HeaderName::from_static("x-hale-health-checks-ignored");
 const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 thread_local! {
-    /// Provider headers with their prefix; making a name anew costs more than finding it.
+    /// Provider header names with their prefix: a lookup is cheaper than building the name again.
     static PREFIXED: RefCell<HeaderMap<HeaderName>> = RefCell::default();
 }
 
-/// For a stream.
+/// Adds the headers of an event stream.
 pub(super) fn events(headers: &mut HeaderMap) {
     let content_type = HeaderValue::from_static("text/event-stream; charset=utf-8");
     headers.insert(header::CONTENT_TYPE, content_type);
@@ -51,7 +51,7 @@ pub(super) fn events(headers: &mut HeaderMap) {
     headers.insert(ACCEL, HeaderValue::from_static("no"));
 }
 
-/// For a text: its type is the provider's, unless that speaks of something else.
+/// Adds the content type of a text: the provider's, if it is a text type.
 pub(super) fn text(headers: &mut HeaderMap, upstream: &HeaderMap) {
     let is_text = |value: &&HeaderValue| {
         let kind = value.to_str().unwrap_or_default().trim_start();
@@ -62,7 +62,7 @@ pub(super) fn text(headers: &mut HeaderMap, upstream: &HeaderMap) {
     headers.insert(header::CONTENT_TYPE, own.unwrap_or(plain));
 }
 
-/// What served it. `times` is the total and our own share, microseconds.
+/// The headers about what served it. `times` is the total and the gateway's own share, microseconds.
 pub(super) fn common(
     arrival: &Arrival,
     walk: &Walk,
@@ -107,7 +107,7 @@ pub(super) struct AnsweredBy<'a> {
     pub(super) resent: bool,
 }
 
-/// The way that a request took, in one line: `group/deployment=status cause time; ...`.
+/// The route that a request took, in one line: `group/deployment=status cause time; ...`.
 pub(super) fn route(
     headers: &mut HeaderMap,
     snapshot: &Snapshot,
@@ -140,7 +140,7 @@ pub(super) fn route(
     }
 }
 
-/// The errors that were met on the way, as a JSON list.
+/// The errors of the failed attempts, as a JSON list.
 pub(super) fn errors(headers: &mut HeaderMap, walk: &Walk, errors: &[ProviderError]) {
     if errors.is_empty() {
         return;
@@ -161,19 +161,19 @@ pub(super) fn errors(headers: &mut HeaderMap, walk: &Walk, errors: &[ProviderErr
     }
 }
 
-/// Health checks spoke against everybody, and were ignored.
+/// Every deployment was unhealthy by its probes, so the probes were ignored.
 pub(super) fn checks_ignored(headers: &mut HeaderMap) {
     headers.insert(CHECKS_IGNORED, HeaderValue::from_static("true"));
 }
 
-/// What it cost, where the price is known.
+/// The cost, if the price is known.
 pub(super) fn cost(headers: &mut HeaderMap, usd: Option<f64>) {
     if let Some(usd) = usd {
         headers.insert(COST, decimal_usd(usd));
     }
 }
 
-/// The provider's headers under their prefix.
+/// The provider's headers, with a prefix.
 pub(super) fn upstream(headers: &mut HeaderMap, theirs: &HeaderMap) {
     PREFIXED.with_borrow_mut(|prefixed| {
         for (name, value) in theirs.iter().take(UPSTREAM_MAX) {
@@ -193,12 +193,12 @@ pub(super) fn upstream(headers: &mut HeaderMap, theirs: &HeaderMap) {
     });
 }
 
-/// Microseconds as milliseconds with three digits behind the point.
+/// Microseconds as milliseconds with three decimal places.
 fn milliseconds(us: u64) -> HeaderValue {
     decimal(us, 3)
 }
 
-/// USD with up to twelve digits behind the point; a binary fraction would show its rounding.
+/// USD with up to twelve decimal places; formatting the float would show its rounding.
 fn decimal_usd(usd: f64) -> HeaderValue {
     const DIGITS: usize = 12;
     #[allow(
@@ -216,15 +216,15 @@ fn decimal_usd(usd: f64) -> HeaderValue {
     decimal(value, digits)
 }
 
-/// `value` with its last `digits` digits behind the point.
+/// `value` with its last `digits` digits as decimal places.
 fn decimal(value: u64, digits: usize) -> HeaderValue {
     let mut text = [b'0'; 24];
-    let mut rest = value;
+    let mut left = value;
     let mut at = text.len();
-    while at > text.len() - digits || rest > 0 {
+    while at > text.len() - digits || left > 0 {
         at -= 1;
-        text[at] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-        rest /= 10;
+        text[at] = b'0' + u8::try_from(left % 10).unwrap_or(0);
+        left /= 10;
         if at == text.len() - digits {
             at -= 1;
             text[at] = b'.';

@@ -1,9 +1,9 @@
-//! One attempt: one deployment is called once.
+//! One attempt: one call to one deployment.
 //!
 //! Called by [`super::exchange`] for first attempts, retries and fallbacks, and by the prober for probes,
-//! the provider's list of models included. Always true: this is the only way to a deployment; the outcome
-//! is classified by `core` alone; a failure is told to the deployment's state here, a success by whoever
-//! delivers the answer.
+//! the provider's list of models included. Always true: no deployment is called by other code; `core` alone
+//! classifies the outcome; a failure is reported to the deployment's state here, a success by the owner of
+//! the answer.
 
 mod answer;
 mod bytes;
@@ -38,17 +38,17 @@ use crate::clock::{self, seconds};
 use crate::limits::Held;
 use crate::upstream::{Answer, PathCall, Transfer, UpstreamRequest};
 
-/// Counts of tokens that may run at one time in this process.
+/// Limits how many token counts run at one time in this process.
 static COUNTING: Semaphore = Semaphore::const_new(2);
 
 /// A good head and its content.
 type Good = (HeaderMap, Content);
 
 impl Attempt<'_> {
-    /// Makes the attempt, within the plan's time.
+    /// Makes the attempt within the plan's time limit.
     ///
     /// # Errors
-    /// Why there is no good answer. The deployment's state knows it already.
+    /// Why there is no good answer. It has been reported to the deployment's state.
     pub(crate) async fn run(&self, mut guard: AttemptGuard) -> Result<Answered, Failed> {
         let ends = clock::timer_instant(self.plan.ends);
         let result = match tokio::time::timeout_at(ends, self.answer()).await {
@@ -65,7 +65,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// No answer came in time.
+    /// No answer came in time; `stage` is how far the call got.
     fn late(&self) -> Failed {
         if self.plan.ends_by_caller {
             let message = "no answer within the time that the client allows; allow more with \
@@ -97,13 +97,13 @@ impl Attempt<'_> {
         }
     }
 
-    /// The gateway's own answer; no upstream is called.
+    /// An answer that the gateway makes itself; no upstream is called.
     fn own_answer(&self, answer: ::bytes::Bytes) -> Good {
         let held = Held::none(&self.scope.process.buffered);
         (HeaderMap::new(), Content::Full(answer, None, held))
     }
 
-    /// Asks for an operation of the provider.
+    /// Calls an operation of the provider.
     async fn ask(
         &self,
         call: &OperationCall<'_>,
@@ -146,7 +146,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// Asks for the provider's list of models.
+    /// Fetches the provider's list of models.
     async fn ask_for_models(&self) -> Result<Good, Failed> {
         let target = self.destination.target;
         let accept = http::HeaderValue::from_static("application/json");
@@ -171,7 +171,7 @@ impl Attempt<'_> {
         Err(failed)
     }
 
-    /// Whether the answer is what was asked for.
+    /// Accepts the answer if it is what the call expects.
     async fn judge(&self, asked: &Asked<'_>, answer: Answer) -> Result<Good, Failed> {
         let (call, status) = (asked.call, answer.status);
         if let Some(key) = &asked.key
@@ -207,7 +207,7 @@ impl Attempt<'_> {
     }
 }
 
-/// A request that was sent.
+/// The facts of a sent request that its answer is judged by.
 struct Asked<'a> {
     call: &'a OperationCall<'a>,
     /// The provider's operation.

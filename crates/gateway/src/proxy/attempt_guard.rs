@@ -1,8 +1,8 @@
-//! An attempt's place at its deployment, and how its outcome reaches the deployment's state.
+//! Holds an attempt's concurrency slot at its deployment, and reports its outcome to the deployment's state.
 //!
 //! Made by [`super::exchange`] and by the prober, held by the attempt and then by [`super::delivery`].
-//! Always true: the place is given back and the outcome is told exactly once, be it success, failure or
-//! neither (the client went away).
+//! Always true: the slot is released and the outcome is reported exactly once: success, failure, or neither
+//! when the client disconnects.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use hale_core::usage::Usage;
 
 use crate::{clock, events};
 
-/// Carries an attempt's outcome to the state of its deployment.
+/// Reports an attempt's outcome to the state of its deployment.
 pub(crate) struct AttemptGuard {
     deployment: Arc<Deployment>,
     stake: Stake,
@@ -24,73 +24,73 @@ pub(crate) struct AttemptGuard {
 /// What an attempt's outcome means for its deployment.
 enum Stake {
     /// A client's attempt: its outcome is evidence.
-    Traffic(Box<Place>),
-    /// No upstream is called: only what the deployment cannot say is counted.
+    Traffic(Box<Slot>),
+    /// No upstream is called: only a failure that is not the deployment's counts.
     Local(Surroundings, Millis),
     /// Hale's own probe: the prober judges it.
     Probe,
 }
 
-/// A place at a deployment.
-struct Place {
+/// A concurrency slot at a deployment.
+struct Slot {
     attempt: AttemptRef,
-    /// Tokens that were counted when it began.
+    /// Tokens that were counted when it started.
     reserved: u64,
     around: Surroundings,
-    /// The model's name at the provider, where the deployment stands for many.
+    /// The model's name at the provider, if the deployment has many models.
     model: Box<str>,
-    /// What its time says.
+    /// What its duration measures.
     times: Times,
-    /// From its begin to the first content of a stream, milliseconds.
+    /// From its start to the first content of a stream, milliseconds.
     first_content_ms: Option<u64>,
-    is_told: bool,
+    is_reported: bool,
 }
 
-/// What the time that an attempt takes says.
+/// What an attempt's duration measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Times {
-    /// How fast the deployment's model is.
+    /// The speed of the deployment's model.
     OfModel,
-    /// Nothing about a model: none runs.
+    /// Nothing: no model runs.
     Meaningless,
 }
 
-/// How a client's attempt begins.
+/// A client's attempt that is about to start.
 pub(crate) struct Entry<'a> {
     /// The deployment.
     pub(crate) deployment: &'a Arc<Deployment>,
-    /// What was planned.
+    /// Its plan.
     pub(crate) plan: &'a AttemptPlan,
     /// The request's number: different requests have different ones.
     pub(crate) request: u64,
-    /// What a failure of it would mean.
+    /// The context that a failure is judged in.
     pub(crate) around: Surroundings,
 }
 
 impl Entry<'_> {
-    /// Takes a place; `None` when another request took the last one in the meantime. `model` is the name
-    /// at the provider, where the deployment stands for many.
-    pub(crate) fn take_place(self, model: Box<str>, times: Times) -> Option<AttemptGuard> {
+    /// Takes a slot; `None` when another request took the last one in the meantime. `model` is the name at the
+    /// provider, if the deployment has many models.
+    pub(crate) fn take_slot(self, model: Box<str>, times: Times) -> Option<AttemptGuard> {
         let Entry { deployment, plan, request, around } = self;
         let started = clock::recent().millis();
         if !deployment.state.enter(started, &plan.claim) {
             deployment.release_trial(plan.trial);
             return None;
         }
-        let place = Place {
+        let slot = Slot {
             attempt: AttemptRef { started, request, trial: plan.trial },
             reserved: plan.claim.reserved(),
             around,
             model,
             times,
             first_content_ms: None,
-            is_told: false,
+            is_reported: false,
         };
-        let stake = Stake::Traffic(Box::new(place));
+        let stake = Stake::Traffic(Box::new(slot));
         Some(AttemptGuard { deployment: deployment.clone(), stake })
     }
 
-    /// No upstream is called: it takes no place, and gives back the permits of a half-open request.
+    /// For an attempt that calls no upstream: takes no slot, and releases the permits of a half-open request.
     pub(crate) fn stay_local(self) -> AttemptGuard {
         self.deployment.release_trial(self.plan.trial);
         let stake = Stake::Local(self.around, clock::recent().millis());
@@ -99,7 +99,7 @@ impl Entry<'_> {
 }
 
 impl AttemptGuard {
-    /// For a probe: its outcome changes nothing that traffic changes.
+    /// For a probe: its outcome does not count as traffic.
     pub(crate) fn probe(deployment: &Arc<Deployment>) -> AttemptGuard {
         AttemptGuard { deployment: deployment.clone(), stake: Stake::Probe }
     }
@@ -109,33 +109,33 @@ impl AttemptGuard {
         &self.deployment
     }
 
-    /// A stream has content: a half-open request has proved its deployment.
+    /// The stream has content: a half-open request has proved its deployment healthy.
     pub(crate) fn has_content(&mut self) {
-        let Stake::Traffic(place) = &mut self.stake else { return };
+        let Stake::Traffic(slot) = &mut self.stake else { return };
         let now = clock::recent().millis();
-        place.first_content_ms = Some(now.since(place.attempt.started));
-        if place.attempt.trial.is_held() {
-            let change = self.deployment.trial_proved(now, place.attempt);
-            place.attempt.trial = Trial::NONE;
+        slot.first_content_ms = Some(now.since(slot.attempt.started));
+        if slot.attempt.trial.is_held() {
+            let change = self.deployment.trial_proved(now, slot.attempt);
+            slot.attempt.trial = Trial::NONE;
             log(&self.deployment, change);
         }
     }
 
     /// It ended well.
     pub(crate) fn success(&mut self, usage: Option<Usage>) {
-        let Stake::Traffic(place) = &mut self.stake else { return };
-        place.is_told = true;
+        let Stake::Traffic(slot) = &mut self.stake else { return };
+        slot.is_reported = true;
         let now = clock::now().millis();
         let usage = usage.unwrap_or_default();
-        let whole_ms = now.since(place.attempt.started);
-        let measures = place.times == Times::OfModel;
+        let whole_ms = now.since(slot.attempt.started);
+        let measures = slot.times == Times::OfModel;
         let measured = Measured {
-            first_content_ms: place.first_content_ms.filter(|_| measures),
-            whole_ms: Some(whole_ms).filter(|_| measures && place.first_content_ms.is_none()),
+            first_content_ms: slot.first_content_ms.filter(|_| measures),
+            whole_ms: Some(whole_ms).filter(|_| measures && slot.first_content_ms.is_none()),
             output_tokens: usage.output,
-            tokens: usage.input.saturating_add(usage.output).saturating_sub(place.reserved),
+            tokens: usage.input.saturating_add(usage.output).saturating_sub(slot.reserved),
         };
-        let changes = self.deployment.succeeded(now, place.attempt, &measured, &place.model);
+        let changes = self.deployment.succeeded(now, slot.attempt, &measured, &slot.model);
         changes.into_iter().for_each(|change| log(&self.deployment, change));
     }
 
@@ -149,9 +149,9 @@ impl AttemptGuard {
                 let attempt = AttemptRef { started: *started, request: 0, trial: Trial::NONE };
                 self.deployment.failed(now, attempt, failure, "", around)
             }
-            Stake::Traffic(place) => {
-                place.is_told = true;
-                let Place { attempt, model, around, .. } = &**place;
+            Stake::Traffic(slot) => {
+                slot.is_reported = true;
+                let Slot { attempt, model, around, .. } = &**slot;
                 self.deployment.failed(now, *attempt, failure, model, around)
             }
         };
@@ -167,9 +167,9 @@ fn log(deployment: &Deployment, change: Option<Transition>) {
 
 impl Drop for AttemptGuard {
     fn drop(&mut self) {
-        let Stake::Traffic(place) = &self.stake else { return };
+        let Stake::Traffic(slot) = &self.stake else { return };
         self.deployment.state.leave();
-        if !place.is_told {
+        if !slot.is_reported {
             self.failure(Failure::of(Cause::ClientClosed));
         }
     }
@@ -186,7 +186,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_within_an_attempt_gives_place_and_permit_back() {
+    fn a_panic_within_an_attempt_releases_slot_and_permit() {
         let yaml =
             "model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n";
         let loaded = load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None);
@@ -199,7 +199,7 @@ mod tests {
         let around = walk.surroundings(&snapshot, &plan);
         let panicked = catch_unwind(AssertUnwindSafe(|| {
             let entry = Entry { deployment, plan: &plan, request: 1, around };
-            let _guard = entry.take_place(Box::default(), Times::OfModel);
+            let _guard = entry.take_slot(Box::default(), Times::OfModel);
             assert_eq!(deployment.state.in_flight(), 1);
             assert!(!deployment.trial_is_free(now));
             panic!("within the attempt");

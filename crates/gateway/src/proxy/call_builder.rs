@@ -1,6 +1,7 @@
-//! Makes the call of one attempt: the request in the provider's format, and what must come back.
+//! Builds the call of one attempt: the request in the provider's format, and the expected answer.
 //!
-//! Used by [`super::exchange`] for each attempt. Always true: nothing of an earlier attempt is in it.
+//! Used by [`super::exchange`] for each attempt. Always true: a call carries nothing over from an earlier
+//! attempt.
 
 use std::borrow::Cow;
 
@@ -19,14 +20,14 @@ use super::model_request::ModelRequest;
 use crate::clock;
 use crate::state::Serving;
 
-/// What a call is made of, besides its destination.
+/// What a call is built from, besides its destination.
 #[derive(Clone, Copy)]
 pub(super) struct CallBuilder<'a> {
     /// The config that the request began with.
     pub(super) serving: &'a Serving,
-    /// What the client asks.
+    /// The client's request.
     pub(super) request: &'a ModelRequest,
-    /// The way through deployments and groups.
+    /// The route through deployments and groups.
     pub(super) plan: &'a Walk,
 }
 
@@ -38,7 +39,7 @@ impl<'a> CallBuilder<'a> {
             deployment: destination.deployment,
             operation: request.operation,
             upstream_model: &destination.model,
-            kept: request.kept.as_ref().map(|kept| &*kept.id),
+            kept: request.stored.as_ref().map(|stored| &*stored.id),
             ask_usage: request.controls.stream,
             drop_params: self.serving.snapshot.gateway.drop_params,
         };
@@ -69,7 +70,7 @@ impl<'a> CallBuilder<'a> {
         prepare(overridden.as_ref().unwrap_or(peek), order)
     }
 
-    /// How the client sees the answer.
+    /// How the answer is shown to the client.
     fn view(
         self,
         conversion: Conversion,
@@ -78,7 +79,7 @@ impl<'a> CallBuilder<'a> {
     ) -> View {
         let operation = self.request.operation;
         View {
-            // A response of many models keeps the name of its own.
+            // In a group with many models an answer keeps its own model name.
             model_json: if shown_model.is_empty() {
                 "".into()
             } else {
@@ -95,7 +96,7 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// The model's name in the answer: what the client asked for, or the fallback group's.
+    /// The model's name in the answer: the one that the client asked for, or the fallback group's.
     fn shown_model(self) -> Cow<'a, str> {
         if self.plan.fallbacks() == 0 {
             Cow::Borrowed(&self.request.model)

@@ -1,7 +1,7 @@
-//! What a request for a model carries: JSON, a form or nothing, and which model it names.
+//! The content of a request for a model: JSON, a form or nothing, and the model that it names.
 //!
-//! Called by [`super::exchange`] and [`super::preview`]. Always true: what passes has the fields without
-//! which its operation makes no sense.
+//! Called by [`super::opening`]. Always true: a request that passes has all fields that its operation
+//! requires.
 
 use std::borrow::Cow;
 
@@ -18,15 +18,15 @@ use http::{HeaderMap, HeaderName, header};
 use crate::http::query;
 use crate::http::refusal::{self, Refusal};
 
-/// The type of a form. Its parameters follow.
+/// The content type of a form, without parameters.
 const FORM: &str = "multipart/form-data";
-/// Names a model to whom a file or a batch belongs. Source: the reference.
+/// Names the model that a file or a batch belongs to. LiteLLM's header.
 const MODEL: HeaderName = HeaderName::from_static("x-litellm-model");
-/// Does the same in a form or a query: a list in the reference, of which one name is served.
+/// The same in a form or a query. LiteLLM takes a list; Hale takes one name.
 const TARGET: &str = "target_model_names";
 
-/// Whether the body is of the type that the operation takes; what is not said is given the benefit of
-/// the doubt, but for forms, which can not be read without their boundary.
+/// Refuses a body of the wrong type. A missing content type passes as JSON; a form needs one, because
+/// it cannot be read without its boundary.
 pub(super) fn check_type(
     operation: Operation,
     route: &str,
@@ -55,7 +55,7 @@ pub(super) fn read(
             let problem = "a WebSocket handshake has no body";
             return Err(refusal::bad_parameter("body", problem));
         }
-        // It needs no body, and may have one that speaks to the gateway.
+        // It needs no body, but may have one with fields for the gateway.
         Carries::Nothing if body.is_empty() => Peek::parse(Bytes::from_static(b"{}")),
         Carries::Nothing | Carries::Json => Peek::parse(body),
     };
@@ -72,7 +72,7 @@ fn is_form(content_type: &str) -> bool {
     kind.trim().eq_ignore_ascii_case(FORM)
 }
 
-/// The fields without which the operation makes no sense.
+/// Refuses a request that lacks a required field.
 pub(super) fn check(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
     if let [usual, ..] = operation.one_of()
         && operation.one_of().iter().all(|field| peek.raw(field).is_none())
@@ -90,7 +90,7 @@ pub(super) fn check(operation: Operation, peek: &Peek, route: &str) -> Result<()
     check_modes(operation, peek)
 }
 
-/// What of a request's content is not left to the provider.
+/// The values that Hale itself has to validate, rather than the provider.
 fn check_modes(operation: Operation, peek: &Peek) -> Result<(), Refusal> {
     if let Err((field, why)) = modes::bytes::check_request(operation, peek) {
         return Err(refusal::bad_parameter(field, &format!("{field} is {why}")));
@@ -98,13 +98,13 @@ fn check_modes(operation: Operation, peek: &Peek) -> Result<(), Refusal> {
     let asks_for_events = operation.streaming() == Streaming::Refused
         && peek.boolean("stream").map_err(|error| refusal::bad_body(&error))? == Some(true);
     if asks_for_events {
-        let problem = "images are not streamed by this version; leave out `stream`";
+        let problem = "streaming images is not supported; leave out `stream`";
         return Err(refusal::bad_parameter("stream", problem));
     }
     Ok(())
 }
 
-/// The model that is asked for: the path's, else the body's.
+/// The requested model: the path's, else the body's.
 pub(super) fn model(
     operation: Operation,
     route: &str,
@@ -131,8 +131,8 @@ fn checked(model: Box<str>) -> Result<Box<str>, Refusal> {
     Ok(model)
 }
 
-/// The model whose account a file, a batch or a list of them belongs to: named in body, query or header,
-/// else by the first request in the file of a batch, else any, where all have the same account.
+/// The model whose account a file, a batch or a list of them belongs to. Body, query or header name it,
+/// else the first request in a batch's file; else any model will do if all use the same account.
 pub(super) fn account_model(
     snapshot: &Snapshot,
     operation: Operation,
@@ -156,7 +156,7 @@ pub(super) fn account_model(
         return checked(name).map(Some);
     }
     if operation.must_refer() {
-        // What it refers to says where it belongs.
+        // The object it refers to determines the account.
         return Ok(None);
     }
     match batch_model(operation, peek) {
@@ -165,7 +165,7 @@ pub(super) fn account_model(
     }
 }
 
-/// The model that the first request of a batch's file asks for.
+/// The model of the first request in a batch's file.
 fn batch_model(operation: Operation, peek: &Peek) -> Option<String> {
     let purpose = peek.string("purpose").ok().flatten();
     if operation != Operation::CreateFile || purpose.as_deref() != Some(lines::PURPOSE) {
@@ -174,8 +174,8 @@ fn batch_model(operation: Operation, peek: &Peek) -> Option<String> {
     lines::first_model(&peek.form()?.content("file")?)
 }
 
-/// A name for the one account that all deployments have which serve the operation; `None` where there
-/// are several, or none.
+/// A model of the one account that all deployments serving the operation share; `None` if there are
+/// several accounts, or none.
 fn any(snapshot: &Snapshot, operation: Operation) -> Option<Box<str>> {
     let serves = |deployment: &&std::sync::Arc<Deployment>| {
         deployment.misconfigured.is_none() && deployment.serves(operation)
@@ -189,7 +189,7 @@ fn any(snapshot: &Snapshot, operation: Operation) -> Option<Box<str>> {
     Some(if group.pattern.is_some() { Box::from(&*first.id) } else { Box::from(&*group.name) })
 }
 
-/// Nothing says where a file, a batch or a list of them belongs.
+/// The refusal when no account can be determined.
 pub(super) fn no_account(operation: Operation, route: &str, peek: &Peek) -> Refusal {
     match operation.required_fields().iter().find(|field| !peek.is_given(field)) {
         Some(field) => refusal::missing_parameter(route, field),

@@ -1,6 +1,6 @@
-//! What a request asks of the routing: its headers, and the fields of its body that speak to the gateway.
+//! What a request asks of routing: its headers, and the fields of its body that are meant for the gateway.
 //!
-//! Called by [`super::exchange`] and [`super::preview`]. Always true: headers win over the body.
+//! Called by [`super::opening`] and the page that explains routing. Always true: headers win over the body.
 
 use hale_core::provider::WireFormat;
 use hale_core::route::{Controls, TagWish};
@@ -18,7 +18,7 @@ const STREAM_TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-stream-tim
 const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
 const EXPLAIN: HeaderName = HeaderName::from_static("x-hale-explain");
 
-/// What headers and body ask of the routing.
+/// What headers and body ask of routing.
 pub(crate) fn all_controls(
     arrival: &Arrival,
     format: WireFormat,
@@ -61,7 +61,7 @@ fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, 
     })
 }
 
-/// Reads what of the request decides where it may go, where the config makes it matter.
+/// Reads the parts of the request that restrict its deployments, if the config uses them.
 fn inspect(
     arrival: &Arrival,
     format: WireFormat,
@@ -100,7 +100,7 @@ pub(super) fn wants_explanation(headers: &HeaderMap) -> Result<bool, Refusal> {
     }
 }
 
-/// What the headers ask of the routing; they win over the body.
+/// What the headers ask of routing; they win over the body.
 fn header_controls(headers: &HeaderMap) -> Result<Controls, Refusal> {
     let header = |name: &HeaderName| match headers.get(name) {
         None => Ok(None),

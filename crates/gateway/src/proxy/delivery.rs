@@ -1,9 +1,9 @@
-//! The end of a request, whatever it is: decided here alone, and recorded once.
+//! Decides how a request ended, and records it once.
 //!
-//! Begun with the request by [`super::opening`], owned by its [`super::exchange::Exchange`], which the relay
-//! or the tunnel owns in turn once an answer is under way. Always true: a [`Delivery`] emits its record
-//! exactly once, when it is dropped; the attempt whose answer it carries learns how that ended; nobody else
-//! decides whether a request was done, cut, abandoned by its client, or met a panic.
+//! Started with the request by [`super::opening`], owned by its [`super::exchange::Exchange`], which the
+//! relay or the tunnel owns in turn once an answer is in flight. Always true: a [`Delivery`] emits its record
+//! exactly once, when it is dropped; the attempt whose answer it carries gets the outcome; no other code
+//! decides whether a request was done, cut, abandoned by its client, or hit by a panic.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -30,7 +30,7 @@ use crate::metrics::GroupMetrics;
 use crate::state::{Serving, Worker};
 use crate::upstream::SendProgress;
 
-/// The end of a request in the making: its record, and the attempt whose answer is under way.
+/// The record of a request, and the attempt whose answer is in flight.
 pub(crate) struct Delivery {
     worker: Rc<Worker>,
     serving: Arc<Serving>,
@@ -39,7 +39,7 @@ pub(crate) struct Delivery {
     operation: Operation,
     group: Arc<GroupMetrics>,
     arrived: Micros,
-    /// How much of the time was spent waiting for the client, an upstream or a pause, microseconds.
+    /// Time spent waiting for the client, an upstream or a pause, microseconds.
     waited_us: Cell<u64>,
     waiting_since: Cell<Option<Micros>>,
     record: Option<RequestRecord>,
@@ -49,7 +49,7 @@ pub(crate) struct Delivery {
     is_ended: bool,
 }
 
-/// The HTTP statuses of an answer that is under way.
+/// What carries an answer; it determines the HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
     /// A body behind a 200.
@@ -67,14 +67,14 @@ impl Carrier {
     }
 }
 
-/// How far an answer had come when its carrier was dropped.
+/// How far an answer got before its carrier was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// The client has all of it, or both sides have closed.
+    /// The client has the whole answer, or both sides have closed.
     Complete,
     /// The upstream closed a session because it failed.
     FailedByUpstream,
-    /// Part of it.
+    /// The client has part of it.
     Partial,
 }
 
@@ -118,26 +118,26 @@ impl Delivery {
         }
     }
 
-    /// Adds what is known.
+    /// Updates the record.
     pub(super) fn note(&mut self, note: impl FnOnce(&mut RequestRecord)) {
         if let Some(record) = &mut self.record {
             note(record);
         }
     }
 
-    /// The group whose metrics count it.
+    /// Sets the group whose metrics count the request.
     pub(super) fn in_group(&mut self, group: &Arc<GroupMetrics>) {
         if !Arc::ptr_eq(&self.group, group) {
             self.group = group.clone();
         }
     }
 
-    /// The cost is charged to these budgets of tags too.
+    /// Charges the cost to these budgets of tags, too.
     pub(super) fn charge_tags(&mut self, budgets: &[BudgetIndex]) {
         self.tag_budgets = budgets.to_vec();
     }
 
-    /// Waits for `other`: the time is not the gateway's own.
+    /// Waits for `other` without counting the time as the gateway's own.
     pub(super) async fn waiting<T>(&self, other: impl Future<Output = T>) -> T {
         self.waiting_since.set(Some(clock::now()));
         let done = other.await;
@@ -145,13 +145,13 @@ impl Delivery {
         done
     }
 
-    /// Time since the request arrived, and how much of it was the gateway's own, microseconds.
+    /// Time since the request arrived, and the gateway's own share of it, microseconds.
     pub(super) fn times(&self, now: Micros) -> (u64, u64) {
         let total = now.since(self.arrived);
         (total, total.saturating_sub(self.waited_us.get()))
     }
 
-    /// The first content of an answer is there; `attempt` learns how the answer ends.
+    /// The first content of an answer has arrived; `attempt` gets the outcome when the answer ends.
     pub(super) fn first_content(&mut self, mut attempt: AttemptGuard, now: Micros) {
         attempt.has_content();
         self.attempt = Some(attempt);
@@ -162,23 +162,23 @@ impl Delivery {
         });
     }
 
-    /// The deployment whose answer is under way.
+    /// The deployment whose answer is in flight.
     pub(super) fn deployment(&self) -> Option<&Arc<Deployment>> {
         self.attempt.as_ref().map(AttemptGuard::deployment)
     }
 
-    /// Whether the process is stopping and cuts what is still under way.
+    /// Whether the process is stopping and cuts what is still in flight.
     pub(super) fn is_cut(&self) -> bool {
         self.worker.process.is_cutting()
     }
 
-    /// The answer went out in one piece; what it cost.
+    /// A full answer is about to leave; gives its cost.
     pub(super) fn answered(&mut self, attempt: AttemptGuard, usage: Option<Usage>) -> Option<f64> {
         self.attempt = Some(attempt);
         self.succeed(Carrier::Body, usage)
     }
 
-    /// The whole answer has reached its client; what it cost.
+    /// The whole answer has reached the client; gives its cost.
     pub(super) fn succeed(&mut self, carrier: Carrier, usage: Option<Usage>) -> Option<f64> {
         let cost = self.account(usage);
         if let Some(mut attempt) = self.attempt.take() {
@@ -207,18 +207,18 @@ impl Delivery {
         call_id::with_call_id(response, &call_id.unwrap_or_default())
     }
 
-    /// The gateway's own code failed while the answer was under way.
+    /// The gateway's own code panicked while the answer was in flight.
     pub(super) fn panicked(&mut self) {
         self.end(Ending::Panicked, 500, Some(Cause::Gateway));
     }
 
-    /// The answer's carrier is dropped: what that means, unless the end was told before.
+    /// The answer's carrier is dropped. Decides what that means, unless the end has been decided before.
     pub(super) fn abandon(&mut self, carrier: Carrier, progress: Progress, usage: Option<Usage>) {
         if self.is_ended {
             return;
         }
         match progress {
-            // The client had everything and did not wait for the upstream to hang up.
+            // The client had everything and did not wait for the upstream to close.
             Progress::Complete => {
                 self.succeed(carrier, usage);
                 return;
@@ -228,7 +228,7 @@ impl Delivery {
                 self.fail(carrier, &Failed::of(Cause::ServerError, None, message), usage);
                 return;
             }
-            // What the provider said so far is all that can be charged.
+            // Only the usage reported so far can be charged.
             Progress::Partial => self.account(usage),
         };
         if std::thread::panicking() {
@@ -253,7 +253,7 @@ impl Delivery {
         });
     }
 
-    /// Tokens and their cost, which is charged to the budgets. An answer is accounted once: with its end.
+    /// Records tokens and cost, and charges the budgets. Called once, when the answer ends.
     fn account(&mut self, usage: Option<Usage>) -> Option<f64> {
         let (usage, attempt) = (usage?, self.attempt.as_ref()?);
         let deployment = attempt.deployment();
@@ -283,7 +283,7 @@ impl Delivery {
 impl Drop for Delivery {
     fn drop(&mut self) {
         self.abandon(Carrier::Body, Progress::Partial, None);
-        // The attempt's place is free before the record says that the request is over.
+        // The slot at the deployment is free before the record says that the request is over.
         drop(self.attempt.take());
         let Some(mut record) = self.record.take() else { return };
         let now = clock::now();

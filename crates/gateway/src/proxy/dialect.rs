@@ -1,7 +1,7 @@
-//! The headers of a client that go along to the provider.
+//! The client's headers that are passed on to the provider.
 //!
-//! Read by [`super::opening`], sent by [`super::attempt`]. Always true: nothing else of the client's head
-//! goes along.
+//! Read by [`super::opening`], sent by [`super::attempt`]. Always true: no other header of the client is
+//! passed on.
 
 use hale_core::provider::WireFormat;
 use http::HeaderMap;
@@ -9,18 +9,17 @@ use http::HeaderMap;
 use super::handshake::Handshake;
 use crate::upstream::dialect::anthropic;
 
-/// What a client's head says that goes along: of the Anthropic format what concerns that, and of a
-/// handshake what is offered.
+/// The headers that are passed on: Anthropic's own in that format, and the offers of a handshake.
 #[derive(Default)]
 pub(crate) struct Dialect {
-    /// What it offers, where it wants to switch to another protocol; checks offer nothing.
+    /// What the client offers in a WebSocket handshake; probes offer nothing.
     pub(crate) handshake: Handshake,
-    /// What it asks of Anthropic.
+    /// Headers of the Anthropic format.
     pub(super) anthropic: anthropic::ClientHeaders,
 }
 
 impl Dialect {
-    /// What `headers` say to an endpoint of that format.
+    /// Reads `headers` for an endpoint of that format.
     pub(super) fn of(format: WireFormat, headers: &HeaderMap) -> Dialect {
         match format {
             WireFormat::OpenAi => Dialect::default(),

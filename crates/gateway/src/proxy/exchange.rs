@@ -1,4 +1,4 @@
-//! A request for a model, from its head to the end of its answer: one owner, one method a phase.
+//! A request for a model, from its head to the end of its answer: one owner, one method per phase.
 //!
 //! Called by the router for every endpoint that goes to an upstream. The phases: read, authorize, resolve
 //! ([`super::opening`]), attempt until answered (here), respond ([`super::respond`]); the relay or the tunnel
@@ -31,27 +31,27 @@ use crate::http::auth::Access;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
 
-/// A request for a model, and all that belongs to it.
+/// A request for a model, with its route, its delivery and the errors it has met.
 pub(super) struct Exchange {
-    /// Connection, config and client.
+    /// Its connection, config and client.
     pub(super) arrival: Arrival,
-    /// What is asked.
+    /// What the client asks for.
     pub(super) request: ModelRequest,
-    /// The way through deployments and groups.
+    /// The route through deployments and groups.
     pub(super) plan: Walk,
-    /// How it ends.
+    /// Decides and records how it ends.
     pub(super) delivery: Delivery,
-    /// The providers' words for each failed attempt, in the order of [`Walk::tried`].
+    /// The provider's error of each failed attempt, in the order of [`Walk::tried`].
     pub(super) errors: Vec<ProviderError>,
-    /// Its number in the outcomes of its attempts.
+    /// Tells its attempts from those of other requests.
     number: u64,
 }
 
-/// The attempt that brought the answer.
+/// The attempt that yielded the answer.
 pub(super) struct Winner {
     /// Its plan.
     pub(super) plan: AttemptPlan,
-    /// Whether probes spoke against every deployment, and were ignored.
+    /// Whether every deployment was unhealthy by its probes, so that the probes were ignored.
     pub(super) ignored_probes: bool,
     /// Whether it was sent again on a new connection.
     pub(super) resent: bool,
@@ -63,7 +63,7 @@ struct Begun {
     resends: Resends,
 }
 
-/// Serves a request for a model. `path_name` is the name in the path: of a model, which wins over the
+/// Serves a request for a model. `path_name` is the name in the path: a model, which wins over the
 /// body's, or the id of a stored object.
 pub(crate) async fn run(
     arrival: Arrival,
@@ -96,9 +96,9 @@ impl Exchange {
         exchange
     }
 
-    /// Follows the route plan to an answer, or to its end.
+    /// Follows the route plan to an answer, or until nothing is left to try.
     ///
-    /// It may be called again after the first content of an answer that broke, as long as the body is held.
+    /// It may be called again when an answer breaks after its first content, as long as the body is held.
     async fn attempt_until_answered(&mut self) -> Result<(Winner, Answered), Refusal> {
         let serving = self.arrival.serving.clone();
         loop {
@@ -128,7 +128,7 @@ impl Exchange {
         }
     }
 
-    /// Makes the attempt; `None` when another request took its place.
+    /// Makes the attempt; `None` when another request took the deployment's last slot first.
     async fn attempt(&mut self, plan: &AttemptPlan) -> Option<Result<Answered, Failed>> {
         let serving = self.arrival.serving.clone();
         let deployment = serving.snapshot.deployment(plan.deployment);
@@ -157,7 +157,7 @@ impl Exchange {
         Some(self.delivery.waiting(attempt.run(guard)).await)
     }
 
-    /// Takes the attempt's place at its deployment; `None` when another request was faster.
+    /// Takes a concurrency slot at the deployment; `None` when another request took the last one first.
     fn enter(
         &self,
         plan: &AttemptPlan,
@@ -170,13 +170,13 @@ impl Exchange {
         match prepared {
             Ok(Prepared::Body(called, _)) => {
                 let model = self.plan.target().model_in_many(snapshot, deployment).into();
-                // How long files take says nothing about models.
+                // The time of a file operation says nothing about a model.
                 let times = if called.operation.is_of_files() {
                     Times::Meaningless
                 } else {
                     Times::OfModel
                 };
-                entry.take_place(model, times)
+                entry.take_slot(model, times)
             }
             Ok(Prepared::Estimate(_) | Prepared::Count(_)) | Err(_) => Some(entry.stay_local()),
         }
@@ -187,7 +187,7 @@ impl Exchange {
         self.delivery.sending.resends() != begun.resends
     }
 
-    /// Tells the route plan that the attempt failed.
+    /// Reports the failed attempt to the route plan.
     fn failed(&mut self, plan: &AttemptPlan, failed: Failed, begun: &Begun) {
         let ended = clock::recent();
         let snapshot = &self.arrival.serving.snapshot;
@@ -206,7 +206,7 @@ impl Exchange {
         self.plan.failed(snapshot, tried, trial, ended.millis(), chance);
     }
 
-    /// Nothing is left to try.
+    /// The refusal when nothing is left to try.
     fn give_up(&mut self, why: GiveUp) -> Refusal {
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         let (snapshot, plan) = (&self.arrival.serving.snapshot, &self.plan);
@@ -227,7 +227,7 @@ impl Exchange {
     }
 }
 
-/// Notes the group and the counts, before an upstream is called: the client may leave while it waits.
+/// Records the group and the counts before the upstream call: the client may disconnect during it.
 fn note_group(arrival: &Arrival, plan: &Walk, delivery: &mut Delivery) {
     delivery.in_group(arrival.serving.group(plan.target().group));
     delivery.note(|record| {

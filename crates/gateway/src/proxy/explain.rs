@@ -1,6 +1,6 @@
-//! What clients are told whose request was routed and got no answer: the cause and the fix.
+//! The error for a client whose request was routed and got no answer: the cause and the fix.
 //!
-//! Called by the exchange and by streams under way. Always true: no secret and no upstream address is in here.
+//! Called by the exchange and by streams in flight. Always true: it names no secret and no upstream address.
 
 mod excluded;
 mod refused;
@@ -18,13 +18,13 @@ use http::StatusCode;
 pub(crate) use self::excluded::{line, unix_s};
 pub(crate) use self::refused::refused;
 use self::refused::{LINES_MAX, diagnosis};
-pub(super) use self::stored::{foreign_id, kept_elsewhere, kept_without_deployment};
+pub(super) use self::stored::{foreign_id, stored_elsewhere, stored_without_deployment};
 use super::attempt::Failed;
 use crate::advice;
 use crate::clock::seconds;
 use crate::http::refusal::{LINE_MAX, Refusal, own_fault};
 
-/// The client's deadline, or the config's for a whole request, passed.
+/// The end-to-end deadline passed: the client's, or the config's.
 pub(crate) fn deadline(snapshot: &Snapshot, walk: &Walk, allowed_ms: u64) -> Refusal {
     let group = walk.target().name(snapshot);
     let message = format!(
@@ -39,8 +39,8 @@ pub(crate) fn deadline(snapshot: &Snapshot, walk: &Walk, allowed_ms: u64) -> Ref
     refusal
 }
 
-/// Everything that may be tried failed. `errors` are the providers' words for each attempt, `refused`
-/// the groups that had nothing to try.
+/// Every attempt failed and nothing is left to try. `errors` holds the provider's error of each attempt,
+/// `refused` the groups without a deployment to try.
 pub(crate) fn exhausted(
     snapshot: &Snapshot,
     walk: &Walk,
@@ -56,10 +56,10 @@ pub(crate) fn exhausted(
     let status = client_status(tried);
     let mut message = headline(tried, &said, deployment);
     message.push_str(&trail(snapshot, walk, tried));
-    // What was refused says by itself whose key it is.
+    // The headline of a refused key names the fix already.
     if tried.cause.blames_deployment() && !matches!(tried.cause, Cause::Auth | Cause::Permission) {
         let fix = advice::fix_of_traffic(deployment, tried.cause, tried.status);
-        message.push_str(&fix.map_or(String::new(), |fix| format!(" To mend it: {fix}.")));
+        message.push_str(&fix.map_or(String::new(), |fix| format!(" Fix: {fix}.")));
     }
     message.push_str(&refused::others(snapshot, refused, now));
     let reason = match tried.cause {
@@ -71,7 +71,7 @@ pub(crate) fn exhausted(
         Cause::ContentPolicy => "content_policy",
         Cause::RateLimited | Cause::Quota => "upstream_rate_limited",
         Cause::ClientTimeout => "deadline_exceeded",
-        // It had no room for one more connection; no upstream failed.
+        // The gateway could not open one more connection; no upstream failed.
         Cause::Gateway => "overloaded",
         Cause::NotFound
         | Cause::Overloaded
@@ -99,7 +99,7 @@ pub(crate) fn exhausted(
     refusal.retry_after_s = match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             let hints = walk.tried().iter().filter_map(|tried| tried.hint_ms);
-            // A provider's wish is passed on, but not its wish for eternity.
+            // A provider's delay is passed on, but at most an hour.
             hints.min().map(|ms| ms.div_ceil(1000).min(3600))
         }
         _ => None,
@@ -118,7 +118,7 @@ fn client_status(tried: &Tried) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)
 }
 
-/// Where a deployment's credential stands: the key in its config, and the variables.
+/// Where a deployment's credential is set: the key in its config, and the variables.
 fn credential_of(deployment: &Deployment) -> (&'static str, String) {
     match &deployment.endpoint.azure {
         Some(azure) if azure.identity.is_some() => {
@@ -148,7 +148,7 @@ fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> Str
     }
 }
 
-/// Which groups were tried, and how often; empty when the caller alone can mend it.
+/// Which groups were tried, and how often; empty when only the client can fix the request.
 fn trail(snapshot: &Snapshot, walk: &Walk, tried: &Tried) -> String {
     if !tried.cause.blames_deployment() && walk.fallbacks() == 0 {
         return String::new();
@@ -205,7 +205,7 @@ pub(crate) fn broken_stream(deployment: &Deployment, failed: &Failed) -> ErrorRe
         param: failed.error.param.clone(),
         code: status.to_string(),
         reason: match (failed.cause, failed.status) {
-            // The gateway ends a stream for two reasons: its time is over, or the gateway's is.
+            // The gateway ends a stream for two reasons: the stream took too long, or the gateway shuts down.
             (Cause::Gateway, Some(504)) => "stream_too_long",
             (Cause::Gateway, _) => "shutting_down",
             (Cause::ClientTimeout, _) => "deadline_exceeded",

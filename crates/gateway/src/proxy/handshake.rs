@@ -1,9 +1,9 @@
-//! The handshake of a WebSocket: with the client, and made anew with an upstream.
+//! The two handshakes of a WebSocket: the client's, and a separate one with an upstream.
 //!
-//! Called by [`super::exchange`] for the client's side, by [`super::attempt`] for the upstream's. Always
-//! true: each side has a key of its own, so that an upstream that answers without understanding is found out
-//! while another one can still be asked; no credential of the client goes along; no extension is agreed on,
-//! so that frames can be followed.
+//! Called by [`super::opening`] for the client's side, by [`super::attempt`] for the upstream's. Always true:
+//! each side has its own key, so that an upstream that does not speak WebSocket is detected while another can
+//! still be called; no credential of the client is passed on; no extension is accepted, so that frames can
+//! be parsed.
 
 use hale_wire::websocket::{self, Speaker};
 use http::request::Parts;
@@ -16,28 +16,28 @@ use crate::http::query;
 use crate::http::refusal::{self, Refusal};
 use crate::upstream::{ObjectPath, Switched};
 
-/// The protocol that is chosen for a client where the upstream chooses none: browsers that offer some want
-/// one. Source: OpenAI's guide to realtime over WebSocket.
+/// The protocol for a client if the upstream chooses none: a browser that offers protocols requires one.
+/// OpenAI's guide to realtime over WebSocket names it.
 const REALTIME: &str = "realtime";
-/// How the protocols begin in which browsers hide what they can not put into headers. Source: as above.
+/// Prefixes of the protocols that carry credentials, as a browser cannot set headers. From the same guide.
 const CREDENTIALS: [&str; 3] = [HIDDEN_KEY, "openai-organization.", "openai-project."];
-/// What of a query is the gateway's to say, or a credential. Source: the SDKs, and Azure's guide.
+/// Query parameters that the gateway sets itself, or that carry credentials. From the SDKs and Azure's guide.
 const OWN_QUERY: [&str; 5] = ["model", "deployment", "api-version", "api-key", "authorization"];
 const BETA: HeaderName = HeaderName::from_static("openai-beta");
-/// How long an upstream may take to see that nobody wants to talk, milliseconds.
+/// How long an upstream may take to close an unused session, milliseconds.
 const GOODBYE_MS: u64 = 1_000;
 
 /// What a client offers.
 #[derive(Default)]
 pub(crate) struct Handshake {
     key: Box<str>,
-    /// The protocols that it offers, without those that are credentials.
+    /// The protocols that it offers, without those that carry credentials.
     protocols: Vec<Box<str>>,
     /// `openai-beta`.
     beta: Option<HeaderValue>,
 }
 
-/// An upstream that has agreed.
+/// An upstream that has accepted its handshake.
 pub(crate) struct Socket {
     /// Its connection.
     pub(crate) stream: Switched,
@@ -46,10 +46,10 @@ pub(crate) struct Socket {
 }
 
 impl Handshake {
-    /// The client's.
+    /// Reads the client's handshake.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// What is wrong with the handshake.
     pub(super) fn of(head: &Parts, access: Access) -> Result<Handshake, Refusal> {
         let headers = &head.headers;
         let asks = list(headers, &header::CONNECTION)
@@ -77,7 +77,7 @@ impl Handshake {
         })
     }
 
-    /// The headers with which an upstream is asked; `key` is the attempt's own.
+    /// The headers of the upstream's handshake; `key` is the attempt's own.
     pub(super) fn headers(&self, key: &str) -> Vec<(HeaderName, HeaderValue)> {
         let mut headers = vec![
             (header::CONNECTION, HeaderValue::from_static("Upgrade")),
@@ -93,8 +93,8 @@ impl Handshake {
         headers
     }
 
-    /// Whether the upstream's answer to `key` agrees to what was asked for; the protocol that it chose. What
-    /// concerns that connection alone is taken out of `headers`.
+    /// The protocol that the upstream chose, if its answer to `key` is valid. Removes the headers that concern
+    /// only that connection.
     ///
     /// # Errors
     /// What is wrong with it.
@@ -116,12 +116,12 @@ impl Handshake {
         }
         if list(headers, &header::SEC_WEBSOCKET_EXTENSIONS).next().is_some() {
             return Err(
-                "the upstream answered 101 with an extension that nobody offered".to_owned()
+                "the upstream answered 101 with an extension that was not offered".to_owned()
             );
         }
         let chosen = only(headers, &header::SEC_WEBSOCKET_PROTOCOL);
         if chosen.is_some_and(|chosen| !self.protocols.iter().any(|one| **one == *chosen)) {
-            return Err("the upstream answered 101 with a protocol that nobody offered".to_owned());
+            return Err("the upstream answered 101 with a protocol that was not offered".to_owned());
         }
         headers.remove(header::UPGRADE);
         headers.remove(header::CONNECTION);
@@ -129,7 +129,7 @@ impl Handshake {
         Ok(headers.remove(header::SEC_WEBSOCKET_PROTOCOL))
     }
 
-    /// Adds what agrees with the client; `chosen` is the upstream's choice.
+    /// Adds the headers that accept the client's handshake; `chosen` is the upstream's protocol.
     pub(super) fn agree(&self, headers: &mut HeaderMap, chosen: Option<HeaderValue>) {
         headers.remove(header::CONTENT_TYPE);
         headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
@@ -146,26 +146,26 @@ impl Handshake {
 }
 
 impl Socket {
-    /// Ends a session in which nothing was said, within `left_ms`.
+    /// Closes an unused session, within `left_ms`.
     pub(crate) async fn goodbye(mut self, left_ms: u64) {
         let limit = std::time::Duration::from_millis(GOODBYE_MS.min(left_ms));
         let closing = async {
             let frame = websocket::close_frame(Speaker::Client, 1000, "");
             self.stream.write_all(&frame).await?;
             self.stream.flush().await?;
-            let mut rest = [0; 1024];
-            while self.stream.read(&mut rest).await? > 0 {}
+            let mut unread = [0; 1024];
+            while self.stream.read(&mut unread).await? > 0 {}
             Ok::<(), std::io::Error>(())
         };
-        // Whether it heard makes no difference any more.
+        // The result does not matter: the session is over.
         let _late: Result<std::io::Result<()>, _> = tokio::time::timeout(limit, closing).await;
     }
 }
 
-/// The model that a handshake asks for: in `model`, or `deployment` as clients of Azure write it.
+/// The model that a handshake asks for: in `model`, or in `deployment`, as Azure's clients write it.
 ///
 /// # Errors
-/// When it names several.
+/// It names two models.
 pub(super) fn model(query: &str) -> Result<Option<Box<str>>, Refusal> {
     let mut found: Option<Box<str>> = None;
     for (name, value) in query::pairs(query) {
@@ -181,7 +181,7 @@ pub(super) fn model(query: &str) -> Result<Option<Box<str>>, Refusal> {
     Ok(found)
 }
 
-/// What else the client asks of the session; `None` where that is nothing.
+/// The other query parameters of the session; `None` if there are none.
 pub(super) fn object(query: &str) -> Option<ObjectPath> {
     let is_own = |name: &str| OWN_QUERY.iter().any(|own| own.eq_ignore_ascii_case(name));
     let pairs = query::pairs(query).map(|(name, value)| (name, value.unwrap_or_default()));
@@ -190,7 +190,7 @@ pub(super) fn object(query: &str) -> Option<ObjectPath> {
     (!asked.is_empty()).then(|| ObjectPath { id: Box::default(), query: asked.join("&").into() })
 }
 
-/// Whether a page of another host has made a browser ask. Who sends a key may come from anywhere.
+/// Whether a browser asks on behalf of another host's page. The caller exempts clients with a key.
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     let host = only(headers, &header::HOST).unwrap_or_default();
@@ -198,7 +198,7 @@ fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     origin.split_once("://").is_none_or(|(_, of)| !of.eq_ignore_ascii_case(host))
 }
 
-/// The value of a header that is there once.
+/// The value of a header that is sent exactly once.
 fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
     let mut all = headers.get_all(name).iter();
     let first = all.next()?;

@@ -1,7 +1,7 @@
-//! What becomes of a request that goes to an upstream: content, route, attempts, answer, record.
+//! Serves the requests that go to an upstream: content, route, attempts, answer, record.
 //!
-//! Called by the router for every endpoint that is no page, and by the prober for its attempts. Always true:
-//! there is one way through, [`exchange`]; there is one way to ask an upstream, [`attempt`].
+//! Called by the router for every endpoint that is not a page, and by the prober for its attempts. Always
+//! true: every request takes one path, [`exchange`]; every upstream call is made by [`attempt`].
 
 pub(crate) mod answer_headers;
 pub(crate) mod attempt;
@@ -14,10 +14,11 @@ pub(crate) mod dialect;
 pub(crate) mod exchange;
 pub(crate) mod explain;
 pub(crate) mod handshake;
-mod kept;
+
 mod model_request;
 mod opening;
 pub(crate) mod relay;
 mod respond;
 mod silence_timeout;
+mod stored_object;
 pub(crate) mod tunnel;

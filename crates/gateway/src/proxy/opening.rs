@@ -1,7 +1,7 @@
-//! The first phases of a request for a model: read, authorize, resolve. Then there is a route.
+//! The first phases of a request for a model: read, authorize, resolve. They end with a route plan.
 //!
-//! Called by [`super::exchange`]. Always true: no upstream is called here, and a refusal names what to
-//! change in the request.
+//! Called by [`super::exchange`]. Always true: no upstream is called here, and a refusal says what to change
+//! in the request.
 
 use std::sync::Arc;
 
@@ -18,31 +18,31 @@ use super::controls::{all_controls, wants_explanation};
 use super::delivery::Delivery;
 use super::dialect::Dialect;
 use super::handshake::{self, Handshake};
-use super::kept::{self, Kept};
 use super::model_request::{Body, ModelRequest, Shows};
+use super::stored_object::{self, StoredObject};
 use crate::arrival::Arrival;
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::limits::Held;
 
-/// A request whose route is not known yet.
+/// A request that has no route yet.
 pub(super) struct Opening {
-    /// Connection, config and client.
+    /// Its connection, config and client.
     pub(super) arrival: Arrival,
-    /// How it will end.
+    /// Decides and records how it ends.
     pub(super) delivery: Delivery,
     operation: Operation,
     head: Parts,
-    /// The name in the path: of a model, which wins over the body's, or the id of a stored object.
+    /// The name in the path: a model, which wins over the body's, or the id of a stored object.
     path_name: Option<Box<str>>,
 }
 
-/// Where the model's name stands.
+/// Where the model's name comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum NamedBy {
-    /// In the request.
+    /// The request names it.
     Client,
-    /// Nowhere: it is the group of the stored object.
+    /// The request names none: it is the group of the stored object.
     StoredObject,
 }
 
@@ -50,11 +50,11 @@ enum NamedBy {
 struct Addressed {
     model: Box<str>,
     named_by: NamedBy,
-    kept: Option<Kept>,
+    stored: Option<StoredObject>,
 }
 
 impl Opening {
-    /// A request whose head is there.
+    /// A request whose head has arrived.
     pub(super) fn new(
         arrival: Arrival,
         operation: Operation,
@@ -65,7 +65,7 @@ impl Opening {
         Opening { arrival, delivery, operation, head, path_name }
     }
 
-    /// All three phases.
+    /// Runs all three phases.
     pub(super) async fn run(
         &mut self,
         incoming: Incoming,
@@ -75,7 +75,7 @@ impl Opening {
         self.resolve(dialect, body, addressed)
     }
 
-    /// Reads the body, as far as the type that the head names allows.
+    /// Reads the body, after its declared type has been accepted.
     async fn read(&mut self, incoming: Incoming) -> Result<(Dialect, Body), Refusal> {
         let mut dialect = Dialect::of(self.operation.format(), &self.head.headers);
         if self.operation.switches() {
@@ -91,8 +91,8 @@ impl Opening {
         Ok((dialect, Body { peek, held }))
     }
 
-    /// What the request addresses, and whether it may: stored objects of this gateway only, and no
-    /// credential or address of the client's.
+    /// Finds what the request addresses. Only objects of this gateway may be addressed, and the body may carry
+    /// neither credentials nor upstream addresses.
     fn authorize(&mut self, peek: &Peek) -> Result<Addressed, Refusal> {
         let addressed = self.addressed(peek)?;
         if addressed.named_by == NamedBy::Client {
@@ -109,7 +109,8 @@ impl Opening {
         let (operation, route) = (self.operation, self.head.uri.path());
         let snapshot = &self.arrival.serving.snapshot;
         let query = self.head.uri.query().unwrap_or_default();
-        let kept = Kept::of(&self.arrival, operation, self.path_name.as_deref(), peek, query)?;
+        let stored =
+            StoredObject::of(&self.arrival, operation, self.path_name.as_deref(), peek, query)?;
         let named = match operation.addressed() {
             operation::Addressed::ById => None,
             operation::Addressed::ByAccount => {
@@ -119,12 +120,12 @@ impl Opening {
                 Some(content::model(operation, route, self.path_name.take(), peek)?)
             }
         };
-        let (model, named_by) = match (named, &kept) {
+        let (model, named_by) = match (named, &stored) {
             (Some(model), _) => (model, NamedBy::Client),
-            (None, Some(kept)) => (kept.shown_model(snapshot), NamedBy::StoredObject),
+            (None, Some(stored)) => (stored.shown_model(snapshot), NamedBy::StoredObject),
             (None, None) => return Err(content::no_account(operation, route, peek)),
         };
-        Ok(Addressed { model, named_by, kept })
+        Ok(Addressed { model, named_by, stored })
     }
 
     /// Checks the fields, and finds the route.
@@ -137,19 +138,19 @@ impl Opening {
         let (operation, peek) = (self.operation, &body.peek);
         content::check(operation, peek, self.head.uri.path())?;
         let streams = self.wants_stream(peek)?;
-        // Bytes leave as they come, too.
+        // Audio and files are relayed as they come, too.
         let passes = streams || operation.answers_bytes() || operation.switches();
         self.delivery.note(|record| record.stream = passes);
         let mut controls =
             all_controls(&self.arrival, operation.format(), peek, &self.head.headers, passes)?;
         controls.operation = Some(operation);
-        // No other deployment has the object, and a file is of use to its own model alone.
-        controls.disable_fallbacks |= addressed.kept.is_some() || operation.is_of_files();
+        // No other deployment has the object, and only its own model can use a file.
+        controls.disable_fallbacks |= addressed.stored.is_some() || operation.is_of_files();
         let shows = self.shows(peek, streams)?;
         let object = if operation.switches() {
             handshake::object(self.query())
         } else {
-            kept::object(operation, addressed.kept.as_ref(), self.query())
+            stored_object::object(operation, addressed.stored.as_ref(), self.query())
         };
         let plan = self.route(&addressed, controls.clone())?;
         let request = ModelRequest {
@@ -162,7 +163,7 @@ impl Opening {
             },
             body: Some(body),
             model: addressed.model,
-            kept: addressed.kept,
+            stored: addressed.stored,
             object,
             controls,
             dialect,
@@ -176,7 +177,7 @@ impl Opening {
             return Ok(false);
         }
         match self.operation.carries() {
-            Carries::Nothing => Ok(kept::wants_stream(self.query())),
+            Carries::Nothing => Ok(stored_object::wants_stream(self.query())),
             Carries::Json | Carries::Form => {
                 let asked = peek.boolean("stream").map_err(|error| refusal::bad_body(&error))?;
                 Ok(asked.unwrap_or(false))
@@ -195,22 +196,22 @@ impl Opening {
         })
     }
 
-    /// The way through deployments and groups. A request about a stored object goes to a deployment that
+    /// The route through deployments and groups. A request about a stored object goes to a deployment that
     /// has it.
     fn route(&self, addressed: &Addressed, controls: Controls) -> Result<Walk, Refusal> {
         let snapshot = &self.arrival.serving.snapshot;
-        // Reading the body may have taken its time.
+        // Time has passed: reading the body is slow.
         let now = clock::now().millis();
-        let kept = match (&addressed.kept, addressed.named_by) {
+        let stored = match (&addressed.stored, addressed.named_by) {
             (None, _) => None,
-            (Some(kept), NamedBy::StoredObject) => Some((kept, kept.target(snapshot))),
-            (Some(kept), NamedBy::Client) => match resolve(snapshot, &addressed.model) {
-                Resolved::Target(target) => Some((kept, target)),
+            (Some(stored), NamedBy::StoredObject) => Some((stored, stored.target(snapshot))),
+            (Some(stored), NamedBy::Client) => match resolve(snapshot, &addressed.model) {
+                Resolved::Target(target) => Some((stored, target)),
                 Resolved::Unknown(_) => None,
             },
         };
-        if let Some((kept, target)) = kept {
-            return Ok(Walk::new(snapshot, kept.pin(snapshot, target)?, controls, now));
+        if let Some((stored, target)) = stored {
+            return Ok(Walk::new(snapshot, stored.pin(snapshot, target)?, controls, now));
         }
         Walk::named(snapshot, &addressed.model, controls, now).map_err(|nearest| {
             refusal::unknown_model(self.head.uri.path(), &addressed.model, &nearest)
@@ -221,7 +222,7 @@ impl Opening {
         self.head.uri.query().unwrap_or_default()
     }
 
-    /// A model's name as records keep it: shared where it is a group's, else cut to 200 characters.
+    /// A model's name for the record: shared if it is a group's name, else cut to 200 characters.
     fn recorded_name(&self, name: &str) -> Arc<str> {
         let snapshot = &self.arrival.serving.snapshot;
         match snapshot.by_name.get(name) {

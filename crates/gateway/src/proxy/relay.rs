@@ -1,9 +1,8 @@
-//! A stream on its way from an upstream to a client, after its first content.
+//! Relays a stream from an upstream to a client, after its first content.
 //!
-//! Made by [`super::respond`], polled by hyper as the answer's body. Always true: whole events leave
-//! as soon as they are there; the next one is only asked for when the client has room; a failure from
-//! here on is an event in the stream, followed by its end and by nothing that looks like success; of
-//! bytes it is a broken connection.
+//! Made by [`super::respond`], polled by hyper as the answer's body. Always true: whole events leave as soon
+//! as they arrive; the upstream is read only when the client has room; a failure is an event in the stream,
+//! followed by the end and by nothing that looks like success; in a body of bytes it is a broken connection.
 
 use std::task::{Context, Poll};
 
@@ -22,53 +21,53 @@ use super::silence_timeout::SilenceTimeout;
 use crate::clock;
 use crate::http::reply::{Broken, StreamedBody};
 
-/// How long an upstream may take to end its body after its end, so that its connection can be kept.
+/// How long an upstream may take to end its body after the last event, so that its connection can be kept.
 const LINGER_MS: u64 = 1_000;
 
-/// Events that are there together leave together, up to about so many bytes.
+/// Events that arrive together leave together, up to about so many bytes.
 const FRAME_MAX: usize = 32 << 10;
 
-/// A stream on its way.
+/// A stream that is being relayed.
 pub(crate) struct Relay {
     source: Source,
     reader: Reader,
     ready: Vec<u8>,
-    /// The token that was sent in place of a key, never to be shown.
+    /// The token that was sent in place of a key. It is removed from errors.
     token: Option<Secret>,
     /// The request that it answers, which can still try another deployment.
     exchange: Exchange,
     silence_ms: u64,
     silence_set_by: SetBy,
-    /// When it must have ended.
+    /// When it has to end.
     ends: Millis,
-    /// When the last event came. After `[DONE]`: when the upstream must have ended its body.
+    /// When the last event came; after `[DONE]`: when the upstream has to have ended its body.
     last_event: Millis,
     events_seen: u64,
     silence: SilenceTimeout,
     over: bool,
-    /// How many bytes there will be in all, where that is known.
+    /// The total number of bytes, if known.
     length: Option<u64>,
-    /// Whether its end has to look like a broken connection, as no event can say so.
+    /// How it ends. A body of bytes cannot carry an error event, so its connection breaks.
     end: End,
 }
 
-/// What ends it after the last byte.
+/// What follows the last byte.
 #[derive(Clone, Copy)]
 enum End {
     /// The end of the body.
     Body,
-    /// A broken connection, once what was given out has had its chance to leave.
+    /// A broken connection, after the bytes handed out have had a chance to leave.
     BreakSoon,
     /// A broken connection.
     Break,
 }
 
 impl Relay {
-    /// A stream whose first content goes out at once.
+    /// Starts with the first content, which leaves at once.
     pub(super) fn new(stream: Stream, exchange: Exchange, plan: &AttemptPlan) -> Relay {
         let (silence_ms, ends) = (plan.silence_ms, plan.stream_ends);
         let now = clock::now().millis();
-        // All of a short stream may be there already.
+        // A short stream may be complete already.
         let (last_event, patience) =
             if stream.reader.is_done() { (now.plus(LINGER_MS), 0) } else { (now, silence_ms) };
         Relay {
@@ -112,7 +111,7 @@ impl Relay {
         self.ends < Millis::NEVER && clock::now().millis() >= self.ends
     }
 
-    /// When the upstream must have sent something.
+    /// When the upstream has to have sent something.
     fn due(&self) -> Millis {
         let patience = if self.reader.is_done() { 0 } else { self.silence_ms };
         self.last_event.plus(patience).min(self.ends)
@@ -120,7 +119,7 @@ impl Relay {
 
     fn complete(&mut self) {
         self.over = true;
-        // The answer is complete; clients still wait for the mark of its end.
+        // The answer is complete; clients still wait for the end marker.
         self.reader.close(&mut self.ready);
         self.exchange.delivery.succeed(Carrier::Body, self.reader.usage());
     }
@@ -135,7 +134,7 @@ impl Relay {
         if self.reader.is_bytes() {
             self.end = End::BreakSoon;
         }
-        // What is left of the upstream's stream is of no use; dropping it closes the connection.
+        // Dropping the unread part of the upstream's stream closes the connection.
         self.source = Source::Canned(None);
     }
 }
@@ -157,7 +156,7 @@ impl StreamedBody for Relay {
                 break;
             }
             match self.source.poll_piece(cx) {
-                // Flush what is there; wait only when there is nothing.
+                // Flush what is buffered; wait only when the buffer is empty.
                 Poll::Pending if !self.ready.is_empty() => break,
                 Poll::Pending => match self.silence.poll(cx, self.due()) {
                     Poll::Pending => return Poll::Pending,

@@ -1,6 +1,6 @@
 //! The last phase of an exchange: its answer, or its refusal, on the way to the client.
 //!
-//! Called by [`super::exchange`]. Always true: an answer in one piece is accounted before it leaves; a stream
+//! Called by [`super::exchange`]. Always true: a full answer is accounted before it leaves; a stream
 //! and a WebSocket take the exchange along, so that their end is decided where all others are.
 
 use bytes::Bytes;

@@ -1,9 +1,9 @@
-//! A session over a WebSocket: bytes in both directions, until one side ends it.
+//! A WebSocket session: bytes in both directions, until one side ends it.
 //!
-//! Made by [`super::respond`] when both sides have agreed, polled by the client's connection. Always true:
-//! a side is only read from when the other has taken all, so that a session holds one buffer per direction;
-//! frames pass unchanged; whatever the end is, it is told once, and each side that is still there gets a
-//! frame that closes, with the reason, unless it is in the middle of a frame.
+//! Made by [`super::respond`] after both handshakes, polled by the client's connection. Always true: a side is
+//! read only when the other has taken everything, so that a session holds one buffer per direction; frames
+//! pass unchanged; the end is reported once; each side that is still connected gets a close frame with the
+//! reason, unless a frame to it is incomplete.
 
 use std::task::{Context, Poll};
 
@@ -15,7 +15,7 @@ use hale_wire::realtime;
 use hale_wire::websocket::{Speaker, close_frame};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use self::last_words::LastWords;
+use self::farewell::Farewell;
 use self::pipe::{Moved, Pipe};
 use super::attempt::Failed;
 use super::delivery::{Carrier, Progress};
@@ -25,24 +25,24 @@ use crate::clock::{self, seconds};
 use crate::http::connection::{ClientStream, InFlight, Protocol, Session as ClientSession};
 use crate::upstream::Switched;
 
-mod last_words;
+mod farewell;
 mod pipe;
 
-/// How long the second side may take to close after the first, milliseconds. Source: the default of the
-/// client libraries.
+/// How long the second side may take to close after the first, milliseconds: the default of the client
+/// libraries.
 const CLOSING_MS: u64 = 10_000;
-/// How long both sides may take to hear the last words, milliseconds.
-const LAST_WORDS_MS: u64 = 1_000;
-/// Codes with which an upstream says that it failed (RFC 6455, section 7.4, and its registry).
+/// How long both sides may take to receive the close frame, milliseconds.
+const FAREWELL_MS: u64 = 1_000;
+/// Close codes of an upstream that failed (RFC 6455, section 7.4, and its registry).
 const FAILURES: std::ops::RangeInclusive<u16> = 1011..=1014;
 
-/// A session whose sides have agreed.
+/// A session after its handshakes.
 pub(crate) struct Tunnel {
     upstream: Switched,
     /// The request that it answers.
     exchange: Exchange,
     idle_ms: u64,
-    /// When it must have ended.
+    /// When it has to end.
     ends: Millis,
     in_flight: Option<InFlight>,
     /// From the upstream to the client.
@@ -51,11 +51,11 @@ pub(crate) struct Tunnel {
     up: Pipe,
     usage: Option<Usage>,
     last_moved: Millis,
-    /// When it ends although one side does not close.
+    /// When it ends even if one side does not close.
     closes: Millis,
-    /// Whether the upstream was the first to close.
+    /// Whether the upstream closed first.
     upstream_closed_first: bool,
-    last_words: Option<LastWords>,
+    farewell: Option<Farewell>,
 }
 
 /// Why a session ends.
@@ -69,7 +69,7 @@ enum Why {
     Stopping,
 }
 
-/// A session on its way, with its client.
+/// A running session with its client.
 struct Session<C> {
     tunnel: Box<Tunnel>,
     client: C,
@@ -91,11 +91,11 @@ impl Tunnel {
             last_moved: clock::now().millis(),
             closes: Millis::NEVER,
             upstream_closed_first: false,
-            last_words: None,
+            farewell: None,
         }
     }
 
-    /// Begins, with what the client has sent already.
+    /// Starts with the bytes that the client has sent already.
     fn with<C>(mut self: Box<Self>, client: C, early: &Bytes) -> Session<C> {
         self.up.preload(early);
         self.last_moved = clock::now().millis();
@@ -104,13 +104,13 @@ impl Tunnel {
     }
 
     fn due(&self) -> Millis {
-        match &self.last_words {
-            Some(words) => words.until(),
+        match &self.farewell {
+            Some(farewell) => farewell.until(),
             None => self.last_moved.plus(self.idle_ms).min(self.ends).min(self.closes),
         }
     }
 
-    /// Moves what there is to move, and says why it ends, if it does.
+    /// Moves the available bytes; gives the reason if the session ends.
     fn carry<C>(&mut self, client: &mut C, cx: &mut Context<'_>) -> Option<Why>
     where
         C: AsyncRead + AsyncWrite + Unpin,
@@ -136,8 +136,8 @@ impl Tunnel {
             (Moved::Refused, _) => Some(self.client_left()),
             (Moved::Some, Moved::Ended) if !self.up.frames().is_closed() => Some(Why::ClientGone),
             (Moved::Some, Moved::Refused) => {
-                // What it has said before may still be on the way.
-                self.closes = self.closes.min(clock::now().millis().plus(LAST_WORDS_MS));
+                // Its last messages may still be in flight to the client.
+                self.closes = self.closes.min(clock::now().millis().plus(FAREWELL_MS));
                 None
             }
             (Moved::Some, Moved::Some | Moved::Ended) => None,
@@ -149,12 +149,12 @@ impl Tunnel {
         self.down.frames().is_closed() || self.up.frames().is_closed()
     }
 
-    /// What it means that the client takes no more.
+    /// Why the session ends when the client takes no more bytes.
     fn client_left(&self) -> Why {
         if self.is_closed() { Why::Closed } else { Why::ClientGone }
     }
 
-    /// Once one side has closed, the other has its time to do the same.
+    /// Once one side has closed, starts the time limit for the other.
     fn note_close(&mut self) {
         let (down, up) = (self.down.frames().is_closed(), self.up.frames().is_closed());
         if (down || up) && self.closes == Millis::NEVER {
@@ -163,7 +163,7 @@ impl Tunnel {
         }
     }
 
-    /// Why it ends now that its time is over.
+    /// Which time limit ends it.
     fn overdue(&self, now: Millis) -> Why {
         if now >= self.closes {
             if self.is_closed() { Why::Closed } else { Why::UpstreamGone }
@@ -174,7 +174,7 @@ impl Tunnel {
         }
     }
 
-    /// Tells how it ends, and what there is to say to both sides.
+    /// Reports the end, and prepares the last bytes for both sides.
     fn end(&mut self, why: Why) {
         self.note_bytes();
         let (progress, usage) = (self.progress(), self.usage);
@@ -194,16 +194,16 @@ impl Tunnel {
             Why::TooLong => delivery.fail(Carrier::WebSocket, &Failed::too_long(), usage),
             Why::Stopping => delivery.fail(Carrier::WebSocket, &Failed::stopping(), usage),
         }
-        let until = clock::now().millis().plus(LAST_WORDS_MS);
+        let until = clock::now().millis().plus(FAREWELL_MS);
         let (code, reason) = self.reason(why);
         let to_client = (why != Why::ClientGone)
             .then(|| self.down.last_bytes(|| close_frame(Speaker::Server, code, &reason)));
         let to_upstream = (why != Why::UpstreamGone)
             .then(|| self.up.last_bytes(|| close_frame(Speaker::Client, code, &reason)));
-        self.last_words = Some(LastWords::new(until, to_client, to_upstream));
+        self.farewell = Some(Farewell::new(until, to_client, to_upstream));
     }
 
-    /// The code and the words for who has not closed yet.
+    /// The close code and reason for a side that has not closed yet.
     fn reason(&self, why: Why) -> (u16, String) {
         match why {
             Why::Closed => (1000, String::new()),
@@ -213,14 +213,14 @@ impl Tunnel {
             Why::ClientGone => (1001, "the client went away".to_owned()),
             Why::Idle => {
                 let idle = seconds(self.idle_ms);
-                (1001, format!("nothing was said for {idle} s (websocket_idle_timeout_s)"))
+                (1001, format!("the session was idle for {idle} s (websocket_idle_timeout_s)"))
             }
             Why::TooLong => (1001, "the session took longer than max_stream_duration".to_owned()),
             Why::Stopping => (1001, "the gateway is shutting down; connect again".to_owned()),
         }
     }
 
-    /// How far the session has come.
+    /// How far the session got.
     fn progress(&self) -> Progress {
         let code = self.down.frames().close_code();
         let says_failure = code.is_some_and(|code| FAILURES.contains(&code));
@@ -258,8 +258,8 @@ impl Protocol for Tunnel {
 
 impl Drop for Tunnel {
     fn drop(&mut self) {
-        // Unless its end was told before, the connection was closed under it: by the sweep, or with the
-        // process.
+        // If its end was not reported before, the connection was closed under it: by the sweep, or because
+        // the process stops.
         self.note_bytes();
         let (progress, usage) = (self.progress(), self.usage);
         self.exchange.delivery.abandon(Carrier::WebSocket, progress, usage);
@@ -270,8 +270,8 @@ impl<C: AsyncRead + AsyncWrite + Unpin> ClientSession for Session<C> {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let tunnel = &mut *self.tunnel;
-            if let Some(words) = &mut tunnel.last_words {
-                if words.poll(cx, &mut self.client, &mut tunnel.upstream).is_ready() {
+            if let Some(farewell) = &mut tunnel.farewell {
+                if farewell.poll(cx, &mut self.client, &mut tunnel.upstream).is_ready() {
                     return Poll::Ready(());
                 }
             } else if let Some(why) = tunnel.carry(&mut self.client, cx) {

@@ -236,7 +236,7 @@ fn silence_in_both_directions_ends_a_session() {
     let hale = config(&[("a", upstream.api_base())]).general(idle).start();
     let (mut socket, _) = open(&hale).unwrap();
     let (code, reason) = close_of(&mut socket).unwrap();
-    let expected = "nothing was said for 1 s (websocket_idle_timeout_s)";
+    let expected = "the session was idle for 1 s (websocket_idle_timeout_s)";
     assert_eq!((code, &*reason), (1001, expected));
     assert_eq!(upstream.next_end(), format!("1001 {expected}"));
     drop(socket);

@@ -38,7 +38,7 @@ fn the_causes_of_a_dark_model_are_told_apart_in_one_sentence() {
     let hale = Config::new().entry(entry).router(json!({"num_retries": 0})).start();
     let unreachable = expect_error(&chat(&hale, "m"), 502, "upstream_failed");
     says(&unreachable, "can be reached");
-    says(&unreachable, "To mend it: check api_base: its scheme, host and port.");
+    says(&unreachable, "Fix: check api_base: its scheme, host and port.");
 
     let limited = FakeUpstream::with(|_| Script::rate_limited(20));
     let hale = pair(&limited, &limited).start();
@@ -47,7 +47,7 @@ fn the_causes_of_a_dark_model_are_told_apart_in_one_sentence() {
     let limits = expect_error(&answer, 429, "no_healthy_deployments");
     says(&limits, "all of its deployments are rate limited; the first is free again in");
     let hint = limits["deployments"][0]["hint"].as_str().unwrap();
-    assert!(hint.contains("the provider asked for it"), "{hint}");
+    assert!(hint.contains("as the provider asked"), "{hint}");
     assert!(hint.contains("add a deployment with a key of its own"), "{hint}");
     let left: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((15..=20).contains(&left), "{left}");
@@ -57,7 +57,7 @@ fn the_causes_of_a_dark_model_are_told_apart_in_one_sentence() {
     let hale = pair(&failing, &failing).start();
     let broken = expect_error(&chat(&hale, "m"), 500, "upstream_failed");
     says(&broken, "are failing");
-    says(&broken, "To mend it: look into the server's log");
+    says(&broken, "Fix: look into the server's log");
 }
 
 #[test]

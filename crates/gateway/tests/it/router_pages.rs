@@ -102,11 +102,11 @@ fn an_explanation_names_candidates_reasons_and_times_and_sends_nothing() {
 const REASONS: [(&str, &str, &str, &str); 9] = [
     ("broken", "misconfigured", "misconfigured", "NO_SUCH_KEY"),
     ("paused", "paused", "gateway", "`blocked`"),
-    ("out", "disabled", "gateway", "an operator took it out"),
+    ("out", "disabled", "gateway", "an operator disabled it"),
     ("other", "not_for_this_request", "gateway", "its tags do not match"),
     ("short", "not_for_this_request", "context_window", "Max Input Tokens=50"),
     ("blind", "not_for_this_request", "bad_request", "supports_vision is false"),
-    ("limited", "cooldown", "rate_limited", "the provider asked for it"),
+    ("limited", "cooldown", "rate_limited", "as the provider asked"),
     ("busy", "at_limit", "gateway", "max_parallel_requests=1"),
     ("spent", "at_limit", "gateway", "rpm=1 is used up"),
 ];

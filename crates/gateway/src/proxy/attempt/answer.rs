@@ -1,7 +1,7 @@
-//! What an attempt brings back.
+//! The good answer of an attempt.
 //!
-//! Made by [`super`] and the files beside this one, delivered by [`crate::proxy::respond`]. Always true:
-//! of a stream at least the first content is there.
+//! Made by [`super`] and the files beside this one, delivered by [`crate::proxy::respond`]. Always true: a
+//! stream has at least its first content.
 
 use std::task::{Context, Poll};
 
@@ -22,39 +22,40 @@ pub(crate) struct Answered {
     pub(crate) headers: HeaderMap,
     /// The content.
     pub(crate) content: Content,
-    /// Waits for the end of the answer, to tell the deployment's state how it went.
+    /// Reports the outcome to the deployment's state when the answer ends.
     pub(crate) guard: AttemptGuard,
 }
 
 /// The content of a good answer.
 pub(crate) enum Content {
-    /// In one piece, with the client's name for the model, and its share of the memory for bodies.
+    /// A full body that shows the client's name for the model, its usage, and its share of the memory for
+    /// bodies.
     Full(Bytes, Option<Usage>, Held),
-    /// A stream whose first content is there.
+    /// A stream whose first content has arrived.
     Stream(Box<Stream>),
-    /// Another protocol, which the upstream has agreed to.
+    /// A WebSocket that the upstream has accepted.
     Socket(Box<Socket>),
 }
 
-/// A stream whose first content is there.
+/// A stream whose first content has arrived.
 pub(crate) struct Stream {
-    /// Where more comes from.
+    /// Yields the following pieces.
     pub(crate) source: Source,
-    /// Reads it.
+    /// Decodes the pieces.
     pub(crate) reader: Reader,
-    /// What may go to the client already.
+    /// Bytes that are ready for the client.
     pub(crate) ready: Vec<u8>,
-    /// The token that was sent in place of a key, never to be shown.
+    /// The token that was sent in place of a key. It is removed from errors.
     pub(crate) token: Option<Secret>,
-    /// The type and length of bytes that are no stream of events.
+    /// The head of an answer of bytes; `None` for a stream of events.
     pub(crate) bytes: Option<BytesHead>,
 }
 
-/// What is known of bytes before they come.
+/// The type and length of an answer of bytes.
 pub(crate) struct BytesHead {
     /// The upstream's content type.
     pub(crate) content_type: HeaderValue,
-    /// How many there will be, where the upstream says.
+    /// The total length, if the upstream declares it.
     pub(crate) length: Option<u64>,
 }
 
@@ -62,11 +63,11 @@ pub(crate) struct BytesHead {
 pub(crate) enum Source {
     /// An upstream.
     Upstream(Box<AnswerBody>),
-    /// A canned answer; `None` once it was taken.
+    /// A canned answer; `None` once it has been taken.
     Canned(Option<Bytes>),
 }
 
-/// The upstream's connection ended in the middle.
+/// The upstream's connection was cut before the end of the answer.
 #[derive(Debug)]
 pub(crate) struct Cut;
 

@@ -1,7 +1,7 @@
 //! An answer of bytes: audio, or a file's content.
 //!
-//! Called by [`super`]. Always true: nothing is promised to the client before the first bytes are there and
-//! look like what was asked for. A file may have none.
+//! Called by [`super`]. Always true: nothing reaches the client before the first bytes have arrived and look
+//! like the requested content. A file may be empty.
 
 use bytes::Bytes;
 use hale_core::operation::{Answer, Content};
@@ -16,7 +16,7 @@ use super::failed::Failed;
 use super::full_answer::charged;
 use crate::upstream::AnswerBody;
 
-/// Reads the first bytes, and makes sure that they are no error message.
+/// Reads the first bytes, and makes sure that they are not an error message.
 pub(super) async fn read(
     call: &OperationCall<'_>,
     headers: &HeaderMap,

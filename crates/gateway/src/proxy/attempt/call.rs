@@ -1,8 +1,7 @@
-//! What one attempt is made of: for whom, where to, what is asked, what must come back.
+//! The parts of one attempt: its scope, its destination, its call and the expected answer.
 //!
-//! Made by [`crate::proxy::exchange`] for clients and by the prober for its own probes; read by
-//! [`super`] and the files beside this one. Always true: each fact stands in one place, and every
-//! field holds what the attempt really uses.
+//! Made by [`crate::proxy::exchange`] for clients and by the prober for its own probes; read by [`super`]
+//! and the files beside this one. Always true: each fact is in one field, and the attempt uses every field.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -20,37 +19,37 @@ use crate::upstream::{ObjectPath, SendProgress, Target};
 
 /// One attempt to make.
 pub(crate) struct Attempt<'a> {
-    /// For whom it is made.
+    /// The request that it is made for.
     pub(crate) scope: Scope<'a>,
     /// Where it goes.
     pub(crate) destination: Destination<'a>,
-    /// What is asked.
+    /// What it asks for.
     pub(crate) call: Call<'a>,
-    /// Its limits in time.
+    /// Its time limits.
     pub(crate) plan: &'a AttemptPlan,
     /// How far it has come, seen from outside.
     pub(crate) progress: &'a SendProgress,
 }
 
-/// For whom an attempt is made.
+/// The request that an attempt is made for.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     /// The process, whose memory for bodies is bounded.
     pub(crate) process: &'a Arc<Process>,
-    /// The config that the request began with.
+    /// The config that the request started with.
     pub(crate) serving: &'a Serving,
     /// The request's id.
     pub(crate) call_id: &'a str,
-    /// Who reads what went wrong.
+    /// Who reads its error.
     pub(crate) audience: Audience,
 }
 
-/// Who reads an error, and so what it may say.
+/// Who reads an error: it decides what the error may name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
-    /// Holds the master key: addresses of upstreams may be named.
+    /// A holder of the master key. Upstream addresses may be named.
     Operator,
-    /// Anyone else: they may not.
+    /// Any other client. Upstream addresses may not be named.
     Client,
 }
 
@@ -58,49 +57,49 @@ pub(crate) enum Audience {
 pub(crate) struct Destination<'a> {
     /// The deployment.
     pub(crate) deployment: &'a Arc<Deployment>,
-    /// Its upstream, with headers, paths and credential.
+    /// Its upstream with headers, paths and credential.
     pub(crate) target: &'a Target,
     /// The model's name at the provider.
     pub(crate) model: Cow<'a, str>,
 }
 
-/// What is asked of a deployment.
+/// What an attempt asks for.
 pub(crate) enum Call<'a> {
     /// An operation, for a client or to probe it.
     Operation(Box<OperationCall<'a>>),
-    /// The provider's list of models. It costs nothing: no model runs.
+    /// The provider's list of models. It is free, because no model runs.
     ModelList,
 }
 
-/// An operation that is asked for.
+/// The call of an operation.
 pub(crate) struct OperationCall<'a> {
     /// The client's operation and format, and the provider's wire.
     pub(crate) conversion: Conversion,
     /// The request in the provider's format, or why it cannot be said there.
     pub(crate) prepared: Result<Prepared, Unfit>,
-    /// Headers of the client that go along.
+    /// The client's headers that are passed on.
     pub(crate) dialect: &'a Dialect,
-    /// The stored object that the request addresses, and its query.
+    /// The id of the stored object that the request addresses, and the query.
     pub(crate) object: Option<&'a ObjectPath>,
-    /// What must come back.
+    /// The expected answer.
     pub(crate) expect: Expect<'a>,
 }
 
-/// What must come back, and what the client sees of it.
+/// The expected answer, and how the client sees it.
 pub(crate) struct Expect<'a> {
     /// Its form.
     pub(crate) form: AnswerForm,
     /// The model's name that the client sees.
     pub(crate) shown_model: Cow<'a, str>,
-    /// How it is shown to the client.
+    /// How the answer is rewritten for the client.
     pub(crate) view: View,
-    /// What the request says it is charged for besides tokens.
+    /// Billing units besides tokens, as far as the request states them.
     pub(crate) units: Units,
-    /// What an answer means that the provider's content policy stopped.
+    /// What happens when the provider's content policy stops the answer.
     pub(crate) policy_stop: PolicyStop,
 }
 
-/// The form of an answer that is not bytes and no WebSocket: those follow from the operation.
+/// The form of an answer. Bytes and WebSockets are not listed: they follow from the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AnswerForm {
     /// One JSON document.
@@ -111,17 +110,17 @@ pub(crate) enum AnswerForm {
     Events,
 }
 
-/// What an answer means that the provider's content policy stopped.
+/// What happens when the provider's content policy stops an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PolicyStop {
-    /// It is the answer.
+    /// The client gets the stopped answer.
     IsAnswer,
-    /// It is a failure: a fallback for it is configured.
+    /// The attempt fails, because a fallback for this case is configured.
     MovesOn,
 }
 
 impl OperationCall<'_> {
-    /// Whether a stream of events was asked for.
+    /// Whether a stream of events is expected.
     pub(crate) fn wants_events(&self) -> bool {
         self.expect.form == AnswerForm::Events
     }

@@ -1,6 +1,6 @@
-//! A canned answer: what a deployment with `mock_response` says instead of an upstream.
+//! Canned answers of deployments with `mock_response`; no upstream is called.
 //!
-//! Called by [`super`]. Always true: it passes the same checks as an upstream's answer.
+//! Called by [`super`]. Always true: a canned answer passes the same checks as an upstream's.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use super::{first_content, full_answer};
 use crate::clock;
 use crate::limits::Held;
 
-/// The canned answer to `call`, which asks for `upstream`.
+/// The canned answer to `call`; `upstream` is the provider's operation.
 pub(super) async fn answer(
     scope: Scope<'_>,
     call: &OperationCall<'_>,
@@ -45,7 +45,7 @@ pub(super) async fn answer(
 fn unfit(unfit: mock::Unfit) -> Failed {
     match unfit {
         mock::Unfit::Failure(status) => {
-            let message = format!("`mock_response` stands for a failure with status {status}");
+            let message = format!("`mock_response` simulates a failure with status {status}");
             let error = ProviderError { message, ..ProviderError::default() };
             let observation = Observation::Status(status, &error);
             Failed::because(&observation, Some(status), error.message.clone())

@@ -1,7 +1,6 @@
-//! An upstream's refusal: its body, status and headers become a cause.
+//! Turns an upstream's error into a cause, from its status, headers and body.
 //!
-//! Called by [`super`] for every answer that is not 2xx. Always true: what is read is bounded in bytes and
-//! time.
+//! Called by [`super`] for every answer that is not 2xx. Always true: reading is bounded in bytes and time.
 
 use std::time::Duration;
 
@@ -13,12 +12,12 @@ use super::failed::Failed;
 use crate::clock;
 use crate::upstream::{Answer, AnswerBody};
 
-/// Error bodies are read up to here; what follows says nothing more.
+/// Error bodies are read up to this size, bytes.
 const ERROR_BODY_MAX: usize = 64 << 10;
-/// How long an error body may take after its head.
+/// Longest wait for an error body after its head.
 const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(2);
 
-/// What a 404 is about.
+/// What a 404 says is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Addressed {
     /// A model.
@@ -27,12 +26,12 @@ pub(super) enum Addressed {
     StoredObject,
 }
 
-/// The failure that an answer other than 2xx is.
+/// The failure behind an answer other than 2xx.
 pub(super) async fn refused(answer: Answer, addressed: Addressed) -> Failed {
     let Answer { status, headers, body, .. } = answer;
     let mut text = read_text(Vec::new(), body).await;
     if is_encoded(&headers) {
-        // Hale asks for no compression, and compressed bytes are no words.
+        // Hale requests no compression, and compressed bytes are not text.
         text.clear();
     }
     let mut error = errors::parse_provider_error(&text);
@@ -47,13 +46,13 @@ pub(super) async fn refused(answer: Answer, addressed: Addressed) -> Failed {
         _ => Observation::Status(status.as_u16(), &error),
     };
     let cause = classify(&observation);
-    // A fault of the request does not pass with time.
+    // Waiting does not fix the request.
     let hint_ms = hints::retry_hint_ms(status.as_u16(), &headers, clock::unix_ms())
         .filter(|_| cause.blames_deployment());
     Failed { cause, status: Some(status.as_u16()), error, hint_ms, obstacle: None }
 }
 
-/// The text of an answer that is not a good one, as far as it comes in time. `text` was read already.
+/// Appends to `text` what arrives of an error body within the limits.
 pub(super) async fn read_text(mut text: Vec<u8>, mut body: AnswerBody) -> Vec<u8> {
     let reading = async {
         while text.len() < ERROR_BODY_MAX

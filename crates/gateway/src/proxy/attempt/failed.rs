@@ -1,7 +1,7 @@
-//! A failed attempt: its cause and the words for it.
+//! A failed attempt: its cause and its message.
 //!
-//! Made by [`super`], the files beside this one, the relay and the tunnel. Always true: the cause comes
-//! from the one classifier of `core`.
+//! Made by [`super`], the files beside this one, the relay and the tunnel. Always true: the classifier of
+//! `core` determines the cause.
 
 use hale_core::cause::Cause;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
@@ -19,19 +19,19 @@ use crate::upstream::target::TargetError;
 /// A failed attempt.
 #[derive(Debug)]
 pub(crate) struct Failed {
-    /// Why.
+    /// Why it failed.
     pub(crate) cause: Cause,
-    /// The upstream's status, where it answered.
+    /// The upstream's status, if it answered.
     pub(crate) status: Option<u16>,
-    /// What the provider said, or the gateway says.
+    /// The provider's error, or the gateway's own.
     pub(crate) error: ProviderError,
-    /// The pause that the provider asked for, milliseconds.
+    /// The delay that the provider asked for, milliseconds.
     pub(crate) hint_ms: Option<u64>,
-    /// The step that failed, where no answer came.
+    /// The step that failed, if no answer came.
     pub(crate) obstacle: Option<Obstacle>,
 }
 
-/// Who set a limit in time.
+/// Who set a time limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SetBy {
     /// The client, with its request.
@@ -41,7 +41,7 @@ pub(crate) enum SetBy {
 }
 
 impl Failed {
-    /// A failure whose words are the gateway's.
+    /// A failure with the gateway's own message.
     pub(crate) fn because(
         observation: &Observation<'_>,
         status: Option<u16>,
@@ -56,30 +56,30 @@ impl Failed {
         Failed { cause, status, error, hint_ms: None, obstacle: None }
     }
 
-    /// The same, with the step that failed.
+    /// Adds the step that failed.
     pub(crate) fn at(self, obstacle: Option<Obstacle>) -> Failed {
         Failed { obstacle, ..self }
     }
 
-    /// What the deployment's state needs to know.
+    /// The part that the deployment's state needs.
     pub(crate) fn failure(&self) -> Failure {
         Failure { cause: self.cause, status: self.status, hint_ms: self.hint_ms }
     }
 
-    /// An error that the provider put into a 2xx answer or a stream.
+    /// An error inside a 2xx answer or a stream.
     pub(crate) fn in_band(error: ProviderError) -> Failed {
         let cause = classify(&Observation::InBand(&error));
         Failed { cause, status: None, error, hint_ms: None, obstacle: None }
     }
 
-    /// A request that cannot be said in the provider's format; no upstream was called.
+    /// A request that cannot be expressed in the provider's format; no upstream was called.
     pub(crate) fn unfit(unfit: &Unfit) -> Failed {
         let failed = Failed::of(Cause::Unsupported, None, unfit.message.clone());
         let param = Some(unfit.field.clone());
         Failed { error: ProviderError { param, ..failed.error }, ..failed }
     }
 
-    /// An answer under a 2xx status that is none.
+    /// A 2xx that is not a valid answer.
     pub(crate) fn faulty(fault: Fault) -> Failed {
         match fault {
             Fault::Malformed(why) => {
@@ -94,7 +94,7 @@ impl Failed {
         Failed::because(&Observation::Cut, None, message.to_owned())
     }
 
-    /// A stream that was silent for longer than the config, or the client, allows.
+    /// A stream that was silent for longer than allowed.
     pub(crate) fn stalled(silence_ms: u64, set_by: SetBy) -> Failed {
         let seconds = seconds(silence_ms);
         let (observation, message) = match set_by {
@@ -110,34 +110,34 @@ impl Failed {
         Failed::because(&observation, None, message)
     }
 
-    /// A stream that took longer than the config allows.
+    /// A stream that took longer than `max_stream_duration`.
     pub(crate) fn too_long() -> Failed {
         let message = "the stream took longer than max_stream_duration".to_owned();
         Failed::because(&Observation::NoRoom, Some(504), message)
     }
 
-    /// A stream that the end of the process cuts.
+    /// A stream that is cut because the process stops.
     pub(crate) fn stopping() -> Failed {
-        let message = "the gateway is shutting down and waited for it as long as it may".to_owned();
+        let message = "the gateway is shutting down, and its grace period is over".to_owned();
         Failed::because(&Observation::NoRoom, Some(503), message)
     }
 
-    /// An answer that is not what the wire format promises.
+    /// An answer that violates the wire format.
     pub(crate) fn malformed(message: String) -> Failed {
         Failed::because(&Observation::Malformed, None, message)
     }
 
-    /// The upstream gave no answer. The reason names hosts, so only an operator sees it.
+    /// The upstream sent no answer. Only an operator sees the details, because they name hosts.
     pub(crate) fn unsent(error: &SendError, audience: Audience) -> Failed {
         let (observation, public) = match error {
             SendError::Dns { .. } => {
                 (Observation::Dns, "the host name of the deployment does not resolve")
             }
             SendError::NoDescriptors => {
-                (Observation::NoRoom, "the gateway can open no more connections")
+                (Observation::NoRoom, "the gateway cannot open more connections")
             }
             SendError::Connect { .. } => {
-                (Observation::Connect, "there is no connection to the deployment")
+                (Observation::Connect, "the connection to the deployment failed")
             }
             SendError::Closed | SendError::Reset => {
                 (Observation::Connect, "the connection was closed before an answer came")
@@ -159,19 +159,19 @@ impl Failed {
         Failed::because(&observation, status, message).at(error.obstacle())
     }
 
-    /// The target gave no answer. A failure of its credential's issuer is the deployment's failure.
+    /// The target sent no answer. A failure of the credential's issuer counts as the deployment's.
     pub(crate) fn unanswered(error: TargetError, audience: Audience) -> Failed {
         match error {
             TargetError::Unsent(error) => Failed::unsent(&error, audience),
             TargetError::Credential(CredentialError::Unsent { issuer, error }) => {
                 let mut failed = Failed::unsent(&error, audience);
                 failed.error.message = format!("{issuer}: {}", failed.error.message);
-                // It is not the deployment's address that was not reached.
+                // The issuer was not reached; this says nothing about the deployment's address.
                 failed.obstacle = None;
                 failed
             }
             TargetError::Credential(CredentialError::Refused { status, error, hint_ms }) => {
-                // A refused token is a refused credential, unless the issuer has a problem of its own.
+                // A refused token request means a bad credential, unless the issuer itself fails.
                 let own = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
                 let observed = if own { status.as_u16() } else { 401 };
                 let cause = classify(&Observation::Status(observed, &error));

@@ -1,4 +1,4 @@
-//! A stream up to its first content. Until then nothing was promised to the client.
+//! Reads a stream up to its first content. Until then nothing has reached the client.
 //!
 //! Called by [`super`] and for canned answers. Always true: a stream that fails before its first content is
 //! a failed attempt, and another deployment can be tried.
@@ -35,7 +35,7 @@ pub(super) async fn read(call: &OperationCall<'_>, mut source: Source) -> Result
             return Err(Failed::cut("the stream ended without content"));
         }
         if ready.len() > hale_wire::events::TAIL_MAX {
-            return Err(Failed::malformed("the stream goes on and on without content".to_owned()));
+            return Err(Failed::malformed("the stream is long and has no content".to_owned()));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! An answer in one piece: read within its bounds, and checked.
+//! Reads a full answer within its bounds, and checks it.
 //!
-//! Called by [`super`]. Always true: what is held counts against the memory for bodies, and an answer that
-//! passes is what the client asked for.
+//! Called by [`super`]. Always true: its bytes count against the memory for bodies, and an answer that passes
+//! is valid for the operation.
 
 use bytes::Bytes;
 use hale_core::cause::Cause;
@@ -40,7 +40,7 @@ pub(super) async fn read(
             return Err(too_large());
         }
         if !held.add(piece.len(), bounds.buffered_bytes) {
-            let message = "the gateway holds too many bytes at the moment".to_owned();
+            let message = "the gateway's memory for bodies is full (max_buffered_mb)".to_owned();
             return Err(Failed::of(Cause::Gateway, Some(503), message));
         }
         if whole.is_empty() && joined.is_empty() {
@@ -57,7 +57,7 @@ pub(super) async fn read(
     check(call, &whole, held)
 }
 
-/// Whether `whole` is what was asked for.
+/// Accepts `whole` if it is what the call expects.
 pub(super) fn check(
     call: &OperationCall<'_>,
     whole: &Bytes,
@@ -73,7 +73,7 @@ pub(super) fn check(
     let answer = answer.map_err(Failed::faulty)?;
     let may_ignore = call.conversion.operation.streaming() == Streaming::Optional;
     if call.wants_events() && !may_ignore {
-        let message = "the upstream answered in one piece although a stream was asked for";
+        let message = "the upstream sent a full answer although a stream was requested";
         return Err(Failed::malformed(message.to_owned()));
     }
     if call.expect.policy_stop == PolicyStop::MovesOn && answer::stopped_by_policy(whole) {
@@ -86,15 +86,15 @@ pub(super) fn check(
     Ok(Content::Full(answer.body, charged(call, answer.usage), held))
 }
 
-/// What a good answer is charged as: what it says, and what the request said besides.
-pub(super) fn charged(call: &OperationCall<'_>, said: Option<Usage>) -> Option<Usage> {
+/// The usage that a good answer is charged for: the reported one, completed by the request's units.
+pub(super) fn charged(call: &OperationCall<'_>, reported: Option<Usage>) -> Option<Usage> {
     let asked = call.expect.units;
     if !asked.any() {
-        return said;
+        return reported;
     }
-    let said = said.unwrap_or_default();
+    let reported = reported.unwrap_or_default();
     // A provider that reports tokens but no search units bills by tokens.
-    let by_tokens = said.input > 0 && call.conversion.operation.billing() == Billing::Searches;
-    let units = if by_tokens { said.units } else { said.units.or(asked) };
-    Some(Usage { units, ..said })
+    let by_tokens = reported.input > 0 && call.conversion.operation.billing() == Billing::Searches;
+    let units = if by_tokens { reported.units } else { reported.units.or(asked) };
+    Some(Usage { units, ..reported })
 }

@@ -1,7 +1,7 @@
-//! The headers of one request to an upstream, besides those that all requests to it have.
+//! The headers of one upstream request, besides those that all requests to this upstream have.
 //!
-//! Called by [`super`] before a request is sent. Always true: of the client's head nothing goes along but
-//! what its dialect holds.
+//! Called by [`super`] before a request is sent. Always true: of the client's headers only those in its
+//! dialect are passed on.
 
 use hale_core::provider::WireFormat;
 use http::{HeaderName, HeaderValue, header};
@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, header};
 use super::call::OperationCall;
 use crate::upstream::Target;
 
-/// The headers of this request alone. `content_type` is that of a body which is no JSON.
+/// The headers of this request. `content_type` is set if the body is not JSON.
 pub(super) fn of_request(
     call: &OperationCall<'_>,
     target: &Target,

@@ -1,7 +1,7 @@
-//! The provider's list of models: an answer for which no model runs.
+//! The provider's list of models. No model runs for it.
 //!
 //! Called by [`super`] for [`super::call::Call::ModelList`], and by the prober to judge the list. Always
-//! true: what is read of it is bounded.
+//! true: the number of bytes read is bounded.
 
 use bytes::Bytes;
 use hale_core::health::outcome::Observation;
@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::failed::Failed;
 use crate::upstream::AnswerBody;
 
-/// How much of a list is read, bytes.
+/// Lists are read up to this size, bytes.
 const LIST_MAX: usize = 1 << 20;
 
-/// The list, or its beginning.
+/// Reads the list, or its beginning.
 pub(super) async fn read(mut body: AnswerBody) -> Bytes {
     let mut text = Vec::new();
     while text.len() < LIST_MAX
@@ -24,10 +24,10 @@ pub(super) async fn read(mut body: AnswerBody) -> Bytes {
     Bytes::from(text)
 }
 
-/// Whether `text` is a list of models, as far as can be told for every provider.
+/// Accepts `text` if it may be a list of models. Providers' formats differ, so the test is loose.
 ///
 /// # Errors
-/// It is a page, empty, or an error under 200. Such a provider may have no list, so this proves nothing.
+/// It is a page, empty, or an error under 200. The provider may have no list, so this proves nothing.
 pub(crate) fn expect_list(text: &[u8]) -> Result<(), Failed> {
     let found = match serde_json::from_slice(text) {
         Ok(Value::Array(_)) => return Ok(()),
@@ -35,11 +35,11 @@ pub(crate) fn expect_list(text: &[u8]) -> Result<(), Failed> {
             "an error"
         }
         Ok(Value::Object(fields)) if !fields.is_empty() => return Ok(()),
-        // The list goes on beyond what was read.
+        // The list is longer than what was read.
         Err(error) if error.is_eof() && text.len() >= LIST_MAX => return Ok(()),
-        Ok(_) => "nothing",
-        Err(_) => "no JSON",
+        Ok(_) => "empty",
+        Err(_) => "not JSON",
     };
-    let message = format!("where the list of models should be there is {found}");
+    let message = format!("the answer for the list of models is {found}");
     Err(Failed::because(&Observation::Malformed, Some(200), message))
 }

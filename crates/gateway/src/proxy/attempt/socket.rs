@@ -1,6 +1,6 @@
-//! An attempt that ends in another protocol: a WebSocket.
+//! An attempt that opens a WebSocket.
 //!
-//! Called by [`super`]. Always true: what has not agreed to the handshake of this very attempt is a failure,
+//! Called by [`super`]. Always true: an answer that does not accept this attempt's handshake is a failure,
 //! whatever its status.
 
 use hale_wire::websocket;
@@ -11,14 +11,14 @@ use super::failed::Failed;
 use crate::proxy::handshake::Socket;
 use crate::upstream::Answer;
 
-/// A key for one handshake.
+/// A random key for one handshake.
 pub(super) fn key() -> String {
     let mut random = [0; 16];
     fastrand::fill(&mut random);
     websocket::key(random)
 }
 
-/// The upstream's side of a handshake that it did not refuse, and its headers; `key` is the attempt's.
+/// The upstream's connection and headers after a handshake that it accepted; `key` is the attempt's.
 ///
 /// # Errors
 /// Why there is no session.
@@ -30,8 +30,9 @@ pub(super) fn switched(
     let (status, mut headers) = (answer.status, answer.headers);
     let switched = answer.body.switched();
     let Some(stream) = switched.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) else {
-        let why =
-            format!("the upstream answered {status} to a handshake: it has no WebSocket there");
+        let why = format!(
+            "the upstream answered {status} to a WebSocket handshake: it serves none there"
+        );
         return Err(Failed::malformed(why));
     };
     let protocol = call.dialect.handshake.agreed(key, &mut headers).map_err(Failed::malformed)?;

@@ -1,7 +1,7 @@
-//! One deployment that can not be chosen, and why, as refusals and pages show it.
+//! An excluded deployment and the reason, as refusals and pages show it.
 //!
-//! Called by [`mod@super::refused`] and by the pages about routing. Always true: it holds no address and no
-//! amount of money, as callers see it too.
+//! Called by [`mod@super::refused`] and by the pages about routing. Always true: it names no address and no
+//! amount of money, because clients see it too.
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
@@ -14,16 +14,16 @@ use hale_wire::errors::{DeploymentLine, clean};
 use crate::http::refusal::LINE_MAX;
 use crate::{advice, clock};
 
-/// What is said of one.
-struct Said {
+/// Why a deployment is excluded.
+struct Reason {
     state: &'static str,
     cause: Cause,
     hint: String,
-    /// Milliseconds until it may be otherwise, where that is known.
+    /// Milliseconds until this may change, if known.
     wait_ms: Option<u64>,
 }
 
-/// One deployment and why it is excluded.
+/// The line about one excluded deployment.
 pub(crate) fn line(
     snapshot: &Snapshot,
     group: &str,
@@ -31,10 +31,11 @@ pub(crate) fn line(
     now: Millis,
 ) -> DeploymentLine {
     let deployment = snapshot.deployment(one.deployment);
-    let said = limited(snapshot, deployment, &one.why, now);
-    let Said { state, cause, hint, wait_ms } = said.unwrap_or_else(|| unfit(deployment, &one.why));
-    let rests = matches!(one.why, Exclusion::Resting(_) | Exclusion::TrialUnderWay(_));
-    let since = deployment.resting_since(now).filter(|_| rests);
+    let reason = temporary(snapshot, deployment, &one.why, now);
+    let Reason { state, cause, hint, wait_ms } =
+        reason.unwrap_or_else(|| permanent(deployment, &one.why));
+    let cools_down = matches!(one.why, Exclusion::Resting(_) | Exclusion::TrialUnderWay(_));
+    let since = deployment.resting_since(now).filter(|_| cools_down);
     DeploymentLine {
         id: deployment.id.to_string(),
         model_group: group.to_owned(),
@@ -47,13 +48,13 @@ pub(crate) fn line(
     }
 }
 
-/// What passes with time; nothing for what does not.
-fn limited(
+/// A reason that passes with time; `None` for others.
+fn temporary(
     snapshot: &Snapshot,
     deployment: &Deployment,
     why: &Exclusion,
     now: Millis,
-) -> Option<Said> {
+) -> Option<Reason> {
     Some(match why {
         Exclusion::Reserved => {
             let unix_ms = clock::unix_ms();
@@ -62,11 +63,11 @@ fn limited(
                 format!(" until {}", rfc3339(unix_ms.saturating_add(ms)))
             });
             let hint = format!("`access_windows` reserves it for teams{until}");
-            Said { state: "reserved", cause: Cause::Gateway, hint, wait_ms }
+            Reason { state: "reserved", cause: Cause::Gateway, hint, wait_ms }
         }
         Exclusion::Busy { limit } => {
             let hint = format!("max_parallel_requests={limit} are in flight; raise it or wait");
-            Said { state: "at_limit", cause: Cause::Gateway, hint, wait_ms: Some(1) }
+            Reason { state: "at_limit", cause: Cause::Gateway, hint, wait_ms: Some(1) }
         }
         Exclusion::Budget { budget, ends_in_ms } => {
             let budget = snapshot.budgets.get(*budget);
@@ -74,19 +75,19 @@ fn limited(
             let (of, name) = (budget.scope.name(), clean(&budget.name, 80));
             let hint = format!("the budget of {of} '{name}' is spent until {until}");
             let wait_ms = Some(*ends_in_ms);
-            Said { state: "over_budget", cause: Cause::Gateway, hint, wait_ms }
+            Reason { state: "over_budget", cause: Cause::Gateway, hint, wait_ms }
         }
         Exclusion::Rate(Full { of, limit, free_in_ms }) => {
             let left_s = free_in_ms.div_ceil(1000).max(1);
             let hint = format!("{of}={limit} is used up for {left_s} s");
-            Said { state: "at_limit", cause: Cause::Gateway, hint, wait_ms: Some(*free_in_ms) }
+            Reason { state: "at_limit", cause: Cause::Gateway, hint, wait_ms: Some(*free_in_ms) }
         }
         Exclusion::Unhealthy(cause) => {
-            let hint = "health checks failed; GET /health tells more".to_owned();
-            Said { state: "unhealthy", cause: *cause, hint, wait_ms: None }
+            let hint = "its health probes fail; see GET /health".to_owned();
+            Reason { state: "unhealthy", cause: *cause, hint, wait_ms: None }
         }
-        Exclusion::Resting(rest) => resting("cooldown", deployment, rest, now),
-        Exclusion::TrialUnderWay(rest) => resting("trial", deployment, rest, now),
+        Exclusion::Resting(cooldown) => cooling_down("cooldown", deployment, cooldown, now),
+        Exclusion::TrialUnderWay(cooldown) => cooling_down("trial", deployment, cooldown, now),
         Exclusion::Misconfigured
         | Exclusion::Paused
         | Exclusion::Disabled
@@ -99,32 +100,38 @@ fn limited(
     })
 }
 
-fn resting(state: &'static str, deployment: &Deployment, rest: &Rest, now: Millis) -> Said {
-    let wait_ms = rest.until.since(now);
+fn cooling_down(
+    state: &'static str,
+    deployment: &Deployment,
+    cooldown: &Rest,
+    now: Millis,
+) -> Reason {
+    let wait_ms = cooldown.until.since(now);
     let left_s = wait_ms.div_ceil(1000).max(1);
-    let source = if rest.provider_issued { "the provider asked for it" } else { "our own pause" };
-    let fix = advice::fix_of_traffic(deployment, rest.cause, deployment.state.last_status());
+    let source =
+        if cooldown.provider_issued { "as the provider asked" } else { "by this gateway's rules" };
+    let fix = advice::fix_of_traffic(deployment, cooldown.cause, deployment.state.last_status());
     let fix = fix.map_or(String::new(), |fix| format!("; {fix}"));
-    let hint = format!("free again in {left_s} s ({source}){fix}");
-    Said { state, cause: rest.cause, hint, wait_ms: Some(wait_ms) }
+    let hint = format!("free again in {left_s} s, {source}{fix}");
+    Reason { state, cause: cooldown.cause, hint, wait_ms: Some(wait_ms) }
 }
 
-/// What keeps a deployment from this request, or from all, however long it waits.
-fn unfit(deployment: &Deployment, why: &Exclusion) -> Said {
-    let said = |state, cause, hint| Said { state, cause, hint, wait_ms: None };
-    let not_for_this = |cause, hint| said("not_for_this_request", cause, hint);
+/// A reason that waiting does not change: of this request, or of the deployment.
+fn permanent(deployment: &Deployment, why: &Exclusion) -> Reason {
+    let reason = |state, cause, hint| Reason { state, cause, hint, wait_ms: None };
+    let not_for_this = |cause, hint| reason("not_for_this_request", cause, hint);
     match why {
         Exclusion::Misconfigured => {
             let why = deployment.misconfigured.as_ref();
             let hint = why.map(|why| format!("{}: {}", why.problem, why.hint));
-            said("misconfigured", Cause::Misconfigured, hint.unwrap_or_default())
+            reason("misconfigured", Cause::Misconfigured, hint.unwrap_or_default())
         }
         Exclusion::Paused => {
-            said("paused", Cause::Gateway, "`blocked` is set in the config".to_owned())
+            reason("paused", Cause::Gateway, "`blocked` is set in the config".to_owned())
         }
         Exclusion::Disabled => {
-            let hint = "an operator took it out: POST /router/deployments/{id}/enable";
-            said("disabled", Cause::Gateway, hint.to_owned())
+            let hint = "an operator disabled it; POST /router/deployments/{id}/enable enables it";
+            reason("disabled", Cause::Gateway, hint.to_owned())
         }
         Exclusion::Region => {
             let own = deployment.routing.region.as_deref().map(|region| clean(region, 80));
@@ -149,18 +156,18 @@ fn unfit(deployment: &Deployment, why: &Exclusion) -> Said {
             let hint = format!("{} is false for {}", need.key(), deployment.endpoint.model_param);
             not_for_this(Cause::BadRequest, hint)
         }
-        // What passes with time was said by `limited`.
+        // `temporary` has handled these.
         Exclusion::Reserved
         | Exclusion::Busy { .. }
         | Exclusion::Budget { .. }
         | Exclusion::Rate(_)
         | Exclusion::Unhealthy(_)
         | Exclusion::Resting(_)
-        | Exclusion::TrialUnderWay(_) => said("at_limit", Cause::Gateway, String::new()),
+        | Exclusion::TrialUnderWay(_) => reason("at_limit", Cause::Gateway, String::new()),
     }
 }
 
-/// A moment in seconds since 1970.
+/// A moment as Unix time, seconds.
 pub(crate) fn unix_s(at: Millis, now: Millis) -> u64 {
     clock::unix_ms().saturating_sub(now.since(at)) / 1000
 }

@@ -1,9 +1,9 @@
-//! A request that was refused without an attempt: which of the possible reasons it is, in one sentence,
-//! and every deployment with its own.
+//! A request that was refused without an attempt: the reason in one sentence, and the reason of each
+//! deployment.
 //!
-//! Called by the pipeline when a walk gives up. Always true: the status follows the contract, section 4: 429
-//! for limits, budgets and regions, 400 for what fits nowhere, 401 for tags, 403 for paused and reserved
-//! models, else 503.
+//! Called by the exchange when its route plan gives up. Always true: the status is 429 for limits, budgets
+//! and regions, 400 for a request that fits no deployment, 401 for tags, 403 for paused and reserved models,
+//! else 503.
 
 use hale_core::cause::Cause;
 use hale_core::route::{Exclusion, Refused};
@@ -15,16 +15,16 @@ use http::StatusCode;
 use super::excluded::line;
 use crate::http::refusal::{self, LINE_MAX, Refusal};
 
-/// Entries of `deployments` and `attempts`. Source: the contract, section 6.
+/// Most entries of `deployments` and of `attempts` in an error body, so that its size is bounded.
 pub(super) const LINES_MAX: usize = 20;
 
-/// What kind of reason an exclusion is.
+/// The kinds of exclusion that a refusal tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Sort {
-    /// It would not work whenever it is tried.
+enum Kind {
+    /// It is misconfigured.
     Broken,
     Paused,
-    /// For teams, at this time of the day.
+    /// Reserved for teams at this time of the day.
     Reserved,
     Region,
     Tags,
@@ -34,30 +34,31 @@ enum Sort {
     Limit,
     /// An operator's limit on costs.
     Budget,
-    /// It rests for another cause.
-    Rest(Cause),
+    /// It is in cooldown or unhealthy for another cause.
+    Failing(Cause),
 }
 
-fn sort(why: &Exclusion) -> Sort {
+fn kind(why: &Exclusion) -> Kind {
     match why {
-        Exclusion::Misconfigured => Sort::Broken,
-        Exclusion::Paused | Exclusion::Disabled => Sort::Paused,
-        Exclusion::Reserved => Sort::Reserved,
-        Exclusion::Region => Sort::Region,
-        Exclusion::Tags => Sort::Tags,
-        Exclusion::Context { .. } | Exclusion::TokensAMinute { .. } => Sort::Context,
-        Exclusion::Budget { .. } => Sort::Budget,
-        Exclusion::Capability(_) | Exclusion::Operation(_) => Sort::Capability,
-        Exclusion::Busy { .. } | Exclusion::Rate(_) => Sort::Limit,
-        Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => match rest.cause {
-            Cause::RateLimited | Cause::Quota => Sort::Limit,
-            cause => Sort::Rest(cause),
+        Exclusion::Misconfigured => Kind::Broken,
+        Exclusion::Paused | Exclusion::Disabled => Kind::Paused,
+        Exclusion::Reserved => Kind::Reserved,
+        Exclusion::Region => Kind::Region,
+        Exclusion::Tags => Kind::Tags,
+        Exclusion::Context { .. } | Exclusion::TokensAMinute { .. } => Kind::Context,
+        Exclusion::Budget { .. } => Kind::Budget,
+        Exclusion::Capability(_) | Exclusion::Operation(_) => Kind::Capability,
+        Exclusion::Busy { .. } | Exclusion::Rate(_) => Kind::Limit,
+        Exclusion::Resting(cooldown) | Exclusion::TrialUnderWay(cooldown) => match cooldown.cause {
+            Cause::RateLimited | Cause::Quota => Kind::Limit,
+            cause => Kind::Failing(cause),
         },
-        Exclusion::Unhealthy(cause) => Sort::Rest(*cause),
+        Exclusion::Unhealthy(cause) => Kind::Failing(*cause),
     }
 }
 
-/// No attempt was made: every member of every group is excluded. The first group decides the status.
+/// The refusal of a request for which every member of every group is excluded. The first group decides
+/// the status.
 pub(crate) fn refused(
     snapshot: &Snapshot,
     refused: &[Refused],
@@ -77,7 +78,7 @@ pub(crate) fn refused(
     let mut refusal = Refusal::new(verdict.status, verdict.reason, message);
     refusal.cause = verdict.cause;
     refusal.retry_after_s = match verdict.wait_s {
-        // Whoever is free first answers, whatever his group.
+        // The first deployment to become free can answer, in whichever group it is.
         Some(own) => others.iter().filter_map(|one| wait_s(snapshot, one, now)).chain([own]).min(),
         None => None,
     };
@@ -85,8 +86,7 @@ pub(crate) fn refused(
     refusal
 }
 
-/// What stood in the way in groups that had nothing to try, in a sentence each; empty when there are
-/// none.
+/// A sentence for each group without a deployment to try; empty if there is no such group.
 pub(super) fn others(snapshot: &Snapshot, refused: &[Refused], now: Millis) -> String {
     let mut text = String::new();
     for one in refused.iter().filter(|one| !one.excluded.is_empty()).take(LINES_MAX) {
@@ -98,7 +98,7 @@ pub(super) fn others(snapshot: &Snapshot, refused: &[Refused], now: Millis) -> S
     text
 }
 
-/// Every deployment that could not be tried, with its reason.
+/// The excluded deployments with their reasons.
 pub(super) fn lines(snapshot: &Snapshot, refused: &[Refused], now: Millis) -> Vec<DeploymentLine> {
     let of_group = |one| lines_of(snapshot, one, now);
     refused.iter().flat_map(of_group).take(LINES_MAX).collect()
@@ -112,7 +112,7 @@ fn lines_of<'a>(
     excluded.iter().map(move |one| line(snapshot, group, one, now))
 }
 
-/// Seconds until the first of the group may be asked again.
+/// Seconds until the first deployment of the group may be tried again.
 fn wait_s(snapshot: &Snapshot, refused: &Refused, now: Millis) -> Option<u64> {
     lines_of(snapshot, refused, now).filter_map(|line| line.retry_after_s).min()
 }
@@ -122,9 +122,9 @@ struct Verdict {
     status: StatusCode,
     reason: &'static str,
     cause: Cause,
-    /// In words, without a stop at the end.
+    /// A sentence without its full stop.
     what: String,
-    /// Seconds until it may be otherwise, where waiting helps.
+    /// Seconds until this may change, if waiting helps.
     wait_s: Option<u64>,
 }
 
@@ -136,32 +136,32 @@ impl Verdict {
 }
 
 fn verdict(snapshot: &Snapshot, refused: &Refused, tags: &[Box<str>], now: Millis) -> Verdict {
-    // Everybody counts; who is shown is another matter.
+    // All deployments decide, not only the ones that are shown.
     let lines: Vec<DeploymentLine> = lines_of(snapshot, refused, now).collect();
-    let sorts: Vec<Sort> = refused.excluded.iter().map(|one| sort(&one.why)).collect();
+    let kinds: Vec<Kind> = refused.excluded.iter().map(|one| kind(&one.why)).collect();
     let wait_s = lines.iter().filter_map(|line| line.retry_after_s).min();
-    let has = |sort: Sort| sorts.contains(&sort);
+    let has = |kind: Kind| kinds.contains(&kind);
     let until = |what: &str| wait_s.map_or(String::new(), |s| format!("; {what} in {s} s"));
-    // What can never answer does not decide whether waiting helps.
-    if sorts.iter().any(|sort| matches!(sort, Sort::Rest(_))) {
-        let causes: Vec<Cause> = sorts.iter().filter_map(|sort| resting(*sort)).collect();
-        let what = format!("{}{}", diagnosis(&causes), until("the next trial is"));
+    // Permanently excluded members do not set Retry-After.
+    if kinds.iter().any(|kind| matches!(kind, Kind::Failing(_))) {
+        let causes: Vec<Cause> = kinds.iter().filter_map(|kind| passing_cause(*kind)).collect();
+        let what = format!("{}{}", diagnosis(&causes), until("the next half-open request is"));
         let status = StatusCode::SERVICE_UNAVAILABLE;
         return Verdict { wait_s, ..Verdict::unavailable(status, Cause::Overloaded, what) };
     }
-    // Nobody is excluded any more when a place became free this very moment.
-    if sorts.is_empty() || has(Sort::Limit) || has(Sort::Budget) {
+    // No member is excluded if a slot has become free in the meantime.
+    if kinds.is_empty() || has(Kind::Limit) || has(Kind::Budget) {
         let what = format!("{}{}", limits(&lines), until("the first is free again"));
         let status = StatusCode::TOO_MANY_REQUESTS;
         let verdict = Verdict::unavailable(status, Cause::RateLimited, what);
-        let by_costs = has(Sort::Budget) && !has(Sort::Limit);
+        let by_costs = has(Kind::Budget) && !has(Kind::Limit);
         let reason = if by_costs { "budget_exceeded" } else { verdict.reason };
         return Verdict { reason, wait_s: wait_s.or(Some(1)), ..verdict };
     }
-    if has(Sort::Context) || has(Sort::Capability) {
-        return fits_nowhere(&refused.group, has(Sort::Context), &lines);
+    if has(Kind::Context) || has(Kind::Capability) {
+        return fits_nowhere(&refused.group, has(Kind::Context), &lines);
     }
-    if let Some(verdict) = by_policy(&refused.group, &sorts, tags, wait_s) {
+    if let Some(verdict) = by_policy(&refused.group, &kinds, tags, wait_s) {
         return verdict;
     }
     let problems: Vec<&str> = lines.iter().take(LINES_MAX).map(|line| line.hint.as_str()).collect();
@@ -169,20 +169,20 @@ fn verdict(snapshot: &Snapshot, refused: &Refused, tags: &[Box<str>], now: Milli
     Verdict::unavailable(StatusCode::SERVICE_UNAVAILABLE, Cause::Misconfigured, what)
 }
 
-/// What the operator's or the client's own rules leave nobody for.
+/// Region, tag, window or pause rules exclude every member.
 fn by_policy(
     group: &str,
-    sorts: &[Sort],
+    kinds: &[Kind],
     tags: &[Box<str>],
     wait_s: Option<u64>,
 ) -> Option<Verdict> {
     let group = clean(group, 200);
-    let has = |sort: Sort| sorts.contains(&sort);
-    let (status, reason, what) = if has(Sort::Region) {
-        let what = "the request has to stay in a region (`allowed_model_region`) in which none of its \
-                    deployments is (`region_name`)";
+    let has = |kind: Kind| kinds.contains(&kind);
+    let (status, reason, what) = if has(Kind::Region) {
+        let what = "the request must stay in `allowed_model_region`, and none of the deployments has that \
+                    `region_name`";
         (StatusCode::TOO_MANY_REQUESTS, "region_not_available", what.to_owned())
-    } else if has(Sort::Tags) {
+    } else if has(Kind::Tags) {
         let list: Vec<String> = tags.iter().map(|tag| format!("'{}'", clean(tag, 80))).collect();
         let what = format!(
             "Not allowed to access model due to tags configuration. Passed model={group} and \
@@ -190,10 +190,10 @@ fn by_policy(
             list.join(", ")
         );
         (StatusCode::UNAUTHORIZED, "tags_not_allowed", what)
-    } else if has(Sort::Reserved) {
+    } else if has(Kind::Reserved) {
         let what = format!("Model is reserved: every deployment of '{group}' is for teams now");
         (StatusCode::FORBIDDEN, "model_reserved", what)
-    } else if has(Sort::Paused) {
+    } else if has(Kind::Paused) {
         let what = format!("Model is blocked: every deployment of '{group}' is paused");
         (StatusCode::FORBIDDEN, "model_paused", what)
     } else {
@@ -203,7 +203,7 @@ fn by_policy(
     Some(Verdict { status, reason, cause: Cause::BadRequest, what, wait_s })
 }
 
-/// What limits have in common, in words.
+/// What the limits have in common, in words.
 fn limits(lines: &[DeploymentLine]) -> String {
     let has = |state: &str| lines.iter().any(|line| line.state == state);
     if has("over_budget") {
@@ -221,17 +221,18 @@ fn limits(lines: &[DeploymentLine]) -> String {
     }
 }
 
-fn resting(sort: Sort) -> Option<Cause> {
-    match sort {
-        Sort::Rest(cause) => Some(cause),
-        Sort::Limit | Sort::Budget => Some(Cause::RateLimited),
-        Sort::Broken
-        | Sort::Paused
-        | Sort::Reserved
-        | Sort::Region
-        | Sort::Tags
-        | Sort::Context
-        | Sort::Capability => None,
+/// The cause of an exclusion that passes with time.
+fn passing_cause(kind: Kind) -> Option<Cause> {
+    match kind {
+        Kind::Failing(cause) => Some(cause),
+        Kind::Limit | Kind::Budget => Some(Cause::RateLimited),
+        Kind::Broken
+        | Kind::Paused
+        | Kind::Reserved
+        | Kind::Region
+        | Kind::Tags
+        | Kind::Context
+        | Kind::Capability => None,
     }
 }
 
@@ -241,7 +242,7 @@ fn fits_nowhere(group: &str, by_length: bool, lines: &[DeploymentLine]) -> Verdi
     let (reason, what) = if by_length {
         ("context_length_exceeded", "Context Window exceeded: the request is too long for")
     } else {
-        ("missing_capability", "the request needs what no deployment does of")
+        ("missing_capability", "the request needs a capability that no deployment has in")
     };
     Verdict {
         status: StatusCode::BAD_REQUEST,
@@ -252,7 +253,7 @@ fn fits_nowhere(group: &str, by_length: bool, lines: &[DeploymentLine]) -> Verdi
     }
 }
 
-/// What several failures have in common, in words.
+/// What the failures have in common, in words.
 pub(crate) fn diagnosis(causes: &[Cause]) -> &'static str {
     let all = |of: &[Cause]| !causes.is_empty() && causes.iter().all(|cause| of.contains(cause));
     if all(&[Cause::Auth, Cause::Permission]) {

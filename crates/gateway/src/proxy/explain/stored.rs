@@ -1,6 +1,7 @@
-//! What clients are told about ids that lead nowhere: of responses, files and batches.
+//! Errors about ids of responses, files and batches that this gateway cannot serve.
 //!
-//! Called by `proxy::kept`. Always true: what is said of an id says nothing of other clients' ids.
+//! Called by `proxy::stored_object`. Always true: an error about one id reveals nothing about other
+//! clients' ids.
 
 use hale_core::operation::Kind;
 use hale_wire::errors::clean;
@@ -8,8 +9,8 @@ use http::StatusCode;
 
 use crate::http::refusal::Refusal;
 
-/// What an id names is unknown where it stands in the body or the query, and absent where it is the path.
-fn about_kept(kind: Kind, field: Option<&str>, reason: &'static str, message: String) -> Refusal {
+/// 400 for an id in the body or the query, 404 for an id in the path.
+fn about_id(kind: Kind, field: Option<&str>, reason: &'static str, message: String) -> Refusal {
     let status = if field.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::NOT_FOUND };
     let own = match kind {
         Kind::Response => "response_id",
@@ -19,11 +20,11 @@ fn about_kept(kind: Kind, field: Option<&str>, reason: &'static str, message: St
     Refusal::new(status, reason, message).param(field.unwrap_or(own))
 }
 
-/// An id that this gateway has not issued. `field` is where it stands in the body or the query.
+/// An id that this gateway has not issued. `field` of the body or the query holds it.
 pub(crate) fn foreign_id(kind: Kind, field: Option<&str>, id: &str) -> Refusal {
     let message = format!(
-        "'{}' is no id of a {} that this gateway issued; send the id of an answer that came through it and \
-         was made with the present master key",
+        "'{}' is not the id of a {} that this gateway issued; send an id that it issued under its current \
+         master key",
         clean(id, 80),
         kind.name()
     );
@@ -32,33 +33,33 @@ pub(crate) fn foreign_id(kind: Kind, field: Option<&str>, id: &str) -> Refusal {
         Kind::File => "unknown_file",
         Kind::Batch => "unknown_batch",
     };
-    about_kept(kind, field, reason, message)
+    about_id(kind, field, reason, message)
 }
 
-/// The deployment that issued an id is no more.
-pub(crate) fn kept_without_deployment(
+/// The deployment that issued an id is no longer configured.
+pub(crate) fn stored_without_deployment(
     kind: Kind,
     field: Option<&str>,
     deployment: &str,
 ) -> Refusal {
     let message = format!(
-        "deployment '{}', which keeps this {kind}, is no longer configured; put it back, and give \
-         deployments a lasting `model_info.id`, or begin anew without the {kind}",
+        "deployment '{}', which stores this {kind}, is no longer configured; configure it again with the \
+         same `model_info.id`, or start over without the {kind}",
         clean(deployment, 80),
         kind = kind.name()
     );
-    about_kept(kind, field, "deployment_gone", message)
+    about_id(kind, field, "deployment_gone", message)
 }
 
-/// What `field` names is kept where the model that is asked for is not.
-pub(crate) fn kept_elsewhere(kind: Kind, field: &str, group: &str, asked: &str) -> Refusal {
-    let (reason, remedy) = match kind {
+/// The requested model has no deployment that can read the object in `field`.
+pub(crate) fn stored_elsewhere(kind: Kind, field: &str, group: &str, asked: &str) -> Refusal {
+    let (reason, fix) = match kind {
         Kind::Response => ("response_elsewhere", format!(", or leave `{field}` out")),
         Kind::File => ("file_elsewhere", ", or upload the file for that model".to_owned()),
         Kind::Batch => ("batch_elsewhere", format!(", or leave `{field}` out")),
     };
     let message = format!(
-        "`{field}` names a {} of model '{}', which no deployment of '{}' can read; ask for '{1}'{remedy}",
+        "`{field}` names a {} of model '{}', which no deployment of '{}' can read; ask for '{1}'{fix}",
         kind.name(),
         clean(group, 200),
         clean(asked, 200)

@@ -9,13 +9,13 @@ use std::task::{Context, Poll};
 use hale_wire::websocket::Frames;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes that are held on their way.
+/// Size of the buffer, bytes.
 const BUFFER: usize = 16 << 10;
 
-/// Bytes on their way in one direction.
+/// The bytes in flight in one direction.
 pub(super) struct Pipe {
     buffer: Vec<u8>,
-    /// What of the buffer is not sent.
+    /// The unsent bytes of the buffer: from here to `end`.
     start: usize,
     end: usize,
     frames: Frames,
@@ -24,19 +24,19 @@ pub(super) struct Pipe {
     unflushed: bool,
 }
 
-/// How it stands.
+/// The state of a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moved {
-    /// There is more to come.
+    /// Both ends are open.
     Some,
-    /// Its source has ended or failed, and all of it was sent.
+    /// Its source has ended or failed, and everything was sent.
     Ended,
-    /// Its sink takes no more.
+    /// Its sink takes no more bytes.
     Refused,
 }
 
 impl Pipe {
-    /// Nothing yet; `wanted` is what messages of interest have near their beginning.
+    /// An empty pipe; messages of interest contain `wanted` near their beginning.
     pub(super) fn new(wanted: Option<&'static [u8]>) -> Pipe {
         Pipe {
             buffer: vec![0; BUFFER],
@@ -49,7 +49,7 @@ impl Pipe {
         }
     }
 
-    /// Puts in what its source has said already.
+    /// Adds bytes that its source has sent already.
     pub(super) fn preload(&mut self, early: &[u8]) {
         if early.len() > self.buffer.len() {
             self.buffer.resize(early.len(), 0);
@@ -70,7 +70,7 @@ impl Pipe {
         self.bytes
     }
 
-    /// What is left to be sent, and behind it what `close` says where that is a place for it.
+    /// The unsent bytes, followed by the close frame if the last frame is complete.
     pub(super) fn last_bytes(&self, close: impl FnOnce() -> Vec<u8>) -> Vec<u8> {
         let mut last = self.buffer[self.start..self.end].to_vec();
         if self.frames.at_border() && !self.frames.is_closed() {
@@ -79,7 +79,7 @@ impl Pipe {
         last
     }
 
-    /// Moves what there is; `found` gets the messages of interest.
+    /// Moves the available bytes; `found` gets the messages of interest.
     pub(super) fn poll(
         &mut self,
         cx: &mut Context<'_>,
@@ -115,7 +115,7 @@ impl Pipe {
         }
     }
 
-    /// `moved`, once all has left the sink's own buffers.
+    /// Flushes the sink, then gives `moved`.
     fn flushed(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,9 +1,9 @@
-//! What some provider keeps (a response, a file, a batch): which deployment has it, and how a request
-//! gets there.
+//! Objects that a provider stores (responses, files, batches): which deployment has one, and how a request
+//! for it is routed there.
 //!
-//! Called by [`super::exchange`] for ids in paths, bodies and queries. Always true: a request about what is
-//! kept goes to the deployment that issued its id, or to one that uses the same credential of the same
-//! provider, and to nobody else.
+//! Called by [`super::opening`] for ids in paths, bodies and queries. Always true: a request about a stored
+//! object goes only to the deployment that issued its id, or to one that uses the same credential of the
+//! same provider.
 
 use hale_core::azure::escaped;
 use hale_core::deployment::DeploymentIndex;
@@ -18,36 +18,36 @@ use crate::http::query;
 use crate::http::refusal::{self, Refusal};
 use crate::upstream::ObjectPath;
 
-/// Parameters of a query that speak to the gateway. The version of the interface that an Azure client
-/// names is its own matter: the deployment has one. Source of the others: the reference.
+/// Query parameters that are meant for the gateway and are not passed on. Azure's `api-version` is the
+/// deployment's, not the client's. The others are LiteLLM's.
 const OURS: [&str; 5] =
     ["api-version", "model", "target_model_names", "custom_llm_provider", "provider"];
 
-/// What a provider keeps.
-pub(super) struct Kept {
+/// An object that a provider stores.
+pub(super) struct StoredObject {
     deployment: DeploymentIndex,
     kind: Kind,
-    /// Where its id stands in body or query; `None` is the path.
+    /// The field of the body or query that holds its id; `None` for the path.
     field: Option<&'static str>,
     /// The provider's own id.
     pub(super) id: Box<str>,
 }
 
-impl Kept {
-    /// What a request is about or refers to.
+impl StoredObject {
+    /// The object that a request addresses or refers to.
     ///
     /// # Errors
-    /// As [`Kept::open`].
+    /// As [`StoredObject::open`].
     pub(super) fn of(
         arrival: &Arrival,
         operation: Operation,
         path_name: Option<&str>,
         peek: &Peek,
         query: &str,
-    ) -> Result<Option<Kept>, Refusal> {
+    ) -> Result<Option<StoredObject>, Refusal> {
         let own = operation.kind().zip(path_name).filter(|_| operation.is_by_id());
         if let Some((kind, id)) = own {
-            return Kept::open(arrival, kind, None, id).map(Some);
+            return StoredObject::open(arrival, kind, None, id).map(Some);
         }
         let Some((field, kind)) = operation.refers_to() else { return Ok(None) };
         let id = match operation.carries() {
@@ -57,46 +57,46 @@ impl Kept {
                 id.map(|id| Box::from(&*id))
             }
         };
-        id.map(|id| Kept::open(arrival, kind, Some(field), &id)).transpose()
+        id.map(|id| StoredObject::open(arrival, kind, Some(field), &id)).transpose()
     }
 
-    /// What the client's `id` stands for. `field` is where it stands in body or query; `None` is the path.
+    /// The object behind the client's `id`. `field` of the body or query holds it; `None` for the path.
     ///
     /// # Errors
-    /// When it is not ours, or its deployment is gone.
+    /// The id was not issued by this gateway, or its deployment is no longer configured.
     fn open(
         arrival: &Arrival,
         kind: Kind,
         field: Option<&'static str>,
         id: &str,
-    ) -> Result<Kept, Refusal> {
+    ) -> Result<StoredObject, Refusal> {
         let Some(issued) = arrival.serving.ids.open(kind, id) else {
             return Err(explain::foreign_id(kind, field, id));
         };
         match arrival.serving.snapshot.by_id.get(&*issued.deployment) {
             Some(deployment) => {
-                Ok(Kept { deployment: *deployment, kind, field, id: issued.id.into() })
+                Ok(StoredObject { deployment: *deployment, kind, field, id: issued.id.into() })
             }
-            None => Err(explain::kept_without_deployment(kind, field, &issued.deployment)),
+            None => Err(explain::stored_without_deployment(kind, field, &issued.deployment)),
         }
     }
 
-    /// The name that stands in the answer: the group's; empty where a group has many models.
+    /// The model name shown in the answer: the group's; empty if the group has many models.
     pub(super) fn shown_model(&self, snapshot: &Snapshot) -> Box<str> {
         let group = snapshot.group(snapshot.deployment(self.deployment).group);
         if group.pattern.is_some() { "".into() } else { Box::from(&*group.name) }
     }
 
-    /// Where requests about it go.
+    /// The target of requests about it.
     pub(super) fn target(&self, snapshot: &Snapshot) -> Target {
         let group = snapshot.deployment(self.deployment).group;
         Target { group, pinned: Some(self.deployment), wildcard_name: None }
     }
 
-    /// `target`, and of it the deployment that has this.
+    /// `target`, pinned to a deployment that can read this object.
     ///
     /// # Errors
-    /// When none of its deployments has.
+    /// No deployment of `target` can read it.
     pub(super) fn pin(&self, snapshot: &Snapshot, mut target: Target) -> Result<Target, Refusal> {
         let own = snapshot.deployment(self.deployment);
         let members = match &target.pinned {
@@ -113,24 +113,28 @@ impl Kept {
             None => {
                 let group = &snapshot.group(own.group).name;
                 let field = self.field.unwrap_or("id");
-                Err(explain::kept_elsewhere(self.kind, field, group, target.name(snapshot)))
+                Err(explain::stored_elsewhere(self.kind, field, group, target.name(snapshot)))
             }
         }
     }
 }
 
-/// What is asked of what a provider keeps: `kept` where the path names it, else a list.
-pub(super) fn object(operation: Operation, kept: Option<&Kept>, query: &str) -> Option<ObjectPath> {
+/// The path id and query for the upstream: of `stored` if the path names it, else of a list.
+pub(super) fn object(
+    operation: Operation,
+    stored: Option<&StoredObject>,
+    query: &str,
+) -> Option<ObjectPath> {
     if operation.carries() != Carries::Nothing {
         return None;
     }
     let mut asked = query::without(query, &OURS);
-    let id = match (kept, operation.refers_to()) {
-        (Some(kept), None) => kept.id.clone(),
-        (Some(kept), Some((field, _))) => {
+    let id = match (stored, operation.refers_to()) {
+        (Some(stored), None) => stored.id.clone(),
+        (Some(stored), Some((field, _))) => {
             asked = query::without(&asked, &[field]);
             let separator = if asked.is_empty() { "" } else { "&" };
-            asked.push_str(&format!("{separator}{field}={}", escaped(&kept.id)));
+            asked.push_str(&format!("{separator}{field}={}", escaped(&stored.id)));
             Box::default()
         }
         (None, _) => Box::default(),
@@ -149,13 +153,13 @@ mod tests {
 
     fn asked(operation: Operation, field: Option<&'static str>, query: &str) -> (String, String) {
         let kind = operation.kind().unwrap();
-        let kept = Kept { deployment: DeploymentIndex(0), kind, field, id: "x_1".into() };
-        let object = object(operation, Some(&kept), query).unwrap();
+        let stored = StoredObject { deployment: DeploymentIndex(0), kind, field, id: "x_1".into() };
+        let object = object(operation, Some(&stored), query).unwrap();
         (object.id.into(), object.query.into())
     }
 
     #[test]
-    fn the_query_goes_along_without_what_speaks_to_us() {
+    fn the_query_is_passed_on_without_the_gateways_own_parameters() {
         let query =
             "api-version=2025-04-01-preview&limit=2&include%5B%5D=reasoning.encrypted_content";
         let passed = "limit=2&include%5B%5D=reasoning.encrypted_content";

@@ -1,7 +1,7 @@
-//! The end of a session: what is left is sent to both sides, and both may hang up.
+//! The end of a session: sends the last bytes to both sides and waits for both to hang up.
 //!
-//! Polled by [`super::Session`]. Always true: a side that has heard all is read from until it hangs up, as
-//! closing with unread bytes would take back what was said.
+//! Polled by [`super::Session`]. Always true: a side that has received everything is read until it hangs up,
+//! because closing a socket with unread bytes resets it and may destroy the bytes in flight.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,14 +9,14 @@ use std::task::{Context, Poll};
 use hale_core::time::Millis;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// What is left to be said.
-pub(super) struct LastWords {
+/// The last bytes for both sides.
+pub(super) struct Farewell {
     until: Millis,
     to_client: Side,
     to_upstream: Side,
 }
 
-/// One side of it.
+/// The last bytes for one side.
 struct Side {
     bytes: Vec<u8>,
     sent: usize,
@@ -31,17 +31,17 @@ enum Stage {
     Over,
 }
 
-impl LastWords {
-    /// These bytes for each side; `None` for one that is gone. `until` then nobody is waited for.
+impl Farewell {
+    /// Sends these bytes to each side; `None` for a side that is gone. It waits `until` then.
     pub(super) fn new(
         until: Millis,
         to_client: Option<Vec<u8>>,
         to_upstream: Option<Vec<u8>>,
-    ) -> LastWords {
-        LastWords { until, to_client: Side::new(to_client), to_upstream: Side::new(to_upstream) }
+    ) -> Farewell {
+        Farewell { until, to_client: Side::new(to_client), to_upstream: Side::new(to_upstream) }
     }
 
-    /// When nobody is waited for any more.
+    /// When it stops waiting.
     pub(super) fn until(&self) -> Millis {
         self.until
     }
@@ -94,8 +94,8 @@ impl Side {
                     Poll::Ready(Err(_)) => Stage::Over,
                 },
                 Stage::Waiting => {
-                    let mut rest = [0; 1024];
-                    let mut room = ReadBuf::new(&mut rest);
+                    let mut unread = [0; 1024];
+                    let mut room = ReadBuf::new(&mut unread);
                     match io.as_mut().poll_read(cx, &mut room) {
                         Poll::Pending => return Poll::Pending,
                         Poll::Ready(Ok(())) if !room.filled().is_empty() => Stage::Waiting,

@@ -21,7 +21,7 @@ use super::progress::Progress;
 use super::{Diagnosis, Report, verdict};
 use crate::cli::DoctorOptions;
 use crate::clock;
-use crate::prober;
+use crate::prober::{self, ProbeGroup, Spending, probe_groups};
 use crate::sink::Sinks;
 use crate::state::{Process, Serving};
 
@@ -106,13 +106,13 @@ async fn ask(process: &Arc<Process>, serving: &Arc<Serving>) -> std::io::Result<
     let mut found: Found = deployments.iter().map(|_| None).collect();
     let places = Rc::new(Semaphore::new(AT_ONCE));
     let mut tasks = JoinSet::new();
-    for prober::Alike { members, .. } in prober::alike(serving, &targets) {
+    for ProbeGroup { members, .. } in probe_groups(serving, &targets) {
         let (process, serving, places) = (process.clone(), serving.clone(), places.clone());
         tasks.spawn_local(async move {
             let first = *members.first()?;
             // It is never closed.
             let _place = places.acquire().await;
-            let checked = prober::contained(&process, &serving, first, false).await;
+            let checked = prober::contained(&process, &serving, first, Spending::Allowed).await;
             let models = match checked.finding {
                 Finding::Failing(Cause::NotFound) => {
                     prober::listed(&process, &serving, first).await

@@ -1,8 +1,8 @@
-//! Active health checks: the thread that makes them.
+//! Health probes: the thread that sends them.
 //!
-//! When to check whom is decided by [`hale_core::health::check::Schedule`], what an answer proves by
-//! [`hale_core::health::check::judge`]; a check is an attempt like any other ([`crate::proxy::attempt`]).
-//! Always true: checks have a thread of their own, which is begun anew when it fails.
+//! [`hale_core::health::check::Schedule`] decides which deployment to probe when,
+//! [`hale_core::health::check::judge`] what an answer proves; a probe is an attempt like any other
+//! ([`crate::proxy::attempt`]). Always true: probes run on their own thread, which is restarted when it fails.
 
 mod probe;
 mod request;
@@ -10,5 +10,6 @@ mod round;
 mod thread;
 
 pub(crate) use self::probe::listed;
-pub(crate) use self::round::{Alike, alike};
-pub(crate) use self::thread::{contained, is_left_out, start};
+pub(crate) use self::request::Spending;
+pub(crate) use self::round::{ProbeGroup, probe_groups};
+pub(crate) use self::thread::{contained, is_not_probed, start};

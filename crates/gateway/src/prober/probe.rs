@@ -1,7 +1,7 @@
 //! One probe of one deployment.
 //!
-//! Called by [`super::thread`] and [`super::round`]. Always true: it is sent by traffic's attempt; nothing of
-//! it reaches counters, latencies, budgets or cooldowns of traffic; it ends within its time.
+//! Called by [`super::thread`] and [`super::round`]. Always true: it is sent by the attempt code of traffic; it
+//! does not touch the counters, latencies, budgets or cooldowns of traffic; it ends within its time limit.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use hale_core::time::Millis;
 use hale_wire::stream::View;
 use http::HeaderMap;
 
-use super::request::{ProbeRequest, build, cost};
+use super::request::{ProbeRequest, Spending, build, cost};
 use crate::clock;
 use crate::proxy::attempt::{
     AnswerForm, Answered, Attempt, Audience, Call, Content, Destination, Expect, Failed,
@@ -32,38 +32,38 @@ use crate::proxy::dialect::Dialect;
 use crate::state::{Process, Serving};
 use crate::upstream::{ObjectPath, SendProgress};
 
-/// Parts of the names of realtime models that only transcribe; they want to be told. Source: the reference.
+/// Name parts of realtime models that only transcribe and need `intent=transcription`, as in LiteLLM.
 const TRANSCRIBERS: [&str; 2] = ["transcribe", "whisper"];
-/// Longest text of an error that is kept, characters.
+/// Error messages are cut to this length, characters.
 const MESSAGE_MAX: usize = 500;
-/// What of an answer's headers is kept. Source: the reference.
-const KEPT_HEADERS: [&str; 3] =
+/// The answer's headers that `/health` shows, as in LiteLLM.
+const SHOWN_HEADERS: [&str; 3] =
     ["x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens", "x-ms-region"];
 
-/// Bounds a check of `deployment`.
+/// The time limit of a probe of `deployment`.
 pub(super) fn limit(serving: &Serving, deployment: &Deployment) -> Duration {
     let ms = deployment.probing.timeout_ms.unwrap_or(serving.snapshot.checks.timeout_ms);
     Duration::from_millis(ms)
 }
 
-/// Checks the deployment at `index`.
+/// Probes the deployment at `index`.
 pub(super) async fn probe(
     process: &Arc<Process>,
     serving: &Serving,
     index: DeploymentIndex,
-    free_only: bool,
+    spending: Spending,
 ) -> Checked {
     let deployment = serving.snapshot.deployment(index);
     let _counted = Counted::new(process);
     let started = clock::now().millis();
     let ends = started.plus(as_ms(limit(serving, deployment)));
-    let mut request = build(serving, deployment, free_only);
+    let mut request = build(serving, deployment, spending);
     let prober = Prober { process, serving, deployment };
     let mut outcome = prober.send(&request, ends).await;
     if let Err(failed) = &outcome
         && learn(deployment, failed, request.tokens)
     {
-        request = build(serving, deployment, free_only);
+        request = build(serving, deployment, spending);
         outcome = prober.send(&request, ends).await;
     }
     let mut checked = Checked {
@@ -79,14 +79,14 @@ pub(super) async fn probe(
     };
     match outcome {
         Ok(Some(answered)) => {
-            checked.headers = kept(&answered.headers);
+            checked.headers = shown(&answered.headers);
             let usage = match answered.content {
                 Content::Full(_, usage, _) => usage,
                 Content::Socket(socket) => {
                     socket.goodbye(ends.since(checked.ended)).await;
                     None
                 }
-                // Bytes of which the first is proof enough.
+                // The first bytes are proof enough.
                 Content::Stream(stream) => stream.reader.usage(),
             };
             let spent = usage.map_or_else(|| request.estimate(deployment), |u| cost(deployment, u));
@@ -95,7 +95,7 @@ pub(super) async fn probe(
             process.health.ledger.lock().add(checked.ended, &deployment.id, more);
         }
         Ok(None) => {
-            checked.finding = Finding::Unknown(looked(request.kind));
+            checked.finding = Finding::Unknown(unproved(request.kind));
             if request.kind == ProbeKind::Unserved {
                 checked.message = one_line(&unserved(deployment));
             }
@@ -114,20 +114,19 @@ pub(super) async fn probe(
                 deployment = &*deployment.id,
                 cause = failed.cause.name(),
                 finding = ?checked.finding,
-                "a check got no good answer"
+                "a probe got no good answer"
             );
         }
     }
     checked
 }
 
-/// How long the list of models may take where it is only wanted for advice.
+/// Longest wait for a list of models that is only used for advice.
 const LIST_PATIENCE: Duration = Duration::from_secs(5);
-/// Models of a list that are read.
+/// How many models of a list are read.
 const LISTED_MAX: usize = 2_000;
 
-/// The models that the deployment's provider lists, to advise somebody who named none of them; empty where
-/// there is no list.
+/// The models that the deployment's provider lists, to suggest one for a wrong name; empty without a list.
 pub(crate) async fn listed(
     process: &Arc<Process>,
     serving: &Serving,
@@ -151,7 +150,7 @@ pub(crate) async fn listed(
     ids.take(LISTED_MAX).collect()
 }
 
-/// What a refused check proves.
+/// What a failed probe proves.
 fn finding(deployment: &Deployment, request: &ProbeRequest, failed: &Failed) -> Finding {
     let judged = judge(&Refusal {
         cause: failed.cause,
@@ -161,30 +160,30 @@ fn finding(deployment: &Deployment, request: &ProbeRequest, failed: &Failed) -> 
         has_mode: deployment.probing.has_mode,
         many_models: deployment.endpoint.upstream_model.contains('*'),
     });
-    // There need not be a list of models.
-    let is_look = matches!(request.kind, ProbeKind::Free | ProbeKind::Unserved);
+    // The provider may have no list of models.
+    let is_list = matches!(request.kind, ProbeKind::Free | ProbeKind::Unserved);
     match judged {
-        Finding::Failing(Cause::BadResponse) if is_look && failed.status == Some(200) => {
+        Finding::Failing(Cause::BadResponse) if is_list && failed.status == Some(200) => {
             Finding::ProbeError
         }
         Finding::Failing(Cause::NotFound) | Finding::Unknown(_) | Finding::ProbeError
-            if is_look && failed.status.is_some() =>
+            if is_list && failed.status.is_some() =>
         {
-            Finding::Unknown(looked(request.kind))
+            Finding::Unknown(unproved(request.kind))
         }
         judged => judged,
     }
 }
 
-/// What a look at the list of models leaves open.
-fn looked(kind: ProbeKind) -> Doubt {
+/// What a request for the list of models leaves unproved.
+fn unproved(kind: ProbeKind) -> Doubt {
     match kind {
         ProbeKind::Unserved => Doubt::Unserved,
         ProbeKind::Free | ProbeKind::Call(_) => Doubt::Shallow,
     }
 }
 
-/// Whether the provider says how it wants to be asked, so that asking again makes sense.
+/// Learns from an error how the provider wants to be probed; true if a second probe makes sense.
 fn learn(deployment: &Deployment, failed: &Failed, sent: Option<u32>) -> bool {
     let checks = deployment.state.checks();
     let Some(sent) = sent.filter(|_| failed.cause == Cause::BadRequest) else { return false };
@@ -197,9 +196,9 @@ fn learn(deployment: &Deployment, failed: &Failed, sent: Option<u32>) -> bool {
     wants_other_name && checks.learn_completion_tokens()
 }
 
-fn kept(headers: &HeaderMap) -> Vec<(&'static str, Box<str>)> {
-    let kept = KEPT_HEADERS.into_iter();
-    kept.filter_map(|name| Some((name, headers.get(name)?.to_str().ok()?.into()))).collect()
+fn shown(headers: &HeaderMap) -> Vec<(&'static str, Box<str>)> {
+    let names = SHOWN_HEADERS.into_iter();
+    names.filter_map(|name| Some((name, headers.get(name)?.to_str().ok()?.into()))).collect()
 }
 
 fn one_line(text: &str) -> Box<str> {
@@ -208,7 +207,7 @@ fn one_line(text: &str) -> Box<str> {
     line.trim().into()
 }
 
-/// Probes one deployment, and probes it again where that makes sense.
+/// Sends the probes of one deployment.
 struct Prober<'a> {
     process: &'a Arc<Process>,
     serving: &'a Serving,
@@ -216,7 +215,7 @@ struct Prober<'a> {
 }
 
 impl Prober<'_> {
-    /// Sends `request`; `None` where no model ran.
+    /// Sends `request`; `None` if no model ran.
     async fn send(&self, request: &ProbeRequest, ends: Millis) -> Result<Option<Answered>, Failed> {
         self.process.health.probes.fetch_add(1, Ordering::Relaxed);
         let Some(operation) = &request.operation else {
@@ -248,7 +247,7 @@ impl Prober<'_> {
         self.attempt(&request.model, Call::Operation(Box::new(call)), ends).await.map(Some)
     }
 
-    /// The provider's list of models, as it comes.
+    /// Fetches the provider's list of models.
     async fn models(&self, ends: Millis) -> Result<Bytes, Failed> {
         let model = &self.deployment.endpoint.upstream_model;
         let answered = self.attempt(model, Call::ModelList, ends).await?;
@@ -260,7 +259,7 @@ impl Prober<'_> {
 
     async fn attempt(&self, model: &str, call: Call<'_>, ends: Millis) -> Result<Answered, Failed> {
         let (serving, deployment) = (self.serving, self.deployment);
-        // What is said to have been too short is the limit as it is configured.
+        // A timeout's message names the configured limit, not the remaining time.
         let limit_ms = as_ms(limit(serving, deployment));
         let plan = AttemptPlan {
             deployment: deployment.index,
@@ -294,7 +293,7 @@ fn as_ms(limit: Duration) -> u64 {
     u64::try_from(limit.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A check under way, for as long as it lives.
+/// Counts a probe as in flight while it lives.
 struct Counted<'p>(&'p Process);
 
 impl Counted<'_> {

@@ -1,7 +1,7 @@
 //! What a probe sends, and what it costs.
 //!
-//! Made for [`super::probe`] and for whoever groups probes that are the same. Always true: what goes out is
-//! made by the builder of traffic's requests.
+//! Made for [`super::probe`], and for [`super::round`] and [`super::thread`] to group identical probes. Always
+//! true: the request builder of traffic makes the request.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -20,23 +20,33 @@ use http::HeaderMap;
 use crate::state::Serving;
 use crate::upstream::{PathCall, Transfer};
 
-/// Tokens of an answer, unless the config says otherwise. Source: the seed.
+/// Default `max_tokens` of a probe: the model only has to run.
 const MAX_TOKENS: u32 = 1;
-/// The same of a deployment that stands for many models. Source: the seed.
+/// The same for a deployment with many models, some of which refuse fewer.
 const MAX_TOKENS_PATTERN: u32 = 10;
-/// Tokens that the question is taken to have where its cost is estimated.
+/// Input tokens assumed when the cost is estimated.
 const PROMPT_TOKENS: u64 = 12;
-/// A probe as it would go out.
+
+/// Whether a probe may cost money.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spending {
+    /// It may run a model.
+    Allowed,
+    /// It may only fetch the list of models: the day's budget is spent.
+    FreeOnly,
+}
+
+/// A probe, ready to send.
 pub(super) struct ProbeRequest {
     /// What it asks for.
     pub(super) kind: ProbeKind,
     /// The model's name at the provider.
     pub(super) model: Box<str>,
-    /// The most tokens that the answer may have, where that is said.
+    /// The most tokens that the answer may have, if it is limited.
     pub(super) tokens: Option<u32>,
-    /// What is charged besides tokens.
+    /// Billing units besides tokens.
     pub(super) units: Units,
-    /// What goes out, where a model is to run.
+    /// The operation, if a model is to run.
     pub(super) operation: Option<ProbeOperation>,
 }
 
@@ -48,10 +58,17 @@ pub(super) struct ProbeOperation {
     pub(super) prepared: Result<Prepared, Unfit>,
 }
 
-/// The probe of `deployment`. `free_only` leaves out what costs.
-pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool) -> ProbeRequest {
+/// Builds the probe of `deployment`.
+pub(super) fn build(
+    serving: &Serving,
+    deployment: &Deployment,
+    spending: Spending,
+) -> ProbeRequest {
     let named = model(deployment);
-    let kind = if free_only || named.is_none() { ProbeKind::Free } else { kind(deployment) };
+    let kind = match spending {
+        Spending::Allowed if named.is_some() => kind(deployment),
+        Spending::Allowed | Spending::FreeOnly => ProbeKind::Free,
+    };
     let model = named.unwrap_or_else(|| deployment.endpoint.upstream_model.clone());
     let ProbeKind::Call(operation) = kind else {
         let units = Units::default();
@@ -64,7 +81,7 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
         model: &model,
         prompt: deployment.probing.prompt.as_deref().unwrap_or(&serving.snapshot.checks.prompt),
         max_tokens: tokens,
-        reasons: checks.wants_completion_tokens() || names_limit_anew(deployment),
+        reasons: checks.wants_completion_tokens() || renames_limit(deployment),
         reasoning_effort: deployment.probing.reasoning_effort.as_deref(),
         voice: deployment.probing.voice.as_deref().unwrap_or(VOICE),
         params: &deployment.probing.params,
@@ -89,8 +106,8 @@ pub(super) fn build(serving: &Serving, deployment: &Deployment, free_only: bool)
     ProbeRequest { kind, model, tokens, units, operation }
 }
 
-/// Whether it is one of OpenAI's models that call the limit `max_completion_tokens`.
-fn names_limit_anew(deployment: &Deployment) -> bool {
+/// Whether it is an OpenAI model that calls the limit `max_completion_tokens`.
+fn renames_limit(deployment: &Deployment) -> bool {
     matches!(&*deployment.endpoint.provider.name, "openai" | "azure")
         && deployment.facts.supports_reasoning == Some(true)
 }
@@ -114,7 +131,7 @@ fn tokens(serving: &Serving, deployment: &Deployment, operation: Operation) -> O
 }
 
 impl ProbeRequest {
-    /// A number that two probes share when they are the same, byte for byte, and go to the same place.
+    /// A hash that two probes share if they are byte for byte the same and go to the same place.
     pub(super) fn identity(&self, serving: &Serving, index: DeploymentIndex) -> u64 {
         let deployment = serving.snapshot.deployment(index);
         let target = serving.target(index);
@@ -130,21 +147,21 @@ impl ProbeRequest {
                 path.as_str().hash(&mut hash);
                 body.hash(&mut hash);
             }
-            // Nothing goes out, or something that is no request: it is only like itself.
+            // Nothing is sent, or not an HTTP body: no other probe is the same.
             _ => (deployment.id.as_bytes(), "alone").hash(&mut hash),
         }
-        // Tokens of an identity are not in the headers.
+        // A dynamic credential is not in the headers yet.
         if target.credential.is_dynamic() {
             deployment.id.hash(&mut hash);
         }
         hash.finish()
     }
 
-    /// What it costs as far as can be told before, in units of 10^-9 USD.
+    /// Its estimated cost, in units of 10^-9 USD.
     pub(super) fn estimate(&self, deployment: &Deployment) -> u64 {
         match self.kind {
             ProbeKind::Free | ProbeKind::Unserved => 0,
-            // No model runs for it, or nothing is said to it.
+            // No model runs, or it gets no input.
             ProbeKind::Call(operation) if operation.is_of_files() || operation.switches() => 0,
             ProbeKind::Call(_) => {
                 let output = u64::from(self.tokens.unwrap_or(0));
@@ -155,8 +172,8 @@ impl ProbeRequest {
     }
 }
 
-/// A number for what is asked under the deployment's id: where, as whom, and for which model.
-pub(super) fn asked(serving: &Serving, index: DeploymentIndex) -> u64 {
+/// A hash of what a probe of the deployment tests: the address, the credential and the model.
+pub(super) fn subject(serving: &Serving, index: DeploymentIndex) -> u64 {
     let deployment = serving.snapshot.deployment(index);
     let mut hash = DefaultHasher::new();
     place(serving, index).hash(&mut hash);
@@ -165,7 +182,7 @@ pub(super) fn asked(serving: &Serving, index: DeploymentIndex) -> u64 {
     hash.finish()
 }
 
-/// A number for the credential that the deployment is asked with.
+/// A hash of the deployment's credential.
 pub(super) fn credential(serving: &Serving, deployment: &Deployment) -> u64 {
     let upstream = &serving.target(deployment.index).upstream.key;
     let mut hash = DefaultHasher::new();
@@ -176,7 +193,7 @@ pub(super) fn credential(serving: &Serving, deployment: &Deployment) -> u64 {
     hash.finish()
 }
 
-/// A number for where the deployment is and as whom it is asked.
+/// A hash of the deployment's address and headers.
 fn place(serving: &Serving, index: DeploymentIndex) -> u64 {
     let target = serving.target(index);
     let mut hash = DefaultHasher::new();
@@ -193,17 +210,17 @@ fn hash_headers(headers: &HeaderMap, hash: &mut DefaultHasher) {
     }
 }
 
-/// What `usage` costs, in units of 10^-9 USD. A model without a price costs what the dearest of its
-/// provider does; where no price is known at all it is taken to be one's own.
+/// The cost of `usage`, in units of 10^-9 USD. A model without a price costs as much as the provider's most
+/// expensive one; a provider without prices is assumed to be self-hosted and free.
 pub(super) fn cost(deployment: &Deployment, usage: Usage) -> u64 {
     if deployment.endpoint.mock.is_some() {
         return 0;
     }
-    let dearest = || {
+    let highest = || {
         let known = prices::of_provider(&deployment.endpoint.provider.name);
         known.filter_map(|(_, facts)| facts.cost_usd(&usage)).reduce(f64::max)
     };
-    let usd = deployment.facts.cost_usd(&usage).or_else(dearest).unwrap_or(0.0);
+    let usd = deployment.facts.cost_usd(&usage).or_else(highest).unwrap_or(0.0);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
     let nano = (usd * 1e9) as u64;
     nano

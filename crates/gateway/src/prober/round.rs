@@ -1,8 +1,8 @@
-//! Checks on demand: all that were asked for at once, within the longest of their times.
+//! Probes on demand: all in parallel, within the longest of their time limits.
 //!
-//! Called by [`super::thread`]. Always true: who asks for the same while it is under way gets the same; a
-//! check that is the same byte for byte is sent once; a credential that is to be left alone is left alone;
-//! beyond the day's budget nothing paid is sent; a round ends, whoever does not answer.
+//! Called by [`super::thread`]. Always true: equal requests at the same time share one round; byte-equal probes
+//! are sent once; a rate-limited credential is not used; beyond the day's budget only free probes are sent;
+//! a round ends even if a deployment does not answer.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -14,93 +14,94 @@ use hale_core::health::check::{Allowance, Checked, Finding};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
+use super::request::Spending;
 use super::thread::{contained, record};
 use super::{probe, request};
 use crate::clock;
 use crate::state::health::{Answer, Command, Round};
 use crate::state::{Process, Serving};
 
-/// Rounds under way; who asks for one more gets no answer.
+/// Most rounds in flight; a request for one more gets no answer.
 const ROUNDS_MAX: usize = 32;
 
-/// The rounds under way.
+/// The rounds in flight.
 #[derive(Clone)]
 pub(super) struct Rounds {
     process: Arc<Process>,
     places: Rc<Semaphore>,
-    under_way: Rc<RefCell<Vec<UnderWay>>>,
+    in_flight: Rc<RefCell<Vec<InFlight>>>,
 }
 
-struct UnderWay {
+struct InFlight {
     serving: Arc<Serving>,
     targets: Vec<DeploymentIndex>,
     waiting: Vec<oneshot::Sender<Arc<Round>>>,
 }
 
-impl UnderWay {
+impl InFlight {
     fn is_for(&self, serving: &Arc<Serving>, targets: &[DeploymentIndex]) -> bool {
         Arc::ptr_eq(&self.serving, serving) && self.targets == targets
     }
 }
 
-/// Deployments whose checks are the same.
-pub(crate) struct Alike {
-    /// What one check costs as far as can be told before, in units of 10^-9 USD.
+/// Deployments whose probes are byte for byte the same, so that one probe serves all.
+pub(crate) struct ProbeGroup {
+    /// The estimated cost of the probe, in units of 10^-9 USD.
     cost_nano_usd: u64,
-    /// Those that it speaks for, at least one.
+    /// The deployments, at least one.
     pub(crate) members: Vec<DeploymentIndex>,
 }
 
-/// `targets` with those together whose checks are the same, in their order.
-pub(crate) fn alike(serving: &Serving, targets: &[DeploymentIndex]) -> Vec<Alike> {
-    let mut together: Vec<Alike> = Vec::new();
+/// Groups `targets` by equal probes, in order.
+pub(crate) fn probe_groups(serving: &Serving, targets: &[DeploymentIndex]) -> Vec<ProbeGroup> {
+    let mut groups: Vec<ProbeGroup> = Vec::new();
     let mut places: HashMap<u64, usize> = HashMap::new();
     for index in targets {
         let deployment = serving.snapshot.deployment(*index);
-        let built = request::build(serving, deployment, false);
-        let place = *places.entry(built.identity(serving, *index)).or_insert(together.len());
-        match together.get_mut(place) {
-            Some(alike) => alike.members.push(*index),
+        let built = request::build(serving, deployment, Spending::Allowed);
+        let place = *places.entry(built.identity(serving, *index)).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => group.members.push(*index),
             None => {
                 let cost_nano_usd = built.estimate(deployment);
-                together.push(Alike { cost_nano_usd, members: vec![*index] });
+                groups.push(ProbeGroup { cost_nano_usd, members: vec![*index] });
             }
         }
     }
-    together
+    groups
 }
 
 impl Rounds {
-    /// `places` bounds the checks of all rounds together.
+    /// `places` bounds the probes of all rounds together.
     pub(super) fn new(process: Arc<Process>, places: Rc<Semaphore>) -> Rounds {
-        Rounds { process, places, under_way: Rc::default() }
+        Rounds { process, places, in_flight: Rc::default() }
     }
 
-    /// Begins a round, or joins one.
+    /// Starts a round, or joins one.
     pub(super) fn begin(&self, command: Command) {
         let Command { serving, targets, answer } = command;
         {
-            let mut under_way = self.under_way.borrow_mut();
-            if let Some(same) = under_way.iter_mut().find(|one| one.is_for(&serving, &targets)) {
+            let mut in_flight = self.in_flight.borrow_mut();
+            if let Some(same) = in_flight.iter_mut().find(|one| one.is_for(&serving, &targets)) {
                 same.waiting.push(answer);
                 return;
             }
-            if under_way.len() >= ROUNDS_MAX {
+            if in_flight.len() >= ROUNDS_MAX {
                 return;
             }
             let (serving, targets) = (serving.clone(), targets.clone());
-            under_way.push(UnderWay { serving, targets, waiting: vec![answer] });
+            in_flight.push(InFlight { serving, targets, waiting: vec![answer] });
         }
         let rounds = self.clone();
         tokio::task::spawn_local(async move {
             let round = Arc::new(rounds.make(&serving, &targets).await);
             let waiting = {
-                let mut under_way = rounds.under_way.borrow_mut();
-                let place = under_way.iter().position(|one| one.is_for(&serving, &targets));
-                place.map(|place| under_way.swap_remove(place).waiting).unwrap_or_default()
+                let mut in_flight = rounds.in_flight.borrow_mut();
+                let place = in_flight.iter().position(|one| one.is_for(&serving, &targets));
+                place.map(|place| in_flight.swap_remove(place).waiting).unwrap_or_default()
             };
             for answer in waiting {
-                // Who asked may have gone.
+                // The requester may be gone.
                 let _gone: Result<(), _> = answer.send(round.clone());
             }
         });
@@ -114,28 +115,29 @@ impl Rounds {
         for index in targets {
             let deployment = serving.snapshot.deployment(*index);
             let credential = request::credential(serving, deployment);
-            if let Some(until) = self.process.health.quiet.lock().until(now, credential) {
-                found.insert(*index, Answer::LeftAlone(until));
+            if let Some(until) = self.process.health.rate_limit_holds.lock().until(now, credential)
+            {
+                found.insert(*index, Answer::OnHold(until));
                 continue;
             }
             longest = longest.max(probe::limit(serving, deployment));
             asked.push(*index);
         }
         let mut tasks = JoinSet::new();
-        // The first of those with the same check makes it for all.
-        for Alike { cost_nano_usd: cost, members } in alike(serving, &asked) {
+        // The first member of a group sends the probe for all.
+        for ProbeGroup { cost_nano_usd: cost, members } in probe_groups(serving, &asked) {
             let (rounds, serving) = (self.clone(), serving.clone());
             tasks.spawn_local(async move {
-                // It is never closed.
+                // The semaphore is never closed.
                 let _place = rounds.places.acquire().await;
                 let checked = match members.first() {
-                    Some(index) => Some(rounds.check(&serving, *index, cost).await),
+                    Some(index) => Some(rounds.probe(&serving, *index, cost).await),
                     None => None,
                 };
                 (members, checked)
             });
         }
-        // In the background one failure is no verdict, whoever asked for the check.
+        // With background probes a failure needs confirmation, also when it was found on demand.
         let confirm = serving.snapshot.checks.background;
         let gather = async {
             while let Some(done) = tasks.join_next().await {
@@ -143,34 +145,34 @@ impl Rounds {
                 let checked = Arc::new(checked);
                 for index in members {
                     let deployment = serving.snapshot.deployment(index);
-                    if self.has(deployment) {
+                    if self.is_in_force(deployment) {
                         record(serving, deployment, &checked, confirm);
                     }
-                    found.insert(index, Answer::Checked(checked.clone()));
+                    found.insert(index, Answer::Probed(checked.clone()));
                 }
             }
         };
-        // A check ends by itself at its time, so that this is for those that had no place.
+        // A probe ends by its own time limit; this timeout is for probes that still wait for a place.
         let grace = std::time::Duration::from_millis(250);
         let _late: Result<(), _> = tokio::time::timeout(longest + grace, gather).await;
         let mut answer = |index| found.remove(&index).unwrap_or(Answer::NotReached);
         targets.iter().map(|index| (*index, answer(*index))).collect()
     }
 
-    /// Whether it is one of the config in force, rather than of a request that only tries it, or of a
-    /// config that was.
-    fn has(&self, deployment: &Deployment) -> bool {
+    /// Whether it belongs to the config in force, and not to an earlier config or to the test of a
+    /// connection.
+    fn is_in_force(&self, deployment: &Deployment) -> bool {
         let in_force = self.process.serving();
         let index = in_force.snapshot.by_id.get(&deployment.id);
         let state = index.map(|index| &in_force.snapshot.deployment(*index).state);
         state.is_some_and(|state| Arc::ptr_eq(state, &deployment.state))
     }
 
-    /// Checks the deployment at `index`, for so much money where the budget has it.
-    async fn check(&self, serving: &Arc<Serving>, index: DeploymentIndex, cost: u64) -> Checked {
+    /// Probes the deployment at `index`; the probe is free if the budget cannot pay `cost`.
+    async fn probe(&self, serving: &Arc<Serving>, index: DeploymentIndex, cost: u64) -> Checked {
         let deployment = serving.snapshot.deployment(index);
         let health = &self.process.health;
-        // What is only tried is no config that could allow itself anything.
+        // A config that is only tested cannot raise the budget of all.
         let in_force = self.process.serving();
         let allowed = Allowance {
             own: deployment.probing.daily_budget_nano_usd(),
@@ -181,15 +183,16 @@ impl Rounds {
         if !booked {
             health.budget_reached(&deployment.id, now);
         }
-        let checked = contained(&self.process, serving, index, !booked).await;
-        let is_there = |id: &str| in_force.snapshot.by_id.contains_key(id);
-        if !is_there(&deployment.id) {
-            // Nobody asks for the account of something that was only tried.
-            health.ledger.lock().retain(is_there);
+        let spending = if booked { Spending::Allowed } else { Spending::FreeOnly };
+        let checked = contained(&self.process, serving, index, spending).await;
+        let exists = |id: &str| in_force.snapshot.by_id.contains_key(id);
+        if !exists(&deployment.id) {
+            // The account of a deployment that was only tested is not needed again.
+            health.ledger.lock().retain(exists);
         }
         if let Finding::RateLimited(Some(ms)) = checked.finding {
             let credential = request::credential(serving, deployment);
-            health.quiet.lock().ask(checked.ended, credential, ms);
+            health.rate_limit_holds.lock().ask(checked.ended, credential, ms);
         }
         checked
     }

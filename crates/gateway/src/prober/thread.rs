@@ -1,8 +1,8 @@
-//! The thread that makes checks: in the background as the schedule says, and on demand.
+//! The thread that sends probes: in the background by the schedule, and on demand.
 //!
-//! Started with the process. Always true: it serves no client, so that a check delays nobody; a fault of
-//! our own in one check ends that check, anywhere else the loop, which begins anew; every result is told to
-//! the state of each deployment that it is about, and every change is logged once.
+//! Started with the process. Always true: it serves no client, so that a probe delays no request; a panic in a
+//! probe ends that probe, a panic elsewhere restarts the loop; every result reaches the state of each
+//! deployment that it concerns, and every change is logged once.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,6 +18,7 @@ use hale_core::time::Millis;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Semaphore, mpsc};
 
+use super::request::Spending;
 use super::round::Rounds;
 use super::{probe, request};
 use crate::clock;
@@ -27,17 +28,17 @@ use crate::state::health::{Command, Health};
 use crate::state::{Process, Serving};
 use crate::{events, panics, upstream};
 
-/// How often the loop looks around when nothing happens: for another config, and for idle connections.
-const LOOK: Duration = Duration::from_millis(500);
-/// Results that may wait; there are never more checks under way.
+/// How often an idle loop looks for a new config and for idle connections.
+const TICK: Duration = Duration::from_millis(500);
+/// Results that may wait for the loop; it is more than the probes that can be in flight.
 const RESULTS_MAX: usize = 2048;
-/// Checks under way on demand. Source: the contract, section 3.
+/// Most probes on demand in flight: a live round is parallel, but bounded.
 pub(super) const ON_DEMAND_MAX: usize = 256;
 
 /// Starts the thread. It ends with the process.
 ///
 /// # Errors
-/// What the system says.
+/// The thread cannot be spawned.
 pub(crate) fn start(process: &Arc<Process>) -> std::io::Result<()> {
     let taken = process.health.receiver.lock().take();
     let Some(mut commands) = taken else { return Ok(()) };
@@ -52,15 +53,15 @@ pub(crate) fn start(process: &Arc<Process>) -> std::io::Result<()> {
             Ok::<(), std::io::Error>(())
         });
         if let Err(error) = ended {
-            tracing::error!(%error, "health checks could not start");
+            tracing::error!(%error, "the health thread cannot start; health probes are off");
         }
     })?;
     Ok(())
 }
 
-/// A check in the background that ended.
+/// A background probe that ended.
 struct Ended {
-    /// The config that it began with, whose indexes the subject has.
+    /// The config that it started with; the subject's indexes belong to it.
     serving: Arc<Serving>,
     subject: Subject,
     checked: Checked,
@@ -82,13 +83,13 @@ async fn run(process: &Arc<Process>, commands: &mut mpsc::Receiver<Command>) {
         for start in starts {
             spawn(process, &background.serving, start, &results);
         }
-        background.tell(now, false);
+        background.log_counts_when_due(now);
         background.grow_old(now);
         upstream::close_idle(now);
         let wake = background
             .schedule
             .wake(now)
-            .min(now.plus(u64::try_from(LOOK.as_millis()).unwrap_or(u64::MAX)));
+            .min(now.plus(u64::try_from(TICK.as_millis()).unwrap_or(u64::MAX)));
         tokio::select! {
             Some(ended) = ended.recv() => {
                 background.ended(&ended);
@@ -103,7 +104,7 @@ async fn run(process: &Arc<Process>, commands: &mut mpsc::Receiver<Command>) {
     }
 }
 
-/// Makes the check in a task of its own.
+/// Sends the probe in a task of its own.
 fn spawn(
     process: &Arc<Process>,
     serving: &Arc<Serving>,
@@ -114,26 +115,27 @@ fn spawn(
     if start.free_only {
         process.health.budget_reached(&start.subject.id, clock::now().millis());
     }
+    let spending = if start.free_only { Spending::FreeOnly } else { Spending::Allowed };
     let (process, serving, results) = (process.clone(), serving.clone(), results.clone());
     tokio::task::spawn_local(async move {
-        let checked = contained(&process, &serving, index, start.free_only).await;
+        let checked = contained(&process, &serving, index, spending).await;
         let ended = Ended { serving, subject: start.subject, checked };
-        // Nobody listens only when the loop has begun anew.
+        // The receiver is gone only after a restart of the loop.
         let _gone: Result<(), _> = results.send(ended).await;
     });
 }
 
-/// The check; a fault of our own is one that proves nothing.
+/// The probe; a panic in it is a result that proves nothing.
 pub(crate) async fn contained(
     process: &Arc<Process>,
     serving: &Arc<Serving>,
     index: hale_core::deployment::DeploymentIndex,
-    free_only: bool,
+    spending: Spending,
 ) -> Checked {
     let started = clock::now().millis();
     let check = async {
         panics::fail_where_a_test_says("check");
-        probe::probe(process, serving, index, free_only).await
+        probe::probe(process, serving, index, spending).await
     };
     CatchPanic(Box::pin(check)).await.unwrap_or_else(|()| {
         process.metrics.panics.fetch_add(1, Ordering::Relaxed);
@@ -144,14 +146,14 @@ pub(crate) async fn contained(
             cause: Some(Cause::Gateway),
             status: None,
             obstacle: None,
-            message: "the check failed by a fault of our own; please report it".into(),
+            message: "the probe hit a bug in the gateway; please report it".into(),
             model: Box::default(),
             headers: Vec::new(),
         }
     })
 }
 
-/// Tells the deployment what a check found.
+/// Reports a probe's result to its deployment.
 pub(super) fn record(serving: &Serving, deployment: &Deployment, checked: &Checked, confirm: bool) {
     events::publish(What::Probe {
         deployment: deployment.id.clone(),
@@ -167,20 +169,20 @@ pub(super) fn record(serving: &Serving, deployment: &Deployment, checked: &Check
     }
 }
 
-/// The background checks of one config.
+/// The background probes of one config.
 struct Background {
     serving: Arc<Serving>,
     schedule: Schedule,
-    /// When the log said last how many are well.
-    told_at: Millis,
-    /// When old verdicts were looked for last.
+    /// When the counts were logged last.
+    logged_at: Millis,
+    /// When verdicts were last checked for their age.
     aged_at: Millis,
 }
 
 impl Background {
     fn new(health: &Health, serving: Arc<Serving>) -> Background {
-        let schedule = Schedule::new(health.ledger.clone(), health.quiet.clone());
-        let background = Background { serving, schedule, told_at: Millis(0), aged_at: Millis(0) };
+        let schedule = Schedule::new(health.ledger.clone(), health.rate_limit_holds.clone());
+        let background = Background { serving, schedule, logged_at: Millis(0), aged_at: Millis(0) };
         let now = clock::now().millis();
         let settings = &background.serving.snapshot.checks;
         if settings.background {
@@ -196,7 +198,7 @@ impl Background {
         background.with(serving, now)
     }
 
-    /// The same under another config.
+    /// Switches to another config.
     fn with(mut self, serving: Arc<Serving>, now: Millis) -> Background {
         for deployment in &serving.snapshot.deployments {
             deployment.state.checks().plan_next(None);
@@ -222,29 +224,28 @@ impl Background {
         let now = clock::now().millis();
         let members = ended.subject.members.iter();
         for deployment in members.map(|index| ended.serving.snapshot.deployment(*index)) {
-            if self.still_asks(&deployment.id, ended) {
+            if self.is_unchanged(&deployment.id, ended) {
                 record(&ended.serving, deployment, &ended.checked, true);
             }
         }
         let finding = ended.checked.finding;
         let snapshot = &self.serving.snapshot;
         self.schedule.ended(now, snapshot, &ended.subject, finding, fastrand::u64(..));
-        self.tell(now, true);
+        self.log_counts(now);
     }
 
-    /// Whether the config in force asks the same under that id as the check that ended: what was found
-    /// out with another credential means nothing any more.
-    fn still_asks(&self, id: &str, ended: &Ended) -> bool {
+    /// Whether the deployment with that id still has the address, credential and model that were probed.
+    fn is_unchanged(&self, id: &str, ended: &Ended) -> bool {
         let by_id = &self.serving.snapshot.by_id;
         Arc::ptr_eq(&self.serving, &ended.serving)
             || by_id
                 .get(id)
-                .is_some_and(|index| request::asked(&self.serving, *index) == ended.subject.place)
+                .is_some_and(|index| request::subject(&self.serving, *index) == ended.subject.place)
     }
 
-    /// Ends the verdicts that are too old.
+    /// Ends verdicts that are too old.
     fn grow_old(&mut self, now: Millis) {
-        if u128::from(now.since(self.aged_at)) < LOOK.as_millis() {
+        if u128::from(now.since(self.aged_at)) < TICK.as_millis() {
             return;
         }
         self.aged_at = now;
@@ -256,13 +257,20 @@ impl Background {
         }
     }
 
-    /// Says how many are well: when routing has new verdicts, and at least once in an interval.
-    fn tell(&mut self, now: Millis, updated: bool) {
+    /// Logs the counts if they were not logged for an interval.
+    fn log_counts_when_due(&mut self, now: Millis) {
+        if now.since(self.logged_at) >= self.serving.snapshot.checks.interval_ms {
+            self.log_counts(now);
+        }
+    }
+
+    /// Logs how many deployments are healthy, if probes decide routing.
+    fn log_counts(&mut self, now: Millis) {
         let settings = &self.serving.snapshot.checks;
-        if !settings.routes() || !(updated || now.since(self.told_at) >= settings.interval_ms) {
+        if !settings.routes() {
             return;
         }
-        self.told_at = now;
+        self.logged_at = now;
         if !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
@@ -281,8 +289,8 @@ impl Background {
     }
 }
 
-/// Whether background checks leave it out.
-pub(crate) fn is_left_out(serving: &Serving, deployment: &Deployment) -> bool {
+/// Whether background probes skip the deployment.
+pub(crate) fn is_not_probed(serving: &Serving, deployment: &Deployment) -> bool {
     let group = &serving.snapshot.group(deployment.group).name;
     deployment.misconfigured.is_some()
         || deployment.routing.is_paused
@@ -290,7 +298,7 @@ pub(crate) fn is_left_out(serving: &Serving, deployment: &Deployment) -> bool {
         || !serving.snapshot.checks.covers(group)
 }
 
-/// Who is checked in the background; checks that are the same stand together.
+/// The subjects of background probes: deployments with equal probes share one.
 fn subjects(serving: &Serving) -> Vec<Subject> {
     let mut subjects: Vec<Subject> = Vec::new();
     if !serving.snapshot.checks.background {
@@ -298,10 +306,10 @@ fn subjects(serving: &Serving) -> Vec<Subject> {
     }
     let mut places: HashMap<u64, usize> = HashMap::new();
     for deployment in &serving.snapshot.deployments {
-        if is_left_out(serving, deployment) {
+        if is_not_probed(serving, deployment) {
             continue;
         }
-        let built = request::build(serving, deployment, false);
+        let built = request::build(serving, deployment, Spending::Allowed);
         let identity = built.identity(serving, deployment.index);
         if let Some(known) = places.get(&identity).and_then(|place| subjects.get_mut(*place)) {
             known.members.push(deployment.index);
@@ -313,7 +321,7 @@ fn subjects(serving: &Serving) -> Vec<Subject> {
         subjects.push(Subject {
             id: deployment.id.clone(),
             members: vec![deployment.index],
-            place: request::asked(serving, deployment.index),
+            place: request::subject(serving, deployment.index),
             upstream: upstream.finish(),
             credential: request::credential(serving, deployment),
             nano_usd: built.estimate(deployment),

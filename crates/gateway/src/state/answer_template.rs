@@ -1,4 +1,4 @@
-//! What every good answer of one deployment says about it, made once for each config.
+//! The headers that all good answers of one deployment share, made once for each config.
 //!
 //! Made with the config in force, completed by `proxy::answer_headers` for each answer.
 
@@ -13,16 +13,16 @@ const VERSION: HeaderName = HeaderName::from_static("x-litellm-version");
 pub(crate) const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
 pub(crate) const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
 
-/// What the answers of one deployment have in common.
+/// The headers that the answers of one deployment share.
 pub(crate) struct AnswerTemplate {
     /// The headers that every client sees.
     pub(crate) headers: HeaderMap,
-    /// Its address as a header.
+    /// Its address as a header value.
     pub(crate) base: Option<HeaderValue>,
 }
 
 impl AnswerTemplate {
-    /// That of `deployment`.
+    /// The template of `deployment`.
     pub(super) fn new(deployment: &Deployment) -> AnswerTemplate {
         let mut headers = HeaderMap::with_capacity(28);
         let id = HeaderValue::from_str(&deployment.id)

@@ -1,7 +1,6 @@
-//! What the process knows of its health thread, and how that is asked.
+//! The process's side of the health thread: counters, ledgers and the channel for requests.
 //!
-//! Owned by the process, shared with the prober. Always true: no request waits for the thread but those that
-//! ask for checks.
+//! Owned by the process, shared with the prober. Always true: only requests for probes wait for the thread.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,63 +15,63 @@ use super::Serving;
 use crate::clock;
 use crate::events::{self, Budget, What};
 
-/// Requests for checks that may wait for the thread.
+/// Most requests for probes that wait for the thread.
 const COMMANDS_MAX: usize = 64;
-/// How often the log says that checks are ignored, milliseconds.
+/// How often the log repeats that probes are ignored, milliseconds.
 const WARN_EVERY_MS: u64 = 1_000;
-/// A day of the budget of probes, milliseconds.
+/// The period of the probe budget: a day, milliseconds.
 const DAY_MS: u64 = 86_400_000;
 
-/// What a round of checks came to.
+/// The results of a round of probes.
 pub(crate) type Round = Vec<(DeploymentIndex, Answer)>;
 
-/// What a round came to for one deployment.
+/// The result of a round for one deployment.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    /// It was checked.
-    Checked(Arc<Checked>),
-    /// Nobody was asked: the provider wants this credential to be left alone until then.
-    LeftAlone(Millis),
-    /// There was no time or place for it.
+    /// It was probed.
+    Probed(Arc<Checked>),
+    /// No probe was sent: the provider rate-limits this credential until then.
+    OnHold(Millis),
+    /// The round ended before its probe could start.
     NotReached,
 }
 
-/// What the thread is asked for: checks of these deployments, now.
+/// A request to probe these deployments now.
 pub(crate) struct Command {
     pub(crate) serving: Arc<Serving>,
     pub(crate) targets: Vec<DeploymentIndex>,
     pub(crate) answer: oneshot::Sender<Arc<Round>>,
 }
 
-/// What the process knows of its health thread.
+/// The process's side of the health thread.
 pub(crate) struct Health {
     commands: mpsc::Sender<Command>,
-    /// The other end, until the thread takes it.
+    /// The receiving end, until the thread takes it.
     pub(crate) receiver: Mutex<Option<mpsc::Receiver<Command>>>,
-    /// When the thread was seen moving last, milliseconds.
+    /// When the thread last ran its loop, milliseconds.
     pub(crate) beat: AtomicU64,
-    /// Checks that were sent.
+    /// Probes that were sent.
     pub(crate) probes: AtomicU64,
-    /// Of those, the ones that found something wrong.
+    /// Probes that found a deployment unhealthy.
     pub(crate) failed: AtomicU64,
-    /// Checks under way.
+    /// Probes in flight.
     pub(crate) in_flight: AtomicU64,
-    /// What checks cost, in units of 10^-9 USD.
+    /// The cost of all probes, in units of 10^-9 USD.
     pub(crate) nano_usd: AtomicU64,
-    /// What of a day's budget is spent, whoever spends it.
+    /// What is spent of the day's budgets, by background probes and on demand.
     pub(crate) ledger: Arc<Mutex<Ledger>>,
-    /// Credentials that are to be left alone.
-    pub(crate) quiet: Arc<Mutex<Quiet>>,
-    /// Attempts that were made although checks spoke against everybody.
+    /// Credentials that a provider rate-limits.
+    pub(crate) rate_limit_holds: Arc<Mutex<Quiet>>,
+    /// Attempts that ignored probes, because every deployment was unhealthy.
     pub(crate) bypasses: AtomicU64,
-    /// When the log said so last, milliseconds, plus 1.
+    /// When that was last logged, milliseconds, plus 1.
     warned: AtomicU64,
-    /// The day, plus 1, on which the budget of probes was last found spent.
+    /// The last day on which a probe budget was found spent, plus 1.
     budget_day: AtomicU64,
 }
 
 impl Health {
-    /// Nothing yet.
+    /// A state without results.
     pub(crate) fn new() -> Health {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
         Health {
@@ -84,20 +83,19 @@ impl Health {
             in_flight: AtomicU64::new(0),
             nano_usd: AtomicU64::new(0),
             ledger: Arc::default(),
-            quiet: Arc::default(),
+            rate_limit_holds: Arc::default(),
             bypasses: AtomicU64::new(0),
             warned: AtomicU64::new(0),
             budget_day: AtomicU64::new(0),
         }
     }
 
-    /// How long ago the thread moved, milliseconds.
+    /// How long ago the thread ran its loop, milliseconds.
     pub(crate) fn age_ms(&self) -> u64 {
         clock::now().millis().since(Millis(self.beat.load(Ordering::Relaxed)))
     }
 
-    /// A probe of `deployment` had to be free: its budget of the day is spent, or that of all. The first one of
-    /// a day is an event.
+    /// The day's probe budget of `deployment`, or of all, is spent. The first time on a day is an event.
     pub(crate) fn budget_reached(&self, deployment: &Arc<str>, now: Millis) {
         let day = now.0 / DAY_MS + 1;
         if self.budget_day.swap(day, Ordering::Relaxed) != day {
@@ -106,14 +104,14 @@ impl Health {
         }
     }
 
-    /// A request is tried although checks speak against everybody who could answer it.
+    /// An attempt ignores probes, because every deployment is unhealthy.
     pub(crate) fn bypassed(&self, now: Millis) {
         self.bypasses.fetch_add(1, Ordering::Relaxed);
         let again = |warned: u64| {
             let due = warned == 0 || now.0 >= warned.saturating_add(WARN_EVERY_MS);
             due.then_some(now.0.saturating_add(1))
         };
-        // Of the workers that are about to say it one does.
+        // Of several workers at the same moment one logs it.
         let relaxed = Ordering::Relaxed;
         if self.warned.fetch_update(relaxed, relaxed, again).is_ok() {
             tracing::warn!(
@@ -122,7 +120,7 @@ impl Health {
         }
     }
 
-    /// Asks for checks of `targets` and waits for them; `None` when the thread has no room or failed.
+    /// Probes `targets` and waits for the results; `None` if the thread is full or failed.
     pub(crate) async fn round(
         &self,
         serving: &Arc<Serving>,

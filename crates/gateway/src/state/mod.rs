@@ -1,7 +1,7 @@
-//! What the process holds: the config in force, what was made of it for speed, and what is counted.
+//! The state of the process: the config in force, what is prepared from it, and the counters.
 //!
-//! Workers read [`Serving`] once per request; [`crate::process`] replaces it. Always true: a request
-//! keeps the [`Serving`] that it began with until its last byte.
+//! Workers read [`Serving`] once per request; [`crate::process`] replaces it. Always true: a request keeps
+//! the [`Serving`] that it started with until its last byte.
 
 pub(crate) mod answer_template;
 pub(crate) mod health;
@@ -23,8 +23,8 @@ use crate::metrics::{GroupMetrics, Metrics};
 use crate::sink::Sinks;
 use crate::upstream::Target;
 
-/// What the requests of one worker share. They hold it by a count of the worker's own, which costs less than
-/// one that all workers share.
+/// What the requests of one worker share. It is counted per worker, because an atomic count shared by all
+/// workers costs more.
 pub(crate) struct Worker {
     /// The process.
     pub(crate) process: Arc<Process>,
@@ -33,15 +33,15 @@ pub(crate) struct Worker {
 /// The process.
 pub(crate) struct Process {
     serving: ArcSwap<Serving>,
-    /// What is counted.
+    /// The counters.
     pub(crate) metrics: Arc<Metrics>,
-    /// Where records go.
+    /// The sinks of records.
     pub(crate) sinks: Arc<Sinks>,
-    /// What the health thread is told and has counted.
+    /// The process's side of the health thread.
     pub(crate) health: Health,
     /// Whether the process is about to stop.
     draining: AtomicBool,
-    /// Whether what is still under way is being cut.
+    /// Whether requests in flight are being cut.
     cutting: AtomicBool,
     /// Bytes of bodies that are held.
     pub(crate) buffered: Arc<Buffered>,
@@ -51,21 +51,21 @@ pub(crate) struct Process {
 pub(crate) struct Serving {
     /// The config.
     pub(crate) snapshot: Snapshot,
-    /// The deployments; same order as the snapshot's.
+    /// The deployments, in the snapshot's order.
     deployments: Vec<Ready>,
-    /// What the ids of responses are signed with.
+    /// Signs the ids of stored objects.
     pub(crate) ids: IdKey,
-    /// What is counted for each group; same order as the snapshot's.
+    /// The counters of each group, in the snapshot's order.
     groups: Vec<Arc<GroupMetrics>>,
-    /// What is counted for requests without a group.
+    /// The counters of requests without a group.
     pub(crate) no_group: Arc<GroupMetrics>,
 }
 
 /// A deployment, ready to serve.
 struct Ready {
-    /// Where its requests go.
+    /// The target of its requests.
     target: Target,
-    /// What its answers have in common.
+    /// The headers that its answers share.
     answers: AnswerTemplate,
 }
 
@@ -100,17 +100,17 @@ impl Process {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// From now on the process is about to stop.
+    /// Marks the process as about to stop.
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
     }
 
-    /// Whether what is still under way is being cut: by us, not by the client or the upstream.
+    /// Whether the gateway cuts requests that are still in flight.
     pub(crate) fn is_cutting(&self) -> bool {
         self.cutting.load(Ordering::Relaxed)
     }
 
-    /// From now on what is still under way is being cut.
+    /// Starts to cut requests that are still in flight.
     pub(crate) fn cut(&self) {
         self.cutting.store(true, Ordering::Relaxed);
     }
@@ -118,7 +118,7 @@ impl Process {
 
 impl Serving {
     fn new(snapshot: Snapshot, metrics: &Metrics) -> Serving {
-        // Its holders share what the key gives access to; a change of it ends the ids issued before.
+        // Ids are valid for all holders of the master key; a new key invalidates ids issued before.
         let secret = snapshot.gateway.master_key.as_ref().map_or("", |key| key.expose());
         Serving {
             ids: IdKey::new(secret.as_bytes()),
@@ -129,7 +129,7 @@ impl Serving {
         }
     }
 
-    /// A config that is tried and never in force: nothing is counted for its groups.
+    /// A config that is tested and never in force: its groups have no counters.
     pub(crate) fn apart(snapshot: Snapshot) -> Serving {
         let uncounted: Arc<GroupMetrics> = Arc::default();
         Serving {
@@ -141,17 +141,17 @@ impl Serving {
         }
     }
 
-    /// Where the requests of the deployment at `index` go.
+    /// The target of the deployment at `index`.
     pub(crate) fn target(&self, index: DeploymentIndex) -> &Target {
         &self.deployments[index.0 as usize].target
     }
 
-    /// What the answers of the deployment at `index` have in common.
+    /// The headers that the answers of the deployment at `index` share.
     pub(crate) fn answer_template(&self, index: DeploymentIndex) -> &AnswerTemplate {
         &self.deployments[index.0 as usize].answers
     }
 
-    /// What is counted for the group at `index`.
+    /// The counters of the group at `index`.
     pub(crate) fn group(&self, index: GroupIndex) -> &Arc<GroupMetrics> {
         &self.groups[index.0 as usize]
     }

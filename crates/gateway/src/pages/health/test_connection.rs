@@ -144,8 +144,8 @@ fn findings(serving: &Serving, index: DeploymentIndex, answer: Option<&Answer>) 
     let deployment = serving.snapshot.deployment(index);
     let mut result = json!({"model": &*deployment.endpoint.model_param});
     let checked = match answer {
-        Some(Answer::Checked(checked)) => checked,
-        Some(Answer::LeftAlone(until)) => {
+        Some(Answer::Probed(checked)) => checked,
+        Some(Answer::OnHold(until)) => {
             let seconds = until.since(clock::now().millis()).div_ceil(1000);
             result["cause"] = json!("rate_limited");
             result["error"] = json!(format!(

@@ -31,7 +31,7 @@ pub(super) fn switched(
     let switched = answer.body.switched();
     let Some(stream) = switched.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) else {
         let why = format!(
-            "the upstream answered {status} to a WebSocket handshake: it serves none there"
+            "the upstream answered {status} to a handshake: it serves no WebSocket there"
         );
         return Err(Failed::malformed(why));
     };

@@ -65,7 +65,7 @@ impl Attempt<'_> {
         }
     }
 
-    /// No answer came in time; `stage` is how far the call got.
+    /// The failure when no answer came in time.
     fn late(&self) -> Failed {
         if self.plan.ends_by_caller {
             let message = "no answer within the time that the client allows; allow more with \

@@ -30,9 +30,8 @@ pub(super) fn switched(
     let (status, mut headers) = (answer.status, answer.headers);
     let switched = answer.body.switched();
     let Some(stream) = switched.filter(|_| status == StatusCode::SWITCHING_PROTOCOLS) else {
-        let why = format!(
-            "the upstream answered {status} to a handshake: it serves no WebSocket there"
-        );
+        let why =
+            format!("the upstream answered {status} to a handshake: it serves no WebSocket there");
         return Err(Failed::malformed(why));
     };
     let protocol = call.dialect.handshake.agreed(key, &mut headers).map_err(Failed::malformed)?;

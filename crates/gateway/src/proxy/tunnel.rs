@@ -281,7 +281,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> ClientSession for Session<C> {
             if self.silence.poll(cx, self.tunnel.due()).is_pending() {
                 return Poll::Pending;
             }
-            if self.tunnel.last_words.is_some() {
+            if self.tunnel.farewell.is_some() {
                 return Poll::Ready(());
             }
             self.tunnel.end(self.tunnel.overdue(clock::now().millis()));

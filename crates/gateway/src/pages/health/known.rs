@@ -10,7 +10,7 @@ use hale_core::health::check::{Checked, Doubt, Finding, History, Status};
 use hale_core::health::{Rest, Verdict};
 use hale_core::time::Millis;
 
-use crate::prober::is_left_out;
+use crate::prober::is_not_probed;
 use crate::state::Serving;
 use crate::state::health::Answer;
 
@@ -78,7 +78,7 @@ pub(super) fn left_out(serving: &Serving, index: DeploymentIndex) -> Option<Know
         Some("paused")
     } else if opted_out {
         Some("disabled")
-    } else if settings.background && is_left_out(serving, deployment) {
+    } else if settings.background && is_not_probed(serving, deployment) {
         Some("not_in_background_health_check_model_groups")
     } else {
         None
@@ -148,8 +148,8 @@ pub(super) fn on_demand(
     }
     let deployment = serving.snapshot.deployment(index);
     let checked = match answer {
-        Some(Answer::Checked(checked)) => checked.clone(),
-        Some(Answer::LeftAlone(until)) => return left_alone(deployment, *until, now),
+        Some(Answer::Probed(checked)) => checked.clone(),
+        Some(Answer::OnHold(until)) => return left_alone(deployment, *until, now),
         Some(Answer::NotReached) | None => {
             return Known::of(Standing::Unchecked, "unchecked", Some("not_reached"));
         }

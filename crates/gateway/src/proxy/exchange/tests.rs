@@ -51,7 +51,7 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
         operation: Operation::Chat,
         body: Some(Body { peek, held }),
         model: "m".into(),
-        kept: None,
+        stored: None,
         object: None,
         controls,
         form: AnswerForm::Events,
@@ -63,15 +63,14 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
     Exchange::new(arrival, request, plan, delivery)
 }
 
-/// What comes of a second call after the first answer, a stream, broke; and whether both deployments
-/// differ.
+/// Attempts again after the first answer, a stream, broke; gives whether the deployments differ.
 async fn ask_again(exchange: &mut Exchange) -> Result<bool, Refusal> {
-    let began = clock::now();
+    let begun = Begun { at: clock::now(), resends: exchange.delivery.sending.resends() };
     let (first, answered) = exchange.attempt_until_answered().await?;
     assert!(matches!(answered.content, Content::Stream(_)));
     exchange.delivery.first_content(answered.guard, clock::now());
     exchange.request.keep_small_body(1 << 30);
-    exchange.failed(&first.plan, Failed::cut("the stream was cut"), began);
+    exchange.failed(&first.plan, Failed::cut("the stream was cut"), &begun);
     let (second, answered) = exchange.attempt_until_answered().await?;
     assert!(matches!(answered.content, Content::Stream(_)));
     Ok(first.plan.deployment != second.plan.deployment)

@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn index_and_list_agree_and_statuses_are_told_apart() {
+    fn index_and_list_agree_and_statuses_are_distinguished() {
         for (i, kind) in FailureKind::ALL.iter().enumerate() {
             assert_eq!(*kind as usize, i);
         }

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_token_has_its_own_price() {
+    fn units_other_than_tokens_have_their_own_price() {
         let cost = |provider, model, units| {
             let mut facts = lookup(provider, model).unwrap().clone();
             facts.sized_images = sized_images(provider, model);

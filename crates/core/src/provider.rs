@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn what_few_have_is_asked_of_who_lists_it() {
+    fn a_rare_operation_goes_to_providers_that_list_it() {
         let serves = |name, operation| lookup(name).unwrap().serves(operation);
         for (name, operation, expected) in [
             ("cohere", Operation::Rerank, true),
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn who_lacks_something_says_what_there_is_instead() {
+    fn a_provider_that_lacks_an_operation_names_an_alternative() {
         let lacks = |name, operation| lookup(name).unwrap().lacks(operation);
         assert!(lacks("groq", Operation::Rerank).contains("`hosted_vllm/...`"));
         assert!(lacks("deepseek", Operation::Responses).ends_with("/v1/chat/completions"));

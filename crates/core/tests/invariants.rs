@@ -104,7 +104,7 @@ proptest! {
 
     /// I4: what the caller or the gateway did changes no verdict, wherever it stands in the history.
     #[test]
-    fn nobody_elses_fault_changes_a_verdict(
+    fn failures_of_the_client_or_the_gateway_change_no_verdict(
         steps in steps(),
         around in surroundings(),
         noise in proptest::collection::vec((0usize..60, 0usize..6, 0u64..30_000), 0..40),
@@ -173,7 +173,7 @@ proptest! {
 
     /// I6 and I12: every rest ends with a trial that somebody can take, and only one at a time.
     #[test]
-    fn i12_every_rest_has_its_end(steps in steps(), around in surroundings(), timeout in 0u64..600_000) {
+    fn every_cooldown_ends(steps in steps(), around in surroundings(), timeout in 0u64..600_000) {
         let state = DeploymentState::default();
         let mut now = 100_000;
         for step in &steps {
@@ -193,7 +193,7 @@ proptest! {
     /// I10: whoever has a sibling and stops is out after three failures of different requests, whatever
     /// went before, unless the config tolerates more.
     #[test]
-    fn i10_three_failures_in_a_row_trip(steps in steps(), around in surroundings(), gaps in (0u64..10_000, 0u64..10_000)) {
+    fn three_failures_in_a_row_trip(steps in steps(), around in surroundings(), gaps in (0u64..10_000, 0u64..10_000)) {
         let around = Surroundings {
             has_sibling: true, cooldown_ms: around.cooldown_ms + 1, tolerance: ByKind::default(),
             many_models: false, ..around
@@ -221,7 +221,7 @@ proptest! {
 
     /// I11: alone and without a fallback, no passing trouble of ours keeps a deployment from traffic.
     #[test]
-    fn i11_a_lone_deployment_rests_only_when_the_provider_says_so(steps in steps(), around in surroundings()) {
+    fn a_lone_deployment_cools_down_only_when_the_provider_says_so(steps in steps(), around in surroundings()) {
         let alone = Surroundings { has_sibling: false, has_fallback: false, ..around };
         let state = DeploymentState::default();
         let mut now = 100_000;
@@ -255,7 +255,7 @@ proptest! {
 
     /// I2 and I20: a walk ends, within its bounds, whatever comes.
     #[test]
-    fn a_walk_ends_and_visits_each_group_once(
+    fn a_route_plan_ends_and_visits_each_group_once(
         members in (1usize..4, 1usize..3, 1usize..3),
         outcomes in proptest::collection::vec((all_causes(), 0u64..3_000), 40),
         retries in 0u32..30,

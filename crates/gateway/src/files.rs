@@ -122,7 +122,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn row_02_a_file_that_may_not_be_read_names_mode_and_users() {
+    fn a_file_that_may_not_be_read_names_mode_and_users() {
+        // Bad input, row 2.
         assert_eq!(
             forbidden(0o100_640, 0, Some(1000)),
             "permission denied: its mode is 0640 and its owner uid 0; this process runs as uid 1000"

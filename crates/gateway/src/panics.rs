@@ -78,7 +78,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn f49_a_panic_outside_of_requests_is_counted_and_what_failed_begins_anew() {
+    fn a_panic_outside_of_requests_is_counted_and_what_failed_begins_anew() {
+        // Bad input, row F49.
         let metrics = Metrics::default();
         assert_eq!(contained(&metrics, "a reload", || 7), Some(7));
         assert_eq!(contained(&metrics, "a reload", || -> u8 { panic!("ours") }), None);

@@ -333,14 +333,14 @@ impl EventStream<'_> {
 
     /// Every event that is left.
     #[track_caller]
-    pub fn rest(&mut self) -> Vec<Event> {
+    pub fn remaining(&mut self) -> Vec<Event> {
         std::iter::from_fn(|| self.next_event()).collect()
     }
 
     /// The text of every event that is left.
     #[track_caller]
     pub fn content(&mut self) -> String {
-        self.rest().iter().map(Event::content).collect()
+        self.remaining().iter().map(Event::content).collect()
     }
 
     /// The bytes of the body that are left, events or not.
@@ -349,7 +349,7 @@ impl EventStream<'_> {
         let mut bytes = self.events.tail().to_vec();
         let line = self.client.line().expect("a stream has its connection");
         match self.body.read_all(line) {
-            Ok(rest) => bytes.extend(rest),
+            Ok(remainder) => bytes.extend(remainder),
             Err(error) => panic!("the body did not end: {error}"),
         }
         String::from_utf8_lossy(&bytes).into_owned()

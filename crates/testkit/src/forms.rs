@@ -57,26 +57,26 @@ pub fn parts(request: &Request) -> Vec<(String, Vec<u8>)> {
     let boundary = content_type.strip_prefix("multipart/form-data; boundary=");
     let Some(boundary) = boundary else { panic!("no form: {content_type}") };
     let delimiter = format!("\r\n--{}", boundary.trim_matches('"'));
-    let mut rest = [b"\r\n", &request.body[..]].concat();
+    let mut tail = [b"\r\n", &request.body[..]].concat();
     let mut parts = Vec::new();
     let opens = [delimiter.as_bytes(), b"\r\n"].concat();
-    assert!(rest.starts_with(&opens), "the form begins with its boundary");
-    rest.drain(..delimiter.len());
-    while let Some(at) = find(&rest, &opens) {
-        parts.push(rest[..at].to_vec());
-        rest.drain(..at + delimiter.len());
+    assert!(tail.starts_with(&opens), "the form begins with its boundary");
+    tail.drain(..delimiter.len());
+    while let Some(at) = find(&tail, &opens) {
+        parts.push(tail[..at].to_vec());
+        tail.drain(..at + delimiter.len());
     }
-    let Some(at) = find(&rest, &[delimiter.as_bytes(), b"--"].concat()) else {
+    let Some(at) = find(&tail, &[delimiter.as_bytes(), b"--"].concat()) else {
         panic!("the form has no end")
     };
-    parts.push(rest[..at].to_vec());
+    parts.push(tail[..at].to_vec());
     parts.into_iter().map(|part| taken_apart(&part)).collect()
 }
 
 fn taken_apart(part: &[u8]) -> (String, Vec<u8>) {
     let at = find(part, b"\r\n\r\n").expect("a part has a head");
     let head = String::from_utf8_lossy(&part[..at]).into_owned();
-    let name = head.split("name=\"").nth(1).and_then(|rest| rest.split('"').next());
+    let name = head.split("name=\"").nth(1).and_then(|tail| tail.split('"').next());
     (name.unwrap_or_default().to_owned(), part[at + 4..].to_vec())
 }
 

@@ -457,9 +457,9 @@ impl Output {
 }
 
 fn address_in(line: &str) -> Option<SocketAddr> {
-    let (_, rest) = line.split_once(LISTENING)?;
-    let end = rest.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit());
-    rest.get(..end.unwrap_or(rest.len()))?.parse().ok()
+    let (_, tail) = line.split_once(LISTENING)?;
+    let end = tail.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit());
+    tail.get(..end.unwrap_or(tail.len()))?.parse().ok()
 }
 
 #[cfg(test)]

@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_a_header_can_not_carry_are_refused() {
+    fn keys_that_a_header_cannot_carry_are_refused() {
         assert_eq!(key("sk-1"), Ok(()));
         for bad in ["sk-1\n", " sk-1", "sk 1", "sk-\u{7f}", "sk-\u{201c}1", "\"sk-1\"", "'sk-1'"] {
             let wrong = key(bad).unwrap_err();

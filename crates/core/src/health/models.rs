@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_is_forgotten_although_nobody_asks_for_it_again() {
+    fn expired_entries_are_forgotten_without_another_request() {
         let rests = ModelRests::default();
         for (model, until) in [("gone", 1_000), ("busy", 2_000)] {
             let until = Millis(until);

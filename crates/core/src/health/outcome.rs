@@ -377,7 +377,7 @@ mod tests {
     /// <https://github.com/n8n-io/n8n/issues/18352> and
     /// <https://github.com/infiniflow/ragflow/issues/1835>.
     #[test]
-    fn the_wrong_endpoint_is_the_callers_choice() {
+    fn the_wrong_endpoint_is_the_clients_fault() {
         let bodies = [
             (
                 404,
@@ -437,7 +437,7 @@ mod tests {
     proptest::proptest! {
         /// What a provider repeats of the request changes nothing, whatever it is.
         #[test]
-        fn what_a_provider_quotes_is_no_evidence(
+        fn what_a_provider_quotes_is_not_evidence(
             status in proptest::sample::select(vec![400u16, 401, 403, 404, 422, 429, 500, 503]),
             said in proptest::sample::select(vec![
                 "credit balance is too low", "exceeded your current quota", "api key",

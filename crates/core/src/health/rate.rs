@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_is_taken_at_the_begin_and_the_rest_at_the_end() {
+    fn an_estimate_is_taken_at_the_begin_and_the_difference_at_the_end() {
         let rates = Rates::default();
         let claim = Claim { tpm: Some(100), tokens: 40, counts: true, ..Claim::default() };
         assert!(rates.begin(at(0), &claim) && rates.begin(at(1_000), &claim));

@@ -123,7 +123,7 @@ fn fell(verdicts: &Verdicts) -> impl Iterator<Item = &(u64, u32, Status)> {
 }
 
 #[test]
-fn two_percent_of_lost_checks_make_less_than_one_false_verdict_in_a_thousand_hours() {
+fn two_percent_of_lost_probes_make_less_than_one_false_verdict_in_a_thousand_hours() {
     for (interval_s, seed) in [(60, 1), (60, 2), (300, 3)] {
         let snapshot = world(20, interval_s);
         let hours = 250;
@@ -138,7 +138,7 @@ fn two_percent_of_lost_checks_make_less_than_one_false_verdict_in_a_thousand_hou
 }
 
 #[test]
-fn one_lost_check_never_moves_traffic() {
+fn one_lost_probe_never_moves_traffic() {
     let all = Cell::new(0);
     for seed in 0..20 {
         let interval_s = 5 + Chance::new(seed).below(300);
@@ -203,7 +203,7 @@ fn a_stop_without_traffic_is_seen_within_an_interval_and_five_seconds() {
 }
 
 #[test]
-fn silence_is_seen_within_an_interval_five_seconds_and_the_checks_own_time() {
+fn silence_is_found_within_an_interval_five_seconds_and_the_probes_own_time() {
     for seed in 0..4 {
         let (seen, back) = outage(Doing::IsSilent, 60, seed);
         let limit = 65_000 + 3 * PATIENCE_MS;
@@ -214,7 +214,8 @@ fn silence_is_seen_within_an_interval_five_seconds_and_the_checks_own_time() {
 }
 
 #[test]
-fn i13_paid_checks_stay_within_the_budget_and_places_are_never_exceeded() {
+fn paid_probes_stay_within_the_budget_and_places_are_never_exceeded() {
+    // Invariant I13.
     for seed in 0..2 {
         let mut snapshot = world(50, 30);
         // A thousand checks a day, and there would be 144,000.
@@ -229,7 +230,8 @@ fn i13_paid_checks_stay_within_the_budget_and_places_are_never_exceeded() {
 }
 
 #[test]
-fn i12_everybody_is_checked_again_however_many_are_silent() {
+fn every_deployment_is_probed_again_however_many_are_silent() {
+    // Invariant I12.
     let snapshot = world(100, 60);
     let heals = |index: u32, now: u64| match index {
         0..50 if now < 2 * HOUR_MS => Doing::IsSilent,
@@ -265,7 +267,8 @@ fn random_outages(seed: u64, doing: Doing) -> (u64, Vec<(u64, u64)>, Verdicts) {
 }
 
 #[test]
-fn i09_whoever_is_healed_is_routable_within_its_backoff_and_an_interval() {
+fn a_deployment_that_recovers_is_routable_within_its_backoff_and_an_interval() {
+    // Invariant I9.
     for seed in 0..30 {
         let (interval, outages, verdicts) = random_outages(seed, Doing::Refuses);
         for (index, (_, back)) in outages.iter().enumerate() {
@@ -280,7 +283,8 @@ fn i09_whoever_is_healed_is_routable_within_its_backoff_and_an_interval() {
 }
 
 #[test]
-fn i10_whoever_stops_without_traffic_is_seen_within_an_interval_and_its_confirmations() {
+fn a_stop_without_traffic_is_found_within_an_interval_and_its_confirmations() {
+    // Invariant I10.
     for seed in 0..30 {
         let (interval, outages, verdicts) = random_outages(seed, Doing::Refuses);
         for (index, (stop, _)) in outages.iter().enumerate() {
@@ -291,7 +295,8 @@ fn i10_whoever_stops_without_traffic_is_seen_within_an_interval_and_its_confirma
 }
 
 #[test]
-fn i14_nothing_is_sent_to_whom_traffic_proved_within_the_interval() {
+fn no_probe_is_sent_where_traffic_proved_health_within_the_interval() {
+    // Invariant I14.
     for seed in 0..20 {
         let mut chance = Chance::new(seed);
         let interval = 1_000 * (10 + chance.below(300));
@@ -342,7 +347,8 @@ fn attempt_at(now: u64) -> AttemptRef {
 }
 
 #[test]
-fn h08_two_thousand_are_checked_all_over_the_interval_and_never_more_than_sixteen_together() {
+fn two_thousand_are_probed_all_over_the_interval_and_never_more_than_sixteen_together() {
+    // Requirement H8.
     for seed in 0..1 {
         let snapshot = world(2_000, 300);
         let run = run(&snapshot, seed, 0, 4 * 300_000, 0, &|_, _| Doing::Works);

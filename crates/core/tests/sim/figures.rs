@@ -83,7 +83,7 @@ fn a_single_primary_with_a_fallback_is_left_alone_while_it_is_down() {
 }
 
 #[test]
-fn when_all_are_rate_limited_nobody_is_asked() {
+fn when_all_are_rate_limited_no_upstream_is_called() {
     let upstreams = vec![Upstream::new(vec![(0, Behaviour::Bucket(3))]); 2];
     let mut world = World::new(snapshot(&[("g", 2)], "num_retries: 1"), upstreams, 3);
     world.arrivals(0, 50_000, 10, "g");
@@ -165,7 +165,7 @@ fn a_failing_group_sees_no_storm() {
 }
 
 #[test]
-fn whoever_recovers_gets_its_share_back_slowly() {
+fn a_recovered_deployment_gets_its_share_back_slowly() {
     for row in STRATEGIES {
         let args = "routing_strategy_args: {lowest_latency_buffer: 0.5}";
         let router = format!("routing_strategy: {}, {args}", row.name);
@@ -185,7 +185,7 @@ fn whoever_recovers_gets_its_share_back_slowly() {
 }
 
 #[test]
-fn a_flapping_member_is_asked_less_and_less() {
+fn a_flapping_member_gets_less_and_less_traffic() {
     let upstreams = vec![Upstream::new(vec![(0, Behaviour::Flap(5_000, 5_000))]), steady(100)];
     let mut world = World::new(snapshot(&[("g", 2)], ""), upstreams, 6);
     world.arrivals(0, 600_000, 20, "g");
@@ -243,7 +243,7 @@ fn clients_that_leave_and_streams_that_they_end_change_nothing() {
 }
 
 #[test]
-fn streams_that_break_after_content_put_a_deployment_to_rest() {
+fn streams_that_break_after_content_eject_a_deployment() {
     for bad in [Behaviour::Cuts(100), Behaviour::Stalls(100)] {
         let router = "timeout: 2, stream_timeout: 2";
         let upstreams = vec![outage(bad, 10, 40), steady(100), steady(100)];

@@ -46,7 +46,7 @@ proptest! {
 
     /// I1: while somebody answers, nobody is refused, and every request that may move is answered.
     #[test]
-    fn i01_nobody_is_refused_while_somebody_is_well(
+    fn no_request_is_refused_while_a_member_is_healthy(
         bad in proptest::collection::vec(failing(), 1..4),
         strategy in strategy(),
         seed in any::<u64>(),
@@ -64,7 +64,7 @@ proptest! {
     /// I2 and I3: a group that fails as a whole sees no storm, in any ten seconds. Moves to siblings whose
     /// breakers are still closed are never cut: half of the three failures that open each.
     #[test]
-    fn i02_i03_a_failing_group_is_asked_hardly_more_than_it_is_needed(
+    fn a_failing_group_gets_hardly_more_attempts_than_requests(
         bad in failing_wholly(),
         members in 1usize..=20,
         per_second in 1u64..80,
@@ -80,7 +80,7 @@ proptest! {
 
     /// I5: who was taken out gets nothing until an operator lets it in, however bad the others are.
     #[test]
-    fn i05_who_was_taken_out_gets_nothing(
+    fn a_disabled_deployment_gets_nothing(
         bad in failing(),
         from in 1_000u64..10_000,
         long in 1_000u64..10_000,
@@ -99,7 +99,7 @@ proptest! {
 
     /// I9: who is healed is asked again within the longest rest that its outage allows, and answers.
     #[test]
-    fn i09_who_is_healed_is_found_well_in_time(
+    fn a_deployment_that_recovers_is_found_healthy_in_time(
         bad in failing(),
         long in 1u64..120,
         cooldown in 1u64..20,
@@ -120,7 +120,7 @@ proptest! {
 
     /// I10: who stops is out after three failures, and those that were under way.
     #[test]
-    fn i10_who_stops_is_out_after_three_failures(
+    fn a_deployment_that_stops_is_ejected_after_three_failures(
         bad in failing_wholly(),
         members in 2usize..5,
         seed in any::<u64>(),
@@ -143,7 +143,7 @@ proptest! {
 
     /// I19: the safety net is left as soon as somebody is well: from then on the others get trials only.
     #[test]
-    fn i19_the_net_is_left_at_once(bad in failing_wholly(), members in 2usize..5, seed in any::<u64>()) {
+    fn the_safety_net_is_left_at_once(bad in failing_wholly(), members in 2usize..5, seed in any::<u64>()) {
         let mut upstreams = vec![outage(bad, 0, 100); members - 1];
         upstreams.insert(0, outage(bad, 0, 20));
         let mut world = world(upstreams, "timeout: 1", 20, 60_000, seed);
@@ -158,7 +158,7 @@ proptest! {
 
     /// I21: who flaps gets less than a fifth within five minutes.
     #[test]
-    fn i21_who_flaps_is_asked_less_and_less(half in 2_000u64..20_000, seed in any::<u64>()) {
+    fn a_flapping_deployment_gets_less_and_less(half in 2_000u64..20_000, seed in any::<u64>()) {
         let upstreams = vec![Upstream::new(vec![(0, Behaviour::Flap(half, half))]), steady(100)];
         let mut world = world(upstreams, "", 10, 600_000, seed);
         world.run();
@@ -168,13 +168,13 @@ proptest! {
 
     /// I22: equal seeds make equal worlds, down to each attempt.
     #[test]
-    fn i22_equal_seeds_make_equal_worlds(seed in any::<u64>()) {
+    fn equal_seeds_make_equal_worlds(seed in any::<u64>()) {
         prop_assert_eq!(check(seed), check(seed));
     }
 
     /// I4, in traffic: who leaves and who is in a hurry changes nothing.
     #[test]
-    fn i04_clients_change_nothing(
+    fn clients_change_nothing(
         visits in proptest::collection::vec((0u64..20_000, any::<bool>(), proptest::option::of(0u64..300), proptest::option::of(1u64..40)), 1..200),
         seed in any::<u64>(),
     ) {

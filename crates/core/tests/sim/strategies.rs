@@ -34,7 +34,7 @@ fn refusal(snapshot: &Snapshot, controls: Controls, now: u64) -> Vec<Exclusion> 
 }
 
 #[test]
-fn ten_a_minute_at_two_members_are_twenty_and_the_next_is_told_when() {
+fn ten_a_minute_at_two_members_are_twenty_and_the_next_gets_a_retry_after() {
     let mut world = World::new(usage(2, 10), vec![steady(50), steady(50)], 1);
     (0..21).for_each(|i| world.arrive(1_000 + i * 100, "g", Controls::default()));
     world.arrive(61_000, "g", Controls::default());
@@ -147,7 +147,7 @@ fn with_budget(limit_usd: f64, period_ms: u64) -> Snapshot {
 }
 
 #[test]
-fn a_budget_that_is_spent_in_mid_flight_lets_the_rest_end_and_nothing_begin() {
+fn a_budget_spent_in_mid_flight_lets_requests_end_and_none_begin() {
     let snapshot = with_budget(1.0, 10_000);
     let begin = |now: u64| {
         let mut walk = Walk::named(&snapshot, "g", Controls::default(), Millis(now)).unwrap();

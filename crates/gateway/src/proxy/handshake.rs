@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_host_is_told_from_ones_own() {
+    fn a_page_of_another_host_differs_from_the_own_one() {
         let elsewhere = |origin: &str| {
             is_from_elsewhere(&headers(&[("host", "127.0.0.1:4000"), ("origin", origin)]))
         };

@@ -152,7 +152,8 @@ mod tests {
     }
 
     #[test]
-    fn f49_a_panic_is_an_answer_and_gives_back_what_was_held() {
+    fn a_panic_is_an_answer_and_gives_back_what_was_held() {
+        // Bad input, row F49.
         assert_eq!(caught(async { 7 }), Ok(7));
         let given_back = Rc::new(std::cell::Cell::new(false));
         let held = Held(given_back.clone());

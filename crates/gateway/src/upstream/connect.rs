@@ -207,7 +207,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn f19_a_dead_address_gives_way_to_the_next() {
+    fn a_dead_address_gives_way_to_the_next() {
+        // Bad input, row F19.
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let dead = [

@@ -124,7 +124,8 @@ mod tests {
     }
 
     #[test]
-    fn f19_the_last_good_addresses_serve_for_ten_minutes_while_the_resolver_fails() {
+    fn the_last_good_addresses_serve_for_ten_minutes_while_the_resolver_fails() {
+        // Bad input, row F19.
         assert_eq!(ask(0, Ok(address(1))), Ok(address(1)));
         assert_eq!(ask(FRESH_MS - 1, Ok(address(2))), Ok(address(1)), "fresh: nobody is asked");
         assert_eq!(ask(FRESH_MS, failure()), Ok(address(1)));
@@ -135,7 +136,8 @@ mod tests {
     }
 
     #[test]
-    fn f19_a_name_that_moves_is_followed_within_half_a_minute() {
+    fn a_name_that_moves_is_followed_within_half_a_minute() {
+        // Bad input, row F19.
         assert_eq!(ask(0, Ok(address(1))), Ok(address(1)));
         assert_eq!(ask(FRESH_MS, Ok(address(2))), Ok(address(2)));
         assert_eq!(ask(FRESH_MS + 1, failure()), Ok(address(2)));

@@ -176,7 +176,8 @@ fn without_a_master_key_loopback_is_open_with_a_warning() {
 }
 
 #[test]
-fn row_30_a_weak_or_missing_key_on_a_public_address_is_refused_with_both_ways_out() {
+fn a_weak_or_missing_key_on_a_public_address_is_refused_with_both_ways_out() {
+    // Bad input, row 30.
     let upstream = FakeUpstream::start();
     let base = Config::open().deployment("m", "a", &upstream);
     let weak = ["sk-1234", "short", "sk-123456789", "fifteen-letters"];

@@ -203,7 +203,7 @@ fn a_name_that_needs_escapes_is_stamped_as_json() {
 }
 
 #[test]
-fn any_number_of_provider_headers_leaves_the_answer_well() {
+fn any_number_of_provider_headers_leaves_the_answer_intact() {
     let upstream = FakeUpstream::start();
     let many = (0..90).fold(Script::ok(), |script, number| {
         script.header(&format!("x-many-{number}"), &"v".repeat(500))

@@ -181,7 +181,7 @@ fn an_authority_that_refuses_is_the_deployments_failure_and_shows_no_secret() {
 }
 
 #[test]
-fn an_authority_in_trouble_is_no_wrong_key() {
+fn a_failing_authority_is_not_a_wrong_key() {
     let (upstream, authority) = (FakeUpstream::start(), FakeUpstream::start());
     authority.push(Script::rate_limited(7));
     authority.push(Script::ok().body("text/html", "<html>sign in</html>"));
@@ -196,7 +196,7 @@ fn an_authority_in_trouble_is_no_wrong_key() {
 }
 
 #[test]
-fn a_granted_token_and_the_secret_in_the_form_are_shown_to_nobody() {
+fn a_granted_token_and_the_secret_in_the_form_are_never_shown() {
     const TOKEN: &str = "eyJ0eXAiOiJKV1QifQ.canary.of-a-token";
     let (upstream, authority) = (FakeUpstream::start(), FakeUpstream::start());
     authority.push(granted(TOKEN, 3600));
@@ -217,7 +217,7 @@ fn a_granted_token_and_the_secret_in_the_form_are_shown_to_nobody() {
     let mut all = vec![chat(&hale, "m").text(), chat(&hale, "m").text()];
     let mut own = client(&hale);
     let mut stream = own.stream(CHAT, &[], &openai::stream_request("m", "hi"));
-    all.extend(stream.rest().iter().map(|event| event.data.clone()));
+    all.extend(stream.remaining().iter().map(|event| event.data.clone()));
     drop(stream);
     // The 401 makes the next request ask for a token, and the authority repeats what it was sent.
     all.push(chat(&hale, "m").text());
@@ -229,7 +229,7 @@ fn a_granted_token_and_the_secret_in_the_form_are_shown_to_nobody() {
 }
 
 #[test]
-fn a_content_filters_refusal_is_the_callers_and_blames_no_deployment() {
+fn a_content_filters_refusal_is_the_clients_and_counts_against_no_deployment() {
     let upstream = FakeUpstream::start();
     upstream.answer_with(|_| {
         Script::with_status(400).json(&json!({"error": {
@@ -246,7 +246,7 @@ fn a_content_filters_refusal_is_the_callers_and_blames_no_deployment() {
 }
 
 #[test]
-fn a_stream_begins_with_filter_results_that_are_no_content() {
+fn a_stream_may_begin_with_filter_results_which_are_not_content() {
     let upstream = FakeUpstream::start();
     let filter = json!({"id": "", "object": "", "created": 0, "model": "", "choices": [],
         "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}]});

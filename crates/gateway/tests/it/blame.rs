@@ -32,7 +32,7 @@ fn chats_only(status: u16, message: &'static str) -> FakeUpstream {
 /// Bodies: <https://github.com/diffbot/code-gpt-docs/issues/172>,
 /// <https://github.com/infiniflow/ragflow/issues/1835>; the others stand for what we do not know.
 #[test]
-fn a_caller_of_the_wrong_endpoint_benches_nobody() {
+fn a_404_for_the_wrong_endpoint_ejects_nothing() {
     for (status, message) in [
         (404, "This is a chat model and not supported in the v1/completions endpoint."),
         (403, "You are not allowed to generate embeddings from this model"),
@@ -59,7 +59,7 @@ fn a_caller_of_the_wrong_endpoint_benches_nobody() {
 }
 
 #[test]
-fn a_model_that_an_account_may_not_use_rests_alone_behind_a_pattern() {
+fn a_model_that_an_account_may_not_use_cools_down_alone_behind_a_pattern() {
     let error = json!({
         "message": "Project `proj_x` does not have access to model `gpt-4`",
         "type": "invalid_request_error", "param": null, "code": "model_not_found",
@@ -81,7 +81,7 @@ fn a_model_that_an_account_may_not_use_rests_alone_behind_a_pattern() {
 }
 
 #[test]
-fn what_a_provider_repeats_of_the_request_is_no_evidence() {
+fn what_a_provider_repeats_of_the_request_is_not_evidence() {
     let error = json!({
         "message": "Invalid value: 'credit balance is too low'. Supported values are: 'system'.",
         "type": "invalid_request_error", "param": "messages[0].role", "code": "invalid_value",
@@ -98,7 +98,7 @@ fn what_a_provider_repeats_of_the_request_is_no_evidence() {
 
 /// Body: <https://github.com/TheR1D/shell_gpt/issues/653>.
 #[test]
-fn a_request_larger_than_a_minutes_tokens_rests_nobody() {
+fn a_request_larger_than_a_minutes_tokens_ejects_nothing() {
     let too_large = |request: &hale_testkit::Request| {
         if request.text().len() < 3_000 {
             return Script::answer(request);
@@ -130,7 +130,7 @@ fn a_request_larger_than_a_minutes_tokens_rests_nobody() {
 }
 
 #[test]
-fn a_trial_holds_its_permit_as_long_as_its_stream_may_take() {
+fn a_half_open_request_holds_its_permit_as_long_as_its_stream_may_take() {
     let (bad, good) = (FakeUpstream::with(|_| Script::error(500, "x")), FakeUpstream::start());
     let hale = Config::new()
         .with("m", "bad", &bad, json!({"timeout": 0.01, "stream_timeout": 60}))
@@ -162,7 +162,7 @@ fn a_trial_holds_its_permit_as_long_as_its_stream_may_take() {
 }
 
 #[test]
-fn what_a_provider_says_of_a_credential_counts_although_the_deployments_own_rest_is_over() {
+fn a_credentials_cooldown_outlasts_its_deployments_own() {
     let shared = FakeUpstream::with(|request| {
         if request.text().contains("\"model\":\"qa\"") {
             let error = json!({"message": "quota", "code": "insufficient_quota"});
@@ -192,7 +192,7 @@ fn what_a_provider_says_of_a_credential_counts_although_the_deployments_own_rest
 }
 
 #[test]
-fn an_estimate_asks_nobody_and_takes_no_place() {
+fn an_estimate_calls_no_upstream_and_takes_no_place() {
     let up = FakeUpstream::start();
     let hale = Config::new()
         .with("m", "a", &up, json!({"rpm": 1}))

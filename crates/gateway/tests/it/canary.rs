@@ -303,10 +303,10 @@ fn every_key_of_a_config_that_sounds_like_a_credential_has_its_canary() {
     let laden = text(&config(&upstream));
     let keys = reference.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
     // Served keys only: one that is refused or has no effect is never stored.
-    let credentials = keys.filter(|(key, rest)| {
+    let credentials = keys.filter(|(key, tail)| {
         let words = ["api_key", "secret", "password", "token", "credential", "headers"];
         let counts = key.ends_with("tokens") || key.contains("cost_per") || key.contains("max_");
-        let is_text = rest.starts_with(" | text") || rest.starts_with(" | mapping");
+        let is_text = tail.starts_with(" | text") || tail.starts_with(" | mapping");
         is_text && !counts && words.iter().any(|word| key.contains(word))
     });
     let found: Vec<&str> = credentials.map(|(key, _)| key).collect();

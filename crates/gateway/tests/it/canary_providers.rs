@@ -211,7 +211,7 @@ fn an_address_with_credentials_is_refused_without_repeating_them() {
 }
 
 #[test]
-fn no_provider_s_credential_is_on_a_page_of_background_checks_or_of_traffic() {
+fn no_provider_s_credential_is_on_a_page_of_background_probes_or_of_traffic() {
     let upstream = gossip();
     let (config, ids) = config(&upstream);
     let config = config.general(json!({

@@ -9,7 +9,7 @@ use crate::support::{chat, expect_error, lone, metric, pair, within};
 use crate::timing::Stopwatch;
 
 #[test]
-fn a_failing_deployment_rests_is_tried_once_and_comes_back() {
+fn a_failing_deployment_cools_down_gets_one_half_open_request_and_comes_back() {
     // F25.
     let (bad, good) = (FakeUpstream::with(|_| Script::error(500, "boom")), FakeUpstream::start());
     let hale = pair(&bad, &good).router(json!({"cooldown_time": 0.3})).start();
@@ -47,7 +47,7 @@ fn a_failing_deployment_rests_is_tried_once_and_comes_back() {
 }
 
 #[test]
-fn one_request_cannot_bench_a_deployment_by_its_own_retries() {
+fn one_request_cannot_eject_a_deployment_by_its_own_retries() {
     let bad = FakeUpstream::with(|_| Script::error(500, "boom"));
     let hale = lone(&bad)
         .deployment("f", "b", &bad)
@@ -58,7 +58,7 @@ fn one_request_cannot_bench_a_deployment_by_its_own_retries() {
 }
 
 #[test]
-fn a_lone_deployment_without_fallback_never_rests_for_passing_troubles() {
+fn a_lone_deployment_without_fallback_never_cools_down_for_passing_troubles() {
     let bad = FakeUpstream::with(|_| Script::error(503, "busy"));
     let hale = lone(&bad).router(json!({"num_retries": 0, "cooldown_time": 60})).start();
     for count in 1..=8 {
@@ -70,7 +70,7 @@ fn a_lone_deployment_without_fallback_never_rests_for_passing_troubles() {
 }
 
 #[test]
-fn when_all_rest_the_least_bad_is_tried_rather_than_nobody() {
+fn when_all_cool_down_the_least_bad_is_tried_rather_than_none() {
     let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
     for upstream in [&one, &two] {
         upstream.answer_with(|_| Script::error(500, "boom"));
@@ -87,7 +87,7 @@ fn when_all_rest_the_least_bad_is_tried_rather_than_nobody() {
 }
 
 #[test]
-fn what_the_caller_did_never_counts_against_a_deployment() {
+fn a_clients_fault_never_counts_against_a_deployment() {
     let bad = FakeUpstream::with(|_| Script::error(400, "your request is wrong"));
     let good = FakeUpstream::start();
     let hale = pair(&bad, &good).router(json!({"allowed_fails": 0, "cooldown_time": 60})).start();
@@ -109,7 +109,7 @@ fn allowed_fails_is_counted_exactly() {
 }
 
 #[test]
-fn a_rate_limit_rests_a_deployment_while_it_has_a_sibling() {
+fn a_rate_limit_cools_a_deployment_down_while_it_has_a_sibling() {
     let (bad, good) = (FakeUpstream::with(|_| Script::rate_limited(60)), FakeUpstream::start());
     let hale = pair(&bad, &good).start();
     for _ in 0..4 {
@@ -119,7 +119,7 @@ fn a_rate_limit_rests_a_deployment_while_it_has_a_sibling() {
 }
 
 #[test]
-fn turned_off_cooldowns_never_rest_anything() {
+fn turned_off_cooldowns_never_eject_anything() {
     let (bad, good) = (FakeUpstream::with(|_| Script::error(500, "boom")), FakeUpstream::start());
     let hale = pair(&bad, &good).router(json!({"disable_cooldowns": true})).start();
     for _ in 0..8 {

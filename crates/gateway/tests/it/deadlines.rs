@@ -13,7 +13,7 @@ fn silent() -> FakeUpstream {
 }
 
 #[test]
-fn a_clients_deadline_is_kept_and_blamed_on_nobody() {
+fn a_clients_deadline_is_kept_and_counts_against_no_deployment() {
     let upstream = silent();
     let hale = lone(&upstream).start();
     let body = openai::chat_request("m", "hi");
@@ -72,7 +72,8 @@ fn the_clients_time_for_the_first_content_is_its_own_deadline_and_no_failure_of_
 }
 
 #[test]
-fn row_100_an_attempts_own_time_is_a_504_and_is_not_repeated_at_the_same_deployment() {
+fn an_attempts_own_time_is_a_504_and_is_not_repeated_at_the_same_deployment() {
+    // Bad input, row 100.
     let upstream = silent();
     let hale = lone(&upstream).router(json!({"timeout": 0.3, "num_retries": 3})).start();
     let begin = Stopwatch::start();

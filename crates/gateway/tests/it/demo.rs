@@ -8,7 +8,7 @@ use crate::support::hale;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
-fn the_demo_ends_well_and_loses_nothing() {
+fn the_demo_succeeds_and_loses_no_request() {
     let run =
         ["demo", "--seconds", "16", "--port", "0"].iter().fold(hale(), |it, arg| it.arg(*arg));
     let done = run.run_within(PATIENCE);
@@ -46,10 +46,10 @@ fn the_demo_ends_well_and_loses_nothing() {
 
 #[track_caller]
 fn in_order(told: &str, words: &[&str]) {
-    let mut rest = told;
+    let mut tail = told;
     for word in words {
-        match rest.split_once(word) {
-            Some((_, after)) => rest = after,
+        match tail.split_once(word) {
+            Some((_, after)) => tail = after,
             None => panic!("nothing about {word:?} where it should be in:\n{told}"),
         }
     }

@@ -39,7 +39,8 @@ fn send(client: &mut Client, stream: bool) {
 }
 
 #[test]
-fn f50_a_client_that_leaves_before_the_answers_head_frees_the_upstream() {
+fn a_client_that_leaves_before_the_answers_head_frees_the_upstream() {
+    // Bad input, row F50.
     let (upstream, hale) = start(Script::silent);
     for (count, (stream, reset)) in
         [(false, false), (false, true), (true, false), (true, true)].into_iter().enumerate()
@@ -72,7 +73,8 @@ fn a_request_whose_client_left_is_counted_for_its_group_and_deployment() {
 }
 
 #[test]
-fn row_74_a_client_that_leaves_in_the_middle_of_a_stream_frees_the_upstream() {
+fn a_client_that_leaves_in_the_middle_of_a_stream_frees_the_upstream() {
+    // Bad input, row 74.
     let (upstream, hale) =
         start(|| Script::ok().stream().event(&openai::content_chunk("gpt-4o", "x")).silence());
     for (count, reset) in [false, true].into_iter().enumerate() {
@@ -101,7 +103,7 @@ fn a_client_that_leaves_in_the_middle_of_a_full_answer_frees_the_upstream() {
 }
 
 #[test]
-fn a_client_that_leaves_during_a_pause_is_not_asked_for_again() {
+fn no_attempt_follows_a_client_that_leaves_during_a_pause() {
     let upstream = FakeUpstream::with(|_| Script::rate_limited(2));
     let hale = lone(&upstream).general(json!({"request_log": LOG})).start();
     let mut client = client(&hale);
@@ -115,7 +117,8 @@ fn a_client_that_leaves_during_a_pause_is_not_asked_for_again() {
 }
 
 #[test]
-fn f50_a_client_that_leaves_while_sending_is_no_error_of_the_gateway() {
+fn a_client_that_leaves_while_sending_is_not_an_error_of_the_gateway() {
+    // Bad input, row F50.
     let (upstream, hale) = start(Script::silent);
     let mut client = client(&hale);
     let head = format!(
@@ -136,7 +139,7 @@ fn f50_a_client_that_leaves_while_sending_is_no_error_of_the_gateway() {
 }
 
 #[test]
-fn a_trial_whose_client_leaves_decides_nothing() {
+fn a_half_open_request_whose_client_leaves_decides_nothing() {
     let upstream = FakeUpstream::with(|_| Script::error(500, "boom"));
     let good = FakeUpstream::start();
     let hale = crate::support::pair(&upstream, &good).router(json!({"cooldown_time": 0.2})).start();
@@ -163,7 +166,8 @@ fn a_trial_whose_client_leaves_decides_nothing() {
 }
 
 #[test]
-fn f50_a_slow_reader_holds_back_the_upstream_instead_of_filling_memory() {
+fn a_slow_reader_holds_back_the_upstream_instead_of_filling_memory() {
+    // Bad input, row F50.
     let event = openai::content_chunk("gpt-4o", &"x".repeat(60_000));
     let upstream = FakeUpstream::with(move |_| {
         let script = Script::ok().stream();
@@ -184,12 +188,13 @@ fn f50_a_slow_reader_holds_back_the_upstream_instead_of_filling_memory() {
         more.is_err().then_some(before)
     });
     assert!(stuck < 30 << 20, "{stuck} bytes were taken for a client that does not read");
-    let events = stream.rest();
+    let events = stream.remaining();
     assert_eq!((events.len(), events.last().unwrap().is_done()), (1001, true));
 }
 
 #[test]
-fn f50_a_client_that_leaves_with_a_second_request_waiting_frees_the_upstream_too() {
+fn a_client_that_leaves_with_a_second_request_waiting_frees_the_upstream_too() {
+    // Bad input, row F50.
     let (upstream, hale) = start(Script::silent);
     let mut client = client(&hale);
     send(&mut client, false);

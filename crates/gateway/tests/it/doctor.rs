@@ -77,12 +77,12 @@ verdicts! {
     an_address_that_is_missing: missing_setting, "no api_base", "HOSTED_VLLM_API_BASE";
     a_name_that_does_not_resolve: dns,
         "the name no-such-host.invalid does not resolve", "correct the host in api_base";
-    a_port_where_nobody_listens: refused,
+    a_port_without_a_listener: refused,
         "refuses connections: no server runs there", "start the server";
     a_firewall_that_drops_everything: filtered, "nothing comes back from", "firewall";
-    a_network_to_which_there_is_no_way: unreachable,
+    a_network_without_a_route: unreachable,
         "no way from this machine to 255.255.255.255:8000", "route, VPN";
-    a_certificate_of_nobody_known: tls_untrusted,
+    a_certificate_of_an_unknown_issuer: tls_untrusted,
         "nobody whom this machine trusts has signed", "SSL_CERT_FILE";
     a_certificate_for_another_name: tls_other_name, "elsewhere.example", "into api_base";
     a_certificate_that_has_expired: tls_not_valid_now, "certificate expired", "renewed";
@@ -91,13 +91,13 @@ verdicts! {
         "does not finish the TLS handshake", "check the port";
     a_server_that_refuses_the_handshake: tls_refused,
         "the TLS handshake failed", "TLS 1.2 or 1.3";
-    a_tls_port_that_is_asked_in_the_clear: not_http, "does not speak HTTP", "https://";
+    a_tls_port_that_is_called_in_the_clear: not_http, "does not speak HTTP", "https://";
     a_key_that_is_refused: auth,
         "(401): Incorrect API key provided", "the environment variable MY_KEY";
     a_key_that_may_not_use_the_model: permission, "(403): Country", "give the account";
     an_account_without_money: quota, "no money or allowance left (429)", "pay";
     a_model_that_is_misspelt: model_not_found, "no model `gpt-4oo` (404)", "did you mean `gpt-4o`";
-    a_model_that_is_no_more: model_deprecated,
+    a_model_that_was_retired: model_deprecated,
         "has taken `text-davinci-003` away (404)", "in place of `text-davinci-003`";
     an_engine_that_is_up_without_its_model: not_ready,
         "the server is up, its model is not (503): Loading model", "wait while it loads";
@@ -160,7 +160,7 @@ fn a_server_that_lists_its_models_is_believed_about_them() {
 }
 
 #[test]
-fn steps_that_nobody_looked_at_are_not_said_to_be_well() {
+fn steps_that_were_not_reached_are_not_reported_as_ok() {
     let (_, one) = verdict(&faults::server_error());
     let steps = &one["steps"];
     assert_eq!((&steps["tcp"], &steps["credential"]), (&json!("ok"), &json!("unknown")), "{one:#}");
@@ -182,7 +182,7 @@ fn without_deployments_nothing_is_registered() {
 }
 
 #[test]
-fn a_config_that_can_not_be_read_is_refused_with_its_problems() {
+fn a_config_that_cannot_be_read_is_refused_with_its_problems() {
     let (done, page) = examine("model_list: 7\n");
     assert_eq!((done.code(), &page["verdict"]), (Some(2), &json!("config_refused")));
     assert_eq!(page["errors"][0]["line"], 1);
@@ -195,7 +195,7 @@ fn a_config_that_can_not_be_read_is_refused_with_its_problems() {
 }
 
 #[test]
-fn a_group_that_has_one_that_works_is_no_failure() {
+fn a_group_with_one_working_member_is_not_a_failure() {
     let good = FakeUpstream::start();
     let config = Config::open().entry(entry(&faults::refused())).deployment("m", "good", &good);
     let (done, page) = examine(&config.text());
@@ -206,7 +206,7 @@ fn a_group_that_has_one_that_works_is_no_failure() {
 }
 
 #[test]
-fn a_paused_deployment_is_not_asked() {
+fn a_paused_deployment_is_not_probed() {
     let upstream = FakeUpstream::start();
     let config = Config::open().with("m", "a", &upstream, json!({"blocked": true}));
     let (done, page) = examine(&config.text());
@@ -215,7 +215,7 @@ fn a_paused_deployment_is_not_asked() {
 }
 
 #[test]
-fn what_is_only_looked_at_is_neither_well_nor_broken() {
+fn a_mode_that_cannot_be_probed_is_neither_healthy_nor_broken() {
     let upstream = FakeUpstream::start();
     let info = json!({"id": "a", "mode": "video_generation"});
     let params = json!({"model": "openai/x", "api_key": "k", "api_base": upstream.api_base()});
@@ -255,14 +255,14 @@ fn a_pattern_is_not_broken_for_one_model_that_the_account_lacks() {
 }
 
 #[test]
-fn a_check_that_the_provider_does_not_take_is_no_failure() {
+fn a_probe_that_the_provider_refuses_is_not_a_failure() {
     let upstream = FakeUpstream::with(|_| Script::error(400, "two messages are the least"));
     let config = Config::open().deployment("m", "a", &upstream);
     doubted(&config, "probe_refused", "probe", "two messages are the least");
 }
 
 #[test]
-fn a_mode_that_the_provider_does_not_have_is_said_not_to_be_asked_for() {
+fn a_mode_that_the_provider_lacks_is_reported_as_not_served() {
     let upstream = FakeUpstream::start();
     let params = json!({"model": "groq/x", "api_key": "k", "api_base": upstream.api_base()});
     let info = json!({"id": "a", "mode": "batch"});
@@ -287,7 +287,7 @@ fn a_fault_of_this_process_is_not_laid_at_the_providers_door() {
 }
 
 #[test]
-fn a_wrong_address_is_no_unknown_model_where_the_mode_is_configured() {
+fn a_wrong_address_is_not_an_unknown_model_where_the_mode_is_configured() {
     let mut entry = entry(&faults::no_such_path());
     let upstream =
         FakeUpstream::with(|_| Script::with_status(404).json(&json!({"detail": "Not Found"})));
@@ -356,7 +356,7 @@ fn a_resolver_that_says_nothing_is_named() {
 }
 
 #[test]
-fn no_more_than_sixty_four_are_asked_together() {
+fn no_more_than_sixty_four_are_probed_together() {
     let upstream =
         FakeUpstream::with(|_| Script::ok().wait("all").json(&openai::chat_completion("x", "y")));
     let mut config = Config::open();
@@ -379,7 +379,7 @@ fn no_more_than_sixty_four_are_asked_together() {
 }
 
 #[test]
-fn checks_that_are_the_same_are_made_once_and_all_in_parallel() {
+fn equal_probes_are_sent_once_and_all_in_parallel() {
     let upstream =
         FakeUpstream::with(|_| Script::ok().wait("all").json(&openai::chat_completion("x", "y")));
     let mut config = Config::open();
@@ -432,7 +432,7 @@ fn an_interruption_shows_what_is_known() {
 }
 
 #[test]
-fn warnings_are_those_of_check() {
+fn warnings_are_those_of_hale_check() {
     let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
     let text = Config::open()
         .with("m", "a", &one, json!({"weight": 0}))

@@ -99,8 +99,8 @@ fn settled(text: &str, entries: &[(String, Fault)]) -> String {
 /// `page` with the block `name` replaced.
 fn with_block(page: &str, name: &str, language: &str, text: &str) -> String {
     let (begin, end) = (format!("<!-- begin {name} -->\n"), format!("<!-- end {name} -->"));
-    let (before, rest) = page.split_once(&begin).unwrap_or_else(|| panic!("no block {name}"));
-    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{name} does not end"));
+    let (before, tail) = page.split_once(&begin).unwrap_or_else(|| panic!("no block {name}"));
+    let (_, after) = tail.split_once(&end).unwrap_or_else(|| panic!("{name} does not end"));
     format!("{before}{begin}```{language}\n{}\n```\n{end}{after}", text.trim_end())
 }
 

@@ -53,7 +53,7 @@ fn at_terminal(text: &str, env: &[(&str, &str)]) -> (String, Option<i32>) {
 fn without_colours(line: &str) -> String {
     let mut parts = line.split("\x1b[");
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
+    parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, tail)| tail))
 }
 
 #[test]

@@ -63,7 +63,7 @@ fn every_way_to_name_a_time_is_understood_and_capped() {
 }
 
 #[test]
-fn a_brownout_is_not_seen_by_clients_while_a_sibling_is_well() {
+fn a_brownout_is_not_seen_by_clients_while_a_sibling_is_healthy() {
     // F27.
     let mut count = 0u32;
     let brown = FakeUpstream::with(move |request| {
@@ -122,7 +122,7 @@ fn equal_members_share_equally_under_load() {
 }
 
 #[test]
-fn a_stream_that_is_too_long_ends_with_an_event_and_blames_nobody() {
+fn a_stream_that_is_too_long_ends_with_an_event_and_counts_against_no_deployment() {
     let endless = FakeUpstream::with(|_| {
         let events = openai::chunks("gpt-4o", &["one"]);
         Script::ok().stream().events(&events[..2]).silence()

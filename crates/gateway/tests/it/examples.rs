@@ -22,9 +22,9 @@ fn examples() -> Vec<PathBuf> {
 
 /// Every variable that an example names, so that nothing is missing.
 fn variables(text: &str) -> Vec<String> {
-    let name = |rest: &str| {
-        let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
-        rest[..end].to_owned()
+    let name = |tail: &str| {
+        let end = tail.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(tail.len());
+        tail[..end].to_owned()
     };
     text.split("os.environ/").skip(1).map(name).collect()
 }

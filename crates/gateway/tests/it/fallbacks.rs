@@ -149,7 +149,7 @@ fn a_later_tier_is_there_for_the_same_request_and_gets_nothing_else() {
 }
 
 #[test]
-fn a_single_primary_rests_while_its_fallback_answers() {
+fn a_single_primary_cools_down_while_its_fallback_answers() {
     let (a, f) = (failing(503), FakeUpstream::start());
     let router = json!({"fallbacks": [{"g": ["f"]}], "num_retries": 0, "cooldown_time": 60});
     let hale = three(&a, &f, &f, router).start();
@@ -183,7 +183,7 @@ fn an_answer_that_the_filter_stopped_takes_the_policy_fallback() {
 }
 
 #[test]
-fn the_errors_on_the_way_are_shown_to_who_asks() {
+fn the_errors_on_the_way_are_shown_on_request() {
     // Case 13.
     let (a, f) = (failing(503), FakeUpstream::start());
     let hale = three(&a, &f, &f, json!({"fallbacks": [{"g": ["f"]}]})).start();

@@ -37,7 +37,8 @@ impl BlackHole {
 }
 
 #[test]
-fn f02_a_connect_that_nobody_answers_ends_with_the_attempts_time_and_moves_on() {
+fn an_unanswered_connect_ends_with_the_attempts_time_and_moves_on() {
+    // Bad input, row F2.
     let (hole, good) = (BlackHole::open(), FakeUpstream::start());
     let dark = json!({"api_base": format!("http://{}/v1", hole.address()), "weight": 1});
     let hale = Config::new()
@@ -71,7 +72,8 @@ fn dripping() -> Script {
 }
 
 #[test]
-fn f04_a_head_that_drips_is_within_the_attempts_time_as_a_whole() {
+fn a_head_that_drips_is_within_the_attempts_time_as_a_whole() {
+    // Bad input, row F4.
     let (slow, good) = (FakeUpstream::with(|_| dripping()), FakeUpstream::start());
     let hale = pair(&slow, &good).router(json!({"timeout": 0.3})).start();
     let begin = Stopwatch::start();
@@ -86,7 +88,8 @@ fn f04_a_head_that_drips_is_within_the_attempts_time_as_a_whole() {
 }
 
 #[test]
-fn f05_a_first_byte_that_is_late_but_in_time_ejects_nobody_and_is_asked_less() {
+fn a_late_first_byte_within_the_timeout_ejects_nothing_and_costs_traffic() {
+    // Bad input, row F5.
     let slow =
         FakeUpstream::with(|request| Script::answer(request).delay(Duration::from_millis(60)));
     let fast = FakeUpstream::start();
@@ -109,7 +112,8 @@ fn f05_a_first_byte_that_is_late_but_in_time_ejects_nobody_and_is_asked_less() {
 }
 
 #[test]
-fn f25_after_a_burst_of_failures_a_deployment_comes_back_with_a_small_share() {
+fn after_a_burst_of_failures_a_deployment_comes_back_with_a_small_share() {
+    // Bad input, row F25.
     let well = Arc::new(AtomicBool::new(false));
     let recovers = well.clone();
     let burst = FakeUpstream::with(move |request| match recovers.load(Ordering::Relaxed) {
@@ -143,7 +147,8 @@ fn f25_after_a_burst_of_failures_a_deployment_comes_back_with_a_small_share() {
 }
 
 #[test]
-fn f26_a_flapping_member_is_seen_by_nobody_and_asked_less_than_a_fifth() {
+fn a_flapping_member_is_not_seen_by_clients_and_gets_less_than_a_fifth() {
+    // Bad input, row F26.
     // Each trial meets a good answer, and whatever follows it four failures.
     let mut count = 0u32;
     let flaps = FakeUpstream::with(move |request| {
@@ -196,7 +201,8 @@ fn completion() -> String {
 }
 
 #[test]
-fn f10_what_is_no_json_to_its_end_is_no_answer() {
+fn an_answer_that_is_not_json_to_its_end_is_a_failed_attempt() {
+    // Bad input, row F10.
     let deep = format!("{{\"x\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
     for (what, body) in [
         ("garbage behind it", format!("{} and more", completion())),
@@ -216,7 +222,8 @@ fn f10_what_is_no_json_to_its_end_is_no_answer() {
 }
 
 #[test]
-fn f11_a_length_that_is_no_plain_number_is_no_http() {
+fn a_length_that_is_not_a_plain_number_is_not_http() {
+    // Bad input, row F11.
     for length in ["+5", "0x5", "5, 6", "99999999999999999999999"] {
         let head = format!(
             "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{{}}   "
@@ -226,13 +233,14 @@ fn f11_a_length_that_is_no_plain_number_is_no_http() {
 }
 
 #[test]
-fn f12_chunks_that_lie_about_themselves_are_no_answer() {
+fn chunks_with_wrong_sizes_are_a_failed_attempt() {
+    // Bad input, row F12.
     let chunked =
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n";
     let long = "x".repeat(1 << 20);
     let body = completion();
     let size = format!("{:x}", body.len());
-    for (what, cause, rest) in [
+    for (what, cause, tail) in [
         ("a size beyond 64 bits", "stream_cut", "fffffffffffffffff\r\nabc\r\n".to_owned()),
         ("a negative size", "stream_cut", "-5\r\nabcde\r\n0\r\n\r\n".to_owned()),
         (
@@ -241,7 +249,7 @@ fn f12_chunks_that_lie_about_themselves_are_no_answer() {
             format!("{size};{long}\r\n{body}\r\n0\r\n\r\n"),
         ),
     ] {
-        let text = format!("{chunked}{rest}");
+        let text = format!("{chunked}{tail}");
         fails(what, cause, move || Script::ok().raw(text.clone()).close());
     }
     // A bomb of trailers behind a whole answer.
@@ -251,7 +259,8 @@ fn f12_chunks_that_lie_about_themselves_are_no_answer() {
 }
 
 #[test]
-fn f23_an_empty_account_stops_every_deployment_that_pays_from_it() {
+fn an_empty_account_stops_every_deployment_that_pays_from_it() {
+    // Bad input, row F23.
     let own = "Bearer sk-another-key-that-works-00";
     let up = FakeUpstream::with(move |request| {
         let error = json!({"error": {"message": "You exceeded your current quota",
@@ -274,7 +283,8 @@ fn f23_an_empty_account_stops_every_deployment_that_pays_from_it() {
 }
 
 #[test]
-fn f24_a_refused_key_benches_at_once_and_a_new_one_is_tried_at_once() {
+fn a_refused_key_ejects_at_once_and_a_new_one_is_tried_at_once() {
+    // Bad input, row F24.
     let up = FakeUpstream::with(|request| {
         let is_new = request.header("authorization") == Some("Bearer sk-new-0123456789");
         if is_new { Script::answer(request) } else { Script::error(401, "bad key") }
@@ -302,7 +312,8 @@ fn f24_a_refused_key_benches_at_once_and_a_new_one_is_tried_at_once() {
 }
 
 #[test]
-fn f30_codes_that_nobody_knows_are_judged_by_their_status() {
+fn unknown_error_codes_are_judged_by_their_status() {
+    // Bad input, row F30.
     let coded = |status: u16| {
         move || Script::with_status(status).json(&openai::error("oops", "brand_new", "never_seen"))
     };
@@ -325,7 +336,8 @@ fn chat_explained(hale: &hale_testkit::Hale) -> String {
 }
 
 #[test]
-fn f32_a_flood_of_informational_answers_is_no_answer() {
+fn a_flood_of_informational_answers_is_a_failed_attempt() {
+    // Bad input, row F32.
     let flood = "HTTP/1.1 100 Continue\r\n\r\n".repeat(1_000);
     let real = completion();
     let head = format!("content-type: application/json\r\ncontent-length: {}", real.len());
@@ -365,12 +377,12 @@ fn every_test_that_the_page_names_exists_and_names_its_fault() {
             let at = text.find(&format!("fn {test}(")).or_else(|| text.find(&is_row));
             let at = at.unwrap_or_else(|| panic!("{name} does not exist"));
             let number = what.split([' ', ',']).next().unwrap();
-            let digits: u32 = number.trim_start_matches(['F', 'I']).parse().unwrap_or(0);
-            let near: String = text[at..].lines().take(3).collect();
+            // The line itself, which has the number in a table, and the first one of the body.
+            let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
+            let near: String = text[line..].lines().take(3).collect::<Vec<_>>().join("\n");
+            let mut words = near.split(|c: char| !c.is_ascii_alphanumeric());
             // Of a table the comment above its rows speaks.
-            says_so |= near.contains(number)
-                || test.contains(&format!("f{digits:02}"))
-                || text.contains(&format!("// {number}:"));
+            says_so |= words.any(|word| word == number) || text.contains(&format!("// {number}:"));
         }
         if what.starts_with('F') && what.as_bytes()[1].is_ascii_digit() {
             assert!(says_so, "no test of this row names its fault: {row}");

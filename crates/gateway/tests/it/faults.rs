@@ -10,7 +10,8 @@ fn completion() -> String {
 }
 
 #[test]
-fn f17_a_redirect_is_never_followed() {
+fn a_redirect_is_never_followed() {
+    // Bad input, row F17.
     let elsewhere = FakeUpstream::start();
     for status in [301, 302, 303, 307, 308] {
         let to = format!("{}/v1/chat/completions", elsewhere.url());
@@ -57,7 +58,8 @@ fn an_error_body_beside_an_answer_is_an_answer() {
 }
 
 #[test]
-fn f13_an_answer_beyond_the_limit_is_a_failed_attempt() {
+fn an_answer_beyond_the_limit_is_a_failed_attempt() {
+    // Bad input, row F13.
     let body = openai::chat_completion("gpt-4o", &"x".repeat(2 << 20)).to_string();
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream)
@@ -77,7 +79,8 @@ fn f13_an_answer_beyond_the_limit_is_a_failed_attempt() {
 }
 
 #[test]
-fn f13_an_error_page_of_any_size_is_read_within_bounds() {
+fn an_error_page_of_any_size_is_read_within_bounds() {
+    // Bad input, row F13.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).router(json!({"num_retries": 0})).start();
     let page = "e".repeat(3 << 20);

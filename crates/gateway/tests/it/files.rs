@@ -149,7 +149,8 @@ fn a_file_goes_whole_to_a_sibling_and_to_no_other_group() {
 }
 
 #[test]
-fn row_80_an_answer_about_a_file_of_the_wrong_type_is_named_for_what_it_is() {
+fn an_answer_about_a_file_of_the_wrong_type_is_named_for_what_it_is() {
+    // Bad input, row 80.
     let upstream = fake();
     let config = lone(&upstream).router(json!({"num_retries": 0}));
     let hale = config.general(json!({"request_log": LOG})).start();
@@ -178,7 +179,7 @@ fn row_80_an_answer_about_a_file_of_the_wrong_type_is_named_for_what_it_is() {
 }
 
 #[test]
-fn who_has_one_account_need_not_name_a_model() {
+fn with_one_account_no_model_need_be_named() {
     let upstream = fake();
     let config = lone(&upstream).with("n", "b", &upstream, json!({"model": "openai/gpt-4o-mini"}));
     let hale = config.start();
@@ -222,16 +223,16 @@ fn a_list_is_of_one_account_and_goes_on_in_it() {
 }
 
 #[test]
-fn ids_that_are_not_ours_reach_nobody() {
+fn ids_that_are_not_ours_reach_no_upstream() {
     let upstream = fake();
     let hale = lone(&upstream).start();
     let file = id(&post(&hale, FILES, &jsonl(&[])));
     let batch = id(&client(&hale).post_json(BATCHES, &[], &batch_of(&file)));
     let asked = upstream.requests().len();
     for wrong in [FILE, "..%2F..%2Fmodels", &batch, &file.to_lowercase()] {
-        for (method, rest) in [("GET", ""), ("DELETE", ""), ("GET", "/content")] {
+        for (method, tail) in [("GET", ""), ("DELETE", ""), ("GET", "/content")] {
             expect_error(
-                &ask(&hale, method, &format!("{FILES}/{wrong}{rest}")),
+                &ask(&hale, method, &format!("{FILES}/{wrong}{tail}")),
                 404,
                 "unknown_file",
             );
@@ -270,7 +271,8 @@ fn a_batch_for_a_model_elsewhere_is_refused() {
 }
 
 #[test]
-fn case_75_what_one_account_keeps_is_asked_for_nowhere_else() {
+fn what_one_account_keeps_is_requested_nowhere_else() {
+    // Case 75.
     let (one, spare) = (fake(), fake());
     let hale = lone(&one)
         .with("spare", "s", &spare, json!({"api_key": "k-other"}))
@@ -311,7 +313,7 @@ fn azure_keeps_files_and_batches_below_no_deployment() {
 }
 
 #[test]
-fn what_a_provider_says_about_a_file_is_no_ones_fault() {
+fn an_error_about_a_file_counts_against_no_deployment() {
     let upstream = fake();
     let hale = lone(&upstream).start();
     let file = id(&post(&hale, FILES, &jsonl(&[])));

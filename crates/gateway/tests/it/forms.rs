@@ -247,7 +247,7 @@ fn images_are_edited_on_every_path() {
 }
 
 #[test]
-fn azure_is_asked_below_its_deployment() {
+fn azure_is_called_below_its_deployment() {
     let upstream = fake();
     let params = json!({"model": "azure/my-whisper", "api_key": "azure-secret", "api_version": "2024-10-21",
                         "api_base": upstream.url()});

@@ -63,7 +63,8 @@ pub(crate) fn checked(script: impl Fn() -> Script + Send + 'static) -> Value {
 }
 
 #[test]
-fn c12_a_live_check_calls_the_model_and_shows_what_came() {
+fn a_live_probe_calls_the_model_and_shows_the_answer() {
+    // Case 12.
     let upstream = FakeUpstream::with(|request| {
         let answer = openai::chat_completion(&request.model(), "hi");
         Script::ok()
@@ -93,7 +94,8 @@ fn c12_a_live_check_calls_the_model_and_shows_what_came() {
 }
 
 #[test]
-fn c13_c15_c17_a_failing_deployment_says_why_in_one_line() {
+fn a_failing_deployment_says_why_in_one_line() {
+    // Cases 13, 15, 17.
     let refused = checked(|| Script::error(401, "mock error 401"));
     assert_eq!((&refused["exception_status"], &refused["cause"]), (&json!(401), &json!("auth")));
     assert_eq!(refused["error"], "AuthenticationError: mock error 401");
@@ -110,7 +112,8 @@ fn c13_c15_c17_a_failing_deployment_says_why_in_one_line() {
 }
 
 #[test]
-fn c13_a_failed_check_is_one_call() {
+fn a_failed_probe_is_one_call() {
+    // Case 13.
     for status in [401, 429, 500] {
         let upstream = FakeUpstream::with(move |_| Script::error(status, "no"));
         health(&lone(&upstream).start(), "");
@@ -119,7 +122,8 @@ fn c13_a_failed_check_is_one_call() {
 }
 
 #[test]
-fn c16_a_silent_deployment_costs_its_own_time_and_no_more() {
+fn a_silent_deployment_costs_its_own_time_and_no_more() {
+    // Case 16.
     let silent = FakeUpstream::with(|_| Script::silent());
     let good = FakeUpstream::start();
     let config = |ms: f64| {
@@ -141,7 +145,8 @@ fn c16_a_silent_deployment_costs_its_own_time_and_no_more() {
 }
 
 #[test]
-fn c18_to_c23_a_target_is_a_group_a_model_or_an_id() {
+fn a_target_is_a_group_a_model_or_an_id() {
+    // Cases 18 to 23.
     let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
     let hale = Config::new()
         .deployment("chat", "one", &good)
@@ -171,7 +176,8 @@ fn c18_to_c23_a_target_is_a_group_a_model_or_an_id() {
 }
 
 #[test]
-fn c11_without_the_key_there_is_no_page() {
+fn without_the_key_there_is_no_page() {
+    // Case 11.
     let hale = lone(&FakeUpstream::start()).start();
     expect_error(&hale.client().get("/health"), 401, "missing_api_key");
     let wrong = hale.client_with_key("sk-of-somebody-else").get("/health");
@@ -179,7 +185,8 @@ fn c11_without_the_key_there_is_no_page() {
 }
 
 #[test]
-fn c26_without_details_only_models_and_ids_are_shown() {
+fn without_details_only_models_and_ids_are_shown() {
+    // Case 26.
     let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
     let hale = Config::new()
         .deployment("m", "good", &good)
@@ -194,7 +201,8 @@ fn c26_without_details_only_models_and_ids_are_shown() {
 }
 
 #[test]
-fn h11_every_deployment_stands_there_exactly_once() {
+fn every_deployment_is_listed_exactly_once() {
+    // Requirement H11.
     let upstream = FakeUpstream::start();
     let model = |id: &str, more: Value, info: Value| {
         let mut params =
@@ -242,7 +250,8 @@ fn h11_every_deployment_stands_there_exactly_once() {
 }
 
 #[test]
-fn h07_c50_in_the_background_the_page_calls_nobody_and_waits_for_nobody() {
+fn with_background_probes_the_page_calls_no_upstream_and_waits_for_none() {
+    // Case 50, requirement H7.
     let silent = FakeUpstream::with(|_| Script::silent());
     let mut config = background(Config::new()).general(json!({"health_check_interval": 86_400}));
     for i in 0..1_000 {
@@ -280,7 +289,7 @@ fn a_live_round_is_shared_and_ends_with_the_longest_of_its_times() {
 }
 
 #[test]
-fn a_round_that_is_too_large_for_its_time_says_who_was_not_reached() {
+fn a_round_too_large_for_its_time_names_what_was_not_reached() {
     let silent = FakeUpstream::with(|_| Script::silent());
     let mut config = Config::new();
     for i in 0..300 {
@@ -295,7 +304,8 @@ fn a_round_that_is_too_large_for_its_time_says_who_was_not_reached() {
 }
 
 #[test]
-fn c49_before_the_first_check_everything_is_unchecked() {
+fn before_the_first_probe_every_deployment_is_unchecked() {
+    // Case 49.
     let gated = FakeUpstream::with(|request| {
         let answer = openai::chat_completion(&request.model(), "hi");
         Script::ok().wait("go").json(&answer)
@@ -310,7 +320,8 @@ fn c49_before_the_first_check_everything_is_unchecked() {
 }
 
 #[test]
-fn c52_on_demand_those_that_opted_out_are_checked_unless_told_otherwise() {
+fn on_demand_deployments_that_opted_out_are_probed_unless_configured_otherwise() {
+    // Case 52.
     let upstream = FakeUpstream::start();
     let config = |skip: bool| {
         let params =
@@ -326,7 +337,8 @@ fn c52_on_demand_those_that_opted_out_are_checked_unless_told_otherwise() {
 }
 
 #[test]
-fn c08_c10_c74_c75_the_small_pages_have_the_reference_s_fields() {
+fn the_small_pages_have_the_reference_s_fields() {
+    // Cases 8, 10, 74, 75.
     let hale = lone(&FakeUpstream::start()).start();
     let get = |path: &str| client(&hale).get(path).json();
     let details = get("/health/readiness/details");
@@ -360,7 +372,8 @@ fn c08_c10_c74_c75_the_small_pages_have_the_reference_s_fields() {
 }
 
 #[test]
-fn c76_c77_drain_is_off_wants_its_token_and_waits_for_requests() {
+fn drain_is_off_wants_its_token_and_waits_for_requests() {
+    // Cases 76, 77.
     let gated = FakeUpstream::with(|request| {
         Script::ok().wait("go").json(&openai::chat_completion(&request.model(), "hi"))
     });
@@ -399,7 +412,8 @@ fn c76_c77_drain_is_off_wants_its_token_and_waits_for_requests() {
 }
 
 #[test]
-fn c78_c79_a_connection_is_tested_with_parameters_or_by_id() {
+fn a_connection_is_tested_with_parameters_or_by_id() {
+    // Cases 78, 79.
     let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
     let hale = Config::new()
         .deployment("m", "a", &good)
@@ -437,7 +451,8 @@ fn c78_c79_a_connection_is_tested_with_parameters_or_by_id() {
 }
 
 #[test]
-fn c82_the_command_line_prints_the_page() {
+fn the_command_line_prints_the_page() {
+    // Case 82.
     let upstream = FakeUpstream::start();
     let gateway = lone(&upstream).start();
     let run = |arguments: &[&str], key: &str| {
@@ -467,7 +482,7 @@ fn c82_the_command_line_prints_the_page() {
 }
 
 #[test]
-fn metrics_tell_of_checks() {
+fn metrics_count_probes() {
     let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
     let hale = Config::new().deployment("m", "good", &good).deployment("m", "bad", &bad).start();
     health(&hale, "");

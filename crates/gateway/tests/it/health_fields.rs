@@ -33,7 +33,8 @@ fn strict(request: &Request) -> Script {
 }
 
 #[test]
-fn h05_a_provider_that_refuses_unknown_fields_is_well_in_every_mode() {
+fn a_provider_that_refuses_unknown_fields_is_healthy_in_every_mode() {
+    // Requirement H5.
     let upstream = FakeUpstream::with(strict);
     let modes = [
         ("openai", "chat"),
@@ -126,7 +127,7 @@ fn the_limit_of_tokens_is_the_deployment_s_then_its_kind_s_then_the_environment_
 }
 
 #[test]
-fn the_environment_s_period_of_checks_counts_where_no_key_is_written() {
+fn the_environment_s_probe_interval_counts_where_no_key_is_written() {
     let upstream = FakeUpstream::start();
     let config = |more: Value| {
         Config::new()

@@ -26,7 +26,8 @@ fn routing(config: Config) -> Config {
 }
 
 #[test]
-fn h09_many_workers_make_one_set_of_checks() {
+fn many_workers_make_one_set_of_probes() {
+    // Requirement H9.
     let upstreams: Vec<FakeUpstream> = (0..10).map(|_| FakeUpstream::start()).collect();
     let config = (0..50).fold(Config::new(), |config, i| {
         let key = json!({"api_key": format!("key-{i:010}")});
@@ -48,7 +49,7 @@ fn h09_many_workers_make_one_set_of_checks() {
 }
 
 #[test]
-fn checks_that_are_the_same_are_sent_once_and_are_about_all_of_them() {
+fn equal_probes_are_sent_once_and_count_for_all_their_deployments() {
     let upstream = FakeUpstream::start();
     let another = json!({"api_key": "another-key-0123"});
     let config = Config::new()
@@ -74,7 +75,8 @@ fn checks_that_are_the_same_are_sent_once_and_are_about_all_of_them() {
 }
 
 #[test]
-fn h08_silent_upstreams_take_no_more_than_the_places_there_are() {
+fn silent_upstreams_take_no_more_than_the_places_there_are() {
+    // Requirement H8.
     let silent: Vec<FakeUpstream> =
         (0..12).map(|_| FakeUpstream::with(|_| Script::silent())).collect();
     let config = silent.iter().enumerate().fold(Config::new(), |config, (i, upstream)| {
@@ -91,7 +93,8 @@ fn h08_silent_upstreams_take_no_more_than_the_places_there_are() {
 }
 
 #[test]
-fn h15_the_loop_begins_anew_after_a_fault_of_our_own_and_nothing_is_lost() {
+fn the_probe_loop_restarts_after_a_panic_and_loses_nothing() {
+    // Requirement H15.
     let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
     let config = Config::new().deployment("m", "bad", &bad).deployment("m", "good", &good);
     let hale = routing(config).launch().env("HALE_FAIL_ON_PURPOSE", "health loop").start();
@@ -111,7 +114,8 @@ fn h15_the_loop_begins_anew_after_a_fault_of_our_own_and_nothing_is_lost() {
 }
 
 #[test]
-fn h21_a_check_that_fails_by_our_own_fault_proves_nothing() {
+fn a_probe_that_fails_by_the_gateways_fault_proves_nothing() {
+    // Requirement H21.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).launch().env("HALE_FAIL_ON_PURPOSE", "check").start();
     let (status, page) = health(&hale, "");
@@ -218,7 +222,7 @@ fn what_was_found_out_with_another_credential_or_model_is_forgotten() {
 }
 
 #[test]
-fn a_check_that_began_with_another_credential_decides_nothing() {
+fn a_probe_begun_with_another_credential_decides_nothing() {
     let upstream = FakeUpstream::with(|request| {
         if request.header("authorization").is_some_and(|key| key.contains("the-old-one")) {
             Script::ok().wait("go").json(&hale_testkit::openai::chat_completion("gpt-4o", "hi"))
@@ -240,7 +244,7 @@ fn a_check_that_began_with_another_credential_decides_nothing() {
 }
 
 #[test]
-fn one_failed_check_on_demand_moves_no_traffic_of_background_checks() {
+fn one_failed_probe_on_demand_moves_no_traffic_of_background_probes() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream)
         .general(json!({"background_health_checks": true, "enable_health_check_routing": true,
@@ -261,7 +265,8 @@ fn one_failed_check_on_demand_moves_no_traffic_of_background_checks() {
 }
 
 #[test]
-fn h14_on_demand_too_a_credential_is_left_alone_until_its_time() {
+fn on_demand_too_a_credential_is_left_alone_until_its_time() {
+    // Requirement H14.
     let upstream = FakeUpstream::with(|_| Script::rate_limited(60));
     let hale =
         lone(&upstream).with("m", "b", &upstream, json!({"model": "openai/gpt-4o-mini"})).start();
@@ -287,7 +292,8 @@ fn h14_on_demand_too_a_credential_is_left_alone_until_its_time() {
 }
 
 #[test]
-fn h02_on_demand_too_the_budget_of_a_day_is_kept() {
+fn on_demand_too_the_budget_of_a_day_is_kept() {
+    // Requirement H2.
     let upstream = FakeUpstream::start();
     // A check of gpt-4o costs 9 * 2.5 + 7 * 10 millionths here.
     let hale = lone(&upstream).general(json!({"health_check_daily_budget_usd": 0.0002})).start();
@@ -301,7 +307,8 @@ fn h02_on_demand_too_the_budget_of_a_day_is_kept() {
 }
 
 #[test]
-fn h02_what_is_only_tried_is_paid_from_the_budget_too_and_says_what_was_not_asked() {
+fn a_connection_test_is_paid_from_the_budget_too_and_says_what_was_not_probed() {
+    // Requirement H2.
     let upstream = FakeUpstream::start();
     // A check of gpt-4o is estimated at 12 * 2.5 + 10 millionths.
     let hale = lone(&upstream).general(json!({"health_check_daily_budget_usd": 0.00005})).start();

@@ -116,7 +116,8 @@ fn seen(requests: &[Request]) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn h06_a_check_of_each_mode_has_the_path_the_head_and_the_model_of_traffic() {
+fn a_probe_of_each_mode_has_the_path_the_head_and_the_model_of_traffic() {
+    // Requirement H6.
     for (mode, operation, path, mut body) in asked_in_json() {
         let upstream = FakeUpstream::with(answer);
         let (config, ids) = everybody(&upstream, mode, operation);
@@ -146,7 +147,8 @@ fn head_of(request: &Request) -> (String, String, BTreeSet<String>) {
 }
 
 #[test]
-fn h06_a_check_of_a_form_or_a_list_goes_where_its_traffic_goes() {
+fn a_probe_of_a_form_or_a_list_goes_where_its_traffic_goes() {
+    // Requirement H6.
     let kind = forms::content_type();
     let words = |file, word: &[u8]| {
         forms::form(&[(file, Some("a"), b"RIFF"), ("prompt", None, word), ("model", None, b"g")])
@@ -182,7 +184,8 @@ fn h06_a_check_of_a_form_or_a_list_goes_where_its_traffic_goes() {
 }
 
 #[test]
-fn c78_a_connection_can_be_tested_in_each_mode() {
+fn a_connection_can_be_tested_in_each_mode() {
+    // Case 78.
     let hale = Config::new().deployment("m", "a", &FakeUpstream::start()).start();
     for (model, mode, ..) in all() {
         let upstream = FakeUpstream::with(modes::answer);

@@ -43,7 +43,8 @@ fn answer(request: &Request) -> Script {
 }
 
 #[test]
-fn c27_c28_c29_c38_c39_each_mode_has_its_own_request() {
+fn each_mode_has_its_own_request() {
+    // Cases 27, 28, 29, 38, 39.
     let prompt = json!([{"role": "user", "content": "test from litellm"}]);
     let rows = [
         (
@@ -117,7 +118,8 @@ fn c27_c28_c29_c38_c39_each_mode_has_its_own_request() {
 }
 
 #[test]
-fn c48_the_prompt_of_the_environment_is_used_in_every_mode() {
+fn the_prompt_of_the_environment_is_used_in_every_mode() {
+    // Case 48.
     for (mode, field) in [("chat", "messages"), ("completion", "prompt"), ("embedding", "input")] {
         let upstream = FakeUpstream::start();
         let config = with_info(&upstream, "openai/x", json!({"mode": mode}));
@@ -129,7 +131,8 @@ fn c48_the_prompt_of_the_environment_is_used_in_every_mode() {
 }
 
 #[test]
-fn c27_the_deployment_s_own_parameters_go_along() {
+fn the_deployment_s_own_parameters_go_along() {
+    // Case 27.
     let upstream = FakeUpstream::start();
     let params = json!({"temperature": 0.7, "extra_headers": {"x-tenant": "t1"}});
     let hale = Config::new().with("m", "a", &upstream, params).start();
@@ -168,7 +171,8 @@ fn two_hundred(upstream: &FakeUpstream) -> (Config, usize) {
 }
 
 #[test]
-fn h06_a_check_goes_where_traffic_goes_with_the_same_head_and_model() {
+fn a_probe_goes_where_traffic_goes_with_the_same_head_and_model() {
+    // Requirement H6.
     let upstream = FakeUpstream::with(answer);
     let (config, count) = two_hundred(&upstream);
     let hale = config.start();
@@ -201,7 +205,8 @@ fn h06_a_check_goes_where_traffic_goes_with_the_same_head_and_model() {
 }
 
 #[test]
-fn h01_reaching_the_limit_is_health() {
+fn reaching_the_token_limit_proves_health() {
+    // Requirement H1.
     let limit = "Could not finish the message because max_tokens or model output limit was reached. \
                  Please try again with higher max_tokens.";
     let well = checked(move || Script::error(400, limit));
@@ -221,7 +226,8 @@ fn h01_reaching_the_limit_is_health() {
 }
 
 #[test]
-fn h01_the_floor_of_tokens_is_learned_once() {
+fn the_floor_of_tokens_is_learned_once() {
+    // Requirement H1.
     let upstream = FakeUpstream::with(|request| {
         if request.json()["max_tokens"].as_u64() >= Some(16) {
             return openai::answer(request);
@@ -257,7 +263,8 @@ fn a_model_that_wants_the_other_name_for_the_limit_gets_it() {
 }
 
 #[test]
-fn h21_what_is_no_answer_is_no_health() {
+fn an_answer_without_content_does_not_prove_health() {
+    // Requirement H21.
     type Case = (&'static str, fn() -> Script);
     let cases: [Case; 6] = [
         ("a page", || Script::ok().body("text/html", "<html><body>welcome</body></html>")),
@@ -276,7 +283,8 @@ fn h21_what_is_no_answer_is_no_health() {
 }
 
 #[test]
-fn h05_a_complaint_about_what_we_added_changes_nothing() {
+fn a_complaint_about_what_we_added_changes_nothing() {
+    // Requirement H5.
     let entry = checked(|| Script::error(400, "Unknown parameter: 'max_tokens'."));
     assert_eq!((&entry["status"], &entry["cause"]), (&json!("unchecked"), &json!("probe_error")));
     assert!(entry["hint"].as_str().unwrap().contains("health_check_params"), "{entry}");
@@ -296,7 +304,8 @@ fn entry_of(hale: &hale_testkit::Hale) -> Value {
 }
 
 #[test]
-fn h04_the_wrong_question_is_no_verdict() {
+fn a_probe_of_the_wrong_mode_gives_no_verdict() {
+    // Requirement H4.
     let rows = [
         (
             404,
@@ -353,7 +362,8 @@ fn each_mode_beyond_text_has_its_own_request_and_no_field_of_another() {
 }
 
 #[test]
-fn c31_c33_forms_are_asked_by_the_forms_that_the_project_made() {
+fn forms_are_probed_with_the_projects_own_files() {
+    // Cases 31, 33.
     let rows = [
         ("openai/my-model", "image_edit", "/v1/images/edits", "image[]", &b"\x89PNG\r\n\x1a\n"[..]),
         ("openai/my-model", "audio_transcription", "/v1/audio/transcriptions", "file", b"RIFF"),
@@ -385,7 +395,8 @@ fn c31_c33_forms_are_asked_by_the_forms_that_the_project_made() {
 }
 
 #[test]
-fn c40_batch_is_a_list_where_the_provider_has_it() {
+fn batch_is_a_list_where_the_provider_has_it() {
+    // Case 40.
     let upstream = FakeUpstream::with(forms::answer);
     let config = with_info(&upstream, "openai/my-model", json!({"mode": "batch"}));
     assert_eq!(counts(&health(&config.start(), "").1), [1, 0, 0]);
@@ -408,7 +419,8 @@ fn c40_batch_is_a_list_where_the_provider_has_it() {
 }
 
 #[test]
-fn c31_a_refusal_by_policy_is_an_image_models_health() {
+fn a_refusal_by_policy_is_an_image_models_health() {
+    // Case 31.
     for code in ["moderation_blocked", "content_policy_violation"] {
         let says = "Your request was rejected as a result of our safety system.";
         let error = openai::error(says, "image_generation_user_error", code);
@@ -419,7 +431,7 @@ fn c31_a_refusal_by_policy_is_an_image_models_health() {
 }
 
 #[test]
-fn the_voice_of_a_check_is_the_configs() {
+fn the_voice_of_a_probe_is_the_configs() {
     let info = json!({"mode": "audio_speech", "health_check_voice": "en-US-AriaNeural"});
     let upstream = FakeUpstream::with(modes::answer);
     health(&with_info(&upstream, "openai/tts-1", info).start(), "");
@@ -427,7 +439,7 @@ fn the_voice_of_a_check_is_the_configs() {
 }
 
 #[test]
-fn a_check_of_what_is_no_text_costs_what_it_costs() {
+fn a_probe_of_another_mode_costs_its_price() {
     for (model, mode, usd) in [
         ("openai/tts-1", "audio_speech", 17.0 * 1.5e-5),
         ("cohere/rerank-v3.5", "rerank", 0.002),
@@ -443,7 +455,7 @@ fn a_check_of_what_is_no_text_costs_what_it_costs() {
 }
 
 #[test]
-fn an_answer_of_another_mode_is_no_health() {
+fn an_answer_of_another_mode_does_not_prove_health() {
     let sound: fn() -> Script = || Script::ok().body("audio/mpeg", modes::SOUND);
     let nothing: fn() -> Script = || Script::ok().body("application/json", "{}");
     for (model, mode, script) in [
@@ -465,7 +477,7 @@ fn an_answer_of_another_mode_is_no_health() {
 }
 
 #[test]
-fn a_video_is_never_bought_and_what_can_not_be_asked_for_says_why() {
+fn no_probe_buys_a_video_and_an_unprobed_mode_says_why() {
     let upstream = FakeUpstream::with(modes::answer);
     let video = with_info(&upstream, "openai/sora", json!({"mode": "video_generation"})).start();
     assert_eq!(entry_of(&video)["status"], "reachable");
@@ -501,7 +513,8 @@ fn a_dear_mode_may_be_looked_at_always() {
 }
 
 #[test]
-fn h21_a_page_nothing_or_an_error_where_the_list_of_models_should_be_proves_nothing() {
+fn a_page_nothing_or_an_error_in_place_of_the_list_of_models_proves_nothing() {
+    // Requirement H21.
     let metadata = json!({"health_check_kind": "metadata"});
     for shown in ["<html>welcome</html>", "", "{}", "null", "{\"error\": \"Unexpected endpoint\"}"]
     {
@@ -522,7 +535,8 @@ fn h21_a_page_nothing_or_an_error_where_the_list_of_models_should_be_proves_noth
 }
 
 #[test]
-fn h14_a_rate_limit_is_no_sickness_and_the_credential_is_left_alone() {
+fn a_rate_limit_is_not_a_failure_and_its_credential_is_not_probed() {
+    // Requirement H14.
     let upstream = FakeUpstream::with(|_| Script::rate_limited(60));
     let hale = background(lone(&upstream)).start();
     let entry = wait_for_status(&hale, "a", "rate_limited");
@@ -545,7 +559,8 @@ fn h14_a_rate_limit_is_no_sickness_and_the_credential_is_left_alone() {
 }
 
 #[test]
-fn c44_c45_h19_a_pattern_is_asked_for_one_of_its_models() {
+fn a_pattern_is_probed_with_one_of_its_models() {
+    // Cases 44, 45, requirement H19.
     let upstream = FakeUpstream::start();
     let pattern = |info: Value| {
         let params = json!({"model": "openai/*", "api_key": "k", "api_base": upstream.api_base()});
@@ -585,7 +600,8 @@ fn c44_c45_h19_a_pattern_is_asked_for_one_of_its_models() {
 }
 
 #[test]
-fn h02_i14_steady_traffic_needs_no_check() {
+fn steady_traffic_needs_no_probe() {
+    // Requirement H2, invariant I14.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream)
         .general(json!({"background_health_checks": true, "health_check_interval": 30}))
@@ -601,7 +617,8 @@ fn h02_i14_steady_traffic_needs_no_check() {
 }
 
 #[test]
-fn h02_beyond_the_budget_nothing_paid_is_sent() {
+fn beyond_the_budget_nothing_paid_is_sent() {
+    // Requirement H2.
     let upstream = FakeUpstream::with(|request| {
         let mut answer = openai::chat_completion(&request.model(), "a");
         answer["usage"] = json!({"prompt_tokens": 12, "completion_tokens": 1, "total_tokens": 13});
@@ -621,7 +638,8 @@ fn h02_beyond_the_budget_nothing_paid_is_sent() {
 }
 
 #[test]
-fn h20_checks_leave_no_trace_in_what_traffic_counts() {
+fn probes_leave_no_trace_in_what_traffic_counts() {
+    // Requirement H20.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).general(json!({"request_log": crate::support::LOG})).start();
     let deployment = || client(&hale).get("/router/state").json()["deployments"][0].clone();
@@ -645,7 +663,7 @@ fn h20_checks_leave_no_trace_in_what_traffic_counts() {
 }
 
 #[test]
-fn a_check_whose_answer_is_endless_or_huge_ends() {
+fn a_probe_whose_answer_is_endless_or_huge_ends() {
     let huge = FakeUpstream::with(|_| Script::ok().body("application/json", vec![b' '; 3 << 20]));
     let config = lone(&huge).general(json!({"max_response_size_mb": 1}));
     let entry = entry_of(&config.start());

@@ -32,7 +32,8 @@ fn by(hale: &Hale) -> String {
 }
 
 #[test]
-fn c56_who_fails_his_checks_gets_no_traffic_until_one_is_good() {
+fn a_deployment_that_fails_its_probes_gets_no_traffic_until_one_succeeds() {
+    // Case 56.
     let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
     let hale = routing(group(&bad, &good)).start();
     let entry = wait_for_status(&hale, "bad", "unhealthy");
@@ -48,7 +49,7 @@ fn c56_who_fails_his_checks_gets_no_traffic_until_one_is_good() {
 }
 
 #[test]
-fn without_routing_checks_are_only_shown() {
+fn without_probe_routing_probes_are_only_shown() {
     let (bad, good) = (FakeUpstream::start(), FakeUpstream::start());
     bad.answer_with(|request| {
         if request.text().contains("test from litellm") {
@@ -63,7 +64,8 @@ fn without_routing_checks_are_only_shown() {
 }
 
 #[test]
-fn c60_c61_a_failed_check_counts_towards_no_cooldown() {
+fn a_failed_probe_counts_towards_no_cooldown() {
+    // Cases 60, 61.
     let (bad, good) = (FakeUpstream::start(), FakeUpstream::start());
     bad.answer_with(|request| {
         if request.text().contains("test from litellm") {
@@ -82,7 +84,8 @@ fn c60_c61_a_failed_check_counts_towards_no_cooldown() {
 }
 
 #[test]
-fn c57_h16_when_all_fail_their_checks_health_is_ignored_and_the_log_says_so() {
+fn when_all_fail_their_probes_health_is_ignored_and_the_log_says_so() {
+    // Case 57, requirement H16.
     let lying = || {
         FakeUpstream::with(|request| {
             if request.text().contains("test from litellm") {
@@ -112,7 +115,7 @@ fn c57_h16_when_all_fail_their_checks_health_is_ignored_and_the_log_says_so() {
 }
 
 #[test]
-fn a_fallback_that_is_well_comes_before_a_group_that_is_not() {
+fn a_healthy_fallback_comes_before_an_unhealthy_group() {
     let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
     let config = Config::new()
         .deployment("m", "bad", &bad)
@@ -135,7 +138,7 @@ fn a_deployment_that_is_called_by_its_id_is_called() {
 }
 
 #[test]
-fn the_log_counts_who_is_well_after_each_check() {
+fn the_log_counts_healthy_deployments_after_each_probe() {
     let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
     let config =
         group(&bad, &good).deployment("n", "third", &good).deployment("o", "fourth", &good);
@@ -165,7 +168,8 @@ fn each_change_is_logged_once_and_shown_with_its_cause() {
 }
 
 #[test]
-fn h03_an_engine_that_hangs_behind_green_checks_is_out_after_three_attempts() {
+fn an_engine_that_hangs_behind_green_probes_is_ejected_after_three_attempts() {
+    // Requirement H3.
     // Whether the model answers checks, or only its list of models does.
     hangs_behind("full", "healthy");
     hangs_behind("metadata", "reachable");
@@ -210,7 +214,8 @@ fn hangs_behind(kind: &str, status: &str) {
 }
 
 #[test]
-fn c58_a_rate_limited_check_moves_no_traffic() {
+fn a_rate_limited_probe_moves_no_traffic() {
+    // Case 58.
     let (limited, good) = (FakeUpstream::start(), FakeUpstream::start());
     limited.answer_with(|request| {
         if request.text().contains("test from litellm") {
@@ -246,7 +251,8 @@ fn transient_errors_may_be_ignored() {
 }
 
 #[test]
-fn c59_an_old_verdict_keeps_nobody_away() {
+fn an_old_verdict_excludes_nothing() {
+    // Case 59.
     let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
     let config = group(&bad, &good).general(json!({"health_check_staleness_threshold": 0.5}));
     let hale = routing(config.clone()).start();
@@ -257,7 +263,8 @@ fn c59_an_old_verdict_keeps_nobody_away() {
 }
 
 #[test]
-fn h22_listings_hide_only_what_is_known_to_be_down() {
+fn listings_hide_only_what_is_known_to_be_down() {
+    // Requirement H22.
     let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
     let config = Config::new()
         .deployment("down", "one", &bad)
@@ -287,7 +294,8 @@ fn h22_listings_hide_only_what_is_known_to_be_down() {
 }
 
 #[test]
-fn c51_only_the_named_groups_are_checked() {
+fn only_the_named_groups_are_probed() {
+    // Case 51.
     let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
     let config = Config::new().deployment("m", "one", &one).deployment("n", "two", &two);
     let hale =
@@ -299,7 +307,8 @@ fn c51_only_the_named_groups_are_checked() {
 }
 
 #[test]
-fn h15_who_leaves_the_config_or_is_taken_out_is_not_checked_any_more() {
+fn a_removed_or_disabled_deployment_is_not_probed_any_more() {
+    // Requirement H15.
     let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
     let config = Config::new().deployment("m", "one", &one).deployment("m", "two", &two);
     let hale = background(config).start();
@@ -339,7 +348,8 @@ fn another_credential_is_another_deployment_and_the_verdict_is_gone() {
 }
 
 #[test]
-fn c51_who_opted_out_is_never_checked_and_still_gets_traffic() {
+fn a_deployment_that_opted_out_is_never_probed_and_still_gets_traffic() {
+    // Case 51.
     let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
     let params =
         json!({"model": "openai/gpt-4o", "api_key": "k-0123456789", "api_base": two.api_base()});

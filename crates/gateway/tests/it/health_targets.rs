@@ -24,7 +24,8 @@ fn asked(hale: &Hale, query: &str) -> (u16, [u64; 3]) {
 }
 
 #[test]
-fn h17_a_target_without_anybody_well_is_503_and_all_of_them_are_200() {
+fn a_target_without_a_healthy_member_is_503_and_the_whole_page_is_200() {
+    // Requirement H17.
     let (bad, good) = (FakeUpstream::with(|_| Script::error(500, "no")), FakeUpstream::start());
     for in_background in [false, true] {
         let config = named(&bad, &good);
@@ -59,7 +60,8 @@ fn h17_a_target_without_anybody_well_is_503_and_all_of_them_are_200() {
 }
 
 #[test]
-fn h18_a_name_that_stands_for_others_is_as_well_as_they_are_and_is_never_asked_itself() {
+fn alias_health_follows_its_members_and_an_alias_is_never_probed() {
+    // Requirement H18.
     let (bad, good) = (FakeUpstream::with(|_| Script::error(500, "no")), FakeUpstream::start());
     let hale = background(named(&bad, &good)).start();
     for (id, status) in [("a", "unhealthy"), ("b", "healthy"), ("c", "unhealthy")] {
@@ -89,7 +91,8 @@ fn h18_a_name_that_stands_for_others_is_as_well_as_they_are_and_is_never_asked_i
 }
 
 #[test]
-fn c25_who_has_no_master_key_does_not_see_where_upstreams_are() {
+fn a_client_without_the_master_key_does_not_see_upstream_addresses() {
+    // Case 25.
     let good = FakeUpstream::start();
     let port = refused_port();
     let dead = json!({"api_base": format!("http://127.0.0.1:{port}/v1")});
@@ -129,7 +132,8 @@ fn c25_who_has_no_master_key_does_not_see_where_upstreams_are() {
 }
 
 #[test]
-fn h11_everybody_stands_there_exactly_once_while_the_config_changes() {
+fn every_deployment_is_listed_exactly_once_while_the_config_changes() {
+    // Requirement H11.
     let good = FakeUpstream::start();
     let config = |count: usize| {
         (0..count).fold(Config::new(), |config, i| {
@@ -156,7 +160,8 @@ fn h11_everybody_stands_there_exactly_once_while_the_config_changes() {
 }
 
 #[test]
-fn c01_c02_c83_the_pages_of_liveness_touch_nothing_and_know_head() {
+fn the_pages_of_liveness_touch_nothing_and_know_head() {
+    // Cases 1, 2, 83.
     let silent = FakeUpstream::with(|_| Script::silent());
     let hale = background(lone(&silent)).start();
     silent.wait_for_requests(1);
@@ -169,7 +174,8 @@ fn c01_c02_c83_the_pages_of_liveness_touch_nothing_and_know_head() {
 }
 
 #[test]
-fn c04_c08_readiness_has_the_fields_of_the_document() {
+fn readiness_has_the_fields_of_the_document() {
+    // Cases 4, 8.
     let hale = lone(&FakeUpstream::start()).start();
     let ready = hale.client().get("/health/readiness").json();
     assert_eq!((&ready["status"], &ready["db"]), (&json!("connected"), &json!("Not connected")));
@@ -180,7 +186,8 @@ fn c04_c08_readiness_has_the_fields_of_the_document() {
 }
 
 #[test]
-fn c22_a_deployment_s_id_of_the_model_page_is_a_model_that_can_be_called() {
+fn a_deployment_s_id_of_the_model_page_is_a_model_that_can_be_called() {
+    // Case 22.
     let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
     let params = |upstream: &FakeUpstream| json!({"model": "openai/gpt-4o", "api_key": "k-0123456789", "api_base": upstream.api_base()});
     let hale = Config::new()

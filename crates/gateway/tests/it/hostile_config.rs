@@ -111,207 +111,207 @@ fn fifo(path: &Path) {
 }
 
 rows! {
-    "1" row_01_a_missing_file_is_named_with_its_full_path "a file that is not there":
+    "1" a_missing_file_is_named_with_its_full_path "a file that is not there":
         Given::Made(|_| ()) => Refused(&["config not found: c.yaml: there is no /", "/c.yaml. check the path"]);
-    "3" row_03_a_directory_is_no_config "a directory":
+    "3" a_directory_is_not_a_config "a directory":
         Given::Made(|path| fs::create_dir(path).unwrap()) => Refused(&["config is a directory: c.yaml. name the file in it"]);
-    "3" row_03_a_fifo_is_not_waited_for "a FIFO":
+    "3" a_fifo_is_not_waited_for "a FIFO":
         Given::Made(fifo) => Refused(&["config can not be read: c.yaml: it is a FIFO, not a regular file"]);
-    "3" row_03_a_device_is_not_read "a device without an end":
+    "3" a_device_is_not_read "a device without an end":
         Given::Made(|path| std::os::unix::fs::symlink("/dev/zero", path).unwrap())
         => Refused(&["config can not be read: c.yaml: it is a device, not a regular file"]);
-    "4" row_04_an_empty_file_shows_how_to_begin "an empty file":
+    "4" an_empty_file_shows_how_to_begin "an empty file":
         text("") => Refused(&["no models configured. write for example:\nmodel_list:"]);
-    "5" row_05_bytes_that_are_no_utf_8_are_placed "bytes that are not UTF-8":
+    "5" the_place_of_bytes_that_are_not_utf_8_is_named "bytes that are not UTF-8":
         Given::Bytes(b"model_list:\n- model_name: \xff\n".to_vec())
         => Refused(&["the file is not UTF-8: bad byte at offset 26. save it as UTF-8"]);
-    "5" row_05_utf_16_is_recognised "UTF-16":
+    "5" utf_16_is_recognised "UTF-16":
         Given::Bytes(b"\xff\xfem\0o\0".to_vec()) => Refused(&["it looks like UTF-16"]);
-    "5" row_05_a_nul_byte_is_placed "a NUL byte":
+    "5" the_place_of_a_nul_byte_is_named "a NUL byte":
         text("a: b\0c\n") => Refused(&["the file is not text: NUL byte at offset 4"]);
-    "5" row_05_a_byte_order_mark_is_accepted "a byte order mark":
+    "5" a_byte_order_mark_is_accepted "a byte order mark":
         Given::Text(format!("\u{feff}{GOOD}")) => Accepted;
-    "6" row_06_a_syntax_error_shows_its_place_and_line "a syntax error":
+    "6" a_syntax_error_shows_its_place_and_line "a syntax error":
         text("a: [\n  b\nc: d\n") => Refused(&["c.yaml:3:2: YAML syntax: ", "`c: d`. check the indentation"]);
-    "6" row_06_a_tab_is_said_to_be_one "indentation by a tab":
+    "6" a_tab_is_said_to_be_one "indentation by a tab":
         text("a:\n\t- b\n") => Refused(&["c.yaml:2:2: YAML syntax: tabs disallowed", "indent with spaces: YAML does not allow tabs there"]);
-    "7" row_07_a_key_that_stands_twice_is_shown_with_both_lines "a key twice":
+    "7" a_key_that_stands_twice_is_shown_with_both_lines "a key twice":
         section("router_settings:\n  timeout: 5\n  timeout: 6")
         => Warned(&["c.yaml:8:3: router_settings.timeout: duplicate key: also on line 7; the last one is used"]);
-    "7" row_07_a_key_that_stands_twice_is_an_error_when_strict "a key twice, `--strict`":
+    "7" a_key_that_stands_twice_is_an_error_when_strict "a key twice, `--strict`":
         Given::Strict(format!("{GOOD}router_settings: {{timeout: 5, timeout: 6}}\n"))
         => Refused(&["router_settings.timeout: duplicate key"]);
-    "8" row_08_an_alias_bomb_is_stopped "aliases of aliases of aliases":
+    "8" an_alias_bomb_is_stopped "aliases of aliases of aliases":
         bomb() => Refused(&["more than 1000000 values, aliases expanded"]);
-    "8" row_08_a_file_of_eleven_mebibytes_is_refused "11 MiB":
+    "8" a_file_of_eleven_mebibytes_is_refused "11 MiB":
         Given::Bytes(vec![b'#'; 11 << 20]) => Refused(&["the file has more than 10485760 bytes. split it with `include`"]);
-    "8" row_08_a_thousand_levels_are_refused "a thousand levels of nesting":
+    "8" a_thousand_levels_are_refused "a thousand levels of nesting":
         Given::Text(format!("a: {}{}\n", "[".repeat(1000), "]".repeat(1000)))
         => Refused(&["nested deeper than 128 levels"]);
-    "9" row_09_a_second_document_is_refused "two documents":
+    "9" a_second_document_is_refused "two documents":
         section("---\na: b") => Refused(&["c.yaml:6:1: a second YAML document begins here. keep one document"]);
-    "10" row_10_an_unknown_key_warns_with_the_nearest "a key that does not exist":
+    "10" an_unknown_key_warns_with_the_nearest "a key that does not exist":
         section("router_settings: {cooldwon_time: 5}")
         => Warned(&["router_settings.cooldwon_time: unknown key `cooldwon_time`. did you mean `cooldown_time`?"]);
-    "10" row_10_an_unknown_key_is_an_error_when_strict "a key that does not exist, `--strict`":
+    "10" an_unknown_key_is_an_error_when_strict "a key that does not exist, `--strict`":
         Given::Strict(format!("{GOOD}router_settings: {{cooldwon_time: 5}}\n"))
         => Refused(&["did you mean `cooldown_time`?"]);
-    "11" row_11_a_wrong_type_says_what_was_expected_and_what_is_there "a list for a number":
+    "11" a_wrong_type_says_what_was_expected_and_what_is_there "a list for a number":
         section("router_settings: {num_retries: [1]}")
         => Refused(&["router_settings.num_retries: expected a whole number from 0 to 100, got a list"]);
-    "11" row_11_a_number_in_quotes_is_a_number "a number in quotes":
+    "11" a_number_in_quotes_is_a_number "a number in quotes":
         section("router_settings: {num_retries: '3'}") => Accepted;
-    "11" row_11_a_mapping_for_a_list_is_refused "a mapping for a list":
+    "11" a_mapping_for_a_list_is_refused "a mapping for a list":
         text("model_list: {a: 1}\n") => Refused(&["model_list: expected a list, got a mapping"]);
-    "12" row_12_no_is_a_name_where_a_name_is_asked_for "`no` as a name":
+    "12" the_word_no_is_a_name_where_a_name_is_expected "`no` as a name":
         Given::Text(GOOD.replace("model_name: m", "model_name: no")) => Accepted;
-    "12" row_12_a_time_of_day_is_a_name "`12:30` as a name":
+    "12" a_time_of_day_is_a_name "`12:30` as a name":
         Given::Text(GOOD.replace("model_name: m", "model_name: 12:30")) => Accepted;
-    "12" row_12_a_time_of_day_is_no_duration "`12:30` as a duration":
+    "12" a_time_of_day_is_not_a_duration "`12:30` as a duration":
         param("timeout: 12:30") => Refused(&["expected a time from 0.001 to 86400 seconds, got `12:30`"]);
-    "12" row_12_an_exponent_is_no_count "`1e3` as a whole number":
+    "12" an_exponent_is_not_a_count "`1e3` as a whole number":
         section("router_settings: {num_retries: 1e3}") => Refused(&["expected a whole number from 0 to 100, got `1e3`"]);
-    "13" row_13_a_negative_time_names_the_range "a negative timeout":
+    "13" a_negative_time_names_the_range "a negative timeout":
         param("timeout: -1") => Refused(&["litellm_params.timeout: expected a time from 0.001 to 86400 seconds, got `-1`"]);
-    "13" row_13_a_health_check_interval_of_zero_names_the_range "a period of health checks of 0":
+    "13" a_health_check_interval_of_zero_names_the_range "a period of health checks of 0":
         section("general_settings: {health_check_interval: 0}")
         => Refused(&["general_settings.health_check_interval: expected a time from 0.100 to 86400 seconds, got `0`"]);
-    "13" row_13_a_health_check_interval_in_words_names_the_units "a period of health checks in words":
+    "13" a_health_check_interval_in_words_names_the_units "a period of health checks in words":
         section("general_settings: {health_check_interval: soon}")
         => Refused(&["expected a time from 0.100 to 86400 seconds, got `soon`. a plain number is seconds"]);
-    "13" row_13_a_huge_health_check_interval_names_the_range "a period of health checks of thirty years":
+    "13" a_huge_health_check_interval_names_the_range "a period of health checks of thirty years":
         section("general_settings: {health_check_interval: 1000000000}")
         => Refused(&["expected a time from 0.100 to 86400 seconds, got `1000000000`"]);
-    "11" row_11_a_number_of_tokens_in_words_names_the_range "tokens of a health check in words":
+    "11" a_number_of_tokens_in_words_names_the_range "tokens of a health check in words":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {health_check_max_tokens: abc}}\n")
         => Refused(&["model_info.health_check_max_tokens: expected a whole number from 1 to 1000000, got `abc`"]);
-    "11" row_11_an_unknown_mode_warns_with_the_nearest "a mode that does not exist":
+    "11" an_unknown_mode_warns_with_the_nearest "a mode that does not exist":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {mode: embeding}}\n")
         => Warned(&["model_info.mode: unknown mode `embeding`. did you mean `embedding`?"]);
-    "10" row_10_shared_checks_are_said_to_be_not_there_yet "shared state of health checks, which is not served":
+    "10" shared_probes_are_reported_as_not_served_yet "shared state of health checks, which is not served":
         section("general_settings: {use_shared_health_check: true}")
         => Warned(&["general_settings.use_shared_health_check: known, but not served yet: ignored. Shared state: this process checks alone."]);
-    "10" row_10_a_history_of_checks_is_said_to_be_not_there_yet "how long a history of health checks is kept, which is not served":
+    "10" a_history_of_probes_is_reported_as_not_served_yet "how long a history of health checks is kept, which is not served":
         section("general_settings: {maximum_health_check_retention_period: 30d}")
         => Warned(&["general_settings.maximum_health_check_retention_period: known, but not served yet: ignored. The history of checks."]);
-    "11" row_11_a_pattern_for_the_model_of_checks_has_no_effect "a pattern as the model that checks ask":
+    "11" a_pattern_as_the_model_for_probes_has_no_effect "a pattern as the model that checks ask":
         text("model_list:\n- {model_name: 'openai/*', litellm_params: {model: 'openai/*', api_key: k}, model_info: {health_check_model: 'openai/*'}}\n")
         => Warned(&["model_info.health_check_model: is a pattern, and a check asks one model: it has no effect. name one model, such as `gpt-4o-mini`"]);
-    "11" row_11_a_model_of_checks_needs_no_provider "a model that checks ask without a provider":
+    "11" a_model_for_probes_needs_no_provider "a model that checks ask without a provider":
         text("model_list:\n- {model_name: 'openai/*', litellm_params: {model: 'openai/*', api_key: k}, model_info: {health_check_model: gpt-4o-mini}}\n")
         => Accepted;
-    "10" row_10_a_key_of_general_settings_among_the_library_s_names_the_right_one "routing by health checks among the settings of the library":
+    "10" a_key_of_general_settings_among_the_library_s_names_the_right_one "routing by health checks among the settings of the library":
         section("litellm_settings: {enable_health_check_routing: true}")
         => Warned(&["litellm_settings.enable_health_check_routing: has no effect in this section. Belongs into `general_settings`."]);
-    "10" row_10_a_key_in_the_wrong_section_names_the_right_one "a period of health checks among the router's settings":
+    "10" a_key_in_the_wrong_section_names_the_right_one "a period of health checks among the router's settings":
         section("router_settings: {health_check_interval: 60}")
         => Refused(&["router_settings.health_check_interval: has no effect in this section. Belongs into `general_settings`."]);
-    "10" row_10_a_key_of_model_info_among_the_parameters_is_named "a health check's timeout in `litellm_params`":
+    "10" a_key_of_model_info_among_the_parameters_is_named "a health check's timeout in `litellm_params`":
         param("health_check_timeout: 5")
         => Warned(&["litellm_params.health_check_timeout: has no effect in this section. Belongs into `model_info` of the deployment."]);
-    "10" row_10_routing_by_checks_without_checks_is_said_to_have_no_effect "routing by health checks without health checks":
+    "10" routing_by_probes_without_probes_is_reported_as_without_effect "routing by health checks without health checks":
         section("general_settings: {enable_health_check_routing: true}")
         => Warned(&["general_settings.enable_health_check_routing: has no effect without background checks. set `background_health_checks: true`"]);
-    "13" row_13_a_timeout_of_zero_names_the_range "a timeout of 0":
+    "13" a_timeout_of_zero_names_the_range "a timeout of 0":
         param("timeout: 0") => Refused(&["expected a time from 0.001 to 86400 seconds, got `0`"]);
-    "13" row_13_a_weight_that_is_no_number_names_the_range "a weight that is NaN":
+    "13" a_weight_that_is_not_a_number_names_the_range "a weight that is NaN":
         param("weight: .nan") => Refused(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.nan`"]);
-    "13" row_13_an_endless_weight_names_the_range "an infinite weight":
+    "13" an_endless_weight_names_the_range "an infinite weight":
         param("weight: .inf") => Refused(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.inf`"]);
-    "13" row_13_a_negative_rest_names_the_range "a negative cooldown":
+    "13" a_negative_cooldown_names_the_range "a negative cooldown":
         section("router_settings: {cooldown_time: -5}")
         => Refused(&["c.yaml:6:34: router_settings.cooldown_time: expected a time from 0 to 86400 seconds, got `-5`"]);
-    "13" row_13_a_time_of_thirty_years_names_the_range "a timeout of thirty years":
+    "13" a_time_of_thirty_years_names_the_range "a timeout of thirty years":
         section("router_settings: {timeout: 1e9}")
         => Refused(&["c.yaml:6:28: router_settings.timeout: expected a time from 0.001 to 86400 seconds, got `1e9`"]);
-    "29" row_29_a_strategy_that_does_not_exist_is_refused_with_the_nearest "a strategy that does not exist":
+    "29" a_strategy_that_does_not_exist_is_refused_with_the_nearest "a strategy that does not exist":
         section("router_settings: {routing_strategy: least-bussy}")
         => Refused(&["c.yaml:6:37: router_settings.routing_strategy: unknown strategy `least-bussy`. did you mean `least-busy`?"]);
-    "29" row_29_settings_that_take_each_others_effect_are_both_named "fallbacks, and `max_fallbacks: 0`":
+    "29" settings_that_take_each_others_effect_are_both_named "fallbacks, and `max_fallbacks: 0`":
         section("router_settings: {max_fallbacks: 0, default_fallbacks: [m]}")
         => Warned(&["c.yaml:6:56: router_settings.default_fallbacks: has no effect: `max_fallbacks` is 0 on line 6"]);
-    "29" row_29_attempts_that_take_longer_than_the_request_are_counted "retries that take longer than a request may":
+    "29" attempts_that_take_longer_than_the_request_are_counted "retries that take longer than a request may":
         section("router_settings: {request_timeout: 60, timeout: 50, num_retries: 2}")
         => Warned(&["c.yaml:6:36: router_settings.request_timeout: 3 attempts in m take up to 151.500 s, and request_timeout is 60 s"]);
-    "14" row_14_an_unknown_unit_names_the_known_ones "`5x` as a duration":
+    "14" an_unknown_unit_names_the_known_ones "`5x` as a duration":
         param("timeout: 5x") => Refused(&["got `5x`. a plain number is seconds; `500ms`, `5m` and `2h` are read too"]);
-    "14" row_14_a_space_before_the_unit_is_accepted "`500 ms` as a duration":
+    "14" a_space_before_the_unit_is_accepted "`500 ms` as a duration":
         param("timeout: 500 ms") => Accepted;
-    "15" row_15_a_number_beyond_all_bounds_names_the_range "a number beyond 64 bits":
+    "15" a_number_beyond_all_bounds_names_the_range "a number beyond 64 bits":
         param("num_retries: 99999999999999999999999") => Refused(&["expected a whole number from 0 to 100, got `99999999999999999999999`"]);
-    "16" row_16_an_absent_model_list_shows_how_to_write_one "no `model_list`":
+    "16" an_absent_model_list_shows_how_to_write_one "no `model_list`":
         text("general_settings: {}\n") => Refused(&["no models configured. write for example"]);
-    "16" row_16_an_empty_model_list_shows_how_to_write_one "an empty `model_list`":
+    "16" an_empty_model_list_shows_how_to_write_one "an empty `model_list`":
         text("model_list: []\n") => Refused(&["no models configured. write for example"]);
-    "16" row_16_a_null_model_list_shows_how_to_write_one "`model_list: null`":
+    "16" a_null_model_list_shows_how_to_write_one "`model_list: null`":
         text("model_list: ~\n") => Refused(&["no models configured. write for example"]);
-    "17" row_17_an_entry_without_a_name_says_so "an entry without `model_name`":
+    "17" an_entry_without_a_name_says_so "an entry without `model_name`":
         text("model_list:\n- litellm_params: {model: openai/x, api_key: k}\n")
         => Refused(&["c.yaml:2:3: model_list[0].model_name: is missing. write the name that clients use"]);
-    "17" row_17_an_entry_without_a_model_says_so "an entry without `model`":
+    "17" an_entry_without_a_model_says_so "an entry without `model`":
         entry("api_key: k") => Refused(&["model_list[0].litellm_params.model: is missing. write `model: provider/name`"]);
-    "17" row_17_a_provider_without_a_model_says_so "`model: openai/`":
+    "17" a_provider_without_a_model_says_so "`model: openai/`":
         entry("model: openai/, api_key: k") => Refused(&["litellm_params.model: names a provider but no model. write `provider/name`"]);
-    "18" row_18_an_unknown_provider_is_kept_and_the_nearest_named "an unknown provider":
+    "18" an_unknown_provider_is_kept_and_the_nearest_named "an unknown provider":
         entry("model: opnai/x, api_key: k") => Warned(&["litellm_params.model: unknown provider `opnai`. did you mean `openai`?"]);
-    "19" row_19_two_entries_with_one_id_are_refused_with_both_lines "one id for two different entries":
+    "19" two_entries_with_one_id_are_refused_with_both_lines "one id for two different entries":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {id: one}}\n\
               - {model_name: m, litellm_params: {model: openai/y, api_key: k}, model_info: {id: one}}\n")
         => Refused(&["c.yaml:3:3: model_list[1]: the id `one` is taken: another entry has it on line 2"]);
-    "20" row_20_the_same_entry_twice_is_one_with_the_weights_added "the same entry twice":
+    "20" the_same_entry_twice_is_one_with_the_weights_added "the same entry twice":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n\
               - {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n")
         => Warned(&["c.yaml:3:3: model_list[1]: the same entry stands on line 2", "1 deployments"]);
-    "21" row_21_an_address_without_a_scheme_is_refused "`api_base` without a scheme":
+    "21" an_address_without_a_scheme_is_refused "`api_base` without a scheme":
         base("x.example.com") => Refused(&["api_base has no scheme. write it as `https://api.example.com/v1`"]);
-    "21" row_21_an_address_with_another_scheme_is_refused "`api_base: ftp://…`":
+    "21" an_address_with_another_scheme_is_refused "`api_base: ftp://…`":
         base("ftp://x") => Refused(&["api_base has a scheme other than http and https"]);
-    "21" row_21_an_address_with_a_password_is_refused "`api_base` with user and password":
+    "21" an_address_with_a_password_is_refused "`api_base` with user and password":
         base("https://user:pass@x/v1") => Refused(&["api_base contains a user name or password. remove what stands before `@` and set `api_key`"]);
-    "21" row_21_an_address_with_a_space_is_refused "`api_base` with a space":
+    "21" an_address_with_a_space_is_refused "`api_base` with a space":
         base("https://x /v1") => Refused(&["api_base contains whitespace or control characters"]);
-    "21" row_21_an_address_with_v1_twice_is_refused "`api_base: …/v1/v1`":
+    "21" an_address_with_v1_twice_is_refused "`api_base: …/v1/v1`":
         base("https://x/v1/v1") => Refused(&["api_base has `/v1` twice. keep one of them"]);
-    "21" row_21_an_address_with_port_zero_is_refused "`api_base` with port 0":
+    "21" an_address_with_port_zero_is_refused "`api_base` with port 0":
         base("http://x:0") => Refused(&["api_base has port 0"]);
-    "21" row_21_an_address_with_a_query_is_refused "`api_base` with a query":
+    "21" an_address_with_a_query_is_refused "`api_base` with a query":
         base("https://x/v1?key=1") => Refused(&["api_base has a query or a fragment"]);
-    "21" row_21_an_address_with_the_endpoint_is_refused "`api_base` with the endpoint":
+    "21" an_address_with_the_endpoint_is_refused "`api_base` with the endpoint":
         base("https://x/v1/chat/completions") => Refused(&["api_base ends with the endpoint `/chat/completions`"]);
-    "22" row_22_a_private_address_is_normal "`api_base` at a private address":
+    "22" a_private_address_is_normal "`api_base` at a private address":
         base("http://10.0.0.1:8000/v1") => Accepted;
-    "23" row_23_missing_variables_are_all_named_with_their_deployments "references to variables that are not set":
+    "23" missing_variables_are_all_named_with_their_deployments "references to variables that are not set":
         text("model_list:\n- {model_name: a, litellm_params: {model: openai/x, api_key: os.environ/A_KEY}}\n\
               - {model_name: b, litellm_params: {model: openai/y, api_key: os.environ/B_KEY}}\n")
         => Warned(&["environment variable A_KEY is not set. set A_KEY, which deployment a reads",
                     "environment variable B_KEY is not set. set B_KEY, which deployment b reads"]);
-    "24" row_24_a_key_with_a_line_break_is_refused_and_not_shown "a key with a line break":
+    "24" a_key_with_a_line_break_is_refused_and_not_shown "a key with a line break":
         entry("model: openai/x, api_key: \"sk-abc\\n\"") => Refused(&["api_key: contains whitespace or control characters. copy the key again"]);
-    "24" row_24_a_key_in_quotes_is_refused_and_not_shown "a key in quotes of its own":
+    "24" a_key_in_quotes_is_refused_and_not_shown "a key in quotes of its own":
         entry("model: openai/x, api_key: \"'sk-abc'\"") => Refused(&["api_key: is wrapped in quotes that belong to it. remove the inner quotes"]);
-    "24" row_24_a_key_with_a_typographic_dash_is_refused "a key with a typographic dash":
+    "24" a_key_with_a_typographic_dash_is_refused "a key with a typographic dash":
         entry("model: openai/x, api_key: sk\u{2013}abc") => Refused(&["api_key: contains characters outside ASCII. copy the key again"]);
-    "25" row_25_a_fallback_to_nothing_names_the_nearest_group "a fallback to a group that does not exist":
+    "25" a_fallback_to_nothing_names_the_nearest_group "a fallback to a group that does not exist":
         Given::Text(GOOD.replace("model_name: m", "model_name: gpt-4o") + "router_settings: {fallbacks: [{gpt-4o: [gpt-4p]}]}\n")
         => Warned(&["router_settings.fallbacks[0].gpt-4o[0]: no model group `gpt-4p`. did you mean `gpt-4o`?"]);
-    "26" row_26_a_fallback_to_itself_is_skipped "a fallback to itself":
+    "26" a_fallback_to_itself_is_skipped "a fallback to itself":
         section("router_settings: {fallbacks: [{m: [m]}]}")
         => Warned(&["router_settings.fallbacks[0].m[0]: `m` falls back to itself: skipped. name another group"]);
-    "28" row_28_overlapping_patterns_are_accepted "patterns that overlap: the more specific wins":
+    "28" overlapping_patterns_are_accepted "patterns that overlap: the more specific wins":
         text("model_list:\n- {model_name: 'a*', litellm_params: {model: openai/*, api_key: k}}\n\
               - {model_name: 'a-b*', litellm_params: {model: openai/*, api_key: k}}\n")
         => Accepted;
-    "29" row_29_weights_that_are_all_zero_have_no_effect "weights that are all 0":
+    "29" weights_that_are_all_zero_have_no_effect "weights that are all 0":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k, weight: 0}}\n\
               - {model_name: m, litellm_params: {model: openai/y, api_key: k, weight: 0}}\n")
         => Warned(&["every `weight` of this group is 0: weights have no effect"]);
-    "29" row_29_bounds_that_exclude_each_other_name_both_keys "bounds that exclude each other":
+    "29" bounds_that_exclude_each_other_name_both_keys "bounds that exclude each other":
         section("general_settings: {max_buffered_mb: 1, max_request_size_mb: 5}")
         => Refused(&["max_buffered_mb is smaller than max_request_size_mb or max_response_size_mb", "raise max_buffered_mb, or lower the others"]);
-    "33" row_33_a_database_is_said_to_be_without_effect "a database":
+    "33" a_database_is_said_to_be_without_effect "a database":
         section("general_settings: {database_url: 'postgresql://u:p@h/d'}")
         => Warned(&["general_settings.database_url: known, but not served yet: ignored"]);
-    "34" row_34_redis_is_said_to_be_without_effect "a Redis cache":
+    "34" redis_is_said_to_be_without_effect "a Redis cache":
         section("litellm_settings: {cache: true, cache_params: {type: redis}}")
         => Warned(&["litellm_settings.cache_params: known, but not served yet: ignored"]);
 }

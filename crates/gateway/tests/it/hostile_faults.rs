@@ -32,7 +32,8 @@ fn sixty_mebibytes_and_no_end(script: Script) -> Script {
 }
 
 #[test]
-fn f13_an_endless_answer_is_cut_and_fills_no_memory() {
+fn an_endless_answer_is_cut_and_fills_no_memory() {
+    // Bad input, row F13.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream)
         .general(json!({"max_response_size_mb": 2}))
@@ -58,7 +59,8 @@ fn f13_an_endless_answer_is_cut_and_fills_no_memory() {
 }
 
 #[test]
-fn f14_an_endless_event_ends_the_stream_and_fills_no_memory() {
+fn an_endless_event_ends_the_stream_and_fills_no_memory() {
+    // Bad input, row F14.
     let (bad, good) = (FakeUpstream::start(), FakeUpstream::start());
     let hale = pair(&bad, &good).router(json!({"disable_cooldowns": true})).start();
     let before = peak_kib(&hale);
@@ -72,7 +74,7 @@ fn f14_an_endless_event_ends_the_stream_and_fills_no_memory() {
     let begun = Script::ok().stream().event(&openai::content_chunk("gpt-4o", "one"));
     bad.push(sixty_mebibytes_and_no_end(begun.chunk("data: \"")));
     let mut stream = own.stream(CHAT, &[], &openai::stream_request("m", "hi"));
-    let events = stream.rest();
+    let events = stream.remaining();
     let last = events.last().unwrap().json();
     assert_eq!(last["error"]["reason"], "upstream_stream_interrupted", "{last}");
     assert!(
@@ -86,7 +88,8 @@ fn f14_an_endless_event_ends_the_stream_and_fills_no_memory() {
 }
 
 #[test]
-fn f15_nothing_compressed_is_asked_for_or_unpacked() {
+fn compression_is_neither_requested_nor_unpacked() {
+    // Bad input, row F15.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).router(json!({"num_retries": 0, "disable_cooldowns": true})).start();
     for encoding in ["gzip", "br", "zstd", "deflate", "gzip, gzip", "x-gzip"] {
@@ -108,7 +111,8 @@ fn f15_nothing_compressed_is_asked_for_or_unpacked() {
 }
 
 #[test]
-fn f16_a_wrong_label_is_believed_and_an_encoded_error_is_not_shown() {
+fn a_wrong_label_is_believed_and_an_encoded_error_is_not_shown() {
+    // Bad input, row F16.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).router(json!({"num_retries": 0, "disable_cooldowns": true})).start();
     // Plain text that calls itself gzip, whole and as a stream.
@@ -128,7 +132,8 @@ fn f16_a_wrong_label_is_believed_and_an_encoded_error_is_not_shown() {
 }
 
 #[test]
-fn f20_without_any_name_service_no_deployment_is_refused_to_the_requests() {
+fn without_any_name_service_no_deployment_is_refused_to_the_requests() {
+    // Bad input, row F20.
     let unused = FakeUpstream::start();
     let nowhere = |n: u32| json!({"api_base": format!("http://{}{n}.invalid/v1", "x".repeat(70))});
     let mut config = Config::new();
@@ -145,7 +150,8 @@ fn f20_without_any_name_service_no_deployment_is_refused_to_the_requests() {
 }
 
 #[test]
-fn f42_five_hundred_streams_finish_and_then_the_process_ends() {
+fn five_hundred_streams_finish_and_then_the_process_ends() {
+    // Bad input, row F42.
     const STREAMS: usize = 500;
     let upstream = FakeUpstream::with(|_| {
         Script::ok()
@@ -174,7 +180,7 @@ fn f42_five_hundred_streams_finish_and_then_the_process_ends() {
     upstream.release("go");
     for stream in &mut streams {
         assert_eq!(stream.next_event().unwrap().content(), "two");
-        assert!(stream.rest().last().unwrap().is_done());
+        assert!(stream.remaining().last().unwrap().is_done());
         assert!(!stream.cut());
     }
     assert_eq!(hale.wait_for_exit(TIMEOUT).code(), Some(0));
@@ -187,7 +193,8 @@ fn f42_five_hundred_streams_finish_and_then_the_process_ends() {
 type Replaced = (&'static str, fn(&Path));
 
 #[test]
-fn f44_whatever_takes_the_place_of_the_config_the_one_in_force_stays() {
+fn whatever_takes_the_place_of_the_config_the_one_in_force_stays() {
+    // Bad input, row F44.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     let faults: [Replaced; 4] = [
@@ -217,7 +224,8 @@ fn f44_whatever_takes_the_place_of_the_config_the_one_in_force_stays() {
 }
 
 #[test]
-fn f44_a_link_that_is_swapped_as_config_maps_do_is_followed() {
+fn a_link_that_is_swapped_as_config_maps_do_is_followed() {
+    // Bad input, row F44.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     let dir = hale.dir().to_owned();
@@ -234,7 +242,8 @@ fn f44_a_link_that_is_swapped_as_config_maps_do_is_followed() {
 }
 
 #[test]
-fn f46_with_64_descriptors_idle_clients_keep_nobody_out_and_no_deployment_is_blamed() {
+fn with_64_descriptors_idle_clients_keep_no_client_out_and_no_deployment_is_blamed() {
+    // Bad input, row F46.
     let upstream = FakeUpstream::start();
     let config =
         lone(&upstream).router(json!({"num_retries": 0})).general(json!({"request_log": LOG}));
@@ -262,7 +271,8 @@ fn f46_with_64_descriptors_idle_clients_keep_nobody_out_and_no_deployment_is_bla
 }
 
 #[test]
-fn f46_with_64_descriptors_as_many_streams_as_fit_are_served_and_the_rest_waits() {
+fn with_64_descriptors_the_streams_that_fit_are_served_and_the_others_wait() {
+    // Bad input, row F46.
     let upstream = FakeUpstream::with(|request| {
         let body = openai::chat_completion(&request.model(), "ok");
         Script::ok().wait("go").json(&body)
@@ -284,7 +294,8 @@ fn f46_with_64_descriptors_as_many_streams_as_fit_are_served_and_the_rest_waits(
 }
 
 #[test]
-fn f47_with_256_mebibytes_bodies_are_shed_before_memory_ends() {
+fn with_256_mebibytes_bodies_are_shed_before_memory_ends() {
+    // Bad input, row F47.
     let upstream = FakeUpstream::with(|request| {
         let body = openai::chat_completion(&request.model(), "ok");
         Script::ok().wait("go").json(&body)
@@ -326,7 +337,8 @@ fn f47_with_256_mebibytes_bodies_are_shed_before_memory_ends() {
 
 #[test]
 #[ignore = "takes as long as the limit that it is about: 30 s"]
-fn f50_a_client_that_takes_nothing_for_half_a_minute_is_let_go() {
+fn a_client_that_takes_nothing_for_half_a_minute_is_let_go() {
+    // Bad input, row F50.
     let event = openai::content_chunk("gpt-4o", &"x".repeat(60_000));
     let upstream = FakeUpstream::with(move |_| {
         (0..1000).fold(Script::ok().stream(), |script, _| script.event(&event)).silence()

@@ -67,54 +67,55 @@ fn check(given: Sent, expected: &Refused) {
 const FORM: &str = "multipart/form-data";
 
 rows! {
-    "70" row_70_a_form_where_json_belongs_is_refused "a form where JSON belongs":
+    "70" a_form_where_json_belongs_is_refused "a form where JSON belongs":
         to(CHAT, &content_type(), "--x--") => Refused(415, "wrong_content_type", &["takes JSON: send `application/json`"]);
-    "70" row_70_json_where_a_form_belongs_is_refused "JSON where a form belongs":
+    "70" json_where_a_form_belongs_is_refused "JSON where a form belongs":
         to(TRANSCRIPTIONS, "application/json", r#"{"model":"m"}"#) => Refused(415, "wrong_content_type", &["takes a form: send `multipart/form-data`", "came as `application/json`"]);
-    "70" row_70_a_form_without_its_type_is_refused "a form without `content-type`":
+    "70" a_form_without_its_type_is_refused "a form without `content-type`":
         to("/v1/files", "", "--x--") => Refused(415, "wrong_content_type", &["came without `content-type`"]);
-    "70" row_70_a_missing_boundary_is_named "a form without a boundary":
+    "70" a_missing_boundary_is_named "a form without a boundary":
         raw(FORM, "--x\r\n\r\n--x--") => Refused(400, "invalid_form", &["the boundary in `content-type` is missing", "let the client library set that header"]);
-    "70" row_70_two_boundaries_are_refused "a form with two boundaries":
+    "70" two_boundaries_are_refused "a form with two boundaries":
         raw("multipart/form-data; boundary=a; boundary=b", "--a--") => Refused(400, "invalid_form", &["stands twice"]);
-    "70" row_70_a_long_boundary_is_refused "a boundary of 71 characters (one of 1 MiB is a head that is too long)":
+    "70" a_long_boundary_is_refused "a boundary of 71 characters (one of 1 MiB is a head that is too long)":
         raw(&format!("{FORM}; boundary={}", "a".repeat(71)), "--a--") => Refused(400, "invalid_form", &["must have 1 to 70 characters"]);
-    "70" row_70_a_boundary_of_another_body_is_refused "a boundary that is not the body's":
+    "70" a_boundary_of_another_body_is_refused "a boundary that is not the body's":
         raw("multipart/form-data; boundary=other", "--x\r\n\r\n--x--") => Refused(400, "invalid_form", &["does not begin the body"]);
-    "70" row_70_a_form_that_was_cut_is_refused "a form without its end":
+    "70" a_form_that_was_cut_is_refused "a form without its end":
         typed("--form-boundary-0001\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nRIFF") => Refused(400, "invalid_form", &["ends without its closing boundary"]);
-    "70" row_70_a_part_without_a_name_is_refused "a part without a name":
+    "70" a_part_without_a_name_is_refused "a part without a name":
         typed("--form-boundary-0001\r\nContent-Type: a/b\r\n\r\n1\r\n--form-boundary-0001--") => Refused(400, "invalid_form", &["part 1 of the form has no readable"]);
-    "70" row_70_a_part_with_an_endless_head_is_refused "a part whose head is longer than 8 KiB":
+    "70" a_part_with_an_endless_head_is_refused "a part whose head is longer than 8 KiB":
         typed(&format!("--form-boundary-0001\r\nx: {}\r\n\r\n1\r\n--form-boundary-0001--", "a".repeat(9_000))) => Refused(400, "invalid_form", &["headers of at most 8 KiB"]);
-    "70" row_70_a_line_feed_alone_in_a_parts_head_is_refused "a part whose head has a line feed without a carriage return":
+    "70" a_line_feed_alone_in_a_parts_head_is_refused "a part whose head has a line feed without a carriage return":
         typed("--form-boundary-0001\r\nx: \nContent-Disposition: form-data; name=\"b\"\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--form-boundary-0001--") => Refused(400, "invalid_form", &["a line end in its head that is not CRLF"]);
-    "70" row_70_too_many_parts_are_refused "more than 1000 parts":
+    "70" too_many_parts_are_refused "more than 1000 parts":
         words(&vec![("a", &b"1"[..]); 1_001]) => Refused(400, "invalid_form", &["more than 1000 parts"]);
-    "70" row_70_a_form_within_a_form_is_content "a form within the file of a form: content; it has no `model` of its own":
+    "70" a_form_within_a_form_is_content "a form within the file of a form: content; it has no `model` of its own":
         words(&[("prompt", b"--inner\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\nm\r\n--inner--")]) => Refused(400, "missing_parameter", &["Missing required parameter: 'model'"]);
-    "70" row_70_an_empty_form_is_refused "an empty body where a form belongs":
+    "70" an_empty_form_is_refused "an empty body where a form belongs":
         typed("") => Refused(400, "empty_body", &["send a form with its parts"]);
-    "70" row_70_a_form_without_a_model_is_refused "a form without `model`":
+    "70" a_form_without_a_model_is_refused "a form without `model`":
         words(&[]) => Refused(400, "missing_parameter", &["Missing required parameter: 'model'"]);
-    "70" row_70_a_form_with_two_models_is_refused "a form with `model` twice":
+    "70" a_form_with_two_models_is_refused "a form with `model` twice":
         words(&[("model", b"m"), ("model", b"other")]) => Refused(400, "invalid_parameter", &["`model` stands twice"]);
-    "70" row_70_a_model_that_is_a_file_is_refused "a `model` of 20 KB or one that is no text":
+    "70" a_model_that_is_a_file_is_refused "a `model` of 20 KB or one that is no text":
         words(&[("model", &[0xff; 9])]) => Refused(400, "invalid_parameter", &["`model` must be a string"]);
-    "70" row_70_a_form_without_its_file_is_refused "a form without `file`":
+    "70" a_form_without_its_file_is_refused "a form without `file`":
         Sent(TRANSCRIPTIONS, content_type(), form(&[("model", None, b"m")])) => Refused(400, "missing_parameter", &["Missing required parameter: 'file'"]);
-    "70" row_70_a_control_of_a_wrong_type_is_named "`num_retries: many` in a form":
+    "70" a_control_of_a_wrong_type_is_named "`num_retries: many` in a form":
         words(&[("model", b"m"), ("num_retries", b"many")]) => Refused(400, "invalid_parameter", &["`num_retries` must be a whole number"]);
-    "70" row_70_a_control_in_an_odd_notation_is_refused "`fallbacks[0][model]` in a form":
+    "70" a_control_in_an_odd_notation_is_refused "`fallbacks[0][model]` in a form":
         words(&[("model", b"m"), ("fallbacks[0][model]", b"x")]) => Refused(400, "invalid_parameter", &["send `fallbacks` once, as JSON text"]);
-    "71" row_71_a_credential_in_a_form_is_refused "`api_key` or `extra_headers[x]` in a form":
+    "71" a_credential_in_a_form_is_refused "`api_key` or `extra_headers[x]` in a form":
         words(&[("model", b"m"), ("extra_headers[x]", b"y")]) => Refused(400, "forbidden_parameter", &["`extra_headers` may not be set by a request"]);
-    "70" row_70_a_form_that_is_too_large_is_refused "a form larger than `max_request_size_mb`":
+    "70" a_form_that_is_too_large_is_refused "a form larger than `max_request_size_mb`":
         words(&[("model", b"m"), ("prompt", &[b'a'; 1 << 20])]) => Refused(413, "body_too_large", &["larger than 1 MiB (max_request_size_mb)"]);
 }
 
 #[test]
-fn row_70_a_form_of_exactly_100_mib_passes_and_one_byte_more_does_not() {
+fn a_form_of_exactly_100_mib_passes_and_one_byte_more_does_not() {
+    // Bad input, row 70.
     let upstream = FakeUpstream::start();
     upstream.answer_with(|_| Script::ok().json(&json!({"text": "long"})));
     let hale = lone(&upstream).start();
@@ -157,7 +158,8 @@ fn wrong(format: &str, answer: Script, says: &str) {
 }
 
 #[test]
-fn row_78_a_transcription_of_the_wrong_type_is_a_failed_attempt() {
+fn a_transcription_of_the_wrong_type_is_a_failed_attempt() {
+    // Bad input, row 78.
     let html = || Script::ok().body("text/html", "<html>portal</html>");
     let sound = || Script::ok().body("audio/mpeg", b"ID3\x04\xff");
     for format in ["json", "text"] {

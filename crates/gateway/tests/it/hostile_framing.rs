@@ -87,71 +87,71 @@ fn check(given: Vec<u8>, expected: &Expected) {
 }
 
 rows! {
-    "39" row_39_a_key_of_a_mebibyte_is_refused "a key of 1 MiB":
+    "39" a_key_of_a_mebibyte_is_refused "a key of 1 MiB":
         head(&format!("host: x\r\nx-api-key: {}\r\n", "k".repeat(1 << 20))) => Refused(431);
-    "54" row_54_a_length_beside_chunks_is_ambiguous "`Content-Length` beside `Transfer-Encoding`":
+    "54" a_length_beside_chunks_is_ambiguous "`Content-Length` beside `Transfer-Encoding`":
         framed("content-length: 5\r\ntransfer-encoding: chunked", "0\r\n\r\n") => Refused(400);
-    "54" row_54_two_lengths_are_refused "two different lengths":
+    "54" two_lengths_are_refused "two different lengths":
         framed(&format!("content-length: {}\r\ncontent-length: {}", body().len(), body().len() + 1), &body()) => Refused(400);
-    "54" row_54_a_list_of_lengths_is_refused "`Content-Length: 5, 6`":
+    "54" a_list_of_lengths_is_refused "`Content-Length: 5, 6`":
         framed("content-length: 5, 6", "hello") => Refused(400);
-    "54" row_54_a_negative_length_is_refused "a negative length":
+    "54" a_negative_length_is_refused "a negative length":
         framed("content-length: -1", "") => Refused(400);
-    "54" row_54_a_signed_length_is_refused "`Content-Length: +5`":
+    "54" a_signed_length_is_refused "`Content-Length: +5`":
         framed("content-length: +5", "hello") => Refused(400);
-    "54" row_54_a_length_that_is_no_number_is_refused "`Content-Length: 1x`":
+    "54" a_length_that_is_not_a_number_is_refused "`Content-Length: 1x`":
         framed("content-length: 1x", "x") => Refused(400);
-    "54" row_54_a_length_beyond_64_bits_is_refused "a length beyond 64 bits":
+    "54" a_length_beyond_64_bits_is_refused "a length beyond 64 bits":
         framed("content-length: 99999999999999999999999", "") => Refused(400);
-    "54" row_54_another_transfer_encoding_is_refused "`Transfer-Encoding: gzip`":
+    "54" another_transfer_encoding_is_refused "`Transfer-Encoding: gzip`":
         framed("transfer-encoding: gzip", &body()) => Refused(400);
-    "54" row_54_chunked_must_be_last "`Transfer-Encoding: chunked, gzip`":
+    "54" chunked_must_be_last "`Transfer-Encoding: chunked, gzip`":
         framed("transfer-encoding: chunked, gzip", &body()) => Refused(400);
-    "54" row_54_an_encoding_that_looks_like_chunked_is_refused "`Transfer-Encoding: xchunked`":
+    "54" an_encoding_that_looks_like_chunked_is_refused "`Transfer-Encoding: xchunked`":
         framed("transfer-encoding: xchunked", "0\r\n\r\n") => Refused(400);
-    "54" row_54_two_transfer_encodings_are_refused "two `Transfer-Encoding` headers":
+    "54" two_transfer_encodings_are_refused "two `Transfer-Encoding` headers":
         framed("transfer-encoding: chunked\r\ntransfer-encoding: identity", "0\r\n\r\n") => Refused(400);
-    "54" row_54_a_chunk_without_a_size_is_refused "a chunk without a size":
+    "54" a_chunk_without_a_size_is_refused "a chunk without a size":
         framed("transfer-encoding: chunked", "zz\r\n") => Refused(400);
-    "54" row_54_a_negative_chunk_is_refused "a negative chunk":
+    "54" a_negative_chunk_is_refused "a negative chunk":
         framed("transfer-encoding: chunked", "-1\r\n\r\n") => Refused(400);
-    "54" row_54_a_chunk_beyond_64_bits_is_refused "a chunk beyond 64 bits":
+    "54" a_chunk_beyond_64_bits_is_refused "a chunk beyond 64 bits":
         framed("transfer-encoding: chunked", "fffffffffffffffff\r\n") => Refused(400);
-    "54" row_54_a_chunk_that_is_longer_than_its_size_is_refused "a chunk longer than its size":
+    "54" a_chunk_that_is_longer_than_its_size_is_refused "a chunk longer than its size":
         framed("transfer-encoding: chunked", "3\r\nabcdef\r\n0\r\n\r\n") => Refused(400);
-    "54" row_54_a_folded_header_is_refused "a header folded over two lines":
+    "54" a_folded_header_is_refused "a header folded over two lines":
         head("host: x\r\nx-one: a\r\n b\r\n") => Refused(400);
-    "54" row_54_a_space_before_the_colon_is_refused "a space before the colon":
+    "54" a_space_before_the_colon_is_refused "a space before the colon":
         head("host: x\r\ntransfer-encoding : chunked\r\n") => Refused(400);
-    "54" row_54_two_hosts_are_refused "two `Host` headers":
+    "54" two_hosts_are_refused "two `Host` headers":
         head("host: x\r\nhost: y\r\n") => Refused(400);
-    "54" row_54_no_host_is_refused "no `Host`":
+    "54" no_host_is_refused "no `Host`":
         head("") => Refused(400);
-    "56" row_56_a_nul_in_a_header_is_refused "a NUL in a header":
+    "56" a_nul_in_a_header_is_refused "a NUL in a header":
         head("host: x\r\nx-one: a\0b\r\n") => Refused(400);
-    "56" row_56_a_header_without_a_colon_is_refused "a header without a colon":
+    "56" a_header_without_a_colon_is_refused "a header without a colon":
         head("host: x\r\nbad header\r\n") => Refused(400);
-    "56" row_56_a_space_in_the_path_is_refused "a space in the path":
+    "56" a_space_in_the_path_is_refused "a space in the path":
         bytes("GET /a b HTTP/1.1\r\nhost: x\r\n\r\n") => Refused(400);
-    "56" row_56_a_header_beyond_the_limit_is_refused "a header beyond `max_header_bytes`":
+    "56" a_header_beyond_the_limit_is_refused "a header beyond `max_header_bytes`":
         head(&format!("host: x\r\nx-long: {}\r\n", "x".repeat(20_000))) => Refused(431);
-    "56" row_56_too_many_headers_are_refused "300 headers":
+    "56" too_many_headers_are_refused "300 headers":
         head(&format!("host: x\r\n{}", (0..300).map(|n| format!("x-{n}: 1\r\n")).collect::<String>())) => Refused(431);
-    "56" row_56_a_path_beyond_the_limit_is_refused "a path of 70 000 characters":
+    "56" a_path_beyond_the_limit_is_refused "a path of 70 000 characters":
         bytes(&format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "p".repeat(70_000))) => Refused(431);
-    "57" row_57_a_head_that_stops_coming_is_closed "a head that stops coming (`header_read_timeout_s`)":
+    "57" a_head_that_stops_coming_is_closed "a head that stops coming (`header_read_timeout_s`)":
         unfinished("GET /v1/models HTTP/1.1\r\nhost: x\r\nx-one") => Closed;
-    "57" row_57_a_body_that_stops_coming_is_refused "a body that stops coming (`body_read_timeout_s`)":
+    "57" a_body_that_stops_coming_is_refused "a body that stops coming (`body_read_timeout_s`)":
         unfinished(&format!("POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 9\r\n\r\n{{"))
         => Refused(408);
-    "76" row_76_tls_on_the_plain_port_is_refused "a TLS hello on the plain port":
+    "76" tls_on_the_plain_port_is_refused "a TLS hello on the plain port":
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n".to_vec() => Refused(400);
-    "76" row_76_http_0_9_is_refused "HTTP/0.9":
+    "76" http_0_9_is_refused "HTTP/0.9":
         bytes("GET /v1/models\r\n\r\n") => Refused(400);
-    "76" row_76_http_2_without_its_beginning_is_refused "HTTP/2 with prior knowledge":
+    "76" http_2_without_its_beginning_is_refused "HTTP/2 with prior knowledge":
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec() => Closed;
-    "76" row_76_an_unknown_version_is_refused "HTTP/9.9":
+    "76" an_unknown_version_is_refused "HTTP/9.9":
         bytes("GET /v1/models HTTP/9.9\r\nhost: x\r\n\r\n") => Refused(400);
-    "76" row_76_another_protocol_is_refused "an SSH greeting":
+    "76" another_protocol_is_refused "an SSH greeting":
         bytes("SSH-2.0-OpenSSH_9.6\r\n") => Refused(400);
 }

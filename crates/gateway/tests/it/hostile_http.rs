@@ -135,152 +135,152 @@ fn check(given: Vec<u8>, expected: &Expected) {
 }
 
 rows! {
-    "35" row_35_an_unknown_path_names_the_nearest "an unknown path":
+    "35" an_unknown_path_names_the_nearest "an unknown path":
         get("/v1/chat/completion") => Error(404, "unknown_route", &["there is no GET /v1/chat/completion; did you mean /v1/chat/completions?"]);
-    "35" row_35_a_path_out_of_the_tree_is_unknown "`/../../etc/passwd`":
+    "35" a_path_out_of_the_tree_is_unknown "`/../../etc/passwd`":
         get("/../../etc/passwd") => Error(404, "unknown_route", &["there is no GET /../../etc/passwd"]);
-    "36" row_36_a_wrong_method_names_the_right_one "a wrong method":
+    "36" a_wrong_method_names_the_right_one "a wrong method":
         get(CHAT) => Error(405, "method_not_allowed", &["/v1/chat/completions has no GET; use POST"]);
-    "37" row_37_a_missing_key_is_said_to_be_missing "no key":
+    "37" a_missing_key_is_said_to_be_missing "no key":
         with_key("") => Error(401, "missing_api_key", &["No api key passed in. Send `Authorization: Bearer <key>`."]);
-    "38" row_38_another_scheme_is_malformed "`Authorization: Basic …`":
+    "38" another_scheme_is_malformed "`Authorization: Basic …`":
         with_key("authorization: Basic c2s6\r\n") => Error(401, "malformed_api_key", &["Ensure Key has `Bearer ` prefix, and send it once."]);
-    "38" row_38_two_authorizations_are_malformed "two `Authorization` headers":
+    "38" two_authorizations_are_malformed "two `Authorization` headers":
         with_key(&authorized().repeat(2)) => Error(401, "malformed_api_key", &["send it once"]);
-    "38" row_38_the_case_of_the_scheme_and_spaces_do_not_matter "`bearer` in lower case, two spaces":
+    "38" the_case_of_the_scheme_and_spaces_do_not_matter "`bearer` in lower case, two spaces":
         with_key(&format!("authorization: bearer  {KEY}\r\n")) => Served;
-    "39" row_39_a_key_of_twenty_kilobytes_is_unknown "a key of 20 KB":
+    "39" a_key_of_twenty_kilobytes_is_unknown "a key of 20 KB":
         with_key(&format!("authorization: Bearer {}\r\n", "k".repeat(20_000))) => Error(401, "invalid_api_key", &["the key is not known to this gateway"]);
-    "39" row_39_a_key_that_is_sql_is_unknown "a key that is SQL":
+    "39" a_key_that_is_sql_is_unknown "a key that is SQL":
         with_key("x-api-key: ' OR 1=1; DROP TABLE keys; --\r\n") => Error(401, "invalid_api_key", &["Check the key that the client sends."]);
-    "39" row_39_a_key_in_look_alike_letters_is_malformed "a key with letters that look alike":
+    "39" a_key_in_look_alike_letters_is_malformed "a key with letters that look alike":
         with_key(&format!("authorization: Bearer {}\r\n", KEY.replace('s', "\u{455}"))) => Error(401, "malformed_api_key", &["Malformed API Key passed in"]);
-    "39" row_39_a_binary_key_is_malformed "a key of bytes":
+    "39" a_binary_key_is_malformed "a key of bytes":
         [b"GET /v1/models HTTP/1.1\r\nhost: x\r\nauthorization: Bearer \xff\xfe\x80\r\n\r\n".to_vec()].concat() => Error(401, "malformed_api_key", &["Malformed API Key passed in"]);
-    "40" row_40_an_unknown_key_is_not_repeated "an unknown key":
+    "40" an_unknown_key_is_not_repeated "an unknown key":
         with_key("authorization: Bearer sk-wrong-one-of-a-stranger\r\n") => Error(401, "invalid_api_key", &["the key is not known to this gateway"]);
-    "45" row_45_an_empty_body_is_said_to_be_empty "an empty body":
+    "45" an_empty_body_is_said_to_be_empty "an empty body":
         post("") => Error(400, "empty_body", &["the request body is empty; send a JSON object"]);
-    "46" row_46_a_body_that_is_no_json_is_placed "a body that is not JSON":
+    "46" the_place_where_a_body_stops_being_json_is_named "a body that is not JSON":
         post("not json") => Error(400, "invalid_json", &["Invalid JSON payload: "]);
-    "46" row_46_a_truncated_body_is_placed "JSON that is cut off":
+    "46" the_place_where_a_body_is_truncated_is_named "JSON that is cut off":
         post(r#"{"model":"m","messages":[{"#) => Error(400, "invalid_json", &["Invalid JSON payload: ", "expected a key in double quotes at line 1 column 27"]);
-    "46" row_46_trailing_bytes_are_placed "bytes after the JSON":
+    "46" the_place_of_trailing_bytes_is_named "bytes after the JSON":
         post(r#"{"model":"m","messages":[{}]} trailing"#) => Error(400, "invalid_json", &["expected the end of the text at line 1 column 31"]);
-    "46" row_46_a_trailing_comma_is_refused "a comma before the brace":
+    "46" a_trailing_comma_is_refused "a comma before the brace":
         post(r#"{"model":"m",}"#) => Error(400, "invalid_json", &["Invalid JSON payload: "]);
-    "46" row_46_single_quotes_are_refused "single quotes":
+    "46" single_quotes_are_refused "single quotes":
         post("{'model':'m'}") => Error(400, "invalid_json", &["Invalid JSON payload: "]);
-    "47" row_47_a_list_is_no_request "a list at the top":
+    "47" a_list_is_not_a_request "a list at the top":
         post("[]") => Error(400, "invalid_json", &["expected an object at line 1 column 1"]);
-    "47" row_47_a_string_is_no_request "a string at the top":
+    "47" a_string_is_not_a_request "a string at the top":
         post("\"m\"") => Error(400, "invalid_json", &["expected an object at line 1 column 1"]);
-    "47" row_47_null_is_no_request "`null` at the top":
+    "47" null_is_not_a_request "`null` at the top":
         post("null") => Error(400, "invalid_json", &["expected an object at line 1 column 1"]);
-    "48" row_48_ten_thousand_levels_are_refused "10 000 levels":
+    "48" ten_thousand_levels_are_refused "10 000 levels":
         body(&format!(r#","x":{}{}"#, "[".repeat(10_000), "]".repeat(10_000))) => Error(400, "invalid_json", &["nesting deeper than 256 levels"]);
-    "48" row_48_a_hundred_thousand_fields_are_refused "100 000 fields":
+    "48" a_hundred_thousand_fields_are_refused "100 000 fields":
         body(&(0..100_000).map(|n| format!(r#","f{n}":1"#)).collect::<String>()) => Error(400, "invalid_json", &["more than 10000 fields"]);
-    "48" row_48_a_field_that_is_read_stands_once "two `model`s":
+    "48" a_field_that_is_read_stands_once "two `model`s":
         body(r#","model":"n""#) => Error(400, "invalid_parameter", &["the field `model` stands twice; send it once", r#""param":"model""#]);
-    "48" row_48_a_field_hidden_by_escapes_stands_once "two `stream`s, one written with escapes":
+    "48" a_field_hidden_by_escapes_stands_once "two `stream`s, one written with escapes":
         body(r#","stream":true,"str\u0065am":false"#) => Error(400, "invalid_parameter", &["the field `stream` stands twice"]);
-    "48" row_48_fields_of_the_provider_may_stand_twice "two `seed`s: the provider's to judge":
+    "48" fields_of_the_provider_may_stand_twice "two `seed`s: the provider's to judge":
         body(r#","seed":1,"seed":2"#) => PassedOn(r#""seed":1,"seed":2"#);
-    "49" row_49_bytes_that_are_no_utf_8_are_placed "bytes that are not UTF-8":
+    "49" the_place_of_bytes_that_are_not_utf_8_is_named "bytes that are not UTF-8":
         post([br#"{"model":"m","messages":[{}],"x":""#, &b"\xff\"}"[..]].concat()) => Error(400, "invalid_json", &["invalid UTF-8 at byte 34"]);
-    "49" row_49_half_a_surrogate_is_the_providers_to_judge "half a surrogate in a field that is passed on":
+    "49" half_a_surrogate_is_the_providers_to_judge "half a surrogate in a field that is passed on":
         body(r#","user":"\ud800""#) => PassedOn(r#""user":"\ud800""#);
-    "49" row_49_half_a_surrogate_is_no_name_of_a_model "half a surrogate in `model`":
+    "49" half_a_surrogate_is_not_a_model_name "half a surrogate in `model`":
         post(r#"{"model":"\ud800","messages":[{}]}"#) => Error(400, "invalid_parameter", &["`model` must be a string"]);
-    "50" row_50_nan_is_no_json "`NaN`":
+    "50" nan_is_not_json "`NaN`":
         body(r#","x":NaN"#) => Error(400, "invalid_json", &["Invalid JSON payload: "]);
-    "50" row_50_a_leading_zero_is_no_json "`01`":
+    "50" a_leading_zero_is_not_json "`01`":
         body(r#","x":01"#) => Error(400, "invalid_json", &["Invalid JSON payload: "]);
-    "50" row_50_large_numbers_are_the_providers_to_judge "`1e400`, `-0`, 2^63: passed on as they are":
+    "50" large_numbers_are_the_providers_to_judge "`1e400`, `-0`, 2^63: passed on as they are":
         body(r#","a":1e400,"b":-0,"c":9223372036854775808"#) => PassedOn(r#""a":1e400,"b":-0,"c":9223372036854775808"#);
-    "50" row_50_a_control_of_ours_out_of_range_is_refused "`num_retries: 1e400`":
+    "50" a_gateway_parameter_out_of_range_is_refused "`num_retries: 1e400`":
         body(r#","num_retries":1e400"#) => Error(400, "invalid_parameter", &["`num_retries` must be a whole number from 0 to 1000"]);
-    "51" row_51_any_content_type_is_taken_for_json "`text/plain`":
+    "51" any_content_type_is_taken_for_json "`text/plain`":
         headed("content-type: text/plain\r\n") => Served;
-    "51" row_51_utf_16_is_no_json "a body in UTF-16":
+    "51" utf_16_is_not_json "a body in UTF-16":
         post("{\"model\":\"m\"}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()) => Error(400, "invalid_json", &["Invalid JSON payload: "]);
-    "52" row_52_a_compressed_body_is_refused "a compressed body, bomb or not":
+    "52" a_compressed_body_is_refused "a compressed body, bomb or not":
         headed("content-encoding: gzip\r\n") => Last(415, "encoded_body", &["compressed request bodies are not accepted; send them plain"]);
-    "53" row_53_a_body_that_says_that_it_is_too_long_is_refused_unread "a length beyond the limit, and no byte of the body":
+    "53" a_body_that_says_that_it_is_too_long_is_refused_unread "a length beyond the limit, and no byte of the body":
         request(&format!("POST {CHAT}"), &format!("{}content-length: 3145729\r\n", authorized()), b"")
         => Last(413, "body_too_large", &["the request body is larger than 3 MiB (max_request_size_mb)"]);
-    "53" row_53_a_chunked_body_is_refused_as_soon_as_it_is_too_long "chunks beyond the limit, without an end":
+    "53" a_chunked_body_is_refused_as_soon_as_it_is_too_long "chunks beyond the limit, without an end":
         [request(&format!("POST {CHAT}"), &format!("{}transfer-encoding: chunked\r\n", authorized()), b""),
          format!("300001\r\n{}\r\n", "x".repeat(0x30_0001)).into_bytes()].concat()
         => Last(413, "body_too_large", &["larger than 3 MiB"]);
-    "55" row_55_a_bad_key_is_refused_before_the_body_is_asked_for "`Expect: 100-continue` with a bad key":
+    "55" a_bad_key_is_refused_before_the_body_is_requested "`Expect: 100-continue` with a bad key":
         request(&format!("POST {CHAT}"), "authorization: Bearer sk-wrong-one-of-a-stranger\r\nexpect: 100-continue\r\ncontent-length: 99\r\n", b"")
         => Error(401, "invalid_api_key", &["the key is not known"]);
-    "58" row_58_a_missing_model_is_named "no `model`":
+    "58" a_missing_model_is_named "no `model`":
         post(r#"{"messages":[{}]}"#) => Error(400, "missing_parameter", &["Missing required parameter: 'model'.", r#""param":"model""#]);
-    "58" row_58_a_null_model_is_missing "`model: null`":
+    "58" a_null_model_is_missing "`model: null`":
         post(r#"{"model":null,"messages":[{}]}"#) => Error(400, "missing_parameter", &["Missing required parameter: 'model'."]);
-    "58" row_58_an_empty_model_is_no_name "`model: \"\"`":
+    "58" an_empty_model_is_not_a_name "`model: \"\"`":
         post(r#"{"model":"","messages":[{}]}"#) => Error(400, "invalid_parameter", &["`model` must be 1 to 1024 characters"]);
-    "58" row_58_a_number_is_no_model "`model: 7`":
+    "58" a_number_is_not_a_model "`model: 7`":
         post(r#"{"model":7,"messages":[{}]}"#) => Error(400, "invalid_parameter", &["`model` must be a string", r#""param":"model""#]);
-    "59" row_59_an_unknown_model_names_the_page_of_models "an unknown model":
+    "59" an_unknown_model_names_the_page_of_models "an unknown model":
         post(r#"{"model":"mm","messages":[{}]}"#) => Error(400, "unknown_model", &["Invalid model name passed in model=mm. Call `/v1/models`"]);
-    "60" row_60_a_model_with_control_characters_is_refused "a model with control characters":
+    "60" a_model_with_control_characters_is_refused "a model with control characters":
         post(r#"{"model":"a\u0000\u001b[2Jb","messages":[{}]}"#) => Error(400, "invalid_parameter", &["`model` must be 1 to 1024 characters without control characters"]);
-    "60" row_60_a_model_of_two_kilobytes_is_refused "a model of 2 KB":
+    "60" a_model_of_two_kilobytes_is_refused "a model of 2 KB":
         post(format!(r#"{{"model":"{}","messages":[{{}}]}}"#, "x".repeat(2048))) => Error(400, "invalid_parameter", &["`model` must be 1 to 1024 characters"]);
-    "60" row_60_a_model_that_is_a_path_is_unknown "a model that is a path":
+    "60" a_model_that_is_a_path_is_unknown "a model that is a path":
         post(r#"{"model":"../../etc/passwd","messages":[{}]}"#) => Error(400, "unknown_model", &["model=../../etc/passwd"]);
-    "61" row_61_missing_messages_are_named "no `messages`":
+    "61" missing_messages_are_named "no `messages`":
         post(r#"{"model":"m"}"#) => Error(400, "missing_parameter", &["Missing required parameter: 'messages'.", r#""param":"messages""#]);
-    "61" row_61_empty_messages_are_refused "no entry in `messages`":
+    "61" empty_messages_are_refused "no entry in `messages`":
         post(r#"{"model":"m","messages":[]}"#) => Error(400, "invalid_parameter", &["`messages` must be a list with at least one entry"]);
-    "61" row_61_messages_that_are_no_list_are_refused "`messages` that are text":
+    "61" messages_that_are_not_a_list_are_refused "`messages` that are text":
         post(r#"{"model":"m","messages":"hi"}"#) => Error(400, "invalid_parameter", &["`messages` must be a list with at least one entry"]);
-    "62" row_62_a_role_that_does_not_exist_is_passed_on "a role that does not exist, parts without content":
+    "62" a_role_that_does_not_exist_is_passed_on "a role that does not exist, parts without content":
         post(r#"{"model":"m","messages":[{"role":"boss","content":[]}]}"#) => PassedOn(r#"[{"role":"boss","content":[]}]"#);
-    "63" row_63_a_tool_result_without_its_call_is_passed_on "a tool result without its call":
+    "63" a_tool_result_without_its_call_is_passed_on "a tool result without its call":
         post(r#"{"model":"m","messages":[{"role":"tool","tool_call_id":"x","content":"1"}]}"#) => PassedOn(r#""tool_call_id":"x""#);
-    "64" row_64_a_tool_that_refers_to_itself_is_passed_on "a tool whose schema refers to itself":
+    "64" a_tool_that_refers_to_itself_is_passed_on "a tool whose schema refers to itself":
         body(r##","tools":[{"type":"function","function":{"name":"f","parameters":{"$ref":"#"}}}]"##) => PassedOn(r##"{"$ref":"#"}"##);
-    "65" row_65_parameters_out_of_range_are_passed_on "`temperature: \"hot\"`, `top_p: 7`, `n: 0`, `max_tokens: -1`":
+    "65" parameters_out_of_range_are_passed_on "`temperature: \"hot\"`, `top_p: 7`, `n: 0`, `max_tokens: -1`":
         body(r#","temperature":"hot","top_p":7,"n":0,"max_tokens":-1"#) => PassedOn(r#""temperature":"hot","top_p":7,"n":0,"max_tokens":-1"#);
-    "66" row_66_two_limits_of_output_are_passed_on "both `max_tokens` and `max_completion_tokens`":
+    "66" two_limits_of_output_are_passed_on "both `max_tokens` and `max_completion_tokens`":
         body(r#","max_tokens":1,"max_completion_tokens":2"#) => PassedOn(r#""max_tokens":1,"max_completion_tokens":2"#);
-    "67" row_67_stream_is_true_or_false "`stream: \"yes\"`":
+    "67" stream_is_true_or_false "`stream: \"yes\"`":
         body(r#","stream":"yes""#) => Error(400, "invalid_parameter", &["`stream` must be true or false", r#""param":"stream""#]);
-    "67" row_67_stream_options_are_an_object "`stream_options: 7`":
+    "67" stream_options_are_an_object "`stream_options: 7`":
         body(r#","stream":true,"stream_options":7"#) => Error(400, "invalid_parameter", &["`stream_options` must be an object whose `include_usage` is true or false"]);
-    "68" row_68_a_parameter_that_nobody_knows_is_passed_on "a parameter that nobody knows":
+    "68" an_unknown_parameter_is_passed_on "a parameter that nobody knows":
         body(r#","no_such_parameter":1"#) => PassedOn(r#""no_such_parameter":1"#);
-    "69" row_69_an_image_at_an_address_is_never_fetched_here "an image at `file://` or an internal address: never fetched here":
+    "69" an_image_at_an_address_is_never_fetched_here "an image at `file://` or an internal address: never fetched here":
         post(r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///etc/passwd"}}]}]}"#)
         => PassedOn(r#"{"url":"file:///etc/passwd"}"#);
-    "71" row_71_an_address_in_the_body_is_refused "`api_base` in the body":
+    "71" an_address_in_the_body_is_refused "`api_base` in the body":
         body(r#","api_base":"http://127.0.0.1:1""#) => Error(400, "forbidden_parameter", &["`api_base` may not be set by a request; configure it for a deployment in model_list instead"]);
-    "71" row_71_a_credential_in_the_body_is_refused "`api_key` in the body":
+    "71" a_credential_in_the_body_is_refused "`api_key` in the body":
         body(r#","api_key":"k""#) => Error(400, "forbidden_parameter", &["`api_key` may not be set by a request"]);
-    "71" row_71_an_address_hidden_by_escapes_is_refused "`api_base` written with escapes":
+    "71" an_address_hidden_by_escapes_is_refused "`api_base` written with escapes":
         body(r#","\u0061pi_base":"http://127.0.0.1:1""#) => Error(400, "forbidden_parameter", &["`api_base` may not be set"]);
-    "71" row_71_headers_in_the_body_are_refused "`extra_headers` in the body":
+    "71" headers_in_the_body_are_refused "`extra_headers` in the body":
         body(r#","extra_headers":{"authorization":"Bearer k"}"#) => Error(400, "forbidden_parameter", &["`extra_headers` may not be set"]);
-    "71" row_71_a_config_in_the_body_is_refused "`user_config` in the body":
+    "71" a_config_in_the_body_is_refused "`user_config` in the body":
         body(r#","user_config":{"model_list":[]}"#) => Error(400, "forbidden_parameter", &["`user_config` may not be set"]);
-    "71" row_71_a_canned_answer_in_the_body_is_refused "`mock_response` in the body":
+    "71" a_canned_answer_in_the_body_is_refused "`mock_response` in the body":
         body(r#","mock_response":"x""#) => Error(400, "forbidden_parameter", &["`mock_response` may not be set"]);
-    "72" row_72_a_timeout_of_ours_below_zero_is_refused "`x-litellm-timeout: -1`":
+    "72" a_gateway_timeout_below_zero_is_refused "`x-litellm-timeout: -1`":
         headed("x-litellm-timeout: -1\r\n") => Error(400, "invalid_parameter", &["the header `x-litellm-timeout` must be a number of seconds above 0, at most 86400"]);
-    "72" row_72_a_timeout_of_ours_that_is_no_number_is_refused "`x-litellm-timeout: abc`":
+    "72" a_gateway_timeout_that_is_not_a_number_is_refused "`x-litellm-timeout: abc`":
         headed("x-litellm-timeout: abc\r\n") => Error(400, "invalid_parameter", &["the header `x-litellm-timeout` must be"]);
-    "72" row_72_a_timeout_of_ours_beyond_a_day_is_refused "`x-litellm-timeout: 1e9`":
+    "72" a_gateway_timeout_beyond_a_day_is_refused "`x-litellm-timeout: 1e9`":
         headed("x-litellm-timeout: 1e9\r\n") => Error(400, "invalid_parameter", &["the header `x-litellm-timeout` must be"]);
-    "72" row_72_headers_of_other_proxies_are_ignored "`x-forwarded-*`":
+    "72" headers_of_other_proxies_are_ignored "`x-forwarded-*`":
         headed("x-forwarded-for: 127.0.0.1\r\nx-forwarded-host: evil.example\r\nx-forwarded-proto: ftp\r\n") => Served;
-    "76" row_76_an_upgrade_is_not_made "an upgrade to a WebSocket where there is none: it is not made":
+    "76" an_upgrade_to_another_protocol_is_not_made "an upgrade to a WebSocket where there is none: it is not made":
         with_key(&format!("{}connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", authorized()))
         => Served;
-    "76" row_76_a_repeated_idempotency_key_means_nothing_yet "`idempotency-key`: passed over":
+    "76" a_repeated_idempotency_key_means_nothing_yet "`idempotency-key`: passed over":
         headed("idempotency-key: one\r\n") => Served;
 }

@@ -132,25 +132,25 @@ fn begun(wire: &str) -> Script {
 }
 
 rows! {
-    "77" row_77_an_empty_message_is_a_failed_attempt "200 with nothing; messages":
+    "77" an_empty_message_is_a_failed_attempt "200 with nothing; messages":
         |_: &str| json("") => Failed(502, "bad_response");
-    "78" row_78_html_for_a_message_is_a_failed_attempt "200 with HTML; messages":
+    "78" html_for_a_message_is_a_failed_attempt "200 with HTML; messages":
         |_: &str| Script::ok().body("text/html", "<html>busy</html>") => Failed(502, "bad_response");
-    "79" row_79_half_a_message_is_a_failed_attempt "200 with half of its JSON; messages":
+    "79" half_a_message_is_a_failed_attempt "200 with half of its JSON; messages":
         |wire: &str| json(half(wire)) => Failed(502, "bad_response");
-    "79" row_79_a_message_that_is_no_utf_8_is_a_failed_attempt "200 with bytes that are not UTF-8; messages":
+    "79" a_message_that_is_not_utf_8_is_a_failed_attempt "200 with bytes that are not UTF-8; messages":
         |_: &str| json(b"{\"content\":\"\xff\",\"choices\":[\"\xff\"]}") => Failed(502, "bad_response");
-    "80" row_80_a_message_without_content_is_a_failed_attempt "200 with `{}`; messages":
+    "80" a_message_without_content_is_a_failed_attempt "200 with `{}`; messages":
         |_: &str| json("{}") => Failed(502, "bad_response");
-    "80" row_80_content_of_another_type_is_a_failed_attempt "200 with a number as content; messages":
+    "80" content_of_another_type_is_a_failed_attempt "200 with a number as content; messages":
         |_: &str| json(r#"{"content":7,"choices":7,"stop_reason":"end_turn"}"#) => Failed(502, "bad_response");
-    "81" row_81_an_error_for_a_message_under_200_is_an_error "200 with an error object; messages":
+    "81" an_error_for_a_message_under_200_is_an_error "200 with an error object; messages":
         |_: &str| Script::ok().json(&anthropic::error("overloaded_error", "Overloaded")) => Failed(503, "overloaded");
-    "F15" f15_a_compressed_message_is_never_unpacked "a compressed answer; messages":
+    "F15" a_compressed_message_is_never_unpacked "a compressed answer; messages":
         |wire: &str| Script::ok().header("content-encoding", "gzip").body("application/json", whole(wire)) => Failed(502, "bad_response");
-    "F17" f17_a_redirect_for_a_message_is_never_followed "a redirect; messages":
+    "F17" a_redirect_for_a_message_is_never_followed "a redirect; messages":
         |_: &str| Script::with_status(307).header("location", "http://169.254.169.254/").body("text/plain", "") => Failed(404, "not_found");
-    "93" row_93_a_message_that_is_cut_is_a_failed_attempt "chunks that end early; messages":
+    "93" a_message_that_is_cut_is_a_failed_attempt "chunks that end early; messages":
         |wire: &str| Script::ok().chunked("application/json").chunk(half(wire)).close() => Failed(502, "stream_cut");
 }
 
@@ -160,15 +160,15 @@ mod streams {
     use crate::hostile_table::rows;
 
     rows! {
-        "81" row_81_an_error_in_a_stream_of_messages_ends_it "an error event; messages":
+        "81" an_error_in_a_stream_of_messages_ends_it "an error event; messages":
             |wire: &str| begun(wire).event(&anthropic::error("overloaded_error", "Overloaded")).end() => Broken("overloaded");
-        "96" row_96_an_endless_event_of_a_message_ends_the_stream "an event of more than 1 MiB; messages":
+        "96" an_endless_event_of_a_message_ends_the_stream "an event of more than 1 MiB; messages":
             |wire: &str| begun(wire).chunk("x".repeat(1_100_000)).end() => Broken("bad_response");
-        "98" row_98_a_stream_of_messages_that_is_cut_is_an_error "a stream that is cut; messages":
+        "98" a_stream_of_messages_that_is_cut_is_an_error "a stream that is cut; messages":
             |wire: &str| begun(wire).chunk("data: {\"type\":\"conte").close() => Broken("stream_cut");
-        "98" row_98_a_stream_of_messages_that_only_stops_is_an_error "a stream that ends in its middle; messages":
+        "98" a_stream_of_messages_that_only_stops_is_an_error "a stream that ends in its middle; messages":
             |wire: &str| begun(wire).end() => Broken("stream_cut");
-        "100" row_100_a_stream_of_messages_that_falls_silent_is_an_error "a stream that falls silent; messages":
+        "100" a_stream_of_messages_that_falls_silent_is_an_error "a stream that falls silent; messages":
             |wire: &str| begun(wire).silence() => Broken("stream_stall");
     }
 

@@ -104,9 +104,9 @@ fn said(mut stream: TcpStream, bytes: &[u8]) -> Vec<u8> {
         return hello;
     }
     drop(stream.write_all(bytes));
-    let mut rest = Vec::new();
-    drop(stream.read_to_end(&mut rest));
-    hello.extend(rest);
+    let mut tail = Vec::new();
+    drop(stream.read_to_end(&mut tail));
+    hello.extend(tail);
     hello
 }
 
@@ -148,25 +148,25 @@ fn check((server, trusted): (Server, bool), expected: &Expected) {
 }
 
 rows! {
-    "F18" f18_an_expired_certificate_is_named "an expired certificate":
+    "F18" an_expired_certificate_is_named "an expired certificate":
         (With("expired.pem"), true) => Expected(&["invalid peer certificate: certificate expired"]);
-    "F18" f18_a_certificate_of_the_future_is_named "a certificate that is not valid yet":
+    "F18" a_certificate_of_the_future_is_named "a certificate that is not valid yet":
         (With("early.pem"), true) => Expected(&["invalid peer certificate: certificate not valid yet"]);
-    "F18" f18_a_certificate_for_another_name_is_named "a certificate for another name":
+    "F18" a_certificate_for_another_name_is_named "a certificate for another name":
         (With("elsewhere.pem"), true) => Expected(&["certificate not valid for name \"localhost\"", "elsewhere.example"]);
-    "F18" f18_a_self_signed_certificate_is_named "a self-signed certificate":
+    "F18" a_self_signed_certificate_is_named "a self-signed certificate":
         (With("self-signed.pem"), true) => Expected(&["invalid peer certificate: UnknownIssuer"]);
-    "F18" f18_an_unknown_root_is_named "a root that this machine does not know":
+    "F18" an_unknown_root_is_named "a root that this machine does not know":
         (With("good.pem"), false) => Expected(&["invalid peer certificate: UnknownIssuer"]);
-    "F18" f18_a_certificate_for_another_purpose_is_named "a certificate for clients":
+    "F18" a_certificate_for_another_purpose_is_named "a certificate for clients":
         (With("client.pem"), true) => Expected(&["certificate does not allow extended key usage"]);
-    "F18" f18_tls_1_0_is_refused "a server that speaks TLS 1.0 only":
+    "F18" tls_1_0_is_refused "a server that speaks TLS 1.0 only":
         (Says(TLS_1_0), true) => Expected(&["peer is incompatible"]);
-    "F18" f18_a_refused_handshake_is_named "a server that refuses the handshake":
+    "F18" a_refused_handshake_is_named "a server that refuses the handshake":
         (Says(REFUSAL), true) => Expected(&["received fatal alert"]);
-    "F18" f18_a_handshake_that_ends_is_named "a server that closes in the handshake":
+    "F18" a_handshake_that_ends_is_named "a server that closes in the handshake":
         (Says(b""), true) => Expected(&["tls handshake eof"]);
-    "F18" f18_a_handshake_that_stalls_is_named "a server that says nothing":
+    "F18" a_handshake_that_stalls_is_named "a server that says nothing":
         (Silent, true) => Expected(&["the server did not finish it within 5 s"]);
 }
 

@@ -149,143 +149,145 @@ fn expect_stream(pieces: &[&[u8]], text: &str) {
 }
 
 rows! {
-    "77" row_77_an_empty_answer_is_a_failed_attempt "200 with nothing":
+    "77" an_empty_answer_is_a_failed_attempt "200 with nothing":
         json("") => Failed(502, "bad_response", &["the upstream answered 200 with"]);
-    "77" row_77_white_space_is_a_failed_attempt "200 with white space":
+    "77" white_space_is_a_failed_attempt "200 with white space":
         json(" \n ") => Failed(502, "bad_response", &["the upstream answered 200 with"]);
     // F29: pages and errors under 200, the rows 78 and 81.
-    "78" row_78_html_is_a_failed_attempt "200 with HTML":
+    "78" html_is_a_failed_attempt "200 with HTML":
         Script::ok().body("text/html", "<!doctype html><p>hi") => Failed(502, "bad_response", &["an HTML page"]);
-    "78" row_78_html_called_json_is_a_failed_attempt "200 with HTML that calls itself JSON":
+    "78" html_called_json_is_a_failed_attempt "200 with HTML that calls itself JSON":
         json("<html><body>busy</body></html>") => Failed(502, "bad_response", &["an HTML page"]);
     // F10: the rows 79 and 80.
-    "79" row_79_half_an_answer_is_a_failed_attempt "200 with half of its JSON":
+    "79" half_an_answer_is_a_failed_attempt "200 with half of its JSON":
         json(half()) => Failed(502, "bad_response", &["the upstream answered 200 with"]);
-    "79" row_79_two_documents_are_a_failed_attempt "200 with two JSON documents":
+    "79" two_documents_are_a_failed_attempt "200 with two JSON documents":
         json(format!("{0}{0}", completion())) => Failed(502, "bad_response", &["the upstream answered 200 with"]);
-    "79" row_79_bytes_that_are_no_utf_8_are_a_failed_attempt "200 with bytes that are not UTF-8":
+    "79" an_answer_that_is_not_utf_8_is_a_failed_attempt "200 with bytes that are not UTF-8":
         json(b"{\"choices\":[\"\xff\"]}") => Failed(502, "bad_response", &["the upstream answered 200 with"]);
-    "79" row_79_endless_nesting_is_a_failed_attempt "200 nested 100 000 levels deep":
+    "79" endless_nesting_is_a_failed_attempt "200 nested 100 000 levels deep":
         json(format!("{{\"choices\":{}", "[".repeat(100_000))) => Failed(502, "bad_response", &["the upstream answered 200 with"]);
-    "80" row_80_an_empty_object_is_a_failed_attempt "200 with `{}`":
+    "80" an_empty_object_is_a_failed_attempt "200 with `{}`":
         json("{}") => Failed(502, "bad_response", &["the upstream answered 200 with"]);
-    "80" row_80_null_is_a_failed_attempt "200 with `null`":
+    "80" null_is_a_failed_attempt "200 with `null`":
         json("null") => Failed(502, "bad_response", &["the upstream answered 200 with"]);
-    "80" row_80_a_list_is_a_failed_attempt "200 with a list":
+    "80" a_list_is_a_failed_attempt "200 with a list":
         json("[]") => Failed(502, "bad_response", &["the upstream answered 200 with"]);
-    "80" row_80_no_choices_are_a_failed_attempt "200 with no entry in `choices`":
+    "80" no_choices_are_a_failed_attempt "200 with no entry in `choices`":
         json(r#"{"choices":[]}"#) => Failed(502, "bad_response", &["choices"]);
-    "80" row_80_null_choices_are_a_failed_attempt "200 with `choices: null`":
+    "80" null_choices_are_a_failed_attempt "200 with `choices: null`":
         json(r#"{"choices":null}"#) => Failed(502, "bad_response", &["choices"]);
-    "80" row_80_a_number_of_choices_is_a_failed_attempt "200 with `choices: 7`":
+    "80" a_number_of_choices_is_a_failed_attempt "200 with `choices: 7`":
         json(r#"{"choices":7}"#) => Failed(502, "bad_response", &["choices"]);
-    "81" row_81_an_error_under_200_is_an_error "200 with an error object":
+    "81" an_error_under_200_is_an_error "200 with an error object":
         Script::ok().json(&openai::error("the engine is on fire", "server_error", "boom"))
         => Failed(502, "server_error", &["the engine is on fire"]);
-    "81" row_81_a_rate_limit_under_200_is_a_rate_limit "200 with a rate limit in it":
+    "81" a_rate_limit_under_200_is_a_rate_limit "200 with a rate limit in it":
         Script::ok().json(&openai::error("slow down", "rate_limit_error", "429")) => Failed(429, "rate_limited", &["slow down"]);
-    "82" row_82_no_content_is_a_failed_attempt "204":
+    "82" no_content_is_a_failed_attempt "204":
         raw("HTTP/1.1 204 No Content\r\n\r\n") => Failed(502, "bad_response", &["204 No Content"]);
-    "82" row_82_accepted_is_a_failed_attempt "202":
+    "82" accepted_is_a_failed_attempt "202":
         Script::with_status(202).json(&openai::chat_completion("x", "y")) => Failed(502, "bad_response", &["202 Accepted"]);
-    "82" row_82_part_of_an_answer_is_a_failed_attempt "206":
+    "82" part_of_an_answer_is_a_failed_attempt "206":
         Script::with_status(206).json(&openai::chat_completion("x", "y")) => Failed(502, "bad_response", &["206 Partial Content"]);
-    "82" row_82_not_modified_is_a_failed_attempt "304":
+    "82" not_modified_is_a_failed_attempt "304":
         raw("HTTP/1.1 304 Not Modified\r\n\r\n") => Failed(404, "not_found", &["304"]);
-    "82" row_82_another_protocol_is_a_failed_attempt "101":
+    "82" switching_protocols_is_a_failed_attempt "101":
         raw("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: h2c\r\n\r\n") => Failed(502, "bad_response", &[]);
-    "83" row_83_a_redirect_is_not_followed "a redirect":
+    "83" a_redirect_is_not_followed "a redirect":
         Script::with_status(307).header("location", "http://169.254.169.254/latest").body("text/plain", "")
         => Failed(404, "not_found", &["a redirect (307 Temporary Redirect), which is not followed"]);
-    "84" row_84_a_400_that_is_text_is_relayed "400 with a JSON string":
+    "84" a_400_that_is_text_is_relayed "400 with a JSON string":
         Script::with_status(400).body("application/json", "\"no\"") => Relayed(400, "upstream_rejected", &["no"]);
-    "84" row_84_a_400_that_is_a_list_is_relayed "400 with a list":
+    "84" a_400_that_is_a_list_is_relayed "400 with a list":
         Script::with_status(400).body("application/json", r#"[{"error":"odd"}]"#) => Relayed(400, "upstream_rejected", &[]);
-    "84" row_84_a_400_that_is_html_is_relayed_without_it "400 with HTML":
+    "84" a_400_that_is_html_is_relayed_without_it "400 with HTML":
         Script::with_status(400).body("text/html", "<html>bad</html>") => Relayed(400, "upstream_rejected", &["the upstream answered with an HTML page"]);
-    "84" row_84_a_400_of_five_mebibytes_is_cut "400 with 5 MiB of text":
+    "84" a_400_of_five_mebibytes_is_cut "400 with 5 MiB of text":
         Script::with_status(400).body("text/plain", "e".repeat(5 << 20)) => Relayed(400, "upstream_rejected", &["eeee"]);
-    "85" row_85_a_refused_key_is_said_to_be_the_deployments "401":
+    "85" a_refused_key_is_said_to_be_the_deployments "401":
         with_status(401, "Incorrect API key provided", "invalid_api_key")
         => Failed(401, "auth", &["the provider refused deployment a's key; yours is fine"]);
-    "85" row_85_a_key_without_permission_is_said_to_be_the_deployments "403":
+    "85" a_key_without_permission_is_said_to_be_the_deployments "403":
         with_status(403, "Your project does not have access", "forbidden")
         => Failed(403, "permission", &["the provider refused deployment a's key; yours is fine"]);
-    "86" row_86_a_model_that_is_gone_is_said_to_be "404":
+    "86" a_model_that_is_gone_is_said_to_be "404":
         with_status(404, "The model `gpt-4o` does not exist", "model_not_found")
         => Failed(404, "not_found", &["the provider of deployment a does not know its model"]);
-    "87" row_87_a_rate_limit_for_eternity_is_capped "429 with a `retry-after` of 10^18 s":
+    "87" a_rate_limit_for_eternity_is_capped "429 with a `retry-after` of 10^18 s":
         Script::with_status(429).header("retry-after", "1000000000000000000").json(&openai::error("slow", "t", "c"))
         => Failed(429, "rate_limited", &["slow"]);
-    "87" row_87_a_rate_limit_with_a_negative_rest_is_one_without "429 with a negative `retry-after`":
+    "87" a_rate_limit_with_a_negative_time_is_one_without "429 with a negative `retry-after`":
         Script::with_status(429).header("retry-after", "-5").json(&openai::error("slow", "t", "c"))
         => Failed(429, "rate_limited", &["slow"]);
-    "88" row_88_an_exhausted_quota_is_quota "429 for an exhausted quota":
+    "88" an_exhausted_quota_is_quota "429 for an exhausted quota":
         with_status(429, "You exceeded your current quota", "insufficient_quota") => Failed(429, "quota", &["You exceeded your current quota"]);
-    "88" row_88_an_empty_account_is_quota "400 for an account without credit":
+    "88" an_empty_account_is_quota "400 for an account without credit":
         with_status(400, "Your credit balance is too low", "invalid_request_error") => Failed(400, "quota", &["Your credit balance is too low"]);
-    "89" row_89_a_502_page_is_not_shown "502 with HTML":
+    "89" a_502_page_is_not_shown "502 with HTML":
         Script::with_status(502).body("text/html", "<html>nginx</html>") => Failed(502, "server_error", &["the upstream answered with an HTML page"]);
-    "89" row_89_a_key_in_an_error_is_blacked_out "500 with a key in its text":
+    "89" a_key_in_an_error_is_blacked_out "500 with a key in its text":
         with_status(500, "internal: used sk-proj-abcdefghijklmnop", "c") => Failed(500, "server_error", &["internal: used sk-..."]);
-    "90" row_90_status_999_is_a_failed_attempt "status 999":
+    "90" status_999_is_a_failed_attempt "status 999":
         Script::with_status(999).body("text/plain", "?") => Failed(502, "bad_response", &[]);
-    "90" row_90_status_000_is_no_http "status 000":
+    "90" status_000_is_not_http "status 000":
         raw("HTTP/1.1 000 Nothing\r\ncontent-length: 0\r\n\r\n") => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
-    "90" row_90_status_60_is_no_http "status 60":
+    "90" status_60_is_not_http "status 60":
         raw("HTTP/1.1 60 Odd\r\ncontent-length: 0\r\n\r\n") => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
-    "91" row_91_a_header_of_a_mebibyte_is_a_failed_attempt "a header of 1 MiB":
+    "91" a_header_of_a_mebibyte_is_a_failed_attempt "a header of 1 MiB":
         Script::ok().header("x-long", &"v".repeat(1 << 20)).json(&json!({})) => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
-    "91" row_91_ten_thousand_headers_are_a_failed_attempt "10 000 headers":
+    "91" ten_thousand_headers_are_a_failed_attempt "10 000 headers":
         many_headers() => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
-    "91" row_91_a_nul_in_a_header_is_a_failed_attempt "a NUL in a header":
+    "91" a_nul_in_a_header_is_a_failed_attempt "a NUL in a header":
         raw("HTTP/1.1 200 OK\r\nx-odd: a\0b\r\ncontent-length: 0\r\n\r\n") => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
-    "91" row_91_bytes_in_a_header_are_dropped "a header with bytes that are not ASCII":
+    "91" bytes_in_a_header_are_dropped "a header with bytes that are not ASCII":
         Script::ok().header("x-odd", "\u{fc}\u{20ac}").json(&openai::chat_completion("gpt-4o", "x")) => Good;
     // F11: the row 92.
-    "92" row_92_a_length_too_long_is_a_failed_attempt "a length longer than the body":
+    "92" a_length_too_long_is_a_failed_attempt "a length longer than the body":
         Script::ok().declared_length(completion().len() + 10).body("application/json", completion()).close() => Failed(502, "stream_cut", &["the answer was cut before its end"]);
-    "92" row_92_a_length_too_short_is_a_failed_attempt "a length shorter than the body":
+    "92" a_length_too_short_is_a_failed_attempt "a length shorter than the body":
         Script::ok().declared_length(completion().len() - 5).body("application/json", completion()) => Failed(502, "bad_response", &["the upstream answered 200 with"]);
-    "92" row_92_two_lengths_are_a_failed_attempt "two different lengths":
+    "92" two_lengths_are_a_failed_attempt "two different lengths":
         raw(&format!("{HEAD}: 5\r\ncontent-length: 7\r\n\r\nabcdefg")) => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
-    "92" row_92_a_negative_length_is_a_failed_attempt "a negative length":
+    "92" a_negative_length_is_a_failed_attempt "a negative length":
         raw(&format!("{HEAD}: -1\r\n\r\n")) => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
     // F12: the row 93.
-    "93" row_93_a_chunk_without_a_size_is_a_failed_attempt "a chunk without a size":
+    "93" a_chunk_without_a_size_is_a_failed_attempt "a chunk without a size":
         Script::ok().chunked("application/json").raw("xyz\r\nabc\r\n").close() => Failed(502, "stream_cut", &["the answer was cut before its end"]);
-    "93" row_93_chunks_that_end_early_are_a_failed_attempt "chunks that end early":
+    "93" chunks_that_end_early_are_a_failed_attempt "chunks that end early":
         Script::ok().chunked("application/json").chunk(half()).close() => Failed(502, "stream_cut", &["the answer was cut before its end"]);
-    "93" row_93_chunks_that_are_reset_are_a_failed_attempt "chunks, then a reset":
+    "93" chunks_that_are_reset_are_a_failed_attempt "chunks, then a reset":
         Script::ok().chunked("application/json").chunk(half()).reset() => Failed(502, "stream_cut", &["the answer was cut before its end"]);
-    "93" row_93_a_body_that_ends_early_is_a_failed_attempt "half of the declared body":
+    "93" a_body_that_ends_early_is_a_failed_attempt "half of the declared body":
         Script::ok().declared_length(completion().len()).body("application/json", half()).close() => Failed(502, "stream_cut", &["the answer was cut before its end"]);
-    "93" row_93_a_head_that_ends_early_is_a_failed_attempt "half of the head":
+    "93" a_head_that_ends_early_is_a_failed_attempt "half of the head":
         raw(HEAD).close() => Failed(502, "connect", &["the connection was closed in the head of the answer"]);
-    "93" row_93_a_reset_is_a_failed_attempt "a reset instead of an answer":
+    "93" a_reset_is_a_failed_attempt "a reset instead of an answer":
         Script::ok().reset() => Failed(502, "connect", &["the connection was closed before an answer came"]);
-    "93" row_93_an_end_is_a_failed_attempt "an end instead of an answer":
+    "93" an_end_is_a_failed_attempt "an end instead of an answer":
         Script::ok().close() => Failed(502, "connect", &["the connection was closed before an answer came"]);
-    "93" row_93_another_protocol_is_a_failed_attempt "an SSH greeting":
+    "93" another_protocol_is_a_failed_attempt "an SSH greeting":
         raw("SSH-2.0-OpenSSH_9.6\r\n\r\n").close() => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
-    "93" row_93_binary_is_a_failed_attempt "a TLS record from a plain port":
+    "93" binary_is_a_failed_attempt "a TLS record from a plain port":
         Script::ok().raw([0x16, 3, 1, 2, 0, 1, 0, 13, 10, 13, 10]).close() => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
-    "94" row_94_a_compressed_answer_is_never_unpacked "gzip, which was not asked for":
+    "94" a_compressed_answer_is_never_unpacked "gzip, which was not asked for":
         gzip() => Failed(502, "bad_response", &["the answer is compressed, which was not asked for"]);
-    "94" row_94_an_encoding_that_does_not_exist_is_refused "an encoding that does not exist":
+    "94" an_encoding_that_does_not_exist_is_refused "an encoding that does not exist":
         Script::ok().header("content-encoding", "zip-bomb").json(&openai::chat_completion("gpt-4o", "x"))
         => Failed(502, "bad_response", &["the answer is compressed, which was not asked for"]);
 }
 
 #[test]
-fn row_87_no_wish_for_eternity_is_passed_on() {
+fn an_endless_retry_after_is_not_passed_on() {
+    // Bad input, row 87.
     let upstream = FakeUpstream::with(|_| Script::rate_limited(1 << 40));
     let answer = chat(&lone(&upstream).router(json!({"num_retries": 0})).start(), "m");
     assert_eq!((answer.status, answer.header("retry-after")), (429, Some("3600")));
 }
 
 #[test]
-fn row_95_every_way_to_write_events_is_accepted() {
+fn every_way_to_write_events_is_accepted() {
+    // Bad input, row 95.
     let one = format!("data: {}", openai::content_chunk("gpt-4o", "gr\u{fc}\u{df}e "));
     let two = format!("data:{}", openai::content_chunk("gpt-4o", "\u{1f600}"));
     let end = format!("data: {}", openai::finish_chunk("gpt-4o", "stop"));
@@ -305,7 +307,8 @@ fn row_95_every_way_to_write_events_is_accepted() {
 }
 
 #[test]
-fn row_97_odd_events_are_tolerated() {
+fn odd_events_are_tolerated() {
+    // Bad input, row 97.
     let event = |text: &str| format!("data: {text}\n\n").into_bytes();
     let chunk = |text: &str| event(&openai::content_chunk("gpt-4o", text).to_string());
     let finish = event(&openai::finish_chunk("gpt-4o", "stop").to_string());
@@ -326,7 +329,8 @@ fn row_97_odd_events_are_tolerated() {
 }
 
 #[test]
-fn row_99_arguments_of_tools_that_are_no_json_are_passed_on() {
+fn tool_arguments_that_are_not_json_are_passed_on() {
+    // Bad input, row 99.
     let calls = json!([
         {"index": 0, "id": "same", "type": "function", "function": {"name": "f", "arguments": "{\"a\":"}},
         {"index": 1, "id": "same", "type": "function", "function": {"name": "f", "arguments": "]"}},
@@ -343,13 +347,14 @@ fn row_99_arguments_of_tools_that_are_no_json_are_passed_on() {
     assert_eq!(chat(&hale, "m").json()["choices"][0]["message"]["tool_calls"], calls);
     let mut client = client(&hale);
     let mut stream = client.stream(CHAT, &[], &openai::stream_request("m", "hi"));
-    let events = stream.rest();
+    let events = stream.remaining();
     assert_eq!(events[0].json()["choices"][0]["delta"]["tool_calls"], calls);
     assert!(events.last().unwrap().is_done());
 }
 
 #[test]
-fn row_100_an_answer_that_nobody_asked_for_is_given_to_nobody() {
+fn an_unrequested_answer_reaches_no_client() {
+    // Bad input, row 100.
     let mine = completion();
     let stolen = openai::chat_completion("gpt-4o", "stolen").to_string();
     let answer = |body: &str| {

@@ -64,7 +64,8 @@ fn raw(hale: &Hale, bytes: &str) -> String {
 }
 
 #[test]
-fn f50_pipelined_requests_are_answered_in_their_order() {
+fn pipelined_requests_are_answered_in_their_order() {
+    // Bad input, row F50.
     let (_upstream, hale) = start();
     let head = |method: &str, path: &str, more: &str| {
         format!("{method} {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\n{more}\r\n")

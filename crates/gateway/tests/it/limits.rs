@@ -100,7 +100,8 @@ fn a_client_that_sends_all_of_a_too_large_body_still_reads_the_refusal() {
 }
 
 #[test]
-fn f50_a_body_that_stops_coming_is_refused() {
+fn a_body_that_stops_coming_is_refused() {
+    // Bad input, row F50.
     let upstream = FakeUpstream::start();
     let hale = start(&upstream, json!({"body_read_timeout_s": 0.3}));
     for framing in ["content-length: 100", "transfer-encoding: chunked"] {
@@ -117,7 +118,8 @@ fn f50_a_body_that_stops_coming_is_refused() {
 }
 
 #[test]
-fn f50_a_slow_head_is_closed_even_when_it_drips() {
+fn a_slow_head_is_closed_even_when_it_drips() {
+    // Bad input, row F50.
     let upstream = FakeUpstream::start();
     let hale = start(&upstream, json!({"header_read_timeout_s": 0.3, "idle_timeout_s": 60}));
     let mut slow = Client::new(hale.address());
@@ -154,7 +156,8 @@ fn an_idle_connection_is_closed_and_a_busy_one_is_not() {
 }
 
 #[test]
-fn f47_bodies_held_by_all_requests_together_are_bounded() {
+fn bodies_held_by_all_requests_together_are_bounded() {
+    // Bad input, row F47.
     let upstream = FakeUpstream::with(|request| {
         Script::ok().wait("go").json(&openai::chat_completion(&request.model(), "ok"))
     });
@@ -200,7 +203,8 @@ fn a_client_that_waits_for_permission_to_send_gets_it_or_a_refusal() {
 }
 
 #[test]
-fn f50_thousands_of_open_connections_do_not_keep_others_out() {
+fn thousands_of_open_connections_do_not_keep_others_out() {
+    // Bad input, row F50.
     let upstream = FakeUpstream::start();
     let hale = start(&upstream, json!({}));
     let idle: Vec<_> = (0..400)
@@ -245,7 +249,7 @@ fn a_body_is_kept_beyond_the_first_content_only_where_it_is_small() {
         assert_eq!(held >= bytes as f64, kept, "{bytes}: {held}");
         assert_eq!(held == 0.0, !kept, "{bytes}: {held}");
         upstream.release("end");
-        assert!(stream.rest().last().unwrap().is_done());
+        assert!(stream.remaining().last().unwrap().is_done());
         wait_until_idle(&hale);
         assert_eq!(metric(&hale, "hale_buffered_bytes", &[]), 0.0, "{bytes}");
     }
@@ -268,7 +272,7 @@ fn bodies_of_streams_fill_at_most_a_quarter_of_the_memory_for_bodies() {
     assert!(held > f64::from(200 << 10) && held <= f64::from(256 << 10), "{held}");
     upstream.release("end");
     for mut stream in streams {
-        assert!(stream.rest().last().unwrap().is_done());
+        assert!(stream.remaining().last().unwrap().is_done());
     }
     wait_until_idle(&hale);
     assert_eq!(metric(&hale, "hale_buffered_bytes", &[]), 0.0);

@@ -236,7 +236,7 @@ fn a_stream_without_its_last_event_is_closed_for_the_client() {
 }
 
 #[test]
-fn refusals_have_the_clients_format_whoever_refuses() {
+fn every_refusal_has_the_clients_format() {
     let upstream = FakeUpstream::with(|_| {
         Script::with_status(529).json(&anthropic::error("overloaded_error", "Overloaded"))
     });
@@ -265,7 +265,7 @@ fn refusals_have_the_clients_format_whoever_refuses() {
 }
 
 #[test]
-fn what_can_not_be_translated_is_refused_before_anybody_is_asked_and_counts_against_nobody() {
+fn an_untranslatable_request_is_refused_before_any_call_and_counts_against_no_deployment() {
     let (fake, spare) = (fake_claude(), FakeUpstream::start());
     let config = claude(&fake).deployment("spare", "gpt", &spare);
     let hale = config.start();
@@ -301,7 +301,7 @@ fn what_can_not_be_translated_is_refused_before_anybody_is_asked_and_counts_agai
 }
 
 #[test]
-fn a_sibling_on_another_wire_serves_what_one_wire_can_not_say() {
+fn a_sibling_on_another_wire_serves_what_one_wire_cannot_express() {
     let (fake, other) = (fake_claude(), FakeUpstream::start());
     let hale = claude(&fake).deployment("m", "gpt", &other).router(json!({"num_retries": 0}));
     let hale = hale.start();

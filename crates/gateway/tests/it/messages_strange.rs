@@ -41,7 +41,7 @@ fn standing(hale: &Hale) -> (Value, Value) {
 }
 
 #[test]
-fn a_call_that_the_clients_limit_cut_off_is_charged_to_nobody() {
+fn a_call_that_the_clients_limit_cut_off_counts_against_no_deployment() {
     let mut answer = openai::chat_completion("x", "So");
     answer["choices"][0]["finish_reason"] = json!("length");
     answer["choices"][0]["message"]["tool_calls"] =
@@ -69,7 +69,7 @@ fn content_that_is_not_understood_ends_a_translated_stream_with_an_error() {
 }
 
 #[test]
-fn a_failure_as_finish_reason_is_no_end_of_turn() {
+fn a_failure_as_finish_reason_does_not_end_the_turn() {
     for reason in ["error", "insufficient_system_resource"] {
         let said = [openai::finish_chunk("x", reason)];
         let (upstream, hale) = serve(chunks(&said));

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::support::{CHAT, Config, chat, chat_with, client, expect_error, metric, scrape};
 
 #[test]
-fn the_page_is_well_formed_and_every_family_shows_after_traffic() {
+fn the_page_is_valid_and_every_family_shows_after_traffic() {
     let upstream = FakeUpstream::start();
     let prices = json!({"input_cost_per_token": 0.001, "output_cost_per_token": 0.002});
     let budget = json!({"openai": {"budget_limit": 100, "time_period": "1d"}});
@@ -17,7 +17,7 @@ fn the_page_is_well_formed_and_every_family_shows_after_traffic() {
         .router(json!({"provider_budget_config": budget}))
         .start();
     assert_eq!(chat(&hale, "m").status, 200);
-    client(&hale).stream(CHAT, &[], &openai::stream_request("m", "hi")).rest();
+    client(&hale).stream(CHAT, &[], &openai::stream_request("m", "hi")).remaining();
     let page = client(&hale).get("/metrics");
     let kind = page.header("content-type").unwrap();
     assert!(
@@ -75,7 +75,7 @@ fn numbers_match_what_happened() {
     for _ in 0..3 {
         assert_eq!(chat(&hale, "m").status, 200);
     }
-    client(&hale).stream(CHAT, &[], &openai::stream_request("m", "hi")).rest();
+    client(&hale).stream(CHAT, &[], &openai::stream_request("m", "hi")).remaining();
     let mut body = openai::chat_request("lost", "hi");
     body["num_retries"] = json!(0);
     body["disable_fallbacks"] = json!(true);
@@ -131,7 +131,7 @@ fn every_histogram_ends_with_the_bucket_that_holds_all() {
 }
 
 #[test]
-fn no_label_comes_from_a_caller() {
+fn no_label_comes_from_a_client() {
     let upstream = FakeUpstream::start();
     let hale =
         Config::new().with("openai/*", "star", &upstream, json!({"model": "openai/*"})).start();

@@ -80,7 +80,7 @@ fn post(hale: &hale_testkit::Hale, path: &str, body: &Value) -> Response {
 }
 
 #[test]
-fn each_mode_is_asked_where_its_provider_has_it_and_costs_what_it_costs() {
+fn each_mode_is_called_at_its_providers_path_and_has_its_price() {
     for mode in all() {
         let upstream = FakeUpstream::with(modes::answer);
         let config = of(mode.model, &upstream).general(json!({"request_log": LOG}));
@@ -148,7 +148,7 @@ fn every_path_of_the_reference_leads_there() {
 }
 
 #[test]
-fn what_only_coheres_first_version_knows_is_asked_there() {
+fn an_operation_of_coheres_first_version_is_called_there() {
     let upstream = FakeUpstream::with(modes::answer);
     let by_default = json!({"model": "cohere/rerank-v3.5", "api_base": upstream.url(),
                             "return_documents": true});
@@ -167,7 +167,7 @@ fn what_only_coheres_first_version_knows_is_asked_there() {
 }
 
 #[test]
-fn azure_is_asked_at_its_own_paths() {
+fn azure_is_called_at_its_own_paths() {
     let rows = [
         ("2024-10-21", IMAGES, "/openai/deployments/d/images/generations?api-version=2024-10-21"),
         ("2024-10-21", SPEECH, "/openai/deployments/d/audio/speech?api-version=2024-10-21"),
@@ -208,7 +208,7 @@ fn sound_leaves_while_it_still_comes() {
     assert_eq!(stream.header("content-type"), Some("audio/wav"));
     assert_eq!(stream.header("content-length"), None);
     upstream.release("more");
-    stream.rest();
+    stream.remaining();
     assert_eq!((stream.tail().as_str(), stream.cut()), ("RIFF first and the rest", false));
 }
 
@@ -254,7 +254,8 @@ fn wrong(path: &str) -> Vec<(&'static str, Script)> {
 }
 
 #[test]
-fn row_80_an_answer_of_the_wrong_type_is_a_failure_and_the_sibling_answers() {
+fn an_answer_of_the_wrong_type_is_a_failure_and_the_sibling_answers() {
+    // Bad input, row 80.
     for mode in all() {
         for (name, script) in wrong(mode.path) {
             let (bad, good) = (FakeUpstream::start(), FakeUpstream::with(modes::answer));
@@ -282,7 +283,7 @@ fn row_80_an_answer_of_the_wrong_type_is_a_failure_and_the_sibling_answers() {
 }
 
 #[test]
-fn a_lone_liar_is_named_for_what_it_did() {
+fn a_lone_upstream_with_an_error_under_200_is_named_for_it() {
     let rows: [(&str, &str, Script, &str); 4] = [
         (SPEECH, "openai/tts-1", Script::ok().body("text/html", "<html></html>"), "HTML page"),
         (SPEECH, "openai/tts-1", Script::ok().body("application/json", "{}"), "audio was expected"),
@@ -305,7 +306,8 @@ fn a_lone_liar_is_named_for_what_it_did() {
 }
 
 #[test]
-fn row_98_sound_that_stops_in_the_middle_is_a_broken_connection_and_charged() {
+fn sound_that_stops_in_the_middle_is_a_broken_connection_and_charged() {
+    // Bad input, row 98.
     for script in [
         Script::ok().chunked("audio/mpeg").chunk(modes::SOUND).close(),
         Script::ok().declared_length(500).body("audio/mpeg", modes::SOUND).close(),
@@ -370,7 +372,7 @@ fn a_slow_listener_holds_back_the_upstream() {
 }
 
 #[test]
-fn a_listener_who_leaves_frees_the_upstream() {
+fn a_client_that_leaves_an_audio_answer_frees_the_upstream() {
     let upstream =
         FakeUpstream::with(|_| Script::ok().chunked("audio/mpeg").chunk(modes::SOUND).silence());
     let hale = of("openai/tts-1", &upstream).general(json!({"request_log": LOG})).start();
@@ -414,7 +416,7 @@ fn a_silent_upstream_costs_its_own_time() {
 }
 
 #[test]
-fn who_has_no_such_thing_is_passed_over_or_says_so() {
+fn a_provider_without_the_operation_is_skipped_or_named() {
     let (openai, vllm) = (FakeUpstream::with(modes::answer), FakeUpstream::with(modes::answer));
     let config = Config::new().with("m", "openai", &openai, json!({"weight": 1})).with(
         "m",
@@ -436,7 +438,8 @@ fn who_has_no_such_thing_is_passed_over_or_says_so() {
 }
 
 #[test]
-fn row_69_what_is_missing_or_broken_in_a_request_is_named() {
+fn what_is_missing_or_broken_in_a_request_is_named() {
+    // Bad input, row 69.
     let upstream = FakeUpstream::with(modes::answer);
     let hale = of("mistral/x", &upstream).start();
     let broken = json!({"model": "m", "document": {"type": "image_url",
@@ -487,7 +490,7 @@ fn events_of_speech_pass_as_they_are() {
     let mut client = client(&hale);
     let mut stream = client.stream(SPEECH, &[], &asked);
     assert!(stream.header("content-type").unwrap().starts_with("text/event-stream"));
-    assert!(stream.rest().len() >= 2);
+    assert!(stream.remaining().len() >= 2);
 }
 
 #[test]

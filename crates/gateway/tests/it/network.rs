@@ -99,7 +99,8 @@ fn an_upstream_that_comes_back_on_its_port_is_found_again() {
 }
 
 #[test]
-fn f18_tls_to_a_server_that_speaks_none_is_said_to_be_tls() {
+fn tls_to_a_server_that_speaks_none_is_said_to_be_tls() {
+    // Bad input, row F18.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -135,7 +136,8 @@ fn tls_upstreams_go_through_https_proxy_unless_no_proxy_names_them() {
 }
 
 #[test]
-fn f19_a_name_that_does_not_resolve_is_said_to_be_dns() {
+fn a_name_that_does_not_resolve_is_said_to_be_dns() {
+    // Bad input, row F19.
     let good = FakeUpstream::start();
     // Not even a resolver is asked for a label of more than 63 characters.
     let host = "x".repeat(70);
@@ -182,7 +184,7 @@ fn a_silent_upstream_does_not_hold_up_others() {
 }
 
 #[test]
-fn an_answer_that_began_on_a_kept_connection_is_not_asked_for_again_in_silence() {
+fn an_answer_that_began_on_a_kept_connection_is_not_requested_again() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).router(json!({"num_retries": 0})).start();
     assert_eq!(chat(&hale, "m").status, 200);
@@ -209,7 +211,8 @@ fn hasty(answer: &'static str) -> u16 {
 }
 
 #[test]
-fn row_100_a_refusal_that_comes_before_the_body_was_read_is_relayed() {
+fn a_refusal_that_comes_before_the_body_was_read_is_relayed() {
+    // Bad input, row 100.
     let port = hasty(
         "HTTP/1.1 413 Payload Too Large\r\ncontent-type: application/json\r\ncontent-length: 40\r\n\r\n\
          {\"error\":{\"message\":\"that is too much\"}}",

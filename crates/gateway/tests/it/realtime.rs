@@ -214,7 +214,8 @@ fn a_silent_upstream_is_left_after_the_attempts_time() {
 }
 
 #[test]
-fn row_76_what_is_no_handshake_is_told_what_is_missing() {
+fn a_request_that_is_not_a_handshake_is_told_what_is_missing() {
+    // Bad input, row 76.
     let upstream = SocketUpstream::echo();
     let anthropic = json!({"model_name": "claude", "litellm_params": {
         "model": "anthropic/claude-sonnet-4-5", "api_key": "k-0123456789"}});
@@ -279,7 +280,7 @@ fn a_gateway_without_a_key_is_not_open_to_pages_of_other_hosts() {
 }
 
 #[test]
-fn azure_is_asked_where_it_serves_realtime() {
+fn azure_is_called_where_it_serves_realtime() {
     let upstream = SocketUpstream::echo();
     let base = upstream.api_base().replace("/v1", "");
     let azure = |more: Value| {
@@ -305,7 +306,7 @@ fn azure_is_asked_where_it_serves_realtime() {
 }
 
 #[test]
-fn a_pattern_asks_for_the_model_that_was_named() {
+fn a_pattern_requests_the_model_that_was_named() {
     let upstream = SocketUpstream::echo();
     let mut any = entry("a", &upstream.api_base(), json!({"model": "openai/*"}));
     any["model_name"] = json!("openai/*");
@@ -319,7 +320,7 @@ fn a_pattern_asks_for_the_model_that_was_named() {
 }
 
 #[test]
-fn a_check_is_a_handshake_and_nothing_more() {
+fn a_probe_is_a_handshake_and_nothing_more() {
     let upstream = SocketUpstream::echo();
     let mut checked = entry("a", &upstream.api_base(), json!({}));
     checked["model_info"]["mode"] = json!("realtime");

@@ -45,7 +45,8 @@ fn only_record(hale: &Hale) -> Value {
 }
 
 #[test]
-fn row_98_a_lost_upstream_is_a_close_with_its_reason() {
+fn a_lost_upstream_is_a_close_with_its_reason() {
+    // Bad input, row 98.
     for how in [Shutdown::Both, Shutdown::Write] {
         let (upstream, end) = held(move |socket| socket.get_ref().shutdown(how).unwrap());
         let hale = config(&[("a", upstream.api_base())]).start();
@@ -62,7 +63,7 @@ fn row_98_a_lost_upstream_is_a_close_with_its_reason() {
 }
 
 #[test]
-fn in_the_middle_of_a_frame_there_is_no_place_for_a_reason() {
+fn within_a_frame_no_close_reason_can_be_sent() {
     let (upstream, end) = held(|socket| {
         // A text of 100 bytes, of which two come.
         socket.get_mut().write_all(&[0x81, 100, b'x', b'y']).unwrap();
@@ -265,8 +266,8 @@ fn an_upstream_that_does_not_close_is_not_waited_for_without_end() {
     // It reads nothing more, so that it never answers the close.
     let (upstream, end) = held(|socket| {
         patience(socket, TIMEOUT);
-        let mut rest = [0; 256];
-        while std::io::Read::read(socket.get_mut(), &mut rest).is_ok_and(|count| count > 0) {}
+        let mut tail = [0; 256];
+        while std::io::Read::read(socket.get_mut(), &mut tail).is_ok_and(|count| count > 0) {}
     });
     let hale = config(&[("a", upstream.api_base())]).start();
     let (mut socket, _) = open(&hale).unwrap();

@@ -23,14 +23,14 @@ fn every_kind_of_end_gives_one_record() {
     let stream = openai::stream_request("m", "hi");
     assert_eq!(chat_with(&hale, &id("good"), &openai::chat_request("p", "hi")).status, 200);
     let mut own = client(&hale);
-    own.stream(CHAT, &id("stream"), &stream).rest();
+    own.stream(CHAT, &id("stream"), &stream).remaining();
     upstream.push(Script::error(500, "boom"));
     assert_eq!(chat_with(&hale, &id("failed"), &openai::chat_request("m", "hi")).status, 500);
     assert_eq!(chat_with(&hale, &id("unknown"), &openai::chat_request("zz", "hi")).status, 400);
     assert_eq!(own.request("POST", CHAT, &id("no-json"), b"{").status, 400);
     let begun = Script::ok().stream().event(&openai::content_chunk("g", "x"));
     upstream.push(begun.close());
-    own.stream(CHAT, &id("broken"), &stream).rest();
+    own.stream(CHAT, &id("broken"), &stream).remaining();
     let body = json!({"model": "m", "input": ["x"]});
     assert_eq!(own.post_json("/v1/embeddings", &id("embedding"), &body).status, 200);
     let all = wait_for_records(&hale, 7);
@@ -127,7 +127,7 @@ fn requests_that_shutdown_cuts_are_recorded_too() {
 }
 
 #[test]
-fn refused_callers_and_pages_leave_no_record() {
+fn refused_clients_and_pages_leave_no_record() {
     let upstream = FakeUpstream::start();
     let hale = logged(&upstream).start();
     assert_eq!(hale.client().post_json(CHAT, &[], &openai::chat_request("m", "x")).status, 401);
@@ -140,7 +140,8 @@ fn refused_callers_and_pages_leave_no_record() {
 }
 
 #[test]
-fn f43_a_record_after_a_crash_stands_on_a_line_of_its_own() {
+fn a_record_after_a_crash_stands_on_a_line_of_its_own() {
+    // Bad input, row F43.
     let upstream = FakeUpstream::start();
     // What a process leaves that is killed while it writes.
     let hale = logged(&upstream).launch().file(LOG, "{\"call_id\":\"half a reco").start();

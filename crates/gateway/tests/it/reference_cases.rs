@@ -20,7 +20,8 @@ fn first(hale: &Hale) -> Value {
 }
 
 #[test]
-fn cases_10_and_11_a_400_is_not_repeated_falls_back_and_is_never_counted() {
+fn a_400_is_not_repeated_falls_back_and_is_never_counted() {
+    // Cases 10 and 11.
     let (bad, good) = (failing(400), FakeUpstream::start());
     let hale = lone(&bad)
         .deployment("f", "b", &good)
@@ -38,7 +39,8 @@ fn cases_10_and_11_a_400_is_not_repeated_falls_back_and_is_never_counted() {
 }
 
 #[test]
-fn case_24_a_client_may_forbid_fallbacks() {
+fn a_client_may_forbid_fallbacks() {
+    // Case 24.
     let (bad, good) = (failing(500), FakeUpstream::start());
     let config = lone(&bad).deployment("f", "b", &good);
     let hale = config.router(json!({"fallbacks": [{"m": ["f"]}], "num_retries": 0})).start();
@@ -49,7 +51,8 @@ fn case_24_a_client_may_forbid_fallbacks() {
 }
 
 #[test]
-fn case_29_a_402_is_an_empty_account_that_rests_while_it_has_a_sibling() {
+fn a_402_is_an_empty_account_that_cools_down_while_it_has_a_sibling() {
+    // Case 29.
     let (bad, good) = (failing(402), FakeUpstream::start());
     let key = json!({"api_key": "sk-paid-0123456789", "weight": 0});
     let hale = Config::new()
@@ -69,7 +72,8 @@ fn case_29_a_402_is_an_empty_account_that_rests_while_it_has_a_sibling() {
 }
 
 #[test]
-fn case_30_two_403_are_asked_once_each() {
+fn two_deployments_with_a_403_are_called_once_each() {
+    // Case 30.
     let (one, two) = (failing(403), failing(403));
     let key = json!({"api_key": "sk-two-0123456789"});
     let hale = Config::new().deployment("m", "a", &one).with("m", "b", &two, key).start();
@@ -78,7 +82,8 @@ fn case_30_two_403_are_asked_once_each() {
 }
 
 #[test]
-fn case_42_and_60_who_never_rests_is_asked_again() {
+fn a_deployment_without_cooldowns_is_called_again() {
+    // Cases 42 and 60.
     let (one, two) = (FakeUpstream::with(|_| Script::rate_limited(60)), FakeUpstream::start());
     let never = pair(&one, &two).router(json!({"disable_cooldowns": true})).start();
     let own = Config::new()
@@ -95,7 +100,8 @@ fn case_42_and_60_who_never_rests_is_asked_again() {
 }
 
 #[test]
-fn cases_44_and_64_three_failures_in_a_row_trip_and_weight_0_stands_by() {
+fn three_failures_in_a_row_trip_and_weight_0_stands_by() {
+    // Cases 44 and 64.
     let (bad, good) = (failing(500), FakeUpstream::start());
     let hale = pair(&bad, &good).router(json!({"num_retries": 0, "cooldown_time": 60})).start();
     let statuses: Vec<u16> = (0..5).map(|_| chat(&hale, "m").status).collect();
@@ -104,7 +110,8 @@ fn cases_44_and_64_three_failures_in_a_row_trip_and_weight_0_stands_by() {
 }
 
 #[test]
-fn case_46_weights_that_are_all_zero_are_none() {
+fn weights_that_are_all_zero_are_none() {
+    // Case 46.
     let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
     let zero = || json!({"weight": 0});
     let hale = Config::new().with("m", "a", &one, zero()).with("m", "b", &two, zero()).start();
@@ -116,7 +123,8 @@ fn case_46_weights_that_are_all_zero_are_none() {
 }
 
 #[test]
-fn case_47_an_alias_of_an_alias_is_followed() {
+fn an_alias_of_an_alias_is_followed() {
+    // Case 47.
     let up = FakeUpstream::start();
     let hale = lone(&up).router(json!({"model_group_alias": {"a": "b", "b": "m"}})).start();
     let answer = chat(&hale, "a");
@@ -124,7 +132,8 @@ fn case_47_an_alias_of_an_alias_is_followed() {
 }
 
 #[test]
-fn case_54_testing_parameters_of_the_reference_are_refused() {
+fn testing_parameters_of_the_reference_are_refused() {
+    // Case 54.
     let up = FakeUpstream::start();
     let hale = lone(&up).start();
     let mut body = openai::chat_request("m", "hi");
@@ -134,7 +143,8 @@ fn case_54_testing_parameters_of_the_reference_are_refused() {
 }
 
 #[test]
-fn cases_57_and_58_a_422_is_the_requests_own() {
+fn a_422_is_the_requests_own() {
+    // Cases 57 and 58.
     let (bad, good) = (failing(422), FakeUpstream::start());
     for drop in [false, true] {
         let config = lone(&bad).deployment("f", "b", &good);
@@ -147,7 +157,8 @@ fn cases_57_and_58_a_422_is_the_requests_own() {
 }
 
 #[test]
-fn cases_61_and_62_the_providers_time_counts_whatever_cooldown_time_says() {
+fn the_providers_time_counts_whatever_cooldown_time_says() {
+    // Cases 61 and 62.
     let (limited, good) = (FakeUpstream::with(|_| Script::rate_limited(30)), FakeUpstream::start());
     for more in [json!({"weight": 1}), json!({"weight": 1, "cooldown_time": 10})] {
         let hale = Config::new()
@@ -161,7 +172,8 @@ fn cases_61_and_62_the_providers_time_counts_whatever_cooldown_time_says() {
 }
 
 #[test]
-fn case_66_a_policy_replaces_our_rules_but_not_the_providers_time() {
+fn a_policy_replaces_our_rules_but_not_the_providers_time() {
+    // Case 66.
     let policy = json!({"allowed_fails_policy": {"RateLimitErrorAllowedFails": 100}});
     let (bare, named) = (failing(429), FakeUpstream::with(|_| Script::rate_limited(30)));
     let good = FakeUpstream::start();
@@ -176,7 +188,8 @@ fn case_66_a_policy_replaces_our_rules_but_not_the_providers_time() {
 }
 
 #[test]
-fn case_69_a_deployments_own_retries_win_over_the_routers() {
+fn a_deployments_own_retries_win_over_the_routers() {
+    // Case 69.
     let bad = failing(500);
     let own = Config::new().with("m", "a", &bad, json!({"num_retries": 1}));
     let hale = own.router(json!({"num_retries": 3})).start();
@@ -185,7 +198,8 @@ fn case_69_a_deployments_own_retries_win_over_the_routers() {
 }
 
 #[test]
-fn case_82_a_sibling_comes_before_a_fallback() {
+fn a_sibling_comes_before_a_fallback() {
+    // Case 82.
     let (bad, sibling, other) = (failing(500), FakeUpstream::start(), FakeUpstream::start());
     let config = pair(&bad, &sibling).deployment("f", "c", &other);
     let fallbacks = json!({"fallbacks": [{"m": ["f"]}]});

@@ -16,7 +16,7 @@ fn says(error: &Value, part: &str) {
 }
 
 #[test]
-fn the_causes_of_a_dark_model_are_told_apart_in_one_sentence() {
+fn the_causes_of_an_unavailable_model_are_named_in_one_sentence() {
     let good = FakeUpstream::start();
     let nobody = Config::new().deployment("gpt-4o", "a", &good).start();
     let unknown = expect_error(&chat(&nobody, "gpt-4"), 400, "unknown_model");
@@ -61,7 +61,7 @@ fn the_causes_of_a_dark_model_are_told_apart_in_one_sentence() {
 }
 
 #[test]
-fn fallbacks_that_can_not_be_tried_are_named_with_what_they_lack() {
+fn fallbacks_that_cannot_be_tried_are_named_with_what_they_lack() {
     let without_key = json!({"model_name": "spare", "litellm_params":
         {"model": "openai/x", "api_key": "os.environ/MISSING_KEY"}, "model_info": {"id": "s"}});
     let limited = FakeUpstream::with(|_| Script::rate_limited(20));
@@ -91,7 +91,7 @@ fn fallbacks_that_can_not_be_tried_are_named_with_what_they_lack() {
 }
 
 #[test]
-fn whoever_is_free_first_decides_when_to_come_back() {
+fn the_first_member_that_is_free_sets_retry_after() {
     let slow = FakeUpstream::with(|_| Script::rate_limited(300));
     let quick = FakeUpstream::with(|_| Script::rate_limited(20));
     let hale = Config::new()
@@ -248,7 +248,7 @@ fn long_requests_go_where_they_fit_or_to_the_fallback_without_an_attempt() {
 }
 
 #[test]
-fn a_deployment_that_can_not_see_gets_no_images() {
+fn a_deployment_without_vision_gets_no_images() {
     let (blind, seeing) = (FakeUpstream::start(), FakeUpstream::start());
     let entry = |group: &str, id: &str, up: &FakeUpstream, sees: bool| {
         json!({"model_name": group, "litellm_params": {"model": "openai/gpt-4o",
@@ -289,7 +289,7 @@ fn a_paused_deployment_gets_nothing_and_a_paused_model_is_a_403() {
 }
 
 #[test]
-fn one_model_behind_a_pattern_rests_without_the_others() {
+fn one_model_behind_a_pattern_cools_down_without_the_others() {
     let picky = FakeUpstream::with(|request| {
         let model = request.json()["model"].clone();
         match model.as_str().unwrap_or_default() {
@@ -363,7 +363,7 @@ fn absurd_headers_are_named() {
 }
 
 #[test]
-fn callers_can_not_bench_a_deployment() {
+fn clients_cannot_eject_a_deployment() {
     let (slow, good) = (FakeUpstream::with(|_| Script::silent()), FakeUpstream::start());
     let hale = pair(&slow, &good).router(json!({"allowed_fails": 0, "num_retries": 0})).start();
     let body = openai::chat_request("m", "hi");
@@ -430,7 +430,7 @@ fn nothing_counted(hale: &Hale) {
 }
 
 #[test]
-fn a_refusal_asks_nobody_and_names_the_first_of_all_ends_however_many_there_are() {
+fn a_refusal_calls_no_upstream_and_names_the_first_end_of_all_cooldowns() {
     let long = FakeUpstream::with(|_| Script::rate_limited(290));
     let short = FakeUpstream::with(|_| Script::rate_limited(40));
     let config = (0..21).fold(Config::new(), |config, i| {
@@ -461,7 +461,7 @@ fn a_refusal_asks_nobody_and_names_the_first_of_all_ends_however_many_there_are(
 }
 
 #[test]
-fn a_refusal_names_exactly_what_is_left_of_the_providers_time_and_asks_nobody() {
+fn a_refusal_names_exactly_what_is_left_of_the_providers_time_and_calls_no_upstream() {
     // In milliseconds, so that a time which is rounded too early or too late is seen.
     let (first, second) = (41_500, 77_000);
     let limited = |ms: u64| {

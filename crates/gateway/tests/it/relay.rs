@@ -193,7 +193,7 @@ fn a_providers_row_renames_parameters_and_metadata_stays_here() {
 }
 
 #[test]
-fn a_stream_asks_for_usage_and_is_otherwise_untouched() {
+fn a_stream_requests_usage_and_is_otherwise_untouched() {
     let cases = [
         (r#"{"model":"m","stream":true,"messages":[{"role":"user","content":"hi"}]}"#, None),
         (
@@ -206,13 +206,13 @@ fn a_stream_asks_for_usage_and_is_otherwise_untouched() {
         let request = sent(&lone(&upstream), &upstream, body).json();
         let expected = options.unwrap_or_else(|| json!({"include_usage": true}));
         assert_eq!(request["stream_options"], expected);
-        let mut rest = request.clone();
+        let mut others = request.clone();
         let mut original: Value = serde_json::from_str(body).unwrap();
-        for json in [&mut rest, &mut original] {
+        for json in [&mut others, &mut original] {
             json.as_object_mut().unwrap().remove("stream_options");
             json["model"] = json!("");
         }
-        assert_eq!(rest, original);
+        assert_eq!(others, original);
     }
 }
 
@@ -224,7 +224,7 @@ fn connections_to_an_upstream_are_reused() {
         assert_eq!(chat_with(&hale, &[], &openai::chat_request("m", "hi")).status, 200);
         let mut client = client(&hale);
         let mut stream = client.stream(CHAT, &[], &openai::stream_request("m", "hi"));
-        assert!(stream.rest().last().unwrap().is_done());
+        assert!(stream.remaining().last().unwrap().is_done());
     }
     assert_eq!(upstream.state().opened(), 1);
 }

@@ -49,7 +49,8 @@ fn sighup_puts_the_file_in_force_at_once_and_again() {
 }
 
 #[test]
-fn f45_a_stream_in_flight_finishes_on_what_it_began_with() {
+fn a_stream_in_flight_finishes_on_what_it_began_with() {
+    // Bad input, row F45.
     let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
     one.push(
         Script::ok()
@@ -69,7 +70,7 @@ fn f45_a_stream_in_flight_finishes_on_what_it_began_with() {
     one.release("reloaded");
     let event = stream.next_event().unwrap();
     assert_eq!((event.content().as_str(), &event.json()["model"]), ("after", &json!("m")));
-    assert!(stream.rest().last().unwrap().is_done());
+    assert!(stream.remaining().last().unwrap().is_done());
     drop(stream);
     // The same connection now meets the new config.
     let answer = own.post_json(CHAT, &[], &openai::chat_request("other", "hi"));
@@ -77,7 +78,8 @@ fn f45_a_stream_in_flight_finishes_on_what_it_began_with() {
 }
 
 #[test]
-fn f44_a_bad_file_changes_nothing_and_is_reported_where_it_is_wrong() {
+fn a_bad_file_changes_nothing_and_is_reported_where_it_is_wrong() {
+    // Bad input, row F44.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     let wrong = [
@@ -103,7 +105,8 @@ fn f44_a_bad_file_changes_nothing_and_is_reported_where_it_is_wrong() {
 }
 
 #[test]
-fn f44_a_deleted_file_keeps_serving_and_a_new_one_is_found() {
+fn a_deleted_file_keeps_serving_and_a_new_one_is_found() {
+    // Bad input, row F44.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     let mark = hale.mark();
@@ -117,7 +120,7 @@ fn f44_a_deleted_file_keeps_serving_and_a_new_one_is_found() {
 }
 
 #[test]
-fn a_deployments_rest_is_carried_over_by_its_id() {
+fn a_cooldown_is_carried_over_by_the_deployments_id() {
     let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
     one.answer_with(|_| Script::rate_limited(60));
     let hale = pair(&one, &two).start();
@@ -210,7 +213,8 @@ fn a_change_right_after_the_start_is_seen() {
 }
 
 #[test]
-fn f44_a_file_that_is_written_in_two_steps_ends_up_in_force() {
+fn a_file_that_is_written_in_two_steps_ends_up_in_force() {
+    // Bad input, row F44.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     for number in 0..30 {

@@ -79,7 +79,7 @@ fn what_is_about_a_response_goes_to_the_deployment_that_issued_it() {
     let (one, two) = (fake(), fake());
     let hale = pair(&one, &two).start();
     let id = created(&hale, &hello());
-    let path = |rest: &str| format!("{RESPONSES}/{id}{rest}");
+    let path = |tail: &str| format!("{RESPONSES}/{id}{tail}");
     // From now on the other one is first, and would be asked for anything else.
     assert_eq!(
         client(&hale).request("POST", "/router/deployments/bad/disable", &[], b"").status,
@@ -105,8 +105,8 @@ fn what_is_about_a_response_goes_to_the_deployment_that_issued_it() {
         .iter()
         .map(|request| (request.method.clone(), request.path.clone(), request.text()))
         .collect();
-    let provider = |method: &str, rest: &str| {
-        (method.to_owned(), format!("{RESPONSES}/{}{rest}", responses::ID), String::new())
+    let provider = |method: &str, tail: &str| {
+        (method.to_owned(), format!("{RESPONSES}/{}{tail}", responses::ID), String::new())
     };
     let expected = [
         provider("GET", "?include%5B%5D=reasoning.encrypted_content"),
@@ -172,7 +172,7 @@ fn another_model_goes_on_where_it_reads_the_same_account() {
 }
 
 #[test]
-fn ids_that_are_not_ours_reach_nobody() {
+fn ids_that_are_not_ours_reach_no_upstream() {
     let upstream = fake();
     let hale = lone(&upstream).start();
     let id = created(&hale, &hello());
@@ -186,10 +186,10 @@ fn ids_that_are_not_ours_reach_nobody() {
     changed.push(last);
     let asked = upstream.requests().len();
     for id in ["resp_67cb", "..%2F..%2Ffiles", "x%00y", &changed, &foreign, &id.to_lowercase()] {
-        for (method, rest) in
+        for (method, tail) in
             [("GET", ""), ("DELETE", ""), ("GET", "/input_items"), ("POST", "/cancel")]
         {
-            let answer = ask(&hale, method, &format!("{RESPONSES}/{id}{rest}"));
+            let answer = ask(&hale, method, &format!("{RESPONSES}/{id}{tail}"));
             expect_error(&answer, 404, "unknown_response");
         }
         let body = json!({"model": "m", "input": "more", "previous_response_id": id});
@@ -223,7 +223,7 @@ fn a_deployment_that_is_gone_is_named_with_what_to_do() {
 }
 
 #[test]
-fn a_response_that_the_provider_does_not_have_is_no_fault_of_the_deployment() {
+fn a_response_that_the_provider_lacks_does_not_count_against_the_deployment() {
     let (one, two) = (fake(), fake());
     let hale = pair(&one, &two).start();
     let id = created(&hale, &hello());
@@ -290,14 +290,14 @@ fn a_stream_ends_without_done_and_its_tokens_are_counted_once() {
     let hale = lone(&upstream).general(json!({"request_log": LOG})).start();
     let mut client = client(&hale);
     let mut stream = client.stream(RESPONSES, &[], &streamed());
-    let text: String = stream.rest().iter().map(|event| event.data.clone()).collect();
+    let text: String = stream.remaining().iter().map(|event| event.data.clone()).collect();
     assert!(!text.contains("[DONE]"));
     assert!(upstream.request(0).json().get("stream_options").is_none());
     let id = created(&hale, &hello());
     assert_eq!(ask(&hale, "GET", &format!("{RESPONSES}/{id}")).status, 200);
     let mut client = crate::support::client(&hale);
     client.send("GET", &format!("{RESPONSES}/{id}?stream=true"), &[], b"").unwrap();
-    assert!(client.read_stream().unwrap().rest().len() == 4);
+    assert!(client.read_stream().unwrap().remaining().len() == 4);
     let records = wait_for_records(&hale, 4);
     let input: Vec<Value> = records.iter().map(|record| record["input_tokens"].clone()).collect();
     assert_eq!(input, [json!(9), json!(9), Value::Null, Value::Null], "{records:?}");
@@ -327,7 +327,7 @@ fn a_provider_without_responses_is_passed_over() {
 }
 
 #[test]
-fn requests_are_checked_like_others() {
+fn responses_requests_are_validated_like_others() {
     let upstream = fake();
     let hale = lone(&upstream).start();
     let error =
@@ -344,7 +344,7 @@ fn requests_are_checked_like_others() {
 }
 
 #[test]
-fn azure_is_asked_below_its_version_and_never_below_a_deployment() {
+fn azure_is_called_below_its_version_and_never_below_a_deployment() {
     let upstream = fake();
     let azure = |version: Option<&str>| {
         let mut params = json!({"model": "azure/my-gpt", "api_base": upstream.url()});

@@ -52,7 +52,7 @@ for everybody, and a method that a path does not have is 405. Made by
 ";
 
 #[test]
-fn every_path_as_everybody_is_as_the_page_says() {
+fn every_path_answers_each_kind_of_client_as_the_page_says() {
     let upstream = FakeUpstream::start();
     let closed = lone(&upstream).start();
     let metrics_open =
@@ -92,7 +92,7 @@ fn every_path_as_everybody_is_as_the_page_says() {
 }
 
 #[test]
-fn what_is_in_no_row_is_refused_to_everybody() {
+fn a_path_without_a_row_is_refused_to_every_client() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     // Endpoints of the reference that administrate, and ways to write a path that is one.
@@ -145,7 +145,7 @@ fn what_is_in_no_row_is_refused_to_everybody() {
 }
 
 #[test]
-fn a_query_changes_nothing_about_who_may_call() {
+fn a_query_changes_no_right() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     for query in

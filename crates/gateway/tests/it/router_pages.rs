@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{Config, chat, chat_with, client, column, expect_error, lone, pair};
 
 #[test]
-fn the_state_shows_why_and_until_when_a_deployment_rests() {
+fn the_state_shows_why_and_until_when_a_deployment_cools_down() {
     let (bad, good) = (FakeUpstream::with(|_| Script::rate_limited(30)), FakeUpstream::start());
     let hale = pair(&bad, &good).start();
     chat(&hale, "m");
@@ -244,7 +244,7 @@ fn the_pages_are_for_the_master_key() {
 }
 
 #[test]
-fn who_asks_is_told_the_way_of_the_request() {
+fn a_client_that_asks_is_told_the_requests_route() {
     let (bad, good) = (FakeUpstream::with(|_| Script::error(500, "boom")), FakeUpstream::start());
     let hale = pair(&bad, &good).start();
     let body = openai::chat_request("m", "hi");

@@ -11,7 +11,7 @@ fn failing() -> FakeUpstream {
 }
 
 #[test]
-fn a_sibling_is_asked_at_once() {
+fn a_sibling_is_tried_at_once() {
     let (bad, good) = (failing(), FakeUpstream::start());
     let hale = pair(&bad, &good).router(json!({"retry_after": 5})).start();
     let begin = Stopwatch::start();
@@ -58,7 +58,7 @@ fn attempts_are_exactly_one_and_the_retries_wherever_their_number_comes_from() {
 }
 
 #[test]
-fn a_lone_deployment_is_asked_again_after_the_pause_that_it_names() {
+fn a_lone_deployment_is_retried_after_the_pause_that_it_names() {
     let upstream = FakeUpstream::scripted([Script::rate_limited(1)]);
     let hale = lone(&upstream).start();
     let begin = Stopwatch::start();
@@ -294,7 +294,7 @@ fn a_group_in_which_nothing_can_work_says_why() {
 }
 
 #[test]
-fn a_misconfigured_member_is_never_asked_and_the_others_serve() {
+fn a_misconfigured_member_is_never_called_and_the_others_serve() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream)
         .with("m", "b", &upstream, json!({"api_key": "os.environ/HALE_TEST_MISSING"}))

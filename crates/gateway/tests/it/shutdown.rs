@@ -54,7 +54,7 @@ fn a_stream_in_flight_finishes_and_then_the_process_ends() {
     eventually("no longer accepting", || Client::new(hale.address()).send_raw(b"x").err());
     upstream.release("go");
     assert_eq!(stream.next_event().unwrap().content(), "two");
-    assert!(stream.rest().last().unwrap().is_done());
+    assert!(stream.remaining().last().unwrap().is_done());
     assert!(!stream.cut());
     let begin = Stopwatch::start();
     assert_eq!(hale.wait_for_exit(TIMEOUT).code(), Some(0));
@@ -81,7 +81,8 @@ fn idle_and_fresh_connections_do_not_delay_the_end() {
 }
 
 #[test]
-fn f42_what_outlasts_the_limit_is_cut() {
+fn what_outlasts_the_limit_is_cut() {
+    // Bad input, row F42.
     let upstream = FakeUpstream::with(|_| Script::silent());
     let mut hale = start(&upstream, 0.0, 0.3);
     let mut own = client(&hale);
@@ -96,7 +97,8 @@ fn f42_what_outlasts_the_limit_is_cut() {
 }
 
 #[test]
-fn f42_a_stream_that_outlasts_the_limit_ends_with_the_reason_and_blames_nobody() {
+fn a_stream_that_outlasts_the_limit_ends_with_the_reason_and_counts_against_no_deployment() {
+    // Bad input, row F42.
     let upstream = FakeUpstream::with(|_| held_stream());
     let config = lone(&upstream).general(json!({
         "drain_delay_s": 0, "shutdown_timeout_s": 0.3, "request_log": LOG,
@@ -110,9 +112,9 @@ fn f42_a_stream_that_outlasts_the_limit_ends_with_the_reason_and_blames_nobody()
     waiting.send("POST", CHAT, &[], body.as_bytes()).unwrap();
     upstream.wait_for_requests(2);
     assert_eq!(hale.stop().code(), Some(0));
-    let rest = stream.rest();
-    assert_eq!(rest.len(), 1, "{rest:?}");
-    let error = &rest[0].json()["error"];
+    let tail = stream.remaining();
+    assert_eq!(tail.len(), 1, "{tail:?}");
+    let error = &tail[0].json()["error"];
     assert_eq!((&error["reason"], &error["code"]), (&json!("shutting_down"), &json!("503")));
     assert!(error["message"].as_str().unwrap().contains("is not complete"), "{error}");
     assert!(!stream.cut(), "the body has its end");
@@ -124,7 +126,8 @@ fn f42_a_stream_that_outlasts_the_limit_ends_with_the_reason_and_blames_nobody()
 }
 
 #[test]
-fn f43_a_second_signal_ends_at_once() {
+fn a_second_signal_ends_at_once() {
+    // Bad input, row F43.
     for (first, second) in [(Signal::Term, Signal::Term), (Signal::Int, Signal::Term)] {
         let upstream = FakeUpstream::with(|_| Script::silent());
         let mut hale = start(&upstream, 30.0, 30.0);
@@ -142,7 +145,7 @@ fn f43_a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn an_interrupt_shuts_down_in_order_as_well() {
+fn an_interrupt_also_shuts_down_in_order() {
     let upstream = FakeUpstream::start();
     let mut hale = start(&upstream, 0.0, 5.0);
     hale.signal(Signal::Int);

@@ -40,7 +40,8 @@ fn id(answer: &hale_testkit::Response) -> &str {
 }
 
 #[test]
-fn row_42_a_providers_budget_moves_traffic_to_others_and_then_says_until_when() {
+fn a_providers_budget_moves_traffic_to_others_and_then_says_until_when() {
+    // Bad input, row 42.
     let up = upstream();
     let hale = Config::new()
         .with("m", "openai-1", &up, priced(json!({"weight": 1})))

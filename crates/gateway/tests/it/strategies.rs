@@ -14,7 +14,8 @@ fn state(hale: &Hale) -> Value {
 }
 
 #[test]
-fn row_43_usage_based_routing_serves_exactly_rpm_at_each_and_names_the_time() {
+fn usage_based_routing_serves_exactly_rpm_at_each_and_names_the_time() {
+    // Bad input, row 43.
     for strategy in ["usage-based-routing", "usage-based-routing-v2"] {
         let up = FakeUpstream::start();
         let limits = |rpm: u64| json!({"rpm": rpm});
@@ -88,7 +89,7 @@ fn tokens_a_minute_hold_what_is_under_way_and_what_is_longer_is_too_long() {
 }
 
 #[test]
-fn cost_based_routing_takes_the_cheapest_that_is_well() {
+fn cost_based_routing_takes_the_cheapest_healthy_member() {
     let (up, failing) = (FakeUpstream::start(), FakeUpstream::with(|_| Script::error(500, "no")));
     let price = |usd: f64| json!({"input_cost_per_token": usd, "output_cost_per_token": usd});
     let unknown = json!({"model": "openai/nobody-knows-it"});
@@ -110,7 +111,7 @@ fn cost_based_routing_takes_the_cheapest_that_is_well() {
 }
 
 #[test]
-fn a_region_is_kept_and_said_to_be_missing() {
+fn a_region_is_kept_and_its_absence_reported() {
     let up = FakeUpstream::start();
     let hale = Config::new()
         .with("m", "eu", &up, json!({"region_name": "eu"}))
@@ -147,7 +148,7 @@ fn minutes_from_now(minutes: i64) -> String {
 }
 
 #[test]
-fn a_deployment_in_its_access_window_serves_nobody_here() {
+fn a_deployment_in_its_access_window_gets_no_traffic() {
     let up = FakeUpstream::start();
     // The minute may change meanwhile.
     let end = minutes_from_now(90);

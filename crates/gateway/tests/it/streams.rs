@@ -50,12 +50,12 @@ fn each_event_leaves_while_the_upstream_still_holds_the_next() {
     upstream.release("two");
     assert_eq!(seen(stream.next_event()), "two");
     upstream.release("end");
-    let rest = stream.rest();
-    assert_eq!((rest.len(), rest[1].is_done()), (2, true));
+    let tail = stream.remaining();
+    assert_eq!((tail.len(), tail[1].is_done()), (2, true));
 }
 
 #[test]
-fn every_chunk_bears_the_name_that_the_client_asked_for() {
+fn every_chunk_bears_the_name_that_the_client_sent() {
     let (_upstream, hale) = start(Script::ok().sse(&openai::chunks("gpt-4o-2024", &["a", "b"])));
     let expected = lines(&openai::chunks("m", &["a", "b"])) + "data: [DONE]\n\n";
     assert_eq!(body_of(&hale), expected);
@@ -93,13 +93,13 @@ fn half_an_event_is_held_until_its_end_comes() {
     assert!(seen.contains("whole") && seen.ends_with("\n\n\r\n"), "not the whole event: {seen}");
     assert!(!seen.contains("held"), "bytes of half an event were sent: {seen}");
     upstream.release("rest");
-    let mut rest = String::new();
+    let mut tail = String::new();
     line.set_read_timeout(Some(TIMEOUT)).unwrap();
-    while !rest.contains("[DONE]") {
+    while !tail.contains("[DONE]") {
         let count = line.read(&mut piece).unwrap();
-        rest.push_str(&String::from_utf8_lossy(&piece[..count]));
+        tail.push_str(&String::from_utf8_lossy(&piece[..count]));
     }
-    assert!(rest.contains("held"), "{rest}");
+    assert!(tail.contains("held"), "{tail}");
 }
 
 #[test]
@@ -148,19 +148,19 @@ fn an_event_of_several_data_lines_is_one_event() {
     let (_upstream, hale) = start(Script::ok().stream().chunk(text).end());
     let mut client = client(&hale);
     let mut stream = client.stream(CHAT, &[], &openai::stream_request("m", "hi"));
-    let events = stream.rest();
+    let events = stream.remaining();
     assert_eq!((events[0].content().as_str(), &events[0].json()["model"]), ("x", &json!("m")));
     assert_eq!(events.len(), 3);
 }
 
 #[test]
-fn the_usage_chunk_is_for_those_who_asked() {
+fn the_usage_chunk_is_for_clients_that_requested_it() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     let usages = |hale: &Hale, body: &serde_json::Value| {
         let mut client = client(hale);
         let mut stream = client.stream(CHAT, &[], body);
-        let events = stream.rest();
+        let events = stream.remaining();
         assert!(events.last().unwrap().is_done());
         events.iter().filter(|event| event.json()["usage"].is_object()).count()
     };
@@ -182,11 +182,12 @@ fn usage_beside_content_is_not_withheld() {
     let (_upstream, hale) = start(Script::ok().sse(&events));
     let mut client = client(&hale);
     let mut stream = client.stream(CHAT, &[], &openai::stream_request("m", "hi"));
-    assert_eq!(stream.rest()[1].json()["usage"]["total_tokens"], 7);
+    assert_eq!(stream.remaining()[1].json()["usage"]["total_tokens"], 7);
 }
 
 #[test]
-fn row_96_a_malformed_event_in_the_middle_is_skipped() {
+fn a_malformed_event_in_the_middle_is_skipped() {
+    // Bad input, row 96.
     let script = Script::ok()
         .stream()
         .event(&openai::content_chunk("gpt-4o", "one"))
@@ -240,11 +241,12 @@ fn an_upstream_that_lingers_after_done_does_not_keep_the_client() {
     let (_upstream, hale) = start(Script::ok().stream().events(&events).data("[DONE]").silence());
     let mut client = client(&hale).with_timeout(Duration::from_secs(5));
     let mut stream = client.stream(CHAT, &[], &openai::stream_request("m", "hi"));
-    assert!(stream.rest().last().unwrap().is_done());
+    assert!(stream.remaining().last().unwrap().is_done());
 }
 
 #[test]
-fn row_96_a_long_event_passes_and_an_endless_one_is_refused() {
+fn a_long_event_passes_and_an_endless_one_is_refused() {
+    // Bad input, row 96.
     let long = "x".repeat(900 << 10);
     let (_upstream, hale) = start(Script::ok().sse(&openai::chunks("gpt-4o", &[&long])));
     let mut client = client(&hale);
@@ -258,13 +260,13 @@ fn row_96_a_long_event_passes_and_an_endless_one_is_refused() {
 }
 
 #[test]
-fn text_completions_stream_as_well() {
+fn text_completions_stream_too() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
     let mut client: Client = client(&hale);
     let body = json!({"model": "m", "prompt": "hi", "stream": true});
     let mut stream = client.stream("/v1/completions", &[], &body);
-    let events = stream.rest();
+    let events = stream.remaining();
     let text = |event: &Event| event.json()["choices"][0]["text"].as_str().unwrap_or("").to_owned();
     assert_eq!(events.iter().map(text).collect::<String>(), openai::TEXT);
     assert!(events.last().unwrap().is_done());

@@ -31,13 +31,13 @@ fn expect_broken(text: &str, content: &str) -> Value {
 #[track_caller]
 fn expect_end(text: &str, content: &str, reason: &str) -> Value {
     let said = format!("data: {}\n\n", openai::content_chunk("m", content));
-    let rest = text.strip_prefix(&said).unwrap_or_else(|| panic!("other content: {text}"));
-    let data = rest.strip_prefix("data: ").and_then(|it| it.strip_suffix("\n\n"));
-    let data = data.unwrap_or_else(|| panic!("not one event: {rest}"));
+    let tail = text.strip_prefix(&said).unwrap_or_else(|| panic!("other content: {text}"));
+    let data = tail.strip_prefix("data: ").and_then(|it| it.strip_suffix("\n\n"));
+    let data = data.unwrap_or_else(|| panic!("not one event: {tail}"));
     let error = serde_json::from_str::<Value>(data).expect("one event")["error"].clone();
-    assert_eq!(error["reason"], reason, "{rest}");
-    assert!(error["message"].is_string() && error["type"].is_string(), "{rest}");
-    assert!(error["code"].is_string(), "{rest}");
+    assert_eq!(error["reason"], reason, "{tail}");
+    assert!(error["message"].is_string() && error["type"].is_string(), "{tail}");
+    assert!(error["code"].is_string(), "{tail}");
     for forbidden in ["[DONE]", "finish_reason"] {
         assert!(!text.strip_prefix(&said).unwrap().contains(forbidden), "{text}");
     }
@@ -76,7 +76,7 @@ fn whatever_breaks_before_the_first_content_moves_to_the_sibling_unseen() {
         assert_eq!(stream.status, 200, "{what}");
         assert_eq!(stream.header("x-litellm-model-id"), Some("good"), "{what}");
         assert_eq!(stream.header("x-litellm-attempted-retries"), Some("1"), "{what}");
-        let events = stream.rest();
+        let events = stream.remaining();
         let text: String = events.iter().map(hale_testkit::Event::content).collect();
         assert_eq!(text, openai::TEXT, "{what}");
         assert_eq!(events.iter().filter(|event| event.is_done()).count(), 1, "{what}");
@@ -142,7 +142,8 @@ fn a_json_answer_to_a_stream_request_is_a_failed_attempt() {
 }
 
 #[test]
-fn row_98_a_cut_after_content_is_an_error_in_the_stream() {
+fn a_cut_after_content_is_an_error_in_the_stream() {
+    // Bad input, row 98.
     // F8, and F9 without a finish reason.
     let cuts = [begun().reset(), begun().close(), begun().end(), begun().raw("zz\r\n").close()];
     for script in cuts {
@@ -190,7 +191,8 @@ fn a_stall_after_content_is_an_error_in_the_stream() {
 }
 
 #[test]
-fn row_98_a_half_event_at_the_end_is_not_shown_as_content() {
+fn a_half_event_at_the_end_is_not_shown_as_content() {
+    // Bad input, row 98.
     let half = format!("data: {}", openai::content_chunk("gpt-4o", "half"));
     let script = begun().chunk(&half[..half.len() - 20]).close();
     let upstream = FakeUpstream::scripted([script]);
@@ -218,5 +220,5 @@ fn a_clients_deadline_covers_only_the_time_to_the_first_content() {
     let mut client = client(&hale);
     let headers = [("x-litellm-timeout", "0.5")];
     let mut stream = client.stream(CHAT, &headers, &openai::stream_request("m", "hi"));
-    assert!(stream.rest().last().unwrap().is_done());
+    assert!(stream.remaining().last().unwrap().is_done());
 }

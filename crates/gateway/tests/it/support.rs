@@ -253,7 +253,7 @@ fn sample(line: &str) -> Sample {
     let value = value.parse().unwrap_or_else(|_| panic!("no number in {line:?}"));
     let (name, labels) = match head.split_once('{') {
         None => (head, ""),
-        Some((name, rest)) => (name, rest.strip_suffix('}').expect("labels end")),
+        Some((name, tail)) => (name, tail.strip_suffix('}').expect("labels end")),
     };
     let pair = |part: &str| {
         let (key, value) = part.split_once("=\"").expect("a label has a value");

@@ -230,15 +230,15 @@ impl Stream {
             }
             (self.in_body, at) = (true, end + 4);
         }
-        while let Some(rest) = self.buffer.get(at..).filter(|rest| !rest.is_empty()) {
+        while let Some(tail) = self.buffer.get(at..).filter(|tail| !tail.is_empty()) {
             if self.chunk_left == 0 {
                 // The size line, with the line end of the chunk before it.
-                let skip = if rest.starts_with(b"\r\n") { 2 } else { 0 };
-                let Some(end) = rest.get(skip..).and_then(|rest| memmem::find(rest, b"\r\n"))
+                let skip = if tail.starts_with(b"\r\n") { 2 } else { 0 };
+                let Some(end) = tail.get(skip..).and_then(|tail| memmem::find(tail, b"\r\n"))
                 else {
                     break;
                 };
-                let size = rest.get(skip..skip + end).and_then(|it| std::str::from_utf8(it).ok());
+                let size = tail.get(skip..skip + end).and_then(|it| std::str::from_utf8(it).ok());
                 let size = size.and_then(|it| usize::from_str_radix(it.trim(), 16).ok());
                 self.chunk_left = size.ok_or_else(|| io::Error::other("not a chunk size"))?;
                 self.done = self.chunk_left == 0;
@@ -248,9 +248,9 @@ impl Stream {
                 }
                 continue;
             }
-            let count = rest.len().min(self.chunk_left);
+            let count = tail.len().min(self.chunk_left);
             let (events, newline) =
-                count_events(rest.get(..count).unwrap_or_default(), self.newline);
+                count_events(tail.get(..count).unwrap_or_default(), self.newline);
             self.events += events;
             self.newline = newline;
             self.chunk_left -= count;

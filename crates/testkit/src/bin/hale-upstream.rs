@@ -314,8 +314,8 @@ fn message() -> String {
 
 /// As many events as the other format's stream has, each framed as a chunk.
 fn message_events() -> Vec<Vec<u8>> {
-    let event = |name: &str, rest: &str| {
-        framed(&format!("event: {name}\ndata: {{\"type\":\"{name}\",{rest}}}\n\n"))
+    let event = |name: &str, tail: &str| {
+        framed(&format!("event: {name}\ndata: {{\"type\":\"{name}\",{tail}}}\n\n"))
     };
     let start = r#""message":{"id":"msg_01A1b2C3d4E5f6G7h8I9j0K1l2","type":"message","role":"assistant","model":"claude-haiku-4-5-20251001","content":[],"stop_reason":null,"stop_sequence":null,"usage":{"input_tokens":182,"output_tokens":1}}"#;
     let block = r#""index":0,"content_block":{"type":"text","text":""}"#;

@@ -53,12 +53,12 @@ fn events_are_seen_one_by_one_while_the_stream_is_open() {
 }
 
 #[test]
-fn a_cut_stream_is_told_from_a_whole_one() {
+fn a_cut_stream_differs_from_a_whole_one() {
     let upstream =
         FakeUpstream::scripted([Script::ok().stream().data("a").chunk("data: b").close()]);
     let mut client = client(&upstream);
     let mut stream = client.stream("/x", &[], &openai::stream_request("m", "hi"));
-    assert_eq!(stream.rest().len(), 1);
+    assert_eq!(stream.remaining().len(), 1);
     assert_eq!((stream.cut(), stream.tail().as_str()), (true, "data: b"));
 }
 

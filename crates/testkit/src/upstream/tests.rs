@@ -15,7 +15,7 @@ fn the_default_answers_by_path_and_stream() {
     body["stream_options"] = serde_json::json!({"include_usage": true});
     let mut stream = client.stream("/v1/chat/completions", &[], &body);
     assert_eq!(stream.header("content-type"), Some("text/event-stream"));
-    let events = stream.rest();
+    let events = stream.remaining();
     assert!(events.last().unwrap().is_done());
     assert_eq!(events[events.len() - 2].json()["usage"]["total_tokens"], 16);
     assert_eq!(events.iter().map(crate::Event::content).collect::<String>(), openai::TEXT);

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_is_told_from_the_rest() {
+    fn objects_are_recognised() {
         assert!(
             is_object(" {\"a\":1}") && !is_object("{") && !is_object("[]") && !is_object("{} x")
         );

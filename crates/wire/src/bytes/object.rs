@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_says_why() {
+    fn a_body_that_is_not_an_object_says_why() {
         assert!(matches!(members(b"[1]"), Err(ObjectError::Syntax(_))));
         assert!(matches!(members(b"{\"a\":1} x"), Err(ObjectError::Syntax(_))));
         assert!(matches!(members(b"{\"a\":tru}"), Err(ObjectError::Syntax(_))));

@@ -122,7 +122,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn h05_a_body_holds_only_what_its_operation_knows() {
+    fn a_body_holds_only_what_its_operation_knows() {
+        // Requirement H5.
         let body = |operation, reasons| -> Value {
             let probe = Probe {
                 operation,

@@ -5,7 +5,7 @@ use std::io;
 use super::*;
 
 #[test]
-fn files_that_can_not_be_read_say_why() {
+fn files_that_cannot_be_read_say_why() {
     let fake = Fake::default();
     assert_eq!(fake.refused(), ["error: c.yaml: config not found: c.yaml. check the path"]);
     for (kind, reason) in [

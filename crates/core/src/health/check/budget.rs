@@ -82,7 +82,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn i13_nothing_is_booked_beyond_a_limit_and_each_day_begins_anew() {
+    fn nothing_is_reserved_beyond_a_limit_and_each_day_begins_anew() {
+        // Invariant I13.
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let allowed = Allowance { own: Some(5), all: Some(8) };
         let mut ledger = Ledger::default();

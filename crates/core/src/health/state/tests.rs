@@ -33,7 +33,7 @@ fn fail(state: &DeploymentState, now: u64, request: u64, cause: Cause) -> Option
 }
 
 #[test]
-fn a_word_keeps_a_rest() {
+fn a_state_keeps_a_cooldown() {
     for cause in Cause::ALL {
         for provider_issued in [false, true] {
             let rest = Rest { until: Millis(123_456_789), cause, provider_issued };
@@ -66,7 +66,7 @@ fn a_success_between_failures_breaks_the_row() {
 }
 
 #[test]
-fn callers_and_gateway_never_count() {
+fn failures_of_the_client_or_the_gateway_never_count() {
     let state = DeploymentState::default();
     for request in 0..100 {
         for cause in Cause::ALL.into_iter().filter(|cause| !cause.blames_deployment()) {
@@ -77,7 +77,7 @@ fn callers_and_gateway_never_count() {
 }
 
 #[test]
-fn a_lone_deployment_is_not_benched_by_us() {
+fn a_lone_deployment_is_not_ejected_by_the_breaker() {
     let state = DeploymentState::default();
     let alone = Surroundings { has_sibling: false, ..around() };
     for request in 0..50 {
@@ -95,14 +95,14 @@ fn a_lone_deployment_is_not_benched_by_us() {
 }
 
 #[test]
-fn a_provider_can_not_bench_for_ever() {
+fn a_provider_cannot_eject_for_ever() {
     let state = DeploymentState::default();
     state.failure(Millis(0), at(0, 1), limited(Cause::RateLimited, u64::MAX), &around());
     assert!(matches!(state.verdict(Millis(RATE_LIMIT_CAP_MS)), Verdict::Trial(_)));
 }
 
 #[test]
-fn a_failed_trial_doubles_the_rest_and_a_good_one_ends_it() {
+fn a_failed_half_open_request_doubles_the_cooldown_and_a_good_one_ends_it() {
     let state = DeploymentState::default();
     fail(&state, 0, 1, Cause::RateLimited);
     assert!(matches!(state.verdict(Millis(4_999)), Verdict::Cooling(_)));
@@ -224,7 +224,7 @@ fn tolerated_failures_are_counted_by_the_minute() {
 }
 
 #[test]
-fn a_lone_deployment_with_a_fallback_is_benched_after_three() {
+fn a_lone_deployment_with_a_fallback_is_ejected_after_three() {
     let rules = Surroundings { has_sibling: false, has_fallback: true, ..around() };
     for cause in [Cause::ServerError, Cause::Auth, Cause::RateLimited, Cause::NotFound] {
         let state = DeploymentState::default();
@@ -236,7 +236,7 @@ fn a_lone_deployment_with_a_fallback_is_benched_after_three() {
 }
 
 #[test]
-fn who_comes_back_gets_its_share_slowly() {
+fn a_deployment_that_comes_back_gets_its_share_slowly() {
     let state = DeploymentState::default();
     assert!((state.ramp(Millis(0)) - 1.0).abs() < 1e-9, "not at the start of the process");
     fail(&state, 0, 1, Cause::RateLimited);
@@ -248,7 +248,7 @@ fn who_comes_back_gets_its_share_slowly() {
 }
 
 #[test]
-fn only_who_holds_the_permit_gives_it_back() {
+fn only_the_holder_of_a_permit_returns_it() {
     let state = DeploymentState::default();
     fail(&state, 0, 1, Cause::RateLimited);
     let trial = trial_at(&state, 5_000, 2);
@@ -275,7 +275,7 @@ fn places_and_rates_are_granted_exactly() {
 }
 
 #[test]
-fn one_model_of_many_rests_alone() {
+fn one_model_of_many_cools_down_alone() {
     let state = DeploymentState::default();
     let many = Surroundings { many_models: true, ..around() };
     for i in 0..20 {
@@ -293,7 +293,7 @@ fn one_model_of_many_rests_alone() {
 }
 
 #[test]
-fn an_operator_forgets_everything_but_what_he_said() {
+fn an_operators_reset_forgets_everything_but_the_operators_own_action() {
     let state = DeploymentState::default();
     fail(&state, 0, 1, Cause::Auth);
     state.set_disabled(Millis(0), true);
@@ -304,7 +304,7 @@ fn an_operator_forgets_everything_but_what_he_said() {
 }
 
 #[test]
-fn a_doubled_rest_is_bounded_by_the_outage() {
+fn a_doubled_cooldown_is_bounded_by_the_outage() {
     let state = DeploymentState::default();
     fail(&state, 0, 1, Cause::RateLimited);
     let mut now = 5_000;
@@ -324,7 +324,7 @@ fn a_doubled_rest_is_bounded_by_the_outage() {
 }
 
 #[test]
-fn a_refused_operation_that_the_deployment_is_not_for_rests_alone() {
+fn a_refused_operation_of_another_mode_cools_down_alone() {
     let state = DeploymentState::default();
     let wrong = Surroundings { foreign: Some(Operation::Completion), ..around() };
     for cause in [Cause::NotFound, Cause::Permission] {

@@ -98,7 +98,7 @@ fn what_failed_this_request_is_avoided_while_another_exists() {
 }
 
 #[test]
-fn a_resting_member_gets_nothing_then_one_trial() {
+fn a_member_in_cooldown_gets_nothing_then_one_half_open_request() {
     let snapshot = snapshot();
     rest(&snapshot, 0, None);
     for chance in [0, u64::MAX / 2, u64::MAX] {
@@ -109,7 +109,7 @@ fn a_resting_member_gets_nothing_then_one_trial() {
 }
 
 #[test]
-fn the_safety_net_tries_our_own_guess_once_at_a_time() {
+fn the_safety_net_tries_members_ejected_by_the_breaker_one_at_a_time() {
     let snapshot = snapshot();
     rest(&snapshot, 0, None);
     rest(&snapshot, 1, None);
@@ -120,7 +120,7 @@ fn the_safety_net_tries_our_own_guess_once_at_a_time() {
 }
 
 #[test]
-fn a_deadline_of_the_providers_that_has_passed_lets_everybody_in() {
+fn a_providers_deadline_that_has_passed_admits_all_requests() {
     let snapshot = snapshot();
     rest(&snapshot, 0, Some(1_000));
     rest(&snapshot, 1, Some(1_000));
@@ -141,7 +141,7 @@ fn what_the_provider_says_is_believed() {
 }
 
 #[test]
-fn who_rests_by_our_doing_and_has_no_room_is_refused_for_the_room() {
+fn a_member_in_cooldown_without_capacity_is_refused_for_its_capacity() {
     let mut snapshot = snapshot();
     for deployment in &mut snapshot.deployments[..2] {
         std::sync::Arc::get_mut(deployment).unwrap().routing.limits.max_parallel = Some(1);

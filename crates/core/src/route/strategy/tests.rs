@@ -152,7 +152,7 @@ fn priced(prices: &[(Option<f64>, Option<f64>)]) -> Snapshot {
 }
 
 #[test]
-fn who_was_used_least_of_late_is_chosen() {
+fn the_least_recently_used_member_is_chosen() {
     for name in ["usage-based-routing", "usage-based-routing-v2"] {
         let snapshot = snapshot_of(&[1.0; 3]);
         used(&snapshot, 0, 6, 0);
@@ -204,7 +204,7 @@ fn weights_are_nothing_to_strategies_that_compare() {
 }
 
 #[test]
-fn whoever_comes_back_from_a_rest_does_not_get_everything_at_once() {
+fn a_member_back_from_cooldown_does_not_get_all_traffic_at_once() {
     for name in ["usage-based-routing-v2", "cost-based-routing"] {
         let snapshot = priced(&[(Some(1e-9), Some(1e-9)), (Some(1.0), Some(1.0))]);
         used(&snapshot, 1, 100, 0);

@@ -60,7 +60,7 @@ fn a_failure_moves_to_the_sibling_at_once_then_to_the_fallback() {
 }
 
 #[test]
-fn a_lone_deployment_is_asked_again_after_a_pause_and_never_after_the_last_attempt() {
+fn a_lone_deployment_is_retried_after_a_pause_but_not_after_the_last_attempt() {
     let snapshot = snapshot();
     let mut walk = start(&snapshot, "lone", Controls::default());
     for _ in 0..2 {
@@ -91,7 +91,7 @@ fn a_providers_hint_is_the_pause_when_it_fits_the_deadline() {
 }
 
 #[test]
-fn what_only_the_caller_can_mend_is_not_repeated_in_the_group() {
+fn a_failure_that_only_the_client_can_fix_is_not_retried_in_the_group() {
     let snapshot = snapshot();
     for (cause, moves_on) in [
         (Cause::BadRequest, true),
@@ -120,7 +120,7 @@ fn a_refused_credential_moves_on_without_costing_a_retry() {
 }
 
 #[test]
-fn a_retry_that_finds_nobody_any_more_is_not_counted() {
+fn a_retry_that_finds_no_member_is_not_counted() {
     let snapshot = snapshot();
     let mut walk = start(&snapshot, "g", Controls::default());
     let plan = attempt(&mut walk, &snapshot, 1);
@@ -227,7 +227,7 @@ fn unknown_names_take_the_default_fallback_openly() {
 }
 
 #[test]
-fn attempts_are_bounded_whatever_is_asked() {
+fn attempts_are_bounded_whatever_is_requested() {
     let snapshot = snapshot();
     let mut walk =
         start(&snapshot, "g", Controls { num_retries: Some(1000), ..Controls::default() });
@@ -246,7 +246,7 @@ fn attempts_are_bounded_whatever_is_asked() {
 }
 
 #[test]
-fn a_hint_is_not_waited_for_where_siblings_were_asked() {
+fn a_hint_is_not_waited_for_after_siblings_were_tried() {
     let snapshot = snapshot();
     let mut walk =
         start(&snapshot, "g", Controls { disable_fallbacks: true, ..Controls::default() });
@@ -259,7 +259,7 @@ fn a_hint_is_not_waited_for_where_siblings_were_asked() {
 }
 
 #[test]
-fn a_timed_out_or_refused_deployment_is_not_asked_again_even_after_a_pause() {
+fn a_timed_out_or_refused_deployment_is_not_retried_even_after_a_pause() {
     let snapshot = snapshot();
     let controls =
         Controls { num_retries: Some(3), disable_fallbacks: true, ..Controls::default() };
@@ -299,7 +299,7 @@ fn the_operators_limit_for_requests_counts_against_the_deployment() {
 }
 
 #[test]
-fn a_refusal_speaks_of_every_group_the_one_that_was_asked_for_first() {
+fn a_refusal_names_every_group_beginning_with_the_requested_one() {
     let snapshot = snapshot();
     let around = Surroundings {
         has_sibling: true,
@@ -361,7 +361,7 @@ fn rest(snapshot: &Snapshot, index: DeploymentIndex, cause: Cause, hint_ms: Opti
 }
 
 #[test]
-fn a_group_that_is_well_comes_before_one_that_is_not_which_comes_last() {
+fn healthy_groups_come_first_and_unhealthy_ones_last() {
     let snapshot = snapshot();
     rest(&snapshot, A, Cause::ServerError, None);
     rest(&snapshot, B, Cause::ServerError, None);
@@ -378,7 +378,7 @@ fn a_group_that_is_well_comes_before_one_that_is_not_which_comes_last() {
 }
 
 #[test]
-fn the_net_never_goes_against_a_providers_time() {
+fn the_safety_net_respects_a_providers_time() {
     let snapshot = snapshot();
     rest(&snapshot, A, Cause::RateLimited, Some(60_000));
     rest(&snapshot, B, Cause::ServerError, None);

@@ -128,7 +128,7 @@ fn a_file_may_be_replaced() {
 }
 
 #[test]
-fn what_is_no_form_is_refused_with_its_remedy() {
+fn a_body_that_is_not_a_form_is_refused_with_its_fix() {
     let whole = String::from_utf8(form(&[("model", None, b"m")]).to_vec()).unwrap();
     let long = format!("multipart/form-data; boundary={}", "a".repeat(71));
     let head = |head: &str| format!("--xYz\r\n{head}\r\n\r\nm\r\n--xYz--");

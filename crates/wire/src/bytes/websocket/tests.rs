@@ -104,7 +104,7 @@ fn messages_of_interest_are_found_whole_and_in_pieces() {
 }
 
 #[test]
-fn what_is_long_or_of_no_interest_is_not_kept() {
+fn frames_that_are_long_or_irrelevant_are_not_kept() {
     let late = format!("{}{}", "z".repeat(600), done(0));
     let long = done(MESSAGE_MAX);
     for bytes in [
@@ -121,7 +121,7 @@ fn what_is_long_or_of_no_interest_is_not_kept() {
 }
 
 #[test]
-fn who_breaks_the_rules_is_no_longer_followed() {
+fn a_side_that_breaks_the_protocol_is_no_longer_followed() {
     for bytes in [
         &[0xc1, 0x00][..],                       // compressed, though nobody offered that
         &[0x83, 0x00],                           // no such frame

@@ -464,7 +464,7 @@ fn documents_of_text_go_as_text_and_other_files_are_refused() {
 }
 
 #[test]
-fn tokens_are_estimated_where_nobody_counts() {
+fn tokens_are_estimated_where_the_provider_does_not_count() {
     let openai = deployment("openai");
     let order = order(&openai, Operation::CountTokens, "gpt-4o");
     let count = |given: &Value| sent(given, &order).unwrap();

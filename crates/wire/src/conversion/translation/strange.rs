@@ -50,7 +50,7 @@ fn a_call_that_the_clients_limit_cut_off_is_left_out() {
 }
 
 #[test]
-fn arguments_that_are_no_object_are_the_clients_to_judge() {
+fn arguments_that_are_not_an_object_are_the_clients_to_judge() {
     let mut given = body("openai/completion-tools.json");
     given["choices"][0]["message"]["tool_calls"][0]["function"]["arguments"] = json!("{\"x\":");
     given["choices"][0]["message"]["tool_calls"][1]["function"]["arguments"] = json!("null");

@@ -279,7 +279,7 @@ fn malformed_and_unknown_events_are_skipped() {
 }
 
 #[test]
-fn calls_are_told_apart_by_index_or_id() {
+fn tool_calls_are_identified_by_index_or_id() {
     let chunk = |calls: Value| {
         format!(
             "data: {}\n\n",

@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_told_apart() {
+    fn events_are_distinguished() {
         let mut events = Events::default();
         for (text, expected) in [
             (r#"{"type":"message_start","message":{"usage":{"input_tokens":5}}}"#, Is::Start(None)),

@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn every_id_of_a_batch_says_who_issued_it() {
+    fn every_id_of_a_batch_names_its_issuer() {
         let key = IdKey::new(b"k");
         let batch = r#"{"id":"b1", "object":"batch","input_file_id" : "f1","output_file_id":null,"error_file_id":"","status":"completed","model":"up","metadata":{"id":"x"}}"#;
         let expected = batch
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_what_was_asked_for() {
+    fn an_answer_has_the_requested_type() {
         let good = |operation, text: &str| observe_answer(operation, text, &view()).is_ok();
         assert!(good(Operation::ListFiles, r#"{"data":[]}"#));
         assert!(good(Operation::DeleteFile, r#"{"id":"f","deleted":true}"#));

@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_told_from_what_only_looks_like_it() {
+    fn base64_differs_from_what_only_looks_like_it() {
         let long = STANDARD.encode(vec![7; STEP]);
         for good in ["aGk=", "aGkh", "QUJDRA==", &*long] {
             assert!(is_base64(good), "{good}");

@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn liars_are_found_out() {
+    fn error_bodies_under_200_are_rejected() {
         let rows = [
             (Operation::GenerateImage, r#"{"data":[]}"#, "empty list"),
             (Operation::GenerateImage, r#"{"data":[{}]}"#, "without `b64_json`"),

@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_no_page_and_no_json() {
+    fn a_text_is_neither_a_page_nor_json() {
         for good in
             ["hi\n", "\n", "1\n00:00:00,000 --> 00:00:01,000\nhi\n", "WEBVTT\n", "{hi}", "\"hi\""]
         {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn events_are_told_apart() {
+    fn events_are_distinguished() {
         let event = |text: &str| {
             let mut progress = Progress::default();
             let seen = observe_event(text, &mut progress);

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_response_gets_no_defaults() {
+    fn a_request_that_creates_no_response_gets_no_defaults() {
         for operation in [Operation::CompactResponses, Operation::CountResponses] {
             let text = r#"{"model":"m","input":"x","metadata":{"a":{}},"stream":false}"#;
             let expected = r#"{"model":"gpt-4o","input":"x","stream":false}"#;

@@ -31,7 +31,8 @@ const NO: Finding = Finding::Failing(Cause::Auth);
 const UP: Finding = Finding::Healthy;
 
 #[test]
-fn h12_one_lost_check_is_no_verdict_and_three_in_a_row_are() {
+fn one_lost_probe_is_not_a_verdict_and_three_in_a_row_are() {
+    // Requirement H12.
     assert_eq!(after(&[UP, DOWN, UP, DOWN, UP, DOWN]), Status::Healthy);
     assert_eq!(after(&[UP, DOWN, DOWN]), Status::Healthy);
     assert_eq!(after(&[UP, DOWN, DOWN, DOWN]), Status::Unhealthy(Cause::Timeout));
@@ -40,7 +41,8 @@ fn h12_one_lost_check_is_no_verdict_and_three_in_a_row_are() {
 }
 
 #[test]
-fn h13_failures_in_a_row_are_counted_whatever_time_lies_between() {
+fn failures_in_a_row_are_counted_whatever_time_lies_between() {
+    // Requirement H13.
     let checks = Checks::default();
     for at in [1_000, 30_001_000] {
         checks.checked(check(at, at + 10, NO), true, true);
@@ -49,7 +51,7 @@ fn h13_failures_in_a_row_are_counted_whatever_time_lies_between() {
 }
 
 #[test]
-fn what_is_no_failure_changes_no_count() {
+fn a_finding_that_is_not_a_failure_changes_no_count() {
     assert_eq!(after(&[UP, DOWN, Finding::ProbeError, DOWN]), Status::Healthy);
     assert_eq!(after(&[UP, Finding::ProbeError]), Status::Healthy);
     assert_eq!(after(&[NO, NO, Finding::RateLimited(None)]), Status::RateLimited);
@@ -70,7 +72,8 @@ fn on_demand_one_failure_is_a_verdict() {
 }
 
 #[test]
-fn h03_a_look_clears_only_what_it_can_see() {
+fn a_look_clears_only_what_it_can_see() {
+    // Requirement H3.
     let look = Finding::Unknown(Doubt::Shallow);
     assert_eq!(after(&[DOWN, DOWN, DOWN, look]), Status::Unhealthy(Cause::Timeout));
     let refused = Finding::Failing(Cause::Connect);
@@ -100,7 +103,7 @@ fn a_good_answer_to_traffic_ends_a_verdict_and_outranks_a_late_failure() {
 }
 
 #[test]
-fn a_verdict_grows_old_and_each_change_is_told_once() {
+fn a_verdict_ages_out_and_each_change_is_reported_once() {
     let checks = Checks::default();
     let changes = [1_000, 2_000, 3_000, 4_000]
         .map(|at| checks.checked(check(at, at, NO), true, true).is_some());
@@ -113,7 +116,8 @@ fn a_verdict_grows_old_and_each_change_is_told_once() {
 }
 
 #[test]
-fn h10_of_a_million_results_the_last_changes_are_remembered_and_the_verdict_reads_none_of_them() {
+fn of_a_million_results_the_last_changes_are_remembered_and_the_verdict_reads_none_of_them() {
+    // Requirement H10.
     let checks = Checks::default();
     for at in 0..1_000_000 {
         let finding = if at % 6 < 3 { DOWN } else { UP };
@@ -169,7 +173,7 @@ fn the_model_that_answered_last_is_remembered() {
 }
 
 #[test]
-fn whoever_takes_the_place_of_another_knows_what_happened_and_nothing_else() {
+fn a_deployment_that_replaces_another_inherits_the_verdict_and_nothing_else() {
     let (before, after) = (Checks::default(), Checks::default());
     for at in [1, 2] {
         before.checked(check(at, at, NO), true, true);

@@ -54,7 +54,8 @@ fn start_all(schedule: &mut Schedule, snapshot: &Snapshot, at: u64) -> Vec<Start
 }
 
 #[test]
-fn h08_places_are_bounded_in_all_and_at_one_upstream() {
+fn places_are_bounded_in_all_and_at_one_upstream() {
+    // Requirement H8.
     let snapshot = world(100);
     let mut schedule = planned(&snapshot, subjects(&snapshot));
     assert_eq!(start_all(&mut schedule, &snapshot, 0).len(), 16);
@@ -111,7 +112,8 @@ fn a_first_failure_is_repeated_soon_and_an_unhealthy_one_more_and_more_rarely() 
 }
 
 #[test]
-fn h14_a_credential_that_is_rate_limited_is_left_alone() {
+fn a_credential_that_is_rate_limited_is_left_alone() {
+    // Requirement H14.
     let snapshot = world(2);
     let mut both = subjects(&snapshot);
     both[1].credential = both[0].credential;
@@ -125,7 +127,8 @@ fn h14_a_credential_that_is_rate_limited_is_left_alone() {
 }
 
 #[test]
-fn h02_who_proves_himself_by_traffic_is_not_checked() {
+fn a_deployment_that_traffic_proved_healthy_is_not_probed() {
+    // Requirement H2.
     let snapshot = world(1);
     let mut schedule = planned(&snapshot, subjects(&snapshot));
     let checks = snapshot.deployments[0].state.checks();
@@ -140,7 +143,8 @@ fn h02_who_proves_himself_by_traffic_is_not_checked() {
 }
 
 #[test]
-fn i10_when_traffic_ends_the_check_comes_an_interval_after_its_last_answer() {
+fn when_traffic_ends_the_probe_comes_an_interval_after_its_last_answer() {
+    // Invariant I10.
     let snapshot = world(1);
     let mut schedule = planned(&snapshot, subjects(&snapshot));
     let checks = snapshot.deployments[0].state.checks();
@@ -154,7 +158,8 @@ fn i10_when_traffic_ends_the_check_comes_an_interval_after_its_last_answer() {
 }
 
 #[test]
-fn h02_beyond_the_budget_only_what_is_free_is_asked() {
+fn beyond_the_budget_only_free_probes_are_sent() {
+    // Requirement H2.
     let mut snapshot = world(2);
     snapshot.checks.daily_budget_usd = Some(5e-9);
     let mut paid = subjects(&snapshot);
@@ -181,7 +186,8 @@ fn h02_beyond_the_budget_only_what_is_free_is_asked() {
 }
 
 #[test]
-fn h15_who_leaves_the_config_is_not_checked_and_who_stays_keeps_his_time() {
+fn a_removed_deployment_is_not_probed_and_the_others_keep_their_due_times() {
+    // Requirement H15.
     let snapshot = world(3);
     let mut schedule = planned(&snapshot, subjects(&snapshot));
     let starts = start_all(&mut schedule, &snapshot, 0);
@@ -201,7 +207,7 @@ fn h15_who_leaves_the_config_is_not_checked_and_who_stays_keeps_his_time() {
 }
 
 #[test]
-fn each_has_a_phase_of_its_own_and_the_period_is_no_pause() {
+fn each_deployment_has_a_phase_of_its_own_and_the_period_is_not_a_pause() {
     let snapshot = world(10);
     let mut schedule = Schedule::default();
     let phase = |id: &str| u64::from(id.as_bytes()[2] - b'0') * (u64::MAX / 10);
@@ -241,7 +247,8 @@ fn another_credential_is_another_deployment() {
 }
 
 #[test]
-fn i13_a_loop_that_begins_anew_knows_what_was_spent_and_who_is_left_alone() {
+fn a_restarted_loop_knows_what_was_spent_and_which_credentials_are_on_hold() {
+    // Invariant I13.
     let mut snapshot = world(1);
     snapshot.checks.daily_budget_usd = Some(5e-9);
     let mut paid = subjects(&snapshot);
@@ -265,7 +272,7 @@ fn i13_a_loop_that_begins_anew_knows_what_was_spent_and_who_is_left_alone() {
 }
 
 #[test]
-fn a_member_of_a_merged_check_that_gets_a_credential_of_its_own_is_another_deployment() {
+fn a_member_that_leaves_its_probe_group_is_another_deployment() {
     let snapshot = world(2);
     let mut merged = subjects(&snapshot);
     let second = merged.pop().unwrap();
@@ -285,7 +292,7 @@ fn a_member_of_a_merged_check_that_gets_a_credential_of_its_own_is_another_deplo
 }
 
 #[test]
-fn a_check_that_began_for_another_credential_does_not_end_the_one_that_is_under_way() {
+fn a_probe_begun_with_another_credential_does_not_end_the_running_one() {
     let snapshot = world(1);
     let mut schedule = planned(&snapshot, subjects(&snapshot));
     let old = start_all(&mut schedule, &snapshot, 0);

@@ -23,7 +23,7 @@ fn body(deployment: &Deployment, text: &str, ask_usage: bool) -> String {
 }
 
 #[test]
-fn the_model_is_renamed_and_the_rest_survives() {
+fn the_model_is_renamed_and_all_other_members_survive() {
     let text = "{\"messages\" : [ {\"role\":\"user\",\"content\":\"\\u00e4\"} ],\n\"model\":\"g\",\"x\":1.50}";
     assert_eq!(body(&deployment("openai"), text, false), text.replace("\"g\"", "\"up\""));
 }
@@ -45,7 +45,7 @@ fn metadata_goes_only_where_it_is_understood() {
 }
 
 #[test]
-fn usage_is_asked_for_without_losing_other_options() {
+fn usage_is_requested_without_losing_other_options() {
     let openai = deployment("openai");
     assert!(
         body(&openai, r#"{"model":"g"}"#, true)

@@ -138,7 +138,7 @@ fn content_begins_with_the_first_piece_of_it() {
 }
 
 #[test]
-fn events_are_told_apart() {
+fn events_are_distinguished() {
     let event = |text: &str| {
         let mut progress = Progress::default();
         let mut events = Events::of(Operation::Responses);
@@ -164,7 +164,7 @@ fn events_are_told_apart() {
 }
 
 #[test]
-fn a_failure_is_told_in_the_words_of_responses() {
+fn a_failure_has_the_shape_of_the_responses_format() {
     let (reader, out) =
         streamed(Operation::Responses, &testdata("openai/response-stream-failed.sse"), 0);
     let error = reader.error().unwrap();

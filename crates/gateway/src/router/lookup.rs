@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_method_and_unknown_path_are_told_apart() {
+    fn wrong_method_and_unknown_path_differ() {
         assert!(matches!(find("GET", "/v1/chat/completions"), Found::WrongMethod("POST")));
         assert!(matches!(find("HEAD", "/health/liveliness"), Found::Endpoint(..)));
         assert!(matches!(

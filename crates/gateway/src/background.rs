@@ -30,8 +30,9 @@ impl Background {
     /// # Errors
     /// What the system says.
     pub(crate) fn start(metrics: Arc<Metrics>) -> io::Result<Background> {
+        // Nothing here has a socket yet. A reactor would cost four descriptors, as many as two clients.
         let runtime = Builder::new_current_thread()
-            .enable_all()
+            .enable_time()
             .thread_name("blocking")
             .max_blocking_threads(BLOCKING_MAX)
             .build()?;

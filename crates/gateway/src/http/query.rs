@@ -1,6 +1,6 @@
 //! The query of a request, and names in its path: the only place that takes them apart and decodes them.
 //!
-//! Called by the pipeline, by what it reads of a request, and by pages. Always true: what is passed on
+//! Called by the router, by what it reads of a request, and by pages. Always true: what is passed on
 //! stays as it was written; a sequence that is no valid escape is text.
 
 use std::borrow::Cow;

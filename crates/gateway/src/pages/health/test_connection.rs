@@ -1,6 +1,6 @@
 //! `POST /health/test_connection`: would a deployment with these parameters work?
 //!
-//! Called by the pipeline, for the master key. Always true: the parameters are read by the loader of
+//! Called by the router, for the master key. Always true: the parameters are read by the loader of
 //! configs; a stored credential is never sent to an address from the request; nothing of it is in force
 //! afterwards.
 

@@ -5,7 +5,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hale_core::config::{InMemory, Options, load};
-use hale_core::health::{AttemptRef, Measured};
+use hale_core::health::{AttemptRef, Evidence, Measured};
 use hale_core::route::{Controls, Next, Resolved, Target, Walk, resolve};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -34,7 +34,7 @@ fn group(strategy: &str, count: usize) -> (Snapshot, Target) {
             tokens: 1 + i as u64,
             ..Measured::default()
         };
-        deployment.state.success(Millis(0), attempt, &measured);
+        deployment.apply(Millis(0), &Evidence::Succeeded { attempt, measured, model: "" });
     }
     let Resolved::Target(target) = resolve(&snapshot, "g") else { panic!("g") };
     (snapshot, target)

@@ -4,12 +4,14 @@
 //! [`Deployment`] never changes; what changes is its [`DeploymentState`], which a reload carries over
 //! to the deployment with the same id, address, key and model.
 
+mod health;
+
 use std::sync::Arc;
 
 use crate::azure::Azure;
-use crate::health::DeploymentState;
 use crate::health::check::CheckRules;
 use crate::health::outcome::ProviderError;
+use crate::health::{CredentialId, DeploymentState};
 use crate::index::{BudgetIndex, GroupIndex};
 use crate::operation::Operation;
 use crate::policy::ByKind;
@@ -72,6 +74,8 @@ pub struct UpstreamEndpoint {
 /// What the provider knows the sender by.
 #[derive(Debug, Default)]
 pub struct Credential {
+    /// Its name in events; none without a key.
+    pub id: Option<CredentialId>,
     /// The key sent to the provider.
     pub api_key: Option<Secret>,
     /// The environment variable that the key is from, where it is from one.
@@ -138,6 +142,16 @@ impl Default for Routing {
     }
 }
 
+impl UpstreamEndpoint {
+    /// Host and port of the address.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let base = &*self.api_base;
+        let host = base.split_once("://").map_or(base, |(_, rest)| rest);
+        host.split_once('/').map_or(host, |(host, _)| host)
+    }
+}
+
 impl Deployment {
     /// Whether it may ever get traffic: it is not misconfigured, paused or taken out.
     #[must_use]
@@ -157,8 +171,8 @@ impl Deployment {
     /// Whether both send the same credential to the same provider.
     #[must_use]
     pub fn shares_credential(&self, other: &Deployment) -> bool {
-        match (&self.credential.shared, &other.credential.shared) {
-            (Some(own), Some(theirs)) => Arc::ptr_eq(own, theirs),
+        match (self.credential.id, other.credential.id) {
+            (Some(own), Some(theirs)) => own == theirs,
             _ => self.index == other.index,
         }
     }

@@ -11,6 +11,28 @@ pub fn rfc3339(unix_ms: u64) -> String {
     at.to_string()
 }
 
+/// Milliseconds since 1970.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMs(pub u64);
+
+/// One moment on both clocks: what turns moments of this process into those that others understand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WallClock {
+    /// The moment on the process's own clock.
+    pub now: Millis,
+    /// The same moment on the wall.
+    pub unix_ms: UnixMs,
+}
+
+impl WallClock {
+    /// `at` on the wall, be it before or after the moment that both clocks are known at.
+    #[must_use]
+    pub fn unix_ms(self, at: Millis) -> UnixMs {
+        let before = self.now.since(at);
+        UnixMs(self.unix_ms.0.saturating_sub(before).saturating_add(at.since(self.now)))
+    }
+}
+
 /// Milliseconds on a monotonic clock whose zero is the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Millis(pub u64);
@@ -29,5 +51,18 @@ impl Millis {
     #[must_use]
     pub fn since(self, earlier: Millis) -> u64 {
         self.0.saturating_sub(earlier.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_before_and_after_now_are_found_on_the_wall() {
+        let clock = WallClock { now: Millis(1_000), unix_ms: UnixMs(50_000) };
+        let wall = |at| clock.unix_ms(Millis(at)).0;
+        assert_eq!((wall(0), wall(1_000), wall(3_000)), (49_000, 50_000, 52_000));
+        assert_eq!(clock.unix_ms(Millis::NEVER).0, u64::MAX);
     }
 }

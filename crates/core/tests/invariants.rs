@@ -6,8 +6,8 @@
 use hale_core::cause::Cause;
 use hale_core::config::{InMemory, Options, load};
 use hale_core::health::{
-    AttemptRef, Claim, DeploymentState, Failure, Measured, QUOTA_CAP_MS, Surroundings, Transition,
-    Trial, Verdict,
+    AttemptRef, Claim, DeploymentState, Evidence, Failure, HealthEvents, Measured, OperatorAction,
+    QUOTA_CAP_MS, Surroundings, Trial, Verdict,
 };
 use hale_core::policy::ByKind;
 use hale_core::route::{
@@ -71,23 +71,22 @@ fn surroundings() -> impl Strategy<Value = Surroundings> {
     )
 }
 
-fn apply(
-    state: &DeploymentState,
-    now: u64,
-    step: &Step,
-    around: &Surroundings,
-) -> Option<Transition> {
+/// Applies a step and looks whether the state still holds together.
+fn apply(state: &DeploymentState, now: u64, step: &Step, around: &Surroundings) -> HealthEvents {
     let started = Millis(now.saturating_sub(step.took));
     let own = if step.trial { state.take_trial(started, 0) } else { None };
     let trial = Trial { own, credential: None };
     let attempt = AttemptRef { started, request: step.request, trial };
-    match step.cause {
-        None => state.success(Millis(now), attempt, &Measured::default()),
+    let evidence = match step.cause {
+        None => Evidence::Succeeded { attempt, measured: Measured::default(), model: "" },
         Some(cause) => {
             let failure = Failure { cause, status: None, hint_ms: step.hint_ms };
-            state.failure(Millis(now), attempt, failure, around)
+            Evidence::Failed { attempt, failure, model: "", around }
         }
-    }
+    };
+    let events = state.apply(Millis(now), &evidence);
+    assert_eq!(state.check_invariants(), Ok(()), "after {step:?}");
+    events
 }
 
 fn until(state: &DeploymentState, now: u64) -> Option<(Cause, u64, Millis)> {
@@ -118,7 +117,7 @@ proptest! {
                 let foreign = Step {
                     cause: Some(others[which % others.len()]), took: *took, trial: false, ..step.clone()
                 };
-                prop_assert_eq!(apply(&noisy, now, &foreign, &around), None);
+                prop_assert!(apply(&noisy, now, &foreign, &around).is_empty());
             }
             now += step.after;
             prop_assert_eq!(
@@ -164,7 +163,8 @@ proptest! {
                     ..step.clone()
                 };
                 let (verdict, report) = (state.verdict(Millis(now)), state.report());
-                prop_assert_eq!(apply(&state, now, &step, &around), None);
+                let events = apply(&state, now, &step, &around);
+                prop_assert_eq!(events.cooldown_change(), None);
                 prop_assert_eq!(state.verdict(Millis(now)), verdict);
                 prop_assert_eq!(state.report().opens_in_a_row, report.opens_in_a_row);
             }
@@ -265,7 +265,8 @@ proptest! {
         let snapshot = snapshot(members, "fallbacks: [{a: [b]}, {b: [a, c]}, {c: [a]}], context_window_fallbacks: [{a: [c]}, \
              {c: [b]}], content_policy_fallbacks: [{b: [c]}, {c: [a]}]");
         if disabled {
-            snapshot.deployments[0].state.set_disabled(Millis(0), true);
+            let out = Evidence::Operator(OperatorAction::Disable);
+            snapshot.deployments[0].apply(Millis(0), &out);
         }
         let controls = Controls { num_retries: Some(retries), timeout_ms, ..Controls::default() };
         let Resolved::Target(target) = resolve(&snapshot, "a") else { panic!("a") };
@@ -339,7 +340,9 @@ fn fail(
     let around = walk.surroundings(snapshot, plan);
     let attempt = AttemptRef { started: Millis(began), request: 1, trial: plan.trial };
     let deployment = snapshot.deployment(plan.deployment);
-    deployment.failed(Millis(ended), attempt, Failure::of(cause), "", &around);
+    let failure = Failure::of(cause);
+    let evidence = Evidence::Failed { attempt, failure, model: "", around: &around };
+    deployment.apply(Millis(ended), &evidence);
     let tried = Tried {
         group: "".into(),
         deployment: plan.deployment,
@@ -351,6 +354,8 @@ fn fail(
         hint_ms: None,
     };
     walk.failed(snapshot, tried, plan.trial.is_held(), Millis(ended), 17);
+    assert_eq!(deployment.check_invariants(), Ok(()));
+    assert_eq!(walk.check_invariants(snapshot), Ok(()));
 }
 
 fn snapshot(members: (usize, usize, usize), router: &str) -> Snapshot {
@@ -486,10 +491,14 @@ impl Scope<'_> {
         let deployment = self.snapshot.deployment(plan.deployment);
         let before = deployment.verdict(at);
         match outcome {
-            None => drop(deployment.succeeded(at, attempt, &Measured::default(), "")),
+            None => {
+                let measured = Measured::default();
+                deployment.apply(at, &Evidence::Succeeded { attempt, measured, model: "" });
+            }
             Some((cause, hint_ms)) => {
                 let failure = Failure { cause, status: None, hint_ms };
-                deployment.failed(at, attempt, failure, "", &around);
+                let around = &around;
+                deployment.apply(at, &Evidence::Failed { attempt, failure, model: "", around });
                 if !cause.blames_deployment() {
                     assert_eq!(deployment.verdict(at), before, "nobody else's fault: {path:?}");
                 }
@@ -505,7 +514,9 @@ impl Scope<'_> {
 fn walk_all(depth: u32) {
     let snapshot = snapshot((2, 1, 1), "cooldown_time: 5");
     for code in 0..8u64.pow(depth) {
-        snapshot.deployments.iter().for_each(|one| one.reset(Millis(0)));
+        for one in &snapshot.deployments {
+            one.apply(Millis(0), &Evidence::Operator(OperatorAction::Reset));
+        }
         let path: Vec<Happens> =
             (0..depth).map(|i| ALL[usize::try_from(code >> (3 * i) & 7).unwrap()]).collect();
         let mut scope =

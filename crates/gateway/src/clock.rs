@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use hale_core::time::Millis;
+use hale_core::time::{Millis, UnixMs, WallClock};
 
 static START: LazyLock<Instant> = LazyLock::new(read_monotonic);
 
@@ -53,6 +53,11 @@ pub(crate) fn start() {
 pub(crate) fn timer_instant(at: Millis) -> tokio::time::Instant {
     const TEN_YEARS_MS: u64 = 10 * 365 * 86_400_000;
     tokio::time::Instant::from_std(*START + Duration::from_millis(at.0.min(TEN_YEARS_MS)))
+}
+
+/// This moment on both clocks, for times that leave the process.
+pub(crate) fn wall() -> WallClock {
+    WallClock { now: now().millis(), unix_ms: UnixMs(unix_ms()) }
 }
 
 /// Milliseconds since 1970.

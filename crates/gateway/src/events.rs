@@ -12,8 +12,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hale_core::health::Transition;
-use hale_core::health::check::{Change, Finding, Status};
+use hale_core::health::check::Finding;
+use hale_core::health::{HealthEvent, HealthEvents, HealthSubject, OperatorAction};
+use hale_core::time::UnixMs;
 use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 use tokio::sync::Notify;
@@ -42,12 +43,13 @@ pub(crate) struct Event {
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum What {
-    /// The health of a deployment changed.
+    /// The health of a deployment or of a credential changed.
     Health {
-        #[serde(serialize_with = "text")]
-        deployment: Arc<str>,
         #[serde(flatten)]
-        change: HealthChange,
+        change: HealthEvent<UnixMs>,
+        /// For a credential: the deployment at which it was found out, unless that changed too.
+        #[serde(serialize_with = "optional_text", skip_serializing_if = "Option::is_none")]
+        seen_at: Option<Arc<str>>,
     },
     /// A health probe finished.
     Probe {
@@ -69,25 +71,6 @@ pub(crate) enum What {
     },
     /// The process ends.
     Shutdown(Shutdown),
-}
-
-/// How the health of a deployment changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "change", rename_all = "snake_case")]
-pub(crate) enum HealthChange {
-    /// It gets no traffic until the cooldown ends.
-    CooldownBegan { cause: &'static str, until_unix_ms: u64, provider_issued: bool },
-    /// It gets traffic again.
-    CooldownEnded,
-    /// What probes and traffic prove about it.
-    Status {
-        #[serde(serialize_with = "status")]
-        from: Status,
-        #[serde(serialize_with = "status")]
-        to: Status,
-        cause: Option<&'static str>,
-        source: &'static str,
-    },
 }
 
 /// What a probe proves.
@@ -121,18 +104,6 @@ pub(crate) struct Budget {
     pub(crate) name: Box<str>,
 }
 
-/// What an operator did to a deployment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum OperatorAction {
-    /// Everything that is known about it was forgotten.
-    Reset,
-    /// It gets no traffic.
-    Disable,
-    /// It gets traffic again.
-    Enable,
-}
-
 /// The phases of the end of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
@@ -151,30 +122,8 @@ fn text<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(text)
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
-fn status<S: Serializer>(status: &Status, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(status.name())
-}
-
-impl From<Change> for HealthChange {
-    fn from(change: Change) -> HealthChange {
-        let (from, to) = (change.from, change.to);
-        HealthChange::Status { from, to, cause: change.cause(), source: change.source.name() }
-    }
-}
-
-impl From<Transition> for HealthChange {
-    fn from(transition: Transition) -> HealthChange {
-        match transition {
-            Transition::Opened(cooldown) => HealthChange::CooldownBegan {
-                cause: cooldown.cause.name(),
-                until_unix_ms: clock::unix_ms() + cooldown.until.since(clock::now().millis()),
-                provider_issued: cooldown.provider_issued,
-            },
-            Transition::Closed => HealthChange::CooldownEnded,
-            Transition::Proved(change) => change.into(),
-        }
-    }
+fn optional_text<S: Serializer>(text: &Option<Arc<str>>, to: S) -> Result<S::Ok, S::Error> {
+    text.as_deref().serialize(to)
 }
 
 impl From<Finding> for ProbeFinding {
@@ -194,9 +143,20 @@ pub(crate) fn publish(what: What) {
     BUS.publish(what);
 }
 
-/// Publishes that the health of a deployment changed.
-pub(crate) fn health_changed(deployment: &Arc<str>, change: impl Into<HealthChange>) {
-    publish(What::Health { deployment: deployment.clone(), change: change.into() });
+/// Publishes what evidence about `deployment` changed.
+pub(crate) fn health_changed(deployment: &Arc<str>, changes: HealthEvents) {
+    if changes.is_empty() {
+        return;
+    }
+    let clock = clock::wall();
+    let is_deployments =
+        |event: &HealthEvent| matches!(event.subject, HealthSubject::Deployment(_));
+    let speaks_for_both = changes.cooldown_change().is_some_and(is_deployments);
+    for event in changes {
+        let is_elsewhere = !speaks_for_both && !is_deployments(&event);
+        let seen_at = is_elsewhere.then(|| deployment.clone());
+        publish(What::Health { change: event.on_wall_clock(clock), seen_at });
+    }
 }
 
 /// Publishes that a cost exhausted a budget.
@@ -325,7 +285,8 @@ impl Drop for Subscriber {
 
 #[cfg(test)]
 mod tests {
-    use hale_core::cause::Cause;
+    use hale_core::health::check::Status;
+    use hale_core::health::{HealthPart, Source, Standing};
     use serde_json::json;
 
     use super::*;
@@ -391,14 +352,24 @@ mod tests {
 
     #[test]
     fn events_are_flat_objects_with_a_number_and_the_time_of_the_wall() {
-        let (from, to) = (Status::Healthy, Status::Unhealthy(Cause::Auth));
-        let change = HealthChange::Status { from, to, cause: to.cause(), source: "probe" };
-        let what = What::Health { deployment: "a".into(), change };
+        let event = HealthEvent {
+            subject: HealthSubject::Deployment("a".into()),
+            part: HealthPart::Probes,
+            from: Standing::Probed(Status::Unchecked),
+            to: Standing::Probed(Status::Healthy),
+            cause: None,
+            source: Source::Check,
+            at: UnixMs(4),
+            until: None,
+            provider_issued: false,
+        };
+        let what = What::Health { change: event, seen_at: None };
         let shown = |what| serde_json::to_value(Event { seq: 7, unix_ms: 5, what }).unwrap();
         assert_eq!(
             shown(what),
-            json!({"seq": 7, "unix_ms": 5, "event": "health", "deployment": "a", "change": "status",
-                   "from": "healthy", "to": "unhealthy", "cause": "auth", "source": "probe"})
+            json!({"seq": 7, "unix_ms": 5, "event": "health", "deployment": "a", "part": "probes",
+                   "from": "unchecked", "to": "healthy", "cause": null, "source": "check",
+                   "at_unix_ms": 4})
         );
         assert_eq!(
             shown(What::Shutdown(Shutdown::Draining { drain_delay_ms: 3 })),

@@ -12,7 +12,7 @@ use crate::deployment::{
     self, Deployment, DeploymentIndex, Display, Lack, Misconfigured, Routing, UpstreamEndpoint,
 };
 use crate::group::GroupIndex;
-use crate::health::DeploymentState;
+use crate::health::{CredentialId, DeploymentState, HealthSubject};
 use crate::prices::{self, ModelFacts};
 use crate::provider::{Addressing, Provider};
 use crate::route::TagRules;
@@ -76,7 +76,7 @@ pub(super) fn deployment(
     let mut limits = params.limits;
     limits.cooldown_ms = info.cooldown_ms.or(limits.cooldown_ms);
     let is_paused = params.is_paused || info.is_paused;
-    Some(Deployment {
+    let mut deployment = Deployment {
         index: DeploymentIndex(0),
         group: GroupIndex(0),
         endpoint: UpstreamEndpoint {
@@ -90,6 +90,7 @@ pub(super) fn deployment(
             mock: params.mock,
         },
         credential: deployment::Credential {
+            id: None,
             key_variable: key.as_ref().and(key_variable),
             api_key: key,
             organization: params.organization.or(credential.organization),
@@ -116,9 +117,18 @@ pub(super) fn deployment(
         },
         misconfigured,
         facts,
+        state: Arc::new(DeploymentState::of(HealthSubject::Deployment(id.clone()))),
         id,
-        state: Arc::new(DeploymentState::default()),
-    })
+    };
+    deployment.credential.id = credential_id(&deployment);
+    Some(deployment)
+}
+
+/// What names its credential: the provider, the host and the key make it the same.
+fn credential_id(deployment: &Deployment) -> Option<CredentialId> {
+    let endpoint = &deployment.endpoint;
+    let key = deployment.credential.api_key.as_ref().filter(|_| endpoint.mock.is_none())?;
+    Some(CredentialId::of(&endpoint.provider.name, endpoint.host(), key.expose()))
 }
 
 impl Entry<'_> {

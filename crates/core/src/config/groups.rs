@@ -9,10 +9,9 @@ use std::sync::Arc;
 
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{GroupIndex, ModelGroup, Pattern};
-use crate::health::DeploymentState;
+use crate::health::{CredentialId, DeploymentState, HealthSubject};
 use crate::prices;
 use crate::route::window;
-use crate::secret::Secret;
 use crate::settings::RouterSettings;
 use crate::snapshot::{Inspects, Snapshot};
 
@@ -145,54 +144,26 @@ fn inspects(snapshot: &Snapshot) -> Inspects {
     }
 }
 
-/// What makes two credentials the same: the provider, the host and the key.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Identity {
-    provider: Box<str>,
-    host: Box<str>,
-    key: Secret,
-}
-
-impl Identity {
-    /// The host that the key is sent to.
-    pub(super) fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// Of a deployment that has a key.
-    pub(super) fn of(deployment: &Deployment) -> Option<Identity> {
-        let key =
-            deployment.credential.api_key.clone().filter(|_| deployment.endpoint.mock.is_none())?;
-        let base = &*deployment.endpoint.api_base;
-        let host = base.split_once("://").map_or(base, |(_, rest)| rest);
-        let host = host.split_once('/').map_or(host, |(host, _)| host);
-        Some(Identity {
-            provider: deployment.endpoint.provider.name.clone(),
-            host: host.into(),
-            key,
-        })
-    }
-}
-
 /// The states of credentials that several deployments share, and how many deployments do.
-struct Credentials(HashMap<Identity, (u32, Arc<DeploymentState>)>);
+struct Credentials(HashMap<CredentialId, (u32, Arc<DeploymentState>)>);
 
 impl Credentials {
     fn of(drafts: &[Draft], previous: Option<&Snapshot>) -> Credentials {
-        let mut found: HashMap<Identity, (u32, Arc<DeploymentState>)> = HashMap::new();
+        let mut found: HashMap<CredentialId, (u32, Arc<DeploymentState>)> = HashMap::new();
         for one in previous.iter().flat_map(|snapshot| &snapshot.deployments) {
-            if let (Some(identity), Some(state)) = (Identity::of(one), &one.credential.shared) {
-                found.insert(identity, (0, state.clone()));
+            if let (Some(id), Some(state)) = (one.credential.id, &one.credential.shared) {
+                found.insert(id, (0, state.clone()));
             }
         }
-        for identity in drafts.iter().filter_map(|draft| Identity::of(&draft.deployment)) {
-            found.entry(identity).or_default().0 += 1;
+        for id in drafts.iter().filter_map(|draft| draft.deployment.credential.id) {
+            let new = || Arc::new(DeploymentState::of(HealthSubject::Credential(id)));
+            found.entry(id).or_insert_with(|| (0, new())).0 += 1;
         }
         Credentials(found)
     }
 
     fn shared(&self, deployment: &Deployment) -> Option<Arc<DeploymentState>> {
-        let (count, state) = self.0.get(&Identity::of(deployment)?)?;
+        let (count, state) = self.0.get(&deployment.credential.id?)?;
         (*count > 1).then(|| state.clone())
     }
 }

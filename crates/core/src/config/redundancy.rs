@@ -6,16 +6,16 @@
 use std::collections::HashMap;
 
 use crate::deployment::Deployment;
+use crate::health::CredentialId;
 
 use super::deployments::Draft;
-use super::groups::Identity;
 use super::problem::{Problems, Wrong, shown};
 
 /// Warns of deployments in `members` that are the same, and of groups that hang on one key: of all groups
 /// with the same key once.
 pub(super) fn check(members: &[Vec<usize>], drafts: &[Draft], problems: &mut Problems) {
-    let mut with_one_key: Vec<(Identity, Vec<(&Draft, usize)>)> = Vec::new();
-    let mut places: HashMap<Identity, usize> = HashMap::new();
+    let mut with_one_key: Vec<(CredentialId, Vec<(&Draft, usize)>)> = Vec::new();
+    let mut places: HashMap<CredentialId, usize> = HashMap::new();
     for group in members {
         let able = |draft: &&Draft| {
             let one = &draft.deployment;
@@ -23,18 +23,18 @@ pub(super) fn check(members: &[Vec<usize>], drafts: &[Draft], problems: &mut Pro
         };
         let group: Vec<&Draft> = group.iter().filter_map(|i| drafts.get(*i)).filter(able).collect();
         let distinct = duplicates(&group, problems);
-        let Some((first, identity)) = one_key(&group).filter(|_| distinct > 1) else { continue };
+        let Some((first, key)) = one_key(&group).filter(|_| distinct > 1) else { continue };
         let found = (first, group.len());
-        match places.get(&identity).and_then(|place| with_one_key.get_mut(*place)) {
+        match places.get(&key).and_then(|place| with_one_key.get_mut(*place)) {
             Some((_, groups)) => groups.push(found),
             None => {
-                places.insert(identity.clone(), with_one_key.len());
-                with_one_key.push((identity, vec![found]));
+                places.insert(key, with_one_key.len());
+                with_one_key.push((key, vec![found]));
             }
         }
     }
-    for (identity, groups) in with_one_key {
-        hang_on(&identity, &groups, problems);
+    for (_, groups) in with_one_key {
+        hang_on(&groups, problems);
     }
 }
 
@@ -72,14 +72,14 @@ fn are_same(a: &Deployment, b: &Deployment) -> bool {
 }
 
 /// The key that all of a group have, with the first of them.
-fn one_key<'d>(group: &[&'d Draft]) -> Option<(&'d Draft, Identity)> {
+fn one_key<'d>(group: &[&'d Draft]) -> Option<(&'d Draft, CredentialId)> {
     let (first, rest) = group.split_first()?;
-    let identity = Identity::of(&first.deployment)?;
-    let has = |one: &&Draft| Identity::of(&one.deployment).as_ref() == Some(&identity);
-    rest.iter().all(has).then_some((*first, identity))
+    let key = first.deployment.credential.id?;
+    let has = |one: &&Draft| one.deployment.credential.id == Some(key);
+    rest.iter().all(has).then_some((*first, key))
 }
 
-fn hang_on(identity: &Identity, groups: &[(&Draft, usize)], problems: &mut Problems) {
+fn hang_on(groups: &[(&Draft, usize)], problems: &mut Problems) {
     let Some(((first, count), others)) = groups.split_first() else { return };
     let others = match others.len() {
         0 => String::new(),
@@ -90,7 +90,7 @@ fn hang_on(identity: &Identity, groups: &[(&Draft, usize)], problems: &mut Probl
         "all {count} deployments of `{}` have one key at {}{others}: a refusal, a rate limit or an empty \
          account stops them all",
         shown(&first.name),
-        identity.host()
+        first.deployment.endpoint.host()
     );
     first.warn(Wrong::new(problem, "give one of them another key or provider"), problems);
 }

@@ -6,10 +6,21 @@
 
 use std::collections::VecDeque;
 
-use super::{AttemptRef, Failure, Rest, Surroundings};
+use super::evidence::{AttemptRef, Failure, Surroundings};
 use crate::cause::Cause;
 use crate::policy::FailureKind;
 use crate::time::Millis;
+
+/// Why and until when a deployment rests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rest {
+    /// When it may be tried again.
+    pub until: Millis,
+    /// Why it rests.
+    pub cause: Cause,
+    /// Whether the provider named the time, rather than we.
+    pub provider_issued: bool,
+}
 
 /// Longest rest after a rate limit, whatever the provider says. Source: the contract, section 4.
 pub const RATE_LIMIT_CAP_MS: u64 = 300_000;
@@ -60,6 +71,34 @@ pub(super) struct Open {
 }
 
 impl Breaker {
+    /// The rule that it breaks, if it breaks one; `opens` is how often it opened, ever.
+    pub(super) fn check_invariants(&self, opens: u64) -> Result<Option<Rest>, String> {
+        let open = self.open;
+        let rules = [
+            (self.window.len() <= WINDOW_CAP, "the window is bounded"),
+            (self.errors.len() <= ERRORS_KEPT, "the failures shown are bounded"),
+            (u64::from(self.opens_in_a_row) <= opens, "it opened as often as it says"),
+            (open.is_none() || self.opens_in_a_row > 0, "an open breaker has opened"),
+            (open.is_none() || self.in_a_row == 0, "an open breaker counts no row"),
+            (
+                open.is_none_or(|open| open.rest.until >= open.since),
+                "a cooldown ends after it began",
+            ),
+            (
+                open.is_none_or(|open| open.rest.cause.blames_deployment()),
+                "only what blames the deployment opens its breaker",
+            ),
+            (
+                open.is_none_or(|open| !open.rest.provider_issued || is_limit(open.rest.cause)),
+                "a provider names the end of limits only",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(format!("breaker: {rule}: {self:?}")),
+            None => Ok(open.map(|open| open.rest)),
+        }
+    }
+
     pub(super) fn count(&mut self, now: Millis, failed: bool) {
         while self.window.front().is_some_and(|(at, _)| now.since(*at) > WINDOW_MS) {
             self.window.pop_front();
@@ -209,16 +248,6 @@ impl Breaker {
         self.open = Some(Open { since: now, rest, request });
         rest
     }
-}
-
-/// Whether a failure is about one model rather than the whole deployment.
-pub(super) fn is_about_a_model(cause: Cause) -> bool {
-    matches!(cause, Cause::RateLimited | Cause::NotFound | Cause::Permission)
-}
-
-/// Whether a failure may be about what was asked for rather than about the model.
-pub(super) fn is_about_an_operation(cause: Cause) -> bool {
-    matches!(cause, Cause::NotFound | Cause::Permission)
 }
 
 /// Whether a provider that names a time for this cause refuses until then, rather than hopes.

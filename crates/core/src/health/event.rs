@@ -1,22 +1,31 @@
-//! Changes of one deployment's state, as they are told.
+//! Changes of health: one type for breakers, probes, credentials, models and the operator's switch.
 //!
-//! Made by [`super::DeploymentState`] where it changes, shown by pages; a history would keep them. Always
-//! true: each has a source, and a cause where there is one; no more than [`KEPT`] are remembered.
+//! Made by [`super::DeploymentState`] where a state changes, kept there for the pages, handed to whoever
+//! applied the evidence. Always true: every event names whose health it is by an id that means the same
+//! after a restart and in another process; inside the process times are [`Millis`], and only an event
+//! with wall-clock times can be serialized.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
+use serde::{Serialize, Serializer};
 
-use crate::time::Millis;
+use super::check::Status;
+use super::credential::CredentialId;
+use crate::operation::Operation;
+use crate::time::{Millis, UnixMs, WallClock};
 
-/// Changes that are remembered to be shown.
+/// Events of one state that are remembered to be shown: so many of probes, and so many others.
 pub(super) const KEPT: usize = 8;
+/// Most events that one piece of evidence can cause.
+const EVENTS_MAX: usize = 4;
 
 /// What changed a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// A health check.
+    /// A health probe.
     Check,
     /// An answer to real traffic, or that there was none.
     Traffic,
@@ -42,49 +51,417 @@ impl Source {
     }
 }
 
-/// One change.
+/// Whose health it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HealthSubject {
+    /// The deployment with that id.
+    Deployment(Arc<str>),
+    /// The credential with that id.
+    Credential(CredentialId),
+}
+
+impl Default for HealthSubject {
+    fn default() -> HealthSubject {
+        HealthSubject::Deployment(Arc::from(""))
+    }
+}
+
+/// Which part of a subject's health changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthPart {
+    /// Its breaker.
+    Breaker,
+    /// What probes say.
+    Probes,
+    /// The operator's switch.
+    Switch,
+    /// One model behind a deployment that stands for many, or one operation that it is not for.
+    Model {
+        /// The model's name at the provider.
+        model: Box<str>,
+        /// The operation, where the change is about it alone.
+        operation: Option<Operation>,
+    },
+}
+
+impl HealthPart {
+    /// The name of the kind.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            HealthPart::Breaker => "breaker",
+            HealthPart::Probes => "probes",
+            HealthPart::Switch => "switch",
+            HealthPart::Model { .. } => "model",
+        }
+    }
+}
+
+/// What a part of a subject's health can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// When it happened.
-    pub at: Millis,
-    /// The name of what was.
-    pub from: &'static str,
-    /// The name of what is.
-    pub to: &'static str,
+pub enum Standing {
+    /// The breaker is closed.
+    Ready,
+    /// The breaker is open.
+    Cooldown,
+    /// An operator lets it serve.
+    Enabled,
+    /// An operator took it out.
+    Disabled,
+    /// What probes say.
+    Probed(Status),
+}
+
+impl Standing {
+    /// The name on pages and in logs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Standing::Ready => "ready",
+            Standing::Cooldown => "cooldown",
+            Standing::Enabled => "enabled",
+            Standing::Disabled => "disabled",
+            Standing::Probed(status) => status.name(),
+        }
+    }
+}
+
+/// One change of health. `T` is how its times are told: [`Millis`] in the process, [`UnixMs`] outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthEvent<T = Millis> {
+    /// Whose health it is.
+    pub subject: HealthSubject,
+    /// Which part of it.
+    pub part: HealthPart,
+    /// What was.
+    pub from: Standing,
+    /// What is.
+    pub to: Standing,
     /// Why, where there is something to say.
     pub cause: Option<&'static str>,
     /// What changed it.
     pub source: Source,
+    /// When it happened.
+    pub at: T,
+    /// When a cooldown ends.
+    pub until: Option<T>,
+    /// Whether the provider named that time.
+    pub provider_issued: bool,
 }
 
-/// The last changes.
+impl HealthEvent {
+    /// The same with the times of the wall, to leave the process.
+    #[must_use]
+    pub fn on_wall_clock(&self, clock: WallClock) -> HealthEvent<UnixMs> {
+        HealthEvent {
+            subject: self.subject.clone(),
+            part: self.part.clone(),
+            from: self.from,
+            to: self.to,
+            cause: self.cause,
+            source: self.source,
+            at: clock.unix_ms(self.at),
+            until: self.until.map(|until| clock.unix_ms(until)),
+            provider_issued: self.provider_issued,
+        }
+    }
+}
+
+impl<T> HealthEvent<T> {
+    /// Whether a cooldown began or was prolonged because of an outcome.
+    #[must_use]
+    pub fn is_cooldown(&self) -> bool {
+        self.part == HealthPart::Breaker && self.to == Standing::Cooldown
+    }
+
+    /// Whether a good answer ended a cooldown.
+    #[must_use]
+    pub fn is_recovery(&self) -> bool {
+        let by_answer = self.source == Source::Traffic && self.cause.is_none();
+        self.part == HealthPart::Breaker && self.to == Standing::Ready && by_answer
+    }
+}
+
+impl Serialize for HealthEvent<UnixMs> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Line<'e> {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            deployment: Option<&'e str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            credential: Option<CredentialId>,
+            part: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            model: Option<&'e str>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            operation: Option<&'static str>,
+            from: &'static str,
+            to: &'static str,
+            cause: Option<&'static str>,
+            source: &'static str,
+            at_unix_ms: u64,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            until_unix_ms: Option<u64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            provider_issued: Option<bool>,
+        }
+        let (deployment, credential) = match &self.subject {
+            HealthSubject::Deployment(id) => (Some(&**id), None),
+            HealthSubject::Credential(id) => (None, Some(*id)),
+        };
+        let (model, operation) = match &self.part {
+            HealthPart::Model { model, operation } => (Some(&**model), *operation),
+            HealthPart::Breaker | HealthPart::Probes | HealthPart::Switch => (None, None),
+        };
+        Line {
+            deployment,
+            credential,
+            part: self.part.name(),
+            model,
+            operation: operation.map(Operation::name),
+            from: self.from.name(),
+            to: self.to.name(),
+            cause: self.cause,
+            source: self.source.name(),
+            at_unix_ms: self.at.0,
+            until_unix_ms: self.until.map(|until| until.0),
+            provider_issued: self.until.map(|_| self.provider_issued),
+        }
+        .serialize(to)
+    }
+}
+
+/// What one piece of evidence changed, in the order in which it did; mostly nothing. Takes no memory
+/// of its own.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct HealthEvents([Option<HealthEvent>; EVENTS_MAX]);
+
+impl HealthEvents {
+    pub(crate) fn push(&mut self, event: Option<HealthEvent>) {
+        if let Some(event) = event {
+            let free = self.0.iter_mut().find(|place| place.is_none());
+            debug_assert!(free.is_some(), "one piece of evidence changes at most so much");
+            if let Some(place) = free {
+                *place = Some(event);
+            }
+        }
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &HealthEvent> {
+        self.0.iter().flatten()
+    }
+
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.iter().all(Option::is_none)
+    }
+
+    /// What is to be said about traffic: that a cooldown began, was prolonged, or is over. Where both a
+    /// deployment and its credential changed, the deployment speaks for both.
+    #[must_use]
+    pub fn cooldown_change(&self) -> Option<&HealthEvent> {
+        let news = |event: &&HealthEvent| event.source == Source::Traffic;
+        let told = |event: &&HealthEvent| event.is_cooldown() || event.is_recovery();
+        self.iter().filter(news).find(told)
+    }
+}
+
+impl IntoIterator for HealthEvents {
+    type Item = HealthEvent;
+    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<HealthEvent>, EVENTS_MAX>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter().flatten()
+    }
+}
+
+/// How a breaker, a switch or what probes say changed, before it is known whose it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Change {
+    pub(super) at: Millis,
+    pub(super) from: Standing,
+    pub(super) to: Standing,
+    pub(super) cause: Option<&'static str>,
+    pub(super) source: Source,
+    /// When the cooldown ends, and whether the provider named that time.
+    pub(super) until: Option<(Millis, bool)>,
+}
+
+/// What stays known of a deployment when another config puts something else under its id.
+#[derive(Clone, Debug)]
+pub struct Carried {
+    events: VecDeque<HealthEvent>,
+    count: u64,
+    /// What was in force.
+    pub(super) breaker: Standing,
+    pub(super) probes: Status,
+    /// Probes so far.
+    pub(super) probed: u64,
+}
+
+/// The events of one subject: the last ones, and how many there were.
 #[derive(Debug, Default)]
-pub(super) struct Events {
-    kept: Mutex<VecDeque<Event>>,
+pub(super) struct EventLog {
+    subject: HealthSubject,
+    kept: Mutex<VecDeque<HealthEvent>>,
     /// All there ever were.
     count: AtomicU64,
 }
 
-impl Events {
-    pub(super) fn push(&self, event: Event) {
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let mut events = self.kept.lock();
-        if events.len() == KEPT {
-            events.pop_front();
-        }
-        events.push_back(event);
+impl EventLog {
+    pub(super) fn of(subject: HealthSubject) -> EventLog {
+        EventLog { subject, ..EventLog::default() }
     }
 
-    pub(super) fn take_over(&self, before: &Events) {
-        *self.kept.lock() = before.kept.lock().clone();
-        self.count.store(before.count(), Ordering::Relaxed);
+    pub(super) fn subject(&self) -> &HealthSubject {
+        &self.subject
+    }
+
+    /// The event of a change that is not kept: single models come and go by the hundred.
+    pub(super) fn event(&self, part: HealthPart, change: Change) -> HealthEvent {
+        let Change { at, from, to, cause, source, until } = change;
+        let subject = self.subject.clone();
+        let provider_issued = until.is_some_and(|(_, issued)| issued);
+        let until = until.map(|(until, _)| until);
+        HealthEvent { subject, part, from, to, cause, source, at, until, provider_issued }
+    }
+
+    /// Keeps a change and returns its event. Called with the lock of what changed, so that events stand in
+    /// the order in which things happened.
+    pub(super) fn record(&self, part: HealthPart, change: Change) -> HealthEvent {
+        let event = self.event(part, change);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        let mut kept = self.kept.lock();
+        let is_alike = |one: &HealthEvent| {
+            (one.part == HealthPart::Probes) == (event.part == HealthPart::Probes)
+        };
+        if kept.iter().filter(|one| is_alike(one)).count() >= KEPT
+            && let Some(oldest) = kept.iter().position(is_alike)
+        {
+            kept.remove(oldest);
+        }
+        kept.push_back(event.clone());
+        event
+    }
+
+    /// Goes on where the log of the same subject ended.
+    pub(super) fn carry(&self, before: &Carried) {
+        *self.kept.lock() = before.events.clone();
+        self.count.store(before.count, Ordering::Relaxed);
+    }
+
+    /// What a log that goes on needs to know, with what is in force.
+    pub(super) fn carried(&self, breaker: Standing, probes: Status, probed: u64) -> Carried {
+        let events = self.kept.lock().clone();
+        Carried { events, count: self.count(), breaker, probes, probed }
     }
 
     pub(super) fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    pub(super) fn all(&self) -> Vec<Event> {
-        self.kept.lock().iter().copied().collect()
+    pub(super) fn all(&self) -> Vec<HealthEvent> {
+        self.kept.lock().iter().cloned().collect()
+    }
+
+    /// Violated when an event does not begin where the one before it ended, or when more are kept than may
+    /// be. `now` is what the breaker and the probes say.
+    pub(super) fn check_invariants(&self, now: [(HealthPart, Standing); 2]) -> Result<(), String> {
+        let kept = self.kept.lock();
+        if kept.len() > 2 * KEPT || self.count() < kept.len() as u64 {
+            return Err(format!("{} events kept of {}", kept.len(), self.count()));
+        }
+        for (part, now) in now {
+            let mut last = None;
+            for event in kept.iter().filter(|event| event.part == part) {
+                if last.is_some_and(|last| last != event.from) {
+                    return Err(format!(
+                        "an event begins where none ended: {event:?} after {last:?}"
+                    ));
+                }
+                last = Some(event.to);
+            }
+            if last.is_some_and(|last| last != now) {
+                return Err(format!("{} is {now:?}, its last event says {last:?}", part.name()));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cause::Cause;
+
+    fn cooldown(at: u64, part: HealthPart, to: Standing) -> HealthEvent {
+        let log = EventLog::of(HealthSubject::Deployment("d".into()));
+        let from = Standing::Ready;
+        let cause = Some(Cause::RateLimited.name());
+        let until = Some((Millis(at + 5_000), true));
+        let change = Change { at: Millis(at), from, to, cause, source: Source::Traffic, until };
+        log.event(part, change)
+    }
+
+    #[test]
+    fn an_event_leaves_with_wall_clock_times_and_ids() {
+        let event = cooldown(2_000, HealthPart::Breaker, Standing::Cooldown);
+        let clock = WallClock { now: Millis(3_000), unix_ms: UnixMs(1_700_000_003_000) };
+        let json = serde_json::to_value(event.on_wall_clock(clock)).unwrap();
+        let expected = serde_json::json!({
+            "deployment": "d", "part": "breaker", "from": "ready", "to": "cooldown",
+            "cause": "rate_limited", "source": "traffic", "at_unix_ms": 1_700_000_002_000_u64,
+            "until_unix_ms": 1_700_000_007_000_u64, "provider_issued": true,
+        });
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn events_about_probes_do_not_push_others_out() {
+        let log = EventLog::default();
+        let change = |at: u64, from, to| Change {
+            at: Millis(at),
+            from,
+            to,
+            cause: None,
+            source: Source::Check,
+            until: None,
+        };
+        log.record(HealthPart::Switch, change(0, Standing::Enabled, Standing::Disabled));
+        for at in 1..100 {
+            let (healthy, none) =
+                (Standing::Probed(Status::Healthy), Standing::Probed(Status::Unchecked));
+            let (from, to) = if at % 2 == 0 { (healthy, none) } else { (none, healthy) };
+            log.record(HealthPart::Probes, change(at, from, to));
+        }
+        let all = log.all();
+        assert_eq!((all.len(), log.count()), (KEPT + 1, 100));
+        assert_eq!(all[0].part, HealthPart::Switch);
+        let (ready, probed) = (Standing::Ready, Standing::Probed(Status::Healthy));
+        let now = |probed| [(HealthPart::Breaker, ready), (HealthPart::Probes, probed)];
+        assert_eq!(log.check_invariants(now(probed)), Ok(()));
+        let elsewhere = Standing::Probed(Status::RateLimited);
+        assert!(log.check_invariants(now(elsewhere)).is_err(), "the last event says otherwise");
+    }
+
+    #[test]
+    fn an_event_of_a_credential_names_it_without_its_secret() {
+        let id = CredentialId::of("openai", "api.openai.com", "sk-secret-value");
+        let log = EventLog::of(HealthSubject::Credential(id));
+        let change = Change {
+            at: Millis(1),
+            from: Standing::Cooldown,
+            to: Standing::Ready,
+            cause: None,
+            source: Source::Operator,
+            until: None,
+        };
+        let event = log.record(HealthPart::Breaker, change);
+        let clock = WallClock { now: Millis(1), unix_ms: UnixMs(9) };
+        let text = serde_json::to_string(&event.on_wall_clock(clock)).unwrap();
+        assert!(text.contains(&format!("\"credential\":\"{id}\"")), "{text}");
+        assert!(!text.contains("secret") && !format!("{event:?}").contains("secret"), "{text}");
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 
-use super::Rest;
+use super::breaker::Rest;
 use crate::operation::Operation;
 use crate::time::Millis;
 
@@ -71,8 +71,15 @@ impl ModelRests {
         found.filter(|rest| rest.until > now).max_by_key(|rest| rest.until)
     }
 
-    /// `model`, or only `operation` of it, rests until the later of its ends.
-    pub(super) fn rest(&self, operation: Option<Operation>, model: &str, rest: Rest, now: Millis) {
+    /// `model`, or only `operation` of it, rests until the later of its ends. Says whether it had no rest
+    /// before.
+    pub(super) fn rest(
+        &self,
+        operation: Option<Operation>,
+        model: &str,
+        rest: Rest,
+        now: Millis,
+    ) -> bool {
         let part: Part = (operation, model.into());
         let mut all = self.rests.lock();
         all.forget(now);
@@ -85,18 +92,34 @@ impl ModelRests {
                 rests.remove(&first);
             }
         }
+        let is_new = !rests.contains_key(&part);
         let kept = rests.entry(part).or_insert(rest);
         if rest.until > kept.until {
             *kept = rest;
         }
         self.count.store(rests.len(), Ordering::Relaxed);
+        is_new
     }
 
-    /// `model` answered well.
-    pub(super) fn close(&self, model: &str) {
+    /// `model` answered well. Says whether that ended a rest.
+    pub(super) fn close(&self, model: &str) -> bool {
         let rests = &mut self.rests.lock().by_part;
-        rests.remove(&(None, Box::from(model)));
+        let had = rests.remove(&(None, Box::from(model))).is_some();
         self.count.store(rests.len(), Ordering::Relaxed);
+        had
+    }
+
+    /// The rule that it breaks, if it breaks one.
+    pub(super) fn check_invariants(&self) -> Result<(), String> {
+        let rests = self.rests.lock();
+        let (kept, count) = (rests.by_part.len(), self.count.load(Ordering::Relaxed));
+        if kept > MODELS_MAX || kept != count {
+            return Err(format!("models: {kept} rests are kept, {count} counted"));
+        }
+        match rests.by_part.iter().find(|(_, rest)| rest.until < rests.first_end) {
+            Some((part, _)) => Err(format!("models: {part:?} ends before the first end")),
+            None => Ok(()),
+        }
     }
 
     pub(super) fn clear(&self) {

@@ -1,24 +1,24 @@
 //! The state of one deployment: its breaker, its load, its speed and what happened to it.
 //!
-//! Written once per outcome by the gateway's attempts, read by [`crate::route`] for every candidate. A
-//! credential that several deployments share has a state of the same kind, for what it alone causes.
-//! Always true: one place changes it ([`DeploymentState::success`] and [`DeploymentState::failure`]);
-//! selection reads one atomic word; a change is returned as a [`Transition`] for logs and metrics.
+//! Read by [`crate::route`] for every candidate. A credential that several deployments share has a state
+//! of the same kind, for what it alone causes. Always true: health changes only by evidence
+//! ([`DeploymentState::apply`]); selection reads one atomic word.
+
+mod reduce;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::breaker::{Breaker, RATE_LIMIT_CAP_MS, is_about_a_model, is_about_an_operation};
-use super::check::{Change, Checks};
-use super::event::{Event, Events, Source};
-use super::latency::{Latency, Measured};
+use super::breaker::{Breaker, Rest};
+use super::check::Checks;
+use super::event::{Carried, EventLog, HealthEvent, HealthPart, HealthSubject, Standing};
+use super::latency::Latency;
 use super::models::ModelRests;
 use super::rate::{Claim, Rates};
-use super::trial::{Permit, Trial, TrialSlot};
+use super::trial::{Permit, TrialSlot};
 use crate::cause::Cause;
 use crate::operation::Operation;
-use crate::policy::ByKind;
 use crate::time::Millis;
 
 /// How long a deployment that came back has less than its share.
@@ -49,89 +49,6 @@ impl Verdict {
             Verdict::Cooling(rest) => (3, rest.until),
         };
         if rank(&other) > rank(&self) { other } else { self }
-    }
-}
-
-/// Why and until when a deployment rests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rest {
-    /// When it may be tried again.
-    pub until: Millis,
-    /// Why it rests.
-    pub cause: Cause,
-    /// Whether the provider named the time, rather than we.
-    pub provider_issued: bool,
-}
-
-/// A change of state, to be logged once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Transition {
-    /// It rests from now on.
-    Opened(Rest),
-    /// It is routable again.
-    Closed,
-    /// It works, which was not known, or of which checks had said otherwise.
-    Proved(Change),
-}
-
-/// What surrounds a failure and decides what follows from it.
-#[derive(Clone, Copy, Debug)]
-pub struct Surroundings {
-    /// Whether the group has another usable deployment.
-    pub has_sibling: bool,
-    /// Whether the group has a fallback.
-    pub has_fallback: bool,
-    /// The rest after a trip, milliseconds; 0 turns it off.
-    pub cooldown_ms: u64,
-    /// `allowed_fails_policy` and, for the kinds that it does not name, `allowed_fails`.
-    pub tolerance: ByKind,
-    /// The attempt's own time limit, milliseconds.
-    pub attempt_timeout_ms: u64,
-    /// Whether the deployment stands for many models (a pattern): then what one of them answers
-    /// proves nothing about the others.
-    pub many_models: bool,
-    /// The operation, where it is not one of those that the deployment is for: that it is refused is
-    /// no news about the others.
-    pub foreign: Option<Operation>,
-}
-
-impl Surroundings {
-    /// Whether a failure speaks of less than the deployment: of one model behind it, or of an operation
-    /// that it is not for. Any caller may name those.
-    #[must_use]
-    pub(super) fn is_narrow(&self, cause: Cause) -> bool {
-        (self.many_models && is_about_a_model(cause))
-            || (self.foreign.is_some() && is_about_an_operation(cause))
-    }
-}
-
-/// One attempt, as its outcome refers to it.
-#[derive(Clone, Copy, Debug)]
-pub struct AttemptRef {
-    /// When it began.
-    pub started: Millis,
-    /// Which request it belongs to; different requests have different numbers.
-    pub request: u64,
-    /// The permits that it holds when it is the trial that decides about a resting deployment.
-    pub trial: Trial,
-}
-
-/// How an attempt failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// What it proved.
-    pub cause: Cause,
-    /// The upstream's status, where it answered.
-    pub status: Option<u16>,
-    /// The rest that the provider named, milliseconds.
-    pub hint_ms: Option<u64>,
-}
-
-impl Failure {
-    /// A failure of that cause, without status or hint.
-    #[must_use]
-    pub fn of(cause: Cause) -> Failure {
-        Failure { cause, status: None, hint_ms: None }
     }
 }
 
@@ -168,8 +85,8 @@ pub struct DeploymentState {
     latency: Latency,
     models: ModelRests,
     checks: Checks,
-    /// Changes that are none of checks.
-    events: Events,
+    /// What changed of its health.
+    log: EventLog,
     breaker: Mutex<Breaker>,
 }
 
@@ -189,15 +106,21 @@ impl Default for DeploymentState {
             latency: Latency::default(),
             models: ModelRests::default(),
             checks: Checks::default(),
-            events: Events::default(),
+            log: EventLog::default(),
             breaker: Mutex::new(Breaker::default()),
         }
     }
 }
 
 impl DeploymentState {
+    /// The state of that subject; nothing is known about it.
+    #[must_use]
+    pub fn of(subject: HealthSubject) -> DeploymentState {
+        DeploymentState { log: EventLog::of(subject), ..DeploymentState::default() }
+    }
+
     /// The state of what takes its place under the same id: nothing is known about it, the counters go on,
-    /// and who was taken out by an operator stays out.
+    /// and one that an operator took out stays out.
     #[must_use]
     pub fn successor(&self) -> DeploymentState {
         let copy = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
@@ -206,18 +129,19 @@ impl DeploymentState {
             failures: std::array::from_fn(|cause| copy(&self.failures[cause])),
             opens: copy(&self.opens),
             disabled: AtomicBool::new(self.is_disabled()),
-            ..DeploymentState::default()
+            ..DeploymentState::of(self.log.subject().clone())
         }
     }
 
-    /// The config that makes it the successor of `before` comes into force: what happened to that one stays
-    /// known, and that its rest and its verdict are void is told.
-    pub fn take_over(&self, before: &DeploymentState, now: Millis) -> Option<Change> {
-        self.events.take_over(&before.events);
-        if before.resting_since().is_some() {
-            self.tell(now, "cooldown", "ready", None, Source::Config);
-        }
-        self.checks.take_over(&before.checks, now)
+    /// What its successor goes on with, when that comes into force.
+    #[must_use]
+    pub fn carried(&self) -> Carried {
+        let (probes, _) = self.checks.standing();
+        self.log.carried(self.standing(&self.breaker.lock()), probes, self.checks.count())
+    }
+
+    fn standing(&self, breaker: &Breaker) -> Standing {
+        if breaker.open.is_some() { Standing::Cooldown } else { Standing::Ready }
     }
 
     /// What selection needs to know, at `now`.
@@ -306,59 +230,24 @@ impl DeploymentState {
         self.opens.load(Ordering::Relaxed)
     }
 
-    /// An operator takes it out, or lets it in again.
-    pub fn set_disabled(&self, now: Millis, disabled: bool) {
-        if self.disabled.swap(disabled, Ordering::Relaxed) != disabled {
-            let (from, to) =
-                if disabled { ("enabled", "disabled") } else { ("disabled", "enabled") };
-            self.events.push(Event { at: now, from, to, cause: None, source: Source::Operator });
-        }
-    }
-
     /// Whether an operator took it out.
     #[must_use]
     pub fn is_disabled(&self) -> bool {
         self.disabled.load(Ordering::Relaxed)
     }
 
-    /// Forgets every failure: it is as if new. What an operator or a minute's limit says stays.
-    pub fn reset(&self, now: Millis) {
-        let mut breaker = self.breaker.lock();
-        if breaker.open.is_some() {
-            self.tell(now, "cooldown", "ready", None, Source::Operator);
-        }
-        *breaker = Breaker::default();
-        self.word.store(0, Ordering::Relaxed);
-        self.back_since.store(0, Ordering::Relaxed);
-        self.trial.clear();
-        self.models.clear();
-        self.checks.reset(now, Source::Operator);
-        self.latency.forgive();
-    }
-
-    fn tell(
-        &self,
-        at: Millis,
-        from: &'static str,
-        to: &'static str,
-        cause: Option<Cause>,
-        source: Source,
-    ) {
-        self.events.push(Event { at, from, to, cause: cause.map(Cause::name), source });
-    }
-
-    /// Changes so far.
+    /// Changes of its health so far.
     #[must_use]
     pub fn changed(&self) -> u64 {
-        self.events.count() + self.checks.changed()
+        self.log.count()
     }
 
-    /// What changed of it, by whatever, in the order of time.
-    pub(super) fn changes(&self) -> Vec<Event> {
-        let mut changes = self.events.all();
-        changes.extend(self.checks.changes().iter().map(Change::event));
-        changes.sort_by_key(|event| event.at);
-        changes
+    /// The last changes of its health, in the order of time.
+    #[must_use]
+    pub fn events(&self) -> Vec<HealthEvent> {
+        let mut events = self.log.all();
+        events.sort_by_key(|event| event.at);
+        events
     }
 
     /// Its part of its full share of the traffic, above 0 and at most 1: less at first when it came back.
@@ -401,30 +290,6 @@ impl DeploymentState {
         self.models.of(foreign, model, now)
     }
 
-    /// What one model, or one operation that the deployment is not for, answered: a failure that is
-    /// about it alone.
-    pub fn model_failed(&self, now: Millis, model: &str, failure: Failure, around: &Surroundings) {
-        if !around.is_narrow(failure.cause) || around.cooldown_ms == 0 {
-            return;
-        }
-        let hint = failure.hint_ms.filter(|_| failure.cause == Cause::RateLimited);
-        if hint.is_none() && !around.has_sibling {
-            return;
-        }
-        let ms = hint.map_or(around.cooldown_ms, |ms| ms.min(RATE_LIMIT_CAP_MS));
-        let rest =
-            Rest { until: now.plus(ms), cause: failure.cause, provider_issued: hint.is_some() };
-        let operation = around.foreign.filter(|_| is_about_an_operation(failure.cause));
-        self.models.rest(operation, model, rest, now);
-    }
-
-    /// One model of a deployment that stands for many answered well.
-    pub fn model_answered(&self, model: &str) {
-        if self.has_model_rests() {
-            self.models.close(model);
-        }
-    }
-
     /// What checks found out.
     #[must_use]
     pub fn checks(&self) -> &Checks {
@@ -443,86 +308,36 @@ impl DeploymentState {
         }
     }
 
-    /// An attempt ended well.
-    pub fn success(
-        &self,
-        now: Millis,
-        attempt: AttemptRef,
-        measured: &Measured,
-    ) -> Option<Transition> {
-        self.successes.fetch_add(1, Ordering::Relaxed);
-        self.rates.end(now, measured.tokens);
-        let mut breaker = self.breaker.lock();
-        self.latency.measured(now, measured);
-        breaker.count(now, false);
-        self.close(&mut breaker, now, attempt)
-    }
-
-    /// A trial is going well, though it has not ended: a stream has content.
-    pub fn trial_proved(&self, now: Millis, attempt: AttemptRef) -> Option<Transition> {
-        self.close(&mut self.breaker.lock(), now, attempt)
-    }
-
-    fn close(&self, breaker: &mut Breaker, now: Millis, attempt: AttemptRef) -> Option<Transition> {
-        self.release_trial(attempt.trial.own);
-        let closes = match breaker.open {
-            // What began before the rest proves nothing about the time after it.
-            Some(open) => attempt.trial.own.is_some() || attempt.started >= open.since,
-            None => false,
-        };
-        if breaker.open.is_some() && !closes {
-            return None;
-        }
-        breaker.in_a_row = 0;
-        if !closes {
-            return None;
-        }
-        breaker.open = None;
-        breaker.opens_in_a_row = 0;
-        breaker.window.clear();
-        breaker.counts = Default::default();
-        self.word.store(0, Ordering::Relaxed);
-        self.back_since.store(now.0.saturating_add(1), Ordering::Relaxed);
-        self.tell(now, "cooldown", "ready", None, Source::Traffic);
-        Some(Transition::Closed)
-    }
-
     /// The last status that an upstream answered with when an attempt counted against it.
     #[must_use]
     pub fn last_status(&self) -> Option<u16> {
         u16::try_from(self.last_status.load(Ordering::Relaxed)).ok().filter(|status| *status > 0)
     }
 
-    /// An attempt failed.
-    pub fn failure(
-        &self,
-        now: Millis,
-        attempt: AttemptRef,
-        failure: Failure,
-        around: &Surroundings,
-    ) -> Option<Transition> {
-        let Failure { cause, status, hint_ms } = failure;
-        self.failures[cause as usize].fetch_add(1, Ordering::Relaxed);
-        if !cause.blames_deployment() {
-            self.release_trial(attempt.trial.own);
-            return None;
+    /// The rule that its state breaks, as text, if it breaks one.
+    ///
+    /// # Errors
+    /// What is wrong, with the numbers.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        let breaker = self.breaker.lock();
+        let cooldown = breaker.check_invariants(self.opens())?;
+        let word = self.word.load(Ordering::Relaxed);
+        if word != cooldown.map_or(0, pack) {
+            return Err(format!("the word {word:#x} is not the breaker's {cooldown:?}"));
         }
-        self.last_status.store(status.unwrap_or(0).into(), Ordering::Relaxed);
-        let mut breaker = self.breaker.lock();
-        self.latency.failed(now, around.attempt_timeout_ms);
-        breaker.remember(now, cause, status);
-        let failure = Failure { cause, status, hint_ms };
-        let before = if breaker.open.is_some() { "cooldown" } else { "ready" };
-        let rest = breaker.failed(now, attempt, failure, around);
-        let after = if breaker.open.is_some() { "cooldown" } else { "ready" };
-        if rest.is_some() || before != after {
-            self.tell(now, before, after, Some(cause), Source::Traffic);
+        // One that was subtracted from nothing is near the greatest number.
+        if self.in_flight() > u32::MAX / 2 {
+            return Err(format!(
+                "{} attempts are in flight: more ended than began",
+                self.in_flight()
+            ));
         }
-        self.word.store(breaker.open.map_or(0, |open| pack(open.rest)), Ordering::Relaxed);
-        self.release_trial(attempt.trial.own);
-        let rest = rest?;
-        self.opens.fetch_add(1, Ordering::Relaxed);
-        Some(Transition::Opened(rest))
+        self.models.check_invariants()?;
+        let probes = self.checks.check_invariants()?;
+        self.log.check_invariants([
+            (HealthPart::Breaker, self.standing(&breaker)),
+            (HealthPart::Probes, Standing::Probed(probes)),
+        ])
     }
 }
 

@@ -6,6 +6,7 @@
 //! and nothing begins after the deadline.
 
 mod after;
+mod invariants;
 mod plan;
 mod queue;
 

@@ -1,11 +1,14 @@
 //! The figures that health checks have to reach: verdicts that are false, detection, recovery, cost.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::DeploymentIndex;
-use hale_core::health::check::{Checked, Finding, Schedule, Start, Status, Subject};
-use hale_core::health::{AttemptRef, Measured, Trial};
+use hale_core::health::check::{
+    Checked, Ended, Finding, ProbeLimits, Schedule, Start, Status, Subject,
+};
+use hale_core::health::{AttemptRef, Evidence, FailureCount, Measured, Standing, Trial};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 
@@ -48,29 +51,30 @@ fn run(
     life: Life<'_>,
 ) -> Run {
     let mut chance = Chance::new(seed);
+    let phase = |id: &str| {
+        let seed = id.bytes().fold(seed, |all, byte| all.wrapping_mul(31) + u64::from(byte));
+        Chance::new(seed).next()
+    };
     let subject = |index: DeploymentIndex| Subject {
         id: snapshot.deployment(index).id.clone(),
         members: vec![index],
         place: index.0.into(),
+        phase: phase(&snapshot.deployment(index).id),
         upstream: index.0.into(),
         credential: index.0.into(),
         nano_usd,
         budget_nano_usd: None,
     };
     let subjects = snapshot.deployments.iter().map(|one| subject(one.index)).collect();
-    let mut schedule = Schedule::default();
-    let phases = seed;
-    schedule.plan(Millis(0), subjects, snapshot, |id| {
-        Chance::new(id.bytes().fold(phases, |all, byte| all.wrapping_mul(31) + u64::from(byte)))
-            .next()
-    });
+    let (mut schedule, mut limits) = (Schedule::default(), ProbeLimits::default());
+    schedule.plan(Millis(0), subjects, snapshot, &mut limits);
     let mut under_way: Vec<(u64, u64, Start, Finding)> = Vec::new();
     let mut result = Run { verdicts: Vec::new(), most_under_way: 0, paid: 0, starts: Vec::new() };
     let mut now = 0;
     while now < until {
         while let Some(at) = under_way.iter().position(|(ends, ..)| *ends <= now) {
             let (ended, started, start, finding) = under_way.swap_remove(at);
-            let checked = Checked {
+            let probe = Arc::new(Checked {
                 started: Millis(started),
                 ended: Millis(ended),
                 finding,
@@ -80,16 +84,22 @@ fn run(
                 message: Box::default(),
                 model: Box::default(),
                 headers: Vec::new(),
-            };
+            });
             for index in &start.subject.members {
-                let checks = snapshot.deployment(*index).state.checks();
-                if let Some(change) = checks.checked(checked.clone(), true, true) {
-                    result.verdicts.push((now, index.0, change.to));
+                let deployment = snapshot.deployment(*index);
+                let failures = FailureCount::WhenConfirmed;
+                let evidence = Evidence::Probed { probe: &probe, failures };
+                for event in deployment.apply(Millis(now), &evidence) {
+                    let Standing::Probed(to) = event.to else { continue };
+                    result.verdicts.push((now, index.0, to));
                 }
+                assert_eq!(deployment.check_invariants(), Ok(()));
             }
-            schedule.ended(Millis(now), snapshot, &start.subject, finding, chance.next());
+            let ended = Ended { subject: &start.subject, finding, chance: chance.next() };
+            schedule.ended(Millis(now), &ended, snapshot, &mut limits);
+            assert_eq!(schedule.check_invariants(), Ok(()));
         }
-        for start in schedule.start(Millis(now), snapshot) {
+        for start in schedule.start(Millis(now), snapshot, &mut limits) {
             let index = start.subject.members[0].0;
             result.paid += u64::from(!start.free_only);
             result.starts.push(now);
@@ -305,15 +315,14 @@ fn no_probe_is_sent_where_traffic_proved_health_within_the_interval() {
             id: one.id.clone(),
             members: vec![one.index],
             place: 0,
+            phase: Chance::new(seed + one.id.len() as u64).next(),
             upstream: one.index.0.into(),
             credential: one.index.0.into(),
             nano_usd: 1,
             budget_nano_usd: None,
         });
-        let mut schedule = Schedule::default();
-        let void = schedule.plan(Millis(0), subjects.collect(), &snapshot, |id| {
-            Chance::new(seed + id.len() as u64).next()
-        });
+        let (mut schedule, mut limits) = (Schedule::default(), ProbeLimits::default());
+        let void = schedule.plan(Millis(0), subjects.collect(), &snapshot, &mut limits);
         assert!(void.is_empty());
         let (mut now, mut checks) = (0, 0);
         let mut live = [None::<u64>; 10];
@@ -322,20 +331,18 @@ fn no_probe_is_sent_where_traffic_proved_health_within_the_interval() {
             let lucky = usize::try_from(chance.below(10)).unwrap();
             // Half of them have no traffic.
             if lucky % 2 == 0 {
-                snapshot.deployments[lucky].succeeded(
-                    Millis(now),
-                    attempt_at(now),
-                    &Measured::default(),
-                    "",
-                );
+                let (attempt, measured) = (attempt_at(now), Measured::default());
+                let evidence = Evidence::Succeeded { attempt, measured, model: "" };
+                snapshot.deployments[lucky].apply(Millis(now), &evidence);
                 live[lucky] = Some(now);
             }
-            for start in schedule.start(Millis(now), &snapshot) {
+            for start in schedule.start(Millis(now), &snapshot, &mut limits) {
                 let index = start.subject.members[0].0 as usize;
                 let age = live[index].map(|live| now - live);
                 assert!(age.is_none_or(|age| age >= interval), "seed {seed}, {index}: {age:?}");
                 checks += 1;
-                schedule.ended(Millis(now), &snapshot, &start.subject, Finding::Healthy, 0);
+                let ended = Ended { subject: &start.subject, finding: Finding::Healthy, chance: 0 };
+                schedule.ended(Millis(now), &ended, &snapshot, &mut limits);
             }
         }
         assert!(checks > 100, "those without traffic are checked: {checks}");

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use hale_core::cause::Cause;
 use hale_core::config::{InMemory, Options, load};
 use hale_core::deployment::{Deployment, DeploymentIndex};
-use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition, Trial};
+use hale_core::health::{
+    AttemptRef, Evidence, Failure, HealthEvents, Measured, OperatorAction, Surroundings, Trial,
+};
 use hale_core::route::{
     AttemptPlan, Controls, Exclusion, GiveUp, Next, Resolved, Tried, Walk, resolve,
 };
@@ -115,6 +117,8 @@ struct Request {
     ended: bool,
     stream: bool,
     under_way: Option<Attempt>,
+    /// Where its last attempt went.
+    asked: Option<DeploymentIndex>,
 }
 
 enum Event {
@@ -149,6 +153,8 @@ pub(crate) struct World {
     events: Vec<Option<Event>>,
     heap: BinaryHeap<Reverse<(u64, usize)>>,
     requests: Vec<Request>,
+    /// The requests that had a part in the last step.
+    touched: Vec<usize>,
     /// Trials under way, by deployment and by credential.
     trials: Vec<u32>,
     credential_trials: Vec<u32>,
@@ -171,6 +177,7 @@ impl World {
             events: Vec::new(),
             heap: BinaryHeap::new(),
             requests: Vec::new(),
+            touched: Vec::new(),
             ended: Vec::new(),
             began: Vec::new(),
             transitions: Vec::new(),
@@ -210,6 +217,17 @@ impl World {
         }
     }
 
+    /// What the last step touched still holds together: the deployment and the request's plan.
+    fn check_invariants(&mut self) {
+        for index in std::mem::take(&mut self.touched) {
+            let Request { walk, asked, .. } = &self.requests[index];
+            assert_eq!(walk.check_invariants(&self.snapshot), Ok(()), "at {}", self.now);
+            for deployment in asked.iter().map(|index| self.snapshot.deployment(*index)) {
+                assert_eq!(deployment.check_invariants(), Ok(()), "at {}", self.now);
+            }
+        }
+    }
+
     /// Lets everything happen.
     pub(crate) fn run(&mut self) {
         while let Some(Reverse((time, index))) = self.heap.pop() {
@@ -218,14 +236,16 @@ impl World {
             match self.events[index].take().expect("an event happens once") {
                 Event::Arrive(model, controls, leaves) => self.begin(model, controls, leaves),
                 Event::Step(request) => self.step(request),
-                Event::Meets(request) => self.meets(request),
-                Event::Ends(request) => self.stream_ends(request),
-                Event::Leaves(request) => self.leaves(request),
+                Event::Meets(request) => self.touch(request).meets(request),
+                Event::Ends(request) => self.touch(request).stream_ends(request),
+                Event::Leaves(request) => self.touch(request).leaves(request),
                 Event::Operator(deployment, out) => {
-                    let index = DeploymentIndex(deployment);
-                    self.snapshot.deployment(index).state.set_disabled(Millis(self.now), out);
+                    let deployment = self.snapshot.deployment(DeploymentIndex(deployment));
+                    let action = if out { OperatorAction::Disable } else { OperatorAction::Enable };
+                    deployment.apply(Millis(self.now), &Evidence::Operator(action));
                 }
             }
+            self.check_invariants();
         }
         assert!(self.requests.iter().all(|request| request.ended), "every request ends");
         for deployment in &self.snapshot.deployments {
@@ -240,7 +260,15 @@ impl World {
         let stream = controls.stream;
         let walk = Walk::new(&self.snapshot, target, controls, Millis(self.now)).numbered(number);
         let began = self.now;
-        self.requests.push(Request { walk, began, number, ended: false, stream, under_way: None });
+        self.requests.push(Request {
+            walk,
+            began,
+            number,
+            ended: false,
+            stream,
+            under_way: None,
+            asked: None,
+        });
         let index = self.requests.len() - 1;
         if let Some(after) = leaves {
             self.at(self.now + after, Event::Leaves(index));
@@ -248,7 +276,14 @@ impl World {
         self.step(index);
     }
 
+    /// Remembers that a request had a part in this step.
+    fn touch(&mut self, index: usize) -> &mut World {
+        self.touched.push(index);
+        self
+    }
+
     fn step(&mut self, index: usize) {
+        self.touched.push(index);
         while !self.requests[index].ended {
             let chance = self.chance.next();
             let now = Millis(self.now);
@@ -293,6 +328,7 @@ impl World {
             if own_end > plan.ends.0 { (plan.ends.0, Meets::Silence) } else { (own_end, meets) };
         let attempt = Attempt { plan, reference, around, meets, first_content_ms: None };
         self.requests[index].under_way = Some(attempt);
+        self.requests[index].asked = Some(plan.deployment);
         self.at(end, Event::Meets(index));
     }
 
@@ -340,9 +376,8 @@ impl World {
                 let whole = now.since(reference.started);
                 let measured =
                     Measured { whole_ms: Some(whole), output_tokens: 100, ..Measured::default() };
-                for change in deployment.succeeded(now, reference, &measured, "") {
-                    self.changed(plan.deployment, change);
-                }
+                let evidence = Evidence::Succeeded { attempt: reference, measured, model: "" };
+                self.changed(plan.deployment, &deployment.apply(now, &evidence));
                 return self.end(index, How::Answered(plan.deployment.0));
             }
             Meets::Failure(cause, status, hint) => (cause, status, hint),
@@ -350,8 +385,9 @@ impl World {
             Meets::Silence => (Cause::Timeout, None, None),
         };
         let failure = Failure { cause, status, hint_ms };
-        let change = deployment.failed(now, reference, failure, "", &attempt.around);
-        self.changed(plan.deployment, change);
+        let around = &attempt.around;
+        let evidence = Evidence::Failed { attempt: reference, failure, model: "", around };
+        self.changed(plan.deployment, &deployment.apply(now, &evidence));
         let tried = Tried {
             group: "".into(),
             deployment: plan.deployment,
@@ -373,10 +409,11 @@ impl World {
         attempt.first_content_ms = Some(now.since(attempt.reference.started));
         if attempt.plan.trial.is_held() {
             let deployment = self.snapshot.deployment(attempt.plan.deployment).clone();
-            let change = deployment.trial_proved(now, attempt.reference);
+            let evidence = Evidence::HalfOpenProved { attempt: attempt.reference };
+            let events = deployment.apply(now, &evidence);
             self.count_trial(&attempt.plan, false);
             (attempt.plan.trial, attempt.reference.trial) = (Trial::NONE, Trial::NONE);
-            self.changed(attempt.plan.deployment, change);
+            self.changed(attempt.plan.deployment, &events);
         }
         let chance = self.chance.next();
         let place = attempt.plan.deployment.0 as usize;
@@ -400,9 +437,8 @@ impl World {
                     output_tokens: 100,
                     ..Measured::default()
                 };
-                for change in deployment.succeeded(now, reference, &measured, "") {
-                    self.changed(plan.deployment, change);
-                }
+                let evidence = Evidence::Succeeded { attempt: reference, measured, model: "" };
+                self.changed(plan.deployment, &deployment.apply(now, &evidence));
                 return self.end(index, How::Answered(plan.deployment.0));
             }
             Meets::Failure(cause, status, hint) => (cause, status, hint),
@@ -410,8 +446,9 @@ impl World {
             Meets::Silence => (Cause::StreamStall, None, None),
         };
         let failure = Failure { cause, status, hint_ms };
-        let change = deployment.failed(now, reference, failure, "", &attempt.around);
-        self.changed(plan.deployment, change);
+        let around = &attempt.around;
+        let evidence = Evidence::Failed { attempt: reference, failure, model: "", around };
+        self.changed(plan.deployment, &deployment.apply(now, &evidence));
         self.end(index, How::Broken(plan.deployment.0));
     }
 
@@ -424,20 +461,20 @@ impl World {
             let now = Millis(self.now);
             let before = deployment.verdict(now);
             let failure = Failure::of(Cause::ClientClosed);
-            let change = deployment.failed(now, attempt.reference, failure, "", &attempt.around);
-            assert!(change.is_none() && deployment.verdict(now) == before, "I4: nobody's fault");
+            let around = &attempt.around;
+            let evidence =
+                Evidence::Failed { attempt: attempt.reference, failure, model: "", around };
+            let events = deployment.apply(now, &evidence);
+            let unchanged = events.is_empty() && deployment.verdict(now) == before;
+            assert!(unchanged, "I4: no fault of the deployment");
         }
         self.end(index, How::Left);
     }
 
-    fn changed(&mut self, deployment: DeploymentIndex, change: Option<Transition>) {
+    fn changed(&mut self, deployment: DeploymentIndex, events: &HealthEvents) {
         let in_flight = self.snapshot.deployment(deployment).state.in_flight();
-        let opened = match change {
-            // That it answers is known without checks.
-            None | Some(Transition::Proved(_)) => return,
-            Some(Transition::Opened(_)) => true,
-            Some(Transition::Closed) => false,
-        };
+        let Some(change) = events.cooldown_change() else { return };
+        let opened = change.is_cooldown();
         self.transitions.push((self.now, deployment.0, opened, in_flight));
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::{Event, Verdict};
+use hale_core::health::{Evidence, HealthEvent, HealthPart, OperatorAction, Verdict};
 use hale_core::provider::WireFormat;
 use hale_core::route::{Candidate, Controls, Excluded, Explanation, Fit, explain, windows};
 use hale_core::snapshot::Snapshot;
@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::PageRequest;
 use super::budgets::{self, BudgetLine};
 use crate::clock;
-use crate::events::{self, OperatorAction, What};
+use crate::events::{self, What};
 use crate::http::refusal;
 use crate::http::reply::{self, Reply};
 use crate::proxy::explain::{self, unix_s};
@@ -163,14 +163,14 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
         successes: state.successes(),
         failures: failures.filter(|(_, count)| *count > 0).collect(),
         check: check(snapshot, deployment, now),
-        changes: deployment.changes().iter().map(|event| change(event, now)).collect(),
+        changes: deployment.events().iter().map(|event| change(event, now)).collect(),
     }
 }
 
-fn change(event: &Event, now: Millis) -> Change {
+fn change(event: &HealthEvent, now: Millis) -> Change {
     Change {
-        from: event.from,
-        to: event.to,
+        from: event.from.name(),
+        to: event.to.name(),
         cause: event.cause,
         source: event.source.name(),
         at: unix_s(event.at, now),
@@ -187,6 +187,8 @@ fn check(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> Check {
     let source = |by_traffic| if by_traffic { "traffic" } else { "check" };
     let checks = deployment.state.checks();
     let history = checks.history(now, snapshot.checks.staleness_ms());
+    let events = deployment.state.events();
+    let events = events.iter().filter(|event| event.part == HealthPart::Probes);
     Check {
         status: history.status.name(),
         cause: history.status.cause(),
@@ -194,7 +196,7 @@ fn check(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> Check {
         checked_at: history.proved_at.map(|at| unix_s(at, now)),
         failures_in_a_row: history.failures_in_a_row,
         token_floor: checks.token_floor(),
-        changes: checks.changes().iter().map(|one| change(&one.event(), now)).collect(),
+        changes: events.map(|event| change(event, now)).collect(),
     }
 }
 
@@ -221,12 +223,9 @@ fn act(request: &PageRequest<'_>, action: OperatorAction) -> Response<Reply> {
     };
     let deployment = snapshot.deployment(index);
     let now = clock::now().millis();
-    match action {
-        OperatorAction::Reset => deployment.reset(now),
-        OperatorAction::Disable => deployment.state.set_disabled(now, true),
-        OperatorAction::Enable => deployment.state.set_disabled(now, false),
-    }
+    let changes = deployment.apply(now, &Evidence::Operator(action));
     events::publish(What::Operator { deployment: deployment.id.clone(), action });
+    events::health_changed(&deployment.id, changes);
     page(&line(snapshot, deployment, now))
 }
 

@@ -92,7 +92,7 @@ pub(super) async fn probe(
             let spent = usage.map_or_else(|| request.estimate(deployment), |u| cost(deployment, u));
             process.health.nano_usd.fetch_add(spent, Ordering::Relaxed);
             let more = spent.saturating_sub(request.estimate(deployment));
-            process.health.ledger.lock().add(checked.ended, &deployment.id, more);
+            process.health.limits.lock().ledger.add(checked.ended, &deployment.id, more);
         }
         Ok(None) => {
             checked.finding = Finding::Unknown(unproved(request.kind));

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use hale_core::deployment::{Deployment, DeploymentIndex};
+use hale_core::health::FailureCount;
 use hale_core::health::check::{Allowance, Checked, Finding};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
@@ -115,8 +116,7 @@ impl Rounds {
         for index in targets {
             let deployment = serving.snapshot.deployment(*index);
             let credential = request::credential(serving, deployment);
-            if let Some(until) = self.process.health.rate_limit_holds.lock().until(now, credential)
-            {
+            if let Some(until) = self.process.health.limits.lock().holds.until(now, credential) {
                 found.insert(*index, Answer::OnHold(until));
                 continue;
             }
@@ -138,7 +138,10 @@ impl Rounds {
             });
         }
         // With background probes a failure needs confirmation, also when it was found on demand.
-        let confirm = serving.snapshot.checks.background;
+        let failures = match serving.snapshot.checks.background {
+            true => FailureCount::WhenConfirmed,
+            false => FailureCount::AtOnce,
+        };
         let gather = async {
             while let Some(done) = tasks.join_next().await {
                 let Ok((members, Some(checked))) = done else { continue };
@@ -146,7 +149,7 @@ impl Rounds {
                 for index in members {
                     let deployment = serving.snapshot.deployment(index);
                     if self.is_in_force(deployment) {
-                        record(serving, deployment, &checked, confirm);
+                        record(serving, deployment, &checked, failures);
                     }
                     found.insert(index, Answer::Probed(checked.clone()));
                 }
@@ -179,7 +182,7 @@ impl Rounds {
             all: in_force.snapshot.checks.daily_budget_nano_usd(),
         };
         let now = clock::now().millis();
-        let booked = health.ledger.lock().book(now, &deployment.id, cost, allowed);
+        let booked = health.limits.lock().ledger.book(now, &deployment.id, cost, allowed);
         if !booked {
             health.budget_reached(&deployment.id, now);
         }
@@ -188,11 +191,11 @@ impl Rounds {
         let exists = |id: &str| in_force.snapshot.by_id.contains_key(id);
         if !exists(&deployment.id) {
             // The account of a deployment that was only tested is not needed again.
-            health.ledger.lock().retain(exists);
+            health.limits.lock().ledger.retain(exists);
         }
         if let Finding::RateLimited(Some(ms)) = checked.finding {
             let credential = request::credential(serving, deployment);
-            health.rate_limit_holds.lock().ask(checked.ended, credential, ms);
+            health.limits.lock().holds.hold(checked.ended, credential, ms);
         }
         checked
     }

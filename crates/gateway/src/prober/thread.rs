@@ -14,6 +14,7 @@ use std::time::Duration;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::check::{Checked, Finding, Schedule, Start, Status, Subject};
+use hale_core::health::{Evidence, FailureCount, check};
 use hale_core::time::Millis;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Semaphore, mpsc};
@@ -64,7 +65,7 @@ struct Ended {
     /// The config that it started with; the subject's indexes belong to it.
     serving: Arc<Serving>,
     subject: Subject,
-    checked: Checked,
+    checked: Arc<Checked>,
 }
 
 /// Runs until the process drops its end of the commands.
@@ -77,9 +78,13 @@ async fn run(process: &Arc<Process>, commands: &mut mpsc::Receiver<Command>) {
         process.health.beat.store(now.0, Ordering::Relaxed);
         let current = process.serving();
         if !Arc::ptr_eq(&current, &background.serving) {
-            background = background.with(current, now);
+            background = background.with(current, &process.health, now);
         }
-        let starts = if process.is_draining() { Vec::new() } else { background.starts(now) };
+        let starts = if process.is_draining() {
+            Vec::new()
+        } else {
+            background.starts(&process.health, now)
+        };
         for start in starts {
             spawn(process, &background.serving, start, &results);
         }
@@ -92,7 +97,7 @@ async fn run(process: &Arc<Process>, commands: &mut mpsc::Receiver<Command>) {
             .min(now.plus(u64::try_from(TICK.as_millis()).unwrap_or(u64::MAX)));
         tokio::select! {
             Some(ended) = ended.recv() => {
-                background.ended(&ended);
+                background.ended(&process.health, &ended);
                 panics::fail_where_a_test_says("health loop");
             }
             command = commands.recv() => match command {
@@ -119,7 +124,7 @@ fn spawn(
     let (process, serving, results) = (process.clone(), serving.clone(), results.clone());
     tokio::task::spawn_local(async move {
         let checked = contained(&process, &serving, index, spending).await;
-        let ended = Ended { serving, subject: start.subject, checked };
+        let ended = Ended { serving, subject: start.subject, checked: Arc::new(checked) };
         // The receiver is gone only after a restart of the loop.
         let _gone: Result<(), _> = results.send(ended).await;
     });
@@ -154,19 +159,23 @@ pub(crate) async fn contained(
 }
 
 /// Reports a probe's result to its deployment.
-pub(super) fn record(serving: &Serving, deployment: &Deployment, checked: &Checked, confirm: bool) {
+pub(super) fn record(
+    serving: &Serving,
+    deployment: &Deployment,
+    probe: &Arc<Checked>,
+    failures: FailureCount,
+) {
     events::publish(What::Probe {
         deployment: deployment.id.clone(),
-        finding: checked.finding.into(),
-        cause: checked.cause.map(Cause::name),
-        duration_ms: checked.ended.since(checked.started),
+        finding: probe.finding.into(),
+        cause: probe.cause.map(Cause::name),
+        duration_ms: probe.ended.since(probe.started),
     });
     let ignored = serving.snapshot.checks.ignores_transient
-        && checked.finding == Finding::Failing(Cause::Timeout);
-    let change = deployment.state.checks().checked(checked.clone(), confirm, !ignored);
-    if let Some(change) = change {
-        events::health_changed(&deployment.id, change);
-    }
+        && probe.finding == Finding::Failing(Cause::Timeout);
+    let failures = if ignored { FailureCount::Never } else { failures };
+    let changes = deployment.apply(probe.ended, &Evidence::Probed { probe, failures });
+    events::health_changed(&deployment.id, changes);
 }
 
 /// The background probes of one config.
@@ -181,7 +190,7 @@ struct Background {
 
 impl Background {
     fn new(health: &Health, serving: Arc<Serving>) -> Background {
-        let schedule = Schedule::new(health.ledger.clone(), health.rate_limit_holds.clone());
+        let schedule = Schedule::default();
         let background = Background { serving, schedule, logged_at: Millis(0), aged_at: Millis(0) };
         let now = clock::now().millis();
         let settings = &background.serving.snapshot.checks;
@@ -195,42 +204,42 @@ impl Background {
             );
         }
         let serving = background.serving.clone();
-        background.with(serving, now)
+        background.with(serving, health, now)
     }
 
     /// Switches to another config.
-    fn with(mut self, serving: Arc<Serving>, now: Millis) -> Background {
+    fn with(mut self, serving: Arc<Serving>, health: &Health, now: Millis) -> Background {
         for deployment in &serving.snapshot.deployments {
             deployment.state.checks().plan_next(None);
         }
         let subjects = subjects(&serving);
-        let void = self.schedule.plan(now, subjects, &serving.snapshot, |id| {
-            let mut hash = DefaultHasher::new();
-            id.hash(&mut hash);
-            hash.finish()
-        });
-        for (index, change) in void {
-            events::health_changed(&serving.snapshot.deployment(index).id, change);
+        let mut limits = health.limits.lock();
+        let void = self.schedule.plan(now, subjects, &serving.snapshot, &mut limits);
+        drop(limits);
+        for event in void {
+            let change = event.on_wall_clock(clock::wall());
+            events::publish(What::Health { change, seen_at: None });
         }
         self.serving = serving;
         self
     }
 
-    fn starts(&mut self, now: Millis) -> Vec<Start> {
-        self.schedule.start(now, &self.serving.snapshot)
+    fn starts(&mut self, health: &Health, now: Millis) -> Vec<Start> {
+        self.schedule.start(now, &self.serving.snapshot, &mut health.limits.lock())
     }
 
-    fn ended(&mut self, ended: &Ended) {
+    fn ended(&mut self, health: &Health, ended: &Ended) {
         let now = clock::now().millis();
         let members = ended.subject.members.iter();
         for deployment in members.map(|index| ended.serving.snapshot.deployment(*index)) {
             if self.is_unchanged(&deployment.id, ended) {
-                record(&ended.serving, deployment, &ended.checked, true);
+                record(&ended.serving, deployment, &ended.checked, FailureCount::WhenConfirmed);
             }
         }
-        let finding = ended.checked.finding;
-        let snapshot = &self.serving.snapshot;
-        self.schedule.ended(now, snapshot, &ended.subject, finding, fastrand::u64(..));
+        let Ended { subject, checked, .. } = ended;
+        let result = check::Ended { subject, finding: checked.finding, chance: fastrand::u64(..) };
+        let limits = &mut health.limits.lock();
+        self.schedule.ended(now, &result, &self.serving.snapshot, limits);
         self.log_counts(now);
     }
 
@@ -251,9 +260,8 @@ impl Background {
         self.aged_at = now;
         let staleness_ms = self.serving.snapshot.checks.staleness_ms();
         for deployment in &self.serving.snapshot.deployments {
-            if let Some(change) = deployment.state.checks().grow_old(now, staleness_ms) {
-                events::health_changed(&deployment.id, change);
-            }
+            let changes = deployment.apply(now, &Evidence::Aged { staleness_ms });
+            events::health_changed(&deployment.id, changes);
         }
     }
 
@@ -324,9 +332,17 @@ fn subjects(serving: &Serving) -> Vec<Subject> {
             place: request::subject(serving, deployment.index),
             upstream: upstream.finish(),
             credential: request::credential(serving, deployment),
+            phase: phase(&deployment.id),
             nano_usd: built.estimate(deployment),
             budget_nano_usd: deployment.probing.daily_budget_nano_usd(),
         });
     }
     subjects
+}
+
+/// Where in the interval a deployment's first probe lies: the same for an id each time.
+fn phase(id: &str) -> u64 {
+    let mut hash = DefaultHasher::new();
+    id.hash(&mut hash);
+    hash.finish()
 }

@@ -4,11 +4,12 @@
 //! Always true: lines are in the order of the events; when events were missed, the log says how many, and
 //! which deployments are not healthy now.
 
-use hale_core::health::Verdict;
 use hale_core::health::check::Status;
+use hale_core::health::{HealthEvent, HealthPart, HealthSubject, Source, Standing, Verdict};
+use hale_core::time::UnixMs;
 
 use crate::clock;
-use crate::events::{Event, HealthChange, Received, Reload, Shutdown, Subscriber, What};
+use crate::events::{Event, Received, Reload, Shutdown, Subscriber, What};
 use crate::state::Process;
 
 /// Writes lines until the process has stopped.
@@ -28,7 +29,7 @@ pub(super) async fn run(mut events: Subscriber, process: std::sync::Arc<Process>
 
 fn write(event: &Event) {
     match &event.what {
-        What::Health { deployment, change } => health(deployment, *change, event.unix_ms),
+        What::Health { change, seen_at } => health(change, seen_at.as_deref()),
         What::Operator { deployment, action } => {
             let deployment = &**deployment;
             tracing::warn!(deployment, hand = ?action, "an operator acted on a deployment");
@@ -43,49 +44,49 @@ fn write(event: &Event) {
     }
 }
 
-fn health(deployment: &str, change: HealthChange, unix_ms: u64) {
-    match change {
-        HealthChange::CooldownBegan { cause, until_unix_ms, provider_issued } => {
-            let rest_ms = until_unix_ms.saturating_sub(unix_ms);
-            tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment rests");
+fn health(event: &HealthEvent<UnixMs>, seen_at: Option<&str>) {
+    let deployment = match (&event.subject, seen_at) {
+        (HealthSubject::Deployment(id), _) => &**id,
+        (HealthSubject::Credential(_), Some(id)) => id,
+        // A line about the deployment says it.
+        (HealthSubject::Credential(_), None) => return,
+    };
+    match (&event.part, event.source) {
+        // What an operator does has a line of its own.
+        (_, Source::Operator) => {}
+        (HealthPart::Breaker, Source::Traffic) => breaker(deployment, event),
+        (HealthPart::Probes, _) => probes(deployment, event),
+        (HealthPart::Breaker, Source::Check | Source::Time | Source::Config)
+        | (HealthPart::Switch | HealthPart::Model { .. }, _) => {}
+    }
+}
+
+fn breaker(deployment: &str, event: &HealthEvent<UnixMs>) {
+    if let Some(until) = event.until {
+        let (cause, provider_issued) = (event.cause, event.provider_issued);
+        let rest_ms = until.0.saturating_sub(event.at.0);
+        tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment rests");
+    } else if event.is_recovery() {
+        tracing::info!(deployment, "deployment is back");
+    }
+}
+
+fn probes(deployment: &str, event: &HealthEvent<UnixMs>) {
+    let (cause, source) = (event.cause, event.source.name());
+    let (from, name) = (event.from.name(), event.to.name());
+    match (event.from, event.to) {
+        (_, Standing::Probed(Status::Unhealthy(_))) => {
+            tracing::warn!(deployment, cause, from, source, "deployment is {name}");
         }
-        HealthChange::CooldownEnded => tracing::info!(deployment, "deployment is back"),
-        HealthChange::Status { from, to, cause, source } => {
-            let (from_name, name) = (from.name(), to.name());
-            match (from, to) {
-                (_, Status::Unhealthy(_)) => {
-                    tracing::warn!(
-                        deployment,
-                        cause,
-                        from = from_name,
-                        source,
-                        "deployment is {name}"
-                    );
-                }
-                // A deployment with little traffic goes there and back all day.
-                (Status::Unchecked, Status::Healthy) | (Status::Healthy, Status::Unchecked) => {
-                    tracing::debug!(
-                        deployment,
-                        cause,
-                        from = from_name,
-                        source,
-                        "deployment is {name}"
-                    );
-                }
-                (
-                    _,
-                    Status::Healthy | Status::RateLimited | Status::Unchecked | Status::Unknown(_),
-                ) => {
-                    tracing::info!(
-                        deployment,
-                        cause,
-                        from = from_name,
-                        source,
-                        "deployment is {name}"
-                    );
-                }
-            }
+        // A deployment with little traffic goes there and back all day.
+        (Standing::Probed(Status::Unchecked), Standing::Probed(Status::Healthy))
+        | (Standing::Probed(Status::Healthy), Standing::Probed(Status::Unchecked)) => {
+            tracing::debug!(deployment, cause, from, source, "deployment is {name}");
         }
+        (_, Standing::Probed(_)) => {
+            tracing::info!(deployment, cause, from, source, "deployment is {name}");
+        }
+        (_, Standing::Ready | Standing::Cooldown | Standing::Enabled | Standing::Disabled) => {}
     }
 }
 

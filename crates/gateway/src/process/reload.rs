@@ -14,6 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hale_core::config::{self, Loaded, Options, Severity};
+use hale_core::health::Evidence;
 use hale_core::snapshot::Snapshot;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -237,10 +238,10 @@ fn carry_state(before: &Snapshot, now: &Snapshot) {
     for deployment in &now.deployments {
         let known = before.by_id.get(&deployment.id).map(|index| before.deployment(*index));
         let Some(known) = known else { continue };
-        if !Arc::ptr_eq(&known.state, &deployment.state)
-            && let Some(change) = deployment.state.take_over(&known.state, at)
-        {
-            events::health_changed(&deployment.id, change);
+        if !Arc::ptr_eq(&known.state, &deployment.state) {
+            let before = &known.state.carried();
+            let changes = deployment.apply(at, &Evidence::ConfigReplaced { before });
+            events::health_changed(&deployment.id, changes);
         }
     }
 }

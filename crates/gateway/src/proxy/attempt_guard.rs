@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::{AttemptRef, Failure, Measured, Surroundings, Transition, Trial};
+use hale_core::health::{AttemptRef, Evidence, Failure, Measured, Surroundings, Trial};
 use hale_core::route::AttemptPlan;
 use hale_core::time::Millis;
 use hale_core::usage::Usage;
@@ -115,9 +115,10 @@ impl AttemptGuard {
         let now = clock::recent().millis();
         slot.first_content_ms = Some(now.since(slot.attempt.started));
         if slot.attempt.trial.is_held() {
-            let change = self.deployment.trial_proved(now, slot.attempt);
+            let evidence = Evidence::HalfOpenProved { attempt: slot.attempt };
             slot.attempt.trial = Trial::NONE;
-            log(&self.deployment, change);
+            let changes = self.deployment.apply(now, &evidence);
+            events::health_changed(&self.deployment.id, changes);
         }
     }
 
@@ -135,33 +136,29 @@ impl AttemptGuard {
             output_tokens: usage.output,
             tokens: usage.input.saturating_add(usage.output).saturating_sub(slot.reserved),
         };
-        let changes = self.deployment.succeeded(now, slot.attempt, &measured, &slot.model);
-        changes.into_iter().for_each(|change| log(&self.deployment, change));
+        let Slot { attempt, ref model, .. } = **slot;
+        let changes = self.deployment.apply(now, &Evidence::Succeeded { attempt, measured, model });
+        events::health_changed(&self.deployment.id, changes);
     }
 
     /// It failed.
     pub(crate) fn failure(&mut self, failure: Failure) {
         let now = clock::now().millis();
-        let change = match &mut self.stake {
+        let evidence = match &mut self.stake {
             Stake::Probe => return,
             Stake::Local(_, _) if failure.cause.blames_deployment() => return,
             Stake::Local(around, started) => {
                 let attempt = AttemptRef { started: *started, request: 0, trial: Trial::NONE };
-                self.deployment.failed(now, attempt, failure, "", around)
+                Evidence::Failed { attempt, failure, model: "", around }
             }
             Stake::Traffic(slot) => {
                 slot.is_reported = true;
-                let Slot { attempt, model, around, .. } = &**slot;
-                self.deployment.failed(now, *attempt, failure, model, around)
+                let Slot { attempt, ref model, ref around, .. } = **slot;
+                Evidence::Failed { attempt, failure, model, around }
             }
         };
-        log(&self.deployment, change);
-    }
-}
-
-fn log(deployment: &Deployment, change: Option<Transition>) {
-    if let Some(change) = change {
-        events::health_changed(&deployment.id, change);
+        let changes = self.deployment.apply(now, &evidence);
+        events::health_changed(&self.deployment.id, changes);
     }
 }
 

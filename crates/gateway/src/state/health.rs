@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hale_core::deployment::DeploymentIndex;
-use hale_core::health::check::{Checked, Ledger, Quiet};
+use hale_core::health::check::{Checked, ProbeLimits};
 use hale_core::time::Millis;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -58,10 +58,8 @@ pub(crate) struct Health {
     pub(crate) in_flight: AtomicU64,
     /// The cost of all probes, in units of 10^-9 USD.
     pub(crate) nano_usd: AtomicU64,
-    /// What is spent of the day's budgets, by background probes and on demand.
-    pub(crate) ledger: Arc<Mutex<Ledger>>,
-    /// Credentials that a provider rate-limits.
-    pub(crate) rate_limit_holds: Arc<Mutex<Quiet>>,
+    /// What bounds probes, whoever asks for them. Locked for moments, never across a wait.
+    pub(crate) limits: Mutex<ProbeLimits>,
     /// Attempts that ignored probes, because every deployment was unhealthy.
     pub(crate) bypasses: AtomicU64,
     /// When that was last logged, milliseconds, plus 1.
@@ -82,8 +80,7 @@ impl Health {
             failed: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             nano_usd: AtomicU64::new(0),
-            ledger: Arc::default(),
-            rate_limit_holds: Arc::default(),
+            limits: Mutex::default(),
             bypasses: AtomicU64::new(0),
             warned: AtomicU64::new(0),
             budget_day: AtomicU64::new(0),

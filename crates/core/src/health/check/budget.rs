@@ -1,7 +1,6 @@
 //! What checks cost in a day, and whether another one may.
 //!
-//! Owned by the process, so that neither a new config nor a health thread that begins anew forgets it;
-//! asked by [`super::Schedule`] and by checks on demand. Always true: nothing is booked that exceeds a
+//! Part of [`super::ProbeLimits`]; asked by [`super::Schedule`] and by probes on demand. Always true: nothing is booked that exceeds a
 //! limit; what was spent is forgotten with its day.
 
 use std::collections::HashMap;

@@ -6,16 +6,18 @@
 
 mod budget;
 mod finding;
+mod limits;
 mod pick;
-mod quiet;
 mod record;
 mod rules;
 mod schedule;
+mod status;
 
 pub use budget::{Allowance, Ledger};
 pub use finding::{Doubt, Finding, Refusal, judge, token_floor};
+pub use limits::{ProbeLimits, RateLimitHolds};
 pub use pick::{ProbeKind, kind, model, modes, unserved};
-pub use quiet::Quiet;
-pub use record::{Change, Checked, Checks, History, Status};
+pub use record::{Checks, History};
 pub use rules::{CheckRules, CheckSettings};
-pub use schedule::{Schedule, Start, Subject};
+pub use schedule::{Ended, Schedule, Start, Subject};
+pub use status::{Checked, Status};

@@ -4,121 +4,21 @@
 //! answer to real traffic ends a verdict of checks; a failed check that began before such an answer
 //! changes nothing; selection reads one atomic word; every change is returned, to be logged once.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{Doubt, Finding};
+use super::{Checked, Doubt, Finding, Status};
 use crate::cause::Cause;
-use crate::health::Obstacle;
-use crate::health::event::{Event, KEPT, Source};
+use crate::health::FailureCount;
+use crate::health::event::{Carried, Change, EventLog, HealthEvent, HealthPart, Source, Standing};
 use crate::time::Millis;
 
 /// Failed checks in a row before a deployment that was not unhealthy is. Source: the contract, section 3.
 const CONFIRMED_AFTER: u32 = 3;
 /// The same where the provider said no in so many words.
 const REFUSED_AFTER: u32 = 2;
-
-/// What is in force.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Status {
-    /// Nothing is known.
-    #[default]
-    Unchecked,
-    /// The model ran.
-    Healthy,
-    /// It answers that it wants to be left alone.
-    RateLimited,
-    /// Checks failed, as often as it takes.
-    Unhealthy(Cause),
-    /// Checks prove nothing about it.
-    Unknown(Doubt),
-}
-
-impl Status {
-    /// The name on pages, in logs and in metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Status::Unchecked => "unchecked",
-            Status::Healthy => "healthy",
-            Status::RateLimited => "rate_limited",
-            Status::Unhealthy(_) => "unhealthy",
-            Status::Unknown(Doubt::Shallow) => "reachable",
-            Status::Unknown(Doubt::WrongMode | Doubt::NoPath | Doubt::Model | Doubt::Unserved) => {
-                "unknown"
-            }
-        }
-    }
-
-    /// Why, where there is something to say.
-    #[must_use]
-    pub const fn cause(self) -> Option<&'static str> {
-        match self {
-            Status::Unchecked | Status::Healthy => None,
-            Status::RateLimited => Some(Cause::RateLimited.name()),
-            Status::Unhealthy(cause) => Some(cause.name()),
-            Status::Unknown(doubt) => Some(doubt.name()),
-        }
-    }
-}
-
-/// One check that came to an end.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Checked {
-    /// When it began.
-    pub started: Millis,
-    /// When it ended.
-    pub ended: Millis,
-    /// What it proved.
-    pub finding: Finding,
-    /// What the classifier said, when it got no good answer.
-    pub cause: Option<Cause>,
-    /// The upstream's status, when that was no success.
-    pub status: Option<u16>,
-    /// What stood in the way, where no answer came.
-    pub obstacle: Option<Obstacle>,
-    /// What the provider said, or we say; one line.
-    pub message: Box<str>,
-    /// The model that was asked, as the provider calls it.
-    pub model: Box<str>,
-    /// What the answer's headers say about limits and regions.
-    pub headers: Vec<(&'static str, Box<str>)>,
-}
-
-/// One change of what is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// What was.
-    pub from: Status,
-    /// What is.
-    pub to: Status,
-    /// When it changed.
-    pub at: Millis,
-    /// What changed it.
-    pub source: Source,
-}
-
-impl Change {
-    /// Why, where there is something to say.
-    #[must_use]
-    pub const fn cause(&self) -> Option<&'static str> {
-        match self.source {
-            Source::Time => Some("stale"),
-            Source::Config => Some("config_changed"),
-            Source::Check | Source::Traffic | Source::Operator => self.to.cause(),
-        }
-    }
-
-    /// The same as pages show it.
-    #[must_use]
-    pub const fn event(&self) -> Event {
-        let (from, to) = (self.from.name(), self.to.name());
-        Event { at: self.at, from, to, cause: self.cause(), source: self.source }
-    }
-}
 
 /// What there is to show.
 #[derive(Clone, Debug, Default)]
@@ -150,8 +50,6 @@ pub struct Checks {
     settled: AtomicBool,
     /// Checks so far.
     count: AtomicU64,
-    /// Changes so far.
-    changed: AtomicU64,
     /// The least number of tokens that may be asked for; 0 is not known.
     floor: AtomicU32,
     /// Whether the limit of tokens has to be called `max_completion_tokens`.
@@ -170,7 +68,6 @@ struct Inner {
     failures_in_a_row: u32,
     last: Option<Arc<Checked>>,
     last_model: Option<Box<str>>,
-    changes: VecDeque<Change>,
 }
 
 fn moment(word: u64) -> Option<Millis> {
@@ -204,18 +101,6 @@ impl Checks {
     pub fn standing(&self) -> (Status, u32) {
         let inner = self.inner.lock();
         (inner.status, inner.failures_in_a_row)
-    }
-
-    /// The last changes, the newest last.
-    #[must_use]
-    pub fn changes(&self) -> Vec<Change> {
-        self.inner.lock().changes.iter().copied().collect()
-    }
-
-    /// Changes so far.
-    #[must_use]
-    pub fn changed(&self) -> u64 {
-        self.changed.load(Ordering::Relaxed)
     }
 
     /// The last check, whatever it proved.
@@ -265,7 +150,13 @@ impl Checks {
 
     /// Real traffic for `model` got a good answer. `model` is empty but for a deployment that stands for
     /// many.
-    pub(crate) fn answered(&self, now: Millis, started: Millis, model: &str) -> Option<Change> {
+    pub(in crate::health) fn answered(
+        &self,
+        now: Millis,
+        started: Millis,
+        model: &str,
+        log: &EventLog,
+    ) -> Option<HealthEvent> {
         self.live_at.store(now.0.saturating_add(1), Ordering::Relaxed);
         let settled = self.settled.load(Ordering::Relaxed);
         if model.is_empty() && settled {
@@ -279,134 +170,147 @@ impl Checks {
         if settled || inner.last.as_ref().is_some_and(|last| started < last.started) {
             return None;
         }
-        self.proved(&mut inner, Status::Healthy, now, Source::Traffic)
+        let proof = Proof { at: now, now, source: Source::Traffic };
+        let change = self.proved(&mut inner, proof, Status::Healthy);
+        change.map(|change| log.record(HealthPart::Probes, change))
     }
 
-    /// Time passes: a verdict that is older than `staleness_ms` is none any more.
-    pub fn grow_old(&self, now: Millis, staleness_ms: u64) -> Option<Change> {
+    /// Time passes: a verdict that is older than `staleness_ms` is void.
+    pub(in crate::health) fn grow_old(
+        &self,
+        now: Millis,
+        staleness_ms: u64,
+        log: &EventLog,
+    ) -> Option<HealthEvent> {
         let mut inner = self.inner.lock();
         let newest = inner.proved_at.max(self.live_at())?;
         if inner.status == Status::Unchecked || now.since(newest) <= staleness_ms {
             return None;
         }
-        self.enter(&mut inner, Status::Unchecked, newest, now, Source::Time)
+        let change = self.enter(
+            &mut inner,
+            Proof { at: newest, now, source: Source::Time },
+            Status::Unchecked,
+        );
+        change.map(|change| log.record(HealthPart::Probes, change))
     }
 
-    /// A check ended. `confirm` says that one failure alone is no verdict; `counts` that a failure is one.
-    pub fn checked(&self, check: Checked, confirm: bool, counts: bool) -> Option<Change> {
+    /// A probe ended.
+    pub(in crate::health) fn probed(
+        &self,
+        probe: &Arc<Checked>,
+        failures: FailureCount,
+        log: &EventLog,
+    ) -> Option<HealthEvent> {
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut inner = self.inner.lock();
-        let (now, finding) = (check.ended, check.finding);
-        let outdated = self.live_at().is_some_and(|live| live >= check.started);
-        inner.last = Some(Arc::new(check));
-        match finding {
+        inner.last = Some(probe.clone());
+        let change = self.found(&mut inner, probe, failures);
+        change.map(|change| log.record(HealthPart::Probes, change))
+    }
+
+    /// What a probe's finding changes.
+    fn found(&self, inner: &mut Inner, probe: &Checked, failures: FailureCount) -> Option<Change> {
+        let outdated = self.live_at().is_some_and(|live| live >= probe.started);
+        let proof = Proof { at: probe.ended, now: probe.ended, source: Source::Check };
+        match probe.finding {
             Finding::ProbeError => None,
-            Finding::Healthy => self.proved(&mut inner, Status::Healthy, now, Source::Check),
-            Finding::RateLimited(_) => {
-                self.proved(&mut inner, Status::RateLimited, now, Source::Check)
-            }
+            Finding::Healthy => self.proved(inner, proof, Status::Healthy),
+            Finding::RateLimited(_) => self.proved(inner, proof, Status::RateLimited),
             Finding::Unknown(look @ (Doubt::Shallow | Doubt::Unserved)) => match inner.status {
                 Status::Unhealthy(cause) if !is_seen_by_a_look(cause) => None,
-                // What ran is not in doubt because somebody only looked; it grows old by itself.
+                // A list of models does not overrule an answer of the model; that verdict ages out.
                 Status::Healthy | Status::RateLimited => None,
                 Status::Unchecked | Status::Unknown(_) | Status::Unhealthy(_) => {
-                    self.proved(&mut inner, Status::Unknown(look), now, Source::Check)
+                    self.proved(inner, proof, Status::Unknown(look))
                 }
             },
-            Finding::Unknown(doubt) => {
-                self.proved(&mut inner, Status::Unknown(doubt), now, Source::Check)
-            }
-            Finding::Failing(_) if outdated || !counts => None,
+            Finding::Unknown(doubt) => self.proved(inner, proof, Status::Unknown(doubt)),
+            Finding::Failing(_) if outdated || failures == FailureCount::Never => None,
             Finding::Failing(cause) => {
                 inner.failures_in_a_row = inner.failures_in_a_row.saturating_add(1);
                 self.suspect.store(true, Ordering::Relaxed);
                 self.settled.store(false, Ordering::Relaxed);
-                let needed = match cause {
-                    _ if !confirm => 1,
-                    Cause::Auth | Cause::Permission | Cause::NotFound => REFUSED_AFTER,
+                let needed = match (failures, cause) {
+                    (FailureCount::AtOnce, _) => 1,
+                    (_, Cause::Auth | Cause::Permission | Cause::NotFound) => REFUSED_AFTER,
                     _ => CONFIRMED_AFTER,
                 };
                 let stays = matches!(inner.status, Status::Unhealthy(_));
                 if !stays && inner.failures_in_a_row < needed {
                     return None;
                 }
-                self.enter(&mut inner, Status::Unhealthy(cause), now, now, Source::Check)
+                self.enter(inner, proof, Status::Unhealthy(cause))
             }
         }
     }
 
-    fn proved(
-        &self,
-        inner: &mut Inner,
-        status: Status,
-        now: Millis,
-        source: Source,
-    ) -> Option<Change> {
+    fn proved(&self, inner: &mut Inner, proof: Proof, status: Status) -> Option<Change> {
         inner.failures_in_a_row = 0;
         self.suspect.store(false, Ordering::Relaxed);
-        self.enter(inner, status, now, now, source)
+        self.enter(inner, proof, status)
     }
 
-    /// The one place where what is in force changes. `proved_at` is the evidence's moment.
-    fn enter(
-        &self,
-        inner: &mut Inner,
-        to: Status,
-        proved_at: Millis,
-        at: Millis,
-        source: Source,
-    ) -> Option<Change> {
+    /// The one place where what is in force changes.
+    fn enter(&self, inner: &mut Inner, proof: Proof, to: Status) -> Option<Change> {
         let from = std::mem::replace(&mut inner.status, to);
-        inner.proved_at = Some(proved_at);
-        inner.by_traffic = source == Source::Traffic;
-        let word = match to {
-            Status::Unhealthy(cause) => (proved_at.0.min(u64::MAX >> 8) << 8) | (cause as u64 + 1),
-            Status::Unchecked | Status::Healthy | Status::RateLimited | Status::Unknown(_) => 0,
-        };
-        self.word.store(word, Ordering::Relaxed);
+        inner.proved_at = Some(proof.at);
+        inner.by_traffic = proof.source == Source::Traffic;
+        self.word.store(pack(to, proof.at), Ordering::Relaxed);
         self.settled.store(to == Status::Healthy, Ordering::Relaxed);
-        if from == to {
-            return None;
-        }
-        let change = Change { from, to, at, source };
-        self.note(inner, change);
-        Some(change)
+        (from != to).then(|| change(from, to, proof.now, proof.source))
     }
 
-    fn note(&self, inner: &mut Inner, change: Change) {
-        self.changed.fetch_add(1, Ordering::Relaxed);
-        if inner.changes.len() == KEPT {
-            inner.changes.pop_front();
-        }
-        inner.changes.push_back(change);
-    }
-
-    /// Takes the place of `before` under the same id: what happened stays known, its verdict is void.
-    pub(crate) fn take_over(&self, before: &Checks, now: Millis) -> Option<Change> {
-        let (from, changes) = {
-            let before = before.inner.lock();
-            (before.status, before.changes.clone())
-        };
-        let mut inner = self.inner.lock();
-        inner.changes = changes;
-        self.count.store(before.count(), Ordering::Relaxed);
-        self.changed.store(before.changed(), Ordering::Relaxed);
-        let change = Change { from, to: Status::Unchecked, at: now, source: Source::Config };
+    /// Something else is under the same id: what happened stays known, the verdict is void.
+    pub(in crate::health) fn carry(
+        &self,
+        before: &Carried,
+        now: Millis,
+        log: &EventLog,
+    ) -> Option<HealthEvent> {
+        self.count.store(before.probed, Ordering::Relaxed);
+        let from = before.probes;
         (from != Status::Unchecked).then(|| {
-            self.note(&mut inner, change);
-            change
+            log.record(HealthPart::Probes, change(from, Status::Unchecked, now, Source::Config))
         })
     }
 
-    /// Forgets every verdict: it is as if never checked, but for the changes so far. What was learned
-    /// about tokens stays.
-    pub(crate) fn reset(&self, now: Millis, source: Source) -> Option<Change> {
+    /// Forgets every verdict: it is as if never probed. What was learned about tokens stays.
+    pub(in crate::health) fn reset(
+        &self,
+        now: Millis,
+        source: Source,
+        log: &EventLog,
+    ) -> Option<HealthEvent> {
         let mut inner = self.inner.lock();
-        let change = self.enter(&mut inner, Status::Unchecked, now, now, source);
-        let changes = std::mem::take(&mut inner.changes);
-        *inner = Inner { changes, ..Inner::default() };
+        let change = self.enter(&mut inner, Proof { at: now, now, source }, Status::Unchecked);
+        *inner = Inner::default();
         self.suspect.store(false, Ordering::Relaxed);
-        change
+        change.map(|change| log.record(HealthPart::Probes, change))
+    }
+
+    /// The rule that the record breaks, if it breaks one.
+    pub(in crate::health) fn check_invariants(&self) -> Result<Status, String> {
+        let inner = self.inner.lock();
+        let (status, row) = (inner.status, inner.failures_in_a_row);
+        let (suspect, settled) = (self.is_suspect(), self.settled.load(Ordering::Relaxed));
+        let word = self.word.load(Ordering::Relaxed);
+        let rules = [
+            (word == inner.proved_at.map_or(0, |at| pack(status, at)), "the word is the verdict"),
+            (inner.proved_at.is_some() || status == Status::Unchecked, "a verdict has evidence"),
+            (suspect == (row > 0), "suspect means that the last probes failed"),
+            (!settled || (status == Status::Healthy && row == 0), "settled means healthy"),
+            (
+                row > 0 || !matches!(status, Status::Unhealthy(_)),
+                "unhealthy means that probes failed",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => {
+                Err(format!("probes: {rule}: {status:?}, {row} failures, {word:#x}"))
+            }
+            None => Ok(status),
+        }
     }
 
     /// What there is to show, at `now`; evidence older than `staleness_ms` counts for nothing.
@@ -432,7 +336,33 @@ impl Checks {
     }
 }
 
-/// What somebody sees who asks for nothing but the list of models.
+/// What changes a verdict.
+#[derive(Clone, Copy)]
+struct Proof {
+    /// The evidence's moment.
+    at: Millis,
+    now: Millis,
+    source: Source,
+}
+
+fn change(from: Status, to: Status, at: Millis, source: Source) -> Change {
+    let cause = match source {
+        Source::Time => Some("stale"),
+        Source::Config => Some("config_changed"),
+        Source::Check | Source::Traffic | Source::Operator => to.cause(),
+    };
+    let (from, to) = (Standing::Probed(from), Standing::Probed(to));
+    Change { at, from, to, cause, source, until: None }
+}
+
+fn pack(status: Status, proved_at: Millis) -> u64 {
+    match status {
+        Status::Unhealthy(cause) => (proved_at.0.min(u64::MAX >> 8) << 8) | (cause as u64 + 1),
+        Status::Unchecked | Status::Healthy | Status::RateLimited | Status::Unknown(_) => 0,
+    }
+}
+
+/// What a list of models shows, without an answer of the model.
 const fn is_seen_by_a_look(cause: Cause) -> bool {
     matches!(cause, Cause::Connect | Cause::Dns | Cause::Tls | Cause::Auth | Cause::Permission)
 }

@@ -1,19 +1,18 @@
-//! When which deployment is checked.
+//! When which deployment is probed.
 //!
 //! Driven by the gateway's health thread: [`Schedule::plan`] with each config, [`Schedule::start`] when
-//! [`Schedule::wake`] says so, [`Schedule::ended`] with each result. Always true: at most `concurrency`
-//! checks are under way, at most [`PER_UPSTREAM`] at one upstream, at most half of them at deployments
-//! that failed last time; nobody is checked later than the interval but for want of such a place; who
-//! proves itself by traffic is not checked; paid checks stay within the budget.
+//! [`Schedule::wake`] says so, [`Schedule::ended`] with each result; [`ProbeLimits`] are lent to it. Always
+//! true: at most `concurrency` probes are under way, at most [`PER_UPSTREAM`] at one upstream, at most half
+//! of them at deployments that failed last time; no deployment is probed later than the interval but for
+//! want of such a place; one that proves itself by traffic is not probed; paid probes stay within the
+//! budget.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
-use super::{Allowance, Change, CheckSettings, Finding, Ledger, Quiet, Status};
+use super::{Allowance, CheckSettings, Finding, ProbeLimits, RateLimitHolds, Status};
 use crate::deployment::{Deployment, DeploymentIndex};
-use crate::health::{Source, Verdict};
+use crate::health::{Evidence, HealthEvent, Verdict};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
@@ -36,6 +35,9 @@ pub struct Subject {
     /// Where it goes, as whom, and for which model, as a number: what was known about something else
     /// means nothing.
     pub place: u64,
+    /// Where in the interval its first probe lies, from 0 to [`u64::MAX`]: evenly spread over the ids, and
+    /// the same for an id each time.
+    pub phase: u64,
     /// The host that is asked, as a number.
     pub upstream: u64,
     /// The credential that is used, as a number.
@@ -75,11 +77,8 @@ pub struct Schedule {
     /// Of those, at deployments that failed last time.
     suspects: HashMap<Arc<str>, ()>,
     per_upstream: HashMap<u64, u32>,
-    /// Until when a credential is left alone.
-    quiet: Arc<Mutex<Quiet>>,
     /// What is asked under which deployment's id: the place of its subject.
     places: HashMap<Arc<str>, u64>,
-    ledger: Arc<Mutex<Ledger>>,
 }
 
 /// A part of `ms`: `chance` of 0 gives nothing of it, the greatest nearly all.
@@ -89,23 +88,15 @@ fn part(ms: u64, chance: u64) -> u64 {
 }
 
 impl Schedule {
-    /// Nothing is planned; what was spent and who is to be left alone are known elsewhere too.
-    #[must_use]
-    pub fn new(ledger: Arc<Mutex<Ledger>>, quiet: Arc<Mutex<Quiet>>) -> Schedule {
-        Schedule { ledger, quiet, ..Schedule::default() }
-    }
-
-    /// A new config is in force. Who was planned before stays where he is in his period.
-    ///
-    /// `phase` gives a number for an id that is the same each time, evenly spread. Gives the verdicts that
-    /// are void because something else is asked under the same id.
+    /// A new config is in force. What was planned before keeps its next due time.
+    /// Gives what changed because something else is asked under the same id.
     pub fn plan(
         &mut self,
         now: Millis,
         subjects: Vec<Subject>,
         snapshot: &Snapshot,
-        phase: impl Fn(&str) -> u64,
-    ) -> Vec<(DeploymentIndex, Change)> {
+        limits: &mut ProbeLimits,
+    ) -> Vec<HealthEvent> {
         let settings = &snapshot.checks;
         let interval = settings.interval_ms;
         let void = self.forget(now, &subjects, snapshot);
@@ -120,13 +111,13 @@ impl Schedule {
                     Entry { subject, due: known.due.min(now.plus(interval)), ..known }
                 }
                 Some(_) | None => {
-                    let due = now.plus(part(interval.min(FIRST_MS), phase(&subject.id)));
+                    let due = now.plus(part(interval.min(FIRST_MS), subject.phase));
                     Entry { subject, due, under_way: false, backoff: 0, begun: false }
                 }
             })
             .collect();
         self.settings = settings.clone();
-        self.ledger.lock().retain(|id| snapshot.by_id.contains_key(id));
+        limits.ledger.retain(|id| snapshot.by_id.contains_key(id));
         self.entries.iter().for_each(|entry| entry.tell(snapshot));
         void
     }
@@ -137,7 +128,7 @@ impl Schedule {
         now: Millis,
         subjects: &[Subject],
         snapshot: &Snapshot,
-    ) -> Vec<(DeploymentIndex, Change)> {
+    ) -> Vec<HealthEvent> {
         let mut void = Vec::new();
         let mut places = HashMap::new();
         for subject in subjects {
@@ -145,8 +136,7 @@ impl Schedule {
                 let Some(deployment) = snapshot.deployments.get(index.0 as usize) else { continue };
                 let before = self.places.get(&deployment.id);
                 if before.is_some_and(|place| *place != subject.place) {
-                    let change = deployment.state.checks().reset(now, Source::Config);
-                    void.extend(change.map(|change| (*index, change)));
+                    void.extend(deployment.apply(now, &Evidence::ProbeTargetChanged));
                 }
                 places.insert(deployment.id.clone(), subject.place);
             }
@@ -168,33 +158,48 @@ impl Schedule {
         self.under_way
     }
 
-    /// The checks that begin at `now`.
-    pub fn start(&mut self, now: Millis, snapshot: &Snapshot) -> Vec<Start> {
+    /// The probes that begin at `now`.
+    pub fn start(
+        &mut self,
+        now: Millis,
+        snapshot: &Snapshot,
+        limits: &mut ProbeLimits,
+    ) -> Vec<Start> {
         let mut due: Vec<(Millis, usize)> = Vec::new();
         for (place, entry) in self.entries.iter_mut().enumerate() {
             if entry.under_way || entry.due > now {
                 continue;
             }
-            match reprieve(&self.settings, &self.quiet.lock(), entry, snapshot, now) {
-                Some(later) => {
+            match entry.need(&self.settings, &limits.holds, snapshot, now) {
+                Need::Now => due.push((entry.due, place)),
+                Need::NotBefore(later) => {
                     entry.due = later;
                     entry.tell(snapshot);
                 }
-                None => due.push((entry.due, place)),
             }
         }
         due.sort_unstable();
-        due.into_iter().filter_map(|(_, place)| self.begin(now, place, snapshot)).collect()
+        let due = due.into_iter();
+        let starts =
+            due.filter_map(|(_, place)| self.begin(now, place, snapshot, limits)).collect();
+        debug_assert_eq!(self.check_invariants(), Ok(()));
+        starts
     }
 
-    fn begin(&mut self, now: Millis, place: usize, snapshot: &Snapshot) -> Option<Start> {
+    fn begin(
+        &mut self,
+        now: Millis,
+        place: usize,
+        snapshot: &Snapshot,
+        limits: &mut ProbeLimits,
+    ) -> Option<Start> {
         let entry = self.entries.get_mut(place)?;
         let at_upstream = self.per_upstream.entry(entry.subject.upstream).or_default();
         if self.under_way >= self.settings.concurrency || *at_upstream >= PER_UPSTREAM {
             return None;
         }
         let suspect = entry.is_suspect(snapshot);
-        // Those that hang would else take every place from those that are well.
+        // Those that hang would else take every place from those that answer.
         let suspects_max = (self.settings.concurrency / 2).max(1) as usize;
         if suspect && self.suspects.len() >= suspects_max {
             return None;
@@ -202,7 +207,7 @@ impl Schedule {
         let Subject { id, nano_usd, budget_nano_usd, .. } = &entry.subject;
         let all = self.settings.daily_budget_nano_usd();
         let allowed = Allowance { own: *budget_nano_usd, all };
-        let free_only = !self.ledger.lock().book(now, id, *nano_usd, allowed);
+        let free_only = !limits.ledger.book(now, id, *nano_usd, allowed);
         *at_upstream += 1;
         self.under_way += 1;
         entry.under_way = true;
@@ -212,15 +217,35 @@ impl Schedule {
         Some(Start { subject: entry.subject.clone(), free_only })
     }
 
-    /// A check ended, and its members' states know it.
+    /// A probe ended, and the states of its members know it.
     pub fn ended(
         &mut self,
         now: Millis,
+        ended: &Ended<'_>,
         snapshot: &Snapshot,
-        subject: &Subject,
-        finding: Finding,
-        chance: u64,
+        limits: &mut ProbeLimits,
     ) {
+        let Ended { subject, finding, .. } = *ended;
+        self.free(subject);
+        if let Finding::RateLimited(Some(ms)) = finding {
+            limits.holds.hold(now, subject.credential, ms);
+        }
+        let is_it =
+            |one: &&mut Entry| (&one.subject.id, one.subject.place) == (&subject.id, subject.place);
+        let Some(entry) = self.entries.iter_mut().find(is_it) else { return };
+        if !std::mem::take(&mut entry.under_way) {
+            return;
+        }
+        entry.reschedule(now, ended, self.settings.interval_ms, snapshot);
+        if let Some(until) = limits.holds.until(now, subject.credential) {
+            entry.due = entry.due.max(until);
+        }
+        entry.tell(snapshot);
+        debug_assert_eq!(self.check_invariants(), Ok(()));
+    }
+
+    /// Gives back the places of a probe that ended.
+    fn free(&mut self, subject: &Subject) {
         self.under_way = self.under_way.saturating_sub(1);
         if let Some(count) = self.per_upstream.get_mut(&subject.upstream) {
             *count = count.saturating_sub(1);
@@ -229,39 +254,55 @@ impl Schedule {
             }
         }
         self.suspects.remove(&subject.id);
-        if let Finding::RateLimited(Some(ms)) = finding {
-            self.quiet.lock().ask(now, subject.credential, ms);
-        }
-        let settings = &self.settings;
-        let is_it =
-            |one: &&mut Entry| (&one.subject.id, one.subject.place) == (&subject.id, subject.place);
-        let Some(entry) = self.entries.iter_mut().find(is_it) else { return };
-        if !std::mem::take(&mut entry.under_way) {
-            return;
-        }
-        let interval = settings.interval_ms;
-        let (status, failures) = entry.standing(snapshot);
-        let unhealthy = matches!(status, Status::Unhealthy(_));
-        entry.backoff = if unhealthy { entry.backoff.saturating_add(1) } else { 0 };
-        entry.due = if unhealthy {
-            let doubled = BACKOFF_MS.0.saturating_mul(1 << (entry.backoff - 1).min(16));
-            now.plus(shortened(doubled.min(BACKOFF_MS.1).min(interval), chance))
-        } else if let (Finding::Failing(_), 1..) = (finding, failures) {
-            let step = usize::try_from(failures - 1).unwrap_or(usize::MAX);
-            let pause = CONFIRM_MS.get(step).or(CONFIRM_MS.last()).copied().unwrap_or(interval);
-            now.plus(pause.min(interval))
-        } else if std::mem::replace(&mut entry.begun, true) {
-            // The period counts from when it was due, not from when it ended.
-            entry.due.plus(shortened(interval, chance)).max(now.plus(interval / 10))
-        } else {
-            // From the crowd of the start to a place of its own in the period.
-            now.plus(interval / 2 + part(interval / 2, chance))
-        };
-        if let Some(until) = self.quiet.lock().until(now, subject.credential) {
-            entry.due = entry.due.max(until);
-        }
-        entry.tell(snapshot);
     }
+
+    /// The rule that the plan breaks, as text, if it breaks one.
+    ///
+    /// # Errors
+    /// What is wrong, with the numbers.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        let at_upstreams: u32 = self.per_upstream.values().sum();
+        let planned = self.entries.iter().filter(|entry| entry.under_way).count();
+        let under_way = self.under_way;
+        // Probes of a config before this one are under way without being planned.
+        let rules = [
+            (at_upstreams == under_way, "each probe under way is at an upstream"),
+            (planned <= under_way as usize, "what is planned as under way is"),
+            (self.suspects.len() <= under_way as usize, "suspects are under way"),
+            (
+                self.per_upstream.values().all(|count| *count <= PER_UPSTREAM),
+                "an upstream gets its share of probes only",
+            ),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(format!(
+                "schedule: {rule}: {under_way} under way, {planned} planned, {:?}, {} suspects",
+                self.per_upstream,
+                self.suspects.len()
+            )),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A probe that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Ended<'e> {
+    /// What was probed.
+    pub subject: &'e Subject,
+    /// What it found.
+    pub finding: Finding,
+    /// A uniformly random number.
+    pub chance: u64,
+}
+
+/// Whether a probe that is due is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// It must be made.
+    Now,
+    /// Until then it need not be made, or must not.
+    NotBefore(Millis),
 }
 
 impl Entry {
@@ -286,45 +327,76 @@ impl Entry {
     fn is_suspect(&self, snapshot: &Snapshot) -> bool {
         self.deployments(snapshot).any(|one| one.state.checks().is_suspect())
     }
+
+    /// When it is due again after a probe.
+    fn reschedule(&mut self, now: Millis, ended: &Ended<'_>, interval: u64, snapshot: &Snapshot) {
+        let Ended { finding, chance, .. } = *ended;
+        let (status, failures) = self.standing(snapshot);
+        let unhealthy = matches!(status, Status::Unhealthy(_));
+        self.backoff = if unhealthy { self.backoff.saturating_add(1) } else { 0 };
+        self.due = if unhealthy {
+            let doubled = BACKOFF_MS.0.saturating_mul(1 << (self.backoff - 1).min(16));
+            now.plus(shortened(doubled.min(BACKOFF_MS.1).min(interval), chance))
+        } else if let (Finding::Failing(_), 1..) = (finding, failures) {
+            let step = usize::try_from(failures - 1).unwrap_or(usize::MAX);
+            let pause = CONFIRM_MS.get(step).or(CONFIRM_MS.last()).copied().unwrap_or(interval);
+            now.plus(pause.min(interval))
+        } else if std::mem::replace(&mut self.begun, true) {
+            // The period counts from when it was due, not from when it ended.
+            self.due.plus(shortened(interval, chance)).max(now.plus(interval / 10))
+        } else {
+            // After the burst of the start, probes spread over the second half of the interval.
+            now.plus(interval / 2 + part(interval / 2, chance))
+        };
+    }
+
+    /// Whether the probe that is due is needed: its credential is not held back, and there is a member of
+    /// which nothing better is known. A member needs none while it is disabled, while a provider's own
+    /// deadline runs, and while good answers to traffic are newer than the interval.
+    fn need(
+        &self,
+        settings: &CheckSettings,
+        holds: &RateLimitHolds,
+        snapshot: &Snapshot,
+        now: Millis,
+    ) -> Need {
+        if let Some(until) = holds.until(now, self.subject.credential) {
+            return Need::NotBefore(until);
+        }
+        let mut next: Option<Millis> = None;
+        for deployment in self.deployments(snapshot) {
+            let later = match member_need(settings, deployment, now) {
+                Need::Now => return Need::Now,
+                Need::NotBefore(later) => later,
+            };
+            next = Some(next.map_or(later, |known| known.min(later)));
+        }
+        next.map_or(Need::Now, Need::NotBefore)
+    }
 }
 
-/// Up to a tenth less, so that those who were together part.
+fn member_need(settings: &CheckSettings, deployment: &Deployment, now: Millis) -> Need {
+    let (state, interval) = (&deployment.state, settings.interval_ms);
+    if state.is_disabled() {
+        return Need::NotBefore(now.plus(interval));
+    }
+    if let Verdict::Cooling(rest) = deployment.verdict(now)
+        && rest.provider_issued
+    {
+        return Need::NotBefore(rest.until);
+    }
+    match state.checks().live_at().filter(|_| settings.skips_if_live) {
+        // Evidence counts for one interval: traffic that goes on renews it.
+        Some(live) if now.since(live) < interval && !state.checks().is_suspect() => {
+            Need::NotBefore(live.plus(interval))
+        }
+        Some(_) | None => Need::Now,
+    }
+}
+
+/// Up to a tenth less, so that probes that began together drift apart.
 fn shortened(ms: u64, chance: u64) -> u64 {
     ms - part(ms / 10, chance)
-}
-
-/// Until when a check that is due need not, or must not, be made.
-fn reprieve(
-    settings: &CheckSettings,
-    quiet: &Quiet,
-    entry: &Entry,
-    snapshot: &Snapshot,
-    now: Millis,
-) -> Option<Millis> {
-    let interval = settings.interval_ms;
-    if let Some(until) = quiet.until(now, entry.subject.credential) {
-        return Some(until);
-    }
-    let mut next: Option<Millis> = None;
-    for deployment in entry.deployments(snapshot) {
-        let state = &deployment.state;
-        let later = if state.is_disabled() {
-            now.plus(interval)
-        } else if let Verdict::Cooling(rest) = deployment.verdict(now)
-            && rest.provider_issued
-        {
-            rest.until
-        } else {
-            let live = state.checks().live_at().filter(|_| settings.skips_if_live)?;
-            if now.since(live) >= interval || state.checks().is_suspect() {
-                return None;
-            }
-            // Evidence counts for one interval, and no longer: traffic that goes on renews it.
-            live.plus(interval)
-        };
-        next = Some(next.map_or(later, |known| known.min(later)));
-    }
-    next
 }
 
 #[cfg(test)]

@@ -1,5 +1,9 @@
 use super::*;
-use crate::health::BREAKER_CAP_MS;
+use crate::health::{
+    AttemptRef, BREAKER_CAP_MS, Evidence, Failure, HealthEvents, Measured, OperatorAction,
+    RATE_LIMIT_CAP_MS, Surroundings, Trial,
+};
+use crate::policy::ByKind;
 
 fn around() -> Surroundings {
     Surroundings {
@@ -28,8 +32,42 @@ fn limited(cause: Cause, hint_ms: u64) -> Failure {
     Failure { cause, status: Some(429), hint_ms: Some(hint_ms) }
 }
 
-fn fail(state: &DeploymentState, now: u64, request: u64, cause: Cause) -> Option<Transition> {
-    state.failure(Millis(now), at(now, request), Failure::of(cause), &around())
+/// What traffic changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Opened(Rest),
+    Closed,
+}
+
+/// What is to be said of the breaker.
+fn told(events: &HealthEvents) -> Option<Change> {
+    let event = events.cooldown_change()?;
+    let Some(until) = event.until else { return Some(Change::Closed) };
+    let cause = Cause::ALL.into_iter().find(|cause| Some(cause.name()) == event.cause).unwrap();
+    Some(Change::Opened(Rest { until, cause, provider_issued: event.provider_issued }))
+}
+
+fn failed(
+    state: &DeploymentState,
+    now: Millis,
+    attempt: AttemptRef,
+    failure: Failure,
+    around: &Surroundings,
+) -> Option<Change> {
+    told(&state.apply(now, &Evidence::Failed { attempt, failure, model: "", around }))
+}
+
+fn succeeded(state: &DeploymentState, now: Millis, attempt: AttemptRef) -> Option<Change> {
+    let measured = Measured::default();
+    told(&state.apply(now, &Evidence::Succeeded { attempt, measured, model: "" }))
+}
+
+fn operator(state: &DeploymentState, action: OperatorAction) -> HealthEvents {
+    state.apply(Millis(0), &Evidence::Operator(action))
+}
+
+fn fail(state: &DeploymentState, now: u64, request: u64, cause: Cause) -> Option<Change> {
+    failed(state, Millis(now), at(now, request), Failure::of(cause), &around())
 }
 
 #[test]
@@ -49,7 +87,7 @@ fn three_failures_in_a_row_of_two_requests_open_the_breaker() {
     assert_eq!(fail(&state, 1, 1, Cause::ServerError), None);
     assert_eq!(fail(&state, 2, 1, Cause::ServerError), None);
     assert_eq!(fail(&state, 3, 1, Cause::ServerError), None, "one request alone proves little");
-    assert!(matches!(fail(&state, 4, 2, Cause::ServerError), Some(Transition::Opened(_))));
+    assert!(matches!(fail(&state, 4, 2, Cause::ServerError), Some(Change::Opened(_))));
     assert!(matches!(state.verdict(Millis(5)), Verdict::Cooling(_)));
     assert!(matches!(state.verdict(Millis(5_004)), Verdict::Trial(_)));
 }
@@ -61,7 +99,7 @@ fn a_success_between_failures_breaks_the_row() {
         let now = round * 120_000;
         assert_eq!(fail(&state, now, round, Cause::Timeout), None);
         assert_eq!(fail(&state, now + 1, round + 1, Cause::Timeout), None);
-        assert_eq!(state.success(Millis(now + 2), at(now + 2, 0), &Measured::default()), None);
+        assert_eq!(succeeded(&state, Millis(now + 2), at(now + 2, 0)), None);
     }
 }
 
@@ -83,21 +121,22 @@ fn a_lone_deployment_is_not_ejected_by_the_breaker() {
     for request in 0..50 {
         for cause in [Cause::ServerError, Cause::Auth, Cause::RateLimited, Cause::NotFound] {
             assert_eq!(
-                state.failure(Millis(request), at(request, request), Failure::of(cause), &alone),
+                failed(&state, Millis(request), at(request, request), Failure::of(cause), &alone),
                 None
             );
         }
     }
     let hinted =
-        state.failure(Millis(60), at(60, 60), limited(Cause::RateLimited, 30_000), &alone).unwrap();
+        failed(&state, Millis(60), at(60, 60), limited(Cause::RateLimited, 30_000), &alone)
+            .unwrap();
     let expected = Rest { until: Millis(30_060), cause: Cause::RateLimited, provider_issued: true };
-    assert_eq!(hinted, Transition::Opened(expected));
+    assert_eq!(hinted, Change::Opened(expected));
 }
 
 #[test]
 fn a_provider_cannot_eject_for_ever() {
     let state = DeploymentState::default();
-    state.failure(Millis(0), at(0, 1), limited(Cause::RateLimited, u64::MAX), &around());
+    failed(&state, Millis(0), at(0, 1), limited(Cause::RateLimited, u64::MAX), &around());
     assert!(matches!(state.verdict(Millis(RATE_LIMIT_CAP_MS)), Verdict::Trial(_)));
 }
 
@@ -108,13 +147,10 @@ fn a_failed_half_open_request_doubles_the_cooldown_and_a_good_one_ends_it() {
     assert!(matches!(state.verdict(Millis(4_999)), Verdict::Cooling(_)));
     let trial = trial_at(&state, 5_000, 2);
     assert_eq!(state.take_trial(Millis(5_000), 1_000), None, "one permit");
-    state.failure(Millis(5_100), trial, Failure::of(Cause::RateLimited), &around());
+    failed(&state, Millis(5_100), trial, Failure::of(Cause::RateLimited), &around());
     assert!(matches!(state.verdict(Millis(15_099)), Verdict::Cooling(_)));
     let trial = trial_at(&state, 15_100, 3);
-    assert_eq!(
-        state.success(Millis(15_200), trial, &Measured::default()),
-        Some(Transition::Closed)
-    );
+    assert_eq!(succeeded(&state, Millis(15_200), trial), Some(Change::Closed));
     assert_eq!(state.verdict(Millis(15_200)), Verdict::Ready);
 }
 
@@ -123,14 +159,14 @@ fn late_results_decide_nothing() {
     let state = DeploymentState::default();
     fail(&state, 1_000, 1, Cause::RateLimited);
     let before = state.verdict(Millis(1_001));
-    assert_eq!(state.success(Millis(1_002), at(500, 2), &Measured::default()), None);
+    assert_eq!(succeeded(&state, Millis(1_002), at(500, 2)), None);
     assert_eq!(fail(&state, 1_003, 3, Cause::ServerError), None);
     assert_eq!(state.verdict(Millis(1_001)), before);
     let late =
-        state.failure(Millis(1_004), at(500, 4), limited(Cause::RateLimited, 60_000), &around());
+        failed(&state, Millis(1_004), at(500, 4), limited(Cause::RateLimited, 60_000), &around());
     assert!(late.is_some(), "a provider's deadline counts whenever it arrives");
     let earlier =
-        state.failure(Millis(1_005), at(500, 4), limited(Cause::RateLimited, 1_000), &around());
+        failed(&state, Millis(1_005), at(500, 4), limited(Cause::RateLimited, 1_000), &around());
     assert_eq!(earlier, None, "deadlines only move forward");
 }
 
@@ -152,7 +188,7 @@ fn the_ratio_of_a_minute_opens_too() {
     for i in 0..6 {
         // fail, fail, ok, fail, fail, fail: never three in a row before the ratio is past one half.
         if i == 2 {
-            state.success(Millis(i), at(i, i), &Measured::default());
+            succeeded(&state, Millis(i), at(i, i));
         } else {
             opened |= fail(&state, i, 1, Cause::ServerError).is_some();
         }
@@ -167,11 +203,11 @@ fn allowed_fails_replaces_our_rules() {
         Surroundings { tolerance: ByKind { others: Some(4), ..ByKind::default() }, ..around() };
     for i in 0..4 {
         assert_eq!(
-            state.failure(Millis(i), at(i, i), Failure::of(Cause::ServerError), &rules),
+            failed(&state, Millis(i), at(i, i), Failure::of(Cause::ServerError), &rules),
             None
         );
     }
-    assert!(state.failure(Millis(5), at(5, 5), Failure::of(Cause::ServerError), &rules).is_some());
+    assert!(failed(&state, Millis(5), at(5, 5), Failure::of(Cause::ServerError), &rules).is_some());
 }
 
 #[test]
@@ -180,7 +216,7 @@ fn zero_cooldown_turns_it_off() {
     let off = Surroundings { cooldown_ms: 0, ..around() };
     for i in 0..20 {
         assert_eq!(
-            state.failure(Millis(i), at(i, i), limited(Cause::RateLimited, 9_000), &off),
+            failed(&state, Millis(i), at(i, i), limited(Cause::RateLimited, 9_000), &off),
             None
         );
     }
@@ -199,16 +235,16 @@ fn a_policy_replaces_every_rule_for_its_kind_but_the_providers_time() {
     let state = DeploymentState::default();
     for i in 0..100 {
         let failure = Failure::of(Cause::RateLimited);
-        assert_eq!(state.failure(Millis(i), at(i, i), failure, &rules), None, "{i}");
+        assert_eq!(failed(&state, Millis(i), at(i, i), failure, &rules), None, "{i}");
     }
     let failure = Failure::of(Cause::RateLimited);
-    assert!(state.failure(Millis(101), at(101, 101), failure, &rules).is_some(), "the 101st");
+    assert!(failed(&state, Millis(101), at(101, 101), failure, &rules).is_some(), "the 101st");
     let other = DeploymentState::default();
     assert!(
-        other.failure(Millis(1), at(1, 1), limited(Cause::RateLimited, 9_000), &rules).is_some()
+        failed(&other, Millis(1), at(1, 1), limited(Cause::RateLimited, 9_000), &rules).is_some()
     );
     let auth = DeploymentState::default();
-    assert!(auth.failure(Millis(1), at(1, 1), Failure::of(Cause::Auth), &rules).is_some());
+    assert!(failed(&auth, Millis(1), at(1, 1), Failure::of(Cause::Auth), &rules).is_some());
 }
 
 #[test]
@@ -219,7 +255,7 @@ fn tolerated_failures_are_counted_by_the_minute() {
     for i in 0..20 {
         let now = i * 31_000;
         let failure = Failure::of(Cause::Timeout);
-        assert_eq!(state.failure(Millis(now), at(now, i), failure, &rules), None, "{i}");
+        assert_eq!(failed(&state, Millis(now), at(now, i), failure, &rules), None, "{i}");
     }
 }
 
@@ -229,7 +265,7 @@ fn a_lone_deployment_with_a_fallback_is_ejected_after_three() {
     for cause in [Cause::ServerError, Cause::Auth, Cause::RateLimited, Cause::NotFound] {
         let state = DeploymentState::default();
         let opened: Vec<bool> = (0..3)
-            .map(|i| state.failure(Millis(i), at(i, i), Failure::of(cause), &rules).is_some())
+            .map(|i| failed(&state, Millis(i), at(i, i), Failure::of(cause), &rules).is_some())
             .collect();
         assert_eq!(opened, [false, false, true], "{cause:?}");
     }
@@ -241,7 +277,7 @@ fn a_deployment_that_comes_back_gets_its_share_slowly() {
     assert!((state.ramp(Millis(0)) - 1.0).abs() < 1e-9, "not at the start of the process");
     fail(&state, 0, 1, Cause::RateLimited);
     let trial = trial_at(&state, 5_000, 2);
-    assert!(state.success(Millis(5_000), trial, &Measured::default()).is_some());
+    assert!(succeeded(&state, Millis(5_000), trial).is_some());
     assert!((state.ramp(Millis(5_000)) - 0.1).abs() < 1e-9);
     assert!((state.ramp(Millis(20_000)) - 0.55).abs() < 1e-9);
     assert!((state.ramp(Millis(35_000)) - 1.0).abs() < 1e-9);
@@ -253,9 +289,9 @@ fn only_the_holder_of_a_permit_returns_it() {
     fail(&state, 0, 1, Cause::RateLimited);
     let trial = trial_at(&state, 5_000, 2);
     let net = AttemptRef { started: Millis(5_000), request: 3, trial: Trial::NONE };
-    assert_eq!(state.success(Millis(5_100), net, &Measured::default()), Some(Transition::Closed));
+    assert_eq!(succeeded(&state, Millis(5_100), net), Some(Change::Closed));
     assert!(!state.trial_is_free(Millis(5_200)), "the trial is still under way");
-    state.success(Millis(5_300), trial, &Measured::default());
+    succeeded(&state, Millis(5_300), trial);
     assert!(state.trial_is_free(Millis(5_300)));
 }
 
@@ -278,17 +314,26 @@ fn places_and_rates_are_granted_exactly() {
 fn one_model_of_many_cools_down_alone() {
     let state = DeploymentState::default();
     let many = Surroundings { many_models: true, ..around() };
+    let fail = |now, request, failure| {
+        let around = &many;
+        let attempt = at(now, request);
+        let evidence = Evidence::Failed { attempt, failure, model: "gpt-x", around };
+        state.apply(Millis(now), &evidence)
+    };
     for i in 0..20 {
-        let failure = Failure::of(Cause::NotFound);
-        state.model_failed(Millis(i), "gpt-x", failure, &many);
-        assert_eq!(state.failure(Millis(i), at(i, i), failure, &many), None);
+        let events = fail(i, i, Failure::of(Cause::NotFound));
+        assert_eq!(told(&events), None);
+        assert_eq!(events.iter().count(), usize::from(i == 0), "the model's own event");
     }
     assert_eq!(state.verdict(Millis(20)), Verdict::Ready);
     assert!(state.model_rest(None, "gpt-x", Millis(20)).is_some());
     assert!(state.model_rest(None, "gpt-4o", Millis(20)).is_none());
     assert!(state.model_rest(None, "gpt-x", Millis(5_100)).is_none(), "it ends");
-    state.model_failed(Millis(0), "gpt-x", limited(Cause::RateLimited, 60_000), &many);
-    state.model_answered("gpt-x");
+    fail(0, 1, limited(Cause::RateLimited, 60_000));
+    let (attempt, measured) = (at(0, 2), Measured::default());
+    let events = state.apply(Millis(0), &Evidence::Succeeded { attempt, measured, model: "gpt-x" });
+    let part = HealthPart::Model { model: "gpt-x".into(), operation: None };
+    assert!(events.iter().any(|event| event.part == part && event.to == Standing::Ready));
     assert!(state.model_rest(None, "gpt-x", Millis(1)).is_none());
 }
 
@@ -296,9 +341,9 @@ fn one_model_of_many_cools_down_alone() {
 fn an_operators_reset_forgets_everything_but_the_operators_own_action() {
     let state = DeploymentState::default();
     fail(&state, 0, 1, Cause::Auth);
-    state.set_disabled(Millis(0), true);
+    operator(&state, OperatorAction::Disable);
     assert_eq!(state.report().errors.len(), 1);
-    state.reset(Millis(0));
+    operator(&state, OperatorAction::Reset);
     assert_eq!((state.verdict(Millis(1)), state.report()), (Verdict::Ready, Report::default()));
     assert!(state.is_disabled());
 }
@@ -311,7 +356,7 @@ fn a_doubled_cooldown_is_bounded_by_the_outage() {
     let mut longest_early = 0;
     for request in 0..40 {
         let trial = trial_at(&state, now, request);
-        state.failure(Millis(now), trial, Failure::of(Cause::ServerError), &around());
+        failed(&state, Millis(now), trial, Failure::of(Cause::ServerError), &around());
         let Verdict::Cooling(rest) = state.verdict(Millis(now)) else { panic!("{request}") };
         let length = rest.until.0 - now;
         if now < 60_000 {
@@ -329,9 +374,8 @@ fn a_refused_operation_of_another_mode_cools_down_alone() {
     let wrong = Surroundings { foreign: Some(Operation::Completion), ..around() };
     for cause in [Cause::NotFound, Cause::Permission] {
         for request in 0..20 {
-            state.model_failed(Millis(10), "", Failure::of(cause), &wrong);
             assert_eq!(
-                state.failure(Millis(10), at(10, request), Failure::of(cause), &wrong),
+                failed(&state, Millis(10), at(10, request), Failure::of(cause), &wrong),
                 None
             );
         }
@@ -339,7 +383,7 @@ fn a_refused_operation_of_another_mode_cools_down_alone() {
         assert!(state.model_rest(Some(Operation::Completion), "", Millis(11)).is_some());
         assert_eq!(state.model_rest(Some(Operation::Embedding), "", Millis(11)), None);
         assert_eq!(state.model_rest(None, "", Millis(11)), None);
-        state.reset(Millis(0));
+        operator(&state, OperatorAction::Reset);
     }
 }
 
@@ -362,4 +406,47 @@ fn the_worst_of_two_verdicts_counts() {
             assert_eq!(one.worse(*other), from_best[i.max(j)]);
         }
     }
+}
+
+#[test]
+fn a_state_that_contradicts_itself_breaks_an_invariant() {
+    let broken = |spoil: fn(&DeploymentState)| {
+        let state = DeploymentState::default();
+        fail(&state, 0, 1, Cause::Auth);
+        assert_eq!(state.check_invariants(), Ok(()));
+        spoil(&state);
+        state.check_invariants().unwrap_err()
+    };
+    let word = broken(|state| state.word.store(0, Ordering::Relaxed));
+    assert!(word.contains("is not the breaker's"), "{word}");
+    let twice = broken(DeploymentState::leave);
+    assert!(twice.contains("more ended than began"), "{twice}");
+    let closed = broken(|state| {
+        state.breaker.lock().open = None;
+        state.word.store(0, Ordering::Relaxed);
+    });
+    assert!(closed.contains("its last event says"), "{closed}");
+    let blamed = broken(|state| {
+        let mut breaker = state.breaker.lock();
+        let open = breaker.open.as_mut().unwrap();
+        open.rest.cause = Cause::ClientClosed;
+        state.word.store(pack(open.rest), Ordering::Relaxed);
+    });
+    assert!(blamed.contains("only what blames the deployment"), "{blamed}");
+}
+
+#[test]
+fn a_successor_knows_what_happened_and_nothing_of_the_verdict() {
+    let before = DeploymentState::of(HealthSubject::Deployment("d".into()));
+    fail(&before, 0, 1, Cause::Auth);
+    let after = before.successor();
+    let events = after.apply(Millis(9), &Evidence::ConfigReplaced { before: &before.carried() });
+    let told: Vec<_> =
+        events.iter().map(|event| (event.from.name(), event.to.name(), event.source)).collect();
+    assert_eq!(told, [("cooldown", "ready", crate::health::Source::Config)]);
+    assert_eq!(
+        (after.verdict(Millis(9)), after.changed(), after.events().len()),
+        (Verdict::Ready, 2, 2)
+    );
+    assert_eq!(after.events()[0].subject, HealthSubject::Deployment("d".into()));
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::cause::Cause;
-use crate::health::{AttemptRef, Failure, Surroundings, Trial};
+use crate::health::{AttemptRef, Evidence, Failure, Surroundings, Trial};
 use crate::policy::ByKind;
 use crate::route::controls::Controls;
 use crate::route::filter::Exclusion;
@@ -68,7 +68,8 @@ fn rest(snapshot: &Snapshot, index: u32, hint: Option<u64>) {
     let attempt = AttemptRef { started: Millis(0), request: 1, trial: Trial::NONE };
     let state = &snapshot.deployments[index as usize].state;
     let failure = Failure { hint_ms: hint, ..Failure::of(Cause::RateLimited) };
-    state.failure(Millis(0), attempt, failure, &around).unwrap();
+    let evidence = Evidence::Failed { attempt, failure, model: "", around: &around };
+    assert!(state.apply(Millis(0), &evidence).cooldown_change().is_some());
 }
 
 #[test]

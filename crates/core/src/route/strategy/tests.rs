@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::cause::Cause;
-use crate::health::{AttemptRef, Claim, Failure, Measured, Surroundings};
+use crate::health::{AttemptRef, Claim, Evidence, Failure, Measured, Surroundings};
 use crate::policy::ByKind;
 use crate::route::walk::fixture::snapshot_of;
 
@@ -34,7 +34,8 @@ fn hits(snapshot: &Snapshot, name: &str, now: u64) -> Vec<u32> {
 fn streamed(snapshot: &Snapshot, index: usize, first_content_ms: u64) {
     let attempt = AttemptRef { started: Millis(0), request: 1, trial: crate::health::Trial::NONE };
     let measured = Measured { first_content_ms: Some(first_content_ms), ..Measured::default() };
-    snapshot.deployments[index].state.success(Millis(0), attempt, &measured);
+    let evidence = Evidence::Succeeded { attempt, measured, model: "" };
+    snapshot.deployments[index].apply(Millis(0), &evidence);
 }
 
 fn failed(snapshot: &Snapshot, index: usize, now: u64) {
@@ -54,7 +55,8 @@ fn failed_by(snapshot: &Snapshot, index: usize, now: u64, cause: Cause, cooldown
     let attempt =
         AttemptRef { started: Millis(now), request: 1, trial: crate::health::Trial::NONE };
     let failure = Failure::of(cause);
-    snapshot.deployments[index].state.failure(Millis(now), attempt, failure, &around);
+    let evidence = Evidence::Failed { attempt, failure, model: "", around: &around };
+    snapshot.deployments[index].apply(Millis(now), &evidence);
 }
 
 fn busy(snapshot: &Snapshot, index: usize, count: u32) {
@@ -171,7 +173,8 @@ fn tokens_that_an_answer_took_count_and_requests_decide_among_equals() {
     let attempt = AttemptRef { started: Millis(0), request: 1, trial: crate::health::Trial::NONE };
     let measured = |tokens| Measured { tokens, ..Measured::default() };
     for (index, tokens) in [(0, 100), (1, 20), (2, 20)] {
-        snapshot.deployments[index].state.success(Millis(0), attempt, &measured(tokens));
+        let evidence = Evidence::Succeeded { attempt, measured: measured(tokens), model: "" };
+        snapshot.deployments[index].apply(Millis(0), &evidence);
     }
     let equals = hits(&snapshot, "usage-based-routing-v2", 1);
     assert!(equals[0] == 0 && near(equals[1], 5_000) && near(equals[2], 5_000), "{equals:?}");
@@ -213,7 +216,8 @@ fn a_member_back_from_cooldown_does_not_get_all_traffic_at_once() {
         let own = state.take_trial(Millis(5_100), 1_000);
         let trial = crate::health::Trial { own, ..crate::health::Trial::NONE };
         let attempt = AttemptRef { started: Millis(5_100), request: 9, trial };
-        assert!(state.success(Millis(5_200), attempt, &Measured::default()).is_some());
+        let evidence = Evidence::Succeeded { attempt, measured: Measured::default(), model: "" };
+        assert!(state.apply(Millis(5_200), &evidence).cooldown_change().is_some());
         let early = hits(&snapshot, name, 5_200)[0];
         let later = hits(&snapshot, name, 5_200 + 15_000)[0];
         assert!(near(early, 1_000) && near(later, 5_500), "{name}: {early}, {later}");

@@ -6,8 +6,8 @@ use crate::deployment::{
     Credential, Deployment, DeploymentIndex, Display, Routing, UpstreamEndpoint,
 };
 use crate::group::{GroupIndex, ModelGroup, Pattern};
-use crate::health::DeploymentState;
 use crate::health::check::CheckRules;
+use crate::health::{DeploymentState, HealthSubject};
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::provider;
@@ -45,7 +45,6 @@ pub(crate) fn snapshot_of(weights: &[f64]) -> Snapshot {
 fn fixture(index: DeploymentIndex, id: Arc<str>, group: GroupIndex, upstream: &str) -> Deployment {
     Deployment {
         index,
-        id,
         group,
         endpoint: UpstreamEndpoint {
             provider: provider::lookup("openai").unwrap(),
@@ -63,7 +62,8 @@ fn fixture(index: DeploymentIndex, id: Arc<str>, group: GroupIndex, upstream: &s
         facts: ModelFacts::default(),
         display: Display::default(),
         misconfigured: None,
-        state: Arc::new(DeploymentState::default()),
+        state: Arc::new(DeploymentState::of(HealthSubject::Deployment(id.clone()))),
+        id,
     }
 }
 

@@ -133,7 +133,7 @@ impl Walk {
         }
     }
 
-    fn fallback_limit(&self, snapshot: &Snapshot) -> u32 {
+    pub(super) fn fallback_limit(&self, snapshot: &Snapshot) -> u32 {
         self.controls.max_fallbacks.unwrap_or(snapshot.router.max_fallbacks)
     }
 

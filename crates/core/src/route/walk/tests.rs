@@ -1,6 +1,6 @@
 use super::fixture::snapshot;
 use super::*;
-use crate::health::Surroundings;
+use crate::health::{Evidence, OperatorAction, Surroundings};
 
 const A: DeploymentIndex = DeploymentIndex(0);
 const B: DeploymentIndex = DeploymentIndex(1);
@@ -126,7 +126,7 @@ fn a_retry_that_finds_no_member_is_not_counted() {
     let plan = attempt(&mut walk, &snapshot, 1);
     fail(&mut walk, &snapshot, plan, Cause::ServerError);
     assert_eq!(walk.retries(), 1);
-    snapshot.deployment(B).state.set_disabled(Millis(1), true);
+    snapshot.deployment(B).apply(Millis(1), &Evidence::Operator(OperatorAction::Disable));
     assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, F);
     assert_eq!((walk.retries(), walk.fallbacks()), (0, 1));
 }
@@ -320,7 +320,9 @@ fn a_refusal_names_every_group_beginning_with_the_requested_one() {
             hint_ms: Some(60_000),
             ..crate::health::Failure::of(Cause::RateLimited)
         };
-        snapshot.deployment(index).state.failure(Millis(0), at, failure, &around).unwrap();
+        let evidence = Evidence::Failed { attempt: at, failure, model: "", around: &around };
+        let events = snapshot.deployment(index).apply(Millis(0), &evidence);
+        assert!(events.cooldown_change().is_some());
     }
     let mut walk = start(&snapshot, "g", Controls::default());
     let Next::GiveUp(GiveUp::Refused(refused)) = walk.next(&snapshot, Millis(1), 0) else {
@@ -356,7 +358,8 @@ fn rest(snapshot: &Snapshot, index: DeploymentIndex, cause: Cause, hint_ms: Opti
             trial: crate::health::Trial::NONE,
         };
         let failure = crate::health::Failure { hint_ms, ..crate::health::Failure::of(cause) };
-        snapshot.deployment(index).state.failure(Millis(0), at, failure, &around);
+        let evidence = Evidence::Failed { attempt: at, failure, model: "", around: &around };
+        snapshot.deployment(index).apply(Millis(0), &evidence);
     }
 }
 
@@ -428,7 +431,7 @@ fn a_later_tier_is_free_and_a_paused_tier_is_passed() {
     assert_eq!(first.deployment, A);
     fail(&mut walk, &snapshot, first, Cause::Timeout);
     assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, B);
-    snapshot.deployment(A).state.set_disabled(Millis(0), true);
+    snapshot.deployment(A).apply(Millis(0), &Evidence::Operator(OperatorAction::Disable));
     for chance in 0..20 {
         let mut walk = start(&snapshot, "g", controls.clone());
         let Next::Attempt(plan) = walk.next(&snapshot, Millis(1), chance) else { panic!("none") };
@@ -439,9 +442,11 @@ fn a_later_tier_is_free_and_a_paused_tier_is_passed() {
 #[test]
 fn a_refused_credential_is_not_tried_at_another_deployment() {
     let mut snapshot = snapshot();
+    let id = crate::health::CredentialId::of("openai", "api.openai.com", "k");
     let shared = std::sync::Arc::new(crate::health::DeploymentState::default());
     for index in [0, 1] {
         let deployment = std::sync::Arc::get_mut(&mut snapshot.deployments[index]).unwrap();
+        deployment.credential.id = Some(id);
         deployment.credential.shared = Some(shared.clone());
     }
     let mut walk = start(&snapshot, "g", Controls::default());

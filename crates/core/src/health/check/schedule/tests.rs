@@ -1,6 +1,7 @@
 use super::*;
 use crate::cause::Cause;
 use crate::health::check::Checked;
+use crate::health::{AttemptRef, FailureCount, HealthSubject, Measured, Source, Trial};
 use crate::route::walk::fixture::snapshot_of;
 
 const INTERVAL: u64 = 60_000;
@@ -17,6 +18,7 @@ fn subjects(snapshot: &Snapshot) -> Vec<Subject> {
         id: snapshot.deployment(index).id.clone(),
         members: vec![index],
         place: index.0.into(),
+        phase: 0,
         upstream: index.0.into(),
         credential: index.0.into(),
         nano_usd: 0,
@@ -25,15 +27,36 @@ fn subjects(snapshot: &Snapshot) -> Vec<Subject> {
     snapshot.deployments.iter().map(|one| subject(one.index)).collect()
 }
 
-fn planned(snapshot: &Snapshot, subjects: Vec<Subject>) -> Schedule {
-    let mut schedule = Schedule::default();
-    schedule.plan(Millis(0), subjects, snapshot, |_| 0);
-    schedule
+/// A schedule, and the limits that are lent to it.
+#[derive(Default)]
+struct Plan {
+    schedule: Schedule,
+    limits: ProbeLimits,
 }
 
-fn end(schedule: &mut Schedule, snapshot: &Snapshot, start: &Start, at: u64, finding: Finding) {
+impl Plan {
+    fn plan(&mut self, at: u64, subjects: Vec<Subject>, snapshot: &Snapshot) -> Vec<HealthEvent> {
+        self.schedule.plan(Millis(at), subjects, snapshot, &mut self.limits)
+    }
+
+    fn wake(&self, at: u64) -> Millis {
+        self.schedule.wake(Millis(at))
+    }
+
+    fn under_way(&self) -> u32 {
+        self.schedule.under_way()
+    }
+}
+
+fn planned(snapshot: &Snapshot, subjects: Vec<Subject>) -> Plan {
+    let mut plan = Plan::default();
+    plan.plan(0, subjects, snapshot);
+    plan
+}
+
+fn end(plan: &mut Plan, snapshot: &Snapshot, start: &Start, at: u64, finding: Finding) {
     for index in &start.subject.members {
-        let checked = Checked {
+        let probe = Arc::new(Checked {
             started: Millis(at),
             ended: Millis(at),
             finding,
@@ -43,14 +66,28 @@ fn end(schedule: &mut Schedule, snapshot: &Snapshot, start: &Start, at: u64, fin
             message: Box::default(),
             model: Box::default(),
             headers: Vec::new(),
-        };
-        snapshot.deployment(*index).state.checks().checked(checked, true, true);
+        });
+        let failures = FailureCount::WhenConfirmed;
+        let evidence = Evidence::Probed { probe: &probe, failures };
+        snapshot.deployment(*index).apply(Millis(at), &evidence);
     }
-    schedule.ended(Millis(at), snapshot, &start.subject, finding, 0);
+    ended(plan, snapshot, &start.subject, at, finding);
 }
 
-fn start_all(schedule: &mut Schedule, snapshot: &Snapshot, at: u64) -> Vec<Start> {
-    schedule.start(Millis(at), snapshot)
+/// The first deployment gave traffic a good answer.
+fn answered(snapshot: &Snapshot, at: u64) {
+    let attempt = AttemptRef { started: Millis(at), request: 1, trial: Trial::NONE };
+    let evidence = Evidence::Succeeded { attempt, measured: Measured::default(), model: "" };
+    snapshot.deployments[0].apply(Millis(at), &evidence);
+}
+
+fn ended(plan: &mut Plan, snapshot: &Snapshot, subject: &Subject, at: u64, finding: Finding) {
+    let ended = Ended { subject, finding, chance: 0 };
+    plan.schedule.ended(Millis(at), &ended, snapshot, &mut plan.limits);
+}
+
+fn start_all(plan: &mut Plan, snapshot: &Snapshot, at: u64) -> Vec<Start> {
+    plan.schedule.start(Millis(at), snapshot, &mut plan.limits)
 }
 
 #[test]
@@ -100,7 +137,7 @@ fn a_first_failure_is_repeated_soon_and_an_unhealthy_one_more_and_more_rarely() 
     for _ in 0..9 {
         let starts = start_all(&mut schedule, &snapshot, now);
         end(&mut schedule, &snapshot, &starts[0], now, Finding::Failing(Cause::Timeout));
-        let next = schedule.wake(Millis(now)).0;
+        let next = schedule.wake(now).0;
         gaps.push(next - now);
         now = next;
     }
@@ -108,7 +145,7 @@ fn a_first_failure_is_repeated_soon_and_an_unhealthy_one_more_and_more_rarely() 
     assert_eq!(gaps, expected, "never slower than the interval");
     let starts = start_all(&mut schedule, &snapshot, now);
     end(&mut schedule, &snapshot, &starts[0], now, Finding::Healthy);
-    assert!(schedule.wake(Millis(now)).0 - now >= INTERVAL / 10);
+    assert!(schedule.wake(now).0 - now >= INTERVAL / 10);
 }
 
 #[test]
@@ -118,11 +155,11 @@ fn a_credential_that_is_rate_limited_is_left_alone() {
     let mut both = subjects(&snapshot);
     both[1].credential = both[0].credential;
     let mut schedule = planned(&snapshot, both);
-    schedule.settings.concurrency = 1;
+    schedule.schedule.settings.concurrency = 1;
     let starts = start_all(&mut schedule, &snapshot, 0);
     end(&mut schedule, &snapshot, &starts[0], 10, Finding::RateLimited(Some(60_000)));
     assert!(start_all(&mut schedule, &snapshot, 59_000).is_empty());
-    assert_eq!(schedule.wake(Millis(59_000)), Millis(60_010));
+    assert_eq!(schedule.wake(59_000), Millis(60_010));
     assert_eq!(start_all(&mut schedule, &snapshot, 60_010).len(), 1);
 }
 
@@ -131,9 +168,8 @@ fn a_deployment_that_traffic_proved_healthy_is_not_probed() {
     // Requirement H2.
     let snapshot = world(1);
     let mut schedule = planned(&snapshot, subjects(&snapshot));
-    let checks = snapshot.deployments[0].state.checks();
     for second in 0..600_u64 {
-        checks.answered(Millis(second * 1_000), Millis(second * 1_000), "");
+        answered(&snapshot, second * 1_000);
         assert!(start_all(&mut schedule, &snapshot, second * 1_000).is_empty(), "{second}");
     }
     // The traffic ends, and one interval later there is a check.
@@ -147,13 +183,12 @@ fn when_traffic_ends_the_probe_comes_an_interval_after_its_last_answer() {
     // Invariant I10.
     let snapshot = world(1);
     let mut schedule = planned(&snapshot, subjects(&snapshot));
-    let checks = snapshot.deployments[0].state.checks();
-    checks.answered(Millis(0), Millis(0), "");
+    answered(&snapshot, 0);
     assert!(start_all(&mut schedule, &snapshot, 0).is_empty());
     // The last answer comes soon after the schedule looked.
-    checks.answered(Millis(1_000), Millis(1_000), "");
+    answered(&snapshot, 1_000);
     assert!(start_all(&mut schedule, &snapshot, INTERVAL).is_empty());
-    assert_eq!(schedule.wake(Millis(INTERVAL)), Millis(1_000 + INTERVAL));
+    assert_eq!(schedule.wake(INTERVAL), Millis(1_000 + INTERVAL));
     assert_eq!(start_all(&mut schedule, &snapshot, 1_000 + INTERVAL).len(), 1);
 }
 
@@ -167,7 +202,7 @@ fn beyond_the_budget_only_free_probes_are_sent() {
     paid[1].budget_nano_usd = Some(0);
     let mut schedule = planned(&snapshot, paid);
     let (mut paid_for, mut free) = (0, 0);
-    let mut at = |schedule: &mut Schedule, now| {
+    let mut at = |schedule: &mut Plan, now| {
         for start in start_all(schedule, &snapshot, now) {
             assert!(start.free_only || &*start.subject.id == "g-0", "its own budget is nothing");
             *if start.free_only { &mut free } else { &mut paid_for } += 1;
@@ -177,7 +212,7 @@ fn beyond_the_budget_only_free_probes_are_sent() {
     for minute in 0..600 {
         at(&mut schedule, minute * 60_000);
     }
-    assert_eq!(schedule.ledger.lock().spent(), 4);
+    assert_eq!(schedule.limits.ledger.spent(), 4);
     for minute in 0..60 {
         at(&mut schedule, 86_400_000 + minute * 60_000);
     }
@@ -194,11 +229,11 @@ fn a_removed_deployment_is_not_probed_and_the_others_keep_their_due_times() {
     for start in &starts[..2] {
         end(&mut schedule, &snapshot, start, 0, Finding::Healthy);
     }
-    let due = schedule.wake(Millis(0));
+    let due = schedule.wake(0);
     let mut fewer = subjects(&snapshot);
     fewer.truncate(1);
-    schedule.plan(Millis(1_000), fewer, &snapshot, |_| 0);
-    assert_eq!(schedule.wake(Millis(1_000)), due);
+    schedule.plan(1_000, fewer, &snapshot);
+    assert_eq!(schedule.wake(1_000), due);
     // A check of one that left ends; its place is free again.
     end(&mut schedule, &snapshot, &starts[2], 2_000, Finding::Healthy);
     assert_eq!(schedule.under_way(), 0);
@@ -209,20 +244,22 @@ fn a_removed_deployment_is_not_probed_and_the_others_keep_their_due_times() {
 #[test]
 fn each_deployment_has_a_phase_of_its_own_and_the_period_is_not_a_pause() {
     let snapshot = world(10);
-    let mut schedule = Schedule::default();
-    let phase = |id: &str| u64::from(id.as_bytes()[2] - b'0') * (u64::MAX / 10);
-    schedule.plan(Millis(0), subjects(&snapshot), &snapshot, phase);
+    let mut spread = subjects(&snapshot);
+    for subject in &mut spread {
+        subject.phase = u64::from(subject.id.as_bytes()[2] - b'0') * (u64::MAX / 10);
+    }
+    let mut schedule = planned(&snapshot, spread);
     let first = start_all(&mut schedule, &snapshot, 0);
     assert_eq!(first.len(), 1, "not all at once");
     // A check that takes half of the period does not make it longer.
     end(&mut schedule, &snapshot, &first[0], 0, Finding::Healthy);
-    let due = schedule.entries[0].due.0;
+    let due = schedule.schedule.entries[0].due.0;
     let mut at = due;
     for _ in 0..5 {
         let start = start_all(&mut schedule, &snapshot, at);
         let own = start.iter().find(|one| &*one.subject.id == "g-0").unwrap();
         end(&mut schedule, &snapshot, own, at + INTERVAL / 2, Finding::Healthy);
-        assert_eq!(schedule.entries[0].due.0, at + INTERVAL);
+        assert_eq!(schedule.schedule.entries[0].due.0, at + INTERVAL);
         at += INTERVAL;
     }
 }
@@ -237,11 +274,11 @@ fn another_credential_is_another_deployment() {
     }
     let checks = snapshot.deployments[0].state.checks();
     assert_eq!(checks.standing().0, Status::Unhealthy(Cause::Auth));
-    schedule.plan(Millis(2_000), subjects(&snapshot), &snapshot, |_| 0);
+    schedule.plan(2_000, subjects(&snapshot), &snapshot);
     assert_eq!(checks.standing().0, Status::Unhealthy(Cause::Auth), "the same as before");
     let mut changed = subjects(&snapshot);
     changed[0].place += 1;
-    schedule.plan(Millis(3_000), changed, &snapshot, |_| 0);
+    schedule.plan(3_000, changed, &snapshot);
     assert_eq!(checks.standing(), (Status::Unchecked, 0));
     assert_eq!(start_all(&mut schedule, &snapshot, 3_000).len(), 1, "and checked soon");
 }
@@ -253,21 +290,22 @@ fn a_restarted_loop_knows_what_was_spent_and_which_credentials_are_on_hold() {
     snapshot.checks.daily_budget_usd = Some(5e-9);
     let mut paid = subjects(&snapshot);
     paid[0].nano_usd = 2;
-    let (ledger, quiet) = (Arc::default(), Arc::default());
+    let mut limits = ProbeLimits::default();
     let mut count = 0;
     for life in 0..10 {
-        let mut schedule = Schedule::new(Arc::clone(&ledger), Arc::clone(&quiet));
-        schedule.plan(Millis(life), paid.clone(), &snapshot, |_| 0);
+        let mut schedule = Plan { limits, ..Plan::default() };
+        schedule.plan(life, paid.clone(), &snapshot);
         let starts = start_all(&mut schedule, &snapshot, life);
         count += starts.iter().filter(|start| !start.free_only).count();
+        limits = schedule.limits;
     }
     assert_eq!(count, 2, "as many as the budget has, however often the loop fails");
-    let mut schedule = Schedule::new(Arc::clone(&ledger), Arc::clone(&quiet));
-    schedule.plan(Millis(20), paid.clone(), &snapshot, |_| 0);
+    let mut schedule = Plan { limits, ..Plan::default() };
+    schedule.plan(20, paid.clone(), &snapshot);
     let starts = start_all(&mut schedule, &snapshot, 20);
     end(&mut schedule, &snapshot, &starts[0], 20, Finding::RateLimited(Some(60_000)));
-    let mut schedule = Schedule::new(ledger, quiet);
-    schedule.plan(Millis(30), paid, &snapshot, |_| 0);
+    let mut schedule = Plan { limits: schedule.limits, ..Plan::default() };
+    schedule.plan(30, paid, &snapshot);
     assert!(start_all(&mut schedule, &snapshot, 30).is_empty());
 }
 
@@ -285,10 +323,11 @@ fn a_member_that_leaves_its_probe_group_is_another_deployment() {
     }
     let status = |index: usize| snapshot.deployments[index].state.checks().standing().0;
     assert_eq!((status(0), status(1)), (Status::Unhealthy(Cause::Auth), status(0)));
-    let void = schedule.plan(Millis(2_000), subjects(&snapshot), &snapshot, |_| 0);
+    let void = schedule.plan(2_000, subjects(&snapshot), &snapshot);
     assert_eq!((status(0), status(1)), (Status::Unhealthy(Cause::Auth), Status::Unchecked));
     assert_eq!(void.len(), 1);
-    assert_eq!((void[0].0, void[0].1.source), (DeploymentIndex(1), Source::Config));
+    let second = HealthSubject::Deployment(snapshot.deployments[1].id.clone());
+    assert_eq!((&void[0].subject, void[0].source), (&second, Source::Config));
 }
 
 #[test]
@@ -298,12 +337,23 @@ fn a_probe_begun_with_another_credential_does_not_end_the_running_one() {
     let old = start_all(&mut schedule, &snapshot, 0);
     let mut changed = subjects(&snapshot);
     changed[0].place += 1;
-    schedule.plan(Millis(1_000), changed, &snapshot, |_| 0);
+    schedule.plan(1_000, changed, &snapshot);
     let new = start_all(&mut schedule, &snapshot, 1_000);
     assert_eq!(new.len(), 1);
-    schedule.ended(Millis(2_000), &snapshot, &old[0].subject, Finding::Healthy, 0);
+    ended(&mut schedule, &snapshot, &old[0].subject, 2_000, Finding::Healthy);
     assert!(start_all(&mut schedule, &snapshot, 10 * INTERVAL).is_empty(), "one at a time");
     assert_eq!(schedule.under_way(), 1);
     end(&mut schedule, &snapshot, &new[0], 3_000, Finding::Healthy);
     assert_eq!(schedule.under_way(), 0);
+}
+
+#[test]
+fn a_plan_that_counts_wrong_breaks_an_invariant() {
+    let snapshot = world(3);
+    let mut plan = planned(&snapshot, subjects(&snapshot));
+    start_all(&mut plan, &snapshot, 0);
+    assert_eq!(plan.schedule.check_invariants(), Ok(()));
+    plan.schedule.under_way -= 1;
+    let broken = plan.schedule.check_invariants().unwrap_err();
+    assert!(broken.contains("each probe under way is at an upstream"), "{broken}");
 }

@@ -1,0 +1,221 @@
+//! The reducer: evidence in, events out.
+//!
+//! Called by [`crate::deployment::Deployment::apply`] for a deployment and for its credential. Always
+//! true: what an attempt held is given back whatever it proved; what began before a cooldown proves
+//! nothing about the time after it; each change is an event, kept and returned.
+
+use std::sync::atomic::Ordering;
+
+use super::super::breaker::{Breaker, RATE_LIMIT_CAP_MS, Rest};
+use super::super::event::{
+    Carried, Change, HealthEvent, HealthEvents, HealthPart, Source, Standing,
+};
+use super::super::evidence::{
+    AttemptRef, Evidence, Failure, OperatorAction, Surroundings, is_about_an_operation,
+};
+use super::super::latency::Measured;
+use super::{DeploymentState, pack};
+use crate::cause::Cause;
+use crate::time::Millis;
+
+impl DeploymentState {
+    /// Applies evidence: the one way in which health changes. Gives what changed.
+    pub fn apply(&self, now: Millis, evidence: &Evidence<'_>) -> HealthEvents {
+        let mut events = HealthEvents::default();
+        self.apply_into(now, evidence, &mut events);
+        events
+    }
+
+    /// The same, behind the events that there are already.
+    pub(crate) fn apply_into(
+        &self,
+        now: Millis,
+        evidence: &Evidence<'_>,
+        events: &mut HealthEvents,
+    ) {
+        match *evidence {
+            Evidence::Succeeded { attempt, ref measured, model } => {
+                events.push(self.model_answered(now, model));
+                events.push(self.succeeded(now, attempt, measured));
+                events.push(self.checks.answered(now, attempt.started, model, &self.log));
+            }
+            Evidence::HalfOpenProved { attempt } => {
+                events.push(self.close(&mut self.breaker.lock(), now, attempt));
+            }
+            Evidence::Failed { attempt, ref failure, model, around } => {
+                events.push(self.model_failed(now, model, failure, around));
+                events.push(self.failed(now, attempt, failure, around));
+            }
+            Evidence::Inconclusive { attempt } => self.release_trial(attempt.trial.own),
+            Evidence::Probed { probe, failures } => {
+                events.push(self.checks.probed(probe, failures, &self.log));
+            }
+            Evidence::Operator(action) => self.operated(now, action, events),
+            Evidence::ConfigReplaced { before } => self.carry(now, before, events),
+            Evidence::ProbeTargetChanged => {
+                events.push(self.checks.reset(now, Source::Config, &self.log));
+            }
+            Evidence::Aged { staleness_ms } => {
+                events.push(self.checks.grow_old(now, staleness_ms, &self.log));
+            }
+        }
+        if !events.is_empty() {
+            debug_assert_eq!(self.check_invariants(), Ok(()), "after {evidence:?}");
+        }
+    }
+
+    /// One model of a deployment that stands for many answered well.
+    fn model_answered(&self, now: Millis, model: &str) -> Option<HealthEvent> {
+        if !self.has_model_rests() || !self.models.close(model) {
+            return None;
+        }
+        let part = HealthPart::Model { model: model.into(), operation: None };
+        Some(self.log.event(part, traffic(now, Standing::Cooldown, Standing::Ready, None)))
+    }
+
+    /// One model, or one operation that the deployment is not for, failed in a way that is about it alone.
+    fn model_failed(
+        &self,
+        now: Millis,
+        model: &str,
+        failure: &Failure,
+        around: &Surroundings,
+    ) -> Option<HealthEvent> {
+        if !around.is_narrow(failure.cause) || around.cooldown_ms == 0 {
+            return None;
+        }
+        let hint = failure.hint_ms.filter(|_| failure.cause == Cause::RateLimited);
+        if hint.is_none() && !around.has_sibling {
+            return None;
+        }
+        let ms = hint.map_or(around.cooldown_ms, |ms| ms.min(RATE_LIMIT_CAP_MS));
+        let rest =
+            Rest { until: now.plus(ms), cause: failure.cause, provider_issued: hint.is_some() };
+        let operation = around.foreign.filter(|_| is_about_an_operation(failure.cause));
+        self.models.rest(operation, model, rest, now).then(|| {
+            let part = HealthPart::Model { model: model.into(), operation };
+            self.log.event(part, traffic(now, Standing::Ready, Standing::Cooldown, Some(rest)))
+        })
+    }
+
+    fn succeeded(
+        &self,
+        now: Millis,
+        attempt: AttemptRef,
+        measured: &Measured,
+    ) -> Option<HealthEvent> {
+        self.successes.fetch_add(1, Ordering::Relaxed);
+        self.rates.end(now, measured.tokens);
+        let mut breaker = self.breaker.lock();
+        self.latency.measured(now, measured);
+        breaker.count(now, false);
+        self.close(&mut breaker, now, attempt)
+    }
+
+    fn close(
+        &self,
+        breaker: &mut Breaker,
+        now: Millis,
+        attempt: AttemptRef,
+    ) -> Option<HealthEvent> {
+        self.release_trial(attempt.trial.own);
+        let closes = match breaker.open {
+            // What began before the cooldown proves nothing about the time after it.
+            Some(open) => attempt.trial.own.is_some() || attempt.started >= open.since,
+            None => false,
+        };
+        if breaker.open.is_some() && !closes {
+            return None;
+        }
+        breaker.in_a_row = 0;
+        if !closes {
+            return None;
+        }
+        breaker.open = None;
+        breaker.opens_in_a_row = 0;
+        breaker.window.clear();
+        breaker.counts = Default::default();
+        self.word.store(0, Ordering::Relaxed);
+        self.back_since.store(now.0.saturating_add(1), Ordering::Relaxed);
+        let change = traffic(now, Standing::Cooldown, Standing::Ready, None);
+        Some(self.log.record(HealthPart::Breaker, change))
+    }
+
+    fn failed(
+        &self,
+        now: Millis,
+        attempt: AttemptRef,
+        failure: &Failure,
+        around: &Surroundings,
+    ) -> Option<HealthEvent> {
+        let Failure { cause, status, .. } = *failure;
+        self.failures[cause as usize].fetch_add(1, Ordering::Relaxed);
+        if !cause.blames_deployment() {
+            self.release_trial(attempt.trial.own);
+            return None;
+        }
+        self.last_status.store(status.unwrap_or(0).into(), Ordering::Relaxed);
+        let mut breaker = self.breaker.lock();
+        self.latency.failed(now, around.attempt_timeout_ms);
+        breaker.remember(now, cause, status);
+        let from = self.standing(&breaker);
+        let rest = breaker.failed(now, attempt, *failure, around);
+        let to = self.standing(&breaker);
+        self.word.store(breaker.open.map_or(0, |open| pack(open.rest)), Ordering::Relaxed);
+        self.release_trial(attempt.trial.own);
+        self.opens.fetch_add(u64::from(rest.is_some()), Ordering::Relaxed);
+        (rest.is_some() || from != to).then(|| {
+            let change = Change { cause: Some(cause.name()), ..traffic(now, from, to, rest) };
+            self.log.record(HealthPart::Breaker, change)
+        })
+    }
+
+    fn operated(&self, now: Millis, action: OperatorAction, events: &mut HealthEvents) {
+        let disabled = match action {
+            OperatorAction::Reset => return self.reset(now, events),
+            OperatorAction::Disable => true,
+            OperatorAction::Enable => false,
+        };
+        if self.disabled.swap(disabled, Ordering::Relaxed) == disabled {
+            return;
+        }
+        let (enabled, disabled_) = (Standing::Enabled, Standing::Disabled);
+        let (from, to) = if disabled { (enabled, disabled_) } else { (disabled_, enabled) };
+        let change = Change { source: Source::Operator, ..traffic(now, from, to, None) };
+        events.push(Some(self.log.record(HealthPart::Switch, change)));
+    }
+
+    /// Forgets every failure: it is as if new. What an operator or a minute's limit says stays.
+    fn reset(&self, now: Millis, events: &mut HealthEvents) {
+        let mut breaker = self.breaker.lock();
+        if breaker.open.is_some() {
+            let change = traffic(now, Standing::Cooldown, Standing::Ready, None);
+            let change = Change { source: Source::Operator, ..change };
+            events.push(Some(self.log.record(HealthPart::Breaker, change)));
+        }
+        *breaker = Breaker::default();
+        self.word.store(0, Ordering::Relaxed);
+        self.back_since.store(0, Ordering::Relaxed);
+        self.trial.clear();
+        self.models.clear();
+        events.push(self.checks.reset(now, Source::Operator, &self.log));
+        self.latency.forgive();
+    }
+
+    fn carry(&self, now: Millis, before: &Carried, events: &mut HealthEvents) {
+        self.log.carry(before);
+        if before.breaker == Standing::Cooldown {
+            let change = traffic(now, Standing::Cooldown, Standing::Ready, None);
+            let change = Change { source: Source::Config, ..change };
+            events.push(Some(self.log.record(HealthPart::Breaker, change)));
+        }
+        events.push(self.checks.carry(before, now, &self.log));
+    }
+}
+
+/// A change that traffic made.
+fn traffic(at: Millis, from: Standing, to: Standing, rest: Option<Rest>) -> Change {
+    let cause = rest.map(|rest| rest.cause.name());
+    let until = rest.map(|rest| (rest.until, rest.provider_issued));
+    Change { at, from, to, cause, source: Source::Traffic, until }
+}

@@ -1,0 +1,74 @@
+//! The rules that a request's plan keeps, whatever happens to it.
+//!
+//! Called by the simulator after each step and by the property tests. Always true: looking changes nothing.
+
+use super::{MAX_ATTEMPTS, Walk};
+use crate::snapshot::Snapshot;
+
+impl Walk {
+    /// The rule that the plan breaks, as text, if it breaks one.
+    ///
+    /// # Errors
+    /// What is wrong, with the numbers.
+    pub fn check_invariants(&self, snapshot: &Snapshot) -> Result<(), String> {
+        let (tried, visited) = (self.tried.len(), self.visited.len());
+        let is_known = |index: usize| index < snapshot.deployments.len();
+        let rules = [
+            (tried <= MAX_ATTEMPTS, "attempts are bounded"),
+            (self.retries as usize <= tried, "what was repeated was tried"),
+            (self.group_tried_from <= tried, "the group's attempts are among all"),
+            (self.first_group_tried <= tried, "the first group's attempts are among all"),
+            (self.fallbacks <= self.fallback_limit(snapshot), "fallbacks are bounded"),
+            (visited <= self.fallbacks as usize + 1, "each fallback enters one group"),
+            (are_distinct(&self.visited), "a group is visited once"),
+            (self.visited.contains(&self.target), "the group in hand was visited"),
+            (are_distinct(&self.avoid), "a deployment is avoided once"),
+            (self.avoid.iter().all(|index| is_known(index.0 as usize)), "who is avoided exists"),
+            (self.deadline >= self.started, "the deadline is not before the start"),
+            (self.group_ends <= self.deadline, "a group ends with the request at the latest"),
+        ];
+        match rules.into_iter().find(|(holds, _)| !holds) {
+            Some((_, rule)) => Err(format!("plan: {rule}: {self:?}")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn are_distinct<T: PartialEq>(list: &[T]) -> bool {
+    list.iter().enumerate().all(|(i, one)| !list.iter().take(i).any(|before| before == one))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::route::controls::Controls;
+    use crate::route::walk::fixture::snapshot;
+    use crate::time::Millis;
+
+    #[test]
+    fn a_plan_that_contradicts_itself_breaks_an_invariant() {
+        let snapshot = snapshot();
+        let broken = |spoil: fn(&mut Walk)| {
+            let now = Millis(5);
+            let mut walk = Walk::named(&snapshot, "g", Controls::default(), now).unwrap();
+            assert_eq!(walk.check_invariants(&snapshot), Ok(()));
+            spoil(&mut walk);
+            walk.check_invariants(&snapshot).unwrap_err()
+        };
+        for (rule, spoil) in [
+            ("what was repeated was tried", (|walk| walk.retries = 1) as fn(&mut Walk)),
+            ("a group is visited once", |walk| {
+                walk.visited.push(walk.target.clone());
+                walk.fallbacks = 1;
+            }),
+            ("fallbacks are bounded", |walk| walk.fallbacks = 99),
+            ("the deadline is not before the start", |walk| walk.deadline = Millis(4)),
+            ("who is avoided exists", |walk| {
+                walk.avoid.push(crate::deployment::DeploymentIndex(99));
+            }),
+        ] {
+            let said = broken(spoil);
+            assert!(said.starts_with(&format!("plan: {rule}")), "{said}");
+        }
+    }
+}

@@ -18,7 +18,7 @@ use crate::provider::{Addressing, Provider};
 use crate::route::TagRules;
 use crate::secret::Secret;
 
-use super::deployments::Context;
+use super::draft::Context;
 use super::interpolate::first_missing;
 use super::params::{Given, Info, Params, overlay};
 use super::problem::{At, Path, Problems, Wrong, shown};

@@ -6,11 +6,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::deployment::Deployment;
-
-use super::budgets::Terms;
+use super::draft::{Context, Draft};
 use super::field::{Unknown, visit};
-use super::interpolate::{self, Env, warn_missing};
+use super::interpolate::warn_missing;
 use super::keys::Section;
 use super::params::{Info, Params};
 use super::problem::{At, Path, Problems, Wrong, shown};
@@ -27,57 +25,6 @@ const EXAMPLE: &str = "write for example:\n\
     \x20   litellm_params:\n\
     \x20     model: openai/gpt-4o\n\
     \x20     api_key: os.environ/OPENAI_API_KEY";
-
-/// A deployment before it has its place in a group.
-#[derive(Debug)]
-pub(super) struct Draft {
-    /// `model_name`.
-    pub(super) name: Box<str>,
-    /// Where the entry stands.
-    pub(super) at: At,
-    /// Which item of `model_list` it is; `None` where it stands in no list.
-    pub(super) item: Option<usize>,
-    /// How many entries it stands for.
-    pub(super) copies: u32,
-    /// `weight`, the sum of all entries.
-    pub(super) weight: Option<f64>,
-    /// Whether tags decide in its group, where it says so.
-    pub(super) filters_tags: Option<bool>,
-    /// `max_budget` and `budget_duration`.
-    pub(super) budget: Option<Terms>,
-    /// The deployment, without index, group, weight and state.
-    pub(super) deployment: Deployment,
-    hash: String,
-}
-
-impl Draft {
-    /// Warns of it, at its place.
-    pub(super) fn warn(&self, wrong: Wrong, problems: &mut Problems) {
-        let list = Path::Root.key("model_list");
-        match self.item {
-            Some(item) => problems.warn(self.at, &list.item(item), wrong),
-            None => problems.warn(self.at, &list, wrong),
-        }
-    }
-}
-
-/// What all entries share.
-pub(super) struct Context<'c> {
-    /// The environment.
-    pub(super) env: &'c Env<'c>,
-    /// `credential_list`, by name.
-    pub(super) credentials: &'c HashMap<&'c str, &'c Map>,
-    /// `model_list` with its references still in it.
-    pub(super) written: Option<&'c Node>,
-}
-
-impl Context<'_> {
-    /// The variable that the key of entry `index` refers to.
-    fn key_variable(&self, index: usize) -> Option<&str> {
-        let params = self.written?.items()?.get(index)?.as_map()?.get("litellm_params")?;
-        interpolate::reference(params.as_map()?.get("api_key")?.text()?)
-    }
-}
 
 /// The drafts of `list`, in its order.
 pub(super) fn read(

@@ -5,12 +5,14 @@
 
 mod address;
 mod azure;
+mod budget_terms;
 mod budgets;
 mod build;
 mod checks;
 mod contradictions;
 mod credentials;
 mod deployments;
+mod draft;
 mod fallbacks;
 mod field;
 mod groups;
@@ -19,6 +21,7 @@ mod include;
 mod interpolate;
 mod json;
 mod keys;
+mod names;
 mod params;
 mod pass_through;
 mod policies;
@@ -114,7 +117,7 @@ fn snapshot(
     visit(Section::Top, Unknown::Report, &top, &Path::Root, problems, |_, _| {});
     let credentials = credentials::read(top.get("credential_list"), problems);
     let written = rest.get("model_list");
-    let context = deployments::Context { env: &env, credentials: &credentials, written };
+    let context = draft::Context { env: &env, credentials: &credentials, written };
     let mut drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);
     if let Some(at) = settings.passes_all_models {

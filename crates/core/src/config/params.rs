@@ -22,7 +22,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Entry, Map, Node, Value};
 use super::value;
-use super::{address, budgets, checks, windows};
+use super::{address, budget_terms, checks, windows};
 
 /// What `litellm_params` says; each field is named after its key unless it says otherwise.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ pub(super) struct Params {
     /// `mock_response`.
     pub(super) mock: Option<MockAnswer>,
     /// `max_budget` and `budget_duration`.
-    pub(super) budget: budgets::Parts,
+    pub(super) budget: budget_terms::Parts,
     /// `region_name`.
     pub(super) region: Option<Box<str>>,
     extra_body: Vec<Entry>,

@@ -7,7 +7,8 @@ use std::rc::Rc;
 
 use crate::provider::{self, Provider};
 
-use super::deployments::{self, Context, Draft};
+use super::deployments;
+use super::draft::{Context, Draft};
 use super::problem::{At, Path, Problems};
 use super::tree::{Entry, Map, Node, Style};
 

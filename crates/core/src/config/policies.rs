@@ -9,8 +9,8 @@ use crate::policy::{ByKind, FailureKind};
 use crate::snapshot::Snapshot;
 
 use super::field::{Field, Unknown, visit};
-use super::groups::Names;
 use super::keys::Section;
+use super::names::Names;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::did_you_mean;
 use super::tree::{Map, Node};

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::deployment::Deployment;
 use crate::health::CredentialId;
 
-use super::deployments::Draft;
+use super::draft::Draft;
 use super::problem::{Problems, Wrong, shown};
 
 /// Warns of deployments in `members` that are the same, and of groups that hang on one key: of all groups

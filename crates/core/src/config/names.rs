@@ -1,0 +1,60 @@
+//! Whether a name leads somewhere: to a group, a deployment, an alias or a pattern.
+//!
+//! Called by the readers of fallbacks and policies once the groups are known. Always true: it only looks.
+
+use std::collections::HashMap;
+
+use crate::prices;
+use crate::snapshot::Snapshot;
+
+use super::problem::Wrong;
+use super::suited;
+
+/// Whether a name leads somewhere, for what refers to names.
+pub(super) struct Names<'s> {
+    snapshot: &'s Snapshot,
+    /// Each alias and what it stands for.
+    aliases: HashMap<&'s str, &'s str>,
+}
+
+impl<'s> Names<'s> {
+    /// The names of `snapshot`, aliases included.
+    pub(super) fn new(
+        snapshot: &'s Snapshot,
+        aliases: impl Iterator<Item = (&'s str, &'s str)>,
+    ) -> Names<'s> {
+        Names { snapshot, aliases: aliases.collect() }
+    }
+
+    /// What of `from` a request may miss that goes on to `to`; aliases of aliases are not looked into.
+    pub(super) fn lacks(&self, from: &str, to: &str, for_length: bool) -> Vec<Wrong> {
+        let group = |name| self.aliases.get(name).copied().unwrap_or(name);
+        suited::lacks(self.snapshot, group(from), group(to), for_length)
+    }
+
+    /// Whether it is a group, a deployment's id, an alias, or matched by a pattern.
+    pub(super) fn knows(&self, name: &str) -> bool {
+        self.snapshot.by_name.contains_key(name)
+            || self.snapshot.by_id.contains_key(name)
+            || self.aliases.contains_key(name)
+            || self.matches(name)
+            || prices::exact(name)
+                .and_then(|facts| facts.litellm_provider.as_deref())
+                .is_some_and(|provider| self.matches(&format!("{provider}/{name}")))
+            || self.snapshot.by_model.contains_key(name)
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        self.snapshot.wildcards.iter().any(|group| {
+            let group = self.snapshot.groups.get(group.0 as usize);
+            let pattern = group.and_then(|group| group.pattern.as_ref());
+            pattern.is_some_and(|pattern| pattern.captures(name).is_some())
+        })
+    }
+
+    /// All names that can be suggested.
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        let groups = self.snapshot.listed_groups().map(|group| &*group.name);
+        groups.chain(self.aliases.keys().copied())
+    }
+}

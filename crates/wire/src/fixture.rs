@@ -1,4 +1,4 @@
-//! What the tests of the wires share: a deployment, and the files of `testdata/`.
+//! Shared by the tests of this crate: a deployment, and the files of `testdata/`.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::formats::neutral::Unfit;
 use crate::formats::order::Order;
 use crate::formats::view::View;
 
-/// A deployment of that provider, without any settings.
+/// A deployment of that provider without settings.
 pub(crate) fn deployment(provider: &str) -> Deployment {
     Deployment {
         index: DeploymentIndex(0),
@@ -76,7 +76,7 @@ pub(crate) fn order<'o>(
     }
 }
 
-/// What goes out for `body`.
+/// The body that is sent for `body`.
 pub(crate) fn sent(body: &Value, order: &Order<'_>) -> Result<Value, Unfit> {
     let peek = Peek::parse(Bytes::from(body.to_string())).unwrap();
     prepare(&peek, order).map(|prepared| match prepared {
@@ -86,7 +86,7 @@ pub(crate) fn sent(body: &Value, order: &Order<'_>) -> Result<Value, Unfit> {
     })
 }
 
-/// What a client who calls the model `mine` sees.
+/// The view of a client that calls the model `mine`.
 pub(crate) fn view() -> View {
     View {
         model_json: "\"mine\"".into(),
@@ -97,7 +97,7 @@ pub(crate) fn view() -> View {
     }
 }
 
-/// A stream that came by `conversion`, in pieces that end at `cuts`: its reader, and what the client got.
+/// Reads a stream in pieces that end at `cuts`; returns the reader and what the client got.
 pub(crate) fn streamed(conversion: Conversion, text: &str, cuts: &[usize]) -> (Reader, String) {
     let mut reader = Reader::new(conversion, view());
     let mut out = Vec::new();
@@ -111,7 +111,7 @@ pub(crate) fn streamed(conversion: Conversion, text: &str, cuts: &[usize]) -> (R
     (reader, String::from_utf8(out).unwrap())
 }
 
-/// The data of the events in `text` that are JSON.
+/// The JSON payloads of the events in `text`.
 pub(crate) fn data(text: &str) -> Vec<Value> {
     let lines = text.lines().filter_map(|line| line.strip_prefix("data: "));
     lines.filter_map(|line| serde_json::from_str(line).ok()).collect()

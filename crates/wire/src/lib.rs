@@ -1,10 +1,10 @@
-//! Wire formats: what clients and providers say, as bytes in and bytes out.
+//! Wire formats: the requests and answers of clients and providers, bytes in and bytes out.
 //!
-//! Called by the gateway's proxy. Always true here: no I/O, no clock, no randomness, and every byte
-//! that no edit names leaves as it came.
+//! Called by the gateway. Always true: no I/O, no clock, no randomness, and every byte that no edit names leaves as
+//! it came.
 //!
-//! Three floors, each of which uses only those below it: `bytes` (JSON, forms, framing), `formats`
-//! (one module each, and the neutral form), `conversion` (what goes out, and what comes back).
+//! Three layers, each of which uses only those below it: `bytes` (JSON, forms, framing), `formats` (one module for
+//! each format, and the neutral form), `conversion` (requests to providers and answers to clients).
 
 mod bytes;
 mod conversion;

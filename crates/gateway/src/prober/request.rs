@@ -96,7 +96,7 @@ pub(super) fn build(
     };
     let conversion = Conversion { operation, wire: order.wire() };
     let (units, prepared) = match probe.request() {
-        Ok(peek) => (modes::asked::asked(operation, &peek), prepare(&peek, &order)),
+        Ok(peek) => (modes::units::requested(operation, &peek), prepare(&peek, &order)),
         Err(error) => {
             let field = "health_check_params".to_owned();
             (Units::default(), Err(Unfit { field, message: error.to_string() }))

@@ -155,7 +155,7 @@ impl Opening {
         let plan = self.route(&addressed, controls.clone())?;
         let request = ModelRequest {
             operation,
-            units: modes::asked::asked(operation, peek),
+            units: modes::units::requested(operation, peek),
             form: match (streams, modes::transcripts::wants_text(operation, peek)) {
                 (true, _) => AnswerForm::Events,
                 (false, true) => AnswerForm::Text,

@@ -73,7 +73,6 @@ const OPEN: &[&str] = &[
     "crates/gateway/tests/it/strategies.rs",
     "crates/testkit/src/bin/hale-members.rs",
     "crates/testkit/src/upstream/mod.rs",
-    "crates/wire/",
     "docs/compatibility.md",
     "docs/config.md",
     "docs/dev/access.md",

@@ -1,7 +1,7 @@
 //! Edits of a JSON object's top-level members, applied to its text in one pass.
 //!
-//! Built by [`crate::conversion::prepare`] for each attempt. Always true: bytes that no edit names are copied as
-//! they are, and the result is valid JSON whenever the input was.
+//! The formats build a list of edits for each attempt. Always true: bytes that no edit names are copied as they
+//! are, and the result is valid JSON whenever the input was.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -13,18 +13,18 @@ use super::object::{Member, key_is};
 /// One edit. Values are JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Edit<'e> {
-    /// Gives the member this value, adding it when absent.
+    /// Sets the member to this value, adding it if it is missing.
     Set(&'e str, Cow<'e, str>),
-    /// Adds the member unless it is there.
+    /// Adds the member if it is missing.
     Default(&'e str, &'e str),
-    /// Gives the member another name; without effect when the other name is there already.
+    /// Renames the member; if the new name exists already, the member is removed instead.
     Rename(&'e str, &'e str),
-    /// Takes the member out.
+    /// Removes the member.
     Remove(&'e str),
 }
 
 impl Edit<'_> {
-    /// The member that it is about.
+    /// The name of the member that it edits.
     pub(crate) fn name(&self) -> &str {
         match self {
             Edit::Set(name, _)
@@ -34,7 +34,7 @@ impl Edit<'_> {
         }
     }
 
-    /// The most bytes that it adds.
+    /// The most bytes that it can add.
     fn most_added(&self) -> usize {
         match self {
             Edit::Set(name, value) => name.len() + value.len() + 4,
@@ -45,7 +45,7 @@ impl Edit<'_> {
     }
 }
 
-/// The object `body` with these `members`, after `edits`. The first edit that names a member decides.
+/// The object `body`, which has these `members`, with `edits` applied. The first edit that names a member wins.
 #[must_use]
 pub(crate) fn apply(body: &[u8], members: &[Member], edits: &[Edit<'_>]) -> Bytes {
     let has = |name: &str| members.iter().any(|member| key_is(body, member, name));
@@ -93,12 +93,12 @@ pub(crate) fn apply(body: &[u8], members: &[Member], edits: &[Edit<'_>]) -> Byte
         out.push(b':');
         out.extend_from_slice(value.as_bytes());
     }
-    // Removing the last member leaves no comma behind, because separators go with what follows them.
+    // Each separator is copied with the member after it, so removing the last member leaves no comma.
     out.extend_from_slice(&body[previous_end..]);
     Bytes::from(out)
 }
 
-/// The members that `edits` add to an object of which `has` says what it has.
+/// The members that `edits` add. `has` says which members the object has already.
 fn new_members<'e>(
     edits: &'e [Edit<'e>],
     has: impl Fn(&str) -> bool + 'e,
@@ -118,10 +118,10 @@ fn new_members<'e>(
     })
 }
 
-/// Another text for a place.
+/// A range of a text and what replaces it.
 pub(crate) type Patch = (Range<usize>, Box<str>);
 
-/// `text` with `patches`, which are in order and do not overlap.
+/// `text` with `patches` applied. They must be in order and must not overlap.
 pub(crate) fn patched(text: &[u8], patches: &[Patch]) -> Vec<u8> {
     let added: usize = patches.iter().map(|(_, with)| with.len()).sum();
     let mut out = Vec::with_capacity(text.len() + added);
@@ -142,7 +142,7 @@ pub fn push_string(out: &mut Vec<u8>, text: &str) {
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');
     } else {
-        // Writing a string to memory can not fail.
+        // Writing a string to memory cannot fail.
         let _written: Result<(), _> = serde_json::to_writer(out, text);
     }
 }

@@ -18,7 +18,7 @@ enum Role {
 
 use Role::{Control, Forbidden, Private, Request};
 
-/// All of them. The rows of [`Role::Request`] come first: see [`CONTROLS_FROM`].
+/// One row for each field. The rows of [`Role::Request`] come first: see [`CONTROLS_FROM`].
 const TABLE: &[(&str, Role)] = &[
     ("model", Request),
     ("stream", Request),
@@ -122,8 +122,8 @@ const READ_NAMES: [&str; Set::Read.count()] = Set::Read.names();
 const REMOVED_NAMES: [&str; Set::Removed.count()] = Set::Removed.names();
 const FORBIDDEN_NAMES: [&str; Set::Forbidden.count()] = Set::Forbidden.names();
 
-/// Fields that the gateway reads. A body in which one stands twice is refused: two readers could take
-/// different ones.
+/// Fields that the gateway reads. A body that has one of them twice is refused, because the gateway and the
+/// provider could read different ones.
 pub(crate) static READ: Names = Names::new(&READ_NAMES);
 /// Where the fields that steer the gateway begin in [`READ`].
 pub(crate) const CONTROLS_FROM: u32 = Set::Request.count() as u32;
@@ -136,7 +136,7 @@ pub static FORBIDDEN: Names = Names::new(&FORBIDDEN_NAMES);
 #[derive(Debug)]
 pub struct Names {
     names: &'static [&'static str],
-    /// One bit per length that occurs, so that most fields are told apart without a comparison.
+    /// One bit for each length that occurs: most fields are ruled out without a comparison.
     lengths: u64,
 }
 

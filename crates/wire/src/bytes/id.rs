@@ -1,8 +1,9 @@
-//! Ids of what providers keep, as clients see them: the provider's id, and the deployment that issued it.
+//! Ids of stored objects (responses, files, batches) as clients see them: the provider's id, and the deployment
+//! that issued it.
 //!
-//! Made by `responses` and `files` for answers, opened by the gateway for requests. Always true: an id that
-//! opens was made with the same key, for a thing of the same kind; the same thing of the same deployment
-//! always has the same id; nothing is kept anywhere.
+//! `responses` and `files` seal them in answers; the gateway opens them in requests. Always true: an id that opens
+//! was sealed with the same key for an object of the same kind; one object of one deployment always has the same
+//! id; the gateway stores nothing.
 
 use std::sync::Arc;
 
@@ -11,7 +12,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hale_core::operation::Kind;
 
-/// How every id of a kind begins, as the providers' own do: clients look at it.
+/// The prefix of ids of a kind. It is the providers' own, because clients check it.
 const fn prefix(kind: Kind) -> &'static str {
     match kind {
         Kind::Response => "resp_",
@@ -20,7 +21,7 @@ const fn prefix(kind: Kind) -> &'static str {
     }
 }
 
-/// What is signed besides the id, so that no other use of the key gives the same signature.
+/// Signed together with the id, so that no other use of the key yields the same signature.
 const fn purpose(kind: Kind) -> &'static [u8] {
     match kind {
         Kind::Response => b"hale response id 1\0",
@@ -29,16 +30,16 @@ const fn purpose(kind: Kind) -> &'static [u8] {
     }
 }
 
-/// Bytes of the signature that an id carries.
+/// Length of the signature in an id, in bytes.
 const TAG: usize = 12;
-/// Longest id that is looked at, bytes.
+/// Longest id that is opened, in bytes.
 const ID_MAX: usize = 2048;
 
 /// The key that ids are signed with.
 #[derive(Clone, Debug)]
 pub struct IdKey(Arc<hmac::Key>);
 
-/// What an id says.
+/// The content of an id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issued {
     /// The id of the deployment that issued it.
@@ -47,54 +48,54 @@ pub struct Issued {
     pub id: String,
 }
 
-/// Who signs the ids of an answer.
+/// Seals the ids in an answer.
 #[derive(Clone, Debug)]
 pub struct Issuer {
-    /// With what.
+    /// The key.
     pub key: IdKey,
     /// The deployment that answered.
     pub deployment: Arc<str>,
 }
 
 impl Issuer {
-    /// The client's id for the provider's of a thing of that kind.
+    /// The client's id for the provider's id of an object of that kind.
     pub(crate) fn seal(&self, kind: Kind, id: &str) -> String {
         self.key.seal(kind, &self.deployment, id)
     }
 }
 
 impl IdKey {
-    /// A key made of `secret`, which may be empty: then ids are safe from mistakes, not from forgery.
+    /// A key derived from `secret`. If it is empty, ids are protected against mistakes but not against forgery.
     #[must_use]
     pub fn new(secret: &[u8]) -> IdKey {
         IdKey(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret)))
     }
 
-    /// The client's id for `id` of the provider behind `deployment`.
+    /// The client's id for `id`, which the provider behind `deployment` issued.
     #[must_use]
     pub fn seal(&self, kind: Kind, deployment: &str, id: &str) -> String {
-        let said = [deployment.as_bytes(), b"\0", id.as_bytes()].concat();
-        let whole = [&self.tag(kind, &said)[..], &said].concat();
+        let content = [deployment.as_bytes(), b"\0", id.as_bytes()].concat();
+        let whole = [&self.tag(kind, &content)[..], &content].concat();
         format!("{}{}", prefix(kind), URL_SAFE_NO_PAD.encode(whole))
     }
 
-    /// What `id` says; `None` when it was not made with this key for a thing of that kind.
+    /// The content of `id`; `None` if it was not sealed with this key for an object of that kind.
     #[must_use]
     pub fn open(&self, kind: Kind, id: &str) -> Option<Issued> {
         if id.len() > ID_MAX {
             return None;
         }
         let whole = URL_SAFE_NO_PAD.decode(id.strip_prefix(prefix(kind))?).ok()?;
-        let (tag, said) = whole.split_at_checked(TAG)?;
-        constant_time::verify_slices_are_equal(tag, &self.tag(kind, said)).ok()?;
-        let (deployment, id) = std::str::from_utf8(said).ok()?.split_once('\0')?;
+        let (tag, content) = whole.split_at_checked(TAG)?;
+        constant_time::verify_slices_are_equal(tag, &self.tag(kind, content)).ok()?;
+        let (deployment, id) = std::str::from_utf8(content).ok()?.split_once('\0')?;
         Some(Issued { deployment: deployment.to_owned(), id: id.to_owned() })
     }
 
-    fn tag(&self, kind: Kind, said: &[u8]) -> [u8; TAG] {
+    fn tag(&self, kind: Kind, content: &[u8]) -> [u8; TAG] {
         let mut context = hmac::Context::with_key(&self.0);
         context.update(purpose(kind));
-        context.update(said);
+        context.update(content);
         let mut tag = [0; TAG];
         tag.copy_from_slice(&context.sign().as_ref()[..TAG]);
         tag
@@ -110,7 +111,7 @@ mod tests {
     const RESPONSE: Kind = Kind::Response;
 
     #[test]
-    fn an_id_opens_with_its_own_key_only() {
+    fn an_id_opens_only_with_the_key_that_sealed_it() {
         let key = IdKey::new(b"secret");
         let id = key.seal(RESPONSE, "azure-eu", "resp_67cb");
         let issued = key.open(RESPONSE, &id).unwrap();
@@ -125,15 +126,15 @@ mod tests {
     }
 
     #[test]
-    fn an_id_of_one_kind_is_none_of_another() {
+    fn an_id_does_not_open_as_another_kind() {
         let key = IdKey::new(b"secret");
         let kinds = [Kind::Response, Kind::File, Kind::Batch];
         for kind in kinds {
             let id = key.seal(kind, "d", "file-1");
             for other in kinds {
                 assert_eq!(key.open(other, &id).is_some(), kind == other, "{kind:?} {other:?}");
-                let (_, rest) = id.split_at(prefix(kind).len());
-                let renamed = format!("{}{rest}", prefix(other));
+                let (_, tail) = id.split_at(prefix(kind).len());
+                let renamed = format!("{}{tail}", prefix(other));
                 assert_eq!(
                     key.open(other, &renamed).is_some(),
                     kind == other,
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_does_not_open() {
+    fn ids_of_others_do_not_open() {
         let key = IdKey::new(b"");
         let long = format!("resp_{}", "A".repeat(ID_MAX));
         for id in ["", "resp_", "resp_67cb0001", "resp_!", "msg_AAAA", "../x", &long] {

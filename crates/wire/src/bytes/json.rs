@@ -1,21 +1,21 @@
-//! JSON text in the making, without a tree.
+//! Writes JSON text without building a tree.
 //!
-//! Called by the writers of the wires. Always true: commas and colons stand where they must; what is
-//! put in as raw text must be JSON already, and is not looked at again.
+//! Called by the writers of the formats. Always true: commas and colons are where they belong; raw text must be
+//! JSON already and is not checked.
 
 use std::borrow::Cow;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// A string that is borrowed where it has no escapes, also where it is optional.
+/// A string that is borrowed if it has no escapes. Unlike a bare `Cow` it also borrows inside an `Option`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Str<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
-/// The text of the JSON string `raw`, also where it holds halves of characters: who cuts a text anywhere
-/// sends a pair of them in two pieces. `half` is what the piece before ended with, and then what this one
-/// ends with; a half that stays alone becomes U+FFFD. `None` when `raw` is no string.
+/// The text of the JSON string `raw`, which may hold half of a surrogate pair: some providers cut a character in
+/// two and send its halves in two pieces. `half` is the half that the piece before ended with, and is set to the
+/// one that this piece ends with. A half without its partner becomes U+FFFD. `None` if `raw` is not a string.
 pub(crate) fn lossy<'a>(raw: &'a str, half: &mut Option<u16>) -> Option<Cow<'a, str>> {
     if half.is_none()
         && let Ok(Str(text)) = serde_json::from_str(raw)
@@ -37,9 +37,9 @@ pub(crate) fn lossy<'a>(raw: &'a str, half: &mut Option<u16>) -> Option<Cow<'a, 
             'r' => 0x0d,
             't' => 0x09,
             'u' => {
-                let rest = chars.as_str();
-                chars = rest.get(4..)?.chars();
-                u16::from_str_radix(&rest[..4], 16).ok()?
+                let tail = chars.as_str();
+                chars = tail.get(4..)?.chars();
+                u16::from_str_radix(&tail[..4], 16).ok()?
             }
             other => u16::try_from(u32::from(other)).ok()?,
         });
@@ -54,7 +54,7 @@ impl<'a> From<Str<'a>> for Cow<'a, str> {
     }
 }
 
-/// JSON text in the making.
+/// JSON text that is being written.
 #[derive(Debug, Default)]
 pub(crate) struct JsonText {
     out: Vec<u8>,
@@ -76,14 +76,14 @@ impl JsonText {
         &self.out
     }
 
-    /// Begins an object or a list.
+    /// Opens an object or a list.
     pub(crate) fn open(&mut self, bracket: u8) -> &mut JsonText {
         self.separate();
         self.out.push(bracket);
         self
     }
 
-    /// Ends it.
+    /// Closes it.
     pub(crate) fn close(&mut self, bracket: u8) -> &mut JsonText {
         self.out.push(bracket);
         self
@@ -99,13 +99,13 @@ impl JsonText {
     /// A string.
     pub(crate) fn text(&mut self, text: &str) -> &mut JsonText {
         self.separate();
-        // Writing to memory does not fail, and any string can be written.
+        // Writing to memory cannot fail, and any string is valid.
         let written = serde_json::to_writer(&mut self.out, text);
         debug_assert!(written.is_ok());
         self
     }
 
-    /// A value that is JSON text already.
+    /// A value that is already JSON text.
     pub(crate) fn raw(&mut self, json: &str) -> &mut JsonText {
         self.separate();
         self.out.extend_from_slice(json.as_bytes());
@@ -122,7 +122,7 @@ impl JsonText {
         self.key(name).text(text)
     }
 
-    /// A member that is JSON text already.
+    /// A member that is already JSON text.
     pub(crate) fn raw_member(&mut self, name: &str, json: &str) -> &mut JsonText {
         self.key(name).raw(json)
     }
@@ -149,7 +149,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commas_and_colons_stand_where_they_must() {
+    fn commas_and_colons_are_where_they_belong() {
         let mut json = JsonText::new();
         json.open(b'{').member("a", "x\"\n{").raw_member("b", "[1,{}]").key("c").open(b'[');
         json.count(1).text("[").open(b'{').close(b'}').close(b']').count_member("d", 7).close(b'}');
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_character_in_two_pieces_is_put_together() {
+    fn a_character_cut_in_two_pieces_is_joined() {
         let mut half = None;
         assert_eq!(lossy(r#""plain\u00e9""#, &mut half).unwrap(), "plain\u{e9}");
         assert_eq!(lossy(r#""\"a\n\ud83d""#, &mut half).unwrap(), "\"a\n");

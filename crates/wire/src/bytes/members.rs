@@ -1,16 +1,16 @@
-//! Members of a JSON object by their names, as places in its text.
+//! Finds members of a JSON object by name, as ranges of its text.
 //!
-//! Called by the formats for answers and events. Always true: the whole text is one JSON object, or the
-//! result is an error; `null` counts as absent; of two members with one name the last counts.
+//! Called by the formats for answers and events. Always true: a text that is not one JSON object is an error;
+//! `null` counts as absent; of two members with the same name the last one counts.
 
 use std::ops::Range;
 
 use super::scan::{self, ScanError};
 
-/// Where a value stands, if it is there.
+/// The range of a member's value; `None` if there is no such member.
 pub(crate) type Place = Option<Range<usize>>;
 
-/// The places of the members with these `names` in `text`, which must be UTF-8.
+/// The ranges of the members with these `names` in `text`, which must be UTF-8.
 #[inline]
 pub(crate) fn places<const N: usize>(
     text: &[u8],
@@ -30,8 +30,8 @@ pub(crate) fn texts<'t, const N: usize>(
     Ok(places(text.as_bytes(), names)?.map(|place| place.map(|place| &text[place])))
 }
 
-/// Remembers a member of `text` that has one of these `names`.
-#[inline]
+/// Notes a member of `text` if it has one of these `names`. Inlined for events, where the names are constants.
+#[inline(always)]
 pub(crate) fn note<const N: usize>(
     text: &[u8],
     key: Range<usize>,
@@ -39,7 +39,7 @@ pub(crate) fn note<const N: usize>(
     names: &[&str; N],
     found: &mut [Place; N],
 ) {
-    // A key has its quotes with it.
+    // The range of a key includes its quotes.
     let name = &text[key.start + 1..key.end - 1];
     if let Some(index) = names.iter().position(|known| known.as_bytes() == name) {
         found[index] = (&text[value.clone()] != b"null").then_some(value);
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn null_is_absent_and_the_last_of_two_counts() {
+    fn null_is_absent_and_the_last_of_two_members_counts() {
         let text = r#"{"a":1,"b":null,"c":[2],"a":{"d":3},"c":null}"#;
         let [a, b, c, d] = texts(text, ["a", "b", "c", "d"]).unwrap();
         assert_eq!((a, b, c, d), (Some(r#"{"d":3}"#), None, None, None));

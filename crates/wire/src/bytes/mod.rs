@@ -1,4 +1,4 @@
-//! The lowest floor: JSON, forms, frames and streams as bytes.
+//! The lowest layer: JSON, forms, frames and framing as bytes.
 //!
 //! Used by the formats and by the conversion between them. Always true: nothing here knows a format or
 //! a deployment.

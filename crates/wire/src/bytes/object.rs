@@ -1,38 +1,38 @@
-//! The top-level members of a JSON object as places in its text.
+//! The top-level members of a JSON object as ranges of its text.
 //!
-//! Called by [`crate::bytes::peek`], [`crate::conversion::answer`] and [`crate::conversion::stream`]. Always true: the whole text has
-//! been checked to be JSON, yet nothing below the first level was built.
+//! Called for request bodies. Always true: the whole text was checked to be JSON, and nothing below the first
+//! level was built.
 
 use std::ops::Range;
 
 use crate::bytes::scan::{self, MAX_DEPTH, ScanError};
 
-/// Most top-level members that a request may have.
+/// Maximum number of top-level members.
 pub const MEMBERS_MAX: usize = 10_000;
 
-/// One member: where its key (quotes included) and its value stand.
+/// One member: the ranges of its key (quotes included) and of its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Member {
     key: (u32, u32),
     value: (u32, u32),
-    /// Whether the key is written with escapes.
+    /// Whether the key contains escapes.
     escaped: bool,
 }
 
 impl Member {
-    /// The key's place, quotes included.
+    /// The range of the key, quotes included.
     #[must_use]
     pub fn key(&self) -> Range<usize> {
         self.key.0 as usize..self.key.1 as usize
     }
 
-    /// Whether the key is written with escapes.
+    /// Whether the key contains escapes.
     #[must_use]
     pub fn is_escaped(&self) -> bool {
         self.escaped
     }
 
-    /// The value's place.
+    /// The range of the value.
     #[must_use]
     pub fn value(&self) -> Range<usize> {
         self.value.0 as usize..self.value.1 as usize
@@ -45,24 +45,24 @@ pub enum ObjectError {
     /// Not UTF-8.
     #[error("invalid UTF-8 at byte {0}")]
     Utf8(usize),
-    /// Not JSON, or JSON that is no object.
+    /// Not JSON, or not an object.
     #[error("{0}")]
     Syntax(String),
     /// Nested too deeply.
     #[error("nesting deeper than {MAX_DEPTH} levels")]
     Depth,
-    /// More members than a request has reason to have.
+    /// More than [`MEMBERS_MAX`] members.
     #[error("more than {MEMBERS_MAX} fields")]
     Members,
-    /// Larger than places can say.
+    /// Longer than a range can express.
     #[error("larger than 4 GiB")]
     Size,
 }
 
-/// The members of the object that `text` is, in order.
+/// The members of the object `text`, in order.
 ///
 /// # Errors
-/// When `text` is not one JSON object, with the place.
+/// If `text` is not one JSON object; the error says where.
 pub fn members(text: &[u8]) -> Result<Vec<Member>, ObjectError> {
     if u32::try_from(text.len()).is_err() {
         return Err(ObjectError::Size);
@@ -82,7 +82,7 @@ pub fn members(text: &[u8]) -> Result<Vec<Member>, ObjectError> {
     if count > MEMBERS_MAX { Err(ObjectError::Members) } else { Ok(found) }
 }
 
-/// What to tell a person about an error of the scanner.
+/// The scanner's error in words.
 fn explain(text: &[u8], error: ScanError) -> ObjectError {
     match error {
         ScanError::Depth => ObjectError::Depth,
@@ -96,12 +96,12 @@ fn explain(text: &[u8], error: ScanError) -> ObjectError {
 }
 
 fn place(range: &Range<usize>) -> (u32, u32) {
-    // The text's length was checked to fit.
+    // The length of the text was checked before.
     let clamp = |position: usize| u32::try_from(position).unwrap_or(u32::MAX);
     (clamp(range.start), clamp(range.end))
 }
 
-/// Whether the key at `member` reads `name`.
+/// Whether the key of `member` is `name`.
 #[inline]
 #[must_use]
 pub fn key_is(text: &[u8], member: &Member, name: &str) -> bool {
@@ -112,7 +112,7 @@ pub fn key_is(text: &[u8], member: &Member, name: &str) -> bool {
     end - start == name.len() && text.get(start..end) == Some(name.as_bytes())
 }
 
-/// The same for a key that is written with escapes, which alone is worth decoding.
+/// The same for a key with escapes: only those are decoded.
 #[cold]
 fn escaped_key_is(text: &[u8], member: &Member, name: &str) -> bool {
     text.get(member.key())
@@ -120,7 +120,7 @@ fn escaped_key_is(text: &[u8], member: &Member, name: &str) -> bool {
         .is_some_and(|key| key == name)
 }
 
-/// The text of the member called `name`.
+/// The text of the value of the member `name`.
 #[must_use]
 pub fn value<'t>(text: &'t [u8], members: &[Member], name: &str) -> Option<&'t [u8]> {
     members
@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn members_are_places_in_the_text() {
+    fn members_are_ranges_of_the_text() {
         let text = br#" { "a" : 1 , "b\u0063": {"x":[1,2]} } "#;
         let found = members(text).unwrap();
         assert_eq!(found.len(), 2);

@@ -1,7 +1,7 @@
-//! The body that goes out to an upstream, in as many pieces as it takes not to copy it.
+//! The body of a request to an upstream, in as many pieces as it takes to avoid a copy.
 //!
-//! Made by [`crate::conversion::prepare`] for each attempt, sent by the gateway. Always true: the body is the pieces one
-//! after the other, and none of them is empty but the first of an empty body.
+//! Made for each attempt, sent by the gateway. Always true: the body is the concatenation of its pieces; only the
+//! first piece of an empty body is empty.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -10,27 +10,27 @@ use http::HeaderValue;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Payload {
     first: Bytes,
-    rest: Vec<Bytes>,
-    /// What it is, where it is no JSON.
+    tail: Vec<Bytes>,
+    /// The content type, if it is not JSON.
     pub content_type: Option<HeaderValue>,
 }
 
 impl Payload {
-    /// Adds a piece at its end.
+    /// Appends a piece.
     pub fn push(&mut self, piece: Bytes) {
         if piece.is_empty() {
             return;
         }
         match self.first.is_empty() {
             true => self.first = piece,
-            false => self.rest.push(piece),
+            false => self.tail.push(piece),
         }
     }
 
-    /// Its length, bytes.
+    /// Its length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.first.len() + self.rest.iter().map(Bytes::len).sum::<usize>()
+        self.first.len() + self.tail.iter().map(Bytes::len).sum::<usize>()
     }
 
     /// Whether there is nothing to send.
@@ -41,13 +41,13 @@ impl Payload {
 
     /// Its pieces, in order.
     pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
-        std::iter::once(&self.first).chain(&self.rest)
+        std::iter::once(&self.first).chain(&self.tail)
     }
 
-    /// The whole in one piece, which is a copy where it has several.
+    /// The whole body in one piece; a copy if it has several.
     #[must_use]
     pub fn joined(&self) -> Bytes {
-        if self.rest.is_empty() {
+        if self.tail.is_empty() {
             return self.first.clone();
         }
         let mut whole = Vec::with_capacity(self.len());
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_make_the_whole() {
+    fn pieces_are_joined_in_order_and_one_piece_is_not_copied() {
         let mut payload = Payload::default();
         assert!(payload.is_empty() && payload.joined().is_empty());
         for piece in ["", "ab", "", "c", "def"] {

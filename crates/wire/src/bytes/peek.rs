@@ -1,7 +1,7 @@
-//! What the gateway must know of a request body before it forwards it, read without building a tree.
+//! What the gateway must know about a request body before it forwards it, read without building a tree.
 //!
-//! Called once per request by the gateway's pipeline. Always true: a body that passes is one JSON
-//! object in which every field that the gateway reads stands at most once.
+//! Called once per request by the gateway. Always true: a body that passes is one JSON object in which every
+//! field that the gateway reads occurs at most once.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,14 +16,14 @@ use super::object::{self, Member};
 use super::payload::Payload;
 pub use super::peek_error::PeekError;
 
-/// A request body and where its fields stand.
+/// A request body and the ranges of its fields.
 #[derive(Clone, Debug)]
 pub struct Peek {
     body: Bytes,
     members: Vec<Member>,
-    /// One bit per name of [`READ`] that is there.
+    /// One bit for each name of [`READ`] that is present.
     read: u32,
-    /// The form whose words these are.
+    /// The form, if the body was one and `body` holds its text fields.
     form: Option<Arc<Form>>,
 }
 
@@ -31,7 +31,7 @@ impl Peek {
     /// Checks `body` and finds its fields.
     ///
     /// # Errors
-    /// When it is not one JSON object, or ambiguous.
+    /// If it is not one JSON object, or ambiguous.
     pub fn parse(body: Bytes) -> Result<Peek, PeekError> {
         if body.is_empty() {
             return Err(PeekError::Empty);
@@ -48,20 +48,20 @@ impl Peek {
         Ok(Peek { body, members, read: seen, form: None })
     }
 
-    /// Checks `body`, a form of that `content-type`, and finds its fields.
+    /// Checks `body`, a form with that `content-type`, and finds its fields.
     ///
     /// # Errors
-    /// When it is no form, or ambiguous.
+    /// If it is not a form, or ambiguous.
     pub fn of_form(body: Bytes, content_type: &str) -> Result<Peek, FormError> {
         let form = Form::parse(body, content_type)?;
         let peek = Peek::parse(Bytes::from(form::fields(form.parts())?))?;
         Ok(Peek { form: Some(Arc::new(form)), ..peek })
     }
 
-    /// A form of the `words` of a JSON object and one file: its name, the file's name, its type and content.
+    /// A form of the members of the JSON object `words` and one file.
     ///
     /// # Errors
-    /// When the words are not what a request may have.
+    /// If the members are not what a request may have.
     pub(crate) fn form_of(
         words: &[u8],
         boundary: &str,
@@ -75,13 +75,13 @@ impl Peek {
         Peek::of_form(body, &content_type)
     }
 
-    /// The JSON of its words with `edits` applied. The first edit that names a member decides.
+    /// The JSON object with `edits` applied. The first edit that names a member wins.
     #[must_use]
     pub fn edited(&self, edits: &[Edit<'_>]) -> Bytes {
         apply(&self.body, &self.members, edits)
     }
 
-    /// The body, be it JSON or a form, with `edits` applied.
+    /// The body with `edits` applied, as JSON or as the form that it was.
     #[must_use]
     pub(crate) fn payload(&self, edits: &[Edit<'_>]) -> Payload {
         match self.form() {
@@ -90,18 +90,18 @@ impl Peek {
         }
     }
 
-    /// The fields that are meant for the gateway, and that no provider gets.
+    /// The fields of this body that are meant for the gateway; no provider gets them.
     pub(crate) fn removed(&self) -> impl Iterator<Item = &'static str> + use<'_> {
         self.holds(&REMOVED)
     }
 
-    /// The form whose words these are.
+    /// The form, if the body was one and `body` holds its text fields.
     #[must_use]
     pub fn form(&self) -> Option<&Form> {
         self.form.as_deref()
     }
 
-    /// Whether a field is there, or in a form the parts of a list that is called so.
+    /// Whether a field is present; in a form also as the parts of a list (`name[]`).
     #[must_use]
     pub fn is_given(&self, name: &str) -> bool {
         self.is_set(name) || (self.form.is_some() && self.is_set(&format!("{name}[]")))
@@ -113,14 +113,13 @@ impl Peek {
         &self.body
     }
 
-    /// The places of its fields.
+    /// The ranges of its fields.
     #[must_use]
     pub fn members(&self) -> &[Member] {
         &self.members
     }
 
-    /// Whether any of the fields that speak to the gateway, rather than name the model or the stream,
-    /// is there.
+    /// Whether a field is present that steers the gateway.
     #[must_use]
     pub fn has_controls(&self) -> bool {
         self.read >> CONTROLS_FROM != 0
@@ -134,7 +133,7 @@ impl Peek {
         (text != "null").then_some(text)
     }
 
-    /// All fields: name and JSON text, in order. Of a name that stands twice both are given.
+    /// All fields in order: name and JSON text. A name that occurs twice is returned twice.
     pub fn fields(&self) -> impl Iterator<Item = (Cow<'_, str>, &str)> + '_ {
         self.members.iter().filter_map(|member| {
             let key = std::str::from_utf8(&self.body[member.key()]).ok()?;
@@ -148,7 +147,7 @@ impl Peek {
         })
     }
 
-    /// Whether a field holds a list with something in it.
+    /// Whether a field holds a list that is not empty.
     #[must_use]
     pub fn is_filled_list(&self, name: &str) -> bool {
         let value = object::value(&self.body, &self.members, name);
@@ -156,19 +155,19 @@ impl Peek {
         inner.is_some_and(|inner| !inner.trim_ascii_start().starts_with(b"]"))
     }
 
-    /// Whether a field is there, and not `null`.
+    /// Whether a field is present and not `null`.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         object::value(&self.body, &self.members, name).is_some_and(|value| value != b"null")
     }
 
-    /// Whether a field is there, whatever it holds.
+    /// Whether a field is present, even if it is `null`.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.members.iter().any(|member| object::key_is(&self.body, member, name))
     }
 
-    /// Those of `names` that are there.
+    /// Those of `names` that are present.
     pub fn holds(&self, names: &'static Names) -> impl Iterator<Item = &'static str> + '_ {
         self.members
             .iter()
@@ -179,10 +178,10 @@ impl Peek {
     /// A field that holds a string.
     ///
     /// # Errors
-    /// When it holds anything else.
+    /// If it holds anything else.
     pub fn string(&self, field: &'static str) -> Result<Option<Cow<'_, str>>, PeekError> {
         let Some(raw) = self.raw(field) else { return Ok(None) };
-        if let Some(plain) = raw.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'))
+        if let Some(plain) = raw.strip_prefix('"').and_then(|tail| tail.strip_suffix('"'))
             && memchr::memchr(b'\\', plain.as_bytes()).is_none()
         {
             return Ok(Some(Cow::Borrowed(plain)));
@@ -196,7 +195,7 @@ impl Peek {
     /// A field that holds true or false.
     ///
     /// # Errors
-    /// When it holds anything else.
+    /// If it holds anything else.
     pub fn boolean(&self, field: &'static str) -> Result<Option<bool>, PeekError> {
         match self.raw(field) {
             None => Ok(None),
@@ -209,7 +208,7 @@ impl Peek {
     /// A field that holds a whole number from 0 to 1000.
     ///
     /// # Errors
-    /// When it holds anything else.
+    /// If it holds anything else.
     pub fn count(&self, field: &'static str) -> Result<Option<u32>, PeekError> {
         let Some(raw) = self.raw(field) else { return Ok(None) };
         match raw.parse::<u32>() {
@@ -221,7 +220,7 @@ impl Peek {
     /// A field that holds seconds above 0, as milliseconds.
     ///
     /// # Errors
-    /// When it holds anything else.
+    /// If it holds anything else.
     pub fn seconds(&self, field: &'static str) -> Result<Option<u64>, PeekError> {
         let Some(raw) = self.raw(field) else { return Ok(None) };
         match seconds_to_ms(raw) {
@@ -233,10 +232,10 @@ impl Peek {
         }
     }
 
-    /// Whether the client asked for the usage of a stream.
+    /// Whether the client asked for the usage in a stream.
     ///
     /// # Errors
-    /// When `stream_options` is no object.
+    /// If `stream_options` is not an object.
     pub fn wants_usage(&self) -> Result<bool, PeekError> {
         #[derive(serde::Deserialize)]
         struct StreamOptions {
@@ -252,7 +251,7 @@ impl Peek {
     }
 }
 
-/// Which of `names` the key at `member` is.
+/// The index in `names` of the key of `member`.
 fn position(names: &Names, body: &[u8], member: &Member) -> Option<usize> {
     if !member.is_escaped() && !names.has_length(member.key().len() - 2) {
         return None;
@@ -260,7 +259,7 @@ fn position(names: &Names, body: &[u8], member: &Member) -> Option<usize> {
     names.all().iter().position(|name| object::key_is(body, member, name))
 }
 
-/// Seconds as written in a header or a body, as milliseconds; more than 0 and at most a day.
+/// Seconds in a header or a body as milliseconds: more than 0, at most one day.
 #[must_use]
 pub fn seconds_to_ms(text: &str) -> Option<u64> {
     let seconds: f64 = text.trim().parse().ok()?;
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_read_stands_once() {
+    fn a_field_that_the_gateway_reads_may_occur_only_once() {
         let twice = peek(r#"{"model":"a","m\u006fdel":"b"}"#);
         assert_eq!(twice.unwrap_err(), PeekError::Duplicate("model"));
         assert_eq!(peek("").unwrap_err(), PeekError::Empty);
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_numbers_of_seconds_are_refused() {
+    fn seconds_outside_the_bounds_are_refused() {
         for text in ["NaN", "inf", "-1", "0", "abc", "", "1e9"] {
             assert_eq!(seconds_to_ms(text), None, "{text}");
         }

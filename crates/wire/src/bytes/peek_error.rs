@@ -1,6 +1,6 @@
 //! What can be wrong with a request body.
 //!
-//! Made by [`super::peek`] and [`super::form`], told to clients by the gateway.
+//! Returned by the readers of JSON bodies and forms; the gateway reports it to clients.
 
 use super::object::ObjectError;
 
@@ -13,7 +13,7 @@ pub enum PeekError {
     /// Not a JSON object.
     #[error("Invalid JSON payload: {0}")]
     Json(#[from] ObjectError),
-    /// A field that the gateway reads stands twice.
+    /// A field that the gateway reads occurs twice.
     #[error("the field `{0}` stands twice; send it once")]
     Duplicate(&'static str),
     /// A field has the wrong type.

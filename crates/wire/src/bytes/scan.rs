@@ -1,9 +1,8 @@
-//! A strict JSON scanner: is the text one JSON object, and where are its top-level members?
+//! A strict JSON scanner: checks that a text is one JSON object and finds its top-level members.
 //!
-//! Called by [`crate::bytes::object`], [`crate::conversion::answer`] and [`crate::conversion::stream`], for every body and every
-//! event. Always true: it accepts what RFC 8259 accepts and nothing else, nests at most [`MAX_DEPTH`]
-//! levels, allocates nothing and uses no stack for depth. It exists because the general parser took
-//! twice the time on the short texts that events are (`docs/performance.md`).
+//! Called for every body and every event. Always true: it accepts exactly what RFC 8259 accepts, up to
+//! [`MAX_DEPTH`] levels; it allocates nothing and does not recurse. It exists because the general parser takes
+//! twice as long on texts as short as events (`docs/performance.md`).
 
 use std::ops::Range;
 
@@ -13,7 +12,7 @@ pub const MAX_DEPTH: usize = 256;
 /// Why a text is not one JSON object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScanError {
-    /// The text breaks the grammar at this byte; what was expected there.
+    /// The text violates the grammar at this byte; what was expected there.
     Syntax(usize, &'static str),
     /// Nested deeper than [`MAX_DEPTH`] levels.
     Depth,
@@ -21,12 +20,12 @@ pub enum ScanError {
 
 type Scan<T> = Result<T, ScanError>;
 
-/// Calls `member` with the places of key (quotes included) and value of each top-level member.
+/// Calls `member` with the ranges of the key (quotes included) and the value of each top-level member.
 ///
 /// `text` must be UTF-8.
 ///
 /// # Errors
-/// When `text` is anything else than one JSON object.
+/// If `text` is not one JSON object.
 pub fn members(text: &[u8], mut member: impl FnMut(Range<usize>, Range<usize>)) -> Scan<()> {
     let mut scanner = Scanner { text, at: 0, depth: 0, objects: [0; MAX_DEPTH / 64] };
     scanner.skip_space();
@@ -48,11 +47,11 @@ pub fn members(text: &[u8], mut member: impl FnMut(Range<usize>, Range<usize>)) 
     }
 }
 
-/// Goes on in a text whose bytes before `value` are known to be the beginning of an object, up to the
-/// value of the member with that `key`. What [`members`] says of such a text is the same.
+/// Continues in a text whose bytes before `value` are known to be the start of an object, up to the value of the
+/// member with that `key`. The result is the same as that of [`members`].
 ///
 /// # Errors
-/// When the text is anything else than one JSON object.
+/// If the text is not one JSON object.
 pub fn members_from(
     text: &[u8],
     key: Range<usize>,
@@ -60,7 +59,7 @@ pub fn members_from(
     mut member: impl FnMut(Range<usize>, Range<usize>),
 ) -> Scan<()> {
     let mut scanner = Scanner { text, at: value, depth: 0, objects: [0; MAX_DEPTH / 64] };
-    // White space before the value is as free here as it is after any colon.
+    // White space may come before the value, as after any colon.
     scanner.skip_space();
     let start = scanner.at;
     scanner.value()?;
@@ -79,7 +78,7 @@ struct Scanner<'t> {
     text: &'t [u8],
     at: usize,
     depth: usize,
-    /// One bit per open level: set for an object, clear for an array.
+    /// One bit for each open level: set for an object, clear for an array.
     objects: [u64; MAX_DEPTH / 64],
 }
 
@@ -106,7 +105,7 @@ impl Scanner<'_> {
         Ok(start..self.at)
     }
 
-    /// After a member of the top level: true when it was the last one.
+    /// After a top-level member: true if it was the last one.
     fn next_member(&mut self) -> Scan<bool> {
         self.skip_space();
         match self.peek() {
@@ -142,7 +141,7 @@ impl Scanner<'_> {
     }
 
     fn push(&mut self, is_object: bool) -> Scan<()> {
-        // The top-level object is a level too, and not on this stack.
+        // The top-level object is a level too, but not on this stack.
         if self.depth + 1 >= MAX_DEPTH {
             return Err(ScanError::Depth);
         }
@@ -162,7 +161,7 @@ impl Scanner<'_> {
         self.objects[level / 64] & (1u64 << (level % 64)) != 0
     }
 
-    /// One value of any kind, at the current place.
+    /// One value of any kind at the current position.
     fn value(&mut self) -> Scan<()> {
         loop {
             let opened = self.value_or_opening()?;
@@ -175,8 +174,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// A scalar or an empty container (false), or the opening of a container up to its first value
-    /// (true).
+    /// A scalar or an empty container: false. The start of a container, up to its first value: true.
     fn value_or_opening(&mut self) -> Scan<bool> {
         match self.peek() {
             Some(b'"') => self.string("a string").map(|()| false),
@@ -203,8 +201,8 @@ impl Scanner<'_> {
         }
     }
 
-    /// After a value: closes what ends here. True when the outermost level is closed, false when
-    /// another value follows.
+    /// After a value: closes the levels that end here. True if the outermost level is closed, false if another value
+    /// follows.
     fn close_levels(&mut self) -> Scan<bool> {
         while self.depth > 0 {
             self.skip_space();
@@ -249,23 +247,23 @@ impl Scanner<'_> {
         }
     }
 
-    /// Skips what needs no look in a string: eight bytes at a time, and in a long one 32.
+    /// Skips the plain part of a string: eight bytes at a time, 32 in a long string.
     fn skip_plain(&mut self) {
-        let mut rest = &self.text[self.at..];
+        let mut tail = &self.text[self.at..];
         let mut words = 0;
-        while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        while let Some((word, after)) = tail.split_first_chunk::<8>() {
             let marks = special_bytes(u64::from_le_bytes(*word));
             if marks != 0 {
-                self.at = self.text.len() - rest.len() + (marks.trailing_zeros() / 8) as usize;
+                self.at = self.text.len() - tail.len() + (marks.trailing_zeros() / 8) as usize;
                 return;
             }
-            rest = after;
+            tail = after;
             words += 1;
             if words == LONG_WORDS {
-                rest = skip_plain_blocks(rest);
+                tail = skip_plain_blocks(tail);
             }
         }
-        self.at = self.text.len() - rest.len();
+        self.at = self.text.len() - tail.len();
         while self.peek().is_some_and(|byte| !is_special(byte)) {
             self.at += 1;
         }
@@ -332,20 +330,19 @@ impl Scanner<'_> {
     }
 }
 
-/// After how many words of eight bytes a string counts as long.
+/// A string counts as long after this many words of eight bytes.
 const LONG_WORDS: u32 = 4;
 
-/// What is left of `text` after all blocks without a special byte. Written so that the compiler makes
-/// wide instructions of it.
+/// The remainder of `text` after all blocks without a special byte. Written so that the compiler vectorizes it.
 fn skip_plain_blocks(text: &[u8]) -> &[u8] {
-    let mut rest = text;
-    while let Some((block, after)) = rest.split_first_chunk::<32>() {
+    let mut tail = text;
+    while let Some((block, after)) = tail.split_first_chunk::<32>() {
         if block.iter().fold(false, |found, byte| found | is_special(*byte)) {
             break;
         }
-        rest = after;
+        tail = after;
     }
-    rest
+    tail
 }
 
 /// Whether a byte ends the plain part of a string.
@@ -353,8 +350,8 @@ fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
 
-/// Marks the first byte of eight that is a quote, a backslash or a control character; later marks may
-/// be false. The arithmetic is the classic test for a zero or a small byte in a word.
+/// Marks the first of eight bytes that is a quote, a backslash or a control character; later marks may be wrong.
+/// The arithmetic is the classic test for a zero byte or a small byte in a word.
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES * 0x80;
@@ -384,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn corners_of_the_grammar() {
+    fn corner_cases_of_the_grammar_are_accepted_or_refused() {
         for text in [
             "{}",
             " { } ",
@@ -432,7 +429,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_place() {
+    fn errors_name_the_position() {
         let error = members(b"{\"a\":tru}", |_, _| {});
         assert_eq!(error, Err(ScanError::Syntax(5, "a value")));
         let error = members(b"{\"a\":1} x", |_, _| {});

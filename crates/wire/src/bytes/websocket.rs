@@ -1,7 +1,7 @@
-//! WebSocket: the two keys of a handshake, the borders of frames, the frame that closes.
+//! WebSocket: the keys of a handshake, frame boundaries, the close frame.
 //!
-//! Called by the gateway's tunnels, which pass frames on as bytes. Always true: what is watched is bounded
-//! however the bytes come, nothing here changes them, and what breaks the rules is no longer followed.
+//! Called by the gateway's tunnels, which forward frames as bytes. Always true: memory is bounded however the bytes
+//! arrive; nothing here changes them; after a protocol violation frames are no longer followed.
 //!
 //! Source: RFC 6455.
 
@@ -9,15 +9,15 @@ use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// The one version of the protocol.
+/// The only version of the protocol.
 pub const VERSION: &str = "13";
-/// What an accepted key is proved with (section 1.3).
+/// Appended to a key to compute the accept header (section 1.3).
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-/// Longest content of a frame that controls, bytes (section 5.5).
+/// Longest payload of a control frame, in bytes (section 5.5).
 const CONTROL_MAX: usize = 125;
-/// How much of a message is looked at to see whether it is of interest, bytes.
+/// How many bytes of a message are searched for the marker.
 const LOOK_MAX: usize = 512;
-/// Longest message that is kept, bytes.
+/// Longest message that is kept, in bytes.
 const MESSAGE_MAX: usize = 256 << 10;
 
 const CONTINUATION: u8 = 0;
@@ -44,7 +44,7 @@ pub fn accept(key: &str) -> String {
     STANDARD.encode(digest(&SHA1_FOR_LEGACY_USE_ONLY, format!("{key}{GUID}").as_bytes()))
 }
 
-/// Who speaks.
+/// The side that sends a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speaker {
     /// Its frames are masked.
@@ -53,8 +53,8 @@ pub enum Speaker {
     Server,
 }
 
-/// The frame with which `speaker` closes; of `reason` what fits. A mask of zeros is as good as another
-/// here: nobody between us and an upstream can be made to take these bytes for something else.
+/// The close frame of `speaker`, with as much of `reason` as fits. A mask of zeros is enough: the mask protects
+/// intermediaries from bytes that a client chooses, and the gateway chooses these.
 #[must_use]
 pub fn close_frame(speaker: Speaker, code: u16, reason: &str) -> Vec<u8> {
     let mut end = reason.len().min(CONTROL_MAX - 2);
@@ -72,39 +72,39 @@ pub fn close_frame(speaker: Speaker, code: u16, reason: &str) -> Vec<u8> {
     frame
 }
 
-/// Follows the frames of one direction.
+/// Follows the frames in one direction.
 #[derive(Debug)]
 pub struct Frames {
     at: At,
-    /// Bytes of a head so far.
+    /// The header so far.
     head: [u8; 14],
     head_length: usize,
-    /// Of the frame's content.
+    /// Payload bytes of the frame still to come.
     left: u64,
-    /// Of the content so far.
+    /// Payload bytes of the control frame so far.
     seen: u64,
     control: Vec<u8>,
     closed: Option<Option<u16>>,
     message: Message,
 }
 
-/// The place in a frame.
+/// The position in a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     Head,
     Content,
-    /// Nowhere: the rules were broken.
+    /// Unknown: the protocol was violated.
     Lost,
 }
 
-/// The text message under way, as far as it is of interest.
+/// The current text message, if it may be wanted.
 #[derive(Debug)]
 struct Message {
-    /// What it has to have near its beginning; `None` where nothing is of interest.
+    /// The marker near its start; `None` if no message is wanted.
     wanted: Option<&'static [u8]>,
     text: Vec<u8>,
     state: Interest,
-    /// Whether its last frame is under way.
+    /// Whether the current frame is its last.
     ends: bool,
 }
 
@@ -116,8 +116,8 @@ enum Interest {
 }
 
 impl Frames {
-    /// From the first frame on. Text messages with `wanted` in their first 512 bytes are handed out by
-    /// [`Frames::push`], unless they are masked or longer than 256 KiB.
+    /// Starts before the first frame. [`Frames::push`] returns text messages that have `wanted` in their first 512
+    /// bytes, unless they are masked or longer than 256 KiB.
     #[must_use]
     pub fn new(wanted: Option<&'static [u8]>) -> Frames {
         Frames {
@@ -132,25 +132,25 @@ impl Frames {
         }
     }
 
-    /// Whether another frame could begin here.
+    /// Whether the position is between two frames.
     #[must_use]
     pub fn at_border(&self) -> bool {
         self.at == At::Head && self.head_length == 0
     }
 
-    /// Whether the frame that closes has passed whole.
+    /// Whether a whole close frame has passed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.closed.is_some()
     }
 
-    /// The code with which it closed, where it named one.
+    /// The code of the close frame, if it has one.
     #[must_use]
     pub fn close_code(&self) -> Option<u16> {
         self.closed.flatten()
     }
 
-    /// Takes the next bytes; `found` gets each message that was asked for.
+    /// Takes the next bytes; calls `found` with each wanted message.
     pub fn push(&mut self, mut bytes: &[u8], mut found: impl FnMut(&[u8])) {
         while !bytes.is_empty() {
             match self.at {
@@ -163,10 +163,10 @@ impl Frames {
                 }
                 At::Content => {
                     let here = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
-                    let (piece, rest) = bytes.split_at(here);
+                    let (piece, tail) = bytes.split_at(here);
                     self.take(piece);
                     self.left -= here as u64;
-                    bytes = rest;
+                    bytes = tail;
                 }
             }
             if self.at == At::Content && self.left == 0 {
@@ -175,14 +175,14 @@ impl Frames {
         }
     }
 
-    /// Goes on to the content when the head is whole.
+    /// Moves on to the payload when the header is complete.
     fn look_at_head(&mut self) {
         let head = &self.head[..self.head_length];
         let [first, second, ..] = *head else { return };
         let (opcode, short) = (first & 0x0f, second & 0x7f);
         let is_control = opcode >= CLOSE;
         let is_known = matches!(opcode, CONTINUATION..=BINARY | CLOSE..=PONG);
-        // Nobody offered an extension, so that nobody may set its bits.
+        // No extension was negotiated, so the reserved bits must be zero.
         let breaks_rules = first & 0x70 != 0
             || !is_known
             || (is_control && (first & 0x80 == 0 || usize::from(short) > CONTROL_MAX));
@@ -302,7 +302,7 @@ impl Message {
         self.forget();
     }
 
-    /// Lets go of the text, and of the room of a long one.
+    /// Drops the text, and the memory of a long one.
     fn forget(&mut self) {
         self.state = Interest::None;
         self.text.clear();

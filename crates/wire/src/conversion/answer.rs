@@ -1,8 +1,7 @@
-//! Full answers: are they what the wire promises, and which name for the model do they carry?
+//! Full answers: checks them and makes the body for the client.
 //!
-//! Called by the gateway's attempts for every 2xx answer that is no stream. Always true: an answer
-//! that passes is JSON with content; between equal formats only the model's name and ids in its bytes change,
-//! between others it is written anew.
+//! Called by the gateway's attempts for every 2xx answer that is not a stream. Always true: an answer that passes is
+//! JSON with content; between equal formats only the model's name and ids change, between others it is translated.
 
 use bytes::Bytes;
 use hale_core::operation::Operation;
@@ -18,19 +17,19 @@ use crate::formats::answer::Observed;
 use crate::formats::view::View;
 use crate::formats::{anthropic, openai};
 
-/// A good answer.
+/// A valid answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// The body for the client.
     pub body: Bytes,
-    /// Tokens, where the provider said.
+    /// Tokens, if the provider reports them.
     pub usage: Option<Usage>,
 }
 
-/// Checks a full answer that came by `conversion` and makes of it what the client is to see.
+/// Checks the full answer `body` and makes the body that the client gets.
 ///
 /// # Errors
-/// When the answer is malformed, or an error.
+/// If the answer is malformed, or an error.
 pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer, Fault> {
     if body.is_empty() {
         return Err(Fault::Malformed("an empty body".to_owned()));
@@ -124,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn error_bodies_and_answers_without_content_are_rejected_whatever_the_status() {
+    fn error_bodies_under_200_are_rejected() {
         for text in
             ["", "{}", "null", "[]", "<html></html>", "{\"choices\":[ ]}", "{\"choices\":1}", "{"]
         {

@@ -1,6 +1,6 @@
-//! The upper floor: from a client's format to a provider's wire and back.
+//! The upper layer: from a client's format to a provider's wire and back.
 //!
-//! Used by the gateway. Always true: between equal formats bytes pass; between others they are written anew.
+//! Used by the gateway. Always true: between equal formats bytes pass; between others they are translated.
 
 pub mod answer;
 mod observe;

@@ -1,7 +1,7 @@
-//! What passes between equal formats, as its format sees it.
+//! Chooses the observer for an answer: the format that it is in.
 //!
-//! Called for full answers and by the stream reader. Always true: each way has one observer, and nothing here
-//! knows a format's members.
+//! Called for full answers and by the stream reader. Always true: each conversion has one observer; nothing here reads
+//! a member of a format.
 
 use hale_core::operation::{Operation, Shape};
 use hale_core::provider::WireFormat;
@@ -14,7 +14,7 @@ use crate::formats::modes::transcripts;
 use crate::formats::view::View;
 use crate::formats::{anthropic, files, modes, openai, responses};
 
-/// What is seen in the full answer `text` that came by `conversion`.
+/// Observes the full answer `text`.
 pub(crate) fn observe_answer(
     conversion: Conversion,
     text: &str,
@@ -41,7 +41,7 @@ pub(crate) enum Observer {
 }
 
 impl Observer {
-    /// Of a stream that comes by `conversion`.
+    /// The observer for a stream of this conversion.
     pub(crate) fn of(conversion: Conversion) -> Observer {
         match conversion.wire {
             WireFormat::OpenAi if conversion.operation.is_of_responses() => {
@@ -70,17 +70,17 @@ impl Observer {
         }
     }
 
-    /// What tells a client that the answer is complete, where the upstream has not said so.
+    /// The end of the stream, for an upstream that did not send it.
     pub(crate) fn end(&self) -> &'static [u8] {
         match self {
             Observer::OpenAi(_) => b"data: [DONE]\n\n",
             Observer::Anthropic(_) => b"event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
-            // Its end is the event that completes it.
+            // The event that completes the answer is the end.
             Observer::Responses(_) | Observer::Transcript => b"",
         }
     }
 
-    /// The event that tells a client of `format` that the stream broke.
+    /// The event that reports a broken stream to a client of `format`.
     pub(crate) fn failure(&self, reply: &ErrorReply, format: WireFormat) -> Vec<u8> {
         match self {
             Observer::Responses(events) => events.failure(reply),

@@ -1,7 +1,7 @@
-//! The way of a request: the client's format and the provider's wire, and what goes out on it.
+//! Prepares the request to a provider: the pair of the client's format and the provider's wire decides how.
 //!
-//! Called by the gateway once per attempt. Always true: between equal formats bytes pass with a list of
-//! edits; between others the body is written anew and goes through the same edits of the provider's wire.
+//! Called by the gateway once per attempt. Always true: between equal formats the body passes with a list of edits;
+//! between others it is translated, and then goes through the same edits of the provider's wire.
 
 use std::borrow::Cow;
 
@@ -17,12 +17,12 @@ use crate::formats::neutral::{Request, Unfit};
 use crate::formats::order::Order;
 use crate::formats::{anthropic, files, openai, responses};
 
-/// What a client asks for, and the wire of the provider that is asked.
+/// The operation of the client, and the wire of the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conversion {
-    /// What the client asks for.
+    /// The operation that the client requests.
     pub operation: Operation,
-    /// What the provider speaks.
+    /// The wire that the provider speaks.
     pub wire: WireFormat,
 }
 
@@ -33,7 +33,7 @@ impl Conversion {
         self.operation.format() != self.wire
     }
 
-    /// What the provider is asked for; `None` when it has nothing of the kind.
+    /// The operation of the provider; `None` if its wire has no counterpart.
     #[must_use]
     pub fn upstream(self) -> Option<Operation> {
         self.operation.upstream(self.wire)
@@ -43,18 +43,18 @@ impl Conversion {
 /// What an attempt sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Prepared {
-    /// This body, for that operation of the provider.
+    /// This body for that operation of the provider.
     Body(Called, Payload),
-    /// Nothing: this is the answer.
+    /// Nothing: this estimate is the answer.
     Estimate(Bytes),
-    /// Nothing: the answer is counted here.
+    /// Nothing: the gateway counts the tokens itself.
     Count(Count),
 }
 
-/// What goes out for the request in `peek`.
+/// What an attempt sends for the request `peek`.
 ///
 /// # Errors
-/// When it can not be said in the provider's format.
+/// If the request cannot be expressed in the provider's format.
 pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     let conversion = Conversion { operation: order.operation, wire: order.wire() };
     let Some(upstream) = conversion.upstream() else {
@@ -85,7 +85,7 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     let written = match conversion.wire {
         WireFormat::OpenAi => openai::write_request::write(&read(peek, order.operation)?, order)?,
         WireFormat::Anthropic => {
-            // A deployment's defaults are in the words of its clients, and have to be translated too.
+            // A deployment's defaults are in the client's format and must be translated too.
             let completed = with_defaults(peek, order)?;
             let request = read(completed.as_ref().unwrap_or(peek), order.operation)?;
             anthropic::write_request::write(&request, order)?
@@ -99,10 +99,10 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     Ok(Prepared::Body(upstream.into(), body))
 }
 
-/// What only Cohere's first version of rerank knows. Source: <https://docs.cohere.com/v1/reference/rerank>.
+/// Fields that only the first version of Cohere's rerank has. Source: <https://docs.cohere.com/v1/reference/rerank>.
 static V1_ONLY: Names = Names::new(&["max_chunks_per_doc", "rank_fields", "return_documents"]);
 
-/// The version that knows what the request says.
+/// The version that has the fields of the request.
 fn edition(upstream: Operation, peek: &Peek, order: &Order<'_>) -> Edition {
     let has_versions = order.deployment.endpoint.provider.addressing == Addressing::Cohere;
     if upstream != Operation::Rerank || !has_versions {
@@ -118,7 +118,7 @@ fn edition(upstream: Operation, peek: &Peek, order: &Order<'_>) -> Edition {
     }
 }
 
-/// What the client of `operation` wants, in no format in particular.
+/// The request in the neutral form.
 fn read(peek: &Peek, operation: Operation) -> Result<Request<'_>, Unfit> {
     match operation.format() {
         WireFormat::OpenAi => openai::read_request::read(peek),
@@ -126,7 +126,7 @@ fn read(peek: &Peek, operation: Operation) -> Result<Request<'_>, Unfit> {
     }
 }
 
-/// The provider has no such operation: tokens are estimated, the rest is refused.
+/// The provider has no such operation: tokens are estimated, everything else is refused.
 fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     match order.operation {
         Operation::CountTokens => {
@@ -141,18 +141,18 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit
     }
 }
 
-/// `peek` with the deployment's defaults, without what it drops; `None` when there is nothing to do.
+/// `peek` with the deployment's defaults, without the parameters that it drops; `None` if nothing changes.
 fn with_defaults(peek: &Peek, order: &Order<'_>) -> Result<Option<Peek>, Unfit> {
     let deployment = order.deployment;
     let mut edits: Vec<Edit<'_>> =
         deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)).collect();
     for (name, value) in &deployment.endpoint.default_params {
-        // The newer name of the same thing is the client's word too.
+        // The client may have used the newer name of the same parameter.
         if &**name == "max_tokens" && peek.raw("max_completion_tokens").is_some() {
             continue;
         }
         match peek.has(name) && peek.raw(name).is_none() {
-            // A default is for who says nothing, and null says nothing here.
+            // null means absent here, so the default applies.
             true => edits.push(Edit::Set(name, Cow::Borrowed(value))),
             false => edits.push(Edit::Default(name, value)),
         }

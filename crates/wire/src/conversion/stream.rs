@@ -1,9 +1,8 @@
-//! Streams of an upstream, read in passing, and written anew for a client of another format.
+//! Reads the stream of an upstream: passes it on to a client of the same format, or translates it for another one.
 //!
-//! Driven by the gateway's relay with each piece of the upstream's body. Always true: events leave whole
-//! and in the order they came; between equal formats only the model's name and ids in them change; what was
-//! learned on the way (content, finish, usage, error) is there to be asked. Nothing here knows a framing or
-//! the members of a format.
+//! The gateway's relay calls it with each piece of the upstream's body. Always true: events leave whole and in order;
+//! between equal formats only the model's name and ids change; content, finish, usage and error can be queried.
+//! Nothing here knows a framing or the members of a format.
 
 use std::ops::Range;
 
@@ -25,32 +24,32 @@ use crate::formats::framing;
 use crate::formats::neutral::Delta;
 pub use crate::formats::view::View;
 
-/// Most bytes that one piece of an upstream's body may become: translation adds to small events.
+/// Maximum output for one piece of an upstream's body, in bytes: translation makes small events larger.
 const OUT_MAX: usize = 16 << 20;
 
-/// Why a stream cannot be read on.
+/// Why reading a stream stopped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// An event is too long to be held.
+    /// An event is too long to be buffered.
     #[error(transparent)]
     TooLong(#[from] TooLong),
-    /// An event holds what cannot be passed on.
-    #[error("an event of the stream can not be passed on to the client: {0}")]
+    /// An event cannot be passed on.
+    #[error("an event of the stream cannot be passed on to the client: {0}")]
     Unreadable(String),
 }
 
 /// How events are read.
 #[derive(Debug)]
 enum Passage {
-    /// They pass as they are, and are looked at.
+    /// They pass unchanged and are observed.
     Observed(Observer),
     /// They are translated.
     Translated(Box<Translation>),
-    /// There are no events: bytes pass as they are.
+    /// There are no events: bytes pass unchanged.
     Bytes,
 }
 
-/// One stream on its way.
+/// The reader of one stream.
 #[derive(Debug)]
 pub struct Reader {
     framing: Framing,
@@ -66,7 +65,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// A stream that nothing was read of.
+    /// The reader of a stream, before its first byte.
     #[must_use]
     pub fn new(conversion: Conversion, view: View) -> Reader {
         let passage = if conversion.translates() {
@@ -78,7 +77,7 @@ impl Reader {
         Reader::of(passage, conversion, view)
     }
 
-    /// An answer that is bytes, charged as `usage`.
+    /// The reader of a binary answer that is charged as `usage`.
     #[must_use]
     pub fn bytes(conversion: Conversion, view: View, usage: Option<Usage>) -> Reader {
         let mut reader = Reader::of(Passage::Bytes, conversion, view);
@@ -86,7 +85,7 @@ impl Reader {
         reader
     }
 
-    /// A stream that nothing was read of, with a tap: see [`Reader::tap`].
+    /// The same as [`Reader::new`], with a tap: see [`Reader::tap`].
     #[must_use]
     pub fn tapped(conversion: Conversion, view: View) -> Reader {
         Reader { tap: Tap::of(conversion).map(Box::new), ..Reader::new(conversion, view) }
@@ -107,10 +106,10 @@ impl Reader {
         }
     }
 
-    /// Takes the next bytes; appends to `out` what may go to the client, possibly nothing.
+    /// Takes the next bytes; appends to `out` what the client gets, possibly nothing.
     ///
     /// # Errors
-    /// When an event is too long to be held, or holds what cannot be passed on.
+    /// If an event is too long to be buffered, or cannot be passed on.
     pub fn push(&mut self, chunk: Bytes, out: &mut Vec<u8>) -> Result<(), Broken> {
         if self.is_bytes() {
             self.progress.content |= !chunk.is_empty();
@@ -122,13 +121,13 @@ impl Reader {
         self.pass(&block, out)
     }
 
-    /// The upstream's body ended: what was left without an end is an event if it reads like one.
+    /// Takes the end of the upstream's body: buffered bytes are the last event if they can be read as one.
     ///
     /// # Errors
-    /// When it holds what cannot be passed on.
+    /// If that event cannot be passed on.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Broken> {
         if self.is_bytes() {
-            // The upstream's HTTP framing says that it is complete.
+            // HTTP framing has proved that it is complete.
             self.progress.finished = true;
             return Ok(());
         }
@@ -136,18 +135,18 @@ impl Reader {
         self.pass(&last, out)
     }
 
-    /// The event that tells the client that the stream broke.
+    /// The event that reports a broken stream to the client.
     #[must_use]
     pub fn failure(&self, reply: &ErrorReply) -> Vec<u8> {
         match &self.passage {
             Passage::Observed(observer) => observer.failure(reply, self.format),
             Passage::Translated(_) => reply.event(self.format),
-            // Bytes have no events: they stop.
+            // Bytes have no events: they just stop.
             Passage::Bytes => Vec::new(),
         }
     }
 
-    /// Appends what tells the client that the answer is complete, where the upstream has not said so.
+    /// Appends the end of the stream if the upstream did not send it.
     pub fn close(&mut self, out: &mut Vec<u8>) {
         if self.progress.done {
             return;
@@ -160,7 +159,7 @@ impl Reader {
         }
     }
 
-    /// Whether it is bytes, in which no event can say that they broke.
+    /// Whether the answer is bytes, which cannot carry an event about a failure.
     #[must_use]
     pub fn is_bytes(&self) -> bool {
         matches!(self.passage, Passage::Bytes)
@@ -184,31 +183,31 @@ impl Reader {
         self.progress.done
     }
 
-    /// Tokens, once the provider said.
+    /// Tokens, once the provider has reported them.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.progress.usage
     }
 
-    /// The error that the provider put into the stream; nothing after it is passed on.
+    /// The error that the provider sent in the stream; nothing after it is passed on.
     #[must_use]
     pub fn error(&self) -> Option<&ProviderError> {
         self.error.as_ref()
     }
 
-    /// Events with data so far, without pings.
+    /// Events with a payload so far, without pings.
     #[must_use]
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// Events that were left out because they were no JSON.
+    /// Events that were left out because they are not JSON.
     #[must_use]
     pub fn skipped(&self) -> u64 {
         self.skipped
     }
 
-    /// What was heard, where the reader was made with [`Reader::tapped`] and the answer has a neutral form.
+    /// The tap, if the reader was made with [`Reader::tapped`] and the answer has a neutral form.
     #[must_use]
     pub fn tap(&self) -> Option<&Tap> {
         self.tap.as_deref()
@@ -226,7 +225,7 @@ impl Reader {
         self.unreadable.clone().map_or(Ok(()), |why| Err(Broken::Unreadable(why)))
     }
 
-    /// Takes note of what an event was; gives back what becomes of it.
+    /// Records what an event was; returns what happens to it.
     fn record(&mut self, seen: Result<Seen, EventError>) -> Change {
         let is_ping = matches!(seen, Ok(Seen::Ping(_)));
         self.events += u64::from(!is_ping);
@@ -240,20 +239,20 @@ impl Reader {
     }
 }
 
-/// What becomes of a frame that passes.
+/// What happens to a frame that passes.
 enum Frame {
     Pass,
     Omit,
-    /// The client's name for the model goes to this place.
+    /// The model's name at this range is replaced by the client's.
     Model(Range<usize>),
     Replace(Vec<u8>),
 }
 
-/// Passing on what is only looked at.
+/// Streams that pass unchanged.
 impl Reader {
     fn observe(&mut self, block: &[u8], out: &mut Vec<u8>) {
         out.reserve(block.len() + 64);
-        // What stands before this place was passed on or left out.
+        // Everything before this position was passed on or left out.
         let mut done = 0;
         let mut start = 0;
         while start < block.len() {
@@ -336,7 +335,7 @@ impl Reader {
     }
 }
 
-/// Translating.
+/// Streams that are translated.
 impl Reader {
     fn translate(&mut self, block: &[u8], out: &mut Vec<u8>) {
         let before = out.len();
@@ -385,7 +384,7 @@ impl Reader {
     }
 }
 
-/// How far a stream is after these deltas of one event.
+/// Advances the progress of a stream by the deltas of one event.
 fn advance(progress: &mut Progress, deltas: &[Delta<'_>]) -> Seen {
     let mut is_ping = false;
     for delta in deltas {

@@ -1,8 +1,8 @@
-//! The tap: what an answer says, as neutral deltas, also where its bytes pass unchanged.
+//! The tap: the content of an answer as neutral deltas, also if its bytes pass unchanged.
 //!
-//! For whoever has to know the words of an answer while it passes: a check of its content, or a second
-//! attempt that goes on where a stream broke. Always true: the bytes for the client are the same with a tap
-//! and without; where nobody listens nothing is parsed for it; what it holds is of one push.
+//! For code that has to know an answer while it passes, such as a check of its content, or a second attempt that
+//! continues a broken stream. Always true: the client gets the same bytes with and without a tap; without a tap
+//! nothing is parsed for it; a tap holds the deltas of one push only.
 
 use bytes::Bytes;
 use hale_core::operation::Operation;
@@ -15,7 +15,7 @@ use crate::formats::event::EventError;
 use crate::formats::neutral::Delta;
 use crate::formats::{anthropic, openai, responses};
 
-/// Listens to one stream.
+/// The tap of one stream.
 #[derive(Debug)]
 pub struct Tap {
     reader: DeltaReader,
@@ -24,7 +24,7 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// For an answer that comes by `conversion`; `None` where it has no neutral form.
+    /// A tap for an answer of this conversion; `None` if such answers have no neutral form.
     pub(crate) fn of(conversion: Conversion) -> Option<Tap> {
         let reader = match conversion.operation {
             Operation::Chat | Operation::Messages => DeltaReader::of(conversion.wire),
@@ -36,13 +36,13 @@ impl Tap {
         Some(Tap { reader, deltas: Vec::new(), missed: 0 })
     }
 
-    /// What the events of the last push added to the answer.
+    /// What the events of the last push added to the answer. Of several choices only the first counts.
     #[must_use]
     pub fn deltas(&self) -> &[Delta<'static>] {
         &self.deltas
     }
 
-    /// Events so far that added something which has no neutral form, such as audio.
+    /// The number of events so far that added something without a neutral form, such as audio.
     #[must_use]
     pub fn missed(&self) -> u64 {
         self.missed
@@ -52,11 +52,11 @@ impl Tap {
         self.deltas.clear();
     }
 
-    /// Takes an event that passes as it is.
+    /// Takes an event that passes unchanged.
     pub(crate) fn event(&mut self, text: &str) {
         match self.reader.read(text) {
             Ok(deltas) => self.deltas.extend(deltas.into_iter().map(Delta::into_owned)),
-            // The stream's own observer tells of errors, and skips what is malformed.
+            // The observer of the stream reports errors and skips malformed events.
             Err(EventError::Provider(_) | EventError::Malformed) => {}
             Err(EventError::Unreadable(_)) => self.missed += 1,
         }
@@ -68,11 +68,10 @@ impl Tap {
     }
 }
 
-/// What the full answer `body` says that came by `conversion`, in the order of a stream; nothing where it has no
-/// neutral form.
+/// The content of the full answer `body` as the deltas of a stream; none if it has no neutral form.
 ///
 /// # Errors
-/// When it is not what the wire promises.
+/// If it does not follow the wire format.
 pub fn answer(conversion: Conversion, body: &Bytes) -> Result<Vec<Delta<'static>>, Fault> {
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(Fault::Malformed("a body that is not UTF-8".to_owned()));

@@ -1,8 +1,7 @@
-//! `/utils/token_counter`: how many tokens a prompt has, from the provider, by OpenAI's tokenizer, or
-//! estimated.
+//! `/utils/token_counter`: the tokens of a prompt, counted by the provider, by OpenAI's tokenizer, or estimated.
 //!
-//! Called by [`crate::conversion::prepare`] and [`crate::conversion::answer`]. Always true: the reply says by what was counted, and an
-//! estimate says that it is one. [`Count::answer`] takes processor time and must not hold up a worker.
+//! Called when a request is prepared and when its answer is translated. Always true: the reply names the tokenizer, and
+//! an estimate is marked as one. [`Count::answer`] takes processor time and must not block a worker.
 
 use std::borrow::Cow;
 
@@ -22,22 +21,22 @@ use crate::formats::order::Order;
 use crate::formats::view::View;
 use crate::formats::{anthropic, openai};
 
-/// What a message, a name in it and the beginning of the answer cost besides their texts. Source:
+/// Tokens of a message, of a name in it and of the start of the answer, besides their texts. Source:
 /// <https://cookbook.openai.com/examples/how_to_count_tokens_with_tiktoken>.
 const PER_MESSAGE: u64 = 3;
 const PER_NAME: u64 = 1;
 const PER_ANSWER: u64 = 3;
 
-/// Longest prompt that is tokenized, bytes; longer ones are estimated. It keeps the tokenizer's expressions
-/// below their limit of a million steps for one match.
+/// Longest prompt that is tokenized, in bytes; longer ones are estimated. The limit keeps the tokenizer's regular
+/// expressions below a million steps for one match.
 const TOKENIZED_MAX: usize = 512 << 10;
 
-/// Fields of a chat request that a count of the messages format does not take. Source:
+/// Fields of a chat request that counting in the messages format does not accept. Source:
 /// <https://platform.claude.com/docs/en/api/messages-count-tokens>.
 const NOT_COUNTED: [&str; 7] =
     ["max_tokens", "stream", "temperature", "top_p", "top_k", "stop_sequences", "metadata"];
 
-/// A count that is made here.
+/// A count that the gateway makes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Count {
     requested: Box<str>,
@@ -45,13 +44,13 @@ pub struct Count {
     texts: Vec<String>,
     /// Tokens besides those of the texts.
     besides: u64,
-    /// Whether there is more in it than a tokenizer can count.
+    /// Whether the prompt has content that a tokenizer cannot count.
     rough: bool,
     tokenizer: Option<Tokenizer>,
 }
 
 impl Count {
-    /// The reply. Tokenizing takes up to a second, and the first time longer: the tables are loaded.
+    /// The reply. Tokenizing takes up to a second; the first time takes longer, because the tables are loaded.
     #[must_use]
     pub fn answer(&self) -> Bytes {
         let length: usize = self.texts.iter().map(String::len).sum();
@@ -79,8 +78,7 @@ impl Count {
     }
 }
 
-/// The tables of a tokenizer: those of today's models. They are loaded when they are first needed, and take
-/// some 50 MB then.
+/// The tables of a tokenizer, for current models. They are loaded on first use and then take about 50 MB.
 fn tables(tokenizer: Tokenizer) -> Option<&'static CoreBPE> {
     match tokenizer {
         Tokenizer::O200kBase | Tokenizer::O200kHarmony => Some(tiktoken_rs::o200k_base_singleton()),
@@ -89,7 +87,7 @@ fn tables(tokenizer: Tokenizer) -> Option<&'static CoreBPE> {
     }
 }
 
-/// What is counted here of the request in `peek`.
+/// What the gateway counts in the request `peek`.
 pub(crate) fn local(peek: &Peek, order: &Order<'_>) -> Result<Count, Unfit> {
     let requested = peek.string("model").ok().flatten().unwrap_or_default();
     let mut count = Count {
@@ -173,7 +171,7 @@ impl Count {
     }
 }
 
-/// OpenAI's tokenizer for the deployment's model, which may have another name there.
+/// OpenAI's tokenizer for the deployment's model, or for the base model that the config names.
 fn tokenizer(deployment: &Deployment, upstream_model: &str) -> Option<Tokenizer> {
     #[derive(Deserialize)]
     struct Info<'a> {
@@ -186,7 +184,7 @@ fn tokenizer(deployment: &Deployment, upstream_model: &str) -> Option<Tokenizer>
     get_tokenizer(name.rsplit('/').next().unwrap_or(name))
 }
 
-/// The body that asks a provider of the messages format.
+/// The body of the request to a provider of the messages format.
 pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Bytes, Unfit> {
     let parse = |body| Peek::parse(body).map_err(|why| Unfit::malformed("request_body", why));
     let messages = match (peek.raw("messages"), peek.raw("prompt")) {
@@ -213,7 +211,7 @@ pub(crate) fn counted(text: &str, view: &View) -> Result<Vec<u8>, String> {
     Ok(reply(counted.input_tokens, &view.model_json, used, by, Some(text)).to_vec())
 }
 
-/// The reply in the reference's shape; `by` is the tokenizer and where the count comes from.
+/// The reply in LiteLLM's shape; `by` is the tokenizer and the source of the count.
 fn reply(
     total: u64,
     requested_json: &str,
@@ -274,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_tokenizer_counts_is_marked_as_an_estimate() {
+    fn content_that_no_tokenizer_counts_is_marked_as_an_estimate() {
         let source = |model: &str, body: Value| {
             let reply = count_of(model, &body);
             (
@@ -308,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn the_model_behind_another_name_decides() {
+    fn the_base_model_decides_about_the_tokenizer() {
         let mut azure = deployment("azure");
         azure.display.model_info = r#"{"base_model":"azure/gpt-4o"}"#.into();
         assert_eq!(tokenizer(&azure, "my-own"), Some(Tokenizer::O200kBase));

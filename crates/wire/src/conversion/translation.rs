@@ -1,7 +1,7 @@
 //! A stream between two formats: a reader of the provider's events and a writer of the client's.
 //!
-//! Called by [`crate::conversion::stream`] with each event. Always true: what the reader reads is written at
-//! once, except what the client's format wants later.
+//! Called by [`crate::conversion::stream`] with each event. Always true: deltas are written at once, except those that
+//! the client's format needs later.
 
 use hale_core::provider::WireFormat;
 
@@ -32,7 +32,7 @@ enum DeltaWriter {
 }
 
 impl DeltaReader {
-    /// Of chats on that wire.
+    /// The reader of chats on that wire.
     pub(crate) fn of(wire: WireFormat) -> DeltaReader {
         match wire {
             WireFormat::OpenAi => DeltaReader::OpenAi(Default::default()),
@@ -65,7 +65,7 @@ impl Translation {
         }
     }
 
-    /// Takes the event `text`; gives back what it added, which is written.
+    /// Takes the event `text`; writes what it adds to the answer, and returns it.
     ///
     /// # Errors
     /// Why it adds nothing to the answer.
@@ -82,9 +82,9 @@ impl Translation {
         Ok(deltas)
     }
 
-    /// A sign of life without an event.
+    /// A ping.
     pub(crate) fn ping(&mut self, view: &View, out: &mut Vec<u8>) {
-        // Only content can be impossible to write.
+        // Only content can fail to be written.
         let _written = self.write(&Delta::Ping, view, out);
     }
 

@@ -1,6 +1,6 @@
-//! What each format says about a full answer: what changes in it for the client, or what is wrong.
+//! What each format reports about a full answer: what changes in it for the client, or what is wrong with it.
 //!
-//! Made by the `observe_answer` and `read` of each format, used by the conversion.
+//! Returned by the `observe_answer` and `read` of each format, used by the conversion.
 
 use hale_core::health::outcome::ProviderError;
 use hale_core::operation::Operation;
@@ -10,19 +10,19 @@ use super::errors;
 use crate::bytes::edit::Patch;
 use crate::bytes::members::{self, Place};
 
-/// What was seen in a good answer.
+/// What was observed in a valid answer.
 #[derive(Debug, Default)]
 pub(crate) struct Observed {
     /// What changes for the client.
     pub(crate) patches: Vec<Patch>,
-    /// Tokens, where the provider said.
+    /// Tokens, if the provider reports them.
     pub(crate) usage: Option<Usage>,
 }
 
 /// What is wrong with an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It is not what the wire format promises; why.
+    /// It does not follow the wire format; why.
     Malformed(String),
     /// It is an error body under a 2xx status.
     Error(ProviderError),
@@ -36,7 +36,7 @@ impl Fault {
         Fault::Malformed(why.to_owned())
     }
 
-    /// A JSON object without the content that `operation` asks for; `error` is its member of that name.
+    /// A JSON object without the content that `operation` needs; `error` is its member of that name.
     pub(crate) fn without_content(operation: Operation, text: &str, error: Place) -> Fault {
         match error {
             Some(_) => Fault::Error(errors::parse_provider_error(text.as_bytes())),
@@ -45,15 +45,15 @@ impl Fault {
     }
 }
 
-/// The places of an answer's members with these `names`.
+/// The ranges of an answer's members with these `names`.
 ///
 /// # Errors
-/// When it is not one JSON object.
+/// If the answer is not one JSON object.
 pub(crate) fn places<const N: usize>(text: &str, names: [&str; N]) -> Result<[Place; N], Fault> {
     members::places(text.as_bytes(), names).map_err(|_| Fault::not_json(text.as_bytes()))
 }
 
-/// Whether a JSON text is a list with something in it.
+/// Whether a JSON text is a list that is not empty.
 pub(crate) fn is_filled_list(text: &str) -> bool {
-    text.strip_prefix('[').is_some_and(|rest| !rest.trim_start().starts_with(']'))
+    text.strip_prefix('[').is_some_and(|tail| !tail.trim_start().starts_with(']'))
 }

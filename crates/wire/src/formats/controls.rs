@@ -1,7 +1,7 @@
-//! What a request body says to the router: fallbacks, tags, and what it needs of a model.
+//! What a request body tells the router: fallbacks, tags, and what it needs from a model.
 //!
-//! Called once per request by the gateway, and only for bodies that hold such fields or where the
-//! config makes them matter. Always true: a fallback can not bring a credential or an address.
+//! Called once per request by the gateway, but only for bodies with such fields or if the config makes them matter.
+//! Always true: a fallback cannot bring a credential or an address.
 
 use hale_core::provider::WireFormat;
 use hale_core::route::{ClientFallback, Needs, TagWish};
@@ -12,18 +12,18 @@ use crate::bytes::edit::Edit;
 use crate::bytes::object;
 use crate::bytes::peek::{FORBIDDEN, Peek, PeekError};
 
-/// Fallbacks that one list may name.
+/// Maximum number of fallbacks in a list.
 const FALLBACKS_MAX: usize = 32;
-/// Tags that one request may have.
+/// Maximum number of tags of a request.
 const TAGS_MAX: usize = 64;
-/// Bytes of text that are taken for a token: a cautious estimate, so that nothing that fits is refused.
+/// Bytes of text per token. A cautious estimate, so that no request that fits is refused.
 const BYTES_PER_TOKEN: u64 = 4;
 
-/// The fallbacks in `field`: names, objects with `model` and what they change of the request, or
+/// The fallbacks in `field`: names, objects with `model` and the fields that they change in the request, or
 /// `{group: [names]}` as in the config.
 ///
 /// # Errors
-/// When the list holds anything else.
+/// If the list holds anything else.
 pub fn fallbacks(
     peek: &Peek,
     field: &'static str,
@@ -49,7 +49,7 @@ pub fn fallbacks(
                             expected: "without credentials and addresses",
                         });
                     }
-                    // Only `fallbacks` of objects change the request, and only when there is more.
+                    // Only objects in `fallbacks` change the request, and only if they have more than `model`.
                     let overrides = (object.len() > 1 && field == "fallbacks").then_some(place);
                     found.push(ClientFallback { overrides, ..ClientFallback::from(name.as_str()) });
                 }
@@ -72,7 +72,7 @@ pub fn fallbacks(
     Ok(Some(found))
 }
 
-/// The body with what the fallback object at `place` changes; `None` when there is no such object.
+/// The body with the changes of the fallback object at index `place`; `None` if there is no such object.
 #[must_use]
 pub fn overridden(peek: &Peek, place: usize) -> Option<Peek> {
     let items: Vec<&RawValue> = serde_json::from_str(peek.raw("fallbacks")?).ok()?;
@@ -84,7 +84,7 @@ pub fn overridden(peek: &Peek, place: usize) -> Option<Peek> {
         .map(|member| serde_json::from_str(text.get(member.key())?).ok())
         .collect::<Option<_>>()?;
     for (name, member) in names.iter().zip(&members) {
-        // The name of the model is the router's to set, and the stream is what the client waits for.
+        // The router sets the model, and the client waits for the kind of answer that it asked for.
         if name != "model" && name != "stream" {
             edits.push(Edit::Set(name, text.get(member.value())?.into()));
         }
@@ -98,11 +98,11 @@ pub fn overridden(peek: &Peek, place: usize) -> Option<Peek> {
     }
 }
 
-/// The tags in `tags`, `metadata.tags` and `litellm_metadata.tags`, added to `wish`; `prefix` marks those
-/// that are meant for the routing, where there is one.
+/// Adds the tags in `tags`, `metadata.tags` and `litellm_metadata.tags` to `wish`. If there is a `prefix`, it marks
+/// the tags that are meant for routing.
 ///
 /// # Errors
-/// When they are no list of texts.
+/// If they are not a list of strings.
 pub fn tags(peek: &Peek, wish: &mut TagWish, prefix: &str) -> Result<(), PeekError> {
     #[derive(Default, serde::Deserialize)]
     struct Metadata {
@@ -127,7 +127,7 @@ pub fn tags(peek: &Peek, wish: &mut TagWish, prefix: &str) -> Result<(), PeekErr
     Ok(())
 }
 
-/// What the request in `format` asks of a model. Its length is only measured when `with_length`.
+/// What the request in `format` needs from a model. Its length is measured only if `with_length` is set.
 #[must_use]
 pub fn needs(peek: &Peek, format: WireFormat, with_length: bool) -> Needs {
     let holds = |field: &str, part: &str| {
@@ -137,9 +137,9 @@ pub fn needs(peek: &Peek, format: WireFormat, with_length: bool) -> Needs {
     let is_filled = |field: &str| {
         peek.raw(field)
             .and_then(|raw| raw.strip_prefix('['))
-            .is_some_and(|rest| !rest.trim_start().starts_with(']'))
+            .is_some_and(|tail| !tail.trim_start().starts_with(']'))
     };
-    // A quote within text is escaped: these bytes are a key or a whole value.
+    // A quote inside a string is escaped, so these bytes are a key or a whole value.
     let (vision, schema) = match format {
         WireFormat::OpenAi => (
             holds("messages", "\"image_url\"") || holds("messages", "\"input_image\""),
@@ -158,7 +158,7 @@ pub fn needs(peek: &Peek, format: WireFormat, with_length: bool) -> Needs {
     }
 }
 
-/// Whether a block of messages in Anthropic's format has the type `image`: the word alone may be anything.
+/// Whether a block in messages of the Anthropic format has the type `image`. The word alone could be anything.
 fn holds_image(messages: &str) -> bool {
     let bytes = messages.as_bytes();
     memchr::memmem::find_iter(bytes, b"\"image\"").any(|at| {
@@ -173,7 +173,7 @@ fn text_bytes(peek: &Peek) -> u64 {
     values.map(|value: Value| text_of(&value)).sum()
 }
 
-/// Bytes of text, without images and other data in text.
+/// Bytes of text, without images and other encoded data.
 fn text_of(value: &Value) -> u64 {
     match value {
         Value::String(text) if text.starts_with("data:") => 0,
@@ -244,7 +244,7 @@ mod tests {
         );
         let found = needs(&body, WireFormat::OpenAi, true);
         assert!(found.tools && found.vision && found.schema);
-        // `image_url` and `text` are texts too.
+        // `image_url` and `text` are strings too.
         assert_eq!(found.input_tokens, (8 + 9 + 4) / 4);
         let plain = peek(r#"{"messages":[{"content":"an \"image_url\" in a text"}],"tools":[ ]}"#);
         assert_eq!(needs(&plain, WireFormat::OpenAi, false), Needs::default());
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_come_from_both_places() {
+    fn tags_are_read_from_every_place() {
         let mut wish = TagWish::default();
         let body = peek(r#"{"tags":["a","!b"],"metadata":{"tags":["&c","a"],"other":1}}"#);
         tags(&body, &mut wish, "").unwrap();

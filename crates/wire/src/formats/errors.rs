@@ -1,17 +1,17 @@
-//! Error bodies: what a provider's says, and how ours looks.
+//! Error bodies: reads those of providers, writes those of the gateway.
 //!
-//! Called by attempts (reading) and by the gateway's replies (writing). Always true: text from a
-//! provider is bounded, free of control characters and of what looks like a key.
+//! Attempts read them, the gateway's replies are written with them. Always true: text from a provider is bounded
+//! and has no control characters and nothing that looks like a key.
 
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Longest message of a provider that is passed on, in characters.
+/// Longest message of a provider that is relayed, in characters.
 pub const MESSAGE_MAX: usize = 1000;
 
-/// What a provider's error body says. Total: any bytes give an answer.
+/// The error in a provider's error body. Any bytes give a result.
 #[must_use]
 pub fn parse_provider_error(body: &[u8]) -> ProviderError {
     #[derive(Default, Deserialize)]
@@ -76,16 +76,16 @@ pub fn is_html(body: &[u8]) -> bool {
         && (start[..5].eq_ignore_ascii_case(b"<html") || start[..5].eq_ignore_ascii_case(b"<!doc"))
 }
 
-/// `text` cut to `max` characters, without control characters, with keys blacked out.
+/// `text` cut to `max` characters, without control characters, with keys masked.
 #[must_use]
 pub fn clean(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max));
     let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max);
     out.extend(printable);
-    if out.contains("sk-") || out.contains("Bearer ") { black_out(&out) } else { out }
+    if out.contains("sk-") || out.contains("Bearer ") { mask(&out) } else { out }
 }
 
-fn black_out(text: &str) -> String {
+fn mask(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (i, word) in text.split_inclusive([' ', '"', '\'', ',', ';', '(', ')']).enumerate() {
         let after_bearer = i > 0 && out.ends_with("Bearer ");
@@ -114,21 +114,21 @@ fn push_delimiter(out: &mut String, word: &str) {
 /// An error as a client sees it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ErrorReply {
-    /// What happened and what to do.
+    /// What happened and what to do about it.
     pub message: String,
     /// The class: `invalid_request_error`, `rate_limit_error`, ...
     #[serde(rename = "type")]
     pub kind: String,
-    /// The field that is wrong.
+    /// The field that caused it.
     pub param: Option<String>,
     /// The HTTP status as text.
     pub code: String,
-    /// The cause for machines: `unknown_model`, `deadline_exceeded`, ...
+    /// The machine-readable cause: `unknown_model`, `deadline_exceeded`, ...
     pub reason: &'static str,
     /// The provider's own code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider_code: Option<String>,
-    /// The deployments that were excluded, for a refusal.
+    /// For a refusal: the deployments that were excluded.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub deployments: Vec<DeploymentLine>,
     /// The attempts that failed.
@@ -153,7 +153,7 @@ pub struct DeploymentLine {
     /// Seconds until it may be tried again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_s: Option<u64>,
-    /// The last status that its upstream answered with.
+    /// The last status of its upstream.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_status: Option<u16>,
     /// What to do.
@@ -213,7 +213,7 @@ impl ErrorReply {
     }
 }
 
-/// The error class in Anthropic's words: the given one where it is one of them, else the status's.
+/// The error type in Anthropic's vocabulary: the given one if it belongs to it, else the one for the status.
 /// Source: <https://platform.claude.com/docs/en/api/errors>.
 fn anthropic_kind<'k>(kind: &'k str, status: &str) -> &'k str {
     const KINDS: &[&str] = &[
@@ -241,14 +241,14 @@ fn anthropic_kind<'k>(kind: &'k str, status: &str) -> &'k str {
         _ => "api_error",
     };
     match by_status {
-        // Providers use this one for much; the status knows better.
+        // Providers use this type for many errors; the status is more precise.
         special if kind == "invalid_request_error" => special,
         _ if KINDS.contains(&kind) => kind,
         other => other,
     }
 }
 
-/// The error class of a status, when the provider names none.
+/// The error type for a status, if the provider names none.
 #[must_use]
 pub fn kind_of(status: u16) -> &'static str {
     match status {
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_shapes_of_the_field_are_read() {
+    fn the_error_shapes_of_known_providers_are_read() {
         let parse = |text: &str| parse_provider_error(text.as_bytes());
         let openai = parse(r#"{"error":{"message":"m","type":"t","param":"p","code":"c"}}"#);
         assert_eq!(openai.message, "m");
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_blacked_out() {
+    fn keys_are_masked() {
         let text =
             clean("Incorrect API key provided: sk-abcdefghijkl. See (sk-proj-12345678).", 200);
         assert!(!text.contains("abcdefghijkl") && !text.contains("12345678"), "{text}");
@@ -297,7 +297,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_have_a_meaning(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_give_a_bounded_message(body in proptest::collection::vec(any::<u8>(), 0..200)) {
             let error = parse_provider_error(&body);
             prop_assert!(error.message.chars().count() <= MESSAGE_MAX + 8);
             prop_assert!(!error.message.chars().any(char::is_control));

@@ -1,7 +1,7 @@
-//! What each format says about an event of a stream: how far the stream is, and what becomes of the event.
+//! What each format reports about an event of a stream: the progress of the stream, and what happens to the event.
 //!
-//! Made by the `observe_event` and `read` of each format, used by the stream reader. Always true: what was
-//! learned once stays; later counts of tokens replace earlier ones.
+//! Returned by the `observe_event` and `read` of each format, used by the stream reader. Always true: a flag that is
+//! set stays set; later token counts replace earlier ones.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use hale_core::usage::Usage;
 use crate::bytes::edit::Patch;
 use crate::bytes::scan::ScanError;
 
-/// How far a stream has come.
+/// The progress of a stream.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
     /// Whether content was seen: text, reasoning, a refusal, a tool call, audio or a finish reason.
@@ -20,40 +20,40 @@ pub(crate) struct Progress {
     pub(crate) finished: bool,
     /// Whether its end was seen.
     pub(crate) done: bool,
-    /// Tokens, once the provider said.
+    /// Tokens, once the provider has reported them.
     pub(crate) usage: Option<Usage>,
 }
 
 /// What an event is.
 #[derive(Debug)]
 pub(crate) enum Seen {
-    /// An event, and what becomes of it.
+    /// An event, and what happens to it.
     Event(Change),
-    /// A sign of life, which passes without resetting the stall timer.
+    /// A ping. It passes, but does not reset the stall timer.
     Ping(Change),
 }
 
-/// What becomes of an event on its way to a client of the same format.
+/// What happens to an event on its way to a client of the same format.
 #[derive(Debug)]
 pub(crate) enum Change {
     /// It passes as it is.
     None,
     /// It is left out.
     Omit,
-    /// The client's name for the model goes to this place of its payload.
+    /// The model's name at this range of its payload is replaced by the client's.
     Model(Range<usize>),
     /// Its payload gets these patches.
     Patch(Vec<Patch>),
 }
 
-/// Why an event is not passed on.
+/// Why an event is not forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum EventError {
-    /// It is not JSON, or nothing that adds to the answer; the stream goes on without it.
+    /// It is not JSON, or adds nothing to the answer. The stream continues without it.
     Malformed,
     /// It is an error.
     Provider(ProviderError),
-    /// It adds to the answer, but not in a way that can be passed on: the stream ends here.
+    /// It adds to the answer, but cannot be expressed for the client. The stream ends here.
     Unreadable(String),
 }
 

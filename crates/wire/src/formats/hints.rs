@@ -1,21 +1,20 @@
-//! How long a provider asks us to wait, from the headers of its refusal.
+//! How long a provider asks the gateway to wait, according to the headers of its refusal.
 //!
-//! Called by attempts on every failed answer. Always true: nonsense counts as absent, and a time in
-//! the past is 0.
+//! Called by attempts for every failed answer. Always true: an invalid value counts as absent, and a time in the
+//! past is 0.
 
 use http::HeaderMap;
 
-/// Numbers from here on are no durations but moments, seconds since 1970.
+/// A number from here on is not a duration but a time, in seconds since 1970.
 const EPOCH_S: f64 = 1e9;
-/// Numbers from here on are milliseconds since 1970.
+/// A number from here on is a time in milliseconds since 1970.
 const EPOCH_MS: f64 = 1e12;
 
-/// The rest that the headers name, milliseconds. `now_unix_ms` is the wall clock.
+/// The wait that the headers ask for, in milliseconds. `now_unix_ms` is the wall clock.
 ///
-/// `retry-after-ms` counts first, then `retry-after` (seconds, an HTTP date or RFC 3339). A 429 without
-/// them is read by its `x-ratelimit-reset*` and `anthropic-ratelimit-*-reset`: those whose remaining
-/// count is 0, else all; the longest one. Providers send them with every answer, so that they say
-/// nothing about other failures.
+/// `retry-after-ms` takes precedence over `retry-after` (seconds, an HTTP date or RFC 3339). For a 429 without them the
+/// longest of `x-ratelimit-reset*` and `anthropic-ratelimit-*-reset` counts: of those whose remaining count is 0, or
+/// else of all. Providers send these with every answer, so they mean nothing for other failures.
 #[must_use]
 pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Option<u64> {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
@@ -26,7 +25,7 @@ pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Opti
         if let Some(ms) = number(value, 1000.0) {
             return Some(ms);
         }
-        if let Some(at) = moment_ms(value) {
+        if let Some(at) = time_ms(value) {
             return Some(at.saturating_sub(now_unix_ms));
         }
     }
@@ -45,7 +44,7 @@ pub fn retry_hint_ms(status: u16, headers: &HeaderMap, now_unix_ms: u64) -> Opti
     spent.or(longest)
 }
 
-/// The header with the remaining count, beside a header that says when it is full again.
+/// The header with the remaining count that belongs to a reset header.
 fn remaining_of(name: &str) -> Option<String> {
     if let Some(what) = name.strip_prefix("x-ratelimit-reset") {
         return Some(format!("x-ratelimit-remaining{what}"));
@@ -54,13 +53,13 @@ fn remaining_of(name: &str) -> Option<String> {
     Some(format!("anthropic-ratelimit-{what}-remaining"))
 }
 
-/// When a limit is full again: a duration, a moment as a number, or a moment as text.
+/// The time until a limit is reset: given as a duration, as a time in a number, or as a time in text.
 fn reset_ms(text: &str, now_unix_ms: u64) -> Option<u64> {
     let at = match text.parse::<f64>() {
         Ok(value) if value >= EPOCH_MS => number(text, 1.0),
         Ok(value) if value >= EPOCH_S => number(text, 1000.0),
         Ok(_) => return number(text, 1000.0),
-        Err(_) => moment_ms(text),
+        Err(_) => time_ms(text),
     };
     match at {
         Some(at) => Some(at.saturating_sub(now_unix_ms)),
@@ -68,8 +67,8 @@ fn reset_ms(text: &str, now_unix_ms: u64) -> Option<u64> {
     }
 }
 
-/// A moment as an HTTP date or as RFC 3339, milliseconds since 1970.
-fn moment_ms(text: &str) -> Option<u64> {
+/// A time as an HTTP date or RFC 3339, in milliseconds since 1970.
+fn time_ms(text: &str) -> Option<u64> {
     if let Ok(date) = httpdate::parse_http_date(text) {
         let at = date.duration_since(std::time::UNIX_EPOCH).ok()?.as_millis();
         return u64::try_from(at).ok();
@@ -77,11 +76,10 @@ fn moment_ms(text: &str) -> Option<u64> {
     rfc3339_unix_ms(text)
 }
 
-/// `2026-01-02T03:04:05.678Z`, or with an offset such as `+01:00`. Before 1970 is absent, and so is a day
-/// that the calendar does not have.
+/// `2026-01-02T03:04:05.678Z`, or with an offset such as `+01:00`. A time before 1970 and an invalid date are absent.
 fn rfc3339_unix_ms(text: &str) -> Option<u64> {
-    let moment: jiff::Timestamp = text.parse().ok()?;
-    u64::try_from(moment.as_millisecond()).ok()
+    let time: jiff::Timestamp = text.parse().ok()?;
+    u64::try_from(time.as_millisecond()).ok()
 }
 
 fn number(text: &str, factor: f64) -> Option<u64> {
@@ -104,10 +102,10 @@ fn duration_ms(text: &str) -> Option<u64> {
         return Some(ms);
     }
     let mut total = 0u64;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (value, tail) = rest.split_at(digits);
+    let mut remainder = text;
+    while !remainder.is_empty() {
+        let digits = remainder.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (value, tail) = remainder.split_at(digits);
         let unit_end = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
         let (unit, tail) = tail.split_at(unit_end);
         let factor = match unit {
@@ -119,7 +117,7 @@ fn duration_ms(text: &str) -> Option<u64> {
             _ => return None,
         };
         total = total.saturating_add(number(value, factor)?);
-        rest = tail;
+        remainder = tail;
     }
     (!text.is_empty()).then_some(total)
 }
@@ -139,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn every_dialect_is_read() {
+    fn every_notation_of_a_wait_is_read() {
         assert_eq!(hint(&[("retry-after", "20")]), Some(20_000));
         assert_eq!(hint(&[("retry-after", "0")]), Some(0));
         assert_eq!(hint(&[("retry-after-ms", "1500"), ("retry-after", "9")]), Some(1_500));
@@ -150,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_read_in_every_zone() {
+    fn times_are_read_in_every_zone() {
         for (text, expected) in [
             ("1970-01-01T00:00:00Z", Some(0)),
             ("2024-02-29T23:59:59Z", Some(1_709_251_199_000)),
@@ -175,8 +173,8 @@ mod tests {
     }
 
     #[test]
-    fn moments_are_read_in_every_dialect() {
-        // The clock of these tests stands at 1994-11-06T08:49:37Z.
+    fn times_are_read_in_every_notation() {
+        // In these tests the time is 1994-11-06T08:49:37Z.
         let later = ["1994-11-06T08:49:47Z", "1994-11-06T09:49:47+01:00", "1994-11-06T08:49:46.5Z"];
         for text in later {
             let expected = if text.contains('.') { 9_500 } else { 10_000 };
@@ -185,7 +183,7 @@ mod tests {
             assert_eq!(of_anthropic, Some(expected), "{text}");
             assert_eq!(hint(&[("retry-after", text)]), Some(expected), "{text}");
         }
-        // A number is a moment only when it is far too long for a duration.
+        // A number is a time only if it is far too long for a duration.
         let at = |text: &str, now| {
             let mut headers = HeaderMap::new();
             headers.insert("x-ratelimit-reset", HeaderValue::from_str(text).unwrap());
@@ -203,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_spent_limit_of_anthropic_counts_too() {
+    fn the_exhausted_limit_of_anthropic_counts_too() {
         let hints = [
             ("anthropic-ratelimit-requests-remaining", "0"),
             ("anthropic-ratelimit-requests-reset", "1994-11-06T08:49:39Z"),
@@ -214,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn the_reset_of_what_ran_out_counts() {
+    fn the_reset_of_the_exhausted_limit_counts() {
         let both = [("x-ratelimit-reset-requests", "1s"), ("x-ratelimit-reset-tokens", "1m")];
         assert_eq!(hint(&both), Some(60_000));
         let spent = [both[0], both[1], ("x-ratelimit-remaining-requests", "0")];
@@ -233,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_absent() {
+    fn invalid_values_are_absent() {
         for value in ["", "soon", "-5", "NaN", "inf", "1x", "12:30"] {
             assert_eq!(hint(&[("retry-after", value)]), None, "{value}");
             assert_eq!(hint(&[("x-ratelimit-reset-tokens", value)]), None, "{value}");

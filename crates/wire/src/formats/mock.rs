@@ -1,4 +1,4 @@
-//! Canned answers: what a deployment with `mock_response` says instead of an upstream.
+//! Canned answers: what a deployment with `mock_response` answers instead of an upstream.
 //!
 //! Called by the gateway's attempts. Always true: a canned answer passes the same checks as a real one.
 
@@ -6,10 +6,10 @@ use hale_core::deployment::MockContent;
 use hale_core::operation::Operation;
 use serde_json::json;
 
-/// Canned answers are completions; who asks for a format that they translate to gets them translated.
+/// Canned answers are completions. A client of a format that they translate to gets them translated.
 const OTHER_WIRE: &str = "`mock_response` is an answer of chat completions";
 
-/// What a canned answer is made of, besides its content.
+/// The parts of a canned answer besides its content.
 #[derive(Clone, Copy, Debug)]
 pub struct Frame<'f> {
     /// The answer's id.
@@ -20,19 +20,19 @@ pub struct Frame<'f> {
     pub model: &'f str,
 }
 
-/// Why a canned answer can not be given.
+/// Why there is no canned answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Unfit {
-    /// It stands for a failure with this status.
+    /// The mock is a failure with this status.
     Failure(u16),
-    /// It does not fit what was asked for; what would.
+    /// The mock does not fit the operation; what would fit.
     Mode(&'static str),
 }
 
 /// The canned answer in full.
 ///
 /// # Errors
-/// When it stands for a failure, or is of another mode.
+/// If the mock is a failure, or of another mode.
 pub fn full(
     operation: Operation,
     content: &MockContent,
@@ -67,7 +67,7 @@ pub fn full(
 /// The canned answer as the events of a stream, one per word.
 ///
 /// # Errors
-/// When it stands for a failure, or is of another mode.
+/// If the mock is a failure, or of another mode.
 pub fn stream(
     operation: Operation,
     content: &MockContent,
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn canned_answers_pass_for_real_ones() {
+    fn canned_answers_pass_the_checks_of_real_ones() {
         let text = MockContent::Text("hello to you".into());
         for operation in [Operation::Chat, Operation::Completion] {
             let body = Bytes::from(full(operation, &text, FRAME).unwrap());
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_says_so() {
+    fn a_mock_that_does_not_fit_the_operation_is_an_error() {
         let text = MockContent::Text("t".into());
         assert!(matches!(full(Operation::Embedding, &text, FRAME), Err(Unfit::Mode(_))));
         let failure = MockContent::Failure(429);

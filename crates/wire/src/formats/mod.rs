@@ -1,7 +1,8 @@
-//! The middle floor: one module for each format, and the neutral form between them.
+//! The middle layer: one module for each format, and the neutral form between them.
 //!
-//! Used by the conversion. Always true: a format knows the bytes and the neutral form, and no other
-//! format's reader or writer.
+//! Used by the conversion. Each format has the same shape: `observe_answer` and `observe_event` for what passes
+//! unchanged, `edits` for request bodies, `read` and `write` for the neutral form. Always true: a format uses the
+//! layer of bytes and the neutral form, and no other format.
 
 pub(crate) mod answer;
 pub(crate) mod anthropic;
@@ -26,7 +27,7 @@ use hale_core::provider::WireFormat;
 
 use crate::bytes::framing::Framing;
 
-/// The framing of the streams of a wire.
+/// The framing of a wire's streams.
 pub(crate) fn framing(wire: WireFormat) -> Framing {
     match wire {
         WireFormat::OpenAi | WireFormat::Anthropic => Framing::sse(),

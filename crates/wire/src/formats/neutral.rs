@@ -1,8 +1,7 @@
-//! What a chat is in no format in particular: between a client of one format and a provider of another.
+//! The neutral form of a chat, between a client of one format and a provider of another.
 //!
-//! Filled by the readers of the wires, emptied by their writers. Always true: texts are borrowed from
-//! what was read wherever they stand there unescaped; JSON that nobody here looks at (schemas, tool
-//! inputs) stays JSON text.
+//! The readers of the formats fill it, their writers consume it. Always true: a text without escapes is borrowed from
+//! the body it was read from; JSON that needs no reading (schemas, tool inputs) stays JSON text.
 
 use std::borrow::Cow;
 
@@ -12,48 +11,48 @@ use super::event::EventError;
 
 /// A text, borrowed where possible.
 pub type Text<'a> = Cow<'a, str>;
-/// JSON text that is not looked at.
+/// JSON text that is not parsed.
 pub type Json<'a> = Cow<'a, str>;
 
 /// A request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Request<'a> {
-    /// The instructions that stand before all turns.
+    /// The instructions before all turns.
     pub system: Vec<Part<'a>>,
-    /// The turns; no two neighbours have the same role.
+    /// The turns. Neighbours never have the same role.
     pub turns: Vec<Turn<'a>>,
     /// The tools.
     pub tools: Vec<Tool<'a>>,
-    /// Which of them the model is to use.
+    /// Which of them the model must use.
     pub tool_choice: Option<ToolChoice<'a>>,
-    /// Whether several at once are fine, where the client said so.
+    /// Whether the model may call several at once, if the client says.
     pub parallel_tools: Option<bool>,
-    /// Most tokens of the answer, as JSON text.
+    /// Maximum tokens of the answer, as JSON text.
     pub max_tokens: Option<Json<'a>>,
     /// JSON text of `temperature`.
     pub temperature: Option<Json<'a>>,
     /// JSON text of `top_p`.
     pub top_p: Option<Json<'a>>,
-    /// Texts at which the answer ends.
+    /// Texts that end the answer.
     pub stop: Vec<Text<'a>>,
     /// Whether the answer is a stream.
     pub stream: bool,
-    /// Who the client's user is.
+    /// The client's user.
     pub user: Option<Text<'a>>,
-    /// How the model thinks before it answers.
+    /// How much the model reasons before it answers.
     pub thinking: Option<Thinking<'a>>,
-    /// How much work the model puts into its answer, in the words of the client.
+    /// The effort that the model puts into its answer, in the client's vocabulary.
     pub effort: Option<Text<'a>>,
-    /// The shape of the answer.
+    /// The required shape of the answer.
     pub format: Option<Format<'a>>,
     /// Further parameters of the client's format, each with its JSON text.
     pub others: Vec<(Text<'a>, Json<'a>)>,
 }
 
-/// Whose turn it is.
+/// The author of a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Instructions in the middle.
+    /// Instructions between turns.
     System,
     /// The user, and the results of tools.
     User,
@@ -64,13 +63,13 @@ pub enum Role {
 /// One turn.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Turn<'a> {
-    /// Whose.
+    /// Its author.
     pub role: Role,
-    /// What.
+    /// Its parts.
     pub parts: Vec<Part<'a>>,
 }
 
-/// A part of a turn or of an answer, and the advice to cache up to it.
+/// A part of a turn or of an answer, with the hint to cache everything up to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part<'a> {
     /// What it holds.
@@ -92,61 +91,61 @@ pub enum Content<'a> {
     Text(Text<'a>),
     /// An image.
     Image(Source<'a>),
-    /// A document, its title and what is to be known about it.
+    /// A document with its title and context.
     Document {
         /// Where it is.
         source: Source<'a>,
         /// Its title or file name.
         title: Option<Text<'a>>,
-        /// What is to be known about it.
+        /// What the model should know about it.
         context: Option<Text<'a>>,
     },
-    /// The model uses a tool.
+    /// The model calls a tool.
     ToolCall {
-        /// Which call this is.
+        /// The id of the call.
         id: Text<'a>,
         /// The tool's name.
         name: Text<'a>,
-        /// The input, an object.
+        /// The input, a JSON object.
         input: Json<'a>,
     },
-    /// What a tool said.
+    /// The result of a tool.
     ToolResult {
-        /// The call that it answers.
+        /// The id of the call that it answers.
         id: Text<'a>,
         /// Texts and images.
         parts: Vec<Part<'a>>,
         /// Whether the tool failed.
         is_error: bool,
     },
-    /// What the model thought, signed by its provider.
+    /// The model's reasoning, signed by its provider.
     Thinking {
-        /// The thought.
+        /// The text.
         text: Text<'a>,
-        /// The signature; empty when there is none.
+        /// The signature; empty if there is none.
         signature: Text<'a>,
     },
-    /// What the model thought, readable for its provider only.
+    /// Reasoning that only its provider can read.
     Redacted(Text<'a>),
-    /// The model refuses, in its own words.
+    /// A refusal in the model's words.
     Refusal(Text<'a>),
 }
 
 /// Where an image or a document is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source<'a> {
-    /// Here, in base 64.
+    /// Inline, in base64.
     Base64 {
         /// `image/png`, `application/pdf`, ...
         media_type: Text<'a>,
         /// The data.
         data: Text<'a>,
     },
-    /// Here, as plain text.
+    /// Inline, as plain text.
     Plain(Text<'a>),
-    /// At an address.
+    /// At a URL.
     Url(Text<'a>),
-    /// At the provider, under an id.
+    /// Stored at the provider, with an id.
     File(Text<'a>),
 }
 
@@ -161,53 +160,53 @@ pub enum Tool<'a> {
         description: Option<Text<'a>>,
         /// The JSON schema of its input.
         schema: Option<Json<'a>>,
-        /// Whether the input must fit the schema.
+        /// Whether the input must match the schema.
         strict: Option<bool>,
         /// `cache_control` as JSON text.
         cache: Option<Json<'a>>,
     },
-    /// One of the provider's own, in the provider's words.
+    /// A tool of the provider, in the provider's format.
     Native(Json<'a>),
 }
 
-/// Which tool is to be used.
+/// Which tool the model must use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ToolChoice<'a> {
     /// The model decides.
     Auto,
     /// None.
     Nothing,
-    /// Any, but one.
+    /// At least one, whichever.
     Any,
     /// This one.
     Named(Text<'a>),
 }
 
-/// How the model thinks.
+/// How much the model reasons.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Thinking<'a> {
     /// Not at all.
     Off,
-    /// As much as it likes.
+    /// The model decides.
     Adaptive,
-    /// With at most so many tokens.
+    /// At most this many tokens.
     Budget(u64),
-    /// As said here, in Anthropic's words.
+    /// Anthropic's `thinking` as JSON text.
     Native(Json<'a>),
 }
 
-/// The shape of the answer.
+/// The required shape of the answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Format<'a> {
     /// Any JSON object.
     JsonObject,
-    /// JSON of this schema.
+    /// JSON that follows this schema.
     Schema {
         /// Its name.
         name: Option<Text<'a>>,
         /// The schema.
         schema: Json<'a>,
-        /// Whether the answer must fit it.
+        /// Whether the answer must match it.
         strict: Option<bool>,
     },
 }
@@ -215,20 +214,20 @@ pub enum Format<'a> {
 /// An answer in one piece.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Answer<'a> {
-    /// The provider's id for it.
+    /// The provider's id.
     pub id: Text<'a>,
-    /// What it says, in order.
+    /// Its parts, in order.
     pub parts: Vec<Part<'a>>,
     /// Why it ended.
     pub stop: Option<Stop>,
-    /// The text at which it ended.
+    /// The stop text that ended it.
     pub stop_sequence: Option<Text<'a>>,
     /// Tokens.
     pub usage: Option<Usage>,
 }
 
 impl<'a> Answer<'a> {
-    /// The same in the pieces of a stream.
+    /// The same answer as the deltas of a stream.
     pub(crate) fn into_deltas(self) -> Vec<Delta<'a>> {
         let mut deltas = Vec::with_capacity(self.parts.len() + 4);
         deltas.push(Delta::Start(cut_id(self.id)));
@@ -251,7 +250,7 @@ impl<'a> Answer<'a> {
 }
 
 impl<'a> Content<'a> {
-    /// What of a model's words it is, in the pieces of a stream. Calls are not among them: they are counted.
+    /// The same content as deltas. Tool calls are left to the caller, which numbers them.
     pub(crate) fn into_deltas(self) -> Vec<Delta<'a>> {
         match self {
             Content::Text(text) => vec![Delta::Text(text)],
@@ -276,24 +275,24 @@ impl<'a> Content<'a> {
 pub enum Stop {
     /// It is complete.
     End,
-    /// One of the client's texts came up.
+    /// One of the client's stop texts occurred.
     Sequence,
-    /// The most tokens were reached.
+    /// The token limit was reached.
     Length,
     /// The context window is full.
     ContextWindow,
-    /// The model waits for its tools.
+    /// The model waits for the results of tools.
     Tools,
     /// The provider paused a long turn.
     Pause,
-    /// Safety.
+    /// The model or the provider refuses.
     Refusal,
-    /// The provider's own word, which neither format knows.
+    /// The provider's own reason, which is in neither format.
     Other(Box<str>),
 }
 
 impl Stop {
-    /// An unknown word, short enough to be kept.
+    /// An unknown reason, cut to a bounded length.
     pub(crate) fn other(word: &str) -> Stop {
         Stop::Other(crate::formats::errors::clean(word, 60).into())
     }
@@ -302,21 +301,21 @@ impl Stop {
 /// What one event of a stream adds to the answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Delta<'a> {
-    /// The answer begins; its id.
+    /// The answer starts; its id.
     Start(Text<'a>),
     /// Text.
     Text(Text<'a>),
-    /// A thought.
+    /// Reasoning.
     Thinking(Text<'a>),
-    /// The signature of the thought so far.
+    /// The signature of the reasoning so far.
     Signature(Text<'a>),
-    /// A thought that cannot be read.
+    /// Reasoning that only its provider can read.
     Redacted(Text<'a>),
     /// A refusal in the model's words.
     Refusal(Text<'a>),
-    /// The model begins to use a tool; `call` counts the calls from 0.
+    /// A tool call starts.
     ToolStart {
-        /// Which call of the answer.
+        /// The number of the call, counted from 0.
         call: usize,
         /// Its id.
         id: Text<'a>,
@@ -325,7 +324,7 @@ pub enum Delta<'a> {
     },
     /// A piece of the input's JSON text.
     ToolInput {
-        /// Which call of the answer.
+        /// The number of the call, counted from 0.
         call: usize,
         /// The piece.
         json: Text<'a>,
@@ -334,14 +333,14 @@ pub enum Delta<'a> {
     Stop(Stop, Option<Text<'a>>),
     /// Tokens so far; later counts replace earlier ones.
     Usage(Usage),
-    /// A sign of life.
+    /// A ping.
     Ping,
-    /// Nothing more comes.
+    /// The stream is complete.
     End,
 }
 
 impl Delta<'_> {
-    /// The same with texts of its own.
+    /// The same delta with owned texts.
     #[must_use]
     pub fn into_owned(self) -> Delta<'static> {
         fn own(text: Text<'_>) -> Text<'static> {
@@ -381,13 +380,13 @@ impl Delta<'_> {
     }
 }
 
-/// Longest id of an answer that is passed on, in bytes; more is cut. Each chunk of a stream repeats it.
+/// Longest id of an answer, in bytes. A longer one is cut, because every chunk of a stream repeats it.
 pub(crate) const ID_MAX: usize = 256;
 /// Longest id of a tool call in a stream, in bytes. Some providers put a signature into it.
 pub(crate) const CALL_ID_MAX: usize = 4096;
 /// Longest name of a called tool in a stream, in bytes. The formats allow 64 and 128.
 pub(crate) const CALL_NAME_MAX: usize = 512;
-/// Most tool calls of one streamed answer. The formats allow 128 tools.
+/// Maximum number of tool calls in a streamed answer. The formats allow 128 tools.
 pub(crate) const CALLS_MAX: usize = 1024;
 
 /// `id`, cut to [`ID_MAX`].
@@ -399,7 +398,7 @@ pub(crate) fn cut_id(mut id: Text<'_>) -> Text<'_> {
     id
 }
 
-/// Whether one more call, after so many, is within the bounds of a streamed answer.
+/// Checks that one more call after `calls` is within the limits of a streamed answer.
 pub(crate) fn check_call(calls: usize, id: &str, name: &str) -> Result<(), EventError> {
     let why = if calls >= CALLS_MAX {
         format!("more than {CALLS_MAX} tool calls")
@@ -413,35 +412,35 @@ pub(crate) fn check_call(calls: usize, id: &str, name: &str) -> Result<(), Event
     Err(EventError::Unreadable(why))
 }
 
-/// Why a request can not be said in the provider's format.
+/// Why a request cannot be expressed in the provider's format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Unfit {
-    /// The field that stands in the way, with its place.
+    /// The field that prevents it, with its path.
     pub field: String,
     /// What is wrong with it and what to do.
     pub message: String,
 }
 
 impl Unfit {
-    /// `field` has no place at the provider.
+    /// The provider's format has no counterpart of `field`.
     #[must_use]
-    pub fn unsupported(field: impl Into<String>, provider: &str, remedy: &str) -> Unfit {
+    pub fn unsupported(field: impl Into<String>, provider: &str, fix: &str) -> Unfit {
         let field = field.into();
-        let message = format!("`{field}` can not be passed on to provider {provider}; {remedy}");
+        let message = format!("`{field}` cannot be passed on to provider {provider}; {fix}");
         Unfit { field, message }
     }
 
-    /// `field` is not what the client's format says.
+    /// `field` does not follow the client's format.
     #[must_use]
     pub fn malformed(field: impl Into<String>, why: impl std::fmt::Display) -> Unfit {
         let field = field.into();
-        let message = format!("`{field}` can not be read: {why}");
+        let message = format!("`{field}` cannot be read: {why}");
         Unfit { field, message }
     }
 }
 
-/// Adds `parts` to the last turn when it is `role`'s, else as a new turn.
+/// Adds `parts` to the last turn if it has that `role`, else as a new turn.
 pub(crate) fn add<'a>(turns: &mut Vec<Turn<'a>>, role: Role, parts: Vec<Part<'a>>) {
     match turns.last_mut() {
         Some(last) if last.role == role => last.parts.extend(parts),

@@ -1,6 +1,6 @@
-//! What one attempt asks of a deployment.
+//! What one attempt requests from a deployment.
 //!
-//! Made by the gateway for each attempt, read by the edits and writers of the wires.
+//! Made by the gateway for each attempt, read by the edits and writers of the formats.
 
 use hale_core::deployment::Deployment;
 use hale_core::operation::Operation;
@@ -9,22 +9,22 @@ use hale_core::provider::WireFormat;
 /// What one attempt sends.
 #[derive(Clone, Copy, Debug)]
 pub struct Order<'o> {
-    /// To whom.
+    /// The deployment that it is sent to.
     pub deployment: &'o Deployment,
-    /// What for, in the client's words.
+    /// The operation that the client requests.
     pub operation: Operation,
     /// The model's name at the provider.
     pub upstream_model: &'o str,
-    /// The provider's id of what the request refers to: the response to go on from, the file of a batch.
+    /// The provider's id of the stored object that the request refers to: the previous response, the file of a batch.
     pub kept: Option<&'o str>,
-    /// Whether the answer is a stream whose usage must be asked for.
+    /// Whether the answer is a stream whose usage must be requested.
     pub ask_usage: bool,
-    /// Whether parameters that the provider does not know are left out.
+    /// Whether parameters that the provider does not support are left out.
     pub drop_params: bool,
 }
 
 impl Order<'_> {
-    /// The wire on which it goes out. A canned answer is one of the OpenAI wire.
+    /// The wire of the request. A canned answer uses the OpenAI wire.
     #[must_use]
     pub fn wire(&self) -> WireFormat {
         match self.deployment.endpoint.mock {
@@ -33,7 +33,7 @@ impl Order<'_> {
         }
     }
 
-    /// Whether the deployment's config says to leave `name` out.
+    /// Whether the deployment's config drops the parameter `name`.
     pub(crate) fn drops(&self, name: &str) -> bool {
         self.deployment.endpoint.dropped_params.iter().any(|dropped| **dropped == *name)
     }

@@ -1,7 +1,7 @@
-//! The body of a check, in a client's words: the smallest request that makes a model run.
+//! The body of a health probe as a client would send it: the smallest request that makes a model run.
 //!
-//! Called by the gateway's health thread; what comes of it goes the way of every request ([`crate::conversion::prepare`]).
-//! Always true: it holds only what its operation knows, and what the config adds.
+//! Called by the prober. The body is then prepared like any other request. Always true: it holds only fields of its
+//! operation and those that the config adds.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,35 +12,35 @@ use serde_json::{Map, Value, json};
 use crate::bytes::form::FormError;
 use crate::bytes::peek::Peek;
 
-/// A second of a rising tone, less a third; made by `scripts/probe-media`.
+/// Two thirds of a second of a rising tone; made by `scripts/probe-media`.
 const WAV: &[u8] = include_bytes!("../../data/probe.wav");
 /// A drawing of a blue circle; made by `scripts/probe-media`.
 const PNG: &[u8] = include_bytes!("../../data/probe.png");
-/// It stands in neither.
+/// Neither of the files contains it.
 const BOUNDARY: &str = "hale-health-check";
-/// What is put in order.
+/// The document to rank.
 const DOCUMENT: &str = "my sample text";
-/// One page that says "test", for who reads documents.
+/// One page with the word "test", for OCR.
 const PDF: &[u8] = include_bytes!("../../data/test.pdf");
-/// The voice that is asked for where the config names none. Source: the reference.
+/// The voice if the config names none. Source: LiteLLM.
 pub const VOICE: &str = "alloy";
 
-/// What is asked.
+/// A probe.
 #[derive(Clone, Debug)]
 pub struct Probe<'p> {
-    /// What for.
+    /// The operation to probe.
     pub operation: Operation,
     /// The model's name at the provider.
     pub model: &'p str,
-    /// The text.
+    /// The prompt.
     pub prompt: &'p str,
-    /// The most tokens that the answer may have; `None` leaves it to the provider.
+    /// Maximum tokens of the answer; `None` leaves the limit to the provider.
     pub max_tokens: Option<u32>,
-    /// Whether the limit goes by the name that models have which reason.
+    /// Whether the model reasons: then the limit has another name.
     pub reasons: bool,
     /// `reasoning_effort`.
     pub reasoning_effort: Option<&'p str>,
-    /// The voice that is to speak.
+    /// The voice for speech.
     pub voice: &'p str,
     /// Further fields: name and JSON text.
     pub params: &'p [(Box<str>, Box<str>)],
@@ -50,7 +50,7 @@ impl Probe<'_> {
     /// The request, as if a client had sent it.
     ///
     /// # Errors
-    /// When what the config adds makes it none.
+    /// If the fields that the config adds make it invalid.
     pub fn request(&self) -> Result<Peek, FormError> {
         let body = self.body();
         match self.operation.carries() {
@@ -59,7 +59,7 @@ impl Probe<'_> {
         }
     }
 
-    /// The file of the form: name of its field, its own, its type and what is in it.
+    /// The file of the form: field name, file name, type and content.
     fn file(&self) -> (&'static str, &'static str, &'static str, &'static [u8]) {
         match self.operation.requires("image") {
             true => ("image[]", "probe.png", "image/png", PNG),
@@ -67,12 +67,12 @@ impl Probe<'_> {
         }
     }
 
-    /// The body, or the words of the form.
+    /// The body, or the text fields of the form.
     #[must_use]
     pub fn body(&self) -> Bytes {
         let mut body = Map::new();
         for (name, text) in self.params {
-            // They were JSON in the config.
+            // They are JSON in the config.
             body.insert(name.to_string(), serde_json::from_str(text).unwrap_or(Value::Null));
         }
         let mut set = |name: &str, value: Value| {
@@ -101,7 +101,7 @@ impl Probe<'_> {
         Bytes::from(Value::Object(body).to_string())
     }
 
-    /// What stands in that field; `None` where that is a file, or the limit.
+    /// The value of that field; `None` for a file and for the limit.
     fn sample(&self, field: &str) -> Option<Value> {
         match field {
             "messages" => Some(json!([{"role": "user", "content": self.prompt}])),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_config_adds_is_there_and_the_limit_wins() {
+    fn fields_of_the_config_are_added_and_the_limit_wins() {
         let params = [("seed".into(), "7".into()), ("max_tokens".into(), "99".into())];
         let probe = Probe {
             operation: Operation::Chat,

@@ -1,7 +1,7 @@
-//! The events of a realtime session, as far as the gateway looks at them: what was used.
+//! The events of a realtime session that report usage.
 //!
-//! Called by the gateway's tunnels with the messages of an upstream. Always true: nothing is changed, and
-//! what can not be read counts nothing.
+//! Called by the gateway's tunnels with the messages of an upstream. Always true: nothing is changed, and an event
+//! that cannot be read has no usage.
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/realtime-server-events/response/done>.
 
@@ -9,10 +9,10 @@ use hale_core::usage::{Sound, Usage};
 
 use crate::bytes::members::texts;
 
-/// What an event that reports usage has near its beginning.
+/// The marker near the start of an event that reports usage.
 pub const REPORTS_USAGE: &[u8] = b"\"response.done\"";
 
-/// What the response used whose end `event` is; `None` of another event, or where it does not say.
+/// The usage of the response that `event` ends; `None` for any other event, or if it reports none.
 #[must_use]
 pub fn usage(event: &[u8]) -> Option<Usage> {
     let event = std::str::from_utf8(event).ok()?;
@@ -25,24 +25,24 @@ pub fn usage(event: &[u8]) -> Option<Usage> {
     if input.is_none() && output.is_none() {
         return None;
     }
-    let heard = member(usage, "input_token_details").unwrap_or("{}");
-    let cached = member(heard, "cached_tokens_details").unwrap_or("{}");
-    let said = member(usage, "output_token_details").unwrap_or("{}");
+    let input_details = member(usage, "input_token_details").unwrap_or("{}");
+    let cached = member(input_details, "cached_tokens_details").unwrap_or("{}");
+    let output_details = member(usage, "output_token_details").unwrap_or("{}");
     let sound = "audio_tokens";
     Some(Usage {
         input: input.unwrap_or(0),
         output: output.unwrap_or(0),
-        cached_input: count(heard, "cached_tokens").unwrap_or(0),
+        cached_input: count(input_details, "cached_tokens").unwrap_or(0),
         sound: Sound {
-            input: count(heard, sound).unwrap_or(0),
+            input: count(input_details, sound).unwrap_or(0),
             cached_input: count(cached, sound).unwrap_or(0),
-            output: count(said, sound).unwrap_or(0),
+            output: count(output_details, sound).unwrap_or(0),
         },
         ..Usage::default()
     })
 }
 
-/// The text of a member of an object; `None` where there is none, or no object.
+/// The text of a member of an object; `None` if there is none or `text` is not an object.
 fn member<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     let [member] = texts(text, [name]).ok()?;
     member
@@ -53,8 +53,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_response_that_is_done_says_what_it_used() {
-        // The example of the reference.
+    fn the_usage_of_a_response_is_read_from_its_last_event() {
+        // The example in the API reference.
         let event = br#"{"event_id":"event_3132","type":"response.done","response":{"id":"resp_001",
             "object":"realtime.response","status":"completed","output":[],"usage":{"total_tokens":253,
             "input_tokens":132,"output_tokens":121,"input_token_details":{"text_tokens":119,
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_says_nothing_counts_nothing() {
+    fn an_event_without_usage_counts_nothing() {
         for text in [
             "",
             "{}",

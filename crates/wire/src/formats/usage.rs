@@ -1,13 +1,13 @@
-//! Tokens as the OpenAI wire counts them, in completions and in responses.
+//! Token counts of the OpenAI wire, in completions and in responses.
 //!
-//! Called wherever a full answer or an event names its usage. Always true: a negative or broken count is no
-//! count, and a usage without counts is none.
+//! Called for every full answer or event that has a usage. Always true: a negative or invalid count is ignored, and a
+//! usage without counts is none.
 
 use hale_core::usage::Usage;
 
 use crate::bytes::scan::{self, ScanError};
 
-/// What the counts of a `usage` object are called, quotes included.
+/// The names of the counts in a `usage` object, quotes included.
 struct Words {
     input: &'static [u8],
     output: &'static [u8],
@@ -15,7 +15,7 @@ struct Words {
     output_details: &'static [u8],
 }
 
-/// Tokens of a completion's `usage` object; `None` when it counts nothing.
+/// The tokens in a completion's `usage` object; `None` if it has no counts.
 pub(crate) fn parse_usage(text: &str) -> Option<Usage> {
     let words = Words {
         input: b"\"prompt_tokens\"",
@@ -26,7 +26,7 @@ pub(crate) fn parse_usage(text: &str) -> Option<Usage> {
     counts(text, &words)
 }
 
-/// The same of a response.
+/// The tokens in a response's `usage` object.
 pub(crate) fn parse_response_usage(text: &str) -> Option<Usage> {
     let words = Words {
         input: b"\"input_tokens\"",
@@ -63,7 +63,7 @@ fn counts(text: &str, words: &Words) -> Option<Usage> {
 }
 
 fn count(text: &str, into: &mut u64) -> bool {
-    // A negative or broken count is no count.
+    // A negative or invalid count is ignored.
     let parsed = text.parse();
     if let Ok(count) = parsed {
         *into = count;
@@ -72,7 +72,7 @@ fn count(text: &str, into: &mut u64) -> bool {
 }
 
 fn detail(text: &str, name: &str, into: &mut u64) {
-    // Details that are null, or no object, say nothing.
+    // Details that are null or not an object have no counts.
     let _none: Result<(), ScanError> = scan::members(text.as_bytes(), |key, value| {
         if text[key] == *name {
             count(&text[value], into);
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usage_is_read_and_nonsense_is_not() {
+    fn usage_is_read_and_invalid_counts_are_ignored() {
         let text = r#"{"prompt_tokens":5,"completion_tokens":7,"total_tokens":12,"x":{},
             "prompt_tokens_details":{"cached_tokens":2,"audio_tokens":0},
             "completion_tokens_details":{"reasoning_tokens":3}}"#;

@@ -1,4 +1,4 @@
-//! What a client gets to see of an answer, whichever provider gave it.
+//! What a client sees in an answer, whichever provider gave it.
 //!
 //! Made by the gateway for each attempt, read by the observers and writers of the formats.
 
@@ -8,28 +8,28 @@ use crate::bytes::edit::Patch;
 use crate::bytes::id::Issuer;
 use crate::bytes::members::Place;
 
-/// What a client gets to see of an answer.
+/// What a client sees in an answer.
 #[derive(Clone, Debug, Default)]
 pub struct View {
-    /// The model's name as JSON text; empty where a response keeps the one that it has.
+    /// The model's name as JSON text; empty if a stored response keeps its own.
     pub model_json: Box<str>,
     /// Whether the client sees the chunk that holds only usage.
     pub show_usage: bool,
-    /// Seconds since 1970, for an answer that is written anew.
+    /// Seconds since 1970, for a translated answer.
     pub created: u64,
-    /// The model's name at the provider, for the token counter, which shows it.
+    /// The model's name at the provider, which only the token counter shows.
     pub upstream_model: Option<Box<str>>,
-    /// Who signs the ids of responses, files and batches.
+    /// Seals the ids of responses, files and batches.
     pub issuer: Option<Issuer>,
 }
 
 impl View {
-    /// `model`, the place of a model's name in `text`, if the client is to see another name there.
+    /// The range `model` of a model's name in `text`, if the client has another name for the model.
     pub(crate) fn renamed(&self, text: &str, model: Place) -> Option<Range<usize>> {
         model.filter(|place| !self.model_json.is_empty() && text[place.clone()] != *self.model_json)
     }
 
-    /// The edit that puts the client's name for the model at `place`.
+    /// The patch that puts the client's name for the model at `place`.
     pub(crate) fn model_patch(&self, place: Range<usize>) -> Patch {
         (place, self.model_json.clone())
     }

@@ -1,7 +1,7 @@
-//! The words of a form as a JSON object, for those who read requests.
+//! The text fields of a form as a JSON object, so that one reader serves JSON and forms.
 //!
-//! Called by [`crate::bytes::peek`]. Always true: a file, and a text that is too long to be a word, is there as
-//! an empty object; what speaks to the gateway has the type that it has in a JSON request.
+//! Called by [`crate::bytes::peek`]. Always true: a file or a very long text appears as an empty object; a field
+//! that the gateway reads has the type that it has in a JSON request.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,15 +13,15 @@ use crate::bytes::edit::json_string;
 use crate::bytes::fields::{FORBIDDEN, READ, REMOVED};
 use crate::bytes::json::JsonText;
 
-/// Longest text that is read, bytes.
+/// Longest text that is read, in bytes.
 const TEXT_MAX: usize = 16 << 10;
-/// What stands for all others.
+/// The value of all others.
 const UNREAD: &str = "{}";
 
-/// The object of these parts: name, content, and whether it is a file.
+/// The object made of these parts: name, content, and whether it is a file.
 ///
 /// # Errors
-/// When a field that the gateway reads is in a notation that it does not.
+/// If a field that the gateway reads uses a notation that it does not read.
 pub(crate) fn fields<'f>(
     parts: impl Iterator<Item = (&'f [u8], &'f [u8], bool)>,
 ) -> Result<Vec<u8>, FormError> {
@@ -53,7 +53,7 @@ pub(crate) fn fields<'f>(
             }
             "[]" => lists.entry(field.to_owned()).or_default().push(value.into_owned()),
             "[tags][]" if field == "metadata" => tags.push(value.into_owned()),
-            // Nobody reads it here, and that it is there says that it must not be sent.
+            // The gateway does not read it, but has to know that it is present: it must not be forwarded.
             _ if field.ends_with("metadata") => {
                 json.raw_member(field, UNREAD);
             }
@@ -70,7 +70,7 @@ pub(crate) fn fields<'f>(
     Ok(json.into_bytes())
 }
 
-/// A word that speaks to the gateway, as JSON. Clients write `True` as well as `true`.
+/// A text that the gateway reads, as JSON. Clients write `True` as well as `true`.
 fn typed<'w>(field: &str, word: &'w str) -> Cow<'w, str> {
     if field == "model" || field.ends_with("_id") {
         return json_string(word).into();

@@ -1,8 +1,8 @@
-//! Forms (`multipart/form-data`): files with some words about them.
+//! Forms (`multipart/form-data`): files and text fields.
 //!
-//! Made by `Peek::of_form` once per request, edited once per attempt. Always true: a form is read as the JSON object of its words, by the same readers as any
-//! other request; the bytes of its files are neither looked at nor copied, and what no edit names goes out
-//! as it came.
+//! Parsed by `Peek::of_form` once per request, edited once per attempt. Always true: the text fields of a form are
+//! read as a JSON object by the same readers as any other request; the bytes of files are neither read nor copied;
+//! bytes that no edit names are forwarded as they came.
 
 mod fields;
 mod scan;
@@ -18,21 +18,21 @@ pub(crate) use self::fields::fields;
 pub use self::scan::{BOUNDARY_MAX, FormError, HEAD_MAX, PARTS_MAX};
 use self::scan::{Part, boundary, parts};
 
-/// A form, and where its parts stand.
+/// A form, and the ranges of its parts.
 #[derive(Clone, Debug)]
 pub struct Form {
     body: Bytes,
     boundary: Box<str>,
     parts: Vec<Part>,
-    /// Where the closing delimiter begins.
+    /// The start of the closing delimiter.
     close: usize,
 }
 
 impl Form {
-    /// Finds the parts of `body`, whose `content-type` is given.
+    /// Finds the parts of `body`.
     ///
     /// # Errors
-    /// When it is no form.
+    /// If it is not a form.
     pub fn parse(body: Bytes, content_type: &str) -> Result<Form, FormError> {
         let boundary = boundary(content_type)?;
         let (parts, close) = parts(&body, boundary)?;
@@ -55,17 +55,16 @@ impl Form {
         Some(self.body.slice(part.content.clone()))
     }
 
-    /// The form with `edits` applied; the first edit that names a part decides. An edit also means the
-    /// parts of a list or of an object, `name[]` and `name[key]`. `file` replaces the content of the first
-    /// part with that name.
+    /// The form with `edits` applied. The first edit that names a part wins. An edit also covers the parts of a list
+    /// or an object: `name[]` and `name[key]`. `file` replaces the content of the first part with that name.
     ///
-    /// A value that is put in can not hold the boundary by chance; a client that knows one and chooses the
-    /// boundary after it spoils its own request.
+    /// An inserted value cannot contain the boundary by chance. A client that picks its boundary to match a value
+    /// breaks only its own request.
     #[must_use]
     pub fn edited(&self, edits: &[Edit<'_>], mut file: Option<(&str, Bytes)>) -> Payload {
         let mut out = Payload::default();
         let mut done = 0;
-        // The edits whose name stands in what goes out.
+        // The edits whose name is in the output already.
         let mut stands = vec![false; edits.len()];
         for part in &self.parts {
             let name = &self.body[part.name.clone()];
@@ -91,7 +90,7 @@ impl Form {
                             put(part.content.start, Bytes::from(text), part.content.end);
                             stands[index] = true;
                         }
-                        // It is written anew as a whole, or was.
+                        // It is written as a whole at the end, or was written already.
                         _ => put(whole.start, Bytes::new(), whole.end),
                     }
                 }
@@ -114,7 +113,7 @@ impl Form {
         out
     }
 
-    /// The parts that edits add.
+    /// The parts that the edits add.
     fn added(&self, edits: &[Edit<'_>], stands: &[bool]) -> String {
         let mut added = String::new();
         for (index, edit) in edits.iter().enumerate() {
@@ -144,7 +143,7 @@ impl Form {
 
     fn add(&self, to: &mut String, name: &str, text: &str) {
         let boundary = &self.boundary;
-        // A name in an edit is one that the gateway or its config chose.
+        // The gateway or its config chose the name.
         let name = name.replace('"', "%22");
         let head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"");
         to.push_str(&head);
@@ -153,7 +152,7 @@ impl Form {
         to.push_str("\r\n");
     }
 
-    /// What says that it is a form, with its boundary.
+    /// The content type, with the boundary.
     fn content_type(&self) -> Option<HeaderValue> {
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.'+".contains(&byte);
         let text = match self.boundary.bytes().all(is_plain) {
@@ -170,7 +169,7 @@ pub(crate) type File<'f> = (&'f str, &'f str, &'f str, &'f [u8]);
 /// A form of one file and what `fields` add, and its content type.
 ///
 /// # Errors
-/// When that boundary cannot be one.
+/// If the boundary is not a valid one.
 pub(crate) fn of_fields(
     fields: &[Edit<'_>],
     boundary: &str,
@@ -188,13 +187,13 @@ pub(crate) fn of_fields(
     Ok((Bytes::from(body), content_type))
 }
 
-/// Whether a part with `name` is `field`, or of the list or object that is called so.
+/// Whether a part with `name` is `field`, or belongs to a list or an object of that name.
 fn is_of(name: &[u8], field: &str) -> bool {
-    let rest = name.strip_prefix(field.as_bytes());
-    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"["))
+    let tail = name.strip_prefix(field.as_bytes());
+    tail.is_some_and(|tail| tail.is_empty() || tail.starts_with(b"["))
 }
 
-/// A JSON text as the content of one part; `None` where it is none.
+/// A JSON text as the content of one part; `None` if it needs none or several.
 fn text(json: &str) -> Option<String> {
     match serde_json::from_str(json).ok()? {
         Value::Null | Value::Array(_) => None,

@@ -1,4 +1,4 @@
-//! A scanner for `multipart/form-data`: where the parts of a body stand, without a copy of any.
+//! A scanner for `multipart/form-data`: finds the parts of a body without copying them.
 //!
 //! Called by [`super::Form`]. Always true: one pass over the body; each byte of it is in exactly one of
 //! what stands between parts, a part's head or a part's content; heads, their number and the boundary are
@@ -8,11 +8,11 @@ use std::ops::Range;
 
 use memchr::memmem::Finder;
 
-/// Longest boundary, characters. Source: RFC 2046.
+/// Longest boundary, in characters. Source: RFC 2046.
 pub const BOUNDARY_MAX: usize = 70;
-/// Longest head of a part, bytes.
+/// Longest head of a part, in bytes.
 pub const HEAD_MAX: usize = 8 << 10;
-/// Most parts of a form.
+/// Maximum number of parts.
 pub const PARTS_MAX: usize = 1_000;
 
 /// What is wrong with a form.
@@ -21,53 +21,53 @@ pub enum FormError {
     /// No bytes at all.
     #[error("the request body is empty; send a form with its parts")]
     Empty,
-    /// The header names no boundary, or an impossible one.
+    /// The header has no boundary, or an invalid one.
     #[error("the boundary in `content-type` {0}; let the client library set that header")]
     Boundary(&'static str),
-    /// The boundary does not stand in the body.
+    /// The boundary is not in the body.
     #[error(
         "the boundary of `content-type` does not begin the body; let the client library set that header, \
          and send the body that it belongs to"
     )]
     NoParts,
-    /// The last part has no end.
+    /// The closing delimiter is missing.
     #[error("the form ends without its closing boundary: it was cut, or written wrongly")]
     Unfinished,
-    /// A part whose head can not be read.
+    /// The head of a part cannot be read.
     #[error("part {0} of the form {1}")]
     Part(usize, &'static str),
-    /// More parts than a request has reason to have.
+    /// More than [`PARTS_MAX`] parts.
     #[error("the form has more than {PARTS_MAX} parts")]
     Parts,
-    /// A field of ours in a notation that is not read.
-    #[error("`{0}` can not be read; send `{1}` once, as JSON text")]
+    /// A field that the gateway reads uses a notation that it does not read.
+    #[error("`{0}` cannot be read; send `{1}` once, as JSON text")]
     Nested(String, String),
-    /// The fields, once read, are not what they must be.
+    /// The fields are invalid.
     #[error(transparent)]
     Fields(#[from] crate::bytes::peek_error::PeekError),
 }
 
-/// One part, as places in the body.
+/// One part, as ranges of the body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Part {
-    /// From its delimiter's first dash to that of the next.
+    /// From the first dash of its delimiter to that of the next one.
     pub whole: Range<usize>,
     /// The name, without quotes, as it is written.
     pub name: Range<usize>,
     /// The content.
     pub content: Range<usize>,
-    /// Whether it has a file's name.
+    /// Whether it has a file name.
     pub is_file: bool,
 }
 
-/// The boundary that the `content-type` header `value` of a form names.
+/// The boundary in the `content-type` header `value`.
 ///
 /// # Errors
-/// When it names none, several, or one that can not be.
+/// If there is none, more than one, or an invalid one.
 pub(super) fn boundary(value: &str) -> Result<&str, FormError> {
     let mut found = None;
-    for parameter in Parameters(value.split_once(';').map_or("", |(_, rest)| rest)) {
-        let (name, value) = parameter.ok_or(FormError::Boundary("can not be read"))?;
+    for parameter in Parameters(value.split_once(';').map_or("", |(_, tail)| tail)) {
+        let (name, value) = parameter.ok_or(FormError::Boundary("cannot be read"))?;
         if name.eq_ignore_ascii_case("boundary") && found.replace(value).is_some() {
             return Err(FormError::Boundary("stands twice"));
         }
@@ -83,10 +83,10 @@ pub(super) fn boundary(value: &str) -> Result<&str, FormError> {
     Ok(boundary)
 }
 
-/// The parts of `body`, and where the closing delimiter begins.
+/// The parts of `body`, and the start of the closing delimiter.
 ///
 /// # Errors
-/// Where the body is no form with that boundary.
+/// If the body is not a form with that boundary.
 pub(super) fn parts(body: &[u8], boundary: &str) -> Result<(Vec<Part>, usize), FormError> {
     if body.is_empty() {
         return Err(FormError::Empty);
@@ -106,7 +106,7 @@ pub(super) fn parts(body: &[u8], boundary: &str) -> Result<(Vec<Part>, usize), F
             return Err(FormError::Parts);
         }
         let number = parts.len() + 1;
-        // The line end before a delimiter is part of it, and does not begin before the head's end.
+        // The line end before a delimiter belongs to it, but cannot start before the end of the head.
         let content_end = end.saturating_sub(2).max(after);
         let head = head(&body[after..content_end]).ok_or(FormError::Part(
             number,
@@ -134,10 +134,10 @@ pub(super) fn parts(body: &[u8], boundary: &str) -> Result<(Vec<Part>, usize), F
     }
 }
 
-/// A line that stands between parts.
+/// A line between two parts.
 #[derive(Clone, Copy)]
 enum Delimiter {
-    /// It begins with its first dash, and a part after it.
+    /// The position of its first dash, and the start of the part after it.
     Opens(usize, usize),
     /// The last one.
     Closes(usize),
@@ -165,16 +165,16 @@ impl Iterator for Delimiters<'_> {
         loop {
             let begin = self.at + self.finder.find(&self.body[self.at..])?;
             let after = begin + self.dashed.len();
-            // Within a line it is content; so is a longer line, which another form's boundary may be.
+            // In the middle of a line it is content, and so is a longer line: it may be the boundary of an inner form.
             let begins_line = begin == 0 || self.body[..begin].ends_with(b"\r\n");
-            let rest = &self.body[after..];
-            if begins_line && rest.starts_with(b"--") {
+            let tail = &self.body[after..];
+            if begins_line && tail.starts_with(b"--") {
                 self.at = after + 2;
                 return Some(Delimiter::Closes(begin));
             }
-            let padding = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-            if begins_line && rest[padding..].starts_with(b"\r\n") {
-                // The line end may begin the next delimiter.
+            let padding = tail.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+            if begins_line && tail[padding..].starts_with(b"\r\n") {
+                // The line end may also start the next delimiter.
                 self.at = after + padding;
                 return Some(Delimiter::Opens(begin, after + padding + 2));
             }
@@ -192,8 +192,8 @@ fn head(part: &[u8]) -> Option<usize> {
     memchr::memmem::find(within, b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// Whether a carriage return or a line feed stands alone. Some readers end a line there, and would read
-/// other headers than this one.
+/// Whether there is a carriage return or a line feed alone. Some readers end a line there and would read other
+/// headers.
 fn has_bare_line_end(head: &[u8]) -> bool {
     let mut before = 0;
     for byte in head {
@@ -205,9 +205,9 @@ fn has_bare_line_end(head: &[u8]) -> bool {
     before == b'\r'
 }
 
-/// Where the part's name stands in its head, and whether the part is a file.
+/// The range of the part's name in its head, and whether the part is a file.
 fn disposition(head: &[u8]) -> Option<(Range<usize>, bool)> {
-    // What is no ASCII is within a value, where only its length matters.
+    // Bytes that are not ASCII are inside a value, where only their number matters.
     let text: String =
         head.iter().map(|byte| if byte.is_ascii() { char::from(*byte) } else { '?' }).collect();
     let mut found = None;
@@ -217,7 +217,7 @@ fn disposition(head: &[u8]) -> Option<(Range<usize>, bool)> {
             continue;
         }
         let (kind, parameters) = value.split_once(';')?;
-        // Two of them would be read differently by different readers.
+        // Two readers could take different ones.
         if found.is_some() || !kind.trim().eq_ignore_ascii_case("form-data") {
             return None;
         }
@@ -238,8 +238,8 @@ fn disposition(head: &[u8]) -> Option<(Range<usize>, bool)> {
     found
 }
 
-/// The parameters of a header, `name=value` or `name="value"` between semicolons. Values are as they are
-/// written; `None` is one that can not be read, and the last.
+/// The parameters of a header: `name=value` or `name="value"`, separated by semicolons. Values keep their escapes.
+/// A parameter that cannot be read is `None` and the last item.
 struct Parameters<'t>(&'t str);
 
 impl<'t> Iterator for Parameters<'t> {
@@ -253,7 +253,7 @@ impl<'t> Iterator for Parameters<'t> {
         let text = std::mem::take(&mut self.0);
         let Some((name, value)) = text.split_once('=') else { return Some(None) };
         let value = value.trim_start();
-        let (value, rest) = match value.strip_prefix('"') {
+        let (value, tail) = match value.strip_prefix('"') {
             None => {
                 let end = value.find(';').unwrap_or(value.len());
                 (value[..end].trim_end(), &value[end..])
@@ -269,10 +269,10 @@ impl<'t> Iterator for Parameters<'t> {
                 (&quoted[..end], quoted[end + 1..].trim_start())
             }
         };
-        if !rest.is_empty() && !rest.starts_with(';') {
+        if !tail.is_empty() && !tail.starts_with(';') {
             return Some(None);
         }
-        self.0 = rest;
+        self.0 = tail;
         Some(Some((name.trim(), value)))
     }
 }

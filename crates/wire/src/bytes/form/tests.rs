@@ -7,7 +7,7 @@ use crate::bytes::peek::{Peek, PeekError};
 
 const TYPE: &str = "multipart/form-data; boundary=xYz";
 
-/// A form of the parts: name, file name, content.
+/// A form with these parts: name, file name, content.
 fn form(parts: &[(&str, Option<&str>, &[u8])]) -> Bytes {
     let mut body = Vec::new();
     for (name, file, content) in parts {
@@ -44,7 +44,7 @@ fn set<'e>(name: &'e str, value: &'e str) -> Edit<'e> {
 }
 
 #[test]
-fn a_form_is_read_as_the_object_of_its_words() {
+fn text_fields_are_read_as_a_json_object() {
     let read = words(&[
         ("model", None, b"5"),
         ("file", Some("../../a\\\".wav"), b"RIFF\r\n--xY"),
@@ -118,12 +118,12 @@ fn a_model_that_is_absent_or_a_file_is_written() {
 
 #[test]
 fn a_file_may_be_replaced() {
-    let rest: [(&str, Option<&str>, &[u8]); 2] =
+    let tail: [(&str, Option<&str>, &[u8]); 2] =
         [("purpose", None, b"batch"), ("file", Some("b"), b"another")];
-    let body = form(&[&[("file", Some("a"), &b"old"[..])], &rest[..]].concat());
+    let body = form(&[&[("file", Some("a"), &b"old"[..])], &tail[..]].concat());
     let new = Bytes::from_static(b"new and longer");
     let sent = peek(body).form().unwrap().edited(&[], Some(("file", new)));
-    let expected = form(&[&[("file", Some("a"), &b"new and longer"[..])], &rest[..]].concat());
+    let expected = form(&[&[("file", Some("a"), &b"new and longer"[..])], &tail[..]].concat());
     assert_eq!(sent.joined(), expected);
 }
 
@@ -132,7 +132,7 @@ fn a_body_that_is_not_a_form_is_refused_with_its_fix() {
     let whole = String::from_utf8(form(&[("model", None, b"m")]).to_vec()).unwrap();
     let long = format!("multipart/form-data; boundary={}", "a".repeat(71));
     let head = |head: &str| format!("--xYz\r\n{head}\r\n\r\nm\r\n--xYz--");
-    let disposition = |rest: &str| head(&format!("Content-Disposition: form-data{rest}"));
+    let disposition = |tail: &str| head(&format!("Content-Disposition: form-data{tail}"));
     let many = "--xYz\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\r\n".repeat(1_001);
     let fields = |name: &str| {
         String::from_utf8(
@@ -142,7 +142,7 @@ fn a_body_that_is_not_a_form_is_refused_with_its_fix() {
     };
     for (body, content_type, part) in [
         (&*whole, "multipart/form-data", "`content-type` is missing"),
-        (&whole, "multipart/form-data; boundary=\"", "can not be read"),
+        (&whole, "multipart/form-data; boundary=\"", "cannot be read"),
         (&whole, "multipart/form-data; boundary=a; boundary=b", "stands twice"),
         (&whole, &long, "1 to 70 characters"),
         (&whole, "multipart/form-data; boundary=\"a\\b\"", "characters that a boundary may not"),
@@ -160,15 +160,15 @@ fn a_body_that_is_not_a_form_is_refused_with_its_fix() {
         (&fields("model"), TYPE, "`model` stands twice"),
         (&fields("fallbacks[0][model]"), TYPE, "send `fallbacks` once, as JSON text"),
     ] {
-        let said = refused(body, content_type);
-        assert!(said.contains(part), "{said} for {part}");
+        let error = refused(body, content_type);
+        assert!(error.contains(part), "{error} for {part}");
     }
     let twice = Peek::of_form(form(&[("stream", None, b"1"), ("stream", None, b"2")]), TYPE);
     assert_eq!(twice.unwrap_err(), FormError::Fields(PeekError::Duplicate("stream")));
 }
 
 #[test]
-fn what_clients_write_around_parts_is_read() {
+fn preambles_and_padding_of_clients_are_accepted() {
     let body = "preamble\r\n--a b \t\r\nX: y\r\ncontent-disposition: Form-Data;name=model ; x=\"\\\";\"\r\n\r\nm\r\n--a b--epilogue";
     let peek = Peek::of_form(
         Bytes::from_static(body.as_bytes()),
@@ -184,7 +184,7 @@ fn what_clients_write_around_parts_is_read() {
 }
 
 fn content() -> impl Strategy<Value = Vec<u8>> {
-    // Pieces of delimiters within contents are what a scanner trips over.
+    // Pieces of delimiters inside contents are what breaks scanners.
     let piece = prop_oneof![
         Just(b"\r\n".to_vec()),
         Just(b"--xY".to_vec()),
@@ -198,7 +198,7 @@ fn content() -> impl Strategy<Value = Vec<u8>> {
 
 proptest! {
     #[test]
-    fn the_parts_are_those_that_were_written(
+    fn parts_are_read_as_they_were_written(
         contents in proptest::collection::vec((0usize..4, any::<bool>(), content()), 0..6),
     ) {
         let names = ["file", "image[]", "prompt", "a b"];
@@ -207,7 +207,7 @@ proptest! {
             .map(|(name, file, content)| (names[*name], file.then_some("f"), &content[..]))
             .collect();
         let body = form(&parts);
-        // The one content that is a form of its own ends this one.
+        // A content that is a form with the same boundary ends this form.
         let holds = |content: &[u8]| memchr::memmem::find(content, b"--xYz").is_some();
         prop_assume!(!parts.iter().any(|(_, _, content)| holds(&[b"\r\n", *content].concat())));
         let found = Form::parse(body.clone(), TYPE).unwrap();

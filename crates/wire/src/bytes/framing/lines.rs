@@ -1,12 +1,10 @@
-//! A line for each event (NDJSON): the second framing, which the tests of the stream reader use.
-//!
-//! It serves no provider yet.
+//! One line for each event (NDJSON): a second framing for the tests of the stream reader.
 
 use bytes::{Bytes, BytesMut};
 
 use super::frame::{Data, TAIL_MAX, TooLong};
 
-/// Cuts a byte stream at the ends of lines.
+/// Cuts a byte stream at line ends.
 #[derive(Debug, Default)]
 pub(crate) struct Splitter {
     tail: BytesMut,
@@ -21,11 +19,11 @@ impl Splitter {
     }
 
     pub(crate) fn close(&mut self) -> Vec<u8> {
-        let mut rest = self.tail.split().to_vec();
-        if !rest.is_empty() {
-            rest.push(b'\n');
+        let mut remainder = self.tail.split().to_vec();
+        if !remainder.is_empty() {
+            remainder.push(b'\n');
         }
-        rest
+        remainder
     }
 }
 

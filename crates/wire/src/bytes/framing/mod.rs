@@ -1,8 +1,8 @@
 //! Framing: how the events of a stream are cut from its bytes, and where their payloads are.
 //!
 //! Used by the stream reader, which knows no framing; [`crate::formats::framing`] says which one a wire has.
-//! A further framing is a file here, a variant and its arms. Always true: a framing cuts bytes and changes
-//! none, whichever pieces they come in, and holds at most [`TAIL_MAX`](frame::TAIL_MAX) of them.
+//! To add a framing, add a file here, a variant and its arms. Always true: a framing cuts the same frames in
+//! whichever pieces the bytes arrive, changes no byte, and buffers at most [`TAIL_MAX`](frame::TAIL_MAX).
 
 pub(crate) mod frame;
 #[cfg(test)]
@@ -13,32 +13,32 @@ use bytes::Bytes;
 
 use self::frame::{Data, TooLong};
 
-/// The framing of one stream, and the bytes that wait for the end of their frame.
+/// The framing of one stream, with the bytes of its incomplete frame.
 #[derive(Debug)]
 pub(crate) enum Framing {
     /// Server-sent events.
     Sse(sse::Splitter),
-    /// A line for each event: what shows in tests that the reader knows no framing.
+    /// One line for each event. Tests use it to show that the reader knows no framing.
     #[cfg(test)]
     Lines(lines::Splitter),
 }
 
 impl Framing {
-    /// Server-sent events from the first one on.
+    /// Server-sent events, before the first one.
     pub(crate) fn sse() -> Framing {
         Framing::Sse(sse::Splitter::default())
     }
 
-    /// Lines from the first one on.
+    /// Lines, before the first one.
     #[cfg(test)]
     pub(crate) fn lines() -> Framing {
         Framing::Lines(lines::Splitter::default())
     }
 
-    /// Takes the next bytes; gives back whole frames only, possibly none.
+    /// Takes the next bytes; returns whole frames only, possibly none.
     ///
     /// # Errors
-    /// When a frame is too long to be held.
+    /// If a frame is too long to be buffered.
     pub(crate) fn push(&mut self, chunk: Bytes) -> Result<Bytes, TooLong> {
         match self {
             Framing::Sse(splitter) => splitter.push(chunk),
@@ -47,7 +47,7 @@ impl Framing {
         }
     }
 
-    /// The last frame of a stream that ended without the end of it; empty where there is none.
+    /// At the end of the stream: the last frame, if its own end is missing; else empty.
     pub(crate) fn finish(&mut self) -> Vec<u8> {
         match self {
             Framing::Sse(splitter) => splitter.close(),
@@ -56,7 +56,7 @@ impl Framing {
         }
     }
 
-    /// Where the frame that begins at `start` of a block of whole frames ends.
+    /// The end of the frame that starts at `start` in a block of whole frames.
     pub(crate) fn frame_end(&self, block: &[u8], start: usize) -> usize {
         match self {
             Framing::Sse(_) => sse::event_end(block, start),
@@ -74,7 +74,7 @@ impl Framing {
         }
     }
 
-    /// Whether a frame without a payload is a sign of life.
+    /// Whether a frame without a payload is a ping.
     pub(crate) fn is_ping(&self, frame: &[u8]) -> bool {
         match self {
             Framing::Sse(_) => frame.trim_ascii_start().starts_with(b":"),

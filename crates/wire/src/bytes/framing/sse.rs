@@ -1,7 +1,7 @@
-//! Server-sent events as blocks of bytes that end where an event ends.
+//! Server-sent events: cuts a byte stream into blocks of whole events.
 //!
-//! Called by [`super::Framing`]. Always true: however the bytes arrive, the same events come out, no
-//! byte is changed, and at most [`TAIL_MAX`] bytes wait for the end of their event.
+//! Called by the framing. Always true: the same events come out in whichever pieces the bytes arrive, no byte is
+//! changed, and at most [`TAIL_MAX`] bytes are buffered.
 
 use std::ops::Range;
 
@@ -16,10 +16,10 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// Takes the next bytes; gives back whole events only, possibly none.
+    /// Takes the next bytes; returns whole events only, possibly none.
     ///
     /// # Errors
-    /// When an event is larger than [`TAIL_MAX`].
+    /// If an event is larger than [`TAIL_MAX`].
     pub fn push(&mut self, chunk: Bytes) -> Result<Bytes, TooLong> {
         if self.tail.is_empty() {
             let end = last_boundary(&chunk);
@@ -30,7 +30,7 @@ impl Splitter {
         }
         let known = self.tail.len();
         self.tail.extend_from_slice(&chunk);
-        // A boundary can only be where new bytes are, or across the seam.
+        // A boundary can only be in the new bytes or across the seam.
         let from = known.saturating_sub(3);
         let end = match last_boundary(&self.tail[from..]) {
             0 => 0,
@@ -43,38 +43,42 @@ impl Splitter {
         Ok(whole)
     }
 
-    /// What is left when the stream ends: an event whose end never came.
+    /// At the end of the stream: the bytes of an event whose end is missing.
     #[must_use]
     pub fn finish(&mut self) -> Bytes {
         self.tail.split().freeze()
     }
 
-    /// The same as a whole event; empty when nothing but white space is left.
+    /// The same, closed to a whole event; empty if only white space is left.
     pub(super) fn close(&mut self) -> Vec<u8> {
-        let rest = self.finish();
-        if rest.trim_ascii().is_empty() { Vec::new() } else { [&rest[..], b"\n\n"].concat() }
+        let remainder = self.finish();
+        if remainder.trim_ascii().is_empty() {
+            Vec::new()
+        } else {
+            [&remainder[..], b"\n\n"].concat()
+        }
     }
 
-    /// Bytes that wait.
+    /// The number of buffered bytes.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.tail.len()
     }
 
-    fn keep(&mut self, rest: &[u8]) -> Result<(), TooLong> {
-        if rest.len() > TAIL_MAX {
+    fn keep(&mut self, remainder: &[u8]) -> Result<(), TooLong> {
+        if remainder.len() > TAIL_MAX {
             return Err(TooLong);
         }
-        self.tail.extend_from_slice(rest);
+        self.tail.extend_from_slice(remainder);
         Ok(())
     }
 }
 
-/// The end of the last empty line in `text`, 0 when there is none.
+/// The end of the last empty line in `text`; 0 if there is none.
 fn last_boundary(text: &[u8]) -> usize {
     let mut end = text.len();
     while let Some(at) = memchr::memrchr2(b'\n', b'\r', &text[..end]) {
-        // A carriage return at the very end may be half of a pair.
+        // A carriage return at the very end may be the first half of CRLF.
         if text[at] == b'\r' && at + 1 == text.len() {
             end = at;
             continue;
@@ -88,7 +92,7 @@ fn last_boundary(text: &[u8]) -> usize {
     0
 }
 
-/// The events in a block of whole events, each with the empty line that ends it.
+/// The ranges of the events in a block of whole events, each with the empty line that ends it.
 pub fn events(block: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut from = 0;
     std::iter::from_fn(move || {
@@ -101,7 +105,7 @@ pub fn events(block: &[u8]) -> impl Iterator<Item = Range<usize>> + '_ {
     })
 }
 
-/// Where the event that begins at `start` of a block of whole events ends.
+/// The end of the event that starts at `start` in a block of whole events.
 pub(super) fn event_end(block: &[u8], start: usize) -> usize {
     let mut line_start = start;
     while let Some(offset) = memchr::memchr2(b'\n', b'\r', &block[line_start..]) {
@@ -116,7 +120,7 @@ pub(super) fn event_end(block: &[u8], start: usize) -> usize {
     block.len()
 }
 
-/// The payload of the event whose text is `event`.
+/// The payload of an event.
 #[must_use]
 pub fn data(event: &[u8]) -> Data {
     let mut found = Data::None;
@@ -127,9 +131,9 @@ pub fn data(event: &[u8]) -> Data {
     }
     while from < event.len() {
         let end = memchr::memchr2(b'\n', b'\r', &event[from..]).map_or(event.len(), |at| from + at);
-        if let Some(rest) = event[from..end].strip_prefix(b"data:") {
-            let skip = usize::from(rest.first() == Some(&b' '));
-            let place = end - rest.len() + skip..end;
+        if let Some(remainder) = event[from..end].strip_prefix(b"data:") {
+            let skip = usize::from(remainder.first() == Some(&b' '));
+            let place = end - remainder.len() + skip..end;
             found = match found {
                 Data::None => Data::Line(place),
                 Data::Line(first) => {
@@ -150,8 +154,8 @@ pub fn data(event: &[u8]) -> Data {
     found
 }
 
-/// An event whose data are `json`. A line feed within them would need a prefix of its own; JSON does not
-/// need it.
+/// An event with the payload `json` in one line. A line feed would need a `data:` of its own, and JSON does not
+/// need line feeds.
 pub(super) fn one_line(json: &[u8]) -> Vec<u8> {
     let mut text = b"data: ".to_vec();
     text.extend(json.iter().map(|byte| if *byte == b'\n' { b' ' } else { *byte }));
@@ -182,9 +186,9 @@ mod tests {
 
     #[test]
     fn blocks_end_where_events_end() {
-        let (whole, rest, all) = split(b"data: a\n\ndata: b\n\nda", &[3, 10]);
+        let (whole, remainder, all) = split(b"data: a\n\ndata: b\n\nda", &[3, 10]);
         assert_eq!(whole, b"data: a\n\ndata: b\n\n");
-        assert_eq!(rest, b"da");
+        assert_eq!(remainder, b"da");
         assert_eq!(all, vec![b"data: a\n\n".to_vec(), b"data: b\n\n".to_vec()]);
     }
 
@@ -192,9 +196,9 @@ mod tests {
     fn every_line_ending_is_understood() {
         for ending in ["\n", "\r\n", "\r"] {
             let text = format!("event: x{ending}data: a{ending}{ending}data: b{ending}{ending}:");
-            let (_, rest, all) = split(text.as_bytes(), &[]);
+            let (_, remainder, all) = split(text.as_bytes(), &[]);
             assert_eq!(all.len(), 2, "{ending:?}");
-            assert_eq!(rest, b":");
+            assert_eq!(remainder, b":");
             assert!(matches!(data(&all[0]), Data::Line(range) if &all[0][range.clone()] == b"a"));
         }
     }
@@ -208,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_event_is_refused() {
+    fn an_event_without_an_end_is_refused_at_the_limit() {
         let mut splitter = Splitter::default();
         let chunk = Bytes::from(vec![b'x'; 600 << 10]);
         assert!(splitter.push(chunk.clone()).is_ok());
@@ -219,16 +223,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn cuts_do_not_matter(
+        fn no_byte_changes_wherever_the_stream_is_cut(
             text in "(data: [ab]{0,3}|: c|event: e|\n|\r\n|\r|\n\n){0,12}",
             cuts in proptest::collection::vec(0usize..80, 0..6),
         ) {
             let mut cuts = cuts;
             cuts.sort_unstable();
-            let (mut one, rest_one, _) = split(text.as_bytes(), &[]);
-            let (mut many, rest_many, _) = split(text.as_bytes(), &cuts);
-            one.extend(rest_one);
-            many.extend(rest_many);
+            let (mut one, remainder_one, _) = split(text.as_bytes(), &[]);
+            let (mut many, remainder_many, _) = split(text.as_bytes(), &cuts);
+            one.extend(remainder_one);
+            many.extend(remainder_many);
             prop_assert_eq!(&one, text.as_bytes());
             prop_assert_eq!(&many, text.as_bytes());
         }

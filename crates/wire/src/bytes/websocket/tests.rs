@@ -4,7 +4,7 @@ use super::*;
 
 const WANTED: &[u8] = b"response.done";
 
-/// A frame of a server, in the shortest form of its length.
+/// A server's frame, with its length in the shortest form.
 fn frame(first: u8, content: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match content.len() {
@@ -30,7 +30,7 @@ fn masked(first: u8, content: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// What is found, and how it stands at the end.
+/// The messages that are found, and the state at the end.
 fn follow<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> (Vec<String>, Frames) {
     let mut frames = Frames::new(Some(WANTED));
     let mut found = Vec::new();
@@ -45,7 +45,7 @@ fn done(padding: usize) -> String {
 }
 
 #[test]
-fn the_accepted_key_is_the_one_of_the_standard() {
+fn the_accept_header_is_the_one_of_the_standard() {
     // RFC 6455, section 1.3.
     let key = "dGhlIHNhbXBsZSBub25jZQ==";
     assert!(is_key(key));
@@ -57,7 +57,7 @@ fn the_accepted_key_is_the_one_of_the_standard() {
 }
 
 #[test]
-fn a_frame_that_closes_fits_and_is_read_again() {
+fn a_close_frame_fits_and_can_be_read_back() {
     for speaker in [Speaker::Server, Speaker::Client] {
         let reason = "ä".repeat(200);
         let bytes = close_frame(speaker, 1011, &reason);
@@ -73,7 +73,7 @@ fn a_frame_that_closes_fits_and_is_read_again() {
 }
 
 #[test]
-fn borders_are_between_frames_only() {
+fn boundaries_are_only_between_frames() {
     let mut bytes = frame(0x81, &[b'x'; 300]);
     bytes.extend(masked(0x89, b"ping"));
     bytes.extend(frame(0x02, &[0; 70_000]));
@@ -88,7 +88,7 @@ fn borders_are_between_frames_only() {
 }
 
 #[test]
-fn messages_of_interest_are_found_whole_and_in_pieces() {
+fn wanted_messages_are_found_whole_and_in_pieces() {
     for padding in [0, 100, 500, 70_000] {
         let text = done(padding);
         let (first, second) = text.as_bytes().split_at(text.len() / 2);
@@ -123,11 +123,11 @@ fn frames_that_are_long_or_irrelevant_are_not_kept() {
 #[test]
 fn a_side_that_breaks_the_protocol_is_no_longer_followed() {
     for bytes in [
-        &[0xc1, 0x00][..],                       // compressed, though nobody offered that
-        &[0x83, 0x00],                           // no such frame
-        &[0x08, 0x00],                           // a close in parts
-        &[0x88, 126, 0, 200],                    // a close that is too long
-        b"HTTP/1.1 200 OK\r\n\r\n",              // another protocol
+        &[0xc1, 0x00][..],          // compressed, although no extension was negotiated
+        &[0x83, 0x00],              // no such frame
+        &[0x08, 0x00],              // a close in parts
+        &[0x88, 126, 0, 200],       // a close that is too long
+        b"HTTP/1.1 200 OK\r\n\r\n", // another protocol
         &[0x81, 127, 0xff, 0, 0, 0, 0, 0, 0, 0], // longer than anything
     ] {
         let (found, frames) = follow([bytes, &frame(0x81, done(0).as_bytes())]);
@@ -143,11 +143,11 @@ proptest! {
     ) {
         let bytes: Vec<u8> =
             texts.iter().flat_map(|padding| frame(0x81, done(*padding).as_bytes())).collect();
-        let mut rest = &bytes[..];
+        let mut tail = &bytes[..];
         let mut cuts = cuts.iter().cycle();
         let pieces = std::iter::from_fn(|| {
-            let (piece, after) = rest.split_at((*cuts.next()?).min(rest.len()));
-            rest = after;
+            let (piece, after) = tail.split_at((*cuts.next()?).min(tail.len()));
+            tail = after;
             (!piece.is_empty()).then_some(piece)
         });
         let (found, frames) = follow(pieces);

@@ -149,7 +149,7 @@ fn metadata_keeps_the_one_field_that_anthropic_knows() {
 }
 
 #[test]
-fn the_most_tokens_are_the_clients_else_the_price_lists_else_4096() {
+fn the_token_limit_is_the_clients_else_the_price_lists_else_4096() {
     let mut anthropic = deployment("anthropic");
     let most = |deployment: &Deployment, more: Value| {
         let out = sent(&chat(more), &order(deployment, Operation::Chat, CLAUDE)).unwrap();
@@ -182,7 +182,7 @@ fn a_deployments_defaults_are_translated_too() {
 }
 
 #[test]
-fn reasoning_effort_becomes_thinking_as_the_model_knows_it() {
+fn reasoning_effort_becomes_the_kind_of_thinking_that_the_model_supports() {
     let anthropic = deployment("anthropic");
     let thinking = |model: &str, effort: &str, most: u64| {
         let given = chat(json!({"reasoning_effort": effort, "max_tokens": most}));
@@ -205,7 +205,7 @@ fn reasoning_effort_becomes_thinking_as_the_model_knows_it() {
 }
 
 #[test]
-fn thoughts_do_not_eat_the_answer() {
+fn a_reasoning_budget_leaves_half_of_the_tokens_for_the_answer() {
     let mut anthropic = deployment("anthropic");
     let out = |deployment: &Deployment, more: Value| {
         sent(&chat(more), &order(deployment, Operation::Chat, CLAUDE)).unwrap()
@@ -222,7 +222,7 @@ fn thoughts_do_not_eat_the_answer() {
 }
 
 #[test]
-fn what_is_said_in_both_formats_words_is_merged_or_refused() {
+fn parameters_of_both_formats_are_merged_or_refused() {
     let anthropic = deployment("anthropic");
     let out = |model: &str, more: Value, drop_params: bool| {
         let order = order(&anthropic, Operation::Chat, model);
@@ -259,7 +259,7 @@ fn what_is_said_in_both_formats_words_is_merged_or_refused() {
 }
 
 #[test]
-fn nothing_else_vanishes_between_the_formats() {
+fn no_other_parameter_is_lost_between_the_formats() {
     let out = to_openai(&messages(json!({"output_config": {"effort": "low"}}))).unwrap();
     assert_eq!(out["reasoning_effort"], "low");
     for (config, field) in [
@@ -325,7 +325,7 @@ fn openais_reasoning_models_get_the_newer_name_of_the_limit() {
 }
 
 #[test]
-fn what_has_no_place_is_refused_by_name_and_parameters_can_be_dropped() {
+fn a_parameter_without_a_counterpart_is_refused_by_name_or_dropped() {
     let anthropic = deployment("anthropic");
     let openai = deployment("openai");
     for (given, field) in [
@@ -355,7 +355,7 @@ fn what_has_no_place_is_refused_by_name_and_parameters_can_be_dropped() {
 }
 
 #[test]
-fn what_says_nothing_is_left_out() {
+fn parameters_with_their_default_value_are_left_out() {
     let given = chat(json!({"n": 1, "logprobs": false, "store": false, "presence_penalty": 0,
         "frequency_penalty": 0.0, "logit_bias": {}, "service_tier": "auto", "seed": null,
         "metadata": {"a": "b"}, "num_retries": 3, "response_format": {"type": "text"}}));
@@ -363,8 +363,8 @@ fn what_says_nothing_is_left_out() {
 }
 
 #[test]
-fn content_that_has_no_place_is_refused_with_its_place_and_never_dropped() {
-    let said = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
+fn content_without_a_counterpart_is_refused_with_its_path_and_never_dropped() {
+    let with = |content: Value| json!({"messages": [{"role": "user", "content": content}]});
     let cases = [
         (
             json!([{"type": "input_audio", "input_audio": {}}]),
@@ -379,7 +379,7 @@ fn content_that_has_no_place_is_refused_with_its_place_and_never_dropped() {
         let anthropic = deployment("anthropic");
         let mut order = order(&anthropic, Operation::Chat, CLAUDE);
         order.drop_params = true;
-        assert_eq!(sent(&chat(said(content)), &order).unwrap_err().field, field);
+        assert_eq!(sent(&chat(with(content)), &order).unwrap_err().field, field);
     }
     let cases = [
         (json!([{"type": "search_result"}]), "messages[0].content[0].type: search_result"),
@@ -394,7 +394,7 @@ fn content_that_has_no_place_is_refused_with_its_place_and_never_dropped() {
         (json!([{"type": "image", "source": {"type": "file", "file_id": "f"}}]), "image.source"),
     ];
     for (content, field) in cases {
-        assert_eq!(to_openai(&messages(said(content))).unwrap_err().field, field);
+        assert_eq!(to_openai(&messages(with(content))).unwrap_err().field, field);
     }
     let web = json!({"tools": [{"type": "web_search_20250305", "name": "web_search"}]});
     assert_eq!(to_openai(&messages(web)).unwrap_err().field, "tools[0]");
@@ -421,7 +421,7 @@ fn anthropics_own_parameters_and_tools_pass_from_a_chat_client() {
 }
 
 #[test]
-fn cache_control_of_a_chat_client_arrives() {
+fn cache_control_of_a_chat_client_reaches_the_provider() {
     let mark = json!({"type": "ephemeral", "ttl": "1h"});
     let given = json!({
         "model": "m",
@@ -448,7 +448,7 @@ fn a_long_user_is_cut_to_what_openai_takes() {
 }
 
 #[test]
-fn documents_of_text_go_as_text_and_other_files_are_refused() {
+fn text_documents_are_sent_as_text_and_other_files_are_refused() {
     let file = |data: &str| {
         let part = json!({"type": "file", "file": {"file_data": data, "filename": "a"}});
         to_anthropic(&chat(json!({"messages": [{"role": "user", "content": [part]}]})))

@@ -30,7 +30,7 @@ fn read(reader: &mut Reader, text: &str) -> String {
 }
 
 #[test]
-fn content_finish_and_usage_are_noticed() {
+fn content_finish_and_usage_are_observed() {
     let mut reader = reader(false);
     let out = read(&mut reader, &format!("{ROLE}\n\n"));
     assert_eq!(out, format!("{ROLE}\n\n").replace("\"up\"", "\"mine\""));
@@ -46,7 +46,7 @@ fn content_finish_and_usage_are_noticed() {
 }
 
 #[test]
-fn an_empty_finish_reason_finishes_nothing() {
+fn an_empty_finish_reason_is_none() {
     let mut reader = reader(false);
     let empty = TEXT.replace("\"finish_reason\":null", "\"finish_reason\":\"\"");
     read(&mut reader, &format!("{empty}\n\n"));
@@ -71,14 +71,14 @@ fn a_malformed_event_is_skipped_and_an_error_ends_the_stream() {
 }
 
 #[test]
-fn an_event_over_several_lines_is_stamped_as_one() {
+fn the_model_is_replaced_in_an_event_of_several_lines() {
     let mut reader = reader(false);
     let out = read(&mut reader, "data: {\"model\":\"up\",\ndata: \"choices\":[]}\n\n");
     assert_eq!(out, "data: {\"model\":\"mine\", \"choices\":[]}\n\n");
 }
 
 #[test]
-fn the_last_event_may_lack_its_end() {
+fn the_last_event_may_lack_its_empty_line() {
     let mut reader = reader(false);
     assert_eq!(read(&mut reader, STOP), "");
     let mut out = Vec::new();
@@ -87,7 +87,7 @@ fn the_last_event_may_lack_its_end() {
     assert!(reader.is_complete());
 }
 
-/// The same events as lines, read by the same reader: it knows no framing.
+/// The same events as lines, read by the same reader.
 #[test]
 fn another_framing_needs_no_change_of_the_reader() {
     let json = |event: &str| event.strip_prefix("data: ").unwrap().to_owned();
@@ -119,7 +119,7 @@ fn another_framing_needs_no_change_of_the_reader() {
 
 proptest! {
     #[test]
-    fn the_view_does_not_depend_on_the_cuts(cuts in proptest::collection::vec(0usize..900, 0..9)) {
+    fn the_output_does_not_depend_on_the_cuts(cuts in proptest::collection::vec(0usize..900, 0..9)) {
         let text = format!("{ROLE}\n\n{TEXT}\n\n: x\n\n{STOP}\n\n{USAGE}\n\ndata: [DONE]\n\n");
         let mut whole = reader(false);
         let expected = read(&mut whole, &text);

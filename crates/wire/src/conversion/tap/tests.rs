@@ -1,4 +1,4 @@
-//! A tap hears what the client reads, and changes nothing of it.
+//! A tap reports what the client gets, and changes none of it.
 
 use hale_core::usage::Usage;
 
@@ -13,19 +13,19 @@ const MESSAGES: Conversion =
 const RESPONSES: Conversion =
     Conversion { operation: Operation::Responses, wire: WireFormat::OpenAi };
 
-/// What a client gets of a stream that is cut at `cut`, and what the tap heard.
+/// What the client gets of a stream that is cut at `cut`, and the deltas of the tap.
 fn streamed(conversion: Conversion, text: &str, cut: usize) -> (Vec<u8>, Vec<Delta<'static>>) {
     let mut reader = Reader::tapped(conversion, view());
-    let (mut out, mut heard) = (Vec::new(), Vec::new());
+    let (mut out, mut summary) = (Vec::new(), Vec::new());
     let (first, second) = text.as_bytes().split_at(cut);
     for part in [first, second] {
         reader.push(Bytes::copy_from_slice(part), &mut out).unwrap();
-        heard.extend_from_slice(reader.tap().unwrap().deltas());
+        summary.extend_from_slice(reader.tap().unwrap().deltas());
     }
     reader.finish(&mut out).unwrap();
-    heard.extend_from_slice(reader.tap().unwrap().deltas());
+    summary.extend_from_slice(reader.tap().unwrap().deltas());
     assert_eq!(reader.tap().unwrap().missed(), 0);
-    (out, heard)
+    (out, summary)
 }
 
 fn without_tap(conversion: Conversion, text: &str) -> Vec<u8> {
@@ -37,9 +37,9 @@ fn without_tap(conversion: Conversion, text: &str) -> Vec<u8> {
     out
 }
 
-/// The deltas in short: texts joined, calls with their inputs.
+/// A summary of deltas: texts joined, calls with their inputs.
 #[derive(Debug, Default, PartialEq)]
-struct Heard {
+struct Summary {
     starts: usize,
     text: String,
     thoughts: String,
@@ -50,26 +50,26 @@ struct Heard {
     ends: usize,
 }
 
-fn in_short(deltas: &[Delta<'_>]) -> Heard {
-    let mut heard = Heard::default();
+fn in_short(deltas: &[Delta<'_>]) -> Summary {
+    let mut summary = Summary::default();
     for delta in deltas {
         match delta {
-            Delta::Start(_) => heard.starts += 1,
-            Delta::Text(text) => heard.text.push_str(text),
-            Delta::Thinking(text) => heard.thoughts.push_str(text),
-            Delta::Refusal(text) => heard.refusal.push_str(text),
+            Delta::Start(_) => summary.starts += 1,
+            Delta::Text(text) => summary.text.push_str(text),
+            Delta::Thinking(text) => summary.thoughts.push_str(text),
+            Delta::Refusal(text) => summary.refusal.push_str(text),
             Delta::ToolStart { call, name, .. } => {
-                assert_eq!(*call, heard.calls.len());
-                heard.calls.push((name.to_string(), String::new()));
+                assert_eq!(*call, summary.calls.len());
+                summary.calls.push((name.to_string(), String::new()));
             }
-            Delta::ToolInput { call, json } => heard.calls[*call].1.push_str(json),
-            Delta::Stop(stop, _) => heard.stop = Some(stop.clone()),
-            Delta::Usage(usage) => heard.usage = Some(*usage),
-            Delta::End => heard.ends += 1,
+            Delta::ToolInput { call, json } => summary.calls[*call].1.push_str(json),
+            Delta::Stop(stop, _) => summary.stop = Some(stop.clone()),
+            Delta::Usage(usage) => summary.usage = Some(*usage),
+            Delta::End => summary.ends += 1,
             Delta::Signature(_) | Delta::Redacted(_) | Delta::Ping => {}
         }
     }
-    heard
+    summary
 }
 
 #[test]
@@ -87,33 +87,33 @@ fn the_bytes_are_the_same_with_a_tap_and_without_wherever_a_stream_is_cut() {
     ] {
         let text = testdata(name);
         let expected = without_tap(conversion, &text);
-        let heard = in_short(&streamed(conversion, &text, 0).1);
-        assert_eq!((heard.starts, heard.ends), (1, 1), "{name}");
-        assert!(heard.stop.is_some() && heard.usage.is_some(), "{name}: {heard:?}");
-        assert!(!heard.text.is_empty() || !heard.calls.is_empty(), "{name}");
+        let summary = in_short(&streamed(conversion, &text, 0).1);
+        assert_eq!((summary.starts, summary.ends), (1, 1), "{name}");
+        assert!(summary.stop.is_some() && summary.usage.is_some(), "{name}: {summary:?}");
+        assert!(!summary.text.is_empty() || !summary.calls.is_empty(), "{name}");
         for cut in (0..text.len()).step_by(13) {
             let (out, deltas) = streamed(conversion, &text, cut);
             assert!(out == expected, "{name} cut at {cut}");
-            assert_eq!(in_short(&deltas), heard, "{name} cut at {cut}");
+            assert_eq!(in_short(&deltas), summary, "{name} cut at {cut}");
         }
     }
 }
 
 #[test]
-fn a_full_answer_says_the_same_as_its_stream_would() {
+fn a_full_answer_gives_the_deltas_of_a_stream() {
     let completion = Bytes::from(body("openai/completion-tools.json").to_string());
-    let heard = in_short(&answer(CHAT, &completion).unwrap());
-    assert_eq!((heard.starts, heard.ends, heard.stop), (1, 1, Some(Stop::Tools)));
-    assert!(!heard.calls.is_empty() && heard.usage.is_some(), "{:?}", heard.calls);
+    let summary = in_short(&answer(CHAT, &completion).unwrap());
+    assert_eq!((summary.starts, summary.ends, summary.stop), (1, 1, Some(Stop::Tools)));
+    assert!(!summary.calls.is_empty() && summary.usage.is_some(), "{:?}", summary.calls);
 
     let message = Bytes::from(body("anthropic/message-tools.json").to_string());
-    let heard = in_short(&answer(MESSAGES, &message).unwrap());
-    assert!(!heard.calls.is_empty() && heard.stop == Some(Stop::Tools), "{heard:?}");
+    let summary = in_short(&answer(MESSAGES, &message).unwrap());
+    assert!(!summary.calls.is_empty() && summary.stop == Some(Stop::Tools), "{summary:?}");
 
     let response = Bytes::from(body("openai/response-text.json").to_string());
-    let heard = in_short(&answer(RESPONSES, &response).unwrap());
-    assert!(heard.text.contains("unicorn") && heard.stop == Some(Stop::End), "{heard:?}");
-    assert_eq!(heard.usage.unwrap().output, 87);
+    let summary = in_short(&answer(RESPONSES, &response).unwrap());
+    assert!(summary.text.contains("unicorn") && summary.stop == Some(Stop::End), "{summary:?}");
+    assert_eq!(summary.usage.unwrap().output, 87);
     let incomplete = Bytes::from(body("openai/response-incomplete.json").to_string());
     assert_eq!(in_short(&answer(RESPONSES, &incomplete).unwrap()).stop, Some(Stop::Refusal));
 
@@ -123,7 +123,7 @@ fn a_full_answer_says_the_same_as_its_stream_would() {
 }
 
 #[test]
-fn what_has_no_neutral_form_passes_and_is_counted() {
+fn an_event_without_a_neutral_form_passes_and_is_counted() {
     let audio = "data: {\"id\":\"c\",\"choices\":[{\"index\":0,\"delta\":{\"audio\":{\"data\":\"AAAA\"}}}]}\n\n";
     let mut reader = Reader::tapped(CHAT, view());
     let mut out = Vec::new();
@@ -151,7 +151,7 @@ fn the_deltas_are_those_of_the_last_push() {
 }
 
 #[test]
-fn items_of_a_response_that_come_whole_are_heard_once() {
+fn items_of_a_response_are_read_once_in_pieces_or_complete() {
     let event = |json: &str| format!("data: {json}\n\n");
     let text = [
         r#"{"type":"response.created","response":{"id":"r"}}"#,
@@ -169,7 +169,7 @@ fn items_of_a_response_that_come_whole_are_heard_once() {
     .map(event)
     .concat();
     let (_, deltas) = streamed(RESPONSES, &text, 0);
-    let expected = Heard {
+    let expected = Summary {
         starts: 1,
         text: "streamed \u{1f600}, whole".to_owned(),
         thoughts: "hm".to_owned(),

@@ -1,4 +1,4 @@
-//! Answers and streams that are not as their format's page says, but come.
+//! Answers and streams that differ from the documentation of their format, but occur.
 
 use bytes::Bytes;
 use hale_core::operation::Operation;
@@ -24,7 +24,7 @@ fn chunk(delta: Value, finish: Value) -> String {
     format!("data: {chunk}\n\n")
 }
 
-/// What breaks the stream that holds `text`.
+/// The error of the stream `text`.
 fn broken(conversion: Conversion, text: &str) -> String {
     let (mut reader, mut out) = (Reader::new(conversion, view()), Vec::new());
     match reader.push(Bytes::copy_from_slice(text.as_bytes()), &mut out) {
@@ -33,13 +33,13 @@ fn broken(conversion: Conversion, text: &str) -> String {
     }
 }
 
-/// Texts of the pieces under `name`, joined.
+/// The texts of the deltas `name`, joined.
 fn joined(out: &str, name: &str) -> String {
     data(out).iter().filter_map(|event| event["delta"][name].as_str()).collect()
 }
 
 #[test]
-fn a_call_that_the_clients_limit_cut_off_is_left_out() {
+fn a_call_that_the_token_limit_cut_off_is_left_out() {
     let mut given = body("openai/completion-tools.json");
     given["choices"][0]["message"]["tool_calls"][1]["function"]["arguments"] = json!("{\"x\":");
     given["choices"][0]["finish_reason"] = json!("length");
@@ -60,7 +60,7 @@ fn arguments_that_are_not_an_object_are_the_clients_to_judge() {
 }
 
 #[test]
-fn a_failure_as_finish_reason_is_an_error_and_an_unknown_one_keeps_its_word() {
+fn a_failure_as_finish_reason_is_an_error_and_an_unknown_reason_is_kept() {
     let mut given = body("openai/completion-text.json");
     for (reason, error, expected) in [
         ("error", json!({"code": 502, "message": "upstream died"}), "upstream died"),
@@ -69,8 +69,8 @@ fn a_failure_as_finish_reason_is_an_error_and_an_unknown_one_keeps_its_word() {
     ] {
         given["choices"][0]["finish_reason"] = json!(reason);
         given["choices"][0]["error"] = error.clone();
-        let Err(Fault::Error(said)) = seen(&given) else { panic!("{reason}") };
-        assert!(said.message.contains(expected), "{said:?}");
+        let Err(Fault::Error(fault)) = seen(&given) else { panic!("{reason}") };
+        assert!(fault.message.contains(expected), "{fault:?}");
         let text = chunk(json!({"content": "Hi"}), Value::Null)
             + &format!(
                 "data: {}\n\n",
@@ -94,7 +94,7 @@ fn a_failure_as_finish_reason_is_an_error_and_an_unknown_one_keeps_its_word() {
     assert_eq!(data(&out).last().unwrap()["choices"][0]["finish_reason"], "mood");
 }
 
-/// The shape is that of <https://github.com/braintrustdata/braintrust-sdk-javascript/issues/1857>.
+/// The shape in <https://github.com/braintrustdata/braintrust-sdk-javascript/issues/1857>.
 #[test]
 fn content_in_parts_is_read() {
     let thought = json!([{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}]);
@@ -114,7 +114,7 @@ fn content_in_parts_is_read() {
 }
 
 #[test]
-fn content_that_is_not_understood_ends_the_stream() {
+fn unknown_content_ends_the_stream() {
     for (delta, expected) in [
         (json!({"content": [{"type": "hologram", "hologram": "x"}]}), "`hologram`"),
         (json!({"content": 7}), "`content`"),
@@ -135,7 +135,7 @@ fn content_that_is_not_understood_ends_the_stream() {
 }
 
 #[test]
-fn a_character_cut_in_two_arrives_whole() {
+fn a_character_cut_in_two_is_joined() {
     let piece = |name: &str, text: &str| {
         format!("data: {{\"id\":\"c\",\"choices\":[{{\"delta\":{{\"{name}\":\"{text}\"}}}}]}}\n\n")
     };
@@ -175,7 +175,7 @@ fn a_huge_id_is_not_repeated() {
 }
 
 #[test]
-fn what_one_piece_becomes_is_bounded() {
+fn the_output_for_one_piece_is_bounded() {
     let call = "{\"index\":0,\"function\":{\"arguments\":\"a\"}},";
     let calls = call.repeat((1 << 20) / call.len() - 10);
     let event = format!(
@@ -208,7 +208,7 @@ fn the_calls_of_a_stream_and_their_names_are_bounded() {
 
 /// As in <https://github.com/openai/openai-agents-js/issues/92>.
 #[test]
-fn azures_chunk_about_the_prompt_begins_nothing() {
+fn azures_chunk_about_the_prompt_does_not_start_the_answer() {
     let first = "data: {\"choices\":[],\"created\":0,\"id\":\"\",\"model\":\"\",\"object\":\"\",\
                  \"prompt_filter_results\":[{\"prompt_index\":0,\"content_filter_results\":{}}]}\n\n";
     let (_, out) = streamed(MESSAGES_AT_OPENAI, first, &[]);
@@ -218,7 +218,7 @@ fn azures_chunk_about_the_prompt_begins_nothing() {
     assert_eq!(data(&out)[0]["message"]["id"], "c");
 }
 
-/// Blocks as the official SDK puts them together; panics on a piece for a block that is not open.
+/// The blocks as the official SDK joins them; panics on a delta for a block that is not open.
 fn blocks(out: &str) -> Vec<(Value, String)> {
     let mut blocks: Vec<(Value, String)> = Vec::new();
     let mut open = None;
@@ -245,7 +245,7 @@ fn blocks(out: &str) -> Vec<(Value, String)> {
 }
 
 #[test]
-fn mixed_calls_leave_one_after_the_other() {
+fn mixed_calls_are_written_one_after_the_other() {
     let call = |index: u64, id: &str, text: &str| {
         let mut call = json!({"index": index, "function": {"arguments": text}});
         if !id.is_empty() {
@@ -266,9 +266,9 @@ fn mixed_calls_leave_one_after_the_other() {
     ]
     .concat();
     let (mut reader, out) = streamed(MESSAGES_AT_OPENAI, &text, &[]);
-    let mut rest = Vec::new();
-    reader.close(&mut rest);
-    let blocks = blocks(&(out + std::str::from_utf8(&rest).unwrap()));
+    let mut tail = Vec::new();
+    reader.close(&mut tail);
+    let blocks = blocks(&(out + std::str::from_utf8(&tail).unwrap()));
     let got: Vec<(&str, &str)> = blocks
         .iter()
         .map(|(block, text)| (block["id"].as_str().unwrap_or("text"), text.as_str()))

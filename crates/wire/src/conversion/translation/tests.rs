@@ -244,10 +244,10 @@ fn a_stream_that_only_stops_is_closed_once_with_its_usage() {
     let (mut reader, mut out) = streamed(MESSAGES_AT_OPENAI, &text, &[]);
     assert!(reader.is_complete() && !reader.is_done());
     assert!(!out.contains("message_delta"), "the usage may still come");
-    let mut rest = Vec::new();
-    reader.close(&mut rest);
-    reader.close(&mut rest);
-    out.push_str(std::str::from_utf8(&rest).unwrap());
+    let mut tail = Vec::new();
+    reader.close(&mut tail);
+    reader.close(&mut tail);
+    out.push_str(std::str::from_utf8(&tail).unwrap());
     let events = data(&out);
     assert_eq!(events[events.len() - 2]["usage"]["cache_read_input_tokens"], 4);
     assert_eq!(events.iter().filter(|event| event["type"] == "message_stop").count(), 1);
@@ -327,8 +327,8 @@ fn block(of_user: bool) -> BoxedStrategy<Value> {
 }
 
 proptest! {
-    /// What an Anthropic client says arrives at Anthropic again after a detour through the OpenAI
-    /// format, up to texts that are joined.
+    /// A request of an Anthropic client survives the round trip through the OpenAI format, except that texts are
+    /// joined.
     #[test]
     fn a_request_survives_the_round_trip(
         system in proptest::option::of("[a-z ]{1,9}"),
@@ -363,7 +363,7 @@ proptest! {
         prop_assert_eq!(listed(back), listed(request));
     }
 
-    /// However the bytes are cut, the client sees the same.
+    /// The client gets the same output wherever the bytes are cut.
     #[test]
     fn translated_streams_do_not_depend_on_the_cuts(
         which in 0usize..5,
@@ -382,7 +382,7 @@ proptest! {
         prop_assert_eq!(one.usage(), many.usage());
     }
 
-    /// No bytes of an upstream stop the gateway, in whatever format it should have spoken.
+    /// No bytes of an upstream make the gateway panic, whatever format was expected.
     #[test]
     fn any_answer_is_judged_and_any_event_is_survived(
         bytes in proptest::collection::vec(any::<u8>(), 0..80),
@@ -392,7 +392,7 @@ proptest! {
             for body in [&bytes[..], text.as_bytes()] {
                 let _judged = answer::check(conversion, &Bytes::copy_from_slice(body), &view());
             }
-            // What can not be passed on breaks the stream, and nothing else.
+            // An event that cannot be passed on breaks only the stream.
             let mut reader = Reader::new(conversion, view());
             let event = Bytes::from(format!("data: {text}\n\n"));
             let _broken = reader.push(event, &mut Vec::new());
@@ -400,7 +400,7 @@ proptest! {
     }
 }
 
-/// The request with every content as a list of blocks, as both ways of writing one text are the same.
+/// The request with every content as a list of blocks: a single text may be written either way.
 fn listed(mut request: Value) -> Value {
     let as_list = |content: &mut Value| {
         if let Value::String(text) = content {

@@ -1,4 +1,4 @@
-//! Full answers of the Anthropic wire: to the neutral form and from it.
+//! Full answers of the Anthropic wire: reads them into the neutral form and writes them from it.
 //!
 //! Called by [`crate::conversion::answer`] when client and provider speak different formats.
 
@@ -48,7 +48,8 @@ struct Block<'a> {
     data: Option<Str<'a>>,
 }
 
-/// The answer in `text`. Blocks of the provider's own tools have no neutral form; the text about them has.
+/// The answer in `text`. Blocks of the provider's own tools have no neutral form and are left out; the text about
+/// them stays.
 pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     let message: Message<'_> = serde_json::from_str(text)
         .map_err(|why| Fault::Malformed(format!("a broken answer: {why}")))?;
@@ -83,7 +84,7 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     })
 }
 
-/// The body of a message that says `answer`.
+/// The body of a message with the content of `answer`.
 pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
     let mut json = JsonText::new();
     json.open(b'{').member("id", &answer.id).member("type", "message");
@@ -100,7 +101,7 @@ pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
     json.into_bytes()
 }
 
-/// The value of `stop_reason`, and `stop_sequence` with its value.
+/// Writes the value of `stop_reason`, and `stop_sequence` with its value.
 pub(super) fn write_stop(json: &mut JsonText, stop: Option<&Stop>, sequence: Option<&str>) {
     match stop {
         Some(stop) => json.text(stop_reason(stop)),
@@ -128,7 +129,7 @@ fn write_block(json: &mut JsonText, content: &Content<'_>) {
             json.open(b'{').member("type", "tool_use").member("id", id).member("name", name);
             json.raw_member("input", input);
         }
-        // A model does not answer with these.
+        // Models do not answer with these.
         Content::Image(_) | Content::Document { .. } | Content::ToolResult { .. } => return,
     }
     json.close(b'}');

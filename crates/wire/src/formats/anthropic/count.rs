@@ -1,18 +1,18 @@
-//! An estimate of a prompt's tokens, for providers that do not count.
+//! Estimates the tokens of a prompt, for providers that do not count them.
 //!
-//! Called by [`crate::conversion::prepare`] for `/v1/messages/count_tokens`. Always true: it is an estimate and says so.
+//! Called for `/v1/messages/count_tokens`. Always true: the answer says that it is an estimate.
 
 use crate::bytes::json::JsonText;
 use crate::formats::neutral::{Content, Part, Request, Source, Tool};
 
 /// Bytes of text per token: a rule of thumb for English and code.
 pub(crate) const BYTES_PER_TOKEN: u64 = 4;
-/// What a turn costs besides its text.
+/// Tokens of a turn besides its text.
 const PER_TURN: u64 = 4;
 /// Tokens of an image of the largest size that is not scaled down. Source:
 /// <https://platform.claude.com/docs/en/build-with-claude/vision>.
 pub(crate) const PER_IMAGE: u64 = 1_600;
-/// Bytes of a PDF per token: a page has some 50 KB and 2,000 tokens.
+/// Bytes of a PDF per token: a page has about 50 KB and 2,000 tokens.
 const PDF_BYTES_PER_TOKEN: u64 = 25;
 
 /// The answer to a request for a count.
@@ -48,7 +48,7 @@ fn content(content: &Content<'_>) -> u64 {
         }
         Content::ToolCall { name, input, .. } => PER_TURN + text(name) + text(input),
         Content::ToolResult { parts: inner, .. } => PER_TURN + parts(inner),
-        // Thoughts of earlier turns are not counted as input.
+        // Reasoning of earlier turns does not count as input.
         Content::Thinking { .. } | Content::Redacted(_) => 0,
     }
 }

@@ -1,7 +1,7 @@
-//! Requests to upstreams that speak the Anthropic wire: what of a body changes on the way.
+//! The edits of a request body in the Anthropic format, for an upstream that speaks it.
 //!
-//! Called once per attempt, for bodies of clients and for those that [`super::write_request`] wrote.
-//! Always true: the edits are a list of top-level members; nothing else of the body changes.
+//! Called once per attempt, for bodies of clients and for those that [`super::write_request`] wrote. Always true:
+//! only top-level members change.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::bytes::json::Str;
 use crate::bytes::peek::Peek;
 use crate::formats::order::Order;
 
-/// The body for the upstream. `defaults` is off for a body that has the deployment's defaults already.
+/// The body for the upstream. `defaults` says whether the body still needs the deployment's defaults.
 pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, defaults: bool) -> Bytes {
     let deployment = order.deployment;
     let mut edits = Vec::with_capacity(8);
@@ -36,7 +36,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, defaults: bool) -> By
     peek.edited(&edits)
 }
 
-/// `metadata` with the one field that the provider knows; users of the reference put more into it.
+/// `metadata` with the one field that the provider accepts; clients of LiteLLM put more into it.
 fn metadata(raw: &str) -> Option<Edit<'static>> {
     #[derive(Deserialize)]
     struct Metadata<'a> {

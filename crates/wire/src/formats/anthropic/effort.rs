@@ -1,7 +1,7 @@
-//! How long the model may think and answer, and in which shape: `max_tokens`, `thinking`, `output_config`.
+//! How much the model may reason and answer, and in which shape: `max_tokens`, `thinking`, `output_config`.
 //!
-//! Called by [`super::write_request`]. Always true: a budget leaves at least as much for the answer, and
-//! what is said twice in different words is refused, not chosen from.
+//! Called by [`super::write_request`]. Always true: a reasoning budget leaves at least as many tokens for the answer;
+//! two fields that contradict each other are refused.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,12 +13,12 @@ use crate::bytes::json::JsonText;
 use crate::formats::neutral::{Format, Json, Request, Thinking, Unfit};
 use crate::formats::order::Order;
 
-/// `max_tokens` where neither the client nor the price list names a number. Source: the contract.
+/// `max_tokens` if neither the client nor the price list has a limit: the format requires one.
 const MAX_TOKENS: u64 = 4096;
-/// Least budget that the provider takes. Source: its documentation of extended thinking.
+/// Smallest budget that the provider accepts. Source: its documentation of extended thinking.
 const BUDGET_MIN: u64 = 1024;
 
-/// What is written of it.
+/// The fields to write.
 pub(super) struct Plan<'r> {
     /// `max_tokens`.
     pub(super) most: Json<'r>,
@@ -28,10 +28,10 @@ pub(super) struct Plan<'r> {
     effort: Option<Cow<'r, str>>,
 }
 
-/// What `request` says about it.
+/// The fields for `request`.
 pub(super) fn plan<'r>(request: &'r Request<'_>, order: &Order<'_>) -> Result<Plan<'r>, Unfit> {
     let wish = request.effort.as_deref().map(wish).transpose()?;
-    let adaptive = thinks_adaptively(order.upstream_model);
+    let adaptive = reasons_adaptively(order.upstream_model);
     let limit = Limit::of(request, order);
     let Some(thinking) = &request.thinking else {
         return match wish {
@@ -62,7 +62,7 @@ pub(super) fn plan<'r>(request: &'r Request<'_>, order: &Order<'_>) -> Result<Pl
 
 const ADAPTIVE: &str = r#"{"type":"adaptive"}"#;
 
-/// The budget and the word for an effort in OpenAI's words.
+/// The budget and Anthropic's name for an effort of OpenAI.
 fn wish(effort: &str) -> Result<(u64, &'static str), Unfit> {
     Ok(match effort {
         "none" => (0, "none"),
@@ -78,7 +78,7 @@ fn wish(effort: &str) -> Result<(u64, &'static str), Unfit> {
     })
 }
 
-/// A budget of thoughts is part of `max_tokens`: at most half of it, or the answer has no room.
+/// A reasoning budget is part of `max_tokens`: at most half of it, so that the answer fits too.
 fn by_budget<'r>(budget: u64, limit: Limit<'r>, order: &Order<'_>) -> Result<Plan<'r>, Unfit> {
     let budget = budget.min(limit.known().map_or(budget, |most| most / 2));
     if budget >= BUDGET_MIN {
@@ -88,9 +88,9 @@ fn by_budget<'r>(budget: u64, limit: Limit<'r>, order: &Order<'_>) -> Result<Pla
     if order.drop_params {
         return Ok(Plan { most: limit.with(0), thinking: None, effort: None });
     }
-    let remedy =
+    let fix =
         "allow at least 2048 tokens with `max_tokens`, of which thoughts get half, or leave it out";
-    Err(Unfit::unsupported("reasoning_effort", &order.deployment.endpoint.provider.name, remedy))
+    Err(Unfit::unsupported("reasoning_effort", &order.deployment.endpoint.provider.name, fix))
 }
 
 fn enabled(budget: u64) -> Json<'static> {
@@ -102,7 +102,7 @@ fn named_budget(thinking: &str) -> u64 {
     struct Config {
         budget_tokens: Option<u64>,
     }
-    // Anything else is the provider's to judge.
+    // The provider decides about anything else.
     serde_json::from_str::<Config>(thinking)
         .ok()
         .and_then(|config| config.budget_tokens)
@@ -116,13 +116,13 @@ fn twice(field: &str, other: &str) -> Unfit {
     )
 }
 
-/// Most tokens of the answer, thoughts included.
+/// Maximum tokens of the answer, reasoning included.
 enum Limit<'r> {
-    /// The client's, as it wrote it.
+    /// The client's limit, as JSON text.
     Given(&'r str),
-    /// The model's own.
+    /// The model's limit in the price list.
     Listed(u64),
-    /// Nobody's.
+    /// There is none.
     Unknown,
 }
 
@@ -148,7 +148,7 @@ impl<'r> Limit<'r> {
         }
     }
 
-    /// `max_tokens` with so many for thoughts.
+    /// `max_tokens`, of which `budget` are for reasoning.
     fn with(&self, budget: u64) -> Json<'r> {
         match self {
             Limit::Given(raw) => Cow::Borrowed(raw),
@@ -158,8 +158,7 @@ impl<'r> Limit<'r> {
     }
 }
 
-/// Writes `output_config`: what the client gave of it in the provider's own words, with the effort and the
-/// format that it said in its own.
+/// Writes `output_config`: the client's own, with the effort and the format from OpenAI's fields.
 pub(super) fn write_output(
     json: &mut JsonText,
     request: &Request<'_>,
@@ -212,12 +211,12 @@ pub(super) fn write_output(
     Ok(())
 }
 
-/// Whether a model decides itself how much it thinks: Claude from 4.6 on. Names since Claude 4 are
-/// `claude-FAMILY-MAJOR-MINOR-DATE`; those before begin with the number. Source:
+/// Whether a model decides itself how much it reasons: Claude 4.6 and later. Names since Claude 4 are
+/// `claude-FAMILY-MAJOR-MINOR-DATE`; earlier ones have the number first. Source:
 /// <https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking>.
-fn thinks_adaptively(model: &str) -> bool {
-    let Some((_, rest)) = model.split_once("claude-") else { return false };
-    let mut words = rest.split(['-', '@', ':']);
+fn reasons_adaptively(model: &str) -> bool {
+    let Some((_, tail)) = model.split_once("claude-") else { return false };
+    let mut words = tail.split(['-', '@', ':']);
     let family = words.next().unwrap_or_default();
     if family.starts_with(|c: char| c.is_ascii_digit()) || family == "instant" {
         return false;
@@ -226,7 +225,7 @@ fn thinks_adaptively(model: &str) -> bool {
     match (number(words.next()), number(words.next())) {
         (Some(4), minor) => minor.is_some_and(|minor| minor >= 6),
         (Some(major), _) => major > 4,
-        // A name without a number is a newer one.
+        // A name without a number is newer.
         (None, _) => true,
     }
 }
@@ -236,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn newer_models_think_adaptively() {
+    fn newer_models_reason_adaptively() {
         for (model, expected) in [
             ("claude-opus-4-6", true),
             ("claude-opus-4-7-20260416", true),
@@ -251,7 +250,7 @@ mod tests {
             ("claude-instant-1", false),
             ("deepseek-chat", false),
         ] {
-            assert_eq!(thinks_adaptively(model), expected, "{model}");
+            assert_eq!(reasons_adaptively(model), expected, "{model}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The wire of Anthropic's messages.
 //!
-//! Called by [`crate::conversion::prepare`] and by what it gives out. [`edits`] and [`observe`] serve the way on which bytes
-//! pass; the other modules translate to and from [`crate::formats::neutral`]. Source of the format:
+//! Used by the conversion. [`edits`] and [`observe`] serve bodies that pass unchanged; the other modules translate to
+//! and from [`crate::formats::neutral`]. Source of the format:
 //! <https://platform.claude.com/docs/en/api/messages>.
 
 pub(crate) mod answer;
@@ -34,7 +34,7 @@ fn stop_reason(stop: &Stop) -> &str {
     }
 }
 
-/// What a stop reason means; an unknown one keeps its word.
+/// The meaning of a stop reason; an unknown one is kept.
 fn stop_of(stop_reason: &str) -> Stop {
     match stop_reason {
         "stop_sequence" => Stop::Sequence,
@@ -48,7 +48,7 @@ fn stop_of(stop_reason: &str) -> Stop {
     }
 }
 
-/// A usage object. Anthropic counts the cache's tokens beside `input_tokens`, not within.
+/// A usage object. Anthropic does not include the cache's tokens in `input_tokens`.
 fn write_usage(json: &mut JsonText, usage: &Usage) {
     let cached = usage.cached_input.saturating_add(usage.cache_creation);
     json.open(b'{')

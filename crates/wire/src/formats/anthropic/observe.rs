@@ -1,7 +1,6 @@
 //! Answers and events of the Anthropic wire on their way to a client of the same format.
 //!
-//! Called by the conversion for messages and counts of tokens. Always true: nothing changes but the model's
-//! name.
+//! Called by the conversion for messages and counts of tokens. Always true: only the model's name changes.
 
 use std::ops::Range;
 
@@ -16,7 +15,7 @@ use crate::formats::errors;
 use crate::formats::event::{Change, EventError, Progress, Seen};
 use crate::formats::view::View;
 
-/// What is seen in a full answer to `operation`: a list of blocks and why it ended, or a count.
+/// Observes a full answer to `operation`: a list of blocks and the reason of its end, or a count.
 pub(crate) fn observe_answer(
     operation: Operation,
     text: &str,
@@ -41,7 +40,7 @@ pub(crate) fn observe_answer(
     Ok(Observed { patches: patches.into_iter().collect(), usage: counts.usage() })
 }
 
-/// Whether `content` is a list with something in it, or of an answer that is `finished` an empty one.
+/// Whether `content` is a list that is not empty; the list of a `finished` answer may be empty.
 fn is_content(content: &str, finished: bool) -> bool {
     content.strip_prefix('[').is_some_and(|list| finished || !list.trim_start().starts_with(']'))
 }
@@ -104,7 +103,7 @@ impl Events {
         Ok(Seen::Event(Change::None))
     }
 
-    /// Takes the usage of a `message_start`; gives back where the model's name stands.
+    /// Takes the usage of a `message_start`; returns the range of the model's name.
     fn start(&mut self, text: &str, message: Range<usize>) -> Result<Place, EventError> {
         let from = message.start;
         let [model, usage] = places(&text.as_bytes()[message], ["model", "usage"])?;
@@ -115,8 +114,7 @@ impl Events {
     }
 }
 
-/// Whether a block or a delta holds content. Blocks of text and thoughts begin empty; all others are content
-/// by being there.
+/// Whether a block or a delta holds content. Blocks of text and reasoning start empty; any other block is content.
 fn holds_content(text: Option<&str>) -> bool {
     #[derive(Deserialize)]
     struct Piece<'a> {
@@ -209,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_says_something_or_why_it_says_nothing() {
+    fn an_answer_has_content_or_a_stop_reason() {
         let is_answer = |text: &str| observe_answer(Operation::Messages, text, &view()).is_ok();
         assert!(is_answer(r#"{"content":[{"type":"text"}]}"#));
         assert!(is_answer(r#"{"content":[ ],"stop_reason":"end_turn"}"#));

@@ -1,7 +1,7 @@
-//! A messages request of a client, as a neutral request.
+//! Reads a messages request into the neutral form.
 //!
-//! Called by [`crate::conversion::prepare`] when the provider speaks another wire, and for estimates of tokens. Always
-//! true: what the client said is either in the neutral request or named in the refusal.
+//! Called if the provider speaks another wire, and to estimate tokens. Always true: every field is in the neutral
+//! request, or the refusal names it.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

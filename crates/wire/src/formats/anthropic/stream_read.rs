@@ -1,8 +1,8 @@
-//! Events of the Anthropic wire as neutral deltas.
+//! Reads events of the Anthropic wire as neutral deltas.
 //!
-//! Called by [`crate::conversion::stream`] for clients of another format. Always true: calls of tools are counted in
-//! the order in which they begin, whatever the blocks' indexes; what an event adds to the answer is in its
-//! deltas, or the stream ends. What the provider's own tools say is not part of it.
+//! Called for clients of another format, and by the tap. Always true: tool calls are numbered in the order in which
+//! they start, whatever the indexes of their blocks; everything that an event adds is in its deltas, or the stream
+//! ends. Blocks of the provider's own tools are not part of the answer.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use crate::formats::errors;
 use crate::formats::event::EventError;
 use crate::formats::neutral::{Delta, Text, check_call, cut_id};
 
-/// What is to be known of the events before.
+/// What was learned from earlier events.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     counts: Counts,
@@ -26,7 +26,7 @@ pub(crate) struct Reader {
     calls: usize,
     /// The newest call in the block of each index.
     blocks: BTreeMap<u64, Call>,
-    /// Halves of characters with which the last text and the last thought ended.
+    /// The halves of characters that the last text and the last reasoning ended with.
     text_half: Option<u16>,
     thought_half: Option<u16>,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Reader {
 #[derive(Debug)]
 struct Call {
     number: usize,
-    /// Whether its input has begun.
+    /// Whether its input has started.
     begun: bool,
     half: Option<u16>,
 }
@@ -102,7 +102,7 @@ struct Piece<'a> {
 }
 
 impl Reader {
-    /// What the event in `text` says.
+    /// The deltas of the event `text`.
     pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, EventError> {
         let event: Event<'t> = serde_json::from_str(text).map_err(|why| no_event(text, &why))?;
         if event.error.is_some() || event.kind == "error" {
@@ -127,7 +127,7 @@ impl Reader {
                 deltas.extend(self.piece(&event.delta.ok_or(BARE)?, event.index)?);
             }
             "content_block_stop" => {
-                // A client that joins the pieces must get JSON.
+                // A client that joins the pieces must get valid JSON.
                 if let Some(call) = self.blocks.get_mut(&event.index).filter(|call| !call.begun) {
                     call.begun = true;
                     deltas.push(Delta::ToolInput { call: call.number, json: "{}".into() });
@@ -185,7 +185,7 @@ impl Reader {
             }
             _ => {}
         }
-        // Blocks begin empty; an empty piece says nothing.
+        // Blocks start empty, and an empty piece adds nothing.
         deltas.retain(|delta| match delta {
             Delta::Text(text) | Delta::Thinking(text) => !text.is_empty(),
             _ => true,
@@ -208,7 +208,7 @@ impl Reader {
                 piece.signature.as_ref().map(|signature| Delta::Signature(signature.0.clone()))
             }
             ("input_json_delta", _, _, Some(raw)) => {
-                // The input of the provider's own tools concerns nobody else.
+                // The input of the provider's own tools is not for the client.
                 let Some(call) = self.blocks.get_mut(&index) else { return Ok(None) };
                 let json = whole(raw, &mut call.half)?;
                 if json.is_empty() {
@@ -227,7 +227,7 @@ fn whole<'t>(raw: &'t RawValue, half: &mut Option<u16>) -> Result<Cow<'t, str>, 
         .ok_or_else(|| EventError::Unreadable("a piece of content that is no text".to_owned()))
 }
 
-/// Why `text` is no event: does it only look unlike one, or add something to the answer?
+/// Why `text` is not an event: it adds nothing to the answer, or it does and cannot be read.
 fn no_event(text: &str, why: &serde_json::Error) -> EventError {
     let names = ["error", "content_block", "delta", "message"];
     let Ok([error, block, delta, message]) = places(text.as_bytes(), names) else {

@@ -1,9 +1,9 @@
-//! Neutral deltas as events of the Anthropic wire.
+//! Writes neutral deltas as events of the Anthropic wire.
 //!
-//! Called by [`crate::conversion::stream`] for clients of `/v1/messages` in front of another wire. Always true: one
-//! `message_start` first; blocks follow each other, each with its start and stop; one `message_delta`
-//! with the stop reason and the usage, then `message_stop`, once. While a call's input is not whole, the
-//! blocks after it wait: other wires may mix the pieces of several calls.
+//! Called for clients of `/v1/messages` whose provider speaks another wire. Always true: one `message_start` comes
+//! first; blocks follow each other, each with its start and stop; one `message_delta` with the stop reason and the
+//! usage, then `message_stop`, once. Blocks wait until the input of the call before them is complete, because other
+//! wires may mix the pieces of several calls.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use crate::bytes::json::JsonText;
 use crate::formats::neutral::{Delta, Stop};
 use crate::formats::view::View;
 
-/// What was written so far.
+/// The state of the output.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
     started: bool,
@@ -23,22 +23,22 @@ pub(crate) struct Writer {
     open: Option<Open>,
     /// Blocks so far.
     blocks: u64,
-    /// Blocks that wait until the open one is whole.
+    /// Blocks that wait until the open one is complete.
     waiting: VecDeque<Waiting>,
-    /// Blocks that have waited, and do no longer.
+    /// The number of blocks that have waited and were written.
     released: usize,
-    /// Where each call waits: as which of all blocks that ever waited.
+    /// For each call its number among all blocks that ever waited, if it did.
     places: Vec<Option<usize>>,
-    /// Bytes that wait.
+    /// Bytes of the blocks that wait.
     held: usize,
     stop: Option<(Stop, Option<String>)>,
     usage: Usage,
     closed: bool,
 }
 
-/// Most bytes of blocks that wait.
+/// Maximum bytes of the blocks that wait.
 const HELD_MAX: usize = 4 << 20;
-/// What a waiting block counts beside its text.
+/// Bytes that a waiting block counts besides its text.
 const WAITING_COST: usize = 128;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ struct Waiting {
     text: String,
 }
 
-/// Follows an object that comes in pieces, as far as to know where it ends.
+/// Follows a JSON object that arrives in pieces, to know when it is complete.
 #[derive(Debug, Default)]
 struct Brackets {
     depth: usize,
@@ -94,10 +94,10 @@ impl Brackets {
 }
 
 impl Writer {
-    /// Adds what says `delta` to `out`.
+    /// Appends the events for `delta` to `out`.
     ///
     /// # Errors
-    /// Why it can not be said.
+    /// Why it cannot be expressed.
     pub(crate) fn write(
         &mut self,
         delta: &Delta<'_>,
@@ -107,7 +107,7 @@ impl Writer {
         match delta {
             Delta::Start(id) => self.start(id, view, out),
             Delta::Usage(usage) => self.usage = *usage,
-            // Before the start nobody knows that a message is coming.
+            // Before `message_start` a client expects no other event.
             Delta::Ping if self.started => event(out, "ping", |_| {}),
             Delta::Ping => {}
             Delta::Stop(stop, sequence) => {
@@ -144,7 +144,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Whether the open block is a call whose input is not whole.
+    /// Whether the open block is a call whose input is not complete.
     fn is_busy(&self) -> bool {
         self.open
             .as_ref()
@@ -212,7 +212,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the blocks that wait, as far as the one before is whole; `all` of them at the end.
+    /// Writes waiting blocks as long as the one before is complete; at the end, `all` of them.
     fn release(&mut self, out: &mut Vec<u8>, all: bool) {
         while all || !self.is_busy() {
             let Some(next) = self.waiting.pop_front() else { break };
@@ -256,7 +256,7 @@ impl Writer {
         });
     }
 
-    /// Says that nothing more comes, unless it was said.
+    /// Appends the end of the stream, once.
     pub(crate) fn close(&mut self, view: &View, out: &mut Vec<u8>) {
         if self.closed {
             return;
@@ -298,11 +298,11 @@ impl Writer {
             write_usage(json, &self.usage);
             json.close(b'}');
         });
-        // Anthropic itself says so after each start, and clients wait for a sign of life.
+        // Anthropic sends a ping after each start, and clients wait for it.
         event(out, "ping", |_| {});
     }
 
-    /// The index of the open block of that kind; opens one where there is none.
+    /// The index of the open block of that kind; opens one if there is none.
     fn block(&mut self, kind: Kind, view: &View, out: &mut Vec<u8>) -> u64 {
         if let Some(open) = self.open.as_ref().filter(|open| open.kind == kind) {
             return open.index;
@@ -326,7 +326,7 @@ impl Writer {
     }
 }
 
-/// One event; `fill` adds to its data, which has its type already.
+/// One event. `fill` adds to its payload, which has its type already.
 fn event(out: &mut Vec<u8>, kind: &str, fill: impl FnOnce(&mut JsonText)) {
     let mut json = JsonText::new();
     json.open(b'{').member("type", kind);
@@ -360,7 +360,7 @@ fn piece(out: &mut Vec<u8>, index: u64, kind: &str, name: &str, text: &str) {
     });
 }
 
-/// A piece of a block of that kind.
+/// A delta of a block of that kind.
 fn say_piece(out: &mut Vec<u8>, index: u64, kind: Kind, text: &str) {
     match kind {
         Kind::Text => piece(out, index, "text_delta", "text", text),

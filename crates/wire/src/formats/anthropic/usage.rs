@@ -1,13 +1,13 @@
-//! Tokens as Anthropic counts them.
+//! Token counts of the Anthropic wire.
 //!
-//! Called wherever a full answer or an event names its usage. Always true: the counts of a stream are
-//! cumulative, so that a later one replaces an earlier one, and what is not named stays.
+//! Called for every full answer or event that has a usage. Always true: the counts of a stream are cumulative, so a
+//! later count replaces an earlier one, and a count that is missing later stays.
 
 use hale_core::usage::Usage;
 
 use crate::bytes::scan::{self, ScanError};
 
-/// The counts named so far. `input` is without the cache's tokens.
+/// The counts so far. `input` does not include the cache's tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     input: Option<u64>,
@@ -19,10 +19,10 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    /// Takes over what the `usage` object in `text` names.
+    /// Takes the counts of the `usage` object in `text`.
     pub(crate) fn take(&mut self, text: &str) {
         let bytes = text.as_bytes();
-        // A usage that is null, or no object, says nothing.
+        // A usage that is null or not an object has no counts.
         let _none: Result<(), ScanError> = scan::members(bytes, |key, value| {
             let value = &text[value];
             let place = match &bytes[key] {
@@ -39,12 +39,12 @@ impl Counts {
                 }
                 _ => return,
             };
-            // A negative or broken count is no count.
+            // A negative or invalid count is ignored.
             *place = value.parse().ok().or(*place);
         });
     }
 
-    /// The tokens; `None` while nothing was counted.
+    /// The tokens; `None` as long as there are no counts.
     pub(crate) fn usage(&self) -> Option<Usage> {
         if self.input.is_none() && self.output.is_none() {
             return None;
@@ -64,7 +64,7 @@ impl Counts {
     }
 }
 
-/// Takes the count under `name` of the object in `text`, where there is one.
+/// Takes the count `name` of the object in `text`, if there is one.
 fn detail(text: &str, name: &[u8], into: &mut Option<u64>) {
     let bytes = text.as_bytes();
     let _none: Result<(), ScanError> = scan::members(bytes, |key, count| {

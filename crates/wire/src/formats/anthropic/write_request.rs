@@ -1,8 +1,7 @@
-//! A neutral request as the body of a messages request.
+//! Writes a neutral request as the body of a messages request.
 //!
-//! Called by [`crate::conversion::prepare`] for clients of another format. Always true: the body goes through
-//! [`super::edits`] afterwards, which names the model; what can not be said here is refused, or left out
-//! where `drop_params` allows it.
+//! Called for clients of another format. Always true: [`super::edits`] then edits the body and sets the model; what
+//! cannot be expressed is refused, or left out if `drop_params` allows it.
 
 use std::borrow::Cow;
 
@@ -14,9 +13,9 @@ use crate::bytes::json::JsonText;
 use crate::formats::neutral::{Content, Part, Request, Role, Source, Tool, ToolChoice, Unfit};
 use crate::formats::order::Order;
 
-const REMEDY: &str = "leave it out, or set `drop_params: true`";
+const FIX: &str = "leave it out, or set `drop_params: true`";
 
-/// Parameters of the messages format that clients of another format may use as they are.
+/// Parameters of the messages format that clients of another format may send unchanged.
 const NATIVE: &[&str] = &[
     "top_k",
     "cache_control",
@@ -40,7 +39,7 @@ pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>,
     }
     json.key("messages").open(b'[');
     for turn in &request.turns {
-        // A turn in which nothing was said can not be said here.
+        // This format has no empty turns.
         if turn.parts.is_empty() && turn.role != Role::User {
             continue;
         }
@@ -156,7 +155,7 @@ fn write_source(json: &mut JsonText, source: &Source<'_>) {
     json.close(b'}');
 }
 
-/// Documents in base 64 are PDF; text goes as text.
+/// Documents in base64 are PDF; text is sent as text.
 fn write_document(
     json: &mut JsonText,
     source: &Source<'_>,
@@ -176,12 +175,8 @@ fn write_document(
                 "messages: a file of type {}",
                 crate::formats::errors::clean(media_type, 60)
             );
-            let remedy = "send PDF, plain text or an image";
-            return Err(Unfit::unsupported(
-                field,
-                &order.deployment.endpoint.provider.name,
-                remedy,
-            ));
+            let fix = "send PDF, plain text or an image";
+            return Err(Unfit::unsupported(field, &order.deployment.endpoint.provider.name, fix));
         }
         source => write_source(json, source),
     }
@@ -253,7 +248,7 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>) {
         Some(ToolChoice::Any) => "any",
         Some(ToolChoice::Named(_)) => "tool",
         Some(ToolChoice::Auto) => "auto",
-        // One at a time can only be said together with a choice.
+        // This format has no parallel limit without a choice.
         None if request.parallel_tools == Some(false) => "auto",
         None => return,
     };
@@ -273,25 +268,21 @@ fn write_others(
     order: &Order<'_>,
 ) -> Result<(), Unfit> {
     for (name, raw) in &request.others {
-        // `output_config` is written already.
+        // `output_config` was written before.
         if order.drops(name) || name == "output_config" {
             continue;
         }
         if NATIVE.contains(&&**name) {
             json.raw_member(name, raw);
-        } else if !says_nothing(name, raw) && !order.drop_params {
-            return Err(Unfit::unsupported(
-                &**name,
-                &order.deployment.endpoint.provider.name,
-                REMEDY,
-            ));
+        } else if !is_default(name, raw) && !order.drop_params {
+            return Err(Unfit::unsupported(&**name, &order.deployment.endpoint.provider.name, FIX));
         }
     }
     Ok(())
 }
 
-/// Whether a parameter of the OpenAI format has the value that it has anyway.
-fn says_nothing(name: &str, raw: &str) -> bool {
+/// Whether a parameter of the OpenAI format has its default value.
+fn is_default(name: &str, raw: &str) -> bool {
     match name {
         "n" => raw == "1",
         "logprobs" | "store" => raw == "false",

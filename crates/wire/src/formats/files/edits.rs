@@ -1,7 +1,7 @@
-//! Requests about files and batches: what of the client's body changes on the way.
+//! The edits of requests about files and batches.
 //!
-//! Called once per attempt. Always true: providers know no model here; it is taken out, and in the file of
-//! a batch it is the deployment's.
+//! Called once per attempt. Always true: `model` is removed, because providers have no such field here; in the file
+//! of a batch it becomes the deployment's model.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,7 @@ use crate::bytes::peek::Peek;
 use crate::formats::metadata::is_map_of_strings;
 use crate::formats::order::Order;
 
-/// What says to the gateway where a file or a batch goes. Source: the reference.
+/// Fields that tell the gateway where a file or a batch belongs. Source: LiteLLM.
 const ROUTING: [&str; 4] = ["model", "target_model_names", "custom_llm_provider", "target_storage"];
 
 /// The form for the upstream.
@@ -20,7 +20,7 @@ pub(crate) fn file(peek: &Peek, order: &Order<'_>) -> Payload {
     let edits = edits(peek, order);
     let Some(form) = peek.form() else { return peek.payload(&edits) };
     let is_batch = peek.raw("purpose").is_some_and(|raw| raw.trim_matches('"') == lines::PURPOSE);
-    // A deployment for many models that was not asked for one of them has no name for it.
+    // A wildcard deployment has no model unless the request names one.
     let is_named = !order.upstream_model.contains('*');
     let file = form.content("file").filter(|_| is_batch && is_named);
     let model = json_string(order.upstream_model);
@@ -42,7 +42,7 @@ fn edits<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
         edits.push(Edit::Remove(name));
     }
     edits.extend(order.deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
-    // Users of the reference put more into it than the provider takes.
+    // Clients of LiteLLM put more into it than the provider accepts.
     let is_form = peek.form().is_some();
     if peek.raw("metadata").is_some_and(|raw| is_form || !is_map_of_strings(raw)) {
         edits.push(Edit::Remove("metadata"));

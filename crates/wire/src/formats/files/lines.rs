@@ -1,7 +1,7 @@
-//! The file of a batch: one request a line, each with the name of a model.
+//! The file of a batch: one request in each line, each with the name of a model.
 //!
-//! Called for files with the purpose `batch`. Always true: nothing but the models' names changes; a line
-//! that is no request stays as it is, for the provider to judge.
+//! Called for files with the purpose `batch`. Always true: only the names of models change; a line that is not a
+//! request stays as it is, and the provider decides about it.
 //! Source: <https://platform.openai.com/docs/guides/batch>.
 
 use std::borrow::Cow;
@@ -12,10 +12,10 @@ use bytes::Bytes;
 use crate::bytes::json::Str;
 use crate::bytes::members::places;
 
-/// What the purpose of such a file is called.
+/// The purpose of such a file.
 pub const PURPOSE: &str = "batch";
 
-/// The model that the first request asks for.
+/// The model of the first request.
 #[must_use]
 pub fn first_model(file: &[u8]) -> Option<String> {
     let line = lines(file).map(|line| &file[line]).find(|line| !line.trim_ascii().is_empty())?;
@@ -24,7 +24,7 @@ pub fn first_model(file: &[u8]) -> Option<String> {
     Some(name.0.into_owned())
 }
 
-/// The file with `model`, a JSON text, as the model of each request; the same bytes where it is.
+/// The file with the JSON text `model_json` as the model of each request; the same buffer if nothing changes.
 #[must_use]
 pub(crate) fn with_model(file: &Bytes, model_json: &str) -> Bytes {
     let mut out: Cow<'_, [u8]> = Cow::Borrowed(&[]);
@@ -64,7 +64,7 @@ fn lines(file: &[u8]) -> impl Iterator<Item = Range<usize>> {
     })
 }
 
-/// Where the model of the request in `line` stands; of several the last counts, as everywhere.
+/// The range of the model in the request `line`.
 fn model(line: &[u8]) -> Option<Range<usize>> {
     std::str::from_utf8(line).ok()?;
     let [body] = places(line, ["body"]).ok()?;

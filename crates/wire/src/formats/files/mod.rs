@@ -1,8 +1,7 @@
-//! Files and batches: what a provider keeps for later.
+//! Files and batches, which a provider stores.
 //!
-//! Called by [`crate::conversion::prepare`] and [`crate::conversion::answer`], and by the gateway for the model that a file names.
-//! Always true: the bytes pass but for ids, which say which deployment issued them, and for the model's
-//! name.
+//! Used by the conversion, and by the gateway to read the model that a file names. Always true: only ids change, so
+//! that they name the deployment that issued them, and the model's name.
 
 pub(crate) mod edits;
 pub mod lines;

@@ -1,7 +1,7 @@
-//! Answers about files and batches: are they what was promised, and what changes in them?
+//! Answers about files and batches: checks them and finds what changes.
 //!
-//! Called by the conversion. Always true: nothing changes but ids, which become ones that say which
-//! deployment issued them, and the model's name.
+//! Called by the conversion. Always true: only ids change, so that they name the deployment that issued them, and the
+//! model's name.
 
 use hale_core::operation::{Kind, Operation};
 use serde_json::value::RawValue;
@@ -12,7 +12,7 @@ use crate::bytes::members::{Place, places};
 use crate::formats::answer::{self, Fault, Observed};
 use crate::formats::view::View;
 
-/// What is seen in a full answer to `operation`.
+/// Observes a full answer to `operation`.
 pub(crate) fn observe_answer(
     operation: Operation,
     text: &str,
@@ -41,7 +41,7 @@ pub(crate) fn observe_answer(
     let items: Vec<&RawValue> =
         list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
     for item in items.iter().map(|item| item.get()) {
-        // An item is a piece of the text.
+        // An item is a slice of the text.
         let from = item.as_ptr() as usize - text.as_ptr() as usize;
         collect(item, from, kind, view, &mut patches);
     }
@@ -49,8 +49,8 @@ pub(crate) fn observe_answer(
     Ok(Observed { patches, usage: None })
 }
 
-/// Adds what changes in the object `text`, which begins at `from` of the answer and is of that kind. Anything
-/// else than an object has no ids.
+/// Adds the patches of the object `text`, which is of that kind and starts at `from` in the answer. A text that is not
+/// an object has none.
 fn collect(text: &str, from: usize, kind: Kind, view: &View, patches: &mut Vec<Patch>) {
     let names =
         ["id", "first_id", "last_id", "input_file_id", "output_file_id", "error_file_id", "model"];
@@ -62,7 +62,7 @@ fn collect(text: &str, from: usize, kind: Kind, view: &View, patches: &mut Vec<P
     let sealed = own.into_iter().chain(files).filter_map(|(place, kind): (Place, Kind)| {
         let place = place?;
         let id: Str<'_> = serde_json::from_str(&text[place.clone()]).ok()?;
-        // Some providers write an empty name for no file.
+        // Some providers write an empty id if there is no file.
         let issuer = view.issuer.as_ref().filter(|_| !id.0.is_empty())?;
         Some((place, json_string(&issuer.seal(kind, &id.0)).into()))
     });

@@ -1,32 +1,32 @@
-//! Base64 in texts of requests and answers: is it any?
+//! Checks base64 in requests and answers.
 //!
-//! Called by [`super::look`] for answers and by [`super::bytes`] for requests. Always
-//! true: nothing is decoded whole; the memory that it takes does not grow with the text.
+//! Called by [`super::observe`] for answers and by [`super::bytes`] for requests. Always true: texts are decoded in
+//! pieces, so the memory does not grow with the text.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-/// Characters that are decoded together; a multiple of four.
+/// Characters that are decoded at once; a multiple of four.
 const STEP: usize = 4096;
 
-/// Whether `text` is base64 of something: the standard letters, with its padding.
+/// Whether `text` is base64 with the standard alphabet and padding, and not empty.
 #[must_use]
 pub(crate) fn is_base64(text: &str) -> bool {
     let mut room = [0; STEP];
     !text.is_empty()
         && text.len().is_multiple_of(4)
         && text.as_bytes().chunks(STEP).enumerate().all(|(i, chunk)| {
-            // Padding ends the text, not a piece of it.
+            // Padding may only be at the end of the text.
             let is_last = (i + 1) * STEP >= text.len();
             (is_last || !chunk.ends_with(b"=")) && STANDARD.decode_slice(chunk, &mut room).is_ok()
         })
 }
 
-/// What is wrong with a data URL; `None` for a good one and for what is no data URL.
+/// What is wrong with a data URL; `None` for a valid one and for any other text.
 #[must_use]
 pub(crate) fn fault_of_url(url: &str) -> Option<&'static str> {
-    let rest = url.strip_prefix("data:")?;
-    match rest.split_once(";base64,") {
+    let tail = url.strip_prefix("data:")?;
+    match tail.split_once(";base64,") {
         None => Some("a data URL without `;base64,`"),
         Some((_, "")) => Some("a data URL without data"),
         Some((_, data)) if !is_base64(data) => Some("a data URL whose data is not valid base64"),
@@ -52,7 +52,7 @@ mod tests {
     }
 
     #[test]
-    fn only_data_urls_are_judged() {
+    fn only_data_urls_are_checked() {
         assert_eq!(fault_of_url("https://example.com/a.pdf"), None);
         assert_eq!(fault_of_url("data:application/pdf;base64,aGk="), None);
         for bad in ["data:application/pdf,hi", "data:image/png;base64,", "data:x;base64,%%%%"] {

@@ -1,8 +1,7 @@
-//! Answers that are bytes: told from words by their content type and by how they begin; and what of a
-//! request is bytes in the clothes of a text.
+//! Binary answers: the content type and the first bytes tell them from text. Also checks encoded bytes in requests.
 //!
-//! Called by the gateway's attempts before anything of an answer reaches a client. Always true: an error
-//! or a page never passes for sound.
+//! Called by the gateway's attempts before any byte of an answer reaches a client. Always true: an error or an HTML
+//! page never passes as audio.
 
 use hale_core::operation::Operation;
 use serde::Deserialize;
@@ -13,31 +12,31 @@ use crate::formats::errors;
 
 use super::base64::fault_of_url;
 
-/// Whether an answer of that content type, which begins so, can be the bytes that were asked for. An
-/// answer without a type is judged by its beginning alone.
+/// Whether an answer with that content type and these first bytes can be the requested bytes. Without a content type
+/// only the first bytes count.
 #[must_use]
 pub fn may_be_bytes(operation: Operation, content_type: Option<&str>, first: &[u8]) -> bool {
     let kind = content_type.unwrap_or_default().trim().to_ascii_lowercase();
     let kind = kind.split(';').next().unwrap_or_default().trim_end();
     if operation == Operation::GetFileContent {
-        // A file may hold anything, and no provider calls it a page.
+        // A file may hold anything, but no provider serves it as a page.
         return kind != "text/html";
     }
     let is_text = kind.ends_with("/json")
         || kind.ends_with("+json")
         || kind.ends_with("xml")
-        // Events of speech are passed on as the bytes that they are.
+        // Speech as events is forwarded as bytes.
         || (kind.starts_with("text/") && kind != "text/event-stream");
     !is_text && !looks_like_json(first) && !errors::is_html(first)
 }
 
-/// An object with a name in it: no container of sound begins so.
+/// The start of an object with a key. No audio format starts like this.
 fn looks_like_json(first: &[u8]) -> bool {
-    let rest = first.trim_ascii_start().strip_prefix(b"{");
-    rest.is_some_and(|rest| matches!(rest.trim_ascii_start().first(), Some(b'"' | b'}')))
+    let tail = first.trim_ascii_start().strip_prefix(b"{");
+    tail.is_some_and(|tail| matches!(tail.trim_ascii_start().first(), Some(b'"' | b'}')))
 }
 
-/// What is wrong with an answer to `operation` that came in place of bytes; `text` may be cut.
+/// What is wrong with the answer `text` to `operation`, which should have been bytes. It may be cut.
 #[must_use]
 pub fn no_bytes(operation: Operation, text: &[u8]) -> Fault {
     let wanted = if operation == Operation::GetFileContent { "a file" } else { "audio" };
@@ -55,10 +54,10 @@ pub fn no_bytes(operation: Operation, text: &[u8]) -> Fault {
     Fault::Malformed(format!("text where {wanted} was expected"))
 }
 
-/// What is wrong with the bytes that a request holds as text: the field and why.
+/// Checks the encoded bytes in a request.
 ///
 /// # Errors
-/// When a data URL is none.
+/// The field with an invalid data URL, and why.
 pub fn check_request(
     operation: Operation,
     peek: &Peek,
@@ -86,7 +85,7 @@ pub fn check_request(
     if operation != Operation::Ocr {
         return Ok(());
     }
-    // A document of another shape is the provider's to judge.
+    // The provider decides about a document of another shape.
     let Some(Ok(document)) = peek.raw("document").map(serde_json::from_str::<Document<'_>>) else {
         return Ok(());
     };
@@ -110,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_never_pass_for_sound() {
+    fn text_never_passes_as_audio() {
         let mp3 = b"ID3\x04\x00";
         for kind in [Some("audio/mpeg"), Some("application/octet-stream"), None, Some("Audio/WAV")]
         {
@@ -125,12 +124,12 @@ mod tests {
             assert!(!may_be_bytes(Operation::Speech, Some(kind), mp3), "{kind}");
         }
         assert!(may_be_bytes(Operation::Speech, Some("text/event-stream"), b"data: {}"));
-        // A sample may look like a brace.
+        // A sample may be a brace.
         assert!(may_be_bytes(Operation::Speech, Some("audio/pcm"), b"{\x01"));
     }
 
     #[test]
-    fn what_came_instead_is_named() {
+    fn the_fault_names_what_came_instead_of_bytes() {
         let told = no_bytes(Operation::Speech, br#"{"error":{"message":"slow down"}}"#);
         let Fault::Error(error) = told else { panic!() };
         assert_eq!(error.message, "slow down");
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_document_in_a_request_is_base64_or_somewhere_else() {
+    fn a_document_in_a_request_is_valid_base64_or_a_url() {
         let check = |document: &str| {
             let body = Bytes::from(format!(r#"{{"document":{document}}}"#));
             check_request(Operation::Ocr, &Peek::parse(body).unwrap())

@@ -1,7 +1,7 @@
-//! Full answers of these modes: is what was asked for in them, and what is it charged as?
+//! Full answers of these modes: checks their content and finds what they are charged as.
 //!
-//! Called by the conversion. Always true: a list of the wrong things, an image or a page that is not
-//! there and invalid base64 are faults, not answers.
+//! Called by the conversion. Always true: a list of the wrong objects, a missing image or page, and invalid base64 are
+//! faults.
 //!
 //! Sources: <https://platform.openai.com/docs/api-reference/images/object>,
 //! <https://platform.openai.com/docs/api-reference/moderations/object>,
@@ -13,14 +13,14 @@ use hale_core::operation::Operation;
 use hale_core::usage::{Quality, Units, Usage};
 use serde::Deserialize;
 
-use super::asked::parse_size;
 use super::base64::{fault_of_url, is_base64};
 use super::transcripts;
+use super::units::parse_size;
 use crate::formats::answer::{self, Fault, Observed};
 use crate::formats::usage::{parse_response_usage, parse_usage};
 use crate::formats::view::View;
 
-/// What an answer says about itself, besides its content.
+/// What an answer reports besides its content.
 #[derive(Default)]
 struct Reported<'t> {
     usage: Option<&'t str>,
@@ -30,7 +30,7 @@ struct Reported<'t> {
     duration: Option<&'t str>,
 }
 
-/// What is seen in a full answer to `operation`.
+/// Observes a full answer to `operation`.
 pub(crate) fn observe_answer(
     operation: Operation,
     text: &str,
@@ -61,7 +61,7 @@ pub(crate) fn observe_answer(
         Operation::Ocr => pages(content),
         _ => Ok(0),
     };
-    // Of the two names the later one counts, as of two members with one name.
+    // The later of the two counts, as with two members of the same name.
     let usage = [usage, usage_info].into_iter().flatten().max_by_key(|place| place.start);
     let [usage, meta, size, quality, duration] =
         [usage, meta, size, quality, duration].map(|place| place.map(|place| &text[place]));
@@ -71,7 +71,7 @@ pub(crate) fn observe_answer(
     Ok(Observed { patches: patches.into_iter().collect(), usage })
 }
 
-/// What `count` things are charged as.
+/// The usage that is charged for `count` results.
 fn charged(operation: Operation, count: u32, reported: &Reported<'_>) -> Option<Usage> {
     fn word(raw: Option<&str>) -> Option<Cow<'_, str>> {
         raw.and_then(|raw| serde_json::from_str(raw).ok())
@@ -102,7 +102,7 @@ fn charged(operation: Operation, count: u32, reported: &Reported<'_>) -> Option<
     }
 }
 
-/// A text, which is empty where nobody spoke.
+/// A text; empty if there was no speech.
 fn transcript(raw: &str) -> Result<u32, String> {
     match raw.starts_with('"') {
         true => Ok(1),
@@ -110,7 +110,7 @@ fn transcript(raw: &str) -> Result<u32, String> {
     }
 }
 
-/// A list with something in it, as things of that shape.
+/// A list that is not empty, as values of that type.
 fn list<'t, T: Deserialize<'t>>(raw: &'t str, of: &str) -> Result<Vec<T>, String> {
     let list: Vec<T> = serde_json::from_str(raw).map_err(|_| format!("no list of {of}"))?;
     if list.is_empty() { Err(format!("an empty list of {of}")) } else { Ok(list) }
@@ -184,7 +184,7 @@ fn pages(raw: &str) -> Result<u32, String> {
         let is_good = if data.starts_with("data:") {
             fault_of_url(data).is_none()
         } else {
-            // Pictures that nobody asked for are left empty.
+            // Images are empty if the request did not ask for them.
             data.is_empty() || is_base64(data)
         };
         if !is_good {
@@ -194,7 +194,7 @@ fn pages(raw: &str) -> Result<u32, String> {
     Ok(count(pages.len()))
 }
 
-/// Searches of Cohere's `meta`.
+/// The searches in Cohere's `meta`.
 fn billed_searches(raw: &str) -> Option<u32> {
     #[derive(Deserialize)]
     struct Billed {
@@ -214,7 +214,7 @@ fn billed_searches(raw: &str) -> Option<u32> {
     Some(units.ceil() as u32)
 }
 
-/// Tokens of those who order documents by tokens: most report only their sum.
+/// The tokens of a provider that bills rerank by tokens. Most report only the sum.
 fn all_tokens(raw: &str) -> Option<Usage> {
     #[derive(Deserialize)]
     struct Counted {
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_charged_is_read() {
+    fn charged_units_are_read() {
         let image = r#"{"created":1,"data":[{"b64_json":"aGk="},{"url":"https://x.test/i.png"}],
             "size":"1024x1536","quality":"high","usage":{"input_tokens":9,"output_tokens":100}}"#;
         let usage = found(Operation::GenerateImage, image).unwrap();

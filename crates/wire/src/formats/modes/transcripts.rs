@@ -1,7 +1,7 @@
-//! What was heard: transcripts as texts, as JSON and as events, and what they are charged as.
+//! Transcripts as text, as JSON and as events, and what they are charged as.
 //!
-//! Called by the conversion and by the gateway. Always true: a page or an error never
-//! passes for a transcript; one of silence is empty, and good.
+//! Called by the conversion and by the gateway. Always true: an HTML page or an error never passes as a transcript; the
+//! transcript of silence is empty and valid.
 //!
 //! Source: <https://platform.openai.com/docs/api-reference/audio>.
 
@@ -15,17 +15,17 @@ use crate::formats::answer::Fault;
 use crate::formats::errors::{self, parse_provider_error};
 use crate::formats::event::{Change, EventError, Progress, Seen};
 
-/// Whether the client wants a text and no JSON.
+/// Whether the client asks for text instead of JSON.
 #[must_use]
 pub fn wants_text(operation: Operation, peek: &Peek) -> bool {
     let format = peek.string("response_format").ok().flatten();
     operation == Operation::Transcribe && matches!(format.as_deref(), Some("text" | "srt" | "vtt"))
 }
 
-/// Checks an answer that is to be a text.
+/// Checks an answer that must be text.
 ///
 /// # Errors
-/// When it is none.
+/// If it is not.
 pub fn check_text(body: &[u8]) -> Result<(), Fault> {
     let malformed = |why: &str| Err(Fault::Malformed(why.to_owned()));
     if body.is_empty() {
@@ -44,8 +44,8 @@ pub fn check_text(body: &[u8]) -> Result<(), Fault> {
     }
 }
 
-/// What a transcript is charged as: tokens where they are counted, else the time that was listened to.
-/// `duration` is that of a transcript in full, seconds.
+/// What a transcript is charged as: its tokens if they are reported, else the length of the audio. `duration` is the
+/// one that a verbose transcript reports, in seconds.
 pub(super) fn usage(reported: Option<&str>, duration: Option<&str>) -> Option<Usage> {
     #[derive(Default, Deserialize)]
     struct Details {
@@ -58,20 +58,20 @@ pub(super) fn usage(reported: Option<&str>, duration: Option<&str>) -> Option<Us
         output_tokens: Option<u64>,
         input_token_details: Option<Details>,
     }
-    let said: Reported =
+    let reported: Reported =
         reported.and_then(|raw| serde_json::from_str(raw).ok()).unwrap_or_default();
-    if said.input_tokens.is_some() || said.output_tokens.is_some() {
-        let details = said.input_token_details.unwrap_or_default();
+    if reported.input_tokens.is_some() || reported.output_tokens.is_some() {
+        let details = reported.input_token_details.unwrap_or_default();
         return Some(Usage {
-            input: said.input_tokens.unwrap_or(0),
-            output: said.output_tokens.unwrap_or(0),
+            input: reported.input_tokens.unwrap_or(0),
+            output: reported.output_tokens.unwrap_or(0),
             sound: Sound { input: details.audio_tokens.unwrap_or(0), ..Sound::default() },
             ..Usage::default()
         });
     }
-    // Some write the duration as a text.
+    // Some providers write the duration as a string.
     let own = || duration.and_then(|raw| raw.trim_matches('"').parse().ok());
-    let seconds = said.seconds.or_else(own).filter(|seconds: &f64| *seconds > 0.0)?;
+    let seconds = reported.seconds.or_else(own).filter(|seconds: &f64| *seconds > 0.0)?;
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_come_before_time() {
+    fn tokens_take_precedence_over_time() {
         let tokens = r#"{"type":"tokens","input_tokens":14,"input_token_details":{"text_tokens":0,
             "audio_tokens":14},"output_tokens":45,"total_tokens":59}"#;
         let sound = Sound { input: 14, ..Sound::default() };

@@ -1,4 +1,4 @@
-//! Full chat completions: to the neutral form and from it.
+//! Full chat completions: reads them into the neutral form and writes them from it.
 //!
 //! Called by [`crate::conversion::answer`] when client and provider speak different formats.
 
@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::message::{Halves, Said, Speech};
+use super::message::{HalfCharacters, MessageContent, Piece};
 use super::{finish_reason, stop_of, write_usage};
 use crate::bytes::json::{JsonText, Str, is_object, lossy};
 use crate::formats::answer::Fault;
@@ -57,7 +57,7 @@ struct Function<'a> {
     arguments: Option<&'a RawValue>,
 }
 
-/// The answer in `text`: its first choice.
+/// The answer in `text`. Only the first choice counts.
 pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     let broken = |why: &dyn std::fmt::Display| Fault::Malformed(format!("a broken answer: {why}"));
     let completion: Completion<'_> = serde_json::from_str(text).map_err(|why| broken(&why))?;
@@ -69,10 +69,12 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
         .transpose()
         .map_err(Fault::Error)?;
     let message = choice.message.get();
-    let speech: Speech<'_> = serde_json::from_str(message).map_err(|why| broken(&why))?;
+    let message_content: MessageContent<'_> =
+        serde_json::from_str(message).map_err(|why| broken(&why))?;
     let calls: Calls<'_> = serde_json::from_str(message).map_err(|why| broken(&why))?;
-    let said = speech.said(&mut Halves::default()).map_err(|why| broken(&why))?;
-    let mut parts: Vec<Content<'_>> = said.into_iter().map(content).collect();
+    let pieces =
+        message_content.pieces(&mut HalfCharacters::default()).map_err(|why| broken(&why))?;
+    let mut parts: Vec<Content<'_>> = pieces.into_iter().map(content).collect();
     for (i, call) in calls.tool_calls.into_iter().flatten().enumerate() {
         let given = match call.function.arguments {
             Some(raw) => lossy(raw.get(), &mut None).unwrap_or(Cow::Borrowed(raw.get())),
@@ -82,7 +84,7 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
         let call_id = call.id.map(Text::from).filter(|id| !id.is_empty());
         let call_id = call_id.unwrap_or_else(|| Cow::Owned(format!("{id}_{i}")));
         parts.push(Content::ToolCall { id: call_id, name: call.function.name, input });
-        // Some providers call it an ordinary end.
+        // Some providers report an ordinary end.
         if stop == Some(Stop::End) {
             stop = Some(Stop::Tools);
         }
@@ -92,16 +94,16 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     Ok(Answer { id, parts, stop, stop_sequence: None, usage })
 }
 
-fn content(said: Said<'_>) -> Content<'_> {
-    match said {
-        Said::Text(text) => Content::Text(text),
-        Said::Thinking(text) => Content::Thinking { text, signature: Cow::Borrowed("") },
-        Said::Refusal(text) => Content::Refusal(text),
+fn content(piece: Piece<'_>) -> Content<'_> {
+    match piece {
+        Piece::Text(text) => Content::Text(text),
+        Piece::Thinking(text) => Content::Thinking { text, signature: Cow::Borrowed("") },
+        Piece::Refusal(text) => Content::Refusal(text),
     }
 }
 
-/// The input of a call, which is an object. Arguments that the client's own limit cut off are no call. What
-/// else a model wrote is its client's to judge, as `invalid_arguments`: it is no fault of the provider.
+/// The input of a call as an object. Arguments that the client's token limit cut off make no call. Any other text
+/// reaches the client as `invalid_arguments`: the model's mistake is not the provider's fault.
 fn input<'a>(given: Text<'a>, stop: Option<&Stop>) -> Option<Text<'a>> {
     match given.trim() {
         "" | "null" => Some(Cow::Borrowed("{}")),
@@ -110,13 +112,13 @@ fn input<'a>(given: Text<'a>, stop: Option<&Stop>) -> Option<Text<'a>> {
         _ => {
             let mut json = JsonText::new();
             json.open(b'{').member("invalid_arguments", &given).close(b'}');
-            // What was a text stays one.
+            // The input was UTF-8, so the output is.
             String::from_utf8(json.into_bytes()).ok().map(Cow::Owned)
         }
     }
 }
 
-/// The body of a chat completion that says `answer`.
+/// The body of a chat completion with the content of `answer`.
 pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
     let mut json = JsonText::new();
     json.open(b'{').member("id", &answer.id).member("object", "chat.completion");

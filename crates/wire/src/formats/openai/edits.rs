@@ -1,7 +1,7 @@
-//! Requests to upstreams that speak the OpenAI wire: what of the client's body changes on the way.
+//! The edits of a request body in the OpenAI format, for an upstream that speaks it.
 //!
-//! Called once per attempt. Always true: the edits are a list of top-level members, made from the
-//! deployment, its provider's row and the table of control fields; nothing else of the body changes.
+//! Called once per attempt. Always true: only top-level members change; the edits come from the deployment, the row of
+//! its provider and the table of fields.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::bytes::peek::{Names, Peek};
 use crate::formats::metadata::is_map_of_strings;
 use crate::formats::order::Order;
 
-/// Parameters that only OpenAI itself knows; left out for others when `drop_params` is on.
+/// Parameters that only OpenAI supports; left out for other providers if `drop_params` is on.
 static OPENAI_ONLY: Names = Names::new(&[
     "store",
     "service_tier",
@@ -27,8 +27,7 @@ static OPENAI_ONLY: Names = Names::new(&[
     "verbosity",
 ]);
 
-/// Defaults that a deployment may have for text and that images, speech, moderations, rerank and OCR do
-/// not know.
+/// Defaults of a deployment that apply to text only, not to images, speech, moderations, rerank and OCR.
 static TEXT_ONLY: Names = Names::new(&[
     "audio",
     "frequency_penalty",
@@ -109,7 +108,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     edits
 }
 
-/// `stream_options` with `include_usage`, whatever else the client put there.
+/// The client's `stream_options` with `include_usage` set.
 fn stream_options(given: Option<&str>) -> Cow<'static, str> {
     const ASK: &str = r#"{"include_usage":true}"#;
     let Some(Ok(Value::Object(mut options))) = given.map(serde_json::from_str) else {
@@ -119,7 +118,7 @@ fn stream_options(given: Option<&str>) -> Cow<'static, str> {
     Cow::Owned(Value::Object(options).to_string())
 }
 
-/// Messages whose content is a list of texts, with one text instead; `None` when none is.
+/// Messages with each content that is a list of texts joined to one text; `None` if there is no such content.
 fn join_text_parts(raw: &str) -> Option<String> {
     let mut messages: Vec<Value> = serde_json::from_str(raw).ok()?;
     let mut changed = false;

@@ -1,7 +1,7 @@
-//! What a message of the OpenAI wire, or a piece of one, says: a text, or a list of parts.
+//! The text in a message of the OpenAI wire, or in a delta of one: a string, or a list of parts.
 //!
-//! Called by [`super::answer`] and [`super::stream_read`]. Always true: what is said is given back whole, or
-//! named in the refusal.
+//! Called by [`super::answer`] and [`super::stream_read`]. Always true: all content is returned, or the error names
+//! what cannot be.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -10,25 +10,32 @@ use crate::bytes::json::lossy;
 use crate::formats::errors::clean;
 use crate::formats::neutral::Text;
 
-/// One thing that is said.
+/// One piece of text.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Said<'a> {
+pub(super) enum Piece<'a> {
     Text(Text<'a>),
     Thinking(Text<'a>),
     Refusal(Text<'a>),
 }
 
-/// Halves of characters with which the last pieces ended.
+/// What a string or a list of parts holds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Reasoning,
+}
+
+/// The halves of characters that the last pieces ended with.
 #[derive(Debug, Default)]
-pub(super) struct Halves {
+pub(super) struct HalfCharacters {
     text: Option<u16>,
-    thought: Option<u16>,
+    reasoning: Option<u16>,
     refusal: Option<u16>,
 }
 
-/// The members of a message, or of a piece of one, that say something.
+/// The members of a message, or of a delta of one, that hold content.
 #[derive(Debug, Deserialize)]
-pub(super) struct Speech<'a> {
+pub(super) struct MessageContent<'a> {
     #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -57,12 +64,12 @@ struct Part<'a> {
     refusal: Option<&'a RawValue>,
 }
 
-impl<'a> Speech<'a> {
-    /// All of it, without what is empty.
+impl<'a> MessageContent<'a> {
+    /// All texts that are not empty.
     ///
     /// # Errors
-    /// What it holds that has no neutral form.
-    pub(super) fn said(&self, halves: &mut Halves) -> Result<Vec<Said<'a>>, String> {
+    /// The content that has no neutral form.
+    pub(super) fn pieces(&self, halves: &mut HalfCharacters) -> Result<Vec<Piece<'a>>, String> {
         let foreign =
             [("audio", self.audio), ("images", self.images), ("function_call", self.function_call)];
         for (name, value) in foreign {
@@ -70,43 +77,49 @@ impl<'a> Speech<'a> {
                 return Err(format!("`{name}`, which has no place in the client's format"));
             }
         }
-        let mut said = Vec::with_capacity(1);
-        let thought = [self.reasoning_content, self.reasoning]
+        let mut pieces = Vec::with_capacity(1);
+        let reasoning = [self.reasoning_content, self.reasoning]
             .into_iter()
             .flatten()
             .find(|raw| raw.get() != "\"\"");
-        if let Some(raw) = thought {
-            parts(raw, true, halves, &mut said)?;
+        if let Some(raw) = reasoning {
+            parts(raw, Kind::Reasoning, halves, &mut pieces)?;
         }
         if let Some(raw) = self.content {
-            parts(raw, false, halves, &mut said)?;
+            parts(raw, Kind::Text, halves, &mut pieces)?;
         }
         if let Some(raw) = self.refusal {
             let text =
                 lossy(raw.get(), &mut halves.refusal).ok_or("a `refusal` that is no text")?;
-            said.push(Said::Refusal(text));
+            pieces.push(Piece::Refusal(text));
         }
-        said.retain(|said| match said {
-            Said::Text(text) | Said::Thinking(text) | Said::Refusal(text) => !text.is_empty(),
+        pieces.retain(|piece| match piece {
+            Piece::Text(text) | Piece::Thinking(text) | Piece::Refusal(text) => !text.is_empty(),
         });
-        Ok(said)
+        Ok(pieces)
     }
 }
 
-/// A text, or a list: `text`, `thinking` with a list of its own, `refusal`, `reference`. Source of the
+/// A string, or a list of parts: `text`, `thinking` (with a list of its own), `refusal`, `reference`. Source of the
 /// other kinds: <https://github.com/braintrustdata/braintrust-sdk-javascript/issues/1857>,
 /// <https://github.com/spring-projects/spring-ai/pull/5020>.
 fn parts<'a>(
     raw: &'a RawValue,
-    is_thought: bool,
-    halves: &mut Halves,
-    said: &mut Vec<Said<'a>>,
+    kind: Kind,
+    halves: &mut HalfCharacters,
+    pieces: &mut Vec<Piece<'a>>,
 ) -> Result<(), String> {
     let raw = raw.get();
     if raw.starts_with('"') {
-        let half = if is_thought { &mut halves.thought } else { &mut halves.text };
+        let half = match kind {
+            Kind::Text => &mut halves.text,
+            Kind::Reasoning => &mut halves.reasoning,
+        };
         let text = lossy(raw, half).ok_or("a broken text")?;
-        said.push(if is_thought { Said::Thinking(text) } else { Said::Text(text) });
+        pieces.push(match kind {
+            Kind::Text => Piece::Text(text),
+            Kind::Reasoning => Piece::Thinking(text),
+        });
         return Ok(());
     }
     let list: Vec<Part<'a>> = serde_json::from_str(raw)
@@ -114,16 +127,16 @@ fn parts<'a>(
     for part in list {
         match (&*part.kind, part.text, part.thinking, part.refusal) {
             ("text", Some(text), _, _) if text.get().starts_with('"') => {
-                parts(text, is_thought, halves, said)?;
+                parts(text, kind, halves, pieces)?;
             }
-            ("thinking", _, Some(thinking), _) if !is_thought => {
-                parts(thinking, true, halves, said)?;
+            ("thinking", _, Some(thinking), _) if kind == Kind::Text => {
+                parts(thinking, Kind::Reasoning, halves, pieces)?;
             }
             ("refusal", _, _, Some(refusal)) => {
                 let text = lossy(refusal.get(), &mut halves.refusal).ok_or("a broken text")?;
-                said.push(Said::Refusal(text));
+                pieces.push(Piece::Refusal(text));
             }
-            // Numbers of sources, which say nothing to a client of another format.
+            // Numbers of sources, which mean nothing to a client of another format.
             ("reference", ..) => {}
             (other, ..) => {
                 return Err(format!("a part of type `{}` in `content`", clean(other, 60)));

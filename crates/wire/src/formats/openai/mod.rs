@@ -1,7 +1,7 @@
 //! The wire of OpenAI's chat completions, and of the many providers that speak it.
 //!
-//! Called by [`crate::conversion::prepare`] and by what it gives out. [`edits`] serves the way on which bytes pass; the
-//! other modules translate to and from [`crate::formats::neutral`].
+//! Used by the conversion. [`edits`] and [`observe`] serve bodies that pass unchanged; the other modules translate to
+//! and from [`crate::formats::neutral`].
 
 pub(crate) mod answer;
 pub(crate) mod edits;
@@ -31,16 +31,16 @@ fn finish_reason(stop: &Stop) -> &str {
     }
 }
 
-/// Finish reasons by which a provider says that it failed. Sources: vLLM's engine
+/// Finish reasons that report a failure of the provider. Sources: vLLM's engine
 /// (`FinishReason`), and clients of DeepSeek and of OpenRouter:
 /// <https://docs.rs/crate/ds-api/latest/source/src/raw/response/non_streaming/finish_reason.rs>,
 /// <https://api.koog.ai/prompt/prompt-executor/prompt-executor-clients/prompt-executor-openrouter-client/ai.koog.prompt.executor.clients.openrouter.models/-open-router-stream-choice/index.html>.
 const FAILURES: &[&str] = &["error", "insufficient_system_resource", "abort"];
 
-/// What a finish reason means; an unknown one keeps its word. `error` is what the choice says beside it.
+/// The meaning of a finish reason; an unknown one is kept. `error` is the error in the same choice.
 ///
 /// # Errors
-/// When it says that the provider failed.
+/// If it reports a failure of the provider.
 fn stop_of(finish_reason: &str, error: Option<&RawValue>) -> Result<Stop, ProviderError> {
     Ok(match finish_reason {
         "stop" | "eos" | "end_turn" => Stop::End,
@@ -48,8 +48,8 @@ fn stop_of(finish_reason: &str, error: Option<&RawValue>) -> Result<Stop, Provid
         "tool_calls" | "function_call" | "tool_use" => Stop::Tools,
         "content_filter" => Stop::Refusal,
         reason if FAILURES.contains(&reason) => {
-            let said = error.map(|raw| errors::parse_provider_error(raw.get().as_bytes()));
-            return Err(said.filter(|said| !said.message.is_empty()).unwrap_or_else(|| {
+            let given = error.map(|raw| errors::parse_provider_error(raw.get().as_bytes()));
+            return Err(given.filter(|given| !given.message.is_empty()).unwrap_or_else(|| {
                 ProviderError {
                     message: format!("the provider broke off with finish_reason `{reason}`"),
                     kind: Some("server_error".to_owned()),
@@ -62,7 +62,7 @@ fn stop_of(finish_reason: &str, error: Option<&RawValue>) -> Result<Stop, Provid
     })
 }
 
-/// A usage object. The two counts of the cache stand twice, as clients of the reference look for them.
+/// A usage object. It has the two counts of the cache twice, because clients of LiteLLM read both names.
 fn write_usage(json: &mut JsonText, usage: &Usage) {
     json.open(b'{')
         .count_member("prompt_tokens", usage.input)

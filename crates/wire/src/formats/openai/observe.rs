@@ -1,7 +1,7 @@
 //! Answers and chunks of the OpenAI wire on their way to a client of the same format.
 //!
-//! Called by the conversion for chat, completions and embeddings. Always true: nothing changes but the model's
-//! name, and a chunk that holds only usage is left out where the client did not ask for it.
+//! Called by the conversion for chat, completions and embeddings. Always true: only the model's name changes, and a
+//! chunk that holds only usage is left out unless the client asked for it.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -18,7 +18,7 @@ use crate::formats::event::{Change, EventError, Progress, Seen};
 use crate::formats::usage::parse_usage;
 use crate::formats::view::View;
 
-/// What is seen in a full answer to `operation`.
+/// Observes a full answer to `operation`.
 pub(crate) fn observe_answer(
     operation: Operation,
     text: &str,
@@ -73,11 +73,11 @@ impl Events {
 }
 
 const NAMES: [&str; 4] = ["model", "usage", "choices", "error"];
-/// Longest beginning that is remembered, bytes.
+/// Longest start of an event that is remembered, in bytes.
 const START_MAX: usize = 1024;
 
-/// How the last event of a stream began, up to the value of its choices. The events of a stream are alike up
-/// to there, and what is alike need not be read again.
+/// The start of the last event, up to the value of its choices. The events of a stream are usually equal up to
+/// there, and an equal start need not be scanned again.
 #[derive(Debug, Default)]
 struct Memory {
     start: Vec<u8>,
@@ -86,7 +86,7 @@ struct Memory {
 }
 
 impl Memory {
-    /// The places of the members with [`NAMES`] in the next event.
+    /// The ranges of the members with [`NAMES`] in the next event.
     fn places(&mut self, text: &[u8]) -> Result<[Place; 4], ScanError> {
         if !self.start.is_empty() && text.starts_with(&self.start) {
             let mut found = [self.model.clone(), None, None, None];
@@ -112,18 +112,18 @@ impl Memory {
 }
 
 fn is_empty_list(text: &str) -> bool {
-    text.strip_prefix('[').is_some_and(|rest| rest.trim_start().starts_with(']'))
+    text.strip_prefix('[').is_some_and(|tail| tail.trim_start().starts_with(']'))
 }
 
-/// Whether a finish reason is given. Inside a string its quotes would be escaped.
+/// Whether there is a finish reason. Inside a string its quotes would be escaped.
 fn names_finish(choices: &str) -> bool {
     const KEY: &[u8] = b"\"finish_reason\"";
-    // Building a searcher costs more than searching an event does.
+    // Building the searcher costs more than searching an event.
     static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(KEY));
     let bytes = choices.as_bytes();
     FINDER.find_iter(bytes).any(|at| {
-        let rest = bytes[at + KEY.len()..].trim_ascii_start();
-        rest.strip_prefix(b":").is_some_and(|value| {
+        let tail = bytes[at + KEY.len()..].trim_ascii_start();
+        tail.strip_prefix(b":").is_some_and(|value| {
             let value = value.trim_ascii_start();
             value.starts_with(b"\"") && !value.starts_with(b"\"\"")
         })

@@ -1,7 +1,7 @@
-//! A chat completion request of a client, as a neutral request.
+//! Reads a chat completion request into the neutral form.
 //!
-//! Called by [`crate::conversion::prepare`] when the provider speaks another wire. Always true: what the client said is
-//! either in the neutral request or named in the refusal.
+//! Called if the provider speaks another wire. Always true: every field is in the neutral request, or the refusal
+//! names it.
 
 use std::borrow::Cow;
 
@@ -117,7 +117,7 @@ struct Function<'a> {
     cache_control: Option<&'a RawValue>,
 }
 
-/// The neutral request in `peek`. Deployment defaults and control fields are dealt with elsewhere.
+/// The neutral request in `peek`, without the fields that are meant for the gateway.
 pub(crate) fn read(peek: &Peek) -> Result<Request<'_>, Unfit> {
     let mut request = Request::default();
     let mut most: [Option<Json<'_>>; 2] = [None, None];
@@ -126,7 +126,7 @@ pub(crate) fn read(peek: &Peek) -> Result<Request<'_>, Unfit> {
             continue;
         }
         match &*name {
-            // `metadata` is the reference's own, and OpenAI's only advises.
+            // `metadata` is LiteLLM's own; OpenAI's does not change the answer.
             "model" | "stream_options" | "metadata" => {}
             "messages" => messages(raw, &mut request)?,
             "tools" => request.tools = tools(raw)?,
@@ -162,14 +162,14 @@ fn effort(raw: &str) -> Result<Text<'_>, Unfit> {
         #[serde(borrow)]
         effort: Text<'a>,
     }
-    // Some SDKs send the object of the responses API.
+    // Some SDKs send the object of the Responses API.
     if raw.starts_with('{') {
         return field::<Reasoning<'_>>("reasoning_effort", raw).map(|reasoning| reasoning.effort);
     }
     text_field("reasoning_effort", raw)
 }
 
-/// A string, borrowed where it has no escapes.
+/// A string, borrowed if it has no escapes.
 fn text_field<'a>(name: &str, raw: &'a str) -> Result<Text<'a>, Unfit> {
     field::<Str<'a>>(name, raw).map(Text::from)
 }
@@ -190,8 +190,8 @@ fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
             ));
         }
         if message.audio.is_some() {
-            let remedy = "send what was said as `content`";
-            return Err(Unfit::unsupported(format!("{at}.audio"), "of another wire", remedy));
+            let fix = "send its transcript as `content`";
+            return Err(Unfit::unsupported(format!("{at}.audio"), "of another wire", fix));
         }
         let mut parts = match message.content {
             Some(content) => content_parts(content.get(), &format!("{at}.content"))?,
@@ -221,10 +221,10 @@ fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
 
 fn assistant_parts<'a>(
     message: Message<'a>,
-    said: Vec<Part<'a>>,
+    content: Vec<Part<'a>>,
     at: &str,
 ) -> Result<Vec<Part<'a>>, Unfit> {
-    let mut parts = Vec::with_capacity(said.len() + 1);
+    let mut parts = Vec::with_capacity(content.len() + 1);
     for (i, block) in message.thinking_blocks.into_iter().flatten().enumerate() {
         let content = match (&*block.kind, block.data) {
             ("thinking", _) => Content::Thinking {
@@ -239,7 +239,7 @@ fn assistant_parts<'a>(
         };
         parts.push(content.into());
     }
-    parts.extend(said);
+    parts.extend(content);
     parts.extend(message.refusal.map(|text| Part::from(Content::Refusal(text.0))));
     for (i, call) in message.tool_calls.into_iter().flatten().enumerate() {
         let place = format!("{at}.tool_calls[{i}].function");
@@ -262,7 +262,7 @@ fn assistant_parts<'a>(
     Ok(parts)
 }
 
-/// A tool's result goes before whatever else is in the user's turn.
+/// The result of a tool comes before everything else in the user's turn.
 fn add_result<'a>(
     turns: &mut Vec<Turn<'a>>,
     message: Message<'a>,
@@ -272,7 +272,7 @@ fn add_result<'a>(
     let Some(Str(id)) = message.tool_call_id else {
         return Err(Unfit::malformed(format!("{at}.tool_call_id"), "it is missing"));
     };
-    // The advice belongs to the block that stands in the turn.
+    // The cache hint belongs to the outer block.
     let mark = parts.last_mut().and_then(|part| part.cache.take());
     let content = Content::ToolResult { id, parts, is_error: false };
     let part = Part { content, cache: mark };
@@ -332,13 +332,13 @@ fn image_source<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
     if url.starts_with("data:") { data_url(url, at) } else { Ok(Source::Url(url)) }
 }
 
-/// What is in a `data:` URL with base 64.
+/// The content of a `data:` URL in base64.
 fn data_url<'a>(url: Text<'a>, at: &str) -> Result<Source<'a>, Unfit> {
     let wrong = || Unfit::malformed(at, "a data URL must be `data:TYPE;base64,DATA`");
     let end = url.find(',').ok_or_else(wrong)?;
     let head = url[..end].strip_prefix("data:").ok_or_else(wrong)?;
     let media_type = head.strip_suffix(";base64").ok_or_else(wrong)?;
-    // Parameters of the type say nothing to a provider.
+    // Providers do not read parameters of the type.
     let media_type = media_type.split(';').next().unwrap_or(media_type);
     let (from, to) = (5, 5 + media_type.len());
     Ok(match url {
@@ -357,7 +357,7 @@ fn document<'a>(file: File<'a>, at: &str) -> Result<Content<'a>, Unfit> {
     let source = match (file.file_data.map(Text::from), file.file_id.map(Text::from)) {
         (Some(data), _) if data.starts_with("data:") => data_url(data, at)?,
         (Some(data), _) if data.starts_with("http") => Source::Url(data),
-        // Without a type it can only be what the name says, and PDF is what files are for.
+        // Without a type the format of the file is unknown; nearly all files are PDF.
         (Some(data), _) => Source::Base64 { media_type: Cow::Borrowed("application/pdf"), data },
         (None, Some(id)) if id.starts_with("http") => Source::Url(id),
         (None, Some(id)) => Source::File(id),
@@ -455,7 +455,7 @@ fn response_format(raw: &str) -> Result<Option<Format<'_>>, Unfit> {
     }
 }
 
-/// What a client wrote, short enough for an error.
+/// A client's text, cut for an error message.
 fn short(text: &str) -> String {
     crate::formats::errors::clean(text, 60)
 }

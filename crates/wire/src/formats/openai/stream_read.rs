@@ -1,8 +1,7 @@
-//! Chunks of the OpenAI wire as neutral deltas.
+//! Reads chunks of the OpenAI wire as neutral deltas.
 //!
-//! Called by [`crate::conversion::stream`] for clients of another format. Always true: only the first choice counts;
-//! a call begins where its index, or under an old index its id, is new; what a chunk adds to the answer is
-//! in its deltas, or the stream ends.
+//! Called for clients of another format, and by the tap. Always true: only the first choice counts; a call starts when
+//! its index is new, or its id under a known index; everything that a chunk adds is in its deltas, or the stream ends.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::message::{Halves, Said, Speech};
+use super::message::{HalfCharacters, MessageContent, Piece};
 use super::stop_of;
 use crate::bytes::json::{Str, lossy};
 use crate::bytes::members::texts;
@@ -19,14 +18,14 @@ use crate::formats::event::EventError;
 use crate::formats::neutral::{Delta, Stop, Text, check_call, cut_id};
 use crate::formats::usage::parse_usage;
 
-/// What is to be known of the chunks before.
+/// What was learned from earlier chunks.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     id: Option<Box<str>>,
-    halves: Halves,
+    halves: HalfCharacters,
     /// Calls so far.
     calls: usize,
-    /// The newest call of each index, and half of a character with which its last piece ended.
+    /// The newest call of each index, and the half of a character that its last piece ended with.
     newest: BTreeMap<u64, (usize, Option<u16>)>,
     /// All calls, by index and id.
     named: BTreeMap<(u64, Box<str>), usize>,
@@ -80,7 +79,7 @@ struct Function<'a> {
 }
 
 impl Reader {
-    /// What the chunk in `text` says.
+    /// The deltas of the chunk `text`.
     pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, EventError> {
         if text.trim() == "[DONE]" {
             return Ok(vec![Delta::End]);
@@ -92,7 +91,7 @@ impl Reader {
         let mut deltas = Vec::with_capacity(2);
         let choices = chunk.choices.unwrap_or_default();
         let id = cut_id(chunk.id.unwrap_or_default().0);
-        // Azure sends a chunk about the prompt before, which has neither.
+        // Azure first sends a chunk about the prompt, which has neither.
         if self.id.is_none() && !(id.is_empty() && choices.is_empty()) {
             self.id = Some(Box::from(&*id));
             deltas.push(Delta::Start(id));
@@ -104,7 +103,7 @@ impl Reader {
             let reason = choice.finish_reason.map(Text::from).filter(|reason| !reason.is_empty());
             if let Some(reason) = reason {
                 let stop = match stop_of(&reason, choice.error).map_err(EventError::Provider)? {
-                    // Some providers call it an ordinary end.
+                    // Some providers report an ordinary end.
                     Stop::End if self.calls > 0 => Stop::Tools,
                     stop => stop,
                 };
@@ -118,12 +117,12 @@ impl Reader {
 
     fn piece<'t>(&mut self, raw: &'t str, deltas: &mut Vec<Delta<'t>>) -> Result<(), EventError> {
         let unreadable = |why: serde_json::Error| EventError::Unreadable(why.to_string());
-        let speech: Speech<'t> = serde_json::from_str(raw).map_err(unreadable)?;
-        let said = speech.said(&mut self.halves).map_err(EventError::Unreadable)?;
-        deltas.extend(said.into_iter().map(|said| match said {
-            Said::Text(text) => Delta::Text(text),
-            Said::Thinking(text) => Delta::Thinking(text),
-            Said::Refusal(text) => Delta::Refusal(text),
+        let content: MessageContent<'t> = serde_json::from_str(raw).map_err(unreadable)?;
+        let pieces = content.pieces(&mut self.halves).map_err(EventError::Unreadable)?;
+        deltas.extend(pieces.into_iter().map(|piece| match piece {
+            Piece::Text(text) => Delta::Text(text),
+            Piece::Thinking(text) => Delta::Thinking(text),
+            Piece::Refusal(text) => Delta::Refusal(text),
         }));
         let calls: Calls<'t> = serde_json::from_str(raw).map_err(unreadable)?;
         for call in calls.tool_calls.into_iter().flatten() {
@@ -172,7 +171,7 @@ impl Reader {
     }
 }
 
-/// Why `text` is no chunk: does it only look unlike one, or add something to the answer?
+/// Why `text` is not a chunk: it adds nothing to the answer, or it does and cannot be read.
 fn no_chunk(text: &str, why: &serde_json::Error) -> EventError {
     let Ok([error, choices]) = texts(text, ["error", "choices"]) else {
         return EventError::Malformed;

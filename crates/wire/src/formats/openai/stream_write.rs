@@ -1,7 +1,7 @@
-//! Neutral deltas as chunks of the OpenAI wire.
+//! Writes neutral deltas as chunks of the OpenAI wire.
 //!
-//! Called by [`crate::conversion::stream`] for clients of chat completions in front of another wire. Always true: a
-//! chunk with the role comes first, `[DONE]` last and once; the usage stands in a chunk of its own.
+//! Called for clients of chat completions whose provider speaks another wire. Always true: a chunk with the role comes
+//! first, `[DONE]` last and once; the usage has a chunk of its own.
 
 use hale_core::usage::Usage;
 
@@ -10,17 +10,17 @@ use crate::bytes::json::JsonText;
 use crate::formats::neutral::Delta;
 use crate::formats::view::View;
 
-/// What was written so far.
+/// The state of the output.
 #[derive(Debug, Default)]
 pub(crate) struct Writer {
-    /// How each chunk begins, up to `choices`.
+    /// The start of each chunk, up to `choices`.
     start: Vec<u8>,
     usage: Option<Usage>,
     closed: bool,
 }
 
 impl Writer {
-    /// Adds what says `delta` to `out`.
+    /// Appends the chunks for `delta` to `out`.
     pub(crate) fn write(&mut self, delta: &Delta<'_>, view: &View, out: &mut Vec<u8>) {
         match delta {
             Delta::Start(id) => self.begin(id, view, out),
@@ -66,7 +66,7 @@ impl Writer {
         }
     }
 
-    /// Says that nothing more comes, unless it was said.
+    /// Appends the end of the stream, once.
     pub(crate) fn close(&mut self, view: &View, out: &mut Vec<u8>) {
         if self.closed {
             return;
@@ -118,10 +118,10 @@ impl Writer {
         self.event(out, json.as_bytes());
     }
 
-    fn event(&self, out: &mut Vec<u8>, rest: &[u8]) {
+    fn event(&self, out: &mut Vec<u8>, tail: &[u8]) {
         out.extend_from_slice(b"data: ");
         out.extend_from_slice(&self.start);
-        out.extend_from_slice(rest);
+        out.extend_from_slice(tail);
         out.extend_from_slice(b"}\n\n");
     }
 }

@@ -1,8 +1,7 @@
-//! A neutral request as the body of a chat completion.
+//! Writes a neutral request as the body of a chat completion.
 //!
-//! Called by [`crate::conversion::prepare`] for clients of another format. Always true: the body goes through
-//! [`super::edits`] afterwards, which names the model and asks for a stream's usage; what can not be said
-//! here is refused, or left out where `drop_params` allows it.
+//! Called for clients of another format. Always true: [`super::edits`] then edits the body, sets the model and
+//! requests the usage of a stream; what cannot be expressed is refused, or left out if `drop_params` allows it.
 
 use std::borrow::Cow;
 
@@ -12,11 +11,11 @@ use crate::formats::neutral::{
 };
 use crate::formats::order::Order;
 
-/// Longest `user`, characters. Source: the provider's 400, "Expected a string with maximum length 64".
+/// Longest `user`, in characters. Source: the provider's 400, "Expected a string with maximum length 64".
 const USER_MAX: usize = 64;
-/// From so many thinking tokens on an effort is meant. Source: the reference.
+/// The smallest budget of reasoning tokens for each effort. Source: LiteLLM.
 const EFFORTS: [(u64, &str); 3] = [(10_000, "high"), (5_000, "medium"), (2_000, "low")];
-const REMEDY: &str = "leave it out, or set `drop_params: true`";
+const FIX: &str = "leave it out, or set `drop_params: true`";
 
 /// The body of `request`.
 pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>, Unfit> {
@@ -41,18 +40,18 @@ pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>,
         if order.drop_params || order.drops(name) {
             continue;
         }
-        // Advice about the cache changes no answer.
+        // A cache hint does not change the answer.
         if name == "cache_control" || (name == "service_tier" && &**raw == "\"auto\"") {
             continue;
         }
-        return Err(Unfit::unsupported(&**name, &order.deployment.endpoint.provider.name, REMEDY));
+        return Err(Unfit::unsupported(&**name, &order.deployment.endpoint.provider.name, FIX));
     }
     json.close(b'}');
     Ok(json.into_bytes())
 }
 
 fn parameters(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) {
-    // Reasoning models of OpenAI refuse the older name, other providers may not know the newer one.
+    // OpenAI's reasoning models refuse the older name; other providers may not know the newer one.
     let reasons = order.deployment.facts.supports_reasoning == Some(true);
     let newer = reasons && &*order.deployment.endpoint.provider.name == "openai";
     let most = if newer { "max_completion_tokens" } else { "max_tokens" };
@@ -88,7 +87,7 @@ fn parameters(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) {
 
 fn effort(request: &Request<'_>) -> Option<Cow<'static, str>> {
     let named = request.effort.as_ref().map(|effort| match &**effort {
-        // The topmost word of one side is not one of the other's.
+        // The highest effort has another name on this wire.
         "max" => Cow::Borrowed("xhigh"),
         other => Cow::Owned(other.to_owned()),
     });
@@ -113,23 +112,23 @@ fn write_turn(json: &mut JsonText, turn: &Turn<'_>, order: &Order<'_>) -> Result
         }
         Role::User => {}
     }
-    // Images that a tool gave: a `tool` message holds text only.
-    let mut rest: Vec<&Part<'_>> = Vec::with_capacity(turn.parts.len());
+    // Images in a tool's result: a `tool` message holds text only.
+    let mut tail: Vec<&Part<'_>> = Vec::with_capacity(turn.parts.len());
     for part in &turn.parts {
         if let Content::ToolResult { id, parts, is_error } = &part.content {
             let (texts, others): (Vec<_>, Vec<_>) =
                 parts.iter().partition(|part| matches!(part.content, Content::Text(_)));
             json.open(b'{').member("role", "tool").member("tool_call_id", id);
             json.member("content", &result_text(&texts, *is_error, !others.is_empty())).close(b'}');
-            rest.extend(others);
+            tail.extend(others);
         } else {
-            rest.push(part);
+            tail.push(part);
         }
     }
-    // An empty turn is the provider's to judge.
-    if !rest.is_empty() || turn.parts.is_empty() {
+    // The provider decides about an empty turn.
+    if !tail.is_empty() || turn.parts.is_empty() {
         json.open(b'{').member("role", "user");
-        user_content(json, rest, order)?;
+        user_content(json, tail, order)?;
         json.close(b'}');
     }
     Ok(())
@@ -154,7 +153,7 @@ fn result_text(texts: &[&Part<'_>], is_error: bool, more: bool) -> String {
     whole
 }
 
-/// `content`: one text as such, anything else as a list.
+/// `content`: a single text as a string, anything else as a list.
 fn user_content<'p, 'a: 'p>(
     json: &mut JsonText,
     parts: impl IntoIterator<Item = &'p Part<'a>>,
@@ -210,7 +209,7 @@ fn write_part(json: &mut JsonText, content: &Content<'_>, order: &Order<'_>) -> 
                 Source::Url(_) | Source::File(_) => return Err(elsewhere("document", order)),
             }
         }
-        // Signed by another provider, and without a place here.
+        // It is signed by another provider, and this wire has no field for it.
         Content::Thinking { .. } | Content::Redacted(_) => {}
         Content::ToolCall { .. } | Content::ToolResult { .. } => {
             return Err(Unfit::malformed("messages", "a tool call stands in a user's turn"));

@@ -1,6 +1,6 @@
-//! Full responses as the neutral form.
+//! Reads full responses into the neutral form.
 //!
-//! Called by the tap. Always true: what the provider's own tools did is not part of it.
+//! Called by the tap. Always true: items of the provider's own tools are left out.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -11,7 +11,7 @@ use crate::formats::answer::Fault;
 use crate::formats::neutral::{Answer, Content, Part, Stop};
 use crate::formats::usage::parse_response_usage;
 
-/// A response, whole or as an event holds it.
+/// A response, in full or in an event.
 #[derive(Deserialize)]
 pub(super) struct Response<'a> {
     #[serde(borrow)]
@@ -38,7 +38,7 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
 }
 
 impl<'a> Response<'a> {
-    /// What it says.
+    /// The same in the neutral form.
     pub(super) fn answer(self) -> Answer<'a> {
         let items = self.output.into_iter().flatten();
         let contents: Vec<Content<'a>> = items.flat_map(Item::contents).collect();

@@ -1,7 +1,6 @@
-//! Requests for responses: what of the client's body changes on the way.
+//! The edits of a request body in the Responses format.
 //!
-//! Called once per attempt. Always true: the edits are a list of top-level members; nothing else of the
-//! body changes.
+//! Called once per attempt. Always true: only top-level members change.
 
 use std::borrow::Cow;
 
@@ -14,7 +13,7 @@ use crate::bytes::peek::{Names, Peek};
 use crate::formats::metadata::is_map_of_strings;
 use crate::formats::order::Order;
 
-/// Parameters of chat completions that a deployment may have as defaults and responses do not know.
+/// Parameters of chat completions that a deployment may have as defaults and that responses do not have.
 /// Source: <https://platform.openai.com/docs/api-reference/responses/create>.
 static CHAT_ONLY: Names = Names::new(&[
     "audio",
@@ -47,11 +46,11 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
     for name in peek.removed() {
         edits.push(Edit::Remove(name));
     }
-    // Users of the reference put more into it than the provider takes.
+    // Clients of LiteLLM put more into it than the provider accepts.
     if peek.raw("metadata").is_some_and(|raw| !is_map_of_strings(raw)) {
         edits.push(Edit::Remove("metadata"));
     }
-    // The other operations take little more than what is counted or compacted.
+    // The other operations accept little more than what they count or compact.
     let creates = order.operation == Operation::Responses;
     if creates && deployment.endpoint.provider.quirks.force_store_false {
         edits.push(Edit::Set("store", Cow::Borrowed("false")));
@@ -61,8 +60,8 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
     peek.edited(&edits)
 }
 
-/// The deployment's defaults in the words of responses. They are written in those of chat completions,
-/// and what has no place here is left out.
+/// The deployment's defaults under the names of responses. The config has those of chat completions; a default
+/// without a counterpart is left out.
 fn defaults(deployment: &Deployment) -> Vec<(&str, Cow<'_, str>)> {
     let known = deployment.endpoint.default_params.iter().filter(|(name, _)| !CHAT_ONLY.has(name));
     let renamed = known.map(|(name, value)| match &**name {
@@ -94,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_pass_with_model_previous_response_and_defaults() {
+    fn only_model_previous_response_and_defaults_change() {
         let text = r#"{ "model":"m", "input" : "h\u00e9", "previous_response_id":"ours","tags":["x"],"top_p":1.0}"#;
         let expected = r#"{ "model":"gpt-4o", "input" : "h\u00e9", "previous_response_id":"resp_1","top_p":1.0,"max_output_tokens":50,"reasoning":{"effort":"low"}}"#;
         assert_eq!(body(Operation::Responses, text, Some("resp_1")), expected);

@@ -1,6 +1,6 @@
-//! An output item of a response: what of it has a neutral form.
+//! An output item of a response, and its neutral form.
 //!
-//! Called by [`super::answer`] and [`super::stream_read`]. What the provider's own tools did has none.
+//! Called by [`super::answer`] and [`super::stream_read`]. Items of the provider's own tools have no neutral form.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use crate::bytes::json::Str;
 use crate::formats::neutral::{Content, Text};
 
-/// An output item, whole or as far as it came.
+/// An output item, complete or partial.
 #[derive(Debug, Deserialize)]
 pub(super) struct Item<'a> {
     #[serde(borrow, rename = "type", default)]
@@ -40,17 +40,17 @@ struct Part<'a> {
 }
 
 impl<'a> Item<'a> {
-    /// Whether it is a call of one of the client's functions.
+    /// Whether it is a call of a client's function.
     pub(super) fn is_call(&self) -> bool {
         self.kind == "function_call"
     }
 
-    /// Whether it is a call of a client's tool whose input is text: it has no neutral form.
+    /// Whether it is a call of a client's tool with a text as input, which has no neutral form.
     pub(super) fn is_custom_call(&self) -> bool {
         self.kind == "custom_tool_call"
     }
 
-    /// What it says, in order, without what is empty.
+    /// Its contents in order, without empty ones.
     pub(super) fn contents(self) -> Vec<Content<'a>> {
         let mut contents = match &*self.kind {
             "message" => parts(self.content, |kind, text, refusal| match kind {
@@ -85,7 +85,7 @@ impl<'a> Item<'a> {
     }
 }
 
-/// The parts in the list `raw` that `pick` makes something of; a list of another shape has none.
+/// What `pick` makes of the parts in the list `raw`; a list of another shape has no parts.
 fn parts<'a>(
     raw: Option<&'a RawValue>,
     pick: impl Fn(&str, Option<Text<'a>>, Option<Text<'a>>) -> Option<Content<'a>>,

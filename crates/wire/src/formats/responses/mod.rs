@@ -1,8 +1,8 @@
-//! The format of OpenAI's responses, as it passes between clients and providers that speak it.
+//! OpenAI's Responses format. It passes only between clients and providers that both speak it.
 //!
-//! Called by [`crate::conversion::prepare`], [`crate::conversion::answer`] and [`crate::conversion::stream`]. Always true: bytes pass; of a request
-//! what `edits` names changes, of an answer the model's name and the ids of responses. Source of the
-//! format: <https://platform.openai.com/docs/api-reference/responses>.
+//! Used by the conversion. Always true: of a request only what `edits` names changes, of an answer only the model's
+//! name and the ids of responses; the neutral form serves the tap. Source of the format:
+//! <https://platform.openai.com/docs/api-reference/responses>.
 
 pub(crate) mod answer;
 pub(crate) mod edits;

@@ -1,6 +1,6 @@
-//! Responses on their way: what of them is content, what is an end or a failure, and what changes.
+//! Responses and their events on their way to the client: content, end, failure, and what changes.
 //!
-//! Called by the conversion. Always true: nothing changes but the model's name and the ids of responses.
+//! Called by the conversion. Always true: only the model's name and the ids of responses change.
 //! Source of the events: <https://platform.openai.com/docs/api-reference/responses-streaming>.
 
 use std::ops::Range;
@@ -19,8 +19,8 @@ use crate::formats::event::{Change, EventError, Progress, Seen};
 use crate::formats::usage::parse_response_usage;
 use crate::formats::view::View;
 
-/// What is seen in a full answer to `operation`. A failed response is no answer to who wants a new one, but it
-/// is one to who asks what became of it.
+/// Observes a full answer to `operation`. A failed response is a failure when it is created, and an answer when it is
+/// read again.
 pub(crate) fn observe_answer(
     operation: Operation,
     text: &str,
@@ -88,7 +88,7 @@ pub(crate) fn observe_answer(
     Ok(Observed { patches: patches(text, [id, previous, other], model, view), usage })
 }
 
-/// What changes for the client in a response: the `ids` of responses and the name of the model.
+/// The patches of a response: the `ids` of responses and the name of the model.
 fn patches(text: &str, ids: [Place; 3], model: Place, view: &View) -> Vec<Patch> {
     let sealed = ids.into_iter().flatten().filter_map(|place| {
         let id: Str<'_> = serde_json::from_str(&text[place.clone()]).ok()?;
@@ -101,12 +101,12 @@ fn patches(text: &str, ids: [Place; 3], model: Place, view: &View) -> Vec<Patch>
     patches
 }
 
-/// The response that an event holds.
+/// The response in an event.
 #[derive(Default)]
 struct Response<'t> {
     text: Option<&'t str>,
     usage: Option<&'t str>,
-    /// What changes in the event.
+    /// The patches of the event.
     patches: Vec<Patch>,
 }
 
@@ -127,8 +127,7 @@ impl<'t> Response<'t> {
 /// A stream of one response.
 #[derive(Debug)]
 pub(crate) struct Events {
-    /// Whether the response was made by an earlier request: its tokens were counted then, and its failure
-    /// is the answer.
+    /// Whether an earlier request created the response. Then its tokens were counted, and its failure is the answer.
     replay: bool,
     /// The number of the next event.
     next: u64,
@@ -158,7 +157,7 @@ impl Events {
             Some(place) if text[place.clone()].starts_with('{') => {
                 Response::read(text, place, view)?
             }
-            // The events themselves have no id: what is called so belongs to something else.
+            // Events have no id of their own: an `id` belongs to another object.
             _ => Response {
                 patches: patches(text, [response_id, None, None], None, view),
                 ..Response::default()
@@ -176,8 +175,8 @@ impl Events {
             }
             "response.failed" if self.replay => end(progress),
             "response.failed" => {
-                let said = response.text.unwrap_or(text);
-                return Err(EventError::Provider(parse_provider_error(said.as_bytes())));
+                let failed = response.text.unwrap_or(text);
+                return Err(EventError::Provider(parse_provider_error(failed.as_bytes())));
             }
             "error" => return Err(EventError::Provider(failure(text))),
             "" if error.is_some() => {
@@ -193,8 +192,8 @@ impl Events {
         Ok(Seen::Event(change))
     }
 
-    /// The event that says that the stream broke: as documented, with an error object besides, by which
-    /// clients know an error from an event that is news to them.
+    /// The event that reports a broken stream: as documented, plus an error object, by which clients tell an error from
+    /// an unknown event.
     pub(crate) fn failure(&self, reply: &ErrorReply) -> Vec<u8> {
         let mut json = JsonText::new();
         json.open(b'{').member("type", "error").count_member("sequence_number", self.next);
@@ -210,22 +209,21 @@ impl Events {
     }
 }
 
-/// The response is complete, as far as it goes.
+/// The response is complete or will not continue.
 fn end(progress: &mut Progress) {
     progress.content = true;
     progress.finished = true;
     progress.done = true;
 }
 
-/// What an `error` event says. Where it is flat its `type` is the event's, not the error's.
+/// The error of an `error` event. If the event is flat, its `type` is not that of the error.
 fn failure(text: &str) -> ProviderError {
     let mut error = parse_provider_error(text.as_bytes());
     error.kind = error.kind.filter(|kind| kind != "error");
     error
 }
 
-/// Whether an output item is nothing yet: messages and thoughts begin empty, all others are content by
-/// being there.
+/// Whether an output item starts empty: messages and reasoning do, any other item is content.
 fn begins_empty(item: &str) -> bool {
     #[derive(Deserialize)]
     struct Item<'a> {

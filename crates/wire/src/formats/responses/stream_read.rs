@@ -1,7 +1,7 @@
-//! Events of a response as neutral deltas.
+//! Reads events of a response as neutral deltas.
 //!
-//! Called by the tap. Always true: an item whose pieces were streamed is not read again when it is whole;
-//! calls of tools are counted in the order in which they begin.
+//! Called by the tap. Always true: an item whose pieces were streamed is not read again when it is complete; tool calls
+//! are numbered in the order in which they start.
 //! Source: <https://platform.openai.com/docs/api-reference/responses-streaming>.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use crate::formats::errors::parse_provider_error;
 use crate::formats::event::EventError;
 use crate::formats::neutral::{CALLS_MAX, Content, Delta, Text, check_call, cut_id};
 
-/// What is to be known of the events before.
+/// What was learned from earlier events.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     started: bool,
@@ -24,14 +24,14 @@ pub(crate) struct Reader {
     items: BTreeMap<u64, Streamed>,
 }
 
-/// An output item of which something was read.
+/// What was read of an output item.
 #[derive(Debug, Default)]
 struct Streamed {
-    /// Which call it is, if it is one.
+    /// The number of the call, if it is one.
     call: Option<usize>,
-    /// Whether a piece of it came.
+    /// Whether a piece of it was read.
     begun: bool,
-    /// Half of a character with which its last piece ended.
+    /// The half of a character that its last piece ended with.
     half: Option<u16>,
 }
 
@@ -50,7 +50,7 @@ struct Event<'a> {
 }
 
 impl Reader {
-    /// What the event in `text` says.
+    /// The deltas of the event `text`.
     pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, EventError> {
         let event: Event<'t> = serde_json::from_str(text).map_err(|_| EventError::Malformed)?;
         let mut deltas = Vec::with_capacity(2);
@@ -109,7 +109,7 @@ impl Reader {
             .ok_or_else(|| no_form("a piece of content that is no text"))
     }
 
-    /// Takes an item as far as it came: all of it that was not streamed.
+    /// Takes an item that is complete or starts: everything in it that was not streamed.
     fn whole<'t>(
         &mut self,
         index: u64,

@@ -1,4 +1,4 @@
-//! Tests of what changes of a body on its way to an OpenAI-wire upstream.
+//! Tests of the edits of a body for an upstream of the OpenAI wire.
 
 use hale_core::deployment::Deployment;
 use hale_core::operation::Operation;

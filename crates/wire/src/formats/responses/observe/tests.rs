@@ -1,4 +1,4 @@
-//! What is looked at in responses, and what of them changes.
+//! What is observed in responses, and what changes in them.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ fn streamed(operation: Operation, text: &str, cut: usize) -> (Reader, String) {
 }
 
 #[test]
-fn of_a_full_answer_model_and_ids_change_and_nothing_else() {
+fn only_model_and_ids_change_in_a_full_answer() {
     let mut theirs = body("openai/response-text.json");
     theirs["previous_response_id"] = json!("resp_before");
     let answer = checked(Operation::Responses, &theirs).unwrap();
@@ -75,7 +75,7 @@ fn a_failed_response_is_a_failure_when_it_is_made_and_an_answer_when_it_is_read_
 }
 
 #[test]
-fn each_operation_knows_its_answer() {
+fn each_operation_requires_its_own_answer() {
     let all = [
         (Operation::DeleteResponse, "openai/response-deleted.json"),
         (Operation::ListInputItems, "openai/response-input-items.json"),
@@ -120,7 +120,7 @@ fn a_stream_passes_with_model_and_ids_changed_wherever_it_is_cut() {
 }
 
 #[test]
-fn content_begins_with_the_first_piece_of_it() {
+fn content_starts_with_its_first_piece() {
     let content_at = |name: &str| {
         let mut reader = Reader::new(conversion(Operation::Responses), view());
         for (i, event) in testdata(name).split_inclusive("\n\n").enumerate() {
@@ -131,7 +131,7 @@ fn content_begins_with_the_first_piece_of_it() {
         }
         None
     };
-    // The comment with the source is the first.
+    // The first is the comment with the source.
     assert_eq!(content_at("openai/response-stream-text.sse"), Some(5));
     assert_eq!(content_at("openai/response-stream-tools.sse"), Some(2));
     assert_eq!(content_at("openai/response-stream-failed.sse"), None);

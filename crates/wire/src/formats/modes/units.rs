@@ -1,7 +1,6 @@
-//! What a request asks for, in units that are charged, as far as it says so itself.
+//! The charged units that a request asks for, as far as the request itself tells.
 //!
-//! Called by the gateway once per request and by checks. Always true: what an answer says about itself
-//! wins over this.
+//! Called by the gateway once per request and by probes. Always true: the units in an answer take precedence.
 
 use hale_core::operation::{Billing, Operation};
 use hale_core::usage::{Quality, Units};
@@ -11,7 +10,7 @@ use crate::bytes::peek::Peek;
 /// The units of a request that goes well. Fields of a wrong type count as absent: they are the
 /// provider's to judge.
 #[must_use]
-pub fn asked(operation: Operation, peek: &Peek) -> Units {
+pub fn requested(operation: Operation, peek: &Peek) -> Units {
     let text = |name| peek.string(name).ok().flatten();
     match operation.billing() {
         Billing::Images => Units {
@@ -44,18 +43,19 @@ mod tests {
 
     #[test]
     fn a_request_says_how_much_it_is() {
-        let asked = |operation, body: &'static str| {
-            asked(operation, &Peek::parse(Bytes::from_static(body.as_bytes())).unwrap())
+        let requested = |operation, body: &'static str| {
+            requested(operation, &Peek::parse(Bytes::from_static(body.as_bytes())).unwrap())
         };
         let none = Units::default();
-        assert_eq!(asked(Operation::Speech, r#"{"input":"h\u00e9llo"}"#).characters, 5);
-        assert_eq!(asked(Operation::Speech, r#"{"input":["a"]}"#), none);
-        let image = asked(Operation::GenerateImage, r#"{"n":3,"size":"256x512","quality":"hd"}"#);
+        assert_eq!(requested(Operation::Speech, r#"{"input":"h\u00e9llo"}"#).characters, 5);
+        assert_eq!(requested(Operation::Speech, r#"{"input":["a"]}"#), none);
+        let image =
+            requested(Operation::GenerateImage, r#"{"n":3,"size":"256x512","quality":"hd"}"#);
         let expected =
             Units { images: 3, size: Some((256, 512)), quality: Some(Quality::Hd), ..none };
         assert_eq!(image, expected);
-        let auto = asked(Operation::GenerateImage, r#"{"size":"auto","quality":"auto"}"#);
+        let auto = requested(Operation::GenerateImage, r#"{"size":"auto","quality":"auto"}"#);
         assert_eq!(auto, Units { images: 1, ..none });
-        assert_eq!(asked(Operation::Chat, "{}"), none);
+        assert_eq!(requested(Operation::Chat, "{}"), none);
     }
 }

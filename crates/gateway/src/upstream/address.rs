@@ -10,31 +10,31 @@ use hale_core::settings::KeptConnections;
 /// A scheme, host and port, with what follows from them.
 #[derive(Debug)]
 pub(crate) struct Upstream {
-    /// Whether it speaks TLS.
+    /// Whether it uses TLS.
     pub(crate) tls: bool,
     /// The host without brackets.
     pub(crate) host: String,
     /// The port.
     pub(crate) port: u16,
-    /// What stands in the `host` header.
+    /// The value of the `host` header.
     pub(crate) authority: String,
     /// The path of the base URL.
     pub(crate) base_path: String,
-    /// What connections are kept under.
+    /// The key of its connections in the pool.
     pub(crate) key: String,
-    /// How they are used again.
+    /// How its connections are used again.
     pub(super) kept: KeptConnections,
 }
 
 impl Upstream {
     /// The upstream of a base URL that the config loader has checked.
     pub(crate) fn parse(base: &str) -> Upstream {
-        let (tls, rest) = match base.split_once("://") {
-            Some(("http", rest)) => (false, rest),
-            Some((_, rest)) => (true, rest),
+        let (tls, place) = match base.split_once("://") {
+            Some(("http", place)) => (false, place),
+            Some((_, place)) => (true, place),
             None => (true, base),
         };
-        let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
+        let (authority, path) = place.find('/').map_or((place, ""), |at| place.split_at(at));
         let default_port = if tls { 443 } else { 80 };
         let (host, port) = split_port(authority).unwrap_or((authority, default_port));
         let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
@@ -54,7 +54,7 @@ impl Upstream {
         Upstream { kept, ..self }
     }
 
-    /// The host as an address, when it is one.
+    /// The host as an IP address, if it is one.
     pub(crate) fn address(&self) -> Option<IpAddr> {
         self.host.parse().ok()
     }
@@ -62,7 +62,7 @@ impl Upstream {
 
 fn split_port(authority: &str) -> Option<(&str, u16)> {
     let (host, port) = authority.rsplit_once(':')?;
-    // In a bare IPv6 address the last colon is no separator.
+    // In a bare IPv6 address the last colon separates no port.
     if host.contains(':') && !host.ends_with(']') {
         return None;
     }

@@ -1,8 +1,7 @@
-//! A new connection: proxy, DNS, happy eyeballs, TCP, TLS.
+//! Makes a new connection: proxy, DNS, happy eyeballs, TCP, TLS.
 //!
-//! Called by [`super::send`]. Always true: no connection attempt takes longer than
-//! [`CONNECT_MS`], each failure says which step failed, and `HTTPS_PROXY` and `NO_PROXY` are honoured
-//! for TLS upstreams.
+//! Called by [`super::send`]. Always true: no connection attempt takes longer than [`CONNECT_MS`]; each
+//! failure says which step failed; `HTTPS_PROXY` and `NO_PROXY` hold for TLS upstreams.
 
 use std::error::Error;
 use std::io;
@@ -28,10 +27,10 @@ use super::stream::Stream;
 use super::{pool, tls};
 use crate::clock;
 
-/// How long TCP and TLS may take together, milliseconds. Source: the reference's connect timeout.
+/// How long DNS, TCP and TLS may take together, milliseconds. LiteLLM allows as much.
 pub(crate) const CONNECT_MS: u64 = 5_000;
 
-/// No descriptor left for this process, none for the machine; the same numbers on all our platforms.
+/// The process, or the machine, has no descriptor left. The numbers are the same on all supported platforms.
 const EMFILE: i32 = 24;
 const ENFILE: i32 = 23;
 
@@ -54,7 +53,7 @@ pub(super) async fn connect(
     Ok(Box::new(Link::new(upstream, stream, made_in_us)))
 }
 
-/// The time is over.
+/// The failure of a connection that took too long.
 fn late(upstream: &Upstream, stage: Stage) -> SendError {
     let seconds = CONNECT_MS / 1000;
     let obstacle = stage.obstacle();
@@ -78,7 +77,7 @@ fn late(upstream: &Upstream, stage: Stage) -> SendError {
     }
 }
 
-/// Name, TCP and TLS.
+/// Resolves the name, connects, and makes the TLS session.
 async fn open(upstream: &Upstream, progress: &SendProgress) -> Result<Stream, SendError> {
     let host = match upstream.address() {
         Some(address) if address.is_ipv6() => format!("[{}]", upstream.host),
@@ -101,7 +100,8 @@ async fn open(upstream: &Upstream, progress: &SendProgress) -> Result<Stream, Se
     Ok(Stream::Tls(Box::new(tls::handshake(upstream, tcp).await?)))
 }
 
-/// What connects to `host`, whose name is resolved first; `resolving` and `connecting` are the stages of that.
+/// A connector to `host`, whose name is resolved first. `resolving` and `connecting` are the stages of the two
+/// steps.
 async fn connector(
     host: &str,
     progress: &SendProgress,
@@ -135,7 +135,7 @@ async fn directly(
     if !matches!(first, SendError::NoDescriptors) {
         return Err(first);
     }
-    // Connections that nobody uses are given up for one that somebody needs.
+    // Idle connections are given up for one that a request needs.
     pool::close_idle(Millis(u64::MAX));
     match connector.call(target).await {
         Ok(stream) => Ok(stream.into_inner()),

@@ -1,4 +1,4 @@
-//! Names to addresses, remembered per worker.
+//! Resolves names and remembers their addresses, per worker.
 //!
 //! Called by [`super::connect`]. Always true: an answer is used for 30 s, and for 10 minutes when the
 //! resolver fails; at most 1,024 names are remembered.
@@ -25,7 +25,7 @@ thread_local! {
     static KNOWN: RefCell<HashMap<String, (Millis, Vec<IpAddr>)>> = RefCell::default();
 }
 
-/// A name did not resolve.
+/// A name did not resolve; the reason.
 #[derive(Debug)]
 pub(super) struct Unresolved(pub(super) String);
 
@@ -37,7 +37,7 @@ pub(super) async fn addresses(host: &str) -> Result<Vec<IpAddr>, Unresolved> {
     resolve(host.to_owned(), clock::now().millis(), lookup).await
 }
 
-/// Addresses that are known already, as the resolver that the connector wants.
+/// Known addresses as the resolver that the connector needs.
 #[derive(Clone, Debug)]
 pub(super) struct Resolved(Arc<[IpAddr]>);
 
@@ -62,7 +62,7 @@ impl tower_service::Service<Name> for Resolved {
     }
 }
 
-/// The addresses of `host`: what is remembered, else what `lookup` finds.
+/// The addresses of `host`: the remembered ones, else those that `lookup` finds.
 async fn resolve(
     host: String,
     now: Millis,
@@ -97,7 +97,7 @@ async fn lookup(host: &str) -> io::Result<Vec<IpAddr>> {
     Ok(tokio::net::lookup_host((host, 0)).await?.map(|socket| socket.ip()).collect())
 }
 
-/// Remembers addresses for a name that no resolver knows.
+/// Remembers addresses for a name that no resolver has.
 #[cfg(test)]
 pub(super) fn remember(host: &str, addresses: Vec<IpAddr>) {
     let now = clock::now().millis();
@@ -108,8 +108,8 @@ pub(super) fn remember(host: &str, addresses: Vec<IpAddr>) {
 mod tests {
     use super::*;
 
-    /// What a name resolves to when the resolver gives this answer at that moment.
-    fn ask(now: u64, answer: io::Result<Vec<IpAddr>>) -> Result<Vec<IpAddr>, String> {
+    /// The addresses of a name when the resolver gives this answer at that moment.
+    fn resolved(now: u64, answer: io::Result<Vec<IpAddr>>) -> Result<Vec<IpAddr>, String> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let found = resolve("name.example".to_owned(), Millis(now), async |_| answer);
         runtime.block_on(found).map_err(|Unresolved(reason)| reason)
@@ -126,29 +126,33 @@ mod tests {
     #[test]
     fn the_last_good_addresses_serve_for_ten_minutes_while_the_resolver_fails() {
         // Bad input, row F19.
-        assert_eq!(ask(0, Ok(address(1))), Ok(address(1)));
-        assert_eq!(ask(FRESH_MS - 1, Ok(address(2))), Ok(address(1)), "fresh: nobody is asked");
-        assert_eq!(ask(FRESH_MS, failure()), Ok(address(1)));
-        assert_eq!(ask(STALE_MS - 1, Ok(Vec::new())), Ok(address(1)), "no address is a failure");
-        let error = ask(STALE_MS, failure()).unwrap_err();
+        assert_eq!(resolved(0, Ok(address(1))), Ok(address(1)));
+        assert_eq!(resolved(FRESH_MS - 1, Ok(address(2))), Ok(address(1)), "fresh: no lookup");
+        assert_eq!(resolved(FRESH_MS, failure()), Ok(address(1)));
+        assert_eq!(
+            resolved(STALE_MS - 1, Ok(Vec::new())),
+            Ok(address(1)),
+            "no address is a failure"
+        );
+        let error = resolved(STALE_MS, failure()).unwrap_err();
         assert_eq!(error, "failed to lookup address information");
-        assert_eq!(ask(STALE_MS, Ok(Vec::new())), Err("it has no address".to_owned()));
+        assert_eq!(resolved(STALE_MS, Ok(Vec::new())), Err("it has no address".to_owned()));
     }
 
     #[test]
     fn a_name_that_moves_is_followed_within_half_a_minute() {
         // Bad input, row F19.
-        assert_eq!(ask(0, Ok(address(1))), Ok(address(1)));
-        assert_eq!(ask(FRESH_MS, Ok(address(2))), Ok(address(2)));
-        assert_eq!(ask(FRESH_MS + 1, failure()), Ok(address(2)));
+        assert_eq!(resolved(0, Ok(address(1))), Ok(address(1)));
+        assert_eq!(resolved(FRESH_MS, Ok(address(2))), Ok(address(2)));
+        assert_eq!(resolved(FRESH_MS + 1, failure()), Ok(address(2)));
     }
 
     #[test]
     fn names_beyond_the_bound_are_resolved_but_not_remembered() {
         let full = (0..NAMES_MAX).map(|n| (format!("n{n}"), (Millis(0), address(9)))).collect();
         KNOWN.set(full);
-        assert_eq!(ask(0, Ok(address(1))), Ok(address(1)));
-        assert_eq!(ask(0, Ok(address(2))), Ok(address(2)));
+        assert_eq!(resolved(0, Ok(address(1))), Ok(address(1)));
+        assert_eq!(resolved(0, Ok(address(2))), Ok(address(2)));
         assert_eq!(KNOWN.with_borrow(HashMap::len), NAMES_MAX);
     }
 }

@@ -14,7 +14,7 @@ pub(crate) enum SendError {
     /// No connection.
     #[error("no connection: {reason}")]
     Connect { reason: String, obstacle: Obstacle },
-    /// This process may open no more connections.
+    /// This process has no descriptor left.
     #[error("this process has no descriptors left; raise its limit of open files (ulimit -n)")]
     NoDescriptors,
     /// No TLS session.
@@ -26,16 +26,16 @@ pub(crate) enum SendError {
     /// The connection was reset before any byte of an answer.
     #[error("the connection was closed before an answer came")]
     Reset,
-    /// The connection ended in the head of the answer.
+    /// The connection ended after the first byte of an answer and before the end of its head.
     #[error("the connection was closed in the head of the answer")]
     Cut,
-    /// What came is no HTTP.
+    /// The answer is not valid HTTP.
     #[error("the answer is not valid HTTP: {0}")]
     Protocol(String),
 }
 
 impl SendError {
-    /// What stood in the way; nothing where it was this process.
+    /// The obstacle; none if this process is to blame.
     pub(crate) fn obstacle(&self) -> Option<Obstacle> {
         match self {
             SendError::Dns { obstacle, .. }

@@ -1,15 +1,15 @@
-//! Where the body of an answer ends, and what of the bytes belongs to it.
+//! Finds the end of an answer's body, and the bytes that belong to it.
 //!
-//! Called by [`super::link`]. Always true: pure, no I/O; pieces that are there together leave as one;
+//! Called by [`super::link`]. Always true: pure, no I/O; chunks that are buffered together leave as one piece;
 //! a framing that two readers could read differently is refused (RFC 9112, section 6.3).
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 
-/// Bytes of chunk extensions and trailers that are read over, per body.
+/// Largest chunk extensions and trailers of one body, together, bytes. They are read and dropped.
 const EXTRA_MAX: u32 = 16 << 10;
 
-/// Why a body is no body.
+/// Why a body cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum BodyError {
     /// The connection ended before the body did.
@@ -20,21 +20,21 @@ pub(crate) enum BodyError {
     Malformed(&'static str),
 }
 
-/// What comes next.
+/// The next step of a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// A piece of the body, never empty.
     Piece(Bytes),
-    /// Nothing; the body has ended.
+    /// The body has ended.
     End,
-    /// Unknown; more bytes are needed.
+    /// More bytes are needed.
     More,
 }
 
-/// How a body ends.
+/// How the end of a body is found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// After so many more bytes.
+    /// After this many more bytes.
     Length(u64),
     /// With its last chunk.
     Chunked(Chunks),
@@ -75,7 +75,7 @@ impl Framing {
         Ok(length.map_or(Framing::UntilClose, Framing::Length))
     }
 
-    /// The length of the body where the head said it.
+    /// The length of the body, if the head says it.
     pub(super) fn declared(&self) -> Option<u64> {
         match self {
             Framing::Length(length) => Some(*length),
@@ -83,7 +83,7 @@ impl Framing {
         }
     }
 
-    /// Whether the body has an end of its own, and nobody could have seen another one.
+    /// Whether the body has an end of its own, and every reader sees the same one.
     pub(super) fn leaves_connection_open(&self) -> bool {
         match self {
             Framing::Length(_) => true,
@@ -92,7 +92,7 @@ impl Framing {
         }
     }
 
-    /// Whether all of the body was taken.
+    /// Whether the whole body was taken.
     pub(super) fn is_over(&self) -> bool {
         match self {
             Framing::Length(left) => *left == 0,
@@ -101,7 +101,7 @@ impl Framing {
         }
     }
 
-    /// Takes what of `buffer` is body.
+    /// Takes the bytes of the body from `buffer`.
     ///
     /// # Errors
     /// When it is malformed.
@@ -128,15 +128,15 @@ impl Framing {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chunks {
     at: At,
-    /// Of the chunk.
+    /// Bytes of the chunk that are still to come.
     left: u64,
-    /// Extensions and trailers read over so far.
+    /// Bytes of extensions and trailers so far.
     extra: u32,
-    /// Whether there was a length as well.
+    /// Whether the head had a length too. Another reader may believe that.
     doubtful: bool,
 }
 
-/// The place in a chunked body.
+/// A place in a chunked body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
     SizeFirst,
@@ -159,7 +159,7 @@ impl Chunks {
         Chunks { at: At::SizeFirst, left: 0, extra: 0, doubtful }
     }
 
-    /// Moves the contents of all chunks in `buffer` together and takes them.
+    /// Joins the contents of all chunks in `buffer` and takes them.
     fn next(&mut self, buffer: &mut BytesMut) -> Result<Step, BodyError> {
         let length = buffer.len();
         let mut at = 0;
@@ -168,7 +168,7 @@ impl Chunks {
             if self.at != At::Data {
                 match self.step(buffer[at]) {
                     Ok(()) => at += 1,
-                    // What came before the fault is good; the fault is met again.
+                    // The bytes before the fault are good. The next call meets the fault again.
                     Err(_) if end > start => break,
                     Err(error) => return Err(error),
                 }
@@ -197,7 +197,7 @@ impl Chunks {
         Ok(Step::Piece(piece))
     }
 
-    /// One byte that is no data.
+    /// Reads one byte that is not data.
     fn step(&mut self, byte: u8) -> Result<(), BodyError> {
         let next = match (self.at, byte) {
             (At::SizeFirst, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
@@ -361,11 +361,11 @@ mod tests {
                 text.extend_from_slice(b"\r\n");
             }
             text.extend_from_slice(b"0\r\n\r\nnext");
-            let mut rest = &text[..];
+            let mut tail = &text[..];
             let mut cuts = cuts.iter().cycle();
             let pieces = std::iter::from_fn(|| {
-                let (piece, after) = rest.split_at((*cuts.next()?).min(rest.len()));
-                rest = after;
+                let (piece, after) = tail.split_at((*cuts.next()?).min(tail.len()));
+                tail = after;
                 (!piece.is_empty()).then_some(piece)
             });
             let (body, left) = read(pieces).unwrap();

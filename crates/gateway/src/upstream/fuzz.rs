@@ -48,13 +48,13 @@ fn target() -> Fuzz {
 }
 
 #[test]
-fn the_corpus_and_some_mutations_pass() {
+fn answers_are_the_same_however_they_are_cut() {
     target().corpus_and_some(check);
 }
 
 #[test]
 #[ignore = "takes a minute"]
-fn a_minute_of_mutations_passes() {
+fn answers_are_the_same_however_they_are_cut_for_a_minute() {
     target().for_a_time(Duration::from_secs(60), check);
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Head {
 /// how far the search came, so that a head that comes byte by byte costs no more than another.
 ///
 /// # Errors
-/// When it can not become a head any more.
+/// When it cannot become a head any more.
 pub(super) fn find_end(bytes: &[u8], searched: &mut usize) -> Result<Option<usize>, String> {
     const START: &[u8] = b"HTTP/1.";
     let known = bytes.len().min(START.len());

@@ -1,12 +1,11 @@
-//! One connection to an upstream, driven by the request that uses it.
+//! One connection to an upstream, polled by the request that uses it.
 //!
-//! Called by [`super::send`] and, for the body, by attempts and relays. Always true: no task of its
-//! own; whoever waits for the answer moves its bytes, so that a request costs no wake-up of a second
-//! task, and dropping it closes the connection. Only a connection that owes nothing to either side is
-//! kept.
+//! Called by [`super::send`] and, for the body, by [`super::answer`]. Always true: it has no task of its own.
+//! The code that waits for the answer moves its bytes, so a request wakes no second task, and dropping the
+//! request closes the connection.
 //!
-//! It is written by hand, over a parser of heads, because a general client spends more on a small
-//! request than everything else that is done with it (`docs/performance.md`).
+//! It is written by hand, over a parser of heads, because a general client spends more on a small request than
+//! everything else in the gateway does (`docs/performance.md`).
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -14,7 +13,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 
 use super::address::Upstream;
@@ -24,18 +23,18 @@ use super::head::{self, Head};
 use super::request::UpstreamRequest;
 use super::stream::Stream;
 use super::switched::Switched;
-use super::{pool, tls};
+use super::tls;
 
-/// Bodies up to this size are copied behind their head, so that both leave in one plain write.
+/// Bodies up to this size are copied behind their head, so that one plain write sends both.
 const SMALL_BODY: usize = 16 << 10;
-/// Room for a read, bytes; doubled while answers fill it, up to [`ROOM_MAX`].
+/// Room for a read, bytes. It doubles as long as answers fill it, up to [`ROOM_MAX`].
 const ROOM: usize = 8 << 10;
 const ROOM_MAX: usize = 256 << 10;
-/// Informational answers before the real one. Source: the fault list, F32.
+/// Most informational answers before the real one. A server that sends them without end must not hold a request.
 const INFORMATIONAL_MAX: u32 = 10;
 
 /// A connection.
-pub(crate) struct Link {
+pub(super) struct Link {
     /// The upstream's key in the pool.
     key: String,
     /// How long it took to make, microseconds. That is one and a half round trips at least.
@@ -43,12 +42,12 @@ pub(crate) struct Link {
     /// How long it may idle, milliseconds.
     idle_ms: u64,
     stream: Stream,
-    /// What was read and not taken.
+    /// Bytes that were read and not taken.
     buffer: BytesMut,
     room: usize,
-    /// What of the head, and of a small body, is to be sent.
+    /// The part of the head, and of a small body, that is still to be sent.
     head: Bytes,
-    /// What of a large body is to be sent: of one piece, and of those after it.
+    /// The part of a large body that is still to be sent: of one piece, and the pieces after it.
     body: Bytes,
     more: std::vec::IntoIter<Bytes>,
     unflushed: bool,
@@ -56,34 +55,17 @@ pub(crate) struct Link {
     broken: bool,
 }
 
-/// The head of an answer, and its body to come.
-pub(crate) struct Answer {
-    /// The status.
-    pub(crate) status: StatusCode,
-    /// The headers.
-    pub(crate) headers: HeaderMap,
-    /// The body.
-    pub(crate) body: AnswerBody,
-}
-
-/// The body of an answer, with the connection that it comes from.
-pub(crate) struct AnswerBody {
-    framing: Framing,
-    keep_alive: bool,
-    link: Option<Box<Link>>,
-}
-
 /// Sends `request` on `link` and waits for the head of the answer.
+///
+/// # Errors
+/// Why no answer came.
 pub(super) async fn exchange(
-    mut link: Box<Link>,
+    link: &mut Link,
     request: &UpstreamRequest<'_>,
-) -> Result<Answer, SendError> {
+) -> Result<Head, SendError> {
     link.begin(request);
     let mut waiting = Waiting { may_switch: request.switches(), ..Waiting::default() };
-    let head = std::future::poll_fn(|cx| link.poll_head(cx, &mut waiting)).await?;
-    let Head { status, headers, framing, keep_alive } = head;
-    let keep_alive = keep_alive && status != StatusCode::SWITCHING_PROTOCOLS;
-    Ok(Answer { status, headers, body: AnswerBody { framing, keep_alive, link: Some(link) } })
+    std::future::poll_fn(|cx| link.poll_head(cx, &mut waiting)).await
 }
 
 /// How far the wait for a head has come.
@@ -119,7 +101,7 @@ impl Link {
         }
     }
 
-    /// What it is kept under.
+    /// The upstream's key in the pool.
     pub(super) fn key(&self) -> &str {
         &self.key
     }
@@ -139,15 +121,46 @@ impl Link {
         self.made_in_us
     }
 
-    /// Whether another request can go out on it, as far as can be told.
+    /// Whether another request can be sent on it, as far as one look can tell.
     pub(super) fn is_usable(&mut self, cx: &mut Context<'_>) -> bool {
-        // Nothing may come unasked; an end or an error neither. A task that has used up its share of
-        // the thread must not take every connection for a good one.
+        // It is usable only if a read would block: no data, no end, no error. For a task that has used up its
+        // budget every read blocks, so the look is taken outside the budget.
         let filling = std::future::poll_fn(|cx| self.poll_fill(cx));
         let quiet = pin!(tokio::task::coop::unconstrained(filling)).poll(cx).is_pending();
         quiet && self.owes_nothing()
     }
 
+    /// The next step of the body that `framing` describes.
+    ///
+    /// # Errors
+    /// When the body is malformed.
+    pub(super) fn take(&mut self, framing: &mut Framing) -> Result<Step, BodyError> {
+        framing.next(&mut self.buffer)
+    }
+
+    /// Whether sending failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
+    /// Makes it ready for another request; false if it cannot serve one.
+    pub(super) fn recycle(&mut self) -> bool {
+        if !self.owes_nothing() {
+            return false;
+        }
+        if self.room > ROOM {
+            // Idle connections are many. The buffer of a large answer is not kept.
+            (self.buffer, self.room) = (BytesMut::new(), ROOM);
+        }
+        true
+    }
+
+    /// Its stream, and the bytes that were read and not taken.
+    pub(super) fn into_switched(self) -> Switched {
+        Switched { stream: self.stream, early: self.buffer }
+    }
+
+    /// Whether everything was sent, and every byte that came was taken.
     fn owes_nothing(&self) -> bool {
         let sent = !self.has_unsent() && !self.unflushed;
         sent && !self.broken && self.buffer.is_empty()
@@ -172,7 +185,7 @@ impl Link {
         self.unflushed = true;
     }
 
-    /// Sends what there is to send. A failure is not the end: the answer may be there already.
+    /// Sends the unsent bytes. A failure does not end the exchange: the answer may have come already.
     fn send(&mut self, cx: &mut Context<'_>) {
         while self.has_unsent() && !self.broken {
             if self.body.is_empty() {
@@ -202,7 +215,7 @@ impl Link {
                 Poll::Pending => {}
                 Poll::Ready(Ok(())) => {
                     self.unflushed = false;
-                    // A long answer need not hold what was sent.
+                    // The request is not held during a long answer.
                     (self.head, self.body) = (Bytes::new(), Bytes::new());
                 }
                 Poll::Ready(Err(_)) => self.give_up_sending(),
@@ -216,8 +229,8 @@ impl Link {
         self.more = Vec::new().into_iter();
     }
 
-    /// Reads more; 0 at the end of the stream.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    /// Reads more into the buffer; 0 at the end of the stream.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.buffer.reserve(self.room);
         let read = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx));
         if self.buffer.capacity() == self.buffer.len() {
@@ -233,7 +246,7 @@ impl Link {
     ) -> Poll<Result<Head, SendError>> {
         self.send(cx);
         loop {
-            // Some servers write one line end too many behind a body.
+            // Some servers write an extra line end behind a body.
             while !waiting.read && matches!(self.buffer.first(), Some(b'\r' | b'\n')) {
                 self.buffer.advance(1);
             }
@@ -258,7 +271,8 @@ impl Link {
                         continue;
                     }
                     if self.has_unsent() || self.unflushed {
-                        // It answers without having read all: it does not want the rest.
+                        // An upstream that answers before it has read the whole request does not want the
+                        // remainder.
                         self.give_up_sending();
                     }
                     return Poll::Ready(Ok(head));
@@ -273,75 +287,6 @@ impl Link {
                 Ok(_) => return Poll::Ready(Err(SendError::Closed)),
                 Err(_) => return Poll::Ready(Err(SendError::Reset)),
             }
-        }
-    }
-}
-
-impl AnswerBody {
-    /// The next piece; `None` at the end.
-    pub(crate) fn poll_piece(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, BodyError>>> {
-        loop {
-            let Some(link) = &mut self.link else { return Poll::Ready(None) };
-            match self.framing.next(&mut link.buffer) {
-                Ok(Step::Piece(piece)) => {
-                    if self.framing.is_over() {
-                        self.keep();
-                    }
-                    return Poll::Ready(Some(Ok(piece)));
-                }
-                Ok(Step::End) => {
-                    self.keep();
-                    return Poll::Ready(None);
-                }
-                Ok(Step::More) => {}
-                Err(error) => {
-                    self.link = None;
-                    return Poll::Ready(Some(Err(error)));
-                }
-            }
-            let count = ready!(link.poll_fill(cx));
-            if count.as_ref().is_ok_and(|count| *count > 0) {
-                continue;
-            }
-            // A failed write has used up the news that the peer reset the connection.
-            let ended = count.is_ok() && !link.broken;
-            self.link = None;
-            if ended && self.framing == Framing::UntilClose {
-                return Poll::Ready(None);
-            }
-            return Poll::Ready(Some(Err(BodyError::Cut)));
-        }
-    }
-
-    /// The next piece.
-    pub(crate) async fn piece(&mut self) -> Option<Result<Bytes, BodyError>> {
-        std::future::poll_fn(|cx| self.poll_piece(cx)).await
-    }
-
-    /// The connection itself, behind the head of an answer that switches to another protocol.
-    pub(crate) fn switched(self) -> Option<Switched> {
-        self.link.map(|link| Switched { stream: link.stream, early: link.buffer })
-    }
-
-    /// How long the body says it is.
-    pub(crate) fn declared(&self) -> Option<u64> {
-        self.framing.declared()
-    }
-
-    /// The body was read to its end: the connection may serve again.
-    fn keep(&mut self) {
-        if let Some(mut link) = self.link.take()
-            && self.keep_alive
-            && link.owes_nothing()
-        {
-            if link.room > ROOM {
-                // Idle connections are many; a large answer's buffer is not kept for the next one.
-                (link.buffer, link.room) = (BytesMut::new(), ROOM);
-            }
-            pool::put(link);
         }
     }
 }

@@ -4,6 +4,7 @@
 //! the gateway opens an outbound connection.
 
 mod address;
+mod answer;
 mod connect;
 pub(crate) mod credential;
 pub(crate) mod dialect;
@@ -25,8 +26,8 @@ pub(crate) mod target;
 mod tls;
 
 pub(crate) use address::Upstream;
+pub(crate) use answer::{Answer, AnswerBody};
 pub(crate) use error::SendError;
-pub(crate) use link::{Answer, AnswerBody};
 pub(crate) use paths::{ObjectPath, PathCall, Transfer};
 pub(crate) use pool::close_idle;
 pub(crate) use progress::SendProgress;

@@ -1,7 +1,7 @@
-//! How far a request has come on its way to its upstream, as it is seen from outside.
+//! How far a request has come on its way to its upstream, seen from outside.
 //!
-//! Lent to [`super::send`] by who makes the attempt. Always true: it tells the same of a request that was
-//! dropped half-way.
+//! Lent to [`super::send`] by the code that makes the attempt. Always true: it survives the request, so it also
+//! describes one that was dropped half-way.
 
 use std::cell::Cell;
 
@@ -56,7 +56,7 @@ impl SendProgress {
 }
 
 impl Stage {
-    /// What stands in the way of a request that comes no further.
+    /// The obstacle of a request that comes no further.
     pub(crate) fn obstacle(self) -> Obstacle {
         match self {
             Stage::Name => Obstacle::ResolverSilent,

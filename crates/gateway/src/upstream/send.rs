@@ -7,11 +7,11 @@
 use hale_core::record::ResendReason;
 
 use super::address::Upstream;
+use super::answer::Answer;
 use super::error::SendError;
-use super::link::{self, Answer};
 use super::progress::SendProgress;
 use super::request::UpstreamRequest;
-use super::{connect, pool};
+use super::{connect, link, pool};
 use crate::clock;
 
 /// The time within which a kept connection must turn out to be closed, microseconds. Later, the upstream may
@@ -43,10 +43,10 @@ pub(super) async fn send_watched(
     request: &UpstreamRequest<'_>,
     progress: &SendProgress,
 ) -> Result<Answer, SendError> {
-    if let Some(kept) = pool::take(upstream) {
+    if let Some(mut kept) = pool::take(upstream) {
         let (began, race_us) = (clock::now(), race_us(kept.made_in_us()));
-        match link::exchange(kept, request).await {
-            Ok(answer) => return Ok(answer),
+        match link::exchange(&mut kept, request).await {
+            Ok(head) => return Ok(Answer::new(head, kept)),
             Err(error) => match resend_reason(&error) {
                 Some(reason)
                     if upstream.kept.resend_on_stale && clock::now().since(began) < race_us =>
@@ -58,8 +58,9 @@ pub(super) async fn send_watched(
         }
     }
     // Boxed: most requests find a kept connection, and should not carry the room to make one.
-    let fresh = Box::pin(connect::connect(upstream, progress)).await?;
-    link::exchange(fresh, request).await
+    let mut fresh = Box::pin(connect::connect(upstream, progress)).await?;
+    let head = link::exchange(&mut fresh, request).await?;
+    Ok(Answer::new(head, fresh))
 }
 
 /// Why a request whose kept connection failed so may be sent again: no byte of an answer came.

@@ -1,4 +1,7 @@
-//! A byte stream to an upstream: plain TCP, or TLS over it.
+//! A byte stream to an upstream: plain TCP, or TLS over TCP.
+//!
+//! Made by [`super::connect`], used by [`super::link`] and [`super::switched`]. Always true: it adds no buffer
+//! of its own.
 
 use std::io;
 use std::pin::Pin;

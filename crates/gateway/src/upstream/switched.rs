@@ -1,7 +1,7 @@
 //! A connection that an upstream has taken over for another protocol.
 //!
-//! Made by [`super::AnswerBody::switched`], used by `proxy::tunnel`. Always true: what came behind the head
-//! of the answer is read first; it never goes back to the pool, and dropping it closes it.
+//! Made by [`super::AnswerBody::switched`], used by `proxy::tunnel`. Always true: the bytes that came with the
+//! head of the answer are read first; it never goes back to the pool; dropping it closes it.
 
 use std::io;
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use super::stream::Stream;
 /// The connection.
 pub(crate) struct Switched {
     pub(super) stream: Stream,
-    /// What came already.
+    /// The bytes that came with the head of the answer.
     pub(super) early: BytesMut,
 }
 

@@ -14,10 +14,10 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::uri::PathAndQuery;
 
 use super::address::Upstream;
+use super::answer::Answer;
 use super::credential::{Credential, CredentialError, static_key};
 use super::dialect::anthropic;
 use super::error::SendError;
-use super::link::Answer;
 use super::paths::{self, PathCall, Paths};
 use super::progress::{SendProgress, Stage};
 use super::request::UpstreamRequest;

@@ -1,7 +1,7 @@
-//! TLS towards upstreams: one client config for the process, and reasons that a person can read.
+//! TLS to upstreams: one client config for the process, and failures in plain words.
 //!
-//! Always true: certificates are verified, against the system's roots (`SSL_CERT_FILE` and
-//! `SSL_CERT_DIR` are honoured) or, where the system has none, against the bundled list of Mozilla's.
+//! Called by [`super::connect`]. Always true: certificates are verified against the system's roots
+//! (`SSL_CERT_FILE` and `SSL_CERT_DIR` hold), or against Mozilla's bundled list if the system has none.
 
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -18,7 +18,7 @@ use super::error::SendError;
 
 static CONFIG: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(build);
 
-/// Loads the roots ahead of the first request.
+/// Loads the roots before the first request.
 pub(crate) fn warm_up() {
     LazyLock::force(&CONFIG);
 }
@@ -39,7 +39,7 @@ pub(crate) async fn handshake(
     session.map_err(|error| explain(&error))
 }
 
-/// The reason as the library says it, and what it comes to.
+/// The library's reason, and the obstacle that it stands for.
 pub(super) fn explain(error: &io::Error) -> SendError {
     use rustls::CertificateError::{
         Expired, ExpiredContext, NotValidForName, NotValidForNameContext, NotValidYet,
@@ -55,7 +55,7 @@ pub(super) fn explain(error: &io::Error) -> SendError {
         Some(InvalidCertificate(
             Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
         )) => Obstacle::NotValidNow,
-        // What can not be read as a message of TLS at all.
+        // The bytes are no TLS message at all.
         Some(InvalidMessage(_)) => Obstacle::NotTls,
         _ => Obstacle::Handshake,
     };

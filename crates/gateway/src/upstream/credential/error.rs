@@ -7,7 +7,7 @@ use http::StatusCode;
 
 use crate::upstream::error::SendError;
 
-/// Why a request could not be authorized. `issuer` is who issues the tokens.
+/// Why a request could not be authorized. `issuer` names the issuer of the tokens.
 #[derive(Debug)]
 pub(crate) enum CredentialError {
     /// The issuer was not reached.

@@ -75,7 +75,7 @@ struct Read {
 enum Refused {
     /// A trailer: its fields, or their number.
     Trailers,
-    /// The rest of the body.
+    /// Anything else.
     Body(String),
 }
 
@@ -176,9 +176,9 @@ fn check(input: &[u8]) -> (Known, usize, bool) {
 fn cut(mut bytes: &[u8], sizes: &mut dyn Iterator<Item = usize>) -> Vec<Bytes> {
     let mut pieces = Vec::new();
     while !bytes.is_empty() {
-        let (piece, rest) = bytes.split_at(sizes.next().unwrap_or(1).min(bytes.len()));
+        let (piece, tail) = bytes.split_at(sizes.next().unwrap_or(1).min(bytes.len()));
         pieces.push(Bytes::copy_from_slice(piece));
-        bytes = rest;
+        bytes = tail;
     }
     pieces
 }

@@ -9,8 +9,7 @@ mod macros;
 mod table;
 
 pub use facts::{
-    Addressed, Answer, Billing, Carries, Content, Kind, Method, ModelPlace, Shape, Streaming,
-    TokenLimit,
+    Addressed, Answer, Billing, Carries, Content, Kind, Method, ModelPlace, Streaming, TokenLimit,
 };
 pub use table::{Counterpart, Operation, Row, WayOut};
 
@@ -85,12 +84,6 @@ impl Operation {
     #[must_use]
     pub const fn answer(self) -> Answer {
         self.row().answer
-    }
-
-    /// Of which shape a full answer of the OpenAI format is.
-    #[must_use]
-    pub const fn shape(self) -> Shape {
-        self.row().shape
     }
 
     /// Whether its good answer is another protocol on the same connection.
@@ -252,10 +245,10 @@ impl Operation {
         self.row().billing
     }
 
-    /// Whether a deployment of canned answers can have one for it: those are of the shape of completions.
+    /// Whether a deployment of canned answers can have one for it.
     #[must_use]
     pub const fn has_canned(self) -> bool {
-        matches!((self.row().answer, self.row().shape), (Answer::Json, Shape::Completion))
+        self.row().canned
     }
 
     /// The name in metrics and records.

@@ -102,19 +102,6 @@ pub enum Content {
     File,
 }
 
-/// Of which shape a full answer of the OpenAI format is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shape {
-    /// A completion, or a list of embeddings.
-    Completion,
-    /// A response, or something about one.
-    Response,
-    /// A file, a batch or a list of them.
-    Stored,
-    /// One of its own.
-    Own,
-}
-
 /// Whether an answer may be a stream of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Streaming {

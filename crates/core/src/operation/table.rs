@@ -4,8 +4,7 @@
 //! its codec in `hale-wire`; the order of the rows is the one in which paths are tried.
 
 use super::facts::{
-    Addressed, Answer, Billing, Carries, Content, Kind, Method, ModelPlace, Shape, Streaming,
-    TokenLimit,
+    Addressed, Answer, Billing, Carries, Content, Kind, Method, ModelPlace, Streaming, TokenLimit,
 };
 use crate::wire_format::WireFormat;
 
@@ -56,14 +55,14 @@ pub struct Row {
     pub token_limit: Option<TokenLimit>,
     /// What a good answer is.
     pub answer: Answer,
-    /// Of which shape it is, where it is JSON of the OpenAI format.
-    pub shape: Shape,
     /// Whether that may be a stream.
     pub streaming: Streaming,
     /// The field of a full answer that carries its content; empty where there is no JSON.
     pub content_field: &'static str,
     /// What it is charged by.
     pub billing: Billing,
+    /// Whether a deployment of canned answers can have one for it.
+    pub canned: bool,
 }
 
 /// What a provider of some wire is called for when a client asks for an operation.
@@ -113,10 +112,10 @@ const BASE: Row = Row {
     default_model: None,
     token_limit: None,
     answer: Answer::Json,
-    shape: Shape::Completion,
     streaming: Streaming::Never,
     content_field: "",
     billing: Billing::Tokens,
+    canned: false,
 };
 /// The same of operations about responses.
 const RESPONSES: Row = Row {
@@ -125,7 +124,6 @@ const RESPONSES: Row = Row {
     way_out: WayOut::Operation(Operation::Chat),
     model_place: ModelPlace::Account,
     stored: Some(Kind::Response),
-    shape: Shape::Response,
     ..BASE
 };
 /// The same of those that go on from an earlier response.
@@ -141,7 +139,6 @@ const FILES: Row = Row {
     addressed: Addressed::ByAccount,
     model_place: ModelPlace::Account,
     stored: Some(Kind::File),
-    shape: Shape::Stored,
     ..BASE
 };
 /// The same of those about one file.
@@ -164,6 +161,7 @@ operations! {
         token_limit: Some(TokenLimit::MAX_COMPLETION_TOKENS),
         streaming: Streaming::UsageOnRequest,
         content_field: "choices",
+        canned: true,
         ..BASE
     },
     /// `/completions`.
@@ -178,6 +176,7 @@ operations! {
         token_limit: Some(TokenLimit::MAX_TOKENS),
         streaming: Streaming::UsageOnRequest,
         content_field: "choices",
+        canned: true,
         ..BASE
     },
     /// `/embeddings`.
@@ -189,6 +188,7 @@ operations! {
         probes: Some("embedding"),
         required: &["input"],
         content_field: "data",
+        canned: true,
         ..BASE
     },
     /// `/v1/messages`.
@@ -206,6 +206,7 @@ operations! {
         // At a provider of the OpenAI wire it is a chat.
         streaming: Streaming::UsageOnRequest,
         content_field: "content",
+        canned: true,
         ..BASE
     },
     /// `/v1/messages/count_tokens`.
@@ -219,6 +220,7 @@ operations! {
         mode: "chat",
         required: &["messages"],
         content_field: "input_tokens",
+        canned: true,
         ..BASE
     },
     /// `/utils/token_counter`.
@@ -231,6 +233,7 @@ operations! {
         mode: "chat",
         one_of: &["messages", "prompt"],
         content_field: "total_tokens",
+        canned: true,
         ..BASE
     },
     /// `/responses`.
@@ -307,7 +310,6 @@ operations! {
         probes: Some("image_edit"),
         carries: Carries::Form,
         required: &["image", "prompt"],
-        shape: Shape::Own,
         streaming: Streaming::Refused,
         content_field: "data",
         billing: Billing::Images,
@@ -322,7 +324,6 @@ operations! {
         probes: Some("audio_transcription"),
         carries: Carries::Form,
         required: &["file"],
-        shape: Shape::Own,
         streaming: Streaming::Optional,
         content_field: "text",
         billing: Billing::Heard,
@@ -423,7 +424,6 @@ operations! {
         mode: "image_generation",
         probes: Some("image_generation"),
         required: &["prompt"],
-        shape: Shape::Own,
         streaming: Streaming::Refused,
         content_field: "data",
         billing: Billing::Images,
@@ -450,7 +450,6 @@ operations! {
         probes: Some("moderation"),
         required: &["input"],
         default_model: Some("omni-moderation-latest"),
-        shape: Shape::Own,
         content_field: "results",
         ..BASE
     },
@@ -464,7 +463,6 @@ operations! {
         listed_as: Some("/v1/rerank"),
         way_out: WayOut::OwnServer("hosted_vllm"),
         required: &["query", "documents"],
-        shape: Shape::Own,
         content_field: "results",
         billing: Billing::Searches,
         ..BASE
@@ -478,7 +476,6 @@ operations! {
         probes: Some("ocr"),
         listed_as: Some("/v1/ocr"),
         required: &["document"],
-        shape: Shape::Own,
         content_field: "pages",
         billing: Billing::Pages,
         ..BASE

@@ -3,11 +3,11 @@
 //! Called for full answers and by the stream reader. Always true: each conversion has one observer; nothing here reads
 //! a member of a format.
 
-use hale_core::operation::{Operation, Shape};
 use hale_core::provider::WireFormat;
 
 use crate::conversion::prepare::Conversion;
 use crate::formats::answer::{Fault, Observed};
+use crate::formats::codec::{self, Codec, Own};
 use crate::formats::errors::ErrorReply;
 use crate::formats::event::{EventError, Progress, Seen};
 use crate::formats::modes::transcripts;
@@ -21,14 +21,16 @@ pub(crate) fn observe_answer(
     view: &View,
 ) -> Result<Observed, Fault> {
     let upstream = conversion.upstream().unwrap_or(conversion.operation);
-    let observe = match (conversion.wire, upstream.shape()) {
-        (WireFormat::OpenAi, Shape::Response) => responses::observe::observe_answer,
-        (WireFormat::OpenAi, Shape::Stored) => files::observe::observe_answer,
-        (WireFormat::OpenAi, Shape::Own) => modes::observe::observe_answer,
-        (WireFormat::OpenAi, Shape::Completion) => openai::observe::observe_answer,
-        (WireFormat::Anthropic, _) => anthropic::observe::observe_answer,
-    };
-    observe(upstream, text, view)
+    match codec::of(upstream) {
+        Codec::Completions(list) => openai::observe::observe_answer((upstream, list), text, view),
+        Codec::Modes(own) => modes::observe::observe_answer((upstream, own), text, view),
+        Codec::Responses(what) => responses::observe::observe_answer((upstream, what), text, view),
+        Codec::Files(what) | Codec::Batches(what) => {
+            files::observe::observe_answer((upstream, what), text, view)
+        }
+        Codec::Messages(what) => anthropic::observe::observe_answer((upstream, what), text, view),
+        Codec::Opaque | Codec::Counter => Err(Fault::without_content(upstream, text, None)),
+    }
 }
 
 /// The observer of one stream.
@@ -43,15 +45,19 @@ pub(crate) enum Observer {
 impl Observer {
     /// The observer for a stream of this conversion.
     pub(crate) fn of(conversion: Conversion) -> Observer {
-        match conversion.wire {
-            WireFormat::OpenAi if conversion.operation.is_of_responses() => {
+        match codec::of(conversion.operation) {
+            Codec::Responses(_) => {
                 Observer::Responses(responses::observe::Events::of(conversion.operation))
             }
-            WireFormat::OpenAi if conversion.operation == Operation::Transcribe => {
-                Observer::Transcript
-            }
-            WireFormat::OpenAi => Observer::OpenAi(openai::observe::Events::default()),
-            WireFormat::Anthropic => Observer::Anthropic(anthropic::observe::Events::default()),
+            Codec::Modes(Own::Transcript) => Observer::Transcript,
+            Codec::Messages(_) => Observer::Anthropic(anthropic::observe::Events::default()),
+            // What is never streamed needs no observer of its own.
+            Codec::Completions(_)
+            | Codec::Modes(_)
+            | Codec::Files(_)
+            | Codec::Batches(_)
+            | Codec::Opaque
+            | Codec::Counter => Observer::OpenAi(openai::observe::Events::default()),
         }
     }
 

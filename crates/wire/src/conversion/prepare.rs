@@ -6,13 +6,14 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use hale_core::operation::{Carries, Kind, Operation};
+use hale_core::operation::{Carries, Operation};
 use hale_core::provider::{Addressing, Called, Edition, WireFormat};
 
 use crate::bytes::edit::Edit;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::conversion::token_count::{self, Count};
+use crate::formats::codec::{self, Codec};
 use crate::formats::neutral::{Request, Unfit};
 use crate::formats::order::Order;
 use crate::formats::{anthropic, files, openai, responses};
@@ -70,14 +71,14 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         return Ok(Prepared::Body(upstream.into(), token_count::ask(peek, order)?.into()));
     }
     if !conversion.translates() {
-        let body = match (conversion.wire, upstream.kind()) {
-            (WireFormat::OpenAi, None) => openai::edits::request_body(peek, order),
-            (WireFormat::OpenAi, Some(Kind::Response)) => {
-                responses::edits::request_body(peek, order).into()
+        let body = match codec::of(upstream) {
+            Codec::Completions(_) | Codec::Modes(_) | Codec::Opaque | Codec::Counter => {
+                openai::edits::request_body(peek, order)
             }
-            (WireFormat::OpenAi, Some(Kind::File)) => files::edits::file(peek, order),
-            (WireFormat::OpenAi, Some(Kind::Batch)) => files::edits::batch(peek, order),
-            (WireFormat::Anthropic, _) => anthropic::edits::request_body(peek, order, true).into(),
+            Codec::Responses(_) => responses::edits::request_body(peek, order).into(),
+            Codec::Files(_) => files::edits::file(peek, order),
+            Codec::Batches(_) => files::edits::batch(peek, order),
+            Codec::Messages(_) => anthropic::edits::request_body(peek, order, true).into(),
         };
         let edition = edition(upstream, peek, order);
         return Ok(Prepared::Body(Called { operation: upstream, edition }, body));

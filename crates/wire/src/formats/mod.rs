@@ -6,6 +6,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod anthropic;
+pub(crate) mod codec;
 pub mod controls;
 pub mod errors;
 pub(crate) mod event;

@@ -11,13 +11,14 @@ use super::usage::Counts;
 use crate::bytes::json::Str;
 use crate::bytes::members::{Place, places};
 use crate::formats::answer::{self, Fault, Observed};
+use crate::formats::codec::OfMessages;
 use crate::formats::errors;
 use crate::formats::event::{Change, EventError, Progress, Seen};
 use crate::formats::view::View;
 
 /// Observes a full answer to `operation`: a list of blocks and the reason of its end, or a count.
 pub(crate) fn observe_answer(
-    operation: Operation,
+    (operation, expected): (Operation, OfMessages),
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {
@@ -25,9 +26,11 @@ pub(crate) fn observe_answer(
         text,
         ["model", "content", "stop_reason", "usage", "input_tokens", "error"],
     )?;
-    let is_answer = match operation {
-        Operation::CountTokens => input_tokens.is_some(),
-        _ => content.is_some_and(|place| is_content(&text[place], stop_reason.is_some())),
+    let is_answer = match expected {
+        OfMessages::Counted => input_tokens.is_some(),
+        OfMessages::Message => {
+            content.is_some_and(|place| is_content(&text[place], stop_reason.is_some()))
+        }
     };
     if !is_answer {
         return Err(Fault::without_content(operation, text, error));
@@ -208,7 +211,8 @@ mod tests {
 
     #[test]
     fn an_answer_has_content_or_a_stop_reason() {
-        let is_answer = |text: &str| observe_answer(Operation::Messages, text, &view()).is_ok();
+        let expected = (Operation::Messages, OfMessages::Message);
+        let is_answer = |text: &str| observe_answer(expected, text, &view()).is_ok();
         assert!(is_answer(r#"{"content":[{"type":"text"}]}"#));
         assert!(is_answer(r#"{"content":[ ],"stop_reason":"end_turn"}"#));
         for text in [r#"{"content":[]}"#, "{}", r#"{"content":"x","stop_reason":"a"}"#] {

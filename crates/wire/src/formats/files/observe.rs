@@ -10,11 +10,12 @@ use crate::bytes::edit::{Patch, json_string};
 use crate::bytes::json::Str;
 use crate::bytes::members::{Place, places};
 use crate::formats::answer::{self, Fault, Observed};
+use crate::formats::codec::Stored;
 use crate::formats::view::View;
 
 /// Observes a full answer to `operation`.
 pub(crate) fn observe_answer(
-    operation: Operation,
+    (operation, expected): (Operation, Stored),
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {
@@ -22,15 +23,11 @@ pub(crate) fn observe_answer(
         answer::places(text, ["id", "data", "status", "deleted", "error"])?;
     let has_id = id.is_some_and(|place| text[place].starts_with('"'));
     let list = data.map(|place| &text[place]);
-    let is_answer = match operation {
-        Operation::ListFiles | Operation::ListBatches => {
-            list.is_some_and(|list| list.starts_with('['))
-        }
-        Operation::DeleteFile => deleted.is_some(),
-        Operation::CreateBatch | Operation::GetBatch | Operation::CancelBatch => {
-            has_id && status.is_some()
-        }
-        _ => has_id,
+    let is_answer = match expected {
+        Stored::List => list.is_some_and(|list| list.starts_with('[')),
+        Stored::Deleted => deleted.is_some(),
+        Stored::Batch => has_id && status.is_some(),
+        Stored::File => has_id,
     };
     if !is_answer {
         return Err(Fault::without_content(operation, text, error));
@@ -81,14 +78,22 @@ mod tests {
     use super::*;
     use crate::bytes::edit::patched;
     use crate::bytes::id::{IdKey, Issuer};
+    use crate::formats::codec::{self, Codec};
 
     fn view() -> View {
         let issuer = Issuer { key: IdKey::new(b"k"), deployment: Arc::from("d") };
         View { issuer: Some(issuer), ..crate::fixture::view() }
     }
 
+    fn expected(operation: Operation) -> (Operation, Stored) {
+        match codec::of(operation) {
+            Codec::Files(stored) | Codec::Batches(stored) => (operation, stored),
+            other => panic!("{operation:?}: {other:?}"),
+        }
+    }
+
     fn seen(operation: Operation, text: &str) -> String {
-        let observed = observe_answer(operation, text, &view()).unwrap();
+        let observed = observe_answer(expected(operation), text, &view()).unwrap();
         String::from_utf8(patched(text.as_bytes(), &observed.patches)).unwrap()
     }
 
@@ -114,7 +119,8 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_requested_type() {
-        let good = |operation, text: &str| observe_answer(operation, text, &view()).is_ok();
+        let good =
+            |operation, text: &str| observe_answer(expected(operation), text, &view()).is_ok();
         assert!(good(Operation::ListFiles, r#"{"data":[]}"#));
         assert!(good(Operation::DeleteFile, r#"{"id":"f","deleted":true}"#));
         assert!(good(Operation::CreateFile, r#"{"id":"f"}"#));

@@ -3,11 +3,12 @@
 //! Called by the gateway's attempts before any byte of an answer reaches a client. Always true: an error or an HTML
 //! page never passes as audio.
 
-use hale_core::operation::Operation;
+use hale_core::operation::{Answer, Content, Operation};
 use serde::Deserialize;
 
 use crate::bytes::peek::Peek;
 use crate::formats::answer::Fault;
+use crate::formats::codec::{self, Codec, Own};
 use crate::formats::errors;
 
 use super::base64::fault_of_url;
@@ -18,7 +19,7 @@ use super::base64::fault_of_url;
 pub fn may_be_bytes(operation: Operation, content_type: Option<&str>, first: &[u8]) -> bool {
     let kind = content_type.unwrap_or_default().trim().to_ascii_lowercase();
     let kind = kind.split(';').next().unwrap_or_default().trim_end();
-    if operation == Operation::GetFileContent {
+    if operation.answer() == Answer::Bytes(Content::File) {
         // A file may hold anything, but no provider serves it as a page.
         return kind != "text/html";
     }
@@ -39,7 +40,10 @@ fn looks_like_json(first: &[u8]) -> bool {
 /// What is wrong with the answer `text` to `operation`, which should have been bytes. It may be cut.
 #[must_use]
 pub fn no_bytes(operation: Operation, text: &[u8]) -> Fault {
-    let wanted = if operation == Operation::GetFileContent { "a file" } else { "audio" };
+    let wanted = match operation.answer() {
+        Answer::Bytes(Content::File) => "a file",
+        Answer::Bytes(Content::Audio) | Answer::Json | Answer::Socket => "audio",
+    };
     if text.is_empty() {
         return Fault::Malformed("an empty body".to_owned());
     }
@@ -82,7 +86,7 @@ pub fn check_request(
         #[serde(borrow)]
         image_url: Option<Image<'d>>,
     }
-    if operation != Operation::Ocr {
+    if codec::of(operation) != Codec::Modes(Own::Pages) {
         return Ok(());
     }
     // The provider decides about a document of another shape.

@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use hale_core::operation::Operation;
+use hale_core::operation::{Billing, Operation};
 use hale_core::usage::{Quality, Units, Usage};
 use serde::Deserialize;
 
@@ -17,6 +17,7 @@ use super::base64::{fault_of_url, is_base64};
 use super::transcripts;
 use super::units::parse_size;
 use crate::formats::answer::{self, Fault, Observed};
+use crate::formats::codec::Own;
 use crate::formats::usage::{parse_response_usage, parse_usage};
 use crate::formats::view::View;
 
@@ -32,7 +33,7 @@ struct Reported<'t> {
 
 /// Observes a full answer to `operation`.
 pub(crate) fn observe_answer(
-    operation: Operation,
+    (operation, expected): (Operation, Own),
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {
@@ -53,31 +54,30 @@ pub(crate) fn observe_answer(
         return Err(Fault::without_content(operation, text, error));
     };
     let content = &text[content];
-    let count = match operation {
-        Operation::GenerateImage | Operation::EditImage => images(content),
-        Operation::Transcribe => transcript(content),
-        Operation::Moderate => moderations(content),
-        Operation::Rerank => ranks(content),
-        Operation::Ocr => pages(content),
-        _ => Ok(0),
+    let count = match expected {
+        Own::Images => images(content),
+        Own::Transcript => transcript(content),
+        Own::Verdicts => moderations(content),
+        Own::Ranks => ranks(content),
+        Own::Pages => pages(content),
     };
     // The later of the two counts, as with two members of the same name.
     let usage = [usage, usage_info].into_iter().flatten().max_by_key(|place| place.start);
     let [usage, meta, size, quality, duration] =
         [usage, meta, size, quality, duration].map(|place| place.map(|place| &text[place]));
     let reported = Reported { usage, meta, size, quality, duration };
-    let usage = charged(operation, count.map_err(Fault::Malformed)?, &reported);
+    let usage = charged(operation.billing(), count.map_err(Fault::Malformed)?, &reported);
     let patches = view.renamed(text, model).map(|place| view.model_patch(place));
     Ok(Observed { patches: patches.into_iter().collect(), usage })
 }
 
 /// The usage that is charged for `count` results.
-fn charged(operation: Operation, count: u32, reported: &Reported<'_>) -> Option<Usage> {
+fn charged(billing: Billing, count: u32, reported: &Reported<'_>) -> Option<Usage> {
     fn word(raw: Option<&str>) -> Option<Cow<'_, str>> {
         raw.and_then(|raw| serde_json::from_str(raw).ok())
     }
-    match operation {
-        Operation::GenerateImage | Operation::EditImage => {
+    match billing {
+        Billing::Images => {
             let units = Units {
                 images: count,
                 size: word(reported.size).and_then(|size| parse_size(&size)),
@@ -87,18 +87,18 @@ fn charged(operation: Operation, count: u32, reported: &Reported<'_>) -> Option<
             let tokens = reported.usage.and_then(parse_response_usage).unwrap_or_default();
             Some(Usage { units, ..tokens })
         }
-        Operation::Rerank => {
+        Billing::Searches => {
             let searches = reported.meta.and_then(billed_searches).unwrap_or(0);
             let tokens = reported.usage.and_then(all_tokens).unwrap_or_default();
             let units = Units { searches, ..Units::default() };
             Some(Usage { units, ..tokens }).filter(|usage| *usage != Usage::default())
         }
-        Operation::Ocr => {
+        Billing::Pages => {
             let pages = reported.usage.and_then(pages_processed).unwrap_or(count);
             Some(Usage { units: Units { pages, ..Units::default() }, ..Usage::default() })
         }
-        Operation::Transcribe => transcripts::usage(reported.usage, reported.duration),
-        _ => reported.usage.and_then(parse_usage),
+        Billing::Heard => transcripts::usage(reported.usage, reported.duration),
+        Billing::Tokens | Billing::Characters => reported.usage.and_then(parse_usage),
     }
 }
 
@@ -237,9 +237,15 @@ fn pages_processed(raw: &str) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::formats::codec::{self, Codec};
+
+    fn observed(operation: Operation, text: &str) -> Result<Observed, Fault> {
+        let Codec::Modes(own) = codec::of(operation) else { panic!("{operation:?}") };
+        observe_answer((operation, own), text, &crate::fixture::view())
+    }
 
     fn found(operation: Operation, text: &str) -> Result<Usage, String> {
-        match observe_answer(operation, text, &crate::fixture::view()) {
+        match observed(operation, text) {
             Ok(observed) => Ok(observed.usage.unwrap_or_default()),
             Err(Fault::Malformed(why)) => Err(why),
             Err(Fault::Error(error)) => panic!("{error:?}"),
@@ -300,7 +306,6 @@ mod tests {
         }
         assert_eq!(found(Operation::Ocr, "{}"), Err("JSON without `pages`".to_owned()));
         let error = r#"{"pages":null,"error":{}}"#;
-        let found = observe_answer(Operation::Ocr, error, &crate::fixture::view());
-        assert!(matches!(found, Err(Fault::Error(_))));
+        assert!(matches!(observed(Operation::Ocr, error), Err(Fault::Error(_))));
     }
 }

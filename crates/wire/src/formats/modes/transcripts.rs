@@ -12,6 +12,7 @@ use serde::Deserialize;
 use crate::bytes::members::{places, texts};
 use crate::bytes::peek::Peek;
 use crate::formats::answer::Fault;
+use crate::formats::codec::{self, Codec, Own};
 use crate::formats::errors::{self, parse_provider_error};
 use crate::formats::event::{Change, EventError, Progress, Seen};
 
@@ -19,7 +20,8 @@ use crate::formats::event::{Change, EventError, Progress, Seen};
 #[must_use]
 pub fn wants_text(operation: Operation, peek: &Peek) -> bool {
     let format = peek.string("response_format").ok().flatten();
-    operation == Operation::Transcribe && matches!(format.as_deref(), Some("text" | "srt" | "vtt"))
+    codec::of(operation) == Codec::Modes(Own::Transcript)
+        && matches!(format.as_deref(), Some("text" | "srt" | "vtt"))
 }
 
 /// Checks an answer that must be text.

@@ -5,12 +5,12 @@
 
 use std::borrow::Cow;
 
-use hale_core::operation::Operation;
 use serde_json::Value;
 
 use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
+use crate::formats::codec::{self, Codec, Own};
 use crate::formats::metadata::is_map_of_strings;
 use crate::formats::order::Order;
 
@@ -99,9 +99,15 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     for (from, to) in &provider.rename_params {
         edits.push(Edit::Rename(from, to));
     }
-    let is_text = matches!(order.operation.mode(), "chat" | "completion" | "embedding");
-    let hears = order.operation == Operation::Transcribe;
-    let known = |name: &str| is_text || !TEXT_ONLY.has(name) || (hears && name == "temperature");
+    let known = |name: &str| match codec::of(order.operation) {
+        Codec::Completions(_) | Codec::Messages(_) | Codec::Counter => true,
+        Codec::Modes(Own::Transcript) => !TEXT_ONLY.has(name) || name == "temperature",
+        Codec::Modes(_)
+        | Codec::Responses(_)
+        | Codec::Files(_)
+        | Codec::Batches(_)
+        | Codec::Opaque => !TEXT_ONLY.has(name),
+    };
     for (name, value) in deployment.endpoint.default_params.iter().filter(|(name, _)| known(name)) {
         edits.push(Edit::Default(name, value));
     }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use crate::bytes::members::{Place, note};
 use crate::bytes::scan::{self, ScanError};
 use crate::formats::answer::{self, Fault, Observed, is_filled_list};
+use crate::formats::codec::List;
 use crate::formats::errors;
 use crate::formats::event::{Change, EventError, Progress, Seen};
 use crate::formats::usage::parse_usage;
@@ -20,13 +21,16 @@ use crate::formats::view::View;
 
 /// Observes a full answer to `operation`.
 pub(crate) fn observe_answer(
-    operation: Operation,
+    (operation, expected): (Operation, List),
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {
     let [model, usage, choices, data, error] =
         answer::places(text, ["model", "usage", "choices", "data", "error"])?;
-    let content = if operation == Operation::Embedding { data } else { choices };
+    let content = match expected {
+        List::Choices => choices,
+        List::Data => data,
+    };
     if !content.is_some_and(|place| is_filled_list(&text[place])) {
         return Err(Fault::without_content(operation, text, error));
     }

@@ -6,10 +6,10 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
-use hale_core::operation::Operation;
 
 use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::peek::{Names, Peek};
+use crate::formats::codec::{self, Codec, OfResponses};
 use crate::formats::metadata::is_map_of_strings;
 use crate::formats::order::Order;
 
@@ -51,7 +51,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
         edits.push(Edit::Remove("metadata"));
     }
     // The other operations accept little more than what they count or compact.
-    let creates = order.operation == Operation::Responses;
+    let creates = codec::of(order.operation) == Codec::Responses(OfResponses::Created);
     if creates && deployment.endpoint.provider.quirks.force_store_false {
         edits.push(Edit::Set("store", Cow::Borrowed("false")));
     }
@@ -74,6 +74,8 @@ fn defaults(deployment: &Deployment) -> Vec<(&str, Cow<'_, str>)> {
 
 #[cfg(test)]
 mod tests {
+    use hale_core::operation::Operation;
+
     use super::*;
     use crate::fixture::{deployment, order};
 

@@ -14,6 +14,7 @@ use crate::bytes::json::{JsonText, Str};
 use crate::bytes::members::{Place, places};
 use crate::bytes::scan::ScanError;
 use crate::formats::answer::{self, Fault, Observed};
+use crate::formats::codec::OfResponses;
 use crate::formats::errors::{ErrorReply, parse_provider_error};
 use crate::formats::event::{Change, EventError, Progress, Seen};
 use crate::formats::usage::parse_response_usage;
@@ -22,7 +23,7 @@ use crate::formats::view::View;
 /// Observes a full answer to `operation`. A failed response is a failure when it is created, and an answer when it is
 /// read again.
 pub(crate) fn observe_answer(
-    operation: Operation,
+    (operation, expected): (Operation, OfResponses),
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {
@@ -44,41 +45,16 @@ pub(crate) fn observe_answer(
             ],
         )?;
     let is_list = |place: Place| place.is_some_and(|place| text[place].starts_with('['));
-    let is_answer = match operation {
-        Operation::Responses => {
+    let is_answer = match expected {
+        OfResponses::Created => {
             let failed = status.is_some_and(|place| &text[place] == "\"failed\"");
             id.is_some() && is_list(output) && !failed
         }
-        Operation::GetResponse | Operation::CancelResponse => {
-            id.is_some() && (status.is_some() || is_list(output))
-        }
-        Operation::CompactResponses => is_list(output),
-        Operation::CountResponses => input_tokens.is_some(),
-        Operation::ListInputItems => is_list(data),
-        Operation::DeleteResponse => deleted.is_some(),
-        Operation::Chat
-        | Operation::Completion
-        | Operation::Embedding
-        | Operation::Messages
-        | Operation::CountTokens
-        | Operation::CountPrompt
-        | Operation::EditImage
-        | Operation::Transcribe
-        | Operation::CreateFile
-        | Operation::ListFiles
-        | Operation::GetFile
-        | Operation::DeleteFile
-        | Operation::GetFileContent
-        | Operation::CreateBatch
-        | Operation::ListBatches
-        | Operation::GetBatch
-        | Operation::CancelBatch
-        | Operation::GenerateImage
-        | Operation::Speech
-        | Operation::Moderate
-        | Operation::Rerank
-        | Operation::Ocr
-        | Operation::Realtime => false,
+        OfResponses::Existing => id.is_some() && (status.is_some() || is_list(output)),
+        OfResponses::Compacted => is_list(output),
+        OfResponses::Counted => input_tokens.is_some(),
+        OfResponses::Items => is_list(data),
+        OfResponses::Deleted => deleted.is_some(),
     };
     if !is_answer {
         return Err(Fault::without_content(operation, text, error));

@@ -34,7 +34,7 @@ const HOUSES: [House; 3] = [
             &["health/check/pick", "health/check/schedule", "route/*"],
             &["config"],
         ],
-        circle_max: 7,
+        circle_max: 2,
     },
     House { krate: "wire", floors: &[&["bytes"], &["formats"], &["conversion"]], circle_max: 2 },
     House {

@@ -275,7 +275,7 @@ def blame(bench):
         met = members.counts()["members"]["ok.b"]["traffic"] - before
         found[kind] = {"met": met, "of": len(statuses), "errors": sum(one != 200 for one in statuses)}
         if hasattr(gateway, "state"):
-            # One that is cut on a connection from before is sent again, and blames nobody.
+            # A request that is cut on a kept connection is sent again, and counts against no member.
             found[kind]["blamed"] = sum(gateway.state()["ok.b"]["failures"].values())
         end(bench, gateway, members)
     return found

@@ -10,7 +10,7 @@ COLOURS = {"a": "#4477aa", "b": "#cc6677", "c": "#ddaa33"}
 BANDS = [  # state, what the legend calls it, colour
     ("unchecked", "not checked yet", "#e4e4e4"),
     ("ready", "in service", "#cfe8cf"),
-    ("cooldown", "resting: traffic failed", "#ffd9a0"),
+    ("cooldown", "in cooldown: traffic failed", "#ffd9a0"),
     ("trial", "on trial", "#fff2a8"),
     ("unhealthy", "unhealthy: checks failed", "#f4b6b6"),
 ]

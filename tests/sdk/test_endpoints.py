@@ -96,7 +96,7 @@ def test_an_alias_is_answered_under_its_own_name(hale, upstream):
     assert ask(gateway, model="gpt-4").model == "gpt-4"
 
 
-def test_a_wildcard_passes_the_rest_of_the_name_on(hale, upstream):
+def test_a_wildcard_passes_on_what_it_matched(hale, upstream):
     up = upstream()
     gateway = hale(deployment("openai/*", up, model="openai/*"))
     assert ask(gateway, model="openai/gpt-4.1").model == "openai/gpt-4.1"

@@ -111,7 +111,7 @@ def test_a_rate_limit_everywhere_is_a_rate_limit_error_with_the_time_left(hale, 
     attempts = limited.value.body["attempts"]
     assert {a["deployment"] for a in attempts} == {"dep-a", "dep-b"}
     assert {(a["status"], a["cause"]) for a in attempts} == {(429, "rate_limited")}
-    assert len(plan.order) == 2  # both gave a deadline, so nobody is asked twice
+    assert len(plan.order) == 2  # both gave a deadline, so no deployment is called twice
 
 
 def test_a_provider_that_said_when_is_not_asked_before(hale, upstream):
@@ -144,7 +144,7 @@ def test_a_refused_upstream_key_says_whose_key_it_is(hale, upstream):
 @pytest.mark.parametrize("asked", [{"extra_headers": {"x-litellm-timeout": "0.4"}},
                                    {"extra_body": {"timeout": 0.4}}], ids=["header", "body"])
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-def test_a_clients_own_deadline_is_a_timeout_that_blames_nobody(hale, upstream, asked, stream):
+def test_a_clients_own_deadline_is_a_timeout_that_blames_no_deployment(hale, upstream, asked, stream):
     up = upstream(silence())
     gateway = hale(deployment("smart", up), router={"num_retries": 0})
     began = time.monotonic()

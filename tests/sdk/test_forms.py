@@ -204,5 +204,5 @@ def test_errors_are_read_as_errors(hale, upstream):
         client.audio.transcriptions.create(model=GROUP, file=sound())
     assert caught.value.body["param"] == "file" and "Invalid file format" in caught.value.message
     with pytest.raises(openai.NotFoundError) as unknown:
-        client.files.retrieve("file-of-somebody-else")
+        client.files.retrieve("file-of-another-account")
     assert unknown.value.body["reason"] == "unknown_file"

@@ -50,7 +50,7 @@ def test_a_failure_moves_to_the_sibling(hale, upstream, failure):
 
 
 @pytest.mark.parametrize("failure", [bad_key(), error(403), unknown_model()], ids=["401", "403", "404"])
-def test_a_deployment_that_can_not_serve_costs_no_retry(hale, upstream, failure):
+def test_a_deployment_that_cannot_serve_costs_no_retry(hale, upstream, failure):
     plan = Plan(failure, answer("from the sibling"))
     gateway, _ = pair(hale, upstream, plan, router={"num_retries": 0})
     assert ask(gateway).choices[0].message.content == "from the sibling"

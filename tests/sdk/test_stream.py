@@ -196,7 +196,7 @@ def test_a_client_that_leaves_takes_its_upstream_with_it(hale, upstream):
     chunks.close()
     assert up.departure.seen.wait(5)
     assert up.departure.at - left < 0.2
-    assert content(ask(gateway, stream=True)) == "Hello world"  # and it counts against nobody
+    assert content(ask(gateway, stream=True)) == "Hello world"  # and it counts against no deployment
 
 
 def test_fifty_streams_run_side_by_side(hale, upstream):

@@ -114,7 +114,7 @@ class Exchange:
                 self.upstream.peer_left()
                 raise Hangup
             if time.monotonic() > deadline:
-                raise TimeoutError("nobody opened the gate")
+                raise TimeoutError("the gate was not opened")
 
     def wait_closed(self) -> None:
         """Holds still until the peer goes away."""

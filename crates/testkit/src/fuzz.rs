@@ -1,7 +1,7 @@
-//! Mutated inputs for functions that must stand anything: a corpus in files, a seed, and a loop.
+//! Mutated inputs for functions that must survive any input: a corpus in files, a seed, and a loop.
 //!
-//! Used by `crates/gateway/tests/fuzz`. Always true: a run is told by its seed; whatever fails is printed
-//! with its bytes and its seed, and belongs into the corpus from then on.
+//! Used by `crates/gateway/tests/fuzz`. Always true: a run is determined by its seed; whatever fails is printed
+//! with its bytes and its seed, and belongs in the corpus from then on.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -26,15 +26,15 @@ const KEPT_MAX: usize = 4_096;
 pub struct Fuzz {
     /// The directory of the corpus, one file an input.
     pub corpus: PathBuf,
-    /// Pieces that mutations put in: what random bytes would hardly ever spell.
+    /// Pieces that mutations insert: random bytes would hardly ever produce them.
     pub words: &'static [&'static str],
 }
 
 impl Fuzz {
     /// Checks each file of the corpus, and a few thousand mutations that are the same in each run.
     ///
-    /// `check` panics when something is wrong. What it gives back tells behaviours apart: an input that
-    /// does what none before did is mutated further.
+    /// `check` panics if something is wrong. What it returns distinguishes behaviours: an input with a
+    /// new behaviour is mutated further.
     pub fn corpus_and_some<S: Hash>(&self, check: impl FnMut(&[u8]) -> S) {
         let mut rounds = 0;
         self.run(SEED, check, || {
@@ -108,7 +108,7 @@ impl Fuzz {
                 let shown = input.escape_ascii();
                 let corpus = self.corpus.display();
                 let why = panic.downcast_ref::<String>().map_or("a panic", String::as_str);
-                panic!("{origin}: {why}\nmend it, and keep this in {corpus}: b\"{shown}\"");
+                panic!("{origin}: {why}\nfix it, and keep this in {corpus}: b\"{shown}\"");
             }
         }
     }

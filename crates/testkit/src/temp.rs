@@ -1,4 +1,4 @@
-//! A directory that goes away with the test.
+//! A directory that is removed with the test.
 //!
 //! Used by [`crate::Launch`] for the config file; tests may use it for their own files.
 //! Always true: the name is unique among all processes and threads of the machine.

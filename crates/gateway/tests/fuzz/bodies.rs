@@ -1,4 +1,4 @@
-//! Request bodies: what is looked at, and what the edits leave of it.
+//! Request bodies: what is read of them, and what the edits leave unchanged.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -121,7 +121,7 @@ fn every_provider_gets_json(peek: &Peek) {
             (Operation::Rerank, true),
             (Operation::Ocr, false),
         ] {
-            // Others are never asked for it.
+            // Other deployments never get it.
             if !deployment.serves(operation) {
                 continue;
             }
@@ -136,7 +136,7 @@ fn every_provider_gets_json(peek: &Peek) {
             let body = |peek: &Peek| match prepare(peek, &order) {
                 Ok(Prepared::Body(_, body)) => Some(body.joined()),
                 Ok(Prepared::Estimate(_) | Prepared::Count(_)) => {
-                    panic!("nobody asked for a count")
+                    panic!("no count was requested")
                 }
                 Err(unfit) => {
                     // The name of a field may be empty.
@@ -176,7 +176,7 @@ fn check(input: &[u8]) -> (u8, usize) {
     assert!(is_object, "taken for an object");
     edits_keep_what_they_do_not_name(&peek);
     every_provider_gets_json(&peek);
-    // Readers of single fields stand whatever is in them.
+    // Readers of single fields survive any content.
     let readings = [
         peek.string("model").is_ok(),
         peek.boolean("stream").is_ok(),

@@ -59,7 +59,7 @@ const WORDS: &[&str] = &[
 
 fuzz!("config", WORDS, check);
 
-/// What stands in the one variable that there is.
+/// The value of the only variable.
 const CANARY: &str = "canary-of-the-environment";
 
 /// The input as every file, so that it may include itself.
@@ -94,7 +94,7 @@ fn check(input: &[u8]) -> (usize, usize, Option<usize>, u64) {
         assert_eq!(snapshot.by_id.len(), snapshot.deployments.len());
     }
     let deployments = loaded.snapshot.as_ref().map(|snapshot| snapshot.deployments.len().min(4));
-    // What is said tells inputs apart, apart from where it is said.
+    // The texts distinguish inputs, their places do not.
     let kinds: u64 = loaded.problems.iter().map(|problem| problem.problem.len() as u64).sum();
     (errors.min(6), warnings.min(6), deployments, kinds)
 }

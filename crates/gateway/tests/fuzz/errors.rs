@@ -1,4 +1,4 @@
-//! What providers say when they refuse, and answers that are none: every byte has a cause.
+//! Errors of providers, and answers that are not answers: any bytes lead to a cause.
 
 use bytes::Bytes;
 use hale_core::cause::Cause;
@@ -63,7 +63,7 @@ fn parts(input: &[u8]) -> (u16, &[u8]) {
 fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
     let (status, body) = parts(input);
     let error = parse_provider_error(body);
-    // A key that is blacked out may be shorter than what stands for it.
+    // The text that replaces a key may be longer than the key.
     assert!(error.message.chars().count() <= MESSAGE_MAX + 64, "{}", error.message.len());
     for text in
         [Some(&error.message), error.kind.as_ref(), error.code.as_ref(), error.param.as_ref()]
@@ -79,7 +79,7 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
     }
     let by_status = classify(&Observation::Status(status, &error));
     let in_band = classify(&Observation::InBand(&error));
-    // A refusal is never the client's own doing, nor a matter of the network.
+    // A refusal is never caused by the client's connection or by the network.
     for cause in [by_status, in_band] {
         let impossible =
             [Cause::ClientClosed, Cause::ClientTimeout, Cause::Gateway, Cause::Dns, Cause::Tls];

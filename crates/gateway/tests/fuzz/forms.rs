@@ -1,5 +1,5 @@
-//! Forms: whatever is sent, the scan ends; what passes is sent on with its model and its files as they came,
-//! and reads the same again.
+//! Forms: the scan ends for any bytes. A form that passes is sent on with the deployment's model and unchanged
+//! files, and reads the same again.
 
 use bytes::Bytes;
 use hale_core::operation::Operation;
@@ -45,7 +45,7 @@ fn check(input: &[u8]) -> (bool, usize, usize) {
     let form = peek.form().expect("it is one");
     let files = |peek: &Peek| -> Vec<Vec<u8>> {
         let parts = peek.form().expect("it is one").parts();
-        // What speaks to the gateway stays here, file or not.
+        // Parts for the gateway are not sent on, file or not.
         let sent = parts.filter(|(name, _, is_file)| *is_file && name.starts_with(b"file"));
         sent.map(|(_, content, _)| content.to_vec()).collect()
     };

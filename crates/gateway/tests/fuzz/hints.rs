@@ -52,7 +52,7 @@ fn check(input: &[u8]) -> (usize, bool, bool, u32) {
     }
     let limited = retry_hint_ms(429, &headers, NOW_MS);
     let failed = retry_hint_ms(503, &headers, NOW_MS);
-    // The resets of a rate limit say something about a rate limit only.
+    // The resets of a rate limit count only for a rate limit.
     assert!(failed.is_none() || failed == limited, "{failed:?} {limited:?}");
     let plain = headers.get("retry-after").and_then(|value| value.to_str().ok());
     let seconds = plain.and_then(|text| text.parse::<u32>().ok());
@@ -60,7 +60,7 @@ fn check(input: &[u8]) -> (usize, bool, bool, u32) {
         assert_eq!(limited, Some(u64::from(seconds) * 1000));
         assert_eq!(failed, limited);
     }
-    // A later moment never makes the rest longer.
+    // A later time never makes the cooldown longer.
     assert!(retry_hint_ms(429, &headers, NOW_MS + 5_000) <= limited || limited.is_none());
     let scale = limited.map_or(0, |ms| 64 - ms.leading_zeros());
     (headers.len().min(8), limited.is_some(), failed.is_some(), scale)

@@ -1,4 +1,4 @@
-//! Fuzz targets: everything that reads what others wrote, under mutated inputs.
+//! Fuzz targets: all code that reads foreign bytes, with mutated inputs.
 //!
 //! Each target is two tests: its corpus with a few thousand mutations in every run, and a minute of
 //! others with `scripts/test --long`. Always true: a check depends on its input alone.
@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use hale_testkit::Fuzz;
 
-/// How long the long run of each target takes. Source: the project's test plan.
+/// How long the long run of each target takes: all targets together stay below a quarter of an hour.
 const LONG: Duration = Duration::from_secs(60);
 
 /// The target whose corpus is `testdata/fuzz/NAME`.

@@ -1,4 +1,4 @@
-//! Event streams: however they are cut, the same comes out.
+//! Event streams: the result does not depend on where they are cut.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -51,7 +51,7 @@ const WORDS: &[&str] = &[
 
 fuzz!("streams", WORDS, check);
 
-/// Where the input is cut: nowhere, everywhere, and at places that its hash names.
+/// Where the input is cut: nowhere, everywhere, and at places chosen by its hash.
 fn cuttings(input: &[u8]) -> Vec<Vec<usize>> {
     let mut hasher = DefaultHasher::new();
     input.hash(&mut hasher);
@@ -77,7 +77,7 @@ fn pieces<'i>(input: &'i [u8], cuts: &[usize]) -> Vec<&'i [u8]> {
 
 /// The whole events without the empty lines around them, and all bytes in their order.
 ///
-/// To which event an empty line more than it takes belongs means nothing, and may depend on the cuts.
+/// An extra empty line has no meaning; the event it belongs to may depend on the cuts.
 fn split(input: &[u8], cuts: &[usize]) -> (Vec<Vec<u8>>, Vec<u8>) {
     let mut splitter = Splitter::default();
     let (mut found, mut all) = (Vec::new(), Vec::new());
@@ -101,7 +101,7 @@ fn split(input: &[u8], cuts: &[usize]) -> (Vec<Vec<u8>>, Vec<u8>) {
 /// What a client sees, and what was learned.
 #[derive(Debug, PartialEq, Hash)]
 struct Seen {
-    /// Its events as lists of lines; how many empty lines part them means nothing.
+    /// Its events as lists of lines; the number of empty lines between them has no meaning.
     shown: Vec<Vec<Vec<u8>>>,
     content: bool,
     complete: bool,
@@ -135,7 +135,7 @@ fn lines(bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
     events
 }
 
-/// What OpenAI's clients see of OpenAI's streams, and the other ways between two formats.
+/// What OpenAI's clients see of OpenAI's streams, and the conversions between two formats.
 const WAYS: [Conversion; 5] = [
     Conversion { operation: Operation::Chat, wire: WireFormat::OpenAi },
     Conversion { operation: Operation::Chat, wire: WireFormat::Anthropic },

@@ -1,7 +1,7 @@
 //! Translation between the formats, both ways: requests and full answers.
 //!
-//! An input is a request in either format, or an answer on either wire. What was translated there and back
-//! settles: after two rounds nothing changes any more.
+//! An input is a request in either format, or an answer on either wire. Translated there and back, it settles:
+//! after two rounds nothing changes any more.
 
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
@@ -69,7 +69,7 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
     };
     match prepare(&peek, &order) {
         Ok(Prepared::Body(_, body)) => Some(body.joined()),
-        Ok(Prepared::Estimate(_) | Prepared::Count(_)) => panic!("nobody asked for a count"),
+        Ok(Prepared::Estimate(_) | Prepared::Count(_)) => panic!("no count was requested"),
         Err(unfit) => {
             // The name of a field may be empty.
             assert!(!unfit.message.is_empty(), "{unfit:?}");
@@ -94,7 +94,7 @@ fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
     answer::check(Conversion { operation, wire }, body, &view).ok().map(|answer| answer.body)
 }
 
-/// The body, which must be JSON. Numbers that fit nowhere and halves of characters pass as they are, and
+/// The body, which must be JSON. Numbers out of range and halves of characters pass unchanged, and
 /// have no value here.
 fn read(body: &Bytes) -> Option<Value> {
     if let Err(error) = serde_json::from_slice::<&RawValue>(body) {
@@ -103,8 +103,8 @@ fn read(body: &Bytes) -> Option<Value> {
     serde_json::from_slice(body).ok()
 }
 
-/// Round and round: what has no place on one side is gone after the first round, turns that met then are
-/// joined after the second, and from then on nothing changes.
+/// After the first round, what one side cannot express is gone. After the second, turns that became neighbours are
+/// joined. From then on nothing changes.
 fn settles(
     there: impl Fn(&Bytes) -> Option<Bytes>,
     back: impl Fn(&Bytes) -> Option<Bytes>,
@@ -120,7 +120,7 @@ fn settles(
     let Some(again) = round(&twice) else { return 2 };
     let (Some(mut twice), Some(mut again)) = (read(&twice), read(&again)) else { return 3 };
     for body in [&mut twice, &mut again] {
-        // The scales of effort differ: a word may come back as its neighbour.
+        // The scales of effort differ: a level may come back as its neighbour.
         for name in ["reasoning_effort", "thinking", "output_config", "max_tokens"] {
             if let Value::Object(members) = body {
                 members.remove(name);

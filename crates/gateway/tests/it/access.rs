@@ -1,4 +1,4 @@
-//! Who may ask for what: keys, roles, routes and addresses.
+//! Which client may request what: keys, roles, routes and addresses.
 
 use hale_testkit::{Client, FakeUpstream, openai};
 use serde_json::{Value, json};
@@ -70,12 +70,12 @@ fn no_refusal_repeats_the_key_that_was_sent() {
 fn every_row_but_the_public_ones_needs_the_key() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
-    let mut nobody = hale.client();
+    let mut anonymous = hale.client();
     let operations = ["chat/completions", "completions", "embeddings"];
     for operation in operations {
         for prefix in ["/v1/", "/", "/engines/m/", "/openai/deployments/m/"] {
             let path = format!("{prefix}{operation}");
-            let answer = nobody.post_json(&path, &[], &openai::chat_request("m", "hi"));
+            let answer = anonymous.post_json(&path, &[], &openai::chat_request("m", "hi"));
             expect_error(&answer, 401, "missing_api_key");
         }
     }
@@ -90,11 +90,11 @@ fn every_row_but_the_public_ones_needs_the_key() {
         "/routes",
         "/metrics",
     ] {
-        expect_error(&nobody.get(path), 401, "missing_api_key");
+        expect_error(&anonymous.get(path), 401, "missing_api_key");
         assert_eq!(client(&hale).get(path).status, 200, "{path}");
     }
     for path in ["/", "/health/liveliness", "/health/liveness", "/health/readiness"] {
-        assert_eq!(nobody.get(path).status, 200, "{path}");
+        assert_eq!(anonymous.get(path).status, 200, "{path}");
     }
     assert_eq!(upstream.state().opened(), 0);
 }
@@ -139,16 +139,16 @@ fn an_unknown_route_names_the_nearest_and_a_wrong_method_the_right_one() {
 fn head_answers_like_get_without_a_body() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
-    let mut nobody = hale.client();
+    let mut anonymous = hale.client();
     for path in ["/health/liveliness", "/health/readiness"] {
-        let answer = nobody.request("HEAD", path, &[], b"");
+        let answer = anonymous.request("HEAD", path, &[], b"");
         assert_eq!((answer.status, answer.body.len()), (200, 0), "{path}");
         let length = answer.header("content-length").map(str::to_owned);
-        let full = nobody.get(path).body.len().to_string();
+        let full = anonymous.get(path).body.len().to_string();
         assert!(length.is_none_or(|it| it == full), "{path}: another length than GET's");
     }
     // The connection is still in step.
-    let alive = nobody.get("/health/liveliness");
+    let alive = anonymous.get("/health/liveliness");
     assert_eq!(alive.text(), "\"I'm alive!\"");
     assert_eq!(alive.header("content-type"), Some("application/json"));
 }
@@ -263,7 +263,7 @@ fn a_model_group_is_described_from_its_deployments() {
     assert_eq!((&group["mode"], &group["rpm"]), (&json!("chat"), &json!(7)));
     assert_eq!(group["supports_vision"], true);
     assert_eq!(group["max_input_tokens"], 128_000.0);
-    // Of two prices the group has the dearer one.
+    // Of two prices the group shows the higher one.
     assert_eq!(group["input_cost_per_token"], 2.5e-6);
     let one = own.get("/model_group/info?model_group=n%2Fx").json();
     assert_eq!(column(&one["data"], "model_group"), ["n/x"]);

@@ -1,4 +1,4 @@
-//! What of an upstream's answer reaches the client, and what the gateway says about it.
+//! Which parts of an upstream's answer reach the client, and what the gateway adds.
 
 use hale_testkit::{FakeUpstream, Script, openai};
 use serde_json::json;

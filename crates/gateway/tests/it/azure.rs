@@ -1,4 +1,4 @@
-//! Azure: its paths, its credentials, its ways to say no.
+//! Azure: its paths, its credentials, its refusals.
 
 use hale_testkit::{FakeUpstream, Hale, Request, Script, openai};
 use serde_json::{Value, json};
@@ -219,7 +219,7 @@ fn a_granted_token_and_the_secret_in_the_form_are_never_shown() {
     let mut stream = own.stream(CHAT, &[], &openai::stream_request("m", "hi"));
     all.extend(stream.remaining().iter().map(|event| event.data.clone()));
     drop(stream);
-    // The 401 makes the next request ask for a token, and the authority repeats what it was sent.
+    // The 401 makes the next request fetch a token, and the authority repeats what it was sent.
     all.push(chat(&hale, "m").text());
     all.push(chat(&hale, "m").text());
     let all = all.join("\n");

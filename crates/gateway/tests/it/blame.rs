@@ -1,4 +1,4 @@
-//! What callers and single requests do must not keep anybody else from a deployment.
+//! What single clients and requests do must not keep others from a deployment.
 
 use hale_testkit::{FakeUpstream, Hale, Script, openai};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ fn states(hale: &Hale) -> Vec<String> {
     list.iter().map(|one| one["state"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Answers chats; says of other paths what `status` and `message` say.
+/// Answers chats; other paths get `status` and `message`.
 fn chats_only(status: u16, message: &'static str) -> FakeUpstream {
     FakeUpstream::with(move |request| {
         if request.path.ends_with("/chat/completions") {
@@ -30,7 +30,7 @@ fn chats_only(status: u16, message: &'static str) -> FakeUpstream {
 }
 
 /// Bodies: <https://github.com/diffbot/code-gpt-docs/issues/172>,
-/// <https://github.com/infiniflow/ragflow/issues/1835>; the others stand for what we do not know.
+/// <https://github.com/infiniflow/ragflow/issues/1835>; the others are invented variants.
 #[test]
 fn a_404_for_the_wrong_endpoint_ejects_nothing() {
     for (status, message) in [
@@ -144,13 +144,13 @@ fn a_half_open_request_holds_its_permit_as_long_as_its_stream_may_take() {
     let before = bad.requests().len();
     let stream = openai::stream_request("m", "hi").to_string();
     let mut held = Vec::new();
-    eventually("the trial is under way", || {
+    eventually("the half-open request is under way", || {
         let mut asking = hale.client_with_key(KEY);
         asking.send("POST", CHAT, &[], stream.as_bytes()).unwrap();
         held.push(asking);
         (bad.requests().len() > before).then_some(())
     });
-    // Longer than the permit of a request that is no stream.
+    // Longer than the permit of a request without streaming.
     let from = Stopwatch::start();
     eventually("a second and a half passed", || {
         let mut asking = hale.client_with_key(KEY);
@@ -158,7 +158,7 @@ fn a_half_open_request_holds_its_permit_as_long_as_its_stream_may_take() {
         held.push(asking);
         (from.ms() > 1_500).then_some(())
     });
-    assert_eq!(bad.requests().len() - before, 1, "one trial at a time");
+    assert_eq!(bad.requests().len() - before, 1, "one half-open request at a time");
 }
 
 #[test]
@@ -184,11 +184,11 @@ fn a_credentials_cooldown_outlasts_its_deployments_own() {
     chat(&hale, "ga");
     let asked = shared.requests().len();
     let from = Stopwatch::start();
-    eventually("the deployment's own rest is over", || {
+    eventually("the deployment's own cooldown is over", || {
         assert_eq!(chat(&hale, "gb").header("x-litellm-model-id"), Some("g"));
         (from.ms() > 600).then_some(())
     });
-    assert_eq!(shared.requests().len(), asked, "nobody asks against the provider's time");
+    assert_eq!(shared.requests().len(), asked, "no request is sent before the provider's time");
 }
 
 #[test]

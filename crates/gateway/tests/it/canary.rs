@@ -1,7 +1,7 @@
-//! Canaries: no credential of a config, and none of a client, comes out anywhere.
+//! Canaries: no credential of a config, and none of a client, appears anywhere.
 //!
-//! Always true: every field of a config that can hold a credential holds one that occurs nowhere else,
-//! and everything that the process says is searched for them.
+//! Always true: every field of a config that can hold a credential holds a unique one,
+//! and everything that the process prints or sends is searched for them.
 
 use std::fs;
 
@@ -116,7 +116,7 @@ fn text(config: &Config) -> String {
     all.to_string()
 }
 
-/// An upstream that repeats in every way what it was given.
+/// An upstream that repeats everything it was given.
 pub(crate) fn gossip() -> FakeUpstream {
     FakeUpstream::with(|request| {
         let heard: Vec<String> =
@@ -145,7 +145,7 @@ pub(crate) fn read(response: &Response) -> String {
     format!("{} {} {}", response.status, headers.join("\n"), response.text())
 }
 
-/// Asks for everything there is, and gives all that was said.
+/// Requests every page and endpoint, and returns all the output.
 fn everything(hale: &Hale) -> Vec<String> {
     let stranger = canary("of-a-stranger");
     let mut said = Vec::new();
@@ -244,7 +244,7 @@ fn no_canary_is_in_any_answer_metric_record_or_log_line_at_any_level() {
         }
         assert!(said.len() > 80 && upstream.requests().len() >= 40, "{} of it", said.len());
         assert!(said.iter().any(|one| one.contains("through the proxy 127.0.0.1")), "no proxy");
-        // The upstreams did get what was meant for them.
+        // The upstreams did get their credentials.
         let sent: Vec<String> = upstream
             .requests()
             .iter()
@@ -263,7 +263,7 @@ fn no_canary_is_in_any_answer_metric_record_or_log_line_at_any_level() {
         ] {
             assert!(sent.iter().any(|it| it.contains(&canary(name))), "{name} was not sent");
         }
-        // A reload with an error says its lines as well.
+        // A reload with an error logs its lines too.
         let mark = hale.mark();
         hale.rewrite_config(&text(&config(&upstream)).replace("openai/gpt-4o", "openai/"));
         hale.wait_for_line_after(mark, "the one in force stays");
@@ -279,7 +279,7 @@ fn no_canary_is_in_any_answer_metric_record_or_log_line_at_any_level() {
 fn no_canary_is_in_what_check_says() {
     let upstream = FakeUpstream::start();
     let good = text(&config(&upstream));
-    // Each credential in turn is replaced by something that no credential may be.
+    // Each credential in turn is replaced by an invalid one.
     let mut texts = vec![good.clone()];
     for name in
         PARAMS.iter().copied().chain(["header", "shared", "own", "info", "redis", "database"])
@@ -302,7 +302,7 @@ fn every_key_of_a_config_that_sounds_like_a_credential_has_its_canary() {
     let upstream = FakeUpstream::start();
     let laden = text(&config(&upstream));
     let keys = reference.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    // Served keys only: one that is refused or has no effect is never stored.
+    // Served keys only: a key that is refused or has no effect is never stored.
     let credentials = keys.filter(|(key, tail)| {
         let words = ["api_key", "secret", "password", "token", "credential", "headers"];
         let counts = key.ends_with("tokens") || key.contains("cost_per") || key.contains("max_");

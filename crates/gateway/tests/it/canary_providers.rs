@@ -1,4 +1,4 @@
-//! Canaries with every provider: none of a deployment's credentials comes out of its health checks.
+//! Canaries with every provider: no credential of a deployment appears in what its health probes show.
 //!
 //! Always true: every provider of the table has a deployment with a canary in each field that can hold a
 //! credential, and everything that the process says about its health is searched for them.
@@ -53,7 +53,7 @@ fn laden(provider: &Provider, base: &str) -> Value {
     if is_azure {
         params["api_version"] = json!("2024-10-21");
     }
-    // Of two ways to say who one is the config takes one.
+    // The config accepts one of two ways to authenticate.
     let fields = FIELDS.iter().filter(|field| !(is_azure && field.starts_with("azure_ad")));
     for field in fields.filter(|field| passes || !UNKNOWN.contains(field)) {
         if params.get(*field).is_none() {
@@ -104,7 +104,7 @@ fn get(hale: &Hale, path: &str) -> String {
     read(&client(hale).get(path))
 }
 
-/// Asks everything about health and models.
+/// Requests every page about health and models.
 fn pages(hale: &Hale, ids: &[String]) -> Vec<String> {
     let fixed = [
         "/health",
@@ -166,7 +166,7 @@ fn no_provider_s_credential_is_on_a_live_page_of_health_or_in_the_log() {
     let (status, page) = health(&hale, "");
     assert_eq!(status, 200);
     assert_eq!(crate::health::counts(&page).iter().sum::<u64>(), ids.len() as u64);
-    // Their checks did go out, with the credential of each.
+    // Their probes were sent, each with its credential.
     let heads: String = upstream
         .requests()
         .iter()

@@ -1,4 +1,4 @@
-//! What a person types, and what the process says.
+//! The command line: what an operator types, and what the process prints.
 
 use hale_testkit::{FakeUpstream, Finished, openai};
 use serde_json::json;

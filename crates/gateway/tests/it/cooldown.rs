@@ -1,4 +1,4 @@
-//! Deployments that rest after failures, and how they come back.
+//! Deployments in cooldown after failures, and how they come back.
 
 use std::time::Duration;
 
@@ -23,11 +23,11 @@ fn a_failing_deployment_cools_down_gets_one_half_open_request_and_comes_back() {
     let answer = chat(&hale, "m");
     assert_eq!(answer.header("x-litellm-attempted-retries"), Some("0"));
     if begin.ms() < 250 {
-        assert_eq!(bad.requests().len(), 3, "it rests");
+        assert_eq!(bad.requests().len(), 3, "it is in cooldown");
     }
     hale.wait_for_line("deployment rests");
-    // The trial fails: it rests twice as long.
-    within(Duration::from_secs(5), "a trial", || {
+    // The half-open request fails: the cooldown doubles.
+    within(Duration::from_secs(5), "a half-open request", || {
         assert_eq!(chat(&hale, "m").status, 200);
         (bad.requests().len() == 4).then_some(())
     });

@@ -1,4 +1,4 @@
-//! Time: of an attempt, of a whole request, and who may still try when it grows short.
+//! Timeouts of an attempt and of a whole request, and what may still be tried when little time is left.
 
 use std::time::Duration;
 

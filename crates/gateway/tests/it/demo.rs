@@ -1,4 +1,4 @@
-//! The demo: an outage from beginning to end, and nothing lost.
+//! The demo: an outage from beginning to end, without a lost request.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ fn the_demo_succeeds_and_loses_no_request() {
     for told in ["curl http://127.0.0.1:", " 0 lost.", "steady", "slow", "flaky", "standby"] {
         assert!(done.stdout.contains(told), "nothing about {told:?} in:\n{}", done.stdout);
     }
-    // Seen by traffic or by a check, whoever is first, and back by a check and a trial.
+    // Found by traffic or by a probe, whichever is first; back after a probe and a half-open request.
     in_order(
         &done.stdout,
         &[
@@ -27,7 +27,7 @@ fn the_demo_succeeds_and_loses_no_request() {
             "<- flaky is back",
         ],
     );
-    // Nobody asked it.
+    // No traffic reached it.
     in_order(
         &done.stdout,
         &[

@@ -1,4 +1,4 @@
-//! Clients that go away: the upstream is let go at once, and nobody is blamed.
+//! Clients that disconnect: the upstream is released at once, and no deployment is blamed.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{CHAT, LOG, client, lone, metric, wait_for_records, wait_until_idle};
 use crate::timing::{Stopwatch, within_bound};
 
-/// How soon the upstream must be let go. Source: the contract.
+/// How soon the upstream must be released: it works, and bills, until then.
 const AT_ONCE: Duration = Duration::from_millis(200);
 
 fn start(script: impl Fn() -> Script + Send + 'static) -> (FakeUpstream, Hale) {
@@ -147,8 +147,8 @@ fn a_half_open_request_whose_client_leaves_decides_nothing() {
         assert_eq!(crate::support::chat(&hale, "m").status, 200);
     }
     upstream.answer_with(|_| Script::silent());
-    // Ask until one request is the trial; then its client leaves.
-    let trial = crate::support::eventually("a trial", || {
+    // Send requests until one is the half-open request; then its client leaves.
+    let trial = crate::support::eventually("a half-open request", || {
         let mut client = client(&hale).with_timeout(Duration::from_secs(5));
         send(&mut client, false);
         let arrived = upstream.wait_within(Duration::from_millis(50), |it| it.requests.len() > 3);
@@ -180,7 +180,7 @@ fn a_slow_reader_holds_back_the_upstream_instead_of_filling_memory() {
     let mut client = client(&hale);
     let mut stream = client.stream(CHAT, &[], &openai::stream_request("m", "hi"));
     stream.next_event().unwrap();
-    // Sockets on both sides take a few MiB; then the upstream must have to wait.
+    // Sockets on both sides take a few MiB; after that the upstream must wait.
     let stuck = crate::support::eventually("the upstream waits", || {
         let before = upstream.state().connections[0].written;
         let more = upstream

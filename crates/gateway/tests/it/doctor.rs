@@ -10,7 +10,7 @@ use crate::doctor_faults::{self as faults, Fault};
 use crate::support::{Config, hale};
 use crate::tidy;
 
-/// What every run has: a key, and the root of the tests.
+/// Every run has a key, and trusts the root of the tests.
 pub(crate) fn launch(text: &str) -> Launch {
     let root = tidy::root().join("testdata/tls/root.pem");
     let run = hale().config(text).env("MY_KEY", "sk-0123456789abcdef");
@@ -227,7 +227,7 @@ fn a_mode_that_cannot_be_probed_is_neither_healthy_nor_broken() {
     assert_eq!((&one["verdict"], &one["step"]), (&json!("reachable"), &json!("probe")), "{one:#}");
 }
 
-/// Nobody can say whether the one deployment of `config` works, and so nothing is counted as broken.
+/// It is unknown whether the one deployment of `config` works, so nothing is counted as broken.
 #[track_caller]
 fn doubted(config: &Config, verdict: &str, step: &str, problem: &str) {
     let (done, page) = examine(&config.text());
@@ -303,14 +303,14 @@ fn a_wrong_address_is_not_an_unknown_model_where_the_mode_is_configured() {
 fn a_proxy_that_gives_no_way_is_named_and_not_the_provider() {
     let refuses = FakeUpstream::with(|_| Script::error(403, "not through here"));
     let silent = FakeUpstream::with(|_| Script::silent());
-    let nobody = format!("http://127.0.0.1:{}", refused_port());
+    let refused = format!("http://127.0.0.1:{}", refused_port());
     let params =
         json!({"model": "openai/gpt-4o", "api_key": "k", "api_base": "https://api.example/v1"});
     let text = Config::open().entry(json!({"model_name": "m", "litellm_params": params})).text();
     for (proxy, why) in [
         (refuses.url(), "through the proxy 127.0.0.1"),
         (silent.url(), "no answer within 2 s"),
-        (nobody, "through the proxy 127.0.0.1"),
+        (refused, "through the proxy 127.0.0.1"),
     ] {
         let run = launch(&text).arg("--json").arg("--timeout").arg("2");
         let done = run.env("HTTPS_PROXY", &proxy).run();
@@ -374,7 +374,7 @@ fn no_more_than_sixty_four_are_probed_together() {
         done
     });
     assert_eq!((done.code(), upstream.requests().len()), (Some(0), 80), "{}", done.stdout);
-    // Groups that are well have one line each in so long a list.
+    // In so long a list healthy groups have one line each.
     assert!(!done.stdout.contains("d79") && done.stdout.contains("m79"), "{}", done.stdout);
 }
 
@@ -400,7 +400,7 @@ fn equal_probes_are_sent_once_and_all_in_parallel() {
 #[test]
 fn an_interruption_shows_what_is_known() {
     let silent = FakeUpstream::with(|_| Script::silent());
-    // Who has read the answer closes the connection.
+    // The client closes the connection after it has read the answer.
     let good = FakeUpstream::with(|_| {
         let answer = openai::chat_completion("gpt-4o", "hello");
         Script::ok().header("connection", "close").json(&answer)

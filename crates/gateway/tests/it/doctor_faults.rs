@@ -1,4 +1,4 @@
-//! Deployments that do not work, each for one reason: the real thing, over real sockets.
+//! Deployments that do not work, each for one reason, over real sockets.
 //!
 //! Used by the tests of the doctor and by its page. Always true: a fault lives as long as its [`Fault`].
 
@@ -40,7 +40,7 @@ pub(crate) fn at(id: &'static str, step: &'static str, port: u16, alive: Box<dyn
     Fault { id, step, params, port: Some(port), _alive: alive }
 }
 
-/// One that is never reached, with these parameters.
+/// A deployment that is never reached, with these parameters.
 fn unasked(id: &'static str, step: &'static str, params: Value) -> Fault {
     Fault { id, step, params, port: None, _alive: Box::new(()) }
 }
@@ -56,7 +56,7 @@ fn error(status: u16, message: &str, code: &str) -> Script {
     Script::with_status(status).json(&openai::error(message, "invalid_request_error", code))
 }
 
-/// A port of its own, at which nobody listens yet.
+/// A port on which no process listens yet.
 fn bound() -> (Socket, SocketAddr) {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).unwrap();
@@ -64,7 +64,7 @@ fn bound() -> (Socket, SocketAddr) {
     (socket, address)
 }
 
-/// A port that drops what is sent to it: nobody takes connections from its queue, which is full.
+/// A port that drops packets: its accept queue is full, and no connection is accepted.
 fn dropping() -> (u16, Box<dyn Any>) {
     let (listener, address) = bound();
     listener.listen(0).unwrap();
@@ -115,7 +115,7 @@ pub(crate) fn filtered() -> Fault {
     at("filtered", "tcp", port, held)
 }
 
-/// To this address the kernel lets nobody connect: it is everybody's.
+/// The kernel refuses connections to this address: it is the broadcast address.
 pub(crate) fn unreachable() -> Fault {
     let base = "http://255.255.255.255:8000/v1";
     let params =

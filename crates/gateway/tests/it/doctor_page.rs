@@ -12,7 +12,7 @@ use crate::doctor;
 use crate::doctor_faults::{Fault, at};
 use crate::tidy;
 
-/// What the settings of the page's config say: one of each kind of what can not work.
+/// The settings of the page's config: one of each kind of fault.
 const SETTINGS: &str = "\
 router_settings:
   timeout: 300            # all attempts take longer than clients wait

@@ -16,7 +16,7 @@ use crate::support::{Config, hale};
 
 const COLUMNS: u16 = 72;
 
-/// What a person sees who runs the doctor on this config, and the exit code.
+/// What an operator sees who runs the doctor on this config, and the exit code.
 fn at_terminal(text: &str, env: &[(&str, &str)]) -> (String, Option<i32>) {
     let run = hale().config(text);
     let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
@@ -43,7 +43,7 @@ fn at_terminal(text: &str, env: &[(&str, &str)]) -> (String, Option<i32>) {
         let mut piece = [0; 4096];
         match person.read(&mut piece) {
             Ok(count @ 1..) => seen.extend_from_slice(&piece[..count]),
-            // It has ended, and nobody has the terminal open any more.
+            // The process has ended, and no process has the terminal open any more.
             Ok(_) | Err(_) => break,
         }
     }

@@ -1,4 +1,4 @@
-//! How failures of every kind look to routing, over real sockets: hints, brownouts, fast failures, the
+//! How routing sees failures of every kind, over real sockets: hints, brownouts, fast failures, the
 //! length of streams.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::{CHAT, Config, chat, client, lone, metric, pair};
 
-/// Headers of a refusal, and the rest that follows, in seconds.
+/// Headers of a refusal, and the cooldown that follows, in seconds.
 type Named = (Vec<(&'static str, String)>, std::ops::RangeInclusive<u64>);
 
 /// The state of one deployment.
@@ -20,7 +20,7 @@ fn state(hale: &hale_testkit::Hale, id: &str) -> Value {
 
 #[test]
 fn every_way_to_name_a_time_is_understood_and_capped() {
-    // F21 and F22 of the fault list: nonsense is absent, the past is now, eternity is five minutes.
+    // F21 and F22: an invalid time counts as absent, a past one as now, an endless one as five minutes.
     let (past, future) = ("Thu, 01 Jan 1970 00:00:00 GMT", "Tue, 01 Jan 2999 00:00:00 GMT");
     let cases: Vec<Named> = vec![
         (vec![("retry-after", "20".to_owned())], 18..=20),

@@ -1,4 +1,4 @@
-//! Which group comes after one that failed, by the kind of the failure and by what the client says.
+//! Which group follows one that failed, by the kind of failure and by the client's wishes.
 
 use hale_testkit::{FakeUpstream, Script, openai};
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ fn a_chain_of_fallbacks_is_counted_exactly() {
     let answer = chat(&hale, "g");
     assert_eq!(answer.header("x-litellm-attempted-fallbacks"), Some("2"));
     let bounded = three(&a, &b, &c, json!({"fallbacks": [{"g": ["f", "z"]}], "max_fallbacks": 1}));
-    // Case 27: the number is what it says.
+    // Case 27: the number means what it says.
     expect_error(&chat(&bounded.start(), "g"), 500, "fallbacks_exhausted");
 }
 

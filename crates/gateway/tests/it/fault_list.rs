@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::support::{CHAT, Config, chat, client, expect_error, lone, metric, pair, within};
 use crate::timing::Stopwatch;
 
-/// A port that takes no connection: its queue is full of those that nobody accepts.
+/// A port that takes no connection: its queue is full of connections that are never accepted.
 struct BlackHole {
     listener: TcpListener,
     _waiting: Vec<TcpStream>,
@@ -23,7 +23,7 @@ impl BlackHole {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let mut waiting = Vec::new();
-        // From the first connection on that is not taken in time, none is.
+        // After the first connection that is not accepted in time, none is.
         while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
             waiting.push(stream);
             assert!(waiting.len() < 100_000, "the queue has an end");
@@ -52,7 +52,7 @@ fn an_unanswered_connect_ends_with_the_attempts_time_and_moves_on() {
         assert_eq!((answer.status, answer.header("x-litellm-model-id")), (200, Some("good")));
         begin.between_ms(290, 2_000);
     }
-    // It trips, and from then on costs nobody anything.
+    // Its breaker opens, and from then on it costs no request any time.
     assert_eq!(metric(&hale, "hale_deployment_resting", &[("deployment", "dark")]), 1.0);
     assert_eq!(chat(&hale, "m").header("x-litellm-attempted-retries"), Some("0"));
     let alone = Config::new()
@@ -149,7 +149,7 @@ fn after_a_burst_of_failures_a_deployment_comes_back_with_a_small_share() {
 #[test]
 fn a_flapping_member_is_not_seen_by_clients_and_gets_less_than_a_fifth() {
     // Bad input, row F26.
-    // Each trial meets a good answer, and whatever follows it four failures.
+    // Each half-open request succeeds, and the next four requests fail.
     let mut count = 0u32;
     let flaps = FakeUpstream::with(move |request| {
         count += 1;
@@ -173,11 +173,11 @@ fn a_flapping_member_is_not_seen_by_clients_and_gets_less_than_a_fifth() {
     assert!(share * 5 < all, "{share} of {all}");
     let state = client(&hale).get("/router/state").json();
     let opens = state["deployments"][0]["opens"].as_u64().unwrap();
-    assert!(opens >= 2, "it rests again and again: {opens}");
+    assert!(opens >= 2, "it is ejected again and again: {opens}");
     assert_eq!(state["deployments"][1]["failures"], Value::Object(serde_json::Map::new()));
 }
 
-/// Asserts that an answer fails one deployment for that cause and is seen by nobody who has a sibling.
+/// Asserts that an answer fails one deployment for that cause, and that a sibling hides it from the client.
 #[track_caller]
 fn fails(what: &str, cause: &str, script: impl Fn() -> Script + Send + Clone + 'static) {
     let (again, good) = (script.clone(), FakeUpstream::start());
@@ -190,7 +190,7 @@ fn fails(what: &str, cause: &str, script: impl Fn() -> Script + Send + Clone + '
     let alone = lone(&bad).router(json!({"num_retries": 0, "timeout": 5})).start();
     let error = crate::support::error(&chat(&alone, "m"));
     assert_eq!(error["attempts"][0]["cause"], cause, "{what}: {error}");
-    // The connection of an answer that was no answer is not used again.
+    // The connection of an invalid answer is not used again.
     bad.answer_with(Script::answer);
     assert_eq!(chat(&alone, "m").status, 200, "{what}");
     assert_eq!(bad.state().opened(), 2, "{what}");
@@ -300,7 +300,7 @@ fn a_refused_key_ejects_at_once_and_a_new_one_is_tried_at_once() {
     for _ in 0..5 {
         assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("b"));
     }
-    assert_eq!(up.requests().len(), 1, "it rests after one refusal");
+    assert_eq!(up.requests().len(), 1, "it is in cooldown after one refusal");
     let mark = hale.mark();
     hale.rewrite_config(&with_key("sk-new-0123456789").text());
     hale.wait_for_line_after(mark, "config reloaded");
@@ -328,7 +328,7 @@ fn unknown_error_codes_are_judged_by_their_status() {
     assert!(good.requests().is_empty());
 }
 
-/// The way that a request took.
+/// The attempts of a request.
 fn chat_explained(hale: &hale_testkit::Hale) -> String {
     let body = openai::chat_request("m", "hi");
     let answer = crate::support::chat_with(hale, &[("x-hale-explain", "1")], &body);

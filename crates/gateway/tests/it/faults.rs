@@ -1,4 +1,4 @@
-//! Answers that end well or badly for reasons of their own; the table of bad ones is `hostile_upstream`.
+//! Answers with their own ways to succeed or fail; the table of bad ones is in `hostile_upstream`.
 
 use hale_testkit::{FakeUpstream, Script, openai};
 use serde_json::json;

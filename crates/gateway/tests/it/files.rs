@@ -1,4 +1,4 @@
-//! `/v1/files` and `/v1/batches`: where they go, whose ids they have, and what of them changes.
+//! `/v1/files` and `/v1/batches`: which deployment gets them, their ids, and which bytes change.
 
 use hale_testkit::forms::{self, BATCH, FILE, OUTPUT, Part};
 use hale_testkit::{FakeUpstream, Hale, Response, Script};
@@ -41,7 +41,7 @@ fn only_second(hale: &Hale) {
     assert_eq!(client(hale).request("POST", path, &[], b"").status, 200);
 }
 
-/// Two accounts of one group; a file at the second, which is asked last for everything else.
+/// Two accounts of one group; a file at the second, which is called last for everything else.
 fn file_at_second(one: &FakeUpstream, two: &FakeUpstream) -> (Hale, String) {
     let hale = pair(one, two).general(json!({"request_log": LOG})).start();
     only_second(&hale);
@@ -106,7 +106,7 @@ fn a_file_goes_where_its_model_says_and_takes_the_deployments_name_for_it() {
     // The first request of the file names the model.
     id(&post(&hale, FILES, &jsonl(&[])));
     assert_eq!(one.request(0).body, expected("gpt-4o-mini"));
-    // Who names one for the whole file means all of its requests.
+    // A model named for the whole file counts for all of its requests.
     id(&post(&hale, FILES, &jsonl(&[("model", "n")])));
     id(&post(
         &hale,
@@ -119,7 +119,7 @@ fn a_file_goes_where_its_model_says_and_takes_the_deployments_name_for_it() {
     for request in two.requests() {
         assert_eq!((request.path.as_str(), request.body), (FILES, expected("gpt-4o")));
     }
-    // Others are not looked into.
+    // Other files are not read.
     let data: [Part<'_>; 3] = [
         ("purpose", None, b"user_data"),
         ("file", Some("a.jsonl"), LINES.as_bytes()),
@@ -130,7 +130,7 @@ fn a_file_goes_where_its_model_says_and_takes_the_deployments_name_for_it() {
     assert!(error["message"].as_str().unwrap().contains("x-litellm-model"), "{error}");
     id(&post_with(&hale, FILES, &[("x-litellm-model", "m")], &data));
     assert_eq!(one.request(1).body, forms::form(&data));
-    expect_error(&post(&hale, FILES, &jsonl(&[("model", "nobody")])), 400, "unknown_model");
+    expect_error(&post(&hale, FILES, &jsonl(&[("model", "unknown-model")])), 400, "unknown_model");
 }
 
 #[test]
@@ -206,7 +206,7 @@ fn a_list_is_of_one_account_and_goes_on_in_it() {
     assert_eq!(list["first_id"], list["data"][0]["id"]);
     assert_eq!(list["last_id"], list["data"][1]["id"]);
     assert_ne!(list["data"][0]["id"], file, "the same id of two accounts is two files");
-    // What comes after a file is in the account of that file.
+    // The list after a file is of that file's account.
     let next = ask(&hale, "GET", &format!("/files?after={file}&limit=2"));
     assert_eq!((next.status, next.header("x-litellm-model-id")), (200, Some("good")));
     assert_eq!(next.json()["data"][0]["id"], file);

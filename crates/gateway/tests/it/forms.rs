@@ -9,7 +9,7 @@ use crate::support::{Config, LOG, client, expect_error, lone, pair, wait_for_rec
 
 pub(crate) const TRANSCRIPTIONS: &str = "/v1/audio/transcriptions";
 const EDITS: &str = "/v1/images/edits";
-/// A file that holds what a careless scanner would trip over.
+/// A file with bytes that would confuse a careless scanner.
 const SOUND: &[u8] = b"RIFF\x00\xff\r\n--form-boundary\r\n\r\n--form-boundary-0001x\r\n";
 
 pub(crate) fn fake() -> FakeUpstream {
@@ -33,7 +33,7 @@ pub(crate) fn post(hale: &Hale, path: &str, parts: &[Part<'_>]) -> Response {
     post_with(hale, path, &[], parts)
 }
 
-/// A request to transcribe, with further words.
+/// A request to transcribe, with further text parts.
 fn spoken<'p>(more: &[(&'p str, &'p str)]) -> Vec<Part<'p>> {
     let words = more.iter().map(|(name, word)| (*name, None, word.as_bytes()));
     [("file", Some("a.wav"), SOUND), ("model", None, &b"m"[..])].into_iter().chain(words).collect()

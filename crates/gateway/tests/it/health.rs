@@ -1,4 +1,4 @@
-//! `/health` and its neighbours: what is shown, to whom, and who is asked for it.
+//! `/health` and related pages: what they show to which client, and which deployments they probe.
 
 use hale_testkit::{FakeUpstream, Hale, Script, openai};
 use serde_json::{Value, json};
@@ -8,7 +8,7 @@ use crate::support::{
 };
 use crate::timing::{Stopwatch, bounded_ms};
 
-/// Background checks, fast enough for a test; traffic does not replace them.
+/// Background probes, fast enough for a test; traffic does not replace them.
 pub(crate) fn background(config: Config) -> Config {
     config.general(json!({
         "background_health_checks": true,
@@ -24,7 +24,7 @@ pub(crate) fn health(hale: &Hale, query: &str) -> (u16, Value) {
     (page.status, page.json())
 }
 
-/// The entry of a deployment, which stands in one list and once.
+/// The entry of a deployment, which is in exactly one list.
 #[track_caller]
 pub(crate) fn entry(page: &Value, id: &str) -> Option<Value> {
     let lists = ["healthy_endpoints", "unhealthy_endpoints", "unchecked_endpoints"];
@@ -35,7 +35,7 @@ pub(crate) fn entry(page: &Value, id: &str) -> Option<Value> {
     first
 }
 
-/// Waits until the page says so of a deployment.
+/// Waits until the page shows this for a deployment.
 #[track_caller]
 pub(crate) fn wait_for_status(hale: &Hale, id: &str, status: &str) -> Value {
     eventually(&format!("{id} is {status}"), || {
@@ -53,7 +53,7 @@ pub(crate) fn counts(page: &Value) -> [u64; 3] {
     })
 }
 
-/// One live check of a deployment at an upstream that answers so.
+/// One live probe of a deployment whose upstream answers with this script.
 #[track_caller]
 pub(crate) fn checked(script: impl Fn() -> Script + Send + 'static) -> Value {
     let upstream = FakeUpstream::with(move |_| script());
@@ -180,7 +180,7 @@ fn without_the_key_there_is_no_page() {
     // Case 11.
     let hale = lone(&FakeUpstream::start()).start();
     expect_error(&hale.client().get("/health"), 401, "missing_api_key");
-    let wrong = hale.client_with_key("sk-of-somebody-else").get("/health");
+    let wrong = hale.client_with_key("sk-of-another-user").get("/health");
     assert_eq!(error(&wrong)["type"], "auth_error");
 }
 
@@ -436,7 +436,7 @@ fn a_connection_is_tested_with_parameters_or_by_id() {
     assert_eq!(test(json!({"model_info": {"id": "a"}})).json()["status"], "success");
     let log = hale.stderr();
     assert!(!log.contains("deployment is unhealthy"), "what is only tried has no state: {log}");
-    // An address of the request gets no key of ours.
+    // An address from the request gets no key of the gateway.
     let keyless = expect_error(&test(at(&good, json!({}))), 400, "invalid_parameter");
     assert!(keyless["message"].as_str().unwrap().contains("api_key"), "{keyless}");
     let sent = good.requests();
@@ -476,8 +476,8 @@ fn the_command_line_prints_the_page() {
     }
     let refused = run(&["health", "--url", &gateway.url(), "--key", "sk-wrong-0123456789"], "");
     assert_eq!((refused.code(), refused.stdout.contains("error")), (Some(1), true));
-    let nobody = run(&["health", "--url", "http://127.0.0.1:1"], "");
-    assert_eq!((nobody.code(), nobody.stderr.contains("127.0.0.1:1")), (Some(1), true));
+    let unreached = run(&["health", "--url", "http://127.0.0.1:1"], "");
+    assert_eq!((unreached.code(), unreached.stderr.contains("127.0.0.1:1")), (Some(1), true));
     assert_eq!(run(&["health", "--url", "localhost"], "").code(), Some(1));
 }
 

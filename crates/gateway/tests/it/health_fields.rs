@@ -1,4 +1,4 @@
-//! What of a request belongs to which mode: a provider that refuses every other field stays well.
+//! Which fields belong to which mode: a provider that refuses every other field stays healthy.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::health::{counts, health};
 use crate::support::Config;
 
 /// The fields that an upstream of each path knows. Source: the providers' references of these endpoints,
-/// cut down to what a check may need.
+/// reduced to what a probe may need.
 const KNOWN: [(&str, &[&str]); 5] = [
     ("/v1/chat/completions", &["model", "messages", "max_tokens", "reasoning_effort"]),
     ("/v1/completions", &["model", "prompt", "max_tokens"]),
@@ -48,7 +48,7 @@ fn a_provider_that_refuses_unknown_fields_is_healthy_in_every_mode() {
         let params = json!({
             "model": format!("{provider}/model-{i}"), "api_key": format!("key-{i:010}"), "api_base": base,
         });
-        // What other modes have is not sent in this one.
+        // Fields of other modes are not sent in this one.
         let info = json!({
             "id": mode, "mode": mode, "health_check_max_tokens": 5,
             "health_check_reasoning_effort": "low", "health_check_max_tokens_reasoning": 7,
@@ -72,7 +72,7 @@ fn a_provider_that_refuses_unknown_fields_is_healthy_in_every_mode() {
     assert!(sent.iter().any(|body| body["reasoning_effort"] == "low"), "where it belongs");
 }
 
-/// The limit of tokens that a check of `model` asks for, and what the gateway said.
+/// The token limit in a probe of `model`, and the gateway's log.
 fn limit(model: &str, info: &Value, environment: &[(&str, &str)]) -> (Value, String) {
     let upstream = FakeUpstream::start();
     let params =

@@ -1,4 +1,4 @@
-//! The loop of checks: what it bounds, what it merges, what it survives, and what its events say.
+//! The probe loop: what it bounds, what it merges, what it survives, and its events.
 
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ fn the_probe_loop_restarts_after_a_panic_and_loses_nothing() {
     hale.wait_for_line("on purpose: health loop");
     hale.wait_for_line("the health thread failed by a fault of our own");
     assert_eq!(metric(&hale, "hale_panics_total", &[]), 1.0);
-    // It goes on: both get checks, and verdicts.
+    // It continues: both get probes and verdicts.
     wait_for_status(&hale, "good", "healthy");
     wait_for_status(&hale, "bad", "unhealthy");
     let seen = good.requests().len();
@@ -145,7 +145,7 @@ fn every_change_is_an_event_on_the_page_once_in_the_log_and_counted() {
     wait_for_status(&hale, "a", "unhealthy");
     sick.answer_with(Script::answer);
     wait_for_status(&hale, "a", "healthy");
-    // Traffic fails, and checks are good: it rests, whatever they say.
+    // Traffic fails and probes succeed: it stays in cooldown.
     sick.answer_with(
         move |it| if check(it) { Script::answer(it) } else { Script::error(401, "no") },
     );
@@ -282,11 +282,11 @@ fn on_demand_too_a_credential_is_left_alone_until_its_time() {
             assert!(one["retry_after_s"].as_u64().is_some_and(|left| left >= 50), "{one}");
         }
     }
-    assert_eq!(upstream.requests().len(), 1, "nobody asked again");
+    assert_eq!(upstream.requests().len(), 1, "no further request");
     let body = json!({"model_info": {"id": "b"}});
     let test = client(&hale).post_json("/health/test_connection", &[], &body).json();
     assert_eq!(test["result"]["cause"], "rate_limited", "{test}");
-    // Traffic has only its own refusals to fear.
+    // For traffic only its own refusals count.
     upstream.answer_with(Script::answer);
     assert_eq!(chat(&hale, "m").status, 200);
 }
@@ -295,7 +295,7 @@ fn on_demand_too_a_credential_is_left_alone_until_its_time() {
 fn on_demand_too_the_budget_of_a_day_is_kept() {
     // Requirement H2.
     let upstream = FakeUpstream::start();
-    // A check of gpt-4o costs 9 * 2.5 + 7 * 10 millionths here.
+    // A probe of gpt-4o costs 9 * 2.5 + 7 * 10 millionths here.
     let hale = lone(&upstream).general(json!({"health_check_daily_budget_usd": 0.0002})).start();
     let statuses: Vec<Value> =
         (0..6).map(|_| entry(&health(&hale, "").1, "a").unwrap()["status"].clone()).collect();
@@ -310,7 +310,7 @@ fn on_demand_too_the_budget_of_a_day_is_kept() {
 fn a_connection_test_is_paid_from_the_budget_too_and_says_what_was_not_probed() {
     // Requirement H2.
     let upstream = FakeUpstream::start();
-    // A check of gpt-4o is estimated at 12 * 2.5 + 10 millionths.
+    // A probe of gpt-4o is estimated at 12 * 2.5 + 10 millionths.
     let hale = lone(&upstream).general(json!({"health_check_daily_budget_usd": 0.00005})).start();
     let params = json!({"model": "openai/gpt-4o", "api_key": "k-0123456789",
                         "api_base": upstream.api_base()});
@@ -325,9 +325,9 @@ fn a_connection_test_is_paid_from_the_budget_too_and_says_what_was_not_probed() 
     let result = &beyond["result"];
     assert_eq!((&beyond["status"], &result["cause"]), (&json!("error"), &json!("reachable")));
     assert!(result["error"].as_str().unwrap().contains("was not asked"), "{beyond}");
-    // Who wants no more to be known than that gets what he wants.
+    // With `metadata` only the list of models is requested.
     let looked = test(json!({"health_check_kind": "metadata"}));
     assert_eq!((&looked["status"], &looked["result"]["cause"]), (&json!("success"), &Value::Null));
-    // The page is paid from the same.
+    // The page is paid from the same budget.
     assert_eq!(entry(&health(&hale, "").1, "a").unwrap()["status"], "reachable");
 }

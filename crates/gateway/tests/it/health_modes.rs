@@ -1,4 +1,4 @@
-//! Checks of what is no text go where its traffic goes.
+//! Probes of other modes than text go where their traffic goes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::health::{counts, health};
 use crate::support::{Config, client};
 
-/// A provider's model for each mode, where clients ask for it, and the least of a request.
+/// A provider's model for each mode, the client's path, and the smallest request.
 fn all() -> [(&'static str, &'static str, &'static str, Value); 7] {
     let rerank = json!({"model": "a", "query": "q", "documents": ["d"]});
     let document = json!({"type": "document_url", "document_url": "https://example.com/a.pdf"});
@@ -37,7 +37,7 @@ fn params(model: &str, upstream: &FakeUpstream) -> Value {
     params
 }
 
-/// Each mode that is asked in JSON, where clients ask for it, and the least of a request.
+/// Each mode with a JSON request, the client's path, and the smallest request.
 fn asked_in_json() -> [(&'static str, Operation, &'static str, Value); 9] {
     let user = json!([{"role": "user", "content": "hi"}]);
     let document = json!({"type": "document_url", "document_url": "https://example.com/a.pdf"});

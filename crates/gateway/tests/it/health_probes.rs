@@ -1,4 +1,4 @@
-//! Checks that tell the truth: what is sent, what an answer proves, what it costs.
+//! Probes: what is sent, what an answer proves, what it costs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,7 +23,7 @@ fn with_params(params: Value, info: Value) -> Config {
     Config::new().entry(json!({"model_name": "m", "litellm_params": params, "model_info": all}))
 }
 
-/// The body of the one check of a deployment with that `model_info`, and where it went.
+/// The body of the one probe of a deployment with that `model_info`, and its path.
 #[track_caller]
 fn sent(model: &str, info: Value) -> (String, Value) {
     let upstream = FakeUpstream::with(answer);
@@ -545,14 +545,14 @@ fn a_rate_limit_is_not_a_failure_and_its_credential_is_not_probed() {
         entry["retry_after_s"].as_u64().is_some_and(|left| (50..=60).contains(&left)),
         "{entry}"
     );
-    // The state is told a moment before the plan.
+    // The state is published a moment before the plan.
     eventually("the next check is not before its time", || {
         let entry = entry_of(&hale);
         let soonest = entry["checked_at"].as_u64().map(|at| at + 55);
         (entry["next_check_at"].as_u64() >= soonest).then_some(())
     });
     let checks = upstream.requests().len();
-    // Traffic is not kept away: only its own refusals count.
+    // Traffic is not excluded: only its own refusals count.
     upstream.answer_with(Script::answer);
     assert_eq!(chat(&hale, "m").status, 200);
     assert_eq!(upstream.requests().len(), checks + 1);
@@ -584,11 +584,11 @@ fn a_pattern_is_probed_with_one_of_its_models() {
     assert_eq!(upstream.request(before).path, "/v1/chat/completions");
     assert_eq!(chat(&hale, "openai/my-fine-tune").status, 200);
     assert_eq!(entry_of(&hale)["model"], "openai/my-fine-tune");
-    // That the account lacks the one model says nothing about the others.
+    // A model that the account lacks proves nothing about the others.
     upstream.answer_with(|_| Script::error(404, "The model `x` does not exist"));
     let entry = entry_of(&hale);
     assert_eq!((&entry["status"], &entry["cause"]), (&json!("unknown"), &json!("not_found")));
-    // Of a provider without known models only the list is asked for.
+    // For a provider without known models only the list is requested.
     let list = FakeUpstream::start();
     let params = json!({"model": "hosted_vllm/*", "api_base": list.api_base()});
     let own = json!({"model_name": "*", "litellm_params": params, "model_info": {"id": "a"}});
@@ -606,7 +606,7 @@ fn steady_traffic_needs_no_probe() {
     let hale = lone(&upstream)
         .general(json!({"background_health_checks": true, "health_check_interval": 30}))
         .start();
-    // The first check comes at a moment of its own; traffic comes before.
+    // The first probe comes at its own time; traffic comes before.
     let before = upstream.requests().len();
     for _ in 0..30 {
         assert_eq!(chat(&hale, "m").status, 200);
@@ -624,14 +624,14 @@ fn beyond_the_budget_nothing_paid_is_sent() {
         answer["usage"] = json!({"prompt_tokens": 12, "completion_tokens": 1, "total_tokens": 13});
         Script::ok().json(&answer)
     });
-    // A check of gpt-4o is estimated at 12 * 2.5 + 10 millionths, and costs that.
+    // A probe of gpt-4o is estimated at 12 * 2.5 + 10 millionths, and costs that.
     let hale = background(lone(&upstream))
         .general(json!({"health_check_daily_budget_usd": 0.0001}))
         .start();
     upstream.wait_for(|state| state.requests.iter().filter(|it| it.method == "GET").count() >= 3);
     let paid = upstream.requests().iter().filter(|it| it.method == "POST").count();
     assert_eq!(paid, 2);
-    // What is free goes on, and proves less.
+    // Free probes continue, and prove less.
     let entry = wait_for_status(&hale, "a", "reachable");
     assert_eq!(counts(&health(&hale, "").1), [0, 0, 1], "{entry}");
     assert_eq!(chat(&hale, "m").status, 200, "unknown is not unhealthy");

@@ -1,4 +1,4 @@
-//! Where traffic goes when checks have a say: filter, safety net, staleness, listings.
+//! Where traffic goes with routing by probes: filter, safety net, staleness, listings.
 
 use hale_testkit::{FakeUpstream, Hale, Script};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn routing(config: Config) -> Config {
     background(config).general(json!({"enable_health_check_routing": true}))
 }
 
-/// `bad` would get nearly all of the traffic, `good` the rest.
+/// `bad` would get nearly all of the traffic.
 fn group(bad: &FakeUpstream, good: &FakeUpstream) -> Config {
     Config::new().with("m", "bad", bad, json!({"weight": 1000})).with(
         "m",
@@ -20,7 +20,7 @@ fn group(bad: &FakeUpstream, good: &FakeUpstream) -> Config {
     )
 }
 
-/// Requests that are no checks.
+/// Requests that are not probes.
 fn traffic(upstream: &FakeUpstream) -> usize {
     upstream.requests().iter().filter(|it| !it.text().contains("test from litellm")).count()
 }
@@ -97,7 +97,7 @@ fn when_all_fail_their_probes_health_is_ignored_and_the_log_says_so() {
     };
     let (one, two) = (lying(), lying());
     let config = Config::new().deployment("m", "one", &one).deployment("m", "two", &two);
-    // Traffic's good answers would be evidence; here nothing but checks counts until the first.
+    // Good answers to traffic would be evidence; here only probes count until the first one.
     let hale = routing(config).general(json!({"health_check_staleness_threshold": 600})).start();
     wait_for_status(&hale, "one", "unhealthy");
     wait_for_status(&hale, "two", "unhealthy");
@@ -133,7 +133,7 @@ fn a_deployment_that_is_called_by_its_id_is_called() {
     let hale = routing(group(&bad, &good)).start();
     wait_for_status(&hale, "bad", "unhealthy");
     chat(&hale, "bad");
-    assert_eq!(traffic(&bad), 1, "and nobody else instead");
+    assert_eq!(traffic(&bad), 1, "and no other one instead");
     assert_eq!(traffic(&good), 0);
 }
 
@@ -170,7 +170,7 @@ fn each_change_is_logged_once_and_shown_with_its_cause() {
 #[test]
 fn an_engine_that_hangs_behind_green_probes_is_ejected_after_three_attempts() {
     // Requirement H3.
-    // Whether the model answers checks, or only its list of models does.
+    // Whether the model answers probes, or only its list of models does.
     hangs_behind("full", "healthy");
     hangs_behind("metadata", "reachable");
 }
@@ -205,7 +205,7 @@ fn hangs_behind(kind: &str, status: &str) {
         assert_eq!(chat(&hale, "m").status, 200);
     }
     assert!(traffic(&hung) <= 3, "{}", traffic(&hung));
-    // Checks go on and are green, and change nothing.
+    // Probes continue, succeed, and change nothing.
     let seen = hung.requests().len();
     hung.wait_for_requests(seen + 3);
     assert_eq!(by(&hale), "good");
@@ -226,7 +226,7 @@ fn a_rate_limited_probe_moves_no_traffic() {
     });
     let hale = routing(group(&limited, &good)).start();
     wait_for_status(&hale, "bad", "rate_limited");
-    // Whoever is kept away gets nothing at all.
+    // An excluded member gets nothing at all.
     assert!((0..10).any(|_| by(&hale) == "bad"));
 }
 
@@ -246,7 +246,7 @@ fn transient_errors_may_be_ignored() {
         .env("HEALTH_CHECK_TIMEOUT_SECONDS", "0.1")
         .start();
     silent.wait_for_requests(6);
-    // Whoever is kept away gets nothing at all.
+    // An excluded member gets nothing at all.
     assert!((0..10).any(|_| by(&hale) == "bad"));
 }
 
@@ -257,7 +257,7 @@ fn an_old_verdict_excludes_nothing() {
     let config = group(&bad, &good).general(json!({"health_check_staleness_threshold": 0.5}));
     let hale = routing(config.clone()).start();
     wait_for_status(&hale, "bad", "unhealthy");
-    // Checks end with the config that wants them; the verdict grows old.
+    // Probes end with the config that enables them; the verdict ages out.
     hale.rewrite_config(&config.clone().general(json!({"background_health_checks": false})).text());
     eventually("traffic comes back", || (by(&hale) == "good" && traffic(&bad) > 0).then_some(()));
 }

@@ -1,4 +1,4 @@
-//! Who is meant by a question for health, what of the answer the caller sees, and what a name's health is.
+//! Which deployments a health request means, what a client sees of them, and what the health of a name is.
 
 use hale_testkit::{FakeUpstream, Hale, Script, refused_port};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::health::{background, counts, entry, health, wait_for_status};
 use crate::support::{Config, chat, client, column, lone};
 
-/// Two groups, one of which is down, with names that stand for them.
+/// Two groups, one of which is down, with aliases.
 fn named(bad: &FakeUpstream, good: &FakeUpstream) -> Config {
     Config::new()
         .deployment("half", "a", bad)
@@ -77,7 +77,7 @@ fn alias_health_follows_its_members_and_an_alias_is_never_probed() {
     let mut ids = column(&listed["data"], "id");
     ids.sort_by_key(Value::to_string);
     assert_eq!(ids, ["half", "one", "openai/*", "two"].map(Value::from));
-    // Four deployments stand on the page, and nothing was ever asked for by another name.
+    // Four deployments are on the page, and no probe ever used another name.
     assert_eq!(counts(&health(&hale, "").1).iter().sum::<u64>(), 4);
     let mut models: Vec<String> = [&bad, &good]
         .iter()
@@ -105,7 +105,7 @@ fn a_client_without_the_master_key_does_not_see_upstream_addresses() {
             azure.clone(),
         )
     };
-    // Without a master key the data API is open on loopback, and its callers are no admins.
+    // Without a master key the data API is open on loopback, and its clients are not administrators.
     let open = entries(Config::open()).start();
     let page = open.client().get("/health");
     assert_eq!(page.status, 200, "{}", page.text());
@@ -118,7 +118,7 @@ fn a_client_without_the_master_key_does_not_see_upstream_addresses() {
     let dead = entry(&page.json(), "dead").unwrap();
     assert_eq!((&dead["cause"], &dead["exception_status"]), (&json!("connect"), &json!(500)));
     assert!(dead["error"].as_str().unwrap().contains("Connection error."), "{dead}");
-    // Whoever has the master key sees them.
+    // With the master key they are visible.
     let hale = entries(Config::new()).start();
     let page = client(&hale).get("/health");
     assert_eq!(page.header("litellm-health-field-notice"), None);

@@ -1,7 +1,7 @@
 //! Bad configs and bad starts: rows 1 to 34, through the command line.
 //!
-//! Always true: what is refused is refused with code 78 before anything listens, and what is only odd
-//! is said and served.
+//! Always true: a bad config is refused with code 78 before anything listens, and an odd one
+//! is served with a warning.
 
 use crate::hostile_table::{quoted, rows};
 use crate::support::hale;
@@ -14,13 +14,13 @@ use std::process::Command;
 /// One good entry, to which a row adds its fault.
 const GOOD: &str = "model_list:\n- model_name: m\n  litellm_params:\n    model: openai/gpt-4o\n    api_key: sk-1\n";
 
-/// What becomes of a config.
+/// What happens to a config.
 enum Expected {
-    /// Refused with these words.
+    /// Refused with these texts.
     Refused(&'static [&'static str]),
-    /// Accepted with these words.
+    /// Accepted with these texts.
     Warned(&'static [&'static str]),
-    /// Accepted in silence.
+    /// Accepted without a message.
     Accepted,
 }
 use Expected::{Accepted, Refused, Warned};
@@ -39,7 +39,7 @@ impl fmt::Display for Expected {
 enum Given {
     Text(String),
     Bytes(Vec<u8>),
-    /// Whatever this puts at the path.
+    /// The file that this function makes at the path.
     Made(fn(&Path)),
     /// Text, checked with `--strict`.
     Strict(String),

@@ -1,4 +1,4 @@
-//! Rows whose tests stand in other modules, and rows of what is not served yet.
+//! Rows whose tests are in other modules, and rows of what is not served yet.
 //!
 //! Always true: the test of each row is there (`hostile_table` looks).
 
@@ -56,7 +56,7 @@ const PROVEN: &[Line] = &[
     (
         "74",
         "a client that leaves in the middle of a stream",
-        "the upstream is let go at once, the record says `client_closed`, nobody is blamed",
+        "the upstream is released at once, the record says `client_closed`, no deployment is blamed",
         "a_client_that_leaves_in_the_middle_of_a_stream_frees_the_upstream",
     ),
     (
@@ -122,13 +122,13 @@ const PROVEN: &[Line] = &[
     ),
     (
         "100",
-        "an answer that nobody asked for",
-        "its connection is closed, nobody gets it",
+        "an answer that was not requested",
+        "its connection is closed, no client gets it",
         "an_unrequested_answer_reaches_no_client",
     ),
     (
         "F02",
-        "a connect that nobody answers",
+        "a connect without an answer",
         "the attempt's time, then the next deployment; it trips",
         "an_unanswered_connect_ends_with_the_attempts_time_and_moves_on",
     ),
@@ -165,7 +165,7 @@ const PROVEN: &[Line] = &[
     (
         "69",
         "a document for OCR whose data URL is not base64",
-        "400: the field is named, and nobody is asked",
+        "400: the field is named, and no upstream is called",
         "what_is_missing_or_broken_in_a_request_is_named",
     ),
     (
@@ -185,7 +185,7 @@ const PROVEN: &[Line] = &[
     (
         "76",
         "a request to `/v1/realtime` that is no handshake, or a broken one",
-        "426 `upgrade_required`, 400 `bad_websocket_key`: nobody is asked",
+        "426 `upgrade_required`, 400 `bad_websocket_key`: no upstream is called",
         "a_request_that_is_not_a_handshake_is_told_what_is_missing",
     ),
     (
@@ -281,19 +281,19 @@ const PROVEN: &[Line] = &[
     (
         "F23",
         "an empty account",
-        "`quota`: every deployment with that key rests",
+        "`quota`: every deployment with that key is in cooldown",
         "an_empty_account_stops_every_deployment_that_pays_from_it",
     ),
     (
         "F24",
         "a refused key",
-        "`auth`: rests beside a sibling; a new key is tried at once",
+        "`auth`: cooldown if it has a sibling; a new key is tried at once",
         "a_refused_key_ejects_at_once_and_a_new_one_is_tried_at_once",
     ),
     (
         "F25",
         "a burst of failures",
-        "it rests, and comes back with a small share",
+        "it is ejected, and comes back with a small share",
         "after_a_burst_of_failures_a_deployment_comes_back_with_a_small_share",
     ),
     (
@@ -304,7 +304,7 @@ const PROVEN: &[Line] = &[
     ),
     (
         "F30",
-        "codes of errors that nobody knows",
+        "unknown error codes",
         "judged by the status",
         "unknown_error_codes_are_judged_by_their_status",
     ),
@@ -420,7 +420,7 @@ const PROVEN: &[Line] = &[
     (
         "F50",
         "a client that leaves while it sends",
-        "the request ends, nobody is asked",
+        "the request ends, no upstream is called",
         "a_client_that_leaves_while_sending_is_not_an_error_of_the_gateway",
     ),
     (

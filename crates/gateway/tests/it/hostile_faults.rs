@@ -49,7 +49,7 @@ fn an_endless_answer_is_cut_and_fills_no_memory() {
         "{}",
         answer.text()
     );
-    // One that says from the start that it is a gibibyte is not even begun.
+    // An answer that announces a gibibyte is not even read.
     upstream.push(Script::ok().declared_length(1 << 30).body("application/json", "{").silence());
     assert_eq!(chat(&hale, "m").status, 502);
     upstream.wait_for(|state| state.closed_by_peer() == 2);
@@ -122,7 +122,7 @@ fn a_wrong_label_is_believed_and_an_encoded_error_is_not_shown() {
     upstream.push(labelled().sse(&openai::chunks("gpt-4o", &["x"])));
     let answer = client(&hale).post_json(CHAT, &[], &openai::stream_request("m", "hi"));
     expect_error(&answer, 502, "upstream_failed");
-    // Half of a gzip stream under an error's status: the status speaks, the bytes do not.
+    // Half of a gzip stream under an error status: the status counts, the bytes do not.
     let half = [0x1f, 0x8b, 8, 0, 0x53, 0xee];
     upstream
         .push(Script::with_status(500).header("content-encoding", "gzip").body("text/plain", half));
@@ -142,7 +142,7 @@ fn without_any_name_service_no_deployment_is_refused_to_the_requests() {
     }
     let hale = config.router(json!({"num_retries": 1})).start();
     for round in 0..8 {
-        // All are at fault alike, and so each request still tries: the names may be back any time.
+        // All deployments fail alike, so each request still tries: the names may resolve again at any time.
         let error = expect_error(&chat(&hale, "m"), 502, "upstream_failed");
         assert!(!column(&error["attempts"], "cause").is_empty(), "round {round}: {error}");
         assert!(column(&error["attempts"], "cause").iter().all(|cause| cause == "dns"), "{error}");
@@ -189,7 +189,7 @@ fn five_hundred_streams_finish_and_then_the_process_ends() {
     assert!(endings.iter().all(|ending| ending == "success"));
 }
 
-/// The words of the log, and what is put at the config's path.
+/// The text of the log, and what is put at the config's path.
 type Replaced = (&'static str, fn(&Path));
 
 #[test]
@@ -260,7 +260,7 @@ fn with_64_descriptors_idle_clients_keep_no_client_out_and_no_deployment_is_blam
         assert_eq!(answer.status, 200, "round {round}: {}", answer.text());
     }
     assert_eq!(metric(&hale, "litellm_deployment_failure_responses_total", &[]), 0.0);
-    // It waits for room without spinning: lines of the log tell rounds of the loop.
+    // It waits for a free slot without spinning: the log has one line for each round of the loop.
     let mark = hale.mark();
     assert!(mark < 200, "{}", hale.stderr());
     crowd.clear();

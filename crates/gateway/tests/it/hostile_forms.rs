@@ -1,5 +1,5 @@
-//! Bad forms, and forms where none belong: row 70 and what else can be wrong with a multipart body; and bad
-//! answers to those who listen.
+//! Bad forms, and forms where none belong: row 70 and other faults of multipart bodies; and bad
+//! answers to transcriptions.
 //!
 //! Always true: a refused form is answered by the error of its row, nothing of it reaches the upstream, and
 //! the process serves the next request.
@@ -17,7 +17,7 @@ use crate::support::{CHAT, KEY, client, expect_error, lone};
 /// What a client sends: path, type and body.
 struct Sent(&'static str, String, Vec<u8>);
 
-/// An error with this status, this `reason` and these words.
+/// An error with this status, this `reason` and these texts.
 struct Refused(u16, &'static str, &'static [&'static str]);
 
 impl fmt::Display for Refused {
@@ -26,7 +26,7 @@ impl fmt::Display for Refused {
     }
 }
 
-/// A body that is sent as a form to who listens.
+/// A body that is sent as a form to the transcription endpoint.
 fn raw(content_type: &str, body: &str) -> Sent {
     Sent(TRANSCRIPTIONS, content_type.to_owned(), body.as_bytes().to_vec())
 }
@@ -140,7 +140,7 @@ fn a_form_of_exactly_100_mib_passes_and_one_byte_more_does_not() {
     assert_eq!(upstream.requests().len(), 1);
 }
 
-/// What who listens answers, to a request that wants that format.
+/// The answer to a transcription, for a request of that format.
 #[track_caller]
 fn wrong(format: &str, answer: Script, says: &str) {
     let (bad, good) = (fake(), fake());

@@ -1,4 +1,4 @@
-//! Bytes that are no HTTP, or HTTP that can be read in two ways: rows 39, 54, 56, 57 and 76.
+//! Bytes that are not HTTP, or HTTP that can be read in two ways: rows 39, 54, 56, 57 and 76.
 //!
 //! Always true: never more than one answer, that answer refuses, the connection ends, and nothing of
 //! what followed on it is served.
@@ -15,7 +15,7 @@ use crate::support::{CHAT, KEY, chat, lone, metric};
 enum Expected {
     /// With this status and nothing else.
     Refused(u16),
-    /// Without a word.
+    /// Without an answer.
     Closed,
 }
 use Expected::{Closed, Refused};

@@ -13,7 +13,7 @@ use crate::support::{CHAT, KEY, chat, expect_error, lone, metric};
 
 /// What a client reads.
 enum Expected {
-    /// An error with this status, this `reason` and these words.
+    /// An error with this status, this `reason` and these texts.
     Error(u16, &'static str, &'static [&'static str]),
     /// An error after which the connection ends.
     Last(u16, &'static str, &'static [&'static str]),
@@ -35,7 +35,7 @@ impl fmt::Display for Expected {
             PassedOn(_) => {
                 f.write_str(
                     "between equal formats passed on unchanged: the provider's to judge, its 400 is \
-                     relayed; between others a value passes too, and what can not be read or has no place \
+                     relayed; between others a value passes too, and what cannot be read or expressed \
                      there is a 400 that names it",
                 )
             }
@@ -253,7 +253,7 @@ rows! {
         body(r#","stream":"yes""#) => Error(400, "invalid_parameter", &["`stream` must be true or false", r#""param":"stream""#]);
     "67" stream_options_are_an_object "`stream_options: 7`":
         body(r#","stream":true,"stream_options":7"#) => Error(400, "invalid_parameter", &["`stream_options` must be an object whose `include_usage` is true or false"]);
-    "68" an_unknown_parameter_is_passed_on "a parameter that nobody knows":
+    "68" an_unknown_parameter_is_passed_on "an unknown parameter":
         body(r#","no_such_parameter":1"#) => PassedOn(r#""no_such_parameter":1"#);
     "69" an_image_at_an_address_is_never_fetched_here "an image at `file://` or an internal address: never fetched here":
         post(r#"{"model":"m","messages":[{"role":"user","content":[{"type":"image_url","image_url":{"url":"file:///etc/passwd"}}]}]}"#)

@@ -1,7 +1,7 @@
-//! Bad answers where Anthropic's format is on one side at least: rows 77 to 98 and faults, once more.
+//! Bad answers with Anthropic's format on at least one side: rows 77 to 98 and faults again.
 //!
 //! Always true: each is one failed attempt with its cause and the client's own format in its error, in
-//! each of the ways between client and upstream in which the answer can come.
+//! each conversion between client and upstream.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The table of bad input: one row is one class of it, what becomes of it, and the test that proves it.
+//! The table of bad input: one row is one class of it, what follows, and the test that proves it.
 //!
 //! Filled by the `hostile_*` modules next to this one; `docs/dev/bad-input.md` is its output. Always true:
 //! a row that names a test is made by that test or checked to exist, so that the page cannot go stale.
@@ -19,7 +19,7 @@ pub(crate) struct Row {
     pub(crate) number: &'static str,
     /// What comes in.
     pub(crate) input: &'static str,
-    /// What is said, or what happens.
+    /// The answer, or what happens.
     pub(crate) answer: String,
     /// The name of the test; empty for what is not served.
     pub(crate) test: &'static str,

@@ -25,7 +25,7 @@ pub(crate) enum Server {
     With(&'static str),
     /// Answers the hello with these bytes, or closes when there are none.
     Says(&'static [u8]),
-    /// Says nothing.
+    /// Sends nothing.
     Silent,
 }
 use Server::{Says, Silent, With};
@@ -36,7 +36,7 @@ const TLS_1_0: &[u8] = b"\x16\x03\x01\x00\x2a\x02\x00\x00\x26\x03\x01\
 /// The fatal alert `handshake_failure`.
 pub(crate) const REFUSAL: &[u8] = b"\x15\x03\x03\x00\x02\x02\x28";
 
-/// What the attempt says.
+/// The cause and message of the attempt.
 struct Expected(&'static [&'static str]);
 
 impl fmt::Display for Expected {

@@ -1,7 +1,7 @@
 //! Bad answers of upstreams: rows 77 to 98.
 //!
-//! Always true: each is one failed attempt with its cause, a sibling's answer hides it, and what is left
-//! on its connection is never taken for the next answer.
+//! Always true: each is one failed attempt with its cause, a sibling's answer hides it, and bytes left
+//! on its connection are never taken for the next answer.
 
 use std::fmt;
 
@@ -11,11 +11,11 @@ use serde_json::json;
 use crate::hostile_table::{quoted, rows};
 use crate::support::{CHAT, chat, client, column, error, lone, metric, pair};
 
-/// What comes of an answer.
+/// What follows from an answer.
 enum Expected {
-    /// Another status for the client, the cause of the attempt, words of the error.
+    /// Another status for the client, the cause of the attempt, texts of the error.
     Failed(u16, &'static str, &'static [&'static str]),
-    /// The caller's doing: passed on, asked once, nobody blamed.
+    /// The client's fault: passed on, called once, no deployment is blamed.
     Relayed(u16, &'static str, &'static [&'static str]),
     /// An answer like any other.
     Good,
@@ -109,7 +109,7 @@ fn alone(given: &Script, expected: &Expected) {
     assert!(answer.body.len() < 10_000, "{} bytes", answer.body.len());
     assert!(!text.contains("Traceback") && !text.contains("<html"), "{text}");
     assert_eq!(upstream.requests().len(), 1);
-    // What was left on that connection must not be taken for the next answer.
+    // Bytes left on that connection must not be taken for the next answer.
     let next = chat(&hale, "m");
     assert_eq!(next.status, 200, "afterwards: {}", next.text());
     assert_eq!(next.json()["choices"][0]["message"]["content"], openai::TEXT);

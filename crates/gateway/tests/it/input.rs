@@ -1,4 +1,4 @@
-//! Bad requests, as JSON and as HTTP: a clear refusal, nothing sent on, and the process lives.
+//! Bad requests, as JSON and as HTTP: a clear refusal, nothing is sent on, and the process survives.
 
 use hale_testkit::{FakeUpstream, Hale, openai};
 use serde_json::{Value, json};

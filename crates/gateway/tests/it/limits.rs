@@ -34,7 +34,7 @@ fn a_head_beyond_the_limit_is_refused_and_one_below_it_is_not() {
     };
     assert_eq!(ask(3000).unwrap().status, 200);
     for bytes in [5000, 50_000, 500_000] {
-        // 431, or a connection that ends: never an answer as if all were well.
+        // 431, or a connection that ends: never a successful answer.
         if let Ok(answer) = ask(bytes) {
             assert_eq!(answer.status, 431, "{bytes}: {}", answer.text());
         }

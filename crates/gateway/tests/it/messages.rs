@@ -169,7 +169,7 @@ fn both_formats_are_served_by_both_wires() {
         .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
         .collect();
     assert_eq!(text, anthropic::TEXT);
-    assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()), "nobody asked for it");
+    assert!(chunks.iter().all(|chunk| chunk.get("usage").is_none()), "it was not requested");
     assert_eq!(got.last().unwrap().1, "[DONE]");
     let got = events(&hale, MESSAGES, &anthropic::stream_request("g", "hi"));
     assert_eq!(kinds(&got).last().unwrap(), "message_stop");
@@ -277,7 +277,7 @@ fn an_untranslatable_request_is_refused_before_any_call_and_counts_against_no_de
     assert_eq!(error["attempts"][0]["status"], Value::Null);
     assert!(fake.requests().is_empty());
     assert_eq!(metric(&hale, "hale_deployment_in_flight", &[]), 0.0);
-    // More often than any deployment may fail.
+    // More often than any deployment may fail without being ejected.
     for _ in 0..10 {
         post(&hale, CHAT, &body);
     }
@@ -291,10 +291,10 @@ fn an_untranslatable_request_is_refused_before_any_call_and_counts_against_no_de
     }
     let embeddings = json!({"model": "m", "input": "hi"});
     expect_error(&post(&hale, "/v1/embeddings", &embeddings), 400, "missing_capability");
-    // A group that can say it takes over.
+    // A group whose format can express it takes over.
     let hale = config.clone().router(json!({"fallbacks": [{"m": ["spare"]}]})).start();
     assert_eq!(post(&hale, CHAT, &body).json()["model"], "spare");
-    // And who wants it dropped gets it dropped.
+    // With `drop_params` it is dropped.
     let hale = config.litellm(json!({"drop_params": true})).start();
     assert_eq!(post(&hale, CHAT, &body).status, 200);
     assert!(fake.request(0).json().get("seed").is_none());
@@ -314,7 +314,7 @@ fn a_sibling_on_another_wire_serves_what_one_wire_cannot_express() {
     let labels = [("deployment", "claude"), ("outcome", "unsupported")];
     assert_eq!(metric(&hale, "hale_deployment_resting", &labels[..1]), 0.0);
     assert!(metric(&hale, "hale_attempts_total", &labels) > 0.0);
-    // What both can say goes to both.
+    // What both formats can express goes to both.
     for _ in 0..20 {
         assert_eq!(post(&hale, CHAT, &openai::chat_request("m", "hi")).status, 200);
     }

@@ -1,11 +1,11 @@
-//! Upstreams of another wire that keep the format's letter, or nearly: what its clients get, and who pays.
+//! Upstreams of another format that follow it literally, or nearly: what clients get, and which side gets the blame.
 
 use hale_testkit::{FakeUpstream, Hale, Script, anthropic, openai};
 use serde_json::{Value, json};
 
 use crate::support::{Config, client};
 
-/// One OpenAI deployment `gpt` of group `m` behind `script`, asked once each time.
+/// One OpenAI deployment `gpt` of group `m` behind `script`, called once for each request.
 fn serve(script: Script) -> (FakeUpstream, Hale) {
     let upstream = FakeUpstream::with(move |_| script.clone());
     let config = Config::new().deployment("m", "gpt", &upstream);
@@ -33,7 +33,7 @@ fn chunks(chunks: &[Value]) -> Script {
     chunks.iter().fold(begun, |script, chunk| script.event(chunk)).done()
 }
 
-/// What is counted against the deployment, and how it is.
+/// The failures counted against the deployment, and its state.
 fn standing(hale: &Hale) -> (Value, Value) {
     let state = client(hale).get("/router/state").json();
     let deployment = &state["deployments"][0];

@@ -1,4 +1,4 @@
-//! The metrics page: its format, its numbers, and that no caller adds to its labels.
+//! The metrics page: its format, its numbers, and that no client adds to its labels.
 
 use std::collections::BTreeMap;
 

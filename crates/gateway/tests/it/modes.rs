@@ -501,7 +501,7 @@ fn a_rate_limit_of_one_is_the_next_ones_turn() {
     for _ in 0..3 {
         assert_eq!(post(&hale, SPEECH, &body(SPEECH)).status, 200);
     }
-    assert_eq!(limited.requests().len(), 1, "it rests");
+    assert_eq!(limited.requests().len(), 1, "it is in cooldown");
     let gone = post(&hale, SPEECH, &json!({"model": "zz", "input": "x", "voice": "v"}));
     expect_error(&gone, 400, "unknown_model");
 }

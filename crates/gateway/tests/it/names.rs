@@ -1,4 +1,4 @@
-//! Where a name leads besides a group's own: what deployments call their model, providers that the config
+//! Names other than those of groups: the model names of deployments, providers that the config
 //! does not list, access groups.
 
 use hale_testkit::{FakeUpstream, Script, openai};
@@ -19,7 +19,7 @@ fn a_models_own_name_leads_to_all_deployments_that_call_it_so() {
         .start();
     let shown =
         |hale| scrape(hale).iter().any(|it| it.labels.values().any(|v| v == "openai/gpt-x"));
-    assert!(!shown(&hale), "nobody asked for it yet");
+    assert!(!shown(&hale), "it was not requested yet");
     for _ in 0..40 {
         let answer = chat(&hale, "openai/gpt-x");
         assert_eq!((answer.status, &answer.json()["model"]), (200, &json!("openai/gpt-x")));
@@ -28,7 +28,7 @@ fn a_models_own_name_leads_to_all_deployments_that_call_it_so() {
     assert!(!one.requests().is_empty() && !two.requests().is_empty(), "both groups serve it");
     assert_eq!(one.requests().len() + two.requests().len(), 40);
     assert!(other.requests().is_empty(), "another model of a group is not meant");
-    // A sibling of another group saves it, and what is learned counts in its own group too.
+    // A sibling of another group serves it, and the result counts in its own group too.
     one.answer_with(|_| Script::error(401, "no"));
     for _ in 0..10 {
         assert_eq!(chat(&hale, "openai/gpt-x").header("x-litellm-model-id"), Some("b"));
@@ -36,7 +36,7 @@ fn a_models_own_name_leads_to_all_deployments_that_call_it_so() {
     }
     assert!(shown(&hale));
     assert_eq!(metric(&hale, "hale_requests_total", &[("model_group", "openai/gpt-x")]), 50.0);
-    // It is a name for requests, and none of the listed ones.
+    // Requests may use the name, but it is not listed.
     let models = client(&hale).get("/v1/models").json();
     assert_eq!(column(&models["data"], "id"), ["first", "second"]);
     let groups = client(&hale).get("/model_group/info").json();
@@ -88,13 +88,13 @@ fn providers_with_a_key_in_the_environment_are_passed_through_to_when_the_config
     let sent = groq.request(0);
     assert_eq!(sent.model(), "llama-3");
     assert_eq!(sent.header("authorization"), Some(&*format!("Bearer {UPSTREAM_KEY}")));
-    // A bare name finds its provider; what is configured wins; who has no key is nobody.
+    // A bare name finds its provider; configured names win; a provider without a key is not used.
     assert_eq!(chat(&hale, "gpt-4o-mini").status, 200);
     assert_eq!(openai.request(0).model(), "gpt-4o-mini");
     assert_eq!(chat(&hale, "openai/gpt-own").header("x-litellm-model-id"), Some("own"));
     expect_error(&chat(&hale, "mistral/mistral-large"), 400, "unknown_model");
-    expect_error(&chat(&hale, "nobody/knows"), 400, "unknown_model");
-    // They are ordinary deployments, which nobody checks at a cost.
+    expect_error(&chat(&hale, "no-such/model"), 400, "unknown_model");
+    // They are ordinary deployments, but no paid probe is sent to them.
     let state = client(&hale).get("/router/state").json();
     assert_eq!(
         column(&state["deployments"], "model_group"),
@@ -131,7 +131,7 @@ fn access_groups_are_labels_that_are_listed_and_no_models() {
     };
     assert_eq!(ids(""), ["m", "n"]);
     assert_eq!(ids("?include_model_access_groups=true"), ["m", "n", "beta", "cheap"]);
-    // Keys will refer to them; the master key may use everything, and a label is nothing to ask for.
+    // Keys will refer to them later; the master key may use everything, and a label is not a model.
     expect_error(&chat(&hale, "beta"), 400, "unknown_model");
     let answer = client(&hale).post_json(CHAT, &[], &openai::chat_request("m", "hi"));
     assert_eq!(answer.status, 200);

@@ -23,7 +23,7 @@ fn a_refused_connection_moves_to_the_sibling_and_is_named_when_there_is_none() {
         json!({"weight": 0}),
     );
     let hale = with_sibling.router(json!({"num_retries": 2})).start();
-    // The deployment's own `num_retries: 0` counts, so that this is one attempt.
+    // The deployment's own `num_retries: 0` counts, so this is one attempt.
     let answer = chat(&hale, "m");
     expect_error(&answer, 502, "upstream_failed");
     let mut more = refused;
@@ -61,7 +61,7 @@ fn a_connection_closed_as_the_request_arrives_is_replaced_without_a_retry() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).router(json!({"num_retries": 0})).start();
     assert_eq!(chat(&hale, "m").status, 200);
-    // The kept connection takes the request and dies without a byte of an answer.
+    // The kept connection takes the request and ends without a byte of an answer.
     for closing in [Script::ok().close(), Script::ok().reset()] {
         upstream.push(closing);
         let answer = chat(&hale, "m");
@@ -105,7 +105,7 @@ fn tls_to_a_server_that_speaks_none_is_said_to_be_tls() {
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
         for mut stream in listener.incoming().flatten() {
-            // Plain HTTP servers answer a TLS hello so, and close.
+            // This is how plain HTTP servers answer a TLS hello before they close.
             let mut hello = [0; 64];
             drop(stream.read(&mut hello));
             drop(stream.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n"));
@@ -139,7 +139,7 @@ fn tls_upstreams_go_through_https_proxy_unless_no_proxy_names_them() {
 fn a_name_that_does_not_resolve_is_said_to_be_dns() {
     // Bad input, row F19.
     let good = FakeUpstream::start();
-    // Not even a resolver is asked for a label of more than 63 characters.
+    // A label of more than 63 characters is not even sent to a resolver.
     let host = "x".repeat(70);
     let base = json!({"api_base": format!("http://{host}.invalid/v1"), "num_retries": 0});
     let hale = Config::new().with("m", "a", &good, base).start();

@@ -1,4 +1,4 @@
-//! `/v1/realtime`: who gets a session, with whom, and what passes.
+//! `/v1/realtime`: which client gets a session with which upstream, and what passes.
 
 use hale_testkit::{FakeUpstream, Script};
 use serde_json::{Value, json};
@@ -74,7 +74,7 @@ fn a_session_passes_both_ways_and_leaves_one_record() {
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&record[name], value, "{name} of {record}");
     }
-    // Per million tokens: text 4 and 16, sound 32 and 64.
+    // Per million tokens: text 4 and 16, audio 32 and 64.
     let usd = 2.0 * (60.0 * 4.0 + 40.0 * 32.0 + 40.0 * 16.0 + 10.0 * 64.0) / 1e6;
     assert!((record["cost_usd"].as_f64().unwrap() - usd).abs() < 1e-9, "{record}");
     assert!(record["response_bytes"].as_u64().unwrap() > 3 << 20);
@@ -162,7 +162,7 @@ fn an_upstream_that_does_not_agree_gives_way_to_a_sibling() {
         socket.close(None).unwrap();
         assert_eq!(good.next_end(), "close");
         if cause == "bad_response" && what != "426" && what != "200" {
-            // What was switched is of no use to anybody else.
+            // A switched connection cannot be used by another request.
             bad.wait_until_dropped();
         }
     }

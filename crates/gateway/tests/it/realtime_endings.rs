@@ -26,7 +26,7 @@ fn held(end: impl Fn(&mut Socket) + Send + Sync + 'static) -> (SocketUpstream, i
     let told = Mutex::new(told);
     let upstream = SocketUpstream::start(move |socket| {
         socket.send(Message::text("hello")).unwrap();
-        // Nobody says so when the test has failed.
+        // After a failed test no gate is opened.
         if told.lock().recv_timeout(TIMEOUT).is_ok() {
             end(socket);
         }
@@ -110,7 +110,7 @@ fn a_client_that_vanishes_ends_the_session_of_the_upstream() {
     assert_eq!(upstream.next_end(), "1001 the client went away");
     let record = only_record(&hale);
     assert_eq!((&record["ending"], &record["status"]), (&json!("client_closed"), &json!(499)));
-    // In the middle of a frame there is no place for a reason, but there is an end.
+    // In the middle of a frame no reason can be sent, but the session ends.
     let (mut socket, _) = open(&hale).unwrap();
     socket.get_mut().write_all(&[0x81, 0xa0, 1, 2]).unwrap();
     drop(socket);

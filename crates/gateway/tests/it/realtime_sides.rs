@@ -49,7 +49,7 @@ impl SocketUpstream {
         SocketUpstream { address, heads, ends }
     }
 
-    /// An upstream that says everything back.
+    /// An upstream that echoes everything.
     pub(crate) fn echo() -> SocketUpstream {
         SocketUpstream::start(echo)
     }
@@ -96,7 +96,7 @@ fn serve(
     }
 }
 
-/// Says everything back until the other side closes; how it did.
+/// Echoes everything until the other side closes; how it closed.
 pub(crate) fn echo(socket: &mut Socket) -> String {
     loop {
         match socket.read() {
@@ -118,7 +118,7 @@ pub(crate) fn echo(socket: &mut Socket) -> String {
     }
 }
 
-/// A group `m` in which the deployments stand in the order of their weights: the first is always asked first.
+/// A group `m` in which the deployments stand in the order of their weights: the first is always called first.
 pub(crate) fn config(bases: &[(&str, String)]) -> Config {
     let config = Config::new().general(json!({"request_log": LOG}));
     bases.iter().enumerate().fold(config, |config, (place, (id, base))| {
@@ -135,7 +135,7 @@ pub(crate) fn entry(id: &str, base: &str, more: Value) -> Value {
     json!({"model_name": "m", "litellm_params": params, "model_info": {"id": id}})
 }
 
-/// What comes of a handshake: the socket and the head of the answer, or the answer that refuses.
+/// The result of a handshake: the socket and the head of the answer, or the answer that refuses.
 pub(crate) type Opened = Result<(Socket, HeaderMap), Box<(u16, HeaderMap, Value)>>;
 
 /// Opens a session with these headers.
@@ -189,7 +189,7 @@ pub(crate) fn close_of(socket: &mut Socket) -> Result<(u16, String), String> {
     }
 }
 
-/// Waits this long at most for what a socket has to say.
+/// Waits at most this long for the next message.
 pub(crate) fn patience(socket: &Socket, time: Duration) {
     socket.get_ref().set_read_timeout(Some(time)).unwrap();
 }

@@ -1,4 +1,4 @@
-//! One record per request, whatever became of it.
+//! One record per request, however it ended.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -57,7 +57,7 @@ fn every_kind_of_end_gives_one_record() {
     assert!(first["duration_us"].as_u64() >= first["overhead_us"].as_u64());
     assert_eq!((&all[1]["stream"], &all[1]["output_tokens"]), (&json!(true), &json!(7)));
     assert!(all[1]["first_content_us"].as_u64().unwrap() > 0);
-    // Nothing comes after: exactly one each.
+    // No further record comes: exactly one each.
     assert_eq!(records(&hale).len(), 7);
 }
 
@@ -143,7 +143,7 @@ fn refused_clients_and_pages_leave_no_record() {
 fn a_record_after_a_crash_stands_on_a_line_of_its_own() {
     // Bad input, row F43.
     let upstream = FakeUpstream::start();
-    // What a process leaves that is killed while it writes.
+    // What a process leaves if it is killed while it writes.
     let hale = logged(&upstream).launch().file(LOG, "{\"call_id\":\"half a reco").start();
     assert_eq!(chat(&hale, "m").status, 200);
     let text = crate::support::eventually("the record is written", || {

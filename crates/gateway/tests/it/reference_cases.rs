@@ -1,5 +1,5 @@
-//! Cases of the reference's router that no other module tests by their way: the table in
-//! `docs/compatibility.md` says of each what is the same and what is not.
+//! Cases of LiteLLM's router that no other module tests: the table in
+//! `docs/compatibility.md` says what is the same and what differs.
 
 use hale_testkit::{FakeUpstream, Hale, Script, openai};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ fn failing(status: u16) -> FakeUpstream {
     FakeUpstream::with(move |_| Script::error(status, "no"))
 }
 
-fn resting(hale: &Hale) -> f64 {
+fn cooling(hale: &Hale) -> f64 {
     metric(hale, "hale_deployment_resting", &[])
 }
 
@@ -35,7 +35,7 @@ fn a_400_is_not_repeated_falls_back_and_is_never_counted() {
         assert_eq!(chat(&hale, "alone").status, 400);
     }
     assert_eq!(bad.requests().len(), 6, "once each");
-    assert_eq!((resting(&hale), &first(&hale)["failures_in_a_row"]), (0.0, &json!(0)));
+    assert_eq!((cooling(&hale), &first(&hale)["failures_in_a_row"]), (0.0, &json!(0)));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_402_is_an_empty_account_that_cools_down_while_it_has_a_sibling() {
     for _ in 0..2 {
         assert_eq!(chat(&alone, "m").status, 402);
     }
-    assert_eq!(resting(&alone), 0.0, "alone it never goes dark by our doing");
+    assert_eq!(cooling(&alone), 0.0, "a lone deployment is never ejected by the breaker");
 }
 
 #[test]
@@ -95,7 +95,7 @@ fn a_deployment_without_cooldowns_is_called_again() {
         for _ in 0..3 {
             assert_eq!(chat(&hale, "m").status, 200);
         }
-        assert_eq!((one.requests().len() - before, resting(&hale)), (3, 0.0));
+        assert_eq!((one.requests().len() - before, cooling(&hale)), (3, 0.0));
     }
 }
 
@@ -181,10 +181,10 @@ fn a_policy_replaces_our_rules_but_not_the_providers_time() {
     for _ in 0..20 {
         assert_eq!(chat(&hale, "m").status, 200);
     }
-    assert_eq!((bare.requests().len(), resting(&hale)), (20, 0.0));
+    assert_eq!((bare.requests().len(), cooling(&hale)), (20, 0.0));
     let hale = pair(&named, &good).router(policy).start();
     chat(&hale, "m");
-    assert_eq!(resting(&hale), 1.0);
+    assert_eq!(cooling(&hale), 1.0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Who may not be chosen, and what the client is told when nobody may.
+//! Which deployments are excluded, and what the client is told if all are.
 
 use hale_testkit::{FakeUpstream, Hale, Script, openai, refused_port};
 use serde_json::{Value, json};
@@ -18,8 +18,8 @@ fn says(error: &Value, part: &str) {
 #[test]
 fn the_causes_of_an_unavailable_model_are_named_in_one_sentence() {
     let good = FakeUpstream::start();
-    let nobody = Config::new().deployment("gpt-4o", "a", &good).start();
-    let unknown = expect_error(&chat(&nobody, "gpt-4"), 400, "unknown_model");
+    let plain = Config::new().deployment("gpt-4o", "a", &good).start();
+    let unknown = expect_error(&chat(&plain, "gpt-4"), 400, "unknown_model");
     says(&unknown, "`gpt-4o`");
 
     let entry = json!({"model_name": "m", "litellm_params":
@@ -51,7 +51,7 @@ fn the_causes_of_an_unavailable_model_are_named_in_one_sentence() {
     assert!(hint.contains("add a deployment with a key of its own"), "{hint}");
     let left: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((15..=20).contains(&left), "{left}");
-    assert_eq!(limited.requests().len(), 2, "nobody was asked again");
+    assert_eq!(limited.requests().len(), 2, "no upstream was called again");
 
     let failing = FakeUpstream::with(|_| Script::error(500, "boom"));
     let hale = pair(&failing, &failing).start();
@@ -87,7 +87,7 @@ fn fallbacks_that_cannot_be_tried_are_named_with_what_they_lack() {
     says(&refused, "all of its deployments are rate limited");
     says(&refused, "Nothing could be tried in 'spare'");
     assert_eq!(column(&refused["deployments"], "model_group"), ["far", "spare"]);
-    assert_eq!(limited.requests().len(), 1, "nobody was asked again");
+    assert_eq!(limited.requests().len(), 1, "no upstream was called again");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn the_first_member_that_is_free_sets_retry_after() {
 
 #[test]
 fn a_full_deployment_moves_to_its_sibling_and_a_full_group_is_a_429() {
-    // Cases 39 and 40 (of `rpm` Hale differs: it is no cap on what is in flight).
+    // Cases 39 and 40 (Hale's `rpm` differs: it does not limit requests in flight).
     let (slow, other) =
         (FakeUpstream::with(|_| Script::ok().wait("go").json(&answer())), FakeUpstream::start());
     let hale = Config::new()
@@ -310,7 +310,7 @@ fn one_model_behind_a_pattern_cools_down_without_the_others() {
         for _ in 0..4 {
             assert_eq!(chat(&hale, model).header("x-litellm-model-id"), Some("other"), "{model}");
         }
-        assert_eq!(picky.requests().len(), before + 1, "{model} rests there");
+        assert_eq!(picky.requests().len(), before + 1, "{model} is in cooldown there");
     }
     for _ in 0..4 {
         let answer = chat(&hale, "openai/fine");
@@ -441,7 +441,7 @@ fn a_refusal_calls_no_upstream_and_names_the_first_end_of_all_cooldowns() {
         .with("m", "short", &short, json!({"api_key": "sk-short-0123456789"}))
         .router(json!({"num_retries": 0}))
         .start();
-    let refusal = crate::support::eventually("everybody rests", || {
+    let refusal = crate::support::eventually("all are in cooldown", || {
         let answer = chat(&hale, "m");
         answer.text().contains("no_healthy_deployments").then_some(answer)
     });
@@ -462,7 +462,7 @@ fn a_refusal_calls_no_upstream_and_names_the_first_end_of_all_cooldowns() {
 
 #[test]
 fn a_refusal_names_exactly_what_is_left_of_the_providers_time_and_calls_no_upstream() {
-    // In milliseconds, so that a time which is rounded too early or too late is seen.
+    // In milliseconds, so that a time rounded too early or too late is noticed.
     let (first, second) = (41_500, 77_000);
     let limited = |ms: u64| {
         FakeUpstream::with(move |_| {

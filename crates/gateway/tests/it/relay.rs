@@ -1,4 +1,4 @@
-//! What of a request reaches the upstream: its bytes, the deployment's key, and nothing else.
+//! What reaches the upstream of a request: its bytes, the deployment's key, and nothing else.
 
 use hale_testkit::{FakeUpstream, Request, Script, openai};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! A changed config: in force whole, or not at all, and never in the way of a signal.
+//! A changed config: in force as a whole or not at all, and it never delays a signal.
 
 use std::fs;
 
@@ -42,7 +42,7 @@ fn sighup_puts_the_file_in_force_at_once_and_again() {
     for number in 0..5 {
         let name = format!("group-{number}");
         reload(&hale, &Config::new().deployment(&name, "a", &upstream));
-        // The line may be that of the look each second, which saw the file of the round before.
+        // The line may come from the poll each second, which saw the previous file.
         eventually("the new name", || (models(&hale) == [json!(name)]).then_some(()));
     }
     expect_error(&chat(&hale, "m"), 400, "unknown_model");
@@ -100,8 +100,8 @@ fn a_bad_file_changes_nothing_and_is_reported_where_it_is_wrong() {
         assert!(refused >= (count + 1) as f64, "{refused}");
     }
     assert_eq!(metric(&hale, "hale_config_reloads_total", &[]), 0.0);
-    reload(&hale, &Config::new().deployment("mended", "a", &upstream));
-    assert_eq!(models(&hale), ["mended"]);
+    reload(&hale, &Config::new().deployment("fixed", "a", &upstream));
+    assert_eq!(models(&hale), ["fixed"]);
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn a_cooldown_is_carried_over_by_the_deployments_id() {
     one.answer_with(|_| Script::rate_limited(60));
     let hale = pair(&one, &two).start();
     assert_eq!(chat(&hale, "m").header("x-litellm-attempted-retries"), Some("1"));
-    // Another name, the same id: it still rests.
+    // Another name, the same id: it is still in cooldown.
     let renamed = |up| {
         let config = Config::new().deployment("renamed", "bad", up);
         config.with("fresh", "new", &one, json!({"num_retries": 0}))
@@ -134,11 +134,10 @@ fn a_cooldown_is_carried_over_by_the_deployments_id() {
     expect_error(&chat(&hale, "renamed"), 429, "no_healthy_deployments");
     assert_eq!(one.requests().len(), 1);
     expect_error(&chat(&hale, "fresh"), 429, "upstream_rate_limited");
-    // Counters stay as well.
+    // Counters stay too.
     let labels = [("deployment", "bad"), ("outcome", "rate_limited")];
     assert_eq!(metric(&hale, "hale_attempts_total", &labels), 1.0);
-    // What the provider said of one address is not known of another; the counters go on, and so does what an
-    // operator did.
+    // What the provider said at one address is not known of another; counters and operator actions are kept.
     reload(&hale, &renamed(&two));
     assert_eq!(chat(&hale, "renamed").status, 200);
     assert_eq!(metric(&hale, "hale_attempts_total", &labels), 1.0);
@@ -220,7 +219,7 @@ fn a_file_that_is_written_in_two_steps_ends_up_in_force() {
     for number in 0..30 {
         let name = format!("group-{number}");
         let text = Config::new().deployment(&name, "a", &upstream).text();
-        // As an editor does that truncates first, while the gateway looks just then.
+        // Like an editor that truncates the file first, at the moment at which the gateway reads it.
         let (one, two) = text.split_at(text.len() / 2);
         fs::write(hale.config_path(), one).unwrap();
         hale.signal(Signal::Hup);
@@ -272,7 +271,7 @@ fn reloads_that_are_asked_for_during_one_are_one_and_see_the_last_file() {
         hale.signal(Signal::Hup);
     }
     eventually("the last file is in force", || (models(&hale) == ["after"]).then_some(()));
-    // One may have begun with the first of the signals, and one stands for all that came during it.
+    // One reload may have begun with the first signal, and one more covers all signals during it.
     assert!(metric(&hale, "hale_config_reloads_total", &[]) <= 4.0, "{}", hale.stderr());
 }
 

@@ -1,5 +1,5 @@
-//! `/v1/responses`: bytes pass, streams move on until their first content, and what is about a response
-//! goes to the deployment that issued it.
+//! `/v1/responses`: bytes pass, streams fail over until their first content, and requests about a stored response
+//! go to the deployment that issued it.
 
 use hale_testkit::{FakeUpstream, Hale, Response, Script, anthropic, responses};
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ fn what_is_about_a_response_goes_to_the_deployment_that_issued_it() {
     let hale = pair(&one, &two).start();
     let id = created(&hale, &hello());
     let path = |tail: &str| format!("{RESPONSES}/{id}{tail}");
-    // From now on the other one is first, and would be asked for anything else.
+    // From now on the other one is first, and would be called for anything else.
     assert_eq!(
         client(&hale).request("POST", "/router/deployments/bad/disable", &[], b"").status,
         200
@@ -262,7 +262,7 @@ fn a_stream_that_fails_before_its_content_moves_on() {
         let id = events[0].1["response"]["id"].clone();
         assert_eq!(events[3].1["response"]["id"], id);
         assert_eq!(events[3].1["response"]["model"], "m");
-        // The id of a stream is as good as any.
+        // The id from a stream is valid like any other.
         let kept = ask(&hale, "GET", &format!("{RESPONSES}/{}", id.as_str().unwrap()));
         assert_eq!(kept.header("x-litellm-model-id"), Some("good"));
     }

@@ -1,6 +1,6 @@
-//! Who may call what: every path of every endpoint, as everybody.
+//! Which client may call what: every path of every endpoint, with every kind of key.
 //!
-//! Always true: the table of endpoints decides, and what is in no row is refused to everybody.
+//! Always true: the table of endpoints decides, and a path without a row is refused to every client.
 //! `docs/dev/access.md` is the output.
 
 use std::fmt::Write as _;
@@ -14,21 +14,21 @@ use serde_json::json;
 use crate::support::{CHAT, KEY, client, expect_error, lone};
 use crate::tidy;
 
-/// Who asks: a heading, and the headers of the request.
-const CALLERS: [(&str, &[(&str, &str)]); 4] = [
-    ("nobody", &[]),
+/// A kind of client: a heading, and the headers of its request.
+const CLIENTS: [(&str, &[(&str, &str)]); 4] = [
+    ("no key", &[]),
     ("a wrong key", &[("authorization", "Bearer sk-of-another-gateway")]),
     ("a malformed key", &[("authorization", "Basic c2s6")]),
     ("the master key", &[("authorization", "Bearer sk-test-0123456789abcdef")]),
 ];
 
-/// Whether the caller got past the door, by the answer.
+/// Whether the client was authorized, by the answer.
 fn verdict(answer: &Response) -> &'static str {
     match answer.status {
         401 => "401",
         403 => "403",
-        // An empty body, one that is no form, a model that does not exist, no handshake: all are looked at
-        // behind the door.
+        // An empty body, a body that is not a form, an unknown model, no handshake: all are found after
+        // authorization.
         200 | 400 | 404 | 415 | 426 => "in",
         status => panic!("{status}: {}", answer.text()),
     }
@@ -39,15 +39,14 @@ fn ask(hale: &Hale, method: &str, path: &str, headers: &[(&str, &str)]) -> Respo
     hale.client().request(method, &path, headers, b"")
 }
 
-const TITLE: &str = "# Who may call what
+const TITLE: &str = "# Which client may call what
 
-Every path of every endpoint, and what its callers get: `in`, or the status that refuses them. Without a
-master key the gateway listens on loopback only, and everybody there is let in but to what is an
-administrator's. What is in no row is 404
-for everybody, and a method that a path does not have is 405. Made by
+Every path of every endpoint, and what clients get there: `in` (allowed), or the status that refuses them. Without a
+master key the gateway listens on loopback only, and every client is allowed, except on administrative endpoints.
+A path without a row is a 404 for every client, and a method that a path does not have is a 405. Made by
 `HALE_BLESS=1 cargo test -p hale-gateway --test it roles`; do not edit it.
 
-| method | path | nobody | a wrong key | a malformed key | the master key | nobody, `require_auth_for_metrics_endpoint: false` | nobody, no master key |
+| method | path | no key | a wrong key | a malformed key | the master key | no key, `require_auth_for_metrics_endpoint: false` | no key, no master key |
 |---|---|---|---|---|---|---|---|
 ";
 
@@ -61,7 +60,7 @@ fn every_path_answers_each_kind_of_client_as_the_page_says() {
     let mut made = TITLE.to_owned();
     for row in endpoints() {
         for path in row.paths {
-            let mut verdicts: Vec<&str> = CALLERS
+            let mut verdicts: Vec<&str> = CLIENTS
                 .iter()
                 .map(|(_, headers)| verdict(&ask(&closed, row.method, path, headers)))
                 .collect();
@@ -95,7 +94,7 @@ fn every_path_answers_each_kind_of_client_as_the_page_says() {
 fn a_path_without_a_row_is_refused_to_every_client() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();
-    // Endpoints of the reference that administrate, and ways to write a path that is one.
+    // Administrative endpoints of LiteLLM, and ways to write such a path.
     let paths = [
         "/key/generate",
         "/config/update",
@@ -115,7 +114,7 @@ fn a_path_without_a_row_is_refused_to_every_client() {
         "/health/readiness/../../metrics",
     ];
     for path in paths {
-        for (_, headers) in CALLERS {
+        for (_, headers) in CLIENTS {
             let answer = ask(&hale, "GET", path, headers);
             let open = answer.status == 200;
             assert!(!open, "{path}: {}", answer.text());
@@ -132,7 +131,7 @@ fn a_path_without_a_row_is_refused_to_every_client() {
             for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "FOO"] {
                 // A path of CONNECT is an authority.
                 let path = if method == "CONNECT" { "x:80" } else { path };
-                let answer = ask(&hale, method, path, CALLERS[3].1);
+                let answer = ask(&hale, method, path, CLIENTS[3].1);
                 assert!(
                     matches!(answer.status, 400 | 404 | 405),
                     "{method} {path}: {}",

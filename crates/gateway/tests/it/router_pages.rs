@@ -1,4 +1,4 @@
-//! The pages about routing, and the header that says which way a request took.
+//! The pages about routing, and the header that shows the attempts of a request.
 
 use hale_testkit::{FakeUpstream, Script, openai};
 use serde_json::{Value, json};
@@ -40,7 +40,7 @@ fn operators_take_out_let_in_and_reset() {
     let act = |path: &str| client(&hale).post_json(path, &[], &json!({}));
     assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("good"));
     one.answer_with(Script::answer);
-    assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("good"), "it rests");
+    assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("good"), "it is in cooldown");
     let reset = act("/router/deployments/bad/reset");
     assert_eq!((reset.status, &reset.json()["state"]), (200, &json!("ready")));
     assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("bad"));
@@ -53,7 +53,7 @@ fn operators_take_out_let_in_and_reset() {
     expect_error(&chat(&hale, "m"), 403, "model_paused");
     act("/router/deployments/bad/enable");
     assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("bad"));
-    expect_error(&act("/router/deployments/nobody/reset"), 404, "unknown_deployment");
+    expect_error(&act("/router/deployments/no-such-id/reset"), 404, "unknown_deployment");
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn an_explanation_names_candidates_reasons_and_times_and_sends_nothing() {
     expect_error(&crate::support::chat(&rerank, "r"), 400, "missing_capability");
 }
 
-/// Who is left out of the next test's group: its state, the cause, and words of the hint.
+/// The excluded members of the next test's group: state, cause, and texts of the hint.
 const REASONS: [(&str, &str, &str, &str); 9] = [
     ("broken", "misconfigured", "misconfigured", "NO_SUCH_KEY"),
     ("paused", "paused", "gateway", "`blocked`"),
@@ -214,7 +214,7 @@ fn every_deployment_has_every_field_of_the_state() {
         ("opens", json!(0)),
         ("opens_in_a_row", json!(0)),
         ("in_flight", json!(0)),
-        // Counted where something asks for it: limits, or a strategy by use.
+        // Counted only if something needs it: limits, or a strategy by usage.
         ("requests_this_minute", json!(0)),
         ("weight", json!(1.0)),
         ("ramp", json!(1.0)),

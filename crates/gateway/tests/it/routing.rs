@@ -171,10 +171,10 @@ fn fallbacks_end_with_every_group_named_and_the_first_groups_status() {
 fn default_fallbacks_save_an_unknown_name_and_the_client_may_forbid_them() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).router(json!({"default_fallbacks": ["m"]})).start();
-    let answer = chat(&hale, "nobody-knows-me");
+    let answer = chat(&hale, "no-such-name");
     assert_eq!((answer.status, &answer.json()["model"]), (200, &json!("m")));
     assert_eq!(answer.header("x-litellm-attempted-fallbacks"), Some("1"));
-    let mut body = openai::chat_request("nobody-knows-me", "hi");
+    let mut body = openai::chat_request("no-such-name", "hi");
     body["disable_fallbacks"] = json!(true);
     expect_error(&chat_with(&hale, &[], &body), 400, "unknown_model");
 }

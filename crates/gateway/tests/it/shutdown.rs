@@ -1,4 +1,4 @@
-//! The end of the process: in order, within bounds, and at once when asked twice.
+//! The end of the process: in order, within bounds, and at once after a second signal.
 
 use hale_testkit::{Client, FakeUpstream, Hale, Script, Signal, TIMEOUT, openai};
 use serde_json::json;
@@ -67,7 +67,7 @@ fn idle_and_fresh_connections_do_not_delay_the_end() {
     let mut hale = start(&upstream, 0.0, 10.0);
     let mut idle = client(&hale);
     assert_eq!(idle.get("/v1/models").status, 200);
-    // One that has not said a word, and one that has begun to.
+    // One that has sent nothing, and one that has begun a request.
     let mut fresh = Client::new(hale.address());
     fresh.send_raw(b"").unwrap();
     eventually("both are accepted", || {

@@ -92,7 +92,7 @@ fn tokens_a_minute_hold_what_is_under_way_and_what_is_longer_is_too_long() {
 fn cost_based_routing_takes_the_cheapest_healthy_member() {
     let (up, failing) = (FakeUpstream::start(), FakeUpstream::with(|_| Script::error(500, "no")));
     let price = |usd: f64| json!({"input_cost_per_token": usd, "output_cost_per_token": usd});
-    let unknown = json!({"model": "openai/nobody-knows-it"});
+    let unknown = json!({"model": "openai/no-such-model"});
     let hale = Config::new()
         .with("m", "unknown", &up, unknown)
         .with("m", "dear", &up, price(0.002))
@@ -103,7 +103,7 @@ fn cost_based_routing_takes_the_cheapest_healthy_member() {
     for _ in 0..30 {
         assert_eq!(id(&chat(&hale, "m")), Some("cheap"));
     }
-    assert!(failing.requests().len() <= 3, "{}: it rests", failing.requests().len());
+    assert!(failing.requests().len() <= 3, "{}: it is in cooldown", failing.requests().len());
     let body = openai::chat_request("m", "hi");
     let explained = client(&hale).post_json("/router/explain", &[], &body).json();
     let order = column(&explained["groups"][0]["candidates"], "deployment");

@@ -1,4 +1,4 @@
-//! Streams that go well: what leaves when, and what of it the client sees.
+//! Successful streams: what is sent when, and what the client sees.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

@@ -1,4 +1,4 @@
-//! Streams that go wrong: invisible before the first content, honest after it.
+//! Streams that fail: unseen before the first content, an explicit error after it.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ fn body_of(hale: &Hale) -> String {
     text
 }
 
-/// Asserts that the stream said so far and then an error, and nothing that looks like success.
+/// Asserts that the stream has the content so far, then an error, and nothing that looks like success.
 #[track_caller]
 fn expect_broken(text: &str, content: &str) -> Value {
     expect_end(text, content, "upstream_stream_interrupted")

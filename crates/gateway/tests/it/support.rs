@@ -1,4 +1,4 @@
-//! What the tests share: configs, requests, and waiting for what has no event of its own.
+//! What the tests share: configs, requests, and waiting for things without an event of their own.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,7 +15,7 @@ pub(crate) const UPSTREAM_KEY: &str = "sk-upstream-fedcba9876543210";
 /// The path of a chat request.
 pub(crate) const CHAT: &str = "/v1/chat/completions";
 
-/// The moment, as the tests measure it.
+/// The time, as the tests measure it.
 #[allow(clippy::disallowed_methods, reason = "tests measure real time: the clock is the gateway's")]
 pub(crate) fn now() -> Instant {
     Instant::now()
@@ -121,9 +121,9 @@ pub(crate) fn lone(upstream: &FakeUpstream) -> Config {
     Config::new().deployment("m", "a", upstream)
 }
 
-/// A group `m` in which `bad` is always asked first and `good` is its sibling.
+/// A group `m` in which `bad` is always called first and `good` is its sibling.
 ///
-/// A weight of 0 is no candidate while another one is there.
+/// A member of weight 0 is not a candidate while another one is available.
 pub(crate) fn pair(bad: &FakeUpstream, good: &FakeUpstream) -> Config {
     Config::new().with("m", "bad", bad, json!({"weight": 1})).with(
         "m",
@@ -176,13 +176,13 @@ pub(crate) fn column(list: &Value, name: &str) -> Vec<Value> {
     list.as_array().into_iter().flatten().map(|entry| entry[name].clone()).collect()
 }
 
-/// Looks again and again until there is something; panics after [`TIMEOUT`].
+/// Polls until there is a result; panics after [`TIMEOUT`].
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {
     within(TIMEOUT, what, look)
 }
 
-/// Looks again and again until there is something; panics after `limit`.
+/// Polls until there is a result; panics after `limit`.
 #[track_caller]
 pub(crate) fn within<T>(limit: Duration, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = now() + limit;
@@ -219,7 +219,7 @@ pub(crate) struct Sample {
     pub(crate) value: f64,
 }
 
-/// The metrics page, parsed; every line that is no comment must be a sample.
+/// The metrics page, parsed; every line except comments must be a sample.
 #[track_caller]
 pub(crate) fn scrape(hale: &Hale) -> Vec<Sample> {
     let page = client(hale).get("/metrics");

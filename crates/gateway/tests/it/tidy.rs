@@ -95,7 +95,7 @@ fn wire_knows_core_and_core_knows_no_other_crate() {
 
 #[test]
 fn every_reason_is_on_the_page_of_errors() {
-    // Words of refusals that are none: parameters, keys of the config, a type.
+    // Texts that are not reasons: parameters, keys of the config, a type.
     let others = [
         "api_key",
         "azure_ad_token",
@@ -231,7 +231,7 @@ fn every_test_that_the_coverage_of_the_seed_names_exists() {
     let named = quoted.iter().filter_map(|name| name.split_once("::"));
     let named: Vec<_> = named.filter(|(_, test)| *test != "*").collect();
     assert!(named.len() > 100, "{named:?}");
-    // Those of the core stand there without a module: names of many words.
+    // Tests of the core are named there without a module: names of many words.
     let of_core = sources(&root().join("crates/core"));
     for test in quoted.iter().filter(|name| name.matches('_').count() > 5 && !name.contains("::")) {
         let found = of_core.iter().any(|(_, text)| text.contains(&format!("fn {test}()")));

@@ -24,7 +24,7 @@ fn openai_models_are_counted_here_without_a_call() {
         .with("l", "b", &upstream, json!({"model": "openai/llama-3"}))
         .start();
     let answer = count(&hale, &hello("m"));
-    // Two for the text, one for the role, six for what is around them.
+    // Two tokens for the text, one for the role, six for the frame around them.
     let expected = json!({
         "total_tokens": 9, "request_model": "m", "model_used": "gpt-4o",
         "tokenizer_type": "openai_tokenizer", "count_source": "local_tokenizer",

@@ -1,11 +1,11 @@
-//! Members of a group that behave as they are told, for what is measured of health checks.
+//! Members of a group with configurable behaviour, for the benchmarks of health probes.
 //!
-//! Started by `bench/health.py` and its neighbours with `--port N` (0: any).
+//! Started by the scripts of `bench/` with `--port N` (0: any).
 //! Always true: the path names the member (`/NAME/v1/...`), and its name up to the first dot is how it
-//! begins; a line `NAME MOOD` on standard input changes it; `GET /counts` tells who was asked how often.
+//! begins; a line `NAME MOOD` on standard input changes it; `GET /counts` shows the requests of each member.
 //!
 //! With `--log` each request is a JSON line on standard output, at its moment. A request whose body has
-//! [`TRAFFIC`] in it is traffic, every other one a check.
+//! [`TRAFFIC`] in it is traffic, every other one a probe.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
 
 use std::collections::{BTreeMap, HashMap};
@@ -109,7 +109,7 @@ fn completion(reason: &str, text: &str) -> String {
     .to_string()
 }
 
-/// What one member was asked.
+/// The requests of one member.
 #[derive(Clone, Copy, Debug, Default)]
 struct Count {
     checks: u64,
@@ -120,7 +120,7 @@ struct Count {
 struct Members {
     moods: HashMap<String, Mood>,
     counts: BTreeMap<String, Count>,
-    /// Checks that wait for their answer, and the most there were.
+    /// Probes that wait for their answer, and their maximum.
     open: u64,
     open_max: u64,
 }
@@ -143,7 +143,7 @@ impl Members {
 
 type Shared = Arc<Mutex<Members>>;
 
-/// A check that waits for its answer, for as long as it lives.
+/// A probe that waits for its answer, counted until it is dropped.
 struct Open<'m>(&'m Shared);
 
 impl<'m> Open<'m> {
@@ -178,7 +178,7 @@ fn run() -> io::Result<()> {
     let (over, mut ended) = oneshot::channel();
     std::thread::spawn(move || {
         obey(&told);
-        // Nobody waits for it only when the process ends anyway.
+        // The receiver is gone only if the process ends anyway.
         let _gone: Result<(), ()> = over.send(());
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -257,7 +257,7 @@ async fn serve(mut stream: TcpStream, members: &Shared, log: bool) -> io::Result
             Some(answer) => stream.write_all(&answer).await?,
             None if mood == Mood::Cuts => return Ok(()),
             None => {
-                // Until the peer has had enough.
+                // Until the peer closes.
                 while stream.read_buf(&mut buffer).await? > 0 {
                     buffer.clear();
                 }
@@ -276,7 +276,7 @@ fn tell(name: &str, is_check: bool, mood: Mood) -> io::Result<()> {
     out.flush()
 }
 
-/// Who is asked next, and whether it is a check; `None` at the end of the connection.
+/// The member of the next request, and whether it is a probe; `None` at the end of the connection.
 async fn next_request(
     stream: &mut TcpStream,
     buffer: &mut Vec<u8>,

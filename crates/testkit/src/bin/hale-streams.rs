@@ -1,4 +1,4 @@
-//! Many streams at once: the load of the benchmark for which `wrk` has no notion of time.
+//! Many streams at once: a paced load, which `wrk` cannot make.
 //!
 //! Started by `bench/run`, once for each proxy in turn.
 //! Always true: what it prints is one JSON line a result, and an incomplete stream is counted as bad.

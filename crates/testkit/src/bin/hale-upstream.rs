@@ -56,7 +56,7 @@ enum Wish {
     Full,
     Paced,
     Idle,
-    /// Framing that is not read here: the rig would measure nonsense.
+    /// Framing that is not read here: the benchmark would measure nonsense.
     Unreadable,
 }
 

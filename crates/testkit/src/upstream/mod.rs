@@ -220,7 +220,7 @@ impl Drop for FakeUpstream {
 }
 
 impl Shared {
-    /// Changes something and wakes whoever waits.
+    /// Changes something and wakes all waiting threads.
     fn change<T>(&self, change: impl FnOnce(&mut Inner) -> T) -> T {
         let result = change(&mut self.inner.lock());
         self.changed.notify_all();
@@ -248,7 +248,7 @@ impl Inner {
     }
 }
 
-/// A port on which nobody listens.
+/// A port on which no process listens.
 pub fn refused_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port can be bound");
     listener.local_addr().expect("a bound socket has an address").port()

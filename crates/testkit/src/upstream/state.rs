@@ -25,11 +25,11 @@ pub struct Connection {
     pub answered: usize,
     /// Bytes written.
     pub written: usize,
-    /// Who ended it; `None` while it is open.
+    /// Which side ended it; `None` while it is open.
     pub closed: Option<ClosedBy>,
 }
 
-/// Who ended a connection.
+/// The side that ended a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClosedBy {
     /// The gateway closed or reset it.

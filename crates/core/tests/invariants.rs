@@ -3,6 +3,8 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::ops::Range;
+
 use hale_core::cause::Cause;
 use hale_core::config::{InMemory, Options, load};
 use hale_core::health::{
@@ -288,7 +290,7 @@ proptest! {
                     }
                     let (cause, took) = outcomes.next().unwrap();
                     let ended = (now + took).min(plan.ends.0);
-                    fail(&snapshot, &mut walk, &plan, now, ended, cause);
+                    fail(&snapshot, &mut walk, &plan, now..ended, cause);
                     now = ended;
                 }
             }
@@ -318,7 +320,7 @@ proptest! {
                 Next::Pause(_) => {}
                 Next::Attempt(plan) => {
                     seen.push(plan.deployment);
-                    fail(&snapshot, &mut walk, &plan, 1, 1, Cause::ServerError);
+                    fail(&snapshot, &mut walk, &plan, 1..1, Cause::ServerError);
                 }
             }
         }
@@ -329,14 +331,8 @@ proptest! {
 }
 
 /// Tells the deployment and the walk of a failure.
-fn fail(
-    snapshot: &Snapshot,
-    walk: &mut Walk,
-    plan: &AttemptPlan,
-    began: u64,
-    ended: u64,
-    cause: Cause,
-) {
+fn fail(snapshot: &Snapshot, walk: &mut Walk, plan: &AttemptPlan, took: Range<u64>, cause: Cause) {
+    let (began, ended) = (took.start, took.end);
     let around = walk.surroundings(snapshot, plan);
     let attempt = AttemptRef { started: Millis(began), request: 1, trial: plan.trial };
     let deployment = snapshot.deployment(plan.deployment);
@@ -352,8 +348,9 @@ fn fail(
         ms: 0,
         resent: false,
         hint_ms: None,
+        half_open: plan.trial.is_held(),
     };
-    walk.failed(snapshot, tried, plan.trial.is_held(), Millis(ended), 17);
+    walk.failed(snapshot, tried, Millis(ended), 17);
     assert_eq!(deployment.check_invariants(), Ok(()));
     assert_eq!(walk.check_invariants(snapshot), Ok(()));
 }

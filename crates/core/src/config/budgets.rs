@@ -13,7 +13,7 @@ use crate::snapshot::Snapshot;
 
 use super::budget_terms::{Parts, Terms};
 use super::draft::Draft;
-use super::field::{Field, Unknown, visit};
+use super::field::{Field, visit};
 use super::keys::Section;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::did_you_mean;
@@ -40,18 +40,11 @@ pub(super) fn by_name(field: &Field<'_>, problems: &mut Problems) -> Vec<Named> 
             continue;
         };
         let mut parts = Parts::default();
-        visit(
-            Section::Budget,
-            Unknown::Report,
-            map,
-            &path,
-            problems,
-            |field, problems| match field.row.name {
-                "budget_limit" | "max_budget" => parts.limit(field, problems),
-                "time_period" | "budget_duration" => parts.period(field, problems),
-                other => debug_assert!(false, "{other} is served by nobody"),
-            },
-        );
+        visit(Section::Budget, map, &path, problems, |field, problems| match field.row.name {
+            "budget_limit" | "max_budget" => parts.limit(field, problems),
+            "time_period" | "budget_duration" => parts.period(field, problems),
+            other => debug_assert!(false, "{other} is served by nobody"),
+        });
         if parts.is_empty() {
             let wrong = Wrong::new("is no budget", "add `budget_limit` and `time_period`");
             problems.error(entry.at, &path, wrong);

@@ -9,6 +9,7 @@ use crate::snapshot::Snapshot;
 
 /// What decides when a deployment rests.
 const ABOUT_RESTS: [&str; 2] = ["allowed_fails", "allowed_fails_policy"];
+const NO_COOLDOWN: &str = "nothing ever rests";
 const FALLBACKS: [&str; 4] =
     ["fallbacks", "default_fallbacks", "context_window_fallbacks", "content_policy_fallbacks"];
 /// In the order in which the same key counts in both.
@@ -21,24 +22,34 @@ pub(super) fn check(snapshot: &Snapshot, top: &Map, problems: &mut Problems) {
         || snapshot.deployments.iter().any(|one| one.routing.limits.cooldown_ms > Some(0));
     if router.disable_cooldowns {
         let rests = ["cooldown_time"].into_iter().chain(ABOUT_RESTS);
-        useless(top, "disable_cooldowns", "true", rests, "nothing ever rests", problems);
+        let set = Set { key: "disable_cooldowns", value: "true", consequence: NO_COOLDOWN };
+        useless(top, &set, rests, problems);
     } else if router.cooldown_ms == 0 && !own_rests() {
-        useless(top, "cooldown_time", "0", ABOUT_RESTS, "nothing ever rests", problems);
+        let set = Set { key: "cooldown_time", value: "0", consequence: NO_COOLDOWN };
+        useless(top, &set, ABOUT_RESTS, problems);
     }
     if router.max_fallbacks == 0 {
-        useless(top, "max_fallbacks", "0", FALLBACKS, "no fallback is ever tried", problems);
+        let consequence = "no fallback is ever tried";
+        let set = Set { key: "max_fallbacks", value: "0", consequence };
+        useless(top, &set, FALLBACKS, problems);
     }
 }
 
-/// Warns of each of `keys` that is written, because `key` has that value.
+/// A key with a value that takes others their effect.
+struct Set {
+    key: &'static str,
+    value: &'static str,
+    consequence: &'static str,
+}
+
+/// Warns of each of `keys` that is written, because another one is set like this.
 fn useless(
     top: &Map,
-    key: &'static str,
-    value: &str,
+    set: &Set,
     keys: impl IntoIterator<Item = &'static str>,
-    consequence: &str,
     problems: &mut Problems,
 ) {
+    let Set { key, value, consequence } = *set;
     let Some((_, stronger)) = written(top, key).next() else { return };
     for weaker in keys {
         for (section, at) in written(top, weaker) {

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::address;
-use super::field::{Unknown, visit};
+use super::field::visit;
 use super::keys::Section;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::tree::{Map, Node};
@@ -48,10 +48,7 @@ fn credential<'n>(
         return None;
     };
     let mut bad = false;
-    visit(Section::Credential, Unknown::Report, map, path, problems, |field, problems| match field
-        .row
-        .name
-    {
+    visit(Section::Credential, map, path, problems, |field, problems| match field.row.name {
         "credential_name" => bad |= field.text(problems).is_none(),
         "credential_values" => bad |= field.map(problems).is_none(),
         other => debug_assert!(false, "{other} is served by nobody"),

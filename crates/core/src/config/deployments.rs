@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::draft::{Context, Draft};
-use super::field::{Unknown, visit};
+use super::field::visit;
 use super::interpolate::warn_missing;
 use super::keys::Section;
 use super::params::{Info, Params};
@@ -157,32 +157,30 @@ pub(super) fn entry(
 
 fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts<'n> {
     let mut parts = Parts::default();
-    visit(Section::Entry, Unknown::Report, map, path, problems, |field, problems| {
-        match field.row.name {
-            "model_name" => {
-                let name = field.text(problems).and(field.node.text());
-                if name.is_some_and(|name| name.chars().any(char::is_control)) {
-                    field.error(Wrong::new("contains control characters", "remove them"), problems);
-                } else {
-                    parts.name = name;
-                }
+    visit(Section::Entry, map, path, problems, |field, problems| match field.row.name {
+        "model_name" => {
+            let name = field.text(problems).and(field.node.text());
+            if name.is_some_and(|name| name.chars().any(char::is_control)) {
+                field.error(Wrong::new("contains control characters", "remove them"), problems);
+            } else {
+                parts.name = name;
             }
-            "litellm_params" => {
-                parts.params = field.map(problems).and(field.node.as_map());
-                parts.params_at = field.at;
-            }
-            "model_info" => {
-                field.map(problems);
-                parts.info = field.node.as_map();
-                if parts.info.is_some() {
-                    warn_missing(field.node, &field.path, problems);
-                }
-            }
-            "rpm" => parts.rpm = Some(field.node),
-            "tpm" => parts.tpm = Some(field.node),
-            "blocked" => parts.is_paused = field.flag(problems).unwrap_or(false),
-            other => debug_assert!(false, "{other} is served by nobody"),
         }
+        "litellm_params" => {
+            parts.params = field.map(problems).and(field.node.as_map());
+            parts.params_at = field.at;
+        }
+        "model_info" => {
+            field.map(problems);
+            parts.info = field.node.as_map();
+            if parts.info.is_some() {
+                warn_missing(field.node, &field.path, problems);
+            }
+        }
+        "rpm" => parts.rpm = Some(field.node),
+        "tpm" => parts.tpm = Some(field.node),
+        "blocked" => parts.is_paused = field.flag(problems).unwrap_or(false),
+        other => debug_assert!(false, "{other} is served by nobody"),
     });
     parts
 }

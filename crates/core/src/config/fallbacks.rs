@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::settings::{Alias, RouterSettings};
 use crate::snapshot::Snapshot;
 
-use super::field::{Unknown, visit};
+use super::field::visit;
 use super::keys::Section;
 use super::names::Names;
 use super::problem::{At, Path, Problems, Wrong, shown};
@@ -122,12 +122,10 @@ fn read_aliases(
 fn read_alias(map: &Map, at: At, path: &Path<'_>, problems: &mut Problems) -> Option<Alias> {
     let mut target = None;
     let mut hidden = false;
-    visit(Section::Alias, Unknown::Report, map, path, problems, |field, problems| {
-        match field.row.name {
-            "model" => target = field.text(problems).map(Box::from),
-            "hidden" => hidden = field.flag(problems).unwrap_or(false),
-            other => debug_assert!(false, "{other} is served by nobody"),
-        }
+    visit(Section::Alias, map, path, problems, |field, problems| match field.row.name {
+        "model" => target = field.text(problems).map(Box::from),
+        "hidden" => hidden = field.flag(problems).unwrap_or(false),
+        other => debug_assert!(false, "{other} is served by nobody"),
     });
     if target.is_none() {
         problems.error(at, &path.key("model"), Wrong::new("is missing", "name the group"));
@@ -247,7 +245,7 @@ impl<'f> Found<'f> {
     fn targets(&mut self, node: &Node, group: &str, path: &Path<'_>) -> Vec<Box<str>> {
         let mut targets = Ordered::default();
         if let Some(name) = node.text() {
-            self.target(&mut targets, name, group, node.at, path);
+            self.target(&mut targets, group, &Reference { name, at: node.at, path });
             return targets.names;
         }
         let Some(items) = node.items() else {
@@ -260,7 +258,10 @@ impl<'f> Found<'f> {
             let path = path.item(i);
             match (&item.value, item.text()) {
                 (Value::Missing(_), _) => {}
-                (_, Some(name)) => self.target(&mut targets, name, group, item.at, &path),
+                (_, Some(name)) => {
+                    let reference = Reference { name, at: item.at, path: &path };
+                    self.target(&mut targets, group, &reference);
+                }
                 (Value::Map(_), None) => self.overrides(item.at, &path),
                 (Value::Scalar(..) | Value::List(_), None) => self.form(item, &path),
             }
@@ -274,7 +275,8 @@ impl<'f> Found<'f> {
         self.problems.error(at, path, Wrong::new(problem, hint));
     }
 
-    fn target(&mut self, targets: &mut Ordered, name: &str, group: &str, at: At, path: &Path<'_>) {
+    fn target(&mut self, targets: &mut Ordered, group: &str, reference: &Reference<'_>) {
+        let Reference { name, at, path } = *reference;
         if name == group {
             let problem = format!("`{}` falls back to itself: skipped", shown(name));
             self.problems.warn(at, path, Wrong::new(problem, "name another group"));
@@ -319,6 +321,13 @@ impl<'f> Found<'f> {
         let problem = format!("no model group `{}`", shown(name));
         self.problems.warn(at, path, Wrong::new(problem, near));
     }
+}
+
+/// A name that refers to a group, and where it stands.
+struct Reference<'r> {
+    name: &'r str,
+    at: At,
+    path: &'r Path<'r>,
 }
 
 /// Names in the order of the config, each once.

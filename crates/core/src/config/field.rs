@@ -23,18 +23,37 @@ pub(super) struct Field<'n> {
 
 /// What a section does with keys that are not in the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unknown {
+enum Unknown {
     /// They are mistakes.
     Report,
     /// They are legal; one that is nearly a known key is suspicious.
     Keep,
 }
 
+impl Unknown {
+    const fn of(section: Section) -> Unknown {
+        match section {
+            Section::Params | Section::Info => Unknown::Keep,
+            Section::Top
+            | Section::Entry
+            | Section::Litellm
+            | Section::Router
+            | Section::General
+            | Section::Credential
+            | Section::Alias
+            | Section::Strategy
+            | Section::Retries
+            | Section::Fails
+            | Section::Budget
+            | Section::Window => Unknown::Report,
+        }
+    }
+}
+
 /// Shows each key of `map` that is served and set to `served`, in the order of the file, and reports
 /// the others. Returns the entries that are not in the table.
 pub(super) fn visit<'n>(
     section: Section,
-    unknown: Unknown,
     map: &'n Map,
     path: &'n Path<'n>,
     problems: &mut Problems,
@@ -43,7 +62,7 @@ pub(super) fn visit<'n>(
     let mut others = Vec::new();
     for entry in &map.entries {
         let Some(row) = keys::find(section, &entry.key) else {
-            report_unknown(section, unknown, entry, path, problems);
+            report_unknown(section, entry, path, problems);
             others.push(entry);
             continue;
         };
@@ -94,14 +113,8 @@ fn is_off(node: &Node) -> bool {
     }
 }
 
-fn report_unknown(
-    section: Section,
-    unknown: Unknown,
-    entry: &Entry,
-    path: &Path<'_>,
-    problems: &mut Problems,
-) {
-    let name = &*entry.key;
+fn report_unknown(section: Section, entry: &Entry, path: &Path<'_>, problems: &mut Problems) {
+    let (name, unknown) = (&*entry.key, Unknown::of(section));
     if unknown == Unknown::Keep && is_request_param(section, name) {
         return;
     }

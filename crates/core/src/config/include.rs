@@ -85,10 +85,8 @@ impl Reader<'_> {
                 problems.error(item.at, &path, Wrong::new(problem, ""));
                 continue;
             };
-            let Some(found) = self.find(name, declaring, item.at, &path, problems) else {
-                continue;
-            };
-            let (resolved, bytes) = found;
+            let wanted = Wanted { name, declaring, at: item.at, path: &path };
+            let Some((resolved, bytes)) = self.find(&wanted, problems) else { continue };
             let file = problems.file(&resolved);
             if let Some(included) = self.parse(&bytes, &resolved, file, problems) {
                 merge(top, included, problems);
@@ -97,14 +95,8 @@ impl Reader<'_> {
     }
 
     /// The file next to the declaring one, else next to the root.
-    fn find(
-        &mut self,
-        name: &str,
-        declaring: &str,
-        at: At,
-        path: &Path<'_>,
-        problems: &mut Problems,
-    ) -> Option<(String, Vec<u8>)> {
+    fn find(&mut self, wanted: &Wanted<'_>, problems: &mut Problems) -> Option<(String, Vec<u8>)> {
+        let Wanted { name, declaring, at, path } = *wanted;
         let near = join(declaring, name);
         if self.seen.contains(&near) {
             return None;
@@ -138,6 +130,16 @@ impl Reader<'_> {
         problems.error(at, path, unreadable("included file", &near, &error));
         None
     }
+}
+
+/// A file that is included.
+struct Wanted<'w> {
+    name: &'w str,
+    /// The file that includes it.
+    declaring: &'w str,
+    /// Where that does, and at which key.
+    at: At,
+    path: &'w Path<'w>,
 }
 
 fn merge(top: &mut Map, included: Map, problems: &mut Problems) {

@@ -43,7 +43,7 @@ mod windows;
 use crate::snapshot::Snapshot;
 
 pub use deployments::NO_MODELS;
-use field::{Unknown, visit};
+use field::visit;
 use interpolate::Env;
 use keys::Section;
 use problem::{Path, Problems};
@@ -114,7 +114,7 @@ fn snapshot(
     rest.entries.retain(|entry| &*entry.key != "environment_variables");
     let top = env.resolve_map(&rest, &Path::Root, problems);
     // The sections are read below, in the order in which they depend on each other.
-    visit(Section::Top, Unknown::Report, &top, &Path::Root, problems, |_, _| {});
+    visit(Section::Top, &top, &Path::Root, problems, |_, _| {});
     let credentials = credentials::read(top.get("credential_list"), problems);
     let written = rest.get("model_list");
     let context = draft::Context { env: &env, credentials: &credentials, written };

@@ -14,7 +14,7 @@ use crate::prices::ModelFacts;
 use crate::route::{AccessWindow, TagRules};
 use crate::secret::Secret;
 
-use super::field::{Field, Unknown, visit};
+use super::field::{Field, visit};
 use super::json;
 use super::keys::{NUMERIC_PARAMS, Section};
 use super::policies;
@@ -97,13 +97,12 @@ impl Params {
     /// Reads the mapping.
     pub(super) fn read(map: &Map, path: &Path<'_>, problems: &mut Problems) -> Params {
         let mut params = Params::default();
-        let others =
-            visit(Section::Params, Unknown::Keep, map, path, problems, |field, problems| {
-                let known = params.set(field, problems)
-                    || params.set_limit(field, problems)
-                    || set_fact(&mut params.facts, field, problems);
-                debug_assert!(known, "{} is served by nobody", field.row.name);
-            });
+        let others = visit(Section::Params, map, path, problems, |field, problems| {
+            let known = params.set(field, problems)
+                || params.set_limit(field, problems)
+                || set_fact(&mut params.facts, field, problems);
+            debug_assert!(known, "{} is served by nobody", field.row.name);
+        });
         let extra = std::mem::take(&mut params.extra_body);
         // What `extra_body` names too is its own.
         let named: HashSet<&str> = extra.iter().map(|entry| &*entry.key).collect();
@@ -195,28 +194,26 @@ impl Info {
     /// Reads the mapping.
     pub(super) fn read(map: &Map, path: &Path<'_>, problems: &mut Problems) -> Info {
         let mut info = Info::default();
-        visit(Section::Info, Unknown::Keep, map, path, problems, |field, problems| {
-            match field.row.name {
-                "id" => info.id = given(field, problems),
-                "base_model" => info.base_model = field.text(problems).map(Box::from),
-                "cooldown_time" => info.cooldown_ms = field.time(problems),
-                "order" => info.order = field.small(problems),
-                "blocked" => info.is_paused = field.flag(problems).unwrap_or(false),
-                "enable_tag_filtering" => {
-                    info.filters_tags = field.flag(problems);
-                }
-                "access_groups" => info.access_groups = names(field, problems),
-                "allow_fail_open" => info.fails_open = field.flag(problems).unwrap_or(false),
-                "access_windows" => info.windows = windows::read(field, problems),
-                "allowed_fails" => info.tolerance.others = field.small(problems),
-                "allowed_fails_policy" => {
-                    info.tolerance.named = policies::read(Section::Fails, field, problems).named;
-                }
-                _ => {
-                    let known = set_fact(&mut info.facts, field, problems)
-                        || checks::rule(&mut info.check, field, problems);
-                    debug_assert!(known, "{} is served by nobody", field.row.name);
-                }
+        visit(Section::Info, map, path, problems, |field, problems| match field.row.name {
+            "id" => info.id = given(field, problems),
+            "base_model" => info.base_model = field.text(problems).map(Box::from),
+            "cooldown_time" => info.cooldown_ms = field.time(problems),
+            "order" => info.order = field.small(problems),
+            "blocked" => info.is_paused = field.flag(problems).unwrap_or(false),
+            "enable_tag_filtering" => {
+                info.filters_tags = field.flag(problems);
+            }
+            "access_groups" => info.access_groups = names(field, problems),
+            "allow_fail_open" => info.fails_open = field.flag(problems).unwrap_or(false),
+            "access_windows" => info.windows = windows::read(field, problems),
+            "allowed_fails" => info.tolerance.others = field.small(problems),
+            "allowed_fails_policy" => {
+                info.tolerance.named = policies::read(Section::Fails, field, problems).named;
+            }
+            _ => {
+                let known = set_fact(&mut info.facts, field, problems)
+                    || checks::rule(&mut info.check, field, problems);
+                debug_assert!(known, "{} is served by nobody", field.row.name);
             }
         });
         info.check.has_mode = info.facts.mode.is_some();

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::policy::{ByKind, FailureKind};
 use crate::snapshot::Snapshot;
 
-use super::field::{Field, Unknown, visit};
+use super::field::{Field, visit};
 use super::keys::Section;
 use super::names::Names;
 use super::problem::{At, Path, Problems, Wrong, shown};
@@ -26,7 +26,7 @@ pub(super) fn read(section: Section, field: &Field<'_>, problems: &mut Problems)
 
 fn by_kind(section: Section, map: &Map, path: &Path<'_>, problems: &mut Problems) -> ByKind {
     let mut found = ByKind::default();
-    visit(section, Unknown::Report, map, path, problems, |field, problems| {
+    visit(section, map, path, problems, |field, problems| {
         let number = field.small(problems);
         let kind = FailureKind::ALL.into_iter().find(|kind| {
             let rest = field.row.name.strip_prefix(kind.name());

@@ -9,7 +9,7 @@ use crate::secret::Secret;
 use crate::settings::{Bounds, GatewaySettings, RouterSettings};
 
 use super::fallbacks::{References, Written};
-use super::field::{Field, Unknown, visit};
+use super::field::{Field, visit};
 use super::interpolate::{Env, warn_missing};
 use super::keys::Section;
 use super::policies::{self, OfGroups};
@@ -72,7 +72,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     }
     if let Some(map) = section(top, "litellm_settings", problems) {
         let path = Path::Root.key("litellm_settings");
-        visit(Section::Litellm, Unknown::Report, map, &path, problems, |field, problems| {
+        visit(Section::Litellm, map, &path, problems, |field, problems| {
             let node = map.get(field.row.name);
             let known = settings.litellm(field, problems)
                 || settings.refers("litellm_settings", field, node, problems);
@@ -81,7 +81,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     }
     if let Some(map) = section(top, "router_settings", problems) {
         let path = Path::Root.key("router_settings");
-        visit(Section::Router, Unknown::Report, map, &path, problems, |field, problems| {
+        visit(Section::Router, map, &path, problems, |field, problems| {
             let node = map.get(field.row.name);
             let known = settings.router(field, problems)
                 || settings.policy(field, problems)
@@ -92,7 +92,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     }
     if let Some(map) = section(top, "general_settings", problems) {
         let path = Path::Root.key("general_settings");
-        visit(Section::General, Unknown::Report, map, &path, problems, |field, problems| {
+        visit(Section::General, map, &path, problems, |field, problems| {
             let known = settings.general(field, problems)
                 || settings.bound(field, problems)
                 || checks::setting(&mut settings.checks, field, problems);
@@ -377,12 +377,10 @@ fn checks(router: &mut RouterSettings, field: &Field<'_>, problems: &mut Problem
 fn strategy_args(field: &Field<'_>, problems: &mut Problems) -> StrategyArgs {
     let mut args = StrategyArgs::default();
     let Some(map) = field.map(problems) else { return args };
-    visit(Section::Strategy, Unknown::Report, map, &field.path, problems, |field, problems| {
-        match field.row.name {
-            "ttl" => put(&mut args.ttl_ms, field.time(problems)),
-            "lowest_latency_buffer" => put(&mut args.buffer, field.number(problems)),
-            other => debug_assert!(false, "{other} is served by nobody"),
-        }
+    visit(Section::Strategy, map, &field.path, problems, |field, problems| match field.row.name {
+        "ttl" => put(&mut args.ttl_ms, field.time(problems)),
+        "lowest_latency_buffer" => put(&mut args.buffer, field.number(problems)),
+        other => debug_assert!(false, "{other} is served by nobody"),
     });
     args
 }

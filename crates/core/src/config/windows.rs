@@ -6,7 +6,7 @@
 use crate::route::AccessWindow;
 use crate::route::windows::{time_of_day, zone};
 
-use super::field::{Field, Unknown, visit};
+use super::field::{Field, visit};
 use super::keys::Section;
 use super::problem::{Path, Problems, Wrong, shown};
 use super::tree::{Map, Node};
@@ -36,24 +36,22 @@ fn window(
     problems: &mut Problems,
 ) -> Option<AccessWindow> {
     let (mut start, mut end, mut timezone, mut teams) = (None, None, None, Vec::new());
-    visit(Section::Window, Unknown::Report, map, path, problems, |field, problems| {
-        match field.row.name {
-            "start" => start = time(field, problems),
-            "end" => end = time(field, problems),
-            "timezone" => {
-                timezone = field.text(problems).and_then(|name| {
-                    let found = zone(name);
-                    if found.is_none() {
-                        let problem = format!("unknown time zone `{}`", shown(name));
-                        let hint = "write a name such as `Europe/Berlin` or `UTC`";
-                        field.error(Wrong::new(problem, hint), problems);
-                    }
-                    found
-                });
-            }
-            "team_ids" => teams = team_ids(field, problems),
-            other => debug_assert!(false, "{other} is served by nobody"),
+    visit(Section::Window, map, path, problems, |field, problems| match field.row.name {
+        "start" => start = time(field, problems),
+        "end" => end = time(field, problems),
+        "timezone" => {
+            timezone = field.text(problems).and_then(|name| {
+                let found = zone(name);
+                if found.is_none() {
+                    let problem = format!("unknown time zone `{}`", shown(name));
+                    let hint = "write a name such as `Europe/Berlin` or `UTC`";
+                    field.error(Wrong::new(problem, hint), problems);
+                }
+                found
+            });
         }
+        "team_ids" => teams = team_ids(field, problems),
+        other => debug_assert!(false, "{other} is served by nobody"),
     });
     let mut is_complete = true;
     for key in ["start", "end", "timezone", "team_ids"] {

@@ -127,6 +127,7 @@ impl Breaker {
         let hint = failure
             .hint_ms
             .filter(|_| matches!(cause, Cause::RateLimited | Cause::Quota | Cause::Overloaded));
+        let cooldown = Failure { hint_ms: hint, ..failure };
         if around.is_narrow(cause) {
             return None;
         }
@@ -139,7 +140,7 @@ impl Breaker {
                     self.open = None;
                     return None;
                 }
-                return Some(self.open(now, attempt.request, cause, hint, around));
+                return Some(self.open(now, attempt.request, cooldown, around));
             }
             let provider_until = hint.map(|ms| now.plus(ms.min(cap_ms(cause))));
             // A late result decides nothing, but a provider's deadline may still be later than ours.
@@ -155,7 +156,7 @@ impl Breaker {
         self.count(now, true);
         self.extend_row(now, attempt, around);
         let trips = around.cooldown_ms > 0 && self.trips(now, failure, hint, around);
-        trips.then(|| self.open(now, attempt.request, cause, hint, around))
+        trips.then(|| self.open(now, attempt.request, cooldown, around))
     }
 
     fn trips(
@@ -219,14 +220,8 @@ impl Breaker {
             || (total >= RATIO_MINIMUM && failed * 2 > total)
     }
 
-    fn open(
-        &mut self,
-        now: Millis,
-        request: u64,
-        cause: Cause,
-        hint: Option<u64>,
-        around: &Surroundings,
-    ) -> Rest {
+    fn open(&mut self, now: Millis, request: u64, failure: Failure, around: &Surroundings) -> Rest {
+        let Failure { cause, hint_ms: hint, .. } = failure;
         if self.opens_in_a_row == 0 {
             self.down_since = now;
         }

@@ -102,6 +102,8 @@ pub struct Tried {
     pub resent: bool,
     /// The rest that the provider named, milliseconds.
     pub hint_ms: Option<u64>,
+    /// Whether it was a half-open request.
+    pub half_open: bool,
 }
 
 /// One request's way.
@@ -347,20 +349,13 @@ impl Walk {
     }
 
     /// Takes the failure of the attempt that [`Walk::next`] asked for.
-    pub fn failed(
-        &mut self,
-        snapshot: &Snapshot,
-        tried: Tried,
-        trial: bool,
-        now: Millis,
-        chance: u64,
-    ) {
+    pub fn failed(&mut self, snapshot: &Snapshot, tried: Tried, now: Millis, chance: u64) {
         let failure = after::Failure {
             cause: tried.cause,
             status: tried.status,
             deployment: tried.deployment,
             hint_ms: tried.hint_ms,
-            trial,
+            half_open: tried.half_open,
         };
         self.shun(snapshot, &failure);
         self.tried.push(tried);
@@ -370,7 +365,7 @@ impl Walk {
         self.step = if self.tried.len() >= MAX_ATTEMPTS {
             Step::Stop(self.verdict(snapshot, now))
         } else {
-            self.after(snapshot, &failure, now, chance)
+            self.after(&failure, after::Moment { snapshot, now, chance })
         };
         if matches!(self.step, Step::Pick | Step::Pause(_)) {
             self.retries += 1;

@@ -41,15 +41,20 @@ struct Run {
     starts: Vec<u64>,
 }
 
-/// Runs checks for `until` milliseconds; of those of something that works so many of a thousand are lost.
-fn run(
-    snapshot: &Snapshot,
-    seed: u64,
+/// What a run is like.
+#[derive(Clone, Copy)]
+struct Scenario {
+    /// So many of a thousand probes of something that works are lost.
     lost: u64,
+    /// When it ends, milliseconds.
     until: u64,
+    /// What a probe costs.
     nano_usd: u64,
-    life: Life<'_>,
-) -> Run {
+}
+
+/// Runs the probes of one scenario.
+fn run(snapshot: &Snapshot, seed: u64, scenario: Scenario, life: Life<'_>) -> Run {
+    let Scenario { lost, until, nano_usd } = scenario;
     let mut chance = Chance::new(seed);
     let phase = |id: &str| {
         let seed = id.bytes().fold(seed, |all, byte| all.wrapping_mul(31) + u64::from(byte));
@@ -137,7 +142,12 @@ fn two_percent_of_lost_probes_make_less_than_one_false_verdict_in_a_thousand_hou
     for (interval_s, seed) in [(60, 1), (60, 2), (300, 3)] {
         let snapshot = world(20, interval_s);
         let hours = 250;
-        let run = run(&snapshot, seed, 20, hours * HOUR_MS, 0, &|_, _| Doing::Works);
+        let run = run(
+            &snapshot,
+            seed,
+            Scenario { lost: 20, until: hours * HOUR_MS, nano_usd: 0 },
+            &|_, _| Doing::Works,
+        );
         let falls = fell(&run.verdicts).count() as u64;
         let deployment_hours = 20 * hours;
         println!(
@@ -164,7 +174,12 @@ fn one_lost_probe_never_moves_traffic() {
             all.set(all.get() + 1);
             if seed.is_multiple_of(2) { Doing::IsSilent } else { Doing::Refuses }
         };
-        let run = run(&snapshot, seed, 0, 200 * interval_s * 1_000, 0, &life);
+        let run = run(
+            &snapshot,
+            seed,
+            Scenario { lost: 0, until: 200 * interval_s * 1_000, nano_usd: 0 },
+            &life,
+        );
         let first: Vec<_> = run.verdicts.iter().map(|one| one.2).collect();
         assert_eq!(first, [Status::Healthy; 20], "seed {seed}: found well once, and left so");
     }
@@ -182,7 +197,7 @@ fn outage(doing: Doing, interval_s: u64, seed: u64) -> (Vec<u64>, Vec<u64>) {
         let down = index.is_multiple_of(4) && (stop..stop + HOUR_MS).contains(&now);
         if down { doing } else { Doing::Works }
     };
-    let run = run(&snapshot, seed, 0, 4 * HOUR_MS, 0, &life);
+    let run = run(&snapshot, seed, Scenario { lost: 0, until: 4 * HOUR_MS, nano_usd: 0 }, &life);
     let (mut seen, mut back) = (Vec::new(), Vec::new());
     for index in (0..20).step_by(4) {
         let own = run.verdicts.iter().filter(|one| one.1 == index);
@@ -233,7 +248,12 @@ fn paid_probes_stay_within_the_budget_and_places_are_never_exceeded() {
         let silent = |index: u32, _| {
             if index.is_multiple_of(2) { Doing::IsSilent } else { Doing::Works }
         };
-        let run = run(&snapshot, seed, 20, 6 * HOUR_MS, 1_000, &silent);
+        let run = run(
+            &snapshot,
+            seed,
+            Scenario { lost: 20, until: 6 * HOUR_MS, nano_usd: 1_000 },
+            &silent,
+        );
         assert!(run.paid <= 1_000, "seed {seed}: {}", run.paid);
         assert!(run.most_under_way <= 16, "seed {seed}: {}", run.most_under_way);
     }
@@ -247,7 +267,7 @@ fn every_deployment_is_probed_again_however_many_are_silent() {
         0..50 if now < 2 * HOUR_MS => Doing::IsSilent,
         _ => Doing::Works,
     };
-    run(&snapshot, 11, 0, 5 * HOUR_MS, 0, &heals);
+    run(&snapshot, 11, Scenario { lost: 0, until: 5 * HOUR_MS, nano_usd: 0 }, &heals);
     let well = |one: &std::sync::Arc<hale_core::deployment::Deployment>| {
         one.state.checks().standing().0 == Status::Healthy
     };
@@ -272,7 +292,7 @@ fn random_outages(seed: u64, doing: Doing) -> (u64, Vec<(u64, u64)>, Verdicts) {
         if (stop..back).contains(&now) { doing } else { Doing::Works }
     };
     let end = outages.iter().map(|(_, back)| back + 2 * interval + 700_000).max().unwrap();
-    let run = run(&snapshot, seed, 0, end, 0, &life);
+    let run = run(&snapshot, seed, Scenario { lost: 0, until: end, nano_usd: 0 }, &life);
     (interval, outages, run.verdicts)
 }
 
@@ -358,7 +378,10 @@ fn two_thousand_are_probed_all_over_the_interval_and_never_more_than_sixteen_tog
     // Requirement H8.
     for seed in 0..1 {
         let snapshot = world(2_000, 300);
-        let run = run(&snapshot, seed, 0, 4 * 300_000, 0, &|_, _| Doing::Works);
+        let run =
+            run(&snapshot, seed, Scenario { lost: 0, until: 4 * 300_000, nano_usd: 0 }, &|_, _| {
+                Doing::Works
+            });
         assert!(run.most_under_way <= 16, "seed {seed}: {}", run.most_under_way);
         let counts = snapshot.deployments.iter().map(|one| one.state.checks().count());
         let (least, most) = counts.fold((u64::MAX, 0), |(a, b), n| (a.min(n), b.max(n)));

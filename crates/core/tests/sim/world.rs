@@ -397,9 +397,10 @@ impl World {
             ms: now.since(reference.started),
             resent: false,
             hint_ms,
+            half_open: plan.trial.is_held(),
         };
         let chance = self.chance.next();
-        self.requests[index].walk.failed(&self.snapshot, tried, plan.trial.is_held(), now, chance);
+        self.requests[index].walk.failed(&self.snapshot, tried, now, chance);
         self.step(index);
     }
 

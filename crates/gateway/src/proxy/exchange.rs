@@ -200,10 +200,10 @@ impl Exchange {
             ms: ended.since(begun.at) / 1000,
             resent: self.was_resent(begun),
             hint_ms: failed.hint_ms,
+            half_open: plan.trial.is_held(),
         };
         self.errors.push(failed.error);
-        let (trial, chance) = (plan.trial.is_held(), fastrand::u64(..));
-        self.plan.failed(snapshot, tried, trial, ended.millis(), chance);
+        self.plan.failed(snapshot, tried, ended.millis(), fastrand::u64(..));
     }
 
     /// The refusal when nothing is left to try.

@@ -30,7 +30,15 @@ pub(super) struct Failure {
     pub(super) status: Option<u16>,
     pub(super) deployment: DeploymentIndex,
     pub(super) hint_ms: Option<u64>,
-    pub(super) trial: bool,
+    pub(super) half_open: bool,
+}
+
+/// When a failure is looked at, and with what: the config, the time, and a uniformly random number.
+#[derive(Clone, Copy)]
+pub(super) struct Moment<'s> {
+    pub(super) snapshot: &'s Snapshot,
+    pub(super) now: Millis,
+    pub(super) chance: u64,
 }
 
 impl Walk {
@@ -49,13 +57,8 @@ impl Walk {
         }
     }
 
-    pub(super) fn after(
-        &mut self,
-        snapshot: &Snapshot,
-        failure: &Failure,
-        now: Millis,
-        chance: u64,
-    ) -> Step {
+    pub(super) fn after(&mut self, failure: &Failure, moment: Moment<'_>) -> Step {
+        let Moment { snapshot, now, .. } = moment;
         let cause = failure.cause;
         match cause {
             Cause::ClientClosed | Cause::Gateway => {
@@ -97,23 +100,17 @@ impl Walk {
             self.retries_left = Some(left);
             return Step::Pick;
         }
-        self.again(snapshot, failure, budget, now, chance)
+        self.again(failure, budget, moment)
     }
 
     /// Asks those again that may answer later, after a pause.
-    fn again(
-        &mut self,
-        snapshot: &Snapshot,
-        failure: &Failure,
-        budget: u32,
-        now: Millis,
-        chance: u64,
-    ) -> Step {
+    fn again(&mut self, failure: &Failure, budget: u32, moment: Moment<'_>) -> Step {
+        let Moment { snapshot, now, .. } = moment;
         let Some(left) = budget.checked_sub(1) else { return Step::NextGroup };
         // A failed trial says that the deployment is still not well; but a deployment that went to rest
         // because of this very request owes it the attempts that are left.
         let tried_before = self.tried.len() > self.group_tried_from + 1;
-        if failure.trial && !tried_before {
+        if failure.half_open && !tried_before {
             return Step::NextGroup;
         }
         let repeatable = self.repeatable(snapshot);
@@ -124,7 +121,7 @@ impl Walk {
         if failure.hint_ms.is_some() && self.usable(snapshot) > 1 {
             return Step::NextGroup;
         }
-        let Some(pause) = self.pause(snapshot, failure.hint_ms, now, chance) else {
+        let Some(pause) = self.pause(failure.hint_ms, moment) else {
             return Step::NextGroup;
         };
         if !self.group_allows(snapshot, false, now) {
@@ -210,13 +207,8 @@ impl Walk {
     }
 
     /// The pause before the same deployment is asked again, unless it would not fit.
-    fn pause(
-        &self,
-        snapshot: &Snapshot,
-        hint_ms: Option<u64>,
-        now: Millis,
-        chance: u64,
-    ) -> Option<u64> {
+    fn pause(&self, hint_ms: Option<u64>, moment: Moment<'_>) -> Option<u64> {
+        let Moment { snapshot, now, chance } = moment;
         let longest = if self.has_fallback_left(snapshot) { PAUSE_CAP_MS } else { HINT_CAP_MS };
         let ms = match hint_ms {
             Some(hint) if hint > longest => return None,

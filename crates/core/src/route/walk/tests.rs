@@ -35,8 +35,9 @@ fn fail_with(
         ms: 1,
         resent: false,
         hint_ms: hint,
+        half_open: plan.trial.is_held(),
     };
-    walk.failed(snapshot, tried, plan.trial.is_held(), Millis(1), 250);
+    walk.failed(snapshot, tried, Millis(1), 250);
 }
 
 fn fail(walk: &mut Walk, snapshot: &Snapshot, plan: AttemptPlan, cause: Cause) {

@@ -123,3 +123,63 @@ fn resynchronize(missed: u64, process: &Process) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Write};
+    use std::sync::Arc;
+
+    use hale_core::cause::Cause;
+    use hale_core::config::{InMemory, Options, load};
+    use hale_core::health::check::{Checked, Finding};
+    use hale_core::health::{Evidence, FailureCount};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::sink::Sinks;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Written {
+        fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+            self.0.lock().extend_from_slice(text);
+            Ok(text.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn missed_events_are_told_with_the_deployments_that_are_unhealthy_now() {
+        let yaml = "model_list:\n\
+                    - {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {id: bad}}\n\
+                    - {model_name: m, litellm_params: {model: openai/y, api_key: k}, model_info: {id: good}}\n";
+        let loaded = load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None);
+        let process = Process::new(loaded.snapshot.unwrap(), Sinks::open(None, false).unwrap());
+        let now = clock::now().millis();
+        let probe = Arc::new(Checked {
+            started: now,
+            ended: now,
+            finding: Finding::Failing(Cause::Auth),
+            cause: Some(Cause::Auth),
+            status: Some(401),
+            obstacle: None,
+            message: Box::default(),
+            model: Box::default(),
+            headers: Vec::new(),
+        });
+        let evidence = Evidence::Probed { probe: &probe, failures: FailureCount::AtOnce };
+        process.serving().snapshot.deployments[0].apply(now, &evidence);
+        let written = Written::default();
+        let to = written.clone();
+        let log = tracing_subscriber::fmt().with_ansi(false).with_writer(move || to.clone());
+        tracing::subscriber::with_default(log.finish(), || resynchronize(7, &process));
+        let text = String::from_utf8(written.0.lock().clone()).unwrap();
+        assert!(text.contains("events were dropped") && text.contains("missed=7"), "{text}");
+        assert!(text.contains("still unhealthy deployment=\"bad\" cause=\"auth\""), "{text}");
+        assert!(!text.contains("good"), "{text}");
+    }
+}

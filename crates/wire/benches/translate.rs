@@ -91,6 +91,16 @@ fn full_answer(bencher: divan::Bencher<'_, '_>, model: &str) {
 /// An event with one word of text, as a client of the OpenAI format sees it.
 #[divan::bench(args = PROVIDERS)]
 fn event(bencher: divan::Bencher<'_, '_>, model: &str) {
+    events(bencher, model, Reader::new);
+}
+
+/// The same with a tap.
+#[divan::bench(args = PROVIDERS)]
+fn tapped_event(bencher: divan::Bencher<'_, '_>, model: &str) {
+    events(bencher, model, Reader::tapped);
+}
+
+fn events(bencher: divan::Bencher<'_, '_>, model: &str, reader: fn(Conversion, View) -> Reader) {
     let (first, delta) = match wire(model) {
         WireFormat::OpenAi => {
             let event = |delta: &str| {
@@ -116,7 +126,7 @@ fn event(bencher: divan::Bencher<'_, '_>, model: &str) {
     let conversion = Conversion { operation: Operation::Chat, wire: wire(model) };
     let delta = Bytes::from(delta);
     bencher.counter(ItemsCount::new(DELTAS)).bench_local(|| {
-        let mut reader = Reader::new(conversion, view());
+        let mut reader = reader(conversion, view());
         let mut out = Vec::new();
         reader.push(Bytes::copy_from_slice(first.as_bytes()), &mut out).unwrap();
         for _ in 0..DELTAS {

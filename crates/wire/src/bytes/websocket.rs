@@ -208,7 +208,7 @@ impl Frames {
         self.seen = 0;
         self.at = At::Content;
         if !is_control {
-            self.message.begin_frame(opcode, first & 0x80 != 0, mask > 0);
+            self.message.begin_frame([first, second]);
         }
     }
 
@@ -248,8 +248,10 @@ impl Frames {
 }
 
 impl Message {
-    fn begin_frame(&mut self, opcode: u8, ends: bool, is_masked: bool) {
-        self.ends = ends;
+    /// Takes the first two bytes of a frame's header.
+    fn begin_frame(&mut self, [first, second]: [u8; 2]) {
+        let (opcode, is_masked) = (first & 0x0f, second & 0x80 != 0);
+        self.ends = first & 0x80 != 0;
         if opcode != CONTINUATION {
             self.forget();
             let of_interest = opcode == TEXT && !is_masked && self.wanted.is_some();

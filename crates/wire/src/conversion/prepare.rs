@@ -71,15 +71,16 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         return Ok(Prepared::Body(upstream.into(), token_count::ask(peek, order)?.into()));
     }
     if !conversion.translates() {
-        let body = match codec::of(upstream) {
+        let edit = match codec::of(upstream) {
             Codec::Completions(_) | Codec::Modes(_) | Codec::Opaque | Codec::Counter => {
-                openai::edits::request_body(peek, order)
+                openai::edits::request_body
             }
-            Codec::Responses(_) => responses::edits::request_body(peek, order).into(),
-            Codec::Files(_) => files::edits::file(peek, order),
-            Codec::Batches(_) => files::edits::batch(peek, order),
-            Codec::Messages(_) => anthropic::edits::request_body(peek, order, true).into(),
+            Codec::Responses(_) => responses::edits::request_body,
+            Codec::Files(_) => files::edits::file,
+            Codec::Batches(_) => files::edits::batch,
+            Codec::Messages(_) => anthropic::edits::request_body,
         };
+        let body = edit(peek, order);
         let edition = edition(upstream, peek, order);
         return Ok(Prepared::Body(Called { operation: upstream, edition }, body));
     }
@@ -95,7 +96,7 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     let written = parse(Bytes::from(written))?;
     let body = match conversion.wire {
         WireFormat::OpenAi => openai::edits::request_body(&written, order),
-        WireFormat::Anthropic => anthropic::edits::request_body(&written, order, false).into(),
+        WireFormat::Anthropic => anthropic::edits::written_body(&written, order),
     };
     Ok(Prepared::Body(upstream.into(), body))
 }

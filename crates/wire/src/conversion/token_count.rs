@@ -57,7 +57,8 @@ impl Count {
         match self.tokenizer.filter(|_| length <= TOKENIZED_MAX).and_then(tables) {
             Some(tables) => {
                 let counts = self.texts.iter().map(|text| tables.count_ordinary(text) as u64);
-                self.reply(counts.sum(), "openai_tokenizer", self.rough)
+                let source = if self.rough { "estimate" } else { "local_tokenizer" };
+                self.reply(counts.sum(), "openai_tokenizer", source)
             }
             None => self.estimate(),
         }
@@ -67,14 +68,19 @@ impl Count {
     #[must_use]
     pub fn estimate(&self) -> Bytes {
         let counts = self.texts.iter().map(|text| (text.len() as u64).div_ceil(BYTES_PER_TOKEN));
-        self.reply(counts.sum(), "estimate", true)
+        self.reply(counts.sum(), "estimate", "estimate")
     }
 
-    fn reply(&self, tokens: u64, tokenizer: &str, estimated: bool) -> Bytes {
-        let source = if estimated { "estimate" } else { "local_tokenizer" };
-        let requested = json_string(&self.requested);
-        let total = tokens + self.besides;
-        reply(total, &requested, &self.used, (tokenizer, source), None)
+    fn reply(&self, tokens: u64, tokenizer: &str, source: &str) -> Bytes {
+        let reply = Reply {
+            total: tokens + self.besides,
+            requested_json: &json_string(&self.requested),
+            used: &self.used,
+            tokenizer,
+            source,
+            original: None,
+        };
+        reply.json()
     }
 }
 
@@ -195,8 +201,8 @@ pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Bytes, Unfit> {
     let chat = parse(peek.edited(&edits))?;
     let written = anthropic::write_request::write(&openai::read_request::read(&chat)?, order)?;
     let written = parse(Bytes::from(written))?;
-    let body = anthropic::edits::request_body(&written, order, false);
-    Ok(parse(body)?.edited(&NOT_COUNTED.map(Edit::Remove)))
+    let body = anthropic::edits::written_body(&written, order);
+    Ok(parse(body.joined())?.edited(&NOT_COUNTED.map(Edit::Remove)))
 }
 
 /// The provider's count in `text` as a reply.
@@ -207,26 +213,40 @@ pub(crate) fn counted(text: &str, view: &View) -> Result<Vec<u8>, String> {
     }
     let counted: Counted = serde_json::from_str(text).map_err(|why| why.to_string())?;
     let used = view.upstream_model.as_deref().unwrap_or_default();
-    let by = ("anthropic_api", "provider_api");
-    Ok(reply(counted.input_tokens, &view.model_json, used, by, Some(text)).to_vec())
+    let reply = Reply {
+        total: counted.input_tokens,
+        requested_json: &view.model_json,
+        used,
+        tokenizer: "anthropic_api",
+        source: "provider_api",
+        original: Some(text),
+    };
+    Ok(reply.json().to_vec())
 }
 
-/// The reply in LiteLLM's shape; `by` is the tokenizer and the source of the count.
-fn reply(
+/// A reply, in LiteLLM's shape.
+struct Reply<'r> {
     total: u64,
-    requested_json: &str,
-    used: &str,
-    by: (&str, &str),
-    original: Option<&str>,
-) -> Bytes {
-    let mut json = JsonText::new();
-    json.open(b'{').count_member("total_tokens", total);
-    json.raw_member("request_model", requested_json).member("model_used", used);
-    json.member("tokenizer_type", by.0).member("count_source", by.1);
-    json.raw_member("original_response", original.unwrap_or("null"));
-    json.raw_member("error", "false").raw_member("error_message", "null");
-    json.raw_member("status_code", "null").close(b'}');
-    Bytes::from(json.into_bytes())
+    requested_json: &'r str,
+    used: &'r str,
+    tokenizer: &'r str,
+    /// The source of the count.
+    source: &'r str,
+    /// The provider's answer.
+    original: Option<&'r str>,
+}
+
+impl Reply<'_> {
+    fn json(&self) -> Bytes {
+        let mut json = JsonText::new();
+        json.open(b'{').count_member("total_tokens", self.total);
+        json.raw_member("request_model", self.requested_json).member("model_used", self.used);
+        json.member("tokenizer_type", self.tokenizer).member("count_source", self.source);
+        json.raw_member("original_response", self.original.unwrap_or("null"));
+        json.raw_member("error", "false").raw_member("error_message", "null");
+        json.raw_member("status_code", "null").close(b'}');
+        Bytes::from(json.into_bytes())
+    }
 }
 
 #[cfg(test)]

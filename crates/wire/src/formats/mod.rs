@@ -21,6 +21,7 @@ pub mod order;
 pub mod probe;
 pub mod realtime;
 pub(crate) mod responses;
+pub(crate) mod unfit;
 pub(crate) mod usage;
 pub(crate) mod view;
 

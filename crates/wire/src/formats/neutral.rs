@@ -6,8 +6,10 @@
 use std::borrow::Cow;
 
 use hale_core::usage::Usage;
+use serde_json::value::RawValue;
 
 use super::event::EventError;
+pub use super::unfit::Unfit;
 
 /// A text, borrowed where possible.
 pub type Text<'a> = Cow<'a, str>;
@@ -412,32 +414,9 @@ pub(crate) fn check_call(calls: usize, id: &str, name: &str) -> Result<(), Event
     Err(EventError::Unreadable(why))
 }
 
-/// Why a request cannot be expressed in the provider's format.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Unfit {
-    /// The field that prevents it, with its path.
-    pub field: String,
-    /// What is wrong with it and what to do.
-    pub message: String,
-}
-
-impl Unfit {
-    /// The provider's format has no counterpart of `field`.
-    #[must_use]
-    pub fn unsupported(field: impl Into<String>, provider: &str, fix: &str) -> Unfit {
-        let field = field.into();
-        let message = format!("`{field}` cannot be passed on to provider {provider}; {fix}");
-        Unfit { field, message }
-    }
-
-    /// `field` does not follow the client's format.
-    #[must_use]
-    pub fn malformed(field: impl Into<String>, why: impl std::fmt::Display) -> Unfit {
-        let field = field.into();
-        let message = format!("`{field}` cannot be read: {why}");
-        Unfit { field, message }
-    }
+/// JSON text that a body holds.
+pub(crate) fn raw_json(raw: Option<&RawValue>) -> Option<Json<'_>> {
+    raw.map(|raw| Cow::Borrowed(raw.get()))
 }
 
 /// Adds `parts` to the last turn if it has that `role`, else as a new turn.

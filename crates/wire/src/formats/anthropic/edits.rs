@@ -5,16 +5,27 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-use serde::Deserialize;
-
+use super::metadata::user_id;
 use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::json::Str;
+use crate::bytes::payload::Payload;
 use crate::bytes::peek::Peek;
 use crate::formats::order::Order;
 
-/// The body for the upstream. `defaults` says whether the body still needs the deployment's defaults.
-pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, defaults: bool) -> Bytes {
+/// The body for the upstream.
+pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
+    let mut edits = edits(peek, order);
+    let defaults = order.deployment.endpoint.default_params.iter();
+    edits.extend(defaults.map(|(name, value)| Edit::Default(name, value)));
+    peek.payload(&edits)
+}
+
+/// The same for a translated body, which has the deployment's defaults already.
+pub(crate) fn written_body(peek: &Peek, order: &Order<'_>) -> Payload {
+    peek.payload(&edits(peek, order))
+}
+
+fn edits<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let deployment = order.deployment;
     let mut edits = Vec::with_capacity(8);
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
@@ -28,27 +39,16 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, defaults: bool) -> By
     for (from, to) in &deployment.endpoint.provider.rename_params {
         edits.push(Edit::Rename(from, to));
     }
-    if defaults {
-        for (name, value) in &deployment.endpoint.default_params {
-            edits.push(Edit::Default(name, value));
-        }
-    }
-    peek.edited(&edits)
+    edits
 }
 
 /// `metadata` with the one field that the provider accepts; clients of LiteLLM put more into it.
 fn metadata(raw: &str) -> Option<Edit<'static>> {
-    #[derive(Deserialize)]
-    struct Metadata<'a> {
-        #[serde(borrow)]
-        user_id: Option<Str<'a>>,
-    }
     let keys = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(raw).ok()?;
     if keys.keys().all(|key| key == "user_id") {
         return None;
     }
-    let known: Metadata<'_> = serde_json::from_str(raw).ok()?;
-    Some(match known.user_id {
+    Some(match user_id(raw).ok()? {
         Some(Str(id)) => {
             Edit::Set("metadata", Cow::Owned(format!("{{\"user_id\":{}}}", json_string(&id))))
         }

@@ -8,6 +8,7 @@ pub(crate) mod answer;
 pub(crate) mod count;
 pub(crate) mod edits;
 mod effort;
+mod metadata;
 pub(crate) mod observe;
 pub(crate) mod read_request;
 pub(crate) mod stream_read;

@@ -9,13 +9,15 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::metadata::user_id;
 use crate::bytes::fields::REMOVED;
 use crate::bytes::json::Str;
 use crate::bytes::peek::Peek;
 use crate::formats::neutral::{
     Content, Format, Json, Part, Request, Role, Source, Text, Thinking, Tool, ToolChoice, Unfit,
-    add,
+    add, raw_json,
 };
+use crate::formats::unfit::field;
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -120,21 +122,9 @@ pub(crate) fn read(peek: &Peek) -> Result<Request<'_>, Unfit> {
     Ok(request)
 }
 
-fn field<'a, T: Deserialize<'a>>(name: &str, raw: &'a str) -> Result<T, Unfit> {
-    serde_json::from_str(raw).map_err(|why| Unfit::malformed(name, why))
-}
-
-fn cache(raw: Option<&RawValue>) -> Option<Json<'_>> {
-    raw.map(|raw| Cow::Borrowed(raw.get()))
-}
-
 fn user(raw: &str) -> Result<Option<Text<'_>>, Unfit> {
-    #[derive(Deserialize)]
-    struct Metadata<'a> {
-        #[serde(borrow)]
-        user_id: Option<Str<'a>>,
-    }
-    field::<Metadata<'_>>("metadata", raw).map(|metadata| metadata.user_id.map(Text::from))
+    let id = user_id(raw).map_err(|why| Unfit::malformed("metadata", why))?;
+    Ok(id.map(Text::from))
 }
 
 fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
@@ -164,7 +154,7 @@ fn blocks<'a>(raw: &'a str, at: &str) -> Result<Vec<Part<'a>>, Unfit> {
     let list: Vec<Block<'a>> = field(at, raw)?;
     let mut parts = Vec::with_capacity(list.len());
     for (i, block) in list.into_iter().enumerate() {
-        let mark = cache(block.cache_control);
+        let mark = raw_json(block.cache_control);
         block_parts(block, mark, &format!("{at}[{i}]"), &mut parts)?;
     }
     Ok(parts)
@@ -261,7 +251,7 @@ fn tools(raw: &str) -> Result<Vec<Tool<'_>>, Unfit> {
             description: given.description.map(Text::from),
             schema: given.input_schema.map(|raw| Cow::Borrowed(raw.get())),
             strict: given.strict,
-            cache: cache(given.cache_control),
+            cache: raw_json(given.cache_control),
         });
     }
     Ok(tools)

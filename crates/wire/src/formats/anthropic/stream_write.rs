@@ -118,7 +118,7 @@ impl Writer {
             Delta::Thinking(text) => self.say(Kind::Thinking, text, view, out)?,
             Delta::Signature(signature) => {
                 let index = self.block(Kind::Thinking, view, out);
-                piece(out, index, "signature_delta", "signature", signature);
+                piece(out, index, SIGNATURE, signature);
             }
             Delta::Redacted(data) => {
                 self.begin(view, out);
@@ -175,9 +175,9 @@ impl Writer {
 
     fn input(&mut self, call: usize, json: &str, out: &mut Vec<u8>) -> Result<(), String> {
         if let Some(open) = self.open.as_mut().filter(|open| open.kind == Kind::Call(call)) {
-            piece(out, open.index, "input_json_delta", "partial_json", json);
+            piece(out, open.index, INPUT, json);
             open.input.take(json);
-            self.release(out, false);
+            self.release(out);
             return Ok(());
         }
         let place = self.places.get(call).copied().flatten();
@@ -212,27 +212,31 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes waiting blocks as long as the one before is complete; at the end, `all` of them.
-    fn release(&mut self, out: &mut Vec<u8>, all: bool) {
-        while all || !self.is_busy() {
-            let Some(next) = self.waiting.pop_front() else { break };
-            self.released += 1;
-            self.close_block(out);
-            let index = self.blocks;
-            match next.kind {
-                Kind::Call(call) => self.open_call(call, &next.id, &next.name, out),
-                kind => self.open_block(kind, out),
-            }
-            if !next.text.is_empty() {
-                say_piece(out, index, next.kind, &next.text);
-            }
-            if let Some(open) = &mut self.open {
-                open.input.take(&next.text);
-            }
-        }
+    /// Writes waiting blocks as long as the one before is complete.
+    fn release(&mut self, out: &mut Vec<u8>) {
+        while !self.is_busy() && self.release_one(out) {}
+    }
+
+    /// Writes the next waiting block; false if there is none.
+    fn release_one(&mut self, out: &mut Vec<u8>) -> bool {
+        let Some(next) = self.waiting.pop_front() else { return false };
         if self.waiting.is_empty() {
             self.held = 0;
         }
+        self.released += 1;
+        self.close_block(out);
+        let index = self.blocks;
+        match next.kind {
+            Kind::Call(call) => self.open_call(call, &next.id, &next.name, out),
+            kind => self.open_block(kind, out),
+        }
+        if !next.text.is_empty() {
+            say_piece(out, index, next.kind, &next.text);
+        }
+        if let Some(open) = &mut self.open {
+            open.input.take(&next.text);
+        }
+        true
     }
 
     fn open_call(&mut self, call: usize, id: &str, name: &str, out: &mut Vec<u8>) {
@@ -262,7 +266,7 @@ impl Writer {
             return;
         }
         self.begin(view, out);
-        self.release(out, true);
+        while self.release_one(out) {}
         self.close_block(out);
         self.closed = true;
         let (stop, sequence) = match &self.stop {
@@ -353,7 +357,15 @@ fn block_stop(out: &mut Vec<u8>, index: u64) {
     });
 }
 
-fn piece(out: &mut Vec<u8>, index: u64, kind: &str, name: &str, text: &str) {
+/// The type of a delta, and the name of its text.
+type Shape = (&'static str, &'static str);
+
+const TEXT: Shape = ("text_delta", "text");
+const THINKING: Shape = ("thinking_delta", "thinking");
+const SIGNATURE: Shape = ("signature_delta", "signature");
+const INPUT: Shape = ("input_json_delta", "partial_json");
+
+fn piece(out: &mut Vec<u8>, index: u64, (kind, name): Shape, text: &str) {
     event(out, "content_block_delta", |json| {
         json.count_member("index", index).key("delta").open(b'{');
         json.member("type", kind).member(name, text).close(b'}');
@@ -363,8 +375,8 @@ fn piece(out: &mut Vec<u8>, index: u64, kind: &str, name: &str, text: &str) {
 /// A delta of a block of that kind.
 fn say_piece(out: &mut Vec<u8>, index: u64, kind: Kind, text: &str) {
     match kind {
-        Kind::Text => piece(out, index, "text_delta", "text", text),
-        Kind::Thinking => piece(out, index, "thinking_delta", "thinking", text),
-        Kind::Call(_) => piece(out, index, "input_json_delta", "partial_json", text),
+        Kind::Text => piece(out, index, TEXT, text),
+        Kind::Thinking => piece(out, index, THINKING, text),
+        Kind::Call(_) => piece(out, index, INPUT, text),
     }
 }

@@ -33,42 +33,38 @@ pub(crate) fn observe_answer(
         return Err(Fault::without_content(operation, text, error));
     }
     let Some(kind) = operation.kind() else { return Ok(Observed::default()) };
-    let mut patches = Vec::new();
-    collect(text, 0, kind, view, &mut patches);
+    let mut patches = patches(text, kind, view);
     let items: Vec<&RawValue> =
         list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
     for item in items.iter().map(|item| item.get()) {
         // An item is a slice of the text.
         let from = item.as_ptr() as usize - text.as_ptr() as usize;
-        collect(item, from, kind, view, &mut patches);
+        let of_item = self::patches(item, kind, view).into_iter();
+        patches.extend(of_item.map(|(at, with)| (at.start + from..at.end + from, with)));
     }
     patches.sort_by_key(|(place, _)| place.start);
     Ok(Observed { patches, usage: None })
 }
 
-/// Adds the patches of the object `text`, which is of that kind and starts at `from` in the answer. A text that is not
-/// an object has none.
-fn collect(text: &str, from: usize, kind: Kind, view: &View, patches: &mut Vec<Patch>) {
+/// The patches of the object `text`, which is of that kind. A text that is not an object has none.
+fn patches(text: &str, kind: Kind, view: &View) -> Vec<Patch> {
     let names =
         ["id", "first_id", "last_id", "input_file_id", "output_file_id", "error_file_id", "model"];
     let Ok([id, first, last, input, output, errors, model]) = places(text.as_bytes(), names) else {
-        return;
+        return Vec::new();
     };
     let own = [id, first, last].map(|place| (place, kind));
     let files = [input, output, errors].map(|place| (place, Kind::File));
-    let sealed = own.into_iter().chain(files).filter_map(|(place, kind): (Place, Kind)| {
-        let place = place?;
-        let id: Str<'_> = serde_json::from_str(&text[place.clone()]).ok()?;
-        // Some providers write an empty id if there is no file.
-        let issuer = view.issuer.as_ref().filter(|_| !id.0.is_empty())?;
-        Some((place, json_string(&issuer.seal(kind, &id.0)).into()))
-    });
+    let sealed =
+        own.into_iter().chain(files).filter_map(|(place, kind): (Place, Kind)| -> Option<Patch> {
+            let place = place?;
+            let id: Str<'_> = serde_json::from_str(&text[place.clone()]).ok()?;
+            // Some providers write an empty id if there is no file.
+            let issuer = view.issuer.as_ref().filter(|_| !id.0.is_empty())?;
+            Some((place, json_string(&issuer.seal(kind, &id.0)).into()))
+        });
     let renamed = view.renamed(text, model).map(|place| view.model_patch(place));
-    patches.extend(
-        sealed
-            .chain(renamed)
-            .map(|(place, with): Patch| (place.start + from..place.end + from, with)),
-    );
+    sealed.chain(renamed).collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use hale_core::operation::Operation;
 use memchr::memmem::Finder;
 use serde::Deserialize;
 
-use crate::bytes::members::{Place, note};
+use crate::bytes::members::{Place, Search};
 use crate::bytes::scan::{self, ScanError};
 use crate::formats::answer::{self, Fault, Observed, is_filled_list};
 use crate::formats::codec::List;
@@ -77,6 +77,8 @@ impl Events {
 }
 
 const NAMES: [&str; 4] = ["model", "usage", "choices", "error"];
+/// The index of the model in [`NAMES`].
+const MODEL: usize = 0;
 /// Longest start of an event that is remembered, in bytes.
 const START_MAX: usize = 1024;
 
@@ -92,26 +94,26 @@ struct Memory {
 impl Memory {
     /// The ranges of the members with [`NAMES`] in the next event.
     fn places(&mut self, text: &[u8]) -> Result<[Place; 4], ScanError> {
+        let mut search = Search::new(&NAMES);
         if !self.start.is_empty() && text.starts_with(&self.start) {
-            let mut found = [self.model.clone(), None, None, None];
+            search.found[MODEL].clone_from(&self.model);
             let value = self.start.len();
             scan::members_from(text, self.key.clone(), value, |key, value| {
-                note(text, key, value, &NAMES, &mut found);
+                search.note(text, key, value);
             })?;
-            return Ok(found);
+            return Ok(search.found);
         }
-        let mut found = [const { None }; 4];
         self.start.clear();
         scan::members(text, |key, value| {
-            let is_alike = matches!(found, [_, None, None, None]);
+            let is_alike = matches!(search.found, [_, None, None, None]);
             if is_alike && &text[key.clone()] == b"\"choices\"" && value.start <= START_MAX {
                 self.start.extend_from_slice(&text[..value.start]);
                 self.key = key.clone();
-                self.model.clone_from(&found[0]);
+                self.model.clone_from(&search.found[MODEL]);
             }
-            note(text, key, value, &NAMES, &mut found);
+            search.note(text, key, value);
         })?;
-        Ok(found)
+        Ok(search.found)
     }
 }
 

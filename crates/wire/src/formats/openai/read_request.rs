@@ -13,8 +13,9 @@ use crate::bytes::json::{Str, is_object};
 use crate::bytes::peek::Peek;
 use crate::formats::neutral::{
     Content, Format, Json, Part, Request, Role, Source, Text, Thinking, Tool, ToolChoice, Turn,
-    Unfit, add,
+    Unfit, add, raw_json,
 };
+use crate::formats::unfit::field;
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -152,10 +153,6 @@ pub(crate) fn read(peek: &Peek) -> Result<Request<'_>, Unfit> {
     Ok(request)
 }
 
-fn field<'a, T: Deserialize<'a>>(name: &str, raw: &'a str) -> Result<T, Unfit> {
-    serde_json::from_str(raw).map_err(|why| Unfit::malformed(name, why))
-}
-
 fn effort(raw: &str) -> Result<Text<'_>, Unfit> {
     #[derive(Deserialize)]
     struct Reasoning<'a> {
@@ -172,10 +169,6 @@ fn effort(raw: &str) -> Result<Text<'_>, Unfit> {
 /// A string, borrowed if it has no escapes.
 fn text_field<'a>(name: &str, raw: &'a str) -> Result<Text<'a>, Unfit> {
     field::<Str<'a>>(name, raw).map(Text::from)
-}
-
-fn cache(raw: Option<&RawValue>) -> Option<Json<'_>> {
-    raw.map(|raw| Cow::Borrowed(raw.get()))
 }
 
 fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
@@ -197,7 +190,7 @@ fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
             Some(content) => content_parts(content.get(), &format!("{at}.content"))?,
             None => Vec::new(),
         };
-        if let (Some(last), Some(mark)) = (parts.last_mut(), cache(message.cache_control)) {
+        if let (Some(last), Some(mark)) = (parts.last_mut(), raw_json(message.cache_control)) {
             last.cache.get_or_insert(mark);
         }
         match &*message.role {
@@ -257,7 +250,7 @@ fn assistant_parts<'a>(
             ));
         };
         let content = Content::ToolCall { id: call.id, name: function.name, input };
-        parts.push(Part { content, cache: cache(call.cache_control) });
+        parts.push(Part { content, cache: raw_json(call.cache_control) });
     }
     Ok(parts)
 }
@@ -312,7 +305,7 @@ fn content_parts<'a>(raw: &'a str, at: &str) -> Result<Vec<Part<'a>>, Unfit> {
             }
         };
         if !matches!(&content, Content::Text(text) if text.is_empty()) {
-            parts.push(Part { content, cache: cache(part.cache_control) });
+            parts.push(Part { content, cache: raw_json(part.cache_control) });
         }
     }
     Ok(parts)
@@ -388,7 +381,7 @@ fn tools(raw: &str) -> Result<Vec<Tool<'_>>, Unfit> {
             description: function.description.map(Text::from),
             schema: function.parameters.map(|raw| Cow::Borrowed(raw.get())),
             strict: function.strict,
-            cache: cache(given.cache_control.or(function.cache_control)),
+            cache: raw_json(given.cache_control.or(function.cache_control)),
         });
     }
     Ok(tools)

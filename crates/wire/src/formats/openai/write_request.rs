@@ -119,7 +119,9 @@ fn write_turn(json: &mut JsonText, turn: &Turn<'_>, order: &Order<'_>) -> Result
             let (texts, others): (Vec<_>, Vec<_>) =
                 parts.iter().partition(|part| matches!(part.content, Content::Text(_)));
             json.open(b'{').member("role", "tool").member("tool_call_id", id);
-            json.member("content", &result_text(&texts, *is_error, !others.is_empty())).close(b'}');
+            let prefix = if *is_error { "Error: " } else { "" };
+            let text = format!("{prefix}{}", result_text(&texts, &others));
+            json.member("content", &text).close(b'}');
             tail.extend(others);
         } else {
             tail.push(part);
@@ -134,23 +136,16 @@ fn write_turn(json: &mut JsonText, turn: &Turn<'_>, order: &Order<'_>) -> Result
     Ok(())
 }
 
-fn result_text(texts: &[&Part<'_>], is_error: bool, more: bool) -> String {
-    let mut whole = String::new();
-    if is_error {
-        whole.push_str("Error: ");
+/// The text of a tool's result; `others` are its parts that are not text.
+fn result_text(texts: &[&Part<'_>], others: &[&Part<'_>]) -> String {
+    if texts.is_empty() && !others.is_empty() {
+        return "(the result is in the next message)".to_owned();
     }
-    for (i, part) in texts.iter().enumerate() {
-        if let Content::Text(text) = &part.content {
-            if i > 0 {
-                whole.push('\n');
-            }
-            whole.push_str(text);
-        }
-    }
-    if more && texts.is_empty() {
-        whole.push_str("(the result is in the next message)");
-    }
-    whole
+    let texts = texts.iter().filter_map(|part| match &part.content {
+        Content::Text(text) => Some(&**text),
+        _ => None,
+    });
+    texts.collect::<Vec<&str>>().join("\n")
 }
 
 /// `content`: a single text as a string, anything else as a list.

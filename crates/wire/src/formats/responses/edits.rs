@@ -4,10 +4,10 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
 use hale_core::deployment::Deployment;
 
 use crate::bytes::edit::{Edit, json_string};
+use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::formats::codec::{self, Codec, OfResponses};
 use crate::formats::metadata::is_map_of_strings;
@@ -35,7 +35,7 @@ static CHAT_ONLY: Names = Names::new(&[
 ]);
 
 /// The body for the upstream.
-pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
+pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
     let deployment = order.deployment;
     let mut edits = Vec::with_capacity(8);
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
@@ -57,7 +57,7 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Bytes {
     }
     let defaults = if creates { defaults(deployment) } else { Vec::new() };
     edits.extend(defaults.iter().map(|(name, value)| Edit::Default(name, value)));
-    peek.edited(&edits)
+    peek.payload(&edits)
 }
 
 /// The deployment's defaults under the names of responses. The config has those of chat completions; a default
@@ -74,6 +74,7 @@ fn defaults(deployment: &Deployment) -> Vec<(&str, Cow<'_, str>)> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use hale_core::operation::Operation;
 
     use super::*;
@@ -91,7 +92,7 @@ mod tests {
         .into();
         let order = Order { kept: previous, ..order(&deployment, operation, "gpt-4o") };
         let peek = Peek::parse(Bytes::copy_from_slice(text.as_bytes())).unwrap();
-        String::from_utf8(request_body(&peek, &order).to_vec()).unwrap()
+        String::from_utf8(request_body(&peek, &order).joined().to_vec()).unwrap()
     }
 
     #[test]

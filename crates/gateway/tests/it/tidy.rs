@@ -254,7 +254,7 @@ fn every_test_that_the_coverage_of_the_seed_names_exists() {
                 numbers.any(|word| word == format!("H{number}"))
             })
         };
-        let carries = tests.clone().any(|test| says_so(test));
+        let carries = tests.clone().any(says_so);
         assert!(carries, "no test of the row of H{number} says that it holds it: {row}");
     }
     for (module, test) in named {

@@ -1,7 +1,7 @@
-//! What a failure means to whoever runs the gateway, and what to do about it.
+//! Explains a failure to the operator: what is wrong, and how to fix it.
 //!
-//! Called by the page `/health`, by `hale doctor`, and where clients are told why. Always true: the cause and the obstacle are the
-//! attempt's; here they only get their words. No secret is in them.
+//! Called by the page `/health`, by `hale doctor` and for errors to clients. Always true: the attempt determines
+//! the cause and the obstacle, this file only words them; no text names a secret.
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
@@ -13,73 +13,74 @@ use crate::upstream::Upstream;
 /// A failure as an attempt reported it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Failure<'f> {
-    /// Why.
+    /// Why it failed.
     pub(crate) cause: Cause,
-    /// What stood in the way.
+    /// The step of the connection that failed.
     pub(crate) obstacle: Option<Obstacle>,
     /// The upstream's status.
     pub(crate) status: Option<u16>,
-    /// What was said.
+    /// The provider's or the system's message.
     pub(crate) message: &'f str,
 }
 
 impl Failure<'_> {
-    /// Whether the upstream only named another address.
+    /// Whether the upstream answered with a redirect.
     pub(crate) fn is_redirect(&self) -> bool {
         self.status.is_some_and(|status| (300..400).contains(&status))
     }
 }
 
-/// What to do about a failure of `deployment`; nothing where it is the caller's or the gateway's.
+/// How to fix a failure of `deployment`; `None` if the client or the gateway is to blame.
 pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<String> {
     if let Some(obstacle) = failure.obstacle {
-        return Some(past(obstacle, &Upstream::parse(&deployment.endpoint.api_base)));
+        return Some(fix_of(obstacle, &Upstream::parse(&deployment.endpoint.api_base)));
     }
     let model = &deployment.endpoint.upstream_model;
     let text = match failure.cause {
         Cause::Auth => format!(
-            "put a key that this provider issued into {}, and restart",
+            "set {} to a key that this provider issued, and restart",
             key_source(deployment)
         ),
         Cause::Permission => format!(
-            "give the account behind {} access to `{model}` at the provider, or use another key; some \
-             regions are barred as a whole",
+            "give the account of the key in {} access to `{model}` at the provider, or use another \
+             key; some providers block whole regions",
             key_source(deployment)
         ),
         Cause::NotFound if failure.is_redirect() => {
-            "write the API's own address into api_base: https:// where it moved there, and its /v1"
+            "set api_base to the API's own address: with https:// if it moved there, and with its /v1"
                 .to_owned()
         }
-        Cause::NotFound => "correct `litellm_params.model`; at Azure it is the deployment's name, \
-                            with the region's api_base and a known api_version"
+        Cause::NotFound => "correct `litellm_params.model`; for Azure it is the deployment's name, \
+                            with the region's api_base and a valid api_version"
             .to_owned(),
         Cause::RateLimited => {
-            "wait; for the meantime add a deployment with a key of its own, or have the limit raised"
+            "wait, or add a deployment with another key, or have the provider raise the limit"
                 .to_owned()
         }
         Cause::Quota => {
-            "pay, or raise the allowance, at the provider; until then add a deployment elsewhere"
+            "pay or raise the quota at the provider; until then add a deployment at another provider"
                 .to_owned()
         }
         Cause::Overloaded => {
-            "wait; add a deployment at a second provider to the group".to_owned()
+            "wait, or add a deployment at a second provider to the group".to_owned()
         }
         Cause::ServerError if failure.status == Some(503) => {
-            "look into the server's log: wait while it loads the model, restart it if its engine \
-             has crashed"
+            "read the server's log; wait while it loads the model, restart it if its engine has \
+             crashed"
                 .to_owned()
         }
         Cause::ServerError => {
-            "look into the server's log, or at the provider's status page".to_owned()
+            "read the server's log or the provider's status page".to_owned()
         }
         Cause::Timeout | Cause::StreamStall => {
-            "look whether the engine hangs or its queue is long; raise health_check_timeout if it \
-             is only slow"
+            "check whether the engine hangs or its queue is long; raise health_check_timeout if it is \
+             only slow"
                 .to_owned()
         }
-        Cause::StreamCut => past(Obstacle::Closed, &Upstream::parse(&deployment.endpoint.api_base)),
+        Cause::StreamCut => fix_of(Obstacle::Closed, &Upstream::parse(&deployment.endpoint.api_base)),
         Cause::BadResponse => {
-            "check that api_base is the API's, with its /v1, and that model_info.mode is right"
+            "check that api_base is the address of the API, with its /v1, and that model_info.mode \
+            is right"
                 .to_owned()
         }
         Cause::Connect | Cause::Dns | Cause::Tls => {
@@ -97,8 +98,8 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
     Some(text)
 }
 
-/// What to do about a failure of a client's request. It names no host: clients may not see where
-/// upstreams are.
+/// How to fix a failure of a client's request. It names no host, because clients may not see the addresses
+/// of upstreams.
 pub(crate) fn fix_of_traffic(
     deployment: &Deployment,
     cause: Cause,
@@ -106,15 +107,15 @@ pub(crate) fn fix_of_traffic(
 ) -> Option<String> {
     match cause {
         Cause::Timeout | Cause::StreamStall => Some(
-            "look whether the engine hangs or its queue is long; raise timeout or stream_timeout if \
-             it is only slow"
+            "check whether the engine hangs or its queue is long; raise timeout or stream_timeout if it \
+             is only slow"
                 .to_owned(),
         ),
         cause => fix(deployment, &Failure { cause, obstacle: None, status, message: "" }),
     }
 }
 
-/// What is wrong, in one sentence that a person understands who has not seen the code.
+/// What is wrong, in one sentence for an operator who does not know the code.
 pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String {
     let status = failure.status.map_or(String::new(), |status| format!(" ({status})"));
     let upstream = Upstream::parse(&deployment.endpoint.api_base);
@@ -123,49 +124,51 @@ pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String 
             let limit_ms = deployment.probing.timeout_ms;
             let limit =
                 limit_ms.map_or("in time".to_owned(), |ms| format!("within {} s", seconds(ms)));
-            return format!("{} takes the request and does not answer {limit}", place(&upstream));
+            return format!("{} accepts the request and does not answer {limit}", place(&upstream));
         }
-        Some(obstacle) => return met(obstacle, &upstream, failure.message),
+        Some(obstacle) => return problem_of(obstacle, &upstream, failure.message),
         None => {}
     }
     let what = match failure.cause {
         Cause::Auth => "the provider refuses the key".to_owned(),
-        Cause::Permission => "the provider knows the key and refuses it this model".to_owned(),
+        Cause::Permission => "the provider accepts the key, but not for this model".to_owned(),
         Cause::NotFound if failure.is_redirect() => {
-            "this address only leads to another one".to_owned()
+            "this address redirects to another one".to_owned()
         }
         Cause::NotFound => {
             format!("the provider has no model `{}`", deployment.endpoint.upstream_model)
         }
-        Cause::RateLimited => "the provider wants to be left alone".to_owned(),
-        Cause::Quota => "the account has no money or allowance left".to_owned(),
-        Cause::Overloaded => "the provider has too much to do".to_owned(),
+        Cause::RateLimited => "the provider limits the rate".to_owned(),
+        Cause::Quota => "the account's quota or money is used up".to_owned(),
+        Cause::Overloaded => "the provider is overloaded".to_owned(),
         Cause::ServerError if failure.status == Some(503) => {
-            "the server is up, its model is not".to_owned()
+            "the server is up, but its model is not".to_owned()
         }
         Cause::ServerError => "the server fails".to_owned(),
         Cause::Timeout | Cause::StreamStall => "the server takes too long".to_owned(),
-        Cause::StreamCut => met(Obstacle::Closed, &upstream, ""),
-        Cause::BadResponse => return format!("this is no answer of the API: {}", failure.message),
-        Cause::Connect => "there is no connection".to_owned(),
+        Cause::StreamCut => problem_of(Obstacle::Closed, &upstream, ""),
+        Cause::BadResponse => {
+            return format!("the answer is not one of the API: {}", failure.message);
+        }
+        Cause::Connect => "the connection fails".to_owned(),
         Cause::Dns => "the host name does not resolve".to_owned(),
         Cause::Tls => "the TLS handshake fails".to_owned(),
-        Cause::Misconfigured => "it can not work as configured".to_owned(),
+        Cause::Misconfigured => "it cannot work as configured".to_owned(),
         Cause::BadRequest | Cause::Unsupported | Cause::ContextWindow | Cause::ContentPolicy => {
-            "the provider does not take the check's request".to_owned()
+            "the provider refuses the probe's request".to_owned()
         }
         Cause::ClientTimeout | Cause::ClientClosed | Cause::Gateway => {
-            "this process could not make the check".to_owned()
+            "this process could not send the probe".to_owned()
         }
     };
-    // That says no more than the status.
+    // Such a message only repeats the status.
     if failure.message.is_empty() || failure.message.starts_with("the upstream answered ") {
         return format!("{what}{status}");
     }
     format!("{what}{status}: {}", failure.message)
 }
 
-/// Where the key is written.
+/// Where the key is set.
 fn key_source(deployment: &Deployment) -> String {
     match (&deployment.credential.key_variable, deployment.endpoint.provider.api_key_env.first()) {
         (Some(name), _) => format!("the environment variable {name}"),
@@ -174,7 +177,7 @@ fn key_source(deployment: &Deployment) -> String {
     }
 }
 
-/// What a person calls the deployment: its id, where somebody gave it one, else its model and place.
+/// The deployment's name for a person: its id if the config gives one, else its model and line.
 pub(crate) fn label(deployment: &Deployment) -> String {
     if has_own_id(deployment) {
         return deployment.id.to_string();
@@ -182,7 +185,7 @@ pub(crate) fn label(deployment: &Deployment) -> String {
     format!("{} (line {})", deployment.endpoint.model_param, line(deployment))
 }
 
-/// The same where there is little room.
+/// A shorter form of [`label`].
 pub(crate) fn short_label(deployment: &Deployment) -> String {
     if has_own_id(deployment) {
         return deployment.id.to_string();
@@ -190,7 +193,7 @@ pub(crate) fn short_label(deployment: &Deployment) -> String {
     format!("{} :{}", deployment.endpoint.model_param, line(deployment))
 }
 
-/// Whether somebody gave it an id; else it is a hash.
+/// Whether the config gives it an id; else the id is a hash.
 fn has_own_id(deployment: &Deployment) -> bool {
     let id = &deployment.id;
     id.len() != 64 || !id.bytes().all(|byte| byte.is_ascii_hexdigit())
@@ -208,29 +211,29 @@ fn place(upstream: &Upstream) -> String {
     format!("{host}:{}", upstream.port)
 }
 
-/// What was met.
-fn met(obstacle: Obstacle, upstream: &Upstream, message: &str) -> String {
+/// What is wrong, by the step of the connection that failed.
+fn problem_of(obstacle: Obstacle, upstream: &Upstream, message: &str) -> String {
     let (host, place) = (&upstream.host, place(upstream));
-    // What the library says, without what the verdict says already.
+    // The TLS library's message, without its prefix.
     let message = message.rsplit_once("invalid peer certificate: ").map_or(message, |(_, why)| why);
     match obstacle {
-        // What the resolver says begins with what everybody knows.
+        // The resolver's message, without its prefix.
         Obstacle::NoAddress => message.replace("failed to lookup address information: ", ""),
         Obstacle::ResolverSilent => {
-            format!("the resolver of this machine does not answer when asked for {host}")
+            format!("this machine's resolver does not answer a query for {host}")
         }
         Obstacle::Refused => format!("{place} refuses connections: no server runs there"),
         Obstacle::Filtered => {
-            format!("nothing comes back from {place}: what is sent there is dropped on the way")
+            format!("no reply from {place}: packets to it are dropped on the way")
         }
-        Obstacle::Unreachable => format!("there is no way from this machine to {place}"),
+        Obstacle::Unreachable => format!("this machine has no route to {place}"),
         Obstacle::Proxy => {
             let why = message.strip_prefix("no connection: ").unwrap_or(message);
-            format!("the proxy of HTTPS_PROXY gives no way to {place}: {why}")
+            format!("the proxy in HTTPS_PROXY cannot connect to {place}: {why}")
         }
         Obstacle::NoConnection | Obstacle::Handshake => message.to_owned(),
         Obstacle::Untrusted => {
-            format!("nobody whom this machine trusts has signed the certificate of {place}")
+            format!("the certificate of {place} is not signed by a trusted CA")
         }
         Obstacle::OtherName => format!("the certificate of {place} is for another name: {message}"),
         Obstacle::NotValidNow => {
@@ -243,10 +246,11 @@ fn met(obstacle: Obstacle, upstream: &Upstream, message: &str) -> String {
         }
         Obstacle::Closed => {
             format!(
-                "{place} accepts the connection and closes it without a whole answer: the server crashed or is going down"
+                "{place} accepts the connection and closes it before the answer is complete: the server \
+                crashed or is shutting down"
             )
         }
-        Obstacle::NoAnswer => format!("{place} takes the request and does not answer in time"),
+        Obstacle::NoAnswer => format!("{place} accepts the request and does not answer in time"),
         Obstacle::NotHttp => {
             let why = message.rsplit_once(": ").map_or(message, |(_, why)| why);
             format!("{place} does not speak HTTP: {why}")
@@ -254,31 +258,31 @@ fn met(obstacle: Obstacle, upstream: &Upstream, message: &str) -> String {
     }
 }
 
-/// How to get past it.
-fn past(obstacle: Obstacle, upstream: &Upstream) -> String {
+/// How to fix it, by the step of the connection that failed.
+fn fix_of(obstacle: Obstacle, upstream: &Upstream) -> String {
     let (host, place) = (&upstream.host, place(upstream));
     let is_own = host == "localhost" || upstream.address().is_some_and(|ip| ip.is_loopback());
     match obstacle {
         Obstacle::NoAddress => {
-            "correct the host in api_base; if it is right, look at this machine's resolver \
+            "correct the host in api_base; if it is right, check this machine's resolver \
              (/etc/resolv.conf, the DNS of the container)"
                 .to_owned()
         }
         Obstacle::ResolverSilent => {
-            "look at this machine's resolver (/etc/resolv.conf, the DNS of the container)"
+            "check this machine's resolver (/etc/resolv.conf, the DNS of the container)"
                 .to_owned()
         }
         Obstacle::Refused => {
             let container =
                 if is_own { "; in a container this host is the container itself" } else { "" };
             format!(
-                "start the server; if it ran before it has crashed, and its log says why; or correct \
-                 host and port in api_base{container}"
+                "start the server, or read its log if it has crashed; or correct host and port in \
+                 api_base{container}"
             )
         }
         Obstacle::Filtered => format!(
-            "let connections to {place} through the firewall or security group, or set HTTPS_PROXY \
-             where the network has a proxy; or correct api_base"
+            "allow connections to {place} in the firewall or security group, set HTTPS_PROXY if the \
+             network has a proxy, or correct api_base"
         ),
         Obstacle::Unreachable => {
             "connect this machine to that network (route, VPN), or correct api_base".to_owned()
@@ -287,38 +291,37 @@ fn past(obstacle: Obstacle, upstream: &Upstream) -> String {
         Obstacle::NoConnection => "check api_base: its scheme, host and port".to_owned(),
         Obstacle::Untrusted => {
             "for a private or self-signed certificate set SSL_CERT_FILE to a file with its root; a \
-             proxy that opens TLS has a root of its own"
+             proxy that inspects TLS has its own root"
                 .to_owned()
         }
         Obstacle::OtherName => {
-            "write a name that the certificate has into api_base, or have one issued for this name"
+            "use a name of the certificate in api_base, or have a certificate issued for this name"
                 .to_owned()
         }
         Obstacle::NotValidNow => {
-            "have the certificate renewed; check this machine's clock".to_owned()
+            "renew the certificate, and check this machine's clock".to_owned()
         }
-        Obstacle::NotTls => "write http:// in api_base, or the port that speaks TLS".to_owned(),
+        Obstacle::NotTls => "use http:// in api_base, or the port that speaks TLS".to_owned(),
         Obstacle::HandshakeSilent => {
-            "check the port: it may speak no TLS (then http://), or something between cuts TLS off"
+            "check the port: it may not speak TLS (then use http://), or a firewall may block TLS"
                 .to_owned()
         }
         Obstacle::Handshake => {
-            "the server must offer TLS 1.2 or 1.3, and ask for no client certificate; where it speaks \
-             no TLS at all write http://"
+            "the server must offer TLS 1.2 or 1.3 and not require a client certificate; if it does \
+             not speak TLS at all, use http://"
                 .to_owned()
         }
         Obstacle::Closed => {
-            "look into the server's log, and restart it; look for a proxy between that closes \
-             connections"
+            "read the server's log and restart it; check whether a proxy in between closes connections"
                 .to_owned()
         }
         Obstacle::NoAnswer => {
-            "look whether the engine hangs or its queue is long; allow more time \
+            "check whether the engine hangs or its queue is long; allow more time \
              (health_check_timeout, doctor's --timeout) if it is only slow"
                 .to_owned()
         }
         Obstacle::NotHttp => {
-            "write https:// in api_base if the port speaks TLS, or correct the port".to_owned()
+            "use https:// in api_base if the port speaks TLS, or correct the port".to_owned()
         }
     }
 }

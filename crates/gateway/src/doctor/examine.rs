@@ -1,7 +1,7 @@
-//! The asking: all deployments in parallel, within bounds, until all have answered or somebody interrupts.
+//! Probes all deployments in parallel, within bounds, until all have answered or an operator interrupts.
 //!
-//! Called by [`super::run`]. Always true: checks that are the same are made once; what a check finds is kept
-//! at once, so that nothing is lost when the asking is interrupted.
+//! Called by [`super::run`]. Always true: equal probes are sent once; each result is kept as it comes, so that
+//! an interruption loses none.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,22 +25,21 @@ use crate::prober::{self, ProbeGroup, Spending, probe_groups};
 use crate::sink::Sinks;
 use crate::state::{Process, Serving};
 
-/// Checks under way together: as many as take few descriptors and not much of a slow resolver.
+/// Most probes in flight: few enough for the descriptors and for a slow resolver.
 const AT_ONCE: usize = 64;
-/// How long a check may take, unless somebody says so, milliseconds: longer than a cold model needs, shorter
-/// than a person waits.
+/// Default time limit of a probe, milliseconds: longer than a cold model needs, shorter than a person waits.
 const PATIENCE_MS: u64 = 30_000;
-/// How often the progress is drawn anew.
+/// How often the progress is redrawn.
 const TICK: Duration = Duration::from_millis(500);
 
-/// What one check came to, and the models that the provider lists, where it lacks the one that was asked for.
+/// A probe's result, and the models that the provider lists if it lacks the configured one.
 type Answer = (Arc<Checked>, Arc<[Box<str>]>);
 type Found = Vec<Option<Answer>>;
 
-/// Asks all deployments of `snapshot`.
+/// Probes all deployments of `snapshot`.
 ///
 /// # Errors
-/// What the system says when it gives no runtime.
+/// The runtime cannot be built.
 pub(super) fn all(
     options: &DoctorOptions,
     mut snapshot: Snapshot,
@@ -53,10 +52,10 @@ pub(super) fn all(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build_local(LocalOptions::default())?;
-    let asked = runtime.block_on(ask(&process, &serving));
-    // A name that is still being resolved is not waited for.
+    let probed = runtime.block_on(probe_all(&process, &serving));
+    // Does not wait for a name that is still being resolved.
     runtime.shutdown_background();
-    let (found, is_interrupted) = asked?;
+    let (found, is_interrupted) = probed?;
     let unix_ms = clock::unix_ms();
     let found: Vec<Diagnosis> = serving
         .snapshot
@@ -74,10 +73,10 @@ pub(super) fn all(
     Ok(Report { config: options.config.clone(), serving, found, warnings, is_interrupted })
 }
 
-/// Gives each deployment its time.
+/// Sets each deployment's time limit.
 fn bound(snapshot: &mut Snapshot, timeout_ms: Option<u64>) {
     for deployment in &mut snapshot.deployments {
-        // Nobody else has it yet.
+        // The snapshot is not shared yet.
         if let Some(deployment) = Arc::get_mut(deployment) {
             let own = deployment.probing.timeout_ms;
             deployment.probing.timeout_ms = timeout_ms.or(own).or(Some(PATIENCE_MS));
@@ -85,17 +84,20 @@ fn bound(snapshot: &mut Snapshot, timeout_ms: Option<u64>) {
     }
 }
 
-/// The warnings that no verdict says already.
+/// The warnings that no verdict repeats.
 fn warnings(snapshot: &Snapshot, loaded: &Loaded) -> Vec<Problem> {
-    let said = |problem: &Problem| {
+    let repeated = |problem: &Problem| {
         let mut reasons = snapshot.deployments.iter().filter_map(|one| one.misconfigured.as_ref());
         reasons.any(|why| why.problem == problem.problem && why.hint == problem.hint)
     };
-    loaded.warnings().filter(|problem| !said(problem)).cloned().collect()
+    loaded.warnings().filter(|problem| !repeated(problem)).cloned().collect()
 }
 
-/// What each deployment answers, and whether the asking was interrupted.
-async fn ask(process: &Arc<Process>, serving: &Arc<Serving>) -> std::io::Result<(Found, bool)> {
+/// The deployments' results, and whether the run was interrupted.
+async fn probe_all(
+    process: &Arc<Process>,
+    serving: &Arc<Serving>,
+) -> std::io::Result<(Found, bool)> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let deployments = &serving.snapshot.deployments;
@@ -110,7 +112,7 @@ async fn ask(process: &Arc<Process>, serving: &Arc<Serving>) -> std::io::Result<
         let (process, serving, places) = (process.clone(), serving.clone(), places.clone());
         tasks.spawn_local(async move {
             let first = *members.first()?;
-            // It is never closed.
+            // The semaphore is never closed.
             let _place = places.acquire().await;
             let checked = prober::contained(&process, &serving, first, Spending::Allowed).await;
             let models = match checked.finding {
@@ -125,7 +127,7 @@ async fn ask(process: &Arc<Process>, serving: &Arc<Serving>) -> std::io::Result<
     let mut tick = tokio::time::interval(TICK);
     loop {
         tokio::select! {
-            // What is there already is kept when somebody interrupts.
+            // Results that have arrived come before an interruption.
             biased;
             done = tasks.join_next() => match done {
                 None => return Ok((found, false)),
@@ -137,7 +139,7 @@ async fn ask(process: &Arc<Process>, serving: &Arc<Serving>) -> std::io::Result<
                         }
                     }
                 }
-                // A fault of our own in a check is contained in it.
+                // A panic in a probe is a result of its own.
                 Some(Ok(None) | Err(_)) => {}
             },
             _ = interrupt.recv() => return Ok((found, true)),

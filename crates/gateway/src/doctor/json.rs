@@ -1,7 +1,6 @@
-//! What was found out, for programs.
+//! The report as JSON, for programs.
 //!
-//! Called by [`super::run`]. Always true: every deployment of the config is there once, in its order; no
-//! secret is.
+//! Called by [`super::run`]. Always true: it lists every deployment once, in the config's order, and no secret.
 
 use hale_core::config::{Loaded, Problem};
 use serde_json::{Map, Value, json};
@@ -10,18 +9,19 @@ use super::kind::Step;
 use super::verdict::{Mark, Works};
 use super::{Diagnosis, Report, has_no_models};
 
-/// The page.
+/// The report.
 pub(super) fn page(report: &Report) -> String {
     let groups: Vec<Value> = report
         .snapshot()
         .listed_groups()
         .map(|group| {
-            let well = report.members(group).filter(|one| one.verdict.works == Works::Yes).count();
+            let working =
+                report.members(group).filter(|one| one.verdict.works == Works::Yes).count();
             json!({
                 "model_name": &*group.name,
                 "works": works(report.works(group)),
                 "deployments": group.members.len(),
-                "working": well,
+                "working": working,
             })
         })
         .collect();
@@ -38,7 +38,7 @@ pub(super) fn page(report: &Report) -> String {
     format!("{page:#}\n")
 }
 
-/// The same for a config that can not be used.
+/// The report on a config that cannot be used.
 pub(super) fn refused(name: &str, loaded: &Loaded) -> String {
     let verdict = if has_no_models(loaded) { "nothing_registered" } else { "config_refused" };
     let page = json!({
@@ -54,7 +54,7 @@ pub(super) fn refused(name: &str, loaded: &Loaded) -> String {
     format!("{page:#}\n")
 }
 
-/// Nothing where it is not known.
+/// `None` if it is unknown.
 fn works(works: Works) -> Option<bool> {
     match works {
         Works::Yes => Some(true),
@@ -71,8 +71,8 @@ fn deployment(report: &Report, one: &Diagnosis) -> Value {
         .map(|(step, mark)| (step.name().to_owned(), json!(name_of(mark))))
         .collect();
     let checked = one.checked.as_deref();
-    let rest_ms = checked.and_then(|checked| match checked.finding {
-        hale_core::health::check::Finding::RateLimited(rest) => rest,
+    let hold_ms = checked.and_then(|checked| match checked.finding {
+        hale_core::health::check::Finding::RateLimited(hold_ms) => hold_ms,
         _ => None,
     });
     json!({
@@ -90,13 +90,13 @@ fn deployment(report: &Report, one: &Diagnosis) -> Value {
         "cause": checked.and_then(|checked| checked.cause).map(hale_core::cause::Cause::name),
         "status": checked.and_then(|checked| checked.status),
         "latency_ms": checked.map(|checked| checked.ended.since(checked.started)),
-        "retry_after_s": rest_ms.map(|ms| ms.div_ceil(1000)),
+        "retry_after_s": hold_ms.map(|ms| ms.div_ceil(1000)),
     })
 }
 
 const fn name_of(mark: Mark) -> &'static str {
     match mark {
-        Mark::Well => "ok",
+        Mark::Passed => "ok",
         Mark::Failed => "failed",
         Mark::Unsure => "unknown",
         Mark::Unneeded => "not_needed",

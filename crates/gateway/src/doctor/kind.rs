@@ -1,7 +1,7 @@
-//! The names of what the doctor finds, and the step that each is about.
+//! The doctor's findings: their public names, and the step that each is about.
 //!
-//! Used by [`super::verdict`], which chooses one, and by the table and the JSON, which print it. Always true:
-//! a name is public (`docs/troubleshooting.md`) and belongs to one step at most.
+//! Chosen by [`super::verdict`], printed by the table and the JSON. Always true: a name is public
+//! (`docs/troubleshooting.md`) and belongs to at most one step.
 
 /// The steps on the way to an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,7 +16,7 @@ pub(super) enum Step {
     Tcp,
     /// It has a certificate that is trusted.
     Tls,
-    /// The provider takes the key.
+    /// The provider accepts the key.
     Credential,
     /// It has the model.
     Model,
@@ -52,7 +52,7 @@ impl Step {
     }
 }
 
-/// What was found out about a deployment.
+/// What the doctor finds about a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Requests are answered.
@@ -103,7 +103,7 @@ pub(super) enum Kind {
     Auth,
     /// The key may not use this model.
     Permission,
-    /// The account has no allowance left.
+    /// The account's quota is used up.
     Quota,
     /// The provider does not know the model.
     ModelNotFound,
@@ -137,7 +137,7 @@ pub(super) enum Kind {
     WrongMode,
     /// The model's mode cannot be probed.
     ModeNotServed,
-    /// The server answers; the model was not asked.
+    /// The server answers; the model was not called.
     Reachable,
 }
 
@@ -190,7 +190,7 @@ impl Kind {
         }
     }
 
-    /// The step that failed, or about which nothing can be said.
+    /// The step that failed, or whose result is unknown.
     pub(super) const fn step(self) -> Option<Step> {
         match self {
             Kind::Works | Kind::Paused | Kind::NotChecked => None,

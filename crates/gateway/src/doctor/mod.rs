@@ -1,8 +1,8 @@
-//! `hale doctor`: asks every deployment of a config once and says what is wrong and what to do.
+//! `hale doctor`: probes every deployment of a config once, and reports what is wrong and the fix.
 //!
-//! Called by `main`. Always true: the questions are health checks like any other
-//! ([`crate::prober`]), and the verdicts are read from their causes; the findings go to standard output,
-//! the progress to standard error; an interruption ends the asking, not the telling.
+//! Called by `main`. Always true: the probes are the same as in health probing ([`crate::prober`]), and the
+//! verdicts follow from their causes; the report goes to standard output, the progress to standard error; after
+//! an interruption the report covers what is known.
 
 mod examine;
 mod json;
@@ -31,28 +31,28 @@ use crate::console::{complain, print};
 use crate::files::Files;
 use crate::state::Serving;
 
-/// Some model group has nothing that works.
+/// A model group has no deployment that works.
 const EXIT_NOTHING_WORKS: u8 = 1;
-/// The config can not be used.
+/// The config cannot be used.
 const EXIT_CONFIG: u8 = 2;
-/// It was interrupted. Source: shells.
+/// It was interrupted: 128 + SIGINT, as shells have it.
 const EXIT_INTERRUPTED: u8 = 130;
 
-/// What was found out about one deployment.
+/// The result for one deployment.
 struct Diagnosis {
     index: DeploymentIndex,
     verdict: Verdict,
     checked: Option<Arc<Checked>>,
 }
 
-/// What was found out.
+/// The results for a config.
 struct Report {
     /// The name of the config.
     config: String,
     serving: Arc<Serving>,
-    /// In the order of the config.
+    /// In the config's order.
     found: Vec<Diagnosis>,
-    /// What can not work before any traffic meets it.
+    /// Problems of the config that need no traffic to show.
     warnings: Vec<Problem>,
     is_interrupted: bool,
 }
@@ -66,7 +66,7 @@ impl Report {
         group.members.iter().filter_map(|index| self.found.get(index.0 as usize))
     }
 
-    /// Whether requests for `group` are answered by its own deployments.
+    /// Whether deployments of `group` answer its requests.
     fn works(&self, group: &ModelGroup) -> Works {
         let has = |works| self.members(group).any(|one| one.verdict.works == works);
         if has(Works::Yes) {
@@ -78,7 +78,7 @@ impl Report {
         }
     }
 
-    /// The groups in which nothing works.
+    /// The groups in which no deployment works.
     fn broken(&self) -> impl Iterator<Item = &ModelGroup> {
         self.snapshot().listed_groups().filter(|group| self.works(group) == Works::No)
     }
@@ -109,7 +109,7 @@ pub(crate) fn run(options: &DoctorOptions) -> ExitCode {
     let report = match examine::all(options, snapshot, &loaded) {
         Ok(report) => report,
         Err(error) => {
-            complain(&format!("no check could be made: {error}"));
+            complain(&format!("the doctor cannot start: {error}"));
             return ExitCode::from(EXIT_CONFIG);
         }
     };
@@ -125,7 +125,7 @@ pub(crate) fn run(options: &DoctorOptions) -> ExitCode {
     ExitCode::from(report.exit_code())
 }
 
-/// Whether the config has no deployments, and nothing worse.
+/// Whether the only error of the config is that it has no deployments.
 fn has_no_models(loaded: &Loaded) -> bool {
     let mut errors = loaded.errors().peekable();
     errors.peek().is_some() && errors.all(|error| *error.problem == *config::NO_MODELS)
@@ -135,9 +135,11 @@ fn refused(name: &str, loaded: &Loaded) -> String {
     let mut text = listed(loaded);
     text.push_str(&match has_no_models(loaded) {
         true => format!(
-            "{name}: nothing_registered: there is nothing that a request could be sent to\n"
+            "{name}: nothing_registered: the config has no deployment to send requests to\n"
         ),
-        false => format!("{name}: config_refused: correct the errors above; nothing was asked\n"),
+        false => {
+            format!("{name}: config_refused: fix the errors above; no deployment was probed\n")
+        }
     });
     text
 }

@@ -1,23 +1,23 @@
 //! Colours, widths and lines of a terminal.
 //!
-//! Used by [`super::table`]. Always true: without a terminal, and with `NO_COLOR`, a text stays what it is;
-//! a width is counted in characters.
+//! Used by [`super::table`]. Always true: without a terminal, and with `NO_COLOR`, text is unchanged; widths are
+//! counted in characters.
 
 use std::os::fd::AsFd;
 
-/// Columns where there is no terminal to ask.
+/// Columns without a terminal.
 const COLUMNS: usize = 100;
-/// A terminal with fewer is drawn as if it had so many, one with more is not filled.
+/// The fewest and the most columns that are used, whatever the terminal has.
 const NARROWEST: usize = 60;
 const WIDEST: usize = 140;
 
-/// What gives texts their colours.
+/// Colours text.
 pub(super) struct Paint {
     is_on: bool,
 }
 
 impl Paint {
-    /// Colours for a terminal. Source of the variables: <https://no-color.org>.
+    /// Colours for a terminal; the variables are those of <https://no-color.org>.
     pub(super) fn on(is_terminal: bool) -> Paint {
         let has = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
         let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
@@ -49,7 +49,7 @@ impl Paint {
     }
 }
 
-/// How many columns there are: the terminal's, else what `COLUMNS` says.
+/// The number of columns: the terminal's, else `COLUMNS`.
 pub(super) fn columns(out: impl AsFd) -> usize {
     let size = rustix::termios::tcgetwinsize(out).ok().map(|size| usize::from(size.ws_col));
     let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
@@ -59,7 +59,7 @@ pub(super) fn columns(out: impl AsFd) -> usize {
         .clamp(NARROWEST, WIDEST)
 }
 
-/// `text` in so many columns: filled up, or its middle left out.
+/// `text` in exactly so many columns: padded, or with its middle left out.
 pub(super) fn fitted(text: &str, columns: usize) -> String {
     let count = text.chars().count();
     if count <= columns {
@@ -70,7 +70,7 @@ pub(super) fn fitted(text: &str, columns: usize) -> String {
     text.chars().take(head).chain(['…']).chain(text.chars().skip(count - tail)).collect()
 }
 
-/// `text` as lines of at most so many columns, broken between words; each begins with `indent`.
+/// `text` in lines of at most so many columns, broken between words; each starts with `indent`.
 pub(super) fn wrapped(text: &str, columns: usize, indent: &str) -> String {
     let room = columns.saturating_sub(indent.chars().count()).max(20);
     let mut lines = String::new();

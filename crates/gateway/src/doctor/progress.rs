@@ -1,13 +1,13 @@
-//! One line on standard error that says how far it is.
+//! A progress line on standard error.
 //!
-//! Drawn by [`super::examine`]. Always true: nothing is written where standard error is no terminal, and the
-//! line is gone when the progress is dropped.
+//! Drawn by [`super::examine`]. Always true: nothing is written unless standard error is a terminal, and the
+//! line is erased when the progress is dropped.
 
 use std::io::{IsTerminal, Write};
 
 use crate::clock::{self, Micros};
 
-/// The line.
+/// The progress line.
 pub(super) struct Progress {
     is_shown: bool,
     of: usize,
@@ -22,13 +22,13 @@ impl Progress {
         Progress { is_shown, of, done, began: clock::now() }
     }
 
-    /// So many more are known.
+    /// Counts so many more as known.
     pub(super) fn add(&mut self, count: usize) {
         self.done += count;
         self.draw();
     }
 
-    /// Writes the line over the last one.
+    /// Overwrites the line.
     pub(super) fn draw(&self) {
         let Progress { of, done, .. } = self;
         let seconds = clock::now().since(self.began) / 1_000_000;

@@ -1,7 +1,7 @@
-//! What was found out, for a person.
+//! The report as a table, for a person.
 //!
-//! Called by [`super::run`]. Always true: no line of the table is longer than the terminal is wide; what has
-//! the same reason is explained once.
+//! Called by [`super::run`]. Always true: no line is wider than the terminal; deployments with the same reason
+//! share one explanation.
 
 use std::fmt::Write;
 
@@ -13,11 +13,11 @@ use super::verdict::{Mark, Works};
 use super::{Diagnosis, Report};
 use crate::advice::{label, short_label};
 
-/// In a list of more deployments than this, groups that are well have one line each.
+/// With more deployments than this, a group that works has one line.
 const LONG_LIST: usize = 40;
-/// Warnings that are shown, unless all are.
+/// Warnings that are shown without `--all`.
 const WARNINGS_MAX: usize = 12;
-/// Deployments that an explanation names.
+/// Most deployments that an explanation names.
 const NAMES_MAX: usize = 5;
 /// Columns of the verdict, with the longest of its names or the latency.
 const VERDICT: usize = 17;
@@ -25,7 +25,7 @@ const VERDICT: usize = 17;
 const HEADS: [&str; Step::ALL.len()] =
     ["name", "env", "dns", "tcp", "tls", "key", "model", "probe"];
 
-/// The whole text.
+/// The report.
 pub(super) fn text(report: &Report, columns: usize, all: bool, paint: &Paint) -> String {
     let mut page = Page { report, columns, all, paint, text: String::new() };
     page.table();
@@ -71,16 +71,16 @@ impl Page<'_> {
     fn group(&mut self, group: &ModelGroup, width: usize) {
         let report = self.report;
         let of = group.members.len();
-        let well = report.members(group).filter(|one| one.verdict.works == Works::Yes).count();
+        let working = report.members(group).filter(|one| one.verdict.works == Works::Yes).count();
         let name = fitted(&group.name, width + 2);
-        let said = format!("{well} of {of} {}", if well == 1 { "works" } else { "work" });
-        let said = match report.works(group) {
-            Works::Yes if well == of => self.paint.green(&said),
-            Works::Yes | Works::Unknown => self.paint.yellow(&said),
-            Works::No => self.paint.red(&said),
+        let count = format!("{working} of {of} {}", if working == 1 { "works" } else { "work" });
+        let count = match report.works(group) {
+            Works::Yes if working == of => self.paint.green(&count),
+            Works::Yes | Works::Unknown => self.paint.yellow(&count),
+            Works::No => self.paint.red(&count),
         };
-        self.line(&format!("{} {said}", self.paint.bold(&name)));
-        if well == of && !self.all && report.found.len() > LONG_LIST {
+        self.line(&format!("{} {count}", self.paint.bold(&name)));
+        if working == of && !self.all && report.found.len() > LONG_LIST {
             return;
         }
         for one in report.members(group) {
@@ -95,10 +95,10 @@ impl Page<'_> {
         }
     }
 
-    /// The mark in the middle of its column.
+    /// The mark, centred in its column.
     fn mark(&self, head: &str, mark: Mark) -> String {
         let (sign, paint): (_, fn(&Paint, &str) -> String) = match mark {
-            Mark::Well => ("✓", Paint::green),
+            Mark::Passed => ("✓", Paint::green),
             Mark::Failed => ("✗", Paint::red),
             Mark::Unsure => ("?", Paint::yellow),
             Mark::Unneeded => ("-", Paint::faint),
@@ -120,7 +120,7 @@ impl Page<'_> {
         }
     }
 
-    /// Why what does not work does not, and what to do; the same reason once.
+    /// Explains why deployments do not work and how to fix them; each reason once.
     fn reasons(&mut self) {
         let report = self.report;
         let mut reasons: Vec<Vec<&Diagnosis>> = Vec::new();
@@ -183,7 +183,7 @@ impl Page<'_> {
             return;
         }
         self.text.push('\n');
-        self.line(&self.paint.yellow("What the config alone shows:"));
+        self.line(&self.paint.yellow("Warnings about the config:"));
         let shown = if self.all { usize::MAX } else { WARNINGS_MAX };
         for problem in report.warnings.iter().take(shown) {
             let lines = wrapped(&problem.to_string(), self.columns, "    ");
@@ -197,21 +197,21 @@ impl Page<'_> {
     fn summary(&mut self) {
         let report = self.report;
         let of = report.found.len();
-        let well = report.found.iter().filter(|one| one.verdict.works == Works::Yes).count();
+        let working = report.found.iter().filter(|one| one.verdict.works == Works::Yes).count();
         let up = report
             .snapshot()
             .listed_groups()
             .filter(|group| report.works(group) == Works::Yes)
             .count();
         let mut text = format!(
-            "{}: {well} of {of} deployments and {up} of {} model groups work",
+            "{}: {working} of {of} deployments and {up} of {} model groups work",
             report.config,
             report.snapshot().listed_groups().count()
         );
         let broken: Vec<&str> = report.broken().map(|group| &*group.name).collect();
         if !broken.is_empty() {
             let shown = broken.iter().take(NAMES_MAX).copied().collect::<Vec<_>>().join(", ");
-            // Writing to a string can not fail.
+            // Writing to a string cannot fail.
             let _written = write!(text, "; nothing works in {shown}");
             if let Some(more @ 1..) = broken.len().checked_sub(NAMES_MAX) {
                 let _written = write!(text, " and {more} more");
@@ -223,7 +223,7 @@ impl Page<'_> {
             let _written = write!(text, "; interrupted, {open} were not reached");
         }
         self.text.push('\n');
-        let paint = match (broken.is_empty(), well == of) {
+        let paint = match (broken.is_empty(), working == of) {
             (true, true) => Paint::green,
             (true, false) => Paint::yellow,
             (false, _) => Paint::red,

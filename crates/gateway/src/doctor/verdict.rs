@@ -1,7 +1,7 @@
-//! What one check says about a deployment: which step of the way failed, why, and what to do.
+//! The verdict on a deployment: which step failed, why, and the fix.
 //!
-//! Made by [`super::examine`] for each deployment. Always true: nothing is tried here; the verdict follows from
-//! what the config knows and from what the one attempt reported.
+//! Made by [`super::examine`] for each deployment. Always true: no upstream is called here; the verdict follows
+//! from the config and from the result of one probe.
 
 use hale_core::cause::Cause;
 use hale_core::config;
@@ -15,16 +15,16 @@ use super::when;
 use crate::advice::{self, Failure};
 use crate::upstream::Upstream;
 
-/// What is known of one step.
+/// The result of one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
     /// It works.
-    Well,
-    /// It is what fails.
+    Passed,
+    /// It fails.
     Failed,
     /// It may work.
     Unsure,
-    /// There is no such step on the way to this deployment.
+    /// The deployment needs no such step.
     Unneeded,
     /// An earlier one failed.
     Unreached,
@@ -43,24 +43,24 @@ pub(super) enum Works {
 pub(super) struct Verdict {
     pub(super) kind: Kind,
     pub(super) works: Works,
-    /// What is known of each step.
+    /// The result of each step.
     pub(super) marks: [Mark; Step::ALL.len()],
-    /// What is wrong, in one sentence; empty where nothing is.
+    /// What is wrong, in one sentence; empty if nothing is.
     pub(super) problem: String,
-    /// What to do; empty where nothing is to be done.
+    /// What to do; empty if there is nothing to do.
     pub(super) fix: String,
 }
 
-/// What is said about a step.
-struct Said {
+/// A finding about the step of its kind.
+struct Diagnosed {
     kind: Kind,
     works: Works,
     problem: String,
     fix: String,
 }
 
-/// The verdict on `deployment`, of which `checked` is the check, if one was made, and `models` what its
-/// provider lists, if that was asked.
+/// The verdict on `deployment`. `checked` is its probe's result, if one was sent; `models` is the provider's
+/// list, if it was fetched.
 pub(super) fn of(
     deployment: &Deployment,
     checked: Option<&Checked>,
@@ -68,28 +68,28 @@ pub(super) fn of(
     unix_ms: u64,
 ) -> Verdict {
     if deployment.misconfigured.is_none() && deployment.routing.is_paused {
-        let fix = "remove `blocked` from its entry when it is to work again".to_owned();
+        let fix = "remove `blocked` from its entry to use it again".to_owned();
         return untried(Kind::Paused, Works::No, "the config pauses it".to_owned(), fix);
     }
-    if let Some(said) = by_config(deployment) {
-        return said.verdict(deployment, None);
+    if let Some(diagnosed) = by_config(deployment) {
+        return diagnosed.verdict(deployment, None);
     }
     let Some(checked) = checked else {
-        let fix = "run it again, and let it end".to_owned();
+        let fix = "run the doctor again without interrupting it".to_owned();
         return untried(
             Kind::NotChecked,
             Works::Unknown,
-            "there was no time for it".to_owned(),
+            "it was not probed before the end".to_owned(),
             fix,
         );
     };
     if was_unsent(checked) {
-        let problem = format!("the check could not be made: {}", checked.message);
-        let fix = "correct what the text names, and run it again".to_owned();
+        let problem = format!("the probe could not be sent: {}", checked.message);
+        let fix = "fix what the text names, and run the doctor again".to_owned();
         return untried(Kind::NotChecked, Works::Unknown, problem, fix);
     }
     match by_check(deployment, checked, models, unix_ms) {
-        Some(said) => said.verdict(deployment, checked.obstacle),
+        Some(diagnosed) => diagnosed.verdict(deployment, checked.obstacle),
         None => Verdict {
             kind: Kind::Works,
             works: Works::Yes,
@@ -100,7 +100,7 @@ pub(super) fn of(
     }
 }
 
-/// Whether nobody was asked: this process could not, or the wire has no words for what the check wants.
+/// Whether no probe was sent: this process could not, or the provider's format cannot express it.
 fn was_unsent(checked: &Checked) -> bool {
     let by_us = matches!(checked.cause, Some(Cause::Gateway | Cause::Unsupported));
     checked.finding == Finding::ProbeError && by_us
@@ -111,9 +111,9 @@ fn untried(kind: Kind, works: Works, problem: String, fix: String) -> Verdict {
     Verdict { kind, works, marks, problem, fix }
 }
 
-impl Said {
+impl Diagnosed {
     fn verdict(self, deployment: &Deployment, obstacle: Option<Obstacle>) -> Verdict {
-        let Said { kind, works, problem, fix } = self;
+        let Diagnosed { kind, works, problem, fix } = self;
         let at = kind.step();
         let mut marks = marks(deployment, at, works);
         // A server that gave no answer of the API may have looked neither at the key nor at the model.
@@ -121,10 +121,10 @@ impl Said {
         let in_doubt = if is_silent { Some(Step::Credential) } else { kind.first_in_doubt() };
         for (step, mark) in Step::ALL.into_iter().zip(&mut marks) {
             let is_in_doubt = in_doubt.zip(at).is_some_and(|(from, at)| (from..at).contains(&step));
-            if is_in_doubt && *mark == Mark::Well {
+            if is_in_doubt && *mark == Mark::Passed {
                 *mark = Mark::Unsure;
             }
-            // The proxy looks the host up.
+            // The proxy resolves the host.
             if kind == Kind::Proxy && step == Step::Dns {
                 *mark = Mark::Unneeded;
             }
@@ -151,14 +151,14 @@ fn marks(deployment: &Deployment, at: Option<Step>, works: Works) -> [Mark; Step
             Some(at) if step == at && works == Works::No => Mark::Failed,
             Some(at) if step == at => Mark::Unsure,
             Some(at) if step > at => Mark::Unreached,
-            _ if needed => Mark::Well,
+            _ if needed => Mark::Passed,
             _ => Mark::Unneeded,
         }
     })
 }
 
-/// What the config says without asking anybody.
-fn by_config(deployment: &Deployment) -> Option<Said> {
+/// What the config shows without a probe.
+fn by_config(deployment: &Deployment) -> Option<Diagnosed> {
     let why = deployment.misconfigured.as_ref()?;
     let kind = match why.lack {
         Lack::Provider => Kind::UnknownProvider,
@@ -168,24 +168,24 @@ fn by_config(deployment: &Deployment) -> Option<Said> {
         Lack::Setting => Kind::MissingSetting,
     };
     let (problem, fix) = (why.problem.to_string(), why.hint.to_string());
-    Some(Said { kind, works: Works::No, problem, fix })
+    Some(Diagnosed { kind, works: Works::No, problem, fix })
 }
 
-/// What the check says; nothing where all is well.
+/// What the probe shows; `None` if the deployment works.
 fn by_check(
     deployment: &Deployment,
     checked: &Checked,
     models: &[Box<str>],
     unix_ms: u64,
-) -> Option<Said> {
+) -> Option<Diagnosed> {
     let message = &*checked.message;
     let failure =
         |cause| Failure { cause, obstacle: checked.obstacle, status: checked.status, message };
-    let said = match checked.finding {
+    let diagnosed = match checked.finding {
         Finding::Healthy => return None,
         Finding::Unknown(Doubt::Shallow) if deployment.probing.metadata => return None,
-        Finding::RateLimited(rest_ms) => {
-            rate_limited(deployment, &failure(Cause::RateLimited), rest_ms, unix_ms)
+        Finding::RateLimited(hold_ms) => {
+            rate_limited(deployment, &failure(Cause::RateLimited), hold_ms, unix_ms)
         }
         Finding::Failing(Cause::NotFound) if knows_no_path(deployment, checked, models) => {
             doubtful(Doubt::NoPath, checked)
@@ -193,26 +193,24 @@ fn by_check(
         Finding::Failing(Cause::NotFound) if !failure(Cause::NotFound).is_redirect() => {
             no_model(deployment, &failure(Cause::NotFound), models, unix_ms)
         }
-        Finding::Failing(cause) => Said {
+        Finding::Failing(cause) => Diagnosed {
             kind: kind_of(&failure(cause)),
             works: Works::No,
             problem: advice::problem(deployment, &failure(cause)),
             fix: advice::fix(deployment, &failure(cause)).unwrap_or_default(),
         },
         Finding::Unknown(doubt) => doubtful(doubt, checked),
-        Finding::ProbeError => Said {
+        Finding::ProbeError => Diagnosed {
             kind: Kind::ProbeRefused,
             works: Works::Unknown,
-            problem: format!(
-                "the provider answers, and does not take the check's request: {message}"
-            ),
+            problem: format!("the provider answers, but refuses the probe's request: {message}"),
             fix:
-                "see model_info: mode, health_check_params, health_check_max_tokens; requests may \
-                  well be answered"
+                "check mode, health_check_params and health_check_max_tokens in model_info; it may \
+                  still answer requests"
                     .to_owned(),
         },
     };
-    Some(said)
+    Some(diagnosed)
 }
 
 /// What kind of failure it is.
@@ -271,72 +269,71 @@ fn behind(obstacle: Obstacle) -> Kind {
 fn rate_limited(
     deployment: &Deployment,
     failure: &Failure<'_>,
-    rest_ms: Option<u64>,
+    hold_ms: Option<u64>,
     unix_ms: u64,
-) -> Said {
+) -> Diagnosed {
     let mut problem = advice::problem(deployment, failure);
-    if let Some(rest_ms) = rest_ms {
-        let until = when::time_of_day(unix_ms.saturating_add(rest_ms));
-        problem = format!("for {} s, until {until}, {problem}", rest_ms.div_ceil(1000));
+    if let Some(hold_ms) = hold_ms {
+        let until = when::time_of_day(unix_ms.saturating_add(hold_ms));
+        problem = format!("for {} s, until {until}, {problem}", hold_ms.div_ceil(1000));
     }
     let fix = advice::fix(deployment, failure).unwrap_or_default();
-    Said { kind: Kind::RateLimited, works: Works::No, problem, fix }
+    Diagnosed { kind: Kind::RateLimited, works: Works::No, problem, fix }
 }
 
-/// What providers say of a model that they have taken away.
-const GONE: [&str; 5] =
+/// Words of providers about a model that they have retired.
+const RETIRED: [&str; 5] =
     ["deprecated", "decommissioned", "retired", "no longer available", "no longer supported"];
 
-/// Whether all speaks for a wrong address: a 404 that is about no model, of a server that lists none. That the
-/// config names the mode proves nothing about the address.
+/// Whether the address is probably wrong: the server lists no models, and its 404 is not about a model. That
+/// the config names the mode proves nothing about the address.
 fn knows_no_path(deployment: &Deployment, checked: &Checked, models: &[Box<str>]) -> bool {
-    let said = checked.message.to_ascii_lowercase();
+    let message = checked.message.to_ascii_lowercase();
     let model = deployment.endpoint.upstream_model.to_ascii_lowercase();
     let words = ["model", "deployment", &*model];
-    let is_about_models = words.iter().chain(&GONE).any(|word| said.contains(*word));
+    let is_about_models = words.iter().chain(&RETIRED).any(|word| message.contains(*word));
     checked.status == Some(404) && models.is_empty() && !is_about_models
 }
 
-/// The provider does not know the model: it is misspelt, or it is no more.
+/// The provider does not know the model: it is misspelt or retired.
 fn no_model(
     deployment: &Deployment,
     failure: &Failure<'_>,
     models: &[Box<str>],
     unix_ms: u64,
-) -> Said {
-    let said = failure.message.to_ascii_lowercase();
+) -> Diagnosed {
+    let message = failure.message.to_ascii_lowercase();
     let model = &*deployment.endpoint.upstream_model;
     let mut problem = advice::problem(deployment, failure);
     let ended = deployment.facts.deprecation_date.as_deref();
     let ended = ended.filter(|date| **date <= *when::date(unix_ms));
     let mut kind = Kind::ModelNotFound;
     let mut fix = advice::fix(deployment, failure).unwrap_or_default();
-    if ended.is_some() || GONE.iter().any(|word| said.contains(word)) {
+    if ended.is_some() || RETIRED.iter().any(|word| message.contains(word)) {
         kind = Kind::ModelDeprecated;
         let date = ended.map_or(String::new(), |date| format!(" (on {date}, by the price list)"));
         let status = failure.status.map_or(String::new(), |status| format!(" ({status})"));
-        problem =
-            format!("the provider has taken `{model}` away{date}{status}: {}", failure.message);
-        fix = format!("write a model that it still has in place of `{model}`");
+        problem = format!("the provider has retired `{model}`{date}{status}: {}", failure.message);
+        fix = format!("replace `{model}` with a model that the provider still has");
     } else {
         let advice = advice(deployment, models);
         if !advice.is_empty() {
             fix = format!("{advice} {fix}");
         }
     }
-    Said { kind, works: Works::No, problem, fix }
+    Diagnosed { kind, works: Works::No, problem, fix }
 }
 
-/// Models that a provider's list may have for all of them to be named.
+/// A list of at most so many models is quoted whole.
 const FEW: usize = 5;
 
-/// What could be meant: what the provider itself lists decides, else the price list.
+/// Suggests a model: from the provider's own list, else from the price list.
 fn advice(deployment: &Deployment, models: &[Box<str>]) -> String {
     let model = &deployment.endpoint.upstream_model;
     let provider = &*deployment.endpoint.provider.name;
     if models.is_empty() {
         let own = |key: &'static str| {
-            key.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/')).unwrap_or(key)
+            key.strip_prefix(provider).and_then(|tail| tail.strip_prefix('/')).unwrap_or(key)
         };
         let names = prices::of_provider(provider).map(|(key, _)| own(key));
         return config::did_you_mean(&config::nearest(model, names));
@@ -349,43 +346,45 @@ fn advice(deployment: &Deployment, models: &[Box<str>]) -> String {
     config::did_you_mean(&near)
 }
 
-fn doubtful(doubt: Doubt, checked: &Checked) -> Said {
+fn doubtful(doubt: Doubt, checked: &Checked) -> Diagnosed {
     let status = checked.status.map_or(String::new(), |status| format!(" ({status})"));
     let is_empty =
         checked.message.is_empty() || checked.message.starts_with("the upstream answered ");
-    let said = if is_empty { status } else { format!("{status}: {}", checked.message) };
+    let detail = if is_empty { status } else { format!("{status}: {}", checked.message) };
     let (kind, works, problem, fix) = match doubt {
         Doubt::NoPath => (
             Kind::NoSuchPath,
             Works::No,
-            format!("the server has nothing at this address{said}"),
-            "add /v1 to api_base, or whatever the API stands below; or set model_info.mode to what \
-             the model does",
+            format!("the server has nothing at this address{detail}"),
+            "add /v1, or the API's own path, to api_base; or correct model_info.mode",
         ),
         Doubt::WrongMode => (
             Kind::WrongMode,
             Works::Unknown,
-            format!("the model does something else than it was asked for{said}"),
-            "set model_info.mode to what it does",
+            format!("the model has another mode than the probe{detail}"),
+            "set model_info.mode to the model's mode",
         ),
         Doubt::Model => (
             Kind::PatternUntried,
             Works::Unknown,
-            format!("the provider lacks `{}`, which stood for the pattern{said}", checked.model),
+            format!(
+                "the provider lacks `{}`, which was probed for the pattern{detail}",
+                checked.model
+            ),
             "set model_info.health_check_model to a model that the account has",
         ),
         Doubt::Unserved => (
             Kind::ModeNotServed,
             Works::Unknown,
-            format!("it can be reached; what the model does can not be asked for{said}"),
-            "set model_info.mode if the model does something else",
+            format!("it can be reached; its mode cannot be probed{detail}"),
+            "set model_info.mode if the model has another mode",
         ),
         Doubt::Shallow => (
             Kind::Reachable,
             Works::Unknown,
-            "it can be reached; whether it answers was not asked".to_owned(),
-            "for a pattern set model_info.health_check_model; some modes are only looked at",
+            "it can be reached; whether the model answers was not probed".to_owned(),
+            "for a pattern set model_info.health_check_model; some modes are never probed with a call",
         ),
     };
-    Said { kind, works, problem, fix: fix.to_owned() }
+    Diagnosed { kind, works, problem, fix: fix.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! Moments as people read them, in UTC.
+//! Times in UTC, for people.
 //!
 //! Called by the verdicts. Always true: the moment is an argument.
 

@@ -79,13 +79,13 @@ verdicts! {
         "the name no-such-host.invalid does not resolve", "correct the host in api_base";
     a_port_without_a_listener: refused,
         "refuses connections: no server runs there", "start the server";
-    a_firewall_that_drops_everything: filtered, "nothing comes back from", "firewall";
+    a_firewall_that_drops_everything: filtered, "no reply from", "firewall";
     a_network_without_a_route: unreachable,
-        "no way from this machine to 255.255.255.255:8000", "route, VPN";
+        "this machine has no route to 255.255.255.255:8000", "route, VPN";
     a_certificate_of_an_unknown_issuer: tls_untrusted,
-        "nobody whom this machine trusts has signed", "SSL_CERT_FILE";
-    a_certificate_for_another_name: tls_other_name, "elsewhere.example", "into api_base";
-    a_certificate_that_has_expired: tls_not_valid_now, "certificate expired", "renewed";
+        "is not signed by a trusted CA", "SSL_CERT_FILE";
+    a_certificate_for_another_name: tls_other_name, "elsewhere.example", "in api_base";
+    a_certificate_that_has_expired: tls_not_valid_now, "certificate expired", "renew the certificate";
     a_port_without_tls: tls_not_spoken, "does not speak TLS", "http://";
     a_server_that_is_silent_in_the_handshake: tls_silent,
         "does not finish the TLS handshake", "check the port";
@@ -94,22 +94,22 @@ verdicts! {
     a_tls_port_that_is_called_in_the_clear: not_http, "does not speak HTTP", "https://";
     a_key_that_is_refused: auth,
         "(401): Incorrect API key provided", "the environment variable MY_KEY";
-    a_key_that_may_not_use_the_model: permission, "(403): Country", "give the account";
-    an_account_without_money: quota, "no money or allowance left (429)", "pay";
+    a_key_that_may_not_use_the_model: permission, "(403): Country", "give the account of the key in";
+    an_account_without_money: quota, "quota or money is used up (429)", "pay";
     a_model_that_is_misspelt: model_not_found, "no model `gpt-4oo` (404)", "did you mean `gpt-4o`";
     a_model_that_was_retired: model_deprecated,
-        "has taken `text-davinci-003` away (404)", "in place of `text-davinci-003`";
+        "has retired `text-davinci-003` (404)", "replace `text-davinci-003` with";
     an_engine_that_is_up_without_its_model: not_ready,
-        "the server is up, its model is not (503): Loading model", "wait while it loads";
+        "the server is up, but its model is not (503): Loading model", "wait while it loads";
     a_rate_limit: rate_limited, "for 30 s, until ", "add a deployment";
-    a_provider_that_has_too_much_to_do: overloaded, "too much to do (529)", "second provider";
+    a_provider_that_has_too_much_to_do: overloaded, "the provider is overloaded (529)", "second provider";
     a_server_that_fails: server_error, "the server fails (500): EngineCore", "server's log";
     a_server_that_crashes_over_the_request: crashed,
-        "closes it without a whole answer", "restart it";
-    a_server_that_hangs: no_answer, "takes the request and does not answer within 2 s", "hangs";
+        "closes it before the answer is complete", "restart it";
+    a_server_that_hangs: no_answer, "accepts the request and does not answer within 2 s", "hangs";
     an_address_without_its_path: no_such_path, "nothing at this address (404)", "add /v1";
-    an_address_that_only_leads_on: redirect, "leads to another one (301)", "https://";
-    a_page_in_place_of_an_answer: bad_response, "this is no answer of the API", "with its /v1";
+    an_address_that_only_leads_on: redirect, "redirects to another one (301)", "https://";
+    a_page_in_place_of_an_answer: bad_response, "the answer is not one of the API", "with its /v1";
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn a_server_that_crashes_after_its_start_is_found_gone() {
     let (done, page) = examine(&text);
     let one = &page["deployments"][0];
     assert_eq!((done.code(), &one["verdict"]), (Some(1), &json!("refused")), "{one:#}");
-    assert!(one["fix"].as_str().unwrap().contains("if it ran before it has crashed"), "{one:#}");
+    assert!(one["fix"].as_str().unwrap().contains("read its log if it has crashed"), "{one:#}");
 }
 
 #[test]
@@ -251,7 +251,7 @@ fn a_model_that_does_something_else_is_not_broken() {
 fn a_pattern_is_not_broken_for_one_model_that_the_account_lacks() {
     let upstream = FakeUpstream::with(|_| faults::no_model("The model does not exist."));
     let config = Config::open().with("openai/*", "a", &upstream, json!({"model": "openai/*"}));
-    doubted(&config, "pattern_untried", "model", "which stood for the pattern (404)");
+    doubted(&config, "pattern_untried", "model", "which was probed for the pattern (404)");
 }
 
 #[test]
@@ -267,7 +267,7 @@ fn a_mode_that_the_provider_lacks_is_reported_as_not_served() {
     let params = json!({"model": "groq/x", "api_key": "k", "api_base": upstream.api_base()});
     let info = json!({"id": "a", "mode": "batch"});
     let entry = json!({"model_name": "m", "litellm_params": params, "model_info": info});
-    doubted(&Config::open().entry(entry), "mode_not_served", "probe", "can not be asked for");
+    doubted(&Config::open().entry(entry), "mode_not_served", "probe", "its mode cannot be probed");
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn a_fault_of_this_process_is_not_laid_at_the_providers_door() {
         (&one["verdict"], &one["steps"]["tcp"]),
         (&json!("not_checked"), &json!("not_reached"))
     );
-    assert!(one["problem"].as_str().unwrap().contains("the check could not be made"), "{one:#}");
+    assert!(one["problem"].as_str().unwrap().contains("the probe could not be sent"), "{one:#}");
     assert!(upstream.requests().is_empty());
 }
 
@@ -320,7 +320,7 @@ fn a_proxy_that_gives_no_way_is_named_and_not_the_provider() {
         assert_eq!((done.code(), &one["steps"]["dns"]), (Some(1), &json!("not_needed")), "{one:#}");
         let problem = one["problem"].as_str().unwrap();
         assert!(
-            problem.contains("no way to api.example:443") && problem.contains(why),
+            problem.contains("cannot connect to api.example:443") && problem.contains(why),
             "{problem}"
         );
         assert!(one["fix"].as_str().unwrap().contains("NO_PROXY"), "{one:#}");
@@ -352,7 +352,7 @@ fn a_resolver_that_says_nothing_is_named() {
     let one = &page["deployments"][0];
     assert_eq!((&one["verdict"], &one["step"]), (&json!("dns_silent"), &json!("dns")), "{one:#}");
     assert_eq!((done.status.code(), &one["works"]), (Some(1), &json!(false)), "{one:#}");
-    assert!(one["problem"].as_str().unwrap().contains("asked for name.example"), "{one:#}");
+    assert!(one["problem"].as_str().unwrap().contains("a query for name.example"), "{one:#}");
 }
 
 #[test]

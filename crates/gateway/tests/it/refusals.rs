@@ -48,7 +48,7 @@ fn the_causes_of_an_unavailable_model_are_named_in_one_sentence() {
     says(&limits, "all of its deployments are rate limited; the first is free again in");
     let hint = limits["deployments"][0]["hint"].as_str().unwrap();
     assert!(hint.contains("as the provider asked"), "{hint}");
-    assert!(hint.contains("add a deployment with a key of its own"), "{hint}");
+    assert!(hint.contains("add a deployment with another key"), "{hint}");
     let left: u64 = answer.header("retry-after").unwrap().parse().unwrap();
     assert!((15..=20).contains(&left), "{left}");
     assert_eq!(limited.requests().len(), 2, "no upstream was called again");
@@ -57,7 +57,7 @@ fn the_causes_of_an_unavailable_model_are_named_in_one_sentence() {
     let hale = pair(&failing, &failing).start();
     let broken = expect_error(&chat(&hale, "m"), 500, "upstream_failed");
     says(&broken, "are failing");
-    says(&broken, "Fix: look into the server's log");
+    says(&broken, "Fix: read the server's log");
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! One request on its way, and what it may use.
+//! An accepted request with its connection, config and access.
 //!
-//! Made by the router for each request, borrowed by the proxy and the pages. Always true: it holds the config
-//! that the request began with, whatever is reloaded meanwhile.
+//! Made by the router for each request, used by the proxy and the pages. Always true: it holds the config that
+//! the request started with, also after a reload.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,24 +18,24 @@ use crate::http::refusal::Refusal;
 use crate::limits::Held;
 use crate::state::{Serving, Worker};
 
-/// One request on its way, and what it may use.
+/// An accepted request with its connection, config and access.
 pub(crate) struct Arrival {
     /// The worker that serves it.
     pub(crate) worker: Rc<Worker>,
-    /// The connection that it came on.
+    /// Its connection.
     pub(crate) connection: Rc<ClientConn>,
-    /// The config that it began with.
+    /// The config that it started with.
     pub(crate) serving: Arc<Serving>,
     /// When its head was complete.
     pub(crate) at: Micros,
-    /// Its id, the client's own where it sent one.
+    /// Its id: the client's own if it sent one.
     pub(crate) call_id: Arc<str>,
-    /// Who sent it.
+    /// What its client may do.
     pub(crate) access: Access,
 }
 
 impl Arrival {
-    /// Reads the whole body, which counts as `held`.
+    /// Reads the whole body and counts it as `held`.
     ///
     /// # Errors
     /// The refusal to send.

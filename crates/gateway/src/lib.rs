@@ -1,5 +1,5 @@
-//! Hale: an LLM gateway that knows which deployment is well, sends traffic only there, and explains
-//! itself when it can not.
+//! Hale: an LLM gateway that tracks which deployments are healthy, routes only to those, and explains every
+//! failure.
 //!
 //! The process: arguments, config, workers, shutdown. Start reading at [`process`] for the process and
 //! at [`router`] for a request. The binary calls [`run`]; the tests of the binary read its table of endpoints.

@@ -1,8 +1,8 @@
-//! What the system lets this process have, and what of it clients may take: descriptors and memory.
+//! Limits of the process: the descriptors and the memory that clients may use.
 //!
-//! Asked at start, at each reload, and for each body. Always true: half of the descriptors are left for upstreams, and
-//! what bodies may hold together is at most a quarter of an enforced limit of memory, since a body is
-//! held up to three times on its way: as it came, as it is sent, and in the buffers of a connection.
+//! Used at start, at each reload, and for each body. Always true: half of the descriptors are left for upstreams;
+//! all bodies together hold at most a quarter of an enforced memory limit, because a body may be in memory three
+//! times: as it came, as it is sent, and in the buffers of a connection.
 
 use std::fs;
 use std::sync::Arc;
@@ -11,23 +11,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use hale_core::settings::Bounds;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are neither a client's nor an upstream's: standard streams, log, files being read,
-/// and some for each worker.
+/// Descriptors that are kept free of clients and upstreams: for standard streams, the log and files.
 const OWN_DESCRIPTORS: usize = 16;
-/// What each worker has open for itself: its listener, its reactor.
+/// Descriptors of each worker: its listener and its reactor.
 const PER_WORKER: usize = 8;
 
-/// Asks for as many descriptors as the system allows; most shells and services grant more than they give.
+/// Raises the soft limit of descriptors to the hard limit, which is usually much higher.
 pub(crate) fn raise_descriptors() {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum {
         let wanted = Rlimit { current: maximum, maximum };
-        // Some systems name a maximum that they do not grant; then it stays as it was.
+        // Some systems do not grant their own maximum; then the limit stays as it was.
         let _kept: Result<(), _> = setrlimit(Resource::Nofile, wanted);
     }
 }
 
-/// How many clients each of `workers` may have connected.
+/// How many client connections each of `workers` may have.
 pub(crate) fn clients_per_worker(workers: usize) -> usize {
     let limit = getrlimit(Resource::Nofile)
         .current
@@ -40,7 +39,7 @@ fn share(limit: usize, workers: usize) -> usize {
     (limit.saturating_sub(own) / 2 / workers.max(1)).max(1)
 }
 
-/// Lowers what bodies may hold to what the memory of this process has room for, and says so.
+/// Lowers the limit of buffered bodies to a quarter of the memory limit, and logs it.
 pub(crate) fn fit(bounds: &mut Bounds) {
     if let Some(limit) = memory_limit() {
         fit_into(bounds, limit);
@@ -58,19 +57,19 @@ fn fit_into(bounds: &mut Bounds, limit: u64) {
     }
 }
 
-/// The least of the limits of memory that are enforced on this process, bytes.
+/// The lowest memory limit that is enforced on this process, bytes.
 fn memory_limit() -> Option<u64> {
     let resources = [Resource::Data, Resource::As].map(|one| getrlimit(one).current);
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     let groups = groups(&own).into_iter().map(|file| {
-        // A limit that is not set is the text `max`, or a number beyond all memory.
+        // An unset limit is the text `max`, or a number larger than any memory.
         let text = fs::read_to_string(file).ok()?;
         text.trim().parse().ok().filter(|limit| *limit < u64::MAX / 4)
     });
     resources.into_iter().chain(groups).flatten().min()
 }
 
-/// Where the limits of the control groups stand that `/proc/self/cgroup` names, of both versions.
+/// The limit files of the control groups in `/proc/self/cgroup`, of both versions.
 fn groups(own: &str) -> Vec<String> {
     let mut files = vec![
         "/sys/fs/cgroup/memory.max".to_owned(),
@@ -91,22 +90,22 @@ fn groups(own: &str) -> Vec<String> {
     files
 }
 
-/// Bytes of bodies in the memory of the process.
+/// The bytes of all bodies in the process's memory.
 #[derive(Default)]
 pub(crate) struct Buffered {
     held: AtomicUsize,
-    /// Of those, the ones held beyond the first content of an answer.
+    /// Bytes that are kept beyond the first content of an answer; they are part of `held`.
     kept: AtomicUsize,
 }
 
 impl Buffered {
-    /// How many are held.
+    /// The number of bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.held.load(Ordering::Relaxed)
     }
 }
 
-/// Counts `more`, unless that would be more than `limit` in all.
+/// Adds `more`, unless the sum would exceed `limit`.
 fn add(count: &AtomicUsize, more: usize, limit: usize) -> bool {
     let before = count.fetch_add(more, Ordering::Relaxed);
     let fits = before.saturating_add(more) <= limit;
@@ -116,21 +115,21 @@ fn add(count: &AtomicUsize, more: usize, limit: usize) -> bool {
     fits
 }
 
-/// Bytes that count as held by the process until this is dropped.
+/// Counts bytes as held until it is dropped.
 pub(crate) struct Held {
     all: Arc<Buffered>,
     bytes: usize,
-    /// Whether they count as kept beyond the first content of an answer.
+    /// Whether they are kept beyond the first content of an answer.
     is_kept: bool,
 }
 
 impl Held {
-    /// Nothing yet.
+    /// Holds no bytes.
     pub(crate) fn none(all: &Arc<Buffered>) -> Held {
         Held { all: all.clone(), bytes: 0, is_kept: false }
     }
 
-    /// Counts `more` bytes, unless the process holds too many already.
+    /// Counts `more` bytes, unless the process would hold too many.
     pub(crate) fn add(&mut self, more: usize, limit: usize) -> bool {
         let fits = add(&self.all.held, more, limit);
         if fits {
@@ -139,12 +138,12 @@ impl Held {
         fits
     }
 
-    /// How many bytes it counts.
+    /// The number of bytes it counts.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Counts its bytes as kept beyond the first content of an answer, unless more than `limit` would be.
+    /// Counts its bytes as kept beyond the first content of an answer, unless the sum would exceed `limit`.
     pub(crate) fn keep(&mut self, limit: usize) -> bool {
         self.is_kept = self.is_kept || add(&self.all.kept, self.bytes, limit);
         self.is_kept

@@ -1,6 +1,6 @@
-//! `hale check FILE`: every problem of a config, and whether it can be served.
+//! `hale check FILE`: prints every problem of a config, and whether it can be served.
 //!
-//! Called by `main`; the doctor lists problems in the same way.
+//! Called by `main`; the doctor also lists problems with it.
 
 use std::process::ExitCode;
 
@@ -30,7 +30,7 @@ pub(crate) fn run(options: &CheckOptions) -> ExitCode {
     }
 }
 
-/// All problems of a config, one a line.
+/// All problems of a config, one per line.
 pub(crate) fn listed(loaded: &Loaded) -> String {
     let line = |problem: &Problem| match problem.severity {
         Severity::Error => format!("error: {problem}\n"),

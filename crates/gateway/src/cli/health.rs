@@ -1,7 +1,7 @@
-//! `hale health`: asks a running gateway for its `/health` and prints it.
+//! `hale health`: fetches `/health` from a running gateway and prints it.
 //!
-//! Called by `main`. Always true: the page goes to standard output and everything else to standard error;
-//! the exit code says whether there was a page.
+//! Called by `main`. Always true: the page goes to standard output, messages go to standard error; the exit
+//! code says whether there was a page.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -15,12 +15,12 @@ use super::HealthOptions;
 use crate::console::{complain, print};
 use crate::upstream::{self, Upstream, UpstreamRequest};
 
-/// How long a gateway may take: without background checks it asks its providers first.
+/// Longest wait for the gateway: without background probes it probes its providers first.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Largest page, bytes.
+/// Size limit of the page, bytes.
 const PAGE_MAX: usize = 256 << 20;
 
-/// Asks and prints.
+/// Fetches the page and prints it.
 pub(crate) fn run(options: &HealthOptions) -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -48,7 +48,7 @@ pub(crate) fn run(options: &HealthOptions) -> ExitCode {
 async fn fetch(options: &HealthOptions) -> Result<(bool, String), String> {
     let base = options.url.trim_end_matches('/');
     if !base.starts_with("http://") && !base.starts_with("https://") {
-        return Err("is no address; write http://HOST:PORT".to_owned());
+        return Err("is not an address; use http://HOST:PORT".to_owned());
     }
     let upstream = Upstream::parse(base);
     let mut headers = HeaderMap::new();
@@ -76,21 +76,21 @@ async fn fetch(options: &HealthOptions) -> Result<(bool, String), String> {
     while let Some(piece) = body.piece().await {
         whole.extend_from_slice(&piece.map_err(|_| "the answer was cut".to_owned())?);
         if whole.len() > PAGE_MAX {
-            return Err("the answer is too large to be a page of health".to_owned());
+            return Err("the answer is too large for a health page".to_owned());
         }
     }
     let page: serde_json::Value = serde_json::from_slice(&whole).map_err(|_| {
-        format!("answered {status} with something that is no JSON; is it a gateway?")
+        format!("answered {status} with a body that is not JSON; check that a gateway runs there")
     })?;
     Ok((status.is_success(), indented(&page)))
 }
 
-/// With four spaces, as the reference prints it.
+/// JSON indented by four spaces, as LiteLLM prints it.
 fn indented(page: &serde_json::Value) -> String {
     let mut text = Vec::new();
     let four = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, four);
-    // A value that was parsed can be written, and writing to memory does not fail.
+    // A parsed value can be serialized, and writing to memory cannot fail.
     let _written = serde::Serialize::serialize(page, &mut serializer);
     String::from_utf8(text).unwrap_or_default()
 }

@@ -1,7 +1,7 @@
-//! Command line: what the reference's users type, and our own subcommands.
+//! The command line: LiteLLM's flags, and Hale's own subcommands.
 //!
-//! Called by `main`. Always true: flags work in both spellings (`--num_workers`, `--num-workers`); a
-//! flag of the reference that means nothing here is named once and ignored.
+//! Called by `main`. Always true: flags work in both spellings (`--num_workers`, `--num-workers`); a flag of
+//! LiteLLM that has no meaning here warns once and is ignored.
 
 pub(crate) mod check;
 pub(crate) mod health;
@@ -21,13 +21,13 @@ pub(crate) enum Command {
     Serve(ServeOptions),
     /// Check a config.
     Check(CheckOptions),
-    /// Find out what keeps deployments from working.
+    /// Diagnose the deployments of a config.
     Doctor(DoctorOptions),
     /// Show the health of a running gateway.
     Health(HealthOptions),
-    /// Show what the gateway does, without keys or network.
+    /// Simulate an outage, without keys or network.
     Demo(DemoOptions),
-    /// Nothing more.
+    /// Exit: the output is printed already.
     Exit(ExitCode),
 }
 
@@ -46,45 +46,45 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Sub {
-    /// Serves; the same as no subcommand
+    /// Run the gateway (default)
     Serve(ServeOptions),
-    /// Loads a config and prints every problem it has
+    /// Load a config and print every problem
     Check(CheckOptions),
-    /// Asks every deployment of a config once and says what is wrong and what to do about it
+    /// Probe every deployment of a config once, and print what is wrong and how to fix it
     Doctor(DoctorOptions),
-    /// Asks a running gateway for the health of its deployments and prints it
+    /// Print the health of a running gateway's deployments
     Health(HealthOptions),
-    /// Shows an outage and how it is survived: three simulated providers, no key, no network
+    /// Simulate an outage: four simulated providers, no key, no network
     Demo(DemoOptions),
 }
 
-/// What to check.
+/// Options of `hale check`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CheckOptions {
     /// The config file
     #[arg(value_name = "FILE")]
     pub(crate) config: String,
-    /// Makes unknown and duplicate keys errors
+    /// Treat unknown and duplicate keys as errors
     #[arg(long)]
     pub(crate) strict: bool,
 }
 
-/// What to examine.
+/// Options of `hale doctor`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DoctorOptions {
     /// The config file
     #[arg(value_name = "FILE")]
     pub(crate) config: String,
-    /// Prints JSON, for programs
+    /// Print JSON, for programs
     #[arg(long)]
     pub(crate) json: bool,
-    /// Shows each deployment, also of groups that are well in a long list
+    /// Show each deployment, also of groups that work
     #[arg(long)]
     pub(crate) all: bool,
-    /// How long each deployment may take [default: its health_check_timeout, else 30]
+    /// Time limit of each deployment's probe, in seconds [default: its health_check_timeout, else 30]
     #[arg(long, value_name = "SECONDS", value_parser = milliseconds)]
     pub(crate) timeout: Option<u64>,
-    /// Makes unknown and duplicate keys errors
+    /// Treat unknown and duplicate keys as errors
     #[arg(long)]
     pub(crate) strict: bool,
 }
@@ -95,21 +95,21 @@ fn milliseconds(text: &str) -> Result<u64, String> {
     ms.ok_or_else(|| "expected a number of seconds above 0, at most 86400".to_owned())
 }
 
-/// Which gateway to ask.
+/// Options of `hale health`.
 #[derive(Args, Clone)]
 pub(crate) struct HealthOptions {
-    /// Its address
+    /// The gateway's address
     #[arg(long, default_value = "http://127.0.0.1:4000")]
     pub(crate) url: String,
-    /// Its key
+    /// A key of the gateway
     #[arg(long, env = "LITELLM_MASTER_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
 }
 
-/// How to show.
+/// Options of `hale demo`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DemoOptions {
-    /// How long, seconds
+    /// Length of the demo, in seconds
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(12..=3600))]
     pub(crate) seconds: u64,
     /// The port to listen on; 0 takes a free one
@@ -117,7 +117,7 @@ pub(crate) struct DemoOptions {
     pub(crate) port: u16,
 }
 
-/// Flags of the reference that mean nothing here, and whether a value follows them.
+/// Flags of LiteLLM that have no meaning here, and whether a value follows them.
 const MEANINGLESS: &[(&str, bool)] = &[
     ("--run_gunicorn", false),
     ("--run_hypercorn", false),
@@ -142,7 +142,7 @@ const MEANINGLESS: &[(&str, bool)] = &[
 pub(crate) fn parse() -> Command {
     let (arguments, ignored) = without_meaningless(std::env::args_os().collect());
     for flag in ignored {
-        complain(&format!("warning: {flag} means nothing to hale and is ignored"));
+        complain(&format!("warning: {flag} has no meaning in Hale and is ignored"));
     }
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
@@ -173,13 +173,13 @@ pub(crate) fn parse() -> Command {
     }
 }
 
-/// `--health` asks instead of serving.
+/// `--health` prints the health of a running gateway instead of serving.
 fn serve_or_ask(options: ServeOptions) -> Command {
     if !options.health {
         return Command::Serve(options);
     }
     let host = match options.host.as_deref() {
-        // What listens on every address is reached on this one.
+        // A gateway that listens on every address is reached on loopback.
         None | Some("0.0.0.0" | "::") => "127.0.0.1".to_owned(),
         Some(host) if host.contains(':') && !host.starts_with('[') => format!("[{host}]"),
         Some(host) => host.to_owned(),
@@ -191,9 +191,9 @@ fn serve_or_ask(options: ServeOptions) -> Command {
 fn without_meaningless(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {
     let mut kept = Vec::with_capacity(arguments.len());
     let mut ignored = Vec::new();
-    let mut rest = arguments.into_iter().peekable();
-    while let Some(argument) = rest.next() {
-        // The seed document spells it so.
+    let mut arguments = arguments.into_iter().peekable();
+    while let Some(argument) = arguments.next() {
+        // LiteLLM's users write it with one dash, too.
         if argument == "-health" {
             kept.push("--health".into());
             continue;
@@ -203,15 +203,15 @@ fn without_meaningless(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>)
             Some((name, _)) => (name.to_owned(), true),
             None => (text, false),
         };
-        let spelled = name.strip_prefix("--").map(|rest| format!("--{}", rest.replace('-', "_")));
+        let spelled = name.strip_prefix("--").map(|flag| format!("--{}", flag.replace('-', "_")));
         match MEANINGLESS.iter().find(|(flag, _)| Some(*flag) == spelled.as_deref()) {
             None => kept.push(argument),
             Some((flag, takes_value)) => {
                 ignored.push((*flag).to_owned());
                 let value_follows =
-                    rest.peek().is_some_and(|next| !next.to_string_lossy().starts_with('-'));
+                    arguments.peek().is_some_and(|next| !next.to_string_lossy().starts_with('-'));
                 if *takes_value && !has_value && value_follows {
-                    rest.next();
+                    arguments.next();
                 }
             }
         }

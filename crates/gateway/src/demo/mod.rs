@@ -1,7 +1,7 @@
-//! `hale demo`: an outage and how it is survived, without keys and without a network.
+//! `hale demo`: simulates an outage, without keys and without a network.
 //!
-//! Called by `main`. Always true: the gateway in it is the real one, with a real config; only its
-//! providers are simulated, on loopback, and do what [`script`] says.
+//! Called by `main`. Always true: the gateway is the real one, with a real config; only its providers are
+//! simulated, on loopback, and follow [`script`].
 
 mod narrator;
 mod provider;
@@ -26,9 +26,9 @@ use crate::files::Files;
 use crate::process::{self, Running};
 use crate::upstream::{self, Upstream, UpstreamRequest};
 
-/// Time between two of the demo's own requests.
+/// Time between two requests of the demo.
 const PACE: Duration = Duration::from_millis(125);
-/// The demo's own request.
+/// The request of the demo.
 const QUESTION: &str =
     r#"{"model":"demo","messages":[{"role":"user","content":"Are you there?"}],"max_tokens":20}"#;
 
@@ -44,9 +44,10 @@ pub(crate) fn run(options: &DemoOptions) -> ExitCode {
 }
 
 fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; provider::COUNT]>), String> {
-    let providers = Arc::new(provider::start().map_err(|error| {
-        format!("the simulated providers can not listen on 127.0.0.1: {error}")
-    })?);
+    let providers =
+        Arc::new(provider::start().map_err(|error| {
+            format!("the simulated providers cannot listen on 127.0.0.1: {error}")
+        })?);
     let text = config_text(&*providers, options.seconds);
     let loaded =
         config::load(&Files::with("demo.yaml", text), "demo.yaml", Options::default(), None);
@@ -74,7 +75,7 @@ fn config_text(providers: &[Provider], seconds: u64) -> String {
             provider.address, provider.name
         ));
     }
-    // Often enough that an outage of a few seconds is seen.
+    // Often enough to detect an outage of a few seconds.
     #[allow(clippy::cast_precision_loss, reason = "at most an hour")]
     let interval_s = (seconds as f64 / 40.0).clamp(0.3, 2.0);
     text.push_str(&format!(
@@ -98,7 +99,7 @@ fn play(
         .enable_all()
         .build_local(LocalOptions::default());
     let Ok(runtime) = runtime else {
-        complain("the demo's own thread could not start");
+        complain("the demo's thread cannot start");
         return ExitCode::from(1);
     };
     let address = running.address;
@@ -122,7 +123,7 @@ fn play(
     if lost == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-/// Asks the gateway at a steady pace, each time without waiting for the answers before.
+/// Sends requests at a steady pace, without waiting for earlier answers.
 async fn ask_on_and_on(gateway: SocketAddr, narrator: &Narrator) {
     let mut pace = tokio::time::interval(PACE);
     loop {

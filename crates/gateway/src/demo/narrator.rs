@@ -1,5 +1,5 @@
-//! Tells the audience of the demo who answered, who was checked, who was moved away from and why, and who
-//! came back.
+//! Prints the demo second by second: which deployment answered or was probed, which one lost its traffic and
+//! why, and which one got it back.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -20,31 +20,31 @@ use crate::clock;
 use crate::console::print;
 use crate::state::Process;
 
-/// What came of one of the demo's own requests.
+/// The result of one of the demo's requests.
 pub(super) enum Answer {
-    /// An answer from that deployment; whether another one had failed before.
+    /// An answer from that deployment.
     From {
         /// The deployment's id.
         deployment: String,
-        /// Whether the request was moved.
+        /// Whether another deployment had failed first.
         moved: bool,
     },
     /// No answer, or an error.
     Lost,
 }
 
-/// What was known about a deployment at the last look.
+/// The state of a deployment a second ago.
 #[derive(Clone, Copy, Default)]
 struct Known {
-    /// Whether traffic moved away from it.
-    rests: bool,
-    /// Whether its checks keep traffic away.
-    kept_away: bool,
-    /// When its last check ended.
+    /// Whether it was in cooldown or half-open.
+    cools_down: bool,
+    /// Whether its probes failed.
+    unhealthy: bool,
+    /// When its last probe ended.
     checked_at: Option<Millis>,
 }
 
-/// The narrator. Clones share what was counted.
+/// The narrator. Clones share the counts.
 #[derive(Clone)]
 pub(super) struct Narrator {
     process: Arc<Process>,
@@ -68,7 +68,7 @@ impl Narrator {
         Narrator { process, seconds, count: Rc::default() }
     }
 
-    /// What the audience sees first.
+    /// Prints the introduction.
     pub(super) fn introduce(&self, gateway: SocketAddr, providers: &[Provider]) {
         let mut text =
             format!("Hale listens on http://{gateway}. Behind it, simulated on loopback:\n");
@@ -76,7 +76,7 @@ impl Narrator {
             text.push_str(&format!("  {:<7} {}\n", provider.name, provider.about));
         }
         text.push_str(&format!(
-            "For {} s it is asked 8 times a second. Ask it yourself while it runs:\n\n  \
+            "For {} s it gets 8 requests a second. Send your own while it runs:\n\n  \
              curl http://{gateway}/v1/chat/completions -H 'content-type: application/json' \\\n    \
              -d '{{\"model\":\"demo\",\"messages\":[{{\"role\":\"user\",\"content\":\"hello\"}}]}}'\n\n",
             self.seconds
@@ -84,12 +84,12 @@ impl Narrator {
         print(&text);
     }
 
-    /// Counts a question.
+    /// Counts a request.
     pub(super) fn asked(&self) {
         self.count.borrow_mut().waiting += 1;
     }
 
-    /// Waits for the answers that are still to come.
+    /// Waits for the answers that are still missing.
     pub(super) async fn all_answered(&self) {
         while self.count.borrow().waiting > 0 {
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -110,7 +110,7 @@ impl Narrator {
         }
     }
 
-    /// Tells the demo, second by second, to its end.
+    /// Prints the demo, second by second, to its end.
     pub(super) async fn narrate(&self, stage: &Stage<'_>) {
         let mut clock = tokio::time::interval(Duration::from_secs(1));
         for second in 0.. {
@@ -133,24 +133,24 @@ impl Narrator {
         let mut line = format!("{second:>4} s ");
         for name in providers.iter().map(|provider| provider.name).chain(["last-resort"]) {
             let times = answered.get(name).copied().unwrap_or(0) as usize;
-            // Who answers as a rule has a column.
+            // Deployments that usually answer have a column.
             let width = if matches!(name, "standby" | "last-resort") { 0 } else { 8 };
             if width > 0 || times > 0 {
                 line.push_str(&format!(" {name} {:<width$}", "#".repeat(times)));
             }
         }
-        let (checks, changes) = self.look(&mut count.known);
-        if !checks.is_empty() {
-            line.push_str(&format!(" | checked: {}", checks.join(", ")));
+        let (probes, changes) = self.changes(&mut count.known);
+        if !probes.is_empty() {
+            line.push_str(&format!(" | probed: {}", probes.join(", ")));
         }
         print(&format!("{}\n{changes}", line.trim_end()));
     }
 
-    /// Who was checked since the last look, and lines about whom traffic leaves or gets back.
-    fn look(&self, known: &mut BTreeMap<String, Known>) -> (Vec<String>, String) {
+    /// The probes of the last second, and lines about deployments that lost or got back their traffic.
+    fn changes(&self, known: &mut BTreeMap<String, Known>) -> (Vec<String>, String) {
         let serving = self.process.serving();
         let now = clock::now().millis();
-        let (mut checks, mut changes) = (Vec::new(), String::new());
+        let (mut probes, mut changes) = (Vec::new(), String::new());
         for deployment in &serving.snapshot.deployments {
             let before = known.get(&*deployment.id).copied().unwrap_or_default();
             let staleness_ms = serving.snapshot.checks.staleness_ms();
@@ -158,22 +158,22 @@ impl Narrator {
             let checked_at = last.as_ref().map(|last| last.ended);
             if let Some(last) = last.filter(|_| checked_at != before.checked_at) {
                 let found = match last.finding {
-                    Finding::Healthy => "well",
-                    Finding::RateLimited(_) => "limited",
+                    Finding::Healthy => "healthy",
+                    Finding::RateLimited(_) => "rate limited",
                     Finding::Failing(_) | Finding::Unknown(_) | Finding::ProbeError => "failed",
                 };
-                checks.push(format!("{} {found}", deployment.id));
+                probes.push(format!("{} {found}", deployment.id));
             }
             let unhealthy = deployment.state.checks().unhealthy(now, staleness_ms);
             let verdict = deployment.verdict(now);
             let after = Known {
-                rests: verdict != Verdict::Ready,
-                kept_away: unhealthy.is_some(),
+                cools_down: verdict != Verdict::Ready,
+                unhealthy: unhealthy.is_some(),
                 checked_at,
             };
-            if let (false, Some(cause)) = (before.kept_away, unhealthy) {
+            if let (false, Some(cause)) = (before.unhealthy, unhealthy) {
                 changes.push_str(&format!(
-                    "        -> {} is unhealthy, its checks say: {}\n",
+                    "        -> {} is unhealthy, its probes fail with: {}\n",
                     deployment.id,
                     cause.name()
                 ));
@@ -181,10 +181,10 @@ impl Narrator {
             changes.push_str(&by_traffic(deployment, verdict, before, after));
             known.insert(deployment.id.to_string(), after);
         }
-        (checks, changes)
+        (probes, changes)
     }
 
-    /// Sums up; gives the number of requests without an answer.
+    /// Prints the summary; gives the number of requests without an answer.
     pub(super) fn conclude(&self) -> u32 {
         let count = self.count.borrow();
         let answered: u32 = count.total.values().sum();
@@ -194,25 +194,25 @@ impl Narrator {
             count.lost
         );
         text.push_str(&format!(
-            "{} of them met a failing provider first and were moved without their client noticing.\n",
+            "{} of them met a failing provider first and were answered by another one.\n",
             count.moved
         ));
         for (name, times) in &count.total {
             text.push_str(&format!("  {name:<12} {times:>5}\n"));
         }
-        text.push_str(&self.conclude_checks());
+        text.push_str(&self.conclude_probes());
         print(&text);
         count.lost
     }
 
-    /// How many checks there were, of whom, and what they cost.
-    fn conclude_checks(&self) -> String {
+    /// The number of probes of each deployment, and their cost.
+    fn conclude_probes(&self) -> String {
         let serving = self.process.serving();
         let health = &self.process.health;
         let sent = health.probes.load(Ordering::Relaxed);
         #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
         let usd = health.nano_usd.load(Ordering::Relaxed) as f64 / 1e9;
-        let mut text = format!("{sent} health checks, which cost {usd:.6} USD:\n");
+        let mut text = format!("{sent} health probes, which cost {usd:.6} USD:\n");
         for deployment in &serving.snapshot.deployments {
             let times = deployment.state.checks().count();
             if times > 0 {
@@ -223,14 +223,14 @@ impl Narrator {
     }
 }
 
-/// A line about a deployment that traffic left, or that gets traffic again.
+/// A line about a deployment that lost its traffic, or got it back.
 fn by_traffic(deployment: &Deployment, verdict: Verdict, before: Known, after: Known) -> String {
     let id = &deployment.id;
     match verdict {
-        Verdict::Cooling(rest) | Verdict::Trial(rest) if !before.rests => {
-            format!("        -> {id} is moved away from, traffic met: {}\n", rest.cause.name())
+        Verdict::Cooling(cooldown) | Verdict::Trial(cooldown) if !before.cools_down => {
+            format!("        -> {id} is ejected, traffic met: {}\n", cooldown.cause.name())
         }
-        Verdict::Ready if !after.kept_away && (before.rests || before.kept_away) => {
+        Verdict::Ready if !after.unhealthy && (before.cools_down || before.unhealthy) => {
             format!("        <- {id} is back\n")
         }
         Verdict::Ready | Verdict::Cooling(_) | Verdict::Trial(_) => String::new(),

@@ -1,4 +1,4 @@
-//! A simulated provider: answers like OpenAI, as well or as badly as it is told.
+//! A simulated provider: it answers like OpenAI, and fails when it is told to.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use tokio::runtime::LocalOptions;
 #[repr(u8)]
 pub(super) enum Mood {
     /// Answers.
-    Well,
+    Healthy,
     /// Answers 500.
     Failing,
-    /// Answers 429 and names a time.
+    /// Answers 429 with a Retry-After.
     Limited,
     /// Cuts the connection instead of answering.
     Cutting,
@@ -35,7 +35,7 @@ pub(super) enum Mood {
 pub(super) struct Provider {
     /// The deployment's id.
     pub(super) name: &'static str,
-    /// What people are told about it.
+    /// Its description.
     pub(super) about: &'static str,
     /// Where it listens.
     pub(super) address: SocketAddr,
@@ -55,13 +55,12 @@ pub(super) const COUNT: usize = 4;
 /// Starts the providers on one thread, on free ports.
 ///
 /// # Errors
-/// What the operating system says.
+/// A socket or the thread cannot be opened.
 pub(super) fn start() -> std::io::Result<[Provider; COUNT]> {
     let (steady, steady_socket) = bind("steady", "answers in 60 ms")?;
     let (slow, slow_socket) = bind("slow", "answers in 700 ms")?;
-    let (flaky, flaky_socket) = bind("flaky", "answers in 60 ms, until the script has it fail")?;
-    let (standby, standby_socket) =
-        bind("standby", "a fallback that nobody asks: only health checks do")?;
+    let (flaky, flaky_socket) = bind("flaky", "answers in 60 ms, until it fails")?;
+    let (standby, standby_socket) = bind("standby", "a fallback: only health probes reach it")?;
     let served = [
         (steady_socket, steady.mood.clone(), Duration::from_millis(60)),
         (slow_socket, slow.mood.clone(), Duration::from_millis(700)),
@@ -87,7 +86,7 @@ pub(super) fn start() -> std::io::Result<[Provider; COUNT]> {
 fn bind(name: &'static str, about: &'static str) -> std::io::Result<(Provider, TcpListener)> {
     let socket = TcpListener::bind("127.0.0.1:0")?;
     socket.set_nonblocking(true)?;
-    let mood = Arc::new(AtomicU8::new(Mood::Well as u8));
+    let mood = Arc::new(AtomicU8::new(Mood::Healthy as u8));
     Ok((Provider { name, about, address: socket.local_addr()?, mood }, socket))
 }
 
@@ -99,13 +98,13 @@ async fn serve(socket: TcpListener, mood: Arc<AtomicU8>, pace: Duration) {
             let service = service_fn(|request| answer(request, mood.load(Ordering::Relaxed), pace));
             let served =
                 http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
-            // A cut connection is what the script asked for.
+            // The script asks for a cut connection.
             drop(served);
         });
     }
 }
 
-/// The connection is to be cut.
+/// Cuts the connection.
 #[derive(Debug, thiserror::Error)]
 #[error("cut by the script")]
 struct CutHere;

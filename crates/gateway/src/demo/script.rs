@@ -1,4 +1,4 @@
-//! What happens in the demo, and when.
+//! The script of the demo: what happens when.
 
 use super::provider::{COUNT, Mood, Provider};
 
@@ -6,9 +6,9 @@ use super::provider::{COUNT, Mood, Provider};
 pub(super) struct Turn {
     /// When, in percent of the demo's length.
     percent: u64,
-    /// Who is affected: steady, slow, flaky, standby.
+    /// How each provider behaves: steady, slow, flaky, standby.
     moods: [Mood; COUNT],
-    /// What the audience is told.
+    /// What is printed.
     pub(super) told: &'static str,
 }
 
@@ -16,39 +16,39 @@ pub(super) struct Turn {
 static SCRIPT: &[Turn] = &[
     Turn {
         percent: 0,
-        moods: [Mood::Well, Mood::Well, Mood::Well, Mood::Well],
-        told: "All are well and three share the traffic. Their answers prove them well: only standby \
-               needs checks.",
+        moods: [Mood::Healthy, Mood::Healthy, Mood::Healthy, Mood::Healthy],
+        told: "All are healthy, and three share the traffic. Their answers prove it: only standby needs \
+               probes.",
     },
     Turn {
         percent: 15,
-        moods: [Mood::Well, Mood::Well, Mood::Failing, Mood::Well],
-        told: "flaky now answers 500. Traffic meets it and moves to the others; checks confirm it.",
+        moods: [Mood::Healthy, Mood::Healthy, Mood::Failing, Mood::Healthy],
+        told: "flaky now answers 500. Its requests move to the others; probes confirm the failure.",
     },
     Turn {
         percent: 38,
-        moods: [Mood::Well, Mood::Well, Mood::Well, Mood::Well],
-        told: "flaky is repaired. A check sees it, one trial succeeds, and it comes back.",
+        moods: [Mood::Healthy, Mood::Healthy, Mood::Healthy, Mood::Healthy],
+        told: "flaky is repaired. A probe sees it, one half-open request succeeds, and it is back.",
     },
     Turn {
         percent: 46,
-        moods: [Mood::Well, Mood::Well, Mood::Well, Mood::Cutting],
-        told: "standby breaks, and no request is there to notice. Its checks do.",
+        moods: [Mood::Healthy, Mood::Healthy, Mood::Healthy, Mood::Cutting],
+        told: "standby breaks. It gets no requests, so only its probes notice.",
     },
     Turn {
         percent: 62,
         moods: [Mood::Cutting, Mood::Limited, Mood::Failing, Mood::Cutting],
-        told: "Everything breaks. standby is known to be down and is not even tried: the last resort \
-               answers.",
+        told: "All break. standby is known to be unhealthy and is not tried: the last resort answers.",
     },
     Turn {
         percent: 78,
-        moods: [Mood::Well, Mood::Well, Mood::Well, Mood::Well],
-        told: "All are repaired. Checks and one trial each, and they share the traffic again.",
+        moods: [Mood::Healthy, Mood::Healthy, Mood::Healthy, Mood::Healthy],
+        told: "All are repaired. After probes and one half-open request each they share the traffic \
+        again.",
     },
 ];
 
-/// The script, the players, and how long it takes.
+/// The providers and the length of the demo.
 pub(super) struct Stage<'p> {
     providers: &'p [Provider; COUNT],
     seconds: u64,
@@ -65,7 +65,7 @@ impl<'p> Stage<'p> {
         self.providers
     }
 
-    /// Brings about what begins in second `now`, and tells it.
+    /// Starts the turn of second `now`, if there is one.
     pub(super) fn turn(&self, now: u64) -> Option<&'static Turn> {
         let turn = SCRIPT.iter().find(|turn| turn.percent * self.seconds / 100 == now)?;
         for (provider, mood) in self.providers.iter().zip(turn.moods) {

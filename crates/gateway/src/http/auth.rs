@@ -1,8 +1,8 @@
-//! Who is asking: the key, and what of the head concerns the gateway.
+//! Authenticates a client by its key.
 //!
-//! Called by the router for every request, before its body is read. Always true: an endpoint row
-//! without a public role is refused without the right key; keys are compared in constant time, which
-//! tells at most how long the right one is.
+//! Called by the router for every request, before its body is read. Always true: an endpoint without a public
+//! role needs the right key; keys are compared in constant time, which reveals at most the length of the
+//! right one.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use hale_core::settings::GatewaySettings;
@@ -20,8 +20,8 @@ const KEY_HEADERS: [HeaderName; 5] = [
     HeaderName::from_static("ocp-apim-subscription-key"),
 ];
 
-/// How the protocol begins in which a browser hides the key, as it cannot set headers of a WebSocket's handshake.
-/// Source: OpenAI's guide to realtime over WebSocket.
+/// Prefix of the protocol that carries a browser's key, as a browser cannot set headers of a WebSocket
+/// handshake. OpenAI's guide to realtime over WebSocket defines it.
 pub(crate) const HIDDEN_KEY: &str = "openai-insecure-api-key.";
 
 /// What a client must be to use an endpoint.
@@ -37,16 +37,16 @@ pub enum Role {
     Admin,
 }
 
-/// What the caller may do.
+/// What a client may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Access {
     /// Everything: the master key.
     Admin,
-    /// What is open: no key is configured, or the endpoint needs none.
+    /// What needs no key: none is configured, or the endpoint is public.
     Open,
 }
 
-/// Checks the caller's key against the endpoint's role.
+/// Checks the client's key against the endpoint's role.
 ///
 /// # Errors
 /// The refusal to send.
@@ -103,7 +103,7 @@ fn presented_key<'h>(headers: &'h HeaderMap, extra: Option<&str>) -> Result<&'h 
     Err(refusal::missing_key())
 }
 
-/// The key that a browser hides among the protocols of a WebSocket.
+/// The key that a browser sends among the protocols of a WebSocket.
 pub(crate) fn hidden_key(headers: &HeaderMap) -> Option<&str> {
     list(headers, &header::SEC_WEBSOCKET_PROTOCOL).find_map(|one| one.strip_prefix(HIDDEN_KEY))
 }

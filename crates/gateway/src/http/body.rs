@@ -1,7 +1,7 @@
-//! Reading a request's body: bounded in size, in time between its pieces, and in what all bodies of
-//! the process may hold together.
+//! Reads a request's body: bounded in size, in the time between its pieces, and in the bytes that all bodies
+//! of the process hold together.
 //!
-//! Called for a request by [`crate::arrival`]. Always true: what was counted as held is released with [`Held`].
+//! Called by [`crate::arrival`]. Always true: counted bytes are released with [`Held`].
 
 use std::pin::Pin;
 use std::task::Poll;
@@ -75,7 +75,7 @@ pub(crate) async fn read(
     })
 }
 
-/// The next piece of a body, unless it is overdue.
+/// The next piece of a body, or an error when it is overdue.
 async fn frame(
     incoming: &mut Incoming,
     connection: &ClientConn,

@@ -1,4 +1,4 @@
-//! The id of a call: the client's own where it sent one, on every answer.
+//! The id of a call, on every answer: the client's own if it sent one.
 //!
 //! Called by the router.
 
@@ -12,7 +12,7 @@ use crate::clock;
 
 /// The header that carries it, in requests and in answers.
 pub(crate) const CALL_ID: HeaderName = HeaderName::from_static("x-litellm-call-id");
-/// Longest call id that is taken over from a client, bytes.
+/// Longest call id that is accepted from a client, bytes.
 const CALL_ID_MAX: usize = 128;
 
 /// The client's own id for this call, or a new one.
@@ -28,7 +28,7 @@ pub(crate) fn call_id(headers: &HeaderMap) -> Arc<str> {
     Arc::from(&*id.hyphenated().encode_lower(&mut buffer))
 }
 
-/// The same answer with the call id in its headers.
+/// Adds the call id to an answer's headers.
 pub(crate) fn with_call_id(mut response: Response<Reply>, call_id: &str) -> Response<Reply> {
     if let Ok(value) = HeaderValue::from_str(call_id) {
         response.headers_mut().insert(CALL_ID, value);

@@ -1,7 +1,7 @@
-//! A client's connection as a request sees it: what it is doing, what is wanted of it, and what it becomes.
+//! The state of a client's connection: what it is doing, whether it has to end, and what it switches to.
 //!
-//! Made by the server for each accepted stream, handed to each request on it. Always true: a connection is used
-//! by one thread; its clocks are kept by the worker's sweep, so that no request pays for a timer.
+//! Made by the server for each accepted stream, shared with each request on it. Always true: one thread uses a
+//! connection; the worker's sweep checks its timeouts, so that no request pays for a timer.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -18,58 +18,58 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::clock;
 use crate::metrics::Metrics;
 
-/// How long a connection counts as having only just begun to wait, milliseconds.
+/// How long a connection that has just become idle is spared, milliseconds.
 const JUST_BEGAN_MS: u64 = 500;
 
-/// How long a client may refuse to take what is there for it, milliseconds.
+/// How long a client may leave an answer unread, milliseconds.
 const STUCK_MS: u64 = 30_000;
 
-/// What a connection is doing, as far as its clocks care.
+/// What a connection is doing, for its timeouts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Waiting for a request since then.
+    /// It has waited for a request since then.
     Idle(Millis),
-    /// Reading a head since then.
+    /// It has been reading a head since then.
     Head(Millis),
-    /// Waiting for the next piece of a body since then.
+    /// It has waited for the next piece of a body since then.
     Body(Millis),
-    /// Serving a request.
+    /// It serves a request.
     Request,
-    /// In a session over another protocol, which keeps its own clocks.
+    /// It is in a session over another protocol, which has its own timeouts.
     Session,
 }
 
-/// What the worker wants of a connection.
+/// What the worker tells a connection to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// To go on.
+    /// Go on.
     Go,
-    /// To end after the request under way.
+    /// End after the request in flight.
     Finish,
-    /// To end at once.
+    /// End at once.
     Close,
 }
 
-/// The bytes of a client whose connection switches to another protocol.
+/// The byte stream of a client whose connection switches to another protocol.
 pub(crate) trait ClientStream: AsyncRead + AsyncWrite + Unpin {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> ClientStream for S {}
 
-/// What a connection switches to behind the answer that says so.
+/// The protocol that a connection switches to after the answer.
 pub(crate) trait Protocol {
-    /// It counts as in flight until it ends.
+    /// Keeps it counted as in flight until it ends.
     fn hold(&mut self, in_flight: InFlight);
 
-    /// Begins, with what the client has sent already.
+    /// Starts the session with the bytes that the client has sent already.
     fn begin(self: Box<Self>, client: Box<dyn ClientStream>, early: &Bytes) -> Box<dyn Session>;
 }
 
-/// A session over such a protocol.
+/// A running session over such a protocol.
 pub(crate) trait Session {
-    /// Goes on; ready when it has ended.
+    /// Makes progress; ready when the session has ended.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Ends it after a fault of our own code.
+    /// Ends it after a panic in the gateway's own code.
     fn give_up(&mut self);
 }
 
@@ -77,16 +77,16 @@ pub(crate) trait Session {
 pub(crate) struct ClientConn {
     phase: Cell<Phase>,
     late_body: Cell<bool>,
-    /// Since when the client takes no byte of what is there for it.
+    /// Since when the client has left the answer unread.
     stuck_since: Cell<Option<Millis>>,
     command: Cell<Command>,
     waker: RefCell<Option<Waker>>,
-    /// What begins when the answer under way has left.
+    /// What starts when the answer in flight has left.
     next: RefCell<Option<Box<dyn Protocol>>>,
 }
 
 impl ClientConn {
-    /// One that waits for its first request.
+    /// A connection that waits for its first request.
     pub(crate) fn new() -> ClientConn {
         ClientConn {
             phase: Cell::new(Phase::Idle(clock::now().millis())),
@@ -98,13 +98,13 @@ impl ClientConn {
         }
     }
 
-    /// What the worker wants of it.
+    /// What the worker tells it to do.
     pub(crate) fn command(&self) -> Command {
         self.command.get()
     }
 
-    /// Ends it after the request under way, if there is one. A connection that has only just begun to
-    /// wait is left for the next look: its request may be on the way.
+    /// Ends it after the request in flight, if there is one. A connection that has just become idle is spared
+    /// until the next sweep, as a request may be in flight to it.
     pub(crate) fn finish(&self, now: Millis) {
         let just_began =
             matches!(self.phase.get(), Phase::Idle(since) if now.since(since) < JUST_BEGAN_MS);
@@ -114,8 +114,7 @@ impl ClientConn {
         }
     }
 
-    /// Closes it when it idles or reads a head for too long; lets a request whose body does not come
-    /// be refused.
+    /// Closes it if it is idle or reads a head for too long. A request whose body is overdue is refused.
     pub(crate) fn close_if_overdue(&self, now: Millis, bounds: &Bounds) {
         let overdue = match self.phase.get() {
             Phase::Idle(since) => now.since(since) > bounds.idle_ms,
@@ -135,8 +134,8 @@ impl ClientConn {
         }
     }
 
-    /// How long it has waited for a request, milliseconds; `None` while it serves one, or has only just
-    /// begun to wait, or is about to end.
+    /// How long it has been idle, milliseconds; `None` while it serves a request, has just become idle, or is
+    /// about to end.
     pub(crate) fn idle_ms(&self, now: Millis) -> Option<u64> {
         match self.phase.get() {
             Phase::Idle(since) if self.command.get() == Command::Go => {
@@ -154,17 +153,17 @@ impl ClientConn {
         self.wake();
     }
 
-    /// Behind the answer under way the connection speaks another protocol.
+    /// Switches to another protocol after the answer in flight.
     pub(crate) fn switch(&self, protocol: impl Protocol + 'static) {
         *self.next.borrow_mut() = Some(Box::new(protocol));
     }
 
-    /// What it switches to, if it does.
+    /// The protocol that it switches to, if any.
     pub(crate) fn take_next(&self) -> Option<Box<dyn Protocol>> {
         self.next.take()
     }
 
-    /// The session to come counts as in flight until it ends.
+    /// Counts the coming session as in flight until it ends.
     pub(crate) fn hold(&self, in_flight: InFlight) {
         if let Some(next) = self.next.borrow_mut().as_mut() {
             next.hold(in_flight);
@@ -176,19 +175,19 @@ impl ClientConn {
         self.phase.set(Phase::Idle(clock::recent().millis()));
     }
 
-    /// Bytes came: where none were expected they are those of a head.
+    /// Bytes arrived: on an idle connection they start a head.
     pub(crate) fn received(&self) {
         if matches!(self.phase.get(), Phase::Idle(_)) {
             self.phase.set(Phase::Head(clock::recent().millis()));
         }
     }
 
-    /// The next piece of a request's body is waited for.
+    /// The request waits for the next piece of its body.
     pub(crate) fn reading_body(&self) {
         self.phase.set(Phase::Body(clock::recent().millis()));
     }
 
-    /// The piece came.
+    /// The piece arrived.
     pub(crate) fn serving(&self) {
         self.late_body.set(false);
         self.phase.set(Phase::Request);
@@ -199,7 +198,7 @@ impl ClientConn {
         self.phase.set(Phase::Request);
     }
 
-    /// A session over another protocol begins.
+    /// A session over another protocol starts.
     pub(crate) fn session(&self) {
         self.phase.set(Phase::Session);
     }
@@ -209,12 +208,12 @@ impl ClientConn {
         self.phase.get() == Phase::Request
     }
 
-    /// The client took bytes, or would not.
+    /// The client read bytes, or did not.
     pub(crate) fn wrote(&self, polled: &Poll<io::Result<usize>>) {
         match polled {
             Poll::Ready(_) => {
                 self.stuck_since.set(None);
-                // An answer is handed over in one piece and takes its time to leave.
+                // An answer is written in one piece and may take long to leave.
                 if matches!(self.phase.get(), Phase::Idle(_)) {
                     self.idle();
                 }
@@ -226,19 +225,19 @@ impl ClientConn {
         }
     }
 
-    /// Whether the piece of a body that is waited for should have come by now.
+    /// Whether the awaited piece of a body is overdue.
     pub(crate) fn body_is_late(&self) -> bool {
         self.late_body.get()
     }
 
-    /// Keeps what wakes its task.
+    /// Stores the waker of its task.
     pub(crate) fn remember(&self, cx: &Context<'_>) {
         if !self.waker.borrow().as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
             *self.waker.borrow_mut() = Some(cx.waker().clone());
         }
     }
 
-    /// Lets its task look at it again.
+    /// Wakes its task.
     pub(crate) fn wake(&self) {
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
@@ -259,7 +258,7 @@ impl InFlight {
         InFlight { metrics: metrics.clone(), connection: connection.clone() }
     }
 
-    /// What counts it.
+    /// The metrics that count it.
     pub(crate) fn metrics(&self) -> &Metrics {
         &self.metrics
     }

@@ -1,7 +1,6 @@
-//! What a request and an answer are to the gateway, before anything is routed: the client's connection, the key,
-//! the body, the query, the reply, the refusal.
+//! HTTP with clients, without routing: connection, key, body, query, reply, refusal.
 //!
-//! Used by the server, the router, the proxy and the pages. Always true: nothing here knows a deployment.
+//! Used by the server, the router, the proxy and the pages. Always true: no code here knows a deployment.
 
 pub(crate) mod auth;
 pub(crate) mod body;
@@ -12,5 +11,5 @@ pub(crate) mod query;
 pub(crate) mod refusal;
 pub(crate) mod reply;
 
-/// The version of the interface that clients of the reference look at. Source: the contract.
+/// The version of LiteLLM whose API this one is compatible with; its clients read it.
 pub(crate) const COMPATIBLE_VERSION: &str = "1.106.2";

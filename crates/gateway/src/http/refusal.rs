@@ -1,7 +1,7 @@
-//! An answer that is an error, in the client's format, and those that need no routing.
+//! Error answers in the client's format, and the errors that need no routing.
 //!
-//! Made by whatever looks at a request before it has a route. Always true: no secret and no upstream address is in
-//! here; every refusal has a `reason` for machines.
+//! Made wherever a request is read before it has a route. Always true: a refusal names no secret and no upstream
+//! address; it has a `reason` for programs.
 
 use hale_core::cause::Cause;
 use hale_core::provider::WireFormat;
@@ -13,30 +13,30 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::reply::{self, Reply};
 
-/// Characters of what a refusal quotes.
+/// Longest quotation in a refusal, characters.
 pub(crate) const LINE_MAX: usize = 300;
 
-/// An answer that is an error.
+/// An error answer.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     /// The HTTP status.
     pub(crate) status: StatusCode,
     /// The body.
     pub(crate) reply: Box<ErrorReply>,
-    /// Seconds after which to come back.
+    /// Seconds after which the client may try again.
     pub(crate) retry_after_s: Option<u64>,
-    /// Why, in the vocabulary of causes.
+    /// The cause.
     pub(crate) cause: Cause,
-    /// The method that the path has.
+    /// The method that the path allows.
     allow: Option<&'static str>,
-    /// Whether the connection ends with the answer.
+    /// Whether the connection closes after the answer.
     close: bool,
-    /// Whether a WebSocket has to be asked for.
+    /// Whether the client has to upgrade to a WebSocket.
     upgrade: bool,
 }
 
 impl Refusal {
-    /// One whose cause follows from its status.
+    /// A refusal whose cause follows from its status.
     pub(crate) fn new(status: StatusCode, reason: &'static str, message: String) -> Refusal {
         let code = status.as_u16();
         Refusal {
@@ -56,7 +56,7 @@ impl Refusal {
         }
     }
 
-    /// The same, about that parameter.
+    /// Names the parameter that it is about.
     pub(crate) fn param(mut self, param: &str) -> Refusal {
         self.reply.param = Some(param.to_owned());
         self
@@ -67,7 +67,7 @@ impl Refusal {
         self
     }
 
-    /// The answer to a client of that format.
+    /// The answer in that client format.
     pub(crate) fn into_response(self, format: WireFormat) -> Response<Reply> {
         let mut response = reply::json(self.status, self.reply.body(format));
         let headers = response.headers_mut();
@@ -90,7 +90,7 @@ impl Refusal {
     }
 }
 
-/// The path exists, the method does not.
+/// The path exists, but not with this method.
 pub(crate) fn wrong_method(method: &Method, path: &str, allowed: &'static str) -> Refusal {
     let message = format!("{} has no {method}; use {allowed}", clean(path, LINE_MAX));
     let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
@@ -108,7 +108,7 @@ pub(crate) fn unknown_route(method: &Method, path: &str, nearest: Option<&str>) 
     Refusal::new(StatusCode::NOT_FOUND, "unknown_route", message)
 }
 
-/// The head can be read in two ways.
+/// The head is ambiguous.
 pub(crate) fn odd_framing() -> Refusal {
     let message = "the request is framed ambiguously; send one Host, and either Content-Length or \
                    Transfer-Encoding: chunked";
@@ -128,7 +128,7 @@ pub(crate) fn missing_key() -> Refusal {
     unauthorized("missing_api_key", "No api key passed in. Send `Authorization: Bearer <key>`.")
 }
 
-/// The key is not one of ours.
+/// The key is unknown.
 pub(crate) fn wrong_key() -> Refusal {
     unauthorized(
         "invalid_api_key",
@@ -150,7 +150,7 @@ pub(crate) fn no_such_deployment(id: &str) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "unknown_deployment", message)
 }
 
-/// The header that should carry the key can not be read.
+/// The header of the key cannot be read.
 pub(crate) fn malformed_key() -> Refusal {
     unauthorized(
         "malformed_api_key",
@@ -187,9 +187,9 @@ pub(crate) fn encoded_body() -> Refusal {
     Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body", message).closing()
 }
 
-/// All bodies together are too many bytes.
+/// The memory for bodies is full.
 pub(crate) fn too_much_held() -> Refusal {
-    let message = "the gateway holds too many bytes at the moment (max_buffered_mb); try again";
+    let message = "the gateway's memory for bodies is full (max_buffered_mb); try again";
     let status = StatusCode::SERVICE_UNAVAILABLE;
     let mut refusal = Refusal::new(status, "overloaded", message.to_owned()).closing();
     refusal.retry_after_s = Some(1);
@@ -197,7 +197,7 @@ pub(crate) fn too_much_held() -> Refusal {
     refusal
 }
 
-/// The body is not what it must be.
+/// The body is invalid.
 pub(crate) fn bad_body(error: &PeekError) -> Refusal {
     let reason = match error {
         PeekError::Empty => "empty_body",
@@ -207,7 +207,7 @@ pub(crate) fn bad_body(error: &PeekError) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, reason, error.to_string()).param(error.param())
 }
 
-/// The body is no form, or not one that can be read.
+/// The body is not a readable form.
 pub(crate) fn bad_form(error: &FormError) -> Refusal {
     let reason = match error {
         FormError::Fields(error) => return bad_body(error),
@@ -228,7 +228,7 @@ pub(crate) fn bad_form(error: &FormError) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, reason, message).param(param)
 }
 
-/// Something else was sent where a form belongs.
+/// The operation takes a form, and the body is something else.
 pub(crate) fn no_form(route: &str, content_type: &str) -> Refusal {
     let given = match content_type {
         "" => "without `content-type`".to_owned(),
@@ -240,7 +240,7 @@ pub(crate) fn no_form(route: &str, content_type: &str) -> Refusal {
     wrong_type(message)
 }
 
-/// A form was sent where JSON belongs.
+/// The operation takes JSON, and the body is a form.
 pub(crate) fn no_json(route: &str) -> Refusal {
     wrong_type(format!(
         "{route} takes JSON: send `application/json`; the request came as `multipart/form-data`"
@@ -252,7 +252,7 @@ fn wrong_type(message: String) -> Refusal {
     Refusal::new(status, "wrong_content_type", message).param("content-type").closing()
 }
 
-/// Nothing says whose account a file, a batch or a list belongs to.
+/// The account of a file, a batch or a list is unknown.
 pub(crate) fn no_account(route: &str) -> Refusal {
     let message = format!(
         "{route}: several accounts are configured that keep files; say which with `model`: a field of the \
@@ -261,7 +261,7 @@ pub(crate) fn no_account(route: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "missing_parameter", message).param("model")
 }
 
-/// A header of ours has a wrong value.
+/// A header for the gateway has a wrong value.
 pub(crate) fn bad_header(name: &HeaderName, expected: &str) -> Refusal {
     let message = format!("the header `{name}` must be {expected}");
     Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(name.as_str())
@@ -273,19 +273,19 @@ pub(crate) fn missing_parameter(route: &str, field: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "missing_parameter", message).param(field)
 }
 
-/// A field whose value makes no sense.
+/// A field has an invalid value.
 pub(crate) fn bad_parameter(field: &str, problem: &str) -> Refusal {
     let message = clean(problem, 2 * LINE_MAX);
     Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(field)
 }
 
-/// A field that must be a filled list is something else.
+/// A field is not a list with entries.
 pub(crate) fn wrong_list(field: &str) -> Refusal {
     let message = format!("`{field}` must be a list with at least one entry");
     Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(field)
 }
 
-/// A field that would steer credentials or addresses.
+/// A field would set credentials or addresses.
 pub(crate) fn forbidden_parameter(field: &str) -> Refusal {
     let message = format!(
         "`{field}` may not be set by a request; configure it for a deployment in model_list instead"
@@ -293,13 +293,13 @@ pub(crate) fn forbidden_parameter(field: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "forbidden_parameter", message).param(field)
 }
 
-/// A model's name that can not be one.
+/// The model's name is invalid.
 pub(crate) fn odd_model_name() -> Refusal {
     let message = "`model` must be 1 to 1024 characters without control characters".to_owned();
     Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param("model")
 }
 
-/// Nothing has that name.
+/// No model has that name.
 pub(crate) fn unknown_model(route: &str, name: &str, nearest: &[Box<str>]) -> Refusal {
     let name = clean(name, 200);
     let mut message = format!(
@@ -313,7 +313,7 @@ pub(crate) fn unknown_model(route: &str, name: &str, nearest: &[Box<str>]) -> Re
     Refusal::new(StatusCode::BAD_REQUEST, "unknown_model", message).param("model")
 }
 
-/// There is no such model, on the page of one model.
+/// No model has that name; for the page of one model.
 pub(crate) fn no_such_model(name: &str, nearest: &[Box<str>]) -> Refusal {
     let mut refusal = unknown_model("/v1/models", name, nearest);
     refusal.status = StatusCode::NOT_FOUND;
@@ -321,13 +321,13 @@ pub(crate) fn no_such_model(name: &str, nearest: &[Box<str>]) -> Refusal {
     refusal
 }
 
-/// A fault of our own.
+/// The gateway's own code failed.
 pub(crate) fn own_fault() -> Refusal {
-    let message = "the gateway failed while serving this request; it was reported in its log";
+    let message = "the gateway failed while serving this request; its log has the details";
     Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", message.to_owned())
 }
 
-/// The endpoint is a WebSocket, and none was asked for.
+/// The endpoint is a WebSocket, and the request does not upgrade.
 pub(crate) fn no_upgrade(path: &str) -> Refusal {
     let message = format!(
         "{} is a WebSocket: connect with ws:// or wss:// over HTTP/1.1, and let proxies on the way pass \
@@ -339,7 +339,7 @@ pub(crate) fn no_upgrade(path: &str) -> Refusal {
     refusal
 }
 
-/// Another version of the protocol than there is.
+/// The client speaks an unknown version of WebSocket.
 pub(crate) fn wrong_websocket_version() -> Refusal {
     let message = format!(
         "only version {} of WebSocket is served; send `Sec-WebSocket-Version: {}`",
@@ -350,13 +350,13 @@ pub(crate) fn wrong_websocket_version() -> Refusal {
     refusal
 }
 
-/// No key, several, or one that is none.
+/// `Sec-WebSocket-Key` is missing, repeated or invalid.
 pub(crate) fn bad_websocket_key() -> Refusal {
     let message = "send one `Sec-WebSocket-Key`: 16 random bytes in base64";
     Refusal::new(StatusCode::BAD_REQUEST, "bad_websocket_key", message.to_owned())
 }
 
-/// A page of another host makes a browser connect to a gateway that wants no key.
+/// A browser connects on behalf of another host's page to a gateway without a key.
 pub(crate) fn foreign_origin() -> Refusal {
     let message = "a page of another host may not open a WebSocket here, as this gateway asks for no key; set \
                    general_settings.master_key and send it";

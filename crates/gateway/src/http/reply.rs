@@ -1,7 +1,7 @@
-//! What goes back to a client: a body in one piece, or a stream in passing.
+//! The body of an answer to a client: full, or a relayed stream.
 //!
-//! Made by the proxy and the pages, polled by hyper. Always true: it knows no upstream; dropping it ends what it
-//! stands for, be it an upstream's stream or the count of requests in flight.
+//! Made by the proxy and the pages, polled by hyper. Always true: it knows no upstream; dropping it ends the
+//! stream behind it and stops counting the request as in flight.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -18,7 +18,7 @@ use crate::panics::contained;
 pub(crate) struct Reply {
     kind: Kind,
     in_flight: Option<InFlight>,
-    /// What it holds of the process's memory.
+    /// Its share of the memory for bodies.
     held: Option<Held>,
 }
 
@@ -27,8 +27,8 @@ enum Kind {
     Stream(Box<dyn StreamedBody>),
 }
 
-/// Why a body broke, in the shape that hyper wants: by a fault of our own, or an upstream's in the middle
-/// of bytes. Other failures of an upstream are events of the stream.
+/// The error that makes hyper break the connection: the gateway's own code failed, or an upstream in the
+/// middle of a body of bytes. Other failures of an upstream are events in the stream.
 #[derive(Debug, thiserror::Error)]
 #[error("the stream broke")]
 pub(crate) struct Broken;
@@ -38,10 +38,10 @@ pub(crate) trait StreamedBody {
     /// The next bytes for the client.
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Broken>>>;
 
-    /// How many bytes there will be in all, where that is known.
+    /// The total number of bytes, if known.
     fn length(&self) -> Option<u64>;
 
-    /// Ends it after a fault of our own code.
+    /// Ends it after a panic in the gateway's own code.
     fn give_up(&mut self);
 }
 
@@ -51,7 +51,7 @@ impl Reply {
         Reply { kind: Kind::Full(None), in_flight: None, held: None }
     }
 
-    /// A body in one piece.
+    /// A full body.
     pub(crate) fn full(bytes: Bytes) -> Reply {
         let bytes = Some(bytes).filter(|bytes| !bytes.is_empty());
         Reply { kind: Kind::Full(bytes), in_flight: None, held: None }
@@ -62,13 +62,13 @@ impl Reply {
         Reply { kind: Kind::Stream(Box::new(body)), in_flight: None, held: None }
     }
 
-    /// The same, holding memory until it is dropped.
+    /// Holds memory until the body is dropped.
     pub(crate) fn holding(mut self, held: Held) -> Reply {
         self.held = Some(held);
         self
     }
 
-    /// The same, counted as in flight until it is dropped.
+    /// Counts as in flight until the body is dropped.
     pub(crate) fn with(mut self, in_flight: InFlight) -> Reply {
         self.in_flight = Some(in_flight);
         self
@@ -90,7 +90,7 @@ impl Body for Reply {
                 let Some(in_flight) = &this.in_flight else { return stream.poll_frame(cx) };
                 let polled = contained(in_flight.metrics(), "a stream", || stream.poll_frame(cx));
                 polled.unwrap_or_else(|| {
-                    // What it was in the middle of is unknown: the client sees a cut connection.
+                    // The state of the stream is unknown: the client sees a cut connection.
                     stream.give_up();
                     Poll::Ready(Some(Err(Broken)))
                 })
@@ -115,12 +115,12 @@ impl Body for Reply {
     }
 }
 
-/// An answer of JSON text.
+/// An answer with JSON text.
 pub(crate) fn json(status: StatusCode, body: impl Into<Bytes>) -> Response<Reply> {
     text(status, HeaderValue::from_static("application/json"), body)
 }
 
-/// An answer of that content type.
+/// An answer with that content type.
 pub(crate) fn text(
     status: StatusCode,
     content_type: HeaderValue,

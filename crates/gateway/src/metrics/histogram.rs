@@ -1,4 +1,4 @@
-//! A histogram of fixed buckets that is written without a lock.
+//! A lock-free histogram with fixed buckets.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,7 +1,7 @@
-//! What is counted.
+//! The counters of the process.
 //!
 //! Written by [`crate::proxy`] through handles that are resolved when a config is applied; read by
-//! `GET /metrics`. Always true: no label value comes from a caller, and counting takes no lock.
+//! `GET /metrics`. Always true: no label value comes from a client, and counting takes no lock.
 
 mod histogram;
 
@@ -13,17 +13,17 @@ use hale_core::record::{Ending, RequestRecord, ResendReason};
 pub(crate) use histogram::Histogram;
 use parking_lot::Mutex;
 
-/// Everything that is counted.
+/// All counters.
 #[derive(Default)]
 pub(crate) struct Metrics {
     groups: Mutex<BTreeMap<Box<str>, Arc<GroupMetrics>>>,
-    /// Connections of clients that are open.
+    /// Open client connections.
     pub(crate) connections: AtomicU64,
-    /// Requests of clients that are under way.
+    /// Client requests in flight.
     pub(crate) in_flight: AtomicU64,
     /// Requests without the right key.
     pub(crate) refused_keys: AtomicU64,
-    /// Records that no sink had room for.
+    /// Records dropped because a sink was full.
     pub(crate) records_dropped: AtomicU64,
     /// Reloads that were applied.
     pub(crate) reloads_applied: AtomicU64,
@@ -33,7 +33,7 @@ pub(crate) struct Metrics {
     pub(crate) panics: AtomicU64,
 }
 
-/// What is counted for one model group.
+/// The counters of one model group.
 pub(crate) struct GroupMetrics {
     pub(crate) endings: [AtomicU64; Ending::ALL.len()],
     pub(crate) statuses: [AtomicU64; 5],
@@ -50,9 +50,9 @@ pub(crate) struct GroupMetrics {
 }
 
 impl Metrics {
-    /// The handle for a group; the same one for the same name for as long as the process lives.
+    /// The counters of a group: always the same for the same name.
     ///
-    /// The names come from configs, so that there are as many as operators wrote.
+    /// The names come from configs, so that operators bound their number.
     pub(crate) fn group(&self, name: &str) -> Arc<GroupMetrics> {
         let mut groups = self.groups.lock();
         if let Some(known) = groups.get(name) {
@@ -63,7 +63,7 @@ impl Metrics {
         fresh
     }
 
-    /// The handles of all groups, by name.
+    /// The counters of all groups, by name.
     pub(crate) fn groups(&self) -> Vec<(Box<str>, Arc<GroupMetrics>)> {
         self.groups.lock().iter().map(|(name, group)| (name.clone(), group.clone())).collect()
     }
@@ -92,7 +92,7 @@ impl Default for GroupMetrics {
 }
 
 impl GroupMetrics {
-    /// Whether any request ended.
+    /// Whether any request has ended.
     pub(crate) fn has_counted(&self) -> bool {
         self.endings.iter().any(|count| count.load(Ordering::Relaxed) > 0)
     }

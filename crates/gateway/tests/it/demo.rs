@@ -23,7 +23,7 @@ fn the_demo_succeeds_and_loses_no_request() {
             "flaky now answers 500",
             "-> flaky is ",
             "flaky is repaired",
-            "flaky well",
+            "flaky healthy",
             "<- flaky is back",
         ],
     );
@@ -33,15 +33,15 @@ fn the_demo_succeeds_and_loses_no_request() {
         &[
             "standby breaks",
             "standby failed",
-            "-> standby is unhealthy, its checks say: connect",
-            "Everything breaks",
+            "-> standby is unhealthy, its probes fail with: connect",
+            "All break",
             "last-resort #",
             "All are repaired",
             "<- standby is back",
-            "health checks, which cost 0.000",
+            "health probes, which cost 0.000",
         ],
     );
-    assert!(!done.stdout.contains("standby is moved away from"), "{}", done.stdout);
+    assert!(!done.stdout.contains("standby is ejected"), "{}", done.stdout);
 }
 
 #[track_caller]

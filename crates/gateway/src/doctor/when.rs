@@ -14,7 +14,7 @@ pub(super) fn date(unix_ms: u64) -> String {
     moment(unix_ms).strftime("%Y-%m-%d").to_string()
 }
 
-/// The last moment that the calendar has, where it has no such one.
+/// The time, or the calendar's last one if it is beyond that.
 fn moment(unix_ms: u64) -> Timestamp {
     let ms = i64::try_from(unix_ms).ok();
     ms.and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)

@@ -33,7 +33,7 @@ pub enum Role {
     Key,
     /// Like [`Role::Key`], unless the config opens the metrics endpoint.
     Metrics,
-    /// One with the master key; none where no master key is configured.
+    /// One with the master key; no client if none is configured.
     Admin,
 }
 

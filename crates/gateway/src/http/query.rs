@@ -1,13 +1,13 @@
-//! The query of a request, and names in its path: the only place that takes them apart and decodes them.
+//! Splits and decodes the query of a request, and names in its path; no other code does.
 //!
-//! Called by the router, by what it reads of a request, and by pages. Always true: what is passed on
-//! stays as it was written; a sequence that is no valid escape is text.
+//! Called by the router, the proxy and the pages. Always true: parameters are passed on as they were written;
+//! an invalid escape sequence is text.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-/// The parameters in their order, as they were written. A name without `=` has no value.
+/// The parameters in order, as they were written. A name without `=` has no value.
 pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     query.split('&').map(|pair| match pair.split_once('=') {
         Some((name, value)) => (name, Some(value)),
@@ -15,7 +15,7 @@ pub(crate) fn pairs(query: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
     })
 }
 
-/// The text without its percent signs.
+/// The percent-decoded text.
 pub(crate) fn decoded(text: &str) -> Box<str> {
     match percent_decode_str(text).decode_utf8_lossy() {
         Cow::Borrowed(text) => Box::from(text),
@@ -23,7 +23,7 @@ pub(crate) fn decoded(text: &str) -> Box<str> {
     }
 }
 
-/// The same of a value that forms write, where a plus is a space.
+/// The decoded value of a form, in which a plus is a space.
 pub(crate) fn decoded_form(text: &str) -> Box<str> {
     match text.contains('+') {
         true => decoded(&text.replace('+', " ")),
@@ -36,12 +36,12 @@ pub(crate) fn value(query: &str, name: &str) -> Option<Box<str>> {
     first(query, name).map(decoded).filter(|value| !value.is_empty())
 }
 
-/// The same as a form writes it; an empty one counts.
+/// The value of the first parameter with that name, decoded like a form's; an empty one counts.
 pub(crate) fn form_value(query: Option<&str>, name: &str) -> Option<Box<str>> {
     first(query?, name).map(decoded_form)
 }
 
-/// The query without the parameters of those names.
+/// The query without the parameters with those names.
 pub(crate) fn without(query: &str, names: &[&str]) -> String {
     let is_kept = |pair: &&str| {
         let name = pair.split_once('=').map_or(*pair, |(name, _)| name);

@@ -37,7 +37,9 @@ async fn run(
     };
     let stream = peek.boolean("stream").map_err(bad)?.unwrap_or(false);
     let format = Operation::Chat.format();
-    let mut controls = controls::all_controls(arrival, format, &peek, &head.headers, stream)?;
+    let source = controls::Source { arrival, format, peek: &peek, headers: &head.headers };
+    let mut controls = controls::all_controls(source)?;
+    controls.stream = stream;
     // With messages it is the body of a chat; of what others are, their fields do not say.
     controls.operation = peek.is_given("messages").then_some(Operation::Chat);
     let snapshot = &arrival.serving.snapshot;

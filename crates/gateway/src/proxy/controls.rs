@@ -18,22 +18,28 @@ const STREAM_TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-stream-tim
 const TAGS: HeaderName = HeaderName::from_static("x-litellm-tags");
 const EXPLAIN: HeaderName = HeaderName::from_static("x-hale-explain");
 
-/// What headers and body ask of routing.
-pub(crate) fn all_controls(
-    arrival: &Arrival,
-    format: WireFormat,
-    peek: &Peek,
-    headers: &HeaderMap,
-    stream: bool,
-) -> Result<Controls, Refusal> {
-    let mut controls = controls(peek, headers, stream)?;
-    inspect(arrival, format, peek, headers, &mut controls)?;
+/// A request whose controls are read.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    /// Its config.
+    pub(crate) arrival: &'a Arrival,
+    /// The format of its body.
+    pub(crate) format: WireFormat,
+    /// The fields of its body.
+    pub(crate) peek: &'a Peek,
+    /// Its headers.
+    pub(crate) headers: &'a HeaderMap,
+}
+
+/// What headers and body ask of routing. Whether the answer streams is the caller's to set.
+pub(crate) fn all_controls(source: Source<'_>) -> Result<Controls, Refusal> {
+    let mut controls = controls(source.peek, source.headers)?;
+    inspect(source, &mut controls)?;
     Ok(controls)
 }
 
-fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, Refusal> {
-    let mut controls = header_controls(headers)?;
-    controls.stream = stream;
+fn controls(peek: &Peek, headers: &HeaderMap) -> Result<Controls, Refusal> {
+    let controls = header_controls(headers)?;
     if !peek.has_controls() {
         return Ok(controls);
     }
@@ -43,7 +49,6 @@ fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, 
         None => peek.seconds("request_timeout").map_err(bad)?,
     };
     Ok(Controls {
-        stream,
         num_retries: controls.num_retries.or(peek.count("num_retries").map_err(bad)?),
         timeout_ms: controls.timeout_ms.or(timeout),
         stream_timeout_ms: controls
@@ -62,13 +67,8 @@ fn controls(peek: &Peek, headers: &HeaderMap, stream: bool) -> Result<Controls, 
 }
 
 /// Reads the parts of the request that restrict its deployments, if the config uses them.
-fn inspect(
-    arrival: &Arrival,
-    format: WireFormat,
-    peek: &Peek,
-    headers: &HeaderMap,
-    controls: &mut Controls,
-) -> Result<(), Refusal> {
+fn inspect(source: Source<'_>, controls: &mut Controls) -> Result<(), Refusal> {
+    let Source { arrival, format, peek, headers } = source;
     let inspects = arrival.serving.snapshot.inspects;
     if inspects.needs || inspects.length {
         controls.needs = controls::needs(peek, format, inspects.length);

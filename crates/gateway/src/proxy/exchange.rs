@@ -221,7 +221,9 @@ impl Exchange {
                 explain::deadline(snapshot, plan, plan.deadline().since(plan.started()))
             }
             GiveUp::Exhausted(refused) => {
-                explain::exhausted(snapshot, plan, &self.errors, &refused, now)
+                let exhausted =
+                    explain::Exhausted { plan, errors: &self.errors, refused: &refused };
+                exhausted.refusal(snapshot, now)
             }
         }
     }

@@ -39,74 +39,82 @@ pub(crate) fn deadline(snapshot: &Snapshot, walk: &Walk, allowed_ms: u64) -> Ref
     refusal
 }
 
-/// Every attempt failed and nothing is left to try. `errors` holds the provider's error of each attempt,
-/// `refused` the groups without a deployment to try.
-pub(crate) fn exhausted(
-    snapshot: &Snapshot,
-    walk: &Walk,
-    errors: &[ProviderError],
-    refused: &[Refused],
-    now: Millis,
-) -> Refusal {
-    let Some((index, tried)) = walk.original_failure() else {
-        return own_fault();
-    };
-    let said = errors.get(index).cloned().unwrap_or_default();
-    let deployment = snapshot.deployment(tried.deployment);
-    let status = client_status(tried);
-    let mut message = headline(tried, &said, deployment);
-    message.push_str(&trail(snapshot, walk, tried));
-    // The headline of a refused key names the fix already.
-    if tried.cause.blames_deployment() && !matches!(tried.cause, Cause::Auth | Cause::Permission) {
-        let fix = advice::fix_of_traffic(deployment, tried.cause, tried.status);
-        message.push_str(&fix.map_or(String::new(), |fix| format!(" Fix: {fix}.")));
-    }
-    message.push_str(&refused::others(snapshot, refused, now));
-    let reason = match tried.cause {
-        _ if walk.fallbacks() > 0 => "fallbacks_exhausted",
-        Cause::Auth | Cause::Permission => "upstream_auth",
-        Cause::Unsupported => "unsupported_parameter",
-        Cause::BadRequest => "upstream_rejected",
-        Cause::ContextWindow => "context_length_exceeded",
-        Cause::ContentPolicy => "content_policy",
-        Cause::RateLimited | Cause::Quota => "upstream_rate_limited",
-        Cause::ClientTimeout => "deadline_exceeded",
-        // The gateway could not open one more connection; no upstream failed.
-        Cause::Gateway => "overloaded",
-        Cause::NotFound
-        | Cause::Overloaded
-        | Cause::ServerError
-        | Cause::Timeout
-        | Cause::Connect
-        | Cause::Dns
-        | Cause::Tls
-        | Cause::StreamCut
-        | Cause::StreamStall
-        | Cause::BadResponse
-        | Cause::Misconfigured
-        | Cause::ClientClosed => "upstream_failed",
-    };
-    let mut refusal = Refusal::new(status, reason, message);
-    if reason == "deadline_exceeded" {
-        "timeout_error".clone_into(&mut refusal.reply.kind);
-    }
-    if let Some(kind) = said.kind {
-        refusal.reply.kind = kind;
-    }
-    refusal.reply.param = said.param;
-    refusal.reply.provider_code = said.code;
-    refusal.cause = tried.cause;
-    refusal.retry_after_s = match status {
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            let hints = walk.tried().iter().filter_map(|tried| tried.hint_ms);
-            // A provider's delay is passed on, but at most an hour.
-            hints.min().map(|ms| ms.div_ceil(1000).min(3600))
+/// A request whose every attempt failed, and for which nothing is left to try.
+pub(crate) struct Exhausted<'a> {
+    /// Its route plan.
+    pub(crate) plan: &'a Walk,
+    /// The provider's error of each attempt.
+    pub(crate) errors: &'a [ProviderError],
+    /// The groups without a deployment to try.
+    pub(crate) refused: &'a [Refused],
+}
+
+impl Exhausted<'_> {
+    /// The error for its client.
+    pub(crate) fn refusal(&self, snapshot: &Snapshot, now: Millis) -> Refusal {
+        let Exhausted { plan: walk, errors, refused } = *self;
+        let Some((index, tried)) = walk.original_failure() else {
+            return own_fault();
+        };
+        let said = errors.get(index).cloned().unwrap_or_default();
+        let deployment = snapshot.deployment(tried.deployment);
+        let status = client_status(tried);
+        let mut message = headline(tried, &said, deployment);
+        message.push_str(&trail(snapshot, walk, tried));
+        // The headline of a refused key names the fix already.
+        if tried.cause.blames_deployment()
+            && !matches!(tried.cause, Cause::Auth | Cause::Permission)
+        {
+            let fix = advice::fix_of_traffic(deployment, tried.cause, tried.status);
+            message.push_str(&fix.map_or(String::new(), |fix| format!(" Fix: {fix}.")));
         }
-        _ => None,
-    };
-    refusal.reply.attempts = attempt_lines(snapshot, walk.tried());
-    refusal.reply.deployments = refused::lines(snapshot, refused, now);
-    refusal
+        message.push_str(&refused::others(snapshot, refused, now));
+        let reason = match tried.cause {
+            _ if walk.fallbacks() > 0 => "fallbacks_exhausted",
+            Cause::Auth | Cause::Permission => "upstream_auth",
+            Cause::Unsupported => "unsupported_parameter",
+            Cause::BadRequest => "upstream_rejected",
+            Cause::ContextWindow => "context_length_exceeded",
+            Cause::ContentPolicy => "content_policy",
+            Cause::RateLimited | Cause::Quota => "upstream_rate_limited",
+            Cause::ClientTimeout => "deadline_exceeded",
+            // The gateway could not open one more connection; no upstream failed.
+            Cause::Gateway => "overloaded",
+            Cause::NotFound
+            | Cause::Overloaded
+            | Cause::ServerError
+            | Cause::Timeout
+            | Cause::Connect
+            | Cause::Dns
+            | Cause::Tls
+            | Cause::StreamCut
+            | Cause::StreamStall
+            | Cause::BadResponse
+            | Cause::Misconfigured
+            | Cause::ClientClosed => "upstream_failed",
+        };
+        let mut refusal = Refusal::new(status, reason, message);
+        if reason == "deadline_exceeded" {
+            "timeout_error".clone_into(&mut refusal.reply.kind);
+        }
+        if let Some(kind) = said.kind {
+            refusal.reply.kind = kind;
+        }
+        refusal.reply.param = said.param;
+        refusal.reply.provider_code = said.code;
+        refusal.cause = tried.cause;
+        refusal.retry_after_s = match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                let hints = walk.tried().iter().filter_map(|tried| tried.hint_ms);
+                // A provider's delay is passed on, but at most an hour.
+                hints.min().map(|ms| ms.div_ceil(1000).min(3600))
+            }
+            _ => None,
+        };
+        refusal.reply.attempts = attempt_lines(snapshot, walk.tried());
+        refusal.reply.deployments = refused::lines(snapshot, refused, now);
+        refusal
+    }
 }
 
 fn client_status(tried: &Tried) -> StatusCode {

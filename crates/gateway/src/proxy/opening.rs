@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use super::attempt::AnswerForm;
 use super::content;
-use super::controls::{all_controls, wants_explanation};
+use super::controls::{Source, all_controls, wants_explanation};
 use super::delivery::Delivery;
 use super::dialect::Dialect;
 use super::handshake::{self, Handshake};
@@ -141,8 +141,13 @@ impl Opening {
         // Audio and files are relayed as they come, too.
         let passes = streams || operation.answers_bytes() || operation.switches();
         self.delivery.note(|record| record.stream = passes);
-        let mut controls =
-            all_controls(&self.arrival, operation.format(), peek, &self.head.headers, passes)?;
+        let mut controls = all_controls(Source {
+            arrival: &self.arrival,
+            format: operation.format(),
+            peek,
+            headers: &self.head.headers,
+        })?;
+        controls.stream = passes;
         controls.operation = Some(operation);
         // No other deployment has the object, and only its own model can use a file.
         controls.disable_fallbacks |= addressed.stored.is_some() || operation.is_of_files();

@@ -98,7 +98,7 @@ impl Exchange {
         answer_headers::common(&self.arrival, &self.plan, &winner.plan, times)
     }
 
-    /// What the client asked to see of the way to the answer.
+    /// Adds what the client asked to see of the route.
     fn explain(&self, winner: &Winner, headers: &mut HeaderMap) {
         if winner.ignored_probes {
             answer_headers::checks_ignored(headers);

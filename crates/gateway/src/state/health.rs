@@ -58,7 +58,7 @@ pub(crate) struct Health {
     pub(crate) in_flight: AtomicU64,
     /// The cost of all probes, in units of 10^-9 USD.
     pub(crate) nano_usd: AtomicU64,
-    /// What bounds probes, whoever asks for them. Locked for moments, never across a wait.
+    /// What bounds probes, in the background and on demand. Locked briefly, never across an await.
     pub(crate) limits: Mutex<ProbeLimits>,
     /// Attempts that ignored probes, because every deployment was unhealthy.
     pub(crate) bypasses: AtomicU64,

@@ -6,7 +6,7 @@
 
 use hale_core::config::{InMemory, Options, load};
 use hale_core::health::{AttemptRef, Evidence, Measured};
-use hale_core::route::{Controls, Next, Resolved, Target, Walk, resolve};
+use hale_core::route::{Controls, Next, Resolved, RoutePlan, Target, resolve};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 
@@ -27,8 +27,11 @@ fn group(strategy: &str, count: usize) -> (Snapshot, Target) {
     let loaded = load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None);
     let snapshot = loaded.snapshot.expect("the config is good");
     for (i, deployment) in snapshot.deployments.iter().enumerate() {
-        let attempt =
-            AttemptRef { started: Millis(0), request: 1, trial: hale_core::health::Trial::NONE };
+        let attempt = AttemptRef {
+            started: Millis(0),
+            request: 1,
+            half_open: hale_core::health::HalfOpen::NONE,
+        };
         let measured = Measured {
             whole_ms: Some(100 + i as u64),
             tokens: 1 + i as u64,
@@ -49,8 +52,11 @@ fn first_attempt<const STRATEGY: usize>(bencher: divan::Bencher<'_, '_>, count: 
     let mut chance = 0u64;
     bencher.bench_local(|| {
         chance = chance.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut walk = Walk::new(&snapshot, target.clone(), Controls::default(), Millis(5));
-        let Next::Attempt(plan) = walk.next(&snapshot, Millis(5), chance) else { panic!("none") };
+        let mut route_plan =
+            RoutePlan::new(&snapshot, target.clone(), Controls::default(), Millis(5));
+        let Next::Attempt(plan) = route_plan.next(&snapshot, Millis(5), chance) else {
+            panic!("none")
+        };
         plan.deployment
     });
 }

@@ -59,7 +59,7 @@ pub enum Blame {
     /// The deployment, its endpoint or its credential: counts against it.
     Deployment,
     /// The caller or the request: never counts.
-    Caller,
+    Client,
     /// The gateway: never counts.
     Gateway,
 }
@@ -118,7 +118,7 @@ impl Cause {
     /// The table of causes.
     #[must_use]
     pub const fn facts(self) -> CauseFacts {
-        use Blame::{Caller, Deployment, Gateway};
+        use Blame::{Client, Deployment, Gateway};
         use Retry::{No, SiblingOnly, SiblingOrSame};
         let (name, blame, retry, status) = match self {
             Cause::Auth => ("auth", Deployment, SiblingOnly, 401),
@@ -136,12 +136,12 @@ impl Cause {
             Cause::StreamStall => ("stream_stall", Deployment, SiblingOnly, 504),
             Cause::BadResponse => ("bad_response", Deployment, SiblingOrSame, 502),
             Cause::Misconfigured => ("misconfigured", Deployment, SiblingOnly, 500),
-            Cause::BadRequest => ("bad_request", Caller, No, 400),
-            Cause::Unsupported => ("unsupported", Caller, SiblingOnly, 400),
-            Cause::ContextWindow => ("context_window", Caller, No, 400),
-            Cause::ContentPolicy => ("content_policy", Caller, No, 400),
-            Cause::ClientTimeout => ("client_timeout", Caller, SiblingOnly, 408),
-            Cause::ClientClosed => ("client_closed", Caller, No, 499),
+            Cause::BadRequest => ("bad_request", Client, No, 400),
+            Cause::Unsupported => ("unsupported", Client, SiblingOnly, 400),
+            Cause::ContextWindow => ("context_window", Client, No, 400),
+            Cause::ContentPolicy => ("content_policy", Client, No, 400),
+            Cause::ClientTimeout => ("client_timeout", Client, SiblingOnly, 408),
+            Cause::ClientClosed => ("client_closed", Client, No, 499),
             Cause::Gateway => ("gateway", Gateway, No, 500),
         };
         CauseFacts { name, blame, retry, status }

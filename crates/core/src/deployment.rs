@@ -9,8 +9,8 @@ mod health;
 use std::sync::Arc;
 
 use crate::azure::Azure;
-use crate::health::check::CheckRules;
 use crate::health::outcome::ProviderError;
+use crate::health::probe::ProbeRules;
 use crate::health::{CredentialId, DeploymentState};
 use crate::index::{BudgetIndex, GroupIndex};
 use crate::operation::Operation;
@@ -39,7 +39,7 @@ pub struct Deployment {
     /// Which requests it gets, and how many.
     pub routing: Routing,
     /// How it is probed.
-    pub probing: CheckRules,
+    pub probing: ProbeRules,
     /// Prices and capabilities: the embedded list, overridden by the config.
     pub facts: ModelFacts,
     /// What only pages and messages show.
@@ -147,7 +147,7 @@ impl UpstreamEndpoint {
     #[must_use]
     pub fn host(&self) -> &str {
         let base = &*self.api_base;
-        let host = base.split_once("://").map_or(base, |(_, rest)| rest);
+        let host = base.split_once("://").map_or(base, |(_, cooldown)| cooldown);
         host.split_once('/').map_or(host, |(host, _)| host)
     }
 }

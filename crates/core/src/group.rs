@@ -51,10 +51,10 @@ impl Pattern {
     /// Every star but the last takes the shortest text that lets the rest match.
     #[must_use]
     pub fn captures<'n>(&self, name: &'n str) -> Option<Vec<&'n str>> {
-        let (first, rest) = self.parts.split_first()?;
-        let (last, middle) = rest.split_last()?;
+        let (first, tail) = self.parts.split_first()?;
+        let (last, middle) = tail.split_last()?;
         let mut remaining = name.strip_prefix(&**first)?.strip_suffix(&**last)?;
-        let mut found = Vec::with_capacity(rest.len());
+        let mut found = Vec::with_capacity(tail.len());
         for part in middle {
             let (before, after) = remaining.split_once(&**part)?;
             found.push(before);

@@ -191,12 +191,12 @@ pub fn exact(name: &str) -> Option<&'static ModelFacts> {
 #[must_use]
 pub fn sized_images(provider: &str, model: &str) -> Vec<SizedImage> {
     let of = |name: &str, facts: &ModelFacts| {
-        let rest = name.strip_suffix(model)?.strip_suffix('/')?;
+        let tail = name.strip_suffix(model)?.strip_suffix('/')?;
         let own = facts.litellm_provider.as_deref() == Some(provider);
-        let rest = rest.strip_prefix(provider).and_then(|it| it.strip_prefix('/')).unwrap_or(rest);
-        let (quality, size) = match rest.split_once('/') {
+        let tail = tail.strip_prefix(provider).and_then(|it| it.strip_prefix('/')).unwrap_or(tail);
+        let (quality, size) = match tail.split_once('/') {
             Some((quality, size)) => (Some(Quality::named(quality)?), size),
-            None => (None, rest),
+            None => (None, tail),
         };
         let (width, height) = size.split_once("-x-")?;
         let size = (width.parse().ok()?, height.parse().ok()?);

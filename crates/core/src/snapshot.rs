@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::budget::Budgets;
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{GroupIndex, ModelGroup};
-use crate::health::check::CheckSettings;
+use crate::health::probe::ProbeSettings;
 use crate::settings::{GatewaySettings, RouterSettings};
 
 /// One config, resolved.
@@ -35,7 +35,7 @@ pub struct Snapshot {
     /// How the process serves.
     pub gateway: GatewaySettings,
     /// How deployments are checked.
-    pub checks: CheckSettings,
+    pub probing: ProbeSettings,
     /// What may be spent.
     pub budgets: Budgets,
 }

@@ -8,12 +8,12 @@ use std::ops::Range;
 use hale_core::cause::Cause;
 use hale_core::config::{InMemory, Options, load};
 use hale_core::health::{
-    AttemptRef, Claim, DeploymentState, Evidence, Failure, HealthEvents, Measured, OperatorAction,
-    QUOTA_CAP_MS, Surroundings, Trial, Verdict,
+    AttemptRef, Claim, DeploymentState, Evidence, Failure, FailureContext, HalfOpen, HealthEvents,
+    Measured, OperatorAction, QUOTA_CAP_MS, Verdict,
 };
 use hale_core::policy::ByKind;
 use hale_core::route::{
-    AttemptPlan, Controls, GiveUp, MAX_ATTEMPTS, Next, Resolved, Tried, Walk, resolve,
+    AttemptPlan, Controls, GiveUp, MAX_ATTEMPTS, Next, Resolved, RoutePlan, Tried, resolve,
 };
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -30,7 +30,7 @@ struct Step {
     /// `None` is a good answer.
     cause: Option<Cause>,
     hint_ms: Option<u64>,
-    trial: bool,
+    half_open: bool,
 }
 
 fn causes() -> impl Strategy<Value = Option<Cause>> {
@@ -47,21 +47,21 @@ fn all_causes() -> impl Strategy<Value = Cause> {
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let hint = prop_oneof![3 => Just(None), 1 => (0u64..u64::MAX).prop_map(Some), 1 => (0u64..20_000).prop_map(Some)];
     let step = (0u64..20_000, 0u64..30_000, 0u64..4, causes(), hint, any::<bool>());
-    let step = step.prop_map(|(after, took, request, cause, hint_ms, trial)| Step {
+    let step = step.prop_map(|(after, took, request, cause, hint_ms, half_open)| Step {
         after,
         took,
         request,
         cause,
         hint_ms,
-        trial,
+        half_open,
     });
     proptest::collection::vec(step, 0..60)
 }
 
-fn surroundings() -> impl Strategy<Value = Surroundings> {
+fn failure_context() -> impl Strategy<Value = FailureContext> {
     let allowed = prop_oneof![Just(None), (0u32..4).prop_map(Some)];
     (any::<bool>(), any::<bool>(), 0u64..60_000, allowed, any::<bool>()).prop_map(
-        |(has_sibling, has_fallback, cooldown_ms, others, many_models)| Surroundings {
+        |(has_sibling, has_fallback, cooldown_ms, others, many_models)| FailureContext {
             has_sibling,
             has_fallback,
             cooldown_ms,
@@ -74,16 +74,16 @@ fn surroundings() -> impl Strategy<Value = Surroundings> {
 }
 
 /// Applies a step and looks whether the state still holds together.
-fn apply(state: &DeploymentState, now: u64, step: &Step, around: &Surroundings) -> HealthEvents {
+fn apply(state: &DeploymentState, now: u64, step: &Step, context: &FailureContext) -> HealthEvents {
     let started = Millis(now.saturating_sub(step.took));
-    let own = if step.trial { state.take_trial(started, 0) } else { None };
-    let trial = Trial { own, credential: None };
-    let attempt = AttemptRef { started, request: step.request, trial };
+    let own = if step.half_open { state.take_half_open(started, 0) } else { None };
+    let half_open = HalfOpen { own, credential: None };
+    let attempt = AttemptRef { started, request: step.request, half_open };
     let evidence = match step.cause {
         None => Evidence::Succeeded { attempt, measured: Measured::default(), model: "" },
         Some(cause) => {
             let failure = Failure { cause, status: None, hint_ms: step.hint_ms };
-            Evidence::Failed { attempt, failure, model: "", around }
+            Evidence::Failed { attempt, failure, model: "", context }
         }
     };
     let events = state.apply(Millis(now), &evidence);
@@ -94,8 +94,8 @@ fn apply(state: &DeploymentState, now: u64, step: &Step, around: &Surroundings) 
 fn until(state: &DeploymentState, now: u64) -> Option<(Cause, u64, Millis)> {
     match state.verdict(Millis(now)) {
         Verdict::Ready => None,
-        Verdict::Cooling(rest) | Verdict::Trial(rest) => {
-            Some((rest.cause, rest.until.0, state.resting_since()?))
+        Verdict::Cooling(cooldown) | Verdict::HalfOpen(cooldown) => {
+            Some((cooldown.cause, cooldown.until.0, state.cooling_since()?))
         }
     }
 }
@@ -107,7 +107,7 @@ proptest! {
     #[test]
     fn failures_of_the_client_or_the_gateway_change_no_verdict(
         steps in steps(),
-        around in surroundings(),
+        context in failure_context(),
         noise in proptest::collection::vec((0usize..60, 0usize..6, 0u64..30_000), 0..40),
     ) {
         let others: Vec<Cause> =
@@ -117,13 +117,13 @@ proptest! {
         for (i, step) in steps.iter().enumerate() {
             for (_, which, took) in noise.iter().filter(|(at, ..)| *at == i) {
                 let foreign = Step {
-                    cause: Some(others[which % others.len()]), took: *took, trial: false, ..step.clone()
+                    cause: Some(others[which % others.len()]), took: *took, half_open: false, ..step.clone()
                 };
-                prop_assert!(apply(&noisy, now, &foreign, &around).is_empty());
+                prop_assert!(apply(&noisy, now, &foreign, &context).is_empty());
             }
             now += step.after;
             prop_assert_eq!(
-                apply(&plain, now, step, &around), apply(&noisy, now, step, &around)
+                apply(&plain, now, step, &context), apply(&noisy, now, step, &context)
             );
             prop_assert_eq!(plain.verdict(Millis(now)), noisy.verdict(Millis(now)));
         }
@@ -132,13 +132,13 @@ proptest! {
 
     /// I8: a deadline only moves forward until something good happens, and is capped.
     #[test]
-    fn deadlines_only_move_forward_and_are_capped(steps in steps(), around in surroundings()) {
+    fn deadlines_only_move_forward_and_are_capped(steps in steps(), context in failure_context()) {
         let state = DeploymentState::default();
         let mut now = 100_000;
         for step in &steps {
             now += step.after;
             let before = until(&state, now);
-            apply(&state, now, step, &around);
+            apply(&state, now, step, &context);
             let after = until(&state, now);
             if let (Some((_, old, since)), Some((_, new, still))) = (before, after)
                 && since == still
@@ -146,26 +146,26 @@ proptest! {
                 prop_assert!(new >= old, "{old} became {new}");
             }
             if let Some((_, until, _)) = after {
-                prop_assert!(until <= now + QUOTA_CAP_MS.max(around.cooldown_ms * 2));
+                prop_assert!(until <= now + QUOTA_CAP_MS.max(context.cooldown_ms * 2));
             }
         }
     }
 
     /// I7: what began before the rest neither ends it nor begins another one.
     #[test]
-    fn late_results_decide_nothing(steps in steps(), around in surroundings(), late in causes()) {
+    fn late_results_decide_nothing(steps in steps(), context in failure_context(), late in causes()) {
         let state = DeploymentState::default();
         let mut now = 100_000;
         for step in &steps {
             now += step.after;
-            apply(&state, now, step, &around);
+            apply(&state, now, step, &context);
             if let Some((_, _, since)) = until(&state, now) {
                 let step = Step {
-                    took: now.saturating_sub(since.0) + 1, cause: late, hint_ms: None, trial: false,
+                    took: now.saturating_sub(since.0) + 1, cause: late, hint_ms: None, half_open: false,
                     ..step.clone()
                 };
                 let (verdict, report) = (state.verdict(Millis(now)), state.report());
-                let events = apply(&state, now, &step, &around);
+                let events = apply(&state, now, &step, &context);
                 prop_assert_eq!(events.cooldown_change(), None);
                 prop_assert_eq!(state.verdict(Millis(now)), verdict);
                 prop_assert_eq!(state.report().opens_in_a_row, report.opens_in_a_row);
@@ -175,73 +175,73 @@ proptest! {
 
     /// I6 and I12: every rest ends with a trial that somebody can take, and only one at a time.
     #[test]
-    fn every_cooldown_ends(steps in steps(), around in surroundings(), timeout in 0u64..600_000) {
+    fn every_cooldown_ends(steps in steps(), context in failure_context(), timeout in 0u64..600_000) {
         let state = DeploymentState::default();
         let mut now = 100_000;
         for step in &steps {
             now += step.after;
-            apply(&state, now, step, &around);
+            apply(&state, now, step, &context);
         }
         if let Some((_, until, _)) = until(&state, now) {
             let due = Millis(until.max(now));
-            prop_assert!(matches!(state.verdict(due), Verdict::Trial(_)));
-            prop_assert!(state.take_trial(due, timeout).is_some());
-            prop_assert!(state.take_trial(due, timeout).is_none());
+            prop_assert!(matches!(state.verdict(due), Verdict::HalfOpen(_)));
+            prop_assert!(state.take_half_open(due, timeout).is_some());
+            prop_assert!(state.take_half_open(due, timeout).is_none());
             let lost = due.plus(timeout).plus(1_000);
-            prop_assert!(state.trial_is_free(lost), "a lost permit expires");
+            prop_assert!(state.half_open_is_free(lost), "a lost permit expires");
         }
     }
 
     /// I10: whoever has a sibling and stops is out after three failures of different requests, whatever
     /// went before, unless the config tolerates more.
     #[test]
-    fn three_failures_in_a_row_trip(steps in steps(), around in surroundings(), gaps in (0u64..10_000, 0u64..10_000)) {
-        let around = Surroundings {
-            has_sibling: true, cooldown_ms: around.cooldown_ms + 1, tolerance: ByKind::default(),
-            many_models: false, ..around
+    fn three_failures_in_a_row_trip(steps in steps(), context in failure_context(), gaps in (0u64..10_000, 0u64..10_000)) {
+        let context = FailureContext {
+            has_sibling: true, cooldown_ms: context.cooldown_ms + 1, tolerance: ByKind::default(),
+            many_models: false, ..context
         };
         let state = DeploymentState::default();
         let mut now = 100_000;
         for step in &steps {
             now += step.after;
-            apply(&state, now, step, &around);
+            apply(&state, now, step, &context);
         }
         // It rested, the rest is over, and it works.
         now += QUOTA_CAP_MS;
-        let well = Step { after: 0, took: 0, request: 0, cause: None, hint_ms: None, trial: true };
-        apply(&state, now, &well, &around);
+        let well = Step { after: 0, took: 0, request: 0, cause: None, hint_ms: None, half_open: true };
+        apply(&state, now, &well, &context);
         prop_assert_eq!(state.verdict(Millis(now)), Verdict::Ready);
         for (request, gap) in [0, gaps.0, gaps.1].into_iter().enumerate() {
             now += 1 + gap;
             let stopped = Step {
-                request: 100 + request as u64, cause: Some(Cause::Connect), trial: false, ..well.clone()
+                request: 100 + request as u64, cause: Some(Cause::Connect), half_open: false, ..well.clone()
             };
-            apply(&state, now, &stopped, &around);
+            apply(&state, now, &stopped, &context);
         }
         prop_assert!(matches!(state.verdict(Millis(now)), Verdict::Cooling(_)));
     }
 
     /// I11: alone and without a fallback, no passing trouble of ours keeps a deployment from traffic.
     #[test]
-    fn a_lone_deployment_cools_down_only_when_the_provider_says_so(steps in steps(), around in surroundings()) {
-        let alone = Surroundings { has_sibling: false, has_fallback: false, ..around };
+    fn a_lone_deployment_cools_down_only_when_the_provider_says_so(steps in steps(), context in failure_context()) {
+        let alone = FailureContext { has_sibling: false, has_fallback: false, ..context };
         let state = DeploymentState::default();
         let mut now = 100_000;
         for step in &steps {
             now += step.after;
             apply(&state, now, step, &alone);
-            if let Verdict::Cooling(rest) = state.verdict(Millis(now)) {
-                prop_assert!(matches!(rest.cause, Cause::RateLimited | Cause::Quota | Cause::Overloaded));
+            if let Verdict::Cooling(cooldown) = state.verdict(Millis(now)) {
+                prop_assert!(matches!(cooldown.cause, Cause::RateLimited | Cause::Quota | Cause::Overloaded));
             }
         }
     }
 
     /// I18: time may jump anywhere.
     #[test]
-    fn time_may_jump(steps in steps(), around in surroundings(), times in proptest::collection::vec(any::<u64>(), 60)) {
+    fn time_may_jump(steps in steps(), context in failure_context(), times in proptest::collection::vec(any::<u64>(), 60)) {
         let state = DeploymentState::default();
         for (step, now) in steps.iter().zip(times) {
-            apply(&state, now, step, &around);
+            apply(&state, now, step, &context);
             let _verdict = state.verdict(Millis(now));
             let share = state.ramp(Millis(now));
             prop_assert!(share > 0.0 && share <= 1.0);
@@ -272,17 +272,17 @@ proptest! {
         }
         let controls = Controls { num_retries: Some(retries), timeout_ms, ..Controls::default() };
         let Resolved::Target(target) = resolve(&snapshot, "a") else { panic!("a") };
-        let mut walk = Walk::new(&snapshot, target, controls, Millis(0));
+        let mut route_plan = RoutePlan::new(&snapshot, target, controls, Millis(0));
         let (mut now, mut groups, mut attempts) = (0, Vec::new(), 0);
         let mut outcomes = outcomes.into_iter().cycle();
         for turn in 0u64.. {
             prop_assert!(turn < 200, "it ends");
-            match walk.next(&snapshot, Millis(now), turn.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
+            match route_plan.next(&snapshot, Millis(now), turn.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
                 Next::GiveUp(_) => break,
                 Next::Pause(ms) => now += ms,
                 Next::Attempt(plan) => {
                     attempts += 1;
-                    prop_assert!(plan.ends.0 >= now && plan.ends <= walk.deadline());
+                    prop_assert!(plan.ends.0 >= now && plan.ends <= route_plan.deadline());
                     prop_assert!(!(disabled && plan.deployment.0 == 0), "I5: taken out is out");
                     let group = snapshot.deployment(plan.deployment).group;
                     if groups.last() != Some(&group) {
@@ -290,7 +290,7 @@ proptest! {
                     }
                     let (cause, took) = outcomes.next().unwrap();
                     let ended = (now + took).min(plan.ends.0);
-                    fail(&snapshot, &mut walk, &plan, now..ended, cause);
+                    fail(&snapshot, &mut route_plan, &plan, now..ended, cause);
                     now = ended;
                 }
             }
@@ -309,10 +309,10 @@ proptest! {
         let snapshot = snapshot((members, 1, 1), "");
         let controls = Controls { num_retries: Some(retries), ..Controls::default() };
         let Resolved::Target(target) = resolve(&snapshot, "a") else { panic!("a") };
-        let mut walk = Walk::new(&snapshot, target, controls, Millis(0));
+        let mut route_plan = RoutePlan::new(&snapshot, target, controls, Millis(0));
         let mut seen = Vec::new();
         loop {
-            match walk.next(&snapshot, Millis(1), 7) {
+            match route_plan.next(&snapshot, Millis(1), 7) {
                 Next::GiveUp(why) => {
                     prop_assert_eq!(why, GiveUp::Exhausted(vec![]));
                     break;
@@ -320,7 +320,7 @@ proptest! {
                 Next::Pause(_) => {}
                 Next::Attempt(plan) => {
                     seen.push(plan.deployment);
-                    fail(&snapshot, &mut walk, &plan, 1..1, Cause::ServerError);
+                    fail(&snapshot, &mut route_plan, &plan, 1..1, Cause::ServerError);
                 }
             }
         }
@@ -331,13 +331,19 @@ proptest! {
 }
 
 /// Tells the deployment and the walk of a failure.
-fn fail(snapshot: &Snapshot, walk: &mut Walk, plan: &AttemptPlan, took: Range<u64>, cause: Cause) {
+fn fail(
+    snapshot: &Snapshot,
+    route_plan: &mut RoutePlan,
+    plan: &AttemptPlan,
+    took: Range<u64>,
+    cause: Cause,
+) {
     let (began, ended) = (took.start, took.end);
-    let around = walk.surroundings(snapshot, plan);
-    let attempt = AttemptRef { started: Millis(began), request: 1, trial: plan.trial };
+    let context = route_plan.failure_context(snapshot, plan);
+    let attempt = AttemptRef { started: Millis(began), request: 1, half_open: plan.half_open };
     let deployment = snapshot.deployment(plan.deployment);
     let failure = Failure::of(cause);
-    let evidence = Evidence::Failed { attempt, failure, model: "", around: &around };
+    let evidence = Evidence::Failed { attempt, failure, model: "", context: &context };
     deployment.apply(Millis(ended), &evidence);
     let tried = Tried {
         group: "".into(),
@@ -348,11 +354,11 @@ fn fail(snapshot: &Snapshot, walk: &mut Walk, plan: &AttemptPlan, took: Range<u6
         ms: 0,
         resent: false,
         hint_ms: None,
-        half_open: plan.trial.is_held(),
+        half_open: plan.half_open.is_held(),
     };
-    walk.failed(snapshot, tried, Millis(ended), 17);
+    route_plan.failed(snapshot, tried, Millis(ended), 17);
     assert_eq!(deployment.check_invariants(), Ok(()));
-    assert_eq!(walk.check_invariants(snapshot), Ok(()));
+    assert_eq!(route_plan.check_invariants(snapshot), Ok(()));
 }
 
 fn snapshot(members: (usize, usize, usize), router: &str) -> Snapshot {
@@ -384,7 +390,7 @@ enum Happens {
     /// A 429 with a time.
     Limited(Place),
     Refused,
-    CallersFault,
+    ClientsFault,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -401,14 +407,14 @@ const ALL: [Happens; 8] = [
     Happens::Fails(Place::Newer),
     Happens::Limited(Place::Older),
     Happens::Refused,
-    Happens::CallersFault,
+    Happens::ClientsFault,
 ];
 
 /// An attempt under way.
 struct UnderWay {
     plan: AttemptPlan,
     attempt: AttemptRef,
-    around: Surroundings,
+    context: FailureContext,
 }
 
 /// The small scope while a history happens.
@@ -429,7 +435,7 @@ impl Scope<'_> {
             Happens::Fails(place) => (place, Some((Cause::ServerError, None))),
             Happens::Limited(place) => (place, Some((Cause::RateLimited, Some(13_000)))),
             Happens::Refused => (Place::Older, Some((Cause::Auth, None))),
-            Happens::CallersFault => (Place::Older, Some((Cause::ClientClosed, None))),
+            Happens::ClientsFault => (Place::Older, Some((Cause::ClientClosed, None))),
         };
         self.end(place, outcome, path);
     }
@@ -441,34 +447,37 @@ impl Scope<'_> {
         self.requests += 1;
         let (at, request) = (Millis(self.now), self.requests);
         let Resolved::Target(target) = resolve(self.snapshot, "a") else { panic!("a") };
-        let mut walk = Walk::new(self.snapshot, target, Controls::default(), at).numbered(request);
+        let mut route_plan =
+            RoutePlan::new(self.snapshot, target, Controls::default(), at).numbered(request);
         let members = &self.snapshot.deployments[..2];
-        match walk.next(self.snapshot, at, request.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
+        match route_plan.next(self.snapshot, at, request.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
             Next::Attempt(plan) => {
                 let deployment = self.snapshot.deployment(plan.deployment);
-                if let Verdict::Cooling(rest) = deployment.verdict(at) {
-                    assert!(!rest.provider_issued, "against the provider's time: {path:?}");
+                if let Verdict::Cooling(cooldown) = deployment.verdict(at) {
+                    assert!(!cooldown.provider_issued, "against the provider's time: {path:?}");
                     let well = members.iter().any(|one| one.verdict(at) == Verdict::Ready);
                     assert!(!well, "a well one was left out: {path:?}");
                 }
                 let of_it = self.under_way.iter().filter(|one| {
-                    one.plan.deployment == plan.deployment && one.plan.trial.is_held()
+                    one.plan.deployment == plan.deployment && one.plan.half_open.is_held()
                 });
-                if plan.trial.is_held() {
+                if plan.half_open.is_held() {
                     // A permit expires with its attempt's time, which no history here reaches.
                     assert_eq!(of_it.count(), 0, "two trials at once: {path:?}");
                 }
-                let around = walk.surroundings(self.snapshot, &plan);
-                let attempt = AttemptRef { started: at, request, trial: plan.trial };
-                self.under_way.push(UnderWay { plan, attempt, around });
+                let context = route_plan.failure_context(self.snapshot, &plan);
+                let attempt = AttemptRef { started: at, request, half_open: plan.half_open };
+                self.under_way.push(UnderWay { plan, attempt, context });
             }
             Next::GiveUp(GiveUp::Refused(_)) => {
                 for one in members {
-                    let rests = match one.verdict(at) {
-                        Verdict::Cooling(rest) => rest.provider_issued || !one.trial_is_free(at),
-                        Verdict::Trial(_) | Verdict::Ready => false,
+                    let cooldowns = match one.verdict(at) {
+                        Verdict::Cooling(cooldown) => {
+                            cooldown.provider_issued || !one.half_open_is_free(at)
+                        }
+                        Verdict::HalfOpen(_) | Verdict::Ready => false,
                     };
-                    assert!(rests, "I1: refused although it may be tried: {path:?}");
+                    assert!(cooldowns, "I1: refused although it may be tried: {path:?}");
                 }
             }
             other => panic!("{other:?}: {path:?}"),
@@ -483,7 +492,7 @@ impl Scope<'_> {
         if self.under_way.is_empty() {
             return;
         }
-        let UnderWay { plan, attempt, around } = self.under_way.remove(index);
+        let UnderWay { plan, attempt, context } = self.under_way.remove(index);
         let at = Millis(self.now);
         let deployment = self.snapshot.deployment(plan.deployment);
         let before = deployment.verdict(at);
@@ -494,16 +503,20 @@ impl Scope<'_> {
             }
             Some((cause, hint_ms)) => {
                 let failure = Failure { cause, status: None, hint_ms };
-                let around = &around;
-                deployment.apply(at, &Evidence::Failed { attempt, failure, model: "", around });
+                let context = &context;
+                deployment.apply(at, &Evidence::Failed { attempt, failure, model: "", context });
                 if !cause.blames_deployment() {
                     assert_eq!(deployment.verdict(at), before, "nobody else's fault: {path:?}");
                 }
             }
         }
         let of_it = self.under_way.iter().filter(|one| one.plan.deployment == plan.deployment);
-        let trials = of_it.filter(|one| one.plan.trial.is_held()).count();
-        assert_eq!(deployment.state.trial_is_free(at), trials == 0, "who holds it: {path:?}");
+        let half_opens = of_it.filter(|one| one.plan.half_open.is_held()).count();
+        assert_eq!(
+            deployment.state.half_open_is_free(at),
+            half_opens == 0,
+            "who holds it: {path:?}"
+        );
     }
 }
 

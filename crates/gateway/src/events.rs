@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hale_core::health::check::Finding;
+use hale_core::health::probe::Finding;
 use hale_core::health::{HealthEvent, HealthEvents, HealthSubject, OperatorAction};
 use hale_core::time::UnixMs;
 use parking_lot::Mutex;
@@ -285,7 +285,7 @@ impl Drop for Subscriber {
 
 #[cfg(test)]
 mod tests {
-    use hale_core::health::check::Status;
+    use hale_core::health::probe::Status;
     use hale_core::health::{HealthPart, Source, Standing};
     use serde_json::json;
 
@@ -355,10 +355,10 @@ mod tests {
         let event = HealthEvent {
             subject: HealthSubject::Deployment("a".into()),
             part: HealthPart::Probes,
-            from: Standing::Probed(Status::Unchecked),
+            from: Standing::Probed(Status::Unprobed),
             to: Standing::Probed(Status::Healthy),
             cause: None,
-            source: Source::Check,
+            source: Source::Probe,
             at: UnixMs(4),
             until: None,
             provider_issued: false,

@@ -8,7 +8,7 @@ use hale_core::deployment::{
 };
 use hale_core::group::GroupIndex;
 use hale_core::health::DeploymentState;
-use hale_core::health::check::CheckRules;
+use hale_core::health::probe::ProbeRules;
 use hale_core::operation::Operation;
 use hale_core::prices::ModelFacts;
 use hale_core::provider;
@@ -39,7 +39,7 @@ pub(crate) fn deployment(provider: &str) -> Deployment {
         },
         credential: Credential::default(),
         routing: Routing::default(),
-        probing: CheckRules::default(),
+        probing: ProbeRules::default(),
         facts: ModelFacts::default(),
         display: Display::default(),
         misconfigured: None,

@@ -28,18 +28,18 @@ pub(super) fn api_base(text: &str) -> Result<Box<str>, Wrong> {
     if !text.is_ascii() {
         return refuse("contains characters outside ASCII", "write the host in its xn-- form");
     }
-    let Some((scheme, rest)) = text.split_once("://") else {
+    let Some((scheme, tail)) = text.split_once("://") else {
         return refuse("has no scheme", EXAMPLE);
     };
     if !scheme.eq_ignore_ascii_case("http") && !scheme.eq_ignore_ascii_case("https") {
         return refuse("has a scheme other than http and https", EXAMPLE);
     }
-    if rest.contains(['?', '#']) {
+    if tail.contains(['?', '#']) {
         return refuse("has a query or a fragment", "remove what follows `?` or `#`");
     }
-    let (authority, path) = match rest.find('/') {
-        Some(slash) => rest.split_at(slash),
-        None => (rest, ""),
+    let (authority, path) = match tail.find('/') {
+        Some(slash) => tail.split_at(slash),
+        None => (tail, ""),
     };
     if authority.contains('@') {
         let hint = "remove what stands before `@` and set `api_key`";
@@ -63,8 +63,8 @@ pub(super) fn api_base(text: &str) -> Result<Box<str>, Wrong> {
 
 fn host_and_port(authority: &str) -> Result<(), &'static str> {
     let (host, port) = match authority.strip_prefix('[') {
-        Some(rest) => {
-            let (host, after) = rest.split_once(']').ok_or("has a `[` without its `]`")?;
+        Some(tail) => {
+            let (host, after) = tail.split_once(']').ok_or("has a `[` without its `]`")?;
             let address = host.parse::<std::net::Ipv6Addr>();
             address.map_err(|_| "has a bad IPv6 address")?;
             let port = match after {

@@ -402,7 +402,7 @@ fn facts(provider: &Provider, model: &str, info: &Info, params: &ModelFacts) -> 
     let mut facts = listed.cloned().unwrap_or_default();
     if matches!(facts.mode.as_deref(), Some("image_generation" | "image_edit")) {
         let name = info.base_model.as_deref().unwrap_or(model);
-        let own = name.strip_prefix(&*provider.name).and_then(|rest| rest.strip_prefix('/'));
+        let own = name.strip_prefix(&*provider.name).and_then(|tail| tail.strip_prefix('/'));
         facts.sized_images = prices::sized_images(&provider.name, own.unwrap_or(name));
     }
     overlay(&mut facts, info.facts.clone());

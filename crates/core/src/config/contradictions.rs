@@ -18,13 +18,13 @@ const SECTIONS: [&str; 2] = ["router_settings", "litellm_settings"];
 /// Warns of settings without effect.
 pub(super) fn check(snapshot: &Snapshot, top: &Map, problems: &mut Problems) {
     let router = &snapshot.router;
-    let own_rests =
+    let own_cooldowns =
         || snapshot.deployments.iter().any(|one| one.routing.limits.cooldown_ms > Some(0));
     if router.disable_cooldowns {
-        let rests = ["cooldown_time"].into_iter().chain(ABOUT_RESTS);
+        let cooldowns = ["cooldown_time"].into_iter().chain(ABOUT_RESTS);
         let set = Set { key: "disable_cooldowns", value: "true", consequence: NO_COOLDOWN };
-        useless(top, &set, rests, problems);
-    } else if router.cooldown_ms == 0 && !own_rests() {
+        useless(top, &set, cooldowns, problems);
+    } else if router.cooldown_ms == 0 && !own_cooldowns() {
         let set = Set { key: "cooldown_time", value: "0", consequence: NO_COOLDOWN };
         useless(top, &set, ABOUT_RESTS, problems);
     }

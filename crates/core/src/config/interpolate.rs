@@ -139,7 +139,7 @@ impl<'s> Env<'s> {
 fn warn_about_other_forms(text: &str, node: &Node, path: &Path<'_>, problems: &mut Problems) {
     let name = text
         .strip_prefix("${")
-        .and_then(|rest| rest.strip_suffix('}'))
+        .and_then(|tail| tail.strip_suffix('}'))
         .or_else(|| text.strip_prefix("os.environ.get("))
         .or_else(|| text.strip_prefix("os.getenv("))
         .or_else(|| text.strip_prefix("os.environ"))

@@ -97,7 +97,7 @@ pub(super) enum Kind {
 const DAY: u64 = 86_400_000;
 const HOUR: u64 = 3_600_000;
 const TIMEOUT: Kind = Kind::Time(1, DAY);
-const REST: Kind = Kind::Time(0, DAY);
+const COOLDOWN: Kind = Kind::Time(0, DAY);
 const RETRIES: Kind = Kind::Count(0, 100);
 const PRICE: Kind = Kind::Number(0.0, 1_000.0);
 const TOKENS: Kind = Kind::Number(1.0, 1e12);
@@ -253,7 +253,7 @@ const PARAMS: &[Row] = &[
     served("request_timeout", TIMEOUT, "", "As `timeout`, which wins."),
     served("stream_timeout", TIMEOUT, "`router_settings.stream_timeout`", "Bounds the first content of a stream and every silence after it."),
     served("num_retries", RETRIES, "`router_settings.num_retries`", "Attempts after the first in this group."),
-    served("cooldown_time", REST, "`router_settings.cooldown_time`", "Rest after a trip; 0 turns cooldown off for this deployment."),
+    served("cooldown_time", COOLDOWN, "`router_settings.cooldown_time`", "Rest after a trip; 0 turns cooldown off for this deployment."),
     served("api_version", Kind::Text, "AZURE_API_VERSION, else 2025-02-01-preview, for responses preview", "Azure: the version of the interface; `v1`, `latest` and `preview` mean the v1 form, with the model in the body."),
     served("azure_ad_token", Kind::Text, "AZURE_AD_TOKEN", "Azure: a token of Entra ID, where there is no `api_key`."),
     served("tenant_id", Kind::Text, "AZURE_TENANT_ID", "Azure: with `client_id` and `client_secret` the identity that tokens are asked for."),
@@ -347,7 +347,7 @@ const INFO: &[Row] = &[
     served("id", Kind::Text, "a hash of `model_name` and `litellm_params`", "The deployment's id. Without it the id changes when a parameter does, a key included."),
     served("mode", Kind::Text, "the price list, else `chat`", "`chat`, `completion`, `embedding`, `responses`, `moderation`, `image_generation`, `audio_transcription`, `audio_speech`, `rerank`, ..."),
     served("base_model", Kind::Text, "", "The name in the price list, where the provider's name for the model is another one."),
-    served("cooldown_time", REST, "", "As `litellm_params.cooldown_time`; wins over it."),
+    served("cooldown_time", COOLDOWN, "", "As `litellm_params.cooldown_time`; wins over it."),
     served("max_input_tokens", TOKENS, "the price list", "Largest prompt."),
     served("max_output_tokens", TOKENS, "the price list", "Largest answer."),
     served("input_cost_per_token", PRICE, "the price list", "USD per prompt token; `litellm_params` wins."),
@@ -521,7 +521,7 @@ const ROUTER: &[Row] = &[
     served("enable_tag_filtering", Kind::Bool, "false", "Let a request's tags (`tags`, `metadata.tags`, `x-litellm-tags`) decide which deployments it may use."),
     served("tag_filtering_match_any", Kind::Bool, "true", "Whether one common tag is enough, rather than all of the request's."),
     served("request_timeout", TIMEOUT, "`litellm_settings.request_timeout`", "Bounds a whole request, all attempts and fallbacks together."),
-    served("cooldown_time", REST, "5", "Rest of a tripped deployment; 0 turns cooldown off."),
+    served("cooldown_time", COOLDOWN, "5", "Rest of a tripped deployment; 0 turns cooldown off."),
     served("disable_cooldowns", Kind::Bool, "false", "Nothing ever rests."),
     served("retry_after", Kind::Time(0, HOUR), "0", "Smallest pause before a retry on the same deployment."),
     served("model_group_alias", Kind::Map, "", "Further names of groups: `{alias: group}` or `{alias: {model: group, hidden: true}}`. An alias may name another alias."),

@@ -8,7 +8,6 @@ mod azure;
 mod budget_terms;
 mod budgets;
 mod build;
-mod checks;
 mod contradictions;
 mod credentials;
 mod deployments;
@@ -25,6 +24,7 @@ mod names;
 mod params;
 mod pass_through;
 mod policies;
+mod probing;
 mod problem;
 mod redact;
 mod redundancy;
@@ -110,13 +110,13 @@ fn snapshot(
     problems: &mut Problems,
 ) -> Snapshot {
     let env = Env::new(source, top, problems);
-    let mut rest = top.clone();
-    rest.entries.retain(|entry| &*entry.key != "environment_variables");
-    let top = env.resolve_map(&rest, &Path::Root, problems);
+    let mut tail = top.clone();
+    tail.entries.retain(|entry| &*entry.key != "environment_variables");
+    let top = env.resolve_map(&tail, &Path::Root, problems);
     // The sections are read below, in the order in which they depend on each other.
     visit(Section::Top, &top, &Path::Root, problems, |_, _| {});
     let credentials = credentials::read(top.get("credential_list"), problems);
-    let written = rest.get("model_list");
+    let written = tail.get("model_list");
     let context = draft::Context { env: &env, credentials: &credentials, written };
     let mut drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);
@@ -126,14 +126,14 @@ fn snapshot(
     let mut snapshot = Snapshot {
         router: settings.router,
         gateway: settings.gateway,
-        checks: settings.checks,
+        probing: settings.probing,
         ..Snapshot::default()
     };
     snapshot.budgets = budgets::fill(settings.budgets, &mut drafts, previous, problems);
     groups::fill(&mut snapshot, drafts, previous, problems);
     settings.group_policies.fill(&mut snapshot, problems);
     fallbacks::fill(&mut snapshot, &settings.references, problems);
-    checks::compare(&top, &snapshot, problems);
+    probing::compare(&top, &snapshot, problems);
     contradictions::check(&snapshot, &top, problems);
     times::check(&mut snapshot, &top, problems);
     snapshot

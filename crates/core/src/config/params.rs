@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use serde_json::Value as Json;
 
 use crate::deployment::{Limits, MockAnswer, MockContent};
-use crate::health::check::CheckRules;
+use crate::health::probe::ProbeRules;
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::route::{AccessWindow, TagRules};
@@ -22,7 +22,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Entry, Map, Node, Value};
 use super::value;
-use super::{address, budget_terms, checks, windows};
+use super::{address, budget_terms, probing, windows};
 
 /// What `litellm_params` says; each field is named after its key unless it says otherwise.
 #[derive(Debug, Default)]
@@ -89,7 +89,7 @@ pub(super) struct Info {
     pub(super) fails_open: bool,
     /// `access_windows`.
     pub(super) windows: Vec<AccessWindow>,
-    pub(super) check: CheckRules,
+    pub(super) check: ProbeRules,
     pub(super) facts: ModelFacts,
 }
 
@@ -212,7 +212,7 @@ impl Info {
             }
             _ => {
                 let known = set_fact(&mut info.facts, field, problems)
-                    || checks::rule(&mut info.check, field, problems);
+                    || probing::rule(&mut info.check, field, problems);
                 debug_assert!(known, "{} is served by nobody", field.row.name);
             }
         });

@@ -29,8 +29,8 @@ fn by_kind(section: Section, map: &Map, path: &Path<'_>, problems: &mut Problems
     visit(section, map, path, problems, |field, problems| {
         let number = field.small(problems);
         let kind = FailureKind::ALL.into_iter().find(|kind| {
-            let rest = field.row.name.strip_prefix(kind.name());
-            matches!(rest, Some("Retries" | "AllowedFails"))
+            let tail = field.row.name.strip_prefix(kind.name());
+            matches!(tail, Some("Retries" | "AllowedFails"))
         });
         match kind {
             Some(kind) => found.named[kind as usize] = number,

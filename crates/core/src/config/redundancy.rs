@@ -73,10 +73,10 @@ fn are_same(a: &Deployment, b: &Deployment) -> bool {
 
 /// The key that all of a group have, with the first of them.
 fn one_key<'d>(group: &[&'d Draft]) -> Option<(&'d Draft, CredentialId)> {
-    let (first, rest) = group.split_first()?;
+    let (first, tail) = group.split_first()?;
     let key = first.deployment.credential.id?;
     let has = |one: &&Draft| one.deployment.credential.id == Some(key);
-    rest.iter().all(has).then_some((*first, key))
+    tail.iter().all(has).then_some((*first, key))
 }
 
 fn hang_on(groups: &[(&Draft, usize)], problems: &mut Problems) {

@@ -82,7 +82,7 @@ fn is_exponential(text: &str) -> bool {
 
 fn integer(text: &str) -> Option<Cow<'_, str>> {
     let (negative, body) = match text.strip_prefix('-') {
-        Some(rest) => (true, rest),
+        Some(tail) => (true, tail),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
     };
     let simple = !negative && body.len() == text.len();
@@ -149,7 +149,7 @@ fn sexagesimal(text: &str) -> Option<(u128, usize)> {
 
 fn float(text: &str) -> Option<f64> {
     let (sign, body) = match text.strip_prefix('-') {
-        Some(rest) => (-1.0, rest),
+        Some(tail) => (-1.0, tail),
         None => (1.0, text.strip_prefix('+').unwrap_or(text)),
     };
     match body {
@@ -157,29 +157,29 @@ fn float(text: &str) -> Option<f64> {
         ".nan" | ".NaN" | ".NAN" if body.len() == text.len() => return Some(f64::NAN),
         _ => {}
     }
-    let (whole, rest) = body.split_once('.')?;
+    let (whole, tail) = body.split_once('.')?;
     let number = |text: &str| text.bytes().all(|b| b == b'_' || b.is_ascii_digit());
     if whole.contains(':') {
         // Sexagesimal: the fraction belongs to the last part.
         let (seconds, _) = sexagesimal(whole)?;
-        let fraction: f64 = format!("0.{}0", rest.replace('_', "")).parse().ok()?;
+        let fraction: f64 = format!("0.{}0", tail.replace('_', "")).parse().ok()?;
         #[allow(clippy::cast_precision_loss, reason = "a clock time is small")]
-        return number(rest).then_some(sign * (seconds as f64 + fraction));
+        return number(tail).then_some(sign * (seconds as f64 + fraction));
     }
     let digit_first = |text: &str| text.bytes().next().is_some_and(|b| b.is_ascii_digit());
     // Without a whole part there is no sign either.
     let has_whole = digit_first(whole) && number(whole);
-    let has_none = whole.is_empty() && digit_first(rest) && body.len() == text.len();
+    let has_none = whole.is_empty() && digit_first(tail) && body.len() == text.len();
     if !has_whole && !has_none {
         return None;
     }
-    let (fraction, exponent) = match rest.split_once(['e', 'E']) {
+    let (fraction, exponent) = match tail.split_once(['e', 'E']) {
         // The exponent needs its sign.
         Some((fraction, exponent)) if exponent.starts_with(['-', '+']) => {
             (fraction, Some(exponent))
         }
         Some(_) => return None,
-        None => (rest, None),
+        None => (tail, None),
     };
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if !number(fraction) || exponent.is_some_and(|e| !digits(e.get(1..).unwrap_or(""))) {

@@ -3,7 +3,7 @@
 //! Called by [`super::load`]. Always true: what is not written has the default of its type; the master
 //! key is never lost silently.
 
-use crate::health::check::CheckSettings;
+use crate::health::probe::ProbeSettings;
 use crate::route::{STRATEGIES, Strategy, StrategyArgs};
 use crate::secret::Secret;
 use crate::settings::{Bounds, GatewaySettings, RouterSettings};
@@ -17,7 +17,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Style, Value};
 use super::value::{self, describe_kind};
-use super::{address, budgets, checks};
+use super::{address, budgets, probing};
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
 const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
@@ -48,7 +48,7 @@ pub(super) struct Settings<'n> {
     /// How the process serves.
     pub(super) gateway: GatewaySettings,
     /// How deployments are checked.
-    pub(super) checks: CheckSettings,
+    pub(super) probing: ProbeSettings,
     /// What refers to names.
     pub(super) references: References<'n>,
     /// Where `pass_through_all_models` is asked for.
@@ -65,7 +65,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     let mut settings = Settings::default();
     settings.gateway.drop_params = env_flag(env, DROP_PARAMS, problems).unwrap_or(false);
     settings.gateway.permit_weak_master_key = env_flag(env, PERMIT_WEAK, problems).unwrap_or(false);
-    settings.checks = checks::environment(env, problems);
+    settings.probing = probing::environment(env, problems);
     settings.gateway.drain_token = env.get(DRAIN_TOKEN).map(|token| Secret::new(&token));
     if let Some(ms) = env_time(env, SHUTDOWN, problems) {
         settings.gateway.shutdown_timeout_ms = ms;
@@ -85,7 +85,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             let node = map.get(field.row.name);
             let known = settings.router(field, problems)
                 || settings.policy(field, problems)
-                || checks::setting(&mut settings.checks, field, problems)
+                || probing::setting(&mut settings.probing, field, problems)
                 || settings.refers("router_settings", field, node, problems);
             debug_assert!(known, "{} is served by nobody", field.row.name);
         });
@@ -95,7 +95,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
         visit(Section::General, map, &path, problems, |field, problems| {
             let known = settings.general(field, problems)
                 || settings.bound(field, problems)
-                || checks::setting(&mut settings.checks, field, problems);
+                || probing::setting(&mut settings.probing, field, problems);
             debug_assert!(known, "{} is served by nobody", field.row.name);
         });
     }

@@ -74,8 +74,8 @@ pub(super) fn find<'m>(model: &'m str, named: Option<&str>) -> Upstream<'m> {
         let model = model.strip_prefix(name).and_then(|m| m.strip_prefix('/')).unwrap_or(model);
         return of_name(name, model).unwrap_or_else(|| unknown_provider(name, model));
     }
-    if let Some((prefix, rest)) = model.split_once('/')
-        && let Some(found) = of_name(prefix, rest)
+    if let Some((prefix, tail)) = model.split_once('/')
+        && let Some(found) = of_name(prefix, tail)
     {
         return found;
     }
@@ -86,7 +86,7 @@ pub(super) fn find<'m>(model: &'m str, named: Option<&str>) -> Upstream<'m> {
             .or_else(|| of_name(name.split_once('-').map_or(name, |(first, _)| first), model))
             .unwrap_or_else(|| not_served(name, model)),
         None => match model.split_once('/') {
-            Some((prefix, rest)) => unknown_prefix(prefix, rest, model),
+            Some((prefix, tail)) => unknown_prefix(prefix, tail, model),
             None => no_provider(model),
         },
     }
@@ -127,7 +127,7 @@ fn unknown_provider<'m>(name: &str, model: &'m str) -> Upstream<'m> {
     refuse(UNKNOWN, model, format!("unknown provider `{}`", shown(name)), suggestion(name))
 }
 
-fn unknown_prefix<'m>(prefix: &str, rest: &'m str, whole: &'m str) -> Upstream<'m> {
+fn unknown_prefix<'m>(prefix: &str, tail: &'m str, whole: &'m str) -> Upstream<'m> {
     let near = suggestion(prefix);
     if near.is_empty() {
         let hint = format!(
@@ -137,7 +137,7 @@ fn unknown_prefix<'m>(prefix: &str, rest: &'m str, whole: &'m str) -> Upstream<'
         let problem = format!("`{}` names no known provider", shown(whole));
         return refuse(UNKNOWN, whole, problem, hint);
     }
-    refuse(UNKNOWN, rest, format!("unknown provider `{}`", shown(prefix)), near)
+    refuse(UNKNOWN, tail, format!("unknown provider `{}`", shown(prefix)), near)
 }
 
 fn no_provider(model: &str) -> Upstream<'_> {

@@ -7,7 +7,7 @@
 use super::Deployment;
 use crate::cause::Cause;
 use crate::health::{
-    DeploymentState, Evidence, HealthEvent, HealthEvents, OperatorAction, Trial, Verdict,
+    DeploymentState, Evidence, HalfOpen, HealthEvent, HealthEvents, OperatorAction, Verdict,
 };
 use crate::time::Millis;
 
@@ -28,10 +28,10 @@ fn about_the_credential<'e>(evidence: &Evidence<'e>, is_ready: bool) -> Option<E
                 false => Evidence::HalfOpenProved { attempt },
             })
         }
-        Evidence::Failed { attempt, failure, around, .. } => {
+        Evidence::Failed { attempt, failure, context, .. } => {
             let attempt = attempt.at_credential();
             Some(match is_about_the_credential(failure.cause) {
-                true => Evidence::Failed { attempt, failure, model: "", around },
+                true => Evidence::Failed { attempt, failure, model: "", context },
                 false => Evidence::Inconclusive { attempt },
             })
         }
@@ -60,7 +60,7 @@ impl Deployment {
     }
 
     /// The state whose rest keeps it from traffic.
-    fn resting(&self, now: Millis) -> &DeploymentState {
+    fn cooling_down(&self, now: Millis) -> &DeploymentState {
         match &self.credential.shared {
             Some(credential) if self.verdict(now) != self.state.verdict(now) => credential,
             _ => &self.state,
@@ -69,54 +69,55 @@ impl Deployment {
 
     /// Since when it rests.
     #[must_use]
-    pub fn resting_since(&self, now: Millis) -> Option<Millis> {
-        self.resting(now).resting_since()
+    pub fn cooling_since(&self, now: Millis) -> Option<Millis> {
+        self.cooling_down(now).cooling_since()
     }
 
     /// Whether it rests because of what that request met.
     #[must_use]
-    pub fn rests_because_of(&self, request: u64, now: Millis) -> bool {
-        self.resting(now).rests_because_of(request)
+    pub fn cooling_because_of(&self, request: u64, now: Millis) -> bool {
+        self.cooling_down(now).cooling_because_of(request)
     }
 
     /// Whose permits a trial needs: the deployment's own, its credential's.
     fn permits_needed(&self, now: Millis) -> (bool, Option<&DeploymentState>) {
-        let rests = |state: &DeploymentState| state.verdict(now) != Verdict::Ready;
-        let credential = self.credential.shared.as_deref().filter(|credential| rests(credential));
-        (rests(&self.state) || credential.is_none(), credential)
+        let cooldowns = |state: &DeploymentState| state.verdict(now) != Verdict::Ready;
+        let credential =
+            self.credential.shared.as_deref().filter(|credential| cooldowns(credential));
+        (cooldowns(&self.state) || credential.is_none(), credential)
     }
 
     /// Whether a trial may begin.
     #[must_use]
-    pub fn trial_is_free(&self, now: Millis) -> bool {
+    pub fn half_open_is_free(&self, now: Millis) -> bool {
         let (own, credential) = self.permits_needed(now);
-        (!own || self.state.trial_is_free(now))
-            && credential.is_none_or(|credential| credential.trial_is_free(now))
+        (!own || self.state.half_open_is_free(now))
+            && credential.is_none_or(|credential| credential.half_open_is_free(now))
     }
 
     /// Takes the permits for a trial of `timeout_ms`, after which they expire: all that it needs, or none.
     #[must_use]
-    pub fn take_trial(&self, now: Millis, timeout_ms: u64) -> Option<Trial> {
+    pub fn take_half_open(&self, now: Millis, timeout_ms: u64) -> Option<HalfOpen> {
         let (own, credential) = self.permits_needed(now);
-        let mut trial = Trial::NONE;
+        let mut half_open = HalfOpen::NONE;
         if own {
-            trial.own = Some(self.state.take_trial(now, timeout_ms)?);
+            half_open.own = Some(self.state.take_half_open(now, timeout_ms)?);
         }
         if let Some(credential) = credential {
-            trial.credential = credential.take_trial(now, timeout_ms);
-            if trial.credential.is_none() {
-                self.state.release_trial(trial.own);
+            half_open.credential = credential.take_half_open(now, timeout_ms);
+            if half_open.credential.is_none() {
+                self.state.release_half_open(half_open.own);
                 return None;
             }
         }
-        Some(trial)
+        Some(half_open)
     }
 
     /// Gives the permits back: the trial did not begin.
-    pub fn release_trial(&self, trial: Trial) {
-        self.state.release_trial(trial.own);
+    pub fn release_half_open(&self, half_open: HalfOpen) {
+        self.state.release_half_open(half_open.own);
         if let Some(credential) = &self.credential.shared {
-            credential.release_trial(trial.credential);
+            credential.release_half_open(half_open.credential);
         }
     }
 

@@ -6,14 +6,14 @@
 
 use std::collections::VecDeque;
 
-use super::evidence::{AttemptRef, Failure, Surroundings};
+use super::evidence::{AttemptRef, Failure, FailureContext};
 use crate::cause::Cause;
 use crate::policy::FailureKind;
 use crate::time::Millis;
 
 /// Why and until when a deployment rests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rest {
+pub struct Cooldown {
     /// When it may be tried again.
     pub until: Millis,
     /// Why it rests.
@@ -65,14 +65,14 @@ const KINDS: usize = FailureKind::ALL.len();
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Open {
     pub(super) since: Millis,
-    pub(super) rest: Rest,
+    pub(super) cooldown: Cooldown,
     /// The request whose failure opened it.
     pub(super) request: u64,
 }
 
 impl Breaker {
     /// The rule that it breaks, if it breaks one; `opens` is how often it opened, ever.
-    pub(super) fn check_invariants(&self, opens: u64) -> Result<Option<Rest>, String> {
+    pub(super) fn check_invariants(&self, opens: u64) -> Result<Option<Cooldown>, String> {
         let open = self.open;
         let rules = [
             (self.window.len() <= WINDOW_CAP, "the window is bounded"),
@@ -81,21 +81,23 @@ impl Breaker {
             (open.is_none() || self.opens_in_a_row > 0, "an open breaker has opened"),
             (open.is_none() || self.in_a_row == 0, "an open breaker counts no row"),
             (
-                open.is_none_or(|open| open.rest.until >= open.since),
+                open.is_none_or(|open| open.cooldown.until >= open.since),
                 "a cooldown ends after it began",
             ),
             (
-                open.is_none_or(|open| open.rest.cause.blames_deployment()),
+                open.is_none_or(|open| open.cooldown.cause.blames_deployment()),
                 "only what blames the deployment opens its breaker",
             ),
             (
-                open.is_none_or(|open| !open.rest.provider_issued || is_limit(open.rest.cause)),
+                open.is_none_or(|open| {
+                    !open.cooldown.provider_issued || is_limit(open.cooldown.cause)
+                }),
                 "a provider names the end of limits only",
             ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, rule)) => Err(format!("breaker: {rule}: {self:?}")),
-            None => Ok(open.map(|open| open.rest)),
+            None => Ok(open.map(|open| open.cooldown)),
         }
     }
 
@@ -121,42 +123,42 @@ impl Breaker {
         now: Millis,
         attempt: AttemptRef,
         failure: Failure,
-        around: &Surroundings,
-    ) -> Option<Rest> {
+        context: &FailureContext,
+    ) -> Option<Cooldown> {
         let cause = failure.cause;
         let hint = failure
             .hint_ms
             .filter(|_| matches!(cause, Cause::RateLimited | Cause::Quota | Cause::Overloaded));
         let cooldown = Failure { hint_ms: hint, ..failure };
-        if around.is_narrow(cause) {
+        if context.is_narrow(cause) {
             return None;
         }
         if let Some(open) = self.open {
             // The safety net tries before the time has come; that it fails is no news.
-            let due = attempt.started >= open.rest.until;
-            if attempt.trial.own.is_some() && due {
-                if hint.is_none() && !around.has_sibling && !around.has_fallback {
+            let due = attempt.started >= open.cooldown.until;
+            if attempt.half_open.own.is_some() && due {
+                if hint.is_none() && !context.has_sibling && !context.has_fallback {
                     // What the provider asked for is over, and we never bench the only one there is.
                     self.open = None;
                     return None;
                 }
-                return Some(self.open(now, attempt.request, cooldown, around));
+                return Some(self.open(now, attempt.request, cooldown, context));
             }
             let provider_until = hint.map(|ms| now.plus(ms.min(cap_ms(cause))));
             // A late result decides nothing, but a provider's deadline may still be later than ours.
             return match provider_until {
-                Some(until) if until > open.rest.until => {
-                    let rest = Rest { until, cause, provider_issued: is_limit(cause) };
-                    self.open = Some(Open { rest, ..open });
-                    Some(rest)
+                Some(until) if until > open.cooldown.until => {
+                    let cooldown = Cooldown { until, cause, provider_issued: is_limit(cause) };
+                    self.open = Some(Open { cooldown, ..open });
+                    Some(cooldown)
                 }
                 _ => None,
             };
         }
         self.count(now, true);
-        self.extend_row(now, attempt, around);
-        let trips = around.cooldown_ms > 0 && self.trips(now, failure, hint, around);
-        trips.then(|| self.open(now, attempt.request, cooldown, around))
+        self.extend_row(now, attempt, context);
+        let trips = context.cooldown_ms > 0 && self.trips(now, failure, hint, context);
+        trips.then(|| self.open(now, attempt.request, cooldown, context))
     }
 
     fn trips(
@@ -164,11 +166,11 @@ impl Breaker {
         now: Millis,
         failure: Failure,
         hint: Option<u64>,
-        around: &Surroundings,
+        context: &FailureContext,
     ) -> bool {
-        let has_other = around.has_sibling || around.has_fallback;
+        let has_other = context.has_sibling || context.has_fallback;
         let kind = FailureKind::of(failure.cause, failure.status);
-        let named = kind.and_then(|kind| around.tolerance.named[kind as usize]);
+        let named = kind.and_then(|kind| context.tolerance.named[kind as usize]);
         let of_kind = kind.map_or(0, |kind| self.count_kind(now, kind as usize));
         let of_all = self.count_kind(now, KINDS);
         if hint.is_some() && is_limit(failure.cause) {
@@ -179,13 +181,13 @@ impl Breaker {
         }
         let at_once = match failure.cause {
             Cause::Auth | Cause::Permission | Cause::NotFound | Cause::Quota => true,
-            Cause::RateLimited => around.tolerance.others.is_none(),
+            Cause::RateLimited => context.tolerance.others.is_none(),
             _ => false,
         };
-        if at_once && around.has_sibling {
+        if at_once && context.has_sibling {
             return true;
         }
-        match around.tolerance.others {
+        match context.tolerance.others {
             Some(allowed) => has_other && of_all > allowed,
             None => has_other && self.too_many(),
         }
@@ -201,8 +203,8 @@ impl Breaker {
         *count
     }
 
-    fn extend_row(&mut self, now: Millis, attempt: AttemptRef, around: &Surroundings) {
-        let row_window = WINDOW_MS.max(around.attempt_timeout_ms.saturating_mul(3));
+    fn extend_row(&mut self, now: Millis, attempt: AttemptRef, context: &FailureContext) {
+        let row_window = WINDOW_MS.max(context.attempt_timeout_ms.saturating_mul(3));
         if self.in_a_row == 0 || now.since(self.row_began) > row_window {
             self.in_a_row = 0;
             self.row_began = now;
@@ -220,28 +222,34 @@ impl Breaker {
             || (total >= RATIO_MINIMUM && failed * 2 > total)
     }
 
-    fn open(&mut self, now: Millis, request: u64, failure: Failure, around: &Surroundings) -> Rest {
+    fn open(
+        &mut self,
+        now: Millis,
+        request: u64,
+        failure: Failure,
+        context: &FailureContext,
+    ) -> Cooldown {
         let Failure { cause, hint_ms: hint, .. } = failure;
         if self.opens_in_a_row == 0 {
             self.down_since = now;
         }
         let outage_ms = now.since(self.down_since);
         let longest = (outage_ms / 3).clamp(BREAKER_SHORT_MS, BREAKER_CAP_MS);
-        let mut own = around
+        let mut own = context
             .cooldown_ms
             .saturating_mul(1 << self.opens_in_a_row.min(16))
-            .min(longest.max(around.cooldown_ms));
+            .min(longest.max(context.cooldown_ms));
         if self.opens_in_a_row > 0 {
             // Who fell together shall not come back together; requests have random numbers.
             own = own.saturating_add(request % (own / 10 + 1));
         }
         let ms = hint.map_or(own, |hint| hint.min(cap_ms(cause)));
         let provider_issued = hint.is_some() && is_limit(cause);
-        let rest = Rest { until: now.plus(ms), cause, provider_issued };
+        let cooldown = Cooldown { until: now.plus(ms), cause, provider_issued };
         self.opens_in_a_row = self.opens_in_a_row.saturating_add(1);
         self.in_a_row = 0;
-        self.open = Some(Open { since: now, rest, request });
-        rest
+        self.open = Some(Open { since: now, cooldown, request });
+        cooldown
     }
 }
 

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use serde::{Serialize, Serializer};
 
-use super::check::Status;
 use super::credential::CredentialId;
+use super::probe::Status;
 use crate::operation::Operation;
 use crate::time::{Millis, UnixMs, WallClock};
 
@@ -26,7 +26,7 @@ const EVENTS_MAX: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// A health probe.
-    Check,
+    Probe,
     /// An answer to real traffic, or that there was none.
     Traffic,
     /// Nothing new was heard for too long.
@@ -42,7 +42,7 @@ impl Source {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Source::Check => "check",
+            Source::Probe => "check",
             Source::Traffic => "traffic",
             Source::Time => "time",
             Source::Config => "config",
@@ -426,13 +426,13 @@ mod tests {
             from,
             to,
             cause: None,
-            source: Source::Check,
+            source: Source::Probe,
             until: None,
         };
         log.record(HealthPart::Switch, change(0, Standing::Enabled, Standing::Disabled));
         for at in 1..100 {
             let (healthy, none) =
-                (Standing::Probed(Status::Healthy), Standing::Probed(Status::Unchecked));
+                (Standing::Probed(Status::Healthy), Standing::Probed(Status::Unprobed));
             let (from, to) = if at % 2 == 0 { (healthy, none) } else { (none, healthy) };
             log.record(HealthPart::Probes, change(at, from, to));
         }

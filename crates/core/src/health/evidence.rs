@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::check::Checked;
 use super::event::Carried;
+use super::half_open::HalfOpen;
 use super::latency::Measured;
-use super::trial::Trial;
+use super::probe::ProbeResult;
 use crate::cause::Cause;
 use crate::operation::Operation;
 use crate::policy::ByKind;
@@ -42,7 +42,7 @@ pub enum Evidence<'e> {
         /// The model's name at the provider, where the deployment stands for many; else empty.
         model: &'e str,
         /// What decides about the consequence.
-        around: &'e Surroundings,
+        context: &'e FailureContext,
     },
     /// An attempt proved nothing about this subject: it gives its permit back.
     Inconclusive {
@@ -52,7 +52,7 @@ pub enum Evidence<'e> {
     /// A probe ended.
     Probed {
         /// What it found.
-        probe: &'e Arc<Checked>,
+        probe: &'e Arc<ProbeResult>,
         /// What a failure counts.
         failures: FailureCount,
     },
@@ -104,14 +104,17 @@ pub struct AttemptRef {
     /// Which request it belongs to; different requests have different numbers.
     pub request: u64,
     /// The permits that it holds when it is a half-open request.
-    pub trial: Trial,
+    pub half_open: HalfOpen,
 }
 
 impl AttemptRef {
     /// The attempt as its credential's state knows it.
     #[must_use]
     pub(crate) const fn at_credential(self) -> AttemptRef {
-        AttemptRef { trial: Trial { own: self.trial.credential, credential: None }, ..self }
+        AttemptRef {
+            half_open: HalfOpen { own: self.half_open.credential, credential: None },
+            ..self
+        }
     }
 }
 
@@ -136,7 +139,7 @@ impl Failure {
 
 /// What surrounds a failure and decides what follows from it.
 #[derive(Clone, Copy, Debug)]
-pub struct Surroundings {
+pub struct FailureContext {
     /// Whether the group has another usable deployment.
     pub has_sibling: bool,
     /// Whether the group has a fallback.
@@ -155,7 +158,7 @@ pub struct Surroundings {
     pub foreign: Option<Operation>,
 }
 
-impl Surroundings {
+impl FailureContext {
     /// Whether a failure speaks of less than the deployment: of one model behind it, or of an operation
     /// that it is not for. Clients choose those freely.
     #[must_use]

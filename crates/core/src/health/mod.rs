@@ -5,30 +5,30 @@
 //! what follows for the deployment.
 
 mod breaker;
-pub mod check;
 mod credential;
 mod event;
 mod evidence;
+mod half_open;
 mod latency;
 mod models;
 mod obstacle;
 pub mod outcome;
+pub mod probe;
 mod rate;
 mod retry_budget;
 mod spend;
 mod state;
-mod trial;
 
 pub use breaker::{
-    BREAKER_CAP_MS, BREAKER_SHORT_MS, CONSECUTIVE_TRIP, QUOTA_CAP_MS, RATE_LIMIT_CAP_MS, Rest,
+    BREAKER_CAP_MS, BREAKER_SHORT_MS, CONSECUTIVE_TRIP, Cooldown, QUOTA_CAP_MS, RATE_LIMIT_CAP_MS,
 };
 pub use credential::CredentialId;
 pub use event::{Carried, HealthEvent, HealthEvents, HealthPart, HealthSubject, Source, Standing};
-pub use evidence::{AttemptRef, Evidence, Failure, FailureCount, OperatorAction, Surroundings};
+pub use evidence::{AttemptRef, Evidence, Failure, FailureContext, FailureCount, OperatorAction};
+pub use half_open::{HalfOpen, Permit};
 pub use latency::Measured;
 pub use obstacle::Obstacle;
 pub use rate::{Claim, Full, Rates};
 pub use retry_budget::RetryBudget;
 pub use spend::{Period, Spend};
 pub use state::{DeploymentState, RAMP_MS, Report, Verdict};
-pub use trial::{Permit, Trial};

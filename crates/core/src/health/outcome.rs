@@ -91,7 +91,7 @@ fn by_status(status: u16, error: &ProviderError) -> Cause {
         403 if kind_is(error, &["permission_error"]) => Cause::Permission,
         403 if names_the_key(error) => Cause::Auth,
         403 => Cause::Permission,
-        404 if names_a_caller_object(error) => Cause::BadRequest,
+        404 if names_a_client_object(error) => Cause::BadRequest,
         404 => Cause::NotFound,
         408 => Cause::Timeout,
         429 if is_quota(error) => Cause::Quota,
@@ -294,7 +294,7 @@ fn names_the_key(error: &ProviderError) -> bool {
 }
 
 /// A 404 about a file, a response or the like that the caller named, not about the model.
-fn names_a_caller_object(error: &ProviderError) -> bool {
+fn names_a_client_object(error: &ProviderError) -> bool {
     error.code.is_none() && text_has(error, &["no such file", "response with id", "item with id"])
 }
 

@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::breaker::{Breaker, Rest};
-use super::check::Checks;
+use super::breaker::{Breaker, Cooldown};
 use super::event::{Carried, EventLog, HealthEvent, HealthPart, HealthSubject, Standing};
+use super::half_open::{HalfOpenSlot, Permit};
 use super::latency::Latency;
-use super::models::ModelRests;
+use super::models::ModelCooldowns;
+use super::probe::ProbeRecord;
 use super::rate::{Claim, Rates};
-use super::trial::{Permit, TrialSlot};
 use crate::cause::Cause;
 use crate::operation::Operation;
 use crate::time::Millis;
@@ -32,9 +32,9 @@ pub enum Verdict {
     /// Routable.
     Ready,
     /// Resting.
-    Cooling(Rest),
+    Cooling(Cooldown),
     /// The rest is over; one trial request decides.
-    Trial(Rest),
+    HalfOpen(Cooldown),
 }
 
 impl Verdict {
@@ -44,9 +44,9 @@ impl Verdict {
     pub fn worse(self, other: Verdict) -> Verdict {
         let rank = |verdict: &Verdict| match verdict {
             Verdict::Ready => (0, Millis(0)),
-            Verdict::Trial(rest) => (1, rest.until),
-            Verdict::Cooling(rest) if !rest.provider_issued => (2, rest.until),
-            Verdict::Cooling(rest) => (3, rest.until),
+            Verdict::HalfOpen(cooldown) => (1, cooldown.until),
+            Verdict::Cooling(cooldown) if !cooldown.provider_issued => (2, cooldown.until),
+            Verdict::Cooling(cooldown) => (3, cooldown.until),
         };
         if rank(&other) > rank(&self) { other } else { self }
     }
@@ -56,7 +56,7 @@ impl Verdict {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Why and since when it rests.
-    pub rest: Option<(Millis, Rest)>,
+    pub cooldown: Option<(Millis, Cooldown)>,
     /// Blamed failures in a row.
     pub failures_in_a_row: u32,
     /// Times it began to rest without a success in between.
@@ -70,7 +70,7 @@ pub struct Report {
 pub struct DeploymentState {
     /// The verdict: 0 is ready, else `until << 8 | provider_issued << 7 | cause + 1`.
     word: AtomicU64,
-    trial: TrialSlot,
+    half_open: HalfOpenSlot,
     in_flight: AtomicU32,
     successes: AtomicU64,
     failures: [AtomicU64; Cause::ALL.len()],
@@ -83,8 +83,8 @@ pub struct DeploymentState {
     back_since: AtomicU64,
     rates: Rates,
     latency: Latency,
-    models: ModelRests,
-    checks: Checks,
+    models: ModelCooldowns,
+    probes: ProbeRecord,
     /// What changed of its health.
     log: EventLog,
     breaker: Mutex<Breaker>,
@@ -94,7 +94,7 @@ impl Default for DeploymentState {
     fn default() -> DeploymentState {
         DeploymentState {
             word: AtomicU64::new(0),
-            trial: TrialSlot::default(),
+            half_open: HalfOpenSlot::default(),
             in_flight: AtomicU32::new(0),
             successes: AtomicU64::new(0),
             failures: [const { AtomicU64::new(0) }; Cause::ALL.len()],
@@ -104,8 +104,8 @@ impl Default for DeploymentState {
             back_since: AtomicU64::new(0),
             rates: Rates::default(),
             latency: Latency::default(),
-            models: ModelRests::default(),
-            checks: Checks::default(),
+            models: ModelCooldowns::default(),
+            probes: ProbeRecord::default(),
             log: EventLog::default(),
             breaker: Mutex::new(Breaker::default()),
         }
@@ -136,8 +136,8 @@ impl DeploymentState {
     /// What its successor goes on with, when that comes into force.
     #[must_use]
     pub fn carried(&self) -> Carried {
-        let (probes, _) = self.checks.standing();
-        self.log.carried(self.standing(&self.breaker.lock()), probes, self.checks.count())
+        let (probes, _) = self.probes.standing();
+        self.log.carried(self.standing(&self.breaker.lock()), probes, self.probes.count())
     }
 
     fn standing(&self, breaker: &Breaker) -> Standing {
@@ -149,38 +149,38 @@ impl DeploymentState {
     pub fn verdict(&self, now: Millis) -> Verdict {
         match unpack(self.word.load(Ordering::Relaxed)) {
             None => Verdict::Ready,
-            Some(rest) if rest.until > now => Verdict::Cooling(rest),
-            Some(rest) => Verdict::Trial(rest),
+            Some(cooldown) if cooldown.until > now => Verdict::Cooling(cooldown),
+            Some(cooldown) => Verdict::HalfOpen(cooldown),
         }
     }
 
     /// Since when it rests.
     #[must_use]
-    pub fn resting_since(&self) -> Option<Millis> {
+    pub fn cooling_since(&self) -> Option<Millis> {
         self.breaker.lock().open.map(|open| open.since)
     }
 
     /// Whether it rests because of what that request met.
     #[must_use]
-    pub fn rests_because_of(&self, request: u64) -> bool {
+    pub fn cooling_because_of(&self, request: u64) -> bool {
         self.breaker.lock().open.is_some_and(|open| open.request == request)
     }
 
     /// Whether nobody holds the trial permit at `now`.
     #[must_use]
-    pub fn trial_is_free(&self, now: Millis) -> bool {
-        self.trial.is_free(now)
+    pub fn half_open_is_free(&self, now: Millis) -> bool {
+        self.half_open.is_free(now)
     }
 
     /// Takes the one permit for a trial of `timeout_ms`, after which it expires.
     #[must_use]
-    pub fn take_trial(&self, now: Millis, timeout_ms: u64) -> Option<Permit> {
-        self.trial.take(now, timeout_ms)
+    pub fn take_half_open(&self, now: Millis, timeout_ms: u64) -> Option<Permit> {
+        self.half_open.take(now, timeout_ms)
     }
 
     /// Gives a permit back without a verdict: the trial did not begin, or its client went away.
-    pub fn release_trial(&self, permit: Option<Permit>) {
-        self.trial.release(permit);
+    pub fn release_half_open(&self, permit: Option<Permit>) {
+        self.half_open.release(permit);
     }
 
     /// An attempt begins, unless a limit is reached: then nothing has changed.
@@ -279,21 +279,26 @@ impl DeploymentState {
 
     /// Whether single models of it may rest.
     #[must_use]
-    pub fn has_model_rests(&self) -> bool {
+    pub fn has_model_cooldowns(&self) -> bool {
         !self.models.is_empty()
     }
 
     /// The rest of one model of a deployment that stands for many, or of one operation that it is not
     /// for.
     #[must_use]
-    pub fn model_rest(&self, foreign: Option<Operation>, model: &str, now: Millis) -> Option<Rest> {
+    pub fn model_cooldown(
+        &self,
+        foreign: Option<Operation>,
+        model: &str,
+        now: Millis,
+    ) -> Option<Cooldown> {
         self.models.of(foreign, model, now)
     }
 
     /// What checks found out.
     #[must_use]
-    pub fn checks(&self) -> &Checks {
-        &self.checks
+    pub fn probes(&self) -> &ProbeRecord {
+        &self.probes
     }
 
     /// What there is to show.
@@ -301,7 +306,7 @@ impl DeploymentState {
     pub fn report(&self) -> Report {
         let breaker = self.breaker.lock();
         Report {
-            rest: breaker.open.map(|open| (open.since, open.rest)),
+            cooldown: breaker.open.map(|open| (open.since, open.cooldown)),
             failures_in_a_row: breaker.in_a_row,
             opens_in_a_row: breaker.opens_in_a_row,
             errors: breaker.errors.iter().copied().collect(),
@@ -333,7 +338,7 @@ impl DeploymentState {
             ));
         }
         self.models.check_invariants()?;
-        let probes = self.checks.check_invariants()?;
+        let probes = self.probes.check_invariants()?;
         self.log.check_invariants([
             (HealthPart::Breaker, self.standing(&breaker)),
             (HealthPart::Probes, Standing::Probed(probes)),
@@ -343,15 +348,15 @@ impl DeploymentState {
 
 const ISSUED_BIT: u64 = 1 << 7;
 
-fn pack(rest: Rest) -> u64 {
-    let issued = if rest.provider_issued { ISSUED_BIT } else { 0 };
-    (rest.until.0.min(u64::MAX >> 8) << 8) | issued | (rest.cause as u64 + 1)
+fn pack(cooldown: Cooldown) -> u64 {
+    let issued = if cooldown.provider_issued { ISSUED_BIT } else { 0 };
+    (cooldown.until.0.min(u64::MAX >> 8) << 8) | issued | (cooldown.cause as u64 + 1)
 }
 
-fn unpack(word: u64) -> Option<Rest> {
+fn unpack(word: u64) -> Option<Cooldown> {
     let index = u8::try_from(word & (ISSUED_BIT - 1)).ok()?.checked_sub(1)?;
     let cause = Cause::from_index(index)?;
-    Some(Rest { until: Millis(word >> 8), cause, provider_issued: word & ISSUED_BIT != 0 })
+    Some(Cooldown { until: Millis(word >> 8), cause, provider_issued: word & ISSUED_BIT != 0 })
 }
 
 #[cfg(test)]

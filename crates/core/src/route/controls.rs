@@ -1,6 +1,6 @@
 //! What one request asks of the routing.
 //!
-//! Read by the gateway from headers and body, obeyed by [`super::Walk`]. Always true: what is absent
+//! Read by the gateway from headers and body, obeyed by [`super::RoutePlan`]. Always true: what is absent
 //! here is the config's to say.
 
 use super::needs::Needs;

@@ -7,9 +7,9 @@ use std::cell::OnceCell;
 
 use super::controls::Controls;
 use super::filter::{Exclusion, Fit};
+use super::route_plan::{MAX_ATTEMPTS, RoutePlan};
 use super::strategy::Pool;
 use super::times::times;
-use super::walk::{MAX_ATTEMPTS, Walk};
 use super::worst_case::worst_case;
 use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
@@ -73,13 +73,13 @@ pub fn explain(
     now: Millis,
 ) -> Result<Explanation, Vec<Box<str>>> {
     let deadline_ms = controls.timeout_ms.or(snapshot.router.request_timeout_ms);
-    let mut walk = Walk::preview_named(snapshot, name, controls.clone(), now)?;
-    let whole = worst_case(snapshot, Walk::preview_named(snapshot, name, controls, now)?).ms;
-    let mut groups = vec![walk.describe(snapshot, now)];
-    let context_window_fallbacks = walk.preview_fallbacks(snapshot, Cause::ContextWindow);
-    let content_policy_fallbacks = walk.preview_fallbacks(snapshot, Cause::ContentPolicy);
-    while groups.len() < GROUPS_MAX && walk.preview_next(snapshot, now) {
-        groups.push(walk.describe(snapshot, now));
+    let mut route_plan = RoutePlan::preview_named(snapshot, name, controls.clone(), now)?;
+    let whole = worst_case(snapshot, RoutePlan::preview_named(snapshot, name, controls, now)?).ms;
+    let mut groups = vec![route_plan.describe(snapshot, now)];
+    let context_window_fallbacks = route_plan.preview_fallbacks(snapshot, Cause::ContextWindow);
+    let content_policy_fallbacks = route_plan.preview_fallbacks(snapshot, Cause::ContentPolicy);
+    while groups.len() < GROUPS_MAX && route_plan.preview_next(snapshot, now) {
+        groups.push(route_plan.describe(snapshot, now));
     }
     Ok(Explanation {
         groups,
@@ -90,7 +90,7 @@ pub fn explain(
     })
 }
 
-impl Walk {
+impl RoutePlan {
     fn describe(&self, snapshot: &Snapshot, now: Millis) -> GroupPlan {
         let selection = self.selection(snapshot, now);
         let strategy = &snapshot.router.strategy;
@@ -117,7 +117,7 @@ impl Walk {
         let mut candidates: Vec<Candidate> = selection.members.iter().map(candidate).collect();
         let rank = |one: &Candidate| match one.fit {
             Ok(Fit::Ready) => 0,
-            Ok(Fit::Trial) => 1,
+            Ok(Fit::HalfOpen) => 1,
             Err(_) if one.in_net => 2,
             Err(_) => 3,
         };

@@ -14,7 +14,7 @@ use super::windows;
 use crate::budget::BudgetIndex;
 use crate::cause::Cause;
 use crate::deployment::{Deployment, DeploymentIndex};
-use crate::health::{Claim, Full, Rest, Trial, Verdict};
+use crate::health::{Claim, Cooldown, Full, HalfOpen, Verdict};
 use crate::operation::Operation;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
@@ -55,9 +55,9 @@ pub enum Exclusion {
     /// Checks failed, and verdicts of checks count.
     Unhealthy(Cause),
     /// It rests.
-    Resting(Rest),
+    CoolingDown(Cooldown),
     /// Its trial is under way.
-    TrialUnderWay(Rest),
+    HalfOpenUnderWay(Cooldown),
     /// As many attempts are under way as it may have.
     Busy {
         /// `max_parallel_requests`.
@@ -89,7 +89,7 @@ pub enum Fit {
     /// It is well.
     Ready,
     /// Its rest is over and its trial is free.
-    Trial,
+    HalfOpen,
 }
 
 /// A selection's arguments.
@@ -112,7 +112,7 @@ pub struct Selection<'a> {
     /// What its tags allow, where tags decide.
     pub(super) tags: Option<TagFilter<'a>>,
     /// Whether verdicts of checks keep traffic away, and not from everybody: see `Selection::heeding`.
-    pub heeds_checks: bool,
+    pub heeds_probes: bool,
     /// What the client asks of the routing.
     pub controls: &'a Controls,
     /// The request's number: what rests because of it does not count against its own attempts.
@@ -144,16 +144,16 @@ impl Selection<'_> {
     pub fn examine(&self, index: DeploymentIndex, now: Millis) -> Result<Fit, Exclusion> {
         let deployment = &**self.snapshot.deployment(index);
         self.suits(deployment)?;
-        if self.heeds_checks
+        if self.heeds_probes
             && let Some(cause) = self.unhealthy(deployment, now)
         {
             return Err(Exclusion::Unhealthy(cause));
         }
         let fit = match self.verdict(deployment, now) {
             Verdict::Ready => Fit::Ready,
-            Verdict::Cooling(rest) => return Err(Exclusion::Resting(rest)),
-            Verdict::Trial(_) if deployment.trial_is_free(now) => Fit::Trial,
-            Verdict::Trial(rest) => return Err(Exclusion::TrialUnderWay(rest)),
+            Verdict::Cooling(cooldown) => return Err(Exclusion::CoolingDown(cooldown)),
+            Verdict::HalfOpen(_) if deployment.half_open_is_free(now) => Fit::HalfOpen,
+            Verdict::HalfOpen(cooldown) => return Err(Exclusion::HalfOpenUnderWay(cooldown)),
         };
         self.has_room(deployment, now)?;
         Ok(fit)
@@ -163,8 +163,8 @@ impl Selection<'_> {
     /// (`only_choice`): then they are ignored, so that checks alone never cause an outage.
     #[must_use]
     pub(super) fn heeding(mut self, now: Millis, only_choice: bool) -> Self {
-        self.heeds_checks =
-            self.snapshot.checks.routes() && !(only_choice && self.all_unhealthy(now));
+        self.heeds_probes =
+            self.snapshot.probing.routes() && !(only_choice && self.all_unhealthy(now));
         self
     }
 
@@ -180,7 +180,7 @@ impl Selection<'_> {
     }
 
     fn unhealthy(&self, deployment: &Deployment, now: Millis) -> Option<Cause> {
-        deployment.state.checks().unhealthy(now, self.snapshot.checks.staleness_ms())
+        deployment.state.probes().unhealthy(now, self.snapshot.probing.staleness_ms())
     }
 
     /// What does not change while the request waits.
@@ -239,13 +239,13 @@ impl Selection<'_> {
     #[inline]
     fn verdict(&self, deployment: &Deployment, now: Millis) -> Verdict {
         let verdict = deployment.verdict(now);
-        if !deployment.state.has_model_rests() {
+        if !deployment.state.has_model_cooldowns() {
             return verdict;
         }
         let model = self.target.model_in_many(self.snapshot, deployment);
         let foreign = foreign(deployment, self.controls);
-        match deployment.state.model_rest(foreign, &model, now) {
-            Some(rest) => verdict.worse(Verdict::Cooling(rest)),
+        match deployment.state.model_cooldown(foreign, &model, now) {
+            Some(cooldown) => verdict.worse(Verdict::Cooling(cooldown)),
             None => verdict,
         }
     }
@@ -325,30 +325,32 @@ impl Selection<'_> {
     /// at a time.
     pub(super) fn net_rank(&self, index: DeploymentIndex, now: Millis) -> Option<NetRank> {
         let deployment = &**self.snapshot.deployment(index);
-        let rest = match self.examine(index, now) {
+        let cooldown = match self.examine(index, now) {
             Ok(Fit::Ready) => return Some(NetRank { until: None, needs_permit: false }),
-            Ok(Fit::Trial) => match self.verdict(deployment, now) {
-                Verdict::Trial(rest) | Verdict::Cooling(rest) => rest,
+            Ok(Fit::HalfOpen) => match self.verdict(deployment, now) {
+                Verdict::HalfOpen(cooldown) | Verdict::Cooling(cooldown) => cooldown,
                 Verdict::Ready => return Some(NetRank { until: None, needs_permit: false }),
             },
-            Err(Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest)) => rest,
+            Err(Exclusion::CoolingDown(cooldown) | Exclusion::HalfOpenUnderWay(cooldown)) => {
+                cooldown
+            }
             // Who failed before the eyes of real traffic, and long ago, comes first.
             Err(Exclusion::Unhealthy(_)) => {
                 self.has_room(deployment, now).ok()?;
-                let until = now.plus(self.snapshot.checks.staleness_ms());
+                let until = now.plus(self.snapshot.probing.staleness_ms());
                 return Some(NetRank { until: Some(until), needs_permit: false });
             }
             Err(_) => return None,
         };
         self.has_room(deployment, now).ok()?;
-        if rest.provider_issued {
-            return (rest.until <= now)
-                .then_some(NetRank { until: Some(rest.until), needs_permit: false });
+        if cooldown.provider_issued {
+            return (cooldown.until <= now)
+                .then_some(NetRank { until: Some(cooldown.until), needs_permit: false });
         }
-        let is_guess = matches!(rest.cause, Cause::RateLimited | Cause::Quota);
-        let needs_permit = is_guess && !deployment.rests_because_of(self.request, now);
-        (!needs_permit || deployment.trial_is_free(now))
-            .then_some(NetRank { until: Some(rest.until), needs_permit })
+        let is_guess = matches!(cooldown.cause, Cause::RateLimited | Cause::Quota);
+        let needs_permit = is_guess && !deployment.cooling_because_of(self.request, now);
+        (!needs_permit || deployment.half_open_is_free(now))
+            .then_some(NetRank { until: Some(cooldown.until), needs_permit })
     }
 
     /// Why it is not tried at all: where the safety net would try it although it is not well, that it has no
@@ -356,7 +358,9 @@ impl Selection<'_> {
     pub(super) fn refusal(&self, index: DeploymentIndex, now: Millis) -> Option<Exclusion> {
         let why = self.examine(index, now).err()?;
         let net_would = match why {
-            Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => !rest.provider_issued,
+            Exclusion::CoolingDown(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
+                !cooldown.provider_issued
+            }
             Exclusion::Unhealthy(_) => true,
             _ => false,
         };
@@ -364,10 +368,10 @@ impl Selection<'_> {
         Some(room.err().filter(|_| net_would).unwrap_or(why))
     }
 
-    pub(super) fn take_trial(&self, index: DeploymentIndex, now: Millis) -> Option<Trial> {
+    pub(super) fn take_half_open(&self, index: DeploymentIndex, now: Millis) -> Option<HalfOpen> {
         let deployment = self.snapshot.deployment(index);
         let own = times(self.snapshot, deployment, self.controls).timeout_ms;
-        deployment.take_trial(now, own.min(self.ends.since(now)))
+        deployment.take_half_open(now, own.min(self.ends.since(now)))
     }
 }
 

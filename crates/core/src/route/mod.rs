@@ -1,6 +1,6 @@
 //! Which deployment a request goes to, and what is tried when that fails.
 //!
-//! Called by the gateway's pipeline: [`resolve()`] turns a name into a [`Target`], a [`Walk`] says what
+//! Called by the gateway's pipeline: [`resolve()`] turns a name into a [`Target`], a [`RoutePlan`] says what
 //! to do next until there is an answer or nothing is left, [`explain()`] says what it would do. Always
 //! true: no I/O, no clock, no randomness; equal arguments give equal decisions.
 
@@ -9,11 +9,11 @@ mod explain;
 mod filter;
 mod needs;
 mod resolve;
+pub(crate) mod route_plan;
 mod select;
 mod strategy;
 mod tags;
 mod times;
-pub(crate) mod walk;
 pub mod windows;
 mod worst_case;
 
@@ -22,10 +22,10 @@ pub use explain::{Candidate, Explanation, GroupPlan, explain};
 pub use filter::{Excluded, Exclusion, Fit, Selection, window};
 pub use needs::{Need, Needs};
 pub use resolve::{Resolved, Target, nearest_names, resolve};
+pub use route_plan::{AttemptPlan, GiveUp, MAX_ATTEMPTS, Next, Refused, RoutePlan, Tried};
 pub use select::{Choice, select};
 pub use strategy::{ROWS as STRATEGIES, Strategy, StrategyArgs};
 pub use tags::{TagRules, TagWish};
 pub use times::{Times, times};
-pub use walk::{AttemptPlan, GiveUp, MAX_ATTEMPTS, Next, Refused, Tried, Walk};
 pub use windows::AccessWindow;
 pub use worst_case::{WorstCase, request_worst_case};

@@ -159,7 +159,7 @@ pub fn nearest_names(snapshot: &Snapshot, name: &str) -> Vec<Box<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::route::walk::fixture::snapshot;
+    use crate::route::route_plan::fixture::snapshot;
 
     fn target(name: &str) -> Target {
         match resolve(&snapshot(), name) {

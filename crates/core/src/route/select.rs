@@ -1,6 +1,6 @@
 //! The choice of one deployment among a group's members.
 //!
-//! Called by [`super::Walk`] for each attempt. Always true: the filters of [`super::filter`] decide who
+//! Called by [`super::RoutePlan`] for each attempt. Always true: the filters of [`super::filter`] decide who
 //! may be chosen, the strategy who is; when nobody is well, the safety net tries the least bad one,
 //! unless each is excluded for a reason that trying would not change.
 
@@ -9,14 +9,14 @@ use std::cell::OnceCell;
 use super::filter::{Excluded, Fit, NetRank, Selection};
 use super::strategy::Pool;
 use crate::deployment::DeploymentIndex;
-use crate::health::Trial;
+use crate::health::HalfOpen;
 use crate::time::Millis;
 
 /// What came of a selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
     /// This one; a trial's permits are now taken.
-    Deployment(DeploymentIndex, Trial),
+    Deployment(DeploymentIndex, HalfOpen),
     /// None.
     None,
 }
@@ -28,14 +28,14 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
         && request.avoid.is_empty()
         && request.examine(*only, now) == Ok(Fit::Ready)
     {
-        return Choice::Deployment(*only, Trial::NONE);
+        return Choice::Deployment(*only, HalfOpen::NONE);
     }
     let tier = request.tier(now);
     let of_tier = |index: DeploymentIndex| tier.is_none_or(|tier| request.order(index) <= tier);
-    if let Some(index) = trial(request, now, chance).filter(|index| of_tier(*index))
-        && let Some(trial) = request.take_trial(index, now)
+    if let Some(index) = half_open(request, now, chance).filter(|index| of_tier(*index))
+        && let Some(half_open) = request.take_half_open(index, now)
     {
-        return Choice::Deployment(index, trial);
+        return Choice::Deployment(index, half_open);
     }
     // Who has no weight stands by until nobody else is left.
     for standing_by in [false, true] {
@@ -56,27 +56,27 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
             admitted: OnceCell::new(),
         };
         if let Some(index) = strategy.choose(&pool, chance) {
-            return Choice::Deployment(index, Trial::NONE);
+            return Choice::Deployment(index, HalfOpen::NONE);
         }
     }
     // Nobody is well. A trial that is due is no exception that needs the net.
     let due = |index: &DeploymentIndex| {
-        !request.avoid.contains(index) && request.examine(*index, now) == Ok(Fit::Trial)
+        !request.avoid.contains(index) && request.examine(*index, now) == Ok(Fit::HalfOpen)
     };
     let mut taken = request.members.iter().filter(|index| due(index)).filter_map(|&index| {
-        request.take_trial(index, now).map(|trial| Choice::Deployment(index, trial))
+        request.take_half_open(index, now).map(|half_open| Choice::Deployment(index, half_open))
     });
     taken.next().unwrap_or(Choice::None)
 }
 
 /// A member whose trial is due, when chance points at it: it is looked at as often as any other.
-fn trial(request: &Selection<'_>, now: Millis, chance: u64) -> Option<DeploymentIndex> {
+fn half_open(request: &Selection<'_>, now: Millis, chance: u64) -> Option<DeploymentIndex> {
     let count = request.members.len().max(1) as u64;
     let index = *request.members.get(usize::try_from(chance % count).ok()?)?;
     let deployment = request.snapshot.deployment(index);
     let is_due = deployment.routing.weight > 0.0
         && !request.avoid.contains(&index)
-        && request.examine(index, now) == Ok(Fit::Trial);
+        && request.examine(index, now) == Ok(Fit::HalfOpen);
     is_due.then_some(index)
 }
 
@@ -90,13 +90,13 @@ pub(super) fn least_bad(request: &Selection<'_>, now: Millis) -> Choice {
     ranked.sort_by_key(|(rank, _)| rank.until);
     for (rank, index) in ranked {
         if rank.until.is_none() {
-            return Choice::Deployment(index, Trial::NONE);
+            return Choice::Deployment(index, HalfOpen::NONE);
         }
-        match request.take_trial(index, now) {
-            Some(trial) => return Choice::Deployment(index, trial),
+        match request.take_half_open(index, now) {
+            Some(half_open) => return Choice::Deployment(index, half_open),
             // Another request was faster.
             None if rank.needs_permit => {}
-            None => return Choice::Deployment(index, Trial::NONE),
+            None => return Choice::Deployment(index, HalfOpen::NONE),
         }
     }
     Choice::None

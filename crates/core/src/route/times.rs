@@ -17,11 +17,11 @@ pub struct Times {
     /// Longest time to the answer (a stream: to its first content), milliseconds.
     pub timeout_ms: u64,
     /// Whether the client made it shorter than the config does.
-    pub timeout_by_caller: bool,
+    pub timeout_by_client: bool,
     /// Longest silence between a stream's events, milliseconds.
     pub silence_ms: u64,
     /// Whether the client made it shorter than the config does.
-    pub silence_by_caller: bool,
+    pub silence_by_client: bool,
 }
 
 /// The times of an attempt at `deployment`.
@@ -35,8 +35,8 @@ pub fn times(snapshot: &Snapshot, deployment: &Deployment, controls: &Controls) 
     let silence = between.unwrap_or(SILENCE_MS);
     Times {
         timeout_ms: asked.unwrap_or(configured),
-        timeout_by_caller: asked.is_some_and(|asked| asked < configured),
+        timeout_by_client: asked.is_some_and(|asked| asked < configured),
         silence_ms: asked.unwrap_or(silence),
-        silence_by_caller: asked.is_some_and(|asked| asked < silence),
+        silence_by_client: asked.is_some_and(|asked| asked < silence),
     }
 }

@@ -6,8 +6,8 @@
 
 use super::controls::Controls;
 use super::resolve::Target;
+use super::route_plan::{MAX_ATTEMPTS, RoutePlan};
 use super::times::times;
-use super::walk::{MAX_ATTEMPTS, Walk};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
@@ -22,18 +22,18 @@ pub struct WorstCase {
     pub groups: Vec<Box<str>>,
 }
 
-/// The worst case of the request that `walk` begins with; nothing is counted.
+/// The worst case of the request that `route_plan` begins with; nothing is counted.
 #[must_use]
-pub(super) fn worst_case(snapshot: &Snapshot, mut walk: Walk) -> WorstCase {
+pub(super) fn worst_case(snapshot: &Snapshot, mut route_plan: RoutePlan) -> WorstCase {
     let mut worst = WorstCase::default();
     let most = u32::try_from(MAX_ATTEMPTS).unwrap_or(u32::MAX);
     loop {
-        let (slowest, attempts, pauses) = walk.slowest(snapshot, most - worst.attempts);
-        worst.groups.push(walk.target().name(snapshot).into());
+        let (slowest, attempts, pauses) = route_plan.slowest(snapshot, most - worst.attempts);
+        worst.groups.push(route_plan.target().name(snapshot).into());
         worst.attempts += attempts;
         let of_attempts = slowest.saturating_mul(attempts.into());
         worst.ms = worst.ms.saturating_add(of_attempts).saturating_add(pauses);
-        if worst.attempts >= most || !walk.preview_next(snapshot, Millis(0)) {
+        if worst.attempts >= most || !route_plan.preview_next(snapshot, Millis(0)) {
             return worst;
         }
     }
@@ -50,10 +50,10 @@ pub fn request_worst_case(
     // Any name that a pattern matches goes the same way.
     let wildcard_name = snapshot.group(group).pattern.is_some().then(|| name.into());
     let target = Target { group, pinned: None, wildcard_name };
-    Some(worst_case(snapshot, Walk::preview(snapshot, target, controls, Millis(0))))
+    Some(worst_case(snapshot, RoutePlan::preview(snapshot, target, controls, Millis(0))))
 }
 
-impl Walk {
+impl RoutePlan {
     /// The slowest attempt of the group, how many of `left` it may get, and the pauses between them;
     /// times in milliseconds.
     fn slowest(&self, snapshot: &Snapshot, left: u32) -> (u64, u32, u64) {
@@ -67,7 +67,7 @@ impl Walk {
         // Siblings are asked at once; from then on each attempt waits.
         let at_once = u32::try_from(able.count()).unwrap_or(u32::MAX);
         let pauses = attempts.saturating_sub(at_once);
-        let longest = (0..pauses).map(|before| Walk::longest_pause_ms(snapshot, before)).sum();
+        let longest = (0..pauses).map(|before| RoutePlan::longest_pause_ms(snapshot, before)).sum();
         (slowest, attempts, longest)
     }
 }

@@ -50,15 +50,19 @@ fn one_silent_of_three_hurts_only_those_in_flight_until_it_trips() {
         let tripped = world.transitions.iter().find(|one| one.1 == 0 && one.2).expect("it trips").0;
         assert!(tripped <= 2_100, "{}: it tripped at {tripped}", row.name);
         let asked = || world.began.iter().filter(|one| one.deployment == 0);
-        let late = asked().filter(|one| one.at > tripped && !one.trial).count();
+        let late = asked().filter(|one| one.at > tripped && !one.half_open).count();
         assert_eq!(late, 0, "{}: after the trip only trials", row.name);
         let in_flight = |one: &&Began| one.at <= tripped;
         let hurt = |one: &&Ended| one.at - one.began >= 2_000;
         let until = world.ended.iter().filter(|one| one.began <= tripped).filter(hurt).count();
         assert!(until <= asked().filter(in_flight).count(), "{}: {until}", row.name);
         let later = world.ended.iter().filter(|one| one.began > tripped).filter(hurt).count();
-        let trials = asked().filter(|one| one.trial).count();
-        assert!(later <= trials && trials <= 4, "{}: {later} hurt, {trials} trials", row.name);
+        let half_opens = asked().filter(|one| one.half_open).count();
+        assert!(
+            later <= half_opens && half_opens <= 4,
+            "{}: {later} hurt, {half_opens} trials",
+            row.name
+        );
     }
 }
 

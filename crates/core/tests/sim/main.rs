@@ -6,8 +6,8 @@
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
-mod checks;
 mod figures;
+mod probes;
 mod properties;
 mod report;
 mod strategies;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hale_core::budget::{Budget, BudgetIndex, BudgetScope};
 use hale_core::health::{Period, Spend};
-use hale_core::route::{Controls, Exclusion, GiveUp, Needs, Next, Walk};
+use hale_core::route::{Controls, Exclusion, GiveUp, Needs, Next, RoutePlan};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use proptest::prelude::*;
@@ -24,8 +24,8 @@ fn usage(count: usize, rpm: u64) -> Snapshot {
 
 /// Why each member refuses a request at `now`.
 fn refusal(snapshot: &Snapshot, controls: Controls, now: u64) -> Vec<Exclusion> {
-    let mut walk = Walk::named(snapshot, "g", controls, Millis(now)).unwrap();
-    match walk.next(snapshot, Millis(now), 0) {
+    let mut route_plan = RoutePlan::named(snapshot, "g", controls, Millis(now)).unwrap();
+    match route_plan.next(snapshot, Millis(now), 0) {
         Next::GiveUp(GiveUp::Refused(refused)) => {
             refused[0].excluded.iter().map(|one| one.why).collect()
         }
@@ -59,8 +59,9 @@ fn all_exhausted_names_the_limit_and_the_exact_time() {
         let Exclusion::Rate(full) = why else { panic!("{why:?}") };
         assert_eq!((full.of, full.limit, full.free_in_ms), ("rpm", 3, 30_000));
     }
-    let mut walk = Walk::named(&world.snapshot, "g", Controls::default(), Millis(60_000)).unwrap();
-    assert!(matches!(walk.next(&world.snapshot, Millis(60_000), 0), Next::Attempt(_)));
+    let mut route_plan =
+        RoutePlan::named(&world.snapshot, "g", Controls::default(), Millis(60_000)).unwrap();
+    assert!(matches!(route_plan.next(&world.snapshot, Millis(60_000), 0), Next::Attempt(_)));
 }
 
 #[test]
@@ -73,8 +74,8 @@ fn a_request_that_no_minute_holds_is_too_long_and_not_limited() {
     };
     let why = refusal(&snapshot, of(1_001), 5);
     assert_eq!(why, [Exclusion::TokensAMinute { limit: 1_000, needed: 1_001 }]);
-    let mut walk = Walk::named(&snapshot, "g", of(600), Millis(5)).unwrap();
-    let Next::Attempt(plan) = walk.next(&snapshot, Millis(5), 0) else { panic!("refused") };
+    let mut route_plan = RoutePlan::named(&snapshot, "g", of(600), Millis(5)).unwrap();
+    let Next::Attempt(plan) = route_plan.next(&snapshot, Millis(5), 0) else { panic!("refused") };
     assert!(snapshot.deployments[0].state.enter(Millis(5), &plan.claim));
     let Exclusion::Rate(full) = refusal(&snapshot, of(600), 1_005)[0] else { panic!("no rate") };
     assert_eq!((full.of, full.free_in_ms), ("tpm", 59_000), "what is under way is counted");
@@ -150,8 +151,9 @@ fn with_budget(limit_usd: f64, period_ms: u64) -> Snapshot {
 fn a_budget_spent_in_mid_flight_lets_requests_end_and_none_begin() {
     let snapshot = with_budget(1.0, 10_000);
     let begin = |now: u64| {
-        let mut walk = Walk::named(&snapshot, "g", Controls::default(), Millis(now)).unwrap();
-        match walk.next(&snapshot, Millis(now), now) {
+        let mut route_plan =
+            RoutePlan::named(&snapshot, "g", Controls::default(), Millis(now)).unwrap();
+        match route_plan.next(&snapshot, Millis(now), now) {
             Next::Attempt(plan) => {
                 let deployment = snapshot.deployment(plan.deployment);
                 assert!(deployment.state.enter(Millis(now), &plan.claim));

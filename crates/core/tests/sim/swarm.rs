@@ -109,8 +109,8 @@ pub(crate) fn check(seed: u64) -> u64 {
     for deployment in &world.snapshot.deployments {
         match deployment.verdict(Millis(world.now)) {
             Verdict::Ready => {}
-            Verdict::Cooling(rest) | Verdict::Trial(rest) => {
-                assert!(rest.until.0 <= world.now + QUOTA_CAP_MS, "every rest ends");
+            Verdict::Cooling(cooldown) | Verdict::HalfOpen(cooldown) => {
+                assert!(cooldown.until.0 <= world.now + QUOTA_CAP_MS, "every rest ends");
                 let alone = world.snapshot.group(deployment.group).members.len() == 1;
                 assert!(!alone, "who is asked comes back: {}", deployment.id);
             }
@@ -121,7 +121,7 @@ pub(crate) fn check(seed: u64) -> u64 {
         (one.began, one.at, one.by(), one.attempts).hash(&mut hasher);
     }
     for one in &world.began {
-        (one.at, one.deployment, one.trial, one.request).hash(&mut hasher);
+        (one.at, one.deployment, one.half_open, one.request).hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -8,10 +8,10 @@ use hale_core::cause::Cause;
 use hale_core::config::{InMemory, Options, load};
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::health::{
-    AttemptRef, Evidence, Failure, HealthEvents, Measured, OperatorAction, Surroundings, Trial,
+    AttemptRef, Evidence, Failure, FailureContext, HalfOpen, HealthEvents, Measured, OperatorAction,
 };
 use hale_core::route::{
-    AttemptPlan, Controls, Exclusion, GiveUp, Next, Resolved, Tried, Walk, resolve,
+    AttemptPlan, Controls, Exclusion, GiveUp, Next, Resolved, RoutePlan, Tried, resolve,
 };
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -106,12 +106,12 @@ impl Ended {
 pub(crate) struct Began {
     pub(crate) at: u64,
     pub(crate) deployment: u32,
-    pub(crate) trial: bool,
+    pub(crate) half_open: bool,
     pub(crate) request: usize,
 }
 
 struct Request {
-    walk: Walk,
+    route_plan: RoutePlan,
     began: u64,
     number: u64,
     ended: bool,
@@ -138,7 +138,7 @@ enum Event {
 struct Attempt {
     plan: AttemptPlan,
     reference: AttemptRef,
-    around: Surroundings,
+    context: FailureContext,
     meets: Meets,
     /// From its begin to its first content, milliseconds.
     first_content_ms: Option<u64>,
@@ -156,8 +156,8 @@ pub(crate) struct World {
     /// The requests that had a part in the last step.
     touched: Vec<usize>,
     /// Trials under way, by deployment and by credential.
-    trials: Vec<u32>,
-    credential_trials: Vec<u32>,
+    half_opens: Vec<u32>,
+    credential_half_opens: Vec<u32>,
     pub(crate) ended: Vec<Ended>,
     pub(crate) began: Vec<Began>,
     /// When each deployment went to rest and came back, with the attempts then under way.
@@ -168,8 +168,8 @@ impl World {
     pub(crate) fn new(snapshot: Snapshot, upstreams: Vec<Upstream>, seed: u64) -> World {
         assert_eq!(snapshot.deployments.len(), upstreams.len());
         World {
-            trials: vec![0; upstreams.len()],
-            credential_trials: vec![0; upstreams.len()],
+            half_opens: vec![0; upstreams.len()],
+            credential_half_opens: vec![0; upstreams.len()],
             snapshot,
             upstreams,
             chance: Chance::new(seed),
@@ -220,8 +220,8 @@ impl World {
     /// What the last step touched still holds together: the deployment and the request's plan.
     fn check_invariants(&mut self) {
         for index in std::mem::take(&mut self.touched) {
-            let Request { walk, asked, .. } = &self.requests[index];
-            assert_eq!(walk.check_invariants(&self.snapshot), Ok(()), "at {}", self.now);
+            let Request { route_plan, asked, .. } = &self.requests[index];
+            assert_eq!(route_plan.check_invariants(&self.snapshot), Ok(()), "at {}", self.now);
             for deployment in asked.iter().map(|index| self.snapshot.deployment(*index)) {
                 assert_eq!(deployment.check_invariants(), Ok(()), "at {}", self.now);
             }
@@ -251,17 +251,18 @@ impl World {
         for deployment in &self.snapshot.deployments {
             assert_eq!(deployment.state.in_flight(), 0, "every place came back");
         }
-        assert!(self.trials.iter().all(|count| *count == 0), "every permit came back");
+        assert!(self.half_opens.iter().all(|count| *count == 0), "every permit came back");
     }
 
     fn begin(&mut self, model: &'static str, controls: Controls, leaves: Option<u64>) {
         let Resolved::Target(target) = resolve(&self.snapshot, model) else { panic!("{model}") };
         let number = self.chance.next();
         let stream = controls.stream;
-        let walk = Walk::new(&self.snapshot, target, controls, Millis(self.now)).numbered(number);
+        let route_plan =
+            RoutePlan::new(&self.snapshot, target, controls, Millis(self.now)).numbered(number);
         let began = self.now;
         self.requests.push(Request {
-            walk,
+            route_plan,
             began,
             number,
             ended: false,
@@ -287,7 +288,7 @@ impl World {
         while !self.requests[index].ended {
             let chance = self.chance.next();
             let now = Millis(self.now);
-            match self.requests[index].walk.next(&self.snapshot, now, chance) {
+            match self.requests[index].route_plan.next(&self.snapshot, now, chance) {
                 Next::Pause(ms) => return self.at(self.now + ms, Event::Step(index)),
                 Next::GiveUp(GiveUp::Refused(refused)) => {
                     let mut all = refused.iter().flat_map(|group| &group.excluded);
@@ -302,7 +303,7 @@ impl World {
                     if deployment.state.enter(now, &plan.claim) {
                         return self.attempt(index, plan);
                     }
-                    deployment.release_trial(plan.trial);
+                    deployment.release_half_open(plan.half_open);
                 }
             }
         }
@@ -311,37 +312,40 @@ impl World {
     fn attempt(&mut self, index: usize, plan: AttemptPlan) {
         let place = plan.deployment.0 as usize;
         let request = &self.requests[index];
-        let reference =
-            AttemptRef { started: Millis(self.now), request: request.number, trial: plan.trial };
-        let around = request.walk.surroundings(&self.snapshot, &plan);
+        let reference = AttemptRef {
+            started: Millis(self.now),
+            request: request.number,
+            half_open: plan.half_open,
+        };
+        let context = request.route_plan.failure_context(&self.snapshot, &plan);
         self.began.push(Began {
             at: self.now,
             deployment: plan.deployment.0,
-            trial: plan.trial.is_held(),
+            half_open: plan.half_open.is_held(),
             request: index,
         });
-        self.count_trial(&plan, true);
+        self.count_half_open(&plan, true);
         let chance = self.chance.next();
         let (after, meets) = self.upstreams[place].ask(self.now, chance);
         let own_end = self.now.saturating_add(after);
         let (end, meets) =
             if own_end > plan.ends.0 { (plan.ends.0, Meets::Silence) } else { (own_end, meets) };
-        let attempt = Attempt { plan, reference, around, meets, first_content_ms: None };
+        let attempt = Attempt { plan, reference, context, meets, first_content_ms: None };
         self.requests[index].under_way = Some(attempt);
         self.requests[index].asked = Some(plan.deployment);
         self.at(end, Event::Meets(index));
     }
 
     /// Counts a trial that begins or ends; there is never a second one of a deployment or a credential.
-    fn count_trial(&mut self, plan: &AttemptPlan, begins: bool) {
+    fn count_half_open(&mut self, plan: &AttemptPlan, begins: bool) {
         let first = |other: &&Arc<Deployment>| {
             other.shares_credential(self.snapshot.deployment(plan.deployment))
         };
         let owner = self.snapshot.deployments.iter().find(first).map(|first| first.index);
         let owner = owner.unwrap_or(plan.deployment);
         for (held, counts, place) in [
-            (plan.trial.own.is_some(), &mut self.trials, plan.deployment),
-            (plan.trial.credential.is_some(), &mut self.credential_trials, owner),
+            (plan.half_open.own.is_some(), &mut self.half_opens, plan.deployment),
+            (plan.half_open.credential.is_some(), &mut self.credential_half_opens, owner),
         ] {
             let count = &mut counts[place.0 as usize];
             match (held, begins) {
@@ -358,7 +362,7 @@ impl World {
         let attempt = self.requests[index].under_way.take()?;
         let deployment = self.snapshot.deployment(attempt.plan.deployment).clone();
         deployment.state.leave();
-        self.count_trial(&attempt.plan, false);
+        self.count_half_open(&attempt.plan, false);
         Some((attempt, deployment))
     }
 
@@ -381,12 +385,12 @@ impl World {
                 return self.end(index, How::Answered(plan.deployment.0));
             }
             Meets::Failure(cause, status, hint) => (cause, status, hint),
-            Meets::Silence if plan.ends_by_caller => (Cause::ClientTimeout, None, None),
+            Meets::Silence if plan.ends_by_client => (Cause::ClientTimeout, None, None),
             Meets::Silence => (Cause::Timeout, None, None),
         };
         let failure = Failure { cause, status, hint_ms };
-        let around = &attempt.around;
-        let evidence = Evidence::Failed { attempt: reference, failure, model: "", around };
+        let context = &attempt.context;
+        let evidence = Evidence::Failed { attempt: reference, failure, model: "", context };
         self.changed(plan.deployment, &deployment.apply(now, &evidence));
         let tried = Tried {
             group: "".into(),
@@ -397,10 +401,10 @@ impl World {
             ms: now.since(reference.started),
             resent: false,
             hint_ms,
-            half_open: plan.trial.is_held(),
+            half_open: plan.half_open.is_held(),
         };
         let chance = self.chance.next();
-        self.requests[index].walk.failed(&self.snapshot, tried, now, chance);
+        self.requests[index].route_plan.failed(&self.snapshot, tried, now, chance);
         self.step(index);
     }
 
@@ -408,12 +412,13 @@ impl World {
     fn content(&mut self, index: usize, mut attempt: Attempt) {
         let now = Millis(self.now);
         attempt.first_content_ms = Some(now.since(attempt.reference.started));
-        if attempt.plan.trial.is_held() {
+        if attempt.plan.half_open.is_held() {
             let deployment = self.snapshot.deployment(attempt.plan.deployment).clone();
             let evidence = Evidence::HalfOpenProved { attempt: attempt.reference };
             let events = deployment.apply(now, &evidence);
-            self.count_trial(&attempt.plan, false);
-            (attempt.plan.trial, attempt.reference.trial) = (Trial::NONE, Trial::NONE);
+            self.count_half_open(&attempt.plan, false);
+            (attempt.plan.half_open, attempt.reference.half_open) =
+                (HalfOpen::NONE, HalfOpen::NONE);
             self.changed(attempt.plan.deployment, &events);
         }
         let chance = self.chance.next();
@@ -443,12 +448,12 @@ impl World {
                 return self.end(index, How::Answered(plan.deployment.0));
             }
             Meets::Failure(cause, status, hint) => (cause, status, hint),
-            Meets::Silence if plan.silence_by_caller => (Cause::ClientTimeout, None, None),
+            Meets::Silence if plan.silence_by_client => (Cause::ClientTimeout, None, None),
             Meets::Silence => (Cause::StreamStall, None, None),
         };
         let failure = Failure { cause, status, hint_ms };
-        let around = &attempt.around;
-        let evidence = Evidence::Failed { attempt: reference, failure, model: "", around };
+        let context = &attempt.context;
+        let evidence = Evidence::Failed { attempt: reference, failure, model: "", context };
         self.changed(plan.deployment, &deployment.apply(now, &evidence));
         self.end(index, How::Broken(plan.deployment.0));
     }
@@ -462,9 +467,9 @@ impl World {
             let now = Millis(self.now);
             let before = deployment.verdict(now);
             let failure = Failure::of(Cause::ClientClosed);
-            let around = &attempt.around;
+            let context = &attempt.context;
             let evidence =
-                Evidence::Failed { attempt: attempt.reference, failure, model: "", around };
+                Evidence::Failed { attempt: attempt.reference, failure, model: "", context };
             let events = deployment.apply(now, &evidence);
             let unchanged = events.is_empty() && deployment.verdict(now) == before;
             assert!(unchanged, "I4: no fault of the deployment");
@@ -484,7 +489,7 @@ impl World {
         assert!(!request.ended, "I20: a request ends once");
         request.ended = true;
         let last = matches!(how, How::Answered(_) | How::Broken(_));
-        let attempts = request.walk.tried().len() + usize::from(last);
+        let attempts = request.route_plan.tried().len() + usize::from(last);
         self.ended.push(Ended { began: request.began, at: self.now, how, attempts });
     }
 
@@ -507,8 +512,8 @@ impl World {
 /// limit while another request tries it, a limit of the operator.
 fn may_refuse(why: Exclusion) -> bool {
     match why {
-        Exclusion::Resting(rest) | Exclusion::TrialUnderWay(rest) => {
-            rest.provider_issued || matches!(rest.cause, Cause::RateLimited | Cause::Quota)
+        Exclusion::CoolingDown(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
+            cooldown.provider_issued || matches!(cooldown.cause, Cause::RateLimited | Cause::Quota)
         }
         Exclusion::Busy { .. } | Exclusion::Rate(_) | Exclusion::Budget { .. } => true,
         Exclusion::Misconfigured

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
-use hale_core::health::check::Finding;
+use hale_core::health::probe::Finding;
 use hale_core::time::Millis;
 
 use super::provider::Provider;
@@ -153,8 +153,8 @@ impl Narrator {
         let (mut probes, mut changes) = (Vec::new(), String::new());
         for deployment in &serving.snapshot.deployments {
             let before = known.get(&*deployment.id).copied().unwrap_or_default();
-            let staleness_ms = serving.snapshot.checks.staleness_ms();
-            let last = deployment.state.checks().history(now, staleness_ms).last;
+            let staleness_ms = serving.snapshot.probing.staleness_ms();
+            let last = deployment.state.probes().history(now, staleness_ms).last;
             let checked_at = last.as_ref().map(|last| last.ended);
             if let Some(last) = last.filter(|_| checked_at != before.checked_at) {
                 let found = match last.finding {
@@ -164,7 +164,7 @@ impl Narrator {
                 };
                 probes.push(format!("{} {found}", deployment.id));
             }
-            let unhealthy = deployment.state.checks().unhealthy(now, staleness_ms);
+            let unhealthy = deployment.state.probes().unhealthy(now, staleness_ms);
             let verdict = deployment.verdict(now);
             let after = Known {
                 cools_down: verdict != Verdict::Ready,
@@ -214,7 +214,7 @@ impl Narrator {
         let usd = health.nano_usd.load(Ordering::Relaxed) as f64 / 1e9;
         let mut text = format!("{sent} health probes, which cost {usd:.6} USD:\n");
         for deployment in &serving.snapshot.deployments {
-            let times = deployment.state.checks().count();
+            let times = deployment.state.probes().count();
             if times > 0 {
                 text.push_str(&format!("  {:<12} {times:>5}\n", deployment.id));
             }
@@ -227,12 +227,12 @@ impl Narrator {
 fn by_traffic(deployment: &Deployment, verdict: Verdict, before: Known, after: Known) -> String {
     let id = &deployment.id;
     match verdict {
-        Verdict::Cooling(cooldown) | Verdict::Trial(cooldown) if !before.cools_down => {
+        Verdict::Cooling(cooldown) | Verdict::HalfOpen(cooldown) if !before.cools_down => {
             format!("        -> {id} is ejected, traffic met: {}\n", cooldown.cause.name())
         }
         Verdict::Ready if !after.unhealthy && (before.cools_down || before.unhealthy) => {
             format!("        <- {id} is back\n")
         }
-        Verdict::Ready | Verdict::Cooling(_) | Verdict::Trial(_) => String::new(),
+        Verdict::Ready | Verdict::Cooling(_) | Verdict::HalfOpen(_) => String::new(),
     }
 }

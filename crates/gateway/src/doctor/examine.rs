@@ -10,7 +10,7 @@ use std::time::Duration;
 use hale_core::cause::Cause;
 use hale_core::config::{Loaded, Problem};
 use hale_core::deployment::DeploymentIndex;
-use hale_core::health::check::{Checked, Finding};
+use hale_core::health::probe::{Finding, ProbeResult};
 use hale_core::snapshot::Snapshot;
 use tokio::runtime::LocalOptions;
 use tokio::signal::unix::{SignalKind, signal};
@@ -33,7 +33,7 @@ const PATIENCE_MS: u64 = 30_000;
 const TICK: Duration = Duration::from_millis(500);
 
 /// A probe's result, and the models that the provider lists if it lacks the configured one.
-type Answer = (Arc<Checked>, Arc<[Box<str>]>);
+type Answer = (Arc<ProbeResult>, Arc<[Box<str>]>);
 type Found = Vec<Option<Answer>>;
 
 /// Probes all deployments of `snapshot`.

@@ -72,7 +72,7 @@ fn deployment(report: &Report, one: &Diagnosis) -> Value {
         .collect();
     let checked = one.checked.as_deref();
     let hold_ms = checked.and_then(|checked| match checked.finding {
-        hale_core::health::check::Finding::RateLimited(hold_ms) => hold_ms,
+        hale_core::health::probe::Finding::RateLimited(hold_ms) => hold_ms,
         _ => None,
     });
     json!({

@@ -60,7 +60,7 @@ pub(super) enum Kind {
     /// The config pauses it.
     Paused,
     /// It was not tried.
-    NotChecked,
+    NotProbed,
     /// No provider of that name is served.
     UnknownProvider,
     /// An environment variable is not set.
@@ -147,7 +147,7 @@ impl Kind {
         match self {
             Kind::Works => "works",
             Kind::Paused => "paused",
-            Kind::NotChecked => "not_checked",
+            Kind::NotProbed => "not_checked",
             Kind::UnknownProvider => "unknown_provider",
             Kind::MissingVariable => "missing_variable",
             Kind::MissingKey => "missing_key",
@@ -193,7 +193,7 @@ impl Kind {
     /// The step that failed, or whose result is unknown.
     pub(super) const fn step(self) -> Option<Step> {
         match self {
-            Kind::Works | Kind::Paused | Kind::NotChecked => None,
+            Kind::Works | Kind::Paused | Kind::NotProbed => None,
             Kind::UnknownProvider => Some(Step::Name),
             Kind::MissingVariable
             | Kind::MissingKey
@@ -246,7 +246,7 @@ impl Kind {
             Kind::Reachable => Some(Step::Model),
             Kind::Works
             | Kind::Paused
-            | Kind::NotChecked
+            | Kind::NotProbed
             | Kind::UnknownProvider
             | Kind::MissingVariable
             | Kind::MissingKey

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use hale_core::config::{self, Loaded, Options, Problem};
 use hale_core::deployment::DeploymentIndex;
 use hale_core::group::ModelGroup;
-use hale_core::health::check::Checked;
+use hale_core::health::probe::ProbeResult;
 use hale_core::snapshot::Snapshot;
 
 use self::paint::Paint;
@@ -42,7 +42,7 @@ const EXIT_INTERRUPTED: u8 = 130;
 struct Diagnosis {
     index: DeploymentIndex,
     verdict: Verdict,
-    checked: Option<Arc<Checked>>,
+    checked: Option<Arc<ProbeResult>>,
 }
 
 /// The results for a config.

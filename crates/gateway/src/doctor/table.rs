@@ -219,7 +219,7 @@ impl Page<'_> {
         }
         if report.is_interrupted {
             let open =
-                report.found.iter().filter(|one| one.verdict.kind == Kind::NotChecked).count();
+                report.found.iter().filter(|one| one.verdict.kind == Kind::NotProbed).count();
             let _written = write!(text, "; interrupted, {open} were not reached");
         }
         self.text.push('\n');

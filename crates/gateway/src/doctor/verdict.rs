@@ -7,7 +7,7 @@ use hale_core::cause::Cause;
 use hale_core::config;
 use hale_core::deployment::{Deployment, Lack};
 use hale_core::health::Obstacle;
-use hale_core::health::check::{Checked, Doubt, Finding};
+use hale_core::health::probe::{Doubt, Finding, ProbeResult};
 use hale_core::prices;
 
 use super::kind::{Kind, Step};
@@ -63,7 +63,7 @@ struct Diagnosed {
 /// list, if it was fetched.
 pub(super) fn of(
     deployment: &Deployment,
-    checked: Option<&Checked>,
+    checked: Option<&ProbeResult>,
     models: &[Box<str>],
     unix_ms: u64,
 ) -> Verdict {
@@ -77,7 +77,7 @@ pub(super) fn of(
     let Some(checked) = checked else {
         let fix = "run the doctor again without interrupting it".to_owned();
         return untried(
-            Kind::NotChecked,
+            Kind::NotProbed,
             Works::Unknown,
             "it was not probed before the end".to_owned(),
             fix,
@@ -86,9 +86,9 @@ pub(super) fn of(
     if was_unsent(checked) {
         let problem = format!("the probe could not be sent: {}", checked.message);
         let fix = "fix what the text names, and run the doctor again".to_owned();
-        return untried(Kind::NotChecked, Works::Unknown, problem, fix);
+        return untried(Kind::NotProbed, Works::Unknown, problem, fix);
     }
-    match by_check(deployment, checked, models, unix_ms) {
+    match by_probe(deployment, checked, models, unix_ms) {
         Some(diagnosed) => diagnosed.verdict(deployment, checked.obstacle),
         None => Verdict {
             kind: Kind::Works,
@@ -101,7 +101,7 @@ pub(super) fn of(
 }
 
 /// Whether no probe was sent: this process could not, or the provider's format cannot express it.
-fn was_unsent(checked: &Checked) -> bool {
+fn was_unsent(checked: &ProbeResult) -> bool {
     let by_us = matches!(checked.cause, Some(Cause::Gateway | Cause::Unsupported));
     checked.finding == Finding::ProbeError && by_us
 }
@@ -172,9 +172,9 @@ fn by_config(deployment: &Deployment) -> Option<Diagnosed> {
 }
 
 /// What the probe shows; `None` if the deployment works.
-fn by_check(
+fn by_probe(
     deployment: &Deployment,
-    checked: &Checked,
+    checked: &ProbeResult,
     models: &[Box<str>],
     unix_ms: u64,
 ) -> Option<Diagnosed> {
@@ -287,7 +287,7 @@ const RETIRED: [&str; 5] =
 
 /// Whether the address is probably wrong: the server lists no models, and its 404 is not about a model. That
 /// the config names the mode proves nothing about the address.
-fn knows_no_path(deployment: &Deployment, checked: &Checked, models: &[Box<str>]) -> bool {
+fn knows_no_path(deployment: &Deployment, checked: &ProbeResult, models: &[Box<str>]) -> bool {
     let message = checked.message.to_ascii_lowercase();
     let model = deployment.endpoint.upstream_model.to_ascii_lowercase();
     let words = ["model", "deployment", &*model];
@@ -346,7 +346,7 @@ fn advice(deployment: &Deployment, models: &[Box<str>]) -> String {
     config::did_you_mean(&near)
 }
 
-fn doubtful(doubt: Doubt, checked: &Checked) -> Diagnosed {
+fn doubtful(doubt: Doubt, checked: &ProbeResult) -> Diagnosed {
     let status = checked.status.map_or(String::new(), |status| format!(" ({status})"));
     let is_empty =
         checked.message.is_empty() || checked.message.starts_with("the upstream answered ");

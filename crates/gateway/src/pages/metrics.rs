@@ -11,7 +11,7 @@ use hale_core::budget::BudgetScope;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
-use hale_core::health::check::Status;
+use hale_core::health::probe::Status;
 use hale_core::record::{Ending, ResendReason};
 use http::{HeaderValue, Response, StatusCode};
 use prometheus_client::collector::Collector;
@@ -263,13 +263,13 @@ static FAMILIES: &[Family] = &[
     Family {
         name: "hale_deployment_probes",
         help: "Health checks of the deployment.",
-        read: Read::Deployment(MetricType::Counter, |d| d.state.checks().count()),
+        read: Read::Deployment(MetricType::Counter, |d| d.state.probes().count()),
     },
     Family {
         name: "hale_deployment_check_status",
         help: "What health checks say: 0 nothing, 1 healthy, 2 unhealthy.",
-        read: Read::Deployment(MetricType::Gauge, |d| match d.state.checks().standing().0 {
-            Status::Unchecked | Status::Unknown(_) => 0,
+        read: Read::Deployment(MetricType::Gauge, |d| match d.state.probes().standing().0 {
+            Status::Unprobed | Status::Unknown(_) => 0,
             Status::Healthy | Status::RateLimited => 1,
             Status::Unhealthy(_) => 2,
         }),

@@ -49,7 +49,7 @@ pub(crate) fn list(request: &PageRequest<'_>) -> Response<Reply> {
     let healthy_only = request.parameter("healthy_only");
     let access_groups = request.parameter("include_model_access_groups");
     let is_yes = |wish: &str| matches!(wish, "true" | "True" | "1");
-    let hides = healthy_only.as_deref().map_or(snapshot.checks.lists_healthy_only, is_yes);
+    let hides = healthy_only.as_deref().map_or(snapshot.probing.lists_healthy_only, is_yes);
     let now = clock::now().millis();
     let shown = |group: &&ModelGroup| {
         let down = |index: &DeploymentIndex| standing(serving, *index, now) == Standing::Unhealthy;

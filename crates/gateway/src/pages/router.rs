@@ -111,7 +111,7 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
     let state = &deployment.state;
     let report = state.report();
     let ttl_ms = snapshot.router.strategy.args.ttl_ms;
-    let (name, rest) = match deployment.verdict(now) {
+    let (name, cooldown) = match deployment.verdict(now) {
         _ if deployment.misconfigured.is_some() => ("misconfigured", None),
         _ if deployment.routing.is_paused => ("paused", None),
         _ if state.is_disabled() => ("disabled", None),
@@ -125,8 +125,8 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
             ("over_budget", None)
         }
         Verdict::Ready => ("ready", None),
-        Verdict::Cooling(rest) => ("cooldown", Some(rest)),
-        Verdict::Trial(rest) => ("trial", Some(rest)),
+        Verdict::Cooling(cooldown) => ("cooldown", Some(cooldown)),
+        Verdict::HalfOpen(cooldown) => ("trial", Some(cooldown)),
     };
     let failures = Cause::ALL.into_iter().map(|cause| (cause.name(), state.failures(cause)));
     let past = |&(at, cause, status): &(Millis, Cause, Option<u16>)| PastError {
@@ -140,12 +140,13 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
         model: &deployment.endpoint.model_param,
         api_base: &deployment.endpoint.api_base,
         state: name,
-        cause: rest.map(|rest| rest.cause.name()),
+        cause: cooldown.map(|cooldown| cooldown.cause.name()),
         hint: deployment.misconfigured.as_ref().map(|why| &*why.hint),
-        since: rest.and(deployment.resting_since(now)).map(|since| unix_s(since, now)),
-        until: rest.map(|rest| clock::unix_ms() / 1000 + rest.until.since(now).div_ceil(1000)),
-        retry_after_s: rest.map(|rest| rest.until.since(now).div_ceil(1000)),
-        provider_issued: rest.is_some_and(|rest| rest.provider_issued),
+        since: cooldown.and(deployment.cooling_since(now)).map(|since| unix_s(since, now)),
+        until: cooldown
+            .map(|cooldown| clock::unix_ms() / 1000 + cooldown.until.since(now).div_ceil(1000)),
+        retry_after_s: cooldown.map(|cooldown| cooldown.until.since(now).div_ceil(1000)),
+        provider_issued: cooldown.is_some_and(|cooldown| cooldown.provider_issued),
         last_status: state.last_status(),
         last_errors: report.errors.iter().map(past).collect(),
         failures_in_a_row: report.failures_in_a_row,
@@ -179,14 +180,14 @@ fn change(event: &HealthEvent, now: Millis) -> Change {
 
 /// Whether checks keep traffic from it.
 fn is_kept_away(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> bool {
-    let checks = &snapshot.checks;
-    checks.routes() && deployment.state.checks().unhealthy(now, checks.staleness_ms()).is_some()
+    let checks = &snapshot.probing;
+    checks.routes() && deployment.state.probes().unhealthy(now, checks.staleness_ms()).is_some()
 }
 
 fn check(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> Check {
     let source = |by_traffic| if by_traffic { "traffic" } else { "check" };
-    let checks = deployment.state.checks();
-    let history = checks.history(now, snapshot.checks.staleness_ms());
+    let checks = deployment.state.probes();
+    let history = checks.history(now, snapshot.probing.staleness_ms());
     let events = deployment.state.events();
     let events = events.iter().filter(|event| event.part == HealthPart::Probes);
     Check {
@@ -321,7 +322,7 @@ fn member<'p>(snapshot: &'p Snapshot, group: &str, one: &Candidate, now: Millis)
     };
     match one.fit {
         Ok(Fit::Ready) => {}
-        Ok(Fit::Trial) => member.state = "trial",
+        Ok(Fit::HalfOpen) => member.state = "trial",
         Err(why) => {
             let excluded = Excluded { deployment: one.deployment, why };
             let line = explain::line(snapshot, group, &excluded, now);

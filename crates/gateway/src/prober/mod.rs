@@ -1,7 +1,7 @@
 //! Health probes: the thread that sends them.
 //!
-//! [`hale_core::health::check::Schedule`] decides which deployment to probe when,
-//! [`hale_core::health::check::judge`] what an answer proves; a probe is an attempt like any other
+//! [`hale_core::health::probe::Schedule`] decides which deployment to probe when,
+//! [`hale_core::health::probe::judge`] what an answer proves; a probe is an attempt like any other
 //! ([`crate::proxy::attempt`]). Always true: probes run on their own thread, which is restarted when it fails.
 
 mod probe;

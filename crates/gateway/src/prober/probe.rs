@@ -11,10 +11,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
-use hale_core::health::check::{
-    Checked, Doubt, Finding, ProbeKind, Refusal, judge, token_floor, unserved,
+use hale_core::health::probe::{
+    Doubt, Finding, ProbeKind, ProbeResult, Refusal, judge, token_floor, unserved,
 };
-use hale_core::health::{Claim, Trial};
+use hale_core::health::{Claim, HalfOpen};
 use hale_core::operation::Operation;
 use hale_core::route::AttemptPlan;
 use hale_core::time::Millis;
@@ -42,7 +42,7 @@ const SHOWN_HEADERS: [&str; 3] =
 
 /// The time limit of a probe of `deployment`.
 pub(super) fn limit(serving: &Serving, deployment: &Deployment) -> Duration {
-    let ms = deployment.probing.timeout_ms.unwrap_or(serving.snapshot.checks.timeout_ms);
+    let ms = deployment.probing.timeout_ms.unwrap_or(serving.snapshot.probing.timeout_ms);
     Duration::from_millis(ms)
 }
 
@@ -52,7 +52,7 @@ pub(super) async fn probe(
     serving: &Serving,
     index: DeploymentIndex,
     spending: Spending,
-) -> Checked {
+) -> ProbeResult {
     let deployment = serving.snapshot.deployment(index);
     let _counted = Counted::new(process);
     let started = clock::now().millis();
@@ -66,7 +66,7 @@ pub(super) async fn probe(
         request = build(serving, deployment, spending);
         outcome = prober.send(&request, ends).await;
     }
-    let mut checked = Checked {
+    let mut checked = ProbeResult {
         started,
         ended: clock::now().millis(),
         finding: Finding::Healthy,
@@ -185,7 +185,7 @@ fn unproved(kind: ProbeKind) -> Doubt {
 
 /// Learns from an error how the provider wants to be probed; true if a second probe makes sense.
 fn learn(deployment: &Deployment, failed: &Failed, sent: Option<u32>) -> bool {
-    let checks = deployment.state.checks();
+    let checks = deployment.state.probes();
     let Some(sent) = sent.filter(|_| failed.cause == Cause::BadRequest) else { return false };
     if let Some(floor) = token_floor(&failed.error, sent) {
         checks.learn_floor(floor);
@@ -263,11 +263,11 @@ impl Prober<'_> {
         let limit_ms = as_ms(limit(serving, deployment));
         let plan = AttemptPlan {
             deployment: deployment.index,
-            trial: Trial::NONE,
+            half_open: HalfOpen::NONE,
             ends,
-            ends_by_caller: false,
+            ends_by_client: false,
             silence_ms: limit_ms,
-            silence_by_caller: false,
+            silence_by_client: false,
             claim: Claim::default(),
             timeout_ms: limit_ms,
             stream_ends: Millis::NEVER,

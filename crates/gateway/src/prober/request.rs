@@ -6,7 +6,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use hale_core::deployment::{Deployment, DeploymentIndex};
-use hale_core::health::check::{ProbeKind, kind, model};
+use hale_core::health::probe::{ProbeKind, kind, model};
 use hale_core::operation::Operation;
 use hale_core::prices;
 use hale_core::usage::{Units, Usage};
@@ -75,11 +75,11 @@ pub(super) fn build(
         return ProbeRequest { kind, model, tokens: None, units, operation: None };
     };
     let tokens = tokens(serving, deployment, operation);
-    let checks = deployment.state.checks();
+    let checks = deployment.state.probes();
     let probe = Probe {
         operation,
         model: &model,
-        prompt: deployment.probing.prompt.as_deref().unwrap_or(&serving.snapshot.checks.prompt),
+        prompt: deployment.probing.prompt.as_deref().unwrap_or(&serving.snapshot.probing.prompt),
         max_tokens: tokens,
         reasons: checks.wants_completion_tokens() || renames_limit(deployment),
         reasoning_effort: deployment.probing.reasoning_effort.as_deref(),
@@ -114,7 +114,7 @@ fn renames_limit(deployment: &Deployment) -> bool {
 
 /// The most tokens that the answer may have.
 fn tokens(serving: &Serving, deployment: &Deployment, operation: Operation) -> Option<u32> {
-    let (rules, settings) = (&deployment.probing, &serving.snapshot.checks);
+    let (rules, settings) = (&deployment.probing, &serving.snapshot.probing);
     if rules.supports_max_tokens == Some(false) && !operation.requires("max_tokens") {
         return None;
     }
@@ -127,7 +127,7 @@ fn tokens(serving: &Serving, deployment: &Deployment, operation: Operation) -> O
     };
     let default = if is_pattern { MAX_TOKENS_PATTERN } else { MAX_TOKENS };
     let wanted = rules.max_tokens.or(of_kind.filter(|_| !is_pattern)).or(settings.max_tokens);
-    Some(wanted.unwrap_or(default).max(deployment.state.checks().token_floor().unwrap_or(0)))
+    Some(wanted.unwrap_or(default).max(deployment.state.probes().token_floor().unwrap_or(0)))
 }
 
 impl ProbeRequest {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::health::FailureCount;
-use hale_core::health::check::{Allowance, Checked, Finding};
+use hale_core::health::probe::{Allowance, Finding, ProbeResult};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
@@ -138,7 +138,7 @@ impl Rounds {
             });
         }
         // With background probes a failure needs confirmation, also when it was found on demand.
-        let failures = match serving.snapshot.checks.background {
+        let failures = match serving.snapshot.probing.background {
             true => FailureCount::WhenConfirmed,
             false => FailureCount::AtOnce,
         };
@@ -172,14 +172,19 @@ impl Rounds {
     }
 
     /// Probes the deployment at `index`; the probe is free if the budget cannot pay `cost`.
-    async fn probe(&self, serving: &Arc<Serving>, index: DeploymentIndex, cost: u64) -> Checked {
+    async fn probe(
+        &self,
+        serving: &Arc<Serving>,
+        index: DeploymentIndex,
+        cost: u64,
+    ) -> ProbeResult {
         let deployment = serving.snapshot.deployment(index);
         let health = &self.process.health;
         // A config that is only tested cannot raise the budget of all.
         let in_force = self.process.serving();
         let allowed = Allowance {
             own: deployment.probing.daily_budget_nano_usd(),
-            all: in_force.snapshot.checks.daily_budget_nano_usd(),
+            all: in_force.snapshot.probing.daily_budget_nano_usd(),
         };
         let now = clock::now().millis();
         let booked = health.limits.lock().ledger.book(now, &deployment.id, cost, allowed);

@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::check::{Checked, Finding, Schedule, Start, Status, Subject};
-use hale_core::health::{Evidence, FailureCount, check};
+use hale_core::health::probe::{Finding, ProbeResult, Schedule, Start, Status, Subject};
+use hale_core::health::{Evidence, FailureCount};
 use hale_core::time::Millis;
 use tokio::runtime::LocalOptions;
 use tokio::sync::{Semaphore, mpsc};
@@ -65,7 +65,7 @@ struct Ended {
     /// The config that it started with; the subject's indexes belong to it.
     serving: Arc<Serving>,
     subject: Subject,
-    checked: Arc<Checked>,
+    checked: Arc<ProbeResult>,
 }
 
 /// Runs until the process drops its end of the commands.
@@ -136,7 +136,7 @@ pub(crate) async fn contained(
     serving: &Arc<Serving>,
     index: hale_core::deployment::DeploymentIndex,
     spending: Spending,
-) -> Checked {
+) -> ProbeResult {
     let started = clock::now().millis();
     let check = async {
         panics::fail_where_a_test_says("check");
@@ -144,7 +144,7 @@ pub(crate) async fn contained(
     };
     CatchPanic(Box::pin(check)).await.unwrap_or_else(|()| {
         process.metrics.panics.fetch_add(1, Ordering::Relaxed);
-        Checked {
+        ProbeResult {
             started,
             ended: clock::now().millis(),
             finding: Finding::ProbeError,
@@ -162,7 +162,7 @@ pub(crate) async fn contained(
 pub(super) fn record(
     serving: &Serving,
     deployment: &Deployment,
-    probe: &Arc<Checked>,
+    probe: &Arc<ProbeResult>,
     failures: FailureCount,
 ) {
     events::publish(What::Probe {
@@ -171,7 +171,7 @@ pub(super) fn record(
         cause: probe.cause.map(Cause::name),
         duration_ms: probe.ended.since(probe.started),
     });
-    let ignored = serving.snapshot.checks.ignores_transient
+    let ignored = serving.snapshot.probing.ignores_transient
         && probe.finding == Finding::Failing(Cause::Timeout);
     let failures = if ignored { FailureCount::Never } else { failures };
     let changes = deployment.apply(probe.ended, &Evidence::Probed { probe, failures });
@@ -193,7 +193,7 @@ impl Background {
         let schedule = Schedule::default();
         let background = Background { serving, schedule, logged_at: Millis(0), aged_at: Millis(0) };
         let now = clock::now().millis();
-        let settings = &background.serving.snapshot.checks;
+        let settings = &background.serving.snapshot.probing;
         if settings.background {
             tracing::info!(
                 "background_health_check_loop_started interval_seconds={} max_concurrency={} \
@@ -210,7 +210,7 @@ impl Background {
     /// Switches to another config.
     fn with(mut self, serving: Arc<Serving>, health: &Health, now: Millis) -> Background {
         for deployment in &serving.snapshot.deployments {
-            deployment.state.checks().plan_next(None);
+            deployment.state.probes().plan_next(None);
         }
         let subjects = subjects(&serving);
         let mut limits = health.limits.lock();
@@ -237,7 +237,11 @@ impl Background {
             }
         }
         let Ended { subject, checked, .. } = ended;
-        let result = check::Ended { subject, finding: checked.finding, chance: fastrand::u64(..) };
+        let result = hale_core::health::probe::Ended {
+            subject,
+            finding: checked.finding,
+            chance: fastrand::u64(..),
+        };
         let limits = &mut health.limits.lock();
         self.schedule.ended(now, &result, &self.serving.snapshot, limits);
         self.log_counts(now);
@@ -258,7 +262,7 @@ impl Background {
             return;
         }
         self.aged_at = now;
-        let staleness_ms = self.serving.snapshot.checks.staleness_ms();
+        let staleness_ms = self.serving.snapshot.probing.staleness_ms();
         for deployment in &self.serving.snapshot.deployments {
             let changes = deployment.apply(now, &Evidence::Aged { staleness_ms });
             events::health_changed(&deployment.id, changes);
@@ -267,14 +271,14 @@ impl Background {
 
     /// Logs the counts if they were not logged for an interval.
     fn log_counts_when_due(&mut self, now: Millis) {
-        if now.since(self.logged_at) >= self.serving.snapshot.checks.interval_ms {
+        if now.since(self.logged_at) >= self.serving.snapshot.probing.interval_ms {
             self.log_counts(now);
         }
     }
 
     /// Logs how many deployments are healthy, if probes decide routing.
     fn log_counts(&mut self, now: Millis) {
-        let settings = &self.serving.snapshot.checks;
+        let settings = &self.serving.snapshot.probing;
         if !settings.routes() {
             return;
         }
@@ -282,13 +286,13 @@ impl Background {
         if !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
-        let statuses = self.serving.snapshot.deployments.iter().map(|one| one.state.checks());
+        let statuses = self.serving.snapshot.deployments.iter().map(|one| one.state.probes());
         let (mut healthy, mut unhealthy) = (0, 0);
         for checks in statuses {
             match checks.history(now, settings.staleness_ms()).status {
                 Status::Healthy | Status::RateLimited => healthy += 1,
                 Status::Unhealthy(_) => unhealthy += 1,
-                Status::Unchecked | Status::Unknown(_) => {}
+                Status::Unprobed | Status::Unknown(_) => {}
             }
         }
         tracing::debug!(
@@ -303,13 +307,13 @@ pub(crate) fn is_not_probed(serving: &Serving, deployment: &Deployment) -> bool 
     deployment.misconfigured.is_some()
         || deployment.routing.is_paused
         || deployment.probing.opts_out
-        || !serving.snapshot.checks.covers(group)
+        || !serving.snapshot.probing.covers(group)
 }
 
 /// The subjects of background probes: deployments with equal probes share one.
 fn subjects(serving: &Serving) -> Vec<Subject> {
     let mut subjects: Vec<Subject> = Vec::new();
-    if !serving.snapshot.checks.background {
+    if !serving.snapshot.probing.background {
         return subjects;
     }
     let mut places: HashMap<u64, usize> = HashMap::new();

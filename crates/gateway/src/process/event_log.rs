@@ -4,7 +4,7 @@
 //! Always true: lines are in the order of the events; when events were missed, the log says how many, and
 //! which deployments are not healthy now.
 
-use hale_core::health::check::Status;
+use hale_core::health::probe::Status;
 use hale_core::health::{HealthEvent, HealthPart, HealthSubject, Source, Standing, Verdict};
 use hale_core::time::UnixMs;
 
@@ -56,7 +56,7 @@ fn health(event: &HealthEvent<UnixMs>, seen_at: Option<&str>) {
         (_, Source::Operator) => {}
         (HealthPart::Breaker, Source::Traffic) => breaker(deployment, event),
         (HealthPart::Probes, _) => probes(deployment, event),
-        (HealthPart::Breaker, Source::Check | Source::Time | Source::Config)
+        (HealthPart::Breaker, Source::Probe | Source::Time | Source::Config)
         | (HealthPart::Switch | HealthPart::Model { .. }, _) => {}
     }
 }
@@ -79,8 +79,8 @@ fn probes(deployment: &str, event: &HealthEvent<UnixMs>) {
             tracing::warn!(deployment, cause, from, source, "deployment is {name}");
         }
         // A deployment with little traffic goes there and back all day.
-        (Standing::Probed(Status::Unchecked), Standing::Probed(Status::Healthy))
-        | (Standing::Probed(Status::Healthy), Standing::Probed(Status::Unchecked)) => {
+        (Standing::Probed(Status::Unprobed), Standing::Probed(Status::Healthy))
+        | (Standing::Probed(Status::Healthy), Standing::Probed(Status::Unprobed)) => {
             tracing::debug!(deployment, cause, from, source, "deployment is {name}");
         }
         (_, Standing::Probed(_)) => {
@@ -112,13 +112,13 @@ fn resynchronize(missed: u64, process: &Process) {
     for one in &serving.snapshot.deployments {
         let deployment = &*one.id;
         match one.verdict(now) {
-            Verdict::Cooling(rest) => {
-                let (cause, rest_ms) = (rest.cause.name(), rest.until.since(now));
+            Verdict::Cooling(cooldown) => {
+                let (cause, rest_ms) = (cooldown.cause.name(), cooldown.until.since(now));
                 tracing::warn!(deployment, cause, rest_ms, "deployment is in cooldown");
             }
-            Verdict::Ready | Verdict::Trial(_) => {}
+            Verdict::Ready | Verdict::HalfOpen(_) => {}
         }
-        if let (Status::Unhealthy(cause), _) = one.state.checks().standing() {
+        if let (Status::Unhealthy(cause), _) = one.state.probes().standing() {
             tracing::warn!(deployment, cause = cause.name(), "deployment is still unhealthy");
         }
     }
@@ -131,7 +131,7 @@ mod tests {
 
     use hale_core::cause::Cause;
     use hale_core::config::{InMemory, Options, load};
-    use hale_core::health::check::{Checked, Finding};
+    use hale_core::health::probe::{Finding, ProbeResult};
     use hale_core::health::{Evidence, FailureCount};
     use parking_lot::Mutex;
 
@@ -160,7 +160,7 @@ mod tests {
         let loaded = load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None);
         let process = Process::new(loaded.snapshot.unwrap(), Sinks::open(None, false).unwrap());
         let now = clock::now().millis();
-        let probe = Arc::new(Checked {
+        let probe = Arc::new(ProbeResult {
             started: now,
             ended: now,
             finding: Finding::Failing(Cause::Auth),

@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 
 use hale_core::health::outcome::ProviderError;
-use hale_core::route::{AttemptPlan, Walk};
+use hale_core::route::{AttemptPlan, RoutePlan};
 use hale_core::snapshot::Snapshot;
 use hale_wire::errors::{clean, kind_of};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -65,12 +65,12 @@ pub(super) fn text(headers: &mut HeaderMap, upstream: &HeaderMap) {
 /// The headers about what served it. `times` is the total and the gateway's own share, microseconds.
 pub(super) fn common(
     arrival: &Arrival,
-    walk: &Walk,
+    route_plan: &RoutePlan,
     plan: &AttemptPlan,
     times: (u64, u64),
 ) -> HeaderMap {
     let template = arrival.serving.answer_template(plan.deployment);
-    let group = walk.target().name(&arrival.serving.snapshot);
+    let group = route_plan.target().name(&arrival.serving.snapshot);
     let mut headers = template.headers.clone();
     headers.reserve(16);
     if let Ok(value) = HeaderValue::from_str(&arrival.call_id) {
@@ -84,11 +84,11 @@ pub(super) fn common(
     {
         headers.insert(API_BASE, base.clone());
     }
-    if walk.retries() > 0 {
-        headers.insert(RETRIES, HeaderValue::from(walk.retries()));
+    if route_plan.retries() > 0 {
+        headers.insert(RETRIES, HeaderValue::from(route_plan.retries()));
     }
-    if walk.fallbacks() > 0 {
-        headers.insert(FALLBACKS, HeaderValue::from(walk.fallbacks()));
+    if route_plan.fallbacks() > 0 {
+        headers.insert(FALLBACKS, HeaderValue::from(route_plan.fallbacks()));
     }
     headers.insert(DURATION, milliseconds(times.0));
     headers.insert(OVERHEAD, milliseconds(times.1));
@@ -111,11 +111,11 @@ pub(super) struct AnsweredBy<'a> {
 pub(super) fn route(
     headers: &mut HeaderMap,
     snapshot: &Snapshot,
-    walk: &Walk,
+    route_plan: &RoutePlan,
     answered: Option<AnsweredBy<'_>>,
 ) {
     let mut line = String::new();
-    for tried in walk.tried() {
+    for tried in route_plan.tried() {
         let id = &snapshot.deployment(tried.deployment).id;
         let status = tried.status.map_or(String::new(), |status| format!("{status} "));
         let cause = tried.cause.name();
@@ -128,8 +128,9 @@ pub(super) fn route(
         Some(AnsweredBy { plan, resent }) => {
             let id = &snapshot.deployment(plan.deployment).id;
             let resent = if resent { RESENT } else { "" };
-            let trial = if plan.trial.is_held() { " trial" } else { "" };
-            let _written = write!(line, "{}/{id}=ok{trial}{resent}", walk.target().name(snapshot));
+            let half_open = if plan.half_open.is_held() { " trial" } else { "" };
+            let _written =
+                write!(line, "{}/{id}=ok{half_open}{resent}", route_plan.target().name(snapshot));
         }
         None => line.push_str("no answer"),
     }
@@ -141,11 +142,11 @@ pub(super) fn route(
 }
 
 /// The errors of the failed attempts, as a JSON list.
-pub(super) fn errors(headers: &mut HeaderMap, walk: &Walk, errors: &[ProviderError]) {
+pub(super) fn errors(headers: &mut HeaderMap, route_plan: &RoutePlan, errors: &[ProviderError]) {
     if errors.is_empty() {
         return;
     }
-    let shown = walk.tried().iter().zip(errors).take(ERRORS_MAX).map(|(tried, error)| {
+    let shown = route_plan.tried().iter().zip(errors).take(ERRORS_MAX).map(|(tried, error)| {
         let status = tried.status.unwrap_or(tried.cause.facts().status);
         serde_json::json!({
             "message": clean(&error.message, ERROR_MAX),

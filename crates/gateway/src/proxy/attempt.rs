@@ -67,7 +67,7 @@ impl Attempt<'_> {
 
     /// The failure when no answer came in time.
     fn late(&self) -> Failed {
-        if self.plan.ends_by_caller {
+        if self.plan.ends_by_client {
             let message = "no answer within the time that the client allows; allow more with \
                            `stream_timeout` or `timeout`";
             return Failed::because(&Observation::ClientDeadline, None, message.to_owned());

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::{AttemptRef, Evidence, Failure, Measured, Surroundings, Trial};
+use hale_core::health::{AttemptRef, Evidence, Failure, FailureContext, HalfOpen, Measured};
 use hale_core::route::AttemptPlan;
 use hale_core::time::Millis;
 use hale_core::usage::Usage;
@@ -26,7 +26,7 @@ enum Stake {
     /// A client's attempt: its outcome is evidence.
     Traffic(Box<Slot>),
     /// No upstream is called: only a failure that is not the deployment's counts.
-    Local(Surroundings, Millis),
+    Local(FailureContext, Millis),
     /// Hale's own probe: the prober judges it.
     Probe,
 }
@@ -36,7 +36,7 @@ struct Slot {
     attempt: AttemptRef,
     /// Tokens that were counted when it started.
     reserved: u64,
-    around: Surroundings,
+    context: FailureContext,
     /// The model's name at the provider, if the deployment has many models.
     model: Box<str>,
     /// What its duration measures.
@@ -64,23 +64,23 @@ pub(crate) struct Entry<'a> {
     /// The request's number: different requests have different ones.
     pub(crate) request: u64,
     /// The context that a failure is judged in.
-    pub(crate) around: Surroundings,
+    pub(crate) context: FailureContext,
 }
 
 impl Entry<'_> {
     /// Takes a slot; `None` when another request took the last one in the meantime. `model` is the name at the
     /// provider, if the deployment has many models.
     pub(crate) fn take_slot(self, model: Box<str>, times: Times) -> Option<AttemptGuard> {
-        let Entry { deployment, plan, request, around } = self;
+        let Entry { deployment, plan, request, context } = self;
         let started = clock::recent().millis();
         if !deployment.state.enter(started, &plan.claim) {
-            deployment.release_trial(plan.trial);
+            deployment.release_half_open(plan.half_open);
             return None;
         }
         let slot = Slot {
-            attempt: AttemptRef { started, request, trial: plan.trial },
+            attempt: AttemptRef { started, request, half_open: plan.half_open },
             reserved: plan.claim.reserved(),
-            around,
+            context,
             model,
             times,
             first_content_ms: None,
@@ -92,8 +92,8 @@ impl Entry<'_> {
 
     /// For an attempt that calls no upstream: takes no slot, and releases the permits of a half-open request.
     pub(crate) fn stay_local(self) -> AttemptGuard {
-        self.deployment.release_trial(self.plan.trial);
-        let stake = Stake::Local(self.around, clock::recent().millis());
+        self.deployment.release_half_open(self.plan.half_open);
+        let stake = Stake::Local(self.context, clock::recent().millis());
         AttemptGuard { deployment: self.deployment.clone(), stake }
     }
 }
@@ -114,9 +114,9 @@ impl AttemptGuard {
         let Stake::Traffic(slot) = &mut self.stake else { return };
         let now = clock::recent().millis();
         slot.first_content_ms = Some(now.since(slot.attempt.started));
-        if slot.attempt.trial.is_held() {
+        if slot.attempt.half_open.is_held() {
             let evidence = Evidence::HalfOpenProved { attempt: slot.attempt };
-            slot.attempt.trial = Trial::NONE;
+            slot.attempt.half_open = HalfOpen::NONE;
             let changes = self.deployment.apply(now, &evidence);
             events::health_changed(&self.deployment.id, changes);
         }
@@ -147,14 +147,15 @@ impl AttemptGuard {
         let evidence = match &mut self.stake {
             Stake::Probe => return,
             Stake::Local(_, _) if failure.cause.blames_deployment() => return,
-            Stake::Local(around, started) => {
-                let attempt = AttemptRef { started: *started, request: 0, trial: Trial::NONE };
-                Evidence::Failed { attempt, failure, model: "", around }
+            Stake::Local(context, started) => {
+                let attempt =
+                    AttemptRef { started: *started, request: 0, half_open: HalfOpen::NONE };
+                Evidence::Failed { attempt, failure, model: "", context }
             }
             Stake::Traffic(slot) => {
                 slot.is_reported = true;
-                let Slot { attempt, ref model, ref around, .. } = **slot;
-                Evidence::Failed { attempt, failure, model, around }
+                let Slot { attempt, ref model, ref context, .. } = **slot;
+                Evidence::Failed { attempt, failure, model, context }
             }
         };
         let changes = self.deployment.apply(now, &evidence);
@@ -178,7 +179,7 @@ mod tests {
 
     use hale_core::config::{InMemory, Options, load};
     use hale_core::health::Verdict;
-    use hale_core::route::{Controls, Next, Walk};
+    use hale_core::route::{Controls, Next, RoutePlan};
 
     use super::*;
 
@@ -189,21 +190,21 @@ mod tests {
         let loaded = load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None);
         let snapshot = loaded.snapshot.unwrap();
         let now = clock::now().millis();
-        let mut walk = Walk::named(&snapshot, "m", Controls::default(), now).unwrap();
-        let Next::Attempt(mut plan) = walk.next(&snapshot, now, 0) else { panic!("refused") };
+        let mut route_plan = RoutePlan::named(&snapshot, "m", Controls::default(), now).unwrap();
+        let Next::Attempt(mut plan) = route_plan.next(&snapshot, now, 0) else { panic!("refused") };
         let deployment = snapshot.deployment(plan.deployment);
-        plan.trial = deployment.take_trial(now, 60_000).unwrap();
-        let around = walk.surroundings(&snapshot, &plan);
+        plan.half_open = deployment.take_half_open(now, 60_000).unwrap();
+        let context = route_plan.failure_context(&snapshot, &plan);
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            let entry = Entry { deployment, plan: &plan, request: 1, around };
+            let entry = Entry { deployment, plan: &plan, request: 1, context };
             let _guard = entry.take_slot(Box::default(), Times::OfModel);
             assert_eq!(deployment.state.in_flight(), 1);
-            assert!(!deployment.trial_is_free(now));
+            assert!(!deployment.half_open_is_free(now));
             panic!("within the attempt");
         }));
         assert!(panicked.is_err());
         assert_eq!(deployment.state.in_flight(), 0);
-        assert!(deployment.trial_is_free(now));
+        assert!(deployment.half_open_is_free(now));
         assert_eq!(deployment.verdict(now), Verdict::Ready);
     }
 }

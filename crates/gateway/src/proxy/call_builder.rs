@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use hale_core::operation::Operation;
-use hale_core::route::Walk;
+use hale_core::route::RoutePlan;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
 use hale_wire::id::Issuer;
@@ -28,7 +28,7 @@ pub(super) struct CallBuilder<'a> {
     /// The client's request.
     pub(super) request: &'a ModelRequest,
     /// The route through deployments and groups.
-    pub(super) plan: &'a Walk,
+    pub(super) plan: &'a RoutePlan,
 }
 
 impl<'a> CallBuilder<'a> {

@@ -12,7 +12,7 @@ use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
 use hale_core::operation::Operation;
 use hale_core::record::Resends;
-use hale_core::route::{AttemptPlan, GiveUp, Next, Tried, Walk};
+use hale_core::route::{AttemptPlan, GiveUp, Next, RoutePlan, Tried};
 use hale_wire::neutral::Unfit;
 use hale_wire::prepare::Prepared;
 use http::{Request, Response};
@@ -38,10 +38,10 @@ pub(super) struct Exchange {
     /// What the client asks for.
     pub(super) request: ModelRequest,
     /// The route through deployments and groups.
-    pub(super) plan: Walk,
+    pub(super) plan: RoutePlan,
     /// Decides and records how it ends.
     pub(super) delivery: Delivery,
-    /// The provider's error of each failed attempt, in the order of [`Walk::tried`].
+    /// The provider's error of each failed attempt, in the order of [`RoutePlan::tried`].
     pub(super) errors: Vec<ProviderError>,
     /// Tells its attempts from those of other requests.
     number: u64,
@@ -87,7 +87,12 @@ pub(crate) async fn run(
 }
 
 impl Exchange {
-    fn new(arrival: Arrival, request: ModelRequest, plan: Walk, delivery: Delivery) -> Exchange {
+    fn new(
+        arrival: Arrival,
+        request: ModelRequest,
+        plan: RoutePlan,
+        delivery: Delivery,
+    ) -> Exchange {
         let number = fastrand::u64(..);
         let plan = plan.numbered(number);
         let errors = Vec::new();
@@ -110,7 +115,7 @@ impl Exchange {
                 Next::GiveUp(why) => return Err(self.give_up(why)),
                 Next::Attempt(plan) => {
                     let ignored_probes =
-                        self.plan.ignores_checks(&serving.snapshot, began.millis());
+                        self.plan.ignores_probes(&serving.snapshot, began.millis());
                     let begun = Begun { at: began, resends: self.delivery.sending.resends() };
                     let Some(result) = self.attempt(&plan).await else { continue };
                     if ignored_probes {
@@ -165,8 +170,8 @@ impl Exchange {
         prepared: &Result<Prepared, Unfit>,
     ) -> Option<AttemptGuard> {
         let snapshot = &self.arrival.serving.snapshot;
-        let around = self.plan.surroundings(snapshot, plan);
-        let entry = Entry { deployment, plan, request: self.number, around };
+        let context = self.plan.failure_context(snapshot, plan);
+        let entry = Entry { deployment, plan, request: self.number, context };
         match prepared {
             Ok(Prepared::Body(called, _)) => {
                 let model = self.plan.target().model_in_many(snapshot, deployment).into();
@@ -200,7 +205,7 @@ impl Exchange {
             ms: ended.since(begun.at) / 1000,
             resent: self.was_resent(begun),
             hint_ms: failed.hint_ms,
-            half_open: plan.trial.is_held(),
+            half_open: plan.half_open.is_held(),
         };
         self.errors.push(failed.error);
         self.plan.failed(snapshot, tried, ended.millis(), fastrand::u64(..));
@@ -230,7 +235,7 @@ impl Exchange {
 }
 
 /// Records the group and the counts before the upstream call: the client may disconnect during it.
-fn note_group(arrival: &Arrival, plan: &Walk, delivery: &mut Delivery) {
+fn note_group(arrival: &Arrival, plan: &RoutePlan, delivery: &mut Delivery) {
     delivery.in_group(arrival.serving.group(plan.target().group));
     delivery.note(|record| {
         record.model_group = Some(match &plan.target().wildcard_name {

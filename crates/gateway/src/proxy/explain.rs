@@ -9,7 +9,7 @@ mod stored;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
-use hale_core::route::{Refused, Tried, Walk};
+use hale_core::route::{Refused, RoutePlan, Tried};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 use hale_wire::errors::{self, AttemptLine, ErrorReply, clean, kind_of};
@@ -25,8 +25,8 @@ use crate::clock::seconds;
 use crate::http::refusal::{LINE_MAX, Refusal, own_fault};
 
 /// The end-to-end deadline passed: the client's, or the config's.
-pub(crate) fn deadline(snapshot: &Snapshot, walk: &Walk, allowed_ms: u64) -> Refusal {
-    let group = walk.target().name(snapshot);
+pub(crate) fn deadline(snapshot: &Snapshot, route_plan: &RoutePlan, allowed_ms: u64) -> Refusal {
+    let group = route_plan.target().name(snapshot);
     let message = format!(
         "Request timed out: no answer from model group '{group}' within {} s; allow more with \
          `x-litellm-timeout` or `timeout`, or set `request_timeout` in litellm_settings",
@@ -35,14 +35,14 @@ pub(crate) fn deadline(snapshot: &Snapshot, walk: &Walk, allowed_ms: u64) -> Ref
     let mut refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "deadline_exceeded", message);
     "timeout_error".clone_into(&mut refusal.reply.kind);
     refusal.cause = Cause::ClientTimeout;
-    refusal.reply.attempts = attempt_lines(snapshot, walk.tried());
+    refusal.reply.attempts = attempt_lines(snapshot, route_plan.tried());
     refusal
 }
 
 /// A request whose every attempt failed, and for which nothing is left to try.
 pub(crate) struct Exhausted<'a> {
     /// Its route plan.
-    pub(crate) plan: &'a Walk,
+    pub(crate) plan: &'a RoutePlan,
     /// The provider's error of each attempt.
     pub(crate) errors: &'a [ProviderError],
     /// The groups without a deployment to try.
@@ -52,15 +52,15 @@ pub(crate) struct Exhausted<'a> {
 impl Exhausted<'_> {
     /// The error for its client.
     pub(crate) fn refusal(&self, snapshot: &Snapshot, now: Millis) -> Refusal {
-        let Exhausted { plan: walk, errors, refused } = *self;
-        let Some((index, tried)) = walk.original_failure() else {
+        let Exhausted { plan: route_plan, errors, refused } = *self;
+        let Some((index, tried)) = route_plan.original_failure() else {
             return own_fault();
         };
         let said = errors.get(index).cloned().unwrap_or_default();
         let deployment = snapshot.deployment(tried.deployment);
         let status = client_status(tried);
         let mut message = headline(tried, &said, deployment);
-        message.push_str(&trail(snapshot, walk, tried));
+        message.push_str(&trail(snapshot, route_plan, tried));
         // The headline of a refused key names the fix already.
         if tried.cause.blames_deployment()
             && !matches!(tried.cause, Cause::Auth | Cause::Permission)
@@ -70,7 +70,7 @@ impl Exhausted<'_> {
         }
         message.push_str(&refused::others(snapshot, refused, now));
         let reason = match tried.cause {
-            _ if walk.fallbacks() > 0 => "fallbacks_exhausted",
+            _ if route_plan.fallbacks() > 0 => "fallbacks_exhausted",
             Cause::Auth | Cause::Permission => "upstream_auth",
             Cause::Unsupported => "unsupported_parameter",
             Cause::BadRequest => "upstream_rejected",
@@ -105,13 +105,13 @@ impl Exhausted<'_> {
         refusal.cause = tried.cause;
         refusal.retry_after_s = match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                let hints = walk.tried().iter().filter_map(|tried| tried.hint_ms);
+                let hints = route_plan.tried().iter().filter_map(|tried| tried.hint_ms);
                 // A provider's delay is passed on, but at most an hour.
                 hints.min().map(|ms| ms.div_ceil(1000).min(3600))
             }
             _ => None,
         };
-        refusal.reply.attempts = attempt_lines(snapshot, walk.tried());
+        refusal.reply.attempts = attempt_lines(snapshot, route_plan.tried());
         refusal.reply.deployments = refused::lines(snapshot, refused, now);
         refusal
     }
@@ -157,17 +157,17 @@ fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> Str
 }
 
 /// Which groups were tried, and how often; empty when only the client can fix the request.
-fn trail(snapshot: &Snapshot, walk: &Walk, tried: &Tried) -> String {
-    if !tried.cause.blames_deployment() && walk.fallbacks() == 0 {
+fn trail(snapshot: &Snapshot, route_plan: &RoutePlan, tried: &Tried) -> String {
+    if !tried.cause.blames_deployment() && route_plan.fallbacks() == 0 {
         return String::new();
     }
     let mut groups: Vec<&str> = Vec::new();
-    for one in walk.tried() {
+    for one in route_plan.tried() {
         if !groups.contains(&&*one.group) {
             groups.push(&one.group);
         }
     }
-    let count = walk.tried().len();
+    let count = route_plan.tried().len();
     let plural = if count == 1 { "attempt" } else { "attempts" };
     let id = clean(&snapshot.deployment(tried.deployment).id, 80);
     let mut text = format!(
@@ -178,8 +178,12 @@ fn trail(snapshot: &Snapshot, walk: &Walk, tried: &Tried) -> String {
     if let Some(others) = groups.get(1..).filter(|others| !others.is_empty()) {
         text.push_str(&format!("; fallback to {} also failed", others.join(", ")));
     }
-    let causes: Vec<Cause> =
-        walk.tried().iter().filter(|one| one.group == tried.group).map(|one| one.cause).collect();
+    let causes: Vec<Cause> = route_plan
+        .tried()
+        .iter()
+        .filter(|one| one.group == tried.group)
+        .map(|one| one.cause)
+        .collect();
     if tried.cause.blames_deployment() {
         text.push_str(&format!("; in '{}' {}", tried.group, diagnosis(&causes)));
     }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use hale_core::operation::{self, Carries, Operation};
-use hale_core::route::{Controls, Resolved, Walk, resolve};
+use hale_core::route::{Controls, Resolved, RoutePlan, resolve};
 use hale_wire::modes;
 use hale_wire::peek::{FORBIDDEN, Peek};
 use http::request::Parts;
@@ -69,7 +69,7 @@ impl Opening {
     pub(super) async fn run(
         &mut self,
         incoming: Incoming,
-    ) -> Result<(ModelRequest, Walk), Refusal> {
+    ) -> Result<(ModelRequest, RoutePlan), Refusal> {
         let (dialect, body) = self.read(incoming).await?;
         let addressed = self.authorize(&body.peek)?;
         self.resolve(dialect, body, addressed)
@@ -134,7 +134,7 @@ impl Opening {
         dialect: Dialect,
         body: Body,
         addressed: Addressed,
-    ) -> Result<(ModelRequest, Walk), Refusal> {
+    ) -> Result<(ModelRequest, RoutePlan), Refusal> {
         let (operation, peek) = (self.operation, &body.peek);
         content::check(operation, peek, self.head.uri.path())?;
         let streams = self.wants_stream(peek)?;
@@ -203,7 +203,7 @@ impl Opening {
 
     /// The route through deployments and groups. A request about a stored object goes to a deployment that
     /// has it.
-    fn route(&self, addressed: &Addressed, controls: Controls) -> Result<Walk, Refusal> {
+    fn route(&self, addressed: &Addressed, controls: Controls) -> Result<RoutePlan, Refusal> {
         let snapshot = &self.arrival.serving.snapshot;
         // Time has passed: reading the body is slow.
         let now = clock::now().millis();
@@ -216,9 +216,9 @@ impl Opening {
             },
         };
         if let Some((stored, target)) = stored {
-            return Ok(Walk::new(snapshot, stored.pin(snapshot, target)?, controls, now));
+            return Ok(RoutePlan::new(snapshot, stored.pin(snapshot, target)?, controls, now));
         }
-        Walk::named(snapshot, &addressed.model, controls, now).map_err(|nearest| {
+        RoutePlan::named(snapshot, &addressed.model, controls, now).map_err(|nearest| {
             refusal::unknown_model(self.head.uri.path(), &addressed.model, &nearest)
         })
     }

@@ -78,7 +78,7 @@ impl Relay {
             token: stream.token,
             exchange,
             silence_ms,
-            silence_set_by: if plan.silence_by_caller { SetBy::Client } else { SetBy::Config },
+            silence_set_by: if plan.silence_by_client { SetBy::Client } else { SetBy::Config },
             ends,
             last_event,
             silence: SilenceTimeout::at(last_event.plus(patience).min(ends)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hale_core::deployment::DeploymentIndex;
-use hale_core::health::check::{Checked, ProbeLimits};
+use hale_core::health::probe::{ProbeLimits, ProbeResult};
 use hale_core::time::Millis;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -29,7 +29,7 @@ pub(crate) type Round = Vec<(DeploymentIndex, Answer)>;
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     /// It was probed.
-    Probed(Arc<Checked>),
+    Probed(Arc<ProbeResult>),
     /// No probe was sent: the provider rate-limits this credential until then.
     OnHold(Millis),
     /// The round ended before its probe could start.

@@ -148,13 +148,13 @@ fn a_half_open_request_whose_client_leaves_decides_nothing() {
     }
     upstream.answer_with(|_| Script::silent());
     // Send requests until one is the half-open request; then its client leaves.
-    let trial = crate::support::eventually("a half-open request", || {
+    let half_open = crate::support::eventually("a half-open request", || {
         let mut client = client(&hale).with_timeout(Duration::from_secs(5));
         send(&mut client, false);
         let arrived = upstream.wait_within(Duration::from_millis(50), |it| it.requests.len() > 3);
         arrived.is_ok().then_some(client)
     });
-    drop(trial);
+    drop(half_open);
     upstream.wait_for(|state| state.closed_by_peer() >= 1);
     upstream.answer_with(Script::answer);
     let begin = Stopwatch::start();

@@ -77,10 +77,10 @@ fn every_path_answers_each_kind_of_client_as_the_page_says() {
         }
     }
     let asked = upstream.requests();
-    let is_check = |body: String| body.contains("test from litellm");
+    let is_probe = |body: String| body.contains("test from litellm");
     // A list needs nothing but a key.
     let is_list = |path: &str| matches!(path, "/v1/files" | "/v1/batches");
-    let is_fine = |it: &Request| is_check(it.text()) || is_list(&it.path);
+    let is_fine = |it: &Request| is_probe(it.text()) || is_list(&it.path);
     assert!(asked.iter().all(is_fine), "{asked:?}");
     let file = tidy::root().join("docs/dev/access.md");
     if std::env::var_os("HALE_BLESS").is_some() {

@@ -233,7 +233,7 @@ fn obey(members: &Shared) {
 
 async fn serve(mut stream: TcpStream, members: &Shared, log: bool) -> io::Result<()> {
     let mut buffer = Vec::with_capacity(4096);
-    while let Some((name, is_check)) = next_request(&mut stream, &mut buffer).await? {
+    while let Some((name, is_probe)) = next_request(&mut stream, &mut buffer).await? {
         if name == "counts" {
             let page = members.lock().page();
             stream.write_all(&message("200 OK", JSON, &page)).await?;
@@ -242,14 +242,14 @@ async fn serve(mut stream: TcpStream, members: &Shared, log: bool) -> io::Result
         let mood = {
             let mut known = members.lock();
             let count = known.counts.entry(name.clone()).or_default();
-            count.checks += u64::from(is_check);
-            count.traffic += u64::from(!is_check);
+            count.checks += u64::from(is_probe);
+            count.traffic += u64::from(!is_probe);
             known.mood(&name)
         };
         if log {
-            tell(&name, is_check, mood)?;
+            tell(&name, is_probe, mood)?;
         }
-        let _open = is_check.then(|| Open::new(members));
+        let _open = is_probe.then(|| Open::new(members));
         if mood == Mood::Works {
             tokio::time::sleep(WORK).await;
         }
@@ -268,9 +268,9 @@ async fn serve(mut stream: TcpStream, members: &Shared, log: bool) -> io::Result
     Ok(())
 }
 
-fn tell(name: &str, is_check: bool, mood: Mood) -> io::Result<()> {
+fn tell(name: &str, is_probe: bool, mood: Mood) -> io::Result<()> {
     let mood = format!("{mood:?}").to_lowercase();
-    let line = json!({"member": name, "check": is_check, "mood": mood});
+    let line = json!({"member": name, "check": is_probe, "mood": mood});
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")?;
     out.flush()
@@ -282,9 +282,9 @@ async fn next_request(
     buffer: &mut Vec<u8>,
 ) -> io::Result<Option<(String, bool)>> {
     loop {
-        if let Some((name, is_check, length)) = parse(buffer) {
+        if let Some((name, is_probe, length)) = parse(buffer) {
             buffer.drain(..length);
-            return Ok(Some((name, is_check)));
+            return Ok(Some((name, is_probe)));
         }
         if buffer.len() > MAX_REQUEST || stream.read_buf(buffer).await? == 0 {
             return Ok(None);

@@ -296,8 +296,8 @@ fn the_same_entry_twice_is_one_with_the_weights_added() {
     assert_eq!(snapshot.deployments[0].routing.weight, 4.0);
     assert_eq!(snapshot.groups[0].members.len(), 2);
     let plain = line.replace(", weight: 2", "");
-    let rest = other.replace(", weight: 1", "");
-    let (snapshot, _) = Fake::new(&format!("model_list:\n{plain}{rest}{plain}")).warned();
+    let tail = other.replace(", weight: 1", "");
+    let (snapshot, _) = Fake::new(&format!("model_list:\n{plain}{tail}{plain}")).warned();
     assert_eq!(snapshot.deployments[0].routing.weight, 2.0);
     assert_eq!(snapshot.deployments[1].routing.weight, 1.0);
 }

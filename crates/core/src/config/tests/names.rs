@@ -11,8 +11,8 @@ fn models(names: &[&str]) -> String {
     format!("model_list:\n{}", names.iter().map(line).collect::<String>())
 }
 
-fn fake(names: &[&str], rest: &str) -> Fake {
-    Fake::new(&(models(names) + rest))
+fn fake(names: &[&str], tail: &str) -> Fake {
+    Fake::new(&(models(names) + tail))
 }
 
 #[test]

@@ -102,8 +102,8 @@ fn settings_without_effect_are_named_with_both_lines() {
         let all = texts(&with(&format!("router_settings:\n{lines}")).load());
         all.into_iter().filter(|text| text.contains("has no effect")).collect::<Vec<_>>()
     };
-    let rests = "  allowed_fails: 1\n  allowed_fails_policy: {TimeoutErrorAllowedFails: 1}\n";
-    let off = says(&format!("  disable_cooldowns: true\n  cooldown_time: 9\n{rests}"));
+    let cooldowns = "  allowed_fails: 1\n  allowed_fails_policy: {TimeoutErrorAllowedFails: 1}\n";
+    let off = says(&format!("  disable_cooldowns: true\n  cooldown_time: 9\n{cooldowns}"));
     assert_eq!(off.len(), 3, "{off:?}");
     assert!(
         off[0].contains(
@@ -112,7 +112,7 @@ fn settings_without_effect_are_named_with_both_lines() {
         ),
         "{off:?}"
     );
-    let zero = says(&format!("{rests}  cooldown_time: 0\n"));
+    let zero = says(&format!("{cooldowns}  cooldown_time: 0\n"));
     assert_eq!(zero.len(), 2, "{zero:?}");
     one(
         &zero,
@@ -123,7 +123,7 @@ fn settings_without_effect_are_named_with_both_lines() {
     );
     assert_eq!(fallbacks.len(), 2, "{fallbacks:?}");
     one(&fallbacks, "router_settings.fallbacks: has no effect: `max_fallbacks` is 0 on line 7");
-    assert_eq!(says(&format!("{rests}  cooldown_time: 5\n  max_fallbacks: 1\n")), [""; 0]);
+    assert_eq!(says(&format!("{cooldowns}  cooldown_time: 5\n  max_fallbacks: 1\n")), [""; 0]);
 }
 
 #[test]

@@ -6,12 +6,12 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::breaker::{Breaker, RATE_LIMIT_CAP_MS, Rest};
+use super::super::breaker::{Breaker, Cooldown, RATE_LIMIT_CAP_MS};
 use super::super::event::{
     Carried, Change, HealthEvent, HealthEvents, HealthPart, Source, Standing,
 };
 use super::super::evidence::{
-    AttemptRef, Evidence, Failure, OperatorAction, Surroundings, is_about_an_operation,
+    AttemptRef, Evidence, Failure, FailureContext, OperatorAction, is_about_an_operation,
 };
 use super::super::latency::Measured;
 use super::{DeploymentState, pack};
@@ -37,26 +37,26 @@ impl DeploymentState {
             Evidence::Succeeded { attempt, ref measured, model } => {
                 events.push(self.model_answered(now, model));
                 events.push(self.succeeded(now, attempt, measured));
-                events.push(self.checks.answered(now, attempt.started, model, &self.log));
+                events.push(self.probes.answered(now, attempt.started, model, &self.log));
             }
             Evidence::HalfOpenProved { attempt } => {
                 events.push(self.close(&mut self.breaker.lock(), now, attempt));
             }
-            Evidence::Failed { attempt, ref failure, model, around } => {
-                events.push(self.model_failed(now, model, failure, around));
-                events.push(self.failed(now, attempt, failure, around));
+            Evidence::Failed { attempt, ref failure, model, context } => {
+                events.push(self.model_failed(now, model, failure, context));
+                events.push(self.failed(now, attempt, failure, context));
             }
-            Evidence::Inconclusive { attempt } => self.release_trial(attempt.trial.own),
+            Evidence::Inconclusive { attempt } => self.release_half_open(attempt.half_open.own),
             Evidence::Probed { probe, failures } => {
-                events.push(self.checks.probed(probe, failures, &self.log));
+                events.push(self.probes.probed(probe, failures, &self.log));
             }
             Evidence::Operator(action) => self.operated(now, action, events),
             Evidence::ConfigReplaced { before } => self.carry(now, before, events),
             Evidence::ProbeTargetChanged => {
-                events.push(self.checks.reset(now, Source::Config, &self.log));
+                events.push(self.probes.reset(now, Source::Config, &self.log));
             }
             Evidence::Aged { staleness_ms } => {
-                events.push(self.checks.grow_old(now, staleness_ms, &self.log));
+                events.push(self.probes.grow_old(now, staleness_ms, &self.log));
             }
         }
         if !events.is_empty() {
@@ -66,7 +66,7 @@ impl DeploymentState {
 
     /// One model of a deployment that stands for many answered well.
     fn model_answered(&self, now: Millis, model: &str) -> Option<HealthEvent> {
-        if !self.has_model_rests() || !self.models.close(model) {
+        if !self.has_model_cooldowns() || !self.models.close(model) {
             return None;
         }
         let part = HealthPart::Model { model: model.into(), operation: None };
@@ -79,22 +79,22 @@ impl DeploymentState {
         now: Millis,
         model: &str,
         failure: &Failure,
-        around: &Surroundings,
+        context: &FailureContext,
     ) -> Option<HealthEvent> {
-        if !around.is_narrow(failure.cause) || around.cooldown_ms == 0 {
+        if !context.is_narrow(failure.cause) || context.cooldown_ms == 0 {
             return None;
         }
         let hint = failure.hint_ms.filter(|_| failure.cause == Cause::RateLimited);
-        if hint.is_none() && !around.has_sibling {
+        if hint.is_none() && !context.has_sibling {
             return None;
         }
-        let ms = hint.map_or(around.cooldown_ms, |ms| ms.min(RATE_LIMIT_CAP_MS));
-        let rest =
-            Rest { until: now.plus(ms), cause: failure.cause, provider_issued: hint.is_some() };
-        let operation = around.foreign.filter(|_| is_about_an_operation(failure.cause));
-        self.models.rest(operation, model, rest, now).then(|| {
+        let ms = hint.map_or(context.cooldown_ms, |ms| ms.min(RATE_LIMIT_CAP_MS));
+        let cooldown =
+            Cooldown { until: now.plus(ms), cause: failure.cause, provider_issued: hint.is_some() };
+        let operation = context.foreign.filter(|_| is_about_an_operation(failure.cause));
+        self.models.cooldown(operation, model, cooldown, now).then(|| {
             let part = HealthPart::Model { model: model.into(), operation };
-            self.log.event(part, traffic(now, Standing::Ready, Standing::Cooldown, Some(rest)))
+            self.log.event(part, traffic(now, Standing::Ready, Standing::Cooldown, Some(cooldown)))
         })
     }
 
@@ -118,10 +118,10 @@ impl DeploymentState {
         now: Millis,
         attempt: AttemptRef,
     ) -> Option<HealthEvent> {
-        self.release_trial(attempt.trial.own);
+        self.release_half_open(attempt.half_open.own);
         let closes = match breaker.open {
             // What began before the cooldown proves nothing about the time after it.
-            Some(open) => attempt.trial.own.is_some() || attempt.started >= open.since,
+            Some(open) => attempt.half_open.own.is_some() || attempt.started >= open.since,
             None => false,
         };
         if breaker.open.is_some() && !closes {
@@ -146,26 +146,26 @@ impl DeploymentState {
         now: Millis,
         attempt: AttemptRef,
         failure: &Failure,
-        around: &Surroundings,
+        context: &FailureContext,
     ) -> Option<HealthEvent> {
         let Failure { cause, status, .. } = *failure;
         self.failures[cause as usize].fetch_add(1, Ordering::Relaxed);
         if !cause.blames_deployment() {
-            self.release_trial(attempt.trial.own);
+            self.release_half_open(attempt.half_open.own);
             return None;
         }
         self.last_status.store(status.unwrap_or(0).into(), Ordering::Relaxed);
         let mut breaker = self.breaker.lock();
-        self.latency.failed(now, around.attempt_timeout_ms);
+        self.latency.failed(now, context.attempt_timeout_ms);
         breaker.remember(now, cause, status);
         let from = self.standing(&breaker);
-        let rest = breaker.failed(now, attempt, *failure, around);
+        let cooldown = breaker.failed(now, attempt, *failure, context);
         let to = self.standing(&breaker);
-        self.word.store(breaker.open.map_or(0, |open| pack(open.rest)), Ordering::Relaxed);
-        self.release_trial(attempt.trial.own);
-        self.opens.fetch_add(u64::from(rest.is_some()), Ordering::Relaxed);
-        (rest.is_some() || from != to).then(|| {
-            let change = Change { cause: Some(cause.name()), ..traffic(now, from, to, rest) };
+        self.word.store(breaker.open.map_or(0, |open| pack(open.cooldown)), Ordering::Relaxed);
+        self.release_half_open(attempt.half_open.own);
+        self.opens.fetch_add(u64::from(cooldown.is_some()), Ordering::Relaxed);
+        (cooldown.is_some() || from != to).then(|| {
+            let change = Change { cause: Some(cause.name()), ..traffic(now, from, to, cooldown) };
             self.log.record(HealthPart::Breaker, change)
         })
     }
@@ -196,9 +196,9 @@ impl DeploymentState {
         *breaker = Breaker::default();
         self.word.store(0, Ordering::Relaxed);
         self.back_since.store(0, Ordering::Relaxed);
-        self.trial.clear();
+        self.half_open.clear();
         self.models.clear();
-        events.push(self.checks.reset(now, Source::Operator, &self.log));
+        events.push(self.probes.reset(now, Source::Operator, &self.log));
         self.latency.forgive();
     }
 
@@ -209,13 +209,13 @@ impl DeploymentState {
             let change = Change { source: Source::Config, ..change };
             events.push(Some(self.log.record(HealthPart::Breaker, change)));
         }
-        events.push(self.checks.carry(before, now, &self.log));
+        events.push(self.probes.carry(before, now, &self.log));
     }
 }
 
 /// A change that traffic made.
-fn traffic(at: Millis, from: Standing, to: Standing, rest: Option<Rest>) -> Change {
-    let cause = rest.map(|rest| rest.cause.name());
-    let until = rest.map(|rest| (rest.until, rest.provider_issued));
+fn traffic(at: Millis, from: Standing, to: Standing, cooldown: Option<Cooldown>) -> Change {
+    let cause = cooldown.map(|cooldown| cooldown.cause.name());
+    let until = cooldown.map(|cooldown| (cooldown.until, cooldown.provider_issued));
     Change { at, from, to, cause, source: Source::Traffic, until }
 }

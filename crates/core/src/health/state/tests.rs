@@ -1,12 +1,12 @@
 use super::*;
 use crate::health::{
-    AttemptRef, BREAKER_CAP_MS, Evidence, Failure, HealthEvents, Measured, OperatorAction,
-    RATE_LIMIT_CAP_MS, Surroundings, Trial,
+    AttemptRef, BREAKER_CAP_MS, Evidence, Failure, FailureContext, HalfOpen, HealthEvents,
+    Measured, OperatorAction, RATE_LIMIT_CAP_MS,
 };
 use crate::policy::ByKind;
 
-fn around() -> Surroundings {
-    Surroundings {
+fn context() -> FailureContext {
+    FailureContext {
         has_sibling: true,
         has_fallback: false,
         cooldown_ms: 5_000,
@@ -18,14 +18,14 @@ fn around() -> Surroundings {
 }
 
 fn at(started: u64, request: u64) -> AttemptRef {
-    AttemptRef { started: Millis(started), request, trial: Trial::NONE }
+    AttemptRef { started: Millis(started), request, half_open: HalfOpen::NONE }
 }
 
 /// An attempt that takes the permit when it begins.
-fn trial_at(state: &DeploymentState, started: u64, request: u64) -> AttemptRef {
-    let own = state.take_trial(Millis(started), 1_000);
+fn half_open_at(state: &DeploymentState, started: u64, request: u64) -> AttemptRef {
+    let own = state.take_half_open(Millis(started), 1_000);
     assert!(own.is_some(), "the permit is free");
-    AttemptRef { trial: Trial { own, credential: None }, ..at(started, request) }
+    AttemptRef { half_open: HalfOpen { own, credential: None }, ..at(started, request) }
 }
 
 fn limited(cause: Cause, hint_ms: u64) -> Failure {
@@ -35,7 +35,7 @@ fn limited(cause: Cause, hint_ms: u64) -> Failure {
 /// What traffic changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
-    Opened(Rest),
+    Opened(Cooldown),
     Closed,
 }
 
@@ -44,7 +44,7 @@ fn told(events: &HealthEvents) -> Option<Change> {
     let event = events.cooldown_change()?;
     let Some(until) = event.until else { return Some(Change::Closed) };
     let cause = Cause::ALL.into_iter().find(|cause| Some(cause.name()) == event.cause).unwrap();
-    Some(Change::Opened(Rest { until, cause, provider_issued: event.provider_issued }))
+    Some(Change::Opened(Cooldown { until, cause, provider_issued: event.provider_issued }))
 }
 
 fn failed(
@@ -52,9 +52,9 @@ fn failed(
     now: Millis,
     attempt: AttemptRef,
     failure: Failure,
-    around: &Surroundings,
+    context: &FailureContext,
 ) -> Option<Change> {
-    told(&state.apply(now, &Evidence::Failed { attempt, failure, model: "", around }))
+    told(&state.apply(now, &Evidence::Failed { attempt, failure, model: "", context }))
 }
 
 fn succeeded(state: &DeploymentState, now: Millis, attempt: AttemptRef) -> Option<Change> {
@@ -67,15 +67,15 @@ fn operator(state: &DeploymentState, action: OperatorAction) -> HealthEvents {
 }
 
 fn fail(state: &DeploymentState, now: u64, request: u64, cause: Cause) -> Option<Change> {
-    failed(state, Millis(now), at(now, request), Failure::of(cause), &around())
+    failed(state, Millis(now), at(now, request), Failure::of(cause), &context())
 }
 
 #[test]
 fn a_state_keeps_a_cooldown() {
     for cause in Cause::ALL {
         for provider_issued in [false, true] {
-            let rest = Rest { until: Millis(123_456_789), cause, provider_issued };
-            assert_eq!(unpack(pack(rest)), Some(rest));
+            let cooldown = Cooldown { until: Millis(123_456_789), cause, provider_issued };
+            assert_eq!(unpack(pack(cooldown)), Some(cooldown));
         }
     }
     assert_eq!(unpack(0), None);
@@ -89,7 +89,7 @@ fn three_failures_in_a_row_of_two_requests_open_the_breaker() {
     assert_eq!(fail(&state, 3, 1, Cause::ServerError), None, "one request alone proves little");
     assert!(matches!(fail(&state, 4, 2, Cause::ServerError), Some(Change::Opened(_))));
     assert!(matches!(state.verdict(Millis(5)), Verdict::Cooling(_)));
-    assert!(matches!(state.verdict(Millis(5_004)), Verdict::Trial(_)));
+    assert!(matches!(state.verdict(Millis(5_004)), Verdict::HalfOpen(_)));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn failures_of_the_client_or_the_gateway_never_count() {
 #[test]
 fn a_lone_deployment_is_not_ejected_by_the_breaker() {
     let state = DeploymentState::default();
-    let alone = Surroundings { has_sibling: false, ..around() };
+    let alone = FailureContext { has_sibling: false, ..context() };
     for request in 0..50 {
         for cause in [Cause::ServerError, Cause::Auth, Cause::RateLimited, Cause::NotFound] {
             assert_eq!(
@@ -129,15 +129,16 @@ fn a_lone_deployment_is_not_ejected_by_the_breaker() {
     let hinted =
         failed(&state, Millis(60), at(60, 60), limited(Cause::RateLimited, 30_000), &alone)
             .unwrap();
-    let expected = Rest { until: Millis(30_060), cause: Cause::RateLimited, provider_issued: true };
+    let expected =
+        Cooldown { until: Millis(30_060), cause: Cause::RateLimited, provider_issued: true };
     assert_eq!(hinted, Change::Opened(expected));
 }
 
 #[test]
 fn a_provider_cannot_eject_for_ever() {
     let state = DeploymentState::default();
-    failed(&state, Millis(0), at(0, 1), limited(Cause::RateLimited, u64::MAX), &around());
-    assert!(matches!(state.verdict(Millis(RATE_LIMIT_CAP_MS)), Verdict::Trial(_)));
+    failed(&state, Millis(0), at(0, 1), limited(Cause::RateLimited, u64::MAX), &context());
+    assert!(matches!(state.verdict(Millis(RATE_LIMIT_CAP_MS)), Verdict::HalfOpen(_)));
 }
 
 #[test]
@@ -145,12 +146,12 @@ fn a_failed_half_open_request_doubles_the_cooldown_and_a_good_one_ends_it() {
     let state = DeploymentState::default();
     fail(&state, 0, 1, Cause::RateLimited);
     assert!(matches!(state.verdict(Millis(4_999)), Verdict::Cooling(_)));
-    let trial = trial_at(&state, 5_000, 2);
-    assert_eq!(state.take_trial(Millis(5_000), 1_000), None, "one permit");
-    failed(&state, Millis(5_100), trial, Failure::of(Cause::RateLimited), &around());
+    let half_open = half_open_at(&state, 5_000, 2);
+    assert_eq!(state.take_half_open(Millis(5_000), 1_000), None, "one permit");
+    failed(&state, Millis(5_100), half_open, Failure::of(Cause::RateLimited), &context());
     assert!(matches!(state.verdict(Millis(15_099)), Verdict::Cooling(_)));
-    let trial = trial_at(&state, 15_100, 3);
-    assert_eq!(succeeded(&state, Millis(15_200), trial), Some(Change::Closed));
+    let half_open = half_open_at(&state, 15_100, 3);
+    assert_eq!(succeeded(&state, Millis(15_200), half_open), Some(Change::Closed));
     assert_eq!(state.verdict(Millis(15_200)), Verdict::Ready);
 }
 
@@ -163,22 +164,22 @@ fn late_results_decide_nothing() {
     assert_eq!(fail(&state, 1_003, 3, Cause::ServerError), None);
     assert_eq!(state.verdict(Millis(1_001)), before);
     let late =
-        failed(&state, Millis(1_004), at(500, 4), limited(Cause::RateLimited, 60_000), &around());
+        failed(&state, Millis(1_004), at(500, 4), limited(Cause::RateLimited, 60_000), &context());
     assert!(late.is_some(), "a provider's deadline counts whenever it arrives");
     let earlier =
-        failed(&state, Millis(1_005), at(500, 4), limited(Cause::RateLimited, 1_000), &around());
+        failed(&state, Millis(1_005), at(500, 4), limited(Cause::RateLimited, 1_000), &context());
     assert_eq!(earlier, None, "deadlines only move forward");
 }
 
 #[test]
 fn a_lost_permit_expires() {
     let state = DeploymentState::default();
-    assert!(state.take_trial(Millis(0), 1_000).is_some());
-    assert_eq!(state.take_trial(Millis(1_500), 1_000), None);
-    let permit = state.take_trial(Millis(2_000), 1_000);
+    assert!(state.take_half_open(Millis(0), 1_000).is_some());
+    assert_eq!(state.take_half_open(Millis(1_500), 1_000), None);
+    let permit = state.take_half_open(Millis(2_000), 1_000);
     assert!(permit.is_some());
-    state.release_trial(permit);
-    assert!(state.trial_is_free(Millis(2_001)));
+    state.release_half_open(permit);
+    assert!(state.half_open_is_free(Millis(2_001)));
 }
 
 #[test]
@@ -200,7 +201,7 @@ fn the_ratio_of_a_minute_opens_too() {
 fn allowed_fails_replaces_our_rules() {
     let state = DeploymentState::default();
     let rules =
-        Surroundings { tolerance: ByKind { others: Some(4), ..ByKind::default() }, ..around() };
+        FailureContext { tolerance: ByKind { others: Some(4), ..ByKind::default() }, ..context() };
     for i in 0..4 {
         assert_eq!(
             failed(&state, Millis(i), at(i, i), Failure::of(Cause::ServerError), &rules),
@@ -213,7 +214,7 @@ fn allowed_fails_replaces_our_rules() {
 #[test]
 fn zero_cooldown_turns_it_off() {
     let state = DeploymentState::default();
-    let off = Surroundings { cooldown_ms: 0, ..around() };
+    let off = FailureContext { cooldown_ms: 0, ..context() };
     for i in 0..20 {
         assert_eq!(
             failed(&state, Millis(i), at(i, i), limited(Cause::RateLimited, 9_000), &off),
@@ -231,7 +232,7 @@ fn policy(kind: crate::policy::FailureKind, allowed: u32) -> ByKind {
 #[test]
 fn a_policy_replaces_every_rule_for_its_kind_but_the_providers_time() {
     let kind = crate::policy::FailureKind::RateLimit;
-    let rules = Surroundings { tolerance: policy(kind, 100), ..around() };
+    let rules = FailureContext { tolerance: policy(kind, 100), ..context() };
     let state = DeploymentState::default();
     for i in 0..100 {
         let failure = Failure::of(Cause::RateLimited);
@@ -250,7 +251,7 @@ fn a_policy_replaces_every_rule_for_its_kind_but_the_providers_time() {
 #[test]
 fn tolerated_failures_are_counted_by_the_minute() {
     let kind = crate::policy::FailureKind::Timeout;
-    let rules = Surroundings { tolerance: policy(kind, 2), ..around() };
+    let rules = FailureContext { tolerance: policy(kind, 2), ..context() };
     let state = DeploymentState::default();
     for i in 0..20 {
         let now = i * 31_000;
@@ -261,7 +262,7 @@ fn tolerated_failures_are_counted_by_the_minute() {
 
 #[test]
 fn a_lone_deployment_with_a_fallback_is_ejected_after_three() {
-    let rules = Surroundings { has_sibling: false, has_fallback: true, ..around() };
+    let rules = FailureContext { has_sibling: false, has_fallback: true, ..context() };
     for cause in [Cause::ServerError, Cause::Auth, Cause::RateLimited, Cause::NotFound] {
         let state = DeploymentState::default();
         let opened: Vec<bool> = (0..3)
@@ -276,8 +277,8 @@ fn a_deployment_that_comes_back_gets_its_share_slowly() {
     let state = DeploymentState::default();
     assert!((state.ramp(Millis(0)) - 1.0).abs() < 1e-9, "not at the start of the process");
     fail(&state, 0, 1, Cause::RateLimited);
-    let trial = trial_at(&state, 5_000, 2);
-    assert!(succeeded(&state, Millis(5_000), trial).is_some());
+    let half_open = half_open_at(&state, 5_000, 2);
+    assert!(succeeded(&state, Millis(5_000), half_open).is_some());
     assert!((state.ramp(Millis(5_000)) - 0.1).abs() < 1e-9);
     assert!((state.ramp(Millis(20_000)) - 0.55).abs() < 1e-9);
     assert!((state.ramp(Millis(35_000)) - 1.0).abs() < 1e-9);
@@ -287,12 +288,12 @@ fn a_deployment_that_comes_back_gets_its_share_slowly() {
 fn only_the_holder_of_a_permit_returns_it() {
     let state = DeploymentState::default();
     fail(&state, 0, 1, Cause::RateLimited);
-    let trial = trial_at(&state, 5_000, 2);
-    let net = AttemptRef { started: Millis(5_000), request: 3, trial: Trial::NONE };
+    let half_open = half_open_at(&state, 5_000, 2);
+    let net = AttemptRef { started: Millis(5_000), request: 3, half_open: HalfOpen::NONE };
     assert_eq!(succeeded(&state, Millis(5_100), net), Some(Change::Closed));
-    assert!(!state.trial_is_free(Millis(5_200)), "the trial is still under way");
-    succeeded(&state, Millis(5_300), trial);
-    assert!(state.trial_is_free(Millis(5_300)));
+    assert!(!state.half_open_is_free(Millis(5_200)), "the trial is still under way");
+    succeeded(&state, Millis(5_300), half_open);
+    assert!(state.half_open_is_free(Millis(5_300)));
 }
 
 #[test]
@@ -313,11 +314,11 @@ fn places_and_rates_are_granted_exactly() {
 #[test]
 fn one_model_of_many_cools_down_alone() {
     let state = DeploymentState::default();
-    let many = Surroundings { many_models: true, ..around() };
+    let many = FailureContext { many_models: true, ..context() };
     let fail = |now, request, failure| {
-        let around = &many;
+        let context = &many;
         let attempt = at(now, request);
-        let evidence = Evidence::Failed { attempt, failure, model: "gpt-x", around };
+        let evidence = Evidence::Failed { attempt, failure, model: "gpt-x", context };
         state.apply(Millis(now), &evidence)
     };
     for i in 0..20 {
@@ -326,15 +327,15 @@ fn one_model_of_many_cools_down_alone() {
         assert_eq!(events.iter().count(), usize::from(i == 0), "the model's own event");
     }
     assert_eq!(state.verdict(Millis(20)), Verdict::Ready);
-    assert!(state.model_rest(None, "gpt-x", Millis(20)).is_some());
-    assert!(state.model_rest(None, "gpt-4o", Millis(20)).is_none());
-    assert!(state.model_rest(None, "gpt-x", Millis(5_100)).is_none(), "it ends");
+    assert!(state.model_cooldown(None, "gpt-x", Millis(20)).is_some());
+    assert!(state.model_cooldown(None, "gpt-4o", Millis(20)).is_none());
+    assert!(state.model_cooldown(None, "gpt-x", Millis(5_100)).is_none(), "it ends");
     fail(0, 1, limited(Cause::RateLimited, 60_000));
     let (attempt, measured) = (at(0, 2), Measured::default());
     let events = state.apply(Millis(0), &Evidence::Succeeded { attempt, measured, model: "gpt-x" });
     let part = HealthPart::Model { model: "gpt-x".into(), operation: None };
     assert!(events.iter().any(|event| event.part == part && event.to == Standing::Ready));
-    assert!(state.model_rest(None, "gpt-x", Millis(1)).is_none());
+    assert!(state.model_cooldown(None, "gpt-x", Millis(1)).is_none());
 }
 
 #[test]
@@ -355,15 +356,15 @@ fn a_doubled_cooldown_is_bounded_by_the_outage() {
     let mut now = 5_000;
     let mut longest_early = 0;
     for request in 0..40 {
-        let trial = trial_at(&state, now, request);
-        failed(&state, Millis(now), trial, Failure::of(Cause::ServerError), &around());
-        let Verdict::Cooling(rest) = state.verdict(Millis(now)) else { panic!("{request}") };
-        let length = rest.until.0 - now;
+        let half_open = half_open_at(&state, now, request);
+        failed(&state, Millis(now), half_open, Failure::of(Cause::ServerError), &context());
+        let Verdict::Cooling(cooldown) = state.verdict(Millis(now)) else { panic!("{request}") };
+        let length = cooldown.until.0 - now;
         if now < 60_000 {
             longest_early = longest_early.max(length);
         }
         assert!(length <= BREAKER_CAP_MS * 11 / 10);
-        now = rest.until.0;
+        now = cooldown.until.0;
     }
     assert!((10_000..=22_000).contains(&longest_early), "{longest_early}");
 }
@@ -371,7 +372,7 @@ fn a_doubled_cooldown_is_bounded_by_the_outage() {
 #[test]
 fn a_refused_operation_of_another_mode_cools_down_alone() {
     let state = DeploymentState::default();
-    let wrong = Surroundings { foreign: Some(Operation::Completion), ..around() };
+    let wrong = FailureContext { foreign: Some(Operation::Completion), ..context() };
     for cause in [Cause::NotFound, Cause::Permission] {
         for request in 0..20 {
             assert_eq!(
@@ -380,26 +381,26 @@ fn a_refused_operation_of_another_mode_cools_down_alone() {
             );
         }
         assert_eq!(state.verdict(Millis(10)), Verdict::Ready);
-        assert!(state.model_rest(Some(Operation::Completion), "", Millis(11)).is_some());
-        assert_eq!(state.model_rest(Some(Operation::Embedding), "", Millis(11)), None);
-        assert_eq!(state.model_rest(None, "", Millis(11)), None);
+        assert!(state.model_cooldown(Some(Operation::Completion), "", Millis(11)).is_some());
+        assert_eq!(state.model_cooldown(Some(Operation::Embedding), "", Millis(11)), None);
+        assert_eq!(state.model_cooldown(None, "", Millis(11)), None);
         operator(&state, OperatorAction::Reset);
     }
 }
 
 #[test]
 fn the_worst_of_two_verdicts_counts() {
-    let rest = |until, provider_issued| Rest {
+    let cooldown = |until, provider_issued| Cooldown {
         until: Millis(until),
         cause: Cause::RateLimited,
         provider_issued,
     };
     let from_best = [
         Verdict::Ready,
-        Verdict::Trial(rest(9, true)),
-        Verdict::Cooling(rest(90, false)),
-        Verdict::Cooling(rest(20, true)),
-        Verdict::Cooling(rest(30, true)),
+        Verdict::HalfOpen(cooldown(9, true)),
+        Verdict::Cooling(cooldown(90, false)),
+        Verdict::Cooling(cooldown(20, true)),
+        Verdict::Cooling(cooldown(30, true)),
     ];
     for (i, one) in from_best.iter().enumerate() {
         for (j, other) in from_best.iter().enumerate() {
@@ -429,8 +430,8 @@ fn a_state_that_contradicts_itself_breaks_an_invariant() {
     let blamed = broken(|state| {
         let mut breaker = state.breaker.lock();
         let open = breaker.open.as_mut().unwrap();
-        open.rest.cause = Cause::ClientClosed;
-        state.word.store(pack(open.rest), Ordering::Relaxed);
+        open.cooldown.cause = Cause::ClientClosed;
+        state.word.store(pack(open.cooldown), Ordering::Relaxed);
     });
     assert!(blamed.contains("only what blames the deployment"), "{blamed}");
 }

@@ -1,12 +1,12 @@
 use super::*;
 use crate::cause::Cause;
-use crate::health::{AttemptRef, Evidence, Failure, Surroundings, Trial};
+use crate::health::{AttemptRef, Evidence, Failure, FailureContext, HalfOpen};
 use crate::policy::ByKind;
 use crate::route::controls::Controls;
 use crate::route::filter::Exclusion;
 use crate::route::needs::Needs;
 use crate::route::resolve::Target;
-use crate::route::walk::fixture::snapshot;
+use crate::route::route_plan::fixture::snapshot;
 use crate::snapshot::Snapshot;
 
 fn with<T>(
@@ -25,7 +25,7 @@ fn with<T>(
         avoid,
         needs: Needs::default(),
         tags: None,
-        heeds_checks: false,
+        heeds_probes: false,
         controls: &Controls::default(),
         request: 99,
         ends: Millis(now).plus(1_000),
@@ -37,7 +37,7 @@ type Picked = Option<(DeploymentIndex, bool)>;
 
 fn picked(choice: &Choice) -> Picked {
     match choice {
-        Choice::Deployment(index, trial) => Some((*index, trial.is_held())),
+        Choice::Deployment(index, half_open) => Some((*index, half_open.is_held())),
         Choice::None => None,
     }
 }
@@ -55,8 +55,8 @@ fn reasons(snapshot: &Snapshot, now: u64) -> Vec<Exclusion> {
     })
 }
 
-fn rest(snapshot: &Snapshot, index: u32, hint: Option<u64>) {
-    let around = Surroundings {
+fn cooldown(snapshot: &Snapshot, index: u32, hint: Option<u64>) {
+    let context = FailureContext {
         has_sibling: true,
         has_fallback: false,
         cooldown_ms: 5_000,
@@ -65,10 +65,10 @@ fn rest(snapshot: &Snapshot, index: u32, hint: Option<u64>) {
         many_models: false,
         foreign: None,
     };
-    let attempt = AttemptRef { started: Millis(0), request: 1, trial: Trial::NONE };
+    let attempt = AttemptRef { started: Millis(0), request: 1, half_open: HalfOpen::NONE };
     let state = &snapshot.deployments[index as usize].state;
     let failure = Failure { hint_ms: hint, ..Failure::of(Cause::RateLimited) };
-    let evidence = Evidence::Failed { attempt, failure, model: "", around: &around };
+    let evidence = Evidence::Failed { attempt, failure, model: "", context: &context };
     assert!(state.apply(Millis(0), &evidence).cooldown_change().is_some());
 }
 
@@ -101,7 +101,7 @@ fn what_failed_this_request_is_avoided_while_another_exists() {
 #[test]
 fn a_member_in_cooldown_gets_nothing_then_one_half_open_request() {
     let snapshot = snapshot();
-    rest(&snapshot, 0, None);
+    cooldown(&snapshot, 0, None);
     for chance in [0, u64::MAX / 2, u64::MAX] {
         assert_eq!(pick(&snapshot, &[], 1, chance), Some((DeploymentIndex(1), false)));
     }
@@ -112,8 +112,8 @@ fn a_member_in_cooldown_gets_nothing_then_one_half_open_request() {
 #[test]
 fn the_safety_net_tries_members_ejected_by_the_breaker_one_at_a_time() {
     let snapshot = snapshot();
-    rest(&snapshot, 0, None);
-    rest(&snapshot, 1, None);
+    cooldown(&snapshot, 0, None);
+    cooldown(&snapshot, 1, None);
     assert!(matches!(pick(&snapshot, &[], 1, 0), Some((_, true))));
     assert!(matches!(pick(&snapshot, &[], 1, 0), Some((_, true))));
     assert_eq!(pick(&snapshot, &[], 1, 0), None);
@@ -123,8 +123,8 @@ fn the_safety_net_tries_members_ejected_by_the_breaker_one_at_a_time() {
 #[test]
 fn a_providers_deadline_that_has_passed_admits_all_requests() {
     let snapshot = snapshot();
-    rest(&snapshot, 0, Some(1_000));
-    rest(&snapshot, 1, Some(1_000));
+    cooldown(&snapshot, 0, Some(1_000));
+    cooldown(&snapshot, 1, Some(1_000));
     for _ in 0..5 {
         assert!(pick(&snapshot, &[], 1_000, 0).is_some());
     }
@@ -133,11 +133,11 @@ fn a_providers_deadline_that_has_passed_admits_all_requests() {
 #[test]
 fn what_the_provider_says_is_believed() {
     let snapshot = snapshot();
-    rest(&snapshot, 0, Some(60_000));
-    rest(&snapshot, 1, Some(30_000));
+    cooldown(&snapshot, 0, Some(60_000));
+    cooldown(&snapshot, 1, Some(30_000));
     assert_eq!(pick(&snapshot, &[], 1, 0), None);
     let all = reasons(&snapshot, 1);
-    assert!(all.iter().all(|why| matches!(why, Exclusion::Resting(r) if r.provider_issued)));
+    assert!(all.iter().all(|why| matches!(why, Exclusion::CoolingDown(r) if r.provider_issued)));
     assert!(matches!(pick(&snapshot, &[], 30_000, 0), Some((DeploymentIndex(1), true))));
 }
 
@@ -150,7 +150,7 @@ fn a_member_in_cooldown_without_capacity_is_refused_for_its_capacity() {
     let now = Millis(1_000);
     let claim = crate::health::Claim { max_parallel: Some(1), ..crate::health::Claim::default() };
     for index in 0..2 {
-        rest(&snapshot, index, None);
+        cooldown(&snapshot, index, None);
         assert!(snapshot.deployments[index as usize].state.enter(now, &claim));
     }
     assert_eq!(pick(&snapshot, &[], now.0, 0), None, "the net has nobody with room");

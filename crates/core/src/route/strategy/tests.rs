@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::*;
 use crate::cause::Cause;
-use crate::health::{AttemptRef, Claim, Evidence, Failure, Measured, Surroundings};
+use crate::health::{AttemptRef, Claim, Evidence, Failure, FailureContext, Measured};
 use crate::policy::ByKind;
-use crate::route::walk::fixture::snapshot_of;
+use crate::route::route_plan::fixture::snapshot_of;
 
 fn choose(snapshot: &Snapshot, name: &str, now: u64, stream: bool, chance: u64) -> u32 {
     let mut strategy = Strategy::named(name).unwrap();
@@ -32,7 +32,8 @@ fn hits(snapshot: &Snapshot, name: &str, now: u64) -> Vec<u32> {
 }
 
 fn streamed(snapshot: &Snapshot, index: usize, first_content_ms: u64) {
-    let attempt = AttemptRef { started: Millis(0), request: 1, trial: crate::health::Trial::NONE };
+    let attempt =
+        AttemptRef { started: Millis(0), request: 1, half_open: crate::health::HalfOpen::NONE };
     let measured = Measured { first_content_ms: Some(first_content_ms), ..Measured::default() };
     let evidence = Evidence::Succeeded { attempt, measured, model: "" };
     snapshot.deployments[index].apply(Millis(0), &evidence);
@@ -43,7 +44,7 @@ fn failed(snapshot: &Snapshot, index: usize, now: u64) {
 }
 
 fn failed_by(snapshot: &Snapshot, index: usize, now: u64, cause: Cause, cooldown_ms: u64) {
-    let around = Surroundings {
+    let context = FailureContext {
         has_sibling: true,
         has_fallback: false,
         cooldown_ms,
@@ -53,9 +54,9 @@ fn failed_by(snapshot: &Snapshot, index: usize, now: u64, cause: Cause, cooldown
         foreign: None,
     };
     let attempt =
-        AttemptRef { started: Millis(now), request: 1, trial: crate::health::Trial::NONE };
+        AttemptRef { started: Millis(now), request: 1, half_open: crate::health::HalfOpen::NONE };
     let failure = Failure::of(cause);
-    let evidence = Evidence::Failed { attempt, failure, model: "", around: &around };
+    let evidence = Evidence::Failed { attempt, failure, model: "", context: &context };
     snapshot.deployments[index].apply(Millis(now), &evidence);
 }
 
@@ -170,7 +171,8 @@ fn the_least_recently_used_member_is_chosen() {
 #[test]
 fn tokens_that_an_answer_took_count_and_requests_decide_among_equals() {
     let snapshot = snapshot_of(&[1.0; 3]);
-    let attempt = AttemptRef { started: Millis(0), request: 1, trial: crate::health::Trial::NONE };
+    let attempt =
+        AttemptRef { started: Millis(0), request: 1, half_open: crate::health::HalfOpen::NONE };
     let measured = |tokens| Measured { tokens, ..Measured::default() };
     for (index, tokens) in [(0, 100), (1, 20), (2, 20)] {
         let evidence = Evidence::Succeeded { attempt, measured: measured(tokens), model: "" };
@@ -213,9 +215,9 @@ fn a_member_back_from_cooldown_does_not_get_all_traffic_at_once() {
         used(&snapshot, 1, 100, 0);
         failed_by(&snapshot, 0, 0, Cause::Auth, 5_000);
         let state = &snapshot.deployments[0].state;
-        let own = state.take_trial(Millis(5_100), 1_000);
-        let trial = crate::health::Trial { own, ..crate::health::Trial::NONE };
-        let attempt = AttemptRef { started: Millis(5_100), request: 9, trial };
+        let own = state.take_half_open(Millis(5_100), 1_000);
+        let half_open = crate::health::HalfOpen { own, ..crate::health::HalfOpen::NONE };
+        let attempt = AttemptRef { started: Millis(5_100), request: 9, half_open };
         let evidence = Evidence::Succeeded { attempt, measured: Measured::default(), model: "" };
         assert!(state.apply(Millis(5_200), &evidence).cooldown_change().is_some());
         let early = hits(&snapshot, name, 5_200)[0];

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
-use hale_core::health::check::{Checked, Doubt, Finding, History, Status};
-use hale_core::health::{Rest, Verdict};
+use hale_core::health::probe::{Doubt, Finding, History, ProbeResult, Status};
+use hale_core::health::{Cooldown, Verdict};
 use hale_core::time::Millis;
 
 use crate::prober::is_not_probed;
@@ -19,7 +19,7 @@ use crate::state::health::Answer;
 pub(crate) enum Standing {
     Healthy,
     Unhealthy,
-    Unchecked,
+    Unprobed,
 }
 
 /// What of it the caller may see.
@@ -40,7 +40,7 @@ pub(super) struct Known {
     pub(super) failure: Option<Cause>,
     pub(super) checked_at: Option<Millis>,
     pub(super) by_traffic: bool,
-    pub(super) last: Option<Arc<Checked>>,
+    pub(super) last: Option<Arc<ProbeResult>>,
     pub(super) next_at: Option<Millis>,
     pub(super) retry_after_s: Option<u64>,
 }
@@ -64,7 +64,7 @@ impl Known {
 /// Why it is not asked, where it is not.
 pub(super) fn left_out(serving: &Serving, index: DeploymentIndex) -> Option<Known> {
     let deployment = serving.snapshot.deployment(index);
-    let settings = &serving.snapshot.checks;
+    let settings = &serving.snapshot.probing;
     if deployment.misconfigured.is_some() {
         return Some(Known {
             failure: Some(Cause::Misconfigured),
@@ -83,7 +83,7 @@ pub(super) fn left_out(serving: &Serving, index: DeploymentIndex) -> Option<Know
     } else {
         None
     };
-    why.map(|why| Known::of(Standing::Unchecked, "disabled", Some(why)))
+    why.map(|why| Known::of(Standing::Unprobed, "disabled", Some(why)))
 }
 
 /// What is known without asking anybody.
@@ -92,14 +92,14 @@ pub(super) fn in_background(serving: &Serving, index: DeploymentIndex, now: Mill
         return known;
     }
     let deployment = serving.snapshot.deployment(index);
-    let staleness_ms = serving.snapshot.checks.staleness_ms();
-    let history = deployment.state.checks().history(now, staleness_ms);
+    let staleness_ms = serving.snapshot.probing.staleness_ms();
+    let history = deployment.state.probes().history(now, staleness_ms);
     let History { status, proved_at, by_traffic, failures_in_a_row, last, next_at, .. } = history;
     let mut known = from_status(deployment, status);
     known.checked_at = proved_at.or(last.as_ref().map(|last| last.ended));
     known.by_traffic = by_traffic;
     known.next_at = next_at;
-    if status == Status::Unchecked {
+    if status == Status::Unprobed {
         let stale = proved_at.is_some() && failures_in_a_row == 0;
         known.cause = if stale { Some("stale") } else { last.as_deref().and_then(doubt_of) };
         known.failure = last.as_ref().and_then(|last| last.cause).filter(|_| !stale);
@@ -113,25 +113,27 @@ pub(super) fn in_background(serving: &Serving, index: DeploymentIndex, now: Mill
     // What traffic met outranks what a check saw.
     match deployment.verdict(now) {
         Verdict::Ready => known,
-        Verdict::Cooling(rest) | Verdict::Trial(rest) => resting(known, deployment, &rest, now),
+        Verdict::Cooling(cooldown) | Verdict::HalfOpen(cooldown) => {
+            cooling_down(known, deployment, &cooldown, now)
+        }
     }
 }
 
-fn resting(known: Known, deployment: &Deployment, rest: &Rest, now: Millis) -> Known {
-    let limited = rest.cause == Cause::RateLimited;
+fn cooling_down(known: Known, deployment: &Deployment, cooldown: &Cooldown, now: Millis) -> Known {
+    let limited = cooldown.cause == Cause::RateLimited;
     let standing = if limited { Standing::Healthy } else { Standing::Unhealthy };
-    let last = known.last.filter(|last| last.cause == Some(rest.cause));
+    let last = known.last.filter(|last| last.cause == Some(cooldown.cause));
     Known {
-        failure: Some(rest.cause),
-        checked_at: deployment.resting_since(now),
+        failure: Some(cooldown.cause),
+        checked_at: deployment.cooling_since(now),
         by_traffic: true,
         last,
         next_at: known.next_at,
-        retry_after_s: Some(rest.until.since(now).div_ceil(1000)),
+        retry_after_s: Some(cooldown.until.since(now).div_ceil(1000)),
         ..Known::of(
             standing,
             if limited { "rate_limited" } else { "unhealthy" },
-            Some(rest.cause.name()),
+            Some(cooldown.cause.name()),
         )
     }
 }
@@ -151,7 +153,7 @@ pub(super) fn on_demand(
         Some(Answer::Probed(checked)) => checked.clone(),
         Some(Answer::OnHold(until)) => return left_alone(deployment, *until, now),
         Some(Answer::NotReached) | None => {
-            return Known::of(Standing::Unchecked, "unchecked", Some("not_reached"));
+            return Known::of(Standing::Unprobed, "unchecked", Some("not_reached"));
         }
     };
     let status = match checked.finding {
@@ -159,10 +161,10 @@ pub(super) fn on_demand(
         Finding::RateLimited(_) => Status::RateLimited,
         Finding::Failing(cause) => Status::Unhealthy(cause),
         Finding::Unknown(doubt) => Status::Unknown(doubt),
-        Finding::ProbeError => Status::Unchecked,
+        Finding::ProbeError => Status::Unprobed,
     };
     let mut known = from_status(deployment, status);
-    if status == Status::Unchecked {
+    if status == Status::Unprobed {
         known.cause = doubt_of(&checked);
         known.failure = checked.cause;
     }
@@ -177,11 +179,11 @@ pub(super) fn on_demand(
 /// Nobody was asked, because the provider wants that: its own refusal shows that it answers, that of
 /// another deployment with the same credential shows nothing.
 fn left_alone(deployment: &Deployment, until: Millis, now: Millis) -> Known {
-    let last = deployment.state.checks().last();
+    let last = deployment.state.probes().last();
     let last = last.filter(|last| matches!(last.finding, Finding::RateLimited(_)));
     let mut known = match &last {
         Some(_) => from_status(deployment, Status::RateLimited),
-        None => Known::of(Standing::Unchecked, "unchecked", Some(Cause::RateLimited.name())),
+        None => Known::of(Standing::Unprobed, "unchecked", Some(Cause::RateLimited.name())),
     };
     known.failure = Some(Cause::RateLimited);
     known.retry_after_s = Some(until.since(now).div_ceil(1000));
@@ -191,7 +193,7 @@ fn left_alone(deployment: &Deployment, until: Millis, now: Millis) -> Known {
 }
 
 /// Why a check that ended is no verdict.
-fn doubt_of(last: &Checked) -> Option<&'static str> {
+fn doubt_of(last: &ProbeResult) -> Option<&'static str> {
     match last.finding {
         Finding::ProbeError => Some("probe_error"),
         Finding::Failing(cause) => Some(cause.name()),
@@ -205,12 +207,12 @@ fn from_status(deployment: &Deployment, status: Status) -> Known {
         Status::Unhealthy(_) => Standing::Unhealthy,
         // The operator wants no more to be known.
         Status::Unknown(Doubt::Shallow) if deployment.probing.metadata => Standing::Healthy,
-        Status::Unchecked | Status::Unknown(_) => Standing::Unchecked,
+        Status::Unprobed | Status::Unknown(_) => Standing::Unprobed,
     };
     let failure = match status {
         Status::Unhealthy(cause) => Some(cause),
         Status::RateLimited => Some(Cause::RateLimited),
-        Status::Unchecked | Status::Healthy | Status::Unknown(_) => None,
+        Status::Unprobed | Status::Healthy | Status::Unknown(_) => None,
     };
     Known { failure, ..Known::of(standing, status.name(), status.cause()) }
 }

@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use hale_core::deployment::{Deployment, DeploymentIndex};
-use hale_core::health::check::Checked;
+use hale_core::health::probe::ProbeResult;
 use hale_core::time::Millis;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -45,7 +45,7 @@ impl<'s> Listing<'s> {
             match row.1.standing {
                 Standing::Healthy => listing.healthy.push(row),
                 Standing::Unhealthy => listing.unhealthy.push(row),
-                Standing::Unchecked => listing.unchecked.push(row),
+                Standing::Unprobed => listing.unchecked.push(row),
             }
         }
         listing
@@ -174,7 +174,7 @@ fn limits<M: SerializeMap>(
 }
 
 /// The model as it was asked for: of a pattern the one that stood for it.
-fn model_name<'d>(deployment: &'d Deployment, last: Option<&Checked>) -> Cow<'d, str> {
+fn model_name<'d>(deployment: &'d Deployment, last: Option<&ProbeResult>) -> Cow<'d, str> {
     let written = &*deployment.endpoint.model_param;
     let asked = last.map(|last| &*last.model).filter(|model| !model.is_empty());
     match asked {

@@ -45,7 +45,7 @@ async fn report(request: PageRequest<'_>) -> Response<Reply> {
         }
     };
     let targeted = wish.0.is_some() || wish.1.is_some();
-    let checks = &serving.snapshot.checks;
+    let checks = &serving.snapshot.probing;
     let page = if checks.background {
         let now = clock::now().millis();
         let known = |one| (one, in_background(serving, one, now));

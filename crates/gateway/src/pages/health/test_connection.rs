@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use hale_core::config::{self, Options, Source};
 use hale_core::deployment::DeploymentIndex;
-use hale_core::health::check::{Doubt, Finding, modes};
+use hale_core::health::probe::{Doubt, Finding, modes};
 use http::request::Parts;
 use http::{Response, StatusCode};
 use hyper::body::Incoming;

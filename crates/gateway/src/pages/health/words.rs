@@ -5,7 +5,7 @@
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::check::unserved;
+use hale_core::health::probe::unserved;
 
 use super::known::{Known, Sees};
 use crate::advice;

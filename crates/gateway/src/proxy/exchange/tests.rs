@@ -40,7 +40,7 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
     let controls =
         Controls { stream: true, operation: Some(Operation::Chat), ..Controls::default() };
     let now = clock::now().millis();
-    let plan = Walk::named(&serving.snapshot, "m", controls.clone(), now).unwrap();
+    let plan = RoutePlan::named(&serving.snapshot, "m", controls.clone(), now).unwrap();
     let text = "x".repeat(bytes);
     let body =
         format!(r#"{{"model": "m", "messages": [{{"role": "user", "content": "{text}"}}]}}"#);

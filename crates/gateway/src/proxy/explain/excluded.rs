@@ -5,7 +5,7 @@
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::{Full, Rest};
+use hale_core::health::{Cooldown, Full};
 use hale_core::route::{Excluded, Exclusion, windows};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::{Millis, rfc3339};
@@ -34,8 +34,8 @@ pub(crate) fn line(
     let reason = temporary(snapshot, deployment, &one.why, now);
     let Reason { state, cause, hint, wait_ms } =
         reason.unwrap_or_else(|| permanent(deployment, &one.why));
-    let cools_down = matches!(one.why, Exclusion::Resting(_) | Exclusion::TrialUnderWay(_));
-    let since = deployment.resting_since(now).filter(|_| cools_down);
+    let cools_down = matches!(one.why, Exclusion::CoolingDown(_) | Exclusion::HalfOpenUnderWay(_));
+    let since = deployment.cooling_since(now).filter(|_| cools_down);
     DeploymentLine {
         id: deployment.id.to_string(),
         model_group: group.to_owned(),
@@ -86,8 +86,8 @@ fn temporary(
             let hint = "its health probes fail; see GET /health".to_owned();
             Reason { state: "unhealthy", cause: *cause, hint, wait_ms: None }
         }
-        Exclusion::Resting(cooldown) => cooling_down("cooldown", deployment, cooldown, now),
-        Exclusion::TrialUnderWay(cooldown) => cooling_down("trial", deployment, cooldown, now),
+        Exclusion::CoolingDown(cooldown) => cooling_down("cooldown", deployment, cooldown, now),
+        Exclusion::HalfOpenUnderWay(cooldown) => cooling_down("trial", deployment, cooldown, now),
         Exclusion::Misconfigured
         | Exclusion::Paused
         | Exclusion::Disabled
@@ -103,7 +103,7 @@ fn temporary(
 fn cooling_down(
     state: &'static str,
     deployment: &Deployment,
-    cooldown: &Rest,
+    cooldown: &Cooldown,
     now: Millis,
 ) -> Reason {
     let wait_ms = cooldown.until.since(now);
@@ -162,8 +162,8 @@ fn permanent(deployment: &Deployment, why: &Exclusion) -> Reason {
         | Exclusion::Budget { .. }
         | Exclusion::Rate(_)
         | Exclusion::Unhealthy(_)
-        | Exclusion::Resting(_)
-        | Exclusion::TrialUnderWay(_) => reason("at_limit", Cause::Gateway, String::new()),
+        | Exclusion::CoolingDown(_)
+        | Exclusion::HalfOpenUnderWay(_) => reason("at_limit", Cause::Gateway, String::new()),
     }
 }
 

@@ -49,10 +49,12 @@ fn kind(why: &Exclusion) -> Kind {
         Exclusion::Budget { .. } => Kind::Budget,
         Exclusion::Capability(_) | Exclusion::Operation(_) => Kind::Capability,
         Exclusion::Busy { .. } | Exclusion::Rate(_) => Kind::Limit,
-        Exclusion::Resting(cooldown) | Exclusion::TrialUnderWay(cooldown) => match cooldown.cause {
-            Cause::RateLimited | Cause::Quota => Kind::Limit,
-            cause => Kind::Failing(cause),
-        },
+        Exclusion::CoolingDown(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
+            match cooldown.cause {
+                Cause::RateLimited | Cause::Quota => Kind::Limit,
+                cause => Kind::Failing(cause),
+            }
+        }
         Exclusion::Unhealthy(cause) => Kind::Failing(*cause),
     }
 }

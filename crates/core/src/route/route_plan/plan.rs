@@ -1,11 +1,11 @@
 //! The times of one attempt, and what surrounds its failure.
 //!
-//! Called by [`Walk`] for each attempt. Always true: an attempt ends with the group's share of the
+//! Called by [`RoutePlan`] for each attempt. Always true: an attempt ends with the group's share of the
 //! deadline at the latest, and it is known whose limit that was.
 
-use super::{AttemptPlan, Walk};
+use super::{AttemptPlan, RoutePlan};
 use crate::deployment::DeploymentIndex;
-use crate::health::{Surroundings, Trial};
+use crate::health::{FailureContext, HalfOpen};
 use crate::route::filter::{claim, foreign};
 use crate::route::times::times;
 use crate::snapshot::Snapshot;
@@ -14,12 +14,12 @@ use crate::time::Millis;
 /// Part of a deadline that is kept for fallbacks, in percent.
 const FALLBACK_SHARE: u64 = 40;
 
-impl Walk {
+impl RoutePlan {
     pub(super) fn plan(
         &mut self,
         snapshot: &Snapshot,
         deployment: DeploymentIndex,
-        trial: Trial,
+        half_open: HalfOpen,
         now: Millis,
     ) -> AttemptPlan {
         let asked = snapshot.deployment(deployment);
@@ -29,18 +29,18 @@ impl Walk {
         let ends = own_end.min(request_end);
         self.ends_with_group = request_end <= own_end;
         // The operator's limit for a request is a limit for its deployments too.
-        let ends_by_caller = if request_end < own_end {
+        let ends_by_client = if request_end < own_end {
             self.controls.timeout_ms.is_some()
         } else {
-            times.timeout_by_caller
+            times.timeout_by_client
         };
         AttemptPlan {
             deployment,
-            trial,
+            half_open,
             ends,
-            ends_by_caller,
+            ends_by_client,
             silence_ms: times.silence_ms,
-            silence_by_caller: times.silence_by_caller,
+            silence_by_client: times.silence_by_client,
             stream_ends: snapshot.router.max_stream_ms.map_or(Millis::NEVER, |ms| now.plus(ms)),
             claim: claim(snapshot, asked, self.needs().input_tokens),
             timeout_ms: ends.since(now),
@@ -49,13 +49,13 @@ impl Walk {
 
     /// What surrounds a failure of `plan`'s deployment.
     #[must_use]
-    pub fn surroundings(&self, snapshot: &Snapshot, plan: &AttemptPlan) -> Surroundings {
+    pub fn failure_context(&self, snapshot: &Snapshot, plan: &AttemptPlan) -> FailureContext {
         let deployment = snapshot.deployment(plan.deployment);
         let group = snapshot.group(self.target.group);
         let router = &snapshot.router;
         let cooldown = deployment.routing.limits.cooldown_ms.unwrap_or(router.cooldown_ms);
         let works = |index: &&DeploymentIndex| snapshot.deployment(**index).can_work();
-        Surroundings {
+        FailureContext {
             has_sibling: group.members.iter().filter(works).nth(1).is_some(),
             has_fallback: self.general(snapshot, &self.target).any(|name| **name != *group.name),
             cooldown_ms: if router.disable_cooldowns { 0 } else { cooldown },

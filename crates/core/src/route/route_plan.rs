@@ -1,6 +1,6 @@
 //! One request's way through deployments and groups until there is an answer or nothing is left.
 //!
-//! Driven by the gateway's pipeline: [`Walk::next`] says what to do, [`Walk::failed`] takes what came
+//! Driven by the gateway's pipeline: [`RoutePlan::next`] says what to do, [`RoutePlan::failed`] takes what came
 //! of it. Always true: a group is visited once (one that was passed over without an attempt may get
 //! one at the very end), attempts are bounded by [`MAX_ATTEMPTS`], no pause follows the last attempt,
 //! and nothing begins after the deadline.
@@ -21,7 +21,7 @@ use super::tags::TagFilter;
 use crate::budget::BudgetIndex;
 use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
-use crate::health::{Claim, Trial};
+use crate::health::{Claim, HalfOpen};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
@@ -34,15 +34,15 @@ pub struct AttemptPlan {
     /// Where to.
     pub deployment: DeploymentIndex,
     /// The permits that it holds when it is a trial of a resting deployment.
-    pub trial: Trial,
+    pub half_open: HalfOpen,
     /// When it must have answered (a stream: its first content).
     pub ends: Millis,
     /// Whether `ends` is the caller's doing rather than the deployment's own limit.
-    pub ends_by_caller: bool,
+    pub ends_by_client: bool,
     /// Longest silence between a stream's events, milliseconds.
     pub silence_ms: u64,
     /// Whether that is the caller's doing.
-    pub silence_by_caller: bool,
+    pub silence_by_client: bool,
     /// When a stream must have ended.
     pub stream_ends: Millis,
     /// What must be granted before it begins.
@@ -108,7 +108,7 @@ pub struct Tried {
 
 /// One request's way.
 #[derive(Debug)]
-pub struct Walk {
+pub struct RoutePlan {
     controls: Controls,
     /// The budgets of its tags.
     tag_budgets: Vec<BudgetIndex>,
@@ -154,25 +154,25 @@ enum Step {
     Stop(GiveUp),
 }
 
-impl Walk {
+impl RoutePlan {
     /// Begins at `target`. `request_timeout_ms` of the config bounds the request unless it does.
     #[must_use]
-    pub fn new(snapshot: &Snapshot, target: Target, controls: Controls, now: Millis) -> Walk {
-        let mut walk = Walk::blank(snapshot, target.clone(), controls, now);
-        walk.enter(snapshot, target, None, now);
-        walk
+    pub fn new(snapshot: &Snapshot, target: Target, controls: Controls, now: Millis) -> RoutePlan {
+        let mut route_plan = RoutePlan::blank(snapshot, target.clone(), controls, now);
+        route_plan.enter(snapshot, target, None, now);
+        route_plan
     }
 
     /// The same, with the number that its attempts carry: different requests have different ones.
     #[must_use]
-    pub fn numbered(self, request: u64) -> Walk {
-        Walk { request, ..self }
+    pub fn numbered(self, request: u64) -> RoutePlan {
+        RoutePlan { request, ..self }
     }
 
-    fn blank(snapshot: &Snapshot, target: Target, controls: Controls, now: Millis) -> Walk {
+    fn blank(snapshot: &Snapshot, target: Target, controls: Controls, now: Millis) -> RoutePlan {
         let limit = controls.timeout_ms.or(snapshot.router.request_timeout_ms);
         let tags = controls.tags.as_deref().map_or(&[][..], |wish| &wish.any);
-        Walk {
+        RoutePlan {
             deadline: limit.map_or(Millis::NEVER, |ms| now.plus(ms)),
             tag_budgets: snapshot.budgets.of_tags(tags),
             controls,
@@ -206,10 +206,10 @@ impl Walk {
         target: Target,
         controls: Controls,
         now: Millis,
-    ) -> Walk {
-        let mut walk = Walk::blank(snapshot, target.clone(), controls, now);
-        walk.settle(snapshot, target, None, now);
-        walk
+    ) -> RoutePlan {
+        let mut route_plan = RoutePlan::blank(snapshot, target.clone(), controls, now);
+        route_plan.settle(snapshot, target, None, now);
+        route_plan
     }
 
     /// Begins where `name` leads; a name that means nothing begins at the first default fallback, if the
@@ -222,10 +222,10 @@ impl Walk {
         name: &str,
         controls: Controls,
         now: Millis,
-    ) -> Result<Walk, Vec<Box<str>>> {
-        let walk = Walk::preview_named(snapshot, name, controls, now)?;
-        snapshot.group(walk.target.group).budget.request(now);
-        Ok(walk)
+    ) -> Result<RoutePlan, Vec<Box<str>>> {
+        let route_plan = RoutePlan::preview_named(snapshot, name, controls, now)?;
+        snapshot.group(route_plan.target.group).budget.request(now);
+        Ok(route_plan)
     }
 
     /// The same, to be looked at only: nothing is counted.
@@ -234,10 +234,10 @@ impl Walk {
         name: &str,
         controls: Controls,
         now: Millis,
-    ) -> Result<Walk, Vec<Box<str>>> {
+    ) -> Result<RoutePlan, Vec<Box<str>>> {
         let nearest = match resolve(snapshot, name) {
             Resolved::Target(target) => {
-                return Ok(Walk::preview(snapshot, target, controls, now));
+                return Ok(RoutePlan::preview(snapshot, target, controls, now));
             }
             Resolved::Unknown(nearest) => nearest,
         };
@@ -251,11 +251,11 @@ impl Walk {
             Resolved::Unknown(_) => None,
         });
         let Some(target) = first else { return Err(nearest) };
-        let mut walk = Walk::preview(snapshot, target, controls, now);
+        let mut route_plan = RoutePlan::preview(snapshot, target, controls, now);
         let names = names.cloned();
-        walk.queue.extend(names.map(|name| queue::Waiting { name, overrides: None }));
-        walk.fallbacks = 1;
-        Ok(walk)
+        route_plan.queue.extend(names.map(|name| queue::Waiting { name, overrides: None }));
+        route_plan.fallbacks = 1;
+        Ok(route_plan)
     }
 
     /// The group that is being tried.
@@ -276,7 +276,7 @@ impl Walk {
         &self.tried
     }
 
-    /// The last failure in the group that the client asked for, and its place in [`Walk::tried`];
+    /// The last failure in the group that the client asked for, and its place in [`RoutePlan::tried`];
     /// a later one when that group was never tried.
     #[must_use]
     pub fn original_failure(&self) -> Option<(usize, &Tried)> {
@@ -348,7 +348,7 @@ impl Walk {
         }
     }
 
-    /// Takes the failure of the attempt that [`Walk::next`] asked for.
+    /// Takes the failure of the attempt that [`RoutePlan::next`] asked for.
     pub fn failed(&mut self, snapshot: &Snapshot, tried: Tried, now: Millis, chance: u64) {
         let failure = after::Failure {
             cause: tried.cause,
@@ -357,7 +357,7 @@ impl Walk {
             hint_ms: tried.hint_ms,
             half_open: tried.half_open,
         };
-        self.shun(snapshot, &failure);
+        self.exclude(snapshot, &failure);
         self.tried.push(tried);
         if self.fallbacks == 0 {
             self.first_group_tried = self.tried.len();
@@ -396,12 +396,12 @@ impl Walk {
             unix_ms: self.controls.unix_ms.saturating_add(now.since(self.started)),
             tag_budgets: &self.tag_budgets,
             tags: self.tags(snapshot, members),
-            heeds_checks: false,
+            heeds_probes: false,
             controls: &self.controls,
             request: self.request,
             ends: self.group_ends.min(self.deadline),
         };
-        if !snapshot.checks.routes() {
+        if !snapshot.probing.routes() {
             return selection;
         }
         selection.heeding(now, self.net || !self.has_fallback_left(snapshot))
@@ -409,10 +409,10 @@ impl Walk {
 
     /// Whether checks speak against everybody who could answer, and are therefore ignored.
     #[must_use]
-    pub fn ignores_checks(&self, snapshot: &Snapshot, now: Millis) -> bool {
-        snapshot.checks.routes() && {
+    pub fn ignores_probes(&self, snapshot: &Snapshot, now: Millis) -> bool {
+        snapshot.probing.routes() && {
             let selection = self.selection(snapshot, now);
-            !selection.heeds_checks && selection.all_unhealthy(now)
+            !selection.heeds_probes && selection.all_unhealthy(now)
         }
     }
 
@@ -430,13 +430,13 @@ impl Walk {
     fn pick(&mut self, snapshot: &Snapshot, now: Millis, chance: u64) -> Option<AttemptPlan> {
         let selection = self.selection(snapshot, now);
         let chosen = if self.net { Choice::None } else { select(&selection, now, chance) };
-        if let Choice::Deployment(deployment, trial) = chosen {
-            return Some(self.plan(snapshot, deployment, trial, now));
+        if let Choice::Deployment(deployment, half_open) = chosen {
+            return Some(self.plan(snapshot, deployment, half_open, now));
         }
         // Another group that is well comes before one that is not.
         if self.net || !self.has_fallback_left(snapshot) {
-            if let Choice::Deployment(deployment, trial) = least_bad(&selection, now) {
-                return Some(self.plan(snapshot, deployment, trial, now));
+            if let Choice::Deployment(deployment, half_open) = least_bad(&selection, now) {
+                return Some(self.plan(snapshot, deployment, half_open, now));
             }
         } else if selection.has_choice(now, true) && self.tried.len() == self.group_tried_from {
             self.passed.push((self.target.clone(), self.overrides));

@@ -1,10 +1,10 @@
 //! What follows a failure: another attempt in the group, a pause, another group, or the end.
 //!
-//! Called by [`Walk::failed`]. Always true: what the deployment can not mend is not repeated, a pause is
+//! Called by [`RoutePlan::failed`]. Always true: what the deployment can not mend is not repeated, a pause is
 //! never longer than what is left of the time, and repeated attempts are counted against the budgets
 //! of the request and of the group.
 
-use super::{GiveUp, Step, Walk};
+use super::{GiveUp, RoutePlan, Step};
 use crate::cause::{Cause, Retry};
 use crate::deployment::DeploymentIndex;
 use crate::health::RetryBudget;
@@ -41,9 +41,9 @@ pub(super) struct Moment<'s> {
     pub(super) chance: u64,
 }
 
-impl Walk {
+impl RoutePlan {
     /// Keeps this request from the deployment, and from all with the same credential where that failed.
-    pub(super) fn shun(&mut self, snapshot: &Snapshot, failure: &Failure) {
+    pub(super) fn exclude(&mut self, snapshot: &Snapshot, failure: &Failure) {
         let failed = snapshot.deployment(failure.deployment);
         let same_credential = matches!(failure.cause, Cause::Auth | Cause::Quota);
         let group = snapshot.group(self.target.group);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::time::Millis;
 
 /// How long a trial may keep its permit, beyond the attempt's own time.
-const TRIAL_GRACE_MS: u64 = 1_000;
+const HALF_OPEN_GRACE_MS: u64 = 1_000;
 /// Bits of a permit that count, so that no two that follow each other are equal.
 const COUNT_BITS: u32 = 16;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
@@ -19,16 +19,16 @@ pub struct Permit(u64);
 
 /// The permits that an attempt holds: none, unless it is a trial.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Trial {
+pub struct HalfOpen {
     /// The deployment's.
     pub own: Option<Permit>,
     /// Its credential's.
     pub credential: Option<Permit>,
 }
 
-impl Trial {
+impl HalfOpen {
     /// Not a trial.
-    pub const NONE: Trial = Trial { own: None, credential: None };
+    pub const NONE: HalfOpen = HalfOpen { own: None, credential: None };
 
     /// Whether the attempt is a trial.
     #[must_use]
@@ -39,9 +39,9 @@ impl Trial {
 
 /// The place of one permit: until when it is held, in milliseconds, and a count.
 #[derive(Debug, Default)]
-pub(super) struct TrialSlot(AtomicU64);
+pub(super) struct HalfOpenSlot(AtomicU64);
 
-impl TrialSlot {
+impl HalfOpenSlot {
     /// Whether nobody holds it at `now`.
     pub(super) fn is_free(&self, now: Millis) -> bool {
         self.0.load(Ordering::Relaxed) >> COUNT_BITS <= now.0
@@ -53,7 +53,7 @@ impl TrialSlot {
         if held >> COUNT_BITS > now.0 {
             return None;
         }
-        let until = now.plus(timeout_ms).plus(TRIAL_GRACE_MS).0.min(u64::MAX >> COUNT_BITS);
+        let until = now.plus(timeout_ms).plus(HALF_OPEN_GRACE_MS).0.min(u64::MAX >> COUNT_BITS);
         let taken = until << COUNT_BITS | (held.wrapping_add(1) & COUNT);
         let result = self.0.compare_exchange(held, taken, Ordering::Relaxed, Ordering::Relaxed);
         result.ok().map(|_| Permit(taken))
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn a_late_holder_does_not_free_its_successors_permit() {
-        let slot = TrialSlot::default();
+        let slot = HalfOpenSlot::default();
         let late = slot.take(Millis(0), 1_000);
         assert!(late.is_some() && slot.take(Millis(1_999), 1_000).is_none());
         let successor = slot.take(Millis(2_000), 1_000);

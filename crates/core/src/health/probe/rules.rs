@@ -4,7 +4,7 @@
 
 /// What holds for all checks. Sources of the defaults: the seed and the contract, section 3.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CheckSettings {
+pub struct ProbeSettings {
     /// Whether deployments are checked without being asked: `background_health_checks`.
     pub background: bool,
     /// The period of checks, milliseconds. 300 s.
@@ -37,9 +37,9 @@ pub struct CheckSettings {
     pub max_tokens_reasoning: Option<u32>,
 }
 
-impl Default for CheckSettings {
-    fn default() -> CheckSettings {
-        CheckSettings {
+impl Default for ProbeSettings {
+    fn default() -> ProbeSettings {
+        ProbeSettings {
             background: false,
             interval_ms: 300_000,
             concurrency: 16,
@@ -59,7 +59,7 @@ impl Default for CheckSettings {
     }
 }
 
-impl CheckSettings {
+impl ProbeSettings {
     /// How old a verdict may be before it means nothing, milliseconds.
     #[must_use]
     pub fn staleness_ms(&self) -> u64 {
@@ -94,7 +94,7 @@ fn nano(usd: f64) -> u64 {
     (usd * 1e9) as u64
 }
 
-impl CheckRules {
+impl ProbeRules {
     /// What checks of this deployment may cost a day, in units of 10^-9 USD.
     #[must_use]
     pub fn daily_budget_nano_usd(&self) -> Option<u64> {
@@ -104,7 +104,7 @@ impl CheckRules {
 
 /// What `model_info` says about the checks of one deployment.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct CheckRules {
+pub struct ProbeRules {
     /// Whether `model_info.mode` is written, rather than known from the price list or guessed.
     pub has_mode: bool,
     /// `health_check_model`.
@@ -141,12 +141,12 @@ mod tests {
 
     #[test]
     fn without_a_threshold_a_verdict_lasts_two_intervals() {
-        let mut settings = CheckSettings { interval_ms: 60_000, ..CheckSettings::default() };
+        let mut settings = ProbeSettings { interval_ms: 60_000, ..ProbeSettings::default() };
         assert_eq!(settings.staleness_ms(), 120_000);
         settings.staleness_ms = Some(90_000);
         assert_eq!(settings.staleness_ms(), 90_000);
         assert_eq!(
-            (CheckSettings::default().interval_ms, CheckSettings::default().timeout_ms),
+            (ProbeSettings::default().interval_ms, ProbeSettings::default().timeout_ms),
             (300_000, 60_000)
         );
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::DeploymentIndex;
-use hale_core::health::check::{
-    Checked, Ended, Finding, ProbeLimits, Schedule, Start, Status, Subject,
+use hale_core::health::probe::{
+    Ended, Finding, ProbeLimits, ProbeResult, Schedule, Start, Status, Subject,
 };
-use hale_core::health::{AttemptRef, Evidence, FailureCount, Measured, Standing, Trial};
+use hale_core::health::{AttemptRef, Evidence, FailureCount, HalfOpen, Measured, Standing};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 
@@ -79,7 +79,7 @@ fn run(snapshot: &Snapshot, seed: u64, scenario: Scenario, life: Life<'_>) -> Ru
     while now < until {
         while let Some(at) = under_way.iter().position(|(ends, ..)| *ends <= now) {
             let (ended, started, start, finding) = under_way.swap_remove(at);
-            let probe = Arc::new(Checked {
+            let probe = Arc::new(ProbeResult {
                 started: Millis(started),
                 ended: Millis(ended),
                 finding,
@@ -128,8 +128,8 @@ fn run(snapshot: &Snapshot, seed: u64, scenario: Scenario, life: Life<'_>) -> Ru
 
 fn world(count: usize, interval_s: u64) -> Snapshot {
     let mut snapshot = snapshot(&[("g", count)], "");
-    snapshot.checks.background = true;
-    snapshot.checks.interval_ms = interval_s * 1_000;
+    snapshot.probing.background = true;
+    snapshot.probing.interval_ms = interval_s * 1_000;
     snapshot
 }
 
@@ -244,7 +244,7 @@ fn paid_probes_stay_within_the_budget_and_places_are_never_exceeded() {
     for seed in 0..2 {
         let mut snapshot = world(50, 30);
         // A thousand checks a day, and there would be 144,000.
-        snapshot.checks.daily_budget_usd = Some(1e-3);
+        snapshot.probing.daily_budget_usd = Some(1e-3);
         let silent = |index: u32, _| {
             if index.is_multiple_of(2) { Doing::IsSilent } else { Doing::Works }
         };
@@ -269,7 +269,7 @@ fn every_deployment_is_probed_again_however_many_are_silent() {
     };
     run(&snapshot, 11, Scenario { lost: 0, until: 5 * HOUR_MS, nano_usd: 0 }, &heals);
     let well = |one: &std::sync::Arc<hale_core::deployment::Deployment>| {
-        one.state.checks().standing().0 == Status::Healthy
+        one.state.probes().standing().0 == Status::Healthy
     };
     assert!(snapshot.deployments.iter().all(well));
 }
@@ -370,7 +370,7 @@ fn no_probe_is_sent_where_traffic_proved_health_within_the_interval() {
 }
 
 fn attempt_at(now: u64) -> AttemptRef {
-    AttemptRef { started: Millis(now), request: 1, trial: Trial::NONE }
+    AttemptRef { started: Millis(now), request: 1, half_open: HalfOpen::NONE }
 }
 
 #[test]
@@ -383,7 +383,7 @@ fn two_thousand_are_probed_all_over_the_interval_and_never_more_than_sixteen_tog
                 Doing::Works
             });
         assert!(run.most_under_way <= 16, "seed {seed}: {}", run.most_under_way);
-        let counts = snapshot.deployments.iter().map(|one| one.state.checks().count());
+        let counts = snapshot.deployments.iter().map(|one| one.state.probes().count());
         let (least, most) = counts.fold((u64::MAX, 0), |(a, b), n| (a.min(n), b.max(n)));
         assert!((3..=6).contains(&least) && most <= 6, "seed {seed}: {least} to {most}");
         // The first ones are spread over half a minute, those of later periods over the whole of it.

@@ -2,10 +2,10 @@
 //!
 //! Called by the simulator after each step and by the property tests. Always true: looking changes nothing.
 
-use super::{MAX_ATTEMPTS, Walk};
+use super::{MAX_ATTEMPTS, RoutePlan};
 use crate::snapshot::Snapshot;
 
-impl Walk {
+impl RoutePlan {
     /// The rule that the plan breaks, as text, if it breaks one.
     ///
     /// # Errors
@@ -42,29 +42,33 @@ fn are_distinct<T: PartialEq>(list: &[T]) -> bool {
 mod tests {
     use super::*;
     use crate::route::controls::Controls;
-    use crate::route::walk::fixture::snapshot;
+    use crate::route::route_plan::fixture::snapshot;
     use crate::time::Millis;
 
     #[test]
     fn a_plan_that_contradicts_itself_breaks_an_invariant() {
         let snapshot = snapshot();
-        let broken = |spoil: fn(&mut Walk)| {
+        let broken = |spoil: fn(&mut RoutePlan)| {
             let now = Millis(5);
-            let mut walk = Walk::named(&snapshot, "g", Controls::default(), now).unwrap();
-            assert_eq!(walk.check_invariants(&snapshot), Ok(()));
-            spoil(&mut walk);
-            walk.check_invariants(&snapshot).unwrap_err()
+            let mut route_plan =
+                RoutePlan::named(&snapshot, "g", Controls::default(), now).unwrap();
+            assert_eq!(route_plan.check_invariants(&snapshot), Ok(()));
+            spoil(&mut route_plan);
+            route_plan.check_invariants(&snapshot).unwrap_err()
         };
         for (rule, spoil) in [
-            ("what was repeated was tried", (|walk| walk.retries = 1) as fn(&mut Walk)),
-            ("a group is visited once", |walk| {
-                walk.visited.push(walk.target.clone());
-                walk.fallbacks = 1;
+            (
+                "what was repeated was tried",
+                (|route_plan| route_plan.retries = 1) as fn(&mut RoutePlan),
+            ),
+            ("a group is visited once", |route_plan| {
+                route_plan.visited.push(route_plan.target.clone());
+                route_plan.fallbacks = 1;
             }),
-            ("fallbacks are bounded", |walk| walk.fallbacks = 99),
-            ("the deadline is not before the start", |walk| walk.deadline = Millis(4)),
-            ("who is avoided exists", |walk| {
-                walk.avoid.push(crate::deployment::DeploymentIndex(99));
+            ("fallbacks are bounded", |route_plan| route_plan.fallbacks = 99),
+            ("the deadline is not before the start", |route_plan| route_plan.deadline = Millis(4)),
+            ("who is avoided exists", |route_plan| {
+                route_plan.avoid.push(crate::deployment::DeploymentIndex(99));
             }),
         ] {
             let said = broken(spoil);

@@ -1,33 +1,33 @@
 use super::fixture::snapshot;
 use super::*;
-use crate::health::{Evidence, OperatorAction, Surroundings};
+use crate::health::{Evidence, FailureContext, OperatorAction};
 
 const A: DeploymentIndex = DeploymentIndex(0);
 const B: DeploymentIndex = DeploymentIndex(1);
 const F: DeploymentIndex = DeploymentIndex(2);
 const LONE: DeploymentIndex = DeploymentIndex(4);
 
-fn start(snapshot: &Snapshot, name: &str, controls: Controls) -> Walk {
+fn start(snapshot: &Snapshot, name: &str, controls: Controls) -> RoutePlan {
     let Resolved::Target(target) = resolve(snapshot, name) else { panic!("{name}") };
-    Walk::new(snapshot, target, controls, Millis(0))
+    RoutePlan::new(snapshot, target, controls, Millis(0))
 }
 
-fn attempt(walk: &mut Walk, snapshot: &Snapshot, now: u64) -> AttemptPlan {
-    match walk.next(snapshot, Millis(now), 0) {
+fn attempt(route_plan: &mut RoutePlan, snapshot: &Snapshot, now: u64) -> AttemptPlan {
+    match route_plan.next(snapshot, Millis(now), 0) {
         Next::Attempt(plan) => plan,
         other => panic!("expected an attempt, got {other:?}"),
     }
 }
 
 fn fail_with(
-    walk: &mut Walk,
+    route_plan: &mut RoutePlan,
     snapshot: &Snapshot,
     plan: AttemptPlan,
     cause: Cause,
     hint: Option<u64>,
 ) {
     let tried = Tried {
-        group: walk.target().name(snapshot).into(),
+        group: route_plan.target().name(snapshot).into(),
         deployment: plan.deployment,
         status: None,
         cause,
@@ -35,55 +35,56 @@ fn fail_with(
         ms: 1,
         resent: false,
         hint_ms: hint,
-        half_open: plan.trial.is_held(),
+        half_open: plan.half_open.is_held(),
     };
-    walk.failed(snapshot, tried, Millis(1), 250);
+    route_plan.failed(snapshot, tried, Millis(1), 250);
 }
 
-fn fail(walk: &mut Walk, snapshot: &Snapshot, plan: AttemptPlan, cause: Cause) {
-    fail_with(walk, snapshot, plan, cause, None);
+fn fail(route_plan: &mut RoutePlan, snapshot: &Snapshot, plan: AttemptPlan, cause: Cause) {
+    fail_with(route_plan, snapshot, plan, cause, None);
 }
 
 #[test]
 fn a_failure_moves_to_the_sibling_at_once_then_to_the_fallback() {
     let snapshot = snapshot();
-    let mut walk = start(&snapshot, "g", Controls { num_retries: Some(1), ..Controls::default() });
-    let first = attempt(&mut walk, &snapshot, 1);
+    let mut route_plan =
+        start(&snapshot, "g", Controls { num_retries: Some(1), ..Controls::default() });
+    let first = attempt(&mut route_plan, &snapshot, 1);
     assert_eq!(first.deployment, A);
-    fail(&mut walk, &snapshot, first, Cause::ServerError);
-    let second = attempt(&mut walk, &snapshot, 1);
+    fail(&mut route_plan, &snapshot, first, Cause::ServerError);
+    let second = attempt(&mut route_plan, &snapshot, 1);
     assert_eq!(second.deployment, B);
-    fail(&mut walk, &snapshot, second, Cause::ServerError);
-    let third = attempt(&mut walk, &snapshot, 1);
+    fail(&mut route_plan, &snapshot, second, Cause::ServerError);
+    let third = attempt(&mut route_plan, &snapshot, 1);
     assert_eq!(third.deployment, F);
-    assert_eq!((walk.retries(), walk.fallbacks()), (1, 1));
-    assert_eq!(walk.target().name(&snapshot), "fallback");
+    assert_eq!((route_plan.retries(), route_plan.fallbacks()), (1, 1));
+    assert_eq!(route_plan.target().name(&snapshot), "fallback");
 }
 
 #[test]
 fn a_lone_deployment_is_retried_after_a_pause_but_not_after_the_last_attempt() {
     let snapshot = snapshot();
-    let mut walk = start(&snapshot, "lone", Controls::default());
+    let mut route_plan = start(&snapshot, "lone", Controls::default());
     for _ in 0..2 {
-        let plan = attempt(&mut walk, &snapshot, 1);
+        let plan = attempt(&mut route_plan, &snapshot, 1);
         assert_eq!(plan.deployment, LONE);
-        fail(&mut walk, &snapshot, plan, Cause::ServerError);
-        assert!(matches!(walk.next(&snapshot, Millis(1), 0), Next::Pause(250)));
+        fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
+        assert!(matches!(route_plan.next(&snapshot, Millis(1), 0), Next::Pause(250)));
     }
-    let last = attempt(&mut walk, &snapshot, 1);
-    fail(&mut walk, &snapshot, last, Cause::ServerError);
-    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
-    assert_eq!(walk.tried().len(), 3);
-    assert_eq!(walk.retries(), 2);
+    let last = attempt(&mut route_plan, &snapshot, 1);
+    fail(&mut route_plan, &snapshot, last, Cause::ServerError);
+    assert_eq!(route_plan.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
+    assert_eq!(route_plan.tried().len(), 3);
+    assert_eq!(route_plan.retries(), 2);
 }
 
 #[test]
 fn a_providers_hint_is_the_pause_when_it_fits_the_deadline() {
     let snapshot = snapshot();
-    let mut walk = start(&snapshot, "lone", Controls::default());
-    let plan = attempt(&mut walk, &snapshot, 1);
-    fail_with(&mut walk, &snapshot, plan, Cause::RateLimited, Some(2_000));
-    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::Pause(2_000));
+    let mut route_plan = start(&snapshot, "lone", Controls::default());
+    let plan = attempt(&mut route_plan, &snapshot, 1);
+    fail_with(&mut route_plan, &snapshot, plan, Cause::RateLimited, Some(2_000));
+    assert_eq!(route_plan.next(&snapshot, Millis(1), 0), Next::Pause(2_000));
     let mut hurried =
         start(&snapshot, "lone", Controls { timeout_ms: Some(1_500), ..Controls::default() });
     let plan = attempt(&mut hurried, &snapshot, 1);
@@ -100,10 +101,10 @@ fn a_failure_that_only_the_client_can_fix_is_not_retried_in_the_group() {
         (Cause::ContentPolicy, false),
         (Cause::ClientClosed, false),
     ] {
-        let mut walk = start(&snapshot, "g", Controls::default());
-        let plan = attempt(&mut walk, &snapshot, 1);
-        fail(&mut walk, &snapshot, plan, cause);
-        match walk.next(&snapshot, Millis(1), 0) {
+        let mut route_plan = start(&snapshot, "g", Controls::default());
+        let plan = attempt(&mut route_plan, &snapshot, 1);
+        fail(&mut route_plan, &snapshot, plan, cause);
+        match route_plan.next(&snapshot, Millis(1), 0) {
             Next::Attempt(next) => assert!(moves_on && next.deployment == F, "{cause:?}"),
             Next::GiveUp(GiveUp::Exhausted(_)) => assert!(!moves_on, "{cause:?}"),
             other => panic!("{cause:?}: {other:?}"),
@@ -114,31 +115,32 @@ fn a_failure_that_only_the_client_can_fix_is_not_retried_in_the_group() {
 #[test]
 fn a_refused_credential_moves_on_without_costing_a_retry() {
     let snapshot = snapshot();
-    let mut walk = start(&snapshot, "g", Controls { num_retries: Some(0), ..Controls::default() });
-    let plan = attempt(&mut walk, &snapshot, 1);
-    fail(&mut walk, &snapshot, plan, Cause::Auth);
-    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, B);
+    let mut route_plan =
+        start(&snapshot, "g", Controls { num_retries: Some(0), ..Controls::default() });
+    let plan = attempt(&mut route_plan, &snapshot, 1);
+    fail(&mut route_plan, &snapshot, plan, Cause::Auth);
+    assert_eq!(attempt(&mut route_plan, &snapshot, 1).deployment, B);
 }
 
 #[test]
 fn a_retry_that_finds_no_member_is_not_counted() {
     let snapshot = snapshot();
-    let mut walk = start(&snapshot, "g", Controls::default());
-    let plan = attempt(&mut walk, &snapshot, 1);
-    fail(&mut walk, &snapshot, plan, Cause::ServerError);
-    assert_eq!(walk.retries(), 1);
+    let mut route_plan = start(&snapshot, "g", Controls::default());
+    let plan = attempt(&mut route_plan, &snapshot, 1);
+    fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
+    assert_eq!(route_plan.retries(), 1);
     snapshot.deployment(B).apply(Millis(1), &Evidence::Operator(OperatorAction::Disable));
-    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, F);
-    assert_eq!((walk.retries(), walk.fallbacks()), (0, 1));
+    assert_eq!(attempt(&mut route_plan, &snapshot, 1).deployment, F);
+    assert_eq!((route_plan.retries(), route_plan.fallbacks()), (0, 1));
 }
 
 #[test]
 fn a_timeout_is_not_repeated_on_the_same_deployment() {
     let snapshot = snapshot();
-    let mut walk = start(&snapshot, "lone", Controls::default());
-    let plan = attempt(&mut walk, &snapshot, 1);
-    fail(&mut walk, &snapshot, plan, Cause::Timeout);
-    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
+    let mut route_plan = start(&snapshot, "lone", Controls::default());
+    let plan = attempt(&mut route_plan, &snapshot, 1);
+    fail(&mut route_plan, &snapshot, plan, Cause::Timeout);
+    assert_eq!(route_plan.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
 }
 
 #[test]
@@ -147,15 +149,15 @@ fn fallback_cycles_end_and_every_group_is_visited_once() {
     snapshot.router.fallbacks.insert("fallback".into(), vec!["g".into(), "lone".into()]);
     snapshot.router.fallbacks.insert("lone".into(), vec!["g".into(), "fallback".into()]);
     let controls = Controls { num_retries: Some(0), ..Controls::default() };
-    let mut walk = start(&snapshot, "g", controls);
+    let mut route_plan = start(&snapshot, "g", controls);
     let mut seen = Vec::new();
-    while let Next::Attempt(plan) = walk.next(&snapshot, Millis(1), 0) {
+    while let Next::Attempt(plan) = route_plan.next(&snapshot, Millis(1), 0) {
         seen.push(plan.deployment);
-        fail(&mut walk, &snapshot, plan, Cause::ServerError);
+        fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
     }
     assert_eq!(seen, vec![A, F, LONE]);
-    assert_eq!(walk.original_failure().unwrap().1.deployment, A);
-    assert_eq!(walk.fallbacks(), 2);
+    assert_eq!(route_plan.original_failure().unwrap().1.deployment, A);
+    assert_eq!(route_plan.fallbacks(), 2);
 }
 
 #[test]
@@ -166,18 +168,21 @@ fn clients_choose_or_forbid_fallbacks() {
         fallbacks: Some(vec!["nothing".into(), "lone".into()]),
         ..Controls::default()
     };
-    let mut walk = start(&snapshot, "g", own);
-    let plan = attempt(&mut walk, &snapshot, 1);
-    fail(&mut walk, &snapshot, plan, Cause::ServerError);
-    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, LONE);
+    let mut route_plan = start(&snapshot, "g", own);
+    let plan = attempt(&mut route_plan, &snapshot, 1);
+    fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
+    assert_eq!(attempt(&mut route_plan, &snapshot, 1).deployment, LONE);
     for controls in [
         Controls { disable_fallbacks: true, num_retries: Some(0), ..Controls::default() },
         Controls { max_fallbacks: Some(0), num_retries: Some(0), ..Controls::default() },
     ] {
-        let mut walk = start(&snapshot, "g", controls);
-        let plan = attempt(&mut walk, &snapshot, 1);
-        fail(&mut walk, &snapshot, plan, Cause::ServerError);
-        assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
+        let mut route_plan = start(&snapshot, "g", controls);
+        let plan = attempt(&mut route_plan, &snapshot, 1);
+        fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
+        assert_eq!(
+            route_plan.next(&snapshot, Millis(1), 0),
+            Next::GiveUp(GiveUp::Exhausted(vec![]))
+        );
     }
 }
 
@@ -185,59 +190,59 @@ fn clients_choose_or_forbid_fallbacks() {
 fn a_deadline_is_shared_with_the_fallback_and_then_final() {
     let snapshot = snapshot();
     let controls = Controls { timeout_ms: Some(1_000), ..Controls::default() };
-    let mut walk = start(&snapshot, "g", controls);
-    let plan = attempt(&mut walk, &snapshot, 0);
+    let mut route_plan = start(&snapshot, "g", controls);
+    let plan = attempt(&mut route_plan, &snapshot, 0);
     assert_eq!(plan.ends, Millis(600));
-    assert!(plan.ends_by_caller);
-    fail(&mut walk, &snapshot, plan, Cause::ClientTimeout);
-    let plan = attempt(&mut walk, &snapshot, 600);
+    assert!(plan.ends_by_client);
+    fail(&mut route_plan, &snapshot, plan, Cause::ClientTimeout);
+    let plan = attempt(&mut route_plan, &snapshot, 600);
     assert_eq!((plan.deployment, plan.ends), (F, Millis(1_000)));
-    assert_eq!(walk.next(&snapshot, Millis(1_000), 0), Next::GiveUp(GiveUp::Deadline));
+    assert_eq!(route_plan.next(&snapshot, Millis(1_000), 0), Next::GiveUp(GiveUp::Deadline));
 }
 
 #[test]
 fn an_attempts_own_limit_comes_from_the_deployment_then_the_router() {
     let mut snapshot = snapshot();
     snapshot.router.stream_timeout_ms = Some(7_000);
-    let mut walk = start(&snapshot, "lone", Controls { stream: true, ..Controls::default() });
-    let plan = attempt(&mut walk, &snapshot, 0);
-    assert_eq!((plan.ends, plan.silence_ms, plan.ends_by_caller), (Millis(7_000), 7_000, false));
-    let mut walk = start(&snapshot, "lone", Controls::default());
-    assert_eq!(attempt(&mut walk, &snapshot, 0).ends, Millis(600_000));
+    let mut route_plan = start(&snapshot, "lone", Controls { stream: true, ..Controls::default() });
+    let plan = attempt(&mut route_plan, &snapshot, 0);
+    assert_eq!((plan.ends, plan.silence_ms, plan.ends_by_client), (Millis(7_000), 7_000, false));
+    let mut route_plan = start(&snapshot, "lone", Controls::default());
+    assert_eq!(attempt(&mut route_plan, &snapshot, 0).ends, Millis(600_000));
 }
 
 #[test]
 fn an_id_calls_that_deployment_and_no_other() {
     let snapshot = snapshot();
-    let mut walk = start(&snapshot, "g-b", Controls::default());
-    let plan = attempt(&mut walk, &snapshot, 1);
+    let mut route_plan = start(&snapshot, "g-b", Controls::default());
+    let plan = attempt(&mut route_plan, &snapshot, 1);
     assert_eq!(plan.deployment, B);
-    fail(&mut walk, &snapshot, plan, Cause::Auth);
-    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
+    fail(&mut route_plan, &snapshot, plan, Cause::Auth);
+    assert_eq!(route_plan.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
 }
 
 #[test]
 fn unknown_names_take_the_default_fallback_openly() {
     let mut snapshot = snapshot();
-    assert!(Walk::named(&snapshot, "?", Controls::default(), Millis(0)).is_err());
+    assert!(RoutePlan::named(&snapshot, "?", Controls::default(), Millis(0)).is_err());
     snapshot.router.default_fallbacks = vec!["missing".into(), "lone".into()];
-    let walk = Walk::named(&snapshot, "?", Controls::default(), Millis(0)).unwrap();
+    let route_plan = RoutePlan::named(&snapshot, "?", Controls::default(), Millis(0)).unwrap();
     let none = Controls { max_fallbacks: Some(0), ..Controls::default() };
-    assert!(Walk::named(&snapshot, "?", none, Millis(0)).is_err());
-    assert_eq!((walk.target().name(&snapshot), walk.fallbacks()), ("lone", 1));
+    assert!(RoutePlan::named(&snapshot, "?", none, Millis(0)).is_err());
+    assert_eq!((route_plan.target().name(&snapshot), route_plan.fallbacks()), ("lone", 1));
 }
 
 #[test]
 fn attempts_are_bounded_whatever_is_requested() {
     let snapshot = snapshot();
-    let mut walk =
+    let mut route_plan =
         start(&snapshot, "g", Controls { num_retries: Some(1000), ..Controls::default() });
     let mut attempts = 0;
     loop {
-        match walk.next(&snapshot, Millis(1), 0) {
+        match route_plan.next(&snapshot, Millis(1), 0) {
             Next::Attempt(plan) => {
                 attempts += 1;
-                fail(&mut walk, &snapshot, plan, Cause::ServerError);
+                fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
             }
             Next::Pause(_) => {}
             Next::GiveUp(_) => break,
@@ -249,14 +254,14 @@ fn attempts_are_bounded_whatever_is_requested() {
 #[test]
 fn a_hint_is_not_waited_for_after_siblings_were_tried() {
     let snapshot = snapshot();
-    let mut walk =
+    let mut route_plan =
         start(&snapshot, "g", Controls { disable_fallbacks: true, ..Controls::default() });
     for expected in [A, B] {
-        let plan = attempt(&mut walk, &snapshot, 1);
+        let plan = attempt(&mut route_plan, &snapshot, 1);
         assert_eq!(plan.deployment, expected);
-        fail_with(&mut walk, &snapshot, plan, Cause::RateLimited, Some(2_000));
+        fail_with(&mut route_plan, &snapshot, plan, Cause::RateLimited, Some(2_000));
     }
-    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
+    assert_eq!(route_plan.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
 }
 
 #[test]
@@ -265,14 +270,14 @@ fn a_timed_out_or_refused_deployment_is_not_retried_even_after_a_pause() {
     let controls =
         Controls { num_retries: Some(3), disable_fallbacks: true, ..Controls::default() };
     for lasting in [Cause::Timeout, Cause::Auth] {
-        let mut walk = start(&snapshot, "g", controls.clone());
-        let first = attempt(&mut walk, &snapshot, 1);
-        fail(&mut walk, &snapshot, first, lasting);
+        let mut route_plan = start(&snapshot, "g", controls.clone());
+        let first = attempt(&mut route_plan, &snapshot, 1);
+        fail(&mut route_plan, &snapshot, first, lasting);
         for round in 0..2 {
-            let plan = attempt(&mut walk, &snapshot, 1);
+            let plan = attempt(&mut route_plan, &snapshot, 1);
             assert_ne!(plan.deployment, first.deployment, "{lasting:?}, round {round}");
-            fail(&mut walk, &snapshot, plan, Cause::ServerError);
-            assert!(matches!(walk.next(&snapshot, Millis(1), 0), Next::Pause(_)));
+            fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
+            assert!(matches!(route_plan.next(&snapshot, Millis(1), 0), Next::Pause(_)));
         }
     }
 }
@@ -281,28 +286,28 @@ fn a_timed_out_or_refused_deployment_is_not_retried_even_after_a_pause() {
 fn a_timeout_leaves_the_sibling_that_failed_before_its_retry() {
     let snapshot = snapshot();
     let controls = Controls { disable_fallbacks: true, ..Controls::default() };
-    let mut walk = start(&snapshot, "g", controls);
-    let first = attempt(&mut walk, &snapshot, 1);
-    fail(&mut walk, &snapshot, first, Cause::ServerError);
-    let second = attempt(&mut walk, &snapshot, 1);
-    fail(&mut walk, &snapshot, second, Cause::Timeout);
-    assert!(matches!(walk.next(&snapshot, Millis(1), 0), Next::Pause(_)));
-    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, first.deployment);
+    let mut route_plan = start(&snapshot, "g", controls);
+    let first = attempt(&mut route_plan, &snapshot, 1);
+    fail(&mut route_plan, &snapshot, first, Cause::ServerError);
+    let second = attempt(&mut route_plan, &snapshot, 1);
+    fail(&mut route_plan, &snapshot, second, Cause::Timeout);
+    assert!(matches!(route_plan.next(&snapshot, Millis(1), 0), Next::Pause(_)));
+    assert_eq!(attempt(&mut route_plan, &snapshot, 1).deployment, first.deployment);
 }
 
 #[test]
 fn the_operators_limit_for_requests_counts_against_the_deployment() {
     let mut snapshot = snapshot();
     snapshot.router.request_timeout_ms = Some(1_000);
-    let mut walk = start(&snapshot, "lone", Controls::default());
-    let plan = attempt(&mut walk, &snapshot, 0);
-    assert_eq!((plan.ends, plan.ends_by_caller), (Millis(1_000), false));
+    let mut route_plan = start(&snapshot, "lone", Controls::default());
+    let plan = attempt(&mut route_plan, &snapshot, 0);
+    assert_eq!((plan.ends, plan.ends_by_client), (Millis(1_000), false));
 }
 
 #[test]
 fn a_refusal_names_every_group_beginning_with_the_requested_one() {
     let snapshot = snapshot();
-    let around = Surroundings {
+    let context = FailureContext {
         has_sibling: true,
         has_fallback: false,
         cooldown_ms: 5_000,
@@ -315,18 +320,18 @@ fn a_refusal_names_every_group_beginning_with_the_requested_one() {
         let at = crate::health::AttemptRef {
             started: Millis(0),
             request: 1,
-            trial: crate::health::Trial::NONE,
+            half_open: crate::health::HalfOpen::NONE,
         };
         let failure = crate::health::Failure {
             hint_ms: Some(60_000),
             ..crate::health::Failure::of(Cause::RateLimited)
         };
-        let evidence = Evidence::Failed { attempt: at, failure, model: "", around: &around };
+        let evidence = Evidence::Failed { attempt: at, failure, model: "", context: &context };
         let events = snapshot.deployment(index).apply(Millis(0), &evidence);
         assert!(events.cooldown_change().is_some());
     }
-    let mut walk = start(&snapshot, "g", Controls::default());
-    let Next::GiveUp(GiveUp::Refused(refused)) = walk.next(&snapshot, Millis(1), 0) else {
+    let mut route_plan = start(&snapshot, "g", Controls::default());
+    let Next::GiveUp(GiveUp::Refused(refused)) = route_plan.next(&snapshot, Millis(1), 0) else {
         panic!("tried")
     };
     let groups: Vec<(&str, usize)> =
@@ -338,12 +343,12 @@ fn a_refusal_names_every_group_beginning_with_the_requested_one() {
 fn a_short_deadline_still_gives_the_first_group_its_share() {
     let snapshot = snapshot();
     let controls = Controls { timeout_ms: Some(50), ..Controls::default() };
-    let mut walk = start(&snapshot, "g", controls);
-    assert_eq!(attempt(&mut walk, &snapshot, 0).ends, Millis(30));
+    let mut route_plan = start(&snapshot, "g", controls);
+    assert_eq!(attempt(&mut route_plan, &snapshot, 0).ends, Millis(30));
 }
 
-fn rest(snapshot: &Snapshot, index: DeploymentIndex, cause: Cause, hint_ms: Option<u64>) {
-    let around = Surroundings {
+fn cooldown(snapshot: &Snapshot, index: DeploymentIndex, cause: Cause, hint_ms: Option<u64>) {
+    let context = FailureContext {
         has_sibling: true,
         has_fallback: true,
         cooldown_ms: 60_000,
@@ -356,10 +361,10 @@ fn rest(snapshot: &Snapshot, index: DeploymentIndex, cause: Cause, hint_ms: Opti
         let at = crate::health::AttemptRef {
             started: Millis(0),
             request,
-            trial: crate::health::Trial::NONE,
+            half_open: crate::health::HalfOpen::NONE,
         };
         let failure = crate::health::Failure { hint_ms, ..crate::health::Failure::of(cause) };
-        let evidence = Evidence::Failed { attempt: at, failure, model: "", around: &around };
+        let evidence = Evidence::Failed { attempt: at, failure, model: "", context: &context };
         snapshot.deployment(index).apply(Millis(0), &evidence);
     }
 }
@@ -367,28 +372,31 @@ fn rest(snapshot: &Snapshot, index: DeploymentIndex, cause: Cause, hint_ms: Opti
 #[test]
 fn healthy_groups_come_first_and_unhealthy_ones_last() {
     let snapshot = snapshot();
-    rest(&snapshot, A, Cause::ServerError, None);
-    rest(&snapshot, B, Cause::ServerError, None);
+    cooldown(&snapshot, A, Cause::ServerError, None);
+    cooldown(&snapshot, B, Cause::ServerError, None);
     let controls = Controls { num_retries: Some(0), ..Controls::default() };
-    let mut walk = start(&snapshot, "g", controls);
-    let first = attempt(&mut walk, &snapshot, 1);
-    assert_eq!((first.deployment, walk.fallbacks()), (F, 1));
-    fail(&mut walk, &snapshot, first, Cause::ServerError);
-    let last = attempt(&mut walk, &snapshot, 1);
-    assert!([A, B].contains(&last.deployment) && last.trial.is_held(), "the net, by one request");
-    fail(&mut walk, &snapshot, last, Cause::ServerError);
-    assert_eq!(walk.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
-    assert_eq!(walk.tried().len(), 2);
+    let mut route_plan = start(&snapshot, "g", controls);
+    let first = attempt(&mut route_plan, &snapshot, 1);
+    assert_eq!((first.deployment, route_plan.fallbacks()), (F, 1));
+    fail(&mut route_plan, &snapshot, first, Cause::ServerError);
+    let last = attempt(&mut route_plan, &snapshot, 1);
+    assert!(
+        [A, B].contains(&last.deployment) && last.half_open.is_held(),
+        "the net, by one request"
+    );
+    fail(&mut route_plan, &snapshot, last, Cause::ServerError);
+    assert_eq!(route_plan.next(&snapshot, Millis(1), 0), Next::GiveUp(GiveUp::Exhausted(vec![])));
+    assert_eq!(route_plan.tried().len(), 2);
 }
 
 #[test]
 fn the_safety_net_respects_a_providers_time() {
     let snapshot = snapshot();
-    rest(&snapshot, A, Cause::RateLimited, Some(60_000));
-    rest(&snapshot, B, Cause::ServerError, None);
+    cooldown(&snapshot, A, Cause::RateLimited, Some(60_000));
+    cooldown(&snapshot, B, Cause::ServerError, None);
     let controls = Controls { disable_fallbacks: true, ..Controls::default() };
-    let mut walk = start(&snapshot, "g", controls);
-    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, B);
+    let mut route_plan = start(&snapshot, "g", controls);
+    assert_eq!(attempt(&mut route_plan, &snapshot, 1).deployment, B);
 }
 
 #[test]
@@ -398,13 +406,13 @@ fn repeated_attempts_have_a_budget_and_first_moves_are_free() {
         Controls { num_retries: Some(2), disable_fallbacks: true, ..Controls::default() };
     let mut counts = Vec::new();
     for _ in 0..100 {
-        let mut walk = start(&snapshot, "g", controls.clone());
+        let mut route_plan = start(&snapshot, "g", controls.clone());
         let mut attempts = 0;
         loop {
-            match walk.next(&snapshot, Millis(1), 0) {
+            match route_plan.next(&snapshot, Millis(1), 0) {
                 Next::Attempt(plan) => {
                     attempts += 1;
-                    fail(&mut walk, &snapshot, plan, Cause::ServerError);
+                    fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
                 }
                 Next::Pause(_) => {}
                 Next::GiveUp(_) => break,
@@ -427,15 +435,17 @@ fn a_later_tier_is_free_and_a_paused_tier_is_passed() {
     }
     snapshot.groups[0].has_tiers = true;
     let controls = Controls { num_retries: Some(0), ..Controls::default() };
-    let mut walk = start(&snapshot, "g", controls.clone());
-    let first = attempt(&mut walk, &snapshot, 1);
+    let mut route_plan = start(&snapshot, "g", controls.clone());
+    let first = attempt(&mut route_plan, &snapshot, 1);
     assert_eq!(first.deployment, A);
-    fail(&mut walk, &snapshot, first, Cause::Timeout);
-    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, B);
+    fail(&mut route_plan, &snapshot, first, Cause::Timeout);
+    assert_eq!(attempt(&mut route_plan, &snapshot, 1).deployment, B);
     snapshot.deployment(A).apply(Millis(0), &Evidence::Operator(OperatorAction::Disable));
     for chance in 0..20 {
-        let mut walk = start(&snapshot, "g", controls.clone());
-        let Next::Attempt(plan) = walk.next(&snapshot, Millis(1), chance) else { panic!("none") };
+        let mut route_plan = start(&snapshot, "g", controls.clone());
+        let Next::Attempt(plan) = route_plan.next(&snapshot, Millis(1), chance) else {
+            panic!("none")
+        };
         assert_eq!(plan.deployment, B);
     }
 }
@@ -450,23 +460,23 @@ fn a_refused_credential_is_not_tried_at_another_deployment() {
         deployment.credential.id = Some(id);
         deployment.credential.shared = Some(shared.clone());
     }
-    let mut walk = start(&snapshot, "g", Controls::default());
-    let plan = attempt(&mut walk, &snapshot, 1);
-    fail(&mut walk, &snapshot, plan, Cause::Auth);
-    assert_eq!(attempt(&mut walk, &snapshot, 1).deployment, F);
+    let mut route_plan = start(&snapshot, "g", Controls::default());
+    let plan = attempt(&mut route_plan, &snapshot, 1);
+    fail(&mut route_plan, &snapshot, plan, Cause::Auth);
+    assert_eq!(attempt(&mut route_plan, &snapshot, 1).deployment, F);
 }
 
 #[test]
 fn ten_keys_of_which_nine_are_dead_find_the_tenth() {
     let snapshot = super::fixture::snapshot_of(&[1.0; 10]);
-    let mut walk = start(&snapshot, "g", Controls::default());
+    let mut route_plan = start(&snapshot, "g", Controls::default());
     let mut asked = Vec::new();
     for _ in 0..9 {
-        let plan = attempt(&mut walk, &snapshot, 1);
+        let plan = attempt(&mut route_plan, &snapshot, 1);
         assert!(!asked.contains(&plan.deployment));
         asked.push(plan.deployment);
-        fail(&mut walk, &snapshot, plan, Cause::Auth);
+        fail(&mut route_plan, &snapshot, plan, Cause::Auth);
     }
-    let tenth = attempt(&mut walk, &snapshot, 1);
+    let tenth = attempt(&mut route_plan, &snapshot, 1);
     assert!(!asked.contains(&tenth.deployment));
 }

@@ -1,15 +1,15 @@
 use super::*;
 use crate::cause::Cause;
-use crate::health::check::Checked;
-use crate::health::{AttemptRef, FailureCount, HealthSubject, Measured, Source, Trial};
-use crate::route::walk::fixture::snapshot_of;
+use crate::health::probe::ProbeResult;
+use crate::health::{AttemptRef, FailureCount, HalfOpen, HealthSubject, Measured, Source};
+use crate::route::route_plan::fixture::snapshot_of;
 
 const INTERVAL: u64 = 60_000;
 
 fn world(count: usize) -> Snapshot {
     let mut snapshot = snapshot_of(&vec![1.0; count]);
-    snapshot.checks.interval_ms = INTERVAL;
-    snapshot.checks.background = true;
+    snapshot.probing.interval_ms = INTERVAL;
+    snapshot.probing.background = true;
     snapshot
 }
 
@@ -56,7 +56,7 @@ fn planned(snapshot: &Snapshot, subjects: Vec<Subject>) -> Plan {
 
 fn end(plan: &mut Plan, snapshot: &Snapshot, start: &Start, at: u64, finding: Finding) {
     for index in &start.subject.members {
-        let probe = Arc::new(Checked {
+        let probe = Arc::new(ProbeResult {
             started: Millis(at),
             ended: Millis(at),
             finding,
@@ -76,7 +76,7 @@ fn end(plan: &mut Plan, snapshot: &Snapshot, start: &Start, at: u64, finding: Fi
 
 /// The first deployment gave traffic a good answer.
 fn answered(snapshot: &Snapshot, at: u64) {
-    let attempt = AttemptRef { started: Millis(at), request: 1, trial: Trial::NONE };
+    let attempt = AttemptRef { started: Millis(at), request: 1, half_open: HalfOpen::NONE };
     let evidence = Evidence::Succeeded { attempt, measured: Measured::default(), model: "" };
     snapshot.deployments[0].apply(Millis(at), &evidence);
 }
@@ -196,7 +196,7 @@ fn when_traffic_ends_the_probe_comes_an_interval_after_its_last_answer() {
 fn beyond_the_budget_only_free_probes_are_sent() {
     // Requirement H2.
     let mut snapshot = world(2);
-    snapshot.checks.daily_budget_usd = Some(5e-9);
+    snapshot.probing.daily_budget_usd = Some(5e-9);
     let mut paid = subjects(&snapshot);
     paid.iter_mut().for_each(|subject| subject.nano_usd = 2);
     paid[1].budget_nano_usd = Some(0);
@@ -272,14 +272,14 @@ fn another_credential_is_another_deployment() {
         let starts = start_all(&mut schedule, &snapshot, at);
         end(&mut schedule, &snapshot, &starts[0], at, Finding::Failing(Cause::Auth));
     }
-    let checks = snapshot.deployments[0].state.checks();
+    let checks = snapshot.deployments[0].state.probes();
     assert_eq!(checks.standing().0, Status::Unhealthy(Cause::Auth));
     schedule.plan(2_000, subjects(&snapshot), &snapshot);
     assert_eq!(checks.standing().0, Status::Unhealthy(Cause::Auth), "the same as before");
     let mut changed = subjects(&snapshot);
     changed[0].place += 1;
     schedule.plan(3_000, changed, &snapshot);
-    assert_eq!(checks.standing(), (Status::Unchecked, 0));
+    assert_eq!(checks.standing(), (Status::Unprobed, 0));
     assert_eq!(start_all(&mut schedule, &snapshot, 3_000).len(), 1, "and checked soon");
 }
 
@@ -287,7 +287,7 @@ fn another_credential_is_another_deployment() {
 fn a_restarted_loop_knows_what_was_spent_and_which_credentials_are_on_hold() {
     // Invariant I13.
     let mut snapshot = world(1);
-    snapshot.checks.daily_budget_usd = Some(5e-9);
+    snapshot.probing.daily_budget_usd = Some(5e-9);
     let mut paid = subjects(&snapshot);
     paid[0].nano_usd = 2;
     let mut limits = ProbeLimits::default();
@@ -321,10 +321,10 @@ fn a_member_that_leaves_its_probe_group_is_another_deployment() {
         assert_eq!(starts.len(), 1, "one check for both");
         end(&mut schedule, &snapshot, &starts[0], at, Finding::Failing(Cause::Auth));
     }
-    let status = |index: usize| snapshot.deployments[index].state.checks().standing().0;
+    let status = |index: usize| snapshot.deployments[index].state.probes().standing().0;
     assert_eq!((status(0), status(1)), (Status::Unhealthy(Cause::Auth), status(0)));
     let void = schedule.plan(2_000, subjects(&snapshot), &snapshot);
-    assert_eq!((status(0), status(1)), (Status::Unhealthy(Cause::Auth), Status::Unchecked));
+    assert_eq!((status(0), status(1)), (Status::Unhealthy(Cause::Auth), Status::Unprobed));
     assert_eq!(void.len(), 1);
     let second = HealthSubject::Deployment(snapshot.deployments[1].id.clone());
     assert_eq!((&void[0].subject, void[0].source), (&second, Source::Config));

@@ -1,6 +1,6 @@
 //! What probes say about a deployment, and what one probe found.
 //!
-//! Kept by [`super::Checks`], shown by pages, named in events. Always true: a name here is public and stays.
+//! Kept by [`super::ProbeRecord`], shown by pages, named in events. Always true: a name here is public and stays.
 
 use super::{Doubt, Finding};
 use crate::cause::Cause;
@@ -12,7 +12,7 @@ use crate::time::Millis;
 pub enum Status {
     /// Nothing is known.
     #[default]
-    Unchecked,
+    Unprobed,
     /// The model ran.
     Healthy,
     /// It answers that it wants to be left alone.
@@ -28,7 +28,7 @@ impl Status {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
-            Status::Unchecked => "unchecked",
+            Status::Unprobed => "unchecked",
             Status::Healthy => "healthy",
             Status::RateLimited => "rate_limited",
             Status::Unhealthy(_) => "unhealthy",
@@ -43,7 +43,7 @@ impl Status {
     #[must_use]
     pub const fn cause(self) -> Option<&'static str> {
         match self {
-            Status::Unchecked | Status::Healthy => None,
+            Status::Unprobed | Status::Healthy => None,
             Status::RateLimited => Some(Cause::RateLimited.name()),
             Status::Unhealthy(cause) => Some(cause.name()),
             Status::Unknown(doubt) => Some(doubt.name()),
@@ -53,7 +53,7 @@ impl Status {
 
 /// One check that came to an end.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Checked {
+pub struct ProbeResult {
     /// When it began.
     pub started: Millis,
     /// When it ended.

@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Allowance, CheckSettings, Finding, ProbeLimits, RateLimitHolds, Status};
+use super::{Allowance, Finding, ProbeLimits, ProbeSettings, RateLimitHolds, Status};
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::health::{Evidence, HealthEvent, Verdict};
 use crate::snapshot::Snapshot;
@@ -71,7 +71,7 @@ struct Entry {
 /// The plan for all deployments.
 #[derive(Debug, Default)]
 pub struct Schedule {
-    settings: CheckSettings,
+    settings: ProbeSettings,
     entries: Vec<Entry>,
     under_way: u32,
     /// Of those, at deployments that failed last time.
@@ -97,7 +97,7 @@ impl Schedule {
         snapshot: &Snapshot,
         limits: &mut ProbeLimits,
     ) -> Vec<HealthEvent> {
-        let settings = &snapshot.checks;
+        let settings = &snapshot.probing;
         let interval = settings.interval_ms;
         let void = self.forget(now, &subjects, snapshot);
         let mut before: HashMap<Arc<str>, Entry> =
@@ -314,18 +314,18 @@ impl Entry {
     /// Tells the pages when the next check is due.
     fn tell(&self, snapshot: &Snapshot) {
         for deployment in self.deployments(snapshot) {
-            deployment.state.checks().plan_next(Some(self.due));
+            deployment.state.probes().plan_next(Some(self.due));
         }
     }
 
     /// What is in force for the first of its deployments, and how many checks failed in a row.
     fn standing(&self, snapshot: &Snapshot) -> (Status, u32) {
         let first = self.deployments(snapshot).next();
-        first.map_or((Status::Unchecked, 0), |one| one.state.checks().standing())
+        first.map_or((Status::Unprobed, 0), |one| one.state.probes().standing())
     }
 
     fn is_suspect(&self, snapshot: &Snapshot) -> bool {
-        self.deployments(snapshot).any(|one| one.state.checks().is_suspect())
+        self.deployments(snapshot).any(|one| one.state.probes().is_suspect())
     }
 
     /// When it is due again after a probe.
@@ -355,7 +355,7 @@ impl Entry {
     /// deadline runs, and while good answers to traffic are newer than the interval.
     fn need(
         &self,
-        settings: &CheckSettings,
+        settings: &ProbeSettings,
         holds: &RateLimitHolds,
         snapshot: &Snapshot,
         now: Millis,
@@ -375,19 +375,19 @@ impl Entry {
     }
 }
 
-fn member_need(settings: &CheckSettings, deployment: &Deployment, now: Millis) -> Need {
+fn member_need(settings: &ProbeSettings, deployment: &Deployment, now: Millis) -> Need {
     let (state, interval) = (&deployment.state, settings.interval_ms);
     if state.is_disabled() {
         return Need::NotBefore(now.plus(interval));
     }
-    if let Verdict::Cooling(rest) = deployment.verdict(now)
-        && rest.provider_issued
+    if let Verdict::Cooling(cooldown) = deployment.verdict(now)
+        && cooldown.provider_issued
     {
-        return Need::NotBefore(rest.until);
+        return Need::NotBefore(cooldown.until);
     }
-    match state.checks().live_at().filter(|_| settings.skips_if_live) {
+    match state.probes().live_at().filter(|_| settings.skips_if_live) {
         // Evidence counts for one interval: traffic that goes on renews it.
-        Some(live) if now.since(live) < interval && !state.checks().is_suspect() => {
+        Some(live) if now.since(live) < interval && !state.probes().is_suspect() => {
             Need::NotBefore(live.plus(interval))
         }
         Some(_) | None => Need::Now,

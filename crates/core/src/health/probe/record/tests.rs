@@ -7,39 +7,39 @@ const STALE: u64 = 120_000;
 /// The record of a deployment with the log of its events.
 #[derive(Default)]
 struct Deployment {
-    checks: Checks,
+    probes: ProbeRecord,
     log: EventLog,
 }
 
 impl std::ops::Deref for Deployment {
-    type Target = Checks;
+    type Target = ProbeRecord;
 
-    fn deref(&self) -> &Checks {
-        &self.checks
+    fn deref(&self) -> &ProbeRecord {
+        &self.probes
     }
 }
 
 impl Deployment {
-    fn probed(&self, probe: Checked, failures: FailureCount) -> Option<HealthEvent> {
-        self.checks.probed(&Arc::new(probe), failures, &self.log)
+    fn probed(&self, probe: ProbeResult, failures: FailureCount) -> Option<HealthEvent> {
+        self.probes.probed(&Arc::new(probe), failures, &self.log)
     }
 
     /// A probe of the background.
-    fn checked(&self, probe: Checked) -> Option<HealthEvent> {
+    fn checked(&self, probe: ProbeResult) -> Option<HealthEvent> {
         self.probed(probe, FailureCount::WhenConfirmed)
     }
 
     fn answered(&self, now: u64, started: u64, model: &str) -> Option<HealthEvent> {
-        self.checks.answered(Millis(now), Millis(started), model, &self.log)
+        self.probes.answered(Millis(now), Millis(started), model, &self.log)
     }
 
     fn grow_old(&self, now: u64) -> Option<HealthEvent> {
-        self.checks.grow_old(Millis(now), STALE, &self.log)
+        self.probes.grow_old(Millis(now), STALE, &self.log)
     }
 }
 
-fn check(started: u64, ended: u64, finding: Finding) -> Checked {
-    Checked {
+fn check(started: u64, ended: u64, finding: Finding) -> ProbeResult {
+    ProbeResult {
         started: Millis(started),
         ended: Millis(ended),
         finding,
@@ -73,7 +73,7 @@ fn one_lost_probe_is_not_a_verdict_and_three_in_a_row_are() {
     assert_eq!(after(&[UP, DOWN, DOWN]), Status::Healthy);
     assert_eq!(after(&[UP, DOWN, DOWN, DOWN]), Status::Unhealthy(Cause::Timeout));
     assert_eq!(after(&[DOWN, DOWN, DOWN, UP]), Status::Healthy);
-    assert_eq!(after(&[DOWN, DOWN]), Status::Unchecked);
+    assert_eq!(after(&[DOWN, DOWN]), Status::Unprobed);
 }
 
 #[test]
@@ -97,14 +97,14 @@ fn a_finding_that_is_not_a_failure_changes_no_count() {
     for at in [1, 2, 3, 4] {
         checks.probed(check(at, at, DOWN), FailureCount::Never);
     }
-    assert_eq!(checks.standing(), (Status::Unchecked, 0), "transient errors are ignored");
+    assert_eq!(checks.standing(), (Status::Unprobed, 0), "transient errors are ignored");
 }
 
 #[test]
 fn on_demand_one_failure_is_a_verdict() {
     let checks = Deployment::default();
     let change = checks.probed(check(1, 2, DOWN), FailureCount::AtOnce).unwrap();
-    let (from, to) = (Status::Unchecked, Status::Unhealthy(Cause::Timeout));
+    let (from, to) = (Status::Unprobed, Status::Unhealthy(Cause::Timeout));
     assert_eq!((change.from, change.to), (Standing::Probed(from), Standing::Probed(to)));
 }
 
@@ -144,7 +144,7 @@ fn a_verdict_ages_out_and_each_change_is_reported_once() {
     let at = |ms| checks.unhealthy(Millis(ms), STALE);
     assert_eq!((at(124_000), at(124_001)), (Some(Cause::Auth), None));
     let history = checks.history(Millis(124_001), STALE);
-    assert_eq!((history.status, checks.log.all().len()), (Status::Unchecked, 1));
+    assert_eq!((history.status, checks.log.all().len()), (Status::Unprobed, 1));
     assert_eq!(checks.count(), 4);
 }
 
@@ -174,18 +174,18 @@ fn every_change_is_an_event_with_its_source_and_cause() {
     assert_eq!(told(by_traffic), ("unchecked", "healthy", None, Source::Traffic));
     assert_eq!(checks.answered(20, 15, ""), None, "no news");
     checks.checked(check(30, 31, NO));
-    let by_check = checks.checked(check(40, 41, NO));
-    assert_eq!(told(by_check), ("healthy", "unhealthy", Some("auth"), Source::Check));
+    let by_probe = checks.checked(check(40, 41, NO));
+    assert_eq!(told(by_probe), ("healthy", "unhealthy", Some("auth"), Source::Probe));
     assert_eq!(checks.grow_old(41 + STALE), None);
     let by_time = checks.grow_old(42 + STALE);
     assert_eq!(told(by_time), ("unhealthy", "unchecked", Some("stale"), Source::Time));
     assert_eq!(checks.grow_old(43 + STALE), None, "told once");
     let again = checks.checked(check(STALE + 50, STALE + 51, NO));
-    let said = ("unchecked", "unhealthy", Some("auth"), Source::Check);
+    let said = ("unchecked", "unhealthy", Some("auth"), Source::Probe);
     assert_eq!(told(again), said, "failures in a row are not forgotten");
-    let reset = checks.checks.reset(Millis(STALE + 60), Source::Config, &checks.log);
+    let reset = checks.probes.reset(Millis(STALE + 60), Source::Config, &checks.log);
     assert_eq!(told(reset), ("unhealthy", "unchecked", Some("config_changed"), Source::Config));
-    assert_eq!((checks.standing(), checks.is_suspect()), ((Status::Unchecked, 0), false));
+    assert_eq!((checks.standing(), checks.is_suspect()), ((Status::Unprobed, 0), false));
     assert_eq!(checks.log.all().len(), 5, "what happened stays known");
     let limited = checks.checked(check(STALE + 70, STALE + 71, Finding::RateLimited(None)));
     assert_eq!(told(limited).1, "rate_limited");
@@ -213,12 +213,12 @@ fn a_deployment_that_replaces_another_inherits_the_history_and_not_the_verdict()
     let carry = |after: &Deployment, before: &Deployment| {
         let carried = before.log.carried(Standing::Ready, before.standing().0, before.count());
         after.log.carry(&carried);
-        after.checks.carry(&carried, Millis(5), &after.log)
+        after.probes.carry(&carried, Millis(5), &after.log)
     };
     let event = carry(&after, &before).unwrap();
     assert_eq!((event.from.name(), event.to.name()), ("unhealthy", "unchecked"));
     assert_eq!(event.cause, Some("config_changed"));
-    assert_eq!((after.standing(), after.is_suspect()), ((Status::Unchecked, 0), false));
+    assert_eq!((after.standing(), after.is_suspect()), ((Status::Unprobed, 0), false));
     assert_eq!(after.unhealthy(Millis(6), STALE), None);
     assert_eq!((after.log.all().len(), after.log.count(), after.count()), (2, 2, 2));
     assert_eq!(carry(&Deployment::default(), &Deployment::default()), None, "no news");

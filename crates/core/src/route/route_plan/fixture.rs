@@ -6,7 +6,7 @@ use crate::deployment::{
     Credential, Deployment, DeploymentIndex, Display, Routing, UpstreamEndpoint,
 };
 use crate::group::{GroupIndex, ModelGroup, Pattern};
-use crate::health::check::CheckRules;
+use crate::health::probe::ProbeRules;
 use crate::health::{DeploymentState, HealthSubject};
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
@@ -58,7 +58,7 @@ fn fixture(index: DeploymentIndex, id: Arc<str>, group: GroupIndex, upstream: &s
         },
         credential: Credential::default(),
         routing: Routing::default(),
-        probing: CheckRules::default(),
+        probing: ProbeRules::default(),
         facts: ModelFacts::default(),
         display: Display::default(),
         misconfigured: None,

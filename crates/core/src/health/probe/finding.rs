@@ -167,10 +167,10 @@ pub fn token_floor(error: &ProviderError, sent: u32) -> Option<u32> {
         return None;
     }
     let named = CONDITIONS.iter().find_map(|condition| {
-        let (_, rest) = text.split_once(condition)?;
-        let rest = rest.trim_start_matches(|c: char| !c.is_ascii_digit());
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        rest[..digits].parse::<u32>().ok()
+        let (_, cooldown) = text.split_once(condition)?;
+        let cooldown = cooldown.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let digits = cooldown.find(|c: char| !c.is_ascii_digit()).unwrap_or(cooldown.len());
+        cooldown[..digits].parse::<u32>().ok()
     });
     Some(named.unwrap_or(16)).filter(|floor| *floor > sent && *floor <= FLOOR_MAX)
 }

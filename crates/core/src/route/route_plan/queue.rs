@@ -1,9 +1,9 @@
 //! Which groups come after one that failed.
 //!
-//! Called by [`Walk::next`] when a group has nothing left. Always true: the kind of the last failure
+//! Called by [`RoutePlan::next`] when a group has nothing left. Always true: the kind of the last failure
 //! decides which list counts, a client's list replaces the config's, and no group is entered twice.
 
-use super::{Step, Walk};
+use super::{RoutePlan, Step};
 use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
 use crate::route::controls::ClientFallback;
@@ -38,7 +38,7 @@ impl Kind {
     }
 }
 
-impl Walk {
+impl RoutePlan {
     /// Moves on to the next group; false when there is none.
     pub(super) fn advance(&mut self, snapshot: &Snapshot, now: Millis) -> bool {
         let kind = self.kind_of_failure();
@@ -255,8 +255,9 @@ impl Walk {
                 let provider =
                     &*snapshot.deployment(*group.members.first()?).endpoint.provider.name;
                 let is_ours = |key: &str| {
-                    let rest = key.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/'));
-                    rest == Some(name)
+                    let cooldown =
+                        key.strip_prefix(provider).and_then(|cooldown| cooldown.strip_prefix('/'));
+                    cooldown == Some(name)
                 };
                 lists.iter().find(|(key, _)| is_ours(key)).map(|(_, names)| names)
             })

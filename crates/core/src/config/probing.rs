@@ -1,10 +1,10 @@
-//! What the config says about active health checks, in `general_settings`, `router_settings`, `model_info`
+//! What the config says about active health probing, in `general_settings`, `router_settings`, `model_info`
 //! and the environment.
 //!
 //! Called by the readers of those sections. Always true: a variable of the environment counts where no key
 //! is written.
 
-use crate::health::check::{CheckRules, CheckSettings};
+use crate::health::probe::{ProbeRules, ProbeSettings};
 use crate::snapshot::Snapshot;
 
 use super::field::Field;
@@ -19,8 +19,8 @@ use super::value;
 const PROMPT_MAX: usize = 16 << 10;
 
 /// What the environment says.
-pub(super) fn environment(env: &Env<'_>, problems: &mut Problems) -> CheckSettings {
-    let mut settings = CheckSettings::default();
+pub(super) fn environment(env: &Env<'_>, problems: &mut Problems) -> ProbeSettings {
+    let mut settings = ProbeSettings::default();
     match env.get("DEFAULT_HEALTH_CHECK_PROMPT") {
         Some(prompt) if prompt.len() > PROMPT_MAX => {
             let problem = "environment variable DEFAULT_HEALTH_CHECK_PROMPT: is longer than 16 KiB";
@@ -62,33 +62,35 @@ fn put<T>(setting: &mut T, value: Option<T>) {
 
 /// A key of `general_settings` or `router_settings`; false when it is none of these.
 pub(super) fn setting(
-    checks: &mut CheckSettings,
+    probing: &mut ProbeSettings,
     field: &Field<'_>,
     problems: &mut Problems,
 ) -> bool {
     match field.row.name {
-        "background_health_checks" => put(&mut checks.background, field.flag(problems)),
-        "health_check_interval" => put(&mut checks.interval_ms, field.time(problems)),
-        "health_check_concurrency" => put(&mut checks.concurrency, field.small(problems)),
-        "enable_health_check_routing" => put(&mut checks.routing, field.flag(problems)),
-        "health_check_staleness_threshold" => checks.staleness_ms = field.time(problems),
+        "background_health_checks" => put(&mut probing.background, field.flag(problems)),
+        "health_check_interval" => put(&mut probing.interval_ms, field.time(problems)),
+        "health_check_concurrency" => put(&mut probing.concurrency, field.small(problems)),
+        "enable_health_check_routing" => put(&mut probing.routing, field.flag(problems)),
+        "health_check_staleness_threshold" => probing.staleness_ms = field.time(problems),
         "health_check_ignore_transient_errors" => {
-            put(&mut checks.ignores_transient, field.flag(problems));
+            put(&mut probing.ignores_transient, field.flag(problems));
         }
         "health_check_skip_disabled_background_models" => {
-            put(&mut checks.skips_disabled, field.flag(problems));
+            put(&mut probing.skips_disabled, field.flag(problems));
         }
-        "health_check_skip_if_live_success" => put(&mut checks.skips_if_live, field.flag(problems)),
-        "health_check_daily_budget_usd" => checks.daily_budget_usd = field.number(problems),
-        "background_health_check_model_groups" => checks.groups = groups(field, problems),
-        "model_list_healthy_only" => put(&mut checks.lists_healthy_only, field.flag(problems)),
+        "health_check_skip_if_live_success" => {
+            put(&mut probing.skips_if_live, field.flag(problems))
+        }
+        "health_check_daily_budget_usd" => probing.daily_budget_usd = field.number(problems),
+        "background_health_check_model_groups" => probing.groups = groups(field, problems),
+        "model_list_healthy_only" => put(&mut probing.lists_healthy_only, field.flag(problems)),
         _ => return false,
     }
     true
 }
 
 /// A key of `model_info`; false when it is none of these.
-pub(super) fn rule(rules: &mut CheckRules, field: &Field<'_>, problems: &mut Problems) -> bool {
+pub(super) fn rule(rules: &mut ProbeRules, field: &Field<'_>, problems: &mut Problems) -> bool {
     match field.row.name {
         "health_check_model" => {
             let named = field.text(problems);
@@ -165,7 +167,7 @@ fn groups(field: &Field<'_>, problems: &mut Problems) -> Vec<Box<str>> {
 
 /// Warns of what can have no effect together.
 pub(super) fn compare(top: &Map, snapshot: &Snapshot, problems: &mut Problems) {
-    let checks = &snapshot.checks;
+    let probing = &snapshot.probing;
     let place = |key: &str| {
         let sections = ["general_settings", "router_settings"].into_iter();
         let mut found = sections.filter_map(|name| {
@@ -178,16 +180,16 @@ pub(super) fn compare(top: &Map, snapshot: &Snapshot, problems: &mut Problems) {
         let (section, at) = place(key).unwrap_or(("general_settings", At::whole(0)));
         problems.warn(at, &Path::Root.key(section).key(key), Wrong::new(problem, hint));
     };
-    if checks.routing && !checks.background {
+    if probing.routing && !probing.background {
         let problem = "has no effect without background checks".to_owned();
         warn("enable_health_check_routing", problem, "set `background_health_checks: true`");
     }
-    if checks.staleness_ms() < checks.interval_ms && checks.routes() {
+    if probing.staleness_ms() < probing.interval_ms && probing.routes() {
         let problem =
             "is less than health_check_interval: every verdict is ignored for a part of the time";
         warn("health_check_staleness_threshold", problem.to_owned(), "raise it, or remove it");
     }
-    for name in &checks.groups {
+    for name in &probing.groups {
         if !snapshot.by_name.contains_key(name) {
             let problem = format!("there is no model group `{}`", shown(name));
             warn("background_health_check_model_groups", problem, "name a `model_name`");

@@ -88,7 +88,7 @@ pub fn model(deployment: &Deployment) -> Option<Box<str>> {
         return Some(deployment.endpoint.upstream_model.clone());
     };
     let admits = |name: &str| pattern.captures(name).is_some();
-    let answered = deployment.state.checks().last_model();
+    let answered = deployment.state.probes().last_model();
     answered.filter(|name| admits(name)).or_else(|| cheapest(provider, admits))
 }
 
@@ -112,7 +112,7 @@ const SPECIAL: &[&str] = &[
 
 fn cheapest(provider: &str, admits: impl Fn(&str) -> bool) -> Option<Box<str>> {
     let sane = prices::of_provider(provider).filter_map(|(key, facts)| {
-        let name = key.strip_prefix(provider).and_then(|rest| rest.strip_prefix('/'));
+        let name = key.strip_prefix(provider).and_then(|cooldown| cooldown.strip_prefix('/'));
         let name = name.unwrap_or(key);
         let (input, output) = (facts.input_cost_per_token?, facts.output_cost_per_token?);
         let ordinary = facts.mode.as_deref() == Some("chat")

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::{Checked, Doubt, Finding, Status};
+use super::{Doubt, Finding, ProbeResult, Status};
 use crate::cause::Cause;
 use crate::health::FailureCount;
 use crate::health::event::{Carried, Change, EventLog, HealthEvent, HealthPart, Source, Standing};
@@ -32,14 +32,14 @@ pub struct History {
     /// Failed checks in a row.
     pub failures_in_a_row: u32,
     /// The last check, whatever it proved.
-    pub last: Option<Arc<Checked>>,
+    pub last: Option<Arc<ProbeResult>>,
     /// When the next check is due.
     pub next_at: Option<Millis>,
 }
 
 /// The record of one deployment.
 #[derive(Debug, Default)]
-pub struct Checks {
+pub struct ProbeRecord {
     /// 0, or unhealthy: `proved << 8 | cause + 1`.
     word: AtomicU64,
     /// The last good answer to traffic, plus 1; 0 is never.
@@ -66,7 +66,7 @@ struct Inner {
     /// Whether real traffic proved it.
     by_traffic: bool,
     failures_in_a_row: u32,
-    last: Option<Arc<Checked>>,
+    last: Option<Arc<ProbeResult>>,
     last_model: Option<Box<str>>,
 }
 
@@ -74,7 +74,7 @@ fn moment(word: u64) -> Option<Millis> {
     word.checked_sub(1).map(Millis)
 }
 
-impl Checks {
+impl ProbeRecord {
     /// Why checks say that it does not work, if that is not older than `staleness_ms`.
     #[must_use]
     pub fn unhealthy(&self, now: Millis, staleness_ms: u64) -> Option<Cause> {
@@ -105,7 +105,7 @@ impl Checks {
 
     /// The last check, whatever it proved.
     #[must_use]
-    pub fn last(&self) -> Option<Arc<Checked>> {
+    pub fn last(&self) -> Option<Arc<ProbeResult>> {
         self.inner.lock().last.clone()
     }
 
@@ -184,13 +184,13 @@ impl Checks {
     ) -> Option<HealthEvent> {
         let mut inner = self.inner.lock();
         let newest = inner.proved_at.max(self.live_at())?;
-        if inner.status == Status::Unchecked || now.since(newest) <= staleness_ms {
+        if inner.status == Status::Unprobed || now.since(newest) <= staleness_ms {
             return None;
         }
         let change = self.enter(
             &mut inner,
             Proof { at: newest, now, source: Source::Time },
-            Status::Unchecked,
+            Status::Unprobed,
         );
         change.map(|change| log.record(HealthPart::Probes, change))
     }
@@ -198,7 +198,7 @@ impl Checks {
     /// A probe ended.
     pub(in crate::health) fn probed(
         &self,
-        probe: &Arc<Checked>,
+        probe: &Arc<ProbeResult>,
         failures: FailureCount,
         log: &EventLog,
     ) -> Option<HealthEvent> {
@@ -210,9 +210,14 @@ impl Checks {
     }
 
     /// What a probe's finding changes.
-    fn found(&self, inner: &mut Inner, probe: &Checked, failures: FailureCount) -> Option<Change> {
+    fn found(
+        &self,
+        inner: &mut Inner,
+        probe: &ProbeResult,
+        failures: FailureCount,
+    ) -> Option<Change> {
         let outdated = self.live_at().is_some_and(|live| live >= probe.started);
-        let proof = Proof { at: probe.ended, now: probe.ended, source: Source::Check };
+        let proof = Proof { at: probe.ended, now: probe.ended, source: Source::Probe };
         match probe.finding {
             Finding::ProbeError => None,
             Finding::Healthy => self.proved(inner, proof, Status::Healthy),
@@ -221,7 +226,7 @@ impl Checks {
                 Status::Unhealthy(cause) if !is_seen_by_a_look(cause) => None,
                 // A list of models does not overrule an answer of the model; that verdict ages out.
                 Status::Healthy | Status::RateLimited => None,
-                Status::Unchecked | Status::Unknown(_) | Status::Unhealthy(_) => {
+                Status::Unprobed | Status::Unknown(_) | Status::Unhealthy(_) => {
                     self.proved(inner, proof, Status::Unknown(look))
                 }
             },
@@ -270,8 +275,8 @@ impl Checks {
     ) -> Option<HealthEvent> {
         self.count.store(before.probed, Ordering::Relaxed);
         let from = before.probes;
-        (from != Status::Unchecked).then(|| {
-            log.record(HealthPart::Probes, change(from, Status::Unchecked, now, Source::Config))
+        (from != Status::Unprobed).then(|| {
+            log.record(HealthPart::Probes, change(from, Status::Unprobed, now, Source::Config))
         })
     }
 
@@ -283,7 +288,7 @@ impl Checks {
         log: &EventLog,
     ) -> Option<HealthEvent> {
         let mut inner = self.inner.lock();
-        let change = self.enter(&mut inner, Proof { at: now, now, source }, Status::Unchecked);
+        let change = self.enter(&mut inner, Proof { at: now, now, source }, Status::Unprobed);
         *inner = Inner::default();
         self.suspect.store(false, Ordering::Relaxed);
         change.map(|change| log.record(HealthPart::Probes, change))
@@ -297,7 +302,7 @@ impl Checks {
         let word = self.word.load(Ordering::Relaxed);
         let rules = [
             (word == inner.proved_at.map_or(0, |at| pack(status, at)), "the word is the verdict"),
-            (inner.proved_at.is_some() || status == Status::Unchecked, "a verdict has evidence"),
+            (inner.proved_at.is_some() || status == Status::Unprobed, "a verdict has evidence"),
             (suspect == (row > 0), "suspect means that the last probes failed"),
             (!settled || (status == Status::Healthy && row == 0), "settled means healthy"),
             (
@@ -326,7 +331,7 @@ impl Checks {
         };
         let stale = proved_at.is_some_and(|at| now.since(at) > staleness_ms);
         History {
-            status: if stale { Status::Unchecked } else { status },
+            status: if stale { Status::Unprobed } else { status },
             proved_at,
             by_traffic: live_at.is_some() || inner.by_traffic,
             failures_in_a_row: inner.failures_in_a_row,
@@ -349,7 +354,7 @@ fn change(from: Status, to: Status, at: Millis, source: Source) -> Change {
     let cause = match source {
         Source::Time => Some("stale"),
         Source::Config => Some("config_changed"),
-        Source::Check | Source::Traffic | Source::Operator => to.cause(),
+        Source::Probe | Source::Traffic | Source::Operator => to.cause(),
     };
     let (from, to) = (Standing::Probed(from), Standing::Probed(to));
     Change { at, from, to, cause, source, until: None }
@@ -358,7 +363,7 @@ fn change(from: Status, to: Status, at: Millis, source: Source) -> Change {
 fn pack(status: Status, proved_at: Millis) -> u64 {
     match status {
         Status::Unhealthy(cause) => (proved_at.0.min(u64::MAX >> 8) << 8) | (cause as u64 + 1),
-        Status::Unchecked | Status::Healthy | Status::RateLimited | Status::Unknown(_) => 0,
+        Status::Unprobed | Status::Healthy | Status::RateLimited | Status::Unknown(_) => 0,
     }
 }
 

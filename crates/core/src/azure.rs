@@ -1,7 +1,7 @@
-//! What Azure OpenAI needs besides an address and a key: a version, a path of its own, an identity.
+//! What Azure OpenAI needs besides an address and a key: a version, paths of its own, an identity.
 //!
-//! Built by [`crate::config`], used by the gateway's routes. Always true: a deployment's name can not
-//! break out of its place in the path.
+//! Built by [`crate::config`], used by the gateway's targets. Always true: a deployment's name
+//! cannot break out of its place in the path.
 //!
 //! Source: <https://learn.microsoft.com/azure/ai-foundry/openai/reference> (classic) and
 //! <https://learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle> (v1).
@@ -11,30 +11,30 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::operation::{ModelPlace, Operation};
 use crate::secret::Secret;
 
-/// The version that is asked for when nothing names one. Source: the reference.
+/// The default version; the value is LiteLLM's.
 const DEFAULT_API_VERSION: &str = "2025-02-01-preview";
 /// The same for responses.
 const RESPONSES_API_VERSION: &str = "preview";
-/// Where tokens come from when nothing names another authority.
+/// Default authority for tokens.
 pub const DEFAULT_AUTHORITY: &str = "https://login.microsoftonline.com";
-/// What tokens are for when nothing names another scope.
+/// Default scope of tokens.
 pub const DEFAULT_SCOPE: &str = "https://cognitiveservices.azure.com/.default";
 
-/// Versions that mean the v1 interface, where the model stands in the body.
+/// Versions that mean the v1 interface, where the model is in the body.
 const V1_VERSIONS: [&str; 3] = ["v1", "latest", "preview"];
 const V1_PATH: &str = "/openai/v1";
 const DEPLOYMENTS: &str = "/openai/deployments/";
 
-/// What a deployment at Azure has besides the rest.
+/// What is particular to a deployment at Azure.
 #[derive(Debug)]
 pub struct Azure {
-    /// `api_version`, where one is named.
+    /// `api_version`, if set.
     pub api_version: Option<Box<str>>,
-    /// Whether realtime is asked for in the form before the v1 interface: `realtime_protocol`.
+    /// Whether realtime uses the form before the v1 interface: `realtime_protocol`.
     pub beta_realtime: bool,
-    /// A token that the config holds: `azure_ad_token`. A key comes before it.
+    /// A token from the config: `azure_ad_token`. A key takes precedence.
     pub token: Option<Secret>,
-    /// Whose tokens are asked for. A key and a token come before it.
+    /// The identity whose tokens are requested. A key and a token take precedence.
     pub identity: Option<Identity>,
 }
 
@@ -54,7 +54,7 @@ pub struct Identity {
 }
 
 impl Azure {
-    /// The credentials in it.
+    /// Its secrets.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let identity = self.identity.iter().map(|identity| &identity.client_secret);
         self.token.iter().chain(identity)

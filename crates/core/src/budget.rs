@@ -1,8 +1,9 @@
 //! Budgets: what a provider, a deployment or a tag may cost within a window.
 //!
-//! Built by [`crate::config`], asked by [`crate::route`], charged by the gateway once per record that has a
-//! cost. Always true: a budget that is spent lets nothing begin until its window ends; what is under way
-//! then goes on and is charged. A reload keeps what was spent where name and period stay the same.
+//! Built by [`crate::config`], read by [`crate::route`], charged by the gateway once per record
+//! with a cost. Always true: no attempt begins under a spent budget until its window ends; attempts
+//! that are already in flight continue and are charged. A reload keeps the spend if name and period
+//! stay the same.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::time::Millis;
 
 pub use crate::index::BudgetIndex;
 
-/// Whose costs a budget bounds.
+/// Whose costs a budget limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BudgetScope {
     /// All deployments of a provider: `provider_budget_config`.
@@ -42,18 +43,19 @@ pub struct Budget {
     pub scope: BudgetScope,
     /// The provider, the deployment's id, or the tag.
     pub name: Box<str>,
-    /// USD a window; above 0.
+    /// USD per window; above 0.
     pub limit_usd: f64,
     /// The window.
     pub period: Period,
     /// The window as the config writes it: `1d`.
     pub written_period: Box<str>,
-    /// What was spent; shared with the snapshot before.
+    /// The spend; shared with earlier snapshots.
     pub spend: Arc<Spend>,
 }
 
 impl Budget {
-    /// USD spent in the window that is open, and milliseconds until it ends; nothing when none is.
+    /// USD spent in the open window, and milliseconds until it ends; nothing without an open
+    /// window.
     #[must_use]
     pub fn spent(&self, now: Millis) -> (f64, Option<u64>) {
         match self.spend.window(now) {
@@ -62,14 +64,14 @@ impl Budget {
         }
     }
 
-    /// When something may be spent again, where nothing may be now: milliseconds.
+    /// Milliseconds until a spent budget may be used again; `None` if it is not spent.
     #[must_use]
     pub fn exhausted_for(&self, now: Millis) -> Option<u64> {
         let (usd, ends) = self.spend.window(now)?;
         (usd >= self.limit_usd).then(|| ends.since(now))
     }
 
-    /// USD that are left of the window.
+    /// USD left in the window.
     #[must_use]
     pub fn remaining_usd(&self, now: Millis) -> f64 {
         (self.limit_usd - self.spent(now).0).max(0.0)
@@ -79,7 +81,7 @@ impl Budget {
 /// All budgets of a config.
 #[derive(Clone, Debug, Default)]
 pub struct Budgets {
-    /// All, those of providers first, then those of deployments, then those of tags.
+    /// All: those of providers, then those of deployments, then those of tags.
     pub all: Vec<Budget>,
     /// The budgets of tags.
     pub by_tag: HashMap<Box<str>, BudgetIndex>,
@@ -106,8 +108,8 @@ impl Budgets {
         spent.max_by_key(|(_, ms)| *ms)
     }
 
-    /// Charges a cost to each of `indexes`: a deployment's budgets and those of the request's tags. Gives
-    /// those that this cost exhausted.
+    /// Charges a cost to each of `indexes`: a deployment's budgets and those of the request's tags.
+    /// Returns those that this cost exhausted.
     pub fn charge<'i>(
         &self,
         indexes: impl IntoIterator<Item = &'i BudgetIndex>,

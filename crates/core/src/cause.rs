@@ -1,7 +1,7 @@
-//! Why an attempt did not end well: the closed list of causes and what follows from each.
+//! Why an attempt failed: the closed list of causes and what follows from each.
 //!
-//! Produced by [`crate::health::outcome`] only; read by health, routing, errors, metrics and records.
-//! Always true: every property of a cause stands in the one table [`Cause::facts`].
+//! Produced by [`crate::health::outcome`] only; read by health, routing, errors, metrics and
+//! records. Always true: every property of a cause is in the one table [`Cause::facts`].
 
 /// Why an attempt failed, in the vocabulary that users see in errors, metrics and logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -15,7 +15,7 @@ pub enum Cause {
     NotFound,
     /// Too many requests or tokens (429).
     RateLimited,
-    /// No money or allowance left on the account.
+    /// The account's quota or money is used up.
     Quota,
     /// The provider says that it is overloaded (529, or a 503 that says so).
     Overloaded,
@@ -23,7 +23,7 @@ pub enum Cause {
     ServerError,
     /// No answer within the attempt's time.
     Timeout,
-    /// The connection was refused, reset or never came up.
+    /// The connection was refused, reset or never established.
     Connect,
     /// The host name did not resolve.
     Dns,
@@ -31,15 +31,15 @@ pub enum Cause {
     Tls,
     /// The stream ended before it was complete.
     StreamCut,
-    /// The stream fell silent for too long.
+    /// The stream sent nothing for too long.
     StreamStall,
     /// The answer is not what the wire format promises (HTML, `{}`, an error under 200, bad JSON).
     BadResponse,
-    /// The deployment can not work as configured.
+    /// The deployment cannot work as configured.
     Misconfigured,
     /// The request itself is wrong.
     BadRequest,
-    /// The request can not be said in the provider's format; nobody was asked.
+    /// The request cannot be expressed in the provider's format; no upstream was called.
     Unsupported,
     /// The request does not fit the model's context window.
     ContextWindow,
@@ -47,18 +47,18 @@ pub enum Cause {
     ContentPolicy,
     /// The client's own deadline passed.
     ClientTimeout,
-    /// The client went away.
+    /// The client disconnected.
     ClientClosed,
-    /// The gateway's own doing: a limit, a bug, a shutdown.
+    /// The gateway's own fault: a limit, a bug, a shutdown.
     Gateway,
 }
 
-/// Who answers for a cause.
+/// Which side is to blame for a cause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
     /// The deployment, its endpoint or its credential: counts against it.
     Deployment,
-    /// The caller or the request: never counts.
+    /// The client or the request: never counts.
     Client,
     /// The gateway: never counts.
     Gateway,
@@ -67,9 +67,9 @@ pub enum Blame {
 /// What may follow a failure within the same request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// A sibling at once; the same deployment after a pause when it is alone.
+    /// A sibling at once; the same deployment after a pause if it is alone.
     SiblingOrSame,
-    /// A sibling only; the same deployment would answer the same.
+    /// A sibling only; the same deployment would fail in the same way.
     SiblingOnly,
     /// Nothing in this group helps; fallbacks may.
     No,
@@ -80,11 +80,11 @@ pub enum Retry {
 pub struct CauseFacts {
     /// The name in errors, metrics, logs and records.
     pub name: &'static str,
-    /// Who answers for it.
+    /// Which side is to blame.
     pub blame: Blame,
     /// What may be tried next in the same group.
     pub retry: Retry,
-    /// The HTTP status shown to the client when the upstream gave none.
+    /// The HTTP status shown to the client if the upstream gave none.
     pub status: u16,
 }
 

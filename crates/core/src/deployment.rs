@@ -1,8 +1,8 @@
 //! One entry of `model_list`: how to reach a model, and under which rules.
 //!
 //! Built by [`crate::config`], used by routing and by the gateway's attempts. Always true: a
-//! [`Deployment`] never changes; what changes is its [`DeploymentState`], which a reload carries over
-//! to the deployment with the same id, address, key and model.
+//! [`Deployment`] never changes; only its [`DeploymentState`] does, which a reload carries over to
+//! the deployment with the same id, address, key and model.
 
 mod health;
 
@@ -22,8 +22,8 @@ use crate::secret::Secret;
 
 pub use crate::index::DeploymentIndex;
 
-/// One deployment, resolved and validated. Its own fields say which one it is; the parts say the rest,
-/// one concern each.
+/// One deployment, resolved and validated. Its own fields identify it; each part describes one
+/// concern.
 #[derive(Debug)]
 pub struct Deployment {
     /// Its place in the snapshot.
@@ -32,9 +32,9 @@ pub struct Deployment {
     pub id: Arc<str>,
     /// The model group it belongs to.
     pub group: GroupIndex,
-    /// Where its requests go, and what they say there.
+    /// Where its requests go, and what is added to them or removed.
     pub endpoint: UpstreamEndpoint,
-    /// What the provider knows the sender by.
+    /// What authorizes its requests.
     pub credential: Credential,
     /// Which requests it gets, and how many.
     pub routing: Routing,
@@ -42,84 +42,85 @@ pub struct Deployment {
     pub probing: ProbeRules,
     /// Prices and capabilities: the embedded list, overridden by the config.
     pub facts: ModelFacts,
-    /// What only pages and messages show.
+    /// What is only shown on pages and in messages.
     pub display: Display,
-    /// Why it cannot serve, when it cannot.
+    /// Why it cannot serve, if it cannot.
     pub misconfigured: Option<Misconfigured>,
-    /// What is known about its health, shared with the snapshot before.
+    /// What is known about its health, shared with earlier snapshots.
     pub state: Arc<DeploymentState>,
 }
 
-/// Where a deployment's requests go, and what they say there.
+/// Where a deployment's requests go, and what is added to them or removed.
 #[derive(Debug)]
 pub struct UpstreamEndpoint {
     /// The provider.
     pub provider: &'static Provider,
-    /// The model's name at the provider, without the provider's prefix; may hold `*` in a wildcard.
+    /// The model's name at the provider, without the provider's prefix; may contain `*` in a
+    /// wildcard.
     pub upstream_model: Box<str>,
-    /// `litellm_params.model` as written: clients may ask for it by this name too.
+    /// `litellm_params.model` as written. Clients may use it as a model name too.
     pub model_param: Box<str>,
-    /// Scheme, host, port and base path, without a slash at its end. Empty when misconfigured.
+    /// Scheme, host, port and base path, without a slash at its end. Empty if misconfigured.
     pub api_base: Box<str>,
-    /// What an Azure deployment has besides.
+    /// What is particular to Azure.
     pub azure: Option<Azure>,
-    /// Request parameters set when the client did not: name and JSON text.
+    /// Request parameters that are set if the client does not: name and JSON text.
     pub default_params: Vec<(Box<str>, Box<str>)>,
-    /// Request parameters removed always: `additional_drop_params`.
+    /// Request parameters that are always removed: `additional_drop_params`.
     pub dropped_params: Vec<Box<str>>,
-    /// The canned answer that stands in for an upstream.
+    /// The canned answer that replaces an upstream.
     pub mock: Option<MockAnswer>,
 }
 
-/// What the provider knows the sender by.
+/// What authorizes a deployment's requests.
 #[derive(Debug, Default)]
 pub struct Credential {
-    /// Its name in events; none without a key.
+    /// Its id in events; none without a key.
     pub id: Option<CredentialId>,
     /// The key sent to the provider.
     pub api_key: Option<Secret>,
-    /// The environment variable that the key is from, where it is from one.
+    /// The environment variable that the key comes from, if any.
     pub key_variable: Option<Box<str>>,
     /// `organization`, sent as `openai-organization`.
     pub organization: Option<Secret>,
     /// `extra_headers`, sent with each request.
     pub extra_headers: Vec<(Box<str>, Secret)>,
-    /// What is known about its health, where other deployments use the same key: what the provider says
-    /// about the account applies to all of them.
+    /// What is known about its health, if other deployments use the same key: what the provider
+    /// says about the account applies to all of them.
     pub shared: Option<Arc<DeploymentState>>,
 }
 
 /// Which requests a deployment gets, and how many.
 #[derive(Debug)]
 pub struct Routing {
-    /// Share of the group's traffic; 1 when nothing is set.
+    /// Share of the group's traffic; 1 if nothing is set.
     pub weight: f64,
     /// Limits and times of this deployment.
     pub limits: Limits,
-    /// Its tier: the lowest of a group is used first. Those without come after those with one.
+    /// Its tier: the lowest of a group is used first. Members without a tier come last.
     pub order: Option<u32>,
-    /// Which requests it is for, where tags decide.
+    /// Which requests it is for, if tags decide.
     pub tags: TagRules,
-    /// `access_groups`: the labels by which keys will be allowed to use it.
+    /// `access_groups`: labels by which keys will be allowed to use it.
     pub access_groups: Vec<Box<str>>,
     /// `region_name`: where it is.
     pub region: Option<Box<str>>,
     /// `access_windows`: hours in which it is reserved for teams.
     pub windows: Vec<AccessWindow>,
-    /// What bounds its cost: its provider's budget and its own.
+    /// What limits its cost: its provider's budget and its own.
     pub budgets: Vec<BudgetIndex>,
-    /// Failures within a minute that it may have, by kind; completed by the router's.
+    /// Tolerated failures within a minute, by kind; completed by the router's.
     pub tolerance: ByKind,
     /// Whether the config pauses it: `blocked`.
     pub is_paused: bool,
 }
 
-/// What only pages and messages show of a deployment.
+/// What is only shown about a deployment, on pages and in messages.
 #[derive(Debug, Default)]
 pub struct Display {
-    /// Where in the config it stands, `file:line`.
+    /// Where it is in the config, `file:line`.
     pub declared_at: Box<str>,
-    /// `model_info` as JSON text, completed for `/model/info`; holds no secret.
+    /// `model_info` as JSON text, completed for `/model/info`; contains no secret.
     pub model_info: Box<str>,
     /// `litellm_params` as JSON text with every credential removed, for `/model/info`.
     pub public_params: Box<str>,
@@ -147,19 +148,19 @@ impl UpstreamEndpoint {
     #[must_use]
     pub fn host(&self) -> &str {
         let base = &*self.api_base;
-        let host = base.split_once("://").map_or(base, |(_, cooldown)| cooldown);
+        let host = base.split_once("://").map_or(base, |(_, tail)| tail);
         host.split_once('/').map_or(host, |(host, _)| host)
     }
 }
 
 impl Deployment {
-    /// Whether it may ever get traffic: it is not misconfigured, paused or taken out.
+    /// Whether it may ever get traffic: it is not misconfigured, paused or disabled.
     #[must_use]
     pub fn can_work(&self) -> bool {
         self.misconfigured.is_none() && !self.routing.is_paused && !self.state.is_disabled()
     }
 
-    /// Whether it can serve `operation`. Canned answers are of the OpenAI wire's completions.
+    /// Whether it can serve `operation`. Canned answers have the format of OpenAI's completions.
     #[must_use]
     pub fn serves(&self, operation: Operation) -> bool {
         match self.endpoint.mock {
@@ -179,8 +180,8 @@ impl Deployment {
 }
 
 impl Deployment {
-    /// Blacks out this deployment's own credentials in what its provider said, whole ones and the
-    /// beginning of one at the place where the text was cut.
+    /// Removes this deployment's own credentials from a provider's error: whole ones, and the start
+    /// of one where the text was cut.
     pub fn hide_credentials(&self, error: &mut ProviderError) {
         let headers = self.credential.extra_headers.iter().map(|(_, value)| value);
         let of_azure = self.endpoint.azure.iter().flat_map(Azure::secrets);
@@ -200,32 +201,32 @@ impl Deployment {
 /// Limits and times of one deployment; `None` means the router's.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
-    /// Bounds one attempt, milliseconds.
+    /// Limit of one attempt, milliseconds.
     pub timeout_ms: Option<u64>,
-    /// Bounds the first content of a stream and every silence after it, milliseconds.
+    /// Limit of the time to a stream's first content and of every silence after it, milliseconds.
     pub stream_timeout_ms: Option<u64>,
     /// Attempts after the first.
     pub num_retries: Option<u32>,
-    /// Rest after a trip, milliseconds; 0 turns cooldown off.
+    /// Cooldown after a trip, milliseconds; 0 turns cooldown off.
     pub cooldown_ms: Option<u64>,
-    /// Requests a minute: a share of the traffic, and a limit where limits are enforced.
+    /// Requests a minute: a share of the traffic, and a limit if limits are enforced.
     pub rpm: Option<u64>,
-    /// Tokens a minute: a share of the traffic, and a limit where limits are enforced.
+    /// Tokens a minute: a share of the traffic, and a limit if limits are enforced.
     pub tpm: Option<u64>,
-    /// Attempts that may be under way together.
+    /// Limit of attempts in flight.
     pub max_parallel: Option<u32>,
 }
 
 /// A canned answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MockAnswer {
-    /// What it says.
+    /// Its content.
     pub content: MockContent,
-    /// How long it waits first, milliseconds.
+    /// The delay before it, milliseconds.
     pub delay_ms: u64,
 }
 
-/// What a canned answer says.
+/// The content of a canned answer.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MockContent {
     /// The text of a chat or text completion.
@@ -236,28 +237,28 @@ pub enum MockContent {
     Failure(u16),
 }
 
-/// What a deployment that can not work lacks.
+/// What a deployment that cannot serve lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {
     /// A provider: `model` names none that is served.
     Provider,
-    /// A variable of the environment that it refers to.
+    /// An environment variable that it refers to.
     Variable,
-    /// A key: it has none, and neither has the environment.
+    /// A key: neither the config nor the environment has one.
     Key,
     /// The entry of `credential_list` that it names.
     Credential,
-    /// Where the provider is, or another setting that it needs.
+    /// The provider's address, or another setting that it needs.
     Setting,
 }
 
-/// Why a deployment can not work.
+/// Why a deployment cannot serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Misconfigured {
     /// What it lacks.
     pub lack: Lack,
     /// What is wrong: "environment variable OPENAI_API_KEY is not set".
     pub problem: Box<str>,
-    /// What to do: "set OPENAI_API_KEY, which deployment gpt-4 reads".
+    /// The fix: "set OPENAI_API_KEY, which deployment gpt-4 reads".
     pub hint: Box<str>,
 }

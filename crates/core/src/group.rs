@@ -1,6 +1,7 @@
 //! A model group: the deployments behind one public model name.
 //!
-//! Built by [`crate::config`], read by [`crate::route`]. Always true: a group has at least one member.
+//! Built by [`crate::config`], read by [`crate::route`]. Always true: a group has at least one
+//! member.
 
 use std::sync::Arc;
 
@@ -15,12 +16,12 @@ pub use crate::index::GroupIndex;
 pub struct ModelGroup {
     /// The public name, `model_name`; a pattern for wildcards.
     pub name: Arc<str>,
-    /// Whether a `model_name` made it. Else it is of those that share a `litellm_params.model`, by which
-    /// clients may ask for them too.
+    /// Whether it comes from a `model_name`. Otherwise its members share a `litellm_params.model`,
+    /// which clients may use as a name too.
     pub is_listed: bool,
     /// Its deployments, in the order of the config.
     pub members: Vec<DeploymentIndex>,
-    /// The pattern, when the name holds `*`.
+    /// The pattern, if the name contains `*`.
     pub pattern: Option<Pattern>,
     /// Whether any member has an `order`.
     pub has_tiers: bool,
@@ -28,14 +29,14 @@ pub struct ModelGroup {
     pub filters_tags: bool,
     /// `model_group_retry_policy` of this group, else `retry_policy`.
     pub retry_policy: ByKind,
-    /// How many attempts may repeat others; shared with the snapshot before.
+    /// How many attempts may repeat others; shared with earlier snapshots.
     pub budget: Arc<RetryBudget>,
 }
 
 /// A name with `*`, anchored at both ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// The literal parts; between two of them stands one star.
+    /// The literal parts; there is one star between two of them.
     parts: Vec<Box<str>>,
 }
 
@@ -48,13 +49,13 @@ impl Pattern {
 
     /// What each star stands for in `name`, if the pattern matches all of it.
     ///
-    /// Every star but the last takes the shortest text that lets the rest match.
+    /// Every star but the last takes the shortest text with which the following parts match.
     #[must_use]
     pub fn captures<'n>(&self, name: &'n str) -> Option<Vec<&'n str>> {
-        let (first, tail) = self.parts.split_first()?;
-        let (last, middle) = tail.split_last()?;
+        let (first, others) = self.parts.split_first()?;
+        let (last, middle) = others.split_last()?;
         let mut remaining = name.strip_prefix(&**first)?.strip_suffix(&**last)?;
-        let mut found = Vec::with_capacity(tail.len());
+        let mut found = Vec::with_capacity(others.len());
         for part in middle {
             let (before, after) = remaining.split_once(&**part)?;
             found.push(before);
@@ -71,7 +72,8 @@ impl Pattern {
     }
 }
 
-/// Puts `captures` into the stars of `template`; the caller's whole `name` when there are too few stars.
+/// Replaces the stars of `template` by `captures`. With fewer stars than captures the result is the
+/// client's whole `name`.
 #[must_use]
 pub fn substitute(template: &str, captures: &[&str], name: &str) -> Box<str> {
     let stars = template.matches('*').count();

@@ -1,8 +1,9 @@
-//! The domain of Hale: what a deployment is, which one a request goes to, and what an answer proves.
+//! The domain of Hale: what a deployment is, which one a request goes to, and what an answer
+//! proves.
 //!
-//! Called by `hale-wire` (vocabulary) and `hale-gateway` (everything). Always true here: no I/O, no
-//! clock, no randomness. Time is a [`time::Millis`] argument, chance is a `u64` argument, files and
-//! environment come through [`config::Source`], so that every decision can be replayed.
+//! Called by `hale-wire` (vocabulary) and `hale-gateway` (everything). Always true: no I/O, no
+//! clock, no randomness. Time is a [`time::Millis`] argument, chance is a `u64` argument, and files
+//! and environment come through [`config::Source`], so that every decision can be replayed.
 
 pub mod azure;
 pub mod budget;

@@ -1,11 +1,11 @@
-//! Numbers by kind of failure: what `retry_policy` and `allowed_fails_policy` say.
+//! Numbers by kind of failure, as `retry_policy` and `allowed_fails_policy` have them.
 //!
 //! Built by [`crate::config`], read by routing (retries) and by health (tolerated failures). Always
-//! true: one function says which kind a failure is, for both.
+//! true: one function tells the kind of a failure, for both.
 
 use crate::cause::Cause;
 
-/// A kind of failure, as the policies of the reference name it.
+/// A kind of failure, named as in LiteLLM's policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FailureKind {
@@ -43,7 +43,7 @@ impl FailureKind {
         FailureKind::NotFound,
     ];
 
-    /// The name at the beginning of a policy's keys, such as `TimeoutErrorRetries`.
+    /// The start of a policy's keys, such as `TimeoutErrorRetries`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -59,7 +59,7 @@ impl FailureKind {
         }
     }
 
-    /// The kind of a failure; `None` for what no policy is about.
+    /// The kind of a failure; `None` if no policy covers it.
     #[must_use]
     pub const fn of(cause: Cause, status: Option<u16>) -> Option<FailureKind> {
         Some(match cause {
@@ -103,9 +103,9 @@ impl ByKind {
         self.named[kind as usize].or(self.others)
     }
 
-    /// This, completed by `base` where it says nothing.
+    /// This policy, completed by `base`.
     ///
-    /// A kind that `base` names loses against `others` here: the nearer place decides.
+    /// A kind that `base` names is overruled by `others` here: the more specific place decides.
     #[must_use]
     pub fn over(mut self, base: &ByKind) -> ByKind {
         if self.others.is_none() {

@@ -1,7 +1,7 @@
-//! The price and capability facts of known models. Read by the config loader, once per deployment.
+//! The prices and capabilities of known models. Read by the config loader, once per deployment.
 //!
-//! Source: `data/prices.json`, embedded. Always true: a cost is never negative and an unknown price
-//! is `None`, never 0.
+//! Source: `data/prices.json`, embedded. Always true: a cost is never negative, and an unknown
+//! price is `None`, never 0.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -22,11 +22,11 @@ pub struct ModelFacts {
     pub max_input_tokens: Option<f64>,
     /// Largest answer in tokens.
     pub max_output_tokens: Option<f64>,
-    /// Whether it calls tools, where that is known.
+    /// Whether it calls tools, if known.
     pub supports_function_calling: Option<bool>,
-    /// Whether it sees images, where that is known.
+    /// Whether it sees images, if known.
     pub supports_vision: Option<bool>,
-    /// Whether it answers by a JSON schema, where that is known.
+    /// Whether it answers by a JSON schema, if known.
     pub supports_response_schema: Option<bool>,
     /// USD per prompt token.
     pub input_cost_per_token: Option<f64>,
@@ -38,19 +38,19 @@ pub struct ModelFacts {
     pub cache_creation_input_token_cost: Option<f64>,
     /// USD per prompt token written to the provider's cache for an hour.
     pub cache_creation_input_token_cost_above_1hr: Option<f64>,
-    /// USD per reasoning token, where it differs from the answer's.
+    /// USD per reasoning token, if it differs from the answer's.
     pub output_cost_per_reasoning_token: Option<f64>,
-    /// USD per prompt token that stands for sound, where it differs.
+    /// USD per audio token of the prompt, if it differs.
     pub input_cost_per_audio_token: Option<f64>,
-    /// USD per answer token that stands for sound, where it differs.
+    /// USD per audio token of the answer, if it differs.
     pub output_cost_per_audio_token: Option<f64>,
     /// Whether the model reasons before it answers.
     pub supports_reasoning: Option<bool>,
-    /// The day from which the provider has it no more, `2026-01-31`.
+    /// The day on which the provider retires it, `2026-01-31`.
     pub deprecation_date: Option<Box<str>>,
-    /// USD per image, as providers of some models state it.
+    /// USD per image, as it is stated for models of some providers.
     pub input_cost_per_image: Option<f64>,
-    /// USD per image, as providers of other models state it.
+    /// USD per image, as it is stated for models of other providers.
     pub output_cost_per_image: Option<f64>,
     /// USD per pixel of an image.
     pub input_cost_per_pixel: Option<f64>,
@@ -58,21 +58,21 @@ pub struct ModelFacts {
     pub input_cost_per_character: Option<f64>,
     /// USD per search.
     pub input_cost_per_query: Option<f64>,
-    /// USD per page that is read.
+    /// USD per page.
     pub ocr_cost_per_page: Option<f64>,
-    /// USD per second of sound that is listened to.
+    /// USD per second of audio input.
     pub input_cost_per_second: Option<f64>,
     /// The same, as it is stated for some models.
     pub output_cost_per_second: Option<f64>,
-    /// USD per image of a size and a quality, where the list has it so.
+    /// USD per image of a size and a quality, if the list has it.
     #[serde(skip)]
     pub sized_images: Vec<SizedImage>,
 }
 
-/// What an image of one size and quality costs.
+/// The price of an image of one size and quality.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SizedImage {
-    /// The quality; `None` where the price is the same for all.
+    /// The quality; `None` if the price is the same for all.
     pub quality: Option<Quality>,
     /// Width and height.
     pub size: (u32, u32),
@@ -80,20 +80,20 @@ pub struct SizedImage {
     pub usd: f64,
 }
 
-/// What a token that is cached for an hour costs, in prompt tokens, where no price is known. Source:
+/// The price of a token that is cached for an hour, in prompt tokens, if it is not listed. Source:
 /// <https://platform.claude.com/docs/en/build-with-claude/prompt-caching>.
 const HOUR_FACTOR: f64 = 2.0;
 
 impl ModelFacts {
-    /// USD for `usage`, or `None` when its price is not known: of other units than tokens, where there
-    /// are any with a price, else of the prompt.
+    /// USD for `usage`, or `None` if the price is unknown: the price of units other than tokens if
+    /// there are any with a price, else of the tokens.
     #[must_use]
     pub fn cost_usd(&self, usage: &Usage) -> Option<f64> {
         if usage.units.any() {
             if let Some(usd) = self.units_usd(&usage.units) {
                 return Some(usd.max(0.0));
             }
-            // Tokens are the price of what else was made only where both kinds of them have one.
+            // Tokens pay for other units only if both kinds of them have a price.
             let priced = usage.output == 0 || self.output_cost_per_token.is_some();
             if usage.input + usage.output == 0 || !priced {
                 return None;
@@ -128,7 +128,7 @@ impl ModelFacts {
             .or(priced(units.heard_ms, self.second_usd().map(|usd| usd / 1000.0)))
     }
 
-    /// USD for a second of sound: the list has it as the price of one side or of both.
+    /// USD per second of audio: the list states it as the price of one side or of both.
     fn second_usd(&self) -> Option<f64> {
         let input = self.input_cost_per_second.filter(|usd| *usd > 0.0);
         input.or(self.output_cost_per_second)
@@ -174,7 +174,7 @@ impl ModelFacts {
     }
 }
 
-/// Looks up a model: `provider/model` first, then `model`, as the list names models both ways.
+/// Looks up a model: `provider/model` first, then `model`, because the list uses both.
 #[must_use]
 pub fn lookup(provider: &str, model: &str) -> Option<&'static ModelFacts> {
     TABLE.get(format!("{provider}/{model}").as_str()).or_else(|| TABLE.get(model))
@@ -187,7 +187,7 @@ pub fn exact(name: &str) -> Option<&'static ModelFacts> {
 }
 
 /// The prices of the images of `model` by size and quality: the list names them
-/// `quality/1024-x-1024/model`, with the provider before it or not.
+/// `quality/1024-x-1024/model`, with or without the provider in front.
 #[must_use]
 pub fn sized_images(provider: &str, model: &str) -> Vec<SizedImage> {
     let of = |name: &str, facts: &ModelFacts| {
@@ -274,7 +274,7 @@ mod tests {
         let size = Some((1024, 1024));
         let image = Units { images: 2, size, quality: Some(Quality::Low), ..none };
         assert_eq!(cost("openai", "gpt-image-1", image), Some(0.022));
-        // No price is known for a quality that nobody named; nothing is made up.
+        // A quality that was not named has no known price.
         assert_eq!(cost("openai", "gpt-image-1", Units { quality: None, ..image }), None);
         assert_eq!(cost("openai", "gpt-4o-mini-tts", speech), None);
         assert_eq!(cost("openai", "whisper-1", Units { heard_ms: 90_000, ..none }), Some(0.009));

@@ -153,14 +153,14 @@ impl Provider {
         let (name, path) = (&self.name, operation.upstream_path());
         let way_out = match operation.way_out() {
             WayOut::OwnServer(prefix) if self.wire == operation.format() => {
-                format!("; for a server of your own that has it write `{prefix}/...` as its model")
+                format!("; for your own server that has it write `{prefix}/...` as its model")
             }
             WayOut::Operation(other) if self.serves(other) => {
                 format!(", or use {}", other.paths()[0])
             }
             WayOut::OwnServer(_) | WayOut::Operation(_) | WayOut::Provider => String::new(),
         };
-        format!("provider {name} has no {path}; ask for a model of another provider{way_out}")
+        format!("provider {name} has no {path}; use a model of another provider{way_out}")
     }
 
     /// Whether clients can be served with `operation`: it has that or something that can be translated,
@@ -264,7 +264,7 @@ mod tests {
         let lacks = |name, operation| lookup(name).unwrap().lacks(operation);
         assert!(lacks("groq", Operation::Rerank).contains("`hosted_vllm/...`"));
         assert!(lacks("deepseek", Operation::Responses).ends_with("/v1/chat/completions"));
-        let no_page = "provider anthropic has no /ocr; ask for a model of another provider";
+        let no_page = "provider anthropic has no /ocr; use a model of another provider";
         assert_eq!(lacks("anthropic", Operation::Ocr), no_page);
         assert!(!lacks("cohere", Operation::Completion).contains("chat"));
     }

@@ -1,7 +1,7 @@
 //! Everything known about one finished request.
 //!
-//! Made by the gateway exactly once per request that reached an endpoint of models, on success,
-//! error, cancellation and panic; read by metrics and sinks. Always true: it holds no content and no
+//! Made by the gateway exactly once per request to a model endpoint: on success, error,
+//! cancellation and panic. Read by metrics and sinks. Always true: it contains no content and no
 //! secret.
 
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use crate::usage::Usage;
 pub enum Ending {
     /// A complete answer.
     Success,
-    /// Answered by the gateway with an error.
+    /// The gateway answered with an error.
     Error,
-    /// A stream that broke after its first content.
+    /// A stream broke after its first content.
     Broken,
-    /// The client went away.
+    /// The client disconnected.
     ClientClosed,
     /// The gateway's own code failed.
     Panicked,
@@ -43,7 +43,7 @@ impl Ending {
     }
 }
 
-/// Why a request was sent again: what the kept connection that it was sent on showed.
+/// Why a request was sent again: what became of the kept connection that it was first sent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResendReason {
     /// The upstream had closed it.
@@ -97,7 +97,7 @@ pub struct RequestRecord {
     pub call_id: Arc<str>,
     /// When it arrived, milliseconds since 1970.
     pub arrived_unix_ms: u64,
-    /// What was asked for.
+    /// The operation.
     pub operation: Operation,
     /// The model's name as the client wrote it, cut to 200 characters.
     pub requested_model: Option<Arc<str>>,
@@ -109,7 +109,7 @@ pub struct RequestRecord {
     pub status: u16,
     /// How it ended.
     pub ending: Ending,
-    /// Why it did not end well.
+    /// Why it failed, if it did.
     pub cause: Option<Cause>,
     /// Whether the answer was a stream.
     pub stream: bool,
@@ -117,17 +117,18 @@ pub struct RequestRecord {
     pub retries: u32,
     /// Fallback groups entered.
     pub fallbacks: u32,
-    /// Attempts that were sent again on a new connection, because a kept one turned out to be closed.
+    /// Attempts that were sent again on a new connection, because a kept one turned out to be
+    /// closed.
     pub resends: Resends,
     /// From arrival to the end of the answer, microseconds.
     pub duration_us: u64,
     /// From arrival to the first content, microseconds.
     pub first_content_us: Option<u64>,
-    /// What of the time was the gateway's own, microseconds.
+    /// The gateway's own part of the time, microseconds.
     pub overhead_us: u64,
     /// Tokens, as the provider reported them.
     pub usage: Option<Usage>,
-    /// USD, where the price is known.
+    /// USD, if the price is known.
     pub cost_usd: Option<f64>,
     /// Bytes of the request's body.
     pub request_bytes: u64,

@@ -23,13 +23,13 @@ impl Secret {
     }
 }
 
-/// Shortest credential that is looked for in others' words, bytes: a shorter one would black out
-/// ordinary text.
+/// Shortest credential that is searched for in a provider's text, bytes: a shorter one would remove
+/// ordinary words.
 const HIDDEN_MIN: usize = 8;
 
 impl Secret {
-    /// Blacks it out in `text`: whole, and its beginning at the place where the text was cut. Of a
-    /// header's value `Bearer TOKEN` others repeat the token alone, so each word of it counts.
+    /// Removes it from `text`: whole, and its start where the text was cut. Of a header's value
+    /// `Bearer TOKEN` a provider repeats the token alone, so each word of it counts.
     pub fn hide_in(&self, text: &mut String) {
         for word in self.0.split_whitespace().filter(|word| word.len() >= HIDDEN_MIN) {
             hide(text, word);
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(hidden(""), "");
     }
 
-    /// Fails to compile, for want of a unique answer, when `$type` implements `$trait`.
+    /// Does not compile, because of an ambiguity, if `$type` implements `$trait`.
     macro_rules! assert_not {
         ($type:ty: $trait:path) => {
             const _: fn() = || {

@@ -1,4 +1,4 @@
-//! The settings of the whole process and of the router, resolved, with their defaults.
+//! The settings of the process and of routing, resolved, with their defaults.
 //!
 //! Built by [`crate::config`] from `litellm_settings`, `router_settings` and `general_settings`.
 //! Always true: every number is within the range that its doc comment states.
@@ -14,34 +14,35 @@ use crate::secret::Secret;
 pub struct RouterSettings {
     /// Attempts after the first in each group.
     pub num_retries: u32,
-    /// Bounds one attempt, milliseconds. 600 s.
+    /// Limit of one attempt, milliseconds. 600 s.
     pub timeout_ms: u64,
-    /// Bounds the first content of a stream and every silence after it, milliseconds.
+    /// Limit of the time to a stream's first content and of every silence after it, milliseconds.
     pub stream_timeout_ms: Option<u64>,
-    /// Bounds the whole of a stream, milliseconds.
+    /// Limit of a whole stream, milliseconds.
     pub max_stream_ms: Option<u64>,
-    /// Bounds a whole request, milliseconds; none unless `litellm_settings.request_timeout` is set.
+    /// Limit of a whole request, milliseconds; none unless `litellm_settings.request_timeout` is
+    /// set.
     pub request_timeout_ms: Option<u64>,
-    /// Rest of a tripped deployment, milliseconds. 5 s.
+    /// Cooldown of an ejected deployment, milliseconds. 5 s.
     pub cooldown_ms: u64,
     /// Smallest pause before a retry on the same deployment, milliseconds.
     pub retry_after_ms: u64,
-    /// Failures within a minute that are still tolerated, by kind, when the config sets them.
+    /// Tolerated failures within a minute, by kind, if the config sets them.
     pub tolerance: ByKind,
-    /// Attempts after the first by the kind of the first failure: `retry_policy`.
+    /// Attempts after the first, by the kind of the first failure: `retry_policy`.
     pub retry_policy: ByKind,
-    /// How a deployment is chosen among those that are well.
+    /// How one of the healthy members is picked.
     pub strategy: Strategy,
-    /// Whether requests that do not fit a deployment's window are kept from it, and `rpm` and `tpm`
-    /// are limits: `enable_pre_call_checks`.
+    /// Whether requests that exceed a deployment's context window are kept from it, and `rpm` and
+    /// `tpm` are limits: `enable_pre_call_checks`.
     pub pre_call_checks: bool,
     /// Whether `rpm` and `tpm` are limits.
     pub enforce_rates: bool,
-    /// Whether a request's tags must meet a deployment's.
+    /// Whether a request's tags must match a deployment's.
     pub tags: TagSettings,
     /// `max_parallel_requests` of deployments that have none.
     pub default_max_parallel: Option<u32>,
-    /// Whether nothing is ever put into cooldown.
+    /// Whether no deployment is ever put into cooldown.
     pub disable_cooldowns: bool,
     /// How many fallback groups one request may try. 5.
     pub max_fallbacks: u32,
@@ -51,7 +52,7 @@ pub struct RouterSettings {
     pub context_window_fallbacks: BTreeMap<Box<str>, Vec<Box<str>>>,
     /// The same for requests that a provider's policy refused.
     pub content_policy_fallbacks: BTreeMap<Box<str>, Vec<Box<str>>>,
-    /// Whether a refusal by policy may take the general fallbacks.
+    /// Whether a refusal by policy may use the general fallbacks.
     pub policy_uses_general: bool,
     /// Tried after any group, and for unknown names.
     pub default_fallbacks: Vec<Box<str>>,
@@ -59,14 +60,14 @@ pub struct RouterSettings {
     pub aliases: BTreeMap<Box<str>, Alias>,
 }
 
-/// How tags choose deployments.
+/// How tags select deployments.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TagSettings {
     /// Whether they do in every group.
     pub enabled: bool,
     /// Whether one common tag is enough, rather than all of the request's.
     pub match_any: bool,
-    /// What marks a request's tag as meant for the routing; nothing when it is empty.
+    /// The prefix of tags that are meant for routing; if empty, no tag is marked.
     pub prefix: Box<str>,
 }
 
@@ -75,7 +76,7 @@ pub struct TagSettings {
 pub struct Alias {
     /// The group, or another alias.
     pub target: Box<str>,
-    /// Whether it is left out of `/v1/models`.
+    /// Whether `/v1/models` leaves it out.
     pub hidden: bool,
 }
 
@@ -113,7 +114,7 @@ impl Default for RouterSettings {
 pub struct GatewaySettings {
     /// The key with every right. Without it, on loopback, the data API is open.
     pub master_key: Option<Secret>,
-    /// Whether a weak or missing key may listen on a public address.
+    /// Whether the process may listen on a public address with a weak key or none.
     pub permit_weak_master_key: bool,
     /// A further header that may carry the key, lower case.
     pub key_header: Option<Box<str>>,
@@ -121,30 +122,30 @@ pub struct GatewaySettings {
     pub metrics_need_key: bool,
     /// Whether parameters that the provider does not know are removed.
     pub drop_params: bool,
-    /// Whether clients get the usage chunk of a stream without asking.
+    /// Whether clients get the usage chunk of a stream without asking for it.
     pub always_include_stream_usage: bool,
-    /// Whether `/health` tells more than models and ids, and `/health/readiness` more than `status` and
-    /// `db`.
+    /// Whether `/health` shows more than models and ids, and `/health/readiness` more than `status`
+    /// and `db`.
     pub health_details: bool,
-    /// Whether `/health/readiness` tells what `/health/readiness/details` does.
+    /// Whether `/health/readiness` shows what `/health/readiness/details` does.
     pub public_readiness_details: bool,
     /// Whether `/health/drain` is served.
     pub drain_endpoint: bool,
-    /// What it wants in `x-drain-token`.
+    /// What it expects in `x-drain-token`.
     pub drain_token: Option<Secret>,
-    /// Where records of finished requests are appended, one JSON object a line.
+    /// The file to which a record of each finished request is appended, one JSON object a line.
     pub request_log: Option<Box<str>>,
-    /// Bounds on what clients and upstreams may send.
+    /// Limits on what clients and upstreams may send.
     pub bounds: Bounds,
-    /// How connections to upstreams are used again.
+    /// How connections to upstreams are reused.
     pub kept_connections: KeptConnections,
-    /// How long to go on accepting after a stop signal, milliseconds. 5 s.
+    /// How long new requests are accepted after a stop signal, milliseconds. 5 s.
     pub drain_delay_ms: u64,
     /// How long requests in flight may take after that, milliseconds. 30 s.
     pub shutdown_timeout_ms: u64,
 }
 
-/// How connections to upstreams are used again.
+/// How connections to upstreams are reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeptConnections {
     /// Time a connection may idle before it is closed, milliseconds. 4 s: uvicorn, on which vLLM runs, and
@@ -160,7 +161,7 @@ impl Default for KeptConnections {
     }
 }
 
-/// Bounds on what clients and upstreams may send.
+/// Limits on what clients and upstreams may send.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bounds {
     /// Request head, bytes. 32 KiB.
@@ -169,16 +170,16 @@ pub struct Bounds {
     pub body_bytes: usize,
     /// A full answer of an upstream, bytes. 32 MiB.
     pub response_bytes: usize,
-    /// Request bodies and held answers of all requests together, bytes. 1 GiB.
+    /// Request bodies and buffered answers of all requests together, bytes. 1 GiB.
     pub buffered_bytes: usize,
-    /// Time to read a request head, milliseconds; also how long a connection may idle is `idle_ms`. 10 s.
+    /// Time to read a request head, milliseconds; for idle connections see `idle_ms`. 10 s.
     pub header_read_ms: u64,
     /// Time a connection may idle between requests, milliseconds. 75 s.
     pub idle_ms: u64,
     /// Time between two pieces of a request body, milliseconds. 30 s.
     pub body_read_ms: u64,
-    /// Time a WebSocket may be silent in both directions, milliseconds. 15 min: libraries send pings
-    /// every 20 s or so, browsers none.
+    /// Time a WebSocket may be silent in both directions, milliseconds. 15 min: libraries send
+    /// pings about every 20 s, browsers send none.
     pub websocket_idle_ms: u64,
 }
 

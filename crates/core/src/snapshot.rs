@@ -1,7 +1,8 @@
-//! Everything that one valid config means, immutable: what a request sees from its start to its end.
+//! Everything that one valid config means, immutable: what a request sees from its start to its
+//! end.
 //!
-//! Built by [`crate::config`], held by the gateway behind one atomic pointer. Always true: indexes in
-//! it are valid for it, and it never changes; a reload builds another.
+//! Built by [`crate::config`], held by the gateway behind one atomic pointer. Always true: indexes
+//! in it are valid for it, and it never changes; a reload builds another one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,34 +24,34 @@ pub struct Snapshot {
     pub by_name: HashMap<Box<str>, GroupIndex>,
     /// Deployment by id.
     pub by_id: HashMap<Arc<str>, DeploymentIndex>,
-    /// Group by what its members call the model, where that is no name: `litellm_params.model`; no
-    /// patterns. These are the groups that are not listed.
+    /// Group by its members' `litellm_params.model`, unless that is a `model_name`; no patterns.
+    /// These groups are not listed.
     pub by_model: HashMap<Box<str>, GroupIndex>,
     /// Groups with a pattern, the most specific first.
     pub wildcards: Vec<GroupIndex>,
-    /// What of a request's body decides where it may go.
+    /// Which parts of a request's body routing needs.
     pub inspects: Inspects,
     /// How requests are routed.
     pub router: RouterSettings,
     /// How the process serves.
     pub gateway: GatewaySettings,
-    /// How deployments are checked.
+    /// How deployments are probed.
     pub probing: ProbeSettings,
     /// What may be spent.
     pub budgets: Budgets,
 }
 
-/// What of a request's body decides where it may go; the rest is not looked at.
+/// Which parts of a request's body routing needs; the others are not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Inspects {
-    /// Its length: some deployment has a known window, and windows are checked, or tokens of a minute
-    /// are a limit.
+    /// Its length: some deployment has a known context window and windows are enforced, or tokens
+    /// of a minute are a limit.
     pub length: bool,
-    /// What it asks the model to do: some deployment is known not to.
+    /// What it needs from a model: some deployment is known to lack something.
     pub needs: bool,
-    /// Its tags: they choose deployments, or have budgets.
+    /// Its tags: they select deployments, or have budgets.
     pub tags: bool,
-    /// The time of the day: some deployment is reserved at times.
+    /// The time of day: some deployment is reserved at times.
     pub hours: bool,
 }
 
@@ -61,7 +62,7 @@ impl Snapshot {
         &self.deployments[index.0 as usize]
     }
 
-    /// The groups that a `model_name` made.
+    /// The groups that come from a `model_name`.
     pub fn listed_groups(&self) -> impl Iterator<Item = &ModelGroup> {
         self.groups.iter().filter(|group| group.is_listed)
     }

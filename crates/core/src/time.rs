@@ -1,12 +1,14 @@
-//! Monotonic time as a number. Read by the gateway's clock, passed into every decision of this crate.
+//! Monotonic time as a number. Read by the gateway's clock, passed into every decision of this
+//! crate.
 //!
-//! Always true: arithmetic saturates, so a jumping clock can not panic or go negative.
+//! Always true: arithmetic saturates, so that a clock that jumps causes no panic and no negative
+//! time.
 
 /// A moment in milliseconds since 1970 as RFC 3339 in UTC, to the second.
 #[must_use]
 pub fn rfc3339(unix_ms: u64) -> String {
     let seconds = i64::try_from(unix_ms / 1000).unwrap_or(i64::MAX);
-    // What no calendar reaches is as far away as one can say.
+    // A moment beyond the calendar becomes the last one that it has.
     let at = jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX);
     at.to_string()
 }
@@ -15,17 +17,17 @@ pub fn rfc3339(unix_ms: u64) -> String {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UnixMs(pub u64);
 
-/// One moment on both clocks: what turns moments of this process into those that others understand.
+/// One moment on both clocks, to convert moments of this process for other processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WallClock {
     /// The moment on the process's own clock.
     pub now: Millis,
-    /// The same moment on the wall.
+    /// The same moment on the wall clock.
     pub unix_ms: UnixMs,
 }
 
 impl WallClock {
-    /// `at` on the wall, be it before or after the moment that both clocks are known at.
+    /// `at` on the wall clock, before or after the moment that both clocks are known at.
     #[must_use]
     pub fn unix_ms(self, at: Millis) -> UnixMs {
         let before = self.now.since(at);
@@ -41,13 +43,13 @@ impl Millis {
     /// The far future: a deadline that never comes.
     pub const NEVER: Millis = Millis(u64::MAX);
 
-    /// This instant plus `ms` milliseconds.
+    /// This moment plus `ms` milliseconds.
     #[must_use]
     pub fn plus(self, ms: u64) -> Millis {
         Millis(self.0.saturating_add(ms))
     }
 
-    /// Milliseconds since `earlier`; 0 when `earlier` is later.
+    /// Milliseconds since `earlier`; 0 if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Millis) -> u64 {
         self.0.saturating_sub(earlier.0)

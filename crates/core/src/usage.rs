@@ -1,4 +1,4 @@
-//! Token counts of one answer, as the provider reported them, and what else is charged for.
+//! Tokens of one answer, as the provider reported them, and other units that are charged for.
 //!
 //! Filled by `hale-wire`, priced by [`crate::prices`], kept in the request's record.
 
@@ -13,18 +13,18 @@ pub struct Usage {
     pub cached_input: u64,
     /// Prompt tokens written to the provider's cache.
     pub cache_creation: u64,
-    /// Those of them that stay there for an hour, not for five minutes.
+    /// Those of them that are cached for an hour, not for five minutes.
     pub cache_creation_1h: u64,
     /// Answer tokens spent on reasoning.
     pub reasoning: u64,
-    /// Tokens that stand for sound, which has prices of its own.
+    /// Audio tokens, which have prices of their own.
     pub sound: Sound,
-    /// What is charged for besides tokens.
+    /// Units that are charged for besides tokens.
     pub units: Units,
 }
 
 impl Usage {
-    /// Adds what another answer of the same session used. Units are left as they are.
+    /// Adds the usage of another answer of the same session. Units are not changed.
     pub fn add(&mut self, other: &Usage) {
         let more = |count: &mut u64, by: u64| *count = count.saturating_add(by);
         more(&mut self.input, other.input);
@@ -39,33 +39,33 @@ impl Usage {
     }
 }
 
-/// Tokens of sound, which are counted among the others too. Those that there are none of are 0.
+/// Audio tokens, which the other counts include. Absent counts are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sound {
-    /// Tokens of the prompt, cached ones included.
+    /// Audio tokens of the prompt, cached ones included.
     pub input: u64,
     /// Those of them that were read from the provider's cache.
     pub cached_input: u64,
-    /// Tokens of the answer.
+    /// Audio tokens of the answer.
     pub output: u64,
 }
 
-/// What is charged for besides tokens, or in place of them. What there is nothing of is 0.
+/// Units that are charged for besides tokens, or instead of them. Absent counts are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Units {
     /// Images made.
     pub images: u32,
-    /// Width and height of each, where they are known.
+    /// Width and height of each, if known.
     pub size: Option<(u32, u32)>,
-    /// How well they are drawn, where that is known.
+    /// Their quality, if known.
     pub quality: Option<Quality>,
     /// Characters of text that was spoken.
     pub characters: u64,
-    /// Searches, as those who order documents count them.
+    /// Searches, as providers of rerank models count them.
     pub searches: u32,
     /// Pages read.
     pub pages: u32,
-    /// Sound that was listened to, milliseconds.
+    /// Audio input, milliseconds.
     pub heard_ms: u64,
 }
 
@@ -80,7 +80,7 @@ impl Units {
             || self.heard_ms > 0
     }
 
-    /// What is known here, and the rest from `other`.
+    /// These values, completed from `other`.
     #[must_use]
     pub fn or(self, other: Units) -> Units {
         let pick = |own: u32, other: u32| if own > 0 { own } else { other };
@@ -96,7 +96,7 @@ impl Units {
     }
 }
 
-/// How well an image is drawn.
+/// The quality of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quality {
     /// `low`.
@@ -112,7 +112,7 @@ pub enum Quality {
 }
 
 impl Quality {
-    /// The one of that name; `None` for `auto` and what else is no quality of its own.
+    /// The quality of that name; `None` for `auto` and unknown names.
     #[must_use]
     pub fn named(name: &str) -> Option<Quality> {
         Some(match name {

@@ -39,7 +39,7 @@ fn causes() -> impl Strategy<Value = Option<Cause>> {
     prop_oneof![2 => Just(None), 5 => proptest::sample::select(blamed).prop_map(Some)]
 }
 
-/// Every failure that there is, whoever is to blame.
+/// Every cause, whichever side is to blame.
 fn all_causes() -> impl Strategy<Value = Cause> {
     proptest::sample::select(Cause::ALL.to_vec())
 }
@@ -151,7 +151,7 @@ proptest! {
         }
     }
 
-    /// I7: what began before the rest neither ends it nor begins another one.
+    /// I7: an attempt that began before the cooldown neither ends it nor begins another one.
     #[test]
     fn late_results_decide_nothing(steps in steps(), context in failure_context(), late in causes()) {
         let state = DeploymentState::default();
@@ -173,7 +173,7 @@ proptest! {
         }
     }
 
-    /// I6 and I12: every rest ends with a trial that somebody can take, and only one at a time.
+    /// Every cooldown ends with a half-open request, and with one at a time.
     #[test]
     fn every_cooldown_ends(steps in steps(), context in failure_context(), timeout in 0u64..600_000) {
         let state = DeploymentState::default();
@@ -192,8 +192,8 @@ proptest! {
         }
     }
 
-    /// I10: whoever has a sibling and stops is out after three failures of different requests, whatever
-    /// went before, unless the config tolerates more.
+    /// A deployment with a sibling that stops is ejected after three failures of different requests,
+    /// whatever happened before, unless the config tolerates more.
     #[test]
     fn three_failures_in_a_row_trip(steps in steps(), context in failure_context(), gaps in (0u64..10_000, 0u64..10_000)) {
         let context = FailureContext {
@@ -206,7 +206,7 @@ proptest! {
             now += step.after;
             apply(&state, now, step, &context);
         }
-        // It rested, the rest is over, and it works.
+        // Its cooldown is over, and it works.
         now += QUOTA_CAP_MS;
         let well = Step { after: 0, took: 0, request: 0, cause: None, hint_ms: None, half_open: true };
         apply(&state, now, &well, &context);
@@ -326,7 +326,7 @@ proptest! {
         }
         prop_assert_eq!(seen.len(), retries as usize + 1);
         let different = seen.iter().take(members).collect::<std::collections::BTreeSet<_>>().len();
-        prop_assert_eq!(different, seen.len().min(members), "nobody twice while another exists");
+        prop_assert_eq!(different, seen.len().min(members), "no member twice while another one is left");
     }
 }
 
@@ -471,13 +471,13 @@ impl Scope<'_> {
             }
             Next::GiveUp(GiveUp::Refused(_)) => {
                 for one in members {
-                    let cooldowns = match one.verdict(at) {
+                    let cools_down = match one.verdict(at) {
                         Verdict::Cooling(cooldown) => {
                             cooldown.provider_issued || !one.half_open_is_free(at)
                         }
                         Verdict::HalfOpen(_) | Verdict::Ready => false,
                     };
-                    assert!(cooldowns, "I1: refused although it may be tried: {path:?}");
+                    assert!(cools_down, "I1: refused although it may be tried: {path:?}");
                 }
             }
             other => panic!("{other:?}: {path:?}"),
@@ -506,7 +506,11 @@ impl Scope<'_> {
                 let context = &context;
                 deployment.apply(at, &Evidence::Failed { attempt, failure, model: "", context });
                 if !cause.blames_deployment() {
-                    assert_eq!(deployment.verdict(at), before, "nobody else's fault: {path:?}");
+                    assert_eq!(
+                        deployment.verdict(at),
+                        before,
+                        "not the deployment's fault: {path:?}"
+                    );
                 }
             }
         }

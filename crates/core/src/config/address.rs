@@ -1,11 +1,11 @@
 //! Whether an address or a key can be used at all.
 //!
-//! Called by [`super::upstream`] and [`super::settings`]. Always true: no finding holds the value
-//! itself, since keys end up in the wrong places.
+//! Called by [`super::upstream`] and [`super::settings`]. Always true: no finding contains the
+//! value itself, because keys are sometimes written in the wrong place.
 
 use super::problem::Wrong;
 
-/// Endpoints that are added to an address, and so must not end it.
+/// Paths that are added to an address, so it must not end with one.
 const ENDPOINTS: [&str; 8] = [
     "/chat/completions",
     "/completions",
@@ -16,7 +16,7 @@ const ENDPOINTS: [&str; 8] = [
     "/audio/speech",
     "/ocr",
 ];
-/// What is written in place of the address of one's own server.
+/// Placeholders for the address of one's own server.
 const EXAMPLE: &str = "write it as `https://api.example.com/v1`";
 
 /// The address without a slash at its end.
@@ -42,7 +42,7 @@ pub(super) fn api_base(text: &str) -> Result<Box<str>, Wrong> {
         None => (tail, ""),
     };
     if authority.contains('@') {
-        let hint = "remove what stands before `@` and set `api_key`";
+        let hint = "remove the part before `@` and set `api_key`";
         return refuse("contains a user name or password", hint);
     }
     if let Err(problem) = host_and_port(authority) {

@@ -9,7 +9,7 @@ use crate::secret::Secret;
 use super::address;
 use super::problem::Wrong;
 
-/// Where a value may stand: the key in `litellm_params` and `credential_values`, and the variable.
+/// Where a value may be: the key in `litellm_params` and `credential_values`, and the variable.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     pub(super) key: &'static str,
@@ -26,10 +26,10 @@ const TENANT: Place = Place { key: "tenant_id", variable: "AZURE_TENANT_ID" };
 const CLIENT: Place = Place { key: "client_id", variable: "AZURE_CLIENT_ID" };
 const CLIENT_SECRET: Place = Place { key: "client_secret", variable: "AZURE_CLIENT_SECRET" };
 
-/// What is wrong, at which key.
+/// What is wrong, and at which key.
 pub(super) type Trouble = (&'static str, Wrong);
 
-/// Reads it; `find` gives the value at a place. `has_key` tells whether there is an `api_key`.
+/// Reads it. `find` returns the value at a place; `has_key` tells whether there is an `api_key`.
 pub(super) fn read(
     has_key: bool,
     find: impl Fn(Place) -> Option<String>,
@@ -50,7 +50,7 @@ pub(super) fn read(
         Some("beta") => true,
         Some(_) => {
             let hint = "write `GA`, which is the default, or `beta`";
-            return Err((REALTIME.key, Wrong::new("is no protocol of realtime", hint)));
+            return Err((REALTIME.key, Wrong::new("is not a protocol of realtime", hint)));
         }
     };
     let mut azure = Azure { api_version, beta_realtime, token: None, identity: None };
@@ -69,7 +69,7 @@ pub(super) fn read(
         .map(|place| find(place).filter(|text| !text.is_empty()).ok_or(place));
     let (tenant, client, secret_text) = match (tenant, client, secret_text) {
         (Ok(tenant), Ok(client), Ok(secret)) => (tenant, client, secret),
-        // Nothing of it: then the key is what is missing.
+        // There is nothing of an identity, so the key is what is missing.
         (Err(_), Err(_), Err(_)) => return Ok(azure),
         (tenant, client, secret) => {
             let missing = [tenant.err(), client.err(), secret.err()];

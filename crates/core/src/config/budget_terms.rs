@@ -1,7 +1,7 @@
 //! What one budget allows: an amount and a window, read together.
 //!
-//! Called by the readers of `litellm_params` and of [`super::budgets`]. Always true: an amount without a
-//! window is no budget, and a window without an amount neither.
+//! Called by the readers of `litellm_params` and of [`super::budgets`]. Always true: an amount
+//! without a window is not a budget, and neither is a window without an amount.
 
 use crate::health::Period;
 
@@ -24,7 +24,7 @@ pub(super) struct Terms {
 pub(super) struct Parts {
     limit: Option<(f64, At)>,
     period: Option<(Period, Box<str>, At)>,
-    /// Whether one of them was wrong, which has been said.
+    /// Whether one of them was wrong and has been reported.
     is_wrong: bool,
 }
 
@@ -40,8 +40,8 @@ impl Parts {
             Some(usd) if usd > 0.0 => self.limit = Some((usd, field.at)),
             Some(_) => {
                 self.is_wrong = true;
-                let hint = "remove it for no limit; `blocked: true` takes a deployment out";
-                field.error(Wrong::new("a budget of 0 would let nothing pass", hint), problems);
+                let hint = "remove it for no limit; `blocked: true` pauses a deployment";
+                field.error(Wrong::new("a budget of 0 would refuse every request", hint), problems);
             }
             None => self.is_wrong = true,
         }
@@ -64,7 +64,7 @@ impl Parts {
         }
     }
 
-    /// Both together; `names` are theirs here.
+    /// Returns both together; `names` are their keys here.
     pub(super) fn terms(
         self,
         path: &Path<'_>,
@@ -72,7 +72,7 @@ impl Parts {
         problems: &mut Problems,
     ) -> Option<Terms> {
         let mut lacks = |at: At, present: &str, absent: &str| {
-            let problem = format!("`{present}` without `{absent}` is no budget");
+            let problem = format!("`{present}` without `{absent}` is not a budget");
             problems.error(at, path, Wrong::new(problem, format!("add `{absent}`")));
         };
         match (self.limit, self.period) {
@@ -93,7 +93,7 @@ impl Parts {
     }
 }
 
-/// A length of time as the reference writes it.
+/// A length of time, written as in LiteLLM.
 fn period(text: &str) -> Option<Period> {
     let text = text.trim();
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);

@@ -1,8 +1,8 @@
 //! Budgets of providers, deployments and tags.
 //!
-//! Called by the readers of settings and of `litellm_params`, and by [`super::load`] once the deployments
-//! are known. Always true: a budget that could not be kept refuses the config; what was spent stays with
-//! a budget whose name and period stay the same.
+//! Called by the readers of settings and of `litellm_params`, and by [`super::load`] once the
+//! deployments are known. Always true: a config with a budget that could not be enforced is
+//! refused; a budget whose name and period stay the same keeps its spend.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::did_you_mean;
 use super::value::describe_kind;
 
-/// A budget by name, and where it stands.
+/// A budget by name, and where it is.
 #[derive(Debug)]
 pub(super) struct Named {
     name: Box<str>,
@@ -43,10 +43,10 @@ pub(super) fn by_name(field: &Field<'_>, problems: &mut Problems) -> Vec<Named> 
         visit(Section::Budget, map, &path, problems, |field, problems| match field.row.name {
             "budget_limit" | "max_budget" => parts.limit(field, problems),
             "time_period" | "budget_duration" => parts.period(field, problems),
-            other => debug_assert!(false, "{other} is served by nobody"),
+            other => debug_assert!(false, "{other} is in keys.rs but nothing reads it"),
         });
         if parts.is_empty() {
-            let wrong = Wrong::new("is no budget", "add `budget_limit` and `time_period`");
+            let wrong = Wrong::new("is not a budget", "add `budget_limit` and `time_period`");
             problems.error(entry.at, &path, wrong);
         }
         if let Some(terms) = parts.terms(&path, ("budget_limit", "time_period"), problems) {
@@ -65,7 +65,7 @@ pub(super) struct Written {
     pub(super) tags: Vec<Named>,
 }
 
-/// All budgets; gives each draft its own.
+/// Returns all budgets and gives each draft its own.
 pub(super) fn fill(
     written: Written,
     drafts: &mut [Draft],
@@ -96,7 +96,7 @@ pub(super) fn fill(
     for draft in &*drafts {
         let has_budget = !draft.deployment.routing.budgets.is_empty() || !budgets.by_tag.is_empty();
         if has_budget && !draft.deployment.facts.has_price() {
-            let problem = "its price is not known: what it costs counts against no budget";
+            let problem = "its price is unknown, so its cost counts against no budget";
             let hint = "set `input_cost_per_token` and `output_cost_per_token`";
             draft.warn(Wrong::new(problem, hint), problems);
         }
@@ -140,7 +140,7 @@ fn check_provider(named: &Named, drafts: &[Draft], problems: &mut Problems) {
     let is_known = provider::lookup(name).is_some() || prices::of_provider(name).next().is_some();
     if is_known {
         let problem = format!("no deployment is of provider `{}`", shown(name));
-        problems.warn(named.at, &path, Wrong::new(problem, "this budget bounds nothing"));
+        problems.warn(named.at, &path, Wrong::new(problem, "this budget has no effect"));
         return;
     }
     let used = drafts.iter().map(|draft| &*draft.deployment.endpoint.provider.name);

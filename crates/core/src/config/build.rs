@@ -1,7 +1,7 @@
 //! One entry of `model_list` as a deployment: its provider, address, key, facts and texts.
 //!
-//! Called by [`super::deployments`]. Always true: what keeps it from working is said in one warning
-//! per cause, and in the deployment itself.
+//! Called by [`super::deployments`]. Always true: each reason why it cannot serve is reported in
+//! one warning, and the first one is kept in the deployment.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ pub(super) struct Entry<'e> {
     pub(super) context: &'e Context<'e>,
     /// `model_name`.
     pub(super) name: &'e str,
-    /// Where the entry stands.
+    /// Where the entry is.
     pub(super) at: At,
     pub(super) path: &'e Path<'e>,
     /// The hash of its parameters.
@@ -124,7 +124,7 @@ pub(super) fn deployment(
     Some(deployment)
 }
 
-/// What names its credential: the provider, the host and the key make it the same.
+/// The id of its credential, from the provider, the host and the key.
 fn credential_id(deployment: &Deployment) -> Option<CredentialId> {
     let endpoint = &deployment.endpoint;
     let key = deployment.credential.api_key.as_ref().filter(|_| endpoint.mock.is_none())?;
@@ -154,7 +154,7 @@ impl Entry<'_> {
     }
 }
 
-/// What a named credential gives.
+/// What a named credential contains.
 #[derive(Default)]
 struct Credential {
     key: Option<Secret>,
@@ -162,7 +162,7 @@ struct Credential {
     organization: Option<Secret>,
 }
 
-/// Collects what keeps a deployment from working.
+/// Collects the reasons why a deployment cannot serve.
 struct Troubles<'t> {
     entry: &'t Entry<'t>,
     label: &'t str,
@@ -250,7 +250,7 @@ impl Troubles<'_> {
             }
         }
         let [key, base, organization] = found.map(|node| node.and_then(Node::text));
-        // Keys and organizations were checked where the credential stands.
+        // Keys and organizations were validated in `credential_list`.
         credential.key = key.filter(|key| address::key(key).is_ok()).map(Secret::new);
         credential.base = base.map(str::to_owned);
         credential.organization =
@@ -258,7 +258,7 @@ impl Troubles<'_> {
         credential
     }
 
-    /// The address: the entry's, the credential's, the variable's or the provider's own.
+    /// The address: from the entry, the credential, the variable, or the provider's own.
     fn base(
         &mut self,
         provider: &Provider,
@@ -308,7 +308,7 @@ impl Troubles<'_> {
         self.add(Lack::Setting, "api_base", problem, hint);
     }
 
-    /// What only Azure has.
+    /// What is particular to Azure.
     fn azure(
         &mut self,
         provider: &Provider,
@@ -339,7 +339,7 @@ impl Troubles<'_> {
         }
     }
 
-    /// The key: the entry's, the credential's or the first variable's that is set; and the variable.
+    /// The key and its variable: from the entry, the credential, or the first variable that is set.
     fn key(
         &mut self,
         provider: &Provider,
@@ -353,7 +353,7 @@ impl Troubles<'_> {
         if let Some(key) = credential.key.clone() {
             return (Some(key), None);
         }
-        // A key that is written and bad, or refers to nothing, is not replaced by another one.
+        // A key that is written but invalid, or refers to nothing, is not replaced by another one.
         if self.entry.params.get("api_key").is_some_and(|node| !node.is_null()) {
             return (None, None);
         }
@@ -388,7 +388,7 @@ impl Troubles<'_> {
             ),
         };
         if own_server {
-            hint.push_str("; for a server that asks for no key write `api_key: none`");
+            hint.push_str("; for a server without keys write `api_key: none`");
         }
         self.add(Lack::Key, "api_key", problem, hint);
     }

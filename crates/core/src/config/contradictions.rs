@@ -1,32 +1,32 @@
-//! Settings that take each other's effect away.
+//! Settings that make others useless.
 //!
-//! Called late, with the whole snapshot. Always true: it only warns, at the setting that has no effect, and
-//! names the line of the one that takes it.
+//! Called late, with the whole snapshot. Always true: it only warns, at the setting without effect,
+//! and names the line of the one that causes it.
 
 use super::problem::{At, Path, Problems, Wrong};
 use super::tree::{Map, Node};
 use crate::snapshot::Snapshot;
 
-/// What decides when a deployment rests.
-const ABOUT_RESTS: [&str; 2] = ["allowed_fails", "allowed_fails_policy"];
-const NO_COOLDOWN: &str = "nothing ever rests";
+/// Keys that decide when a deployment is ejected.
+const COOLDOWN_RULES: [&str; 2] = ["allowed_fails", "allowed_fails_policy"];
+const NO_COOLDOWN: &str = "no deployment is ever ejected";
 const FALLBACKS: [&str; 4] =
     ["fallbacks", "default_fallbacks", "context_window_fallbacks", "content_policy_fallbacks"];
-/// In the order in which the same key counts in both.
+/// In the order of precedence.
 const SECTIONS: [&str; 2] = ["router_settings", "litellm_settings"];
 
-/// Warns of settings without effect.
+/// Warns about settings without effect.
 pub(super) fn check(snapshot: &Snapshot, top: &Map, problems: &mut Problems) {
     let router = &snapshot.router;
-    let own_cooldowns =
+    let own_cooldown =
         || snapshot.deployments.iter().any(|one| one.routing.limits.cooldown_ms > Some(0));
     if router.disable_cooldowns {
-        let cooldowns = ["cooldown_time"].into_iter().chain(ABOUT_RESTS);
+        let rules = ["cooldown_time"].into_iter().chain(COOLDOWN_RULES);
         let set = Set { key: "disable_cooldowns", value: "true", consequence: NO_COOLDOWN };
-        useless(top, &set, cooldowns, problems);
-    } else if router.cooldown_ms == 0 && !own_cooldowns() {
+        useless(top, &set, rules, problems);
+    } else if router.cooldown_ms == 0 && !own_cooldown() {
         let set = Set { key: "cooldown_time", value: "0", consequence: NO_COOLDOWN };
-        useless(top, &set, ABOUT_RESTS, problems);
+        useless(top, &set, COOLDOWN_RULES, problems);
     }
     if router.max_fallbacks == 0 {
         let consequence = "no fallback is ever tried";
@@ -35,14 +35,14 @@ pub(super) fn check(snapshot: &Snapshot, top: &Map, problems: &mut Problems) {
     }
 }
 
-/// A key with a value that takes others their effect.
+/// A key whose value makes others useless.
 struct Set {
     key: &'static str,
     value: &'static str,
     consequence: &'static str,
 }
 
-/// Warns of each of `keys` that is written, because another one is set like this.
+/// Warns about each of `keys` that is present, because of `set`.
 fn useless(
     top: &Map,
     set: &Set,
@@ -63,7 +63,7 @@ fn useless(
     }
 }
 
-/// Where a key has a value that says something.
+/// Where a key has a value.
 fn written<'m>(top: &'m Map, key: &'m str) -> impl Iterator<Item = (&'static str, At)> + 'm {
     SECTIONS.into_iter().filter_map(move |section| {
         let node = top.get(section)?.as_map()?.get(key).filter(|node| !node.is_unset())?;

@@ -1,6 +1,6 @@
 //! `credential_list`: credentials that entries refer to by name.
 //!
-//! Called by [`super::load`]. Always true: a name stands for one set of values.
+//! Called by [`super::load`]. Always true: each name has one set of values.
 
 use std::collections::HashMap;
 
@@ -51,7 +51,7 @@ fn credential<'n>(
     visit(Section::Credential, map, path, problems, |field, problems| match field.row.name {
         "credential_name" => bad |= field.text(problems).is_none(),
         "credential_values" => bad |= field.map(problems).is_none(),
-        other => debug_assert!(false, "{other} is served by nobody"),
+        other => debug_assert!(false, "{other} is in keys.rs but nothing reads it"),
     });
     let name = map.get("credential_name").and_then(Node::text);
     let values = map.get("credential_values").and_then(Node::as_map);

@@ -1,7 +1,7 @@
 //! The entries of `model_list` as deployments.
 //!
-//! Called by [`super::load`] with every reference resolved. Always true: an entry that can not work is
-//! kept and says why; entries that are the same become one with their weights added.
+//! Called by [`super::load`] with every reference resolved. Always true: an entry that cannot serve
+//! is kept with its reason; equal entries become one, with their weights added.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,9 +16,9 @@ use super::tree::{self, Map, Node, Style, Value};
 use super::value::describe_kind;
 use super::{build, id};
 
-/// The problem of a config that has no deployments.
+/// The problem of a config without deployments.
 pub const NO_MODELS: &str = "no models configured";
-/// What it is told.
+/// Its hint.
 const EXAMPLE: &str = "write for example:\n\
     model_list:\n\
     \x20 - model_name: gpt-4o\n\
@@ -74,7 +74,7 @@ fn merge(earlier: &mut Draft, again: &Draft, path: &Path<'_>, problems: &mut Pro
         return;
     }
     let problem =
-        format!("the same entry stands on {other}; they are one, with their weights added");
+        format!("the same entry is on {other}; they count as one, with their weights added");
     problems.warn(again.at, path, Wrong::new(problem, "remove one, or set `weight`"));
     let sum = |a: Option<u64>, b: Option<u64>| match (a, b) {
         (Some(a), Some(b)) => Some(a.saturating_add(b)),
@@ -102,7 +102,7 @@ struct Parts<'n> {
     is_paused: bool,
 }
 
-/// One entry of `model_list`, its `index`th, or one that is made as if it stood there.
+/// One entry of `model_list`: its `index`th, or one that is made as if it were there.
 pub(super) fn entry(
     item: &Node,
     index: Option<usize>,
@@ -126,7 +126,7 @@ pub(super) fn entry(
     let info = parts.info.map_or_else(Info::default, |map| Info::read(map, &info_path, problems));
     let params_path = path.key("litellm_params");
     let given = parts.params?;
-    // The id is made of what `litellm_params` itself holds.
+    // The id is computed from `litellm_params` itself.
     let hash = id::hash(parts.name.unwrap_or_default(), given);
     let whole = with_limits(given, &parts);
     let mut params = Params::read(&whole, &params_path, problems);
@@ -180,7 +180,7 @@ fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts
         "rpm" => parts.rpm = Some(field.node),
         "tpm" => parts.tpm = Some(field.node),
         "blocked" => parts.is_paused = field.flag(problems).unwrap_or(false),
-        other => debug_assert!(false, "{other} is served by nobody"),
+        other => debug_assert!(false, "{other} is in keys.rs but nothing reads it"),
     });
     parts
 }
@@ -204,7 +204,7 @@ fn missing(map: &Map, key: &str, at: At, path: &Path<'_>, problems: &mut Problem
     problems.error(at, &path.key(key), Wrong::new(problem, hint));
 }
 
-/// The parameters with the entry's own `rpm` and `tpm` behind them, where they have none.
+/// The parameters, completed by the entry's own `rpm` and `tpm`.
 fn with_limits(params: &Map, parts: &Parts<'_>) -> Map {
     let mut whole = params.clone();
     for (name, node) in [("tpm", parts.tpm), ("rpm", parts.rpm)] {

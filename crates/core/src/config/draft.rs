@@ -17,15 +17,15 @@ use super::tree::{Map, Node};
 pub(super) struct Draft {
     /// `model_name`.
     pub(super) name: Box<str>,
-    /// Where the entry stands.
+    /// Where the entry is.
     pub(super) at: At,
-    /// Which item of `model_list` it is; `None` where it stands in no list.
+    /// Which item of `model_list` it is; `None` if it is not in the list.
     pub(super) item: Option<usize>,
-    /// How many entries it stands for.
+    /// How many entries it represents.
     pub(super) copies: u32,
     /// `weight`, the sum of all entries.
     pub(super) weight: Option<f64>,
-    /// Whether tags decide in its group, where it says so.
+    /// Whether tags decide in its group, if it says so.
     pub(super) filters_tags: Option<bool>,
     /// `max_budget` and `budget_duration`.
     pub(super) budget: Option<Terms>,
@@ -36,7 +36,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// Warns of it, at its place.
+    /// Adds a warning at its place.
     pub(super) fn warn(&self, wrong: Wrong, problems: &mut Problems) {
         let list = Path::Root.key("model_list");
         match self.item {

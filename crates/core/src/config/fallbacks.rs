@@ -1,7 +1,8 @@
-//! Further names of groups, and what is tried after them.
+//! Further names of groups, and what is tried after a group.
 //!
-//! Called by [`super::load`] once all names are known. Always true: every name that leads nowhere has
-//! been reported with the nearest ones; circles of fallbacks are legal, circles of aliases are not.
+//! Called by [`super::load`] once all names are known. Always true: every name that leads nowhere
+//! has been reported with the nearest ones; circles of fallbacks are legal, circles of aliases are
+//! not.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -125,7 +126,7 @@ fn read_alias(map: &Map, at: At, path: &Path<'_>, problems: &mut Problems) -> Op
     visit(Section::Alias, map, path, problems, |field, problems| match field.row.name {
         "model" => target = field.text(problems).map(Box::from),
         "hidden" => hidden = field.flag(problems).unwrap_or(false),
-        other => debug_assert!(false, "{other} is served by nobody"),
+        other => debug_assert!(false, "{other} is in keys.rs but nothing reads it"),
     });
     if target.is_none() {
         problems.error(at, &path.key("model"), Wrong::new("is missing", "name the group"));
@@ -233,7 +234,7 @@ impl<'f> Found<'f> {
         } else if let Some((_, first)) = self.groups.get(group) {
             let other = self.problems.other_place(entry.at, *first);
             let problem = format!(
-                "`{}` has its fallbacks on {other} already: these are not used",
+                "`{}` has its fallbacks on {other} already; these are not used",
                 shown(group)
             );
             self.problems.warn(entry.at, &path, Wrong::new(problem, "put them into one list"));
@@ -323,7 +324,7 @@ impl<'f> Found<'f> {
     }
 }
 
-/// A name that refers to a group, and where it stands.
+/// A name that refers to a group, and where it is.
 struct Reference<'r> {
     name: &'r str,
     at: At,

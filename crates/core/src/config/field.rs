@@ -15,9 +15,9 @@ pub(super) struct Field<'n> {
     pub(super) row: &'static Row,
     /// Its value.
     pub(super) node: &'n Node,
-    /// Where it stands.
+    /// Its path.
     pub(super) path: Path<'n>,
-    /// Where the key stands.
+    /// Where the key is.
     pub(super) at: At,
 }
 
@@ -26,7 +26,7 @@ pub(super) struct Field<'n> {
 enum Unknown {
     /// They are mistakes.
     Report,
-    /// They are legal; one that is nearly a known key is suspicious.
+    /// They are legal, but a name close to a known key is suspicious.
     Keep,
 }
 
@@ -50,8 +50,8 @@ impl Unknown {
     }
 }
 
-/// Shows each key of `map` that is served and set to `served`, in the order of the file, and reports
-/// the others. Returns the entries that are not in the table.
+/// Calls `served` for each key of `map` that is served and set, in the order of the file, and
+/// reports the others. Returns the entries that are not in the table.
 pub(super) fn visit<'n>(
     section: Section,
     map: &'n Map,
@@ -81,7 +81,8 @@ pub(super) fn visit<'n>(
             ),
             Support::Misplaced => {
                 let wrong = Wrong::new("has no effect in this section", row.doc);
-                // As the reference: nobody shall think that he has set the period.
+                // LiteLLM ignores this key here. An error is better than an operator who believes
+                // that the interval is set.
                 match section {
                     Section::Router => problems.error(entry.at, &path, wrong),
                     _ => problems.lax(entry.at, &path, wrong),
@@ -140,7 +141,7 @@ fn is_request_param(section: Section, name: &str) -> bool {
     section == Section::Params && keys::REQUEST_PARAMS.contains(&name)
 }
 
-/// Closer than a name that happens to look alike.
+/// Nearer than names that are merely similar.
 fn is_typo(name: &str, known: &str) -> bool {
     let reach = if name.len() < 6 { 1 } else { 2 };
     strsim::osa_distance(&name.to_lowercase(), known) <= reach
@@ -216,12 +217,12 @@ impl Field<'_> {
         self.check(self.node.as_map().ok_or_else(wrong), problems)
     }
 
-    /// Notes an error at the value.
+    /// Adds an error at the value.
     pub(super) fn error(&self, wrong: Wrong, problems: &mut Problems) {
         problems.error(self.node.at, &self.path, wrong);
     }
 
-    /// Notes a warning at the value.
+    /// Adds a warning at the value.
     pub(super) fn warn(&self, wrong: Wrong, problems: &mut Problems) {
         problems.warn(self.node.at, &self.path, wrong);
     }

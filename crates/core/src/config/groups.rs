@@ -1,8 +1,8 @@
 //! Deployments put into their groups, with their share of the traffic.
 //!
-//! Called by [`super::load`]. Always true: the share is `weight` where a member of the group has one (1
-//! for those without), else `rpm`, else `tpm`, else one per entry; under a strategy for which rates are
-//! limits they are no shares; the order of entries changes nothing.
+//! Called by [`super::load`]. Always true: the share is `weight` if a member of the group has one
+//! (1 for those without), else `rpm`, else `tpm`, else one per entry; with a strategy for which
+//! rates are limits, rates are not shares; the order of entries changes nothing.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(super) fn fill(
     for (i, group) in members.iter().enumerate() {
         let group: Vec<(usize, &Draft)> =
             group.iter().filter_map(|&i| drafts.get(i).map(|draft| (i, draft))).collect();
-        // The first one that says something decides; the router's setting is for groups that do not.
+        // The first member that sets it decides for the group; the router's setting is the default.
         let filters_tags = group.iter().find_map(|(_, draft)| draft.filters_tags);
         if let (Some(filters_tags), Some(group)) = (filters_tags, snapshot.groups.get_mut(i)) {
             group.filters_tags = filters_tags;
@@ -80,8 +80,8 @@ pub(super) fn fill(
     snapshot.inspects = inspects(snapshot);
 }
 
-/// Makes a group of all deployments that call their model alike, wherever they stand; one that no
-/// `model_name` hides.
+/// Makes a group of all deployments with the same `litellm_params.model`, unless a `model_name`
+/// hides it.
 fn group_by_model(snapshot: &mut Snapshot, previous: Option<&Snapshot>) {
     let router = snapshot.router.clone();
     for deployment in snapshot.deployments.clone() {
@@ -125,7 +125,7 @@ fn empty_group(name: &str, router: &RouterSettings, previous: Option<&Snapshot>)
     }
 }
 
-/// What of a body has to be read, given what is known about the deployments.
+/// Which parts of a body must be read, given the deployments.
 fn inspects(snapshot: &Snapshot) -> Inspects {
     let any = |test: fn(&Deployment) -> bool| snapshot.deployments.iter().any(|one| test(one));
     let lacks = |fact: Option<bool>| fact == Some(false);
@@ -143,7 +143,7 @@ fn inspects(snapshot: &Snapshot) -> Inspects {
     }
 }
 
-/// The states of credentials that several deployments share, and how many deployments do.
+/// The states of credentials that several deployments share, and how many deployments share each.
 struct Credentials(HashMap<CredentialId, (u32, Arc<DeploymentState>)>);
 
 impl Credentials {
@@ -172,7 +172,8 @@ fn known<'s>(snapshot: &'s Snapshot, id: &str) -> Option<&'s Arc<Deployment>> {
     snapshot.deployments.get(index.0 as usize)
 }
 
-/// Whether what is known about `before` is known about `now` too: nothing that an upstream judges has changed.
+/// Whether what is known about `before` applies to `now` too: provider, address, key and model are
+/// the same.
 fn is_same_subject(before: &Deployment, now: &Deployment) -> bool {
     before.endpoint.provider.name == now.endpoint.provider.name
         && before.endpoint.api_base == now.endpoint.api_base
@@ -199,7 +200,7 @@ fn wildcards(groups: &[ModelGroup]) -> Vec<GroupIndex> {
 
 type Metric = fn(&Draft) -> Option<f64>;
 
-/// What serves as weight where no `weight` is set, in the order of precedence.
+/// What is used as weight if no `weight` is set, in the order of precedence.
 const METRICS: [(&str, Metric); 2] = [
     ("rpm", |draft| draft.deployment.routing.limits.rpm.map(rate)),
     ("tpm", |draft| draft.deployment.routing.limits.tpm.map(rate)),
@@ -238,7 +239,7 @@ fn share(
     };
     for (i, draft) in group {
         if metric(draft).is_none() {
-            let problem = format!("`{}` stands by: it has no `{name}`", shown(&draft.name));
+            let problem = format!("`{}` is a standby: it has no `{name}`", shown(&draft.name));
             let hint = format!("another deployment of its group has a `{name}`: set one here too");
             draft.warn(Wrong::new(problem, hint), problems);
         }

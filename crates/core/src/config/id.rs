@@ -1,7 +1,7 @@
-//! The id of a deployment that the config does not name: a hash of its parameters.
+//! The id of a deployment without `model_info.id`: a hash of its parameters.
 //!
-//! Called by [`super::deployments`]. Always true: the same entry has the same id as in the original,
-//! which prints values as Python does; so every text here follows Python's rules to the letter.
+//! Called by [`super::deployments`]. Always true: the same entry has the same id as in LiteLLM,
+//! which prints values as Python does; so every text here follows Python's rules exactly.
 
 use std::fmt::Write as _;
 
@@ -123,8 +123,8 @@ fn escape(out: &mut String, c: char) {
     };
 }
 
-/// Whether Python prints it; the standard library's debug form has the same table, except that it
-/// also escapes a combining mark that stands first.
+/// Whether Python prints it as it is. The standard library's debug form has the same table, except
+/// that it also escapes a leading combining mark.
 fn is_printable(c: char) -> bool {
     let text: String = ['a', c].iter().collect();
     matches!(c, '"' | '\'' | '\\') || text.escape_debug().count() == 2

@@ -1,7 +1,7 @@
 //! The files of a config, read and put together.
 //!
-//! Called by [`super::load`]. Always true: each file is read once; of two sections with one name the
-//! lists are joined and of everything else the included one counts.
+//! Called by [`super::load`]. Always true: each file is read once; of two sections with the same
+//! name, lists are joined and any other value is replaced by the included one.
 
 use std::collections::HashSet;
 use std::io;
@@ -14,7 +14,7 @@ use super::value::describe_kind;
 /// Most files of one config.
 const MAX_FILES: usize = 100;
 
-/// The top of the config that begins at `root`, or `None` when a file could not be read.
+/// The top of the config that begins at `root`, or `None` if a file could not be read.
 pub(super) fn read(source: &dyn Source, root: &str, problems: &mut Problems) -> Option<Map> {
     let file = problems.file(root);
     let bytes = match source.read(root) {
@@ -94,7 +94,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The file next to the declaring one, else next to the root.
+    /// Finds the file next to the declaring one, else next to the root.
     fn find(&mut self, wanted: &Wanted<'_>, problems: &mut Problems) -> Option<(String, Vec<u8>)> {
         let Wanted { name, declaring, at, path } = *wanted;
         let near = join(declaring, name);
@@ -104,7 +104,7 @@ impl Reader<'_> {
         if self.seen.len() >= MAX_FILES {
             self.failed = true;
             let problem = format!("more than {MAX_FILES} files");
-            problems.error(at, path, Wrong::new(problem, "put some of them together"));
+            problems.error(at, path, Wrong::new(problem, "merge some of them"));
             return None;
         }
         let error = match self.source.read(&near) {
@@ -137,7 +137,7 @@ struct Wanted<'w> {
     name: &'w str,
     /// The file that includes it.
     declaring: &'w str,
-    /// Where that does, and at which key.
+    /// Where it does so, and at which key.
     at: At,
     path: &'w Path<'w>,
 }
@@ -170,7 +170,7 @@ fn replace(current: &mut Entry, entry: Entry, problems: &mut Problems) {
 
 fn unreadable(what: &str, path: &str, error: &io::Error) -> Wrong {
     let path = printable(path);
-    // What the system says by itself adds nothing to the kind of the error.
+    // The system's own message adds nothing to the kind of the error.
     let detail = error.get_ref().map_or(String::new(), |detail| format!(": {detail}"));
     let detail = printable(&detail);
     match error.kind() {
@@ -182,13 +182,13 @@ fn unreadable(what: &str, path: &str, error: &io::Error) -> Wrong {
         }
         io::ErrorKind::PermissionDenied => Wrong::new(
             format!(
-                "{what} can not be read: {path}{}",
+                "{what} cannot be read: {path}{}",
                 if detail.is_empty() { ": permission denied" } else { &detail }
             ),
             "check its owner and mode, and the user that runs this process",
         ),
         _ => Wrong::new(
-            format!("{what} can not be read: {path}: {}", printable(&error.to_string())),
+            format!("{what} cannot be read: {path}: {}", printable(&error.to_string())),
             "",
         ),
     }

@@ -1,7 +1,7 @@
 //! References to environment variables, and the variables that a config brings itself.
 //!
 //! Called by [`super::load`] once the files are read. Always true: the process environment is never
-//! changed; an empty variable counts as one that is not set.
+//! changed; an empty variable counts as not set.
 
 use std::collections::HashMap;
 
@@ -10,9 +10,9 @@ use super::problem::{Path, Problems, Wrong, shown};
 use super::tree::{Entry, Map, Node, Style, Value};
 use super::value;
 
-/// How a reference begins.
+/// The start of a reference.
 const PREFIX: &str = "os.environ/";
-/// Variables that the process reads itself, so that a value in the config comes too late.
+/// Variables that the process reads itself at start, so that a value in the config comes too late.
 #[rustfmt::skip]
 const OF_THE_PROCESS: &[&str] = &[
     "ALL_PROXY", "DEBUG", "DETAILED_DEBUG", "HOST", "HTTPS_PROXY", "HTTP_PROXY", "JSON_LOGS",
@@ -32,7 +32,7 @@ pub(super) struct Env<'s> {
 }
 
 impl<'s> Env<'s> {
-    /// The environment of `source` and the config's `environment_variables` over it.
+    /// The environment of `source`, overridden by the config's `environment_variables`.
     pub(super) fn new(source: &'s dyn Source, top: &Map, problems: &mut Problems) -> Env<'s> {
         let mut env = Env { source, own: HashMap::new() };
         let path = Path::Root.key("environment_variables");
@@ -52,7 +52,7 @@ impl<'s> Env<'s> {
 
     /// The value of a variable that is set and not empty.
     pub(super) fn get(&self, name: &str) -> Option<String> {
-        // A name with these can not be set, and the operating system's call panics on them.
+        // Variables with such names cannot exist, and the system call panics on them.
         if name.is_empty() || name.contains(['=', '\0']) {
             return None;
         }
@@ -135,7 +135,7 @@ impl<'s> Env<'s> {
     }
 }
 
-/// `${NAME}` and `os.environ["NAME"]` are what people try; none of them is read.
+/// `${NAME}` and `os.environ["NAME"]` are common attempts; neither is read.
 fn warn_about_other_forms(text: &str, node: &Node, path: &Path<'_>, problems: &mut Problems) {
     let name = text
         .strip_prefix("${")

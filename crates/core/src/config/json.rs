@@ -1,7 +1,7 @@
 //! Values of the config as JSON text: request defaults as they are sent, and what may be shown.
 //!
-//! Called by [`super::deployments`]. Always true: [`public`] leaves out every value whose key names a
-//! secret, at any depth.
+//! Called by [`super::deployments`]. Always true: [`public`] leaves out every value whose key names
+//! a secret, at any depth.
 
 use serde_json::{Map as Object, Number, Value as Json};
 
@@ -14,14 +14,14 @@ pub(super) fn value(node: &Node) -> Json {
     convert(node, Keep::All)
 }
 
-/// The mapping with everything left out that may be secret.
+/// The mapping without anything that may be secret.
 pub(super) fn public(map: &Map) -> Object<String, Json> {
     object(map, Keep::Public)
 }
 
-/// A number as JSON, whole where it is whole; null when JSON has no such number.
+/// A number as JSON, as an integer if possible; null if JSON has no such number.
 pub(super) fn number(value: f64) -> Json {
-    /// Beyond this not every whole number is a float.
+    /// Above this, not every integer is a float.
     const WHOLE: f64 = 9_007_199_254_740_992.0;
     if value.fract() == 0.0 && value.abs() < WHOLE {
         #[allow(clippy::cast_possible_truncation, reason = "whole and in range")]
@@ -48,7 +48,7 @@ fn object(map: &Map, keep: Keep) -> Object<String, Json> {
 }
 
 fn is_hidden(key: &str, value: &Node) -> bool {
-    // Names like `max_tokens` stand for numbers; anything else under them is suspicious.
+    // Names like `max_tokens` are numbers; anything else under them is suspicious.
     is_secret_name(key) || (is_count_name(key) && !is_number(value))
 }
 

@@ -1,7 +1,7 @@
-//! Every key that a config may have: one table, from which the loader and the reference both work.
+//! Every key that a config may have: one table, used by the loader and by the reference page.
 //!
-//! Read by [`super::field`] for each key of each section and by [`super::reference()`]. Always true: a
-//! key is served as its row says, or the row says that it is not.
+//! Read by [`super::field`] for each key of each section and by [`super::reference()`]. Always
+//! true: a key is served as its row says, or the row says that it is not served.
 
 use crate::group::Pattern;
 
@@ -24,7 +24,7 @@ pub(super) enum Section {
     General,
     /// An entry of `credential_list`.
     Credential,
-    /// An alias that is more than a name.
+    /// An alias with options.
     Alias,
     /// `routing_strategy_args`.
     Strategy,
@@ -41,34 +41,34 @@ pub(super) enum Section {
 /// One key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {
-    /// Its name; stars stand for any text.
+    /// Its name; a star matches any text.
     pub(super) name: &'static str,
-    /// What its value is.
+    /// The type of its value.
     pub(super) kind: Kind,
-    /// What happens to it.
+    /// Whether it is served.
     pub(super) support: Support,
-    /// What holds without it.
+    /// Its default.
     pub(super) default: &'static str,
-    /// What it does; of a refused key, what would go wrong if it were ignored.
+    /// What it does; for a refused key, what would go wrong if it were ignored.
     pub(super) doc: &'static str,
 }
 
-/// What happens to a key.
+/// Whether a key is served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Support {
-    /// It does what it says.
+    /// It does what its text says.
     Served,
-    /// It is known and has no effect yet; using it is a warning.
+    /// It is recognised but has no effect; using it is a warning.
     NotYet,
-    /// It belongs into another section and has no effect here.
+    /// It belongs in another section and has no effect here.
     Misplaced,
-    /// It is known and has no meaning here.
+    /// It is recognised and has no meaning here.
     Ignored,
     /// It is about security or money and is not served: the config is refused.
     Refused,
 }
 
-/// What a value is, and its range.
+/// The type of a value, and its range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     /// Text.
@@ -102,10 +102,10 @@ const RETRIES: Kind = Kind::Count(0, 100);
 const PRICE: Kind = Kind::Number(0.0, 1_000.0);
 const TOKENS: Kind = Kind::Number(1.0, 1e12);
 const RATE: Kind = Kind::Count(0, 1_000_000_000_000);
-/// USD; 0 has an answer of its own.
+/// USD. 0 has an error of its own.
 const BUDGET_USD: Kind = Kind::Number(0.0, 1e12);
 const CHECK_TOKENS: Kind = Kind::Count(1, 1_000_000);
-/// The shortest period of checks, milliseconds.
+/// The shortest interval of probes, milliseconds.
 const CHECK_PERIOD_MIN: u64 = 100;
 
 const fn served(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Row {
@@ -124,9 +124,9 @@ const fn misplaced(name: &'static str, place: &'static str) -> Row {
     Row { name, kind: Kind::Any, support: Support::Misplaced, default: "", doc: place }
 }
 
-/// Where keys belong that are often put elsewhere.
-const GENERAL_PLACE: &str = "Belongs into `general_settings`.";
-const INFO_PLACE: &str = "Belongs into `model_info` of the deployment.";
+/// The right section of keys that are often misplaced.
+const GENERAL_PLACE: &str = "Belongs in `general_settings`.";
+const INFO_PLACE: &str = "Belongs in `model_info` of the deployment.";
 
 const fn refused(name: &'static str, doc: &'static str) -> Row {
     Row { name, kind: Kind::Any, support: Support::Refused, default: "", doc }
@@ -170,7 +170,7 @@ pub(super) fn names(section: Section) -> impl Iterator<Item = &'static str> {
     rows(section).iter().filter(suggested).map(|row| row.name)
 }
 
-/// Request parameters that need no row: they are defaults for the request body.
+/// Request parameters without a row: they are defaults for the request body.
 #[rustfmt::skip]
 pub(super) const REQUEST_PARAMS: &[&str] = &[
     "audio", "dimensions", "encoding_format", "enable_thinking", "frequency_penalty",
@@ -185,7 +185,7 @@ pub(super) const REQUEST_PARAMS: &[&str] = &[
     "web_search_options",
 ];
 
-/// Request parameters that are numbers, so that text from the environment is read as one.
+/// Request parameters that are numbers, so that text from the environment is parsed.
 #[rustfmt::skip]
 pub(super) const NUMERIC_PARAMS: &[&str] = &[
     "dimensions", "frequency_penalty", "max_completion_tokens", "max_output_tokens",
@@ -214,7 +214,7 @@ const TOP: &[Row] = &[
     not_yet("search_tools", "Search providers."),
     not_yet("prompts", "Stored prompts."),
     not_yet("default_vertex_config", "Vertex credentials for pass-through."),
-    not_yet("pass_through_endpoints", "Routes that are relayed as they are."),
+    not_yet("pass_through_endpoints", "Routes that are relayed unchanged."),
     not_yet("assistant_settings", "The assistants API."),
     not_yet("agent_list", "Agents."),
     not_yet("agents", "Agents."),
@@ -226,7 +226,7 @@ const TOP: &[Row] = &[
 
 #[rustfmt::skip]
 const ENTRY: &[Row] = &[
-    served("model_name", Kind::Text, "required", "The public name, and so the model group. A `*` stands for any text: `openai/*` serves every name that begins so."),
+    served("model_name", Kind::Text, "required", "The public name, and so the model group. A `*` matches any text: `openai/*` serves every name that begins with `openai/`."),
     served("litellm_params", Kind::Map, "required", "How to reach the model."),
     served("model_info", Kind::Map, "", "What is known about the model; shown by `/model/info`."),
     served("rpm", RATE, "", "As `litellm_params.rpm`, which wins."),
@@ -244,53 +244,53 @@ const PARAMS: &[Row] = &[
     served("organization", Kind::Text, "", "Sent as `openai-organization`."),
     served("litellm_credential_name", Kind::Text, "", "A `credential_name` of `credential_list`: its `api_key`, `api_base` and `organization` are used where this entry has none."),
     served("extra_headers", Kind::Map, "", "Headers for each request to the provider."),
-    served("extra_body", Kind::Map, "", "Request parameters set when the client did not, like any key that is not in this table."),
+    served("extra_body", Kind::Map, "", "Request parameters that are set if the client does not, like any key that is not in this table."),
     served("additional_drop_params", Kind::List, "", "Request parameters that are always removed."),
-    served("weight", Kind::Number(0.0, 1e9), "1", "Share of the group's traffic. 0 stands by: it gets traffic when nobody else is well."),
+    served("weight", Kind::Number(0.0, 1e9), "1", "Share of the group's traffic. 0: standby; it gets traffic only if no other member is healthy."),
     served("rpm", RATE, "", "Requests a minute: the share of the traffic where no deployment of the group has a `weight`. A limit, exact in any sixty seconds, with `enable_pre_call_checks`, `optional_pre_call_checks: [enforce_model_rate_limits]`, or a strategy under which rates are limits and no shares: `latency-based-routing`, `usage-based-routing`, `usage-based-routing-v2`, `cost-based-routing`."),
     served("tpm", RATE, "", "Tokens a minute: the share of the traffic where no deployment of the group has `weight` or `rpm`. A limit where `rpm` is one: a request begins when its estimated length (4 bytes a token) fits, which is counted at once; what its answer took more is counted when it ends."),
-    served("timeout", TIMEOUT, "`router_settings.timeout`", "Bounds one attempt."),
+    served("timeout", TIMEOUT, "`router_settings.timeout`", "Time limit of one attempt."),
     served("request_timeout", TIMEOUT, "", "As `timeout`, which wins."),
-    served("stream_timeout", TIMEOUT, "`router_settings.stream_timeout`", "Bounds the first content of a stream and every silence after it."),
+    served("stream_timeout", TIMEOUT, "`router_settings.stream_timeout`", "Time limit of a stream's first content and of every silence after it."),
     served("num_retries", RETRIES, "`router_settings.num_retries`", "Attempts after the first in this group."),
-    served("cooldown_time", COOLDOWN, "`router_settings.cooldown_time`", "Rest after a trip; 0 turns cooldown off for this deployment."),
+    served("cooldown_time", COOLDOWN, "`router_settings.cooldown_time`", "Cooldown of the deployment after it is ejected; 0 turns cooldown off for it."),
     served("api_version", Kind::Text, "AZURE_API_VERSION, else 2025-02-01-preview, for responses preview", "Azure: the version of the interface; `v1`, `latest` and `preview` mean the v1 form, with the model in the body."),
-    served("azure_ad_token", Kind::Text, "AZURE_AD_TOKEN", "Azure: a token of Entra ID, where there is no `api_key`."),
-    served("tenant_id", Kind::Text, "AZURE_TENANT_ID", "Azure: with `client_id` and `client_secret` the identity that tokens are asked for."),
+    served("azure_ad_token", Kind::Text, "AZURE_AD_TOKEN", "Azure: a token of Entra ID, if there is no `api_key`."),
+    served("tenant_id", Kind::Text, "AZURE_TENANT_ID", "Azure: with `client_id` and `client_secret` the identity whose tokens are requested."),
     served("client_id", Kind::Text, "AZURE_CLIENT_ID", "Azure: see `tenant_id`."),
     served("client_secret", Kind::Text, "AZURE_CLIENT_SECRET", "Azure: see `tenant_id`."),
-    served("realtime_protocol", Kind::Text, "LITELLM_AZURE_REALTIME_PROTOCOL, else `GA`", "Azure, realtime: `GA` asks `/openai/v1/realtime?model=`, `beta` `/openai/realtime?deployment=` with `api_version`."),
-    served("azure_scope", Kind::Text, "https://cognitiveservices.azure.com/.default", "Azure: what tokens are for; also AZURE_SCOPE."),
-    served("azure_authority_host", Kind::Text, "https://login.microsoftonline.com", "Azure: who gives tokens; also AZURE_AUTHORITY_HOST."),
-    served("mock_response", Kind::Any, "", "A canned answer in place of the provider: text, a list of numbers for embeddings, or a failure such as `litellm.RateLimitError`. Needs no key."),
-    served("mock_delay", Kind::Time(0, HOUR), "0", "How long the canned answer waits."),
+    served("realtime_protocol", Kind::Text, "LITELLM_AZURE_REALTIME_PROTOCOL, else `GA`", "Azure, realtime: `GA` calls `/openai/v1/realtime?model=`, `beta` calls `/openai/realtime?deployment=` with `api_version`."),
+    served("azure_scope", Kind::Text, "https://cognitiveservices.azure.com/.default", "Azure: the scope of tokens; also AZURE_SCOPE."),
+    served("azure_authority_host", Kind::Text, "https://login.microsoftonline.com", "Azure: the authority that issues tokens; also AZURE_AUTHORITY_HOST."),
+    served("mock_response", Kind::Any, "", "A canned answer instead of the provider's: text, a list of numbers for embeddings, or a failure such as `litellm.RateLimitError`. Needs no key."),
+    served("mock_delay", Kind::Time(0, HOUR), "0", "Delay of the canned answer."),
     served("input_cost_per_token", PRICE, "the price list", "USD per prompt token."),
     served("output_cost_per_token", PRICE, "the price list", "USD per answer token."),
     served("cache_read_input_token_cost", PRICE, "the price list", "USD per prompt token read from the provider's cache."),
     served("cache_creation_input_token_cost", PRICE, "the price list", "USD per prompt token written to the provider's cache."),
     served("cache_creation_input_token_cost_above_1hr", PRICE, "the price list, else twice the prompt token's", "USD per prompt token written to the provider's cache for an hour."),
     served("output_cost_per_reasoning_token", PRICE, "the price list", "USD per reasoning token."),
-    served("max_budget", BUDGET_USD, "none", "USD that the deployment may cost within `budget_duration`, above 0; then it is left out until the window ends. Needs a known price."),
+    served("max_budget", BUDGET_USD, "none", "USD that the deployment may cost within `budget_duration`, above 0; then it gets no requests until the window ends. Needs a known price."),
     served("budget_duration", Kind::Text, "", "The window of `max_budget`, from its first cost on: `30s`, `10m`, `24h`, `7d`, `2w`, `1mo`."),
-    served("region_name", Kind::Text, "", "Where the deployment is. A request with `allowed_model_region` is served in that region only, whether `enable_pre_call_checks` is set or not; upper and lower case are the same."),
-    served("input_cost_per_audio_token", PRICE, "the price list", "USD per prompt token that stands for sound."),
-    served("output_cost_per_audio_token", PRICE, "the price list", "USD per answer token that stands for sound."),
-    served("input_cost_per_image", PRICE, "the price list", "USD per image that is made."),
-    served("output_cost_per_image", PRICE, "the price list", "USD per image that is made; before `input_cost_per_image`."),
-    served("input_cost_per_pixel", PRICE, "the price list", "USD per pixel of an image that is made."),
-    served("input_cost_per_character", PRICE, "the price list", "USD per character that is spoken."),
+    served("region_name", Kind::Text, "", "The region of the deployment. A request with `allowed_model_region` is served in that region only, whether `enable_pre_call_checks` is set or not; case is ignored."),
+    served("input_cost_per_audio_token", PRICE, "the price list", "USD per audio token of the prompt."),
+    served("output_cost_per_audio_token", PRICE, "the price list", "USD per audio token of the answer."),
+    served("input_cost_per_image", PRICE, "the price list", "USD per generated image."),
+    served("output_cost_per_image", PRICE, "the price list", "USD per generated image; takes precedence over `input_cost_per_image`."),
+    served("input_cost_per_pixel", PRICE, "the price list", "USD per pixel of a generated image."),
+    served("input_cost_per_character", PRICE, "the price list", "USD per character of spoken text."),
     served("input_cost_per_query", PRICE, "the price list", "USD per search of a rerank."),
-    served("ocr_cost_per_page", PRICE, "the price list", "USD per page that is read."),
-    served("input_cost_per_second", PRICE, "the price list", "USD per second of sound that is listened to."),
-    served("output_cost_per_second", PRICE, "the price list", "The same, where `input_cost_per_second` is unknown or 0."),
+    served("ocr_cost_per_page", PRICE, "the price list", "USD per page of OCR."),
+    served("input_cost_per_second", PRICE, "the price list", "USD per second of audio input."),
+    served("output_cost_per_second", PRICE, "the price list", "The same, used if `input_cost_per_second` is unknown or 0."),
     refused("guardrails", "requests that a guardrail should stop would pass"),
     refused("default_api_key_tpm_limit", "keys would exceed their limit"),
     refused("default_api_key_rpm_limit", "keys would exceed their limit"),
     served("blocked", Kind::Bool, "false", "Pauses the deployment: it gets no traffic."),
-    served("order", Kind::Count(0, 1_000_000), "after all others", "Priority tier: the lowest of a group that has somebody is used; the next ones when it fails, at no cost in retries."),
-    served("max_parallel_requests", Kind::Count(1, 1_000_000), "`router_settings.default_max_parallel_requests`", "Attempts that may be under way together; beyond it a sibling is asked, or the answer is a 429."),
-    served("tags", Kind::List, "", "Which requests it is for, where tags decide. `default` serves those that match no other tag."),
-    served("tag_regex", Kind::List, "", "Patterns that are searched in `User-Agent: <agent>`; a match counts as a tag."),
+    served("order", Kind::Count(0, 1_000_000), "after all others", "Tier: the lowest one with an available member is used, then the next ones, at no cost in retries."),
+    served("max_parallel_requests", Kind::Count(1, 1_000_000), "`router_settings.default_max_parallel_requests`", "Limit of attempts in flight. Above it a sibling is used, or the answer is a 429."),
+    served("tags", Kind::List, "", "Which requests it is for, if tags decide. `default` serves requests that match no other tag."),
+    served("tag_regex", Kind::List, "", "Patterns searched in `User-Agent: <agent>`; a match counts as a tag."),
     ignored("max_retries", "Hale's own retries are the only ones."),
     ignored("allowed_openai_params", "Every parameter is passed on."),
     ignored("no-log", "Request bodies are never logged."),
@@ -299,13 +299,13 @@ const PARAMS: &[Row] = &[
     not_yet("drop_params", "Per deployment; `litellm_settings.drop_params` is served."),
     not_yet("timeout_by_service_tier", "Timeouts by tier."),
     not_yet("stream_timeout_by_service_tier", "Timeouts by tier."),
-    not_yet("configurable_clientside_auth_params", "Credentials that a caller may override: none may."),
+    not_yet("configurable_clientside_auth_params", "Credentials that a client may override: none may."),
     not_yet("silent_model", "A copy of the traffic."),
     not_yet("fallbacks", "Per deployment; `router_settings.fallbacks` is served."),
-    not_yet("context_window_fallbacks", "Fallbacks for too long requests."),
+    not_yet("context_window_fallbacks", "Fallbacks for requests that are too long."),
     not_yet("content_policy_fallbacks", "Fallbacks for refusals."),
     not_yet("metadata", "Metadata for log sinks."),
-    not_yet("model_info", "Belongs beside `litellm_params`."),
+    not_yet("model_info", "Belongs next to `litellm_params`."),
     not_yet("headers", "`extra_headers` is served."),
     not_yet("default_headers", "`extra_headers` is served."),
     not_yet("messages", "The client sends it."),
@@ -346,7 +346,7 @@ const PARAMS: &[Row] = &[
 const INFO: &[Row] = &[
     served("id", Kind::Text, "a hash of `model_name` and `litellm_params`", "The deployment's id. Without it the id changes when a parameter does, a key included."),
     served("mode", Kind::Text, "the price list, else `chat`", "`chat`, `completion`, `embedding`, `responses`, `moderation`, `image_generation`, `audio_transcription`, `audio_speech`, `rerank`, ..."),
-    served("base_model", Kind::Text, "", "The name in the price list, where the provider's name for the model is another one."),
+    served("base_model", Kind::Text, "", "The name in the price list, if the provider has another name for the model."),
     served("cooldown_time", COOLDOWN, "", "As `litellm_params.cooldown_time`; wins over it."),
     served("max_input_tokens", TOKENS, "the price list", "Largest prompt."),
     served("max_output_tokens", TOKENS, "the price list", "Largest answer."),
@@ -356,23 +356,23 @@ const INFO: &[Row] = &[
     served("cache_creation_input_token_cost", PRICE, "the price list", "USD per prompt token written to the provider's cache."),
     served("cache_creation_input_token_cost_above_1hr", PRICE, "the price list, else twice the prompt token's", "USD per prompt token written to the provider's cache for an hour."),
     served("output_cost_per_reasoning_token", PRICE, "the price list", "USD per reasoning token."),
-    served("input_cost_per_audio_token", PRICE, "the price list", "USD per prompt token that stands for sound; `litellm_params` wins."),
-    served("output_cost_per_audio_token", PRICE, "the price list", "USD per answer token that stands for sound; `litellm_params` wins."),
-    served("input_cost_per_image", PRICE, "the price list", "USD per image that is made; `litellm_params` wins."),
-    served("output_cost_per_image", PRICE, "the price list", "USD per image that is made; before `input_cost_per_image`; `litellm_params` wins."),
-    served("input_cost_per_pixel", PRICE, "the price list", "USD per pixel of an image that is made; `litellm_params` wins."),
-    served("input_cost_per_character", PRICE, "the price list", "USD per character that is spoken; `litellm_params` wins."),
+    served("input_cost_per_audio_token", PRICE, "the price list", "USD per audio token of the prompt; `litellm_params` wins."),
+    served("output_cost_per_audio_token", PRICE, "the price list", "USD per audio token of the answer; `litellm_params` wins."),
+    served("input_cost_per_image", PRICE, "the price list", "USD per generated image; `litellm_params` wins."),
+    served("output_cost_per_image", PRICE, "the price list", "USD per generated image; takes precedence over `input_cost_per_image`; `litellm_params` wins."),
+    served("input_cost_per_pixel", PRICE, "the price list", "USD per pixel of a generated image; `litellm_params` wins."),
+    served("input_cost_per_character", PRICE, "the price list", "USD per character of spoken text; `litellm_params` wins."),
     served("input_cost_per_query", PRICE, "the price list", "USD per search of a rerank; `litellm_params` wins."),
-    served("ocr_cost_per_page", PRICE, "the price list", "USD per page that is read; `litellm_params` wins."),
-    served("input_cost_per_second", PRICE, "the price list", "USD per second of sound that is listened to; `litellm_params` wins."),
-    served("output_cost_per_second", PRICE, "the price list", "The same, where `input_cost_per_second` is unknown or 0; `litellm_params` wins."),
+    served("ocr_cost_per_page", PRICE, "the price list", "USD per page of OCR; `litellm_params` wins."),
+    served("input_cost_per_second", PRICE, "the price list", "USD per second of audio input; `litellm_params` wins."),
+    served("output_cost_per_second", PRICE, "the price list", "The same, used if `input_cost_per_second` is unknown or 0; `litellm_params` wins."),
     served("blocked", Kind::Bool, "false", "As `litellm_params.blocked`."),
     served("order", Kind::Count(0, 1_000_000), "", "As `litellm_params.order`; wins over it."),
-    served("allowed_fails", Kind::Count(0, 1_000_000), "`router_settings.allowed_fails`", "Failures within a minute that it may have before it rests."),
+    served("allowed_fails", Kind::Count(0, 1_000_000), "`router_settings.allowed_fails`", "Failures within a minute that are tolerated; one more ejects it."),
     served("allowed_fails_policy", Kind::Map, "`router_settings.allowed_fails_policy`", "The same by kind of failure."),
-    served("enable_tag_filtering", Kind::Bool, "`router_settings.enable_tag_filtering`", "Whether tags decide in this deployment's group; the first one that says something counts."),
-    served("allow_fail_open", Kind::Bool, "false", "`true` at one deployment of a group: where no deployment meets a request's `!tag` and `&tag`, they are dropped, and those tagged `default` serve, else all."),
-    served("access_windows", Kind::List, "", "Hours in which the deployment is reserved for teams. No key here belongs to a team yet, so within them nobody gets it."),
+    served("enable_tag_filtering", Kind::Bool, "`router_settings.enable_tag_filtering`", "Whether tags decide in this deployment's group; the first member that sets it decides."),
+    served("allow_fail_open", Kind::Bool, "false", "`true` at one deployment of a group: if no deployment meets a request's `!tag` and `&tag`, they are dropped, and those tagged `default` serve, else all."),
+    served("access_windows", Kind::List, "", "Hours in which the deployment is reserved for teams. No key belongs to a team yet, so within them no client can use it."),
     served("supports_function_calling", Kind::Bool, "the price list", "`false` keeps requests with tools away."),
     served("supports_vision", Kind::Bool, "the price list", "`false` keeps requests with images away."),
     served("supports_response_schema", Kind::Bool, "the price list", "`false` keeps requests for an answer by JSON schema away."),
@@ -388,24 +388,24 @@ const INFO: &[Row] = &[
     ignored("litellm_provider", "Shown as written."),
     served("access_groups", Kind::List, "none", "Labels that keys will refer to; listed by `/v1/models?include_model_access_groups=true`. There are no keys but the master key, which may use every deployment."),
     not_yet("team_public_model_name", "A team's name for the model."),
-    served("health_check_model", Kind::Text, "its own; of a pattern the model that answered last, else the cheapest ordinary chat model of the price list", "The model that checks ask, with or without the provider's prefix."),
-    served("health_check_prompt", Kind::Text, "`DEFAULT_HEALTH_CHECK_PROMPT`", "The text that checks send."),
-    served("health_check_timeout", Kind::Time(0, HOUR), "`HEALTH_CHECK_TIMEOUT_SECONDS`, else 60", "Bounds one check. 0 means the default."),
-    served("health_check_max_tokens", CHECK_TOKENS, "`BACKGROUND_HEALTH_CHECK_MAX_TOKENS`, else 1; 10 for a pattern", "Tokens that a check asks for. A provider that wants more says so, and is believed."),
-    served("health_check_max_tokens_reasoning", CHECK_TOKENS, "`BACKGROUND_HEALTH_CHECK_MAX_TOKENS_REASONING`", "The same for a model that reasons."),
-    served("health_check_max_tokens_non_reasoning", CHECK_TOKENS, "", "The same for a model that does not."),
-    served("health_check_supports_max_tokens", Kind::Bool, "what the mode has", "`false` leaves the limit out of checks."),
-    served("health_check_reasoning_effort", Kind::Text, "", "`reasoning_effort` of checks that chat."),
-    served("health_check_params", Kind::Map, "", "Further parameters of checks."),
-    served("health_check_kind", Kind::Text, "`full`", "`metadata` asks for the list of models only, which costs nothing and proves less."),
-    served("health_check_daily_budget_usd", Kind::Number(0.0, 1e6), "none", "What checks of this deployment may cost a day, as estimated. Beyond it only the list of models is asked for."),
-    served("disable_background_health_check", Kind::Bool, "false", "Leaves the deployment out of background checks. It stays routable."),
-    served("health_check_voice", Kind::Text, "`alloy`", "The voice that checks of speech ask for."),
+    served("health_check_model", Kind::Text, "its own; for a pattern the model that answered last, else the cheapest ordinary chat model of the price list", "The model that probes call, with or without the provider's prefix."),
+    served("health_check_prompt", Kind::Text, "`DEFAULT_HEALTH_CHECK_PROMPT`", "The prompt of probes."),
+    served("health_check_timeout", Kind::Time(0, HOUR), "`HEALTH_CHECK_TIMEOUT_SECONDS`, else 60", "Time limit of one probe. 0 means the default."),
+    served("health_check_max_tokens", CHECK_TOKENS, "`BACKGROUND_HEALTH_CHECK_MAX_TOKENS`, else 1; 10 for a pattern", "Tokens that a probe requests. If a provider says that it needs more, later probes request more."),
+    served("health_check_max_tokens_reasoning", CHECK_TOKENS, "`BACKGROUND_HEALTH_CHECK_MAX_TOKENS_REASONING`", "The same for a reasoning model."),
+    served("health_check_max_tokens_non_reasoning", CHECK_TOKENS, "", "The same for a model that does not reason."),
+    served("health_check_supports_max_tokens", Kind::Bool, "what the mode has", "`false` leaves the limit out of probes."),
+    served("health_check_reasoning_effort", Kind::Text, "", "`reasoning_effort` of chat probes."),
+    served("health_check_params", Kind::Map, "", "Further parameters of probes."),
+    served("health_check_kind", Kind::Text, "`full`", "`metadata` requests only the list of models, which costs nothing and proves less."),
+    served("health_check_daily_budget_usd", Kind::Number(0.0, 1e6), "none", "What probes of this deployment may cost a day, as estimated. Above it only the list of models is requested."),
+    served("disable_background_health_check", Kind::Bool, "false", "Leaves the deployment out of background probes. It still gets traffic."),
+    served("health_check_voice", Kind::Text, "`alloy`", "The voice of speech probes."),
 ];
 
 #[rustfmt::skip]
 const LITELLM: &[Row] = &[
-    served("request_timeout", TIMEOUT, "none", "Bounds a whole request, all attempts and fallbacks together; of a stream, the time to its first content."),
+    served("request_timeout", TIMEOUT, "none", "Time limit of a whole request, all attempts and fallbacks together; of a stream, of its first content."),
     served("num_retries", RETRIES, "2", "As `router_settings.num_retries`, which wins."),
     served("fallbacks", Kind::List, "", "As `router_settings.fallbacks`, which wins."),
     served("default_fallbacks", Kind::List, "", "As `router_settings.default_fallbacks`, which wins."),
@@ -499,40 +499,40 @@ const LITELLM: &[Row] = &[
 
 #[rustfmt::skip]
 const ROUTER: &[Row] = &[
-    served("routing_strategy", Kind::Text, "simple-shuffle", "How a deployment is chosen among those that are well. `simple-shuffle`: at random, by weight. `least-busy`: the one with the fewest attempts under way. `latency-based-routing`: the fastest by time to first token, or per token. `usage-based-routing` and `usage-based-routing-v2`: the one that used the fewest tokens of late. `cost-based-routing`: the cheapest. `provider-budget-routing`: as `simple-shuffle`, within budgets, which hold under every strategy. `health-aware`: of two at random the better one by expected time, load and weight. `lar1` runs as `simple-shuffle`, with a warning."),
+    served("routing_strategy", Kind::Text, "simple-shuffle", "How one of the healthy members is picked. `simple-shuffle`: at random, by weight. `least-busy`: the one with the fewest attempts in flight. `latency-based-routing`: the fastest by time to first token, or per token. `usage-based-routing` and `usage-based-routing-v2`: the one that used the fewest tokens of late. `cost-based-routing`: the cheapest. `provider-budget-routing`: as `simple-shuffle`, within budgets, which hold under every strategy. `health-aware`: of two at random the better one by expected time, load and weight. `lar1` runs as `simple-shuffle`, with a warning."),
     served("num_retries", RETRIES, "2", "Attempts after the first in each group."),
     served("timeout", TIMEOUT, "600", "Bounds one attempt; of a stream, its first content."),
-    served("stream_timeout", TIMEOUT, "`timeout` for the first content, 120 for a silence", "Bounds the first content of a stream and every silence after it."),
-    served("fallbacks", Kind::List, "", "What to try after a group: `[{gpt-4: [claude, mistral]}]`. A plain name, or the group `*`, counts for all groups."),
-    served("default_fallbacks", Kind::List, "", "What to try after any group, and for unknown names."),
-    served("max_stream_duration", TIMEOUT, "none", "Bounds the whole of a stream; one that is cut ends with an error event, and the deployment is not blamed."),
+    served("stream_timeout", TIMEOUT, "`timeout` for the first content, 120 for a silence", "Time limit of a stream's first content and of every silence after it."),
+    served("fallbacks", Kind::List, "", "Groups to try after a group: `[{gpt-4: [claude, mistral]}]`. A plain name, or the group `*`, applies to all groups."),
+    served("default_fallbacks", Kind::List, "", "Groups to try after any group, and for unknown names."),
+    served("max_stream_duration", TIMEOUT, "none", "Time limit of a whole stream. A stream that is cut ends with an error event, and the deployment is not blamed."),
     served("max_fallbacks", RETRIES, "5", "How many fallback groups one request may try; 0 turns fallbacks off."),
-    served("allowed_fails", Kind::Count(0, 1_000_000), "the rule for failures in a row", "Failures within a minute that a deployment may have before it rests."),
+    served("allowed_fails", Kind::Count(0, 1_000_000), "the rule for failures in a row", "Failures within a minute that are tolerated; one more ejects the deployment."),
     served("allowed_fails_policy", Kind::Map, "", "The same by kind of failure, which wins."),
     served("retry_policy", Kind::Map, "", "Attempts after the first by the kind of the first failure. A request's own `num_retries` wins; this wins over a deployment's."),
     served("model_group_retry_policy", Kind::Map, "", "The same for single groups: `{group: {TimeoutErrorRetries: 1}}`; it replaces `retry_policy` there."),
     served("routing_strategy_args", Kind::Map, "", "Arguments of the strategy."),
-    served("context_window_fallbacks", Kind::List, "`fallbacks`", "What to try after a request that was too long for a group."),
-    served("content_policy_fallbacks", Kind::List, "none", "What to try after a provider's policy refused a request."),
-    served("content_policy_use_general_fallbacks", Kind::Bool, "false", "Whether such a request may take `fallbacks` where it has no list of its own."),
-    served("enable_pre_call_checks", Kind::Bool, "false", "Keep requests from deployments whose window they exceed by a cautious estimate (4 bytes a token), and enforce `rpm` and `tpm`."),
+    served("context_window_fallbacks", Kind::List, "`fallbacks`", "Groups to try after a request that was too long for a group."),
+    served("content_policy_fallbacks", Kind::List, "none", "Groups to try after a provider's policy refused a request."),
+    served("content_policy_use_general_fallbacks", Kind::Bool, "false", "Use `fallbacks` if no content-policy list exists."),
+    served("enable_pre_call_checks", Kind::Bool, "false", "Keep requests from deployments whose context window they exceed by a cautious estimate (4 bytes a token), and enforce `rpm` and `tpm`."),
     served("optional_pre_call_checks", Kind::List, "", "`enforce_model_rate_limits` enforces `rpm` and `tpm`; `router_budget_limiting` is always on. The others have no effect yet."),
     served("default_max_parallel_requests", Kind::Count(1, 1_000_000), "none", "`max_parallel_requests` of deployments that have none."),
     served("enable_tag_filtering", Kind::Bool, "false", "Let a request's tags (`tags`, `metadata.tags`, `x-litellm-tags`) decide which deployments it may use."),
-    served("tag_filtering_match_any", Kind::Bool, "true", "Whether one common tag is enough, rather than all of the request's."),
-    served("request_timeout", TIMEOUT, "`litellm_settings.request_timeout`", "Bounds a whole request, all attempts and fallbacks together."),
-    served("cooldown_time", COOLDOWN, "5", "Rest of a tripped deployment; 0 turns cooldown off."),
-    served("disable_cooldowns", Kind::Bool, "false", "Nothing ever rests."),
+    served("tag_filtering_match_any", Kind::Bool, "true", "Whether one common tag is enough. Otherwise all of the request's tags must match."),
+    served("request_timeout", TIMEOUT, "`litellm_settings.request_timeout`", "Time limit of a whole request, all attempts and fallbacks together."),
+    served("cooldown_time", COOLDOWN, "5", "Cooldown of an ejected deployment; 0 turns cooldown off."),
+    served("disable_cooldowns", Kind::Bool, "false", "No deployment is ever ejected."),
     served("retry_after", Kind::Time(0, HOUR), "0", "Smallest pause before a retry on the same deployment."),
     served("model_group_alias", Kind::Map, "", "Further names of groups: `{alias: group}` or `{alias: {model: group, hidden: true}}`. An alias may name another alias."),
-    served("provider_budget_config", Kind::Map, "", "What the deployments of a provider may cost together: `{openai: {budget_limit: 100, time_period: 1d}}`. When it is spent, they are left out until the window ends."),
+    served("provider_budget_config", Kind::Map, "", "Budget of all deployments of a provider: `{openai: {budget_limit: 100, time_period: 1d}}`. When it is spent, they get no requests until the window ends."),
     refused("guardrail_list", "requests that a guardrail should stop would pass"),
     refused("model_list", "it belongs at the top of the config"),
     ignored("set_verbose", "Use `--debug`."),
     ignored("debug_level", "Use `--debug`."),
-    ignored("ignore_invalid_deployments", "A deployment that can not work never stops the others."),
+    ignored("ignore_invalid_deployments", "A deployment that cannot serve never stops the others."),
     ignored("client_ttl", "Connections are pooled."),
-    served("tag_routing_prefix", Kind::Text, "none", "A prefix that marks a request's tags as meant for the routing: it is taken off, and a tag that had it never falls back to `default` deployments."),
+    served("tag_routing_prefix", Kind::Text, "none", "A prefix that marks a request's tags as meant for routing. It is removed, and a tag that had it never falls back to `default` deployments."),
     ignored("router_general_settings", "Not for a gateway."),
     not_yet("routing_groups", "Groups of groups."),
     not_yet("enable_weighted_failover", "A failed request always moves to a sibling."),
@@ -548,7 +548,7 @@ const ROUTER: &[Row] = &[
     not_yet("default_litellm_params", "Defaults of all deployments."),
     not_yet("default_priority", "Priority queue."),
     not_yet("polling_interval", "Priority queue."),
-    not_yet("redis_*", "Shared state: this process judges alone."),
+    not_yet("redis_*", "Shared state: each process judges alone."),
     not_yet("cache_kwargs", "Shared state."),
     not_yet("cache_responses", "Caching."),
     not_yet("caching_groups", "Caching."),
@@ -568,20 +568,20 @@ const GENERAL: &[Row] = &[
     served("master_key", Kind::Secret, "`LITELLM_MASTER_KEY`", "The key with every right. Without one the gateway listens on loopback only, and the data API is open there."),
     served("dangerously_permit_weak_or_unset_master_key", Kind::Bool, "`LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY`, else false", "Listen on a public address in spite of a weak or missing key."),
     served("litellm_key_header_name", Kind::Text, "", "A further header that may carry the key."),
-    served("always_include_stream_usage", Kind::Bool, "false", "Send the usage chunk of a stream without being asked."),
+    served("always_include_stream_usage", Kind::Bool, "false", "Send the usage chunk of a stream even if the client did not ask for it."),
     served("health_check_details", Kind::Bool, "true", "`false` cuts `/health` to models and ids, and `/health/readiness` to `status` and `db`."),
-    served("request_log", Kind::Text, "none", "A file to which a JSON line per finished request is appended. A reload changes it, and opens it again when it was renamed. A pipe that is not read loses records, and holds up nothing."),
+    served("request_log", Kind::Text, "none", "A file to which a JSON line per finished request is appended. A reload changes it, and opens it again when it was renamed. A pipe that is not read loses records and delays nothing."),
     served("max_request_size_mb", Kind::Megabytes(0.001, 2048.0), "100", "Largest request body, MiB."),
     served("max_response_size_mb", Kind::Megabytes(0.001, 2048.0), "32", "Largest full answer of a provider, MiB."),
-    served("max_buffered_mb", Kind::Megabytes(1.0, 1_048_576.0), "1024", "Request bodies and held answers of all requests together, MiB; never more than a quarter of an enforced memory limit (control group, `ulimit -v`, `ulimit -d`)."),
+    served("max_buffered_mb", Kind::Megabytes(1.0, 1_048_576.0), "1024", "Request bodies and buffered answers of all requests together, MiB; never more than a quarter of an enforced memory limit (control group, `ulimit -v`, `ulimit -d`)."),
     served("max_header_bytes", Kind::Count(1024, 1 << 20), "32768", "Largest request head, bytes."),
     served("header_read_timeout_s", Kind::Time(1, HOUR), "10", "Time to read a request head."),
     served("websocket_idle_timeout_s", Kind::Time(1, DAY), "900", "Time a WebSocket may be silent in both directions, pings included."),
     served("body_read_timeout_s", Kind::Time(1, HOUR), "30", "Time between two pieces of a request body."),
     served("idle_timeout_s", Kind::Time(1, DAY), "75", "Time a connection may idle between requests."),
-    served("upstream_idle_timeout_s", Kind::Time(0, HOUR), "4", "Time a connection to a provider may idle before it is closed. Keep it below what the provider's server grants; uvicorn and Node close after 5 s. 0: no connection is used twice."),
-    served("resend_on_stale_connection", Kind::Bool, "true", "Send a request again, once and on a new connection, when the kept connection that it was sent on turns out at once to be closed, before any byte of an answer. `false`: that is a failed attempt."),
-    served("drain_delay_s", Kind::Time(0, HOUR), "5", "How long to go on accepting after a stop signal, while readiness says 503."),
+    served("upstream_idle_timeout_s", Kind::Time(0, HOUR), "4", "Time a connection to a provider may idle before it is closed. Keep it below the idle time of the provider's server; uvicorn and Node close after 5 s. 0: no connection is reused."),
+    served("resend_on_stale_connection", Kind::Bool, "true", "Send a request again, once and on a new connection, if the kept connection that it was sent on turns out at once to be closed, before any byte of an answer. `false`: that is a failed attempt."),
+    served("drain_delay_s", Kind::Time(0, HOUR), "5", "How long new requests are accepted after a stop signal, while readiness says 503."),
     served("shutdown_timeout_s", Kind::Time(0, HOUR), "`GRACEFUL_SHUTDOWN_TIMEOUT`, else 30", "How long requests in flight may take after that."),
     refused("custom_auth", "requests would pass without that check"),
     refused("custom_auth_settings", "requests would pass without that check"),
@@ -609,31 +609,31 @@ const GENERAL: &[Row] = &[
     ignored("proxy_batch_write_at", "There is no database to write to."),
     ignored("proxy_batch_polling_interval", "There is no database to write to."),
     ignored("proxy_budget_rescheduler_*", "There is no database to write to."),
-    ignored("allow_requests_on_db_unavailable", "Nothing on the way of a request waits for a database."),
+    ignored("allow_requests_on_db_unavailable", "No request waits for a database."),
     ignored("user_api_key_cache_ttl", "There is no database to read from."),
     ignored("litellm_license", "Everything is free."),
     ignored("infer_model_from_keys", "Models are those of `model_list`."),
-    served("background_health_checks", Kind::Bool, "false", "Checks deployments in the background; `/health` then shows the last results and calls nobody."),
-    served("health_check_interval", Kind::Time(CHECK_PERIOD_MIN, DAY), "`DEFAULT_HEALTH_CHECK_INTERVAL`, else 300", "The period of background checks."),
-    served("health_check_concurrency", Kind::Count(1, 1_000), "16", "Background checks under way together; never more than 2 at one upstream."),
-    served("enable_health_check_routing", Kind::Bool, "false", "Keeps traffic from deployments whose background checks failed."),
-    served("health_check_staleness_threshold", Kind::Time(CHECK_PERIOD_MIN, 7 * DAY), "twice `health_check_interval`", "How old the verdict of a check may be before it is ignored."),
-    served("health_check_ignore_transient_errors", Kind::Bool, "false", "A check that times out is no verdict. A 429 never is."),
-    served("health_check_skip_disabled_background_models", Kind::Bool, "false", "`/health` does not check deployments with `disable_background_health_check` either."),
-    served("health_check_skip_if_live_success", Kind::Bool, "true", "No background check while real traffic got a good answer within the interval."),
-    served("health_check_daily_budget_usd", Kind::Number(0.0, 1e6), "none", "What all checks may cost a day, in the background and on demand, as estimated before each. Beyond it only lists of models are asked for."),
-    served("background_health_check_model_groups", Kind::List, "all", "The model groups that are checked in the background."),
-    served("model_list_healthy_only", Kind::Bool, "false", "`/v1/models` leaves out groups in which checks found nobody well, as with `?healthy_only=true`."),
+    served("background_health_checks", Kind::Bool, "false", "Probes deployments in the background; `/health` then shows the last results and calls no upstream."),
+    served("health_check_interval", Kind::Time(CHECK_PERIOD_MIN, DAY), "`DEFAULT_HEALTH_CHECK_INTERVAL`, else 300", "The interval of background probes."),
+    served("health_check_concurrency", Kind::Count(1, 1_000), "16", "Limit of background probes in flight; never more than 2 at one upstream."),
+    served("enable_health_check_routing", Kind::Bool, "false", "Keeps traffic from deployments whose background probes failed."),
+    served("health_check_staleness_threshold", Kind::Time(CHECK_PERIOD_MIN, 7 * DAY), "twice `health_check_interval`", "The age at which the verdict of a probe is ignored."),
+    served("health_check_ignore_transient_errors", Kind::Bool, "false", "A probe that times out is ignored. A 429 always is."),
+    served("health_check_skip_disabled_background_models", Kind::Bool, "false", "`/health` does not probe deployments with `disable_background_health_check` either."),
+    served("health_check_skip_if_live_success", Kind::Bool, "true", "No background probe while traffic got a good answer within the interval."),
+    served("health_check_daily_budget_usd", Kind::Number(0.0, 1e6), "none", "What all probes may cost a day, in the background and on demand, as estimated before each. Above it only lists of models are requested."),
+    served("background_health_check_model_groups", Kind::List, "all", "The model groups that are probed in the background."),
+    served("model_list_healthy_only", Kind::Bool, "false", "`/v1/models` leaves out groups without a healthy deployment, as with `?healthy_only=true`."),
     served("allow_public_health_readiness_details", Kind::Bool, "false", "`/health/readiness` shows what `/health/readiness/details` shows."),
     served("enable_drain_endpoint", Kind::Bool, "false", "Serves `/health/drain`."),
-    served("drain_endpoint_token", Kind::Secret, "`DRAIN_ENDPOINT_TOKEN`", "What `/health/drain` wants in the header `x-drain-token`."),
+    served("drain_endpoint_token", Kind::Secret, "`DRAIN_ENDPOINT_TOKEN`", "What `/health/drain` expects in the header `x-drain-token`."),
     misplaced("health_check_timeout", INFO_PLACE),
     misplaced("health_check_model", INFO_PLACE),
     misplaced("health_check_max_tokens", INFO_PLACE),
     misplaced("health_check_prompt", INFO_PLACE),
     misplaced("disable_background_health_check", INFO_PLACE),
-    not_yet("use_shared_health_check", "Shared state: this process checks alone."),
-    not_yet("maximum_health_check_retention_period", "The history of checks."),
+    not_yet("use_shared_health_check", "Shared state: each process probes alone."),
+    not_yet("maximum_health_check_retention_period", "The history of probes."),
     not_yet("database_*", "A database."),
     not_yet("store_model_in_db", "A database."),
     not_yet("supported_db_objects", "A database."),
@@ -656,9 +656,9 @@ const GENERAL: &[Row] = &[
     not_yet("embedding_model", "A model for requests that name none."),
     not_yet("image_generation_model", "A model for requests that name none."),
     not_yet("moderation_model", "A model for requests that name none."),
-    not_yet("pass_through_endpoints", "Routes that are relayed as they are."),
-    served("pass_through_all_models", Kind::Bool, "false", "Serves any `provider/model` of the providers whose key is in the environment, besides what `model_list` has."),
-    not_yet("use_client_credentials_pass_through_routes", "Routes that are relayed as they are."),
+    not_yet("pass_through_endpoints", "Routes that are relayed unchanged."),
+    served("pass_through_all_models", Kind::Bool, "false", "Serves any `provider/model` of the providers whose key is in the environment, besides `model_list`."),
+    not_yet("use_client_credentials_pass_through_routes", "Routes that are relayed unchanged."),
     not_yet("public_routes", "Routes without a key: there are none but health."),
     not_yet("allow_client_side_credentials", "Credentials in a request are refused."),
     not_yet("allow_user_auth", "Credentials in a request are refused."),

@@ -54,10 +54,10 @@ pub use suggest::{did_you_mean, nearest};
 pub use tree::MAX_BYTES;
 use tree::Map;
 
-/// What came of a config.
+/// The result of loading a config.
 #[derive(Debug)]
 pub struct Loaded {
-    /// The snapshot; `None` when a problem is an error.
+    /// The snapshot; `None` if a problem is an error.
     pub snapshot: Option<Snapshot>,
     /// All problems, in the order of files and lines.
     pub problems: Vec<Problem>,
@@ -66,12 +66,12 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// The problems that refuse the config.
+    /// The problems because of which the config is refused.
     pub fn errors(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter().filter(|problem| problem.severity == Severity::Error)
     }
 
-    /// The problems that do not.
+    /// The other problems.
     pub fn warnings(&self) -> impl Iterator<Item = &Problem> {
         self.problems.iter().filter(|problem| problem.severity == Severity::Warning)
     }
@@ -110,13 +110,13 @@ fn snapshot(
     problems: &mut Problems,
 ) -> Snapshot {
     let env = Env::new(source, top, problems);
-    let mut tail = top.clone();
-    tail.entries.retain(|entry| &*entry.key != "environment_variables");
-    let top = env.resolve_map(&tail, &Path::Root, problems);
-    // The sections are read below, in the order in which they depend on each other.
+    let mut written = top.clone();
+    written.entries.retain(|entry| &*entry.key != "environment_variables");
+    let top = env.resolve_map(&written, &Path::Root, problems);
+    // The sections are read in the order of their dependencies.
     visit(Section::Top, &top, &Path::Root, problems, |_, _| {});
     let credentials = credentials::read(top.get("credential_list"), problems);
-    let written = tail.get("model_list");
+    let written = written.get("model_list");
     let context = draft::Context { env: &env, credentials: &credentials, written };
     let mut drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);

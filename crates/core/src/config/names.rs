@@ -1,6 +1,7 @@
 //! Whether a name leads somewhere: to a group, a deployment, an alias or a pattern.
 //!
-//! Called by the readers of fallbacks and policies once the groups are known. Always true: it only looks.
+//! Called by the readers of fallbacks and policies once the groups are known. Always true: it
+//! changes nothing.
 
 use std::collections::HashMap;
 
@@ -10,10 +11,10 @@ use crate::snapshot::Snapshot;
 use super::problem::Wrong;
 use super::suited;
 
-/// Whether a name leads somewhere, for what refers to names.
+/// The names that fallbacks and policies may refer to.
 pub(super) struct Names<'s> {
     snapshot: &'s Snapshot,
-    /// Each alias and what it stands for.
+    /// Each alias and its target.
     aliases: HashMap<&'s str, &'s str>,
 }
 
@@ -26,7 +27,8 @@ impl<'s> Names<'s> {
         Names { snapshot, aliases: aliases.collect() }
     }
 
-    /// What of `from` a request may miss that goes on to `to`; aliases of aliases are not looked into.
+    /// What a request that moves from `from` to `to` may lack there; aliases of aliases are not
+    /// followed.
     pub(super) fn lacks(&self, from: &str, to: &str, for_length: bool) -> Vec<Wrong> {
         let group = |name| self.aliases.get(name).copied().unwrap_or(name);
         suited::lacks(self.snapshot, group(from), group(to), for_length)

@@ -1,7 +1,7 @@
-//! `litellm_params` and `model_info` of one entry, read and checked.
+//! `litellm_params` and `model_info` of one entry, read and validated.
 //!
-//! Called by [`super::deployments`]. Always true: what is not a key of the loader is a default for the
-//! request body.
+//! Called by [`super::deployments`]. Always true: a key that is not the loader's is a default for
+//! the request body.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,7 @@ use super::tree::{Entry, Map, Node, Value};
 use super::value;
 use super::{address, budget_terms, probing, windows};
 
-/// What `litellm_params` says; each field is named after its key unless it says otherwise.
+/// What `litellm_params` says; each field has the name of its key unless noted.
 #[derive(Debug, Default)]
 pub(super) struct Params {
     pub(super) model: Option<Box<str>>,
@@ -51,7 +51,7 @@ pub(super) struct Params {
     pub(super) is_paused: bool,
     /// The prices.
     pub(super) facts: ModelFacts,
-    /// Whether there is a canned answer, even a bad one: then no provider is meant.
+    /// Whether there is a canned answer, even an invalid one: then no provider is used.
     pub(super) is_mock: bool,
     /// `mock_response`.
     pub(super) mock: Option<MockAnswer>,
@@ -101,10 +101,10 @@ impl Params {
             let known = params.set(field, problems)
                 || params.set_limit(field, problems)
                 || set_fact(&mut params.facts, field, problems);
-            debug_assert!(known, "{} is served by nobody", field.row.name);
+            debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
         let extra = std::mem::take(&mut params.extra_body);
-        // What `extra_body` names too is its own.
+        // A key in `extra_body` too belongs to `extra_body`.
         let named: HashSet<&str> = extra.iter().map(|entry| &*entry.key).collect();
         let others = others.into_iter().filter(|entry| !named.contains(&*entry.key));
         for entry in others.chain(&extra) {
@@ -130,7 +130,7 @@ impl Params {
             "extra_body" => {
                 self.extra_body = field.map(problems).map_or(Vec::new(), |map| map.entries.clone());
             }
-            // Read where the credential and the environment are known.
+            // Read later, when the credential and the environment are known.
             "api_version"
             | "azure_ad_token"
             | "tenant_id"
@@ -148,7 +148,7 @@ impl Params {
             "tag_regex" => self.tags.patterns = patterns(field, problems),
             "blocked" => self.is_paused = field.flag(problems).unwrap_or(false),
             "mock_response" => {
-                // Even a bad answer says that no provider is meant.
+                // Even an invalid answer means that no provider is used.
                 self.is_mock = true;
                 self.mock = mock(field, problems);
                 self.is_mock &= !matches!(value::flag(field.node), Ok(false));
@@ -213,7 +213,7 @@ impl Info {
             _ => {
                 let known = set_fact(&mut info.facts, field, problems)
                     || probing::rule(&mut info.check, field, problems);
-                debug_assert!(known, "{} is served by nobody", field.row.name);
+                debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
             }
         });
         info.check.has_mode = info.facts.mode.is_some();
@@ -265,7 +265,7 @@ fn set_fact(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) 
     true
 }
 
-/// `over` where it says something, else `base`.
+/// `over` where it is set, else `base`.
 pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     fn put<T>(base: &mut Option<T>, over: Option<T>) {
         if over.is_some() {
@@ -293,7 +293,7 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     let of_images =
         [over.input_cost_per_image, over.output_cost_per_image, over.input_cost_per_pixel];
     if of_images.iter().any(Option::is_some) {
-        // One's own price is for all sizes, and stands alone.
+        // A price in the config is for all sizes and replaces the list.
         base.sized_images.clear();
         [base.input_cost_per_image, base.output_cost_per_image, base.input_cost_per_pixel] =
             of_images;
@@ -348,13 +348,13 @@ fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Secret> {
     };
     if text.is_empty() || !address::is_header_value(text) {
         field
-            .error(Wrong::new("can not be sent as a header", "check for odd characters"), problems);
+            .error(Wrong::new("cannot be sent as a header", "remove unusual characters"), problems);
         return None;
     }
     Some(Secret::new(text))
 }
 
-/// Headers about where a request ends and what becomes of its connection.
+/// Headers about framing and the connection.
 #[rustfmt::skip]
 const FRAMING: [&str; 9] = [
     "connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer",
@@ -381,7 +381,7 @@ fn headers(field: &Field<'_>, problems: &mut Problems) -> Vec<(Box<str>, Secret)
             let problem = "is a header that belongs to the connection, which is Hale's";
             problems.error(entry.at, &path, Wrong::new(problem, "remove it"));
         } else if !address::is_header_value(text) {
-            let problem = "has characters that a header can not carry";
+            let problem = "has characters that a header cannot carry";
             problems.error(
                 entry.value.at,
                 &path,
@@ -411,8 +411,8 @@ fn patterns(field: &Field<'_>, problems: &mut Problems) -> Vec<regex_lite::Regex
         match regex_lite::Regex::new(text) {
             Ok(pattern) => patterns.push(pattern),
             Err(error) => {
-                let problem = format!("is no regular expression: {error}");
-                let hint = "look-around and back-references are not known here";
+                let problem = format!("is not a regular expression: {error}");
+                let hint = "look-around and back-references are not supported";
                 problems.error(field.node.at, &field.path.item(i), Wrong::new(problem, hint));
             }
         }
@@ -420,7 +420,7 @@ fn patterns(field: &Field<'_>, problems: &mut Problems) -> Vec<regex_lite::Regex
     patterns
 }
 
-/// Failures that a canned answer can stand for, and their status.
+/// Failures that a canned answer can simulate, and their status.
 const FAILURES: &[(&str, u16)] = &[
     ("APIConnectionError", 500),
     ("APIError", 500),

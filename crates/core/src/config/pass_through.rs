@@ -1,7 +1,9 @@
-//! `pass_through_all_models`: a pattern `provider/*` for each provider that the environment has a key for.
+//! `pass_through_all_models`: a pattern `provider/*` for each provider with a key in the
+//! environment.
 //!
-//! Called by [`super::load`]. Always true: what it adds are ordinary deployments, as if they stood in
-//! `model_list`; a pattern that stands there itself is not added again; nothing that can not work is added.
+//! Called by [`super::load`]. Always true: the added deployments are ordinary ones, as if they were
+//! in `model_list`; a pattern that is in the list is not added again; nothing that cannot serve is
+//! added.
 
 use std::rc::Rc;
 
@@ -24,7 +26,7 @@ pub(super) fn add(drafts: &mut Vec<Draft>, at: At, context: &Context<'_>, proble
     }
 }
 
-/// Whether the environment names a key or an address of it, and nothing else is missing.
+/// Whether the environment has a key or an address of it, and nothing else is missing.
 fn can_work(provider: &Provider, context: &Context<'_>) -> bool {
     let is_set = |name: &str| context.env.get(name).is_some();
     let has_key = provider.api_key_env.iter().any(|name| is_set(name));
@@ -32,7 +34,8 @@ fn can_work(provider: &Provider, context: &Context<'_>) -> bool {
     (has_key || (has_base && provider.key_optional)) && (has_base || provider.base_url.is_some())
 }
 
-/// The entry as it would stand in `model_list`. Nobody asked that it be checked at a cost.
+/// The entry as it would be in `model_list`. Its probes must not cost anything, because no operator
+/// asked for them.
 fn entry(name: &str, at: At) -> Node {
     let text = |text: &str| Node::scalar(text, Style::Quoted, at);
     let map = |entries: Vec<(&str, Node)>| {

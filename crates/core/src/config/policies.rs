@@ -1,6 +1,6 @@
 //! Numbers by kind of failure: `retry_policy`, `model_group_retry_policy`, `allowed_fails_policy`.
 //!
-//! Called by the readers of settings and of `model_info`. Always true: a kind that is not written has no
+//! Called by the readers of settings and of `model_info`. Always true: a kind that is absent has no
 //! number of its own.
 
 use std::collections::BTreeMap;
@@ -40,7 +40,7 @@ fn by_kind(section: Section, map: &Map, path: &Path<'_>, problems: &mut Problems
     found
 }
 
-/// The policies of single groups, and where they stand.
+/// The policies of single groups, and where they are.
 #[derive(Default)]
 pub(super) struct OfGroups(BTreeMap<Box<str>, (ByKind, At)>);
 

@@ -1,8 +1,8 @@
-//! What the config says about active health probing, in `general_settings`, `router_settings`, `model_info`
+//! What the config says about health probes, in `general_settings`, `router_settings`, `model_info`
 //! and the environment.
 //!
-//! Called by the readers of those sections. Always true: a variable of the environment counts where no key
-//! is written.
+//! Called by the readers of those sections. Always true: an environment variable counts only if the
+//! key is absent.
 
 use crate::health::probe::{ProbeRules, ProbeSettings};
 use crate::snapshot::Snapshot;
@@ -15,7 +15,7 @@ use super::suggest::did_you_mean;
 use super::tree::{Map, Node, Style};
 use super::value;
 
-/// Longest prompt that checks may send, bytes.
+/// Longest prompt of a probe, bytes.
 const PROMPT_MAX: usize = 16 << 10;
 
 /// What the environment says.
@@ -24,7 +24,7 @@ pub(super) fn environment(env: &Env<'_>, problems: &mut Problems) -> ProbeSettin
     match env.get("DEFAULT_HEALTH_CHECK_PROMPT") {
         Some(prompt) if prompt.len() > PROMPT_MAX => {
             let problem = "environment variable DEFAULT_HEALTH_CHECK_PROMPT: is longer than 16 KiB";
-            let wrong = Wrong::new(problem, "it is ignored: every check would send it");
+            let wrong = Wrong::new(problem, "it is ignored: every probe would send it");
             problems.warn(At::whole(0), &Path::Root, wrong);
         }
         Some(prompt) => settings.prompt = prompt.into(),
@@ -60,7 +60,7 @@ fn put<T>(setting: &mut T, value: Option<T>) {
     }
 }
 
-/// A key of `general_settings` or `router_settings`; false when it is none of these.
+/// A key of `general_settings` or `router_settings`; false if it is none of these.
 pub(super) fn setting(
     probing: &mut ProbeSettings,
     field: &Field<'_>,
@@ -89,14 +89,14 @@ pub(super) fn setting(
     true
 }
 
-/// A key of `model_info`; false when it is none of these.
+/// A key of `model_info`; false if it is none of these.
 pub(super) fn rule(rules: &mut ProbeRules, field: &Field<'_>, problems: &mut Problems) -> bool {
     match field.row.name {
         "health_check_model" => {
             let named = field.text(problems);
             if named.is_some_and(|model| model.contains('*')) {
                 let hint = "name one model, such as `gpt-4o-mini`";
-                let problem = "is a pattern, and a check asks one model: it has no effect";
+                let problem = "is a pattern, and a probe calls one model: it has no effect";
                 field.warn(Wrong::new(problem, hint), problems);
             }
             rules.model = named.filter(|model| !model.contains('*')).map(Box::from);
@@ -105,7 +105,7 @@ pub(super) fn rule(rules: &mut ProbeRules, field: &Field<'_>, problems: &mut Pro
             rules.prompt = field.text(problems).map(Box::from);
             if rules.prompt.as_ref().is_some_and(|prompt| prompt.len() > PROMPT_MAX) {
                 field.error(
-                    Wrong::new("is longer than 16 KiB", "every check would send it"),
+                    Wrong::new("is longer than 16 KiB", "every probe would send it"),
                     problems,
                 );
             }
@@ -165,7 +165,7 @@ fn groups(field: &Field<'_>, problems: &mut Problems) -> Vec<Box<str>> {
     names
 }
 
-/// Warns of what can have no effect together.
+/// Warns about combinations that have no effect.
 pub(super) fn compare(top: &Map, snapshot: &Snapshot, problems: &mut Problems) {
     let probing = &snapshot.probing;
     let place = |key: &str| {
@@ -181,12 +181,12 @@ pub(super) fn compare(top: &Map, snapshot: &Snapshot, problems: &mut Problems) {
         problems.warn(at, &Path::Root.key(section).key(key), Wrong::new(problem, hint));
     };
     if probing.routing && !probing.background {
-        let problem = "has no effect without background checks".to_owned();
+        let problem = "has no effect without background probes".to_owned();
         warn("enable_health_check_routing", problem, "set `background_health_checks: true`");
     }
     if probing.staleness_ms() < probing.interval_ms && probing.routes() {
         let problem =
-            "is less than health_check_interval: every verdict is ignored for a part of the time";
+            "is less than health_check_interval: every verdict is ignored for part of the time";
         warn("health_check_staleness_threshold", problem.to_owned(), "raise it, or remove it");
     }
     for name in &probing.groups {

@@ -1,7 +1,8 @@
-//! What is wrong with a config, where, and what to do about it.
+//! What is wrong with a config, where, and how to fix it.
 //!
-//! Filled by every part of the loader, shown by `hale check` and at start. Always true: no text in a
-//! problem holds a secret; a problem is one line, but for the example that an empty config is shown.
+//! Filled by every part of the loader, shown by `hale check` and at start. Always true: no text in
+//! a problem contains a secret; a problem is one line, except for the example that an empty config
+//! gets.
 
 use std::fmt;
 
@@ -9,7 +10,7 @@ use super::suggest;
 
 /// How many problems are kept; a file with more is broken as a whole.
 const MOST: usize = 1_000;
-/// How many names are compared for suggestions: a broken file must not take minutes.
+/// How many names are compared for suggestions, so that a broken file does not take minutes.
 const COMPARISONS: usize = 2_000_000;
 /// How much of a text from the config is shown.
 const SHOWN_CHARS: usize = 60;
@@ -38,7 +39,7 @@ pub struct Problem {
     pub path: Box<str>,
     /// What is wrong.
     pub problem: Box<str>,
-    /// What to do; may be empty.
+    /// The fix; may be empty.
     pub hint: Box<str>,
 }
 
@@ -77,7 +78,7 @@ impl At {
     }
 }
 
-/// The way from the top of the config to a key. Made on the stack, printed only for a problem.
+/// The path from the top of the config to a key. Made on the stack, printed only for a problem.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Path<'a> {
     /// The top.
@@ -86,17 +87,17 @@ pub(super) enum Path<'a> {
     Key(&'a Path<'a>, &'a str),
     /// An item of a list.
     Item(&'a Path<'a>, usize),
-    /// A way that was written down before.
+    /// A path that was printed before.
     Text(&'a str),
 }
 
 impl<'a> Path<'a> {
-    /// The key `name` below this.
+    /// The key `name` below this path.
     pub(super) fn key(&'a self, name: &'a str) -> Path<'a> {
         Path::Key(self, name)
     }
 
-    /// Item `index` of this.
+    /// Item `index` below this path.
     pub(super) fn item(&'a self, index: usize) -> Path<'a> {
         Path::Item(self, index)
     }
@@ -119,12 +120,12 @@ impl fmt::Display for Path<'_> {
 pub(super) struct Wrong {
     /// What is wrong.
     pub(super) problem: String,
-    /// What to do.
+    /// The fix.
     pub(super) hint: String,
 }
 
 impl Wrong {
-    /// A finding with its remedy.
+    /// A problem with its fix.
     pub(super) fn new(problem: impl Into<String>, hint: impl Into<String>) -> Wrong {
         Wrong { problem: problem.into(), hint: hint.into() }
     }
@@ -167,23 +168,23 @@ impl Problems {
         format!("{}:{}", self.name(at), at.line)
     }
 
-    /// The other end of a finding: `line 3`, with the file when it is another one.
+    /// The other place of a problem: `line 3`, with the file if it is another one.
     pub(super) fn other_place(&self, from: At, to: At) -> String {
         if from.file == to.file { format!("line {}", to.line) } else { self.place(to) }
     }
 
-    /// The config is refused because of this.
+    /// Adds a problem because of which the config is refused.
     pub(super) fn error(&mut self, at: At, path: &Path<'_>, wrong: Wrong) {
         self.failed = true;
         self.add(Severity::Error, at, path, wrong);
     }
 
-    /// The config is used in spite of this.
+    /// Adds a problem with which the config is used.
     pub(super) fn warn(&mut self, at: At, path: &Path<'_>, wrong: Wrong) {
         self.add(Severity::Warning, at, path, wrong);
     }
 
-    /// A warning, and an error when the loader is strict.
+    /// A warning; an error if the loader is strict.
     pub(super) fn lax(&mut self, at: At, path: &Path<'_>, wrong: Wrong) {
         if self.strict {
             self.error(at, path, wrong);
@@ -197,7 +198,7 @@ impl Problems {
         self.failed
     }
 
-    /// The known names that look most like `name`; none when too many were asked for before.
+    /// The known names most similar to `name`; none if too many were compared already.
     pub(super) fn nearest<'k>(
         &mut self,
         name: &str,
@@ -255,7 +256,7 @@ impl Problems {
     }
 }
 
-/// `text` as it may stand in one line: control characters escaped, the rest of a long text left out.
+/// `text` in one line: control characters escaped, a long text cut.
 pub(super) fn shown(text: &str) -> String {
     let mut line = String::new();
     for (count, c) in text.chars().enumerate() {

@@ -1,4 +1,5 @@
-//! What must not be shown: which keys hold secrets, and a line of a file without what may be one.
+//! What must not be shown: which keys hold secrets, and a line of a file without its possible
+//! secrets.
 //!
 //! Used for `/model/info` texts and for problems. Always true: in doubt a value counts as a secret.
 
@@ -28,18 +29,18 @@ const LINE_CHARS: usize = 500;
 /// Whether the value of a key with this name is a secret.
 pub(super) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    // Counts and prices of tokens are everywhere, and numbers.
+    // Counts and prices of tokens are common, and they are numbers.
     let counts = name.ends_with("tokens") || name.contains("cost_per") || name.ends_with("_cost");
     !counts && SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
-/// Whether a name speaks of counts, so that its value is shown when it is a number.
+/// Whether a name is about counts, so that its value is shown if it is a number.
 pub(super) fn is_count_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     SECRET_WORDS.iter().any(|word| name.contains(word)) && !is_secret_name(&name)
 }
 
-/// A line of a config file, with everything hidden that may be a secret.
+/// A line of a config file with everything hidden that may be a secret.
 pub(super) fn line(text: &str) -> String {
     let text = text.trim();
     // More is not shown anyway.

@@ -1,7 +1,7 @@
-//! Deployments of one group that are not as independent as they look.
+//! Deployments of one group that are less independent than they look.
 //!
-//! Called by [`super::groups`] with all drafts in their groups. Always true: it only warns; what can not work
-//! anyway, and canned answers, are left out.
+//! Called by [`super::groups`] with all drafts in their groups. Always true: it only warns;
+//! deployments that cannot serve, and canned answers, are ignored.
 
 use std::collections::HashMap;
 
@@ -11,8 +11,8 @@ use crate::health::CredentialId;
 use super::draft::Draft;
 use super::problem::{Problems, Wrong, shown};
 
-/// Warns of deployments in `members` that are the same, and of groups that hang on one key: of all groups
-/// with the same key once.
+/// Warns about deployments in `members` that are the same, and about groups that depend on one key:
+/// once for all groups with the same key.
 pub(super) fn check(members: &[Vec<usize>], drafts: &[Draft], problems: &mut Problems) {
     let mut with_one_key: Vec<(CredentialId, Vec<(&Draft, usize)>)> = Vec::new();
     let mut places: HashMap<CredentialId, usize> = HashMap::new();
@@ -38,7 +38,8 @@ pub(super) fn check(members: &[Vec<usize>], drafts: &[Draft], problems: &mut Pro
     }
 }
 
-/// Warns of those that differ in nothing that matters to the provider; how many differ.
+/// Warns about members that differ in nothing that matters to the provider; returns how many
+/// differ.
 fn duplicates(group: &[&Draft], problems: &mut Problems) -> usize {
     let mut firsts: HashMap<_, &Draft> = HashMap::new();
     let mut distinct = 0;
@@ -71,12 +72,12 @@ fn are_same(a: &Deployment, b: &Deployment) -> bool {
         && b.endpoint.azure.is_none()
 }
 
-/// The key that all of a group have, with the first of them.
+/// The key that all members of a group have, with the first member.
 fn one_key<'d>(group: &[&'d Draft]) -> Option<(&'d Draft, CredentialId)> {
-    let (first, tail) = group.split_first()?;
+    let (first, others) = group.split_first()?;
     let key = first.deployment.credential.id?;
     let has = |one: &&Draft| one.deployment.credential.id == Some(key);
-    tail.iter().all(has).then_some((*first, key))
+    others.iter().all(has).then_some((*first, key))
 }
 
 fn hang_on(groups: &[(&Draft, usize)], problems: &mut Problems) {

@@ -45,7 +45,7 @@ const SECTIONS: &[(Section, &str, &str)] = &[
     (
         Section::Params,
         "`litellm_params`",
-        "Any key that is not listed is a default for the request body: `temperature: 0.2` counts when the client sends none.",
+        "Any key that is not listed is a default for the request body: `temperature: 0.2` is used if the client sends none.",
     ),
     (
         Section::Info,
@@ -61,12 +61,12 @@ const SECTIONS: &[(Section, &str, &str)] = &[
     (
         Section::Fails,
         "`allowed_fails_policy`",
-        "Failures of that kind within a minute that a deployment may have before it rests. A time that a provider names counts all the same.",
+        "Failures of that kind within a minute that are tolerated; one more ejects the deployment. A time that a provider names counts in any case.",
     ),
     (
         Section::Budget,
         "`provider_budget_config` and `tag_budget_config` values",
-        "What was spent is counted from the cost of answers, in this process alone, and starts anew with it. Costs are known when an answer ends: what is under way then may exceed a budget.",
+        "The spend is counted from the cost of answers, in this process alone, and starts at zero with it. Costs are known when an answer ends, so requests in flight may exceed a budget.",
     ),
     (Section::Window, "`access_windows` entries", ""),
     (Section::General, "`general_settings`", ""),
@@ -81,15 +81,15 @@ fn table(text: &mut String, rows: &[Row]) {
         let _written = writeln!(text, "| `{name}` | {kind} | {} | {} |", row.default, row.doc);
     }
     for (support, title) in [
-        (Support::NotYet, "Known, not served yet; using one is a warning, and it has no effect:"),
+        (Support::NotYet, "Recognised but not implemented. Hale warns and ignores them:"),
         (
             Support::Misplaced,
-            "Of another section; here they have no effect, which is a warning, in `router_settings` an error:",
+            "They belong in another section and have no effect here. That is a warning, in `router_settings` an error:",
         ),
-        (Support::Ignored, "Accepted, without an effect:"),
+        (Support::Ignored, "Accepted without effect:"),
         (
             Support::Refused,
-            "Refused, because going on without it would not be safe; the config does not load:",
+            "Refused, because ignoring them would not be safe; the config does not load:",
         ),
     ] {
         let rows = of(support);

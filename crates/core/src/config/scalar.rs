@@ -1,6 +1,6 @@
-//! The type of a plain scalar, by the rules that the configs of this format were written under.
+//! The type of a plain scalar, by the rules of YAML 1.1, for which existing configs were written.
 //!
-//! Called by [`super::id`] and [`super::json`]. Always true: text in quotes is text.
+//! Called by [`super::id`] and [`super::json`]. Always true: quoted text is text.
 
 use std::borrow::Cow;
 
@@ -9,13 +9,13 @@ use super::tree::Style;
 /// A scalar with its type.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Typed<'a> {
-    /// Nothing.
+    /// Null.
     Null,
-    /// Yes or no.
+    /// A boolean.
     Bool(bool),
-    /// A whole number in decimal digits, of any length.
+    /// An integer in decimal digits, of any length.
     Int(Cow<'a, str>),
-    /// A number with a point.
+    /// A number with a decimal point.
     Float(f64),
     /// Text.
     Text(&'a str),
@@ -30,7 +30,7 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// The type under YAML 1.1, as the original reads its configs: `012` is 10 and `1e3` is text.
+/// The type under YAML 1.1, as LiteLLM reads its configs: `012` is 10 and `1e3` is text.
 pub(super) fn yaml11(text: &str, style: Style) -> Typed<'_> {
     if style != Style::Plain {
         return Typed::Text(text);
@@ -47,8 +47,8 @@ pub(super) fn yaml11(text: &str, style: Style) -> Typed<'_> {
     float(text).map_or(Typed::Text(text), Typed::Float)
 }
 
-/// The type that a request body gets: as YAML 1.1, but `1e3` is a number, and `012` and `12:30`,
-/// which look like something else than the numbers they would be, stay text.
+/// The type in a request body: as YAML 1.1, but `1e3` is a number, and `012` and `12:30` stay text,
+/// because they do not look like the numbers that they would be.
 pub(super) fn for_json(text: &str, style: Style) -> Typed<'_> {
     let typed = yaml11(text, style);
     match typed {
@@ -167,7 +167,7 @@ fn float(text: &str) -> Option<f64> {
         return number(tail).then_some(sign * (seconds as f64 + fraction));
     }
     let digit_first = |text: &str| text.bytes().next().is_some_and(|b| b.is_ascii_digit());
-    // Without a whole part there is no sign either.
+    // Without an integer part there is no sign either.
     let has_whole = digit_first(whole) && number(whole);
     let has_none = whole.is_empty() && digit_first(tail) && body.len() == text.len();
     if !has_whole && !has_none {

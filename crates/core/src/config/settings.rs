@@ -1,7 +1,7 @@
 //! `litellm_settings`, `router_settings` and `general_settings`.
 //!
-//! Called by [`super::load`]. Always true: what is not written has the default of its type; the master
-//! key is never lost silently.
+//! Called by [`super::load`]. Always true: a key that is absent has the default of its type; an
+//! unusable master key is always an error.
 
 use crate::health::probe::ProbeSettings;
 use crate::route::{STRATEGIES, Strategy, StrategyArgs};
@@ -25,11 +25,11 @@ const DROP_PARAMS: &str = "LITELLM_DROP_PARAMS";
 const SHUTDOWN: &str = "GRACEFUL_SHUTDOWN_TIMEOUT";
 const DRAIN_TOKEN: &str = "DRAIN_ENDPOINT_TOKEN";
 
-/// Strategies of the reference that are not built yet.
+/// Strategies of LiteLLM that do not exist here yet.
 const OTHER_STRATEGIES: &[&str] = &["lar1"];
-/// What `optional_pre_call_checks` may hold.
+/// The values of `optional_pre_call_checks`.
 const ENFORCE_RATES: &str = "enforce_model_rate_limits";
-/// Budgets hold without being asked for.
+/// Budgets are always enforced.
 const BUDGETS: &str = "router_budget_limiting";
 const OTHER_CHECKS: &[&str] = &[
     "prompt_caching",
@@ -76,7 +76,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             let node = map.get(field.row.name);
             let known = settings.litellm(field, problems)
                 || settings.refers("litellm_settings", field, node, problems);
-            debug_assert!(known, "{} is served by nobody", field.row.name);
+            debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
     }
     if let Some(map) = section(top, "router_settings", problems) {
@@ -87,7 +87,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
                 || settings.policy(field, problems)
                 || probing::setting(&mut settings.probing, field, problems)
                 || settings.refers("router_settings", field, node, problems);
-            debug_assert!(known, "{} is served by nobody", field.row.name);
+            debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
     }
     if let Some(map) = section(top, "general_settings", problems) {
@@ -96,7 +96,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             let known = settings.general(field, problems)
                 || settings.bound(field, problems)
                 || probing::setting(&mut settings.probing, field, problems);
-            debug_assert!(known, "{} is served by nobody", field.row.name);
+            debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
     }
     settings.router.strategy.args = settings.strategy_args;
@@ -117,7 +117,7 @@ fn section<'n>(top: &'n Map, name: &str, problems: &mut Problems) -> Option<&'n 
         return None;
     };
     for entry in &map.entries {
-        // The master key has its own, harder answer.
+        // The master key has stricter rules of its own.
         if &*entry.key != "master_key" {
             warn_missing(&entry.value, &path.key(&entry.key), problems);
         }
@@ -194,7 +194,7 @@ impl<'n> Settings<'n> {
         true
     }
 
-    /// What refers to names is only remembered: the names are not known yet.
+    /// Values that refer to names are only remembered, because the names are not known yet.
     fn refers(
         &mut self,
         section: &'static str,
@@ -284,7 +284,7 @@ impl<'n> Settings<'n> {
         true
     }
 
-    /// A key that is referred to and not set must not open the gateway.
+    /// A master key that refers to an unset variable must not open the gateway.
     fn master_key(&mut self, top: &Map, env: &Env<'_>, problems: &mut Problems) {
         let general = top.get("general_settings").and_then(Node::as_map);
         let written = general.and_then(|map| map.get("master_key")).filter(|node| !node.is_null());
@@ -309,7 +309,7 @@ impl<'n> Settings<'n> {
         }
     }
 
-    /// Rules that two keys share.
+    /// Rules for keys that have a second name.
     fn check(&self, top: &Map, problems: &mut Problems) {
         let Bounds { body_bytes, buffered_bytes, response_bytes, .. } = self.gateway.bounds;
         if buffered_bytes >= body_bytes.max(response_bytes) {
@@ -320,7 +320,7 @@ impl<'n> Settings<'n> {
         let written = keys.iter().find_map(|key| general?.get(key).map(|node| (*key, node.at)));
         let (key, at) = written.unwrap_or(("max_buffered_mb", At::whole(0)));
         let problem = "max_buffered_mb is smaller than max_request_size_mb or max_response_size_mb: \
-                       the largest bodies could never be held";
+                       the largest bodies would never fit";
         let path = Path::Root.key("general_settings");
         let hint = "raise max_buffered_mb, or lower the others";
         problems.error(at, &path.key(key), Wrong::new(problem, hint));
@@ -328,7 +328,7 @@ impl<'n> Settings<'n> {
 }
 
 impl Settings<'_> {
-    /// Settings of a strategy that do nothing under it.
+    /// Settings of a strategy that have no effect under it.
     fn check_strategy(&self, top: &Map, problems: &mut Problems) {
         let Some(map) = top.get("router_settings").and_then(Node::as_map) else { return };
         let path = Path::Root.key("router_settings");
@@ -380,7 +380,7 @@ fn strategy_args(field: &Field<'_>, problems: &mut Problems) -> StrategyArgs {
     visit(Section::Strategy, map, &field.path, problems, |field, problems| match field.row.name {
         "ttl" => put(&mut args.ttl_ms, field.time(problems)),
         "lowest_latency_buffer" => put(&mut args.buffer, field.number(problems)),
-        other => debug_assert!(false, "{other} is served by nobody"),
+        other => debug_assert!(false, "{other} is in keys.rs but nothing reads it"),
     });
     args
 }
@@ -397,8 +397,8 @@ fn strategy(field: &Field<'_>, problems: &mut Problems) -> Option<Strategy> {
         return Some(strategy);
     }
     if OTHER_STRATEGIES.contains(&name) {
-        let problem = format!("`{name}` is not built yet; simple-shuffle is used");
-        field.warn(Wrong::new(problem, "`health-aware` looks at load and speed"), problems);
+        let problem = format!("`{name}` is not served yet; simple-shuffle is used");
+        field.warn(Wrong::new(problem, "`health-aware` uses load and speed"), problems);
         return None;
     }
     let known = STRATEGIES.iter().map(|row| row.name).chain(OTHER_STRATEGIES.iter().copied());

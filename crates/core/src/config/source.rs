@@ -11,13 +11,14 @@ pub trait Source {
     /// The content of a file.
     ///
     /// # Errors
+    ///
     /// What the file system says.
     fn read(&self, path: &str) -> io::Result<Vec<u8>>;
 
     /// The value of an environment variable.
     fn env(&self, name: &str) -> Option<String>;
 
-    /// The names of all variables, to suggest one; none where nothing may be suggested.
+    /// The names of all variables, for suggestions; none if nothing may be suggested.
     fn env_names(&self) -> Vec<String> {
         Vec::new()
     }

@@ -1,13 +1,13 @@
 //! Which known name was probably meant.
 //!
-//! Called wherever a name is not known. Always true: nothing far away is suggested.
+//! Called wherever a name is unknown. Always true: only similar names are suggested.
 
-/// How many names are suggested at most.
+/// The most names that are suggested.
 const MOST: usize = 3;
-/// Longer names are near to nothing, and their distance is dear.
+/// Longer names are never similar, and their distance is expensive to compute.
 const LONGEST: usize = 100;
 
-/// The known names that look most like `name`, the nearest first.
+/// The known names most similar to `name`, the nearest first.
 #[must_use]
 pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Vec<&'k str> {
     if name.len() > LONGEST {
@@ -16,7 +16,7 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Vec<
     let lower = name.to_lowercase();
     let mut scored: Vec<(usize, &str)> = known
         .into_iter()
-        // Three letters, the farthest that is near, have at most twelve bytes.
+        // The greatest accepted distance, three letters, is at most twelve bytes.
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= 12 && *candidate != name)
         .filter_map(|candidate| {
             let distance = strsim::osa_distance(&lower, &candidate.to_lowercase());

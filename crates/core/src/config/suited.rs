@@ -1,7 +1,7 @@
 //! Whether a fallback can do what the group before it can.
 //!
-//! Called by [`super::fallbacks`] for each pair that the config names. Always true: it speaks only of what is
-//! known, from `model_info` or the price list; an unknown model is trusted.
+//! Called by [`super::fallbacks`] for each pair in the config. Always true: it uses only known
+//! facts, from `model_info` or the price list; an unknown model is assumed to be able.
 
 use crate::deployment::Deployment;
 use crate::group::GroupIndex;
@@ -11,9 +11,9 @@ use crate::snapshot::Snapshot;
 
 use super::problem::{Wrong, shown};
 
-/// Names what a request may find lacking that goes from the group `from` to the group `to`.
+/// Names what a request may lack when it moves from the group `from` to the group `to`.
 ///
-/// `for_length` says that it goes there because it is too long.
+/// `for_length` says that it moves because it is too long.
 pub(super) fn lacks(snapshot: &Snapshot, from: &str, to: &str, for_length: bool) -> Vec<Wrong> {
     let (Some(&first), Some(&second)) = (snapshot.by_name.get(from), snapshot.by_name.get(to))
     else {
@@ -29,7 +29,7 @@ pub(super) fn lacks(snapshot: &Snapshot, from: &str, to: &str, for_length: bool)
                     price list is wrong";
         if for_length && small <= large {
             let problem = format!(
-                "`{to}` takes no longer prompts ({small} tokens) than `{from}` ({large}): it can not help"
+                "`{to}` takes no longer prompts ({small} tokens) than `{from}` ({large}): it cannot help"
             );
             wrongs.push(Wrong::new(problem, hint));
         } else if small < large {
@@ -45,7 +45,7 @@ pub(super) fn lacks(snapshot: &Snapshot, from: &str, to: &str, for_length: bool)
     ];
     for (what, key, ability) in abilities {
         if has(snapshot, first, ability) && is_without(snapshot, second, ability) {
-            let problem = format!("`{to}` is not known to {what}, which `{from}` does");
+            let problem = format!("`{to}` is not known to {what}, and `{from}` is");
             let hint = format!(
                 "name a group that does; or set `{key}: true` in its model_info if it does"
             );
@@ -63,7 +63,7 @@ fn members(snapshot: &Snapshot, group: GroupIndex) -> impl Iterator<Item = &Depl
     all.filter(|one| one.misconfigured.is_none() && one.endpoint.mock.is_none())
 }
 
-/// The longest prompt that one of the group takes; nothing where that is not known of all.
+/// The longest prompt that a member of the group takes; `None` unless it is known of all members.
 fn largest(snapshot: &Snapshot, group: GroupIndex) -> Option<u64> {
     let windows: Option<Vec<u64>> = members(snapshot, group).map(window).collect();
     windows?.into_iter().max()
@@ -73,7 +73,7 @@ fn has(snapshot: &Snapshot, group: GroupIndex, ability: Ability) -> bool {
     members(snapshot, group).any(|one| ability(&one.facts) == Some(true))
 }
 
-/// Whether nobody in the group is known to have it, and everybody is known: the list names what models can.
+/// Whether all members of the group are known and none has it: the list names what models can do.
 fn is_without(snapshot: &Snapshot, group: GroupIndex, ability: Ability) -> bool {
     let lacks = |one: &Deployment| match ability(&one.facts) {
         Some(able) => !able,

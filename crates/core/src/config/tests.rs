@@ -42,7 +42,7 @@ impl Fake {
         loaded.snapshot.unwrap()
     }
 
-    /// The snapshot of a config with warnings, and them.
+    /// The snapshot of a config with warnings, and the warnings.
     fn warned(&self) -> (Snapshot, Vec<String>) {
         let loaded = self.load();
         let texts = texts(&loaded);
@@ -68,7 +68,7 @@ fn texts(loaded: &Loaded) -> Vec<String> {
     loaded.problems.iter().map(text).collect()
 }
 
-/// One entry with a key, and `more` in its `litellm_params`, one key a line.
+/// One entry with a key and with `more` in its `litellm_params`, one key a line.
 fn entry(more: &str) -> String {
     let lines: String = more.lines().map(|line| format!("    {line}\n")).collect();
     format!(
@@ -81,7 +81,7 @@ fn deployment(more: &str) -> std::sync::Arc<Deployment> {
     Fake::new(&entry(more)).clean().deployments[0].clone()
 }
 
-/// A config with one good entry and `sections` behind it.
+/// A config with one valid entry, followed by `sections`.
 fn with(sections: &str) -> Fake {
     Fake::new(&format!("{}{sections}", entry("")))
 }

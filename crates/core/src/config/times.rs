@@ -1,7 +1,7 @@
 //! Attempts that together may take longer than a request may.
 //!
-//! Called last, with the whole snapshot. Always true: it only warns, and only about times that somebody
-//! wrote.
+//! Called last, with the whole snapshot. Always true: it only warns, and only about times that the
+//! config sets.
 
 use super::problem::{Path, Problems, Wrong};
 use super::tree::{Map, Node};
@@ -9,11 +9,11 @@ use super::value;
 use crate::route::{Controls, WorstCase, request_worst_case};
 use crate::snapshot::Snapshot;
 
-/// How long clients wait where nothing says otherwise: the default of OpenAI's and Anthropic's SDKs,
-/// milliseconds. Source: <https://github.com/openai/openai-python#timeouts>.
+/// How long clients wait by default: OpenAI's and Anthropic's SDKs, milliseconds. Source:
+/// <https://github.com/openai/openai-python#timeouts>.
 const CLIENTS_MS: u64 = 600_000;
 
-/// Warns where the worst case of a group is longer than `request_timeout`, or than clients wait.
+/// Warns if the worst case of a group is longer than `request_timeout`, or than clients wait.
 pub(super) fn check(snapshot: &mut Snapshot, top: &Map, problems: &mut Problems) {
     if problems.failed() {
         return;
@@ -26,10 +26,10 @@ pub(super) fn check(snapshot: &mut Snapshot, top: &Map, problems: &mut Problems)
     let timeout = find("router_settings", "timeout");
     let bound = find("router_settings", "request_timeout");
     let bound = bound.or_else(|| find("litellm_settings", "request_timeout"));
-    // What has a place in the file can be pointed at.
+    // Only what has a place in the file can be pointed at.
     let Some((name, key, at)) = bound.or(timeout) else { return };
     let whole_ms = snapshot.router.request_timeout_ms.unwrap_or(CLIENTS_MS);
-    // A default contradicts nothing: its attempt takes what the request has.
+    // A default contradicts nothing: its attempt is cut to the time that the request has.
     let default_ms = snapshot.router.timeout_ms;
     if timeout.is_none() {
         snapshot.router.timeout_ms = 0;
@@ -48,7 +48,7 @@ pub(super) fn check(snapshot: &mut Snapshot, top: &Map, problems: &mut Problems)
         ),
     };
     let problem = format!(
-        "{} attempts in {} take up to {} s, and {limit} {} s: the last ones may have no turn",
+        "{} attempts in {} take up to {} s, and {limit} {} s: the last ones may never start",
         worst.attempts,
         worst.groups.join(", then "),
         value::seconds(worst.ms),
@@ -66,6 +66,6 @@ fn longest(snapshot: &Snapshot) -> Option<WorstCase> {
             request_worst_case(snapshot, name, controls)
         })
     });
-    // The first of equals: it stands first in the config.
+    // Of equal ones the first in the config.
     cases.reduce(|worst, other| if other.ms > worst.ms { other } else { worst })
 }

@@ -1,8 +1,8 @@
 //! The text of one YAML file as a tree whose every node knows its line.
 //!
 //! Called by [`super::include`] for each file. Always true: a tree is at most [`MAX_DEPTH`] levels
-//! deep, aliases expanded, so that recursion over it is safe; and it has at most [`MAX_NODES`] nodes,
-//! aliases expanded, so that a walk over it is short.
+//! deep, aliases expanded, so that recursion over it is safe; and it has at most [`MAX_NODES`]
+//! nodes, aliases expanded, so that walking it is fast.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -24,13 +24,13 @@ pub(super) const MAX_NODES: u64 = 1_000_000;
 pub(super) struct Node {
     /// What it is.
     pub(super) value: Value,
-    /// Where it stands; of an alias, where its anchor stands.
+    /// Where it is; for an alias, where its anchor is.
     pub(super) at: At,
     size: u64,
     height: usize,
 }
 
-/// What a node is. Collections are shared, so that an alias costs nothing.
+/// The value of a node. Collections are shared, so that an alias costs nothing.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     /// Any single value; its type depends on what is expected.
@@ -48,9 +48,9 @@ pub(super) enum Value {
 pub(super) enum Style {
     /// Without quotes: it may be a number, a boolean or null.
     Plain,
-    /// In quotes or as a block: it is text.
+    /// Quoted or as a block: it is text.
     Quoted,
-    /// It came from an environment variable: it is text, and may be secret.
+    /// From an environment variable: it is text, and may be secret.
     Environment,
 }
 
@@ -68,7 +68,7 @@ pub(super) struct Entry {
     pub(super) key: Rc<str>,
     /// How it was written.
     pub(super) style: Style,
-    /// Where the key stands.
+    /// Where the key is.
     pub(super) at: At,
     /// The value.
     pub(super) value: Node,
@@ -99,7 +99,7 @@ impl Node {
         Node { value: Value::Map(Rc::new(map)), at, size, height }
     }
 
-    /// Whether it says nothing: empty, `null` or `~`.
+    /// Whether it is empty, `null` or `~`.
     pub(super) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(text, Style::Plain)
             if matches!(&**text, "" | "~" | "null" | "Null" | "NULL"))
@@ -142,7 +142,7 @@ impl Map {
     }
 }
 
-/// The tree of `bytes`, or `None` after a problem was noted. An empty file is null.
+/// The tree of `bytes`, or `None` after a problem was added. An empty file is null.
 pub(super) fn parse(bytes: &[u8], file: u16, problems: &mut Problems) -> Option<Node> {
     let start = At { file, line: 1, column: 1 };
     let fail = |problems: &mut Problems, at: At, wrong: Wrong| {
@@ -218,7 +218,7 @@ fn syntax_error(text: &str, file: u16, error: &ScanError) -> (At, Wrong) {
         return (at, too_deep());
     }
     let index = usize::try_from(at.line.saturating_sub(1)).unwrap_or(usize::MAX);
-    // The tab may stand in a line beside the one that the parser names.
+    // The tab may be on a line next to the one that the parser names.
     let mut near = text.lines().skip(index.saturating_sub(1)).take(3);
     let tab = near.any(|line| line.trim_start_matches(' ').starts_with('\t'));
     let line = text.lines().nth(index).unwrap_or("");
@@ -293,7 +293,7 @@ impl Builder<'_> {
             Event::Alias(anchor) => {
                 let Some(Some(node)) = self.anchors.get(&anchor) else {
                     let hint = "an alias must follow the anchored value";
-                    return Err((at, Wrong::new("the alias stands inside its own anchor", hint)));
+                    return Err((at, Wrong::new("the alias is inside its own anchor", hint)));
                 };
                 let node = node.clone();
                 self.count(node.size, at)?;
@@ -406,7 +406,7 @@ fn push_key(path: &mut String, key: &str) {
     path.push_str(&shown(key));
 }
 
-/// Puts the entry in; the place of the earlier one with that key, which it replaces.
+/// Inserts the entry and returns the place of an earlier one with that key, which it replaces.
 fn insert(map: &mut Map, index: &mut HashMap<Rc<str>, usize>, entry: Entry) -> Option<At> {
     if let Some(earlier) = index.get(&entry.key).and_then(|&i| map.entries.get_mut(i)) {
         let first = earlier.at;
@@ -418,7 +418,7 @@ fn insert(map: &mut Map, index: &mut HashMap<Rc<str>, usize>, entry: Entry) -> O
     None
 }
 
-/// The entries of the merge keys come first and yield to the mapping's own, as YAML 1.1 has it.
+/// The entries of merge keys come first and yield to the mapping's own, as in YAML 1.1.
 fn merged(own: Map, merges: &[Node]) -> Result<Map, Refused> {
     if merges.is_empty() {
         return Ok(own);
@@ -438,7 +438,7 @@ fn merged(own: Map, merges: &[Node]) -> Result<Map, Refused> {
     for merge in merges {
         match &merge.value {
             Value::Map(map) => map.entries.iter().for_each(&mut put),
-            // Of several mappings the first has precedence, so it is put last.
+            // Of several mappings the first has precedence, so it is inserted last.
             Value::List(maps) => {
                 for node in maps.iter().rev() {
                     let map = node.as_map().ok_or_else(|| refused(node.at))?;
@@ -467,7 +467,7 @@ fn check_tag(tag: Option<&Tag>, known: &[&str]) -> Result<(), Wrong> {
     Err(Wrong::new("this YAML tag is not supported here", "remove the word that begins with `!`"))
 }
 
-/// A lone `!`: the value is no more than what it looks like.
+/// A lone `!`: the value keeps its plain type.
 fn is_non_specific(tag: &Tag) -> bool {
     tag.handle.is_empty() && tag.suffix == "!"
 }

@@ -1,7 +1,7 @@
 //! Which provider an entry means, and the provider's name for the model.
 //!
-//! Called by [`super::deployments`] for each entry. Always true: an entry has a provider even when it
-//! can not be served, so that it can be shown with its name.
+//! Called by [`super::deployments`] for each entry. Always true: an entry has a provider even if it
+//! cannot be served, so that it can be shown with its name.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -31,7 +31,7 @@ const NOT_SERVED: &[&str] = &[
     "vertex_ai", "vertex_ai_beta", "vllm", "voyage", "watsonx", "watsonx_text",
 ];
 
-/// The name that stands where no provider is known.
+/// The name shown if no provider is known.
 const UNKNOWN: &str = "unknown";
 
 static STANDINS: LazyLock<BTreeMap<&str, Provider>> = LazyLock::new(|| {
@@ -60,15 +60,15 @@ fn standin(name: &str) -> Provider {
 /// What an entry means.
 #[derive(Debug)]
 pub(super) struct Upstream<'m> {
-    /// The provider, or what stands in for it.
+    /// The provider, or a placeholder for it.
     pub(super) provider: &'static Provider,
     /// The model's name at the provider.
     pub(super) model: &'m str,
-    /// Why it can not be served: the problem and the hint.
+    /// Why it cannot be served: the problem and the hint.
     pub(super) refusal: Option<(String, String)>,
 }
 
-/// The provider of `model`: named, else its prefix, else the price list's.
+/// The provider of `model`: the one that is named, else its prefix, else the price list's.
 pub(super) fn find<'m>(model: &'m str, named: Option<&str>) -> Upstream<'m> {
     if let Some(name) = named {
         let model = model.strip_prefix(name).and_then(|m| m.strip_prefix('/')).unwrap_or(model);
@@ -100,7 +100,7 @@ fn of_name<'m>(name: &str, model: &'m str) -> Option<Upstream<'m>> {
     STANDINS.contains_key(name).then(|| not_served(name, model)).filter(|_| name != UNKNOWN)
 }
 
-/// The refusal of a model that is known to be for something else than its provider is served for.
+/// The refusal of a model for something that its provider is not served for.
 fn other_mode(provider: &Provider, model: &str) -> Option<(String, String)> {
     let mode = prices::lookup(&provider.name, model)?.mode.as_deref()?;
     let mut of_mode = Operation::ALL.into_iter().filter(|operation| operation.mode() == mode);

@@ -1,15 +1,15 @@
-//! Single values: what a node says where a boolean, a number, a time or text is expected.
+//! Single values: reading a node as a boolean, a number, a time or text.
 //!
 //! Called by [`super::field`] and by the few places that read values without a row. Always true:
-//! numbers and booleans in quotes are accepted, as environment variables are always text; a text from
-//! the environment is never shown.
+//! quoted numbers and booleans are accepted, because environment variables are always text; a text
+//! from the environment is never shown.
 
 use super::keys::Kind;
 use super::problem::{Wrong, shown};
 use super::scalar::boolean;
 use super::tree::{Node, Style, Value};
 
-/// What stands there, for an error.
+/// What the value is, for an error.
 pub(super) fn describe(node: &Node) -> String {
     match &node.value {
         Value::List(_) => "a list".to_owned(),
@@ -21,7 +21,7 @@ pub(super) fn describe(node: &Node) -> String {
     }
 }
 
-/// As [`describe`], without the text itself: for places where a secret may stand by mistake.
+/// As [`describe`], without the text itself: for places where a secret may be written by mistake.
 pub(super) fn describe_kind(node: &Node) -> String {
     match &node.value {
         Value::Scalar(..) if !node.is_null() => "text".to_owned(),
@@ -29,7 +29,7 @@ pub(super) fn describe_kind(node: &Node) -> String {
     }
 }
 
-/// Yes or no.
+/// A boolean.
 pub(super) fn flag(node: &Node) -> Result<bool, Wrong> {
     let read = node.text().and_then(|text| {
         let text = text.trim();
@@ -42,7 +42,7 @@ pub(super) fn flag(node: &Node) -> Result<bool, Wrong> {
     read.ok_or_else(|| expected("true or false", node))
 }
 
-/// A whole number in a range.
+/// An integer in a range.
 pub(super) fn count(node: &Node, min: u64, max: u64) -> Result<u64, Wrong> {
     let range = || expected(&format!("a whole number from {min} to {max}"), node);
     let text = node.text().ok_or_else(range)?.trim();
@@ -130,7 +130,7 @@ pub(super) fn list(node: &Node) -> Result<&[Node], Wrong> {
     })
 }
 
-/// A range as the reference shows it.
+/// A range as the reference page shows it.
 pub(super) fn range_text(kind: Kind) -> String {
     match kind {
         Kind::Text | Kind::Secret => "text".to_owned(),

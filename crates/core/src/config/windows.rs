@@ -1,7 +1,7 @@
 //! `access_windows` of `model_info`.
 //!
-//! Called by the reader of `model_info`. Always true: a window that can not be kept refuses the config, as
-//! its deployment would serve everybody.
+//! Called by the reader of `model_info`. Always true: a config with an invalid window is refused,
+//! because its deployment would serve all clients.
 
 use crate::route::AccessWindow;
 use crate::route::windows::{time_of_day, zone};
@@ -51,7 +51,7 @@ fn window(
             });
         }
         "team_ids" => teams = team_ids(field, problems),
-        other => debug_assert!(false, "{other} is served by nobody"),
+        other => debug_assert!(false, "{other} is in keys.rs but nothing reads it"),
     });
     let mut is_complete = true;
     for key in ["start", "end", "timezone", "team_ids"] {

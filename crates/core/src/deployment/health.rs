@@ -1,8 +1,9 @@
-//! What evidence means for all that it speaks about: the deployment, its credential, one model of it.
+//! What evidence means for everything that it is about: the deployment, its credential, one model
+//! of it.
 //!
-//! Called by attempts, probes and operators with evidence, and by [`crate::route`] with questions. Always
-//! true: a deployment is only as healthy as the worst of what it depends on; a provider's word about an
-//! account concerns every deployment that uses that credential.
+//! Called by attempts, probes and operators with evidence, and by [`crate::route`] with questions.
+//! Always true: a deployment is only as healthy as the worst of what it depends on; what a provider
+//! says about an account applies to every deployment with that credential.
 
 use super::Deployment;
 use crate::cause::Cause;
@@ -11,19 +12,20 @@ use crate::health::{
 };
 use crate::time::Millis;
 
-/// What a provider says about the account rather than about one model.
+/// Whether a failure is about the account rather than about one model.
 const fn is_about_the_credential(cause: Cause) -> bool {
     matches!(cause, Cause::Auth | Cause::Quota)
 }
 
-/// What evidence about a deployment says about its credential, which is healthy or not.
+/// What evidence about a deployment means for its credential. `is_ready` tells whether the
+/// credential is ready.
 fn about_the_credential<'e>(evidence: &Evidence<'e>, is_ready: bool) -> Option<Evidence<'e>> {
     match *evidence {
         Evidence::Succeeded { attempt, .. } | Evidence::HalfOpenProved { attempt } => {
             let attempt = attempt.at_credential();
             Some(match is_ready {
-                // Its failures in a row are those of several deployments: one good answer of one of
-                // them does not end the row.
+                // The failures in a row of a credential come from several deployments; a success of
+                // one of them does not end the row.
                 true => Evidence::Inconclusive { attempt },
                 false => Evidence::HalfOpenProved { attempt },
             })
@@ -48,7 +50,7 @@ fn about_the_credential<'e>(evidence: &Evidence<'e>, is_ready: bool) -> Option<E
 }
 
 impl Deployment {
-    /// What selection needs to know, at `now`: the worse of the deployment's own verdict and its
+    /// What selection needs to know at `now`: the worse of the deployment's own verdict and its
     /// credential's.
     #[must_use]
     pub fn verdict(&self, now: Millis) -> Verdict {
@@ -59,27 +61,27 @@ impl Deployment {
         }
     }
 
-    /// The state whose rest keeps it from traffic.
-    fn cooling_down(&self, now: Millis) -> &DeploymentState {
+    /// The state whose cooldown keeps it from traffic.
+    fn cooling(&self, now: Millis) -> &DeploymentState {
         match &self.credential.shared {
             Some(credential) if self.verdict(now) != self.state.verdict(now) => credential,
             _ => &self.state,
         }
     }
 
-    /// Since when it rests.
+    /// When its cooldown began.
     #[must_use]
     pub fn cooling_since(&self, now: Millis) -> Option<Millis> {
-        self.cooling_down(now).cooling_since()
+        self.cooling(now).cooling_since()
     }
 
-    /// Whether it rests because of what that request met.
+    /// Whether a failure of that request caused its cooldown.
     #[must_use]
-    pub fn cooling_because_of(&self, request: u64, now: Millis) -> bool {
-        self.cooling_down(now).cooling_because_of(request)
+    pub fn was_ejected_by(&self, request: u64, now: Millis) -> bool {
+        self.cooling(now).was_ejected_by(request)
     }
 
-    /// Whose permits a trial needs: the deployment's own, its credential's.
+    /// The permits that a half-open request needs: the deployment's own, its credential's.
     fn permits_needed(&self, now: Millis) -> (bool, Option<&DeploymentState>) {
         let cooldowns = |state: &DeploymentState| state.verdict(now) != Verdict::Ready;
         let credential =
@@ -87,7 +89,7 @@ impl Deployment {
         (cooldowns(&self.state) || credential.is_none(), credential)
     }
 
-    /// Whether a trial may begin.
+    /// Whether a half-open request may begin.
     #[must_use]
     pub fn half_open_is_free(&self, now: Millis) -> bool {
         let (own, credential) = self.permits_needed(now);
@@ -95,7 +97,8 @@ impl Deployment {
             && credential.is_none_or(|credential| credential.half_open_is_free(now))
     }
 
-    /// Takes the permits for a trial of `timeout_ms`, after which they expire: all that it needs, or none.
+    /// Takes all permits that a half-open request of `timeout_ms` needs, or none. They expire after
+    /// that time.
     #[must_use]
     pub fn take_half_open(&self, now: Millis, timeout_ms: u64) -> Option<HalfOpen> {
         let (own, credential) = self.permits_needed(now);
@@ -113,7 +116,7 @@ impl Deployment {
         Some(half_open)
     }
 
-    /// Gives the permits back: the trial did not begin.
+    /// Gives the permits back: the half-open request did not begin.
     pub fn release_half_open(&self, half_open: HalfOpen) {
         self.state.release_half_open(half_open.own);
         if let Some(credential) = &self.credential.shared {
@@ -121,8 +124,8 @@ impl Deployment {
         }
     }
 
-    /// Applies evidence to everything that it speaks about, and gives what changed: the deployment's own
-    /// events first.
+    /// Applies evidence to everything that it is about, and returns what changed: the deployment's
+    /// own events first.
     pub fn apply(&self, now: Millis, evidence: &Evidence<'_>) -> HealthEvents {
         let mut events = self.state.apply(now, evidence);
         if let Some(credential) = &self.credential.shared {
@@ -134,7 +137,7 @@ impl Deployment {
         events
     }
 
-    /// The last changes of its health and of its credential's, in the order of time.
+    /// The last changes of its health and of its credential's, oldest first.
     #[must_use]
     pub fn events(&self) -> Vec<HealthEvent> {
         let mut events = self.state.events();
@@ -145,10 +148,11 @@ impl Deployment {
         events
     }
 
-    /// The rule that its state or its credential's breaks, as text, if one breaks one.
+    /// Returns the rule that its state or its credential's breaks, as text, if one breaks one.
     ///
     /// # Errors
-    /// What is wrong, with the numbers.
+    ///
+    /// The rule, with the numbers that break it.
     pub fn check_invariants(&self) -> Result<(), String> {
         let of = |state: &DeploymentState| {
             state.check_invariants().map_err(|rule| format!("{}: {rule}", self.id))

@@ -1,8 +1,9 @@
-//! The breaker of one deployment: when failures put it to rest, for how long, and what ends the rest.
+//! The breaker of one deployment: when failures open it, how long the cooldown lasts, and what ends
+//! it.
 //!
-//! Owned by [`super::DeploymentState`], behind its lock. Always true: a deadline that somebody named only
-//! moves forward, what began before a rest decides nothing about it, and only a trial that was due
-//! lengthens it.
+//! Owned by [`super::DeploymentState`], behind its lock. Always true: the end of a cooldown only
+//! moves to a later time; an attempt that began before the cooldown changes nothing about it; only
+//! a half-open request that was due makes it longer.
 
 use std::collections::VecDeque;
 
@@ -11,41 +12,42 @@ use crate::cause::Cause;
 use crate::policy::FailureKind;
 use crate::time::Millis;
 
-/// Why and until when a deployment rests.
+/// Why a deployment is in cooldown, and until when.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cooldown {
     /// When it may be tried again.
     pub until: Millis,
-    /// Why it rests.
+    /// Why.
     pub cause: Cause,
-    /// Whether the provider named the time, rather than we.
+    /// Whether the provider named the time. Otherwise the gateway chose it.
     pub provider_issued: bool,
 }
 
-/// Longest rest after a rate limit, whatever the provider says. Source: the contract, section 4.
+/// Longest cooldown after a rate limit, whatever the provider says: a wrong `Retry-After` must not keep a
+/// deployment out for hours.
 pub const RATE_LIMIT_CAP_MS: u64 = 300_000;
-/// Longest rest after a quota refusal.
+/// Longest cooldown after a quota refusal: a quota may stay empty for long, or be raised at any time.
 pub const QUOTA_CAP_MS: u64 = 6 * 3_600_000;
-/// Longest rest of a breaker that re-opens again and again.
+/// Longest cooldown of a breaker that opens again and again.
 pub const BREAKER_CAP_MS: u64 = 300_000;
-/// A rest that was doubled is never longer than this, or than a third of the outage so far: who comes
-/// back from a short outage is soon found well, who stays away is asked more and more rarely.
+/// A doubled cooldown is never longer than this or than a third of the outage so far. So the end of
+/// a short outage is found quickly, and a long outage costs few requests.
 pub const BREAKER_SHORT_MS: u64 = 20_000;
 /// Blamed failures in a row that open the breaker.
 pub const CONSECUTIVE_TRIP: u32 = 3;
 /// The window in which failures are counted.
 const WINDOW_MS: u64 = 60_000;
-/// Outcomes in a window before their ratio means something.
+/// Outcomes in a window before their ratio means anything.
 const RATIO_MINIMUM: usize = 5;
-/// Outcomes kept; more than the window's rules need.
+/// Outcomes kept; more than the rules about the window need.
 const WINDOW_CAP: usize = 128;
-/// Failures that are remembered to be shown.
+/// Failures kept for the pages.
 const ERRORS_KEPT: usize = 5;
 
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     pub(super) open: Option<Open>,
-    /// Times it opened without a success in between.
+    /// How often it opened without a success in between.
     pub(super) opens_in_a_row: u32,
     /// When it opened for the first of those times.
     down_since: Millis,
@@ -53,9 +55,9 @@ pub(super) struct Breaker {
     row_began: Millis,
     row_request: u64,
     row_requests_differ: bool,
-    /// When each counted outcome came, and whether it failed.
+    /// When each counted outcome came, and whether it was a failure.
     pub(super) window: VecDeque<(Millis, bool)>,
-    /// Failures of a minute by kind, and of all kinds together: when the minute began, and how many.
+    /// Failures within a minute, by kind and in all: when the minute began, and how many.
     pub(super) counts: [(Millis, u32); KINDS + 1],
     pub(super) errors: VecDeque<(Millis, Cause, Option<u16>)>,
 }
@@ -71,7 +73,7 @@ pub(super) struct Open {
 }
 
 impl Breaker {
-    /// The rule that it breaks, if it breaks one; `opens` is how often it opened, ever.
+    /// Returns the rule that it breaks, if it breaks one. `opens` is how often it ever opened.
     pub(super) fn check_invariants(&self, opens: u64) -> Result<Option<Cooldown>, String> {
         let open = self.open;
         let rules = [
@@ -79,7 +81,7 @@ impl Breaker {
             (self.errors.len() <= ERRORS_KEPT, "the failures shown are bounded"),
             (u64::from(self.opens_in_a_row) <= opens, "it opened as often as it says"),
             (open.is_none() || self.opens_in_a_row > 0, "an open breaker has opened"),
-            (open.is_none() || self.in_a_row == 0, "an open breaker counts no row"),
+            (open.is_none() || self.in_a_row == 0, "an open breaker has no failures in a row"),
             (
                 open.is_none_or(|open| open.cooldown.until >= open.since),
                 "a cooldown ends after it began",
@@ -134,18 +136,21 @@ impl Breaker {
             return None;
         }
         if let Some(open) = self.open {
-            // The safety net tries before the time has come; that it fails is no news.
+            // The safety net sends requests before the cooldown has ended; their failures are
+            // expected.
             let due = attempt.started >= open.cooldown.until;
             if attempt.half_open.own.is_some() && due {
                 if hint.is_none() && !context.has_sibling && !context.has_fallback {
-                    // What the provider asked for is over, and we never bench the only one there is.
+                    // The time that the provider named is over, and the only deployment there is
+                    // never gets a cooldown from us.
                     self.open = None;
                     return None;
                 }
                 return Some(self.open(now, attempt.request, cooldown, context));
             }
             let provider_until = hint.map(|ms| now.plus(ms.min(cap_ms(cause))));
-            // A late result decides nothing, but a provider's deadline may still be later than ours.
+            // A late result changes nothing, but a provider may name a later end than the one in
+            // force.
             return match provider_until {
                 Some(until) if until > open.cooldown.until => {
                     let cooldown = Cooldown { until, cause, provider_issued: is_limit(cause) };
@@ -193,7 +198,7 @@ impl Breaker {
         }
     }
 
-    /// Counts one more failure in the minute of that kind.
+    /// Counts one more failure of that kind within the minute.
     fn count_kind(&mut self, now: Millis, kind: usize) -> u32 {
         let (began, count) = &mut self.counts[kind];
         if *count == 0 || now.since(*began) > WINDOW_MS {
@@ -240,7 +245,8 @@ impl Breaker {
             .saturating_mul(1 << self.opens_in_a_row.min(16))
             .min(longest.max(context.cooldown_ms));
         if self.opens_in_a_row > 0 {
-            // Who fell together shall not come back together; requests have random numbers.
+            // Jitter, so that breakers that opened together do not become half-open together.
+            // Request numbers are random.
             own = own.saturating_add(request % (own / 10 + 1));
         }
         let ms = hint.map_or(own, |hint| hint.min(cap_ms(cause)));
@@ -253,7 +259,8 @@ impl Breaker {
     }
 }
 
-/// Whether a provider that names a time for this cause refuses until then, rather than hopes.
+/// Whether a provider that names a time for this cause refuses until then. For other causes the
+/// time is a guess.
 fn is_limit(cause: Cause) -> bool {
     matches!(cause, Cause::RateLimited | Cause::Quota)
 }

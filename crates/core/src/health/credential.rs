@@ -1,15 +1,15 @@
 //! The id of a credential: which account at which provider, without the secret.
 //!
-//! Made by [`crate::config`] for each deployment that has a key; names the credential in events. Always
-//! true: the same provider, host and key give the same id, in each process and after each restart; the id
-//! does not tell the key.
+//! Made by [`crate::config`] for each deployment with a key; names the credential in events. Always
+//! true: the same provider, host and key give the same id in every process and after every restart;
+//! the key cannot be read from the id.
 
 use std::fmt;
 
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
 
-/// Bytes of the hash that are kept: enough that no two credentials share them.
+/// Bytes of the hash that are kept: enough to make a collision practically impossible.
 const LENGTH: usize = 16;
 
 /// A credential's id.
@@ -17,13 +17,13 @@ const LENGTH: usize = 16;
 pub struct CredentialId([u8; LENGTH]);
 
 impl CredentialId {
-    /// The id of `key`, sent to `host` of `provider`.
+    /// The id of `key`, which is sent to `host` of `provider`.
     #[must_use]
     pub fn of(provider: &str, host: &str, key: &str) -> CredentialId {
         let mut hash = Sha256::new();
         hash.update("hale credential 1");
         for part in [provider, host, key] {
-            // With its length in front, no part can reach into the next one.
+            // The length in front keeps parts apart: `a` + `bc` differs from `ab` + `c`.
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }

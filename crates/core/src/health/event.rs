@@ -1,9 +1,10 @@
-//! Changes of health: one type for breakers, probes, credentials, models and the operator's switch.
+//! Changes of health: one event type for breakers, probes, credentials, models and the operator's
+//! switch.
 //!
-//! Made by [`super::DeploymentState`] where a state changes, kept there for the pages, handed to whoever
-//! applied the evidence. Always true: every event names whose health it is by an id that means the same
-//! after a restart and in another process; inside the process times are [`Millis`], and only an event
-//! with wall-clock times can be serialized.
+//! Made by [`super::DeploymentState`] when its state changes; kept there for the pages and returned
+//! to the caller of the reducer. Always true: an event names its subject by an id that means the
+//! same after a restart and in another process; inside the process its times are [`Millis`], and
+//! only an event with wall-clock times can be serialized.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,9 +18,9 @@ use super::probe::Status;
 use crate::operation::Operation;
 use crate::time::{Millis, UnixMs, WallClock};
 
-/// Events of one state that are remembered to be shown: so many of probes, and so many others.
+/// Events of one state kept for the pages: this many of probes, and this many others.
 pub(super) const KEPT: usize = 8;
-/// Most events that one piece of evidence can cause.
+/// The most events that one piece of evidence can cause.
 const EVENTS_MAX: usize = 4;
 
 /// What changed a state.
@@ -27,11 +28,11 @@ const EVENTS_MAX: usize = 4;
 pub enum Source {
     /// A health probe.
     Probe,
-    /// An answer to real traffic, or that there was none.
+    /// An answer to traffic, or the lack of one.
     Traffic,
-    /// Nothing new was heard for too long.
+    /// The evidence is too old.
     Time,
-    /// Another config is in force, with another address, credential or model.
+    /// A new config, with another address, credential or model.
     Config,
     /// An operator.
     Operator,
@@ -66,7 +67,7 @@ impl Default for HealthSubject {
     }
 }
 
-/// Which part of a subject's health changed.
+/// The part of a subject's health that changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HealthPart {
     /// Its breaker.
@@ -75,11 +76,11 @@ pub enum HealthPart {
     Probes,
     /// The operator's switch.
     Switch,
-    /// One model behind a deployment that stands for many, or one operation that it is not for.
+    /// One model behind a pattern, or one operation that the deployment is not for.
     Model {
         /// The model's name at the provider.
         model: Box<str>,
-        /// The operation, where the change is about it alone.
+        /// The operation, if the change is about it alone.
         operation: Option<Operation>,
     },
 }
@@ -97,7 +98,7 @@ impl HealthPart {
     }
 }
 
-/// What a part of a subject's health can be.
+/// The state of one part of a subject's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
     /// The breaker is closed.
@@ -106,7 +107,7 @@ pub enum Standing {
     Cooldown,
     /// An operator lets it serve.
     Enabled,
-    /// An operator took it out.
+    /// An operator disabled it.
     Disabled,
     /// What probes say.
     Probed(Status),
@@ -126,31 +127,32 @@ impl Standing {
     }
 }
 
-/// One change of health. `T` is how its times are told: [`Millis`] in the process, [`UnixMs`] outside.
+/// One change of health. `T` is the type of its times: [`Millis`] in the process, [`UnixMs`]
+/// outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthEvent<T = Millis> {
     /// Whose health it is.
     pub subject: HealthSubject,
     /// Which part of it.
     pub part: HealthPart,
-    /// What was.
+    /// The state before.
     pub from: Standing,
-    /// What is.
+    /// The state after.
     pub to: Standing,
-    /// Why, where there is something to say.
+    /// Why, if there is a reason to name.
     pub cause: Option<&'static str>,
     /// What changed it.
     pub source: Source,
     /// When it happened.
     pub at: T,
-    /// When a cooldown ends.
+    /// When the cooldown ends.
     pub until: Option<T>,
     /// Whether the provider named that time.
     pub provider_issued: bool,
 }
 
 impl HealthEvent {
-    /// The same with the times of the wall, to leave the process.
+    /// Returns the same event with wall-clock times, to leave the process.
     #[must_use]
     pub fn on_wall_clock(&self, clock: WallClock) -> HealthEvent<UnixMs> {
         HealthEvent {
@@ -168,13 +170,13 @@ impl HealthEvent {
 }
 
 impl<T> HealthEvent<T> {
-    /// Whether a cooldown began or was prolonged because of an outcome.
+    /// Whether a cooldown began or was prolonged.
     #[must_use]
     pub fn is_cooldown(&self) -> bool {
         self.part == HealthPart::Breaker && self.to == Standing::Cooldown
     }
 
-    /// Whether a good answer ended a cooldown.
+    /// Whether a success ended a cooldown.
     #[must_use]
     pub fn is_recovery(&self) -> bool {
         let by_answer = self.source == Source::Traffic && self.cause.is_none();
@@ -231,7 +233,7 @@ impl Serialize for HealthEvent<UnixMs> {
     }
 }
 
-/// What one piece of evidence changed, in the order in which it did; mostly nothing. Takes no memory
+/// The changes that one piece of evidence caused, in order; usually none. It needs no heap memory
 /// of its own.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct HealthEvents([Option<HealthEvent>; EVENTS_MAX]);
@@ -240,7 +242,7 @@ impl HealthEvents {
     pub(crate) fn push(&mut self, event: Option<HealthEvent>) {
         if let Some(event) = event {
             let free = self.0.iter_mut().find(|place| place.is_none());
-            debug_assert!(free.is_some(), "one piece of evidence changes at most so much");
+            debug_assert!(free.is_some(), "one piece of evidence changes at most this much");
             if let Some(place) = free {
                 *place = Some(event);
             }
@@ -258,8 +260,8 @@ impl HealthEvents {
         self.0.iter().all(Option::is_none)
     }
 
-    /// What is to be said about traffic: that a cooldown began, was prolonged, or is over. Where both a
-    /// deployment and its credential changed, the deployment speaks for both.
+    /// The change of a cooldown by traffic: it began, was prolonged or ended. If both a deployment
+    /// and its credential changed, this is the deployment's event.
     #[must_use]
     pub fn cooldown_change(&self) -> Option<&HealthEvent> {
         let news = |event: &&HealthEvent| event.source == Source::Traffic;
@@ -277,7 +279,7 @@ impl IntoIterator for HealthEvents {
     }
 }
 
-/// How a breaker, a switch or what probes say changed, before it is known whose it is.
+/// A change before its subject is known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Change {
     pub(super) at: Millis,
@@ -289,24 +291,24 @@ pub(super) struct Change {
     pub(super) until: Option<(Millis, bool)>,
 }
 
-/// What stays known of a deployment when another config puts something else under its id.
+/// What a deployment's successor under the same id inherits.
 #[derive(Clone, Debug)]
 pub struct Carried {
     events: VecDeque<HealthEvent>,
     count: u64,
-    /// What was in force.
+    /// The state that was in force.
     pub(super) breaker: Standing,
     pub(super) probes: Status,
     /// Probes so far.
     pub(super) probed: u64,
 }
 
-/// The events of one subject: the last ones, and how many there were.
+/// The events of one subject: the last ones and the number of all.
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
     subject: HealthSubject,
     kept: Mutex<VecDeque<HealthEvent>>,
-    /// All there ever were.
+    /// All events so far.
     count: AtomicU64,
 }
 
@@ -319,7 +321,7 @@ impl EventLog {
         &self.subject
     }
 
-    /// The event of a change that is not kept: single models come and go by the hundred.
+    /// Makes an event without keeping it. Single models are not kept: there can be hundreds.
     pub(super) fn event(&self, part: HealthPart, change: Change) -> HealthEvent {
         let Change { at, from, to, cause, source, until } = change;
         let subject = self.subject.clone();
@@ -328,8 +330,8 @@ impl EventLog {
         HealthEvent { subject, part, from, to, cause, source, at, until, provider_issued }
     }
 
-    /// Keeps a change and returns its event. Called with the lock of what changed, so that events stand in
-    /// the order in which things happened.
+    /// Keeps a change and returns its event. The caller holds the lock of what changed, so that
+    /// events are kept in the order in which things happened.
     pub(super) fn record(&self, part: HealthPart, change: Change) -> HealthEvent {
         let event = self.event(part, change);
         self.count.fetch_add(1, Ordering::Relaxed);
@@ -346,13 +348,13 @@ impl EventLog {
         event
     }
 
-    /// Goes on where the log of the same subject ended.
+    /// Continues the log of a predecessor.
     pub(super) fn carry(&self, before: &Carried) {
         *self.kept.lock() = before.events.clone();
         self.count.store(before.count, Ordering::Relaxed);
     }
 
-    /// What a log that goes on needs to know, with what is in force.
+    /// Returns what a successor needs to continue this log.
     pub(super) fn carried(&self, breaker: Standing, probes: Status, probed: u64) -> Carried {
         let events = self.kept.lock().clone();
         Carried { events, count: self.count(), breaker, probes, probed }
@@ -366,8 +368,8 @@ impl EventLog {
         self.kept.lock().iter().cloned().collect()
     }
 
-    /// Violated when an event does not begin where the one before it ended, or when more are kept than may
-    /// be. `now` is what the breaker and the probes say.
+    /// Returns the broken rule: an event must begin with the state that the one before ended with,
+    /// and the number kept is bounded. `now` holds the state of the breaker and of the probes.
     pub(super) fn check_invariants(&self, now: [(HealthPart, Standing); 2]) -> Result<(), String> {
         let kept = self.kept.lock();
         if kept.len() > 2 * KEPT || self.count() < kept.len() as u64 {

@@ -1,7 +1,8 @@
 //! Evidence: everything that can change what is known about a deployment's health.
 //!
-//! Made by attempts, probes, operators and reloads; applied by [`crate::deployment::Deployment::apply`],
-//! which says what changed. Always true: no other way leads to a change of health.
+//! Made by attempts, probes, operators and reloads; applied by
+//! [`crate::deployment::Deployment::apply`], which returns what changed. Always true: health
+//! changes in no other way.
 
 use std::sync::Arc;
 
@@ -19,16 +20,16 @@ use crate::time::Millis;
 /// One piece of evidence.
 #[derive(Clone, Copy, Debug)]
 pub enum Evidence<'e> {
-    /// An attempt ended with a good answer.
+    /// An attempt succeeded.
     Succeeded {
         /// The attempt.
         attempt: AttemptRef,
         /// How fast it was.
         measured: Measured,
-        /// The model's name at the provider, where the deployment stands for many; else empty.
+        /// The model's name at the provider if the deployment stands for many; else empty.
         model: &'e str,
     },
-    /// A half-open request is going well, though it has not ended: a stream has content.
+    /// A half-open request is succeeding: its stream has content, though it has not ended.
     HalfOpenProved {
         /// The attempt.
         attempt: AttemptRef,
@@ -37,38 +38,38 @@ pub enum Evidence<'e> {
     Failed {
         /// The attempt.
         attempt: AttemptRef,
-        /// How.
+        /// How it failed.
         failure: Failure,
-        /// The model's name at the provider, where the deployment stands for many; else empty.
+        /// The model's name at the provider if the deployment stands for many; else empty.
         model: &'e str,
-        /// What decides about the consequence.
+        /// What decides the consequence.
         context: &'e FailureContext,
     },
-    /// An attempt proved nothing about this subject: it gives its permit back.
+    /// An attempt proved nothing about this subject; it only gives its permit back.
     Inconclusive {
         /// The attempt.
         attempt: AttemptRef,
     },
     /// A probe ended.
     Probed {
-        /// What it found.
+        /// Its result.
         probe: &'e Arc<ProbeResult>,
         /// What a failure counts.
         failures: FailureCount,
     },
     /// An operator acted.
     Operator(OperatorAction),
-    /// A config comes into force whose deployment of the same id is something else than before: what
-    /// happened stays known, but verdicts and cooldowns are void.
+    /// A new config has something else under the same id: the history continues, verdicts and
+    /// cooldowns are void.
     ConfigReplaced {
-        /// What was known under the id until now.
+        /// What was known until now.
         before: &'e Carried,
     },
-    /// What is probed under this id is something else than before.
+    /// Probes of this id go to something else than before.
     ProbeTargetChanged,
-    /// Time passed: verdicts of probes older than `staleness_ms` are void.
+    /// Time passed: probe verdicts older than `staleness_ms` are void.
     Aged {
-        /// How old a verdict may be, milliseconds.
+        /// The greatest age of a verdict, milliseconds.
         staleness_ms: u64,
     },
 }
@@ -76,11 +77,11 @@ pub enum Evidence<'e> {
 /// What a failed probe counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureCount {
-    /// It is a verdict by itself.
+    /// One failure is a verdict.
     AtOnce,
-    /// It is a verdict when enough failed in a row.
+    /// Several failures in a row are a verdict.
     WhenConfirmed,
-    /// It is no verdict, and not counted.
+    /// Failures are ignored.
     Never,
 }
 
@@ -90,7 +91,7 @@ pub enum FailureCount {
 pub enum OperatorAction {
     /// Forget every failure, the credential's too.
     Reset,
-    /// Take it out.
+    /// Take it out of service.
     Disable,
     /// Let it serve again.
     Enable,
@@ -101,14 +102,14 @@ pub enum OperatorAction {
 pub struct AttemptRef {
     /// When it began.
     pub started: Millis,
-    /// Which request it belongs to; different requests have different numbers.
+    /// The number of its request; different requests have different numbers.
     pub request: u64,
-    /// The permits that it holds when it is a half-open request.
+    /// The permits that it holds if it is a half-open request.
     pub half_open: HalfOpen,
 }
 
 impl AttemptRef {
-    /// The attempt as its credential's state knows it.
+    /// The same attempt from the point of view of its credential.
     #[must_use]
     pub(crate) const fn at_credential(self) -> AttemptRef {
         AttemptRef {
@@ -121,11 +122,11 @@ impl AttemptRef {
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What it proved.
+    /// The cause.
     pub cause: Cause,
-    /// The upstream's status, where it answered.
+    /// The upstream's status, if it answered.
     pub status: Option<u16>,
-    /// The cooldown that the provider named, milliseconds.
+    /// The wait that the provider named, milliseconds.
     pub hint_ms: Option<u64>,
 }
 
@@ -137,7 +138,7 @@ impl Failure {
     }
 }
 
-/// What surrounds a failure and decides what follows from it.
+/// What decides the consequence of a failure.
 #[derive(Clone, Copy, Debug)]
 pub struct FailureContext {
     /// Whether the group has another usable deployment.
@@ -146,20 +147,20 @@ pub struct FailureContext {
     pub has_fallback: bool,
     /// The cooldown after a trip, milliseconds; 0 turns it off.
     pub cooldown_ms: u64,
-    /// `allowed_fails_policy` and, for the kinds that it does not name, `allowed_fails`.
+    /// `allowed_fails_policy`, and `allowed_fails` for the kinds that it does not name.
     pub tolerance: ByKind,
     /// The attempt's own time limit, milliseconds.
     pub attempt_timeout_ms: u64,
-    /// Whether the deployment stands for many models (a pattern): then what one of them answers
+    /// Whether the deployment stands for many models (a pattern). Then a failure of one of them
     /// proves nothing about the others.
     pub many_models: bool,
-    /// The operation, where it is not one of those that the deployment is for: that it is refused is
-    /// no news about the others.
+    /// The operation, if the deployment is not meant for it. Its refusal proves nothing about other
+    /// operations.
     pub foreign: Option<Operation>,
 }
 
 impl FailureContext {
-    /// Whether a failure speaks of less than the deployment: of one model behind it, or of an operation
+    /// Whether a failure is about less than the deployment: one model behind it, or an operation
     /// that it is not for. Clients choose those freely.
     #[must_use]
     pub(super) fn is_narrow(&self, cause: Cause) -> bool {
@@ -173,7 +174,7 @@ fn is_about_a_model(cause: Cause) -> bool {
     matches!(cause, Cause::RateLimited | Cause::NotFound | Cause::Permission)
 }
 
-/// Whether a failure may be about what was asked for rather than about the model.
+/// Whether a failure may be about the operation rather than the model.
 pub(super) fn is_about_an_operation(cause: Cause) -> bool {
     matches!(cause, Cause::NotFound | Cause::Permission)
 }

@@ -1,15 +1,16 @@
-//! The permit for a trial: one request at a time finds out whether who rested is well again.
+//! The half-open permit: after a cooldown one request at a time finds out whether the deployment is
+//! healthy again.
 //!
-//! Kept by [`super::DeploymentState`], carried by attempts. Always true: a permit is given back by the
-//! attempt that holds it and by no other, however late it ends; a lost one expires.
+//! Kept by [`super::DeploymentState`], carried by attempts. Always true: only the attempt that
+//! holds a permit gives it back, however late it ends; a lost permit expires.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::time::Millis;
 
-/// How long a trial may keep its permit, beyond the attempt's own time.
+/// How long a half-open request may keep its permit beyond the attempt's own time.
 const HALF_OPEN_GRACE_MS: u64 = 1_000;
-/// Bits of a permit that count, so that no two that follow each other are equal.
+/// Bits of a permit that count, so that no two permits in a row are equal.
 const COUNT_BITS: u32 = 16;
 const COUNT: u64 = (1 << COUNT_BITS) - 1;
 
@@ -17,7 +18,7 @@ const COUNT: u64 = (1 << COUNT_BITS) - 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Permit(u64);
 
-/// The permits that an attempt holds: none, unless it is a trial.
+/// The permits that an attempt holds. Only a half-open request has any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HalfOpen {
     /// The deployment's.
@@ -27,27 +28,27 @@ pub struct HalfOpen {
 }
 
 impl HalfOpen {
-    /// Not a trial.
+    /// Not a half-open request.
     pub const NONE: HalfOpen = HalfOpen { own: None, credential: None };
 
-    /// Whether the attempt is a trial.
+    /// Whether the attempt is a half-open request.
     #[must_use]
     pub const fn is_held(&self) -> bool {
         self.own.is_some() || self.credential.is_some()
     }
 }
 
-/// The place of one permit: until when it is held, in milliseconds, and a count.
+/// The slot of one permit: the time until it is free again, in milliseconds, and a count.
 #[derive(Debug, Default)]
 pub(super) struct HalfOpenSlot(AtomicU64);
 
 impl HalfOpenSlot {
-    /// Whether nobody holds it at `now`.
+    /// Whether it is free at `now`.
     pub(super) fn is_free(&self, now: Millis) -> bool {
         self.0.load(Ordering::Relaxed) >> COUNT_BITS <= now.0
     }
 
-    /// Takes it, for an attempt of `timeout_ms`.
+    /// Takes it for an attempt of `timeout_ms`.
     pub(super) fn take(&self, now: Millis, timeout_ms: u64) -> Option<Permit> {
         let held = self.0.load(Ordering::Relaxed);
         if held >> COUNT_BITS > now.0 {
@@ -59,16 +60,16 @@ impl HalfOpenSlot {
         result.ok().map(|_| Permit(taken))
     }
 
-    /// Gives it back; nothing happens when it expired and somebody else took it.
+    /// Gives it back. Does nothing if it expired and another attempt took it.
     pub(super) fn release(&self, permit: Option<Permit>) {
         if let Some(Permit(taken)) = permit {
             let free = taken & COUNT;
-            // An error means that another one holds it now.
+            // An error means that another attempt holds it now.
             let _other = self.0.compare_exchange(taken, free, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
-    /// Frees it, whoever holds it.
+    /// Frees it, whichever attempt holds it.
     pub(super) fn clear(&self) {
         self.0.fetch_and(COUNT, Ordering::Relaxed);
     }

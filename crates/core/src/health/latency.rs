@@ -1,7 +1,7 @@
 //! How fast one deployment answers, as strategies compare it.
 //!
-//! Written by [`super::DeploymentState`] when an attempt ends, read by [`crate::route`]. Always true: the
-//! length of an answer is no slowness, and a fast failure is no speed.
+//! Written by [`super::DeploymentState`] when an attempt ends, read by [`crate::route`]. Always
+//! true: a long answer does not count as a slow one, and a fast failure does not count as speed.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -9,35 +9,35 @@ use crate::time::Millis;
 
 /// Weight of the newest sample in the moving average.
 const NEWEST: f32 = 0.2;
-/// Tokens of the answer that is expected when only the time per token is known.
+/// Tokens of a typical answer, used if only the time per token is known.
 const TYPICAL_TOKENS: f32 = 200.0;
-/// Time in which the memory of a failure loses half of its weight, milliseconds.
+/// Half-life of the memory of a failure, milliseconds.
 const FORGET_MS: f64 = 5_000.0;
-/// What a failure counts as at most, milliseconds: else one failure of a deployment that may take ten
-/// minutes would keep it out for minutes.
+/// The most that a failure counts as, milliseconds. Without it one failure of a deployment with a
+/// timeout of ten minutes would keep it out for minutes.
 const PENALTY_CAP_MS: u64 = 30_000;
 
-/// What one good attempt showed.
+/// What one successful attempt measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Measured {
-    /// From its begin to the first content of a stream, milliseconds.
+    /// From its start to the first content of a stream, milliseconds.
     pub first_content_ms: Option<u64>,
-    /// From its begin to the end of an answer in one piece, milliseconds.
+    /// From its start to the end of an answer in one piece, milliseconds.
     pub whole_ms: Option<u64>,
     /// Tokens of the answer.
     pub output_tokens: u64,
-    /// Tokens of prompt and answer, without those that were counted when it began.
+    /// Tokens of prompt and answer, without those that were counted at the start.
     pub tokens: u64,
 }
 
 /// Moving averages and the memory of the last failure.
 #[derive(Debug, Default)]
 pub(super) struct Latency {
-    /// To the first content, milliseconds, as bits; 0 is unknown.
+    /// Time to the first content, milliseconds, as bits; 0 is unknown.
     first: AtomicU32,
-    /// Per token of an answer in one piece.
+    /// Time per token of an answer in one piece.
     per_token: AtomicU32,
-    /// Of an answer in one piece whose tokens are not known.
+    /// Time of an answer in one piece with an unknown number of tokens.
     whole: AtomicU32,
     measured_at: AtomicU64,
     failed_at: AtomicU64,
@@ -56,13 +56,13 @@ fn known(average: &AtomicU32) -> Option<f32> {
     Some(f32::from_bits(average.load(Ordering::Relaxed))).filter(|ms| *ms > 0.0)
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a time that is off by a millionth is as good")]
+#[allow(clippy::cast_precision_loss, reason = "an error of a millionth does not matter")]
 fn float(ms: u64) -> f32 {
     ms as f32
 }
 
 impl Latency {
-    /// An attempt went well. Writers hold the breaker's lock.
+    /// An attempt succeeded. Writers hold the breaker's lock.
     pub(super) fn measured(&self, now: Millis, measured: &Measured) {
         if let Some(ms) = measured.first_content_ms {
             blend(&self.first, float(ms));
@@ -78,19 +78,19 @@ impl Latency {
         self.penalty.store(0, Ordering::Relaxed);
     }
 
-    /// An attempt failed by the deployment's fault: it counts as if it had taken all its time.
+    /// An attempt failed because of the deployment: it counts as if it had taken all its time.
     pub(super) fn failed(&self, now: Millis, attempt_timeout_ms: u64) {
         self.failed_at.store(now.0, Ordering::Relaxed);
         self.penalty.store(attempt_timeout_ms.clamp(1, PENALTY_CAP_MS), Ordering::Relaxed);
     }
 
-    /// The last failure is forgotten.
+    /// Forgets the last failure.
     pub(super) fn forgive(&self) {
         self.penalty.store(0, Ordering::Relaxed);
     }
 
-    /// The time that an answer is expected to take, milliseconds: to the first content of a stream,
-    /// else for the whole answer. `None` when it was not measured within `ttl_ms`.
+    /// The expected time to the first content of a stream, else to the whole answer, milliseconds.
+    /// `None` if it was not measured within `ttl_ms`.
     pub(super) fn expected_ms(&self, now: Millis, stream: bool, ttl_ms: u64) -> Option<f32> {
         if now.since(Millis(self.measured_at.load(Ordering::Relaxed))) > ttl_ms {
             return None;

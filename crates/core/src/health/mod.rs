@@ -1,8 +1,8 @@
-//! What is known about one deployment's health, and what that means for routing.
+//! What is known about one deployment's health, and what follows for routing.
 //!
-//! Fed with [`Evidence`], gives [`HealthEvent`]s; read by [`crate::route`] for every candidate. Always
-//! true: [`outcome::classify`] alone says what an answer means, and [`DeploymentState::apply`] alone says
-//! what follows for the deployment.
+//! Takes [`Evidence`], returns [`HealthEvent`]s; read by [`crate::route`] for every candidate.
+//! Always true: only [`outcome::classify`] says what an answer means, and only
+//! [`DeploymentState::apply`] says what follows for the deployment.
 
 mod breaker;
 mod credential;

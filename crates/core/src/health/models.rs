@@ -1,9 +1,9 @@
-//! Rests of parts of a deployment: single models behind one that stands for many (a pattern such as
-//! `openai/*`), and operations that it is not for.
+//! Cooldowns of parts of a deployment: single models behind a pattern such as `openai/*`, and
+//! operations that the deployment is not for.
 //!
-//! Kept by [`super::DeploymentState`]. Always true: what one of them answers rests it alone; the
-//! map is bounded, and when it is full the rest that ends first makes room; what is over is forgotten by
-//! the next look, so that nobody looks any more.
+//! Kept by [`super::DeploymentState`]. Always true: a failure of one part does not affect the
+//! others; the map is bounded, and when it is full the cooldown that ends first is dropped; a
+//! lookup removes what has ended, so that later lookups take no lock.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,15 +17,15 @@ use crate::time::Millis;
 /// Parts that are remembered per deployment.
 const MODELS_MAX: usize = 256;
 
-/// The operation, where the rest is about it, and the model's name at the provider, where there are
+/// The operation, if the cooldown is about one, and the model's name at the provider, if there are
 /// several.
 type Part = (Option<Operation>, Box<str>);
 
-/// Rests by what they are about.
+/// Cooldowns by part.
 #[derive(Debug, Default)]
 struct Cooldowns {
     by_part: HashMap<Part, Cooldown>,
-    /// No rest ends before.
+    /// No cooldown ends before this time.
     first_end: Millis,
 }
 
@@ -40,10 +40,10 @@ impl Cooldowns {
     }
 }
 
-/// The rests of one deployment's parts.
+/// The cooldowns of one deployment's parts.
 #[derive(Debug, Default)]
 pub(super) struct ModelCooldowns {
-    /// How many there are, so that nobody takes the lock for nothing.
+    /// How many there are. If none, readers skip the lock.
     count: AtomicUsize,
     cooldowns: Mutex<Cooldowns>,
 }
@@ -53,7 +53,8 @@ impl ModelCooldowns {
         self.count.load(Ordering::Relaxed) == 0
     }
 
-    /// The rest of `model`, or of `operation` of it, that is not over; the one that ends last.
+    /// The cooldown of `model`, or of `operation` of it, that has not ended; the one that ends
+    /// last.
     pub(super) fn of(
         &self,
         operation: Option<Operation>,
@@ -71,8 +72,8 @@ impl ModelCooldowns {
         found.filter(|cooldown| cooldown.until > now).max_by_key(|cooldown| cooldown.until)
     }
 
-    /// `model`, or only `operation` of it, rests until the later of its ends. Says whether it had no rest
-    /// before.
+    /// Puts `model`, or only `operation` of it, into cooldown until the later of both ends. Returns
+    /// whether it was in none before.
     pub(super) fn cooldown(
         &self,
         operation: Option<Operation>,
@@ -103,7 +104,7 @@ impl ModelCooldowns {
         is_new
     }
 
-    /// `model` answered well. Says whether that ended a rest.
+    /// `model` gave a good answer. Returns whether that ended a cooldown.
     pub(super) fn close(&self, model: &str) -> bool {
         let cooldowns = &mut self.cooldowns.lock().by_part;
         let had = cooldowns.remove(&(None, Box::from(model))).is_some();
@@ -111,12 +112,12 @@ impl ModelCooldowns {
         had
     }
 
-    /// The rule that it breaks, if it breaks one.
+    /// Returns the rule that it breaks, if it breaks one.
     pub(super) fn check_invariants(&self) -> Result<(), String> {
         let cooldowns = self.cooldowns.lock();
         let (kept, count) = (cooldowns.by_part.len(), self.count.load(Ordering::Relaxed));
         if kept > MODELS_MAX || kept != count {
-            return Err(format!("models: {kept} rests are kept, {count} counted"));
+            return Err(format!("models: {kept} cooldowns are kept, {count} counted"));
         }
         match cooldowns.by_part.iter().find(|(_, cooldown)| cooldown.until < cooldowns.first_end) {
             Some((part, _)) => Err(format!("models: {part:?} ends before the first end")),
@@ -170,6 +171,6 @@ mod tests {
             cooldowns.count.load(Ordering::Relaxed)
         };
         assert_eq!([left(999), left(1_000), left(2_000)], [2, 1, 0]);
-        assert!(cooldowns.is_empty(), "from here on nobody takes the lock");
+        assert!(cooldowns.is_empty(), "from here on readers skip the lock");
     }
 }

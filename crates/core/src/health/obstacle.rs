@@ -1,8 +1,8 @@
-//! What stood between an attempt and its answer, finer than the cause.
+//! What stood between an attempt and its answer, in more detail than the cause.
 //!
-//! Named by the gateway's connections, which alone see it; carried by a check's result to whoever explains
-//! it to a person. Always true: it decides nothing; what follows from a failure follows from its
-//! [`Cause`](crate::cause::Cause).
+//! Named by the gateway's connections, which alone can see it; carried by a probe's result to the
+//! code that explains it. Always true: it decides nothing; what follows from a failure follows from
+//! its [`Cause`](crate::cause::Cause).
 
 /// Why no answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,32 +11,32 @@ pub enum Obstacle {
     NoAddress,
     /// The resolver did not answer in time.
     ResolverSilent,
-    /// The host refuses the port: nobody listens there.
+    /// The host refuses the port: no process listens on it.
     Refused,
-    /// Nothing comes back: what is sent is dropped on the way.
+    /// Packets are dropped on the way; nothing comes back.
     Filtered,
-    /// There is no way to the host.
+    /// There is no route to the host.
     Unreachable,
-    /// The proxy of the environment did not let it through.
+    /// The proxy from the environment refused the connection.
     Proxy,
-    /// The connection came to nothing for another reason.
+    /// The connection failed for another reason.
     NoConnection,
-    /// The certificate is of nobody whom this machine trusts.
+    /// The certificate is not signed by a trusted CA.
     Untrusted,
     /// The certificate is for another name.
     OtherName,
     /// The certificate is not valid now.
     NotValidNow,
-    /// The server speaks something else than TLS.
+    /// The server does not speak TLS.
     NotTls,
-    /// The server accepted, and did not finish the handshake in time.
+    /// The server accepted the connection and did not finish the handshake in time.
     HandshakeSilent,
     /// The handshake failed for another reason.
     Handshake,
-    /// The server accepted, and closed without an answer.
+    /// The server accepted the connection and closed it without an answer.
     Closed,
-    /// The server accepted, and gave no answer in time.
+    /// The server accepted the connection and sent no answer in time.
     NoAnswer,
-    /// What came is no HTTP.
+    /// The answer is not HTTP.
     NotHttp,
 }

@@ -1,27 +1,27 @@
 //! The one classifier: from what an attempt met to its [`Cause`].
 //!
 //! Called by the gateway's attempts, for traffic and probes alike. Always true: it is total (any
-//! status, any text), and looks at the status first, the provider's code second, the text last; what a
-//! provider quotes of the request is no evidence.
+//! status, any text); it looks at the status first, the provider's code second and the text last;
+//! text that the provider quotes from the request is ignored.
 
 use crate::cause::Cause;
 use crate::secret::Secret;
 
-/// What a provider said when it refused.
+/// A provider's error.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProviderError {
-    /// Its message, bounded in length and free of control characters.
+    /// Its message, bounded in length and without control characters.
     pub message: String,
     /// Its `type`.
     pub kind: Option<String>,
     /// Its `code`; numbers as text.
     pub code: Option<String>,
-    /// The parameter it names.
+    /// The parameter that it names.
     pub param: Option<String>,
 }
 
 impl ProviderError {
-    /// Blacks out `secret` wherever the provider repeats it.
+    /// Removes `secret` wherever the provider repeats it.
     pub fn hide(&mut self, secret: &Secret) {
         let others = [self.kind.as_mut(), self.code.as_mut(), self.param.as_mut()];
         for text in others.into_iter().flatten().chain([&mut self.message]) {
@@ -35,7 +35,8 @@ impl ProviderError {
 pub enum Observation<'e> {
     /// An HTTP status outside 200-299.
     Status(u16, &'e ProviderError),
-    /// A 404 for what the caller named by its id: the deployment's model is not in question.
+    /// A 404 for an object that the client named by its id: it says nothing about the deployment's
+    /// model.
     NoSuchObject,
     /// An error object in a 2xx answer or in a stream.
     InBand(&'e ProviderError),
@@ -53,13 +54,13 @@ pub enum Observation<'e> {
     ClientDeadline,
     /// The answer ended before it was complete.
     Cut,
-    /// The stream fell silent.
+    /// The stream sent nothing for too long.
     Stall,
     /// The gateway itself has no room or no time left for the attempt.
     NoRoom,
 }
 
-/// The cause of what an attempt met.
+/// Returns the cause of what an attempt met.
 #[must_use]
 pub fn classify(observation: &Observation<'_>) -> Cause {
     match observation {
@@ -85,7 +86,7 @@ fn by_status(status: u16, error: &ProviderError) -> Cause {
         402 => Cause::Quota,
         403 | 404 if is_wrong_endpoint(error) => Cause::BadRequest,
         403 if is_policy(error) => Cause::ContentPolicy,
-        // The account may not use the model; to the account it is as if there were none.
+        // The account may not use the model, so for this account the model does not exist.
         403 if code_is(error, &["model_not_found"]) => Cause::NotFound,
         // Anthropic's text about a missing permission names the key that lacks it.
         403 if kind_is(error, &["permission_error"]) => Cause::Permission,
@@ -99,12 +100,12 @@ fn by_status(status: u16, error: &ProviderError) -> Cause {
         429 => Cause::RateLimited,
         400 | 422 if is_context(error) => Cause::ContextWindow,
         400 | 422 if is_policy(error) => Cause::ContentPolicy,
-        // What names a parameter speaks of the request, not of the account.
+        // A text that names a parameter is about the request, not about the account.
         400 if error.param.is_none() && is_quota(error) => Cause::Quota,
         400 if code_is(error, NO_MODEL) => Cause::NotFound,
         400 if code_is(error, &["invalid_api_key"]) => Cause::Auth,
         413 if is_context(error) => Cause::ContextWindow,
-        // The protocol is the gateway's choice, not the caller's.
+        // The gateway chose the protocol, not the client.
         426 => Cause::BadResponse,
         400..=499 => Cause::BadRequest,
         504 => Cause::Timeout,
@@ -115,7 +116,7 @@ fn by_status(status: u16, error: &ProviderError) -> Cause {
     }
 }
 
-/// An error object without a status of its own: its code may be one, else the words decide.
+/// An error object without an HTTP status: its code may be a status, else the text decides.
 fn in_band(error: &ProviderError) -> Cause {
     let status = error.code.as_deref().and_then(|code| code.parse::<u16>().ok());
     if let Some(status @ 400..=599) = status {
@@ -155,7 +156,7 @@ fn in_band(error: &ProviderError) -> Cause {
     Cause::ServerError
 }
 
-/// Codes of a 400 that speak of the model. Sources: Azure, and Groq's answer in
+/// Codes of a 400 that are about the model. Sources: Azure, and Groq's answer in
 /// <https://github.com/atiilla/sqlmap-ai/issues/3>.
 const NO_MODEL: &[&str] = &["model_not_found", "DeploymentNotFound", "model_decommissioned"];
 
@@ -167,7 +168,7 @@ fn kind_is(error: &ProviderError, kinds: &[&str]) -> bool {
     error.kind.as_deref().is_some_and(|kind| kinds.contains(&kind))
 }
 
-/// Codes that only repeat the status: the words may say more.
+/// Codes that only repeat the status: the text may say more.
 const GENERAL_CODES: [&str; 14] = [
     "BadRequest",
     "BadRequestError",
@@ -185,8 +186,8 @@ const GENERAL_CODES: [&str; 14] = [
     "too_many_requests",
 ];
 
-/// Whether the words may say what the code does not: there is none, or it is a number, a sentence or a
-/// general one.
+/// Whether the text may say more than the code: there is no code, or it is a number, a sentence or
+/// a general one.
 fn words_count(error: &ProviderError) -> bool {
     let Some(code) = error.code.as_deref() else { return true };
     let is_sentence = code.contains(' ');
@@ -194,14 +195,14 @@ fn words_count(error: &ProviderError) -> bool {
     is_sentence || is_number || GENERAL_CODES.contains(&code)
 }
 
-/// Whether the provider's own words have one of these parts.
+/// Whether the provider's own words contain one of these parts.
 fn text_has(error: &ProviderError, parts: &[&str]) -> bool {
     let text = unquoted(&error.message).to_ascii_lowercase();
     parts.iter().any(|part| text.contains(part))
 }
 
-/// The text without what it quotes: from the first quotation mark of a kind to the last, because what is
-/// quoted may itself have such marks. A mark within a word is an apostrophe.
+/// Returns the text without its quotations: from the first quotation mark of a kind to the last
+/// one, because a quotation may contain such marks. A mark within a word is an apostrophe.
 fn unquoted(text: &str) -> String {
     let mut own = text.to_owned();
     for (opening, closing) in [('\'', '\''), ('"', '"'), ('`', '`'), ('‘', '’'), ('“', '”')]
@@ -266,12 +267,13 @@ fn is_quota(error: &ProviderError) -> bool {
             && text_has(error, &["credit balance is too low", "exceeded your current quota"]))
 }
 
-/// A 429 that no waiting mends: the request alone is more than a minute's tokens.
+/// A 429 that waiting does not fix: the request alone has more tokens than a minute allows.
 fn is_beyond_the_rate(error: &ProviderError) -> bool {
     words_count(error) && text_has(error, &["request too large for"])
 }
 
-/// The model is known and does not do what was asked of it: another path or kind of work.
+/// The model is known and does not do what was requested: it needs another path or another kind of
+/// work.
 fn is_wrong_endpoint(error: &ProviderError) -> bool {
     words_count(error)
         && text_has(
@@ -293,7 +295,7 @@ fn names_the_key(error: &ProviderError) -> bool {
     code_is(error, &["invalid_api_key"]) || text_has(error, &["api key", "api-key", "apikey"])
 }
 
-/// A 404 about a file, a response or the like that the caller named, not about the model.
+/// A 404 about a file, a response or the like that the client named, not about the model.
 fn names_a_client_object(error: &ProviderError) -> bool {
     error.code.is_none() && text_has(error, &["no such file", "response with id", "item with id"])
 }
@@ -373,7 +375,7 @@ mod tests {
         }
     }
 
-    /// Bodies of OpenAI's, from <https://github.com/diffbot/code-gpt-docs/issues/172>,
+    /// OpenAI's bodies, from <https://github.com/diffbot/code-gpt-docs/issues/172>,
     /// <https://github.com/n8n-io/n8n/issues/18352> and
     /// <https://github.com/infiniflow/ragflow/issues/1835>.
     #[test]
@@ -435,7 +437,7 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// What a provider repeats of the request changes nothing, whatever it is.
+        /// Whatever a provider repeats of the request, it changes nothing.
         #[test]
         fn what_a_provider_quotes_is_not_evidence(
             status in proptest::sample::select(vec![400u16, 401, 403, 404, 422, 429, 500, 503]),

@@ -1,8 +1,9 @@
-//! `rpm` and `tpm`: what began, and what it was worth, within any sixty seconds.
+//! `rpm` and `tpm`: requests and tokens within any sixty seconds.
 //!
-//! Used by [`super::DeploymentState`]; asked by [`crate::route`] for every candidate. Always true: any window
-//! of a minute, wherever it begins, holds at most the limit; a reader takes no lock unless something has
-//! just left the window; memory is bounded by the length of the window, not by the limit.
+//! Used by [`super::DeploymentState`]; read by [`crate::route`] for every candidate. Always true:
+//! any window of a minute, wherever it begins, holds at most the limit; a reader takes no lock
+//! unless something has just left the window; memory depends on the length of the window, not on
+//! the limit.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +14,11 @@ use crate::time::Millis;
 
 /// The window of `rpm` and `tpm`, milliseconds.
 const WINDOW_MS: u64 = 60_000;
-/// So many moments are kept one by one: limits up to this one are exact to the millisecond.
+/// How many moments are kept one by one. Limits up to this number are exact to the millisecond.
 const MOMENTS: usize = 64;
-/// Beyond them events so near to each other share a bucket, which leaves the window with its last one: so
-/// there are at most 61 more, and a place comes back up to this much later than it might. Milliseconds.
+/// Above that, events this near to each other share a bucket, which leaves the window with its last
+/// event. So there are at most 61 more buckets, and a place becomes free at most this much too
+/// late. Milliseconds.
 const BUCKET_MS: u64 = 1_000;
 
 /// Events that leave the window together.
@@ -33,7 +35,7 @@ impl Bucket {
     }
 }
 
-/// The buckets of the window, the oldest first, and their sum.
+/// The buckets of the window, oldest first, and their sum.
 #[derive(Debug, Default)]
 struct Window {
     buckets: VecDeque<Bucket>,
@@ -53,7 +55,8 @@ impl Window {
         self.sum += more;
         let apart = if self.buckets.len() < MOMENTS { 1 } else { BUCKET_MS };
         match self.buckets.back_mut() {
-            // A thread whose clock is a little behind belongs to the newest bucket too.
+            // The clock of another thread may be a little behind; its events belong to the newest
+            // bucket.
             Some(newest) if now.since(newest.first) < apart => {
                 newest.last = newest.last.max(now);
                 newest.count += more;
@@ -66,9 +69,9 @@ impl Window {
 /// Counts events within the last minute.
 #[derive(Debug, Default)]
 struct MinuteCounter {
-    /// The sum, as it was before anything left.
+    /// The sum, before anything more leaves.
     sum: AtomicU64,
-    /// When something leaves, milliseconds.
+    /// When something leaves next, milliseconds.
     leaves_at: AtomicU64,
     window: Mutex<Window>,
 }
@@ -103,7 +106,7 @@ impl MinuteCounter {
         window.sum
     }
 
-    /// Milliseconds until `more` fit into `limit`; until the window is empty when they never will.
+    /// Milliseconds until `more` fits into `limit`. If it never fits, until the window is empty.
     fn free_in_ms(&self, now: Millis, more: u64, limit: u64) -> u64 {
         let mut window = self.window.lock();
         window.forget(now);
@@ -120,38 +123,40 @@ impl MinuteCounter {
     }
 }
 
-/// What an attempt needs of a deployment before it may begin.
+/// What an attempt needs from a deployment before it may begin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Claim {
-    /// Attempts that may be under way together.
+    /// Limit of attempts in flight.
     pub max_parallel: Option<u32>,
-    /// Attempts that may begin within a minute.
+    /// Limit of attempts that begin within a minute.
     pub rpm: Option<u64>,
-    /// Tokens within a minute.
+    /// Limit of tokens within a minute.
     pub tpm: Option<u64>,
-    /// What the request is estimated to take of them; 0 is unknown.
+    /// The estimated tokens of the request; 0 is unknown.
     pub tokens: u64,
-    /// Whether what began within a minute is counted at all.
+    /// Whether attempts and tokens of a minute are counted at all.
     pub counts: bool,
 }
 
 impl Claim {
-    /// The tokens that are counted when it begins.
+    /// The tokens that are counted when the attempt begins.
     #[must_use]
     pub fn reserved(&self) -> u64 {
         if self.tpm.is_some() { self.tokens } else { 0 }
     }
 }
 
-/// How fast use is forgotten: after this time a third of it counts, after a minute a twentieth. Milliseconds.
+/// How fast use is forgotten: after this time a third of it counts, after a minute a twentieth.
+/// Milliseconds.
 const FORGET_MS: f64 = 20_000.0;
 
-/// How much was used of late. The more, the faster it is forgotten: a sum over a minute would send everybody
-/// to whoever was away, and a minute later everybody away from him again.
+/// How much was used recently. The more it is, the faster it is forgotten: with a plain sum over a
+/// minute, all traffic would go to a deployment that had none, and a minute later all of it would
+/// leave again.
 #[derive(Debug)]
 struct Usage {
-    /// The natural logarithm of what was used, each part multiplied by e for every [`FORGET_MS`] that had
-    /// passed then; as bits. So nothing has to be written for it to fade.
+    /// The natural logarithm of the use, each part multiplied by e for every [`FORGET_MS`] that had
+    /// passed at its time; as bits. So it fades without being written.
     grown: AtomicU64,
 }
 
@@ -161,7 +166,7 @@ impl Default for Usage {
     }
 }
 
-#[allow(clippy::cast_precision_loss, reason = "a moment that is off by a millionth is as good")]
+#[allow(clippy::cast_precision_loss, reason = "an error of a millionth does not matter")]
 fn age(now: Millis) -> f64 {
     now.0 as f64 / FORGET_MS
 }
@@ -178,7 +183,7 @@ impl Usage {
             let (large, small) = if old > more { (old, more) } else { (more, old) };
             Some((large + (small - large).exp().ln_1p()).to_bits())
         };
-        // It never gives up: the step always has an answer.
+        // The step always returns a value, so the update cannot fail.
         let _before = self.grown.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
     }
 
@@ -194,7 +199,7 @@ pub struct Full {
     pub of: &'static str,
     /// The limit.
     pub limit: u64,
-    /// When there is room again, milliseconds from the moment of the question.
+    /// When there is room again, milliseconds from now.
     pub free_in_ms: u64,
 }
 
@@ -213,13 +218,13 @@ impl Rates {
         self.requests.count(now)
     }
 
-    /// Tokens of the last minute: of attempts that ended, and what those under way are estimated to take.
+    /// Tokens of the last minute: those of ended attempts, and the estimates of those in flight.
     #[must_use]
     pub fn tokens(&self, now: Millis) -> u64 {
         self.tokens.count(now)
     }
 
-    /// What was used of late, in tokens, and one more for each request; it fades within a minute.
+    /// Recent use in tokens, plus one for each request; it fades within a minute.
     #[must_use]
     pub fn used(&self, now: Millis) -> f64 {
         self.used.of_late(now)
@@ -232,7 +237,7 @@ impl Rates {
             let free_in_ms = self.requests.free_in_ms(now, 1, limit);
             return Some(Full { of: "rpm", limit, free_in_ms });
         }
-        // One whose length is not known needs room for a token at least.
+        // A request of unknown length needs room for at least one token.
         let tokens = claim.tokens.max(1);
         let limit = claim.tpm?;
         if self.tokens(now).saturating_add(tokens) <= limit {
@@ -241,8 +246,8 @@ impl Rates {
         Some(Full { of: "tpm", limit, free_in_ms: self.tokens.free_in_ms(now, tokens, limit) })
     }
 
-    /// Counts an attempt that begins, unless it would exceed a limit: then nothing of it is counted but,
-    /// when two take the last place at once, the estimate of the one that lost.
+    /// Counts an attempt that begins, unless it would exceed a limit: then nothing is counted. If
+    /// two attempts take the last place at once, the estimate of the one that loses is counted.
     pub(super) fn begin(&self, now: Millis, claim: &Claim) -> bool {
         if !claim.counts {
             return true;
@@ -367,8 +372,8 @@ mod tests {
                 } else {
                     prop_assert!(within(WINDOW_MS + late) >= limit);
                     prop_assert!(free_in <= WINDOW_MS);
-                    // There is a place at the time that it names, and none before; where events share
-                    // buckets, none more than a second before.
+                    // There is a place at the announced time and none before. If events share
+                    // buckets, there is none more than a second before.
                     let then = |ms: u64, early: u64| {
                         let then = now + free_in - early;
                         taken.iter().filter(|t| **t + ms > then).count() as u64

@@ -1,15 +1,15 @@
 //! How many attempts of a group may repeat earlier ones.
 //!
-//! Asked by [`crate::route`]. Always true: a counter is one word per slot, without a lock; a moment's race
+//! Asked by [`crate::route`]. Always true: a counter is one word per slot, without a lock; a race
 //! may count one event into the next window.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::time::Millis;
 
-/// Seconds over which a retry budget looks.
+/// Seconds over which a retry budget looks back.
 const BUDGET_WINDOW_S: u64 = 10;
-/// A slot more than the window has seconds, as it begins and ends within one.
+/// One slot more than the window has seconds, because it begins and ends within one.
 const SLOTS: usize = BUDGET_WINDOW_S as usize + 1;
 
 const fn pack(start_s: u64, count: u64) -> u64 {
@@ -37,7 +37,7 @@ impl Recent {
         }
     }
 
-    /// Events of so many seconds, the one that has begun included.
+    /// Events of the last `seconds`, including the current second.
     fn sum(&self, now: Millis, seconds: u64) -> u64 {
         let second = now.0 / 1000;
         let recent = self.0.iter().map(|slot| parts(slot.load(Ordering::Relaxed)));
@@ -45,9 +45,9 @@ impl Recent {
     }
 }
 
-/// How many attempts of a group may repeat earlier ones: a share of its requests, and a floor.
-///
-/// Source of the numbers: the contract, section 4 (20 % of requests + 3 a second).
+/// How many attempts of a group may repeat earlier ones: a fifth of its requests and three a
+/// second. The share bounds the load that retries add during an outage; the floor lets small groups
+/// retry at all.
 #[derive(Debug, Default)]
 pub struct RetryBudget {
     requests: Recent,
@@ -60,7 +60,7 @@ impl RetryBudget {
         self.requests.add(now);
     }
 
-    /// Whether one more attempt may repeat another; it is counted when it may.
+    /// Whether one more attempt may repeat another. If it may, it is counted.
     #[must_use]
     pub fn withdraw(&self, now: Millis) -> bool {
         let allowed = self.requests.sum(now, BUDGET_WINDOW_S) / 5 + 3 * BUDGET_WINDOW_S;
@@ -71,7 +71,7 @@ impl RetryBudget {
         may
     }
 
-    /// Counts an attempt that repeats another whether or not the budget would allow it.
+    /// Counts an attempt that repeats another even if the budget would refuse it.
     pub fn spend(&self, now: Millis) {
         self.retries.add(now);
     }
@@ -93,6 +93,6 @@ mod tests {
         assert!(!budget.withdraw(now.plus(8_000)));
         assert!(budget.withdraw(now.plus(11_000)), "the window moved on");
         (0..50).for_each(|_| budget.spend(now.plus(22_000)));
-        assert!(!budget.withdraw(now.plus(22_000)), "what is free leaves less for the rest");
+        assert!(!budget.withdraw(now.plus(22_000)), "a free retry leaves less for the others");
     }
 }

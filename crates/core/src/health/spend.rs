@@ -1,8 +1,9 @@
-//! What was spent within the window of a budget.
+//! The spend within the window of a budget.
 //!
-//! Written when an answer has its cost, read by [`crate::route`] for every candidate. Always true: a window
-//! begins with the first cost after the one before and has a fixed length; a reader takes no lock. This is
-//! one process's own count; the place where processes would add up theirs is [`Spend::add`].
+//! Written when the cost of an answer is known, read by [`crate::route`] for every candidate.
+//! Always true: a window begins with the first cost after the previous window and has a fixed
+//! length; a reader takes no lock. The count is that of this process; [`Spend::add`] is the place
+//! where processes would share theirs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,7 +21,7 @@ pub enum Period {
     Months(u16),
 }
 
-/// The length of a month where the calendar can not say, milliseconds.
+/// The length of a month if the calendar has no such date, milliseconds.
 const MONTH_MS: u64 = 30 * 86_400_000;
 
 impl Period {
@@ -43,23 +44,23 @@ impl Period {
 /// The spend of one budget.
 #[derive(Debug, Default)]
 pub struct Spend {
-    /// USD of the window, as bits.
+    /// USD within the window, as bits.
     usd: AtomicU64,
-    /// When it ends, milliseconds; 0 before the first one.
+    /// When the window ends, milliseconds; 0 before the first one.
     ends: AtomicU64,
     writing: Mutex<()>,
 }
 
 impl Spend {
-    /// USD of the window that is open, and when it ends; nothing when none is.
+    /// USD within the open window, and when that ends. `None` without an open window.
     #[must_use]
     pub fn window(&self, now: Millis) -> Option<(f64, Millis)> {
         let ends = Millis(self.ends.load(Ordering::Acquire));
         (now < ends).then(|| (f64::from_bits(self.usd.load(Ordering::Acquire)), ends))
     }
 
-    /// Adds a cost; the first one after a window's end begins the next. Gives the USD of the window before
-    /// this cost. A number that is no cost is not added.
+    /// Adds a cost; the first one after a window's end begins the next window. Returns the USD in
+    /// the window before this cost. Infinite and negative numbers are ignored.
     pub fn add(&self, now: Millis, unix_ms: u64, usd: f64, period: Period) -> Option<f64> {
         if !(usd.is_finite() && usd > 0.0) {
             return None;

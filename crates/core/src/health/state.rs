@@ -1,7 +1,7 @@
-//! The state of one deployment: its breaker, its load, its speed and what happened to it.
+//! The state of one deployment: its breaker, load, speed and history.
 //!
-//! Read by [`crate::route`] for every candidate. A credential that several deployments share has a state
-//! of the same kind, for what it alone causes. Always true: health changes only by evidence
+//! Read by [`crate::route`] for every candidate. A credential that several deployments share has a
+//! state of the same kind. Always true: health changes only by evidence
 //! ([`DeploymentState::apply`]); selection reads one atomic word.
 
 mod reduce;
@@ -21,25 +21,25 @@ use crate::cause::Cause;
 use crate::operation::Operation;
 use crate::time::Millis;
 
-/// How long a deployment that came back has less than its share.
+/// How long a deployment gets less than its share after a cooldown.
 pub const RAMP_MS: u64 = 30_000;
-/// Its share at the begin of that time.
+/// The share at the start of that time.
 const RAMP_FROM: f64 = 0.1;
 
-/// What selection needs to know of a deployment.
+/// What selection needs to know about a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Routable.
+    /// It may get traffic.
     Ready,
-    /// Resting.
+    /// It is in cooldown.
     Cooling(Cooldown),
-    /// The rest is over; one trial request decides.
+    /// The cooldown has ended; one half-open request decides.
     HalfOpen(Cooldown),
 }
 
 impl Verdict {
-    /// The worse of two: against a provider's time nothing is tried, against ours little, and a trial
-    /// is less than being well. Of two alike the later end counts.
+    /// Returns the worse of two. From best to worst: ready, half-open, a cooldown of ours, a
+    /// cooldown that the provider named. Of two alike the later end counts.
     #[must_use]
     pub fn worse(self, other: Verdict) -> Verdict {
         let rank = |verdict: &Verdict| match verdict {
@@ -52,16 +52,16 @@ impl Verdict {
     }
 }
 
-/// What the state pages show of a deployment.
+/// What the pages show about a deployment's breaker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Why and since when it rests.
+    /// The cooldown and when it began.
     pub cooldown: Option<(Millis, Cooldown)>,
     /// Blamed failures in a row.
     pub failures_in_a_row: u32,
-    /// Times it began to rest without a success in between.
+    /// Cooldowns that began without a success in between.
     pub opens_in_a_row: u32,
-    /// The last failures, the newest last.
+    /// The last failures, newest last.
     pub errors: Vec<(Millis, Cause, Option<u16>)>,
 }
 
@@ -77,15 +77,15 @@ pub struct DeploymentState {
     opens: AtomicU64,
     /// The last status that counted against it; 0 is none.
     last_status: AtomicU32,
-    /// Whether an operator took it out.
+    /// Whether an operator disabled it.
     disabled: AtomicBool,
-    /// When it came back from a rest, plus 1; 0 is never.
+    /// When its last cooldown ended with a success, plus 1; 0 is never.
     back_since: AtomicU64,
     rates: Rates,
     latency: Latency,
     models: ModelCooldowns,
     probes: ProbeRecord,
-    /// What changed of its health.
+    /// The changes of its health.
     log: EventLog,
     breaker: Mutex<Breaker>,
 }
@@ -113,14 +113,14 @@ impl Default for DeploymentState {
 }
 
 impl DeploymentState {
-    /// The state of that subject; nothing is known about it.
+    /// A state for that subject, without any history.
     #[must_use]
     pub fn of(subject: HealthSubject) -> DeploymentState {
         DeploymentState { log: EventLog::of(subject), ..DeploymentState::default() }
     }
 
-    /// The state of what takes its place under the same id: nothing is known about it, the counters go on,
-    /// and one that an operator took out stays out.
+    /// A state for something else under the same id: the counters continue, an operator's decision
+    /// stays, and nothing is known about health.
     #[must_use]
     pub fn successor(&self) -> DeploymentState {
         let copy = |counter: &AtomicU64| AtomicU64::new(counter.load(Ordering::Relaxed));
@@ -133,7 +133,7 @@ impl DeploymentState {
         }
     }
 
-    /// What its successor goes on with, when that comes into force.
+    /// What the successor needs to continue this history.
     #[must_use]
     pub fn carried(&self) -> Carried {
         let (probes, _) = self.probes.standing();
@@ -144,7 +144,7 @@ impl DeploymentState {
         if breaker.open.is_some() { Standing::Cooldown } else { Standing::Ready }
     }
 
-    /// What selection needs to know, at `now`.
+    /// What selection needs to know at `now`.
     #[must_use]
     pub fn verdict(&self, now: Millis) -> Verdict {
         match unpack(self.word.load(Ordering::Relaxed)) {
@@ -154,36 +154,37 @@ impl DeploymentState {
         }
     }
 
-    /// Since when it rests.
+    /// When its cooldown began.
     #[must_use]
     pub fn cooling_since(&self) -> Option<Millis> {
         self.breaker.lock().open.map(|open| open.since)
     }
 
-    /// Whether it rests because of what that request met.
+    /// Whether a failure of that request caused its cooldown.
     #[must_use]
-    pub fn cooling_because_of(&self, request: u64) -> bool {
+    pub fn was_ejected_by(&self, request: u64) -> bool {
         self.breaker.lock().open.is_some_and(|open| open.request == request)
     }
 
-    /// Whether nobody holds the trial permit at `now`.
+    /// Whether the half-open permit is free at `now`.
     #[must_use]
     pub fn half_open_is_free(&self, now: Millis) -> bool {
         self.half_open.is_free(now)
     }
 
-    /// Takes the one permit for a trial of `timeout_ms`, after which it expires.
+    /// Takes the only half-open permit, for an attempt of `timeout_ms`; then it expires.
     #[must_use]
     pub fn take_half_open(&self, now: Millis, timeout_ms: u64) -> Option<Permit> {
         self.half_open.take(now, timeout_ms)
     }
 
-    /// Gives a permit back without a verdict: the trial did not begin, or its client went away.
+    /// Returns a permit without a verdict: the half-open request did not begin, or its client
+    /// disconnected.
     pub fn release_half_open(&self, permit: Option<Permit>) {
         self.half_open.release(permit);
     }
 
-    /// An attempt begins, unless a limit is reached: then nothing has changed.
+    /// Begins an attempt. If a limit is reached, nothing changes and the result is false.
     #[must_use]
     pub fn enter(&self, now: Millis, claim: &Claim) -> bool {
         let before = self.in_flight.fetch_add(1, Ordering::Relaxed);
@@ -201,36 +202,36 @@ impl DeploymentState {
         &self.rates
     }
 
-    /// An attempt ends, however it ends.
+    /// Ends an attempt, whatever its result.
     pub fn leave(&self) {
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Attempts under way.
+    /// Attempts in flight.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Good outcomes so far.
+    /// Successes so far.
     #[must_use]
     pub fn successes(&self) -> u64 {
         self.successes.load(Ordering::Relaxed)
     }
 
-    /// Outcomes of that cause so far.
+    /// Failures of that cause so far.
     #[must_use]
     pub fn failures(&self, cause: Cause) -> u64 {
         self.failures[cause as usize].load(Ordering::Relaxed)
     }
 
-    /// Times it began to rest.
+    /// Cooldowns so far.
     #[must_use]
     pub fn opens(&self) -> u64 {
         self.opens.load(Ordering::Relaxed)
     }
 
-    /// Whether an operator took it out.
+    /// Whether an operator disabled it.
     #[must_use]
     pub fn is_disabled(&self) -> bool {
         self.disabled.load(Ordering::Relaxed)
@@ -242,7 +243,7 @@ impl DeploymentState {
         self.log.count()
     }
 
-    /// The last changes of its health, in the order of time.
+    /// The last changes of its health, oldest first.
     #[must_use]
     pub fn events(&self) -> Vec<HealthEvent> {
         let mut events = self.log.all();
@@ -250,7 +251,7 @@ impl DeploymentState {
         events
     }
 
-    /// Its part of its full share of the traffic, above 0 and at most 1: less at first when it came back.
+    /// The part of its full share that it gets: less than 1 for a while after a cooldown, never 0.
     #[must_use]
     pub fn ramp(&self, now: Millis) -> f64 {
         let back = self.back_since.load(Ordering::Relaxed);
@@ -264,8 +265,8 @@ impl DeploymentState {
         RAMP_FROM + (1.0 - RAMP_FROM) * part
     }
 
-    /// The time that an answer is expected to take, milliseconds: to the first content of a stream,
-    /// else for the whole answer. `None` when it was not measured within `ttl_ms`.
+    /// The expected time to the first content of a stream, else to the whole answer, milliseconds.
+    /// `None` if it was not measured within `ttl_ms`.
     #[must_use]
     pub fn expected_ms(&self, now: Millis, stream: bool, ttl_ms: u64) -> Option<f32> {
         self.latency.expected_ms(now, stream, ttl_ms)
@@ -277,13 +278,13 @@ impl DeploymentState {
         self.latency.penalty_ms(now)
     }
 
-    /// Whether single models of it may rest.
+    /// Whether single models of it may be in cooldown.
     #[must_use]
     pub fn has_model_cooldowns(&self) -> bool {
         !self.models.is_empty()
     }
 
-    /// The rest of one model of a deployment that stands for many, or of one operation that it is not
+    /// The cooldown of one model behind a pattern, or of one operation that the deployment is not
     /// for.
     #[must_use]
     pub fn model_cooldown(
@@ -295,13 +296,13 @@ impl DeploymentState {
         self.models.of(foreign, model, now)
     }
 
-    /// What checks found out.
+    /// What probes say.
     #[must_use]
     pub fn probes(&self) -> &ProbeRecord {
         &self.probes
     }
 
-    /// What there is to show.
+    /// What the pages show.
     #[must_use]
     pub fn report(&self) -> Report {
         let breaker = self.breaker.lock();
@@ -313,16 +314,17 @@ impl DeploymentState {
         }
     }
 
-    /// The last status that an upstream answered with when an attempt counted against it.
+    /// The last upstream status that counted against it.
     #[must_use]
     pub fn last_status(&self) -> Option<u16> {
         u16::try_from(self.last_status.load(Ordering::Relaxed)).ok().filter(|status| *status > 0)
     }
 
-    /// The rule that its state breaks, as text, if it breaks one.
+    /// Returns the rule that the state breaks, as text, if it breaks one.
     ///
     /// # Errors
-    /// What is wrong, with the numbers.
+    ///
+    /// The rule, with the numbers that break it.
     pub fn check_invariants(&self) -> Result<(), String> {
         let breaker = self.breaker.lock();
         let cooldown = breaker.check_invariants(self.opens())?;
@@ -330,7 +332,7 @@ impl DeploymentState {
         if word != cooldown.map_or(0, pack) {
             return Err(format!("the word {word:#x} is not the breaker's {cooldown:?}"));
         }
-        // One that was subtracted from nothing is near the greatest number.
+        // One that was subtracted from zero is near the greatest number.
         if self.in_flight() > u32::MAX / 2 {
             return Err(format!(
                 "{} attempts are in flight: more ended than began",

@@ -1,16 +1,16 @@
-//! What one request asks of the routing.
+//! What one request asks of routing.
 //!
-//! Read by the gateway from headers and body, obeyed by [`super::RoutePlan`]. Always true: what is absent
-//! here is the config's to say.
+//! Read by the gateway from headers and body, obeyed by [`super::RoutePlan`]. Always true: what is
+//! absent here is decided by the config.
 
 use super::needs::Needs;
 use super::tags::TagWish;
 use crate::operation::Operation;
 
-/// What the client asks of the routing, from headers and body.
+/// What the client asks of routing, from headers and body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Controls {
-    /// What is asked for; `None` is what every deployment has.
+    /// The operation; `None` is one that every deployment has.
     pub operation: Option<Operation>,
     /// Whether the answer is a stream.
     pub stream: bool,
@@ -18,7 +18,7 @@ pub struct Controls {
     pub num_retries: Option<u32>,
     /// The end-to-end deadline, milliseconds.
     pub timeout_ms: Option<u64>,
-    /// Bounds the first content of a stream and every silence after it, milliseconds.
+    /// Limit of the time to a stream's first content and of every silence after it, milliseconds.
     pub stream_timeout_ms: Option<u64>,
     /// Groups tried after a failure, instead of the config's.
     pub fallbacks: Option<Vec<ClientFallback>>,
@@ -30,22 +30,22 @@ pub struct Controls {
     pub disable_fallbacks: bool,
     /// How many fallback groups may be tried.
     pub max_fallbacks: Option<u32>,
-    /// What it asks of a model, where that was read.
+    /// What it needs from a model, if that was read.
     pub needs: Needs,
-    /// Its tags, where tags decide or have budgets.
+    /// Its tags, if tags decide or have budgets.
     pub tags: Option<Box<TagWish>>,
-    /// `allowed_model_region`: the one region whose deployments may serve it.
+    /// `allowed_model_region`: the only region whose deployments may serve it.
     pub region: Option<Box<str>>,
-    /// When it arrived by the clock on the wall, milliseconds since 1970, where hours decide.
+    /// When it arrived by the wall clock, milliseconds since 1970, if hours matter.
     pub unix_ms: u64,
 }
 
 /// One fallback that the client names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClientFallback {
-    /// The group that it is for; `None` is the one that was asked for.
+    /// The group that it is for; `None` is the group that the client named.
     pub group: Option<Box<str>>,
-    /// What is tried.
+    /// The group to try.
     pub name: Box<str>,
     /// Which object of the client's list changes the request for it, if one does.
     pub overrides: Option<usize>,

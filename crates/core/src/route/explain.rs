@@ -1,6 +1,6 @@
-//! What a request would meet, without sending it.
+//! What would happen to a request, without sending it.
 //!
-//! Called by `POST /router/explain`. Always true: it asks the same functions that route requests, and
+//! Called by `POST /router/explain`. Always true: it calls the functions that route requests, and
 //! takes no permit, no place and no budget.
 
 use std::cell::OnceCell;
@@ -19,22 +19,22 @@ use crate::time::Millis;
 /// Groups that are shown.
 const GROUPS_MAX: usize = 16;
 
-/// The way of a request.
+/// The plan of a request.
 #[derive(Clone, Debug)]
 pub struct Explanation {
     /// The groups, in the order in which they would be tried.
     pub groups: Vec<GroupPlan>,
-    /// What would be tried instead after the first group, when the request is too long for it.
+    /// What would be tried after the first group if the request is too long for it.
     pub context_window_fallbacks: Vec<Box<str>>,
-    /// The same when a provider's policy refuses the request.
+    /// The same if a provider's policy refuses the request.
     pub content_policy_fallbacks: Vec<Box<str>>,
     /// The end-to-end deadline, milliseconds.
     pub deadline_ms: Option<u64>,
-    /// The longest that it may take until it is refused, milliseconds.
+    /// The longest time until it is refused, milliseconds.
     pub worst_case_ms: u64,
 }
 
-/// One group on the way.
+/// One group of the plan.
 #[derive(Clone, Debug)]
 pub struct GroupPlan {
     /// Its name, as shown to clients.
@@ -50,22 +50,23 @@ pub struct GroupPlan {
 pub struct Candidate {
     /// The member.
     pub deployment: DeploymentIndex,
-    /// How it may be chosen, or why not.
+    /// How it may be picked, or why not.
     pub fit: Result<Fit, Exclusion>,
-    /// Whether the safety net would try it when nobody is well.
+    /// Whether the safety net would try it if no member is healthy.
     pub in_net: bool,
     /// What the strategy compares; less is better.
     pub score: f64,
-    /// The time of one attempt, milliseconds.
+    /// The time limit of one attempt, milliseconds.
     pub timeout_ms: u64,
     /// The longest silence of a stream, milliseconds.
     pub silence_ms: u64,
 }
 
-/// What would become of a request for the model `name` at `now`.
+/// What would happen to a request for the model `name` at `now`.
 ///
 /// # Errors
-/// The nearest names, when it leads nowhere.
+///
+/// The nearest names, if it leads nowhere.
 pub fn explain(
     snapshot: &Snapshot,
     name: &str,

@@ -1,9 +1,9 @@
-//! The filters: who of a group may be chosen for a request, and why not.
+//! The filters: which members of a group may be picked for a request, and why others may not.
 //!
 //! Used by [`super::select`] for each candidate and by explanations. Always true: one function,
-//! [`Selection::examine`], decides, in one order: paused and misconfigured, reserved hours, region, tags,
-//! operation, context window, capability, checks, rest, budgets, concurrency, rates. Its verdict names the
-//! first reason.
+//! [`Selection::examine`], decides, in one order: paused and misconfigured, reserved hours, region,
+//! tags, operation, context window, capability, probes, cooldown, budgets, concurrency, rates. It
+//! returns the first reason.
 
 use super::controls::Controls;
 use super::needs::{Need, Needs};
@@ -19,51 +19,51 @@ use crate::operation::Operation;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
-/// Why a member can not be chosen.
+/// Why a member cannot be picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exclusion {
-    /// It can not work as configured.
+    /// It is misconfigured.
     Misconfigured,
     /// The config pauses it.
     Paused,
-    /// An operator took it out.
+    /// An operator disabled it.
     Disabled,
     /// It is reserved for teams at this time of the day.
     Reserved,
-    /// The request has to stay in another region.
+    /// The request must stay in another region.
     Region,
     /// The request's tags do not allow it.
     Tags,
-    /// The request is longer than its window, both in tokens.
+    /// The request is longer than its context window, both in tokens.
     Context {
-        /// Its window.
+        /// Its context window.
         window: u64,
         /// The request's estimated length.
         needed: u64,
     },
-    /// The request alone is estimated to be longer than what it may have in a minute, both in tokens.
+    /// The estimated length of the request alone exceeds its limit of a minute, both in tokens.
     TokensAMinute {
         /// `tpm`.
         limit: u64,
         /// The request's estimated length.
         needed: u64,
     },
-    /// Its provider has nothing of the kind.
+    /// Its provider does not have the operation.
     Operation(Operation),
-    /// It is known not to do what the request needs.
+    /// It is known to lack what the request needs.
     Capability(Need),
-    /// Checks failed, and verdicts of checks count.
+    /// Probes failed, and verdicts of probes count.
     Unhealthy(Cause),
-    /// It rests.
-    CoolingDown(Cooldown),
-    /// Its trial is under way.
+    /// It is in cooldown.
+    Cooling(Cooldown),
+    /// Its half-open request is in flight.
     HalfOpenUnderWay(Cooldown),
-    /// As many attempts are under way as it may have.
+    /// It has as many attempts in flight as it may.
     Busy {
         /// `max_parallel_requests`.
         limit: u32,
     },
-    /// It has had what it may have in a minute.
+    /// It reached a limit of the minute.
     Rate(Full),
     /// A budget is spent.
     Budget {
@@ -83,12 +83,12 @@ pub struct Excluded {
     pub why: Exclusion,
 }
 
-/// How a member may be chosen.
+/// How a member may be picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// It is well.
+    /// It is healthy.
     Ready,
-    /// Its rest is over and its trial is free.
+    /// Its cooldown has ended and its half-open permit is free.
     HalfOpen,
 }
 
@@ -97,31 +97,33 @@ pub enum Fit {
 pub struct Selection<'a> {
     /// The config.
     pub snapshot: &'a Snapshot,
-    /// What is asked for.
+    /// What the request is for.
     pub target: &'a Target,
     /// The group's members, or the one that is pinned.
     pub members: &'a [DeploymentIndex],
-    /// Members that may not be chosen: they failed this request.
+    /// Members that may not be picked, because they failed this request.
     pub avoid: &'a [DeploymentIndex],
-    /// What the request asks of a model.
+    /// What the request needs from a model.
     pub needs: Needs,
-    /// This moment by the clock on the wall, milliseconds since 1970, where hours decide.
+    /// The time on the wall clock, milliseconds since 1970, if hours matter.
     pub unix_ms: u64,
     /// The budgets of the request's tags.
     pub(super) tag_budgets: &'a [BudgetIndex],
-    /// What its tags allow, where tags decide.
+    /// What its tags allow, if tags decide.
     pub(super) tags: Option<TagFilter<'a>>,
-    /// Whether verdicts of checks keep traffic away, and not from everybody: see `Selection::heeding`.
+    /// Whether verdicts of probes keep traffic away; see `Selection::heeding`.
     pub heeds_probes: bool,
-    /// What the client asks of the routing.
+    /// What the client asks of routing.
     pub controls: &'a Controls,
-    /// The request's number: what rests because of it does not count against its own attempts.
+    /// The request's number. A cooldown that the request itself caused does not count against its
+    /// own attempts.
     pub request: u64,
     /// When an attempt must have ended, whatever its own times.
     pub ends: Millis,
 }
 
-/// What an attempt at `deployment` must be granted before it begins, with a request of that many tokens.
+/// What an attempt at `deployment` must be granted before it begins, for a request of that many
+/// tokens.
 #[must_use]
 pub(super) fn claim(snapshot: &Snapshot, deployment: &Deployment, tokens: u64) -> Claim {
     let limits = &deployment.routing.limits;
@@ -136,9 +138,10 @@ pub(super) fn claim(snapshot: &Snapshot, deployment: &Deployment, tokens: u64) -
 }
 
 impl Selection<'_> {
-    /// Whether `index` may be chosen, by every rule but the request's own failures.
+    /// Whether `index` may be picked, by every rule but the request's own failures.
     ///
     /// # Errors
+    ///
     /// The first reason why not.
     #[inline]
     pub fn examine(&self, index: DeploymentIndex, now: Millis) -> Result<Fit, Exclusion> {
@@ -151,7 +154,7 @@ impl Selection<'_> {
         }
         let fit = match self.verdict(deployment, now) {
             Verdict::Ready => Fit::Ready,
-            Verdict::Cooling(cooldown) => return Err(Exclusion::CoolingDown(cooldown)),
+            Verdict::Cooling(cooldown) => return Err(Exclusion::Cooling(cooldown)),
             Verdict::HalfOpen(_) if deployment.half_open_is_free(now) => Fit::HalfOpen,
             Verdict::HalfOpen(cooldown) => return Err(Exclusion::HalfOpenUnderWay(cooldown)),
         };
@@ -159,8 +162,8 @@ impl Selection<'_> {
         Ok(fit)
     }
 
-    /// The same with the verdicts of checks, unless they speak against everybody and nothing else is left
-    /// (`only_choice`): then they are ignored, so that checks alone never cause an outage.
+    /// The same, taking probes into account. If they reject every member and nothing else is left
+    /// (`only_choice`), they are ignored, so that probes alone never cause an outage.
     #[must_use]
     pub(super) fn heeding(mut self, now: Millis, only_choice: bool) -> Self {
         self.heeds_probes =
@@ -168,7 +171,7 @@ impl Selection<'_> {
         self
     }
 
-    /// Whether checks speak against everybody who suits.
+    /// Whether probes reject every member that suits.
     pub(super) fn all_unhealthy(&self, now: Millis) -> bool {
         let mut suiting = self
             .members
@@ -183,7 +186,7 @@ impl Selection<'_> {
         deployment.state.probes().unhealthy(now, self.snapshot.probing.staleness_ms())
     }
 
-    /// What does not change while the request waits.
+    /// The rules that do not change while the request waits.
     #[inline]
     fn suits(&self, deployment: &Deployment) -> Result<(), Exclusion> {
         if deployment.misconfigured.is_some() {
@@ -235,7 +238,7 @@ impl Selection<'_> {
         }
     }
 
-    /// The worst of what the deployment, its credential and this model of it say.
+    /// The worst of the verdicts on the deployment, its credential and this model of it.
     #[inline]
     fn verdict(&self, deployment: &Deployment, now: Millis) -> Verdict {
         let verdict = deployment.verdict(now);
@@ -281,7 +284,7 @@ impl Selection<'_> {
         self.snapshot.deployment(index).routing.order.unwrap_or(u32::MAX)
     }
 
-    /// The lowest tier that has somebody; `None` where tiers do not matter.
+    /// The lowest tier with an available member; `None` if tiers do not matter.
     #[must_use]
     pub fn tier(&self, now: Millis) -> Option<u32> {
         if !self.snapshot.group(self.target.group).has_tiers {
@@ -293,7 +296,7 @@ impl Selection<'_> {
         Some(self.members.iter().filter(well).map(|i| self.order(*i)).min().unwrap_or(u32::MAX))
     }
 
-    /// Whether there is a member to choose at all; `net` counts those that are not well.
+    /// Whether there is a member to pick at all; `net` includes unhealthy ones.
     #[must_use]
     pub fn has_choice(&self, now: Millis, net: bool) -> bool {
         self.members.iter().any(|index| {
@@ -311,7 +314,7 @@ impl Selection<'_> {
         self.members.iter().any(|index| too_long(self.examine(*index, now)))
     }
 
-    /// Whether a member that did not fail this request is well.
+    /// Whether a member that did not fail this request is healthy.
     #[must_use]
     pub fn has_ready(&self, now: Millis) -> bool {
         self.members
@@ -319,10 +322,10 @@ impl Selection<'_> {
             .any(|index| !self.avoid.contains(index) && self.examine(*index, now) == Ok(Fit::Ready))
     }
 
-    /// How a member may be tried although it is not well; `None` when it may not.
+    /// How an unhealthy member may be tried; `None` if it may not.
     ///
-    /// Not against a provider's running deadline, and, where we only guess about a limit, by one request
-    /// at a time.
+    /// Never during a cooldown that the provider named. If a limit is only our guess, then by one
+    /// request at a time.
     pub(super) fn net_rank(&self, index: DeploymentIndex, now: Millis) -> Option<NetRank> {
         let deployment = &**self.snapshot.deployment(index);
         let cooldown = match self.examine(index, now) {
@@ -331,10 +334,9 @@ impl Selection<'_> {
                 Verdict::HalfOpen(cooldown) | Verdict::Cooling(cooldown) => cooldown,
                 Verdict::Ready => return Some(NetRank { until: None, needs_permit: false }),
             },
-            Err(Exclusion::CoolingDown(cooldown) | Exclusion::HalfOpenUnderWay(cooldown)) => {
-                cooldown
-            }
-            // Who failed before the eyes of real traffic, and long ago, comes first.
+            Err(Exclusion::Cooling(cooldown) | Exclusion::HalfOpenUnderWay(cooldown)) => cooldown,
+            // A failure that only a probe saw ranks behind all cooldowns; among cooldowns the
+            // oldest is tried first.
             Err(Exclusion::Unhealthy(_)) => {
                 self.has_room(deployment, now).ok()?;
                 let until = now.plus(self.snapshot.probing.staleness_ms());
@@ -348,17 +350,17 @@ impl Selection<'_> {
                 .then_some(NetRank { until: Some(cooldown.until), needs_permit: false });
         }
         let is_guess = matches!(cooldown.cause, Cause::RateLimited | Cause::Quota);
-        let needs_permit = is_guess && !deployment.cooling_because_of(self.request, now);
+        let needs_permit = is_guess && !deployment.was_ejected_by(self.request, now);
         (!needs_permit || deployment.half_open_is_free(now))
             .then_some(NetRank { until: Some(cooldown.until), needs_permit })
     }
 
-    /// Why it is not tried at all: where the safety net would try it although it is not well, that it has no
-    /// room for one more.
+    /// Why it is not tried at all. If the safety net would try it although it is unhealthy, the
+    /// reason is that it has no free place.
     pub(super) fn refusal(&self, index: DeploymentIndex, now: Millis) -> Option<Exclusion> {
         let why = self.examine(index, now).err()?;
         let net_would = match why {
-            Exclusion::CoolingDown(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
+            Exclusion::Cooling(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
                 !cooldown.provider_issued
             }
             Exclusion::Unhealthy(_) => true,
@@ -375,19 +377,19 @@ impl Selection<'_> {
     }
 }
 
-/// The operation, where it is not one of those that the deployment is for.
+/// The operation, if the deployment is not meant for it.
 #[must_use]
 pub(super) fn foreign(deployment: &Deployment, controls: &Controls) -> Option<Operation> {
     let mode = deployment.facts.mode.as_deref();
     controls.operation.filter(|operation| !operation.is_of_mode(mode))
 }
 
-/// How a member may be tried although it is not well; the least is the least bad.
+/// How an unhealthy member may be tried. The least of these is the least bad member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NetRank {
-    /// When its rest ends; `None` when it does not rest.
+    /// When its cooldown ends; `None` if it is in none.
     pub(super) until: Option<Millis>,
-    /// Whether it may be tried with a trial's permit only.
+    /// Whether it may be tried only with the half-open permit.
     pub(super) needs_permit: bool,
 }
 

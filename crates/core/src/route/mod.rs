@@ -1,8 +1,8 @@
-//! Which deployment a request goes to, and what is tried when that fails.
+//! Which deployment a request goes to, and what is tried after a failure.
 //!
-//! Called by the gateway's pipeline: [`resolve()`] turns a name into a [`Target`], a [`RoutePlan`] says what
-//! to do next until there is an answer or nothing is left, [`explain()`] says what it would do. Always
-//! true: no I/O, no clock, no randomness; equal arguments give equal decisions.
+//! Called by the gateway's pipeline: [`resolve()`] turns a name into a [`Target`]; a [`RoutePlan`] says
+//! what to do next until there is an answer or nothing is left; [`explain()`] says what it would
+//! do. Always true: no I/O, no clock, no randomness; equal arguments give equal decisions.
 
 mod controls;
 mod explain;

@@ -1,7 +1,7 @@
-//! What a request asks of a model besides an answer.
+//! What a request needs from a model besides an answer.
 //!
-//! Read from the body by the gateway, where some deployment's facts make it matter; compared here.
-//! Always true: only what a deployment is known not to do keeps a request from it.
+//! Read from the body by the gateway if some deployment's facts make it matter; compared here.
+//! Always true: a request is kept from a deployment only for what the deployment is known to lack.
 
 use crate::prices::ModelFacts;
 
@@ -28,16 +28,16 @@ impl Need {
     }
 }
 
-/// What a request asks for.
+/// What a request needs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// It brings tools.
+    /// It has tools.
     pub tools: bool,
-    /// It holds images.
+    /// It has images.
     pub vision: bool,
     /// It wants an answer by a JSON schema.
     pub schema: bool,
-    /// Its length in tokens, estimated; 0 is unknown.
+    /// Its estimated length in tokens; 0 is unknown.
     pub input_tokens: u64,
 }
 

@@ -1,8 +1,8 @@
 //! From the name that a client wrote to a model group or one deployment.
 //!
 //! Called once per request and once per fallback. Always true: an exact name wins over an id, an id
-//! over an alias, an alias over a pattern, a pattern over what a provider calls the model; nothing is
-//! substituted silently.
+//! over an alias, an alias over a pattern, a pattern over the provider's name of the model; nothing
+//! is substituted silently.
 
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{GroupIndex, substitute};
@@ -19,9 +19,9 @@ const NEAREST: usize = 3;
 pub struct Target {
     /// The group.
     pub group: GroupIndex,
-    /// The one deployment, when the name was a deployment's id.
+    /// The deployment, if the name is a deployment's id.
     pub pinned: Option<DeploymentIndex>,
-    /// The name that matched a pattern, when one did: what its stars stand for.
+    /// The name that matched a pattern, if one did: what its stars stand for.
     pub wildcard_name: Option<Box<str>>,
 }
 
@@ -30,12 +30,12 @@ pub struct Target {
 pub enum Resolved {
     /// It leads somewhere.
     Target(Target),
-    /// Nothing has that name; the nearest ones.
+    /// Nothing has that name; these are the nearest ones.
     Unknown(Vec<Box<str>>),
 }
 
 impl Target {
-    /// The name that answers and metrics show: the group's, or the client's for a pattern.
+    /// The name in answers and metrics: the group's, or the client's for a pattern.
     #[must_use]
     pub fn name<'a>(&'a self, snapshot: &'a Snapshot) -> &'a str {
         match &self.wildcard_name {
@@ -44,7 +44,8 @@ impl Target {
         }
     }
 
-    /// The model's name at `deployment`'s provider where it stands for many, else nothing.
+    /// The model's name at `deployment`'s provider if the deployment stands for many models; else
+    /// empty.
     #[must_use]
     pub fn model_in_many<'a>(
         &self,
@@ -101,7 +102,7 @@ pub fn resolve(snapshot: &Snapshot, name: &str) -> Resolved {
 
 fn exact(snapshot: &Snapshot, name: &str) -> Option<Target> {
     if let Some(&group) = snapshot.by_name.get(name) {
-        // A pattern's own text is no model.
+        // The text of a pattern is not a model.
         let is_pattern = snapshot.group(group).pattern.is_some();
         return (!is_pattern).then_some(Target { group, pinned: None, wildcard_name: None });
     }
@@ -130,10 +131,11 @@ fn wildcard(snapshot: &Snapshot, name: &str) -> Option<Target> {
     matching(&prefixed).map(|group| found(group, &prefixed))
 }
 
-/// The public names that look most like `name`, the nearest first.
+/// The public names most similar to `name`, the nearest first.
 #[must_use]
 pub fn nearest_names(snapshot: &Snapshot, name: &str) -> Vec<Box<str>> {
-    // The distance costs the product of the lengths; a longer name is near to nothing anyway.
+    // Computing the distance costs the product of both lengths, and a longer name is near to
+    // nothing anyway.
     if name.len() > 200 {
         return Vec::new();
     }
@@ -196,7 +198,7 @@ mod tests {
     }
 
     fn target_or_unknown() -> Resolved {
-        // The pattern's text is matched by the pattern itself, like any other text.
+        // A pattern matches its own text like any other text.
         Resolved::Target(Target {
             group: GroupIndex(2),
             pinned: None,

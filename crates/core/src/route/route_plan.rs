@@ -1,9 +1,10 @@
-//! One request's way through deployments and groups until there is an answer or nothing is left.
+//! One request's plan: the way through deployments and groups until there is an answer or nothing
+//! is left to try.
 //!
-//! Driven by the gateway's pipeline: [`RoutePlan::next`] says what to do, [`RoutePlan::failed`] takes what came
-//! of it. Always true: a group is visited once (one that was passed over without an attempt may get
-//! one at the very end), attempts are bounded by [`MAX_ATTEMPTS`], no pause follows the last attempt,
-//! and nothing begins after the deadline.
+//! Driven by the gateway's pipeline: [`RoutePlan::next`] says what to do, [`RoutePlan::failed`] takes the
+//! result. Always true: a group is visited once (a group that was passed over without an attempt
+//! may get one at the very end), attempts are bounded by [`MAX_ATTEMPTS`], no pause follows the
+//! last attempt, and nothing begins after the deadline.
 
 mod after;
 mod invariants;
@@ -31,17 +32,17 @@ pub const MAX_ATTEMPTS: usize = 24;
 /// One attempt to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttemptPlan {
-    /// Where to.
+    /// Which deployment is called.
     pub deployment: DeploymentIndex,
-    /// The permits that it holds when it is a trial of a resting deployment.
+    /// The permits that it holds if it is a half-open request.
     pub half_open: HalfOpen,
-    /// When it must have answered (a stream: its first content).
+    /// When it must have answered; for a stream, with its first content.
     pub ends: Millis,
-    /// Whether `ends` is the caller's doing rather than the deployment's own limit.
+    /// Whether the client set `ends`, rather than the deployment's own limit.
     pub ends_by_client: bool,
     /// Longest silence between a stream's events, milliseconds.
     pub silence_ms: u64,
-    /// Whether that is the caller's doing.
+    /// Whether the client set that.
     pub silence_by_client: bool,
     /// When a stream must have ended.
     pub stream_ends: Millis,
@@ -56,19 +57,19 @@ pub struct AttemptPlan {
 pub enum Next {
     /// Make this attempt.
     Attempt(AttemptPlan),
-    /// Wait that many milliseconds, then ask again.
+    /// Wait this many milliseconds, then ask again.
     Pause(u64),
-    /// Nothing is left.
+    /// Nothing is left to try.
     GiveUp(GiveUp),
 }
 
-/// Why nothing is left.
+/// Why nothing is left to try.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GiveUp {
-    /// No attempt was made: each member of each group is excluded. The group that was asked for is the
-    /// first.
+    /// No attempt was made, because every member of every group is excluded. The group that the
+    /// client named is the first.
     Refused(Vec<Refused>),
-    /// Everything that may be tried failed; these groups had nothing to try.
+    /// Everything that could be tried failed. These groups had nothing to try.
     Exhausted(Vec<Refused>),
     /// The deadline passed.
     Deadline,
@@ -90,9 +91,9 @@ pub struct Tried {
     pub group: Box<str>,
     /// The deployment.
     pub deployment: DeploymentIndex,
-    /// The upstream's status, where there was an answer.
+    /// The upstream's status, if it answered.
     pub status: Option<u16>,
-    /// What it proved.
+    /// The cause.
     pub cause: Cause,
     /// The provider's message, or ours.
     pub message: Box<str>,
@@ -100,13 +101,13 @@ pub struct Tried {
     pub ms: u64,
     /// Whether it was sent again on a new connection, because a kept one turned out to be closed.
     pub resent: bool,
-    /// The rest that the provider named, milliseconds.
+    /// The wait that the provider named, milliseconds.
     pub hint_ms: Option<u64>,
     /// Whether it was a half-open request.
     pub half_open: bool,
 }
 
-/// One request's way.
+/// One request's plan.
 #[derive(Debug)]
 pub struct RoutePlan {
     controls: Controls,
@@ -120,24 +121,25 @@ pub struct RoutePlan {
     /// Which of the client's fallback objects changes the request for this group.
     overrides: Option<usize>,
     group_ends: Millis,
-    /// Whether the last attempt had what was left of the group's time.
+    /// Whether the last attempt could use all of the group's time.
     ends_with_group: bool,
     step: Step,
-    /// Attempts that this group may still repeat; `None` until the first failure fixes it.
+    /// Attempts that this group may still repeat; `None` until the first failure sets it.
     retries_left: Option<u32>,
     pauses: u32,
-    /// Whether deployments that are not well may be tried although other groups were there.
+    /// Whether the safety net is used: every group is exhausted, so unhealthy members may be tried.
     net: bool,
     /// Whether the group was passed over because the request is too long for it.
     too_long: bool,
-    /// Members that failed in this group and are not to be asked again, for now.
+    /// Members that failed in this group and are not picked again for now.
     avoid: Vec<DeploymentIndex>,
     /// Where this group's attempts begin in `tried`.
     group_tried_from: usize,
-    /// Groups in which nobody could be asked, each with the fallback object that it was entered with.
+    /// Groups without a member that could be tried, each with the fallback object that it was
+    /// entered with.
     skipped: Vec<(Target, Option<usize>)>,
     visited: Vec<Target>,
-    /// Groups that were passed over because nobody in them is well.
+    /// Groups that were passed over because no member is healthy.
     passed: Vec<(Target, Option<usize>)>,
     queue: VecDeque<queue::Waiting>,
     tried: Vec<Tried>,
@@ -155,7 +157,8 @@ enum Step {
 }
 
 impl RoutePlan {
-    /// Begins at `target`. `request_timeout_ms` of the config bounds the request unless it does.
+    /// Begins at `target`. If the request has no time limit, `request_timeout_ms` of the config is
+    /// its limit.
     #[must_use]
     pub fn new(snapshot: &Snapshot, target: Target, controls: Controls, now: Millis) -> RoutePlan {
         let mut route_plan = RoutePlan::blank(snapshot, target.clone(), controls, now);
@@ -163,7 +166,7 @@ impl RoutePlan {
         route_plan
     }
 
-    /// The same, with the number that its attempts carry: different requests have different ones.
+    /// The same with the number that its attempts carry: different requests have different numbers.
     #[must_use]
     pub fn numbered(self, request: u64) -> RoutePlan {
         RoutePlan { request, ..self }
@@ -200,7 +203,7 @@ impl RoutePlan {
         }
     }
 
-    /// The same, to be looked at only: nothing is counted.
+    /// The same for a preview: nothing is counted.
     pub(super) fn preview(
         snapshot: &Snapshot,
         target: Target,
@@ -212,11 +215,12 @@ impl RoutePlan {
         route_plan
     }
 
-    /// Begins where `name` leads; a name that means nothing begins at the first default fallback, if the
-    /// request may take one.
+    /// Begins where `name` leads. An unknown name begins at the first default fallback, if the
+    /// request may use one.
     ///
     /// # Errors
-    /// The nearest names, when it leads nowhere.
+    ///
+    /// The nearest names, if it leads nowhere.
     pub fn named(
         snapshot: &Snapshot,
         name: &str,
@@ -228,7 +232,7 @@ impl RoutePlan {
         Ok(route_plan)
     }
 
-    /// The same, to be looked at only: nothing is counted.
+    /// The same for a preview: nothing is counted.
     pub(super) fn preview_named(
         snapshot: &Snapshot,
         name: &str,
@@ -276,8 +280,8 @@ impl RoutePlan {
         &self.tried
     }
 
-    /// The last failure in the group that the client asked for, and its place in [`RoutePlan::tried`];
-    /// a later one when that group was never tried.
+    /// The last failure in the group that the client named, and its place in [`RoutePlan::tried`]; a
+    /// later failure if that group was never tried.
     #[must_use]
     pub fn original_failure(&self) -> Option<(usize, &Tried)> {
         let own = if self.fallbacks == 0 { self.tried.len() } else { self.first_group_tried };
@@ -285,7 +289,7 @@ impl RoutePlan {
         Some((index, self.tried.get(index)?))
     }
 
-    /// The budgets of its tags, which a cost is charged to.
+    /// The budgets of its tags, which are charged with its cost.
     #[must_use]
     pub fn tag_budgets(&self) -> &[BudgetIndex] {
         &self.tag_budgets
@@ -309,7 +313,7 @@ impl RoutePlan {
         self.fallbacks
     }
 
-    /// The end-to-end deadline; [`Millis::NEVER`] when there is none.
+    /// The end-to-end deadline; [`Millis::NEVER`] if there is none.
     #[must_use]
     pub fn deadline(&self) -> Millis {
         self.deadline
@@ -317,8 +321,8 @@ impl RoutePlan {
 
     /// What to do at `now`. `chance` is a uniformly random number.
     ///
-    /// Asked again after [`Next::Attempt`] without a failure in between, it chooses anew: the place
-    /// was taken by another request.
+    /// If it is asked again after [`Next::Attempt`] without a failure in between, it picks again:
+    /// another request took the place.
     pub fn next(&mut self, snapshot: &Snapshot, now: Millis, chance: u64) -> Next {
         loop {
             if now >= self.deadline {
@@ -328,7 +332,7 @@ impl RoutePlan {
                 Step::Pick => match self.pick(snapshot, now, chance) {
                     Some(plan) => return Next::Attempt(plan),
                     None => {
-                        // A repeated attempt that found nobody any more was none.
+                        // A retry that found no member to call does not count as one.
                         let repeats = self.tried.len() > self.group_tried_from;
                         self.retries = self.retries.saturating_sub(u32::from(repeats));
                         self.step = Step::NextGroup;
@@ -348,7 +352,7 @@ impl RoutePlan {
         }
     }
 
-    /// Takes the failure of the attempt that [`RoutePlan::next`] asked for.
+    /// Takes the failure of the attempt that [`RoutePlan::next`] returned.
     pub fn failed(&mut self, snapshot: &Snapshot, tried: Tried, now: Millis, chance: u64) {
         let failure = after::Failure {
             cause: tried.cause,
@@ -357,7 +361,7 @@ impl RoutePlan {
             hint_ms: tried.hint_ms,
             half_open: tried.half_open,
         };
-        self.exclude(snapshot, &failure);
+        self.avoid_failed(snapshot, &failure);
         self.tried.push(tried);
         if self.fallbacks == 0 {
             self.first_group_tried = self.tried.len();
@@ -379,9 +383,9 @@ impl RoutePlan {
         }
     }
 
-    /// What it asks of a model, as far as that was read.
+    /// What it needs from a model, as far as that was read.
     fn needs(&self) -> Needs {
-        // A fallback with messages of its own has needs of its own, which nobody has read.
+        // A fallback with messages of its own may have other needs, which were not read.
         if self.overrides.is_none() { self.controls.needs } else { Needs::default() }
     }
 
@@ -407,7 +411,7 @@ impl RoutePlan {
         selection.heeding(now, self.net || !self.has_fallback_left(snapshot))
     }
 
-    /// Whether checks speak against everybody who could answer, and are therefore ignored.
+    /// Whether probes reject every member that could answer, so that they are ignored.
     #[must_use]
     pub fn ignores_probes(&self, snapshot: &Snapshot, now: Millis) -> bool {
         snapshot.probing.routes() && {
@@ -433,7 +437,7 @@ impl RoutePlan {
         if let Choice::Deployment(deployment, half_open) = chosen {
             return Some(self.plan(snapshot, deployment, half_open, now));
         }
-        // Another group that is well comes before one that is not.
+        // Another group with a healthy member comes before the unhealthy members of this one.
         if self.net || !self.has_fallback_left(snapshot) {
             if let Choice::Deployment(deployment, half_open) = least_bad(&selection, now) {
                 return Some(self.plan(snapshot, deployment, half_open, now));
@@ -448,15 +452,15 @@ impl RoutePlan {
         None
     }
 
-    /// What it was that failed or stood in the way. Reasons are only looked for here, at the end: most
-    /// requests need none.
+    /// Returns what failed or what stood in the way. The reasons are collected only here, at the
+    /// end: most requests do not need them.
     fn verdict(&mut self, snapshot: &Snapshot, now: Millis) -> GiveUp {
         let last = (self.target.clone(), self.overrides);
         let mut refused: Vec<Refused> = Vec::new();
         self.avoid.clear();
         for (target, overrides) in std::mem::take(&mut self.skipped) {
             let group = Box::from(target.name(snapshot));
-            // Whoever was passed over may have had its turn at the end.
+            // A group that was passed over may have had its attempt at the end.
             if refused.iter().any(|one| one.group == group)
                 || self.tried.iter().any(|tried| tried.group == group)
             {

@@ -1,8 +1,9 @@
-//! The choice of one deployment among a group's members.
+//! The pick of one deployment among a group's members.
 //!
-//! Called by [`super::RoutePlan`] for each attempt. Always true: the filters of [`super::filter`] decide who
-//! may be chosen, the strategy who is; when nobody is well, the safety net tries the least bad one,
-//! unless each is excluded for a reason that trying would not change.
+//! Called by [`super::RoutePlan`] for each attempt. Always true: the filters of [`super::filter`] decide
+//! which members may be picked, and the strategy picks one; if no member is healthy, the safety net
+//! tries the least bad one, unless every member is excluded for a reason that trying would not
+//! change.
 
 use std::cell::OnceCell;
 
@@ -12,16 +13,16 @@ use crate::deployment::DeploymentIndex;
 use crate::health::HalfOpen;
 use crate::time::Millis;
 
-/// What came of a selection.
+/// The result of a selection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Choice {
-    /// This one; a trial's permits are now taken.
+    /// This deployment; its half-open permits, if it needs any, are taken.
     Deployment(DeploymentIndex, HalfOpen),
     /// None.
     None,
 }
 
-/// Chooses a member that is well. `chance` is a uniformly random number.
+/// Picks a healthy member. `chance` is a uniformly random number.
 #[must_use]
 pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
     if let [only] = request.members
@@ -37,7 +38,7 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
     {
         return Choice::Deployment(index, half_open);
     }
-    // Who has no weight stands by until nobody else is left.
+    // A member of weight 0 is a standby: it is used only if no other member is left.
     for standing_by in [false, true] {
         let admits = |index: DeploymentIndex| {
             (standing_by || request.snapshot.deployment(index).routing.weight > 0.0)
@@ -59,7 +60,7 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
             return Choice::Deployment(index, HalfOpen::NONE);
         }
     }
-    // Nobody is well. A trial that is due is no exception that needs the net.
+    // No member is ready. A due half-open request is tried before the safety net.
     let due = |index: &DeploymentIndex| {
         !request.avoid.contains(index) && request.examine(*index, now) == Ok(Fit::HalfOpen)
     };
@@ -69,7 +70,8 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
     taken.next().unwrap_or(Choice::None)
 }
 
-/// A member whose trial is due, when chance points at it: it is looked at as often as any other.
+/// A member whose half-open request is due, if chance points at it: it is looked at as often as any
+/// other.
 fn half_open(request: &Selection<'_>, now: Millis, chance: u64) -> Option<DeploymentIndex> {
     let count = request.members.len().max(1) as u64;
     let index = *request.members.get(usize::try_from(chance % count).ok()?)?;
@@ -80,13 +82,13 @@ fn half_open(request: &Selection<'_>, now: Millis, chance: u64) -> Option<Deploy
     is_due.then_some(index)
 }
 
-/// The safety net: who is tried when nobody is well.
+/// The safety net: which member is tried when none is healthy.
 #[must_use]
 pub(super) fn least_bad(request: &Selection<'_>, now: Millis) -> Choice {
     let candidates = request.members.iter().filter(|index| !request.avoid.contains(index));
     let ranked = candidates.filter_map(|&index| Some((request.net_rank(index, now)?, index)));
     let mut ranked: Vec<(NetRank, DeploymentIndex)> = ranked.collect();
-    // Only the order matters here, and equal ones stay as they stand in the config.
+    // Only the order matters here; equal members keep the order of the config.
     ranked.sort_by_key(|(rank, _)| rank.until);
     for (rank, index) in ranked {
         if rank.until.is_none() {
@@ -94,7 +96,7 @@ pub(super) fn least_bad(request: &Selection<'_>, now: Millis) -> Choice {
         }
         match request.take_half_open(index, now) {
             Some(half_open) => return Choice::Deployment(index, half_open),
-            // Another request was faster.
+            // Another request took it first.
             None if rank.needs_permit => {}
             None => return Choice::Deployment(index, HalfOpen::NONE),
         }
@@ -102,7 +104,7 @@ pub(super) fn least_bad(request: &Selection<'_>, now: Millis) -> Choice {
     Choice::None
 }
 
-/// Why each member that is excluded is; computed for refusals only.
+/// Why each excluded member is excluded; computed for refusals only.
 #[must_use]
 pub(super) fn exclusions(request: &Selection<'_>, now: Millis) -> Vec<Excluded> {
     let why = |&deployment: &DeploymentIndex| {

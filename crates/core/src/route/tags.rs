@@ -1,16 +1,17 @@
-//! Tags: which deployments a request may use, by what both say about themselves.
+//! Tags: which deployments a request may use, by the tags of both.
 //!
-//! Read by [`super::select`] where a group filters by tags. Always true: a request's `!tag` and `&tag`
-//! hold for every deployment; what is left of its tags, or its user agent, is matched against those that they leave;
-//! without a match the `default` deployments serve, unless the tag is known in the group. Conditions that
-//! nobody meets are dropped only where a member of the group allows it (`allow_fail_open`).
+//! Read by [`super::select`] for groups that filter by tags. Always true: a request's `!tag` and
+//! `&tag` apply to every deployment; the request's plain tags, or its user agent, are matched
+//! against the deployments that are left; without a match the `default` deployments serve, unless
+//! the tag is known in the group. Conditions that no deployment meets are dropped only if a member
+//! of the group allows it (`allow_fail_open`).
 
 use regex_lite::Regex;
 
 use crate::deployment::DeploymentIndex;
 use crate::snapshot::Snapshot;
 
-/// The tag of deployments that serve requests which match no other.
+/// The tag of deployments that serve requests without another match.
 const DEFAULT: &str = "default";
 
 /// The tags of one deployment.
@@ -20,7 +21,7 @@ pub struct TagRules {
     pub tags: Vec<Box<str>>,
     /// `tag_regex`, searched in `User-Agent: <agent>`.
     pub patterns: Vec<Regex>,
-    /// `allow_fail_open`: whether conditions that nobody of the group meets are dropped.
+    /// `allow_fail_open`: whether conditions that no member of the group meets are dropped.
     pub fail_open: bool,
 }
 
@@ -31,17 +32,17 @@ pub struct TagWish {
     pub any: Vec<Box<str>>,
     /// Tags written `&tag`: all are required.
     pub required: Vec<Box<str>>,
-    /// Tags written `!tag`: none may be there.
+    /// Tags written `!tag`: none may be present.
     pub excluded: Vec<Box<str>>,
-    /// Those of all these that were marked with `tag_routing_prefix`: the client says that they are
-    /// meant for the routing, and so they are never taken for tags of something else.
+    /// Those of all these that had the `tag_routing_prefix`: the client says that they are meant
+    /// for routing, so they are never taken for anything else.
     pub confirmed: Vec<Box<str>>,
     /// The `user-agent` header.
     pub user_agent: Box<str>,
 }
 
 impl TagWish {
-    /// Adds one tag as the client wrote it; `prefix` is `tag_routing_prefix`, where there is one.
+    /// Adds one tag as the client wrote it; `prefix` is `tag_routing_prefix`, if there is one.
     pub fn add(&mut self, tag: &str, prefix: &str) {
         let tag = tag.trim();
         let marked = tag.strip_prefix(prefix).filter(|_| !prefix.is_empty());
@@ -78,7 +79,7 @@ impl TagWish {
         } else {
             !self.any.is_empty() && self.any.iter().all(|tag| rules.has(tag))
         };
-        // Where all tags have to match, an agent is no way around them.
+        // If all tags must match, a user agent does not replace them.
         tagged || ((match_any || rules.tags.is_empty()) && rules.names_agent(&self.user_agent))
     }
 }
@@ -108,14 +109,14 @@ pub(super) struct TagFilter<'w> {
 enum Serve {
     /// Those that match the request's tags.
     Matching,
-    /// Those with the tag `default`, as far as the conditions permit.
+    /// Those with the tag `default`, within the request's conditions.
     Default,
-    /// All that the request's conditions permit.
+    /// All that meet the request's conditions.
     Permitted,
-    /// Whatever the conditions say: those with the tag `default`, or everybody.
+    /// Despite the conditions: those with the tag `default`, or all.
     Open { default: bool },
     /// None.
-    Nobody,
+    None,
 }
 
 impl<'w> TagFilter<'w> {
@@ -137,7 +138,7 @@ impl<'w> TagFilter<'w> {
             Serve::Default => self.wish.permits(rules) && rules.has(DEFAULT),
             Serve::Permitted => self.wish.permits(rules),
             Serve::Open { default } => !default || rules.has(DEFAULT),
-            Serve::Nobody => false,
+            Serve::None => false,
         }
     }
 }
@@ -176,12 +177,12 @@ impl TagWish {
         } else if all().any(|rules| rules.fail_open) && !self.hides_an_answer(all) {
             Serve::Open { default: all().any(has_default) }
         } else {
-            Serve::Nobody
+            Serve::None
         }
     }
 
-    /// Whether only a required tag that nobody here has ever had keeps the others from an answer: then
-    /// it is no reason to drop those too.
+    /// Whether the only obstacle is a required tag that no member of this group has. Then the other
+    /// conditions are not dropped either.
     fn hides_an_answer<'r, R: Iterator<Item = &'r TagRules>>(&self, all: &dyn Fn() -> R) -> bool {
         let is_known = |tag: &str| {
             self.confirmed.iter().any(|known| **known == *tag) || all().any(|rules| rules.has(tag))

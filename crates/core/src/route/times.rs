@@ -1,20 +1,21 @@
-//! The times of one attempt: what the config allows, what the client allows, and whose limit counts.
+//! The times of one attempt: what the config allows, what the client allows, and who set the limit
+//! that counts.
 //!
-//! Called for each attempt, for the permit of a trial, for explanations, and for the worst case that a
-//! config allows. Always true: a time that the client made shorter than the config's is the client's
-//! doing.
+//! Called for each attempt, for half-open permits, for explanations, and for the worst case of a
+//! config. Always true: a limit counts as the client's only if the client made it shorter than the
+//! config does.
 
 use super::controls::Controls;
 use crate::deployment::Deployment;
 use crate::snapshot::Snapshot;
 
-/// Silence between the events of a stream, when nothing is configured.
+/// Silence between the events of a stream, if nothing is configured.
 const SILENCE_MS: u64 = 120_000;
 
 /// The times of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
-    /// Longest time to the answer (a stream: to its first content), milliseconds.
+    /// Longest time to the answer, milliseconds; for a stream, to its first content.
     pub timeout_ms: u64,
     /// Whether the client made it shorter than the config does.
     pub timeout_by_client: bool,

@@ -1,29 +1,30 @@
 //! `access_windows`: hours of the day in which a deployment is reserved for teams.
 //!
-//! Read by `super::filter` for deployments that have some. Always true: what counts is the clock on the
-//! wall in the window's time zone, daylight saving time included; the zones are those of the database in
-//! this binary. Nobody who asks this gateway belongs to a team, so a window that is open is closed to all.
+//! Read by `super::filter` for deployments that have some. Always true: the wall clock in the
+//! window's time zone decides, daylight saving time included; the zones are those of the database
+//! in this binary. No client of this gateway belongs to a team, so an open window excludes all of
+//! them.
 
 use jiff::civil::{DateTime, Time};
 use jiff::tz::{AmbiguousOffset, TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, ToSpan as _};
 
-/// Windows that are looked at one after the other for a moment without any.
+/// Windows in a row that are followed to find a moment without any.
 const STEPS: usize = 64;
 
 /// One window, every day.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AccessWindow {
-    /// The first moment of it.
+    /// Its first moment.
     start: Time,
-    /// The first moment after it; on the next day when it is earlier than `start`.
+    /// The first moment after it; on the next day if it is earlier than `start`.
     end: Time,
     zone: TimeZone,
-    /// Whom it is for.
+    /// The teams that it is for.
     pub teams: Vec<Box<str>>,
 }
 
-/// A time of the day: `22:00` or `22:00:30`.
+/// Reads a time of day: `22:00` or `22:00:30`.
 #[must_use]
 pub fn time_of_day(text: &str) -> Option<Time> {
     let mut parts = text.split(':').map(|part| {
@@ -81,14 +82,14 @@ impl AccessWindow {
     }
 }
 
-/// The window that keeps a deployment from everybody at `unix_ms`, milliseconds since 1970.
+/// The window that excludes all clients at `unix_ms`, milliseconds since 1970.
 #[must_use]
 pub fn reserved(windows: &[AccessWindow], unix_ms: u64) -> Option<&AccessWindow> {
     let at = timestamp(unix_ms)?;
     windows.iter().find(|window| window.is_open(at))
 }
 
-/// When no window is open any more, milliseconds from `unix_ms`; nothing when there is no such moment.
+/// When no window is open any more, milliseconds from `unix_ms`; `None` if there is no such moment.
 #[must_use]
 pub fn free_in_ms(windows: &[AccessWindow], unix_ms: u64) -> Option<u64> {
     let begin = timestamp(unix_ms)?;
@@ -116,7 +117,7 @@ mod tests {
         u64::try_from(text.parse::<Timestamp>().unwrap().as_millisecond()).unwrap()
     }
 
-    /// Whether it is open then, and when it is not any more.
+    /// Whether it is open then, and when it closes.
     fn at(windows: &[AccessWindow], text: &str) -> Option<String> {
         let now = unix_ms(text);
         reserved(windows, now)?;

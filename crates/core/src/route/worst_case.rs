@@ -1,8 +1,8 @@
-//! The longest that a request may take until nothing is left to try.
+//! The longest time that a request may take until nothing is left to try.
 //!
-//! Called by [`super::explain()`] and by the check of a config's times. Always true: it follows the groups
-//! in the order in which a request would, with each attempt at its slowest, and counts what bounds a
-//! request as a whole: [`MAX_ATTEMPTS`], not its deadline.
+//! Called by [`super::explain()`] and by the check of a config's times. Always true: it follows the
+//! groups in the order of a request, with each attempt at its slowest, and respects what bounds a
+//! request as a whole, [`MAX_ATTEMPTS`], but not its deadline.
 
 use super::controls::Controls;
 use super::resolve::Target;
@@ -11,7 +11,7 @@ use super::times::times;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
-/// How long, and with what.
+/// How long, and with which groups.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct WorstCase {
     /// Attempts and pauses together, milliseconds.
@@ -39,7 +39,7 @@ pub(super) fn worst_case(snapshot: &Snapshot, mut route_plan: RoutePlan) -> Wors
     }
 }
 
-/// The worst case of a request for `name`; `None` when that leads nowhere.
+/// The worst case of a request for `name`; `None` if that leads nowhere.
 #[must_use]
 pub fn request_worst_case(
     snapshot: &Snapshot,
@@ -47,15 +47,15 @@ pub fn request_worst_case(
     controls: Controls,
 ) -> Option<WorstCase> {
     let group = *snapshot.by_name.get(name)?;
-    // Any name that a pattern matches goes the same way.
+    // Every name that a pattern matches has the same plan.
     let wildcard_name = snapshot.group(group).pattern.is_some().then(|| name.into());
     let target = Target { group, pinned: None, wildcard_name };
     Some(worst_case(snapshot, RoutePlan::preview(snapshot, target, controls, Millis(0))))
 }
 
 impl RoutePlan {
-    /// The slowest attempt of the group, how many of `left` it may get, and the pauses between them;
-    /// times in milliseconds.
+    /// The slowest attempt of the group, how many of `left` it may get, and the pauses between
+    /// them; times in milliseconds.
     fn slowest(&self, snapshot: &Snapshot, left: u32) -> (u64, u32, u64) {
         let selection = self.selection(snapshot, Millis(0));
         let able = selection.members.iter().map(|index| snapshot.deployment(*index));
@@ -64,7 +64,7 @@ impl RoutePlan {
         let slowest = able.clone().map(|one| time(one)).max();
         let Some(slowest) = slowest else { return (0, 0, 0) };
         let attempts = self.attempts_at_most(snapshot).min(left);
-        // Siblings are asked at once; from then on each attempt waits.
+        // Siblings are tried at once; from then on each attempt waits.
         let at_once = u32::try_from(able.count()).unwrap_or(u32::MAX);
         let pauses = attempts.saturating_sub(at_once);
         let longest = (0..pauses).map(|before| RoutePlan::longest_pause_ms(snapshot, before)).sum();

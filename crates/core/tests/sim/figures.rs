@@ -116,7 +116,7 @@ pub(crate) fn assert_no_storm(world: &World, free: usize, what: &str) {
     let last = attempts.last().copied().unwrap_or(0);
     for from in (0..=last).step_by(100) {
         let span = from..from + 10_000;
-        // Where nobody comes any more, those that wait to ask again are the requests that there are.
+        // When no new requests come, the ones that wait for a retry are all that is left.
         let waits = |one: &&Ended| one.began < span.start && one.at >= span.start;
         let waiting = match arrived.last() {
             Some(last) if span.end > *last => world.ended.iter().filter(waits).count(),
@@ -219,7 +219,7 @@ fn one_refused_key_of_many_deployments_is_found_out_once() {
     let mut world = World::new(config, upstreams, 9);
     world.arrivals(0, 120_000, 50, "g");
     world.run();
-    assert!(world.success(0, u64::MAX) >= 1.0, "nobody notices");
+    assert!(world.success(0, u64::MAX) >= 1.0, "no client notices");
     let down = |one: &&Began| one.deployment < 3 && (10_000..40_000).contains(&one.at);
     let asked = world.began.iter().filter(down).count();
     // Those under way when the first one failed, and the trials.
@@ -237,7 +237,7 @@ fn clients_that_leave_and_streams_that_they_end_change_nothing() {
         world.visit(i * 20, "g", controls, Some(i % 400));
     }
     world.run();
-    assert!(world.transitions.is_empty(), "nobody rests because clients left");
+    assert!(world.transitions.is_empty(), "clients that leave eject no deployment");
     for deployment in &world.snapshot.deployments {
         let report = deployment.state.report();
         assert_eq!((report.failures_in_a_row, report.errors.len()), (0, 0), "{}", deployment.id);

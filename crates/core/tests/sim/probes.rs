@@ -30,7 +30,7 @@ enum Doing {
     IsSilent,
 }
 
-/// One change of a verdict: when, of whom, to what.
+/// One change of a verdict: when, of which deployment, to what.
 type Verdicts = Vec<(u64, u32, Status)>;
 
 struct Run {

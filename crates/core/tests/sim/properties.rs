@@ -44,7 +44,7 @@ fn world(upstreams: Vec<Upstream>, router: &str, per_second: u64, until: u64, se
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// I1: while somebody answers, nobody is refused, and every request that may move is answered.
+    /// While some deployment answers, no request is refused, and every request that may move is answered.
     #[test]
     fn no_request_is_refused_while_a_member_is_healthy(
         bad in proptest::collection::vec(failing(), 1..4),
@@ -97,7 +97,7 @@ proptest! {
         prop_assert!(world.began.iter().any(|one| one.deployment == 0 && one.at >= out.end));
     }
 
-    /// I9: who is healed is asked again within the longest rest that its outage allows, and answers.
+    /// A deployment that works again is tried within the longest cooldown that its outage allows, and answers.
     #[test]
     fn a_deployment_that_recovers_is_found_healthy_in_time(
         bad in failing(),
@@ -141,7 +141,7 @@ proptest! {
         }
     }
 
-    /// I19: the safety net is left as soon as somebody is well: from then on the others get trials only.
+    /// The safety net ends as soon as a member is healthy: from then on the others get half-open requests only.
     #[test]
     fn the_safety_net_is_left_at_once(bad in failing_wholly(), members in 2usize..5, seed in any::<u64>()) {
         let mut upstreams = vec![outage(bad, 0, 100); members - 1];
@@ -151,8 +151,8 @@ proptest! {
         let well = world.transitions.iter().find(|one| one.1 == 0 && !one.2 && one.0 >= 20_000);
         let well = well.expect("the first one is found well").0;
         // Who failed at the first one before goes on to the others.
-        let while_open = world.began.iter().filter(|one| one.at > well + 3_000 && one.deployment != 0);
-        let plain = while_open.filter(|one| !one.half_open).count();
+        let in_cooldown = world.began.iter().filter(|one| one.at > well + 3_000 && one.deployment != 0);
+        let plain = in_cooldown.filter(|one| !one.half_open).count();
         prop_assert_eq!(plain, 0, "after {}", well);
     }
 

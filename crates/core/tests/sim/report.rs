@@ -112,8 +112,8 @@ fn plots() -> String {
 fn the_report_is_what_the_document_shows() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/routing.md");
     let page = std::fs::read_to_string(&path).expect("docs/routing.md is there");
-    let (before, cooldown) = page.split_once(BEGIN).expect("the mark of its begin");
-    let (shown, after) = cooldown.split_once(END).expect("the mark of its end");
+    let (before, page) = page.split_once(BEGIN).expect("the mark of its begin");
+    let (shown, after) = page.split_once(END).expect("the mark of its end");
     let fresh = format!(
         "\n{}\nThe share of the member that refuses connections, with `simple-shuffle`:\n\n{}\n\
          And with each (`#` from 30 % on, `+` 20, `=` 10, `-` 2, `.` 0.1):\n\n{}\n",

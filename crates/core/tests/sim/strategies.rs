@@ -127,7 +127,7 @@ fn a_cheapest_member_that_fails_does_not_attract_everything() {
         let cheapest = world.share(0, 5_000, 60_000);
         assert!(cheapest < 0.02, "{bad:?}: {cheapest}");
         let next = world.share(1, 5_000, 60_000);
-        assert!(next > 0.98, "{bad:?}: the next cheapest has the rest: {next}");
+        assert!(next > 0.98, "{bad:?}: the next cheapest has all the others: {next}");
     }
 }
 

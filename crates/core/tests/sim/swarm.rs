@@ -110,7 +110,7 @@ pub(crate) fn check(seed: u64) -> u64 {
         match deployment.verdict(Millis(world.now)) {
             Verdict::Ready => {}
             Verdict::Cooling(cooldown) | Verdict::HalfOpen(cooldown) => {
-                assert!(cooldown.until.0 <= world.now + QUOTA_CAP_MS, "every rest ends");
+                assert!(cooldown.until.0 <= world.now + QUOTA_CAP_MS, "every cooldown ends");
                 let alone = world.snapshot.group(deployment.group).members.len() == 1;
                 assert!(!alone, "who is asked comes back: {}", deployment.id);
             }

@@ -85,7 +85,7 @@ pub(crate) enum How {
     Broken(u32),
     /// Everything that was tried failed.
     Failed,
-    /// Nobody was asked.
+    /// No upstream was called.
     Refused,
     /// The client went away.
     Left,
@@ -160,7 +160,7 @@ pub(crate) struct World {
     credential_half_opens: Vec<u32>,
     pub(crate) ended: Vec<Ended>,
     pub(crate) began: Vec<Began>,
-    /// When each deployment went to rest and came back, with the attempts then under way.
+    /// When each cooldown began and ended, with the attempts then in flight.
     pub(crate) transitions: Vec<(u64, u32, bool, u32)>,
 }
 
@@ -512,7 +512,7 @@ impl World {
 /// limit while another request tries it, a limit of the operator.
 fn may_refuse(why: Exclusion) -> bool {
     match why {
-        Exclusion::CoolingDown(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
+        Exclusion::Cooling(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
             cooldown.provider_issued || matches!(cooldown.cause, Cause::RateLimited | Cause::Quota)
         }
         Exclusion::Busy { .. } | Exclusion::Rate(_) | Exclusion::Budget { .. } => true,

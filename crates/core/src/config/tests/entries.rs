@@ -211,7 +211,7 @@ fn a_missing_key_names_every_variable_that_could_hold_it() {
     );
     assert!(!why(0).contains("api_key: none"));
     let own = Fake::new(&yaml.replace("openai/x", "openai/x, api_base: 'http://h/v1'")).warned().1;
-    one(&own, "for a server that asks for no key write `api_key: none`");
+    one(&own, "for a server without keys write `api_key: none`");
     assert!(why(1).contains("none of the environment variables OPENROUTER_API_KEY, OR_API_KEY"));
     assert!(why(2).contains("no api_base") && why(2).contains("HOSTED_VLLM_API_BASE"));
     assert_eq!(why(3), "");
@@ -328,7 +328,7 @@ fn bad_addresses_and_keys_are_refused() {
         ("organization: [a, b]", "a list of organizations is not served"),
         ("extra_headers: {'a b': x}", "is not the name of a header"),
         ("extra_headers: {Content-Length: '5'}", "is a header that belongs to the connection"),
-        ("extra_headers: {a: \"x\\n\"}", "has characters that a header can not carry"),
+        ("extra_headers: {a: \"x\\n\"}", "has characters that a header cannot carry"),
         ("extra_headers: text", "expected a mapping, got text"),
         ("weight: -1", "expected a number from 0 to 1000000000, got `-1`"),
         ("weight: .nan", "expected a number from"),
@@ -339,7 +339,7 @@ fn bad_addresses_and_keys_are_refused() {
         ("input_cost_per_token: -1", "expected a number from 0 to 1000"),
         ("additional_drop_params: user", "expected a list, got text"),
         ("model: openai/", "names a provider but no model"),
-        ("max_budget: 10", "`max_budget` without `budget_duration` is no budget"),
+        ("max_budget: 10", "`max_budget` without `budget_duration` is not a budget"),
     ] {
         let yaml = entry(more).replace(
             "    model: openai/gpt-4o\n",

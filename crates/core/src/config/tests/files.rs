@@ -11,7 +11,7 @@ fn files_that_cannot_be_read_say_why() {
     for (kind, reason) in [
         (io::ErrorKind::IsADirectory, "config is a directory: c.yaml"),
         (io::ErrorKind::PermissionDenied, "permission denied"),
-        (io::ErrorKind::TimedOut, "config can not be read: c.yaml: "),
+        (io::ErrorKind::TimedOut, "config cannot be read: c.yaml: "),
     ] {
         let fake = Fake(InMemory::default().with_unreadable("c.yaml", kind));
         one(&fake.refused(), reason);

@@ -1,4 +1,4 @@
-//! What can not work, said before any request meets it.
+//! Warnings about what cannot work, before any request meets it.
 
 use super::*;
 

@@ -67,10 +67,10 @@ fn bad_budgets_are_refused_with_their_place() {
     let path = "router_settings.provider_budget_config";
     for (line, reason) in [
         ("openai: 100", "openai: expected a mapping, got text. write `{budget_limit: 100"),
-        ("openai: {}", "openai: is no budget. add `budget_limit` and `time_period`"),
-        ("openai: {budget_limit: 5}", "`budget_limit` without `time_period` is no budget"),
-        ("openai: {time_period: 1d}", "`time_period` without `budget_limit` is no budget"),
-        ("openai: {budget_limit: 0, time_period: 1d}", "a budget of 0 would let nothing pass"),
+        ("openai: {}", "openai: is not a budget. add `budget_limit` and `time_period`"),
+        ("openai: {budget_limit: 5}", "`budget_limit` without `time_period` is not a budget"),
+        ("openai: {time_period: 1d}", "`time_period` without `budget_limit` is not a budget"),
+        ("openai: {budget_limit: 0, time_period: 1d}", "a budget of 0 would refuse every request"),
         ("openai: {budget_limit: -1, time_period: 1d}", "expected a number from 0 to"),
         ("openai: {budget_limit: 5, time_period: 1y}", "expected a length of time, got `1y`"),
         ("openai: {budget_limit: 5, time_period: 30}", "expected a length of time, got `30`"),
@@ -89,16 +89,16 @@ fn bad_budgets_are_refused_with_their_place() {
     let (_, warnings) = provider("openai: {budget: 5, budget_limit: 5, time_period: 1d}").warned();
     one(&warnings, "unknown key `budget`");
     let lacks = Fake::new(&entry("budget_duration: 1d"));
-    one(&lacks.refused(), "`budget_duration` without `max_budget` is no budget");
+    one(&lacks.refused(), "`budget_duration` without `max_budget` is not a budget");
 }
 
 #[test]
 fn a_budget_that_no_price_is_known_for_is_warned_of() {
-    let unknown = entry("").replace("gpt-4o", "nobody-knows-it");
+    let unknown = entry("").replace("gpt-4o", "an-unknown-model");
     let budget =
         "router_settings: {provider_budget_config: {openai: {budget_limit: 1, time_period: 1d}}}\n";
     let (_, warnings) = Fake::new(&(unknown.clone() + budget)).warned();
-    one(&warnings, "its price is not known: what it costs counts against no budget");
+    one(&warnings, "its price is unknown, so its cost counts against no budget");
     Fake::new(&unknown).clean();
 }
 

@@ -102,17 +102,17 @@ fn settings_without_effect_are_named_with_both_lines() {
         let all = texts(&with(&format!("router_settings:\n{lines}")).load());
         all.into_iter().filter(|text| text.contains("has no effect")).collect::<Vec<_>>()
     };
-    let cooldowns = "  allowed_fails: 1\n  allowed_fails_policy: {TimeoutErrorAllowedFails: 1}\n";
-    let off = says(&format!("  disable_cooldowns: true\n  cooldown_time: 9\n{cooldowns}"));
+    let rules = "  allowed_fails: 1\n  allowed_fails_policy: {TimeoutErrorAllowedFails: 1}\n";
+    let off = says(&format!("  disable_cooldowns: true\n  cooldown_time: 9\n{rules}"));
     assert_eq!(off.len(), 3, "{off:?}");
     assert!(
         off[0].contains(
             "c.yaml:8:18: router_settings.cooldown_time: has no effect: `disable_cooldowns` is true \
-             on line 7, so that nothing ever rests. remove `cooldown_time`, or change"
+             on line 7, so that no deployment is ever ejected. remove `cooldown_time`, or change"
         ),
         "{off:?}"
     );
-    let zero = says(&format!("{cooldowns}  cooldown_time: 0\n"));
+    let zero = says(&format!("{rules}  cooldown_time: 0\n"));
     assert_eq!(zero.len(), 2, "{zero:?}");
     one(
         &zero,
@@ -123,7 +123,7 @@ fn settings_without_effect_are_named_with_both_lines() {
     );
     assert_eq!(fallbacks.len(), 2, "{fallbacks:?}");
     one(&fallbacks, "router_settings.fallbacks: has no effect: `max_fallbacks` is 0 on line 7");
-    assert_eq!(says(&format!("{cooldowns}  cooldown_time: 5\n  max_fallbacks: 1\n")), [""; 0]);
+    assert_eq!(says(&format!("{rules}  cooldown_time: 5\n  max_fallbacks: 1\n")), [""; 0]);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn times_that_contradict_each_other_are_named_at_the_request_timeout() {
         all.into_iter().find(|text| text.contains("request_timeout is"))
     };
     let rows = [
-        // Nothing that somebody wrote is too long.
+        // Nothing in the config is too long.
         (1, "", "request_timeout: 30", None),
         (3, "", "request_timeout: 60; timeout: 20", None),
         (3, "", "request_timeout: 59; timeout: 20", Some("3 attempts in a take up to 60 s")),

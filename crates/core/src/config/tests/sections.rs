@@ -133,7 +133,7 @@ fn missing_variables_elsewhere_are_warnings() {
 #[test]
 fn known_strategies_fall_back_and_unknown_ones_are_refused() {
     let (_, warnings) = with("router_settings: {routing_strategy: lar1}\n").warned();
-    one(&warnings, "`lar1` is not built yet; simple-shuffle is used");
+    one(&warnings, "`lar1` is not served yet; simple-shuffle is used");
     for row in crate::route::STRATEGIES.iter().filter(|row| !row.name.contains("budget")) {
         let snapshot = with(&format!("router_settings: {{routing_strategy: {}}}\n", row.name));
         assert_eq!(snapshot.clean().router.strategy.name(), row.name);

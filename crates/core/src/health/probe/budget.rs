@@ -1,7 +1,7 @@
-//! What checks cost in a day, and whether another one may.
+//! What probes of a day cost, and whether another one may be paid for.
 //!
-//! Part of [`super::ProbeLimits`]; asked by [`super::Schedule`] and by probes on demand. Always true: nothing is booked that exceeds a
-//! limit; what was spent is forgotten with its day.
+//! Part of [`super::ProbeLimits`]; asked by [`super::Schedule`] and by probes on demand. Always
+//! true: nothing is booked that exceeds a limit; each day starts at zero.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::time::Millis;
 
 const DAY_MS: u64 = 86_400_000;
 
-/// What checks of today cost, in units of 10^-9 USD.
+/// What probes of today cost, in units of 10^-9 USD.
 #[derive(Debug, Default)]
 pub struct Ledger {
     day: u64,
@@ -18,17 +18,17 @@ pub struct Ledger {
     each: HashMap<Arc<str>, u64>,
 }
 
-/// What checks of a day may cost, in units of 10^-9 USD; `None` is without limit.
+/// What probes of a day may cost, in units of 10^-9 USD; `None` is without limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Allowance {
     /// Those of one deployment.
     pub own: Option<u64>,
-    /// All.
+    /// All together.
     pub all: Option<u64>,
 }
 
 impl Ledger {
-    /// Books `cost` for a check of the deployment `id`, unless that exceeds what is allowed.
+    /// Books `cost` for a probe of the deployment `id`, unless that exceeds the allowance.
     #[must_use]
     pub fn book(&mut self, now: Millis, id: &Arc<str>, cost: u64, allowed: Allowance) -> bool {
         if cost == 0 {
@@ -46,7 +46,7 @@ impl Ledger {
         booked
     }
 
-    /// A check cost so much more than was booked for it.
+    /// Adds what a probe cost beyond what was booked for it.
     pub fn add(&mut self, now: Millis, id: &Arc<str>, more: u64) {
         if more == 0 {
             return;
@@ -57,12 +57,12 @@ impl Ledger {
         *own = own.saturating_add(more);
     }
 
-    /// Forgets what single deployments cost that are not there any more.
+    /// Forgets the costs of deployments that no longer exist.
     pub fn retain(&mut self, mut is_there: impl FnMut(&str) -> bool) {
         self.each.retain(|id, _| is_there(id));
     }
 
-    /// What all checks cost today.
+    /// What all probes of today cost.
     #[must_use]
     pub fn spent(&self) -> u64 {
         self.all

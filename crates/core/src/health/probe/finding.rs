@@ -1,39 +1,39 @@
-//! What one check proves.
+//! What one probe proves.
 //!
-//! Called by the gateway with what [`crate::health::outcome`] made of the answer. Always true: what the
-//! check itself added is never held against the deployment; an answer that shows that the model ran is
-//! proof of health, whatever its status.
+//! Called by the gateway with the classification of the answer. Always true: what the probe itself
+//! added never counts against the deployment; an answer that shows that the model ran is proof of
+//! health, whatever its status.
 
 use crate::cause::Cause;
 use crate::health::outcome::ProviderError;
 
-/// What a check proved.
+/// What a probe proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finding {
     /// The model ran.
     Healthy,
-    /// It answers, and wants to be left alone; for so many milliseconds, where it said.
+    /// It answers and limits the rate; for this many milliseconds, if it said so.
     RateLimited(Option<u64>),
     /// It does not work.
     Failing(Cause),
-    /// The check proves nothing.
+    /// The probe proves nothing.
     Unknown(Doubt),
-    /// The check itself was wrong: a parameter that we added, a limit of our own.
+    /// The probe itself was wrong: a parameter that it added, or a limit of the gateway.
     ProbeError,
 }
 
-/// Why a check proves nothing.
+/// Why a probe proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doubt {
-    /// The model does something else than what was asked for.
+    /// The model does something else than what was requested.
     WrongMode,
     /// The server has no such path, and the config does not say that the model is for it.
     NoPath,
-    /// The provider does not know the one model that stood for a pattern.
+    /// The provider does not know the model that was picked for a pattern.
     Model,
-    /// It can be reached; whether it generates was not asked.
+    /// It can be reached; whether it generates was not tested.
     Shallow,
-    /// What the model is for can not be asked for.
+    /// What the model is for cannot be probed.
     Unserved,
 }
 
@@ -50,16 +50,16 @@ impl Doubt {
     }
 }
 
-/// A check that got no good answer.
+/// A probe without a good answer.
 #[derive(Clone, Copy, Debug)]
 pub struct Refusal<'r> {
-    /// What the classifier says.
+    /// The cause.
     pub cause: Cause,
-    /// The upstream's status, where it answered.
+    /// The upstream's status, if it answered.
     pub status: Option<u16>,
-    /// What the provider said.
+    /// The provider's error.
     pub error: &'r ProviderError,
-    /// The rest that it named, milliseconds.
+    /// The wait that the provider named, milliseconds.
     pub hint_ms: Option<u64>,
     /// Whether the config names the mode.
     pub has_mode: bool,
@@ -67,7 +67,7 @@ pub struct Refusal<'r> {
     pub many_models: bool,
 }
 
-/// What a refused check proves.
+/// Returns what a refused probe proves.
 #[must_use]
 pub fn judge(refusal: &Refusal<'_>) -> Finding {
     let text = refusal.error.message.to_ascii_lowercase();
@@ -83,7 +83,7 @@ pub fn judge(refusal: &Refusal<'_>) -> Finding {
         Cause::BadRequest | Cause::ContextWindow if reached_its_limit(&text) => Finding::Healthy,
         Cause::BadRequest | Cause::ContextWindow => Finding::ProbeError,
         Cause::Unsupported if answered => Finding::Unknown(Doubt::WrongMode),
-        // It was not even sent: this wire has no words for what the check, or the config, wants.
+        // The probe was not even sent: it cannot be expressed in the provider's format.
         Cause::Unsupported => Finding::ProbeError,
         Cause::RateLimited => Finding::RateLimited(refusal.hint_ms),
         Cause::NotFound if refusal.many_models => Finding::Unknown(Doubt::Model),
@@ -112,7 +112,7 @@ fn reached_its_limit(text: &str) -> bool {
         || text.contains("could not finish the message")
 }
 
-/// Whether the provider says that the model does not do what was asked for.
+/// Whether the provider says that the model does not do what was requested.
 fn is_wrong_mode(refusal: &Refusal<'_>, text: &str) -> bool {
     const SAYS: &[&str] = &[
         "not a chat model",
@@ -133,7 +133,8 @@ fn is_wrong_mode(refusal: &Refusal<'_>, text: &str) -> bool {
         && (SAYS.iter().any(|says| text.contains(says)) || code == Some("OperationNotSupported"))
 }
 
-/// Whether the server has no such path: its models do something else, or it stands elsewhere.
+/// Whether the server has no such path: its models do something else, or the API is at another
+/// path.
 fn knows_no_path(refusal: &Refusal<'_>, text: &str) -> bool {
     match refusal.status {
         Some(404) => refusal.error.code.is_none() && !text.contains("model"),
@@ -142,10 +143,10 @@ fn knows_no_path(refusal: &Refusal<'_>, text: &str) -> bool {
     }
 }
 
-/// The least number of tokens that the provider wants to be asked for, when that is its complaint.
+/// The least number of tokens that the provider accepts, if that is its complaint.
 ///
-/// The number that it names behind its condition, else 16, which is OpenAI's. `None` when it complains
-/// about something else, or when `sent` is enough.
+/// The number that it names after its condition, else 16, which is OpenAI's. `None` if it complains
+/// about something else, or if `sent` is enough.
 #[must_use]
 pub fn token_floor(error: &ProviderError, sent: u32) -> Option<u32> {
     const PARAMS: &[&str] =
@@ -167,15 +168,15 @@ pub fn token_floor(error: &ProviderError, sent: u32) -> Option<u32> {
         return None;
     }
     let named = CONDITIONS.iter().find_map(|condition| {
-        let (_, cooldown) = text.split_once(condition)?;
-        let cooldown = cooldown.trim_start_matches(|c: char| !c.is_ascii_digit());
-        let digits = cooldown.find(|c: char| !c.is_ascii_digit()).unwrap_or(cooldown.len());
-        cooldown[..digits].parse::<u32>().ok()
+        let (_, tail) = text.split_once(condition)?;
+        let tail = tail.trim_start_matches(|c: char| !c.is_ascii_digit());
+        let digits = tail.find(|c: char| !c.is_ascii_digit()).unwrap_or(tail.len());
+        tail[..digits].parse::<u32>().ok()
     });
     Some(named.unwrap_or(16)).filter(|floor| *floor > sent && *floor <= FLOOR_MAX)
 }
 
-/// A floor above this is no floor but a mistake, tokens.
+/// A greater number is a mistake, not a floor. Tokens.
 const FLOOR_MAX: u32 = 4096;
 
 #[cfg(test)]
@@ -213,7 +214,7 @@ mod tests {
             (Cause::Timeout, None, "", Finding::Failing(Cause::Timeout)),
             (Cause::Gateway, Some(503), "", Finding::ProbeError),
             (Cause::Unsupported, Some(400), "", Finding::Unknown(Doubt::WrongMode)),
-            (Cause::Unsupported, None, "seed can not be said", Finding::ProbeError),
+            (Cause::Unsupported, None, "seed cannot be expressed", Finding::ProbeError),
             (
                 Cause::NotFound,
                 Some(404),

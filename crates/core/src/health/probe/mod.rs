@@ -1,8 +1,8 @@
-//! Active health checks: what is asked, what an answer proves, when the next one is due.
+//! Active health checks: what is sent, what an answer proves, when the next probe is due.
 //!
-//! Driven by the gateway's health thread with events and moments; [`super::DeploymentState`] holds what
-//! came of them. Always true: no I/O, no clock, no randomness; evidence of real traffic outranks a check,
-//! and a check never changes a rest that traffic caused.
+//! Driven by the gateway's health thread; [`super::DeploymentState`] holds the results. Always
+//! true: no I/O, no clock, no randomness; evidence of traffic outranks a probe, and a probe never
+//! changes a cooldown that traffic caused.
 
 mod budget;
 mod finding;

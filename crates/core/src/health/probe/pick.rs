@@ -1,33 +1,33 @@
-//! What a check asks for: the operation, and the model where a deployment stands for many.
+//! What a probe sends: the operation, and the model if a deployment stands for many.
 //!
-//! Called by the gateway when it builds a check. Always true: a mode that is not served is never called,
-//! and of a pattern only a model is picked that chats.
+//! Called by the gateway when it builds a probe. Always true: a mode that cannot be probed is never
+//! called; only chat models are picked for a pattern.
 
 use crate::deployment::Deployment;
 use crate::group::Pattern;
 use crate::operation::Operation;
 use crate::prices;
 
-/// What a check does.
+/// What a probe does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProbeKind {
     /// The smallest real call of that operation.
     Call(Operation),
     /// Only what costs nothing: the list of models.
     Free,
-    /// The same: what the model is for can not be asked for.
+    /// The same, because the mode cannot be probed.
     Unserved,
 }
 
-/// Modes whose calls are too dear for a check.
+/// Modes whose calls are too expensive for a probe.
 const FREE: &[&str] = &["video_generation"];
 
-/// The modes that can be checked.
+/// The modes that can be probed.
 pub fn modes() -> impl Iterator<Item = &'static str> + Clone {
     Operation::probes().map(|(mode, _)| mode).chain(FREE.iter().copied())
 }
 
-/// What a check of `deployment` does.
+/// What a probe of `deployment` does.
 #[must_use]
 pub fn kind(deployment: &Deployment) -> ProbeKind {
     let mode = mode(deployment);
@@ -40,20 +40,20 @@ pub fn kind(deployment: &Deployment) -> ProbeKind {
     }
 }
 
-/// Why nothing is called to check `deployment`, where its mode is the reason.
+/// Why no call is made to probe `deployment`, if its mode is the reason.
 #[must_use]
 pub fn unserved(deployment: &Deployment) -> String {
     let (mode, provider) = (mode(deployment), &deployment.endpoint.provider.name);
     match Operation::probing(mode) {
         Some(operation) => {
             let path = operation.upstream_path();
-            format!("provider {provider} has no {path}, which models of mode {mode} are asked by")
+            format!("provider {provider} has no {path}, which models of mode {mode} need")
         }
         None => format!("models of mode {mode} are not served by this version"),
     }
 }
 
-/// The mode: as configured, else as the price list knows it, else as the name says, else chat.
+/// The mode: from the config, else from the price list, else from the name, else chat.
 fn mode(deployment: &Deployment) -> &str {
     if let Some(mode) = &deployment.facts.mode {
         return mode;
@@ -73,10 +73,10 @@ fn mode(deployment: &Deployment) -> &str {
     guesses.iter().find(|(part, _)| name.contains(part)).map_or("chat", |(_, mode)| mode)
 }
 
-/// The model's name at the provider that a check asks for; `None` when a pattern gives no hint.
+/// The model's name at the provider that a probe sends; `None` if a pattern gives no hint.
 ///
-/// `health_check_model`, else the deployment's own; of a pattern the one that answered last, else the
-/// cheapest of the price list that is an ordinary chat model.
+/// `health_check_model`, else the deployment's own. For a pattern: the model that answered last,
+/// else the cheapest ordinary chat model of the price list.
 #[must_use]
 pub fn model(deployment: &Deployment) -> Option<Box<str>> {
     let provider = &*deployment.endpoint.provider.name;
@@ -92,7 +92,7 @@ pub fn model(deployment: &Deployment) -> Option<Box<str>> {
     answered.filter(|name| admits(name)).or_else(|| cheapest(provider, admits))
 }
 
-/// Names that stand for models of a special purpose, or that will not last.
+/// Parts of names of models with a special purpose, or that will be retired.
 const SPECIAL: &[&str] = &[
     "audio",
     "realtime",
@@ -112,7 +112,7 @@ const SPECIAL: &[&str] = &[
 
 fn cheapest(provider: &str, admits: impl Fn(&str) -> bool) -> Option<Box<str>> {
     let sane = prices::of_provider(provider).filter_map(|(key, facts)| {
-        let name = key.strip_prefix(provider).and_then(|cooldown| cooldown.strip_prefix('/'));
+        let name = key.strip_prefix(provider).and_then(|tail| tail.strip_prefix('/'));
         let name = name.unwrap_or(key);
         let (input, output) = (facts.input_cost_per_token?, facts.output_cost_per_token?);
         let ordinary = facts.mode.as_deref() == Some("chat")
@@ -121,7 +121,7 @@ fn cheapest(provider: &str, admits: impl Fn(&str) -> bool) -> Option<Box<str>> {
             && input > 0.0
             && !SPECIAL.iter().any(|part| name.contains(part))
             && admits(name);
-        // A model that reasons spends its few tokens on that.
+        // A reasoning model would spend the probe's few tokens on reasoning.
         let reasons = facts.supports_reasoning == Some(true);
         ordinary.then_some((reasons, input + output, name))
     });

@@ -1,8 +1,8 @@
-//! What checks and traffic proved about one deployment, as far as checks are concerned.
+//! What probes and traffic proved about one deployment, as far as probes are concerned.
 //!
-//! Part of [`crate::health::DeploymentState`], which is the one place that changes it. Always true: a good
-//! answer to real traffic ends a verdict of checks; a failed check that began before such an answer
-//! changes nothing; selection reads one atomic word; every change is returned, to be logged once.
+//! Part of [`crate::health::DeploymentState`], which is the only code that changes it. Always true:
+//! a good answer to traffic ends a verdict of probes; a failed probe that began before such an
+//! answer changes nothing; selection reads one atomic word; every change is returned as an event.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -15,25 +15,25 @@ use crate::health::FailureCount;
 use crate::health::event::{Carried, Change, EventLog, HealthEvent, HealthPart, Source, Standing};
 use crate::time::Millis;
 
-/// Failed checks in a row before a deployment that was not unhealthy is. Source: the contract, section 3.
+/// Failed probes in a row before a deployment is unhealthy: one lost packet is not a verdict.
 const CONFIRMED_AFTER: u32 = 3;
-/// The same where the provider said no in so many words.
+/// The same if the provider refused explicitly.
 const REFUSED_AFTER: u32 = 2;
 
-/// What there is to show.
+/// What the pages show.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// What is in force; nothing when it is older than it may be.
+    /// The verdict; [`Status::Unprobed`] if it is too old.
     pub status: Status,
-    /// The last evidence for it.
+    /// When the last evidence for it came.
     pub proved_at: Option<Millis>,
     /// Whether that was traffic.
     pub by_traffic: bool,
-    /// Failed checks in a row.
+    /// Failed probes in a row.
     pub failures_in_a_row: u32,
-    /// The last check, whatever it proved.
+    /// The last probe, whatever it proved.
     pub last: Option<Arc<ProbeResult>>,
-    /// When the next check is due.
+    /// When the next probe is due.
     pub next_at: Option<Millis>,
 }
 
@@ -42,19 +42,19 @@ pub struct History {
 pub struct ProbeRecord {
     /// 0, or unhealthy: `proved << 8 | cause + 1`.
     word: AtomicU64,
-    /// The last good answer to traffic, plus 1; 0 is never.
+    /// When traffic last got a good answer, plus 1; 0 is never.
     live_at: AtomicU64,
-    /// Whether a check failed and nothing good came after it.
+    /// Whether a probe failed and no good evidence came after it.
     suspect: AtomicBool,
-    /// Whether it is known to be healthy, and no check failed since: then a good answer is no news.
+    /// Whether it is healthy and no probe failed since. Then a good answer changes nothing.
     settled: AtomicBool,
-    /// Checks so far.
+    /// Probes so far.
     count: AtomicU64,
-    /// The least number of tokens that may be asked for; 0 is not known.
+    /// The least number of tokens that may be requested; 0 is unknown.
     floor: AtomicU32,
-    /// Whether the limit of tokens has to be called `max_completion_tokens`.
+    /// Whether the limit of tokens must be called `max_completion_tokens`.
     completion_tokens: AtomicBool,
-    /// When the next check is due, plus 1; 0 is not known.
+    /// When the next probe is due, plus 1; 0 is unknown.
     next_at: AtomicU64,
     inner: Mutex<Inner>,
 }
@@ -63,7 +63,7 @@ pub struct ProbeRecord {
 struct Inner {
     status: Status,
     proved_at: Option<Millis>,
-    /// Whether real traffic proved it.
+    /// Whether traffic proved it.
     by_traffic: bool,
     failures_in_a_row: u32,
     last: Option<Arc<ProbeResult>>,
@@ -75,7 +75,7 @@ fn moment(word: u64) -> Option<Millis> {
 }
 
 impl ProbeRecord {
-    /// Why checks say that it does not work, if that is not older than `staleness_ms`.
+    /// Why probes say that it does not work, unless that is older than `staleness_ms`.
     #[must_use]
     pub fn unhealthy(&self, now: Millis, staleness_ms: u64) -> Option<Cause> {
         let word = self.word.load(Ordering::Relaxed);
@@ -84,71 +84,72 @@ impl ProbeRecord {
         Cause::from_index(index).filter(|_| fresh)
     }
 
-    /// When real traffic got a good answer last.
+    /// When traffic last got a good answer.
     #[must_use]
     pub fn live_at(&self) -> Option<Millis> {
         moment(self.live_at.load(Ordering::Relaxed))
     }
 
-    /// Whether the last checks failed.
+    /// Whether the last probes failed.
     #[must_use]
     pub fn is_suspect(&self) -> bool {
         self.suspect.load(Ordering::Relaxed)
     }
 
-    /// What is in force, however old, and how many checks failed in a row.
+    /// The verdict, however old, and how many probes failed in a row.
     #[must_use]
     pub fn standing(&self) -> (Status, u32) {
         let inner = self.inner.lock();
         (inner.status, inner.failures_in_a_row)
     }
 
-    /// The last check, whatever it proved.
+    /// The last probe, whatever it proved.
     #[must_use]
     pub fn last(&self) -> Option<Arc<ProbeResult>> {
         self.inner.lock().last.clone()
     }
 
-    /// Checks so far.
+    /// Probes so far.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// The least number of tokens that may be asked for, where that was learned.
+    /// The least number of tokens that may be requested, if it was learned.
     #[must_use]
     pub fn token_floor(&self) -> Option<u32> {
         Some(self.floor.load(Ordering::Relaxed)).filter(|floor| *floor > 0)
     }
 
-    /// The provider named the least number of tokens that may be asked for.
+    /// The provider named the least number of tokens that may be requested.
     pub fn learn_floor(&self, floor: u32) {
         self.floor.store(floor, Ordering::Relaxed);
     }
 
-    /// Whether the limit of tokens has to be called `max_completion_tokens`, as was learned.
+    /// Whether it was learned that the limit of tokens must be called `max_completion_tokens`.
     #[must_use]
     pub fn wants_completion_tokens(&self) -> bool {
         self.completion_tokens.load(Ordering::Relaxed)
     }
 
-    /// The provider wants the limit to be called `max_completion_tokens`; false when that was known.
+    /// The provider wants the limit to be called `max_completion_tokens`. Returns false if that was
+    /// known.
     pub fn learn_completion_tokens(&self) -> bool {
         !self.completion_tokens.swap(true, Ordering::Relaxed)
     }
 
-    /// The model that answered last, of a deployment that stands for many.
+    /// The model that answered last, for a deployment that stands for many.
     #[must_use]
     pub fn last_model(&self) -> Option<Box<str>> {
         self.inner.lock().last_model.clone()
     }
 
-    /// When the next check is due.
+    /// Sets when the next probe is due.
     pub fn plan_next(&self, at: Option<Millis>) {
         self.next_at.store(at.map_or(0, |at| at.0.saturating_add(1)), Ordering::Relaxed);
     }
 
-    /// Real traffic for `model` got a good answer. `model` is empty but for a deployment that stands for
+    /// Traffic for `model` got a good answer. `model` is empty unless the deployment stands for
     /// many.
     pub(in crate::health) fn answered(
         &self,
@@ -166,7 +167,7 @@ impl ProbeRecord {
         if !model.is_empty() && inner.last_model.as_deref() != Some(model) {
             inner.last_model = Some(model.into());
         }
-        // What began before the check proves nothing about the time after it.
+        // An attempt that began before the probe proves nothing about the time after it.
         if settled || inner.last.as_ref().is_some_and(|last| started < last.started) {
             return None;
         }
@@ -175,7 +176,7 @@ impl ProbeRecord {
         change.map(|change| log.record(HealthPart::Probes, change))
     }
 
-    /// Time passes: a verdict that is older than `staleness_ms` is void.
+    /// Time passed: a verdict older than `staleness_ms` is void.
     pub(in crate::health) fn grow_old(
         &self,
         now: Millis,
@@ -256,7 +257,7 @@ impl ProbeRecord {
         self.enter(inner, proof, status)
     }
 
-    /// The one place where what is in force changes.
+    /// The only place that changes the verdict.
     fn enter(&self, inner: &mut Inner, proof: Proof, to: Status) -> Option<Change> {
         let from = std::mem::replace(&mut inner.status, to);
         inner.proved_at = Some(proof.at);
@@ -266,7 +267,7 @@ impl ProbeRecord {
         (from != to).then(|| change(from, to, proof.now, proof.source))
     }
 
-    /// Something else is under the same id: what happened stays known, the verdict is void.
+    /// Something else is under the same id: the history continues, the verdict is void.
     pub(in crate::health) fn carry(
         &self,
         before: &Carried,
@@ -280,7 +281,7 @@ impl ProbeRecord {
         })
     }
 
-    /// Forgets every verdict: it is as if never probed. What was learned about tokens stays.
+    /// Forgets every verdict, as if never probed. What was learned about tokens stays.
     pub(in crate::health) fn reset(
         &self,
         now: Millis,
@@ -294,7 +295,7 @@ impl ProbeRecord {
         change.map(|change| log.record(HealthPart::Probes, change))
     }
 
-    /// The rule that the record breaks, if it breaks one.
+    /// Returns the rule that the record breaks, if it breaks one.
     pub(in crate::health) fn check_invariants(&self) -> Result<Status, String> {
         let inner = self.inner.lock();
         let (status, row) = (inner.status, inner.failures_in_a_row);
@@ -318,12 +319,12 @@ impl ProbeRecord {
         }
     }
 
-    /// What there is to show, at `now`; evidence older than `staleness_ms` counts for nothing.
+    /// What the pages show at `now`; evidence older than `staleness_ms` does not count.
     #[must_use]
     pub fn history(&self, now: Millis, staleness_ms: u64) -> History {
         let inner = self.inner.lock();
         let live_at = self.live_at().filter(|live| inner.proved_at.is_none_or(|at| *live > at));
-        // A check that failed after the last good answer is being confirmed, or stands.
+        // A probe that failed after the last good answer is being confirmed, or is the verdict.
         let live_at = live_at.filter(|_| inner.failures_in_a_row == 0);
         let (status, proved_at) = match live_at {
             Some(live) => (Status::Healthy, Some(live)),
@@ -341,10 +342,10 @@ impl ProbeRecord {
     }
 }
 
-/// What changes a verdict.
+/// The evidence that changes a verdict.
 #[derive(Clone, Copy)]
 struct Proof {
-    /// The evidence's moment.
+    /// When the evidence came.
     at: Millis,
     now: Millis,
     source: Source,
@@ -367,7 +368,7 @@ fn pack(status: Status, proved_at: Millis) -> u64 {
     }
 }
 
-/// What a list of models shows, without an answer of the model.
+/// Whether a list of models is enough to disprove that cause.
 const fn is_seen_by_a_look(cause: Cause) -> bool {
     matches!(cause, Cause::Connect | Cause::Dns | Cause::Tls | Cause::Auth | Cause::Permission)
 }

@@ -1,35 +1,35 @@
-//! How deployments are checked: for all of them, and for each.
+//! How deployments are probed: settings for all of them, and rules of each.
 //!
-//! Built by [`crate::config`]. Always true: every number is within the range that its config key has.
+//! Built by [`crate::config`]. Always true: every number is within the range of its config key.
 
-/// What holds for all checks. Sources of the defaults: the seed and the contract, section 3.
+/// Settings for all probes. The names and defaults are LiteLLM's where it has the key.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeSettings {
-    /// Whether deployments are checked without being asked: `background_health_checks`.
+    /// Whether deployments are probed in the background: `background_health_checks`.
     pub background: bool,
-    /// The period of checks, milliseconds. 300 s.
+    /// The interval of probes, milliseconds. 300 s.
     pub interval_ms: u64,
-    /// Checks under way together in the background. 16.
+    /// Background probes in flight together. 16.
     pub concurrency: u32,
-    /// Whether the verdicts keep traffic away: `enable_health_check_routing`, with `background`.
+    /// Whether verdicts keep traffic away: `enable_health_check_routing`, with `background`.
     pub routing: bool,
     /// `health_check_staleness_threshold`, milliseconds.
     pub staleness_ms: Option<u64>,
-    /// Whether a timeout is no verdict: `health_check_ignore_transient_errors`.
+    /// Whether a timeout is ignored: `health_check_ignore_transient_errors`.
     pub ignores_transient: bool,
-    /// Whether `/health` leaves out what opted out of background checks.
+    /// Whether `/health` leaves out deployments without background probes.
     pub skips_disabled: bool,
-    /// The only groups that are checked in the background; empty means all.
+    /// The only groups that are probed in the background; empty means all.
     pub groups: Vec<Box<str>>,
-    /// Whether a check is left out while traffic proves the same.
+    /// Whether a probe is skipped while traffic proves the same.
     pub skips_if_live: bool,
-    /// What all checks of a day may cost, USD.
+    /// What all probes of a day may cost, USD.
     pub daily_budget_usd: Option<f64>,
-    /// Whether listings hide groups in which nobody is well: `model_list_healthy_only`.
+    /// Whether listings hide groups without a healthy deployment: `model_list_healthy_only`.
     pub lists_healthy_only: bool,
-    /// The text that models are asked: `DEFAULT_HEALTH_CHECK_PROMPT`.
+    /// The prompt of probes: `DEFAULT_HEALTH_CHECK_PROMPT`.
     pub prompt: Box<str>,
-    /// Bounds one check, milliseconds. 60 s.
+    /// Time limit of one probe, milliseconds. 60 s.
     pub timeout_ms: u64,
     /// `BACKGROUND_HEALTH_CHECK_MAX_TOKENS`.
     pub max_tokens: Option<u32>,
@@ -60,7 +60,7 @@ impl Default for ProbeSettings {
 }
 
 impl ProbeSettings {
-    /// How old a verdict may be before it means nothing, milliseconds.
+    /// The age at which a verdict stops counting, milliseconds.
     #[must_use]
     pub fn staleness_ms(&self) -> u64 {
         self.staleness_ms.unwrap_or(self.interval_ms.saturating_mul(2))
@@ -72,13 +72,13 @@ impl ProbeSettings {
         self.background && self.routing
     }
 
-    /// What all checks of a day may cost, in units of 10^-9 USD.
+    /// What all probes of a day may cost, in units of 10^-9 USD.
     #[must_use]
     pub fn daily_budget_nano_usd(&self) -> Option<u64> {
         self.daily_budget_usd.map(nano)
     }
 
-    /// Whether deployments of `group` are checked in the background.
+    /// Whether deployments of `group` are probed in the background.
     #[must_use]
     pub fn covers(&self, group: &str) -> bool {
         self.groups.is_empty() || self.groups.iter().any(|one| **one == *group)
@@ -95,17 +95,17 @@ fn nano(usd: f64) -> u64 {
 }
 
 impl ProbeRules {
-    /// What checks of this deployment may cost a day, in units of 10^-9 USD.
+    /// What probes of this deployment may cost a day, in units of 10^-9 USD.
     #[must_use]
     pub fn daily_budget_nano_usd(&self) -> Option<u64> {
         self.daily_budget_usd.map(nano)
     }
 }
 
-/// What `model_info` says about the checks of one deployment.
+/// What `model_info` says about the probes of one deployment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ProbeRules {
-    /// Whether `model_info.mode` is written, rather than known from the price list or guessed.
+    /// Whether the config has `model_info.mode`, rather than the price list or a guess.
     pub has_mode: bool,
     /// `health_check_model`.
     pub model: Option<Box<str>>,
@@ -127,7 +127,7 @@ pub struct ProbeRules {
     pub params: Vec<(Box<str>, Box<str>)>,
     /// `health_check_timeout`, milliseconds.
     pub timeout_ms: Option<u64>,
-    /// `health_check_kind: metadata`: nothing is generated, ever.
+    /// `health_check_kind: metadata`: no probe ever generates.
     pub metadata: bool,
     /// `disable_background_health_check`.
     pub opts_out: bool,

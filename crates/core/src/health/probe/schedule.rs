@@ -1,11 +1,11 @@
 //! When which deployment is probed.
 //!
-//! Driven by the gateway's health thread: [`Schedule::plan`] with each config, [`Schedule::start`] when
-//! [`Schedule::wake`] says so, [`Schedule::ended`] with each result; [`ProbeLimits`] are lent to it. Always
-//! true: at most `concurrency` probes are under way, at most [`PER_UPSTREAM`] at one upstream, at most half
-//! of them at deployments that failed last time; no deployment is probed later than the interval but for
-//! want of such a place; one that proves itself by traffic is not probed; paid probes stay within the
-//! budget.
+//! Driven by the gateway's health thread: [`Schedule::plan`] with each config, [`Schedule::start`]
+//! when [`Schedule::wake`] says so, [`Schedule::ended`] with each result; [`ProbeLimits`] are lent
+//! to it. Always true: at most `concurrency` probes are in flight, at most [`PER_UPSTREAM`] of them
+//! at one upstream, at most half of them at deployments that failed last time; a probe is late only
+//! for want of such a place; a deployment that proves itself by traffic is not probed; paid probes
+//! stay within the budget.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,44 +16,43 @@ use crate::health::{Evidence, HealthEvent, Verdict};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
-/// Checks under way at one upstream. Source: the contract, section 3.
+/// Probes in flight at one upstream, so that a server with many models is not flooded.
 pub(super) const PER_UPSTREAM: u32 = 2;
-/// When a failed check is repeated before there is a verdict, milliseconds.
+/// When a failed probe is repeated before there is a verdict, milliseconds.
 const CONFIRM_MS: [u64; 2] = [1_000, 3_000];
-/// The first pause between checks of an unhealthy deployment, and the longest, milliseconds.
+/// The first pause between probes of an unhealthy deployment, and the longest, milliseconds.
 const BACKOFF_MS: (u64, u64) = (5_000, 300_000);
-/// The first checks after a start are spread over this time at most, milliseconds.
+/// The first probes after a start are spread over at most this time, milliseconds.
 const FIRST_MS: u64 = 30_000;
 
-/// Deployments whose checks are the same, byte for byte: one is sent for all.
+/// Deployments whose probes are the same, byte for byte: one is sent for all.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subject {
     /// The id of the first of them.
     pub id: Arc<str>,
     /// All of them.
     pub members: Vec<DeploymentIndex>,
-    /// Where it goes, as whom, and for which model, as a number: what was known about something else
-    /// means nothing.
+    /// A number for its address, credential and model. If it changes, what was known is void.
     pub place: u64,
-    /// Where in the interval its first probe lies, from 0 to [`u64::MAX`]: evenly spread over the ids, and
-    /// the same for an id each time.
+    /// Where in the interval its first probe is, from 0 to [`u64::MAX`]: evenly spread over ids,
+    /// and always the same for one id.
     pub phase: u64,
-    /// The host that is asked, as a number.
+    /// A number for the host.
     pub upstream: u64,
-    /// The credential that is used, as a number.
+    /// A number for the credential.
     pub credential: u64,
-    /// What one check costs, in units of 10^-9 USD; 0 is free or not known.
+    /// What one probe costs, in units of 10^-9 USD; 0 is free or unknown.
     pub nano_usd: u64,
-    /// What checks of a day may cost.
+    /// What its probes of a day may cost.
     pub budget_nano_usd: Option<u64>,
 }
 
-/// A check to make.
+/// A probe to send.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
-    /// Of whom.
+    /// What is probed.
     pub subject: Subject,
-    /// Whether only what costs nothing may be done.
+    /// Whether only a probe that costs nothing may be sent.
     pub free_only: bool,
 }
 
@@ -62,9 +61,9 @@ struct Entry {
     subject: Subject,
     due: Millis,
     under_way: bool,
-    /// Checks in a row that found it unhealthy.
+    /// Probes in a row that found it unhealthy.
     backoff: u32,
-    /// Whether it was checked before.
+    /// Whether it was probed before.
     begun: bool,
 }
 
@@ -74,22 +73,22 @@ pub struct Schedule {
     settings: ProbeSettings,
     entries: Vec<Entry>,
     under_way: u32,
-    /// Of those, at deployments that failed last time.
+    /// The probes in flight at deployments that failed last time.
     suspects: HashMap<Arc<str>, ()>,
     per_upstream: HashMap<u64, u32>,
-    /// What is asked under which deployment's id: the place of its subject.
+    /// What is probed under each deployment's id: the place of its subject.
     places: HashMap<Arc<str>, u64>,
 }
 
-/// A part of `ms`: `chance` of 0 gives nothing of it, the greatest nearly all.
+/// A fraction of `ms`: `chance` of 0 gives nothing, the greatest nearly all.
 fn part(ms: u64, chance: u64) -> u64 {
     let scaled = (u128::from(ms) * u128::from(chance)) >> 64;
     u64::try_from(scaled).unwrap_or(ms)
 }
 
 impl Schedule {
-    /// A new config is in force. What was planned before keeps its next due time.
-    /// Gives what changed because something else is asked under the same id.
+    /// Takes a new config. Deployments that were planned before keep their next due time. Returns
+    /// what changed because something else is probed under the same id.
     pub fn plan(
         &mut self,
         now: Millis,
@@ -122,7 +121,7 @@ impl Schedule {
         void
     }
 
-    /// Forgets the verdicts of those whose address, credential or model is another one.
+    /// Voids the verdicts of deployments whose address, credential or model changed.
     fn forget(
         &mut self,
         now: Millis,
@@ -145,14 +144,14 @@ impl Schedule {
         void
     }
 
-    /// When to call [`Schedule::start`] again, unless a check ends before.
+    /// When to call [`Schedule::start`] again, unless a probe ends before.
     #[must_use]
     pub fn wake(&self, now: Millis) -> Millis {
         let waiting = self.entries.iter().filter(|entry| !entry.under_way && entry.due > now);
         waiting.map(|entry| entry.due).min().unwrap_or(Millis::NEVER)
     }
 
-    /// Checks under way.
+    /// Probes in flight.
     #[must_use]
     pub fn under_way(&self) -> u32 {
         self.under_way
@@ -199,7 +198,7 @@ impl Schedule {
             return None;
         }
         let suspect = entry.is_suspect(snapshot);
-        // Those that hang would else take every place from those that answer.
+        // Probes that hang would otherwise take every place from deployments that answer.
         let suspects_max = (self.settings.concurrency / 2).max(1) as usize;
         if suspect && self.suspects.len() >= suspects_max {
             return None;
@@ -217,7 +216,7 @@ impl Schedule {
         Some(Start { subject: entry.subject.clone(), free_only })
     }
 
-    /// A probe ended, and the states of its members know it.
+    /// A probe ended, and the states of its members know the result.
     pub fn ended(
         &mut self,
         now: Millis,
@@ -244,7 +243,7 @@ impl Schedule {
         debug_assert_eq!(self.check_invariants(), Ok(()));
     }
 
-    /// Gives back the places of a probe that ended.
+    /// Frees the places of a probe that ended.
     fn free(&mut self, subject: &Subject) {
         self.under_way = self.under_way.saturating_sub(1);
         if let Some(count) = self.per_upstream.get_mut(&subject.upstream) {
@@ -256,22 +255,23 @@ impl Schedule {
         self.suspects.remove(&subject.id);
     }
 
-    /// The rule that the plan breaks, as text, if it breaks one.
+    /// Returns the rule that the plan breaks, as text, if it breaks one.
     ///
     /// # Errors
-    /// What is wrong, with the numbers.
+    ///
+    /// The rule, with the numbers that break it.
     pub fn check_invariants(&self) -> Result<(), String> {
         let at_upstreams: u32 = self.per_upstream.values().sum();
         let planned = self.entries.iter().filter(|entry| entry.under_way).count();
         let under_way = self.under_way;
-        // Probes of a config before this one are under way without being planned.
+        // Probes of an earlier config are in flight without an entry in the plan.
         let rules = [
-            (at_upstreams == under_way, "each probe under way is at an upstream"),
-            (planned <= under_way as usize, "what is planned as under way is"),
-            (self.suspects.len() <= under_way as usize, "suspects are under way"),
+            (at_upstreams == under_way, "each probe in flight is at an upstream"),
+            (planned <= under_way as usize, "what the plan calls in flight is in flight"),
+            (self.suspects.len() <= under_way as usize, "suspects are in flight"),
             (
                 self.per_upstream.values().all(|count| *count <= PER_UPSTREAM),
-                "an upstream gets its share of probes only",
+                "an upstream gets a bounded number of probes",
             ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
@@ -299,9 +299,9 @@ pub struct Ended<'e> {
 /// Whether a probe that is due is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Need {
-    /// It must be made.
+    /// It must be sent.
     Now,
-    /// Until then it need not be made, or must not.
+    /// It need not, or must not, be sent before this time.
     NotBefore(Millis),
 }
 
@@ -311,14 +311,14 @@ impl Entry {
         self.subject.members.iter().filter_map(find).map(|one| &**one)
     }
 
-    /// Tells the pages when the next check is due.
+    /// Shows the pages when the next probe is due.
     fn tell(&self, snapshot: &Snapshot) {
         for deployment in self.deployments(snapshot) {
             deployment.state.probes().plan_next(Some(self.due));
         }
     }
 
-    /// What is in force for the first of its deployments, and how many checks failed in a row.
+    /// The verdict on the first of its deployments, and how many probes failed in a row.
     fn standing(&self, snapshot: &Snapshot) -> (Status, u32) {
         let first = self.deployments(snapshot).next();
         first.map_or((Status::Unprobed, 0), |one| one.state.probes().standing())
@@ -328,7 +328,7 @@ impl Entry {
         self.deployments(snapshot).any(|one| one.state.probes().is_suspect())
     }
 
-    /// When it is due again after a probe.
+    /// Sets when it is due again after a probe.
     fn reschedule(&mut self, now: Millis, ended: &Ended<'_>, interval: u64, snapshot: &Snapshot) {
         let Ended { finding, chance, .. } = *ended;
         let (status, failures) = self.standing(snapshot);
@@ -342,17 +342,17 @@ impl Entry {
             let pause = CONFIRM_MS.get(step).or(CONFIRM_MS.last()).copied().unwrap_or(interval);
             now.plus(pause.min(interval))
         } else if std::mem::replace(&mut self.begun, true) {
-            // The period counts from when it was due, not from when it ended.
+            // The interval counts from when the probe was due, not from when it ended.
             self.due.plus(shortened(interval, chance)).max(now.plus(interval / 10))
         } else {
-            // After the burst of the start, probes spread over the second half of the interval.
+            // After the start, probes are spread over the second half of the interval.
             now.plus(interval / 2 + part(interval / 2, chance))
         };
     }
 
-    /// Whether the probe that is due is needed: its credential is not held back, and there is a member of
-    /// which nothing better is known. A member needs none while it is disabled, while a provider's own
-    /// deadline runs, and while good answers to traffic are newer than the interval.
+    /// Whether the probe that is due is needed: its credential is not on hold, and some member
+    /// needs it. A member needs none while it is disabled, while a cooldown that its provider named
+    /// lasts, and while traffic proved it within the interval.
     fn need(
         &self,
         settings: &ProbeSettings,
@@ -386,7 +386,7 @@ fn member_need(settings: &ProbeSettings, deployment: &Deployment, now: Millis) -
         return Need::NotBefore(cooldown.until);
     }
     match state.probes().live_at().filter(|_| settings.skips_if_live) {
-        // Evidence counts for one interval: traffic that goes on renews it.
+        // Evidence counts for one interval; further traffic renews it.
         Some(live) if now.since(live) < interval && !state.probes().is_suspect() => {
             Need::NotBefore(live.plus(interval))
         }

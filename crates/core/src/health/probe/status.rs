@@ -1,13 +1,14 @@
 //! What probes say about a deployment, and what one probe found.
 //!
-//! Kept by [`super::ProbeRecord`], shown by pages, named in events. Always true: a name here is public and stays.
+//! Kept by [`super::ProbeRecord`], shown by pages, named in events. Always true: the names are public
+//! and do not change.
 
 use super::{Doubt, Finding};
 use crate::cause::Cause;
 use crate::health::Obstacle;
 use crate::time::Millis;
 
-/// What is in force.
+/// The verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Status {
     /// Nothing is known.
@@ -15,11 +16,11 @@ pub enum Status {
     Unprobed,
     /// The model ran.
     Healthy,
-    /// It answers that it wants to be left alone.
+    /// It answers that it limits the rate.
     RateLimited,
-    /// Checks failed, as often as it takes.
+    /// Enough probes failed.
     Unhealthy(Cause),
-    /// Checks prove nothing about it.
+    /// Probes prove nothing about it.
     Unknown(Doubt),
 }
 
@@ -39,7 +40,7 @@ impl Status {
         }
     }
 
-    /// Why, where there is something to say.
+    /// Why, if there is a reason to name.
     #[must_use]
     pub const fn cause(self) -> Option<&'static str> {
         match self {
@@ -51,7 +52,7 @@ impl Status {
     }
 }
 
-/// One check that came to an end.
+/// The result of one probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeResult {
     /// When it began.
@@ -60,15 +61,15 @@ pub struct ProbeResult {
     pub ended: Millis,
     /// What it proved.
     pub finding: Finding,
-    /// What the classifier said, when it got no good answer.
+    /// The cause, if there was no good answer.
     pub cause: Option<Cause>,
-    /// The upstream's status, when that was no success.
+    /// The upstream's status, if that was not a success.
     pub status: Option<u16>,
-    /// What stood in the way, where no answer came.
+    /// What stood in the way, if no answer came.
     pub obstacle: Option<Obstacle>,
-    /// What the provider said, or we say; one line.
+    /// The provider's message, or ours; one line.
     pub message: Box<str>,
-    /// The model that was asked, as the provider calls it.
+    /// The model that was called, by its name at the provider.
     pub model: Box<str>,
     /// What the answer's headers say about limits and regions.
     pub headers: Vec<(&'static str, Box<str>)>,

@@ -1,8 +1,9 @@
 //! The reducer: evidence in, events out.
 //!
-//! Called by [`crate::deployment::Deployment::apply`] for a deployment and for its credential. Always
-//! true: what an attempt held is given back whatever it proved; what began before a cooldown proves
-//! nothing about the time after it; each change is an event, kept and returned.
+//! Called by [`crate::deployment::Deployment::apply`] for a deployment and for its credential.
+//! Always true: an attempt's permit is given back whatever the attempt proved; an attempt that
+//! began before a cooldown proves nothing about the time after it; each change is an event, kept
+//! and returned.
 
 use std::sync::atomic::Ordering;
 
@@ -19,14 +20,14 @@ use crate::cause::Cause;
 use crate::time::Millis;
 
 impl DeploymentState {
-    /// Applies evidence: the one way in which health changes. Gives what changed.
+    /// Applies evidence and returns what changed. Health changes in no other way.
     pub fn apply(&self, now: Millis, evidence: &Evidence<'_>) -> HealthEvents {
         let mut events = HealthEvents::default();
         self.apply_into(now, evidence, &mut events);
         events
     }
 
-    /// The same, behind the events that there are already.
+    /// The same, adding to events that there are already.
     pub(crate) fn apply_into(
         &self,
         now: Millis,
@@ -64,7 +65,7 @@ impl DeploymentState {
         }
     }
 
-    /// One model of a deployment that stands for many answered well.
+    /// One model of a deployment that stands for many gave a good answer.
     fn model_answered(&self, now: Millis, model: &str) -> Option<HealthEvent> {
         if !self.has_model_cooldowns() || !self.models.close(model) {
             return None;
@@ -73,7 +74,8 @@ impl DeploymentState {
         Some(self.log.event(part, traffic(now, Standing::Cooldown, Standing::Ready, None)))
     }
 
-    /// One model, or one operation that the deployment is not for, failed in a way that is about it alone.
+    /// One model, or one operation that the deployment is not for, failed in a way that is about it
+    /// alone.
     fn model_failed(
         &self,
         now: Millis,
@@ -120,7 +122,7 @@ impl DeploymentState {
     ) -> Option<HealthEvent> {
         self.release_half_open(attempt.half_open.own);
         let closes = match breaker.open {
-            // What began before the cooldown proves nothing about the time after it.
+            // An attempt that began before the cooldown proves nothing about the time after it.
             Some(open) => attempt.half_open.own.is_some() || attempt.started >= open.since,
             None => false,
         };
@@ -185,7 +187,8 @@ impl DeploymentState {
         events.push(Some(self.log.record(HealthPart::Switch, change)));
     }
 
-    /// Forgets every failure: it is as if new. What an operator or a minute's limit says stays.
+    /// Forgets every failure, as if the state were new. The operator's switch and the counts of the
+    /// minute stay.
     fn reset(&self, now: Millis, events: &mut HealthEvents) {
         let mut breaker = self.breaker.lock();
         if breaker.open.is_some() {
@@ -213,7 +216,7 @@ impl DeploymentState {
     }
 }
 
-/// A change that traffic made.
+/// A change caused by traffic.
 fn traffic(at: Millis, from: Standing, to: Standing, cooldown: Option<Cooldown>) -> Change {
     let cause = cooldown.map(|cooldown| cooldown.cause.name());
     let until = cooldown.map(|cooldown| (cooldown.until, cooldown.provider_issued));

@@ -1,8 +1,8 @@
 //! What follows a failure: another attempt in the group, a pause, another group, or the end.
 //!
-//! Called by [`RoutePlan::failed`]. Always true: what the deployment can not mend is not repeated, a pause is
-//! never longer than what is left of the time, and repeated attempts are counted against the budgets
-//! of the request and of the group.
+//! Called by [`RoutePlan::failed`]. Always true: a failure that the same deployment would repeat is not
+//! repeated there; a pause is never longer than the time that is left; repeated attempts are
+//! counted against the budgets of the request and of the group.
 
 use super::{GiveUp, RoutePlan, Step};
 use crate::cause::{Cause, Retry};
@@ -12,14 +12,14 @@ use crate::policy::FailureKind;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
-/// First pause before the same deployment is asked again; doubles up to [`PAUSE_CAP_MS`].
+/// First pause before the same deployment is called again; doubles up to [`PAUSE_CAP_MS`].
 const PAUSE_MS: u64 = 500;
 /// Longest pause of our own.
 pub(super) const PAUSE_CAP_MS: u64 = 8_000;
-/// Longest pause that a provider's hint may impose within a request.
+/// Longest pause that a provider's hint may cause within a request.
 const HINT_CAP_MS: u64 = 60_000;
 
-/// The bound of the pause after so many others, milliseconds.
+/// The longest pause after this many others, milliseconds.
 fn pause_ceiling_ms(before: u32) -> u64 {
     (PAUSE_MS << before.min(16)).min(PAUSE_CAP_MS)
 }
@@ -33,7 +33,7 @@ pub(super) struct Failure {
     pub(super) half_open: bool,
 }
 
-/// When a failure is looked at, and with what: the config, the time, and a uniformly random number.
+/// The moment of a failure: the config, the time, and a uniformly random number.
 #[derive(Clone, Copy)]
 pub(super) struct Moment<'s> {
     pub(super) snapshot: &'s Snapshot,
@@ -42,8 +42,9 @@ pub(super) struct Moment<'s> {
 }
 
 impl RoutePlan {
-    /// Keeps this request from the deployment, and from all with the same credential where that failed.
-    pub(super) fn exclude(&mut self, snapshot: &Snapshot, failure: &Failure) {
+    /// Excludes the deployment from this request, and if its credential failed, all deployments
+    /// with the same one.
+    pub(super) fn avoid_failed(&mut self, snapshot: &Snapshot, failure: &Failure) {
         let failed = snapshot.deployment(failure.deployment);
         let same_credential = matches!(failure.cause, Cause::Auth | Cause::Quota);
         let group = snapshot.group(self.target.group);
@@ -64,7 +65,8 @@ impl RoutePlan {
             Cause::ClientClosed | Cause::Gateway => {
                 return Step::Stop(GiveUp::Exhausted(Vec::new()));
             }
-            // The client's deadline may have been shared out; the rest of it belongs to fallbacks.
+            // The client's deadline may have been shared among groups; the time that is left
+            // belongs to the fallbacks.
             Cause::ClientTimeout if self.ends_with_group => return Step::NextGroup,
             _ => {}
         }
@@ -81,12 +83,13 @@ impl RoutePlan {
             return Step::NextGroup;
         }
         if has_choice {
-            // A format that can not say the request is found out without asking anybody.
+            // Whether a request can be expressed in a provider's format is found out without a
+            // call.
             if cause == Cause::Unsupported {
                 return Step::Pick;
             }
-            // The deployment's own fault is found out once, which costs the request no retry; where
-            // nobody is known to be well the group's budget is what keeps a storm away.
+            // A fault of the deployment itself is found out once and costs the request no retry. If
+            // no member is known to be healthy, the group's budget prevents a storm of retries.
             if matches!(cause, Cause::Auth | Cause::Permission | Cause::NotFound) {
                 let moves = self.group_allows(snapshot, has_ready, now);
                 return if moves { Step::Pick } else { Step::NextGroup };
@@ -103,12 +106,12 @@ impl RoutePlan {
         self.again(failure, budget, moment)
     }
 
-    /// Asks those again that may answer later, after a pause.
+    /// Repeats attempts at members that may answer later, after a pause.
     fn again(&mut self, failure: &Failure, budget: u32, moment: Moment<'_>) -> Step {
         let Moment { snapshot, now, .. } = moment;
         let Some(left) = budget.checked_sub(1) else { return Step::NextGroup };
-        // A failed trial says that the deployment is still not well; but a deployment that went to rest
-        // because of this very request owes it the attempts that are left.
+        // A failed half-open request shows that the deployment is still unhealthy. But if this
+        // request's own failure caused the cooldown, the attempts that are left are made.
         let tried_before = self.tried.len() > self.group_tried_from + 1;
         if failure.half_open && !tried_before {
             return Step::NextGroup;
@@ -117,7 +120,8 @@ impl RoutePlan {
         if repeatable.is_empty() {
             return Step::NextGroup;
         }
-        // Where several were asked and the last one named a time, the client waits better than we do.
+        // If several members were tried and the last one named a time, it is better that the client
+        // waits.
         if failure.hint_ms.is_some() && self.usable(snapshot) > 1 {
             return Step::NextGroup;
         }
@@ -129,12 +133,12 @@ impl RoutePlan {
         }
         self.retries_left = Some(left);
         self.pauses += 1;
-        // Everybody failed once; from here on the pause protects them, not the order.
+        // Every member failed once. From here on the pause protects them, not the order.
         self.avoid.retain(|index| !repeatable.contains(index));
         Step::Pause(pause)
     }
 
-    /// Attempts that this group may still repeat; the first failure fixes how many.
+    /// Attempts that this group may still repeat; the first failure sets the number.
     fn budget(&mut self, snapshot: &Snapshot, failure: &Failure) -> u32 {
         let asked = self.controls.num_retries;
         let policy = &snapshot.group(self.target.group).retry_policy;
@@ -145,9 +149,9 @@ impl RoutePlan {
         })
     }
 
-    /// The most attempts that this group may get: the first one, those that repeat it, and one more for each
-    /// later tier. Moves away from a refused key or an unknown model are not among them: they are found out
-    /// at once.
+    /// The most attempts that this group may get: the first one, the retries, and one more for each
+    /// later tier. Moves away from a refused key or an unknown model do not count: they are found
+    /// out at once.
     pub(in crate::route) fn attempts_at_most(&self, snapshot: &Snapshot) -> u32 {
         let able = self.members(snapshot).iter().map(|index| snapshot.deployment(*index));
         let able = able.filter(|deployment| deployment.can_work());
@@ -157,7 +161,7 @@ impl RoutePlan {
         self.retries_at_most(snapshot).saturating_add(1).saturating_add(later)
     }
 
-    /// The most attempts that a failure of any kind may repeat in this group.
+    /// The most retries that a failure of any kind may cause in this group.
     fn retries_at_most(&self, snapshot: &Snapshot) -> u32 {
         if let Some(asked) = self.controls.num_retries {
             return asked;
@@ -172,15 +176,15 @@ impl RoutePlan {
         of_policy.chain(of_members).max().unwrap_or(0)
     }
 
-    /// Whether the config asks in so many words that this kind of failure is repeated.
+    /// Whether the config explicitly asks to repeat this kind of failure.
     fn policy_repeats(&self, snapshot: &Snapshot, failure: &Failure) -> bool {
         let policy = &snapshot.group(self.target.group).retry_policy;
         let kind = FailureKind::of(failure.cause, failure.status);
         kind.is_some_and(|kind| policy.named[kind as usize].is_some_and(|retries| retries > 0))
     }
 
-    /// Whether the group's budget lets one more attempt repeat another. One that is free is never cut, and
-    /// leaves less for those that are not.
+    /// Whether the group's budget allows one more retry. A free retry is always allowed, and
+    /// charged.
     fn group_allows(&self, snapshot: &Snapshot, is_free: bool, now: Millis) -> bool {
         let budget = self.group_budget(snapshot);
         if is_free {
@@ -193,7 +197,7 @@ impl RoutePlan {
         &snapshot.group(self.target.group).budget
     }
 
-    /// Whether what is left of the group is a later tier: it is there for this, and costs no retry.
+    /// Whether a later tier is left in the group. It exists for this case and costs no retry.
     fn is_next_tier(&self, snapshot: &Snapshot, failure: &Failure, now: Millis) -> bool {
         if !snapshot.group(self.target.group).has_tiers
             || self.target.pinned.is_some()
@@ -206,7 +210,7 @@ impl RoutePlan {
         selection.has_ready(now) && selection.tier(now).is_some_and(|tier| tier > failed)
     }
 
-    /// The pause before the same deployment is asked again, unless it would not fit.
+    /// The pause before the same deployment is called again, unless it would end too late.
     fn pause(&self, hint_ms: Option<u64>, moment: Moment<'_>) -> Option<u64> {
         let Moment { snapshot, now, chance } = moment;
         let longest = if self.has_fallback_left(snapshot) { PAUSE_CAP_MS } else { HINT_CAP_MS };
@@ -221,12 +225,12 @@ impl RoutePlan {
         (now.plus(ms) < self.group_ends.min(self.deadline)).then_some(ms)
     }
 
-    /// The longest pause of our own after so many others, milliseconds.
+    /// The longest pause of our own after this many others, milliseconds.
     pub(in crate::route) fn longest_pause_ms(snapshot: &Snapshot, before: u32) -> u64 {
         pause_ceiling_ms(before).max(snapshot.router.retry_after_ms.min(PAUSE_CAP_MS))
     }
 
-    /// Members whose last failure in this group may go away by waiting.
+    /// Members whose last failure in this group may disappear after a wait.
     fn repeatable(&self, snapshot: &Snapshot) -> Vec<DeploymentIndex> {
         let attempts = &self.tried[self.group_tried_from..];
         let last = |index: &DeploymentIndex| {
@@ -248,7 +252,7 @@ impl RoutePlan {
             .collect()
     }
 
-    /// Members that can work.
+    /// Members that can serve.
     fn usable(&self, snapshot: &Snapshot) -> usize {
         let works = |index: &&DeploymentIndex| snapshot.deployment(**index).can_work();
         self.members(snapshot).iter().filter(works).count()

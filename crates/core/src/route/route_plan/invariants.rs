@@ -1,15 +1,17 @@
-//! The rules that a request's plan keeps, whatever happens to it.
+//! The rules that a request's plan keeps.
 //!
-//! Called by the simulator after each step and by the property tests. Always true: looking changes nothing.
+//! Called by the simulator after each step and by the property tests. Always true: checking changes
+//! nothing.
 
 use super::{MAX_ATTEMPTS, RoutePlan};
 use crate::snapshot::Snapshot;
 
 impl RoutePlan {
-    /// The rule that the plan breaks, as text, if it breaks one.
+    /// Returns the rule that the plan breaks, as text, if it breaks one.
     ///
     /// # Errors
-    /// What is wrong, with the numbers.
+    ///
+    /// The rule, with the whole plan.
     pub fn check_invariants(&self, snapshot: &Snapshot) -> Result<(), String> {
         let (tried, visited) = (self.tried.len(), self.visited.len());
         let is_known = |index: usize| index < snapshot.deployments.len();
@@ -21,9 +23,12 @@ impl RoutePlan {
             (self.fallbacks <= self.fallback_limit(snapshot), "fallbacks are bounded"),
             (visited <= self.fallbacks as usize + 1, "each fallback enters one group"),
             (are_distinct(&self.visited), "a group is visited once"),
-            (self.visited.contains(&self.target), "the group in hand was visited"),
+            (self.visited.contains(&self.target), "the current group was visited"),
             (are_distinct(&self.avoid), "a deployment is avoided once"),
-            (self.avoid.iter().all(|index| is_known(index.0 as usize)), "who is avoided exists"),
+            (
+                self.avoid.iter().all(|index| is_known(index.0 as usize)),
+                "an avoided deployment exists",
+            ),
             (self.deadline >= self.started, "the deadline is not before the start"),
             (self.group_ends <= self.deadline, "a group ends with the request at the latest"),
         ];
@@ -67,7 +72,7 @@ mod tests {
             }),
             ("fallbacks are bounded", |route_plan| route_plan.fallbacks = 99),
             ("the deadline is not before the start", |route_plan| route_plan.deadline = Millis(4)),
-            ("who is avoided exists", |route_plan| {
+            ("an avoided deployment exists", |route_plan| {
                 route_plan.avoid.push(crate::deployment::DeploymentIndex(99));
             }),
         ] {

@@ -1,7 +1,7 @@
-//! The times of one attempt, and what surrounds its failure.
+//! The times of one attempt, and what decides the consequence of its failure.
 //!
 //! Called by [`RoutePlan`] for each attempt. Always true: an attempt ends with the group's share of the
-//! deadline at the latest, and it is known whose limit that was.
+//! deadline at the latest, and it is known who set that limit.
 
 use super::{AttemptPlan, RoutePlan};
 use crate::deployment::DeploymentIndex;
@@ -28,7 +28,7 @@ impl RoutePlan {
         let request_end = self.group_ends.min(self.deadline);
         let ends = own_end.min(request_end);
         self.ends_with_group = request_end <= own_end;
-        // The operator's limit for a request is a limit for its deployments too.
+        // The operator's limit for a request limits its deployments too.
         let ends_by_client = if request_end < own_end {
             self.controls.timeout_ms.is_some()
         } else {
@@ -47,7 +47,7 @@ impl RoutePlan {
         }
     }
 
-    /// What surrounds a failure of `plan`'s deployment.
+    /// What decides the consequence of a failure of `plan`'s deployment.
     #[must_use]
     pub fn failure_context(&self, snapshot: &Snapshot, plan: &AttemptPlan) -> FailureContext {
         let deployment = snapshot.deployment(plan.deployment);

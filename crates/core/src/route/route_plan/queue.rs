@@ -1,7 +1,8 @@
 //! Which groups come after one that failed.
 //!
-//! Called by [`RoutePlan::next`] when a group has nothing left. Always true: the kind of the last failure
-//! decides which list counts, a client's list replaces the config's, and no group is entered twice.
+//! Called by [`RoutePlan::next`] when a group has nothing left to try. Always true: the kind of the last
+//! failure decides which list counts; a client's list replaces the config's; no group is entered
+//! twice.
 
 use super::{RoutePlan, Step};
 use crate::cause::Cause;
@@ -39,7 +40,7 @@ impl Kind {
 }
 
 impl RoutePlan {
-    /// Moves on to the next group; false when there is none.
+    /// Moves on to the next group; false if there is none.
     pub(super) fn advance(&mut self, snapshot: &Snapshot, now: Millis) -> bool {
         let kind = self.kind_of_failure();
         if !self.net {
@@ -52,7 +53,7 @@ impl RoutePlan {
         if kind == Kind::Policy || self.passed.is_empty() {
             return false;
         }
-        // Nobody well is left: the groups that were passed over get one attempt each.
+        // No healthy member is left: each group that was passed over gets one attempt.
         let (target, overrides) = self.passed.remove(0);
         self.net = true;
         self.target = target;
@@ -88,7 +89,7 @@ impl RoutePlan {
         None
     }
 
-    /// Whether a request that a provider's policy refuses has somewhere to go.
+    /// Whether there is a fallback for a request that a provider's policy refuses.
     #[must_use]
     pub fn has_policy_fallback(&self, snapshot: &Snapshot) -> bool {
         let lists = &snapshot.router.content_policy_fallbacks;
@@ -125,7 +126,7 @@ impl RoutePlan {
     /// Puts the group's own fallbacks before those that were already waiting.
     fn expand(&mut self, snapshot: &Snapshot, kind: Kind) {
         if kind == Kind::Policy && !snapshot.router.policy_uses_general {
-            // What waits was meant for other failures.
+            // The groups that wait were meant for other failures.
             self.queue.clear();
         }
         for waiting in self.own_fallbacks(snapshot, kind).into_iter().rev() {
@@ -137,7 +138,7 @@ impl RoutePlan {
         self.controls.max_fallbacks.unwrap_or(snapshot.router.max_fallbacks)
     }
 
-    /// Whether a general fallback is left, which any ordinary failure may take.
+    /// Whether a general fallback is left, for any ordinary failure.
     pub(super) fn has_fallback_left(&self, snapshot: &Snapshot) -> bool {
         let leads_on = |name: &str| match resolve(snapshot, name) {
             Resolved::Target(target) => !self.visited.contains(&target),
@@ -182,7 +183,8 @@ impl RoutePlan {
         };
         let controls = &self.controls;
         let router = &snapshot.router;
-        // Who asks for one deployment does not ask for another one; a client's own list is another matter.
+        // A client that names one deployment does not want another one, unless it lists fallbacks
+        // itself.
         let is_pinned = self.target.pinned.is_some();
         let specific = match kind {
             Kind::General => None,
@@ -211,7 +213,8 @@ impl RoutePlan {
         }
     }
 
-    /// What a client's list says about the current group. A plain list is for the group asked for.
+    /// What a client's list says about the current group. A plain list is for the group that the
+    /// client named.
     fn named_by_client(&self, snapshot: &Snapshot, list: &[ClientFallback]) -> Vec<Waiting> {
         let name = self.target.name(snapshot);
         let is_first = self.visited.len() == 1;
@@ -235,8 +238,8 @@ impl RoutePlan {
         own.into_iter().flatten().chain(&router.default_fallbacks)
     }
 
-    /// The entry of `target` in one of the config's lists, also under its name with or without the
-    /// provider; `*` counts when there is none.
+    /// The entry of `target` in one of the config's lists, with or without the provider in its
+    /// name; `*` counts if there is none.
     fn listed<'s>(
         &self,
         snapshot: &'s Snapshot,
@@ -255,9 +258,8 @@ impl RoutePlan {
                 let provider =
                     &*snapshot.deployment(*group.members.first()?).endpoint.provider.name;
                 let is_ours = |key: &str| {
-                    let cooldown =
-                        key.strip_prefix(provider).and_then(|cooldown| cooldown.strip_prefix('/'));
-                    cooldown == Some(name)
+                    let tail = key.strip_prefix(provider).and_then(|tail| tail.strip_prefix('/'));
+                    tail == Some(name)
                 };
                 lists.iter().find(|(key, _)| is_ours(key)).map(|(_, names)| names)
             })

@@ -137,7 +137,7 @@ fn what_the_provider_says_is_believed() {
     cooldown(&snapshot, 1, Some(30_000));
     assert_eq!(pick(&snapshot, &[], 1, 0), None);
     let all = reasons(&snapshot, 1);
-    assert!(all.iter().all(|why| matches!(why, Exclusion::CoolingDown(r) if r.provider_issued)));
+    assert!(all.iter().all(|why| matches!(why, Exclusion::Cooling(r) if r.provider_issued)));
     assert!(matches!(pick(&snapshot, &[], 30_000, 0), Some((DeploymentIndex(1), true))));
 }
 
@@ -153,11 +153,15 @@ fn a_member_in_cooldown_without_capacity_is_refused_for_its_capacity() {
         cooldown(&snapshot, index, None);
         assert!(snapshot.deployments[index as usize].state.enter(now, &claim));
     }
-    assert_eq!(pick(&snapshot, &[], now.0, 0), None, "the net has nobody with room");
+    assert_eq!(
+        pick(&snapshot, &[], now.0, 0),
+        None,
+        "the safety net has no member with a free place"
+    );
     assert_eq!(
         reasons(&snapshot, now.0),
         [Exclusion::Busy { limit: 1 }; 2],
-        "not: because it rests"
+        "not: because of its cooldown"
     );
     snapshot.deployments[1].state.leave();
     assert_eq!(pick(&snapshot, &[], now.0, 0).map(|one| one.0), Some(DeploymentIndex(1)));

@@ -1,18 +1,18 @@
-//! `cost-based-routing`: the cheapest, by the price of a prompt token and an answer token together.
+//! `cost-based-routing`: the cheapest, by the prices of a prompt token and an answer token
+//! together.
 //!
-//! The price is the config's, else the price list's. One whose price nobody knows counts as dearer than any
-//! other. `rpm` and `tpm` are limits that the filters keep before this is asked; weights are nothing here.
+//! The price is the config's, else the price list's. An unknown price counts as higher than any
+//! other. `rpm` and `tpm` are limits that the filters apply first; weights have no effect.
 
 use super::{Pool, Row};
 use crate::deployment::DeploymentIndex;
 
-/// What a token counts as whose price is not known, USD. Source: the reference.
+/// What a token counts as if its price is unknown, USD. The value is LiteLLM's.
 const UNKNOWN_USD: f64 = 5.0;
 
 pub(super) const ROW: Row = Row {
     name: "cost-based-routing",
-    doc: "The cheapest by the price of a prompt token and an answer token together; among equals at random, \
-          and an unknown price last. `rpm` and `tpm` are limits.",
+    doc: "The cheapest by the price of a prompt token and an answer token together; ties are broken at random, and an unknown price comes last. `rpm` and `tpm` are limits.",
     limits_rates: true,
     choose: |pool, chance| pool.least_in_turn(|index| score(pool, index), chance),
     score,

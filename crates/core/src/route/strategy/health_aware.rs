@@ -1,22 +1,20 @@
-//! `health-aware`: of two at random the better one; for groups of 1 to 10,000.
+//! `health-aware`: the better of two random members; for groups of 1 to 10,000.
 //!
-//! Better is less of: expected time x (attempts under way + 1) / share. Two looks are enough to keep
-//! away from the slow and the crowded, and too few to send everybody to the same one. Source: the
-//! contract, section 8.
+//! Better means less of: expected time x (attempts in flight + 1) / share. Comparing two is enough
+//! to avoid slow and crowded members, and does not send all requests to the same one.
 
 use super::{Pool, Row, mix, position};
 use crate::deployment::DeploymentIndex;
 
 pub(super) const ROW: Row = Row {
     name: "health-aware",
-    doc: "Of two at random the better one: expected time x (attempts under way + 1) / weight, with a \
-          slow start after a rest.",
+    doc: "The better of two random members: expected time x (attempts in flight + 1) / weight, with a slow start after a cooldown.",
     limits_rates: false,
     choose,
     score: |pool, index| score(pool, index, 1.0),
 };
 
-/// Looks at random before the members are gone through in order.
+/// Random picks before the members are gone through in order.
 const LOOKS: u64 = 6;
 
 fn score(pool: &Pool<'_>, index: DeploymentIndex, if_unknown: f64) -> f64 {
@@ -28,14 +26,14 @@ fn score(pool: &Pool<'_>, index: DeploymentIndex, if_unknown: f64) -> f64 {
 fn choose(pool: &Pool<'_>, chance: u64) -> Option<DeploymentIndex> {
     let first = draw(pool, chance, 0, None)?;
     let Some(second) = draw(pool, chance, LOOKS + 1, Some(first)) else { return Some(first) };
-    // One that was not measured yet is taken to be as fast as the other.
+    // A member without a measurement is assumed to be as fast as the other.
     let known = |index| pool.expected(index).0;
     let if_unknown = known(first).or(known(second)).unwrap_or(1.0);
     let better = score(pool, second, if_unknown) < score(pool, first, if_unknown);
     Some(if better { second } else { first })
 }
 
-/// One candidate at random that is not `but`.
+/// One random candidate that is not `but`.
 fn draw(
     pool: &Pool<'_>,
     chance: u64,

@@ -1,8 +1,8 @@
 //! `latency-based-routing`: the fastest, and those that are nearly as fast.
 //!
 //! Speed is the time to the first content of a stream, else the time per token; never the length of
-//! an answer. A failure counts as a timeout that fades, so that who fails fast attracts nothing. One
-//! that was not measured yet is tried first, by one request at a time.
+//! an answer. A failure counts as a timeout that fades, so that a member that fails fast attracts
+//! nothing. A member without a measurement is tried first, by one request at a time.
 
 use super::{Pool, Row, least, mix};
 use crate::deployment::DeploymentIndex;
@@ -19,7 +19,7 @@ pub(super) const ROW: Row = Row {
 /// Milliseconds; an unknown time is 0.
 fn score(pool: &Pool<'_>, index: DeploymentIndex) -> f64 {
     let (expected, penalty) = pool.expected(index);
-    // The ramp keeps the crowd away from who has just come back.
+    // The ramp keeps most requests away from a member that has just returned.
     (expected.unwrap_or(0.0) + penalty) / pool.deployment(index).state.ramp(pool.now)
 }
 
@@ -43,7 +43,7 @@ fn choose(pool: &Pool<'_>, chance: u64) -> Option<DeploymentIndex> {
         return unknown;
     }
     let Some(best) = best else {
-        // Nobody was measured yet, and all are at it.
+        // No member is measured yet, and all have a request in flight.
         return least(pool.candidates(), |index| pool.load(index), chance);
     };
     let limit = best * (1.0 + pool.args.buffer);

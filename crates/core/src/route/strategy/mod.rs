@@ -1,7 +1,7 @@
-//! Strategies: which of the deployments that may be chosen is chosen.
+//! Strategies: which of the members that may be picked is picked.
 //!
-//! Called by [`super::select`] for each attempt. Always true: a strategy sees only deployments that are
-//! well and fit the request; one strategy is one file and one row of [`ROWS`].
+//! Called by [`super::select`] for each attempt. Always true: a strategy sees only members that are
+//! healthy and suit the request; one strategy is one file and one row of [`ROWS`].
 
 mod cost_based;
 mod health_aware;
@@ -36,7 +36,7 @@ pub struct Row {
     pub name: &'static str,
     /// What it does, in one sentence.
     pub doc: &'static str,
-    /// Whether `rpm` and `tpm` are limits under it without being asked for, and no shares.
+    /// Whether `rpm` and `tpm` are always limits under it, and not shares.
     limits_rates: bool,
     choose: fn(&Pool<'_>, chance: u64) -> Option<DeploymentIndex>,
     /// What it compares; less is better. For explanations.
@@ -56,7 +56,7 @@ pub struct Strategy {
 pub struct StrategyArgs {
     /// How long a measurement counts, milliseconds. 1 h.
     pub ttl_ms: u64,
-    /// How much slower than the fastest one may be and still be chosen: 0.1 is ten percent. 0.
+    /// How much slower than the fastest a member may be and still be picked: 0.1 is ten percent. 0.
     pub buffer: f64,
 }
 
@@ -80,7 +80,7 @@ impl Strategy {
         self.row.name
     }
 
-    /// Whether `rpm` and `tpm` are limits under it without being asked for, and no shares of the traffic.
+    /// Whether `rpm` and `tpm` are always limits under it, and not shares of the traffic.
     #[must_use]
     pub fn limits_rates(&self) -> bool {
         self.row.limits_rates
@@ -113,18 +113,18 @@ impl fmt::Debug for Strategy {
     }
 }
 
-/// What a strategy chooses from.
+/// What a strategy picks from.
 pub(super) struct Pool<'p> {
     pub(super) snapshot: &'p Snapshot,
-    /// The group's members; only those that `admits` lets through may be chosen.
+    /// The group's members; only those that `admits` accepts may be picked.
     pub(super) members: &'p [DeploymentIndex],
     pub(super) admits: &'p dyn Fn(DeploymentIndex) -> bool,
     pub(super) args: &'p StrategyArgs,
     pub(super) now: Millis,
-    /// Whether the answer is to be a stream.
+    /// Whether the answer is a stream.
     pub(super) stream: bool,
-    /// Those that may be chosen, once somebody has asked for all of them: most strategies look at them
-    /// more than once, and the filters are dearer than all else.
+    /// Those that may be picked, computed once on demand: most strategies need them more than once,
+    /// and the filters cost more than everything else.
     pub(super) admitted: OnceCell<Vec<DeploymentIndex>>,
 }
 
@@ -138,25 +138,26 @@ impl Pool<'_> {
         self.admitted.get_or_init(all).iter().copied()
     }
 
-    /// The share of the traffic that is due: the weight, and less of it after a rest.
+    /// The share of the traffic: the weight, and less of it after a cooldown.
     fn share(&self, index: DeploymentIndex) -> f64 {
         let deployment = self.deployment(index);
         deployment.routing.weight * deployment.state.ramp(self.now)
     }
 
-    /// Attempts that would be under way with this one.
+    /// Attempts in flight, this one included.
     fn load(&self, index: DeploymentIndex) -> f64 {
         f64::from(self.deployment(index).state.in_flight()) + 1.0
     }
 
-    /// Whether one that has come back from a rest may be looked at: as often as its ramp says.
+    /// Whether a member that has just returned is considered: as often as its ramp says.
     fn has_turn(&self, index: DeploymentIndex, chance: u64) -> bool {
         let ramp = self.deployment(index).state.ramp(self.now);
-        // The number is as good as any that belongs to this deployment and this choice alone.
+        // Any number will do that depends on this deployment and this pick alone.
         ramp >= 1.0 || fraction(mix(chance, (1 << 32) + u64::from(index.0))) < ramp
     }
 
-    /// The least by `score` among those that have their turn, else among all; among equals by chance.
+    /// The least by `score` among those that are considered, else among all; ties are broken by
+    /// chance.
     fn least_in_turn(
         &self,
         score: impl Fn(DeploymentIndex) -> f64,
@@ -166,7 +167,7 @@ impl Pool<'_> {
         least(in_turn, &score, chance).or_else(|| least(self.candidates(), &score, chance))
     }
 
-    /// The expected time and what the last failure still counts as, milliseconds.
+    /// The expected time plus what the last failure still counts as, milliseconds.
     fn expected(&self, index: DeploymentIndex) -> (Option<f64>, f64) {
         let state = &self.deployment(index).state;
         let expected = state.expected_ms(self.now, self.stream, self.args.ttl_ms);
@@ -174,7 +175,7 @@ impl Pool<'_> {
     }
 }
 
-/// The `n`th number that follows from `chance`, as random as it.
+/// The `n`th number derived from `chance`, as random as it.
 fn mix(chance: u64, n: u64) -> u64 {
     let mut z = chance.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15));
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -188,12 +189,12 @@ fn fraction(chance: u64) -> f64 {
     (chance >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// `chance` as a position among `count` things, which are at least one.
+/// `chance` as a position among `count` things, at least one.
 fn position(chance: u64, count: usize) -> usize {
     usize::try_from(chance % count.max(1) as u64).unwrap_or(0)
 }
 
-/// The least by `score`; among equals by chance.
+/// The least by `score`; ties are broken by chance.
 fn least(
     candidates: impl Iterator<Item = DeploymentIndex>,
     score: impl Fn(DeploymentIndex) -> f64,

@@ -1,6 +1,6 @@
 //! `provider-budget-routing`: at random by weight, among those whose budgets are not spent.
 //!
-//! Budgets are a filter, under every strategy; this one says in the config that they are what matters.
+//! Budgets are a filter under every strategy; this name only says in the config that they matter.
 
 use super::{Pool, Row, simple_shuffle};
 

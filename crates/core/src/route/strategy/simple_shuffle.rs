@@ -14,7 +14,7 @@ pub(super) const ROW: Row = Row {
 pub(super) fn choose(pool: &Pool<'_>, chance: u64) -> Option<DeploymentIndex> {
     let total: f64 = pool.candidates().map(|index| pool.share(index)).sum();
     if total <= 0.0 {
-        // All weights are 0: everybody is equal.
+        // All weights are 0: all members are equal.
         let count = pool.candidates().count();
         return pool.candidates().nth(position(mix(chance, 1), count));
     }

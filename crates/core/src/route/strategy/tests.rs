@@ -66,7 +66,7 @@ fn busy(snapshot: &Snapshot, index: usize, count: u32) {
     }
 }
 
-/// Three times the deviation that 10,000 draws have at most.
+/// Three times the greatest deviation of 10,000 draws.
 fn near(hits: u32, expected: u32) -> bool {
     hits.abs_diff(expected) <= 150
 }
@@ -134,7 +134,7 @@ fn health_aware_weighs_speed_load_and_weight() {
     assert_eq!(hits(&snapshot, "health-aware", 1)[0], 10_000);
 }
 
-/// So many requests begin, of one token each.
+/// Begins this many requests of one token each.
 fn used(snapshot: &Snapshot, index: usize, count: u32, now: u64) {
     let claim = Claim { tpm: Some(u64::MAX), tokens: 1, counts: true, ..Claim::default() };
     for _ in 0..count {
@@ -144,7 +144,7 @@ fn used(snapshot: &Snapshot, index: usize, count: u32, now: u64) {
     }
 }
 
-/// The same group in which the members have these prices of a prompt token and of an answer token.
+/// The same group with these prices of a prompt token and of an answer token.
 fn priced(prices: &[(Option<f64>, Option<f64>)]) -> Snapshot {
     let mut snapshot = snapshot_of(&vec![1.0; prices.len()]);
     for (deployment, (input, output)) in snapshot.deployments.iter_mut().zip(prices) {

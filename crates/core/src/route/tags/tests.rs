@@ -75,7 +75,7 @@ fn an_agent_matches_where_tags_do_not_forbid_it() {
     assert_eq!(served(&agent("", "claude-code/1.2"), &all, true), [0]);
     assert_eq!(served(&agent("", "curl/8"), &all, true), [1]);
     assert_eq!(served(&agent("", ""), &all, true), [1]);
-    // One that is for an agent is not for others, even where nobody is for them.
+    // A deployment for one agent does not serve others, even if no deployment does.
     assert_eq!(served(&agent("", "curl/8"), &all[..1], true), [] as [usize; 0]);
     assert_eq!(served(&agent("", ""), &all[..1], true), [0]);
     assert_eq!(served(&agent("&default", "claude-code/1.2"), &all, true), [1]);
@@ -87,7 +87,7 @@ fn an_agent_matches_where_tags_do_not_forbid_it() {
 #[test]
 fn conditions_are_dropped_only_where_the_group_allows_it() {
     let all = ["eu open", "default", "us"];
-    assert_eq!(served(&wish("&eu &us"), &all, true), [1], "both are known, nobody is both");
+    assert_eq!(served(&wish("&eu &us"), &all, true), [1], "both are known, no deployment has both");
     assert_eq!(served(&wish("!default &us &eu"), &["eu open", "us"], true), [0, 1]);
     assert_eq!(served(&wish("!default"), &["default open", "default"], true), [0, 1]);
     // An invented tag must not open what the known one would have decided.

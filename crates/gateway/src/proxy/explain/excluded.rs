@@ -34,7 +34,7 @@ pub(crate) fn line(
     let reason = temporary(snapshot, deployment, &one.why, now);
     let Reason { state, cause, hint, wait_ms } =
         reason.unwrap_or_else(|| permanent(deployment, &one.why));
-    let cools_down = matches!(one.why, Exclusion::CoolingDown(_) | Exclusion::HalfOpenUnderWay(_));
+    let cools_down = matches!(one.why, Exclusion::Cooling(_) | Exclusion::HalfOpenUnderWay(_));
     let since = deployment.cooling_since(now).filter(|_| cools_down);
     DeploymentLine {
         id: deployment.id.to_string(),
@@ -86,7 +86,7 @@ fn temporary(
             let hint = "its health probes fail; see GET /health".to_owned();
             Reason { state: "unhealthy", cause: *cause, hint, wait_ms: None }
         }
-        Exclusion::CoolingDown(cooldown) => cooling_down("cooldown", deployment, cooldown, now),
+        Exclusion::Cooling(cooldown) => cooling_down("cooldown", deployment, cooldown, now),
         Exclusion::HalfOpenUnderWay(cooldown) => cooling_down("trial", deployment, cooldown, now),
         Exclusion::Misconfigured
         | Exclusion::Paused
@@ -162,7 +162,7 @@ fn permanent(deployment: &Deployment, why: &Exclusion) -> Reason {
         | Exclusion::Budget { .. }
         | Exclusion::Rate(_)
         | Exclusion::Unhealthy(_)
-        | Exclusion::CoolingDown(_)
+        | Exclusion::Cooling(_)
         | Exclusion::HalfOpenUnderWay(_) => reason("at_limit", Cause::Gateway, String::new()),
     }
 }

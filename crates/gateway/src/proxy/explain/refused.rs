@@ -49,7 +49,7 @@ fn kind(why: &Exclusion) -> Kind {
         Exclusion::Budget { .. } => Kind::Budget,
         Exclusion::Capability(_) | Exclusion::Operation(_) => Kind::Capability,
         Exclusion::Busy { .. } | Exclusion::Rate(_) => Kind::Limit,
-        Exclusion::CoolingDown(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
+        Exclusion::Cooling(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
             match cooldown.cause {
                 Cause::RateLimited | Cause::Quota => Kind::Limit,
                 cause => Kind::Failing(cause),

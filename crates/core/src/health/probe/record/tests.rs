@@ -158,7 +158,7 @@ fn of_a_million_results_the_last_changes_are_remembered_and_the_verdict_reads_no
     }
     assert_eq!(checks.log.all().len(), KEPT);
     assert_eq!((checks.count(), checks.log.count()), (1_000_000, 333_334));
-    // Selection does not even wait for whoever writes.
+    // Selection does not wait for a writer.
     let _writing = checks.inner.lock();
     assert_eq!(checks.unhealthy(Millis(1_000_000), STALE), None);
 }

@@ -355,5 +355,5 @@ fn a_plan_that_counts_wrong_breaks_an_invariant() {
     assert_eq!(plan.schedule.check_invariants(), Ok(()));
     plan.schedule.under_way -= 1;
     let broken = plan.schedule.check_invariants().unwrap_err();
-    assert!(broken.contains("each probe under way is at an upstream"), "{broken}");
+    assert!(broken.contains("each probe in flight is at an upstream"), "{broken}");
 }

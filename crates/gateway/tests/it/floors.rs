@@ -31,7 +31,7 @@ const HOUSES: [House; 3] = [
             &["azure", "health", "provider", "record", "settings"],
             &["budget", "deployment", "group"],
             &["snapshot"],
-            &["health/check/pick", "health/check/schedule", "route/*"],
+            &["health/probe/pick", "health/probe/schedule", "route/*"],
             &["config"],
         ],
         circle_max: 2,

@@ -412,7 +412,7 @@ fn patterns(field: &Field<'_>, problems: &mut Problems) -> Vec<regex_lite::Regex
             Ok(pattern) => patterns.push(pattern),
             Err(error) => {
                 let problem = format!("is not a regular expression: {error}");
-                let hint = "look-around and back-references are not supported";
+                let hint = "write it without look-around and back-references";
                 problems.error(field.node.at, &field.path.item(i), Wrong::new(problem, hint));
             }
         }

@@ -116,10 +116,10 @@ rows! {
     "3" a_directory_is_not_a_config "a directory":
         Given::Made(|path| fs::create_dir(path).unwrap()) => Refused(&["config is a directory: c.yaml. name the file in it"]);
     "3" a_fifo_is_not_waited_for "a FIFO":
-        Given::Made(fifo) => Refused(&["config can not be read: c.yaml: it is a FIFO, not a regular file"]);
+        Given::Made(fifo) => Refused(&["config cannot be read: c.yaml: it is a FIFO, not a regular file"]);
     "3" a_device_is_not_read "a device without an end":
         Given::Made(|path| std::os::unix::fs::symlink("/dev/zero", path).unwrap())
-        => Refused(&["config can not be read: c.yaml: it is a device, not a regular file"]);
+        => Refused(&["config cannot be read: c.yaml: it is a device, not a regular file"]);
     "4" an_empty_file_shows_how_to_begin "an empty file":
         text("") => Refused(&["no models configured. write for example:\nmodel_list:"]);
     "5" the_place_of_bytes_that_are_not_utf_8_is_named "bytes that are not UTF-8":
@@ -190,28 +190,28 @@ rows! {
         => Warned(&["model_info.mode: unknown mode `embeding`. did you mean `embedding`?"]);
     "10" shared_probes_are_reported_as_not_served_yet "shared state of health checks, which is not served":
         section("general_settings: {use_shared_health_check: true}")
-        => Warned(&["general_settings.use_shared_health_check: known, but not served yet: ignored. Shared state: this process checks alone."]);
+        => Warned(&["general_settings.use_shared_health_check: known, but not served yet: ignored. Shared state: each process probes alone."]);
     "10" a_history_of_probes_is_reported_as_not_served_yet "how long a history of health checks is kept, which is not served":
         section("general_settings: {maximum_health_check_retention_period: 30d}")
-        => Warned(&["general_settings.maximum_health_check_retention_period: known, but not served yet: ignored. The history of checks."]);
+        => Warned(&["general_settings.maximum_health_check_retention_period: known, but not served yet: ignored. The history of probes."]);
     "11" a_pattern_as_the_model_for_probes_has_no_effect "a pattern as the model that checks ask":
         text("model_list:\n- {model_name: 'openai/*', litellm_params: {model: 'openai/*', api_key: k}, model_info: {health_check_model: 'openai/*'}}\n")
-        => Warned(&["model_info.health_check_model: is a pattern, and a check asks one model: it has no effect. name one model, such as `gpt-4o-mini`"]);
+        => Warned(&["model_info.health_check_model: is a pattern, and a probe calls one model: it has no effect. name one model, such as `gpt-4o-mini`"]);
     "11" a_model_for_probes_needs_no_provider "a model that checks ask without a provider":
         text("model_list:\n- {model_name: 'openai/*', litellm_params: {model: 'openai/*', api_key: k}, model_info: {health_check_model: gpt-4o-mini}}\n")
         => Accepted;
     "10" a_key_of_general_settings_among_the_library_s_names_the_right_one "routing by health checks among the settings of the library":
         section("litellm_settings: {enable_health_check_routing: true}")
-        => Warned(&["litellm_settings.enable_health_check_routing: has no effect in this section. Belongs into `general_settings`."]);
+        => Warned(&["litellm_settings.enable_health_check_routing: has no effect in this section. Belongs in `general_settings`."]);
     "10" a_key_in_the_wrong_section_names_the_right_one "a period of health checks among the router's settings":
         section("router_settings: {health_check_interval: 60}")
-        => Refused(&["router_settings.health_check_interval: has no effect in this section. Belongs into `general_settings`."]);
+        => Refused(&["router_settings.health_check_interval: has no effect in this section. Belongs in `general_settings`."]);
     "10" a_key_of_model_info_among_the_parameters_is_named "a health check's timeout in `litellm_params`":
         param("health_check_timeout: 5")
-        => Warned(&["litellm_params.health_check_timeout: has no effect in this section. Belongs into `model_info` of the deployment."]);
+        => Warned(&["litellm_params.health_check_timeout: has no effect in this section. Belongs in `model_info` of the deployment."]);
     "10" routing_by_probes_without_probes_is_reported_as_without_effect "routing by health checks without health checks":
         section("general_settings: {enable_health_check_routing: true}")
-        => Warned(&["general_settings.enable_health_check_routing: has no effect without background checks. set `background_health_checks: true`"]);
+        => Warned(&["general_settings.enable_health_check_routing: has no effect without background probes. set `background_health_checks: true`"]);
     "13" a_timeout_of_zero_names_the_range "a timeout of 0":
         param("timeout: 0") => Refused(&["expected a time from 0.001 to 86400 seconds, got `0`"]);
     "13" a_weight_that_is_not_a_number_names_the_range "a weight that is NaN":
@@ -261,13 +261,13 @@ rows! {
     "20" the_same_entry_twice_is_one_with_the_weights_added "the same entry twice":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n\
               - {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n")
-        => Warned(&["c.yaml:3:3: model_list[1]: the same entry stands on line 2", "1 deployments"]);
+        => Warned(&["c.yaml:3:3: model_list[1]: the same entry is on line 2", "1 deployments"]);
     "21" an_address_without_a_scheme_is_refused "`api_base` without a scheme":
         base("x.example.com") => Refused(&["api_base has no scheme. write it as `https://api.example.com/v1`"]);
     "21" an_address_with_another_scheme_is_refused "`api_base: ftp://…`":
         base("ftp://x") => Refused(&["api_base has a scheme other than http and https"]);
     "21" an_address_with_a_password_is_refused "`api_base` with user and password":
-        base("https://user:pass@x/v1") => Refused(&["api_base contains a user name or password. remove what stands before `@` and set `api_key`"]);
+        base("https://user:pass@x/v1") => Refused(&["api_base contains a user name or password. remove the part before `@` and set `api_key`"]);
     "21" an_address_with_a_space_is_refused "`api_base` with a space":
         base("https://x /v1") => Refused(&["api_base contains whitespace or control characters"]);
     "21" an_address_with_v1_twice_is_refused "`api_base: …/v1/v1`":

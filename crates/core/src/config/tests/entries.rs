@@ -291,7 +291,7 @@ fn the_same_entry_twice_is_one_with_the_weights_added() {
     let line = "- {model_name: m, litellm_params: {model: openai/x, api_key: k, weight: 2}}\n";
     let other = "- {model_name: m, litellm_params: {model: openai/y, api_key: k, weight: 1}}\n";
     let (snapshot, warnings) = Fake::new(&format!("model_list:\n{line}{other}{line}")).warned();
-    one(&warnings, "c.yaml:4:3: model_list[2]: the same entry stands on line 2");
+    one(&warnings, "c.yaml:4:3: model_list[2]: the same entry is on line 2");
     assert_eq!(snapshot.deployments.len(), 2);
     assert_eq!(snapshot.deployments[0].routing.weight, 4.0);
     assert_eq!(snapshot.groups[0].members.len(), 2);

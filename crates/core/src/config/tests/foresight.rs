@@ -65,8 +65,8 @@ fn a_fallback_that_can_do_less_is_named() {
     let (_, warnings) = config(&entries, to_small).warned();
     let length = one(&warnings, "`small` takes prompts of 8192 tokens, `big` of 128000");
     assert!(length.contains("fallbacks[0].big[0]"), "{length}");
-    one(&warnings, "`small` is not known to call tools, which `big` does");
-    one(&warnings, "`small` is not known to see images, which `big` does");
+    one(&warnings, "`small` is not known to call tools, and `big` is");
+    one(&warnings, "`small` is not known to see images, and `big` is");
     assert_eq!(warnings.len(), 3, "an unknown model is trusted: {warnings:#?}");
     config(&entries, "router_settings: {fallbacks: [{small: [big]}]}\n").clean();
 }

@@ -157,7 +157,7 @@ model_list:
         assert!(snapshot.deployments.iter().all(|one| one.routing.weight == 1.0), "{name}");
     }
     let (snapshot, warnings) = Fake::new(&settings("simple-shuffle")).warned();
-    one(&warnings, "stands by: it has no `rpm`");
+    one(&warnings, "is a standby: it has no `rpm`");
     assert!(!snapshot.router.enforce_rates && snapshot.deployments[1].routing.weight == 0.0);
 }
 

@@ -93,7 +93,7 @@ fn contradictions_and_mistakes_are_named() {
         one(&texts(&with(&yaml).load()), expected);
     }
     let bad = Fake::new(&entry("tag_regex: ['(?=x)']")).refused();
-    one(&bad, "is no regular expression");
+    one(&bad, "is not a regular expression");
 }
 
 #[test]

@@ -160,7 +160,7 @@ fn keys_out_of_range_or_of_the_wrong_type_are_refused() {
             "litellm_settings.fallbacks: expected a list, got text",
         ),
         ("router_settings: {model_group_alias: [a]}", "expected a mapping, got a list"),
-        ("router_settings: {health_check_interval: 5}", "Belongs into `general_settings`"),
+        ("router_settings: {health_check_interval: 5}", "Belongs in `general_settings`"),
         (
             "general_settings: {allowed_ips: [10.0.0.1]}",
             "every address would be served. remove `allowed_ips`",

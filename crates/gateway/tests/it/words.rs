@@ -34,7 +34,6 @@ const OPEN: &[&str] = &[
     "crates/gateway/tests/it/cooldown.rs",
     "crates/gateway/tests/it/health_loop.rs",
     "crates/gateway/tests/it/hostile_config.rs",
-    "docs/config.md",
     "docs/dev/bad-input.md",
 ];
 

@@ -65,7 +65,7 @@ fn breaker(deployment: &str, event: &HealthEvent<UnixMs>) {
     if let Some(until) = event.until {
         let (cause, provider_issued) = (event.cause, event.provider_issued);
         let rest_ms = until.0.saturating_sub(event.at.0);
-        tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment rests");
+        tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment is in cooldown");
     } else if event.is_recovery() {
         tracing::info!(deployment, "deployment is back");
     }

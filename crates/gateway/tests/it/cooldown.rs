@@ -25,7 +25,7 @@ fn a_failing_deployment_cools_down_gets_one_half_open_request_and_comes_back() {
     if begin.ms() < 250 {
         assert_eq!(bad.requests().len(), 3, "it is in cooldown");
     }
-    hale.wait_for_line("deployment rests");
+    hale.wait_for_line("deployment is in cooldown");
     // The half-open request fails: the cooldown doubles.
     within(Duration::from_secs(5), "a half-open request", || {
         assert_eq!(chat(&hale, "m").status, 200);

@@ -175,7 +175,7 @@ fn every_change_is_an_event_on_the_page_once_in_the_log_and_counted() {
     let at_reset = ["cooldown ready - operator", "healthy unchecked - operator"];
     assert!(at_reset.iter().all(|one| seen.iter().any(|it| it == one)), "{seen:?}");
     let log = hale.stderr();
-    for (line, times) in [("deployment is unhealthy", 1), ("deployment rests", 1)] {
+    for (line, times) in [("deployment is unhealthy", 1), ("deployment is in cooldown", 1)] {
         assert_eq!(log.matches(line).count(), times, "{line}: {log}");
     }
 }

@@ -205,9 +205,10 @@ impl Bus {
     }
 
     fn publish(&self, what: What) {
-        let unix_ms = clock::unix_ms();
         let evicted = {
             let mut ring = self.ring.lock();
+            // Read under the lock, so that later events have later times.
+            let unix_ms = clock::unix_ms();
             let evicted = (ring.events.len() >= self.kept).then(|| ring.events.pop_front());
             if let Some(Some(oldest)) = &evicted {
                 let unread = |place: &&Arc<AtomicU64>| place.load(Ordering::Relaxed) <= oldest.seq;

@@ -18,5 +18,5 @@ pub use self::bytes::framing::sse as events;
 pub use self::bytes::{edit, form, id, object, payload, peek, scan, websocket};
 pub use self::conversion::{answer, prepare, stream, tap, token_count};
 pub use self::formats::{
-    controls, errors, files, hints, mock, modes, neutral, order, probe, realtime,
+    controls, errors, files, mock, modes, neutral, order, probe, realtime, retry_after,
 };

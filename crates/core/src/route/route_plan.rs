@@ -57,7 +57,7 @@ pub struct AttemptPlan {
 pub enum Next {
     /// Make this attempt.
     Attempt(AttemptPlan),
-    /// Wait this many milliseconds, then ask again.
+    /// Wait this many milliseconds, then call [`RoutePlan::next`] again.
     Pause(u64),
     /// Nothing is left to try.
     GiveUp(GiveUp),
@@ -321,7 +321,7 @@ impl RoutePlan {
 
     /// What to do at `now`. `chance` is a uniformly random number.
     ///
-    /// If it is asked again after [`Next::Attempt`] without a failure in between, it picks again:
+    /// If it is called again after [`Next::Attempt`] without a failure in between, it picks again:
     /// another request took the place.
     pub fn next(&mut self, snapshot: &Snapshot, now: Millis, chance: u64) -> Next {
         loop {

@@ -46,7 +46,7 @@ fn line(budget: &Budget, now: Millis) -> BudgetLine<'_> {
     }
 }
 
-/// One provider's budget as clients of the reference know it.
+/// One provider's budget, in the shape of LiteLLM's page.
 #[derive(Serialize)]
 struct OfProvider<'s> {
     budget_limit: f64,

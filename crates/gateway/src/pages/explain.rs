@@ -40,7 +40,7 @@ async fn run(
     let source = controls::Source { arrival, format, peek: &peek, headers: &head.headers };
     let mut controls = controls::all_controls(source)?;
     controls.stream = stream;
-    // With messages it is the body of a chat; of what others are, their fields do not say.
+    // A body with messages is a chat request; the fields of other bodies do not show their operation.
     controls.operation = peek.is_given("messages").then_some(Operation::Chat);
     let snapshot = &arrival.serving.snapshot;
     preview(snapshot, &model, controls)

@@ -139,7 +139,7 @@ static FAMILIES: &[Family] = &[
     },
     Family {
         name: "hale_deployment_cooldowns",
-        help: "Times a deployment began to rest.",
+        help: "Cooldowns of a deployment that have begun.",
         read: Read::Deployment(MetricType::Counter, |d| d.state.opens()),
     },
     Family {
@@ -162,7 +162,7 @@ static FAMILIES: &[Family] = &[
     },
     Family {
         name: "litellm_deployment_cooled_down",
-        help: "Times a deployment began to rest.",
+        help: "Cooldowns of a deployment that have begun.",
         read: Read::Deployment(MetricType::Counter, |d| d.state.opens()),
     },
     Family {
@@ -232,32 +232,32 @@ static FAMILIES: &[Family] = &[
     },
     Family {
         name: "hale_probes",
-        help: "Health checks that were sent.",
+        help: "Health probes that were sent.",
         read: Read::Process(MetricType::Counter, |p| load(&p.health.probes)),
     },
     Family {
         name: "hale_probes_failed",
-        help: "Health checks that found something wrong.",
+        help: "Health probes that failed.",
         read: Read::Process(MetricType::Counter, |p| load(&p.health.failed)),
     },
     Family {
         name: "hale_probes_in_flight",
-        help: "Health checks under way.",
+        help: "Health probes in flight.",
         read: Read::Process(MetricType::Gauge, |p| load(&p.health.in_flight)),
     },
     Family {
         name: "hale_probe_cost_usd",
-        help: "Cost of health checks in USD, estimated where the provider does not say.",
+        help: "Cost of health probes in USD, estimated if the provider does not report it.",
         read: Read::ProcessUsd(|p| load(&p.health.nano_usd)),
     },
     Family {
         name: "hale_health_loop_age_seconds",
-        help: "Time since the loop of health checks moved.",
+        help: "Seconds since the health thread last made progress.",
         read: Read::Process(MetricType::Gauge, |p| p.health.age_ms() / 1000),
     },
     Family {
         name: "hale_health_filter_bypassed",
-        help: "Attempts that were made although health checks spoke against everybody.",
+        help: "Attempts that were made although the probes of every deployment had failed.",
         read: Read::Process(MetricType::Counter, |p| load(&p.health.bypasses)),
     },
     Family {
@@ -312,7 +312,7 @@ fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
     page
 }
 
-/// All groups but the unlisted ones that nobody has asked for.
+/// All groups, except unlisted ones that no request has used.
 fn shown_groups(process: &Process, serving: &Serving) -> Vec<(Box<str>, Arc<GroupMetrics>)> {
     let by_model = &serving.snapshot.by_model;
     let mut groups = process.metrics.groups();

@@ -1,4 +1,4 @@
-//! Which models there are, in OpenAI's shape and in the reference's.
+//! Which models there are, in OpenAI's shape and in LiteLLM's.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::clock;
 use crate::http::refusal;
 use crate::http::reply::{self, Reply};
 
-/// The creation time that the reference gives every model, seconds since 1970.
+/// The creation time that LiteLLM gives every model, seconds since 1970.
 const CREATED: u64 = 1_677_610_602;
 
 #[derive(Serialize)]
@@ -36,8 +36,8 @@ struct Model<'m> {
 
 /// `GET /v1/models`.
 ///
-/// Groups in which nobody is well are left out where the config or `healthy_only` says so; patterns never,
-/// nor what nothing is known about. `access_groups` adds the names of access groups.
+/// Groups without a healthy member are left out if the config or `healthy_only` says so; patterns never are,
+/// nor are groups about which nothing is known. `access_groups` adds the names of access groups.
 pub(crate) fn list(request: &PageRequest<'_>) -> Response<Reply> {
     #[derive(Serialize)]
     struct List<'m> {

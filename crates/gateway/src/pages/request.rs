@@ -1,4 +1,4 @@
-//! What a page is asked with, and what a page is that waits.
+//! The request for a page, and the future that a waiting page returns.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! What the router knows and would do: its state, an explanation of one request, and the operator's hand
+//! What the router knows and would do: its state, an explanation of one request, and an operator's actions
 //! on a deployment. For the master key only.
 
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ struct Line<'s> {
     tokens_this_minute: u64,
     weight: f64,
     order: Option<u32>,
-    /// Its part of its full share, below 1 after a rest.
+    /// Its part of its full share, below 1 for a while after a cooldown.
     ramp: f64,
     expected_first_content_ms: Option<f32>,
     expected_answer_ms: Option<f32>,
@@ -178,7 +178,7 @@ fn change(event: &HealthEvent, now: Millis) -> Change {
     }
 }
 
-/// Whether checks keep traffic from it.
+/// Whether failed probes keep traffic from it.
 fn is_kept_away(snapshot: &Snapshot, deployment: &Deployment, now: Millis) -> bool {
     let checks = &snapshot.probing;
     checks.routes() && deployment.state.probes().unhealthy(now, checks.staleness_ms()).is_some()

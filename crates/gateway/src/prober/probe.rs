@@ -11,13 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::deployment::{Deployment, DeploymentIndex};
+use hale_core::health::Obstacle;
 use hale_core::health::probe::{
     Doubt, Finding, ProbeKind, ProbeResult, Refusal, judge, token_floor, unserved,
 };
-use hale_core::health::{Claim, HalfOpen};
 use hale_core::operation::Operation;
-use hale_core::route::AttemptPlan;
 use hale_core::time::Millis;
+use hale_core::usage::Usage;
 use hale_wire::stream::View;
 use http::HeaderMap;
 
@@ -25,7 +25,7 @@ use super::request::{ProbeRequest, Spending, build, cost};
 use crate::clock;
 use crate::proxy::attempt::{
     AnswerForm, Answered, Attempt, Audience, Call, Content, Destination, Expect, Failed,
-    OperationCall, PolicyStop, Scope, expect_list,
+    OperationCall, PolicyStop, Scope, SetBy, TimeLimit, expect_list,
 };
 use crate::proxy::attempt_guard::AttemptGuard;
 use crate::proxy::dialect::Dialect;
@@ -66,59 +66,64 @@ pub(super) async fn probe(
         request = build(serving, deployment, spending);
         outcome = prober.send(&request, ends).await;
     }
-    let mut checked = ProbeResult {
-        started,
-        ended: clock::now().millis(),
-        finding: Finding::Healthy,
-        cause: None,
-        status: None,
-        obstacle: None,
-        message: Box::default(),
-        model: request.model.clone(),
-        headers: Vec::new(),
-    };
-    match outcome {
+    let ended = clock::now().millis();
+    let verdict = match outcome {
         Ok(Some(answered)) => {
-            checked.headers = shown(&answered.headers);
+            let headers = shown(&answered.headers);
             let usage = match answered.content {
                 Content::Full(_, usage, _) => usage,
                 Content::Socket(socket) => {
-                    socket.goodbye(ends.since(checked.ended)).await;
+                    socket.goodbye(ends.since(ended)).await;
                     None
                 }
                 // The first bytes are proof enough.
                 Content::Stream(stream) => stream.reader.usage(),
             };
-            let spent = usage.map_or_else(|| request.estimate(deployment), |u| cost(deployment, u));
-            process.health.nano_usd.fetch_add(spent, Ordering::Relaxed);
-            let more = spent.saturating_sub(request.estimate(deployment));
-            process.health.limits.lock().ledger.add(checked.ended, &deployment.id, more);
+            prober.spent(&request, usage, ended);
+            Verdict { headers, ..Verdict::of(Finding::Healthy) }
         }
         Ok(None) => {
-            checked.finding = Finding::Unknown(unproved(request.kind));
-            if request.kind == ProbeKind::Unserved {
-                checked.message = one_line(&unserved(deployment));
-            }
+            let is_unserved = request.kind == ProbeKind::Unserved;
+            let message = is_unserved.then(|| one_line(&unserved(deployment)));
+            let finding = Finding::Unknown(unproved(request.kind));
+            Verdict { message: message.unwrap_or_default(), ..Verdict::of(finding) }
         }
-        Err(failed) => {
-            checked.finding = finding(deployment, &request, &failed);
-            checked.cause = Some(failed.cause);
-            checked.status = failed.status;
-            checked.obstacle = failed.obstacle;
-            checked.message = one_line(&failed.error.message);
-            process.health.failed.fetch_add(
-                u64::from(matches!(checked.finding, Finding::Failing(_))),
-                Ordering::Relaxed,
-            );
-            tracing::debug!(
-                deployment = &*deployment.id,
-                cause = failed.cause.name(),
-                finding = ?checked.finding,
-                "a probe got no good answer"
-            );
+        Err(failed) => prober.failed(&request, &failed),
+    };
+    ProbeResult {
+        started,
+        ended,
+        finding: verdict.finding,
+        cause: verdict.cause,
+        status: verdict.status,
+        obstacle: verdict.obstacle,
+        message: verdict.message,
+        model: request.model,
+        headers: verdict.headers,
+    }
+}
+
+/// What a probe found out.
+struct Verdict {
+    finding: Finding,
+    cause: Option<Cause>,
+    status: Option<u16>,
+    obstacle: Option<Obstacle>,
+    message: Box<str>,
+    headers: Vec<(&'static str, Box<str>)>,
+}
+
+impl Verdict {
+    fn of(finding: Finding) -> Verdict {
+        Verdict {
+            finding,
+            cause: None,
+            status: None,
+            obstacle: None,
+            message: Box::default(),
+            headers: Vec::new(),
         }
     }
-    checked
 }
 
 /// Longest wait for a list of models that is only used for advice.
@@ -215,6 +220,35 @@ struct Prober<'a> {
 }
 
 impl Prober<'_> {
+    /// Charges an answer to the day's budget of probes.
+    fn spent(&self, request: &ProbeRequest, usage: Option<Usage>, now: Millis) {
+        let deployment = self.deployment;
+        let spent = usage.map_or_else(|| request.estimate(deployment), |u| cost(deployment, u));
+        self.process.health.nano_usd.fetch_add(spent, Ordering::Relaxed);
+        let more = spent.saturating_sub(request.estimate(deployment));
+        self.process.health.limits.lock().ledger.add(now, &deployment.id, more);
+    }
+
+    /// Judges a probe without a good answer, and counts it.
+    fn failed(&self, request: &ProbeRequest, failed: &Failed) -> Verdict {
+        let verdict = Verdict {
+            cause: Some(failed.cause),
+            status: failed.status,
+            obstacle: failed.obstacle,
+            message: one_line(&failed.error.message),
+            ..Verdict::of(finding(self.deployment, request, failed))
+        };
+        let disproves = matches!(verdict.finding, Finding::Failing(_));
+        self.process.health.failed.fetch_add(u64::from(disproves), Ordering::Relaxed);
+        tracing::debug!(
+            deployment = &*self.deployment.id,
+            cause = failed.cause.name(),
+            finding = ?verdict.finding,
+            "a probe got no good answer"
+        );
+        verdict
+    }
+
     /// Sends `request`; `None` if no model ran.
     async fn send(&self, request: &ProbeRequest, ends: Millis) -> Result<Option<Answered>, Failed> {
         self.process.health.probes.fetch_add(1, Ordering::Relaxed);
@@ -261,17 +295,7 @@ impl Prober<'_> {
         let (serving, deployment) = (self.serving, self.deployment);
         // A timeout's message names the configured limit, not the remaining time.
         let limit_ms = as_ms(limit(serving, deployment));
-        let plan = AttemptPlan {
-            deployment: deployment.index,
-            half_open: HalfOpen::NONE,
-            ends,
-            ends_by_client: false,
-            silence_ms: limit_ms,
-            silence_by_client: false,
-            claim: Claim::default(),
-            timeout_ms: limit_ms,
-            stream_ends: Millis::NEVER,
-        };
+        let limit = TimeLimit { ends, set_by: SetBy::Config, timeout_ms: limit_ms };
         let target = serving.target(deployment.index);
         let attempt = Attempt {
             scope: Scope {
@@ -282,7 +306,7 @@ impl Prober<'_> {
             },
             destination: Destination { deployment, target, model: Cow::Borrowed(model) },
             call,
-            plan: &plan,
+            limit,
             progress: &SendProgress::default(),
         };
         attempt.run(AttemptGuard::probe(deployment)).await

@@ -78,7 +78,7 @@ fn probes(deployment: &str, event: &HealthEvent<UnixMs>) {
         (_, Standing::Probed(Status::Unhealthy(_))) => {
             tracing::warn!(deployment, cause, from, source, "deployment is {name}");
         }
-        // A deployment with little traffic goes there and back all day.
+        // A deployment with little traffic changes state many times a day.
         (Standing::Probed(Status::Unprobed), Standing::Probed(Status::Healthy))
         | (Standing::Probed(Status::Healthy), Standing::Probed(Status::Unprobed)) => {
             tracing::debug!(deployment, cause, from, source, "deployment is {name}");

@@ -29,9 +29,10 @@ use tokio::sync::Semaphore;
 pub(crate) use self::answer::{Answered, Content, Cut, Source, Stream};
 pub(crate) use self::call::{
     AnswerForm, Attempt, Audience, Call, Destination, Expect, OperationCall, PolicyStop, Scope,
+    SetBy, TimeLimit,
 };
 use self::error_body::{Addressed, is_encoded, refused};
-pub(crate) use self::failed::{Failed, SetBy};
+pub(crate) use self::failed::Failed;
 pub(crate) use self::model_list::expect_list;
 use super::attempt_guard::AttemptGuard;
 use crate::clock::{self, seconds};
@@ -50,7 +51,7 @@ impl Attempt<'_> {
     /// # Errors
     /// Why there is no good answer. It has been reported to the deployment's state.
     pub(crate) async fn run(&self, mut guard: AttemptGuard) -> Result<Answered, Failed> {
-        let ends = clock::timer_instant(self.plan.ends);
+        let ends = clock::timer_instant(self.limit.ends);
         let result = match tokio::time::timeout_at(ends, self.answer()).await {
             Ok(result) => result,
             Err(_late) => Err(self.late()),
@@ -67,12 +68,12 @@ impl Attempt<'_> {
 
     /// The failure when no answer came in time.
     fn late(&self) -> Failed {
-        if self.plan.ends_by_client {
+        if self.limit.set_by == SetBy::Client {
             let message = "no answer within the time that the client allows; allow more with \
                            `stream_timeout` or `timeout`";
             return Failed::because(&Observation::ClientDeadline, None, message.to_owned());
         }
-        let message = format!("no answer within {} s", seconds(self.plan.timeout_ms));
+        let message = format!("no answer within {} s", seconds(self.limit.timeout_ms));
         Failed::because(&Observation::Timeout, None, message)
             .at(Some(self.progress.stage().obstacle()))
     }

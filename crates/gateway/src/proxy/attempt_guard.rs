@@ -57,44 +57,58 @@ pub(crate) enum Times {
 
 /// A client's attempt that is about to start.
 pub(crate) struct Entry<'a> {
-    /// The deployment.
-    pub(crate) deployment: &'a Arc<Deployment>,
-    /// Its plan.
-    pub(crate) plan: &'a AttemptPlan,
+    deployment: &'a Arc<Deployment>,
+    plan: &'a AttemptPlan,
     /// The request's number: different requests have different ones.
-    pub(crate) request: u64,
+    request: u64,
     /// The context that a failure is judged in.
-    pub(crate) context: FailureContext,
+    context: FailureContext,
+    /// The permits of a half-open request, until the attempt has them.
+    half_open: HalfOpen,
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    /// The entry of `plan`. Dropping it releases the permits of a half-open request.
+    pub(crate) fn new(
+        deployment: &'a Arc<Deployment>,
+        plan: &'a AttemptPlan,
+        request: u64,
+        context: FailureContext,
+    ) -> Entry<'a> {
+        Entry { deployment, plan, request, context, half_open: plan.half_open }
+    }
+
     /// Takes a slot; `None` when another request took the last one in the meantime. `model` is the name at the
     /// provider, if the deployment has many models.
-    pub(crate) fn take_slot(self, model: Box<str>, times: Times) -> Option<AttemptGuard> {
-        let Entry { deployment, plan, request, context } = self;
+    pub(crate) fn take_slot(mut self, model: Box<str>, times: Times) -> Option<AttemptGuard> {
         let started = clock::recent().millis();
-        if !deployment.state.enter(started, &plan.claim) {
-            deployment.release_half_open(plan.half_open);
+        if !self.deployment.state.enter(started, &self.plan.claim) {
             return None;
         }
+        let half_open = std::mem::replace(&mut self.half_open, HalfOpen::NONE);
         let slot = Slot {
-            attempt: AttemptRef { started, request, half_open: plan.half_open },
-            reserved: plan.claim.reserved(),
-            context,
+            attempt: AttemptRef { started, request: self.request, half_open },
+            reserved: self.plan.claim.reserved(),
+            context: self.context.clone(),
             model,
             times,
             first_content_ms: None,
             is_reported: false,
         };
         let stake = Stake::Traffic(Box::new(slot));
-        Some(AttemptGuard { deployment: deployment.clone(), stake })
+        Some(AttemptGuard { deployment: self.deployment.clone(), stake })
     }
 
-    /// For an attempt that calls no upstream: takes no slot, and releases the permits of a half-open request.
+    /// For an attempt that calls no upstream: takes no slot.
     pub(crate) fn stay_local(self) -> AttemptGuard {
-        self.deployment.release_half_open(self.plan.half_open);
-        let stake = Stake::Local(self.context, clock::recent().millis());
+        let stake = Stake::Local(self.context.clone(), clock::recent().millis());
         AttemptGuard { deployment: self.deployment.clone(), stake }
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.deployment.release_half_open(self.half_open);
     }
 }
 
@@ -196,7 +210,7 @@ mod tests {
         plan.half_open = deployment.take_half_open(now, 60_000).unwrap();
         let context = route_plan.failure_context(&snapshot, &plan);
         let panicked = catch_unwind(AssertUnwindSafe(|| {
-            let entry = Entry { deployment, plan: &plan, request: 1, context };
+            let entry = Entry::new(deployment, &plan, 1, context);
             let _guard = entry.take_slot(Box::default(), Times::OfModel);
             assert_eq!(deployment.state.in_flight(), 1);
             assert!(!deployment.half_open_is_free(now));

@@ -31,7 +31,7 @@ pub(crate) struct Source<'a> {
     pub(crate) headers: &'a HeaderMap,
 }
 
-/// What headers and body ask of routing. Whether the answer streams is the caller's to set.
+/// What headers and body ask of routing. The calling code sets whether the answer is a stream.
 pub(crate) fn all_controls(source: Source<'_>) -> Result<Controls, Refusal> {
     let mut controls = controls(source.peek, source.headers)?;
     inspect(source, &mut controls)?;

@@ -208,7 +208,8 @@ impl Delivery {
     }
 
     /// The gateway's own code panicked while the answer was in flight.
-    pub(super) fn panicked(&mut self) {
+    pub(super) fn panicked(&mut self, usage: Option<Usage>) {
+        self.account(usage);
         self.end(Ending::Panicked, 500, Some(Cause::Gateway));
     }
 
@@ -232,7 +233,7 @@ impl Delivery {
             Progress::Partial => self.account(usage),
         };
         if std::thread::panicking() {
-            self.panicked();
+            self.end(Ending::Panicked, 500, Some(Cause::Gateway));
         } else if self.is_cut() {
             let (ending, status) = match self.attempt {
                 Some(_) => (Ending::Broken, carrier.status()),

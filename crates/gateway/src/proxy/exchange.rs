@@ -18,7 +18,9 @@ use hale_wire::prepare::Prepared;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use super::attempt::{Answered, Attempt, Audience, Call, Destination, Failed, Scope};
+use super::attempt::{
+    Answered, Attempt, Audience, Call, Destination, Failed, Scope, SetBy, TimeLimit,
+};
 use super::attempt_guard::{AttemptGuard, Entry, Times};
 use super::call_builder::CallBuilder;
 use super::delivery::Delivery;
@@ -117,7 +119,11 @@ impl Exchange {
                     let ignored_probes =
                         self.plan.ignores_probes(&serving.snapshot, began.millis());
                     let begun = Begun { at: began, resends: self.delivery.sending.resends() };
-                    let Some(result) = self.attempt(&plan).await else { continue };
+                    let Some(result) = self.attempt(&plan).await else {
+                        // The request that took the slot goes on first.
+                        tokio::task::yield_now().await;
+                        continue;
+                    };
                     if ignored_probes {
                         self.arrival.worker.process.health.bypassed(began.millis());
                     }
@@ -142,9 +148,11 @@ impl Exchange {
             target: serving.target(plan.deployment),
             model: self.plan.target().upstream_model(&serving.snapshot, deployment),
         };
+        let context = self.plan.failure_context(&serving.snapshot, plan);
+        let entry = Entry::new(deployment, plan, self.number, context);
         let builder = CallBuilder { serving: &serving, request: &self.request, plan: &self.plan };
         let call = builder.call(&destination);
-        let guard = self.enter(plan, deployment, &call.prepared)?;
+        let guard = self.enter(entry, deployment, &call.prepared)?;
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         self.delivery.note(|record| record.deployment = Some(deployment.id.clone()));
         let scope = Scope {
@@ -158,20 +166,23 @@ impl Exchange {
         };
         let call = Call::Operation(Box::new(call));
         let progress = &self.delivery.sending;
-        let attempt = Attempt { scope, destination, call, plan, progress };
+        let limit = TimeLimit {
+            ends: plan.ends,
+            set_by: SetBy::client_if(plan.ends_by_client),
+            timeout_ms: plan.timeout_ms,
+        };
+        let attempt = Attempt { scope, destination, call, limit, progress };
         Some(self.delivery.waiting(attempt.run(guard)).await)
     }
 
     /// Takes a concurrency slot at the deployment; `None` when another request took the last one first.
     fn enter(
         &self,
-        plan: &AttemptPlan,
+        entry: Entry<'_>,
         deployment: &Arc<Deployment>,
         prepared: &Result<Prepared, Unfit>,
     ) -> Option<AttemptGuard> {
         let snapshot = &self.arrival.serving.snapshot;
-        let context = self.plan.failure_context(snapshot, plan);
-        let entry = Entry { deployment, plan, request: self.number, context };
         match prepared {
             Ok(Prepared::Body(called, _)) => {
                 let model = self.plan.target().model_in_many(snapshot, deployment).into();

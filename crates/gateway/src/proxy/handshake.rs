@@ -190,7 +190,7 @@ pub(super) fn object(query: &str) -> Option<ObjectPath> {
     (!asked.is_empty()).then(|| ObjectPath { id: Box::default(), query: asked.join("&").into() })
 }
 
-/// Whether a browser asks on behalf of another host's page. The caller exempts clients with a key.
+/// Whether a browser sends this for a page of another host. Clients with a key are exempt; see the call.
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     let host = only(headers, &header::HOST).unwrap_or_default();

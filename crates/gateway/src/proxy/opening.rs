@@ -151,7 +151,12 @@ impl Opening {
         controls.operation = Some(operation);
         // No other deployment has the object, and only its own model can use a file.
         controls.disable_fallbacks |= addressed.stored.is_some() || operation.is_of_files();
-        let shows = self.shows(peek, streams)?;
+        let form = match (streams, modes::transcripts::wants_text(operation, peek)) {
+            (true, _) => AnswerForm::Events,
+            (false, true) => AnswerForm::Text,
+            (false, false) => AnswerForm::Json,
+        };
+        let shows = self.shows(peek, form)?;
         let object = if operation.switches() {
             handshake::object(self.query())
         } else {
@@ -161,11 +166,7 @@ impl Opening {
         let request = ModelRequest {
             operation,
             units: modes::units::requested(operation, peek),
-            form: match (streams, modes::transcripts::wants_text(operation, peek)) {
-                (true, _) => AnswerForm::Events,
-                (false, true) => AnswerForm::Text,
-                (false, false) => AnswerForm::Json,
-            },
+            form,
             body: Some(body),
             model: addressed.model,
             stored: addressed.stored,
@@ -190,11 +191,11 @@ impl Opening {
         }
     }
 
-    fn shows(&self, peek: &Peek, streams: bool) -> Result<Shows, Refusal> {
+    fn shows(&self, peek: &Peek, form: AnswerForm) -> Result<Shows, Refusal> {
         let bad = |error| refusal::bad_body(&error);
         let always = self.arrival.serving.snapshot.gateway.always_include_stream_usage;
         Ok(Shows {
-            usage: streams && (peek.wants_usage().map_err(bad)? || always),
+            usage: form == AnswerForm::Events && (peek.wants_usage().map_err(bad)? || always),
             route: wants_explanation(&self.head.headers)?,
             errors: peek.has_controls()
                 && peek.boolean("include_fallback_errors").map_err(bad)?.unwrap_or(false),

@@ -78,7 +78,7 @@ impl Relay {
             token: stream.token,
             exchange,
             silence_ms,
-            silence_set_by: if plan.silence_by_client { SetBy::Client } else { SetBy::Config },
+            silence_set_by: SetBy::client_if(plan.silence_by_client),
             ends,
             last_event,
             silence: SilenceTimeout::at(last_event.plus(patience).min(ends)),
@@ -129,6 +129,8 @@ impl Relay {
         if let Some(deployment) = self.exchange.delivery.deployment() {
             let reply = explain::broken_stream(deployment, failed);
             self.ready.extend_from_slice(&self.reader.failure(&reply));
+        } else {
+            self.end = End::BreakSoon;
         }
         self.exchange.delivery.fail(Carrier::Body, failed, self.reader.usage());
         if self.reader.is_bytes() {
@@ -211,7 +213,7 @@ impl StreamedBody for Relay {
 
     fn give_up(&mut self) {
         self.over = true;
-        self.exchange.delivery.panicked();
+        self.exchange.delivery.panicked(self.reader.usage());
         self.source = Source::Canned(None);
     }
 }

@@ -1,7 +1,7 @@
 //! The timeout of a stream's silence, and of its whole length.
 //!
 //! Owned by [`super::relay`] and [`super::tunnel`], which know when something came last. Always true: the
-//! timer is moved only when it rings, or when the moment comes nearer; an event costs it nothing.
+//! timer is reset only when it fires, or when the deadline becomes earlier; an event costs nothing.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,13 +12,13 @@ use tokio::time::Sleep;
 
 use crate::clock;
 
-/// A timer for a moment that moves on with each event.
+/// A timer for a deadline that moves with each event.
 pub(super) struct SilenceTimeout {
     timer: Pin<Box<Sleep>>,
 }
 
 impl SilenceTimeout {
-    /// It first rings at `due`.
+    /// It first fires at `due`.
     pub(super) fn at(due: Millis) -> SilenceTimeout {
         SilenceTimeout { timer: Box::pin(tokio::time::sleep_until(clock::timer_instant(due))) }
     }

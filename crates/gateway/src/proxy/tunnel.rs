@@ -289,6 +289,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> ClientSession for Session<C> {
     }
 
     fn give_up(&mut self) {
-        self.tunnel.exchange.delivery.panicked();
+        let usage = self.tunnel.usage;
+        self.tunnel.exchange.delivery.panicked(usage);
     }
 }

@@ -118,7 +118,7 @@ impl Refusal {
     }
 }
 
-/// Whether everybody who reads this head agrees on where the request ends and whom it is for.
+/// Whether every HTTP parser would find the same end and the same host for this request.
 fn is_framed_clearly(head: &Parts) -> bool {
     let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next()

@@ -39,7 +39,7 @@ pub(super) enum Handler {
     Upstream(Operation),
     /// A page, from what the process holds.
     Page(fn(&PageRequest<'_>) -> Response<Reply>),
-    /// A page that waits: for the request's body, or for what it tells of.
+    /// A page that waits: for the request's body, or for the data that it shows.
     WaitingPage(for<'a> fn(PageRequest<'a>, Incoming) -> Waiting<'a>),
 }
 

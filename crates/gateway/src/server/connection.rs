@@ -137,7 +137,7 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.clients.worker.process.metrics.connections.fetch_sub(1, Ordering::Relaxed);
         self.clients.count.set(self.clients.count.get() - 1);
-        // A session that did not begin holds on to the connection that holds it.
+        // A session that never began and its connection own each other: this breaks the cycle.
         drop(self.state.take_next());
     }
 }
@@ -146,13 +146,13 @@ impl Drop for Open {
 struct Watched {
     stream: TcpStream,
     state: Rc<ClientConn>,
-    /// Whether whoever reads waits for more, and so will learn of the end of the stream.
+    /// Whether a read is pending, which will see the end of the stream.
     is_awaited: bool,
 }
 
 impl Watched {
-    /// Notices the end of the stream while nobody reads: a client that has sent another request ahead
-    /// is not read from before its turn.
+    /// Notices the end of the stream while no read is pending: a client that has pipelined a request
+    /// is not read from until it is the turn of that request.
     fn look_for_the_end(&mut self, cx: &mut Context<'_>) {
         let mut byte = [0];
         let peeked = self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte));

@@ -37,7 +37,7 @@ pub(crate) enum Phase {
 /// How often a worker looks after idle and overdue connections.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How long streams that are cut have to say so. It delays the end of the process.
+/// How long streams that are cut have to send their error event. It delays the end of the process.
 const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// How long to wait for descriptors before the next look.
@@ -71,11 +71,14 @@ pub(crate) fn run(
         count: Cell::new(0),
         connections: RefCell::default(),
     });
-    runtime.block_on(async move {
+    let served = runtime.block_on(async move {
         let listener = TcpListener::from_std(listener)?;
         serve(&clients, listener, phase).await;
         Ok(())
-    })
+    });
+    // A name that is still being resolved, or a count of tokens, does not delay the end.
+    runtime.shutdown_background();
+    served
 }
 
 async fn serve(clients: &Rc<Clients>, listener: TcpListener, mut phase: watch::Receiver<Phase>) {
@@ -128,7 +131,7 @@ async fn accept(listener: Option<&TcpListener>) -> std::io::Result<tokio::net::T
     }
 }
 
-/// Takes in who is waiting at the door already; closing it would reset them.
+/// Accepts the connections in the backlog: closing the listener would reset them.
 async fn accept_waiting(clients: &Rc<Clients>, listener: &TcpListener) {
     std::future::poll_fn(|cx| {
         while let Poll::Ready(Ok((stream, _peer))) = listener.poll_accept(cx) {
@@ -150,13 +153,13 @@ impl Clients {
         self.connections.borrow().iter().all(|state| state.strong_count() == 0)
     }
 
-    /// Whether one more client may connect. One beyond the bound is let in: somebody has to be at the
-    /// door before an idle one is sent away.
+    /// Whether one more client may connect. One beyond the limit is accepted, because an idle
+    /// connection is closed only after another client has arrived.
     fn has_room(&self) -> bool {
         self.count.get() <= self.max
     }
 
-    /// Waits for a client to leave, and sends away those that idle, the longest first.
+    /// Waits until a client disconnects, and closes idle connections, the longest idle first.
     async fn room(&self) {
         while !self.has_room() {
             let now = clock::now().millis();

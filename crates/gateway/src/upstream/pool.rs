@@ -45,7 +45,10 @@ pub(super) fn take(upstream: &Upstream) -> Option<Box<Link>> {
 
 /// Keeps a connection for the next request.
 pub(super) fn put(link: Box<Link>) {
-    let since = clock::recent().millis();
+    if link.idle_ms() == 0 {
+        return;
+    }
+    let since = clock::now().millis();
     IDLE.with_borrow_mut(|idle| {
         if let Some(waiting) = idle.get_mut(link.key()) {
             if waiting.len() < IDLE_MAX {

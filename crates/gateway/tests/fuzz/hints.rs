@@ -1,6 +1,6 @@
 //! Headers that say how long to wait: nonsense is absent, and plain seconds are exact.
 
-use hale_wire::hints::retry_hint_ms;
+use hale_wire::retry_after::retry_hint_ms;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::fuzz;

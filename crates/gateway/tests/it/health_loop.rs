@@ -324,7 +324,7 @@ fn a_connection_test_is_paid_from_the_budget_too_and_says_what_was_not_probed() 
     assert_eq!(paid, 1, "{beyond}");
     let result = &beyond["result"];
     assert_eq!((&beyond["status"], &result["cause"]), (&json!("error"), &json!("reachable")));
-    assert!(result["error"].as_str().unwrap().contains("was not asked"), "{beyond}");
+    assert!(result["error"].as_str().unwrap().contains("was not tested"), "{beyond}");
     // With `metadata` only the list of models is requested.
     let looked = test(json!({"health_check_kind": "metadata"}));
     assert_eq!((&looked["status"], &looked["result"]["cause"]), (&json!("success"), &Value::Null));

@@ -1,6 +1,6 @@
 //! What probes of a day cost, and whether another one may be paid for.
 //!
-//! Part of [`super::ProbeLimits`]; asked by [`super::Schedule`] and by probes on demand. Always
+//! Part of [`super::ProbeLimits`]; read by [`super::Schedule`] and by probes on demand. Always
 //! true: nothing is booked that exceeds a limit; each day starts at zero.
 
 use std::collections::HashMap;

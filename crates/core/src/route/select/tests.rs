@@ -32,7 +32,7 @@ fn with<T>(
     })
 }
 
-/// Who is chosen, and whether it is a trial.
+/// Which member is picked, and whether it is a half-open request.
 type Picked = Option<(DeploymentIndex, bool)>;
 
 fn picked(choice: &Choice) -> Picked {

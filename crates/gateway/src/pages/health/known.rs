@@ -22,12 +22,12 @@ pub(crate) enum Standing {
     Unprobed,
 }
 
-/// What of it the caller may see.
+/// How much of it the client may see.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sees {
     /// More than models and ids: `health_check_details`.
     pub(super) details: bool,
-    /// Where upstreams are. For the master key only. Source: the contract, section 6.
+    /// The addresses of upstreams: with the master key only.
     pub(super) addresses: bool,
 }
 
@@ -61,7 +61,7 @@ impl Known {
     }
 }
 
-/// Why it is not asked, where it is not.
+/// Why the deployment is not probed; `None` if it is.
 pub(super) fn left_out(serving: &Serving, index: DeploymentIndex) -> Option<Known> {
     let deployment = serving.snapshot.deployment(index);
     let settings = &serving.snapshot.probing;
@@ -86,7 +86,7 @@ pub(super) fn left_out(serving: &Serving, index: DeploymentIndex) -> Option<Know
     why.map(|why| Known::of(Standing::Unprobed, "disabled", Some(why)))
 }
 
-/// What is known without asking anybody.
+/// What is known without a new probe.
 pub(super) fn in_background(serving: &Serving, index: DeploymentIndex, now: Millis) -> Known {
     if let Some(known) = left_out(serving, index) {
         return known;
@@ -110,7 +110,7 @@ pub(super) fn in_background(serving: &Serving, index: DeploymentIndex, now: Mill
         known.retry_after_s = Some(last.ended.plus(ms).since(now).div_ceil(1000));
     }
     known.last = last.filter(|_| !by_traffic);
-    // What traffic met outranks what a check saw.
+    // Evidence of traffic outranks probes.
     match deployment.verdict(now) {
         Verdict::Ready => known,
         Verdict::Cooling(cooldown) | Verdict::HalfOpen(cooldown) => {
@@ -176,7 +176,7 @@ pub(super) fn on_demand(
     known
 }
 
-/// Nobody was asked, because the provider wants that: its own refusal shows that it answers, that of
+/// Not probed, because the credential is on hold: the deployment's own 429 shows that it answers, that of
 /// another deployment with the same credential shows nothing.
 fn left_alone(deployment: &Deployment, until: Millis, now: Millis) -> Known {
     let last = deployment.state.probes().last();
@@ -192,7 +192,7 @@ fn left_alone(deployment: &Deployment, until: Millis, now: Millis) -> Known {
     known
 }
 
-/// Why a check that ended is no verdict.
+/// Why a probe that ended gave no verdict.
 fn doubt_of(last: &ProbeResult) -> Option<&'static str> {
     match last.finding {
         Finding::ProbeError => Some("probe_error"),
@@ -205,7 +205,7 @@ fn from_status(deployment: &Deployment, status: Status) -> Known {
     let standing = match status {
         Status::Healthy | Status::RateLimited => Standing::Healthy,
         Status::Unhealthy(_) => Standing::Unhealthy,
-        // The operator wants no more to be known.
+        // The config asks for no deeper probe (`health_check_kind: metadata`).
         Status::Unknown(Doubt::Shallow) if deployment.probing.metadata => Standing::Healthy,
         Status::Unprobed | Status::Unknown(_) => Standing::Unprobed,
     };
@@ -217,7 +217,7 @@ fn from_status(deployment: &Deployment, status: Status) -> Known {
     Known { failure, ..Known::of(standing, status.name(), status.cause()) }
 }
 
-/// What is known about the deployment at `index` without asking anybody.
+/// Which list the deployment at `index` is in, without a new probe.
 pub(crate) fn standing(serving: &Serving, index: DeploymentIndex, now: Millis) -> Standing {
     in_background(serving, index, now).standing
 }

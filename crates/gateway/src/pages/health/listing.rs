@@ -1,7 +1,7 @@
 //! The page as JSON: three lists of entries, and how long each is.
 //!
-//! Called by [`super::report`]. Always true: each deployment that was given stands in one list; an entry is
-//! written from what is known, with no tree between, so that a page of a thousand keeps no worker for long.
+//! Called by [`super::report`]. Always true: each given deployment is in exactly one list; entries are
+//! serialized without an intermediate tree, so that a thousand entries do not block a worker for long.
 
 use std::borrow::Cow;
 
@@ -31,7 +31,7 @@ pub(super) struct Listing<'s> {
 type Row = (DeploymentIndex, Known);
 
 impl<'s> Listing<'s> {
-    /// What is known about each, to be seen by somebody who `sees` so much.
+    /// Sorts the entries into the lists; `sees` is how much the client may see.
     pub(super) fn new(
         serving: &'s Serving,
         sees: Sees,
@@ -173,7 +173,7 @@ fn limits<M: SerializeMap>(
     Ok(())
 }
 
-/// The model as it was asked for: of a pattern the one that stood for it.
+/// The requested model; for a pattern, the model that was probed for it.
 fn model_name<'d>(deployment: &'d Deployment, last: Option<&ProbeResult>) -> Cow<'d, str> {
     let written = &*deployment.endpoint.model_param;
     let asked = last.map(|last| &*last.model).filter(|model| !model.is_empty());

@@ -1,6 +1,6 @@
 //! The pages about health: of the deployments, and of the process.
 //!
-//! Always true: no page waits for the prober but those that ask for checks.
+//! Always true: only pages that request probes wait for the prober.
 
 pub(crate) mod drain;
 pub(crate) mod known;

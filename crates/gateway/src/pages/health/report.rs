@@ -1,6 +1,6 @@
 //! `GET /health`: every deployment exactly once, with what is known about it.
 //!
-//! Always true: with background checks no upstream is called; without, one round is made and its result shown,
+//! Always true: with background probes no upstream is called; else one round is sent and its result shown,
 //! whole or in part; errors are one line, and no secret, header or trace is in them.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use crate::http::auth::Access;
 use crate::http::reply::{self, Reply};
 use crate::pages::{PageRequest, Waiting};
 
-/// Says what was left out. Source: the reference.
+/// Says that addresses are left out. The header is LiteLLM's.
 const NOTICE: (HeaderName, HeaderValue) = (
     HeaderName::from_static("litellm-health-field-notice"),
     HeaderValue::from_static("api_base,api_version are admin-only on this endpoint"),

@@ -1,4 +1,4 @@
-//! Whom a question for health is about.
+//! Which deployments a request for `/health` is about.
 //!
 //! Called by [`super::report`]. Always true: a name means the same as in a request, except that what a
 //! provider calls a model means all deployments that ask for it.
@@ -7,7 +7,7 @@ use hale_core::deployment::DeploymentIndex;
 use hale_core::route::{Resolved, nearest_names, resolve};
 use hale_core::snapshot::Snapshot;
 
-/// Who is asked about.
+/// The deployments that the query names; all if it names none.
 pub(super) fn targets(
     snapshot: &Snapshot,
     (id, name): &(Option<Box<str>>, Option<Box<str>>),

@@ -64,7 +64,7 @@ async fn run(
     let mut held = Held::none(&arrival.worker.process.buffered);
     let body = arrival.read_body(&head.headers, incoming, &mut held).await?;
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
-        // The library's own words repeat what stands there, which may be a secret.
+        // The library's message quotes the input, which may be a secret.
         let (line, column) = (error.line(), error.column());
         let problem = format!(
             "expected an object with mode, litellm_params and model_info; see line {line}, column \
@@ -149,12 +149,12 @@ fn findings(serving: &Serving, index: DeploymentIndex, answer: Option<&Answer>) 
             let seconds = until.since(clock::now().millis()).div_ceil(1000);
             result["cause"] = json!("rate_limited");
             result["error"] = json!(format!(
-                "the provider wants this credential to be left alone for {seconds} s"
+                "the provider limits the rate of this credential for another {seconds} s"
             ));
             return json!({"status": "error", "result": result});
         }
         Some(Answer::NotReached) | None => {
-            result["error"] = json!("there was no time or place for the check");
+            result["error"] = json!("there was no time or no free slot for the probe");
             return json!({"status": "error", "result": result});
         }
     };
@@ -164,7 +164,7 @@ fn findings(serving: &Serving, index: DeploymentIndex, answer: Option<&Answer>) 
     }
     let well = match checked.finding {
         Finding::Healthy | Finding::RateLimited(_) => true,
-        // The operator wants no more to be known.
+        // The config asks for no deeper probe (`health_check_kind: metadata`).
         Finding::Unknown(Doubt::Shallow) => deployment.probing.metadata,
         Finding::Unknown(_) | Finding::Failing(_) | Finding::ProbeError => false,
     };

@@ -1,6 +1,6 @@
 //! What a page says about a failure: its status, its class and words, and what to do about it.
 //!
-//! Called by [`super::report`] for each entry. Always true: one line, in the vocabulary of the reference;
+//! Called by [`super::report`] for each entry. Always true: one line, with LiteLLM's class names;
 //! every hint names the key or the thing to look at.
 
 use hale_core::cause::Cause;
@@ -10,7 +10,7 @@ use hale_core::health::probe::unserved;
 use super::known::{Known, Sees};
 use crate::advice;
 
-/// The status that the reference would give: the upstream's, 408 for a timeout, else 500.
+/// The status as LiteLLM shows it: the upstream's, 408 for a timeout, else 500.
 pub(super) fn status_of(known: &Known) -> u16 {
     match known.failure {
         Some(Cause::Timeout) => 408,
@@ -18,14 +18,14 @@ pub(super) fn status_of(known: &Known) -> u16 {
     }
 }
 
-/// The class that clients of the reference know, and what was said.
+/// The error class, named as in LiteLLM, and the message.
 pub(super) fn error_text(deployment: &Deployment, known: &Known, sees: Sees) -> String {
     if let Some(why) = &deployment.misconfigured {
         return format!("Misconfigured: {}", why.problem);
     }
     let Some(cause) = known.failure else { return String::new() };
     let class = match cause {
-        // Word for word what the reference says.
+        // The exact text of LiteLLM.
         Cause::Timeout => return "Timeout exceeded".to_owned(),
         Cause::Auth => "AuthenticationError",
         Cause::Permission => "PermissionDeniedError",
@@ -53,16 +53,16 @@ pub(super) fn error_text(deployment: &Deployment, known: &Known, sees: Sees) -> 
     }
 }
 
-/// Why a check proved nothing, by the name of the reason.
+/// Why a probe proved nothing, by the name of the reason.
 pub(super) fn unproved(deployment: &Deployment, reason: &str) -> Option<String> {
     let text = match reason {
-        "wrong_mode" => "the model does something else than was asked; set model_info.mode",
+        "wrong_mode" => "the model does not do what the probe requested; set model_info.mode",
         "probe_error" => {
-            "the provider refuses the check, which says nothing about the deployment; see \
+            "the provider refuses the probe, which says nothing about the deployment; see \
              health_check_params, health_check_max_tokens and model_info.mode"
         }
         "not_found" => "set model_info.health_check_model to a model that the account has",
-        "reachable" => "it can be reached; whether it generates was not asked",
+        "reachable" => "it can be reached; whether it generates was not tested",
         "mode_not_served" => {
             let why = unserved(deployment);
             return Some(format!("{why}; only the list of models was looked at"));
@@ -78,12 +78,13 @@ pub(super) fn hint(deployment: &Deployment, known: &Known, sees: Sees) -> Option
         return Some(why.hint.to_string());
     }
     let text = match (known.cause?, known.failure) {
-        ("not_reached", _) => "there was no time or place for this check; ask for it alone with \
+        ("not_reached", _) => {
+            "there was no time or no free slot for this probe; request it alone with \
                                ?model_id=, or turn on background_health_checks"
-            .to_owned(),
-        ("probe_error", Some(Cause::BadResponse)) => {
-            "what answers there shows no list of models; see api_base, and health_check_kind"
                 .to_owned()
+        }
+        ("probe_error", Some(Cause::BadResponse)) => {
+            "this address returns no list of models; see api_base and health_check_kind".to_owned()
         }
         (reason @ ("wrong_mode" | "probe_error" | "mode_not_served"), _)
         | (reason @ ("not_found" | "reachable"), None) => return unproved(deployment, reason),

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hale_core::deployment::Deployment;
-use hale_core::route::AttemptPlan;
+use hale_core::time::Millis;
 use hale_core::usage::Units;
 use hale_wire::neutral::Unfit;
 use hale_wire::prepare::{Conversion, Prepared};
@@ -25,13 +25,40 @@ pub(crate) struct Attempt<'a> {
     pub(crate) destination: Destination<'a>,
     /// What it asks for.
     pub(crate) call: Call<'a>,
-    /// Its time limits.
-    pub(crate) plan: &'a AttemptPlan,
+    /// How long it may take.
+    pub(crate) limit: TimeLimit,
     /// How far it has come, seen from outside.
     pub(crate) progress: &'a SendProgress,
 }
 
 /// The request that an attempt is made for.
+/// How long an attempt may take.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeLimit {
+    /// When it must have answered; a stream, with its first content.
+    pub(crate) ends: Millis,
+    /// Whose limit that is.
+    pub(crate) set_by: SetBy,
+    /// The limit as messages name it, milliseconds.
+    pub(crate) timeout_ms: u64,
+}
+
+/// Who set a limit in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SetBy {
+    /// The client, with its request.
+    Client,
+    /// The operator, with the config.
+    Config,
+}
+
+impl SetBy {
+    /// The client, if `by_client` is true.
+    pub(crate) fn client_if(by_client: bool) -> SetBy {
+        if by_client { SetBy::Client } else { SetBy::Config }
+    }
+}
+
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     /// The process, whose memory for bodies is bounded.

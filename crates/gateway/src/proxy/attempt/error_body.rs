@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use hale_core::health::outcome::{Observation, classify};
-use hale_wire::{errors, hints};
+use hale_wire::{errors, retry_after};
 use http::{HeaderMap, StatusCode, header};
 
 use super::failed::Failed;
@@ -47,7 +47,7 @@ pub(super) async fn refused(answer: Answer, addressed: Addressed) -> Failed {
     };
     let cause = classify(&observation);
     // Waiting does not fix the request.
-    let hint_ms = hints::retry_hint_ms(status.as_u16(), &headers, clock::unix_ms())
+    let hint_ms = retry_after::retry_hint_ms(status.as_u16(), &headers, clock::unix_ms())
         .filter(|_| cause.blames_deployment());
     Failed { cause, status: Some(status.as_u16()), error, hint_ms, obstacle: None }
 }

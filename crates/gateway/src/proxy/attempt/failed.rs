@@ -10,7 +10,7 @@ use hale_wire::answer::Fault;
 use hale_wire::neutral::Unfit;
 use http::StatusCode;
 
-use super::call::Audience;
+use super::call::{Audience, SetBy};
 use crate::clock::seconds;
 use crate::upstream::SendError;
 use crate::upstream::credential::CredentialError;
@@ -29,15 +29,6 @@ pub(crate) struct Failed {
     pub(crate) hint_ms: Option<u64>,
     /// The step that failed, if no answer came.
     pub(crate) obstacle: Option<Obstacle>,
-}
-
-/// Who set a time limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SetBy {
-    /// The client, with its request.
-    Client,
-    /// The operator, with the config.
-    Config,
 }
 
 impl Failed {

@@ -160,8 +160,10 @@ fn verdict(snapshot: &Snapshot, refused: &Refused, tags: &[Box<str>], now: Milli
         let reason = if by_costs { "budget_exceeded" } else { verdict.reason };
         return Verdict { reason, wait_s: wait_s.or(Some(1)), ..verdict };
     }
-    if has(Kind::Context) || has(Kind::Capability) {
-        return fits_nowhere(&refused.group, has(Kind::Context), &lines);
+    for kind in [Kind::Context, Kind::Capability] {
+        if has(kind) {
+            return fits_nowhere(&refused.group, kind, &lines);
+        }
     }
     if let Some(verdict) = by_policy(&refused.group, &kinds, tags, wait_s) {
         return verdict;
@@ -238,9 +240,10 @@ fn passing_cause(kind: Kind) -> Option<Cause> {
     }
 }
 
-fn fits_nowhere(group: &str, by_length: bool, lines: &[DeploymentLine]) -> Verdict {
+fn fits_nowhere(group: &str, kind: Kind, lines: &[DeploymentLine]) -> Verdict {
     let why: Vec<&str> = lines.iter().take(LINES_MAX).map(|line| line.hint.as_str()).collect();
     let why = clean(&why.join("; "), 1000);
+    let by_length = kind == Kind::Context;
     let (reason, what) = if by_length {
         ("context_length_exceeded", "Context Window exceeded: the request is too long for")
     } else {

@@ -14,7 +14,7 @@ use hale_core::health::outcome::ProviderError;
 use hale_core::secret::Secret;
 use hale_core::settings::KeptConnections;
 use hale_core::time::Millis;
-use hale_wire::hints;
+use hale_wire::retry_after;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, header};
 use parking_lot::Mutex;
@@ -146,7 +146,8 @@ impl EntraId {
         }
         let mut error = refusal(&text);
         error.hide(&self.in_form);
-        let hint_ms = hints::retry_hint_ms(status.as_u16(), &answer.headers, clock::unix_ms());
+        let hint_ms =
+            retry_after::retry_hint_ms(status.as_u16(), &answer.headers, clock::unix_ms());
         Err(CredentialError::Refused { status, error, hint_ms })
     }
 }

@@ -1,6 +1,6 @@
 //! Why a request could not be authorized.
 //!
-//! Made by the credentials beside it, classified by `proxy::request`. Always true: it holds no secret.
+//! Made by the credentials beside it, classified by `proxy::attempt`. Always true: it holds no secret.
 
 use hale_core::health::outcome::ProviderError;
 use http::StatusCode;

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::fixture::{body, deployment, order, sent, testdata};
-use crate::formats::{errors, hints};
+use crate::formats::{errors, retry_after};
 
 const CLAUDE: &str = "claude-sonnet-4-5";
 
@@ -513,7 +513,7 @@ fn every_recorded_refusal_has_its_cause() {
                 let name = HeaderName::try_from(name.as_str()).unwrap();
                 headers.insert(name, HeaderValue::from_str(value.as_str().unwrap()).unwrap());
             }
-            let hint = hints::retry_hint_ms(status, &headers, NOW);
+            let hint = retry_after::retry_hint_ms(status, &headers, NOW);
             assert_eq!(hint, file["hint_ms"].as_u64(), "{provider}/{name}");
         }
     }

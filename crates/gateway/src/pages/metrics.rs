@@ -134,7 +134,7 @@ static FAMILIES: &[Family] = &[
     },
     Family {
         name: "hale_deployment_misconfigured",
-        help: "1 when a deployment can not work as configured, else 0.",
+        help: "1 when a deployment cannot work as configured, else 0.",
         read: Read::Deployment(MetricType::Gauge, |d| u64::from(d.misconfigured.is_some())),
     },
     Family {
@@ -307,7 +307,7 @@ fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
         serving: serving.clone(),
     }));
     let mut page = String::with_capacity(16 << 10);
-    // Writing to a string can not fail.
+    // Writing to a string cannot fail.
     let _written: fmt::Result = text::encode(&mut page, &registry);
     page
 }

@@ -1,7 +1,7 @@
 //! `GET /health/drain`: takes the process out of service and waits until its requests are done.
 //!
 //! Called by the router, where the config serves it. Always true: without the token nothing happens; it
-//! can not be undone; it waits no longer than a shutdown does.
+//! cannot be undone; it waits no longer than a shutdown does.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

@@ -52,7 +52,7 @@ impl<'s> Listing<'s> {
     }
 
     /// Whether the first list is empty.
-    pub(super) fn nobody_is_well(&self) -> bool {
+    pub(super) fn has_no_healthy(&self) -> bool {
         self.healthy.is_empty()
     }
 }
@@ -138,7 +138,7 @@ impl Serialize for Entry<'_> {
     }
 }
 
-/// What was found, when and by whom.
+/// What was found, when, and by which kind of evidence.
 fn check<M: SerializeMap>(entry: &mut M, known: &Known, now: Millis) -> Result<(), M::Error> {
     let last = known.last.as_deref();
     let next_at = known.next_at.map(|at| unix_s(now, now) + at.since(now).div_ceil(1000));

@@ -61,8 +61,8 @@ async fn report(request: PageRequest<'_>) -> Response<Reply> {
         let known = |one| (one, on_demand(serving, one, answer(&one), now));
         Listing::new(serving, sees, targets.into_iter().map(known))
     };
-    let nobody = targeted && page.nobody_is_well();
-    respond(if nobody { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, &page)
+    let none_healthy = targeted && page.has_no_healthy();
+    respond(if none_healthy { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK }, &page)
 }
 
 fn respond(status: StatusCode, page: &Listing<'_>) -> Response<Reply> {

@@ -28,7 +28,7 @@ use crate::state::health::Answer;
 
 /// What stands for the file in messages.
 const NAME: &str = "(request)";
-/// Parameters that say where to connect and as whom.
+/// Parameters for the address and the credential.
 const CONNECTION: [&str; 6] = [
     "api_base",
     "base_url",

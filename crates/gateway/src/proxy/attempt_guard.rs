@@ -89,7 +89,7 @@ impl<'a> Entry<'a> {
         let slot = Slot {
             attempt: AttemptRef { started, request: self.request, half_open },
             reserved: self.plan.claim.reserved(),
-            context: self.context.clone(),
+            context: self.context,
             model,
             times,
             first_content_ms: None,
@@ -101,7 +101,7 @@ impl<'a> Entry<'a> {
 
     /// For an attempt that calls no upstream: takes no slot.
     pub(crate) fn stay_local(self) -> AttemptGuard {
-        let stake = Stake::Local(self.context.clone(), clock::recent().millis());
+        let stake = Stake::Local(self.context, clock::recent().millis());
         AttemptGuard { deployment: self.deployment.clone(), stake }
     }
 }

@@ -1,8 +1,8 @@
-//! The providers that Hale can speak to, as rows of facts.
+//! The providers that Hale can call, as rows of facts.
 //!
 //! Read by the config loader (base URL, key variables) and by `hale-wire` (renames, quirks). Always
-//! true: a provider that speaks the OpenAI wire is one row in `data/openai_compatible.json`, one with a
-//! wire or an address of its own a row in `data/native.json`.
+//! true: a provider with the OpenAI wire format is one row in `data/openai_compatible.json`; one
+//! with a wire format or an address of its own is a row in `data/native.json`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,23 +17,23 @@ pub use crate::wire_format::WireFormat;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Addressing {
-    /// The operation's path behind the base.
+    /// The operation's path, appended to the base.
     #[default]
     Plain,
-    /// As [`crate::azure`] says.
+    /// As in [`crate::azure`].
     Azure,
-    /// The operation's path behind a base that has a version: the request's [`Edition`], unless the base
-    /// names one.
+    /// The operation's path, appended to a base with a version: the request's [`Edition`], unless
+    /// the base names one.
     Cohere,
 }
 
-/// The version of a provider's interface that a request needs, where paths name one.
+/// The version of a provider's interface that a request needs, for paths with a version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Edition {
-    /// The one in use.
+    /// The current one.
     #[default]
     Current,
-    /// The first: it knows what later ones do not.
+    /// The first one: it has features that later ones lack.
     First,
 }
 
@@ -42,7 +42,7 @@ pub enum Edition {
 pub struct Called {
     /// The operation.
     pub operation: Operation,
-    /// The version that knows what the request says.
+    /// The version that has what the request needs.
     pub edition: Edition,
 }
 
@@ -59,7 +59,7 @@ pub struct Provider {
     /// The prefix in `litellm_params.model`; filled from the table's key.
     #[serde(skip)]
     pub name: Box<str>,
-    /// How it is spoken to.
+    /// Its wire format.
     #[serde(default)]
     pub wire: WireFormat,
     /// How paths are made.
@@ -70,28 +70,28 @@ pub struct Provider {
     pub bearer: bool,
     /// Default `api_base`; `None` means that the config must name one.
     pub base_url: Option<Box<str>>,
-    /// Environment variables that hold the key; the first that is set counts.
+    /// Environment variables with the key; the first one that is set is used.
     pub api_key_env: Vec<Box<str>>,
     /// Environment variable that replaces `base_url`.
     #[serde(default)]
     pub api_base_env: Option<Box<str>>,
-    /// Whether requests go out without a key when none is set.
+    /// Whether requests are sent without a key if none is set.
     #[serde(default)]
     pub key_optional: bool,
-    /// Request parameters that this provider knows under another name.
+    /// Request parameters that have another name at this provider.
     #[serde(default)]
     pub rename_params: BTreeMap<Box<str>, Box<str>>,
-    /// Extra headers; `{api_key}` stands for the key, and such a header is only sent with one.
+    /// Extra headers. `{api_key}` is replaced by the key; such a header is only sent with a key.
     #[serde(default)]
     pub headers: BTreeMap<Box<str>, Box<str>>,
     /// Behaviour that differs from OpenAI's.
     #[serde(default)]
     pub quirks: Quirks,
-    /// Bounds on parameters.
+    /// Limits of parameters.
     #[serde(default)]
     pub constraints: Constraints,
-    /// The paths that the provider is known to serve: what is not on every such wire is only asked of
-    /// who has it here ([`Operation::listed_as`]).
+    /// The paths that the provider is known to serve. Operations that not every provider of this
+    /// wire format has are called only if they are listed here ([`Operation::listed_as`]).
     #[serde(default)]
     pub endpoints: Vec<Box<str>>,
     /// Whether it serves nothing but [`Provider::endpoints`].
@@ -103,13 +103,13 @@ pub struct Provider {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Quirks {
-    /// Send `"store": false` always.
+    /// Always send `"store": false`.
     pub force_store_false: bool,
     /// Join message content given as a list of text parts into one string.
     pub convert_content_list_to_string: bool,
 }
 
-/// Bounds on parameters.
+/// Limits of parameters.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Constraints {
@@ -118,8 +118,8 @@ pub struct Constraints {
 }
 
 impl Provider {
-    /// The base of the paths of that edition, of the path of an `api_base`. Users write it with and
-    /// without a version, or with the whole path of a request.
+    /// The base of the paths of that edition, from the path of an `api_base`. Users write it with
+    /// and without a version, or with the whole path of a request.
     #[must_use]
     pub fn base_path<'p>(&self, path: &'p str, edition: Edition) -> Cow<'p, str> {
         let base = self.wire.base_path(path);
@@ -133,12 +133,12 @@ impl Provider {
         }
     }
 
-    /// The path of the list of its models, behind the path of an `api_base`.
+    /// The path of its list of models, from the path of an `api_base`.
     #[must_use]
     pub fn list_path(&self, path: &str) -> String {
         let base = self.base_path(path, Edition::Current);
         match (self.wire, self.addressing) {
-            // The list is of the first version only.
+            // The list exists in the first version only.
             (WireFormat::OpenAi, Addressing::Cohere) => {
                 format!("{}/v1/models", base.trim_end_matches("/v1").trim_end_matches("/v2"))
             }
@@ -147,7 +147,7 @@ impl Provider {
         }
     }
 
-    /// What to say to who asks it for `operation` all the same: that it has none, and the way out.
+    /// The message for a request for `operation` that it does not have, and the alternative.
     #[must_use]
     pub fn lacks(&self, operation: Operation) -> String {
         let (name, path) = (&self.name, operation.upstream_path());
@@ -163,8 +163,8 @@ impl Provider {
         format!("provider {name} has no {path}; use a model of another provider{way_out}")
     }
 
-    /// Whether clients can be served with `operation`: it has that or something that can be translated,
-    /// or the gateway can estimate.
+    /// Whether clients can be served with `operation`: it has the operation, or one that can be
+    /// converted, or the gateway can estimate.
     #[must_use]
     pub fn serves(&self, operation: Operation) -> bool {
         if let Some(listed) = operation.listed_as() {

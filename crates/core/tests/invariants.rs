@@ -1,5 +1,5 @@
-//! What is always true of a deployment's state and of a walk, whatever happens: properties with
-//! shrinking, and every history of a small scope.
+//! What is always true of a deployment's state and of a route plan: properties with shrinking, and
+//! every history of a small scope.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -73,7 +73,7 @@ fn failure_context() -> impl Strategy<Value = FailureContext> {
     )
 }
 
-/// Applies a step and looks whether the state still holds together.
+/// Applies a step and checks whether the state is still consistent.
 fn apply(state: &DeploymentState, now: u64, step: &Step, context: &FailureContext) -> HealthEvents {
     let started = Millis(now.saturating_sub(step.took));
     let own = if step.half_open { state.take_half_open(started, 0) } else { None };
@@ -103,7 +103,8 @@ fn until(state: &DeploymentState, now: u64) -> Option<(Cause, u64, Millis)> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// I4: what the caller or the gateway did changes no verdict, wherever it stands in the history.
+    /// Invariant I4: faults of the client or the gateway change no verdict, wherever they are in
+    /// the history.
     #[test]
     fn failures_of_the_client_or_the_gateway_change_no_verdict(
         steps in steps(),
@@ -130,7 +131,7 @@ proptest! {
         prop_assert_eq!(plain.report(), noisy.report());
     }
 
-    /// I8: a deadline only moves forward until something good happens, and is capped.
+    /// Invariant I8: the end of a cooldown only moves later until a success, and is capped.
     #[test]
     fn deadlines_only_move_forward_and_are_capped(steps in steps(), context in failure_context()) {
         let state = DeploymentState::default();
@@ -151,7 +152,8 @@ proptest! {
         }
     }
 
-    /// I7: an attempt that began before the cooldown neither ends it nor begins another one.
+    /// Invariant I7: an attempt that began before the cooldown neither ends it nor begins another
+    /// one.
     #[test]
     fn late_results_decide_nothing(steps in steps(), context in failure_context(), late in causes()) {
         let state = DeploymentState::default();
@@ -173,7 +175,7 @@ proptest! {
         }
     }
 
-    /// Every cooldown ends with a half-open request, and with one at a time.
+    /// Invariants I6 and I12: every cooldown ends with a half-open request, and with one at a time.
     #[test]
     fn every_cooldown_ends(steps in steps(), context in failure_context(), timeout in 0u64..600_000) {
         let state = DeploymentState::default();
@@ -192,8 +194,8 @@ proptest! {
         }
     }
 
-    /// A deployment with a sibling that stops is ejected after three failures of different requests,
-    /// whatever happened before, unless the config tolerates more.
+    /// Invariant I10: a deployment with a sibling that stops is ejected after three failures of
+    /// different requests, whatever happened before, unless the config tolerates more.
     #[test]
     fn three_failures_in_a_row_trip(steps in steps(), context in failure_context(), gaps in (0u64..10_000, 0u64..10_000)) {
         let context = FailureContext {
@@ -221,7 +223,8 @@ proptest! {
         prop_assert!(matches!(state.verdict(Millis(now)), Verdict::Cooling(_)));
     }
 
-    /// I11: alone and without a fallback, no passing trouble of ours keeps a deployment from traffic.
+    /// Invariant I11: a lone deployment without a fallback is never ejected for a temporary
+    /// failure.
     #[test]
     fn a_lone_deployment_cools_down_only_when_the_provider_says_so(steps in steps(), context in failure_context()) {
         let alone = FailureContext { has_sibling: false, has_fallback: false, ..context };
@@ -236,7 +239,7 @@ proptest! {
         }
     }
 
-    /// I18: time may jump anywhere.
+    /// Invariant I18: time may jump anywhere.
     #[test]
     fn time_may_jump(steps in steps(), context in failure_context(), times in proptest::collection::vec(any::<u64>(), 60)) {
         let state = DeploymentState::default();
@@ -255,7 +258,7 @@ proptest! {
         }
     }
 
-    /// I2 and I20: a walk ends, within its bounds, whatever comes.
+    /// Invariants I2 and I20: a route plan ends, within its bounds, whatever happens.
     #[test]
     fn a_route_plan_ends_and_visits_each_group_once(
         members in (1usize..4, 1usize..3, 1usize..3),
@@ -299,11 +302,11 @@ proptest! {
         let count = groups.len();
         groups.sort_unstable();
         groups.dedup();
-        // A group that was passed over while it rested may get its one attempt at the end.
+        // A group that was passed over during its cooldown may get its one attempt at the end.
         prop_assert!(count <= groups.len() + 1 && count <= 4, "{count} visits");
     }
 
-    /// F1 of the requirements: attempts are exactly one and the retries, in a group without fallback.
+    /// Attempts are exactly one plus the retries, in a group without a fallback.
     #[test]
     fn attempts_are_exact(members in 1usize..6, retries in 0u32..6) {
         let snapshot = snapshot((members, 1, 1), "");
@@ -330,7 +333,7 @@ proptest! {
     }
 }
 
-/// Tells the deployment and the walk of a failure.
+/// Reports a failure to the deployment and to the route plan.
 fn fail(
     snapshot: &Snapshot,
     route_plan: &mut RoutePlan,
@@ -377,14 +380,14 @@ fn snapshot(members: (usize, usize, usize), router: &str) -> Snapshot {
         .expect("a good config")
 }
 
-/// What may happen next in the small scope: two siblings, and up to two requests under way, whose
-/// attempts begin and end in any order.
+/// The events of the small scope: two siblings, and up to two requests in flight, whose attempts
+/// begin and end in any order.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Happens {
     TenSeconds,
-    /// The next request begins, where a place is free.
+    /// The next request begins, if a place is free.
     Begin,
-    /// The older attempt, else the newer one, ends well.
+    /// The older attempt, else the newer one, succeeds.
     Answer(Place),
     Fails(Place),
     /// A 429 with a time.
@@ -410,14 +413,14 @@ const ALL: [Happens; 8] = [
     Happens::ClientsFault,
 ];
 
-/// An attempt under way.
+/// An attempt in flight.
 struct UnderWay {
     plan: AttemptPlan,
     attempt: AttemptRef,
     context: FailureContext,
 }
 
-/// The small scope while a history happens.
+/// The small scope during a history.
 struct Scope<'s> {
     snapshot: &'s Snapshot,
     now: u64,
@@ -426,7 +429,7 @@ struct Scope<'s> {
 }
 
 impl Scope<'_> {
-    /// One event; panics when an invariant breaks. `path` is for the message.
+    /// One event; panics if an invariant is broken. `path` is for the message.
     fn happen(&mut self, what: Happens, path: &[Happens]) {
         let (place, outcome) = match what {
             Happens::TenSeconds => return self.now += 10_000,
@@ -462,7 +465,8 @@ impl Scope<'_> {
                     one.plan.deployment == plan.deployment && one.plan.half_open.is_held()
                 });
                 if plan.half_open.is_held() {
-                    // A permit expires with its attempt's time, which no history here reaches.
+                    // A permit expires with its attempt's time limit, which no history here
+                    // reaches.
                     assert_eq!(of_it.count(), 0, "two trials at once: {path:?}");
                 }
                 let context = route_plan.failure_context(self.snapshot, &plan);
@@ -524,7 +528,7 @@ impl Scope<'_> {
     }
 }
 
-/// Every history of that many events.
+/// Every history of this many events.
 fn walk_all(depth: u32) {
     let snapshot = snapshot((2, 1, 1), "cooldown_time: 5");
     for code in 0..8u64.pow(depth) {

@@ -47,11 +47,11 @@ pub(super) struct Settings<'n> {
     pub(super) router: RouterSettings,
     /// How the process serves.
     pub(super) gateway: GatewaySettings,
-    /// How deployments are checked.
+    /// How deployments are probed.
     pub(super) probing: ProbeSettings,
     /// What refers to names.
     pub(super) references: References<'n>,
-    /// Where `pass_through_all_models` is asked for.
+    /// Where `pass_through_all_models` is set.
     pub(super) passes_all_models: Option<At>,
     /// `model_group_retry_policy`.
     pub(super) group_policies: OfGroups,

@@ -233,10 +233,10 @@ impl Serialize for HealthEvent<UnixMs> {
     }
 }
 
-/// The changes that one piece of evidence caused, in order; usually none. It needs no heap memory
-/// of its own.
+/// The changes that one piece of evidence caused, in order; usually none. Only a change needs heap
+/// memory, so that a success costs four empty pointers.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct HealthEvents([Option<HealthEvent>; EVENTS_MAX]);
+pub struct HealthEvents([Option<Box<HealthEvent>>; EVENTS_MAX]);
 
 impl HealthEvents {
     pub(crate) fn push(&mut self, event: Option<HealthEvent>) {
@@ -244,14 +244,14 @@ impl HealthEvents {
             let free = self.0.iter_mut().find(|place| place.is_none());
             debug_assert!(free.is_some(), "one piece of evidence changes at most this much");
             if let Some(place) = free {
-                *place = Some(event);
+                *place = Some(Box::new(event));
             }
         }
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &HealthEvent> {
-        self.0.iter().flatten()
+        self.0.iter().flatten().map(|event| &**event)
     }
 
     /// Whether nothing changed.
@@ -272,10 +272,13 @@ impl HealthEvents {
 
 impl IntoIterator for HealthEvents {
     type Item = HealthEvent;
-    type IntoIter = std::iter::Flatten<std::array::IntoIter<Option<HealthEvent>, EVENTS_MAX>>;
+    type IntoIter = std::iter::Map<
+        std::iter::Flatten<std::array::IntoIter<Option<Box<HealthEvent>>, EVENTS_MAX>>,
+        fn(Box<HealthEvent>) -> HealthEvent,
+    >;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter().flatten()
+        self.0.into_iter().flatten().map(|event| *event)
     }
 }
 

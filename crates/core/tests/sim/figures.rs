@@ -11,13 +11,13 @@ pub(crate) fn steady(ms: u64) -> Upstream {
     Upstream::new(vec![(0, Behaviour::Healthy(ms))])
 }
 
-/// A member that is well, then `bad` from one second to another, then well.
+/// A member that is healthy, then `bad` from one second to another, then healthy.
 pub(crate) fn outage(bad: Behaviour, from_s: u64, to_s: u64) -> Upstream {
     let well = Behaviour::Healthy(100);
     Upstream::new(vec![(0, well), (from_s * 1000, bad), (to_s * 1000, well)])
 }
 
-/// Three members at 500 requests a second; the first one is `bad` from the begin on.
+/// Three members at 500 requests a second; the first one is `bad` from the start.
 fn one_of_three(strategy: &str, bad: Behaviour) -> World {
     let router = format!("routing_strategy: {strategy}, timeout: 2");
     let upstreams = vec![Upstream::new(vec![(0, bad)]), steady(100), steady(100)];
@@ -99,8 +99,8 @@ fn when_all_are_rate_limited_no_upstream_is_called() {
     assert!(late.into_iter().all(|one| one.how == How::Refused && one.at == one.began));
 }
 
-/// Holds every ten seconds of `world` to the figure: attempts are at most 1.2 per request, 30 more, and those
-/// under way at each trip; and so many `free` ones.
+/// Checks every ten seconds of `world`: attempts are at most 1.2 per request, plus 30, plus those
+/// in flight when a breaker opens, plus the `free` ones.
 pub(crate) fn assert_no_storm(world: &World, free: usize, what: &str) {
     let sorted = |times: &mut dyn Iterator<Item = u64>| {
         let mut times: Vec<u64> = times.collect();
@@ -134,9 +134,9 @@ pub(crate) fn assert_no_storm(world: &World, free: usize, what: &str) {
     }
 }
 
-/// The first move to a sibling whose breaker is closed is never cut, and three failures open a breaker; half of
-/// them are moves. Up to twenty members the budget bears that here; from there on it comes on top, once per
-/// outage.
+/// The first move to a sibling with a closed breaker is always allowed, and three failures open a
+/// breaker; half of them are moves. Up to twenty members the budget covers that here; beyond, it is
+/// extra, once per outage.
 fn free_moves(members: usize) -> usize {
     if members > 20 { members * 3 / 2 } else { 0 }
 }
@@ -152,7 +152,7 @@ fn a_failing_group_sees_no_storm() {
             Behaviour::Unknown,
             Behaviour::Silent,
         ] {
-            // From the begin, and in the middle of good times.
+            // From the start, and in the middle of good times.
             for (members, from_s, per_second) in
                 [(1, 0, 50), (2, 10, 50), (3, 10, 1), (10, 0, 50), (20, 10, 50), (100, 0, 20)]
             {
@@ -177,7 +177,7 @@ fn a_recovered_deployment_gets_its_share_back_slowly() {
         let mut world = World::new(snapshot(&[("g", 3)], &router), upstreams, 5);
         world.arrivals(0, 200_000, 200, "g");
         world.run();
-        // `latency-based-routing` leaves it after its first failure: it never trips.
+        // `latency-based-routing` avoids it after its first failure, so it is never ejected.
         let back = world.transitions.iter().find(|one| one.1 == 0 && !one.2);
         let back = back.map_or(15_000, |one| one.0);
         assert!(back <= 45_000, "{}: back at {back}", row.name);
@@ -222,7 +222,7 @@ fn one_refused_key_of_many_deployments_is_found_out_once() {
     assert!(world.success(0, u64::MAX) >= 1.0, "no client notices");
     let down = |one: &&Began| one.deployment < 3 && (10_000..40_000).contains(&one.at);
     let asked = world.began.iter().filter(down).count();
-    // Those under way when the first one failed, and the trials.
+    // Those in flight when the first one failed, and the half-open requests.
     assert!(asked <= 8, "{asked} attempts with a refused key");
     let back = world.ended.iter().find(|one| one.began >= 40_000 && one.by() != Some(3));
     assert!(back.expect("the key is tried again").began <= 70_000);
@@ -261,7 +261,8 @@ fn streams_that_break_after_content_eject_a_deployment() {
             let span = world.ended.iter().filter(|one| (from..to).contains(&one.began));
             span.filter(|one| matches!(one.how, How::Broken(_))).count()
         };
-        // Some break until it trips; a trial passes with its first content, so that the ramp after it costs a few.
+        // Some streams break until it is ejected. A half-open request succeeds with its first
+        // content, so that the ramp after it costs a few more.
         assert!(broken(0, 16_000) > 3, "{bad:?}");
         let share = world.share(0, 16_000, 40_000);
         assert!(share < 0.1, "{bad:?}: {share}");

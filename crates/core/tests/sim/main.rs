@@ -1,8 +1,8 @@
 //! A simulated world around the router: seeded, with a virtual clock, without I/O.
 //!
-//! `cargo test -p hale-core --test sim` runs the figures that routing has to reach and a few hundred
-//! random worlds; `-- --ignored` runs ten thousand. A failing world prints the line that repeats it:
-//! `HALE_SIM_SEED=17 cargo test -p hale-core --test sim one_seed`.
+//! `cargo test -p hale-core --test sim` runs the figures that routing must reach and a few hundred
+//! random worlds; `-- --ignored` runs ten thousand. A failing world prints the line that repeats
+//! it: `HALE_SIM_SEED=17 cargo test -p hale-core --test sim one_seed`.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! The figures that health checks have to reach: verdicts that are false, detection, recovery, cost.
+//! The figures that probes must reach: false verdicts, detection, recovery, cost.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use hale_core::time::Millis;
 
 use crate::world::{Chance, snapshot};
 
-/// How long a check of something that answers takes, milliseconds.
+/// Duration of a probe at something that answers, milliseconds.
 const ANSWERS_MS: u64 = 300;
-/// How long a check waits for something that does not, milliseconds.
+/// Duration of a probe at something that does not answer, milliseconds.
 const PATIENCE_MS: u64 = 60_000;
 const HOUR_MS: u64 = 3_600_000;
 
@@ -37,14 +37,14 @@ struct Run {
     verdicts: Verdicts,
     most_under_way: u32,
     paid: u64,
-    /// When each check began.
+    /// When each probe began.
     starts: Vec<u64>,
 }
 
-/// What a run is like.
+/// One scenario.
 #[derive(Clone, Copy)]
 struct Scenario {
-    /// So many of a thousand probes of something that works are lost.
+    /// How many of a thousand probes at a working deployment are lost.
     lost: u64,
     /// When it ends, milliseconds.
     until: u64,
@@ -167,7 +167,7 @@ fn one_lost_probe_never_moves_traffic() {
         let life = |index: u32, _| {
             let count = &mut counts.borrow_mut()[index as usize];
             *count += 1;
-            // Never two in a row: the one that asks again gets its answer.
+            // Never two in a row: the repeated probe gets its answer.
             if !count.is_multiple_of(8) {
                 return Doing::Works;
             }
@@ -187,7 +187,7 @@ fn one_lost_probe_never_moves_traffic() {
     assert!(all.get() > 5_000, "{}", all.get());
 }
 
-/// Of twenty deployments every fourth one stops at a moment of its own and comes back one hour later.
+/// Every fourth of twenty deployments stops at its own moment and returns one hour later.
 fn outage(doing: Doing, interval_s: u64, seed: u64) -> (Vec<u64>, Vec<u64>) {
     let snapshot = world(20, interval_s);
     let stops =
@@ -233,7 +233,7 @@ fn silence_is_found_within_an_interval_five_seconds_and_the_probes_own_time() {
         let (seen, back) = outage(Doing::IsSilent, 60, seed);
         let limit = 65_000 + 3 * PATIENCE_MS;
         assert!(seen.iter().all(|ms| *ms <= limit), "seed {seed}: {seen:?}");
-        // A check that began before the end of the outage has to wait for its own.
+        // A probe that began before the end of the outage must time out first.
         assert!(back.iter().all(|ms| *ms <= 61_000 + PATIENCE_MS), "seed {seed}: {back:?}");
     }
 }
@@ -243,7 +243,7 @@ fn paid_probes_stay_within_the_budget_and_places_are_never_exceeded() {
     // Invariant I13.
     for seed in 0..2 {
         let mut snapshot = world(50, 30);
-        // A thousand checks a day, and there would be 144,000.
+        // A thousand probes a day instead of 144,000.
         snapshot.probing.daily_budget_usd = Some(1e-3);
         let silent = |index: u32, _| {
             if index.is_multiple_of(2) { Doing::IsSilent } else { Doing::Works }
@@ -274,7 +274,7 @@ fn every_deployment_is_probed_again_however_many_are_silent() {
     assert!(snapshot.deployments.iter().all(well));
 }
 
-/// Random lives of random deployments: each one stops once, for as long as it likes.
+/// Random deployments: each one stops once, for a random time.
 fn random_outages(seed: u64, doing: Doing) -> (u64, Vec<(u64, u64)>, Verdicts) {
     let mut chance = Chance::new(seed);
     let interval_s = 5 + chance.below(600);
@@ -305,7 +305,7 @@ fn a_deployment_that_recovers_is_routable_within_its_backoff_and_an_interval() {
             let own: Vec<_> = verdicts.iter().filter(|one| one.1 as usize == index).collect();
             let last = own.last().expect("the stop was seen");
             assert_eq!(last.2, Status::Healthy, "seed {seed}, {index}: it comes back");
-            // 300 s is the longest backoff; another second is for the places that others have.
+            // 300 s is the longest backoff; one more second is for places that others hold.
             let limit = interval.min(300_000) + ANSWERS_MS + 1_000;
             assert!(last.0 <= back + limit, "seed {seed}, {index}: {} ms", last.0 - back);
         }
@@ -386,7 +386,8 @@ fn two_thousand_are_probed_all_over_the_interval_and_never_more_than_sixteen_tog
         let counts = snapshot.deployments.iter().map(|one| one.state.probes().count());
         let (least, most) = counts.fold((u64::MAX, 0), |(a, b), n| (a.min(n), b.max(n)));
         assert!((3..=6).contains(&least) && most <= 6, "seed {seed}: {least} to {most}");
-        // The first ones are spread over half a minute, those of later periods over the whole of it.
+        // The first ones are spread over half a minute, those of later intervals over the whole
+        // interval.
         let later = run.starts.iter().filter(|at| **at > 600_000);
         let mut per_second = std::collections::BTreeMap::new();
         later.for_each(|at| *per_second.entry(at / 1_000).or_insert(0) += 1);

@@ -1,6 +1,7 @@
-//! The invariants that are about a group in traffic, as properties of small worlds, with shrinking.
+//! The invariants about a group under traffic, as properties of small worlds, with shrinking.
 //!
-//! Those of one deployment and of one walk are in `tests/invariants.rs`; `docs/dev/proof.md` lists all.
+//! Those of one deployment and of one route plan are in `tests/invariants.rs`; `docs/dev/proof.md`
+//! lists all.
 
 use hale_core::route::{Controls, STRATEGIES};
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ use crate::swarm::check;
 use crate::upstream::{Behaviour, Upstream};
 use crate::world::{How, World, snapshot};
 
-/// Whatever makes a member fail that does not name a time.
+/// Every behaviour that makes a member fail without naming a time.
 fn failing() -> impl Strategy<Value = Behaviour> {
     prop_oneof![
         Just(Behaviour::Down),
@@ -24,7 +25,7 @@ fn failing() -> impl Strategy<Value = Behaviour> {
     ]
 }
 
-/// The same without those that answer now and then.
+/// The same without those that answer sometimes.
 fn failing_wholly() -> impl Strategy<Value = Behaviour> {
     let wholly = |bad: &Behaviour| !matches!(bad, Behaviour::Brownout(..) | Behaviour::Flap(..));
     failing().prop_filter("it answers now and then", wholly)
@@ -34,7 +35,7 @@ fn strategy() -> impl Strategy<Value = &'static str> {
     (0..STRATEGIES.len()).prop_map(|index| STRATEGIES[index].name)
 }
 
-/// A group `g` with these upstreams, asked so often for a while.
+/// A group `g` with these upstreams and this many requests a second.
 fn world(upstreams: Vec<Upstream>, router: &str, per_second: u64, until: u64, seed: u64) -> World {
     let mut world = World::new(snapshot(&[("g", upstreams.len())], router), upstreams, seed);
     world.arrivals(0, until, per_second, "g");
@@ -61,8 +62,9 @@ proptest! {
         prop_assert!(after >= 0.99, "{after} once they tripped");
     }
 
-    /// I2 and I3: a group that fails as a whole sees no storm, in any ten seconds. Moves to siblings whose
-    /// breakers are still closed are never cut: half of the three failures that open each.
+    /// Invariants I2 and I3: a group that fails as a whole sees no storm, in any ten seconds. Moves
+    /// to siblings with closed breakers are always allowed: half of the three failures that open
+    /// each breaker.
     #[test]
     fn a_failing_group_gets_hardly_more_attempts_than_requests(
         bad in failing_wholly(),
@@ -78,7 +80,8 @@ proptest! {
         assert_no_storm(&world, members * 3 / 2, &format!("{bad:?}, {members} members, {per_second}/s"));
     }
 
-    /// I5: who was taken out gets nothing until an operator lets it in, however bad the others are.
+    /// Invariant I5: a disabled deployment gets nothing until an operator enables it, however bad
+    /// the others are.
     #[test]
     fn a_disabled_deployment_gets_nothing(
         bad in failing(),
@@ -113,12 +116,13 @@ proptest! {
         world.run();
         let back = world.ended.iter().find(|one| one.began >= healed && one.by() == Some(0));
         let back = back.expect("it comes back").began - healed;
-        // Twenty seconds or a third of the outage, a tenth of chance, the last attempt, and its turn to come.
+        // Twenty seconds or a third of the outage, a tenth of jitter, the last attempt, and its
+        // turn.
         let longest = (cooldown * 1_000).max(20_000).max(long * 1_000 / 3) * 11 / 10 + 1_000 + 3_000;
         prop_assert!(back <= longest, "{back} ms after it was healed, {longest} allowed");
     }
 
-    /// I10: who stops is out after three failures, and those that were under way.
+    /// Invariant I10: a deployment that stops is ejected after three failures, and those in flight.
     #[test]
     fn a_deployment_that_stops_is_ejected_after_three_failures(
         bad in failing_wholly(),
@@ -150,13 +154,13 @@ proptest! {
         world.run();
         let well = world.transitions.iter().find(|one| one.1 == 0 && !one.2 && one.0 >= 20_000);
         let well = well.expect("the first one is found well").0;
-        // Who failed at the first one before goes on to the others.
+        // A request that failed at the first one before moves on to the others.
         let in_cooldown = world.began.iter().filter(|one| one.at > well + 3_000 && one.deployment != 0);
         let plain = in_cooldown.filter(|one| !one.half_open).count();
         prop_assert_eq!(plain, 0, "after {}", well);
     }
 
-    /// I21: who flaps gets less than a fifth within five minutes.
+    /// Invariant I21: a flapping deployment gets less than a fifth within five minutes.
     #[test]
     fn a_flapping_deployment_gets_less_and_less(half in 2_000u64..20_000, seed in any::<u64>()) {
         let upstreams = vec![Upstream::new(vec![(0, Behaviour::Flap(half, half))]), steady(100)];
@@ -166,13 +170,13 @@ proptest! {
         prop_assert!(share < 0.2, "{share}");
     }
 
-    /// I22: equal seeds make equal worlds, down to each attempt.
+    /// Invariant I22: equal seeds make equal worlds, down to each attempt.
     #[test]
     fn equal_seeds_make_equal_worlds(seed in any::<u64>()) {
         prop_assert_eq!(check(seed), check(seed));
     }
 
-    /// I4, in traffic: who leaves and who is in a hurry changes nothing.
+    /// Invariant I4 under traffic: clients that leave or hurry change nothing.
     #[test]
     fn clients_change_nothing(
         visits in proptest::collection::vec((0u64..20_000, any::<bool>(), proptest::option::of(0u64..300), proptest::option::of(1u64..40)), 1..200),

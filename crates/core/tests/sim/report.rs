@@ -32,8 +32,8 @@ fn run(strategy: &str, bad: Behaviour) -> World {
     world
 }
 
-/// When the member last began to get less than a hundredth of the attempts after its outage began, and
-/// when it got its full share again, in seconds since the outage began and ended.
+/// When the member last began to get less than a hundredth of the attempts after the start of its
+/// outage, and when it got its full share again, in seconds since the outage began and ended.
 fn ejected_and_back(world: &World) -> (Option<u64>, Option<u64>) {
     let share = |second: u64| world.share(0, second * 1000, (second + 1) * 1000);
     let ejected = (10..40).find(|second| share(*second) < 0.01).map(|second| second - 10);

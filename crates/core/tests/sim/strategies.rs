@@ -1,4 +1,4 @@
-//! What the strategies by usage and by cost promise, and what limits and budgets do under them.
+//! What the strategies by usage and by cost promise, and how limits and budgets work under them.
 
 use std::sync::Arc;
 
@@ -162,7 +162,7 @@ fn a_budget_spent_in_mid_flight_lets_requests_end_and_none_begin() {
             _ => None,
         }
     };
-    // Three are under way when the first one ends.
+    // Three are in flight when the first one ends.
     let flying: Vec<_> = (0..3).map(|i| begin(i).expect("nothing is spent yet")).collect();
     for (i, deployment) in flying.iter().enumerate() {
         deployment.state.leave();

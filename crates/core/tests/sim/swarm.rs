@@ -1,4 +1,5 @@
-//! Random worlds: whatever happens, the invariants hold, and once everything is well all is well.
+//! Random worlds: the invariants hold at every step, and once every upstream works, every
+//! deployment becomes healthy.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -9,9 +10,9 @@ use hale_core::time::Millis;
 use crate::upstream::{Behaviour, Upstream};
 use crate::world::{Chance, How, World, snapshot_with_keys};
 
-/// When everything is healed.
+/// When every upstream works again.
 const HEALED: u64 = 120_000;
-/// How long the world goes on then.
+/// How long the world continues after that.
 const END: u64 = 900_000;
 
 fn behaviour(chance: &mut Chance) -> Behaviour {
@@ -62,7 +63,7 @@ fn world(seed: u64) -> World {
         [("g", 1 + chance.below(4) as usize), ("f", 1 + chance.below(2) as usize), ("h", 1)];
     let count = groups.iter().map(|(_, count)| count).sum();
     let mut upstreams: Vec<Upstream> = (0..count).map(|_| upstream(&mut chance)).collect();
-    // In some worlds all have one key, which is refused for a while.
+    // In some worlds all share one key, which is refused for a while.
     let one_key = chance.below(4) == 0;
     if one_key {
         let from = chance.below(HEALED / 2);
@@ -72,7 +73,7 @@ fn world(seed: u64) -> World {
     let key =
         |name: &str, member| if one_key { "k".to_owned() } else { format!("k{name}{member}") };
     let mut world = World::new(snapshot_with_keys(&groups, &router, key), upstreams, seed);
-    // Evenly, or in crowds of a second each.
+    // Evenly, or in bursts of a second each.
     let crowds = chance.below(3) == 0;
     for _ in 0..600 {
         let timeout = chance.below(8);
@@ -95,7 +96,7 @@ fn world(seed: u64) -> World {
     world
 }
 
-/// Runs a world and holds it to the invariants; gives the hash of all that happened.
+/// Runs a world and checks the invariants; returns the hash of everything that happened.
 pub(crate) fn check(seed: u64) -> u64 {
     let mut world = world(seed);
     world.run();

@@ -1,33 +1,33 @@
-//! Simulated upstreams: what becomes of an attempt, by the time at which it begins.
+//! Simulated upstreams: the result of an attempt, by the time at which it begins.
 
 use hale_core::cause::Cause;
 
 /// How an upstream behaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Behaviour {
-    /// Answers after about so many milliseconds.
+    /// Answers after about this many milliseconds.
     Healthy(u64),
     /// Refuses connections.
     Down,
-    /// Takes the request and says nothing.
+    /// Accepts the request and sends nothing.
     Silent,
     /// Fails with a 500 after a millisecond.
     FastFail,
-    /// Fails that share of the time, in percent; else it is healthy.
+    /// Fails this share of the time, in percent; otherwise it works.
     Brownout(u64, u64),
-    /// So many milliseconds up, so many down.
+    /// This many milliseconds up, this many down.
     Flap(u64, u64),
-    /// Answers so many requests a minute, else 429 with the time left.
+    /// Answers this many requests a minute, else 429 with the time left.
     Bucket(u64),
-    /// Answers 200 with a body that is none.
+    /// Answers 200 with an invalid body.
     Liar,
     /// Refuses the credential.
     Unauthorized,
     /// Does not know the model.
     Unknown,
-    /// Answers, and of its streams so many percent are cut after content.
+    /// Answers, and this many percent of its streams are cut after content.
     Cuts(u64),
-    /// Answers, and of its streams so many percent fall silent after content.
+    /// Answers, and this many percent of its streams fall silent after content.
     Stalls(u64),
 }
 
@@ -38,7 +38,7 @@ pub(crate) enum Meets {
     Answer,
     /// A failure, and the time that the provider names.
     Failure(Cause, Option<u16>, Option<u64>),
-    /// Nothing, ever.
+    /// Nothing, for ever.
     Silence,
 }
 
@@ -55,7 +55,7 @@ impl Upstream {
         Upstream { plan, minute: 0, used: 0 }
     }
 
-    /// Refuses the credential in this span, whatever it did there.
+    /// Refuses the credential in this span, whatever else it does there.
     pub(crate) fn refuse_key(&mut self, from: u64, to: u64) {
         let afterwards = self.behaviour(to);
         self.plan.retain(|(at, _)| !(from..=to).contains(at));
@@ -101,7 +101,7 @@ impl Upstream {
         }
     }
 
-    /// How a stream goes on that has content now, and after how many milliseconds it ends.
+    /// How a stream continues that has content now, and after how many milliseconds it ends.
     pub(crate) fn go_on(&self, now: u64, chance: u64) -> (u64, Meets) {
         match self.behaviour(now) {
             Behaviour::Cuts(percent) if chance % 100 < percent => {

@@ -1,4 +1,4 @@
-//! The world: requests arrive, walk, meet upstreams, and end. One heap of events, one clock.
+//! The world: requests arrive, are routed, meet upstreams, and end. One heap of events, one clock.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -40,7 +40,8 @@ impl Chance {
     }
 }
 
-/// The snapshot of a config; each group is a name and how many members it has, each with a key of its own.
+/// The snapshot of a config; each group is a name and a number of members, each with a key of its
+/// own.
 pub(crate) fn snapshot(groups: &[(&str, usize)], router: &str) -> Snapshot {
     snapshot_with_keys(groups, router, |name, member| format!("k{name}{member}"))
 }
@@ -79,7 +80,7 @@ pub(crate) struct Ended {
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum How {
-    /// This deployment answered, a stream to its end.
+    /// This deployment answered; a stream, to its end.
     Answered(u32),
     /// The stream of this deployment broke after content.
     Broken(u32),
@@ -87,12 +88,12 @@ pub(crate) enum How {
     Failed,
     /// No upstream was called.
     Refused,
-    /// The client went away.
+    /// The client disconnected.
     Left,
 }
 
 impl Ended {
-    /// Who answered.
+    /// Which deployment answered.
     pub(crate) fn by(&self) -> Option<u32> {
         match self.how {
             How::Answered(by) => Some(by),
@@ -101,7 +102,7 @@ impl Ended {
     }
 }
 
-/// One attempt, from its begin.
+/// One attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Began {
     pub(crate) at: u64,
@@ -122,15 +123,15 @@ struct Request {
 }
 
 enum Event {
-    /// A request, and after how many milliseconds its client goes away.
+    /// A request, and after how many milliseconds its client disconnects.
     Arrive(&'static str, Controls, Option<u64>),
     Step(usize),
-    /// The attempt has its answer, or of a stream its first content.
+    /// The attempt has its answer, or a stream its first content.
     Meets(usize),
     /// The stream has ended.
     Ends(usize),
     Leaves(usize),
-    /// An operator takes a deployment out, or lets it in.
+    /// An operator disables a deployment, or enables it.
     Operator(u32, bool),
 }
 
@@ -140,11 +141,11 @@ struct Attempt {
     reference: AttemptRef,
     context: FailureContext,
     meets: Meets,
-    /// From its begin to its first content, milliseconds.
+    /// From its start to its first content, milliseconds.
     first_content_ms: Option<u64>,
 }
 
-/// Everything there is.
+/// The whole world.
 pub(crate) struct World {
     pub(crate) snapshot: Snapshot,
     pub(crate) upstreams: Vec<Upstream>,
@@ -155,7 +156,7 @@ pub(crate) struct World {
     requests: Vec<Request>,
     /// The requests that had a part in the last step.
     touched: Vec<usize>,
-    /// Trials under way, by deployment and by credential.
+    /// Half-open requests in flight, by deployment and by credential.
     half_opens: Vec<u32>,
     credential_half_opens: Vec<u32>,
     pub(crate) ended: Vec<Ended>,
@@ -194,7 +195,7 @@ impl World {
         self.at(time, Event::Arrive(model, controls, None));
     }
 
-    /// The same, and its client goes away `after` so many milliseconds.
+    /// The same, and its client disconnects after this many milliseconds.
     pub(crate) fn visit(
         &mut self,
         time: u64,
@@ -205,7 +206,7 @@ impl World {
         self.at(time, Event::Arrive(model, controls, after));
     }
 
-    /// An operator takes a deployment out at `time`, or lets it in.
+    /// An operator disables a deployment at `time`, or enables it.
     pub(crate) fn operator(&mut self, time: u64, deployment: u32, out: bool) {
         self.at(time, Event::Operator(deployment, out));
     }
@@ -217,7 +218,7 @@ impl World {
         }
     }
 
-    /// What the last step touched still holds together: the deployment and the request's plan.
+    /// Checks that what the last step touched is consistent: the deployment and the request's plan.
     fn check_invariants(&mut self) {
         for index in std::mem::take(&mut self.touched) {
             let Request { route_plan, asked, .. } = &self.requests[index];
@@ -228,7 +229,7 @@ impl World {
         }
     }
 
-    /// Lets everything happen.
+    /// Runs until nothing is left to happen.
     pub(crate) fn run(&mut self) {
         while let Some(Reverse((time, index))) = self.heap.pop() {
             assert!(time >= self.now, "time goes on");
@@ -336,7 +337,7 @@ impl World {
         self.at(end, Event::Meets(index));
     }
 
-    /// Counts a trial that begins or ends; there is never a second one of a deployment or a credential.
+    /// Counts a half-open request that begins or ends; a deployment or a credential never has two.
     fn count_half_open(&mut self, plan: &AttemptPlan, begins: bool) {
         let first = |other: &&Arc<Deployment>| {
             other.shares_credential(self.snapshot.deployment(plan.deployment))
@@ -357,7 +358,7 @@ impl World {
         }
     }
 
-    /// The attempt under way, unless the client left meanwhile; it gives its place and permit back.
+    /// The attempt in flight, unless the client has left; it gives its place and permit back.
     fn take_attempt(&mut self, index: usize) -> Option<(Attempt, Arc<Deployment>)> {
         let attempt = self.requests[index].under_way.take()?;
         let deployment = self.snapshot.deployment(attempt.plan.deployment).clone();
@@ -408,7 +409,8 @@ impl World {
         self.step(index);
     }
 
-    /// A stream has content: a trial has passed, and from now on a failure is the client's to see.
+    /// A stream has content: a half-open request has succeeded, and from now on a failure reaches
+    /// the client.
     fn content(&mut self, index: usize, mut attempt: Attempt) {
         let now = Millis(self.now);
         attempt.first_content_ms = Some(now.since(attempt.reference.started));
@@ -458,7 +460,7 @@ impl World {
         self.end(index, How::Broken(plan.deployment.0));
     }
 
-    /// The client goes away: whatever is under way for it ends, and proves nothing.
+    /// The client disconnects: its attempt ends and proves nothing.
     fn leaves(&mut self, index: usize) {
         if self.requests[index].ended {
             return;
@@ -508,8 +510,8 @@ impl World {
     }
 }
 
-/// Whether a request may be refused for that reason without asking anybody: a provider's time, a guess about a
-/// limit while another request tries it, a limit of the operator.
+/// Whether a request may be refused for that reason without a call: a time that the provider named,
+/// a guess about a limit while another request tries it, a limit of the operator.
 fn may_refuse(why: Exclusion) -> bool {
     match why {
         Exclusion::Cooling(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {

@@ -1,4 +1,4 @@
-//! The reference and the examples.
+//! The reference page and the examples.
 
 use std::path::{Path as FilePath, PathBuf};
 

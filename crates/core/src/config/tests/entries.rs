@@ -1,4 +1,4 @@
-//! `model_list`: what becomes of its entries.
+//! `model_list`: how its entries are read.
 
 use super::*;
 use crate::deployment::{Limits, MockContent};
@@ -84,7 +84,7 @@ fn an_id_is_the_hash_of_the_parameters_as_in_the_original() {
     let id = |fake: Fake| fake.clean().deployments[0].id.clone();
     let vector = "bda5fa552f92d48a2c0e24c229200da217ca2e29ab905e44263cd8454416d515";
     assert_eq!(&*id(Fake::new(yaml).env("K", "sk-1")), vector);
-    // A rotated key changes it; what stands beside the parameters does not.
+    // A new key changes it; keys next to `litellm_params` do not.
     assert_ne!(&*id(Fake::new(yaml).env("K", "sk-2")), vector);
     let beside = "model_list:\n- model_name: m\n  rpm: 10\n  litellm_params: {model: openai/gpt-4, api_key: k}\n";
     let snapshot = Fake::new(beside).clean();

@@ -1,4 +1,4 @@
-//! The keys about what may be spent, where, when and how fast.
+//! The keys about budgets, regions, hours and rates.
 
 use std::sync::Arc;
 

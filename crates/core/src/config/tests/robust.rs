@@ -1,4 +1,4 @@
-//! Nothing that a file holds makes the loader panic.
+//! No content of a file makes the loader panic.
 
 use proptest::prelude::*;
 

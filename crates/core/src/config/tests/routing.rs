@@ -184,7 +184,7 @@ fn times_that_contradict_each_other_are_named_at_the_request_timeout() {
         ),
         // A stream's.
         (3, "", "request_timeout: 60; stream_timeout: 21", Some("3 attempts in a take up to 63 s")),
-        // The same deployment is asked again after pauses of up to 0.5 and 1 s.
+        // The same deployment is called again after pauses of up to 0.5 and 1 s.
         (1, "", "request_timeout: 61; timeout: 20", Some("3 attempts in a take up to 61.500 s")),
         (
             3,

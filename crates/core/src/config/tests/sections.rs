@@ -173,7 +173,7 @@ fn keys_out_of_range_or_of_the_wrong_type_are_refused() {
         one(&problems, reason);
         assert_eq!(problems.len(), 1, "{problems:#?}");
     }
-    // What is turned off is not asked for.
+    // A setting that is off is not reported.
     with("general_settings: {enable_jwt_auth: false, allowed_ips: [], custom_auth: }\nguardrails: []\nlitellm_settings: {max_budget: 0, cache: no}\n").clean();
 }
 

@@ -39,7 +39,7 @@ enum Change {
     Closed,
 }
 
-/// What is to be said of the breaker.
+/// The change of the cooldown, if there is one.
 fn told(events: &HealthEvents) -> Option<Change> {
     let event = events.cooldown_change()?;
     let Some(until) = event.until else { return Some(Change::Closed) };

@@ -421,8 +421,8 @@ fn repeated_attempts_have_a_budget_and_first_moves_are_free() {
         counts.push(attempts);
     }
     let total: u32 = counts.iter().sum();
-    // One attempt and one free move each, which count against the 30 and a fifth of the requests; the third
-    // ones have what is left: 16 of them, as 2 x 16 + 1 is 30 + 17 / 5.
+    // One attempt and one free move each, which count against the 30 and a fifth of the requests.
+    // The third attempts get what is left: 16, because 2 x 16 + 1 is 30 + 17 / 5.
     assert_eq!((counts[0], counts[15], counts[16], total), (3, 3, 2, 200 + 16));
 }
 

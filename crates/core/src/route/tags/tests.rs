@@ -19,7 +19,7 @@ fn wish(tags: &str) -> TagWish {
     wish
 }
 
-/// Which of the deployments serve the wish, by their place.
+/// Which of the deployments serve the request, by their place.
 fn served(wish: &TagWish, deployments: &[&str], match_any: bool) -> Vec<usize> {
     let all: Vec<TagRules> = deployments.iter().map(|text| rules(text)).collect();
     let serve = wish.serve(&|| all.iter(), match_any);

@@ -24,7 +24,7 @@ impl Deployment {
         self.probes.probed(&Arc::new(probe), failures, &self.log)
     }
 
-    /// A probe of the background.
+    /// A background probe.
     fn checked(&self, probe: ProbeResult) -> Option<HealthEvent> {
         self.probed(probe, FailureCount::WhenConfirmed)
     }
@@ -52,7 +52,7 @@ fn check(started: u64, ended: u64, finding: Finding) -> ProbeResult {
     }
 }
 
-/// Feeds checks one second apart and gives the status after the last.
+/// Applies probes one second apart and returns the status after the last one.
 fn after(findings: &[Finding]) -> Status {
     let checks = Deployment::default();
     for (i, finding) in findings.iter().enumerate() {

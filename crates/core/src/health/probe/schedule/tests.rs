@@ -27,7 +27,7 @@ fn subjects(snapshot: &Snapshot) -> Vec<Subject> {
     snapshot.deployments.iter().map(|one| subject(one.index)).collect()
 }
 
-/// A schedule, and the limits that are lent to it.
+/// A schedule and its limits.
 #[derive(Default)]
 struct Plan {
     schedule: Schedule,
@@ -124,7 +124,7 @@ fn those_that_fail_leave_half_of_the_places_to_others() {
             }
         }
     }
-    // From some moment on no check of a failing one ends.
+    // From some moment on no probe of a failing one ends.
     assert_eq!(schedule.under_way(), 8);
 }
 
@@ -172,7 +172,7 @@ fn a_deployment_that_traffic_proved_healthy_is_not_probed() {
         answered(&snapshot, second * 1_000);
         assert!(start_all(&mut schedule, &snapshot, second * 1_000).is_empty(), "{second}");
     }
-    // The traffic ends, and one interval later there is a check.
+    // Traffic ends, and one interval later there is a probe.
     let due = 599_000 + INTERVAL;
     assert!(start_all(&mut schedule, &snapshot, due - 1).is_empty());
     assert_eq!(start_all(&mut schedule, &snapshot, due).len(), 1);
@@ -185,7 +185,7 @@ fn when_traffic_ends_the_probe_comes_an_interval_after_its_last_answer() {
     let mut schedule = planned(&snapshot, subjects(&snapshot));
     answered(&snapshot, 0);
     assert!(start_all(&mut schedule, &snapshot, 0).is_empty());
-    // The last answer comes soon after the schedule looked.
+    // The last answer comes soon after the schedule was asked.
     answered(&snapshot, 1_000);
     assert!(start_all(&mut schedule, &snapshot, INTERVAL).is_empty());
     assert_eq!(schedule.wake(INTERVAL), Millis(1_000 + INTERVAL));
@@ -234,7 +234,7 @@ fn a_removed_deployment_is_not_probed_and_the_others_keep_their_due_times() {
     fewer.truncate(1);
     schedule.plan(1_000, fewer, &snapshot);
     assert_eq!(schedule.wake(1_000), due);
-    // A check of one that left ends; its place is free again.
+    // A probe of a removed deployment ends; its place is free again.
     end(&mut schedule, &snapshot, &starts[2], 2_000, Finding::Healthy);
     assert_eq!(schedule.under_way(), 0);
     let later = start_all(&mut schedule, &snapshot, 10 * INTERVAL);
@@ -251,7 +251,7 @@ fn each_deployment_has_a_phase_of_its_own_and_the_period_is_not_a_pause() {
     let mut schedule = planned(&snapshot, spread);
     let first = start_all(&mut schedule, &snapshot, 0);
     assert_eq!(first.len(), 1, "not all at once");
-    // A check that takes half of the period does not make it longer.
+    // A probe that takes half of the interval does not make it longer.
     end(&mut schedule, &snapshot, &first[0], 0, Finding::Healthy);
     let due = schedule.schedule.entries[0].due.0;
     let mut at = due;

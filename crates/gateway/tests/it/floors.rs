@@ -520,3 +520,26 @@ fn a_circle_is_found_by_whatever_way() {
     ]);
     assert_eq!(uses.circles(), [["a", "a/c", "b"]]);
 }
+
+#[test]
+fn a_requests_way_names_existing_files_each_at_most_twice() {
+    let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let (_, section) = page.split_once("## A request, in order").unwrap();
+    let section = section.split_once("\n## ").unwrap().0;
+    let (_, way) = section.split_once("1. **Connection.**").unwrap();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for name in way.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs")) {
+        *counts.entry(name).or_default() += 1;
+    }
+    assert!(counts.len() > 25, "{counts:?}");
+    for (name, count) in counts {
+        let (crate_name, file) = match name.split_once('/') {
+            Some(("core", file)) => ("core", file),
+            Some(("wire", file)) => ("wire", file),
+            _ => ("gateway", name),
+        };
+        let path = root().join("crates").join(crate_name).join("src").join(file);
+        assert!(path.exists(), "{name} of ARCHITECTURE.md does not exist");
+        assert!(count <= 2, "a request's way enters {name} {count} times");
+    }
+}

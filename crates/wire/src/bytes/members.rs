@@ -16,9 +16,9 @@ pub(crate) fn places<const N: usize>(
     text: &[u8],
     names: [&str; N],
 ) -> Result<[Place; N], ScanError> {
-    let mut search = Search::new(&names);
-    scan::members(text, |key, value| search.note(text, key, value))?;
-    Ok(search.found)
+    let mut found = [const { None }; N];
+    scan::members(text, |key, value| note(&names, &mut found, text, (key, value)))?;
+    Ok(found)
 }
 
 /// The texts of the members with these `names` in `text`.
@@ -30,28 +30,19 @@ pub(crate) fn texts<'t, const N: usize>(
     Ok(places(text.as_bytes(), names)?.map(|place| place.map(|place| &text[place])))
 }
 
-/// A search for the members with some names.
-#[derive(Debug)]
-pub(crate) struct Search<'n, const N: usize> {
-    names: &'n [&'n str; N],
-    /// The ranges so far, in the order of the names.
-    pub(crate) found: [Place; N],
-}
-
-impl<'n, const N: usize> Search<'n, N> {
-    /// A search that has found nothing.
-    pub(crate) fn new(names: &'n [&'n str; N]) -> Search<'n, N> {
-        Search { names, found: [const { None }; N] }
-    }
-
-    /// Notes a member of `text` if it has one of the names. Inlined for events, where the names are constants.
-    #[inline(always)]
-    pub(crate) fn note(&mut self, text: &[u8], key: Range<usize>, value: Range<usize>) {
-        // The range of a key includes its quotes.
-        let name = &text[key.start + 1..key.end - 1];
-        if let Some(index) = self.names.iter().position(|known| known.as_bytes() == name) {
-            self.found[index] = (&text[value.clone()] != b"null").then_some(value);
-        }
+/// Notes in `found` the member of `text` with this key and value, if it has one of these `names`. Inlined for events,
+/// whose names are constants.
+#[inline(always)]
+pub(crate) fn note<const N: usize>(
+    names: &[&str; N],
+    found: &mut [Place; N],
+    text: &[u8],
+    (key, value): (Range<usize>, Range<usize>),
+) {
+    // The range of a key includes its quotes.
+    let name = &text[key.start + 1..key.end - 1];
+    if let Some(index) = names.iter().position(|known| known.as_bytes() == name) {
+        found[index] = (&text[value.clone()] != b"null").then_some(value);
     }
 }
 

@@ -225,17 +225,26 @@ impl Reader {
         self.unreadable.clone().map_or(Ok(()), |why| Err(Broken::Unreadable(why)))
     }
 
-    /// Records what an event was; returns what happens to it.
-    fn record(&mut self, seen: Result<Seen, EventError>) -> Change {
-        let is_ping = matches!(seen, Ok(Seen::Ping(_)));
-        self.events += u64::from(!is_ping);
+    /// Counts an event; returns what happens to it.
+    fn record(&mut self, seen: Seen) -> Change {
         match seen {
-            Ok(Seen::Event(change) | Seen::Ping(change)) => return change,
-            Err(EventError::Malformed) => self.skipped += 1,
-            Err(EventError::Provider(error)) => self.error = Some(error),
-            Err(EventError::Unreadable(why)) => self.unreadable = Some(errors::clean(&why, 300)),
+            Seen::Event(change) => {
+                self.events += 1;
+                change
+            }
+            Seen::Ping(change) => change,
         }
-        Change::Omit
+    }
+
+    /// Records why an event is not forwarded.
+    #[cold]
+    fn reject(&mut self, why: EventError) {
+        self.events += 1;
+        match why {
+            EventError::Malformed => self.skipped += 1,
+            EventError::Provider(error) => self.error = Some(*error),
+            EventError::Unreadable(why) => self.unreadable = Some(errors::clean(&why, 300)),
+        }
     }
 }
 
@@ -318,14 +327,23 @@ impl Reader {
             return Change::None;
         }
         let Passage::Observed(observer) = &mut self.passage else { return Change::Omit };
-        let Ok(text) = std::str::from_utf8(payload) else {
-            return self.record(Err(EventError::Malformed));
+        let seen = match std::str::from_utf8(payload) {
+            Ok(text) => {
+                let seen = observer.observe_event(text, &self.view, &mut self.progress);
+                if seen.is_ok() {
+                    self.listen(text);
+                }
+                seen
+            }
+            Err(_) => Err(EventError::Malformed),
         };
-        let seen = observer.observe_event(text, &self.view, &mut self.progress);
-        if seen.is_ok() {
-            self.listen(text);
+        match seen {
+            Ok(seen) => self.record(seen),
+            Err(why) => {
+                self.reject(why);
+                Change::Omit
+            }
         }
-        self.record(seen)
     }
 
     fn listen(&mut self, event: &str) {
@@ -374,13 +392,16 @@ impl Reader {
             Ok(text) => translation.event(text, &self.view, out),
             Err(_) => Err(EventError::Malformed),
         };
-        let seen = deltas.map(|deltas| {
-            if let Some(tap) = &mut self.tap {
-                tap.translated(&deltas);
+        match deltas {
+            Ok(deltas) => {
+                if let Some(tap) = &mut self.tap {
+                    tap.translated(&deltas);
+                }
+                let seen = advance(&mut self.progress, &deltas);
+                self.record(seen);
             }
-            advance(&mut self.progress, &deltas)
-        });
-        self.record(seen);
+            Err(why) => self.reject(why),
+        }
     }
 }
 

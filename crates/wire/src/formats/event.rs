@@ -51,10 +51,16 @@ pub(crate) enum Change {
 pub(crate) enum EventError {
     /// It is not JSON, or adds nothing to the answer. The stream continues without it.
     Malformed,
-    /// It is an error.
-    Provider(ProviderError),
+    /// It is an error. Boxed, so that the result of each event stays small.
+    Provider(Box<ProviderError>),
     /// It adds to the answer, but cannot be expressed for the client. The stream ends here.
     Unreadable(String),
+}
+
+impl From<ProviderError> for EventError {
+    fn from(error: ProviderError) -> EventError {
+        EventError::Provider(Box::new(error))
+    }
 }
 
 impl From<ScanError> for EventError {

@@ -66,7 +66,7 @@ impl Events {
             text.as_bytes(),
             ["type", "message", "content_block", "delta", "usage", "error"],
         )?;
-        let failed = || EventError::Provider(errors::parse_provider_error(text.as_bytes()));
+        let failed = || EventError::from(errors::parse_provider_error(text.as_bytes()));
         let Some(kind) = kind.map(|place| &text[place]) else {
             return if error.is_some() { Err(failed()) } else { Ok(Seen::Event(Change::None)) };
         };

@@ -106,7 +106,7 @@ impl Reader {
     pub(crate) fn read<'t>(&mut self, text: &'t str) -> Result<Vec<Delta<'t>>, EventError> {
         let event: Event<'t> = serde_json::from_str(text).map_err(|why| no_event(text, &why))?;
         if event.error.is_some() || event.kind == "error" {
-            return Err(EventError::Provider(errors::parse_provider_error(text.as_bytes())));
+            return Err(errors::parse_provider_error(text.as_bytes()).into());
         }
         self.deltas(event)
     }
@@ -234,7 +234,7 @@ fn no_event(text: &str, why: &serde_json::Error) -> EventError {
         return EventError::Malformed;
     };
     if error.is_some() {
-        return EventError::Provider(errors::parse_provider_error(text.as_bytes()));
+        return errors::parse_provider_error(text.as_bytes()).into();
     }
     if block.is_some() || delta.is_some() || message.is_some() {
         return EventError::Unreadable(why.to_string());

@@ -97,7 +97,7 @@ pub(crate) fn observe_event(text: &str, progress: &mut Progress) -> Result<Seen,
             progress.usage = usage(reported, None);
         }
         kind if kind == "error" || error.is_some() => {
-            return Err(EventError::Provider(parse_provider_error(text.as_bytes())));
+            return Err(parse_provider_error(text.as_bytes()).into());
         }
         _ => {}
     }

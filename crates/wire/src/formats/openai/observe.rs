@@ -10,7 +10,7 @@ use hale_core::operation::Operation;
 use memchr::memmem::Finder;
 use serde::Deserialize;
 
-use crate::bytes::members::{Place, Search};
+use crate::bytes::members::{Place, note};
 use crate::bytes::scan::{self, ScanError};
 use crate::formats::answer::{self, Fault, Observed, is_filled_list};
 use crate::formats::codec::List;
@@ -53,9 +53,11 @@ impl Events {
         view: &View,
         progress: &mut Progress,
     ) -> Result<Seen, EventError> {
-        let [model, usage, choices, error] = self.memory.places(text.as_bytes())?;
+        let mut found = [const { None }; 4];
+        self.memory.find(text.as_bytes(), &mut found)?;
+        let [model, usage, choices, error] = found;
         if error.is_some() {
-            return Err(EventError::Provider(errors::parse_provider_error(text.as_bytes())));
+            return Err(errors::parse_provider_error(text.as_bytes()).into());
         }
         let choices = choices.map(|place| &text[place]);
         if let Some(usage) = usage.and_then(|place| parse_usage(&text[place])) {
@@ -92,28 +94,26 @@ struct Memory {
 }
 
 impl Memory {
-    /// The ranges of the members with [`NAMES`] in the next event.
-    fn places(&mut self, text: &[u8]) -> Result<[Place; 4], ScanError> {
-        let mut search = Search::new(&NAMES);
+    /// Puts the ranges of the members with [`NAMES`] in the next event into `found`.
+    fn find(&mut self, text: &[u8], found: &mut [Place; 4]) -> Result<(), ScanError> {
         if !self.start.is_empty() && text.starts_with(&self.start) {
-            search.found[MODEL].clone_from(&self.model);
+            found[MODEL].clone_from(&self.model);
             let value = self.start.len();
             scan::members_from(text, self.key.clone(), value, |key, value| {
-                search.note(text, key, value);
+                note(&NAMES, found, text, (key, value));
             })?;
-            return Ok(search.found);
+            return Ok(());
         }
         self.start.clear();
         scan::members(text, |key, value| {
-            let is_alike = matches!(search.found, [_, None, None, None]);
+            let is_alike = matches!(found, [_, None, None, None]);
             if is_alike && &text[key.clone()] == b"\"choices\"" && value.start <= START_MAX {
                 self.start.extend_from_slice(&text[..value.start]);
                 self.key = key.clone();
-                self.model.clone_from(&search.found[MODEL]);
+                self.model.clone_from(&found[MODEL]);
             }
-            search.note(text, key, value);
-        })?;
-        Ok(search.found)
+            note(&NAMES, found, text, (key, value));
+        })
     }
 }
 
@@ -216,7 +216,9 @@ mod tests {
         let mut memory = Memory::default();
         for event in events {
             let plain = places(event.as_bytes(), NAMES);
-            assert_eq!(memory.places(event.as_bytes()), plain, "{event}");
+            let mut found = [const { None }; 4];
+            let remembered = memory.find(event.as_bytes(), &mut found).map(|()| found);
+            assert_eq!(remembered, plain, "{event}");
         }
     }
 }

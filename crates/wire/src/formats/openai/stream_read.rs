@@ -86,7 +86,7 @@ impl Reader {
         }
         let chunk: Chunk<'t> = serde_json::from_str(text).map_err(|why| no_chunk(text, &why))?;
         if chunk.error.is_some() {
-            return Err(EventError::Provider(errors::parse_provider_error(text.as_bytes())));
+            return Err(errors::parse_provider_error(text.as_bytes()).into());
         }
         let mut deltas = Vec::with_capacity(2);
         let choices = chunk.choices.unwrap_or_default();
@@ -102,7 +102,7 @@ impl Reader {
             }
             let reason = choice.finish_reason.map(Text::from).filter(|reason| !reason.is_empty());
             if let Some(reason) = reason {
-                let stop = match stop_of(&reason, choice.error).map_err(EventError::Provider)? {
+                let stop = match stop_of(&reason, choice.error).map_err(EventError::from)? {
                     // Some providers report an ordinary end.
                     Stop::End if self.calls > 0 => Stop::Tools,
                     stop => stop,
@@ -177,7 +177,7 @@ fn no_chunk(text: &str, why: &serde_json::Error) -> EventError {
         return EventError::Malformed;
     };
     if error.is_some() {
-        return EventError::Provider(errors::parse_provider_error(text.as_bytes()));
+        return errors::parse_provider_error(text.as_bytes()).into();
     }
     match choices {
         Some(choices) if choices != "[]" => EventError::Unreadable(why.to_string()),

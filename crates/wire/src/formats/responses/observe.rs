@@ -152,11 +152,11 @@ impl Events {
             "response.failed" if self.replay => end(progress),
             "response.failed" => {
                 let failed = response.text.unwrap_or(text);
-                return Err(EventError::Provider(parse_provider_error(failed.as_bytes())));
+                return Err(parse_provider_error(failed.as_bytes()).into());
             }
-            "error" => return Err(EventError::Provider(failure(text))),
+            "error" => return Err(failure(text).into()),
             "" if error.is_some() => {
-                return Err(EventError::Provider(parse_provider_error(text.as_bytes())));
+                return Err(parse_provider_error(text.as_bytes()).into());
             }
             "keepalive" | "ping" => return Ok(Seen::Ping(change)),
             "response.output_item.added" => {

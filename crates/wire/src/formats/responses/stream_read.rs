@@ -85,7 +85,7 @@ impl Reader {
                 deltas.push(Delta::End);
             }
             "response.failed" | "error" => {
-                return Err(EventError::Provider(parse_provider_error(text.as_bytes())));
+                return Err(parse_provider_error(text.as_bytes()).into());
             }
             "keepalive" | "ping" => deltas.push(Delta::Ping),
             _ => {}

@@ -1,7 +1,7 @@
 //! What clients can ask of models, and the facts about each.
 //!
 //! Read by the table of endpoints, by the wires and by the gateway's pipeline. Always true: an operation
-//! is one row of [`table`], and the functions here only read it.
+//! is one row of `operation/table.rs`, and the functions here only read it.
 
 mod facts;
 #[macro_use]

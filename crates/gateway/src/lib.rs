@@ -1,8 +1,8 @@
 //! Hale: an LLM gateway that tracks which deployments are healthy, routes only to those, and explains every
 //! failure.
 //!
-//! The process: arguments, config, workers, shutdown. Start reading at [`process`] for the process and
-//! at [`router`] for a request. The binary calls [`run`]; the tests of the binary read its table of endpoints.
+//! The process: arguments, config, workers, shutdown. Start reading at `process` for the process and
+//! at `router` for a request. The binary calls [`run`]; the tests of the binary read its table of endpoints.
 
 mod advice;
 mod arrival;

@@ -177,9 +177,9 @@ def test_what_is_about_a_response_asks_who_made_it(hale, upstream, call):
 def test_ids_that_are_not_the_gateways_are_refused(hale, upstream):
     up = upstream(Plan(then=answer))
     client = hale(deployment("smart", up, api_key=KEY)).client()
-    with pytest.raises(openai.NotFoundError, match="no id of a response that this gateway issued"):
+    with pytest.raises(openai.NotFoundError, match="is not the id of a response that this gateway issued"):
         client.responses.retrieve(ID)
-    with pytest.raises(openai.BadRequestError, match="no id of a response that this gateway issued"):
+    with pytest.raises(openai.BadRequestError, match="is not the id of a response that this gateway issued"):
         client.responses.create(model="smart", input="hi", previous_response_id=ID)
     assert up.requests == []
 

@@ -73,18 +73,31 @@ pub(crate) async fn run(
     path_name: Option<Box<str>>,
     request: Request<Incoming>,
 ) -> Response<Reply> {
+    let mut exchange = match open(arrival, operation, path_name, request).await {
+        Ok(exchange) => exchange,
+        Err(refused) => return refused,
+    };
+    match exchange.attempt_until_answered().await {
+        Ok((winner, answered)) => exchange.respond(&winner, answered),
+        Err(refusal) => exchange.refuse(refusal),
+    }
+}
+
+/// Reads, authorizes and resolves the request. A function of its own, so that the future of [`run`] holds
+/// either this or the attempts.
+async fn open(
+    arrival: Arrival,
+    operation: Operation,
+    path_name: Option<Box<str>>,
+    request: Request<Incoming>,
+) -> Result<Exchange, Response<Reply>> {
     let (head, incoming) = request.into_parts();
     let mut opening = Opening::new(arrival, operation, path_name, head);
     let opened = opening.run(incoming).await;
     let Opening { arrival, delivery, .. } = opening;
-    let (request, plan) = match opened {
-        Ok(opened) => opened,
-        Err(refusal) => return delivery.refuse(refusal),
-    };
-    let mut exchange = Exchange::new(arrival, request, plan, delivery);
-    match exchange.attempt_until_answered().await {
-        Ok((winner, answered)) => exchange.respond(&winner, answered),
-        Err(refusal) => exchange.refuse(refusal),
+    match opened {
+        Ok((request, plan)) => Ok(Exchange::new(arrival, request, plan, delivery)),
+        Err(refusal) => Err(delivery.refuse(refusal)),
     }
 }
 

@@ -46,15 +46,18 @@ fn counts(text: &str, words: &Words) -> Option<Usage> {
         match &bytes[key] {
             key if key == words.input => counted |= count(value, &mut usage.input),
             key if key == words.output => counted |= count(value, &mut usage.output),
-            key if key == words.input_details => {
-                detail(value, "\"cached_tokens\"", &mut usage.cached_input);
+            key if key == words.input_details => details(value, |name, value| match name {
+                b"\"cached_tokens\"" => count(value, &mut usage.cached_input),
                 // The first is OpenAI's name, the second LiteLLM's.
-                detail(value, "\"cache_write_tokens\"", &mut usage.cache_creation);
-                detail(value, "\"cache_creation_tokens\"", &mut usage.cache_creation);
-            }
-            key if key == words.output_details => {
-                detail(value, "\"reasoning_tokens\"", &mut usage.reasoning);
-            }
+                b"\"cache_write_tokens\"" | b"\"cache_creation_tokens\"" => {
+                    count(value, &mut usage.cache_creation)
+                }
+                _ => false,
+            }),
+            key if key == words.output_details => details(value, |name, value| match name {
+                b"\"reasoning_tokens\"" => count(value, &mut usage.reasoning),
+                _ => false,
+            }),
             _ => {}
         }
     })
@@ -71,12 +74,11 @@ fn count(text: &str, into: &mut u64) -> bool {
     parsed.is_ok()
 }
 
-fn detail(text: &str, name: &str, into: &mut u64) {
+/// Calls `read` with the name, in quotes, and the value of each detail.
+fn details(text: &str, mut read: impl FnMut(&[u8], &str) -> bool) {
     // Details that are null or not an object have no counts.
     let _none: Result<(), ScanError> = scan::members(text.as_bytes(), |key, value| {
-        if text[key] == *name {
-            count(&text[value], into);
-        }
+        read(&text.as_bytes()[key], &text[value]);
     });
 }
 

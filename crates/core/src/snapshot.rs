@@ -13,6 +13,10 @@ use crate::group::{GroupIndex, ModelGroup};
 use crate::health::probe::ProbeSettings;
 use crate::settings::{GatewaySettings, RouterSettings};
 
+/// A table of names of the config. Its hash is fast and has no secret: a client can look names up, but only the
+/// config adds them.
+pub type ByName<Name, Index> = HashMap<Name, Index, foldhash::fast::FixedState>;
+
 /// One config, resolved.
 #[derive(Debug, Default)]
 pub struct Snapshot {
@@ -21,12 +25,12 @@ pub struct Snapshot {
     /// All model groups, the listed ones first.
     pub groups: Vec<ModelGroup>,
     /// Group by exact name.
-    pub by_name: HashMap<Box<str>, GroupIndex>,
+    pub by_name: ByName<Box<str>, GroupIndex>,
     /// Deployment by id.
-    pub by_id: HashMap<Arc<str>, DeploymentIndex>,
+    pub by_id: ByName<Arc<str>, DeploymentIndex>,
     /// Group by its members' `litellm_params.model`, unless that is a `model_name`; no patterns.
     /// These groups are not listed.
-    pub by_model: HashMap<Box<str>, GroupIndex>,
+    pub by_model: ByName<Box<str>, GroupIndex>,
     /// Groups with a pattern, the most specific first.
     pub wildcards: Vec<GroupIndex>,
     /// Which parts of a request's body routing needs.

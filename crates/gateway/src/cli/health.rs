@@ -65,7 +65,7 @@ async fn fetch(options: &HealthOptions) -> Result<(bool, String), String> {
     let request = UpstreamRequest {
         method: &Method::GET,
         path: &path,
-        headers: &headers,
+        headers: &headers.into(),
         more: Vec::new(),
         body: &Payload::default(),
         granted: None,

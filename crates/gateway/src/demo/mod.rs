@@ -147,7 +147,7 @@ async fn ask(gateway: SocketAddr) -> Answer {
     let request = UpstreamRequest {
         method: &Method::POST,
         path: &PathAndQuery::from_static("/v1/chat/completions"),
-        headers: &headers,
+        headers: &headers.into(),
         more: Vec::new(),
         body: &Bytes::from_static(QUESTION.as_bytes()).into(),
         granted: None,

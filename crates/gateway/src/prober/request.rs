@@ -199,7 +199,7 @@ fn place(serving: &Serving, index: DeploymentIndex) -> u64 {
     let mut hash = DefaultHasher::new();
     target.upstream.key.hash(&mut hash);
     target.upstream.base_path.hash(&mut hash);
-    hash_headers(&target.headers, &mut hash);
+    hash_headers(target.headers.map(), &mut hash);
     hash.finish()
 }
 

@@ -219,22 +219,20 @@ fn decimal_usd(usd: f64) -> HeaderValue {
 
 /// `value` with its last `digits` digits as decimal places.
 fn decimal(value: u64, digits: usize) -> HeaderValue {
-    let mut text = [b'0'; 24];
-    let mut left = value;
-    let mut at = text.len();
-    while at > text.len() - digits || left > 0 {
-        at -= 1;
-        text[at] = b'0' + u8::try_from(left % 10).unwrap_or(0);
-        left /= 10;
-        if at == text.len() - digits {
-            at -= 1;
-            text[at] = b'.';
-        }
-    }
-    if text[at] == b'.' {
-        at -= 1;
-    }
-    HeaderValue::from_bytes(&text[at..]).unwrap_or_else(|_| HeaderValue::from_static("0"))
+    const LONGEST: usize = 20;
+    let mut plain = itoa::Buffer::new();
+    let plain = plain.format(value).as_bytes();
+    // Zeros in front, so that a digit comes before the point.
+    let mut text = [b'0'; 2 * LONGEST + 2];
+    let point = text.len() - 1 - digits;
+    let whole = plain.len().saturating_sub(digits);
+    let start = point - whole.max(1);
+    text[point - whole..point].copy_from_slice(&plain[..whole]);
+    text[point] = b'.';
+    let fraction = &plain[whole..];
+    let end = text.len();
+    text[end - fraction.len()..].copy_from_slice(fraction);
+    HeaderValue::from_bytes(&text[start..]).unwrap_or_else(|_| HeaderValue::from_static("0"))
 }
 
 #[cfg(test)]

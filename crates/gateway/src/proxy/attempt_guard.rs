@@ -140,7 +140,8 @@ impl AttemptGuard {
     pub(crate) fn success(&mut self, usage: Option<Usage>) {
         let Stake::Traffic(slot) = &mut self.stake else { return };
         slot.is_reported = true;
-        let now = clock::now().millis();
+        // Its last piece has just come, with a look at the clock.
+        let now = clock::recent().millis();
         let usage = usage.unwrap_or_default();
         let whole_ms = now.since(slot.attempt.started);
         let measures = slot.times == Times::OfModel;

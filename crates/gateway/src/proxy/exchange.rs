@@ -90,13 +90,13 @@ async fn open(
     operation: Operation,
     path_name: Option<Box<str>>,
     request: Request<Incoming>,
-) -> Result<Exchange, Response<Reply>> {
+) -> Result<Box<Exchange>, Response<Reply>> {
     let (head, incoming) = request.into_parts();
     let mut opening = Opening::new(arrival, operation, path_name, head);
     let opened = opening.run(incoming).await;
     let Opening { arrival, delivery, .. } = opening;
     match opened {
-        Ok((request, plan)) => Ok(Exchange::new(arrival, request, plan, delivery)),
+        Ok((request, plan)) => Ok(Box::new(Exchange::new(arrival, request, plan, delivery))),
         Err(refusal) => Err(delivery.refuse(refusal)),
     }
 }
@@ -122,7 +122,8 @@ impl Exchange {
     async fn attempt_until_answered(&mut self) -> Result<(Winner, Answered), Refusal> {
         let serving = self.arrival.serving.clone();
         loop {
-            let began = clock::now();
+            // Each wait below ends with a look at the clock.
+            let began = clock::recent();
             match self.plan.next(&serving.snapshot, began.millis(), fastrand::u64(..)) {
                 Next::Pause(ms) => {
                     self.delivery.waiting(tokio::time::sleep(Duration::from_millis(ms))).await;
@@ -134,7 +135,7 @@ impl Exchange {
                     let begun = Begun { at: began, resends: self.delivery.sending.resends() };
                     let Some(result) = self.attempt(&plan).await else {
                         // The request that took the slot goes on first.
-                        tokio::task::yield_now().await;
+                        self.delivery.waiting(tokio::task::yield_now()).await;
                         continue;
                     };
                     if ignored_probes {
@@ -239,7 +240,7 @@ impl Exchange {
     fn give_up(&mut self, why: GiveUp) -> Refusal {
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         let (snapshot, plan) = (&self.arrival.serving.snapshot, &self.plan);
-        let now = clock::now().millis();
+        let now = clock::recent().millis();
         match why {
             GiveUp::Refused(refused) => {
                 let tags = self.request.controls.tags.as_deref();

@@ -206,8 +206,8 @@ impl Opening {
     /// has it.
     fn route(&self, addressed: &Addressed, controls: Controls) -> Result<RoutePlan, Refusal> {
         let snapshot = &self.arrival.serving.snapshot;
-        // Time has passed: reading the body is slow.
-        let now = clock::now().millis();
+        // As fresh as the end of the body.
+        let now = clock::recent().millis();
         let stored = match (&addressed.stored, addressed.named_by) {
             (None, _) => None,
             (Some(stored), NamedBy::StoredObject) => Some((stored, stored.target(snapshot))),

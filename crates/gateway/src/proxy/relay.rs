@@ -35,7 +35,7 @@ pub(crate) struct Relay {
     /// The token that was sent in place of a key. It is removed from errors.
     token: Option<Secret>,
     /// The request that it answers, which can still try another deployment.
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     silence_ms: u64,
     silence_set_by: SetBy,
     /// When it has to end.
@@ -64,7 +64,7 @@ enum End {
 
 impl Relay {
     /// Starts with the first content, which leaves at once.
-    pub(super) fn new(stream: Stream, exchange: Exchange, plan: &AttemptPlan) -> Relay {
+    pub(super) fn new(stream: Stream, exchange: Box<Exchange>, plan: &AttemptPlan) -> Relay {
         let (silence_ms, ends) = (plan.silence_ms, plan.stream_ends);
         let now = clock::now().millis();
         // A short stream may be complete already.

@@ -19,7 +19,11 @@ use crate::limits::Held;
 
 impl Exchange {
     /// The answer.
-    pub(super) fn respond(mut self, winner: &Winner, answered: Answered) -> Response<Reply> {
+    pub(super) fn respond(
+        mut self: Box<Self>,
+        winner: &Winner,
+        answered: Answered,
+    ) -> Response<Reply> {
         let Answered { headers: theirs, content, guard } = answered;
         match content {
             Content::Full(body, usage, held) => {
@@ -38,8 +42,8 @@ impl Exchange {
     }
 
     /// The refusal.
-    pub(super) fn refuse(self, refusal: Refusal) -> Response<Reply> {
-        let Exchange { arrival, request, plan, delivery, .. } = self;
+    pub(super) fn refuse(self: Box<Self>, refusal: Refusal) -> Response<Reply> {
+        let Exchange { arrival, request, plan, delivery, .. } = *self;
         let mut response = delivery.refuse(refusal);
         if request.shows.route {
             let headers = response.headers_mut();
@@ -49,7 +53,7 @@ impl Exchange {
     }
 
     fn full(
-        mut self,
+        mut self: Box<Self>,
         winner: &Winner,
         (theirs, cost): (&HeaderMap, Option<f64>),
         body: Bytes,
@@ -66,7 +70,12 @@ impl Exchange {
         response(StatusCode::OK, headers, Reply::full(body).holding(held))
     }
 
-    fn stream(mut self, winner: &Winner, theirs: &HeaderMap, stream: Stream) -> Response<Reply> {
+    fn stream(
+        mut self: Box<Self>,
+        winner: &Winner,
+        theirs: &HeaderMap,
+        stream: Stream,
+    ) -> Response<Reply> {
         let mut headers = self.headers(winner);
         match stream.bytes.as_ref().map(|head| head.content_type.clone()) {
             Some(content_type) => {
@@ -81,7 +90,12 @@ impl Exchange {
         response(StatusCode::OK, headers, Reply::stream(relay))
     }
 
-    fn socket(mut self, winner: &Winner, theirs: &HeaderMap, socket: Socket) -> Response<Reply> {
+    fn socket(
+        mut self: Box<Self>,
+        winner: &Winner,
+        theirs: &HeaderMap,
+        socket: Socket,
+    ) -> Response<Reply> {
         let mut headers = self.headers(winner);
         self.request.dialect.handshake.agree(&mut headers, socket.protocol);
         answer_headers::upstream(&mut headers, theirs);

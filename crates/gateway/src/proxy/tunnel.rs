@@ -40,7 +40,7 @@ const FAILURES: std::ops::RangeInclusive<u16> = 1011..=1014;
 pub(crate) struct Tunnel {
     upstream: Switched,
     /// The request that it answers.
-    exchange: Exchange,
+    exchange: Box<Exchange>,
     idle_ms: u64,
     /// When it has to end.
     ends: Millis,
@@ -78,7 +78,7 @@ struct Session<C> {
 
 impl Tunnel {
     /// A session with `upstream`.
-    pub(super) fn new(upstream: Switched, exchange: Exchange, plan: &AttemptPlan) -> Tunnel {
+    pub(super) fn new(upstream: Switched, exchange: Box<Exchange>, plan: &AttemptPlan) -> Tunnel {
         Tunnel {
             upstream,
             idle_ms: exchange.arrival.serving.snapshot.gateway.bounds.websocket_idle_ms,

@@ -30,6 +30,9 @@ const SMALL_BODY: usize = 16 << 10;
 /// Room for a read, bytes. It doubles as long as answers fill it, up to [`ROOM_MAX`].
 const ROOM: usize = 8 << 10;
 const ROOM_MAX: usize = 256 << 10;
+/// With so much room left, a read makes do with it: most answers are small, and making room costs more than
+/// reading them does.
+const ROOM_MIN: usize = 2 << 10;
 /// Most informational answers before the real one. A server that sends them without end must not hold a request.
 const INFORMATIONAL_MAX: u32 = 10;
 
@@ -231,7 +234,9 @@ impl Link {
 
     /// Reads more into the buffer; 0 at the end of the stream.
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.buffer.reserve(self.room);
+        if self.buffer.capacity() - self.buffer.len() < ROOM_MIN {
+            self.buffer.reserve(self.room);
+        }
         let read = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx));
         if self.buffer.capacity() == self.buffer.len() {
             self.room = (self.room * 2).min(ROOM_MAX);

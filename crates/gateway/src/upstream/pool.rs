@@ -8,6 +8,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::task::{Context, Waker};
 
+use foldhash::fast::FixedState;
 use hale_core::time::Millis;
 
 use super::address::Upstream;
@@ -23,7 +24,8 @@ struct Idle {
 }
 
 thread_local! {
-    static IDLE: RefCell<HashMap<String, Vec<Idle>>> = RefCell::default();
+    /// By the upstream's key. The keys come from the config, so that a fast hash without a secret will do.
+    static IDLE: RefCell<HashMap<String, Vec<Idle>, FixedState>> = RefCell::default();
 }
 
 /// A connection that can be used again, the one that was used last.

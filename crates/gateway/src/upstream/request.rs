@@ -16,13 +16,57 @@ pub(crate) struct UpstreamRequest<'r> {
     /// The path.
     pub(crate) path: &'r PathAndQuery,
     /// Headers, with `host` and without framing.
-    pub(crate) headers: &'r HeaderMap,
+    pub(crate) headers: &'r HeaderTemplate,
     /// Headers of this request alone. They replace those above of the same name.
     pub(crate) more: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub(crate) body: &'r Payload,
     /// The secret that a credential got for this request and the config does not hold. It is never shown.
     pub(crate) granted: Option<Secret>,
+}
+
+/// Headers that many requests share. Their lines are written once, because most requests replace none of them.
+pub(crate) struct HeaderTemplate {
+    map: HeaderMap,
+    /// The lines as they leave. They hold credentials, so that this type cannot be printed.
+    lines: Box<[u8]>,
+}
+
+impl From<HeaderMap> for HeaderTemplate {
+    fn from(map: HeaderMap) -> HeaderTemplate {
+        let mut lines = Vec::new();
+        for (name, value) in &map {
+            put_line(&mut lines, name, value);
+        }
+        HeaderTemplate { map, lines: lines.into() }
+    }
+}
+
+impl HeaderTemplate {
+    /// The headers.
+    pub(crate) fn map(&self) -> &HeaderMap {
+        &self.map
+    }
+
+    /// Writes the lines of all headers but those that `more` replaces.
+    fn write(&self, more: &[(HeaderName, HeaderValue)], head: &mut Vec<u8>) {
+        if more.iter().all(|(own, _)| self.map.keys().all(|name| name != own)) {
+            head.extend_from_slice(&self.lines);
+            return;
+        }
+        for (name, value) in &self.map {
+            if more.iter().all(|(own, _)| own != name) {
+                put_line(head, name, value);
+            }
+        }
+    }
+}
+
+fn put_line(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
+    head.extend_from_slice(name.as_str().as_bytes());
+    head.extend_from_slice(b": ");
+    head.extend_from_slice(value.as_bytes());
+    head.extend_from_slice(b"\r\n");
 }
 
 impl UpstreamRequest<'_> {
@@ -40,31 +84,25 @@ impl UpstreamRequest<'_> {
 
     /// The head as bytes, with room for `room` more.
     pub(super) fn encode(&self, room: usize) -> Vec<u8> {
+        let own: usize =
+            self.more.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+        let path = self.path.as_str();
+        let mut head = Vec::with_capacity(self.headers.lines.len() + own + path.len() + 64 + room);
+        head.extend_from_slice(self.method.as_str().as_bytes());
+        head.push(b' ');
+        head.extend_from_slice(path.as_bytes());
+        head.extend_from_slice(b" HTTP/1.1\r\n");
         // A request header replaces the default of the same name.
-        let is_general = |name: &HeaderName| self.more.iter().all(|(own, _)| own != name);
-        let own = self.more.iter().map(|(name, value)| (name, value));
-        let headers =
-            || self.headers.iter().filter(|(name, _)| is_general(name)).chain(own.clone());
-        let lines: usize =
-            headers().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-        let mut head = Vec::with_capacity(lines + self.path.as_str().len() + 64 + room);
-        let mut put = |bytes: &[u8]| head.extend_from_slice(bytes);
-        put(self.method.as_str().as_bytes());
-        put(b" ");
-        put(self.path.as_str().as_bytes());
-        put(b" HTTP/1.1\r\n");
-        for (name, value) in headers() {
-            put(name.as_str().as_bytes());
-            put(b": ");
-            put(value.as_bytes());
-            put(b"\r\n");
+        self.headers.write(&self.more, &mut head);
+        for (name, value) in &self.more {
+            put_line(&mut head, name, value);
         }
         if !self.body.is_empty() || *self.method == Method::POST {
-            put(b"content-length: ");
-            put(HeaderValue::from(self.body.len()).as_bytes());
-            put(b"\r\n");
+            head.extend_from_slice(b"content-length: ");
+            head.extend_from_slice(itoa::Buffer::new().format(self.body.len()).as_bytes());
+            head.extend_from_slice(b"\r\n");
         }
-        put(b"\r\n");
+        head.extend_from_slice(b"\r\n");
         head
     }
 }
@@ -79,6 +117,7 @@ mod tests {
     fn a_request_is_written_with_its_length() {
         let mut headers = HeaderMap::new();
         headers.insert("host", HeaderValue::from_static("h"));
+        let headers = HeaderTemplate::from(headers);
         let body = Payload::from(Bytes::from_static(b"{}"));
         let request = UpstreamRequest {
             method: &Method::POST,
@@ -92,7 +131,7 @@ mod tests {
         let general = [("host", "h"), ("accept", "other")];
         let general = general.map(|(name, value)| (name, HeaderValue::from_static(value)));
         let general = general.map(|(name, value)| (HeaderName::from_static(name), value));
-        let general = HeaderMap::from_iter(general);
+        let general = HeaderTemplate::from(HeaderMap::from_iter(general));
         let request = UpstreamRequest { headers: &general, ..request };
         let expected = "POST /v1/x HTTP/1.1\r\nhost: h\r\naccept: a/b\r\ncontent-length: 2\r\n\r\n";
         assert_eq!(String::from_utf8(request.encode(0)).unwrap(), expected);

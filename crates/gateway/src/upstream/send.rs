@@ -44,7 +44,7 @@ pub(super) async fn send_watched(
     progress: &SendProgress,
 ) -> Result<Answer, SendError> {
     if let Some(mut kept) = pool::take(upstream) {
-        let (began, race_us) = (clock::now(), race_us(kept.made_in_us()));
+        let (began, race_us) = (clock::recent(), race_us(kept.made_in_us()));
         match link::exchange(&mut kept, request).await {
             Ok(head) => return Ok(Answer::new(head, kept)),
             Err(error) => match resend_reason(&error) {

@@ -20,7 +20,7 @@ use super::dialect::anthropic;
 use super::error::SendError;
 use super::paths::{self, PathCall, Paths};
 use super::progress::{SendProgress, Stage};
-use super::request::UpstreamRequest;
+use super::request::{HeaderTemplate, UpstreamRequest};
 use super::send::send_watched;
 
 /// One deployment as something that requests can be sent to.
@@ -29,7 +29,7 @@ pub(crate) struct Target {
     /// Where it is.
     pub(crate) upstream: Upstream,
     /// The headers of every request, a static credential included.
-    pub(crate) headers: HeaderMap,
+    pub(crate) headers: HeaderTemplate,
     paths: Paths,
     /// What signs its requests.
     pub(crate) credential: Credential,
@@ -52,7 +52,7 @@ impl Target {
         let upstream = Upstream::parse(&deployment.endpoint.api_base).keeping(kept);
         Target {
             deployment: deployment.clone(),
-            headers: header_template(deployment, &upstream),
+            headers: header_template(deployment, &upstream).into(),
             paths: Paths::new(deployment, &upstream.base_path),
             credential: Credential::of(deployment, kept),
             pins_version: anthropic::pins_version(deployment),

@@ -127,14 +127,19 @@ impl Scanner<'_> {
         if self.at == self.text.len() { Ok(()) } else { self.fail("the end of the text") }
     }
 
+    #[inline]
     fn skip_space(&mut self) {
         while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn colon(&mut self) -> Scan<()> {
-        self.skip_space();
+        // Most texts have no white space here.
+        if self.peek() != Some(b':') {
+            self.skip_space();
+        }
         self.expect(b':', "`:`")?;
         self.skip_space();
         Ok(())
@@ -231,10 +236,20 @@ impl Scanner<'_> {
         Ok(true)
     }
 
+    #[inline]
     fn string(&mut self, expected: &'static str) -> Scan<()> {
         self.expect(b'"', expected)?;
+        self.at = plain_end(self.text, self.at);
+        if self.peek() == Some(b'"') {
+            self.at += 1;
+            return Ok(());
+        }
+        self.string_with_escapes()
+    }
+
+    /// The part of a string from its first special byte on, unless that ends it.
+    fn string_with_escapes(&mut self) -> Scan<()> {
         loop {
-            self.skip_plain();
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
@@ -244,28 +259,7 @@ impl Scanner<'_> {
                 Some(_) => return self.fail("an escaped control character"),
                 None => return self.fail("the end of a string"),
             }
-        }
-    }
-
-    /// Skips the plain part of a string: eight bytes at a time, 32 in a long string.
-    fn skip_plain(&mut self) {
-        let mut tail = &self.text[self.at..];
-        let mut words = 0;
-        while let Some((word, after)) = tail.split_first_chunk::<8>() {
-            let marks = special_bytes(u64::from_le_bytes(*word));
-            if marks != 0 {
-                self.at = self.text.len() - tail.len() + (marks.trailing_zeros() / 8) as usize;
-                return;
-            }
-            tail = after;
-            words += 1;
-            if words == LONG_WORDS {
-                tail = skip_plain_blocks(tail);
-            }
-        }
-        self.at = self.text.len() - tail.len();
-        while self.peek().is_some_and(|byte| !is_special(byte)) {
-            self.at += 1;
+            self.at = plain_end(self.text, self.at);
         }
     }
 
@@ -330,20 +324,45 @@ impl Scanner<'_> {
     }
 }
 
-/// A string counts as long after this many words of eight bytes.
-const LONG_WORDS: u32 = 4;
+/// Where the plain part of a string ends that goes on at `at`: eight bytes at a time, 32 in a long string.
+#[inline]
+fn plain_end(text: &[u8], at: usize) -> usize {
+    let mut tail = &text[at..];
+    // Most strings are names, and end within two words.
+    for _ in 0..SHORT_WORDS {
+        let Some((word, after)) = tail.split_first_chunk::<8>() else { break };
+        let marks = special_bytes(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return text.len() - tail.len() + (marks.trailing_zeros() / 8) as usize;
+        }
+        tail = after;
+    }
+    long_plain_end(text, text.len() - tail.len())
+}
 
-/// The remainder of `text` after all blocks without a special byte. Written so that the compiler vectorizes it.
-fn skip_plain_blocks(text: &[u8]) -> &[u8] {
-    let mut tail = text;
+/// The same for a string that is long, or close to the end of the text. The blocks are written so that the compiler
+/// vectorizes them.
+fn long_plain_end(text: &[u8], at: usize) -> usize {
+    let mut tail = &text[at..];
     while let Some((block, after)) = tail.split_first_chunk::<32>() {
         if block.iter().fold(false, |found, byte| found | is_special(*byte)) {
             break;
         }
         tail = after;
     }
-    tail
+    while let Some((word, after)) = tail.split_first_chunk::<8>() {
+        let marks = special_bytes(u64::from_le_bytes(*word));
+        if marks != 0 {
+            return text.len() - tail.len() + (marks.trailing_zeros() / 8) as usize;
+        }
+        tail = after;
+    }
+    let plain = tail.iter().take_while(|byte| !is_special(**byte)).count();
+    text.len() - tail.len() + plain
 }
+
+/// A string counts as long after this many words of eight bytes.
+const SHORT_WORDS: u32 = 3;
 
 /// Whether a byte ends the plain part of a string.
 fn is_special(byte: u8) -> bool {

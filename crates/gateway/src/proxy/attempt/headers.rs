@@ -25,7 +25,7 @@ pub(super) fn of_request(
     let mut headers = vec![(header::ACCEPT, HeaderValue::from_static(accept))];
     if call.conversion.wire == WireFormat::Anthropic {
         let client = &call.dialect.anthropic;
-        headers.extend(client.betas(&target.headers));
+        headers.extend(client.betas(target.headers.map()));
         if !call.conversion.translates() && !target.pins_version {
             headers.extend(client.version());
         }

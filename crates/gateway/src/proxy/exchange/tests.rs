@@ -92,10 +92,3 @@ fn a_broken_answer_can_be_followed_by_another_deployments_while_the_body_is_held
         assert!(refusal.reply.message.contains("no longer held"), "{}", refusal.reply.message);
     });
 }
-
-#[test]
-fn sizes_tmp() {
-    use std::mem::size_of as s;
-    eprintln!("Exchange {} Arrival {} ModelRequest {} RoutePlan {} Delivery {} Record {} Controls {} Opening {} Parts {} Answered {} AttemptPlan {} Call {} Attempt {} Guard {} Failed {} Reply {} Resp {} Peek {} Shows {} Usage {} Refusal {} OpCall {} Content {} Winner {} AnswerBody {}",
-      s::<super::Exchange>(), s::<crate::arrival::Arrival>(), s::<super::ModelRequest>(), s::<super::RoutePlan>(), s::<super::Delivery>(), s::<hale_core::record::RequestRecord>(), s::<hale_core::route::Controls>(), s::<super::Opening>(), s::<http::request::Parts>(), s::<super::Answered>(), s::<super::AttemptPlan>(), s::<super::Call<'_>>(), s::<super::Attempt<'_>>(), s::<super::AttemptGuard>(), s::<super::Failed>(), s::<crate::http::reply::Reply>(), s::<http::Response<crate::http::reply::Reply>>(), s::<hale_wire::peek::Peek>(), s::<super::super::model_request::Shows>(), s::<hale_core::usage::Usage>(), s::<super::Refusal>(), s::<super::super::attempt::OperationCall<'_>>(), s::<super::super::attempt::Content>(), s::<super::Winner>(), s::<crate::upstream::AnswerBody>());
-}

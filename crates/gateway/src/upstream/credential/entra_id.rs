@@ -26,7 +26,7 @@ use super::error::CredentialError;
 use crate::clock;
 use crate::upstream::address::Upstream;
 use crate::upstream::error::SendError;
-use crate::upstream::request::UpstreamRequest;
+use crate::upstream::request::{HeaderTemplate, UpstreamRequest};
 use crate::upstream::send::send;
 
 /// How long before its end a token is no longer used, seconds.
@@ -41,7 +41,7 @@ const ISSUER: &str = "Entra ID";
 pub(crate) struct EntraId {
     authority: Upstream,
     path: PathAndQuery,
-    headers: HeaderMap,
+    headers: HeaderTemplate,
     form: Bytes,
     /// The client's secret as it stands in the form.
     in_form: Secret,
@@ -82,7 +82,7 @@ impl EntraId {
             // The loader has checked that ids have no other characters than a path has.
             path: PathAndQuery::try_from(path).unwrap_or_else(|_| PathAndQuery::from_static("/")),
             authority,
-            headers,
+            headers: headers.into(),
             form: Bytes::from(form),
             in_form: Secret::new(&encoded(identity.client_secret.expose())),
             current: Mutex::default(),

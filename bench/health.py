@@ -7,8 +7,8 @@ Builds nothing: `cargo build --release --bin hale --bin hale-members --bin hale-
 comes first. Without a part all are run, which takes about half an hour. Parts:
 
     thousand  1,000 deployments, half of them silent, 100 requests/s on a healthy group
-    memory    the same, with checks of 1 s, for ten minutes after everybody has a verdict
-    live      /health of the same, which asks everybody; checks may take 5 s
+    memory    the same, with checks of 1 s, for ten minutes after every deployment has a verdict
+    live      /health of the same, which probes every deployment; checks may take 5 s
     live60    the same where they may take 60 s, which is the default
     pairs     traffic with checks and without, five pairs (needs `wrk`)
     stop      members that stop without traffic: when that is seen

@@ -31,7 +31,7 @@ def figures(hale):
         ]
     if "memory" in hale:
         it = hale["memory"]
-        rows.append(("growth of RSS in 10 minutes, once everybody has a verdict", "< 1 MiB",
+        rows.append(("growth of RSS in 10 minutes, once every deployment has a verdict", "< 1 MiB",
                      f"{it['slope']:.2f} MiB ({it['first_mib']:.1f} to {it['last_mib']:.1f} MiB, {it['checks']:,} checks)", it["slope"] < 1, "memory"))
     for part in ("live", "live60"):
         it = hale.get(part)
@@ -49,14 +49,14 @@ def figures(hale):
     if "stop" in hale:
         it = hale["stop"]
         bound, extra = it["interval_s"] + 5, 3 * it["probe_s"]
-        for kind, words in (("fails", "answers 500"), ("cuts", "cuts connections"), ("silent", "is silent")):
+        for kind in ("fails", "cuts", "silent"):
             limit = bound + (extra if kind == "silent" else 0)
             more = f" + 3 checks of {it['probe_s']} s" if kind == "silent" else ""
-            rows.append((f"a stop without traffic is seen, interval {it['interval_s']} s: {words}", f"≤ {bound} s{more}", number(it[f"seen_{kind}_s"], "s"),
+            rows.append((f"time to detect {broken(kind)} without traffic (interval {it['interval_s']} s)", f"≤ {bound} s{more}", number(it[f"seen_{kind}_s"], "s"),
                          it[f"seen_{kind}_s"] is not None and it[f"seen_{kind}_s"] <= limit + 0.5, "stop"))
             # A check that began in the silence has to end first.
             limit = it["interval_s"] + (it["probe_s"] if kind == "silent" else 0) + 1
-            rows.append((f"it is seen to be back: {words}", f"≤ {limit} s", number(it[f"back_{kind}_s"], "s"),
+            rows.append(("time to detect its recovery", f"≤ {limit} s", number(it[f"back_{kind}_s"], "s"),
                          it[f"back_{kind}_s"] is not None and it[f"back_{kind}_s"] <= limit, "stop"))
     if "blame" in hale:
         for kind, it in hale["blame"].items():
@@ -70,6 +70,10 @@ def figures(hale):
 
 def verb(kind):
     return {"fails": "answers 500", "cuts": "cuts connections", "silent": "is silent (`timeout: 1`)"}[kind]
+
+
+def broken(kind):
+    return {"fails": "an upstream that answers 500", "cuts": "an upstream that cuts connections", "silent": "a silent upstream"}[kind]
 
 
 def beside(hale, other):
@@ -93,8 +97,8 @@ def beside(hale, other):
         row(f"live `/health` of the same, checks of {seconds} s: how long, what", part, lambda it:
             f"{it['took_s']:.1f} s: " + ", ".join(f"{n} {name}" for name, n in it["found"].items()))
     for kind in ("fails", "cuts", "silent"):
-        row(f"a stop without traffic is seen after (interval 20 s): {verb(kind).split(' (')[0]}", "stop", lambda it: number(it[f"seen_{kind}_s"], "s"))
-        row("… and its end after", "stop", lambda it: number(it[f"back_{kind}_s"], "s"))
+        row(f"time to detect {broken(kind)} without traffic (interval 20 s)", "stop", lambda it: number(it[f"seen_{kind}_s"], "s"))
+        row("… and its recovery", "stop", lambda it: number(it[f"back_{kind}_s"], "s"))
     for kind in ("fails", "cuts", "silent"):
         row(f"requests that meet a member that {verb(kind)}, of those asked one after another in at most 40 s", "blame", lambda it:
             f"{it[kind]['met']} of {it[kind]['of']}; {it[kind]['errors']} failed for the client")
@@ -104,7 +108,7 @@ def beside(hale, other):
         f"{it['summary']['attempts_at_dead']} ({it['summary']['share_at_dead']:.1%})")
     row("… requests that failed for the client", "outage", outage("errors", str))
     row("… it has its share again after", "outage", outage("full_share_s", lambda s: number(s, "s", 0)))
-    row("… checks in all, of which of members that traffic proves well", "outage", lambda it:
+    row("… probes in total, and those sent to members with successful traffic", "outage", lambda it:
         f"{it['summary']['checks']}, {it['summary']['checks_of_well_under_traffic']}")
     answers = {"ok": "a good answer", "length": "nothing, `finish_reason: length`", "limited": "429", "empty": "`{}` under 200",
                "html": "HTML under 200", "error": "an error under 200", "fails": "500", "cuts": "a cut connection", "silent": "silence"}

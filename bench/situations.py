@@ -129,7 +129,7 @@ def thousand(bench, seconds, count=1000):
 
 
 def memory(bench, seconds, count=1000):
-    """The same for longer, once there is a verdict about everybody: until then every one of them takes some."""
+    """The same for longer, once there is a verdict about every deployment: until then each one takes some."""
     members = bench.members()
     gateway = bench.gateway(settings(thousand_entries(bench, members, count), background=True), probe_seconds=1)
     process = load(bench, gateway, 3600)
@@ -155,7 +155,7 @@ def memory(bench, seconds, count=1000):
 
 
 def live(bench, probe_seconds=PROBE_SECONDS, count=1000):
-    """The same, and a page that asks everybody."""
+    """The same, and a page that probes every deployment."""
     members = bench.members()
     gateway = bench.gateway(settings(thousand_entries(bench, members, count), background=False), probe_seconds)
     began = time.monotonic()
@@ -217,7 +217,7 @@ def stop(bench, interval, count=20):
     gateway = bench.gateway(settings(entries, background=True, interval=interval))
     ready = gateway.wait(lambda now: all(now.get(name) == "healthy" for name in names), 3 * interval + 30)
     if ready is None:
-        raise rig.Failure(f"not everybody was found well: {gateway.verdicts()}")
+        raise rig.Failure(f"not every deployment was found healthy: {gateway.verdicts()}")
     limit = 3 * interval + 20 * PROBE_SECONDS
     seen, back = {kind: [] for kind in kinds}, {kind: [] for kind in kinds}
     step = interval / 5

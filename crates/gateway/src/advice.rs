@@ -142,7 +142,7 @@ pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String 
         Cause::Quota => "the account's quota or money is used up".to_owned(),
         Cause::Overloaded => "the provider is overloaded".to_owned(),
         Cause::ServerError if failure.status == Some(503) => {
-            "the server is up, but its model is not".to_owned()
+            "the server is up, but its model is not loaded".to_owned()
         }
         Cause::ServerError => "the server fails".to_owned(),
         Cause::Timeout | Cause::StreamStall => "the server takes too long".to_owned(),

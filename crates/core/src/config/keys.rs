@@ -570,7 +570,7 @@ const GENERAL: &[Row] = &[
     served("litellm_key_header_name", Kind::Text, "", "A further header that may carry the key."),
     served("always_include_stream_usage", Kind::Bool, "false", "Send the usage chunk of a stream even if the client did not ask for it."),
     served("health_check_details", Kind::Bool, "true", "`false` cuts `/health` to models and ids, and `/health/readiness` to `status` and `db`."),
-    served("request_log", Kind::Text, "none", "A file to which a JSON line per finished request is appended. A reload changes it, and opens it again when it was renamed. A pipe that is not read loses records and delays nothing."),
+    served("request_log", Kind::Text, "none", "A file to which a JSON line per finished request is appended. A reload changes it, and reopens it after a rename. A pipe that is not read loses records and delays nothing."),
     served("max_request_size_mb", Kind::Megabytes(0.001, 2048.0), "100", "Largest request body, MiB."),
     served("max_response_size_mb", Kind::Megabytes(0.001, 2048.0), "32", "Largest full answer of a provider, MiB."),
     served("max_buffered_mb", Kind::Megabytes(1.0, 1_048_576.0), "1024", "Request bodies and buffered answers of all requests together, MiB; never more than a quarter of an enforced memory limit (control group, `ulimit -v`, `ulimit -d`)."),

@@ -29,7 +29,7 @@ pub(super) fn lacks(snapshot: &Snapshot, from: &str, to: &str, for_length: bool)
                     price list is wrong";
         if for_length && small <= large {
             let problem = format!(
-                "`{to}` takes no longer prompts ({small} tokens) than `{from}` ({large}): it cannot help"
+                "`{to}` has no larger context window ({small} tokens) than `{from}` ({large}): it cannot help"
             );
             wrongs.push(Wrong::new(problem, hint));
         } else if small < large {

@@ -8,7 +8,7 @@
 use super::Deployment;
 use crate::cause::Cause;
 use crate::health::{
-    DeploymentState, Evidence, HalfOpen, HealthEvent, HealthEvents, OperatorAction, Verdict,
+    DeploymentState, Evidence, HalfOpen, HealthEvent, HealthEvents, OperatorAction, Permit, Verdict,
 };
 use crate::time::Millis;
 
@@ -17,35 +17,45 @@ const fn is_about_the_credential(cause: Cause) -> bool {
     matches!(cause, Cause::Auth | Cause::Quota)
 }
 
-/// What evidence about a deployment means for its credential. `is_ready` tells whether the
-/// credential is ready.
-fn about_the_credential<'e>(evidence: &Evidence<'e>, is_ready: bool) -> Option<Evidence<'e>> {
+/// What evidence about a deployment means for its credential.
+enum ForCredential<'e> {
+    /// This evidence.
+    Evidence(Evidence<'e>),
+    /// Nothing. The attempt gives the credential's permit back.
+    Permit(Option<Permit>),
+    /// Nothing.
+    Nothing,
+}
+
+/// What evidence about a deployment means for its credential, whose verdict is `verdict`.
+fn about_the_credential<'e>(evidence: &Evidence<'e>, verdict: Verdict) -> ForCredential<'e> {
     match *evidence {
-        Evidence::Succeeded { attempt, .. } | Evidence::HalfOpenProved { attempt } => {
-            let attempt = attempt.at_credential();
-            Some(match is_ready {
-                // The failures in a row of a credential come from several deployments; a success of
-                // one of them does not end the row.
-                true => Evidence::Inconclusive { attempt },
-                false => Evidence::HalfOpenProved { attempt },
-            })
-        }
+        Evidence::Succeeded { attempt, .. } | Evidence::HalfOpenProved { attempt } => match verdict
+        {
+            // The failures in a row of a credential come from several deployments; a success of
+            // one of them does not end the row.
+            Verdict::Ready => ForCredential::Permit(attempt.half_open.credential),
+            Verdict::Cooling(_) | Verdict::HalfOpen(_) => {
+                let attempt = attempt.at_credential();
+                ForCredential::Evidence(Evidence::HalfOpenProved { attempt })
+            }
+        },
         Evidence::Failed { attempt, failure, context, .. } => {
-            let attempt = attempt.at_credential();
-            Some(match is_about_the_credential(failure.cause) {
-                true => Evidence::Failed { attempt, failure, model: "", context },
-                false => Evidence::Inconclusive { attempt },
-            })
+            match is_about_the_credential(failure.cause) {
+                true => {
+                    let attempt = attempt.at_credential();
+                    let failed = Evidence::Failed { attempt, failure, model: "", context };
+                    ForCredential::Evidence(failed)
+                }
+                false => ForCredential::Permit(attempt.half_open.credential),
+            }
         }
-        Evidence::Inconclusive { attempt } => {
-            Some(Evidence::Inconclusive { attempt: attempt.at_credential() })
-        }
-        Evidence::Operator(OperatorAction::Reset) => Some(*evidence),
+        Evidence::Operator(OperatorAction::Reset) => ForCredential::Evidence(*evidence),
         Evidence::Operator(OperatorAction::Disable | OperatorAction::Enable)
         | Evidence::Probed { .. }
         | Evidence::ConfigReplaced { .. }
         | Evidence::ProbeTargetChanged
-        | Evidence::Aged { .. } => None,
+        | Evidence::Aged { .. } => ForCredential::Nothing,
     }
 }
 
@@ -129,9 +139,12 @@ impl Deployment {
     pub fn apply(&self, now: Millis, evidence: &Evidence<'_>) -> HealthEvents {
         let mut events = self.state.apply(now, evidence);
         if let Some(credential) = &self.credential.shared {
-            let is_ready = credential.verdict(now) == Verdict::Ready;
-            if let Some(evidence) = about_the_credential(evidence, is_ready) {
-                credential.apply_into(now, &evidence, &mut events);
+            match about_the_credential(evidence, credential.verdict(now)) {
+                ForCredential::Evidence(evidence) => {
+                    credential.apply_into(now, &evidence, &mut events);
+                }
+                ForCredential::Permit(permit) => credential.release_half_open(permit),
+                ForCredential::Nothing => {}
             }
         }
         events

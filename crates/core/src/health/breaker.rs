@@ -162,11 +162,12 @@ impl Breaker {
         }
         self.count(now, true);
         self.extend_row(now, attempt, context);
-        let trips = context.cooldown_ms > 0 && self.trips(now, failure, hint, context);
-        trips.then(|| self.open(now, attempt.request, cooldown, context))
+        let ejects = context.cooldown_ms > 0 && self.should_eject(now, failure, hint, context);
+        ejects.then(|| self.open(now, attempt.request, cooldown, context))
     }
 
-    fn trips(
+    /// Counts the failure by its kind, and decides whether the breaker opens.
+    fn should_eject(
         &mut self,
         now: Millis,
         failure: Failure,

@@ -45,11 +45,6 @@ pub enum Evidence<'e> {
         /// What decides the consequence.
         context: &'e FailureContext,
     },
-    /// An attempt proved nothing about this subject; it only gives its permit back.
-    Inconclusive {
-        /// The attempt.
-        attempt: AttemptRef,
-    },
     /// A probe ended.
     Probed {
         /// Its result.

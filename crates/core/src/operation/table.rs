@@ -29,19 +29,19 @@ pub struct Row {
     pub mode: &'static str,
     /// The `mode` of the models that are probed by it.
     pub probes: Option<&'static str>,
-    /// The path by which a provider's row says that it has it; `None` where every provider of the
-    /// format is called, as few are without it.
+    /// The path that a provider's row lists if it has the operation; `None` if every provider of the
+    /// format is called, because nearly all have it.
     pub listed_as: Option<&'static str>,
-    /// What to use where a provider has it not.
+    /// What to use if a provider lacks it.
     pub way_out: WayOut,
-    /// What says which deployments can serve it.
+    /// How the deployments that can serve it are found.
     pub addressed: Addressed,
     /// Where its upstream path names the model.
     pub model_place: ModelPlace,
-    /// What it makes, lists or addresses, where a deployment keeps that.
+    /// The kind of stored object that it makes, lists or addresses, if a deployment stores it.
     pub stored: Option<Kind>,
-    /// The field of its body, or of its query where it has none, that names something that a
-    /// deployment keeps, and what that is.
+    /// The field of its body (without a body, of its query) that names an object that a deployment
+    /// stores, and the kind of that object.
     pub refers_to: Option<(&'static str, Kind)>,
     /// What a client sends with it.
     pub carries: Carries,
@@ -72,24 +72,24 @@ pub enum Counterpart {
     Same,
     /// Another operation, to which request and answer are translated.
     Other(Operation),
-    /// Nothing, as the gateway can tell by itself.
+    /// Nothing: the gateway estimates the answer itself.
     Estimated,
-    /// Nothing: it has nothing of the kind.
+    /// Nothing: it has no counterpart.
     Missing,
 }
 
-/// What to use in place of a provider that has not what was asked for.
+/// What to use if a provider lacks an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WayOut {
     /// Another provider.
     Provider,
-    /// Another provider, or this operation where the provider has that.
+    /// Another provider, or this operation if the provider has that one.
     Operation(Operation),
     /// Another provider, or a server of one's own, under this provider's name.
     OwnServer(&'static str),
 }
 
-/// What a row does not say.
+/// The defaults of every row.
 const BASE: Row = Row {
     name: "",
     method: Method::Post,
@@ -117,7 +117,7 @@ const BASE: Row = Row {
     billing: Billing::Tokens,
     canned: false,
 };
-/// The same of operations about responses.
+/// The defaults of operations about responses.
 const RESPONSES: Row = Row {
     mode: "responses",
     listed_as: Some("/v1/responses"),
@@ -126,13 +126,13 @@ const RESPONSES: Row = Row {
     stored: Some(Kind::Response),
     ..BASE
 };
-/// The same of those that go on from an earlier response.
+/// The defaults of operations that continue an earlier response.
 const NEXT_RESPONSE: Row =
     Row { refers_to: Some(("previous_response_id", Kind::Response)), ..RESPONSES };
-/// The same of those about one response.
+/// The defaults of operations about one response.
 const ONE_RESPONSE: Row =
     Row { addressed: Addressed::ById, carries: Carries::Nothing, ..RESPONSES };
-/// The same of operations about files.
+/// The defaults of operations about files.
 const FILES: Row = Row {
     mode: "batch",
     listed_as: Some("/v1/files"),

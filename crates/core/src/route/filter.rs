@@ -290,10 +290,10 @@ impl Selection<'_> {
         if !self.snapshot.group(self.target.group).has_tiers {
             return None;
         }
-        let well = |index: &&DeploymentIndex| {
+        let healthy = |index: &&DeploymentIndex| {
             !self.avoid.contains(index) && self.examine(**index, now) == Ok(Fit::Ready)
         };
-        Some(self.members.iter().filter(well).map(|i| self.order(*i)).min().unwrap_or(u32::MAX))
+        Some(self.members.iter().filter(healthy).map(|i| self.order(*i)).min().unwrap_or(u32::MAX))
     }
 
     /// Whether there is a member to pick at all; `net` includes unhealthy ones.

@@ -369,7 +369,7 @@ impl RoutePlan {
         self.step = if self.tried.len() >= MAX_ATTEMPTS {
             Step::Stop(self.verdict(snapshot, now))
         } else {
-            self.after(&failure, after::Moment { snapshot, now, chance })
+            self.step_after_failure(&failure, after::Moment { snapshot, now, chance })
         };
         if matches!(self.step, Step::Pick | Step::Pause(_)) {
             self.retries += 1;

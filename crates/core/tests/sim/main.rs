@@ -2,7 +2,7 @@
 //!
 //! `cargo test -p hale-core --test sim` runs the figures that routing must reach and a few hundred
 //! random worlds; `-- --ignored` runs ten thousand. A failing world prints the line that repeats
-//! it: `HALE_SIM_SEED=17 cargo test -p hale-core --test sim one_seed`.
+//! it: `HALE_SIM_SEED=17 cargo test -p hale-core --test sim equal_seeds_make_equal_worlds`.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -130,7 +130,9 @@ pub(crate) fn check(seed: u64) -> u64 {
 fn named(seed: u64) -> u64 {
     let checked = std::panic::catch_unwind(|| check(seed));
     checked.unwrap_or_else(|_| {
-        panic!("HALE_SIM_SEED={seed} cargo test -p hale-core --test sim one_seed")
+        panic!(
+            "HALE_SIM_SEED={seed} cargo test -p hale-core --test sim equal_seeds_make_equal_worlds"
+        )
     })
 }
 
@@ -150,7 +152,7 @@ fn ten_thousand_random_worlds_hold() {
 }
 
 #[test]
-fn one_seed() {
+fn equal_seeds_make_equal_worlds() {
     let seed = std::env::var("HALE_SIM_SEED").ok().and_then(|text| text.parse().ok());
     assert_eq!(named(seed.unwrap_or(0)), named(seed.unwrap_or(0)), "equal seeds, equal worlds");
 }

@@ -79,7 +79,7 @@ pub(super) fn of(
         return untried(
             Kind::NotProbed,
             Works::Unknown,
-            "it was not probed before the end".to_owned(),
+            "the run ended before this deployment was probed".to_owned(),
             fix,
         );
     };

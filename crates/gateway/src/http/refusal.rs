@@ -255,8 +255,8 @@ fn wrong_type(message: String) -> Refusal {
 /// The account of a file, a batch or a list is unknown.
 pub(crate) fn no_account(route: &str) -> Refusal {
     let message = format!(
-        "{route}: several accounts are configured that keep files; say which with `model`: a field of the \
-         form or the query, or the header `x-litellm-model`"
+        "{route}: several accounts store files; select one with `model`: a field of the form or the query, or the \
+         header `x-litellm-model`"
     );
     Refusal::new(StatusCode::BAD_REQUEST, "missing_parameter", message).param("model")
 }

@@ -67,7 +67,5 @@ fn resolve_host(host: &str) -> Result<IpAddr, String> {
         .ok()
         .and_then(|mut found| found.next())
         .map(|found| found.ip())
-        .ok_or_else(|| {
-            format!("--host {host} is no address of this machine and no name that resolves")
-        })
+        .ok_or_else(|| format!("--host {host} is neither an IP address nor a name that resolves"))
 }

@@ -101,7 +101,7 @@ fn shutdown(phase: Shutdown) {
     }
 }
 
-/// Says what is known now in place of the lines that are missing.
+/// Logs the current state, because lines were lost.
 fn resynchronize(missed: u64, process: &Process) {
     tracing::warn!(
         missed,

@@ -151,7 +151,7 @@ pub(crate) fn start(
                 "; another process listens there, choose another --port"
             }
             std::io::ErrorKind::PermissionDenied => "; ports below 1024 need privileges",
-            std::io::ErrorKind::AddrNotAvailable => "; that is no address of this machine",
+            std::io::ErrorKind::AddrNotAvailable => "; the address is not assigned to this machine",
             _ => "",
         };
         format!("cannot listen on {address}: {error}{hint}")

@@ -37,7 +37,7 @@ pub(crate) use self::model_list::expect_list;
 use super::attempt_guard::AttemptGuard;
 use crate::clock::{self, seconds};
 use crate::limits::Held;
-use crate::upstream::{Answer, PathCall, Transfer, UpstreamRequest};
+use crate::upstream::{Answer, PathCall, UpstreamRequest};
 
 /// Limits how many token counts run at one time in this process.
 static COUNTING: Semaphore = Semaphore::const_new(2);
@@ -115,12 +115,8 @@ impl Attempt<'_> {
         let key = operation.switches().then(socket::key);
         let mut more = headers::of_request(call, target, body.content_type.as_ref());
         more.extend(key.iter().flat_map(|key| call.dialect.handshake.headers(key)));
-        let path = target.path(PathCall {
-            called,
-            transfer: if call.wants_events() { Transfer::Streamed } else { Transfer::Whole },
-            model: &self.destination.model,
-            object: call.object,
-        });
+        let path =
+            target.path(PathCall { called, model: &self.destination.model, object: call.object });
         let mut request = UpstreamRequest {
             method: &method(operation),
             path: &path,

@@ -1,8 +1,8 @@
 //! Holds an attempt's concurrency slot at its deployment, and reports its outcome to the deployment's state.
 //!
 //! Made by [`super::exchange`] and by the prober, held by the attempt and then by [`super::delivery`].
-//! Always true: the slot is released and the outcome is reported exactly once: success, failure, or neither
-//! when the client disconnects.
+//! Always true: the slot is released and the outcome is reported exactly once: success, failure, or, if it is
+//! dropped without either, that the client disconnected, which counts for nothing.
 
 use std::sync::Arc;
 
@@ -136,7 +136,7 @@ impl AttemptGuard {
         }
     }
 
-    /// It ended well.
+    /// It succeeded.
     pub(crate) fn success(&mut self, usage: Option<Usage>) {
         let Stake::Traffic(slot) = &mut self.stake else { return };
         slot.is_reported = true;

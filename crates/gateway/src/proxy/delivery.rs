@@ -3,7 +3,7 @@
 //! Started with the request by [`super::opening`], owned by its [`super::exchange::Exchange`], which the
 //! relay or the tunnel owns in turn once an answer is in flight. Always true: a [`Delivery`] emits its record
 //! exactly once, when it is dropped; the attempt whose answer it carries gets the outcome; no other code
-//! decides whether a request was done, cut, abandoned by its client, or hit by a panic.
+//! decides whether a request was done, cut, left by its client, or hit by a panic.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -172,13 +172,13 @@ impl Delivery {
         self.worker.process.is_cutting()
     }
 
-    /// A full answer is about to leave; gives its cost.
+    /// A full answer is about to leave; returns its cost.
     pub(super) fn answered(&mut self, attempt: AttemptGuard, usage: Option<Usage>) -> Option<f64> {
         self.attempt = Some(attempt);
         self.succeed(Carrier::Body, usage)
     }
 
-    /// The whole answer has reached the client; gives its cost.
+    /// The whole answer has reached the client; returns its cost.
     pub(super) fn succeed(&mut self, carrier: Carrier, usage: Option<Usage>) -> Option<f64> {
         let cost = self.account(usage);
         if let Some(mut attempt) = self.attempt.take() {
@@ -213,8 +213,13 @@ impl Delivery {
         self.end(Ending::Panicked, 500, Some(Cause::Gateway));
     }
 
-    /// The answer's carrier is dropped. Decides what that means, unless the end has been decided before.
-    pub(super) fn abandon(&mut self, carrier: Carrier, progress: Progress, usage: Option<Usage>) {
+    /// The answer's carrier was dropped. Decides what that means, unless the end was decided before.
+    pub(super) fn carrier_dropped(
+        &mut self,
+        carrier: Carrier,
+        progress: Progress,
+        usage: Option<Usage>,
+    ) {
         if self.is_ended {
             return;
         }
@@ -283,7 +288,7 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        self.abandon(Carrier::Body, Progress::Partial, None);
+        self.carrier_dropped(Carrier::Body, Progress::Partial, None);
         // The slot at the deployment is free before the record says that the request is over.
         drop(self.attempt.take());
         let Some(mut record) = self.record.take() else { return };

@@ -24,7 +24,7 @@ use crate::http::reply::{Broken, StreamedBody};
 /// How long an upstream may take to end its body after the last event, so that its connection can be kept.
 const LINGER_MS: u64 = 1_000;
 
-/// Events that arrive together leave together, up to about so many bytes.
+/// Events that arrive together leave together, up to about this many bytes.
 const FRAME_MAX: usize = 32 << 10;
 
 /// A stream that is being relayed.
@@ -38,9 +38,9 @@ pub(crate) struct Relay {
     exchange: Box<Exchange>,
     silence_ms: u64,
     silence_set_by: SetBy,
-    /// When it has to end.
+    /// When it must end.
     ends: Millis,
-    /// When the last event came; after `[DONE]`: when the upstream has to have ended its body.
+    /// When the last event came; after `[DONE]`: when the upstream must have ended its body.
     last_event: Millis,
     events_seen: u64,
     silence: SilenceTimeout,
@@ -111,7 +111,7 @@ impl Relay {
         self.ends < Millis::NEVER && clock::now().millis() >= self.ends
     }
 
-    /// When the upstream has to have sent something.
+    /// When the silence of the upstream is a failure.
     fn due(&self) -> Millis {
         let patience = if self.reader.is_done() { 0 } else { self.silence_ms };
         self.last_event.plus(patience).min(self.ends)
@@ -222,6 +222,6 @@ impl Drop for Relay {
     fn drop(&mut self) {
         let is_complete = self.reader.is_complete();
         let progress = if is_complete { Progress::Complete } else { Progress::Partial };
-        self.exchange.delivery.abandon(Carrier::Body, progress, self.reader.usage());
+        self.exchange.delivery.carrier_dropped(Carrier::Body, progress, self.reader.usage());
     }
 }

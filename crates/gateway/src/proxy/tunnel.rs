@@ -180,9 +180,9 @@ impl Tunnel {
         let (progress, usage) = (self.progress(), self.usage);
         let delivery = &mut self.exchange.delivery;
         match why {
-            Why::Closed => delivery.abandon(Carrier::WebSocket, progress, usage),
+            Why::Closed => delivery.carrier_dropped(Carrier::WebSocket, progress, usage),
             Why::ClientGone => {
-                delivery.abandon(Carrier::WebSocket, Progress::Partial, usage);
+                delivery.carrier_dropped(Carrier::WebSocket, Progress::Partial, usage);
             }
             Why::Idle => {
                 delivery.succeed(Carrier::WebSocket, usage);
@@ -262,7 +262,7 @@ impl Drop for Tunnel {
         // the process stops.
         self.note_bytes();
         let (progress, usage) = (self.progress(), self.usage);
-        self.exchange.delivery.abandon(Carrier::WebSocket, progress, usage);
+        self.exchange.delivery.carrier_dropped(Carrier::WebSocket, progress, usage);
     }
 }
 

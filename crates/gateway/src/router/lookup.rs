@@ -20,11 +20,11 @@ pub(super) enum Found<'p> {
     Unknown(Option<&'static str>),
 }
 
-/// What stands behind the name in a path, and the row with that path.
+/// Path suffix after the name, and the row with that path.
 type Named = (&'static str, &'static Endpoint);
 
-/// The paths of all rows. Those with a name in them are found by what stands before it: the name may contain
-/// slashes, so that only what follows it can tell rows with the same beginning apart.
+/// The paths of all rows. A path with a name in it is found by the part before the name. The name may contain
+/// slashes, so only the suffix after it distinguishes rows with the same beginning.
 struct Paths {
     exact: matchit::Router<Vec<&'static Endpoint>>,
     named: matchit::Router<Vec<Named>>,
@@ -210,7 +210,7 @@ mod tests {
         }
     }
 
-    /// What stands before a name leads to rows that have nothing else before theirs.
+    /// No part before a name is the beginning of another one: a lookup meets only one of them.
     #[test]
     fn no_path_with_a_name_begins_where_another_one_is_named() {
         let paths = || endpoints().iter().flat_map(|row| row.paths);
@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    /// Every row is looked at, in order: paths without a name first.
+    /// Scans every row in order: paths without a name first.
     fn by_scan<'p>(
         method: &str,
         path: &'p str,

@@ -1,4 +1,4 @@
-//! One client's connection: HTTP/1.1, what it switches to, its clocks, its end.
+//! One client's connection: HTTP/1.1, what it switches to, its timeouts and its shutdown.
 //!
 //! Spawned by a worker for each accepted stream. Always true: a head that is not read in time and a
 //! connection that idles too long are closed by the worker's sweep, so that no request pays for a
@@ -39,7 +39,7 @@ pub(super) fn spawn(clients: &Rc<Clients>, stream: TcpStream) {
         router::serve(for_requests.clone(), for_states.clone(), request)
     });
     let mut builder = http1::Builder::new();
-    // The sweep keeps the clocks; see above.
+    // The sweep keeps the timeouts; see above.
     builder
         .header_read_timeout(None)
         .max_header_size(head_max)

@@ -1,4 +1,4 @@
-//! Workers: one thread, one runtime, one listener each, sharing nothing on the request path.
+//! Workers: one thread, one runtime, one listener each; they share no connection.
 //!
 //! Started by [`crate::process`]. Always true: a connection stays on the worker that accepted it, and a
 //! worker ends only after its connections did or the time to shut down is over.
@@ -37,8 +37,8 @@ pub(crate) enum Phase {
 /// How often a worker looks after idle and overdue connections.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// How long streams that are cut have to send their error event. It delays the end of the process.
-const LAST_WORDS: Duration = Duration::from_millis(250);
+/// Time for streams that are cut to send their error event. It delays the end of the process.
+const CUT_GRACE: Duration = Duration::from_millis(250);
 
 /// How long to wait for descriptors before the next look.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(20);
@@ -47,9 +47,9 @@ const NO_ROOM_PAUSE: Duration = Duration::from_millis(20);
 struct Clients {
     /// What their requests share.
     worker: Rc<Worker>,
-    /// How many may be connected.
+    /// The most clients that may be connected.
     max: usize,
-    /// How many are.
+    /// Clients connected now.
     count: Cell<usize>,
     connections: RefCell<Vec<Weak<ClientConn>>>,
 }
@@ -181,7 +181,7 @@ impl Clients {
     async fn cut(&self) {
         self.worker.process.cut();
         self.each_connection(ClientConn::wake);
-        let _cut: Result<(), _> = tokio::time::timeout(LAST_WORDS, self.drained()).await;
+        let _cut: Result<(), _> = tokio::time::timeout(CUT_GRACE, self.drained()).await;
     }
 
     async fn drained(&self) {

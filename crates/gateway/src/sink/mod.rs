@@ -22,12 +22,12 @@ use crate::metrics::Metrics;
 
 /// Records that may wait for the sinks.
 const WAITING_MAX: usize = 64 << 10;
-/// How often the sinks look while there is little, and while there is much. They are not woken:
-/// waking another thread costs a request two system calls, which is a tenth of all it costs.
-/// A long pause under load would make a batch that takes a core from a worker for milliseconds.
+/// How often the sinks look for records: with little traffic, and with much. No record wakes them:
+/// waking another thread costs a request two system calls, a tenth of its whole cost.
+/// A long pause under load makes a batch so large that it takes a core from a worker for milliseconds.
 const PERIOD_IDLE: Duration = Duration::from_millis(100);
 const PERIOD_BUSY: Duration = Duration::from_millis(10);
-/// So many records in an idle period make the next one busy; a busy period, a tenth as long, needs a tenth.
+/// With this many records in an idle period, the next period is busy. A busy period is a tenth as long, and needs a tenth.
 const BUSY: usize = 64;
 /// How long a reload waits for a batch that is being written.
 const REPLACE_MAX: Duration = Duration::from_secs(1);
@@ -41,7 +41,7 @@ pub(crate) struct Sinks {
     waiting: Mutex<Vec<RequestRecord>>,
     /// Whether there is any sink. Without one, records cost nothing.
     is_wanted: AtomicBool,
-    /// Wakes the loop when there is one at last.
+    /// Wakes the loop when a reload adds the first sink.
     wanted: Notify,
     /// Whether the file has taken only a part of what was written to it.
     is_held_up: AtomicBool,
@@ -82,7 +82,7 @@ impl Sinks {
         })
     }
 
-    /// Hands a record over.
+    /// Adds a record to the list, or drops and counts it if the list is full.
     pub(crate) fn send(&self, record: RequestRecord, metrics: &Metrics) {
         if !self.is_wanted.load(Ordering::Relaxed) {
             return;
@@ -121,7 +121,7 @@ impl Sinks {
         self.is_held_up.load(Ordering::Relaxed) || !self.waiting.lock().is_empty()
     }
 
-    /// Writes what waits now; how many records that were.
+    /// Writes the records that wait now; returns their number.
     fn flush(&self, metrics: &Metrics) -> usize {
         self.write(&mut self.writer.lock(), metrics)
     }
@@ -147,8 +147,8 @@ impl Sinks {
         count
     }
 
-    /// What becomes of the file of records when `request_log` is in force. A file that was renamed is opened
-    /// again under its name.
+    /// What to do with the file of records for the new `request_log`. A file that was renamed is reopened under its
+    /// name.
     ///
     /// # Errors
     /// When it cannot be opened, or the one in use hangs.
@@ -163,7 +163,7 @@ impl Sinks {
         request_log.map(Jsonl::open).transpose().map(Replacement::With)
     }
 
-    /// Goes on with another file; what waits now goes into the one before.
+    /// Changes to another file. Records that wait now go into the old one.
     ///
     /// # Errors
     /// When the one in use hangs.
@@ -197,7 +197,7 @@ impl Sinks {
         self.abandon(&mut writer, metrics);
     }
 
-    /// Gives up what the file in use did not take.
+    /// Drops and counts the records that the file in use did not take.
     fn abandon(&self, writer: &mut Writer, metrics: &Metrics) {
         if let Some(lost) = writer.file.as_mut().and_then(Jsonl::abandon) {
             count_lost(metrics, lost.records, &lost.error);
@@ -206,7 +206,7 @@ impl Sinks {
     }
 }
 
-/// Counts records that are lost; the first are news for the log.
+/// Counts records that are lost; only the first loss is logged.
 fn count_lost(metrics: &Metrics, records: u64, error: &io::Error) {
     if metrics.records_dropped.fetch_add(records, Ordering::Relaxed) == 0 {
         tracing::error!(%error, "records of requests cannot be written; they are dropped");

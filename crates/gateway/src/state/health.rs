@@ -108,7 +108,7 @@ impl Health {
             let due = warned == 0 || now.0 >= warned.saturating_add(WARN_EVERY_MS);
             due.then_some(now.0.saturating_add(1))
         };
-        // Of several workers at the same moment one logs it.
+        // Only one worker logs it.
         let relaxed = Ordering::Relaxed;
         if self.warned.fetch_update(relaxed, relaxed, again).is_ok() {
             tracing::warn!(

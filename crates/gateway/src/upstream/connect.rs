@@ -63,7 +63,7 @@ fn late(upstream: &Upstream, stage: Stage) -> SendError {
             SendError::Dns { host: upstream.host.clone(), reason, obstacle }
         }
         Stage::Proxy => {
-            let reason = format!("the proxy gave no way within {seconds} s");
+            let reason = format!("the proxy opened no connection within {seconds} s");
             SendError::Connect { reason, obstacle }
         }
         Stage::Tcp => {
@@ -85,7 +85,7 @@ async fn open(upstream: &Upstream, progress: &SendProgress) -> Result<Stream, Se
     };
     let scheme = if upstream.tls { "https" } else { "http" };
     let target: Uri = format!("{scheme}://{host}:{}/", upstream.port).parse().map_err(|_| {
-        let reason = format!("{host} is no valid host name");
+        let reason = format!("{host} is not a valid host name");
         SendError::Connect { reason, obstacle: Obstacle::NoConnection }
     })?;
     let proxy = if upstream.tls { PROXIES.intercept(&target) } else { None };

@@ -1,7 +1,7 @@
 //! Where the requests of a deployment go: address, header template, paths, credential.
 //!
 //! Made once per deployment when a config is loaded, used for each attempt and each probe. Always true: what
-//! does not depend on the request is made ahead; what a credential must sign is signed when the request is
+//! does not depend on the request is made ahead, a static key included; a token is added when the request is
 //! sent.
 
 use std::borrow::Cow;
@@ -31,7 +31,7 @@ pub(crate) struct Target {
     /// The headers of every request, a static credential included.
     pub(crate) headers: HeaderTemplate,
     paths: Paths,
-    /// What signs its requests.
+    /// What authorizes its requests.
     pub(crate) credential: Credential,
     /// Whether its config names the version of the Anthropic format.
     pub(crate) pins_version: bool,
@@ -64,7 +64,7 @@ impl Target {
     pub(crate) fn path(&self, call: PathCall<'_>) -> Cow<'_, PathAndQuery> {
         let names_model = paths::names_model(&self.deployment, call.called.operation);
         let other_model = names_model && *self.deployment.endpoint.upstream_model != *call.model;
-        match self.paths.template(call.called, call.transfer) {
+        match self.paths.template(call.called) {
             Some(template) if !other_model && call.object.is_none() => Cow::Borrowed(template),
             Some(_) | None => {
                 Cow::Owned(paths::make(&self.deployment, &self.upstream.base_path, call))
@@ -77,7 +77,7 @@ impl Target {
         paths::models(&self.deployment, &self.upstream.base_path)
     }
 
-    /// Signs the finished `request`, sends it and waits for the head of the answer. `progress` tells at any
+    /// Authorizes the finished `request`, sends it and waits for the head of the answer. `progress` tells at any
     /// moment how far it has come.
     ///
     /// # Errors

@@ -132,7 +132,7 @@ fn flags_of_the_reference_without_a_meaning_warn_once_and_are_ignored() {
 }
 
 #[test]
-fn a_port_in_use_is_said_with_its_way_out() {
+fn a_port_in_use_is_reported_with_a_fix() {
     // Bad input, row 31.
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();

@@ -100,7 +100,7 @@ verdicts! {
     a_model_that_was_retired: model_deprecated,
         "has retired `text-davinci-003` (404)", "replace `text-davinci-003` with";
     an_engine_that_is_up_without_its_model: not_ready,
-        "the server is up, but its model is not (503): Loading model", "wait while it loads";
+        "the server is up, but its model is not loaded (503): Loading model", "wait while it loads";
     a_rate_limit: rate_limited, "for 30 s, until ", "add a deployment";
     a_provider_that_has_too_much_to_do: overloaded, "the provider is overloaded (529)", "second provider";
     a_server_that_fails: server_error, "the server fails (500): EngineCore", "server's log";
@@ -239,7 +239,7 @@ fn doubted(config: &Config, verdict: &str, step: &str, problem: &str) {
 }
 
 #[test]
-fn a_model_that_does_something_else_is_not_broken() {
+fn a_model_of_another_mode_is_not_reported_as_broken() {
     let says =
         "This is not a chat model and thus not supported in the v1/chat/completions endpoint.";
     let upstream = FakeUpstream::with(move |_| Script::error(404, says));

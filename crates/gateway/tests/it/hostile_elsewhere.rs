@@ -39,13 +39,13 @@ const PROVEN: &[Line] = &[
         "31",
         "a port in use",
         "1: `cannot listen on …; another process listens there, choose another --port`",
-        "a_port_in_use_is_said_with_its_way_out",
+        "a_port_in_use_is_reported_with_a_fix",
     ),
     (
         "31",
         "an address of another machine",
-        "1: `cannot listen on …; that is no address of this machine`",
-        "an_address_of_another_machine_is_said_to_be_one",
+        "1: `cannot listen on …; the address is not assigned to this machine`",
+        "an_address_of_another_machine_is_reported",
     ),
     (
         "32",
@@ -526,7 +526,7 @@ fn a_certificate_for_the_listener_is_refused_rather_than_ignored() {
 }
 
 #[test]
-fn an_address_of_another_machine_is_said_to_be_one() {
+fn an_address_of_another_machine_is_reported() {
     // Bad input, row 31.
     let upstream = FakeUpstream::start();
     let run = hale().config(&lone(&upstream).text());
@@ -534,5 +534,5 @@ fn an_address_of_another_machine_is_said_to_be_one() {
     let done = args.into_iter().fold(run, |run, arg| run.arg(arg)).run();
     assert_eq!(done.code(), Some(1), "{}", done.stderr);
     assert!(done.stderr.contains("cannot listen on 203.0.113.7:0"), "{}", done.stderr);
-    assert!(done.stderr.contains("that is no address of this machine"), "{}", done.stderr);
+    assert!(done.stderr.contains("the address is not assigned to this machine"), "{}", done.stderr);
 }

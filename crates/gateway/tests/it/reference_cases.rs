@@ -110,7 +110,7 @@ fn three_failures_in_a_row_trip_and_weight_0_stands_by() {
 }
 
 #[test]
-fn weights_that_are_all_zero_are_none() {
+fn all_zero_weights_are_ignored() {
     // Case 46.
     let (one, two) = (FakeUpstream::start(), FakeUpstream::start());
     let zero = || json!({"weight": 0});

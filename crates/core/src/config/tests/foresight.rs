@@ -81,11 +81,11 @@ fn a_fallback_for_length_has_to_take_longer_prompts() {
     let for_length =
         |to: &str| format!("litellm_settings: {{context_window_fallbacks: [{{big: [{to}]}}]}}\n");
     let (_, warnings) = config(&entries, &for_length("same")).warned();
-    one(&warnings, "`same` takes no longer prompts (128000 tokens) than `big` (128000)");
+    one(&warnings, "`same` has no larger context window (128000 tokens) than `big` (128000)");
     config(&entries, &for_length("huge")).clean();
     let alias = for_length("other") + "router_settings: {model_group_alias: {other: same}}\n";
     let (_, warnings) = config(&entries, &alias).warned();
-    one(&warnings, "`same` takes no longer prompts");
+    one(&warnings, "`same` has no larger context window");
 }
 
 #[test]

@@ -65,9 +65,9 @@ const PIECES: &[&str] = &[
 ];
 
 fn survives(bytes: Vec<u8>) {
-    let source = InMemory::file("c.yaml", bytes)
-        .with_file("b.yaml", "include: [c.yaml]\nmodel_list: [{}]\n")
-        .with_env("A", "x y");
+    let source = Fake::of_bytes(bytes)
+        .file("b.yaml", "include: [c.yaml]\nmodel_list: [{}]\n")
+        .env("A", "x y");
     for strict in [false, true] {
         let loaded = load(&source, "c.yaml", Options { strict }, None);
         let has_error = loaded.errors().next().is_some();
@@ -127,7 +127,7 @@ proptest! {
 }
 
 #[test]
-fn the_seed_itself_is_read_to_the_end() {
+fn the_config_that_is_mutated_loads_and_its_unknown_key_is_a_warning() {
     let fake = Fake::new(SEED).file("b.yaml", "").env("A", "k").env("B", "k").env("M", "sk-key");
     let (snapshot, warnings) = fake.env("GROQ_API_KEY", "k").warned();
     assert_eq!(snapshot.deployments.len(), 2);

@@ -47,7 +47,6 @@ impl DeploymentState {
                 events.push(self.model_failed(now, model, failure, context));
                 events.push(self.failed(now, attempt, failure, context));
             }
-            Evidence::Inconclusive { attempt } => self.release_half_open(attempt.half_open.own),
             Evidence::Probed { probe, failures } => {
                 events.push(self.probes.probed(probe, failures, &self.log));
             }

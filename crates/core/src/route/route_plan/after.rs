@@ -58,7 +58,8 @@ impl RoutePlan {
         }
     }
 
-    pub(super) fn after(&mut self, failure: &Failure, moment: Moment<'_>) -> Step {
+    /// The step after a failed attempt.
+    pub(super) fn step_after_failure(&mut self, failure: &Failure, moment: Moment<'_>) -> Step {
         let Moment { snapshot, now, .. } = moment;
         let cause = failure.cause;
         match cause {

@@ -199,7 +199,7 @@ fn the_cheapest_is_chosen_equals_share_and_an_unknown_price_is_the_dearest() {
 }
 
 #[test]
-fn weights_are_nothing_to_strategies_that_compare() {
+fn comparing_strategies_ignore_weights() {
     for name in ["usage-based-routing", "usage-based-routing-v2", "cost-based-routing"] {
         let hits = hits(&snapshot_of(&[1.0, 1_000.0]), name, 0);
         assert!(near(hits[0], 5_000), "{name}: {hits:?}");

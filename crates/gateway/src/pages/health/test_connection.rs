@@ -162,7 +162,7 @@ fn findings(serving: &Serving, index: DeploymentIndex, answer: Option<&Answer>) 
     for (name, value) in &checked.headers {
         result[*name] = json!(&**value);
     }
-    let well = match checked.finding {
+    let healthy = match checked.finding {
         Finding::Healthy | Finding::RateLimited(_) => true,
         // The config asks for no deeper probe (`health_check_kind: metadata`).
         Finding::Unknown(Doubt::Shallow) => deployment.probing.metadata,
@@ -173,10 +173,10 @@ fn findings(serving: &Serving, index: DeploymentIndex, answer: Option<&Answer>) 
         result["error"] = json!(&*checked.message);
         result["exception_status"] = json!(checked.status);
     } else if let Finding::Unknown(doubt) = checked.finding
-        && !well
+        && !healthy
     {
         result["cause"] = json!(doubt.name());
         result["error"] = json!(unproved(deployment, doubt.name()));
     }
-    json!({"status": if well { "success" } else { "error" }, "result": result})
+    json!({"status": if healthy { "success" } else { "error" }, "result": result})
 }

@@ -31,7 +31,6 @@ pub(crate) struct Attempt<'a> {
     pub(crate) progress: &'a SendProgress,
 }
 
-/// The request that an attempt is made for.
 /// How long an attempt may take.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TimeLimit {
@@ -59,6 +58,7 @@ impl SetBy {
     }
 }
 
+/// The request that an attempt is made for.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
     /// The process, whose memory for bodies is bounded.

@@ -31,9 +31,7 @@ pub(crate) fn line(
     now: Millis,
 ) -> DeploymentLine {
     let deployment = snapshot.deployment(one.deployment);
-    let reason = temporary(snapshot, deployment, &one.why, now);
-    let Reason { state, cause, hint, wait_ms } =
-        reason.unwrap_or_else(|| permanent(deployment, &one.why));
+    let Reason { state, cause, hint, wait_ms } = reason(snapshot, deployment, &one.why, now);
     let cools_down = matches!(one.why, Exclusion::Cooling(_) | Exclusion::HalfOpenUnderWay(_));
     let since = deployment.cooling_since(now).filter(|_| cools_down);
     DeploymentLine {
@@ -48,56 +46,93 @@ pub(crate) fn line(
     }
 }
 
-/// A reason that passes with time; `None` for others.
-fn temporary(
-    snapshot: &Snapshot,
-    deployment: &Deployment,
-    why: &Exclusion,
-    now: Millis,
-) -> Option<Reason> {
-    Some(match why {
-        Exclusion::Reserved => {
-            let unix_ms = clock::unix_ms();
-            let wait_ms = windows::free_in_ms(&deployment.routing.windows, unix_ms);
-            let until = wait_ms.map_or(String::new(), |ms| {
-                format!(" until {}", rfc3339(unix_ms.saturating_add(ms)))
-            });
-            let hint = format!("`access_windows` reserves it for teams{until}");
-            Reason { state: "reserved", cause: Cause::Gateway, hint, wait_ms }
+impl Reason {
+    /// A reason that waiting does not change.
+    fn lasting(state: &'static str, cause: Cause, hint: String) -> Reason {
+        Reason { state, cause, hint, wait_ms: None }
+    }
+
+    /// A reason that is about this request; others may be sent there.
+    fn of_request(cause: Cause, hint: String) -> Reason {
+        Reason::lasting("not_for_this_request", cause, hint)
+    }
+
+    /// A limit of the config that keeps it from traffic for `wait_ms`.
+    fn limit(state: &'static str, wait_ms: u64, hint: String) -> Reason {
+        Reason { state, cause: Cause::Gateway, hint, wait_ms: Some(wait_ms) }
+    }
+}
+
+fn reason(snapshot: &Snapshot, deployment: &Deployment, why: &Exclusion, now: Millis) -> Reason {
+    let model = &deployment.endpoint.model_param;
+    match why {
+        Exclusion::Misconfigured => {
+            let why = deployment.misconfigured.as_ref();
+            let hint = why.map(|why| format!("{}: {}", why.problem, why.hint));
+            Reason::lasting("misconfigured", Cause::Misconfigured, hint.unwrap_or_default())
+        }
+        Exclusion::Paused => {
+            Reason::lasting("paused", Cause::Gateway, "`blocked` is set in the config".to_owned())
+        }
+        Exclusion::Disabled => {
+            let hint = "an operator disabled it; POST /router/deployments/{id}/enable enables it";
+            Reason::lasting("disabled", Cause::Gateway, hint.to_owned())
+        }
+        Exclusion::Reserved => reserved(deployment),
+        Exclusion::Region => Reason::of_request(Cause::Gateway, region(deployment)),
+        Exclusion::Tags => Reason::of_request(Cause::Gateway, "its tags do not match".to_owned()),
+        Exclusion::Context { window, needed } => {
+            let hint = format!("Model={model}, Max Input Tokens={window}, Got about {needed}");
+            Reason::of_request(Cause::ContextWindow, hint)
+        }
+        Exclusion::TokensAMinute { limit, needed } => {
+            let hint = format!("tpm={limit} is less than this request alone: about {needed}");
+            Reason::of_request(Cause::ContextWindow, hint)
+        }
+        Exclusion::Operation(operation) => {
+            Reason::of_request(Cause::BadRequest, deployment.endpoint.provider.lacks(*operation))
+        }
+        Exclusion::Capability(need) => {
+            let hint = format!("{} is false for {model}", need.key());
+            Reason::of_request(Cause::BadRequest, hint)
         }
         Exclusion::Busy { limit } => {
             let hint = format!("max_parallel_requests={limit} are in flight; raise it or wait");
-            Reason { state: "at_limit", cause: Cause::Gateway, hint, wait_ms: Some(1) }
+            Reason::limit("at_limit", 1, hint)
         }
         Exclusion::Budget { budget, ends_in_ms } => {
             let budget = snapshot.budgets.get(*budget);
             let until = rfc3339(clock::unix_ms().saturating_add(*ends_in_ms));
             let (of, name) = (budget.scope.name(), clean(&budget.name, 80));
             let hint = format!("the budget of {of} '{name}' is spent until {until}");
-            let wait_ms = Some(*ends_in_ms);
-            Reason { state: "over_budget", cause: Cause::Gateway, hint, wait_ms }
+            Reason::limit("over_budget", *ends_in_ms, hint)
         }
         Exclusion::Rate(Full { of, limit, free_in_ms }) => {
             let left_s = free_in_ms.div_ceil(1000).max(1);
             let hint = format!("{of}={limit} is used up for {left_s} s");
-            Reason { state: "at_limit", cause: Cause::Gateway, hint, wait_ms: Some(*free_in_ms) }
+            Reason::limit("at_limit", *free_in_ms, hint)
         }
         Exclusion::Unhealthy(cause) => {
             let hint = "its health probes fail; see GET /health".to_owned();
-            Reason { state: "unhealthy", cause: *cause, hint, wait_ms: None }
+            Reason::lasting("unhealthy", *cause, hint)
         }
         Exclusion::Cooling(cooldown) => cooling_down("cooldown", deployment, cooldown, now),
         Exclusion::HalfOpenUnderWay(cooldown) => cooling_down("trial", deployment, cooldown, now),
-        Exclusion::Misconfigured
-        | Exclusion::Paused
-        | Exclusion::Disabled
-        | Exclusion::Region
-        | Exclusion::Tags
-        | Exclusion::Context { .. }
-        | Exclusion::TokensAMinute { .. }
-        | Exclusion::Operation(_)
-        | Exclusion::Capability(_) => return None,
-    })
+    }
+}
+
+fn reserved(deployment: &Deployment) -> Reason {
+    let unix_ms = clock::unix_ms();
+    let wait_ms = windows::free_in_ms(&deployment.routing.windows, unix_ms);
+    let until = wait_ms
+        .map_or(String::new(), |ms| format!(" until {}", rfc3339(unix_ms.saturating_add(ms))));
+    let hint = format!("`access_windows` reserves it for teams{until}");
+    Reason { state: "reserved", cause: Cause::Gateway, hint, wait_ms }
+}
+
+fn region(deployment: &Deployment) -> String {
+    let own = deployment.routing.region.as_deref().map(|region| clean(region, 80));
+    own.map_or("it has no region_name".to_owned(), |own| format!("it is in {own}"))
 }
 
 fn cooling_down(
@@ -114,57 +149,6 @@ fn cooling_down(
     let fix = fix.map_or(String::new(), |fix| format!("; {fix}"));
     let hint = format!("free again in {left_s} s, {source}{fix}");
     Reason { state, cause: cooldown.cause, hint, wait_ms: Some(wait_ms) }
-}
-
-/// A reason that waiting does not change: of this request, or of the deployment.
-fn permanent(deployment: &Deployment, why: &Exclusion) -> Reason {
-    let reason = |state, cause, hint| Reason { state, cause, hint, wait_ms: None };
-    let not_for_this = |cause, hint| reason("not_for_this_request", cause, hint);
-    match why {
-        Exclusion::Misconfigured => {
-            let why = deployment.misconfigured.as_ref();
-            let hint = why.map(|why| format!("{}: {}", why.problem, why.hint));
-            reason("misconfigured", Cause::Misconfigured, hint.unwrap_or_default())
-        }
-        Exclusion::Paused => {
-            reason("paused", Cause::Gateway, "`blocked` is set in the config".to_owned())
-        }
-        Exclusion::Disabled => {
-            let hint = "an operator disabled it; POST /router/deployments/{id}/enable enables it";
-            reason("disabled", Cause::Gateway, hint.to_owned())
-        }
-        Exclusion::Region => {
-            let own = deployment.routing.region.as_deref().map(|region| clean(region, 80));
-            let own =
-                own.map_or("it has no region_name".to_owned(), |own| format!("it is in {own}"));
-            not_for_this(Cause::Gateway, own)
-        }
-        Exclusion::Tags => not_for_this(Cause::Gateway, "its tags do not match".to_owned()),
-        Exclusion::Context { window, needed } => {
-            let model = &deployment.endpoint.model_param;
-            let hint = format!("Model={model}, Max Input Tokens={window}, Got about {needed}");
-            not_for_this(Cause::ContextWindow, hint)
-        }
-        Exclusion::TokensAMinute { limit, needed } => {
-            let hint = format!("tpm={limit} is less than this request alone: about {needed}");
-            not_for_this(Cause::ContextWindow, hint)
-        }
-        Exclusion::Operation(operation) => {
-            not_for_this(Cause::BadRequest, deployment.endpoint.provider.lacks(*operation))
-        }
-        Exclusion::Capability(need) => {
-            let hint = format!("{} is false for {}", need.key(), deployment.endpoint.model_param);
-            not_for_this(Cause::BadRequest, hint)
-        }
-        // `temporary` has handled these.
-        Exclusion::Reserved
-        | Exclusion::Busy { .. }
-        | Exclusion::Budget { .. }
-        | Exclusion::Rate(_)
-        | Exclusion::Unhealthy(_)
-        | Exclusion::Cooling(_)
-        | Exclusion::HalfOpenUnderWay(_) => reason("at_limit", Cause::Gateway, String::new()),
-    }
 }
 
 /// A moment as Unix time, seconds.

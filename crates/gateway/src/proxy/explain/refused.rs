@@ -195,7 +195,10 @@ fn by_policy(
         );
         (StatusCode::UNAUTHORIZED, "tags_not_allowed", what)
     } else if has(Kind::Reserved) {
-        let what = format!("Model is reserved: every deployment of '{group}' is for teams now");
+        let what = format!(
+            "Model is reserved: every deployment of '{group}' is reserved for teams at this time \
+             (access_windows)"
+        );
         (StatusCode::FORBIDDEN, "model_reserved", what)
     } else if has(Kind::Paused) {
         let what = format!("Model is blocked: every deployment of '{group}' is paused");

@@ -1,8 +1,9 @@
-//! What signs a request to an upstream: one file per kind of credential.
+//! What authorizes a request to an upstream: one file per kind of credential.
 //!
-//! Called by [`super::target`] when a request is sent. Always true: a credential sees the finished request
-//! (method, path, all headers, body), so a kind that signs those needs nothing else; a secret that is not in
-//! the config is noted in the request, so that errors can hide it.
+//! Called by [`super::target`]: for a static key once, when the target is made, because the key is part of its
+//! header template; for a token each time a request is sent. Always true: a credential that is called for a
+//! request sees all of it (method, path, headers, body); a secret that is not in the config is noted in the
+//! request, so that errors can hide it.
 
 mod entra_id;
 mod error;
@@ -15,7 +16,7 @@ use self::entra_id::EntraId;
 pub(crate) use self::error::CredentialError;
 use super::request::UpstreamRequest;
 
-/// What signs the requests of one deployment.
+/// What authorizes the requests of one deployment.
 pub(crate) enum Credential {
     /// A key or token that the config holds. It is in the target's header template already.
     Static,
@@ -32,7 +33,7 @@ impl Credential {
         }
     }
 
-    /// Signs the finished `request`.
+    /// Authorizes the finished `request`. A static key does nothing here: the target's header template holds it.
     ///
     /// # Errors
     /// Why that is not possible.

@@ -1,4 +1,4 @@
-//! Signs requests with what the config holds: an API key, or a token of Azure.
+//! Authorizes requests with a secret of the config: an API key, or a token of Azure.
 //!
 //! Called by [`crate::upstream::target`] when a target is made. Always true: the key is part of the target's header
 //! template, so that a request costs nothing more; its headers are marked as sensitive.

@@ -32,6 +32,7 @@ pub struct Launch {
     args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     limits: String,
+    host: String,
     reading: Reading,
 }
 
@@ -80,6 +81,13 @@ impl Launch {
         self
     }
 
+    /// The address to listen on; loopback's otherwise.
+    #[must_use]
+    pub fn host(mut self, host: &str) -> Self {
+        host.clone_into(&mut self.host);
+        self
+    }
+
     /// Once it listens, what it prints is not read: its pipes fill up.
     #[must_use]
     pub fn unread(mut self) -> Self {
@@ -92,14 +100,14 @@ impl Launch {
         self.dir.path()
     }
 
-    /// Starts `--config FILE --host 127.0.0.1 --port 0 ARGS` and waits until it listens.
+    /// Starts `--config FILE --host HOST --port 0 ARGS` and waits until it listens.
     #[track_caller]
     pub fn start(self) -> Hale {
         let mut command = self.command();
         if self.config {
             command.arg("--config").arg(self.dir.path().join(CONFIG));
         }
-        command.args(["--host", "127.0.0.1", "--port", "0"]);
+        command.args(["--host", &self.host, "--port", "0"]);
         let (child, output) = self.spawn(command);
         let line = output.wait_for(0, LISTENING);
         let address = ([127, 0, 0, 1], 0).into();
@@ -213,6 +221,7 @@ impl Hale {
             args: Vec::new(),
             env: Vec::new(),
             limits: String::new(),
+            host: "127.0.0.1".to_owned(),
             reading: Reading::All,
         }
     }

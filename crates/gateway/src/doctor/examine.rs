@@ -21,6 +21,7 @@ use super::progress::Progress;
 use super::{Diagnosis, Report, verdict};
 use crate::cli::DoctorOptions;
 use crate::clock;
+use crate::http::browser::Reach;
 use crate::prober::{self, ProbeGroup, Spending, probe_groups};
 use crate::sink::Sinks;
 use crate::state::{Process, Serving};
@@ -47,7 +48,7 @@ pub(super) fn all(
 ) -> std::io::Result<Report> {
     bound(&mut snapshot, options.timeout);
     let sinks = Sinks::open(None, false)?;
-    let process = Arc::new(Process::new(snapshot, sinks));
+    let process = Arc::new(Process::new(snapshot, sinks, Reach::ThisMachine));
     let serving = process.serving();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -4,6 +4,7 @@
 
 pub(crate) mod auth;
 pub(crate) mod body;
+pub(crate) mod browser;
 pub(crate) mod call_id;
 pub(crate) mod connection;
 pub(crate) mod header_list;

@@ -356,9 +356,19 @@ pub(crate) fn bad_websocket_key() -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "bad_websocket_key", message.to_owned())
 }
 
-/// A browser connects on behalf of another host's page to a gateway without a key.
+/// A browser sends the request for a page of another origin, to a gateway without a secret key.
 pub(crate) fn foreign_origin() -> Refusal {
-    let message = "a page of another host may not open a WebSocket here, as this gateway asks for no key; set \
+    let message = "a page of another origin may not use this gateway, because it has no secret key; set \
                    general_settings.master_key and send it";
     Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
+}
+
+/// The request names a host that is not this machine, to a gateway without a secret key that serves only it.
+pub(crate) fn foreign_host(host: &str) -> Refusal {
+    let message = format!(
+        "the host `{}` is no name of this machine, which alone may use a gateway without a secret key; connect to \
+         localhost or 127.0.0.1, or set general_settings.master_key and send it",
+        clean(host, 100)
+    );
+    Refusal::new(StatusCode::FORBIDDEN, "foreign_host", message)
 }

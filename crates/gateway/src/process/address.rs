@@ -9,15 +9,14 @@ use hale_core::settings::GatewaySettings;
 
 use super::options::ServeOptions;
 
-/// Keys that published documents use.
-const PUBLISHED_KEYS: &[&str] = &["sk-1234", "sk-12345", "sk-123456789", "sk-master-key"];
 /// The shortest master key that counts as strong, characters: 16 random ones cannot be guessed over a network.
 const STRONG_KEY: usize = 16;
 
 fn is_strong(settings: &GatewaySettings) -> bool {
-    settings.master_key.as_ref().is_some_and(|key| {
-        key.expose().chars().count() >= STRONG_KEY && !PUBLISHED_KEYS.contains(&key.expose())
-    })
+    settings
+        .master_key
+        .as_ref()
+        .is_some_and(|key| key.expose().chars().count() >= STRONG_KEY && !key.is_published())
 }
 
 /// The address to listen on: what the command line says, else all of this machine with a strong key.

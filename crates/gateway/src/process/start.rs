@@ -22,6 +22,7 @@ use super::shutdown::Running;
 use crate::background::Background;
 use crate::console::{EXIT_CONFIG, complain};
 use crate::files::Files;
+use crate::http::browser::Reach;
 use crate::logging::{self, Detail};
 use crate::server::{self, Phase, listener};
 use crate::sink::Sinks;
@@ -163,7 +164,7 @@ pub(crate) fn start(
     let uses_tls =
         snapshot.deployments.iter().any(|one| one.endpoint.api_base.starts_with("https"));
     let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
-    let process = Arc::new(Process::new(snapshot, sinks));
+    let process = Arc::new(Process::new(snapshot, sinks, Reach::of(address.ip())));
     let (background, log) = start_background(&process)
         .map_err(|error| format!("the background thread could not start: {error}"))?;
     let (phase, phases) = watch::channel(Phase::Serve);

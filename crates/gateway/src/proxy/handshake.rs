@@ -10,8 +10,8 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::http::auth::{Access, HIDDEN_KEY};
-use crate::http::header_list::list;
+use crate::http::auth::HIDDEN_KEY;
+use crate::http::header_list::{list, only};
 use crate::http::query;
 use crate::http::refusal::{self, Refusal};
 use crate::upstream::{ObjectPath, Switched};
@@ -50,7 +50,7 @@ impl Handshake {
     ///
     /// # Errors
     /// What is wrong with the handshake.
-    pub(super) fn of(head: &Parts, access: Access) -> Result<Handshake, Refusal> {
+    pub(super) fn of(head: &Parts) -> Result<Handshake, Refusal> {
         let headers = &head.headers;
         let asks = list(headers, &header::CONNECTION)
             .any(|one| one.eq_ignore_ascii_case("upgrade"))
@@ -65,9 +65,6 @@ impl Handshake {
         let Some(key) = key.filter(|key| websocket::is_key(key)) else {
             return Err(refusal::bad_websocket_key());
         };
-        if access == Access::Open && is_from_elsewhere(headers) {
-            return Err(refusal::foreign_origin());
-        }
         let protocols = list(headers, &header::SEC_WEBSOCKET_PROTOCOL)
             .filter(|one| !CREDENTIALS.iter().any(|begin| one.starts_with(begin)));
         Ok(Handshake {
@@ -190,21 +187,6 @@ pub(super) fn object(query: &str) -> Option<ObjectPath> {
     (!asked.is_empty()).then(|| ObjectPath { id: Box::default(), query: asked.join("&").into() })
 }
 
-/// Whether a browser sends this for a page of another host. Clients with a key are exempt; see the call.
-fn is_from_elsewhere(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(header::ORIGIN) else { return false };
-    let host = only(headers, &header::HOST).unwrap_or_default();
-    let origin = origin.to_str().unwrap_or_default();
-    origin.split_once("://").is_none_or(|(_, of)| !of.eq_ignore_ascii_case(host))
-}
-
-/// The value of a header that is sent exactly once.
-fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
-    let mut all = headers.get_all(name).iter();
-    let first = all.next()?;
-    if all.next().is_some() { None } else { first.to_str().ok().map(str::trim) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,7 +227,7 @@ mod tests {
             ("openai-beta", "realtime=v1"),
         ]);
         head.headers.extend(offered);
-        let handshake = Handshake::of(&head, Access::Admin).unwrap();
+        let handshake = Handshake::of(&head).unwrap();
         let out: HeaderMap = handshake.headers("own").into_iter().collect();
         assert_eq!(out["sec-websocket-protocol"], "realtime, openai-beta.realtime-v1");
         assert_eq!((&out["sec-websocket-key"], &out["openai-beta"]).0, "own");
@@ -279,15 +261,5 @@ mod tests {
             assert!(with(bad).is_err(), "{bad:?}");
         }
         assert!(handshake.agreed("k", &mut headers(&[right])).is_err());
-    }
-
-    #[test]
-    fn a_page_of_another_host_differs_from_the_own_one() {
-        let elsewhere = |origin: &str| {
-            is_from_elsewhere(&headers(&[("host", "127.0.0.1:4000"), ("origin", origin)]))
-        };
-        assert!(elsewhere("https://evil.example") && elsewhere("null"));
-        assert!(!elsewhere("http://127.0.0.1:4000"));
-        assert!(!is_from_elsewhere(&headers(&[("host", "127.0.0.1:4000")])));
     }
 }

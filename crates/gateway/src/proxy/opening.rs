@@ -79,7 +79,7 @@ impl Opening {
     async fn read(&mut self, incoming: Incoming) -> Result<(Dialect, Body), Refusal> {
         let mut dialect = Dialect::of(self.operation.format(), &self.head.headers);
         if self.operation.switches() {
-            dialect.handshake = Handshake::of(&self.head, self.arrival.access)?;
+            dialect.handshake = Handshake::of(&self.head)?;
             self.path_name = handshake::model(self.query())?;
         }
         content::check_type(self.operation, self.head.uri.path(), &self.head.headers)?;

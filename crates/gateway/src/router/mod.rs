@@ -21,10 +21,11 @@ use self::lookup::Found;
 use self::table::Handler;
 use crate::arrival::Arrival;
 use crate::clock;
+use crate::http::auth::{self, Role};
 use crate::http::connection::{ClientConn, InFlight};
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
-use crate::http::{auth, call_id, query};
+use crate::http::{call_id, query};
 use crate::pages::PageRequest;
 use crate::panics::CatchPanic;
 use crate::proxy::exchange;
@@ -83,6 +84,11 @@ async fn answer(
             return refusal::unknown_route(&head.method, path, nearest).respond(format, &call_id);
         }
     };
+    if row.role != Role::Public
+        && let Err(refusal) = serving.guard.admit(&head)
+    {
+        return refusal.respond(format, &call_id);
+    }
     let access = match auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway) {
         Ok(access) => access,
         Err(refusal) => {

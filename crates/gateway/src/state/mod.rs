@@ -18,6 +18,7 @@ use hale_wire::id::IdKey;
 
 use self::answer_template::AnswerTemplate;
 use self::health::Health;
+use crate::http::browser::{Guard, Reach};
 use crate::limits::Buffered;
 use crate::metrics::{GroupMetrics, Metrics};
 use crate::sink::Sinks;
@@ -43,6 +44,8 @@ pub(crate) struct Process {
     draining: AtomicBool,
     /// Whether requests in flight are being cut.
     cutting: AtomicBool,
+    /// Which machines reach it.
+    reach: Reach,
     /// Bytes of bodies that are held.
     pub(crate) buffered: Arc<Buffered>,
 }
@@ -59,6 +62,8 @@ pub(crate) struct Serving {
     groups: Vec<Arc<GroupMetrics>>,
     /// The counters of requests without a group.
     pub(crate) no_group: Arc<GroupMetrics>,
+    /// What keeps foreign pages out.
+    pub(crate) guard: Guard,
 }
 
 /// A deployment, ready to serve.
@@ -70,14 +75,15 @@ struct Ready {
 }
 
 impl Process {
-    /// A process that serves `snapshot`.
-    pub(crate) fn new(snapshot: Snapshot, sinks: Sinks) -> Process {
+    /// A process that serves `snapshot` to the machines within `reach`.
+    pub(crate) fn new(snapshot: Snapshot, sinks: Sinks, reach: Reach) -> Process {
         let metrics = Arc::new(Metrics::default());
-        let serving = Serving::new(snapshot, &metrics);
+        let serving = Serving::new(snapshot, &metrics, reach);
         Process {
             serving: ArcSwap::from_pointee(serving),
             metrics,
             sinks: Arc::new(sinks),
+            reach,
             health: Health::new(),
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
@@ -92,7 +98,7 @@ impl Process {
 
     /// Puts another config in force.
     pub(crate) fn apply(&self, snapshot: Snapshot) {
-        self.serving.store(Arc::new(Serving::new(snapshot, &self.metrics)));
+        self.serving.store(Arc::new(Serving::new(snapshot, &self.metrics, self.reach)));
     }
 
     /// Whether the process is about to stop.
@@ -117,7 +123,7 @@ impl Process {
 }
 
 impl Serving {
-    fn new(snapshot: Snapshot, metrics: &Metrics) -> Serving {
+    fn new(snapshot: Snapshot, metrics: &Metrics, reach: Reach) -> Serving {
         // Ids are valid for all holders of the master key; a new key invalidates ids issued before.
         let secret = snapshot.gateway.master_key.as_ref().map_or("", |key| key.expose());
         Serving {
@@ -125,6 +131,7 @@ impl Serving {
             deployments: Ready::all(&snapshot),
             groups: snapshot.groups.iter().map(|group| metrics.group(&group.name)).collect(),
             no_group: metrics.group(""),
+            guard: Guard::of(snapshot.gateway.master_key.as_ref(), reach),
             snapshot,
         }
     }
@@ -137,6 +144,7 @@ impl Serving {
             deployments: Ready::all(&snapshot),
             groups: snapshot.groups.iter().map(|_| uncounted.clone()).collect(),
             no_group: uncounted,
+            guard: Guard::OriginAndHost,
             snapshot,
         }
     }

@@ -203,9 +203,7 @@ fn a_weak_key_on_a_public_address_can_be_permitted() {
     let config = Config::open().deployment("m", "a", &upstream).general(json!({
         "master_key": "sk-1234", "dangerously_permit_weak_or_unset_master_key": true,
     }));
-    // The last --host counts for the process; the kit's own is given before the test's.
-    let host = config.launch().env("HOST", "0.0.0.0");
-    let hale = host.start();
+    let hale = config.launch().host("0.0.0.0").start();
     assert_eq!(hale.client_with_key("sk-1234").get("/v1/models").status, 200);
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use hale_testkit::{FakeUpstream, Script, openai};
 use serde_json::{Value, json};
 
+use crate::named_tests;
 use crate::support::{CHAT, Config, chat, client, expect_error, lone, metric, pair, within};
 use crate::timing::Stopwatch;
 
@@ -345,38 +346,15 @@ fn a_flood_of_informational_answers_is_a_failed_attempt() {
     fails("a thousand", "bad_response", move || Script::ok().raw(text.clone()));
 }
 
-/// The text of every test of the workspace, by module.
-fn tests_of(folder: &std::path::Path, found: &mut std::collections::BTreeMap<String, String>) {
-    for entry in std::fs::read_dir(folder).unwrap().flatten() {
-        let path = entry.path();
-        if path.is_dir() {
-            tests_of(&path, found);
-        } else if path.extension().is_some_and(|it| it == "rs") {
-            let module = path.file_stem().unwrap().to_string_lossy().into_owned();
-            found.entry(module).or_default().push_str(&std::fs::read_to_string(&path).unwrap());
-        }
-    }
-}
-
 #[test]
 fn every_test_that_the_page_names_exists_and_names_its_fault() {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let page = std::fs::read_to_string(root.join("docs/dev/proof.md")).unwrap();
-    let mut tests = std::collections::BTreeMap::new();
-    for folder in ["crates/core/tests", "crates/gateway/tests/it"] {
-        tests_of(&root.join(folder), &mut tests);
-    }
+    let tests = named_tests::Tests::read();
     let mut faults = 0;
-    for row in page.lines().filter(|line| line.starts_with("| ") && line.contains("::")) {
-        let (what, named) = row[2..].split_once(" | ").unwrap();
+    for row in named_tests::rows("docs/dev/proof.md") {
+        let number = row.what.split([' ', ',']).next().unwrap();
         let mut says_so = false;
-        for name in named.split('`').filter(|part| part.contains("::")) {
-            let (module, test) = name.split_once("::").unwrap();
-            let text = tests.get(module).unwrap_or_else(|| panic!("no module {module}"));
-            let is_row = format!(" {test} \"");
-            let at = text.find(&format!("fn {test}(")).or_else(|| text.find(&is_row));
-            let at = at.unwrap_or_else(|| panic!("{name} does not exist"));
-            let number = what.split([' ', ',']).next().unwrap();
+        for name in &row.tests {
+            let (text, at) = tests.find(name);
             // The line itself, which has the number in a table, and the first one of the body.
             let line = text[..at].rfind('\n').map_or(0, |end| end + 1);
             let near: String = text[line..].lines().take(3).collect::<Vec<_>>().join("\n");
@@ -384,8 +362,8 @@ fn every_test_that_the_page_names_exists_and_names_its_fault() {
             // Of a table the comment above its rows speaks.
             says_so |= words.any(|word| word == number) || text.contains(&format!("// {number}:"));
         }
-        if what.starts_with('F') && what.as_bytes()[1].is_ascii_digit() {
-            assert!(says_so, "no test of this row names its fault: {row}");
+        if row.what.starts_with('F') && row.what.as_bytes()[1].is_ascii_digit() {
+            assert!(says_so, "no test of this row names its fault: {row:?}");
             faults += 1;
         }
     }

@@ -11,6 +11,7 @@ use hale_wire::peek::Peek;
 use tokio::runtime::LocalOptions;
 
 use super::*;
+use crate::http::browser::Reach;
 use crate::http::connection::ClientConn;
 use crate::limits::Held;
 use crate::proxy::attempt::{AnswerForm, Content};
@@ -86,7 +87,7 @@ fn a_broken_answer_can_be_followed_by_another_deployments_while_the_body_is_held
         let source = InMemory::file("c.yaml", CONFIG);
         let snapshot = load(&source, "c.yaml", Options::default(), None).snapshot.unwrap();
         let sinks = Sinks::open(None, false).unwrap();
-        let process = Arc::new(Process::new(snapshot, sinks));
+        let process = Arc::new(Process::new(snapshot, sinks, Reach::ThisMachine));
         assert_eq!(ask_again(&mut exchange(&process, 1000)).await.ok(), Some(true));
         let refusal = ask_again(&mut exchange(&process, 300 << 10)).await.unwrap_err();
         assert!(refusal.reply.message.contains("no longer held"), "{}", refusal.reply.message);

@@ -74,6 +74,12 @@ impl Operation {
         self.refers_to().is_some_and(|(field, _)| self.requires(field))
     }
 
+    /// The parameters of a client's query that are passed on.
+    #[must_use]
+    pub const fn query(self) -> &'static [&'static str] {
+        self.row().query
+    }
+
     /// What a client sends with it.
     #[must_use]
     pub const fn carries(self) -> Carries {

@@ -43,6 +43,8 @@ pub struct Row {
     /// The field of its body (without a body, of its query) that names an object that a deployment
     /// stores, and the kind of that object.
     pub refers_to: Option<(&'static str, Kind)>,
+    /// The parameters of a client's query that are passed on. No others are.
+    pub query: &'static [&'static str],
     /// What a client sends with it.
     pub carries: Carries,
     /// The fields without which a request makes no sense, its content first.
@@ -106,6 +108,7 @@ const BASE: Row = Row {
     model_place: ModelPlace::Body,
     stored: None,
     refers_to: None,
+    query: &[],
     carries: Carries::Json,
     required: &[],
     one_of: &[],
@@ -271,6 +274,7 @@ operations! {
         method: Method::Get,
         paths: with_account!("/responses/{}/input_items"),
         upstream_path: "/responses/{}/input_items",
+        query: &["after", "before", "include", "include[]", "limit", "order"],
         content_field: "data",
         ..ONE_RESPONSE
     },
@@ -288,6 +292,7 @@ operations! {
         method: Method::Get,
         paths: with_account!("/responses/{}"),
         upstream_path: "/responses/{}",
+        query: &["include", "include[]", "include_obfuscation", "starting_after", "stream"],
         streaming: Streaming::WithUsage,
         content_field: "output",
         ..ONE_RESPONSE
@@ -346,6 +351,7 @@ operations! {
         paths: with_account!("/files"),
         upstream_path: "/files",
         refers_to: Some(("after", Kind::File)),
+        query: &["limit", "order", "purpose"],
         carries: Carries::Nothing,
         content_field: "data",
         ..FILES
@@ -395,6 +401,7 @@ operations! {
         upstream_path: "/batches",
         probes: Some("batch"),
         refers_to: Some(("after", Kind::Batch)),
+        query: &["limit"],
         carries: Carries::Nothing,
         content_field: "data",
         ..BATCHES
@@ -490,6 +497,7 @@ operations! {
         probes: Some("realtime"),
         listed_as: Some("/v1/realtime"),
         model_place: ModelPlace::Query,
+        query: &["intent"],
         carries: Carries::Nothing,
         answer: Answer::Socket,
         ..BASE

@@ -5,6 +5,7 @@
 //! still be called; no credential of the client is passed on; no extension is accepted, so that frames can
 //! be parsed.
 
+use hale_core::operation::Operation;
 use hale_wire::websocket::{self, Speaker};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
@@ -21,8 +22,6 @@ use crate::upstream::{ObjectPath, Switched};
 const REALTIME: &str = "realtime";
 /// Prefixes of the protocols that carry credentials, as a browser cannot set headers. From the same guide.
 const CREDENTIALS: [&str; 3] = [HIDDEN_KEY, "openai-organization.", "openai-project."];
-/// Query parameters that the gateway sets itself, or that carry credentials. From the SDKs and Azure's guide.
-const OWN_QUERY: [&str; 5] = ["model", "deployment", "api-version", "api-key", "authorization"];
 const BETA: HeaderName = HeaderName::from_static("openai-beta");
 /// How long an upstream may take to close an unused session, milliseconds.
 const GOODBYE_MS: u64 = 1_000;
@@ -166,7 +165,7 @@ impl Socket {
 pub(super) fn model(query: &str) -> Result<Option<Box<str>>, Refusal> {
     let mut found: Option<Box<str>> = None;
     for (name, value) in query::pairs(query) {
-        if matches!(name, "model" | "deployment") {
+        if matches!(&*name, "model" | "deployment") {
             let value = query::decoded_form(value.unwrap_or_default());
             if found.as_ref().is_some_and(|found| *found != value) {
                 let problem = "the query names two models; send one `model`";
@@ -178,13 +177,10 @@ pub(super) fn model(query: &str) -> Result<Option<Box<str>>, Refusal> {
     Ok(found)
 }
 
-/// The other query parameters of the session; `None` if there are none.
+/// The query parameters of the session that are passed on; `None` if there are none.
 pub(super) fn object(query: &str) -> Option<ObjectPath> {
-    let is_own = |name: &str| OWN_QUERY.iter().any(|own| own.eq_ignore_ascii_case(name));
-    let pairs = query::pairs(query).map(|(name, value)| (name, value.unwrap_or_default()));
-    let asked = pairs.filter(|(name, _)| !name.is_empty() && !is_own(name));
-    let asked: Vec<String> = asked.map(|(name, value)| format!("{name}={value}")).collect();
-    (!asked.is_empty()).then(|| ObjectPath { id: Box::default(), query: asked.join("&").into() })
+    let asked = query::only(query, Operation::Realtime.query());
+    (!asked.is_empty()).then(|| ObjectPath { id: Box::default(), query: asked.into() })
 }
 
 #[cfg(test)]
@@ -202,10 +198,12 @@ mod tests {
     #[test]
     fn the_query_gives_the_model_and_keeps_credentials_here() {
         let query =
-            "model=openai%2Frt+1&intent=transcription&api-key=k&Authorization=x&&api-version=1&y";
+            "model=openai%2Frt+1&int%65nt=transcription&api-key=k&Authorization=x&&api-version=1&y";
         assert_eq!(model(query).unwrap().as_deref(), Some("openai/rt 1"));
-        assert_eq!(&*object(query).unwrap().query, "intent=transcription&y=");
-        assert!(object("model=a&deployment=a").is_none());
+        assert_eq!(&*object(query).unwrap().query, "intent=transcription");
+        assert!(object("model=a&deployment=a&api%2dkey=k&Intent=x").is_none());
+        assert!(model("model=a&mod%65l=b").is_err() && model("model=a&deploymen%74=b").is_err());
+        assert_eq!(model("mod%65l=a").unwrap().as_deref(), Some("a"));
         assert_eq!(model("deployment=a&model=a").unwrap().as_deref(), Some("a"));
         assert!(model("deployment=a&model=b").is_err());
         assert!(model("").unwrap().is_none());

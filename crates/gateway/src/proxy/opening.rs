@@ -183,7 +183,7 @@ impl Opening {
             return Ok(false);
         }
         match self.operation.carries() {
-            Carries::Nothing => Ok(stored_object::wants_stream(self.query())),
+            Carries::Nothing => stored_object::wants_stream(self.query()),
             Carries::Json | Carries::Form => {
                 let asked = peek.boolean("stream").map_err(|error| refusal::bad_body(&error))?;
                 Ok(asked.unwrap_or(false))

@@ -5,7 +5,6 @@
 //! object goes only to the deployment that issued its id, or to one that uses the same credential of the
 //! same provider.
 
-use hale_core::azure::escaped;
 use hale_core::deployment::DeploymentIndex;
 use hale_core::operation::{Carries, Kind, Operation};
 use hale_core::route::Target;
@@ -17,11 +16,6 @@ use crate::arrival::Arrival;
 use crate::http::query;
 use crate::http::refusal::{self, Refusal};
 use crate::upstream::ObjectPath;
-
-/// Query parameters that are meant for the gateway and are not passed on. Azure's `api-version` is the
-/// deployment's, not the client's. The others are LiteLLM's.
-const OURS: [&str; 5] =
-    ["api-version", "model", "target_model_names", "custom_llm_provider", "provider"];
 
 /// An object that a provider stores.
 pub(super) struct StoredObject {
@@ -128,13 +122,11 @@ pub(super) fn object(
     if operation.carries() != Carries::Nothing {
         return None;
     }
-    let mut asked = query::without(query, &OURS);
+    let mut asked = query::only(query, operation.query());
     let id = match (stored, operation.refers_to()) {
         (Some(stored), None) => stored.id.clone(),
         (Some(stored), Some((field, _))) => {
-            asked = query::without(&asked, &[field]);
-            let separator = if asked.is_empty() { "" } else { "&" };
-            asked.push_str(&format!("{separator}{field}={}", escaped(&stored.id)));
+            query::push(&mut asked, field, &stored.id);
             Box::default()
         }
         (None, _) => Box::default(),
@@ -143,8 +135,22 @@ pub(super) fn object(
 }
 
 /// Whether a query asks for a stream.
-pub(super) fn wants_stream(query: &str) -> bool {
-    query.split('&').any(|pair| matches!(pair, "stream=true" | "stream=True" | "stream=1"))
+///
+/// # Errors
+/// It can be read in two ways.
+pub(super) fn wants_stream(query: &str) -> Result<bool, Refusal> {
+    let mut asked = None;
+    for (_, value) in query::pairs(query).filter(|(name, _)| name == "stream") {
+        let value = match &*query::decoded_form(value.unwrap_or_default()) {
+            "true" | "True" | "1" => true,
+            "false" | "False" | "0" => false,
+            _ => return Err(refusal::bad_parameter("stream", "`stream` must be true or false")),
+        };
+        if asked.replace(value).is_some() {
+            return Err(refusal::bad_parameter("stream", "the query has `stream` twice"));
+        }
+    }
+    Ok(asked.unwrap_or(false))
 }
 
 #[cfg(test)]
@@ -164,17 +170,26 @@ mod tests {
             "api-version=2025-04-01-preview&limit=2&include%5B%5D=reasoning.encrypted_content";
         let passed = "limit=2&include%5B%5D=reasoning.encrypted_content";
         let own = |query: &str| ("x_1".to_owned(), query.to_owned());
-        assert_eq!(asked(Operation::GetResponse, None, query), own(passed));
-        assert_eq!(asked(Operation::GetFile, None, "model=m"), own(""));
+        assert_eq!(asked(Operation::ListInputItems, None, query), own(passed));
+        assert_eq!(asked(Operation::GetFile, None, "model=m&x=y"), own(""));
+        let hidden = "api%2dversion=2020-01-01&mod%65l=x&custom_llm_provide%72=y&unheard_of=z";
+        assert_eq!(asked(Operation::GetResponse, None, hidden), own(""));
         let list = |query: &str| asked(Operation::ListFiles, Some("after"), query);
         assert_eq!(
-            list("after=ours&limit=2&model=m"),
+            list("aft%65r=ours&limit=2&model=m"),
             (String::new(), "limit=2&after=x_1".to_owned())
         );
         assert_eq!(list("after=ours").1, "after=x_1");
         let all = object(Operation::ListBatches, None, "limit=1&provider=openai").unwrap();
         assert_eq!((&*all.id, &*all.query), ("", "limit=1"));
         assert!(object(Operation::CreateBatch, None, "x=1").is_none());
-        assert!(wants_stream("a=b&stream=true") && !wants_stream("stream=false"));
+        let streams = |query| wants_stream(query).ok();
+        for query in ["a=b&stream=true", "str%65am=tr%75e", "stream=1"] {
+            assert_eq!(streams(query), Some(true), "{query}");
+        }
+        assert_eq!((streams("stream=false"), streams("a")), (Some(false), Some(false)));
+        for query in ["stream=yes", "stream", "stream=false&stream=true", "stream=0&strea%6d=0"] {
+            assert_eq!(streams(query), None, "{query}");
+        }
     }
 }

@@ -24,7 +24,7 @@ pub(crate) struct PathCall<'c> {
 pub(crate) struct ObjectPath {
     /// The provider's id.
     pub(crate) id: Box<str>,
-    /// What the client asks of it, as in its request's query; may be empty.
+    /// The parameters of the client's query that are passed on, written anew; may be empty.
     pub(crate) query: Box<str>,
 }
 

@@ -267,6 +267,32 @@ fn a_request_that_is_not_a_handshake_is_told_what_is_missing() {
 }
 
 #[test]
+fn no_query_names_a_model_or_a_credential_for_the_upstream() {
+    let upstream = SocketUpstream::echo();
+    let hale = config(&[("a", upstream.api_base())]).start();
+    let bearer = format!("Bearer {KEY}");
+    let own = [("authorization", bearer.as_str())];
+    for query in [
+        "model=m&Model=dear&MODEL=dear",
+        "mod%65l=m&model%00=dear",
+        "deploymen%74=m&api%2dversion=1&api%2Dkey=k&%61uthorization=k",
+        "model=m&unheard_of=x&intent=a%26model=dear;model=dear",
+    ] {
+        drop(open_with(&hale, &format!("/v1/realtime?{query}"), &own).unwrap());
+    }
+    let paths: Vec<String> = upstream.heads().into_iter().map(|(path, _)| path).collect();
+    let plain = "/v1/realtime?model=gpt-realtime";
+    let intent = format!("{plain}&intent=a%26model%3Ddear%3Bmodel%3Ddear");
+    assert_eq!(paths, [plain, plain, plain, &intent]);
+    for query in ["model=m&mod%65l=dear", "model=m&deploymen%74=dear", "mod+el=m"] {
+        let path = format!("/v1/realtime?{query}");
+        let (status, _, _) = *open_with(&hale, &path, &own).unwrap_err();
+        assert_eq!(status, 400, "{query}");
+    }
+    assert_eq!(upstream.heads().len(), 4);
+}
+
+#[test]
 fn a_gateway_without_a_key_is_not_open_to_pages_of_other_hosts() {
     let upstream = SocketUpstream::echo();
     let hale = Config::open().entry(entry("a", &upstream.api_base(), json!({}))).start();

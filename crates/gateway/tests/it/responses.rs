@@ -121,6 +121,38 @@ fn what_is_about_a_response_goes_to_the_deployment_that_issued_it() {
 }
 
 #[test]
+fn a_query_is_read_as_its_upstream_reads_it() {
+    let upstream = fake();
+    let hale = lone(&upstream).start();
+    let id = created(&hale, &hello());
+    let hidden =
+        "api%2dversion=2020-01-01&mod%65l=dear&Model=dear&custom%5fllm_provider=x&unheard_of=y";
+    for (method, tail, allowed) in [
+        ("GET", "", "stream=false&includ%65[]=a;model=dear"),
+        ("GET", "/input_items", "limit=2&orde%72=asc"),
+        ("POST", "/cancel", ""),
+        ("DELETE", "", ""),
+    ] {
+        let path = format!("{RESPONSES}/{id}{tail}?{hidden}&{allowed}");
+        assert_eq!(ask(&hale, method, &path).status, 200, "{path}");
+    }
+    let asked: Vec<String> = upstream.requests()[1..].iter().map(|it| it.path.clone()).collect();
+    let own = |tail: &str| format!("{RESPONSES}/{}{tail}", responses::ID);
+    let expected = [
+        own("?stream=false&include%5B%5D=a%3Bmodel%3Ddear"),
+        own("/input_items?limit=2&order=asc"),
+        own("/cancel"),
+        own(""),
+    ];
+    assert_eq!(asked, expected);
+    for query in ["stream=maybe", "stream=false&str%65am=true"] {
+        let answer = ask(&hale, "GET", &format!("{RESPONSES}/{id}?{query}"));
+        assert_eq!(expect_error(&answer, 400, "invalid_parameter")["param"], "stream");
+    }
+    assert_eq!(upstream.requests().len(), 5);
+}
+
+#[test]
 fn a_response_goes_on_where_it_began_and_nowhere_else() {
     let (one, two) = (fake(), fake());
     let spare = FakeUpstream::start();

@@ -153,6 +153,35 @@ impl Cause {
         self.facts().name
     }
 
+    /// Whether a provider that got the request may have carried it out all the same: it did not refuse.
+    #[must_use]
+    pub const fn leaves_open(self) -> bool {
+        match self {
+            Cause::ServerError
+            | Cause::Timeout
+            | Cause::Connect
+            | Cause::Dns
+            | Cause::Tls
+            | Cause::StreamCut
+            | Cause::StreamStall
+            | Cause::BadResponse
+            | Cause::ClientTimeout
+            | Cause::ClientClosed
+            | Cause::Gateway => true,
+            Cause::Auth
+            | Cause::Permission
+            | Cause::NotFound
+            | Cause::RateLimited
+            | Cause::Quota
+            | Cause::Overloaded
+            | Cause::Misconfigured
+            | Cause::BadRequest
+            | Cause::Unsupported
+            | Cause::ContextWindow
+            | Cause::ContentPolicy => false,
+        }
+    }
+
     /// Whether this cause counts against the deployment.
     #[must_use]
     pub const fn blames_deployment(self) -> bool {

@@ -41,6 +41,13 @@ impl Operation {
         matches!(self.row().stored, Some(Kind::File | Kind::Batch))
     }
 
+    /// Whether it makes something that stays and that no client finds again if it is made twice: a file or a batch.
+    /// Then a request that may have been carried out is not made again.
+    #[must_use]
+    pub const fn runs_once(self) -> bool {
+        self.is_of_files() && !self.is_by_id() && matches!(self.method(), Method::Post)
+    }
+
     /// What says which deployments can serve it.
     #[must_use]
     pub const fn addressed(self) -> Addressed {

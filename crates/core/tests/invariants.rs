@@ -13,7 +13,7 @@ use hale_core::health::{
 };
 use hale_core::policy::ByKind;
 use hale_core::route::{
-    AttemptPlan, Controls, GiveUp, MAX_ATTEMPTS, Next, Resolved, RoutePlan, Tried, resolve,
+    AttemptPlan, Controls, GiveUp, MAX_ATTEMPTS, Next, Repeat, Resolved, RoutePlan, Tried, resolve,
 };
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -358,6 +358,7 @@ fn fail(
         resent: false,
         hint_ms: None,
         half_open: plan.half_open.is_held(),
+        repeat: Repeat::default(),
     };
     route_plan.failed(snapshot, tried, Millis(ended), 17);
     assert_eq!(deployment.check_invariants(), Ok(()));

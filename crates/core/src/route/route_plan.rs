@@ -13,6 +13,8 @@ mod queue;
 
 use std::collections::VecDeque;
 
+pub use self::after::Repeat;
+
 use super::controls::Controls;
 use super::filter::{Excluded, Selection};
 use super::needs::Needs;
@@ -105,6 +107,8 @@ pub struct Tried {
     pub hint_ms: Option<u64>,
     /// Whether it was a half-open request.
     pub half_open: bool,
+    /// What may follow it.
+    pub repeat: Repeat,
 }
 
 /// One request's plan.
@@ -361,12 +365,13 @@ impl RoutePlan {
             hint_ms: tried.hint_ms,
             half_open: tried.half_open,
         };
+        let repeat = tried.repeat;
         self.avoid_failed(snapshot, &failure);
         self.tried.push(tried);
         if self.fallbacks == 0 {
             self.first_group_tried = self.tried.len();
         }
-        self.step = if self.tried.len() >= MAX_ATTEMPTS {
+        self.step = if self.tried.len() >= MAX_ATTEMPTS || repeat == Repeat::Never {
             Step::Stop(self.verdict(snapshot, now))
         } else {
             self.step_after_failure(&failure, after::Moment { snapshot, now, chance })

@@ -11,7 +11,7 @@ use hale_core::health::{
     AttemptRef, Evidence, Failure, FailureContext, HalfOpen, HealthEvents, Measured, OperatorAction,
 };
 use hale_core::route::{
-    AttemptPlan, Controls, Exclusion, GiveUp, Next, Resolved, RoutePlan, Tried, resolve,
+    AttemptPlan, Controls, Exclusion, GiveUp, Next, Repeat, Resolved, RoutePlan, Tried, resolve,
 };
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -403,6 +403,7 @@ impl World {
             resent: false,
             hint_ms,
             half_open: plan.half_open.is_held(),
+            repeat: Repeat::default(),
         };
         let chance = self.chance.next();
         self.requests[index].route_plan.failed(&self.snapshot, tried, now, chance);

@@ -37,7 +37,7 @@ pub(crate) use self::model_list::expect_list;
 use super::attempt_guard::AttemptGuard;
 use crate::clock::{self, seconds};
 use crate::limits::Held;
-use crate::upstream::{Answer, PathCall, UpstreamRequest};
+use crate::upstream::{Answer, Line, PathCall, UpstreamRequest};
 
 /// Limits how many token counts run at one time in this process.
 static COUNTING: Semaphore = Semaphore::const_new(2);
@@ -123,6 +123,7 @@ impl Attempt<'_> {
             headers: &target.headers,
             more,
             body,
+            line: if operation.runs_once() { Line::New } else { Line::Kept },
             granted: None,
         };
         let asked = Asked { call, operation, key };
@@ -153,6 +154,7 @@ impl Attempt<'_> {
             headers: &target.headers,
             more: vec![(header::ACCEPT, accept)],
             body: &Payload::default(),
+            line: Line::Kept,
             granted: None,
         };
         let answer = match target.send(&mut request, self.progress).await {

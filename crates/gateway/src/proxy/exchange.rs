@@ -12,7 +12,7 @@ use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
 use hale_core::operation::Operation;
 use hale_core::record::Resends;
-use hale_core::route::{AttemptPlan, GiveUp, Next, RoutePlan, Tried};
+use hale_core::route::{AttemptPlan, GiveUp, Next, Repeat, RoutePlan, Tried};
 use hale_wire::neutral::Unfit;
 use hale_wire::prepare::Prepared;
 use http::{Request, Response};
@@ -217,8 +217,24 @@ impl Exchange {
         self.delivery.sending.resends() != begun.resends
     }
 
+    /// Whether another attempt may follow `failed`: of what runs once only if the provider cannot have carried it out.
+    fn repeat(&self, failed: &Failed) -> Repeat {
+        let is_open = || self.delivery.sending.stage().is_sent() && failed.cause.leaves_open();
+        match self.request.operation.runs_once() && is_open() {
+            true => Repeat::Never,
+            false => Repeat::Allowed,
+        }
+    }
+
     /// Reports the failed attempt to the route plan.
-    fn failed(&mut self, plan: &AttemptPlan, failed: Failed, begun: &Begun) {
+    fn failed(&mut self, plan: &AttemptPlan, mut failed: Failed, begun: &Begun) {
+        let repeat = self.repeat(&failed);
+        if repeat == Repeat::Never {
+            failed.error.message.push_str(
+                "; this is not repeated, because the provider may have carried it out: list what it has before you \
+                 send it again",
+            );
+        }
         let ended = clock::recent();
         let snapshot = &self.arrival.serving.snapshot;
         let tried = Tried {
@@ -231,6 +247,7 @@ impl Exchange {
             resent: self.was_resent(begun),
             hint_ms: failed.hint_ms,
             half_open: plan.half_open.is_held(),
+            repeat,
         };
         self.errors.push(failed.error);
         self.plan.failed(snapshot, tried, ended.millis(), fastrand::u64(..));

@@ -70,7 +70,7 @@ fn late(upstream: &Upstream, stage: Stage) -> SendError {
             let reason = format!("nothing answered within {seconds} s");
             SendError::Connect { reason, obstacle }
         }
-        Stage::Tls | Stage::Answer => {
+        Stage::Credential | Stage::Tls | Stage::Answer => {
             let reason = format!("the server did not finish it within {seconds} s");
             SendError::Tls { reason, obstacle: Obstacle::HandshakeSilent }
         }

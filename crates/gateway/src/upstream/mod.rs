@@ -31,7 +31,7 @@ pub(crate) use error::SendError;
 pub(crate) use paths::{ObjectPath, PathCall};
 pub(crate) use pool::close_idle;
 pub(crate) use progress::SendProgress;
-pub(crate) use request::UpstreamRequest;
+pub(crate) use request::{Line, UpstreamRequest};
 pub(crate) use send::send;
 pub(crate) use switched::Switched;
 pub(crate) use target::Target;

@@ -18,6 +18,8 @@ pub(crate) struct SendProgress {
 /// A step on the way to an answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Stage {
+    /// The credential asks for a token.
+    Credential,
     /// The name is being resolved.
     Name,
     /// The proxy is being reached, and asked for a way.
@@ -56,6 +58,14 @@ impl SendProgress {
 }
 
 impl Stage {
+    /// Whether the upstream may have got the request.
+    pub(crate) fn is_sent(self) -> bool {
+        match self {
+            Stage::Credential | Stage::Name | Stage::Proxy | Stage::Tcp | Stage::Tls => false,
+            Stage::Answer => true,
+        }
+    }
+
     /// The obstacle of a request that comes no further.
     pub(crate) fn obstacle(self) -> Obstacle {
         match self {
@@ -63,7 +73,7 @@ impl Stage {
             Stage::Proxy => Obstacle::Proxy,
             Stage::Tcp => Obstacle::Filtered,
             Stage::Tls => Obstacle::HandshakeSilent,
-            Stage::Answer => Obstacle::NoAnswer,
+            Stage::Credential | Stage::Answer => Obstacle::NoAnswer,
         }
     }
 }

@@ -10,7 +10,7 @@ use super::address::Upstream;
 use super::answer::Answer;
 use super::error::SendError;
 use super::progress::SendProgress;
-use super::request::UpstreamRequest;
+use super::request::{Line, UpstreamRequest};
 use super::{connect, link, pool};
 use crate::clock;
 
@@ -43,7 +43,11 @@ pub(super) async fn send_watched(
     request: &UpstreamRequest<'_>,
     progress: &SendProgress,
 ) -> Result<Answer, SendError> {
-    if let Some(mut kept) = pool::take(upstream) {
+    let kept = match request.line {
+        Line::Kept => pool::take(upstream),
+        Line::New => None,
+    };
+    if let Some(mut kept) = kept {
         let (began, race_us) = (clock::recent(), race_us(kept.made_in_us()));
         match link::exchange(&mut kept, request).await {
             Ok(head) => return Ok(Answer::new(head, kept)),

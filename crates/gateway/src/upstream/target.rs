@@ -20,7 +20,7 @@ use super::dialect::anthropic;
 use super::error::SendError;
 use super::paths::{self, PathCall, Paths};
 use super::progress::{SendProgress, Stage};
-use super::request::{HeaderTemplate, UpstreamRequest};
+use super::request::{HeaderTemplate, Line, UpstreamRequest};
 use super::send::send_watched;
 
 /// One deployment as something that requests can be sent to.
@@ -87,8 +87,13 @@ impl Target {
         request: &mut UpstreamRequest<'_>,
         progress: &SendProgress,
     ) -> Result<Answer, TargetError> {
-        progress.enter(Stage::Answer);
+        progress.enter(Stage::Credential);
         self.credential.authorize(request).await.map_err(TargetError::Credential)?;
+        // Until a new connection is made, the request is not sent.
+        progress.enter(match request.line {
+            Line::Kept => Stage::Answer,
+            Line::New => Stage::Name,
+        });
         let sent = send_watched(&self.upstream, request, progress).await;
         let answer = sent.map_err(TargetError::Unsent)?;
         if answer.status == StatusCode::UNAUTHORIZED {

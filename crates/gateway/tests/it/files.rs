@@ -136,7 +136,7 @@ fn a_file_goes_where_its_model_says_and_takes_the_deployments_name_for_it() {
 #[test]
 fn a_file_goes_whole_to_a_sibling_and_to_no_other_group() {
     let (one, two, other) = (fake(), fake(), fake());
-    one.answer_with(|_| Script::error(500, "down"));
+    one.answer_with(|_| Script::rate_limited(1));
     let config = pair(&one, &two).deployment("other", "c", &other);
     let hale = config.router(json!({"fallbacks": [{"m": ["other"]}]})).start();
     id(&post(&hale, FILES, &jsonl(&[])));

@@ -14,6 +14,7 @@ mod canary;
 mod canary_providers;
 mod cli;
 mod cooldown;
+mod created_once;
 mod deadlines;
 mod demo;
 mod disconnect;

@@ -36,6 +36,7 @@ fn fail_with(
         resent: false,
         hint_ms: hint,
         half_open: plan.half_open.is_held(),
+        repeat: Repeat::default(),
     };
     route_plan.failed(snapshot, tried, Millis(1), 250);
 }

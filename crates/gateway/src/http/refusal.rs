@@ -110,8 +110,7 @@ pub(crate) fn unknown_route(method: &Method, path: &str, nearest: Option<&str>) 
 
 /// The head is ambiguous.
 pub(crate) fn odd_framing() -> Refusal {
-    let message = "the request is framed ambiguously; send one Host, and either Content-Length or \
-                   Transfer-Encoding: chunked";
+    let message = "the request is framed ambiguously; send one Host, and at most one Transfer-Encoding: chunked";
     Refusal::new(StatusCode::BAD_REQUEST, "ambiguous_framing", message.to_owned()).closing()
 }
 

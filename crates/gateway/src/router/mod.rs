@@ -124,13 +124,12 @@ impl Refusal {
     }
 }
 
-/// Whether every HTTP parser would find the same end and the same host for this request.
+/// Whether every HTTP parser would find the same end and the same host for this request. A length beside chunks is
+/// not seen here: hyper drops it, reads the chunks, and closes the connection after the answer (RFC 9112, section 6.3).
 fn is_framed_clearly(head: &Parts) -> bool {
     let mut encodings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     if let Some(encoding) = encodings.next()
-        && (encodings.next().is_some()
-            || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked")
-            || head.headers.contains_key(header::CONTENT_LENGTH))
+        && (encodings.next().is_some() || !encoding.as_bytes().eq_ignore_ascii_case(b"chunked"))
     {
         return false;
     }

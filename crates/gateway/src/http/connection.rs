@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::clock;
 use crate::metrics::Metrics;
 
-/// How long a connection that has just become idle is spared, milliseconds.
+/// How long a connection that has just become idle, or begun a head, is spared, milliseconds.
 const JUST_BEGAN_MS: u64 = 500;
 
 /// How long a client may leave an answer unread, milliseconds.
@@ -37,6 +37,16 @@ enum Phase {
     Request,
     /// It is in a session over another protocol, which has its own timeouts.
     Session,
+}
+
+/// What a connection that can be spared has done, and for how long, milliseconds. The greatest is closed first: a
+/// client that needs more than a moment for its head holds up others; an idle one may come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Spare {
+    /// It has waited for a request.
+    Idle(u64),
+    /// It has sent a part of a head.
+    Head(u64),
 }
 
 /// What the worker tells a connection to do.
@@ -134,16 +144,15 @@ impl ClientConn {
         }
     }
 
-    /// How long it has been idle, milliseconds; `None` while it serves a request, has just become idle, or is
+    /// Its claim to be closed where there is no room; `None` while it serves a request, has just begun to wait, or is
     /// about to end.
-    pub(crate) fn idle_ms(&self, now: Millis) -> Option<u64> {
+    pub(crate) fn spare(&self, now: Millis) -> Option<Spare> {
+        let for_long = |since| Some(now.since(since)).filter(|ms| *ms >= JUST_BEGAN_MS);
         match self.phase.get() {
-            Phase::Idle(since) if self.command.get() == Command::Go => {
-                Some(now.since(since)).filter(|idle_ms| *idle_ms >= JUST_BEGAN_MS)
-            }
-            Phase::Idle(_) | Phase::Head(_) | Phase::Body(_) | Phase::Request | Phase::Session => {
-                None
-            }
+            Phase::Idle(_) | Phase::Head(_) if self.command.get() != Command::Go => None,
+            Phase::Idle(since) => for_long(since).map(Spare::Idle),
+            Phase::Head(since) => for_long(since).map(Spare::Head),
+            Phase::Body(_) | Phase::Request | Phase::Session => None,
         }
     }
 

@@ -17,7 +17,7 @@ use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
 use crate::clock;
-use crate::http::connection::ClientConn;
+use crate::http::connection::{ClientConn, Spare};
 use crate::state::{Process, Worker};
 use crate::upstream;
 
@@ -154,23 +154,23 @@ impl Clients {
     }
 
     /// Whether one more client may connect. One beyond the limit is accepted, because an idle
-    /// connection is closed only after another client has arrived.
+    /// or slow connection is closed only after another client has arrived.
     fn has_room(&self) -> bool {
         self.count.get() <= self.max
     }
 
-    /// Waits until a client disconnects, and closes idle connections, the longest idle first.
+    /// Waits until a client disconnects, and closes connections that can be spared, one after the other.
     async fn room(&self) {
         while !self.has_room() {
             let now = clock::now().millis();
-            let mut longest: Option<(u64, Rc<ClientConn>)> = None;
+            let mut first: Option<(Spare, Rc<ClientConn>)> = None;
             for state in self.connections.borrow().iter().filter_map(Weak::upgrade) {
-                let Some(idle_ms) = state.idle_ms(now) else { continue };
-                if longest.as_ref().is_none_or(|(known, _)| idle_ms > *known) {
-                    longest = Some((idle_ms, state));
+                let Some(spare) = state.spare(now) else { continue };
+                if first.as_ref().is_none_or(|(known, _)| spare > *known) {
+                    first = Some((spare, state));
                 }
             }
-            if let Some((_, state)) = longest {
+            if let Some((_, state)) = first {
                 state.close();
             }
             tokio::time::sleep(NO_ROOM_PAUSE).await;

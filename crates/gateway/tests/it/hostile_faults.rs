@@ -271,6 +271,26 @@ fn with_64_descriptors_idle_clients_keep_no_client_out_and_no_deployment_is_blam
 }
 
 #[test]
+fn with_64_descriptors_heads_that_never_end_keep_no_client_out() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).launch().limit("-n 64").start();
+    let beginnings = ["G", "GET /v1/models HTTP/1.1\r\nhost: x\r\nx-one", "\r\n"];
+    let _crowd: Vec<Client> = (0..200)
+        .map(|n| {
+            let mut client = Client::new(hale.address());
+            client.send_raw(beginnings[n % 3].as_bytes()).unwrap();
+            client
+        })
+        .collect();
+    let mut own = client(&hale);
+    for round in 0..5 {
+        let answer = own.post_json(CHAT, &[], &openai::chat_request("m", "hi"));
+        assert_eq!(answer.status, 200, "round {round}: {}", answer.text());
+    }
+    assert_eq!(chat(&hale, "m").status, 200);
+}
+
+#[test]
 fn with_64_descriptors_the_streams_that_fit_are_served_and_the_others_wait() {
     // Bad input, row F46.
     let upstream = FakeUpstream::with(|request| {

@@ -21,6 +21,7 @@ pub mod record;
 pub mod route;
 pub mod secret;
 pub mod settings;
+pub mod similar;
 pub mod snapshot;
 pub mod time;
 pub mod usage;

@@ -7,6 +7,7 @@
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{GroupIndex, substitute};
 use crate::prices;
+use crate::similar::{self, Reach};
 use crate::snapshot::Snapshot;
 
 /// Longest chain of aliases that is followed.
@@ -134,28 +135,10 @@ fn wildcard(snapshot: &Snapshot, name: &str) -> Option<Target> {
 /// The public names most similar to `name`, the nearest first.
 #[must_use]
 pub fn nearest_names(snapshot: &Snapshot, name: &str) -> Vec<Box<str>> {
-    // Computing the distance costs the product of both lengths, and a longer name is near to
-    // nothing anyway.
-    if name.len() > 200 {
-        return Vec::new();
-    }
-    let lower = name.to_lowercase();
-    let mut scored: Vec<(usize, &str)> = snapshot
-        .listed_groups()
-        .filter(|group| group.pattern.is_none())
-        .map(|group| &*group.name)
-        .chain(snapshot.router.aliases.iter().filter(|(_, a)| !a.hidden).map(|(name, _)| &**name))
-        .filter(|candidate| candidate.len() <= 200)
-        .filter_map(|candidate| {
-            let other = candidate.to_lowercase();
-            let near = strsim::damerau_levenshtein(&lower, &other);
-            let contained = lower.len() >= 3 && (other.contains(&lower) || lower.contains(&other));
-            (contained || near * 5 <= lower.len().max(other.len()) * 2).then_some((near, candidate))
-        })
-        .collect();
-    scored.sort_unstable();
-    scored.dedup();
-    scored.into_iter().take(NEAREST).map(|(_, name)| Box::from(name)).collect()
+    let groups = snapshot.listed_groups().filter(|group| group.pattern.is_none());
+    let aliases = snapshot.router.aliases.iter().filter(|(_, alias)| !alias.hidden);
+    let known = groups.map(|group| &*group.name).chain(aliases.map(|(name, _)| &**name));
+    similar::nearest(name, known, Reach::Wide, NEAREST).into_iter().map(Box::from).collect()
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use hale_core::provider::WireFormat;
+use hale_core::similar::{self, Reach};
 
 use super::table::{Endpoint, Handler, endpoints};
 
@@ -96,18 +97,9 @@ fn answers(row: &Endpoint, method: &str) -> bool {
 }
 
 fn nearest(path: &str) -> Option<&'static str> {
-    // A long path can only be far from all of ours, and the distance costs its length squared.
-    if path.len() > 128 {
-        return None;
-    }
-    endpoints()
-        .iter()
-        .flat_map(|row| row.paths.iter().copied())
-        .filter(|pattern| !pattern.contains("{}") && *pattern != "/")
-        .map(|pattern| (strsim::damerau_levenshtein(path, pattern), pattern))
-        .filter(|(distance, pattern)| distance * 3 <= pattern.len())
-        .min()
-        .map(|(_, pattern)| pattern)
+    let paths = endpoints().iter().flat_map(|row| row.paths.iter().copied());
+    let named = paths.filter(|pattern| !pattern.contains("{}") && *pattern != "/");
+    similar::nearest(path, named, Reach::Narrow, 1).first().copied()
 }
 
 /// The format in which a client of `path` expects errors; OpenAI's for what is no endpoint.

@@ -167,6 +167,7 @@ fn check(input: &[u8]) -> (u8, usize) {
             let strict = matches!(
                 error,
                 PeekError::Duplicate(_)
+                    | PeekError::Letters(_)
                     | PeekError::Json(ObjectError::Depth | ObjectError::Members)
             );
             assert!(strict || !is_object, "{error} of an object");

@@ -67,6 +67,8 @@ fn check(given: Sent, expected: &Refused) {
 const FORM: &str = "multipart/form-data";
 
 rows! {
+    "70" a_form_with_a_field_in_other_letters_is_refused "`Model` beside `model` in a form":
+        words(&[("model", b"m"), ("Model", b"dear")]) => Refused(400, "invalid_parameter", &["the field `model` is written in other letters"]);
     "70" a_form_where_json_belongs_is_refused "a form where JSON belongs":
         to(CHAT, &content_type(), "--x--") => Refused(415, "wrong_content_type", &["takes JSON: send `application/json`"]);
     "70" json_where_a_form_belongs_is_refused "JSON where a form belongs":

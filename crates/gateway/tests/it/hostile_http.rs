@@ -185,6 +185,10 @@ rows! {
         body(r#","model":"n""#) => Error(400, "invalid_parameter", &["the field `model` stands twice; send it once", r#""param":"model""#]);
     "48" a_field_hidden_by_escapes_stands_once "two `stream`s, one written with escapes":
         body(r#","stream":true,"str\u0065am":false"#) => Error(400, "invalid_parameter", &["the field `stream` stands twice"]);
+    "48" a_field_in_other_letters_is_refused "`MODEL` beside `model`: some servers do not heed case":
+        body(r#","MODEL":"n""#) => Error(400, "invalid_parameter", &["the field `model` is written in other letters", r#""param":"model""#]);
+    "71" a_credential_in_other_letters_is_refused "`Api_Key`, with a letter of another alphabet":
+        body(r#","Api_\u212aey":"k""#) => Error(400, "invalid_parameter", &["the field `api_key` is written in other letters"]);
     "48" fields_of_the_provider_may_stand_twice "two `seed`s: the provider's to judge":
         body(r#","seed":1,"seed":2"#) => PassedOn(r#""seed":1,"seed":2"#);
     "49" the_place_of_bytes_that_are_not_utf_8_is_named "bytes that are not UTF-8":

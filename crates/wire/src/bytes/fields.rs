@@ -77,6 +77,7 @@ const TABLE: &[(&str, Role)] = &[
 /// A set of fields.
 #[derive(Clone, Copy)]
 enum Set {
+    All,
     Request,
     Read,
     Removed,
@@ -86,6 +87,7 @@ enum Set {
 impl Set {
     const fn holds(self, role: Role) -> bool {
         match self {
+            Set::All => true,
             Set::Request => matches!(role, Request),
             Set::Read => matches!(role, Request | Control),
             Set::Removed => matches!(role, Control | Private),
@@ -118,6 +120,7 @@ impl Set {
     }
 }
 
+const ALL_NAMES: [&str; Set::All.count()] = Set::All.names();
 const READ_NAMES: [&str; Set::Read.count()] = Set::Read.names();
 const REMOVED_NAMES: [&str; Set::Removed.count()] = Set::Removed.names();
 const FORBIDDEN_NAMES: [&str; Set::Forbidden.count()] = Set::Forbidden.names();
@@ -131,6 +134,25 @@ pub(crate) const CONTROLS_FROM: u32 = Set::Request.count() as u32;
 pub(crate) static REMOVED: Names = Names::new(&REMOVED_NAMES);
 /// Fields that would set the gateway's credentials, addresses or answers.
 pub static FORBIDDEN: Names = Names::new(&FORBIDDEN_NAMES);
+
+/// Longest key that can be one of them in other letters, bytes: a letter of another alphabet has up to three.
+const OTHER_LETTERS_MAX: usize = 3 * 64;
+
+/// The field that `key` names in other letters than the gateway reads. Some servers do not heed case (Go's
+/// `encoding/json`, which also takes a long s for an s), so they would read a field that nothing here has read.
+pub(crate) fn in_other_letters(key: &str) -> Option<&'static str> {
+    // The names themselves are lower-case ASCII, and so are most keys.
+    let is_plain = key.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    if is_plain || key.len() > OTHER_LETTERS_MAX {
+        return None;
+    }
+    let folded = |letter: char| match letter {
+        '\u{17f}' => 's',
+        '\u{212a}' => 'k',
+        other => other.to_ascii_lowercase(),
+    };
+    ALL_NAMES.into_iter().find(|name| key.chars().map(folded).eq(name.chars()))
+}
 
 /// Names of fields that are looked for together.
 #[derive(Debug)]
@@ -184,6 +206,23 @@ mod tests {
         let (request, controls) = READ.all().split_at(CONTROLS_FROM as usize);
         assert!(request.iter().all(|name| !REMOVED.has(name)));
         assert!(controls.iter().all(|name| REMOVED.has(name)));
+    }
+
+    #[test]
+    fn a_field_in_other_letters_is_recognised() {
+        for (key, name) in [
+            ("Model", "model"),
+            ("MODEL", "model"),
+            ("\u{17f}tream", "stream"),
+            ("api_\u{212a}ey", "api_key"),
+            ("No-Log", "no-log"),
+        ] {
+            assert_eq!(in_other_letters(key), Some(name), "{key}");
+        }
+        let long = "M".repeat(1_000);
+        for key in ["model", "Models", "m\u{f6}del", "", "Seed", &long] {
+            assert_eq!(in_other_letters(key), None, "{key}");
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::edit::{Edit, apply};
-use super::fields::{CONTROLS_FROM, READ, REMOVED};
+use super::fields::{self, CONTROLS_FROM, READ, REMOVED};
 pub use super::fields::{FORBIDDEN, Names};
 use super::form::{self, Form, FormError};
 use super::object::{self, Member};
@@ -39,6 +39,9 @@ impl Peek {
         let members = object::members(&body)?;
         let mut seen = 0u32;
         for member in &members {
+            if let Some(name) = in_other_letters(&body, member) {
+                return Err(PeekError::Letters(name));
+            }
             let Some(index) = position(&READ, &body, member) else { continue };
             if seen & (1 << index) != 0 {
                 return Err(PeekError::Duplicate(READ.all()[index]));
@@ -259,6 +262,16 @@ fn position(names: &Names, body: &[u8], member: &Member) -> Option<usize> {
     names.all().iter().position(|name| object::key_is(body, member, name))
 }
 
+/// The field that the key of `member` names in other letters than the gateway reads.
+fn in_other_letters(body: &[u8], member: &Member) -> Option<&'static str> {
+    // An escape has six bytes for one.
+    let key = body.get(member.key()).filter(|key| key.len() <= 6 * 64 + 2)?;
+    if member.is_escaped() {
+        return fields::in_other_letters(&serde_json::from_slice::<String>(key).ok()?);
+    }
+    fields::in_other_letters(std::str::from_utf8(&key[1..key.len() - 1]).ok()?)
+}
+
 /// Seconds in a header or a body as milliseconds: more than 0, at most one day.
 #[must_use]
 pub fn seconds_to_ms(text: &str) -> Option<u64> {
@@ -317,7 +330,11 @@ mod tests {
         assert_eq!(twice.unwrap_err(), PeekError::Duplicate("model"));
         assert_eq!(peek("").unwrap_err(), PeekError::Empty);
         assert_eq!(peek("[]").unwrap_err().param(), "request_body");
-        assert!(peek(r#"{"seed":1,"seed":2}"#).is_ok());
+        assert!(peek(r#"{"seed":1,"seed":2,"Seed":3}"#).is_ok());
+        for key in ["Model", "m\\u006fdeL", "\\u017ftream", "API_KEY", "Fallbacks"] {
+            let other = peek(&format!(r#"{{"model":"a","{key}":"b"}}"#)).unwrap_err();
+            assert!(matches!(other, PeekError::Letters(_)), "{key}: {other}");
+        }
     }
 
     #[test]

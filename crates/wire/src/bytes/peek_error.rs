@@ -16,6 +16,11 @@ pub enum PeekError {
     /// A field that the gateway reads occurs twice.
     #[error("the field `{0}` stands twice; send it once")]
     Duplicate(&'static str),
+    /// A field that the gateway reads or refuses is written in other letters.
+    #[error(
+        "the field `{0}` is written in other letters; write it as `{0}`: some servers do not heed case"
+    )]
+    Letters(&'static str),
     /// A field has the wrong type.
     #[error("`{field}` must be {expected}")]
     Type {
@@ -32,7 +37,9 @@ impl PeekError {
     pub fn param(&self) -> &'static str {
         match self {
             PeekError::Empty | PeekError::Json(_) => "request_body",
-            PeekError::Duplicate(field) | PeekError::Type { field, .. } => field,
+            PeekError::Duplicate(field)
+            | PeekError::Letters(field)
+            | PeekError::Type { field, .. } => field,
         }
     }
 }

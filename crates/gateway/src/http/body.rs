@@ -22,7 +22,7 @@ use crate::limits::Held;
 /// The refusal to send.
 pub(crate) fn check_encoding(headers: &HeaderMap) -> Result<(), Refusal> {
     let encoding = headers.get(http::header::CONTENT_ENCODING);
-    if encoding.is_some_and(|encoding| encoding != "identity") {
+    if encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Err(refusal::encoded_body());
     }
     Ok(())

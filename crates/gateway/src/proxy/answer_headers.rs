@@ -54,8 +54,10 @@ pub(super) fn events(headers: &mut HeaderMap) {
 /// Adds the content type of a text: the provider's, if it is a text type.
 pub(super) fn text(headers: &mut HeaderMap, upstream: &HeaderMap) {
     let is_text = |value: &&HeaderValue| {
-        let kind = value.to_str().unwrap_or_default().trim_start();
-        kind.starts_with("text/") || kind.starts_with("application/x-subrip")
+        let kind = value.as_bytes().trim_ascii_start();
+        [&b"text/"[..], b"application/x-subrip"]
+            .iter()
+            .any(|one| kind.get(..one.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(one)))
     };
     let own = upstream.get(header::CONTENT_TYPE).filter(is_text).cloned();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");

@@ -232,7 +232,9 @@ fn method(operation: Operation) -> Method {
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|value| value.as_bytes().trim_ascii_start().starts_with(b"text/event-stream"))
+    // The case of a type means nothing (RFC 9110, section 8.3.1).
+    headers.get(header::CONTENT_TYPE).is_some_and(|value| {
+        let kind = value.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    })
 }

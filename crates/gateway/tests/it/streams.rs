@@ -215,6 +215,21 @@ fn nothing_follows_the_done_mark() {
 }
 
 #[test]
+fn the_case_of_a_content_type_or_encoding_means_nothing() {
+    let chunks = openai::chunks("gpt-4o", &["he", "llo"]);
+    for kind in ["Text/Event-Stream", "TEXT/EVENT-STREAM; Charset=UTF-8", " text/event-stream "] {
+        let script = Script::ok().header("content-encoding", "Identity").chunked(kind);
+        let script = script.events(&chunks).done().end();
+        let upstream = FakeUpstream::with(move |_| script.clone());
+        let hale = lone(&upstream).start();
+        let mut client = client(&hale);
+        let headers = [("content-encoding", "IDENTITY")];
+        let mut stream = client.stream(CHAT, &headers, &openai::stream_request("m", "hi"));
+        assert_eq!((stream.status, stream.content().as_str()), (200, "hello"), "{kind}");
+    }
+}
+
+#[test]
 fn an_end_without_done_is_complete_after_a_finish_reason() {
     // F9.
     let events = openai::chunks("gpt-4o", &["x"]);

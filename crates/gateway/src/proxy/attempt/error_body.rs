@@ -68,5 +68,6 @@ pub(super) async fn read_text(mut text: Vec<u8>, mut body: AnswerBody) -> Vec<u8
 
 /// Whether an answer is compressed.
 pub(super) fn is_encoded(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity")
+    let encoding = headers.get(header::CONTENT_ENCODING);
+    encoding.is_some_and(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

@@ -6,7 +6,7 @@
 
 use std::fmt;
 
-use hale_testkit::forms::{content_type, form};
+use hale_testkit::forms::{BOUNDARY, content_type, form};
 use hale_testkit::{FakeUpstream, Script};
 use serde_json::json;
 
@@ -66,7 +66,37 @@ fn check(given: Sent, expected: &Refused) {
 
 const FORM: &str = "multipart/form-data";
 
+/// A whole form whose part `model` has this head and content, behind a file.
+fn with_model(head: &str, content: &str) -> Sent {
+    typed(&format!(
+        "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\nRIFF\r\n\
+         --{BOUNDARY}\r\n{head}\r\n\r\n{content}\r\n--{BOUNDARY}--\r\n"
+    ))
+}
+
+const MODEL: &str = "Content-Disposition: form-data; name=\"model\"";
+
 rows! {
+    "70" a_name_with_an_escape_is_refused "`name=\"mod\\el\"`: some readers drop the backslash":
+        with_model("Content-Disposition: form-data; name=\"mod\\el\"", "m") => Refused(400, "invalid_form", &["part 2 of the form has no readable"]);
+    "70" a_name_in_an_encoding_is_refused "`name*=utf-8''model` beside `name`":
+        with_model("Content-Disposition: form-data; name=\"x\"; name*=utf-8''model", "m") => Refused(400, "invalid_form", &["part 2 of the form has no readable"]);
+    "70" a_name_in_pieces_is_refused "`name*0` and `name*1` beside `name`":
+        with_model("Content-Disposition: form-data; name=\"x\"; name*0=mo; name*1=del", "m") => Refused(400, "invalid_form", &["part 2 of the form has no readable"]);
+    "70" a_control_character_in_a_head_is_refused "a NUL in the head of a part":
+        with_model(&format!("X-One: a\0b\r\n{MODEL}"), "m") => Refused(400, "invalid_form", &["part 2 of the form has a control character in its head"]);
+    "70" a_folded_head_is_refused "a header of a part that is folded":
+        with_model(&format!("X-One: a\r\n {MODEL}"), "m") => Refused(400, "invalid_form", &["has a header that is folded over two lines"]);
+    "70" a_space_before_the_colon_of_a_part_is_refused "a space before the colon in the head of a part":
+        with_model(&MODEL.replace(": ", " : "), "m") => Refused(400, "invalid_form", &["has a space before the colon of a header"]);
+    "70" an_encoded_part_is_refused "a part in base64":
+        with_model(&format!("{MODEL}\r\nContent-Transfer-Encoding: Base64"), "bQ==") => Refused(400, "invalid_form", &["is encoded (`Content-Transfer-Encoding`); send it plain"]);
+    "70" a_boundary_behind_a_bare_line_feed_is_refused "a boundary behind a line feed alone, within a part":
+        with_model(MODEL, &format!("m\n--{BOUNDARY}\n{MODEL}\n\ndear")) => Refused(400, "invalid_form", &["part 2 of the form holds its boundary in a line that does not begin and end with CRLF"]);
+    "70" a_closing_boundary_behind_a_bare_carriage_return_is_refused "a closing boundary behind a carriage return alone":
+        with_model(MODEL, &format!("m\r--{BOUNDARY}--")) => Refused(400, "invalid_form", &["part 2 of the form holds its boundary"]);
+    "70" a_boundary_before_a_bare_line_feed_is_refused "a boundary before a line feed alone":
+        with_model(MODEL, &format!("m\r\n--{BOUNDARY}\n{MODEL}\n\ndear")) => Refused(400, "invalid_form", &["part 2 of the form holds its boundary"]);
     "70" a_form_with_a_field_in_other_letters_is_refused "`Model` beside `model` in a form":
         words(&[("model", b"m"), ("Model", b"dear")]) => Refused(400, "invalid_parameter", &["the field `model` is written in other letters"]);
     "70" a_form_where_json_belongs_is_refused "a form where JSON belongs":

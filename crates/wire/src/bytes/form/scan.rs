@@ -12,6 +12,8 @@ use memchr::memmem::Finder;
 pub const BOUNDARY_MAX: usize = 70;
 /// Longest head of a part, in bytes.
 pub const HEAD_MAX: usize = 8 << 10;
+/// Encodings that change nothing. RFC 7578, section 4.7, deprecates the header; some readers undo others.
+const PLAIN_ENCODINGS: [&[u8]; 3] = [b"7bit", b"8bit", b"binary"];
 /// Maximum number of parts.
 pub const PARTS_MAX: usize = 1_000;
 
@@ -96,12 +98,15 @@ pub(super) fn parts(body: &[u8], boundary: &str) -> Result<(Vec<Part>, usize), F
         Some(Delimiter::Opens(begin, after)) => (begin, after),
         // A form without any part.
         Some(Delimiter::Closes(begin)) => return Ok((Vec::new(), begin)),
-        None => return Err(FormError::NoParts),
+        Some(Delimiter::Doubtful) | None => return Err(FormError::NoParts),
     };
     let mut parts = Vec::with_capacity(8);
     loop {
         let next = delimiters.next().ok_or(FormError::Unfinished)?;
-        let (Delimiter::Opens(end, _) | Delimiter::Closes(end)) = next;
+        let (Delimiter::Opens(end, _) | Delimiter::Closes(end)) = next else {
+            let why = "holds its boundary in a line that does not begin and end with CRLF: some readers end it there";
+            return Err(FormError::Part(parts.len() + 1, why));
+        };
         if parts.len() == PARTS_MAX {
             return Err(FormError::Parts);
         }
@@ -112,8 +117,7 @@ pub(super) fn parts(body: &[u8], boundary: &str) -> Result<(Vec<Part>, usize), F
             number,
             "has no head: headers of at most 8 KiB, ended by an empty line",
         ))?;
-        if has_bare_line_end(&body[after..after + head]) {
-            let why = "has a line end in its head that is not CRLF";
+        if let Some(why) = ambiguity(&body[after..after + head]) {
             return Err(FormError::Part(number, why));
         }
         let found = disposition(&body[after..after + head]).ok_or(FormError::Part(
@@ -130,6 +134,7 @@ pub(super) fn parts(body: &[u8], boundary: &str) -> Result<(Vec<Part>, usize), F
         match next {
             Delimiter::Opens(from, content) => (begin, after) = (from, content),
             Delimiter::Closes(from) => return Ok((parts, from)),
+            Delimiter::Doubtful => return Err(FormError::Unfinished),
         }
     }
 }
@@ -141,6 +146,8 @@ enum Delimiter {
     Opens(usize, usize),
     /// The last one.
     Closes(usize),
+    /// A line that is one only for readers that end lines with a carriage return or a line feed alone.
+    Doubtful,
 }
 
 struct Delimiters<'b> {
@@ -179,6 +186,11 @@ impl Iterator for Delimiters<'_> {
                 return Some(Delimiter::Opens(begin, after + padding + 2));
             }
             self.at = begin + 1;
+            let begins = begin == 0 || matches!(self.body[begin - 1], b'\r' | b'\n');
+            let ends = tail.starts_with(b"--") || matches!(tail.get(padding), Some(b'\r' | b'\n'));
+            if begins && ends {
+                return Some(Delimiter::Doubtful);
+            }
         }
     }
 }
@@ -192,17 +204,38 @@ fn head(part: &[u8]) -> Option<usize> {
     memchr::memmem::find(within, b"\r\n\r\n").map(|at| at + 4)
 }
 
-/// Whether there is a carriage return or a line feed alone. Some readers end a line there and would read other
-/// headers.
-fn has_bare_line_end(head: &[u8]) -> bool {
+/// What some readers of this head would read otherwise than this one.
+fn ambiguity(head: &[u8]) -> Option<&'static str> {
     let mut before = 0;
     for byte in head {
         if (before == b'\r') != (*byte == b'\n') {
-            return true;
+            return Some("has a line end in its head that is not CRLF");
+        }
+        if byte.is_ascii_control() && !matches!(byte, b'\r' | b'\n' | b'\t') {
+            return Some("has a control character in its head");
         }
         before = *byte;
     }
-    before == b'\r'
+    if before == b'\r' {
+        return Some("has a line end in its head that is not CRLF");
+    }
+    for line in head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end) {
+        if line.first().is_some_and(u8::is_ascii_whitespace) {
+            return Some("has a header that is folded over two lines");
+        }
+        let at = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at(at);
+        if name.last().is_some_and(u8::is_ascii_whitespace) {
+            return Some("has a space before the colon of a header");
+        }
+        let encoding = value.get(1..).unwrap_or_default().trim_ascii();
+        if name.eq_ignore_ascii_case(b"content-transfer-encoding")
+            && !PLAIN_ENCODINGS.iter().any(|plain| encoding.eq_ignore_ascii_case(plain))
+        {
+            return Some("is encoded (`Content-Transfer-Encoding`); send it plain");
+        }
+    }
+    None
 }
 
 /// The range of the part's name in its head, and whether the part is a file.
@@ -225,8 +258,10 @@ fn disposition(head: &[u8]) -> Option<(Range<usize>, bool)> {
         for parameter in Parameters(parameters) {
             let (key, value) = parameter?;
             match key.to_ascii_lowercase().as_str() {
-                "name" if name.is_some() => return None,
+                "name" if name.is_some() || !is_plain(value) => return None,
                 "name" => name = Some(value),
+                // RFC 7578, section 4.2, forbids these; some readers take the name from them.
+                key if key.starts_with("name*") => return None,
                 "filename" | "filename*" => is_file = true,
                 _ => {}
             }
@@ -236,6 +271,18 @@ fn disposition(head: &[u8]) -> Option<(Range<usize>, bool)> {
         found = Some((start..start + name.len(), is_file));
     }
     found
+}
+
+/// Whether every reader takes the same characters from a quoted `value`: a backslash before any other character stays
+/// for some, and disappears for others.
+fn is_plain(value: &str) -> bool {
+    let mut letters = value.chars();
+    while let Some(letter) = letters.next() {
+        if letter == '\\' && !matches!(letters.next(), Some('"' | '\\')) {
+            return false;
+        }
+    }
+    true
 }
 
 /// The parameters of a header: `name=value` or `name="value"`, separated by semicolons. Values keep their escapes.

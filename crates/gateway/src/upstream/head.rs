@@ -26,6 +26,14 @@ pub(super) struct Head {
     pub(super) keep_alive: bool,
 }
 
+impl Head {
+    /// Whether it ends an idle connection rather than answers a request: some proxies send it just before they close
+    /// (RFC 9110, section 15.5.9), so that it may meet a request on its way.
+    pub(super) fn is_farewell(&self) -> bool {
+        self.status == StatusCode::REQUEST_TIMEOUT && !self.keep_alive
+    }
+}
+
 /// Where the head at the beginning of `bytes` ends, if it does. `searched` remembers between calls
 /// how far the search came, so that a head that comes byte by byte costs no more than another.
 ///

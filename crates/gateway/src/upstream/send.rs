@@ -49,16 +49,17 @@ pub(super) async fn send_watched(
     };
     if let Some(mut kept) = kept {
         let (began, race_us) = (clock::recent(), race_us(kept.made_in_us()));
-        match link::exchange(&mut kept, request).await {
-            Ok(head) => return Ok(Answer::new(head, kept)),
-            Err(error) => match resend_reason(&error) {
-                Some(reason)
-                    if upstream.kept.resend_on_stale && clock::now().since(began) < race_us =>
-                {
-                    progress.resend(reason);
-                }
-                Some(_) | None => return Err(error),
-            },
+        let exchanged = link::exchange(&mut kept, request).await;
+        let stale = match &exchanged {
+            Ok(head) => head.is_farewell().then_some(ResendReason::Closed),
+            Err(error) => resend_reason(error),
+        };
+        let stale =
+            stale.filter(|_| upstream.kept.resend_on_stale && clock::now().since(began) < race_us);
+        match (stale, exchanged) {
+            (Some(reason), _) => progress.resend(reason),
+            (None, Ok(head)) => return Ok(Answer::new(head, kept)),
+            (None, Err(error)) => return Err(error),
         }
     }
     // Boxed: most requests find a kept connection, and should not carry the room to make one.

@@ -80,6 +80,39 @@ fn a_request_that_is_sent_again_is_counted_and_shown() {
     }
 }
 
+/// What HAProxy sends before it closes an idle connection.
+const FAREWELL: &str = "HTTP/1.0 408 Request Time-out\r\ncache-control: no-cache\r\nconnection: close\r\n\
+                        content-type: text/html\r\n\r\n<html><body><h1>408</h1></body></html>\n";
+
+#[test]
+fn a_farewell_that_meets_a_request_is_a_closed_connection() {
+    let upstream = FakeUpstream::start();
+    let hale = with_kept_connection(&upstream, json!({}));
+    upstream.push(Script::ok().raw(FAREWELL).close());
+    assert_eq!(chat(&hale, "m").status, 200);
+    assert_eq!((upstream.requests().len(), upstream.state().opened()), (3, 2));
+    assert_eq!(metric(&hale, "hale_resends_total", &[("reason", "closed")]), 1.0);
+}
+
+#[test]
+fn a_408_is_an_answer_where_no_idle_connection_ends() {
+    let answers = [
+        // On a new connection.
+        (json!({"upstream_idle_timeout_s": 0}), Script::ok().raw(FAREWELL).close()),
+        // Nothing is sent again.
+        (json!({"resend_on_stale_connection": false}), Script::ok().raw(FAREWELL).close()),
+        // The connection stays.
+        (json!({}), Script::error(408, "too slow")),
+    ];
+    for (general, script) in answers {
+        let upstream = FakeUpstream::start();
+        let hale = with_kept_connection(&upstream, general);
+        upstream.push(script);
+        assert_eq!(chat(&hale, "m").status, 408);
+        assert_eq!(upstream.requests().len(), 2);
+    }
+}
+
 #[test]
 fn a_resend_is_counted_although_its_attempt_fails() {
     let (stale, good) = (FakeUpstream::start(), FakeUpstream::start());

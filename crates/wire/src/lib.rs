@@ -15,6 +15,7 @@ mod formats;
 pub use hale_core::operation::Operation;
 
 pub use self::bytes::framing::sse as events;
+pub use self::bytes::json::without_mark;
 pub use self::bytes::{edit, form, id, object, payload, peek, scan, websocket};
 pub use self::conversion::{answer, prepare, stream, tap, token_count};
 pub use self::formats::{

@@ -1,11 +1,34 @@
 //! Which parts of an upstream's answer reach the client, and what the gateway adds.
 
 use hale_testkit::{FakeUpstream, Script, openai};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::{
-    CHAT, Config, KEY, UPSTREAM_KEY, chat, chat_with, client, column, expect_error, lone,
+    CHAT, Config, KEY, UPSTREAM_KEY, chat, chat_with, client, column, error, expect_error, lone,
 };
+
+#[test]
+fn a_byte_order_mark_before_json_is_skipped_in_answers_and_errors() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).router(json!({"num_retries": 0})).start();
+    let marked = |status: u16, body: &Value| {
+        Script::with_status(status).body("application/json", format!("\u{feff}{body}"))
+    };
+    upstream.push(marked(200, &openai::chat_completion("gpt-4o", "whole")));
+    let answer = chat(&hale, "m");
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["choices"][0]["message"]["content"], "whole");
+    upstream.push(marked(400, &openai::error("no such voice", "invalid_request_error", "x")));
+    let refused = chat(&hale, "m");
+    let message = error(&refused)["message"].to_string();
+    assert!(message.contains("no such voice") && !message.contains('{'), "{message}");
+    let anthropic = FakeUpstream::with(move |_| {
+        marked(200, &hale_testkit::anthropic::message("claude", "translated"))
+    });
+    let params = json!({"model": "anthropic/claude"});
+    let hale = Config::new().with("m", "a", &anthropic, params).start();
+    assert_eq!(chat(&hale, "m").json()["choices"][0]["message"]["content"], "translated");
+}
 
 #[test]
 fn of_a_full_answer_only_the_model_changes() {

@@ -8,6 +8,12 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+/// `text` without the byte order mark that some servers write before it. RFC 8259, section 8.1, lets readers skip it.
+#[must_use]
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)
+}
+
 /// A string that is borrowed if it has no escapes. Unlike a bare `Cow` it also borrows inside an `Option`.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(transparent)]

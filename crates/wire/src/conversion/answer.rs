@@ -9,6 +9,7 @@ use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
 
 use crate::bytes::edit::patched;
+use crate::bytes::json::without_mark;
 use crate::conversion::observe::observe_answer;
 use crate::conversion::prepare::Conversion;
 use crate::conversion::token_count;
@@ -34,6 +35,7 @@ pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer
     if body.is_empty() {
         return Err(Fault::Malformed("an empty body".to_owned()));
     }
+    let body = &body.slice_ref(without_mark(body));
     let Ok(text) = std::str::from_utf8(body) else {
         return Err(Fault::Malformed("a body that is not UTF-8".to_owned()));
     };
@@ -85,7 +87,7 @@ pub fn stopped_by_policy(body: &[u8]) -> bool {
     if !holds(b"content_filter") && !holds(b"refusal") {
         return false;
     }
-    serde_json::from_slice::<Whole>(body).is_ok_and(|whole| {
+    serde_json::from_slice::<Whole>(without_mark(body)).is_ok_and(|whole| {
         let stopped = |choice: &Choice| choice.finish_reason.as_deref() == Some("content_filter");
         let incomplete = whole.incomplete_details.and_then(|details| details.reason);
         whole.choices.iter().any(stopped)
@@ -120,6 +122,16 @@ mod tests {
         let same = Bytes::from_static(b"{\"model\":\"mine\",\"choices\":[1]}");
         let answer = check_as(Operation::Chat, &same).unwrap();
         assert_eq!(answer.body.as_ptr(), same.as_ptr(), "nothing to change, nothing to copy");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        let answer = chat("\u{feff}{\"choices\":[{}],\"model\":\"x\"}").unwrap();
+        assert_eq!(answer.body, "{\"choices\":[{}],\"model\":\"mine\"}");
+        assert!(matches!(chat("\u{feff}\u{feff}{\"choices\":[{}]}"), Err(Fault::Malformed(_))));
+        assert!(matches!(chat("\u{feff}"), Err(Fault::Malformed(_))));
+        let stopped = "\u{feff}{\"choices\":[{\"finish_reason\":\"content_filter\"}]}";
+        assert!(stopped_by_policy(stopped.as_bytes()));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use hale_core::provider::WireFormat;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::bytes::json::without_mark;
+
 /// Longest message of a provider that is relayed, in characters.
 pub const MESSAGE_MAX: usize = 1000;
 
@@ -23,6 +25,7 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
         code: Option<Value>,
         param: Option<Value>,
     }
+    let body = without_mark(body);
     let Ok(value) = serde_json::from_slice::<Value>(body) else {
         return plain(body);
     };

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use hale_core::health::outcome::Observation;
+use hale_wire::without_mark;
 use serde_json::Value;
 
 use super::failed::Failed;
@@ -29,7 +30,7 @@ pub(super) async fn read(mut body: AnswerBody) -> Bytes {
 /// # Errors
 /// It is a page, empty, or an error under 200. The provider may have no list, so this proves nothing.
 pub(crate) fn expect_list(text: &[u8]) -> Result<(), Failed> {
-    let found = match serde_json::from_slice(text) {
+    let found = match serde_json::from_slice(without_mark(text)) {
         Ok(Value::Array(_)) => return Ok(()),
         Ok(Value::Object(fields)) if fields.get("error").is_some_and(|error| !error.is_null()) => {
             "an error"

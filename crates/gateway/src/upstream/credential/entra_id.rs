@@ -15,6 +15,7 @@ use hale_core::secret::Secret;
 use hale_core::settings::KeptConnections;
 use hale_core::time::Millis;
 use hale_wire::retry_after;
+use hale_wire::without_mark;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, header};
 use parking_lot::Mutex;
@@ -159,7 +160,7 @@ fn token(text: &[u8]) -> Option<Token> {
         access_token: String,
         expires_in: u64,
     }
-    let granted: Granted = serde_json::from_slice(text).ok()?;
+    let granted: Granted = serde_json::from_slice(without_mark(text)).ok()?;
     let mut header = HeaderValue::try_from(format!("Bearer {}", granted.access_token)).ok()?;
     header.set_sensitive(true);
     // A token whose lifetime is shorter than the margin is used for half of it.

@@ -65,6 +65,7 @@ impl AnswerBody {
                     return Poll::Ready(Some(Err(error)));
                 }
             }
+            link.go_on_sending(cx);
             let count = ready!(link.poll_fill(cx));
             if count.as_ref().is_ok_and(|count| *count > 0) {
                 continue;

@@ -226,6 +226,13 @@ impl Link {
         }
     }
 
+    /// Sends what is left of a request whose answer has begun.
+    pub(super) fn go_on_sending(&mut self, cx: &mut Context<'_>) {
+        if self.unflushed {
+            self.send(cx);
+        }
+    }
+
     fn give_up_sending(&mut self) {
         self.broken = true;
         (self.head, self.body) = (Bytes::new(), Bytes::new());
@@ -275,9 +282,9 @@ impl Link {
                         }
                         continue;
                     }
-                    if self.has_unsent() || self.unflushed {
-                        // An upstream that answers before it has read the whole request does not want the
-                        // remainder.
+                    if (self.has_unsent() || self.unflushed) && !head.status.is_success() {
+                        // An upstream that refuses a request before it has read all of it does not want the
+                        // remainder (RFC 9112, section 9.5). One that accepts it may answer while it reads.
                         self.give_up_sending();
                     }
                     return Poll::Ready(Ok(head));

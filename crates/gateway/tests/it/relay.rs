@@ -15,6 +15,57 @@ fn sent(config: &Config, upstream: &FakeUpstream, body: &str) -> Request {
     upstream.request(0)
 }
 
+/// A server that answers as soon as it has a head, and ends only when it has read the whole request.
+fn early(status: &'static str, body: String) -> (u16, std::thread::JoinHandle<usize>) {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.set_read_timeout(Some(hale_testkit::TIMEOUT)).unwrap();
+        let mut seen = Vec::new();
+        let mut piece = vec![0; 64 << 10];
+        let end = loop {
+            let count = stream.read(&mut piece).unwrap();
+            seen.extend_from_slice(&piece[..count]);
+            let end = seen.windows(4).position(|four| four == b"\r\n\r\n");
+            if let Some(end) = end {
+                break end + 4;
+            }
+        };
+        let head = String::from_utf8_lossy(&seen[..end]).to_lowercase();
+        let length = head.split("content-length: ").nth(1).unwrap();
+        let length: usize = length.lines().next().unwrap().parse().unwrap();
+        let kind = "content-type: application/json\r\nconnection: close";
+        let head = format!("HTTP/1.1 {status}\r\n{kind}\r\ncontent-length: {}\r\n\r\n", body.len());
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut read = seen.len() - end;
+        while read < length {
+            match stream.read(&mut piece) {
+                Ok(count) if count > 0 => read += count,
+                Ok(_) | Err(_) => break,
+            }
+        }
+        drop(stream.write_all(body.as_bytes()));
+        read
+    });
+    (port, server)
+}
+
+#[test]
+fn a_request_goes_on_while_its_answer_has_begun() {
+    let kit = FakeUpstream::start();
+    let good = openai::chat_completion("gpt-4o", "read to the end").to_string();
+    let (port, server) = early("200 OK", good);
+    let base = json!({"api_base": format!("http://127.0.0.1:{port}/v1")});
+    let hale = Config::new().with("m", "a", &kit, base).router(json!({"num_retries": 0})).start();
+    let body = openai::chat_request("m", &"x".repeat(16 << 20));
+    let answer = client(&hale).post_json(CHAT, &[], &body);
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(answer.json()["choices"][0]["message"]["content"], "read to the end");
+    assert!(server.join().unwrap() > 16 << 20);
+}
+
 #[test]
 fn only_the_model_changes_and_every_other_byte_survives() {
     let upstream = FakeUpstream::start();

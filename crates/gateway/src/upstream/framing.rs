@@ -6,8 +6,11 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 
-/// Largest chunk extensions and trailers of one body, together, bytes. They are read and dropped.
+/// Largest chunk extensions, padding and trailers of one body, together, bytes, beyond those that its chunks allow.
+/// They are read and dropped.
 const EXTRA_MAX: u32 = 16 << 10;
+/// How much of it each chunk of data allows, bytes: some servers pad every size, or sign every chunk.
+const EXTRA_PER_CHUNK: u32 = 256;
 
 /// Why a body cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -130,7 +133,7 @@ pub(super) struct Chunks {
     at: At,
     /// Bytes of the chunk that are still to come.
     left: u64,
-    /// Bytes of extensions and trailers so far.
+    /// Bytes of extensions, padding and trailers so far, less what the chunks allowed.
     extra: u32,
     /// Whether the head had a length too. Another reader may believe that.
     doubtful: bool,
@@ -209,7 +212,10 @@ impl Chunks {
             (At::Size | At::SizeSpace, b' ' | b'\t') => self.read_over(At::SizeSpace)?,
             (At::Size | At::SizeSpace | At::Extension, b'\r') => At::SizeEnd,
             (At::SizeEnd, b'\n') if self.left == 0 => At::LineStart,
-            (At::SizeEnd, b'\n') => At::Data,
+            (At::SizeEnd, b'\n') => {
+                self.extra = self.extra.saturating_sub(EXTRA_PER_CHUNK);
+                At::Data
+            }
             (At::DataCr, b'\r') => At::DataLf,
             (At::DataLf, b'\n') => At::SizeFirst,
             (At::LineStart, b'\r') => At::LastLf,
@@ -282,6 +288,35 @@ mod tests {
 
     fn whole(text: &str) -> Result<String, BodyError> {
         read(std::iter::once(text.as_bytes())).map(|(body, _)| String::from_utf8(body).unwrap())
+    }
+
+    #[test]
+    fn padding_and_extensions_of_many_chunks_are_read_and_endless_ones_are_not() {
+        let read = |text: &str| {
+            let mut chunks = Chunks::new(false);
+            let mut buffer = BytesMut::from(text);
+            let mut whole = 0;
+            loop {
+                match chunks.next(&mut buffer)? {
+                    Step::Piece(piece) => whole += piece.len(),
+                    Step::End => return Ok(whole),
+                    Step::More => panic!("it ends"),
+                }
+            }
+        };
+        for more in [" ".repeat(12), format!(";chunk-signature={}", "a".repeat(64))] {
+            let text = format!("1{more}\r\nx\r\n").repeat(3_000) + "0\r\n\r\n";
+            assert_eq!(read(&text), Ok(3_000));
+        }
+        let too_many: Result<usize, BodyError> =
+            Err(BodyError::Malformed("more extensions and trailers than are read"));
+        for text in [
+            format!("1;{}\r\n", "a".repeat(20_000)),
+            format!("1;{}\r\nx\r\n", "a".repeat(1_000)).repeat(30),
+            format!("0\r\n{}", "a: b\r\n".repeat(5_000)),
+        ] {
+            assert_eq!(read(&text), too_many);
+        }
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn the_report_is_what_the_document_shows() {
     let (shown, after) = page.split_once(END).expect("the mark of its end");
     let fresh = format!(
         "\n{}\nThe share of the member that refuses connections, with `simple-shuffle`:\n\n{}\n\
-         And with each (`#` from 30 % on, `+` 20, `=` 10, `-` 2, `.` 0.1):\n\n{}\n",
+         The same for every strategy (`#` from 30 % on, `+` 20, `=` 10, `-` 2, `.` 0.1):\n\n{}\n",
         table(),
         plot(),
         plots()

@@ -263,9 +263,18 @@ fn position(names: &Names, body: &[u8], member: &Member) -> Option<usize> {
 }
 
 /// The field that the key of `member` names in other letters than the gateway reads.
+#[inline]
 fn in_other_letters(body: &[u8], member: &Member) -> Option<&'static str> {
-    // An escape has six bytes for one.
+    // An escape has six bytes for one: a longer key is no name.
     let key = body.get(member.key()).filter(|key| key.len() <= 6 * 64 + 2)?;
+    // Most keys have no capital and no byte beyond ASCII.
+    let odd =
+        key.iter().fold(0, |odd, byte| odd | u8::from(byte.is_ascii_uppercase()) | byte & 0x80);
+    if odd == 0 && !member.is_escaped() { None } else { decoded_in_other_letters(key, member) }
+}
+
+#[cold]
+fn decoded_in_other_letters(key: &[u8], member: &Member) -> Option<&'static str> {
     if member.is_escaped() {
         return fields::in_other_letters(&serde_json::from_slice::<String>(key).ok()?);
     }

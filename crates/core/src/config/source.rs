@@ -24,24 +24,53 @@ pub trait Source {
     }
 }
 
-/// Files without a disk and without any environment variable.
+/// Files and environment variables, given one by one.
 #[derive(Clone, Debug, Default)]
-pub struct InMemory(HashMap<String, Vec<u8>>);
+pub struct InMemory {
+    files: HashMap<String, Result<Vec<u8>, io::ErrorKind>>,
+    env: HashMap<String, String>,
+}
 
 impl InMemory {
-    /// One file.
+    /// One file, and no variable.
     #[must_use]
     pub fn file(name: &str, text: impl Into<Vec<u8>>) -> InMemory {
-        InMemory(HashMap::from([(name.to_owned(), text.into())]))
+        InMemory::default().with_file(name, text)
+    }
+
+    /// The same with one more file.
+    #[must_use]
+    pub fn with_file(mut self, name: &str, text: impl Into<Vec<u8>>) -> InMemory {
+        self.files.insert(name.to_owned(), Ok(text.into()));
+        self
+    }
+
+    /// The same with one more file that cannot be read.
+    #[must_use]
+    pub fn with_unreadable(mut self, name: &str, why: io::ErrorKind) -> InMemory {
+        self.files.insert(name.to_owned(), Err(why));
+        self
+    }
+
+    /// The same with one more environment variable.
+    #[must_use]
+    pub fn with_env(mut self, name: &str, value: &str) -> InMemory {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
     }
 }
 
 impl Source for InMemory {
     fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        self.0.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into())
+        let found = self.files.get(path).cloned().unwrap_or(Err(io::ErrorKind::NotFound));
+        found.map_err(Into::into)
     }
 
-    fn env(&self, _name: &str) -> Option<String> {
-        None
+    fn env(&self, name: &str) -> Option<String> {
+        self.env.get(name).cloned()
+    }
+
+    fn env_names(&self) -> Vec<String> {
+        self.env.keys().cloned().collect()
     }
 }

@@ -1,8 +1,5 @@
 //! The loader from the outside.
 
-use std::collections::HashMap;
-use std::io;
-
 use super::*;
 use crate::deployment::Deployment;
 
@@ -19,54 +16,23 @@ mod sections;
 
 /// Files and environment of a test.
 #[derive(Default)]
-struct Fake {
-    files: HashMap<String, Result<Vec<u8>, io::ErrorKind>>,
-    env: HashMap<String, String>,
-}
-
-impl Source for Fake {
-    fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        let found = self.files.get(path).cloned().unwrap_or(Err(io::ErrorKind::NotFound));
-        found.map_err(Into::into)
-    }
-
-    fn env(&self, name: &str) -> Option<String> {
-        self.env.get(name).cloned()
-    }
-
-    fn env_names(&self) -> Vec<String> {
-        self.env.keys().cloned().collect()
-    }
-}
+struct Fake(InMemory);
 
 impl Fake {
     fn new(yaml: &str) -> Fake {
         Fake::default().file("c.yaml", yaml)
     }
 
-    /// A config that may be no text.
-    fn of_bytes(bytes: impl Into<Vec<u8>>) -> Fake {
-        let files = HashMap::from([("c.yaml".to_owned(), Ok(bytes.into()))]);
-        Fake { files, ..Fake::default() }
+    fn file(self, path: &str, yaml: &str) -> Fake {
+        Fake(self.0.with_file(path, yaml))
     }
 
-    fn file(mut self, path: &str, yaml: &str) -> Fake {
-        self.files.insert(path.to_owned(), Ok(yaml.into()));
-        self
-    }
-
-    fn unreadable(mut self, path: &str, why: io::ErrorKind) -> Fake {
-        self.files.insert(path.to_owned(), Err(why));
-        self
-    }
-
-    fn env(mut self, name: &str, value: &str) -> Fake {
-        self.env.insert(name.to_owned(), value.to_owned());
-        self
+    fn env(self, name: &str, value: &str) -> Fake {
+        Fake(self.0.with_env(name, value))
     }
 
     fn load(&self) -> Loaded {
-        load(self, "c.yaml", Options::default(), None)
+        load(&self.0, "c.yaml", Options::default(), None)
     }
 
     /// The snapshot of a config without any problem.

@@ -21,7 +21,7 @@ fn the_reference_is_what_the_table_says() {
 
 fn example(name: &str, env: &[(&str, &str)]) -> Snapshot {
     let bytes = std::fs::read(repository().join("examples").join(name)).unwrap();
-    let fake = Fake::of_bytes(bytes);
+    let fake = Fake(InMemory::file("c.yaml", bytes));
     env.iter().fold(fake, |fake, (name, value)| fake.env(name, value)).clean()
 }
 

@@ -445,7 +445,7 @@ fn a_reload_keeps_the_state_of_deployments_with_the_same_id() {
     let first = fake.clean();
     let yaml = entry("") + "- {model_name: new, litellm_params: {model: openai/y, api_key: k}}\n";
     let second =
-        load(&Fake::new(&yaml), "c.yaml", Options::default(), Some(&first)).snapshot.unwrap();
+        load(&Fake::new(&yaml).0, "c.yaml", Options::default(), Some(&first)).snapshot.unwrap();
     assert!(std::sync::Arc::ptr_eq(&first.deployments[0].state, &second.deployments[0].state));
     assert!(!std::sync::Arc::ptr_eq(&first.deployments[0].state, &second.deployments[1].state));
 }

@@ -13,7 +13,7 @@ fn files_that_cannot_be_read_say_why() {
         (io::ErrorKind::PermissionDenied, "permission denied"),
         (io::ErrorKind::TimedOut, "config cannot be read: c.yaml: "),
     ] {
-        let fake = Fake::default().unreadable("c.yaml", kind);
+        let fake = Fake(InMemory::default().with_unreadable("c.yaml", kind));
         one(&fake.refused(), reason);
     }
     one(&Fake::new("- a\n").refused(), "expected a mapping, got a list");
@@ -39,7 +39,7 @@ fn included_lists_are_appended_and_other_sections_replaced() {
             "conf/b.yaml",
             &(model("b") + "include: [c.yaml]\nrouter_settings: {num_retries: 1}\n"),
         );
-    let loaded = load(&fake, "conf/c.yaml", Options::default(), None);
+    let loaded = load(&fake.0, "conf/c.yaml", Options::default(), None);
     assert_eq!(
         loaded.files,
         ["conf/c.yaml", "conf/sub/a.yaml", "conf/b.yaml", "conf/sub/deep.yaml"]
@@ -64,7 +64,7 @@ fn an_include_next_to_the_root_is_found_with_a_warning() {
         .file("/etc/hale/sub/a.yaml", "include: [b.yaml]\n")
         .file("/etc/hale/b.yaml", &model("b"))
         .file("/abs/x.yaml", &model("x"));
-    let loaded = load(&fake, "/etc/hale/c.yaml", Options::default(), None);
+    let loaded = load(&fake.0, "/etc/hale/c.yaml", Options::default(), None);
     let problems = texts(&loaded);
     one(
         &problems,

@@ -48,7 +48,7 @@ fn a_reload_keeps_what_was_spent_where_name_and_period_are_the_same() {
     assert_eq!(exhausted, [BudgetIndex(1)], "that of 0.5 USD");
     assert_eq!(before.budgets.charge(charged(), 1.0, Millis(5), 0), [], "each is told once");
     let again = |fake: &Fake| {
-        load(fake, "c.yaml", Options::default(), Some(&before)).snapshot.unwrap().budgets.all
+        load(&fake.0, "c.yaml", Options::default(), Some(&before)).snapshot.unwrap().budgets.all
     };
     let kept = again(&fake);
     assert!(kept.iter().all(|budget| budget.spent(Millis(6)).0 > 6.9));

@@ -65,9 +65,9 @@ const PIECES: &[&str] = &[
 ];
 
 fn survives(bytes: Vec<u8>) {
-    let source = Fake::of_bytes(bytes)
-        .file("b.yaml", "include: [c.yaml]\nmodel_list: [{}]\n")
-        .env("A", "x y");
+    let source = InMemory::file("c.yaml", bytes)
+        .with_file("b.yaml", "include: [c.yaml]\nmodel_list: [{}]\n")
+        .with_env("A", "x y");
     for strict in [false, true] {
         let loaded = load(&source, "c.yaml", Options { strict }, None);
         let has_error = loaded.errors().next().is_some();

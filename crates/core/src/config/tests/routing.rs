@@ -142,7 +142,7 @@ fn a_credential_that_several_deployments_use_has_one_state() {
     let [a, b, c, d] = &snapshot.deployments[..] else { panic!("four") };
     assert!(a.shares_credential(b) && !a.shares_credential(c) && !a.shares_credential(d));
     assert!(c.credential.shared.is_none() && d.credential.shared.is_none());
-    let again = load(&Fake::new(&yaml), "c.yaml", Options::default(), Some(&snapshot));
+    let again = load(&Fake::new(&yaml).0, "c.yaml", Options::default(), Some(&snapshot));
     assert!(again.snapshot.unwrap().deployments[0].shares_credential(a), "a reload keeps it");
 }
 

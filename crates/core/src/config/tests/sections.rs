@@ -187,12 +187,12 @@ fn unknown_keys_warn_and_strict_refuses_them() {
     );
     one(&warnings, "unknown key `roter_settings`. did you mean `router_settings`?");
     assert!(one(&warnings, "xyzzy").ends_with("unknown key `xyzzy`"));
-    let strict = load(&fake, "c.yaml", Options { strict: true }, None);
+    let strict = load(&fake.0, "c.yaml", Options { strict: true }, None);
     assert!(strict.snapshot.is_none());
     assert_eq!(strict.errors().count(), 3);
     let twice = with("router_settings: {timeout: 5, timeout: 6}\n");
     assert_eq!(twice.warned().0.router.timeout_ms, 6_000);
-    assert!(load(&twice, "c.yaml", Options { strict: true }, None).snapshot.is_none());
+    assert!(load(&twice.0, "c.yaml", Options { strict: true }, None).snapshot.is_none());
 }
 
 #[test]

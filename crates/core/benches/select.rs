@@ -1,12 +1,13 @@
 //! What it costs to choose a deployment: `cargo bench -p hale-core`.
 //!
-//! The goals: 1 us at 10 deployments; at 1,000 5 us for `health-aware` and 30 us for those that scan.
+//! The goals: 1 us at 10 deployments; at 1,000 5 us for `health-aware` and 30 us for those that scan; 2 ms for the
+//! names that are nearest to an unknown one among 10,000 groups.
 
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use hale_core::config::{InMemory, Options, load};
 use hale_core::health::{AttemptRef, Evidence, Measured};
-use hale_core::route::{Controls, Next, Resolved, RoutePlan, Target, resolve};
+use hale_core::route::{Controls, Next, Resolved, RoutePlan, Target, nearest_names, resolve};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
 
@@ -59,4 +60,19 @@ fn first_attempt<const STRATEGY: usize>(bencher: divan::Bencher<'_, '_>, count: 
         };
         plan.deployment
     });
+}
+
+/// The model that a client asks for is close to every group, or to none.
+#[divan::bench(args = ["team-07777/a-model-with-a-long-name-that-is-neer-the-longest-one", "zzzzzzzz"])]
+fn unknown_name(bencher: divan::Bencher<'_, '_>, name: &str) {
+    let mut yaml = String::from("model_list:\n");
+    for i in 0..10_000 {
+        yaml.push_str(&format!(
+            "- {{model_name: team-{i:05}/a-model-with-a-long-name-that-is-near-the-longest-one, \
+             litellm_params: {{model: openai/x, api_key: k}}}}\n"
+        ));
+    }
+    let loaded = load(&InMemory::file("c.yaml", yaml), "c.yaml", Options::default(), None);
+    let snapshot = loaded.snapshot.expect("the config is good");
+    bencher.bench_local(|| nearest_names(&snapshot, name));
 }

@@ -75,6 +75,15 @@ pub enum Retry {
     No,
 }
 
+/// What a failure says about the effect of a request that the provider got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// The provider refused it: it had none.
+    None,
+    /// The provider may have carried it out.
+    Unknown,
+}
+
 /// The properties of one cause.
 #[derive(Clone, Copy, Debug)]
 pub struct CauseFacts {
@@ -84,6 +93,8 @@ pub struct CauseFacts {
     pub blame: Blame,
     /// What may be tried next in the same group.
     pub retry: Retry,
+    /// What it says about the effect of a request that was sent.
+    pub effect: Effect,
     /// The HTTP status shown to the client if the upstream gave none.
     pub status: u16,
 }
@@ -119,32 +130,33 @@ impl Cause {
     #[must_use]
     pub const fn facts(self) -> CauseFacts {
         use Blame::{Client, Deployment, Gateway};
+        use Effect::{None, Unknown};
         use Retry::{No, SiblingOnly, SiblingOrSame};
-        let (name, blame, retry, status) = match self {
-            Cause::Auth => ("auth", Deployment, SiblingOnly, 401),
-            Cause::Permission => ("permission", Deployment, SiblingOnly, 403),
-            Cause::NotFound => ("not_found", Deployment, SiblingOnly, 404),
-            Cause::RateLimited => ("rate_limited", Deployment, SiblingOrSame, 429),
-            Cause::Quota => ("quota", Deployment, SiblingOnly, 429),
-            Cause::Overloaded => ("overloaded", Deployment, SiblingOrSame, 503),
-            Cause::ServerError => ("server_error", Deployment, SiblingOrSame, 502),
-            Cause::Timeout => ("timeout", Deployment, SiblingOnly, 504),
-            Cause::Connect => ("connect", Deployment, SiblingOrSame, 502),
-            Cause::Dns => ("dns", Deployment, SiblingOrSame, 502),
-            Cause::Tls => ("tls", Deployment, SiblingOnly, 502),
-            Cause::StreamCut => ("stream_cut", Deployment, SiblingOrSame, 502),
-            Cause::StreamStall => ("stream_stall", Deployment, SiblingOnly, 504),
-            Cause::BadResponse => ("bad_response", Deployment, SiblingOrSame, 502),
-            Cause::Misconfigured => ("misconfigured", Deployment, SiblingOnly, 500),
-            Cause::BadRequest => ("bad_request", Client, No, 400),
-            Cause::Unsupported => ("unsupported", Client, SiblingOnly, 400),
-            Cause::ContextWindow => ("context_window", Client, No, 400),
-            Cause::ContentPolicy => ("content_policy", Client, No, 400),
-            Cause::ClientTimeout => ("client_timeout", Client, SiblingOnly, 408),
-            Cause::ClientClosed => ("client_closed", Client, No, 499),
-            Cause::Gateway => ("gateway", Gateway, No, 500),
+        let (name, blame, retry, effect, status) = match self {
+            Cause::Auth => ("auth", Deployment, SiblingOnly, None, 401),
+            Cause::Permission => ("permission", Deployment, SiblingOnly, None, 403),
+            Cause::NotFound => ("not_found", Deployment, SiblingOnly, None, 404),
+            Cause::RateLimited => ("rate_limited", Deployment, SiblingOrSame, None, 429),
+            Cause::Quota => ("quota", Deployment, SiblingOnly, None, 429),
+            Cause::Overloaded => ("overloaded", Deployment, SiblingOrSame, None, 503),
+            Cause::ServerError => ("server_error", Deployment, SiblingOrSame, Unknown, 502),
+            Cause::Timeout => ("timeout", Deployment, SiblingOnly, Unknown, 504),
+            Cause::Connect => ("connect", Deployment, SiblingOrSame, Unknown, 502),
+            Cause::Dns => ("dns", Deployment, SiblingOrSame, Unknown, 502),
+            Cause::Tls => ("tls", Deployment, SiblingOnly, Unknown, 502),
+            Cause::StreamCut => ("stream_cut", Deployment, SiblingOrSame, Unknown, 502),
+            Cause::StreamStall => ("stream_stall", Deployment, SiblingOnly, Unknown, 504),
+            Cause::BadResponse => ("bad_response", Deployment, SiblingOrSame, Unknown, 502),
+            Cause::Misconfigured => ("misconfigured", Deployment, SiblingOnly, None, 500),
+            Cause::BadRequest => ("bad_request", Client, No, None, 400),
+            Cause::Unsupported => ("unsupported", Client, SiblingOnly, None, 400),
+            Cause::ContextWindow => ("context_window", Client, No, None, 400),
+            Cause::ContentPolicy => ("content_policy", Client, No, None, 400),
+            Cause::ClientTimeout => ("client_timeout", Client, SiblingOnly, Unknown, 408),
+            Cause::ClientClosed => ("client_closed", Client, No, Unknown, 499),
+            Cause::Gateway => ("gateway", Gateway, No, Unknown, 500),
         };
-        CauseFacts { name, blame, retry, status }
+        CauseFacts { name, blame, retry, effect, status }
     }
 
     /// The name in errors, metrics, logs and records.
@@ -153,33 +165,10 @@ impl Cause {
         self.facts().name
     }
 
-    /// Whether a provider that got the request may have carried it out all the same: it did not refuse.
+    /// Whether a provider that got the request may have carried it out all the same.
     #[must_use]
     pub const fn leaves_open(self) -> bool {
-        match self {
-            Cause::ServerError
-            | Cause::Timeout
-            | Cause::Connect
-            | Cause::Dns
-            | Cause::Tls
-            | Cause::StreamCut
-            | Cause::StreamStall
-            | Cause::BadResponse
-            | Cause::ClientTimeout
-            | Cause::ClientClosed
-            | Cause::Gateway => true,
-            Cause::Auth
-            | Cause::Permission
-            | Cause::NotFound
-            | Cause::RateLimited
-            | Cause::Quota
-            | Cause::Overloaded
-            | Cause::Misconfigured
-            | Cause::BadRequest
-            | Cause::Unsupported
-            | Cause::ContextWindow
-            | Cause::ContentPolicy => false,
-        }
+        matches!(self.facts().effect, Effect::Unknown)
     }
 
     /// Whether this cause counts against the deployment.

@@ -119,7 +119,7 @@ rows! {
         framed("content-length: 5\r\ntransfer-encoding: chunked", &chunked()) => Served;
     "54" a_length_after_chunks_does_not_count "`Transfer-Encoding` before two lengths":
         framed("transfer-encoding: chunked\r\ncontent-length: 0\r\ncontent-length: 900", &chunked()) => Served;
-    "54" a_length_that_is_no_number_does_not_count_beside_chunks "an invalid length beside `Transfer-Encoding`":
+    "54" a_length_that_is_no_number_is_refused_beside_chunks "an invalid length beside `Transfer-Encoding`":
         framed("content-length: 5, 6\r\ntransfer-encoding: chunked", &chunked()) => Refused(400, "");
     "54" a_length_beside_no_chunks_is_refused "a length beside `Transfer-Encoding` and an empty body":
         framed("content-length: 5\r\ntransfer-encoding: chunked", "0\r\n\r\n") => Refused(400, "empty_body");

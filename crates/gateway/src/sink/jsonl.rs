@@ -263,3 +263,115 @@ impl Line<'_> {
         self.above_zero("heard_ms", usage.units.heard_ms);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hale_core::cause::Cause;
+    use hale_core::operation::Operation;
+    use hale_core::record::{Ending, ResendReason, Resends};
+    use hale_core::usage::Units;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn least() -> RequestRecord {
+        RequestRecord {
+            call_id: "id".into(),
+            arrived_unix_ms: 1,
+            operation: Operation::Chat,
+            requested_model: None,
+            model_group: None,
+            deployment: None,
+            status: 200,
+            ending: Ending::Success,
+            cause: None,
+            stream: false,
+            retries: 0,
+            fallbacks: 0,
+            resends: Resends::default(),
+            duration_us: 2,
+            first_content_us: None,
+            overhead_us: 3,
+            usage: None,
+            cost_usd: None,
+            request_bytes: 4,
+            response_bytes: u64::MAX,
+        }
+    }
+
+    fn read(record: &RequestRecord) -> Value {
+        let mut text = Vec::new();
+        append(record, &mut text);
+        assert!(!text.contains(&b'\n'), "a record is one line");
+        serde_json::from_slice(&text).unwrap()
+    }
+
+    #[test]
+    fn a_record_without_details_has_the_fields_of_every_record() {
+        assert_eq!(
+            read(&least()),
+            json!({
+                "call_id": "id", "arrived_unix_ms": 1, "operation": Operation::Chat.name(),
+                "status": 200, "ending": "success", "stream": false, "retries": 0, "fallbacks": 0,
+                "duration_us": 2, "overhead_us": 3, "request_bytes": 4, "response_bytes": u64::MAX,
+            })
+        );
+        let unused = RequestRecord { usage: Some(Usage::default()), ..least() };
+        assert_eq!(read(&unused)["input_tokens"], 0);
+        assert_eq!(read(&unused).get("cache_read_tokens"), None);
+    }
+
+    #[test]
+    fn a_record_with_every_detail_is_json_whatever_its_texts_hold() {
+        let odd = "a \"b\" \\ \n \u{1} \u{e4} \u{1f600}";
+        let mut resends = Resends::default();
+        resends.add(ResendReason::Reset);
+        let units = Units {
+            images: 15,
+            characters: 16,
+            searches: 17,
+            pages: 18,
+            heard_ms: 19,
+            ..Units::default()
+        };
+        let usage = Usage {
+            input: 10,
+            output: 11,
+            cached_input: 12,
+            cache_creation: 13,
+            reasoning: 14,
+            units,
+            ..Usage::default()
+        };
+        let record = RequestRecord {
+            call_id: odd.into(),
+            requested_model: Some(odd.into()),
+            model_group: Some(odd.into()),
+            deployment: Some(odd.into()),
+            status: 502,
+            ending: Ending::Broken,
+            cause: Some(Cause::StreamCut),
+            stream: true,
+            retries: 5,
+            fallbacks: 6,
+            resends,
+            first_content_us: Some(7),
+            usage: Some(usage),
+            cost_usd: Some(0.000_012_5),
+            ..least()
+        };
+        assert_eq!(
+            read(&record),
+            json!({
+                "call_id": odd, "arrived_unix_ms": 1, "operation": Operation::Chat.name(),
+                "requested_model": odd, "model_group": odd, "deployment": odd, "status": 502,
+                "ending": Ending::Broken.name(), "cause": "stream_cut", "stream": true, "retries": 5,
+                "fallbacks": 6, "resends": 1, "duration_us": 2, "first_content_us": 7,
+                "overhead_us": 3, "input_tokens": 10, "output_tokens": 11, "cache_read_tokens": 12,
+                "cache_write_tokens": 13, "reasoning_tokens": 14, "images": 15, "characters": 16,
+                "searches": 17, "pages": 18, "heard_ms": 19, "cost_usd": 0.000_012_5,
+                "request_bytes": 4, "response_bytes": u64::MAX,
+            })
+        );
+    }
+}

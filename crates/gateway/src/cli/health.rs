@@ -13,7 +13,7 @@ use tokio::runtime::LocalOptions;
 
 use super::HealthOptions;
 use crate::console::{complain, print};
-use crate::upstream::{self, Line, Upstream, UpstreamRequest};
+use crate::upstream::{self, Reuse, Upstream, UpstreamRequest};
 
 /// Longest wait for the gateway: without background probes it probes its providers first.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -68,7 +68,7 @@ async fn fetch(options: &HealthOptions) -> Result<(bool, String), String> {
         headers: &headers.into(),
         more: Vec::new(),
         body: &Payload::default(),
-        line: Line::Kept,
+        reuse: Reuse::Allowed,
         granted: None,
     };
     let answer = upstream::send(&upstream, &request).await.map_err(|error| error.to_string())?;

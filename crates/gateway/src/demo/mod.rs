@@ -24,7 +24,7 @@ use crate::cli::DemoOptions;
 use crate::console::{complain, print};
 use crate::files::Files;
 use crate::process::{self, Running};
-use crate::upstream::{self, Line, Upstream, UpstreamRequest};
+use crate::upstream::{self, Reuse, Upstream, UpstreamRequest};
 
 /// Time between two requests of the demo.
 const PACE: Duration = Duration::from_millis(125);
@@ -150,7 +150,7 @@ async fn ask(gateway: SocketAddr) -> Answer {
         headers: &headers.into(),
         more: Vec::new(),
         body: &Bytes::from_static(QUESTION.as_bytes()).into(),
-        line: Line::Kept,
+        reuse: Reuse::Allowed,
         granted: None,
     };
     let Ok(mut answer) = upstream::send(&upstream, &request).await else { return Answer::Lost };

@@ -18,7 +18,7 @@ use hale_wire::probe::{Probe, VOICE};
 use http::HeaderMap;
 
 use crate::state::Serving;
-use crate::upstream::PathCall;
+use crate::upstream::{PathCall, Transfer};
 
 /// Default `max_tokens` of a probe: the model only has to run.
 const MAX_TOKENS: u32 = 1;
@@ -141,8 +141,9 @@ impl ProbeRequest {
             Some(ProbeOperation { prepared: Ok(Prepared::Body(called, body)), .. })
                 if deployment.endpoint.mock.is_none() =>
             {
-                let (called, model) = (*called, &self.model);
-                let path = target.path(PathCall { called, model, object: None });
+                let (called, transfer) = (*called, Transfer::Whole);
+                let model = &self.model;
+                let path = target.path(PathCall { called, transfer, model, object: None });
                 path.as_str().hash(&mut hash);
                 body.hash(&mut hash);
             }

@@ -37,7 +37,7 @@ pub(crate) use self::model_list::expect_list;
 use super::attempt_guard::AttemptGuard;
 use crate::clock::{self, seconds};
 use crate::limits::Held;
-use crate::upstream::{Answer, Line, PathCall, UpstreamRequest};
+use crate::upstream::{Answer, PathCall, Reuse, Transfer, UpstreamRequest};
 
 /// Limits how many token counts run at one time in this process.
 static COUNTING: Semaphore = Semaphore::const_new(2);
@@ -115,15 +115,19 @@ impl Attempt<'_> {
         let key = operation.switches().then(socket::key);
         let mut more = headers::of_request(call, target, body.content_type.as_ref());
         more.extend(key.iter().flat_map(|key| call.dialect.handshake.headers(key)));
-        let path =
-            target.path(PathCall { called, model: &self.destination.model, object: call.object });
+        let path = target.path(PathCall {
+            called,
+            transfer: if call.wants_events() { Transfer::Streamed } else { Transfer::Whole },
+            model: &self.destination.model,
+            object: call.object,
+        });
         let mut request = UpstreamRequest {
             method: &method(operation),
             path: &path,
             headers: &target.headers,
             more,
             body,
-            line: if operation.runs_once() { Line::New } else { Line::Kept },
+            reuse: if operation.runs_once() { Reuse::Never } else { Reuse::Allowed },
             granted: None,
         };
         let asked = Asked { call, operation, key };
@@ -154,7 +158,7 @@ impl Attempt<'_> {
             headers: &target.headers,
             more: vec![(header::ACCEPT, accept)],
             body: &Payload::default(),
-            line: Line::Kept,
+            reuse: Reuse::Allowed,
             granted: None,
         };
         let answer = match target.send(&mut request, self.progress).await {

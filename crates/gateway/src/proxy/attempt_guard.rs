@@ -136,12 +136,10 @@ impl AttemptGuard {
         }
     }
 
-    /// It succeeded.
-    pub(crate) fn success(&mut self, usage: Option<Usage>) {
+    /// It succeeded at `now`.
+    pub(crate) fn success(&mut self, usage: Option<Usage>, now: Millis) {
         let Stake::Traffic(slot) = &mut self.stake else { return };
         slot.is_reported = true;
-        // Its last piece has just come, with a look at the clock.
-        let now = clock::recent().millis();
         let usage = usage.unwrap_or_default();
         let whole_ms = now.since(slot.attempt.started);
         let measures = slot.times == Times::OfModel;

@@ -175,14 +175,19 @@ impl Delivery {
     /// A full answer is about to leave; returns its cost.
     pub(super) fn answered(&mut self, attempt: AttemptGuard, usage: Option<Usage>) -> Option<f64> {
         self.attempt = Some(attempt);
-        self.succeed(Carrier::Body, usage)
+        // The wait for it has just ended, with a look at the clock.
+        self.succeed_at(clock::recent(), Carrier::Body, usage)
     }
 
     /// The whole answer has reached the client; returns its cost.
     pub(super) fn succeed(&mut self, carrier: Carrier, usage: Option<Usage>) -> Option<f64> {
+        self.succeed_at(clock::now(), carrier, usage)
+    }
+
+    fn succeed_at(&mut self, now: Micros, carrier: Carrier, usage: Option<Usage>) -> Option<f64> {
         let cost = self.account(usage);
         if let Some(mut attempt) = self.attempt.take() {
-            attempt.success(usage);
+            attempt.success(usage, now.millis());
         }
         self.end(Ending::Success, carrier.status(), None);
         cost

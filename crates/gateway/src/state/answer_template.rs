@@ -24,7 +24,8 @@ pub(crate) struct AnswerTemplate {
 impl AnswerTemplate {
     /// The template of `deployment`.
     pub(super) fn new(deployment: &Deployment) -> AnswerTemplate {
-        let mut headers = HeaderMap::new();
+        // Room for the headers of one answer, so that a copy need not grow.
+        let mut headers = HeaderMap::with_capacity(28);
         let id = HeaderValue::from_str(&deployment.id)
             .unwrap_or(HeaderValue::from_static("unprintable"));
         headers.insert(MODEL_ID, id);

@@ -1,4 +1,4 @@
-//! The paths of a target: one template per operation.
+//! The paths of a target: one template per operation and kind of answer.
 //!
 //! Made with a [`super::target`]. Always true: a path is made once, when the config is loaded, unless it
 //! names something that only the request knows.
@@ -9,11 +9,22 @@ use hale_core::operation::{ModelPlace, Operation};
 use hale_core::provider::{Called, Edition};
 use http::uri::PathAndQuery;
 
+/// How an answer is transferred.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transfer {
+    /// In one piece.
+    Whole,
+    /// As a stream.
+    Streamed,
+}
+
 /// What a path is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct PathCall<'c> {
     /// What the upstream is called for.
     pub(crate) called: Called,
+    /// How it is to answer.
+    pub(crate) transfer: Transfer,
     /// The model's name at the provider. A deployment with a star in its model learns it from the request.
     pub(crate) model: &'c str,
     /// The stored object that the call addresses.
@@ -29,24 +40,38 @@ pub(crate) struct ObjectPath {
 }
 
 /// The paths of one deployment that do not depend on the request.
-pub(super) struct Paths([PathAndQuery; Operation::ALL.len()]);
+pub(super) struct Paths {
+    whole: [PathAndQuery; Operation::ALL.len()],
+    /// Of streamed answers. `None` where they are the same.
+    streamed: Option<Box<[PathAndQuery; Operation::ALL.len()]>>,
+}
 
 impl Paths {
     /// The paths of `deployment`; `base` is the path of its base URL.
     pub(super) fn new(deployment: &Deployment, base: &str) -> Paths {
-        Paths(Operation::ALL.map(|operation| {
-            let model = &deployment.endpoint.upstream_model;
-            let called = operation.into();
-            make(deployment, base, PathCall { called, model, object: None })
-        }))
+        let all = |transfer| {
+            Operation::ALL.map(|operation| {
+                let model = &deployment.endpoint.upstream_model;
+                let called = operation.into();
+                make(deployment, base, PathCall { called, transfer, model, object: None })
+            })
+        };
+        let (whole, streamed) = (all(Transfer::Whole), all(Transfer::Streamed));
+        let streamed = (streamed != whole).then(|| Box::new(streamed));
+        Paths { whole, streamed }
     }
 
     /// The template for what is called; `None` for an earlier edition, which is called seldom.
-    pub(super) fn template(&self, called: Called) -> Option<&PathAndQuery> {
+    pub(super) fn template(&self, called: Called, transfer: Transfer) -> Option<&PathAndQuery> {
         match called.edition {
-            Edition::Current => Some(&self.0[called.operation as usize]),
-            Edition::First => None,
+            Edition::Current => {}
+            Edition::First => return None,
         }
+        let templates = match (transfer, &self.streamed) {
+            (Transfer::Streamed, Some(streamed)) => streamed,
+            (Transfer::Streamed, None) | (Transfer::Whole, _) => &self.whole,
+        };
+        Some(&templates[called.operation as usize])
     }
 }
 
@@ -60,11 +85,14 @@ pub(super) fn names_model(deployment: &Deployment, operation: Operation) -> bool
 
 /// The path of one call.
 pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> PathAndQuery {
-    let PathCall { called, model, object } = call;
+    let PathCall { called, transfer, model, object } = call;
     let operation = called.operation;
     let base = deployment.endpoint.provider.base_path(base, called.edition);
     let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
-    let below = operation.upstream_path().replace("{}", &id);
+    let below = match transfer {
+        // No provider of today has a path of its own for streams.
+        Transfer::Whole | Transfer::Streamed => operation.upstream_path().replace("{}", &id),
+    };
     let mut text = match &deployment.endpoint.azure {
         Some(azure) => azure.path(&base, operation, &below, model),
         None => match operation.model_place() {

@@ -21,8 +21,8 @@ pub(crate) struct UpstreamRequest<'r> {
     pub(crate) more: Vec<(HeaderName, HeaderValue)>,
     /// The body.
     pub(crate) body: &'r Payload,
-    /// Which connection it may use.
-    pub(crate) line: Line,
+    /// Whether it may use a kept connection.
+    pub(crate) reuse: Reuse,
     /// The secret that a credential got for this request and the config does not hold. It is never shown.
     pub(crate) granted: Option<Secret>,
 }
@@ -71,13 +71,13 @@ fn put_line(head: &mut Vec<u8>, name: &HeaderName, value: &HeaderValue) {
     head.extend_from_slice(b"\r\n");
 }
 
-/// Which connection a request may use.
+/// Whether a request may use a kept connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Line {
-    /// A kept one. If that turns out to be closed, the request is sent again on a new one.
-    Kept,
-    /// A new one: the request is sent once.
-    New,
+pub(crate) enum Reuse {
+    /// It may. If that connection turns out to be closed, the request is sent again on a new one.
+    Allowed,
+    /// It gets a new connection, and is sent once.
+    Never,
 }
 
 impl UpstreamRequest<'_> {
@@ -136,7 +136,7 @@ mod tests {
             headers: &headers,
             more: vec![(header::ACCEPT, HeaderValue::from_static("a/b"))],
             body: &body,
-            line: Line::Kept,
+            reuse: Reuse::Allowed,
             granted: None,
         };
         // A request header replaces the default of the same name.

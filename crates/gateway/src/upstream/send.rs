@@ -10,7 +10,7 @@ use super::address::Upstream;
 use super::answer::Answer;
 use super::error::SendError;
 use super::progress::SendProgress;
-use super::request::{Line, UpstreamRequest};
+use super::request::{Reuse, UpstreamRequest};
 use super::{connect, link, pool};
 use crate::clock;
 
@@ -43,12 +43,14 @@ pub(super) async fn send_watched(
     request: &UpstreamRequest<'_>,
     progress: &SendProgress,
 ) -> Result<Answer, SendError> {
-    let kept = match request.line {
-        Line::Kept => pool::take(upstream),
-        Line::New => None,
+    // Read here: the caller may have waited for a token, and a prober's thread reads the clock seldom.
+    let began = clock::now();
+    let kept = match request.reuse {
+        Reuse::Allowed => pool::take(upstream),
+        Reuse::Never => None,
     };
     if let Some(mut kept) = kept {
-        let (began, race_us) = (clock::recent(), race_us(kept.made_in_us()));
+        let race_us = race_us(kept.made_in_us());
         let exchanged = link::exchange(&mut kept, request).await;
         let stale = match &exchanged {
             Ok(head) => head.is_farewell().then_some(ResendReason::Closed),

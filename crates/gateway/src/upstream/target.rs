@@ -20,7 +20,7 @@ use super::dialect::anthropic;
 use super::error::SendError;
 use super::paths::{self, PathCall, Paths};
 use super::progress::{SendProgress, Stage};
-use super::request::{HeaderTemplate, Line, UpstreamRequest};
+use super::request::{HeaderTemplate, Reuse, UpstreamRequest};
 use super::send::send_watched;
 
 /// One deployment as something that requests can be sent to.
@@ -64,7 +64,7 @@ impl Target {
     pub(crate) fn path(&self, call: PathCall<'_>) -> Cow<'_, PathAndQuery> {
         let names_model = paths::names_model(&self.deployment, call.called.operation);
         let other_model = names_model && *self.deployment.endpoint.upstream_model != *call.model;
-        match self.paths.template(call.called) {
+        match self.paths.template(call.called, call.transfer) {
             Some(template) if !other_model && call.object.is_none() => Cow::Borrowed(template),
             Some(_) | None => {
                 Cow::Owned(paths::make(&self.deployment, &self.upstream.base_path, call))
@@ -90,9 +90,9 @@ impl Target {
         progress.enter(Stage::Credential);
         self.credential.authorize(request).await.map_err(TargetError::Credential)?;
         // Until a new connection is made, the request is not sent.
-        progress.enter(match request.line {
-            Line::Kept => Stage::Answer,
-            Line::New => Stage::Name,
+        progress.enter(match request.reuse {
+            Reuse::Allowed => Stage::Answer,
+            Reuse::Never => Stage::Name,
         });
         let sent = send_watched(&self.upstream, request, progress).await;
         let answer = sent.map_err(TargetError::Unsent)?;

@@ -114,6 +114,22 @@ fn a_408_is_an_answer_where_no_idle_connection_ends() {
 }
 
 #[test]
+fn a_probe_is_sent_again_on_a_new_connection_as_traffic_is() {
+    for closing in [Script::ok().close(), Script::ok().reset()] {
+        let upstream = FakeUpstream::start();
+        let hale = lone(&upstream).general(json!({"upstream_idle_timeout_s": 60})).start();
+        let healthy = || {
+            let report = client(&hale).get("/health").json();
+            (report["healthy_count"].clone(), report["unhealthy_count"].clone())
+        };
+        assert_eq!(healthy(), (json!(1), json!(0)));
+        upstream.push(closing);
+        assert_eq!(healthy(), (json!(1), json!(0)));
+        assert_eq!((upstream.requests().len(), upstream.state().opened()), (3, 2));
+    }
+}
+
+#[test]
 fn a_resend_is_counted_although_its_attempt_fails() {
     let (stale, good) = (FakeUpstream::start(), FakeUpstream::start());
     let hale = pair(&stale, &good).router(json!({"num_retries": 1})).start();

@@ -27,7 +27,7 @@ use super::error::CredentialError;
 use crate::clock;
 use crate::upstream::address::Upstream;
 use crate::upstream::error::SendError;
-use crate::upstream::request::{HeaderTemplate, Line, UpstreamRequest};
+use crate::upstream::request::{HeaderTemplate, Reuse, UpstreamRequest};
 use crate::upstream::send::send;
 
 /// How long before its end a token is no longer used, seconds.
@@ -130,7 +130,7 @@ impl EntraId {
             headers: &self.headers,
             more: Vec::new(),
             body: &self.form.clone().into(),
-            line: Line::Kept,
+            reuse: Reuse::Allowed,
             granted: None,
         };
         let unsent = |error| CredentialError::Unsent { issuer: ISSUER, error };

@@ -24,8 +24,7 @@ pub(crate) struct AnswerTemplate {
 impl AnswerTemplate {
     /// The template of `deployment`.
     pub(super) fn new(deployment: &Deployment) -> AnswerTemplate {
-        // Room for the headers of one answer, so that a copy need not grow.
-        let mut headers = HeaderMap::with_capacity(28);
+        let mut headers = HeaderMap::new();
         let id = HeaderValue::from_str(&deployment.id)
             .unwrap_or(HeaderValue::from_static("unprintable"));
         headers.insert(MODEL_ID, id);

@@ -55,11 +55,19 @@ pub(super) struct Breaker {
     row_began: Millis,
     row_request: u64,
     row_requests_differ: bool,
-    /// When each counted outcome came, and whether it was a failure.
-    pub(super) window: VecDeque<(Millis, bool)>,
+    /// When each counted outcome came.
+    pub(super) window: VecDeque<(Millis, Outcome)>,
     /// Failures within a minute, by kind and in all: when the minute began, and how many.
     pub(super) counts: [(Millis, u32); KINDS + 1],
     pub(super) errors: VecDeque<(Millis, Cause, Option<u16>)>,
+}
+
+/// How an attempt ended, as the breaker counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Success,
+    /// A failure that counts against the deployment.
+    Failure,
 }
 
 const KINDS: usize = FailureKind::ALL.len();
@@ -103,14 +111,14 @@ impl Breaker {
         }
     }
 
-    pub(super) fn count(&mut self, now: Millis, failed: bool) {
+    pub(super) fn count(&mut self, now: Millis, outcome: Outcome) {
         while self.window.front().is_some_and(|(at, _)| now.since(*at) > WINDOW_MS) {
             self.window.pop_front();
         }
         if self.window.len() == WINDOW_CAP {
             self.window.pop_front();
         }
-        self.window.push_back((now, failed));
+        self.window.push_back((now, outcome));
     }
 
     pub(super) fn remember(&mut self, now: Millis, cause: Cause, status: Option<u16>) {
@@ -160,7 +168,7 @@ impl Breaker {
                 _ => None,
             };
         }
-        self.count(now, true);
+        self.count(now, Outcome::Failure);
         self.extend_row(now, attempt, context);
         let ejects = context.cooldown_ms > 0 && self.should_eject(now, failure, hint, context);
         ejects.then(|| self.open(now, attempt.request, cooldown, context))
@@ -222,7 +230,7 @@ impl Breaker {
     }
 
     fn too_many(&self) -> bool {
-        let failed = self.window.iter().filter(|(_, failed)| *failed).count();
+        let failed = self.window.iter().filter(|(_, one)| *one == Outcome::Failure).count();
         let total = self.window.len();
         (self.in_a_row >= CONSECUTIVE_TRIP && self.row_requests_differ)
             || (total >= RATIO_MINIMUM && failed * 2 > total)

@@ -30,6 +30,15 @@ pub struct Measured {
     pub tokens: u64,
 }
 
+/// How an answer comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnswerMode {
+    /// In one piece.
+    Whole,
+    /// As a stream.
+    Streamed,
+}
+
 /// Moving averages and the memory of the last failure.
 #[derive(Debug, Default)]
 pub(super) struct Latency {
@@ -89,16 +98,18 @@ impl Latency {
         self.penalty.store(0, Ordering::Relaxed);
     }
 
-    /// The expected time to the first content of a stream, else to the whole answer, milliseconds.
+    /// The expected time to the first content of a stream, or to the whole answer, milliseconds.
     /// `None` if it was not measured within `ttl_ms`.
-    pub(super) fn expected_ms(&self, now: Millis, stream: bool, ttl_ms: u64) -> Option<f32> {
+    pub(super) fn expected_ms(&self, now: Millis, mode: AnswerMode, ttl_ms: u64) -> Option<f32> {
         if now.since(Millis(self.measured_at.load(Ordering::Relaxed))) > ttl_ms {
             return None;
         }
-        if stream {
-            return known(&self.first);
+        match mode {
+            AnswerMode::Streamed => known(&self.first),
+            AnswerMode::Whole => {
+                known(&self.per_token).map(|ms| ms * TYPICAL_TOKENS).or_else(|| known(&self.whole))
+            }
         }
-        known(&self.per_token).map(|ms| ms * TYPICAL_TOKENS).or_else(|| known(&self.whole))
     }
 
     /// What the last failure still counts as, milliseconds.
@@ -132,10 +143,14 @@ mod tests {
         };
         short.measured(Millis(0), &whole(200, 10));
         long.measured(Millis(0), &whole(20_000, 1_000));
-        let expected = |latency: &Latency| latency.expected_ms(Millis(1), false, 1_000);
+        let expected = |latency: &Latency| latency.expected_ms(Millis(1), AnswerMode::Whole, 1_000);
         assert_eq!(expected(&short), expected(&long));
-        assert_eq!(short.expected_ms(Millis(1), true, 1_000), None, "nothing about streams");
-        assert_eq!(short.expected_ms(Millis(2_000), false, 1_000), None, "too old");
+        assert_eq!(
+            short.expected_ms(Millis(1), AnswerMode::Streamed, 1_000),
+            None,
+            "nothing about streams"
+        );
+        assert_eq!(short.expected_ms(Millis(2_000), AnswerMode::Whole, 1_000), None, "too old");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub use credential::CredentialId;
 pub use event::{Carried, HealthEvent, HealthEvents, HealthPart, HealthSubject, Source, Standing};
 pub use evidence::{AttemptRef, Evidence, Failure, FailureContext, FailureCount, OperatorAction};
 pub use half_open::{HalfOpen, Permit};
-pub use latency::Measured;
+pub use latency::{AnswerMode, Measured};
 pub use obstacle::Obstacle;
 pub use rate::{Claim, Full, Rates};
 pub use retry_budget::RetryBudget;

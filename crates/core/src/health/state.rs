@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::breaker::{Breaker, Cooldown};
 use super::event::{Carried, EventLog, HealthEvent, HealthPart, HealthSubject, Standing};
 use super::half_open::{HalfOpenSlot, Permit};
-use super::latency::Latency;
+use super::latency::{AnswerMode, Latency};
 use super::models::ModelCooldowns;
 use super::probe::ProbeRecord;
 use super::rate::{Claim, Rates};
@@ -265,11 +265,11 @@ impl DeploymentState {
         RAMP_FROM + (1.0 - RAMP_FROM) * part
     }
 
-    /// The expected time to the first content of a stream, else to the whole answer, milliseconds.
+    /// The expected time to the first content of a stream, or to the whole answer, milliseconds.
     /// `None` if it was not measured within `ttl_ms`.
     #[must_use]
-    pub fn expected_ms(&self, now: Millis, stream: bool, ttl_ms: u64) -> Option<f32> {
-        self.latency.expected_ms(now, stream, ttl_ms)
+    pub fn expected_ms(&self, now: Millis, mode: AnswerMode, ttl_ms: u64) -> Option<f32> {
+        self.latency.expected_ms(now, mode, ttl_ms)
     }
 
     /// What its last failure still counts as, milliseconds.

@@ -92,6 +92,16 @@ pub enum Fit {
     HalfOpen,
 }
 
+/// Whether the safety net is open: unhealthy members may be tried, because no group with a healthy
+/// one is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SafetyNet {
+    /// They may be tried.
+    Open,
+    /// They may not.
+    Closed,
+}
+
 /// A selection's arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct Selection<'a> {
@@ -162,12 +172,12 @@ impl Selection<'_> {
         Ok(fit)
     }
 
-    /// The same, taking probes into account. If they reject every member and nothing else is left
-    /// (`only_choice`), they are ignored, so that probes alone never cause an outage.
+    /// The same, taking probes into account. If they reject every member and the safety net is open,
+    /// they are ignored, so that probes alone never cause an outage.
     #[must_use]
-    pub(super) fn heeding(mut self, now: Millis, only_choice: bool) -> Self {
+    pub(super) fn heeding(mut self, now: Millis, net: SafetyNet) -> Self {
         self.heeds_probes =
-            self.snapshot.probing.routes() && !(only_choice && self.all_unhealthy(now));
+            self.snapshot.probing.routes() && !(net == SafetyNet::Open && self.all_unhealthy(now));
         self
     }
 
@@ -296,13 +306,13 @@ impl Selection<'_> {
         Some(self.members.iter().filter(healthy).map(|i| self.order(*i)).min().unwrap_or(u32::MAX))
     }
 
-    /// Whether there is a member to pick at all; `net` includes unhealthy ones.
+    /// Whether there is a member to pick at all; an open safety net includes unhealthy ones.
     #[must_use]
-    pub fn has_choice(&self, now: Millis, net: bool) -> bool {
+    pub(super) fn has_choice(&self, now: Millis, net: SafetyNet) -> bool {
         self.members.iter().any(|index| {
             !self.avoid.contains(index)
                 && (self.examine(*index, now).is_ok()
-                    || (net && self.net_rank(*index, now).is_some()))
+                    || (net == SafetyNet::Open && self.net_rank(*index, now).is_some()))
         })
     }
 

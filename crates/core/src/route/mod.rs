@@ -26,6 +26,6 @@ pub use route_plan::{AttemptPlan, GiveUp, MAX_ATTEMPTS, Next, Refused, Repeat, R
 pub use select::{Choice, select};
 pub use strategy::{ROWS as STRATEGIES, Strategy, StrategyArgs};
 pub use tags::{TagRules, TagWish};
-pub use times::{Times, times};
+pub use times::{SetBy, Times, times};
 pub use windows::AccessWindow;
 pub use worst_case::{WorstCase, request_worst_case};

@@ -14,45 +14,23 @@ mod queue;
 use std::collections::VecDeque;
 
 pub use self::after::Repeat;
+pub use self::plan::AttemptPlan;
 
 use super::controls::Controls;
-use super::filter::{Excluded, Selection};
+use super::filter::{Excluded, SafetyNet, Selection};
 use super::needs::Needs;
 use super::resolve::{Resolved, Target, resolve};
 use super::select::{Choice, exclusions, least_bad, select};
-use super::tags::TagFilter;
+use super::tags::{TagFilter, TagsNeeded};
 use crate::budget::BudgetIndex;
 use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
-use crate::health::{Claim, HalfOpen};
+
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
 /// Attempts of one request, over all groups.
 pub const MAX_ATTEMPTS: usize = 24;
-
-/// One attempt to make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AttemptPlan {
-    /// Which deployment is called.
-    pub deployment: DeploymentIndex,
-    /// The permits that it holds if it is a half-open request.
-    pub half_open: HalfOpen,
-    /// When it must have answered; for a stream, with its first content.
-    pub ends: Millis,
-    /// Whether the client set `ends`, rather than the deployment's own limit.
-    pub ends_by_client: bool,
-    /// Longest silence between a stream's events, milliseconds.
-    pub silence_ms: u64,
-    /// Whether the client set that.
-    pub silence_by_client: bool,
-    /// When a stream must have ended.
-    pub stream_ends: Millis,
-    /// What must be granted before it begins.
-    pub claim: Claim,
-    /// The attempt's own limit, milliseconds.
-    pub timeout_ms: u64,
-}
 
 /// What to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -413,7 +391,15 @@ impl RoutePlan {
         if !snapshot.probing.routes() {
             return selection;
         }
-        selection.heeding(now, self.net || !self.has_fallback_left(snapshot))
+        selection.heeding(now, self.safety_net(snapshot))
+    }
+
+    /// Open once no other group is left.
+    fn safety_net(&self, snapshot: &Snapshot) -> SafetyNet {
+        match self.net || !self.has_fallback_left(snapshot) {
+            true => SafetyNet::Open,
+            false => SafetyNet::Closed,
+        }
     }
 
     /// Whether probes reject every member that could answer, so that they are ignored.
@@ -432,8 +418,8 @@ impl RoutePlan {
     ) -> Option<TagFilter<'s>> {
         let wish = self.controls.tags.as_deref()?;
         let filters = snapshot.group(self.target.group).filters_tags;
-        let match_any = snapshot.router.tags.match_any;
-        filters.then(|| TagFilter::new(snapshot, members, wish, match_any))
+        let needed = if snapshot.router.tags.match_any { TagsNeeded::Any } else { TagsNeeded::All };
+        filters.then(|| TagFilter::new(snapshot, members, wish, needed))
     }
 
     fn pick(&mut self, snapshot: &Snapshot, now: Millis, chance: u64) -> Option<AttemptPlan> {
@@ -443,11 +429,13 @@ impl RoutePlan {
             return Some(self.plan(snapshot, deployment, half_open, now));
         }
         // Another group with a healthy member comes before the unhealthy members of this one.
-        if self.net || !self.has_fallback_left(snapshot) {
+        if self.safety_net(snapshot) == SafetyNet::Open {
             if let Choice::Deployment(deployment, half_open) = least_bad(&selection, now) {
                 return Some(self.plan(snapshot, deployment, half_open, now));
             }
-        } else if selection.has_choice(now, true) && self.tried.len() == self.group_tried_from {
+        } else if selection.has_choice(now, SafetyNet::Open)
+            && self.tried.len() == self.group_tried_from
+        {
             self.passed.push((self.target.clone(), self.overrides));
         }
         self.too_long = self.selection(snapshot, now).is_too_long(now);

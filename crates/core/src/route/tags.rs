@@ -73,14 +73,16 @@ impl TagWish {
             && !self.excluded.iter().any(|tag| rules.has(tag))
     }
 
-    fn matches(&self, rules: &TagRules, match_any: bool) -> bool {
-        let tagged = if match_any {
-            self.any.iter().any(|tag| rules.has(tag))
-        } else {
-            !self.any.is_empty() && self.any.iter().all(|tag| rules.has(tag))
+    fn matches(&self, rules: &TagRules, needed: TagsNeeded) -> bool {
+        let mut tags = self.any.iter();
+        let (tagged, agent_counts) = match needed {
+            TagsNeeded::Any => (tags.any(|tag| rules.has(tag)), true),
+            // A user agent does not replace tags that must match.
+            TagsNeeded::All => {
+                (!self.any.is_empty() && tags.all(|tag| rules.has(tag)), rules.tags.is_empty())
+            }
         };
-        // If all tags must match, a user agent does not replace them.
-        tagged || ((match_any || rules.tags.is_empty()) && rules.names_agent(&self.user_agent))
+        tagged || (agent_counts && rules.names_agent(&self.user_agent))
     }
 }
 
@@ -101,8 +103,17 @@ impl TagRules {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct TagFilter<'w> {
     wish: &'w TagWish,
-    match_any: bool,
+    needed: TagsNeeded,
     serve: Serve,
+}
+
+/// How many of a request's plain tags a deployment must have (`tag_filtering_match_any`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TagsNeeded {
+    /// One.
+    Any,
+    /// Each.
+    All,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,16 +136,16 @@ impl<'w> TagFilter<'w> {
         snapshot: &Snapshot,
         members: &[DeploymentIndex],
         wish: &'w TagWish,
-        match_any: bool,
+        needed: TagsNeeded,
     ) -> TagFilter<'w> {
         let all = || members.iter().map(|index| &snapshot.deployment(*index).routing.tags);
-        let serve = wish.serve(&all, match_any);
-        TagFilter { wish, match_any, serve }
+        let serve = wish.serve(&all, needed);
+        TagFilter { wish, needed, serve }
     }
 
     pub(super) fn admits(&self, rules: &TagRules) -> bool {
         match self.serve {
-            Serve::Matching => self.wish.permits(rules) && self.wish.matches(rules, self.match_any),
+            Serve::Matching => self.wish.permits(rules) && self.wish.matches(rules, self.needed),
             Serve::Default => self.wish.permits(rules) && rules.has(DEFAULT),
             Serve::Permitted => self.wish.permits(rules),
             Serve::Open { default } => !default || rules.has(DEFAULT),
@@ -147,7 +158,7 @@ impl TagWish {
     fn serve<'r, R: Iterator<Item = &'r TagRules>>(
         &self,
         all: &dyn Fn() -> R,
-        match_any: bool,
+        needed: TagsNeeded,
     ) -> Serve {
         let permitted = || all().filter(|rules| self.permits(rules));
         let by_agent = !self.user_agent.is_empty()
@@ -160,7 +171,7 @@ impl TagWish {
                     .iter()
                     .any(|tag| self.confirmed.contains(tag) || all().any(|rules| rules.has(tag)))
             };
-            if permitted().any(|rules| self.matches(rules, match_any)) {
+            if permitted().any(|rules| self.matches(rules, needed)) {
                 (Serve::Matching, true)
             } else {
                 (Serve::Default, permitted().any(has_default) && !is_known())

@@ -12,17 +12,36 @@ use crate::snapshot::Snapshot;
 /// Silence between the events of a stream, if nothing is configured.
 const SILENCE_MS: u64 = 120_000;
 
+/// Which side set a limit in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetBy {
+    /// The client, with its request.
+    Client,
+    /// The operator, with the config.
+    Config,
+}
+
+impl SetBy {
+    /// Whose limit counts: the client's, if it asked for a shorter one than is configured.
+    fn of(asked_ms: Option<u64>, configured_ms: u64) -> SetBy {
+        match asked_ms {
+            Some(asked) if asked < configured_ms => SetBy::Client,
+            Some(_) | None => SetBy::Config,
+        }
+    }
+}
+
 /// The times of one attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Times {
     /// Longest time to the answer, milliseconds; for a stream, to its first content.
     pub timeout_ms: u64,
-    /// Whether the client made it shorter than the config does.
-    pub timeout_by_client: bool,
+    /// Whose limit that is.
+    pub timeout_set_by: SetBy,
     /// Longest silence between a stream's events, milliseconds.
     pub silence_ms: u64,
-    /// Whether the client made it shorter than the config does.
-    pub silence_by_client: bool,
+    /// Whose limit that is.
+    pub silence_set_by: SetBy,
 }
 
 /// The times of an attempt at `deployment`.
@@ -36,8 +55,8 @@ pub fn times(snapshot: &Snapshot, deployment: &Deployment, controls: &Controls) 
     let silence = between.unwrap_or(SILENCE_MS);
     Times {
         timeout_ms: asked.unwrap_or(configured),
-        timeout_by_client: asked.is_some_and(|asked| asked < configured),
+        timeout_set_by: SetBy::of(asked, configured),
         silence_ms: asked.unwrap_or(silence),
-        silence_by_client: asked.is_some_and(|asked| asked < silence),
+        silence_set_by: SetBy::of(asked, silence),
     }
 }

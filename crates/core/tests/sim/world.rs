@@ -11,7 +11,8 @@ use hale_core::health::{
     AttemptRef, Evidence, Failure, FailureContext, HalfOpen, HealthEvents, Measured, OperatorAction,
 };
 use hale_core::route::{
-    AttemptPlan, Controls, Exclusion, GiveUp, Next, Repeat, Resolved, RoutePlan, Tried, resolve,
+    AttemptPlan, Controls, Exclusion, GiveUp, Next, Repeat, Resolved, RoutePlan, SetBy, Tried,
+    resolve,
 };
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -386,7 +387,9 @@ impl World {
                 return self.end(index, How::Answered(plan.deployment.0));
             }
             Meets::Failure(cause, status, hint) => (cause, status, hint),
-            Meets::Silence if plan.ends_by_client => (Cause::ClientTimeout, None, None),
+            Meets::Silence if plan.ends_set_by == SetBy::Client => {
+                (Cause::ClientTimeout, None, None)
+            }
             Meets::Silence => (Cause::Timeout, None, None),
         };
         let failure = Failure { cause, status, hint_ms };
@@ -451,7 +454,9 @@ impl World {
                 return self.end(index, How::Answered(plan.deployment.0));
             }
             Meets::Failure(cause, status, hint) => (cause, status, hint),
-            Meets::Silence if plan.silence_by_client => (Cause::ClientTimeout, None, None),
+            Meets::Silence if plan.silence_set_by == SetBy::Client => {
+                (Cause::ClientTimeout, None, None)
+            }
             Meets::Silence => (Cause::StreamStall, None, None),
         };
         let failure = Failure { cause, status, hint_ms };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::{Evidence, HealthEvent, HealthPart, OperatorAction, Verdict};
+use hale_core::health::{AnswerMode, Evidence, HealthEvent, HealthPart, OperatorAction, Verdict};
 use hale_core::provider::WireFormat;
 use hale_core::route::{Candidate, Controls, Excluded, Explanation, Fit, explain, windows};
 use hale_core::snapshot::Snapshot;
@@ -158,8 +158,8 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
         weight: deployment.routing.weight,
         order: deployment.routing.order,
         ramp: state.ramp(now),
-        expected_first_content_ms: state.expected_ms(now, true, ttl_ms),
-        expected_answer_ms: state.expected_ms(now, false, ttl_ms),
+        expected_first_content_ms: state.expected_ms(now, AnswerMode::Streamed, ttl_ms),
+        expected_answer_ms: state.expected_ms(now, AnswerMode::Whole, ttl_ms),
         failure_penalty_ms: state.penalty_ms(now),
         successes: state.successes(),
         failures: failures.filter(|(_, count)| *count > 0).collect(),

@@ -16,6 +16,7 @@ use hale_core::health::probe::{
     Doubt, Finding, ProbeKind, ProbeResult, Refusal, judge, token_floor, unserved,
 };
 use hale_core::operation::Operation;
+use hale_core::route::SetBy;
 use hale_core::time::Millis;
 use hale_core::usage::Usage;
 use hale_wire::stream::View;
@@ -25,7 +26,7 @@ use super::request::{ProbeRequest, Spending, build, cost};
 use crate::clock;
 use crate::proxy::attempt::{
     AnswerForm, Answered, Attempt, Audience, Call, Content, Destination, Expect, Failed,
-    OperationCall, PolicyStop, Scope, SetBy, TimeLimit, expect_list,
+    OperationCall, PolicyStop, Scope, TimeLimit, expect_list,
 };
 use crate::proxy::attempt_guard::AttemptGuard;
 use crate::proxy::dialect::Dialect;

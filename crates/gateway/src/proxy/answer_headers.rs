@@ -13,6 +13,7 @@ use hale_core::snapshot::Snapshot;
 use hale_wire::errors::{clean, kind_of};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
+use super::delivery::Durations;
 use crate::arrival::Arrival;
 use crate::http::auth::Access;
 use crate::http::call_id::CALL_ID;
@@ -64,12 +65,12 @@ pub(super) fn text(headers: &mut HeaderMap, upstream: &HeaderMap) {
     headers.insert(header::CONTENT_TYPE, own.unwrap_or(plain));
 }
 
-/// The headers about what served it. `times` is the total and the gateway's own share, microseconds.
+/// The headers about what served it.
 pub(super) fn common(
     arrival: &Arrival,
     route_plan: &RoutePlan,
     plan: &AttemptPlan,
-    times: (u64, u64),
+    durations: Durations,
 ) -> HeaderMap {
     let template = arrival.serving.answer_template(plan.deployment);
     let group = route_plan.target().name(&arrival.serving.snapshot);
@@ -92,8 +93,8 @@ pub(super) fn common(
     if route_plan.fallbacks() > 0 {
         headers.insert(FALLBACKS, HeaderValue::from(route_plan.fallbacks()));
     }
-    headers.insert(DURATION, milliseconds(times.0));
-    headers.insert(OVERHEAD, milliseconds(times.1));
+    headers.insert(DURATION, milliseconds(durations.total_us));
+    headers.insert(OVERHEAD, milliseconds(durations.own_us));
     headers
 }
 

@@ -20,6 +20,7 @@ mod socket;
 use hale_core::health::outcome::Observation;
 use hale_core::operation::{self, Operation};
 use hale_core::provider::Called;
+use hale_core::route::SetBy;
 use hale_wire::payload::Payload;
 use hale_wire::prepare::Prepared;
 use hale_wire::token_count::Count;
@@ -29,7 +30,7 @@ use tokio::sync::Semaphore;
 pub(crate) use self::answer::{Answered, Content, Cut, Source, Stream};
 pub(crate) use self::call::{
     AnswerForm, Attempt, Audience, Call, Destination, Expect, OperationCall, PolicyStop, Scope,
-    SetBy, TimeLimit,
+    TimeLimit,
 };
 use self::error_body::{Addressed, is_encoded, refused};
 pub(crate) use self::failed::Failed;
@@ -42,8 +43,11 @@ use crate::upstream::{Answer, PathCall, Reuse, Transfer, UpstreamRequest};
 /// Limits how many token counts run at one time in this process.
 static COUNTING: Semaphore = Semaphore::const_new(2);
 
-/// A good head and its content.
-type Good = (HeaderMap, Content);
+/// An accepted answer.
+struct Accepted {
+    headers: HeaderMap,
+    content: Content,
+}
 
 impl Attempt<'_> {
     /// Makes the attempt within the plan's time limit.
@@ -57,7 +61,7 @@ impl Attempt<'_> {
             Err(_late) => Err(self.late()),
         };
         match result {
-            Ok((headers, content)) => Ok(Answered { headers, content, guard }),
+            Ok(Accepted { headers, content }) => Ok(Answered { headers, content, guard }),
             Err(mut failed) => {
                 self.destination.deployment.hide_credentials(&mut failed.error);
                 guard.failure(failed.failure());
@@ -78,7 +82,7 @@ impl Attempt<'_> {
             .at(Some(self.progress.stage().obstacle()))
     }
 
-    async fn answer(&self) -> Result<Good, Failed> {
+    async fn answer(&self) -> Result<Accepted, Failed> {
         let call = match &self.call {
             Call::ModelList => return self.ask_for_models().await,
             Call::Operation(call) => call,
@@ -88,9 +92,9 @@ impl Attempt<'_> {
                 Some(canned) => {
                     let content =
                         canned::answer(self.scope, call, called.operation, canned).await?;
-                    Ok((HeaderMap::new(), content))
+                    Ok(Accepted { headers: HeaderMap::new(), content })
                 }
-                None => self.ask(call, (*called, body)).await,
+                None => self.ask(call, *called, body).await,
             },
             Ok(Prepared::Estimate(answer)) => Ok(self.own_answer(answer.clone())),
             Ok(Prepared::Count(count)) => Ok(self.own_answer(counted(count).await)),
@@ -99,17 +103,19 @@ impl Attempt<'_> {
     }
 
     /// An answer that the gateway makes itself; no upstream is called.
-    fn own_answer(&self, answer: ::bytes::Bytes) -> Good {
+    fn own_answer(&self, answer: ::bytes::Bytes) -> Accepted {
         let held = Held::none(&self.scope.process.buffered);
-        (HeaderMap::new(), Content::Full(answer, None, held))
+        let content = Content::Full(answer, None, held);
+        Accepted { headers: HeaderMap::new(), content }
     }
 
     /// Calls an operation of the provider.
     async fn ask(
         &self,
         call: &OperationCall<'_>,
-        (called, body): (Called, &Payload),
-    ) -> Result<Good, Failed> {
+        called: Called,
+        body: &Payload,
+    ) -> Result<Accepted, Failed> {
         let operation = called.operation;
         let target = self.destination.target;
         let key = operation.switches().then(socket::key);
@@ -140,16 +146,17 @@ impl Attempt<'_> {
                 request.hide_in(&mut failed.error);
                 Err(failed)
             }
-            Ok((headers, Content::Stream(mut stream))) => {
-                stream.token = request.granted;
-                Ok((headers, Content::Stream(stream)))
+            Ok(mut accepted) => {
+                if let Content::Stream(stream) = &mut accepted.content {
+                    stream.token = request.granted;
+                }
+                Ok(accepted)
             }
-            full => full,
         }
     }
 
     /// Fetches the provider's list of models.
-    async fn ask_for_models(&self) -> Result<Good, Failed> {
+    async fn ask_for_models(&self) -> Result<Accepted, Failed> {
         let target = self.destination.target;
         let accept = http::HeaderValue::from_static("application/json");
         let mut request = UpstreamRequest {
@@ -175,13 +182,13 @@ impl Attempt<'_> {
     }
 
     /// Accepts the answer if it is what the call expects.
-    async fn judge(&self, asked: &Asked<'_>, answer: Answer) -> Result<Good, Failed> {
+    async fn judge(&self, asked: &Asked<'_>, answer: Answer) -> Result<Accepted, Failed> {
         let (call, status) = (asked.call, answer.status);
         if let Some(key) = &asked.key
             && (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS)
         {
             let (socket, headers) = socket::switched(call, key, answer)?;
-            return Ok((headers, Content::Socket(Box::new(socket))));
+            return Ok(Accepted { headers, content: Content::Socket(Box::new(socket)) });
         }
         if !status.is_success() {
             let by_id = asked.operation.is_by_id();
@@ -206,7 +213,7 @@ impl Attempt<'_> {
         } else {
             full_answer::read(self.scope, call, body).await?
         };
-        Ok((headers, content))
+        Ok(Accepted { headers, content })
     }
 }
 

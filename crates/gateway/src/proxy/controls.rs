@@ -4,7 +4,7 @@
 
 use hale_core::provider::WireFormat;
 use hale_core::route::{Controls, TagWish};
-use hale_wire::controls;
+use hale_wire::controls::{self, Length};
 use hale_wire::peek::{Peek, seconds_to_ms};
 use http::{HeaderMap, HeaderName};
 
@@ -71,7 +71,8 @@ fn inspect(source: Source<'_>, controls: &mut Controls) -> Result<(), Refusal> {
     let Source { arrival, format, peek, headers } = source;
     let inspects = arrival.serving.snapshot.inspects;
     if inspects.needs || inspects.length {
-        controls.needs = controls::needs(peek, format, inspects.length);
+        let length = if inspects.length { Length::Measured } else { Length::Ignored };
+        controls.needs = controls::needs(peek, format, length);
     }
     if inspects.hours {
         controls.unix_ms = clock::unix_ms();

@@ -78,6 +78,15 @@ pub(crate) enum Progress {
     Partial,
 }
 
+/// How long a request has taken, microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Durations {
+    /// Since it arrived.
+    pub(super) total_us: u64,
+    /// The gateway's own share of that.
+    pub(super) own_us: u64,
+}
+
 impl Delivery {
     /// The record of a request that has just arrived.
     pub(super) fn begin(arrival: &Arrival, operation: Operation) -> Delivery {
@@ -145,20 +154,20 @@ impl Delivery {
         done
     }
 
-    /// Time since the request arrived, and the gateway's own share of it, microseconds.
-    pub(super) fn times(&self, now: Micros) -> (u64, u64) {
-        let total = now.since(self.arrived);
-        (total, total.saturating_sub(self.waited_us.get()))
+    /// The durations of the request so far.
+    pub(super) fn durations(&self, now: Micros) -> Durations {
+        let total_us = now.since(self.arrived);
+        Durations { total_us, own_us: total_us.saturating_sub(self.waited_us.get()) }
     }
 
     /// The first content of an answer has arrived; `attempt` gets the outcome when the answer ends.
     pub(super) fn first_content(&mut self, mut attempt: AttemptGuard, now: Micros) {
         attempt.has_content();
         self.attempt = Some(attempt);
-        let (total, own) = self.times(now);
+        let Durations { total_us, own_us } = self.durations(now);
         self.note(|record| {
-            record.first_content_us = Some(total);
-            record.overhead_us = own;
+            record.first_content_us = Some(total_us);
+            record.overhead_us = own_us;
         });
     }
 
@@ -299,11 +308,11 @@ impl Drop for Delivery {
         let Some(mut record) = self.record.take() else { return };
         let now = clock::now();
         self.wait_ends(now);
-        let (total, own) = self.times(now);
+        let Durations { total_us, own_us } = self.durations(now);
         record.resends = self.sending.resends();
-        record.duration_us = total;
+        record.duration_us = total_us;
         if record.first_content_us.is_none() {
-            record.overhead_us = own;
+            record.overhead_us = own_us;
         }
         let process = &self.worker.process;
         self.group.count(&record);

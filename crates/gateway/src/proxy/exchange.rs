@@ -18,9 +18,7 @@ use hale_wire::prepare::Prepared;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use super::attempt::{
-    Answered, Attempt, Audience, Call, Destination, Failed, Scope, SetBy, TimeLimit,
-};
+use super::attempt::{Answered, Attempt, Audience, Call, Destination, Failed, Scope, TimeLimit};
 use super::attempt_guard::{AttemptGuard, Entry, Times};
 use super::call_builder::CallBuilder;
 use super::delivery::Delivery;
@@ -180,11 +178,8 @@ impl Exchange {
         };
         let call = Call::Operation(Box::new(call));
         let progress = &self.delivery.sending;
-        let limit = TimeLimit {
-            ends: plan.ends,
-            set_by: SetBy::client_if(plan.ends_by_client),
-            timeout_ms: plan.timeout_ms,
-        };
+        let limit =
+            TimeLimit { ends: plan.ends, set_by: plan.ends_set_by, timeout_ms: plan.timeout_ms };
         let attempt = Attempt { scope, destination, call, limit, progress };
         Some(self.delivery.waiting(attempt.run(guard)).await)
     }

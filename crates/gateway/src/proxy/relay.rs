@@ -7,13 +7,13 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use hale_core::route::AttemptPlan;
+use hale_core::route::{AttemptPlan, SetBy};
 use hale_core::secret::Secret;
 use hale_core::time::Millis;
 use hale_wire::stream::Reader;
 use http_body::Frame;
 
-use super::attempt::{Cut, Failed, SetBy, Source, Stream};
+use super::attempt::{Cut, Failed, Source, Stream};
 use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
 use super::explain;
@@ -78,7 +78,7 @@ impl Relay {
             token: stream.token,
             exchange,
             silence_ms,
-            silence_set_by: SetBy::client_if(plan.silence_by_client),
+            silence_set_by: plan.silence_set_by,
             ends,
             last_event,
             silence: SilenceTimeout::at(last_event.plus(patience).min(ends)),

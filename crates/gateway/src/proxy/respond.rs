@@ -17,6 +17,17 @@ use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
 use crate::limits::Held;
 
+/// A full answer that is about to leave.
+struct Full {
+    /// The provider's headers.
+    theirs: HeaderMap,
+    /// Its cost in USD, if the price is known.
+    cost: Option<f64>,
+    body: Bytes,
+    /// The memory that its body is counted in.
+    held: Held,
+}
+
 impl Exchange {
     /// The answer.
     pub(super) fn respond(
@@ -28,7 +39,7 @@ impl Exchange {
         match content {
             Content::Full(body, usage, held) => {
                 let cost = self.delivery.answered(guard, usage);
-                self.full(winner, (&theirs, cost), body, held)
+                self.full(winner, Full { theirs, cost, body, held })
             }
             Content::Stream(stream) => {
                 self.delivery.first_content(guard, clock::recent());
@@ -52,19 +63,14 @@ impl Exchange {
         response
     }
 
-    fn full(
-        mut self: Box<Self>,
-        winner: &Winner,
-        (theirs, cost): (&HeaderMap, Option<f64>),
-        body: Bytes,
-        held: Held,
-    ) -> Response<Reply> {
+    fn full(mut self: Box<Self>, winner: &Winner, full: Full) -> Response<Reply> {
+        let Full { theirs, cost, body, held } = full;
         self.delivery.note(|record| record.response_bytes = body.len() as u64);
         let mut headers = self.headers(winner);
         answer_headers::cost(&mut headers, cost);
-        answer_headers::upstream(&mut headers, theirs);
+        answer_headers::upstream(&mut headers, &theirs);
         if self.request.form == AnswerForm::Text {
-            answer_headers::text(&mut headers, theirs);
+            answer_headers::text(&mut headers, &theirs);
         }
         self.explain(winner, &mut headers);
         response(StatusCode::OK, headers, Reply::full(body).holding(held))
@@ -108,8 +114,8 @@ impl Exchange {
 
     /// What every answer has.
     fn headers(&self, winner: &Winner) -> HeaderMap {
-        let times = self.delivery.times(clock::recent());
-        answer_headers::common(&self.arrival, &self.plan, &winner.plan, times)
+        let durations = self.delivery.durations(clock::recent());
+        answer_headers::common(&self.arrival, &self.plan, &winner.plan, durations)
     }
 
     /// Adds what the client asked to see of the route.

@@ -100,17 +100,23 @@ async fn open(upstream: &Upstream, progress: &SendProgress) -> Result<Stream, Se
     Ok(Stream::Tls(Box::new(tls::handshake(upstream, tcp).await?)))
 }
 
-/// A connector to `host`, whose name is resolved first. `resolving` and `connecting` are the stages of the two
-/// steps.
+/// The stages of the two steps of a connector.
+#[derive(Clone, Copy)]
+struct Steps {
+    resolving: Stage,
+    connecting: Stage,
+}
+
+/// A connector to `host`, whose name is resolved first.
 async fn connector(
     host: &str,
     progress: &SendProgress,
-    (resolving, connecting): (Stage, Stage),
+    steps: Steps,
 ) -> Result<HttpConnector<Resolved>, Unresolved> {
-    progress.enter(resolving);
+    progress.enter(steps.resolving);
     let is_address = host.parse::<IpAddr>().is_ok();
     let addresses = if is_address { Vec::new() } else { dns::addresses(host).await? };
-    progress.enter(connecting);
+    progress.enter(steps.connecting);
     let mut connector = HttpConnector::new_with_resolver(Resolved::new(addresses));
     connector.enforce_http(false);
     connector.set_nodelay(true);
@@ -124,7 +130,7 @@ async fn directly(
     progress: &SendProgress,
 ) -> Result<TcpStream, SendError> {
     let host = &upstream.host;
-    let own = (Stage::Name, Stage::Tcp);
+    let own = Steps { resolving: Stage::Name, connecting: Stage::Tcp };
     let mut connector = connector(host, progress, own).await.map_err(|Unresolved(reason)| {
         SendError::Dns { host: host.clone(), reason, obstacle: Obstacle::NoAddress }
     })?;
@@ -157,8 +163,9 @@ async fn through_proxy(
         )));
     }
     let through = |why: &str| failed(format!("through the proxy {host}: {why}"));
+    let steps = Steps { resolving: Stage::Proxy, connecting: Stage::Proxy };
     let own_name = host.trim_start_matches('[').trim_end_matches(']');
-    let connector = connector(own_name, progress, (Stage::Proxy, Stage::Proxy)).await;
+    let connector = connector(own_name, progress, steps).await;
     let connector = connector.map_err(|Unresolved(reason)| through(&reason))?;
     let mut tunnel = Tunnel::new(address.clone(), connector);
     if let Some(auth) = proxy.basic_auth() {

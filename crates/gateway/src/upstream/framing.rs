@@ -61,7 +61,11 @@ impl Framing {
             if !chunked || encodings.next().is_some() {
                 return Err("its transfer-encoding is not `chunked`".to_owned());
             }
-            return Ok(Framing::Chunked(Chunks::new(headers.contains_key(header::CONTENT_LENGTH))));
+            let end = match headers.contains_key(header::CONTENT_LENGTH) {
+                true => BodyEnd::Doubtful,
+                false => BodyEnd::Clear,
+            };
+            return Ok(Framing::Chunked(Chunks::new(end)));
         }
         let mut length = None;
         for value in headers.get_all(header::CONTENT_LENGTH) {
@@ -90,7 +94,7 @@ impl Framing {
     pub(super) fn leaves_connection_open(&self) -> bool {
         match self {
             Framing::Length(_) => true,
-            Framing::Chunked(chunks) => !chunks.doubtful,
+            Framing::Chunked(chunks) => chunks.end == BodyEnd::Clear,
             Framing::UntilClose => false,
         }
     }
@@ -127,6 +131,15 @@ impl Framing {
     }
 }
 
+/// Whether all parsers find the same end of a chunked body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum BodyEnd {
+    /// They do.
+    Clear,
+    /// Content-Length is also present, so another parser may frame the body differently.
+    Doubtful,
+}
+
 /// A chunked body (RFC 9112, section 7.1).
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Chunks {
@@ -135,8 +148,7 @@ pub(super) struct Chunks {
     left: u64,
     /// Bytes of extensions, padding and trailers so far, less what the chunks allowed.
     extra: u32,
-    /// Whether the head had a length too. Another reader may believe that.
-    doubtful: bool,
+    end: BodyEnd,
 }
 
 /// A place in a chunked body.
@@ -158,8 +170,8 @@ enum At {
 }
 
 impl Chunks {
-    fn new(doubtful: bool) -> Chunks {
-        Chunks { at: At::SizeFirst, left: 0, extra: 0, doubtful }
+    fn new(end: BodyEnd) -> Chunks {
+        Chunks { at: At::SizeFirst, left: 0, extra: 0, end }
     }
 
     /// Joins the contents of all chunks in `buffer` and takes them.
@@ -275,7 +287,7 @@ mod tests {
 
     /// The body in `text` when it comes in `pieces`, and what is left over.
     fn read<'t>(pieces: impl Iterator<Item = &'t [u8]>) -> Result<(Vec<u8>, Vec<u8>), BodyError> {
-        let mut framing = Framing::Chunked(Chunks::new(false));
+        let mut framing = Framing::Chunked(Chunks::new(BodyEnd::Clear));
         let (mut buffer, mut body) = (BytesMut::new(), Vec::new());
         for piece in pieces {
             buffer.extend_from_slice(piece);
@@ -293,7 +305,7 @@ mod tests {
     #[test]
     fn padding_and_extensions_of_many_chunks_are_read_and_endless_ones_are_not() {
         let read = |text: &str| {
-            let mut chunks = Chunks::new(false);
+            let mut chunks = Chunks::new(BodyEnd::Clear);
             let mut buffer = BytesMut::from(text);
             let mut whole = 0;
             loop {
@@ -344,7 +356,7 @@ mod tests {
     #[test]
     fn chunks_that_are_there_together_are_one_piece() {
         let mut buffer = BytesMut::from("3 \r\nabc\r\n2;x=y\r\nde\r\n0\r\nt: v\r\n\r\nHTTP");
-        let mut framing = Framing::Chunked(Chunks::new(false));
+        let mut framing = Framing::Chunked(Chunks::new(BodyEnd::Clear));
         let piece = framing.next(&mut buffer).unwrap();
         assert_eq!(piece, Step::Piece(Bytes::from_static(b"abcde")));
         assert!(framing.is_over());
@@ -377,7 +389,7 @@ mod tests {
 
     #[test]
     fn what_came_before_a_fault_is_handed_out_first() {
-        let mut framing = Framing::Chunked(Chunks::new(false));
+        let mut framing = Framing::Chunked(Chunks::new(BodyEnd::Clear));
         let mut buffer = BytesMut::from("3\r\nabc\r\nzz");
         assert_eq!(framing.next(&mut buffer), Ok(Step::Piece(Bytes::from_static(b"abc"))));
         assert!(framing.next(&mut buffer).is_err());

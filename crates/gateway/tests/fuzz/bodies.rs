@@ -187,8 +187,8 @@ fn check(input: &[u8]) -> (u8, usize) {
         controls::fallbacks(&peek, "fallbacks").is_ok(),
         controls::overridden(&peek, 0).is_some(),
         controls::tags(&peek, &mut TagWish::default(), "").is_ok(),
-        controls::needs(&peek, WireFormat::OpenAi, true).input_tokens > 0,
-        controls::needs(&peek, WireFormat::Anthropic, true).vision,
+        controls::needs(&peek, WireFormat::OpenAi, controls::Length::Measured).input_tokens > 0,
+        controls::needs(&peek, WireFormat::Anthropic, controls::Length::Measured).vision,
         peek.holds(&FORBIDDEN).next().is_none(),
         peek.has_controls(),
     ];

@@ -22,13 +22,13 @@ pub(crate) fn observe_answer(
 ) -> Result<Observed, Fault> {
     let upstream = conversion.upstream().unwrap_or(conversion.operation);
     match codec::of(upstream) {
-        Codec::Completions(list) => openai::observe::observe_answer((upstream, list), text, view),
-        Codec::Modes(own) => modes::observe::observe_answer((upstream, own), text, view),
-        Codec::Responses(what) => responses::observe::observe_answer((upstream, what), text, view),
+        Codec::Completions(list) => openai::observe::observe_answer(upstream, list, text, view),
+        Codec::Modes(own) => modes::observe::observe_answer(upstream, own, text, view),
+        Codec::Responses(what) => responses::observe::observe_answer(upstream, what, text, view),
         Codec::Files(what) | Codec::Batches(what) => {
-            files::observe::observe_answer((upstream, what), text, view)
+            files::observe::observe_answer(upstream, what, text, view)
         }
-        Codec::Messages(what) => anthropic::observe::observe_answer((upstream, what), text, view),
+        Codec::Messages(what) => anthropic::observe::observe_answer(upstream, what, text, view),
         Codec::Opaque | Codec::Counter => Err(Fault::without_content(upstream, text, None)),
     }
 }

@@ -127,9 +127,18 @@ pub fn tags(peek: &Peek, wish: &mut TagWish, prefix: &str) -> Result<(), PeekErr
     Ok(())
 }
 
-/// What the request in `format` needs from a model. Its length is measured only if `with_length` is set.
+/// Whether the length of a request is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// It is estimated from the texts in the body.
+    Measured,
+    /// It does not matter, and counts as 0.
+    Ignored,
+}
+
+/// What the request in `format` needs from a model.
 #[must_use]
-pub fn needs(peek: &Peek, format: WireFormat, with_length: bool) -> Needs {
+pub fn needs(peek: &Peek, format: WireFormat, length: Length) -> Needs {
     let holds = |field: &str, part: &str| {
         peek.raw(field)
             .is_some_and(|raw| memchr::memmem::find(raw.as_bytes(), part.as_bytes()).is_some())
@@ -154,7 +163,10 @@ pub fn needs(peek: &Peek, format: WireFormat, with_length: bool) -> Needs {
         tools: is_filled("tools") || is_filled("functions"),
         vision,
         schema,
-        input_tokens: if with_length { text_bytes(peek) / BYTES_PER_TOKEN } else { 0 },
+        input_tokens: match length {
+            Length::Measured => text_bytes(peek) / BYTES_PER_TOKEN,
+            Length::Ignored => 0,
+        },
     }
 }
 
@@ -242,12 +254,12 @@ mod tests {
             r#"{"messages":[{"content":[{"type":"image_url","image_url":{"url":"data:xxxxxxxx"}},
                {"type":"text","text":"12345678"}]}],"tools":[{}],"response_format":{"type":"json_schema"}}"#,
         );
-        let found = needs(&body, WireFormat::OpenAi, true);
+        let found = needs(&body, WireFormat::OpenAi, Length::Measured);
         assert!(found.tools && found.vision && found.schema);
         // `image_url` and `text` are strings too.
         assert_eq!(found.input_tokens, (8 + 9 + 4) / 4);
         let plain = peek(r#"{"messages":[{"content":"an \"image_url\" in a text"}],"tools":[ ]}"#);
-        assert_eq!(needs(&plain, WireFormat::OpenAi, false), Needs::default());
+        assert_eq!(needs(&plain, WireFormat::OpenAi, Length::Ignored), Needs::default());
     }
 
     #[test]
@@ -257,14 +269,14 @@ mod tests {
                "media_type":"","data":"AAAAAAAAAAAAAAAAAAAAAAAA"}}]}],"system":"1234567",
                "tools":[{}],"output_config":{"format":{"type":"json_schema","schema":{}}}}"#,
         );
-        let found = needs(&body, WireFormat::Anthropic, true);
+        let found = needs(&body, WireFormat::Anthropic, Length::Measured);
         assert!(found.tools && found.vision && found.schema);
         assert_eq!(found.input_tokens, (4 + 5 + 6 + 7) / 4);
         let plain = peek(
             r#"{"messages":[{"role":"user","content":[{"type":"tool_use","input":{"kind":"image"}},
                {"type":"text","text":"\"type\":\"image\""}]}],"output_config":{"effort":"low"}}"#,
         );
-        assert_eq!(needs(&plain, WireFormat::Anthropic, false), Needs::default());
+        assert_eq!(needs(&plain, WireFormat::Anthropic, Length::Ignored), Needs::default());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::breaker::{Breaker, Cooldown, RATE_LIMIT_CAP_MS};
+use super::super::breaker::{Breaker, Cooldown, Outcome, RATE_LIMIT_CAP_MS};
 use super::super::event::{
     Carried, Change, HealthEvent, HealthEvents, HealthPart, Source, Standing,
 };
@@ -109,7 +109,7 @@ impl DeploymentState {
         self.rates.end(now, measured.tokens);
         let mut breaker = self.breaker.lock();
         self.latency.measured(now, measured);
-        breaker.count(now, false);
+        breaker.count(now, Outcome::Success);
         self.close(&mut breaker, now, attempt)
     }
 

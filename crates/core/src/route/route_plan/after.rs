@@ -43,6 +43,15 @@ pub(super) struct Failure {
     pub(super) half_open: bool,
 }
 
+/// When a group makes a retry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Allowance {
+    /// Even if its budget is spent.
+    Always,
+    /// Only if its budget has enough left.
+    WithinBudget,
+}
+
 /// The moment of a failure: the config, the time, and a uniformly random number.
 #[derive(Clone, Copy)]
 pub(super) struct Moment<'s> {
@@ -82,9 +91,8 @@ impl RoutePlan {
             _ => {}
         }
         let budget = self.budget(snapshot, failure);
-        let net = self.net || !self.has_fallback_left(snapshot);
         let selection = self.selection(snapshot, now);
-        let has_choice = selection.has_choice(now, net);
+        let has_choice = selection.has_choice(now, self.safety_net(snapshot));
         let has_ready = selection.has_ready(now);
         if has_choice && self.is_next_tier(snapshot, failure, now) {
             self.group_budget(snapshot).spend(now);
@@ -102,13 +110,15 @@ impl RoutePlan {
             // A fault of the deployment itself is found out once and costs the request no retry. If
             // no member is known to be healthy, the group's budget prevents a storm of retries.
             if matches!(cause, Cause::Auth | Cause::Permission | Cause::NotFound) {
-                let moves = self.group_allows(snapshot, has_ready, now);
+                let allowance = if has_ready { Allowance::Always } else { Allowance::WithinBudget };
+                let moves = self.group_allows(snapshot, allowance, now);
                 return if moves { Step::Pick } else { Step::NextGroup };
             }
             let Some(left) = budget.checked_sub(1) else { return Step::NextGroup };
             let is_first_move = self.tried.len() == self.group_tried_from + 1;
             let is_free = is_first_move && has_ready;
-            if !self.group_allows(snapshot, is_free, now) {
+            let allowance = if is_free { Allowance::Always } else { Allowance::WithinBudget };
+            if !self.group_allows(snapshot, allowance, now) {
                 return Step::NextGroup;
             }
             self.retries_left = Some(left);
@@ -139,7 +149,7 @@ impl RoutePlan {
         let Some(pause) = self.pause(failure.hint_ms, moment) else {
             return Step::NextGroup;
         };
-        if !self.group_allows(snapshot, false, now) {
+        if !self.group_allows(snapshot, Allowance::WithinBudget, now) {
             return Step::NextGroup;
         }
         self.retries_left = Some(left);
@@ -194,14 +204,16 @@ impl RoutePlan {
         kind.is_some_and(|kind| policy.named[kind as usize].is_some_and(|retries| retries > 0))
     }
 
-    /// Whether the group's budget allows one more retry. A free retry is always allowed, and
-    /// charged.
-    fn group_allows(&self, snapshot: &Snapshot, is_free: bool, now: Millis) -> bool {
+    /// Whether the group may make one more retry; its budget is charged for it.
+    fn group_allows(&self, snapshot: &Snapshot, allowance: Allowance, now: Millis) -> bool {
         let budget = self.group_budget(snapshot);
-        if is_free {
-            budget.spend(now);
+        match allowance {
+            Allowance::Always => {
+                budget.spend(now);
+                true
+            }
+            Allowance::WithinBudget => budget.withdraw(now),
         }
-        is_free || budget.withdraw(now)
     }
 
     fn group_budget<'s>(&self, snapshot: &'s Snapshot) -> &'s RetryBudget {

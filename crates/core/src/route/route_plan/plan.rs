@@ -3,13 +3,36 @@
 //! Called by [`RoutePlan`] for each attempt. Always true: an attempt ends with the group's share of the
 //! deadline at the latest, and it is known who set that limit.
 
-use super::{AttemptPlan, RoutePlan};
+use super::RoutePlan;
 use crate::deployment::DeploymentIndex;
-use crate::health::{FailureContext, HalfOpen};
+use crate::health::{Claim, FailureContext, HalfOpen};
 use crate::route::filter::{claim, foreign};
-use crate::route::times::times;
+use crate::route::times::{SetBy, times};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
+
+/// One attempt to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptPlan {
+    /// Which deployment is called.
+    pub deployment: DeploymentIndex,
+    /// The permits that it holds if it is a half-open request.
+    pub half_open: HalfOpen,
+    /// When it must have answered; for a stream, with its first content.
+    pub ends: Millis,
+    /// Whose limit `ends` is.
+    pub ends_set_by: SetBy,
+    /// Longest silence between a stream's events, milliseconds.
+    pub silence_ms: u64,
+    /// Whose limit that is.
+    pub silence_set_by: SetBy,
+    /// When a stream must have ended.
+    pub stream_ends: Millis,
+    /// What must be granted before it begins.
+    pub claim: Claim,
+    /// The attempt's own limit, milliseconds.
+    pub timeout_ms: u64,
+}
 
 /// Part of a deadline that is kept for fallbacks, in percent.
 const FALLBACK_SHARE: u64 = 40;
@@ -29,18 +52,18 @@ impl RoutePlan {
         let ends = own_end.min(request_end);
         self.ends_with_group = request_end <= own_end;
         // The operator's limit for a request limits its deployments too.
-        let ends_by_client = if request_end < own_end {
-            self.controls.timeout_ms.is_some()
-        } else {
-            times.timeout_by_client
+        let ends_set_by = match self.controls.timeout_ms {
+            _ if request_end >= own_end => times.timeout_set_by,
+            Some(_) => SetBy::Client,
+            None => SetBy::Config,
         };
         AttemptPlan {
             deployment,
             half_open,
             ends,
-            ends_by_client,
+            ends_set_by,
             silence_ms: times.silence_ms,
-            silence_by_client: times.silence_by_client,
+            silence_set_by: times.silence_set_by,
             stream_ends: snapshot.router.max_stream_ms.map_or(Millis::NEVER, |ms| now.plus(ms)),
             claim: claim(snapshot, asked, self.needs().input_tokens),
             timeout_ms: ends.since(now),

@@ -1,6 +1,8 @@
 use super::fixture::snapshot;
+
 use super::*;
 use crate::health::{Evidence, FailureContext, OperatorAction};
+use crate::route::times::SetBy;
 
 const A: DeploymentIndex = DeploymentIndex(0);
 const B: DeploymentIndex = DeploymentIndex(1);
@@ -194,7 +196,7 @@ fn a_deadline_is_shared_with_the_fallback_and_then_final() {
     let mut route_plan = start(&snapshot, "g", controls);
     let plan = attempt(&mut route_plan, &snapshot, 0);
     assert_eq!(plan.ends, Millis(600));
-    assert!(plan.ends_by_client);
+    assert_eq!(plan.ends_set_by, SetBy::Client);
     fail(&mut route_plan, &snapshot, plan, Cause::ClientTimeout);
     let plan = attempt(&mut route_plan, &snapshot, 600);
     assert_eq!((plan.deployment, plan.ends), (F, Millis(1_000)));
@@ -207,7 +209,8 @@ fn an_attempts_own_limit_comes_from_the_deployment_then_the_router() {
     snapshot.router.stream_timeout_ms = Some(7_000);
     let mut route_plan = start(&snapshot, "lone", Controls { stream: true, ..Controls::default() });
     let plan = attempt(&mut route_plan, &snapshot, 0);
-    assert_eq!((plan.ends, plan.silence_ms, plan.ends_by_client), (Millis(7_000), 7_000, false));
+    assert_eq!((plan.ends, plan.silence_ms), (Millis(7_000), 7_000));
+    assert_eq!(plan.ends_set_by, SetBy::Config);
     let mut route_plan = start(&snapshot, "lone", Controls::default());
     assert_eq!(attempt(&mut route_plan, &snapshot, 0).ends, Millis(600_000));
 }
@@ -302,7 +305,7 @@ fn the_operators_limit_for_requests_counts_against_the_deployment() {
     snapshot.router.request_timeout_ms = Some(1_000);
     let mut route_plan = start(&snapshot, "lone", Controls::default());
     let plan = attempt(&mut route_plan, &snapshot, 0);
-    assert_eq!((plan.ends, plan.ends_by_client), (Millis(1_000), false));
+    assert_eq!((plan.ends, plan.ends_set_by), (Millis(1_000), SetBy::Config));
 }
 
 #[test]

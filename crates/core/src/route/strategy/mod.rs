@@ -15,6 +15,7 @@ use std::cell::OnceCell;
 use std::fmt;
 
 use crate::deployment::{Deployment, DeploymentIndex};
+use crate::health::AnswerMode;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
@@ -170,7 +171,8 @@ impl Pool<'_> {
     /// The expected time plus what the last failure still counts as, milliseconds.
     fn expected(&self, index: DeploymentIndex) -> (Option<f64>, f64) {
         let state = &self.deployment(index).state;
-        let expected = state.expected_ms(self.now, self.stream, self.args.ttl_ms);
+        let mode = if self.stream { AnswerMode::Streamed } else { AnswerMode::Whole };
+        let expected = state.expected_ms(self.now, mode, self.args.ttl_ms);
         (expected.map(f64::from), f64::from(state.penalty_ms(self.now)))
     }
 }

@@ -22,8 +22,9 @@ fn wish(tags: &str) -> TagWish {
 /// Which of the deployments serve the request, by their place.
 fn served(wish: &TagWish, deployments: &[&str], match_any: bool) -> Vec<usize> {
     let all: Vec<TagRules> = deployments.iter().map(|text| rules(text)).collect();
-    let serve = wish.serve(&|| all.iter(), match_any);
-    let filter = TagFilter { wish, match_any, serve };
+    let needed = if match_any { TagsNeeded::Any } else { TagsNeeded::All };
+    let serve = wish.serve(&|| all.iter(), needed);
+    let filter = TagFilter { wish, needed, serve };
     (0..all.len()).filter(|i| filter.admits(&all[*i])).collect()
 }
 

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hale_core::deployment::Deployment;
+use hale_core::route::SetBy;
 use hale_core::time::Millis;
 use hale_core::usage::Units;
 use hale_wire::neutral::Unfit;
@@ -40,22 +41,6 @@ pub(crate) struct TimeLimit {
     pub(crate) set_by: SetBy,
     /// The limit as messages name it, milliseconds.
     pub(crate) timeout_ms: u64,
-}
-
-/// Who set a limit in time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SetBy {
-    /// The client, with its request.
-    Client,
-    /// The operator, with the config.
-    Config,
-}
-
-impl SetBy {
-    /// The client, if `by_client` is true.
-    pub(crate) fn client_if(by_client: bool) -> SetBy {
-        if by_client { SetBy::Client } else { SetBy::Config }
-    }
 }
 
 /// The request that an attempt is made for.

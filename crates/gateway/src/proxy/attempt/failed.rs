@@ -6,11 +6,12 @@
 use hale_core::cause::Cause;
 use hale_core::health::outcome::{Observation, ProviderError, classify};
 use hale_core::health::{Failure, Obstacle};
+use hale_core::route::SetBy;
 use hale_wire::answer::Fault;
 use hale_wire::neutral::Unfit;
 use http::StatusCode;
 
-use super::call::{Audience, SetBy};
+use super::call::Audience;
 use crate::clock::seconds;
 use crate::upstream::SendError;
 use crate::upstream::credential::CredentialError;

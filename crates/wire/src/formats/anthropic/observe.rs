@@ -18,7 +18,8 @@ use crate::formats::view::View;
 
 /// Observes a full answer to `operation`: a list of blocks and the reason of its end, or a count.
 pub(crate) fn observe_answer(
-    (operation, expected): (Operation, OfMessages),
+    operation: Operation,
+    expected: OfMessages,
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {
@@ -211,8 +212,9 @@ mod tests {
 
     #[test]
     fn an_answer_has_content_or_a_stop_reason() {
-        let expected = (Operation::Messages, OfMessages::Message);
-        let is_answer = |text: &str| observe_answer(expected, text, &view()).is_ok();
+        let is_answer = |text: &str| {
+            observe_answer(Operation::Messages, OfMessages::Message, text, &view()).is_ok()
+        };
         assert!(is_answer(r#"{"content":[{"type":"text"}]}"#));
         assert!(is_answer(r#"{"content":[ ],"stop_reason":"end_turn"}"#));
         for text in [r#"{"content":[]}"#, "{}", r#"{"content":"x","stop_reason":"a"}"#] {

@@ -15,7 +15,8 @@ use crate::formats::view::View;
 
 /// Observes a full answer to `operation`.
 pub(crate) fn observe_answer(
-    (operation, expected): (Operation, Stored),
+    operation: Operation,
+    expected: Stored,
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {
@@ -81,15 +82,17 @@ mod tests {
         View { issuer: Some(issuer), ..crate::fixture::view() }
     }
 
-    fn expected(operation: Operation) -> (Operation, Stored) {
+    fn observed(operation: Operation, text: &str) -> Result<Observed, Fault> {
         match codec::of(operation) {
-            Codec::Files(stored) | Codec::Batches(stored) => (operation, stored),
+            Codec::Files(stored) | Codec::Batches(stored) => {
+                observe_answer(operation, stored, text, &view())
+            }
             other => panic!("{operation:?}: {other:?}"),
         }
     }
 
     fn seen(operation: Operation, text: &str) -> String {
-        let observed = observe_answer(expected(operation), text, &view()).unwrap();
+        let observed = observed(operation, text).unwrap();
         String::from_utf8(patched(text.as_bytes(), &observed.patches)).unwrap()
     }
 
@@ -115,8 +118,7 @@ mod tests {
 
     #[test]
     fn an_answer_has_the_requested_type() {
-        let good =
-            |operation, text: &str| observe_answer(expected(operation), text, &view()).is_ok();
+        let good = |operation, text: &str| observed(operation, text).is_ok();
         assert!(good(Operation::ListFiles, r#"{"data":[]}"#));
         assert!(good(Operation::DeleteFile, r#"{"id":"f","deleted":true}"#));
         assert!(good(Operation::CreateFile, r#"{"id":"f"}"#));

@@ -33,7 +33,8 @@ struct Reported<'t> {
 
 /// Observes a full answer to `operation`.
 pub(crate) fn observe_answer(
-    (operation, expected): (Operation, Own),
+    operation: Operation,
+    expected: Own,
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {
@@ -241,7 +242,7 @@ mod tests {
 
     fn observed(operation: Operation, text: &str) -> Result<Observed, Fault> {
         let Codec::Modes(own) = codec::of(operation) else { panic!("{operation:?}") };
-        observe_answer((operation, own), text, &crate::fixture::view())
+        observe_answer(operation, own, text, &crate::fixture::view())
     }
 
     fn found(operation: Operation, text: &str) -> Result<Usage, String> {

@@ -21,7 +21,8 @@ use crate::formats::view::View;
 
 /// Observes a full answer to `operation`.
 pub(crate) fn observe_answer(
-    (operation, expected): (Operation, List),
+    operation: Operation,
+    expected: List,
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {

@@ -23,7 +23,8 @@ use crate::formats::view::View;
 /// Observes a full answer to `operation`. A failed response is a failure when it is created, and an answer when it is
 /// read again.
 pub(crate) fn observe_answer(
-    (operation, expected): (Operation, OfResponses),
+    operation: Operation,
+    expected: OfResponses,
     text: &str,
     view: &View,
 ) -> Result<Observed, Fault> {

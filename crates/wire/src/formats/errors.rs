@@ -82,9 +82,13 @@ pub fn is_html(body: &[u8]) -> bool {
 /// `text` cut to `max` characters, without control characters, with keys masked.
 #[must_use]
 pub fn clean(text: &str, max: usize) -> String {
-    let mut out = String::with_capacity(text.len().min(max));
-    let printable = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max);
-    out.extend(printable);
+    // Most texts are ASCII without control characters; this loop is vectorized.
+    let is_plain = text.bytes().fold(true, |plain, byte| plain & matches!(byte, b' '..=b'~'));
+    let out = if is_plain {
+        text[..text.len().min(max)].to_owned()
+    } else {
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(max).collect()
+    };
     if out.contains("sk-") || out.contains("Bearer ") { mask(&out) } else { out }
 }
 
@@ -194,15 +198,24 @@ impl ErrorReply {
             kind: &'static str,
             error: &'e ErrorReply,
         }
-        match format {
-            WireFormat::OpenAi => serde_json::to_vec(&OpenAi { error: self }),
+        let mut body = Vec::with_capacity(self.size_hint());
+        // Writing to memory cannot fail.
+        let _written: Result<(), _> = match format {
+            WireFormat::OpenAi => serde_json::to_writer(&mut body, &OpenAi { error: self }),
             WireFormat::Anthropic => {
                 let kind = anthropic_kind(&self.kind, &self.code).to_owned();
                 let error = &ErrorReply { kind, ..self.clone() };
-                serde_json::to_vec(&Anthropic { kind: "error", error })
+                serde_json::to_writer(&mut body, &Anthropic { kind: "error", error })
             }
-        }
-        .unwrap_or_default()
+        };
+        body
+    }
+
+    /// About how many bytes the body has: what is fixed, and the long texts.
+    fn size_hint(&self) -> usize {
+        let deployments = self.deployments.iter().map(|line| 200 + line.hint.len());
+        let attempts = self.attempts.iter().map(|line| 200 + line.message.len());
+        150 + self.message.len() + deployments.chain(attempts).sum::<usize>()
     }
 
     /// The body as an event of a stream in `format`.

@@ -68,7 +68,9 @@ pub(crate) fn refused(
     now: Millis,
 ) -> Refusal {
     let Some((first, others)) = refused.split_first() else { return refusal::own_fault() };
-    let verdict = verdict(snapshot, first, tags, now);
+    // All deployments decide, not only the ones that are shown.
+    let own: Vec<DeploymentLine> = lines_of(snapshot, first, now).collect();
+    let verdict = verdict(first, &own, tags);
     let group = clean(&first.group, 200);
     let message = match verdict.status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
@@ -84,7 +86,8 @@ pub(crate) fn refused(
         Some(own) => others.iter().filter_map(|one| wait_s(snapshot, one, now)).chain([own]).min(),
         None => None,
     };
-    refusal.reply.deployments = lines(snapshot, refused, now);
+    let of_others = others.iter().flat_map(|one| lines_of(snapshot, one, now));
+    refusal.reply.deployments = own.into_iter().chain(of_others).take(LINES_MAX).collect();
     refusal
 }
 
@@ -92,7 +95,8 @@ pub(crate) fn refused(
 pub(super) fn others(snapshot: &Snapshot, refused: &[Refused], now: Millis) -> String {
     let mut text = String::new();
     for one in refused.iter().filter(|one| !one.excluded.is_empty()).take(LINES_MAX) {
-        let verdict = verdict(snapshot, one, &[], now);
+        let lines: Vec<DeploymentLine> = lines_of(snapshot, one, now).collect();
+        let verdict = verdict(one, &lines, &[]);
         let group = clean(&one.group, 80);
         let what = clean(&verdict.what, LINE_MAX);
         text.push_str(&format!(" Nothing could be tried in '{group}': {what}."));
@@ -137,9 +141,8 @@ impl Verdict {
     }
 }
 
-fn verdict(snapshot: &Snapshot, refused: &Refused, tags: &[Box<str>], now: Millis) -> Verdict {
-    // All deployments decide, not only the ones that are shown.
-    let lines: Vec<DeploymentLine> = lines_of(snapshot, refused, now).collect();
+/// The verdict on a group whose members `lines` describes.
+fn verdict(refused: &Refused, lines: &[DeploymentLine], tags: &[Box<str>]) -> Verdict {
     let kinds: Vec<Kind> = refused.excluded.iter().map(|one| kind(&one.why)).collect();
     let wait_s = lines.iter().filter_map(|line| line.retry_after_s).min();
     let has = |kind: Kind| kinds.contains(&kind);
@@ -153,7 +156,7 @@ fn verdict(snapshot: &Snapshot, refused: &Refused, tags: &[Box<str>], now: Milli
     }
     // No member is excluded if a slot has become free in the meantime.
     if kinds.is_empty() || has(Kind::Limit) || has(Kind::Budget) {
-        let what = format!("{}{}", limits(&lines), until("the first is free again"));
+        let what = format!("{}{}", limits(lines), until("the first is free again"));
         let status = StatusCode::TOO_MANY_REQUESTS;
         let verdict = Verdict::unavailable(status, Cause::RateLimited, what);
         let by_costs = has(Kind::Budget) && !has(Kind::Limit);
@@ -162,7 +165,7 @@ fn verdict(snapshot: &Snapshot, refused: &Refused, tags: &[Box<str>], now: Milli
     }
     for kind in [Kind::Context, Kind::Capability] {
         if has(kind) {
-            return fits_nowhere(&refused.group, kind, &lines);
+            return fits_nowhere(&refused.group, kind, lines);
         }
     }
     if let Some(verdict) = by_policy(&refused.group, &kinds, tags, wait_s) {

@@ -9,6 +9,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::object::{Member, key_is};
+use super::plain;
 
 /// One edit. Values are JSON text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,7 +138,7 @@ pub(crate) fn patched(text: &[u8], patches: &[Patch]) -> Vec<u8> {
 
 /// `text` as a JSON string, appended to `out`.
 pub fn push_string(out: &mut Vec<u8>, text: &str) {
-    if text.bytes().all(|byte| byte >= 0x20 && byte != b'"' && byte != b'\\') {
+    if plain::length(text.as_bytes()) == text.len() {
         out.push(b'"');
         out.extend_from_slice(text.as_bytes());
         out.push(b'"');

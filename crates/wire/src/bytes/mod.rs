@@ -14,5 +14,6 @@ pub mod object;
 pub mod payload;
 pub mod peek;
 mod peek_error;
+mod plain;
 pub mod scan;
 pub mod websocket;

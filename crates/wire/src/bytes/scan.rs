@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use super::plain;
+
 /// Deepest nesting that is accepted.
 pub const MAX_DEPTH: usize = 256;
 
@@ -324,62 +326,11 @@ impl Scanner<'_> {
     }
 }
 
-/// Where the plain part of a string ends that goes on at `at`: eight bytes at a time, 32 in a long string.
+/// Where the plain part of a string ends that goes on at `at`: at a quote, a backslash, a control character, or the
+/// end of the text.
 #[inline]
 fn plain_end(text: &[u8], at: usize) -> usize {
-    let mut tail = &text[at..];
-    // Most strings are names, and end within two words.
-    for _ in 0..SHORT_WORDS {
-        let Some((word, after)) = tail.split_first_chunk::<8>() else { break };
-        let marks = special_bytes(u64::from_le_bytes(*word));
-        if marks != 0 {
-            return text.len() - tail.len() + (marks.trailing_zeros() / 8) as usize;
-        }
-        tail = after;
-    }
-    long_plain_end(text, text.len() - tail.len())
-}
-
-/// The same for a string that is long, or close to the end of the text. The blocks are written so that the compiler
-/// vectorizes them.
-fn long_plain_end(text: &[u8], at: usize) -> usize {
-    let mut tail = &text[at..];
-    while let Some((block, after)) = tail.split_first_chunk::<32>() {
-        if block.iter().fold(false, |found, byte| found | is_special(*byte)) {
-            break;
-        }
-        tail = after;
-    }
-    while let Some((word, after)) = tail.split_first_chunk::<8>() {
-        let marks = special_bytes(u64::from_le_bytes(*word));
-        if marks != 0 {
-            return text.len() - tail.len() + (marks.trailing_zeros() / 8) as usize;
-        }
-        tail = after;
-    }
-    let plain = tail.iter().take_while(|byte| !is_special(**byte)).count();
-    text.len() - tail.len() + plain
-}
-
-/// A string counts as long after this many words of eight bytes.
-const SHORT_WORDS: u32 = 3;
-
-/// Whether a byte ends the plain part of a string.
-fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
-/// Marks the first of eight bytes that is a quote, a backslash or a control character; later marks may be wrong.
-/// The arithmetic is the classic test for a zero byte or a small byte in a word.
-fn special_bytes(word: u64) -> u64 {
-    const ONES: u64 = u64::MAX / 255;
-    const HIGH: u64 = ONES * 0x80;
-    let below = |limit: u8| word.wrapping_sub(ONES * u64::from(limit)) & !word;
-    let equal = |byte: u8| {
-        let difference = word ^ (ONES * u64::from(byte));
-        difference.wrapping_sub(ONES) & !difference
-    };
-    (below(0x20) | equal(b'"') | equal(b'\\')) & HIGH
+    at + text.get(at..).map_or(0, plain::length)
 }
 
 #[cfg(test)]

@@ -7,14 +7,14 @@
 //! last attempt, and nothing begins after the deadline.
 
 mod after;
+mod attempt_plan;
 mod invariants;
 mod plan;
 mod queue;
 
 use std::collections::VecDeque;
 
-pub use self::after::Repeat;
-pub use self::plan::AttemptPlan;
+pub use self::attempt_plan::{AttemptPlan, Repeat, Tried};
 
 use super::controls::Controls;
 use super::filter::{Excluded, SafetyNet, Selection};
@@ -23,7 +23,6 @@ use super::resolve::{Resolved, Target, resolve};
 use super::select::{Choice, exclusions, least_bad, select};
 use super::tags::{TagFilter, TagsNeeded};
 use crate::budget::BudgetIndex;
-use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
 
 use crate::snapshot::Snapshot;
@@ -62,31 +61,6 @@ pub struct Refused {
     pub group: Box<str>,
     /// Why each member is excluded.
     pub excluded: Vec<Excluded>,
-}
-
-/// One failed attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tried {
-    /// The group's name, as shown to clients.
-    pub group: Box<str>,
-    /// The deployment.
-    pub deployment: DeploymentIndex,
-    /// The upstream's status, if it answered.
-    pub status: Option<u16>,
-    /// The cause.
-    pub cause: Cause,
-    /// The provider's message, or ours.
-    pub message: Box<str>,
-    /// How long it took, milliseconds.
-    pub ms: u64,
-    /// Whether it was sent again on a new connection, because a kept one turned out to be closed.
-    pub resent: bool,
-    /// The wait that the provider named, milliseconds.
-    pub hint_ms: Option<u64>,
-    /// Whether it was a half-open request.
-    pub half_open: bool,
-    /// What may follow it.
-    pub repeat: Repeat,
 }
 
 /// One request's plan.

@@ -10,13 +10,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hale_core::record::{Ending, RequestRecord, ResendReason};
+use hale_core::time::Millis;
 pub(crate) use histogram::Histogram;
 use parking_lot::Mutex;
+
+/// How long the counters of a group are shown that no config has any more: long enough for a last scrape.
+const GONE_MS: u64 = 10 * 60 * 1000;
+/// Most of them.
+const GONE_MAX: usize = 1_000;
 
 /// All counters.
 #[derive(Default)]
 pub(crate) struct Metrics {
-    groups: Mutex<BTreeMap<Box<str>, Arc<GroupMetrics>>>,
+    groups: Mutex<BTreeMap<Box<str>, Group>>,
     /// Open client connections.
     pub(crate) connections: AtomicU64,
     /// Client requests in flight.
@@ -31,6 +37,12 @@ pub(crate) struct Metrics {
     pub(crate) reloads_refused: AtomicU64,
     /// Panics that were caught.
     pub(crate) panics: AtomicU64,
+}
+
+struct Group {
+    counters: Arc<GroupMetrics>,
+    /// Since when no config and no request has it.
+    gone_since: Option<Millis>,
 }
 
 /// The counters of one model group.
@@ -50,22 +62,42 @@ pub(crate) struct GroupMetrics {
 }
 
 impl Metrics {
-    /// The counters of a group: always the same for the same name.
+    /// The counters of a group: the same for the same name, as long as a config has it.
     ///
     /// The names come from configs, so that operators bound their number.
     pub(crate) fn group(&self, name: &str) -> Arc<GroupMetrics> {
         let mut groups = self.groups.lock();
         if let Some(known) = groups.get(name) {
-            return known.clone();
+            return known.counters.clone();
         }
-        let fresh = Arc::new(GroupMetrics::default());
-        groups.insert(Box::from(name), fresh.clone());
-        fresh
+        let counters = Arc::new(GroupMetrics::default());
+        let fresh = Group { counters: counters.clone(), gone_since: None };
+        groups.insert(Box::from(name), fresh);
+        counters
+    }
+
+    /// Drops the counters of groups that are gone: after ten minutes, or earlier if there are too many.
+    pub(crate) fn drop_gone(&self, now: Millis) {
+        let mut groups = self.groups.lock();
+        for group in groups.values_mut() {
+            // A config or a request that knows the group holds its counters, too.
+            group.gone_since = match Arc::strong_count(&group.counters) {
+                1 => group.gone_since.or(Some(now)),
+                _ => None,
+            };
+        }
+        let mut gone: Vec<Millis> = groups.values().filter_map(|group| group.gone_since).collect();
+        gone.sort_unstable();
+        let kept_from = gone.len().checked_sub(GONE_MAX).map_or(Millis(0), |from| gone[from]);
+        groups.retain(|_, group| {
+            group.gone_since.is_none_or(|since| since >= kept_from && now.since(since) < GONE_MS)
+        });
     }
 
     /// The counters of all groups, by name.
     pub(crate) fn groups(&self) -> Vec<(Box<str>, Arc<GroupMetrics>)> {
-        self.groups.lock().iter().map(|(name, group)| (name.clone(), group.clone())).collect()
+        let groups = self.groups.lock();
+        groups.iter().map(|(name, group)| (name.clone(), group.counters.clone())).collect()
     }
 }
 
@@ -130,5 +162,53 @@ impl GroupMetrics {
             let nano = (cost * 1e9).round() as u64;
             add(&self.spend_nano_usd, nano);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(metrics: &Metrics) -> Vec<Box<str>> {
+        metrics.groups().into_iter().map(|(name, _)| name).collect()
+    }
+
+    #[test]
+    fn a_group_that_no_config_has_is_dropped_after_ten_minutes() {
+        let metrics = Metrics::default();
+        let kept = metrics.group("kept");
+        drop(metrics.group("gone"));
+        metrics.drop_gone(Millis(0));
+        metrics.drop_gone(Millis(GONE_MS - 1));
+        assert_eq!(names(&metrics), ["gone".into(), "kept".into()]);
+        metrics.drop_gone(Millis(GONE_MS));
+        assert_eq!(names(&metrics), ["kept".into()]);
+        assert!(Arc::ptr_eq(&kept, &metrics.group("kept")), "its counters go on");
+    }
+
+    #[test]
+    fn a_group_that_comes_back_in_time_goes_on_counting() {
+        let metrics = Metrics::default();
+        metrics.group("a").retries.store(7, Ordering::Relaxed);
+        metrics.drop_gone(Millis(0));
+        let back = metrics.group("a");
+        metrics.drop_gone(Millis(GONE_MS));
+        drop(back);
+        metrics.drop_gone(Millis(GONE_MS + 1));
+        assert_eq!(metrics.group("a").retries.load(Ordering::Relaxed), 7);
+    }
+
+    #[test]
+    fn the_groups_that_are_gone_are_bounded() {
+        let metrics = Metrics::default();
+        for round in 0..4 {
+            for number in 0..GONE_MAX {
+                let _group = metrics.group(&format!("{round} {number}"));
+            }
+            metrics.drop_gone(Millis(round));
+        }
+        let names = names(&metrics);
+        assert_eq!(names.len(), GONE_MAX);
+        assert!(names.iter().all(|name| name.starts_with("3 ")), "the oldest went first");
     }
 }

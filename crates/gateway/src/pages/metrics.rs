@@ -315,6 +315,7 @@ fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
 /// All groups, except unlisted ones that no request has used.
 fn shown_groups(process: &Process, serving: &Serving) -> Vec<(Box<str>, Arc<GroupMetrics>)> {
     let by_model = &serving.snapshot.by_model;
+    process.metrics.drop_gone(clock::now().millis());
     let mut groups = process.metrics.groups();
     groups.retain(|(name, group)| group.has_counted() || !by_model.contains_key(name));
     groups

@@ -89,8 +89,8 @@ impl<'a> CallBuilder<'a> {
             created: if conversion.translates() { clock::unix_ms() / 1000 } else { 0 },
             upstream_model: (operation == Operation::CountPrompt)
                 .then(|| Box::from(&*destination.model)),
-            issuer: operation.kind().map(|_| Issuer {
-                key: self.serving.ids.clone(),
+            issuer: operation.kind().and(self.serving.ids.key()).map(|key| Issuer {
+                key: key.clone(),
                 deployment: destination.deployment.id.clone(),
             }),
         }

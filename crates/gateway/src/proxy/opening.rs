@@ -70,6 +70,10 @@ impl Opening {
         &mut self,
         incoming: Incoming,
     ) -> Result<(ModelRequest, RoutePlan), Refusal> {
+        if self.operation.kind().is_some() || self.operation.refers_to().is_some() {
+            let ids = self.arrival.serving.ids.clone();
+            self.delivery.waiting(ids.ready()).await;
+        }
         let (dialect, body) = self.read(incoming).await?;
         let addressed = self.authorize(&body.peek)?;
         self.resolve(dialect, body, addressed)

@@ -64,7 +64,8 @@ impl StoredObject {
         field: Option<&'static str>,
         id: &str,
     ) -> Result<StoredObject, Refusal> {
-        let Some(issued) = arrival.serving.ids.open(kind, id) else {
+        let issued = arrival.serving.ids.key().and_then(|key| key.open(kind, id));
+        let Some(issued) = issued else {
             return Err(explain::foreign_id(kind, field, id));
         };
         match arrival.serving.snapshot.by_id.get(&*issued.deployment) {

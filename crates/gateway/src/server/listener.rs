@@ -1,4 +1,7 @@
 //! Listening sockets, one per worker, on the same address.
+//!
+//! Called at start and when a worker lost its socket. Always true: their connections hold little that a slow client
+//! has not taken.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -7,6 +10,10 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 4_096;
+/// Bytes that the system buffers for a client beyond what is on the way to it. The default is megabytes, for which
+/// nothing accounts while a client is slow.
+#[cfg(target_os = "linux")]
+const UNSENT_MAX: u32 = 128 << 10;
 
 /// Binds `count` listeners to `address`. With port 0 the first one finds the port for all.
 ///
@@ -41,8 +48,43 @@ fn open(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     if shared {
         socket.set_reuse_port(true)?;
     }
+    #[cfg(target_os = "linux")]
+    // Accepted connections inherit it.
+    socket.set_tcp_notsent_lowat(UNSENT_MAX)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
+}
+
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    /// How much a connection takes from the gateway while its client reads nothing.
+    fn taken(listener: &TcpListener) -> usize {
+        let address = listener.local_addr().unwrap();
+        let client = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        client.set_recv_buffer_size(16 << 10).unwrap();
+        client.connect(&address.into()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (mut connection, _) = listener.accept().unwrap();
+        connection.set_nonblocking(true).unwrap();
+        let mut taken = 0;
+        while let Ok(count) = connection.write(&[0; 4 << 10]) {
+            taken += count;
+        }
+        taken
+    }
+
+    #[test]
+    fn a_client_that_reads_nothing_fills_no_large_buffer() {
+        let bounded = taken(&bind("127.0.0.1:0".parse().unwrap(), 1).unwrap()[0]);
+        let default = taken(&TcpListener::bind("127.0.0.1:0").unwrap());
+        assert!(bounded <= 2 * UNSENT_MAX as usize, "{bounded}");
+        assert!(bounded < default, "{bounded} of {default}");
+    }
 }

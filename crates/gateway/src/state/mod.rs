@@ -5,6 +5,7 @@
 
 pub(crate) mod answer_template;
 pub(crate) mod health;
+pub(crate) mod object_ids;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,10 +15,11 @@ use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::group::GroupIndex;
 use hale_core::settings::KeptConnections;
 use hale_core::snapshot::Snapshot;
-use hale_wire::id::IdKey;
 
 use self::answer_template::AnswerTemplate;
 use self::health::Health;
+use self::object_ids::ObjectIds;
+use crate::clock;
 use crate::http::browser::{Guard, Reach};
 use crate::limits::Buffered;
 use crate::metrics::{GroupMetrics, Metrics};
@@ -57,7 +59,7 @@ pub(crate) struct Serving {
     /// The deployments, in the snapshot's order.
     deployments: Vec<Ready>,
     /// Signs the ids of stored objects.
-    pub(crate) ids: IdKey,
+    pub(crate) ids: Arc<ObjectIds>,
     /// The counters of each group, in the snapshot's order.
     groups: Vec<Arc<GroupMetrics>>,
     /// The counters of requests without a group.
@@ -78,7 +80,8 @@ impl Process {
     /// A process that serves `snapshot` to the machines within `reach`.
     pub(crate) fn new(snapshot: Snapshot, sinks: Sinks, reach: Reach) -> Process {
         let metrics = Arc::new(Metrics::default());
-        let serving = Serving::new(snapshot, &metrics, reach);
+        let ids = ObjectIds::of(snapshot.gateway.master_key.as_ref());
+        let serving = Serving::new(snapshot, ids, &metrics, reach);
         Process {
             serving: ArcSwap::from_pointee(serving),
             metrics,
@@ -98,7 +101,10 @@ impl Process {
 
     /// Puts another config in force.
     pub(crate) fn apply(&self, snapshot: Snapshot) {
-        self.serving.store(Arc::new(Serving::new(snapshot, &self.metrics, self.reach)));
+        self.metrics.drop_gone(clock::now().millis());
+        let (old, key) = (self.serving.load(), snapshot.gateway.master_key.as_ref());
+        let ids = if old.ids.is_of(key) { old.ids.clone() } else { ObjectIds::of(key) };
+        self.serving.store(Arc::new(Serving::new(snapshot, ids, &self.metrics, self.reach)));
     }
 
     /// Whether the process is about to stop.
@@ -123,11 +129,9 @@ impl Process {
 }
 
 impl Serving {
-    fn new(snapshot: Snapshot, metrics: &Metrics, reach: Reach) -> Serving {
-        // Ids are valid for all holders of the master key; a new key invalidates ids issued before.
-        let secret = snapshot.gateway.master_key.as_ref().map_or("", |key| key.expose());
+    fn new(snapshot: Snapshot, ids: Arc<ObjectIds>, metrics: &Metrics, reach: Reach) -> Serving {
         Serving {
-            ids: IdKey::new(secret.as_bytes()),
+            ids,
             deployments: Ready::all(&snapshot),
             groups: snapshot.groups.iter().map(|group| metrics.group(&group.name)).collect(),
             no_group: metrics.group(""),
@@ -140,7 +144,7 @@ impl Serving {
     pub(crate) fn apart(snapshot: Snapshot) -> Serving {
         let uncounted: Arc<GroupMetrics> = Arc::default();
         Serving {
-            ids: IdKey::new(b""),
+            ids: ObjectIds::of(None),
             deployments: Ready::all(&snapshot),
             groups: snapshot.groups.iter().map(|_| uncounted.clone()).collect(),
             no_group: uncounted,

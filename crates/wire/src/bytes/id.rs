@@ -5,9 +5,10 @@
 //! was sealed with the same key for an object of the same kind; one object of one deployment always has the same
 //! id; the gateway stores nothing.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-use aws_lc_rs::{constant_time, hmac};
+use aws_lc_rs::{constant_time, hmac, pbkdf2};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hale_core::operation::Kind;
@@ -32,6 +33,10 @@ const fn purpose(kind: Kind) -> &'static [u8] {
 
 /// Length of the signature in an id, in bytes.
 const TAG: usize = 12;
+/// Rounds of the derivation of a key. Source: the OWASP Password Storage Cheat Sheet, PBKDF2-HMAC-SHA256.
+const ITERATIONS: NonZeroU32 = NonZeroU32::new(600_000).expect("it is not zero");
+/// All processes with one master key must derive the same key, so that the salt is fixed.
+const SALT: &[u8] = b"hale object ids 1";
 /// Longest id that is opened, in bytes.
 const ID_MAX: usize = 2048;
 
@@ -65,10 +70,22 @@ impl Issuer {
 }
 
 impl IdKey {
-    /// A key derived from `secret`. If it is empty, ids are protected against mistakes but not against forgery.
+    /// The key that is derived from `secret`, slowly: an id shows a signature of known text, and with it guesses of
+    /// the secret can be tested. Takes about a quarter of a second of CPU time. If `secret` is empty, ids are
+    /// protected against mistakes but not against forgery, and nothing is derived.
     #[must_use]
-    pub fn new(secret: &[u8]) -> IdKey {
-        IdKey(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, secret)))
+    pub fn derived(secret: &[u8]) -> IdKey {
+        let mut key = [0; 32];
+        if !secret.is_empty() {
+            pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ITERATIONS, SALT, secret, &mut key);
+        }
+        IdKey::new(&key)
+    }
+
+    /// The key of these bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8]) -> IdKey {
+        IdKey(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, bytes)))
     }
 
     /// The client's id for `id`, which the provider behind `deployment` issued.
@@ -123,6 +140,16 @@ mod tests {
         );
         assert_eq!(IdKey::new(b"other").open(RESPONSE, &id), None);
         assert!(!format!("{key:?}").contains("secret"));
+    }
+
+    #[test]
+    fn a_derived_key_is_the_same_in_every_process_and_differs_from_its_secret() {
+        let (key, again) = (IdKey::derived(b"secret"), IdKey::derived(b"secret"));
+        let id = key.seal(RESPONSE, "d", "resp_1");
+        assert_eq!(again.seal(RESPONSE, "d", "resp_1"), id);
+        for other in [IdKey::new(b"secret"), IdKey::derived(b"secret2"), IdKey::derived(b"")] {
+            assert_eq!(other.open(RESPONSE, &id), None);
+        }
     }
 
     #[test]

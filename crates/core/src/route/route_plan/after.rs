@@ -24,16 +24,6 @@ fn pause_ceiling_ms(before: u32) -> u64 {
     (PAUSE_MS << before.min(16)).min(PAUSE_CAP_MS)
 }
 
-/// What may follow a failed attempt.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Repeat {
-    /// Another attempt.
-    #[default]
-    Allowed,
-    /// Nothing: the provider may have carried it out, and a second one would be one too many.
-    Never,
-}
-
 /// How an attempt failed.
 pub(super) struct Failure {
     pub(super) cause: Cause,

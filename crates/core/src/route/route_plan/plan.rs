@@ -3,36 +3,13 @@
 //! Called by [`RoutePlan`] for each attempt. Always true: an attempt ends with the group's share of the
 //! deadline at the latest, and it is known who set that limit.
 
-use super::RoutePlan;
+use super::{AttemptPlan, RoutePlan};
 use crate::deployment::DeploymentIndex;
-use crate::health::{Claim, FailureContext, HalfOpen};
+use crate::health::{FailureContext, HalfOpen};
 use crate::route::filter::{claim, foreign};
 use crate::route::times::{SetBy, times};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
-
-/// One attempt to make.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AttemptPlan {
-    /// Which deployment is called.
-    pub deployment: DeploymentIndex,
-    /// The permits that it holds if it is a half-open request.
-    pub half_open: HalfOpen,
-    /// When it must have answered; for a stream, with its first content.
-    pub ends: Millis,
-    /// Whose limit `ends` is.
-    pub ends_set_by: SetBy,
-    /// Longest silence between a stream's events, milliseconds.
-    pub silence_ms: u64,
-    /// Whose limit that is.
-    pub silence_set_by: SetBy,
-    /// When a stream must have ended.
-    pub stream_ends: Millis,
-    /// What must be granted before it begins.
-    pub claim: Claim,
-    /// The attempt's own limit, milliseconds.
-    pub timeout_ms: u64,
-}
 
 /// Part of a deadline that is kept for fallbacks, in percent.
 const FALLBACK_SHARE: u64 = 40;

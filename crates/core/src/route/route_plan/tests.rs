@@ -1,6 +1,7 @@
 use super::fixture::snapshot;
 
 use super::*;
+use crate::cause::Cause;
 use crate::health::{Evidence, FailureContext, OperatorAction};
 use crate::route::times::SetBy;
 

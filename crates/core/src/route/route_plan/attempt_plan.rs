@@ -1,0 +1,67 @@
+//! What a route plan says about one attempt, and what it keeps of a failed one.
+//!
+//! Made by [`super::RoutePlan`], followed by the gateway. Always true: it says who set each limit in time.
+
+use crate::cause::Cause;
+use crate::deployment::DeploymentIndex;
+use crate::health::{Claim, HalfOpen};
+use crate::route::times::SetBy;
+use crate::time::Millis;
+
+/// One attempt to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttemptPlan {
+    /// Which deployment is called.
+    pub deployment: DeploymentIndex,
+    /// The permits that it holds if it is a half-open request.
+    pub half_open: HalfOpen,
+    /// When it must have answered; for a stream, with its first content.
+    pub ends: Millis,
+    /// Whose limit `ends` is.
+    pub ends_set_by: SetBy,
+    /// Longest silence between a stream's events, milliseconds.
+    pub silence_ms: u64,
+    /// Whose limit that is.
+    pub silence_set_by: SetBy,
+    /// When a stream must have ended.
+    pub stream_ends: Millis,
+    /// What must be granted before it begins.
+    pub claim: Claim,
+    /// The attempt's own limit, milliseconds.
+    pub timeout_ms: u64,
+}
+
+/// One failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// The group's name, as shown to clients.
+    pub group: Box<str>,
+    /// The deployment.
+    pub deployment: DeploymentIndex,
+    /// The upstream's status, if it answered.
+    pub status: Option<u16>,
+    /// The cause.
+    pub cause: Cause,
+    /// The provider's message, or ours.
+    pub message: Box<str>,
+    /// How long it took, milliseconds.
+    pub ms: u64,
+    /// Whether it was sent again on a new connection, because a kept one turned out to be closed.
+    pub resent: bool,
+    /// The wait that the provider named, milliseconds.
+    pub hint_ms: Option<u64>,
+    /// Whether it was a half-open request.
+    pub half_open: bool,
+    /// What may follow it.
+    pub repeat: Repeat,
+}
+
+/// What may follow a failed attempt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repeat {
+    /// Another attempt.
+    #[default]
+    Allowed,
+    /// Nothing: the provider may have carried it out, and a second one would be one too many.
+    Never,
+}

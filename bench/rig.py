@@ -12,10 +12,14 @@ import signal
 import socket
 import statistics
 import subprocess
+import sys
 import threading
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+# What scripts/release ends with when it cannot merge the counts of the training.
+NO_MERGER = 3
 KEY = "sk-bench-0123456789abcdef"
 LOAD_CPU, PROXY_CPU = 0, 1
 FULL_EVENTS, PACED_EVENTS = 20, 200
@@ -30,6 +34,33 @@ def tool(name):
     if not found:
         raise Failure(f"{name} is not installed")
     return found
+
+
+def target():
+    """The directory of the plain release binaries."""
+    directory = os.environ.get("CARGO_TARGET_DIR") or os.path.join(ROOT, "target")
+    return os.path.join(directory, "release")
+
+
+def build(*names):
+    """Builds release binaries, and says where they are."""
+    command = ["cargo", "build", "--release", "--locked"]
+    for name in names:
+        command += ["--bin", name]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=sys.stderr)
+    return target()
+
+
+def build_gateway(plain):
+    """The kind of build, and its gateway: what scripts/release builds, or the plain release build."""
+    if not plain:
+        made = subprocess.run(["scripts/release"], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+        if made.returncode == 0:
+            return "trained", made.stdout.split()[-1]
+        if made.returncode != NO_MERGER:
+            raise Failure("scripts/release failed")
+        print("the plain build is measured instead", file=sys.stderr)
+    return "plain", os.path.join(build("hale"), "hale")
 
 
 def fill(template, directory, **values):
@@ -50,23 +81,51 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def body_file(directory, mode, stream):
-    """A chat request of about one kilobyte."""
-    text = "Which of these deployments is well, and what makes you think so? " * 6
+def body_file(directory, mode, stream, size=0, tools=0):
+    """A chat request of about one kilobyte, or of about `size` bytes, with so many tools."""
+    text = "Which of these deployments is well, and what makes you think so? "
     body = {
         "model": f"bench-{mode}",
         "messages": [
             {"role": "system", "content": "You are a helpful assistant. Answer briefly. " * 8},
-            {"role": "user", "content": text.strip()},
+            {"role": "user", "content": (text * max(6, size // len(text))).strip()},
         ],
         "temperature": 0.7,
         "max_tokens": 256,
     }
+    if tools:
+        body["tools"] = [tool_definition(number) for number in range(tools)]
     if stream:
         body["stream"] = True
-    path = os.path.join(directory, f"{mode}-{'stream' if stream else 'json'}.body")
+    kind = f"{mode}-{'stream' if stream else 'json'}-{size}-{tools}"
+    path = os.path.join(directory, f"{kind}.body")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(body, file, separators=(",", ":"))
+    return path
+
+
+def tool_definition(number):
+    """A tool as a coding agent declares it."""
+    parameters = {f"parameter_{at}": {"type": "string", "description": "What it is for. " * 4}
+                  for at in range(4)}
+    return {"type": "function", "function": {
+        "name": f"tool_{number}", "description": "What the tool does, and when to use it. " * 6,
+        "parameters": {"type": "object", "properties": parameters, "required": list(parameters)}}}
+
+
+def many(config, directory, groups, members):
+    """The config at `config` with so many more groups; the path of the copy."""
+    with open(config, encoding="utf-8") as file:
+        text = file.read()
+    entries = []
+    for group in range(groups):
+        for member in range(members):
+            entries.append(
+                f"- model_name: many-{group}\n  litellm_params: {{model: openai/gpt-4o-mini, "
+                f"api_key: sk-{member}, api_base: \"http://127.0.0.1:9/{member}/v1\"}}\n")
+    path = os.path.join(directory, f"many-{groups}-{members}.yaml")
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace("model_list:\n", "model_list:\n" + "".join(entries), 1))
     return path
 
 
@@ -168,10 +227,10 @@ class Nginx:
 class Hale:
     """The gateway; the model in the body selects the base of the path."""
 
-    def __init__(self, children, directory, binary, config, name="hale"):
+    def __init__(self, children, directory, binary, config, name="hale", workers=1):
         self.name, self.children = name, children
         command = [binary, "--config", config, "--port", "0", "--host", "127.0.0.1",
-                   "--num_workers", "1"]
+                   "--num_workers", str(workers)]
         self.started = time.monotonic()
         self.process = children.start(
             command, PROXY_CPU, cwd=directory, env={"PATH": os.environ.get("PATH", "")},
@@ -372,7 +431,7 @@ def paced(children, binary, proxy, body, count, passes):
         "event_us": cpu * 1e6 / (expected * passes),
         "gap_p50_us": middle(lambda it: it["gap_us"]["p50"]),
         "gap_p99_us": middle(lambda it: it["gap_us"]["p99"]),
-        "first_p50_us": middle(lambda it: it["first_us"]["p50"]),
+        "content_p50_us": middle(lambda it: it["content_us"]["p50"]),
         "busy": cpu / sum(result["seconds"] for result in results) * 100,
         "others": others,
         "rss_mb": rss_kb(proxy.pids) / 1024,

@@ -39,7 +39,8 @@ struct Options {
 struct Report {
     events: u64,
     complete: bool,
-    first_us: u64,
+    /// When the first content came; 0 if none did.
+    content_us: u64,
     gaps_us: Vec<u64>,
 }
 
@@ -111,7 +112,7 @@ async fn drain(options: &Rc<Options>) -> io::Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let complete = reports.iter().filter(|report| report.complete).count();
     let mut gaps: Vec<u64> = reports.iter().flat_map(|report| report.gaps_us.clone()).collect();
-    let mut firsts: Vec<u64> = reports.iter().map(|report| report.first_us).collect();
+    let mut contents: Vec<u64> = reports.iter().map(|report| report.content_us).collect();
     let result = serde_json::json!({
         "streams": options.streams,
         "complete": complete,
@@ -120,7 +121,7 @@ async fn drain(options: &Rc<Options>) -> io::Result<()> {
         "events": reports.iter().map(|report| report.events).sum::<u64>(),
         "seconds": seconds,
         "gap_us": percentiles(&mut gaps),
-        "first_us": percentiles(&mut firsts),
+        "content_us": percentiles(&mut contents),
     });
     println!("{result}");
     Ok(())
@@ -160,14 +161,16 @@ async fn read_one(options: &Options) -> io::Result<Report> {
     let mut report = Report::default();
     let mut last: Option<Instant> = None;
     while stream.read().await? {
+        if stream.has_content && report.content_us == 0 {
+            report.content_us = micros(start.elapsed());
+        }
         let new = stream.events - report.events;
         if new == 0 {
             continue;
         }
         let now = Instant::now();
-        match last {
-            None => report.first_us = micros(now - start),
-            Some(last) => report.gaps_us.push(micros(now - last)),
+        if let Some(last) = last {
+            report.gaps_us.push(micros(now - last));
         }
         // Events that came together have no gap between them.
         report.gaps_us.extend((1..new).map(|_| 0));
@@ -187,6 +190,9 @@ struct Stream {
     chunk_left: usize,
     newline: bool,
     events: u64,
+    /// Whether a text that is not empty has come, and the last bytes before it has.
+    has_content: bool,
+    recent: Vec<u8>,
     done: bool,
 }
 
@@ -202,6 +208,8 @@ impl Stream {
             chunk_left: 0,
             newline: false,
             events: 0,
+            has_content: false,
+            recent: Vec::new(),
             done: false,
         })
     }
@@ -249,8 +257,11 @@ impl Stream {
                 continue;
             }
             let count = tail.len().min(self.chunk_left);
-            let (events, newline) =
-                count_events(tail.get(..count).unwrap_or_default(), self.newline);
+            let piece = tail.get(..count).unwrap_or_default();
+            if !self.has_content {
+                self.has_content = finds_content(&mut self.recent, piece);
+            }
+            let (events, newline) = count_events(piece, self.newline);
             self.events += events;
             self.newline = newline;
             self.chunk_left -= count;
@@ -275,6 +286,17 @@ fn count_events(bytes: &[u8], mut newline: bool) -> (u64, bool) {
     (events, newline)
 }
 
+/// Whether a text that is not empty begins in `piece`, or in the bytes before it, of which `recent` has the last.
+fn finds_content(recent: &mut Vec<u8>, piece: &[u8]) -> bool {
+    const KEY: &[u8] = b"\"content\":\"";
+    recent.extend_from_slice(piece);
+    let found = memmem::find_iter(recent, KEY)
+        .any(|at| recent.get(at + KEY.len()).is_some_and(|byte| *byte != b'"'));
+    let kept = recent.len().saturating_sub(KEY.len());
+    recent.drain(..kept);
+    found
+}
+
 fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -294,6 +316,17 @@ mod tests {
     fn events_are_counted_across_cuts() {
         assert_eq!(count_events(b"data: a\n\ndata: b\n", false), (1, true));
         assert_eq!(count_events(b"\ndata: c\n\n", true), (2, false));
+    }
+
+    #[test]
+    fn content_is_a_text_that_is_not_empty_across_cuts() {
+        let whole = b"{\"delta\":{\"content\":\"\"}} {\"delta\":{\"content\":\"a\"}}";
+        for cut in 0..whole.len() {
+            let mut recent = Vec::new();
+            let first = finds_content(&mut recent, &whole[..cut]);
+            assert!(first || finds_content(&mut recent, &whole[cut..]), "{cut}");
+        }
+        assert!(!finds_content(&mut Vec::new(), &whole[..28]));
     }
 
     #[test]

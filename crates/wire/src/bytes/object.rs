@@ -112,12 +112,56 @@ pub fn key_is(text: &[u8], member: &Member, name: &str) -> bool {
     end - start == name.len() && text.get(start..end) == Some(name.as_bytes())
 }
 
-/// The same for a key with escapes: only those are decoded.
+/// The same for a key with escapes. They are decoded one by one, up to the first that differs: a key costs no more
+/// than the name that it is compared with.
 #[cold]
 fn escaped_key_is(text: &[u8], member: &Member, name: &str) -> bool {
-    text.get(member.key())
-        .and_then(|quoted| serde_json::from_slice::<String>(quoted).ok())
-        .is_some_and(|key| key == name)
+    let (start, end) = (member.key.0 as usize + 1, member.key.1 as usize - 1);
+    let mut written = text.get(start..end).unwrap_or_default();
+    let mut name = name.as_bytes();
+    while let Some((byte, tail)) = written.split_first() {
+        let mut room = [0; 4];
+        let (part, after) = if *byte == b'\\' {
+            let Some((character, after)) = unescaped(tail) else { return false };
+            (character.encode_utf8(&mut room).as_bytes(), after)
+        } else {
+            (&written[..1], tail)
+        };
+        let Some(tail) = name.strip_prefix(part) else { return false };
+        (name, written) = (tail, after);
+    }
+    name.is_empty()
+}
+
+/// The character of an escape whose backslash stands before `text`, and what follows. `None` for half a character.
+fn unescaped(text: &[u8]) -> Option<(char, &[u8])> {
+    let (kind, tail) = text.split_first()?;
+    let character = match kind {
+        b'b' => '\u{8}',
+        b'f' => '\u{c}',
+        b'n' => '\n',
+        b'r' => '\r',
+        b't' => '\t',
+        b'u' => return unescaped_units(tail),
+        other => char::from(*other),
+    };
+    Some((character, tail))
+}
+
+/// The same for `\u`, which needs a second one for characters beyond 16 bits.
+fn unescaped_units(text: &[u8]) -> Option<(char, &[u8])> {
+    fn unit(text: &[u8]) -> Option<(u16, &[u8])> {
+        let (digits, tail) = text.split_at_checked(4)?;
+        let digits = std::str::from_utf8(digits).ok()?;
+        Some((u16::from_str_radix(digits, 16).ok()?, tail))
+    }
+    let (first, tail) = unit(text)?;
+    if let Some(character) = char::from_u32(first.into()) {
+        return Some((character, tail));
+    }
+    let (second, tail) = unit(tail.strip_prefix(b"\\u")?)?;
+    let character = char::decode_utf16([first, second]).next()?.ok()?;
+    Some((character, tail))
 }
 
 /// The text of the value of the member `name`.
@@ -142,6 +186,32 @@ mod tests {
         assert_eq!(value(text, &found, "bc"), Some(&br#"{"x":[1,2]}"#[..]));
         assert_eq!(value(text, &found, "c"), None);
         assert_eq!(&text[found[0].key()], br#""a""#);
+    }
+
+    #[test]
+    fn an_escaped_key_is_the_name_that_it_spells() {
+        for (key, name, expected) in [
+            (r"mod\u0065l", "model", true),
+            (r"\u006d\u006f\u0064\u0065\u006c", "model", true),
+            (r"mod\u0065l", "mode", false),
+            (r"mod\u0065", "model", false),
+            (r"mod\u0065ls", "model", false),
+            (r"mod\u0045l", "model", false),
+            (r"\ud83d\ude00\n", "\u{1f600}\n", true),
+            (r"\ud83d", "\u{fffd}", false),
+            (r"\ude00\ud83d", "x", false),
+            (r"\ud83dx", "x", false),
+            (r#"\"\\\/\b\f\r\t"#, "\"\\/\u{8}\u{c}\r\t", true),
+            (r"h\u00e9é", "hé\u{e9}", true),
+            (r"\u0000", "", false),
+        ] {
+            let text = format!("{{\"{key}\":1}}");
+            let found = members(text.as_bytes()).unwrap();
+            assert!(found[0].is_escaped());
+            assert_eq!(key_is(text.as_bytes(), &found[0], name), expected, "{key}");
+            let decoded = serde_json::from_str::<String>(&format!("\"{key}\"")).ok();
+            assert_eq!(decoded.as_deref() == Some(name), expected, "{key}");
+        }
     }
 
     #[test]

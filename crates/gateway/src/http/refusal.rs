@@ -201,9 +201,10 @@ pub(crate) fn bad_body(error: &PeekError) -> Refusal {
     let reason = match error {
         PeekError::Empty => "empty_body",
         PeekError::Json(_) => "invalid_json",
-        PeekError::Duplicate(_) | PeekError::Letters(_) | PeekError::Type { .. } => {
-            "invalid_parameter"
-        }
+        PeekError::Duplicate(_)
+        | PeekError::Large(_)
+        | PeekError::Letters(_)
+        | PeekError::Type { .. } => "invalid_parameter",
     };
     Refusal::new(StatusCode::BAD_REQUEST, reason, error.to_string()).param(error.param())
 }

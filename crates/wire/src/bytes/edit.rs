@@ -100,7 +100,7 @@ pub(crate) fn apply(body: &[u8], members: &[Member], edits: &[Edit<'_>]) -> Byte
 }
 
 /// The members that `edits` add. `has` says which members the object has already.
-fn new_members<'e>(
+pub(crate) fn new_members<'e>(
     edits: &'e [Edit<'e>],
     has: impl Fn(&str) -> bool + 'e,
 ) -> impl Iterator<Item = (&'e str, &'e str)> {

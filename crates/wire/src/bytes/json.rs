@@ -69,7 +69,12 @@ pub(crate) struct JsonText {
 impl JsonText {
     /// An empty text.
     pub(crate) fn new() -> JsonText {
-        JsonText { out: Vec::with_capacity(512) }
+        JsonText::with_room(0)
+    }
+
+    /// An empty text with room for some more than `bytes`.
+    pub(crate) fn with_room(bytes: usize) -> JsonText {
+        JsonText { out: Vec::with_capacity(bytes + 512) }
     }
 
     /// The text.
@@ -108,6 +113,25 @@ impl JsonText {
         // Writing to memory cannot fail, and any string is valid.
         let written = serde_json::to_writer(&mut self.out, text);
         debug_assert!(written.is_ok());
+        self
+    }
+
+    /// A string that consists of `pieces`.
+    pub(crate) fn joined<'t>(
+        &mut self,
+        pieces: impl IntoIterator<Item = &'t str>,
+    ) -> &mut JsonText {
+        self.separate();
+        self.out.push(b'"');
+        for piece in pieces {
+            let start = self.out.len();
+            let written = serde_json::to_writer(&mut self.out, piece);
+            debug_assert!(written.is_ok());
+            // Without its quotes.
+            self.out.remove(start);
+            self.out.pop();
+        }
+        self.out.push(b'"');
         self
     }
 
@@ -162,6 +186,9 @@ mod tests {
         let text = String::from_utf8(json.into_bytes()).unwrap();
         assert_eq!(text, r#"{"a":"x\"\n{","b":[1,{}],"c":[1,"[",{}],"d":7}"#);
         assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok());
+        let mut json = JsonText::new();
+        json.open(b'[').joined(["a\"", "", "\n"]).joined([]).close(b']');
+        assert_eq!(json.as_bytes(), br#"["a\"\n",""]"#);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! a deployment.
 
 pub mod edit;
+pub(crate) mod elements;
 pub(crate) mod fields;
 pub mod form;
 pub(crate) mod framing;

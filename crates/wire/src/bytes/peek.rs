@@ -8,13 +8,18 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::edit::{Edit, apply};
+use super::edit::{Edit, apply, new_members};
 use super::fields::{self, CONTROLS_FROM, READ, REMOVED};
 pub use super::fields::{FORBIDDEN, Names};
 use super::form::{self, Form, FormError};
 use super::object::{self, Member};
 use super::payload::Payload;
 pub use super::peek_error::PeekError;
+
+/// Longest value of a field that the gateway reads or that is meant for it, in bytes.
+pub const READ_MAX: usize = 64 << 10;
+/// Longest text that [`Peek::word`] returns, in bytes of JSON.
+const WORD_MAX: usize = 1024;
 
 /// A request body and the ranges of its fields.
 #[derive(Clone, Debug)]
@@ -41,6 +46,11 @@ impl Peek {
         for member in &members {
             if let Some(name) = in_other_letters(&body, member) {
                 return Err(PeekError::Letters(name));
+            }
+            if member.value().len() > READ_MAX
+                && let Some(field) = small_field(&body, member)
+            {
+                return Err(PeekError::Large(field));
             }
             let Some(index) = position(&READ, &body, member) else { continue };
             if seen & (1 << index) != 0 {
@@ -150,6 +160,22 @@ impl Peek {
         })
     }
 
+    /// All fields as they are with `edits` applied, none of which may be a rename.
+    pub(crate) fn fields_with<'f>(
+        &'f self,
+        edits: &'f [Edit<'f>],
+    ) -> impl Iterator<Item = (Cow<'f, str>, &'f str)> {
+        let own = self.fields().filter_map(|(name, value)| {
+            match edits.iter().find(|edit| edit.name() == name) {
+                Some(Edit::Remove(_)) => None,
+                Some(Edit::Set(_, set)) => Some((name, &**set)),
+                Some(Edit::Default(..) | Edit::Rename(..)) | None => Some((name, value)),
+            }
+        });
+        let added = new_members(edits, |name| self.has(name));
+        own.chain(added.map(|(name, value)| (Cow::Borrowed(name), value)))
+    }
+
     /// Whether a field holds a list that is not empty.
     #[must_use]
     pub fn is_filled_list(&self, name: &str) -> bool {
@@ -193,6 +219,13 @@ impl Peek {
             Ok(text) => Ok(Some(Cow::Owned(text))),
             Err(_) => Err(PeekError::Type { field, expected: "a string" }),
         }
+    }
+
+    /// A field that holds one word, such as the name of a format; `None` if it holds anything else or a long text.
+    #[must_use]
+    pub fn word(&self, field: &'static str) -> Option<Cow<'_, str>> {
+        let place = object::value(&self.body, &self.members, field)?;
+        if place.len() > WORD_MAX { None } else { self.string(field).ok()? }
     }
 
     /// A field that holds true or false.
@@ -252,6 +285,13 @@ impl Peek {
                 expected: "an object whose `include_usage` is true or false",
             })
     }
+}
+
+/// The name of `member`, if it is a field that the gateway reads or that is meant for it.
+#[cold]
+fn small_field(body: &[u8], member: &Member) -> Option<&'static str> {
+    let named = |names: &'static Names| Some(names.all()[position(names, body, member)?]);
+    named(&READ).or_else(|| named(&REMOVED))
 }
 
 /// The index in `names` of the key of `member`.
@@ -344,6 +384,21 @@ mod tests {
             let other = peek(&format!(r#"{{"model":"a","{key}":"b"}}"#)).unwrap_err();
             assert!(matches!(other, PeekError::Letters(_)), "{key}: {other}");
         }
+    }
+
+    #[test]
+    fn a_field_for_the_gateway_is_small_and_others_may_be_long() {
+        let long = "x".repeat(READ_MAX);
+        for field in ["model", "tags", "fallbacks", "litellm_metadata", "stream_options"] {
+            let found = peek(&format!("{{\"{field}\":\"{long}\"}}"));
+            assert_eq!(found.unwrap_err(), PeekError::Large(field));
+            let escaped =
+                format!("{{\"\\u{:04x}{}\":\"{long}\"}}", field.as_bytes()[0], &field[1..]);
+            assert_eq!(peek(&escaped).unwrap_err().param(), field);
+        }
+        let body = peek(&format!("{{\"messages\":\"{long}\",\"size\":\"{long}\"}}")).unwrap();
+        assert_eq!((body.word("size"), body.word("n")), (None, None));
+        assert_eq!(peek(r#"{"size":"a\/b"}"#).unwrap().word("size").as_deref(), Some("a/b"));
     }
 
     #[test]

@@ -21,6 +21,9 @@ pub enum PeekError {
         "the field `{0}` is written in other letters; write it as `{0}`: some servers do not heed case"
     )]
     Letters(&'static str),
+    /// A field that the gateway reads is longer than any that makes sense.
+    #[error("the field `{0}` is larger than 64 KiB; shorten it or leave it out")]
+    Large(&'static str),
     /// A field has the wrong type.
     #[error("`{field}` must be {expected}")]
     Type {
@@ -39,6 +42,7 @@ impl PeekError {
             PeekError::Empty | PeekError::Json(_) => "request_body",
             PeekError::Duplicate(field)
             | PeekError::Letters(field)
+            | PeekError::Large(field)
             | PeekError::Type { field, .. } => field,
         }
     }

@@ -76,6 +76,16 @@ pub fn members_from(
     scanner.end()
 }
 
+/// The end of the value that starts at `from` in `text`.
+///
+/// # Errors
+/// If there is no value.
+pub(crate) fn value_end(text: &[u8], from: usize) -> Scan<usize> {
+    let mut scanner = Scanner { text, at: from, depth: 0, objects: [0; MAX_DEPTH / 64] };
+    scanner.value()?;
+    Ok(scanner.at)
+}
+
 struct Scanner<'t> {
     text: &'t [u8],
     at: usize,

@@ -9,7 +9,9 @@ use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
 
 use crate::bytes::edit::patched;
+use crate::bytes::elements::elements;
 use crate::bytes::json::without_mark;
+use crate::bytes::members::texts;
 use crate::conversion::observe::observe_answer;
 use crate::conversion::prepare::Conversion;
 use crate::conversion::token_count;
@@ -68,32 +70,24 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
 /// Whether a full answer of any format was stopped by the provider's content policy.
 #[must_use]
 pub fn stopped_by_policy(body: &[u8]) -> bool {
-    #[derive(serde::Deserialize)]
-    struct Choice {
-        finish_reason: Option<String>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Incomplete {
-        reason: Option<String>,
-    }
-    #[derive(serde::Deserialize)]
-    struct Whole {
-        #[serde(default)]
-        choices: Vec<Choice>,
-        stop_reason: Option<String>,
-        incomplete_details: Option<Incomplete>,
-    }
     let holds = |part: &[u8]| memchr::memmem::find(body, part).is_some();
     if !holds(b"content_filter") && !holds(b"refusal") {
         return false;
     }
-    serde_json::from_slice::<Whole>(without_mark(body)).is_ok_and(|whole| {
-        let stopped = |choice: &Choice| choice.finish_reason.as_deref() == Some("content_filter");
-        let incomplete = whole.incomplete_details.and_then(|details| details.reason);
-        whole.choices.iter().any(stopped)
-            || whole.stop_reason.as_deref() == Some("refusal")
-            || incomplete.as_deref() == Some("content_filter")
-    })
+    let Ok(text) = std::str::from_utf8(without_mark(body)) else { return false };
+    let Ok([choices, stop, details]) =
+        texts(text, ["choices", "stop_reason", "incomplete_details"])
+    else {
+        return false;
+    };
+    let is =
+        |object: &str, name, word| texts(object, [name]).is_ok_and(|[found]| found == Some(word));
+    let filtered = "\"content_filter\"";
+    stop == Some("\"refusal\"")
+        || details.is_some_and(|details| is(details, "reason", filtered))
+        || choices
+            .and_then(elements)
+            .is_some_and(|mut choices| choices.any(|choice| is(choice, "finish_reason", filtered)))
 }
 
 #[cfg(test)]

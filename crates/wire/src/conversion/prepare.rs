@@ -16,6 +16,7 @@ use crate::conversion::token_count::{self, Count};
 use crate::formats::codec::{self, Codec};
 use crate::formats::neutral::{Request, Unfit};
 use crate::formats::order::Order;
+use crate::formats::room::Room;
 use crate::formats::{anthropic, files, openai, responses};
 
 /// The operation of the client, and the wire of the provider.
@@ -68,7 +69,7 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         return Ok(Prepared::Body(upstream.into(), Payload::default()));
     }
     if order.operation == Operation::CountPrompt {
-        return Ok(Prepared::Body(upstream.into(), token_count::ask(peek, order)?.into()));
+        return Ok(Prepared::Body(upstream.into(), token_count::ask(peek, order)?));
     }
     if !conversion.translates() {
         let edit = match codec::of(upstream) {
@@ -84,16 +85,20 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         let edition = edition(upstream, peek, order);
         return Ok(Prepared::Body(Called { operation: upstream, edition }, body));
     }
+    let bytes = peek.body().len();
     let written = match conversion.wire {
-        WireFormat::OpenAi => openai::write_request::write(&read(peek, order.operation)?, order)?,
+        WireFormat::OpenAi => {
+            openai::write_request::write(&read(peek, &[], order.operation)?, order, bytes)?
+        }
         WireFormat::Anthropic => {
             // A deployment's defaults are in the client's format and must be translated too.
-            let completed = with_defaults(peek, order)?;
-            let request = read(completed.as_ref().unwrap_or(peek), order.operation)?;
-            anthropic::write_request::write(&request, order)?
+            let defaults = defaults(peek, order);
+            let request = read(peek, &defaults, order.operation)?;
+            anthropic::write_request::write(&request, order, bytes)?
         }
     };
-    let written = parse(Bytes::from(written))?;
+    let written = Peek::parse(Bytes::from(written));
+    let written = written.map_err(|why| Unfit::malformed("request_body", why))?;
     let body = match conversion.wire {
         WireFormat::OpenAi => openai::edits::request_body(&written, order),
         WireFormat::Anthropic => anthropic::edits::written_body(&written, order),
@@ -120,11 +125,16 @@ fn edition(upstream: Operation, peek: &Peek, order: &Order<'_>) -> Edition {
     }
 }
 
-/// The request in the neutral form.
-fn read(peek: &Peek, operation: Operation) -> Result<Request<'_>, Unfit> {
+/// The request with `edits` in the neutral form.
+fn read<'p>(
+    peek: &'p Peek,
+    edits: &'p [Edit<'p>],
+    operation: Operation,
+) -> Result<Request<'p>, Unfit> {
+    let (fields, room) = (peek.fields_with(edits), Room::of(peek.body().len()));
     match operation.format() {
-        WireFormat::OpenAi => openai::read_request::read(peek),
-        WireFormat::Anthropic => anthropic::read_request::read(peek),
+        WireFormat::OpenAi => openai::read_request::read(fields, &room),
+        WireFormat::Anthropic => anthropic::read_request::read(fields, &room),
     }
 }
 
@@ -132,7 +142,7 @@ fn read(peek: &Peek, operation: Operation) -> Result<Request<'_>, Unfit> {
 fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     match order.operation {
         Operation::CountTokens => {
-            let estimate = anthropic::count::estimate(&read(peek, order.operation)?);
+            let estimate = anthropic::count::estimate(&read(peek, &[], order.operation)?);
             Ok(Prepared::Estimate(Bytes::from(estimate)))
         }
         Operation::CountPrompt => Ok(Prepared::Count(token_count::local(peek, order)?)),
@@ -143,8 +153,8 @@ fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit
     }
 }
 
-/// `peek` with the deployment's defaults, without the parameters that it drops; `None` if nothing changes.
-fn with_defaults(peek: &Peek, order: &Order<'_>) -> Result<Option<Peek>, Unfit> {
+/// The edits that add the deployment's defaults to `peek` and remove the parameters that it drops.
+fn defaults<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let deployment = order.deployment;
     let mut edits: Vec<Edit<'_>> =
         deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)).collect();
@@ -159,11 +169,7 @@ fn with_defaults(peek: &Peek, order: &Order<'_>) -> Result<Option<Peek>, Unfit> 
             false => edits.push(Edit::Default(name, value)),
         }
     }
-    if edits.is_empty() { Ok(None) } else { parse(peek.edited(&edits)).map(Some) }
-}
-
-fn parse(body: Bytes) -> Result<Peek, Unfit> {
-    Peek::parse(body).map_err(|why| Unfit::malformed("request_body", why))
+    edits
 }
 
 #[cfg(test)]

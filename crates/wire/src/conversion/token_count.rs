@@ -14,10 +14,13 @@ use tiktoken_rs::tokenizer::{Tokenizer, get_tokenizer};
 
 use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::json::{JsonText, Str};
+use crate::bytes::payload::Payload;
 use crate::bytes::peek::Peek;
 use crate::formats::anthropic::count::{BYTES_PER_TOKEN, PER_IMAGE};
 use crate::formats::neutral::Unfit;
 use crate::formats::order::Order;
+use crate::formats::room::Room;
+use crate::formats::unfit::{field, list_field, object_field};
 use crate::formats::view::View;
 use crate::formats::{anthropic, openai};
 
@@ -41,7 +44,12 @@ const NOT_COUNTED: [&str; 7] =
 pub struct Count {
     requested: Box<str>,
     used: Box<str>,
+    /// The texts, unless they are too long for a tokenizer.
     texts: Vec<String>,
+    /// Their length, bytes.
+    length: usize,
+    /// Their tokens, estimated.
+    estimated: u64,
     /// Tokens besides those of the texts.
     besides: u64,
     /// Whether the prompt has content that a tokenizer cannot count.
@@ -53,8 +61,7 @@ impl Count {
     /// The reply. Tokenizing takes up to a second; the first time takes longer, because the tables are loaded.
     #[must_use]
     pub fn answer(&self) -> Bytes {
-        let length: usize = self.texts.iter().map(String::len).sum();
-        match self.tokenizer.filter(|_| length <= TOKENIZED_MAX).and_then(tables) {
+        match self.tokenizer.filter(|_| self.length <= TOKENIZED_MAX).and_then(tables) {
             Some(tables) => {
                 let counts = self.texts.iter().map(|text| tables.count_ordinary(text) as u64);
                 let source = if self.rough { "estimate" } else { "local_tokenizer" };
@@ -67,8 +74,7 @@ impl Count {
     /// The reply without a tokenizer.
     #[must_use]
     pub fn estimate(&self) -> Bytes {
-        let counts = self.texts.iter().map(|text| (text.len() as u64).div_ceil(BYTES_PER_TOKEN));
-        self.reply(counts.sum(), "estimate", "estimate")
+        self.reply(self.estimated, "estimate", "estimate")
     }
 
     fn reply(&self, tokens: u64, tokenizer: &str, source: &str) -> Bytes {
@@ -100,24 +106,27 @@ pub(crate) fn local(peek: &Peek, order: &Order<'_>) -> Result<Count, Unfit> {
         requested: Box::from(&*requested),
         used: order.upstream_model.into(),
         texts: Vec::new(),
+        length: 0,
+        estimated: 0,
         besides: 0,
         rough: false,
         tokenizer: tokenizer(order.deployment, order.upstream_model),
     };
     let Some(messages) = peek.raw("messages") else {
         let prompt = peek.string("prompt").map_err(|why| Unfit::malformed("prompt", why))?;
-        count.texts.extend(prompt.map(Cow::into_owned));
+        if let Some(prompt) = prompt {
+            count.push(prompt);
+        }
         return Ok(count);
     };
-    let messages: Vec<Message<'_>> =
-        serde_json::from_str(messages).map_err(|why| Unfit::malformed("messages", why))?;
+    let room = &Room::of(peek.body().len());
     count.besides = PER_ANSWER;
-    for message in messages {
-        count.add(message);
+    for message in list_field("messages", messages, room)? {
+        count.add(object_field("messages", message?)?, room)?;
     }
     if let Some(tools) = peek.raw("tools") {
         count.rough = true;
-        count.texts.push(tools.to_owned());
+        count.push(tools.into());
     }
     Ok(count)
 }
@@ -129,16 +138,9 @@ struct Message<'a> {
     #[serde(borrow)]
     name: Option<Str<'a>>,
     #[serde(borrow)]
-    content: Option<Content<'a>>,
+    content: Option<&'a RawValue>,
     #[serde(borrow)]
     tool_calls: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Content<'a> {
-    Text(#[serde(borrow)] Str<'a>),
-    Parts(#[serde(borrow)] Vec<Part<'a>>),
 }
 
 #[derive(Deserialize)]
@@ -148,31 +150,49 @@ struct Part<'a> {
 }
 
 impl Count {
-    fn add(&mut self, message: Message<'_>) {
+    fn add(&mut self, message: Message<'_>, room: &Room) -> Result<(), Unfit> {
         self.besides += PER_MESSAGE;
-        self.texts.push(message.role.0.into_owned());
+        self.push(message.role.0);
         if let Some(name) = message.name {
             self.besides += PER_NAME;
-            self.texts.push(name.0.into_owned());
+            self.push(name.0);
         }
-        match message.content {
-            Some(Content::Text(text)) => self.texts.push(text.0.into_owned()),
-            Some(Content::Parts(parts)) => {
-                for part in parts {
-                    match part.text {
-                        Some(text) => self.texts.push(text.0.into_owned()),
-                        None => {
-                            self.rough = true;
-                            self.besides += PER_IMAGE;
-                        }
-                    }
+        match message.content.map(RawValue::get) {
+            Some(text) if text.starts_with('"') => {
+                self.push(field::<Str<'_>>("messages.content", text)?.0);
+            }
+            Some(parts) => {
+                for part in list_field("messages.content", parts, room)? {
+                    self.add_part(object_field("messages.content", part?)?);
                 }
             }
             None => {}
         }
         if let Some(calls) = message.tool_calls {
             self.rough = true;
-            self.texts.push(calls.get().to_owned());
+            self.push(calls.get().into());
+        }
+        Ok(())
+    }
+
+    fn add_part(&mut self, part: Part<'_>) {
+        match part.text {
+            Some(text) => self.push(text.0),
+            None => {
+                self.rough = true;
+                self.besides += PER_IMAGE;
+            }
+        }
+    }
+
+    /// Adds a text. It is kept only as long as the prompt can still be tokenized.
+    fn push(&mut self, text: Cow<'_, str>) {
+        self.length += text.len();
+        self.estimated += (text.len() as u64).div_ceil(BYTES_PER_TOKEN);
+        if self.length > TOKENIZED_MAX {
+            self.texts = Vec::new();
+        } else {
+            self.texts.push(text.into_owned());
         }
     }
 }
@@ -191,18 +211,20 @@ fn tokenizer(deployment: &Deployment, upstream_model: &str) -> Option<Tokenizer>
 }
 
 /// The body of the request to a provider of the messages format.
-pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Bytes, Unfit> {
-    let parse = |body| Peek::parse(body).map_err(|why| Unfit::malformed("request_body", why));
-    let messages = match (peek.raw("messages"), peek.raw("prompt")) {
-        (None, Some(prompt)) => format!("[{{\"role\":\"user\",\"content\":{prompt}}}]"),
-        (messages, _) => messages.unwrap_or("[]").to_owned(),
+pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Payload, Unfit> {
+    let bytes = peek.body().len();
+    let prompt = peek.raw("prompt").filter(|_| peek.raw("messages").is_none());
+    let turn = prompt.map(|prompt| format!("[{{\"role\":\"user\",\"content\":{prompt}}}]"));
+    let messages = turn.as_deref().or(peek.raw("messages")).unwrap_or("[]");
+    let edits = [Edit::Set("messages", Cow::Borrowed(messages)), Edit::Remove("prompt")];
+    let written = {
+        let request = openai::read_request::read(peek.fields_with(&edits), &Room::of(bytes))?;
+        anthropic::write_request::write(&request, order, bytes)?
     };
-    let edits = [Edit::Set("messages", Cow::Owned(messages)), Edit::Remove("prompt")];
-    let chat = parse(peek.edited(&edits))?;
-    let written = anthropic::write_request::write(&openai::read_request::read(&chat)?, order)?;
-    let written = parse(Bytes::from(written))?;
-    let body = anthropic::edits::written_body(&written, order);
-    Ok(parse(body.joined())?.edited(&NOT_COUNTED.map(Edit::Remove)))
+    drop(turn);
+    let written = Peek::parse(Bytes::from(written));
+    let written = written.map_err(|why| Unfit::malformed("request_body", why))?;
+    Ok(anthropic::edits::counted_body(&written, order, &NOT_COUNTED))
 }
 
 /// The provider's count in `text` as a reply.

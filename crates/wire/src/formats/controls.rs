@@ -3,14 +3,18 @@
 //! Called once per request by the gateway, but only for bodies with such fields or if the config makes them matter.
 //! Always true: a fallback cannot bring a credential or an address.
 
+use std::borrow::Cow;
+
 use hale_core::provider::WireFormat;
 use hale_core::route::{ClientFallback, Needs, TagWish};
-use serde_json::Value;
-use serde_json::value::RawValue;
 
 use crate::bytes::edit::Edit;
-use crate::bytes::object;
-use crate::bytes::peek::{FORBIDDEN, Peek, PeekError};
+use crate::bytes::elements::{after_space, elements};
+use crate::bytes::json::Str;
+use crate::bytes::members::texts;
+use crate::bytes::object::{self, Member};
+use crate::bytes::peek::{FORBIDDEN, Peek, PeekError, READ_MAX};
+use crate::bytes::scan;
 
 /// Maximum number of fallbacks in a list.
 const FALLBACKS_MAX: usize = 32;
@@ -33,50 +37,61 @@ pub fn fallbacks(
         expected: "a list of model names, of objects with `model`, or of `{group: [names]}`",
     };
     let Some(raw) = peek.raw(field) else { return Ok(None) };
-    let items: Vec<Value> = serde_json::from_str(raw).map_err(|_| wrong.clone())?;
-    if items.len() > FALLBACKS_MAX {
-        return Err(PeekError::Type { field, expected: "at most 32 fallbacks" });
+    let mut found = Vec::new();
+    for (place, item) in elements(raw).ok_or_else(|| wrong.clone())?.enumerate() {
+        if place >= FALLBACKS_MAX {
+            return Err(PeekError::Type { field, expected: "at most 32 fallbacks" });
+        }
+        if item.starts_with('"') {
+            found.push(ClientFallback::from(&*text(item).ok_or_else(|| wrong.clone())?));
+            continue;
+        }
+        let members = object::members(item.as_bytes()).map_err(|_| wrong.clone())?;
+        let named = members.iter().find(|member| object::key_is(item.as_bytes(), member, "model"));
+        let Some(named) = named else {
+            by_group(item, &members, &mut found).ok_or_else(|| wrong.clone())?;
+            continue;
+        };
+        let name = text(&item[named.value()]).ok_or_else(|| wrong.clone())?;
+        let is_forbidden = |member| {
+            FORBIDDEN.all().iter().any(|name| object::key_is(item.as_bytes(), member, name))
+        };
+        if members.iter().any(is_forbidden) {
+            return Err(PeekError::Type { field, expected: "without credentials and addresses" });
+        }
+        // Only objects in `fallbacks` change the request, and only if they have more than `model`.
+        let overrides = (members.len() > 1 && field == "fallbacks").then_some(place);
+        found.push(ClientFallback { overrides, ..ClientFallback::from(&*name) });
     }
-    let mut found = Vec::with_capacity(items.len());
-    for (place, item) in items.iter().enumerate() {
-        match item {
-            Value::String(name) => found.push(ClientFallback::from(name.as_str())),
-            Value::Object(object) => match object.get("model") {
-                Some(Value::String(name)) => {
-                    if object.keys().any(|key| FORBIDDEN.has(key)) {
-                        return Err(PeekError::Type {
-                            field,
-                            expected: "without credentials and addresses",
-                        });
-                    }
-                    // Only objects in `fallbacks` change the request, and only if they have more than `model`.
-                    let overrides = (object.len() > 1 && field == "fallbacks").then_some(place);
-                    found.push(ClientFallback { overrides, ..ClientFallback::from(name.as_str()) });
-                }
-                Some(_) => return Err(wrong),
-                None => {
-                    for (group, names) in object {
-                        let Value::Array(names) = names else { return Err(wrong) };
-                        for name in names {
-                            let Value::String(name) = name else { return Err(wrong) };
-                            let group = Some(group.as_str().into());
-                            found.push(ClientFallback { group, ..name.as_str().into() });
-                        }
-                    }
-                }
-            },
-            _ => return Err(wrong),
+    Ok(Some(found))
+}
+
+/// Adds the fallbacks in an object `{group: [names]}` to `found`, as long as there are few; `None` if it holds anything
+/// else.
+fn by_group(item: &str, members: &[Member], found: &mut Vec<ClientFallback>) -> Option<()> {
+    for member in members {
+        let group = text(&item[member.key()])?;
+        for name in elements(&item[member.value()])? {
+            let name = text(name)?;
+            if found.len() < FALLBACKS_MAX * 4 {
+                let group = Some(Box::from(&*group));
+                found.push(ClientFallback { group, ..ClientFallback::from(&*name) });
+            }
         }
     }
-    found.truncate(FALLBACKS_MAX * 4);
-    Ok(Some(found))
+    Some(())
+}
+
+/// The text of a JSON string; `None` for any other value.
+fn text(raw: &str) -> Option<Cow<'_, str>> {
+    let Str(text) = serde_json::from_str(raw).ok()?;
+    Some(text)
 }
 
 /// The body with the changes of the fallback object at index `place`; `None` if there is no such object.
 #[must_use]
 pub fn overridden(peek: &Peek, place: usize) -> Option<Peek> {
-    let items: Vec<&RawValue> = serde_json::from_str(peek.raw("fallbacks")?).ok()?;
-    let text = items.get(place)?.get();
+    let text = elements(peek.raw("fallbacks")?)?.nth(place)?;
     let members = object::members(text.as_bytes()).ok()?;
     let mut edits = Vec::with_capacity(members.len());
     let names: Vec<String> = members
@@ -104,25 +119,29 @@ pub fn overridden(peek: &Peek, place: usize) -> Option<Peek> {
 /// # Errors
 /// If they are not a list of strings.
 pub fn tags(peek: &Peek, wish: &mut TagWish, prefix: &str) -> Result<(), PeekError> {
-    #[derive(Default, serde::Deserialize)]
-    struct Metadata {
-        tags: Option<Vec<String>>,
-    }
     const WRONG: PeekError =
         PeekError::Type { field: "tags", expected: "a list of at most 64 texts" };
-    let own: Option<Vec<String>> = match peek.raw("tags") {
-        Some(raw) => serde_json::from_str(raw).map_err(|_| WRONG)?,
-        None => None,
-    };
-    let of_metadata = ["metadata", "litellm_metadata"].into_iter().filter_map(|field| {
-        peek.raw(field).and_then(|raw| serde_json::from_str::<Metadata>(raw).ok()?.tags)
-    });
-    let all = own.into_iter().chain(of_metadata);
-    for (count, tag) in all.flatten().enumerate() {
-        if count >= TAGS_MAX {
-            return Err(WRONG);
+    let mut count = 0;
+    let mut add = |raw: &str| {
+        for tag in elements(raw)? {
+            count += 1;
+            if count > TAGS_MAX || raw.len() > READ_MAX {
+                return None;
+            }
+            wish.add(&text(tag)?, prefix);
         }
-        wish.add(&tag, prefix);
+        Some(())
+    };
+    if let Some(own) = peek.raw("tags") {
+        add(own).ok_or(WRONG)?;
+    }
+    for field in ["metadata", "litellm_metadata"] {
+        let Some(metadata) = peek.raw(field) else { continue };
+        // Metadata of another shape are the provider's.
+        let Ok([Some(tags)]) = texts(metadata, ["tags"]) else { continue };
+        if elements(tags).is_some_and(|mut tags| tags.all(|tag| tag.starts_with('"'))) {
+            add(tags).ok_or(WRONG)?;
+        }
     }
     Ok(())
 }
@@ -181,21 +200,40 @@ fn holds_image(messages: &str) -> bool {
 
 fn text_bytes(peek: &Peek) -> u64 {
     let fields = ["messages", "system", "prompt", "input", "tools"];
-    let values = fields.iter().filter_map(|field| serde_json::from_str(peek.raw(field)?).ok());
-    values.map(|value: Value| text_of(&value)).sum()
+    fields.iter().filter_map(|field| peek.raw(field)).map(text_of).sum()
 }
 
-/// Bytes of text, without images and other encoded data.
-fn text_of(value: &Value) -> u64 {
-    match value {
-        Value::String(text) if text.starts_with("data:") => 0,
-        Value::String(text) => text.len() as u64,
-        Value::Array(items) => items.iter().map(text_of).sum(),
-        Value::Object(map) => {
-            map.iter().filter(|(key, _)| *key != "data").map(|(_, value)| text_of(value)).sum()
+/// Bytes of the texts in a JSON text, without keys, images and other encoded data.
+fn text_of(json: &str) -> u64 {
+    let bytes = json.as_bytes();
+    let (mut sum, mut at) = (0, 0);
+    // Outside of strings there are no quotes.
+    while let Some(start) = memchr::memchr(b'"', &bytes[at..]).map(|found| at + found) {
+        let Ok(end) = scan::value_end(bytes, start) else { break };
+        let inner = &bytes[start + 1..end - 1];
+        let next = after_space(bytes, end);
+        let is_key = bytes.get(next) == Some(&b':');
+        at = end;
+        if is_key && inner == b"data" {
+            at = scan::value_end(bytes, after_space(bytes, next + 1)).unwrap_or(bytes.len());
+        } else if !is_key && !inner.starts_with(b"data:") {
+            sum += decoded_length(inner);
         }
-        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     }
+    sum
+}
+
+/// The length of the text that is written so between quotes, in bytes.
+fn decoded_length(inner: &[u8]) -> u64 {
+    let mut length = inner.len() as u64;
+    let mut at = 0;
+    while let Some(found) = memchr::memchr(b'\\', &inner[at..]) {
+        at += found + 2;
+        // The six bytes of a number are two or three bytes of text.
+        let is_number = inner.get(at - 1) == Some(&b'u');
+        length -= if is_number { 3 } else { 1 };
+    }
+    length
 }
 
 #[cfg(test)]

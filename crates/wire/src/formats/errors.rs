@@ -5,10 +5,10 @@
 
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
-use crate::bytes::json::without_mark;
+use crate::bytes::json::{Str, without_mark};
+use crate::bytes::members::texts;
 
 /// Longest message of a provider that is relayed, in characters.
 pub const MESSAGE_MAX: usize = 1000;
@@ -16,49 +16,53 @@ pub const MESSAGE_MAX: usize = 1000;
 /// The error in a provider's error body. Any bytes give a result.
 #[must_use]
 pub fn parse_provider_error(body: &[u8]) -> ProviderError {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Inner {
-        message: Option<Value>,
-        #[serde(rename = "type")]
-        kind: Option<Value>,
-        code: Option<Value>,
-        param: Option<Value>,
-    }
+    const NAMES: [&str; 4] = ["message", "type", "code", "param"];
     let body = without_mark(body);
-    let Ok(value) = serde_json::from_slice::<Value>(body) else {
-        return plain(body);
-    };
-    let inner = match value {
-        Value::Object(mut map) => match map.remove("error") {
-            Some(Value::Object(error)) => Value::Object(error),
-            Some(Value::String(text)) => {
-                map.insert("message".to_owned(), Value::String(text));
-                Value::Object(map)
-            }
-            _ => {
-                if let Some(detail) = map.remove("detail") {
-                    map.entry("message").or_insert(detail);
-                }
-                Value::Object(map)
-            }
-        },
-        Value::String(text) => return plain(text.as_bytes()),
-        other => return plain(other.to_string().as_bytes()),
-    };
-    let inner: Inner = serde_json::from_value(inner).unwrap_or_default();
-    let text = |value: Option<Value>, max: usize| match value {
-        Some(Value::String(text)) => Some(clean(&text, max)),
-        Some(Value::Number(number)) => Some(number.to_string()),
-        Some(other @ (Value::Object(_) | Value::Array(_))) => Some(clean(&other.to_string(), max)),
-        _ => None,
+    let Ok(text) = std::str::from_utf8(body) else { return plain(body) };
+    if let Some(Str(word)) =
+        Some(text.trim()).filter(|text| is_short_string(text)).and_then(decoded)
+    {
+        return plain(word.as_bytes());
+    }
+    let Ok([error, detail]) = texts(text, ["error", "detail"]) else { return plain(body) };
+    let inner = error.filter(|error| error.starts_with('{')).unwrap_or(text);
+    let Ok([message, kind, code, param]) = texts(inner, NAMES) else { return plain(body) };
+    let message = match error {
+        Some(error) if error.starts_with('"') => Some(error),
+        Some(error) if error.starts_with('{') => message,
+        Some(_) | None => message.or(detail),
     };
     ProviderError {
-        message: text(inner.message, MESSAGE_MAX).unwrap_or_default(),
-        kind: text(inner.kind, 100),
-        code: text(inner.code, 100),
-        param: text(inner.param, 100),
+        message: shown(message, MESSAGE_MAX).unwrap_or_default(),
+        kind: shown(kind, 100),
+        code: shown(code, 100),
+        param: shown(param, 100),
     }
+}
+
+/// A value of an error as text, cut to `max` characters. Truths say nothing.
+fn shown(raw: Option<&str>, max: usize) -> Option<String> {
+    let raw = raw?;
+    match raw.as_bytes().first()? {
+        b't' | b'f' => None,
+        b'"' => Some(match decoded(raw).filter(|_| is_short_string(raw)) {
+            Some(Str(text)) => clean(&text, max),
+            // Its start is shown as it is written.
+            None => clean(raw.trim_matches('"'), max),
+        }),
+        _ => Some(clean(raw, max)),
+    }
+}
+
+/// Longest string of an error that is decoded, in bytes.
+const DECODED_MAX: usize = 64 << 10;
+
+fn is_short_string(raw: &str) -> bool {
+    raw.len() <= DECODED_MAX && raw.starts_with('"')
+}
+
+fn decoded(raw: &str) -> Option<Str<'_>> {
+    serde_json::from_str(raw).ok()
 }
 
 fn plain(body: &[u8]) -> ProviderError {

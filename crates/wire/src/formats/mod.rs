@@ -21,6 +21,7 @@ pub mod probe;
 pub mod realtime;
 pub(crate) mod responses;
 pub mod retry_after;
+pub(crate) mod room;
 pub(crate) mod unfit;
 pub(crate) mod usage;
 pub(crate) mod view;

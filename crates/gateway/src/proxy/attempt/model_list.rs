@@ -5,8 +5,8 @@
 
 use bytes::Bytes;
 use hale_core::health::outcome::Observation;
-use hale_wire::without_mark;
-use serde_json::Value;
+use hale_wire::{object, without_mark};
+use serde::de::IgnoredAny;
 
 use super::failed::Failed;
 use crate::upstream::AnswerBody;
@@ -30,17 +30,25 @@ pub(super) async fn read(mut body: AnswerBody) -> Bytes {
 /// # Errors
 /// It is a page, empty, or an error under 200. The provider may have no list, so this proves nothing.
 pub(crate) fn expect_list(text: &[u8]) -> Result<(), Failed> {
-    let found = match serde_json::from_slice(without_mark(text)) {
-        Ok(Value::Array(_)) => return Ok(()),
-        Ok(Value::Object(fields)) if fields.get("error").is_some_and(|error| !error.is_null()) => {
-            "an error"
-        }
-        Ok(Value::Object(fields)) if !fields.is_empty() => return Ok(()),
-        // The list is longer than what was read.
-        Err(error) if error.is_eof() && text.len() >= LIST_MAX => return Ok(()),
-        Ok(_) => "empty",
-        Err(_) => "not JSON",
+    let text = without_mark(text);
+    let start = text.trim_ascii_start();
+    // A longer list is known by its beginning only.
+    let is_cut = text.len() >= LIST_MAX && matches!(start.first(), Some(b'[' | b'{'));
+    let found = match (start.first(), object::members(text)) {
+        (Some(b'['), _) if is_cut || is_list(text) => return Ok(()),
+        (Some(b'{'), Err(_)) if is_cut => return Ok(()),
+        (Some(b'{'), Ok(members)) if members.is_empty() => "empty",
+        (Some(b'{'), Ok(members)) => match object::value(text, &members, "error") {
+            None | Some(b"null") => return Ok(()),
+            Some(_) => "an error",
+        },
+        (_, _) => "not JSON",
     };
     let message = format!("the answer for the list of models is {found}");
     Err(Failed::because(&Observation::Malformed, Some(200), message))
+}
+
+/// Whether `text` is a JSON list; nothing is built of it.
+fn is_list(text: &[u8]) -> bool {
+    serde_json::from_slice::<Vec<IgnoredAny>>(text).is_ok()
 }

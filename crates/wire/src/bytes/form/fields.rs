@@ -13,8 +13,11 @@ use crate::bytes::edit::json_string;
 use crate::bytes::fields::{FORBIDDEN, READ, REMOVED};
 use crate::bytes::json::JsonText;
 
-/// Longest text that is read, in bytes.
+/// Longest text that is read, in bytes: of a field that the gateway reads, and of any other.
 const TEXT_MAX: usize = 16 << 10;
+const OTHER_MAX: usize = 1 << 10;
+/// Longest texts of one form that are read, in bytes.
+const TEXTS_MAX: usize = 64 << 10;
 /// The value of all others.
 const UNREAD: &str = "{}";
 
@@ -29,18 +32,21 @@ pub(crate) fn fields<'f>(
     json.open(b'{');
     let mut tags: Vec<String> = Vec::new();
     let mut lists: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut left = TEXTS_MAX;
     for (name, content, is_file) in parts {
         let name = String::from_utf8_lossy(name);
         let (field, within) = name.find('[').map_or((&*name, ""), |at| name.split_at(at));
-        let word = std::str::from_utf8(content).ok();
-        let word = word.filter(|word| !is_file && word.len() <= TEXT_MAX);
+        let speaks_to_us = REMOVED.has(field)
+            || READ.has(field)
+            || matches!(field, "metadata" | "n" | "temperature");
+        let most = left.min(if speaks_to_us { TEXT_MAX } else { OTHER_MAX });
+        let content = Some(content).filter(|content| !is_file && content.len() <= most);
+        let word = content.and_then(|content| std::str::from_utf8(content).ok());
+        left -= word.map_or(0, str::len);
         if FORBIDDEN.has(field) {
             json.raw_member(field, UNREAD);
             continue;
         }
-        let speaks_to_us = REMOVED.has(field)
-            || READ.has(field)
-            || matches!(field, "metadata" | "n" | "temperature");
         if !speaks_to_us {
             let value = word.map_or(Cow::Borrowed(UNREAD), |word| json_string(word).into());
             json.raw_member(&name, &value);

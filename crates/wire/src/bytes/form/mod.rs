@@ -7,11 +7,14 @@
 mod fields;
 mod scan;
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::HeaderValue;
-use serde_json::Value;
 
 use crate::bytes::edit::Edit;
+use crate::bytes::elements::elements;
+use crate::bytes::json::Str;
 use crate::bytes::payload::Payload;
 
 pub(crate) use self::fields::fields;
@@ -129,13 +132,13 @@ impl Form {
                 Edit::Default(_, value) => *value,
                 Edit::Rename(..) | Edit::Remove(_) => continue,
             };
-            match serde_json::from_str(value) {
-                Ok(Value::Array(items)) => {
+            match elements(value) {
+                Some(items) => {
                     let name = format!("{name}[]");
-                    items.iter().for_each(|item| self.add(&mut added, &name, &as_text(item)));
+                    items.for_each(|item| self.add(&mut added, &name, &as_text(item)));
                 }
-                Ok(Value::Null) | Err(_) => {}
-                Ok(value) => self.add(&mut added, name, &as_text(&value)),
+                None if value == "null" => {}
+                None => self.add(&mut added, name, &as_text(value)),
             }
         }
         added
@@ -195,16 +198,15 @@ fn is_of(name: &[u8], field: &str) -> bool {
 
 /// A JSON text as the content of one part; `None` if it needs none or several.
 fn text(json: &str) -> Option<String> {
-    match serde_json::from_str(json).ok()? {
-        Value::Null | Value::Array(_) => None,
-        value => Some(as_text(&value)),
-    }
+    let needs_one = json != "null" && !json.starts_with('[');
+    needs_one.then(|| as_text(json).into_owned())
 }
 
-fn as_text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+/// A string as its text, any other JSON as it is.
+fn as_text(json: &str) -> Cow<'_, str> {
+    match serde_json::from_str(json) {
+        Ok(Str(text)) => text,
+        Err(_) => Cow::Borrowed(json),
     }
 }
 

@@ -10,6 +10,7 @@ use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::json::Str;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::Peek;
+use crate::bytes::scan;
 use crate::formats::order::Order;
 
 /// The body for the upstream.
@@ -23,6 +24,18 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
 /// The same for a translated body, which has the deployment's defaults already.
 pub(crate) fn written_body(peek: &Peek, order: &Order<'_>) -> Payload {
     peek.payload(&edits(peek, order))
+}
+
+/// The same for a translated body whose tokens shall be counted, without the members `not_counted`.
+pub(crate) fn counted_body(
+    peek: &Peek,
+    order: &Order<'_>,
+    not_counted: &[&'static str],
+) -> Payload {
+    // The first edit that names a member wins.
+    let mut all: Vec<Edit<'_>> = not_counted.iter().map(|name| Edit::Remove(name)).collect();
+    all.extend(edits(peek, order));
+    peek.payload(&all)
 }
 
 fn edits<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
@@ -44,8 +57,9 @@ fn edits<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
 
 /// `metadata` with the one field that the provider accepts; clients of LiteLLM put more into it.
 fn metadata(raw: &str) -> Option<Edit<'static>> {
-    let keys = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(raw).ok()?;
-    if keys.keys().all(|key| key == "user_id") {
+    let mut is_plain = true;
+    let scanned = scan::members(raw.as_bytes(), |key, _| is_plain &= &raw[key] == "\"user_id\"");
+    if is_plain || scanned.is_err() {
         return None;
     }
     Some(match user_id(raw).ok()? {

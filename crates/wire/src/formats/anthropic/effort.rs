@@ -4,12 +4,10 @@
 //! two fields that contradict each other are refused.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use crate::bytes::json::JsonText;
+use crate::bytes::members::texts;
+use crate::bytes::object;
 use crate::formats::neutral::{Format, Json, Request, Thinking, Unfit};
 use crate::formats::order::Order;
 
@@ -98,15 +96,9 @@ fn enabled(budget: u64) -> Json<'static> {
 }
 
 fn named_budget(thinking: &str) -> u64 {
-    #[derive(Deserialize)]
-    struct Config {
-        budget_tokens: Option<u64>,
-    }
     // The provider decides about anything else.
-    serde_json::from_str::<Config>(thinking)
-        .ok()
-        .and_then(|config| config.budget_tokens)
-        .unwrap_or(0)
+    let found = texts(thinking, ["budget_tokens"]).ok();
+    found.and_then(|[budget]| budget?.parse().ok()).unwrap_or(0)
 }
 
 fn twice(field: &str, other: &str) -> Unfit {
@@ -180,16 +172,14 @@ pub(super) fn write_output(
     let mut effort = plan.effort.as_deref();
     let other =
         |name: &str| request.others.iter().find(|(other, _)| other == name && !order.drops(name));
-    let own: BTreeMap<String, &RawValue> = match other("output_config") {
-        Some((_, raw)) => serde_json::from_str(raw).map_err(|why| {
-            Unfit::malformed("output_config", format!("it must be an object: {why}"))
-        })?,
-        None => BTreeMap::new(),
-    };
-    if own.contains_key("effort") && effort.take().is_some() && !order.drop_params {
+    let given = other("output_config").map_or("{}", |(_, raw)| &**raw);
+    let own = object::members(given.as_bytes())
+        .map_err(|why| Unfit::malformed("output_config", format!("it must be an object: {why}")))?;
+    let has = |name| own.iter().any(|member| object::key_is(given.as_bytes(), member, name));
+    if has("effort") && effort.take().is_some() && !order.drop_params {
         return Err(twice("reasoning_effort", "output_config.effort"));
     }
-    let shaped = own.contains_key("format") || other("output_format").is_some();
+    let shaped = has("format") || other("output_format").is_some();
     if shaped && schema.take().is_some() && !order.drop_params {
         return Err(twice("response_format", "output_config.format"));
     }
@@ -197,8 +187,8 @@ pub(super) fn write_output(
         return Ok(());
     }
     json.key("output_config").open(b'{');
-    for (name, raw) in own {
-        json.raw_member(&name, raw.get());
+    for member in &own {
+        json.raw(&given[member.key().start..member.value().end]);
     }
     if let Some(effort) = effort {
         json.member("effort", effort);

@@ -4,7 +4,6 @@
 //! request, or the refusal names it.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,12 +11,14 @@ use serde_json::value::RawValue;
 use super::metadata::user_id;
 use crate::bytes::fields::REMOVED;
 use crate::bytes::json::Str;
-use crate::bytes::peek::Peek;
+use crate::bytes::object::{self, ObjectError};
+use crate::formats::errors::clean;
 use crate::formats::neutral::{
-    Content, Format, Json, Part, Request, Role, Source, Text, Thinking, Tool, ToolChoice, Unfit,
-    add, raw_json,
+    Content, Format, Part, Request, Role, Source, Text, Thinking, Tool, ToolChoice, Unfit, add,
+    raw_json,
 };
-use crate::formats::unfit::field;
+use crate::formats::room::Room;
+use crate::formats::unfit::{field, flag_field, list_field, object_field};
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -34,7 +35,7 @@ struct Block<'a> {
     #[serde(borrow)]
     text: Option<Str<'a>>,
     #[serde(borrow)]
-    source: Option<GivenSource<'a>>,
+    source: Option<&'a RawValue>,
     #[serde(borrow)]
     title: Option<Str<'a>>,
     #[serde(borrow)]
@@ -51,7 +52,8 @@ struct Block<'a> {
     tool_use_id: Option<Str<'a>>,
     #[serde(borrow)]
     content: Option<&'a RawValue>,
-    is_error: Option<bool>,
+    #[serde(borrow)]
+    is_error: Option<&'a RawValue>,
     #[serde(borrow)]
     thinking: Option<Str<'a>>,
     #[serde(borrow)]
@@ -86,52 +88,62 @@ struct GivenTool<'a> {
     description: Option<Str<'a>>,
     #[serde(borrow)]
     input_schema: Option<&'a RawValue>,
-    strict: Option<bool>,
+    #[serde(borrow)]
+    strict: Option<&'a RawValue>,
     #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
 }
 
-/// The neutral request in `peek`.
-pub(crate) fn read(peek: &Peek) -> Result<Request<'_>, Unfit> {
+/// The neutral request in `fields`.
+pub(crate) fn read<'a>(
+    fields: impl Iterator<Item = (Text<'a>, &'a str)>,
+    room: &Room,
+) -> Result<Request<'a>, Unfit> {
     let mut request = Request::default();
-    for (name, raw) in peek.fields() {
+    for (name, raw) in fields {
         if raw == "null" || REMOVED.has(&name) {
             continue;
         }
         match &*name {
             "model" => {}
-            "messages" => messages(raw, &mut request)?,
-            "system" => request.system = blocks(raw, "system")?,
+            "messages" => messages(raw, room, &mut request)?,
+            "system" => request.system = blocks(raw, "system", room)?,
             "max_tokens" => request.max_tokens = Some(Cow::Borrowed(raw)),
             "temperature" => request.temperature = Some(Cow::Borrowed(raw)),
             "top_p" => request.top_p = Some(Cow::Borrowed(raw)),
             "stop_sequences" => {
-                let list: Vec<Str<'_>> = field("stop_sequences", raw)?;
-                request.stop = list.into_iter().map(Text::from).collect();
+                let texts = list_field("stop_sequences", raw, room)?;
+                let texts = texts.map(|text| field::<Str<'_>>("stop_sequences", text?));
+                request.stop = texts.map(|text| text.map(Text::from)).collect::<Result<_, _>>()?;
             }
-            "stream" => request.stream = field("stream", raw)?,
+            "stream" => request.stream = flag_field("stream", Some(raw))? == Some(true),
             "metadata" => request.user = user(raw)?,
-            "tools" => request.tools = tools(raw)?,
+            "tools" => request.tools = tools(raw, room)?,
             "tool_choice" => tool_choice(raw, &mut request)?,
             "thinking" => request.thinking = Some(thinking(raw)?),
             "output_config" => output_config(raw, &mut request)?,
             "output_format" => request.format = Some(format("output_format", raw)?),
-            _ => request.others.push((name, Cow::Borrowed(raw))),
+            _ => {
+                room.take(&name)?;
+                request.others.push((name, Cow::Borrowed(raw)));
+            }
         }
     }
     Ok(request)
 }
 
 fn user(raw: &str) -> Result<Option<Text<'_>>, Unfit> {
+    if !raw.starts_with('{') {
+        return Err(Unfit::malformed("metadata", "it must be an object"));
+    }
     let id = user_id(raw).map_err(|why| Unfit::malformed("metadata", why))?;
     Ok(id.map(Text::from))
 }
 
-fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
-    let list: Vec<&'a RawValue> = field("messages", raw)?;
-    for (i, raw) in list.into_iter().enumerate() {
+fn messages<'a>(raw: &'a str, room: &Room, request: &mut Request<'a>) -> Result<(), Unfit> {
+    for (i, raw) in list_field("messages", raw, room)?.enumerate() {
         let at = format!("messages[{i}]");
-        let message: Message<'a> = field(&at, raw.get())?;
+        let message: Message<'a> = object_field(&at, raw?)?;
         let role = match &*message.role {
             "user" => Role::User,
             "assistant" => Role::Assistant,
@@ -141,37 +153,33 @@ fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
                 return Err(Unfit::malformed(format!("{at}.role"), why));
             }
         };
-        let parts = blocks(message.content.get(), &format!("{at}.content"))?;
+        let parts = blocks(message.content.get(), &format!("{at}.content"), room)?;
         add(&mut request.turns, role, parts);
     }
     Ok(())
 }
 
-fn blocks<'a>(raw: &'a str, at: &str) -> Result<Vec<Part<'a>>, Unfit> {
+fn blocks<'a>(raw: &'a str, at: &str, room: &Room) -> Result<Vec<Part<'a>>, Unfit> {
     if raw.starts_with('"') {
         return Ok(vec![Content::Text(field::<Str<'a>>(at, raw)?.0).into()]);
     }
-    let list: Vec<Block<'a>> = field(at, raw)?;
-    let mut parts = Vec::with_capacity(list.len());
-    for (i, block) in list.into_iter().enumerate() {
-        let mark = raw_json(block.cache_control);
-        block_parts(block, mark, &format!("{at}[{i}]"), &mut parts)?;
+    let mut parts = Vec::new();
+    for (i, block) in list_field(at, raw, room)?.enumerate() {
+        let block: Block<'a> = object_field(at, block?)?;
+        let cache = raw_json(block.cache_control);
+        let content = block_content(block, &format!("{at}[{i}]"), room)?;
+        parts.push(Part { content, cache });
     }
     Ok(parts)
 }
 
-fn block_parts<'a>(
-    block: Block<'a>,
-    mark: Option<Json<'a>>,
-    at: &str,
-    parts: &mut Vec<Part<'a>>,
-) -> Result<(), Unfit> {
+fn block_content<'a>(block: Block<'a>, at: &str, room: &Room) -> Result<Content<'a>, Unfit> {
     fn need<'a>(value: Option<Str<'a>>, at: &str, name: &str) -> Result<Text<'a>, Unfit> {
         value
             .map(Text::from)
             .ok_or_else(|| Unfit::malformed(format!("{at}.{name}"), "it is missing"))
     }
-    let content = match &*block.kind {
+    Ok(match &*block.kind {
         "text" => Content::Text(need(block.text, at, "text")?),
         "image" => Content::Image(source(block.source, at)?),
         "document" => {
@@ -190,10 +198,10 @@ fn block_parts<'a>(
         "tool_result" => Content::ToolResult {
             id: need(block.tool_use_id, at, "tool_use_id")?,
             parts: match block.content {
-                Some(raw) => blocks(raw.get(), &format!("{at}.content"))?,
+                Some(raw) => blocks(raw.get(), &format!("{at}.content"), room)?,
                 None => Vec::new(),
             },
-            is_error: block.is_error == Some(true),
+            is_error: flag_field("is_error", block.is_error.map(RawValue::get))? == Some(true),
         },
         "thinking" => Content::Thinking {
             text: need(block.thinking, at, "thinking")?,
@@ -201,23 +209,19 @@ fn block_parts<'a>(
         },
         "redacted_thinking" => Content::Redacted(need(block.data, at, "data")?),
         other => {
-            return Err(no_place(&format!(
-                "{at}.type: {}",
-                crate::formats::errors::clean(other, 60)
-            )));
+            return Err(no_place(&format!("{at}.type: {}", clean(other, 60))));
         }
-    };
-    parts.push(Part { content, cache: mark });
-    Ok(())
+    })
 }
 
 fn no_place(field: &str) -> Unfit {
     Unfit::unsupported(field, "of another wire", "leave it out, or use an Anthropic deployment")
 }
 
-fn source<'a>(given: Option<GivenSource<'a>>, at: &str) -> Result<Source<'a>, Unfit> {
+fn source<'a>(given: Option<&'a RawValue>, at: &str) -> Result<Source<'a>, Unfit> {
     let wrong = |why: &str| Unfit::malformed(format!("{at}.source"), why);
     let given = given.ok_or_else(|| wrong("it is missing"))?;
+    let given: GivenSource<'a> = object_field(&format!("{at}.source"), given.get())?;
     let missing = || wrong("it lacks what its type promises");
     match &*given.kind {
         "base64" => Ok(Source::Base64 {
@@ -227,20 +231,17 @@ fn source<'a>(given: Option<GivenSource<'a>>, at: &str) -> Result<Source<'a>, Un
         "text" => Ok(Source::Plain(given.data.ok_or_else(missing)?.0)),
         "url" => Ok(Source::Url(given.url.ok_or_else(missing)?.0)),
         "file" => Ok(Source::File(given.file_id.ok_or_else(missing)?.0)),
-        other => Err(no_place(&format!(
-            "{at}.source.type: {}",
-            crate::formats::errors::clean(other, 60)
-        ))),
+        other => Err(no_place(&format!("{at}.source.type: {}", clean(other, 60)))),
     }
 }
 
-fn tools(raw: &str) -> Result<Vec<Tool<'_>>, Unfit> {
-    let list: Vec<&RawValue> = field("tools", raw)?;
-    let mut tools = Vec::with_capacity(list.len());
-    for (i, raw) in list.into_iter().enumerate() {
-        let given: GivenTool<'_> = field(&format!("tools[{i}]"), raw.get())?;
+fn tools<'a>(raw: &'a str, room: &Room) -> Result<Vec<Tool<'a>>, Unfit> {
+    let mut tools = Vec::new();
+    for (i, raw) in list_field("tools", raw, room)?.enumerate() {
+        let raw = raw?;
+        let given: GivenTool<'_> = object_field(&format!("tools[{i}]"), raw)?;
         if given.kind.as_ref().is_some_and(|kind| kind.0 != "custom") {
-            tools.push(Tool::Native(Cow::Borrowed(raw.get())));
+            tools.push(Tool::Native(Cow::Borrowed(raw)));
             continue;
         }
         let Some(Str(name)) = given.name else {
@@ -250,7 +251,7 @@ fn tools(raw: &str) -> Result<Vec<Tool<'_>>, Unfit> {
             name,
             description: given.description.map(Text::from),
             schema: given.input_schema.map(|raw| Cow::Borrowed(raw.get())),
-            strict: given.strict,
+            strict: flag_field(&format!("tools[{i}].strict"), given.strict.map(RawValue::get))?,
             cache: raw_json(given.cache_control),
         });
     }
@@ -264,9 +265,10 @@ fn tool_choice<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit>
         kind: Text<'a>,
         #[serde(borrow)]
         name: Option<Str<'a>>,
-        disable_parallel_tool_use: Option<bool>,
+        #[serde(borrow)]
+        disable_parallel_tool_use: Option<&'a RawValue>,
     }
-    let chosen: Chosen<'a> = field("tool_choice", raw)?;
+    let chosen: Chosen<'a> = object_field("tool_choice", raw)?;
     request.tool_choice = Some(match (&*chosen.kind, chosen.name) {
         ("auto", _) => ToolChoice::Auto,
         ("any", _) => ToolChoice::Any,
@@ -277,7 +279,9 @@ fn tool_choice<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit>
             return Err(Unfit::malformed("tool_choice", why));
         }
     });
-    request.parallel_tools = chosen.disable_parallel_tool_use.map(|disabled| !disabled);
+    let disabled = chosen.disable_parallel_tool_use.map(RawValue::get);
+    let disabled = flag_field("tool_choice.disable_parallel_tool_use", disabled)?;
+    request.parallel_tools = disabled.map(|disabled| !disabled);
     Ok(())
 }
 
@@ -286,32 +290,38 @@ fn thinking(raw: &str) -> Result<Thinking<'_>, Unfit> {
     struct Config<'a> {
         #[serde(borrow, rename = "type")]
         kind: Text<'a>,
-        budget_tokens: Option<u64>,
+        #[serde(borrow)]
+        budget_tokens: Option<&'a RawValue>,
     }
-    let config: Config<'_> = field("thinking", raw)?;
-    match (&*config.kind, config.budget_tokens) {
+    const BUDGET: &str = "thinking.budget_tokens";
+    let config: Config<'_> = object_field("thinking", raw)?;
+    let count = |raw: &RawValue| {
+        raw.get().parse().map_err(|_| Unfit::malformed(BUDGET, "it must be a whole number"))
+    };
+    match (&*config.kind, config.budget_tokens.map(count).transpose()?) {
         ("disabled", _) => Ok(Thinking::Off),
         ("enabled", Some(budget)) => Ok(Thinking::Budget(budget)),
-        ("enabled", None) => Err(Unfit::malformed("thinking.budget_tokens", "it is missing")),
+        ("enabled", None) => Err(Unfit::malformed(BUDGET, "it is missing")),
         ("adaptive", _) => Ok(Thinking::Adaptive),
-        (other, _) => {
-            Err(no_place(&format!("thinking.type: {}", crate::formats::errors::clean(other, 60))))
-        }
+        (other, _) => Err(no_place(&format!("thinking.type: {}", clean(other, 60)))),
     }
 }
 
 fn output_config<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
-    let config: BTreeMap<String, &'a RawValue> = field("output_config", raw)?;
-    for (name, raw) in config {
-        match (&*name, raw.get()) {
+    let wrong = |why: ObjectError| Unfit::malformed("output_config", why);
+    for member in object::members(raw.as_bytes()).map_err(wrong)? {
+        let name = &raw[member.key()];
+        match (name, &raw[member.value()]) {
             (_, "null") => {}
-            ("effort", raw) => {
+            ("\"effort\"", raw) => {
                 request.effort = Some(field::<Str<'a>>("output_config.effort", raw)?.0);
             }
-            ("format", raw) => request.format = Some(format("output_config.format", raw)?),
+            ("\"format\"", raw) => request.format = Some(format("output_config.format", raw)?),
             (other, raw) => {
-                let name = format!("output_config.{}", crate::formats::errors::clean(other, 60));
-                request.others.push((Cow::Owned(name), Cow::Borrowed(raw)));
+                let other = clean(other.trim_matches('"'), 60);
+                request
+                    .others
+                    .push((Cow::Owned(format!("output_config.{other}")), Cow::Borrowed(raw)));
             }
         }
     }
@@ -326,12 +336,9 @@ fn format<'a>(name: &str, raw: &'a str) -> Result<Format<'a>, Unfit> {
         #[serde(borrow)]
         schema: &'a RawValue,
     }
-    let shape: Shape<'a> = field(name, raw)?;
+    let shape: Shape<'a> = object_field(name, raw)?;
     if let Some(Str(kind)) = shape.kind.filter(|kind| kind.0 != "json_schema") {
-        return Err(no_place(&format!(
-            "{name}.type: {}",
-            crate::formats::errors::clean(&kind, 60)
-        )));
+        return Err(no_place(&format!("{name}.type: {}", clean(&kind, 60))));
     }
     let schema = Cow::Borrowed(shape.schema.get());
     Ok(Format::Schema { name: None, schema, strict: Some(true) })

@@ -27,9 +27,13 @@ const NATIVE: &[&str] = &[
     "speed",
 ];
 
-/// The body of `request`.
-pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>, Unfit> {
-    let mut json = JsonText::new();
+/// The body of `request`, which was read from that many bytes.
+pub(crate) fn write(
+    request: &Request<'_>,
+    order: &Order<'_>,
+    bytes: usize,
+) -> Result<Vec<u8>, Unfit> {
+    let mut json = JsonText::with_room(bytes);
     json.open(b'{').member("model", order.upstream_model);
     let plan = effort::plan(request, order)?;
     json.raw_member("max_tokens", &plan.most);
@@ -196,13 +200,14 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 fn decode(data: &str) -> Option<String> {
     let letters = data.bytes().take_while(|byte| *byte != b'=');
     let letters = letters.filter(|byte| !byte.is_ascii_whitespace());
-    let mut letters: Vec<u8> = letters
-        .map(|byte| match byte {
-            b'-' => b'+',
-            b'_' => b'/',
-            byte => byte,
-        })
-        .collect();
+    // The iterator does not know its length, and a vector that grows takes twice the room.
+    let mut plain = Vec::with_capacity(data.len() + 1);
+    plain.extend(letters.map(|byte| match byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        byte => byte,
+    }));
+    let mut letters = plain;
     // One letter more than whole groups is no byte. It is checked like the others.
     let is_one_over = letters.len() % 4 == 1;
     if is_one_over {

@@ -4,9 +4,9 @@
 //! model's name.
 
 use hale_core::operation::{Kind, Operation};
-use serde_json::value::RawValue;
 
 use crate::bytes::edit::{Patch, json_string};
+use crate::bytes::elements::elements;
 use crate::bytes::json::Str;
 use crate::bytes::members::{Place, places};
 use crate::formats::answer::{self, Fault, Observed};
@@ -35,9 +35,7 @@ pub(crate) fn observe_answer(
     }
     let Some(kind) = operation.kind() else { return Ok(Observed::default()) };
     let mut patches = patches(text, kind, view);
-    let items: Vec<&RawValue> =
-        list.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
-    for item in items.iter().map(|item| item.get()) {
+    for item in list.and_then(elements).into_iter().flatten() {
         // An item is a slice of the text.
         let from = item.as_ptr() as usize - text.as_ptr() as usize;
         let of_item = self::patches(item, kind, view).into_iter();

@@ -4,8 +4,9 @@
 //! page never passes as audio.
 
 use hale_core::operation::{Answer, Content, Operation};
-use serde::Deserialize;
 
+use crate::bytes::json::Str;
+use crate::bytes::members::texts;
 use crate::bytes::peek::Peek;
 use crate::formats::answer::Fault;
 use crate::formats::codec::{self, Codec, Own};
@@ -66,40 +67,21 @@ pub fn check_request(
     operation: Operation,
     peek: &Peek,
 ) -> Result<(), (&'static str, &'static str)> {
-    #[derive(Default, Deserialize)]
-    struct Link<'d> {
-        #[serde(borrow)]
-        url: Option<std::borrow::Cow<'d, str>>,
-    }
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Image<'d> {
-        #[serde(borrow)]
-        Plain(std::borrow::Cow<'d, str>),
-        #[serde(borrow)]
-        Link(Link<'d>),
-    }
-    #[derive(Deserialize)]
-    struct Document<'d> {
-        #[serde(borrow)]
-        document_url: Option<std::borrow::Cow<'d, str>>,
-        #[serde(borrow)]
-        image_url: Option<Image<'d>>,
-    }
     if codec::of(operation) != Codec::Modes(Own::Pages) {
         return Ok(());
     }
     // The provider decides about a document of another shape.
-    let Some(Ok(document)) = peek.raw("document").map(serde_json::from_str::<Document<'_>>) else {
-        return Ok(());
-    };
-    let image = document.image_url.and_then(|image| match image {
-        Image::Plain(url) => Some(url),
-        Image::Link(link) => link.url,
+    let document =
+        peek.raw("document").and_then(|raw| texts(raw, ["document_url", "image_url"]).ok());
+    let Some([document_url, image_url]) = document else { return Ok(()) };
+    let image_url = image_url.and_then(|image| match texts(image, ["url"]) {
+        Ok([url]) => url,
+        Err(_) => Some(image),
     });
-    let urls = [("document.document_url", document.document_url), ("document.image_url", image)];
-    for (field, url) in urls {
-        if let Some(why) = url.and_then(|url| fault_of_url(&url)) {
+    let urls = [("document.document_url", document_url), ("document.image_url", image_url)];
+    for (field, raw) in urls {
+        let url = raw.and_then(|raw| serde_json::from_str::<Str<'_>>(raw).ok());
+        if let Some(why) = url.and_then(|url| fault_of_url(&url.0)) {
             return Err((field, why));
         }
     }

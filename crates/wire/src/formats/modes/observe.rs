@@ -12,10 +12,13 @@ use std::borrow::Cow;
 use hale_core::operation::{Billing, Operation};
 use hale_core::usage::{Quality, Units, Usage};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::base64::{fault_of_url, is_base64};
 use super::transcripts;
 use super::units::parse_size;
+use crate::bytes::elements::elements;
+use crate::bytes::json::Str;
 use crate::formats::answer::{self, Fault, Observed};
 use crate::formats::codec::Own;
 use crate::formats::usage::{parse_response_usage, parse_usage};
@@ -111,45 +114,50 @@ fn transcript(raw: &str) -> Result<u32, String> {
     }
 }
 
-/// A list that is not empty, as values of that type.
-fn list<'t, T: Deserialize<'t>>(raw: &'t str, of: &str) -> Result<Vec<T>, String> {
-    let list: Vec<T> = serde_json::from_str(raw).map_err(|_| format!("no list of {of}"))?;
-    if list.is_empty() { Err(format!("an empty list of {of}")) } else { Ok(list) }
-}
-
-fn count(things: usize) -> u32 {
-    u32::try_from(things).unwrap_or(u32::MAX)
+/// The length of a list that is not empty and whose values, read as that type, `check` accepts.
+fn list<'t, T: Deserialize<'t>>(
+    raw: &'t str,
+    of: &str,
+    check: impl Fn(T) -> Result<(), String>,
+) -> Result<u32, String> {
+    let wrong = || format!("no list of {of}");
+    let mut count = 0u32;
+    for value in elements(raw).ok_or_else(wrong)? {
+        check(serde_json::from_str(value).map_err(|_| wrong())?)?;
+        count = count.saturating_add(1);
+    }
+    if count == 0 { Err(format!("an empty list of {of}")) } else { Ok(count) }
 }
 
 fn images(raw: &str) -> Result<u32, String> {
     #[derive(Deserialize)]
     struct Image<'t> {
         #[serde(borrow)]
-        b64_json: Option<Cow<'t, str>>,
+        b64_json: Option<Str<'t>>,
         #[serde(borrow)]
-        url: Option<Cow<'t, str>>,
+        url: Option<Str<'t>>,
     }
-    let images: Vec<Image<'_>> = list(raw, "images")?;
-    for image in &images {
-        match (&image.b64_json, &image.url) {
-            (Some(data), _) if !is_base64(data) => {
-                return Err("an image whose `b64_json` is not valid base64".to_owned());
-            }
-            (None, Some(url)) if url.is_empty() => return Err("an image without a URL".to_owned()),
-            (None, None) => return Err("an image without `b64_json` and `url`".to_owned()),
-            (Some(_), _) | (None, Some(_)) => {}
+    list(raw, "images", |image: Image<'_>| match (image.b64_json, image.url) {
+        (Some(data), _) if !is_base64(&data.0) => {
+            Err("an image whose `b64_json` is not valid base64".to_owned())
         }
-    }
-    Ok(count(images.len()))
+        (None, Some(url)) if url.0.is_empty() => Err("an image without a URL".to_owned()),
+        (None, None) => Err("an image without `b64_json` and `url`".to_owned()),
+        (Some(_), _) | (None, Some(_)) => Ok(()),
+    })
 }
 
 fn moderations(raw: &str) -> Result<u32, String> {
     #[derive(Deserialize)]
-    struct Verdict {
-        #[serde(rename = "categories")]
-        _categories: serde_json::Map<String, serde_json::Value>,
+    struct Verdict<'t> {
+        #[serde(borrow)]
+        categories: &'t RawValue,
     }
-    list::<Verdict>(raw, "verdicts with `categories`").map(|list| count(list.len()))
+    let of = "verdicts with `categories`";
+    list(raw, of, |verdict: Verdict<'_>| match verdict.categories.get().starts_with('{') {
+        true => Ok(()),
+        false => Err(format!("no list of {of}")),
+    })
 }
 
 fn ranks(raw: &str) -> Result<u32, String> {
@@ -160,39 +168,45 @@ fn ranks(raw: &str) -> Result<u32, String> {
         #[serde(rename = "relevance_score")]
         _score: f64,
     }
-    let of = "results with `index` and `relevance_score`";
-    list::<Rank>(raw, of).map(|list| count(list.len()))
+    list(raw, "results with `index` and `relevance_score`", |_: Rank| Ok(()))
 }
 
 fn pages(raw: &str) -> Result<u32, String> {
     #[derive(Deserialize)]
     struct Image<'t> {
         #[serde(borrow)]
-        image_base64: Option<Cow<'t, str>>,
+        image_base64: Option<Str<'t>>,
     }
     #[derive(Deserialize)]
     struct Page<'t> {
         #[serde(rename = "index")]
         _index: u64,
-        #[serde(rename = "markdown", borrow)]
-        _markdown: Cow<'t, str>,
-        #[serde(borrow, default)]
-        images: Option<Vec<Image<'t>>>,
+        #[serde(borrow)]
+        markdown: &'t RawValue,
+        #[serde(borrow)]
+        images: Option<&'t RawValue>,
     }
-    let pages: Vec<Page<'_>> = list(raw, "pages with `index` and `markdown`")?;
-    let images = pages.iter().flat_map(|page| page.images.iter().flatten());
-    for data in images.filter_map(|image| image.image_base64.as_deref()) {
-        let is_good = if data.starts_with("data:") {
-            fault_of_url(data).is_none()
-        } else {
-            // Images are empty if the request did not ask for them.
-            data.is_empty() || is_base64(data)
-        };
-        if !is_good {
-            return Err("a page with an image whose `image_base64` is not valid base64".to_owned());
+    let of = "pages with `index` and `markdown`";
+    let wrong = || format!("no list of {of}");
+    list(raw, of, |page: Page<'_>| {
+        let images = page.images.map_or("[]", RawValue::get);
+        let images = elements(images).filter(|_| page.markdown.get().starts_with('"'));
+        for image in images.ok_or_else(wrong)? {
+            let image: Image<'_> = serde_json::from_str(image).map_err(|_| wrong())?;
+            let Some(Str(data)) = image.image_base64 else { continue };
+            let is_good = if data.starts_with("data:") {
+                fault_of_url(&data).is_none()
+            } else {
+                // Images are empty if the request did not ask for them.
+                data.is_empty() || is_base64(&data)
+            };
+            if !is_good {
+                let why = "a page with an image whose `image_base64` is not valid base64";
+                return Err(why.to_owned());
+            }
         }
-    }
-    Ok(count(pages.len()))
+        Ok(())
+    })
 }
 
 /// The searches in Cohere's `meta`.

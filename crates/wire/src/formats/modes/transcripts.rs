@@ -19,9 +19,8 @@ use crate::formats::event::{Change, EventError, Progress, Seen};
 /// Whether the client asks for text instead of JSON.
 #[must_use]
 pub fn wants_text(operation: Operation, peek: &Peek) -> bool {
-    let format = peek.string("response_format").ok().flatten();
     codec::of(operation) == Codec::Modes(Own::Transcript)
-        && matches!(format.as_deref(), Some("text" | "srt" | "vtt"))
+        && matches!(peek.word("response_format").as_deref(), Some("text" | "srt" | "vtt"))
 }
 
 /// Checks an answer that must be text.

@@ -11,22 +11,43 @@ use crate::bytes::peek::Peek;
 /// provider's to judge.
 #[must_use]
 pub fn requested(operation: Operation, peek: &Peek) -> Units {
-    let text = |name| peek.string(name).ok().flatten();
     match operation.billing() {
         Billing::Images => Units {
             images: peek.count("n").ok().flatten().unwrap_or(1).max(1),
-            size: text("size").and_then(|size| parse_size(&size)),
-            quality: text("quality").and_then(|quality| Quality::named(&quality)),
+            size: peek.word("size").and_then(|size| parse_size(&size)),
+            quality: peek.word("quality").and_then(|quality| Quality::named(&quality)),
             ..Units::default()
         },
         Billing::Characters => {
-            let characters = text("input").map_or(0, |input| input.chars().count() as u64);
+            let characters = peek.raw("input").map_or(0, characters);
             Units { characters, ..Units::default() }
         }
         Billing::Searches => Units { searches: 1, ..Units::default() },
         Billing::Pages => Units { pages: 1, ..Units::default() },
         Billing::Tokens | Billing::Heard => Units::default(),
     }
+}
+
+/// The characters of a JSON string, which may be long; 0 for any other value.
+fn characters(raw: &str) -> u64 {
+    let Some(text) = raw.strip_prefix('"').and_then(|text| text.strip_suffix('"')) else {
+        return 0;
+    };
+    let mut count = text.chars().count() as u64;
+    let mut bytes = text.as_bytes();
+    while let Some(at) = memchr::memchr(b'\\', bytes) {
+        let escape = &bytes[at..];
+        // The second half of a character belongs to the first.
+        let is_half = escape.get(2).is_some_and(|digit| digit.eq_ignore_ascii_case(&b'd'))
+            && escape.get(3).is_some_and(|digit| b"cdefCDEF".contains(digit));
+        let (length, extra) = match escape.get(1) {
+            Some(b'u') => (6, if is_half { 6 } else { 5 }),
+            _ => (2, 1),
+        };
+        count -= extra;
+        bytes = escape.get(length..).unwrap_or_default();
+    }
+    count
 }
 
 /// `1024x1536` as width and height; `None` for `auto`.
@@ -48,6 +69,10 @@ mod tests {
         };
         let none = Units::default();
         assert_eq!(requested(Operation::Speech, r#"{"input":"h\u00e9llo"}"#).characters, 5);
+        assert_eq!(
+            requested(Operation::Speech, r#"{"input":"\ud83d\ude00\n\\ü\/x"}"#).characters,
+            6
+        );
         assert_eq!(requested(Operation::Speech, r#"{"input":["a"]}"#), none);
         let image =
             requested(Operation::GenerateImage, r#"{"n":3,"size":"256x512","quality":"hd"}"#);

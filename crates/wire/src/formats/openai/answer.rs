@@ -9,9 +9,10 @@ use serde_json::value::RawValue;
 
 use super::message::{HalfCharacters, MessageContent, Piece};
 use super::{finish_reason, stop_of, write_usage};
+use crate::bytes::elements::elements;
 use crate::bytes::json::{JsonText, Str, is_object, lossy};
 use crate::formats::answer::Fault;
-use crate::formats::neutral::{Answer, Content, Part, Stop, Text};
+use crate::formats::neutral::{Answer, CALLS_MAX, Content, Part, Stop, Text};
 use crate::formats::usage::parse_usage;
 use crate::formats::view::View;
 
@@ -20,7 +21,7 @@ struct Completion<'a> {
     #[serde(borrow)]
     id: Option<Str<'a>>,
     #[serde(borrow)]
-    choices: Vec<Choice<'a>>,
+    choices: &'a RawValue,
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
 }
@@ -38,7 +39,7 @@ struct Choice<'a> {
 #[derive(Deserialize)]
 struct Calls<'a> {
     #[serde(borrow)]
-    tool_calls: Option<Vec<Call<'a>>>,
+    tool_calls: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -62,7 +63,9 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     let broken = |why: &dyn std::fmt::Display| Fault::Malformed(format!("a broken answer: {why}"));
     let completion: Completion<'_> = serde_json::from_str(text).map_err(|why| broken(&why))?;
     let id = completion.id.unwrap_or_default().0;
-    let choice = completion.choices.into_iter().next().ok_or_else(|| broken(&"no choice"))?;
+    let mut choices = elements(completion.choices.get()).ok_or_else(|| broken(&"no choices"))?;
+    let choice = choices.next().ok_or_else(|| broken(&"no choice"))?;
+    let choice: Choice<'_> = serde_json::from_str(choice).map_err(|why| broken(&why))?;
     let mut stop = choice
         .finish_reason
         .map(|reason| stop_of(&reason.0, choice.error))
@@ -75,7 +78,12 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     let pieces =
         message_content.pieces(&mut HalfCharacters::default()).map_err(|why| broken(&why))?;
     let mut parts: Vec<Content<'_>> = pieces.into_iter().map(content).collect();
-    for (i, call) in calls.tool_calls.into_iter().flatten().enumerate() {
+    let calls = calls.tool_calls.map_or("[]", RawValue::get);
+    for (i, call) in elements(calls).ok_or_else(|| broken(&"no calls"))?.enumerate() {
+        if i >= CALLS_MAX {
+            return Err(broken(&format!("more than {CALLS_MAX} tool calls")));
+        }
+        let call: Call<'_> = serde_json::from_str(call).map_err(|why| broken(&why))?;
         let given = match call.function.arguments {
             Some(raw) => lossy(raw.get(), &mut None).unwrap_or(Cow::Borrowed(raw.get())),
             None => Cow::Borrowed(""),

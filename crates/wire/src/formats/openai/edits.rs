@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value;
-
-use crate::bytes::edit::{Edit, json_string};
+use crate::bytes::edit::{self, Edit, json_string};
+use crate::bytes::elements::elements;
+use crate::bytes::members::texts;
+use crate::bytes::object;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::formats::codec::{self, Codec, Own};
@@ -117,28 +118,48 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
 /// The client's `stream_options` with `include_usage` set.
 fn stream_options(given: Option<&str>) -> Cow<'static, str> {
     const ASK: &str = r#"{"include_usage":true}"#;
-    let Some(Ok(Value::Object(mut options))) = given.map(serde_json::from_str) else {
-        return Cow::Borrowed(ASK);
+    let set = |given: &str| {
+        let members = object::members(given.as_bytes()).ok()?;
+        let edits = [Edit::Set("include_usage", Cow::Borrowed("true"))];
+        String::from_utf8(edit::apply(given.as_bytes(), &members, &edits).into()).ok()
     };
-    options.insert("include_usage".to_owned(), Value::Bool(true));
-    Cow::Owned(Value::Object(options).to_string())
+    given.and_then(set).map_or(Cow::Borrowed(ASK), Cow::Owned)
 }
 
 /// Messages with each content that is a list of texts joined to one text; `None` if there is no such content.
 fn join_text_parts(raw: &str) -> Option<String> {
-    let mut messages: Vec<Value> = serde_json::from_str(raw).ok()?;
-    let mut changed = false;
-    for message in &mut messages {
-        let Some(content) = message.get_mut("content") else { continue };
-        let Some(parts) = content.as_array() else { continue };
-        let texts: Option<Vec<&str>> =
-            parts.iter().map(|part| part.get("text").and_then(Value::as_str)).collect();
-        if let Some(texts) = texts {
-            *content = Value::String(texts.concat());
-            changed = true;
+    let mut out = String::new();
+    let mut done = 0;
+    for message in elements(raw)? {
+        let Ok([Some(content)]) = texts(message, ["content"]) else { continue };
+        let Some(joined) = joined_texts(content) else { continue };
+        if done == 0 {
+            // The joined texts are shorter than the lists.
+            out.reserve_exact(raw.len());
         }
+        // A content is a slice of the messages.
+        let from = content.as_ptr() as usize - raw.as_ptr() as usize;
+        out.push_str(&raw[done..from]);
+        out.push('"');
+        joined.for_each(|text| out.push_str(text));
+        out.push('"');
+        done = from + content.len();
     }
-    changed.then(|| Value::Array(messages).to_string())
+    out.push_str(&raw[done..]);
+    (done > 0).then_some(out)
+}
+
+/// The texts of a list of text parts, as they are written between quotes; `None` if a part is none.
+fn joined_texts(content: &str) -> Option<impl Iterator<Item = &str>> {
+    let parts = elements(content)?;
+    let are_texts = parts.clone().all(|part| text_of(part).is_some());
+    are_texts.then(|| parts.filter_map(text_of))
+}
+
+/// The text of a part, as it is written between quotes.
+fn text_of(part: &str) -> Option<&str> {
+    let [text] = texts(part, ["text"]).ok()?;
+    text?.strip_prefix('"')?.strip_suffix('"')
 }
 
 #[cfg(test)]

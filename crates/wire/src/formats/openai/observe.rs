@@ -8,9 +8,9 @@ use std::sync::LazyLock;
 
 use hale_core::operation::Operation;
 use memchr::memmem::Finder;
-use serde::Deserialize;
 
-use crate::bytes::members::{Place, note};
+use crate::bytes::elements::elements;
+use crate::bytes::members::{Place, note, texts};
 use crate::bytes::scan::{self, ScanError};
 use crate::formats::answer::{self, Fault, Observed, is_filled_list};
 use crate::formats::codec::List;
@@ -139,13 +139,7 @@ fn names_finish(choices: &str) -> bool {
 
 /// Whether the choices of an event hold content: what ends the wait for the first token.
 fn holds_content(choices: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Choice {
-        delta: Option<serde_json::Map<String, serde_json::Value>>,
-        text: Option<String>,
-        finish_reason: Option<serde_json::Value>,
-    }
-    const CONTENT: &[&str] = &[
+    const CONTENT: [&str; 10] = [
         "content",
         "reasoning_content",
         "reasoning",
@@ -157,23 +151,29 @@ fn holds_content(choices: &str) -> bool {
         "audio",
         "images",
     ];
-    let Ok(list) = serde_json::from_str::<Vec<Choice>>(choices) else { return false };
-    list.iter().any(|choice| {
-        choice.finish_reason.as_ref().is_some_and(is_filled)
-            || choice.text.as_ref().is_some_and(|text| !text.is_empty())
-            || choice.delta.as_ref().is_some_and(|delta| {
-                CONTENT.iter().any(|key| delta.get(*key).is_some_and(is_filled))
-            })
+    elements(choices).is_some_and(|mut choices| {
+        choices.any(|choice| {
+            let Ok([delta, text, finish]) = texts(choice, ["delta", "text", "finish_reason"])
+            else {
+                return false;
+            };
+            let is_text = text.is_some_and(|text| text.starts_with('"'));
+            let in_delta = delta.and_then(|delta| texts(delta, CONTENT).ok());
+            finish.is_some_and(is_filled)
+                || (is_text && text != Some("\"\""))
+                || in_delta.into_iter().flatten().flatten().any(is_filled)
+        })
     })
 }
 
-fn is_filled(value: &serde_json::Value) -> bool {
-    match value {
-        serde_json::Value::Null => false,
-        serde_json::Value::String(text) => !text.is_empty(),
-        serde_json::Value::Array(list) => !list.is_empty(),
-        serde_json::Value::Object(map) => !map.is_empty(),
-        serde_json::Value::Bool(_) | serde_json::Value::Number(_) => true,
+/// Whether a value that is not `null` has something in it.
+fn is_filled(raw: &str) -> bool {
+    let tail = raw.get(1..).unwrap_or_default().trim_start();
+    match raw.as_bytes().first() {
+        Some(b'"') => raw != "\"\"",
+        Some(b'[') => !tail.starts_with(']'),
+        Some(b'{') => !tail.starts_with('}'),
+        _ => true,
     }
 }
 

@@ -8,14 +8,15 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::bytes::elements::elements;
 use crate::bytes::fields::REMOVED;
 use crate::bytes::json::{Str, is_object};
-use crate::bytes::peek::Peek;
 use crate::formats::neutral::{
     Content, Format, Json, Part, Request, Role, Source, Text, Thinking, Tool, ToolChoice, Turn,
     Unfit, add, raw_json,
 };
-use crate::formats::unfit::field;
+use crate::formats::room::Room;
+use crate::formats::unfit::{field, flag_field, list_field, object_field};
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -26,7 +27,7 @@ struct Message<'a> {
     #[serde(borrow)]
     refusal: Option<Str<'a>>,
     #[serde(borrow)]
-    tool_calls: Option<Vec<Call<'a>>>,
+    tool_calls: Option<&'a RawValue>,
     #[serde(borrow)]
     function_call: Option<&'a RawValue>,
     #[serde(borrow)]
@@ -34,7 +35,7 @@ struct Message<'a> {
     #[serde(borrow)]
     tool_call_id: Option<Str<'a>>,
     #[serde(borrow)]
-    thinking_blocks: Option<Vec<ThinkingBlock<'a>>>,
+    thinking_blocks: Option<&'a RawValue>,
     #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
 }
@@ -44,7 +45,7 @@ struct Call<'a> {
     #[serde(borrow)]
     id: Text<'a>,
     #[serde(borrow)]
-    function: Option<CalledFunction<'a>>,
+    function: Option<&'a RawValue>,
     #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
 }
@@ -80,7 +81,7 @@ struct ContentPart<'a> {
     #[serde(borrow)]
     image_url: Option<&'a RawValue>,
     #[serde(borrow)]
-    file: Option<File<'a>>,
+    file: Option<&'a RawValue>,
     #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
 }
@@ -100,7 +101,7 @@ struct GivenTool<'a> {
     #[serde(borrow, rename = "type")]
     kind: Text<'a>,
     #[serde(borrow)]
-    function: Option<Function<'a>>,
+    function: Option<&'a RawValue>,
     #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
 }
@@ -113,39 +114,46 @@ struct Function<'a> {
     description: Option<Str<'a>>,
     #[serde(borrow)]
     parameters: Option<&'a RawValue>,
-    strict: Option<bool>,
+    #[serde(borrow)]
+    strict: Option<&'a RawValue>,
     #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
 }
 
-/// The neutral request in `peek`, without the fields that are meant for the gateway.
-pub(crate) fn read(peek: &Peek) -> Result<Request<'_>, Unfit> {
+/// The neutral request in `fields`, without those that are meant for the gateway.
+pub(crate) fn read<'a>(
+    fields: impl Iterator<Item = (Text<'a>, &'a str)>,
+    room: &Room,
+) -> Result<Request<'a>, Unfit> {
     let mut request = Request::default();
     let mut most: [Option<Json<'_>>; 2] = [None, None];
-    for (name, raw) in peek.fields() {
+    for (name, raw) in fields {
         if raw == "null" || REMOVED.has(&name) {
             continue;
         }
         match &*name {
             // `metadata` is LiteLLM's own; OpenAI's does not change the answer.
             "model" | "stream_options" | "metadata" => {}
-            "messages" => messages(raw, &mut request)?,
-            "tools" => request.tools = tools(raw)?,
+            "messages" => messages(raw, room, &mut request)?,
+            "tools" => request.tools = tools(raw, room)?,
             "tool_choice" => request.tool_choice = Some(tool_choice(raw)?),
             "parallel_tool_calls" => {
-                request.parallel_tools = Some(field("parallel_tool_calls", raw)?)
+                request.parallel_tools = flag_field("parallel_tool_calls", Some(raw))?;
             }
             "max_completion_tokens" => most[0] = Some(Cow::Borrowed(raw)),
             "max_tokens" => most[1] = Some(Cow::Borrowed(raw)),
             "temperature" => request.temperature = Some(Cow::Borrowed(raw)),
             "top_p" => request.top_p = Some(Cow::Borrowed(raw)),
-            "stop" => request.stop = stop(raw)?,
-            "stream" => request.stream = field("stream", raw)?,
+            "stop" => request.stop = stop(raw, room)?,
+            "stream" => request.stream = flag_field("stream", Some(raw))? == Some(true),
             "user" => request.user = Some(text_field("user", raw)?),
             "reasoning_effort" => request.effort = Some(effort(raw)?),
             "thinking" => request.thinking = Some(Thinking::Native(Cow::Borrowed(raw))),
             "response_format" => request.format = response_format(raw)?,
-            _ => request.others.push((name, Cow::Borrowed(raw))),
+            _ => {
+                room.take(&name)?;
+                request.others.push((name, Cow::Borrowed(raw)));
+            }
         }
     }
     let [newer, older] = most;
@@ -161,7 +169,8 @@ fn effort(raw: &str) -> Result<Text<'_>, Unfit> {
     }
     // Some SDKs send the object of the Responses API.
     if raw.starts_with('{') {
-        return field::<Reasoning<'_>>("reasoning_effort", raw).map(|reasoning| reasoning.effort);
+        return object_field::<Reasoning<'_>>("reasoning_effort", raw)
+            .map(|reasoning| reasoning.effort);
     }
     text_field("reasoning_effort", raw)
 }
@@ -171,11 +180,10 @@ fn text_field<'a>(name: &str, raw: &'a str) -> Result<Text<'a>, Unfit> {
     field::<Str<'a>>(name, raw).map(Text::from)
 }
 
-fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
-    let list: Vec<&'a RawValue> = field("messages", raw)?;
-    for (i, raw) in list.into_iter().enumerate() {
+fn messages<'a>(raw: &'a str, room: &Room, request: &mut Request<'a>) -> Result<(), Unfit> {
+    for (i, raw) in list_field("messages", raw, room)?.enumerate() {
         let at = format!("messages[{i}]");
-        let message: Message<'a> = field(&at, raw.get())?;
+        let message: Message<'a> = object_field(&at, raw?)?;
         if message.function_call.is_some() {
             return Err(Unfit::malformed(
                 format!("{at}.function_call"),
@@ -187,7 +195,7 @@ fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
             return Err(Unfit::unsupported(format!("{at}.audio"), "of another wire", fix));
         }
         let mut parts = match message.content {
-            Some(content) => content_parts(content.get(), &format!("{at}.content"))?,
+            Some(content) => content_parts(content.get(), &format!("{at}.content"), room)?,
             None => Vec::new(),
         };
         if let (Some(last), Some(mark)) = (parts.last_mut(), raw_json(message.cache_control)) {
@@ -197,7 +205,7 @@ fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
             "system" | "developer" => request.system.extend(parts),
             "user" => add(&mut request.turns, Role::User, parts),
             "assistant" => {
-                let parts = assistant_parts(message, parts, &at)?;
+                let parts = assistant_parts(message, parts, (&at, room))?;
                 add(&mut request.turns, Role::Assistant, parts);
             }
             "tool" => add_result(&mut request.turns, message, parts, &at)?,
@@ -215,10 +223,18 @@ fn messages<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
 fn assistant_parts<'a>(
     message: Message<'a>,
     content: Vec<Part<'a>>,
-    at: &str,
+    (at, room): (&str, &Room),
 ) -> Result<Vec<Part<'a>>, Unfit> {
+    if message.thinking_blocks.is_none()
+        && message.refusal.is_none()
+        && message.tool_calls.is_none()
+    {
+        return Ok(content);
+    }
     let mut parts = Vec::with_capacity(content.len() + 1);
-    for (i, block) in message.thinking_blocks.into_iter().flatten().enumerate() {
+    let blocks = of_message((at, "thinking_blocks"), message.thinking_blocks, room)?;
+    for (i, block) in blocks.enumerate() {
+        let block: ThinkingBlock<'a> = object_field("thinking_blocks", block?)?;
         let content = match (&*block.kind, block.data) {
             ("thinking", _) => Content::Thinking {
                 text: block.thinking.unwrap_or_default().0,
@@ -234,11 +250,14 @@ fn assistant_parts<'a>(
     }
     parts.extend(content);
     parts.extend(message.refusal.map(|text| Part::from(Content::Refusal(text.0))));
-    for (i, call) in message.tool_calls.into_iter().flatten().enumerate() {
+    let calls = of_message((at, "tool_calls"), message.tool_calls, room)?;
+    for (i, call) in calls.enumerate() {
+        let call: Call<'a> = object_field("tool_calls", call?)?;
         let place = format!("{at}.tool_calls[{i}].function");
         let Some(function) = call.function else {
             return Err(Unfit::malformed(place, "only calls of functions can be passed on"));
         };
+        let function: CalledFunction<'a> = object_field(&place, function.get())?;
         let input = if function.arguments.trim().is_empty() {
             Cow::Borrowed("{}")
         } else if is_object(&function.arguments) {
@@ -253,6 +272,19 @@ fn assistant_parts<'a>(
         parts.push(Part { content, cache: raw_json(call.cache_control) });
     }
     Ok(parts)
+}
+
+/// The elements of a message's list, which may be absent.
+fn of_message<'a>(
+    (at, name): (&str, &str),
+    raw: Option<&'a RawValue>,
+    room: &Room,
+) -> Result<impl Iterator<Item = Result<&'a str, Unfit>>, Unfit> {
+    let place = format!("{at}.{name}");
+    let Some(elements) = elements(raw.map_or("[]", RawValue::get)) else {
+        return Err(Unfit::malformed(place, "it must be a list"));
+    };
+    Ok(elements.map(move |element| room.take(&place).map(|()| element)))
 }
 
 /// The result of a tool comes before everything else in the user's turn.
@@ -280,15 +312,15 @@ fn add_result<'a>(
     Ok(())
 }
 
-fn content_parts<'a>(raw: &'a str, at: &str) -> Result<Vec<Part<'a>>, Unfit> {
+fn content_parts<'a>(raw: &'a str, at: &str, room: &Room) -> Result<Vec<Part<'a>>, Unfit> {
     if raw.starts_with('"') {
         let text = text_field(at, raw)?;
         let is_empty = text.is_empty();
         return Ok(if is_empty { Vec::new() } else { vec![Content::Text(text).into()] });
     }
-    let list: Vec<ContentPart<'a>> = field(at, raw)?;
-    let mut parts = Vec::with_capacity(list.len());
-    for (i, part) in list.into_iter().enumerate() {
+    let mut parts = Vec::new();
+    for (i, part) in list_field(at, raw, room)?.enumerate() {
+        let part: ContentPart<'a> = object_field(at, part?)?;
         let place = || format!("{at}[{i}]");
         let missing = |name: &str| Unfit::malformed(format!("{at}[{i}].{name}"), "it is missing");
         let content = match &*part.kind {
@@ -298,7 +330,10 @@ fn content_parts<'a>(raw: &'a str, at: &str) -> Result<Vec<Part<'a>>, Unfit> {
                 let image = part.image_url.ok_or_else(|| missing("image_url"))?;
                 Content::Image(image_source(image.get(), &place())?)
             }
-            "file" => document(part.file.ok_or_else(|| missing("file"))?, &place())?,
+            "file" => {
+                let file = part.file.ok_or_else(|| missing("file"))?;
+                document(object_field(&place(), file.get())?, &place())?
+            }
             other => {
                 let field = format!("{}.type: {}", place(), short(other));
                 return Err(Unfit::unsupported(field, "of another wire", "leave it out"));
@@ -320,7 +355,7 @@ fn image_source<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
     let url = if raw.starts_with('"') {
         text_field(at, raw)?
     } else {
-        field::<Image<'a>>(&format!("{at}.image_url"), raw)?.url
+        object_field::<Image<'a>>(&format!("{at}.image_url"), raw)?.url
     };
     if url.starts_with("data:") { data_url(url, at) } else { Ok(Source::Url(url)) }
 }
@@ -339,10 +374,11 @@ fn data_url<'a>(url: Text<'a>, at: &str) -> Result<Source<'a>, Unfit> {
             media_type: Cow::Borrowed(&url[from..to]),
             data: Cow::Borrowed(&url[end + 1..]),
         },
-        Cow::Owned(url) => Source::Base64 {
-            media_type: Cow::Owned(url[from..to].to_owned()),
-            data: Cow::Owned(url[end + 1..].to_owned()),
-        },
+        Cow::Owned(mut url) => {
+            let media_type = Cow::Owned(url[from..to].to_owned());
+            url.drain(..=end);
+            Source::Base64 { media_type, data: Cow::Owned(url) }
+        }
     })
 }
 
@@ -364,23 +400,24 @@ fn document<'a>(file: File<'a>, at: &str) -> Result<Content<'a>, Unfit> {
     Ok(Content::Document { source, title: file.filename.map(Text::from), context: None })
 }
 
-fn tools(raw: &str) -> Result<Vec<Tool<'_>>, Unfit> {
-    let list: Vec<&RawValue> = field("tools", raw)?;
-    let mut tools = Vec::with_capacity(list.len());
-    for (i, raw) in list.into_iter().enumerate() {
-        let given: GivenTool<'_> = field(&format!("tools[{i}]"), raw.get())?;
+fn tools<'a>(raw: &'a str, room: &Room) -> Result<Vec<Tool<'a>>, Unfit> {
+    let mut tools = Vec::new();
+    for (i, raw) in list_field("tools", raw, room)?.enumerate() {
+        let raw = raw?;
+        let given: GivenTool<'_> = object_field(&format!("tools[{i}]"), raw)?;
         let Some(function) = given.function else {
             if &*given.kind == "function" {
                 return Err(Unfit::malformed(format!("tools[{i}].function"), "it is missing"));
             }
-            tools.push(Tool::Native(Cow::Borrowed(raw.get())));
+            tools.push(Tool::Native(Cow::Borrowed(raw)));
             continue;
         };
+        let function: Function<'_> = object_field(&format!("tools[{i}].function"), function.get())?;
         tools.push(Tool::Function {
             name: function.name,
             description: function.description.map(Text::from),
             schema: function.parameters.map(|raw| Cow::Borrowed(raw.get())),
-            strict: function.strict,
+            strict: flag_field("tools.function.strict", function.strict.map(RawValue::get))?,
             cache: raw_json(given.cache_control.or(function.cache_control)),
         });
     }
@@ -391,7 +428,7 @@ fn tool_choice(raw: &str) -> Result<ToolChoice<'_>, Unfit> {
     #[derive(Deserialize)]
     struct Chosen<'a> {
         #[serde(borrow)]
-        function: Named<'a>,
+        function: &'a RawValue,
     }
     #[derive(Deserialize)]
     struct Named<'a> {
@@ -402,16 +439,19 @@ fn tool_choice(raw: &str) -> Result<ToolChoice<'_>, Unfit> {
         "\"auto\"" => Ok(ToolChoice::Auto),
         "\"none\"" => Ok(ToolChoice::Nothing),
         "\"required\"" | "\"any\"" => Ok(ToolChoice::Any),
-        _ => field::<Chosen<'_>>("tool_choice", raw)
-            .map(|chosen| ToolChoice::Named(chosen.function.name)),
+        _ => {
+            let chosen: Chosen<'_> = object_field("tool_choice", raw)?;
+            let named: Named<'_> = object_field("tool_choice.function", chosen.function.get())?;
+            Ok(ToolChoice::Named(named.name))
+        }
     }
 }
 
-fn stop(raw: &str) -> Result<Vec<Text<'_>>, Unfit> {
+fn stop<'a>(raw: &'a str, room: &Room) -> Result<Vec<Text<'a>>, Unfit> {
     if raw.starts_with('"') {
         return Ok(vec![text_field("stop", raw)?]);
     }
-    Ok(field::<Vec<Str<'_>>>("stop", raw)?.into_iter().map(Text::from).collect())
+    list_field("stop", raw, room)?.map(|text| text_field("stop", text?)).collect()
 }
 
 fn response_format(raw: &str) -> Result<Option<Format<'_>>, Unfit> {
@@ -420,7 +460,7 @@ fn response_format(raw: &str) -> Result<Option<Format<'_>>, Unfit> {
         #[serde(borrow, rename = "type")]
         kind: Text<'a>,
         #[serde(borrow)]
-        json_schema: Option<Schema<'a>>,
+        json_schema: Option<&'a RawValue>,
     }
     #[derive(Deserialize)]
     struct Schema<'a> {
@@ -428,14 +468,19 @@ fn response_format(raw: &str) -> Result<Option<Format<'_>>, Unfit> {
         name: Option<Str<'a>>,
         #[serde(borrow)]
         schema: Option<&'a RawValue>,
-        strict: Option<bool>,
+        #[serde(borrow)]
+        strict: Option<&'a RawValue>,
     }
-    let shape: Shape<'_> = field("response_format", raw)?;
-    match (&*shape.kind, shape.json_schema) {
+    let shape: Shape<'_> = object_field("response_format", raw)?;
+    let of_schema = shape.json_schema.filter(|_| &*shape.kind == "json_schema");
+    let of_schema = of_schema.map(|raw| object_field("response_format.json_schema", raw.get()));
+    match (&*shape.kind, of_schema.transpose()?) {
         ("text", _) => Ok(None),
         ("json_object", _) => Ok(Some(Format::JsonObject)),
         ("json_schema", Some(Schema { name, schema: Some(schema), strict })) => {
             let schema = Cow::Borrowed(schema.get());
+            let strict =
+                flag_field("response_format.json_schema.strict", strict.map(RawValue::get))?;
             Ok(Some(Format::Schema { name: name.map(Text::from), schema, strict }))
         }
         ("json_schema", _) => {

@@ -17,9 +17,13 @@ const USER_MAX: usize = 64;
 const EFFORTS: [(u64, &str); 3] = [(10_000, "high"), (5_000, "medium"), (2_000, "low")];
 const FIX: &str = "leave it out, or set `drop_params: true`";
 
-/// The body of `request`.
-pub(crate) fn write(request: &Request<'_>, order: &Order<'_>) -> Result<Vec<u8>, Unfit> {
-    let mut json = JsonText::new();
+/// The body of `request`, which was read from that many bytes.
+pub(crate) fn write(
+    request: &Request<'_>,
+    order: &Order<'_>,
+    bytes: usize,
+) -> Result<Vec<u8>, Unfit> {
+    let mut json = JsonText::with_room(bytes);
     json.open(b'{').member("model", order.upstream_model).key("messages").open(b'[');
     if !request.system.is_empty() {
         json.open(b'{').member("role", "system");
@@ -120,8 +124,7 @@ fn write_turn(json: &mut JsonText, turn: &Turn<'_>, order: &Order<'_>) -> Result
                 parts.iter().partition(|part| matches!(part.content, Content::Text(_)));
             json.open(b'{').member("role", "tool").member("tool_call_id", id);
             let prefix = if *is_error { "Error: " } else { "" };
-            let text = format!("{prefix}{}", result_text(&texts, &others));
-            json.member("content", &text).close(b'}');
+            json.key("content").joined(result_text(prefix, &texts, &others)).close(b'}');
             tail.extend(others);
         } else {
             tail.push(part);
@@ -136,16 +139,19 @@ fn write_turn(json: &mut JsonText, turn: &Turn<'_>, order: &Order<'_>) -> Result
     Ok(())
 }
 
-/// The text of a tool's result; `others` are its parts that are not text.
-fn result_text(texts: &[&Part<'_>], others: &[&Part<'_>]) -> String {
-    if texts.is_empty() && !others.is_empty() {
-        return "(the result is in the next message)".to_owned();
-    }
-    let texts = texts.iter().filter_map(|part| match &part.content {
-        Content::Text(text) => Some(&**text),
-        _ => None,
+/// The text of a tool's result, in pieces; `others` are its parts that are not text.
+fn result_text<'p>(
+    prefix: &'static str,
+    texts: &'p [&Part<'_>],
+    others: &[&Part<'_>],
+) -> impl Iterator<Item = &'p str> {
+    let is_elsewhere = texts.is_empty() && !others.is_empty();
+    let note = is_elsewhere.then_some("(the result is in the next message)");
+    let texts = texts.iter().enumerate().flat_map(|(i, part)| match &part.content {
+        Content::Text(text) => [if i == 0 { "" } else { "\n" }, &**text],
+        _ => [""; 2],
     });
-    texts.collect::<Vec<&str>>().join("\n")
+    [prefix].into_iter().chain(note).chain(texts)
 }
 
 /// `content`: a single text as a string, anything else as a list.
@@ -173,15 +179,15 @@ fn write_part(json: &mut JsonText, content: &Content<'_>, order: &Order<'_>) -> 
             json.open(b'{').member("type", "text").member("text", text).close(b'}');
         }
         Content::Image(source) => {
-            let url = match source {
+            json.open(b'{').member("type", "image_url").key("image_url").open(b'{').key("url");
+            match source {
                 Source::Base64 { media_type, data } => {
-                    Cow::Owned(format!("data:{media_type};base64,{data}"))
+                    json.joined(["data:", media_type, ";base64,", data])
                 }
-                Source::Url(url) => Cow::Borrowed(&**url),
+                Source::Url(url) => json.text(url),
                 Source::Plain(_) | Source::File(_) => return Err(elsewhere("image", order)),
             };
-            json.open(b'{').member("type", "image_url").key("image_url");
-            json.open(b'{').member("url", &url).close(b'}').close(b'}');
+            json.close(b'}').close(b'}');
         }
         Content::Document { source, title, context } => {
             if let Some(context) = context {
@@ -198,7 +204,7 @@ fn write_part(json: &mut JsonText, content: &Content<'_>, order: &Order<'_>) -> 
                     let name = title.as_deref().unwrap_or("document.pdf");
                     json.open(b'{').member("type", "file").key("file").open(b'{');
                     json.member("filename", name);
-                    json.member("file_data", &format!("data:{media_type};base64,{data}"));
+                    json.key("file_data").joined(["data:", media_type, ";base64,", data]);
                     json.close(b'}').close(b'}');
                 }
                 Source::Url(_) | Source::File(_) => return Err(elsewhere("document", order)),
@@ -223,11 +229,11 @@ fn elsewhere(what: &str, order: &Order<'_>) -> Unfit {
 }
 
 fn assistant(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Result<(), Unfit> {
-    let mut text = String::new();
+    let mut texts: Vec<&str> = Vec::new();
     let mut calls = Vec::new();
     for part in parts {
         match &part.content {
-            Content::Text(more) | Content::Refusal(more) => text.push_str(more),
+            Content::Text(more) | Content::Refusal(more) => texts.push(more),
             Content::ToolCall { id, name, input } => calls.push((id, name, input)),
             Content::Thinking { .. } | Content::Redacted(_) => {}
             Content::Image(_) | Content::Document { .. } | Content::ToolResult { .. } => {
@@ -240,14 +246,15 @@ fn assistant(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Resu
             }
         }
     }
-    if text.is_empty() && calls.is_empty() {
+    texts.retain(|text| !text.is_empty());
+    if texts.is_empty() && calls.is_empty() {
         return Ok(());
     }
     json.open(b'{').member("role", "assistant").key("content");
-    if text.is_empty() {
+    if texts.is_empty() {
         json.raw("null");
     } else {
-        json.text(&text);
+        json.joined(texts);
     }
     if !calls.is_empty() {
         json.key("tool_calls").open(b'[');

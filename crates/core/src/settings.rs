@@ -178,6 +178,8 @@ pub struct Bounds {
     pub idle_ms: u64,
     /// Time between two pieces of a request body, milliseconds. 30 s.
     pub body_read_ms: u64,
+    /// Slowest rate of a whole request body, bytes a second. 64 KiB/s.
+    pub body_min_rate: u64,
     /// Time a WebSocket may be silent in both directions, milliseconds. 15 min: libraries send
     /// pings about every 20 s, browsers send none.
     pub websocket_idle_ms: u64,
@@ -193,6 +195,7 @@ impl Default for Bounds {
             header_read_ms: 10_000,
             idle_ms: 75_000,
             body_read_ms: 30_000,
+            body_min_rate: 64 << 10,
             websocket_idle_ms: 900_000,
         }
     }

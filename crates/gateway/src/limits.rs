@@ -1,15 +1,19 @@
 //! Limits of the process: the descriptors and the memory that clients may use.
 //!
 //! Used at start, at each reload, and for each body. Always true: half of the descriptors are left for upstreams;
-//! all bodies together hold at most a quarter of an enforced memory limit, because a body may be in memory three
-//! times: as it came, as it is sent, and in the buffers of a connection.
+//! all bodies together, with their copies, hold at most a quarter of an enforced memory limit: the rest is for the
+//! buffers of connections and for what is read of bodies.
+
+mod account;
+mod collected;
 
 use std::fs;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hale_core::settings::Bounds;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+pub(crate) use self::account::{Buffered, Held};
+pub(crate) use self::collected::{Added, Collected};
 
 /// Descriptors that are kept free of clients and upstreams: for standard streams, the log and files.
 const OWN_DESCRIPTORS: usize = 16;
@@ -88,75 +92,6 @@ fn groups(own: &str) -> Vec<String> {
         }
     }
     files
-}
-
-/// The bytes of all bodies in the process's memory.
-#[derive(Default)]
-pub(crate) struct Buffered {
-    held: AtomicUsize,
-    /// Bytes that are kept beyond the first content of an answer; they are part of `held`.
-    kept: AtomicUsize,
-}
-
-impl Buffered {
-    /// The number of bytes held.
-    pub(crate) fn bytes(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
-    }
-}
-
-/// Adds `more`, unless the sum would exceed `limit`.
-fn add(count: &AtomicUsize, more: usize, limit: usize) -> bool {
-    let before = count.fetch_add(more, Ordering::Relaxed);
-    let fits = before.saturating_add(more) <= limit;
-    if !fits {
-        count.fetch_sub(more, Ordering::Relaxed);
-    }
-    fits
-}
-
-/// Counts bytes as held until it is dropped.
-pub(crate) struct Held {
-    all: Arc<Buffered>,
-    bytes: usize,
-    /// Whether they are kept beyond the first content of an answer.
-    is_kept: bool,
-}
-
-impl Held {
-    /// Holds no bytes.
-    pub(crate) fn none(all: &Arc<Buffered>) -> Held {
-        Held { all: all.clone(), bytes: 0, is_kept: false }
-    }
-
-    /// Counts `more` bytes, unless the process would hold too many.
-    pub(crate) fn add(&mut self, more: usize, limit: usize) -> bool {
-        let fits = add(&self.all.held, more, limit);
-        if fits {
-            self.bytes += more;
-        }
-        fits
-    }
-
-    /// The number of bytes it counts.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// Counts its bytes as kept beyond the first content of an answer, unless the sum would exceed `limit`.
-    pub(crate) fn keep(&mut self, limit: usize) -> bool {
-        self.is_kept = self.is_kept || add(&self.all.kept, self.bytes, limit);
-        self.is_kept
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if self.is_kept {
-            self.all.kept.fetch_sub(self.bytes, Ordering::Relaxed);
-        }
-        self.all.held.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]

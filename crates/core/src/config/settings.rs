@@ -279,6 +279,10 @@ impl<'n> Settings<'n> {
             }
             "websocket_idle_timeout_s" => put(&mut bounds.websocket_idle_ms, field.time(problems)),
             "body_read_timeout_s" => put(&mut bounds.body_read_ms, field.time(problems)),
+            "body_min_rate_kib" => {
+                let rate = field.count(problems).map(|kib| kib << 10);
+                put(&mut bounds.body_min_rate, rate);
+            }
             _ => return false,
         }
         true

@@ -1,12 +1,12 @@
-//! Reads a request's body: bounded in size, in the time between its pieces, and in the bytes that all bodies
-//! of the process hold together.
+//! Reads a request's body: bounded in size, in the time between its pieces, in the time of the whole, and in the bytes
+//! that all bodies of the process hold together.
 //!
 //! Called by [`crate::arrival`]. Always true: counted bytes are released with [`Held`].
 
 use std::pin::Pin;
 use std::task::Poll;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use hale_core::settings::Bounds;
 use http::HeaderMap;
 use http_body::Body;
@@ -14,7 +14,8 @@ use hyper::body::{Frame, Incoming};
 
 use super::connection::ClientConn;
 use super::refusal::{self, Refusal};
-use crate::limits::Held;
+use crate::clock;
+use crate::limits::{Added, Collected, Held};
 
 /// Refuses a body that is compressed.
 ///
@@ -42,51 +43,47 @@ pub(crate) async fn read(
     if declared.is_some_and(|length| length > bounds.body_bytes as u64) {
         return Err(refusal::body_too_large(bounds.body_bytes));
     }
-    let mut first: Option<Bytes> = None;
-    let mut joined: Option<BytesMut> = None;
-    loop {
-        let frame = match frame(&mut incoming, connection).await? {
-            None => break,
-            Some(frame) => frame,
-        };
+    connection.body_begins(declared);
+    let most = declared.and_then(|length| usize::try_from(length).ok());
+    let mut body = Collected::none(most.unwrap_or(bounds.body_bytes));
+    while let Some(frame) = frame(&mut incoming, connection, held).await? {
         let Ok(piece) = frame.into_data() else { continue };
-        let so_far = joined.as_ref().map_or(first.as_ref().map_or(0, Bytes::len), BytesMut::len);
-        if so_far + piece.len() > bounds.body_bytes {
-            return Err(refusal::body_too_large(bounds.body_bytes));
+        // A body of one piece is here already.
+        if held.reading().is_none() && declared != Some(piece.len() as u64) {
+            held.begin_reading(clock::recent().millis());
         }
-        if !held.add(piece.len(), bounds.buffered_bytes) {
-            return Err(refusal::too_much_held());
+        match body.push(piece, held, bounds.buffered_bytes).await {
+            Added::Yes => {}
+            Added::TooLarge => return Err(refusal::body_too_large(bounds.body_bytes)),
+            Added::NoRoom => return Err(refusal::too_much_held()),
         }
-        match (&mut joined, &first) {
-            (None, None) => first = Some(piece),
-            (None, Some(start)) => {
-                let whole = declared.and_then(|length| usize::try_from(length).ok());
-                let mut buffer = BytesMut::with_capacity(whole.unwrap_or(start.len() * 4));
-                buffer.extend_from_slice(start);
-                buffer.extend_from_slice(&piece);
-                joined = Some(buffer);
-            }
-            (Some(buffer), _) => buffer.extend_from_slice(&piece),
-        }
+        held.received(body.len());
+        connection.body_has(body.len());
     }
-    Ok(match joined {
-        Some(buffer) => buffer.freeze(),
-        None => first.unwrap_or_default(),
-    })
+    held.end_reading();
+    Ok(body.whole())
 }
 
-/// The next piece of a body, or an error when it is overdue.
+/// The next piece of a body, or an error when it is overdue or others need its room.
 async fn frame(
     incoming: &mut Incoming,
     connection: &ClientConn,
+    held: &Held,
 ) -> Result<Option<Frame<Bytes>>, Refusal> {
     connection.reading_body();
-    std::future::poll_fn(|cx| match Pin::new(&mut *incoming).poll_frame(cx) {
-        Poll::Ready(None) => Poll::Ready(Ok(None)),
-        Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(Some(frame))),
-        Poll::Ready(Some(Err(_cut))) => Poll::Ready(Err(refusal::broken_body())),
-        Poll::Pending if connection.body_is_late() => Poll::Ready(Err(refusal::slow_body())),
-        Poll::Pending => Poll::Pending,
+    std::future::poll_fn(|cx| {
+        if held.reading().is_some_and(|reading| reading.is_given_up(cx)) {
+            return Poll::Ready(Err(refusal::slowest_body()));
+        }
+        match Pin::new(&mut *incoming).poll_frame(cx) {
+            Poll::Ready(None) => Poll::Ready(Ok(None)),
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Ok(Some(frame))),
+            Poll::Ready(Some(Err(_cut))) => Poll::Ready(Err(refusal::broken_body())),
+            Poll::Pending => match connection.late_body() {
+                Some(late) => Poll::Ready(Err(refusal::slow_body(late))),
+                None => Poll::Pending,
+            },
+        }
     })
     .await
     .inspect(|_| connection.serving())

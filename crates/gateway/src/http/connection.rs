@@ -49,6 +49,32 @@ pub(crate) enum Spare {
     Head(u64),
 }
 
+/// Why a body is overdue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LateBody {
+    /// Its next piece is.
+    Pause,
+    /// It comes slower than the rate that is required.
+    Whole,
+}
+
+/// A body on its way.
+#[derive(Clone, Copy, Debug)]
+struct Coming {
+    since: Millis,
+    /// Its length: as it is declared, else what has come.
+    bytes: u64,
+    is_declared: bool,
+}
+
+impl Coming {
+    /// How long it may take, milliseconds.
+    fn allowed_ms(self, bounds: &Bounds) -> u64 {
+        let at_rate = self.bytes.saturating_mul(1000) / bounds.body_min_rate.max(1);
+        bounds.body_read_ms.saturating_add(at_rate)
+    }
+}
+
 /// What the worker tells a connection to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Command {
@@ -86,7 +112,9 @@ pub(crate) trait Session {
 /// One client's connection.
 pub(crate) struct ClientConn {
     phase: Cell<Phase>,
-    late_body: Cell<bool>,
+    late_body: Cell<Option<LateBody>>,
+    /// The body of the request in flight.
+    coming: Cell<Option<Coming>>,
     /// Since when the client has left the answer unread.
     stuck_since: Cell<Option<Millis>>,
     command: Cell<Command>,
@@ -100,7 +128,8 @@ impl ClientConn {
     pub(crate) fn new() -> ClientConn {
         ClientConn {
             phase: Cell::new(Phase::Idle(clock::now().millis())),
-            late_body: Cell::new(false),
+            late_body: Cell::new(None),
+            coming: Cell::new(None),
             stuck_since: Cell::new(None),
             command: Cell::new(Command::Go),
             waker: RefCell::new(None),
@@ -130,8 +159,8 @@ impl ClientConn {
             Phase::Idle(since) => now.since(since) > bounds.idle_ms,
             Phase::Head(since) => now.since(since) > bounds.header_read_ms,
             Phase::Body(since) => {
-                if now.since(since) > bounds.body_read_ms {
-                    self.late_body.set(true);
+                if let Some(late) = self.lateness(since, now, bounds) {
+                    self.late_body.set(Some(late));
                     self.wake();
                 }
                 false
@@ -191,6 +220,31 @@ impl ClientConn {
         }
     }
 
+    /// Why the body, whose next piece is awaited since then, is overdue.
+    fn lateness(&self, since: Millis, now: Millis, bounds: &Bounds) -> Option<LateBody> {
+        if now.since(since) > bounds.body_read_ms {
+            return Some(LateBody::Pause);
+        }
+        let coming = self.coming.get()?;
+        (now.since(coming.since) > coming.allowed_ms(bounds)).then_some(LateBody::Whole)
+    }
+
+    /// The request's body begins; its length, if that is declared.
+    pub(crate) fn body_begins(&self, declared: Option<u64>) {
+        self.coming.set(Some(Coming {
+            since: clock::recent().millis(),
+            bytes: declared.unwrap_or(0),
+            is_declared: declared.is_some(),
+        }));
+    }
+
+    /// So many bytes of the body have come.
+    pub(crate) fn body_has(&self, bytes: usize) {
+        if let Some(coming) = self.coming.get().filter(|coming| !coming.is_declared) {
+            self.coming.set(Some(Coming { bytes: bytes as u64, ..coming }));
+        }
+    }
+
     /// The request waits for the next piece of its body.
     pub(crate) fn reading_body(&self) {
         self.phase.set(Phase::Body(clock::recent().millis()));
@@ -198,7 +252,7 @@ impl ClientConn {
 
     /// The piece arrived.
     pub(crate) fn serving(&self) {
-        self.late_body.set(false);
+        self.late_body.set(None);
         self.phase.set(Phase::Request);
     }
 
@@ -234,8 +288,8 @@ impl ClientConn {
         }
     }
 
-    /// Whether the awaited piece of a body is overdue.
-    pub(crate) fn body_is_late(&self) -> bool {
+    /// Why the body is overdue, if it is.
+    pub(crate) fn late_body(&self) -> Option<LateBody> {
         self.late_body.get()
     }
 

@@ -11,6 +11,7 @@ use hale_wire::peek::PeekError;
 use hale_wire::websocket::VERSION;
 use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
+use super::connection::LateBody;
 use super::reply::{self, Reply};
 
 /// Longest quotation in a refusal, characters.
@@ -165,10 +166,26 @@ pub(crate) fn body_too_large(limit: usize) -> Refusal {
 }
 
 /// The body came too slowly.
-pub(crate) fn slow_body() -> Refusal {
-    let message = "the request body stopped coming; send it without long pauses".to_owned();
+pub(crate) fn slow_body(late: LateBody) -> Refusal {
+    let message = match late {
+        LateBody::Pause => "the request body stopped coming; send it without long pauses",
+        LateBody::Whole => {
+            "the request body comes too slowly (body_min_rate_kib); send it faster, or send less"
+        }
+    };
+    let message = message.to_owned();
     let mut refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "slow_body", message).closing();
     refusal.cause = Cause::ClientTimeout;
+    refusal
+}
+
+/// The body came slowest of all while the memory for bodies was full.
+pub(crate) fn slowest_body() -> Refusal {
+    let mut refusal = too_much_held();
+    refusal.reply.message =
+        "the gateway's memory for bodies is full (max_buffered_mb), and this body came slowest of \
+                             all; try again, and send it faster"
+            .to_owned();
     refusal
 }
 

@@ -42,6 +42,7 @@ general_settings:
   header_read_timeout_s: 1
   idle_timeout_s: 2
   body_read_timeout_s: 3
+  body_min_rate_kib: 16
   drain_delay_s: 0
   shutdown_timeout_s: 4
 ",
@@ -64,6 +65,7 @@ general_settings:
     assert_eq!((bounds.header_bytes, bounds.body_bytes), (4_096, 2 << 20));
     assert_eq!((bounds.response_bytes, bounds.buffered_bytes), (1 << 19, 16 << 20));
     assert_eq!((bounds.header_read_ms, bounds.idle_ms, bounds.body_read_ms), (1_000, 2_000, 3_000));
+    assert_eq!(bounds.body_min_rate, 16 << 10);
     assert_eq!((gateway.drain_delay_ms, gateway.shutdown_timeout_ms), (0, 4_000));
 }
 

@@ -44,6 +44,13 @@ pub(crate) fn recent() -> Micros {
     RECENT.get()
 }
 
+/// The processor time that this thread has used, microseconds.
+pub(crate) fn thread_cpu_us() -> u64 {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let part = |part: i64| u64::try_from(part).unwrap_or(0);
+    part(used.tv_sec) * 1_000_000 + part(used.tv_nsec) / 1_000
+}
+
 /// Starts the clock; called first thing by `main`.
 pub(crate) fn start() {
     LazyLock::force(&START);

@@ -20,7 +20,6 @@ const GONE_MS: u64 = 10 * 60 * 1000;
 const GONE_MAX: usize = 1_000;
 
 /// All counters.
-#[derive(Default)]
 pub(crate) struct Metrics {
     groups: Mutex<BTreeMap<Box<str>, Group>>,
     /// Open client connections.
@@ -37,6 +36,25 @@ pub(crate) struct Metrics {
     pub(crate) reloads_refused: AtomicU64,
     /// Panics that were caught.
     pub(crate) panics: AtomicU64,
+    /// Processor time of a worker between two looks at its connections, where that is long.
+    pub(crate) worker_stall: Histogram,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        const STALLS: &[f64] = &[0.01, 0.025, 0.05, 0.1, 0.25, 1.0];
+        Metrics {
+            groups: Mutex::default(),
+            connections: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            refused_keys: AtomicU64::new(0),
+            records_dropped: AtomicU64::new(0),
+            reloads_applied: AtomicU64::new(0),
+            reloads_refused: AtomicU64::new(0),
+            panics: AtomicU64::new(0),
+            worker_stall: Histogram::new(STALLS),
+        }
+    }
 }
 
 struct Group {

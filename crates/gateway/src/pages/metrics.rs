@@ -38,6 +38,7 @@ struct Family {
 enum Read {
     Process(MetricType, fn(&Process) -> u64),
     ProcessUsd(fn(&Process) -> u64),
+    ProcessSeconds(fn(&Process) -> &Histogram),
     Group(fn(&GroupMetrics) -> u64),
     GroupSeconds(fn(&GroupMetrics) -> &Histogram),
     GroupUsd(fn(&GroupMetrics) -> u64),
@@ -202,8 +203,13 @@ static FAMILIES: &[Family] = &[
     },
     Family {
         name: "hale_buffered_bytes",
-        help: "Bytes of request bodies and answers that are held.",
+        help: "Bytes that request bodies, their copies and translations, and answers take.",
         read: Read::Process(MetricType::Gauge, |p| p.buffered.bytes() as u64),
+    },
+    Family {
+        name: "hale_worker_stall_seconds",
+        help: "Processor time that a worker spent on one connection without a look at its others, if it was 5 ms or more.",
+        read: Read::ProcessSeconds(|p| &p.metrics.worker_stall),
     },
     Family {
         name: "hale_records_dropped",
@@ -338,7 +344,7 @@ impl Collector for Page {
         for family in FAMILIES {
             let kind = match &family.read {
                 Read::Process(kind, _) | Read::Deployment(kind, _) => *kind,
-                Read::GroupSeconds(_) => MetricType::Histogram,
+                Read::GroupSeconds(_) | Read::ProcessSeconds(_) => MetricType::Histogram,
                 Read::BudgetRemaining { .. } => MetricType::Gauge,
                 Read::Group(_)
                 | Read::GroupUsd(_)
@@ -364,6 +370,10 @@ impl Page {
             Read::ProcessUsd(value) => {
                 let usd = usd(value(&self.process));
                 metric.encode_counter::<NoLabelSet, f64, f64>(&usd, None)
+            }
+            Read::ProcessSeconds(histogram) => {
+                let (sum, count, buckets) = histogram(&self.process).read();
+                metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)
             }
             Read::Deployment(kind, value) => {
                 self.serving.snapshot.deployments.iter().try_for_each(|deployment| {

@@ -48,7 +48,7 @@ pub(super) fn spawn(clients: &Rc<Clients>, stream: TcpStream) {
     let worker = worker.clone();
     tokio::task::spawn_local(async move {
         let _open = open;
-        if let Err(error) = drive(&mut connection, &state).await {
+        if let Err(error) = drive(&mut connection, &state, &worker).await {
             tracing::trace!(%error, "a client's connection ended early");
             return;
         }
@@ -72,6 +72,7 @@ async fn converse(mut session: Box<dyn Session>, state: &ClientConn, worker: &Wo
             return Poll::Ready(());
         }
         let polled = contained(&worker.process.metrics, "a session", || session.poll(cx));
+        worker.polled();
         polled.unwrap_or_else(|| {
             session.give_up();
             Poll::Ready(())
@@ -80,7 +81,7 @@ async fn converse(mut session: Box<dyn Session>, state: &ClientConn, worker: &Wo
     .await;
 }
 
-async fn drive<F>(connection: &mut F, state: &ClientConn) -> hyper::Result<()>
+async fn drive<F>(connection: &mut F, state: &ClientConn, worker: &Worker) -> hyper::Result<()>
 where
     F: Future<Output = hyper::Result<()>> + Graceful + Unpin,
 {
@@ -96,7 +97,9 @@ where
             }
             Command::Finish | Command::Go => {}
         }
-        connection.as_mut().poll(cx)
+        let polled = connection.as_mut().poll(cx);
+        worker.polled();
+        polled
     })
     .await
 }

@@ -66,7 +66,7 @@ pub(crate) fn run(
         .enable_all()
         .build_local(LocalOptions::default())?;
     let clients = Rc::new(Clients {
-        worker: Rc::new(Worker { process }),
+        worker: Rc::new(Worker::new(process)),
         max: clients_max,
         count: Cell::new(0),
         connections: RefCell::default(),

@@ -6,6 +6,7 @@
 pub(crate) mod answer_template;
 pub(crate) mod health;
 pub(crate) mod object_ids;
+mod stalls;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,6 +21,7 @@ use self::answer_template::AnswerTemplate;
 use self::health::Health;
 use self::object_ids::ObjectIds;
 use crate::clock;
+use self::stalls::Stalls;
 use crate::http::browser::{Guard, Reach};
 use crate::limits::Buffered;
 use crate::metrics::{GroupMetrics, Metrics};
@@ -31,6 +33,19 @@ use crate::upstream::Target;
 pub(crate) struct Worker {
     /// The process.
     pub(crate) process: Arc<Process>,
+    stalls: Stalls,
+}
+
+impl Worker {
+    /// A worker of `process`.
+    pub(crate) fn new(process: Arc<Process>) -> Worker {
+        Worker { process, stalls: Stalls::default() }
+    }
+
+    /// Notes the end of a poll of one of its connections.
+    pub(crate) fn polled(&self) {
+        self.stalls.look(&self.process.metrics);
+    }
 }
 
 /// The process.

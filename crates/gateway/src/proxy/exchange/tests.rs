@@ -31,7 +31,7 @@ router_settings: {num_retries: 3}
 fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
     let serving = process.serving();
     let arrival = Arrival {
-        worker: Rc::new(Worker { process: process.clone() }),
+        worker: Rc::new(Worker::new(process.clone())),
         connection: Rc::new(ClientConn::new()),
         serving: serving.clone(),
         at: clock::now(),

@@ -19,6 +19,7 @@ mod http;
 mod limits;
 mod logging;
 mod metrics;
+mod offload;
 mod pages;
 mod panics;
 mod prober;

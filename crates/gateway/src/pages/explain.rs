@@ -2,7 +2,9 @@
 //!
 //! Called by the router. Always true: it takes no permit, no place and no budget, and leaves no record.
 
+use bytes::Bytes;
 use hale_core::operation::Operation;
+use hale_core::route::Controls;
 use hale_wire::peek::Peek;
 use http::Response;
 use http::request::Parts;
@@ -14,7 +16,9 @@ use crate::arrival::Arrival;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
 use crate::limits::Held;
+use crate::offload;
 use crate::proxy::controls;
+use crate::state::Serving;
 
 /// The page.
 pub(crate) fn page(request: PageRequest<'_>, incoming: Incoming) -> Waiting<'_> {
@@ -29,20 +33,30 @@ async fn run(
 ) -> Result<Response<Reply>, Refusal> {
     let mut held = Held::none(&arrival.worker.process.buffered);
     let body = arrival.read_body(&head.headers, incoming, &mut held).await?;
+    let (peek, mut controls) = if body.len() <= offload::LARGE {
+        read(&arrival.serving, head, body)?
+    } else {
+        let (serving, head) = (arrival.serving.clone(), head.clone());
+        offload::run(move || read(&serving, &head, body)).await?
+    };
     let bad = |error| refusal::bad_body(&error);
-    let peek = Peek::parse(body).map_err(bad)?;
     let route = head.uri.path();
     let Some(model) = peek.string("model").map_err(bad)? else {
         return Err(refusal::missing_parameter(route, "model"));
     };
-    let stream = peek.boolean("stream").map_err(bad)?.unwrap_or(false);
-    let format = Operation::Chat.format();
-    let source = controls::Source { arrival, format, peek: &peek, headers: &head.headers };
-    let mut controls = controls::all_controls(source)?;
-    controls.stream = stream;
+    controls.stream = peek.boolean("stream").map_err(bad)?.unwrap_or(false);
     // A body with messages is a chat request; the fields of other bodies do not show their operation.
     controls.operation = peek.is_given("messages").then_some(Operation::Chat);
     let snapshot = &arrival.serving.snapshot;
     preview(snapshot, &model, controls)
         .map_err(|nearest| refusal::unknown_model(route, &model, &nearest))
+}
+
+/// The fields of the body, and what they ask of routing.
+fn read(serving: &Serving, head: &Parts, body: Bytes) -> Result<(Peek, Controls), Refusal> {
+    let peek = Peek::parse(body).map_err(|error| refusal::bad_body(&error))?;
+    let format = Operation::Chat.format();
+    let source = controls::Source { serving, format, peek: &peek, headers: &head.headers };
+    let controls = controls::all_controls(source)?;
+    Ok((peek, controls))
 }

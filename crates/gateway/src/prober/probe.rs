@@ -26,7 +26,7 @@ use super::request::{ProbeRequest, Spending, build, cost};
 use crate::clock;
 use crate::proxy::attempt::{
     AnswerForm, Answered, Attempt, Audience, Call, Content, Destination, Expect, Failed,
-    OperationCall, PolicyStop, Scope, TimeLimit, expect_list,
+    OperationCall, PolicyStop, Scope, TimeLimit, Unprepared, expect_list,
 };
 use crate::proxy::attempt_guard::AttemptGuard;
 use crate::proxy::dialect::Dialect;
@@ -268,7 +268,7 @@ impl Prober<'_> {
         let dialect = Dialect::default();
         let call = OperationCall {
             conversion: operation.conversion,
-            prepared: operation.prepared.clone(),
+            prepared: operation.prepared.clone().map_err(Unprepared::Unfit),
             dialect: &dialect,
             object: transcribes.then_some(&intent),
             expect: Expect {

@@ -30,7 +30,7 @@ use tokio::sync::Semaphore;
 pub(crate) use self::answer::{Answered, Content, Cut, Source, Stream};
 pub(crate) use self::call::{
     AnswerForm, Attempt, Audience, Call, Destination, Expect, OperationCall, PolicyStop, Scope,
-    TimeLimit,
+    TimeLimit, Unprepared,
 };
 use self::error_body::{Addressed, is_encoded, refused};
 pub(crate) use self::failed::Failed;
@@ -98,7 +98,7 @@ impl Attempt<'_> {
             },
             Ok(Prepared::Estimate(answer)) => Ok(self.own_answer(answer.clone())),
             Ok(Prepared::Count(count)) => Ok(self.own_answer(counted(count).await)),
-            Err(unfit) => Err(Failed::unfit(unfit)),
+            Err(why) => Err(Failed::unprepared(why)),
         }
     }
 

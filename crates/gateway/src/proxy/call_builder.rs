@@ -12,13 +12,48 @@ use hale_wire::edit::json_string;
 use hale_wire::id::Issuer;
 use hale_wire::neutral::Unfit;
 use hale_wire::order::Order;
+use hale_wire::peek::Peek;
 use hale_wire::prepare::{Conversion, Prepared, prepare};
 use hale_wire::stream::View;
 
-use super::attempt::{Destination, Expect, OperationCall, PolicyStop};
+use super::attempt::{Destination, Expect, OperationCall, PolicyStop, Unprepared};
 use super::model_request::ModelRequest;
 use crate::clock;
+use crate::limits::Held;
+use crate::offload;
 use crate::state::Serving;
+
+/// The request `peek`, as the fallback object at index `overrides` changes it, in the provider's format.
+fn overridden(peek: &Peek, overrides: Option<usize>, order: &Order<'_>) -> Result<Prepared, Unfit> {
+    let overridden = overrides.and_then(|at| controls::overridden(peek, at));
+    prepare(overridden.as_ref().unwrap_or(peek), order)
+}
+
+/// The same, apart from the worker.
+async fn apart(
+    peek: &Peek,
+    overrides: Option<usize>,
+    order: &Order<'_>,
+    destination: &Destination<'_>,
+) -> Result<Prepared, Unfit> {
+    let Order { operation, ask_usage, drop_params, .. } = *order;
+    let deployment = destination.deployment.clone();
+    let upstream_model: Box<str> = order.upstream_model.into();
+    let kept: Option<Box<str>> = order.kept.map(Box::from);
+    let peek = peek.clone();
+    offload::run(move || {
+        let order = Order {
+            deployment: &deployment,
+            operation,
+            upstream_model: &upstream_model,
+            kept: kept.as_deref(),
+            ask_usage,
+            drop_params,
+        };
+        overridden(&peek, overrides, &order)
+    })
+    .await
+}
 
 /// What a call is built from, besides its destination.
 #[derive(Clone, Copy)]
@@ -32,23 +67,20 @@ pub(super) struct CallBuilder<'a> {
 }
 
 impl<'a> CallBuilder<'a> {
-    /// The call to `destination`.
-    pub(super) fn call(self, destination: &Destination<'_>) -> OperationCall<'a> {
+    /// The call to `destination`, for which that request was prepared.
+    pub(super) fn call(
+        self,
+        destination: &Destination<'_>,
+        prepared: Result<Prepared, Unprepared>,
+    ) -> OperationCall<'a> {
         let request = self.request;
-        let order = Order {
-            deployment: destination.deployment,
-            operation: request.operation,
-            upstream_model: &destination.model,
-            kept: request.stored.as_ref().map(|stored| &*stored.id),
-            ask_usage: request.controls.stream,
-            drop_params: self.serving.snapshot.gateway.drop_params,
-        };
-        let conversion = Conversion { operation: request.operation, wire: order.wire() };
+        let wire = self.order(destination).wire();
+        let conversion = Conversion { operation: request.operation, wire };
         let shown_model = self.shown_model();
         let moves_on = self.plan.has_policy_fallback(&self.serving.snapshot);
         OperationCall {
             conversion,
-            prepared: self.prepare(&order),
+            prepared,
             dialect: &request.dialect,
             object: request.object.as_ref(),
             expect: Expect {
@@ -61,13 +93,53 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    fn prepare(self, order: &Order<'_>) -> Result<Prepared, Unfit> {
+    fn order<'o>(self, destination: &'o Destination<'_>) -> Order<'o>
+    where
+        'a: 'o,
+    {
+        Order {
+            deployment: destination.deployment,
+            operation: self.request.operation,
+            upstream_model: &destination.model,
+            kept: self.request.stored.as_ref().map(|stored| &*stored.id),
+            ask_usage: self.request.controls.stream,
+            drop_params: self.serving.snapshot.gateway.drop_params,
+        }
+    }
+
+    /// The request to `destination`. What it takes besides the client's body is counted in `held`.
+    pub(super) async fn prepared(
+        self,
+        destination: &Destination<'_>,
+        held: &mut Held,
+    ) -> Result<Prepared, Unprepared> {
         let Some(peek) = self.request.peek() else {
             let message = "the request's body is no longer held".to_owned();
-            return Err(Unfit { field: "request_body".to_owned(), message });
+            let field = "request_body".to_owned();
+            return Err(Unprepared::Unfit(Unfit { field, message }));
         };
-        let overridden = self.plan.overrides().and_then(|at| controls::overridden(peek, at));
-        prepare(overridden.as_ref().unwrap_or(peek), order)
+        let order = self.order(destination);
+        let conversion = Conversion { operation: order.operation, wire: order.wire() };
+        // A translation takes the room of the texts that it reads and of what it writes.
+        let copies = if conversion.translates() { 2 } else { 1 };
+        let overrides = self.plan.overrides();
+        let copies = copies + usize::from(overrides.is_some());
+        let bytes = peek.size();
+        let limit = self.serving.snapshot.gateway.bounds.buffered_bytes;
+        if !held.add_copy(bytes * copies, limit).await {
+            return Err(Unprepared::NoRoom);
+        }
+        let prepared = if bytes <= offload::LARGE {
+            overridden(peek, overrides, &order)
+        } else {
+            Box::pin(apart(peek, overrides, &order, destination)).await
+        };
+        held.shrink_to(match &prepared {
+            Ok(Prepared::Body(_, payload)) => peek.not_shared(payload),
+            // Answers of the gateway's own, and errors, are short.
+            Ok(Prepared::Estimate(_) | Prepared::Count(_)) | Err(_) => 0,
+        });
+        prepared.map_err(Unprepared::Unfit)
     }
 
     /// How the answer is shown to the client.

@@ -131,14 +131,8 @@ fn checked(model: Box<str>) -> Result<Box<str>, Refusal> {
     Ok(model)
 }
 
-/// The model whose account a file, a batch or a list of them belongs to. Body, query or header name it,
-/// else the first request in a batch's file; else any model will do if all use the same account.
-pub(super) fn account_model(
-    snapshot: &Snapshot,
-    operation: Operation,
-    peek: &Peek,
-    head: &Parts,
-) -> Result<Option<Box<str>>, Refusal> {
+/// The model that body, query or header name: a file, a batch or a list of them belongs to its account.
+pub(super) fn named_model(peek: &Peek, head: &Parts) -> Result<Option<Box<str>>, Refusal> {
     let query = head.uri.query().unwrap_or_default();
     let mut named = None;
     for field in ["model", TARGET] {
@@ -152,23 +146,30 @@ pub(super) fn account_model(
         let text = value.to_str().map_err(|_| refusal::bad_header(&MODEL, "plain text"))?;
         named = Some(text.into());
     }
-    if let Some(name) = named {
-        return checked(name).map(Some);
-    }
+    named.map(checked).transpose()
+}
+
+/// The model whose account a file, a batch or a list of them belongs to, if none is named: that of the first request in
+/// a batch's file, else any if all use the same account.
+pub(super) fn account_model(
+    snapshot: &Snapshot,
+    operation: Operation,
+    first_model: impl FnOnce() -> Option<String>,
+) -> Result<Option<Box<str>>, Refusal> {
     if operation.must_refer() {
         // The object it refers to determines the account.
         return Ok(None);
     }
-    match batch_model(operation, peek) {
+    match first_model() {
         Some(name) => checked(name.into()).map(Some),
         None => Ok(any(snapshot, operation)),
     }
 }
 
 /// The model of the first request in a batch's file.
-fn batch_model(operation: Operation, peek: &Peek) -> Option<String> {
-    let purpose = peek.string("purpose").ok().flatten();
-    if operation != Operation::CreateFile || purpose.as_deref() != Some(lines::PURPOSE) {
+pub(super) fn batch_model(operation: Operation, peek: &Peek) -> Option<String> {
+    if operation != Operation::CreateFile || peek.word("purpose").as_deref() != Some(lines::PURPOSE)
+    {
         return None;
     }
     lines::first_model(&peek.form()?.content("file")?)

@@ -8,9 +8,9 @@ use hale_wire::controls::{self, Length};
 use hale_wire::peek::{Peek, seconds_to_ms};
 use http::{HeaderMap, HeaderName};
 
-use crate::arrival::Arrival;
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
+use crate::state::Serving;
 
 const NUM_RETRIES: HeaderName = HeaderName::from_static("x-litellm-num-retries");
 const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
@@ -22,7 +22,7 @@ const EXPLAIN: HeaderName = HeaderName::from_static("x-hale-explain");
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     /// Its config.
-    pub(crate) arrival: &'a Arrival,
+    pub(crate) serving: &'a Serving,
     /// The format of its body.
     pub(crate) format: WireFormat,
     /// The fields of its body.
@@ -68,8 +68,8 @@ fn controls(peek: &Peek, headers: &HeaderMap) -> Result<Controls, Refusal> {
 
 /// Reads the parts of the request that restrict its deployments, if the config uses them.
 fn inspect(source: Source<'_>, controls: &mut Controls) -> Result<(), Refusal> {
-    let Source { arrival, format, peek, headers } = source;
-    let inspects = arrival.serving.snapshot.inspects;
+    let Source { serving, format, peek, headers } = source;
+    let inspects = serving.snapshot.inspects;
     if inspects.needs || inspects.length {
         let length = if inspects.length { Length::Measured } else { Length::Ignored };
         controls.needs = controls::needs(peek, format, length);
@@ -80,7 +80,7 @@ fn inspect(source: Source<'_>, controls: &mut Controls) -> Result<(), Refusal> {
     if !inspects.tags {
         return Ok(());
     }
-    let prefix = &*arrival.serving.snapshot.router.tags.prefix;
+    let prefix = &*serving.snapshot.router.tags.prefix;
     let mut wish = TagWish::default();
     for value in headers.get_all(&TAGS) {
         let text = value.to_str().map_err(|_| refusal::bad_header(&TAGS, "plain text"))?;

@@ -13,12 +13,13 @@ use hale_core::health::outcome::ProviderError;
 use hale_core::operation::Operation;
 use hale_core::record::Resends;
 use hale_core::route::{AttemptPlan, GiveUp, Next, Repeat, RoutePlan, Tried};
-use hale_wire::neutral::Unfit;
 use hale_wire::prepare::Prepared;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use super::attempt::{Answered, Attempt, Audience, Call, Destination, Failed, Scope, TimeLimit};
+use super::attempt::{
+    Answered, Attempt, Audience, Call, Destination, Failed, Scope, TimeLimit, Unprepared,
+};
 use super::attempt_guard::{AttemptGuard, Entry, Times};
 use super::call_builder::CallBuilder;
 use super::delivery::Delivery;
@@ -30,6 +31,7 @@ use crate::clock::{self, Micros};
 use crate::http::auth::Access;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
+use crate::limits::Held;
 
 /// A request for a model, with its route, its delivery and the errors it has met.
 pub(super) struct Exchange {
@@ -163,7 +165,9 @@ impl Exchange {
         let context = self.plan.failure_context(&serving.snapshot, plan);
         let entry = Entry::new(deployment, plan, self.number, context);
         let builder = CallBuilder { serving: &serving, request: &self.request, plan: &self.plan };
-        let call = builder.call(&destination);
+        let mut held = Held::none(&self.arrival.worker.process.buffered);
+        let prepared = builder.prepared(&destination, &mut held).await;
+        let call = builder.call(&destination, prepared);
         let guard = self.enter(entry, deployment, &call.prepared)?;
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         self.delivery.note(|record| record.deployment = Some(deployment.id.clone()));
@@ -189,7 +193,7 @@ impl Exchange {
         &self,
         entry: Entry<'_>,
         deployment: &Arc<Deployment>,
-        prepared: &Result<Prepared, Unfit>,
+        prepared: &Result<Prepared, Unprepared>,
     ) -> Option<AttemptGuard> {
         let snapshot = &self.arrival.serving.snapshot;
         match prepared {

@@ -13,6 +13,7 @@ mod delivery;
 pub(crate) mod dialect;
 pub(crate) mod exchange;
 pub(crate) mod explain;
+mod facts;
 pub(crate) mod handshake;
 
 mod model_request;

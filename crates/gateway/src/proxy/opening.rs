@@ -5,18 +5,19 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use hale_core::operation::{self, Carries, Operation};
 use hale_core::route::{Controls, Resolved, RoutePlan, resolve};
-use hale_wire::modes;
 use hale_wire::peek::{FORBIDDEN, Peek};
 use http::request::Parts;
 use hyper::body::Incoming;
 
 use super::attempt::AnswerForm;
 use super::content;
-use super::controls::{Source, all_controls, wants_explanation};
+use super::controls::wants_explanation;
 use super::delivery::Delivery;
 use super::dialect::Dialect;
+use super::facts::{Facts, ReadApart};
 use super::handshake::{self, Handshake};
 use super::model_request::{Body, ModelRequest, Shows};
 use super::stored_object::{self, StoredObject};
@@ -24,6 +25,7 @@ use crate::arrival::Arrival;
 use crate::clock;
 use crate::http::refusal::{self, Refusal};
 use crate::limits::Held;
+use crate::offload;
 
 /// A request that has no route yet.
 pub(super) struct Opening {
@@ -74,13 +76,24 @@ impl Opening {
             let ids = self.arrival.serving.ids.clone();
             self.delivery.waiting(ids.ready()).await;
         }
-        let (dialect, body) = self.read(incoming).await?;
-        let addressed = self.authorize(&body.peek)?;
-        self.resolve(dialect, body, addressed)
+        let (dialect, body, apart) = self.read(incoming).await?;
+        let (first_model, facts) = match apart {
+            Some(ReadApart { first_model, facts }) => (Some(first_model), Some(facts)),
+            None => (None, None),
+        };
+        let addressed = self.authorize(&body.peek, first_model)?;
+        let facts = match facts {
+            Some(facts) => facts?,
+            None => Facts::of(self.operation, &self.arrival.serving, &self.head, &body.peek)?,
+        };
+        self.resolve((dialect, facts), body, addressed)
     }
 
     /// Reads the body, after its declared type has been accepted.
-    async fn read(&mut self, incoming: Incoming) -> Result<(Dialect, Body), Refusal> {
+    async fn read(
+        &mut self,
+        incoming: Incoming,
+    ) -> Result<(Dialect, Body, Option<ReadApart>), Refusal> {
         let mut dialect = Dialect::of(self.operation.format(), &self.head.headers);
         if self.operation.switches() {
             dialect.handshake = Handshake::of(&self.head)?;
@@ -91,14 +104,38 @@ impl Opening {
         let reading = self.arrival.read_body(&self.head.headers, incoming, &mut held);
         let body = self.delivery.waiting(reading).await?;
         self.delivery.note(|record| record.request_bytes = body.len() as u64);
+        if body.len() > offload::LARGE {
+            let (peek, apart) = Box::pin(self.read_apart(body)).await?;
+            return Ok((dialect, Body { peek, held }, Some(apart)));
+        }
         let peek = content::read(self.operation, &self.head.headers, body)?;
-        Ok((dialect, Body { peek, held }))
+        Ok((dialect, Body { peek, held }, None))
+    }
+
+    /// Reads a large body, and finds what it says, apart from the worker.
+    async fn read_apart(&self, body: Bytes) -> Result<(Peek, ReadApart), Refusal> {
+        let (operation, head) = (self.operation, self.head.clone());
+        let serving = self.arrival.serving.clone();
+        let read = offload::run(move || {
+            let peek = content::read(operation, &head.headers, body)?;
+            let first_model = content::batch_model(operation, &peek);
+            let facts = Facts::of(operation, &serving, &head, &peek);
+            Ok((peek, ReadApart { first_model, facts }))
+        })
+        .await;
+        // Time has passed.
+        clock::now();
+        read
     }
 
     /// Finds what the request addresses. Only objects of this gateway may be addressed, and the body may carry
     /// neither credentials nor upstream addresses.
-    fn authorize(&mut self, peek: &Peek) -> Result<Addressed, Refusal> {
-        let addressed = self.addressed(peek)?;
+    fn authorize(
+        &mut self,
+        peek: &Peek,
+        first_model: Option<Option<String>>,
+    ) -> Result<Addressed, Refusal> {
+        let addressed = self.addressed(peek, first_model)?;
         if addressed.named_by == NamedBy::Client {
             let name = self.recorded_name(&addressed.model);
             self.delivery.note(|record| record.requested_model = Some(name));
@@ -109,7 +146,11 @@ impl Opening {
         }
     }
 
-    fn addressed(&mut self, peek: &Peek) -> Result<Addressed, Refusal> {
+    fn addressed(
+        &mut self,
+        peek: &Peek,
+        first_model: Option<Option<String>>,
+    ) -> Result<Addressed, Refusal> {
         let (operation, route) = (self.operation, self.head.uri.path());
         let snapshot = &self.arrival.serving.snapshot;
         let query = self.head.uri.query().unwrap_or_default();
@@ -117,9 +158,12 @@ impl Opening {
             StoredObject::of(&self.arrival, operation, self.path_name.as_deref(), peek, query)?;
         let named = match operation.addressed() {
             operation::Addressed::ById => None,
-            operation::Addressed::ByAccount => {
-                content::account_model(snapshot, operation, peek, &self.head)?
-            }
+            operation::Addressed::ByAccount => match content::named_model(peek, &self.head)? {
+                Some(named) => Some(named),
+                None => content::account_model(snapshot, operation, || {
+                    first_model.unwrap_or_else(|| content::batch_model(operation, peek))
+                })?,
+            },
             operation::Addressed::ByModel => {
                 Some(content::model(operation, route, self.path_name.take(), peek)?)
             }
@@ -132,30 +176,24 @@ impl Opening {
         Ok(Addressed { model, named_by, stored })
     }
 
-    /// Checks the fields, and finds the route.
+    /// Finds the route.
     fn resolve(
         &mut self,
-        dialect: Dialect,
+        (dialect, facts): (Dialect, Facts),
         body: Body,
         addressed: Addressed,
     ) -> Result<(ModelRequest, RoutePlan), Refusal> {
         let (operation, peek) = (self.operation, &body.peek);
-        content::check(operation, peek, self.head.uri.path())?;
+        let Facts { mut controls, units, wants_text } = facts;
         let streams = self.wants_stream(peek)?;
         // Audio and files are relayed as they come, too.
         let passes = streams || operation.answers_bytes() || operation.switches();
         self.delivery.note(|record| record.stream = passes);
-        let mut controls = all_controls(Source {
-            arrival: &self.arrival,
-            format: operation.format(),
-            peek,
-            headers: &self.head.headers,
-        })?;
         controls.stream = passes;
         controls.operation = Some(operation);
         // No other deployment has the object, and only its own model can use a file.
         controls.disable_fallbacks |= addressed.stored.is_some() || operation.is_of_files();
-        let form = match (streams, modes::transcripts::wants_text(operation, peek)) {
+        let form = match (streams, wants_text) {
             (true, _) => AnswerForm::Events,
             (false, true) => AnswerForm::Text,
             (false, false) => AnswerForm::Json,
@@ -169,7 +207,7 @@ impl Opening {
         let plan = self.route(&addressed, controls.clone())?;
         let request = ModelRequest {
             operation,
-            units: modes::units::requested(operation, peek),
+            units,
             form,
             body: Some(body),
             model: addressed.model,

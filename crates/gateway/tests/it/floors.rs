@@ -40,7 +40,7 @@ const HOUSES: [House; 3] = [
     House {
         krate: "gateway",
         floors: &[
-            &["clock", "coalesce", "files", "limits", "logging", "metrics"],
+            &["clock", "coalesce", "files", "limits", "logging", "metrics", "offload"],
             &["console", "events", "panics", "upstream"],
             &["advice", "background", "http"],
             &["sink"],

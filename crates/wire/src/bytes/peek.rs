@@ -126,6 +126,20 @@ impl Peek {
         &self.body
     }
 
+    /// The bytes that it takes, those of a form's files included.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.form().map_or(self.body.len(), |form| form.body().len() + self.body.len())
+    }
+
+    /// The bytes of `payload` that are not bytes of this body.
+    #[must_use]
+    pub fn not_shared(&self, payload: &Payload) -> usize {
+        let own = self.form().map_or(&self.body, Form::body).as_ptr_range();
+        let pieces = payload.pieces().filter(|piece| !own.contains(&piece.as_ptr()));
+        pieces.map(Bytes::len).sum()
+    }
+
     /// The ranges of its fields.
     #[must_use]
     pub fn members(&self) -> &[Member] {

@@ -38,6 +38,9 @@ const CONNECTION: [&str; 6] = [
     "organization",
 ];
 
+/// Longest body, bytes: a tree is built of it.
+const BODY_MAX: usize = 64 << 10;
+
 #[derive(Deserialize)]
 struct Wish {
     mode: Option<String>,
@@ -63,6 +66,9 @@ async fn run(
 ) -> Result<Response<Reply>, Refusal> {
     let mut held = Held::none(&arrival.worker.process.buffered);
     let body = arrival.read_body(&head.headers, incoming, &mut held).await?;
+    if body.len() > BODY_MAX {
+        return Err(refusal::bad_parameter("request_body", "the body is larger than 64 KiB"));
+    }
     let wish: Wish = serde_json::from_slice(&body).map_err(|error| {
         // The library's message quotes the input, which may be a secret.
         let (line, column) = (error.line(), error.column());

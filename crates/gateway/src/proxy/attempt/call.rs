@@ -83,12 +83,20 @@ pub(crate) enum Call<'a> {
     ModelList,
 }
 
+/// Why no request was made.
+pub(crate) enum Unprepared {
+    /// It cannot be said in the provider's format.
+    Unfit(Unfit),
+    /// There is no memory for it.
+    NoRoom,
+}
+
 /// The call of an operation.
 pub(crate) struct OperationCall<'a> {
     /// The client's operation and format, and the provider's wire.
     pub(crate) conversion: Conversion,
-    /// The request in the provider's format, or why it cannot be said there.
-    pub(crate) prepared: Result<Prepared, Unfit>,
+    /// The request in the provider's format, or why there is none.
+    pub(crate) prepared: Result<Prepared, Unprepared>,
     /// The client's headers that are passed on.
     pub(crate) dialect: &'a Dialect,
     /// The id of the stored object that the request addresses, and the query.

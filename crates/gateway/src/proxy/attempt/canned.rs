@@ -39,7 +39,8 @@ pub(super) async fn answer(
         return Ok(Content::Stream(Box::new(first_content::read(call, source).await?)));
     }
     let body = mock::full(upstream, &canned.content, frame).map_err(unfit)?;
-    full_answer::check(call, &Bytes::from(body), Held::none(&scope.process.buffered))
+    let held = Held::none(&scope.process.buffered);
+    full_answer::check(scope, call, (Bytes::from(body), held)).await
 }
 
 fn unfit(unfit: mock::Unfit) -> Failed {

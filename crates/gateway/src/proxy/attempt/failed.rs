@@ -11,7 +11,7 @@ use hale_wire::answer::Fault;
 use hale_wire::neutral::Unfit;
 use http::StatusCode;
 
-use super::call::Audience;
+use super::call::{Audience, Unprepared};
 use crate::clock::seconds;
 use crate::upstream::SendError;
 use crate::upstream::credential::CredentialError;
@@ -69,6 +69,20 @@ impl Failed {
         let failed = Failed::of(Cause::Unsupported, None, unfit.message.clone());
         let param = Some(unfit.field.clone());
         Failed { error: ProviderError { param, ..failed.error }, ..failed }
+    }
+
+    /// A request that was not made.
+    pub(crate) fn unprepared(why: &Unprepared) -> Failed {
+        match why {
+            Unprepared::Unfit(unfit) => Failed::unfit(unfit),
+            Unprepared::NoRoom => Failed::no_room(),
+        }
+    }
+
+    /// The memory for bodies is full.
+    pub(crate) fn no_room() -> Failed {
+        let message = "the gateway's memory for bodies is full (max_buffered_mb)".to_owned();
+        Failed::of(Cause::Gateway, Some(503), message)
     }
 
     /// A 2xx that is not a valid answer.

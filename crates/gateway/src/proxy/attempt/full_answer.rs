@@ -10,11 +10,14 @@ use hale_core::operation::{Billing, Streaming};
 use hale_core::usage::Usage;
 use hale_wire::answer;
 use hale_wire::modes;
+use hale_wire::prepare::Conversion;
+use hale_wire::stream::View;
 
 use super::answer::Content;
-use super::call::{AnswerForm, OperationCall, PolicyStop, Scope};
+use super::call::{AnswerForm, Expect, OperationCall, PolicyStop, Scope};
 use super::failed::Failed;
-use crate::limits::Held;
+use crate::limits::{Added, Collected, Held};
+use crate::offload;
 use crate::upstream::AnswerBody;
 
 /// Reads and checks the answer.
@@ -32,58 +35,75 @@ pub(super) async fn read(
         return Err(too_large());
     }
     let mut held = Held::none(&scope.process.buffered);
-    let mut whole = Bytes::new();
-    let mut joined = Vec::new();
+    let declared = body.declared().and_then(|length| usize::try_from(length).ok());
+    let mut collected = Collected::none(declared.unwrap_or(bounds.response_bytes));
     while let Some(piece) = body.piece().await {
         let piece = piece.map_err(|_| Failed::cut("the answer was cut before its end"))?;
-        if whole.len() + joined.len() + piece.len() > bounds.response_bytes {
-            return Err(too_large());
-        }
-        if !held.add(piece.len(), bounds.buffered_bytes) {
-            let message = "the gateway's memory for bodies is full (max_buffered_mb)".to_owned();
-            return Err(Failed::of(Cause::Gateway, Some(503), message));
-        }
-        if whole.is_empty() && joined.is_empty() {
-            whole = piece;
-        } else {
-            if joined.is_empty() {
-                joined.extend_from_slice(&whole);
-                whole = Bytes::new();
-            }
-            joined.extend_from_slice(&piece);
+        match collected.push(piece, &mut held, bounds.buffered_bytes).await {
+            Added::Yes => {}
+            Added::TooLarge => return Err(too_large()),
+            Added::NoRoom => return Err(Failed::no_room()),
         }
     }
-    let whole = if joined.is_empty() { whole } else { Bytes::from(joined) };
-    check(call, &whole, held)
+    check(scope, call, (collected.whole(), held)).await
+}
+
+/// What is expected of an answer.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    conversion: Conversion,
+    form: AnswerForm,
+    policy_stop: PolicyStop,
+    view: &'a View,
 }
 
 /// Accepts `whole` if it is what the call expects.
-pub(super) fn check(
+pub(super) async fn check(
+    scope: Scope<'_>,
     call: &OperationCall<'_>,
-    whole: &Bytes,
-    held: Held,
+    (whole, mut held): (Bytes, Held),
 ) -> Result<Content, Failed> {
-    if call.expect.form == AnswerForm::Text {
+    let Expect { form, policy_stop, view, .. } = &call.expect;
+    let (conversion, form, policy_stop) = (call.conversion, *form, *policy_stop);
+    let (body, usage) = if whole.len() <= offload::LARGE {
+        accept(Wanted { conversion, form, policy_stop, view }, &whole)?
+    } else {
+        let limit = scope.serving.snapshot.gateway.bounds.buffered_bytes;
+        if !held.add_copy(whole.len(), limit).await {
+            return Err(Failed::no_room());
+        }
+        let view = view.clone();
+        let job = move || accept(Wanted { conversion, form, policy_stop, view: &view }, &whole);
+        let (body, usage) = Box::pin(offload::run(job)).await?;
+        held.shrink_to(body.len());
+        (body, usage)
+    };
+    let usage = if form == AnswerForm::Text { None } else { charged(call, usage) };
+    Ok(Content::Full(body, usage, held))
+}
+
+/// The body for the client and the reported usage, if `whole` is what is wanted.
+fn accept(wanted: Wanted<'_>, whole: &Bytes) -> Result<(Bytes, Option<Usage>), Failed> {
+    if wanted.form == AnswerForm::Text {
         return match modes::transcripts::check_text(whole) {
-            Ok(()) => Ok(Content::Full(whole.clone(), None, held)),
+            Ok(()) => Ok((whole.clone(), None)),
             Err(fault) => Err(Failed::faulty(fault)),
         };
     }
-    let answer = answer::check(call.conversion, whole, &call.expect.view);
-    let answer = answer.map_err(Failed::faulty)?;
-    let may_ignore = call.conversion.operation.streaming() == Streaming::Optional;
-    if call.wants_events() && !may_ignore {
+    let answer = answer::check(wanted.conversion, whole, wanted.view).map_err(Failed::faulty)?;
+    let may_ignore = wanted.conversion.operation.streaming() == Streaming::Optional;
+    if wanted.form == AnswerForm::Events && !may_ignore {
         let message = "the upstream sent a full answer although a stream was requested";
         return Err(Failed::malformed(message.to_owned()));
     }
-    if call.expect.policy_stop == PolicyStop::MovesOn && answer::stopped_by_policy(whole) {
+    if wanted.policy_stop == PolicyStop::MovesOn && answer::stopped_by_policy(whole) {
         let message = "the provider's content filter stopped the answer".to_owned();
         let code = Some("content_filter".to_owned());
         let error = ProviderError { message, code, ..ProviderError::default() };
         let failed = Failed::of(Cause::ContentPolicy, Some(400), String::new());
         return Err(Failed { error, ..failed });
     }
-    Ok(Content::Full(answer.body, charged(call, answer.usage), held))
+    Ok((answer.body, answer.usage))
 }
 
 /// The usage that a good answer is charged for: the reported one, completed by the request's units.

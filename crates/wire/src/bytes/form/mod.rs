@@ -50,6 +50,11 @@ impl Form {
         })
     }
 
+    /// The form as it came.
+    pub(crate) fn body(&self) -> &Bytes {
+        &self.body
+    }
+
     /// The content of the first part with that name.
     #[must_use]
     pub fn content(&self, name: &str) -> Option<Bytes> {

@@ -34,6 +34,7 @@ pub mod modes;
 pub mod openai;
 pub mod responses;
 mod script;
+pub mod shapes;
 mod sse;
 mod temp;
 mod upstream;

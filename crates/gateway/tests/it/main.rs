@@ -9,6 +9,7 @@ mod answers;
 mod azure;
 mod blame;
 mod blocked;
+mod bodies;
 mod browsers;
 mod canary;
 mod canary_providers;

@@ -1,0 +1,228 @@
+//! What a request may cost in memory: every field that the formats know, in every shape, for every operation.
+//!
+//! Always true: the fields are those that stand in the sources, and the operations those of the table, so that a new one
+//! is measured without a change here. One test at a time: the allocator counts for the whole process.
+
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hale_core::deployment::{
+    Credential, Deployment, DeploymentIndex, Display, Routing, UpstreamEndpoint,
+};
+use hale_core::group::GroupIndex;
+use hale_core::health::DeploymentState;
+use hale_core::health::probe::ProbeRules;
+use hale_core::operation::{Carries, Operation};
+use hale_core::prices::ModelFacts;
+use hale_core::provider;
+use hale_core::route::TagWish;
+use hale_testkit::shapes::{Shape, names_in, shapes};
+use hale_wire::order::Order;
+use hale_wire::peek::Peek;
+use hale_wire::prepare::{Prepared, prepare};
+use hale_wire::{controls, modes};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = PeakAlloc;
+
+/// What a body of that many bytes may take in all.
+fn allowed(bytes: usize) -> usize {
+    4 * bytes + (1 << 20)
+}
+
+fn deployment(provider: &str) -> Deployment {
+    let defaults = [("temperature", "0.5"), ("max_tokens", "7"), ("user", "\"u\"")];
+    Deployment {
+        index: DeploymentIndex(0),
+        id: Arc::from("d"),
+        group: GroupIndex(0),
+        endpoint: UpstreamEndpoint {
+            provider: provider::lookup(provider).unwrap(),
+            upstream_model: "up".into(),
+            model_param: "x/up".into(),
+            api_base: "http://127.0.0.1:1/v1".into(),
+            azure: None,
+            default_params: defaults.map(|(name, value)| (name.into(), value.into())).into(),
+            dropped_params: Vec::new(),
+            mock: None,
+        },
+        credential: Credential::default(),
+        routing: Routing::default(),
+        probing: ProbeRules::default(),
+        facts: ModelFacts::default(),
+        display: Display::default(),
+        misconfigured: None,
+        state: Arc::new(DeploymentState::default()),
+    }
+}
+
+/// Does all that is done with a body before it is sent.
+fn serve(operation: Operation, read: Option<Peek>, deployments: &[Deployment]) {
+    let Some(peek) = read else { return };
+    for field in ["fallbacks", "context_window_fallbacks", "content_policy_fallbacks"] {
+        drop(controls::fallbacks(&peek, field));
+    }
+    drop(controls::tags(&peek, &mut TagWish::default(), ""));
+    let _needs = controls::needs(&peek, operation.format(), true);
+    let _units = modes::units::requested(operation, &peek);
+    let _form = modes::transcripts::wants_text(operation, &peek);
+    let _checked = modes::bytes::check_request(operation, &peek);
+    let peek = controls::overridden(&peek, 0).unwrap_or(peek);
+    for deployment in deployments {
+        for drop_params in [false, true] {
+            let order = Order {
+                deployment,
+                operation,
+                upstream_model: "up",
+                kept: None,
+                ask_usage: drop_params,
+                drop_params,
+            };
+            if let Ok(Prepared::Count(count)) = prepare(&peek, &order) {
+                drop(count.estimate());
+            }
+        }
+    }
+}
+
+/// The most that is allocated while the body is served, itself included.
+fn cost(operation: Operation, body: Vec<u8>, deployments: &[Deployment]) -> usize {
+    let before = MEMORY.current_usage() - body.capacity();
+    let body = Bytes::from(body);
+    MEMORY.reset_peak_usage();
+    let read = match operation.carries() {
+        Carries::Form => Peek::of_form(body, "multipart/form-data; boundary=b").ok(),
+        Carries::Json | Carries::Nothing => Peek::parse(body).ok(),
+    };
+    serve(operation, read, deployments);
+    MEMORY.peak_usage() - before
+}
+
+/// A request whose `field` holds `value`, with the other fields that it needs.
+fn request(operation: Operation, field: &str, value: &str) -> Vec<u8> {
+    let others: BTreeSet<&str> =
+        operation.required_fields().iter().chain(operation.one_of()).copied().collect();
+    let others = others.into_iter().filter(|other| *other != field);
+    if operation.carries() == Carries::Form {
+        let part = |name: &str, more: &str, value: &str| {
+            format!(
+                "--b\r\nContent-Disposition: form-data; name=\"{name}\"{more}\r\n\r\n{value}\r\n"
+            )
+        };
+        let parts = others.map(|name| match name {
+            "purpose" => part(name, "", "batch"),
+            _ => part(name, "; filename=\"f\"", "x"),
+        });
+        let own = match field {
+            "file" | "image" => part(field, "; filename=\"f\"", value),
+            _ => part(field, "", value),
+        };
+        return (parts.collect::<String>() + &own + "--b--\r\n").into_bytes();
+    }
+    let members = others.map(|name| match name {
+        "messages" => r#""messages":[{"role":"user","content":"hi"}]"#.to_owned(),
+        "max_tokens" => r#""max_tokens":9"#.to_owned(),
+        _ => format!("\"{name}\":\"x\""),
+    });
+    let model = (field != "model").then(|| "\"model\":\"m\"".to_owned());
+    let own = format!("\"{field}\":{value}");
+    let all: Vec<String> = model.into_iter().chain(members).chain([own]).collect();
+    format!("{{{}}}", all.join(",")).into_bytes()
+}
+
+/// Whether a case is among every `one_in`th, always the same ones.
+fn is_chosen(case: (&str, &str, &str), one_in: u64) -> bool {
+    let mut hasher = DefaultHasher::new();
+    case.hash(&mut hasher);
+    hasher.finish().is_multiple_of(one_in)
+}
+
+/// Measures bodies of that many bytes: one of so many cases about fields that every operation has, and one of so many
+/// about those that hold its content.
+fn measure(bytes: usize, (one_in, one_in_content): (u64, u64)) {
+    let deployments = ["openai", "anthropic", "cohere", "deepseek"].map(deployment);
+    let names = names_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    assert!(names.contains("messages") && names.contains("stop_sequences"), "{names:?}");
+    let shapes = shapes();
+    let (mut cases, mut worst) = (0, Vec::new());
+    for operation in Operation::ALL.into_iter().filter(|it| it.carries() != Carries::Nothing) {
+        let content = ["messages", "system", "tools", "input", "prompt", "metadata", "document"];
+        let own = operation.required_fields().iter().chain(operation.one_of());
+        let content: BTreeSet<&str> = own.copied().chain(content).collect();
+        for name in names.iter().map(String::as_str).chain(["unknown", "mod\\u0065l\\u0020"]) {
+            let one_in = if content.contains(name) { one_in_content } else { one_in };
+            for shape in &shapes {
+                if is_chosen((operation.name(), name, &shape.name), one_in) {
+                    cases += 1;
+                    worst.extend(excess(operation, (name, shape), bytes, &deployments));
+                }
+            }
+        }
+    }
+    println!("{cases} cases");
+    worst.sort_by(|one, other| other.0.total_cmp(&one.0));
+    worst.truncate(40);
+    let lines = worst.iter().map(|(factor, what)| format!("{factor:6.1} {what}\n"));
+    assert!(worst.is_empty(), "times the body, in:\n{}", lines.collect::<String>());
+}
+
+/// The factor and the case, if it costs more than is allowed.
+fn excess(
+    operation: Operation,
+    (name, shape): (&str, &Shape),
+    bytes: usize,
+    deployments: &[Deployment],
+) -> Option<(f64, String)> {
+    let body = request(operation, name, &(shape.make)(bytes));
+    let length = body.len();
+    let cost = cost(operation, body, deployments);
+    #[allow(clippy::cast_precision_loss, reason = "a factor for people")]
+    let factor = cost as f64 / length as f64;
+    let what =
+        format!("{} {name}: {} ({length} bytes, {cost} taken)", operation.name(), shape.name);
+    (cost > allowed(length)).then_some((factor, what))
+}
+
+/// Bodies whose members, keys and parts are many.
+fn crowds(bytes: usize) {
+    let deployments = ["openai", "anthropic"].map(deployment);
+    let crowd = |member: fn(usize) -> String| {
+        let all: Vec<String> = (0..9_000.min(bytes / 12)).map(member).collect();
+        format!("{{\"model\":\"m\",\"max_tokens\":1,\"messages\":[1],{}}}", all.join(","))
+    };
+    for body in [crowd(|i| format!("\"k{i}\":0")), crowd(|i| format!("\"\\u006b{i}\":[]"))] {
+        for operation in [Operation::Chat, Operation::Messages, Operation::Responses] {
+            let length = body.len();
+            let cost = cost(operation, body.clone().into_bytes(), &deployments);
+            assert!(cost <= allowed(length), "{operation:?}: {length} bytes, {cost} taken");
+        }
+    }
+    let part = |i: usize, text: &str| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"p{i}\"\r\n\r\n{text}\r\n")
+    };
+    for text in ["a".repeat(bytes / 1_000), "\u{1}".repeat(bytes / 1_000)] {
+        let parts: String = (0..990).map(|i| part(i, &text)).collect();
+        let body = (parts + "--b--\r\n").into_bytes();
+        let length = body.len();
+        let cost = cost(Operation::EditImage, body, &deployments);
+        assert!(cost <= allowed(length), "a form: {length} bytes, {cost} taken");
+    }
+}
+
+/// Never two tests at one time.
+#[test]
+fn no_field_costs_more_than_four_times_its_size() {
+    crowds(256 << 10);
+    measure(1 << 20, (600, 24));
+}
+
+#[test]
+#[ignore = "takes minutes: every case, with larger bodies"]
+fn no_field_of_a_large_body_costs_more_than_four_times_its_size() {
+    crowds(4 << 20);
+    measure(2 << 20, (97, 4));
+}

@@ -41,7 +41,7 @@ fn deployment(provider: &str) -> Deployment {
         id: Arc::from("d"),
         group: GroupIndex(0),
         endpoint: UpstreamEndpoint {
-            provider: provider::lookup(provider).unwrap(),
+            provider: provider::lookup(provider).expect("it is in the table"),
             upstream_model: "up".into(),
             model_param: "x/up".into(),
             api_base: "http://127.0.0.1:1/v1".into(),
@@ -163,7 +163,7 @@ fn measure(bytes: usize, (one_in, one_in_content): (u64, u64)) {
             }
         }
     }
-    println!("{cases} cases");
+    assert!(cases > 0, "nothing was measured");
     worst.sort_by(|one, other| other.0.total_cmp(&one.0));
     worst.truncate(40);
     let lines = worst.iter().map(|(factor, what)| format!("{factor:6.1} {what}\n"));

@@ -108,7 +108,6 @@ fn measure(bytes: usize, one_in: u64) {
     let hale = providers(&upstream, bytes);
     chat(&hale, "m");
     let cases = cases(one_in);
-    println!("{} cases", cases.len());
     let mut wrong = Vec::new();
     for (operation, model, name, shape) in cases {
         let body = request(operation, model, (&name, &(shape.make)(bytes)));

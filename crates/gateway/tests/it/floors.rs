@@ -40,7 +40,8 @@ const HOUSES: [House; 3] = [
     House {
         krate: "gateway",
         floors: &[
-            &["clock", "coalesce", "files", "limits", "logging", "metrics", "offload"],
+            &["clock", "offload"],
+            &["coalesce", "files", "limits", "logging", "metrics"],
             &["console", "events", "panics", "upstream"],
             &["advice", "background", "http"],
             &["sink"],

@@ -26,8 +26,8 @@ pub(crate) struct Buffered {
     held: AtomicUsize,
     /// Bytes that are kept beyond the first content of an answer; they are part of `held`.
     kept: AtomicUsize,
-    /// Whether a copy is held beyond the limit.
-    is_beyond: AtomicBool,
+    /// Bytes of the one copy that is held beyond the limit; they are not part of `held`, so that others keep theirs.
+    beyond: AtomicUsize,
     /// Bodies that come in several pieces, as long as they come.
     coming: Mutex<Vec<Arc<Reading>>>,
     /// Tasks that wait for bytes to be given back.
@@ -73,7 +73,7 @@ impl Reading {
 impl Buffered {
     /// The number of bytes held.
     pub(crate) fn bytes(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+        self.held.load(Ordering::Relaxed) + self.beyond.load(Ordering::Relaxed)
     }
 
     /// Gives up the body that comes slowest, unless `other` does. True if bytes will be given back soon.
@@ -92,8 +92,11 @@ impl Buffered {
         true
     }
 
-    fn give_back(&self, bytes: usize) {
+    fn give_back(&self, bytes: usize, beyond: usize) {
         self.held.fetch_sub(bytes, Ordering::Relaxed);
+        if beyond > 0 {
+            self.beyond.fetch_sub(beyond, Ordering::Relaxed);
+        }
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.given_back.notify_waiters();
         }
@@ -114,10 +117,10 @@ fn add(count: &AtomicUsize, more: usize, limit: usize) -> bool {
 pub(crate) struct Held {
     all: Arc<Buffered>,
     bytes: usize,
+    /// Bytes beyond the limit.
+    beyond: usize,
     /// Whether they are kept beyond the first content of an answer.
     is_kept: bool,
-    /// Whether they are beyond the limit.
-    is_beyond: bool,
     /// The body that they belong to, as long as it comes.
     reading: Option<Arc<Reading>>,
 }
@@ -125,7 +128,7 @@ pub(crate) struct Held {
 impl Held {
     /// Holds no bytes.
     pub(crate) fn none(all: &Arc<Buffered>) -> Held {
-        Held { all: all.clone(), bytes: 0, is_kept: false, is_beyond: false, reading: None }
+        Held { all: all.clone(), bytes: 0, beyond: 0, is_kept: false, reading: None }
     }
 
     /// Counts `more` bytes, unless the process would hold too many.
@@ -170,20 +173,21 @@ impl Held {
 
     /// Counts `more` bytes beyond the limit, unless others are beyond it.
     fn go_beyond(&mut self, more: usize) -> bool {
-        if self.all.is_beyond.swap(true, Ordering::Relaxed) {
-            return false;
+        let order = Ordering::Relaxed;
+        let goes = self.all.beyond.compare_exchange(0, more, order, order).is_ok();
+        if goes {
+            self.beyond = more;
         }
-        self.is_beyond = true;
-        self.all.held.fetch_add(more, Ordering::Relaxed);
-        self.bytes += more;
-        true
+        goes
     }
 
     /// Counts no more than `bytes` of what it counts.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
-        if let Some(less) = self.bytes.checked_sub(bytes) {
-            self.bytes = bytes;
-            self.all.give_back(less);
+        if let Some(less) = (self.bytes + self.beyond).checked_sub(bytes) {
+            let beyond = less.min(self.beyond);
+            self.beyond -= beyond;
+            self.bytes -= less - beyond;
+            self.all.give_back(less - beyond, beyond);
         }
     }
 
@@ -220,7 +224,7 @@ impl Held {
 
     /// The number of bytes it counts.
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.beyond
     }
 
     /// Counts its bytes as kept beyond the first content of an answer, unless the sum would exceed `limit`.
@@ -235,11 +239,8 @@ impl Drop for Held {
         if self.is_kept {
             self.all.kept.fetch_sub(self.bytes, Ordering::Relaxed);
         }
-        if self.is_beyond {
-            self.all.is_beyond.store(false, Ordering::Relaxed);
-        }
         self.end_reading();
-        self.all.give_back(self.bytes);
+        self.all.give_back(self.bytes, self.beyond);
     }
 }
 
@@ -314,6 +315,9 @@ mod tests {
             assert!(copy.add_copy(100, 100).await);
             assert_eq!(all.bytes(), 200);
             assert!(!other.go_beyond(1));
+            let mut answer = Held::none(&all);
+            assert!(answer.add(1, 101), "what is beyond takes no room of others");
+            drop(answer);
             copy.shrink_to(10);
             assert_eq!((all.bytes(), copy.bytes()), (110, 10));
             drop(copy);

@@ -347,7 +347,8 @@ fn with_256_mebibytes_bodies_are_shed_before_memory_ends() {
     assert!(shed > 0, "nothing was shed");
     upstream.release("go");
     for client in &mut waiting {
-        assert_eq!(client.read_response().unwrap().status, 200);
+        let answer = client.read_response().unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.text());
     }
     wait_until_idle(&hale);
     assert_eq!(chat(&hale, "m").status, 200);

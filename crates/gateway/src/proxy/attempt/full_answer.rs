@@ -7,6 +7,7 @@ use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::health::outcome::ProviderError;
 use hale_core::operation::{Billing, Streaming};
+use hale_core::settings::Bounds;
 use hale_core::usage::Usage;
 use hale_wire::answer;
 use hale_wire::modes;
@@ -39,13 +40,19 @@ pub(super) async fn read(
     let mut collected = Collected::none(declared.unwrap_or(bounds.response_bytes));
     while let Some(piece) = body.piece().await {
         let piece = piece.map_err(|_| Failed::cut("the answer was cut before its end"))?;
-        match collected.push(piece, &mut held, bounds.buffered_bytes).await {
+        match collected.push(piece, &mut held, room(bounds)).await {
             Added::Yes => {}
             Added::TooLarge => return Err(too_large()),
             Added::NoRoom => return Err(Failed::no_room()),
         }
     }
     check(scope, call, (collected.whole(), held)).await
+}
+
+/// Up to how many bytes of all bodies an answer is read: an eighth more than the bodies of requests may have, because
+/// its request was served and would be lost.
+fn room(bounds: &Bounds) -> usize {
+    bounds.buffered_bytes.saturating_add(bounds.buffered_bytes / 8)
 }
 
 /// What is expected of an answer.
@@ -68,7 +75,7 @@ pub(super) async fn check(
     let (body, usage) = if whole.len() <= offload::LARGE {
         accept(Wanted { conversion, form, policy_stop, view }, &whole)?
     } else {
-        let limit = scope.serving.snapshot.gateway.bounds.buffered_bytes;
+        let limit = room(&scope.serving.snapshot.gateway.bounds);
         if !held.add_copy(whole.len(), limit).await {
             return Err(Failed::no_room());
         }

@@ -67,7 +67,7 @@ fn serve(operation: Operation, read: Option<Peek>, deployments: &[Deployment]) {
         drop(controls::fallbacks(&peek, field));
     }
     drop(controls::tags(&peek, &mut TagWish::default(), ""));
-    let _needs = controls::needs(&peek, operation.format(), true);
+    let _needs = controls::needs(&peek, operation.format(), controls::Length::Measured);
     let _units = modes::units::requested(operation, &peek);
     let _form = modes::transcripts::wants_text(operation, &peek);
     let _checked = modes::bytes::check_request(operation, &peek);

@@ -248,6 +248,30 @@ fn the_slowest_body_makes_room_for_others() {
 }
 
 #[test]
+fn a_connection_holds_one_body_whatever_it_sends_ahead() {
+    let upstream =
+        FakeUpstream::with(|_| Script::ok().wait("go").json(&openai::chat_completion("m", "ok")));
+    let hale = lone(&upstream).general(json!({"max_request_size_mb": 1})).start();
+    let body = openai::chat_request("m", &"x".repeat(200 << 10)).to_string();
+    let mut sender = client(&hale);
+    let framing = format!("content-length: {}", body.len());
+    for _ in 0..5 {
+        sender.send_raw((head(&framing) + &body).as_bytes()).unwrap();
+    }
+    upstream.wait_for(|state| state.waiting_at("go") == 1);
+    // As it came, and as it is sent.
+    let most = 2.0 * f64::from(u32::try_from(body.len()).unwrap());
+    let held = metric(&hale, "hale_buffered_bytes", &[]);
+    assert!(held <= most, "{held}");
+    assert_eq!(upstream.state().requests.len(), 1);
+    upstream.release("go");
+    for _ in 0..5 {
+        assert_eq!(sender.read_response().unwrap().status, 200);
+    }
+    wait_until_idle(&hale);
+}
+
+#[test]
 fn a_field_for_the_gateway_is_refused_by_its_name_when_it_is_large() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();

@@ -8,6 +8,7 @@
 pub mod azure;
 pub mod budget;
 pub mod cause;
+pub mod charge;
 pub mod config;
 pub mod deployment;
 pub mod group;

@@ -22,6 +22,12 @@ impl Operation {
         &table::ROWS[self as usize]
     }
 
+    /// Whether its answer costs tokens, also where the provider does not count them.
+    #[must_use]
+    pub const fn always_costs_tokens(self) -> bool {
+        self.row().token_limit.is_some() || matches!(self, Operation::Embedding)
+    }
+
     /// What it makes, lists or is about, where that is something that a deployment keeps: ids of such
     /// say which deployment issued them.
     #[must_use]

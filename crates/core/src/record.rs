@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::cause::Cause;
 use crate::operation::Operation;
-use crate::usage::Usage;
+use crate::usage::{CountedBy, Usage};
 
 /// How a request ended for its client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,8 +126,10 @@ pub struct RequestRecord {
     pub first_content_us: Option<u64>,
     /// The gateway's own part of the time, microseconds.
     pub overhead_us: u64,
-    /// Tokens, as the provider reported them.
+    /// Tokens that are charged for.
     pub usage: Option<Usage>,
+    /// Who counted them.
+    pub counted_by: CountedBy,
     /// USD, if the price is known.
     pub cost_usd: Option<f64>,
     /// Bytes of the request's body.

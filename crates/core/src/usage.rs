@@ -2,6 +2,18 @@
 //!
 //! Filled by `hale-wire`, priced by [`crate::prices`], kept in the request's record.
 
+/// Bytes of text for a token, as estimates have it.
+pub const BYTES_PER_TOKEN: u64 = 4;
+
+/// Where a count comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CountedBy {
+    /// The provider.
+    Provider,
+    /// This gateway, at least in part.
+    Estimate,
+}
+
 /// Tokens of one answer, and other units. Absent counts are 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use hale_core::record::{Ending, RequestRecord, ResendReason};
 use hale_core::time::Millis;
+use hale_core::usage::CountedBy;
 pub(crate) use histogram::Histogram;
 use parking_lot::Mutex;
 
@@ -75,6 +76,8 @@ pub(crate) struct GroupMetrics {
     pub(crate) resends: [AtomicU64; ResendReason::ALL.len()],
     pub(crate) input_tokens: AtomicU64,
     pub(crate) output_tokens: AtomicU64,
+    /// Requests whose tokens are estimated.
+    pub(crate) estimated: AtomicU64,
     /// USD in units of 10^-9, so that sums stay exact.
     pub(crate) spend_nano_usd: AtomicU64,
 }
@@ -136,6 +139,7 @@ impl Default for GroupMetrics {
             resends: [const { AtomicU64::new(0) }; ResendReason::ALL.len()],
             input_tokens: AtomicU64::new(0),
             output_tokens: AtomicU64::new(0),
+            estimated: AtomicU64::new(0),
             spend_nano_usd: AtomicU64::new(0),
         }
     }
@@ -170,6 +174,7 @@ impl GroupMetrics {
         if let Some(usage) = record.usage {
             add(&self.input_tokens, usage.input);
             add(&self.output_tokens, usage.output);
+            add(&self.estimated, u64::from(record.counted_by == CountedBy::Estimate));
         }
         if let Some(cost) = record.cost_usd {
             #[allow(

@@ -103,13 +103,19 @@ static FAMILIES: &[Family] = &[
     },
     Family {
         name: "hale_input_tokens",
-        help: "Prompt tokens, as providers reported them.",
+        help: "Prompt tokens that were charged.",
         read: Read::Group(|g| load(&g.input_tokens)),
     },
     Family {
         name: "hale_output_tokens",
-        help: "Answer tokens, as providers reported them.",
+        help: "Answer tokens that were charged.",
         read: Read::Group(|g| load(&g.output_tokens)),
+    },
+    Family {
+        name: "hale_estimated_usage",
+        help: "Finished requests whose tokens are estimated, because the provider's count did not come or is beyond \
+               what the model can do.",
+        read: Read::Group(|g| load(&g.estimated)),
     },
     Family {
         name: "hale_spend_usd",

@@ -15,11 +15,12 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::operation::Operation;
 use hale_core::record::{Ending, RequestRecord, Resends};
-use hale_core::usage::Usage;
+use hale_core::usage::CountedBy;
 use http::Response;
 
 use super::attempt::Failed;
 use super::attempt_guard::AttemptGuard;
+use super::counted::Counted;
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
 use crate::events;
@@ -120,6 +121,7 @@ impl Delivery {
                 first_content_us: None,
                 overhead_us: 0,
                 usage: None,
+                counted_by: CountedBy::Provider,
                 cost_usd: None,
                 request_bytes: 0,
                 response_bytes: 0,
@@ -182,20 +184,21 @@ impl Delivery {
     }
 
     /// A full answer is about to leave; returns its cost.
-    pub(super) fn answered(&mut self, attempt: AttemptGuard, usage: Option<Usage>) -> Option<f64> {
+    pub(super) fn answered(&mut self, attempt: AttemptGuard, counted: Counted<'_>) -> Option<f64> {
         self.attempt = Some(attempt);
         // The wait for it has just ended, with a look at the clock.
-        self.succeed_at(clock::recent(), Carrier::Body, usage)
+        self.succeed_at(clock::recent(), Carrier::Body, counted)
     }
 
     /// The whole answer has reached the client; returns its cost.
-    pub(super) fn succeed(&mut self, carrier: Carrier, usage: Option<Usage>) -> Option<f64> {
-        self.succeed_at(clock::now(), carrier, usage)
+    pub(super) fn succeed(&mut self, carrier: Carrier, counted: Counted<'_>) -> Option<f64> {
+        self.succeed_at(clock::now(), carrier, counted)
     }
 
-    fn succeed_at(&mut self, now: Micros, carrier: Carrier, usage: Option<Usage>) -> Option<f64> {
-        let cost = self.account(usage);
+    fn succeed_at(&mut self, now: Micros, carrier: Carrier, counted: Counted<'_>) -> Option<f64> {
+        let cost = self.account(counted);
         if let Some(mut attempt) = self.attempt.take() {
+            let usage = self.record.as_ref().and_then(|record| record.usage);
             attempt.success(usage, now.millis());
         }
         self.end(Ending::Success, carrier.status(), None);
@@ -203,8 +206,8 @@ impl Delivery {
     }
 
     /// The answer broke after its first content.
-    pub(super) fn fail(&mut self, carrier: Carrier, failed: &Failed, usage: Option<Usage>) {
-        self.account(usage);
+    pub(super) fn fail(&mut self, carrier: Carrier, failed: &Failed, counted: Counted<'_>) {
+        self.account(counted);
         if let Some(mut attempt) = self.attempt.take() {
             attempt.failure(failed.failure());
         }
@@ -222,8 +225,8 @@ impl Delivery {
     }
 
     /// The gateway's own code panicked while the answer was in flight.
-    pub(super) fn panicked(&mut self, usage: Option<Usage>) {
-        self.account(usage);
+    pub(super) fn panicked(&mut self, counted: Counted<'_>) {
+        self.account(counted);
         self.end(Ending::Panicked, 500, Some(Cause::Gateway));
     }
 
@@ -232,7 +235,7 @@ impl Delivery {
         &mut self,
         carrier: Carrier,
         progress: Progress,
-        usage: Option<Usage>,
+        counted: Counted<'_>,
     ) {
         if self.is_ended {
             return;
@@ -240,16 +243,15 @@ impl Delivery {
         match progress {
             // The client had everything and did not wait for the upstream to close.
             Progress::Complete => {
-                self.succeed(carrier, usage);
+                self.succeed(carrier, counted);
                 return;
             }
             Progress::FailedByUpstream => {
                 let message = "the upstream closed the session with an error".to_owned();
-                self.fail(carrier, &Failed::of(Cause::ServerError, None, message), usage);
+                self.fail(carrier, &Failed::of(Cause::ServerError, None, message), counted);
                 return;
             }
-            // Only the usage reported so far can be charged.
-            Progress::Partial => self.account(usage),
+            Progress::Partial => self.account(counted),
         };
         if std::thread::panicking() {
             self.end(Ending::Panicked, 500, Some(Cause::Gateway));
@@ -274,9 +276,10 @@ impl Delivery {
     }
 
     /// Records tokens and cost, and charges the budgets. Called once, when the answer ends.
-    fn account(&mut self, usage: Option<Usage>) -> Option<f64> {
-        let (usage, attempt) = (usage?, self.attempt.as_ref()?);
-        let deployment = attempt.deployment();
+    fn account(&mut self, counted: Counted<'_>) -> Option<f64> {
+        let deployment = self.attempt.as_ref()?.deployment();
+        let request_bytes = self.record.as_ref().map_or(0, |record| record.request_bytes);
+        let (usage, counted_by) = counted.charged(&deployment.facts, request_bytes)?;
         let cost = deployment.facts.cost_usd(&usage);
         let budgets = &self.serving.snapshot.budgets;
         if let Some(usd) = cost.filter(|_| !budgets.all.is_empty()) {
@@ -288,6 +291,7 @@ impl Delivery {
         }
         self.note(|record| {
             record.usage = Some(usage);
+            record.counted_by = counted_by;
             record.cost_usd = cost;
         });
         cost
@@ -302,7 +306,7 @@ impl Delivery {
 
 impl Drop for Delivery {
     fn drop(&mut self) {
-        self.carrier_dropped(Carrier::Body, Progress::Partial, None);
+        self.carrier_dropped(Carrier::Body, Progress::Partial, Counted::reported(None));
         // The slot at the deployment is free before the record says that the request is over.
         drop(self.attempt.take());
         let Some(mut record) = self.record.take() else { return };

@@ -9,6 +9,7 @@ pub(crate) mod attempt_guard;
 mod call_builder;
 mod content;
 pub(crate) mod controls;
+mod counted;
 mod delivery;
 pub(crate) mod dialect;
 pub(crate) mod exchange;

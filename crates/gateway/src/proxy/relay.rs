@@ -14,6 +14,7 @@ use hale_wire::stream::Reader;
 use http_body::Frame;
 
 use super::attempt::{Cut, Failed, Source, Stream};
+use super::counted::Counted;
 use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
 use super::explain;
@@ -121,7 +122,8 @@ impl Relay {
         self.over = true;
         // The answer is complete; clients still wait for the end marker.
         self.reader.close(&mut self.ready);
-        self.exchange.delivery.succeed(Carrier::Body, self.reader.usage());
+        let Exchange { delivery, request, .. } = &mut *self.exchange;
+        delivery.succeed(Carrier::Body, Counted::of_stream(&self.reader, request));
     }
 
     fn fail(&mut self, failed: &Failed) {
@@ -132,7 +134,8 @@ impl Relay {
         } else {
             self.end = End::BreakSoon;
         }
-        self.exchange.delivery.fail(Carrier::Body, failed, self.reader.usage());
+        let Exchange { delivery, request, .. } = &mut *self.exchange;
+        delivery.fail(Carrier::Body, failed, Counted::of_stream(&self.reader, request));
         if self.reader.is_bytes() {
             self.end = End::BreakSoon;
         }
@@ -213,7 +216,8 @@ impl StreamedBody for Relay {
 
     fn give_up(&mut self) {
         self.over = true;
-        self.exchange.delivery.panicked(self.reader.usage());
+        let Exchange { delivery, request, .. } = &mut *self.exchange;
+        delivery.panicked(Counted::of_stream(&self.reader, request));
         self.source = Source::Canned(None);
     }
 }
@@ -222,6 +226,8 @@ impl Drop for Relay {
     fn drop(&mut self) {
         let is_complete = self.reader.is_complete();
         let progress = if is_complete { Progress::Complete } else { Progress::Partial };
-        self.exchange.delivery.carrier_dropped(Carrier::Body, progress, self.reader.usage());
+        let Exchange { delivery, request, .. } = &mut *self.exchange;
+        let counted = Counted::of_stream(&self.reader, request);
+        delivery.carrier_dropped(Carrier::Body, progress, counted);
     }
 }

@@ -8,6 +8,7 @@ use http::{HeaderMap, Response, StatusCode, header};
 
 use super::answer_headers::{self, AnsweredBy};
 use super::attempt::{AnswerForm, Answered, Content, Stream};
+use super::counted::Counted;
 use super::exchange::{Exchange, Winner};
 use super::handshake::Socket;
 use super::relay::Relay;
@@ -38,7 +39,8 @@ impl Exchange {
         let Answered { headers: theirs, content, guard } = answered;
         match content {
             Content::Full(body, usage, held) => {
-                let cost = self.delivery.answered(guard, usage);
+                let counted = Counted::of_body(usage, &body, &self.request);
+                let cost = self.delivery.answered(guard, counted);
                 self.full(winner, Full { theirs, cost, body, held })
             }
             Content::Stream(stream) => {

@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use self::farewell::Farewell;
 use self::pipe::{Moved, Pipe};
 use super::attempt::Failed;
+use super::counted::Counted;
 use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
 use super::silence_timeout::SilenceTimeout;
@@ -177,22 +178,22 @@ impl Tunnel {
     /// Reports the end, and prepares the last bytes for both sides.
     fn end(&mut self, why: Why) {
         self.note_bytes();
-        let (progress, usage) = (self.progress(), self.usage);
+        let (progress, counted) = (self.progress(), Counted::reported(self.usage));
         let delivery = &mut self.exchange.delivery;
         match why {
-            Why::Closed => delivery.carrier_dropped(Carrier::WebSocket, progress, usage),
+            Why::Closed => delivery.carrier_dropped(Carrier::WebSocket, progress, counted),
             Why::ClientGone => {
-                delivery.carrier_dropped(Carrier::WebSocket, Progress::Partial, usage);
+                delivery.carrier_dropped(Carrier::WebSocket, Progress::Partial, counted);
             }
             Why::Idle => {
-                delivery.succeed(Carrier::WebSocket, usage);
+                delivery.succeed(Carrier::WebSocket, counted);
             }
             Why::UpstreamGone => {
                 let failed = Failed::cut("the upstream ended the session without closing it");
-                delivery.fail(Carrier::WebSocket, &failed, usage);
+                delivery.fail(Carrier::WebSocket, &failed, counted);
             }
-            Why::TooLong => delivery.fail(Carrier::WebSocket, &Failed::too_long(), usage),
-            Why::Stopping => delivery.fail(Carrier::WebSocket, &Failed::stopping(), usage),
+            Why::TooLong => delivery.fail(Carrier::WebSocket, &Failed::too_long(), counted),
+            Why::Stopping => delivery.fail(Carrier::WebSocket, &Failed::stopping(), counted),
         }
         let until = clock::now().millis().plus(FAREWELL_MS);
         let (code, reason) = self.reason(why);
@@ -261,8 +262,8 @@ impl Drop for Tunnel {
         // If its end was not reported before, the connection was closed under it: by the sweep, or because
         // the process stops.
         self.note_bytes();
-        let (progress, usage) = (self.progress(), self.usage);
-        self.exchange.delivery.carrier_dropped(Carrier::WebSocket, progress, usage);
+        let (progress, counted) = (self.progress(), Counted::reported(self.usage));
+        self.exchange.delivery.carrier_dropped(Carrier::WebSocket, progress, counted);
     }
 }
 
@@ -289,7 +290,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> ClientSession for Session<C> {
     }
 
     fn give_up(&mut self) {
-        let usage = self.tunnel.usage;
-        self.tunnel.exchange.delivery.panicked(usage);
+        let counted = Counted::reported(self.tunnel.usage);
+        self.tunnel.exchange.delivery.panicked(counted);
     }
 }

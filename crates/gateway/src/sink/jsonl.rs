@@ -8,7 +8,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 
 use hale_core::record::RequestRecord;
-use hale_core::usage::Usage;
+use hale_core::usage::{CountedBy, Usage};
 use hale_wire::edit::push_string;
 use rustix::fs::OFlags;
 
@@ -181,6 +181,10 @@ fn append(record: &RequestRecord, out: &mut Vec<u8>) {
     line.number("overhead_us", record.overhead_us);
     if let Some(usage) = &record.usage {
         line.usage(usage);
+        match record.counted_by {
+            CountedBy::Provider => {}
+            CountedBy::Estimate => line.literal("usage_estimated", "true"),
+        }
     }
     if let Some(usd) = record.cost_usd {
         line.decimal("cost_usd", usd);
@@ -293,6 +297,7 @@ mod tests {
             first_content_us: None,
             overhead_us: 3,
             usage: None,
+            counted_by: CountedBy::Provider,
             cost_usd: None,
             request_bytes: 4,
             response_bytes: u64::MAX,

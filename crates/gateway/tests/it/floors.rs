@@ -28,7 +28,7 @@ const HOUSES: [House; 3] = [
         floors: &[
             &["cause", "index", "route", "secret", "similar", "time", "usage", "wire_format"],
             &["operation", "policy", "prices"],
-            &["azure", "health", "provider", "record", "settings"],
+            &["azure", "charge", "health", "provider", "record", "settings"],
             &["budget", "deployment", "group"],
             &["snapshot"],
             &["health/probe/pick", "health/probe/schedule", "route/*"],

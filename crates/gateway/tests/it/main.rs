@@ -24,6 +24,7 @@ mod doctor_faults;
 mod doctor_page;
 mod doctor_terminal;
 mod endings;
+mod estimates;
 mod examples;
 mod fallbacks;
 mod fault_list;

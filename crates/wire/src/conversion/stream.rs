@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use hale_core::charge::OutputCount;
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
@@ -187,6 +188,21 @@ impl Reader {
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         self.progress.usage
+    }
+
+    /// Whether those are complete.
+    #[must_use]
+    pub fn output_count(&self) -> OutputCount {
+        match self.progress.output_is_open {
+            true => OutputCount::Open,
+            false => OutputCount::Final,
+        }
+    }
+
+    /// Tokens of the answer so far, estimated from the bytes of its texts.
+    #[must_use]
+    pub fn estimated_output(&self) -> u64 {
+        self.progress.texts.tokens()
     }
 
     /// The error that the provider sent in the stream; nothing after it is passed on.
@@ -414,15 +430,17 @@ fn advance(progress: &mut Progress, deltas: &[Delta<'_>]) -> Seen {
             Delta::Stop(..) => progress.finished = true,
             Delta::End => progress.done = true,
             Delta::Ping => is_ping = true,
-            Delta::Usage(usage) => progress.usage = Some(*usage),
-            Delta::Start(_)
-            | Delta::Text(_)
-            | Delta::Thinking(_)
-            | Delta::Signature(_)
-            | Delta::Redacted(_)
-            | Delta::Refusal(_)
-            | Delta::ToolStart { .. }
-            | Delta::ToolInput { .. } => {}
+            Delta::Usage(usage) => {
+                // A count that comes before the answer is not the last one.
+                progress.output_is_open = !progress.content;
+                progress.usage = Some(*usage);
+            }
+            Delta::Text(text)
+            | Delta::Thinking(text)
+            | Delta::Redacted(text)
+            | Delta::Refusal(text)
+            | Delta::ToolInput { json: text, .. } => progress.texts.text(text.len()),
+            Delta::Start(_) | Delta::Signature(_) | Delta::ToolStart { .. } => {}
         }
     }
     if is_ping { Seen::Ping(Change::None) } else { Seen::Event(Change::None) }

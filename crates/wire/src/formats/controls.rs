@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use hale_core::provider::WireFormat;
 use hale_core::route::{ClientFallback, Needs, TagWish};
+use hale_core::usage::BYTES_PER_TOKEN;
 
 use crate::bytes::edit::Edit;
 use crate::bytes::elements::{after_space, elements};
@@ -20,9 +21,6 @@ use crate::bytes::scan;
 const FALLBACKS_MAX: usize = 32;
 /// Maximum number of tags of a request.
 const TAGS_MAX: usize = 64;
-/// Bytes of text per token. A cautious estimate, so that no request that fits is refused.
-const BYTES_PER_TOKEN: u64 = 4;
-
 /// The fallbacks in `field`: names, objects with `model` and the fields that they change in the request, or
 /// `{group: [names]}` as in the config.
 ///
@@ -183,7 +181,8 @@ pub fn needs(peek: &Peek, format: WireFormat, length: Length) -> Needs {
         vision,
         schema,
         input_tokens: match length {
-            Length::Measured => text_bytes(peek) / BYTES_PER_TOKEN,
+            // A cautious estimate, so that no request that fits is refused.
+            Length::Measured => estimated_input(peek),
             Length::Ignored => 0,
         },
     }
@@ -196,6 +195,24 @@ fn holds_image(messages: &str) -> bool {
         let before = bytes[..at].trim_ascii_end().strip_suffix(b":");
         before.is_some_and(|before| before.trim_ascii_end().ends_with(b"\"type\""))
     })
+}
+
+/// Tokens of the texts in a request's body, estimated.
+#[must_use]
+pub fn estimated_input(peek: &Peek) -> u64 {
+    text_bytes(peek) / BYTES_PER_TOKEN
+}
+
+/// Tokens of the texts in a full answer of any format, estimated; 0 if it has none.
+#[must_use]
+pub fn estimated_output(answer: &[u8]) -> u64 {
+    let mut bytes = 0;
+    let _not_json: Result<(), _> = scan::members(answer, |key, value| {
+        if matches!(&answer[key], b"\"choices\"" | b"\"content\"" | b"\"output\"") {
+            bytes += std::str::from_utf8(&answer[value]).map_or(0, text_of);
+        }
+    });
+    bytes.div_ceil(BYTES_PER_TOKEN)
 }
 
 fn text_bytes(peek: &Peek) -> u64 {
@@ -284,6 +301,18 @@ mod tests {
         assert_eq!(changed.raw("top_p"), Some("0.5"));
         assert_eq!(changed.raw("model"), Some("\"m\""));
         assert!(overridden(&body, 0).is_none() && overridden(&body, 9).is_none());
+    }
+
+    #[test]
+    fn the_texts_of_answers_are_estimated_in_every_format() {
+        let chat = r#"{"id":"xxxxxxxxxxxx","choices":[{"message":{"content":"12345678"}}]}"#;
+        let message = r#"{"id":"xxxxxxxxxxxx","content":[{"text":"12345678"}]}"#;
+        let response = r#"{"id":"xxxxxxxxxxxx","output":[{"content":[{"text":"12345678"}]}]}"#;
+        for answer in [chat, message, response] {
+            assert_eq!(estimated_output(answer.as_bytes()), 2, "{answer}");
+        }
+        assert_eq!(estimated_output(br#"{"data":[{"embedding":"12345678"}]}"#), 0);
+        assert_eq!(estimated_output(b"not json"), 0);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::ops::Range;
 
 use hale_core::health::outcome::ProviderError;
-use hale_core::usage::Usage;
+use hale_core::usage::{BYTES_PER_TOKEN, Usage};
 
 use crate::bytes::edit::Patch;
 use crate::bytes::scan::ScanError;
@@ -22,6 +22,43 @@ pub(crate) struct Progress {
     pub(crate) done: bool,
     /// Tokens, once the provider has reported them.
     pub(crate) usage: Option<Usage>,
+    /// Whether that count was made before the answer.
+    pub(crate) output_is_open: bool,
+    /// The texts of the answer so far.
+    pub(crate) texts: Texts,
+}
+
+/// How long the texts of an answer are, as far as that can be told without reading each event.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Texts {
+    /// Bytes of the texts whose length is known.
+    plain: u64,
+    /// Bytes of the pieces of JSON that hold a text each, their number, and the shortest of them.
+    framed: u64,
+    pieces: u64,
+    shortest: Option<u64>,
+}
+
+impl Texts {
+    /// Counts a text.
+    pub(crate) fn text(&mut self, bytes: usize) {
+        self.plain = self.plain.saturating_add(bytes as u64);
+    }
+
+    /// Counts a piece of JSON whose text is not read. What all pieces have is not text.
+    pub(crate) fn framed(&mut self, bytes: usize) {
+        let bytes = bytes as u64;
+        self.framed = self.framed.saturating_add(bytes);
+        self.pieces += 1;
+        self.shortest = Some(self.shortest.map_or(bytes, |shortest| shortest.min(bytes)));
+    }
+
+    /// About how many tokens they are. A piece has one token at least.
+    pub(crate) fn tokens(&self) -> u64 {
+        let frames = self.pieces.saturating_mul(self.shortest.unwrap_or(0));
+        let of_pieces = (self.framed.saturating_sub(frames) / BYTES_PER_TOKEN).max(self.pieces);
+        of_pieces.saturating_add(self.plain.div_ceil(BYTES_PER_TOKEN))
+    }
 }
 
 /// What an event is.
@@ -66,5 +103,24 @@ impl From<ProviderError> for EventError {
 impl From<ScanError> for EventError {
     fn from(_: ScanError) -> EventError {
         EventError::Malformed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_count_a_token_each_and_long_ones_by_their_bytes() {
+        let mut texts = Texts::default();
+        assert_eq!(texts.tokens(), 0);
+        texts.framed(100);
+        assert_eq!(texts.tokens(), 1);
+        texts.framed(103);
+        assert_eq!(texts.tokens(), 2, "a word more");
+        texts.framed(500);
+        assert_eq!(texts.tokens(), 100, "3 + 400 bytes");
+        texts.text(5);
+        assert_eq!(texts.tokens(), 102);
     }
 }

@@ -6,7 +6,7 @@ use crate::bytes::json::JsonText;
 use crate::formats::neutral::{Content, Part, Request, Source, Tool};
 
 /// Bytes of text per token: a rule of thumb for English and code.
-pub(crate) const BYTES_PER_TOKEN: u64 = 4;
+pub(crate) use hale_core::usage::BYTES_PER_TOKEN;
 /// Tokens of a turn besides its text.
 const PER_TURN: u64 = 4;
 /// Tokens of an image of the largest size that is not scaled down. Source:

@@ -76,6 +76,7 @@ impl Events {
                 if let Some(message) = message {
                     let model = self.start(text, message)?;
                     progress.usage = self.counts.usage();
+                    progress.output_is_open = true;
                     if let Some(place) = view.renamed(text, model) {
                         return Ok(Seen::Event(Change::Model(place)));
                     }
@@ -85,12 +86,14 @@ impl Events {
                 progress.content |= holds_content(block.map(|place| &text[place]));
             }
             "\"content_block_delta\"" => {
+                progress.texts.framed(delta.as_ref().map_or(0, Range::len));
                 progress.content |= holds_content(delta.map(|place| &text[place]));
             }
             "\"message_delta\"" => {
                 if let Some(usage) = usage {
                     self.counts.take(&text[usage]);
                     progress.usage = self.counts.usage();
+                    progress.output_is_open = false;
                 }
                 let names = ["stop_reason"];
                 let delta = delta.map(|place| places(&text.as_bytes()[place], names));

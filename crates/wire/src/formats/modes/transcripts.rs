@@ -87,6 +87,7 @@ pub(crate) fn observe_event(text: &str, progress: &mut Progress) -> Result<Seen,
     let [kind, delta, reported, error] = texts(text, ["type", "delta", "usage", "error"])?;
     match kind.unwrap_or_default().trim_matches('"') {
         "transcript.text.delta" if delta.is_some_and(|delta| delta != "\"\"") => {
+            progress.texts.text(delta.map_or(0, |delta| delta.len() - 2));
             progress.content = true;
         }
         "transcript.text.segment" => progress.content = true,

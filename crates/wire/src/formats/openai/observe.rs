@@ -73,6 +73,8 @@ impl Events {
             }
             if !progress.finished && names_finish(choices) {
                 progress.finished = true;
+            } else if progress.content && !is_empty_list(choices) {
+                progress.texts.framed(choices.len());
             }
         }
         Ok(Seen::Event(view.renamed(text, model).map_or(Change::None, Change::Model)))

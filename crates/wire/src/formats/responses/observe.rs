@@ -164,7 +164,11 @@ impl Events {
                 progress.content |= item.is_some_and(|item| !begins_empty(&text[item]));
             }
             "response.output_item.done" => progress.content = true,
-            _ => progress.content |= delta.is_some_and(|delta| &text[delta] != "\"\""),
+            _ => {
+                let length = delta.map_or(0, |delta| delta.len().saturating_sub(2));
+                progress.texts.text(length);
+                progress.content |= length > 0;
+            }
         }
         Ok(Seen::Event(change))
     }

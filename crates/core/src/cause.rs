@@ -45,6 +45,8 @@ pub enum Cause {
     ContextWindow,
     /// The provider's content policy refused the request.
     ContentPolicy,
+    /// The answer has no content. Another deployment may have one; no side is to blame.
+    EmptyAnswer,
     /// The client's own deadline passed.
     ClientTimeout,
     /// The client disconnected.
@@ -101,7 +103,7 @@ pub struct CauseFacts {
 
 impl Cause {
     /// All causes, in declaration order; `Cause::ALL[c as usize] == c`.
-    pub const ALL: [Cause; 22] = [
+    pub const ALL: [Cause; 23] = [
         Cause::Auth,
         Cause::Permission,
         Cause::NotFound,
@@ -121,6 +123,7 @@ impl Cause {
         Cause::Unsupported,
         Cause::ContextWindow,
         Cause::ContentPolicy,
+        Cause::EmptyAnswer,
         Cause::ClientTimeout,
         Cause::ClientClosed,
         Cause::Gateway,
@@ -140,7 +143,7 @@ impl Cause {
             Cause::Quota => ("quota", Deployment, SiblingOnly, None, 429),
             Cause::Overloaded => ("overloaded", Deployment, SiblingOrSame, None, 503),
             Cause::ServerError => ("server_error", Deployment, SiblingOrSame, Unknown, 502),
-            Cause::Timeout => ("timeout", Deployment, SiblingOnly, Unknown, 504),
+            Cause::Timeout => ("timeout", Deployment, SiblingOnly, Unknown, 408),
             Cause::Connect => ("connect", Deployment, SiblingOrSame, Unknown, 502),
             Cause::Dns => ("dns", Deployment, SiblingOrSame, Unknown, 502),
             Cause::Tls => ("tls", Deployment, SiblingOnly, Unknown, 502),
@@ -152,6 +155,7 @@ impl Cause {
             Cause::Unsupported => ("unsupported", Client, SiblingOnly, None, 400),
             Cause::ContextWindow => ("context_window", Client, No, None, 400),
             Cause::ContentPolicy => ("content_policy", Client, No, None, 400),
+            Cause::EmptyAnswer => ("empty_answer", Client, SiblingOnly, Unknown, 502),
             Cause::ClientTimeout => ("client_timeout", Client, SiblingOnly, Unknown, 408),
             Cause::ClientClosed => ("client_closed", Client, No, Unknown, 499),
             Cause::Gateway => ("gateway", Gateway, No, Unknown, 500),
@@ -194,6 +198,6 @@ mod tests {
             assert_eq!(*cause as usize, i);
             assert_eq!(Cause::from_index(u8::try_from(i).unwrap()), Some(*cause));
         }
-        assert_eq!(Cause::from_index(22), None);
+        assert_eq!(Cause::from_index(23), None);
     }
 }

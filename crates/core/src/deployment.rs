@@ -88,6 +88,9 @@ pub struct Credential {
     /// What is known about its health, if other deployments use the same key: what the provider
     /// says about the account applies to all of them.
     pub shared: Option<Arc<DeploymentState>>,
+    /// What is known about its rate limit, if other deployments call the same model with the same
+    /// key: the time that the provider names holds for all of them.
+    pub limit: Option<Arc<DeploymentState>>,
 }
 
 /// Which requests a deployment gets, and how many.

@@ -26,4 +26,5 @@ pub mod similar;
 pub mod snapshot;
 pub mod time;
 pub mod usage;
+pub mod waiting;
 pub mod wire_format;

@@ -80,9 +80,11 @@ impl FailureKind {
                 FailureKind::BadRequest
             }
             Cause::ContentPolicy => FailureKind::ContentPolicy,
-            Cause::Misconfigured | Cause::ClientTimeout | Cause::ClientClosed | Cause::Gateway => {
-                return None;
-            }
+            Cause::Misconfigured
+            | Cause::EmptyAnswer
+            | Cause::ClientTimeout
+            | Cause::ClientClosed
+            | Cause::Gateway => return None,
         })
     }
 }

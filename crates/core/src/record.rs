@@ -126,6 +126,8 @@ pub struct RequestRecord {
     pub first_content_us: Option<u64>,
     /// The gateway's own part of the time, microseconds.
     pub overhead_us: u64,
+    /// How long it waited for its turn, microseconds; part of no other time but the whole.
+    pub waited_us: u64,
     /// Tokens that are charged for.
     pub usage: Option<Usage>,
     /// Who counted them.

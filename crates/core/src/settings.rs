@@ -46,6 +46,12 @@ pub struct RouterSettings {
     pub disable_cooldowns: bool,
     /// How many fallback groups one request may try. 5.
     pub max_fallbacks: u32,
+    /// How long a request may wait in all for its turn, milliseconds; 0 turns waiting off. 15 s.
+    pub max_wait_ms: u64,
+    /// How many requests of one group may wait. 1,000.
+    pub max_waiting: u32,
+    /// Whether an answer without content is passed on although another deployment is left. No.
+    pub accept_empty_answers: bool,
     /// Group name to the names tried after it.
     pub fallbacks: BTreeMap<Box<str>, Vec<Box<str>>>,
     /// The same for requests that are too long.
@@ -99,6 +105,9 @@ impl Default for RouterSettings {
             default_max_parallel: None,
             disable_cooldowns: false,
             max_fallbacks: 5,
+            max_wait_ms: 15_000,
+            max_waiting: 1_000,
+            accept_empty_answers: false,
             fallbacks: BTreeMap::new(),
             context_window_fallbacks: BTreeMap::new(),
             content_policy_fallbacks: BTreeMap::new(),

@@ -77,7 +77,7 @@ fn failure_context() -> impl Strategy<Value = FailureContext> {
 fn apply(state: &DeploymentState, now: u64, step: &Step, context: &FailureContext) -> HealthEvents {
     let started = Millis(now.saturating_sub(step.took));
     let own = if step.half_open { state.take_half_open(started, 0) } else { None };
-    let half_open = HalfOpen { own, credential: None };
+    let half_open = HalfOpen { own, ..HalfOpen::NONE };
     let attempt = AttemptRef { started, request: step.request, half_open };
     let evidence = match step.cause {
         None => Evidence::Succeeded { attempt, measured: Measured::default(), model: "" },
@@ -93,7 +93,7 @@ fn apply(state: &DeploymentState, now: u64, step: &Step, context: &FailureContex
 
 fn until(state: &DeploymentState, now: u64) -> Option<(Cause, u64, Millis)> {
     match state.verdict(Millis(now)) {
-        Verdict::Ready => None,
+        Verdict::Ready | Verdict::Reopening => None,
         Verdict::Cooling(cooldown) | Verdict::HalfOpen(cooldown) => {
             Some((cooldown.cause, cooldown.until.0, state.cooling_since()?))
         }
@@ -283,6 +283,7 @@ proptest! {
             match route_plan.next(&snapshot, Millis(now), turn.wrapping_mul(0x9E37_79B9_7F4A_7C15)) {
                 Next::GiveUp(_) => break,
                 Next::Pause(ms) => now += ms,
+                Next::Wait(_) => route_plan.stop_waiting(Millis(now)),
                 Next::Attempt(plan) => {
                     attempts += 1;
                     prop_assert!(plan.ends.0 >= now && plan.ends <= route_plan.deadline());
@@ -321,6 +322,7 @@ proptest! {
                     break;
                 }
                 Next::Pause(_) => {}
+                Next::Wait(wait) => prop_assert!(false, "nothing closes it: {wait:?}"),
                 Next::Attempt(plan) => {
                     seen.push(plan.deployment);
                     fail(&snapshot, &mut route_plan, &plan, 1..1, Cause::ServerError);
@@ -357,7 +359,7 @@ fn fail(
         ms: 0,
         resent: false,
         hint_ms: None,
-        half_open: plan.half_open.is_held(),
+        half_open: plan.half_open.is_trial(),
         repeat: Repeat::default(),
     };
     route_plan.failed(snapshot, tried, Millis(ended), 17);
@@ -474,13 +476,14 @@ impl Scope<'_> {
                 let attempt = AttemptRef { started: at, request, half_open: plan.half_open };
                 self.under_way.push(UnderWay { plan, attempt, context });
             }
-            Next::GiveUp(GiveUp::Refused(_)) => {
+            Next::Wait(_) => {
                 for one in members {
                     let cools_down = match one.verdict(at) {
                         Verdict::Cooling(cooldown) => {
                             cooldown.provider_issued || !one.half_open_is_free(at)
                         }
-                        Verdict::HalfOpen(_) | Verdict::Ready => false,
+                        Verdict::HalfOpen(_) | Verdict::Reopening => !one.half_open_is_free(at),
+                        Verdict::Ready => false,
                     };
                     assert!(cools_down, "I1: refused although it may be tried: {path:?}");
                 }

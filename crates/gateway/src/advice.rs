@@ -91,6 +91,7 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
         | Cause::Unsupported
         | Cause::ContextWindow
         | Cause::ContentPolicy
+        | Cause::EmptyAnswer
         | Cause::ClientTimeout
         | Cause::ClientClosed
         | Cause::Gateway => return None,
@@ -157,6 +158,7 @@ pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String 
         Cause::BadRequest | Cause::Unsupported | Cause::ContextWindow | Cause::ContentPolicy => {
             "the provider refuses the probe's request".to_owned()
         }
+        Cause::EmptyAnswer => "the answer has no content".to_owned(),
         Cause::ClientTimeout | Cause::ClientClosed | Cause::Gateway => {
             "this process could not send the probe".to_owned()
         }

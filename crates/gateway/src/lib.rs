@@ -30,6 +30,7 @@ mod server;
 mod sink;
 mod state;
 mod upstream;
+mod waiting;
 
 use std::process::ExitCode;
 

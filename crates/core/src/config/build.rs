@@ -95,7 +95,7 @@ pub(super) fn deployment(
             api_key: key,
             organization: params.organization.or(credential.organization),
             extra_headers: params.headers,
-            shared: None,
+            ..deployment::Credential::default()
         },
         routing: Routing {
             weight: 1.0,

@@ -54,6 +54,7 @@ pub(super) fn fill(
     }
     redundancy::check(&members, &drafts, problems);
     let credentials = Credentials::of(&drafts, previous);
+    let rate_limits = RateLimits::of(&drafts, previous);
     for (draft, share) in drafts.into_iter().zip(shares) {
         let index = DeploymentIndex(number(snapshot.deployments.len()));
         let Some(&group) = snapshot.by_name.get(&draft.name) else { continue };
@@ -66,6 +67,7 @@ pub(super) fn fill(
         limits.max_parallel = limits.max_parallel.or(router.default_max_parallel);
         deployment.routing.tolerance = deployment.routing.tolerance.over(&router.tolerance);
         deployment.credential.shared = credentials.shared(&deployment);
+        deployment.credential.limit = rate_limits.shared(&deployment);
         if let Some(before) = previous.and_then(|snapshot| known(snapshot, &deployment.id)) {
             deployment.state = match is_same_subject(before, &deployment) {
                 true => before.state.clone(),
@@ -165,6 +167,43 @@ impl Credentials {
         let (count, state) = self.0.get(&deployment.credential.id?)?;
         (*count > 1).then(|| state.clone())
     }
+}
+
+/// What makes deployments share a rate limit: the credential and the model.
+type LimitKey = (CredentialId, Box<str>);
+
+/// The states of rate limits that several deployments share, and how many share each.
+struct RateLimits(HashMap<LimitKey, (u32, Arc<DeploymentState>)>);
+
+impl RateLimits {
+    fn of(drafts: &[Draft], previous: Option<&Snapshot>) -> RateLimits {
+        let mut found: HashMap<LimitKey, (u32, Arc<DeploymentState>)> = HashMap::new();
+        for one in previous.iter().flat_map(|snapshot| &snapshot.deployments) {
+            if let (Some(key), Some(state)) = (limit_key(one), &one.credential.limit) {
+                found.insert(key, (0, state.clone()));
+            }
+        }
+        for key in drafts.iter().filter_map(|draft| limit_key(&draft.deployment)) {
+            let new = || Arc::new(DeploymentState::of(HealthSubject::Credential(key.0)));
+            found.entry(key.clone()).or_insert_with(|| (0, new())).0 += 1;
+        }
+        RateLimits(found)
+    }
+
+    fn shared(&self, deployment: &Deployment) -> Option<Arc<DeploymentState>> {
+        let (count, state) = self.0.get(&limit_key(deployment)?)?;
+        (*count > 1).then(|| state.clone())
+    }
+}
+
+/// `None` if what it shares is not known: it stands for many models, or headers of its own may name
+/// another account.
+fn limit_key(deployment: &Deployment) -> Option<LimitKey> {
+    let credential = &deployment.credential;
+    let model = &deployment.endpoint.upstream_model;
+    let is_plain = credential.organization.is_none() && credential.extra_headers.is_empty();
+    let is_one_model = !model.contains('*');
+    (is_plain && is_one_model).then_some((credential.id?, model.clone()))
 }
 
 fn known<'s>(snapshot: &'s Snapshot, id: &str) -> Option<&'s Arc<Deployment>> {

@@ -157,6 +157,9 @@ impl<'n> Settings<'n> {
             "cooldown_time" => put(&mut router.cooldown_ms, field.time(problems)),
             "disable_cooldowns" => put(&mut router.disable_cooldowns, field.flag(problems)),
             "retry_after" => put(&mut router.retry_after_ms, field.time(problems)),
+            "accept_empty_answers" => put(&mut router.accept_empty_answers, field.flag(problems)),
+            "max_wait_s" => put(&mut router.max_wait_ms, field.time(problems)),
+            "max_waiting" => put(&mut router.max_waiting, field.small(problems)),
             _ => return false,
         }
         true

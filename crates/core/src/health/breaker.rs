@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use super::evidence::{AttemptRef, Failure, FailureContext};
+use super::half_open::{Patience, Reopening, Stage};
 use crate::cause::Cause;
 use crate::policy::FailureKind;
 use crate::time::Millis;
@@ -60,6 +61,8 @@ pub(super) struct Breaker {
     /// Failures within a minute, by kind and in all: when the minute began, and how many.
     pub(super) counts: [(Millis, u32); KINDS + 1],
     pub(super) errors: VecDeque<(Millis, Cause, Option<u16>)>,
+    /// How requests are let in again, while it is open and after it was.
+    pub(super) reopening: Reopening,
 }
 
 /// How an attempt ended, as the breaker counts it.
@@ -105,10 +108,45 @@ impl Breaker {
                 "a provider names the end of limits only",
             ),
         ];
-        match rules.into_iter().find(|(holds, _)| !holds) {
-            Some((_, rule)) => Err(format!("breaker: {rule}: {self:?}")),
+        let broken = rules.into_iter().find(|(holds, _)| !holds).map(|(_, rule)| rule);
+        match broken.or(self.reopening.broken_rule()) {
+            Some(rule) => Err(format!("breaker: {rule}: {self:?}")),
             None => Ok(open.map(|open| open.cooldown)),
         }
+    }
+
+    /// Until when an undecided attempt holds others back.
+    pub(super) fn patience(&self) -> Patience {
+        let is_limited = match self.open {
+            Some(open) => is_limit(open.cooldown.cause),
+            None => self.reopening.until().is_some(),
+        };
+        match is_limited || self.reopening.has_line() {
+            true => Patience::ForAWhile,
+            false => Patience::UntilItEnds,
+        }
+    }
+
+    /// What the next permit is for.
+    pub(super) fn stage(&self) -> Stage {
+        if self.open.is_some() { Stage::Trial } else { Stage::Reopening }
+    }
+
+    /// When the next request may be let in, if no time keeps it closed.
+    pub(super) fn lets_in_at(&self, now: Millis) -> Millis {
+        self.reopening.opens_at(now, self.patience(), self.stage())
+    }
+
+    /// Whether it is open because of a limit of the provider's.
+    pub(super) fn is_limited(&self) -> bool {
+        self.open.is_some_and(|open| is_limit(open.cooldown.cause))
+    }
+
+    /// Forgets every failure. Requests that wait and attempts in flight stay.
+    pub(super) fn reset(&mut self) {
+        self.reopening.reset();
+        let reopening = std::mem::take(&mut self.reopening);
+        *self = Breaker { reopening, ..Breaker::default() };
     }
 
     pub(super) fn count(&mut self, now: Millis, outcome: Outcome) {
@@ -170,6 +208,8 @@ impl Breaker {
         }
         self.count(now, Outcome::Failure);
         self.extend_row(now, attempt, context);
+        // What began before the last refusal was refused with it.
+        let hint = hint.filter(|_| !self.reopening.pace.is_older(attempt.started));
         let ejects = context.cooldown_ms > 0 && self.should_eject(now, failure, hint, context);
         ejects.then(|| self.open(now, attempt.request, cooldown, context))
     }
@@ -263,6 +303,7 @@ impl Breaker {
         let cooldown = Cooldown { until: now.plus(ms), cause, provider_issued };
         self.opens_in_a_row = self.opens_in_a_row.saturating_add(1);
         self.in_a_row = 0;
+        self.reopening.begin();
         self.open = Some(Open { since: now, cooldown, request });
         cooldown
     }
@@ -270,7 +311,7 @@ impl Breaker {
 
 /// Whether a provider that names a time for this cause refuses until then. For other causes the
 /// time is a guess.
-fn is_limit(cause: Cause) -> bool {
+pub(super) fn is_limit(cause: Cause) -> bool {
     matches!(cause, Cause::RateLimited | Cause::Quota)
 }
 

@@ -12,7 +12,7 @@ use super::event::Carried;
 use super::half_open::HalfOpen;
 use super::latency::Measured;
 use super::probe::ProbeResult;
-use crate::cause::Cause;
+use crate::cause::{Blame, Cause};
 use crate::operation::Operation;
 use crate::policy::ByKind;
 use crate::time::Millis;
@@ -31,6 +31,12 @@ pub enum Evidence<'e> {
     },
     /// A half-open request is succeeding: its stream has content, though it has not ended.
     HalfOpenProved {
+        /// The attempt.
+        attempt: AttemptRef,
+    },
+    /// The provider lets an attempt in: the head of its answer is a 2xx. A limit of the provider's is
+    /// over; anything else is proved by the answer.
+    LetIn {
         /// The attempt.
         attempt: AttemptRef,
     },
@@ -108,9 +114,15 @@ impl AttemptRef {
     #[must_use]
     pub(crate) const fn at_credential(self) -> AttemptRef {
         AttemptRef {
-            half_open: HalfOpen { own: self.half_open.credential, credential: None },
+            half_open: HalfOpen { own: self.half_open.credential, ..HalfOpen::NONE },
             ..self
         }
+    }
+
+    /// The same attempt from the point of view of the rate limit that its deployment shares.
+    #[must_use]
+    pub(crate) const fn at_limit(self) -> AttemptRef {
+        AttemptRef { half_open: HalfOpen { own: self.half_open.limit, ..HalfOpen::NONE }, ..self }
     }
 }
 
@@ -126,6 +138,13 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Whether the provider let the attempt in and refused only what the client sent.
+    #[must_use]
+    pub(crate) fn is_of_the_client(&self) -> bool {
+        let answered = self.status.is_some_and(|status| (400..500).contains(&status));
+        answered && matches!(self.cause.facts().blame, Blame::Client)
+    }
+
     /// A failure of that cause, without status or hint.
     #[must_use]
     pub fn of(cause: Cause) -> Failure {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use super::breaker::{Breaker, Cooldown};
 use super::event::{Carried, EventLog, HealthEvent, HealthPart, HealthSubject, Standing};
-use super::half_open::{HalfOpenSlot, Permit};
+use super::half_open::{Permit, Proof};
 use super::latency::{AnswerMode, Latency};
 use super::models::ModelCooldowns;
 use super::probe::ProbeRecord;
@@ -31,22 +31,53 @@ const RAMP_FROM: f64 = 0.1;
 pub enum Verdict {
     /// It may get traffic.
     Ready,
+    /// The breaker is closed, but requests are let in one by one: its provider refused one within the
+    /// last minute, or requests wait in line for it.
+    Reopening,
     /// It is in cooldown.
     Cooling(Cooldown),
     /// The cooldown has ended; one half-open request decides.
     HalfOpen(Cooldown),
 }
 
+/// Whether a waiting request may go now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// At once, and without a permit.
+    Free,
+    /// At once, with a permit.
+    Permit,
+    /// Not before the time that the provider named.
+    Closed(Millis),
+    /// Not before this time, unless an attempt that is under way ends before.
+    Held(Millis),
+}
+
+impl Opening {
+    /// Returns the later of two.
+    #[must_use]
+    pub fn later(self, other: Opening) -> Opening {
+        let rank = |opening: &Opening| match opening {
+            Opening::Free => (0, Millis(0)),
+            Opening::Permit => (1, Millis(0)),
+            Opening::Held(at) => (2, *at),
+            Opening::Closed(at) => (3, *at),
+        };
+        if rank(&other) > rank(&self) { other } else { self }
+    }
+}
+
 impl Verdict {
-    /// Returns the worse of two. From best to worst: ready, half-open, a cooldown of ours, a
-    /// cooldown that the provider named. Of two alike the later end counts.
+    /// Returns the worse of two. From best to worst: ready, reopening, half-open, a cooldown of ours,
+    /// a cooldown that the provider named. Of two alike the later end counts.
     #[must_use]
     pub fn worse(self, other: Verdict) -> Verdict {
         let rank = |verdict: &Verdict| match verdict {
             Verdict::Ready => (0, Millis(0)),
-            Verdict::HalfOpen(cooldown) => (1, cooldown.until),
-            Verdict::Cooling(cooldown) if !cooldown.provider_issued => (2, cooldown.until),
-            Verdict::Cooling(cooldown) => (3, cooldown.until),
+            Verdict::Reopening => (1, Millis(0)),
+            Verdict::HalfOpen(cooldown) => (2, cooldown.until),
+            Verdict::Cooling(cooldown) if !cooldown.provider_issued => (3, cooldown.until),
+            Verdict::Cooling(cooldown) => (4, cooldown.until),
         };
         if rank(&other) > rank(&self) { other } else { self }
     }
@@ -68,9 +99,9 @@ pub struct Report {
 /// Health, load and counters of one deployment id; shared by all snapshots that contain it.
 #[derive(Debug)]
 pub struct DeploymentState {
-    /// The verdict: 0 is ready, else `until << 8 | provider_issued << 7 | cause + 1`.
+    /// The verdict: 0 is ready, else `until << 8 | provider_issued << 7 | cause + 1`; the cause
+    /// [`REOPENING`] means that the breaker is closed and requests are let in one by one.
     word: AtomicU64,
-    half_open: HalfOpenSlot,
     in_flight: AtomicU32,
     successes: AtomicU64,
     failures: [AtomicU64; Cause::ALL.len()],
@@ -94,7 +125,6 @@ impl Default for DeploymentState {
     fn default() -> DeploymentState {
         DeploymentState {
             word: AtomicU64::new(0),
-            half_open: HalfOpenSlot::default(),
             in_flight: AtomicU32::new(0),
             successes: AtomicU64::new(0),
             failures: [const { AtomicU64::new(0) }; Cause::ALL.len()],
@@ -147,7 +177,9 @@ impl DeploymentState {
     /// What selection needs to know at `now`.
     #[must_use]
     pub fn verdict(&self, now: Millis) -> Verdict {
-        match unpack(self.word.load(Ordering::Relaxed)) {
+        let word = self.word.load(Ordering::Relaxed);
+        match unpack(word) {
+            None if word >> 8 > now.0 => Verdict::Reopening,
             None => Verdict::Ready,
             Some(cooldown) if cooldown.until > now => Verdict::Cooling(cooldown),
             Some(cooldown) => Verdict::HalfOpen(cooldown),
@@ -166,22 +198,90 @@ impl DeploymentState {
         self.breaker.lock().open.is_some_and(|open| open.request == request)
     }
 
-    /// Whether the half-open permit is free at `now`.
+    /// Whether a new request may have a permit at `now`: no request waits in line, and no attempt
+    /// holds it back.
     #[must_use]
     pub fn half_open_is_free(&self, now: Millis) -> bool {
-        self.half_open.is_free(now)
+        let breaker = self.breaker.lock();
+        !breaker.reopening.has_line() && breaker.lets_in_at(now) <= now
     }
 
-    /// Takes the only half-open permit, for an attempt of `timeout_ms`; then it expires.
+    /// Takes a permit for a new request's attempt of `timeout_ms`; then it expires.
     #[must_use]
     pub fn take_half_open(&self, now: Millis, timeout_ms: u64) -> Option<Permit> {
-        self.half_open.take(now, timeout_ms)
+        let mut breaker = self.breaker.lock();
+        let is_free = !breaker.reopening.has_line() && breaker.lets_in_at(now) <= now;
+        if is_free { take(&mut breaker, now, timeout_ms) } else { None }
+    }
+
+    /// The same for the first request in line; none is needed where only slots are waited for.
+    #[must_use]
+    pub(crate) fn let_in(&self, now: Millis, timeout_ms: u64) -> Option<Permit> {
+        let mut breaker = self.breaker.lock();
+        let in_rounds = breaker.open.is_some() || breaker.reopening.in_rounds();
+        let may = in_rounds && breaker.lets_in_at(now) <= now;
+        if may { take(&mut breaker, now, timeout_ms) } else { None }
+    }
+
+    /// Whether the first request in line gets a permit at `now`.
+    #[must_use]
+    pub(crate) fn opening(&self, now: Millis) -> Opening {
+        let breaker = self.breaker.lock();
+        if breaker.open.is_none() && !breaker.reopening.in_rounds() {
+            return Opening::Free;
+        }
+        match breaker.lets_in_at(now) {
+            at if at <= now => Opening::Permit,
+            at => Opening::Held(at),
+        }
+    }
+
+    /// Requests a second at which waiting requests are let in, if that was learned.
+    #[must_use]
+    pub fn learned_rate(&self, now: Millis) -> Option<f64> {
+        self.breaker.lock().reopening.pace.rate(now)
+    }
+
+    /// How many attempts may be undecided at once while requests come back in rounds.
+    #[must_use]
+    pub fn allowed_at_once(&self) -> Option<u32> {
+        let breaker = self.breaker.lock();
+        breaker.reopening.in_rounds().then(|| breaker.reopening.allowed())
+    }
+
+    /// Requests begin to wait in line for this state: from now on new ones do not overtake them.
+    pub(crate) fn line_formed(&self) {
+        let mut breaker = self.breaker.lock();
+        breaker.reopening.line_formed();
+        self.publish(&breaker);
+    }
+
+    /// The last request in that line left it.
+    pub(crate) fn line_ended(&self) {
+        let mut breaker = self.breaker.lock();
+        breaker.reopening.line_ended();
+        self.settle(&mut breaker);
+    }
+
+    /// Ends the rounds of a closed breaker if nothing needs them, and publishes.
+    fn settle(&self, breaker: &mut Breaker) {
+        if breaker.open.is_none() {
+            breaker.reopening.settle();
+        }
+        self.publish(breaker);
+    }
+
+    /// Shows readers without the lock what the breaker says.
+    fn publish(&self, breaker: &Breaker) {
+        self.word.store(word_of(breaker), Ordering::Relaxed);
     }
 
     /// Returns a permit without a verdict: the half-open request did not begin, or its client
     /// disconnected.
     pub fn release_half_open(&self, permit: Option<Permit>) {
-        self.half_open.release(permit);
+        if permit.is_some() {
+            self.breaker.lock().reopening.end(permit, Proof::Nothing);
+        }
     }
 
     /// Begins an attempt. If a limit is reached, nothing changes and the result is false.
@@ -204,13 +304,14 @@ impl DeploymentState {
 
     /// Ends an attempt, whatever its result.
     pub fn leave(&self) {
-        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        // In one order with the count of waiting requests, which is read after it.
+        self.in_flight.fetch_sub(1, Ordering::SeqCst);
     }
 
     /// Attempts in flight.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Relaxed)
+        self.in_flight.load(Ordering::SeqCst)
     }
 
     /// Successes so far.
@@ -329,7 +430,7 @@ impl DeploymentState {
         let breaker = self.breaker.lock();
         let cooldown = breaker.check_invariants(self.opens())?;
         let word = self.word.load(Ordering::Relaxed);
-        if word != cooldown.map_or(0, pack) {
+        if word != word_of(&breaker) {
             return Err(format!("the word {word:#x} is not the breaker's {cooldown:?}"));
         }
         // One that was subtracted from zero is near the greatest number.
@@ -349,6 +450,22 @@ impl DeploymentState {
 }
 
 const ISSUED_BIT: u64 = 1 << 7;
+/// In place of a cause: the breaker is closed, and requests are let in one by one.
+const REOPENING: u64 = ISSUED_BIT - 1;
+
+fn take(breaker: &mut Breaker, now: Millis, timeout_ms: u64) -> Option<Permit> {
+    let stage = breaker.stage();
+    breaker.reopening.take(now, timeout_ms, stage)
+}
+
+/// What readers without the lock see of it.
+fn word_of(breaker: &Breaker) -> u64 {
+    match (breaker.open, breaker.reopening.until()) {
+        (Some(open), _) => pack(open.cooldown),
+        (None, Some(until)) => (until.0.min(u64::MAX >> 8) << 8) | REOPENING,
+        (None, None) => 0,
+    }
+}
 
 fn pack(cooldown: Cooldown) -> u64 {
     let issued = if cooldown.provider_issued { ISSUED_BIT } else { 0 };

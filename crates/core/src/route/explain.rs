@@ -15,6 +15,7 @@ use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
+use crate::waiting::Wait;
 
 /// Groups that are shown.
 const GROUPS_MAX: usize = 16;
@@ -24,6 +25,8 @@ const GROUPS_MAX: usize = 16;
 pub struct Explanation {
     /// The groups, in the order in which they would be tried.
     pub groups: Vec<GroupPlan>,
+    /// What it would wait for, if nothing can be tried at once.
+    pub wait: Option<Box<Wait>>,
     /// What would be tried after the first group if the request is too long for it.
     pub context_window_fallbacks: Vec<Box<str>>,
     /// The same if a provider's policy refuses the request.
@@ -82,7 +85,11 @@ pub fn explain(
     while groups.len() < GROUPS_MAX && route_plan.preview_next(snapshot, now) {
         groups.push(route_plan.describe(snapshot, now));
     }
+    let may_try = |one: &Candidate| one.fit.is_ok() || one.in_net;
+    let is_closed = !groups.iter().flat_map(|group| &group.candidates).any(may_try);
+    let wait = is_closed.then(|| route_plan.wait(snapshot, now)).flatten();
     Ok(Explanation {
+        wait,
         groups,
         context_window_fallbacks,
         content_policy_fallbacks,
@@ -117,7 +124,7 @@ impl RoutePlan {
         };
         let mut candidates: Vec<Candidate> = selection.members.iter().map(candidate).collect();
         let rank = |one: &Candidate| match one.fit {
-            Ok(Fit::Ready) => 0,
+            Ok(Fit::Ready | Fit::Reopening) => 0,
             Ok(Fit::HalfOpen) => 1,
             Err(_) if one.in_net => 2,
             Err(_) => 3,

@@ -5,6 +5,10 @@
 //! tags, operation, context window, capability, probes, cooldown, budgets, concurrency, rates. It
 //! returns the first reason.
 
+mod closed;
+
+pub(super) use self::closed::Closed;
+
 use super::controls::Controls;
 use super::needs::{Need, Needs};
 use super::resolve::Target;
@@ -58,6 +62,8 @@ pub enum Exclusion {
     Cooling(Cooldown),
     /// Its half-open request is in flight.
     HalfOpenUnderWay(Cooldown),
+    /// Requests are let in one by one, and others come first.
+    Reopening,
     /// It has as many attempts in flight as it may.
     Busy {
         /// `max_parallel_requests`.
@@ -88,8 +94,18 @@ pub struct Excluded {
 pub enum Fit {
     /// It is healthy.
     Ready,
+    /// It is healthy, and requests are let in one by one: this one may be the next.
+    Reopening,
     /// Its cooldown has ended and its half-open permit is free.
     HalfOpen,
+}
+
+impl Fit {
+    /// Whether it is healthy.
+    #[must_use]
+    pub const fn is_healthy(self) -> bool {
+        matches!(self, Fit::Ready | Fit::Reopening)
+    }
 }
 
 /// Whether the safety net is open: unhealthy members may be tried, because no group with a healthy
@@ -164,6 +180,8 @@ impl Selection<'_> {
         }
         let fit = match self.verdict(deployment, now) {
             Verdict::Ready => Fit::Ready,
+            Verdict::Reopening if deployment.half_open_is_free(now) => Fit::Reopening,
+            Verdict::Reopening => return Err(Exclusion::Reopening),
             Verdict::Cooling(cooldown) => return Err(Exclusion::Cooling(cooldown)),
             Verdict::HalfOpen(_) if deployment.half_open_is_free(now) => Fit::HalfOpen,
             Verdict::HalfOpen(cooldown) => return Err(Exclusion::HalfOpenUnderWay(cooldown)),
@@ -300,9 +318,8 @@ impl Selection<'_> {
         if !self.snapshot.group(self.target.group).has_tiers {
             return None;
         }
-        let healthy = |index: &&DeploymentIndex| {
-            !self.avoid.contains(index) && self.examine(**index, now) == Ok(Fit::Ready)
-        };
+        let healthy =
+            |index: &&DeploymentIndex| !self.avoid.contains(index) && self.is_healthy(**index, now);
         Some(self.members.iter().filter(healthy).map(|i| self.order(*i)).min().unwrap_or(u32::MAX))
     }
 
@@ -312,8 +329,19 @@ impl Selection<'_> {
         self.members.iter().any(|index| {
             !self.avoid.contains(index)
                 && (self.examine(*index, now).is_ok()
-                    || (net == SafetyNet::Open && self.net_rank(*index, now).is_some()))
+                    || (net == SafetyNet::Open
+                        && self.net_rank(*index, now).is_some()
+                        && !self.has_healthy_in_turn(now)))
         })
+    }
+
+    /// Whether a healthy member lets requests in one by one, and others come first. It is waited for
+    /// before an unhealthy one is tried.
+    pub(super) fn has_healthy_in_turn(&self, now: Millis) -> bool {
+        let in_turn = |index: &DeploymentIndex| {
+            !self.avoid.contains(index) && self.examine(*index, now) == Err(Exclusion::Reopening)
+        };
+        self.members.iter().any(in_turn)
     }
 
     /// Whether the request is too long for a member.
@@ -327,24 +355,32 @@ impl Selection<'_> {
     /// Whether a member that did not fail this request is healthy.
     #[must_use]
     pub fn has_ready(&self, now: Millis) -> bool {
-        self.members
-            .iter()
-            .any(|index| !self.avoid.contains(index) && self.examine(*index, now) == Ok(Fit::Ready))
+        self.members.iter().any(|index| !self.avoid.contains(index) && self.is_healthy(*index, now))
+    }
+
+    /// Whether `index` is healthy and may be picked.
+    #[must_use]
+    pub fn is_healthy(&self, index: DeploymentIndex, now: Millis) -> bool {
+        self.examine(index, now).is_ok_and(Fit::is_healthy)
     }
 
     /// How an unhealthy member may be tried; `None` if it may not.
     ///
-    /// Never during a cooldown that the provider named. If a limit is only our guess, then by one
-    /// request at a time.
+    /// Never during a cooldown that the provider named, and never beside a half-open request. If a
+    /// limit is only our guess, then by one request at a time.
     pub(super) fn net_rank(&self, index: DeploymentIndex, now: Millis) -> Option<NetRank> {
         let deployment = &**self.snapshot.deployment(index);
         let cooldown = match self.examine(index, now) {
             Ok(Fit::Ready) => return Some(NetRank { until: None, needs_permit: false }),
+            Ok(Fit::Reopening) => return Some(NetRank { until: None, needs_permit: true }),
             Ok(Fit::HalfOpen) => match self.verdict(deployment, now) {
-                Verdict::HalfOpen(cooldown) | Verdict::Cooling(cooldown) => cooldown,
+                Verdict::HalfOpen(cooldown) | Verdict::Cooling(cooldown) => {
+                    return Some(NetRank { until: Some(cooldown.until), needs_permit: true });
+                }
                 Verdict::Ready => return Some(NetRank { until: None, needs_permit: false }),
+                Verdict::Reopening => return Some(NetRank { until: None, needs_permit: true }),
             },
-            Err(Exclusion::Cooling(cooldown) | Exclusion::HalfOpenUnderWay(cooldown)) => cooldown,
+            Err(Exclusion::Cooling(cooldown)) => cooldown,
             // A failure that only a probe saw ranks behind all cooldowns; among cooldowns the
             // oldest is tried first.
             Err(Exclusion::Unhealthy(_)) => {
@@ -356,8 +392,7 @@ impl Selection<'_> {
         };
         self.has_room(deployment, now).ok()?;
         if cooldown.provider_issued {
-            return (cooldown.until <= now)
-                .then_some(NetRank { until: Some(cooldown.until), needs_permit: false });
+            return None;
         }
         let is_guess = matches!(cooldown.cause, Cause::RateLimited | Cause::Quota);
         let needs_permit = is_guess && !deployment.was_ejected_by(self.request, now);
@@ -373,11 +408,22 @@ impl Selection<'_> {
             Exclusion::Cooling(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
                 !cooldown.provider_issued
             }
-            Exclusion::Unhealthy(_) => true,
+            Exclusion::Reopening | Exclusion::Unhealthy(_) => true,
             _ => false,
         };
         let room = self.has_room(self.snapshot.deployment(index), now);
         Some(room.err().filter(|_| net_would).unwrap_or(why))
+    }
+
+    /// Takes the permits that an attempt at `index` needs, if it needs any; `None` if another request
+    /// took them first.
+    pub(super) fn admit(&self, index: DeploymentIndex, now: Millis) -> Option<HalfOpen> {
+        match self.snapshot.deployment(index).verdict(now) {
+            Verdict::Ready => Some(HalfOpen::NONE),
+            Verdict::Reopening | Verdict::HalfOpen(_) | Verdict::Cooling(_) => {
+                self.take_half_open(index, now)
+            }
+        }
     }
 
     pub(super) fn take_half_open(&self, index: DeploymentIndex, now: Millis) -> Option<HalfOpen> {

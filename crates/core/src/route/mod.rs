@@ -22,7 +22,9 @@ pub use explain::{Candidate, Explanation, GroupPlan, explain};
 pub use filter::{Excluded, Exclusion, Fit, Selection, window};
 pub use needs::{Need, Needs};
 pub use resolve::{Resolved, Target, nearest_names, resolve};
-pub use route_plan::{AttemptPlan, GiveUp, MAX_ATTEMPTS, Next, Refused, Repeat, RoutePlan, Tried};
+pub use route_plan::{
+    AttemptPlan, GiveUp, MAX_ATTEMPTS, Next, Refused, Repeat, RoutePlan, Slot, Tried,
+};
 pub use select::{Choice, select};
 pub use strategy::{ROWS as STRATEGIES, Strategy, StrategyArgs};
 pub use tags::{TagRules, TagWish};

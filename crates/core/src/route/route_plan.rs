@@ -9,24 +9,24 @@
 mod after;
 mod attempt_plan;
 mod invariants;
+mod pick;
 mod plan;
 mod queue;
+mod wait;
 
 use std::collections::VecDeque;
 
-pub use self::attempt_plan::{AttemptPlan, Repeat, Tried};
+pub use self::attempt_plan::{AttemptPlan, Repeat, Slot, Tried};
 
 use super::controls::Controls;
-use super::filter::{Excluded, SafetyNet, Selection};
-use super::needs::Needs;
+use super::filter::Excluded;
 use super::resolve::{Resolved, Target, resolve};
-use super::select::{Choice, exclusions, least_bad, select};
-use super::tags::{TagFilter, TagsNeeded};
+use super::select::exclusions;
 use crate::budget::BudgetIndex;
 use crate::deployment::DeploymentIndex;
-
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
+use crate::waiting::Wait;
 
 /// Attempts of one request, over all groups.
 pub const MAX_ATTEMPTS: usize = 24;
@@ -38,6 +38,9 @@ pub enum Next {
     Attempt(AttemptPlan),
     /// Wait this many milliseconds, then call [`RoutePlan::next`] again.
     Pause(u64),
+    /// Every way is closed for now: wait in the [queue](crate::waiting::Queue), which says how it goes
+    /// on; then call [`RoutePlan::go_on`], [`RoutePlan::look_again`] or [`RoutePlan::stop_waiting`].
+    Wait(Box<Wait>),
     /// Nothing is left to try.
     GiveUp(GiveUp),
 }
@@ -94,7 +97,10 @@ pub struct RoutePlan {
     /// Groups without a member that could be tried, each with the fallback object that it was
     /// entered with.
     skipped: Vec<(Target, Option<usize>)>,
-    visited: Vec<Target>,
+    /// Every group that was entered, and which of them is the current one.
+    visited: Vec<wait::Visit>,
+    current: usize,
+    waits: wait::Waits,
     /// Groups that were passed over because no member is healthy.
     passed: Vec<(Target, Option<usize>)>,
     queue: VecDeque<queue::Waiting>,
@@ -150,6 +156,8 @@ impl RoutePlan {
             group_tried_from: 0,
             skipped: Vec::new(),
             visited: Vec::new(),
+            current: 0,
+            waits: wait::Waits::default(),
             passed: Vec::new(),
             queue: VecDeque::new(),
             tried: Vec::new(),
@@ -266,7 +274,7 @@ impl RoutePlan {
     /// Fallback groups that were entered.
     #[must_use]
     pub fn fallbacks(&self) -> u32 {
-        self.fallbacks
+        self.waits.fallbacks.unwrap_or(self.fallbacks)
     }
 
     /// The end-to-end deadline; [`Millis::NEVER`] if there is none.
@@ -282,7 +290,12 @@ impl RoutePlan {
     pub fn next(&mut self, snapshot: &Snapshot, now: Millis, chance: u64) -> Next {
         loop {
             if now >= self.deadline {
-                return Next::GiveUp(GiveUp::Deadline);
+                // A wait that ends with the deadline is a refusal.
+                let why = match self.waits.is_over {
+                    true => self.verdict(snapshot, now),
+                    false => GiveUp::Deadline,
+                };
+                return Next::GiveUp(why);
             }
             match std::mem::replace(&mut self.step, Step::Pick) {
                 Step::Pick => match self.pick(snapshot, now, chance) {
@@ -297,7 +310,14 @@ impl RoutePlan {
                 Step::Pause(ms) => return Next::Pause(ms),
                 Step::NextGroup => {
                     if !self.advance(snapshot, now) {
-                        self.step = Step::Stop(self.verdict(snapshot, now));
+                        if let Some(wait) = self.wait(snapshot, now) {
+                            return Next::Wait(wait);
+                        }
+                        self.step = match self.waits.is_over {
+                            true => Step::Stop(self.verdict(snapshot, now)),
+                            // What was left out because a healthy member was waited for.
+                            false => self.without_waiting(),
+                        };
                     }
                 }
                 Step::Stop(why) => {
@@ -331,92 +351,7 @@ impl RoutePlan {
         if matches!(self.step, Step::Pick | Step::Pause(_)) {
             self.retries += 1;
         }
-    }
-
-    fn members<'s>(&'s self, snapshot: &'s Snapshot) -> &'s [DeploymentIndex] {
-        match &self.target.pinned {
-            Some(only) => std::slice::from_ref(only),
-            None => &snapshot.group(self.target.group).members,
-        }
-    }
-
-    /// What it needs from a model, as far as that was read.
-    fn needs(&self) -> Needs {
-        // A fallback with messages of its own may have other needs, which were not read.
-        if self.overrides.is_none() { self.controls.needs } else { Needs::default() }
-    }
-
-    pub(super) fn selection<'s>(&'s self, snapshot: &'s Snapshot, now: Millis) -> Selection<'s> {
-        let members = self.members(snapshot);
-        let selection = Selection {
-            snapshot,
-            target: &self.target,
-            members,
-            avoid: &self.avoid,
-            needs: self.needs(),
-            unix_ms: self.controls.unix_ms.saturating_add(now.since(self.started)),
-            tag_budgets: &self.tag_budgets,
-            tags: self.tags(snapshot, members),
-            heeds_probes: false,
-            controls: &self.controls,
-            request: self.request,
-            ends: self.group_ends.min(self.deadline),
-        };
-        if !snapshot.probing.routes() {
-            return selection;
-        }
-        selection.heeding(now, self.safety_net(snapshot))
-    }
-
-    /// Open once no other group is left.
-    fn safety_net(&self, snapshot: &Snapshot) -> SafetyNet {
-        match self.net || !self.has_fallback_left(snapshot) {
-            true => SafetyNet::Open,
-            false => SafetyNet::Closed,
-        }
-    }
-
-    /// Whether probes reject every member that could answer, so that they are ignored.
-    #[must_use]
-    pub fn ignores_probes(&self, snapshot: &Snapshot, now: Millis) -> bool {
-        snapshot.probing.routes() && {
-            let selection = self.selection(snapshot, now);
-            !selection.heeds_probes && selection.all_unhealthy(now)
-        }
-    }
-
-    fn tags<'s>(
-        &'s self,
-        snapshot: &Snapshot,
-        members: &[DeploymentIndex],
-    ) -> Option<TagFilter<'s>> {
-        let wish = self.controls.tags.as_deref()?;
-        let filters = snapshot.group(self.target.group).filters_tags;
-        let needed = if snapshot.router.tags.match_any { TagsNeeded::Any } else { TagsNeeded::All };
-        filters.then(|| TagFilter::new(snapshot, members, wish, needed))
-    }
-
-    fn pick(&mut self, snapshot: &Snapshot, now: Millis, chance: u64) -> Option<AttemptPlan> {
-        let selection = self.selection(snapshot, now);
-        let chosen = if self.net { Choice::None } else { select(&selection, now, chance) };
-        if let Choice::Deployment(deployment, half_open) = chosen {
-            return Some(self.plan(snapshot, deployment, half_open, now));
-        }
-        // Another group with a healthy member comes before the unhealthy members of this one.
-        if self.safety_net(snapshot) == SafetyNet::Open {
-            if let Choice::Deployment(deployment, half_open) = least_bad(&selection, now) {
-                return Some(self.plan(snapshot, deployment, half_open, now));
-            }
-        } else if selection.has_choice(now, SafetyNet::Open)
-            && self.tried.len() == self.group_tried_from
-        {
-            self.passed.push((self.target.clone(), self.overrides));
-        }
-        self.too_long = self.selection(snapshot, now).is_too_long(now);
-        if self.tried.len() == self.group_tried_from {
-            self.skipped.push((self.target.clone(), self.overrides));
-        }
-        None
+        self.note_failure(&failure);
     }
 
     /// Returns what failed or what stood in the way. The reasons are collected only here, at the
@@ -459,7 +394,8 @@ impl RoutePlan {
         overrides: Option<usize>,
         now: Millis,
     ) {
-        self.visited.push(target.clone());
+        self.current = self.visited.len();
+        self.visited.push(wait::Visit::of(target.clone(), overrides));
         self.target = target;
         self.overrides = overrides;
         self.retries_left = None;

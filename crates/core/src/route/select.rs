@@ -44,7 +44,7 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
             (standing_by || request.snapshot.deployment(index).routing.weight > 0.0)
                 && !request.avoid.contains(&index)
                 && of_tier(index)
-                && request.examine(index, now) == Ok(Fit::Ready)
+                && request.is_healthy(index, now)
         };
         let strategy = &request.snapshot.router.strategy;
         let pool = Pool {
@@ -56,8 +56,10 @@ pub fn select(request: &Selection<'_>, now: Millis, chance: u64) -> Choice {
             stream: request.controls.stream,
             admitted: OnceCell::new(),
         };
-        if let Some(index) = strategy.choose(&pool, chance) {
-            return Choice::Deployment(index, HalfOpen::NONE);
+        if let Some(index) = strategy.choose(&pool, chance)
+            && let Some(half_open) = request.admit(index, now)
+        {
+            return Choice::Deployment(index, half_open);
         }
     }
     // No member is ready. A due half-open request is tried before the safety net.
@@ -91,7 +93,7 @@ pub(super) fn least_bad(request: &Selection<'_>, now: Millis) -> Choice {
     // Only the order matters here; equal members keep the order of the config.
     ranked.sort_by_key(|(rank, _)| rank.until);
     for (rank, index) in ranked {
-        if rank.until.is_none() {
+        if rank.until.is_none() && !rank.needs_permit {
             return Choice::Deployment(index, HalfOpen::NONE);
         }
         match request.take_half_open(index, now) {

@@ -13,4 +13,5 @@ mod report;
 mod strategies;
 mod swarm;
 mod upstream;
+mod waiting;
 mod world;

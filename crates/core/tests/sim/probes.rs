@@ -395,3 +395,44 @@ fn two_thousand_are_probed_all_over_the_interval_and_never_more_than_sixteen_tog
         assert!(*most <= 30, "seed {seed}: {most} in one second, where 7 is the mean");
     }
 }
+
+#[test]
+fn first_verdicts_come_soon_and_never_more_probes_than_the_caps_at_once() {
+    const TAKES_MS: u64 = 200;
+    for (count, upstreams, within_ms) in [(3, 3, 5_000), (1_000, 20, 35_000)] {
+        let snapshot = world(count, 300);
+        let subject = |index: DeploymentIndex| Subject {
+            id: snapshot.deployment(index).id.clone(),
+            members: vec![index],
+            place: index.0.into(),
+            phase: Chance::new(index.0.into()).next(),
+            upstream: (index.0 % upstreams).into(),
+            credential: index.0.into(),
+            nano_usd: 0,
+            budget_nano_usd: None,
+        };
+        let subjects = snapshot.deployments.iter().map(|one| subject(one.index)).collect();
+        let (mut schedule, mut limits) = (Schedule::default(), ProbeLimits::default());
+        schedule.plan(Millis(0), subjects, &snapshot, &mut limits);
+        let mut under_way: Vec<(u64, Start)> = Vec::new();
+        let (mut now, mut verdicts) = (0, 0);
+        while verdicts < count {
+            assert!(now <= within_ms, "{verdicts} of {count} verdicts after {now} ms");
+            while let Some(at) = under_way.iter().position(|(ends, _)| *ends <= now) {
+                let (_, start) = under_way.swap_remove(at);
+                let (subject, finding) = (&start.subject, Finding::Healthy);
+                let ended = Ended { subject, finding, chance: 0 };
+                schedule.ended(Millis(now), &ended, &snapshot, &mut limits);
+                verdicts += 1;
+            }
+            let starts = schedule.start(Millis(now), &snapshot, &mut limits);
+            under_way.extend(starts.into_iter().map(|start| (now + TAKES_MS, start)));
+            let of = |upstream: u64| {
+                under_way.iter().filter(|(_, one)| one.subject.upstream == upstream).count()
+            };
+            assert!(under_way.len() <= 16 && (0..20).all(|upstream| of(upstream) <= 2));
+            let next = under_way.iter().map(|one| one.0).min().unwrap_or(u64::MAX);
+            now = next.min(schedule.wake(Millis(now)).0).max(now + 1);
+        }
+    }
+}

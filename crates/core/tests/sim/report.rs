@@ -1,18 +1,19 @@
-//! The figures of each strategy, as `docs/routing.md` shows them.
+//! The figures of each strategy and of waiting, as `docs/routing.md` shows them.
 //!
 //! `HALE_BLESS=1 cargo test -p hale-core --test sim report` writes them there.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hale_core::route::STRATEGIES;
+use hale_core::route::{Controls, STRATEGIES};
 
 use crate::figures::{outage, steady};
 use crate::upstream::{Behaviour, Upstream};
-use crate::world::{World, ratio, snapshot};
+use crate::world::{Began, World, ratio, snapshot, snapshot_with_keys};
 
-const BEGIN: &str = "<!-- simulator: begin -->\n";
-const END: &str = "<!-- simulator: end -->";
+/// The names of the two parts of the page.
+const STRATEGY_PART: &str = "simulator";
+const WAITING_PART: &str = "waiting";
 
 /// What happens to the first of three members from second 10 to 40.
 const CASES: [(&str, Behaviour); 4] = [
@@ -108,12 +109,78 @@ fn plots() -> String {
     text
 }
 
+/// A column for each value, up to `top`, in so many lines.
+fn columns(values: &[usize], top: usize, lines: usize) -> String {
+    let mut text = String::new();
+    for line in (1..=lines).rev() {
+        let level = top * line / lines;
+        let mark = |value: &usize| if *value >= level { '#' } else { ' ' };
+        let row: String = values.iter().map(mark).collect();
+        let _written = writeln!(text, "{level:>4} |{}", row.trim_end());
+    }
+    text
+}
+
+/// Attempts of six members with one key, in each 50 ms from second 2.5 to 5.
+fn rounds() -> String {
+    let config = snapshot_with_keys(&[("g", 6)], "", |_, _| "k".to_owned());
+    let limited = Upstream::new(vec![(0, Behaviour::LimitedUntil(3_000, 50))]);
+    let mut world = World::new(config, vec![limited; 6], 1);
+    world.arrive(0, "g", Controls::default());
+    world.arrivals(100, 1_100, 50, "g");
+    world.run();
+    let began = |from: u64| {
+        let within = |one: &&Began| (from..from + 50).contains(&one.at);
+        world.began.iter().filter(within).count()
+    };
+    let counts: Vec<usize> = (0..30).map(|i| began(2_500 + i * 50)).collect();
+    let axis = "     +---------+---------+---------+\n      2.5 s     3 s       3.5 s     4 s\n";
+    format!("```text\n{}{axis}```\n", columns(&counts, 20, 5))
+}
+
+/// What a provider with a bucket answers in each second, and the share of attempts that it refuses.
+fn bucket() -> String {
+    let bucket = Behaviour::Tokens { holds: 10, per_second: 10, hint_ms: 1_000 };
+    let upstreams = vec![Upstream::new(vec![(0, bucket)])];
+    let mut world = World::new(snapshot(&[("g", 1)], ""), upstreams, 1);
+    world.arrivals(0, 60_000, 12, "g");
+    world.run();
+    let answered: Vec<u64> =
+        world.ended.iter().filter(|one| one.by().is_some()).map(|one| one.at).collect();
+    let within = |i: u64| answered.iter().filter(|at| **at / 1_000 == i).count();
+    let counts: Vec<usize> = (0..60).map(within).collect();
+    let per_second = ratio(counts.iter().sum(), 60);
+    let refused = 1.0 - ratio(answered.len(), world.began.len());
+    let axis = "     +---------+---------+---------+---------+---------+---------+\n      0 s       10        20        30        40        50        60\n";
+    format!(
+        "```text\n{}{axis}```\n\n{per_second:.1} answers a second; {:.1} % of the attempts are refused.\n",
+        columns(&counts, 12, 6),
+        refused * 100.0
+    )
+}
+
 #[test]
-fn the_report_is_what_the_document_shows() {
+fn the_plots_of_waiting_are_what_the_document_shows() {
+    shows(WAITING_PART, &format!("\n{}\n{}\n", rounds(), bucket()));
+}
+
+/// Compares a part of the page with `fresh`, or writes it there.
+fn shows(part: &str, fresh: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/routing.md");
     let page = std::fs::read_to_string(&path).expect("docs/routing.md is there");
-    let (before, page) = page.split_once(BEGIN).expect("the mark of its begin");
-    let (shown, after) = page.split_once(END).expect("the mark of its end");
+    let (begin, end) = (format!("<!-- {part}: begin -->\n"), format!("<!-- {part}: end -->"));
+    let (before, page) = page.split_once(&begin).expect("the mark of its begin");
+    let (shown, after) = page.split_once(&end).expect("the mark of its end");
+    if std::env::var_os("HALE_BLESS").is_some() {
+        std::fs::write(&path, format!("{before}{begin}{fresh}{end}{after}"))
+            .expect("it is written");
+        return;
+    }
+    assert_eq!(shown, fresh, "HALE_BLESS=1 cargo test -p hale-core --test sim report");
+}
+
+#[test]
+fn the_report_is_what_the_document_shows() {
     let fresh = format!(
         "\n{}\nThe share of the member that refuses connections, with `simple-shuffle`:\n\n{}\n\
          The same for every strategy (`#` from 30 % on, `+` 20, `=` 10, `-` 2, `.` 0.1):\n\n{}\n",
@@ -121,12 +188,7 @@ fn the_report_is_what_the_document_shows() {
         plot(),
         plots()
     );
-    if std::env::var_os("HALE_BLESS").is_some() {
-        std::fs::write(&path, format!("{before}{BEGIN}{fresh}{END}{after}"))
-            .expect("it is written");
-        return;
-    }
-    assert_eq!(shown, fresh, "HALE_BLESS=1 cargo test -p hale-core --test sim report");
+    shows(STRATEGY_PART, &fresh);
 }
 
 #[test]

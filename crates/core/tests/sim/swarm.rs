@@ -109,7 +109,7 @@ pub(crate) fn check(seed: u64) -> u64 {
     assert!(world.success(settled, END) >= 1.0, "all is well again");
     for deployment in &world.snapshot.deployments {
         match deployment.verdict(Millis(world.now)) {
-            Verdict::Ready => {}
+            Verdict::Ready | Verdict::Reopening => {}
             Verdict::Cooling(cooldown) | Verdict::HalfOpen(cooldown) => {
                 assert!(cooldown.until.0 <= world.now + QUOTA_CAP_MS, "every cooldown ends");
                 let alone = world.snapshot.group(deployment.group).members.len() == 1;

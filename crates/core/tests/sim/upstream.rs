@@ -19,6 +19,11 @@ pub(crate) enum Behaviour {
     Flap(u64, u64),
     /// Answers this many requests a minute, else 429 with the time left.
     Bucket(u64),
+    /// Answers 429 until that moment, with the time left, then after so many milliseconds.
+    LimitedUntil(u64, u64),
+    /// Answers in 50 ms from a bucket that holds so many requests and gets so many a second; else 429
+    /// with this time.
+    Tokens { holds: u64, per_second: u64, hint_ms: u64 },
     /// Answers 200 with an invalid body.
     Liar,
     /// Refuses the credential.
@@ -48,11 +53,13 @@ pub(crate) struct Upstream {
     pub(crate) plan: Vec<(u64, Behaviour)>,
     minute: u64,
     used: u64,
+    /// Thousandths of a request that were taken from the bucket, and when it was looked at last.
+    taken: (u64, u64),
 }
 
 impl Upstream {
     pub(crate) fn new(plan: Vec<(u64, Behaviour)>) -> Upstream {
-        Upstream { plan, minute: 0, used: 0 }
+        Upstream { plan, minute: 0, used: 0, taken: (0, 0) }
     }
 
     /// Refuses the credential in this span, whatever else it does there.
@@ -93,6 +100,20 @@ impl Upstream {
                 }
                 let left = (self.minute + 1) * 60_000 - now;
                 (5, Meets::Failure(Cause::RateLimited, Some(429), Some(left)))
+            }
+            Behaviour::LimitedUntil(until, _) if now < until => {
+                (5, Meets::Failure(Cause::RateLimited, Some(429), Some(until - now)))
+            }
+            Behaviour::LimitedUntil(_, ms) => (ms, Meets::Answer),
+            Behaviour::Tokens { holds, per_second, hint_ms } => {
+                let (taken, at) = self.taken;
+                let taken = taken.saturating_sub((now - at) * per_second);
+                let has_one = taken + 1_000 <= holds * 1_000;
+                self.taken = (if has_one { taken + 1_000 } else { taken }, now);
+                match has_one {
+                    true => (50, Meets::Answer),
+                    false => (5, Meets::Failure(Cause::RateLimited, Some(429), Some(hint_ms))),
+                }
             }
             Behaviour::Liar => (jitter(50), Meets::Failure(Cause::BadResponse, Some(200), None)),
             Behaviour::Unauthorized => (20, fails(Cause::Auth, 401)),

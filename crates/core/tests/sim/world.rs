@@ -1,7 +1,7 @@
 //! The world: requests arrive, are routed, meet upstreams, and end. One heap of events, one clock.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
 use hale_core::cause::Cause;
@@ -11,11 +11,12 @@ use hale_core::health::{
     AttemptRef, Evidence, Failure, FailureContext, HalfOpen, HealthEvents, Measured, OperatorAction,
 };
 use hale_core::route::{
-    AttemptPlan, Controls, Exclusion, GiveUp, Next, Repeat, Resolved, RoutePlan, SetBy, Tried,
-    resolve,
+    AttemptPlan, Controls, Exclusion, GiveUp, Next, Repeat, Resolved, RoutePlan, SetBy, Slot,
+    Tried, resolve,
 };
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
+use hale_core::waiting::{Grant, Limits, Queue, Release, Ticket, Turned, Why};
 
 use crate::upstream::{Meets, Upstream};
 
@@ -53,6 +54,20 @@ pub(crate) fn snapshot_with_keys(
     router: &str,
     key: impl Fn(&str, usize) -> String,
 ) -> Snapshot {
+    loaded(groups, router, key, None)
+}
+
+/// The same config, read again.
+pub(crate) fn snapshot_again(groups: &[(&str, usize)], router: &str, old: &Snapshot) -> Snapshot {
+    loaded(groups, router, |name, member| format!("k{name}{member}"), Some(old))
+}
+
+fn loaded(
+    groups: &[(&str, usize)],
+    router: &str,
+    key: impl Fn(&str, usize) -> String,
+    previous: Option<&Snapshot>,
+) -> Snapshot {
     let mut yaml = String::from("model_list:\n");
     for (name, count) in groups {
         for member in 0..*count {
@@ -64,7 +79,8 @@ pub(crate) fn snapshot_with_keys(
         }
     }
     yaml.push_str(&format!("router_settings: {{{router}}}\n"));
-    let loaded = load(&InMemory::file("sim.yaml", yaml), "sim.yaml", Options::default(), None);
+    let file = InMemory::file("sim.yaml", yaml);
+    let loaded = load(&file, "sim.yaml", Options::default(), previous);
     assert!(loaded.errors().next().is_none(), "{:?}", loaded.problems);
     loaded.snapshot.expect("the config is good")
 }
@@ -112,6 +128,26 @@ pub(crate) struct Began {
     pub(crate) request: usize,
 }
 
+/// One wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Waited {
+    pub(crate) began: u64,
+    pub(crate) ended: u64,
+    pub(crate) request: usize,
+    pub(crate) ticket: Ticket,
+    pub(crate) why: Ending,
+}
+
+/// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Open,
+    LookAgain,
+    TimedOut,
+    Memory,
+    Draining,
+}
+
 struct Request {
     route_plan: RoutePlan,
     began: u64,
@@ -121,6 +157,8 @@ struct Request {
     under_way: Option<Attempt>,
     /// Where its last attempt went.
     asked: Option<DeploymentIndex>,
+    waits_since: u64,
+    body_bytes: u64,
 }
 
 enum Event {
@@ -134,6 +172,12 @@ enum Event {
     Leaves(usize),
     /// An operator disables a deployment, or enables it.
     Operator(u32, bool),
+    /// The queue wants to be looked at.
+    Wake,
+    /// The process begins to end; its grace ends after this many milliseconds.
+    Drain(u64),
+    /// A new config, equal to the old one.
+    Reload,
 }
 
 #[derive(Clone, Copy)]
@@ -157,9 +201,21 @@ pub(crate) struct World {
     requests: Vec<Request>,
     /// The requests that had a part in the last step.
     touched: Vec<usize>,
-    /// Half-open requests in flight, by deployment and by credential.
-    half_opens: Vec<u32>,
-    credential_half_opens: Vec<u32>,
+    /// Who waits, and for which request each ticket stands.
+    pub(crate) queue: Queue,
+    tickets: BTreeMap<Ticket, usize>,
+    wake: Option<u64>,
+    steps: u64,
+    /// When each wait began and ended, of which request, and why.
+    pub(crate) waits: Vec<Waited>,
+    /// When each attempt with a permit began, by deployment, by credential and by limit.
+    half_opens: [Vec<Vec<u64>>; 3],
+    /// Which requests may not wait, and when.
+    pub(crate) turned: Vec<(u64, Turned)>,
+    /// The bytes of each body from now on.
+    pub(crate) body_bytes: u64,
+    /// What a reload makes of the config.
+    pub(crate) reloaded: fn(&Snapshot) -> Snapshot,
     pub(crate) ended: Vec<Ended>,
     pub(crate) began: Vec<Began>,
     /// When each cooldown began and ended, with the attempts then in flight.
@@ -170,8 +226,15 @@ impl World {
     pub(crate) fn new(snapshot: Snapshot, upstreams: Vec<Upstream>, seed: u64) -> World {
         assert_eq!(snapshot.deployments.len(), upstreams.len());
         World {
-            half_opens: vec![0; upstreams.len()],
-            credential_half_opens: vec![0; upstreams.len()],
+            queue: Queue::new(Limits {
+                max_waiting: snapshot.router.max_waiting,
+                max_body_bytes: snapshot.gateway.bounds.buffered_bytes as u64 / 2,
+            }),
+            tickets: BTreeMap::new(),
+            wake: None,
+            steps: 0,
+            waits: Vec::new(),
+            half_opens: std::array::from_fn(|_| vec![Vec::new(); upstreams.len()]),
             snapshot,
             upstreams,
             chance: Chance::new(seed),
@@ -180,6 +243,9 @@ impl World {
             heap: BinaryHeap::new(),
             requests: Vec::new(),
             touched: Vec::new(),
+            turned: Vec::new(),
+            body_bytes: 0,
+            reloaded: |_| unreachable!("no reload is planned"),
             ended: Vec::new(),
             began: Vec::new(),
             transitions: Vec::new(),
@@ -245,15 +311,24 @@ impl World {
                     let deployment = self.snapshot.deployment(DeploymentIndex(deployment));
                     let action = if out { OperatorAction::Disable } else { OperatorAction::Enable };
                     deployment.apply(Millis(self.now), &Evidence::Operator(action));
+                    self.queue.look_again();
                 }
+                Event::Wake => self.wake = None,
+                Event::Drain(grace) => {
+                    self.queue.drain(Millis(self.now), Millis(self.now + grace));
+                }
+                Event::Reload => self.reload(),
             }
+            self.let_in();
             self.check_invariants();
         }
+        assert!(self.queue.is_empty() && self.tickets.is_empty(), "every wait ends");
         assert!(self.requests.iter().all(|request| request.ended), "every request ends");
         for deployment in &self.snapshot.deployments {
             assert_eq!(deployment.state.in_flight(), 0, "every place came back");
         }
-        assert!(self.half_opens.iter().all(|count| *count == 0), "every permit came back");
+        let held = self.half_opens.iter().flatten().flatten().count();
+        assert_eq!(held, 0, "every permit came back");
     }
 
     fn begin(&mut self, model: &'static str, controls: Controls, leaves: Option<u64>) {
@@ -271,6 +346,8 @@ impl World {
             stream,
             under_way: None,
             asked: None,
+            waits_since: 0,
+            body_bytes: self.body_bytes,
         });
         let index = self.requests.len() - 1;
         if let Some(after) = leaves {
@@ -292,6 +369,21 @@ impl World {
             let now = Millis(self.now);
             match self.requests[index].route_plan.next(&self.snapshot, now, chance) {
                 Next::Pause(ms) => return self.at(self.now + ms, Event::Step(index)),
+                Next::Wait(mut wait) => {
+                    wait.body_bytes = self.requests[index].body_bytes;
+                    match self.queue.join(*wait, now) {
+                        Ok(ticket) => {
+                            self.requests[index].route_plan.queued(ticket);
+                            self.requests[index].waits_since = self.now;
+                            self.tickets.insert(ticket, index);
+                            return;
+                        }
+                        Err(turned) => {
+                            self.turned.push((self.now, turned));
+                            self.requests[index].route_plan.stop_waiting(now);
+                        }
+                    }
+                }
                 Next::GiveUp(GiveUp::Refused(refused)) => {
                     let mut all = refused.iter().flat_map(|group| &group.excluded);
                     assert!(all.all(|one| may_refuse(one.why)), "I1: {refused:?}");
@@ -311,6 +403,87 @@ impl World {
         }
     }
 
+    /// Lets waiting requests go on, as long as there are any that may.
+    fn let_in(&mut self) {
+        let now = Millis(self.now);
+        while let Some(Release { ticket, why }) = self.queue.next(now) {
+            let index = self.tickets.remove(&ticket).expect("a ticket is of a request");
+            let request = &mut self.requests[index];
+            assert!(!request.ended && request.under_way.is_none(), "it waits");
+            let kind = match &why {
+                Why::Open(_) => Ending::Open,
+                Why::LookAgain => Ending::LookAgain,
+                Why::TimedOut => Ending::TimedOut,
+                Why::Memory => Ending::Memory,
+                Why::Draining => Ending::Draining,
+            };
+            let began = request.waits_since;
+            self.waits.push(Waited { began, ended: self.now, request: index, ticket, why: kind });
+            match why {
+                Why::Open(grant) => self.go_on(index, grant),
+                Why::LookAgain => {
+                    self.requests[index].route_plan.look_again(&self.snapshot, now);
+                    self.step(index);
+                }
+                Why::TimedOut | Why::Memory | Why::Draining => {
+                    self.requests[index].route_plan.stop_waiting(now);
+                    self.step(index);
+                }
+            }
+        }
+        // Looking at all of a long queue at each step would take most of the time.
+        self.steps += 1;
+        if self.queue.len() < 4 || self.steps.is_multiple_of(1_024) {
+            assert_eq!(self.queue.check_invariants(), Ok(()), "at {}", self.now);
+        }
+        let wake = self.queue.wake_at().0.max(self.now + 1);
+        if !self.queue.is_empty() && self.wake.is_none_or(|planned| planned > wake) {
+            self.wake = Some(wake);
+            self.at(wake, Event::Wake);
+        }
+    }
+
+    fn go_on(&mut self, index: usize, grant: Grant) {
+        let now = Millis(self.now);
+        let deployment = grant.deployment.clone();
+        let plan = &mut self.requests[index].route_plan;
+        if !plan.still_suits(&self.snapshot, &grant, now) {
+            grant.give_back();
+            plan.look_again(&self.snapshot, now);
+            self.step(index);
+            return self.queue.touched(&deployment);
+        }
+        let plan = plan.go_on(&self.snapshot, &grant, now);
+        assert_eq!(plan.slot, Slot::Taken);
+        self.touched.push(index);
+        self.attempt(index, plan);
+    }
+
+    /// The process begins to end at `time`.
+    pub(crate) fn drain(&mut self, time: u64, grace: u64) {
+        self.at(time, Event::Drain(grace));
+    }
+
+    /// The config is read again at `time`.
+    pub(crate) fn reload_at(&mut self, time: u64) {
+        self.at(time, Event::Reload);
+    }
+
+    /// The same as [`World::run`] when a reload adds members: their upstreams are there from the start.
+    pub(crate) fn run_with_new_members(&mut self) {
+        self.half_opens = std::array::from_fn(|_| vec![Vec::new(); self.upstreams.len()]);
+        self.run();
+    }
+
+    fn reload(&mut self) {
+        let new = (self.reloaded)(&self.snapshot);
+        let old = std::mem::replace(&mut self.snapshot, new);
+        for request in self.requests.iter_mut().filter(|request| !request.ended) {
+            assert!(request.route_plan.move_to(&self.snapshot, &old), "it has the same names");
+        }
+        self.queue.look_again();
+    }
+
     fn attempt(&mut self, index: usize, plan: AttemptPlan) {
         let place = plan.deployment.0 as usize;
         let request = &self.requests[index];
@@ -326,7 +499,7 @@ impl World {
             half_open: plan.half_open.is_held(),
             request: index,
         });
-        self.count_half_open(&plan, true);
+        self.count_half_open(&plan, Some(self.now), None);
         let chance = self.chance.next();
         let (after, meets) = self.upstreams[place].ask(self.now, chance);
         let own_end = self.now.saturating_add(after);
@@ -338,24 +511,39 @@ impl World {
         self.at(end, Event::Meets(index));
     }
 
-    /// Counts a half-open request that begins or ends; a deployment or a credential never has two.
-    fn count_half_open(&mut self, plan: &AttemptPlan, begins: bool) {
-        let first = |other: &&Arc<Deployment>| {
-            other.shares_credential(self.snapshot.deployment(plan.deployment))
-        };
+    /// Counts an attempt with a permit that begins or ends. Of those that are undecided for less than
+    /// a second there are at most as many at a subject as it allows: one during a trial.
+    fn count_half_open(&mut self, plan: &AttemptPlan, begins: Option<u64>, ends: Option<u64>) {
+        let deployment = self.snapshot.deployment(plan.deployment).clone();
+        let first = |other: &&Arc<Deployment>| other.shares_credential(&deployment);
         let owner = self.snapshot.deployments.iter().find(first).map(|first| first.index);
         let owner = owner.unwrap_or(plan.deployment);
-        for (held, counts, place) in [
-            (plan.half_open.own.is_some(), &mut self.half_opens, plan.deployment),
-            (plan.half_open.credential.is_some(), &mut self.credential_half_opens, owner),
-        ] {
-            let count = &mut counts[place.0 as usize];
-            match (held, begins) {
-                (false, _) => {}
-                (true, true) => *count += 1,
-                (true, false) => *count -= 1,
+        let HalfOpen { own, credential, limit } = plan.half_open;
+        let credential_state = deployment.credential.shared.as_ref();
+        let limit_state = deployment.credential.limit.as_ref();
+        for (kind, (permit, place, state)) in [
+            (own, plan.deployment, Some(&deployment.state)),
+            (credential, owner, credential_state),
+            (limit, owner, limit_state),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            if permit.is_none() {
+                continue;
             }
-            assert!(*count <= 1, "two trials of {place:?} at {}", self.now);
+            let held = &mut self.half_opens[kind][place.0 as usize];
+            if let Some(started) = ends {
+                let at = held.iter().position(|one| *one == started).expect("it began");
+                held.swap_remove(at);
+            }
+            if let Some(started) = begins {
+                held.push(started);
+                let young = held.iter().filter(|one| **one + 1_000 > started).count();
+                let allowed = state.expect("a permit is of a state").allowed_at_once();
+                let allowed = allowed.map_or(usize::MAX, |allowed| allowed as usize);
+                assert!(young <= allowed, "{young} of {allowed} at {place:?} at {}", self.now);
+            }
         }
     }
 
@@ -364,7 +552,7 @@ impl World {
         let attempt = self.requests[index].under_way.take()?;
         let deployment = self.snapshot.deployment(attempt.plan.deployment).clone();
         deployment.state.leave();
-        self.count_half_open(&attempt.plan, false);
+        self.count_half_open(&attempt.plan, None, Some(attempt.reference.started.0));
         Some((attempt, deployment))
     }
 
@@ -405,7 +593,7 @@ impl World {
             ms: now.since(reference.started),
             resent: false,
             hint_ms,
-            half_open: plan.half_open.is_held(),
+            half_open: plan.half_open.is_trial(),
             repeat: Repeat::default(),
         };
         let chance = self.chance.next();
@@ -422,7 +610,8 @@ impl World {
             let deployment = self.snapshot.deployment(attempt.plan.deployment).clone();
             let evidence = Evidence::HalfOpenProved { attempt: attempt.reference };
             let events = deployment.apply(now, &evidence);
-            self.count_half_open(&attempt.plan, false);
+            self.count_half_open(&attempt.plan, None, Some(attempt.reference.started.0));
+            self.queue.touched(&deployment);
             (attempt.plan.half_open, attempt.reference.half_open) =
                 (HalfOpen::NONE, HalfOpen::NONE);
             self.changed(attempt.plan.deployment, &events);
@@ -471,6 +660,11 @@ impl World {
         if self.requests[index].ended {
             return;
         }
+        if let Some(ticket) = self.requests[index].route_plan.ticket()
+            && self.tickets.remove(&ticket).is_some()
+        {
+            self.queue.leave(ticket);
+        }
         if let Some((attempt, deployment)) = self.take_attempt(index) {
             let now = Millis(self.now);
             let before = deployment.verdict(now);
@@ -481,11 +675,13 @@ impl World {
             let events = deployment.apply(now, &evidence);
             let unchanged = events.is_empty() && deployment.verdict(now) == before;
             assert!(unchanged, "I4: no fault of the deployment");
+            self.queue.touched(&deployment);
         }
         self.end(index, How::Left);
     }
 
     fn changed(&mut self, deployment: DeploymentIndex, events: &HealthEvents) {
+        self.queue.touched(&self.snapshot.deployments[deployment.0 as usize]);
         let in_flight = self.snapshot.deployment(deployment).state.in_flight();
         let Some(change) = events.cooldown_change() else { return };
         let opened = change.is_cooldown();
@@ -520,10 +716,15 @@ impl World {
 /// a guess about a limit while another request tries it, a limit of the operator.
 fn may_refuse(why: Exclusion) -> bool {
     match why {
-        Exclusion::Cooling(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
+        // The outcome of another request's attempt was waited for in vain.
+        Exclusion::HalfOpenUnderWay(_) => true,
+        Exclusion::Cooling(cooldown) => {
             cooldown.provider_issued || matches!(cooldown.cause, Cause::RateLimited | Cause::Quota)
         }
-        Exclusion::Busy { .. } | Exclusion::Rate(_) | Exclusion::Budget { .. } => true,
+        Exclusion::Busy { .. }
+        | Exclusion::Reopening
+        | Exclusion::Rate(_)
+        | Exclusion::Budget { .. } => true,
         Exclusion::Misconfigured
         | Exclusion::Paused
         | Exclusion::Disabled

@@ -230,9 +230,13 @@ fn by_traffic(deployment: &Deployment, verdict: Verdict, before: Known, after: K
         Verdict::Cooling(cooldown) | Verdict::HalfOpen(cooldown) if !before.cools_down => {
             format!("        -> {id} is ejected, traffic met: {}\n", cooldown.cause.name())
         }
-        Verdict::Ready if !after.unhealthy && (before.cools_down || before.unhealthy) => {
+        Verdict::Ready | Verdict::Reopening
+            if !after.unhealthy && (before.cools_down || before.unhealthy) =>
+        {
             format!("        <- {id} is back\n")
         }
-        Verdict::Ready | Verdict::Cooling(_) | Verdict::HalfOpen(_) => String::new(),
+        Verdict::Ready | Verdict::Reopening | Verdict::Cooling(_) | Verdict::HalfOpen(_) => {
+            String::new()
+        }
     }
 }

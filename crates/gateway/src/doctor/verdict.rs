@@ -239,6 +239,7 @@ fn kind_of(failure: &Failure<'_>) -> Kind {
         | Cause::Unsupported
         | Cause::ContextWindow
         | Cause::ContentPolicy
+        | Cause::EmptyAnswer
         | Cause::ClientTimeout
         | Cause::ClientClosed
         | Cause::Gateway => Kind::ProbeRefused,

@@ -17,6 +17,9 @@ use super::reply::{self, Reply};
 /// Longest quotation in a refusal, characters.
 pub(crate) const LINE_MAX: usize = 300;
 
+/// Tells the SDKs not to try again.
+const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
 /// An error answer.
 #[derive(Debug)]
 pub(crate) struct Refusal {
@@ -24,8 +27,10 @@ pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     /// The body.
     pub(crate) reply: Box<ErrorReply>,
-    /// Seconds after which the client may try again.
+    /// Seconds after which the client may try again; of a 429 and a 503 one if unknown.
     pub(crate) retry_after_s: Option<u64>,
+    /// Whether only an operator can change it, so that trying again is in vain.
+    pub(crate) is_lasting: bool,
     /// The cause.
     pub(crate) cause: Cause,
     /// The method that the path allows.
@@ -50,6 +55,7 @@ impl Refusal {
                 ..ErrorReply::default()
             }),
             retry_after_s: None,
+            is_lasting: false,
             cause: if status.is_client_error() { Cause::BadRequest } else { Cause::Gateway },
             allow: None,
             close: false,
@@ -63,16 +69,21 @@ impl Refusal {
         self
     }
 
-    fn closing(mut self) -> Refusal {
+    /// The connection closes after it.
+    pub(crate) fn closing(mut self) -> Refusal {
         self.close = true;
         self
     }
 
     /// The answer in that client format.
     pub(crate) fn into_response(self, format: WireFormat) -> Response<Reply> {
+        let passes =
+            matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let mut response = reply::json(self.status, self.reply.body(format));
         let headers = response.headers_mut();
-        if let Some(seconds) = self.retry_after_s {
+        if self.is_lasting {
+            headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
+        } else if let Some(seconds) = self.retry_after_s.or(passes.then_some(1)) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if let Some(method) = self.allow {

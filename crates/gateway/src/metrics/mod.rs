@@ -71,6 +71,8 @@ pub(crate) struct GroupMetrics {
     pub(crate) duration: Histogram,
     pub(crate) overhead: Histogram,
     pub(crate) first_content: Histogram,
+    /// Of requests that waited for their turn.
+    pub(crate) waited: Histogram,
     pub(crate) retries: AtomicU64,
     pub(crate) fallbacks: AtomicU64,
     pub(crate) resends: [AtomicU64; ResendReason::ALL.len()],
@@ -134,6 +136,7 @@ impl Default for GroupMetrics {
             duration: Histogram::new(SECONDS),
             overhead: Histogram::new(OVERHEAD),
             first_content: Histogram::new(SECONDS),
+            waited: Histogram::new(SECONDS),
             retries: AtomicU64::new(0),
             fallbacks: AtomicU64::new(0),
             resends: [const { AtomicU64::new(0) }; ResendReason::ALL.len()],
@@ -165,6 +168,9 @@ impl GroupMetrics {
         self.overhead.observe_us(record.overhead_us);
         if let Some(us) = record.first_content_us {
             self.first_content.observe_us(us);
+        }
+        if record.waited_us > 0 {
+            self.waited.observe_us(record.waited_us);
         }
         add(&self.retries, record.retries.into());
         add(&self.fallbacks, record.fallbacks.into());

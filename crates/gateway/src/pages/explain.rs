@@ -48,7 +48,7 @@ async fn run(
     // A body with messages is a chat request; the fields of other bodies do not show their operation.
     controls.operation = peek.is_given("messages").then_some(Operation::Chat);
     let snapshot = &arrival.serving.snapshot;
-    preview(snapshot, &model, controls)
+    preview(snapshot, &arrival.worker.process.waiting, &model, controls)
         .map_err(|nearest| refusal::unknown_model(route, &model, &nearest))
 }
 

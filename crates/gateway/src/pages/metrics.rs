@@ -86,6 +86,11 @@ static FAMILIES: &[Family] = &[
         read: Read::GroupSeconds(|g| &g.first_content),
     },
     Family {
+        name: "hale_waited_seconds",
+        help: "How long requests waited for their turn, those that waited.",
+        read: Read::GroupSeconds(|g| &g.waited),
+    },
+    Family {
         name: "hale_retries",
         help: "Attempts within a group after the first.",
         read: Read::Group(|g| load(&g.retries)),
@@ -136,7 +141,8 @@ static FAMILIES: &[Family] = &[
         name: "hale_deployment_resting",
         help: "1 while a deployment gets no traffic because of its health, else 0.",
         read: Read::Deployment(MetricType::Gauge, |d| {
-            u64::from(d.verdict(clock::now().millis()) != Verdict::Ready)
+            let verdict = d.verdict(clock::now().millis());
+            u64::from(matches!(verdict, Verdict::Cooling(_) | Verdict::HalfOpen(_)))
         }),
     },
     Family {
@@ -196,6 +202,11 @@ static FAMILIES: &[Family] = &[
         name: "hale_in_flight_requests",
         help: "Requests of clients under way.",
         read: Read::Process(MetricType::Gauge, |p| load(&p.metrics.in_flight)),
+    },
+    Family {
+        name: "hale_waiting",
+        help: "Requests that wait for their turn at a deployment.",
+        read: Read::Process(MetricType::Gauge, |p| p.waiting.count()),
     },
     Family {
         name: "hale_refused_keys",

@@ -20,10 +20,13 @@ use crate::events::{self, What};
 use crate::http::refusal;
 use crate::http::reply::{self, Reply};
 use crate::proxy::explain::{self, unix_s};
+use crate::waiting::Waiting;
 
 #[derive(Serialize)]
 struct State<'s> {
     strategy: &'static str,
+    /// Requests that wait for their turn.
+    waiting: u64,
     deployments: Vec<Line<'s>>,
     budgets: Vec<BudgetLine<'s>>,
 }
@@ -35,8 +38,8 @@ struct Line<'s> {
     model_group: &'s str,
     model: &'s str,
     api_base: &'s str,
-    /// `ready`, `cooldown`, `trial`, `unhealthy`, `over_budget`, `reserved`, `disabled`, `paused` or
-    /// `misconfigured`.
+    /// `ready`, `cooldown`, `trial`, `reopening` (requests are let in few at a time), `unhealthy`, `over_budget`,
+    /// `reserved`, `disabled`, `paused` or `misconfigured`.
     state: &'static str,
     cause: Option<&'static str>,
     hint: Option<&'s str>,
@@ -51,6 +54,12 @@ struct Line<'s> {
     opens: u64,
     opens_in_a_row: u32,
     in_flight: u32,
+    /// Requests that wait for their turn at it.
+    waiting: u32,
+    /// While it reopens: attempts that may be undecided at once, and requests a second that are let in, if that was
+    /// learned.
+    allowed_at_once: Option<u32>,
+    let_in_per_second: Option<f64>,
     requests_this_minute: u64,
     tokens_this_minute: u64,
     weight: f64,
@@ -100,14 +109,22 @@ struct PastError {
 pub(crate) fn state(request: &PageRequest<'_>) -> Response<Reply> {
     let snapshot = &request.arrival.serving.snapshot;
     let now = clock::now().millis();
+    let waiting = &request.arrival.worker.process.waiting;
+    let deployments = snapshot.deployments.iter();
     page(&State {
         strategy: snapshot.router.strategy.name(),
-        deployments: snapshot.deployments.iter().map(|one| line(snapshot, one, now)).collect(),
+        waiting: waiting.count(),
+        deployments: deployments.map(|one| line(snapshot, one, waiting, now)).collect(),
         budgets: budgets::lines(&snapshot.budgets, now),
     })
 }
 
-fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> Line<'s> {
+fn line<'s>(
+    snapshot: &'s Snapshot,
+    deployment: &'s Deployment,
+    waiting: &Waiting,
+    now: Millis,
+) -> Line<'s> {
     let state = &deployment.state;
     let report = state.report();
     let ttl_ms = snapshot.router.strategy.args.ttl_ms;
@@ -118,13 +135,17 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
         _ if windows::reserved(&deployment.routing.windows, clock::unix_ms()).is_some() => {
             ("reserved", None)
         }
-        Verdict::Ready if is_kept_away(snapshot, deployment, now) => ("unhealthy", None),
-        Verdict::Ready
+        Verdict::Ready | Verdict::Reopening if is_kept_away(snapshot, deployment, now) => {
+            ("unhealthy", None)
+        }
+        Verdict::Ready | Verdict::Reopening
             if snapshot.budgets.exhausted(&deployment.routing.budgets, now).is_some() =>
         {
             ("over_budget", None)
         }
-        Verdict::Ready => ("ready", None),
+        // Where requests wait for slots only, none is held back otherwise.
+        Verdict::Reopening if deployment.allowed_at_once().is_some() => ("reopening", None),
+        Verdict::Ready | Verdict::Reopening => ("ready", None),
         Verdict::Cooling(cooldown) => ("cooldown", Some(cooldown)),
         Verdict::HalfOpen(cooldown) => ("trial", Some(cooldown)),
     };
@@ -153,6 +174,9 @@ fn line<'s>(snapshot: &'s Snapshot, deployment: &'s Deployment, now: Millis) -> 
         opens: state.opens(),
         opens_in_a_row: report.opens_in_a_row,
         in_flight: state.in_flight(),
+        waiting: waiting.at(deployment),
+        allowed_at_once: deployment.allowed_at_once(),
+        let_in_per_second: deployment.learned_rate(now),
         requests_this_minute: state.rates().requests(now),
         tokens_this_minute: state.rates().tokens(now),
         weight: deployment.routing.weight,
@@ -227,7 +251,9 @@ fn act(request: &PageRequest<'_>, action: OperatorAction) -> Response<Reply> {
     let changes = deployment.apply(now, &Evidence::Operator(action));
     events::publish(What::Operator { deployment: deployment.id.clone(), action });
     events::health_changed(&deployment.id, changes);
-    page(&line(snapshot, deployment, now))
+    let waiting = &request.arrival.worker.process.waiting;
+    waiting.look_again();
+    page(&line(snapshot, deployment, waiting, now))
 }
 
 #[derive(Serialize)]
@@ -236,6 +262,8 @@ struct Preview<'p> {
     strategy: &'static str,
     deadline_s: Option<f64>,
     worst_case_s: f64,
+    /// Seconds that it would wait for its turn, as far as that is known, if nothing could be tried at once.
+    waits_s: Option<f64>,
     groups: Vec<Group<'p>>,
     /// Where the first group's requests go that are too long for it.
     context_window_fallbacks: &'p [Box<str>],
@@ -253,7 +281,7 @@ struct Group<'p> {
 #[derive(Serialize)]
 struct Member<'p> {
     deployment: &'p str,
-    /// `ready`, `trial`, or the state that excludes it.
+    /// `ready`, `reopening`, `trial`, or the state that excludes it.
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<&'static str>,
@@ -275,6 +303,7 @@ struct Member<'p> {
 /// The nearest names, when it leads nowhere.
 pub(super) fn preview(
     snapshot: &Snapshot,
+    waiting: &Waiting,
     model: &str,
     controls: Controls,
 ) -> Result<Response<Reply>, Vec<Box<str>>> {
@@ -285,6 +314,7 @@ pub(super) fn preview(
         content_policy_fallbacks,
         deadline_ms,
         worst_case_ms,
+        wait,
     } = explain(snapshot, model, controls, now)?;
     let shown = groups.iter().map(|group| Group {
         model_group: &group.name,
@@ -300,6 +330,7 @@ pub(super) fn preview(
         strategy: snapshot.router.strategy.name(),
         deadline_s: deadline_ms.map(seconds),
         worst_case_s: seconds(worst_case_ms),
+        waits_s: wait.map(|wait| seconds(waiting.turn_at(&wait.ways, now).since(now))),
         groups: shown.collect(),
         context_window_fallbacks: &context_window_fallbacks,
         content_policy_fallbacks: &content_policy_fallbacks,
@@ -322,6 +353,7 @@ fn member<'p>(snapshot: &'p Snapshot, group: &str, one: &Candidate, now: Millis)
     };
     match one.fit {
         Ok(Fit::Ready) => {}
+        Ok(Fit::Reopening) => member.state = "reopening",
         Ok(Fit::HalfOpen) => member.state = "trial",
         Err(why) => {
             let excluded = Excluded { deployment: one.deployment, why };

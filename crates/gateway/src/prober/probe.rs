@@ -72,7 +72,7 @@ pub(super) async fn probe(
         Ok(Some(answered)) => {
             let headers = shown(&answered.headers);
             let usage = match answered.content {
-                Content::Full(_, usage, _) => usage,
+                Content::Full(_, usage, _) | Content::Empty(_, usage, _) => usage,
                 Content::Socket(socket) => {
                     socket.goodbye(ends.since(ended)).await;
                     None
@@ -287,7 +287,7 @@ impl Prober<'_> {
         let model = &self.deployment.endpoint.upstream_model;
         let answered = self.attempt(model, Call::ModelList, ends).await?;
         match answered.content {
-            Content::Full(list, _, _) => Ok(list),
+            Content::Full(list, _, _) | Content::Empty(list, _, _) => Ok(list),
             Content::Stream(_) | Content::Socket(_) => Ok(Bytes::new()),
         }
     }

@@ -116,7 +116,7 @@ fn resynchronize(missed: u64, process: &Process) {
                 let (cause, rest_ms) = (cooldown.cause.name(), cooldown.until.since(now));
                 tracing::warn!(deployment, cause, rest_ms, "deployment is in cooldown");
             }
-            Verdict::Ready | Verdict::HalfOpen(_) => {}
+            Verdict::Ready | Verdict::Reopening | Verdict::HalfOpen(_) => {}
         }
         if let (Status::Unhealthy(cause), _) = one.state.probes().standing() {
             tracing::warn!(deployment, cause = cause.name(), "deployment is still unhealthy");

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::background::Background;
+use crate::clock;
 use crate::events::{self, Shutdown, What};
 use crate::server::Phase;
 use crate::state::Process;
@@ -73,6 +74,8 @@ impl Running {
         self.process.drain();
         self.phase.send_replace(Phase::Drain);
         let drain_delay_ms = settings.drain_delay_ms;
+        let grace_ms = drain_delay_ms.saturating_add(settings.shutdown_timeout_ms);
+        self.process.waiting.drain(clock::now().millis().plus(grace_ms));
         events::publish(What::Shutdown(Shutdown::Draining { drain_delay_ms }));
         tokio::time::sleep(Duration::from_millis(drain_delay_ms)).await;
         self.phase.send_replace(Phase::Finish);

@@ -204,6 +204,8 @@ fn start_background(process: &Arc<Process>) -> std::io::Result<(Background, Join
     background.supervise("the sinks", move || {
         of_sinks.sinks.clone().run(inner.clone(), of_sinks.metrics.clone())
     });
+    let waiting = process.waiting.clone();
+    background.supervise("the line of waiting requests", move || waiting.clone().run());
     Ok((background, log))
 }
 

@@ -110,7 +110,7 @@ pub(super) struct AnsweredBy<'a> {
     pub(super) resent: bool,
 }
 
-/// The route that a request took, in one line: `group/deployment=status cause time; ...`.
+/// The route that a request took, in one line: `group/deployment=status cause time; ...; waited time; ...`.
 pub(super) fn route(
     headers: &mut HeaderMap,
     snapshot: &Snapshot,
@@ -127,11 +127,14 @@ pub(super) fn route(
         let (group, ms) = (&tried.group, tried.ms);
         let _written = write!(line, "{group}/{id}={status}{cause} {ms} ms{resent}; ");
     }
+    if route_plan.waited_ms() > 0 {
+        let _written = write!(line, "waited {} ms; ", route_plan.waited_ms());
+    }
     match answered {
         Some(AnsweredBy { plan, resent }) => {
             let id = &snapshot.deployment(plan.deployment).id;
             let resent = if resent { RESENT } else { "" };
-            let half_open = if plan.half_open.is_held() { " trial" } else { "" };
+            let half_open = if plan.half_open.is_trial() { " trial" } else { "" };
             let _written =
                 write!(line, "{}/{id}=ok{half_open}{resent}", route_plan.target().name(snapshot));
         }

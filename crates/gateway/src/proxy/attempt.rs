@@ -34,6 +34,7 @@ pub(crate) use self::call::{
 };
 use self::error_body::{Addressed, is_encoded, refused};
 pub(crate) use self::failed::Failed;
+pub(crate) use self::first_content::END_MAX_MS;
 pub(crate) use self::model_list::expect_list;
 use super::attempt_guard::AttemptGuard;
 use crate::clock::{self, seconds};
@@ -56,7 +57,7 @@ impl Attempt<'_> {
     /// Why there is no good answer. It has been reported to the deployment's state.
     pub(crate) async fn run(&self, mut guard: AttemptGuard) -> Result<Answered, Failed> {
         let ends = clock::timer_instant(self.limit.ends);
-        let result = match tokio::time::timeout_at(ends, self.answer()).await {
+        let result = match tokio::time::timeout_at(ends, self.answer(&guard)).await {
             Ok(result) => result,
             Err(_late) => Err(self.late()),
         };
@@ -82,7 +83,7 @@ impl Attempt<'_> {
             .at(Some(self.progress.stage().obstacle()))
     }
 
-    async fn answer(&self) -> Result<Accepted, Failed> {
+    async fn answer(&self, guard: &AttemptGuard) -> Result<Accepted, Failed> {
         let call = match &self.call {
             Call::ModelList => return self.ask_for_models().await,
             Call::Operation(call) => call,
@@ -94,7 +95,7 @@ impl Attempt<'_> {
                         canned::answer(self.scope, call, called.operation, canned).await?;
                     Ok(Accepted { headers: HeaderMap::new(), content })
                 }
-                None => self.ask(call, *called, body).await,
+                None => self.ask(guard, call, *called, body).await,
             },
             Ok(Prepared::Estimate(answer)) => Ok(self.own_answer(answer.clone())),
             Ok(Prepared::Count(count)) => Ok(self.own_answer(counted(count).await)),
@@ -112,6 +113,7 @@ impl Attempt<'_> {
     /// Calls an operation of the provider.
     async fn ask(
         &self,
+        guard: &AttemptGuard,
         call: &OperationCall<'_>,
         called: Called,
         body: &Payload,
@@ -138,7 +140,12 @@ impl Attempt<'_> {
         };
         let asked = Asked { call, operation, key };
         let answered = match target.send(&mut request, self.progress).await {
-            Ok(answer) => self.judge(&asked, answer).await,
+            Ok(answer) => {
+                if answer.status.is_success() || answer.status == StatusCode::SWITCHING_PROTOCOLS {
+                    guard.is_let_in();
+                }
+                self.judge(&asked, answer).await
+            }
             Err(error) => Err(Failed::unanswered(error, self.scope.audience)),
         };
         match answered {

@@ -43,6 +43,9 @@ pub(crate) struct Delivery {
     /// Time spent waiting for the client, an upstream or a pause, microseconds.
     waited_us: Cell<u64>,
     waiting_since: Cell<Option<Micros>>,
+    /// Whether that is for its turn, and how long it did so before, microseconds.
+    is_in_line: Cell<bool>,
+    in_line_us: Cell<u64>,
     record: Option<RequestRecord>,
     attempt: Option<AttemptGuard>,
     /// How far its attempts have come. It stands here because the client may leave in the middle of one.
@@ -100,6 +103,8 @@ impl Delivery {
             arrived: arrival.at,
             waited_us: Cell::new(0),
             waiting_since: Cell::new(None),
+            is_in_line: Cell::new(false),
+            in_line_us: Cell::new(0),
             attempt: None,
             sending: SendProgress::default(),
             is_ended: false,
@@ -120,6 +125,7 @@ impl Delivery {
                 duration_us: 0,
                 first_content_us: None,
                 overhead_us: 0,
+                waited_us: 0,
                 usage: None,
                 counted_by: CountedBy::Provider,
                 cost_usd: None,
@@ -146,6 +152,18 @@ impl Delivery {
     /// Charges the cost to these budgets of tags, too.
     pub(super) fn charge_tags(&mut self, budgets: &[BudgetIndex]) {
         self.tag_budgets = budgets.to_vec();
+    }
+
+    /// The request goes on in another config.
+    pub(super) fn in_config(&mut self, serving: &Arc<Serving>, tag_budgets: &[BudgetIndex]) {
+        self.serving = serving.clone();
+        self.charge_tags(tag_budgets);
+    }
+
+    /// Waits for its turn.
+    pub(super) async fn in_line<T>(&self, turn: impl Future<Output = T>) -> T {
+        self.is_in_line.set(true);
+        self.waiting(turn).await
     }
 
     /// Waits for `other` without counting the time as the gateway's own.
@@ -299,7 +317,11 @@ impl Delivery {
 
     fn wait_ends(&self, now: Micros) {
         if let Some(since) = self.waiting_since.take() {
-            self.waited_us.set(self.waited_us.get() + now.since(since));
+            let us = now.since(since);
+            self.waited_us.set(self.waited_us.get() + us);
+            if self.is_in_line.replace(false) {
+                self.in_line_us.set(self.in_line_us.get() + us);
+            }
         }
     }
 }
@@ -315,6 +337,7 @@ impl Drop for Delivery {
         let Durations { total_us, own_us } = self.durations(now);
         record.resends = self.sending.resends();
         record.duration_us = total_us;
+        record.waited_us = self.in_line_us.get();
         if record.first_content_us.is_none() {
             record.overhead_us = own_us;
         }

@@ -8,17 +8,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
 use hale_core::operation::Operation;
 use hale_core::record::Resends;
-use hale_core::route::{AttemptPlan, GiveUp, Next, Repeat, RoutePlan, Tried};
+use hale_core::route::{AttemptPlan, GiveUp, Next, Repeat, RoutePlan, Target, Tried};
 use hale_wire::prepare::Prepared;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
 use super::attempt::{
-    Answered, Attempt, Audience, Call, Destination, Failed, Scope, TimeLimit, Unprepared,
+    Answered, Attempt, Audience, Call, Content, Destination, Failed, Scope, TimeLimit, Unprepared,
 };
 use super::attempt_guard::{AttemptGuard, Entry, Times};
 use super::call_builder::CallBuilder;
@@ -32,6 +33,7 @@ use crate::http::auth::Access;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
 use crate::limits::Held;
+use crate::waiting::Place;
 
 /// A request for a model, with its route, its delivery and the errors it has met.
 pub(super) struct Exchange {
@@ -45,6 +47,12 @@ pub(super) struct Exchange {
     pub(super) delivery: Delivery,
     /// The provider's error of each failed attempt, in the order of [`RoutePlan::tried`].
     pub(super) errors: Vec<ProviderError>,
+    /// An answer without a word, which is delivered if no other comes.
+    empty: Option<Box<Empty>>,
+    /// Its place in line, while it looks again.
+    pub(super) place: Option<Place>,
+    /// Why it got no turn, if it would have waited.
+    pub(super) no_turn: Option<explain::NoTurn>,
     /// Tells its attempts from those of other requests.
     number: u64,
 }
@@ -57,6 +65,15 @@ pub(super) struct Winner {
     pub(super) ignored_probes: bool,
     /// Whether it was sent again on a new connection.
     pub(super) resent: bool,
+}
+
+/// An answer without a word.
+struct Empty {
+    winner: Winner,
+    answered: Answered,
+    /// The group that gave it.
+    target: Target,
+    overrides: Option<usize>,
 }
 
 /// What was known when an attempt began.
@@ -111,7 +128,9 @@ impl Exchange {
         let number = fastrand::u64(..);
         let plan = plan.numbered(number);
         let errors = Vec::new();
-        let mut exchange = Exchange { arrival, request, plan, delivery, errors, number };
+        let (empty, place, no_turn) = (None, None, None);
+        let mut exchange =
+            Exchange { arrival, request, plan, delivery, errors, empty, place, no_turn, number };
         exchange.delivery.charge_tags(exchange.plan.tag_budgets());
         exchange
     }
@@ -120,37 +139,74 @@ impl Exchange {
     ///
     /// It may be called again when an answer breaks after its first content, as long as the body is held.
     async fn attempt_until_answered(&mut self) -> Result<(Winner, Answered), Refusal> {
-        let serving = self.arrival.serving.clone();
         loop {
             // Each wait below ends with a look at the clock.
-            let began = clock::recent();
-            match self.plan.next(&serving.snapshot, began.millis(), fastrand::u64(..)) {
+            let snapshot = &self.arrival.serving.snapshot;
+            let plan = match self.plan.next(snapshot, clock::recent().millis(), fastrand::u64(..)) {
                 Next::Pause(ms) => {
                     self.delivery.waiting(tokio::time::sleep(Duration::from_millis(ms))).await;
+                    continue;
                 }
-                Next::GiveUp(why) => return Err(self.give_up(why)),
-                Next::Attempt(plan) => {
-                    let ignored_probes =
-                        self.plan.ignores_probes(&serving.snapshot, began.millis());
-                    let begun = Begun { at: began, resends: self.delivery.sending.resends() };
-                    let Some(result) = self.attempt(&plan).await else {
-                        // The request that took the slot goes on first.
-                        self.delivery.waiting(tokio::task::yield_now()).await;
-                        continue;
-                    };
-                    if ignored_probes {
-                        self.arrival.worker.process.health.bypassed(began.millis());
+                // Boxed, so that a request that does not wait carries nothing of it.
+                Next::Wait(wait) => match Box::pin(self.wait_for_turn(wait)).await {
+                    Some(plan) => plan,
+                    None => continue,
+                },
+                Next::GiveUp(why) => match self.empty.take() {
+                    Some(empty) => return Ok(self.deliver_empty(*empty)),
+                    None => return Err(self.give_up(why)),
+                },
+                Next::Attempt(plan) => plan,
+            };
+            self.place = None;
+            let began = clock::recent();
+            let ignored_probes =
+                self.plan.ignores_probes(&self.arrival.serving.snapshot, began.millis());
+            let begun = Begun { at: began, resends: self.delivery.sending.resends() };
+            let Some(result) = self.attempt(&plan).await else {
+                // The request that took the slot goes on first.
+                self.delivery.waiting(tokio::task::yield_now()).await;
+                continue;
+            };
+            if ignored_probes {
+                self.arrival.worker.process.health.bypassed(began.millis());
+            }
+            match result {
+                Ok(answered) => {
+                    let resent = self.was_resent(&begun);
+                    let winner = Winner { plan, ignored_probes, resent };
+                    if !self.is_passed_over(&answered.content) {
+                        return Ok((winner, answered));
                     }
-                    match result {
-                        Ok(answered) => {
-                            let resent = self.was_resent(&begun);
-                            return Ok((Winner { plan, ignored_probes, resent }, answered));
-                        }
-                        Err(failed) => self.failed(&plan, failed, &begun),
-                    }
+                    self.pass_over(winner, answered, &begun);
                 }
+                Err(failed) => self.failed(&plan, failed, &begun),
             }
         }
+    }
+
+    /// Whether another deployment is tried because the answer has no word.
+    fn is_passed_over(&self, content: &Content) -> bool {
+        content.is_wordless() && !self.arrival.serving.snapshot.router.accept_empty_answers
+    }
+
+    /// Keeps an answer without a word until no other deployment is left. No side is to blame for it.
+    fn pass_over(&mut self, winner: Winner, answered: Answered, begun: &Begun) {
+        let (target, overrides) = (self.plan.target().clone(), self.plan.overrides());
+        let message = "the answer has no content".to_owned();
+        self.failed(&winner.plan, Failed::of(Cause::EmptyAnswer, Some(200), message), begun);
+        let empty = Empty { winner, answered, target, overrides };
+        self.empty.get_or_insert_with(|| Box::new(empty));
+    }
+
+    /// No other answer came.
+    fn deliver_empty(&mut self, empty: Empty) -> (Winner, Answered) {
+        let Empty { winner, answered, target, overrides } = empty;
+        self.plan.answered_in(target, overrides);
+        note_group(&self.arrival, &self.plan, &mut self.delivery);
+        let id = self.arrival.serving.snapshot.deployment(winner.plan.deployment).id.clone();
+        self.delivery.note(|record| record.deployment = Some(id));
+        (winner, answered)
     }
 
     /// Makes the attempt; `None` when another request took the deployment's last slot first.
@@ -163,7 +219,8 @@ impl Exchange {
             model: self.plan.target().upstream_model(&serving.snapshot, deployment),
         };
         let context = self.plan.failure_context(&serving.snapshot, plan);
-        let entry = Entry::new(deployment, plan, self.number, context);
+        let worker = &self.arrival.worker;
+        let entry = Entry::new(worker, deployment, plan, (self.number, context));
         let builder = CallBuilder { serving: &serving, request: &self.request, plan: &self.plan };
         let mut held = Held::none(&self.arrival.worker.process.buffered);
         let prepared = builder.prepared(&destination, &mut held).await;
@@ -245,7 +302,7 @@ impl Exchange {
             ms: ended.since(begun.at) / 1000,
             resent: self.was_resent(begun),
             hint_ms: failed.hint_ms,
-            half_open: plan.half_open.is_held(),
+            half_open: plan.half_open.is_trial(),
             repeat,
         };
         self.errors.push(failed.error);
@@ -257,7 +314,7 @@ impl Exchange {
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         let (snapshot, plan) = (&self.arrival.serving.snapshot, &self.plan);
         let now = clock::recent().millis();
-        match why {
+        let refusal = match why {
             GiveUp::Refused(refused) => {
                 let tags = self.request.controls.tags.as_deref();
                 let tags = tags.map_or(&[][..], |wish| &wish.any);
@@ -271,12 +328,16 @@ impl Exchange {
                     explain::Exhausted { plan, errors: &self.errors, refused: &refused };
                 exhausted.refusal(snapshot, now)
             }
+        };
+        match self.no_turn {
+            Some(no_turn) => no_turn.explain(refusal, snapshot, plan.waited_ms(), now),
+            None => refusal,
         }
     }
 }
 
 /// Records the group and the counts before the upstream call: the client may disconnect during it.
-fn note_group(arrival: &Arrival, plan: &RoutePlan, delivery: &mut Delivery) {
+pub(super) fn note_group(arrival: &Arrival, plan: &RoutePlan, delivery: &mut Delivery) {
     delivery.in_group(arrival.serving.group(plan.target().group));
     delivery.note(|record| {
         record.model_group = Some(match &plan.target().wildcard_name {

@@ -3,12 +3,14 @@
 //! Called by the exchange and by streams in flight. Always true: it names no secret and no upstream address.
 
 mod excluded;
+mod no_turn;
 mod refused;
 mod stored;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
+use hale_core::health::{RATE_LIMIT_CAP_MS, Verdict};
 use hale_core::route::{Refused, RoutePlan, Tried};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::Millis;
@@ -16,6 +18,7 @@ use hale_wire::errors::{self, AttemptLine, ErrorReply, clean, kind_of};
 use http::StatusCode;
 
 pub(crate) use self::excluded::{line, unix_s};
+pub(crate) use self::no_turn::NoTurn;
 pub(crate) use self::refused::refused;
 use self::refused::{LINES_MAX, diagnosis};
 pub(super) use self::stored::{foreign_id, stored_elsewhere, stored_without_deployment};
@@ -78,6 +81,8 @@ impl Exhausted<'_> {
             Cause::ContentPolicy => "content_policy",
             Cause::RateLimited | Cause::Quota => "upstream_rate_limited",
             Cause::ClientTimeout => "deadline_exceeded",
+            // A provider's own 504 is passed on as one.
+            Cause::Timeout if tried.status.is_none() => "upstream_timeout",
             // The gateway could not open one more connection; no upstream failed.
             Cause::Gateway => "overloaded",
             Cause::NotFound
@@ -90,11 +95,12 @@ impl Exhausted<'_> {
             | Cause::StreamCut
             | Cause::StreamStall
             | Cause::BadResponse
+            | Cause::EmptyAnswer
             | Cause::Misconfigured
             | Cause::ClientClosed => "upstream_failed",
         };
         let mut refusal = Refusal::new(status, reason, message);
-        if reason == "deadline_exceeded" {
+        if matches!(reason, "deadline_exceeded" | "upstream_timeout") {
             "timeout_error".clone_into(&mut refusal.reply.kind);
         }
         if let Some(kind) = said.kind {
@@ -105,15 +111,38 @@ impl Exhausted<'_> {
         refusal.cause = tried.cause;
         refusal.retry_after_s = match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                let hints = route_plan.tried().iter().filter_map(|tried| tried.hint_ms);
-                // A provider's delay is passed on, but at most an hour.
-                hints.min().map(|ms| ms.div_ceil(1000).min(3600))
+                Some(self.retry_after_s(snapshot, now))
             }
             _ => None,
         };
         refusal.reply.attempts = attempt_lines(snapshot, route_plan.tried());
         refusal.reply.deployments = refused::lines(snapshot, refused, now);
         refusal
+    }
+}
+
+impl Exhausted<'_> {
+    /// Seconds until a deployment that failed may answer: the time that its provider named, else its cooldown.
+    fn retry_after_s(&self, snapshot: &Snapshot, now: Millis) -> u64 {
+        let of_provider = |tried: &Tried| match snapshot.deployment(tried.deployment).verdict(now) {
+            Verdict::Cooling(cooldown) if cooldown.provider_issued => {
+                // A cooldown may be shorter than the time that was named.
+                let beyond_ms = tried.hint_ms.unwrap_or(0).saturating_sub(RATE_LIMIT_CAP_MS);
+                Some(cooldown.until.since(now).saturating_add(beyond_ms))
+            }
+            Verdict::Cooling(_) | Verdict::HalfOpen(_) | Verdict::Reopening | Verdict::Ready => {
+                tried.hint_ms
+            }
+        };
+        let own = |tried: &Tried| match snapshot.deployment(tried.deployment).verdict(now) {
+            Verdict::Cooling(cooldown) => Some(cooldown.until.since(now)),
+            Verdict::HalfOpen(_) | Verdict::Reopening | Verdict::Ready => None,
+        };
+        let tried = self.plan.tried();
+        let named = tried.iter().filter_map(of_provider).min();
+        let ms = named.or_else(|| tried.iter().filter_map(own).min()).unwrap_or(0);
+        // A provider's delay is passed on, but at most an hour.
+        ms.div_ceil(1000).clamp(1, 3600)
     }
 }
 

@@ -24,3 +24,4 @@ mod respond;
 mod silence_timeout;
 mod stored_object;
 pub(crate) mod tunnel;
+mod turn;

@@ -13,7 +13,7 @@ use hale_core::time::Millis;
 use hale_wire::stream::Reader;
 use http_body::Frame;
 
-use super::attempt::{Cut, Failed, Source, Stream};
+use super::attempt::{Cut, END_MAX_MS, Failed, Source, Stream};
 use super::counted::Counted;
 use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
@@ -68,7 +68,7 @@ impl Relay {
     pub(super) fn new(stream: Stream, exchange: Box<Exchange>, plan: &AttemptPlan) -> Relay {
         let (silence_ms, ends) = (plan.silence_ms, plan.stream_ends);
         let now = clock::now().millis();
-        // A short stream may be complete already.
+        // A short stream may be done already.
         let (last_event, patience) =
             if stream.reader.is_done() { (now.plus(LINGER_MS), 0) } else { (now, silence_ms) };
         Relay {
@@ -114,7 +114,11 @@ impl Relay {
 
     /// When the silence of the upstream is a failure.
     fn due(&self) -> Millis {
-        let patience = if self.reader.is_done() { 0 } else { self.silence_ms };
+        let patience = match (self.reader.is_done(), self.reader.is_complete()) {
+            (true, _) => 0,
+            (false, true) => self.silence_ms.min(END_MAX_MS),
+            (false, false) => self.silence_ms,
+        };
         self.last_event.plus(patience).min(self.ends)
     }
 

@@ -38,7 +38,7 @@ impl Exchange {
     ) -> Response<Reply> {
         let Answered { headers: theirs, content, guard } = answered;
         match content {
-            Content::Full(body, usage, held) => {
+            Content::Full(body, usage, held) | Content::Empty(body, usage, held) => {
                 let counted = Counted::of_body(usage, &body, &self.request);
                 let cost = self.delivery.answered(guard, counted);
                 self.full(winner, Full { theirs, cost, body, held })

@@ -179,6 +179,7 @@ fn append(record: &RequestRecord, out: &mut Vec<u8>) {
         line.number("first_content_us", us);
     }
     line.number("overhead_us", record.overhead_us);
+    line.above_zero("waited_us", record.waited_us);
     if let Some(usage) = &record.usage {
         line.usage(usage);
         match record.counted_by {
@@ -296,6 +297,7 @@ mod tests {
             duration_us: 2,
             first_content_us: None,
             overhead_us: 3,
+            waited_us: 0,
             usage: None,
             counted_by: CountedBy::Provider,
             cost_usd: None,

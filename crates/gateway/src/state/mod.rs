@@ -27,6 +27,7 @@ use crate::limits::Buffered;
 use crate::metrics::{GroupMetrics, Metrics};
 use crate::sink::Sinks;
 use crate::upstream::Target;
+use crate::waiting::Waiting;
 
 /// What the requests of one worker share. It is counted per worker, because an atomic count shared by all
 /// workers costs more.
@@ -57,6 +58,8 @@ pub(crate) struct Process {
     pub(crate) sinks: Arc<Sinks>,
     /// The process's side of the health thread.
     pub(crate) health: Health,
+    /// The requests that wait for their turn.
+    pub(crate) waiting: Arc<Waiting>,
     /// Whether the process is about to stop.
     draining: AtomicBool,
     /// Whether requests in flight are being cut.
@@ -96,6 +99,7 @@ impl Process {
     pub(crate) fn new(snapshot: Snapshot, sinks: Sinks, reach: Reach) -> Process {
         let metrics = Arc::new(Metrics::default());
         let ids = ObjectIds::of(snapshot.gateway.master_key.as_ref());
+        let waiting = Arc::new(Waiting::new(&snapshot));
         let serving = Serving::new(snapshot, ids, &metrics, reach);
         Process {
             serving: ArcSwap::from_pointee(serving),
@@ -103,6 +107,7 @@ impl Process {
             sinks: Arc::new(sinks),
             reach,
             health: Health::new(),
+            waiting,
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),
             buffered: Arc::default(),
@@ -119,7 +124,9 @@ impl Process {
         self.metrics.drop_gone(clock::now().millis());
         let (old, key) = (self.serving.load(), snapshot.gateway.master_key.as_ref());
         let ids = if old.ids.is_of(key) { old.ids.clone() } else { ObjectIds::of(key) };
-        self.serving.store(Arc::new(Serving::new(snapshot, ids, &self.metrics, self.reach)));
+        let serving = Arc::new(Serving::new(snapshot, ids, &self.metrics, self.reach));
+        self.serving.store(serving.clone());
+        self.waiting.reconfigured(&serving.snapshot);
     }
 
     /// Whether the process is about to stop.

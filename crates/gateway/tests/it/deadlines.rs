@@ -72,12 +72,12 @@ fn the_clients_time_for_the_first_content_is_its_own_deadline_and_no_failure_of_
 }
 
 #[test]
-fn an_attempts_own_time_is_a_504_and_is_not_repeated_at_the_same_deployment() {
+fn an_attempts_own_time_is_a_408_and_is_not_repeated_at_the_same_deployment() {
     // Bad input, row 100.
     let upstream = silent();
     let hale = lone(&upstream).router(json!({"timeout": 0.3, "num_retries": 3})).start();
     let begin = Stopwatch::start();
-    let error = expect_error(&chat(&hale, "m"), 504, "upstream_failed");
+    let error = expect_error(&chat(&hale, "m"), 408, "upstream_timeout");
     begin.less_than_ms(900);
     assert_eq!(column(&error["attempts"], "cause"), ["timeout"]);
     upstream.wait_until_dropped();
@@ -118,7 +118,7 @@ fn a_slow_body_is_within_the_attempts_time_too() {
         Script::ok().declared_length(body.len()).body("application/json", &body[..20]).silence()
     });
     let hale = lone(&upstream).router(json!({"timeout": 0.3, "num_retries": 0})).start();
-    let error = expect_error(&chat(&hale, "m"), 504, "upstream_failed");
+    let error = expect_error(&chat(&hale, "m"), 408, "upstream_timeout");
     assert_eq!(column(&error["attempts"], "cause"), ["timeout"]);
     upstream.wait_until_dropped();
 }

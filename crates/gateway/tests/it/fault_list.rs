@@ -60,7 +60,7 @@ fn an_unanswered_connect_ends_with_the_attempts_time_and_moves_on() {
         .with("m", "dark", &good, dark)
         .router(json!({"timeout": 0.3, "num_retries": 0}))
         .start();
-    let error = expect_error(&chat(&alone, "m"), 504, "upstream_failed");
+    let error = expect_error(&chat(&alone, "m"), 408, "upstream_timeout");
     assert_eq!(error["attempts"][0]["cause"], "timeout", "{error}");
 }
 
@@ -84,7 +84,7 @@ fn a_head_that_drips_is_within_the_attempts_time_as_a_whole() {
     begin.between_ms(290, 900);
     slow.wait_until_dropped();
     let alone = lone(&slow).router(json!({"timeout": 0.3, "num_retries": 0})).start();
-    let error = expect_error(&chat(&alone, "m"), 504, "upstream_failed");
+    let error = expect_error(&chat(&alone, "m"), 408, "upstream_timeout");
     assert_eq!(error["attempts"][0]["cause"], "timeout", "{error}");
 }
 

@@ -30,7 +30,7 @@ const HOUSES: [House; 3] = [
             &["operation", "policy", "prices"],
             &["azure", "charge", "health", "provider", "record", "settings"],
             &["budget", "deployment", "group"],
-            &["snapshot"],
+            &["snapshot", "waiting"],
             &["health/probe/pick", "health/probe/schedule", "route/*"],
             &["config"],
         ],
@@ -42,7 +42,7 @@ const HOUSES: [House; 3] = [
         floors: &[
             &["clock", "offload"],
             &["coalesce", "files", "limits", "logging", "metrics"],
-            &["console", "events", "panics", "upstream"],
+            &["console", "events", "panics", "upstream", "waiting"],
             &["advice", "background", "http"],
             &["sink"],
             &["state"],

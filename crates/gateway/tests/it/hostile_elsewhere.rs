@@ -112,7 +112,7 @@ const PROVEN: &[Line] = &[
         "100",
         "an answer that is too slow",
         "504 `timeout`: `no answer within … s`",
-        "an_attempts_own_time_is_a_504_and_is_not_repeated_at_the_same_deployment",
+        "an_attempts_own_time_is_a_408_and_is_not_repeated_at_the_same_deployment",
     ),
     (
         "100",

@@ -8,6 +8,7 @@ use hale_testkit::{Client, Event, FakeUpstream, Hale, Script, TIMEOUT, openai};
 use serde_json::json;
 
 use crate::support::{CHAT, Config, KEY, chat_with, client, lone};
+use crate::timing::Stopwatch;
 
 /// The bytes of the stream's body.
 #[track_caller]
@@ -245,9 +246,15 @@ fn an_end_without_done_is_complete_after_a_finish_reason() {
 #[test]
 fn silence_after_a_finish_reason_is_a_complete_answer_too() {
     let events = openai::chunks("gpt-4o", &["x"]);
-    let upstream = FakeUpstream::scripted([Script::ok().stream().events(&events).silence()]);
-    let hale = Config::new().with("m", "a", &upstream, json!({"stream_timeout": 0.3})).start();
-    assert_eq!(body_of(&hale), lines(&openai::chunks("m", &["x"])) + "data: [DONE]\n\n");
+    let silent = || Script::ok().stream().events(&events).silence();
+    // Half a second, or the time that may pass between events if that is shorter.
+    for (timeout, least_ms) in [(json!({}), 490), (json!({"stream_timeout": 0.3}), 290)] {
+        let upstream = FakeUpstream::scripted([silent()]);
+        let hale = Config::new().with("m", "a", &upstream, timeout).start();
+        let begin = Stopwatch::start();
+        assert_eq!(body_of(&hale), lines(&openai::chunks("m", &["x"])) + "data: [DONE]\n\n");
+        begin.between_ms(least_ms, 3_000);
+    }
 }
 
 #[test]

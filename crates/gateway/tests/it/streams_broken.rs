@@ -109,7 +109,7 @@ fn pings_do_not_count_as_events() {
         .start();
     let begin = Stopwatch::start();
     let before = chat_with(&hale, &[], &openai::stream_request("m", "hi"));
-    expect_error(&before, 504, "upstream_failed");
+    expect_error(&before, 408, "upstream_timeout");
     let text = body_of(&hale);
     assert!(text.contains("stream_stall") && !text.contains("[DONE]"), "{text}");
     // Each would have taken two seconds if pings counted.

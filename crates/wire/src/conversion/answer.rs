@@ -18,7 +18,10 @@ use crate::conversion::token_count;
 pub use crate::formats::answer::Fault;
 use crate::formats::answer::Observed;
 use crate::formats::view::View;
-use crate::formats::{anthropic, openai};
+use crate::formats::{anthropic, empty, openai};
+
+/// The longest answer without a word, bytes. A longer one is not looked through.
+const WORDLESS_MAX: usize = 16 << 10;
 
 /// A valid answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub struct Answer {
     pub body: Bytes,
     /// Tokens, if the provider reports them.
     pub usage: Option<Usage>,
+    /// Whether it has no word, and the provider reports no output.
+    pub is_wordless: bool,
 }
 
 /// Checks the full answer `body` and makes the body that the client gets.
@@ -42,6 +47,10 @@ pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer
         return Err(Fault::Malformed("a body that is not UTF-8".to_owned()));
     };
     let Observed { patches, usage } = observe_answer(conversion, text, view)?;
+    let is_wordless = text.len() <= WORDLESS_MAX
+        && usage.is_none_or(|usage| usage.output == 0)
+        && has_no_word(conversion, text)
+        && !stopped_by_policy(body);
     let body = if conversion.translates() {
         translate(conversion, text, view)?.into()
     } else if patches.is_empty() {
@@ -49,7 +58,17 @@ pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer
     } else {
         patched(body, &patches).into()
     };
-    Ok(Answer { body, usage })
+    Ok(Answer { body, usage, is_wordless })
+}
+
+/// Whether an answer of a kind that has words has none.
+fn has_no_word(conversion: Conversion, text: &str) -> bool {
+    match conversion.upstream().unwrap_or(conversion.operation) {
+        Operation::Chat => empty::has_no_word(WireFormat::OpenAi, text),
+        Operation::Messages => empty::has_no_word(WireFormat::Anthropic, text),
+        Operation::Responses => empty::response_has_no_word(text),
+        _ => false,
+    }
 }
 
 /// The provider's answer in the client's format.

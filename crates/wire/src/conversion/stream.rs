@@ -172,6 +172,12 @@ impl Reader {
         self.progress.content
     }
 
+    /// Whether the answer has no word so far, but a finish reason, and the provider reports no output.
+    #[must_use]
+    pub fn is_wordless(&self) -> bool {
+        self.progress.wordless && self.progress.usage.is_none_or(|usage| usage.output == 0)
+    }
+
     /// Whether the stream is complete: its end, or a finish reason, was seen.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -425,9 +431,9 @@ impl Reader {
 fn advance(progress: &mut Progress, deltas: &[Delta<'_>]) -> Seen {
     let mut is_ping = false;
     for delta in deltas {
-        progress.content |= delta.is_content();
         match delta {
-            Delta::Stop(..) => progress.finished = true,
+            Delta::Stop(..) => progress.stops(),
+            _ if delta.is_content() => progress.speaks(),
             Delta::End => progress.done = true,
             Delta::Ping => is_ping = true,
             Delta::Usage(usage) => {

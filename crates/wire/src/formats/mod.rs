@@ -8,6 +8,7 @@ pub(crate) mod answer;
 pub(crate) mod anthropic;
 pub(crate) mod codec;
 pub mod controls;
+pub(crate) mod empty;
 pub mod errors;
 pub(crate) mod event;
 pub mod files;

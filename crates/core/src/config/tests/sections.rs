@@ -27,6 +27,9 @@ router_settings:
   stream_timeout: 5s
   cooldown_time: 1m
   retry_after: 0.5
+  max_wait_s: 2.5
+  max_waiting: 7
+  accept_empty_answers: true
   allowed_fails: 3
 general_settings:
   master_key: sk-a-long-master-key
@@ -52,6 +55,8 @@ general_settings:
     assert_eq!((router.timeout_ms, router.stream_timeout_ms), (30_500, Some(5_000)));
     assert_eq!((router.request_timeout_ms, router.cooldown_ms), (Some(120_000), 60_000));
     assert_eq!((router.retry_after_ms, router.disable_cooldowns), (500, false));
+    assert_eq!((router.max_wait_ms, router.max_waiting), (2_500, 7));
+    assert!(router.accept_empty_answers);
     let off = with("router_settings: {disable_cooldowns: 'True'}\n").clean();
     assert!(off.router.disable_cooldowns);
     assert_eq!(router.tolerance.others, Some(3));

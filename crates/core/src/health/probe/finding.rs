@@ -79,7 +79,8 @@ pub fn judge(refusal: &Refusal<'_>) -> Finding {
         return Finding::Unknown(Doubt::NoPath);
     }
     match refusal.cause {
-        Cause::ContentPolicy => Finding::Healthy,
+        // The model ran.
+        Cause::ContentPolicy | Cause::EmptyAnswer => Finding::Healthy,
         Cause::BadRequest | Cause::ContextWindow if reached_its_limit(&text) => Finding::Healthy,
         Cause::BadRequest | Cause::ContextWindow => Finding::ProbeError,
         Cause::Unsupported if answered => Finding::Unknown(Doubt::WrongMode),

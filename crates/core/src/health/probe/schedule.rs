@@ -24,6 +24,9 @@ const CONFIRM_MS: [u64; 2] = [1_000, 3_000];
 const BACKOFF_MS: (u64, u64) = (5_000, 300_000);
 /// The first probes after a start are spread over at most this time, milliseconds.
 const FIRST_MS: u64 = 30_000;
+/// And over this time for each of them, milliseconds, so that a small config has its verdicts within
+/// seconds.
+const FIRST_EACH_MS: u64 = 50;
 
 /// Deployments whose probes are the same, byte for byte: one is sent for all.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,6 +104,7 @@ impl Schedule {
         let void = self.forget(now, &subjects, snapshot);
         let mut before: HashMap<Arc<str>, Entry> =
             self.entries.drain(..).map(|entry| (entry.subject.id.clone(), entry)).collect();
+        let first_ms = FIRST_EACH_MS.saturating_mul(subjects.len() as u64).min(FIRST_MS);
         let same = |known: &Entry, subject: &Subject| known.subject.place == subject.place;
         self.entries = subjects
             .into_iter()
@@ -110,7 +114,7 @@ impl Schedule {
                     Entry { subject, due: known.due.min(now.plus(interval)), ..known }
                 }
                 Some(_) | None => {
-                    let due = now.plus(part(interval.min(FIRST_MS), subject.phase));
+                    let due = now.plus(part(interval.min(first_ms), subject.phase));
                     Entry { subject, due, under_way: false, backoff: 0, begun: false }
                 }
             })

@@ -7,15 +7,16 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::breaker::{Breaker, Cooldown, Outcome, RATE_LIMIT_CAP_MS};
+use super::super::breaker::{Breaker, Cooldown, Outcome, RATE_LIMIT_CAP_MS, is_limit};
 use super::super::event::{
     Carried, Change, HealthEvent, HealthEvents, HealthPart, Source, Standing,
 };
 use super::super::evidence::{
     AttemptRef, Evidence, Failure, FailureContext, OperatorAction, is_about_an_operation,
 };
+use super::super::half_open::Proof;
 use super::super::latency::Measured;
-use super::{DeploymentState, pack};
+use super::DeploymentState;
 use crate::cause::Cause;
 use crate::time::Millis;
 
@@ -43,6 +44,7 @@ impl DeploymentState {
             Evidence::HalfOpenProved { attempt } => {
                 events.push(self.close(&mut self.breaker.lock(), now, attempt));
             }
+            Evidence::LetIn { attempt } => events.push(self.was_let_in(now, attempt)),
             Evidence::Failed { attempt, ref failure, model, context } => {
                 events.push(self.model_failed(now, model, failure, context));
                 events.push(self.failed(now, attempt, failure, context));
@@ -113,30 +115,39 @@ impl DeploymentState {
         self.close(&mut breaker, now, attempt)
     }
 
+    /// A limit of the provider's is over; what else keeps the deployment closed is not.
+    fn was_let_in(&self, now: Millis, attempt: AttemptRef) -> Option<HealthEvent> {
+        attempt.half_open.own?;
+        let mut breaker = self.breaker.lock();
+        if breaker.open.is_none() || breaker.is_limited() {
+            return self.close(&mut breaker, now, attempt);
+        }
+        None
+    }
+
     fn close(
         &self,
         breaker: &mut Breaker,
         now: Millis,
         attempt: AttemptRef,
     ) -> Option<HealthEvent> {
-        self.release_half_open(attempt.half_open.own);
-        let closes = match breaker.open {
-            // An attempt that began before the cooldown proves nothing about the time after it.
-            Some(open) => attempt.half_open.own.is_some() || attempt.started >= open.since,
-            None => false,
-        };
-        if breaker.open.is_some() && !closes {
+        // An attempt that began before the cooldown proves nothing about the time after it.
+        let closes = breaker.open.map(|open| attempt.started >= open.since);
+        let proof = if closes == Some(false) { Proof::PassedBefore } else { Proof::Passed };
+        breaker.reopening.end(attempt.half_open.own, proof);
+        if breaker.reopening.forget(now) {
+            self.settle(breaker);
+        }
+        if closes == Some(false) {
             return None;
         }
         breaker.in_a_row = 0;
-        if !closes {
-            return None;
-        }
+        closes?;
         breaker.open = None;
         breaker.opens_in_a_row = 0;
         breaker.window.clear();
         breaker.counts = Default::default();
-        self.word.store(0, Ordering::Relaxed);
+        self.settle(breaker);
         self.back_since.store(now.0.saturating_add(1), Ordering::Relaxed);
         let change = traffic(now, Standing::Cooldown, Standing::Ready, None);
         Some(self.log.record(HealthPart::Breaker, change))
@@ -152,8 +163,12 @@ impl DeploymentState {
         let Failure { cause, status, .. } = *failure;
         self.failures[cause as usize].fetch_add(1, Ordering::Relaxed);
         if !cause.blames_deployment() {
+            let closed = match failure.is_of_the_client() {
+                true => self.was_let_in(now, attempt),
+                false => None,
+            };
             self.release_half_open(attempt.half_open.own);
-            return None;
+            return closed;
         }
         self.last_status.store(status.unwrap_or(0).into(), Ordering::Relaxed);
         let mut breaker = self.breaker.lock();
@@ -162,8 +177,11 @@ impl DeploymentState {
         let from = self.standing(&breaker);
         let cooldown = breaker.failed(now, attempt, *failure, context);
         let to = self.standing(&breaker);
-        self.word.store(breaker.open.map_or(0, |open| pack(open.cooldown)), Ordering::Relaxed);
-        self.release_half_open(attempt.half_open.own);
+        breaker.reopening.end(attempt.half_open.own, Proof::Failed);
+        if is_limit(cause) && breaker.open.is_some() {
+            breaker.reopening.refused(now, attempt.started);
+        }
+        self.settle(&mut breaker);
         self.opens.fetch_add(u64::from(cooldown.is_some()), Ordering::Relaxed);
         (cooldown.is_some() || from != to).then(|| {
             let change = Change { cause: Some(cause.name()), ..traffic(now, from, to, cooldown) };
@@ -195,10 +213,9 @@ impl DeploymentState {
             let change = Change { source: Source::Operator, ..change };
             events.push(Some(self.log.record(HealthPart::Breaker, change)));
         }
-        *breaker = Breaker::default();
-        self.word.store(0, Ordering::Relaxed);
+        breaker.reset();
+        self.publish(&breaker);
         self.back_since.store(0, Ordering::Relaxed);
-        self.half_open.clear();
         self.models.clear();
         events.push(self.probes.reset(now, Source::Operator, &self.log));
         self.latency.forgive();

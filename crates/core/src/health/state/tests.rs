@@ -25,7 +25,7 @@ fn at(started: u64, request: u64) -> AttemptRef {
 fn half_open_at(state: &DeploymentState, started: u64, request: u64) -> AttemptRef {
     let own = state.take_half_open(Millis(started), 1_000);
     assert!(own.is_some(), "the permit is free");
-    AttemptRef { half_open: HalfOpen { own, credential: None }, ..at(started, request) }
+    AttemptRef { half_open: HalfOpen { own, ..HalfOpen::NONE }, ..at(started, request) }
 }
 
 fn limited(cause: Cause, hint_ms: u64) -> Failure {
@@ -152,7 +152,9 @@ fn a_failed_half_open_request_doubles_the_cooldown_and_a_good_one_ends_it() {
     assert!(matches!(state.verdict(Millis(15_099)), Verdict::Cooling(_)));
     let half_open = half_open_at(&state, 15_100, 3);
     assert_eq!(succeeded(&state, Millis(15_200), half_open), Some(Change::Closed));
-    assert_eq!(state.verdict(Millis(15_200)), Verdict::Ready);
+    // A refusal is remembered for a minute.
+    assert_eq!(state.verdict(Millis(15_200)), Verdict::Reopening);
+    assert_eq!(state.verdict(Millis(65_100)), Verdict::Ready);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::cause::{Cause, Retry};
 use crate::deployment::DeploymentIndex;
 use crate::health::RetryBudget;
 use crate::policy::FailureKind;
+use crate::route::filter::Closed;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
@@ -88,6 +89,14 @@ impl RoutePlan {
             self.group_budget(snapshot).spend(now);
             return Step::Pick;
         }
+        if cause == Cause::EmptyAnswer {
+            // No repeat at the same deployment, and the answer is not kept from its client for long.
+            self.waits.is_over = true;
+            return match has_ready && self.group_allows(snapshot, Allowance::Always, now) {
+                true => Step::Pick,
+                false => Step::NextGroup,
+            };
+        }
         if cause.facts().retry == Retry::No && !self.policy_repeats(snapshot, failure) {
             return Step::NextGroup;
         }
@@ -127,7 +136,14 @@ impl RoutePlan {
         if failure.half_open && !tried_before {
             return Step::NextGroup;
         }
-        let repeatable = self.repeatable(snapshot);
+        let mut repeatable = self.repeatable(snapshot);
+        // What the provider closed is waited for after the fallbacks were tried.
+        let selection = self.selection(snapshot, now);
+        let is_closed = |index: &DeploymentIndex| match selection.closed(*index, now) {
+            Some(Closed::ByTime | Closed::ByAttempts) => true,
+            Some(Closed::NoMore | Closed::BySlots) | None => false,
+        };
+        repeatable.retain(|index| !is_closed(index));
         if repeatable.is_empty() {
             return Step::NextGroup;
         }
@@ -232,7 +248,9 @@ impl RoutePlan {
             Some(hint) => hint,
             None => {
                 let shortest = snapshot.router.retry_after_ms.min(PAUSE_CAP_MS);
-                (chance % (pause_ceiling_ms(self.pauses) + 1)).max(shortest)
+                // Equal jitter: half of it is fixed, so that a pause is never nothing.
+                let half = pause_ceiling_ms(self.pauses) / 2;
+                (half + chance % (half + 1)).max(shortest)
             }
         };
         (now.plus(ms) < self.group_ends.min(self.deadline)).then_some(ms)

@@ -29,6 +29,17 @@ pub struct AttemptPlan {
     pub claim: Claim,
     /// The attempt's own limit, milliseconds.
     pub timeout_ms: u64,
+    /// Whether the claim was granted already.
+    pub slot: Slot,
+}
+
+/// The concurrency slot of an attempt, and what else it claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// To be taken.
+    Free,
+    /// Taken for it by the queue of waiting requests.
+    Taken,
 }
 
 /// One failed attempt.

@@ -3,7 +3,7 @@
 //! Called by the simulator after each step and by the property tests. Always true: checking changes
 //! nothing.
 
-use super::{MAX_ATTEMPTS, RoutePlan};
+use super::{MAX_ATTEMPTS, RoutePlan, Target};
 use crate::snapshot::Snapshot;
 
 impl RoutePlan {
@@ -14,6 +14,7 @@ impl RoutePlan {
     /// The rule, with the whole plan.
     pub fn check_invariants(&self, snapshot: &Snapshot) -> Result<(), String> {
         let (tried, visited) = (self.tried.len(), self.visited.len());
+        let targets: Vec<&Target> = self.visited.iter().map(|visit| &visit.target).collect();
         let is_known = |index: usize| index < snapshot.deployments.len();
         let rules = [
             (tried <= MAX_ATTEMPTS, "attempts are bounded"),
@@ -22,8 +23,9 @@ impl RoutePlan {
             (self.first_group_tried <= tried, "the first group's attempts are among all"),
             (self.fallbacks <= self.fallback_limit(snapshot), "fallbacks are bounded"),
             (visited <= self.fallbacks as usize + 1, "each fallback enters one group"),
-            (are_distinct(&self.visited), "a group is visited once"),
-            (self.visited.contains(&self.target), "the current group was visited"),
+            (are_distinct(&targets), "a group is visited once"),
+            (self.was_visited(&self.target), "the current group was visited"),
+            (self.current < visited, "the current visit is one of them"),
             (are_distinct(&self.avoid), "a deployment is avoided once"),
             (
                 self.avoid.iter().all(|index| is_known(index.0 as usize)),
@@ -67,7 +69,9 @@ mod tests {
                 (|route_plan| route_plan.retries = 1) as fn(&mut RoutePlan),
             ),
             ("a group is visited once", |route_plan| {
-                route_plan.visited.push(route_plan.target.clone());
+                route_plan
+                    .visited
+                    .push(super::super::wait::Visit::of(route_plan.target.clone(), None));
                 route_plan.fallbacks = 1;
             }),
             ("fallbacks are bounded", |route_plan| route_plan.fallbacks = 99),

@@ -3,7 +3,7 @@
 //! Called by [`RoutePlan`] for each attempt. Always true: an attempt ends with the group's share of the
 //! deadline at the latest, and it is known who set that limit.
 
-use super::{AttemptPlan, RoutePlan};
+use super::{AttemptPlan, RoutePlan, Slot};
 use crate::deployment::DeploymentIndex;
 use crate::health::{FailureContext, HalfOpen};
 use crate::route::filter::{claim, foreign};
@@ -44,6 +44,7 @@ impl RoutePlan {
             stream_ends: snapshot.router.max_stream_ms.map_or(Millis::NEVER, |ms| now.plus(ms)),
             claim: claim(snapshot, asked, self.needs().input_tokens),
             timeout_ms: ends.since(now),
+            slot: Slot::Free,
         }
     }
 

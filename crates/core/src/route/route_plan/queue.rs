@@ -56,8 +56,7 @@ impl RoutePlan {
         // No healthy member is left: each group that was passed over gets one attempt.
         let (target, overrides) = self.passed.remove(0);
         self.net = true;
-        self.target = target;
-        self.overrides = overrides;
+        self.resume(target, overrides);
         self.avoid.clear();
         self.group_tried_from = self.tried.len();
         self.group_ends = self.deadline;
@@ -80,7 +79,7 @@ impl RoutePlan {
         while self.fallbacks < self.fallback_limit(snapshot) {
             let Waiting { name, overrides } = self.queue.pop_front()?;
             let Resolved::Target(target) = resolve(snapshot, &name) else { continue };
-            if self.visited.contains(&target) || self.is_too_small(snapshot, &target, kind) {
+            if self.was_visited(&target) || self.is_too_small(snapshot, &target, kind) {
                 continue;
             }
             self.fallbacks += 1;
@@ -115,7 +114,7 @@ impl RoutePlan {
     ) -> Vec<Box<str>> {
         let limit = self.fallback_limit(snapshot).saturating_sub(self.fallbacks);
         let leads_on = |waiting: &Waiting| match resolve(snapshot, &waiting.name) {
-            Resolved::Target(target) => !self.visited.contains(&target),
+            Resolved::Target(target) => !self.was_visited(&target),
             Resolved::Unknown(_) => false,
         };
         let own = self.own_fallbacks(snapshot, Kind::after(cause)).into_iter();
@@ -141,7 +140,7 @@ impl RoutePlan {
     /// Whether a general fallback is left, for any ordinary failure.
     pub(super) fn has_fallback_left(&self, snapshot: &Snapshot) -> bool {
         let leads_on = |name: &str| match resolve(snapshot, name) {
-            Resolved::Target(target) => !self.visited.contains(&target),
+            Resolved::Target(target) => !self.was_visited(&target),
             Resolved::Unknown(_) => false,
         };
         !self.net

@@ -38,7 +38,7 @@ fn fail_with(
         ms: 1,
         resent: false,
         hint_ms: hint,
-        half_open: plan.half_open.is_held(),
+        half_open: plan.half_open.is_trial(),
         repeat: Repeat::default(),
     };
     route_plan.failed(snapshot, tried, Millis(1), 250);
@@ -69,11 +69,12 @@ fn a_failure_moves_to_the_sibling_at_once_then_to_the_fallback() {
 fn a_lone_deployment_is_retried_after_a_pause_but_not_after_the_last_attempt() {
     let snapshot = snapshot();
     let mut route_plan = start(&snapshot, "lone", Controls::default());
-    for _ in 0..2 {
+    // Equal jitter: half of 0.5 s and of 1 s is fixed.
+    for pause in [500, 750] {
         let plan = attempt(&mut route_plan, &snapshot, 1);
         assert_eq!(plan.deployment, LONE);
         fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
-        assert!(matches!(route_plan.next(&snapshot, Millis(1), 0), Next::Pause(250)));
+        assert!(matches!(route_plan.next(&snapshot, Millis(1), 0), Next::Pause(ms) if ms == pause));
     }
     let last = attempt(&mut route_plan, &snapshot, 1);
     fail(&mut route_plan, &snapshot, last, Cause::ServerError);
@@ -250,6 +251,7 @@ fn attempts_are_bounded_whatever_is_requested() {
                 fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
             }
             Next::Pause(_) => {}
+            Next::Wait(_) => panic!("nothing is closed"),
             Next::GiveUp(_) => break,
         }
     }
@@ -336,6 +338,9 @@ fn a_refusal_names_every_group_beginning_with_the_requested_one() {
         assert!(events.cooldown_change().is_some());
     }
     let mut route_plan = start(&snapshot, "g", Controls::default());
+    let Next::Wait(wait) = route_plan.next(&snapshot, Millis(1), 0) else { panic!("tried") };
+    assert_eq!(wait.ways.iter().map(|way| way.index).collect::<Vec<_>>(), [A, B, F]);
+    route_plan.stop_waiting(Millis(1));
     let Next::GiveUp(GiveUp::Refused(refused)) = route_plan.next(&snapshot, Millis(1), 0) else {
         panic!("tried")
     };
@@ -420,6 +425,7 @@ fn repeated_attempts_have_a_budget_and_first_moves_are_free() {
                     fail(&mut route_plan, &snapshot, plan, Cause::ServerError);
                 }
                 Next::Pause(_) => {}
+                Next::Wait(_) => panic!("nothing is closed"),
                 Next::GiveUp(_) => break,
             }
         }

@@ -112,7 +112,7 @@ pub(super) fn in_background(serving: &Serving, index: DeploymentIndex, now: Mill
     known.last = last.filter(|_| !by_traffic);
     // Evidence of traffic outranks probes.
     match deployment.verdict(now) {
-        Verdict::Ready => known,
+        Verdict::Ready | Verdict::Reopening => known,
         Verdict::Cooling(cooldown) | Verdict::HalfOpen(cooldown) => {
             cooling_down(known, deployment, &cooldown, now)
         }

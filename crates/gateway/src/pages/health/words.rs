@@ -34,7 +34,9 @@ pub(super) fn error_text(deployment: &Deployment, known: &Known, sees: Sees) -> 
         Cause::Overloaded => "ServiceUnavailableError",
         Cause::ServerError => "InternalServerError",
         Cause::Connect | Cause::Dns | Cause::Tls => "APIConnectionError: Connection error.",
-        Cause::StreamCut | Cause::StreamStall | Cause::BadResponse => "APIError",
+        Cause::StreamCut | Cause::StreamStall | Cause::BadResponse | Cause::EmptyAnswer => {
+            "APIError"
+        }
         Cause::BadRequest
         | Cause::Unsupported
         | Cause::ContextWindow

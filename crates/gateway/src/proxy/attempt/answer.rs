@@ -31,10 +31,23 @@ pub(crate) enum Content {
     /// A full body that shows the client's name for the model, its usage, and its share of the memory for
     /// bodies.
     Full(Bytes, Option<Usage>, Held),
+    /// The same without a word in it.
+    Empty(Bytes, Option<Usage>, Held),
     /// A stream whose first content has arrived.
     Stream(Box<Stream>),
     /// A WebSocket that the upstream has accepted.
     Socket(Box<Socket>),
+}
+
+impl Content {
+    /// Whether it has no word: no text, reasoning, refusal, call or audio.
+    pub(crate) fn is_wordless(&self) -> bool {
+        match self {
+            Content::Empty(..) => true,
+            Content::Stream(stream) => stream.reader.is_wordless(),
+            Content::Full(..) | Content::Socket(_) => false,
+        }
+    }
 }
 
 /// A stream whose first content has arrived.

@@ -8,6 +8,10 @@ use hale_wire::stream::Reader;
 use super::answer::{Source, Stream};
 use super::call::OperationCall;
 use super::failed::Failed;
+use crate::clock;
+
+/// How long a complete answer waits for its usage and its end marker.
+pub(crate) const END_MAX_MS: u64 = 500;
 
 /// Reads `source` up to its first content.
 pub(super) async fn read(call: &OperationCall<'_>, mut source: Source) -> Result<Stream, Failed> {
@@ -26,7 +30,12 @@ pub(super) async fn read(call: &OperationCall<'_>, mut source: Source) -> Result
             }
         }
         if reader.has_content() {
-            return Ok(Stream { source, reader, ready, token: None, bytes: None });
+            let mut stream = Stream { source, reader, ready, token: None, bytes: None };
+            if stream.reader.is_wordless() && !ended {
+                // Boxed: hardly any stream has this end.
+                Box::pin(read_the_end(&mut stream)).await?;
+            }
+            return Ok(stream);
         }
         if let Some(error) = reader.error() {
             return Err(Failed::in_band(error.clone()));
@@ -38,4 +47,25 @@ pub(super) async fn read(call: &OperationCall<'_>, mut source: Source) -> Result
             return Err(Failed::malformed("the stream is long and has no content".to_owned()));
         }
     }
+}
+
+/// Reads on after a finish reason without any content: what follows shows whether the answer is empty.
+async fn read_the_end(stream: &mut Stream) -> Result<(), Failed> {
+    let ends = clock::timer_instant(clock::now().millis().plus(END_MAX_MS));
+    while stream.reader.is_wordless() && !stream.reader.is_done() {
+        let next = std::future::poll_fn(|cx| stream.source.poll_piece(cx));
+        let Ok(piece) = tokio::time::timeout_at(ends, next).await else { return Ok(()) };
+        match piece {
+            Some(Ok(piece)) => stream
+                .reader
+                .push(piece, &mut stream.ready)
+                .map_err(|error| Failed::malformed(error.to_string()))?,
+            // A finish reason came: it is complete.
+            Some(Err(_)) | None => {
+                stream.source = Source::Canned(None);
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use hale_core::health::outcome::ProviderError;
 use hale_core::operation::{Billing, Streaming};
 use hale_core::settings::Bounds;
 use hale_core::usage::Usage;
-use hale_wire::answer;
+use hale_wire::answer::{self, Answer};
 use hale_wire::modes;
 use hale_wire::prepare::Conversion;
 use hale_wire::stream::View;
@@ -72,7 +72,7 @@ pub(super) async fn check(
 ) -> Result<Content, Failed> {
     let Expect { form, policy_stop, view, .. } = &call.expect;
     let (conversion, form, policy_stop) = (call.conversion, *form, *policy_stop);
-    let (body, usage) = if whole.len() <= offload::LARGE {
+    let answer = if whole.len() <= offload::LARGE {
         accept(Wanted { conversion, form, policy_stop, view }, &whole)?
     } else {
         let limit = room(&scope.serving.snapshot.gateway.bounds);
@@ -81,19 +81,23 @@ pub(super) async fn check(
         }
         let view = view.clone();
         let job = move || accept(Wanted { conversion, form, policy_stop, view: &view }, &whole);
-        let (body, usage) = Box::pin(offload::run(job)).await?;
-        held.shrink_to(body.len());
-        (body, usage)
+        let answer = Box::pin(offload::run(job)).await?;
+        held.shrink_to(answer.body.len());
+        answer
     };
+    let Answer { body, usage, is_wordless } = answer;
     let usage = if form == AnswerForm::Text { None } else { charged(call, usage) };
-    Ok(Content::Full(body, usage, held))
+    Ok(match is_wordless {
+        true => Content::Empty(body, usage, held),
+        false => Content::Full(body, usage, held),
+    })
 }
 
-/// The body for the client and the reported usage, if `whole` is what is wanted.
-fn accept(wanted: Wanted<'_>, whole: &Bytes) -> Result<(Bytes, Option<Usage>), Failed> {
+/// The answer for the client, if `whole` is what is wanted.
+fn accept(wanted: Wanted<'_>, whole: &Bytes) -> Result<Answer, Failed> {
     if wanted.form == AnswerForm::Text {
         return match modes::transcripts::check_text(whole) {
-            Ok(()) => Ok((whole.clone(), None)),
+            Ok(()) => Ok(Answer { body: whole.clone(), usage: None, is_wordless: false }),
             Err(fault) => Err(Failed::faulty(fault)),
         };
     }
@@ -110,7 +114,7 @@ fn accept(wanted: Wanted<'_>, whole: &Bytes) -> Result<(Bytes, Option<Usage>), F
         let failed = Failed::of(Cause::ContentPolicy, Some(400), String::new());
         return Err(Failed { error, ..failed });
     }
-    Ok((answer.body, answer.usage))
+    Ok(answer)
 }
 
 /// The usage that a good answer is charged for: the reported one, completed by the request's units.

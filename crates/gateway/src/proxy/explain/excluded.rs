@@ -116,6 +116,10 @@ fn reason(snapshot: &Snapshot, deployment: &Deployment, why: &Exclusion, now: Mi
             let hint = "its health probes fail; see GET /health".to_owned();
             Reason::lasting("unhealthy", *cause, hint)
         }
+        Exclusion::Reopening => {
+            let hint = "requests are let in one by one, and others come first".to_owned();
+            Reason { state: "reopening", cause: Cause::RateLimited, hint, wait_ms: Some(1_000) }
+        }
         Exclusion::Cooling(cooldown) => cooling_down("cooldown", deployment, cooldown, now),
         Exclusion::HalfOpenUnderWay(cooldown) => cooling_down("trial", deployment, cooldown, now),
     }

@@ -48,7 +48,7 @@ fn kind(why: &Exclusion) -> Kind {
         Exclusion::Context { .. } | Exclusion::TokensAMinute { .. } => Kind::Context,
         Exclusion::Budget { .. } => Kind::Budget,
         Exclusion::Capability(_) | Exclusion::Operation(_) => Kind::Capability,
-        Exclusion::Busy { .. } | Exclusion::Rate(_) => Kind::Limit,
+        Exclusion::Busy { .. } | Exclusion::Rate(_) | Exclusion::Reopening => Kind::Limit,
         Exclusion::Cooling(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
             match cooldown.cause {
                 Cause::RateLimited | Cause::Quota => Kind::Limit,
@@ -81,6 +81,7 @@ pub(crate) fn refused(
     let message = format!("{message}{}", self::others(snapshot, others, now));
     let mut refusal = Refusal::new(verdict.status, verdict.reason, message);
     refusal.cause = verdict.cause;
+    refusal.is_lasting = verdict.lasts;
     refusal.retry_after_s = match verdict.wait_s {
         // The first deployment to become free can answer, in whichever group it is.
         Some(own) => others.iter().filter_map(|one| wait_s(snapshot, one, now)).chain([own]).min(),
@@ -132,12 +133,21 @@ struct Verdict {
     what: String,
     /// Seconds until this may change, if waiting helps.
     wait_s: Option<u64>,
+    /// Whether only an operator can change it.
+    lasts: bool,
 }
 
 impl Verdict {
     fn unavailable(status: StatusCode, cause: Cause, what: String) -> Verdict {
         let what = clean(&what, 1000);
-        Verdict { status, reason: "no_healthy_deployments", cause, what, wait_s: None }
+        Verdict {
+            status,
+            reason: "no_healthy_deployments",
+            cause,
+            what,
+            wait_s: None,
+            lasts: false,
+        }
     }
 }
 
@@ -173,7 +183,8 @@ fn verdict(refused: &Refused, lines: &[DeploymentLine], tags: &[Box<str>]) -> Ve
     }
     let problems: Vec<&str> = lines.iter().take(LINES_MAX).map(|line| line.hint.as_str()).collect();
     let what = format!("none of its deployments can work as configured: {}", problems.join("; "));
-    Verdict::unavailable(StatusCode::SERVICE_UNAVAILABLE, Cause::Misconfigured, what)
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    Verdict { lasts: true, ..Verdict::unavailable(status, Cause::Misconfigured, what) }
 }
 
 /// Region, tag, window or pause rules exclude every member.
@@ -210,7 +221,9 @@ fn by_policy(
         return None;
     };
     let wait_s = wait_s.filter(|_| reason == "model_reserved");
-    Some(Verdict { status, reason, cause: Cause::BadRequest, what, wait_s })
+    // A key's tags and a reserved hour are not the config's alone.
+    let lasts = matches!(reason, "model_paused" | "region_not_available");
+    Some(Verdict { status, reason, cause: Cause::BadRequest, what, wait_s, lasts })
 }
 
 /// What the limits have in common, in words.
@@ -261,6 +274,7 @@ fn fits_nowhere(group: &str, kind: Kind, lines: &[DeploymentLine]) -> Verdict {
         cause: if by_length { Cause::ContextWindow } else { Cause::BadRequest },
         what: format!("{what} model group '{group}': {why}"),
         wait_s: None,
+        lasts: false,
     }
 }
 

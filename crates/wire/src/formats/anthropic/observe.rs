@@ -82,12 +82,14 @@ impl Events {
                     }
                 }
             }
-            "\"content_block_start\"" => {
-                progress.content |= holds_content(block.map(|place| &text[place]));
+            "\"content_block_start\"" if holds_content(block.map(|place| &text[place])) => {
+                progress.speaks();
             }
             "\"content_block_delta\"" => {
                 progress.texts.framed(delta.as_ref().map_or(0, Range::len));
-                progress.content |= holds_content(delta.map(|place| &text[place]));
+                if holds_content(delta.map(|place| &text[place])) {
+                    progress.speaks();
+                }
             }
             "\"message_delta\"" => {
                 if let Some(usage) = usage {
@@ -98,8 +100,7 @@ impl Events {
                 let names = ["stop_reason"];
                 let delta = delta.map(|place| places(&text.as_bytes()[place], names));
                 if delta.transpose()?.is_some_and(|[reason]| reason.is_some()) {
-                    progress.content = true;
-                    progress.finished = true;
+                    progress.stops();
                 }
             }
             "\"message_stop\"" => progress.done = true,

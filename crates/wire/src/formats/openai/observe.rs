@@ -68,11 +68,11 @@ impl Events {
             }
         }
         if let Some(choices) = choices {
-            if !progress.content {
-                progress.content = holds_content(choices);
+            if (!progress.content || progress.wordless) && holds_words(choices) {
+                progress.speaks();
             }
             if !progress.finished && names_finish(choices) {
-                progress.finished = true;
+                progress.stops();
             } else if progress.content && !is_empty_list(choices) {
                 progress.texts.framed(choices.len());
             }
@@ -139,8 +139,8 @@ fn names_finish(choices: &str) -> bool {
     })
 }
 
-/// Whether the choices of an event hold content: what ends the wait for the first token.
-fn holds_content(choices: &str) -> bool {
+/// Whether the choices of an event hold words: with a finish reason, what ends the wait for the first token.
+fn holds_words(choices: &str) -> bool {
     const CONTENT: [&str; 10] = [
         "content",
         "reasoning_content",
@@ -155,14 +155,10 @@ fn holds_content(choices: &str) -> bool {
     ];
     elements(choices).is_some_and(|mut choices| {
         choices.any(|choice| {
-            let Ok([delta, text, finish]) = texts(choice, ["delta", "text", "finish_reason"])
-            else {
-                return false;
-            };
+            let Ok([delta, text]) = texts(choice, ["delta", "text"]) else { return false };
             let is_text = text.is_some_and(|text| text.starts_with('"'));
             let in_delta = delta.and_then(|delta| texts(delta, CONTENT).ok());
-            finish.is_some_and(is_filled)
-                || (is_text && text != Some("\"\""))
+            (is_text && text != Some("\"\""))
                 || in_delta.into_iter().flatten().flatten().any(is_filled)
         })
     })
@@ -195,11 +191,12 @@ mod tests {
             (r#"[{"delta":{"role":"assistant","content":null}}]"#, false),
             (r#"[{"delta":{"role":"assistant","tool_calls":[]}}]"#, false),
             (r#"[]"#, false),
-            (r#"[{"delta":{},"finish_reason":"length"}]"#, true),
-            (r#"[{"delta":{},"finish_reason":""}]"#, false),
+            (r#"[{"delta":{},"finish_reason":"length"}]"#, false),
         ] {
-            assert_eq!(holds_content(choices), expected, "{choices}");
+            assert_eq!(holds_words(choices), expected, "{choices}");
         }
+        assert!(names_finish(r#"[{"delta":{},"finish_reason":"length"}]"#));
+        assert!(!names_finish(r#"[{"delta":{},"finish_reason":""}]"#));
     }
 
     #[test]

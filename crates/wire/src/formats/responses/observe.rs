@@ -161,13 +161,17 @@ impl Events {
             }
             "keepalive" | "ping" => return Ok(Seen::Ping(change)),
             "response.output_item.added" => {
-                progress.content |= item.is_some_and(|item| !begins_empty(&text[item]));
+                if item.is_some_and(|item| !begins_empty(&text[item])) {
+                    progress.speaks();
+                }
             }
-            "response.output_item.done" => progress.content = true,
+            "response.output_item.done" => progress.speaks(),
             _ => {
                 let length = delta.map_or(0, |delta| delta.len().saturating_sub(2));
                 progress.texts.text(length);
-                progress.content |= length > 0;
+                if length > 0 {
+                    progress.speaks();
+                }
             }
         }
         Ok(Seen::Event(change))
@@ -192,8 +196,7 @@ impl Events {
 
 /// The response is complete or will not continue.
 fn end(progress: &mut Progress) {
-    progress.content = true;
-    progress.finished = true;
+    progress.stops();
     progress.done = true;
 }
 

@@ -82,10 +82,8 @@ impl Events {
                     }
                 }
             }
-            "\"content_block_start\"" => {
-                if holds_content(block.map(|place| &text[place])) {
-                    progress.speaks();
-                }
+            "\"content_block_start\"" if holds_content(block.clone().map(|place| &text[place])) => {
+                progress.speaks();
             }
             "\"content_block_delta\"" => {
                 progress.texts.framed(delta.as_ref().map_or(0, Range::len));

@@ -25,6 +25,11 @@ impl Exchange {
             return None;
         }
         note_group(&self.arrival, &self.plan, &mut self.delivery);
+        if self.plan.ticket().is_none()
+            && let Some(body) = &mut self.request.body
+        {
+            body.peek.detach();
+        }
         wait.body_bytes = self.request.body.as_ref().map_or(0, |body| body.held.bytes() as u64);
         let waiting = self.arrival.worker.process.waiting.clone();
         let mut place = match waiting.join(*wait, before, clock::recent().millis()) {

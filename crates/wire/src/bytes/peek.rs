@@ -21,6 +21,9 @@ pub const READ_MAX: usize = 64 << 10;
 /// Longest text that [`Peek::word`] returns, in bytes of JSON.
 const WORD_MAX: usize = 1024;
 
+/// The longest body that is copied out of its buffer, bytes.
+const DETACHED_MAX: usize = 16 << 10;
+
 /// A request body and the ranges of its fields.
 #[derive(Clone, Debug)]
 pub struct Peek {
@@ -59,6 +62,13 @@ impl Peek {
             seen |= 1 << index;
         }
         Ok(Peek { body, members, read: seen, form: None })
+    }
+
+    /// Copies a small body out of the buffer that it was read into, which may be much larger and is held by it.
+    pub fn detach(&mut self) {
+        if self.form.is_none() && self.body.len() <= DETACHED_MAX {
+            self.body = Bytes::copy_from_slice(&self.body);
+        }
     }
 
     /// Checks `body`, a form with that `content-type`, and finds its fields.

@@ -22,6 +22,21 @@ pub(crate) struct Reply {
     held: Option<Held>,
 }
 
+/// Up to so many bytes a full body is counted until it is handed to hyper only.
+const SMALL_BODY: usize = 16 << 10;
+
+/// Bytes with their share of the memory for bodies.
+struct Counted {
+    bytes: Bytes,
+    _held: Held,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 enum Kind {
     Full(Option<Bytes>),
     Stream(Box<dyn StreamedBody>),
@@ -62,9 +77,24 @@ impl Reply {
         Reply { kind: Kind::Stream(Box::new(body)), in_flight: None, held: None }
     }
 
-    /// Holds memory until the body is dropped.
+    /// Bytes of a full body that has not been handed out.
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.kind {
+            Kind::Full(bytes) => bytes.as_ref().map_or(0, Bytes::len),
+            Kind::Stream(_) => 0,
+        }
+    }
+
+    /// Holds memory until the body is dropped; that of a large full body until its last byte has left.
     pub(crate) fn holding(mut self, held: Held) -> Reply {
-        self.held = Some(held);
+        match &mut self.kind {
+            // hyper takes the bytes at once, and keeps them while its client does not read.
+            Kind::Full(Some(bytes)) if bytes.len() > SMALL_BODY => {
+                let bytes_held = Counted { bytes: std::mem::take(bytes), _held: held };
+                *bytes = Bytes::from_owner(bytes_held);
+            }
+            Kind::Full(_) | Kind::Stream(_) => self.held = Some(held),
+        }
         self
     }
 

@@ -1,8 +1,8 @@
 //! One account of the bytes of all bodies: what is allocated for them as they come, their copies and translations, and
 //! answers.
 //!
-//! Used by all code that keeps a body. Always true: what is counted is given back when its [`Held`] is dropped; beyond
-//! the limit is at most one copy at a time, so that the largest permitted body can always be sent on.
+//! Used by all code that keeps a body, and for large pages. Always true: what is counted is given back when its [`Held`]
+//! is dropped; beyond the limit is at most one copy or page at a time, so that the largest permitted body can always be sent on.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -148,6 +148,12 @@ impl Held {
     /// The same for a copy of a body that is held. It may be beyond the limit if no other copy is.
     pub(crate) async fn add_copy(&mut self, more: usize, limit: usize) -> bool {
         self.add(more, limit) || Box::pin(self.wait_for(more, limit, Room::Beyond)).await
+    }
+
+    /// The same for a page. One at a time may be beyond the limit, so that the gateway can be looked at while its memory
+    /// is full.
+    pub(crate) fn add_page(&mut self, more: usize, limit: usize) -> bool {
+        self.add(more, limit) || self.go_beyond(more)
     }
 
     async fn wait_for(&mut self, more: usize, limit: usize, room: Room) -> bool {

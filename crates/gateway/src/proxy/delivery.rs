@@ -168,10 +168,21 @@ impl Delivery {
 
     /// Waits for `other` without counting the time as the gateway's own.
     pub(super) async fn waiting<T>(&self, other: impl Future<Output = T>) -> T {
-        self.waiting_since.set(Some(clock::now()));
+        self.wait_begins();
         let done = other.await;
-        self.wait_ends(clock::now());
+        self.wait_ends();
         done
+    }
+
+    /// From here on the time is not the gateway's own. [`Delivery::waiting`] for a future that is too large to be
+    /// moved.
+    pub(super) fn wait_begins(&self) {
+        self.waiting_since.set(Some(clock::now()));
+    }
+
+    /// The wait has ended.
+    pub(super) fn wait_ends(&self) {
+        self.wait_ended(clock::now());
     }
 
     /// The durations of the request so far.
@@ -315,7 +326,7 @@ impl Delivery {
         cost
     }
 
-    fn wait_ends(&self, now: Micros) {
+    fn wait_ended(&self, now: Micros) {
         if let Some(since) = self.waiting_since.take() {
             let us = now.since(since);
             self.waited_us.set(self.waited_us.get() + us);
@@ -333,7 +344,7 @@ impl Drop for Delivery {
         drop(self.attempt.take());
         let Some(mut record) = self.record.take() else { return };
         let now = clock::now();
-        self.wait_ends(now);
+        self.wait_ended(now);
         let Durations { total_us, own_us } = self.durations(now);
         record.resends = self.sending.resends();
         record.duration_us = total_us;

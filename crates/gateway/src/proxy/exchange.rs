@@ -242,7 +242,10 @@ impl Exchange {
         let limit =
             TimeLimit { ends: plan.ends, set_by: plan.ends_set_by, timeout_ms: plan.timeout_ms };
         let attempt = Attempt { scope, destination, call, limit, progress };
-        Some(self.delivery.waiting(attempt.run(guard)).await)
+        self.delivery.wait_begins();
+        let result = attempt.run(guard).await;
+        self.delivery.wait_ends();
+        Some(result)
     }
 
     /// Takes a concurrency slot at the deployment; `None` when another request took the last one first.

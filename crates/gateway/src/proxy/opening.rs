@@ -101,8 +101,10 @@ impl Opening {
         }
         content::check_type(self.operation, self.head.uri.path(), &self.head.headers)?;
         let mut held = Held::none(&self.arrival.worker.process.buffered);
-        let reading = self.arrival.read_body(&self.head.headers, incoming, &mut held);
-        let body = self.delivery.waiting(reading).await?;
+        self.delivery.wait_begins();
+        let body = self.arrival.read_body(&self.head.headers, incoming, &mut held).await;
+        self.delivery.wait_ends();
+        let body = body?;
         self.delivery.note(|record| record.request_bytes = body.len() as u64);
         if body.len() > offload::LARGE {
             let (peek, apart) = Box::pin(self.read_apart(body)).await?;

@@ -26,10 +26,14 @@ use crate::http::connection::{ClientConn, InFlight};
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
 use crate::http::{call_id, query};
+use crate::limits::Held;
 use crate::pages::PageRequest;
 use crate::panics::CatchPanic;
 use crate::proxy::exchange;
 use crate::state::Worker;
+
+/// Pages up to so many bytes are not counted as held, so that a few numbers can be had while memory is full.
+const SMALL_PAGE: usize = 64 << 10;
 
 /// Serves one request.
 pub(crate) async fn serve(
@@ -111,7 +115,7 @@ async fn answer(
             page(request, incoming).await
         }
     };
-    match answered {
+    match answered.and_then(|page| counted(page, &arrival)) {
         Ok(page) => call_id::with_call_id(page, &call_id),
         Err(refusal) => refusal.respond(format, &call_id),
     }
@@ -122,6 +126,19 @@ impl Refusal {
     fn respond(self, format: WireFormat, call_id: &str) -> Response<Reply> {
         call_id::with_call_id(self.into_response(format), call_id)
     }
+}
+
+/// Counts a large page as held until its client has read it.
+fn counted(page: Response<Reply>, arrival: &Arrival) -> Result<Response<Reply>, Refusal> {
+    let bytes = page.body().bytes();
+    if bytes <= SMALL_PAGE {
+        return Ok(page);
+    }
+    let mut held = Held::none(&arrival.worker.process.buffered);
+    if !held.add_page(bytes, arrival.serving.snapshot.gateway.bounds.buffered_bytes) {
+        return Err(refusal::too_much_held());
+    }
+    Ok(page.map(|body| body.holding(held)))
 }
 
 /// Whether every HTTP parser would find the same end and the same host for this request. A length beside chunks is

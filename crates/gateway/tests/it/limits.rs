@@ -5,7 +5,10 @@ use std::time::Duration;
 use hale_testkit::{Client, FakeUpstream, Hale, Script, openai};
 use serde_json::{Value, json};
 
-use crate::support::{CHAT, KEY, chat, client, expect_error, lone, metric, wait_until_idle};
+use crate::support::{
+    CHAT, Config, KEY, LOG, chat, client, expect_error, lone, metric, wait_for_records,
+    wait_until_idle,
+};
 use crate::timing::Stopwatch;
 
 fn start(upstream: &FakeUpstream, general: Value) -> Hale {
@@ -182,6 +185,48 @@ fn bodies_held_by_all_requests_together_are_bounded() {
     assert_eq!(metric(&hale, "hale_buffered_bytes", &[]), 0.0);
     let again = client(&hale).request("POST", CHAT, &[], body.as_bytes());
     assert_eq!(again.status, 200, "{}", again.text());
+}
+
+#[test]
+fn an_answer_is_counted_until_its_client_has_read_it() {
+    let upstream = FakeUpstream::with(|request| {
+        Script::ok().json(&openai::chat_completion(&request.model(), &"x".repeat(2 << 20)))
+    });
+    let hale = start(&upstream, json!({"request_log": LOG}));
+    let mut slow = client(&hale);
+    let body = openai::chat_request("m", "hi").to_string();
+    slow.send("POST", CHAT, &[], body.as_bytes()).unwrap();
+    wait_for_records(&hale, 1);
+    let held = metric(&hale, "hale_buffered_bytes", &[]);
+    assert!(held >= f64::from(2 << 20), "the gateway is done with it, and holds it: {held}");
+    assert_eq!(slow.read_response().unwrap().status, 200);
+    wait_until_idle(&hale);
+    assert_eq!(metric(&hale, "hale_buffered_bytes", &[]), 0.0);
+}
+
+#[test]
+fn pages_that_slow_clients_do_not_read_are_bounded_like_bodies() {
+    let upstream = FakeUpstream::start();
+    let bounds = json!({"max_buffered_mb": 1, "max_request_size_mb": 1, "max_response_size_mb": 1});
+    let many = (0..600).fold(Config::new().general(bounds), |config, number| {
+        config.deployment(&format!("m{number}"), &format!("d{number}"), &upstream)
+    });
+    let hale = many.start();
+    let page = client(&hale).get("/router/state");
+    assert!(page.body.len() > 400 << 10, "{}: the system takes less than that", page.body.len());
+    let mut slow: Vec<Client> = Vec::new();
+    let refused = (0..8).find_map(|_| {
+        let mut one = client(&hale);
+        one.send("GET", "/router/state", &[], b"").unwrap();
+        slow.push(one);
+        let answer = client(&hale).get("/router/state");
+        (answer.status != 200).then_some(answer)
+    });
+    expect_error(&refused.expect("the pages are bounded"), 503, "overloaded");
+    assert_eq!(client(&hale).get("/health/liveliness").status, 200, "small pages are served");
+    drop(slow);
+    wait_until_idle(&hale);
+    assert_eq!(client(&hale).get("/router/state").status, 200);
 }
 
 #[test]

@@ -431,9 +431,11 @@ impl Reader {
 fn advance(progress: &mut Progress, deltas: &[Delta<'_>]) -> Seen {
     let mut is_ping = false;
     for delta in deltas {
+        if delta.is_content() && !matches!(delta, Delta::Stop(..)) {
+            progress.speaks();
+        }
         match delta {
             Delta::Stop(..) => progress.stops(),
-            _ if delta.is_content() => progress.speaks(),
             Delta::End => progress.done = true,
             Delta::Ping => is_ping = true,
             Delta::Usage(usage) => {

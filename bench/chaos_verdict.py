@@ -1,0 +1,241 @@
+"""What must be true after a run of `bench/chaos`.
+
+Used by `bench/chaos`. Always true: no assertion depends on how fast the machine is; each says in a comment why it
+is exact. A violation is one line that begins with the id of its call, if it is about one.
+"""
+
+import collections
+import dataclasses
+import os
+
+import chaos_plan
+from chaos_clients import BROKEN, KINDS, LEFT, LOST, REFUSED, WHOLE
+from chaos_gateway import GAUGES
+from chaos_provider import FAULTS, HEALTHY
+
+BEFORE, AFTER = "before", "after"
+# What may be refused while every path is faulty. Anything else means that the gateway gave up for another reason.
+REASONS = ("fallbacks_exhausted", "upstream_failed", "upstream_rate_limited", "no_healthy_deployments",
+           "model_paused")
+# How the attempts end that a provider may not have read whole: no connection or a reset, no answer in time, the
+# client gone. Every other cause is made of an answer, and our providers answer nothing before they have read all.
+UNREAD = ("connect", "timeout", "client_closed", "client_timeout")
+# The outcome that a client saw, and what its record may say.
+ENDINGS = {WHOLE: ("success",), BROKEN: ("broken",), REFUSED: ("error",),
+           # The answer may have been complete, or have failed, when the client went away.
+           LEFT: ("client_closed", "success", "broken", "error")}
+# What may stay: arenas of the allocator, caches, tables. The bodies of the run are hundreds of MB.
+RSS_GROWTH_KB = 48 << 10
+
+
+@dataclasses.dataclass
+class Run:
+    """What was done and seen."""
+    world: object
+    clients: object
+    before: dict = None
+    after: dict = None
+    began: float = 0.0
+    # Since then gamma may fail, too.
+    second_part: float = 0.0
+    all_ended: bool = False
+    is_reloaded: bool = False
+    metrics: list = None
+    exit_status: int | None = None
+
+    def reads(self):
+        """Requests that providers read whole: call, deployment, fault."""
+        found = []
+        for provider in self.world.providers.values():
+            if not os.path.exists(provider.log):
+                continue
+            with open(provider.log, encoding="ascii") as file:
+                for line in file:
+                    call, key, fault = line.strip().split(" ", 2)
+                    found.append((call, key.removeprefix("key-"), fault))
+        return found
+
+    def total(self, metric, **labels):
+        return int(sum(value for name, own, value in self.metrics
+                       if name == metric and labels.items() <= own.items()))
+
+
+class Judge:
+    def __init__(self, run):
+        self.run, self.found = run, []
+        self.calls = run.clients.calls
+        self.records = run.world.gateway.records()
+        self.by_call = {record["call_id"]: record for record in self.records}
+        self.reads = run.reads()
+        self.faults = collections.defaultdict(set)
+        for call, deployment, fault in self.reads:
+            self.faults[call, deployment].add(fault)
+        self.deaf = {name: provider.deaf for name, provider in run.world.providers.items()}
+
+    def expect(self, is_true, text):
+        if not is_true:
+            self.found.append(text)
+
+    def is_excused(self, call, deployment):
+        """Whether this deployment had a fault for this call: one that it logged, or one while it could not read."""
+        if self.faults[call.call, deployment] - {HEALTHY}:
+            return True
+        return overlaps(self.deaf[chaos_plan.provider_of(deployment)], call.began, call.ended)
+
+    def answers(self):
+        self.expect(self.run.all_ended, "a client still waits for its answer")
+        for call in self.calls:
+            if call.outcome == LOST:
+                self.expect(False, f"{call.call}: {call.group}: lost: {call.why}")
+            elif call.outcome == BROKEN:
+                # A stream that has content cannot be tried elsewhere, so a fault of its own deployment may break it.
+                self.expect(self.is_excused(call, call.deployment), f"{call.call}: broken, but {call.deployment} had "
+                            f"no fault: {call.error}")
+            elif call.outcome == REFUSED:
+                self.refusal(call)
+            elif call.outcome == LEFT:
+                self.expect("leaves" in call.kind, f"{call.call}: a client that waits left")
+
+    def refusal(self, call):
+        text = f"{call.call}: {call.group}: {call.status} {call.error.get('reason')}: {call.error.get('message')}"
+        resort = chaos_plan.LAST_RESORT[call.group]
+        # Gamma is the last resort of every group, and until then always good and never disabled: there was a way.
+        if call.call.startswith((BEFORE, AFTER)) or call.ended < self.run.second_part:
+            self.expect(False, f"refused though {resort} is healthy: {text}"[:400])
+            return
+        self.expect(call.error.get("reason") in REASONS, f"unexpected reason: {text}"[:400])
+        tried = {attempt["deployment"] for attempt in call.error.get("attempts", [])}
+        for deployment in tried:
+            self.expect(self.is_excused(call, deployment), f"{text[:300]}: {deployment} failed without a fault")
+        excluded = {line["id"]: line["state"] for line in call.error.get("deployments", [])}
+        if excluded.get(resort) == "disabled":
+            periods = self.run.world.disabled[resort]
+            self.expect(overlaps(periods, call.began, call.ended), f"{text[:300]}: {resort} was not disabled")
+        elif resort in excluded:
+            # In cooldown: it must have failed before.
+            self.expect(self.has_failed(resort, call.ended), f"{text[:300]}: {resort} never failed")
+        else:
+            self.expect(resort in tried, f"{text[:300]}: {resort} was neither tried nor excluded")
+
+    def has_failed(self, deployment, until):
+        is_faulty = any(name == deployment and faults - {HEALTHY} for (_, name), faults in self.faults.items())
+        return is_faulty or overlaps(self.deaf[chaos_plan.provider_of(deployment)], 0, until)
+
+    def records_and_counters(self):
+        """Requests = answers = records."""
+        count = collections.Counter(record["call_id"] for record in self.records)
+        for call, times in count.items():
+            self.expect(times == 1, f"{call}: {times} records")
+        sent = {call.call for call in self.calls}
+        for call in sorted(sent - set(count)):
+            self.expect(False, f"{call}: no record")
+        for call in sorted(set(count) - sent):
+            self.expect(False, f"{call}: a record of a request that no client sent")
+        for call in self.calls:
+            record = self.by_call.get(call.call)
+            if not record or call.outcome == LOST:
+                continue
+            self.expect(record["ending"] in ENDINGS[call.outcome],
+                        f"{call.call}: its client says {call.outcome}, its record {record['ending']}")
+            if call.outcome != LEFT:
+                self.expect(record["status"] == call.status,
+                            f"{call.call}: its client says {call.status}, its record {record['status']}")
+        # Read after the last request ended, with no gap: the same requests.
+        for metric in ("hale_requests_total", "hale_responses_total"):
+            total = self.run.total(metric)
+            self.expect(total == len(self.records), f"{metric} is {total}, records are {len(self.records)}")
+        self.expect(self.run.total("hale_records_dropped_total") == 0, "records were dropped")
+
+    def attempts(self):
+        """Attempts and what providers read: every request that was read belongs to an attempt or a resend."""
+        resends = self.run.total("hale_resends_total")
+        of_records = sum(record.get("resends", 0) for record in self.records)
+        self.expect(resends == of_records, f"hale_resends_total is {resends}, records say {of_records}")
+        read = collections.Counter(call for call, _, _ in self.reads)
+        known = unknown = 0
+        for call in self.calls:
+            record = self.by_call.get(call.call)
+            if not record:
+                continue
+            # An attempt is the first one of its group, or a retry; a resend sends one of them once more.
+            most = 1 + record["retries"] + record["fallbacks"]
+            if call.attempts is None:
+                unknown += most
+            else:
+                known += call.attempts
+                self.expect(call.attempts <= most, f"{call.call}: {call.attempts} attempts, its record says {most}")
+                most = call.attempts
+            most += record.get("resends", 0)
+            self.expect(read[call.call] <= most,
+                        f"{call.call}: providers read it {read[call.call]} times, at most {most} were sent")
+        # A client that left early saw no list of attempts: between none and all that its record allows.
+        total = self.run.total("hale_attempts_total")
+        self.expect(known <= total <= known + unknown,
+                    f"hale_attempts_total is {total}, answers say {known} and up to {unknown} more")
+        for _, deployment, _ in chaos_plan.DEPLOYMENTS:
+            self.attempts_of(deployment, resends)
+
+    def attempts_of(self, deployment, resends):
+        own = self.run.total("hale_attempts_total", deployment=deployment)
+        unread = sum(self.run.total("hale_attempts_total", deployment=deployment, outcome=outcome)
+                     for outcome in UNREAD)
+        read = sum(1 for _, name, _ in self.reads if name == deployment)
+        # Only resends can make a provider read more than there were attempts.
+        self.expect(read <= own + resends, f"{deployment} read {read}, of {own} attempts and {resends} resends in all")
+        # An attempt that was not read ended before that, and says so.
+        self.expect(own - unread <= read, f"{deployment} read {read}, but {own - unread} of {own} attempts ended as "
+                    "only a request that was read can")
+
+    def remains(self):
+        """Nothing is kept, and the process is sound."""
+        run = self.run
+        for gauge in GAUGES:
+            self.expect(run.after[gauge] == 0, f"{gauge} stays at {run.after[gauge]:g}")
+        for name in ("descriptors", "threads"):
+            self.expect(run.after[name] <= run.before[name], f"{name}: {run.before[name]} before, {run.after[name]} after")
+        grown = run.after["rss_kb"] - run.before["rss_kb"]
+        self.expect(grown <= RSS_GROWTH_KB, f"RSS has grown by {grown} KB")
+        self.expect(run.total("hale_panics_total") == 0, "the gateway's own code panicked")
+        self.expect(run.exit_status == 0, f"the gateway ended with {run.exit_status}")
+        self.expect(run.is_reloaded, "the last config is not in force")
+        reloads = run.world.done.get("reload", 0)
+        self.expect(not reloads or run.total("hale_config_reloads_total") > 0, "no config was reloaded")
+        for _, line in run.world.gateway.log.lines:
+            self.expect("panicked" not in line, f"log: {line[:300]}")
+
+
+def overlaps(periods, begins, ends):
+    """Whether a period, which may still last, has a moment in common with this time."""
+    return any(period[0] <= ends and (period[1] is None or period[1] >= begins) for period in periods)
+
+
+def violations(run):
+    judge = Judge(run)
+    judge.answers()
+    judge.records_and_counters()
+    judge.attempts()
+    judge.remains()
+    return judge.found
+
+
+def summary(run, found):
+    """What happened, as a table."""
+    outcomes = (WHOLE, BROKEN, REFUSED, LEFT, LOST)
+    lines = [f"{'clients':14}" + "".join(f"{outcome:>9}" for outcome in outcomes)]
+    for kind in KINDS:
+        own = [call.outcome for call in run.clients.calls if call.kind == kind]
+        lines.append(f"{kind:14}" + "".join(f"{own.count(outcome):>9}" for outcome in outcomes))
+    reads = run.reads()
+    faults = collections.Counter(fault for _, _, fault in reads)
+    faults["refuse"] = faults["stop"] = 0
+    lines += ["", "faults met:    " + ", ".join(f"{fault} {faults[fault]}" for fault in FAULTS if faults[fault]),
+              "steps:         " + ", ".join(f"{what} {count}" for what, count in sorted(run.world.done.items())),
+              "gateway:       "
+              f"{run.total('hale_requests_total')} requests, {run.total('hale_attempts_total')} attempts, "
+              f"{len(reads)} read by providers, {run.total('hale_resends_total')} resends, "
+              f"{run.total('hale_config_reloads_total')} reloads and "
+              f"{run.total('hale_config_reloads_refused_total')} refused",
+              "before, after: " + ", ".join(f"{name} {run.before[name]:g}, {run.after[name]:g}"
+                                            for name in ("rss_kb", "descriptors", "threads")),
+              f"violations:    {len(found)}"]
+    return "\n".join(lines)

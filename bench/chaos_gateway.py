@@ -1,7 +1,7 @@
 """The gateway of `bench/chaos`: its process, its config, its pages and its records.
 
-Used by `bench/chaos`. Always true: the process is ended by its pid; a page is read on a connection that is
-closed afterwards, so that the gauges of the page show this one connection and request, and no more.
+Used by `bench/chaos`. Always true: the process is ended by its pid; the gauges are read on one connection, so
+that they show this connection, this request and no other look at them.
 """
 
 import glob
@@ -15,8 +15,7 @@ import time
 
 import rig
 
-# To come to rest: connections to providers idle for 4 s, threads for 10 s. The limit only keeps a run from
-# hanging; what is judged is the state, not the time.
+# The limit only keeps a run from hanging; what is judged is the state, not the time.
 SETTLE_S = 60
 # Longer than a connection to a provider idles, so a number that stays so long is final.
 STILL_S = 6
@@ -57,14 +56,15 @@ class Gateway:
             pass  # renamed before, and no record since
         self.process.send_signal(signal.SIGHUP)
 
-    def page(self, method, path):
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+    def page(self, method, path, connection=None):
+        own = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
-            connection.request(method, path, headers={"Authorization": f"Bearer {rig.KEY}"})
-            answer = connection.getresponse()
+            own.request(method, path, headers={"Authorization": f"Bearer {rig.KEY}"})
+            answer = own.getresponse()
             text = answer.read().decode()
         finally:
-            connection.close()
+            if not connection:
+                own.close()
         if answer.status != 200:
             raise rig.Failure(f"{method} {path}: {answer.status} {text[:300]}")
         return text
@@ -81,18 +81,18 @@ class Gateway:
             time.sleep(0.1)
         return False
 
-    def metrics(self):
+    def metrics(self, connection=None):
         """All samples of /metrics: name, labels, value."""
         found = []
-        for line in self.page("GET", "/metrics").splitlines():
+        for line in self.page("GET", "/metrics", connection).splitlines():
             if match := SAMPLE.match(line):
                 name, labels, value = match.groups()
                 found.append((name, dict(LABEL.findall(labels or "")), float(value)))
         return found
 
-    def resources(self):
+    def resources(self, connection):
         """Gauges without this look at them, memory, descriptors and threads."""
-        samples = self.metrics()
+        samples = self.metrics(connection)
         pid = self.process.pid
         found = {gauge: sum(value for name, _, value in samples if name == gauge) for gauge in GAUGES}
         found["hale_in_flight_requests"] -= 1
@@ -101,17 +101,22 @@ class Gateway:
                         "threads": len(os.listdir(f"/proc/{pid}/task")), "rss_kb": rig.rss_kb([pid])}
 
     def settle(self, like=None):
-        """Waits until nothing is under way; then what is held. Given up after a minute, for the verdict to see."""
+        """Waits until nothing is under way; then what is held. Given up after a minute, for the verdict to see.
+
+        One connection is used for all looks, so that an earlier one, which is being closed, is never counted.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         ends, still, last = time.monotonic() + SETTLE_S, time.monotonic(), None
         while True:
-            now = self.resources()
-            kept = {name: now[name] for name in (*GAUGES, "descriptors", "threads")}
+            now = self.resources(connection)
+            kept = {name: now[name] for name in (*GAUGES, "descriptors")}
             if kept != last:
                 still, last = time.monotonic(), kept
             is_idle = not any(now[gauge] for gauge in GAUGES)
-            is_like = like is None or all(now[name] <= like[name] for name in ("descriptors", "threads"))
+            is_like = like is None or now["descriptors"] <= like["descriptors"]
             is_still = time.monotonic() - still > STILL_S
             if is_idle and is_like and is_still or time.monotonic() > ends:
+                connection.close()
                 return now
             time.sleep(0.2)
 

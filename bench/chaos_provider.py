@@ -19,6 +19,7 @@ FAULTS = ("refuse", "reset", "cut", "slow", "silent", "500", "429", "429 with a 
 # Longer than every time limit of the gateway, so that the gateway is the one to give up.
 SILENCE_S = 90
 ASKED = re.compile(rb"call=([a-z0-9-]+) words=([0-9]+);")
+HINTS = ("retry-after: 1", "retry-after: 0", "retry-after-ms: 700", "x-ratelimit-reset-requests: 1s")
 RESET = b"\1\0\0\0\0\0\0\0"
 
 
@@ -96,7 +97,7 @@ class Provider:
         if fault == "429":
             return send(peer, 429, self.error("rate_limit_error", "slow down"))
         if fault == "429 with a hint":
-            return send(peer, 429, self.error("rate_limit_error", "slow down"), "retry-after: 1\r\n")
+            return send(peer, 429, self.error("rate_limit_error", "slow down"), dice.choice(HINTS) + "\r\n")
         if fault == "html":
             return send(peer, 200, "<html>maintenance</html>", kind="text/html")
         if not is_stream:

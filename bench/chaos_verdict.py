@@ -101,9 +101,9 @@ class Judge:
         resort = chaos_plan.LAST_RESORT[call.group]
         # Gamma is the last resort of every group, and until then always good and never disabled: there was a way.
         if call.call.startswith((BEFORE, AFTER)) or call.ended < self.run.second_part:
-            self.expect(False, f"refused though {resort} is healthy: {text}"[:400])
+            self.expect(False, f"{text[:300]}: refused though {resort} is healthy")
             return
-        self.expect(call.error.get("reason") in REASONS, f"unexpected reason: {text}"[:400])
+        self.expect(call.error.get("reason") in REASONS, f"{text[:300]}: unexpected reason")
         tried = {attempt["deployment"] for attempt in call.error.get("attempts", [])}
         for deployment in tried:
             self.expect(self.is_excused(call, deployment), f"{text[:300]}: {deployment} failed without a fault")

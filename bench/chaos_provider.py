@@ -33,7 +33,7 @@ def pieces(call, words):
     return [f"{call}:"] + [f" word{number}" for number in range(words)]
 
 
-class Fallen(Exception):
+class BrokenOff(Exception):
     """The connection is given up on purpose."""
 
 
@@ -54,7 +54,7 @@ class Provider:
             try:
                 while self.exchange(peer):
                     pass
-            except (OSError, Fallen):
+            except (OSError, BrokenOff):
                 pass
 
     def exchange(self, peer):
@@ -63,7 +63,7 @@ class Provider:
         if not peer.recv(1, socket.MSG_PEEK):
             return False
         if self.fault == "refuse":
-            fall(peer, "reset")
+            break_off(peer, "reset")
         head, body = read(peer)
         call, words = ASKED.search(body).groups()
         call, words = call.decode(), int(words)
@@ -105,13 +105,13 @@ class Provider:
         # Broken anywhere: before the head, before the first content, in the middle, before the end.
         left = dice.randrange(-1, len(parts)) if fault in ("reset", "cut", "silent") else None
         if left == -1:
-            fall(peer, fault)
+            break_off(peer, fault)
         if fault == "slow":
             time.sleep(0.3)
         peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         for number, part in enumerate(parts):
             if number == left:
-                fall(peer, fault)
+                break_off(peer, fault)
             data = part.encode()
             peer.sendall(b"%x\r\n%s\r\n" % (len(data), data))
             if number < 8:
@@ -130,7 +130,7 @@ class Provider:
             sent = sent[:max(0, dice.randrange(-len(sent) // 2, len(sent)))]
             if sent:
                 peer.sendall(sent)
-            fall(peer, fault)
+            break_off(peer, fault)
         send(peer, 200, text)
 
     def error(self, kind, message):
@@ -153,18 +153,18 @@ def read(peer):
 def received(peer):
     data = peer.recv(1 << 18)
     if not data:
-        raise Fallen
+        raise BrokenOff
     return data
 
 
-def fall(peer, fault):
+def break_off(peer, fault):
     """Ends the connection in the way of the fault."""
     if fault == "reset":
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     if fault == "silent":
         peer.settimeout(SILENCE_S)
         peer.recv(1)
-    raise Fallen
+    raise BrokenOff
 
 
 def send(peer, status, text, more="", kind="application/json"):

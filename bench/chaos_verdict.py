@@ -20,6 +20,13 @@ REASONS = ("fallbacks_exhausted", "upstream_failed", "upstream_rate_limited", "n
 # How the attempts end that a provider may not have read whole: no connection or a reset, no answer in time, the
 # client gone. Every other cause is made of an answer, and our providers answer nothing before they have read all.
 UNREAD = ("connect", "timeout", "client_closed", "client_timeout")
+# The causes that each fault may be told as; `NOT_READING` is a provider that is stopped or refuses connections.
+NOT_READING = "not reading"
+CAUSES = {"500": {"server_error"}, "429": {"rate_limited"}, "429 with a hint": {"rate_limited"},
+          "html": {"bad_response"}, "cut": {"connect", "stream_cut"}, "reset": {"connect", "stream_cut"},
+          "silent": {"timeout", "stream_stall"}, NOT_READING: {"connect", "timeout", "stream_stall"},
+          # Slower than usual, and faster than every time limit.
+          "slow": set(), HEALTHY: set()}
 # The outcome that a client saw, and what its record may say.
 ENDINGS = {WHOLE: ("success",), BROKEN: ("broken",), REFUSED: ("error",),
            # The answer may have been complete, or have failed, when the client went away.
@@ -70,17 +77,21 @@ class Judge:
         self.faults = collections.defaultdict(set)
         for call, deployment, fault in self.reads:
             self.faults[call, deployment].add(fault)
-        self.deaf = {name: provider.deaf for name, provider in run.world.providers.items()}
+        self.not_reading = {name: provider.not_reading for name, provider in run.world.providers.items()}
 
     def expect(self, is_true, text):
         if not is_true:
             self.found.append(text)
 
-    def is_excused(self, call, deployment):
-        """Whether this deployment had a fault for this call: one that it logged, or one while it could not read."""
-        if self.faults[call.call, deployment] - {HEALTHY}:
-            return True
-        return overlaps(self.deaf[chaos_plan.provider_of(deployment)], call.began, call.ended)
+    def may_fail(self, call, deployment, cause):
+        """Whether a fault that this deployment had for this call explains the cause.
+
+        It logged the fault; only while it could not read, it could log none.
+        """
+        met = set(self.faults[call.call, deployment])
+        if overlaps(self.not_reading[chaos_plan.provider_of(deployment)], call.began, call.ended):
+            met.add(NOT_READING)
+        return any(cause in CAUSES[fault] for fault in met)
 
     def answers(self):
         self.expect(self.run.all_ended, "a client still waits for its answer")
@@ -89,8 +100,9 @@ class Judge:
                 self.expect(False, f"{call.call}: {call.group}: lost: {call.why}")
             elif call.outcome == BROKEN:
                 # A stream that has content cannot be tried elsewhere, so a fault of its own deployment may break it.
-                self.expect(self.is_excused(call, call.deployment), f"{call.call}: broken, but {call.deployment} had "
-                            f"no fault: {call.error}")
+                cause = self.by_call.get(call.call, {}).get("cause")
+                self.expect(self.may_fail(call, call.deployment, cause),
+                            f"{call.call}: broken by {cause}, which {call.deployment} did not do: {call.error}")
             elif call.outcome == REFUSED:
                 self.refusal(call)
             elif call.outcome == LEFT:
@@ -104,23 +116,34 @@ class Judge:
             self.expect(False, f"{text[:300]}: refused though {resort} is healthy")
             return
         self.expect(call.error.get("reason") in REASONS, f"{text[:300]}: unexpected reason")
-        tried = {attempt["deployment"] for attempt in call.error.get("attempts", [])}
-        for deployment in tried:
-            self.expect(self.is_excused(call, deployment), f"{text[:300]}: {deployment} failed without a fault")
-        # Whatever the gateway says of the last resort, it is true of it: disabled means that an operator did that
-        # at the time, anything else that it has failed. An error that follows an attempt does not list the
-        # members of the same group that were excluded, so then either may be the reason.
-        state = {line["id"]: line["state"] for line in call.error.get("deployments", [])}.get(resort)
+        tried = set()
+        for attempt in call.error.get("attempts", []):
+            tried.add(attempt["deployment"])
+            self.expect(self.may_fail(call, attempt["deployment"], attempt["cause"]),
+                        f"{text[:300]}: {attempt['deployment']} did nothing that is {attempt['cause']}")
+        if resort in tried:
+            return
+        # Else the last resort was excluded, and what the gateway says of it is true: an operator disabled it at
+        # the time, or it is in cooldown after a fault of that cause.
+        lines = {line["id"]: line for line in call.error.get("deployments", [])}
         was_disabled = overlaps(self.run.world.disabled[resort], call.began, call.ended)
-        if state == "disabled":
-            self.expect(was_disabled, f"{text[:300]}: {resort} was not disabled")
-        elif resort not in tried:
-            is_reason = self.has_failed(resort, call.ended) or (was_disabled and state is None)
-            self.expect(is_reason, f"{text[:300]}: {resort} is {state}, but never failed")
+        if resort not in lines:
+            # After an attempt the error does not list excluded members of the same group: either is possible.
+            is_reason = was_disabled or self.has_met(resort, CAUSES, call.ended)
+        elif lines[resort]["state"] == "disabled":
+            is_reason = was_disabled
+        else:
+            cause = lines[resort]["cause"]
+            is_reason = self.has_met(resort, [one for one in CAUSES if cause in CAUSES[one]], call.ended)
+        self.expect(is_reason, f"{text[:300]}: nothing keeps requests from {resort}: {lines.get(resort)}")
 
-    def has_failed(self, deployment, until):
-        is_faulty = any(name == deployment and faults - {HEALTHY} for (_, name), faults in self.faults.items())
-        return is_faulty or overlaps(self.deaf[chaos_plan.provider_of(deployment)], 0, until)
+    def has_met(self, deployment, faults, until):
+        """Whether this deployment has ever had one of these faults."""
+        faults = set(faults) - {HEALTHY, "slow"}
+        met = {fault for (_, name), found in self.faults.items() if name == deployment for fault in found}
+        if overlaps(self.not_reading[chaos_plan.provider_of(deployment)], 0, until):
+            met.add(NOT_READING)
+        return not faults.isdisjoint(met)
 
     def records_and_counters(self):
         """Requests = answers = records."""

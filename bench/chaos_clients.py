@@ -124,7 +124,8 @@ class Client:
             raise ValueError(f"the answer has the call id {answer.headers['x-litellm-call-id']}")
         call.deployment = answer.headers.get("x-litellm-model-id", "")
         if answer.status == 200:
-            call.attempts = answer.headers["x-hale-route"].count(";") + 1
+            # `group/deployment=outcome; ...`, and in between how long it waited for its turn.
+            call.attempts = sum("=" in part for part in answer.headers["x-hale-route"].split("; "))
         return answer
 
     def headers(self, call):

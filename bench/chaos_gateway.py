@@ -22,7 +22,7 @@ STILL_S = 6
 SAMPLE = re.compile(r"^([a-z_]+)(?:\{(.*)\})? ([0-9.e+-]+)$")
 LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 GAUGES = ("hale_in_flight_requests", "hale_deployment_in_flight", "hale_connections", "hale_buffered_bytes",
-          "hale_probes_in_flight")
+          "hale_waiting", "hale_probes_in_flight")
 
 
 class Gateway:
@@ -94,6 +94,9 @@ class Gateway:
         """Gauges without this look at them, memory, descriptors and threads."""
         samples = self.metrics(connection)
         pid = self.process.pid
+        missing = set(GAUGES) - {name for name, _, _ in samples}
+        if missing:
+            raise rig.Failure(f"/metrics has no {missing}")
         found = {gauge: sum(value for name, _, value in samples if name == gauge) for gauge in GAUGES}
         found["hale_in_flight_requests"] -= 1
         found["hale_connections"] -= 1

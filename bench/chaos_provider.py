@@ -1,8 +1,9 @@
 """A provider that fails as it is told, in a process of its own, so that it can be stopped.
 
 Started by `bench/chaos`: `chaos_provider.py openai|anthropic SEED LOG`. It prints its port; standard
-input then sets its fault, a line each: `FAULT SHARE`, which it answers with a line. Always true: each request that it has read whole
-has a line in LOG, with its id, the key it came with and the fault it got, written before any byte of the answer.
+input then sets its fault, a line each: `FAULT SHARE`, which it answers with a line. Always true: each
+request that it has read whole has a line in LOG, with its id, the key it came with and the fault it got,
+written before any byte of the answer.
 """
 
 import json

@@ -15,8 +15,8 @@ from chaos_provider import FAULTS, HEALTHY
 
 BEFORE, AFTER = "before", "after"
 # What may be refused while every path is faulty. Anything else means that the gateway gave up for another reason.
-REASONS = ("fallbacks_exhausted", "upstream_failed", "upstream_rate_limited", "no_healthy_deployments",
-           "model_paused")
+REASONS = ("fallbacks_exhausted", "upstream_failed", "upstream_timeout", "upstream_rate_limited",
+           "no_healthy_deployments", "model_paused")
 # How the attempts end that a provider may not have read whole: no connection or a reset, no answer in time, the
 # client gone. Every other cause is made of an answer, and our providers answer nothing before they have read all.
 UNREAD = ("connect", "timeout", "client_closed", "client_timeout")

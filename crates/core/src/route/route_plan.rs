@@ -274,7 +274,7 @@ impl RoutePlan {
     /// Fallback groups that were entered.
     #[must_use]
     pub fn fallbacks(&self) -> u32 {
-        self.waits.fallbacks.unwrap_or(self.fallbacks)
+        self.called_fallbacks().unwrap_or(self.fallbacks)
     }
 
     /// The end-to-end deadline; [`Millis::NEVER`] if there is none.

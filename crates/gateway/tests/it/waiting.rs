@@ -335,10 +335,24 @@ fn a_thousand_waiting_requests_cost_little_memory_and_no_work() {
     }
     wait_for_waiting(&hale, COUNT);
     let each = resident(&hale).saturating_sub(idle) / u64::from(COUNT);
-    // A build without optimization has larger futures; the release build takes less than 4 KiB.
+    // A build without optimization has larger futures. What a release build takes stands in docs/performance.md.
     assert!(each <= 16 << 10, "{each} bytes each");
     let (before, watch) = (worked(&hale), Stopwatch::start());
     eventually("three seconds", || (watch.ms() >= 3_000).then_some(()));
     let percent = (worked(&hale) - before) * 1_000 / watch.ms();
     bounded_ms(percent, 2);
+}
+
+#[test]
+fn a_limit_without_a_time_is_repeated_after_a_pause() {
+    let upstream = FakeUpstream::start();
+    upstream.push(Script::error(429, "slow down"));
+    upstream.push(Script::error(429, "slow down"));
+    let hale = lone(&upstream).general(json!({"request_log": LOG})).start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    assert_eq!(upstream.requests().len(), 3);
+    let record = wait_for_records(&hale, 1).pop().unwrap();
+    // Half of the pauses of 0.5 s and 1 s is fixed.
+    let least_us = 750_000;
+    assert!(record["duration_us"].as_u64().unwrap() >= least_us, "{record}");
 }

@@ -140,7 +140,10 @@ impl RoutePlan {
         // What the provider closed is waited for after the fallbacks were tried.
         let selection = self.selection(snapshot, now);
         let is_closed = |index: &DeploymentIndex| match selection.closed(*index, now) {
-            Some(Closed::ByTime | Closed::ByAttempts) => true,
+            Some(Closed::ByTime) => true,
+            // The outcome of an attempt under way is waited for. If there is none, nothing but a
+            // pause keeps this request from trying again at once.
+            Some(Closed::ByAttempts) => !snapshot.deployment(*index).half_open_is_free(now),
             Some(Closed::NoMore | Closed::BySlots) | None => false,
         };
         repeatable.retain(|index| !is_closed(index));

@@ -59,8 +59,8 @@ pub(super) struct Waits {
     is_paid: bool,
     /// Whether it waits no more: what is left is the safety net.
     pub(super) is_over: bool,
-    /// Fallbacks that count, once a wait has led back to an earlier group.
-    pub(super) fallbacks: Option<u32>,
+    /// Fallbacks before the first group that was entered, once a wait has led to a group.
+    unknown: Option<u32>,
 }
 
 /// How a request may go on in a group that it left.
@@ -74,6 +74,16 @@ impl RoutePlan {
     /// Whether the request entered that group.
     pub(super) fn was_visited(&self, target: &Target) -> bool {
         self.visited.iter().any(|visit| visit.target == *target)
+    }
+
+    /// Fallback groups that were called or are current, once a wait has led to a group: those that it only
+    /// waited for do not count.
+    pub(super) fn called_fallbacks(&self) -> Option<u32> {
+        let unknown = self.waits.unknown?;
+        let later = self.visited.iter().enumerate().skip(1);
+        let called =
+            later.filter(|(place, visit)| visit.made > 0 || *place == self.current).count();
+        Some(u32::try_from(called).unwrap_or(u32::MAX).saturating_add(unknown))
     }
 
     /// Goes back to a group that was entered before.
@@ -273,7 +283,7 @@ impl RoutePlan {
         // A name that is not known begins at a default fallback.
         let entered = u32::try_from(self.visited.len()).unwrap_or(u32::MAX);
         let unknown = (self.fallbacks + 1).saturating_sub(entered).min(1);
-        self.waits.fallbacks = Some(grant.place.saturating_add(unknown));
+        self.waits.unknown = Some(unknown);
         self.avoid.clear();
         let members = self.members(snapshot);
         let tried = self.tried.iter().map(|tried| tried.deployment);

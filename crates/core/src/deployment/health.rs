@@ -18,11 +18,6 @@ const fn is_about_the_credential(cause: Cause) -> bool {
     matches!(cause, Cause::Auth | Cause::Quota)
 }
 
-/// Whether a provider that names a time for this cause refuses until then.
-const fn is_limit(cause: Cause) -> bool {
-    matches!(cause, Cause::RateLimited | Cause::Quota)
-}
-
 /// What evidence about a deployment means for a state that it shares with others.
 enum ForShared<'e> {
     /// This evidence.
@@ -189,14 +184,12 @@ impl Deployment {
     }
 
     /// Whether the first request that waits in line for it may go at `now`. Not before the provider's
-    /// time; after it, and after a limit that is our guess, with a permit. In a cooldown of ours the
-    /// safety net tries it.
+    /// time; after it, and in a cooldown of ours, with a permit.
     pub(crate) fn opening(&self, now: Millis) -> Opening {
         match self.verdict(now) {
             Verdict::Cooling(cooldown) if cooldown.provider_issued => {
                 Opening::Closed(cooldown.until)
             }
-            Verdict::Cooling(cooldown) if !is_limit(cooldown.cause) => Opening::Free,
             Verdict::Ready => Opening::Free,
             Verdict::Cooling(_) | Verdict::HalfOpen(_) | Verdict::Reopening => {
                 let needed = self.permits_needed(now).into_iter().flatten();

@@ -37,6 +37,16 @@ impl Recent {
         }
     }
 
+    /// Takes one event of the current second back.
+    fn remove(&self, now: Millis) {
+        let second = now.0 / 1000;
+        let slot = &self.0[usize::try_from(second).unwrap_or(0) % SLOTS];
+        let word = slot.load(Ordering::Relaxed);
+        if parts(word).0 == second && parts(word).1 > 0 {
+            slot.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
     /// Events of the last `seconds`, including the current second.
     fn sum(&self, now: Millis, seconds: u64) -> u64 {
         let second = now.0 / 1000;
@@ -71,6 +81,11 @@ impl RetryBudget {
         may
     }
 
+    /// An attempt that was counted at `now` is not made after all.
+    pub fn give_back(&self, now: Millis) {
+        self.retries.remove(now);
+    }
+
     /// Counts an attempt that repeats another even if the budget would refuse it.
     pub fn spend(&self, now: Millis) {
         self.retries.add(now);
@@ -87,6 +102,8 @@ mod tests {
         let now = Millis(100_000);
         let granted = (0..1_000).filter(|_| budget.withdraw(now)).count();
         assert_eq!(granted, 30);
+        budget.give_back(now);
+        assert_eq!((budget.withdraw(now), budget.withdraw(now)), (true, false), "one came back");
         (0..500).for_each(|_| budget.request(now));
         let more = (0..1_000).filter(|_| budget.withdraw(now)).count();
         assert_eq!(more, 100);

@@ -291,7 +291,7 @@ impl RoutePlan {
         loop {
             if now >= self.deadline {
                 // A wait that ends with the deadline is a refusal.
-                let why = match self.waits.is_over {
+                let why = match self.waits.got_no_turn {
                     true => self.verdict(snapshot, now),
                     false => GiveUp::Deadline,
                 };

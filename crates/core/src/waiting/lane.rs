@@ -104,7 +104,9 @@ impl Lane {
         if way.draws.as_ref().is_some_and(|budget| !budget.withdraw(now)) {
             return Turn::Unfunded(now.plus(BUDGET_AGAIN_MS));
         }
+        let give_back = || way.draws.as_ref().inspect(|budget| budget.give_back(now));
         if !deployment.state.enter(now, &claim) {
+            give_back();
             return match claim.max_parallel {
                 Some(limit) if deployment.state.in_flight() >= limit => closed(way, Millis::NEVER),
                 // A limit of the operator's was reached meanwhile: it is no way any more.
@@ -113,6 +115,7 @@ impl Lane {
         }
         let Some(half_open) = deployment.let_in(now, way.timeout_ms) else {
             deployment.state.leave();
+            give_back();
             return Turn::Held(now.plus(1));
         };
         self.released = self.released.saturating_add(1);

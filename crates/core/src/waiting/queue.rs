@@ -400,8 +400,14 @@ impl Queue {
         let numbered = || lanes.iter().copied();
         let key: Box<[WayKey]> =
             numbered().zip(&ways).map(|(lane, way)| WayKey::of(lane, way)).collect();
-        if let Some(id) = self.class_of.get(&key) {
-            return *id;
+        if let Some(&id) = self.class_of.get(&key) {
+            // Clients choose their limits. The longest one decides how long a permit is held at most.
+            if let Some(class) = self.classes.get_mut(id) {
+                for (known, way) in class.ways.iter_mut().zip(&ways) {
+                    known.timeout_ms = known.timeout_ms.max(way.timeout_ms);
+                }
+            }
+            return id;
         }
         let ways = numbered().zip(ways).map(|(lane, way)| ClassWay::of(lane, way)).collect();
         let class = Class { key: key.clone(), ways, tickets: BTreeSet::new() };

@@ -26,12 +26,12 @@ pub(crate) struct Reply {
 const SMALL_BODY: usize = 16 << 10;
 
 /// Bytes with their share of the memory for bodies.
-struct Counted {
+struct HeldBytes {
     bytes: Bytes,
     _held: Held,
 }
 
-impl AsRef<[u8]> for Counted {
+impl AsRef<[u8]> for HeldBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }
@@ -90,8 +90,8 @@ impl Reply {
         match &mut self.kind {
             // hyper takes the bytes at once, and keeps them while its client does not read.
             Kind::Full(Some(bytes)) if bytes.len() > SMALL_BODY => {
-                let bytes_held = Counted { bytes: std::mem::take(bytes), _held: held };
-                *bytes = Bytes::from_owner(bytes_held);
+                let with_share = HeldBytes { bytes: std::mem::take(bytes), _held: held };
+                *bytes = Bytes::from_owner(with_share);
             }
             Kind::Full(_) | Kind::Stream(_) => self.held = Some(held),
         }

@@ -93,11 +93,11 @@ impl Buffered {
     }
 
     fn give_back(&self, bytes: usize, beyond: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.held.fetch_sub(bytes, Ordering::SeqCst);
         if beyond > 0 {
-            self.beyond.fetch_sub(beyond, Ordering::Relaxed);
+            self.beyond.fetch_sub(beyond, Ordering::SeqCst);
         }
-        if self.waiting.load(Ordering::Relaxed) > 0 {
+        if self.waiting.load(Ordering::SeqCst) > 0 {
             self.given_back.notify_waiters();
         }
     }
@@ -105,10 +105,10 @@ impl Buffered {
 
 /// Adds `more`, unless the sum would exceed `limit`.
 fn add(count: &AtomicUsize, more: usize, limit: usize) -> bool {
-    let before = count.fetch_add(more, Ordering::Relaxed);
+    let before = count.fetch_add(more, Ordering::SeqCst);
     let fits = before.saturating_add(more) <= limit;
     if !fits {
-        count.fetch_sub(more, Ordering::Relaxed);
+        count.fetch_sub(more, Ordering::SeqCst);
     }
     fits
 }
@@ -161,6 +161,11 @@ impl Held {
         let _waiter = Waiter::of(&all);
         let waits = async {
             loop {
+                // Another body needs its room: it gives back what it has.
+                if self.reading.as_ref().is_some_and(|own| own.is_given_up.load(Ordering::Acquire))
+                {
+                    return false;
+                }
                 let given_back = all.given_back.notified();
                 tokio::pin!(given_back);
                 given_back.as_mut().enable();
@@ -264,7 +269,7 @@ struct Waiter<'a>(&'a Buffered);
 
 impl Waiter<'_> {
     fn of(all: &Buffered) -> Waiter<'_> {
-        all.waiting.fetch_add(1, Ordering::Relaxed);
+        all.waiting.fetch_add(1, Ordering::SeqCst);
         Waiter(all)
     }
 }

@@ -109,12 +109,14 @@ impl Metrics {
                 _ => None,
             };
         }
-        let mut gone: Vec<Millis> = groups.values().filter_map(|group| group.gone_since).collect();
+        groups.retain(|_, group| group.gone_since.is_none_or(|since| now.since(since) < GONE_MS));
+        let gone =
+            groups.iter().filter_map(|(name, group)| Some((group.gone_since?, name.clone())));
+        let mut gone: Vec<(Millis, Box<str>)> = gone.collect();
         gone.sort_unstable();
-        let kept_from = gone.len().checked_sub(GONE_MAX).map_or(Millis(0), |from| gone[from]);
-        groups.retain(|_, group| {
-            group.gone_since.is_none_or(|since| since >= kept_from && now.since(since) < GONE_MS)
-        });
+        for (_, name) in gone.iter().take(gone.len().saturating_sub(GONE_MAX)) {
+            groups.remove(name);
+        }
     }
 
     /// The counters of all groups, by name.
@@ -231,7 +233,7 @@ mod tests {
     fn the_groups_that_are_gone_are_bounded() {
         let metrics = Metrics::default();
         for round in 0..4 {
-            for number in 0..GONE_MAX {
+            for number in 0..2 * GONE_MAX {
                 let _group = metrics.group(&format!("{round} {number}"));
             }
             metrics.drop_gone(Millis(round));

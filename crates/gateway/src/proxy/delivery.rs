@@ -15,7 +15,7 @@ use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::operation::Operation;
 use hale_core::record::{Ending, RequestRecord, Resends};
-use hale_core::usage::CountedBy;
+use hale_core::usage::{CountedBy, Usage};
 use http::Response;
 
 use super::attempt::Failed;
@@ -46,6 +46,8 @@ pub(crate) struct Delivery {
     /// Whether that is for its turn, and how long it did so before, microseconds.
     is_in_line: Cell<bool>,
     in_line_us: Cell<u64>,
+    /// The cost of answers that no client gets, USD.
+    passed_over_usd: f64,
     record: Option<RequestRecord>,
     attempt: Option<AttemptGuard>,
     /// How far its attempts have come. It stands here because the client may leave in the middle of one.
@@ -105,6 +107,7 @@ impl Delivery {
             waiting_since: Cell::new(None),
             is_in_line: Cell::new(false),
             in_line_us: Cell::new(0),
+            passed_over_usd: 0.0,
             attempt: None,
             sending: SendProgress::default(),
             is_ended: false,
@@ -304,9 +307,32 @@ impl Delivery {
         });
     }
 
+    /// An answer that no client gets: its cost is the request's all the same.
+    pub(super) fn passed_over(&mut self, deployment: &Deployment, counted: Counted<'_>) {
+        if let Some((_, _, Some(usd))) = self.charge(deployment, counted) {
+            self.passed_over_usd += usd;
+        }
+    }
+
     /// Records tokens and cost, and charges the budgets. Called once, when the answer ends.
     fn account(&mut self, counted: Counted<'_>) -> Option<f64> {
-        let deployment = self.attempt.as_ref()?.deployment();
+        let deployment = self.attempt.as_ref()?.deployment().clone();
+        let (usage, counted_by, cost) = self.charge(&deployment, counted)?;
+        let cost = cost.map(|usd| usd + self.passed_over_usd);
+        self.note(|record| {
+            record.usage = Some(usage);
+            record.counted_by = counted_by;
+            record.cost_usd = cost;
+        });
+        cost
+    }
+
+    /// The tokens of an answer, who counted them, and their cost, with which the budgets are charged.
+    fn charge(
+        &self,
+        deployment: &Deployment,
+        counted: Counted<'_>,
+    ) -> Option<(Usage, CountedBy, Option<f64>)> {
         let request_bytes = self.record.as_ref().map_or(0, |record| record.request_bytes);
         let (usage, counted_by) = counted.charged(&deployment.facts, request_bytes)?;
         let cost = deployment.facts.cost_usd(&usage);
@@ -318,12 +344,7 @@ impl Delivery {
                 events::budget_spent(budgets.get(index));
             }
         }
-        self.note(|record| {
-            record.usage = Some(usage);
-            record.counted_by = counted_by;
-            record.cost_usd = cost;
-        });
-        cost
+        Some((usage, counted_by, cost))
     }
 
     fn wait_ended(&self, now: Micros) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
+use hale_core::health::Failure;
 use hale_core::health::outcome::ProviderError;
 use hale_core::operation::Operation;
 use hale_core::record::Resends;
@@ -23,6 +24,7 @@ use super::attempt::{
 };
 use super::attempt_guard::{AttemptGuard, Entry, Times};
 use super::call_builder::CallBuilder;
+use super::counted::Counted;
 use super::delivery::Delivery;
 use super::explain;
 use super::model_request::ModelRequest;
@@ -47,7 +49,7 @@ pub(super) struct Exchange {
     pub(super) delivery: Delivery,
     /// The provider's error of each failed attempt, in the order of [`RoutePlan::tried`].
     pub(super) errors: Vec<ProviderError>,
-    /// An answer without a word, which is delivered if no other comes.
+    /// An answer without content, which is delivered if no other comes.
     empty: Option<Box<Empty>>,
     /// Its place in line, while it looks again.
     pub(super) place: Option<Place>,
@@ -67,7 +69,7 @@ pub(super) struct Winner {
     pub(super) resent: bool,
 }
 
-/// An answer without a word.
+/// An answer without content.
 struct Empty {
     winner: Winner,
     answered: Answered,
@@ -176,6 +178,7 @@ impl Exchange {
                     let resent = self.was_resent(&begun);
                     let winner = Winner { plan, ignored_probes, resent };
                     if !self.is_passed_over(&answered.content) {
+                        self.discard_empty();
                         return Ok((winner, answered));
                     }
                     self.pass_over(winner, answered, &begun);
@@ -185,18 +188,42 @@ impl Exchange {
         }
     }
 
-    /// Whether another deployment is tried because the answer has no word.
+    /// Whether another deployment is tried because the answer has no content.
     fn is_passed_over(&self, content: &Content) -> bool {
         content.is_wordless() && !self.arrival.serving.snapshot.router.accept_empty_answers
     }
 
-    /// Keeps an answer without a word until no other deployment is left. No side is to blame for it.
+    /// Keeps an answer without content until no other deployment is left. No side is to blame for it.
     fn pass_over(&mut self, winner: Winner, answered: Answered, begun: &Begun) {
         let (target, overrides) = (self.plan.target().clone(), self.plan.overrides());
         let message = "the answer has no content".to_owned();
         self.failed(&winner.plan, Failed::of(Cause::EmptyAnswer, Some(200), message), begun);
-        let empty = Empty { winner, answered, target, overrides };
-        self.empty.get_or_insert_with(|| Box::new(empty));
+        // The first one is kept.
+        match self.empty {
+            Some(_) => self.discard(answered),
+            None => self.empty = Some(Box::new(Empty { winner, answered, target, overrides })),
+        }
+    }
+
+    /// Another answer came: the kept one gives back its slot and its connection.
+    fn discard_empty(&mut self) {
+        if let Some(empty) = self.empty.take() {
+            self.discard(empty.answered);
+        }
+    }
+
+    /// No client gets this answer. Its provider charges for it all the same.
+    fn discard(&mut self, answered: Answered) {
+        let Answered { content, mut guard, .. } = answered;
+        let counted = match &content {
+            Content::Full(body, usage, _) | Content::Empty(body, usage, _) => {
+                Counted::of_body(*usage, body, &self.request)
+            }
+            Content::Stream(stream) => Counted::of_stream(&stream.reader, &self.request),
+            Content::Socket(_) => Counted::reported(None),
+        };
+        self.delivery.passed_over(guard.deployment(), counted);
+        guard.failure(Failure { status: Some(200), ..Failure::of(Cause::EmptyAnswer) });
     }
 
     /// No other answer came.

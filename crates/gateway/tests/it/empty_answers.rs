@@ -130,3 +130,27 @@ fn messages_without_a_block_are_empty_too() {
     let answer = ask(&hale, false);
     assert_eq!(answer.header("x-litellm-model-id"), Some("good"), "{}", answer.text());
 }
+
+#[test]
+fn an_answer_that_was_passed_over_gives_back_its_slot_and_blames_no_client() {
+    let bad = FakeUpstream::with(|_| empty(true));
+    let good = FakeUpstream::with(|_| {
+        let content = openai::content_chunk("gpt-4o", "x");
+        Script::ok().stream().event(&content).wait("go").events(&openai::chunks("m", &[])).done()
+    });
+    let hale = pair(&bad, &good).start();
+    let mut reading = client(&hale);
+    let body = openai::stream_request("m", "hi");
+    let mut stream = reading.stream(crate::support::CHAT, &[], &body);
+    assert_eq!(stream.next_event().unwrap().content(), "x");
+    let state = client(&hale).get("/router/state").json();
+    let in_flight = |id: &str| {
+        let all = state["deployments"].as_array().unwrap();
+        all.iter().find(|one| one["id"] == id).unwrap()["in_flight"].clone()
+    };
+    assert_eq!((in_flight("bad"), in_flight("good")), (json!(0), json!(1)), "{state}");
+    let outcome = |name| metric(&hale, "hale_attempts_total", &[("outcome", name)]);
+    assert_eq!((outcome("empty_answer"), outcome("client_closed")), (1.0, 0.0));
+    good.release("go");
+    stream.remaining();
+}

@@ -1,6 +1,6 @@
 //! What closes a member for now, so that a request may wait for it.
 //!
-//! Asked by the route plan when nothing is left to try. Always true: what is excluded for good closes nothing.
+//! Called by the route plan when nothing is left to try. Always true: what is excluded for good closes nothing.
 
 use super::{Exclusion, Fit, Selection};
 use crate::cause::Cause;

@@ -59,6 +59,8 @@ pub(super) struct Waits {
     is_paid: bool,
     /// Whether it waits no more: what is left is the safety net.
     pub(super) is_over: bool,
+    /// Whether the last one ended without a turn.
+    pub(super) got_no_turn: bool,
     /// Fallbacks before the first group that was entered, once a wait has led to a group.
     unknown: Option<u32>,
 }
@@ -344,6 +346,7 @@ impl RoutePlan {
     /// member that was left out because a healthy one was waited for.
     pub fn stop_waiting(&mut self, now: Millis) {
         self.wait_ended(now);
+        self.waits.got_no_turn = true;
         self.step = self.without_waiting();
     }
 

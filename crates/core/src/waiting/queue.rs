@@ -1,9 +1,10 @@
-//! The queue: who waits, in which order, and who goes next.
+//! The queue: which requests wait, in which order, and which one goes next.
 //!
 //! Kept by the gateway behind a lock, one for the process. The gateway calls [`Queue::join`] and
 //! [`Queue::leave`], tells it of ends of attempts ([`Queue::touched`]) and then takes
 //! [`Queue::next`] until there is none. Always true: a ticket is in the line of each of its ways or
-//! of none; a step costs the logarithm of what waits, per way; everything is bounded.
+//! of none; a step costs the logarithm of what waits, per way, and the number of classes in a line;
+//! everything is bounded.
 
 mod invariants;
 

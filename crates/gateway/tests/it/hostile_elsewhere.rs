@@ -111,7 +111,7 @@ const PROVEN: &[Line] = &[
     (
         "100",
         "an answer that is too slow",
-        "504 `timeout`: `no answer within … s`",
+        "408 `upstream_timeout`: `no answer within … s`",
         "an_attempts_own_time_is_a_408_and_is_not_repeated_at_the_same_deployment",
     ),
     (
@@ -135,7 +135,7 @@ const PROVEN: &[Line] = &[
     (
         "F04",
         "a head that drips byte by byte",
-        "504 `timeout`: the attempt's time is for the whole head",
+        "408 `upstream_timeout`: the attempt's time is for the whole head",
         "a_head_that_drips_is_within_the_attempts_time_as_a_whole",
     ),
     (

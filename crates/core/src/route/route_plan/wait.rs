@@ -1,8 +1,8 @@
 //! Waiting for a turn: whether a request waits, for which ways, and how it goes on.
 //!
 //! Called by [`RoutePlan::next`] when nothing is left to try, and by the gateway when a wait ends.
-//! Always true: siblings, fallbacks and the safety net come first; a wait is paid with a repeat; all
-//! waits of a request together are bounded.
+//! Always true: siblings, fallbacks and the safety net come first; a wait is paid with a repeat,
+//! unless it is for an outcome only; all waits of a request together are bounded.
 
 use std::sync::Arc;
 

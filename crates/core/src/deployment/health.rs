@@ -184,11 +184,17 @@ impl Deployment {
     }
 
     /// Whether the first request that waits in line for it may go at `now`. Not before the provider's
-    /// time; after it, and in a cooldown of ours, with a permit.
+    /// time; after it, and after a limit that is our guess, with a permit.
     pub(crate) fn opening(&self, now: Millis) -> Opening {
         match self.verdict(now) {
             Verdict::Cooling(cooldown) if cooldown.provider_issued => {
                 Opening::Closed(cooldown.until)
+            }
+            // In a cooldown of ours the safety net tries it.
+            Verdict::Cooling(cooldown)
+                if !matches!(cooldown.cause, Cause::RateLimited | Cause::Quota) =>
+            {
+                Opening::Free
             }
             Verdict::Ready => Opening::Free,
             Verdict::Cooling(_) | Verdict::HalfOpen(_) | Verdict::Reopening => {

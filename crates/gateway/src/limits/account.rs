@@ -119,8 +119,8 @@ pub(crate) struct Held {
     bytes: usize,
     /// Bytes beyond the limit.
     beyond: usize,
-    /// Whether they are kept beyond the first content of an answer.
-    is_kept: bool,
+    /// How many of them are kept beyond the first content of an answer.
+    kept: usize,
     /// The body that they belong to, as long as it comes.
     reading: Option<Arc<Reading>>,
 }
@@ -128,7 +128,7 @@ pub(crate) struct Held {
 impl Held {
     /// Holds no bytes.
     pub(crate) fn none(all: &Arc<Buffered>) -> Held {
-        Held { all: all.clone(), bytes: 0, beyond: 0, is_kept: false, reading: None }
+        Held { all: all.clone(), bytes: 0, beyond: 0, kept: 0, reading: None }
     }
 
     /// Counts `more` bytes, unless the process would hold too many.
@@ -240,15 +240,19 @@ impl Held {
 
     /// Counts its bytes as kept beyond the first content of an answer, unless the sum would exceed `limit`.
     pub(crate) fn keep(&mut self, limit: usize) -> bool {
-        self.is_kept = self.is_kept || add(&self.all.kept, self.bytes, limit);
-        self.is_kept
+        let bytes = self.bytes();
+        let fits = self.kept == bytes || add(&self.all.kept, bytes - self.kept.min(bytes), limit);
+        if fits {
+            self.kept = self.kept.max(bytes);
+        }
+        fits
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if self.is_kept {
-            self.all.kept.fetch_sub(self.bytes, Ordering::Relaxed);
+        if self.kept > 0 {
+            self.all.kept.fetch_sub(self.kept, Ordering::Relaxed);
         }
         self.end_reading();
         self.all.give_back(self.bytes, self.beyond);

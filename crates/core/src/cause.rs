@@ -129,6 +129,12 @@ impl Cause {
         Cause::Gateway,
     ];
 
+    /// Whether it is a limit of the provider's, which ends by itself, rather than a fault.
+    #[must_use]
+    pub const fn is_limit(self) -> bool {
+        matches!(self, Cause::RateLimited | Cause::Quota)
+    }
+
     /// The table of causes.
     #[must_use]
     pub const fn facts(self) -> CauseFacts {

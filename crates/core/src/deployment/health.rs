@@ -191,11 +191,7 @@ impl Deployment {
                 Opening::Closed(cooldown.until)
             }
             // In a cooldown of ours the safety net tries it.
-            Verdict::Cooling(cooldown)
-                if !matches!(cooldown.cause, Cause::RateLimited | Cause::Quota) =>
-            {
-                Opening::Free
-            }
+            Verdict::Cooling(cooldown) if !cooldown.cause.is_limit() => Opening::Free,
             Verdict::Ready => Opening::Free,
             Verdict::Cooling(_) | Verdict::HalfOpen(_) | Verdict::Reopening => {
                 let needed = self.permits_needed(now).into_iter().flatten();

@@ -103,7 +103,7 @@ impl Breaker {
             ),
             (
                 open.is_none_or(|open| {
-                    !open.cooldown.provider_issued || is_limit(open.cooldown.cause)
+                    !open.cooldown.provider_issued || open.cooldown.cause.is_limit()
                 }),
                 "a provider names the end of limits only",
             ),
@@ -118,7 +118,7 @@ impl Breaker {
     /// Until when an undecided attempt holds others back.
     pub(super) fn patience(&self) -> Patience {
         let is_limited = match self.open {
-            Some(open) => is_limit(open.cooldown.cause),
+            Some(open) => open.cooldown.cause.is_limit(),
             None => self.reopening.until().is_some(),
         };
         match is_limited || self.reopening.has_line() {
@@ -139,7 +139,7 @@ impl Breaker {
 
     /// Whether it is open because of a limit of the provider's.
     pub(super) fn is_limited(&self) -> bool {
-        self.open.is_some_and(|open| is_limit(open.cooldown.cause))
+        self.open.is_some_and(|open| open.cooldown.cause.is_limit())
     }
 
     /// Forgets every failure. Requests that wait and attempts in flight stay.
@@ -199,7 +199,7 @@ impl Breaker {
             // force.
             return match provider_until {
                 Some(until) if until > open.cooldown.until => {
-                    let cooldown = Cooldown { until, cause, provider_issued: is_limit(cause) };
+                    let cooldown = Cooldown { until, cause, provider_issued: cause.is_limit() };
                     self.open = Some(Open { cooldown, ..open });
                     Some(cooldown)
                 }
@@ -227,7 +227,7 @@ impl Breaker {
         let named = kind.and_then(|kind| context.tolerance.named[kind as usize]);
         let of_kind = kind.map_or(0, |kind| self.count_kind(now, kind as usize));
         let of_all = self.count_kind(now, KINDS);
-        if hint.is_some() && is_limit(failure.cause) {
+        if hint.is_some() && failure.cause.is_limit() {
             return true;
         }
         if let Some(allowed) = named {
@@ -299,7 +299,7 @@ impl Breaker {
             own = own.saturating_add(request % (own / 10 + 1));
         }
         let ms = hint.map_or(own, |hint| hint.min(cap_ms(cause)));
-        let provider_issued = hint.is_some() && is_limit(cause);
+        let provider_issued = hint.is_some() && cause.is_limit();
         let cooldown = Cooldown { until: now.plus(ms), cause, provider_issued };
         self.opens_in_a_row = self.opens_in_a_row.saturating_add(1);
         self.in_a_row = 0;
@@ -308,13 +308,6 @@ impl Breaker {
         cooldown
     }
 }
-
-/// Whether a provider that names a time for this cause refuses until then. For other causes the
-/// time is a guess.
-pub(super) fn is_limit(cause: Cause) -> bool {
-    matches!(cause, Cause::RateLimited | Cause::Quota)
-}
-
 fn cap_ms(cause: Cause) -> u64 {
     if cause == Cause::Quota { QUOTA_CAP_MS } else { RATE_LIMIT_CAP_MS }
 }

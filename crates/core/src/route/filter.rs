@@ -394,7 +394,7 @@ impl Selection<'_> {
         if cooldown.provider_issued {
             return None;
         }
-        let is_guess = matches!(cooldown.cause, Cause::RateLimited | Cause::Quota);
+        let is_guess = cooldown.cause.is_limit();
         let needs_permit = is_guess && !deployment.was_ejected_by(self.request, now);
         (!needs_permit || deployment.half_open_is_free(now))
             .then_some(NetRank { until: Some(cooldown.until), needs_permit })

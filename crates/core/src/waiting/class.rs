@@ -1,4 +1,5 @@
-//! Requests that may use the same ways: they differ only in their place in line.
+//! Requests that may use the same ways: they differ only in their place in line, and in what they
+//! claim there.
 //!
 //! Kept by [`super::Queue`]. Always true: a class has at least one ticket; a line needs to know only
 //! the lowest ticket of each class, so that a step costs the logarithm of the number that waits.
@@ -50,14 +51,29 @@ pub(super) struct ClassWay {
     pub(super) place: u32,
     pub(super) accepts: Accepts,
     pub(super) draws: Option<Arc<RetryBudget>>,
+    /// Its tokens are those of a waiter: see [`Own`].
     pub(super) claim: Claim,
+}
+
+/// What a way is to one request of a class.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Own {
+    /// The tokens that the request claims there.
+    pub(super) tokens: u64,
+    /// The time limit of its attempt there, milliseconds.
     pub(super) timeout_ms: u64,
+}
+
+impl Own {
+    pub(super) fn of(way: &Way) -> Own {
+        Own { tokens: way.claim.tokens, timeout_ms: way.timeout_ms }
+    }
 }
 
 impl ClassWay {
     pub(super) fn of(lane: LaneId, way: Way) -> ClassWay {
-        let Way { index, claim, timeout_ms, draws, accepts, place, .. } = way;
-        ClassWay { lane, index, place, accepts, draws, claim, timeout_ms }
+        let Way { index, claim, draws, accepts, place, .. } = way;
+        ClassWay { lane, index, place, accepts, draws, claim }
     }
 }
 

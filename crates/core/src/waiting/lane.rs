@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::class::{ClassId, ClassWay};
+use super::class::{ClassId, ClassWay, Own};
 use super::ticket::{Grant, Ticket};
 use super::way::{Accepts, Part};
 use crate::deployment::Deployment;
@@ -90,8 +90,8 @@ impl Lane {
     }
 
     /// Whether the request with that way may go; takes its slot and permits if so.
-    pub(super) fn turn(&mut self, way: &ClassWay, tokens: u64, now: Millis) -> Turn {
-        let (deployment, claim) = (&self.deployment, Claim { tokens, ..way.claim });
+    pub(super) fn turn(&mut self, way: &ClassWay, own: Own, now: Millis) -> Turn {
+        let (deployment, claim) = (&self.deployment, Claim { tokens: own.tokens, ..way.claim });
         match self.opening(now) {
             Opening::Closed(until) => return closed(way, until),
             Opening::Held(until) => return Turn::Held(until),
@@ -113,7 +113,7 @@ impl Lane {
                 Some(_) | None => Turn::LookAgain,
             };
         }
-        let Some(half_open) = deployment.let_in(now, way.timeout_ms) else {
+        let Some(half_open) = deployment.let_in(now, own.timeout_ms) else {
             deployment.state.leave();
             give_back();
             return Turn::Held(now.plus(1));
@@ -154,7 +154,7 @@ impl Drop for Lane {
 
 fn closed(way: &ClassWay, until: Millis) -> Turn {
     match way.accepts {
-        Accepts::Anything => Turn::Closed(until),
+        Accepts::Anything | Accepts::Meanwhile => Turn::Closed(until),
         Accepts::Outcomes => Turn::LookAgain,
     }
 }

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use super::class::{Class, ClassId, ClassWay, LaneId, Places, WayKey};
+use super::class::{Class, ClassId, ClassWay, LaneId, Own, Places, WayKey};
 use super::estimate::turn_at;
 use super::lane::{Lane, Turn};
 use super::ticket::{Release, Ticket, Turned, Why};
@@ -37,7 +37,8 @@ pub(super) struct Waiter {
     group: Arc<str>,
     ends: Millis,
     body_bytes: u64,
-    tokens: u64,
+    /// One for each way of its class.
+    own: Box<[Own]>,
     /// Whether it was told to look again, and has not yet answered: until then it keeps its place,
     /// and nothing else ends its wait.
     looks_again: bool,
@@ -296,8 +297,9 @@ impl Queue {
                 break;
             }
             let class = self.classes.get(class)?;
-            let way = class.ways.iter().find(|way| way.lane == lane_id)?;
-            match lane.turn(way, waiter.tokens, now) {
+            let mut ways = class.ways.iter().zip(&waiter.own);
+            let (way, own) = ways.find(|(way, _)| way.lane == lane_id)?;
+            match lane.turn(way, *own, now) {
                 Turn::Go(grant) => return Some((ticket, Why::Open(grant))),
                 Turn::LookAgain => return Some((ticket, Why::LookAgain)),
                 Turn::Unfunded(again) => wake = wake.min(again),
@@ -337,7 +339,7 @@ impl Queue {
 
     fn insert(&mut self, ticket: Ticket, wait: Wait, now: Millis) {
         let Wait { group, ways, ends, body_bytes, .. } = wait;
-        let tokens = ways.first().map_or(0, |way| way.claim.tokens);
+        let own = ways.iter().map(Own::of).collect();
         let lanes: Vec<LaneId> = ways.iter().map(|way| self.lane_for(way, now)).collect();
         let class_id = self.class_for(&lanes, ways);
         if let Some(class) = self.classes.get_mut(class_id) {
@@ -355,8 +357,7 @@ impl Queue {
         self.by_end.insert((ends, ticket));
         self.by_body.insert((body_bytes, ticket));
         self.body_bytes = self.body_bytes.saturating_add(body_bytes);
-        let waiter =
-            Waiter { class: class_id, group, ends, body_bytes, tokens, looks_again: false };
+        let waiter = Waiter { class: class_id, group, ends, body_bytes, own, looks_again: false };
         self.waiters.insert(ticket, waiter);
     }
 
@@ -401,14 +402,8 @@ impl Queue {
         let numbered = || lanes.iter().copied();
         let key: Box<[WayKey]> =
             numbered().zip(&ways).map(|(lane, way)| WayKey::of(lane, way)).collect();
-        if let Some(&id) = self.class_of.get(&key) {
-            // Clients choose their limits. The longest one decides how long a permit is held at most.
-            if let Some(class) = self.classes.get_mut(id) {
-                for (known, way) in class.ways.iter_mut().zip(&ways) {
-                    known.timeout_ms = known.timeout_ms.max(way.timeout_ms);
-                }
-            }
-            return id;
+        if let Some(id) = self.class_of.get(&key) {
+            return *id;
         }
         let ways = numbered().zip(ways).map(|(lane, way)| ClassWay::of(lane, way)).collect();
         let class = Class { key: key.clone(), ways, tickets: BTreeSet::new() };

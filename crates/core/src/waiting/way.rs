@@ -29,6 +29,8 @@ pub enum Accepts {
     /// Only for the outcome of an attempt that is under way: it may not be repeated
     /// (`num_retries: 0`), and so does not wait for a time or a slot.
     Outcomes,
+    /// For nothing: it waits for an outcome at another way, and goes here if this one opens before.
+    Meanwhile,
 }
 
 /// One deployment that a request waits for.

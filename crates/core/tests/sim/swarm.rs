@@ -143,6 +143,17 @@ fn two_hundred_random_worlds_hold() {
     });
 }
 
+/// Worlds that once broke a rule: a member that was ejected while requests waited for it, and one that opened while a
+/// request without retries waited for an outcome elsewhere.
+const ONCE_BROKEN: [u64; 2] = [2_869_963_977_421_433_097, 1_252];
+
+#[test]
+fn worlds_that_once_broke_a_rule_hold() {
+    for seed in ONCE_BROKEN {
+        named(seed);
+    }
+}
+
 #[test]
 #[ignore = "takes minutes: for scripts/test --long"]
 fn ten_thousand_random_worlds_hold() {

@@ -193,6 +193,25 @@ fn a_request_without_retries_waits_for_an_outcome_only() {
 }
 
 #[test]
+fn a_request_that_waits_for_an_outcome_takes_a_slot_that_comes_back_meanwhile() {
+    let upstreams =
+        vec![Upstream::new(vec![(0, Behaviour::LimitedUntil(1_000, 5_000))]), steady(600)];
+    let router = "default_max_parallel_requests: 1";
+    let mut world = World::new(snapshot(&[("g", 2)], router), upstreams, 1);
+    // One of them learns of the limit, and then has the other member until 1.2 s.
+    world.arrive(0, "g", Controls::default());
+    world.arrive(0, "g", Controls::default());
+    // The attempt whose outcome shows whether the limit has ended takes five seconds.
+    world.arrive(1_010, "g", Controls::default());
+    world.arrive(1_100, "g", Controls { num_retries: Some(0), ..Controls::default() });
+    world.run();
+    let last = world.ended.iter().find(|one| one.began == 1_100).expect("it ends");
+    assert_eq!(last.how, How::Answered(1), "{last:?}");
+    // The slot comes back at about 1.2 s; the next trial would be let in at 2.1 s.
+    assert!(last.at < 2_000, "{last:?}");
+}
+
+#[test]
 fn of_large_bodies_that_wait_the_largest_goes_first() {
     let mut world = lone(limited(3_000), "");
     world.arrive(0, "g", Controls::default());

@@ -7,7 +7,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::breaker::{Breaker, Cooldown, Outcome, RATE_LIMIT_CAP_MS, is_limit};
+use super::super::breaker::{Breaker, Cooldown, Outcome, RATE_LIMIT_CAP_MS};
 use super::super::event::{
     Carried, Change, HealthEvent, HealthEvents, HealthPart, Source, Standing,
 };
@@ -178,7 +178,7 @@ impl DeploymentState {
         let cooldown = breaker.failed(now, attempt, *failure, context);
         let to = self.standing(&breaker);
         breaker.reopening.end(attempt.half_open.own, Proof::Failed);
-        if is_limit(cause) && breaker.open.is_some() {
+        if cause.is_limit() && breaker.open.is_some() {
             breaker.reopening.refused(now, attempt.started);
         }
         self.settle(&mut breaker);

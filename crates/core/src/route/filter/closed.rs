@@ -3,7 +3,6 @@
 //! Called by the route plan when nothing is left to try. Always true: what is excluded for good closes nothing.
 
 use super::{Exclusion, Fit, Selection};
-use crate::cause::Cause;
 use crate::deployment::DeploymentIndex;
 use crate::time::Millis;
 
@@ -33,7 +32,7 @@ impl Selection<'_> {
         match why {
             Exclusion::Cooling(cooldown) if cooldown.provider_issued => Some(Closed::ByTime),
             Exclusion::Cooling(cooldown) => {
-                let is_guess = matches!(cooldown.cause, Cause::RateLimited | Cause::Quota);
+                let is_guess = cooldown.cause.is_limit();
                 is_guess.then_some(Closed::ByAttempts)
             }
             Exclusion::HalfOpenUnderWay(_) | Exclusion::Reopening => Some(Closed::ByAttempts),

@@ -126,7 +126,7 @@ impl RoutePlan {
         // A limit closes the member; another failure of a half-open request, or one that a repeat
         // does not change, ends the group.
         let is_final = failure.half_open || failure.cause.facts().retry == Retry::No;
-        visit.is_over |= is_final && !is_limit(failure.cause);
+        visit.is_over |= is_final && !failure.cause.is_limit();
     }
 
     /// The ways that are closed for now, if it may wait for them.
@@ -179,6 +179,9 @@ impl RoutePlan {
         }
         (self.target, self.overrides) = here;
         self.avoid = avoid;
+        if ways.iter().all(|way| way.accepts == Accepts::Meanwhile) {
+            ways.clear();
+        }
         ways
     }
 
@@ -217,15 +220,14 @@ impl RoutePlan {
         let selection = self.selection(snapshot, now);
         for &index in selection.members {
             let Some(closed) = selection.closed(index, now) else { continue };
-            let waits_for_it = match (closed, terms.accepts) {
-                // It failed because of a limit that closed nothing: it is repeated after a pause.
-                (Closed::NoMore, _) => !self.tried.iter().any(|tried| tried.deployment == index),
-                (Closed::ByTime | Closed::BySlots, Accepts::Outcomes) => false,
-                (Closed::ByTime | Closed::BySlots, Accepts::Anything) | (Closed::ByAttempts, _) => {
-                    true
-                }
+            // It failed because of a limit that closed nothing: it is repeated after a pause.
+            let was_tried = || self.tried.iter().any(|tried| tried.deployment == index);
+            let accepts = match (closed, terms.accepts) {
+                (Closed::NoMore, _) if was_tried() => continue,
+                (Closed::ByTime | Closed::BySlots, Accepts::Outcomes) => Accepts::Meanwhile,
+                (_, accepts) => accepts,
             };
-            if !waits_for_it || self.has_failed(snapshot, index) || ways.len() >= WAYS_MAX {
+            if self.has_failed(snapshot, index) || ways.len() >= WAYS_MAX {
                 continue;
             }
             let deployment = snapshot.deployment(index);
@@ -236,7 +238,7 @@ impl RoutePlan {
                 claim: claim(snapshot, deployment, self.needs().input_tokens),
                 timeout_ms: times(snapshot, deployment, &self.controls).timeout_ms,
                 draws: terms.draws.clone(),
-                accepts: terms.accepts,
+                accepts,
                 place: u32::try_from(place).unwrap_or(u32::MAX),
             });
         }
@@ -254,7 +256,7 @@ impl RoutePlan {
     /// failure.
     fn has_failed(&self, snapshot: &Snapshot, index: DeploymentIndex) -> bool {
         let deployment = snapshot.deployment(index);
-        self.tried.iter().filter(|tried| !is_limit(tried.cause)).any(|tried| {
+        self.tried.iter().filter(|tried| !tried.cause.is_limit()).any(|tried| {
             tried.deployment == index
                 || (tried.cause == Cause::Auth
                     && snapshot.deployment(tried.deployment).shares_credential(deployment))
@@ -409,9 +411,4 @@ impl RoutePlan {
         self.tag_budgets = new.budgets.of_tags(tags);
         true
     }
-}
-
-/// Whether a failure closes the member rather than failing the request.
-fn is_limit(cause: Cause) -> bool {
-    matches!(cause, Cause::RateLimited | Cause::Quota)
 }

@@ -1,7 +1,8 @@
 //! The tokens that an answer is charged for: the provider's counts, or an estimate in their place.
 //!
-//! Called by the gateway once for each answer, whole or not. Always true: no answer is free because its provider did
-//! not count it, or because its client left before the count came; no count above what the model can do is charged.
+//! Called by the gateway once for each answer, whole or not. Always true: no answer for which there is an estimate is
+//! free because its provider did not count it, or because its client left before the count came; no count above what
+//! the model can do is charged.
 
 use crate::prices::ModelFacts;
 use crate::usage::{CountedBy, Sound, Usage};

@@ -29,8 +29,9 @@ pub(crate) struct Refusal {
     pub(crate) reply: Box<ErrorReply>,
     /// Seconds after which the client may try again; of a 429 and a 503 one if unknown.
     pub(crate) retry_after_s: Option<u64>,
-    /// Whether only an operator can change it, so that trying again is in vain.
-    pub(crate) is_lasting: bool,
+    /// Whether a client must not send it again by itself: only an operator can change it, or the provider may have carried
+    /// it out.
+    pub(crate) must_not_repeat: bool,
     /// The cause.
     pub(crate) cause: Cause,
     /// The method that the path allows.
@@ -55,7 +56,7 @@ impl Refusal {
                 ..ErrorReply::default()
             }),
             retry_after_s: None,
-            is_lasting: false,
+            must_not_repeat: false,
             cause: if status.is_client_error() { Cause::BadRequest } else { Cause::Gateway },
             allow: None,
             close: false,
@@ -81,7 +82,7 @@ impl Refusal {
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let mut response = reply::json(self.status, self.reply.body(format));
         let headers = response.headers_mut();
-        if self.is_lasting {
+        if self.must_not_repeat {
             headers.insert(SHOULD_RETRY, HeaderValue::from_static("false"));
         } else if let Some(seconds) = self.retry_after_s.or(passes.then_some(1)) {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

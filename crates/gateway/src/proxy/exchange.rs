@@ -344,7 +344,7 @@ impl Exchange {
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         let (snapshot, plan) = (&self.arrival.serving.snapshot, &self.plan);
         let now = clock::recent().millis();
-        let refusal = match why {
+        let mut refusal = match why {
             GiveUp::Refused(refused) => {
                 let tags = self.request.controls.tags.as_deref();
                 let tags = tags.map_or(&[][..], |wish| &wish.any);
@@ -359,6 +359,8 @@ impl Exchange {
                 exhausted.refusal(snapshot, now)
             }
         };
+        // An SDK that sends it again by itself would make a second one.
+        refusal.must_not_repeat |= plan.tried().iter().any(|tried| tried.repeat == Repeat::Never);
         match self.no_turn {
             Some(no_turn) => no_turn.explain(refusal, snapshot, plan.waited_ms(), now),
             None => refusal,

@@ -107,13 +107,10 @@ fn cases(one_in: u64) -> Vec<(Operation, &'static str, String, Shape)> {
 /// What the process takes more than `before`, once that is little or 5 s have passed.
 fn kept_after(hale: &Hale, before: u64) -> u64 {
     let watch = Stopwatch::start();
-    loop {
+    eventually("the memory is back, or its time is over", || {
         let kept = status(hale, "VmRSS").saturating_sub(before);
-        if kept <= 8 * MIB || watch.ms() >= 5_000 {
-            return kept;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+        (kept <= 8 * MIB || watch.ms() >= 5_000).then_some(kept)
+    })
 }
 
 /// Serves the cases with bodies of that size, and holds what each costs.
@@ -214,7 +211,6 @@ fn a_body_that_drips_is_refused_by_the_clock_of_the_whole() {
         within(Duration::from_secs(15), "the dripping body is refused", || {
             let piece: &[u8] = if framing.starts_with("content") { b" " } else { b"1\r\n \r\n" };
             let sent = slow.send_raw(piece);
-            std::thread::sleep(Duration::from_millis(50));
             (sent.is_err() || slow.read_response_now().is_some_and(|it| it.status == 408))
                 .then_some(())
         });

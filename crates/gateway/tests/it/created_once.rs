@@ -43,6 +43,9 @@ fn expect_once(what: &str, answer: &Response, made: usize) {
     assert!(answer.status >= 500 || answer.status == 408, "{what}: {}", answer.text());
     let message = error(answer)["message"].to_string();
     assert!(message.contains("not repeated"), "{what}: {message}");
+    // The SDKs would send it again by themselves.
+    let again = (answer.header("x-should-retry"), answer.header("retry-after"));
+    assert_eq!(again, (Some("false"), None), "{what}");
 }
 
 /// A process that has just used a connection to `upstream`, which it keeps.

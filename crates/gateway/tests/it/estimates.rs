@@ -113,6 +113,20 @@ fn an_answer_without_usage_is_charged_by_its_texts() {
 }
 
 #[test]
+fn an_embedding_without_usage_is_charged_by_its_input() {
+    let upstream = FakeUpstream::with(|_| {
+        let mut body = openai::embeddings("m", 1);
+        body.as_object_mut().unwrap().remove("usage");
+        Script::ok().json(&body)
+    });
+    let hale = start(&upstream, "openai/text-embedding-3-small");
+    let body = json!({"model": "m", "input": long_text()});
+    assert_eq!(client(&hale).post_json("/v1/embeddings", &[], &body).status, 200);
+    let record = expect_estimated(&hale);
+    assert_eq!((&record["input_tokens"], &record["output_tokens"]), (&json!(100), &json!(0)));
+}
+
+#[test]
 fn a_count_beyond_the_models_limits_is_not_charged() {
     for (prompt, completion) in
         [(12, 10_u64.pow(15)), (10_u64.pow(15), 12), (10_u64.pow(18), 10_u64.pow(18))]

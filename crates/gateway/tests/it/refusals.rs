@@ -289,7 +289,11 @@ fn a_paused_deployment_gets_nothing_and_a_paused_model_is_a_403() {
     for _ in 0..5 {
         assert_eq!(chat(&hale, "m").header("x-litellm-model-id"), Some("b"));
     }
-    says(&expect_error(&chat(&hale, "p"), 403, "model_paused"), "Model is blocked");
+    let paused = chat(&hale, "p");
+    says(&expect_error(&paused, 403, "model_paused"), "Model is blocked");
+    // Only an operator can change that.
+    let again = (paused.header("x-should-retry"), paused.header("retry-after"));
+    assert_eq!(again, (Some("false"), None));
 }
 
 #[test]

@@ -81,7 +81,7 @@ pub(crate) fn refused(
     let message = format!("{message}{}", self::others(snapshot, others, now));
     let mut refusal = Refusal::new(verdict.status, verdict.reason, message);
     refusal.cause = verdict.cause;
-    refusal.is_lasting = verdict.lasts;
+    refusal.must_not_repeat = verdict.lasts;
     refusal.retry_after_s = match verdict.wait_s {
         // The first deployment to become free can answer, in whichever group it is.
         Some(own) => others.iter().filter_map(|one| wait_s(snapshot, one, now)).chain([own]).min(),

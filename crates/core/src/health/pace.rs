@@ -195,13 +195,17 @@ mod tests {
     }
 
     #[test]
-    fn times_that_jump_cause_no_panic() {
+    fn times_that_jump_hold_no_request_back_for_long() {
         let mut pace = Pace::default();
         for now in [u64::MAX, 0, 5, u64::MAX - 1] {
             pace.refused(Millis(now), Millis(0));
             pace.answered(Millis(now));
             pace.released(Millis(now));
-            let _opens = pace.opens_at(Millis(now));
+            let opens = pace.opens_at(Millis(now));
+            assert!(
+                opens >= Millis(now) && opens <= Millis(now).plus(REMEMBERED_MS),
+                "{now}: {opens:?}"
+            );
         }
     }
 }

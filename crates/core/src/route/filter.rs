@@ -335,6 +335,14 @@ impl Selection<'_> {
         })
     }
 
+    /// Whether a member is left that only the safety net tries.
+    pub(super) fn has_one_for_the_net(&self, now: Millis) -> bool {
+        let is_one = |index: &&DeploymentIndex| {
+            self.examine(**index, now).is_err() && self.net_rank(**index, now).is_some()
+        };
+        self.members.iter().find(is_one).is_some()
+    }
+
     /// Whether a healthy member lets requests in one by one, and others come first. It is waited for
     /// before an unhealthy one is tried.
     pub(super) fn has_healthy_in_turn(&self, now: Millis) -> bool {

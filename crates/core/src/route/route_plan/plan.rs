@@ -11,8 +11,13 @@ use crate::route::times::{SetBy, times};
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
 
-/// Part of a deadline that is kept for fallbacks, in percent.
+/// Part of a deadline that is kept for what comes after, in percent.
 const FALLBACK_SHARE: u64 = 40;
+
+/// The end of what must leave time for something else before `deadline`.
+pub(super) fn with_share_left(deadline: Millis, now: Millis) -> Millis {
+    now.plus(deadline.since(now).min(u64::MAX / 100) * (100 - FALLBACK_SHARE) / 100)
+}
 
 impl RoutePlan {
     pub(super) fn plan(
@@ -71,9 +76,7 @@ impl RoutePlan {
     pub(super) fn share_deadline(&mut self, snapshot: &Snapshot, now: Millis) {
         self.group_ends = match self.deadline {
             Millis::NEVER => Millis::NEVER,
-            deadline if self.has_fallback_left(snapshot) => {
-                now.plus(deadline.since(now).min(u64::MAX / 100) * (100 - FALLBACK_SHARE) / 100)
-            }
+            deadline if self.has_fallback_left(snapshot) => with_share_left(deadline, now),
             deadline => deadline,
         };
     }

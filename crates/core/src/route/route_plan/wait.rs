@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::plan::with_share_left;
 use super::{AttemptPlan, MAX_ATTEMPTS, RoutePlan, Slot, Step, Tried, after};
 use crate::cause::{Cause, Retry};
 use crate::deployment::DeploymentIndex;
@@ -141,9 +142,14 @@ impl RoutePlan {
         if ways.is_empty() {
             return None;
         }
-        let ends = now
-            .plus(left_ms)
-            .min(Millis(self.deadline.0.saturating_sub(self.learned_ms(&ways, now))));
+        let net_follows = self.deadline != Millis::NEVER && self.leaves_to_the_net(snapshot, now);
+        let deadline = match self.deadline {
+            Millis::NEVER => Millis::NEVER,
+            // The safety net has its turn after the wait.
+            deadline if net_follows => with_share_left(deadline, now),
+            deadline => Millis(deadline.0.saturating_sub(self.learned_ms(&ways, now))),
+        };
+        let ends = now.plus(left_ms).min(deadline);
         self.waits.began = Some(now);
         self.step = Step::NextGroup;
         let (ticket, arrived) = (self.waits.ticket, self.started);
@@ -328,20 +334,42 @@ impl RoutePlan {
 
     /// A group whose healthy member closed meanwhile: the safety net comes before another wait.
     fn net_before_a_wait(&mut self, snapshot: &Snapshot, now: Millis) {
+        let by_net = |selection: &Selection<'_>, now| {
+            selection.has_choice(now, SafetyNet::Open)
+                && !selection.has_choice(now, SafetyNet::Closed)
+        };
+        let groups = self.untried(snapshot, now, by_net);
+        self.passed.extend(groups);
+    }
+
+    /// Whether a member is left that only the safety net tries.
+    fn leaves_to_the_net(&mut self, snapshot: &Snapshot, now: Millis) -> bool {
+        let groups =
+            self.untried(snapshot, now, |selection, now| selection.has_one_for_the_net(now));
+        !groups.is_empty()
+    }
+
+    /// The groups without an attempt whose members are so.
+    fn untried(
+        &mut self,
+        snapshot: &Snapshot,
+        now: Millis,
+        is_so: impl Fn(&Selection<'_>, Millis) -> bool,
+    ) -> Vec<(Target, Option<usize>)> {
         let here = (self.target.clone(), self.overrides);
+        let mut found = Vec::new();
         for place in 0..self.visited.len() {
             let Some(visit) = self.visited.get(place).filter(|visit| visit.is_untried()) else {
                 continue;
             };
             (self.target, self.overrides) = (visit.target.clone(), visit.overrides);
             let selection = Selection { avoid: &[], ..self.selection(snapshot, now) };
-            let by_net = selection.has_choice(now, SafetyNet::Open)
-                && !selection.has_choice(now, SafetyNet::Closed);
-            if by_net {
-                self.passed.push((self.target.clone(), self.overrides));
+            if is_so(&selection, now) {
+                found.push((self.target.clone(), self.overrides));
             }
         }
         (self.target, self.overrides) = here;
+        found
     }
 
     /// It waited in vain, or may not wait: [`RoutePlan::next`] gives up, unless the safety net has a

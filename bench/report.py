@@ -119,7 +119,8 @@ def facts(root, nginx, binary=None):
         cpu = f"{info.get('vendor_id', '')} family {info.get('cpu family')} model {info.get('model')}"
     system = os.uname()
     commit = said(["git", "-C", root, "rev-parse", "--short", "HEAD"])
-    changed = said(["git", "-C", root, "status", "--porcelain", "--", "crates", "Cargo.toml"])
+    status = ["git", "-C", root, "status", "--porcelain", "--", "crates", "Cargo.toml"]
+    changed = subprocess.run(status, capture_output=True, text=True, check=False).stdout
     facts = [
         ("CPU", f"{cpu}, {info.get('cpu MHz', '?')} MHz, {os.cpu_count()} cores"),
         ("kernel", f"{system.sysname} {system.release} {system.machine}"),

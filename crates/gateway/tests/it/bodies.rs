@@ -268,6 +268,25 @@ fn a_connection_holds_one_body_whatever_it_sends_ahead() {
 }
 
 #[test]
+fn what_follows_an_empty_answer_is_not_collected() {
+    let mut padded = openai::role_chunk("m");
+    padded["pad"] = json!("x".repeat(900 << 10));
+    let upstream = FakeUpstream::with(move |_| {
+        let finish = openai::finish_chunk("m", "stop");
+        let start = Script::ok().stream().event(&finish);
+        (0..14).fold(start, |script, _| script.event(&padded)).done().end()
+    });
+    let hale = lone(&upstream).start();
+    forget_peak(&hale);
+    let before = status(&hale, "VmRSS");
+    let mut reader = client(&hale);
+    let mut stream = reader.stream(CHAT, &[], &openai::stream_request("m", "hi"));
+    assert_eq!(stream.remaining().len(), 16, "nothing is lost");
+    let peak = status(&hale, "VmHWM").saturating_sub(before);
+    assert!(peak < 8 * MIB, "{peak}");
+}
+
+#[test]
 fn a_field_for_the_gateway_is_refused_by_its_name_when_it_is_large() {
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).start();

@@ -52,7 +52,11 @@ pub(super) async fn read(call: &OperationCall<'_>, mut source: Source) -> Result
 /// Reads on after a finish reason without any content: what follows shows whether the answer is empty.
 async fn read_the_end(stream: &mut Stream) -> Result<(), Failed> {
     let ends = clock::timer_instant(clock::now().millis().plus(END_MAX_MS));
-    while stream.reader.is_wordless() && !stream.reader.is_done() {
+    let is_open = |stream: &Stream| {
+        let (reader, read) = (&stream.reader, stream.ready.len());
+        reader.is_wordless() && !reader.is_done() && read <= hale_wire::events::TAIL_MAX
+    };
+    while is_open(stream) {
         let next = std::future::poll_fn(|cx| stream.source.poll_piece(cx));
         let Ok(piece) = tokio::time::timeout_at(ends, next).await else { return Ok(()) };
         match piece {

@@ -190,7 +190,7 @@ impl Exchange {
 
     /// Whether another deployment is tried because the answer has no content.
     fn is_passed_over(&self, content: &Content) -> bool {
-        content.is_wordless() && !self.arrival.serving.snapshot.router.accept_empty_answers
+        content.is_empty() && !self.arrival.serving.snapshot.router.accept_empty_answers
     }
 
     /// Keeps an answer without content until no other deployment is left. No side is to blame for it.

@@ -1,4 +1,4 @@
-//! Answers without a word: another deployment is tried, and no side is blamed.
+//! Empty answers: another deployment is tried, and no side is blamed.
 
 use hale_testkit::{FakeUpstream, Response, Script, anthropic, openai};
 use serde_json::{Value, json};

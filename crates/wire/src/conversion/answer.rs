@@ -20,8 +20,8 @@ use crate::formats::answer::Observed;
 use crate::formats::view::View;
 use crate::formats::{anthropic, empty, openai};
 
-/// The longest answer without a word, bytes. A longer one is not looked through.
-const WORDLESS_MAX: usize = 16 << 10;
+/// The longest empty answer, bytes. A longer one is not looked through.
+const EMPTY_MAX: usize = 16 << 10;
 
 /// A valid answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +30,8 @@ pub struct Answer {
     pub body: Bytes,
     /// Tokens, if the provider reports them.
     pub usage: Option<Usage>,
-    /// Whether it has no word, and the provider reports no output.
-    pub is_wordless: bool,
+    /// Whether it has no content, and the provider reports no output.
+    pub is_empty: bool,
 }
 
 /// Checks the full answer `body` and makes the body that the client gets.
@@ -47,9 +47,9 @@ pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer
         return Err(Fault::Malformed("a body that is not UTF-8".to_owned()));
     };
     let Observed { patches, usage } = observe_answer(conversion, text, view)?;
-    let is_wordless = text.len() <= WORDLESS_MAX
+    let is_empty = text.len() <= EMPTY_MAX
         && usage.is_none_or(|usage| usage.output == 0)
-        && has_no_word(conversion, text)
+        && has_no_content(conversion, text)
         && !stopped_by_policy(body);
     let body = if conversion.translates() {
         translate(conversion, text, view)?.into()
@@ -58,15 +58,15 @@ pub fn check(conversion: Conversion, body: &Bytes, view: &View) -> Result<Answer
     } else {
         patched(body, &patches).into()
     };
-    Ok(Answer { body, usage, is_wordless })
+    Ok(Answer { body, usage, is_empty })
 }
 
-/// Whether an answer of a kind that has words has none.
-fn has_no_word(conversion: Conversion, text: &str) -> bool {
+/// Whether an answer of a kind that has content has none.
+fn has_no_content(conversion: Conversion, text: &str) -> bool {
     match conversion.upstream().unwrap_or(conversion.operation) {
-        Operation::Chat => empty::has_no_word(WireFormat::OpenAi, text),
-        Operation::Messages => empty::has_no_word(WireFormat::Anthropic, text),
-        Operation::Responses => empty::response_has_no_word(text),
+        Operation::Chat => empty::is_empty_answer(WireFormat::OpenAi, text),
+        Operation::Messages => empty::is_empty_answer(WireFormat::Anthropic, text),
+        Operation::Responses => empty::is_empty_response(text),
         _ => false,
     }
 }

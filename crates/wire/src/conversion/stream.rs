@@ -172,10 +172,10 @@ impl Reader {
         self.progress.content
     }
 
-    /// Whether the answer has no word so far, but a finish reason, and the provider reports no output.
+    /// Whether the answer has no content so far, but a finish reason, and the provider reports no output.
     #[must_use]
-    pub fn is_wordless(&self) -> bool {
-        self.progress.wordless && self.progress.usage.is_none_or(|usage| usage.output == 0)
+    pub fn is_empty_so_far(&self) -> bool {
+        self.progress.empty && self.progress.usage.is_none_or(|usage| usage.output == 0)
     }
 
     /// Whether the stream is complete: its end, or a finish reason, was seen.

@@ -1,152 +1,76 @@
-//! Answers without a word: no text, no reasoning, no refusal, no call, no audio.
+//! What counts as content in an answer, and answers that have none.
 //!
-//! Called by the conversion for full answers whose usage reports no output. Always true: what is not known to be
-//! empty is not; values are looked at one by one, and no tree is built.
-
-use std::fmt;
+//! Called by the conversion for full answers whose usage reports no output, and by the OpenAI wire for events. Always
+//! true: an answer that cannot be read is not empty; members are looked at one by one, and no tree is built.
 
 use hale_core::provider::WireFormat;
-use serde::Deserialize;
-use serde::de::{self, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-/// Whether a value holds anything: a text that is not empty, a list or an object with members, a number.
-#[derive(Clone, Copy, Debug, Default)]
-struct Filled(bool);
+use crate::bytes::elements::elements;
+use crate::bytes::members::texts;
 
-impl<'de> Deserialize<'de> for Filled {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Filled, D::Error> {
-        deserializer.deserialize_any(AnyValue).map(Filled)
-    }
-}
+/// The members of a message or a delta in the OpenAI format that hold content.
+const CONTENT: [&str; 10] = [
+    "content",
+    "reasoning_content",
+    "reasoning",
+    "reasoning_details",
+    "thinking_blocks",
+    "refusal",
+    "tool_calls",
+    "function_call",
+    "audio",
+    "images",
+];
 
-struct AnyValue;
-
-impl<'de> Visitor<'de> for AnyValue {
-    type Value = bool;
-
-    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
-        to.write_str("any value")
-    }
-
-    fn visit_unit<E: de::Error>(self) -> Result<bool, E> {
-        Ok(false)
-    }
-
-    fn visit_bool<E: de::Error>(self, _: bool) -> Result<bool, E> {
-        Ok(true)
-    }
-
-    fn visit_i64<E: de::Error>(self, _: i64) -> Result<bool, E> {
-        Ok(true)
-    }
-
-    fn visit_u64<E: de::Error>(self, _: u64) -> Result<bool, E> {
-        Ok(true)
-    }
-
-    fn visit_f64<E: de::Error>(self, _: f64) -> Result<bool, E> {
-        Ok(true)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<bool, E> {
-        Ok(!text.is_empty())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<bool, A::Error> {
-        let mut is_filled = false;
-        while list.next_element::<IgnoredAny>()?.is_some() {
-            is_filled = true;
-        }
-        Ok(is_filled)
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<bool, A::Error> {
-        let mut is_filled = false;
-        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {
-            is_filled = true;
-        }
-        Ok(is_filled)
-    }
-}
-
-/// The members of a message that hold its words.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Words {
-    content: Filled,
-    reasoning_content: Filled,
-    reasoning: Filled,
-    reasoning_details: Filled,
-    thinking_blocks: Filled,
-    refusal: Filled,
-    tool_calls: Filled,
-    function_call: Filled,
-    audio: Filled,
-    images: Filled,
-}
-
-impl Words {
-    fn is_empty(&self) -> bool {
-        let Words {
-            content, reasoning_content, reasoning, reasoning_details, thinking_blocks, ..
-        } = self;
-        let Words { refusal, tool_calls, function_call, audio, images, .. } = self;
-        let said = [content, reasoning_content, reasoning, reasoning_details, thinking_blocks];
-        let other = [refusal, tool_calls, function_call, audio, images];
-        said.into_iter().chain(other).all(|Filled(is_filled)| !is_filled)
-    }
-}
-
-/// One block of a list: a text, or anything else.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Block {
-    #[serde(rename = "type")]
-    kind: String,
-    text: Filled,
-    thinking: Filled,
-    content: Vec<Block>,
-}
-
-impl Block {
-    fn is_empty(&self) -> bool {
-        match self.kind.as_str() {
-            "text" | "output_text" | "thinking" => !self.text.0 && !self.thinking.0,
-            "message" => self.content.iter().all(Block::is_empty),
-            _ => false,
-        }
-    }
-}
-
-/// Whether a full chat answer or message in that format has no word.
-pub(crate) fn has_no_word(wire: WireFormat, text: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Choice {
-        message: Words,
-    }
-    #[derive(Deserialize)]
-    struct Chat {
-        choices: Vec<Choice>,
-    }
-    #[derive(Deserialize)]
-    struct Message {
-        content: Vec<Block>,
-    }
+/// Whether a full chat answer or message in that format has no content: no text, reasoning, refusal, call or audio.
+pub(crate) fn is_empty_answer(wire: WireFormat, text: &str) -> bool {
     match wire {
-        WireFormat::OpenAi => serde_json::from_str::<Chat>(text)
-            .is_ok_and(|chat| chat.choices.iter().all(|choice| choice.message.is_empty())),
-        WireFormat::Anthropic => serde_json::from_str::<Message>(text)
-            .is_ok_and(|message| message.content.iter().all(Block::is_empty)),
+        WireFormat::OpenAi => each(text, "choices", |choice| {
+            let Ok([Some(message)]) = texts(choice, ["message"]) else { return false };
+            has_content(message) == Some(false)
+        }),
+        WireFormat::Anthropic => each(text, "content", is_empty_block),
     }
 }
 
-/// The same for a response.
-pub(crate) fn response_has_no_word(text: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Whole {
-        output: Vec<Block>,
+/// Whether a full response has no content.
+pub(crate) fn is_empty_response(text: &str) -> bool {
+    each(text, "output", |item| match texts(item, ["type"]) {
+        Ok([Some("\"message\"")]) => each(item, "content", is_empty_block),
+        _ => false,
+    })
+}
+
+/// Whether a message or a delta in the OpenAI format has content; `None` if it is no object.
+pub(crate) fn has_content(message: &str) -> Option<bool> {
+    Some(texts(message, CONTENT).ok()?.into_iter().flatten().any(is_filled))
+}
+
+/// Whether `is_empty` holds for all elements of the list with this name.
+fn each(text: &str, list: &str, is_empty: impl Fn(&str) -> bool) -> bool {
+    let Ok([Some(list)]) = texts(text, [list]) else { return false };
+    elements(list).is_some_and(|mut list| list.all(is_empty))
+}
+
+/// Whether a block of a message has no content. Only texts and reasoning can be empty.
+fn is_empty_block(block: &str) -> bool {
+    match texts(block, ["type", "text", "thinking"]) {
+        Ok([Some("\"text\"" | "\"output_text\"" | "\"thinking\""), text, thinking]) => {
+            !text.into_iter().chain(thinking).any(is_filled)
+        }
+        _ => false,
     }
-    serde_json::from_str::<Whole>(text).is_ok_and(|whole| whole.output.iter().all(Block::is_empty))
+}
+
+/// Whether a value that is not `null` has something in it.
+fn is_filled(raw: &str) -> bool {
+    let tail = raw.get(1..).unwrap_or_default().trim_start();
+    match raw.as_bytes().first() {
+        Some(b'"') => raw != "\"\"",
+        Some(b'[') => !tail.starts_with(']'),
+        Some(b'{') => !tail.starts_with('}'),
+        _ => true,
+    }
 }
 
 #[cfg(test)]
@@ -154,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_an_answer_without_any_word_is_empty() {
+    fn only_an_answer_without_any_content_is_empty() {
         for (message, expected) in [
             (r#"{"role":"assistant","content":""}"#, true),
             (r#"{"role":"assistant","content":null,"tool_calls":[],"refusal":null}"#, true),
@@ -165,22 +89,26 @@ mod tests {
             (r#"{"content":"","refusal":"no"}"#, false),
             (r#"{"content":"","audio":{"id":"a"}}"#, false),
             (r#"{"content":[{"type":"text","text":"x"}]}"#, false),
+            (r#"{"audio":{ },"tool_calls":[ ]}"#, true),
+            ("[]", false),
         ] {
             let text = format!(
                 r#"{{"choices":[{{"index":0,"message":{message},"finish_reason":"stop"}}]}}"#
             );
-            assert_eq!(has_no_word(WireFormat::OpenAi, &text), expected, "{message}");
+            assert_eq!(is_empty_answer(WireFormat::OpenAi, &text), expected, "{message}");
         }
-        assert!(!has_no_word(WireFormat::OpenAi, r#"{"choices":[{}]}"#), "no message: not known");
+        assert!(!is_empty_answer(WireFormat::OpenAi, r#"{"choices":[{}]}"#), "no message: not known");
         for (content, expected) in [
             ("[]", true),
             (r#"[{"type":"text","text":""}]"#, true),
             (r#"[{"type":"text","text":"a"}]"#, false),
             (r#"[{"type":"tool_use","id":"t","input":{}}]"#, false),
             (r#"[{"type":"thinking","thinking":"a"}]"#, false),
+            (r#"[{"type":"text","text":""},{}]"#, false),
+            ("{}", false),
         ] {
             let text = format!(r#"{{"content":{content},"stop_reason":"end_turn"}}"#);
-            assert_eq!(has_no_word(WireFormat::Anthropic, &text), expected, "{content}");
+            assert_eq!(is_empty_answer(WireFormat::Anthropic, &text), expected, "{content}");
         }
         for (output, expected) in [
             ("[]", true),
@@ -189,7 +117,7 @@ mod tests {
             (r#"[{"type":"function_call","name":"f"}]"#, false),
         ] {
             assert_eq!(
-                response_has_no_word(&format!(r#"{{"output":{output}}}"#)),
+                is_empty_response(&format!(r#"{{"output":{output}}}"#)),
                 expected,
                 "{output}"
             );

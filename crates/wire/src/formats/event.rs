@@ -1,7 +1,7 @@
 //! What each format reports about an event of a stream: the progress of the stream, and what happens to the event.
 //!
 //! Returned by the `observe_event` and `read` of each format, used by the stream reader. Always true: a flag that is
-//! set stays set, but for `wordless`; later token counts replace earlier ones.
+//! set stays set, but for `empty`; later token counts replace earlier ones.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ pub(crate) struct Progress {
     /// Whether content was seen: text, reasoning, a refusal, a tool call, audio or a finish reason.
     pub(crate) content: bool,
     /// Whether a finish reason is all the content so far.
-    pub(crate) wordless: bool,
+    pub(crate) empty: bool,
     /// Whether a finish reason was seen.
     pub(crate) finished: bool,
     /// Whether its end was seen.
@@ -66,12 +66,12 @@ impl Texts {
 impl Progress {
     /// Content came other than a finish reason.
     pub(crate) fn speaks(&mut self) {
-        (self.content, self.wordless) = (true, false);
+        (self.content, self.empty) = (true, false);
     }
 
     /// A finish reason came.
     pub(crate) fn stops(&mut self) {
-        self.wordless |= !self.content;
+        self.empty |= !self.content;
         (self.content, self.finished) = (true, true);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) enum Content {
     /// A full body that shows the client's name for the model, its usage, and its share of the memory for
     /// bodies.
     Full(Bytes, Option<Usage>, Held),
-    /// The same without a word in it.
+    /// The same without content.
     Empty(Bytes, Option<Usage>, Held),
     /// A stream whose first content has arrived.
     Stream(Box<Stream>),
@@ -40,11 +40,11 @@ pub(crate) enum Content {
 }
 
 impl Content {
-    /// Whether it has no word: no text, reasoning, refusal, call or audio.
-    pub(crate) fn is_wordless(&self) -> bool {
+    /// Whether it is empty: no text, reasoning, refusal, call or audio.
+    pub(crate) fn is_empty(&self) -> bool {
         match self {
             Content::Empty(..) => true,
-            Content::Stream(stream) => stream.reader.is_wordless(),
+            Content::Stream(stream) => stream.reader.is_empty_so_far(),
             Content::Full(..) | Content::Socket(_) => false,
         }
     }

@@ -31,7 +31,7 @@ pub(super) async fn read(call: &OperationCall<'_>, mut source: Source) -> Result
         }
         if reader.has_content() {
             let mut stream = Stream { source, reader, ready, token: None, bytes: None };
-            if stream.reader.is_wordless() && !ended {
+            if stream.reader.is_empty_so_far() && !ended {
                 // Boxed: hardly any stream has this end.
                 Box::pin(read_the_end(&mut stream)).await?;
             }
@@ -54,7 +54,7 @@ async fn read_the_end(stream: &mut Stream) -> Result<(), Failed> {
     let ends = clock::timer_instant(clock::now().millis().plus(END_MAX_MS));
     let is_open = |stream: &Stream| {
         let (reader, read) = (&stream.reader, stream.ready.len());
-        reader.is_wordless() && !reader.is_done() && read <= hale_wire::events::TAIL_MAX
+        reader.is_empty_so_far() && !reader.is_done() && read <= hale_wire::events::TAIL_MAX
     };
     while is_open(stream) {
         let next = std::future::poll_fn(|cx| stream.source.poll_piece(cx));

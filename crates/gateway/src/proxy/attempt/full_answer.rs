@@ -85,9 +85,9 @@ pub(super) async fn check(
         held.shrink_to(answer.body.len());
         answer
     };
-    let Answer { body, usage, is_wordless } = answer;
+    let Answer { body, usage, is_empty } = answer;
     let usage = if form == AnswerForm::Text { None } else { charged(call, usage) };
-    Ok(match is_wordless {
+    Ok(match is_empty {
         true => Content::Empty(body, usage, held),
         false => Content::Full(body, usage, held),
     })
@@ -97,7 +97,7 @@ pub(super) async fn check(
 fn accept(wanted: Wanted<'_>, whole: &Bytes) -> Result<Answer, Failed> {
     if wanted.form == AnswerForm::Text {
         return match modes::transcripts::check_text(whole) {
-            Ok(()) => Ok(Answer { body: whole.clone(), usage: None, is_wordless: false }),
+            Ok(()) => Ok(Answer { body: whole.clone(), usage: None, is_empty: false }),
             Err(fault) => Err(Failed::faulty(fault)),
         };
     }

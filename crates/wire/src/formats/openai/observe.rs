@@ -14,6 +14,7 @@ use crate::bytes::members::{Place, note, texts};
 use crate::bytes::scan::{self, ScanError};
 use crate::formats::answer::{self, Fault, Observed, is_filled_list};
 use crate::formats::codec::List;
+use crate::formats::empty;
 use crate::formats::errors;
 use crate::formats::event::{Change, EventError, Progress, Seen};
 use crate::formats::usage::parse_usage;
@@ -68,7 +69,7 @@ impl Events {
             }
         }
         if let Some(choices) = choices {
-            if (!progress.content || progress.wordless) && holds_words(choices) {
+            if (!progress.content || progress.empty) && hold_content(choices) {
                 progress.speaks();
             }
             if !progress.finished && names_finish(choices) {
@@ -139,40 +140,15 @@ fn names_finish(choices: &str) -> bool {
     })
 }
 
-/// Whether the choices of an event hold words: with a finish reason, what ends the wait for the first token.
-fn holds_words(choices: &str) -> bool {
-    const CONTENT: [&str; 10] = [
-        "content",
-        "reasoning_content",
-        "reasoning",
-        "reasoning_details",
-        "thinking_blocks",
-        "refusal",
-        "tool_calls",
-        "function_call",
-        "audio",
-        "images",
-    ];
+/// Whether the choices of an event hold content other than a finish reason.
+fn hold_content(choices: &str) -> bool {
     elements(choices).is_some_and(|mut choices| {
         choices.any(|choice| {
             let Ok([delta, text]) = texts(choice, ["delta", "text"]) else { return false };
-            let is_text = text.is_some_and(|text| text.starts_with('"'));
-            let in_delta = delta.and_then(|delta| texts(delta, CONTENT).ok());
-            (is_text && text != Some("\"\""))
-                || in_delta.into_iter().flatten().flatten().any(is_filled)
+            text.is_some_and(|text| text.starts_with('"') && text != "\"\"")
+                || delta.is_some_and(|delta| empty::has_content(delta) == Some(true))
         })
     })
-}
-
-/// Whether a value that is not `null` has something in it.
-fn is_filled(raw: &str) -> bool {
-    let tail = raw.get(1..).unwrap_or_default().trim_start();
-    match raw.as_bytes().first() {
-        Some(b'"') => raw != "\"\"",
-        Some(b'[') => !tail.starts_with(']'),
-        Some(b'{') => !tail.starts_with('}'),
-        _ => true,
-    }
 }
 
 #[cfg(test)]
@@ -193,7 +169,7 @@ mod tests {
             (r#"[]"#, false),
             (r#"[{"delta":{},"finish_reason":"length"}]"#, false),
         ] {
-            assert_eq!(holds_words(choices), expected, "{choices}");
+            assert_eq!(hold_content(choices), expected, "{choices}");
         }
         assert!(names_finish(r#"[{"delta":{},"finish_reason":"length"}]"#));
         assert!(!names_finish(r#"[{"delta":{},"finish_reason":""}]"#));

@@ -16,7 +16,7 @@ use crate::index::{BudgetIndex, GroupIndex};
 use crate::operation::Operation;
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
-use crate::provider::Provider;
+use crate::provider::{self, HostOwner, Provider};
 use crate::route::{AccessWindow, TagRules};
 use crate::secret::Secret;
 
@@ -150,9 +150,13 @@ impl UpstreamEndpoint {
     /// Host and port of the address.
     #[must_use]
     pub fn host(&self) -> &str {
-        let base = &*self.api_base;
-        let host = base.split_once("://").map_or(base, |(_, tail)| tail);
-        host.split_once('/').map_or(host, |(host, _)| host)
+        provider::host_of(&self.api_base)
+    }
+
+    /// Whose server it is.
+    #[must_use]
+    pub fn owner(&self) -> HostOwner {
+        self.provider.host_owner(self.host())
     }
 }
 

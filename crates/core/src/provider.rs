@@ -22,6 +22,9 @@ pub enum Addressing {
     Plain,
     /// As in [`crate::azure`].
     Azure,
+    /// The operation's path, appended to a base that ends with `/v1`, which is added where it is
+    /// missing.
+    Versioned,
     /// The operation's path, appended to a base with a version: the request's [`Edition`], unless
     /// the base names one.
     Cohere,
@@ -35,6 +38,15 @@ pub enum Edition {
     Current,
     /// The first one: it has features that later ones lack.
     First,
+}
+
+/// Whose a server is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostOwner {
+    /// The provider's: it has prices, and its keys belong there.
+    Provider,
+    /// The operator's own, or another company's that speaks the same wire.
+    Operator,
 }
 
 /// What a provider is called for.
@@ -70,6 +82,9 @@ pub struct Provider {
     pub bearer: bool,
     /// Default `api_base`; `None` means that the config must name one.
     pub base_url: Option<Box<str>>,
+    /// Ends of the names of its hosts, where each account has one of its own.
+    #[serde(default)]
+    pub hosts: Vec<Box<str>>,
     /// Environment variables with the key; the first one that is set is used.
     pub api_key_env: Vec<Box<str>>,
     /// Environment variable that replaces `base_url`.
@@ -129,6 +144,8 @@ impl Provider {
             (Addressing::Cohere, _) if has_version => Cow::Borrowed(base),
             (Addressing::Cohere, Edition::Current) => Cow::Owned(format!("{base}/v2")),
             (Addressing::Cohere, Edition::First) => Cow::Owned(format!("{base}/v1")),
+            (Addressing::Versioned, _) if base.ends_with("/v1") => Cow::Borrowed(base),
+            (Addressing::Versioned, _) => Cow::Owned(format!("{base}/v1")),
             (Addressing::Plain | Addressing::Azure, _) => Cow::Borrowed(base),
         }
     }
@@ -142,9 +159,26 @@ impl Provider {
             (WireFormat::OpenAi, Addressing::Cohere) => {
                 format!("{}/v1/models", base.trim_end_matches("/v1").trim_end_matches("/v2"))
             }
-            (WireFormat::OpenAi, Addressing::Plain | Addressing::Azure) => format!("{base}/models"),
+            (WireFormat::OpenAi, Addressing::Plain | Addressing::Azure | Addressing::Versioned) => {
+                format!("{base}/models")
+            }
             (WireFormat::Anthropic, _) => format!("{base}/v1/models"),
         }
+    }
+
+    /// Whose server `host` is: `api.example.com`, `localhost:8000`.
+    #[must_use]
+    pub fn host_owner(&self, host: &str) -> HostOwner {
+        let name = without_port(host);
+        let lower = name.to_ascii_lowercase();
+        let is_own = match self.base_url.as_deref().map(|url| without_port(host_of(url))) {
+            // A program that operators run themselves.
+            Some("localhost" | "127.0.0.1") => false,
+            Some(own) => domain(own) == domain(&lower),
+            None if self.hosts.is_empty() => !self.key_optional,
+            None => self.hosts.iter().any(|end| lower.ends_with(&**end)),
+        };
+        if is_own { HostOwner::Provider } else { HostOwner::Operator }
     }
 
     /// The message for a request for `operation` that it does not have, and the alternative.
@@ -183,6 +217,30 @@ impl Provider {
 
 fn yes() -> bool {
     true
+}
+
+/// Host and port of an address.
+#[must_use]
+pub fn host_of(address: &str) -> &str {
+    let tail = address.split_once("://").map_or(address, |(_, tail)| tail);
+    tail.split_once('/').map_or(tail, |(host, _)| host)
+}
+
+/// A host without its port.
+fn without_port(host: &str) -> &str {
+    match host.strip_prefix('[').and_then(|tail| tail.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    }
+}
+
+/// The last two labels of a host's name: what one company has. An address is a whole.
+fn domain(name: &str) -> &str {
+    if name.parse::<std::net::IpAddr>().is_ok() {
+        return name;
+    }
+    let mut dots = name.rmatch_indices('.');
+    dots.nth(1).map_or(name, |(at, _)| &name[at + 1..])
 }
 
 /// The provider with that name.
@@ -236,6 +294,65 @@ mod tests {
         assert_eq!(cohere.base_path("/v2", Edition::First), "/v2", "what is written counts");
         let vllm = lookup("hosted_vllm").unwrap();
         assert_eq!(vllm.base_path("/v1/rerank", Edition::Current), "/v1");
+    }
+
+    #[test]
+    fn a_version_is_added_to_the_address_of_providers_that_have_one() {
+        for (name, path, expected) in [
+            ("huggingface", "", "/v1"),
+            ("huggingface", "/v1/", "/v1"),
+            ("huggingface", "/models/x", "/models/x/v1"),
+            ("docker_model_runner", "/engines/llama.cpp", "/engines/llama.cpp/v1"),
+            ("heroku", "", "/v1"),
+            ("gradient_ai", "", "/v1"),
+            ("hosted_vllm", "/api", "/api"),
+        ] {
+            let provider = lookup(name).unwrap();
+            assert_eq!(provider.base_path(path, Edition::Current), expected, "{name} {path}");
+        }
+        assert_eq!(lookup("huggingface").unwrap().list_path(""), "/v1/models");
+    }
+
+    #[test]
+    fn a_host_is_the_providers_or_the_operators() {
+        use HostOwner::{Operator, Provider};
+        for (name, host, expected) in [
+            ("openai", "api.openai.com", Provider),
+            ("openai", "eu.api.openai.com:443", Provider),
+            ("openai", "api.openai.com.example.org", Operator),
+            ("openai", "notopenai.com", Operator),
+            ("openai", "10.0.0.5:8000", Operator),
+            ("openai", "[::1]:8000", Operator),
+            ("anthropic", "localhost:4000", Operator),
+            ("dashscope", "dashscope-intl.aliyuncs.com", Provider),
+            ("azure", "east.openai.azure.com", Provider),
+            ("azure", "gw.azure-api.net", Provider),
+            ("azure", "azure.com.example.org", Operator),
+            ("azure", "127.0.0.1:9", Operator),
+            ("databricks", "adb-1.azuredatabricks.net", Provider),
+            ("litellm_proxy", "proxy:4000", Provider),
+            ("hosted_vllm", "gpu:8000", Operator),
+            ("openai_like", "api.openai.com", Operator),
+            ("lemonade", "localhost:8000", Operator),
+            ("huggingface", "router.huggingface.co", Provider),
+            ("huggingface", "tgi:8080", Operator),
+        ] {
+            assert_eq!(lookup(name).unwrap().host_owner(host), expected, "{name} {host}");
+        }
+    }
+
+    #[test]
+    fn no_variable_holds_the_key_of_two_companies() {
+        let mut owners: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for provider in all() {
+            for variable in &provider.api_key_env {
+                owners.entry(variable).or_default().push(&provider.name);
+            }
+        }
+        owners.retain(|_, names| names.len() > 1);
+        // One company's cloud under three names.
+        let shared = ("DASHSCOPE_API_KEY", vec!["dashscope", "qwen_ai_platform", "qwencloud"]);
+        assert_eq!(owners.into_iter().collect::<Vec<_>>(), [shared]);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::deployment::{
 use crate::group::GroupIndex;
 use crate::health::{CredentialId, DeploymentState, HealthSubject};
 use crate::prices::{self, ModelFacts};
-use crate::provider::{Addressing, Provider};
+use crate::provider::{self, Addressing, HostOwner, Provider};
 use crate::route::TagRules;
 use crate::secret::Secret;
 
@@ -71,6 +71,9 @@ pub(super) fn deployment(
     let azure = troubles.azure(provider, &params, &credential);
     let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
     let (key, key_variable) = troubles.key(provider, &params, &credential, has_token);
+    if key.is_some() && params.api_key.is_none() && credential.key.is_none() {
+        troubles.key_leaves(provider, &params, &credential, key_variable.as_deref());
+    }
     let misconfigured = troubles.first;
     let facts = facts(provider, upstream.model, &info, &params.facts);
     let mut limits = params.limits;
@@ -371,6 +374,31 @@ impl Troubles<'_> {
             self.no_key(provider, params.api_base.is_some() || params.base_url.is_some());
         }
         (None, None)
+    }
+
+    /// Warns if a key of the environment goes to a server that the entry names and that is not the
+    /// provider's: the key may be meant for another one.
+    fn key_leaves(
+        &mut self,
+        provider: &Provider,
+        params: &Params,
+        credential: &Credential,
+        variable: Option<&str>,
+    ) {
+        let written = params.api_base.as_ref().map(|given| ("api_base", &*given.text));
+        let written = written.or(params.base_url.as_ref().map(|given| ("base_url", &*given.text)));
+        let named = || Some("litellm_credential_name").zip(credential.base.as_deref());
+        let Some(((key, address), variable)) = written.or_else(named).zip(variable) else { return };
+        // A program without an address of its own is always somewhere else.
+        let has_home = provider.base_url.is_some() || !provider.hosts.is_empty();
+        let host = provider::host_of(address);
+        if provider.host_owner(host) == HostOwner::Provider || !has_home {
+            return;
+        }
+        let (path, host) = (self.entry.path.key("litellm_params"), shown(host));
+        let problem = format!("sends {variable} to {host}");
+        let hint = format!("write `api_key: os.environ/{variable}`, or `api_key: none`");
+        self.problems.warn(self.entry.place_of(key), &path.key(key), Wrong::new(problem, hint));
     }
 
     fn no_key(&mut self, provider: &Provider, own_server: bool) {

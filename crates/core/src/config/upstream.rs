@@ -14,8 +14,8 @@ use super::problem::shown;
 use super::suggest::{did_you_mean, nearest};
 
 /// Further names of providers in the table.
-const ALIASES: [(&str, &str); 3] =
-    [("custom_openai", "openai"), ("openai_like", "openai"), ("text-completion-openai", "openai")];
+const ALIASES: [(&str, &str); 2] =
+    [("custom_openai", "openai"), ("text-completion-openai", "openai")];
 
 /// Providers that exist and are not in the table.
 #[rustfmt::skip]
@@ -45,6 +45,7 @@ fn standin(name: &str) -> Provider {
         addressing: Addressing::Plain,
         bearer: true,
         base_url: None,
+        hosts: Vec::new(),
         api_key_env: Vec::new(),
         api_base_env: None,
         key_optional: false,

@@ -9,6 +9,7 @@ use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::health::probe::{ProbeKind, kind, model};
 use hale_core::operation::Operation;
 use hale_core::prices;
+use hale_core::provider::HostOwner;
 use hale_core::usage::{Units, Usage};
 use hale_wire::modes;
 use hale_wire::neutral::Unfit;
@@ -211,14 +212,17 @@ fn hash_headers(headers: &HeaderMap, hash: &mut DefaultHasher) {
 }
 
 /// The cost of `usage`, in units of 10^-9 USD. A model without a price costs as much as the provider's most
-/// expensive one; a provider without prices is assumed to be self-hosted and free.
+/// expensive one, on a server of one's own nothing.
 pub(super) fn cost(deployment: &Deployment, usage: Usage) -> u64 {
     if deployment.endpoint.mock.is_some() {
         return 0;
     }
-    let highest = || {
-        let known = prices::of_provider(&deployment.endpoint.provider.name);
-        known.filter_map(|(_, facts)| facts.cost_usd(&usage)).reduce(f64::max)
+    let highest = || match deployment.endpoint.owner() {
+        HostOwner::Operator => None,
+        HostOwner::Provider => {
+            let known = prices::of_provider(&deployment.endpoint.provider.name);
+            known.filter_map(|(_, facts)| facts.cost_usd(&usage)).reduce(f64::max)
+        }
     };
     let usd = deployment.facts.cost_usd(&usage).or_else(highest).unwrap_or(0.0);
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]

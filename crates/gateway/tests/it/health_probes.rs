@@ -455,6 +455,17 @@ fn a_probe_of_another_mode_costs_its_price() {
 }
 
 #[test]
+fn a_probe_of_a_server_of_ones_own_costs_nothing_without_a_price() {
+    for model in ["openai/my-own", "openai_like/my-own", "hosted_vllm/my-own", "groq/my-own"] {
+        let upstream = FakeUpstream::start();
+        let hale = with_info(&upstream, model, json!({})).start();
+        health(&hale, "");
+        assert_eq!(upstream.requests().len(), 1, "{model}");
+        assert_eq!(metric(&hale, "hale_probe_cost_usd_total", &[]), 0.0, "{model}");
+    }
+}
+
+#[test]
 fn an_answer_of_another_mode_does_not_prove_health() {
     let sound: fn() -> Script = || Script::ok().body("audio/mpeg", modes::SOUND);
     let nothing: fn() -> Script = || Script::ok().body("application/json", "{}");

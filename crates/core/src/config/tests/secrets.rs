@@ -93,3 +93,87 @@ fn problems_hold_no_secret() {
     let env = with("").env("LITELLM_MASTER_KEY", &format!("{CANARY} x")).refused().join("\n");
     assert!(!env.contains(CANARY), "{env}");
 }
+
+/// A config of one deployment at a server of one's own, without a key.
+fn at_own_server(model: &str, base: &str) -> String {
+    format!(
+        "model_list:\n- model_name: m\n  litellm_params: {{model: {model}, api_base: '{base}'}}\n"
+    )
+}
+
+#[test]
+fn no_provider_gets_the_key_of_another_ones_variable() {
+    let variables: Vec<&str> =
+        crate::provider::all().flat_map(|one| one.api_key_env.iter().map(|name| &**name)).collect();
+    let names = crate::provider::all().map(|one| (&*one.name, one));
+    let aliases = ["custom_openai", "text-completion-openai"];
+    let openai = crate::provider::lookup("openai").unwrap();
+    for (name, provider) in names.chain(aliases.map(|name| (name, openai))) {
+        let mut fake = Fake::new(&at_own_server(&format!("{name}/x"), "http://10.0.0.5:8000/v1"));
+        for variable in &variables {
+            if !provider.api_key_env.iter().any(|own| **own == **variable) {
+                fake = fake.env(variable, CANARY);
+            }
+        }
+        let (snapshot, _) = fake.warned();
+        let key = &snapshot.deployments[0].credential.api_key;
+        assert!(key.is_none(), "{name} got a key of another provider");
+    }
+}
+
+#[test]
+fn a_server_of_ones_own_gets_the_key_of_its_own_variable_only() {
+    let yaml = at_own_server("openai_like/x", "http://10.0.0.5:8000/v1");
+    let key = |fake: Fake| {
+        let snapshot = fake.env("OPENAI_API_KEY", CANARY).clean();
+        let key = snapshot.deployments[0].credential.api_key.as_ref();
+        key.map(|key| key.expose().to_owned())
+    };
+    assert_eq!(key(Fake::new(&yaml)), None);
+    assert_eq!(key(Fake::new(&yaml).env("OPENAI_LIKE_API_KEY", "own")).as_deref(), Some("own"));
+}
+
+#[test]
+fn a_key_of_the_environment_that_goes_to_a_foreign_host_is_warned_of() {
+    let warnings = |model: &str, base: &str, variable: &str| {
+        Fake::new(&at_own_server(model, base)).env(variable, CANARY).warned().1
+    };
+    assert_eq!(
+        warnings("openai/x", "http://10.0.0.5:8000/v1", "OPENAI_API_KEY"),
+        ["warning: c.yaml:3:47: model_list[0].litellm_params.api_base: sends OPENAI_API_KEY to \
+          10.0.0.5:8000. write `api_key: os.environ/OPENAI_API_KEY`, or `api_key: none`"]
+    );
+    for (model, base, variable) in [
+        ("custom_openai/x", "http://localhost:8000/v1", "OPENAI_API_KEY"),
+        ("gpt-4o", "https://proxy.example.com/v1", "OPENAI_API_KEY"),
+        ("anthropic/x", "https://proxy.example.com", "ANTHROPIC_API_KEY"),
+        ("azure/x", "https://proxy.example.com", "AZURE_API_KEY"),
+        ("cohere/rerank-v3.5", "http://proxy", "CO_API_KEY"),
+        ("huggingface/x", "http://tgi:8080", "HF_TOKEN"),
+    ] {
+        one(&warnings(model, base, variable), &format!("sends {variable} to "));
+    }
+    for (model, base, variable) in [
+        ("openai/x", "https://eu.api.openai.com/v1", "OPENAI_API_KEY"),
+        ("azure/x", "https://east.openai.azure.com", "AZURE_API_KEY"),
+        ("hosted_vllm/x", "http://gpu:8000/v1", "HOSTED_VLLM_API_KEY"),
+        ("litellm_proxy/x", "http://proxy:4000", "LITELLM_PROXY_API_KEY"),
+    ] {
+        assert_eq!(warnings(model, base, variable), Vec::<String>::new(), "{model} {base}");
+    }
+    let written = at_own_server("openai/x", "http://h/v1")
+        .replace(", api_base", ", api_key: os.environ/OPENAI_API_KEY, api_base");
+    Fake::new(&written).env("OPENAI_API_KEY", CANARY).clean();
+    let credential = "model_list:
+- model_name: m
+  litellm_params: {model: openai/x, litellm_credential_name: c}
+credential_list:
+- credential_name: c
+  credential_values: {api_base: 'http://h/v1'}
+";
+    let (_, warnings) = Fake::new(credential).env("OPENAI_API_KEY", CANARY).warned();
+    one(&warnings, "litellm_credential_name: sends OPENAI_API_KEY to h.");
+    let environment = "model_list:\n- {model_name: m, litellm_params: {model: openai/x}}\n";
+    let fake = Fake::new(environment).env("OPENAI_API_KEY", CANARY);
+    fake.env("OPENAI_BASE_URL", "http://h/v1").clean();
+}

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 
 use crate::clock::Micros;
 use crate::http::auth::Access;
-use crate::http::body;
+use crate::http::body::{self, Arriving};
 use crate::http::connection::ClientConn;
 use crate::http::refusal::Refusal;
 use crate::limits::Held;
@@ -45,8 +45,8 @@ impl Arrival {
         incoming: Incoming,
         held: &mut Held,
     ) -> Result<Bytes, Refusal> {
-        body::check_encoding(headers)?;
+        let arriving = Arriving::of(headers, incoming)?;
         let bounds = &self.serving.snapshot.gateway.bounds;
-        body::read(&self.connection, bounds, incoming, held).await
+        body::read(&self.connection, bounds, arriving, held).await
     }
 }

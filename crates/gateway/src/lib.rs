@@ -29,6 +29,7 @@ mod router;
 mod server;
 mod sink;
 mod state;
+mod unpack;
 mod upstream;
 mod waiting;
 

@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
 use super::connection::LateBody;
 use super::reply::{self, Reply};
+use crate::unpack::{Coding, Fault, GROWTH_MAX};
 
 /// Longest quotation in a refusal, characters.
 pub(crate) const LINE_MAX: usize = 300;
@@ -209,10 +210,37 @@ pub(crate) fn broken_body() -> Refusal {
     refusal
 }
 
-/// The body is compressed.
-pub(crate) fn encoded_body() -> Refusal {
-    let message = "compressed request bodies are not accepted; send them plain".to_owned();
-    Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "encoded_body", message).closing()
+/// The body is compressed in an unknown way.
+pub(crate) fn unknown_coding() -> Refusal {
+    let message = "this `content-encoding` is not accepted; send one of gzip, deflate, br and zstd, or send the body plain";
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Refusal::new(status, "encoded_body", message.to_owned()).param("content-encoding").closing()
+}
+
+/// The body cannot be unpacked.
+pub(crate) fn not_unpacked(coding: Coding, fault: Fault) -> Refusal {
+    let name = coding.name();
+    let (status, reason, message) = match fault {
+        Fault::Damaged => (
+            StatusCode::BAD_REQUEST,
+            "invalid_encoding",
+            format!("the request body is not valid {name}, which its `content-encoding` names"),
+        ),
+        Fault::Cut => (
+            StatusCode::BAD_REQUEST,
+            "invalid_encoding",
+            format!("the request body ends before its {name} data does; send all of it"),
+        ),
+        Fault::Grows => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_grows_too_much",
+            format!(
+                "the request body becomes more than {GROWTH_MAX} times larger when its {name} data is unpacked; send it \
+                 plain"
+            ),
+        ),
+    };
+    Refusal::new(status, reason, message).param("content-encoding").closing()
 }
 
 /// The memory for bodies is full.

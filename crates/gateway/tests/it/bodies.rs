@@ -21,10 +21,10 @@ use crate::support::{
 use crate::timing::Stopwatch;
 
 const COUNT: &str = "/utils/token_counter";
-const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// A number of `/proc/PID/status`, in bytes.
-fn status(hale: &Hale, name: &str) -> u64 {
+pub(crate) fn status(hale: &Hale, name: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{}/status", hale.pid())).expect("it runs");
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).expect("a number of KiB");
@@ -32,7 +32,7 @@ fn status(hale: &Hale, name: &str) -> u64 {
 }
 
 /// From now on the largest size of the process is counted anew.
-fn forget_peak(hale: &Hale) {
+pub(crate) fn forget_peak(hale: &Hale) {
     fs::write(format!("/proc/{}/clear_refs", hale.pid()), "5").expect("the peak can be reset");
 }
 

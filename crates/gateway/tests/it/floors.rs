@@ -40,7 +40,7 @@ const HOUSES: [House; 3] = [
     House {
         krate: "gateway",
         floors: &[
-            &["clock", "offload"],
+            &["clock", "offload", "unpack"],
             &["coalesce", "files", "limits", "logging", "metrics"],
             &["console", "events", "panics", "upstream", "waiting"],
             &["advice", "background", "http"],

@@ -209,8 +209,12 @@ rows! {
         headed("content-type: text/plain\r\n") => Served;
     "51" utf_16_is_not_json "a body in UTF-16":
         post("{\"model\":\"m\"}".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>()) => Error(400, "invalid_json", &["Invalid JSON payload: "]);
-    "52" a_compressed_body_is_refused "a compressed body, bomb or not":
-        headed("content-encoding: gzip\r\n") => Last(415, "encoded_body", &["compressed request bodies are not accepted; send them plain"]);
+    "52" an_unknown_coding_is_refused "a body in an unknown content coding":
+        headed("content-encoding: compress\r\n") => Last(415, "encoded_body", &["send one of gzip, deflate, br and zstd"]);
+    "52" several_codings_are_refused "a body that is compressed twice":
+        headed("content-encoding: gzip, br\r\n") => Last(415, "encoded_body", &["send one of gzip, deflate, br and zstd"]);
+    "52" a_plain_body_that_is_labelled_gzip_is_refused "plain JSON, labelled `gzip`":
+        headed("content-encoding: gzip\r\n") => Last(400, "invalid_encoding", &["the request body is not valid gzip"]);
     "53" a_body_that_says_that_it_is_too_long_is_refused_unread "a length beyond the limit, and no byte of the body":
         request(&format!("POST {CHAT}"), &format!("{}content-length: 3145729\r\n", authorized()), b"")
         => Last(413, "body_too_large", &["the request body is larger than 3 MiB (max_request_size_mb)"]);

@@ -14,6 +14,7 @@ mod browsers;
 mod canary;
 mod canary_providers;
 mod cli;
+mod compressed;
 mod cooldown;
 mod created_once;
 mod deadlines;

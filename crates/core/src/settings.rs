@@ -177,7 +177,7 @@ pub struct Bounds {
     pub header_bytes: usize,
     /// Request body, bytes. 100 MiB.
     pub body_bytes: usize,
-    /// A full answer of an upstream, bytes. 32 MiB.
+    /// A full answer of an upstream, or an event of a stream, bytes. 96 MiB.
     pub response_bytes: usize,
     /// Request bodies and buffered answers of all requests together, bytes. 1 GiB.
     pub buffered_bytes: usize,
@@ -194,12 +194,21 @@ pub struct Bounds {
     pub websocket_idle_ms: u64,
 }
 
+impl Bounds {
+    /// Bytes of all bodies up to which an answer is read: an eighth more than the bodies of requests
+    /// may have, because its request was served and would be lost.
+    #[must_use]
+    pub const fn with_answers(&self) -> usize {
+        self.buffered_bytes.saturating_add(self.buffered_bytes / 8)
+    }
+}
+
 impl Default for Bounds {
     fn default() -> Bounds {
         Bounds {
             header_bytes: 32 << 10,
             body_bytes: 100 << 20,
-            response_bytes: 32 << 20,
+            response_bytes: 96 << 20,
             buffered_bytes: 1 << 30,
             header_read_ms: 10_000,
             idle_ms: 75_000,

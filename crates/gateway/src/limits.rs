@@ -113,7 +113,7 @@ mod tests {
         assert_eq!(bounds, Bounds::default());
         fit_into(&mut bounds, 256 << 20);
         assert_eq!((bounds.buffered_bytes, bounds.body_bytes), (64 << 20, 64 << 20));
-        assert_eq!(bounds.response_bytes, 32 << 20);
+        assert_eq!(bounds.response_bytes, 64 << 20);
     }
 
     #[test]

@@ -575,7 +575,7 @@ const GENERAL: &[Row] = &[
     served("health_check_details", Kind::Bool, "true", "`false` cuts `/health` to models and ids, and `/health/readiness` to `status` and `db`."),
     served("request_log", Kind::Text, "none", "A file to which a JSON line per finished request is appended. A reload changes it, and reopens it after a rename. A pipe that is not read loses records and delays nothing."),
     served("max_request_size_mb", Kind::Megabytes(0.001, 2048.0), "100", "Largest request body, MiB."),
-    served("max_response_size_mb", Kind::Megabytes(0.001, 2048.0), "32", "Largest full answer of a provider, MiB."),
+    served("max_response_size_mb", Kind::Megabytes(0.001, 2048.0), "96", "Largest full answer of a provider, and largest event of a stream, MiB. A larger one is an error of the gateway: it is not requested again, and counts against no deployment."),
     served("max_buffered_mb", Kind::Megabytes(1.0, 1_048_576.0), "1024", "Request bodies, what they become on their way to a provider, and buffered answers of all requests together, MiB. When it is full, the request body that comes slowest is refused first; answers may take an eighth more. Never more than a quarter of an enforced memory limit (control group, `ulimit -v`, `ulimit -d`)."),
     served("max_header_bytes", Kind::Count(1024, 1 << 20), "32768", "Largest request head, bytes."),
     served("header_read_timeout_s", Kind::Time(1, HOUR), "10", "Time to read a request head."),

@@ -16,6 +16,7 @@ mod full_answer;
 mod headers;
 mod model_list;
 mod socket;
+mod stream_room;
 
 use hale_core::health::outcome::Observation;
 use hale_core::operation::{self, Operation};
@@ -33,9 +34,10 @@ pub(crate) use self::call::{
     TimeLimit, Unprepared,
 };
 use self::error_body::{Addressed, is_encoded, refused};
-pub(crate) use self::failed::Failed;
+pub(crate) use self::failed::{ANSWER_TOO_LARGE, Failed};
 pub(crate) use self::first_content::END_MAX_MS;
 pub(crate) use self::model_list::expect_list;
+pub(crate) use self::stream_room::StreamRoom;
 use super::attempt_guard::AttemptGuard;
 use crate::clock::{self, seconds};
 use crate::limits::Held;
@@ -216,7 +218,7 @@ impl Attempt<'_> {
             Content::Stream(Box::new(bytes::read(call, &headers, body).await?))
         } else if call.wants_events() && is_event_stream(&headers) {
             let source = Source::Upstream(Box::new(body));
-            Content::Stream(Box::new(first_content::read(call, source).await?))
+            Content::Stream(Box::new(first_content::read(self.scope, call, source).await?))
         } else {
             full_answer::read(self.scope, call, body).await?
         };

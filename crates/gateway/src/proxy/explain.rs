@@ -22,7 +22,7 @@ pub(crate) use self::no_turn::NoTurn;
 pub(crate) use self::refused::refused;
 use self::refused::{LINES_MAX, diagnosis};
 pub(super) use self::stored::{foreign_id, stored_elsewhere, stored_without_deployment};
-use super::attempt::Failed;
+use super::attempt::{ANSWER_TOO_LARGE, Failed};
 use crate::advice;
 use crate::clock::seconds;
 use crate::http::refusal::{LINE_MAX, Refusal, own_fault};
@@ -83,6 +83,7 @@ impl Exhausted<'_> {
             Cause::ClientTimeout => "deadline_exceeded",
             // A provider's own 504 is passed on as one.
             Cause::Timeout if tried.status.is_none() => "upstream_timeout",
+            Cause::Gateway if tried.status == Some(ANSWER_TOO_LARGE) => "answer_too_large",
             // The gateway could not open one more connection; no upstream failed.
             Cause::Gateway => "overloaded",
             Cause::NotFound
@@ -246,7 +247,8 @@ pub(crate) fn broken_stream(deployment: &Deployment, failed: &Failed) -> ErrorRe
         param: failed.error.param.clone(),
         code: status.to_string(),
         reason: match (failed.cause, failed.status) {
-            // The gateway ends a stream for two reasons: the stream took too long, or the gateway shuts down.
+            // The gateway ends a stream for these reasons, and when it shuts down.
+            (Cause::Gateway, Some(ANSWER_TOO_LARGE)) => "answer_too_large",
             (Cause::Gateway, Some(504)) => "stream_too_long",
             (Cause::Gateway, _) => "shutting_down",
             (Cause::ClientTimeout, _) => "deadline_exceeded",

@@ -13,7 +13,7 @@ use hale_core::time::Millis;
 use hale_wire::stream::Reader;
 use http_body::Frame;
 
-use super::attempt::{Cut, END_MAX_MS, Failed, Source, Stream};
+use super::attempt::{Cut, END_MAX_MS, Failed, Source, Stream, StreamRoom};
 use super::counted::Counted;
 use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
@@ -33,6 +33,7 @@ pub(crate) struct Relay {
     source: Source,
     reader: Reader,
     ready: Vec<u8>,
+    room: StreamRoom,
     /// The token that was sent in place of a key. It is removed from errors.
     token: Option<Secret>,
     /// The request that it answers, which can still try another deployment.
@@ -76,6 +77,7 @@ impl Relay {
             source: stream.source,
             reader: stream.reader,
             ready: stream.ready,
+            room: stream.room,
             token: stream.token,
             exchange,
             silence_ms,
@@ -91,8 +93,10 @@ impl Relay {
 
     fn take(&mut self, piece: Bytes) {
         let was_done = self.reader.is_done();
-        if let Err(broken) = self.reader.push(piece, &mut self.ready) {
-            self.fail(&Failed::malformed(broken.to_string()));
+        let arrival = &self.exchange.arrival;
+        let memory = (&arrival.worker.process.buffered, &arrival.serving.snapshot.gateway.bounds);
+        if let Err(failed) = self.room.take((&mut self.reader, &mut self.ready), piece, memory) {
+            self.fail(&failed);
             return;
         }
         if self.reader.events() != self.events_seen && !was_done {
@@ -184,7 +188,7 @@ impl StreamedBody for Relay {
                 }
                 Poll::Ready(None) => {
                     if let Err(broken) = self.reader.finish(&mut self.ready) {
-                        self.fail(&Failed::malformed(broken.to_string()));
+                        self.fail(&Failed::broken(&broken));
                     } else if self.reader.is_complete() {
                         self.complete();
                     } else if self.reader.error().is_none() {

@@ -1,6 +1,6 @@
 //! Answers with their own ways to succeed or fail; the table of bad ones is in `hostile_upstream`.
 
-use hale_testkit::{FakeUpstream, Script, openai};
+use hale_testkit::{FakeUpstream, Response, Script, openai};
 use serde_json::json;
 
 use crate::support::{chat, error, lone, metric};
@@ -58,7 +58,7 @@ fn an_error_body_beside_an_answer_is_an_answer() {
 }
 
 #[test]
-fn an_answer_beyond_the_limit_is_a_failed_attempt() {
+fn an_answer_beyond_the_limit_is_an_error_of_the_gateway() {
     // Bad input, row F13.
     let body = openai::chat_completion("gpt-4o", &"x".repeat(2 << 20)).to_string();
     let upstream = FakeUpstream::start();
@@ -72,8 +72,17 @@ fn an_answer_beyond_the_limit_is_a_failed_attempt() {
     for _ in 0..2 {
         let answer = chat(&hale, "m");
         assert_eq!(answer.status, 502, "{}", answer.text());
-        assert!(answer.text().contains("max_response_size_mb"), "{}", answer.text());
+        let error = error(&answer);
+        assert_eq!(error["reason"], "answer_too_large", "{error}");
+        assert_eq!(error["attempts"][0]["cause"], "gateway", "{error}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("the 1048576 bytes that max_response_size_mb"), "{message}");
+        assert!(!message.contains("api_base"), "{message}");
     }
+    let message = |answer: &Response| error(answer)["message"].as_str().unwrap().to_owned();
+    upstream.push(Script::ok().body("application/json", &body));
+    let says = message(&chat(&hale, "m"));
+    assert!(says.contains(&format!("the answer of {} bytes", body.len())), "{says}");
     assert_eq!(chat(&hale, "m").status, 200);
     assert_eq!(metric(&hale, "hale_buffered_bytes", &[]), 0.0);
 }

@@ -677,13 +677,22 @@ fn probes_leave_no_trace_in_what_traffic_counts() {
 fn a_probe_whose_answer_is_endless_or_huge_ends() {
     let huge = FakeUpstream::with(|_| Script::ok().body("application/json", vec![b' '; 3 << 20]));
     let config = lone(&huge).general(json!({"max_response_size_mb": 1}));
+    // The limit is the gateway's: the probe proves nothing.
     let entry = entry_of(&config.start());
-    assert_eq!((&entry["status"], &entry["cause"]), (&json!("unhealthy"), &json!("bad_response")));
+    assert_eq!(
+        (&entry["status"], &entry["cause"]),
+        (&json!("unchecked"), &json!("probe_error")),
+        "{entry}"
+    );
     // And with the limits as they are.
     let large =
         FakeUpstream::with(|_| Script::ok().body("application/json", vec![b' '; 100 << 20]));
     let entry = entry_of(&lone(&large).start());
-    assert_eq!((&entry["status"], &entry["cause"]), (&json!("unhealthy"), &json!("bad_response")));
+    assert_eq!(
+        (&entry["status"], &entry["cause"]),
+        (&json!("unchecked"), &json!("probe_error")),
+        "{entry}"
+    );
     let endless =
         FakeUpstream::with(|_| Script::ok().chunked("application/json").chunk("{").silence());
     let hale = lone(&endless).launch().env("HEALTH_CHECK_TIMEOUT_SECONDS", "0.3").start();

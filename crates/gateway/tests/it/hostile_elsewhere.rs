@@ -79,8 +79,8 @@ const PROVEN: &[Line] = &[
     ),
     (
         "96",
-        "an event beyond 1 MiB",
-        "`bad_response`; in the stream: `upstream_stream_interrupted`",
+        "an event beyond `max_response_size_mb`",
+        "`gateway`; in the stream: `answer_too_large`",
         "a_long_event_passes_and_an_endless_one_is_refused",
     ),
     (
@@ -203,8 +203,9 @@ const PROVEN: &[Line] = &[
     (
         "F13",
         "an answer beyond `max_response_size_mb`, declared or not",
-        "502 `bad_response`: `the answer is larger than … MiB (max_response_size_mb)`",
-        "an_answer_beyond_the_limit_is_a_failed_attempt",
+        "502 `answer_too_large`, cause `gateway`: `the answer of … bytes is larger than the … bytes that \
+         max_response_size_mb in general_settings permits`; nothing is tried again, no deployment is blamed",
+        "an_answer_beyond_the_limit_is_an_error_of_the_gateway",
     ),
     (
         "F13",
@@ -221,7 +222,8 @@ const PROVEN: &[Line] = &[
     (
         "F14",
         "an event without an end",
-        "`bad_response`: `an event of the stream is larger than 1048576 bytes`; memory stays flat",
+        "cause `gateway`: `an event of the stream is larger than the … bytes that max_response_size_mb in \
+         general_settings permits`; nothing is tried again; memory stays flat",
         "an_endless_event_ends_the_stream_and_fills_no_memory",
     ),
     (

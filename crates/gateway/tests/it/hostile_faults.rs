@@ -45,7 +45,7 @@ fn an_endless_answer_is_cut_and_fills_no_memory() {
     let answer = chat(&hale, "m");
     assert_eq!(answer.status, 502, "{}", answer.text());
     assert!(
-        answer.text().contains("larger than 2 MiB (max_response_size_mb)"),
+        answer.text().contains("larger than the 2097152 bytes that max_response_size_mb"),
         "{}",
         answer.text()
     );
@@ -62,23 +62,24 @@ fn an_endless_answer_is_cut_and_fills_no_memory() {
 fn an_endless_event_ends_the_stream_and_fills_no_memory() {
     // Bad input, row F14.
     let (bad, good) = (FakeUpstream::start(), FakeUpstream::start());
-    let hale = pair(&bad, &good).router(json!({"disable_cooldowns": true})).start();
+    let hale = pair(&bad, &good).general(json!({"max_response_size_mb": 1})).start();
     let before = peak_kib(&hale);
-    // Before the first content another deployment answers.
+    // Before the first content it is an error, and no other deployment is called.
     bad.push(sixty_mebibytes_and_no_end(Script::ok().stream().chunk("data: \"")));
     let mut own = client(&hale);
-    let stream = own.stream(CHAT, &[], &openai::stream_request("m", "hi"));
-    assert_eq!(stream.header("x-litellm-model-id"), Some("good"));
-    drop(stream);
+    let answer = own.post_json(CHAT, &[], &openai::stream_request("m", "hi"));
+    let error = expect_error(&answer, 502, "answer_too_large");
+    assert_eq!(column(&error["attempts"], "cause"), ["gateway"], "{error}");
+    assert!(good.requests().is_empty());
     // Afterwards the stream ends with an error.
     let begun = Script::ok().stream().event(&openai::content_chunk("gpt-4o", "one"));
     bad.push(sixty_mebibytes_and_no_end(begun.chunk("data: \"")));
     let mut stream = own.stream(CHAT, &[], &openai::stream_request("m", "hi"));
     let events = stream.remaining();
     let last = events.last().unwrap().json();
-    assert_eq!(last["error"]["reason"], "upstream_stream_interrupted", "{last}");
+    assert_eq!(last["error"]["reason"], "answer_too_large", "{last}");
     assert!(
-        last["error"]["message"].as_str().unwrap().contains("larger than 1048576 bytes"),
+        last["error"]["message"].as_str().unwrap().contains("larger than the 1048576 bytes"),
         "{last}"
     );
     assert!(events.iter().all(|event| !event.is_done()));

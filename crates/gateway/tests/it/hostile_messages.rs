@@ -38,7 +38,8 @@ const WAYS: [(&str, &str); 3] =
 fn serve(upstream: &FakeUpstream, wire: &str) -> Hale {
     let quiet = json!({"num_retries": 0, "disable_cooldowns": true});
     let params = json!({"model": format!("{wire}/x"), "stream_timeout": 2});
-    Config::new().with("m", "a", upstream, params).router(quiet).start()
+    let bounds = json!({"max_response_size_mb": 4});
+    Config::new().with("m", "a", upstream, params).router(quiet).general(bounds).start()
 }
 
 fn ask(hale: &Hale, path: &str) -> Response {
@@ -80,7 +81,11 @@ impl Outcome for Broken {
         }
         let last = last.unwrap();
         let body: Value = serde_json::from_str(&last.data).unwrap();
-        assert_eq!(error(&body, path)["reason"], "upstream_stream_interrupted", "{body}");
+        let reason = match self.0 {
+            "gateway" => "answer_too_large",
+            _ => "upstream_stream_interrupted",
+        };
+        assert_eq!(error(&body, path)["reason"], reason, "{body}");
         assert_eq!(last.name.as_deref(), (path == MESSAGES).then_some("error"));
     }
 
@@ -162,8 +167,8 @@ mod streams {
     rows! {
         "81" an_error_in_a_stream_of_messages_ends_it "an error event; messages":
             |wire: &str| begun(wire).event(&anthropic::error("overloaded_error", "Overloaded")).end() => Broken("overloaded");
-        "96" an_endless_event_of_a_message_ends_the_stream "an event of more than 1 MiB; messages":
-            |wire: &str| begun(wire).chunk("x".repeat(1_100_000)).end() => Broken("bad_response");
+        "96" an_endless_event_of_a_message_ends_the_stream "an event beyond `max_response_size_mb`; messages":
+            |wire: &str| begun(wire).chunk("x".repeat(4_200_000)).end() => Broken("gateway");
         "98" a_stream_of_messages_that_is_cut_is_an_error "a stream that is cut; messages":
             |wire: &str| begun(wire).chunk("data: {\"type\":\"conte").close() => Broken("stream_cut");
         "98" a_stream_of_messages_that_only_stops_is_an_error "a stream that ends in its middle; messages":

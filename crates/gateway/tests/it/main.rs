@@ -61,6 +61,7 @@ mod modes;
 mod named_tests;
 mod names;
 mod network;
+mod own_limits;
 mod realtime;
 mod realtime_endings;
 mod realtime_sides;

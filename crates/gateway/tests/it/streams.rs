@@ -7,7 +7,7 @@ use std::time::Duration;
 use hale_testkit::{Client, Event, FakeUpstream, Hale, Script, TIMEOUT, openai};
 use serde_json::json;
 
-use crate::support::{CHAT, Config, KEY, chat_with, client, lone};
+use crate::support::{CHAT, Config, KEY, chat_with, client, lone, metric};
 use crate::timing::Stopwatch;
 
 /// The bytes of the stream's body.
@@ -269,16 +269,19 @@ fn an_upstream_that_lingers_after_done_does_not_keep_the_client() {
 #[test]
 fn a_long_event_passes_and_an_endless_one_is_refused() {
     // Bad input, row 96.
-    let long = "x".repeat(900 << 10);
+    let long = "x".repeat(1_600_000);
     let (_upstream, hale) = start(Script::ok().sse(&openai::chunks("gpt-4o", &[&long])));
     let mut client = client(&hale);
     let mut stream = client.stream(CHAT, &[], &openai::stream_request("m", "hi"));
     assert!(stream.content() == long);
+    assert_eq!(metric(&hale, "hale_buffered_bytes", &[]), 0.0);
     let endless = format!("data: {}", "y".repeat(1100 << 10));
     let script = Script::ok().stream().event(&openai::content_chunk("gpt-4o", "x")).chunk(endless);
-    let (_upstream, hale) = start(script.silence());
+    let upstream = FakeUpstream::scripted([script.silence()]);
+    let hale = lone(&upstream).general(json!({"max_response_size_mb": 1})).start();
     let text = body_of(&hale);
-    assert!(text.contains("upstream_stream_interrupted") && !text.contains("[DONE]"), "{text}");
+    assert!(text.contains("answer_too_large") && !text.contains("[DONE]"), "{text}");
+    assert_eq!(metric(&hale, "hale_buffered_bytes", &[]), 0.0);
 }
 
 #[test]

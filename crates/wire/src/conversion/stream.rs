@@ -14,7 +14,7 @@ use hale_core::usage::Usage;
 
 use crate::bytes::edit::patched;
 use crate::bytes::framing::Framing;
-use crate::bytes::framing::frame::{Data, TooLong};
+use crate::bytes::framing::frame::Data;
 use crate::conversion::observe::Observer;
 use crate::conversion::prepare::Conversion;
 use crate::conversion::tap::Tap;
@@ -25,15 +25,18 @@ use crate::formats::framing;
 use crate::formats::neutral::Delta;
 pub use crate::formats::view::View;
 
-/// Maximum output for one piece of an upstream's body, in bytes: translation makes small events larger.
+/// Maximum output for one piece of an upstream's body beyond the largest event, in bytes: translation makes small
+/// events larger.
 const OUT_MAX: usize = 16 << 20;
+/// Largest event if the gateway sets no other limit, in bytes.
+const EVENT_MAX: usize = 96 << 20;
 
 /// Why reading a stream stopped.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
-    /// An event is too long to be buffered.
-    #[error(transparent)]
-    TooLong(#[from] TooLong),
+    /// An event has more bytes than this limit.
+    #[error("an event of the stream has more than {0} bytes")]
+    TooLong(usize),
     /// An event cannot be passed on.
     #[error("an event of the stream cannot be passed on to the client: {0}")]
     Unreadable(String),
@@ -59,7 +62,9 @@ pub struct Reader {
     view: View,
     progress: Progress,
     error: Option<ProviderError>,
-    unreadable: Option<String>,
+    broken: Option<Broken>,
+    /// The largest event, its empty line included, in bytes.
+    event_max: usize,
     events: u64,
     skipped: u64,
     tap: Option<Box<Tap>>,
@@ -92,6 +97,12 @@ impl Reader {
         Reader { tap: Tap::of(conversion).map(Box::new), ..Reader::new(conversion, view) }
     }
 
+    /// The same, for events of at most so many bytes, the empty line at their end included.
+    #[must_use]
+    pub fn within(self, event_max: usize) -> Reader {
+        Reader { event_max, ..self }
+    }
+
     fn of(passage: Passage, conversion: Conversion, view: View) -> Reader {
         Reader {
             framing: framing(conversion.wire),
@@ -100,7 +111,8 @@ impl Reader {
             view,
             progress: Progress::default(),
             error: None,
-            unreadable: None,
+            broken: None,
+            event_max: EVENT_MAX,
             events: 0,
             skipped: 0,
             tap: None,
@@ -110,7 +122,7 @@ impl Reader {
     /// Takes the next bytes; appends to `out` what the client gets, possibly nothing.
     ///
     /// # Errors
-    /// If an event is too long to be buffered, or cannot be passed on.
+    /// If an event is longer than permitted, or cannot be passed on. The events before it are in `out`.
     pub fn push(&mut self, chunk: Bytes, out: &mut Vec<u8>) -> Result<(), Broken> {
         if self.is_bytes() {
             self.progress.content |= !chunk.is_empty();
@@ -118,14 +130,18 @@ impl Reader {
             out.extend_from_slice(&chunk);
             return Ok(());
         }
-        let block = self.framing.push(chunk)?;
-        self.pass(&block, out)
+        let block = self.framing.push(chunk);
+        self.pass(&block, out)?;
+        match self.framing.waiting() > self.event_max {
+            true => Err(Broken::TooLong(self.event_max)),
+            false => Ok(()),
+        }
     }
 
     /// Takes the end of the upstream's body: buffered bytes are the last event if they can be read as one.
     ///
     /// # Errors
-    /// If that event cannot be passed on.
+    /// If that event is longer than permitted, or cannot be passed on.
     pub fn finish(&mut self, out: &mut Vec<u8>) -> Result<(), Broken> {
         if self.is_bytes() {
             // HTTP framing has proved that it is complete.
@@ -164,6 +180,12 @@ impl Reader {
     #[must_use]
     pub fn is_bytes(&self) -> bool {
         matches!(self.passage, Passage::Bytes)
+    }
+
+    /// Bytes of the event that has begun and not ended.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.framing.waiting()
     }
 
     /// Whether content was seen: text, reasoning, a refusal, a tool call, audio or a finish reason.
@@ -244,7 +266,7 @@ impl Reader {
             Passage::Translated(_) => self.translate(block, out),
             Passage::Bytes => {}
         }
-        self.unreadable.clone().map_or(Ok(()), |why| Err(Broken::Unreadable(why)))
+        self.broken.clone().map_or(Ok(()), Err)
     }
 
     /// Counts an event; returns what happens to it.
@@ -265,7 +287,9 @@ impl Reader {
         match why {
             EventError::Malformed => self.skipped += 1,
             EventError::Provider(error) => self.error = Some(*error),
-            EventError::Unreadable(why) => self.unreadable = Some(errors::clean(&why, 300)),
+            EventError::Unreadable(why) => {
+                self.broken = Some(Broken::Unreadable(errors::clean(&why, 300)));
+            }
         }
     }
 }
@@ -288,6 +312,11 @@ impl Reader {
         let mut start = 0;
         while start < block.len() {
             let end = self.framing.frame_end(block, start);
+            if end - start > self.event_max {
+                self.broken = Some(Broken::TooLong(self.event_max));
+                out.extend_from_slice(&block[done..start]);
+                return;
+            }
             match self.observe_frame(&block[start..end]) {
                 Frame::Pass => {}
                 Frame::Omit => {
@@ -382,9 +411,14 @@ impl Reader {
         let mut start = 0;
         while start < block.len() {
             let end = self.framing.frame_end(block, start);
+            if end - start > self.event_max {
+                self.broken = Some(Broken::TooLong(self.event_max));
+                return;
+            }
             self.translate_frame(&block[start..end], out);
-            if out.len() - before > OUT_MAX {
-                self.unreadable = Some(format!("it became more than {OUT_MAX} bytes"));
+            let most = OUT_MAX.saturating_add(self.event_max);
+            if out.len() - before > most {
+                self.broken = Some(Broken::Unreadable(format!("it became more than {most} bytes")));
                 return;
             }
             start = end;
@@ -392,7 +426,7 @@ impl Reader {
     }
 
     fn translate_frame(&mut self, frame: &[u8], out: &mut Vec<u8>) {
-        if self.progress.done || self.error.is_some() || self.unreadable.is_some() {
+        if self.progress.done || self.error.is_some() || self.broken.is_some() {
             return;
         }
         let Passage::Translated(translation) = &mut self.passage else { return };

@@ -11,6 +11,7 @@ use hale_core::usage::Usage;
 use hale_wire::stream::Reader;
 use http::{HeaderMap, HeaderValue};
 
+use super::stream_room::StreamRoom;
 use crate::limits::Held;
 use crate::proxy::attempt_guard::AttemptGuard;
 use crate::proxy::handshake::Socket;
@@ -58,6 +59,8 @@ pub(crate) struct Stream {
     pub(crate) reader: Reader,
     /// Bytes that are ready for the client.
     pub(crate) ready: Vec<u8>,
+    /// What it holds in memory.
+    pub(crate) room: StreamRoom,
     /// The token that was sent in place of a key. It is removed from errors.
     pub(crate) token: Option<Secret>,
     /// The head of an answer of bytes; `None` for a stream of events.

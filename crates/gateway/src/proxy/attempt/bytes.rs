@@ -14,6 +14,7 @@ use super::call::OperationCall;
 use super::error_body::read_text;
 use super::failed::Failed;
 use super::full_answer::charged;
+use super::stream_room::StreamRoom;
 use crate::upstream::AnswerBody;
 
 /// Reads the first bytes, and makes sure that they are not an error message.
@@ -47,9 +48,10 @@ pub(super) async fn read(
         Some(first) => reader.push(first, &mut ready),
         None => reader.finish(&mut ready),
     };
-    read.map_err(|error| Failed::malformed(error.to_string()))?;
+    read.map_err(|broken| Failed::broken(&broken))?;
     let unnamed = HeaderValue::from_static("application/octet-stream");
     let content_type = content_type.cloned().unwrap_or(unnamed);
     let bytes = Some(BytesHead { content_type, length });
-    Ok(Stream { source: Source::Upstream(Box::new(body)), reader, ready, token: None, bytes })
+    let source = Source::Upstream(Box::new(body));
+    Ok(Stream { source, reader, ready, room: StreamRoom::default(), token: None, bytes })
 }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use hale_core::deployment::Deployment;
 use hale_core::route::SetBy;
+use hale_core::settings::Bounds;
 use hale_core::time::Millis;
 use hale_core::usage::Units;
 use hale_wire::neutral::Unfit;
 use hale_wire::prepare::{Conversion, Prepared};
 use hale_wire::stream::View;
 
+use crate::limits::Buffered;
 use crate::proxy::dialect::Dialect;
 use crate::state::{Process, Serving};
 use crate::upstream::{ObjectPath, SendProgress, Target};
@@ -54,6 +56,13 @@ pub(crate) struct Scope<'a> {
     pub(crate) call_id: &'a str,
     /// Who reads its error.
     pub(crate) audience: Audience,
+}
+
+impl<'a> Scope<'a> {
+    /// The memory for bodies, and its bounds.
+    pub(super) fn memory(&self) -> (&'a Arc<Buffered>, &'a Bounds) {
+        (&self.process.buffered, &self.serving.snapshot.gateway.bounds)
+    }
 }
 
 /// Who reads an error: it decides what the error may name.

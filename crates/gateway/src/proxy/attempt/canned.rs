@@ -36,7 +36,7 @@ pub(super) async fn answer(
     if call.wants_events() {
         let events = mock::stream(upstream, &canned.content, frame).map_err(unfit)?;
         let source = Source::Canned(Some(Bytes::from(events)));
-        return Ok(Content::Stream(Box::new(first_content::read(call, source).await?)));
+        return Ok(Content::Stream(Box::new(first_content::read(scope, call, source).await?)));
     }
     let body = mock::full(upstream, &canned.content, frame).map_err(unfit)?;
     let held = Held::none(&scope.process.buffered);

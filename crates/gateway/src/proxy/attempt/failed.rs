@@ -9,6 +9,7 @@ use hale_core::health::{Failure, Obstacle};
 use hale_core::route::SetBy;
 use hale_wire::answer::Fault;
 use hale_wire::neutral::Unfit;
+use hale_wire::stream::Broken;
 use http::StatusCode;
 
 use super::call::{Audience, Unprepared};
@@ -16,6 +17,9 @@ use crate::clock::seconds;
 use crate::upstream::SendError;
 use crate::upstream::credential::CredentialError;
 use crate::upstream::target::TargetError;
+
+/// The status of an answer that is larger than the operator permits. Other limits of the gateway's own have others.
+pub(crate) const ANSWER_TOO_LARGE: u16 = 502;
 
 /// A failed attempt.
 #[derive(Debug)]
@@ -92,6 +96,24 @@ impl Failed {
                 Failed::malformed(format!("the upstream answered 200 with {why}"))
             }
             Fault::Error(error) => Failed::in_band(error),
+        }
+    }
+
+    /// An answer that is larger than the operator permits: `what` says how large. It is a good answer, so another
+    /// attempt would be as large, and costs as much.
+    pub(crate) fn too_large(what: &str, limit: usize) -> Failed {
+        let message = format!(
+            "{what} is larger than the {limit} bytes that max_response_size_mb in general_settings permits; it is not \
+             requested again, because it would be as large. Fix: raise max_response_size_mb, or request less"
+        );
+        Failed::because(&Observation::NoRoom, Some(ANSWER_TOO_LARGE), message)
+    }
+
+    /// A stream that cannot be read on.
+    pub(crate) fn broken(broken: &Broken) -> Failed {
+        match broken {
+            Broken::TooLong(limit) => Failed::too_large("an event of the stream", *limit),
+            Broken::Unreadable(_) => Failed::malformed(broken.to_string()),
         }
     }
 

@@ -6,34 +6,38 @@
 use hale_wire::stream::Reader;
 
 use super::answer::{Source, Stream};
-use super::call::OperationCall;
+use super::call::{OperationCall, Scope};
 use super::failed::Failed;
+use super::stream_room::StreamRoom;
 use crate::clock;
 
 /// How long a complete answer waits for its usage and its end marker.
 pub(crate) const END_MAX_MS: u64 = 500;
+/// How much of that end is read before the client gets it, bytes.
+const END_MAX: usize = 1 << 20;
 
 /// Reads `source` up to its first content.
-pub(super) async fn read(call: &OperationCall<'_>, mut source: Source) -> Result<Stream, Failed> {
-    let mut reader = Reader::new(call.conversion, call.expect.view.clone());
-    let mut ready = Vec::new();
+pub(super) async fn read(
+    scope: Scope<'_>,
+    call: &OperationCall<'_>,
+    mut source: Source,
+) -> Result<Stream, Failed> {
+    let most = scope.serving.snapshot.gateway.bounds.response_bytes;
+    let mut reader = Reader::new(call.conversion, call.expect.view.clone()).within(most);
+    let (mut ready, mut room) = (Vec::new(), StreamRoom::default());
     loop {
         let piece = std::future::poll_fn(|cx| source.poll_piece(cx)).await;
         let ended = piece.is_none();
         match piece {
-            Some(Ok(piece)) => reader
-                .push(piece, &mut ready)
-                .map_err(|error| Failed::malformed(error.to_string()))?,
+            Some(Ok(piece)) => room.take((&mut reader, &mut ready), piece, scope.memory())?,
             Some(Err(_)) => return Err(Failed::cut("the stream was cut before its first content")),
-            None => {
-                reader.finish(&mut ready).map_err(|error| Failed::malformed(error.to_string()))?;
-            }
+            None => reader.finish(&mut ready).map_err(|broken| Failed::broken(&broken))?,
         }
         if reader.has_content() {
-            let mut stream = Stream { source, reader, ready, token: None, bytes: None };
+            let mut stream = Stream { source, reader, ready, room, token: None, bytes: None };
             if stream.reader.is_empty_so_far() && !ended {
                 // Boxed: hardly any stream has this end.
-                Box::pin(read_the_end(&mut stream)).await?;
+                Box::pin(read_the_end(scope, &mut stream)).await?;
             }
             return Ok(stream);
         }
@@ -43,27 +47,26 @@ pub(super) async fn read(call: &OperationCall<'_>, mut source: Source) -> Result
         if ended || reader.is_done() {
             return Err(Failed::cut("the stream ended without content"));
         }
-        if ready.len() > hale_wire::events::TAIL_MAX {
-            return Err(Failed::malformed("the stream is long and has no content".to_owned()));
+        if ready.len() > most {
+            return Err(Failed::too_large("what precedes the content of the stream", most));
         }
     }
 }
 
 /// Reads on after a finish reason without any content: what follows shows whether the answer is empty.
-async fn read_the_end(stream: &mut Stream) -> Result<(), Failed> {
+async fn read_the_end(scope: Scope<'_>, stream: &mut Stream) -> Result<(), Failed> {
     let ends = clock::timer_instant(clock::now().millis().plus(END_MAX_MS));
     let is_open = |stream: &Stream| {
         let (reader, read) = (&stream.reader, stream.ready.len());
-        reader.is_empty_so_far() && !reader.is_done() && read <= hale_wire::events::TAIL_MAX
+        reader.is_empty_so_far() && !reader.is_done() && read <= END_MAX
     };
     while is_open(stream) {
         let next = std::future::poll_fn(|cx| stream.source.poll_piece(cx));
         let Ok(piece) = tokio::time::timeout_at(ends, next).await else { return Ok(()) };
         match piece {
-            Some(Ok(piece)) => stream
-                .reader
-                .push(piece, &mut stream.ready)
-                .map_err(|error| Failed::malformed(error.to_string()))?,
+            Some(Ok(piece)) => {
+                stream.room.take((&mut stream.reader, &mut stream.ready), piece, scope.memory())?;
+            }
             // A finish reason came: it is complete.
             Some(Err(_)) | None => {
                 stream.source = Source::Canned(None);

@@ -7,7 +7,6 @@ use bytes::Bytes;
 use hale_core::cause::Cause;
 use hale_core::health::outcome::ProviderError;
 use hale_core::operation::{Billing, Streaming};
-use hale_core::settings::Bounds;
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Answer};
 use hale_wire::modes;
@@ -28,31 +27,24 @@ pub(super) async fn read(
     mut body: AnswerBody,
 ) -> Result<Content, Failed> {
     let bounds = &scope.serving.snapshot.gateway.bounds;
-    let too_large = || {
-        let mib = bounds.response_bytes >> 20;
-        Failed::malformed(format!("the answer is larger than {mib} MiB (max_response_size_mb)"))
-    };
-    if body.declared().is_some_and(|length| length > bounds.response_bytes as u64) {
-        return Err(too_large());
+    if let Some(length) = body.declared().filter(|length| *length > bounds.response_bytes as u64) {
+        return Err(Failed::too_large(
+            &format!("the answer of {length} bytes"),
+            bounds.response_bytes,
+        ));
     }
     let mut held = Held::none(&scope.process.buffered);
     let declared = body.declared().and_then(|length| usize::try_from(length).ok());
     let mut collected = Collected::none(declared.unwrap_or(bounds.response_bytes));
     while let Some(piece) = body.piece().await {
         let piece = piece.map_err(|_| Failed::cut("the answer was cut before its end"))?;
-        match collected.push(piece, &mut held, room(bounds)).await {
+        match collected.push(piece, &mut held, bounds.with_answers()).await {
             Added::Yes => {}
-            Added::TooLarge => return Err(too_large()),
+            Added::TooLarge => return Err(Failed::too_large("the answer", bounds.response_bytes)),
             Added::NoRoom => return Err(Failed::no_room()),
         }
     }
     check(scope, call, (collected.whole(), held)).await
-}
-
-/// Up to how many bytes of all bodies an answer is read: an eighth more than the bodies of requests may have, because
-/// its request was served and would be lost.
-fn room(bounds: &Bounds) -> usize {
-    bounds.buffered_bytes.saturating_add(bounds.buffered_bytes / 8)
 }
 
 /// What is expected of an answer.
@@ -75,7 +67,7 @@ pub(super) async fn check(
     let answer = if whole.len() <= offload::LARGE {
         accept(Wanted { conversion, form, policy_stop, view }, &whole)?
     } else {
-        let limit = room(&scope.serving.snapshot.gateway.bounds);
+        let limit = scope.serving.snapshot.gateway.bounds.with_answers();
         if !held.add_copy(whole.len(), limit).await {
             return Err(Failed::no_room());
         }

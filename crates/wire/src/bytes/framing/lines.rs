@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::frame::{Data, TAIL_MAX, TooLong};
+use super::frame::Data;
 
 /// Cuts a byte stream at line ends.
 #[derive(Debug, Default)]
@@ -11,11 +11,14 @@ pub(crate) struct Splitter {
 }
 
 impl Splitter {
-    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<Bytes, TooLong> {
+    pub(crate) fn push(&mut self, chunk: Bytes) -> Bytes {
         self.tail.extend_from_slice(&chunk);
         let end = memchr::memrchr(b'\n', &self.tail).map_or(0, |at| at + 1);
-        let whole = self.tail.split_to(end).freeze();
-        if self.tail.len() > TAIL_MAX { Err(TooLong) } else { Ok(whole) }
+        self.tail.split_to(end).freeze()
+    }
+
+    pub(crate) fn waiting(&self) -> usize {
+        self.tail.len()
     }
 
     pub(crate) fn close(&mut self) -> Vec<u8> {

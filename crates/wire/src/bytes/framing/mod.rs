@@ -2,7 +2,8 @@
 //!
 //! Used by the stream reader, which knows no framing; [`crate::formats::framing`] says which one a wire has.
 //! To add a framing, add a file here, a variant and its arms. Always true: a framing cuts the same frames in
-//! whichever pieces the bytes arrive, changes no byte, and buffers at most [`TAIL_MAX`](frame::TAIL_MAX).
+//! whichever pieces the bytes arrive, changes no byte, and buffers the incomplete frame only, whose bytes the stream reader
+//! bounds.
 
 pub(crate) mod frame;
 #[cfg(test)]
@@ -11,7 +12,7 @@ pub mod sse;
 
 use bytes::Bytes;
 
-use self::frame::{Data, TooLong};
+use self::frame::Data;
 
 /// The framing of one stream, with the bytes of its incomplete frame.
 #[derive(Debug)]
@@ -36,14 +37,20 @@ impl Framing {
     }
 
     /// Takes the next bytes; returns whole frames only, possibly none.
-    ///
-    /// # Errors
-    /// If a frame is too long to be buffered.
-    pub(crate) fn push(&mut self, chunk: Bytes) -> Result<Bytes, TooLong> {
+    pub(crate) fn push(&mut self, chunk: Bytes) -> Bytes {
         match self {
             Framing::Sse(splitter) => splitter.push(chunk),
             #[cfg(test)]
             Framing::Lines(splitter) => splitter.push(chunk),
+        }
+    }
+
+    /// Bytes of the incomplete frame.
+    pub(crate) fn waiting(&self) -> usize {
+        match self {
+            Framing::Sse(splitter) => splitter.waiting(),
+            #[cfg(test)]
+            Framing::Lines(splitter) => splitter.waiting(),
         }
     }
 

@@ -1,13 +1,13 @@
 //! Server-sent events: cuts a byte stream into blocks of whole events.
 //!
 //! Called by the framing. Always true: the same events come out in whichever pieces the bytes arrive, no byte is
-//! changed, and at most [`TAIL_MAX`] bytes are buffered.
+//! changed, and only the incomplete event is buffered.
 
 use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
-pub use super::frame::{Data, TAIL_MAX, TooLong};
+pub use super::frame::Data;
 
 /// Cuts a byte stream where events end.
 #[derive(Debug, Default)]
@@ -17,16 +17,11 @@ pub struct Splitter {
 
 impl Splitter {
     /// Takes the next bytes; returns whole events only, possibly none.
-    ///
-    /// # Errors
-    /// If an event is larger than [`TAIL_MAX`].
-    pub fn push(&mut self, chunk: Bytes) -> Result<Bytes, TooLong> {
+    pub fn push(&mut self, chunk: Bytes) -> Bytes {
         if self.tail.is_empty() {
             let end = last_boundary(&chunk);
-            if end < chunk.len() {
-                self.keep(&chunk[end..])?;
-            }
-            return Ok(chunk.slice(..end));
+            self.tail.extend_from_slice(&chunk[end..]);
+            return chunk.slice(..end);
         }
         let known = self.tail.len();
         self.tail.extend_from_slice(&chunk);
@@ -36,11 +31,7 @@ impl Splitter {
             0 => 0,
             end => from + end,
         };
-        let whole = self.tail.split_to(end).freeze();
-        if self.tail.len() > TAIL_MAX {
-            return Err(TooLong);
-        }
-        Ok(whole)
+        self.tail.split_to(end).freeze()
     }
 
     /// At the end of the stream: the bytes of an event whose end is missing.
@@ -63,14 +54,6 @@ impl Splitter {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.tail.len()
-    }
-
-    fn keep(&mut self, remainder: &[u8]) -> Result<(), TooLong> {
-        if remainder.len() > TAIL_MAX {
-            return Err(TooLong);
-        }
-        self.tail.extend_from_slice(remainder);
-        Ok(())
     }
 }
 
@@ -176,7 +159,7 @@ mod tests {
         let mut from = 0;
         for &cut in cuts.iter().chain([&text.len()]) {
             let cut = cut.clamp(from, text.len());
-            let block = splitter.push(Bytes::copy_from_slice(&text[from..cut])).unwrap();
+            let block = splitter.push(Bytes::copy_from_slice(&text[from..cut]));
             all.extend(events(&block).map(|range| block[range].to_vec()));
             out.extend_from_slice(&block);
             from = cut;
@@ -212,13 +195,12 @@ mod tests {
     }
 
     #[test]
-    fn an_event_without_an_end_is_refused_at_the_limit() {
+    fn what_waits_is_the_incomplete_event() {
         let mut splitter = Splitter::default();
-        let chunk = Bytes::from(vec![b'x'; 600 << 10]);
-        assert!(splitter.push(chunk.clone()).is_ok());
-        assert_eq!(splitter.push(chunk), Err(TooLong));
-        let mut splitter = Splitter::default();
-        assert_eq!(splitter.push(Bytes::from(vec![b'x'; TAIL_MAX + 1])), Err(TooLong));
+        assert_eq!(splitter.push(Bytes::from_static(b"data: a\n\ndata: b")).len(), 9);
+        assert_eq!(splitter.waiting(), 7);
+        assert_eq!(splitter.push(Bytes::from_static(b"\n\n")).len(), 9);
+        assert_eq!(splitter.waiting(), 0);
     }
 
     proptest! {

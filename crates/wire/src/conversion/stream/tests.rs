@@ -137,3 +137,69 @@ proptest! {
         prop_assert_eq!(pieces.usage(), whole.usage());
     }
 }
+
+/// One event of each wire, padded to `length` bytes.
+fn event_of(conversion: Conversion, length: usize) -> String {
+    let (head, tail) = match (conversion.operation, conversion.wire) {
+        (Operation::Responses, _) => (
+            r#"event: response.output_text.delta
+data: {"type":"response.output_text.delta","item_id":"i","output_index":0,"content_index":0,"delta":""#,
+            "\"}\n\n",
+        ),
+        (_, WireFormat::OpenAi) => {
+            (r#"data: {"id":"1","choices":[{"index":0,"delta":{"content":""#, "\"}}]}\n\n")
+        }
+        (_, WireFormat::Anthropic) => (
+            r#"data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":""#,
+            "\"}}\n\n",
+        ),
+    };
+    format!("{head}{}{tail}", "x".repeat(length - head.len() - tail.len()))
+}
+
+#[test]
+fn the_limit_of_an_event_is_exact_wherever_it_is_cut_and_whatever_reads_it() {
+    const MOST: usize = 400;
+    let start = "data: {\"type\":\"message_start\",\"message\":{\"id\":\"1\",\"model\":\"up\"}}\n\n\
+                 data: {\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\
+                 \"text\":\"\"}}\n\n";
+    for operation in
+        [Operation::Chat, Operation::Messages, Operation::Completion, Operation::Responses]
+    {
+        for wire in [WireFormat::OpenAi, WireFormat::Anthropic] {
+            let conversion = Conversion { operation, wire };
+            if conversion.upstream().is_none() {
+                continue;
+            }
+            for (length, fits) in [(MOST, true), (MOST + 1, false)] {
+                let event = event_of(conversion, length);
+                for cut in 0..event.len() {
+                    let view = reader(true).view.clone();
+                    let mut reader = Reader::new(conversion, view).within(MOST);
+                    let mut out = Vec::new();
+                    if wire == WireFormat::Anthropic {
+                        reader.push(Bytes::from(start), &mut out).unwrap();
+                    }
+                    let pieces = [&event[..cut], &event[cut..]];
+                    let read = pieces.iter().try_for_each(|piece| {
+                        reader.push(Bytes::copy_from_slice(piece.as_bytes()), &mut out)
+                    });
+                    let expected = if fits { Ok(()) } else { Err(Broken::TooLong(MOST)) };
+                    assert_eq!(read, expected, "{conversion:?} of {length} bytes, cut at {cut}");
+                    assert_eq!(reader.has_content(), fits, "{conversion:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_events_before_one_that_is_too_long_are_passed_on() {
+    let mut reader = reader(false).within(200);
+    let mut out = Vec::new();
+    let long = "x".repeat(300);
+    let text = Bytes::from(format!("{TEXT}\n\ndata: {long}\n\n{STOP}\n\n"));
+    assert_eq!(reader.push(text, &mut out), Err(Broken::TooLong(200)));
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.contains("hi") && !text.contains("xx") && !text.contains("stop"), "{text}");
+}

@@ -48,7 +48,7 @@ use interpolate::Env;
 use keys::Section;
 use problem::{Path, Problems};
 pub use problem::{Problem, Severity};
-pub use reference::reference;
+pub use reference::{RouterKey, reference, router_keys};
 pub use source::{InMemory, Source};
 pub use suggest::{did_you_mean, nearest};
 pub use tree::MAX_BYTES;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crate::provider;
 
-use super::keys::{Row, Section, Support, rows};
+use super::keys::{Kind, Row, Section, Support, rows};
 use super::value::range_text;
 
 /// `docs/config.md`.
@@ -31,6 +31,36 @@ pub fn reference() -> String {
             writeln!(text, "| `{}` | {keys}{optional} | {base} | {variable} |", row.name);
     }
     text
+}
+
+/// A key of `router_settings` that is served.
+#[derive(Clone, Copy, Debug)]
+pub struct RouterKey {
+    /// Its name.
+    pub name: &'static str,
+    /// The type of its value and its range, in words.
+    pub kind: &'static str,
+    /// Its default, in words; may be empty.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+/// The keys of `router_settings` that are served.
+pub fn router_keys() -> impl Iterator<Item = RouterKey> {
+    let served = rows(Section::Router).iter().filter(|row| row.support == Support::Served);
+    served.map(|row| {
+        let kind = match row.kind {
+            Kind::Text | Kind::Secret => "String",
+            Kind::Bool => "Boolean",
+            Kind::Count(..) => "Integer",
+            Kind::Number(..) | Kind::Time(..) | Kind::Megabytes(..) => "Float",
+            Kind::List => "List",
+            Kind::Map => "Dictionary",
+            Kind::Any => "Any",
+        };
+        RouterKey { name: row.name, kind, default: row.default, doc: row.doc }
+    })
 }
 
 const INTRODUCTION: &str = include_str!("reference/introduction.md");

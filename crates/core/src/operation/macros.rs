@@ -28,6 +28,26 @@ macro_rules! with_engine {
     };
 }
 
+/// The same, and as LiteLLM's queue was called, which is served at once.
+macro_rules! with_queue {
+    ($path:literal) => {
+        &[
+            concat!("/v1", $path),
+            $path,
+            concat!("/engines/{}", $path),
+            concat!("/openai/deployments/{}", $path),
+            concat!("/queue", $path),
+        ]
+    };
+}
+
+/// `path`, and below the name of its provider, as clients write it whose base address is that of a pass-through.
+macro_rules! with_provider {
+    ($path:literal) => {
+        &[$path, concat!("/anthropic", $path)]
+    };
+}
+
 /// `path` with and without the version, and as Azure's clients write it where no model is in the path.
 macro_rules! with_account {
     ($path:literal) => {

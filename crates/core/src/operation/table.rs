@@ -155,7 +155,7 @@ operations! {
     /// `/chat/completions`.
     Chat = Row {
         name: "chat_completions",
-        paths: with_engine!("/chat/completions"),
+        paths: with_queue!("/chat/completions"),
         upstream_path: "/chat/completions",
         anthropic: Counterpart::Other(Operation::Messages),
         mode: "chat",
@@ -197,7 +197,7 @@ operations! {
     /// `/v1/messages`.
     Messages = Row {
         name: "messages",
-        paths: &["/v1/messages"],
+        paths: with_provider!("/v1/messages"),
         upstream_path: "/v1/messages",
         format: WireFormat::Anthropic,
         open_ai: Counterpart::Other(Operation::Chat),
@@ -215,7 +215,7 @@ operations! {
     /// `/v1/messages/count_tokens`.
     CountTokens = Row {
         name: "count_tokens",
-        paths: &["/v1/messages/count_tokens"],
+        paths: with_provider!("/v1/messages/count_tokens"),
         upstream_path: "/v1/messages/count_tokens",
         format: WireFormat::Anthropic,
         open_ai: Counterpart::Estimated,

@@ -5,17 +5,20 @@
 //! right one.
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use hale_core::secret::Secret;
 use hale_core::settings::GatewaySettings;
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::header::AsHeaderName;
+use http::{HeaderMap, HeaderName, header};
 
 use super::header_list::list;
 use super::refusal::{self, Refusal};
 
-/// Headers that may carry the key, besides `authorization` and the configured one.
-const KEY_HEADERS: [HeaderName; 5] = [
-    HeaderName::from_static("x-litellm-api-key"),
-    HeaderName::from_static("x-api-key"),
+/// The header of the gateway's own: where it is sent, no other decides.
+static OWN_HEADER: HeaderName = HeaderName::from_static("x-litellm-api-key");
+/// Headers that may carry the key behind `authorization`, in the order in which they count.
+static KEY_HEADERS: [HeaderName; 4] = [
     HeaderName::from_static("api-key"),
+    HeaderName::from_static("x-api-key"),
     HeaderName::from_static("x-goog-api-key"),
     HeaderName::from_static("ocp-apim-subscription-key"),
 ];
@@ -70,37 +73,89 @@ pub(crate) fn authenticate(
     let Some(master) = &settings.master_key else {
         return Ok(Access::Open);
     };
-    let extra = settings.key_header.as_deref();
-    let key = presented_key(headers, extra)?;
-    if verify_slices_are_equal(key.as_bytes(), master.expose().as_bytes()).is_ok() {
-        return Ok(Access::Admin);
-    }
-    Err(refusal::wrong_key())
+    Presented { headers, extra: settings.key_header.as_deref() }.access(master)
 }
 
-fn presented_key<'h>(headers: &'h HeaderMap, extra: Option<&str>) -> Result<&'h str, Refusal> {
-    let text = |value: &'h HeaderValue| value.to_str().map_err(|_| refusal::malformed_key());
-    if let Some(value) = extra.and_then(|name| headers.get(name)) {
-        let value = text(value)?;
-        return Ok(bearer(value).unwrap_or(value));
+/// How the credentials of providers, and of their subscriptions, begin: keys of Anthropic, OpenAI, `OpenRouter`, Groq and xAI,
+/// tokens of OpenAI's login (a JSON web token) and of Google.
+const FORMS: [&str; 9] =
+    ["sk-ant-", "sk-proj-", "sk-svcacct-", "sk-or-v1-", "gsk_", "xai-", "eyJ", "ya29.", "AIza"];
+
+fn has_a_providers_form(key: &str) -> bool {
+    FORMS.iter().any(|form| key.starts_with(form))
+}
+
+/// A key that a client presents.
+struct Key<'h> {
+    value: &'h str,
+    /// Whether another header may hold the right one.
+    yields: bool,
+}
+
+/// The keys that a client presents.
+struct Presented<'h> {
+    headers: &'h HeaderMap,
+    /// The configured header.
+    extra: Option<&'h str>,
+}
+
+impl<'h> Presented<'h> {
+    /// What a client with these keys may do.
+    fn access(&self, master: &Secret) -> Result<Access, Refusal> {
+        let is_master =
+            |key: &str| verify_slices_are_equal(key.as_bytes(), master.expose().as_bytes()).is_ok();
+        let key = self.first()?;
+        // An agent fills in its own credential by itself, and its operator can only add another header.
+        let may_yield = || key.yields && has_a_providers_form(key.value);
+        if is_master(key.value) || (may_yield() && self.any(is_master)) {
+            return Ok(Access::Admin);
+        }
+        Err(refusal::wrong_key())
     }
-    let mut authorizations = headers.get_all(header::AUTHORIZATION).iter();
-    if let Some(value) = authorizations.next() {
-        if authorizations.next().is_some() {
+
+    /// The key that counts: that of the configured header, of `x-litellm-api-key`, of `authorization`, then of the others in
+    /// the order of [`KEY_HEADERS`].
+    fn first(&self) -> Result<Key<'h>, Refusal> {
+        let configured = self.extra.map_or(Ok(None), |name| self.only(name))?;
+        let own = match configured {
+            None => self.only(&OWN_HEADER)?,
+            Some(value) => Some(value),
+        };
+        if let Some(value) = own {
+            return Ok(Key { value: bearer(value).unwrap_or(value), yields: false });
+        }
+        if let Some(value) = self.only(header::AUTHORIZATION)? {
+            let value = bearer(value).ok_or_else(refusal::malformed_key)?;
+            return Ok(Key { value, yields: true });
+        }
+        for name in &KEY_HEADERS {
+            if let Some(value) = self.only(name)? {
+                return Ok(Key { value: bearer(value).unwrap_or(value), yields: true });
+            }
+        }
+        match hidden_key(self.headers) {
+            Some(value) => Ok(Key { value, yields: false }),
+            None => Err(refusal::missing_key()),
+        }
+    }
+
+    /// Whether one of the headers behind `authorization` holds a key that is `right`.
+    fn any(&self, right: impl Fn(&str) -> bool) -> bool {
+        let held = KEY_HEADERS.iter().filter_map(|name| self.only(name).ok().flatten());
+        let mut held = held.map(|value| bearer(value).unwrap_or(value));
+        held.any(&right) || hidden_key(self.headers).is_some_and(right)
+    }
+
+    /// The text of a header; `None` if it is not there or empty.
+    fn only(&self, name: impl AsHeaderName) -> Result<Option<&'h str>, Refusal> {
+        let mut values = self.headers.get_all(name).iter();
+        let Some(value) = values.next() else { return Ok(None) };
+        if values.next().is_some() {
             return Err(refusal::malformed_key());
         }
-        return bearer(text(value)?).ok_or_else(refusal::malformed_key);
+        let text = value.to_str().map_err(|_| refusal::malformed_key())?;
+        Ok(Some(text.trim()).filter(|text| !text.is_empty()))
     }
-    for name in &KEY_HEADERS {
-        if let Some(value) = headers.get(name) {
-            let value = text(value)?;
-            return Ok(bearer(value).unwrap_or(value));
-        }
-    }
-    if let Some(key) = hidden_key(headers) {
-        return Ok(key);
-    }
-    Err(refusal::missing_key())
 }
 
 /// The key that a browser sends among the protocols of a WebSocket.
@@ -118,38 +173,94 @@ fn bearer(value: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
-    fn key(headers: &HeaderMap) -> Option<&str> {
-        presented_key(headers, Some("x-mine")).ok()
+    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    fn key(lines: &[(&str, &str)]) -> Option<String> {
+        let headers = headers(lines);
+        let presented = Presented { headers: &headers, extra: Some("x-mine") };
+        presented.first().ok().map(|key| key.value.to_owned())
+    }
+
+    /// Whether a client with those headers has the master key `sk-1`.
+    fn has_master_key(lines: &[(&str, &str)]) -> bool {
+        let presented = Presented { headers: &headers(lines), extra: Some("x-mine") };
+        presented.access(&Secret::new("sk-1")).is_ok()
     }
 
     #[test]
     fn the_key_is_found_in_every_documented_header() {
-        for name in [HeaderName::from_static("x-mine")].into_iter().chain(KEY_HEADERS) {
+        let others = KEY_HEADERS.iter().map(HeaderName::as_str);
+        for name in ["x-mine", "x-litellm-api-key"].into_iter().chain(others) {
             for value in ["sk-1", "Bearer sk-1"] {
-                let mut headers = HeaderMap::new();
-                headers.insert(&name, HeaderValue::from_str(value).unwrap());
-                assert_eq!(key(&headers), Some("sk-1"), "{name}: {value}");
+                assert_eq!(key(&[(name, value)]).as_deref(), Some("sk-1"), "{name}: {value}");
             }
         }
-        let mut headers = HeaderMap::new();
-        headers.insert("authorization", HeaderValue::from_static("bEaReR   sk-1"));
-        assert_eq!(key(&headers), Some("sk-1"));
+        assert_eq!(key(&[("authorization", "bEaReR   sk-1")]).as_deref(), Some("sk-1"));
+        let hidden = [("sec-websocket-protocol", "realtime, openai-insecure-api-key.sk-1")];
+        assert_eq!(key(&hidden).as_deref(), Some("sk-1"));
+    }
+
+    #[test]
+    fn an_empty_header_does_not_count() {
+        for empty in ["x-mine", "x-litellm-api-key", "authorization", "api-key"] {
+            let lines = [(empty, ""), ("x-api-key", "sk-1")];
+            assert_eq!(key(&lines).as_deref(), Some("sk-1"), "{empty}");
+        }
+    }
+
+    #[test]
+    fn the_gateways_own_header_decides_alone() {
+        for other in ["authorization", "api-key", "x-api-key"] {
+            let foreign = (other, "Bearer sk-ant-oat01-a");
+            assert!(has_master_key(&[("x-litellm-api-key", "sk-1"), foreign]), "{other}");
+            let wrong = [("x-litellm-api-key", "sk-2"), (other, "Bearer sk-1")];
+            assert!(!has_master_key(&wrong), "{other}");
+            let foreign = [("x-litellm-api-key", "sk-ant-api03-a"), (other, "Bearer sk-1")];
+            assert!(!has_master_key(&foreign), "{other}");
+        }
+        let garbage = [("x-litellm-api-key", "Bearer sk-1"), ("authorization", "Basic abc")];
+        assert!(has_master_key(&garbage));
+    }
+
+    #[test]
+    fn a_credential_of_a_providers_own_form_yields_to_a_known_key() {
+        let own = |form: &str| format!("Bearer {form}0123");
+        for form in FORMS {
+            let foreign = own(form);
+            for name in &KEY_HEADERS {
+                let lines = [("authorization", &*foreign), (name.as_str(), "sk-1")];
+                assert!(has_master_key(&lines), "{form} before {name}");
+                assert!(!has_master_key(&[lines[0], (name.as_str(), "sk-2")]), "{form}: {name}");
+            }
+            let hidden = ("sec-websocket-protocol", "openai-insecure-api-key.sk-1");
+            assert!(has_master_key(&[("authorization", &foreign), hidden]), "{form}");
+            assert!(!has_master_key(&[("authorization", &foreign)]), "{form}");
+        }
+        assert!(has_master_key(&[("api-key", "sk-ant-a"), ("x-api-key", "sk-1")]));
+        assert!(has_master_key(&[("authorization", "Bearer sk-1"), ("x-api-key", "sk-ant-a")]));
+        // A key without such a form is meant for this gateway, and is wrong.
+        assert!(!has_master_key(&[("authorization", "Bearer sk-2"), ("x-api-key", "sk-1")]));
     }
 
     #[test]
     fn a_malformed_authorization_is_refused_even_beside_a_good_header() {
-        for value in ["sk-1", "Basic abc", "Bearer", "Bearer ", "Bearer a b"] {
-            let mut headers = HeaderMap::new();
-            headers.insert("authorization", HeaderValue::from_str(value).unwrap());
-            headers.insert("api-key", HeaderValue::from_static("sk-1"));
-            assert_eq!(key(&headers), None, "{value}");
+        for value in ["sk-1", "Basic abc", "Bearer", "Bearer a b"] {
+            assert_eq!(key(&[("authorization", value), ("api-key", "sk-1")]), None, "{value}");
         }
-        let mut twice = HeaderMap::new();
-        twice.append("authorization", HeaderValue::from_static("Bearer a"));
-        twice.append("authorization", HeaderValue::from_static("Bearer b"));
-        assert_eq!(key(&twice), None);
-        assert_eq!(key(&HeaderMap::new()), None);
+        for name in ["authorization", "x-litellm-api-key", "x-mine", "api-key"] {
+            assert_eq!(key(&[(name, "Bearer sk-1"), (name, "Bearer sk-1")]), None, "{name} twice");
+        }
+        assert_eq!(key(&[]), None);
     }
 }

@@ -18,6 +18,8 @@ use crate::unpack::{Coding, Fault, GROWTH_MAX};
 /// Longest quotation in a refusal, characters.
 pub(crate) const LINE_MAX: usize = 300;
 
+/// The protocol of a WebSocket in `upgrade`.
+const WEBSOCKET: &str = "websocket";
 /// Tells the SDKs not to try again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
@@ -39,8 +41,8 @@ pub(crate) struct Refusal {
     allow: Option<&'static str>,
     /// Whether the connection closes after the answer.
     close: bool,
-    /// Whether the client has to upgrade to a WebSocket.
-    upgrade: bool,
+    /// The protocol that the client has to use.
+    upgrade: Option<&'static str>,
 }
 
 impl Refusal {
@@ -61,7 +63,7 @@ impl Refusal {
             cause: if status.is_client_error() { Cause::BadRequest } else { Cause::Gateway },
             allow: None,
             close: false,
-            upgrade: false,
+            upgrade: None,
         }
     }
 
@@ -91,11 +93,13 @@ impl Refusal {
         if let Some(method) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(method));
         }
-        if self.upgrade {
-            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        if let Some(protocol) = self.upgrade {
+            headers.insert(header::UPGRADE, HeaderValue::from_static(protocol));
             headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-            let version = HeaderValue::from_static(VERSION);
-            headers.insert(header::SEC_WEBSOCKET_VERSION, version);
+            if protocol == WEBSOCKET {
+                let version = HeaderValue::from_static(VERSION);
+                headers.insert(header::SEC_WEBSOCKET_VERSION, version);
+            }
         }
         if self.close {
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -110,6 +114,27 @@ pub(crate) fn wrong_method(method: &Method, path: &str, allowed: &'static str) -
     let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
     refusal.allow = Some(allowed);
     refusal
+}
+
+/// The path exists, but is no WebSocket.
+pub(crate) fn no_websocket(path: &str, allowed: &'static str) -> Refusal {
+    let message =
+        format!("{} is no WebSocket here; send {allowed} over HTTP", clean(path, LINE_MAX));
+    let status = StatusCode::UPGRADE_REQUIRED;
+    let mut refusal = Refusal::new(status, "no_websocket", message);
+    refusal.upgrade = Some("HTTP/1.1");
+    refusal.allow = Some(allowed);
+    refusal
+}
+
+/// The request is in a format that has no endpoint.
+pub(crate) fn foreign_format(method: &Method, path: &str, format: &str) -> Refusal {
+    let message = format!(
+        "{method} {} is in the format of {format}, which is not served; send OpenAI's format to /v1/chat/completions, or \
+         Anthropic's to /v1/messages",
+        clean(path, LINE_MAX)
+    );
+    Refusal::new(StatusCode::NOT_FOUND, "foreign_format", message)
 }
 
 /// The path does not exist.
@@ -358,6 +383,15 @@ pub(crate) fn odd_model_name() -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param("model")
 }
 
+/// Several models are named at once.
+pub(crate) fn several_models(name: &str) -> Refusal {
+    let message = format!(
+        "`model` names several models ({}); a request goes to one model: send one request for each",
+        clean(name, 200)
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "several_models", message).param("model")
+}
+
 /// No model has that name.
 pub(crate) fn unknown_model(route: &str, name: &str, nearest: &[Box<str>]) -> Refusal {
     let name = clean(name, 200);
@@ -394,7 +428,7 @@ pub(crate) fn no_upgrade(path: &str) -> Refusal {
         clean(path, LINE_MAX)
     );
     let mut refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);
-    refusal.upgrade = true;
+    refusal.upgrade = Some(WEBSOCKET);
     refusal
 }
 
@@ -405,7 +439,7 @@ pub(crate) fn wrong_websocket_version() -> Refusal {
         VERSION, VERSION
     );
     let mut refusal = Refusal::new(StatusCode::UPGRADE_REQUIRED, "upgrade_required", message);
-    refusal.upgrade = true;
+    refusal.upgrade = Some(WEBSOCKET);
     refusal
 }
 

@@ -12,5 +12,6 @@ pub(crate) mod model_groups;
 pub(crate) mod models;
 mod request;
 pub(crate) mod router;
+pub(crate) mod router_settings;
 
 pub(crate) use self::request::{PageRequest, Waiting};

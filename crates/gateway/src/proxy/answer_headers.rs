@@ -15,9 +15,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::delivery::Durations;
 use crate::arrival::Arrival;
+use crate::clock::seconds;
 use crate::http::auth::Access;
 use crate::http::call_id::CALL_ID;
-use crate::state::answer_template::{FALLBACKS, RETRIES};
+use crate::state::answer_template::{FALLBACKS, MODEL_NAME, RETRIES, model_name};
 
 /// How many provider header names a worker caches with their prefix.
 const NAMES_MAX: usize = 512;
@@ -25,6 +26,8 @@ const NAMES_MAX: usize = 512;
 const UPSTREAM_MAX: usize = 64;
 
 const MODEL_GROUP: HeaderName = HeaderName::from_static("x-litellm-model-group");
+const MAX_RETRIES: HeaderName = HeaderName::from_static("x-litellm-max-retries");
+const TIMEOUT: HeaderName = HeaderName::from_static("x-litellm-timeout");
 const API_BASE: HeaderName = HeaderName::from_static("x-litellm-model-api-base");
 const COST: HeaderName = HeaderName::from_static("x-litellm-response-cost");
 const DURATION: HeaderName = HeaderName::from_static("x-litellm-response-duration-ms");
@@ -82,6 +85,12 @@ pub(super) fn common(
     if let Ok(value) = HeaderValue::from_str(group) {
         headers.insert(MODEL_GROUP, value);
     }
+    if !headers.contains_key(MODEL_NAME) {
+        let snapshot = &arrival.serving.snapshot;
+        let deployment = snapshot.deployment(plan.deployment);
+        let model = route_plan.target().upstream_model(snapshot, deployment);
+        headers.extend(model_name(deployment, &model).map(|name| (MODEL_NAME, name)));
+    }
     if arrival.access == Access::Admin
         && let Some(base) = &template.base
     {
@@ -89,6 +98,8 @@ pub(super) fn common(
     }
     if route_plan.retries() > 0 {
         headers.insert(RETRIES, HeaderValue::from(route_plan.retries()));
+        let most = route_plan.retries_at_most(&arrival.serving.snapshot);
+        headers.insert(MAX_RETRIES, HeaderValue::from(most));
     }
     if route_plan.fallbacks() > 0 {
         headers.insert(FALLBACKS, HeaderValue::from(route_plan.fallbacks()));
@@ -96,6 +107,13 @@ pub(super) fn common(
     headers.insert(DURATION, milliseconds(durations.total_us));
     headers.insert(OVERHEAD, milliseconds(durations.own_us));
     headers
+}
+
+/// Adds what a client sees of the limits of the last attempt, which failed, milliseconds.
+pub(super) fn limits(headers: &mut HeaderMap, timeout_ms: u64) {
+    if let Ok(seconds) = HeaderValue::try_from(seconds(timeout_ms)) {
+        headers.insert(TIMEOUT, seconds);
+    }
 }
 
 /// Marks an attempt in `x-hale-route` that was sent again on a new connection.

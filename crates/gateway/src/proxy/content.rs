@@ -128,6 +128,9 @@ fn checked(model: Box<str>) -> Result<Box<str>, Refusal> {
     if model.is_empty() || model.len() > 1024 || model.chars().any(char::is_control) {
         return Err(refusal::odd_model_name());
     }
+    if model.contains(',') {
+        return Err(refusal::several_models(&model));
+    }
     Ok(model)
 }
 

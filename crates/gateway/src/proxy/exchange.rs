@@ -57,6 +57,8 @@ pub(super) struct Exchange {
     pub(super) no_turn: Option<explain::NoTurn>,
     /// Tells its attempts from those of other requests.
     number: u64,
+    /// The limit of the last attempt, milliseconds.
+    pub(super) timeout_ms: Option<u64>,
 }
 
 /// The attempt that yielded the answer.
@@ -130,9 +132,18 @@ impl Exchange {
         let number = fastrand::u64(..);
         let plan = plan.numbered(number);
         let errors = Vec::new();
-        let (empty, place, no_turn) = (None, None, None);
-        let mut exchange =
-            Exchange { arrival, request, plan, delivery, errors, empty, place, no_turn, number };
+        let mut exchange = Exchange {
+            arrival,
+            request,
+            plan,
+            delivery,
+            errors,
+            empty: None,
+            place: None,
+            no_turn: None,
+            number,
+            timeout_ms: None,
+        };
         exchange.delivery.charge_tags(exchange.plan.tag_budgets());
         exchange
     }
@@ -265,6 +276,7 @@ impl Exchange {
             },
         };
         let call = Call::Operation(Box::new(call));
+        self.timeout_ms = Some(plan.timeout_ms);
         let progress = &self.delivery.sending;
         let limit =
             TimeLimit { ends: plan.ends, set_by: plan.ends_set_by, timeout_ms: plan.timeout_ms };

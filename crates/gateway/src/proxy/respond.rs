@@ -56,8 +56,11 @@ impl Exchange {
 
     /// The refusal.
     pub(super) fn refuse(self: Box<Self>, refusal: Refusal) -> Response<Reply> {
-        let Exchange { arrival, request, plan, delivery, .. } = *self;
+        let Exchange { arrival, request, plan, delivery, timeout_ms, .. } = *self;
         let mut response = delivery.refuse(refusal);
+        if let Some(timeout_ms) = timeout_ms {
+            answer_headers::limits(response.headers_mut(), timeout_ms);
+        }
         if request.shows.route {
             let headers = response.headers_mut();
             answer_headers::route(headers, &arrival.serving.snapshot, &plan, None);

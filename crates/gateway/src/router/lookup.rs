@@ -104,8 +104,10 @@ fn nearest(path: &str) -> Option<&'static str> {
 
 /// The format in which a client of `path` expects errors; OpenAI's for what is no endpoint.
 pub(super) fn format_of(path: &str) -> WireFormat {
-    const ANTHROPIC: &str = "/v1/messages";
-    let below = path.strip_prefix(ANTHROPIC);
+    if path.starts_with("/anthropic/") {
+        return WireFormat::Anthropic;
+    }
+    let below = path.strip_prefix("/v1/messages");
     if below.is_some_and(|behind| behind.is_empty() || behind.starts_with('/')) {
         WireFormat::Anthropic
     } else {

@@ -3,6 +3,7 @@
 //! Called by the server for each request. Always true: there is one way through; a fault of our own code is caught
 //! here and answered; every answer has a call id.
 
+mod foreign;
 mod lookup;
 mod routes;
 pub(crate) mod table;
@@ -14,7 +15,7 @@ use std::sync::atomic::Ordering;
 
 use hale_core::provider::WireFormat;
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 
 use self::lookup::Found;
@@ -23,6 +24,7 @@ use crate::arrival::Arrival;
 use crate::clock;
 use crate::http::auth::{self, Role};
 use crate::http::connection::{ClientConn, InFlight};
+use crate::http::header_list::list;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
 use crate::http::{call_id, query};
@@ -81,11 +83,8 @@ async fn answer(
     }
     let (row, name) = match lookup::find(head.method.as_str(), path) {
         Found::Endpoint(row, name) => (row, name),
-        Found::WrongMethod(allowed) => {
-            return refusal::wrong_method(&head.method, path, allowed).respond(format, &call_id);
-        }
-        Found::Unknown(nearest) => {
-            return refusal::unknown_route(&head.method, path, nearest).respond(format, &call_id);
+        missing @ (Found::WrongMethod(_) | Found::Unknown(_)) => {
+            return nothing_there(&head, &missing).respond(format, &call_id);
         }
     };
     if row.role != Role::Public
@@ -119,6 +118,28 @@ async fn answer(
         Ok(page) => call_id::with_call_id(page, &call_id),
         Err(refusal) => refusal.respond(format, &call_id),
     }
+}
+
+/// The refusal of a request that is in no row.
+fn nothing_there(head: &Parts, missing: &Found<'_>) -> Refusal {
+    let (method, path) = (&head.method, head.uri.path());
+    if let Some(format) = foreign::format_of(path) {
+        return refusal::foreign_format(method, path, format);
+    }
+    match missing {
+        // Codex tries a WebSocket first and goes on by HTTP at once after this status, but not after a 405.
+        Found::WrongMethod(allowed) if handshakes(&head.headers) => {
+            refusal::no_websocket(path, allowed)
+        }
+        Found::WrongMethod(allowed) => refusal::wrong_method(method, path, allowed),
+        Found::Unknown(nearest) => refusal::unknown_route(method, path, *nearest),
+        Found::Endpoint(..) => refusal::own_fault(),
+    }
+}
+
+/// Whether a request wants to switch to a WebSocket.
+fn handshakes(headers: &HeaderMap) -> bool {
+    list(headers, &header::UPGRADE).any(|protocol| protocol.eq_ignore_ascii_case("websocket"))
 }
 
 impl Refusal {

@@ -15,6 +15,7 @@ use crate::http::auth::Role;
 use crate::http::reply::Reply;
 use crate::pages::{
     PageRequest, Waiting, budgets, explain, health, home, metrics, model_groups, models, router,
+    router_settings,
 };
 
 /// One row.
@@ -68,7 +69,7 @@ const PAGES: &[Endpoint] = &[
     get("model", &["/v1/models/{}", "/models/{}"], Role::Key, Page(models::one)),
     get("modelinfo", &["/v1/model/info", "/model/info"], Role::Key, Page(models::info)),
     get("modelgroupinfo", &["/model_group/info"], Role::Key, Page(model_groups::info)),
-    get("routes", &["/routes"], Role::Key, Page(routes::list)),
+    get("routes", &["/routes"], Role::Public, Page(routes::list)),
     get("liveness", &["/health/liveliness", "/health/liveness"], Role::Public, Page(health::readiness::liveness)),
     get("readiness", &["/health/readiness"], Role::Public, Page(health::readiness::readiness)),
     get("report", &["/health"], Role::Key, WaitingPage(health::report::page)),
@@ -80,6 +81,7 @@ const PAGES: &[Endpoint] = &[
     get("test", &["/test"], Role::Public, Page(home::test)),
     get("metrics", &["/metrics"], Role::Metrics, Page(metrics::page)),
     get("routerstate", &["/router/state"], Role::Admin, Page(router::state)),
+    get("routersettings", &["/router/settings"], Role::Admin, Page(router_settings::page)),
     get("providerbudgets", &["/provider/budgets"], Role::Admin, Page(budgets::of_providers)),
     post("explain", &["/router/explain"], Role::Admin, WaitingPage(explain::page)),
     post("resetdeployment", &["/router/deployments/{}/reset"], Role::Admin, Page(router::reset)),

@@ -8,10 +8,18 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use crate::http::COMPATIBLE_VERSION;
 
 const MODEL_ID: HeaderName = HeaderName::from_static("x-litellm-model-id");
+/// The model as the config names it, behind its provider.
+pub(crate) const MODEL_NAME: HeaderName = HeaderName::from_static("x-litellm-model-name");
 const REGION: HeaderName = HeaderName::from_static("x-litellm-model-region");
 const VERSION: HeaderName = HeaderName::from_static("x-litellm-version");
 pub(crate) const RETRIES: HeaderName = HeaderName::from_static("x-litellm-attempted-retries");
 pub(crate) const FALLBACKS: HeaderName = HeaderName::from_static("x-litellm-attempted-fallbacks");
+
+/// The value of [`MODEL_NAME`] for a model of `deployment`; `None` if it cannot be a header.
+pub(crate) fn model_name(deployment: &Deployment, model: &str) -> Option<HeaderValue> {
+    let name = format!("{}/{model}", deployment.endpoint.provider.name);
+    HeaderValue::try_from(name).ok()
+}
 
 /// The headers that the answers of one deployment share.
 pub(crate) struct AnswerTemplate {
@@ -28,6 +36,12 @@ impl AnswerTemplate {
         let id = HeaderValue::from_str(&deployment.id)
             .unwrap_or(HeaderValue::from_static("unprintable"));
         headers.insert(MODEL_ID, id);
+        // A pattern's model depends on the request.
+        if !deployment.endpoint.upstream_model.contains('*')
+            && let Some(name) = model_name(deployment, &deployment.endpoint.upstream_model)
+        {
+            headers.insert(MODEL_NAME, name);
+        }
         if let Some(region) = deployment
             .routing
             .region

@@ -80,6 +80,7 @@ mod strategies;
 mod streams;
 mod streams_broken;
 mod support;
+mod surface;
 mod tidy;
 mod timing;
 mod token_counter;

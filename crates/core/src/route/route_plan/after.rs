@@ -192,7 +192,8 @@ impl RoutePlan {
     }
 
     /// The most retries that a failure of any kind may cause in this group.
-    fn retries_at_most(&self, snapshot: &Snapshot) -> u32 {
+    #[must_use]
+    pub fn retries_at_most(&self, snapshot: &Snapshot) -> u32 {
         if let Some(asked) = self.controls.num_retries {
             return asked;
         }

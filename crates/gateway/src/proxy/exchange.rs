@@ -29,6 +29,7 @@ use super::delivery::Delivery;
 use super::explain;
 use super::model_request::ModelRequest;
 use super::opening::Opening;
+use super::turn::Waiting;
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
 use crate::http::auth::Access;
@@ -86,21 +87,37 @@ struct Begun {
     resends: Resends,
 }
 
-/// Serves a request for a model. `path_name` is the name in the path: a model, which wins over the
+/// How far a request has come.
+pub(crate) enum Stage {
+    /// Its answer, or why there is none.
+    Answered(Response<Reply>),
+    /// It waits for its turn.
+    Waits(Waiting),
+}
+
+/// What the attempts lead to.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is taken apart at once; a box would cost every answer"
+)]
+enum Attempted {
+    /// An answer for the client.
+    Answered(Winner, Answered),
+    /// No way is open now: it is in line.
+    Waits(Place),
+}
+
+/// Serves a request for a model until it is answered or has to wait. `path_name` is the name in the path: a model, which wins over the
 /// body's, or the id of a stored object.
 pub(crate) async fn run(
     arrival: Arrival,
     operation: Operation,
     path_name: Option<Box<str>>,
     request: Request<Incoming>,
-) -> Response<Reply> {
-    let mut exchange = match open(arrival, operation, path_name, request).await {
-        Ok(exchange) => exchange,
-        Err(refused) => return refused,
-    };
-    match exchange.attempt_until_answered().await {
-        Ok((winner, answered)) => exchange.respond(&winner, answered),
-        Err(refusal) => exchange.refuse(refusal),
+) -> Stage {
+    match open(arrival, operation, path_name, request).await {
+        Ok(exchange) => exchange.proceed(None).await,
+        Err(refused) => Stage::Answered(refused),
     }
 }
 
@@ -148,21 +165,33 @@ impl Exchange {
         exchange
     }
 
-    /// Follows the route plan to an answer, or until nothing is left to try.
+    /// Attempts until it is answered or has to wait; `turn` is the attempt that it waited for.
+    pub(super) async fn proceed(mut self: Box<Exchange>, turn: Option<AttemptPlan>) -> Stage {
+        match self.attempt_until_answered(turn).await {
+            Ok(Attempted::Answered(winner, answered)) => {
+                Stage::Answered(self.respond(&winner, answered))
+            }
+            Ok(Attempted::Waits(place)) => Stage::Waits(Waiting::new(self, place)),
+            Err(refusal) => Stage::Answered(self.refuse(refusal)),
+        }
+    }
+
+    /// Follows the route plan to an answer, or until no way is open or left. The attempt of its `turn` comes first.
     ///
     /// It may be called again when an answer breaks after its first content, as long as the body is held.
-    async fn attempt_until_answered(&mut self) -> Result<(Winner, Answered), Refusal> {
+    async fn attempt_until_answered(
+        &mut self,
+        mut turn: Option<AttemptPlan>,
+    ) -> Result<Attempted, Refusal> {
         loop {
             // Each wait below ends with a look at the clock.
-            let snapshot = &self.arrival.serving.snapshot;
-            let plan = match self.plan.next(snapshot, clock::recent().millis(), fastrand::u64(..)) {
+            let plan = match turn.take().map_or_else(|| self.next(), Next::Attempt) {
                 Next::Pause(ms) => {
                     self.delivery.waiting(tokio::time::sleep(Duration::from_millis(ms))).await;
                     continue;
                 }
-                // Boxed, so that a request that does not wait carries nothing of it.
-                Next::Wait(wait) => match Box::pin(self.wait_for_turn(wait)).await {
-                    Some(plan) => plan,
+                Next::Wait(wait) => match self.join_line(*wait) {
+                    Some(place) => return Ok(Attempted::Waits(place)),
                     None => continue,
                 },
                 Next::GiveUp(why) => match self.empty.take() {
@@ -190,13 +219,19 @@ impl Exchange {
                     let winner = Winner { plan, ignored_probes, resent };
                     if !self.is_passed_over(&answered.content) {
                         self.discard_empty();
-                        return Ok((winner, answered));
+                        return Ok(Attempted::Answered(winner, answered));
                     }
                     self.pass_over(winner, answered, &begun);
                 }
                 Err(failed) => self.failed(&plan, failed, &begun),
             }
         }
+    }
+
+    /// What the route plan says to do now.
+    fn next(&mut self) -> Next {
+        let snapshot = &self.arrival.serving.snapshot;
+        self.plan.next(snapshot, clock::recent().millis(), fastrand::u64(..))
     }
 
     /// Whether another deployment is tried because the answer has no content.
@@ -238,13 +273,13 @@ impl Exchange {
     }
 
     /// No other answer came.
-    fn deliver_empty(&mut self, empty: Empty) -> (Winner, Answered) {
+    fn deliver_empty(&mut self, empty: Empty) -> Attempted {
         let Empty { winner, answered, target, overrides } = empty;
         self.plan.answered_in(target, overrides);
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         let id = self.arrival.serving.snapshot.deployment(winner.plan.deployment).id.clone();
         self.delivery.note(|record| record.deployment = Some(id));
-        (winner, answered)
+        Attempted::Answered(winner, answered)
     }
 
     /// Makes the attempt; `None` when another request took the deployment's last slot first.

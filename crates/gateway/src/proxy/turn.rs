@@ -2,7 +2,8 @@
 //!
 //! Called by [`super::exchange`] when its route plan says so; `core` decides who goes on, and
 //! [`crate::waiting`] wakes. Always true: nothing has reached the client; a request whose future is dropped leaves
-//! the line at once; in a new config it keeps its place.
+//! the line at once; in a new config it keeps its place. A request that waits has given back the memory of its
+//! attempts, and keeps its [`Exchange`] only.
 
 use std::sync::Arc;
 
@@ -10,13 +11,47 @@ use hale_core::route::AttemptPlan;
 use hale_core::time::Millis;
 use hale_core::waiting::{Grant, Wait, Why};
 
-use super::exchange::{Exchange, note_group};
+use super::exchange::{Exchange, Stage, note_group};
 use super::explain::NoTurn;
 use crate::clock;
+use crate::waiting::Place;
+
+/// A request that has to wait.
+pub(crate) struct Waiting {
+    exchange: Box<Exchange>,
+    place: Place,
+}
+
+/// A request that has waited.
+pub(crate) struct Waited {
+    exchange: Box<Exchange>,
+    /// The attempt to make; `None` if the route plan has to look again.
+    turn: Option<AttemptPlan>,
+}
+
+impl Waiting {
+    pub(super) fn new(exchange: Box<Exchange>, place: Place) -> Waiting {
+        Waiting { exchange, place }
+    }
+
+    /// Waits until it is its turn, or has no reason to wait any longer.
+    pub(crate) async fn turn(self) -> Waited {
+        let Waiting { mut exchange, place } = self;
+        let turn = exchange.wait_for_turn(place).await;
+        Waited { exchange, turn }
+    }
+}
+
+impl Waited {
+    /// Goes on with its attempts.
+    pub(crate) async fn go_on(self) -> Stage {
+        self.exchange.proceed(self.turn).await
+    }
+}
 
 impl Exchange {
-    /// Waits in line. The attempt to make; `None` if the route plan has to look again.
-    pub(super) async fn wait_for_turn(&mut self, mut wait: Box<Wait>) -> Option<AttemptPlan> {
+    /// Gets in line. `None` if the route plan has to look again.
+    pub(super) fn join_line(&mut self, mut wait: Wait) -> Option<Place> {
         let before = self.place.take();
         if self.renew_config() {
             // It kept its place, and may have other ways now.
@@ -32,7 +67,7 @@ impl Exchange {
         }
         wait.body_bytes = self.request.body.as_ref().map_or(0, |body| body.held.bytes() as u64);
         let waiting = self.arrival.worker.process.waiting.clone();
-        let mut place = match waiting.join(*wait, before, clock::recent().millis()) {
+        let place = match waiting.join(wait, before, clock::recent().millis()) {
             Ok(place) => place,
             Err(turned) => {
                 self.no_turn = NoTurn::of(turned);
@@ -43,6 +78,11 @@ impl Exchange {
         if let Some(ticket) = place.ticket() {
             self.plan.queued(ticket);
         }
+        Some(place)
+    }
+
+    /// Waits in line. The attempt to make; `None` if the route plan has to look again.
+    async fn wait_for_turn(&mut self, mut place: Place) -> Option<AttemptPlan> {
         let why = self.delivery.in_line(&mut place).await;
         let now = clock::recent().millis();
         match why {

@@ -31,7 +31,7 @@ use crate::http::{call_id, query};
 use crate::limits::Held;
 use crate::pages::PageRequest;
 use crate::panics::CatchPanic;
-use crate::proxy::exchange;
+use crate::proxy::exchange::{self, Stage};
 use crate::state::Worker;
 
 /// Pages up to so many bytes are not counted as held, so that a few numbers can be had while memory is full.
@@ -50,10 +50,22 @@ pub(crate) async fn serve(
     let call_id = call_id::call_id(request.headers());
     let format = lookup::format_of(request.uri().path());
     let answering = answer(worker, connection.clone(), request, call_id.clone());
-    let mut response = CatchPanic(Box::pin(answering)).await.unwrap_or_else(|()| {
-        metrics.panics.fetch_add(1, Ordering::Relaxed);
-        refusal::own_fault().respond(format, &call_id)
-    });
+    let mut stage = CatchPanic(Box::pin(answering)).await;
+    // Each stage has a box of its own, so that a request that waits does not hold the memory of its attempts.
+    let mut response = loop {
+        let waiting = match stage {
+            Ok(Stage::Answered(response)) => break response,
+            Ok(Stage::Waits(waiting)) => waiting,
+            Err(()) => {
+                metrics.panics.fetch_add(1, Ordering::Relaxed);
+                break refusal::own_fault().respond(format, &call_id);
+            }
+        };
+        stage = match CatchPanic(Box::pin(waiting.turn())).await {
+            Ok(waited) => CatchPanic(Box::pin(waited.go_on())).await,
+            Err(()) => Err(()),
+        };
+    };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         connection.hold(in_flight);
         return Ok(response);
@@ -72,31 +84,31 @@ async fn answer(
     connection: Rc<ClientConn>,
     request: Request<Incoming>,
     call_id: Arc<str>,
-) -> Response<Reply> {
+) -> Stage {
     let at = clock::now();
     let serving = worker.process.serving();
     let (head, incoming) = request.into_parts();
     let path = head.uri.path();
     let format = lookup::format_of(path);
     if !is_framed_clearly(&head) {
-        return refusal::odd_framing().respond(format, &call_id);
+        return Stage::Answered(refusal::odd_framing().respond(format, &call_id));
     }
     let (row, name) = match lookup::find(head.method.as_str(), path) {
         Found::Endpoint(row, name) => (row, name),
         missing @ (Found::WrongMethod(_) | Found::Unknown(_)) => {
-            return nothing_there(&head, &missing).respond(format, &call_id);
+            return Stage::Answered(nothing_there(&head, &missing).respond(format, &call_id));
         }
     };
     if row.role != Role::Public
         && let Err(refusal) = serving.guard.admit(&head)
     {
-        return refusal.respond(format, &call_id);
+        return Stage::Answered(refusal.respond(format, &call_id));
     }
     let access = match auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway) {
         Ok(access) => access,
         Err(refusal) => {
             worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
-            return refusal.respond(format, &call_id);
+            return Stage::Answered(refusal.respond(format, &call_id));
         }
     };
     let name = name.map(query::decoded);
@@ -114,10 +126,10 @@ async fn answer(
             page(request, incoming).await
         }
     };
-    match answered.and_then(|page| counted(page, &arrival)) {
+    Stage::Answered(match answered.and_then(|page| counted(page, &arrival)) {
         Ok(page) => call_id::with_call_id(page, &call_id),
         Err(refusal) => refusal.respond(format, &call_id),
-    }
+    })
 }
 
 /// The refusal of a request that is in no row.

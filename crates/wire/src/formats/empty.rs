@@ -97,7 +97,10 @@ mod tests {
             );
             assert_eq!(is_empty_answer(WireFormat::OpenAi, &text), expected, "{message}");
         }
-        assert!(!is_empty_answer(WireFormat::OpenAi, r#"{"choices":[{}]}"#), "no message: not known");
+        assert!(
+            !is_empty_answer(WireFormat::OpenAi, r#"{"choices":[{}]}"#),
+            "no message: not known"
+        );
         for (content, expected) in [
             ("[]", true),
             (r#"[{"type":"text","text":""}]"#, true),

@@ -64,15 +64,23 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
     Exchange::new(arrival, request, plan, delivery)
 }
 
+/// The first answer that the attempts yield.
+async fn answer(exchange: &mut Exchange) -> Result<(Winner, Answered), Refusal> {
+    match exchange.attempt_until_answered(None).await? {
+        Attempted::Answered(winner, answered) => Ok((winner, answered)),
+        Attempted::Waits(_) => panic!("every way is open"),
+    }
+}
+
 /// Attempts again after the first answer, a stream, broke; gives whether the deployments differ.
 async fn ask_again(exchange: &mut Exchange) -> Result<bool, Refusal> {
     let begun = Begun { at: clock::now(), resends: exchange.delivery.sending.resends() };
-    let (first, answered) = exchange.attempt_until_answered().await?;
+    let (first, answered) = answer(exchange).await?;
     assert!(matches!(answered.content, Content::Stream(_)));
     exchange.delivery.first_content(answered.guard, clock::now());
     exchange.request.keep_small_body(1 << 30);
     exchange.failed(&first.plan, Failed::cut("the stream was cut"), &begun);
-    let (second, answered) = exchange.attempt_until_answered().await?;
+    let (second, answered) = answer(exchange).await?;
     assert!(matches!(answered.content, Content::Stream(_)));
     Ok(first.plan.deployment != second.plan.deployment)
 }

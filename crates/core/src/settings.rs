@@ -127,6 +127,8 @@ pub struct GatewaySettings {
     pub permit_weak_master_key: bool,
     /// A further header that may carry the key, lower case.
     pub key_header: Option<Box<str>>,
+    /// The origins whose pages may read answers, once there is a secret key.
+    pub origins: Origins,
     /// Whether `/metrics` needs a key.
     pub metrics_need_key: bool,
     /// Whether parameters that the provider does not know are removed.
@@ -152,6 +154,15 @@ pub struct GatewaySettings {
     pub drain_delay_ms: u64,
     /// How long requests in flight may take after that, milliseconds. 30 s.
     pub shutdown_timeout_ms: u64,
+}
+
+/// The origins whose pages may read answers: `cors_origins`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origins {
+    /// Any.
+    Any,
+    /// These, in lower case: `https://host` or `https://host:port`. None if empty.
+    Only(Vec<Box<str>>),
 }
 
 /// How connections to upstreams are reused.
@@ -225,6 +236,7 @@ impl Default for GatewaySettings {
             master_key: None,
             permit_weak_master_key: false,
             key_header: None,
+            origins: Origins::Any,
             metrics_need_key: true,
             drop_params: false,
             always_include_stream_usage: false,

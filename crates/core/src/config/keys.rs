@@ -571,6 +571,7 @@ const GENERAL: &[Row] = &[
     served("master_key", Kind::Secret, "`LITELLM_MASTER_KEY`", "The key with every right. Without one the gateway listens on loopback only, and the data API is open there."),
     served("dangerously_permit_weak_or_unset_master_key", Kind::Bool, "`LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY`, else false", "Listen on a public address in spite of a weak or missing key."),
     served("litellm_key_header_name", Kind::Text, "", "A further header that may carry the key."),
+    served("cors_origins", Kind::List, "`LITELLM_CORS_ORIGINS`, else any", "Origins whose pages may read answers, as `https://host:port`; `[]` for none. It applies once there is a secret master key: without one pages of other origins are refused. Credentials of browsers (cookies) are never allowed; pages send the key."),
     served("always_include_stream_usage", Kind::Bool, "false", "Send the usage chunk of a stream even if the client did not ask for it."),
     served("health_check_details", Kind::Bool, "true", "`false` cuts `/health` to models and ids, and `/health/readiness` to `status` and `db`."),
     served("request_log", Kind::Text, "none", "A file to which a JSON line per finished request is appended. A reload changes it, and reopens it after a rename. A pipe that is not read loses records and delays nothing."),

@@ -21,6 +21,7 @@ mod interpolate;
 mod json;
 mod keys;
 mod names;
+mod origins;
 mod params;
 mod pass_through;
 mod policies;

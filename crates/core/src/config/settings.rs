@@ -17,7 +17,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Style, Value};
 use super::value::{self, describe_kind};
-use super::{address, budgets, probing};
+use super::{address, budgets, origins, probing};
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
 const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
@@ -66,6 +66,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     settings.gateway.drop_params = env_flag(env, DROP_PARAMS, problems).unwrap_or(false);
     settings.gateway.permit_weak_master_key = env_flag(env, PERMIT_WEAK, problems).unwrap_or(false);
     settings.probing = probing::environment(env, problems);
+    settings.gateway.origins = origins::environment(env, problems);
     settings.gateway.drain_token = env.get(DRAIN_TOKEN).map(|token| Secret::new(&token));
     if let Some(ms) = env_time(env, SHUTDOWN, problems) {
         settings.gateway.shutdown_timeout_ms = ms;
@@ -241,6 +242,7 @@ impl<'n> Settings<'n> {
             "dangerously_permit_weak_or_unset_master_key" => {
                 put(&mut gateway.permit_weak_master_key, field.flag(problems));
             }
+            "cors_origins" => put(&mut gateway.origins, origins::read(field, problems)),
             "litellm_key_header_name" => gateway.key_header = header(field, problems),
             "always_include_stream_usage" => {
                 put(&mut gateway.always_include_stream_usage, field.flag(problems));

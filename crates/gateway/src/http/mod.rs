@@ -7,6 +7,7 @@ pub(crate) mod body;
 pub(crate) mod browser;
 pub(crate) mod call_id;
 pub(crate) mod connection;
+pub(crate) mod cors;
 pub(crate) mod header_list;
 pub(crate) mod query;
 pub(crate) mod refusal;

@@ -456,6 +456,12 @@ pub(crate) fn foreign_origin() -> Refusal {
     Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
 }
 
+/// A page of an origin that is not listed connects.
+pub(crate) fn unlisted_origin() -> Refusal {
+    let message = "pages of this origin may not connect; add it to general_settings.cors_origins";
+    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
+}
+
 /// The request names a host that is not this machine, to a gateway without a secret key that serves only it.
 pub(crate) fn foreign_host(host: &str) -> Refusal {
     let message = format!(

@@ -19,11 +19,12 @@ use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
 
 use self::lookup::Found;
-use self::table::Handler;
+use self::table::{Endpoint, Handler};
 use crate::arrival::Arrival;
 use crate::clock;
 use crate::http::auth::{self, Role};
 use crate::http::connection::{ClientConn, InFlight};
+use crate::http::cors::Grant;
 use crate::http::header_list::list;
 use crate::http::refusal::{self, Refusal};
 use crate::http::reply::Reply;
@@ -32,7 +33,7 @@ use crate::limits::Held;
 use crate::pages::PageRequest;
 use crate::panics::CatchPanic;
 use crate::proxy::exchange::{self, Stage};
-use crate::state::Worker;
+use crate::state::{Serving, Worker};
 
 /// Pages up to so many bytes are not counted as held, so that a few numbers can be had while memory is full.
 const SMALL_PAGE: usize = 64 << 10;
@@ -49,6 +50,9 @@ pub(crate) async fn serve(
     let is_head = request.method() == Method::HEAD;
     let call_id = call_id::call_id(request.headers());
     let format = lookup::format_of(request.uri().path());
+    // Few clients are pages.
+    let is_page = request.headers().contains_key(header::ORIGIN);
+    let grant = is_page.then(|| grant(&worker.process.serving(), request.headers())).flatten();
     let answering = answer(worker, connection.clone(), request, call_id.clone());
     let mut stage = CatchPanic(Box::pin(answering)).await;
     // Each stage has a box of its own, so that a request that waits does not hold the memory of its attempts.
@@ -75,6 +79,9 @@ pub(crate) async fn serve(
             .headers_mut()
             .insert(header::CONNECTION, header::HeaderValue::from_static("close"));
     }
+    if let Some(grant) = grant {
+        grant.add_to(response.headers_mut());
+    }
     let response = response.map(|body| if is_head { Reply::empty() } else { body });
     Ok(response.map(|body| body.with(in_flight)))
 }
@@ -93,6 +100,12 @@ async fn answer(
     if !is_framed_clearly(&head) {
         return Stage::Answered(refusal::odd_framing().respond(format, &call_id));
     }
+    if head.method == Method::OPTIONS
+        && let Some(answer) = grant(&serving, &head.headers)
+            .and_then(|grant| grant.preflight(&head.method, &head.headers))
+    {
+        return Stage::Answered(call_id::with_call_id(answer, &call_id));
+    }
     let (row, name) = match lookup::find(head.method.as_str(), path) {
         Found::Endpoint(row, name) => (row, name),
         missing @ (Found::WrongMethod(_) | Found::Unknown(_)) => {
@@ -100,7 +113,7 @@ async fn answer(
         }
     };
     if row.role != Role::Public
-        && let Err(refusal) = serving.guard.admit(&head)
+        && let Err(refusal) = admit(&serving, row, &head)
     {
         return Stage::Answered(refusal.respond(format, &call_id));
     }
@@ -130,6 +143,24 @@ async fn answer(
         Ok(page) => call_id::with_call_id(page, &call_id),
         Err(refusal) => refusal.respond(format, &call_id),
     })
+}
+
+/// What the page that sent the request may do; `None` if no page did.
+fn grant(serving: &Serving, headers: &HeaderMap) -> Option<Grant> {
+    Grant::of(headers, serving.guard, &serving.snapshot.gateway.origins)
+}
+
+/// Refuses a request of a page that may not use this gateway.
+fn admit(serving: &Serving, row: &Endpoint, head: &Parts) -> Result<(), Refusal> {
+    serving.guard.admit(head)?;
+    match row.handler {
+        Handler::Upstream(operation) if operation.switches() => {
+            let may =
+                grant(serving, &head.headers).is_none_or(|grant| grant.may_connect(&head.headers));
+            if may { Ok(()) } else { Err(refusal::unlisted_origin()) }
+        }
+        Handler::Upstream(_) | Handler::Page(_) | Handler::WaitingPage(_) => Ok(()),
+    }
 }
 
 /// The refusal of a request that is in no row.

@@ -131,3 +131,85 @@ fn the_guard_follows_the_key_of_a_reload() {
     let models: Value = client(&hale).get("/v1/models").json();
     assert_eq!(models["data"][0]["id"], "m");
 }
+
+const PREFLIGHT: [(&str, &str); 3] = [
+    ("origin", "https://app.example"),
+    ("access-control-request-method", "POST"),
+    ("access-control-request-headers", "authorization,content-type,x-stainless-lang"),
+];
+const PAGE: (&str, &str) = ("origin", "https://app.example");
+
+#[test]
+fn pages_of_any_origin_use_a_gateway_with_a_secret_key() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
+    for path in [CHAT, "/v1/messages", "/v1/models", "/health/liveliness", "/v1/files/x", "/any"] {
+        let answer = hale.client().request("OPTIONS", path, &PREFLIGHT, b"");
+        assert_eq!((answer.status, answer.text().len()), (204, 0), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+        assert_eq!(answer.header("access-control-allow-headers"), Some(PREFLIGHT[2].1));
+        assert!(answer.header("access-control-allow-methods").unwrap().contains("DELETE"));
+        assert_eq!(answer.header("access-control-allow-credentials"), None);
+    }
+    let chat = client(&hale).post_json(CHAT, &[PAGE], &openai::chat_request("m", "hi"));
+    let mut reader = client(&hale);
+    let stream = reader.stream(CHAT, &[PAGE], &openai::stream_request("m", "hi"));
+    assert_eq!(stream.header("access-control-allow-origin"), Some("*"));
+    let refused = hale.client().post_json(CHAT, &[PAGE], &openai::chat_request("m", "hi"));
+    let unknown = client(&hale).request("GET", "/nothing", &[PAGE], b"");
+    for (answer, status) in [(&chat, 200), (&refused, 401), (&unknown, 404)] {
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{status}");
+        assert_eq!(answer.header("access-control-expose-headers"), Some("*"), "{status}");
+        assert_eq!(answer.header("vary"), Some("origin"), "{status}");
+    }
+    let plain = client(&hale).post_json(CHAT, &[], &openai::chat_request("m", "hi"));
+    assert_eq!(plain.header("access-control-allow-origin"), None);
+    let question = client(&hale).request("OPTIONS", CHAT, &[], b"");
+    expect_error(&question, 405, "method_not_allowed");
+}
+
+#[test]
+fn origins_are_narrowed_or_turned_off_by_the_config() {
+    let upstream = FakeUpstream::start();
+    for (origins, granted) in [
+        (json!(["https://app.example", "http://localhost:3000"]), Some("https://app.example")),
+        (json!(["*"]), Some("*")),
+        (json!(["https://other.example"]), None),
+        (json!([]), None),
+    ] {
+        let hale = lone(&upstream).general(json!({"cors_origins": origins})).start();
+        let chat = client(&hale).post_json(CHAT, &[PAGE], &openai::chat_request("m", "hi"));
+        assert_eq!(chat.status, 200, "the browser keeps the answer from the page");
+        assert_eq!(chat.header("access-control-allow-origin"), granted, "{origins}");
+        let question = hale.client().request("OPTIONS", CHAT, &PREFLIGHT, b"");
+        assert_eq!(question.status, if granted.is_some() { 204 } else { 405 }, "{origins}");
+        let socket = raw(
+            &hale,
+            "GET /v1/realtime?model=m",
+            &format!(
+                "host: {}\r\norigin: https://app.example\r\nauthorization: Bearer {KEY}\r\n{UPGRADE}",
+                hale.address()
+            ),
+            "",
+        );
+        let is_refused = socket.status == 403 && socket.text().contains("cors_origins");
+        assert_eq!(is_refused, granted.is_none(), "{origins}: {}", socket.text());
+    }
+}
+
+#[test]
+fn without_a_secret_key_no_origin_is_granted_whatever_the_config_lists() {
+    let upstream = FakeUpstream::start();
+    for key in [None, Some("sk-1234")] {
+        let config = Config::open().deployment("m", "a", &upstream);
+        let listed = json!({"cors_origins": ["https://app.example"], "master_key": key});
+        let hale = config.general(listed).start();
+        let question = hale.client().request("OPTIONS", CHAT, &PREFLIGHT, b"");
+        assert_eq!(question.status, 405);
+        let mut sender = hale.client_with_key("sk-1234");
+        let chat = sender.post_json(CHAT, &[PAGE], &openai::chat_request("m", "hi"));
+        expect_error(&chat, 403, "foreign_origin");
+        assert_eq!(chat.header("access-control-allow-origin"), None);
+    }
+}

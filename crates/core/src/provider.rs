@@ -122,6 +122,25 @@ pub struct Quirks {
     pub force_store_false: bool,
     /// Join message content given as a list of text parts into one string.
     pub convert_content_list_to_string: bool,
+    /// The field of a message that takes the model's own reasoning back.
+    pub thoughts_field: ThoughtsField,
+    /// Whether `thinking` turns reasoning on and off, besides `reasoning_effort`.
+    pub thinking_switch: bool,
+    /// Whether `response_format` has no `json_schema`.
+    pub lacks_json_schema: bool,
+}
+
+/// The field of a message that takes the model's own reasoning back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ThoughtsField {
+    /// `reasoning_content`.
+    #[default]
+    ReasoningContent,
+    /// `reasoning`.
+    Reasoning,
+    /// It refuses both.
+    None,
 }
 
 /// Limits of parameters.

@@ -38,6 +38,7 @@ fn view() -> View {
     View {
         model_json: "\"m\"".into(),
         upstream_model: None,
+        notes: None,
         show_usage: true,
         created: 1_700_000_000,
         issuer: None,

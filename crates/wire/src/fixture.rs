@@ -80,7 +80,7 @@ pub(crate) fn order<'o>(
 pub(crate) fn sent(body: &Value, order: &Order<'_>) -> Result<Value, Unfit> {
     let peek = Peek::parse(Bytes::from(body.to_string())).unwrap();
     prepare(&peek, order).map(|prepared| match prepared {
-        Prepared::Body(_, body) => serde_json::from_slice(&body.joined()).unwrap(),
+        Prepared::Body(_, body, _) => serde_json::from_slice(&body.joined()).unwrap(),
         Prepared::Estimate(body) => serde_json::from_slice(&body).unwrap(),
         Prepared::Count(count) => serde_json::from_slice(&count.answer()).unwrap(),
     })
@@ -93,6 +93,7 @@ pub(crate) fn view() -> View {
         show_usage: true,
         created: 7,
         upstream_model: None,
+        notes: None,
         issuer: None,
     }
 }

@@ -19,5 +19,5 @@ pub use self::bytes::json::without_mark;
 pub use self::bytes::{edit, form, id, object, payload, peek, scan, websocket};
 pub use self::conversion::{answer, prepare, stream, tap, token_count};
 pub use self::formats::{
-    controls, errors, files, mock, modes, neutral, order, probe, realtime, retry_after,
+    controls, errors, files, mock, modes, neutral, notes, order, probe, realtime, retry_after,
 };

@@ -139,7 +139,7 @@ impl ProbeRequest {
         let mut hash = DefaultHasher::new();
         place(serving, index).hash(&mut hash);
         match &self.operation {
-            Some(ProbeOperation { prepared: Ok(Prepared::Body(called, body)), .. })
+            Some(ProbeOperation { prepared: Ok(Prepared::Body(called, body, _)), .. })
                 if deployment.endpoint.mock.is_none() =>
             {
                 let (called, transfer) = (*called, Transfer::Whole);

@@ -40,6 +40,7 @@ const ERROR_MAX: usize = 200;
 const ROUTE_MAX: usize = 4_000;
 const ROUTE: HeaderName = HeaderName::from_static("x-hale-route");
 const CHECKS_IGNORED: HeaderName = HeaderName::from_static("x-hale-health-checks-ignored");
+const LEFT_OUT: HeaderName = HeaderName::from_static("x-hale-left-out");
 const ACCEL: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 thread_local! {
@@ -189,6 +190,16 @@ pub(super) fn errors(headers: &mut HeaderMap, route_plan: &RoutePlan, errors: &[
 /// Every deployment was unhealthy by its probes, so the probes were ignored.
 pub(super) fn checks_ignored(headers: &mut HeaderMap) {
     headers.insert(CHECKS_IGNORED, HeaderValue::from_static("true"));
+}
+
+/// What was left out of the request because the provider would have refused it.
+pub(super) fn left_out(headers: &mut HeaderMap, names: &[&'static str]) {
+    if names.is_empty() {
+        return;
+    }
+    if let Ok(value) = HeaderValue::try_from(names.join(", ")) {
+        headers.insert(LEFT_OUT, value);
+    }
 }
 
 /// The cost, if the price is known.

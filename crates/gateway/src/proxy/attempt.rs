@@ -64,7 +64,9 @@ impl Attempt<'_> {
             Err(_late) => Err(self.late()),
         };
         match result {
-            Ok(Accepted { headers, content }) => Ok(Answered { headers, content, guard }),
+            Ok(Accepted { headers, content }) => {
+                Ok(Answered { headers, content, guard, notes: self.call.notes().cloned() })
+            }
             Err(mut failed) => {
                 self.destination.deployment.hide_credentials(&mut failed.error);
                 guard.failure(failed.failure());
@@ -91,7 +93,7 @@ impl Attempt<'_> {
             Call::Operation(call) => call,
         };
         match &call.prepared {
-            Ok(Prepared::Body(called, body)) => match &self.destination.deployment.endpoint.mock {
+            Ok(Prepared::Body(called, body, _)) => match &self.destination.deployment.endpoint.mock {
                 Some(canned) => {
                     let content =
                         canned::answer(self.scope, call, called.operation, canned).await?;

@@ -77,6 +77,13 @@ impl<'a> CallBuilder<'a> {
         let wire = self.order(destination).wire();
         let conversion = Conversion { operation: request.operation, wire };
         let shown_model = self.shown_model();
+        let view = View {
+            notes: match &prepared {
+                Ok(Prepared::Body(_, _, notes)) => notes.clone(),
+                Ok(Prepared::Estimate(_) | Prepared::Count(_)) | Err(_) => None,
+            },
+            ..self.view(conversion, &shown_model, destination)
+        };
         let moves_on = self.plan.has_policy_fallback(&self.serving.snapshot);
         OperationCall {
             conversion,
@@ -85,7 +92,7 @@ impl<'a> CallBuilder<'a> {
             object: request.object.as_ref(),
             expect: Expect {
                 form: request.form,
-                view: self.view(conversion, &shown_model, destination),
+                view,
                 shown_model,
                 units: request.units,
                 policy_stop: if moves_on { PolicyStop::MovesOn } else { PolicyStop::IsAnswer },
@@ -135,7 +142,7 @@ impl<'a> CallBuilder<'a> {
             Box::pin(apart(peek, overrides, &order, destination)).await
         };
         held.shrink_to(match &prepared {
-            Ok(Prepared::Body(_, payload)) => peek.not_shared(payload),
+            Ok(Prepared::Body(_, payload, _)) => peek.not_shared(payload),
             // Answers of the gateway's own, and errors, are short.
             Ok(Prepared::Estimate(_) | Prepared::Count(_)) | Err(_) => 0,
         });
@@ -159,6 +166,7 @@ impl<'a> CallBuilder<'a> {
             },
             show_usage: self.request.shows.usage,
             created: if conversion.translates() { clock::unix_ms() / 1000 } else { 0 },
+            notes: None,
             upstream_model: (operation == Operation::CountPrompt)
                 .then(|| Box::from(&*destination.model)),
             issuer: operation.kind().and(self.serving.ids.key()).map(|key| Issuer {

@@ -4,6 +4,7 @@
 //! and a WebSocket take the exchange along, so that their end is decided where all others are.
 
 use bytes::Bytes;
+use hale_wire::notes::Notes;
 use http::{HeaderMap, Response, StatusCode, header};
 
 use super::answer_headers::{self, AnsweredBy};
@@ -36,16 +37,17 @@ impl Exchange {
         winner: &Winner,
         answered: Answered,
     ) -> Response<Reply> {
-        let Answered { headers: theirs, content, guard } = answered;
+        let Answered { headers: theirs, content, guard, notes } = answered;
         match content {
             Content::Full(body, usage, held) | Content::Empty(body, usage, held) => {
                 let counted = Counted::of_body(usage, &body, &self.request);
                 let cost = self.delivery.answered(guard, counted);
-                self.full(winner, Full { theirs, cost, body, held })
+                let full = Full { theirs, cost, body, held };
+                with_notes(self.full(winner, full), notes.as_deref())
             }
             Content::Stream(stream) => {
                 self.delivery.first_content(guard, clock::recent());
-                self.stream(winner, &theirs, *stream)
+                with_notes(self.stream(winner, &theirs, *stream), notes.as_deref())
             }
             Content::Socket(socket) => {
                 self.delivery.first_content(guard, clock::recent());
@@ -137,6 +139,14 @@ impl Exchange {
             answer_headers::errors(headers, &self.plan, &self.errors);
         }
     }
+}
+
+/// Says in a header what was left out of the request.
+fn with_notes(mut response: Response<Reply>, notes: Option<&Notes>) -> Response<Reply> {
+    if let Some(notes) = notes {
+        answer_headers::left_out(response.headers_mut(), &notes.left_out);
+    }
+    response
 }
 
 fn response(status: StatusCode, headers: HeaderMap, body: Reply) -> Response<Reply> {

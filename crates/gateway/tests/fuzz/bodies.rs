@@ -134,7 +134,7 @@ fn every_provider_gets_json(peek: &Peek) {
                 drop_params: ask_usage,
             };
             let body = |peek: &Peek| match prepare(peek, &order) {
-                Ok(Prepared::Body(_, body)) => Some(body.joined()),
+                Ok(Prepared::Body(_, body, _)) => Some(body.joined()),
                 Ok(Prepared::Estimate(_) | Prepared::Count(_)) => {
                     panic!("no count was requested")
                 }

@@ -98,6 +98,7 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
         show_usage: false,
         created: 7,
         upstream_model: None,
+        notes: None,
         issuer: None,
     };
     let wires = [WireFormat::OpenAi, WireFormat::Anthropic];

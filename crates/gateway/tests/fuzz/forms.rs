@@ -62,7 +62,7 @@ fn check(input: &[u8]) -> (bool, usize, usize) {
                 ask_usage: false,
                 drop_params: true,
             };
-            let Ok(Prepared::Body(_, sent)) = prepare(&peek, &order) else {
+            let Ok(Prepared::Body(_, sent, _)) = prepare(&peek, &order) else {
                 panic!("what passes is never unfit")
             };
             let kind = sent.content_type.as_ref().and_then(|kind| kind.to_str().ok());

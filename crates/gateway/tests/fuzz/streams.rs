@@ -150,6 +150,7 @@ fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) 
         show_usage,
         created: 7,
         upstream_model: None,
+        notes: None,
         issuer: Some(Issuer { key: IdKey::new(b"k"), deployment: "d".into() }),
     };
     let mut reader = Reader::new(conversion, view);

@@ -68,7 +68,7 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
         drop_params: false,
     };
     match prepare(&peek, &order) {
-        Ok(Prepared::Body(_, body)) => Some(body.joined()),
+        Ok(Prepared::Body(_, body, _)) => Some(body.joined()),
         Ok(Prepared::Estimate(_) | Prepared::Count(_)) => panic!("no count was requested"),
         Err(unfit) => {
             // The name of a field may be empty.
@@ -89,6 +89,7 @@ fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
         show_usage: true,
         created: 7,
         upstream_model: None,
+        notes: None,
         issuer: None,
     };
     answer::check(Conversion { operation, wire }, body, &view).ok().map(|answer| answer.body)

@@ -107,6 +107,13 @@ impl JsonText {
         self
     }
 
+    /// The name of the next member, which is JSON text with its quotes.
+    pub(crate) fn raw_key(&mut self, key: &str) -> &mut JsonText {
+        self.raw(key);
+        self.out.push(b':');
+        self
+    }
+
     /// A string.
     pub(crate) fn text(&mut self, text: &str) -> &mut JsonText {
         self.separate();
@@ -121,8 +128,18 @@ impl JsonText {
         &mut self,
         pieces: impl IntoIterator<Item = &'t str>,
     ) -> &mut JsonText {
+        self.continued("", pieces)
+    }
+
+    /// A string that begins as `inner`, which is JSON text without its quotes, and goes on with `pieces`.
+    pub(crate) fn continued<'t>(
+        &mut self,
+        inner: &str,
+        pieces: impl IntoIterator<Item = &'t str>,
+    ) -> &mut JsonText {
         self.separate();
         self.out.push(b'"');
+        self.out.extend_from_slice(inner.as_bytes());
         for piece in pieces {
             let start = self.out.len();
             let written = serde_json::to_writer(&mut self.out, piece);

@@ -17,6 +17,7 @@ use crate::conversion::prepare::Conversion;
 use crate::conversion::token_count;
 pub use crate::formats::answer::Fault;
 use crate::formats::answer::Observed;
+use crate::formats::answer_tool::unwrap_answer;
 use crate::formats::view::View;
 use crate::formats::{anthropic, empty, openai};
 
@@ -76,10 +77,13 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
     if conversion.operation == Operation::CountPrompt {
         return token_count::counted(text, view).map_err(Fault::Malformed);
     }
-    let answer = match conversion.wire {
+    let mut answer = match conversion.wire {
         WireFormat::OpenAi => openai::answer::read(text),
         WireFormat::Anthropic => anthropic::answer::read(text),
     }?;
+    if view.has_answer_tool() {
+        unwrap_answer(&mut answer);
+    }
     Ok(match conversion.operation.format() {
         WireFormat::OpenAi => openai::answer::write(&answer, view),
         WireFormat::Anthropic => anthropic::answer::write(&answer, view),

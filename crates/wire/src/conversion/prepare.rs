@@ -4,6 +4,7 @@
 //! between others it is translated, and then goes through the same edits of the provider's wire.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hale_core::operation::{Carries, Operation};
@@ -14,7 +15,9 @@ use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::conversion::token_count::{self, Count};
 use crate::formats::codec::{self, Codec};
+use crate::formats::fit::fit;
 use crate::formats::neutral::{Request, Unfit};
+use crate::formats::notes::Notes;
 use crate::formats::order::Order;
 use crate::formats::room::Room;
 use crate::formats::{anthropic, files, openai, responses};
@@ -45,8 +48,8 @@ impl Conversion {
 /// What an attempt sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Prepared {
-    /// This body for that operation of the provider.
-    Body(Called, Payload),
+    /// This body for that operation of the provider, and what was noted when it was made.
+    Body(Called, Payload, Option<Arc<Notes>>),
     /// Nothing: this estimate is the answer.
     Estimate(Bytes),
     /// Nothing: the gateway counts the tokens itself.
@@ -63,13 +66,13 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         return without_counterpart(peek, order);
     };
     if order.deployment.endpoint.mock.is_some() {
-        return Ok(Prepared::Body(upstream.into(), Payload::default()));
+        return Ok(Prepared::Body(upstream.into(), Payload::default(), None));
     }
     if upstream.carries() == Carries::Nothing {
-        return Ok(Prepared::Body(upstream.into(), Payload::default()));
+        return Ok(Prepared::Body(upstream.into(), Payload::default(), None));
     }
     if order.operation == Operation::CountPrompt {
-        return Ok(Prepared::Body(upstream.into(), token_count::ask(peek, order)?));
+        return Ok(Prepared::Body(upstream.into(), token_count::ask(peek, order)?, None));
     }
     if !conversion.translates() {
         let edit = match codec::of(upstream) {
@@ -79,22 +82,30 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
             Codec::Responses(_) => responses::edits::request_body,
             Codec::Files(_) => files::edits::file,
             Codec::Batches(_) => files::edits::batch,
-            Codec::Messages(_) => anthropic::edits::request_body,
+            Codec::Messages(_) => {
+                let mut notes = Notes::default();
+                let body = anthropic::edits::request_body(peek, order, &mut notes);
+                let notes = (notes != Notes::default()).then(|| Arc::new(notes));
+                return Ok(Prepared::Body(upstream.into(), body, notes));
+            }
         };
         let body = edit(peek, order);
         let edition = edition(upstream, peek, order);
-        return Ok(Prepared::Body(Called { operation: upstream, edition }, body));
+        return Ok(Prepared::Body(Called { operation: upstream, edition }, body, None));
     }
     let bytes = peek.body().len();
-    let written = match conversion.wire {
+    let (written, notes) = match conversion.wire {
         WireFormat::OpenAi => {
-            openai::write_request::write(&read(peek, &[], order.operation)?, order, bytes)?
+            let mut request = read(peek, &[], order.operation)?;
+            let notes = fit(&mut request, order)?;
+            (openai::write_request::write(&request, order, bytes)?, notes)
         }
         WireFormat::Anthropic => {
             // A deployment's defaults are in the client's format and must be translated too.
             let defaults = defaults(peek, order);
-            let request = read(peek, &defaults, order.operation)?;
-            anthropic::write_request::write(&request, order, bytes)?
+            let mut request = read(peek, &defaults, order.operation)?;
+            let notes = fit(&mut request, order)?;
+            (anthropic::write_request::write(&request, order, bytes)?, notes)
         }
     };
     let written = Peek::parse(Bytes::from(written));
@@ -103,7 +114,7 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         WireFormat::OpenAi => openai::edits::request_body(&written, order),
         WireFormat::Anthropic => anthropic::edits::written_body(&written, order),
     };
-    Ok(Prepared::Body(upstream.into(), body))
+    Ok(Prepared::Body(upstream.into(), body, Some(Arc::new(notes))))
 }
 
 /// Fields that only the first version of Cohere's rerank has. Source: <https://docs.cohere.com/v1/reference/rerank>.

@@ -17,6 +17,7 @@ use crate::bytes::json::{JsonText, Str};
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::Peek;
 use crate::formats::anthropic::count::{BYTES_PER_TOKEN, PER_IMAGE};
+use crate::formats::fit::fit;
 use crate::formats::neutral::Unfit;
 use crate::formats::order::Order;
 use crate::formats::room::Room;
@@ -218,7 +219,9 @@ pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Payload, Unfit> {
     let messages = turn.as_deref().or(peek.raw("messages")).unwrap_or("[]");
     let edits = [Edit::Set("messages", Cow::Borrowed(messages)), Edit::Remove("prompt")];
     let written = {
-        let request = openai::read_request::read(peek.fields_with(&edits), &Room::of(bytes))?;
+        let fields = peek.fields_with(&edits);
+        let mut request = openai::read_request::read(fields, &Room::of(bytes))?;
+        fit(&mut request, order)?;
         anthropic::write_request::write(&request, order, bytes)?
     };
     drop(turn);

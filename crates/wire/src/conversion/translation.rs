@@ -5,6 +5,7 @@
 
 use hale_core::provider::WireFormat;
 
+use crate::formats::answer_tool::Unwrapper;
 use crate::formats::event::EventError;
 use crate::formats::neutral::Delta;
 use crate::formats::view::View;
@@ -14,6 +15,7 @@ use crate::formats::{anthropic, openai, responses};
 #[derive(Debug)]
 pub(crate) struct Translation {
     reader: DeltaReader,
+    unwrapper: Unwrapper,
     writer: DeltaWriter,
 }
 
@@ -58,6 +60,7 @@ impl Translation {
     pub(crate) fn new(wire: WireFormat, format: WireFormat) -> Translation {
         Translation {
             reader: DeltaReader::of(wire),
+            unwrapper: Unwrapper::default(),
             writer: match format {
                 WireFormat::OpenAi => DeltaWriter::OpenAi(Default::default()),
                 WireFormat::Anthropic => DeltaWriter::Anthropic(Default::default()),
@@ -75,7 +78,10 @@ impl Translation {
         view: &View,
         out: &mut Vec<u8>,
     ) -> Result<Vec<Delta<'t>>, EventError> {
-        let deltas = self.reader.read(text)?;
+        let mut deltas = self.reader.read(text)?;
+        if view.has_answer_tool() {
+            self.unwrapper.unwrap_deltas(&mut deltas);
+        }
         for delta in &deltas {
             self.write(delta, view, out).map_err(EventError::Unreadable)?;
         }

@@ -156,6 +156,7 @@ mod tests {
             show_usage: true,
             created: 1,
             upstream_model: None,
+            notes: None,
             issuer: None,
         }
     }

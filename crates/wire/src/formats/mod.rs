@@ -5,17 +5,21 @@
 //! layer of bytes and the neutral form, and no other format.
 
 pub(crate) mod answer;
+pub(crate) mod answer_tool;
 pub(crate) mod anthropic;
+pub(crate) mod call_id;
 pub(crate) mod codec;
 pub mod controls;
 pub(crate) mod empty;
 pub mod errors;
 pub(crate) mod event;
 pub mod files;
+pub(crate) mod fit;
 pub(crate) mod metadata;
 pub mod mock;
 pub mod modes;
 pub mod neutral;
+pub mod notes;
 pub(crate) mod openai;
 pub mod order;
 pub mod probe;
@@ -23,6 +27,8 @@ pub mod realtime;
 pub(crate) mod responses;
 pub mod retry_after;
 pub(crate) mod room;
+pub(crate) mod schema;
+pub(crate) mod thoughts;
 pub(crate) mod unfit;
 pub(crate) mod usage;
 pub(crate) mod view;

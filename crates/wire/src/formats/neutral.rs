@@ -49,6 +49,8 @@ pub struct Request<'a> {
     pub format: Option<Format<'a>>,
     /// Further parameters of the client's format, each with its JSON text.
     pub others: Vec<(Text<'a>, Json<'a>)>,
+    /// What the reader left out that could matter.
+    pub left_out: Vec<&'static str>,
 }
 
 /// The author of a turn.

@@ -3,10 +3,13 @@
 //! Made by the gateway for each attempt, read by the observers and writers of the formats.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::bytes::edit::Patch;
 use crate::bytes::id::Issuer;
 use crate::bytes::members::Place;
+use crate::formats::call_id::Calls;
+use crate::formats::notes::{AnswerTool, Notes};
 
 /// What a client sees in an answer.
 #[derive(Clone, Debug, Default)]
@@ -19,11 +22,28 @@ pub struct View {
     pub created: u64,
     /// The model's name at the provider, which only the token counter shows.
     pub upstream_model: Option<Box<str>>,
+    /// What was noted when the request was translated.
+    pub notes: Option<Arc<Notes>>,
     /// Seals the ids of responses, files and batches.
     pub issuer: Option<Issuer>,
 }
 
 impl View {
+    /// The signature of reasoning that its provider did not sign; empty if there is none.
+    pub(crate) fn mark(&self) -> &str {
+        self.notes.as_ref().map_or("", |notes| &notes.mark)
+    }
+
+    /// The calls of the conversation before this answer.
+    pub(crate) fn calls(&self) -> Calls {
+        self.notes.as_ref().map(|notes| notes.calls.clone()).unwrap_or_default()
+    }
+
+    /// Whether the input of a tool is the answer.
+    pub(crate) fn has_answer_tool(&self) -> bool {
+        self.notes.as_ref().is_some_and(|notes| notes.answer_tool == AnswerTool::Offered)
+    }
+
     /// The range `model` of a model's name in `text`, if the client has another name for the model.
     pub(crate) fn renamed(&self, text: &str, model: Place) -> Option<Range<usize>> {
         model.filter(|place| !self.model_json.is_empty() && text[place.clone()] != *self.model_json)

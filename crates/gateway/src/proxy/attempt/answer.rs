@@ -3,11 +3,13 @@
 //! Made by [`super`] and the files beside this one, delivered by [`crate::proxy::respond`]. Always true: a
 //! stream has at least its first content.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hale_core::secret::Secret;
 use hale_core::usage::Usage;
+use hale_wire::notes::Notes;
 use hale_wire::stream::Reader;
 use http::{HeaderMap, HeaderValue};
 
@@ -25,6 +27,8 @@ pub(crate) struct Answered {
     pub(crate) content: Content,
     /// Reports the outcome to the deployment's state when the answer ends.
     pub(crate) guard: AttemptGuard,
+    /// What was noted when the request was made.
+    pub(crate) notes: Option<Arc<Notes>>,
 }
 
 /// The content of a good answer.

@@ -12,6 +12,7 @@ use hale_core::settings::Bounds;
 use hale_core::time::Millis;
 use hale_core::usage::Units;
 use hale_wire::neutral::Unfit;
+use hale_wire::notes::Notes;
 use hale_wire::prepare::{Conversion, Prepared};
 use hale_wire::stream::View;
 
@@ -148,7 +149,24 @@ pub(crate) enum PolicyStop {
     MovesOn,
 }
 
+impl Call<'_> {
+    /// What was noted when the request was made.
+    pub(super) fn notes(&self) -> Option<&Arc<Notes>> {
+        match self {
+            Call::Operation(call) => call.notes(),
+            Call::ModelList => None,
+        }
+    }
+}
+
 impl OperationCall<'_> {
+    fn notes(&self) -> Option<&Arc<Notes>> {
+        match &self.prepared {
+            Ok(Prepared::Body(_, _, notes)) => notes.as_ref(),
+            Ok(Prepared::Estimate(_) | Prepared::Count(_)) | Err(_) => None,
+        }
+    }
+
     /// Whether a stream of events is expected.
     pub(crate) fn wants_events(&self) -> bool {
         self.expect.form == AnswerForm::Events

@@ -66,13 +66,14 @@ fn a_whole_chat_request_becomes_a_messages_request() {
         "tools": [
             {"name": "get_weather", "description": "Get the weather", "strict": true,
              "input_schema": {"type": "object", "properties": {"location": {"type": "string"}},
-                              "required": ["location"]}},
+                              "required": ["location"], "additionalProperties": false}},
             {"name": "now", "input_schema": {"type": "object", "properties": {}}},
         ],
         "tool_choice": {"type": "any", "disable_parallel_tool_use": true},
         "thinking": {"type": "enabled", "budget_tokens": 2048},
         "output_config": {"format":
-            {"type": "json_schema", "schema": {"type": "object", "properties": {}}}},
+            {"type": "json_schema", "schema":
+                {"type": "object", "properties": {}, "additionalProperties": false}}},
     });
     let mut given = body("openai/request-full.json");
     given["max_completion_tokens"] = json!(4096);
@@ -121,7 +122,8 @@ fn a_whole_messages_request_becomes_a_chat_request() {
         "tool_choice": "required",
         "parallel_tool_calls": false,
         "response_format": {"type": "json_schema", "json_schema": {"name": "response",
-            "schema": {"type": "object", "properties": {}}, "strict": true}},
+            "schema": {"type": "object", "properties": {}, "additionalProperties": false},
+            "strict": true}},
         "reasoning_effort": "medium",
     });
     assert_eq!(to_openai(&body("anthropic/request-full.json")).unwrap(), expected);
@@ -135,7 +137,7 @@ fn between_equal_formats_only_the_named_fields_change() {
     let anthropic = deployment("anthropic");
     let out = prepare(&peek, &order(&anthropic, Operation::Messages, "up")).unwrap();
     let expected = text.replace("\"g\"", "\"up\"").replace("\"num_retries\":2,", "");
-    assert_eq!(out, Prepared::Body(Operation::Messages.into(), Bytes::from(expected).into()));
+    assert_eq!(out, Prepared::Body(Operation::Messages.into(), Bytes::from(expected).into(), None));
 }
 
 #[test]
@@ -228,8 +230,8 @@ fn parameters_of_both_formats_are_merged_or_refused() {
         let order = order(&anthropic, Operation::Chat, model);
         sent(&chat(more), &Order { drop_params, ..order })
     };
-    let schema = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"a": 1}}});
-    let shape = json!({"type": "json_schema", "schema": {"a": 1}});
+    let schema = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"title": "t"}}});
+    let shape = json!({"type": "json_schema", "schema": {"title": "t"}});
     let given = json!({"output_config": {"effort": "low"}, "response_format": schema});
     let expected = json!({"effort": "low", "format": shape});
     assert_eq!(out(CLAUDE, given, false).unwrap()["output_config"], expected);
@@ -263,7 +265,7 @@ fn no_other_parameter_is_lost_between_the_formats() {
     let out = to_openai(&messages(json!({"output_config": {"effort": "low"}}))).unwrap();
     assert_eq!(out["reasoning_effort"], "low");
     for (config, field) in [
-        (json!({"task_budget": {"total": 9}}), "output_config.task_budget"),
+        (json!({"unknown": {"total": 9}}), "output_config.unknown"),
         (json!({"format": {"type": "xml", "schema": {}}}), "output_config.format.type: xml"),
     ] {
         let error = to_openai(&messages(json!({"output_config": config}))).unwrap_err();
@@ -334,7 +336,6 @@ fn a_parameter_without_a_counterpart_is_refused_by_name_or_dropped() {
         (json!({"logprobs": true}), "logprobs"),
         (json!({"presence_penalty": 0.5}), "presence_penalty"),
         (json!({"x_unknown": 1}), "x_unknown"),
-        (json!({"response_format": {"type": "json_object"}}), "response_format.type: json_object"),
     ] {
         let mut order = order(&anthropic, Operation::Chat, CLAUDE);
         let unfit = sent(&chat(given.clone()), &order).unwrap_err();
@@ -344,7 +345,7 @@ fn a_parameter_without_a_counterpart_is_refused_by_name_or_dropped() {
         let out = sent(&chat(given), &order).unwrap();
         assert_eq!(out.as_object().unwrap().len(), 3, "{out}");
     }
-    for (name, value) in [("top_k", json!(5)), ("container", json!("c")), ("speed", json!("fast"))]
+    for (name, value) in [("top_k", json!(5)), ("container", json!("c")), ("mcp_servers", json!([]))]
     {
         let mut order = order(&openai, Operation::Messages, "gpt-4o");
         let given = messages(json!({name: value}));
@@ -382,7 +383,11 @@ fn content_without_a_counterpart_is_refused_with_its_path_and_never_dropped() {
         assert_eq!(sent(&chat(with(content)), &order).unwrap_err().field, field);
     }
     let cases = [
-        (json!([{"type": "search_result"}]), "messages[0].content[0].type: search_result"),
+        (
+            json!([{"type": "container_upload", "file_id": "f"}]),
+            "messages[0].content[0].type: container_upload",
+        ),
+        (json!([{"type": "new", "text": "x"}]), "messages[0].content[0].type: new"),
         (
             json!([{"type": "document", "citations": {"enabled": true}, "source": {"type": "text", "data": "x"}}]),
             "messages[0].content[0].citations",
@@ -396,7 +401,8 @@ fn content_without_a_counterpart_is_refused_with_its_path_and_never_dropped() {
     for (content, field) in cases {
         assert_eq!(to_openai(&messages(with(content))).unwrap_err().field, field);
     }
-    let web = json!({"tools": [{"type": "web_search_20250305", "name": "web_search"}]});
+    let web = json!({"tools": [{"type": "web_search_20250305", "name": "web_search"}],
+        "tool_choice": {"type": "tool", "name": "web_search"}});
     assert_eq!(to_openai(&messages(web)).unwrap_err().field, "tools[0]");
     for (calls, field) in [
         (

@@ -18,6 +18,7 @@ fn reader(show_usage: bool) -> Reader {
             show_usage,
             created: 0,
             upstream_model: None,
+            notes: None,
             issuer: None,
         },
     )

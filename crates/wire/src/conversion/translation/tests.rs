@@ -349,9 +349,33 @@ proptest! {
             if !texts.is_empty() {
                 blocks.push(json!({"type": "text", "text": texts}));
             }
-            blocks.extend(assistant.into_iter().filter(|block| block["type"] == "tool_use"));
+            let calls = assistant.iter().filter(|block| block["type"] == "tool_use");
+            blocks.extend(calls.clone().cloned().enumerate().map(|(i, mut call)| {
+                call["id"] = json!(format!("t{}-{i}", messages.len()));
+                call
+            }));
+            let result = |i| {
+                let id = format!("t{}-{i}", messages.len());
+                json!({"type": "tool_result", "tool_use_id": id, "content": "done"})
+            };
+            let results: Vec<Value> = (0..calls.count()).map(result).collect();
             messages.push(json!({"role": "assistant", "content": blocks}));
+            if !results.is_empty() {
+                messages.push(json!({"role": "user", "content": results}));
+            }
         }
+        // Neighbours of one role become one.
+        let mut messages: Vec<Value> = messages.into_iter().fold(Vec::new(), |mut all, next| {
+            match all.last_mut().filter(|last| last["role"] == next["role"]) {
+                Some(last) => {
+                    let more = next["content"].as_array().unwrap().clone();
+                    last["content"].as_array_mut().unwrap().extend(more);
+                }
+                None => all.push(next),
+            }
+            all
+        });
+        messages.retain(|message| !message["content"].as_array().unwrap().is_empty());
         let mut request = json!({"model": "m", "max_tokens": most, "messages": messages,
             "temperature": f64::from(temperature) / 100.0});
         if let Some(system) = &system {

@@ -11,6 +11,7 @@ use super::usage::Counts;
 use super::{stop_of, stop_reason, write_usage};
 use crate::bytes::json::{JsonText, Str};
 use crate::formats::answer::Fault;
+use crate::formats::call_id::Calls;
 use crate::formats::neutral::{Answer, Content, Part, Stop, Text};
 use crate::formats::view::View;
 
@@ -90,8 +91,9 @@ pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
     json.open(b'{').member("id", &answer.id).member("type", "message");
     json.member("role", "assistant").raw_member("model", &view.model_json);
     json.key("content").open(b'[');
+    let mut calls = view.calls();
     for part in &answer.parts {
-        write_block(&mut json, &part.content);
+        write_block(&mut json, &part.content, (view.mark(), &mut calls));
     }
     json.close(b']').key("stop_reason");
     write_stop(&mut json, answer.stop.as_ref(), answer.stop_sequence.as_deref());
@@ -113,20 +115,22 @@ pub(super) fn write_stop(json: &mut JsonText, stop: Option<&Stop>, sequence: Opt
     };
 }
 
-fn write_block(json: &mut JsonText, content: &Content<'_>) {
+/// A block. Reasoning without a signature gets `mark`, and each call an id that none of `calls` has.
+fn write_block(json: &mut JsonText, content: &Content<'_>, (mark, calls): (&str, &mut Calls)) {
     match content {
         Content::Text(text) | Content::Refusal(text) => {
             json.open(b'{').member("type", "text").member("text", text);
         }
         Content::Thinking { text, signature } => {
             json.open(b'{').member("type", "thinking").member("thinking", text);
-            json.member("signature", signature);
+            json.member("signature", if signature.is_empty() { mark } else { signature });
         }
         Content::Redacted(data) => {
             json.open(b'{').member("type", "redacted_thinking").member("data", data);
         }
         Content::ToolCall { id, name, input } => {
-            json.open(b'{').member("type", "tool_use").member("id", id).member("name", name);
+            let id = calls.show(Cow::Borrowed(id));
+            json.open(b'{').member("type", "tool_use").member("id", &id).member("name", name);
             json.raw_member("input", input);
         }
         // Models do not answer with these.

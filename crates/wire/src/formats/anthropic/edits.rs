@@ -1,21 +1,25 @@
 //! The edits of a request body in the Anthropic format, for an upstream that speaks it.
 //!
 //! Called once per attempt, for bodies of clients and for those that [`super::write_request`] wrote. Always true:
-//! only top-level members change.
+//! only top-level members change, and what [`super::passed`] says.
 
 use std::borrow::Cow;
 
 use super::metadata::user_id;
+use super::passed;
 use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::json::Str;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::Peek;
 use crate::bytes::scan;
+use crate::formats::notes::Notes;
 use crate::formats::order::Order;
 
-/// The body for the upstream.
-pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
+/// The body for the upstream. What it leaves out is noted.
+pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Payload {
+    // The first edit that names a member wins.
     let mut edits = edits(peek, order);
+    edits.extend(passed::edits(peek, order, notes));
     let defaults = order.deployment.endpoint.default_params.iter();
     edits.extend(defaults.map(|(name, value)| Edit::Default(name, value)));
     peek.payload(&edits)

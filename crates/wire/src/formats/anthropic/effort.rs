@@ -10,6 +10,7 @@ use crate::bytes::members::texts;
 use crate::bytes::object;
 use crate::formats::neutral::{Format, Json, Request, Thinking, Unfit};
 use crate::formats::order::Order;
+use crate::formats::schema;
 
 /// `max_tokens` if neither the client nor the price list has a limit: the format requires one.
 const MAX_TOKENS: u64 = 4096;
@@ -159,15 +160,7 @@ pub(super) fn write_output(
 ) -> Result<(), Unfit> {
     let mut schema = match &request.format {
         Some(Format::Schema { schema, .. }) => Some(schema),
-        Some(Format::JsonObject) if order.drop_params => None,
-        Some(Format::JsonObject) => {
-            return Err(Unfit::unsupported(
-                "response_format.type: json_object",
-                &order.deployment.endpoint.provider.name,
-                "give a `json_schema`, or set `drop_params: true`",
-            ));
-        }
-        None => None,
+        Some(Format::JsonObject) | None => None,
     };
     let mut effort = plan.effort.as_deref();
     let other =
@@ -194,30 +187,62 @@ pub(super) fn write_output(
         json.member("effort", effort);
     }
     if let Some(schema) = schema {
-        json.key("format").open(b'{').member("type", "json_schema");
-        json.raw_member("schema", schema).close(b'}');
+        json.key("format").open(b'{').member("type", "json_schema").key("schema");
+        let written = schema::write_strict(json, schema);
+        written.map_err(|why| Unfit::malformed("response_format.json_schema.schema", why))?;
+        json.close(b'}');
     }
     json.close(b'}');
     Ok(())
 }
 
-/// Whether a model decides itself how much it reasons: Claude 4.6 and later. Names since Claude 4 are
-/// `claude-FAMILY-MAJOR-MINOR-DATE`; earlier ones have the number first. Source:
+/// Whether a request thinks within a budget. Such thinking must stand before every call that it led to.
+pub(crate) fn has_budget(request: &Request<'_>, order: &Order<'_>) -> bool {
+    match &request.thinking {
+        Some(Thinking::Budget(_)) => true,
+        Some(Thinking::Native(raw)) => is_enabled(raw),
+        Some(Thinking::Off | Thinking::Adaptive) => false,
+        None => {
+            let wish = request.effort.as_deref().and_then(|effort| wish(effort).ok());
+            wish.is_some_and(|(budget, _)| budget > 0) && !reasons_adaptively(order.upstream_model)
+        }
+    }
+}
+
+/// Whether Anthropic's `thinking`, as JSON text, turns it on within a budget.
+pub(super) fn is_enabled(thinking: &str) -> bool {
+    texts(thinking, ["type"]).is_ok_and(|[kind]| kind == Some("\"enabled\""))
+}
+
+/// Whether a model decides itself how much it reasons: Claude 4.6 and later. Source:
 /// <https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking>.
 fn reasons_adaptively(model: &str) -> bool {
-    let Some((_, tail)) = model.split_once("claude-") else { return false };
+    version(model).is_some_and(|(_, version)| version >= (4, 6))
+}
+
+/// Whether a model answers by a schema: Claude 4.5 and later, and Opus 4.1. Models of others are taken to. Source:
+/// <https://platform.claude.com/docs/en/build-with-claude/structured-outputs>.
+pub(crate) fn has_schemas(model: &str) -> bool {
+    version(model).is_none_or(|(family, version)| {
+        version >= (4, 5) || (family == "opus" && version == (4, 1))
+    })
+}
+
+/// The family and the version of a Claude; `None` for other models. Names since Claude 4 are
+/// `claude-FAMILY-MAJOR-MINOR-DATE`; earlier ones have the number first.
+fn version(model: &str) -> Option<(&str, (u32, u32))> {
+    let (_, tail) = model.split_once("claude-")?;
     let mut words = tail.split(['-', '@', ':']);
     let family = words.next().unwrap_or_default();
     if family.starts_with(|c: char| c.is_ascii_digit()) || family == "instant" {
-        return false;
+        return Some((family, (0, 0)));
     }
     let number = |word: Option<&str>| word.filter(|word| word.len() <= 2)?.parse::<u32>().ok();
-    match (number(words.next()), number(words.next())) {
-        (Some(4), minor) => minor.is_some_and(|minor| minor >= 6),
-        (Some(major), _) => major > 4,
+    Some(match (number(words.next()), number(words.next())) {
+        (Some(major), minor) => (family, (major, minor.unwrap_or(0))),
         // A name without a number is newer.
-        (None, _) => true,
-    }
+        (None, _) => (family, (u32::MAX, 0)),
+    })
 }
 
 #[cfg(test)]
@@ -241,6 +266,22 @@ mod tests {
             ("deepseek-chat", false),
         ] {
             assert_eq!(reasons_adaptively(model), expected, "{model}");
+        }
+    }
+
+    #[test]
+    fn newer_models_answer_by_a_schema() {
+        for (model, expected) in [
+            ("claude-sonnet-4-5", true),
+            ("claude-haiku-4-5-20251001", true),
+            ("claude-opus-4-1-20250805", true),
+            ("claude-opus-4-20250514", false),
+            ("claude-sonnet-4-0", false),
+            ("claude-3-7-sonnet-20250219", false),
+            ("claude-mythos-preview", true),
+            ("x", true),
+        ] {
+            assert_eq!(has_schemas(model), expected, "{model}");
         }
     }
 }

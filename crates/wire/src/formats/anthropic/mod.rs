@@ -7,9 +7,10 @@
 pub(crate) mod answer;
 pub(crate) mod count;
 pub(crate) mod edits;
-mod effort;
+pub(crate) mod effort;
 mod metadata;
 pub(crate) mod observe;
+pub(crate) mod passed;
 pub(crate) mod read_request;
 pub(crate) mod stream_read;
 pub(crate) mod stream_write;

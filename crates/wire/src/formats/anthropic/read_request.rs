@@ -51,6 +51,8 @@ struct Block<'a> {
     #[serde(borrow)]
     tool_use_id: Option<Str<'a>>,
     #[serde(borrow)]
+    tool_name: Option<Str<'a>>,
+    #[serde(borrow)]
     content: Option<&'a RawValue>,
     #[serde(borrow)]
     is_error: Option<&'a RawValue>,
@@ -107,7 +109,7 @@ pub(crate) fn read<'a>(
         match &*name {
             "model" => {}
             "messages" => messages(raw, room, &mut request)?,
-            "system" => request.system = blocks(raw, "system", room)?,
+            "system" => request.system = blocks(raw, "system", &mut Reading::of(room, &mut request.left_out))?,
             "max_tokens" => request.max_tokens = Some(Cow::Borrowed(raw)),
             "temperature" => request.temperature = Some(Cow::Borrowed(raw)),
             "top_p" => request.top_p = Some(Cow::Borrowed(raw)),
@@ -123,6 +125,7 @@ pub(crate) fn read<'a>(
             "thinking" => request.thinking = Some(thinking(raw)?),
             "output_config" => output_config(raw, &mut request)?,
             "output_format" => request.format = Some(format("output_format", raw)?),
+            "context_management" => context_management(raw, room, &mut request)?,
             _ => {
                 room.take(&name)?;
                 request.others.push((name, Cow::Borrowed(raw)));
@@ -153,27 +156,117 @@ fn messages<'a>(raw: &'a str, room: &Room, request: &mut Request<'a>) -> Result<
                 return Err(Unfit::malformed(format!("{at}.role"), why));
             }
         };
-        let parts = blocks(message.content.get(), &format!("{at}.content"), room)?;
+        let mut reading = Reading::of(room, &mut request.left_out);
+        let parts = blocks(message.content.get(), &format!("{at}.content"), &mut reading)?;
         add(&mut request.turns, role, parts);
     }
     Ok(())
 }
 
-fn blocks<'a>(raw: &'a str, at: &str, room: &Room) -> Result<Vec<Part<'a>>, Unfit> {
+/// What blocks are read with.
+struct Reading<'r> {
+    room: &'r Room,
+    left_out: &'r mut Vec<&'static str>,
+}
+
+impl<'r> Reading<'r> {
+    fn of(room: &'r Room, left_out: &'r mut Vec<&'static str>) -> Reading<'r> {
+        Reading { room, left_out }
+    }
+
+    fn leave_out(&mut self, what: &'static str) {
+        if !self.left_out.contains(&what) {
+            self.left_out.push(what);
+        }
+    }
+}
+
+fn blocks<'a>(raw: &'a str, at: &str, reading: &mut Reading<'_>) -> Result<Vec<Part<'a>>, Unfit> {
     if raw.starts_with('"') {
         return Ok(vec![Content::Text(field::<Str<'a>>(at, raw)?.0).into()]);
     }
     let mut parts = Vec::new();
+    let room = reading.room;
     for (i, block) in list_field(at, raw, room)?.enumerate() {
         let block: Block<'a> = object_field(at, block?)?;
         let cache = raw_json(block.cache_control);
-        let content = block_content(block, &format!("{at}[{i}]"), room)?;
-        parts.push(Part { content, cache });
+        match &*block.kind {
+            // What the provider's own tools did. The model's text about it stays.
+            kind if OF_OWN_TOOLS.contains(&kind) => {
+                reading.leave_out("messages.content: blocks of the provider's tools");
+            }
+            kind if !KNOWN.contains(&kind) && block.is_bare() => {
+                reading.leave_out("messages.content: blocks of an unknown type");
+            }
+            "search_result" => search_result(block, &format!("{at}[{i}]"), reading, &mut parts)?,
+            _ => {
+                let content = block_content(block, &format!("{at}[{i}]"), reading)?;
+                parts.push(Part { content, cache });
+            }
+        }
     }
     Ok(parts)
 }
 
-fn block_content<'a>(block: Block<'a>, at: &str, room: &Room) -> Result<Content<'a>, Unfit> {
+/// Types of blocks that have a neutral form, or are refused by name.
+const KNOWN: &[&str] = &[
+    "text",
+    "image",
+    "document",
+    "tool_use",
+    "tool_result",
+    "tool_reference",
+    "thinking",
+    "redacted_thinking",
+    "search_result",
+    "compaction",
+    "container_upload",
+];
+
+/// Types of blocks about tools that the provider runs.
+const OF_OWN_TOOLS: &[&str] = &[
+    "server_tool_use",
+    "web_search_tool_result",
+    "web_fetch_tool_result",
+    "code_execution_tool_result",
+    "bash_code_execution_tool_result",
+    "text_editor_code_execution_tool_result",
+    "tool_search_tool_result",
+    "advisor_tool_result",
+    "mcp_tool_use",
+    "mcp_tool_result",
+];
+
+impl Block<'_> {
+    /// Whether nothing in it could be content.
+    fn is_bare(&self) -> bool {
+        let texts = [&self.text, &self.thinking, &self.data];
+        let values = [self.source, self.input, self.content];
+        texts.iter().all(|text| text.is_none()) && values.iter().all(Option::is_none)
+    }
+}
+
+/// What a search of the client's found: its title and its source, then its texts.
+fn search_result<'a>(
+    block: Block<'a>,
+    at: &str,
+    reading: &mut Reading<'_>,
+    parts: &mut Vec<Part<'a>>,
+) -> Result<(), Unfit> {
+    let source = block.source.map(|raw| field::<Str<'a>>(&format!("{at}.source"), raw.get()));
+    let source = source.transpose()?.map(Text::from);
+    let head = [block.title.map(Text::from), source];
+    parts.extend(head.into_iter().flatten().map(|text| Part::from(Content::Text(text))));
+    let content = block.content.map_or("[]", RawValue::get);
+    parts.extend(blocks(content, &format!("{at}.content"), reading)?);
+    Ok(())
+}
+
+fn block_content<'a>(
+    block: Block<'a>,
+    at: &str,
+    reading: &mut Reading<'_>,
+) -> Result<Content<'a>, Unfit> {
     fn need<'a>(value: Option<Str<'a>>, at: &str, name: &str) -> Result<Text<'a>, Unfit> {
         value
             .map(Text::from)
@@ -198,7 +291,7 @@ fn block_content<'a>(block: Block<'a>, at: &str, room: &Room) -> Result<Content<
         "tool_result" => Content::ToolResult {
             id: need(block.tool_use_id, at, "tool_use_id")?,
             parts: match block.content {
-                Some(raw) => blocks(raw.get(), &format!("{at}.content"), room)?,
+                Some(raw) => blocks(raw.get(), &format!("{at}.content"), reading)?,
                 None => Vec::new(),
             },
             is_error: flag_field("is_error", block.is_error.map(RawValue::get))? == Some(true),
@@ -207,6 +300,16 @@ fn block_content<'a>(block: Block<'a>, at: &str, room: &Room) -> Result<Content<
             text: need(block.thinking, at, "thinking")?,
             signature: block.signature.unwrap_or_default().0,
         },
+        // The tool's definition stands among the tools.
+        "tool_reference" => {
+            let name = need(block.tool_name, at, "tool_name")?;
+            Content::Text(Cow::Owned(format!("The tool {name} is available.")))
+        }
+        // A summary of what came before.
+        "compaction" => {
+            let raw = block.content.map_or("\"\"", RawValue::get);
+            Content::Text(field::<Str<'a>>(&format!("{at}.content"), raw)?.0)
+        }
         "redacted_thinking" => Content::Redacted(need(block.data, at, "data")?),
         other => {
             return Err(no_place(&format!("{at}.type: {}", clean(other, 60))));
@@ -233,6 +336,37 @@ fn source<'a>(given: Option<&'a RawValue>, at: &str) -> Result<Source<'a>, Unfit
         "file" => Ok(Source::File(given.file_id.ok_or_else(missing)?.0)),
         other => Err(no_place(&format!("{at}.source.type: {}", clean(other, 60)))),
     }
+}
+
+/// Edits that only make the context shorter are advice: another provider gets all of it.
+fn context_management<'a>(
+    raw: &'a str,
+    room: &Room,
+    request: &mut Request<'a>,
+) -> Result<(), Unfit> {
+    #[derive(Deserialize)]
+    struct Management<'a> {
+        #[serde(borrow)]
+        edits: Option<&'a RawValue>,
+    }
+    #[derive(Deserialize)]
+    struct ContextEdit<'a> {
+        #[serde(borrow, rename = "type")]
+        kind: Text<'a>,
+    }
+    const NAME: &str = "context_management";
+    let given: Management<'a> = object_field(NAME, raw)?;
+    for edit in list_field(NAME, given.edits.map_or("[]", RawValue::get), room)? {
+        let edit: ContextEdit<'a> = object_field(NAME, edit?)?;
+        if !["clear_thinking_", "clear_tool_uses_", "compact_"].iter().any(|kind| edit.kind.starts_with(kind)) {
+            request.others.push((Cow::Borrowed(NAME), Cow::Borrowed(raw)));
+            return Ok(());
+        }
+    }
+    if !request.left_out.contains(&NAME) {
+        request.left_out.push(NAME);
+    }
+    Ok(())
 }
 
 fn tools<'a>(raw: &'a str, room: &Room) -> Result<Vec<Tool<'a>>, Unfit> {

@@ -5,6 +5,7 @@
 //! usage, then `message_stop`, once. Blocks wait until the input of the call before them is complete, because other
 //! wires may mix the pieces of several calls.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 use hale_core::usage::Usage;
@@ -12,6 +13,7 @@ use hale_core::usage::Usage;
 use super::answer::write_stop;
 use super::write_usage;
 use crate::bytes::json::JsonText;
+use crate::formats::call_id::Calls;
 use crate::formats::neutral::{Delta, Stop};
 use crate::formats::view::View;
 
@@ -34,6 +36,8 @@ pub(crate) struct Writer {
     stop: Option<(Stop, Option<String>)>,
     usage: Usage,
     closed: bool,
+    /// The calls of the conversation, once the answer has one.
+    calls: Option<Calls>,
 }
 
 /// Maximum bytes of the blocks that wait.
@@ -53,6 +57,8 @@ struct Open {
     index: u64,
     kind: Kind,
     input: Brackets,
+    /// Whether it is reasoning whose signature was written.
+    is_signed: bool,
 }
 
 #[derive(Debug)]
@@ -93,6 +99,12 @@ impl Brackets {
     }
 }
 
+impl Open {
+    fn new(index: u64, kind: Kind) -> Open {
+        Open { index, kind, input: Brackets::default(), is_signed: false }
+    }
+}
+
 impl Writer {
     /// Appends the events for `delta` to `out`.
     ///
@@ -118,11 +130,14 @@ impl Writer {
             Delta::Thinking(text) => self.say(Kind::Thinking, text, view, out)?,
             Delta::Signature(signature) => {
                 let index = self.block(Kind::Thinking, view, out);
+                if let Some(open) = &mut self.open {
+                    open.is_signed |= !signature.is_empty();
+                }
                 piece(out, index, SIGNATURE, signature);
             }
             Delta::Redacted(data) => {
                 self.begin(view, out);
-                self.close_block(out);
+                self.close_block(view, out);
                 let index = self.next();
                 block_start(out, index, |json| {
                     json.member("type", "redacted_thinking").member("data", data);
@@ -131,15 +146,17 @@ impl Writer {
             }
             Delta::ToolStart { call, id, name } if self.is_busy() => {
                 self.places.push(Some(self.released + self.waiting.len()));
-                self.hold(Kind::Call(*call), id, name, "")?;
+                let id = self.show(id, view);
+                self.hold(Kind::Call(*call), &id, name, "")?;
             }
             Delta::ToolStart { call, id, name } => {
                 self.places.push(None);
                 self.begin(view, out);
-                self.close_block(out);
-                self.open_call(*call, id, name, out);
+                self.close_block(view, out);
+                let id = self.show(id, view);
+                self.open_call(*call, &id, name, out);
             }
-            Delta::ToolInput { call, json } => self.input(*call, json, out)?,
+            Delta::ToolInput { call, json } => self.input((*call, json), view, out)?,
         }
         Ok(())
     }
@@ -173,11 +190,21 @@ impl Writer {
         self.count(text.len())
     }
 
-    fn input(&mut self, call: usize, json: &str, out: &mut Vec<u8>) -> Result<(), String> {
+    /// The id of a call as the client sees it.
+    fn show<'t>(&mut self, id: &'t str, view: &View) -> Cow<'t, str> {
+        self.calls.get_or_insert_with(|| view.calls()).show(Cow::Borrowed(id))
+    }
+
+    fn input(
+        &mut self,
+        (call, json): (usize, &str),
+        view: &View,
+        out: &mut Vec<u8>,
+    ) -> Result<(), String> {
         if let Some(open) = self.open.as_mut().filter(|open| open.kind == Kind::Call(call)) {
             piece(out, open.index, INPUT, json);
             open.input.take(json);
-            self.release(out);
+            self.release(view, out);
             return Ok(());
         }
         let place = self.places.get(call).copied().flatten();
@@ -213,18 +240,18 @@ impl Writer {
     }
 
     /// Writes waiting blocks as long as the one before is complete.
-    fn release(&mut self, out: &mut Vec<u8>) {
-        while !self.is_busy() && self.release_one(out) {}
+    fn release(&mut self, view: &View, out: &mut Vec<u8>) {
+        while !self.is_busy() && self.release_one(view, out) {}
     }
 
     /// Writes the next waiting block; false if there is none.
-    fn release_one(&mut self, out: &mut Vec<u8>) -> bool {
+    fn release_one(&mut self, view: &View, out: &mut Vec<u8>) -> bool {
         let Some(next) = self.waiting.pop_front() else { return false };
         if self.waiting.is_empty() {
             self.held = 0;
         }
         self.released += 1;
-        self.close_block(out);
+        self.close_block(view, out);
         let index = self.blocks;
         match next.kind {
             Kind::Call(call) => self.open_call(call, &next.id, &next.name, out),
@@ -241,7 +268,7 @@ impl Writer {
 
     fn open_call(&mut self, call: usize, id: &str, name: &str, out: &mut Vec<u8>) {
         let index = self.next();
-        self.open = Some(Open { index, kind: Kind::Call(call), input: Brackets::default() });
+        self.open = Some(Open::new(index, Kind::Call(call)));
         block_start(out, index, |json| {
             json.member("type", "tool_use").member("id", id).member("name", name);
             json.raw_member("input", "{}");
@@ -250,7 +277,7 @@ impl Writer {
 
     fn open_block(&mut self, kind: Kind, out: &mut Vec<u8>) {
         let index = self.next();
-        self.open = Some(Open { index, kind, input: Brackets::default() });
+        self.open = Some(Open::new(index, kind));
         block_start(out, index, |json| {
             if kind == Kind::Thinking {
                 json.member("type", "thinking").member("thinking", "").member("signature", "");
@@ -266,8 +293,8 @@ impl Writer {
             return;
         }
         self.begin(view, out);
-        while self.release_one(out) {}
-        self.close_block(out);
+        while self.release_one(view, out) {}
+        self.close_block(view, out);
         self.closed = true;
         let (stop, sequence) = match &self.stop {
             Some((stop, sequence)) => (Some(stop), sequence.as_deref()),
@@ -312,7 +339,7 @@ impl Writer {
             return open.index;
         }
         self.begin(view, out);
-        self.close_block(out);
+        self.close_block(view, out);
         self.open_block(kind, out);
         self.blocks - 1
     }
@@ -323,10 +350,13 @@ impl Writer {
         index
     }
 
-    fn close_block(&mut self, out: &mut Vec<u8>) {
-        if let Some(open) = self.open.take() {
-            block_stop(out, open.index);
+    fn close_block(&mut self, view: &View, out: &mut Vec<u8>) {
+        let Some(open) = self.open.take() else { return };
+        let is_unsigned = open.kind == Kind::Thinking && !open.is_signed;
+        if is_unsigned && !view.mark().is_empty() {
+            piece(out, open.index, SIGNATURE, view.mark());
         }
+        block_stop(out, open.index);
     }
 }
 

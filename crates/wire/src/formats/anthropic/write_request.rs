@@ -12,6 +12,7 @@ use super::effort;
 use crate::bytes::json::JsonText;
 use crate::formats::neutral::{Content, Part, Request, Role, Source, Tool, ToolChoice, Unfit};
 use crate::formats::order::Order;
+use crate::formats::schema::{self, TooMuch};
 
 const FIX: &str = "leave it out, or set `drop_params: true`";
 
@@ -25,6 +26,17 @@ const NATIVE: &[&str] = &[
     "mcp_servers",
     "output_format",
     "speed",
+];
+
+/// Parameters of the OpenAI format that change no answer: what is stored, cached or billed, and how fast.
+const ADVICE: &[&str] = &[
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_options",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "service_tier",
+    "store",
 ];
 
 /// The body of `request`, which was read from that many bytes.
@@ -71,7 +83,7 @@ pub(crate) fn write(
     if let Some(user) = &request.user {
         json.key("metadata").open(b'{').member("user_id", user).close(b'}');
     }
-    write_tools(&mut json, request);
+    write_tools(&mut json, request)?;
     if let Some(thinking) = &plan.thinking {
         json.raw_member("thinking", thinking);
     }
@@ -220,12 +232,12 @@ fn decode(data: &str) -> Option<String> {
     String::from_utf8(bytes).ok()
 }
 
-fn write_tools(json: &mut JsonText, request: &Request<'_>) {
+fn write_tools(json: &mut JsonText, request: &Request<'_>) -> Result<(), Unfit> {
     if request.tools.is_empty() {
-        return;
+        return Ok(());
     }
     json.key("tools").open(b'[');
-    for tool in &request.tools {
+    for (i, tool) in request.tools.iter().enumerate() {
         match tool {
             Tool::Native(raw) => {
                 json.raw(raw);
@@ -235,9 +247,12 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>) {
                 if let Some(description) = description {
                     json.member("description", description);
                 }
-                let schema = schema.as_deref().unwrap_or(r#"{"type":"object","properties":{}}"#);
-                json.raw_member("input_schema", schema);
-                if *strict == Some(true) {
+                let schema = schema.as_deref().unwrap_or("{}");
+                // The provider does not enforce a schema that refers to itself.
+                let is_strict = *strict == Some(true) && !schema::is_circular(schema);
+                write_schema(json, schema, is_strict)
+                    .map_err(|why| Unfit::malformed(format!("tools[{i}]: the schema"), why))?;
+                if is_strict {
                     json.raw_member("strict", "true");
                 }
                 if let Some(cache) = cache {
@@ -255,7 +270,7 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>) {
         Some(ToolChoice::Auto) => "auto",
         // This format has no parallel limit without a choice.
         None if request.parallel_tools == Some(false) => "auto",
-        None => return,
+        None => return Ok(()),
     };
     json.key("tool_choice").open(b'{').member("type", kind);
     if let Some(ToolChoice::Named(name)) = &request.tool_choice {
@@ -265,6 +280,19 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>) {
         json.raw_member("disable_parallel_tool_use", "true");
     }
     json.close(b'}');
+    Ok(())
+}
+
+/// The schema of a tool's input, which is always that of an object.
+fn write_schema(json: &mut JsonText, schema: &str, is_strict: bool) -> Result<(), TooMuch> {
+    json.key("input_schema");
+    if !is_strict {
+        return schema::write_input(json, schema);
+    }
+    let mut input = JsonText::with_room(schema.len());
+    schema::write_input(&mut input, schema)?;
+    let input = String::from_utf8(input.into_bytes());
+    schema::write_strict(json, input.as_deref().unwrap_or(schema))
 }
 
 fn write_others(
@@ -279,7 +307,7 @@ fn write_others(
         }
         if NATIVE.contains(&&**name) {
             json.raw_member(name, raw);
-        } else if !is_default(name, raw) && !order.drop_params {
+        } else if !ADVICE.contains(&&**name) && !is_default(name, raw) && !order.drop_params {
             return Err(Unfit::unsupported(&**name, &order.deployment.endpoint.provider.name, FIX));
         }
     }
@@ -290,11 +318,11 @@ fn write_others(
 fn is_default(name: &str, raw: &str) -> bool {
     match name {
         "n" => raw == "1",
-        "logprobs" | "store" => raw == "false",
+        "logprobs" => raw == "false",
         "presence_penalty" | "frequency_penalty" => raw.parse() == Ok(0.0),
         "logit_bias" => raw == "{}",
         "modalities" => raw == r#"["text"]"#,
-        "service_tier" => matches!(raw, "\"auto\"" | "\"default\""),
+        "verbosity" => raw == "\"medium\"",
         _ => false,
     }
 }

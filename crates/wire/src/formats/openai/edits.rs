@@ -97,6 +97,9 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     {
         edits.push(Edit::Set("messages", Cow::Owned(messages)));
     }
+    if provider.quirks.thinking_switch && order.operation.mode() == "chat" {
+        thinking_switch(peek, order, &mut edits);
+    }
     for (from, to) in &provider.rename_params {
         edits.push(Edit::Rename(from, to));
     }
@@ -113,6 +116,34 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
         edits.push(Edit::Default(name, value));
     }
     edits
+}
+
+/// `thinking` turned on.
+pub(super) const ON: &str = r#"{"type":"enabled"}"#;
+/// `thinking` turned off.
+pub(super) const OFF: &str = r#"{"type":"disabled"}"#;
+
+/// Turns on a provider that does not think because of an effort alone, and off one that knows no effort for that.
+fn thinking_switch<'e>(peek: &Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e>>) {
+    const EFFORT: &str = "reasoning_effort";
+    const SWITCH: &str = "thinking";
+    let defaults = &order.deployment.endpoint.default_params;
+    let default = |wanted: &str| {
+        defaults.iter().find(|(name, _)| &**name == wanted).map(|(_, raw)| &**raw)
+    };
+    if peek.has(SWITCH) || default(SWITCH).is_some() || order.drops(EFFORT) {
+        return;
+    }
+    let effort = match peek.has(EFFORT) {
+        true => peek.raw(EFFORT),
+        false => default(EFFORT),
+    };
+    match effort {
+        None => {}
+        Some("\"none\"") => edits.extend([Edit::Default(SWITCH, OFF), Edit::Remove(EFFORT)]),
+        Some(_) if order.deployment.facts.supports_reasoning == Some(false) => {}
+        Some(_) => edits.push(Edit::Default(SWITCH, ON)),
+    }
 }
 
 /// The client's `stream_options` with `include_usage` set.

@@ -8,6 +8,7 @@ pub(crate) mod edits;
 mod message;
 pub(crate) mod observe;
 pub(crate) mod read_request;
+mod read_source;
 pub(crate) mod stream_read;
 pub(crate) mod stream_write;
 pub(crate) mod write_request;

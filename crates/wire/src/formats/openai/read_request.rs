@@ -8,11 +8,12 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::read_source;
 use crate::bytes::elements::elements;
 use crate::bytes::fields::REMOVED;
 use crate::bytes::json::{Str, is_object};
 use crate::formats::neutral::{
-    Content, Format, Json, Part, Request, Role, Source, Text, Thinking, Tool, ToolChoice, Turn,
+    Content, Format, Json, Part, Request, Role, Text, Thinking, Tool, ToolChoice, Turn,
     Unfit, add, raw_json,
 };
 use crate::formats::room::Room;
@@ -36,6 +37,8 @@ struct Message<'a> {
     tool_call_id: Option<Str<'a>>,
     #[serde(borrow)]
     thinking_blocks: Option<&'a RawValue>,
+    #[serde(borrow)]
+    reasoning_content: Option<&'a RawValue>,
     #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
 }
@@ -84,16 +87,6 @@ struct ContentPart<'a> {
     file: Option<&'a RawValue>,
     #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct File<'a> {
-    #[serde(borrow)]
-    file_data: Option<Str<'a>>,
-    #[serde(borrow)]
-    file_id: Option<Str<'a>>,
-    #[serde(borrow)]
-    filename: Option<Str<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -226,6 +219,7 @@ fn assistant_parts<'a>(
     (at, room): (&str, &Room),
 ) -> Result<Vec<Part<'a>>, Unfit> {
     if message.thinking_blocks.is_none()
+        && message.reasoning_content.is_none()
         && message.refusal.is_none()
         && message.tool_calls.is_none()
     {
@@ -247,6 +241,12 @@ fn assistant_parts<'a>(
             }
         };
         parts.push(content.into());
+    }
+    // The same text as that of the blocks, without its signature.
+    let thoughts = message.reasoning_content.map(RawValue::get).filter(|_| parts.is_empty());
+    if let Some(raw) = thoughts.filter(|raw| raw.len() > 2 && raw.starts_with('"')) {
+        let text = text_field(&format!("{at}.reasoning_content"), raw)?;
+        parts.push(Content::Thinking { text, signature: Cow::Borrowed("") }.into());
     }
     parts.extend(content);
     parts.extend(message.refusal.map(|text| Part::from(Content::Refusal(text.0))));
@@ -328,11 +328,11 @@ fn content_parts<'a>(raw: &'a str, at: &str, room: &Room) -> Result<Vec<Part<'a>
             "refusal" => Content::Refusal(part.refusal.ok_or_else(|| missing("refusal"))?.0),
             "image_url" => {
                 let image = part.image_url.ok_or_else(|| missing("image_url"))?;
-                Content::Image(image_source(image.get(), &place())?)
+                Content::Image(read_source::image(image.get(), &place())?)
             }
             "file" => {
                 let file = part.file.ok_or_else(|| missing("file"))?;
-                document(object_field(&place(), file.get())?, &place())?
+                read_source::document(file.get(), &place())?
             }
             other => {
                 let field = format!("{}.type: {}", place(), short(other));
@@ -344,60 +344,6 @@ fn content_parts<'a>(raw: &'a str, at: &str, room: &Room) -> Result<Vec<Part<'a>
         }
     }
     Ok(parts)
-}
-
-fn image_source<'a>(raw: &'a str, at: &str) -> Result<Source<'a>, Unfit> {
-    #[derive(Deserialize)]
-    struct Image<'a> {
-        #[serde(borrow)]
-        url: Text<'a>,
-    }
-    let url = if raw.starts_with('"') {
-        text_field(at, raw)?
-    } else {
-        object_field::<Image<'a>>(&format!("{at}.image_url"), raw)?.url
-    };
-    if url.starts_with("data:") { data_url(url, at) } else { Ok(Source::Url(url)) }
-}
-
-/// The content of a `data:` URL in base64.
-fn data_url<'a>(url: Text<'a>, at: &str) -> Result<Source<'a>, Unfit> {
-    let wrong = || Unfit::malformed(at, "a data URL must be `data:TYPE;base64,DATA`");
-    let end = url.find(',').ok_or_else(wrong)?;
-    let head = url[..end].strip_prefix("data:").ok_or_else(wrong)?;
-    let media_type = head.strip_suffix(";base64").ok_or_else(wrong)?;
-    // Providers do not read parameters of the type.
-    let media_type = media_type.split(';').next().unwrap_or(media_type);
-    let (from, to) = (5, 5 + media_type.len());
-    Ok(match url {
-        Cow::Borrowed(url) => Source::Base64 {
-            media_type: Cow::Borrowed(&url[from..to]),
-            data: Cow::Borrowed(&url[end + 1..]),
-        },
-        Cow::Owned(mut url) => {
-            let media_type = Cow::Owned(url[from..to].to_owned());
-            url.drain(..=end);
-            Source::Base64 { media_type, data: Cow::Owned(url) }
-        }
-    })
-}
-
-fn document<'a>(file: File<'a>, at: &str) -> Result<Content<'a>, Unfit> {
-    let source = match (file.file_data.map(Text::from), file.file_id.map(Text::from)) {
-        (Some(data), _) if data.starts_with("data:") => data_url(data, at)?,
-        (Some(data), _) if data.starts_with("http") => Source::Url(data),
-        // Without a type the format of the file is unknown; nearly all files are PDF.
-        (Some(data), _) => Source::Base64 { media_type: Cow::Borrowed("application/pdf"), data },
-        (None, Some(id)) if id.starts_with("http") => Source::Url(id),
-        (None, Some(id)) => Source::File(id),
-        (None, None) => {
-            return Err(Unfit::malformed(
-                format!("{at}.file"),
-                "it needs `file_data` or `file_id`",
-            ));
-        }
-    };
-    Ok(Content::Document { source, title: file.filename.map(Text::from), context: None })
 }
 
 fn tools<'a>(raw: &'a str, room: &Room) -> Result<Vec<Tool<'a>>, Unfit> {

@@ -5,16 +5,22 @@
 
 use std::borrow::Cow;
 
+use hale_core::provider::ThoughtsField;
+
 use crate::bytes::json::JsonText;
 use crate::formats::neutral::{
     Content, Format, Part, Request, Role, Source, Thinking, Tool, ToolChoice, Turn, Unfit,
 };
+use super::edits::{OFF, ON};
 use crate::formats::order::Order;
+use crate::formats::schema::{self, TooMuch};
 
 /// Longest `user`, in characters. Source: the provider's 400, "Expected a string with maximum length 64".
 const USER_MAX: usize = 64;
 /// The smallest budget of reasoning tokens for each effort. Source: LiteLLM.
 const EFFORTS: [(u64, &str); 3] = [(10_000, "high"), (5_000, "medium"), (2_000, "low")];
+/// Parameters of other formats that change no answer: hints about the cache, speed and price.
+const ADVICE: &[&str] = &["cache_control", "output_config.task_budget", "service_tier", "speed"];
 const FIX: &str = "leave it out, or set `drop_params: true`";
 
 /// The body of `request`, which was read from that many bytes.
@@ -36,16 +42,19 @@ pub(crate) fn write(
     json.close(b']');
     parameters(&mut json, request, order);
     write_tools(&mut json, request, order)?;
-    write_format(&mut json, request.format.as_ref());
+    write_format(&mut json, request.format.as_ref())?;
     if let Some(effort) = effort(request) {
         json.member("reasoning_effort", &effort);
     }
-    for (name, raw) in &request.others {
-        if order.drop_params || order.drops(name) {
-            continue;
+    if order.deployment.endpoint.provider.quirks.thinking_switch {
+        let reasons = order.deployment.facts.supports_reasoning != Some(false);
+        let switch = thinking_switch(request.thinking.as_ref());
+        if let Some(switch) = switch.filter(|switch| reasons || *switch == OFF) {
+            json.raw_member("thinking", switch);
         }
-        // A cache hint does not change the answer.
-        if name == "cache_control" || (name == "service_tier" && &**raw == "\"auto\"") {
+    }
+    for (name, _) in &request.others {
+        if order.drop_params || order.drops(name) || ADVICE.contains(&&**name) {
             continue;
         }
         return Err(Unfit::unsupported(&**name, &order.deployment.endpoint.provider.name, FIX));
@@ -102,6 +111,15 @@ fn effort(request: &Request<'_>) -> Option<Cow<'static, str>> {
             let found = EFFORTS.iter().find(|(from, _)| budget >= from);
             Some(Cow::Borrowed(found.map_or("minimal", |(_, effort)| *effort)))
         }),
+    }
+}
+
+/// `thinking` of providers that turn it on and off by it.
+fn thinking_switch(thinking: Option<&Thinking<'_>>) -> Option<&'static str> {
+    match thinking {
+        None | Some(Thinking::Native(_)) => None,
+        Some(Thinking::Off) => Some(OFF),
+        Some(Thinking::Adaptive | Thinking::Budget(_)) => Some(ON),
     }
 }
 
@@ -210,7 +228,7 @@ fn write_part(json: &mut JsonText, content: &Content<'_>, order: &Order<'_>) -> 
                 Source::Url(_) | Source::File(_) => return Err(elsewhere("document", order)),
             }
         }
-        // It is signed by another provider, and this wire has no field for it.
+        // The user does not reason.
         Content::Thinking { .. } | Content::Redacted(_) => {}
         Content::ToolCall { .. } | Content::ToolResult { .. } => {
             return Err(Unfit::malformed("messages", "a tool call stands in a user's turn"));
@@ -230,12 +248,14 @@ fn elsewhere(what: &str, order: &Order<'_>) -> Unfit {
 
 fn assistant(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Result<(), Unfit> {
     let mut texts: Vec<&str> = Vec::new();
+    let mut thoughts: Vec<&str> = Vec::new();
     let mut calls = Vec::new();
     for part in parts {
         match &part.content {
             Content::Text(more) | Content::Refusal(more) => texts.push(more),
             Content::ToolCall { id, name, input } => calls.push((id, name, input)),
-            Content::Thinking { .. } | Content::Redacted(_) => {}
+            Content::Thinking { text, .. } => thoughts.push(text),
+            Content::Redacted(_) => {}
             Content::Image(_) | Content::Document { .. } | Content::ToolResult { .. } => {
                 let provider = &order.deployment.endpoint.provider.name;
                 return Err(Unfit::unsupported(
@@ -255,6 +275,14 @@ fn assistant(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Resu
         json.raw("null");
     } else {
         json.joined(texts);
+    }
+    let field = match order.deployment.endpoint.provider.quirks.thoughts_field {
+        ThoughtsField::ReasoningContent => Some("reasoning_content"),
+        ThoughtsField::Reasoning => Some("reasoning"),
+        ThoughtsField::None => None,
+    };
+    if let Some(field) = field.filter(|_| !thoughts.is_empty()) {
+        json.key(field).joined(thoughts);
     }
     if !calls.is_empty() {
         json.key("tool_calls").open(b'[');
@@ -286,12 +314,8 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) ->
         if let Some(description) = description {
             json.member("description", description);
         }
-        if let Some(schema) = schema {
-            json.raw_member("parameters", schema);
-        }
-        if let Some(strict) = strict {
-            json.raw_member("strict", if *strict { "true" } else { "false" });
-        }
+        write_parameters(json, schema.as_deref(), *strict)
+            .map_err(|why| Unfit::malformed(format!("tools[{i}]: the schema"), why))?;
         json.close(b'}').close(b'}');
     }
     json.close(b']');
@@ -317,7 +341,7 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) ->
     Ok(())
 }
 
-fn write_format(json: &mut JsonText, format: Option<&Format<'_>>) {
+fn write_format(json: &mut JsonText, format: Option<&Format<'_>>) -> Result<(), Unfit> {
     match format {
         None => {}
         Some(Format::JsonObject) => {
@@ -326,11 +350,44 @@ fn write_format(json: &mut JsonText, format: Option<&Format<'_>>) {
         Some(Format::Schema { name, schema, strict }) => {
             json.key("response_format").open(b'{').member("type", "json_schema");
             json.key("json_schema").open(b'{');
-            json.member("name", name.as_deref().unwrap_or("response")).raw_member("schema", schema);
-            if let Some(strict) = strict {
-                json.raw_member("strict", if *strict { "true" } else { "false" });
+            json.member("name", name.as_deref().unwrap_or("response")).key("schema");
+            let strict = strict.map(|strict| strict && schema::conforms(schema));
+            match strict {
+                Some(true) => schema::write_closed(json, schema).map_err(|why| {
+                    Unfit::malformed("output_config.format.schema", why)
+                })?,
+                Some(false) | None => {
+                    json.raw(schema);
+                }
             }
+            write_strict(json, strict);
             json.close(b'}').close(b'}');
         }
+    }
+    Ok(())
+}
+
+/// The schema of a tool's input, and whether inputs must follow it.
+fn write_parameters(
+    json: &mut JsonText,
+    schema: Option<&str>,
+    strict: Option<bool>,
+) -> Result<(), TooMuch> {
+    let strict = strict.map(|strict| strict && schema.is_none_or(schema::conforms));
+    if let Some(schema) = schema {
+        json.key("parameters");
+        match strict {
+            Some(true) => schema::write_closed(json, schema)?,
+            Some(false) | None => schema::write_input(json, schema)?,
+        }
+    }
+    write_strict(json, strict);
+    Ok(())
+}
+
+/// `strict`, if the client says something about it. A schema that this wire's strict mode refuses is only advice.
+fn write_strict(json: &mut JsonText, strict: Option<bool>) {
+    if let Some(strict) = strict {
+        json.raw_member("strict", if strict { "true" } else { "false" });
     }
 }

@@ -1,0 +1,165 @@
+//! Fits a translated request to the deployment that gets it: calls and results, ids, reasoning, the answer's shape.
+//!
+//! Called by the conversion between the reader of the client's format and the writer of the provider's. Always true: what
+//! is left of the request can be written as it is; what was left out and could have mattered is in the notes.
+
+mod pairs;
+mod shape;
+
+use hale_core::provider::{ThoughtsField, WireFormat};
+
+use self::pairs::Ids;
+use super::anthropic::effort;
+use super::neutral::{Content, Part, Request, Role, Thinking, Tool, ToolChoice, Turn, Unfit};
+use super::notes::Notes;
+use super::order::Order;
+use super::thoughts::{Origin, Target};
+
+/// Fits `request` to the target of `order`.
+///
+/// # Errors
+/// If something in it cannot be expressed there.
+pub(crate) fn fit(request: &mut Request<'_>, order: &Order<'_>) -> Result<Notes, Unfit> {
+    let target = Target::of(order);
+    let mut notes = Notes { mark: target.mark().into(), ..Notes::default() };
+    std::mem::take(&mut request.left_out).into_iter().for_each(|what| notes.leave_out(what));
+    let ids = match order.wire() {
+        WireFormat::Anthropic => Ids::Shown,
+        WireFormat::OpenAi => Ids::Undone,
+    };
+    (request.turns, notes.calls) = pairs::pair(std::mem::take(&mut request.turns), ids)?;
+    leave_out_thoughts(request, order, &target);
+    leave_out_offers(request, order, &mut notes)?;
+    shape::fit(request, order, &mut notes)?;
+    if !can_go_on(request, order.wire(), &target) {
+        stop_thinking(request, order, &mut notes);
+    }
+    Ok(notes)
+}
+
+/// Leaves out the reasoning that the target may not see.
+fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: &Target) {
+    let wire = order.wire();
+    let has_place = match wire {
+        WireFormat::Anthropic => true,
+        WireFormat::OpenAi => {
+            order.deployment.endpoint.provider.quirks.thoughts_field != ThoughtsField::None
+        }
+    };
+    let stays = |part: &mut Part<'_>| match &mut part.content {
+        Content::Thinking { signature, .. } => {
+            let origin = Origin::of(signature);
+            let (is_signed, stays) = (origin == Origin::Signed, has_place && target.takes(origin));
+            // A mark is for the way back only.
+            if !is_signed {
+                *signature = "".into();
+            }
+            stays
+        }
+        Content::Redacted(_) => wire == WireFormat::Anthropic,
+        Content::Text(_)
+        | Content::Image(_)
+        | Content::Document { .. }
+        | Content::ToolCall { .. }
+        | Content::ToolResult { .. }
+        | Content::Refusal(_) => true,
+    };
+    for turn in &mut request.turns {
+        turn.parts.retain_mut(stays);
+    }
+}
+
+/// Leaves out tools of another provider that the model need not use.
+fn leave_out_offers(
+    request: &mut Request<'_>,
+    order: &Order<'_>,
+    notes: &mut Notes,
+) -> Result<(), Unfit> {
+    let foreign = |tool: &Tool<'_>| matches!(tool, Tool::Native(_));
+    let Some(first) = request.tools.iter().position(foreign) else { return Ok(()) };
+    if order.wire() == WireFormat::Anthropic {
+        return Ok(());
+    }
+    let has = |wanted: &dyn Fn(&str) -> bool| {
+        request.tools.iter().any(|tool| match tool {
+            Tool::Function { name, .. } => wanted(name),
+            Tool::Native(_) => false,
+        })
+    };
+    let can_do_without = match &request.tool_choice {
+        None | Some(ToolChoice::Auto | ToolChoice::Nothing) => true,
+        Some(ToolChoice::Any) => has(&|_| true),
+        Some(ToolChoice::Named(chosen)) => has(&|name| name == chosen),
+    };
+    if !can_do_without {
+        return Err(Unfit::unsupported(
+            format!("tools[{first}]"),
+            &order.deployment.endpoint.provider.name,
+            "only tools that the client runs can be",
+        ));
+    }
+    request.tools.retain(|tool| !foreign(tool));
+    notes.leave_out("tools");
+    Ok(())
+}
+
+/// Whether the model can go on thinking: its last calls have the reasoning that the target demands.
+fn can_go_on(request: &Request<'_>, wire: WireFormat, target: &Target) -> bool {
+    match wire {
+        WireFormat::Anthropic => {
+            let last = request.turns.iter().rev().find(|turn| turn.role == Role::Assistant);
+            last.is_none_or(has_reason)
+        }
+        WireFormat::OpenAi if target.demands() => {
+            let says = |part: &Part<'_>| !matches!(part.content, Content::ToolResult { .. });
+            let is_asked = |turn: &&Turn<'_>| turn.role == Role::User && turn.parts.iter().any(says);
+            // The last turn of the model counts in any case, because the user may have spoken in the middle of a loop.
+            let last = request.turns.iter().rposition(|turn| turn.role == Role::Assistant);
+            let Some(last) = last else { return true };
+            has_reason(&request.turns[last])
+                && request.turns.iter().rev().take_while(|turn| !is_asked(turn)).all(has_reason)
+        }
+        WireFormat::OpenAi => true,
+    }
+}
+
+/// Whether a turn has no call, or reasoning before its first one.
+fn has_reason(turn: &Turn<'_>) -> bool {
+    let is_decisive = |part: &&Part<'_>| {
+        matches!(
+            part.content,
+            Content::ToolCall { .. } | Content::Thinking { .. } | Content::Redacted(_)
+        )
+    };
+    let decisive = turn.parts.iter().find(is_decisive);
+    !decisive.is_some_and(|part| matches!(part.content, Content::ToolCall { .. }))
+}
+
+/// Thinking is advice: the request goes without, where the target would refuse it.
+fn stop_thinking(request: &mut Request<'_>, order: &Order<'_>, notes: &mut Notes) {
+    match order.wire() {
+        // Adaptive thinking demands nothing.
+        WireFormat::Anthropic if !effort::has_budget(request, order) => {}
+        WireFormat::Anthropic => turn_off(request, notes, None),
+        WireFormat::OpenAi => turn_off(request, notes, Some(Thinking::Off)),
+    }
+}
+
+/// Sets `thinking` to what stands for none, and says what the client asked for.
+fn turn_off<'a>(request: &mut Request<'a>, notes: &mut Notes, thinking: Option<Thinking<'a>>) {
+    let was_asked = match &request.thinking {
+        None | Some(Thinking::Off) => None,
+        Some(Thinking::Adaptive | Thinking::Budget(_) | Thinking::Native(_)) => Some("thinking"),
+    };
+    let effort = request.effort.take().filter(|effort| effort != "none");
+    request.thinking = thinking;
+    if let Some(what) = was_asked.or(effort.map(|_| "reasoning_effort")) {
+        notes.leave_out(what);
+    }
+    // An edit of thoughts is refused where there are none.
+    let is_about_thoughts =
+        |raw: &str| memchr::memmem::find(raw.as_bytes(), b"clear_thinking").is_some();
+    request
+        .others
+        .retain(|(name, raw)| !(name == "context_management" && is_about_thoughts(raw)));
+}

@@ -1,0 +1,291 @@
+//! Pairs calls with their results, and gives both the id that the target takes.
+//!
+//! Called by [`super::fit`]. Always true: behind each call of the model stands exactly one result, before everything else
+//! of the next turn; no result is lost.
+
+use std::borrow::Cow;
+
+use crate::formats::call_id::{self, Calls};
+use crate::formats::errors::clean;
+use crate::formats::neutral::{Content, Part, Role, Text, Turn, Unfit};
+
+/// Whose ids a conversation has, and whose it gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ids {
+    /// Those of a wire that takes any, towards one that does not.
+    Shown,
+    /// Those that a client of the strict wire was shown, towards the wire that made them.
+    Undone,
+}
+
+/// What a call without a result is answered with.
+const NOT_RUN: &str = "the tool call was not run";
+
+/// A call that waits for its result.
+struct Open<'a> {
+    /// The id as the client wrote it.
+    given: Text<'a>,
+    /// The id that the target gets.
+    sent: Text<'a>,
+    /// The place of its result among the results of the turn.
+    result: Option<usize>,
+}
+
+struct Pairing<'a> {
+    ids: Ids,
+    calls: Calls,
+    turns: Vec<Turn<'a>>,
+    open: Vec<Open<'a>>,
+    /// Instructions between calls and their results.
+    held: Vec<Turn<'a>>,
+}
+
+/// The `turns` with calls and results in pairs, and all calls by the ids of the other wire.
+///
+/// # Errors
+/// If there is a result without a call.
+pub(super) fn pair<'a>(turns: Vec<Turn<'a>>, ids: Ids) -> Result<(Vec<Turn<'a>>, Calls), Unfit> {
+    let is_of_tools = |part: &Part<'_>| {
+        matches!(part.content, Content::ToolCall { .. } | Content::ToolResult { .. })
+    };
+    if !turns.iter().any(|turn| turn.parts.iter().any(is_of_tools)) {
+        return Ok((turns, Calls::default()));
+    }
+    let room = Vec::with_capacity(turns.len() + 1);
+    let mut pairing =
+        Pairing { ids, calls: Calls::default(), turns: room, open: Vec::new(), held: Vec::new() };
+    for turn in turns {
+        match turn.role {
+            Role::Assistant => pairing.model(turn),
+            Role::User => pairing.user(turn)?,
+            Role::System if pairing.open.is_empty() => pairing.turns.push(turn),
+            Role::System => pairing.held.push(turn),
+        }
+    }
+    pairing.close(Vec::new());
+    Ok((pairing.turns, pairing.calls))
+}
+
+impl<'a> Pairing<'a> {
+    fn model(&mut self, mut turn: Turn<'a>) {
+        self.close(Vec::new());
+        for part in &mut turn.parts {
+            let Content::ToolCall { id, .. } = &mut part.content else { continue };
+            let given = std::mem::take(id);
+            let sent = match self.ids {
+                Ids::Shown => self.calls.show(given.clone()),
+                Ids::Undone => {
+                    let sent = call_id::original(given.clone());
+                    self.calls.add(&sent);
+                    sent
+                }
+            };
+            id.clone_from(&sent);
+            self.open.push(Open { given, sent, result: None });
+        }
+        self.turns.push(turn);
+    }
+
+    fn user(&mut self, turn: Turn<'a>) -> Result<(), Unfit> {
+        let mut results: Vec<Part<'a>> = Vec::new();
+        let mut tail = Vec::with_capacity(turn.parts.len());
+        for part in turn.parts {
+            let cache = part.cache;
+            match part.content {
+                Content::ToolResult { id, parts, is_error } => {
+                    let late = self.result(id, parts, &mut results, (is_error, cache))?;
+                    tail.extend(late);
+                }
+                content => tail.push(Part { content, cache }),
+            }
+        }
+        let had_results = !results.is_empty();
+        let was_open = !self.open.is_empty();
+        if was_open && self.held.is_empty() {
+            self.answer_the_others(&mut results);
+            results.append(&mut tail);
+            self.turns.push(Turn { role: Role::User, parts: results });
+            return Ok(());
+        }
+        self.close(results);
+        if !(tail.is_empty() && had_results) {
+            self.turns.push(Turn { role: Role::User, parts: tail });
+        }
+        Ok(())
+    }
+
+    /// Takes the result of the call `id`; returns it as other content if that call was answered long ago.
+    fn result(
+        &mut self,
+        id: Text<'a>,
+        mut parts: Vec<Part<'a>>,
+        results: &mut Vec<Part<'a>>,
+        (is_error, cache): (bool, Option<Text<'a>>),
+    ) -> Result<Vec<Part<'a>>, Unfit> {
+        let mut same = self.open.iter_mut().filter(|open| open.given == id).peekable();
+        let first = same.peek().and_then(|open| open.result);
+        if let Some(open) = same.find(|open| open.result.is_none()) {
+            open.result = Some(results.len());
+            let content = Content::ToolResult { id: open.sent.clone(), parts, is_error };
+            results.push(Part { content, cache });
+            return Ok(Vec::new());
+        }
+        // A second result of one call belongs to the first.
+        let place = first.and_then(|at| results.get_mut(at)).map(|part| &mut part.content);
+        if let Some(Content::ToolResult { parts: earlier, .. }) = place {
+            earlier.append(&mut parts);
+            return Ok(Vec::new());
+        }
+        let original = match self.ids {
+            Ids::Shown => Cow::Borrowed(&*id),
+            Ids::Undone => call_id::original(Cow::Borrowed(&*id)),
+        };
+        if !self.calls.has(&original) {
+            return Err(orphan(&id));
+        }
+        let head = format!("The result of the earlier tool call {}:", clean(&original, 64));
+        let head = Part::from(Content::Text(Cow::Owned(head)));
+        Ok(std::iter::once(head).chain(parts).collect())
+    }
+
+    /// Adds a result for each open call that has none; then no call is open.
+    fn answer_the_others(&mut self, results: &mut Vec<Part<'a>>) {
+        for open in self.open.drain(..).filter(|open| open.result.is_none()) {
+            let parts = vec![Part::from(Content::Text(Cow::Borrowed(NOT_RUN)))];
+            let content = Content::ToolResult { id: open.sent, parts, is_error: true };
+            results.push(Part::from(content));
+        }
+    }
+
+    /// Ends the calls that are open, with these results, and lets out what was held.
+    fn close(&mut self, mut results: Vec<Part<'a>>) {
+        self.answer_the_others(&mut results);
+        if !results.is_empty() {
+            self.turns.push(Turn { role: Role::User, parts: results });
+        }
+        self.turns.append(&mut self.held);
+    }
+}
+
+fn orphan(id: &str) -> Unfit {
+    let id = clean(id, 64);
+    Unfit::malformed(
+        format!("messages: the result of tool call {id}"),
+        "no call before it has this id; send the model's message with the call, or leave the result out",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(id: &'static str) -> Part<'static> {
+        Content::ToolCall { id: id.into(), name: "f".into(), input: "{}".into() }.into()
+    }
+
+    fn text(text: &'static str) -> Part<'static> {
+        Content::Text(text.into()).into()
+    }
+
+    fn result(id: &'static str, said: &'static str) -> Part<'static> {
+        Content::ToolResult { id: id.into(), parts: vec![text(said)], is_error: false }.into()
+    }
+
+    /// The turns in short: `u` for the user, `a` for the model, `s` for instructions.
+    fn short(turns: &[Turn<'_>]) -> Vec<String> {
+        let texts = |parts: &[Part<'_>]| {
+            let texts = parts.iter().map(|part| match &part.content {
+                Content::Text(text) => text.to_string(),
+                _ => "?".to_owned(),
+            });
+            texts.collect::<Vec<_>>().join("+")
+        };
+        let part = |part: &Part<'_>| match &part.content {
+            Content::ToolCall { id, .. } => format!("call {id}"),
+            Content::ToolResult { id, parts, is_error } => {
+                format!("{id}={}{}", texts(parts), if *is_error { "!" } else { "" })
+            }
+            _ => texts(std::slice::from_ref(part)),
+        };
+        let turn = |turn: &Turn<'_>| {
+            let role = match turn.role {
+                Role::User => "u",
+                Role::Assistant => "a",
+                Role::System => "s",
+            };
+            let parts: Vec<String> = turn.parts.iter().map(part).collect();
+            format!("{role}: {}", parts.join(", "))
+        };
+        turns.iter().map(turn).collect()
+    }
+
+    fn paired(turns: Vec<(Role, Vec<Part<'static>>)>, ids: Ids) -> Result<Vec<String>, Unfit> {
+        let turns = turns.into_iter().map(|(role, parts)| Turn { role, parts }).collect();
+        pair(turns, ids).map(|(turns, _)| short(&turns))
+    }
+
+    use Role::{Assistant, System, User};
+
+    #[test]
+    fn a_call_without_a_result_was_not_run() {
+        let not_run = |id| format!("{id}=the tool call was not run!");
+        let turns = vec![(User, vec![text("hi")]), (Assistant, vec![call("c")])];
+        assert_eq!(paired(turns, Ids::Shown).unwrap()[2], format!("u: {}", not_run("c")));
+        let turns = vec![
+            (Assistant, vec![call("c"), call("d")]),
+            (User, vec![text("stop"), result("d", "x")]),
+        ];
+        let out = paired(turns, Ids::Undone).unwrap();
+        assert_eq!(out[1], format!("u: d=x, {}, stop", not_run("c")));
+        let turns = vec![
+            (Assistant, vec![call("c")]),
+            (System, vec![text("s")]),
+            (Assistant, vec![text("on")]),
+        ];
+        let out = paired(turns, Ids::Undone).unwrap();
+        assert_eq!(out, ["a: call c".to_owned(), format!("u: {}", not_run("c")), "s: s".into(), "a: on".into()]);
+    }
+
+    #[test]
+    fn instructions_between_a_call_and_its_result_move_behind_it() {
+        let turns = vec![
+            (Assistant, vec![call("c")]),
+            (System, vec![text("s")]),
+            (User, vec![result("c", "x"), text("on")]),
+        ];
+        assert_eq!(
+            paired(turns, Ids::Undone).unwrap(),
+            ["a: call c", "u: c=x", "s: s", "u: on"]
+        );
+    }
+
+    #[test]
+    fn equal_ids_are_told_apart_in_order() {
+        let turns = vec![
+            (Assistant, vec![call("c"), call("c")]),
+            (User, vec![result("c", "1"), result("c", "2"), result("c", "3")]),
+            (Assistant, vec![call("c")]),
+            (User, vec![result("c", "4")]),
+        ];
+        assert_eq!(
+            paired(turns.clone(), Ids::Shown).unwrap(),
+            ["a: call c, call hx2_Yw", "u: c=1+3, hx2_Yw=2", "a: call hx3_Yw", "u: hx3_Yw=4"]
+        );
+        assert_eq!(paired(turns, Ids::Undone).unwrap()[3], "u: c=4");
+    }
+
+    #[test]
+    fn a_late_result_becomes_text_and_one_without_a_call_is_refused_by_its_id() {
+        let turns = vec![
+            (Assistant, vec![call("hx_YTo")]),
+            (User, vec![text("on")]),
+            (Assistant, vec![text("ok")]),
+            (User, vec![result("hx_YTo", "x")]),
+        ];
+        let out = paired(turns, Ids::Undone).unwrap();
+        assert_eq!(out[3], "u: The result of the earlier tool call a::, x");
+        let turns = vec![(User, vec![result("gone", "x")])];
+        let error = paired(turns, Ids::Shown).unwrap_err();
+        assert!(error.field.contains("gone") && error.message.contains("leave the result out"));
+    }
+}

@@ -1,0 +1,178 @@
+//! Reasoning that no provider signed: whose it is, and to which targets it may go.
+//!
+//! Called by [`super::fit`], by the edits of the Anthropic wire and by the writers of its answers. Always true: reasoning
+//! goes only to the family that made it, or unsigned to one that demands it.
+
+use hale_core::provider::{Provider, WireFormat};
+
+use super::order::Order;
+
+/// What the signature of marked reasoning begins with; the family follows.
+pub(crate) const MARK: &str = "hale:";
+
+/// Words in the names of models, and the family that they stand for. The first that occurs counts.
+const BY_MODEL: &[(&str, &str)] = &[
+    ("deepseek", "deepseek"),
+    ("kimi", "kimi"),
+    ("nemotron", "nemotron"),
+    ("qwen", "qwen"),
+    ("qwq", "qwen"),
+    ("glm-", "glm"),
+    ("minimax", "minimax"),
+    ("gpt-oss", "gpt-oss"),
+    ("magistral", "mistral"),
+    ("mistral", "mistral"),
+    ("grok", "grok"),
+    ("gemini", "gemini"),
+    ("claude", "claude"),
+    ("hunyuan", "hunyuan"),
+    ("ernie", "ernie"),
+    ("granite", "granite"),
+];
+
+/// Providers with models of one family.
+const BY_PROVIDER: &[(&str, &str)] = &[
+    ("deepseek", "deepseek"),
+    ("moonshot", "kimi"),
+    ("dashscope", "qwen"),
+    ("zai", "glm"),
+    ("minimax", "minimax"),
+    ("mistral", "mistral"),
+    ("xai", "grok"),
+    ("anthropic", "claude"),
+];
+
+/// Families that refuse a call of theirs without the reasoning before it. Source:
+/// <https://api-docs.deepseek.com/guides/thinking_mode>, <https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model>.
+const DEMANDING: &[&str] = &["deepseek", "kimi"];
+
+/// The signature of reasoning that `model` at `provider` did not sign.
+fn mark(provider: &Provider, model: &str) -> String {
+    let model = model.to_ascii_lowercase();
+    if let Some((_, family)) = BY_MODEL.iter().find(|(word, _)| model.contains(word)) {
+        return format!("{MARK}{family}");
+    }
+    if let Some((_, family)) = BY_PROVIDER.iter().find(|(name, _)| *name == &*provider.name) {
+        return format!("{MARK}{family}");
+    }
+    // The model's own name, without its maker, size and version.
+    let own = model.rsplit('/').next().unwrap_or_default();
+    let own: String = own.chars().take_while(char::is_ascii_alphabetic).collect();
+    format!("{MARK}{}.{own}", provider.name)
+}
+
+/// Where reasoning comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin<'a> {
+    /// A provider signed it.
+    Signed,
+    /// Hale marked it; the whole mark.
+    Marked(&'a str),
+    /// Nothing is known.
+    Unsigned,
+}
+
+impl Origin<'_> {
+    /// The origin of reasoning with that signature.
+    pub(crate) fn of(signature: &str) -> Origin<'_> {
+        if signature.is_empty() {
+            Origin::Unsigned
+        } else if signature.starts_with(MARK) {
+            Origin::Marked(signature)
+        } else {
+            Origin::Signed
+        }
+    }
+}
+
+/// What a target does with reasoning.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    wire: WireFormat,
+    mark: String,
+}
+
+impl Target {
+    /// The target of `order`.
+    pub(crate) fn of(order: &Order<'_>) -> Target {
+        let provider = order.deployment.endpoint.provider;
+        Target { wire: order.wire(), mark: mark(provider, order.upstream_model) }
+    }
+
+    /// The signature of reasoning that it does not sign.
+    pub(crate) fn mark(&self) -> &str {
+        &self.mark
+    }
+
+    /// Whether it refuses calls of its own without the reasoning before them.
+    pub(crate) fn demands(&self) -> bool {
+        self.mark.strip_prefix(MARK).is_some_and(|family| DEMANDING.contains(&family))
+    }
+
+    /// Whether it gets reasoning of that origin.
+    pub(crate) fn takes(&self, origin: Origin<'_>) -> bool {
+        match (origin, self.wire) {
+            (Origin::Signed, wire) => wire == WireFormat::Anthropic,
+            (Origin::Unsigned, _) => self.demands(),
+            (Origin::Marked(mark), WireFormat::OpenAi) => mark == self.mark,
+            // A provider of this wire signs what it makes.
+            (Origin::Marked(mark), WireFormat::Anthropic) => mark == self.mark && self.demands(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hale_core::operation::Operation;
+    use hale_core::provider;
+
+    use super::*;
+    use crate::fixture::{deployment, order};
+
+    #[test]
+    fn a_family_is_the_models_else_the_providers_else_its_own() {
+        for (at, model, expected) in [
+            ("deepseek", "x", "hale:deepseek"),
+            ("hosted_vllm", "deepseek-ai/DeepSeek-V3.2", "hale:deepseek"),
+            ("openai", "deepseek-reasoner", "hale:deepseek"),
+            ("moonshot", "latest", "hale:kimi"),
+            ("openrouter", "moonshotai/kimi-k2-thinking", "hale:kimi"),
+            ("hosted_vllm", "Qwen/Qwen3-32B", "hale:qwen"),
+            ("hosted_vllm", "x", "hale:hosted_vllm.x"),
+            ("hosted_vllm", "maker/tulu-3-8b", "hale:hosted_vllm.tulu"),
+            ("openai", "x", "hale:openai.x"),
+            ("anthropic", "x", "hale:claude"),
+            ("hosted_vllm", "", "hale:hosted_vllm."),
+        ] {
+            assert_eq!(mark(provider::lookup(at).unwrap(), model), expected, "{at} {model}");
+        }
+    }
+
+    #[test]
+    fn reasoning_goes_to_its_family_only() {
+        let takes = |at: &str, model: &str, signature: &str| {
+            let deployment = deployment(at);
+            Target::of(&order(&deployment, Operation::Messages, model))
+                .takes(Origin::of(signature))
+        };
+        for (at, model, signature, expected) in [
+            ("deepseek", "x", "hale:deepseek", true),
+            ("hosted_vllm", "deepseek-v3", "hale:deepseek", true),
+            ("hosted_vllm", "x", "hale:hosted_vllm.x", true),
+            ("hosted_vllm", "y", "hale:hosted_vllm.x", false),
+            ("deepseek", "x", "hale:qwen", false),
+            ("deepseek", "x", "hale:", false),
+            ("deepseek", "x", "", true),
+            ("hosted_vllm", "x", "", false),
+            ("deepseek", "x", "EqRkLmNo", false),
+            ("anthropic", "x", "EqRkLmNo", true),
+            ("anthropic", "x", "", false),
+            ("anthropic", "x", "hale:claude", false),
+            ("anthropic", "x", "hale:deepseek", false),
+            ("anthropic", "kimi-k2", "hale:kimi", true),
+            ("anthropic", "kimi-k2", "", true),
+        ] {
+            assert_eq!(takes(at, model, signature), expected, "{at} {model} {signature}");
+        }
+    }
+}

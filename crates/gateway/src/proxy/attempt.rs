@@ -93,7 +93,8 @@ impl Attempt<'_> {
             Call::Operation(call) => call,
         };
         match &call.prepared {
-            Ok(Prepared::Body(called, body, _)) => match &self.destination.deployment.endpoint.mock {
+            Ok(Prepared::Body(called, body, _)) => match &self.destination.deployment.endpoint.mock
+            {
                 Some(canned) => {
                     let content =
                         canned::answer(self.scope, call, called.operation, canned).await?;

@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn in_a_stream_the_calls_of_other_tools_are_counted_anew() {
-        let start = |call, name: &'static str| Delta::ToolStart { call, id: "c".into(), name: name.into() };
+        let start =
+            |call, name: &'static str| Delta::ToolStart { call, id: "c".into(), name: name.into() };
         let input = |call, json: &'static str| Delta::ToolInput { call, json: json.into() };
         let mut deltas = vec![
             start(0, NAME),

@@ -66,7 +66,8 @@ fn is_letter(byte: u8) -> bool {
 /// An id that is too long: its first letters, and a hash of all of it.
 fn shortened(id: &str, nth: usize) -> String {
     let id = id.trim_start_matches(MARK);
-    let mut out: String = id.chars().filter(char::is_ascii).filter(|c| is_letter(*c as u8)).take(PREFIX).collect();
+    let mut out: String =
+        id.chars().filter(char::is_ascii).filter(|c| is_letter(*c as u8)).take(PREFIX).collect();
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(id.as_bytes());
     hash.update(&nth.to_le_bytes());
@@ -133,7 +134,15 @@ mod tests {
 
     #[test]
     fn two_ids_stay_two_and_both_come_back() {
-        let ids = ["functions.Bash:0", "functions_Bash_0", "hx_ZnVuY3Rpb25zLkJhc2g6MA", "hx", "hx2_YQ", "a", ""];
+        let ids = [
+            "functions.Bash:0",
+            "functions_Bash_0",
+            "hx_ZnVuY3Rpb25zLkJhc2g6MA",
+            "hx",
+            "hx2_YQ",
+            "a",
+            "",
+        ];
         let mut all: Vec<String> =
             ids.iter().flat_map(|id| [1, 2, 3].map(|nth| show(id, nth))).collect();
         for id in ids {

@@ -152,8 +152,7 @@ mod tests {
     fn reasoning_goes_to_its_family_only() {
         let takes = |at: &str, model: &str, signature: &str| {
             let deployment = deployment(at);
-            Target::of(&order(&deployment, Operation::Messages, model))
-                .takes(Origin::of(signature))
+            Target::of(&order(&deployment, Operation::Messages, model)).takes(Origin::of(signature))
         };
         for (at, model, signature, expected) in [
             ("deepseek", "x", "hale:deepseek", true),

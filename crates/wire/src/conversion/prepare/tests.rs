@@ -230,7 +230,8 @@ fn parameters_of_both_formats_are_merged_or_refused() {
         let order = order(&anthropic, Operation::Chat, model);
         sent(&chat(more), &Order { drop_params, ..order })
     };
-    let schema = json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"title": "t"}}});
+    let schema =
+        json!({"type": "json_schema", "json_schema": {"name": "n", "schema": {"title": "t"}}});
     let shape = json!({"type": "json_schema", "schema": {"title": "t"}});
     let given = json!({"output_config": {"effort": "low"}, "response_format": schema});
     let expected = json!({"effort": "low", "format": shape});
@@ -345,7 +346,8 @@ fn a_parameter_without_a_counterpart_is_refused_by_name_or_dropped() {
         let out = sent(&chat(given), &order).unwrap();
         assert_eq!(out.as_object().unwrap().len(), 3, "{out}");
     }
-    for (name, value) in [("top_k", json!(5)), ("container", json!("c")), ("mcp_servers", json!([]))]
+    for (name, value) in
+        [("top_k", json!(5)), ("container", json!("c")), ("mcp_servers", json!([]))]
     {
         let mut order = order(&openai, Operation::Messages, "gpt-4o");
         let given = messages(json!({name: value}));

@@ -20,15 +20,14 @@ pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Ve
     let mut edits = Vec::new();
     let Some(raw) = peek.raw("messages") else { return edits };
     let target = Target::of(order);
-    let holds = |text: &str, word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
+    let holds =
+        |text: &str, word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
     let cleaned = match holds(raw, "thinking") {
         true => cleaned(raw, &target),
         false => None,
     };
     let defaults = &order.deployment.endpoint.default_params;
-    let default = || {
-        defaults.iter().find(|(name, _)| &**name == "thinking").map(|(_, raw)| &**raw)
-    };
+    let default = || defaults.iter().find(|(name, _)| &**name == "thinking").map(|(_, raw)| &**raw);
     let thinks = match peek.has("thinking") {
         true => peek.raw("thinking"),
         false => default(),
@@ -60,9 +59,8 @@ fn cleaned(raw: &str, target: &Target) -> Option<String> {
     let mut out = String::new();
     let mut changes = false;
     for message in elements(raw)? {
-        let content = blocks(message).filter(|content| {
-            elements(content).is_some_and(|mut blocks| blocks.any(goes))
-        });
+        let content = blocks(message)
+            .filter(|content| elements(content).is_some_and(|mut blocks| blocks.any(goes)));
         let Some(content) = content else {
             if changes {
                 separate(&mut out);

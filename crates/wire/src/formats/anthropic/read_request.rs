@@ -109,7 +109,10 @@ pub(crate) fn read<'a>(
         match &*name {
             "model" => {}
             "messages" => messages(raw, room, &mut request)?,
-            "system" => request.system = blocks(raw, "system", &mut Reading::of(room, &mut request.left_out))?,
+            "system" => {
+                request.system =
+                    blocks(raw, "system", &mut Reading::of(room, &mut request.left_out))?
+            }
             "max_tokens" => request.max_tokens = Some(Cow::Borrowed(raw)),
             "temperature" => request.temperature = Some(Cow::Borrowed(raw)),
             "top_p" => request.top_p = Some(Cow::Borrowed(raw)),
@@ -358,7 +361,10 @@ fn context_management<'a>(
     let given: Management<'a> = object_field(NAME, raw)?;
     for edit in list_field(NAME, given.edits.map_or("[]", RawValue::get), room)? {
         let edit: ContextEdit<'a> = object_field(NAME, edit?)?;
-        if !["clear_thinking_", "clear_tool_uses_", "compact_"].iter().any(|kind| edit.kind.starts_with(kind)) {
+        if !["clear_thinking_", "clear_tool_uses_", "compact_"]
+            .iter()
+            .any(|kind| edit.kind.starts_with(kind))
+        {
             request.others.push((Cow::Borrowed(NAME), Cow::Borrowed(raw)));
             return Ok(());
         }

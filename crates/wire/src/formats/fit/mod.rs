@@ -112,7 +112,8 @@ fn can_go_on(request: &Request<'_>, wire: WireFormat, target: &Target) -> bool {
         }
         WireFormat::OpenAi if target.demands() => {
             let says = |part: &Part<'_>| !matches!(part.content, Content::ToolResult { .. });
-            let is_asked = |turn: &&Turn<'_>| turn.role == Role::User && turn.parts.iter().any(says);
+            let is_asked =
+                |turn: &&Turn<'_>| turn.role == Role::User && turn.parts.iter().any(says);
             // The last turn of the model counts in any case, because the user may have spoken in the middle of a loop.
             let last = request.turns.iter().rposition(|turn| turn.role == Role::Assistant);
             let Some(last) = last else { return true };
@@ -159,7 +160,5 @@ fn turn_off<'a>(request: &mut Request<'a>, notes: &mut Notes, thinking: Option<T
     // An edit of thoughts is refused where there are none.
     let is_about_thoughts =
         |raw: &str| memchr::memmem::find(raw.as_bytes(), b"clear_thinking").is_some();
-    request
-        .others
-        .retain(|(name, raw)| !(name == "context_management" && is_about_thoughts(raw)));
+    request.others.retain(|(name, raw)| !(name == "context_management" && is_about_thoughts(raw)));
 }

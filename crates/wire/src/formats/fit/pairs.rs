@@ -243,7 +243,10 @@ mod tests {
             (Assistant, vec![text("on")]),
         ];
         let out = paired(turns, Ids::Undone).unwrap();
-        assert_eq!(out, ["a: call c".to_owned(), format!("u: {}", not_run("c")), "s: s".into(), "a: on".into()]);
+        assert_eq!(
+            out,
+            ["a: call c".to_owned(), format!("u: {}", not_run("c")), "s: s".into(), "a: on".into()]
+        );
     }
 
     #[test]
@@ -253,10 +256,7 @@ mod tests {
             (System, vec![text("s")]),
             (User, vec![result("c", "x"), text("on")]),
         ];
-        assert_eq!(
-            paired(turns, Ids::Undone).unwrap(),
-            ["a: call c", "u: c=x", "s: s", "u: on"]
-        );
+        assert_eq!(paired(turns, Ids::Undone).unwrap(), ["a: call c", "u: c=x", "s: s", "u: on"]);
     }
 
     #[test]

@@ -6,8 +6,8 @@ use std::borrow::Cow;
 
 use hale_core::provider::WireFormat;
 
-use crate::formats::anthropic::effort;
 use crate::formats::answer_tool;
+use crate::formats::anthropic::effort;
 use crate::formats::neutral::{Format, Request, Thinking, Tool, ToolChoice, Unfit};
 use crate::formats::notes::{AnswerTool, Notes};
 use crate::formats::order::Order;

@@ -128,9 +128,8 @@ fn thinking_switch<'e>(peek: &Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e>>
     const EFFORT: &str = "reasoning_effort";
     const SWITCH: &str = "thinking";
     let defaults = &order.deployment.endpoint.default_params;
-    let default = |wanted: &str| {
-        defaults.iter().find(|(name, _)| &**name == wanted).map(|(_, raw)| &**raw)
-    };
+    let default =
+        |wanted: &str| defaults.iter().find(|(name, _)| &**name == wanted).map(|(_, raw)| &**raw);
     if peek.has(SWITCH) || default(SWITCH).is_some() || order.drops(EFFORT) {
         return;
     }

@@ -13,8 +13,8 @@ use crate::bytes::elements::elements;
 use crate::bytes::fields::REMOVED;
 use crate::bytes::json::{Str, is_object};
 use crate::formats::neutral::{
-    Content, Format, Json, Part, Request, Role, Text, Thinking, Tool, ToolChoice, Turn,
-    Unfit, add, raw_json,
+    Content, Format, Json, Part, Request, Role, Text, Thinking, Tool, ToolChoice, Turn, Unfit, add,
+    raw_json,
 };
 use crate::formats::room::Room;
 use crate::formats::unfit::{field, flag_field, list_field, object_field};

@@ -7,11 +7,11 @@ use std::borrow::Cow;
 
 use hale_core::provider::ThoughtsField;
 
+use super::edits::{OFF, ON};
 use crate::bytes::json::JsonText;
 use crate::formats::neutral::{
     Content, Format, Part, Request, Role, Source, Thinking, Tool, ToolChoice, Turn, Unfit,
 };
-use super::edits::{OFF, ON};
 use crate::formats::order::Order;
 use crate::formats::schema::{self, TooMuch};
 
@@ -353,9 +353,8 @@ fn write_format(json: &mut JsonText, format: Option<&Format<'_>>) -> Result<(), 
             json.member("name", name.as_deref().unwrap_or("response")).key("schema");
             let strict = strict.map(|strict| strict && schema::conforms(schema));
             match strict {
-                Some(true) => schema::write_closed(json, schema).map_err(|why| {
-                    Unfit::malformed("output_config.format.schema", why)
-                })?,
+                Some(true) => schema::write_closed(json, schema)
+                    .map_err(|why| Unfit::malformed("output_config.format.schema", why))?,
                 Some(false) | None => {
                     json.raw(schema);
                 }

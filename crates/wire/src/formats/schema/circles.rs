@@ -76,7 +76,8 @@ fn is_to_root(reference: &str) -> bool {
 
 /// The name of the definition that is referred to, or that holds what is.
 fn name_in(reference: &str) -> Option<&str> {
-    let path = ["#/$defs/", "#/definitions/"].iter().find_map(|root| reference.strip_prefix(root))?;
+    let path =
+        ["#/$defs/", "#/definitions/"].iter().find_map(|root| reference.strip_prefix(root))?;
     path.split('/').next()
 }
 

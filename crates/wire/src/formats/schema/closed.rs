@@ -4,7 +4,7 @@
 //! written by [`write_closed`].
 
 use super::cursor::Cursor;
-use super::{Bound, TooMuch};
+use super::words::{Bound, TooMuch};
 use crate::bytes::json::JsonText;
 
 /// Writes `schema` with every object closed to members that it does not name.
@@ -171,7 +171,8 @@ mod tests {
                 object.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
                 object
             };
-            let mut schema = object(json!({"anyOf": [object(json!({"minimum": 1})), {"type": "null"}]}));
+            let mut schema =
+                object(json!({"anyOf": [object(json!({"minimum": 1})), {"type": "null"}]}));
             schema["$defs"] = json!({"d": {"type": "array", "items": object(json!({}))}});
             schema
         };

@@ -74,7 +74,8 @@ mod tests {
 
     #[test]
     fn members_and_elements_come_in_order() {
-        let mut cursor = Cursor::new(r#" { "a" : [ 1 , "]" ] , "b":{},"c":[] , "d" : { "e" : 2 } } "#);
+        let mut cursor =
+            Cursor::new(r#" { "a" : [ 1 , "]" ] , "b":{},"c":[] , "d" : { "e" : 2 } } "#);
         let mut seen = Vec::new();
         while cursor.next() {
             let key = cursor.key();

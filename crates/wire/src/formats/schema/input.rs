@@ -4,7 +4,7 @@
 //! except that what several alternatives say of one property is joined.
 
 use super::cursor::Cursor;
-use super::{Bound, TooMuch, Words};
+use super::words::{Bound, TooMuch, Words};
 use crate::bytes::json::JsonText;
 
 /// Maximum number of properties of alternatives that are joined. More of them become words.
@@ -77,7 +77,13 @@ pub(crate) fn write_input(json: &mut JsonText, schema: &str) -> Result<(), TooMu
         let (key, value) = (start.key(), start.value());
         let is_written_anew = matches!(
             key,
-            "\"type\"" | "\"properties\"" | "\"required\"" | "\"anyOf\"" | "\"oneOf\"" | "\"allOf\"" | "\"description\""
+            "\"type\""
+                | "\"properties\""
+                | "\"required\""
+                | "\"anyOf\""
+                | "\"oneOf\""
+                | "\"allOf\""
+                | "\"description\""
         );
         if !is_written_anew {
             json.raw_key(key).raw(value);
@@ -247,9 +253,14 @@ mod tests {
         };
         assert_eq!(input(&json!({})), json!({"type": "object", "properties": {}}));
         assert_eq!(input(&json!({"type": ["object", "null"]})), input(&json!({})));
-        let bare = json!({"properties": {"a": {"type": "string"}}, "$defs": {}, "description": "d"});
+        let bare =
+            json!({"properties": {"a": {"type": "string"}}, "$defs": {}, "description": "d"});
         assert_eq!(input(&bare), text(json!({"$defs": {}, "description": "d"})));
-        for same in [text(json!({"additionalProperties": {"minimum": 1}})), json!({"type": "string"}), json!(true)] {
+        for same in [
+            text(json!({"additionalProperties": {"minimum": 1}})),
+            json!({"type": "string"}),
+            json!(true),
+        ] {
             assert_eq!(input(&same), same);
         }
     }
@@ -258,15 +269,23 @@ mod tests {
     fn alternatives_are_joined() {
         let cat = json!({"type": "object", "required": ["kind", "lives"],
             "properties": {"kind": {"const": "cat"}, "lives": {"type": "integer"}, "age": {}}});
-        let dog = json!({"properties": {"kind": {"const": "dog"}, "age": {}}, "required": ["kind"]});
-        let one_of = input(&json!({"oneOf": [cat, dog], "required": ["x"], "description": "a pet"}));
+        let dog =
+            json!({"properties": {"kind": {"const": "dog"}, "age": {}}, "required": ["kind"]});
+        let one_of =
+            input(&json!({"oneOf": [cat, dog], "required": ["x"], "description": "a pet"}));
         let kinds = json!({"anyOf": [{"const": "cat"}, {"const": "dog"}]});
         let properties = json!({"kind": kinds, "lives": {"type": "integer"}, "age": {}});
-        assert_eq!(one_of, json!({"type": "object", "properties": properties,
-            "required": ["x", "kind"], "description": "a pet"}));
+        assert_eq!(
+            one_of,
+            json!({"type": "object", "properties": properties,
+            "required": ["x", "kind"], "description": "a pet"})
+        );
         let all_of = input(&json!({"type": "object", "allOf": [cat, dog]}));
-        assert_eq!(all_of, json!({"type": "object", "properties": properties,
-            "required": ["kind", "lives"]}));
+        assert_eq!(
+            all_of,
+            json!({"type": "object", "properties": properties,
+            "required": ["kind", "lives"]})
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! allows nothing that the given one refuses, but for what its words say.
 
 use super::cursor::Cursor;
-use super::{Bound, TooMuch, Words};
+use super::words::{Bound, TooMuch, Words};
 use crate::bytes::json::JsonText;
 
 /// Formats of texts that Anthropic knows. Source:
@@ -125,7 +125,9 @@ fn plain<'s>(
             found.has_object_type = value.contains("\"object\"");
             true
         }
-        "\"title\"" | "\"enum\"" | "\"const\"" | "\"default\"" | "\"required\"" | "\"$ref\"" => true,
+        "\"title\"" | "\"enum\"" | "\"const\"" | "\"default\"" | "\"required\"" | "\"$ref\"" => {
+            true
+        }
         "\"format\"" => FORMATS.contains(&value),
         "\"minItems\"" => matches!(value, "0" | "1"),
         "\"description\"" => return found.words.describe(key, value),
@@ -255,7 +257,10 @@ mod tests {
         assert_eq!(write_strict(&mut json, &many), Err(TooMuch::Growth));
         assert!(json.as_bytes().len() < many.len() * 5 / 4 + (66 << 10));
         let words = (0..65).map(|i| format!("\"x{i}\":0")).collect::<Vec<_>>().join(",");
-        assert_eq!(write_strict(&mut JsonText::new(), &format!("{{{words}}}")), Err(TooMuch::Words));
+        assert_eq!(
+            write_strict(&mut JsonText::new(), &format!("{{{words}}}")),
+            Err(TooMuch::Words)
+        );
     }
 
     #[test]

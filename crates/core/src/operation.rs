@@ -149,6 +149,12 @@ impl Operation {
         }
     }
 
+    /// Whether the gateway has an answer of its own where a provider has none.
+    #[must_use]
+    pub const fn is_estimable(self) -> bool {
+        matches!(self.row().open_ai, Counterpart::Estimated)
+    }
+
     /// The paths for clients; at most one `{}` in each stands for a name that may contain slashes.
     #[must_use]
     pub const fn paths(self) -> &'static [&'static str] {

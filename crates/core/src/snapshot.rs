@@ -12,6 +12,7 @@ use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{GroupIndex, ModelGroup};
 use crate::health::probe::ProbeSettings;
 use crate::settings::{GatewaySettings, RouterSettings};
+use crate::time::Millis;
 
 /// A table of names of the config. Its hash is fast and has no secret: a client can look names up, but only the
 /// config adds them.
@@ -64,6 +65,17 @@ impl Snapshot {
     #[must_use]
     pub fn deployment(&self, index: DeploymentIndex) -> &Arc<Deployment> {
         &self.deployments[index.0 as usize]
+    }
+
+    /// Counts a 400 in unknown words from the deployment at `index`. Returns whether it is the
+    /// deployment's fault: nothing else came from it lately, while its siblings answered.
+    #[must_use]
+    pub fn refuses_alone(&self, index: DeploymentIndex, now: Millis) -> bool {
+        let deployment = self.deployment(index);
+        let members = self.group(deployment.group).members.iter();
+        let siblings = members.filter(|one| **one != index);
+        let others = siblings.map(|one| self.deployment(*one).state.answered_lately(now)).sum();
+        deployment.state.refuses_alone(now, others)
     }
 
     /// The groups that come from a `model_name`.

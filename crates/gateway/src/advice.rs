@@ -24,6 +24,11 @@ pub(crate) struct Failure<'f> {
 }
 
 impl Failure<'_> {
+    /// Whether the upstream refused the request in words that are not known.
+    fn is_refusal(&self) -> bool {
+        matches!(self.status, Some(400 | 422))
+    }
+
     /// Whether the upstream answered with a redirect.
     pub(crate) fn is_redirect(&self) -> bool {
         self.status.is_some_and(|status| (300..400).contains(&status))
@@ -32,6 +37,9 @@ impl Failure<'_> {
 
 /// How to fix a failure of `deployment`; `None` if the client or the gateway is to blame.
 pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<String> {
+    if failure.obstacle == Some(Obstacle::NoPath) {
+        return Some(fix_of_path(deployment));
+    }
     if let Some(obstacle) = failure.obstacle {
         return Some(fix_of(obstacle, &Upstream::parse(&deployment.endpoint.api_base)));
     }
@@ -78,6 +86,11 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
                 .to_owned()
         }
         Cause::StreamCut => fix_of(Obstacle::Closed, &Upstream::parse(&deployment.endpoint.api_base)),
+        Cause::BadResponse if failure.is_refusal() => {
+            "correct the model, the key or api_base; if the model needs other parameters, set \
+             health_check_params in model_info"
+                .to_owned()
+        }
         Cause::BadResponse => {
             "check that api_base is the address of the API, with its /v1, and that model_info.mode \
             is right"
@@ -97,6 +110,18 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
         | Cause::Gateway => return None,
     };
     Some(text)
+}
+
+/// How to fix an address below which the server has no such path. It names no host.
+pub(crate) fn fix_of_path(deployment: &Deployment) -> String {
+    let base = deployment.endpoint.api_base.trim_end_matches('/');
+    let has_version = base.rsplit('/').next().is_some_and(|end| end.starts_with('v'));
+    let add = if has_version {
+        "correct the path of api_base"
+    } else {
+        "add /v1, or the API's own path, to api_base"
+    };
+    format!("{add}; or correct model_info.mode")
 }
 
 /// How to fix a failure of a client's request. It names no host, because clients may not see the addresses
@@ -148,6 +173,7 @@ pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String 
         Cause::ServerError => "the server fails".to_owned(),
         Cause::Timeout | Cause::StreamStall => "the server takes too long".to_owned(),
         Cause::StreamCut => problem_of(Obstacle::Closed, &upstream, ""),
+        Cause::BadResponse if failure.is_refusal() => "the server refuses every request".to_owned(),
         Cause::BadResponse => {
             return format!("the answer is not one of the API: {}", failure.message);
         }
@@ -253,6 +279,7 @@ fn problem_of(obstacle: Obstacle, upstream: &Upstream, message: &str) -> String 
             )
         }
         Obstacle::NoAnswer => format!("{place} accepts the request and does not answer in time"),
+        Obstacle::NoPath => format!("the server at {place} has nothing at this path: {message}"),
         Obstacle::NotHttp => {
             let why = message.rsplit_once(": ").map_or(message, |(_, why)| why);
             format!("{place} does not speak HTTP: {why}")
@@ -322,6 +349,7 @@ fn fix_of(obstacle: Obstacle, upstream: &Upstream) -> String {
              (health_check_timeout, doctor's --timeout) if it is only slow"
                 .to_owned()
         }
+        Obstacle::NoPath => "add /v1, or the API's own path, to api_base".to_owned(),
         Obstacle::NotHttp => {
             "use https:// in api_base if the port speaks TLS, or correct the port".to_owned()
         }

@@ -56,6 +56,7 @@ fn about_the_credential<'e>(evidence: &Evidence<'e>, verdict: Verdict) -> ForSha
         }
         Evidence::Operator(OperatorAction::Reset) => ForShared::Evidence(*evidence),
         Evidence::Operator(OperatorAction::Disable | OperatorAction::Enable)
+        | Evidence::Lacks { .. }
         | Evidence::Probed { .. }
         | Evidence::ConfigReplaced { .. }
         | Evidence::ProbeTargetChanged
@@ -90,6 +91,7 @@ fn about_the_limit<'e>(evidence: &Evidence<'e>, verdict: Verdict) -> ForShared<'
         }
         Evidence::Operator(OperatorAction::Reset) => ForShared::Evidence(*evidence),
         Evidence::Operator(OperatorAction::Disable | OperatorAction::Enable)
+        | Evidence::Lacks { .. }
         | Evidence::Probed { .. }
         | Evidence::ConfigReplaced { .. }
         | Evidence::ProbeTargetChanged

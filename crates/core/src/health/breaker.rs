@@ -61,6 +61,8 @@ pub(super) struct Breaker {
     /// Failures within a minute, by kind and in all: when the minute began, and how many.
     pub(super) counts: [(Millis, u32); KINDS + 1],
     pub(super) errors: VecDeque<(Millis, Cause, Option<u16>)>,
+    /// 400s in unknown words.
+    pub(super) unclear: Unclear,
     /// How requests are let in again, while it is open and after it was.
     pub(super) reopening: Reopening,
 }
@@ -71,6 +73,42 @@ pub(super) enum Outcome {
     Success,
     /// A failure that counts against the deployment.
     Failure,
+}
+
+/// 400s in unknown words since the last good answer: the client's fault, unless nothing else ever
+/// comes from here while the siblings answer.
+#[derive(Debug, Default)]
+pub(super) struct Unclear {
+    /// The last ones.
+    at: VecDeque<Millis>,
+    /// Whether they were found to be the deployment's.
+    is_own: bool,
+}
+
+/// How many of them, and how many good answers of siblings, show whose fault it is.
+const UNCLEAR_MINIMUM: usize = 5;
+
+impl Unclear {
+    /// Counts one more beside `own` good answers and `others` of siblings; true if it is the
+    /// deployment's.
+    pub(super) fn refused(&mut self, now: Millis, own: usize, others: usize) -> bool {
+        if self.at.len() == UNCLEAR_MINIMUM {
+            self.at.pop_front();
+        }
+        self.at.push_back(now);
+        let oldest = self.at.front().filter(|_| self.at.len() == UNCLEAR_MINIMUM);
+        let are_many = oldest.is_some_and(|at| now.since(*at) <= WINDOW_MS);
+        self.is_own |= are_many;
+        self.is_own &= own == 0 && others >= UNCLEAR_MINIMUM;
+        self.is_own
+    }
+
+    /// A good answer came.
+    pub(super) fn forget(&mut self) {
+        if !self.at.is_empty() {
+            *self = Unclear::default();
+        }
+    }
 }
 
 const KINDS: usize = FailureKind::ALL.len();
@@ -157,6 +195,12 @@ impl Breaker {
             self.window.pop_front();
         }
         self.window.push_back((now, outcome));
+    }
+
+    /// Good answers within the last minute.
+    pub(super) fn answered_lately(&self, now: Millis) -> usize {
+        let recent = self.window.iter().rev().take_while(|(at, _)| now.since(*at) <= WINDOW_MS);
+        recent.filter(|(_, outcome)| *outcome == Outcome::Success).count()
     }
 
     pub(super) fn remember(&mut self, now: Millis, cause: Cause, status: Option<u16>) {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::event::Carried;
 use super::half_open::HalfOpen;
+use super::lacks::Lack;
 use super::latency::Measured;
 use super::probe::ProbeResult;
 use crate::cause::{Blame, Cause};
@@ -50,6 +51,13 @@ pub enum Evidence<'e> {
         model: &'e str,
         /// What decides the consequence.
         context: &'e FailureContext,
+    },
+    /// The deployment, or one model of it, said that it lacks something.
+    Lacks {
+        /// What.
+        lack: Lack,
+        /// The model's name at the provider if the deployment stands for many; else empty.
+        model: &'e str,
     },
     /// A probe ended.
     Probed {

@@ -39,4 +39,6 @@ pub enum Obstacle {
     NoAnswer,
     /// The answer is not HTTP.
     NotHttp,
+    /// The server has no such path.
+    NoPath,
 }

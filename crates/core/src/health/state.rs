@@ -4,6 +4,7 @@
 //! state of the same kind. Always true: health changes only by evidence
 //! ([`DeploymentState::apply`]); selection reads one atomic word.
 
+mod lacking;
 mod reduce;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -13,6 +14,7 @@ use parking_lot::Mutex;
 use super::breaker::{Breaker, Cooldown};
 use super::event::{Carried, EventLog, HealthEvent, HealthPart, HealthSubject, Standing};
 use super::half_open::{Permit, Proof};
+use super::lacks::Lacks;
 use super::latency::{AnswerMode, Latency};
 use super::models::ModelCooldowns;
 use super::probe::ProbeRecord;
@@ -115,6 +117,7 @@ pub struct DeploymentState {
     rates: Rates,
     latency: Latency,
     models: ModelCooldowns,
+    lacks: Lacks,
     probes: ProbeRecord,
     /// The changes of its health.
     log: EventLog,
@@ -135,6 +138,7 @@ impl Default for DeploymentState {
             rates: Rates::default(),
             latency: Latency::default(),
             models: ModelCooldowns::default(),
+            lacks: Lacks::default(),
             probes: ProbeRecord::default(),
             log: EventLog::default(),
             breaker: Mutex::new(Breaker::default()),

@@ -18,7 +18,7 @@ use super::windows;
 use crate::budget::BudgetIndex;
 use crate::cause::Cause;
 use crate::deployment::{Deployment, DeploymentIndex};
-use crate::health::{Claim, Cooldown, Full, HalfOpen, Verdict};
+use crate::health::{Claim, Cooldown, Full, HalfOpen, Lack, Verdict};
 use crate::operation::Operation;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
@@ -56,6 +56,8 @@ pub enum Exclusion {
     Operation(Operation),
     /// It is known to lack what the request needs.
     Capability(Need),
+    /// It said that it lacks what the request needs.
+    Lacking(Lack),
     /// Probes failed, and verdicts of probes count.
     Unhealthy(Cause),
     /// It is in cooldown.
@@ -172,7 +174,7 @@ impl Selection<'_> {
     #[inline]
     pub fn examine(&self, index: DeploymentIndex, now: Millis) -> Result<Fit, Exclusion> {
         let deployment = &**self.snapshot.deployment(index);
-        self.suits(deployment)?;
+        self.suits(deployment, now)?;
         if self.heeds_probes
             && let Some(cause) = self.unhealthy(deployment, now)
         {
@@ -205,7 +207,7 @@ impl Selection<'_> {
             .members
             .iter()
             .map(|index| &**self.snapshot.deployment(*index))
-            .filter(|deployment| self.suits(deployment).is_ok())
+            .filter(|deployment| self.suits(deployment, now).is_ok())
             .peekable();
         suiting.peek().is_some() && suiting.all(|one| self.unhealthy(one, now).is_some())
     }
@@ -216,7 +218,7 @@ impl Selection<'_> {
 
     /// The rules that do not change while the request waits.
     #[inline]
-    fn suits(&self, deployment: &Deployment) -> Result<(), Exclusion> {
+    fn suits(&self, deployment: &Deployment, now: Millis) -> Result<(), Exclusion> {
         if deployment.misconfigured.is_some() {
             return Err(Exclusion::Misconfigured);
         }
@@ -260,8 +262,14 @@ impl Selection<'_> {
         {
             return Err(Exclusion::TokensAMinute { limit, needed: self.needs.input_tokens });
         }
-        match self.needs.unmet(&deployment.facts) {
-            Some(need) => Err(Exclusion::Capability(need)),
+        if let Some(need) = self.needs.unmet(&deployment.facts) {
+            return Err(Exclusion::Capability(need));
+        }
+        // What the gateway can estimate by itself is never refused.
+        let operation = self.controls.operation.filter(|operation| !operation.is_estimable());
+        let model = || self.target.model_in_many(self.snapshot, deployment);
+        match deployment.state.unmet(now, (operation, &self.needs), model) {
+            Some(lack) => Err(Exclusion::Lacking(lack)),
             None => Ok(()),
         }
     }

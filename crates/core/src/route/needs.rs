@@ -14,9 +14,14 @@ pub enum Need {
     Vision,
     /// Answering by a JSON schema.
     Schema,
+    /// Hearing sound.
+    Audio,
 }
 
 impl Need {
+    /// Every need.
+    pub const ALL: [Need; 4] = [Need::Tools, Need::Vision, Need::Schema, Need::Audio];
+
     /// The `model_info` key that says whether a model does it.
     #[must_use]
     pub const fn key(self) -> &'static str {
@@ -24,6 +29,7 @@ impl Need {
             Need::Tools => "supports_function_calling",
             Need::Vision => "supports_vision",
             Need::Schema => "supports_response_schema",
+            Need::Audio => "supports_audio_input",
         }
     }
 }
@@ -37,11 +43,24 @@ pub struct Needs {
     pub vision: bool,
     /// It wants an answer by a JSON schema.
     pub schema: bool,
+    /// It has sound.
+    pub audio: bool,
     /// Its estimated length in tokens; 0 is unknown.
     pub input_tokens: u64,
 }
 
 impl Needs {
+    /// Whether that is needed.
+    #[must_use]
+    pub fn has(&self, need: Need) -> bool {
+        match need {
+            Need::Tools => self.tools,
+            Need::Vision => self.vision,
+            Need::Schema => self.schema,
+            Need::Audio => self.audio,
+        }
+    }
+
     /// The first need that a model with these facts is known not to meet.
     #[must_use]
     pub fn unmet(&self, facts: &ModelFacts) -> Option<Need> {

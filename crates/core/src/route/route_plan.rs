@@ -336,6 +336,7 @@ impl RoutePlan {
             deployment: tried.deployment,
             hint_ms: tried.hint_ms,
             half_open: tried.half_open,
+            repeat: tried.repeat,
         };
         let repeat = tried.repeat;
         self.avoid_failed(snapshot, &failure);

@@ -735,6 +735,7 @@ fn may_refuse(why: Exclusion) -> bool {
         | Exclusion::Context { .. }
         | Exclusion::Operation(_)
         | Exclusion::Capability(_)
+        | Exclusion::Lacking(_)
         | Exclusion::Unhealthy(_) => false,
     }
 }

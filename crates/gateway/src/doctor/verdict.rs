@@ -264,6 +264,7 @@ fn behind(obstacle: Obstacle) -> Kind {
         Obstacle::Closed => Kind::Crashed,
         Obstacle::NoAnswer => Kind::NoAnswer,
         Obstacle::NotHttp => Kind::NotHttp,
+        Obstacle::NoPath => Kind::NoSuchPath,
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::{AnswerMode, Evidence, HealthEvent, HealthPart, OperatorAction, Verdict};
+use hale_core::health::{
+    AnswerMode, Evidence, HealthEvent, HealthPart, Lack, Lacked, OperatorAction, Verdict,
+};
 use hale_core::provider::WireFormat;
 use hale_core::route::{Candidate, Controls, Excluded, Explanation, Fit, explain, windows};
 use hale_core::snapshot::Snapshot;
@@ -72,8 +74,21 @@ struct Line<'s> {
     successes: u64,
     failures: BTreeMap<&'static str, u64>,
     check: Check,
+    /// What it said that it lacks.
+    lacks: Vec<LackLine>,
     /// The last changes of its state and of its credential's, the newest last.
     changes: Vec<Change>,
+}
+
+/// One thing that a deployment said that it lacks.
+#[derive(Serialize)]
+struct LackLine {
+    /// The path of an operation, or the `model_info` key of a capability.
+    what: &'static str,
+    /// The model, if the deployment stands for many.
+    model: Option<Box<str>>,
+    /// Until when it is believed, seconds since 1970.
+    until: u64,
 }
 
 /// What health checks say.
@@ -117,6 +132,15 @@ pub(crate) fn state(request: &PageRequest<'_>) -> Response<Reply> {
         deployments: deployments.map(|one| line(snapshot, one, waiting, now)).collect(),
         budgets: budgets::lines(&snapshot.budgets, now),
     })
+}
+
+fn lack(lacked: Lacked, now: Millis) -> LackLine {
+    let what = match lacked.lack {
+        Lack::Operation(operation) => operation.upstream_path(),
+        Lack::Need(need) => need.key(),
+    };
+    let until = clock::unix_ms().saturating_add(lacked.until.since(now)) / 1000;
+    LackLine { what, model: Some(lacked.model).filter(|model| !model.is_empty()), until }
 }
 
 fn line<'s>(
@@ -188,6 +212,7 @@ fn line<'s>(
         successes: state.successes(),
         failures: failures.filter(|(_, count)| *count > 0).collect(),
         check: check(snapshot, deployment, now),
+        lacks: state.lacking(now).into_iter().map(|one| lack(one, now)).collect(),
         changes: deployment.events().iter().map(|event| change(event, now)).collect(),
     }
 }

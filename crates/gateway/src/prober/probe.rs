@@ -161,6 +161,7 @@ fn finding(deployment: &Deployment, request: &ProbeRequest, failed: &Failed) -> 
     let judged = judge(&Refusal {
         cause: failed.cause,
         status: failed.status,
+        about: failed.about,
         error: &failed.error,
         hint_ms: failed.hint_ms,
         has_mode: deployment.probing.has_mode,
@@ -232,12 +233,14 @@ impl Prober<'_> {
 
     /// Judges a probe without a good answer, and counts it.
     fn failed(&self, request: &ProbeRequest, failed: &Failed) -> Verdict {
+        let finding = finding(self.deployment, request, failed);
+        let cause = if let Finding::Failing(cause) = finding { cause } else { failed.cause };
         let verdict = Verdict {
-            cause: Some(failed.cause),
+            cause: Some(cause),
             status: failed.status,
             obstacle: failed.obstacle,
             message: one_line(&failed.error.message),
-            ..Verdict::of(finding(self.deployment, request, failed))
+            ..Verdict::of(finding)
         };
         let disproves = matches!(verdict.finding, Finding::Failing(_));
         self.process.health.failed.fetch_add(u64::from(disproves), Ordering::Relaxed);

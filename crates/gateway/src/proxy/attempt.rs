@@ -18,7 +18,11 @@ mod model_list;
 mod socket;
 mod stream_room;
 
-use hale_core::health::outcome::Observation;
+use std::sync::atomic::Ordering;
+
+use hale_core::cause::Cause;
+use hale_core::health::outcome::{About, Lacking, Observation};
+use hale_core::health::{Evidence, Lack};
 use hale_core::operation::{self, Operation};
 use hale_core::provider::Called;
 use hale_core::route::SetBy;
@@ -69,10 +73,37 @@ impl Attempt<'_> {
             }
             Err(mut failed) => {
                 self.destination.deployment.hide_credentials(&mut failed.error);
+                self.learn(&mut failed, &guard);
                 guard.failure(failed.failure());
                 Err(failed)
             }
         }
+    }
+
+    /// Remembers what the deployment says that it lacks, and finds out whose fault a 400 in unknown words is.
+    fn learn(&self, failed: &mut Failed, guard: &AttemptGuard) {
+        let Call::Operation(call) = &self.call else { return };
+        let deployment = self.destination.deployment;
+        let snapshot = &self.scope.serving.snapshot;
+        let now = clock::now().millis();
+        let lack = match failed.about {
+            About::Lacking(Lacking::Operation) => Lack::Operation(call.conversion.operation),
+            About::Lacking(Lacking::Need(need)) => {
+                self.scope.serving.reads_needs.store(true, Ordering::Relaxed);
+                Lack::Need(need)
+            }
+            About::Unclear if guard.is_traffic() => {
+                if snapshot.refuses_alone(deployment.index, now) {
+                    failed.cause = Cause::BadResponse;
+                }
+                return;
+            }
+            About::Unclear | About::Address | About::Whole => return,
+        };
+        let is_one_of_many = deployment.endpoint.upstream_model.contains('*');
+        let model = if is_one_of_many { &*self.destination.model } else { "" };
+        deployment.apply(now, &Evidence::Lacks { lack, model });
+        tracing::info!(deployment = &*deployment.id, model, ?lack, "a deployment lacks something");
     }
 
     /// The failure when no answer came in time.
@@ -203,8 +234,13 @@ impl Attempt<'_> {
             return Ok(Accepted { headers, content: Content::Socket(Box::new(socket)) });
         }
         if !status.is_success() {
-            let by_id = asked.operation.is_by_id();
-            let addressed = if by_id { Addressed::StoredObject } else { Addressed::Model };
+            let addressed = if asked.operation.is_by_id() {
+                Addressed::StoredObject
+            } else if call.conversion.operation.is_estimable() {
+                Addressed::OnTheSide
+            } else {
+                Addressed::Model
+            };
             return Err(refused(answer, addressed).await);
         }
         if status != StatusCode::OK && status != StatusCode::CREATED {

@@ -135,6 +135,11 @@ impl AttemptGuard {
         AttemptGuard { deployment: deployment.clone(), stake: Stake::Probe }
     }
 
+    /// Whether it is a client's attempt.
+    pub(crate) fn is_traffic(&self) -> bool {
+        matches!(self.stake, Stake::Traffic(_))
+    }
+
     /// The deployment that is called.
     pub(crate) fn deployment(&self) -> &Arc<Deployment> {
         &self.deployment

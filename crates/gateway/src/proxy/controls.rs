@@ -2,6 +2,8 @@
 //!
 //! Called by [`super::opening`] and the page that explains routing. Always true: headers win over the body.
 
+use std::sync::atomic::Ordering;
+
 use hale_core::provider::WireFormat;
 use hale_core::route::{Controls, TagWish};
 use hale_wire::controls::{self, Length};
@@ -70,7 +72,7 @@ fn controls(peek: &Peek, headers: &HeaderMap) -> Result<Controls, Refusal> {
 fn inspect(source: Source<'_>, controls: &mut Controls) -> Result<(), Refusal> {
     let Source { serving, format, peek, headers } = source;
     let inspects = serving.snapshot.inspects;
-    if inspects.needs || inspects.length {
+    if inspects.length || serving.reads_needs.load(Ordering::Relaxed) {
         let length = if inspects.length { Length::Measured } else { Length::Ignored };
         controls.needs = controls::needs(peek, format, length);
     }

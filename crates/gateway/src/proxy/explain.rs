@@ -7,9 +7,9 @@ mod no_turn;
 mod refused;
 mod stored;
 
-use hale_core::cause::Cause;
+use hale_core::cause::{Blame, Cause};
 use hale_core::deployment::Deployment;
-use hale_core::health::outcome::ProviderError;
+use hale_core::health::outcome::{About, Observation, ProviderError, classify};
 use hale_core::health::{RATE_LIMIT_CAP_MS, Verdict};
 use hale_core::route::{Refused, RoutePlan, Tried};
 use hale_core::snapshot::Snapshot;
@@ -68,7 +68,10 @@ impl Exhausted<'_> {
         if tried.cause.blames_deployment()
             && !matches!(tried.cause, Cause::Auth | Cause::Permission)
         {
-            let fix = advice::fix_of_traffic(deployment, tried.cause, tried.status);
+            let fix = match is_about_the_address(tried, &said) {
+                true => Some(advice::fix_of_path(deployment)),
+                false => advice::fix_of_traffic(deployment, tried.cause, tried.status),
+            };
             message.push_str(&fix.map_or(String::new(), |fix| format!(" Fix: {fix}.")));
         }
         message.push_str(&refused::others(snapshot, refused, now));
@@ -149,11 +152,25 @@ impl Exhausted<'_> {
 
 fn client_status(tried: &Tried) -> StatusCode {
     let own = tried.cause.facts().status;
+    let is_clients = matches!(tried.cause.facts().blame, Blame::Client);
     let status = match tried.status {
+        // The status and the words that the provider used contradict each other: the words count.
+        Some(400 | 422) if tried.cause.blames_deployment() && !tried.cause.is_limit() => own,
+        Some(500..=599) if is_clients => own,
         Some(status @ 400..=599) => status,
         _ => own,
     };
     StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY)
+}
+
+/// Whether a 404 names neither a model nor anything of the client's.
+fn is_about_the_address(tried: &Tried, said: &ProviderError) -> bool {
+    let status = tried.status.filter(|_| tried.cause == Cause::NotFound);
+    let classified = match status {
+        Some(status) => classify(&Observation::Status(status, said)),
+        None => classify(&Observation::InBand(said)),
+    };
+    classified.about == About::Address
 }
 
 /// Where a deployment's credential is set: the key in its config, and the variables.
@@ -169,6 +186,7 @@ fn credential_of(deployment: &Deployment) -> (&'static str, String) {
 
 fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> String {
     let id = clean(&deployment.id, 80);
+    let said_all = said;
     let said = clean(&said.message, errors::MESSAGE_MAX);
     match tried.cause {
         Cause::Auth | Cause::Permission => {
@@ -178,6 +196,9 @@ fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> Str
                  The provider said: {said}",
                 if variables.is_empty() { ".".to_owned() } else { format!(" (or {variables}).") },
             )
+        }
+        Cause::NotFound if is_about_the_address(tried, said_all) => {
+            format!("the server of deployment {id} has nothing at this address: {said}")
         }
         Cause::NotFound => {
             format!("the provider of deployment {id} does not know its model: {said}")

@@ -84,6 +84,8 @@ pub(crate) struct Serving {
     pub(crate) no_group: Arc<GroupMetrics>,
     /// What keeps foreign pages out.
     pub(crate) guard: Guard,
+    /// Whether what a request needs from a model is read: some deployment is known to lack something, or said so.
+    pub(crate) reads_needs: AtomicBool,
 }
 
 /// A deployment, ready to serve.
@@ -150,6 +152,13 @@ impl Process {
     }
 }
 
+/// Whether some deployment is known to lack something, by the config or by its own word before a reload.
+fn reads_needs(snapshot: &Snapshot) -> AtomicBool {
+    let now = clock::now().millis();
+    let said = |one: &Arc<Deployment>| !one.state.lacking(now).is_empty();
+    AtomicBool::new(snapshot.inspects.needs || snapshot.deployments.iter().any(said))
+}
+
 impl Serving {
     fn new(snapshot: Snapshot, ids: Arc<ObjectIds>, metrics: &Metrics, reach: Reach) -> Serving {
         Serving {
@@ -158,6 +167,7 @@ impl Serving {
             groups: snapshot.groups.iter().map(|group| metrics.group(&group.name)).collect(),
             no_group: metrics.group(""),
             guard: Guard::of(snapshot.gateway.master_key.as_ref(), reach),
+            reads_needs: reads_needs(&snapshot),
             snapshot,
         }
     }
@@ -171,6 +181,7 @@ impl Serving {
             groups: snapshot.groups.iter().map(|_| uncounted.clone()).collect(),
             no_group: uncounted,
             guard: Guard::OriginAndHost,
+            reads_needs: reads_needs(&snapshot),
             snapshot,
         }
     }

@@ -256,9 +256,9 @@ fn a_pattern_is_not_broken_for_one_model_that_the_account_lacks() {
 
 #[test]
 fn a_probe_that_the_provider_refuses_is_not_a_failure() {
-    let upstream = FakeUpstream::with(|_| Script::error(400, "two messages are the least"));
+    let upstream = FakeUpstream::with(|_| Script::error(400, "temperature must be 1"));
     let config = Config::open().deployment("m", "a", &upstream);
-    doubted(&config, "probe_refused", "probe", "two messages are the least");
+    doubted(&config, "probe_refused", "probe", "temperature must be 1");
 }
 
 #[test]

@@ -57,6 +57,7 @@ mod limits;
 mod messages;
 mod messages_strange;
 mod metrics;
+mod model_servers;
 mod modes;
 mod named_tests;
 mod names;

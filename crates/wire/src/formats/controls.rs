@@ -180,6 +180,7 @@ pub fn needs(peek: &Peek, format: WireFormat, length: Length) -> Needs {
         tools: is_filled("tools") || is_filled("functions"),
         vision,
         schema,
+        audio: holds("messages", "\"input_audio\""),
         input_tokens: match length {
             // A cautious estimate, so that no request that fits is refused.
             Length::Measured => estimated_input(peek),

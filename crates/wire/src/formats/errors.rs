@@ -17,14 +17,16 @@ pub const MESSAGE_MAX: usize = 1000;
 #[must_use]
 pub fn parse_provider_error(body: &[u8]) -> ProviderError {
     const NAMES: [&str; 4] = ["message", "type", "code", "param"];
-    let body = without_mark(body);
+    let body = first_data(without_mark(body));
     let Ok(text) = std::str::from_utf8(body) else { return plain(body) };
     if let Some(Str(word)) =
         Some(text.trim()).filter(|text| is_short_string(text)).and_then(decoded)
     {
         return plain(word.as_bytes());
     }
-    let Ok([error, detail]) = texts(text, ["error", "detail"]) else { return plain(body) };
+    let Ok([error, detail, error_type]) = texts(text, ["error", "detail", "error_type"]) else {
+        return plain(body);
+    };
     let inner = error.filter(|error| error.starts_with('{')).unwrap_or(text);
     let Ok([message, kind, code, param]) = texts(inner, NAMES) else { return plain(body) };
     let message = match error {
@@ -32,12 +34,32 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
         Some(error) if error.starts_with('{') => message,
         Some(_) | None => message.or(detail),
     };
+    // LiteLLM writes Python's `None` where there is nothing.
+    let named = |raw: Option<&str>| shown(raw, 100).filter(|text| text != "None");
     ProviderError {
-        message: shown(message, MESSAGE_MAX).unwrap_or_default(),
-        kind: shown(kind, 100),
-        code: shown(code, 100),
-        param: shown(param, 100),
+        message: shown(message, MESSAGE_MAX).map(without_wrapping).unwrap_or_default(),
+        kind: named(kind.or(error_type)),
+        code: named(code),
+        param: named(param),
     }
+}
+
+/// The data of the first event, if the body is a stream of events: some servers send their errors so.
+fn first_data(body: &[u8]) -> &[u8] {
+    const FIELDS: [&[u8]; 4] = [b"data:", b"event:", b"id:", b"retry:"];
+    let text = body.trim_ascii_start();
+    if !FIELDS.iter().any(|field| text.starts_with(field)) && !text.starts_with(b":") {
+        return body;
+    }
+    let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
+    let data = lines.find_map(|line| line.strip_prefix(b"data:"));
+    data.map_or(body, <[u8]>::trim_ascii)
+}
+
+/// LiteLLM's text without the Python dictionary around it: `{'error': '...'}`.
+fn without_wrapping(text: String) -> String {
+    let inner = text.strip_prefix("{'error': '").and_then(|tail| tail.strip_suffix("'}"));
+    inner.map(str::to_owned).unwrap_or(text)
 }
 
 /// A value of an error as text, cut to `max` characters. Truths say nothing.
@@ -304,6 +326,56 @@ mod tests {
             "the upstream answered with an HTML page"
         );
         assert_eq!(parse("plain\u{7}\n text").message, "plain   text");
+    }
+
+    /// The errors of servers that people run themselves, as their sources and users have them.
+    #[test]
+    fn every_recorded_error_of_a_server_has_its_cause() {
+        use hale_core::health::outcome::{Observation, classify};
+        use serde_json::Value;
+
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../testdata/servers");
+        let mut servers = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let rows: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+            servers += 1;
+            for row in rows.as_array().unwrap() {
+                let body = match &row["body"] {
+                    Value::String(text) => text.clone(),
+                    object => object.to_string(),
+                };
+                let error = parse_provider_error(body.as_bytes());
+                let observation = match row["status"].as_u64() {
+                    Some(200) => Observation::InBand(&error),
+                    Some(status) => Observation::Status(u16::try_from(status).unwrap(), &error),
+                    None => panic!("{row}"),
+                };
+                let classified = classify(&observation);
+                let about = format!("{:?}", classified.about);
+                let expected = row["about"].as_str().unwrap_or("Whole");
+                assert_eq!(classified.cause.name(), row["cause"], "{path:?} {row}");
+                assert_eq!(about, expected, "{path:?} {row}");
+            }
+        }
+        assert_eq!(servers, 8);
+    }
+
+    #[test]
+    fn an_error_within_events_is_read() {
+        let error = r#"{"error":{"message":"m","type":"t"}}"#;
+        for (before, after) in [
+            ("data: ", "\n\n"),
+            ("event: error\ndata: ", "\n\ndata: [DONE]\n\n"),
+            (": ping\r\n\r\nid: 1\r\ndata:", "\r\n\r\n"),
+            ("\u{feff}data: ", ""),
+        ] {
+            let read = parse_provider_error(format!("{before}{error}{after}").as_bytes());
+            assert_eq!((&*read.message, read.kind.as_deref()), ("m", Some("t")), "{before:?}");
+        }
+        let text = parse_provider_error(b"data centre on fire");
+        assert_eq!(text.message, "data centre on fire");
+        assert_eq!(parse_provider_error(b"event: error\n\n").message, "event: error  ");
     }
 
     #[test]

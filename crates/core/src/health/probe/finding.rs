@@ -5,7 +5,7 @@
 //! health, whatever its status.
 
 use crate::cause::Cause;
-use crate::health::outcome::ProviderError;
+use crate::health::outcome::{About, Lacking, ProviderError};
 
 /// What a probe proved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Refusal<'r> {
     pub cause: Cause,
     /// The upstream's status, if it answered.
     pub status: Option<u16>,
+    /// What it is about.
+    pub about: About,
     /// The provider's error.
     pub error: &'r ProviderError,
     /// The wait that the provider named, milliseconds.
@@ -72,16 +74,20 @@ pub struct Refusal<'r> {
 pub fn judge(refusal: &Refusal<'_>) -> Finding {
     let text = refusal.error.message.to_ascii_lowercase();
     let answered = refusal.status.is_some();
-    if answered && is_wrong_mode(refusal, &text) {
-        return Finding::Unknown(Doubt::WrongMode);
-    }
-    if !refusal.has_mode && knows_no_path(refusal, &text) {
-        return Finding::Unknown(Doubt::NoPath);
+    match refusal.about {
+        About::Lacking(Lacking::Operation) => return Finding::Unknown(Doubt::WrongMode),
+        About::Address if !refusal.has_mode => return Finding::Unknown(Doubt::NoPath),
+        About::Whole | About::Address | About::Lacking(Lacking::Need(_)) | About::Unclear => {}
     }
     match refusal.cause {
         // The model ran.
         Cause::ContentPolicy | Cause::EmptyAnswer => Finding::Healthy,
         Cause::BadRequest | Cause::ContextWindow if reached_its_limit(&text) => Finding::Healthy,
+        // Anything else that the provider refuses is not what was added here: no client can be
+        // served either.
+        Cause::BadRequest if !complains_of_a_parameter(refusal.error, &text) => {
+            Finding::Failing(Cause::BadResponse)
+        }
         Cause::BadRequest | Cause::ContextWindow => Finding::ProbeError,
         Cause::Unsupported if answered => Finding::Unknown(Doubt::WrongMode),
         // The probe was not even sent: it cannot be expressed in the provider's format.
@@ -113,34 +119,28 @@ fn reached_its_limit(text: &str) -> bool {
         || text.contains("could not finish the message")
 }
 
-/// Whether the provider says that the model does not do what was requested.
-fn is_wrong_mode(refusal: &Refusal<'_>, text: &str) -> bool {
-    const SAYS: &[&str] = &[
-        "not a chat model",
-        "not supported in the v1/",
-        "does not support chat",
-        "does not support completion",
-        "does not support embedding",
-        "does not support generate",
-        "does not support the chat completions",
-        "does not support this operation",
-        "not an embedding model",
-        "operation does not work with the specified model",
-        "only supported in v1/responses",
+/// Whether the complaint is about a parameter, which the probe or the config added.
+fn complains_of_a_parameter(error: &ProviderError, text: &str) -> bool {
+    const WORDS: [&str; 10] = [
+        "parameter",
+        "argument",
+        "max_tokens",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "maxtokens",
+        "extra inputs",
+        "extra_forbidden",
+        "unexpected field",
+        "temperature",
     ];
-    let code = refusal.error.code.as_deref();
-    let client_error = refusal.status.is_some_and(|status| (400..500).contains(&status));
-    client_error
-        && (SAYS.iter().any(|says| text.contains(says)) || code == Some("OperationNotSupported"))
-}
-
-/// Whether the server has no such path: its models do something else, or the API is at another
-/// path.
-fn knows_no_path(refusal: &Refusal<'_>, text: &str) -> bool {
-    match refusal.status {
-        Some(404) => refusal.error.code.is_none() && !text.contains("model"),
-        Some(405 | 501) => true,
-        _ => false,
+    const CONTENT: [&str; 5] = ["model", "messages", "prompt", "input", "contents"];
+    let of_content = |param: &str| {
+        let first = param.split(['.', '[']).next().unwrap_or_default();
+        CONTENT.contains(&first)
+    };
+    match error.param.as_deref() {
+        Some(param) => !of_content(param),
+        None => WORDS.iter().any(|word| text.contains(word)),
     }
 }
 
@@ -188,11 +188,18 @@ mod tests {
         ProviderError { message: message.to_owned(), ..ProviderError::default() }
     }
 
+    fn about(status: Option<u16>, error: &ProviderError) -> About {
+        use crate::health::outcome::{Observation, classify};
+        let about = |status| classify(&Observation::Status(status, error)).about;
+        status.map_or(About::Whole, about)
+    }
+
     fn judged(cause: Cause, status: Option<u16>, message: &str) -> Finding {
         let error = error(message);
         judge(&Refusal {
             cause,
             status,
+            about: about(status, &error),
             error: &error,
             hint_ms: None,
             has_mode: false,
@@ -223,7 +230,19 @@ mod tests {
                 Finding::Unknown(Doubt::WrongMode),
             ),
             (Cause::NotFound, Some(404), "Not Found", Finding::Unknown(Doubt::NoPath)),
-            (Cause::ServerError, Some(501), "", Finding::Unknown(Doubt::NoPath)),
+            (Cause::BadRequest, Some(501), "", Finding::Unknown(Doubt::WrongMode)),
+            (
+                Cause::BadRequest,
+                Some(400),
+                "Unknown request URL",
+                Finding::Failing(Cause::BadResponse),
+            ),
+            (
+                Cause::BadRequest,
+                Some(400),
+                "max_tokens: Extra inputs are not permitted",
+                Finding::ProbeError,
+            ),
             (
                 Cause::NotFound,
                 Some(404),
@@ -242,6 +261,7 @@ mod tests {
         let refusal = Refusal {
             cause: Cause::NotFound,
             status: Some(404),
+            about: about(Some(404), &error),
             error: &error,
             hint_ms: None,
             has_mode: true,

@@ -49,6 +49,7 @@ impl DeploymentState {
                 events.push(self.model_failed(now, model, failure, context));
                 events.push(self.failed(now, attempt, failure, context));
             }
+            Evidence::Lacks { lack, model } => self.lacks.learn(now, lack, model),
             Evidence::Probed { probe, failures } => {
                 events.push(self.probes.probed(probe, failures, &self.log));
             }
@@ -110,6 +111,7 @@ impl DeploymentState {
         self.successes.fetch_add(1, Ordering::Relaxed);
         self.rates.end(now, measured.tokens);
         let mut breaker = self.breaker.lock();
+        breaker.unclear.forget();
         self.latency.measured(now, measured);
         breaker.count(now, Outcome::Success);
         self.close(&mut breaker, now, attempt)
@@ -217,6 +219,8 @@ impl DeploymentState {
         self.publish(&breaker);
         self.back_since.store(0, Ordering::Relaxed);
         self.models.clear();
+        self.lacks.forget();
+        breaker.unclear.forget();
         events.push(self.probes.reset(now, Source::Operator, &self.log));
         self.latency.forgive();
     }

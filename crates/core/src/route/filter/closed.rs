@@ -47,6 +47,7 @@ impl Selection<'_> {
             | Exclusion::TokensAMinute { .. }
             | Exclusion::Operation(_)
             | Exclusion::Capability(_)
+            | Exclusion::Lacking(_)
             | Exclusion::Unhealthy(_)
             | Exclusion::Rate(_)
             | Exclusion::Budget { .. } => None,

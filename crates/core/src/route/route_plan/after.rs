@@ -4,7 +4,7 @@
 //! repeated there; a pause is never longer than the time that is left; repeated attempts are
 //! counted against the budgets of the request and of the group.
 
-use super::{GiveUp, RoutePlan, Step};
+use super::{GiveUp, Repeat, RoutePlan, Step};
 use crate::cause::{Cause, Retry};
 use crate::deployment::DeploymentIndex;
 use crate::health::RetryBudget;
@@ -32,6 +32,7 @@ pub(super) struct Failure {
     pub(super) deployment: DeploymentIndex,
     pub(super) hint_ms: Option<u64>,
     pub(super) half_open: bool,
+    pub(super) repeat: Repeat,
 }
 
 /// When a group makes a retry.
@@ -88,6 +89,10 @@ impl RoutePlan {
         if has_choice && self.is_next_tier(snapshot, failure, now) {
             self.group_budget(snapshot).spend(now);
             return Step::Pick;
+        }
+        // Found out once, and remembered.
+        if failure.repeat == Repeat::AtSibling {
+            return if has_choice { Step::Pick } else { Step::NextGroup };
         }
         if cause == Cause::EmptyAnswer {
             // No repeat at the same deployment, and the answer is not kept from its client for long.

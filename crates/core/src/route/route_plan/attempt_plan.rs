@@ -73,6 +73,8 @@ pub enum Repeat {
     /// Another attempt.
     #[default]
     Allowed,
+    /// An attempt at another member: this one lacks what the request needs.
+    AtSibling,
     /// Nothing: the provider may have carried it out, and a second one would be one too many.
     Never,
 }

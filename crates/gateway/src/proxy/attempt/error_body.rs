@@ -22,6 +22,8 @@ const ERROR_BODY_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) enum Addressed {
     /// A model.
     Model,
+    /// A model, by an operation that many servers do not have.
+    OnTheSide,
     /// An object that the provider stores, named by its id.
     StoredObject,
 }
@@ -43,13 +45,16 @@ pub(super) async fn refused(answer: Answer, addressed: Addressed) -> Failed {
     }
     let observation = match (status, addressed) {
         (StatusCode::NOT_FOUND, Addressed::StoredObject) => Observation::NoSuchObject,
-        _ => Observation::Status(status.as_u16(), &error),
+        (_, Addressed::OnTheSide) => Observation::OnTheSide(status.as_u16(), &error),
+        (_, Addressed::Model | Addressed::StoredObject) => {
+            Observation::Status(status.as_u16(), &error)
+        }
     };
-    let cause = classify(&observation);
+    let classified = classify(&observation);
     // Waiting does not fix the request.
     let hint_ms = retry_after::retry_hint_ms(status.as_u16(), &headers, clock::unix_ms())
-        .filter(|_| cause.blames_deployment());
-    Failed { cause, status: Some(status.as_u16()), error, hint_ms, obstacle: None }
+        .filter(|_| classified.cause.blames_deployment());
+    Failed { hint_ms, ..Failed::told(classified, status.as_u16(), error) }
 }
 
 /// Appends to `text` what arrives of an error body within the limits.

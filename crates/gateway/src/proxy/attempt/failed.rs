@@ -4,7 +4,7 @@
 //! `core` determines the cause.
 
 use hale_core::cause::Cause;
-use hale_core::health::outcome::{Observation, ProviderError, classify};
+use hale_core::health::outcome::{About, Classified, Observation, ProviderError, classify};
 use hale_core::health::{Failure, Obstacle};
 use hale_core::route::SetBy;
 use hale_wire::answer::Fault;
@@ -32,6 +32,8 @@ pub(crate) struct Failed {
     pub(crate) error: ProviderError,
     /// The delay that the provider asked for, milliseconds.
     pub(crate) hint_ms: Option<u64>,
+    /// What it is about.
+    pub(crate) about: About,
     /// The step that failed, if no answer came.
     pub(crate) obstacle: Option<Obstacle>,
 }
@@ -43,13 +45,20 @@ impl Failed {
         status: Option<u16>,
         message: String,
     ) -> Failed {
-        Failed::of(classify(observation), status, message)
+        Failed::of(classify(observation).cause, status, message)
     }
 
     /// A failure whose cause is known.
     pub(crate) fn of(cause: Cause, status: Option<u16>, message: String) -> Failed {
         let error = ProviderError { message, ..ProviderError::default() };
-        Failed { cause, status, error, hint_ms: None, obstacle: None }
+        Failed { cause, status, error, hint_ms: None, about: About::Whole, obstacle: None }
+    }
+
+    /// A failure that the provider told with a status.
+    pub(crate) fn told(classified: Classified, status: u16, error: ProviderError) -> Failed {
+        let Classified { cause, about } = classified;
+        let obstacle = (about == About::Address).then_some(Obstacle::NoPath);
+        Failed { cause, status: Some(status), error, hint_ms: None, about, obstacle }
     }
 
     /// Adds the step that failed.
@@ -64,8 +73,9 @@ impl Failed {
 
     /// An error inside a 2xx answer or a stream.
     pub(crate) fn in_band(error: ProviderError) -> Failed {
-        let cause = classify(&Observation::InBand(&error));
-        Failed { cause, status: None, error, hint_ms: None, obstacle: None }
+        let Classified { cause, about } = classify(&Observation::InBand(&error));
+        let obstacle = (about == About::Address).then_some(Obstacle::NoPath);
+        Failed { cause, status: None, error, hint_ms: None, about, obstacle }
     }
 
     /// A request that cannot be expressed in the provider's format; no upstream was called.
@@ -202,8 +212,8 @@ impl Failed {
                 // A refused token request means a bad credential, unless the issuer itself fails.
                 let own = status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS;
                 let observed = if own { status.as_u16() } else { 401 };
-                let cause = classify(&Observation::Status(observed, &error));
-                Failed { cause, status: Some(observed), error, hint_ms, obstacle: None }
+                let cause = classify(&Observation::Status(observed, &error)).cause;
+                Failed { hint_ms, ..Failed::told(cause.into(), observed, error) }
             }
             TargetError::Credential(CredentialError::NoToken { issuer }) => {
                 Failed::malformed(format!("{issuer} answered without a token"))

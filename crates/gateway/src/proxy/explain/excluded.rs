@@ -5,7 +5,7 @@
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::{Cooldown, Full};
+use hale_core::health::{Cooldown, Full, Lack};
 use hale_core::route::{Excluded, Exclusion, windows};
 use hale_core::snapshot::Snapshot;
 use hale_core::time::{Millis, rfc3339};
@@ -94,6 +94,14 @@ fn reason(snapshot: &Snapshot, deployment: &Deployment, why: &Exclusion, now: Mi
         }
         Exclusion::Capability(need) => {
             let hint = format!("{} is false for {model}", need.key());
+            Reason::of_request(Cause::BadRequest, hint)
+        }
+        Exclusion::Lacking(lack) => {
+            let what = match lack {
+                Lack::Operation(operation) => format!("has no {}", operation.upstream_path()),
+                Lack::Need(need) => format!("does not do what {} is about", need.key()),
+            };
+            let hint = format!("its server answered that {model} {what}; it is asked again later");
             Reason::of_request(Cause::BadRequest, hint)
         }
         Exclusion::Busy { limit } => {

@@ -47,7 +47,9 @@ fn kind(why: &Exclusion) -> Kind {
         Exclusion::Tags => Kind::Tags,
         Exclusion::Context { .. } | Exclusion::TokensAMinute { .. } => Kind::Context,
         Exclusion::Budget { .. } => Kind::Budget,
-        Exclusion::Capability(_) | Exclusion::Operation(_) => Kind::Capability,
+        Exclusion::Capability(_) | Exclusion::Operation(_) | Exclusion::Lacking(_) => {
+            Kind::Capability
+        }
         Exclusion::Busy { .. } | Exclusion::Rate(_) | Exclusion::Reopening => Kind::Limit,
         Exclusion::Cooling(cooldown) | Exclusion::HalfOpenUnderWay(cooldown) => {
             match cooldown.cause {

@@ -514,7 +514,7 @@ fn every_recorded_refusal_has_its_cause() {
             let error = errors::parse_provider_error(file["body"].to_string().as_bytes());
             let message = file["body"]["error"]["message"].as_str().unwrap();
             assert_eq!(error.message, errors::clean(message, errors::MESSAGE_MAX), "{name}");
-            let cause = classify(&Observation::Status(status, &error));
+            let cause = classify(&Observation::Status(status, &error)).cause;
             assert_eq!(cause.name(), file["cause"], "{provider}/{name}");
             let mut headers = HeaderMap::new();
             for (name, value) in file["headers"].as_object().into_iter().flatten() {

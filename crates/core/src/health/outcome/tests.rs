@@ -1,0 +1,160 @@
+//! The classifier from the outside.
+
+use super::*;
+
+fn error(code: Option<&str>, message: &str) -> ProviderError {
+    ProviderError {
+        message: message.to_owned(),
+        code: code.map(str::to_owned),
+        ..ProviderError::default()
+    }
+}
+
+#[test]
+fn every_row_of_the_table() {
+    let plain = error(None, "");
+    let rows = [
+        (302, plain.clone(), Cause::NotFound),
+        (400, plain.clone(), Cause::BadRequest),
+        (422, plain.clone(), Cause::BadRequest),
+        (413, plain.clone(), Cause::BadRequest),
+        (400, error(Some("context_length_exceeded"), ""), Cause::ContextWindow),
+        (400, error(None, "This model's maximum context length is 8192"), Cause::ContextWindow),
+        (400, error(Some("content_filter"), ""), Cause::ContentPolicy),
+        (400, error(None, "Your credit balance is too low"), Cause::Quota),
+        (400, error(Some("model_decommissioned"), "has been decommissioned"), Cause::NotFound),
+        (401, plain.clone(), Cause::Auth),
+        (402, plain.clone(), Cause::Quota),
+        (403, plain.clone(), Cause::Permission),
+        (403, error(None, "Invalid API key"), Cause::Auth),
+        (403, error(Some("model_not_found"), "Project `p` does not have access"), Cause::NotFound),
+        (404, plain.clone(), Cause::NotFound),
+        (404, error(None, "No such File object: file-1"), Cause::BadRequest),
+        (408, plain.clone(), Cause::Timeout),
+        (409, plain.clone(), Cause::BadRequest),
+        (429, plain.clone(), Cause::RateLimited),
+        (429, error(Some("insufficient_quota"), ""), Cause::Quota),
+        (500, plain.clone(), Cause::ServerError),
+        (502, plain.clone(), Cause::ServerError),
+        (503, plain.clone(), Cause::ServerError),
+        (503, error(None, "The model is overloaded"), Cause::Overloaded),
+        (504, plain.clone(), Cause::Timeout),
+        (529, plain.clone(), Cause::Overloaded),
+        (600, plain.clone(), Cause::BadResponse),
+        (0, plain, Cause::BadResponse),
+    ];
+    for (status, body, expected) in rows {
+        assert_eq!(
+            classify(&Observation::Status(status, &body)).cause,
+            expected,
+            "{status} {body:?}"
+        );
+    }
+}
+
+#[test]
+fn an_error_in_band_is_read_by_its_code_then_its_words() {
+    let rows = [
+        (error(Some("429"), ""), Cause::RateLimited),
+        (error(Some("rate_limit_exceeded"), ""), Cause::RateLimited),
+        (error(Some("invalid_api_key"), ""), Cause::Auth),
+        (error(None, "maximum context length"), Cause::ContextWindow),
+        (error(Some("timeout_error"), ""), Cause::Timeout),
+        (error(Some("request_too_large"), ""), Cause::BadRequest),
+        (error(None, "boom"), Cause::ServerError),
+        (error(Some("99999999"), "boom"), Cause::ServerError),
+    ];
+    for (body, expected) in rows {
+        assert_eq!(classify(&Observation::InBand(&body)).cause, expected, "{body:?}");
+    }
+}
+
+/// OpenAI's bodies, from <https://github.com/diffbot/code-gpt-docs/issues/172>,
+/// <https://github.com/n8n-io/n8n/issues/18352> and
+/// <https://github.com/infiniflow/ragflow/issues/1835>.
+#[test]
+fn the_wrong_endpoint_is_the_clients_fault() {
+    let bodies = [
+        (
+            404,
+            "This is a chat model and not supported in the v1/completions endpoint. Did you \
+             mean to use v1/chat/completions?",
+        ),
+        (
+            404,
+            "This is not a chat model and thus not supported in the v1/chat/completions \
+             endpoint. Did you mean to use v1/completions?",
+        ),
+        (404, "This model is only supported in v1/responses and not in v1/chat/completions."),
+        (403, "You are not allowed to generate embeddings from this model"),
+        (403, "You are not allowed to sample from this model"),
+    ];
+    for (status, message) in bodies {
+        let body = ProviderError {
+            kind: Some("invalid_request_error".to_owned()),
+            ..error(None, message)
+        };
+        assert_eq!(classify(&Observation::Status(status, &body)).cause, Cause::BadRequest);
+    }
+}
+
+/// Body: <https://github.com/TheR1D/shell_gpt/issues/653>.
+#[test]
+fn a_request_larger_than_a_minutes_tokens_is_too_long() {
+    let body = ProviderError {
+        kind: Some("tokens".to_owned()),
+        ..error(
+            Some("rate_limit_exceeded"),
+            "Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit \
+             30000, Requested 50000. The input or output tokens must be reduced in order to \
+             run successfully.",
+        )
+    };
+    assert_eq!(classify(&Observation::Status(429, &body)).cause, Cause::ContextWindow);
+    let other = error(Some("rate_limit_exceeded"), "Rate limit reached for gpt-4o");
+    assert_eq!(classify(&Observation::Status(429, &other)).cause, Cause::RateLimited);
+}
+
+#[test]
+fn a_specific_code_or_a_named_parameter_wins_over_the_words() {
+    let words = "Your credit balance is too low";
+    let by_code = error(Some("invalid_value"), words);
+    assert_eq!(classify(&Observation::Status(400, &by_code)).cause, Cause::BadRequest);
+    let by_param =
+        ProviderError { param: Some("messages[0].role".to_owned()), ..error(None, words) };
+    assert_eq!(classify(&Observation::Status(400, &by_param)).cause, Cause::BadRequest);
+    let sentence = error(
+        Some("Client specified an invalid argument"),
+        "This model's maximum prompt length is 131072 but the request contains 200000 tokens.",
+    );
+    assert_eq!(classify(&Observation::Status(400, &sentence)).cause, Cause::ContextWindow);
+}
+
+proptest::proptest! {
+    /// Whatever a provider repeats of the request, it changes nothing.
+    #[test]
+    fn what_a_provider_quotes_is_not_evidence(
+        status in proptest::sample::select(vec![400u16, 401, 403, 404, 422, 429, 500, 503]),
+        said in proptest::sample::select(vec![
+            "credit balance is too low", "exceeded your current quota", "api key",
+            "maximum context length", "content management policy", "no such file",
+            "request too large for", "not supported in the v1/", "overloaded",
+            "x' or 'credit balance is too low", "a `b` \"c\" prompt is too long",
+        ]),
+        quotes in proptest::sample::select(vec![("'", "'"), ("\"", "\""), ("`", "`"), ("“", "”")]),
+        code in proptest::sample::select(vec![None, Some("invalid_request_error"), Some("400")]),
+    ) {
+        let (open, close) = quotes;
+        let told = |said: &str| {
+            error(code, &format!("Invalid value: {open}{said}{close}. It isn't one of those."))
+        };
+        let (quoted, plain) = (told(said), told("x"));
+        proptest::prop_assert_eq!(
+            classify(&Observation::Status(status, &quoted)).cause,
+            classify(&Observation::Status(status, &plain)).cause
+        );
+        proptest::prop_assert_eq!(
+            classify(&Observation::InBand(&quoted)).cause, classify(&Observation::InBand(&plain)).cause
+        );
+    }
+}

@@ -77,8 +77,8 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
             "cleaned twice is cleaned once"
         );
     }
-    let by_status = classify(&Observation::Status(status, &error));
-    let in_band = classify(&Observation::InBand(&error));
+    let by_status = classify(&Observation::Status(status, &error)).cause;
+    let in_band = classify(&Observation::InBand(&error)).cause;
     // A refusal is never caused by the client's connection or by the network.
     for cause in [by_status, in_band] {
         let impossible =

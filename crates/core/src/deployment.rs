@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::azure::Azure;
 use crate::health::outcome::ProviderError;
 use crate::health::probe::ProbeRules;
-use crate::health::{CredentialId, DeploymentState};
+use crate::health::{CredentialId, DeploymentState, Known, lesson};
 use crate::index::{BudgetIndex, GroupIndex};
 use crate::operation::Operation;
 use crate::policy::ByKind;
@@ -19,6 +19,7 @@ use crate::prices::ModelFacts;
 use crate::provider::{self, HostOwner, Provider};
 use crate::route::{AccessWindow, TagRules};
 use crate::secret::Secret;
+use crate::takes::Takes;
 
 pub use crate::index::DeploymentIndex;
 
@@ -68,6 +69,8 @@ pub struct UpstreamEndpoint {
     pub default_params: Vec<(Box<str>, Box<str>)>,
     /// Request parameters that are always removed: `additional_drop_params`.
     pub dropped_params: Vec<Box<str>>,
+    /// What its model takes; `None` if it stands for many models.
+    pub takes: Option<Takes>,
     /// The canned answer that replaces an upstream.
     pub mock: Option<MockAnswer>,
 }
@@ -174,6 +177,24 @@ impl Deployment {
             Some(_) => operation.has_canned(),
             None => self.endpoint.provider.serves(operation),
         }
+    }
+
+    /// What its provider refused to be told about `model`, its name there.
+    #[must_use]
+    pub fn known(&self, model: &str) -> Known {
+        self.state.learned().of(self.one_of_many(model))
+    }
+
+    /// Learns from a refusal for `model`. Returns what is known then, if it is more than `before`.
+    pub fn learn(&self, model: &str, error: &ProviderError, before: Known) -> Option<Known> {
+        let lesson = lesson(error)?;
+        let known = self.state.learned().learn(self.one_of_many(model), lesson);
+        (known != before).then_some(known)
+    }
+
+    /// `model` if the deployment stands for many, else nothing.
+    fn one_of_many<'m>(&self, model: &'m str) -> &'m str {
+        if self.endpoint.takes.is_none() { model } else { "" }
     }
 
     /// Whether both send the same credential to the same provider.

@@ -24,6 +24,7 @@ pub mod secret;
 pub mod settings;
 pub mod similar;
 pub mod snapshot;
+pub mod takes;
 pub mod time;
 pub mod usage;
 pub mod waiting;

@@ -9,7 +9,7 @@ mod macros;
 mod table;
 
 pub use facts::{
-    Addressed, Answer, Billing, Carries, Content, Kind, Method, ModelPlace, Streaming, TokenLimit,
+    Addressed, Answer, Billing, Carries, Content, Kind, Method, ModelPlace, Streaming,
 };
 pub use table::{Counterpart, Operation, Row, WayOut};
 
@@ -232,7 +232,7 @@ impl Operation {
 
     /// What the limit on the tokens of an answer is called, where it has one.
     #[must_use]
-    pub const fn token_limit(self) -> Option<TokenLimit> {
+    pub const fn token_limit(self) -> Option<&'static str> {
         self.row().token_limit
     }
 

@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+use crate::takes::{Listed, Takes};
 use crate::usage::{Quality, Units, Usage};
 
 /// What is known about one model. Prices in USD.
@@ -100,6 +101,13 @@ impl ModelFacts {
             }
         }
         self.tokens_usd(usage)
+    }
+
+    /// What a model with these facts takes, under its name in the list.
+    #[must_use]
+    pub fn takes(&self, provider: &str, model: &str) -> Takes {
+        let listed = Listed { mode: self.mode.as_deref(), reasons: self.supports_reasoning };
+        Takes::of(provider, model, listed)
     }
 
     /// Whether anything that it does has a price.

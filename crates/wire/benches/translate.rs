@@ -7,6 +7,7 @@
 use bytes::Bytes;
 use divan::counter::ItemsCount;
 use hale_core::config::{InMemory, Options, load};
+use hale_core::health::Known;
 use hale_core::operation::Operation;
 use hale_core::provider::WireFormat;
 use hale_core::snapshot::Snapshot;
@@ -63,6 +64,7 @@ fn request(bencher: divan::Bencher<'_, '_>, model: &str) {
             kept: None,
             ask_usage: false,
             drop_params: false,
+            known: Known::default(),
         };
         prepare(&peek, &order).unwrap()
     });

@@ -7,11 +7,12 @@ use hale_core::deployment::{
     Credential, Deployment, DeploymentIndex, Display, Routing, UpstreamEndpoint,
 };
 use hale_core::group::GroupIndex;
-use hale_core::health::DeploymentState;
 use hale_core::health::probe::ProbeRules;
+use hale_core::health::{DeploymentState, Known};
 use hale_core::operation::Operation;
 use hale_core::prices::ModelFacts;
 use hale_core::provider;
+use hale_core::takes::Takes;
 use serde_json::Value;
 
 use crate::bytes::peek::Peek;
@@ -35,6 +36,7 @@ pub(crate) fn deployment(provider: &str) -> Deployment {
             azure: None,
             default_params: Vec::new(),
             dropped_params: Vec::new(),
+            takes: Some(Takes::default()),
             mock: None,
         },
         credential: Credential::default(),
@@ -73,6 +75,7 @@ pub(crate) fn order<'o>(
         kept: None,
         ask_usage: false,
         drop_params: false,
+        known: Known::default(),
     }
 }
 

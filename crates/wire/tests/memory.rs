@@ -48,6 +48,7 @@ fn deployment(provider: &str) -> Deployment {
             azure: None,
             default_params: defaults.map(|(name, value)| (name.into(), value.into())).into(),
             dropped_params: Vec::new(),
+            takes: None,
             mock: None,
         },
         credential: Credential::default(),
@@ -81,6 +82,7 @@ fn serve(operation: Operation, read: Option<Peek>, deployments: &[Deployment]) {
                 kept: None,
                 ask_usage: drop_params,
                 drop_params,
+                known: hale_core::health::Known::default(),
             };
             if let Ok(Prepared::Count(count)) = prepare(&peek, &order) {
                 drop(count.estimate());

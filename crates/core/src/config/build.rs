@@ -17,6 +17,7 @@ use crate::prices::{self, ModelFacts};
 use crate::provider::{self, Addressing, HostOwner, Provider};
 use crate::route::TagRules;
 use crate::secret::Secret;
+use crate::takes::Takes;
 
 use super::draft::Context;
 use super::interpolate::first_missing;
@@ -90,6 +91,7 @@ pub(super) fn deployment(
             azure,
             default_params: params.defaults,
             dropped_params: params.dropped,
+            takes: takes(provider, upstream.model, &info, &facts),
             mock: params.mock,
         },
         credential: deployment::Credential {
@@ -436,6 +438,12 @@ fn facts(provider: &Provider, model: &str, info: &Info, params: &ModelFacts) -> 
     overlay(&mut facts, info.facts.clone());
     overlay(&mut facts, params.clone());
     facts
+}
+
+/// What its model takes; `None` if it stands for many.
+fn takes(provider: &Provider, model: &str, info: &Info, facts: &ModelFacts) -> Option<Takes> {
+    let name = info.base_model.as_deref().unwrap_or(model);
+    (!model.contains('*')).then(|| facts.takes(&provider.name, name))
 }
 
 /// `model_info` as `/model/info` shows it: what the config says, completed by what is known.

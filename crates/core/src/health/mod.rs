@@ -11,6 +11,7 @@ mod evidence;
 mod half_open;
 mod lacks;
 mod latency;
+mod learned;
 mod models;
 mod obstacle;
 pub mod outcome;
@@ -30,6 +31,7 @@ pub use evidence::{AttemptRef, Evidence, Failure, FailureContext, FailureCount, 
 pub use half_open::{HalfOpen, Permit};
 pub use lacks::{LACK_MS, Lack, Lacked};
 pub use latency::{AnswerMode, Measured};
+pub use learned::{Known, Learned, Lesson, lesson};
 pub use obstacle::Obstacle;
 pub use rate::{Claim, Full, Rates};
 pub use retry_budget::RetryBudget;

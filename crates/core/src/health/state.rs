@@ -16,6 +16,7 @@ use super::event::{Carried, EventLog, HealthEvent, HealthPart, HealthSubject, St
 use super::half_open::{Permit, Proof};
 use super::lacks::Lacks;
 use super::latency::{AnswerMode, Latency};
+use super::learned::Learned;
 use super::models::ModelCooldowns;
 use super::probe::ProbeRecord;
 use super::rate::{Claim, Rates};
@@ -119,6 +120,7 @@ pub struct DeploymentState {
     models: ModelCooldowns,
     lacks: Lacks,
     probes: ProbeRecord,
+    learned: Learned,
     /// The changes of its health.
     log: EventLog,
     breaker: Mutex<Breaker>,
@@ -140,6 +142,7 @@ impl Default for DeploymentState {
             models: ModelCooldowns::default(),
             lacks: Lacks::default(),
             probes: ProbeRecord::default(),
+            learned: Learned::default(),
             log: EventLog::default(),
             breaker: Mutex::new(Breaker::default()),
         }
@@ -405,6 +408,12 @@ impl DeploymentState {
     #[must_use]
     pub fn probes(&self) -> &ProbeRecord {
         &self.probes
+    }
+
+    /// What its provider refused to be told.
+    #[must_use]
+    pub fn learned(&self) -> &Learned {
+        &self.learned
     }
 
     /// What the pages show.

@@ -133,24 +133,3 @@ pub enum Billing {
     /// The pages that are read.
     Pages,
 }
-
-/// What the limit on the tokens of an answer is called.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenLimit {
-    /// The field.
-    pub field: &'static str,
-    /// The field where the model is one that reasons.
-    pub of_reasoning: &'static str,
-}
-
-impl TokenLimit {
-    /// That of messages and of the oldest operations.
-    pub(super) const MAX_TOKENS: TokenLimit =
-        TokenLimit { field: "max_tokens", of_reasoning: "max_tokens" };
-    /// That of chats.
-    pub(super) const MAX_COMPLETION_TOKENS: TokenLimit =
-        TokenLimit { field: "max_tokens", of_reasoning: "max_completion_tokens" };
-    /// That of responses.
-    pub(super) const MAX_OUTPUT_TOKENS: TokenLimit =
-        TokenLimit { field: "max_output_tokens", of_reasoning: "max_output_tokens" };
-}

@@ -4,7 +4,7 @@
 //! its codec in `hale-wire`; the order of the rows is the one in which paths are tried.
 
 use super::facts::{
-    Addressed, Answer, Billing, Carries, Content, Kind, Method, ModelPlace, Streaming, TokenLimit,
+    Addressed, Answer, Billing, Carries, Content, Kind, Method, ModelPlace, Streaming,
 };
 use crate::wire_format::WireFormat;
 
@@ -54,7 +54,7 @@ pub struct Row {
     /// The model that is meant where a request names none.
     pub default_model: Option<&'static str>,
     /// What the limit on the tokens of an answer is called, where it has one.
-    pub token_limit: Option<TokenLimit>,
+    pub token_limit: Option<&'static str>,
     /// What a good answer is.
     pub answer: Answer,
     /// Whether that may be a stream.
@@ -161,7 +161,7 @@ operations! {
         mode: "chat",
         probes: Some("chat"),
         required: &["messages"],
-        token_limit: Some(TokenLimit::MAX_COMPLETION_TOKENS),
+        token_limit: Some("max_tokens"),
         streaming: Streaming::UsageOnRequest,
         content_field: "choices",
         canned: true,
@@ -176,7 +176,7 @@ operations! {
         probes: Some("completion"),
         way_out: WayOut::Operation(Operation::Chat),
         required: &["prompt"],
-        token_limit: Some(TokenLimit::MAX_TOKENS),
+        token_limit: Some("max_tokens"),
         streaming: Streaming::UsageOnRequest,
         content_field: "choices",
         canned: true,
@@ -205,7 +205,7 @@ operations! {
         mode: "chat",
         probes: Some("anthropic_messages"),
         required: &["messages", "max_tokens"],
-        token_limit: Some(TokenLimit::MAX_TOKENS),
+        token_limit: Some("max_tokens"),
         // At a provider of the OpenAI wire it is a chat.
         streaming: Streaming::UsageOnRequest,
         content_field: "content",
@@ -246,7 +246,7 @@ operations! {
         upstream_path: "/responses",
         probes: Some("responses"),
         required: &["input"],
-        token_limit: Some(TokenLimit::MAX_OUTPUT_TOKENS),
+        token_limit: Some("max_output_tokens"),
         streaming: Streaming::WithUsage,
         content_field: "output",
         ..NEXT_RESPONSE

@@ -76,6 +76,8 @@ struct Line<'s> {
     check: Check,
     /// What it said that it lacks.
     lacks: Vec<LackLine>,
+    /// What its provider refused to be told, by the model's name; the name is empty if there is only one.
+    learned: BTreeMap<Box<str>, Vec<String>>,
     /// The last changes of its state and of its credential's, the newest last.
     changes: Vec<Change>,
 }
@@ -213,6 +215,12 @@ fn line<'s>(
         failures: failures.filter(|(_, count)| *count > 0).collect(),
         check: check(snapshot, deployment, now),
         lacks: state.lacking(now).into_iter().map(|one| lack(one, now)).collect(),
+        learned: state
+            .learned()
+            .all()
+            .into_iter()
+            .map(|(model, known)| (model, known.words()))
+            .collect(),
         changes: deployment.events().iter().map(|event| change(event, now)).collect(),
     }
 }

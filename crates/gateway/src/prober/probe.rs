@@ -37,6 +37,8 @@ use crate::upstream::{ObjectPath, SendProgress};
 const TRANSCRIBERS: [&str; 2] = ["transcribe", "whisper"];
 /// Error messages are cut to this length, characters.
 const MESSAGE_MAX: usize = 500;
+/// How often a probe is sent again, because its refusal taught something.
+const TAUGHT_MAX: u32 = 3;
 /// The answer's headers that `/health` shows, as in LiteLLM.
 const SHOWN_HEADERS: [&str; 3] =
     ["x-ratelimit-remaining-requests", "x-ratelimit-remaining-tokens", "x-ms-region"];
@@ -60,10 +62,15 @@ pub(super) async fn probe(
     let ends = started.plus(as_ms(limit(serving, deployment)));
     let mut request = build(serving, deployment, spending);
     let prober = Prober { process, serving, deployment };
+    let mut known = deployment.known(&request.model);
     let mut outcome = prober.send(&request, ends).await;
-    if let Err(failed) = &outcome
-        && learn(deployment, failed, request.tokens)
-    {
+    for _ in 0..TAUGHT_MAX {
+        let Err(failed) = &outcome else { break };
+        let taught = failed.teaches(deployment, &request.model, known);
+        if taught.is_none() && !learn(deployment, failed, request.tokens) {
+            break;
+        }
+        known = taught.unwrap_or(known);
         request = build(serving, deployment, spending);
         outcome = prober.send(&request, ends).await;
     }
@@ -194,13 +201,12 @@ fn unproved(kind: ProbeKind) -> Doubt {
 fn learn(deployment: &Deployment, failed: &Failed, sent: Option<u32>) -> bool {
     let checks = deployment.state.probes();
     let Some(sent) = sent.filter(|_| failed.cause == Cause::BadRequest) else { return false };
-    if let Some(floor) = token_floor(&failed.error, sent) {
-        checks.learn_floor(floor);
-        return true;
+    let Some(floor) = token_floor(&failed.error, sent) else { return false };
+    if checks.token_floor() == Some(floor) {
+        return false;
     }
-    let wants_other_name = failed.error.message.contains("max_completion_tokens")
-        && failed.error.message.contains("nsupported");
-    wants_other_name && checks.learn_completion_tokens()
+    checks.learn_floor(floor);
+    true
 }
 
 fn shown(headers: &HeaderMap) -> Vec<(&'static str, Box<str>)> {

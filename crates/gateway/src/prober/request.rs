@@ -76,13 +76,11 @@ pub(super) fn build(
         return ProbeRequest { kind, model, tokens: None, units, operation: None };
     };
     let tokens = tokens(serving, deployment, operation);
-    let checks = deployment.state.probes();
     let probe = Probe {
         operation,
         model: &model,
         prompt: deployment.probing.prompt.as_deref().unwrap_or(&serving.snapshot.probing.prompt),
         max_tokens: tokens,
-        reasons: checks.wants_completion_tokens() || renames_limit(deployment),
         reasoning_effort: deployment.probing.reasoning_effort.as_deref(),
         voice: deployment.probing.voice.as_deref().unwrap_or(VOICE),
         params: &deployment.probing.params,
@@ -94,6 +92,7 @@ pub(super) fn build(
         ask_usage: false,
         drop_params: serving.snapshot.gateway.drop_params,
         kept: None,
+        known: deployment.known(&model),
     };
     let conversion = Conversion { operation, wire: order.wire() };
     let (units, prepared) = match probe.request() {
@@ -105,12 +104,6 @@ pub(super) fn build(
     };
     let operation = Some(ProbeOperation { conversion, prepared });
     ProbeRequest { kind, model, tokens, units, operation }
-}
-
-/// Whether it is an OpenAI model that calls the limit `max_completion_tokens`.
-fn renames_limit(deployment: &Deployment) -> bool {
-    matches!(&*deployment.endpoint.provider.name, "openai" | "azure")
-        && deployment.facts.supports_reasoning == Some(true)
 }
 
 /// The most tokens that the answer may have.

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use hale_core::health::Known;
 use hale_core::operation::Operation;
 use hale_core::route::RoutePlan;
 use hale_wire::controls;
@@ -36,7 +37,7 @@ async fn apart(
     order: &Order<'_>,
     destination: &Destination<'_>,
 ) -> Result<Prepared, Unfit> {
-    let Order { operation, ask_usage, drop_params, .. } = *order;
+    let Order { operation, ask_usage, drop_params, known, .. } = *order;
     let deployment = destination.deployment.clone();
     let upstream_model: Box<str> = order.upstream_model.into();
     let kept: Option<Box<str>> = order.kept.map(Box::from);
@@ -49,6 +50,7 @@ async fn apart(
             kept: kept.as_deref(),
             ask_usage,
             drop_params,
+            known,
         };
         overridden(&peek, overrides, &order)
     })
@@ -64,6 +66,8 @@ pub(super) struct CallBuilder<'a> {
     pub(super) request: &'a ModelRequest,
     /// The route through deployments and groups.
     pub(super) plan: &'a RoutePlan,
+    /// What the provider refused to be told.
+    pub(super) known: Known,
 }
 
 impl<'a> CallBuilder<'a> {
@@ -111,6 +115,7 @@ impl<'a> CallBuilder<'a> {
             kept: self.request.stored.as_ref().map(|stored| &*stored.id),
             ask_usage: self.request.controls.stream,
             drop_params: self.serving.snapshot.gateway.drop_params,
+            known: self.known,
         }
     }
 

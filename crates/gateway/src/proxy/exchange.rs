@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::Failure;
 use hale_core::health::outcome::ProviderError;
+use hale_core::health::{Failure, Known};
 use hale_core::operation::Operation;
 use hale_core::record::Resends;
 use hale_core::route::{AttemptPlan, GiveUp, Next, Repeat, RoutePlan, Target, Tried};
@@ -38,6 +38,9 @@ use crate::http::reply::Reply;
 use crate::limits::Held;
 use crate::waiting::Place;
 
+/// How often an attempt is made once more, because its refusal taught something.
+const TAUGHT_MAX: u32 = 4;
+
 /// A request for a model, with its route, its delivery and the errors it has met.
 pub(super) struct Exchange {
     /// Its connection, config and client.
@@ -56,6 +59,10 @@ pub(super) struct Exchange {
     pub(super) place: Option<Place>,
     /// Why it got no turn, if it would have waited.
     pub(super) no_turn: Option<explain::NoTurn>,
+    /// What the provider of the last attempt had refused to be told before it.
+    pub(super) known: Known,
+    /// Attempts that were made once more because a refusal taught something.
+    taught: u32,
     /// Tells its attempts from those of other requests.
     number: u64,
     /// The limit of the last attempt, milliseconds.
@@ -158,6 +165,8 @@ impl Exchange {
             empty: None,
             place: None,
             no_turn: None,
+            known: Known::default(),
+            taught: 0,
             number,
             timeout_ms: None,
         };
@@ -223,6 +232,7 @@ impl Exchange {
                     }
                     self.pass_over(winner, answered, &begun);
                 }
+                Err(failed) if self.is_taught(&plan, &failed) => {}
                 Err(failed) => self.failed(&plan, failed, &begun),
             }
         }
@@ -232,6 +242,17 @@ impl Exchange {
     fn next(&mut self) -> Next {
         let snapshot = &self.arrival.serving.snapshot;
         self.plan.next(snapshot, clock::recent().millis(), fastrand::u64(..))
+    }
+
+    /// Whether the provider refused what need not be sent: the attempt is made once more without it, and costs the
+    /// request nothing.
+    fn is_taught(&mut self, plan: &AttemptPlan, failed: &Failed) -> bool {
+        let snapshot = &self.arrival.serving.snapshot;
+        let deployment = snapshot.deployment(plan.deployment);
+        let model = self.plan.target().upstream_model(snapshot, deployment);
+        let taught = failed.teaches(deployment, &model, self.known).is_some();
+        self.taught += u32::from(taught);
+        taught && self.taught <= TAUGHT_MAX
     }
 
     /// Whether another deployment is tried because the answer has no content.
@@ -294,7 +315,13 @@ impl Exchange {
         let context = self.plan.failure_context(&serving.snapshot, plan);
         let worker = &self.arrival.worker;
         let entry = Entry::new(worker, deployment, plan, (self.number, context));
-        let builder = CallBuilder { serving: &serving, request: &self.request, plan: &self.plan };
+        self.known = deployment.known(&destination.model);
+        let builder = CallBuilder {
+            serving: &serving,
+            request: &self.request,
+            plan: &self.plan,
+            known: self.known,
+        };
         let mut held = Held::none(&self.arrival.worker.process.buffered);
         let prepared = builder.prepared(&destination, &mut held).await;
         let call = builder.call(&destination, prepared);

@@ -132,6 +132,7 @@ fn every_provider_gets_json(peek: &Peek) {
                 kept: None,
                 ask_usage,
                 drop_params: ask_usage,
+                known: hale_core::health::Known::default(),
             };
             let body = |peek: &Peek| match prepare(peek, &order) {
                 Ok(Prepared::Body(_, body, _)) => Some(body.joined()),

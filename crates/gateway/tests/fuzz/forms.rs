@@ -61,6 +61,7 @@ fn check(input: &[u8]) -> (bool, usize, usize) {
                 kept: None,
                 ask_usage: false,
                 drop_params: true,
+                known: hale_core::health::Known::default(),
             };
             let Ok(Prepared::Body(_, sent, _)) = prepare(&peek, &order) else {
                 panic!("what passes is never unfit")

@@ -66,6 +66,7 @@ fn asked(operation: Operation, body: Bytes) -> Option<Bytes> {
         kept: None,
         ask_usage: false,
         drop_params: false,
+        known: hale_core::health::Known::default(),
     };
     match prepare(&peek, &order) {
         Ok(Prepared::Body(_, body, _)) => Some(body.joined()),

@@ -26,7 +26,17 @@ const HOUSES: [House; 3] = [
         krate: "core",
         // What a module shows of its parts is lower than the parts that decide with all of the config.
         floors: &[
-            &["cause", "index", "route", "secret", "similar", "time", "usage", "wire_format"],
+            &[
+                "cause",
+                "index",
+                "route",
+                "secret",
+                "similar",
+                "takes",
+                "time",
+                "usage",
+                "wire_format",
+            ],
             &["operation", "policy", "prices"],
             &["azure", "charge", "health", "provider", "record", "settings"],
             &["budget", "deployment", "group"],

@@ -63,6 +63,7 @@ mod named_tests;
 mod names;
 mod network;
 mod own_limits;
+mod parameters;
 mod realtime;
 mod realtime_endings;
 mod realtime_sides;

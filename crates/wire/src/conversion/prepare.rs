@@ -16,6 +16,7 @@ use crate::bytes::peek::{Names, Peek};
 use crate::conversion::token_count::{self, Count};
 use crate::formats::codec::{self, Codec};
 use crate::formats::fit::fit;
+use crate::formats::left_out::left_out;
 use crate::formats::neutral::{Request, Unfit};
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
@@ -75,6 +76,8 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         return Ok(Prepared::Body(upstream.into(), token_count::ask(peek, order)?, None));
     }
     if !conversion.translates() {
+        let mut notes = Notes::default();
+        left_out(peek, order, &mut notes);
         let edit = match codec::of(upstream) {
             Codec::Completions(_) | Codec::Modes(_) | Codec::Opaque | Codec::Counter => {
                 openai::edits::request_body
@@ -83,7 +86,6 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
             Codec::Files(_) => files::edits::file,
             Codec::Batches(_) => files::edits::batch,
             Codec::Messages(_) => {
-                let mut notes = Notes::default();
                 let body = anthropic::edits::request_body(peek, order, &mut notes);
                 let notes = (notes != Notes::default()).then(|| Arc::new(notes));
                 return Ok(Prepared::Body(upstream.into(), body, notes));
@@ -91,7 +93,8 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         };
         let body = edit(peek, order);
         let edition = edition(upstream, peek, order);
-        return Ok(Prepared::Body(Called { operation: upstream, edition }, body, None));
+        let notes = (notes != Notes::default()).then(|| Arc::new(notes));
+        return Ok(Prepared::Body(Called { operation: upstream, edition }, body, notes));
     }
     let bytes = peek.body().len();
     let (written, notes) = match conversion.wire {

@@ -25,8 +25,8 @@ use crate::formats::framing;
 use crate::formats::neutral::Delta;
 pub use crate::formats::view::View;
 
-/// Maximum output for one piece of an upstream's body beyond the largest event, in bytes: translation makes small
-/// events larger.
+/// How much larger than its own length the output for one piece of an upstream's body may be, in bytes: translation
+/// makes small events larger.
 const OUT_MAX: usize = 16 << 20;
 /// Largest event if the gateway sets no other limit, in bytes.
 const EVENT_MAX: usize = 96 << 20;
@@ -416,7 +416,7 @@ impl Reader {
                 return;
             }
             self.translate_frame(&block[start..end], out);
-            let most = OUT_MAX.saturating_add(self.event_max);
+            let most = OUT_MAX + block.len();
             if out.len() - before > most {
                 self.broken = Some(Broken::Unreadable(format!("it became more than {most} bytes")));
                 return;

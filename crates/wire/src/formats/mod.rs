@@ -15,6 +15,7 @@ pub mod errors;
 pub(crate) mod event;
 pub mod files;
 pub(crate) mod fit;
+pub(crate) mod left_out;
 pub(crate) mod metadata;
 pub mod mock;
 pub mod modes;

@@ -3,8 +3,11 @@
 //! Made by the gateway for each attempt, read by the edits and writers of the formats.
 
 use hale_core::deployment::Deployment;
+use hale_core::health::Known;
 use hale_core::operation::Operation;
+use hale_core::prices;
 use hale_core::provider::WireFormat;
+use hale_core::takes::Takes;
 
 /// What one attempt sends.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +24,8 @@ pub struct Order<'o> {
     pub ask_usage: bool,
     /// Whether parameters that the provider does not support are left out.
     pub drop_params: bool,
+    /// What its provider refused to be told about this model.
+    pub known: Known,
 }
 
 impl Order<'_> {
@@ -31,6 +36,33 @@ impl Order<'_> {
             Some(_) => WireFormat::OpenAi,
             None => self.deployment.endpoint.provider.wire,
         }
+    }
+
+    /// Whether client and provider speak different formats.
+    #[must_use]
+    pub(crate) fn translates(&self) -> bool {
+        self.operation.format() != self.wire()
+    }
+
+    /// The provider's operation.
+    pub(crate) fn upstream_operation(&self) -> Option<Operation> {
+        self.operation.upstream(self.wire())
+    }
+
+    /// Whether the provider is asked for a chat of the OpenAI format.
+    pub(crate) fn asks_for_chat(&self) -> bool {
+        let open_ai = self.wire() == WireFormat::OpenAi;
+        open_ai && self.upstream_operation().is_some_and(|operation| operation.requires("messages"))
+    }
+
+    /// What the model takes.
+    pub(crate) fn takes(&self) -> Takes {
+        let endpoint = &self.deployment.endpoint;
+        self.known.complete(endpoint.takes.unwrap_or_else(|| {
+            let (provider, model) = (&endpoint.provider.name, self.upstream_model);
+            let facts = prices::lookup(provider, model).unwrap_or(&self.deployment.facts);
+            facts.takes(provider, model)
+        }))
     }
 
     /// Whether the deployment's config drops the parameter `name`.

@@ -36,8 +36,6 @@ pub struct Probe<'p> {
     pub prompt: &'p str,
     /// Maximum tokens of the answer; `None` leaves the limit to the provider.
     pub max_tokens: Option<u32>,
-    /// Whether the model reasons: then the limit has another name.
-    pub reasons: bool,
     /// `reasoning_effort`.
     pub reasoning_effort: Option<&'p str>,
     /// The voice for speech.
@@ -95,8 +93,7 @@ impl Probe<'_> {
         if let Some(limit) = self.operation.token_limit()
             && let Some(tokens) = self.max_tokens
         {
-            let field = if self.reasons { limit.of_reasoning } else { limit.field };
-            set(field, json!(tokens));
+            set(limit, json!(tokens));
         }
         Bytes::from(Value::Object(body).to_string())
     }
@@ -124,13 +121,12 @@ mod tests {
     #[test]
     fn a_body_holds_only_what_its_operation_knows() {
         // Requirement H5.
-        let body = |operation, reasons| -> Value {
+        let body = |operation| -> Value {
             let probe = Probe {
                 operation,
                 model: "m",
                 prompt: "hi",
                 max_tokens: Some(1),
-                reasons,
                 reasoning_effort: None,
                 voice: VOICE,
                 params: &[],
@@ -139,31 +135,21 @@ mod tests {
         };
         let user = json!([{"role": "user", "content": "hi"}]);
         let rows = [
-            (Operation::Chat, false, json!({"model": "m", "messages": user, "max_tokens": 1})),
-            (
-                Operation::Chat,
-                true,
-                json!({"model": "m", "messages": user, "max_completion_tokens": 1}),
-            ),
-            (Operation::Messages, true, json!({"model": "m", "messages": user, "max_tokens": 1})),
-            (Operation::Completion, false, json!({"model": "m", "prompt": "hi", "max_tokens": 1})),
-            (
-                Operation::Responses,
-                true,
-                json!({"model": "m", "input": "hi", "max_output_tokens": 1}),
-            ),
-            (Operation::Embedding, false, json!({"model": "m", "input": ["hi"]})),
-            (Operation::GenerateImage, true, json!({"model": "m", "prompt": "hi"})),
-            (Operation::Speech, false, json!({"model": "m", "input": "hi", "voice": "alloy"})),
-            (Operation::Moderate, false, json!({"model": "m", "input": "hi"})),
+            (Operation::Chat, json!({"model": "m", "messages": user, "max_tokens": 1})),
+            (Operation::Messages, json!({"model": "m", "messages": user, "max_tokens": 1})),
+            (Operation::Completion, json!({"model": "m", "prompt": "hi", "max_tokens": 1})),
+            (Operation::Responses, json!({"model": "m", "input": "hi", "max_output_tokens": 1})),
+            (Operation::Embedding, json!({"model": "m", "input": ["hi"]})),
+            (Operation::GenerateImage, json!({"model": "m", "prompt": "hi"})),
+            (Operation::Speech, json!({"model": "m", "input": "hi", "voice": "alloy"})),
+            (Operation::Moderate, json!({"model": "m", "input": "hi"})),
             (
                 Operation::Rerank,
-                false,
                 json!({"model": "m", "query": "hi", "documents": ["my sample text"]}),
             ),
         ];
-        for (operation, reasons, expected) in rows {
-            assert_eq!(body(operation, reasons), expected, "{operation:?}");
+        for (operation, expected) in rows {
+            assert_eq!(body(operation), expected, "{operation:?}");
         }
     }
 
@@ -175,7 +161,6 @@ mod tests {
                 model: "m",
                 prompt: "hi",
                 max_tokens: Some(1),
-                reasons: false,
                 reasoning_effort: None,
                 voice: VOICE,
                 params: &[],
@@ -209,7 +194,6 @@ mod tests {
             model: "m",
             prompt: "hi",
             max_tokens: Some(3),
-            reasons: false,
             reasoning_effort: Some("low"),
             voice: VOICE,
             params: &params,

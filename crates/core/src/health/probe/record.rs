@@ -52,8 +52,6 @@ pub struct ProbeRecord {
     count: AtomicU64,
     /// The least number of tokens that may be requested; 0 is unknown.
     floor: AtomicU32,
-    /// Whether the limit of tokens must be called `max_completion_tokens`.
-    completion_tokens: AtomicBool,
     /// When the next probe is due, plus 1; 0 is unknown.
     next_at: AtomicU64,
     inner: Mutex<Inner>,
@@ -124,18 +122,6 @@ impl ProbeRecord {
     /// The provider named the least number of tokens that may be requested.
     pub fn learn_floor(&self, floor: u32) {
         self.floor.store(floor, Ordering::Relaxed);
-    }
-
-    /// Whether it was learned that the limit of tokens must be called `max_completion_tokens`.
-    #[must_use]
-    pub fn wants_completion_tokens(&self) -> bool {
-        self.completion_tokens.load(Ordering::Relaxed)
-    }
-
-    /// The provider wants the limit to be called `max_completion_tokens`. Returns false if that was
-    /// known.
-    pub fn learn_completion_tokens(&self) -> bool {
-        !self.completion_tokens.swap(true, Ordering::Relaxed)
     }
 
     /// The model that answered last, for a deployment that stands for many.

@@ -221,6 +221,7 @@ impl DeploymentState {
         self.models.clear();
         self.lacks.forget();
         breaker.unclear.forget();
+        self.learned.clear();
         events.push(self.probes.reset(now, Source::Operator, &self.log));
         self.latency.forgive();
     }

@@ -4,8 +4,9 @@
 //! `core` determines the cause.
 
 use hale_core::cause::Cause;
+use hale_core::deployment::Deployment;
 use hale_core::health::outcome::{About, Classified, Observation, ProviderError, classify};
-use hale_core::health::{Failure, Obstacle};
+use hale_core::health::{Failure, Known, Obstacle};
 use hale_core::route::SetBy;
 use hale_wire::answer::Fault;
 use hale_wire::neutral::Unfit;
@@ -69,6 +70,29 @@ impl Failed {
     /// The part that the deployment's state needs.
     pub(crate) fn failure(&self) -> Failure {
         Failure { cause: self.cause, status: self.status, hint_ms: self.hint_ms }
+    }
+
+    /// What is known about `model` after this failure, if its provider refused something that Hale added or that only
+    /// advises, and more than `known`: the attempt can be made without it.
+    pub(crate) fn teaches(
+        &self,
+        deployment: &Deployment,
+        model: &str,
+        known: Known,
+    ) -> Option<Known> {
+        let refused = match self.status {
+            Some(status) => (400..500).contains(&status) && !self.cause.blames_deployment(),
+            // An error in a stream that has begun has no status of its own.
+            None => self.cause == Cause::BadRequest,
+        };
+        let learned = refused.then(|| deployment.learn(model, &self.error, known)).flatten()?;
+        tracing::info!(
+            deployment = &*deployment.id,
+            model,
+            learned = learned.words().join("; "),
+            "the provider refuses a parameter, and the attempt is made without it"
+        );
+        Some(learned)
     }
 
     /// An error inside a 2xx answer or a stream.

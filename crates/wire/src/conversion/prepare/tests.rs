@@ -1,5 +1,6 @@
 use hale_core::deployment::Deployment;
 use hale_core::health::outcome::{Observation, classify};
+use hale_core::takes::{LimitName, Takes};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
@@ -321,7 +322,7 @@ fn thinking_becomes_reasoning_effort() {
 #[test]
 fn openais_reasoning_models_get_the_newer_name_of_the_limit() {
     let mut openai = deployment("openai");
-    openai.facts.supports_reasoning = Some(true);
+    openai.endpoint.takes = Some(Takes { limit: LimitName::Newer, ..Takes::default() });
     let out = sent(&messages(json!({})), &order(&openai, Operation::Messages, "o3")).unwrap();
     assert_eq!(out["max_completion_tokens"], 100);
     assert!(out.get("max_tokens").is_none());

@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use hale_core::takes::Efforts;
+
 use super::metadata::user_id;
 use super::passed;
 use crate::bytes::edit::{Edit, json_string};
@@ -49,6 +51,9 @@ fn edits<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     edits.extend(deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
     for name in peek.removed() {
         edits.push(Edit::Remove(name));
+    }
+    if order.takes().efforts == Some(Efforts::NOTHING) {
+        edits.push(Edit::Remove("thinking"));
     }
     if let Some(raw) = peek.raw("metadata") {
         edits.extend(metadata(raw));

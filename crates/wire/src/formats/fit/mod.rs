@@ -7,6 +7,7 @@ mod pairs;
 mod shape;
 
 use hale_core::provider::{ThoughtsField, WireFormat};
+use hale_core::takes::Efforts;
 
 use self::pairs::Ids;
 use super::anthropic::effort;
@@ -31,7 +32,9 @@ pub(crate) fn fit(request: &mut Request<'_>, order: &Order<'_>) -> Result<Notes,
     leave_out_thoughts(request, order, &target);
     leave_out_offers(request, order, &mut notes)?;
     shape::fit(request, order, &mut notes)?;
-    if !can_go_on(request, order.wire(), &target) {
+    if order.takes().efforts == Some(Efforts::NOTHING) {
+        turn_off(request, &mut notes, None);
+    } else if !can_go_on(request, order.wire(), &target) {
         stop_thinking(request, order, &mut notes);
     }
     Ok(notes)

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use super::params;
 use crate::bytes::edit::{self, Edit, json_string};
 use crate::bytes::elements::elements;
 use crate::bytes::members::texts;
@@ -69,8 +70,12 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));
     edits.extend(deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)));
     if order.ask_usage && order.operation.has_stream_options() {
-        edits.push(Edit::Set("stream_options", stream_options(peek.raw("stream_options"))));
+        edits.push(match order.known.has_no_stream_options() {
+            true => Edit::Remove("stream_options"),
+            false => Edit::Set("stream_options", stream_options(peek.raw("stream_options"))),
+        });
     }
+    params::fit(peek, order, &mut edits);
     for name in peek.removed() {
         edits.push(Edit::Remove(name));
     }
@@ -113,7 +118,11 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
         | Codec::Opaque => !TEXT_ONLY.has(name),
     };
     for (name, value) in deployment.endpoint.default_params.iter().filter(|(name, _)| known(name)) {
-        edits.push(Edit::Default(name, value));
+        let name = match params::is_limit(name) {
+            true => params::limit_default(peek, order, name),
+            false => Some(&**name),
+        };
+        edits.extend(name.map(|name| Edit::Default(name, value)));
     }
     edits
 }

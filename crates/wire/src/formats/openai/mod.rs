@@ -7,6 +7,7 @@ pub(crate) mod answer;
 pub(crate) mod edits;
 mod message;
 pub(crate) mod observe;
+mod params;
 pub(crate) mod read_request;
 mod read_source;
 pub(crate) mod stream_read;

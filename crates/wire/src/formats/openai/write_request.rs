@@ -40,7 +40,7 @@ pub(crate) fn write(
         write_turn(&mut json, turn, order)?;
     }
     json.close(b']');
-    parameters(&mut json, request, order);
+    parameters(&mut json, request);
     write_tools(&mut json, request, order)?;
     write_format(&mut json, request.format.as_ref())?;
     if let Some(effort) = effort(request) {
@@ -63,13 +63,9 @@ pub(crate) fn write(
     Ok(json.into_bytes())
 }
 
-fn parameters(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) {
-    // OpenAI's reasoning models refuse the older name; other providers may not know the newer one.
-    let reasons = order.deployment.facts.supports_reasoning == Some(true);
-    let newer = reasons && &*order.deployment.endpoint.provider.name == "openai";
-    let most = if newer { "max_completion_tokens" } else { "max_tokens" };
+fn parameters(json: &mut JsonText, request: &Request<'_>) {
     let raws = [
-        (most, &request.max_tokens),
+        ("max_tokens", &request.max_tokens),
         ("temperature", &request.temperature),
         ("top_p", &request.top_p),
     ];

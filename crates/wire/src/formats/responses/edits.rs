@@ -5,8 +5,10 @@
 use std::borrow::Cow;
 
 use hale_core::deployment::Deployment;
+use hale_core::takes::Efforts;
 
 use crate::bytes::edit::{Edit, json_string};
+use crate::bytes::elements::elements;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::formats::codec::{self, Codec, OfResponses};
@@ -34,6 +36,9 @@ static CHAT_ONLY: Names = Names::new(&[
     "web_search_options",
 ]);
 
+/// What asks for the model's reasoning in a form that only the provider can read.
+const SEALED: &str = "\"reasoning.encrypted_content\"";
+
 /// The body for the upstream.
 pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
     let deployment = order.deployment;
@@ -50,6 +55,9 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
     if peek.raw("metadata").is_some_and(|raw| !is_map_of_strings(raw)) {
         edits.push(Edit::Remove("metadata"));
     }
+    if order.takes().efforts == Some(Efforts::NOTHING) {
+        edits.extend(without_reasoning(peek));
+    }
     // The other operations accept little more than what they count or compact.
     let creates = codec::of(order.operation) == Codec::Responses(OfResponses::Created);
     if creates && deployment.endpoint.provider.quirks.force_store_false {
@@ -58,6 +66,20 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
     let defaults = if creates { defaults(deployment) } else { Vec::new() };
     edits.extend(defaults.iter().map(|(name, value)| Edit::Default(name, value)));
     peek.payload(&edits)
+}
+
+/// The edits that leave out what only a model that reasons knows: how much, and its reasoning in the answer.
+fn without_reasoning(peek: &Peek) -> impl Iterator<Item = Edit<'_>> {
+    let reasoning = peek.is_set("reasoning").then_some(Edit::Remove("reasoning"));
+    let sealed = peek.raw("include").and_then(elements).and_then(|list| {
+        let others: Vec<&str> = list.clone().filter(|one| *one != SEALED).collect();
+        match others[..] {
+            [] => Some(Edit::Remove("include")),
+            _ if others.len() == list.count() => None,
+            _ => Some(Edit::Set("include", Cow::Owned(format!("[{}]", others.join(","))))),
+        }
+    });
+    reasoning.into_iter().chain(sealed)
 }
 
 /// The deployment's defaults under the names of responses. The config has those of chat completions; a default
@@ -76,6 +98,7 @@ fn defaults(deployment: &Deployment) -> Vec<(&str, Cow<'_, str>)> {
 mod tests {
     use bytes::Bytes;
     use hale_core::operation::Operation;
+    use hale_core::takes::Takes;
 
     use super::*;
     use crate::fixture::{deployment, order};
@@ -100,6 +123,24 @@ mod tests {
         let text = r#"{ "model":"m", "input" : "h\u00e9", "previous_response_id":"ours","tags":["x"],"top_p":1.0}"#;
         let expected = r#"{ "model":"gpt-4o", "input" : "h\u00e9", "previous_response_id":"resp_1","top_p":1.0,"max_output_tokens":50,"reasoning":{"effort":"low"}}"#;
         assert_eq!(body(Operation::Responses, text, Some("resp_1")), expected);
+    }
+
+    #[test]
+    fn a_model_that_does_not_reason_is_not_told_how_much() {
+        let mut deployment = deployment("openai");
+        let body = |deployment: &Deployment, text: &'static str| {
+            let order = order(deployment, Operation::Responses, "up");
+            let peek = Peek::parse(Bytes::from_static(text.as_bytes())).unwrap();
+            String::from_utf8(request_body(&peek, &order).joined().to_vec()).unwrap()
+        };
+        let text = r#"{"model":"up","input":"x","reasoning":{"effort":"high"},"include":["reasoning.encrypted_content"]}"#;
+        assert_eq!(body(&deployment, text), text);
+        let takes = Takes { efforts: Some(Efforts::NOTHING), ..Takes::default() };
+        deployment.endpoint.takes = Some(takes);
+        assert_eq!(body(&deployment, text), r#"{"model":"up","input":"x"}"#);
+        let others = r#"{"model":"up","input":"x","include":["reasoning.encrypted_content","file_search_call.results"]}"#;
+        let left = r#"{"model":"up","input":"x","include":["file_search_call.results"]}"#;
+        assert_eq!(body(&deployment, others), left);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Tests of the edits of a body for an upstream of the OpenAI wire.
 
 use hale_core::deployment::Deployment;
+use hale_core::health::Known;
 use hale_core::operation::Operation;
 
 use crate::fixture::deployment;
@@ -18,6 +19,7 @@ fn body(deployment: &Deployment, text: &str, ask_usage: bool) -> String {
         kept: None,
         ask_usage,
         drop_params: false,
+        known: Known::default(),
     };
     String::from_utf8(request_body(&peek, &order).joined().to_vec()).unwrap()
 }
@@ -92,6 +94,7 @@ fn drop_params_leaves_out_what_only_openai_knows() {
         kept: None,
         ask_usage: false,
         drop_params: true,
+        known: Known::default(),
     };
     assert_eq!(request_body(&peek, &order).joined(), r#"{"model":"up","top_p":1}"#);
     order.drop_params = false;

@@ -48,7 +48,7 @@ fn deployment(provider: &str) -> Deployment {
             azure: None,
             default_params: defaults.map(|(name, value)| (name.into(), value.into())).into(),
             dropped_params: Vec::new(),
-            takes: None,
+            takes: Some(hale_core::takes::Takes::default()),
             mock: None,
         },
         credential: Credential::default(),

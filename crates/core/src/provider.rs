@@ -128,6 +128,21 @@ pub struct Quirks {
     pub thinking_switch: bool,
     /// Whether `response_format` has no `json_schema`.
     pub lacks_json_schema: bool,
+    /// The ids of calls that it takes.
+    pub call_ids: CallIds,
+}
+
+/// The ids of calls that a provider takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CallIds {
+    /// Any.
+    #[default]
+    Any,
+    /// Those of at most 40 bytes.
+    Forty,
+    /// Nine letters or digits.
+    NineLetters,
 }
 
 /// The field of a message that takes the model's own reasoning back.

@@ -76,6 +76,7 @@ mod responses;
 mod roles;
 mod router_pages;
 mod routing;
+mod sessions;
 mod shutdown;
 mod spending;
 mod strategies;

@@ -18,6 +18,7 @@ use crate::conversion::token_count;
 pub use crate::formats::answer::Fault;
 use crate::formats::answer::Observed;
 use crate::formats::answer_tool::unwrap_answer;
+use crate::formats::neutral::Content;
 use crate::formats::view::View;
 use crate::formats::{anthropic, empty, openai};
 
@@ -81,6 +82,11 @@ fn translate(conversion: Conversion, text: &str, view: &View) -> Result<Vec<u8>,
         WireFormat::OpenAi => openai::answer::read(text),
         WireFormat::Anthropic => anthropic::answer::read(text),
     }?;
+    for part in &mut answer.parts {
+        if let Content::ToolCall { name, .. } = &mut part.content {
+            view.restore_name(name);
+        }
+    }
     if view.has_answer_tool() {
         unwrap_answer(&mut answer);
     }

@@ -79,6 +79,11 @@ impl Translation {
         out: &mut Vec<u8>,
     ) -> Result<Vec<Delta<'t>>, EventError> {
         let mut deltas = self.reader.read(text)?;
+        for delta in &mut deltas {
+            if let Delta::ToolStart { name, .. } = delta {
+                view.restore_name(name);
+            }
+        }
         if view.has_answer_tool() {
             self.unwrapper.unwrap_deltas(&mut deltas);
         }

@@ -11,6 +11,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hale_core::provider::CallIds;
 
 use super::neutral::Text;
 
@@ -37,12 +38,31 @@ pub(crate) fn shown(original: Text<'_>, nth: usize) -> Text<'_> {
             return Cow::Owned(shown);
         }
     }
-    Cow::Owned(shortened(&original, nth))
+    Cow::Owned(shortened(&original, (PREFIX, nth)))
 }
 
 /// The id that [`shown`] showed as `given`; `given` itself if it was not rewritten.
 pub(crate) fn original(given: Text<'_>) -> Text<'_> {
     decoded(&given).map_or(given, Cow::Owned)
+}
+
+/// `original` as a provider takes it that takes only some ids. Nothing comes back, because the provider did not make it.
+pub(crate) fn taken(original: Text<'_>, taken: CallIds) -> Text<'_> {
+    /// Digits and letters, of which each stands for a byte of a hash.
+    const LETTERS: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    match taken {
+        CallIds::Any => original,
+        CallIds::Forty if original.len() <= 40 => original,
+        CallIds::Forty => Cow::Owned(shortened(&original, (23, 1))),
+        CallIds::NineLetters => {
+            if original.len() == 9 && original.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+                return original;
+            }
+            let hash = digest::digest(&digest::SHA256, original.as_bytes());
+            let letters = hash.as_ref().iter().take(9);
+            Cow::Owned(letters.map(|byte| char::from(LETTERS[usize::from(*byte) % 62])).collect())
+        }
+    }
 }
 
 fn decoded(given: &str) -> Option<String> {
@@ -54,20 +74,25 @@ fn decoded(given: &str) -> Option<String> {
     (nth > 0 && shown(Cow::Borrowed(&id), nth) == given).then_some(id)
 }
 
-/// Whether every wire takes `id`, and it cannot be mistaken for one that was rewritten.
+/// Whether every wire takes `id`.
+pub(crate) fn is_readable(id: &str) -> bool {
+    (1..=LENGTH_MAX).contains(&id.len()) && id.bytes().all(is_letter)
+}
+
+/// Whether it also cannot be mistaken for one that was rewritten.
 fn is_plain(id: &str) -> bool {
-    (1..=LENGTH_MAX).contains(&id.len()) && !id.starts_with(MARK) && id.bytes().all(is_letter)
+    is_readable(id) && !id.starts_with(MARK)
 }
 
 fn is_letter(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
-/// An id that is too long: its first letters, and a hash of all of it.
-fn shortened(id: &str, nth: usize) -> String {
+/// An id that is too long: so many of its letters, and a hash of all of it.
+fn shortened(id: &str, (prefix, nth): (usize, usize)) -> String {
     let id = id.trim_start_matches(MARK);
     let mut out: String =
-        id.chars().filter(char::is_ascii).filter(|c| is_letter(*c as u8)).take(PREFIX).collect();
+        id.chars().filter(char::is_ascii).filter(|c| is_letter(*c as u8)).take(prefix).collect();
     let mut hash = digest::Context::new(&digest::SHA256);
     hash.update(id.as_bytes());
     hash.update(&nth.to_le_bytes());
@@ -174,6 +199,20 @@ mod tests {
         assert_ne!(show(&one, 1), show(&two, 1));
         assert!(show(&long, 1).starts_with(&"a".repeat(40)));
         assert!(!show(&format!("hx_{one}"), 1).starts_with("hx"));
+    }
+
+    #[test]
+    fn a_provider_that_takes_few_ids_gets_such() {
+        let takes = |id: &str, ids| taken(Cow::Owned(id.to_owned()), ids).into_owned();
+        let long = format!("chatcmpl-tool-{}", "0".repeat(32));
+        for id in ["toolu_1", &long, "functions.Bash:0", "abcdefgh1"] {
+            assert_eq!(takes(id, CallIds::Any), id);
+            let forty = takes(id, CallIds::Forty);
+            assert!(forty.len() <= 40 && (forty == id) == (id.len() <= 40), "{forty}");
+            let nine = takes(id, CallIds::NineLetters);
+            assert!(nine.len() == 9 && nine.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+            assert_eq!(nine == id, id == "abcdefgh1");
+        }
     }
 
     #[test]

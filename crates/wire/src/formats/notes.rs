@@ -14,6 +14,8 @@ pub struct Notes {
     pub(crate) calls: Calls,
     /// The signature of the reasoning that the model does not sign.
     pub(crate) mark: Box<str>,
+    /// Names of tools as they were sent, and the client's, where these differ.
+    pub(crate) names: Vec<(Box<str>, Box<str>)>,
     /// Whether the answer is the input of a tool.
     pub(crate) answer_tool: AnswerTool,
 }

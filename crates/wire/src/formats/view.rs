@@ -2,6 +2,7 @@
 //!
 //! Made by the gateway for each attempt, read by the observers and writers of the formats.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use crate::bytes::edit::Patch;
 use crate::bytes::id::Issuer;
 use crate::bytes::members::Place;
 use crate::formats::call_id::Calls;
+use crate::formats::neutral::Text;
 use crate::formats::notes::{AnswerTool, Notes};
 
 /// What a client sees in an answer.
@@ -37,6 +39,14 @@ impl View {
     /// The calls of the conversation before this answer.
     pub(crate) fn calls(&self) -> Calls {
         self.notes.as_ref().map(|notes| notes.calls.clone()).unwrap_or_default()
+    }
+
+    /// Gives the tool that the model called `name` the client's name.
+    pub(crate) fn restore_name(&self, name: &mut Text<'_>) {
+        let names = self.notes.iter().flat_map(|notes| &notes.names);
+        if let Some((_, own)) = names.into_iter().find(|(sent, _)| **sent == **name) {
+            *name = Cow::Owned(own.to_string());
+        }
     }
 
     /// Whether the input of a tool is the answer.

@@ -1,19 +1,25 @@
-//! What changes inside a messages request that passes to its own wire: reasoning that the provider did not sign.
+//! What changes inside a messages request that passes to its own wire: reasoning that the provider did not sign, and ids of
+//! calls that it cannot read.
 //!
 //! Called by [`super::edits`]. Always true: blocks that the provider signed and everything else stay as they are; a request
-//! without unsigned reasoning is not touched, and one without any is not looked through.
+//! without reasoning and without such ids is not looked through.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::effort::is_enabled;
-use crate::bytes::edit::Edit;
+use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::elements::elements;
 use crate::bytes::json::Str;
 use crate::bytes::members::texts;
 use crate::bytes::peek::Peek;
+use crate::formats::call_id;
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
 use crate::formats::thoughts::{Origin, Target};
+
+/// The role of the model, as JSON text.
+const ASSISTANT: &str = "\"assistant\"";
 
 /// The edits for what the provider would refuse; what matters of it is noted.
 pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Vec<Edit<'e>> {
@@ -22,7 +28,7 @@ pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Ve
     let target = Target::of(order);
     let holds =
         |text: &str, word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
-    let cleaned = match holds(raw, "thinking") {
+    let cleaned = match holds(raw, "thinking") || has_foreign_id(raw) {
         true => cleaned(raw, &target),
         false => None,
     };
@@ -47,47 +53,100 @@ pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Ve
     edits
 }
 
-/// The messages without reasoning that the target may not see; `None` if there is none of it.
-fn cleaned(raw: &str, target: &Target) -> Option<String> {
-    let goes = |block: &str| {
-        let Ok([Some("\"thinking\""), signature]) = texts(block, ["type", "signature"]) else {
-            return false;
-        };
-        let signature = signature.and_then(|raw| serde_json::from_str::<Str<'_>>(raw).ok());
-        !target.takes(Origin::of(&signature.unwrap_or_default().0))
+/// What happens to a block.
+enum Fate {
+    Stays,
+    Goes,
+    /// The text at this place of it becomes another one.
+    Changes(Range<usize>, String),
+}
+
+/// The fate of the block of a message with that role.
+fn fate(block: &str, role: &str, target: &Target) -> Fate {
+    let Ok([Some(kind), signature, id, of]) =
+        texts(block, ["type", "signature", "id", "tool_use_id"])
+    else {
+        return Fate::Stays;
     };
+    let text =
+        |raw: &'_ str| serde_json::from_str::<Str<'_>>(raw).ok().map(|text| text.0.into_owned());
+    match (kind, id, of) {
+        ("\"thinking\"", ..) if role == ASSISTANT => {
+            let signature = signature.and_then(text).unwrap_or_default();
+            if target.takes(Origin::of(&signature)) { Fate::Stays } else { Fate::Goes }
+        }
+        ("\"tool_use\"", Some(id), _) | ("\"tool_result\"", _, Some(id)) => match text(id) {
+            Some(given) if !call_id::is_readable(&given) => {
+                // An id is a slice of its block.
+                let from = id.as_ptr() as usize - block.as_ptr() as usize;
+                let shown = call_id::shown(Cow::Owned(given), 1);
+                Fate::Changes(from..from + id.len(), json_string(&shown))
+            }
+            Some(_) | None => Fate::Stays,
+        },
+        _ => Fate::Stays,
+    }
+}
+
+/// Whether a result names a call by an id that the wire cannot read.
+fn has_foreign_id(raw: &str) -> bool {
+    const KEY: &str = "\"tool_use_id\"";
+    memchr::memmem::find_iter(raw.as_bytes(), KEY).any(|at| {
+        let tail = raw.get(at + KEY.len()..).unwrap_or_default().trim_start();
+        let value = tail.strip_prefix(':').and_then(|tail| tail.trim_start().strip_prefix('"'));
+        let id = value.and_then(|value| value.split_once('"')).map(|(id, _)| id);
+        id.is_some_and(|id| !call_id::is_readable(id))
+    })
+}
+
+/// The messages as the target takes them; `None` if that is what they are.
+fn cleaned(raw: &str, target: &Target) -> Option<String> {
     let mut out = String::new();
     let mut changes = false;
     for message in elements(raw)? {
-        let content = blocks(message)
-            .filter(|content| elements(content).is_some_and(|mut blocks| blocks.any(goes)));
-        let Some(content) = content else {
+        let Ok([Some(role), Some(content)]) = texts(message, ["role", "content"]) else {
+            return None;
+        };
+        let fates =
+            || elements(content).into_iter().flatten().map(|it| (it, fate(it, role, target)));
+        if fates().all(|(_, fate)| matches!(fate, Fate::Stays)) {
             if changes {
                 separate(&mut out);
                 out.push_str(message);
             }
             continue;
-        };
+        }
         if !changes {
             changes = true;
-            out.reserve_exact(raw.len());
+            // An id becomes longer, but then a few other letters were no id.
+            out.reserve(raw.len());
             // A message is a slice of the messages.
             let before = &raw[..message.as_ptr() as usize - raw.as_ptr() as usize];
             out.push_str(before.trim_end().trim_end_matches(','));
         }
-        let mut stays = elements(content)?.filter(|block| !goes(block)).peekable();
         // The format has no empty turns.
-        if stays.peek().is_none() {
+        if fates().all(|(_, fate)| matches!(fate, Fate::Goes)) {
             continue;
         }
         let from = content.as_ptr() as usize - message.as_ptr() as usize;
         separate(&mut out);
         out.push_str(&message[..from]);
         out.push('[');
-        stays.for_each(|block| {
-            separate(&mut out);
-            out.push_str(block);
-        });
+        for (block, fate) in fates() {
+            match fate {
+                Fate::Goes => {}
+                Fate::Stays => {
+                    separate(&mut out);
+                    out.push_str(block);
+                }
+                Fate::Changes(place, id) => {
+                    separate(&mut out);
+                    out.push_str(&block[..place.start]);
+                    out.push_str(&id);
+                    out.push_str(&block[place.end..]);
+                }
+            }
+        }
         out.push(']');
         out.push_str(&message[from + content.len()..]);
     }
@@ -104,7 +163,7 @@ fn separate(out: &mut String) {
 /// The list of blocks of a message of the model.
 fn blocks(message: &str) -> Option<&str> {
     match texts(message, ["role", "content"]) {
-        Ok([Some("\"assistant\""), Some(content)]) => Some(content),
+        Ok([Some(ASSISTANT), Some(content)]) => Some(content),
         _ => None,
     }
 }
@@ -167,6 +226,24 @@ mod tests {
         let quoted = json!({"model": "x", "max_tokens": 9, "messages": [{"role": "user",
             "content": [{"type": "thinking", "thinking": "q"}]}]});
         assert_eq!(passed(&quoted), quoted);
+    }
+
+    #[test]
+    fn an_id_that_the_provider_cannot_read_is_written_so_that_it_can() {
+        let with = |id: &str| {
+            json!({"model": "x", "max_tokens": 9, "messages": [
+                {"role": "assistant", "content": [{"type": "tool_use", "id": id, "name": "f", "input": {"id": "a:b"}}]},
+                {"role": "user", "content": [
+                    {"type": "tool_result", "tool_use_id": id, "content": "\"tool_use_id\": \"a:b\""},
+                    {"type": "text", "text": "on"},
+                ]},
+            ]})
+        };
+        let out = passed(&with("functions.Bash:0"));
+        assert_eq!(out, with("hx_ZnVuY3Rpb25zLkJhc2g6MA"));
+        for same in ["toolu_1", "hx_ZnVuY3Rpb25zLkJhc2g6MA", "hx"] {
+            assert_eq!(passed(&with(same)), with(same));
+        }
     }
 
     #[test]

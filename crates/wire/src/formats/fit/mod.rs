@@ -3,10 +3,11 @@
 //! Called by the conversion between the reader of the client's format and the writer of the provider's. Always true: what
 //! is left of the request can be written as it is; what was left out and could have mattered is in the notes.
 
+mod names;
 mod pairs;
 mod shape;
 
-use hale_core::provider::{ThoughtsField, WireFormat};
+use hale_core::provider::{CallIds, ThoughtsField, WireFormat};
 use hale_core::takes::Efforts;
 
 use self::pairs::Ids;
@@ -26,9 +27,10 @@ pub(crate) fn fit(request: &mut Request<'_>, order: &Order<'_>) -> Result<Notes,
     std::mem::take(&mut request.left_out).into_iter().for_each(|what| notes.leave_out(what));
     let ids = match order.wire() {
         WireFormat::Anthropic => Ids::Shown,
-        WireFormat::OpenAi => Ids::Undone,
+        WireFormat::OpenAi => Ids::Undone(letters(order)),
     };
     (request.turns, notes.calls) = pairs::pair(std::mem::take(&mut request.turns), ids)?;
+    names::fit(request, order.wire(), &mut notes);
     leave_out_thoughts(request, order, &target);
     leave_out_offers(request, order, &mut notes)?;
     shape::fit(request, order, &mut notes)?;
@@ -38,6 +40,17 @@ pub(crate) fn fit(request: &mut Request<'_>, order: &Order<'_>) -> Result<Notes,
         stop_thinking(request, order, &mut notes);
     }
     Ok(notes)
+}
+
+/// The ids of calls that a provider of the OpenAI wire takes.
+fn letters(order: &Order<'_>) -> CallIds {
+    let endpoint = &order.deployment.endpoint;
+    let is_openais =
+        &*endpoint.provider.name == "azure" || endpoint.api_base.contains("//api.openai.com");
+    match endpoint.provider.quirks.call_ids {
+        CallIds::Any if is_openais => CallIds::Forty,
+        given => given,
+    }
 }
 
 /// Leaves out the reasoning that the target may not see.

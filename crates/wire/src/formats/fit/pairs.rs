@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use hale_core::provider::CallIds;
+
 use crate::formats::call_id::{self, Calls};
 use crate::formats::errors::clean;
 use crate::formats::neutral::{Content, Part, Role, Text, Turn, Unfit};
@@ -14,8 +16,8 @@ use crate::formats::neutral::{Content, Part, Role, Text, Turn, Unfit};
 pub(super) enum Ids {
     /// Those of a wire that takes any, towards one that does not.
     Shown,
-    /// Those that a client of the strict wire was shown, towards the wire that made them.
-    Undone,
+    /// Those that a client of the strict wire was shown, towards the wire that made them, whose provider takes these.
+    Undone(CallIds),
 }
 
 /// What a call without a result is answered with.
@@ -74,10 +76,10 @@ impl<'a> Pairing<'a> {
             let given = std::mem::take(id);
             let sent = match self.ids {
                 Ids::Shown => self.calls.show(given.clone()),
-                Ids::Undone => {
+                Ids::Undone(taken) => {
                     let sent = call_id::original(given.clone());
                     self.calls.add(&sent);
-                    sent
+                    call_id::taken(sent, taken)
                 }
             };
             id.clone_from(&sent);
@@ -138,7 +140,7 @@ impl<'a> Pairing<'a> {
         }
         let original = match self.ids {
             Ids::Shown => Cow::Borrowed(&*id),
-            Ids::Undone => call_id::original(Cow::Borrowed(&*id)),
+            Ids::Undone(_) => call_id::original(Cow::Borrowed(&*id)),
         };
         if !self.calls.has(&original) {
             return Err(orphan(&id));
@@ -235,14 +237,14 @@ mod tests {
             (Assistant, vec![call("c"), call("d")]),
             (User, vec![text("stop"), result("d", "x")]),
         ];
-        let out = paired(turns, Ids::Undone).unwrap();
+        let out = paired(turns, Ids::Undone(CallIds::Any)).unwrap();
         assert_eq!(out[1], format!("u: d=x, {}, stop", not_run("c")));
         let turns = vec![
             (Assistant, vec![call("c")]),
             (System, vec![text("s")]),
             (Assistant, vec![text("on")]),
         ];
-        let out = paired(turns, Ids::Undone).unwrap();
+        let out = paired(turns, Ids::Undone(CallIds::Any)).unwrap();
         assert_eq!(
             out,
             ["a: call c".to_owned(), format!("u: {}", not_run("c")), "s: s".into(), "a: on".into()]
@@ -256,7 +258,10 @@ mod tests {
             (System, vec![text("s")]),
             (User, vec![result("c", "x"), text("on")]),
         ];
-        assert_eq!(paired(turns, Ids::Undone).unwrap(), ["a: call c", "u: c=x", "s: s", "u: on"]);
+        assert_eq!(
+            paired(turns, Ids::Undone(CallIds::Any)).unwrap(),
+            ["a: call c", "u: c=x", "s: s", "u: on"]
+        );
     }
 
     #[test]
@@ -271,7 +276,7 @@ mod tests {
             paired(turns.clone(), Ids::Shown).unwrap(),
             ["a: call c, call hx2_Yw", "u: c=1+3, hx2_Yw=2", "a: call hx3_Yw", "u: hx3_Yw=4"]
         );
-        assert_eq!(paired(turns, Ids::Undone).unwrap()[3], "u: c=4");
+        assert_eq!(paired(turns, Ids::Undone(CallIds::Any)).unwrap()[3], "u: c=4");
     }
 
     #[test]
@@ -282,7 +287,7 @@ mod tests {
             (Assistant, vec![text("ok")]),
             (User, vec![result("hx_YTo", "x")]),
         ];
-        let out = paired(turns, Ids::Undone).unwrap();
+        let out = paired(turns, Ids::Undone(CallIds::Any)).unwrap();
         assert_eq!(out[3], "u: The result of the earlier tool call a::, x");
         let turns = vec![(User, vec![result("gone", "x")])];
         let error = paired(turns, Ids::Shown).unwrap_err();

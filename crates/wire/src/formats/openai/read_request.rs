@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::read_source;
 use crate::bytes::elements::elements;
 use crate::bytes::fields::REMOVED;
-use crate::bytes::json::{Str, is_object};
+use crate::bytes::json::{JsonText, Str, is_object};
 use crate::formats::neutral::{
     Content, Format, Json, Part, Request, Role, Text, Thinking, Tool, ToolChoice, Turn, Unfit, add,
     raw_json,
@@ -50,7 +50,18 @@ struct Call<'a> {
     #[serde(borrow)]
     function: Option<&'a RawValue>,
     #[serde(borrow)]
+    custom: Option<&'a RawValue>,
+    #[serde(borrow)]
     cache_control: Option<&'a RawValue>,
+}
+
+/// A call of a tool whose input is a text.
+#[derive(Deserialize)]
+struct CalledCustom<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow, default)]
+    input: Text<'a>,
 }
 
 #[derive(Deserialize)]
@@ -253,6 +264,18 @@ fn assistant_parts<'a>(
     let calls = of_message((at, "tool_calls"), message.tool_calls, room)?;
     for (i, call) in calls.enumerate() {
         let call: Call<'a> = object_field("tool_calls", call?)?;
+        if let Some(custom) = call.custom {
+            let custom: CalledCustom<'a> =
+                object_field(&format!("{at}.tool_calls[{i}].custom"), custom.get())?;
+            let mut input = JsonText::new();
+            input.open(b'{').member("input", &custom.input).close(b'}');
+            // The input was UTF-8, so the output is.
+            let input = String::from_utf8(input.into_bytes()).unwrap_or_default();
+            let content =
+                Content::ToolCall { id: call.id, name: custom.name, input: Cow::Owned(input) };
+            parts.push(Part { content, cache: raw_json(call.cache_control) });
+            continue;
+        }
         let place = format!("{at}.tool_calls[{i}].function");
         let Some(function) = call.function else {
             return Err(Unfit::malformed(place, "only calls of functions can be passed on"));

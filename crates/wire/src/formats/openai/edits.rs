@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use hale_core::takes::Efforts;
+
 use super::params;
 use crate::bytes::edit::{self, Edit, json_string};
 use crate::bytes::elements::elements;
@@ -149,7 +151,7 @@ fn thinking_switch<'e>(peek: &Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e>>
     match effort {
         None => {}
         Some("\"none\"") => edits.extend([Edit::Default(SWITCH, OFF), Edit::Remove(EFFORT)]),
-        Some(_) if order.deployment.facts.supports_reasoning == Some(false) => {}
+        Some(_) if order.takes().efforts == Some(Efforts::NOTHING) => {}
         Some(_) => edits.push(Edit::Default(SWITCH, ON)),
     }
 }

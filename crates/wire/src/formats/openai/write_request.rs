@@ -46,12 +46,10 @@ pub(crate) fn write(
     if let Some(effort) = effort(request) {
         json.member("reasoning_effort", &effort);
     }
-    if order.deployment.endpoint.provider.quirks.thinking_switch {
-        let reasons = order.deployment.facts.supports_reasoning != Some(false);
-        let switch = thinking_switch(request.thinking.as_ref());
-        if let Some(switch) = switch.filter(|switch| reasons || *switch == OFF) {
-            json.raw_member("thinking", switch);
-        }
+    if order.deployment.endpoint.provider.quirks.thinking_switch
+        && let Some(switch) = thinking_switch(request.thinking.as_ref())
+    {
+        json.raw_member("thinking", switch);
     }
     for (name, _) in &request.others {
         if order.drop_params || order.drops(name) || ADVICE.contains(&&**name) {

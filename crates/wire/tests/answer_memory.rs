@@ -85,6 +85,7 @@ fn view() -> View {
         show_usage: false,
         created: 1,
         upstream_model: None,
+        notes: None,
         issuer: None,
     }
 }

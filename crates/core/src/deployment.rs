@@ -265,6 +265,37 @@ pub enum MockContent {
     Failure(u16),
 }
 
+/// Failures that a canned answer can simulate, and their status.
+const FAILURES: &[(&str, u16)] = &[
+    ("APIConnectionError", 500),
+    ("APIError", 500),
+    ("AuthenticationError", 401),
+    ("BadGatewayError", 502),
+    ("BadRequestError", 400),
+    ("ContentPolicyViolationError", 400),
+    ("ContextWindowExceededError", 400),
+    ("InternalServerError", 500),
+    ("NotFoundError", 404),
+    ("PermissionDeniedError", 403),
+    ("RateLimitError", 429),
+    ("ServiceUnavailableError", 503),
+    ("Timeout", 408),
+    ("UnprocessableEntityError", 422),
+];
+
+impl MockContent {
+    /// The status of a failure that a canned answer can simulate, by LiteLLM's name of it.
+    #[must_use]
+    pub fn failure(class: &str) -> Option<u16> {
+        FAILURES.iter().find(|(name, _)| *name == class).map(|(_, status)| *status)
+    }
+
+    /// The names of failures.
+    pub fn failures() -> impl Iterator<Item = &'static str> {
+        FAILURES.iter().map(|(name, _)| *name)
+    }
+}
+
 /// What a deployment that cannot serve lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lack {

@@ -15,6 +15,7 @@ pub mod group;
 pub mod health;
 mod index;
 pub mod operation;
+pub mod parameters;
 pub mod policy;
 pub mod prices;
 pub mod provider;

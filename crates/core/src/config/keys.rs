@@ -800,4 +800,14 @@ mod tests {
         }
         assert!(NUMERIC_PARAMS.iter().all(|name| REQUEST_PARAMS.contains(name)));
     }
+
+    #[test]
+    fn every_parameter_of_a_deployment_is_in_the_table_of_parameters() {
+        // What a client sends and a provider gets.
+        const OF_CLIENTS: [&str; 4] = ["messages", "input", "prompt", "metadata"];
+        for row in rows(Section::Params).iter().filter(|row| !row.name.contains('*')) {
+            let is_known = crate::parameters::parameter(row.name).is_some();
+            assert!(is_known || OF_CLIENTS.contains(&row.name), "{}", row.name);
+        }
+    }
 }

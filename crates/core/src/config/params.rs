@@ -7,8 +7,9 @@ use std::collections::HashSet;
 
 use serde_json::Value as Json;
 
-use crate::deployment::{Limits, MockAnswer, MockContent};
+use crate::deployment::{Limits, MockAnswer};
 use crate::health::probe::ProbeRules;
+use crate::parameters::{InBody, names_a_credential, parameter};
 use crate::policy::ByKind;
 use crate::prices::ModelFacts;
 use crate::route::{AccessWindow, TagRules};
@@ -20,9 +21,9 @@ use super::keys::{NUMERIC_PARAMS, Section};
 use super::policies;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
-use super::tree::{Entry, Map, Node, Value};
+use super::tree::{Entry, Map};
 use super::value;
-use super::{address, budget_terms, probing, windows};
+use super::{address, budget_terms, mock, probing, windows};
 
 /// What `litellm_params` says; each field has the name of its key unless noted.
 #[derive(Debug, Default)]
@@ -107,8 +108,13 @@ impl Params {
         // A key in `extra_body` too belongs to `extra_body`.
         let named: HashSet<&str> = extra.iter().map(|entry| &*entry.key).collect();
         let others = others.into_iter().filter(|entry| !named.contains(&*entry.key));
-        for entry in others.chain(&extra) {
-            params.default_param(entry);
+        let others = others.map(|entry| (entry, path.key(&entry.key)));
+        let within = path.key("extra_body");
+        let extra = extra.iter().map(|entry| (entry, within.key(&entry.key)));
+        for (entry, path) in others.chain(extra) {
+            if reaches_the_provider(entry, &path, problems) {
+                params.default_param(entry);
+            }
         }
         params.limits.timeout_ms = params.limits.timeout_ms.or(params.request_timeout_ms);
         if let Some(mock) = &mut params.mock {
@@ -150,7 +156,7 @@ impl Params {
             "mock_response" => {
                 // Even an invalid answer means that no provider is used.
                 self.is_mock = true;
-                self.mock = mock(field, problems);
+                self.mock = mock::read(field, problems);
                 self.is_mock &= !matches!(value::flag(field.node), Ok(false));
             }
             "mock_delay" => self.mock_delay_ms = field.time(problems).unwrap_or(0),
@@ -188,6 +194,30 @@ impl Params {
         }
         self.defaults.push((Box::from(&*entry.key), text.to_string().into()));
     }
+}
+
+/// Whether a parameter that is not the loader's goes to the provider. One that does not is reported.
+fn reaches_the_provider(entry: &Entry, path: &Path<'_>, problems: &mut Problems) -> bool {
+    let wrong = match parameter(&entry.key).map(|row| (row.in_body, row.about)) {
+        Some((InBody::Request, _)) => return true,
+        Some((_, about)) => Wrong::new(
+            format!(
+                "has no effect here and is not sent to the provider: it is LiteLLM's own, about {about}"
+            ),
+            "remove it",
+        ),
+        None if entry.key.starts_with("litellm_") => Wrong::new(
+            "looks like LiteLLM's own parameter: it is not sent to the provider",
+            "remove it",
+        ),
+        None if names_a_credential(&entry.key) => Wrong::new(
+            "looks like a secret: it is not sent to the provider in the body",
+            "write the provider's key as `api_key`, or a header of its own in `extra_headers`",
+        ),
+        None => return true,
+    };
+    problems.warn(entry.at, path, wrong);
+    false
 }
 
 impl Info {
@@ -418,71 +448,4 @@ fn patterns(field: &Field<'_>, problems: &mut Problems) -> Vec<regex_lite::Regex
         }
     }
     patterns
-}
-
-/// Failures that a canned answer can simulate, and their status.
-const FAILURES: &[(&str, u16)] = &[
-    ("APIConnectionError", 500),
-    ("APIError", 500),
-    ("AuthenticationError", 401),
-    ("BadGatewayError", 502),
-    ("BadRequestError", 400),
-    ("ContentPolicyViolationError", 400),
-    ("ContextWindowExceededError", 400),
-    ("InternalServerError", 500),
-    ("NotFoundError", 404),
-    ("PermissionDeniedError", 403),
-    ("RateLimitError", 429),
-    ("ServiceUnavailableError", 503),
-    ("Timeout", 408),
-    ("UnprocessableEntityError", 422),
-];
-
-fn mock(field: &Field<'_>, problems: &mut Problems) -> Option<MockAnswer> {
-    let content = match &field.node.value {
-        Value::List(items) => MockContent::Vector(vector(field, items, problems)?),
-        Value::Map(_) | Value::Missing(_) => {
-            let problem = "expected text or a list of numbers, got a mapping";
-            field.error(Wrong::new(problem, ""), problems);
-            return None;
-        }
-        Value::Scalar(text, _) => match text.strip_prefix("litellm.") {
-            Some(class) => MockContent::Failure(failure(field, class, problems)?),
-            None => match super::scalar::boolean(text) {
-                Some(true) => MockContent::Text("This is a mock request".into()),
-                Some(false) => return None,
-                None => MockContent::Text(Box::from(&**text)),
-            },
-        },
-    };
-    Some(MockAnswer { content, delay_ms: 0 })
-}
-
-fn vector(field: &Field<'_>, items: &[Node], problems: &mut Problems) -> Option<Vec<f64>> {
-    let mut vector = Vec::with_capacity(items.len());
-    for (i, item) in items.iter().enumerate() {
-        match value::number(item, f64::MIN, f64::MAX) {
-            Ok(number) => vector.push(number),
-            Err(_) => {
-                let problem = format!("expected a number, got {}", value::describe(item));
-                problems.error(item.at, &field.path.item(i), Wrong::new(problem, ""));
-                return None;
-            }
-        }
-    }
-    if vector.is_empty() {
-        field.error(Wrong::new("the list is empty", "write at least one number"), problems);
-        return None;
-    }
-    Some(vector)
-}
-
-fn failure(field: &Field<'_>, class: &str, problems: &mut Problems) -> Option<u16> {
-    if let Some((_, status)) = FAILURES.iter().find(|(name, _)| *name == class) {
-        return Some(*status);
-    }
-    let near = nearest(class, FAILURES.iter().map(|(name, _)| *name));
-    let problem = format!("unknown failure `litellm.{}`", shown(class));
-    field.error(Wrong::new(problem, did_you_mean(&near)), problems);
-    None
 }

@@ -4,9 +4,10 @@
 
 use std::fmt::Write as _;
 
+use crate::parameters::InBody;
 use crate::provider;
 
-use super::keys::{Kind, Row, Section, Support, rows};
+use super::keys::{self, Kind, Row, Section, Support, rows};
 use super::value::range_text;
 
 /// `docs/config.md`.
@@ -32,6 +33,35 @@ pub fn reference() -> String {
     }
     text
 }
+
+/// `docs/parameters.md`: what becomes of each parameter in a request and in `litellm_params`.
+#[must_use]
+pub fn parameters() -> String {
+    let mut text = String::from(PARAMETERS_INTRODUCTION);
+    for row in crate::parameters::PARAMETERS {
+        let in_body = match row.in_body {
+            InBody::Request => "served, and passed on",
+            InBody::Control | InBody::Inspected => "served",
+            InBody::Stripped => "stripped",
+            InBody::Unserved => "refused, if it asks for something",
+            InBody::Mock => "refused, unless the config permits it",
+            InBody::Credential => "refused",
+        };
+        let in_config = match keys::find(Section::Params, row.name).map(|key| key.support) {
+            Some(Support::Served) => "served",
+            Some(Support::NotYet | Support::Misplaced) => "stripped, with a warning",
+            Some(Support::Ignored) => "stripped",
+            Some(Support::Refused) => "refused",
+            None if row.in_body == InBody::Request => "passed on",
+            None => "stripped, with a warning",
+        };
+        let _written =
+            writeln!(text, "| `{}` | {in_body} | {in_config} | {} |", row.name, row.about);
+    }
+    text
+}
+
+const PARAMETERS_INTRODUCTION: &str = include_str!("reference/parameters.md");
 
 /// A key of `router_settings` that is served.
 #[derive(Clone, Copy, Debug)]

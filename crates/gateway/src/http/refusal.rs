@@ -377,6 +377,21 @@ pub(crate) fn forbidden_parameter(field: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "forbidden_parameter", message).param(field)
 }
 
+/// A field asks for a simulated answer, and no request may.
+pub(crate) fn mock_parameter(field: &str) -> Refusal {
+    let message = format!(
+        "`{field}` asks for a simulated answer, which this gateway does not permit; set \
+         general_settings.dangerously_allow_mock_testing_request_params: true, or leave it out"
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "forbidden_parameter", message).param(field)
+}
+
+/// A field asks for what is not served and may not be left out silently.
+pub(crate) fn unserved_parameter(field: &str, about: &str) -> Refusal {
+    let message = format!("`{field}` is not served ({about}); leave it out");
+    Refusal::new(StatusCode::BAD_REQUEST, "unserved_parameter", message).param(field)
+}
+
 /// The model's name is invalid.
 pub(crate) fn odd_model_name() -> Refusal {
     let message = "`model` must be 1 to 1024 characters without control characters".to_owned();

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use hale_core::deployment::Deployment;
 use hale_core::operation::{Carries, Operation, Streaming};
 use hale_core::snapshot::Snapshot;
+use hale_wire::controls;
 use hale_wire::files::lines;
 use hale_wire::modes;
-use hale_wire::peek::Peek;
+use hale_wire::peek::{Objection, Peek};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, header};
 
@@ -70,6 +71,21 @@ fn content_type(headers: &HeaderMap) -> Cow<'_, str> {
 fn is_form(content_type: &str) -> bool {
     let kind = content_type.split(';').next().unwrap_or_default();
     kind.trim().eq_ignore_ascii_case(FORM)
+}
+
+/// Refuses a request that carries what no request may carry.
+pub(super) fn check_objections(peek: &Peek) -> Result<(), Refusal> {
+    if let Some((field, objection)) = peek.objections().next() {
+        return Err(match objection {
+            Objection::Credential => refusal::forbidden_parameter(&field),
+            Objection::Mock => refusal::mock_parameter(&field),
+            Objection::Unserved(about) => refusal::unserved_parameter(&field, about),
+        });
+    }
+    match controls::guardrails_in_metadata(peek) {
+        Some(field) => Err(refusal::unserved_parameter(field, controls::GUARDRAILS)),
+        None => Ok(()),
+    }
 }
 
 /// Refuses a request that lacks a required field.

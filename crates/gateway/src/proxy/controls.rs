@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use hale_core::provider::WireFormat;
 use hale_core::route::{Controls, TagWish};
 use hale_wire::controls::{self, Length};
-use hale_wire::peek::{Peek, seconds_to_ms};
+use hale_wire::peek::{Peek, PeekError, seconds_to_ms};
 use http::{HeaderMap, HeaderName};
 
 use crate::clock;
@@ -46,26 +46,56 @@ fn controls(peek: &Peek, headers: &HeaderMap) -> Result<Controls, Refusal> {
         return Ok(controls);
     }
     let bad = |error| refusal::bad_body(&error);
-    let timeout = match peek.seconds("timeout").map_err(bad)? {
-        Some(ms) => Some(ms),
-        None => peek.seconds("request_timeout").map_err(bad)?,
+    let own = Numbers::of(peek).map_err(bad)?;
+    let settings = controls::overriding(peek).map_err(bad)?;
+    let settings = match &settings {
+        Some(settings) => Numbers::of(settings).map_err(bad)?,
+        None => Numbers::default(),
     };
+    let disabled = own.disable_fallbacks.or(settings.disable_fallbacks);
     Ok(Controls {
-        num_retries: controls.num_retries.or(peek.count("num_retries").map_err(bad)?),
-        timeout_ms: controls.timeout_ms.or(timeout),
+        num_retries: controls.num_retries.or(own.num_retries).or(settings.num_retries),
+        timeout_ms: controls.timeout_ms.or(own.timeout_ms).or(settings.timeout_ms),
         stream_timeout_ms: controls
             .stream_timeout_ms
-            .or(peek.seconds("stream_timeout").map_err(bad)?),
+            .or(own.stream_timeout_ms)
+            .or(settings.stream_timeout_ms),
         fallbacks: controls::fallbacks(peek, "fallbacks").map_err(bad)?,
         context_window_fallbacks: controls::fallbacks(peek, "context_window_fallbacks")
             .map_err(bad)?,
         content_policy_fallbacks: controls::fallbacks(peek, "content_policy_fallbacks")
             .map_err(bad)?,
-        disable_fallbacks: peek.boolean("disable_fallbacks").map_err(bad)?.unwrap_or(false),
-        max_fallbacks: peek.count("max_fallbacks").map_err(bad)?,
+        disable_fallbacks: disabled.unwrap_or(false),
+        max_fallbacks: own.max_fallbacks.or(settings.max_fallbacks),
         region: peek.string("allowed_model_region").map_err(bad)?.map(Box::from),
         ..Controls::default()
     })
+}
+
+/// The controls that are numbers or flags, of a request or of the settings that it overrides.
+#[derive(Default)]
+struct Numbers {
+    num_retries: Option<u32>,
+    timeout_ms: Option<u64>,
+    stream_timeout_ms: Option<u64>,
+    disable_fallbacks: Option<bool>,
+    max_fallbacks: Option<u32>,
+}
+
+impl Numbers {
+    fn of(peek: &Peek) -> Result<Numbers, PeekError> {
+        let timeout_ms = match peek.seconds("timeout")? {
+            Some(ms) => Some(ms),
+            None => peek.seconds("request_timeout")?,
+        };
+        Ok(Numbers {
+            num_retries: peek.count("num_retries")?,
+            timeout_ms,
+            stream_timeout_ms: peek.seconds("stream_timeout")?,
+            disable_fallbacks: peek.boolean("disable_fallbacks")?,
+            max_fallbacks: peek.count("max_fallbacks")?,
+        })
+    }
 }
 
 /// Reads the parts of the request that restrict its deployments, if the config uses them.

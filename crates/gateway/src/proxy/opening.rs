@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hale_core::operation::{self, Carries, Operation};
 use hale_core::route::{Controls, Resolved, RoutePlan, resolve};
-use hale_wire::peek::{FORBIDDEN, Peek};
+use hale_wire::peek::Peek;
 use http::request::Parts;
 use hyper::body::Incoming;
 
@@ -142,10 +142,8 @@ impl Opening {
             let name = self.recorded_name(&addressed.model);
             self.delivery.note(|record| record.requested_model = Some(name));
         }
-        match peek.holds(&FORBIDDEN).next() {
-            Some(field) => Err(refusal::forbidden_parameter(field)),
-            None => Ok(addressed),
-        }
+        content::check_objections(peek)?;
+        Ok(addressed)
     }
 
     fn addressed(

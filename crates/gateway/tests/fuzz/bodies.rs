@@ -13,7 +13,7 @@ use hale_wire::controls;
 use hale_wire::edit::Edit;
 use hale_wire::object::ObjectError;
 use hale_wire::order::Order;
-use hale_wire::peek::{FORBIDDEN, Peek, PeekError};
+use hale_wire::peek::{Peek, PeekError};
 use hale_wire::prepare::{Prepared, prepare};
 use serde_json::value::RawValue;
 
@@ -190,7 +190,7 @@ fn check(input: &[u8]) -> (u8, usize) {
         controls::tags(&peek, &mut TagWish::default(), "").is_ok(),
         controls::needs(&peek, WireFormat::OpenAi, controls::Length::Measured).input_tokens > 0,
         controls::needs(&peek, WireFormat::Anthropic, controls::Length::Measured).vision,
-        peek.holds(&FORBIDDEN).next().is_none(),
+        peek.objections().next().is_none(),
         peek.has_controls(),
     ];
     let bits = readings.iter().fold(0usize, |bits, one| bits << 1 | usize::from(*one));

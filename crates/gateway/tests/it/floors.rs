@@ -29,6 +29,7 @@ const HOUSES: [House; 3] = [
             &[
                 "cause",
                 "index",
+                "parameters",
                 "route",
                 "secret",
                 "similar",

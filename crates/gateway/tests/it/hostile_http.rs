@@ -277,7 +277,7 @@ rows! {
     "71" a_config_in_the_body_is_refused "`user_config` in the body":
         body(r#","user_config":{"model_list":[]}"#) => Error(400, "forbidden_parameter", &["`user_config` may not be set"]);
     "71" a_canned_answer_in_the_body_is_refused "`mock_response` in the body":
-        body(r#","mock_response":"x""#) => Error(400, "forbidden_parameter", &["`mock_response` may not be set"]);
+        body(r#","mock_response":"x""#) => Error(400, "forbidden_parameter", &["`mock_response` asks for a simulated answer"]);
     "72" a_gateway_timeout_below_zero_is_refused "`x-litellm-timeout: -1`":
         headed("x-litellm-timeout: -1\r\n") => Error(400, "invalid_parameter", &["the header `x-litellm-timeout` must be a number of seconds above 0, at most 86400"]);
     "72" a_gateway_timeout_that_is_not_a_number_is_refused "`x-litellm-timeout: abc`":

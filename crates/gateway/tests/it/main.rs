@@ -62,6 +62,7 @@ mod modes;
 mod named_tests;
 mod names;
 mod network;
+mod own_fields;
 mod own_limits;
 mod parameters;
 mod realtime;

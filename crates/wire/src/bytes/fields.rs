@@ -1,104 +1,37 @@
-//! The request fields that mean something to the gateway: one table, and the sets made of it.
+//! The request fields that mean something to the gateway: the sets made of the table of parameters.
 //!
-//! Read by the readers of bodies and forms, by the edits of each format and by the gateway. Always true:
-//! a field has one row, and every set of fields is made of the rows when this is compiled.
+//! Read by the readers of bodies and forms, by the edits of each format and by the gateway. Always true: every set is made of
+//! the rows of [`PARAMETERS`] when this is compiled.
 
-/// What a field is to the gateway.
-#[derive(Clone, Copy)]
-enum Role {
-    /// It says what the client wants. The gateway reads it, and the provider gets it.
-    Request,
-    /// It steers the gateway, which reads it and does not forward it.
-    Control,
-    /// It is meant for a gateway, and is not forwarded.
-    Private,
-    /// It would set credentials, addresses or answers, and is refused.
-    Forbidden,
-}
-
-use Role::{Control, Forbidden, Private, Request};
-
-/// One row for each field. The rows of [`Role::Request`] come first: see [`CONTROLS_FROM`].
-const TABLE: &[(&str, Role)] = &[
-    ("model", Request),
-    ("stream", Request),
-    ("stream_options", Request),
-    ("previous_response_id", Request),
-    ("input_file_id", Request),
-    ("num_retries", Control),
-    ("timeout", Control),
-    ("request_timeout", Control),
-    ("stream_timeout", Control),
-    ("fallbacks", Control),
-    ("context_window_fallbacks", Control),
-    ("content_policy_fallbacks", Control),
-    ("disable_fallbacks", Control),
-    ("max_fallbacks", Control),
-    ("include_fallback_errors", Control),
-    ("allowed_model_region", Control),
-    ("litellm_metadata", Private),
-    ("litellm_call_id", Private),
-    ("cache", Private),
-    ("guardrails", Private),
-    ("tags", Private),
-    ("priority", Private),
-    ("specific_deployment", Private),
-    ("drop_params", Private),
-    ("additional_drop_params", Private),
-    ("keepalive_seconds", Private),
-    ("no-log", Private),
-    // What LiteLLM's `completion()` takes besides what it forwards.
-    ("api_base", Forbidden),
-    ("base_url", Forbidden),
-    ("api_key", Forbidden),
-    ("user_config", Forbidden),
-    ("mock_response", Forbidden),
-    ("model_list", Forbidden),
-    ("extra_headers", Forbidden),
-    ("organization", Forbidden),
-    ("litellm_credential_name", Forbidden),
-    ("azure_ad_token", Forbidden),
-    ("client_secret", Forbidden),
-    ("vertex_credentials", Forbidden),
-    ("aws_access_key_id", Forbidden),
-    ("aws_secret_access_key", Forbidden),
-    ("aws_session_token", Forbidden),
-    ("aws_role_name", Forbidden),
-    ("aws_web_identity_token", Forbidden),
-    ("aws_sts_endpoint", Forbidden),
-    ("aws_bedrock_runtime_endpoint", Forbidden),
-    ("mock_testing_fallbacks", Forbidden),
-    ("mock_testing_context_fallbacks", Forbidden),
-    ("mock_testing_content_policy_fallbacks", Forbidden),
-    ("mock_testing_rate_limit_error", Forbidden),
-    ("mock_timeout", Forbidden),
-];
+use hale_core::parameters::{InBody, PARAMETERS, names_a_credential};
 
 /// A set of fields.
 #[derive(Clone, Copy)]
 enum Set {
-    All,
+    Spelled,
     Request,
     Read,
+    Small,
     Removed,
-    Forbidden,
+    Refused,
 }
 
 impl Set {
-    const fn holds(self, role: Role) -> bool {
+    const fn holds(self, row: InBody) -> bool {
         match self {
-            Set::All => true,
-            Set::Request => matches!(role, Request),
-            Set::Read => matches!(role, Request | Control),
-            Set::Removed => matches!(role, Control | Private),
-            Set::Forbidden => matches!(role, Forbidden),
+            Set::Spelled => !matches!(row, InBody::Stripped),
+            Set::Request => matches!(row, InBody::Request),
+            Set::Read => matches!(row, InBody::Request | InBody::Control),
+            Set::Small => matches!(row, InBody::Request | InBody::Control | InBody::Inspected),
+            Set::Removed => !matches!(row, InBody::Request | InBody::Credential),
+            Set::Refused => matches!(row, InBody::Unserved | InBody::Mock | InBody::Credential),
         }
     }
 
     const fn count(self) -> usize {
         let (mut count, mut row) = (0, 0);
-        while row < TABLE.len() {
-            if self.holds(TABLE[row].1) {
+        while row < PARAMETERS.len() {
+            if self.holds(PARAMETERS[row].in_body) {
                 count += 1;
             }
             row += 1;
@@ -109,9 +42,9 @@ impl Set {
     const fn names<const N: usize>(self) -> [&'static str; N] {
         let mut names = [""; N];
         let (mut count, mut row) = (0, 0);
-        while row < TABLE.len() {
-            if self.holds(TABLE[row].1) {
-                names[count] = TABLE[row].0;
+        while row < PARAMETERS.len() {
+            if self.holds(PARAMETERS[row].in_body) {
+                names[count] = PARAMETERS[row].name;
                 count += 1;
             }
             row += 1;
@@ -120,20 +53,74 @@ impl Set {
     }
 }
 
-const ALL_NAMES: [&str; Set::All.count()] = Set::All.names();
+const SPELLED_NAMES: [&str; Set::Spelled.count()] = Set::Spelled.names();
 const READ_NAMES: [&str; Set::Read.count()] = Set::Read.names();
+const SMALL_NAMES: [&str; Set::Small.count()] = Set::Small.names();
 const REMOVED_NAMES: [&str; Set::Removed.count()] = Set::Removed.names();
-const FORBIDDEN_NAMES: [&str; Set::Forbidden.count()] = Set::Forbidden.names();
+const REFUSED_NAMES: [&str; Set::Refused.count()] = Set::Refused.names();
 
 /// Fields that the gateway reads. A body that has one of them twice is refused, because the gateway and the
 /// provider could read different ones.
 pub(crate) static READ: Names = Names::new(&READ_NAMES);
 /// Where the fields that steer the gateway begin in [`READ`].
 pub(crate) const CONTROLS_FROM: u32 = Set::Request.count() as u32;
-/// Fields that are meant for the gateway: no provider gets them.
+/// Fields of which the gateway reads all, or a part.
+pub(crate) static SMALL: Names = Names::new(&SMALL_NAMES);
+/// Fields that are meant for a gateway: no provider gets them.
 pub(crate) static REMOVED: Names = Names::new(&REMOVED_NAMES);
-/// Fields that would set the gateway's credentials, addresses or answers.
-pub static FORBIDDEN: Names = Names::new(&FORBIDDEN_NAMES);
+/// Fields that are refused, some of them only if they ask for something.
+pub(crate) static REFUSED: Names = Names::new(&REFUSED_NAMES);
+
+/// How the fields of LiteLLM's own begin, also those that no row has yet.
+const OWN: [&[u8]; 2] = [b"litellm_", b"_litellm_"];
+
+/// Whether a field is meant for a gateway by the beginning of its name.
+pub(crate) fn begins_as_own(name: &[u8]) -> bool {
+    OWN.iter().any(|own| name.starts_with(own))
+}
+
+/// Whether no provider gets a field.
+pub(crate) fn is_removed(name: &str) -> bool {
+    REMOVED.has(name) || begins_as_own(name.as_bytes())
+}
+
+/// Why a field is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Objection {
+    /// It would set a credential or an address.
+    Credential,
+    /// It asks for a simulated answer.
+    Mock,
+    /// It asks for what is not served; what that is.
+    Unserved(&'static str),
+}
+
+/// Whether there may be an objection to a field with this name. False for nearly all names that have none.
+pub(crate) fn may_be_refused(name: &[u8]) -> bool {
+    REFUSED.may_have(name) || std::str::from_utf8(name).is_ok_and(names_a_credential)
+}
+
+/// The objection to a field with this name and value (JSON), if there is one.
+pub(crate) fn objection(name: &str, value: &str) -> Option<Objection> {
+    if !REFUSED.has(name) {
+        let is_foreign = names_a_credential(name) && !is_removed(name);
+        return is_foreign.then_some(Objection::Credential);
+    }
+    let row = hale_core::parameters::parameter(name)?;
+    match row.in_body {
+        InBody::Credential => Some(Objection::Credential),
+        InBody::Mock => Some(Objection::Mock),
+        InBody::Unserved if asks_for_nothing(value) => None,
+        InBody::Unserved => Some(Objection::Unserved(row.about)),
+        InBody::Request | InBody::Control | InBody::Inspected | InBody::Stripped => None,
+    }
+}
+
+/// Whether a value is `null`, `false`, or empty.
+fn asks_for_nothing(value: &str) -> bool {
+    let value: String = value.chars().take(16).filter(|c| !c.is_whitespace()).collect();
+    matches!(&*value, "null" | "false" | "[]" | "{}" | "\"\"")
+}
 
 /// Longest key that can be one of them in other letters, bytes: a letter of another alphabet has up to three.
 const OTHER_LETTERS_MAX: usize = 3 * 64;
@@ -151,28 +138,43 @@ pub(crate) fn in_other_letters(key: &str) -> Option<&'static str> {
         '\u{212a}' => 'k',
         other => other.to_ascii_lowercase(),
     };
-    ALL_NAMES.into_iter().find(|name| key.chars().map(folded).eq(name.chars()))
+    SPELLED_NAMES.into_iter().find(|name| key.chars().map(folded).eq(name.chars()))
 }
 
 /// Names of fields that are looked for together.
 #[derive(Debug)]
 pub struct Names {
     names: &'static [&'static str],
-    /// One bit for each length that occurs: most fields are ruled out without a comparison.
-    lengths: u64,
+    /// One bit for each mark that occurs: nearly all other fields are ruled out without a comparison.
+    marks: [u64; MARKS / 64],
+}
+
+/// How many marks there are: ten for each name, so that few other fields share one.
+const MARKS: usize = 4096;
+
+/// What a name is recognised by, before it is compared: its length and three of its letters.
+const fn mark(name: &[u8]) -> usize {
+    let length = name.len();
+    if length == 0 {
+        return 0;
+    }
+    let (first, middle, last) =
+        (name[0] as usize, name[length / 2] as usize, name[length - 1] as usize);
+    (length * 67 + first * 31 + middle * 131 + last * 7) % MARKS
 }
 
 impl Names {
-    /// The set of `names`, each shorter than 64 bytes.
+    /// The set of `names`.
     #[must_use]
     pub const fn new(names: &'static [&'static str]) -> Names {
-        let mut lengths = 0;
+        let mut marks = [0; MARKS / 64];
         let mut i = 0;
         while i < names.len() {
-            lengths |= 1 << names[i].len();
+            let mark = mark(names[i].as_bytes());
+            marks[mark / 64] |= 1 << (mark % 64);
             i += 1;
         }
-        Names { names, lengths }
+        Names { names, marks }
     }
 
     /// The names.
@@ -184,12 +186,13 @@ impl Names {
     /// Whether `name` is one of them.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {
-        self.names.contains(&name)
+        self.may_have(name.as_bytes()) && self.names.contains(&name)
     }
 
-    /// Whether one of them may have this length, in bytes.
-    pub(crate) fn has_length(&self, length: usize) -> bool {
-        length < 64 && self.lengths & (1 << length) != 0
+    /// Whether one of them may be this one.
+    pub(crate) fn may_have(&self, name: &[u8]) -> bool {
+        let mark = mark(name);
+        self.marks[mark / 64] & (1 << (mark % 64)) != 0
     }
 }
 
@@ -198,14 +201,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_has_one_row_and_request_fields_come_first() {
-        for (row, (name, _)) in TABLE.iter().enumerate() {
-            assert!(TABLE[..row].iter().all(|(other, _)| other != name), "{name} has two rows");
-        }
+    fn what_is_read_has_a_bit_and_controls_come_last() {
         assert!(READ.all().len() <= 32, "a bit of a u32 stands for each");
         let (request, controls) = READ.all().split_at(CONTROLS_FROM as usize);
         assert!(request.iter().all(|name| !REMOVED.has(name)));
         assert!(controls.iter().all(|name| REMOVED.has(name)));
+    }
+
+    #[test]
+    fn every_name_of_the_table_is_read_removed_or_refused() {
+        for row in PARAMETERS {
+            let handled = [READ.has(row.name), REMOVED.has(row.name), REFUSED.has(row.name)];
+            assert!(handled.contains(&true), "{}", row.name);
+            assert!(
+                is_removed(row.name) || READ.has(row.name) || row.in_body == InBody::Credential
+            );
+        }
+        assert!(is_removed("litellm_of_tomorrow") && is_removed("_litellm_x"));
+        assert!(!is_removed("litellm") && !is_removed("seed"));
+    }
+
+    #[test]
+    fn a_field_is_refused_for_what_it_asks() {
+        assert_eq!(objection("api_key", "null"), Some(Objection::Credential));
+        assert_eq!(objection("some_vendors_api_key", "1"), Some(Objection::Credential));
+        assert_eq!(objection("mock_response", "\"x\""), Some(Objection::Mock));
+        for nothing in ["[]", "[ ]", "null", "false", "{ }", "\"\""] {
+            assert_eq!(objection("guardrails", nothing), None, "{nothing}");
+        }
+        for asked in ["[\"a\"]", "true", "\"a\"", "{\"a\":[]}", "[[]]", "0"] {
+            let objection = objection("guardrails", asked);
+            assert!(matches!(objection, Some(Objection::Unserved(_))), "{asked}");
+        }
+        for own in ["prompt_cache_key", "seed", "model", "cache", "langfuse_secret_key"] {
+            assert_eq!(objection(own, "\"x\""), None, "{own}");
+        }
     }
 
     #[test]
@@ -215,20 +245,46 @@ mod tests {
             ("MODEL", "model"),
             ("\u{17f}tream", "stream"),
             ("api_\u{212a}ey", "api_key"),
-            ("No-Log", "no-log"),
+            ("Tags", "tags"),
         ] {
             assert_eq!(in_other_letters(key), Some(name), "{key}");
         }
         let long = "M".repeat(1_000);
-        for key in ["model", "Models", "m\u{f6}del", "", "Seed", &long] {
+        for key in ["model", "Models", "m\u{f6}del", "", "Seed", "No-Log", &long] {
             assert_eq!(in_other_letters(key), None, "{key}");
         }
     }
 
     #[test]
-    fn lengths_tell_names_apart() {
+    fn few_other_names_share_a_mark() {
         static FEW: Names = Names::new(&["a", "abc"]);
-        assert!(FEW.has("abc") && !FEW.has("ab"));
-        assert!(FEW.has_length(3) && !FEW.has_length(2) && !FEW.has_length(64));
+        assert!(FEW.has("abc") && !FEW.has("ab") && !FEW.has(""));
+        let of_providers = [
+            "messages",
+            "input",
+            "tools",
+            "tool_choice",
+            "temperature",
+            "top_p",
+            "max_tokens",
+            "max_completion_tokens",
+            "response_format",
+            "stop",
+            "seed",
+            "n",
+            "user",
+            "metadata",
+            "system",
+            "thinking",
+            "store",
+            "reasoning",
+            "include",
+            "instructions",
+            "prompt",
+            "encoding_format",
+        ];
+        let shared = of_providers.iter().filter(|name| REMOVED.may_have(name.as_bytes()));
+        assert!(shared.count() <= 3);
+        assert!(of_providers.iter().all(|name| !REMOVED.has(name) && !REFUSED.has(name)));
     }
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::edit::{Edit, apply, new_members};
-use super::fields::{self, CONTROLS_FROM, READ, REMOVED};
-pub use super::fields::{FORBIDDEN, Names};
+use super::fields::{self, CONTROLS_FROM, READ, REMOVED, SMALL};
+pub use super::fields::{Names, Objection};
 use super::form::{self, Form, FormError};
 use super::object::{self, Member};
 use super::payload::Payload;
@@ -113,9 +113,31 @@ impl Peek {
         }
     }
 
-    /// The fields of this body that are meant for the gateway; no provider gets them.
-    pub(crate) fn removed(&self) -> impl Iterator<Item = &'static str> + use<'_> {
-        self.holds(&REMOVED)
+    /// The fields of this body that are meant for a gateway; no provider gets them.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().filter_map(|member| {
+            if let Some(index) = position(&REMOVED, &self.body, member) {
+                return Some(REMOVED.all()[index]);
+            }
+            let name = written_name(&self.body, member)?;
+            if fields::begins_as_own(name) { std::str::from_utf8(name).ok() } else { None }
+        })
+    }
+
+    /// The fields that are refused, and why.
+    pub fn objections(&self) -> impl Iterator<Item = (Cow<'_, str>, Objection)> {
+        self.members.iter().filter_map(|member| {
+            let key = self.body.get(member.key())?;
+            let name = match written_name(&self.body, member) {
+                // Most names are plain and in no table.
+                Some(name) if !fields::may_be_refused(name) => return None,
+                Some(name) => Cow::Borrowed(std::str::from_utf8(name).ok()?),
+                None => Cow::Owned(serde_json::from_slice(key).ok()?),
+            };
+            let value = std::str::from_utf8(self.body.get(member.value())?).ok()?;
+            let objection = fields::objection(&name, value)?;
+            Some((name, objection))
+        })
     }
 
     /// The form, if the body was one and `body` holds its text fields.
@@ -311,16 +333,23 @@ impl Peek {
     }
 }
 
-/// The name of `member`, if it is a field that the gateway reads or that is meant for it.
+/// The name of `member`, if it is a field of which the gateway reads something.
 #[cold]
 fn small_field(body: &[u8], member: &Member) -> Option<&'static str> {
-    let named = |names: &'static Names| Some(names.all()[position(names, body, member)?]);
-    named(&READ).or_else(|| named(&REMOVED))
+    Some(SMALL.all()[position(&SMALL, body, member)?])
+}
+
+/// The key of `member` as it is written; `None` if it has escapes.
+fn written_name<'b>(body: &'b [u8], member: &Member) -> Option<&'b [u8]> {
+    let key = member.key();
+    if member.is_escaped() { None } else { body.get(key.start + 1..key.end - 1) }
 }
 
 /// The index in `names` of the key of `member`.
 fn position(names: &Names, body: &[u8], member: &Member) -> Option<usize> {
-    if !member.is_escaped() && !names.has_length(member.key().len() - 2) {
+    if let Some(name) = written_name(body, member)
+        && !names.may_have(name)
+    {
         return None;
     }
     names.all().iter().position(|name| object::key_is(body, member, name))

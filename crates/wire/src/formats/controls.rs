@@ -5,22 +5,60 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
 use hale_core::provider::WireFormat;
 use hale_core::route::{ClientFallback, Needs, TagWish};
 use hale_core::usage::BYTES_PER_TOKEN;
 
 use crate::bytes::edit::Edit;
 use crate::bytes::elements::{after_space, elements};
+use crate::bytes::fields::objection;
 use crate::bytes::json::Str;
 use crate::bytes::members::texts;
 use crate::bytes::object::{self, Member};
-use crate::bytes::peek::{FORBIDDEN, Peek, PeekError, READ_MAX};
+use crate::bytes::peek::{Peek, PeekError, READ_MAX};
 use crate::bytes::scan;
 
 /// Maximum number of fallbacks in a list.
 const FALLBACKS_MAX: usize = 32;
+/// The field of settings for one request.
+const OVERRIDE: &str = "router_settings_override";
 /// Maximum number of tags of a request.
 const TAGS_MAX: usize = 64;
+/// What guardrails are, for an error.
+pub const GUARDRAILS: &str = "guardrails: the request would pass unchecked";
+
+/// The metadata that name guardrails, as LiteLLM's clients may. A text of that name is a client's own.
+#[must_use]
+pub fn guardrails_in_metadata(peek: &Peek) -> Option<&'static str> {
+    ["metadata", "litellm_metadata"].into_iter().find(|field| {
+        let raw = peek.raw(field).filter(|raw| raw.contains("guardrails"));
+        let Some(Ok([Some(named)])) = raw.map(|raw| texts(raw, ["guardrails"])) else {
+            return false;
+        };
+        let is_plain = named.starts_with('"');
+        !is_plain && objection("guardrails", named).is_some()
+    })
+}
+
+/// The settings in `router_settings_override`, which a field of the request itself overrules.
+///
+/// # Errors
+/// If it is no object.
+pub fn overriding(peek: &Peek) -> Result<Option<Peek>, PeekError> {
+    let Some(raw) = peek.raw(OVERRIDE) else { return Ok(None) };
+    let wrong = |_| PeekError::Type { field: OVERRIDE, expected: "an object of router_settings" };
+    Peek::parse(Bytes::copy_from_slice(raw.as_bytes())).map(Some).map_err(wrong)
+}
+
+/// A setting in the request, else in its `router_settings_override`.
+fn setting<'p>(peek: &'p Peek, field: &str) -> Option<&'p str> {
+    peek.raw(field).or_else(|| {
+        let [found] = texts(peek.raw(OVERRIDE)?, [field]).ok()?;
+        found.filter(|raw| *raw != "null")
+    })
+}
+
 /// The fallbacks in `field`: names, objects with `model` and the fields that they change in the request, or
 /// `{group: [names]}` as in the config.
 ///
@@ -34,7 +72,7 @@ pub fn fallbacks(
         field,
         expected: "a list of model names, of objects with `model`, or of `{group: [names]}`",
     };
-    let Some(raw) = peek.raw(field) else { return Ok(None) };
+    let Some(raw) = setting(peek, field) else { return Ok(None) };
     let mut found = Vec::new();
     for (place, item) in elements(raw).ok_or_else(|| wrong.clone())?.enumerate() {
         if place >= FALLBACKS_MAX {
@@ -51,17 +89,23 @@ pub fn fallbacks(
             continue;
         };
         let name = text(&item[named.value()]).ok_or_else(|| wrong.clone())?;
-        let is_forbidden = |member| {
-            FORBIDDEN.all().iter().any(|name| object::key_is(item.as_bytes(), member, name))
-        };
-        if members.iter().any(is_forbidden) {
-            return Err(PeekError::Type { field, expected: "without credentials and addresses" });
+        if members.iter().any(|member| is_refused(item, member)) {
+            return Err(PeekError::Type {
+                field,
+                expected: "without credentials, addresses, and what is not served",
+            });
         }
         // Only objects in `fallbacks` change the request, and only if they have more than `model`.
         let overrides = (members.len() > 1 && field == "fallbacks").then_some(place);
         found.push(ClientFallback { overrides, ..ClientFallback::from(&*name) });
     }
     Ok(Some(found))
+}
+
+/// Whether a request may not have this member.
+fn is_refused(object: &str, member: &Member) -> bool {
+    let name = object.get(member.key()).and_then(text);
+    name.is_none_or(|name| objection(&name, &object[member.value()]).is_some())
 }
 
 /// Adds the fallbacks in an object `{group: [names]}` to `found`, as long as there are few; `None` if it holds anything
@@ -89,7 +133,7 @@ fn text(raw: &str) -> Option<Cow<'_, str>> {
 /// The body with the changes of the fallback object at index `place`; `None` if there is no such object.
 #[must_use]
 pub fn overridden(peek: &Peek, place: usize) -> Option<Peek> {
-    let text = elements(peek.raw("fallbacks")?)?.nth(place)?;
+    let text = elements(setting(peek, "fallbacks")?)?.nth(place)?;
     let members = object::members(text.as_bytes()).ok()?;
     let mut edits = Vec::with_capacity(members.len());
     let names: Vec<String> = members

@@ -8,15 +8,24 @@ fn repository() -> PathBuf {
     FilePath::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-#[test]
-fn the_reference_is_what_the_table_says() {
-    let file = repository().join("docs/config.md");
-    let made = reference();
+#[track_caller]
+fn compare(page: &str, made: &str) {
+    let file = repository().join(page);
     if std::env::var_os("HALE_BLESS").is_some() {
-        std::fs::write(&file, &made).unwrap();
+        std::fs::write(&file, made).unwrap();
     }
     let found = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(found == made, "docs/config.md is not up to date; run this test with HALE_BLESS=1");
+    assert!(found == made, "{page} is not up to date; run this test with HALE_BLESS=1");
+}
+
+#[test]
+fn the_reference_is_what_the_table_says() {
+    compare("docs/config.md", &reference());
+}
+
+#[test]
+fn the_page_of_parameters_is_what_the_table_says() {
+    compare("docs/parameters.md", &parameters());
 }
 
 fn example(name: &str, env: &[(&str, &str)]) -> Snapshot {

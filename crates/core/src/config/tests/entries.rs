@@ -449,3 +449,44 @@ fn a_reload_keeps_the_state_of_deployments_with_the_same_id() {
     assert!(std::sync::Arc::ptr_eq(&first.deployments[0].state, &second.deployments[0].state));
     assert!(!std::sync::Arc::ptr_eq(&first.deployments[0].state, &second.deployments[1].state));
 }
+
+#[test]
+fn parameters_of_litellms_own_and_secrets_stay_out_of_every_body() {
+    let yaml = entry(
+        "langfuse_secret_key: sk-lf-1\nlitellm_trace_id: t\nid: x\nmy_vendor_api_key: sk-2\nlitellm_of_tomorrow: 1\n\
+         temperature: 0.5\nvendors_own: yes\nextra_body: {caching: true, db_password: p, top_k: 3}",
+    );
+    let (snapshot, warnings) = Fake::new(&yaml).warned();
+    let kept = strings(&snapshot.deployments[0].endpoint.default_params);
+    assert_eq!(kept, [("temperature", "0.5"), ("vendors_own", "true"), ("top_k", "3")]);
+    for name in [
+        "langfuse_secret_key",
+        "litellm_trace_id",
+        "id",
+        "my_vendor_api_key",
+        "litellm_of_tomorrow",
+        "extra_body.caching",
+        "extra_body.db_password",
+    ] {
+        let told = warnings
+            .iter()
+            .filter(|text| text.contains(&format!("litellm_params.{name}: ")))
+            .count();
+        assert_eq!(told, 1, "{name}: {warnings:#?}");
+    }
+    assert!(warnings.iter().all(|text| !text.contains("sk-lf-1") && !text.contains("sk-2")));
+}
+
+#[test]
+fn no_name_of_the_table_becomes_a_default_of_bodies() {
+    for row in crate::parameters::PARAMETERS {
+        if row.in_body == crate::parameters::InBody::Request {
+            continue;
+        }
+        let yaml = entry(&format!("{}: 1", row.name));
+        let loaded = Fake::new(&yaml).load();
+        let Some(snapshot) = loaded.snapshot else { continue };
+        let kept = strings(&snapshot.deployments[0].endpoint.default_params);
+        assert!(kept.iter().all(|(name, _)| *name != row.name), "{} goes out", row.name);
+    }
+}

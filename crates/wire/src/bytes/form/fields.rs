@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::scan::FormError;
 use crate::bytes::edit::json_string;
-use crate::bytes::fields::{FORBIDDEN, READ, REMOVED};
+use crate::bytes::fields::{Objection, READ, is_removed, objection};
 use crate::bytes::json::JsonText;
 
 /// Longest text that is read, in bytes: of a field that the gateway reads, and of any other.
@@ -36,14 +36,14 @@ pub(crate) fn fields<'f>(
     for (name, content, is_file) in parts {
         let name = String::from_utf8_lossy(name);
         let (field, within) = name.find('[').map_or((&*name, ""), |at| name.split_at(at));
-        let speaks_to_us = REMOVED.has(field)
+        let speaks_to_us = is_removed(field)
             || READ.has(field)
             || matches!(field, "metadata" | "n" | "temperature");
         let most = left.min(if speaks_to_us { TEXT_MAX } else { OTHER_MAX });
         let content = Some(content).filter(|content| !is_file && content.len() <= most);
         let word = content.and_then(|content| std::str::from_utf8(content).ok());
         left -= word.map_or(0, str::len);
-        if FORBIDDEN.has(field) {
+        if objection(field, UNREAD) == Some(Objection::Credential) {
             json.raw_member(field, UNREAD);
             continue;
         }

@@ -44,7 +44,7 @@ pub(crate) fn counted_body(
     peek.payload(&all)
 }
 
-fn edits<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
+fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let deployment = order.deployment;
     let mut edits = Vec::with_capacity(8);
     edits.push(Edit::Set("model", Cow::Owned(json_string(order.upstream_model))));

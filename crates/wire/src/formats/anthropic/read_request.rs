@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::metadata::user_id;
-use crate::bytes::fields::REMOVED;
+use crate::bytes::fields::is_removed;
 use crate::bytes::json::Str;
 use crate::bytes::object::{self, ObjectError};
 use crate::formats::errors::clean;
@@ -103,7 +103,7 @@ pub(crate) fn read<'a>(
 ) -> Result<Request<'a>, Unfit> {
     let mut request = Request::default();
     for (name, raw) in fields {
-        if raw == "null" || REMOVED.has(&name) {
+        if raw == "null" || is_removed(&name) {
             continue;
         }
         match &*name {

@@ -36,7 +36,7 @@ pub(crate) fn batch(peek: &Peek, order: &Order<'_>) -> Payload {
     peek.payload(&edits)
 }
 
-fn edits<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
+fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let mut edits: Vec<Edit<'e>> = ROUTING.into_iter().map(Edit::Remove).collect();
     for name in peek.removed() {
         edits.push(Edit::Remove(name));

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 
 use super::read_source;
 use crate::bytes::elements::elements;
-use crate::bytes::fields::REMOVED;
+use crate::bytes::fields::is_removed;
 use crate::bytes::json::{JsonText, Str, is_object};
 use crate::formats::neutral::{
     Content, Format, Json, Part, Request, Role, Text, Thinking, Tool, ToolChoice, Turn, Unfit, add,
@@ -132,7 +132,7 @@ pub(crate) fn read<'a>(
     let mut request = Request::default();
     let mut most: [Option<Json<'_>>; 2] = [None, None];
     for (name, raw) in fields {
-        if raw == "null" || REMOVED.has(&name) {
+        if raw == "null" || is_removed(&name) {
             continue;
         }
         match &*name {

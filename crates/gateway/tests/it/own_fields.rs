@@ -1,0 +1,227 @@
+//! Fields of a request that are LiteLLM's own: served, stripped or refused by name, and never sent to a provider.
+
+use hale_core::parameters::{InBody, PARAMETERS};
+use hale_testkit::{FakeUpstream, Hale, Response, Script, anthropic, forms, openai, responses};
+use serde_json::{Value, json};
+
+use crate::support::{CHAT, Config, UPSTREAM_KEY, chat_with, client, error, expect_error, lone};
+
+/// Requests of several operations, to a provider of each wire.
+const REQUESTS: [(&str, &str, &str); 8] = [
+    (CHAT, "m", r#"{"messages":[{"role":"user","content":"hi"}]}"#),
+    (CHAT, "m", r#"{"messages":[{"role":"user","content":"hi"}],"stream":true}"#),
+    (CHAT, "claude", r#"{"messages":[{"role":"user","content":"hi"}]}"#),
+    ("/v1/messages", "claude", r#"{"messages":[{"role":"user","content":"hi"}],"max_tokens":9}"#),
+    ("/v1/messages", "m", r#"{"messages":[{"role":"user","content":"hi"}],"max_tokens":9}"#),
+    ("/v1/responses", "m", r#"{"input":"hi"}"#),
+    ("/v1/embeddings", "m", r#"{"input":"hi"}"#),
+    ("/v1/completions", "m", r#"{"prompt":"hi"}"#),
+];
+
+fn providers(upstream: &FakeUpstream) -> Hale {
+    let claude = json!({
+        "model_name": "claude", "model_info": {"id": "c"},
+        "litellm_params": {"model": "anthropic/x", "api_base": upstream.url(), "api_key": UPSTREAM_KEY},
+    });
+    Config::new().deployment("m", "a", upstream).entry(claude).start()
+}
+
+fn fake() -> FakeUpstream {
+    FakeUpstream::with(|request| match &*request.path {
+        "/v1/messages" => anthropic::answer(request),
+        "/v1/responses" => responses::answer(request),
+        "/v1/audio/transcriptions" => forms::answer(request),
+        _ => openai::answer(request),
+    })
+}
+
+fn send(hale: &Hale, (path, model, body): (&str, &str, &str), more: &[(&str, Value)]) -> Response {
+    let mut body: Value = serde_json::from_str(body).unwrap();
+    body["model"] = json!(model);
+    for (name, value) in more {
+        body[*name] = value.clone();
+    }
+    client(hale).post_json(path, &[], &body)
+}
+
+fn of(kind: InBody) -> impl Iterator<Item = &'static str> {
+    PARAMETERS.iter().filter(move |row| row.in_body == kind).map(|row| row.name)
+}
+
+#[test]
+fn a_stripped_field_costs_no_request_and_reaches_no_provider() {
+    let upstream = fake();
+    let hale = providers(&upstream);
+    let values = [json!("x"), json!(1), json!(true), json!({"a": [1]}), json!(["x"])];
+    let stripped: Vec<(&str, Value)> = of(InBody::Stripped)
+        .chain(["litellm_of_tomorrow"])
+        .zip(values.iter().cycle().cloned())
+        .collect();
+    assert!(stripped.len() > 250);
+    for request in REQUESTS {
+        let answer = send(&hale, request, &stripped);
+        assert_eq!(answer.status, 200, "{request:?}: {}", answer.text());
+    }
+    let kind = forms::content_type();
+    let texts = stripped.iter().map(|(name, _)| (*name, None, &b"x"[..]));
+    let parts: Vec<forms::Part<'_>> =
+        [("file", Some("a.wav"), &b"RIFF"[..]), ("model", None, &b"m"[..])]
+            .into_iter()
+            .chain(texts)
+            .collect();
+    let form = client(&hale).request(
+        "POST",
+        "/v1/audio/transcriptions",
+        &[("content-type", &*kind)],
+        &forms::form(&parts),
+    );
+    assert_eq!(form.status, 200, "{}", form.text());
+    let state = upstream.state();
+    assert_eq!(state.requests.len(), REQUESTS.len() + 1);
+    for request in &state.requests {
+        let text = String::from_utf8_lossy(&request.body);
+        for (name, _) in &stripped {
+            let (key, part) = (format!("\"{name}\":"), format!("name=\"{name}\""));
+            assert!(!text.contains(&key) && !text.contains(&part), "{} {name}", request.path);
+        }
+    }
+}
+
+#[test]
+fn an_escaped_name_is_stripped_too() {
+    let upstream = fake();
+    let hale = providers(&upstream);
+    let body =
+        r#"{"model":"m","messages":[{"role":"user","content":"hi"}],"c\u0061ching":true,"seed":1}"#;
+    let answer = client(&hale).request("POST", CHAT, &[], body.as_bytes());
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    let sent = upstream.state().requests[0].json();
+    assert_eq!((sent.get("caching"), &sent["seed"]), (None, &json!(1)));
+}
+
+#[test]
+fn what_may_not_be_left_out_is_refused_by_name() {
+    let upstream = fake();
+    let hale = providers(&upstream);
+    for request in REQUESTS {
+        for (kind, reason) in [
+            (InBody::Unserved, "unserved_parameter"),
+            (InBody::Credential, "forbidden_parameter"),
+            (InBody::Mock, "forbidden_parameter"),
+        ] {
+            // One request for each name would take long.
+            for name in of(kind).step_by(5) {
+                let answer = send(&hale, request, &[(name, json!(["x"]))]);
+                assert_eq!(answer.status, 400, "{name}: {}", answer.text());
+                assert!(answer.text().contains(&format!("`{name}`")), "{}", answer.text());
+                if request.0 == CHAT {
+                    let told = expect_error(&answer, 400, reason);
+                    assert_eq!(told["param"], name);
+                }
+            }
+        }
+    }
+    let foreign = send(&hale, REQUESTS[0], &[("some_vendors_api_key", json!("sk-1"))]);
+    expect_error(&foreign, 400, "forbidden_parameter");
+    assert_eq!(upstream.state().opened(), 0);
+}
+
+#[test]
+fn guardrails_fail_closed_wherever_they_are_named() {
+    let upstream = fake();
+    let hale = providers(&upstream);
+    for request in REQUESTS {
+        for (field, value) in [
+            ("guardrails", json!(["g"])),
+            ("guardrails", json!({"g": {"enabled": true}})),
+            ("metadata", json!({"guardrails": ["g"]})),
+            ("litellm_metadata", json!({"guardrails": [{"g": {}}]})),
+            ("disable_global_guardrails", json!(true)),
+        ] {
+            let answer = send(&hale, request, &[(field, value.clone())]);
+            assert_eq!(answer.status, 400, "{field} {value}: {}", answer.text());
+            assert!(answer.text().contains("guardrail"), "{}", answer.text());
+        }
+    }
+    let nested = send(
+        &hale,
+        REQUESTS[0],
+        &[("fallbacks", json!([{"model": "claude", "guardrails": ["g"]}]))],
+    );
+    assert_eq!(error(&nested)["param"], "fallbacks");
+    assert_eq!(upstream.state().opened(), 0);
+    for (field, value) in [
+        ("guardrails", json!([])),
+        ("guardrails", json!(null)),
+        ("metadata", json!({"guardrails": "my own note"})),
+    ] {
+        let answer = send(&hale, REQUESTS[0], &[(field, value.clone())]);
+        assert_eq!(answer.status, 200, "{field} {value} asks for nothing: {}", answer.text());
+    }
+}
+
+fn failing() -> FakeUpstream {
+    FakeUpstream::with(|_| Script::error(500, "down"))
+}
+
+#[test]
+fn settings_of_the_router_are_overridden_for_one_request() {
+    let (bad, good) = (failing(), FakeUpstream::start());
+    let hale = Config::new()
+        .deployment("m", "bad", &bad)
+        .deployment("spare", "good", &good)
+        .router(json!({"num_retries": 0}))
+        .start();
+    let ask = |settings: Value, more: &[(&str, Value)]| {
+        let mut body = openai::chat_request("m", "hi");
+        body["router_settings_override"] = settings;
+        for (name, value) in more {
+            body[*name] = value.clone();
+        }
+        chat_with(&hale, &[], &body)
+    };
+    assert_eq!(ask(json!({}), &[]).status, 500);
+    for fallbacks in
+        [json!([{"m": ["spare"]}]), json!(["spare"]), json!([{"model": "spare", "seed": 7}])]
+    {
+        let served = ask(json!({"fallbacks": fallbacks}), &[]);
+        assert_eq!(served.status, 200, "{fallbacks}: {}", served.text());
+        assert_eq!(served.header("x-litellm-attempted-fallbacks"), Some("1"));
+    }
+    assert_eq!(good.state().requests.last().unwrap().json()["seed"], 7);
+    for request in &good.state().requests {
+        assert_eq!(request.json().get("router_settings_override"), None);
+    }
+    // The field of the request itself wins, and what is no setting of a request has no effect.
+    assert_eq!(
+        ask(json!({"fallbacks": ["spare"]}), &[("disable_fallbacks", json!(true))]).status,
+        500
+    );
+    assert_eq!(
+        ask(json!({"fallbacks": ["spare"], "routing_strategy": "least-busy"}), &[]).status,
+        200
+    );
+    let before = bad.state().requests.len();
+    let retried = ask(json!({"num_retries": 1}), &[]);
+    assert_eq!(retried.status, 500);
+    assert_eq!(bad.state().requests.len(), before + 2);
+    for wrong in [json!("x"), json!({"num_retries": "many"}), json!({"timeout": -1})] {
+        expect_error(&ask(wrong, &[]), 400, "invalid_parameter");
+    }
+}
+
+#[test]
+fn a_timeout_of_the_override_bounds_the_request_in_every_format() {
+    let silent = FakeUpstream::with(|_| Script::silent());
+    let hale = lone(&silent).start();
+    for (path, body) in [
+        (CHAT, json!({"messages": [{"role": "user", "content": "hi"}]})),
+        ("/v1/messages", json!({"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9})),
+    ] {
+        let mut body = body;
+        body["model"] = json!("m");
+        body["router_settings_override"] = json!({"timeout": 0.2});
+        let answer = client(&hale).post_json(path, &[], &body);
+        assert_eq!(answer.status, 408, "{path}: {}", answer.text());
+    }
+}

@@ -90,6 +90,17 @@ pub(crate) enum Fault {
     Grows,
 }
 
+impl Fault {
+    /// What is wrong, after the name of what is compressed.
+    pub(crate) fn says(self) -> &'static str {
+        match self {
+            Fault::Damaged => "is damaged",
+            Fault::Cut => "ends before its end",
+            Fault::Grows => "grows too much when it is unpacked",
+        }
+    }
+}
+
 /// A compressed body on its way.
 pub(crate) struct Unpacker {
     coding: Coding,

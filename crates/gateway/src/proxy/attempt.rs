@@ -32,7 +32,7 @@ use hale_wire::token_count::Count;
 use http::{HeaderMap, Method, StatusCode, header};
 use tokio::sync::Semaphore;
 
-pub(crate) use self::answer::{Answered, Content, Cut, Source, Stream};
+pub(crate) use self::answer::{Answered, Content, Source, Stream};
 pub(crate) use self::call::{
     AnswerForm, Attempt, Audience, Call, Destination, Expect, OperationCall, PolicyStop, Scope,
     TimeLimit, Unprepared,
@@ -45,7 +45,7 @@ pub(crate) use self::stream_room::StreamRoom;
 use super::attempt_guard::AttemptGuard;
 use crate::clock::{self, seconds};
 use crate::limits::Held;
-use crate::upstream::{Answer, PathCall, Reuse, Transfer, UpstreamRequest};
+use crate::upstream::{Answer, AnswerBody, PathCall, Reuse, Transfer, UpstreamRequest};
 
 /// Limits how many token counts run at one time in this process.
 static COUNTING: Semaphore = Semaphore::const_new(2);
@@ -248,14 +248,17 @@ impl Attempt<'_> {
             let status = Some(status.as_u16());
             return Err(Failed::because(&Observation::Malformed, status, message));
         }
-        let Answer { headers, body, .. } = answer;
+        let Answer { headers, mut body, .. } = answer;
         if is_encoded(&headers) {
-            let message = "the answer is compressed, which was not asked for".to_owned();
-            return Err(Failed::malformed(message));
+            let message =
+                "the answer is compressed in a way that is not known, which was not asked for";
+            return Err(Failed::malformed(message.to_owned()));
         }
         let content = if asked.operation.answers_bytes() {
             Content::Stream(Box::new(bytes::read(call, &headers, body).await?))
-        } else if call.wants_events() && is_event_stream(&headers) {
+        } else if call.wants_events()
+            && (is_event_stream(&headers) || holds_events(&mut body).await?)
+        {
             let source = Source::Upstream(Box::new(body));
             Content::Stream(Box::new(first_content::read(self.scope, call, source).await?))
         } else {
@@ -288,6 +291,26 @@ fn method(operation: Operation) -> Method {
         operation::Method::Post => Method::POST,
         operation::Method::Delete => Method::DELETE,
     }
+}
+
+/// Whether a body begins as a stream of events does, whatever its label says. It stays whole.
+async fn holds_events(body: &mut AnswerBody) -> Result<bool, Failed> {
+    let mut start = ::bytes::Bytes::new();
+    let is_events = loop {
+        if let Some(is_events) = hale_wire::events::begins_as_events(&start) {
+            break is_events;
+        }
+        match body.piece().await {
+            Some(Ok(piece)) if start.is_empty() => start = piece,
+            Some(Ok(piece)) => start = [start, piece].concat().into(),
+            Some(Err(error)) => {
+                return Err(Failed::of_body(&error, "the answer was cut before its end"));
+            }
+            None => break false,
+        }
+    };
+    body.put_back(start);
+    Ok(is_events)
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {

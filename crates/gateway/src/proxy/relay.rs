@@ -13,7 +13,7 @@ use hale_core::time::Millis;
 use hale_wire::stream::Reader;
 use http_body::Frame;
 
-use super::attempt::{Cut, END_MAX_MS, Failed, Source, Stream, StreamRoom};
+use super::attempt::{END_MAX_MS, Failed, Source, Stream, StreamRoom};
 use super::counted::Counted;
 use super::delivery::{Carrier, Progress};
 use super::exchange::Exchange;
@@ -180,9 +180,10 @@ impl StreamedBody for Relay {
                     }
                 },
                 Poll::Ready(Some(Ok(piece))) => self.take(piece),
-                Poll::Ready(Some(Err(Cut))) if self.reader.is_complete() => self.complete(),
-                Poll::Ready(Some(Err(Cut))) => {
-                    self.fail(&Failed::cut(
+                Poll::Ready(Some(Err(_))) if self.reader.is_complete() => self.complete(),
+                Poll::Ready(Some(Err(error))) => {
+                    self.fail(&Failed::of_body(
+                        &error,
                         "the upstream's connection was cut in the middle of the stream",
                     ));
                 }

@@ -5,14 +5,28 @@
 
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::framing::{BodyError, Framing, Step};
 use super::head::Head;
 use super::link::Link;
 use super::pool;
 use super::switched::Switched;
+use crate::unpack::{Coding, UnknownCoding, Unpacker};
+
+/// How long the server lets the connection idle, and for how many requests: `timeout=5, max=100`.
+static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+
+/// The idle time that the server grants, seconds.
+fn granted_s(value: &HeaderValue) -> Option<u64> {
+    let mut parts = value.to_str().ok()?.split(',').map(str::trim);
+    parts.find_map(|part| {
+        let (name, seconds) = part.split_once('=')?;
+        let seconds = seconds.trim().trim_matches('"');
+        name.trim().eq_ignore_ascii_case("timeout").then(|| seconds.parse().ok())?
+    })
+}
 
 /// The head of an answer, and its body to come.
 pub(crate) struct Answer {
@@ -29,14 +43,53 @@ pub(crate) struct AnswerBody {
     framing: Framing,
     keep_alive: bool,
     link: Option<Box<Link>>,
+    /// What unpacks it, if it came compressed although that was not asked for.
+    packed: Option<Box<Packed>>,
+    /// A piece that was read to look at it.
+    ahead: Option<Bytes>,
+}
+
+/// A compressed body on its way.
+struct Packed {
+    coding: Coding,
+    unpacker: Unpacker,
+    /// What came and is not unpacked.
+    waiting: Bytes,
+}
+
+/// Bytes that are unpacked at a time.
+const STEP: usize = 32 << 10;
+
+impl Packed {
+    fn step(&mut self) -> Result<Bytes, BodyError> {
+        let mut room = BytesMut::zeroed(STEP);
+        let made = self.unpacker.step(&mut self.waiting, &mut room);
+        let made = made.map_err(|fault| BodyError::Packed(self.coding, fault))?;
+        room.truncate(made);
+        Ok(room.freeze())
+    }
 }
 
 impl Answer {
     /// The answer that begins with `head` and goes on on `link`.
-    pub(super) fn new(head: Head, link: Box<Link>) -> Answer {
-        let Head { status, headers, framing, keep_alive } = head;
+    pub(super) fn new(head: Head, mut link: Box<Link>) -> Answer {
+        let Head { status, mut headers, framing, keep_alive } = head;
+        if let Some(seconds) = headers.get(&KEEP_ALIVE).and_then(granted_s) {
+            link.grant(seconds);
+        }
         let keep_alive = keep_alive && status != StatusCode::SWITCHING_PROTOCOLS;
-        Answer { status, headers, body: AnswerBody { framing, keep_alive, link: Some(link) } }
+        let packed = match Coding::of(&headers) {
+            Ok(Some(coding)) if status != StatusCode::SWITCHING_PROTOCOLS => {
+                headers.remove(header::CONTENT_ENCODING);
+                headers.remove(header::CONTENT_LENGTH);
+                let unpacker = Unpacker::of(coding);
+                Some(Box::new(Packed { coding, unpacker, waiting: Bytes::new() }))
+            }
+            // An unknown coding stays in the headers: the reader of the body refuses it.
+            Ok(_) | Err(UnknownCoding) => None,
+        };
+        let body = AnswerBody { framing, keep_alive, link: Some(link), packed, ahead: None };
+        Answer { status, headers, body }
     }
 }
 
@@ -46,6 +99,52 @@ impl AnswerBody {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, BodyError>>> {
+        if let Some(ahead) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(ahead)));
+        }
+        match self.packed {
+            None => self.poll_plain(cx),
+            Some(_) => self.poll_unpacked(cx),
+        }
+    }
+
+    /// Gives back a piece, which is the next one again.
+    pub(crate) fn put_back(&mut self, piece: Bytes) {
+        self.ahead = Some(piece).filter(|piece| !piece.is_empty());
+    }
+
+    /// The next piece of a compressed body.
+    #[cold]
+    fn poll_unpacked(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
+        loop {
+            let Some(packed) = &mut self.packed else { return Poll::Ready(None) };
+            match packed.step() {
+                Ok(piece) if piece.is_empty() => {}
+                Ok(piece) => return Poll::Ready(Some(Ok(piece))),
+                Err(error) => {
+                    self.link = None;
+                    return Poll::Ready(Some(Err(error)));
+                }
+            }
+            match ready!(self.poll_plain(cx)) {
+                Some(Ok(piece)) => {
+                    if let Some(packed) = &mut self.packed {
+                        packed.waiting = piece;
+                    }
+                }
+                Some(Err(error)) => return Poll::Ready(Some(Err(error))),
+                None => {
+                    let ended = self.packed.take().map(|one| (one.coding, one.unpacker.finish()));
+                    return Poll::Ready(match ended {
+                        Some((coding, Err(fault))) => Some(Err(BodyError::Packed(coding, fault))),
+                        Some((_, Ok(()))) | None => None,
+                    });
+                }
+            }
+        }
+    }
+
+    fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BodyError>>> {
         loop {
             let Some(link) = &mut self.link else { return Poll::Ready(None) };
             match link.take(&mut self.framing) {
@@ -92,7 +191,9 @@ impl AnswerBody {
 
     /// The length of the body, if the head says it.
     pub(crate) fn declared(&self) -> Option<u64> {
-        self.framing.declared()
+        let ahead = self.ahead.as_ref().map_or(0, Bytes::len) as u64;
+        let left = self.framing.declared().filter(|_| self.packed.is_none());
+        left.map(|left| left.saturating_add(ahead))
     }
 
     /// The body was read to its end: the connection may serve again.
@@ -102,6 +203,26 @@ impl AnswerBody {
             && link.recycle()
         {
             pool::put(link);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_idle_time_that_a_server_grants_is_read() {
+        for (value, expected) in [
+            ("timeout=5, max=100", Some(5)),
+            ("max=100,Timeout = 30", Some(30)),
+            ("timeout=\"5\"", Some(5)),
+            ("timeout=0", Some(0)),
+            ("max=100", None),
+            ("timeout=x", None),
+            ("300", None),
+        ] {
+            assert_eq!(granted_s(&HeaderValue::from_static(value)), expected, "{value}");
         }
     }
 }

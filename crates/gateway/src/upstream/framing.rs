@@ -12,6 +12,8 @@ const EXTRA_MAX: u32 = 16 << 10;
 /// How much of it each chunk of data allows, bytes: some servers pad every size, or sign every chunk.
 const EXTRA_PER_CHUNK: u32 = 256;
 
+use crate::unpack::{Coding, Fault};
+
 /// Why a body cannot be read.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum BodyError {
@@ -21,6 +23,9 @@ pub(crate) enum BodyError {
     /// The chunks of the body are malformed.
     #[error("the chunked body has {0}")]
     Malformed(&'static str),
+    /// It is compressed and cannot be unpacked.
+    #[error("the compressed answer ({name}) {what}", name = .0.name(), what = .1.says())]
+    Packed(Coding, Fault),
 }
 
 /// The next step of a body.

@@ -33,6 +33,8 @@ const ROOM_MAX: usize = 256 << 10;
 /// With so much room left, a read makes do with it: most answers are small, and making room costs more than
 /// reading them does.
 const ROOM_MIN: usize = 2 << 10;
+/// Milliseconds that are used of each second that a server grants.
+const GRANTED_SHARE_MS: u64 = 800;
 /// Most informational answers before the real one. A server that sends them without end must not hold a request.
 const INFORMATIONAL_MAX: u32 = 10;
 
@@ -44,6 +46,10 @@ pub(super) struct Link {
     made_in_us: u64,
     /// How long it may idle, milliseconds.
     idle_ms: u64,
+    /// The same, below what the server grants.
+    granted_ms: u64,
+    /// How long it had idled before its request, milliseconds.
+    idled_ms: u64,
     stream: Stream,
     /// Bytes that were read and not taken.
     buffer: BytesMut,
@@ -93,6 +99,8 @@ impl Link {
             key: upstream.key.clone(),
             made_in_us,
             idle_ms: upstream.kept.idle_ms,
+            granted_ms: u64::MAX,
+            idled_ms: 0,
             stream,
             buffer: BytesMut::new(),
             room: ROOM,
@@ -114,9 +122,25 @@ impl Link {
         self.idle_ms
     }
 
-    /// From now on it may idle for so long: the config may have changed since it was made.
-    pub(super) fn set_idle_ms(&mut self, idle_ms: u64) {
-        self.idle_ms = idle_ms;
+    /// How long it may idle, below what the server grants, milliseconds.
+    pub(super) fn granted_ms(&self) -> u64 {
+        self.granted_ms
+    }
+
+    /// How long it had idled before its request, milliseconds.
+    pub(super) fn idled_ms(&self) -> u64 {
+        self.idled_ms
+    }
+
+    /// The server closes it after so many idle seconds (`Keep-Alive: timeout=5`). It is closed here before that.
+    pub(super) fn grant(&mut self, seconds: u64) {
+        self.granted_ms = seconds.saturating_mul(GRANTED_SHARE_MS);
+    }
+
+    /// Takes another request after `idled_ms`. From now on it may idle for `idle_ms`: the config may have changed
+    /// since it was made.
+    pub(super) fn begin_again(&mut self, idle_ms: u64, idled_ms: u64) {
+        (self.idle_ms, self.idled_ms) = (idle_ms, idled_ms);
     }
 
     /// How long it took to make, microseconds.

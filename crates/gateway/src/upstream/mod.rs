@@ -28,6 +28,7 @@ mod tls;
 pub(crate) use address::Upstream;
 pub(crate) use answer::{Answer, AnswerBody};
 pub(crate) use error::SendError;
+pub(crate) use framing::BodyError;
 pub(crate) use paths::{ObjectPath, PathCall, Transfer};
 pub(crate) use pool::close_idle;
 pub(crate) use progress::SendProgress;

@@ -20,10 +20,13 @@ fn race_us(made_in_us: u64) -> u64 {
     made_in_us.saturating_mul(3).clamp(100_000, 500_000)
 }
 
+/// A connection that had idled for so long may be closed at any moment, however late the news comes.
+const IDLED_MS: u64 = 1_000;
+
 /// Sends `request` to `upstream` and waits for the head of the answer.
 ///
-/// A kept connection that turns out at once to be closed, before any byte of an answer, was closed by the
-/// upstream while it idled. The request is sent again on a new connection, unless the config forbids that.
+/// A kept connection that turns out to be closed, before any byte of an answer, was closed by the upstream while it
+/// idled: if it had idled for seconds, or if the news comes at once. The request is sent again on a new connection, unless the config forbids that.
 ///
 /// # Errors
 /// Why no answer came.
@@ -50,16 +53,21 @@ pub(super) async fn send_watched(
         Reuse::Never => None,
     };
     if let Some(mut kept) = kept {
-        let race_us = race_us(kept.made_in_us());
+        let (race_us, idled_ms) = (race_us(kept.made_in_us()), kept.idled_ms());
         let exchanged = link::exchange(&mut kept, request).await;
         let stale = match &exchanged {
             Ok(head) => head.is_farewell().then_some(ResendReason::Closed),
             Err(error) => resend_reason(error),
         };
-        let stale =
-            stale.filter(|_| upstream.kept.resend_on_stale && clock::now().since(began) < race_us);
-        match (stale, exchanged) {
-            (Some(reason), _) => progress.resend(reason),
+        let may = |_: &ResendReason| {
+            let is_stale = idled_ms >= IDLED_MS || clock::now().since(began) < race_us;
+            upstream.kept.resend_on_stale && is_stale
+        };
+        match (stale.filter(may), exchanged) {
+            (Some(reason), _) => {
+                pool::was_closed(&upstream.key, idled_ms);
+                progress.resend(reason);
+            }
             (None, Ok(head)) => return Ok(Answer::new(head, kept)),
             (None, Err(error)) => return Err(error),
         }

@@ -228,9 +228,9 @@ const PROVEN: &[Line] = &[
     ),
     (
         "F15",
-        "compressed answers of any kind, whole and as streams",
-        "502 `bad_response`: `the answer is compressed, which was not asked for`; nothing is unpacked",
-        "compression_is_neither_requested_nor_unpacked",
+        "damaged compressed answers of any kind, whole and as streams",
+        "502 `bad_response`: `the compressed answer (gzip) is damaged`; a sound one is unpacked",
+        "compression_is_not_requested_and_a_damaged_answer_is_a_failed_attempt",
     ),
     (
         "F16",

@@ -89,7 +89,7 @@ fn an_endless_event_ends_the_stream_and_fills_no_memory() {
 }
 
 #[test]
-fn compression_is_neither_requested_nor_unpacked() {
+fn compression_is_not_requested_and_a_damaged_answer_is_a_failed_attempt() {
     // Bad input, row F15.
     let upstream = FakeUpstream::start();
     let hale = lone(&upstream).router(json!({"num_retries": 0, "disable_cooldowns": true})).start();

@@ -151,7 +151,7 @@ rows! {
         |_: &str| json(r#"{"content":7,"choices":7,"stop_reason":"end_turn"}"#) => Failed(502, "bad_response");
     "81" an_error_for_a_message_under_200_is_an_error "200 with an error object; messages":
         |_: &str| Script::ok().json(&anthropic::error("overloaded_error", "Overloaded")) => Failed(503, "overloaded");
-    "F15" a_compressed_message_is_never_unpacked "a compressed answer; messages":
+    "F15" a_message_that_is_not_compressed_as_it_says_is_a_failed_attempt "a damaged compressed answer; messages":
         |wire: &str| Script::ok().header("content-encoding", "gzip").body("application/json", whole(wire)) => Failed(502, "bad_response");
     "F17" a_redirect_for_a_message_is_never_followed "a redirect; messages":
         |_: &str| Script::with_status(307).header("location", "http://169.254.169.254/").body("text/plain", "") => Failed(404, "not_found");

@@ -270,11 +270,11 @@ rows! {
         raw("SSH-2.0-OpenSSH_9.6\r\n\r\n").close() => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
     "93" binary_is_a_failed_attempt "a TLS record from a plain port":
         Script::ok().raw([0x16, 3, 1, 2, 0, 1, 0, 13, 10, 13, 10]).close() => Failed(502, "bad_response", &["the answer is not valid HTTP"]);
-    "94" a_compressed_answer_is_never_unpacked "gzip, which was not asked for":
-        gzip() => Failed(502, "bad_response", &["the answer is compressed, which was not asked for"]);
+    "94" a_compressed_answer_of_nothing_is_a_failed_attempt "gzip that unpacks to nothing":
+        gzip() => Failed(502, "bad_response", &["the upstream answered 200 with an empty body"]);
     "94" an_encoding_that_does_not_exist_is_refused "an encoding that does not exist":
         Script::ok().header("content-encoding", "zip-bomb").json(&openai::chat_completion("gpt-4o", "x"))
-        => Failed(502, "bad_response", &["the answer is compressed, which was not asked for"]);
+        => Failed(502, "bad_response", &["the answer is compressed in a way that is not known, which was not asked for"]);
 }
 
 #[test]

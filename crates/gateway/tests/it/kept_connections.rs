@@ -33,6 +33,23 @@ fn a_connection_may_be_used_for_one_request_only() {
 }
 
 #[test]
+fn a_connection_idles_for_less_than_the_server_grants() {
+    for (granted, opened) in [("timeout=0, max=100", 2), ("timeout=60", 1), ("max=100", 1)] {
+        let upstream = FakeUpstream::with(move |request| {
+            let answer = openai::chat_completion(&request.model(), "hi");
+            Script::ok().header("keep-alive", granted).json(&answer)
+        });
+        let hale = with_kept_connection(&upstream, json!({"upstream_idle_timeout_s": 60}));
+        assert_eq!(chat(&hale, "m").status, 200);
+        assert_eq!(
+            (upstream.requests().len(), upstream.state().opened()),
+            (2, opened),
+            "{granted}"
+        );
+    }
+}
+
+#[test]
 fn a_stale_connection_is_a_failed_attempt_where_nothing_is_sent_again() {
     for closing in [Script::ok().close(), Script::ok().reset()] {
         let (stale, good) = (FakeUpstream::start(), FakeUpstream::start());

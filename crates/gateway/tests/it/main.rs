@@ -57,6 +57,7 @@ mod limits;
 mod messages;
 mod messages_strange;
 mod metrics;
+mod mislabelled;
 mod model_servers;
 mod modes;
 mod named_tests;

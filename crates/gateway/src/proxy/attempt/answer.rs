@@ -17,7 +17,7 @@ use super::stream_room::StreamRoom;
 use crate::limits::Held;
 use crate::proxy::attempt_guard::AttemptGuard;
 use crate::proxy::handshake::Socket;
-use crate::upstream::AnswerBody;
+use crate::upstream::{AnswerBody, BodyError};
 
 /// A good answer.
 pub(crate) struct Answered {
@@ -87,17 +87,14 @@ pub(crate) enum Source {
     Canned(Option<Bytes>),
 }
 
-/// The upstream's connection was cut before the end of the answer.
-#[derive(Debug)]
-pub(crate) struct Cut;
-
 impl Source {
     /// The next piece; `None` at the end.
-    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Cut>>> {
+    pub(crate) fn poll_piece(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyError>>> {
         match self {
-            Source::Upstream(body) => {
-                body.poll_piece(cx).map(|piece| piece.map(|result| result.map_err(|_| Cut)))
-            }
+            Source::Upstream(body) => body.poll_piece(cx),
             Source::Canned(events) => Poll::Ready(events.take().map(Ok)),
         }
     }

@@ -30,7 +30,9 @@ pub(super) async fn read(
         match body.piece().await {
             Some(Ok(piece)) if piece.is_empty() => {}
             Some(Ok(piece)) => break Some(piece),
-            Some(Err(_)) => return Err(Failed::cut("the answer was cut before its first byte")),
+            Some(Err(error)) => {
+                return Err(Failed::of_body(&error, "the answer was cut before its first byte"));
+            }
             None if operation.answer() == Answer::Bytes(Content::File) => break None,
             None => return Err(Failed::faulty(modes::bytes::no_bytes(operation, b""))),
         }

@@ -15,9 +15,9 @@ use http::StatusCode;
 
 use super::call::{Audience, Unprepared};
 use crate::clock::seconds;
-use crate::upstream::SendError;
 use crate::upstream::credential::CredentialError;
 use crate::upstream::target::TargetError;
+use crate::upstream::{BodyError, SendError};
 
 /// The status of an answer that is larger than the operator permits. Other limits of the gateway's own have others.
 pub(crate) const ANSWER_TOO_LARGE: u16 = 502;
@@ -154,6 +154,14 @@ impl Failed {
     /// An answer or a stream that ended too early.
     pub(crate) fn cut(message: &str) -> Failed {
         Failed::because(&Observation::Cut, None, message.to_owned())
+    }
+
+    /// An answer whose body cannot be read; `cut` says what was cut.
+    pub(crate) fn of_body(error: &BodyError, cut: &str) -> Failed {
+        match error {
+            BodyError::Cut | BodyError::Malformed(_) => Failed::cut(cut),
+            BodyError::Packed(..) => Failed::malformed(error.to_string()),
+        }
     }
 
     /// A stream that was silent for longer than allowed.

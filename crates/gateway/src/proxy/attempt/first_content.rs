@@ -30,7 +30,9 @@ pub(super) async fn read(
         let ended = piece.is_none();
         match piece {
             Some(Ok(piece)) => room.take((&mut reader, &mut ready), piece, scope.memory())?,
-            Some(Err(_)) => return Err(Failed::cut("the stream was cut before its first content")),
+            Some(Err(error)) => {
+                return Err(Failed::of_body(&error, "the stream was cut before its first content"));
+            }
             None => reader.finish(&mut ready).map_err(|broken| Failed::broken(&broken))?,
         }
         if reader.has_content() {

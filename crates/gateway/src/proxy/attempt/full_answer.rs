@@ -37,7 +37,8 @@ pub(super) async fn read(
     let declared = body.declared().and_then(|length| usize::try_from(length).ok());
     let mut collected = Collected::none(declared.unwrap_or(bounds.response_bytes));
     while let Some(piece) = body.piece().await {
-        let piece = piece.map_err(|_| Failed::cut("the answer was cut before its end"))?;
+        let piece =
+            piece.map_err(|error| Failed::of_body(&error, "the answer was cut before its end"))?;
         match collected.push(piece, &mut held, bounds.with_answers()).await {
             Added::Yes => {}
             Added::TooLarge => return Err(Failed::too_large("the answer", bounds.response_bytes)),

@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::bytes::json::without_mark;
+
 pub use super::frame::Data;
 
 /// Cuts a byte stream where events end.
@@ -55,6 +57,20 @@ impl Splitter {
     pub fn waiting(&self) -> usize {
         self.tail.len()
     }
+}
+
+/// Whether a body begins as events do; `None` if more bytes are needed to tell. JSON, texts and pages do not begin so.
+#[must_use]
+pub fn begins_as_events(start: &[u8]) -> Option<bool> {
+    const FIELDS: [&[u8]; 5] = [b"data:", b"event:", b"id:", b"retry:", b":"];
+    /// Empty lines before the first field.
+    const BLANK_MAX: usize = 1024;
+    let text = without_mark(start).trim_ascii_start();
+    if FIELDS.iter().any(|field| text.starts_with(field)) {
+        return Some(true);
+    }
+    let may_become = start.len() <= BLANK_MAX && FIELDS.iter().any(|field| field.starts_with(text));
+    if may_become { None } else { Some(false) }
 }
 
 /// The end of the last empty line in `text`; 0 if there is none.
@@ -151,6 +167,26 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn events_are_known_by_their_beginning() {
+        for (start, expected) in [
+            ("data: {}", Some(true)),
+            (": ping\n", Some(true)),
+            ("\n\r\nevent: x", Some(true)),
+            ("\u{feff}id:1", Some(true)),
+            ("retry:", Some(true)),
+            ("da", None),
+            ("", None),
+            (" \n", None),
+            ("{\"data:\": 1}", Some(false)),
+            ("dataset", Some(false)),
+            ("<html>", Some(false)),
+        ] {
+            assert_eq!(begins_as_events(start.as_bytes()), expected, "{start:?}");
+        }
+        assert_eq!(begins_as_events(&[b' '; 2000]), Some(false));
+    }
 
     fn split(text: &[u8], cuts: &[usize]) -> (Vec<u8>, Vec<u8>, Vec<Vec<u8>>) {
         let mut splitter = Splitter::default();

@@ -47,6 +47,57 @@ fn content_finish_and_usage_are_observed() {
 }
 
 #[test]
+fn an_event_that_carries_only_usage_is_withheld_in_each_form_of_servers() {
+    let usage = r#""usage":{"prompt_tokens":7,"completion_tokens":3,"total_tokens":10}"#;
+    let (hollow, given) = (
+        [
+            r#""choices":[],"#,
+            r#""choices":[{"index":0,"delta":{}}],"#,
+            r#""choices":[{"index":0,"delta":{},"finish_reason":null,"logprobs":null}],"#,
+            r#""choices":[{"index":0,"delta":{"content":"","tool_calls":null}}],"#,
+            r#""choices":[{"index":0,"text":"","finish_reason":null}],"#,
+            r#""choices":null,"#,
+            "",
+        ],
+        [
+            r#""choices":[{"index":0,"delta":{"content":"hi"}}],"#,
+            r#""choices":[{"index":0,"delta":{},"finish_reason":"stop"}],"#,
+            r#""choices":[{"index":0,"delta":{"role":"assistant","content":""}}],"#,
+            r#""choices":[{"index":0,"text":"hi","finish_reason":null}],"#,
+            r#""choices":[{"index":0,"delta":{}},{"index":1,"delta":{"content":"x"}}],"#,
+        ],
+    );
+    for choices in hollow {
+        let event = format!("data: {{\"model\":\"up\",{choices}{usage}}}\n\n");
+        let mut silent = reader(false);
+        assert_eq!(read(&mut silent, &event), "", "{choices}");
+        assert_eq!(silent.usage().unwrap().output, 3, "{choices}");
+        let shown = read(&mut reader(true), &event);
+        assert!(shown.contains(usage) && shown.contains("\"choices\":["), "{choices}: {shown}");
+        assert!(shown.contains("\"mine\""), "{shown}");
+        let json = shown.trim().strip_prefix("data: ").unwrap();
+        let read_again: serde_json::Value = serde_json::from_str(json).unwrap();
+        assert!(read_again["choices"].is_array(), "{shown}");
+    }
+    for choices in given {
+        let event = format!("data: {{\"model\":\"up\",{choices}{usage}}}\n\n");
+        for show in [false, true] {
+            let mut reader = reader(show);
+            let shown = read(&mut reader, &event);
+            assert_eq!(shown, event.replace("\"up\"", "\"mine\""), "{choices}");
+            assert_eq!(reader.usage().unwrap().output, 3, "{choices}");
+        }
+    }
+}
+
+#[test]
+fn usage_without_choices_in_lines_of_their_own_gets_them_too() {
+    let event = "data: {\"usage\":\ndata: {\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
+    assert!(read(&mut reader(true), event).contains("\"choices\":[],"));
+    assert_eq!(read(&mut reader(false), event), "");
+}
+
+#[test]
 fn an_empty_finish_reason_is_none() {
     let mut reader = reader(false);
     let empty = TEXT.replace("\"finish_reason\":null", "\"finish_reason\":\"\"");

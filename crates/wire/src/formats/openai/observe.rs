@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use hale_core::operation::Operation;
 use memchr::memmem::Finder;
 
+use crate::bytes::edit::Patch;
 use crate::bytes::elements::elements;
 use crate::bytes::members::{Place, note, texts};
 use crate::bytes::scan::{self, ScanError};
@@ -61,13 +62,18 @@ impl Events {
         if error.is_some() {
             return Err(errors::parse_provider_error(text.as_bytes()).into());
         }
-        let choices = choices.map(|place| &text[place]);
         if let Some(usage) = usage.and_then(|place| parse_usage(&text[place])) {
             progress.usage = Some(usage);
-            if !view.show_usage && choices.is_some_and(is_empty_list) {
+            let shown = choices.as_ref().map(|place| &text[place.clone()]);
+            if is_hollow(shown) && !view.show_usage {
                 return Ok(Seen::Event(Change::Omit));
             }
+            if shown.is_none() {
+                let change = with_choices(text, view.renamed(text, model), view);
+                return Ok(Seen::Event(change));
+            }
         }
+        let choices = choices.map(|place| &text[place]);
         if let Some(choices) = choices {
             if (!progress.content || progress.empty) && hold_content(choices) {
                 progress.speaks();
@@ -80,6 +86,50 @@ impl Events {
         }
         Ok(Seen::Event(view.renamed(text, model).map_or(Change::None, Change::Model)))
     }
+}
+
+/// Whether the choices of an event beside its usage say nothing: servers write none, `null` (which is read as none), an
+/// empty list, or a choice without content.
+fn is_hollow(choices: Option<&str>) -> bool {
+    let Some(choices) = choices else { return true };
+    let is_blank = |choice: &str| {
+        let Ok([delta, text, reason]) = texts(choice, ["delta", "text", "finish_reason"]) else {
+            return false;
+        };
+        let is_nothing = |raw: &str| matches!(raw, "null" | "\"\"" | "[]" | "{}");
+        text.is_none_or(is_nothing)
+            && reason.is_none_or(is_nothing)
+            && delta.is_none_or(|delta| is_nothing(delta) || holds_only(delta, is_nothing))
+    };
+    elements(choices).is_some_and(|mut choices| choices.all(is_blank))
+}
+
+/// Whether every value of the object is one of these.
+fn holds_only(object: &str, is_one: impl Fn(&str) -> bool) -> bool {
+    let mut all = true;
+    let read = scan::members(object.as_bytes(), |_, value| all &= is_one(&object[value]));
+    read.is_ok() && all
+}
+
+/// The event with an empty list of choices, which readers of OpenAI's format expect.
+fn with_choices(text: &str, model: Place, view: &View) -> Change {
+    let mut null = None;
+    let _read: Result<(), ScanError> = scan::members(text.as_bytes(), |key, value| {
+        if &text[key] == "\"choices\"" {
+            null = Some(value);
+        }
+    });
+    let list: Patch = match null {
+        Some(place) => (place, "[]".into()),
+        None => {
+            let first = text.find('{').map_or(0, |at| at + 1);
+            (first..first, "\"choices\":[],".into())
+        }
+    };
+    let mut patches: Vec<Patch> =
+        model.map(|place| view.model_patch(place)).into_iter().chain([list]).collect();
+    patches.sort_by_key(|(place, _)| place.start);
+    Change::Patch(patches)
 }
 
 const NAMES: [&str; 4] = ["model", "usage", "choices", "error"];

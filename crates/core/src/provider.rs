@@ -126,6 +126,8 @@ pub struct Quirks {
     pub thoughts_field: ThoughtsField,
     /// Whether `thinking` turns reasoning on and off, besides `reasoning_effort`.
     pub thinking_switch: bool,
+    /// Whether the names of the provider's own models begin with its prefix, and all others have a slash.
+    pub own_models_keep_prefix: bool,
     /// Whether `response_format` has no `json_schema`.
     pub lacks_json_schema: bool,
     /// The ids of calls that it takes.

@@ -36,6 +36,28 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// The counts of one answer, if `self` came after `earlier`: a later count replaces an earlier one, but nothing
+    /// does not.
+    #[must_use]
+    pub fn after(self, earlier: Option<Usage>) -> Usage {
+        let Some(earlier) = earlier else { return self };
+        let mut usage = self;
+        if usage.input == 0 {
+            usage.input = earlier.input;
+            usage.cached_input = earlier.cached_input;
+            usage.cache_creation = earlier.cache_creation;
+            usage.cache_creation_1h = earlier.cache_creation_1h;
+            usage.sound.input = earlier.sound.input;
+            usage.sound.cached_input = earlier.sound.cached_input;
+        }
+        if usage.output == 0 {
+            usage.output = earlier.output;
+            usage.reasoning = earlier.reasoning;
+            usage.sound.output = earlier.sound.output;
+        }
+        usage
+    }
+
     /// Adds the usage of another answer of the same session. Units are not changed.
     pub fn add(&mut self, other: &Usage) {
         let more = |count: &mut u64, by: u64| *count = count.saturating_add(by);

@@ -41,6 +41,7 @@ fn view() -> View {
         upstream_model: None,
         notes: None,
         show_usage: true,
+        priced: None,
         created: 1_700_000_000,
         issuer: None,
     }

@@ -94,6 +94,7 @@ pub(crate) fn view() -> View {
     View {
         model_json: "\"mine\"".into(),
         show_usage: true,
+        priced: None,
         created: 7,
         upstream_model: None,
         notes: None,

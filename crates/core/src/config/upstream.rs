@@ -72,13 +72,16 @@ pub(super) struct Upstream<'m> {
 /// The provider of `model`: the one that is named, else its prefix, else the price list's.
 pub(super) fn find<'m>(model: &'m str, named: Option<&str>) -> Upstream<'m> {
     if let Some(name) = named {
-        let model = model.strip_prefix(name).and_then(|m| m.strip_prefix('/')).unwrap_or(model);
-        return of_name(name, model).unwrap_or_else(|| unknown_provider(name, model));
+        let tail = model.strip_prefix(name).and_then(|m| m.strip_prefix('/')).unwrap_or(model);
+        let found = of_name(name, tail).unwrap_or_else(|| unknown_provider(name, tail));
+        let keeps = found.provider.quirks.own_models_keep_prefix && !tail.contains(['/', '*']);
+        return if keeps { Upstream { model, ..found } } else { found };
     }
     if let Some((prefix, tail)) = model.split_once('/')
         && let Some(found) = of_name(prefix, tail)
     {
-        return found;
+        let keeps = found.provider.quirks.own_models_keep_prefix && !tail.contains(['/', '*']);
+        return if keeps { Upstream { model, ..found } } else { found };
     }
     let listed = prices::exact(model).and_then(|facts| facts.litellm_provider.as_deref());
     match listed {
@@ -188,6 +191,16 @@ mod tests {
         assert_eq!(found("groq/llama", Some("groq")), served("groq", "llama"));
         assert_eq!(found("openai/*", None), served("openai", "*"));
         assert_eq!(found("custom_openai/x", None), served("openai", "x"));
+        // The provider's own models have its prefix in their names.
+        assert_eq!(found("openrouter/auto", None), served("openrouter", "openrouter/auto"));
+        let named = found("openrouter/auto", Some("openrouter"));
+        assert_eq!(named, served("openrouter", "openrouter/auto"));
+        assert_eq!(
+            found("openrouter/openrouter/auto", None),
+            served("openrouter", "openrouter/auto")
+        );
+        assert_eq!(found("openrouter/meta/llama", None), served("openrouter", "meta/llama"));
+        assert_eq!(found("openrouter/*", None), served("openrouter", "*"));
     }
 
     #[test]

@@ -72,7 +72,12 @@ impl Target {
             Some(substitute(&deployment.endpoint.upstream_model, &captures, name))
         });
         match filled {
-            Some(model) => std::borrow::Cow::Owned(model.into()),
+            Some(model) => {
+                let provider = deployment.endpoint.provider;
+                let keeps = provider.quirks.own_models_keep_prefix && !model.contains('/');
+                let prefix = if keeps { format!("{}/", provider.name) } else { String::new() };
+                std::borrow::Cow::Owned(prefix + &model)
+            }
             None => std::borrow::Cow::Borrowed(&deployment.endpoint.upstream_model),
         }
     }

@@ -17,7 +17,7 @@ use hale_wire::peek::Peek;
 use hale_wire::prepare::{Conversion, Prepared, prepare};
 use hale_wire::stream::View;
 
-use super::attempt::{Destination, Expect, OperationCall, PolicyStop, Unprepared};
+use super::attempt::{AnswerForm, Destination, Expect, OperationCall, PolicyStop, Unprepared};
 use super::model_request::ModelRequest;
 use crate::clock;
 use crate::limits::Held;
@@ -170,6 +170,9 @@ impl<'a> CallBuilder<'a> {
                 json_string(shown_model).into()
             },
             show_usage: self.request.shows.usage,
+            priced: (self.request.form == AnswerForm::Events
+                && self.serving.snapshot.gateway.include_cost_in_usage)
+                .then(|| destination.deployment.clone()),
             created: if conversion.translates() { clock::unix_ms() / 1000 } else { 0 },
             notes: None,
             upstream_model: (operation == Operation::CountPrompt)

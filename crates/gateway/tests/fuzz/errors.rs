@@ -96,6 +96,7 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
     let view = View {
         model_json: "\"shown\"".into(),
         show_usage: false,
+        priced: None,
         created: 7,
         upstream_model: None,
         notes: None,

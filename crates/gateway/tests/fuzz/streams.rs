@@ -148,6 +148,7 @@ fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) 
     let view = View {
         model_json: "\"shown\"".into(),
         show_usage,
+        priced: None,
         created: 7,
         upstream_model: None,
         notes: None,

@@ -88,6 +88,7 @@ fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
     let view = View {
         model_json: "\"up\"".into(),
         show_usage: true,
+        priced: None,
         created: 7,
         upstream_model: None,
         notes: None,

@@ -16,6 +16,7 @@ mod canary_providers;
 mod cli;
 mod compressed;
 mod cooldown;
+mod counts;
 mod created_once;
 mod deadlines;
 mod demo;

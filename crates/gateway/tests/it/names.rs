@@ -138,3 +138,26 @@ fn access_groups_are_labels_that_are_listed_and_no_models() {
     let info = client(&hale).get("/model/info").json();
     assert_eq!(info["data"][0]["model_info"]["access_groups"], json!(["beta", "cheap"]));
 }
+
+#[test]
+fn a_providers_own_models_keep_its_prefix() {
+    let upstream = FakeUpstream::start();
+    let hale = Config::new()
+        .with("openrouter/*", "p", &upstream, json!({"model": "openrouter/*"}))
+        .with("any/*", "q", &upstream, json!({"model": "openrouter/*"}))
+        .with("auto", "a", &upstream, json!({"model": "openrouter/auto"}))
+        .start();
+    let asked = [
+        ("openrouter/auto", "openrouter/auto"),
+        ("openrouter/free", "openrouter/free"),
+        ("openrouter/meta/llama", "meta/llama"),
+        ("any/auto", "openrouter/auto"),
+        ("auto", "openrouter/auto"),
+    ];
+    for (name, _) in asked {
+        assert_eq!(chat(&hale, name).status, 200);
+    }
+    let sent: Vec<Value> =
+        upstream.requests().iter().map(|it| it.json()["model"].clone()).collect();
+    assert_eq!(sent, asked.map(|(_, model)| json!(model)));
+}

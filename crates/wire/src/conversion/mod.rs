@@ -5,6 +5,7 @@
 pub mod answer;
 mod observe;
 pub mod prepare;
+mod priced;
 pub mod stream;
 pub mod tap;
 pub mod token_count;

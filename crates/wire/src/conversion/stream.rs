@@ -4,10 +4,13 @@
 //! between equal formats only the model's name and ids change; content, finish, usage and error can be queried.
 //! Nothing here knows a framing or the members of a format.
 
+mod translated;
+
 use std::ops::Range;
 
 use bytes::Bytes;
 use hale_core::charge::OutputCount;
+use hale_core::deployment::Deployment;
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use hale_core::usage::Usage;
@@ -17,12 +20,12 @@ use crate::bytes::framing::Framing;
 use crate::bytes::framing::frame::Data;
 use crate::conversion::observe::Observer;
 use crate::conversion::prepare::Conversion;
+use crate::conversion::priced::add_cost;
 use crate::conversion::tap::Tap;
 use crate::conversion::translation::Translation;
 use crate::formats::errors::{self, ErrorReply};
 use crate::formats::event::{Change, EventError, Progress, Seen};
 use crate::formats::framing;
-use crate::formats::neutral::Delta;
 pub use crate::formats::view::View;
 
 /// How much larger than its own length the output for one piece of an upstream's body may be, in bytes: translation
@@ -171,7 +174,11 @@ impl Reader {
         self.progress.done = true;
         match &mut self.passage {
             Passage::Observed(observer) => out.extend_from_slice(observer.end()),
-            Passage::Translated(translation) => translation.close(&self.view, out),
+            Passage::Translated(translation) => {
+                let from = out.len();
+                translation.close(&self.view, out);
+                self.add_cost(from, out);
+            }
             Passage::Bytes => {}
         }
     }
@@ -317,7 +324,14 @@ impl Reader {
                 out.extend_from_slice(&block[done..start]);
                 return;
             }
-            match self.observe_frame(&block[start..end]) {
+            let frame = self.observe_frame(&block[start..end]);
+            if self.priced().is_some() {
+                out.extend_from_slice(&block[done..start]);
+                self.pass_priced(&block[start..end], frame, out);
+                (start, done) = (end, end);
+                continue;
+            }
+            match frame {
                 Frame::Pass => {}
                 Frame::Omit => {
                     out.extend_from_slice(&block[done..start]);
@@ -337,6 +351,36 @@ impl Reader {
             start = end;
         }
         out.extend_from_slice(&block[done..]);
+    }
+
+    /// The deployment whose price is shown beside the counts that an event has just completed.
+    fn priced(&self) -> Option<&Deployment> {
+        let deployment = self.view.priced.as_deref()?;
+        (!self.progress.output_is_open).then_some(deployment)
+    }
+
+    /// Passes a frame on, with the cost beside its usage.
+    #[cold]
+    fn pass_priced(&mut self, block: &[u8], frame: Frame, out: &mut Vec<u8>) {
+        let from = out.len();
+        match frame {
+            Frame::Pass => out.extend_from_slice(block),
+            Frame::Omit => {}
+            Frame::Model(place) => {
+                out.extend_from_slice(&block[..place.start]);
+                out.extend_from_slice(self.view.model_json.as_bytes());
+                out.extend_from_slice(&block[place.end..]);
+            }
+            Frame::Replace(text) => out.extend_from_slice(&text),
+        }
+        self.add_cost(from, out);
+    }
+
+    /// Adds the cost to the usage in `out` behind `from`.
+    fn add_cost(&mut self, from: usize, out: &mut Vec<u8>) {
+        if let Some((deployment, usage)) = self.priced().zip(self.progress.usage) {
+            add_cost(out, from, &usage, deployment);
+        }
     }
 
     fn observe_frame(&mut self, frame: &[u8]) -> Frame {
@@ -402,90 +446,6 @@ impl Reader {
             tap.event(event);
         }
     }
-}
-
-/// Streams that are translated.
-impl Reader {
-    fn translate(&mut self, block: &[u8], out: &mut Vec<u8>) {
-        let before = out.len();
-        let mut start = 0;
-        while start < block.len() {
-            let end = self.framing.frame_end(block, start);
-            if end - start > self.event_max {
-                self.broken = Some(Broken::TooLong(self.event_max));
-                return;
-            }
-            self.translate_frame(&block[start..end], out);
-            let most = OUT_MAX + block.len();
-            if out.len() - before > most {
-                self.broken = Some(Broken::Unreadable(format!("it became more than {most} bytes")));
-                return;
-            }
-            start = end;
-        }
-    }
-
-    fn translate_frame(&mut self, frame: &[u8], out: &mut Vec<u8>) {
-        if self.progress.done || self.error.is_some() || self.broken.is_some() {
-            return;
-        }
-        let Passage::Translated(translation) = &mut self.passage else { return };
-        let joined;
-        let payload = match self.framing.data(frame) {
-            Data::None => {
-                if self.framing.is_ping(frame) {
-                    translation.ping(&self.view, out);
-                }
-                return;
-            }
-            Data::Line(place) => &frame[place],
-            Data::Lines(lines) => {
-                joined = lines;
-                &joined
-            }
-        };
-        let deltas = match std::str::from_utf8(payload) {
-            Ok(text) => translation.event(text, &self.view, out),
-            Err(_) => Err(EventError::Malformed),
-        };
-        match deltas {
-            Ok(deltas) => {
-                if let Some(tap) = &mut self.tap {
-                    tap.translated(&deltas);
-                }
-                let seen = advance(&mut self.progress, &deltas);
-                self.record(seen);
-            }
-            Err(why) => self.reject(why),
-        }
-    }
-}
-
-/// Advances the progress of a stream by the deltas of one event.
-fn advance(progress: &mut Progress, deltas: &[Delta<'_>]) -> Seen {
-    let mut is_ping = false;
-    for delta in deltas {
-        if delta.is_content() && !matches!(delta, Delta::Stop(..)) {
-            progress.speaks();
-        }
-        match delta {
-            Delta::Stop(..) => progress.stops(),
-            Delta::End => progress.done = true,
-            Delta::Ping => is_ping = true,
-            Delta::Usage(usage) => {
-                // A count that comes before the answer is not the last one.
-                progress.output_is_open = !progress.content;
-                progress.usage = Some(*usage);
-            }
-            Delta::Text(text)
-            | Delta::Thinking(text)
-            | Delta::Redacted(text)
-            | Delta::Refusal(text)
-            | Delta::ToolInput { json: text, .. } => progress.texts.text(text.len()),
-            Delta::Start(_) | Delta::Signature(_) | Delta::ToolStart { .. } => {}
-        }
-    }
-    if is_ping { Seen::Ping(Change::None) } else { Seen::Event(Change::None) }
 }
 
 #[cfg(test)]

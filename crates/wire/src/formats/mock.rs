@@ -154,6 +154,7 @@ mod tests {
         View {
             model_json: "\"m\"".into(),
             show_usage: true,
+            priced: None,
             created: 1,
             upstream_model: None,
             notes: None,

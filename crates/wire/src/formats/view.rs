@@ -6,6 +6,8 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use hale_core::deployment::Deployment;
+
 use crate::bytes::edit::Patch;
 use crate::bytes::id::Issuer;
 use crate::bytes::members::Place;
@@ -20,6 +22,8 @@ pub struct View {
     pub model_json: Box<str>,
     /// Whether the client sees the chunk that holds only usage.
     pub show_usage: bool,
+    /// The deployment by whose prices the cost is shown in the usage of a stream.
+    pub priced: Option<Arc<Deployment>>,
     /// Seconds since 1970, for a translated answer.
     pub created: u64,
     /// The model's name at the provider, which only the token counter shows.

@@ -16,6 +16,7 @@ fn reader(show_usage: bool) -> Reader {
         View {
             model_json: "\"mine\"".into(),
             show_usage,
+            priced: None,
             created: 0,
             upstream_model: None,
             notes: None,

@@ -118,7 +118,7 @@ impl Writer {
     ) -> Result<(), String> {
         match delta {
             Delta::Start(id) => self.start(id, view, out),
-            Delta::Usage(usage) => self.usage = *usage,
+            Delta::Usage(usage) => self.usage = usage.after(Some(self.usage)),
             // Before `message_start` a client expects no other event.
             Delta::Ping if self.started => event(out, "ping", |_| {}),
             Delta::Ping => {}

@@ -39,8 +39,9 @@ impl Counts {
                 }
                 _ => return,
             };
-            // A negative or invalid count is ignored.
-            *place = value.parse().ok().or(*place);
+            // A negative or invalid count is ignored, and nothing does not erase what was counted.
+            let counted = value.parse().ok().filter(|count| *count > 0 || place.is_none());
+            *place = counted.or(*place);
         });
     }
 
@@ -89,6 +90,7 @@ mod tests {
         counts.take(r#"{"output_tokens":20,"output_tokens_details":{"thinking_tokens":7}}"#);
         counts.take("null");
         counts.take(r#"{"input_tokens":-1}"#);
+        counts.take(r#"{"input_tokens":0,"cache_read_input_tokens":0,"output_tokens":0}"#);
         let expected = Usage {
             input: 110,
             output: 20,

@@ -63,7 +63,7 @@ impl Events {
             return Err(errors::parse_provider_error(text.as_bytes()).into());
         }
         if let Some(usage) = usage.and_then(|place| parse_usage(&text[place])) {
-            progress.usage = Some(usage);
+            progress.usage = Some(usage.after(progress.usage));
             let shown = choices.as_ref().map(|place| &text[place.clone()]);
             if is_hollow(shown) && !view.show_usage {
                 return Ok(Seen::Event(Change::Omit));

@@ -24,7 +24,7 @@ impl Writer {
     pub(crate) fn write(&mut self, delta: &Delta<'_>, view: &View, out: &mut Vec<u8>) {
         match delta {
             Delta::Start(id) => self.begin(id, view, out),
-            Delta::Usage(usage) => self.usage = Some(*usage),
+            Delta::Usage(usage) => self.usage = Some(usage.after(self.usage)),
             Delta::Ping => out.extend_from_slice(b": ping\n\n"),
             Delta::End => self.close(view, out),
             Delta::Stop(stop, _) => {

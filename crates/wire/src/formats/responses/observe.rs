@@ -147,7 +147,7 @@ impl Events {
         match kind.map_or("", |place| text[place].trim_matches('"')) {
             "response.completed" | "response.incomplete" => {
                 let usage = response.usage.filter(|_| !self.replay).and_then(parse_response_usage);
-                progress.usage = usage.or(progress.usage);
+                progress.usage = usage.map(|usage| usage.after(progress.usage)).or(progress.usage);
                 end(progress);
             }
             "response.failed" if self.replay => end(progress),

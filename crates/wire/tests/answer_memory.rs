@@ -83,6 +83,7 @@ fn view() -> View {
     View {
         model_json: "\"shown\"".into(),
         show_usage: false,
+        priced: None,
         created: 1,
         upstream_model: None,
         notes: None,

@@ -132,6 +132,8 @@ pub struct Quirks {
     pub lacks_json_schema: bool,
     /// The ids of calls that it takes.
     pub call_ids: CallIds,
+    /// Whether its messages have LiteLLM's `thinking_blocks`.
+    pub takes_thinking_blocks: bool,
 }
 
 /// The ids of calls that a provider takes.

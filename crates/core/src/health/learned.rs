@@ -23,6 +23,8 @@ pub struct Known(u32);
 pub enum Lesson {
     /// There are no `stream_options`.
     NoStreamOptions,
+    /// Messages of the model have no reasoning.
+    NoThoughts,
     /// What the limit of an answer is called.
     Limit(LimitName),
     /// The only efforts that it takes, possibly none.
@@ -33,6 +35,7 @@ const NO_STREAM_OPTIONS: u32 = 1;
 const NEWER: u32 = 1 << 1;
 const OLDER: u32 = 1 << 2;
 const EFFORTS: u32 = 1 << 3;
+const NO_THOUGHTS: u32 = 1 << 4;
 const EFFORTS_FROM: u32 = 8;
 
 impl Known {
@@ -40,6 +43,12 @@ impl Known {
     #[must_use]
     pub const fn has_no_stream_options(self) -> bool {
         self.0 & NO_STREAM_OPTIONS != 0
+    }
+
+    /// Whether reasoning in messages of the model is refused.
+    #[must_use]
+    pub const fn has_no_thoughts(self) -> bool {
+        self.0 & NO_THOUGHTS != 0
     }
 
     /// What the limit of an answer is called.
@@ -76,6 +85,7 @@ impl Known {
     pub fn with(self, lesson: Lesson) -> Known {
         Known(match lesson {
             Lesson::NoStreamOptions => self.0 | NO_STREAM_OPTIONS,
+            Lesson::NoThoughts => self.0 | NO_THOUGHTS,
             Lesson::Limit(name) => {
                 let bits = match name {
                     LimitName::AsWritten => 0,
@@ -107,7 +117,8 @@ impl Known {
                 names => format!("reasoning_effort: {}", names.join(", ")),
             }
         });
-        options.into_iter().chain(limit).chain(efforts).collect()
+        let thoughts = self.has_no_thoughts().then(|| "no reasoning in messages".to_owned());
+        options.into_iter().chain(limit).chain(efforts).chain(thoughts).collect()
     }
 }
 
@@ -183,6 +194,9 @@ pub fn lesson(error: &ProviderError) -> Option<Lesson> {
     };
     if refuses("stream_options") {
         return Some(Lesson::NoStreamOptions);
+    }
+    if refuses("reasoning_content") || refuses("assistant.reasoning") {
+        return Some(Lesson::NoThoughts);
     }
     let place = |name: &str| match error.param.as_deref() {
         Some(param) if is_param(param, name) => Some(0),
@@ -337,6 +351,24 @@ mod tests {
             ),
             ("`reasoning_effort` is not supported with this model", None, None, none),
             (
+                "'messages.1' : for 'role:assistant' the following must be satisfied[('messages.1' : property 'reasoning_content' is unsupported)]",
+                None,
+                None,
+                Lesson::NoThoughts,
+            ),
+            (
+                r#"[{"type":"extra_forbidden","loc":["body","messages",1,"assistant","reasoning_content"],"msg":"Extra inputs are not permitted","input":"hm"}]"#,
+                None,
+                None,
+                Lesson::NoThoughts,
+            ),
+            (
+                "Unknown parameter: 'messages[1].reasoning_content'.",
+                Some("messages[1].reasoning_content"),
+                Some("unknown_parameter"),
+                Lesson::NoThoughts,
+            ),
+            (
                 "Unsupported value: 'reasoning_effort' does not support 'minimal' with this model. Supported values are: 'low', 'medium', and 'high'.",
                 Some("reasoning_effort"),
                 Some("unsupported_value"),
@@ -374,6 +406,11 @@ mod tests {
             ),
             ("Unknown parameter: 'foo'.", Some("foo"), Some("unknown_parameter")),
             ("The model does not support tools", None, None),
+            (
+                "Missing `reasoning_content` field in the assistant message at message index 1",
+                None,
+                None,
+            ),
             ("", None, None),
         ];
         for (message, param, code) in rows {

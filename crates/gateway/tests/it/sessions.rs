@@ -506,6 +506,54 @@ fn what_claude_code_sends_in_every_request_works_before_every_provider() {
 }
 
 #[test]
+fn a_text_without_a_word_is_left_out_before_claude() {
+    let claude = claude();
+    let hale = Config::new().with("m", "a", &claude, anthropics(&claude)).start();
+    let history = json!([
+        user("hi"),
+        {"role": "assistant", "content": "\n", "tool_calls": [call("c", "f")]},
+        {"role": "tool", "tool_call_id": "c", "content": "x"},
+        {"role": "assistant", "content": " "},
+        {"role": "user", "content": [{"type": "text", "text": " "}, {"type": "text", "text": "on"}]},
+    ]);
+    served(&hale, CHAT, &chat("m", json!({"messages": history})));
+    let sent = last(&claude).json();
+    assert_eq!(sent["messages"][1]["content"].as_array().unwrap().len(), 1, "{sent}");
+    let on = json!([{"type": "text", "text": "on"}]);
+    let content = &sent["messages"].as_array().unwrap().last().unwrap()["content"];
+    assert!(*content == "on" || *content == on, "{sent}");
+}
+
+#[test]
+fn a_server_that_refuses_its_thoughts_is_asked_again_without_them_and_remembered() {
+    let strict = FakeUpstream::with(|request: &Request| {
+        let body = request.json();
+        let messages = body["messages"].as_array().unwrap();
+        if messages.iter().any(|message| message.get("reasoning_content").is_some()) {
+            let why = "[{'type': 'extra_forbidden', 'loc': ('body', 'messages', 1, 'reasoning_content'), 'msg': 'Extra inputs are not permitted'}]";
+            return Script::with_status(422).json(&openai::error(
+                why,
+                "invalid_request_error",
+                "x",
+            ));
+        }
+        says(request, &json!({"content": "done", "reasoning_content": "hm"}), "stop")
+    });
+    let hale = Config::new().with("m", "a", &strict, open("hosted_vllm/qwen3")).start();
+    let content = message(&hale, &ask("m", json!({})), false)["content"].clone();
+    let history =
+        json!({"messages": [user("hi"), {"role": "assistant", "content": content}, user("on")]});
+    for (streamed, requests) in [(false, 3), (true, 4)] {
+        message(&hale, &ask("m", history.clone()), streamed);
+        assert_eq!(strict.requests().len(), requests);
+    }
+    let own = json!({"messages": [user("hi"), {"role": "assistant", "content": "x", "reasoning_content": "hm"}, user("on")]});
+    served(&hale, CHAT, &chat("m", own));
+    assert_eq!(strict.requests().len(), 5);
+    assert_eq!(metric(&hale, "litellm_deployment_failure_responses_total", &[]), 0.0);
+}
+
+#[test]
 fn advice_of_openais_clients_is_left_out_before_claude() {
     let claude = claude();
     let hale = Config::new().with("m", "a", &claude, anthropics(&claude)).start();

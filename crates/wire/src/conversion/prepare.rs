@@ -78,20 +78,19 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     if !conversion.translates() {
         let mut notes = Notes::default();
         left_out(peek, order, &mut notes);
-        let edit = match codec::of(upstream) {
-            Codec::Completions(_) | Codec::Modes(_) | Codec::Opaque | Codec::Counter => {
-                openai::edits::request_body
+        let body = match codec::of(upstream) {
+            Codec::Completions(_) => {
+                let history = openai::history::History::of(peek, order, &mut notes);
+                openai::edits::continued_body(peek, order, &history)
             }
-            Codec::Responses(_) => responses::edits::request_body,
-            Codec::Files(_) => files::edits::file,
-            Codec::Batches(_) => files::edits::batch,
-            Codec::Messages(_) => {
-                let body = anthropic::edits::request_body(peek, order, &mut notes);
-                let notes = (notes != Notes::default()).then(|| Arc::new(notes));
-                return Ok(Prepared::Body(upstream.into(), body, notes));
+            Codec::Modes(_) | Codec::Opaque | Codec::Counter => {
+                openai::edits::request_body(peek, order)
             }
+            Codec::Responses(_) => responses::edits::request_body(peek, order),
+            Codec::Files(_) => files::edits::file(peek, order),
+            Codec::Batches(_) => files::edits::batch(peek, order),
+            Codec::Messages(_) => anthropic::edits::request_body(peek, order, &mut notes),
         };
-        let body = edit(peek, order);
         let edition = edition(upstream, peek, order);
         let notes = (notes != Notes::default()).then(|| Arc::new(notes));
         return Ok(Prepared::Body(Called { operation: upstream, edition }, body, notes));

@@ -104,6 +104,11 @@ impl Target {
         &self.mark
     }
 
+    /// Whether its models are Anthropic's.
+    pub(crate) fn is_claude(&self) -> bool {
+        self.mark.strip_prefix(MARK) == Some("claude")
+    }
+
     /// Whether it refuses calls of its own without the reasoning before them.
     pub(crate) fn demands(&self) -> bool {
         self.mark.strip_prefix(MARK).is_some_and(|family| DEMANDING.contains(&family))

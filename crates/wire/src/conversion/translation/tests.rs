@@ -311,7 +311,8 @@ fn tool_calls_are_identified_by_index_or_id() {
 
 /// Some part of a user's or an assistant's turn in the Anthropic format.
 fn block(of_user: bool) -> BoxedStrategy<Value> {
-    let text = "[ -~\u{e9}\u{1f600}\n\"\\\\]{1,12}";
+    // A text without a word is left out.
+    let text = "[!-~\u{e9}][ -~\u{e9}\u{1f600}\n\"\\\\]{0,11}";
     let words = text.prop_map(|text| json!({"type": "text", "text": text}));
     if of_user {
         let image = "[A-Za-z0-9+/]{4}".prop_map(|data| {

@@ -32,6 +32,9 @@ pub(crate) fn fit(request: &mut Request<'_>, order: &Order<'_>) -> Result<Notes,
     (request.turns, notes.calls) = pairs::pair(std::mem::take(&mut request.turns), ids)?;
     names::fit(request, order.wire(), &mut notes);
     leave_out_thoughts(request, order, &target);
+    if order.wire() == WireFormat::Anthropic {
+        leave_out_blanks(request);
+    }
     leave_out_offers(request, order, &mut notes)?;
     shape::fit(request, order, &mut notes)?;
     if order.takes().efforts == Some(Efforts::NOTHING) {
@@ -59,7 +62,8 @@ fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: &Tar
     let has_place = match wire {
         WireFormat::Anthropic => true,
         WireFormat::OpenAi => {
-            order.deployment.endpoint.provider.quirks.thoughts_field != ThoughtsField::None
+            let field = order.deployment.endpoint.provider.quirks.thoughts_field;
+            field != ThoughtsField::None && !order.known.has_no_thoughts()
         }
     };
     let stays = |part: &mut Part<'_>| match &mut part.content {
@@ -82,6 +86,25 @@ fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: &Tar
     };
     for turn in &mut request.turns {
         turn.parts.retain_mut(stays);
+    }
+}
+
+/// Leaves out texts without a word, which other models write before their calls and this wire refuses.
+fn leave_out_blanks(request: &mut Request<'_>) {
+    let is_blank = |part: &Part<'_>| match &part.content {
+        Content::Text(text) | Content::Refusal(text) => text.trim().is_empty(),
+        Content::Image(_)
+        | Content::Document { .. }
+        | Content::ToolCall { .. }
+        | Content::ToolResult { .. }
+        | Content::Thinking { .. }
+        | Content::Redacted(_) => false,
+    };
+    for turn in &mut request.turns {
+        // A turn of the user that says nothing else is the provider's to judge.
+        if turn.role == Role::Assistant || !turn.parts.iter().all(is_blank) {
+            turn.parts.retain(|part| !is_blank(part));
+        }
     }
 }
 

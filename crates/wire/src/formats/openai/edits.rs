@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use hale_core::takes::Efforts;
 
+use super::history::History;
 use super::params;
 use crate::bytes::edit::{self, Edit, json_string};
 use crate::bytes::elements::elements;
@@ -62,10 +63,15 @@ static TEXT_ONLY: Names = Names::new(&[
 
 /// The body for the upstream.
 pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
-    peek.payload(&edits(peek, order))
+    continued_body(peek, order, &History::default())
 }
 
-fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
+/// The same for a client's chat, with what its history changes.
+pub(crate) fn continued_body(peek: &Peek, order: &Order<'_>, history: &History) -> Payload {
+    peek.payload(&edits(peek, order, history))
+}
+
+fn edits<'e>(peek: &'e Peek, order: &Order<'e>, history: &'e History) -> Vec<Edit<'e>> {
     let deployment = order.deployment;
     let provider = deployment.endpoint.provider;
     let mut edits = Vec::with_capacity(8);
@@ -75,6 +81,13 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
         edits.push(match order.known.has_no_stream_options() {
             true => Edit::Remove("stream_options"),
             false => Edit::Set("stream_options", stream_options(peek.raw("stream_options"))),
+        });
+    }
+    if history.stops_thinking {
+        edits.push(Edit::Remove("reasoning_effort"));
+        edits.push(match provider.quirks.thinking_switch {
+            true => Edit::Set("thinking", Cow::Borrowed(OFF)),
+            false => Edit::Remove("thinking"),
         });
     }
     params::fit(peek, order, &mut edits);
@@ -100,9 +113,13 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
         edits.push(Edit::Set("temperature", Cow::Owned(max.to_string())));
     }
     if provider.quirks.convert_content_list_to_string
-        && let Some(messages) = peek.raw("messages").and_then(join_text_parts)
+        && let Some(messages) =
+            history.messages.as_deref().or_else(|| peek.raw("messages")).and_then(join_text_parts)
     {
         edits.push(Edit::Set("messages", Cow::Owned(messages)));
+    }
+    if let Some(messages) = &history.messages {
+        edits.push(Edit::Set("messages", Cow::Borrowed(messages)));
     }
     if provider.quirks.thinking_switch && order.operation.mode() == "chat" {
         thinking_switch(peek, order, &mut edits);

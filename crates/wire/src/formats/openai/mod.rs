@@ -5,6 +5,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod edits;
+pub(crate) mod history;
 mod message;
 pub(crate) mod observe;
 mod params;

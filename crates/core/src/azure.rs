@@ -30,12 +30,21 @@ const DEPLOYMENTS: &str = "/openai/deployments/";
 pub struct Azure {
     /// `api_version`, if set.
     pub api_version: Option<Box<str>>,
-    /// Whether realtime uses the form before the v1 interface: `realtime_protocol`.
-    pub beta_realtime: bool,
+    /// The form of realtime, if the config names it: `realtime_protocol`.
+    pub realtime: Option<RealtimeForm>,
     /// A token from the config: `azure_ad_token`. A key takes precedence.
     pub token: Option<Secret>,
     /// The identity whose tokens are requested. A key and a token take precedence.
     pub identity: Option<Identity>,
+}
+
+/// The two forms of realtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RealtimeForm {
+    /// Below the v1 interface.
+    General,
+    /// The one before it.
+    Beta,
 }
 
 /// An application in Entra ID that may use the deployment.
@@ -67,7 +76,7 @@ impl Azure {
     #[must_use]
     pub fn path(&self, base: &str, operation: Operation, path: &str, model: &str) -> String {
         let of_account = match operation.model_place() {
-            ModelPlace::Query => return self.realtime_path(base, path, model),
+            ModelPlace::Query => return self.realtime_path(base, path, model, None),
             ModelPlace::Account => true,
             ModelPlace::Body => false,
         };
@@ -97,16 +106,26 @@ impl Azure {
     }
 
     /// The same of realtime, whose model is in the query in either form. The version of the deployment's
-    /// other requests does not choose the form. Source: the reference, and
-    /// <https://learn.microsoft.com/azure/ai-foundry/openai/how-to/realtime-audio-websockets>.
-    fn realtime_path(&self, base: &str, path: &str, model: &str) -> String {
+    /// other requests does not choose the form; where the config does not, the client's handshake does (`asked`).
+    /// Source: the reference, and <https://learn.microsoft.com/azure/ai-foundry/openai/how-to/realtime-audio-websockets>.
+    #[must_use]
+    pub fn realtime_path(
+        &self,
+        base: &str,
+        path: &str,
+        model: &str,
+        asked: Option<RealtimeForm>,
+    ) -> String {
         let base = base.trim_end_matches('/');
         let base = base.find(DEPLOYMENTS).map_or(base, |at| &base[..at]);
         let root = base.strip_suffix("/v1").unwrap_or(base);
         let root = root.strip_suffix("/openai").unwrap_or(root);
         let model = escaped(model);
-        if !self.beta_realtime {
-            return format!("{root}{V1_PATH}{path}?model={model}");
+        match self.realtime.or(asked) {
+            None | Some(RealtimeForm::General) => {
+                return format!("{root}{V1_PATH}{path}?model={model}");
+            }
+            Some(RealtimeForm::Beta) => {}
         }
         let dated = self.api_version.as_deref().filter(|text| !V1_VERSIONS.contains(text));
         let version = dated.unwrap_or(DEFAULT_API_VERSION);
@@ -149,7 +168,7 @@ mod tests {
     fn path(version: &str, base: &str, model: &str) -> String {
         let azure = Azure {
             api_version: Some(version.into()),
-            beta_realtime: false,
+            realtime: None,
             token: None,
             identity: None,
         };
@@ -160,7 +179,7 @@ mod tests {
     fn responses_are_below_no_deployment() {
         let path = |version: Option<&str>, base: &str| {
             let api_version = version.map(Box::from);
-            let azure = Azure { api_version, beta_realtime: false, token: None, identity: None };
+            let azure = Azure { api_version, realtime: None, token: None, identity: None };
             azure.path(base, Operation::GetResponse, "/responses/r1", "my-gpt")
         };
         for base in ["", "/openai/", "/openai/v1", "/openai/deployments/my-gpt"] {
@@ -185,20 +204,26 @@ mod tests {
 
     #[test]
     fn realtime_has_the_model_in_its_query() {
-        let path = |version: Option<&str>, beta_realtime, base: &str| {
+        use RealtimeForm::{Beta, General};
+        let path = |version: Option<&str>, (realtime, asked), base: &str| {
             let api_version = version.map(Box::from);
-            let azure = Azure { api_version, beta_realtime, token: None, identity: None };
-            azure.path(base, Operation::Realtime, "/realtime", "my rt")
+            let azure = Azure { api_version, realtime, token: None, identity: None };
+            azure.realtime_path(base, "/realtime", "my rt", asked)
         };
         for base in ["", "/", "/openai/", "/openai/v1", "/openai/deployments/my-gpt"] {
             for version in [None, Some("v1"), Some("2024-10-01-preview")] {
                 let expected = "/openai/v1/realtime?model=my%20rt";
-                assert_eq!(path(version, false, base), expected, "{base}");
+                for forms in [(None, None), (Some(General), None), (Some(General), Some(Beta))] {
+                    assert_eq!(path(version, forms, base), expected, "{base}");
+                }
             }
             let expected = "/openai/realtime?api-version=2024-10-01-preview&deployment=my%20rt";
-            assert_eq!(path(Some("2024-10-01-preview"), true, base), expected, "{base}");
+            for forms in [(Some(Beta), None), (None, Some(Beta)), (Some(Beta), Some(General))] {
+                assert_eq!(path(Some("2024-10-01-preview"), forms, base), expected, "{base}");
+            }
         }
-        assert!(path(Some("v1"), true, "").contains("api-version=2025-02-01-preview&"));
+        let beta = path(Some("v1"), (Some(Beta), None), "");
+        assert!(beta.contains("api-version=2025-02-01-preview&"));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Called by [`super::build`] for entries of provider `azure`. Always true: each value is the entry's
 //! own, else its credential's, else the environment's.
 
-use crate::azure::{Azure, DEFAULT_AUTHORITY, DEFAULT_SCOPE, Identity};
+use crate::azure::{Azure, DEFAULT_AUTHORITY, DEFAULT_SCOPE, Identity, RealtimeForm};
 use crate::secret::Secret;
 
 use super::address;
@@ -45,15 +45,16 @@ pub(super) fn read(
         Err(wrong) => Err((place.key, wrong)),
     };
     let api_version = api_version.map(Box::from);
-    let beta_realtime = match find(REALTIME).map(|text| text.to_ascii_lowercase()).as_deref() {
-        None | Some("" | "ga" | "v1") => false,
-        Some("beta") => true,
+    let realtime = match find(REALTIME).map(|text| text.to_ascii_lowercase()).as_deref() {
+        None | Some("") => None,
+        Some("ga" | "v1") => Some(RealtimeForm::General),
+        Some("beta") => Some(RealtimeForm::Beta),
         Some(_) => {
             let hint = "write `GA`, which is the default, or `beta`";
             return Err((REALTIME.key, Wrong::new("is not a protocol of realtime", hint)));
         }
     };
-    let mut azure = Azure { api_version, beta_realtime, token: None, identity: None };
+    let mut azure = Azure { api_version, realtime, token: None, identity: None };
     if has_key {
         return Ok(azure);
     }

@@ -259,7 +259,7 @@ const PARAMS: &[Row] = &[
     served("tenant_id", Kind::Text, "AZURE_TENANT_ID", "Azure: with `client_id` and `client_secret` the identity whose tokens are requested."),
     served("client_id", Kind::Text, "AZURE_CLIENT_ID", "Azure: see `tenant_id`."),
     served("client_secret", Kind::Text, "AZURE_CLIENT_SECRET", "Azure: see `tenant_id`."),
-    served("realtime_protocol", Kind::Text, "LITELLM_AZURE_REALTIME_PROTOCOL, else `GA`", "Azure, realtime: `GA` calls `/openai/v1/realtime?model=`, `beta` calls `/openai/realtime?deployment=` with `api_version`."),
+    served("realtime_protocol", Kind::Text, "LITELLM_AZURE_REALTIME_PROTOCOL, else what the client asks", "Azure, realtime: `GA` calls `/openai/v1/realtime?model=`, `beta` calls `/openai/realtime?deployment=` with `api_version`."),
     served("azure_scope", Kind::Text, "https://cognitiveservices.azure.com/.default", "Azure: the scope of tokens; also AZURE_SCOPE."),
     served("azure_authority_host", Kind::Text, "https://login.microsoftonline.com", "Azure: the authority that issues tokens; also AZURE_AUTHORITY_HOST."),
     served("mock_response", Kind::Any, "", "A canned answer instead of the provider's: text, a list of numbers for embeddings, or a failure such as `litellm.RateLimitError`. Needs no key."),

@@ -155,6 +155,10 @@ impl Attempt<'_> {
         body: &Payload,
     ) -> Result<Accepted, Failed> {
         let operation = called.operation;
+        let called = match operation.switches() {
+            true => Called { edition: call.dialect.handshake.edition(), ..called },
+            false => called,
+        };
         let target = self.destination.target;
         let key = operation.switches().then(socket::key);
         let mut more = headers::of_request(call, target, body.content_type.as_ref());

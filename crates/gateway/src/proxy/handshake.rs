@@ -6,6 +6,7 @@
 //! be parsed.
 
 use hale_core::operation::Operation;
+use hale_core::provider::Edition;
 use hale_wire::websocket::{self, Speaker};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
@@ -22,6 +23,8 @@ use crate::upstream::{ObjectPath, Switched};
 const REALTIME: &str = "realtime";
 /// Prefixes of the protocols that carry credentials, as a browser cannot set headers. From the same guide.
 const CREDENTIALS: [&str; 3] = [HIDDEN_KEY, "openai-organization.", "openai-project."];
+/// The same as `openai-beta: realtime=v1`, from a browser.
+const BETA_PROTOCOL: &str = "openai-beta.realtime-v1";
 const BETA: HeaderName = HeaderName::from_static("openai-beta");
 /// How long an upstream may take to close an unused session, milliseconds.
 const GOODBYE_MS: u64 = 1_000;
@@ -71,6 +74,15 @@ impl Handshake {
             protocols: protocols.map(Box::from).collect(),
             beta: headers.get(BETA).cloned(),
         })
+    }
+
+    /// Which edition of realtime the client speaks, by the header or the protocol that names the one before the general one.
+    pub(super) fn edition(&self) -> Edition {
+        let named = |value: &str| value.split(',').any(|one| one.trim() == "realtime=v1");
+        let header = self.beta.as_ref().and_then(|value| value.to_str().ok());
+        let is_first =
+            header.is_some_and(named) || self.protocols.iter().any(|one| **one == *BETA_PROTOCOL);
+        if is_first { Edition::First } else { Edition::Current }
     }
 
     /// The headers of the upstream's handshake; `key` is the attempt's own.

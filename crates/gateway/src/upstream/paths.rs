@@ -3,7 +3,7 @@
 //! Made with a [`super::target`]. Always true: a path is made once, when the config is loaded, unless it
 //! names something that only the request knows.
 
-use hale_core::azure::escaped;
+use hale_core::azure::{RealtimeForm, escaped};
 use hale_core::deployment::Deployment;
 use hale_core::operation::{ModelPlace, Operation};
 use hale_core::provider::{Called, Edition};
@@ -94,7 +94,12 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
         Transfer::Whole | Transfer::Streamed => operation.upstream_path().replace("{}", &id),
     };
     let mut text = match &deployment.endpoint.azure {
-        Some(azure) => azure.path(&base, operation, &below, model),
+        Some(azure) => match operation.model_place() {
+            ModelPlace::Query => {
+                azure.realtime_path(&base, &below, model, realtime(called.edition))
+            }
+            ModelPlace::Body | ModelPlace::Account => azure.path(&base, operation, &below, model),
+        },
         None => match operation.model_place() {
             ModelPlace::Query => format!("{base}{below}?model={}", escaped(model)),
             ModelPlace::Body | ModelPlace::Account => format!("{base}{below}"),
@@ -105,6 +110,14 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
         text.push_str(query);
     }
     path(text)
+}
+
+/// The form of realtime that the client asks for.
+fn realtime(edition: Edition) -> Option<RealtimeForm> {
+    match edition {
+        Edition::Current => None,
+        Edition::First => Some(RealtimeForm::Beta),
+    }
 }
 
 /// The path of the list of models.

@@ -332,6 +332,35 @@ fn azure_is_called_where_it_serves_realtime() {
 }
 
 #[test]
+fn a_client_of_the_beta_protocol_decides_where_the_config_does_not() {
+    let upstream = SocketUpstream::echo();
+    let base = upstream.api_base().replace("/v1", "");
+    let general = "/openai/v1/realtime?model=my-rt";
+    let beta = "/openai/realtime?api-version=2024-10-01-preview&deployment=my-rt";
+    let own = format!("Bearer {KEY}");
+    let hidden = format!("realtime, openai-insecure-api-key.{KEY}, openai-beta.realtime-v1");
+    let header = [("authorization", &*own), ("openai-beta", "realtime=v1")];
+    let protocol = [("sec-websocket-protocol", &*hidden)];
+    let other = [("authorization", &*own), ("openai-beta", "assistants=v2")];
+    for (protocol_of_config, more, expected) in [
+        (json!(null), &header[..], beta),
+        (json!(null), &protocol[..], beta),
+        (json!(null), &other[..], general),
+        (json!("GA"), &header[..], general),
+        (json!("beta"), &other[..], beta),
+    ] {
+        let mut params = json!({"model": "azure/my-rt", "api_version": "2024-10-01-preview"});
+        params["realtime_protocol"] = protocol_of_config.clone();
+        let hale = config(&[]).entry(entry("a", &base, params)).start();
+        let (mut socket, _) = open_with(&hale, "/v1/realtime?model=m", more).expect(expected);
+        socket.close(None).unwrap();
+        upstream.next_end();
+        let (path, _) = upstream.heads().pop().unwrap();
+        assert_eq!(path, expected, "{protocol_of_config} {more:?}");
+    }
+}
+
+#[test]
 fn a_pattern_requests_the_model_that_was_named() {
     let upstream = SocketUpstream::echo();
     let mut any = entry("a", &upstream.api_base(), json!({"model": "openai/*"}));

@@ -113,6 +113,8 @@ impl Exhausted<'_> {
         refusal.reply.param = said.param;
         refusal.reply.provider_code = said.code;
         refusal.cause = tried.cause;
+        // The same answer would be as large again, and paid again.
+        refusal.must_not_repeat = reason == "answer_too_large";
         refusal.retry_after_s = match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 Some(self.retry_after_s(snapshot, now))

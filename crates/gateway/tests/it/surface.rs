@@ -240,3 +240,61 @@ fn a_failure_names_its_time_limit_and_a_retry_the_most_retries() {
         assert_eq!(header(&asked, "x-litellm-max-retries"), "2");
     }
 }
+
+#[test]
+fn a_refusal_whose_cause_does_not_pass_tells_the_sdks_not_to_try_again() {
+    let large = "x".repeat(4 << 10);
+    let upstream = FakeUpstream::with(move |request| match &*request.path {
+        MESSAGES => Script::ok().json(&anthropic::message("x", &large)),
+        _ => Script::ok().json(&openai::chat_completion("m", &large)),
+    });
+    let unset = |name: &str| json!({"api_key": format!("os.environ/HALE_TEST_{name}_IS_NOT_SET")});
+    let misconfigured = Config::new()
+        .with("m", "a", &upstream, unset("A"))
+        .with("m", "b", &upstream, unset("B"))
+        .deployment("other", "o", &upstream)
+        .start();
+    let disabled = lone(&upstream).start();
+    let off = client(&disabled).request("POST", "/router/deployments/a/disable", &[], b"");
+    assert_eq!(off.status, 200, "{}", off.text());
+    let paused = Config::new().with("m", "a", &upstream, json!({"blocked": true})).start();
+    let limited = lone(&upstream).general(json!({"max_response_size_mb": 0.001})).start();
+    let hi = json!([{"role": "user", "content": "hi"}]);
+    let ask = |hale: &Hale, path: &str, stream: bool| {
+        let body = json!({"model": "m", "messages": hi, "max_tokens": 9, "stream": stream});
+        client(hale).post_json(path, &[], &body)
+    };
+    for (hale, statuses) in [
+        (&misconfigured, [503, 503]),
+        (&disabled, [503, 403]),
+        (&paused, [403, 403]),
+        (&limited, [502, 502]),
+    ] {
+        for (path, stream) in [(CHAT, false), (CHAT, true), (MESSAGES, false), (MESSAGES, true)] {
+            let answer = ask(hale, path, stream);
+            let told = (header(&answer, "x-should-retry"), header(&answer, "retry-after"));
+            assert!(statuses.contains(&answer.status), "{path}: {}", answer.text());
+            assert_eq!(told, (json!("false"), Value::Null), "{path}: {}", answer.text());
+        }
+    }
+    let failing = FakeUpstream::with(|_| Script::error(503, "busy"));
+    let passes = lone(&failing).router(json!({"num_retries": 0})).start();
+    let answer = ask(&passes, CHAT, false);
+    assert_eq!((answer.status, header(&answer, "x-should-retry")), (503, Value::Null));
+}
+
+#[test]
+fn an_attempts_timeout_that_is_the_last_error_is_408_in_every_format() {
+    let silent = FakeUpstream::with(|_| Script::silent());
+    let hale = both(&silent).router(json!({"timeout": 0.2, "num_retries": 0})).start();
+    let hi = json!([{"role": "user", "content": "hi"}]);
+    for (path, model) in [(CHAT, "m"), (CHAT, "claude"), (MESSAGES, "claude"), (MESSAGES, "m")] {
+        for stream in [false, true] {
+            let body = json!({"model": model, "messages": hi, "max_tokens": 9, "stream": stream});
+            let answer = client(&hale).post_json(path, &[], &body);
+            assert_eq!(answer.status, 408, "{path} {model}: {}", answer.text());
+            assert!(answer.text().contains("timeout"), "{}", answer.text());
+            assert_eq!(header(&answer, "x-litellm-timeout"), "0.200");
+        }
+    }
+}

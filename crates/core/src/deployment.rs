@@ -71,6 +71,8 @@ pub struct UpstreamEndpoint {
     pub dropped_params: Vec<Box<str>>,
     /// What its model takes; `None` if it stands for many models.
     pub takes: Option<Takes>,
+    /// Whether its model is written `responses/...`: it is called with responses and nothing else.
+    pub is_for_responses: bool,
     /// The canned answer that replaces an upstream.
     pub mock: Option<MockAnswer>,
 }
@@ -175,6 +177,7 @@ impl Deployment {
     pub fn serves(&self, operation: Operation) -> bool {
         match self.endpoint.mock {
             Some(_) => operation.has_canned(),
+            None if self.endpoint.is_for_responses && !operation.is_of_responses() => false,
             None => self.endpoint.provider.serves(operation),
         }
     }
@@ -195,6 +198,19 @@ impl Deployment {
     /// `model` if the deployment stands for many, else nothing.
     fn one_of_many<'m>(&self, model: &'m str) -> &'m str {
         if self.endpoint.takes.is_none() { model } else { "" }
+    }
+
+    /// The message for a request for `operation` that it does not serve, and the alternative.
+    #[must_use]
+    pub fn lacks(&self, operation: Operation) -> String {
+        if self.endpoint.is_for_responses && !operation.is_of_responses() {
+            return format!(
+                "model {} is served by /v1/responses only; use that, or remove `responses/` from its \
+                 name in the config",
+                self.endpoint.model_param
+            );
+        }
+        self.endpoint.provider.lacks(operation)
     }
 
     /// Whether both send the same credential to the same provider.

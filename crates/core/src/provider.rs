@@ -219,6 +219,14 @@ impl Provider {
         if is_own { HostOwner::Provider } else { HostOwner::Operator }
     }
 
+    /// Whether its server may count the tokens of a prompt of Anthropic's format, though its wire is
+    /// OpenAI's: llama.cpp, vLLM and LiteLLM do.
+    #[must_use]
+    pub fn may_count(&self, owner: HostOwner) -> bool {
+        let lists = self.endpoints.iter().any(|path| &**path == "/v1/messages");
+        self.wire == WireFormat::OpenAi && (owner == HostOwner::Operator || lists)
+    }
+
     /// The message for a request for `operation` that it does not have, and the alternative.
     #[must_use]
     pub fn lacks(&self, operation: Operation) -> String {

@@ -37,6 +37,7 @@ pub(crate) fn deployment(provider: &str) -> Deployment {
             default_params: Vec::new(),
             dropped_params: Vec::new(),
             takes: Some(Takes::default()),
+            is_for_responses: false,
             mock: None,
         },
         credential: Credential::default(),

@@ -49,6 +49,7 @@ fn deployment(provider: &str) -> Deployment {
             default_params: defaults.map(|(name, value)| (name.into(), value.into())).into(),
             dropped_params: Vec::new(),
             takes: Some(hale_core::takes::Takes::default()),
+            is_for_responses: false,
             mock: None,
         },
         credential: Credential::default(),

@@ -76,7 +76,12 @@ pub(super) fn deployment(
         troubles.key_leaves(provider, &params, &credential, key_variable.as_deref());
     }
     let misconfigured = troubles.first;
-    let facts = facts(provider, upstream.model, &info, &params.facts);
+    let tail = upstream::for_responses(provider, upstream.model);
+    let (upstream_model, is_for_responses) = (tail.unwrap_or(upstream.model), tail.is_some());
+    let mut facts = facts(provider, upstream_model, &info, &params.facts);
+    if is_for_responses && info.facts.mode.is_none() {
+        facts.mode = Some("responses".into());
+    }
     let mut limits = params.limits;
     limits.cooldown_ms = info.cooldown_ms.or(limits.cooldown_ms);
     let is_paused = params.is_paused || info.is_paused;
@@ -85,13 +90,14 @@ pub(super) fn deployment(
         group: GroupIndex(0),
         endpoint: UpstreamEndpoint {
             provider,
-            upstream_model: upstream.model.into(),
+            upstream_model: upstream_model.into(),
             model_param: model.into(),
             api_base: base.filter(|_| misconfigured.is_none()).unwrap_or_default(),
             azure,
             default_params: params.defaults,
             dropped_params: params.dropped,
-            takes: takes(provider, upstream.model, &info, &facts),
+            takes: takes(provider, upstream_model, &info, &facts),
+            is_for_responses,
             mock: params.mock,
         },
         credential: deployment::Credential {

@@ -96,6 +96,12 @@ pub(super) fn find<'m>(model: &'m str, named: Option<&str>) -> Upstream<'m> {
     }
 }
 
+/// The name of a model that is written as LiteLLM writes one that is called with responses.
+pub(super) fn for_responses<'m>(provider: &Provider, model: &'m str) -> Option<&'m str> {
+    let tail = model.strip_prefix("responses/").filter(|tail| !tail.is_empty());
+    tail.filter(|_| provider.serves(Operation::Responses))
+}
+
 fn of_name<'m>(name: &str, model: &'m str) -> Option<Upstream<'m>> {
     let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
     if let Some(provider) = provider::lookup(name) {

@@ -38,7 +38,21 @@ const EFFORTS: u32 = 1 << 3;
 const NO_THOUGHTS: u32 = 1 << 4;
 const EFFORTS_FROM: u32 = 8;
 
+const NO_COUNT: u32 = 1 << 4;
+
 impl Known {
+    /// Whether its server does not count tokens: it said that it lacks the operation.
+    #[must_use]
+    pub const fn has_no_count(self) -> bool {
+        self.0 & NO_COUNT != 0
+    }
+
+    /// The same, with that known.
+    #[must_use]
+    pub const fn without_count(self) -> Known {
+        Known(self.0 | NO_COUNT)
+    }
+
     /// Whether `stream_options` are refused.
     #[must_use]
     pub const fn has_no_stream_options(self) -> bool {

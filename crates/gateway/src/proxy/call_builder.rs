@@ -79,7 +79,7 @@ impl<'a> CallBuilder<'a> {
     ) -> OperationCall<'a> {
         let request = self.request;
         let wire = self.order(destination).wire();
-        let conversion = Conversion { operation: request.operation, wire };
+        let conversion = Conversion { operation: request.operation, wire }.answered();
         let shown_model = self.shown_model();
         let view = View {
             notes: match &prepared {

@@ -88,6 +88,20 @@ pub(super) fn check_objections(peek: &Peek) -> Result<(), Refusal> {
     }
 }
 
+/// Refuses ids of this gateway's files within a chat, a message or a response: no provider knows them.
+pub(super) fn check_file_ids(operation: Operation, peek: &Peek) -> Result<(), Refusal> {
+    let is_prompt = operation.mode() == "chat" || operation == Operation::Responses;
+    if !is_prompt || operation.carries() != Carries::Json {
+        return Ok(());
+    }
+    let Some(id) = hale_wire::id::sealed_file(peek.body()) else { return Ok(()) };
+    let problem = format!(
+        "'{id}' is the id of a file that this gateway issued, and the provider does not know it: files within a \
+         request are not served yet; send the file's content (`file_data`), or the provider's own id"
+    );
+    Err(refusal::bad_parameter("file_id", &problem))
+}
+
 /// Refuses a request that lacks a required field.
 pub(super) fn check(operation: Operation, peek: &Peek, route: &str) -> Result<(), Refusal> {
     if let [usual, ..] = operation.one_of()

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::outcome::ProviderError;
+use hale_core::health::outcome::{Lacking, ProviderError};
 use hale_core::health::{Failure, Known};
 use hale_core::operation::Operation;
 use hale_core::record::Resends;
@@ -250,7 +250,11 @@ impl Exchange {
         let snapshot = &self.arrival.serving.snapshot;
         let deployment = snapshot.deployment(plan.deployment);
         let model = self.plan.target().upstream_model(snapshot, deployment);
-        let taught = failed.teaches(deployment, &model, self.known).is_some();
+        // What the server does not have, the gateway can do.
+        let can_do = self.request.operation.is_estimable()
+            && !self.known.has_no_count()
+            && failed.about.lacking() == Some(Lacking::Operation);
+        let taught = can_do || failed.teaches(deployment, &model, self.known).is_some();
         self.taught += u32::from(taught);
         taught && self.taught <= TAUGHT_MAX
     }
@@ -316,6 +320,13 @@ impl Exchange {
         let worker = &self.arrival.worker;
         let entry = Entry::new(worker, deployment, plan, (self.number, context));
         self.known = deployment.known(&destination.model);
+        let operation = self.request.operation;
+        let model = self.plan.target().model_in_many(&serving.snapshot, deployment);
+        if operation.is_estimable()
+            && deployment.state.lacks(clock::recent().millis(), operation, &model)
+        {
+            self.known = self.known.without_count();
+        }
         let builder = CallBuilder {
             serving: &serving,
             request: &self.request,
@@ -361,7 +372,7 @@ impl Exchange {
             Ok(Prepared::Body(called, ..)) => {
                 let model = self.plan.target().model_in_many(snapshot, deployment).into();
                 // The time of a file operation says nothing about a model.
-                let times = if called.operation.is_of_files() {
+                let times = if called.operation.is_of_files() || called.operation.is_estimable() {
                     Times::Meaningless
                 } else {
                     Times::OfModel

@@ -143,6 +143,7 @@ impl Opening {
             self.delivery.note(|record| record.requested_model = Some(name));
         }
         content::check_objections(peek)?;
+        content::check_file_ids(self.operation, peek)?;
         Ok(addressed)
     }
 

@@ -88,6 +88,11 @@ pub(super) fn make(deployment: &Deployment, base: &str, call: PathCall<'_>) -> P
     let PathCall { called, transfer, model, object } = call;
     let operation = called.operation;
     let base = deployment.endpoint.provider.base_path(base, called.edition);
+    // The paths of Anthropic's format begin with the version, at servers of the OpenAI wire too.
+    let base = match operation {
+        Operation::CountTokens => operation.format().base_path(&base).to_owned().into(),
+        _ => base,
+    };
     let id = object.map(|object| escaped(&object.id)).unwrap_or_default();
     let below = match transfer {
         // No provider of today has a path of its own for streams.

@@ -90,5 +90,6 @@ mod surface;
 mod tidy;
 mod timing;
 mod token_counter;
+mod token_counts;
 mod waiting;
 mod words;

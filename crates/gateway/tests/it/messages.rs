@@ -324,7 +324,8 @@ fn a_sibling_on_another_wire_serves_what_one_wire_cannot_express() {
 #[test]
 fn tokens_are_counted_by_the_provider_or_estimated_here() {
     let (fake, openai_fake) = (fake_claude(), FakeUpstream::start());
-    let hale = claude(&fake).deployment("g", "gpt", &openai_fake).start();
+    let hale = claude(&fake).with("g", "gpt", &openai_fake, json!({"model": "databricks/x"}));
+    let hale = hale.start();
     let ask = |model: &str| json!({"model": model, "messages": [{"role": "user", "content": "How many tokens?"}]});
     let counted = post(&hale, COUNT, &ask("m"));
     assert_eq!(counted.json(), json!({"input_tokens": anthropic::TOKENS}));

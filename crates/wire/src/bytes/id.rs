@@ -6,12 +6,13 @@
 //! id; the gateway stores nothing.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::{constant_time, hmac, pbkdf2};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hale_core::operation::Kind;
+use memchr::memmem::Finder;
 
 /// The prefix of ids of a kind. It is the providers' own, because clients check it.
 const fn prefix(kind: Kind) -> &'static str {
@@ -51,6 +52,35 @@ pub struct Issued {
     pub deployment: String,
     /// The provider's own id.
     pub id: String,
+}
+
+/// Shortest id that is sealed, without its prefix.
+const SEALED_MIN: usize = 24;
+
+/// The first id of a file in `body` that a gateway such as this one sealed, whatever its key: no provider knows it. `body` is
+/// JSON; ids within longer texts are text.
+#[must_use]
+pub fn sealed_file(body: &[u8]) -> Option<&str> {
+    static START: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"file-"));
+    let ids =
+        START.find_iter(body).filter(|at| at.checked_sub(1).map(|at| body[at]) != Some(b'\\'));
+    let mut ids = ids.filter_map(|at| {
+        let tail = &body[at + 1..];
+        std::str::from_utf8(&tail[..memchr::memchr(b'"', &tail[..tail.len().min(ID_MAX)])?]).ok()
+    });
+    ids.find(|id| is_sealed(&id[prefix(Kind::File).len()..]))
+}
+
+/// Whether that is what [`IdKey::seal`] writes behind a prefix.
+fn is_sealed(text: &str) -> bool {
+    if text.len() < SEALED_MIN {
+        return false;
+    }
+    let Ok(whole) = URL_SAFE_NO_PAD.decode(text) else { return false };
+    let content = whole.get(TAG..).and_then(|content| std::str::from_utf8(content).ok());
+    let parts = content.and_then(|content| content.split_once('\0'));
+    let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    parts.is_some_and(|(deployment, id)| is_name(deployment) && is_name(id))
 }
 
 /// Seals the ids in an answer.
@@ -126,6 +156,28 @@ mod tests {
     use super::*;
 
     const RESPONSE: Kind = Kind::Response;
+
+    #[test]
+    fn a_sealed_id_of_a_file_is_known_without_its_key() {
+        let id = IdKey::new(b"secret").seal(Kind::File, "azure-eu", "file-67cb");
+        for body in [
+            format!(r#"{{"messages":[{{"content":[{{"file":{{"file_id":"{id}"}}}}]}}]}}"#),
+            format!(r#"{{"container":{{"file_ids":["file-abc","{id}"]}}}}"#),
+            format!(r#"["{id}"]"#),
+        ] {
+            assert_eq!(sealed_file(body.as_bytes()), Some(&*id), "{body}");
+        }
+        for body in [
+            r#"{"file_id":"file-abc"}"#.to_owned(),
+            r#"{"file_id":"file-BK7bzQj3FfZFXr7DbL6xJwfo"}"#.to_owned(),
+            format!(r#"{{"content":"the id is {id}"}}"#),
+            format!(r#"{{"content":"say \"{id}\""}}"#),
+            format!(r#"{{"file_id":"{id}"#),
+            "\"file-".to_owned(),
+        ] {
+            assert_eq!(sealed_file(body.as_bytes()), None, "{body}");
+        }
+    }
 
     #[test]
     fn an_id_opens_only_with_the_key_that_sealed_it() {

@@ -39,6 +39,15 @@ impl Conversion {
         self.operation.format() != self.wire
     }
 
+    /// How the answer to what `prepared` sends is read: a server that counts tokens in the client's format answers in it.
+    #[must_use]
+    pub fn answered(self) -> Conversion {
+        match self.operation {
+            Operation::CountTokens => Conversion { wire: self.operation.format(), ..self },
+            _ => self,
+        }
+    }
+
     /// The operation of the provider; `None` if its wire has no counterpart.
     #[must_use]
     pub fn upstream(self) -> Option<Operation> {
@@ -63,7 +72,8 @@ pub enum Prepared {
 /// If the request cannot be expressed in the provider's format.
 pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     let conversion = Conversion { operation: order.operation, wire: order.wire() };
-    let Some(upstream) = conversion.upstream() else {
+    let upstream = conversion.upstream();
+    let Some(upstream) = upstream.filter(|_| !order.known.has_no_count()) else {
         return without_counterpart(peek, order);
     };
     if order.deployment.endpoint.mock.is_some() {
@@ -151,16 +161,29 @@ fn read<'p>(
     }
 }
 
+/// Whether the server of an OpenAI wire is asked for a count in Anthropic's format. A count takes no place of a deployment
+/// whose places are limited.
+fn may_count(order: &Order<'_>) -> bool {
+    let (endpoint, limits) = (&order.deployment.endpoint, &order.deployment.routing.limits);
+    let is_limited = limits.rpm.is_some() || limits.tpm.is_some() || limits.max_parallel.is_some();
+    let is_called = endpoint.mock.is_none() && !is_limited && !order.known.has_no_count();
+    is_called && endpoint.provider.may_count(endpoint.owner())
+}
+
 /// The provider has no such operation: tokens are estimated, everything else is refused.
 fn without_counterpart(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     match order.operation {
+        Operation::CountTokens if may_count(order) => {
+            let body = anthropic::edits::counted_body(peek, order, &[]);
+            Ok(Prepared::Body(Operation::CountTokens.into(), body, None))
+        }
         Operation::CountTokens => {
             let estimate = anthropic::count::estimate(&read(peek, &[], order.operation)?);
             Ok(Prepared::Estimate(Bytes::from(estimate)))
         }
         Operation::CountPrompt => Ok(Prepared::Count(token_count::local(peek, order)?)),
         operation => {
-            let message = order.deployment.endpoint.provider.lacks(operation);
+            let message = order.deployment.lacks(operation);
             Err(Unfit { field: "model".to_owned(), message })
         }
     }

@@ -55,6 +55,7 @@ fn fixture(index: DeploymentIndex, id: Arc<str>, group: GroupIndex, upstream: &s
             default_params: Vec::new(),
             dropped_params: Vec::new(),
             takes: Some(crate::takes::Takes::default()),
+            is_for_responses: false,
             mock: None,
         },
         credential: Credential::default(),

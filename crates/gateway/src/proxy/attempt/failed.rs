@@ -5,7 +5,9 @@
 
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
-use hale_core::health::outcome::{About, Classified, Observation, ProviderError, classify};
+use hale_core::health::outcome::{
+    About, Classified, Lacking, Observation, ProviderError, classify,
+};
 use hale_core::health::{Failure, Known, Obstacle};
 use hale_core::route::SetBy;
 use hale_wire::answer::Fault;
@@ -93,6 +95,23 @@ impl Failed {
             "the provider refuses a parameter, and the attempt is made without it"
         );
         Some(learned)
+    }
+
+    /// It is about a count at a server that may not count: the gateway estimates instead. What the server answered to that
+    /// says nothing about its model, unless it is about the key or the load.
+    pub(super) fn is_of_a_count(&mut self) {
+        let is_ours = matches!(
+            self.cause,
+            Cause::ClientTimeout | Cause::ClientClosed | Cause::Gateway | Cause::Unsupported
+        );
+        if is_ours {
+            return;
+        }
+        let is_general = matches!(self.status, None | Some(401 | 403 | 429 | 503 | 529));
+        if !is_general || self.cause == Cause::BadResponse {
+            self.cause = Cause::BadRequest;
+        }
+        self.about = About::Lacking(Lacking::Operation);
     }
 
     /// An error inside a 2xx answer or a stream.

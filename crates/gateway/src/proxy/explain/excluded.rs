@@ -90,7 +90,7 @@ fn reason(snapshot: &Snapshot, deployment: &Deployment, why: &Exclusion, now: Mi
             Reason::of_request(Cause::ContextWindow, hint)
         }
         Exclusion::Operation(operation) => {
-            Reason::of_request(Cause::BadRequest, deployment.endpoint.provider.lacks(*operation))
+            Reason::of_request(Cause::BadRequest, deployment.lacks(*operation))
         }
         Exclusion::Capability(need) => {
             let hint = format!("{} is false for {model}", need.key());

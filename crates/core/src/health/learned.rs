@@ -38,7 +38,7 @@ const EFFORTS: u32 = 1 << 3;
 const NO_THOUGHTS: u32 = 1 << 4;
 const EFFORTS_FROM: u32 = 8;
 
-const NO_COUNT: u32 = 1 << 4;
+const NO_COUNT: u32 = 1 << 7;
 
 impl Known {
     /// Whether its server does not count tokens: it said that it lacks the operation.

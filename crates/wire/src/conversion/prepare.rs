@@ -72,8 +72,8 @@ pub enum Prepared {
 /// If the request cannot be expressed in the provider's format.
 pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     let conversion = Conversion { operation: order.operation, wire: order.wire() };
-    let upstream = conversion.upstream();
-    let Some(upstream) = upstream.filter(|_| !order.known.has_no_count()) else {
+    let is_estimated = order.operation.is_estimable() && order.known.has_no_count();
+    let Some(upstream) = conversion.upstream().filter(|_| !is_estimated) else {
         return without_counterpart(peek, order);
     };
     if order.deployment.endpoint.mock.is_some() {

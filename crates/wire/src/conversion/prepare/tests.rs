@@ -474,8 +474,8 @@ fn text_documents_are_sent_as_text_and_other_files_are_refused() {
 
 #[test]
 fn tokens_are_estimated_where_the_provider_does_not_count() {
-    let openai = deployment("openai");
-    let order = order(&openai, Operation::CountTokens, "gpt-4o");
+    let databricks = deployment("databricks");
+    let order = order(&databricks, Operation::CountTokens, "gpt-4o");
     let count = |given: &Value| sent(given, &order).unwrap();
     let short = count(&chat(json!({})));
     assert_eq!(short["estimated"], true);

@@ -1,12 +1,13 @@
 //! The prices and capabilities of known models. Read by the config loader, once per deployment.
 //!
-//! Source: `data/prices.json`, embedded. Always true: a cost is never negative, and an unknown
+//! Source: `data/prices.json`, embedded in [`list`]. Always true: a cost is never negative, and an unknown
 //! price is `None`, never 0.
 
-use std::collections::HashMap;
-use std::sync::LazyLock;
+mod list;
 
 use serde::Deserialize;
+
+use self::list::TABLE;
 
 use crate::takes::{Listed, Takes};
 use crate::usage::{Quality, Units, Usage};
@@ -185,13 +186,24 @@ impl ModelFacts {
 /// Looks up a model: `provider/model` first, then `model`, because the list uses both.
 #[must_use]
 pub fn lookup(provider: &str, model: &str) -> Option<&'static ModelFacts> {
-    TABLE.get(format!("{provider}/{model}").as_str()).or_else(|| TABLE.get(model))
+    find(provider, model).map(|(_, entry)| &entry.facts)
+}
+
+fn find(provider: &str, model: &str) -> Option<(&'static str, &'static list::Entry)> {
+    let named = TABLE.get_key_value(format!("{provider}/{model}").as_str());
+    named.or_else(|| TABLE.get_key_value(model)).map(|(name, entry)| (*name, entry))
+}
+
+/// Everything that the list says of a model, and its name there: a JSON object. Looked up as in [`lookup`].
+#[must_use]
+pub fn everything(provider: &str, model: &str) -> Option<(&'static str, &'static str)> {
+    find(provider, model).map(|(name, entry)| (name, entry.text))
 }
 
 /// The facts under exactly this name in the list.
 #[must_use]
 pub fn exact(name: &str) -> Option<&'static ModelFacts> {
-    TABLE.get(name)
+    TABLE.get(name).map(|entry| &entry.facts)
 }
 
 /// The prices of the images of `model` by size and quality: the list names them
@@ -211,24 +223,20 @@ pub fn sized_images(provider: &str, model: &str) -> Vec<SizedImage> {
         let usd = facts.output_cost_per_image.or(facts.input_cost_per_image).filter(|_| own)?;
         Some(SizedImage { quality, size, usd })
     };
-    TABLE.iter().filter_map(|(name, facts)| of(name, facts)).collect()
+    TABLE.iter().filter_map(|(name, entry)| of(name, &entry.facts)).collect()
 }
 
 /// All models of a provider, by their name in the list.
 pub fn of_provider(provider: &str) -> impl Iterator<Item = (&'static str, &'static ModelFacts)> {
     let of = move |facts: &ModelFacts| facts.litellm_provider.as_deref() == Some(provider);
-    TABLE.iter().filter(move |(_, facts)| of(facts)).map(|(name, facts)| (&**name, facts))
+    let all = TABLE.iter().map(|(name, entry)| (*name, &entry.facts));
+    all.filter(move |(_, facts)| of(facts))
 }
 
 #[allow(clippy::cast_precision_loss, reason = "token counts are far below 2^52")]
 fn tokens(count: u64) -> f64 {
     count as f64
 }
-
-static TABLE: LazyLock<HashMap<Box<str>, ModelFacts>> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../data/prices.json"))
-        .expect("the embedded list is checked by a test")
-});
 
 #[cfg(test)]
 mod tests {
@@ -239,6 +247,8 @@ mod tests {
     fn the_embedded_list_loads() {
         assert!(TABLE.len() > 4000);
         assert_eq!(lookup("openai", "gpt-4o").unwrap().mode.as_deref(), Some("chat"));
+        let (name, text) = everything("azure", "gpt-4o").unwrap();
+        assert!(name == "azure/gpt-4o" && text.contains("\"supports_vision\""), "{text}");
     }
 
     #[test]

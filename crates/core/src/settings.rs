@@ -135,6 +135,8 @@ pub struct GatewaySettings {
     pub drop_params: bool,
     /// Whether clients get the usage chunk of a stream without asking for it.
     pub always_include_stream_usage: bool,
+    /// Whether the models behind patterns are those that the providers list.
+    pub check_provider_endpoint: bool,
     /// Whether the usage of a stream has its cost.
     pub include_cost_in_usage: bool,
     /// Whether `/health` shows more than models and ids, and `/health/readiness` more than `status`
@@ -242,6 +244,7 @@ impl Default for GatewaySettings {
             metrics_need_key: true,
             drop_params: false,
             always_include_stream_usage: false,
+            check_provider_endpoint: false,
             include_cost_in_usage: false,
             health_details: true,
             public_readiness_details: false,

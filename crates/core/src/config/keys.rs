@@ -412,6 +412,7 @@ const LITELLM: &[Row] = &[
     served("max_fallbacks", RETRIES, "5", "As `router_settings.max_fallbacks`, which wins."),
     served("allowed_fails", Kind::Count(0, 1_000_000), "", "As `router_settings.allowed_fails`, which wins."),
     served("drop_params", Kind::Bool, "false", "Remove request parameters that the provider does not know. Falls back to `LITELLM_DROP_PARAMS`."),
+    served("check_provider_endpoint", Kind::Bool, "false", "Show the models behind a pattern as their providers list them, read again after five minutes. Otherwise, and where a provider has no list, they are those of the price list."),
     served("include_cost_in_streaming_usage", Kind::Bool, "false", "Show the cost, USD, in the usage of a stream: `usage.cost`. Counts that are not believed, and models without a price, have none."),
     served("require_auth_for_metrics_endpoint", Kind::Bool, "true", "Whether `/metrics` needs a key."),
     served("tag_budget_config", Kind::Map, "", "What requests with a tag may cost: `{tag: {max_budget: 10, budget_duration: 1d}}`."),

@@ -136,6 +136,9 @@ impl<'n> Settings<'n> {
             "allowed_fails" => router.tolerance.others = field.small(problems),
             "tag_budget_config" => self.budgets.tags = budgets::by_name(field, problems),
             "drop_params" => put(&mut self.gateway.drop_params, field.flag(problems)),
+            "check_provider_endpoint" => {
+                put(&mut self.gateway.check_provider_endpoint, field.flag(problems));
+            }
             "include_cost_in_streaming_usage" => {
                 put(&mut self.gateway.include_cost_in_usage, field.flag(problems));
             }

@@ -5,6 +5,7 @@
 //! do. Always true: no I/O, no clock, no randomness; equal arguments give equal decisions.
 
 mod controls;
+mod expand;
 mod explain;
 mod filter;
 mod needs;
@@ -18,6 +19,7 @@ pub mod windows;
 mod worst_case;
 
 pub use controls::{ClientFallback, Controls};
+pub use expand::{Expanded, expand};
 pub use explain::{Candidate, Explanation, GroupPlan, explain};
 pub use filter::{Excluded, Exclusion, Fit, Selection, window};
 pub use needs::{Need, Needs};

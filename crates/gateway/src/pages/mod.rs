@@ -1,15 +1,17 @@
 //! What the gateway answers by itself: models, health, routing, metrics.
 //!
 //! Called by the router, after the key was checked: the table of endpoints names each page. Always true: a page
-//! calls no upstream; those that ask for health checks let the prober do it.
+//! calls no upstream; those that ask for health checks or for lists of models let the prober do it.
 
 pub(crate) mod budgets;
 pub(crate) mod explain;
 pub(crate) mod health;
 pub(crate) mod home;
+mod known;
 pub(crate) mod metrics;
 pub(crate) mod model_groups;
 pub(crate) mod models;
+mod provider_lists;
 mod request;
 pub(crate) mod router;
 pub(crate) mod router_settings;

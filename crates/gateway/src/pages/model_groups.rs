@@ -1,16 +1,20 @@
 //! What is known about each model group, put together from its deployments.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use hale_core::deployment::Deployment;
-use hale_core::group::ModelGroup;
+use hale_core::deployment::{Deployment, DeploymentIndex};
+use hale_core::route::expand;
 use hale_core::snapshot::Snapshot;
-use http::{Response, StatusCode};
+use http::StatusCode;
+use hyper::body::Incoming;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::PageRequest;
-use crate::http::reply::{self, Reply};
+use super::known;
+use super::provider_lists::ProviderLists;
+use super::{PageRequest, Waiting};
+use crate::http::reply;
 
 /// Of these the group has the largest that one of its deployments has.
 const LARGEST: [&str; 2] = ["max_input_tokens", "max_output_tokens"];
@@ -20,7 +24,7 @@ const DEAREST: [&str; 3] =
 
 #[derive(Serialize)]
 struct Group<'g> {
-    model_group: &'g str,
+    model_group: Cow<'g, str>,
     providers: BTreeSet<&'g str>,
     mode: Option<Value>,
     /// Sums over the deployments that have a limit; none when no deployment has one.
@@ -34,26 +38,44 @@ struct Group<'g> {
 }
 
 /// `GET /model_group/info`, of all groups or of one; an unknown name is an empty list.
-pub(crate) fn info(request: &PageRequest<'_>) -> Response<Reply> {
+pub(crate) fn info(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
     #[derive(Serialize)]
     struct List<'g> {
         data: Vec<Group<'g>>,
     }
-    let snapshot = &request.arrival.serving.snapshot;
-    let only = request.parameter("model_group");
-    let wanted = |group: &&ModelGroup| only.as_deref().is_none_or(|only| only == &*group.name);
-    let data =
-        snapshot.listed_groups().filter(wanted).map(|group| entry(snapshot, group)).collect();
-    reply::json(StatusCode::OK, serde_json::to_vec(&List { data }).unwrap_or_default())
+    Box::pin(async move {
+        let lists = ProviderLists::of(request.arrival).await;
+        let snapshot = &request.arrival.serving.snapshot;
+        let only = request.parameter("model_group");
+        let mut data = Vec::new();
+        for group in snapshot.listed_groups() {
+            let behind = expand(snapshot, group, |index| lists.at(index));
+            if behind.is_empty() {
+                data.push(entry(snapshot, Cow::Borrowed(&*group.name), (&group.members, None)));
+            }
+            for (name, one) in behind {
+                if !snapshot.by_name.contains_key(&*name) {
+                    let name = Cow::Owned(name.into());
+                    data.push(entry(snapshot, name, (&one.members, Some(&one.model))));
+                }
+            }
+        }
+        data.retain(|group| only.as_deref().is_none_or(|only| *only == *group.model_group));
+        let body = serde_json::to_vec(&List { data }).unwrap_or_default();
+        Ok(reply::json(StatusCode::OK, body))
+    })
 }
 
-fn entry<'g>(snapshot: &'g Snapshot, group: &'g ModelGroup) -> Group<'g> {
+/// One group, or the model of a pattern.
+fn entry<'g>(
+    snapshot: &'g Snapshot,
+    name: Cow<'g, str>,
+    (members, model): (&[DeploymentIndex], Option<&str>),
+) -> Group<'g> {
     let members: Vec<&Deployment> =
-        group.members.iter().map(|index| &**snapshot.deployment(*index)).collect();
-    let facts: Vec<Map<String, Value>> = members
-        .iter()
-        .filter_map(|member| serde_json::from_str(&member.display.model_info).ok())
-        .collect();
+        members.iter().map(|index| &**snapshot.deployment(*index)).collect();
+    let facts: Vec<Map<String, Value>> =
+        members.iter().map(|member| known::model_info(member, model)).collect();
     let numbers = LARGEST.iter().chain(&DEAREST).map(|name| {
         let values = facts.iter().filter_map(|facts| facts.get(*name)?.as_f64());
         (*name, values.reduce(f64::max))
@@ -68,7 +90,7 @@ fn entry<'g>(snapshot: &'g Snapshot, group: &'g ModelGroup) -> Group<'g> {
         members.iter().filter_map(|member| limit(member)).reduce(u64::saturating_add)
     };
     Group {
-        model_group: &group.name,
+        model_group: name,
         providers: members.iter().map(|member| &*member.endpoint.provider.name).collect(),
         mode: facts
             .iter()

@@ -1,31 +1,43 @@
-//! Which models there are, in OpenAI's shape and in LiteLLM's.
+//! Which models there are, in OpenAI's shape, in Anthropic's and in LiteLLM's.
+//!
+//! Called by the router. Always true: a pattern is shown as the models behind it, if they are known; each name that is
+//! listed leads to a group.
 
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
 
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::group::ModelGroup;
+use hale_core::prices::ModelFacts;
 use hale_core::provider::WireFormat;
-use hale_core::route::{Resolved, resolve};
+use hale_core::route::{Resolved, expand, resolve};
 use hale_core::snapshot::Snapshot;
 use http::{Response, StatusCode};
+use hyper::body::Incoming;
 use serde::Serialize;
-use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
-use super::PageRequest;
 use super::health::known::{Standing, standing};
+use super::known;
+use super::provider_lists::ProviderLists;
+use super::{PageRequest, Waiting};
 use crate::clock;
-use crate::http::refusal;
+use crate::http::refusal::{self, Refusal};
 use crate::http::reply::{self, Reply};
 
 /// The creation time that LiteLLM gives every model, seconds since 1970.
 const CREATED: u64 = 1_677_610_602;
 
+/// One model in a list. `type` and `display_name` are Anthropic's: Claude Code reads them.
 #[derive(Serialize)]
 struct Model<'m> {
-    id: &'m str,
+    id: Cow<'m, str>,
     object: &'static str,
     created: u64,
     owned_by: &'static str,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    display_name: Cow<'m, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mode: Option<&'m str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,28 +46,104 @@ struct Model<'m> {
     max_output_tokens: Option<u64>,
 }
 
+#[derive(Serialize)]
+struct List<'m> {
+    data: Vec<Model<'m>>,
+    object: &'static str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    part: Option<Part>,
+}
+
+/// Which part of a list it is, in Anthropic's words.
+#[derive(Serialize)]
+struct Part {
+    has_more: bool,
+    first_id: Option<String>,
+    last_id: Option<String>,
+}
+
+/// What is listed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Wanted {
+    /// Only groups with a healthy member.
+    healthy_only: bool,
+    /// The names of access groups, too.
+    access_groups: bool,
+    /// Nothing else.
+    only_access_groups: bool,
+    /// Patterns, too.
+    patterns: bool,
+}
+
+fn is_yes(wish: &str) -> bool {
+    matches!(wish, "true" | "True" | "1")
+}
+
+impl Wanted {
+    fn of(request: &PageRequest<'_>) -> Wanted {
+        let asks = |name: &str| request.parameter(name).is_some_and(|wish| is_yes(&wish));
+        let config = request.arrival.serving.snapshot.probing.lists_healthy_only;
+        Wanted {
+            healthy_only: request.parameter("healthy_only").map_or(config, |wish| is_yes(&wish)),
+            access_groups: asks("include_model_access_groups"),
+            only_access_groups: asks("only_model_access_groups"),
+            patterns: asks("return_wildcard_routes"),
+        }
+    }
+}
+
 /// `GET /v1/models`.
 ///
 /// Groups without a healthy member are left out if the config or `healthy_only` says so; patterns never are,
-/// nor are groups about which nothing is known. `access_groups` adds the names of access groups.
-pub(crate) fn list(request: &PageRequest<'_>) -> Response<Reply> {
-    #[derive(Serialize)]
-    struct List<'m> {
-        data: Vec<Model<'m>>,
-        object: &'static str,
-    }
+/// nor are groups about which nothing is known. `include_model_access_groups` adds the names of access groups,
+/// `only_model_access_groups` shows nothing else; `return_wildcard_routes` adds the patterns, which are else shown as the
+/// models behind them. `limit` and `after_id` give a part, as Anthropic's list does.
+pub(crate) fn list(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
+    Box::pin(async move {
+        let lists = ProviderLists::of(request.arrival).await;
+        let snapshot = &request.arrival.serving.snapshot;
+        let wanted = Wanted::of(&request);
+        let data = match wanted.only_access_groups {
+            true => labels(snapshot).into_iter().map(|name| model(snapshot, name)).collect(),
+            false => listed(&request, wanted, &lists),
+        };
+        let (data, part) = part(&request, data)?;
+        Ok(page(&List { data, object: "list", part }))
+    })
+}
+
+/// The names of access groups.
+fn labels(snapshot: &Snapshot) -> BTreeSet<&str> {
+    let labels = snapshot.deployments.iter().flat_map(|one| &one.routing.access_groups);
+    labels.map(|label| &**label).collect()
+}
+
+/// The models of all groups and aliases.
+fn listed<'m>(request: &PageRequest<'m>, wanted: Wanted, lists: &ProviderLists) -> Vec<Model<'m>> {
     let serving = &request.arrival.serving;
     let snapshot = &serving.snapshot;
-    let healthy_only = request.parameter("healthy_only");
-    let access_groups = request.parameter("include_model_access_groups");
-    let is_yes = |wish: &str| matches!(wish, "true" | "True" | "1");
-    let hides = healthy_only.as_deref().map_or(snapshot.probing.lists_healthy_only, is_yes);
     let now = clock::now().millis();
     let shown = |group: &&ModelGroup| {
         let down = |index: &DeploymentIndex| standing(serving, *index, now) == Standing::Unhealthy;
-        !hides || group.pattern.is_some() || !group.members.iter().all(down)
+        !wanted.healthy_only || group.pattern.is_some() || !group.members.iter().all(down)
     };
-    let groups = snapshot.listed_groups().filter(shown).map(|group| &*group.name);
+    let mut seen: HashSet<Box<str>> = HashSet::new();
+    let mut models = Vec::new();
+    for group in snapshot.listed_groups().filter(shown) {
+        let behind = expand(snapshot, group, |index| lists.at(index));
+        if behind.is_empty() || wanted.patterns {
+            models.push(model(snapshot, &group.name));
+        }
+        for (name, expanded) in behind {
+            // A group of that name has its own place.
+            if snapshot.by_name.contains_key(&*name) || !seen.insert(name.clone()) {
+                continue;
+            }
+            let first = expanded.members.first().map(|index| snapshot.deployment(*index));
+            let facts = first.map(|one| known::facts(one, Some(&expanded.model)));
+            models.push(described(Cow::Owned(name.into()), facts));
+        }
+    }
     let leads_on = |target: &str| {
         snapshot.by_name.get(target).is_none_or(|group| shown(&snapshot.group(*group)))
     };
@@ -63,13 +151,39 @@ pub(crate) fn list(request: &PageRequest<'_>) -> Response<Reply> {
     let aliases = aliases
         .filter(|(_, alias)| !alias.hidden && leads_on(&alias.target))
         .map(|(name, _)| &**name);
-    let labels = snapshot.deployments.iter().flat_map(|one| &one.routing.access_groups);
-    let labels: BTreeSet<&str> = match access_groups.as_deref().is_some_and(is_yes) {
-        true => labels.map(|label| &**label).collect(),
-        false => BTreeSet::new(),
+    models.extend(aliases.map(|name| model(snapshot, name)));
+    if wanted.access_groups {
+        models.extend(labels(snapshot).into_iter().map(|name| model(snapshot, name)));
+    }
+    models
+}
+
+/// The part of the list that `limit` and `after_id` ask for; all of it if they are not there.
+fn part<'m>(
+    request: &PageRequest<'_>,
+    mut models: Vec<Model<'m>>,
+) -> Result<(Vec<Model<'m>>, Option<Part>), Refusal> {
+    let (limit, after) = (request.parameter("limit"), request.parameter("after_id"));
+    if limit.is_none() && after.is_none() {
+        return Ok((models, None));
+    }
+    if let Some(after) = after {
+        let begin = models.iter().position(|model| *model.id == *after).map_or(0, |at| at + 1);
+        models.drain(..begin);
+    }
+    let limit = limit.map(|limit| limit.parse::<usize>().ok().filter(|limit| *limit > 0));
+    let limit = match limit {
+        Some(None) => {
+            return Err(refusal::bad_parameter("limit", "`limit` must be a whole number above 0"));
+        }
+        Some(Some(limit)) => limit,
+        None => usize::MAX,
     };
-    let data = groups.chain(aliases).chain(labels).map(|name| model(snapshot, name)).collect();
-    page(&List { data, object: "list" })
+    let has_more = models.len() > limit;
+    models.truncate(limit);
+    let id = |model: Option<&Model<'_>>| model.map(|model| model.id.clone().into_owned());
+    let part = Part { has_more, first_id: id(models.first()), last_id: id(models.last()) };
+    Ok((models, Some(part)))
 }
 
 /// `GET /v1/models/{id}`.
@@ -83,41 +197,66 @@ pub(crate) fn one(request: &PageRequest<'_>) -> Response<Reply> {
     }
 }
 
-/// `GET /model/info`.
-pub(crate) fn info(request: &PageRequest<'_>) -> Response<Reply> {
-    #[derive(Serialize)]
-    struct Info<'m> {
-        model_name: &'m str,
-        litellm_params: &'m RawValue,
-        model_info: &'m RawValue,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        misconfigured: Option<&'m str>,
+/// One deployment, or one model of it.
+#[derive(Serialize)]
+struct Info<'m> {
+    model_name: Cow<'m, str>,
+    litellm_params: Map<String, Value>,
+    model_info: Map<String, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    misconfigured: Option<&'m str>,
+}
+
+impl<'m> Info<'m> {
+    fn of(name: Cow<'m, str>, deployment: &'m Deployment, model: Option<&str>) -> Info<'m> {
+        let mut params: Map<String, Value> =
+            serde_json::from_str(&deployment.display.public_params).unwrap_or_default();
+        if let Some(model) = model {
+            let provider = &deployment.endpoint.provider.name;
+            params.insert("model".to_owned(), Value::from(format!("{provider}/{model}")));
+        }
+        Info {
+            model_name: name,
+            litellm_params: params,
+            model_info: known::model_info(deployment, model),
+            misconfigured: deployment.misconfigured.as_ref().map(|why| &*why.problem),
+        }
     }
+}
+
+/// `GET /model/info`, of all deployments or of the one with the id `litellm_model_id`.
+pub(crate) fn info(request: PageRequest<'_>, _: Incoming) -> Waiting<'_> {
     #[derive(Serialize)]
     struct List<'m> {
         data: Vec<Info<'m>>,
     }
-    let snapshot = &request.arrival.serving.snapshot;
-    let entry = |deployment: &'_ Deployment| -> Option<(Box<RawValue>, Box<RawValue>)> {
-        let raw = |text: &str| RawValue::from_string(text.to_owned()).ok();
-        Some((raw(&deployment.display.public_params)?, raw(&deployment.display.model_info)?))
-    };
-    let texts: Vec<_> = snapshot.deployments.iter().map(|one| entry(one)).collect();
-    let data = snapshot
-        .deployments
-        .iter()
-        .zip(&texts)
-        .filter_map(|(deployment, texts)| {
-            let (params, info) = texts.as_ref()?;
-            Some(Info {
-                model_name: &snapshot.group(deployment.group).name,
-                litellm_params: params,
-                model_info: info,
-                misconfigured: deployment.misconfigured.as_ref().map(|why| &*why.problem),
-            })
-        })
-        .collect();
-    page(&List { data })
+    Box::pin(async move {
+        let snapshot = &request.arrival.serving.snapshot;
+        if let Some(id) = request.parameter("litellm_model_id") {
+            let Some(index) = snapshot.by_id.get(&*id) else {
+                let expected = "`litellm_model_id` must be the id of a deployment, as `model_info.id` in `/model/info`";
+                return Err(refusal::bad_parameter("litellm_model_id", expected));
+            };
+            let deployment = snapshot.deployment(*index);
+            let name = Cow::Borrowed(&*snapshot.group(deployment.group).name);
+            return Ok(page(&List { data: vec![Info::of(name, deployment, None)] }));
+        }
+        let lists = ProviderLists::of(request.arrival).await;
+        let mut data = Vec::with_capacity(snapshot.deployments.len());
+        for deployment in &snapshot.deployments {
+            let group = snapshot.group(deployment.group);
+            let behind = expand(snapshot, group, |index| lists.at(index));
+            let own = behind.into_iter().filter(|(_, one)| one.members.contains(&deployment.index));
+            let before = data.len();
+            data.extend(own.map(|(name, one)| {
+                Info::of(Cow::Owned(name.into()), deployment, Some(&one.model))
+            }));
+            if data.len() == before {
+                data.push(Info::of(Cow::Borrowed(&*group.name), deployment, None));
+            }
+        }
+        Ok(page(&List { data }))
+    })
 }
 
 fn model<'m>(snapshot: &'m Snapshot, name: &'m str) -> Model<'m> {
@@ -125,10 +264,17 @@ fn model<'m>(snapshot: &'m Snapshot, name: &'m str) -> Model<'m> {
         Resolved::Target(target) => {
             let group = snapshot.group(target.group);
             let index = target.pinned.or_else(|| group.members.first().copied());
-            index.map(|index| &snapshot.deployment(index).facts)
+            index.map(|index| {
+                let deployment = snapshot.deployment(index);
+                known::facts(deployment, Some(&target.upstream_model(snapshot, deployment)))
+            })
         }
         Resolved::Unknown(_) => None,
     };
+    described(Cow::Borrowed(name), facts)
+}
+
+fn described<'m>(name: Cow<'m, str>, facts: Option<&'m ModelFacts>) -> Model<'m> {
     #[allow(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -136,10 +282,12 @@ fn model<'m>(snapshot: &'m Snapshot, name: &'m str) -> Model<'m> {
     )]
     let tokens = |count: f64| count as u64;
     Model {
+        display_name: name.clone(),
         id: name,
         object: "model",
         created: CREATED,
         owned_by: "openai",
+        kind: "model",
         mode: facts.and_then(|facts| facts.mode.as_deref()),
         max_input_tokens: facts.and_then(|facts| facts.max_input_tokens).map(tokens),
         max_output_tokens: facts.and_then(|facts| facts.max_output_tokens).map(tokens),

@@ -59,6 +59,7 @@ mod messages;
 mod messages_strange;
 mod metrics;
 mod mislabelled;
+mod model_lists;
 mod model_servers;
 mod modes;
 mod named_tests;

@@ -126,3 +126,38 @@ fn aliases_that_lead_nowhere_are_reported() {
     one(&alias("{x: [a]}").refused(), "expected the name of a group, got a list");
     one(&alias("{x: {hidden: true}}").refused(), "model_group_alias.x.model: is missing");
 }
+
+#[test]
+fn the_models_behind_a_pattern_have_names_that_lead_to_them() {
+    use crate::route::{Resolved, expand, resolve};
+    let names = |name: &str, model: &str, listed: &[&str]| {
+        let entry = format!(
+            "model_list: [{{model_name: '{name}', litellm_params: {{model: '{model}', api_key: k, api_base: 'http://u/v1', api_version: v}}}}]"
+        );
+        let snapshot = Fake::new(&entry).clean();
+        let group = snapshot.listed_groups().next().unwrap();
+        let own = |_| listed.iter().map(|name| Box::from(*name)).collect();
+        let found = expand(&snapshot, group, own);
+        for (name, expanded) in &found {
+            let Resolved::Target(target) = resolve(&snapshot, name) else { panic!("{name}") };
+            let deployment = snapshot.deployment(expanded.members[0]);
+            assert_eq!(*target.upstream_model(&snapshot, deployment), *expanded.model, "{name}");
+        }
+        found.into_keys().map(String::from).collect::<Vec<_>>()
+    };
+    let openai = names("openai/*", "openai/*", &[]);
+    assert!(openai.len() > 100 && openai.contains(&"openai/gpt-4o".to_owned()), "{openai:?}");
+    let is_odd =
+        |name: &&String| name.contains("-x-") || name.contains("ft:") || name.contains("container");
+    assert_eq!(openai.iter().find(is_odd), None);
+    let mini = names("small/*", "openai/gpt-*-mini", &[]);
+    assert!(mini.contains(&"small/4o".to_owned()) && mini.len() < 20, "{mini:?}");
+    assert!(names("*", "anthropic/*", &[]).iter().all(|name| name.starts_with("claude")));
+    assert!(names("azure/*", "azure/*", &[]).iter().all(|name| name.matches('/').count() == 1));
+    let listed = names("openrouter/*", "openrouter/*", &["openrouter/auto", "meta/llama"]);
+    assert_eq!(listed, ["openrouter/auto", "openrouter/meta/llama"]);
+    // A provider's own list, and a pattern of which nothing is known.
+    assert_eq!(names("server1/*", "hosted_vllm/*", &["b", "a/c"]), ["server1/a/c", "server1/b"]);
+    assert_eq!(names("server1/*", "hosted_vllm/*", &[]), [""; 0]);
+    assert_eq!(names("openai/*", "openai/gpt-4o", &[]), [""; 0]);
+}

@@ -67,6 +67,12 @@ impl Operation {
         matches!(self.row().addressed, Addressed::ById)
     }
 
+    /// Whether it goes to its provider as it came, and the answer to its client.
+    #[must_use]
+    pub const fn is_passed_through(self) -> bool {
+        matches!(self.row().addressed, Addressed::ByProvider)
+    }
+
     /// Where its upstream path names the model.
     #[must_use]
     pub const fn model_place(self) -> ModelPlace {
@@ -321,7 +327,7 @@ mod tests {
                 assert!(seen.insert((row.method.name(), *path)), "{path} twice");
             }
             let has_id = row.upstream_path.contains("{}");
-            assert_eq!(has_id, operation.is_by_id(), "{operation:?}");
+            assert_eq!(has_id, operation.is_by_id() || operation.is_passed_through());
         }
     }
 
@@ -350,7 +356,7 @@ mod tests {
             assert!(has_body || !needs, "{operation:?} requires fields and has no body");
             assert!(!operation.is_by_id() || !has_body, "{operation:?}");
             assert!(row.default_model.is_none() || row.addressed == Addressed::ByModel);
-            let by_account = row.addressed != Addressed::ByModel;
+            let by_account = matches!(row.addressed, Addressed::ByAccount | Addressed::ById);
             assert!(!by_account || row.stored.is_some(), "{operation:?}: an id of what?");
             let is_kept = row.model_place == ModelPlace::Account;
             assert_eq!(is_kept, row.stored.is_some(), "{operation:?}");

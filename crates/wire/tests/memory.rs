@@ -99,7 +99,7 @@ fn cost(operation: Operation, body: Vec<u8>, deployments: &[Deployment]) -> usiz
     MEMORY.reset_peak_usage();
     let read = match operation.carries() {
         Carries::Form => Peek::of_form(body, "multipart/form-data; boundary=b").ok(),
-        Carries::Json | Carries::Nothing => Peek::parse(body).ok(),
+        Carries::Json | Carries::Nothing | Carries::Anything => Peek::parse(body).ok(),
     };
     serve(operation, read, deployments);
     MEMORY.peak_usage() - before

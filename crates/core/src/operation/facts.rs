@@ -58,6 +58,8 @@ pub enum Carries {
     Form,
     /// Nothing that a provider gets; what is there speaks to the gateway.
     Nothing,
+    /// Anything: the provider gets it as it came.
+    Anything,
 }
 
 /// What says which deployments can serve a request.
@@ -69,6 +71,8 @@ pub enum Addressed {
     ByAccount,
     /// The id in its path, of one thing that a deployment keeps.
     ById,
+    /// The provider in its path. What follows is the provider's own.
+    ByProvider,
 }
 
 /// Where a path of an upstream, or its query, names the model.
@@ -100,6 +104,8 @@ pub enum Content {
     Audio,
     /// A file, which may be anything, and empty.
     File,
+    /// Whatever the provider answers, with its status.
+    Anything,
 }
 
 /// Whether an answer may be a stream of events.

@@ -151,6 +151,16 @@ const BATCHES: Row = Row { listed_as: Some("/v1/batches"), stored: Some(Kind::Ba
 /// The same of those about one batch.
 const ONE_BATCH: Row = Row { addressed: Addressed::ById, carries: Carries::Nothing, ..BATCHES };
 
+/// The defaults of operations that are passed through.
+const PASSED: Row = Row {
+    upstream_path: "/{}",
+    mode: "chat",
+    addressed: Addressed::ByProvider,
+    carries: Carries::Anything,
+    answer: Answer::Bytes(Content::Anything),
+    ..BASE
+};
+
 operations! {
     /// `/chat/completions`.
     Chat = Row {
@@ -501,5 +511,20 @@ operations! {
         carries: Carries::Nothing,
         answer: Answer::Socket,
         ..BASE
+    },
+    /// Whatever a provider of the OpenAI wire has, with any method.
+    PassOpenAi = Row {
+        name: "pass_through",
+        paths: &["/openai/{}", "/azure/{}", "/mistral/{}"],
+        ..PASSED
+    },
+    /// Whatever a provider of the Anthropic wire has, with any method.
+    PassAnthropic = Row {
+        name: "pass_through_anthropic",
+        paths: &["/anthropic/{}"],
+        format: WireFormat::Anthropic,
+        open_ai: Counterpart::Missing,
+        anthropic: Counterpart::Same,
+        ..PASSED
     },
 }

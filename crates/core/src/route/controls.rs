@@ -12,6 +12,8 @@ use crate::operation::Operation;
 pub struct Controls {
     /// The operation; `None` is one that every deployment has.
     pub operation: Option<Operation>,
+    /// The provider whose deployments alone can serve it.
+    pub provider: Option<&'static str>,
     /// Whether the answer is a stream.
     pub stream: bool,
     /// Attempts after the first.

@@ -245,8 +245,9 @@ impl Selection<'_> {
         if self.tags.is_some_and(|tags| !tags.admits(&deployment.routing.tags)) {
             return Err(Exclusion::Tags);
         }
-        if let Some(operation) =
-            self.controls.operation.filter(|operation| !deployment.serves(*operation))
+        let of_another = |provider: &str| *deployment.endpoint.provider.name != *provider;
+        if let Some(operation) = self.controls.operation
+            && (!deployment.serves(operation) || self.controls.provider.is_some_and(of_another))
         {
             return Err(Exclusion::Operation(operation));
         }

@@ -3,6 +3,8 @@
 //! Made wherever a request is read before it has a route. Always true: a refusal names no secret and no upstream
 //! address; it has a `reason` for programs.
 
+mod request;
+
 use hale_core::cause::Cause;
 use hale_core::provider::WireFormat;
 use hale_wire::errors::{ErrorReply, clean, kind_of};
@@ -22,6 +24,11 @@ pub(crate) const LINE_MAX: usize = 300;
 const WEBSOCKET: &str = "websocket";
 /// Tells the SDKs not to try again.
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
+
+pub(crate) use self::request::{
+    bad_parameter, forbidden_parameter, foreign_format, mock_parameter, no_provider, no_websocket,
+    odd_path, several_models, unlisted_origin, unserved_parameter, wrong_list,
+};
 
 /// An error answer.
 #[derive(Debug)]
@@ -114,27 +121,6 @@ pub(crate) fn wrong_method(method: &Method, path: &str, allowed: &'static str) -
     let mut refusal = Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message);
     refusal.allow = Some(allowed);
     refusal
-}
-
-/// The path exists, but is no WebSocket.
-pub(crate) fn no_websocket(path: &str, allowed: &'static str) -> Refusal {
-    let message =
-        format!("{} is no WebSocket here; send {allowed} over HTTP", clean(path, LINE_MAX));
-    let status = StatusCode::UPGRADE_REQUIRED;
-    let mut refusal = Refusal::new(status, "no_websocket", message);
-    refusal.upgrade = Some("HTTP/1.1");
-    refusal.allow = Some(allowed);
-    refusal
-}
-
-/// The request is in a format that has no endpoint.
-pub(crate) fn foreign_format(method: &Method, path: &str, format: &str) -> Refusal {
-    let message = format!(
-        "{method} {} is in the format of {format}, which is not served; send OpenAI's format to /v1/chat/completions, or \
-         Anthropic's to /v1/messages",
-        clean(path, LINE_MAX)
-    );
-    Refusal::new(StatusCode::NOT_FOUND, "foreign_format", message)
 }
 
 /// The path does not exist.
@@ -357,54 +343,10 @@ pub(crate) fn missing_parameter(route: &str, field: &str) -> Refusal {
     Refusal::new(StatusCode::BAD_REQUEST, "missing_parameter", message).param(field)
 }
 
-/// A field has an invalid value.
-pub(crate) fn bad_parameter(field: &str, problem: &str) -> Refusal {
-    let message = clean(problem, 2 * LINE_MAX);
-    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(field)
-}
-
-/// A field is not a list with entries.
-pub(crate) fn wrong_list(field: &str) -> Refusal {
-    let message = format!("`{field}` must be a list with at least one entry");
-    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(field)
-}
-
-/// A field would set credentials or addresses.
-pub(crate) fn forbidden_parameter(field: &str) -> Refusal {
-    let message = format!(
-        "`{field}` may not be set by a request; configure it for a deployment in model_list instead"
-    );
-    Refusal::new(StatusCode::BAD_REQUEST, "forbidden_parameter", message).param(field)
-}
-
-/// A field asks for a simulated answer, and no request may.
-pub(crate) fn mock_parameter(field: &str) -> Refusal {
-    let message = format!(
-        "`{field}` asks for a simulated answer, which this gateway does not permit; set \
-         general_settings.dangerously_allow_mock_testing_request_params: true, or leave it out"
-    );
-    Refusal::new(StatusCode::BAD_REQUEST, "forbidden_parameter", message).param(field)
-}
-
-/// A field asks for what is not served and may not be left out silently.
-pub(crate) fn unserved_parameter(field: &str, about: &str) -> Refusal {
-    let message = format!("`{field}` is not served ({about}); leave it out");
-    Refusal::new(StatusCode::BAD_REQUEST, "unserved_parameter", message).param(field)
-}
-
 /// The model's name is invalid.
 pub(crate) fn odd_model_name() -> Refusal {
     let message = "`model` must be 1 to 1024 characters without control characters".to_owned();
     Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param("model")
-}
-
-/// Several models are named at once.
-pub(crate) fn several_models(name: &str) -> Refusal {
-    let message = format!(
-        "`model` names several models ({}); a request goes to one model: send one request for each",
-        clean(name, 200)
-    );
-    Refusal::new(StatusCode::BAD_REQUEST, "several_models", message).param("model")
 }
 
 /// No model has that name.
@@ -468,12 +410,6 @@ pub(crate) fn bad_websocket_key() -> Refusal {
 pub(crate) fn foreign_origin() -> Refusal {
     let message = "a page of another origin may not use this gateway, because it has no secret key; set \
                    general_settings.master_key and send it";
-    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
-}
-
-/// A page of an origin that is not listed connects.
-pub(crate) fn unlisted_origin() -> Refusal {
-    let message = "pages of this origin may not connect; add it to general_settings.cors_origins";
     Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
 }
 

@@ -280,6 +280,7 @@ impl Prober<'_> {
             prepared: operation.prepared.clone().map_err(Unprepared::Unfit),
             dialect: &dialect,
             object: transcribes.then_some(&intent),
+            passed: None,
             expect: Expect {
                 form: AnswerForm::Json,
                 shown_model: Cow::Borrowed(&request.model),

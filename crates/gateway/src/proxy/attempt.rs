@@ -15,6 +15,7 @@ mod first_content;
 mod full_answer;
 mod headers;
 mod model_list;
+mod passed;
 mod socket;
 mod stream_room;
 
@@ -30,6 +31,7 @@ use hale_wire::payload::Payload;
 use hale_wire::prepare::Prepared;
 use hale_wire::token_count::Count;
 use http::{HeaderMap, Method, StatusCode, header};
+use std::borrow::Cow;
 use tokio::sync::Semaphore;
 
 pub(crate) use self::answer::{Answered, Content, Source, Stream};
@@ -168,19 +170,23 @@ impl Attempt<'_> {
         let key = operation.switches().then(socket::key);
         let mut more = headers::of_request(call, target, body.content_type.as_ref());
         more.extend(key.iter().flat_map(|key| call.dialect.handshake.headers(key)));
-        let path = target.path(PathCall {
-            called,
-            transfer: if call.wants_events() { Transfer::Streamed } else { Transfer::Whole },
-            model: &self.destination.model,
-            object: call.object,
-        });
+        let path = match call.passed {
+            Some(passed) => Cow::Owned(target.path_below(&passed.path, &passed.query)),
+            None => target.path(PathCall {
+                called,
+                transfer: if call.wants_events() { Transfer::Streamed } else { Transfer::Whole },
+                model: &self.destination.model,
+                object: call.object,
+            }),
+        };
+        let method = call.passed.map_or_else(|| method(operation), |it| it.method.clone());
         let mut request = UpstreamRequest {
-            method: &method(operation),
+            method: &method,
             path: &path,
             headers: &target.headers,
             more,
             body,
-            reuse: if operation.runs_once() { Reuse::Never } else { Reuse::Allowed },
+            reuse: if call.runs_once(operation) { Reuse::Never } else { Reuse::Allowed },
             granted: None,
         };
         let asked = Asked { call, operation, key };
@@ -236,6 +242,9 @@ impl Attempt<'_> {
     /// Accepts the answer if it is what the call expects.
     async fn judge(&self, asked: &Asked<'_>, answer: Answer) -> Result<Accepted, Failed> {
         let (call, status) = (asked.call, answer.status);
+        if call.passed.is_some() {
+            return passed::judge(call, answer).await;
+        }
         if let Some(key) = &asked.key
             && (status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS)
         {

@@ -94,6 +94,7 @@ impl<'a> CallBuilder<'a> {
             prepared,
             dialect: &request.dialect,
             object: request.object.as_ref(),
+            passed: request.passed.as_deref(),
             expect: Expect {
                 form: request.form,
                 view,

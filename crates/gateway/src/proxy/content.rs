@@ -37,7 +37,7 @@ pub(super) fn check_type(
     match operation.carries() {
         Carries::Form if !is_form(&given) => Err(refusal::no_form(route, &given)),
         Carries::Json if is_form(&given) => Err(refusal::no_json(route)),
-        Carries::Form | Carries::Json | Carries::Nothing => Ok(()),
+        Carries::Form | Carries::Json | Carries::Nothing | Carries::Anything => Ok(()),
     }
 }
 
@@ -58,6 +58,7 @@ pub(super) fn read(
         }
         // It needs no body, but may have one with fields for the gateway.
         Carries::Nothing if body.is_empty() => Peek::parse(Bytes::from_static(b"{}")),
+        Carries::Anything => return Ok(Peek::opaque(body)),
         Carries::Nothing | Carries::Json => Peek::parse(body),
     };
     read.map_err(|error| refusal::bad_body(&error))

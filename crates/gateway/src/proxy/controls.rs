@@ -134,7 +134,7 @@ pub(super) fn wants_explanation(headers: &HeaderMap) -> Result<bool, Refusal> {
 }
 
 /// What the headers ask of routing; they win over the body.
-fn header_controls(headers: &HeaderMap) -> Result<Controls, Refusal> {
+pub(super) fn header_controls(headers: &HeaderMap) -> Result<Controls, Refusal> {
     let header = |name: &HeaderName| match headers.get(name) {
         None => Ok(None),
         Some(value) => {

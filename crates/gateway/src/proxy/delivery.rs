@@ -13,6 +13,7 @@ use std::sync::Arc;
 use hale_core::budget::BudgetIndex;
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
+use hale_core::health::Failure;
 use hale_core::operation::Operation;
 use hale_core::record::{Ending, RequestRecord, Resends};
 use hale_core::usage::{CountedBy, Usage};
@@ -62,6 +63,8 @@ pub(crate) enum Carrier {
     Body,
     /// A WebSocket behind a 101.
     WebSocket,
+    /// A body behind the provider's own status.
+    Relayed(u16),
 }
 
 impl Carrier {
@@ -69,6 +72,7 @@ impl Carrier {
         match self {
             Carrier::Body => 200,
             Carrier::WebSocket => 101,
+            Carrier::Relayed(status) => status,
         }
     }
 }
@@ -231,7 +235,18 @@ impl Delivery {
         let cost = self.account(counted);
         if let Some(mut attempt) = self.attempt.take() {
             let usage = self.record.as_ref().and_then(|record| record.usage);
-            attempt.success(usage, now.millis());
+            match carrier {
+                // What the provider says to a bad request proves nothing about the deployment.
+                Carrier::Relayed(status) if status >= 400 => {
+                    attempt.failure(Failure {
+                        status: Some(status),
+                        ..Failure::of(Cause::BadRequest)
+                    });
+                }
+                Carrier::Body | Carrier::WebSocket | Carrier::Relayed(_) => {
+                    attempt.success(usage, now.millis());
+                }
+            }
         }
         self.end(Ending::Success, carrier.status(), None);
         cost

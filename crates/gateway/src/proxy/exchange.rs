@@ -391,7 +391,7 @@ impl Exchange {
     /// Whether another attempt may follow `failed`: of what runs once only if the provider cannot have carried it out.
     fn repeat(&self, failed: &Failed) -> Repeat {
         let is_open = || self.delivery.sending.stage().is_sent() && failed.cause.leaves_open();
-        if self.request.operation.runs_once() && is_open() {
+        if self.request.runs_once() && is_open() {
             return Repeat::Never;
         }
         match failed.about.lacking() {

@@ -19,6 +19,7 @@ pub(crate) mod handshake;
 
 mod model_request;
 mod opening;
+pub(crate) mod pass_through;
 pub(crate) mod relay;
 mod respond;
 mod silence_timeout;

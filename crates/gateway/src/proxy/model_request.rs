@@ -10,6 +10,7 @@ use hale_wire::peek::Peek;
 
 use super::attempt::AnswerForm;
 use super::dialect::Dialect;
+use super::pass_through::PassThrough;
 use super::stored_object::StoredObject;
 use crate::limits::Held;
 use crate::upstream::ObjectPath;
@@ -42,6 +43,8 @@ pub(super) struct ModelRequest {
     pub(super) dialect: Dialect,
     /// Extras that the client asked to see.
     pub(super) shows: Shows,
+    /// What is passed through, if it is not read.
+    pub(super) passed: Option<Box<PassThrough>>,
 }
 
 /// A body and its share of the memory for bodies.
@@ -64,6 +67,14 @@ pub(super) struct Shows {
 }
 
 impl ModelRequest {
+    /// Whether it is not made again if the provider may have carried it out.
+    pub(super) fn runs_once(&self) -> bool {
+        match &self.passed {
+            Some(passed) => !passed.method.is_idempotent(),
+            None => self.operation.runs_once(),
+        }
+    }
+
     /// The fields of the body, as long as it is held.
     pub(super) fn peek(&self) -> Option<&Peek> {
         self.body.as_ref().map(|body| &body.peek)

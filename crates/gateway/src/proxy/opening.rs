@@ -8,18 +8,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hale_core::operation::{self, Carries, Operation};
 use hale_core::route::{Controls, Resolved, RoutePlan, resolve};
+use hale_core::usage::Units;
 use hale_wire::peek::Peek;
 use http::request::Parts;
 use hyper::body::Incoming;
 
 use super::attempt::AnswerForm;
 use super::content;
-use super::controls::wants_explanation;
+use super::controls::{header_controls, wants_explanation};
 use super::delivery::Delivery;
 use super::dialect::Dialect;
 use super::facts::{Facts, ReadApart};
 use super::handshake::{self, Handshake};
 use super::model_request::{Body, ModelRequest, Shows};
+use super::pass_through::PassThrough;
 use super::stored_object::{self, StoredObject};
 use crate::arrival::Arrival;
 use crate::clock;
@@ -75,6 +77,9 @@ impl Opening {
         if self.operation.kind().is_some() || self.operation.refers_to().is_some() {
             let ids = self.arrival.serving.ids.clone();
             self.delivery.waiting(ids.ready()).await;
+        }
+        if self.operation.is_passed_through() {
+            return Box::pin(self.pass_through(incoming)).await;
         }
         let (dialect, body, apart) = self.read(incoming).await?;
         let (first_model, facts) = match apart {
@@ -165,6 +170,8 @@ impl Opening {
                     first_model.unwrap_or_else(|| content::batch_model(operation, peek))
                 })?,
             },
+            // What follows in the path is not a name.
+            operation::Addressed::ByProvider => None,
             operation::Addressed::ByModel => {
                 Some(content::model(operation, route, self.path_name.take(), peek)?)
             }
@@ -217,6 +224,55 @@ impl Opening {
             controls,
             dialect,
             shows,
+            passed: None,
+        };
+        Ok((request, plan))
+    }
+
+    /// Reads a request that is passed through, and finds a deployment of its provider.
+    async fn pass_through(
+        &mut self,
+        incoming: Incoming,
+    ) -> Result<(ModelRequest, RoutePlan), Refusal> {
+        let passed = PassThrough::of(&self.head)?;
+        let mut held = Held::none(&self.arrival.worker.process.buffered);
+        self.delivery.wait_begins();
+        let body = self.arrival.read_body(&self.head.headers, incoming, &mut held).await;
+        self.delivery.wait_ends();
+        let body = body?;
+        self.delivery.note(|record| {
+            record.request_bytes = body.len() as u64;
+            record.stream = true;
+        });
+        let snapshot = &self.arrival.serving.snapshot;
+        let model = passed.model(&self.head.headers, &body);
+        let target = passed.target(snapshot, model.as_deref())?;
+        let peek = Peek::opaque(body);
+        let shows = Shows { route: wants_explanation(&self.head.headers)?, ..Shows::default() };
+        let controls = Controls {
+            operation: Some(self.operation),
+            provider: Some(passed.provider),
+            stream: true,
+            disable_fallbacks: true,
+            ..header_controls(&self.head.headers)?
+        };
+        let plan = RoutePlan::new(snapshot, target, controls.clone(), clock::recent().millis());
+        if let Some(model) = &model {
+            let name = self.recorded_name(model);
+            self.delivery.note(|record| record.requested_model = Some(name));
+        }
+        let request = ModelRequest {
+            operation: self.operation,
+            units: Units::default(),
+            form: AnswerForm::Json,
+            body: Some(Body { peek, held }),
+            model: model.unwrap_or_default(),
+            stored: None,
+            object: None,
+            controls,
+            dialect: Dialect::default(),
+            shows,
+            passed: Some(Box::new(passed)),
         };
         Ok((request, plan))
     }
@@ -227,7 +283,7 @@ impl Opening {
         }
         match self.operation.carries() {
             Carries::Nothing => stored_object::wants_stream(self.query()),
-            Carries::Json | Carries::Form => {
+            Carries::Json | Carries::Form | Carries::Anything => {
                 let asked = peek.boolean("stream").map_err(|error| refusal::bad_body(&error))?;
                 Ok(asked.unwrap_or(false))
             }

@@ -47,6 +47,7 @@ pub(crate) struct Relay {
     events_seen: u64,
     silence: SilenceTimeout,
     over: bool,
+    carrier: Carrier,
     /// The total number of bytes, if known.
     length: Option<u64>,
     /// How it ends. A body of bytes cannot carry an error event, so its connection breaks.
@@ -68,6 +69,9 @@ impl Relay {
     /// Starts with the first content, which leaves at once.
     pub(super) fn new(stream: Stream, exchange: Box<Exchange>, plan: &AttemptPlan) -> Relay {
         let (silence_ms, ends) = (plan.silence_ms, plan.stream_ends);
+        let relayed = stream.bytes.as_ref().and_then(|head| head.relayed.as_ref());
+        let carrier =
+            relayed.map_or(Carrier::Body, |(status, _)| Carrier::Relayed(status.as_u16()));
         let now = clock::now().millis();
         // A short stream may be done already.
         let (last_event, patience) =
@@ -86,6 +90,7 @@ impl Relay {
             last_event,
             silence: SilenceTimeout::at(last_event.plus(patience).min(ends)),
             over: false,
+            carrier,
             length: stream.bytes.and_then(|head| head.length),
             end: End::Body,
         }
@@ -131,7 +136,7 @@ impl Relay {
         // The answer is complete; clients still wait for the end marker.
         self.reader.close(&mut self.ready);
         let Exchange { delivery, request, .. } = &mut *self.exchange;
-        delivery.succeed(Carrier::Body, Counted::of_stream(&self.reader, request));
+        delivery.succeed(self.carrier, Counted::of_stream(&self.reader, request));
     }
 
     fn fail(&mut self, failed: &Failed) {
@@ -143,7 +148,7 @@ impl Relay {
             self.end = End::BreakSoon;
         }
         let Exchange { delivery, request, .. } = &mut *self.exchange;
-        delivery.fail(Carrier::Body, failed, Counted::of_stream(&self.reader, request));
+        delivery.fail(self.carrier, failed, Counted::of_stream(&self.reader, request));
         if self.reader.is_bytes() {
             self.end = End::BreakSoon;
         }
@@ -237,6 +242,6 @@ impl Drop for Relay {
         let progress = if is_complete { Progress::Complete } else { Progress::Partial };
         let Exchange { delivery, request, .. } = &mut *self.exchange;
         let counted = Counted::of_stream(&self.reader, request);
-        delivery.carrier_dropped(Carrier::Body, progress, counted);
+        delivery.carrier_dropped(self.carrier, progress, counted);
     }
 }

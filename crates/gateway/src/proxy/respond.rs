@@ -90,9 +90,14 @@ impl Exchange {
         stream: Stream,
     ) -> Response<Reply> {
         let mut headers = self.headers(winner);
-        match stream.bytes.as_ref().map(|head| head.content_type.clone()) {
-            Some(content_type) => {
-                headers.insert(header::CONTENT_TYPE, content_type);
+        let mut status = StatusCode::OK;
+        match &stream.bytes {
+            Some(head) => {
+                headers.insert(header::CONTENT_TYPE, head.content_type.clone());
+                if let Some((theirs, relayed)) = &head.relayed {
+                    status = *theirs;
+                    headers.extend(relayed.clone());
+                }
             }
             None => answer_headers::events(&mut headers),
         }
@@ -100,7 +105,7 @@ impl Exchange {
         self.explain(winner, &mut headers);
         self.request.keep_small_body(self.arrival.serving.snapshot.gateway.bounds.buffered_bytes);
         let relay = Relay::new(stream, self, &winner.plan);
-        response(StatusCode::OK, headers, Reply::stream(relay))
+        response(status, headers, Reply::stream(relay))
     }
 
     fn socket(

@@ -46,7 +46,7 @@ impl StoredObject {
         let Some((field, kind)) = operation.refers_to() else { return Ok(None) };
         let id = match operation.carries() {
             Carries::Nothing => query::value(query, field),
-            Carries::Json | Carries::Form => {
+            Carries::Json | Carries::Form | Carries::Anything => {
                 let id = peek.string(field).map_err(|error| refusal::bad_body(&error))?;
                 id.map(|id| Box::from(&*id))
             }

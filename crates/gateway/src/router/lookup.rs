@@ -29,13 +29,20 @@ type Named = (&'static str, &'static Endpoint);
 struct Paths {
     exact: matchit::Router<Vec<&'static Endpoint>>,
     named: matchit::Router<Vec<Named>>,
+    /// What is passed through, by the beginning of its path.
+    passed: Vec<Named>,
 }
 
 static PATHS: LazyLock<Paths> = LazyLock::new(|| {
     let mut exact: BTreeMap<String, Vec<&'static Endpoint>> = BTreeMap::new();
     let mut named: BTreeMap<String, Vec<Named>> = BTreeMap::new();
+    let mut passed = Vec::new();
     for row in endpoints() {
         for path in row.paths {
+            if row.is_passed_through() {
+                passed.push((path.trim_end_matches("{}"), row));
+                continue;
+            }
             match path.split_once("{}") {
                 None => exact.entry((*path).to_owned()).or_default().push(row),
                 Some((before, after)) => {
@@ -44,7 +51,7 @@ static PATHS: LazyLock<Paths> = LazyLock::new(|| {
             }
         }
     }
-    Paths { exact: tree(exact), named: tree(named) }
+    Paths { exact: tree(exact), named: tree(named), passed }
 });
 
 fn tree<T>(paths: BTreeMap<String, T>) -> matchit::Router<T> {
@@ -81,6 +88,15 @@ pub(super) fn find<'p>(method: &str, path: &'p str) -> Found<'p> {
             }
             other_method = Some(row.method);
         }
+    }
+    for (before, row) in &PATHS.passed {
+        let Some(name) = path.strip_prefix(before).filter(|name| !name.is_empty()) else {
+            continue;
+        };
+        if answers(row, method) {
+            return Found::Endpoint(row, Some(name));
+        }
+        other_method = Some(row.method);
     }
     match other_method {
         Some(method) => Found::WrongMethod(method),
@@ -207,7 +223,8 @@ mod tests {
     /// No part before a name is the beginning of another one: a lookup meets only one of them.
     #[test]
     fn no_path_with_a_name_begins_where_another_one_is_named() {
-        let paths = || endpoints().iter().flat_map(|row| row.paths);
+        let rows = || endpoints().iter().filter(|row| !row.is_passed_through());
+        let paths = || rows().flat_map(|row| row.paths);
         let befores: Vec<&str> =
             paths().filter_map(|path| Some(path.split_once("{}")?.0)).collect();
         for one in &befores {

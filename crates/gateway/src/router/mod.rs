@@ -127,6 +127,11 @@ async fn answer(
     let name = name.map(query::decoded);
     let arrival = Arrival { worker, connection, serving, at, call_id: call_id.clone(), access };
     let answered = match row.handler {
+        Handler::Upstream(operation)
+            if operation.is_passed_through() && handshakes(&head.headers) =>
+        {
+            Err(refusal::no_websocket(path, "POST"))
+        }
         Handler::Upstream(operation) => {
             let request = Request::from_parts(head, incoming);
             return exchange::run(arrival, operation, name, request).await;

@@ -44,6 +44,16 @@ pub(super) enum Handler {
     WaitingPage(for<'a> fn(PageRequest<'a>, Incoming) -> Waiting<'a>),
 }
 
+impl Endpoint {
+    /// Whether it passes through what is in no other row.
+    pub(super) fn is_passed_through(&self) -> bool {
+        match self.handler {
+            Handler::Upstream(operation) => operation.is_passed_through(),
+            Handler::Page(_) | Handler::WaitingPage(_) => false,
+        }
+    }
+}
+
 const fn get(
     name: &'static str,
     paths: &'static [&'static str],
@@ -90,17 +100,28 @@ const PAGES: &[Endpoint] = &[
     get("home", &["/"], Role::Public, Page(home::home)),
 ];
 
-/// All endpoints: the operations, and behind them the pages.
+/// The methods that are passed through.
+const PASSED_METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
+
+/// All endpoints: the operations, then the pages, and behind them what is passed through, so that every other one under the
+/// name of a provider comes first.
 static ENDPOINTS: LazyLock<Vec<Endpoint>> = LazyLock::new(|| {
-    let operations = Operation::ALL.into_iter().map(|operation| Endpoint {
+    let endpoint = |method: &'static str, operation: Operation| Endpoint {
         name: operation.name(),
-        method: operation.method().name(),
+        method,
         paths: operation.paths(),
         // Every operation is for those who hold a key for models.
         role: Role::Key,
         handler: Handler::Upstream(operation),
-    });
-    operations.chain(PAGES.iter().copied()).collect()
+    };
+    let (passed, operations): (Vec<_>, Vec<_>) =
+        Operation::ALL.into_iter().partition(|operation| operation.is_passed_through());
+    let operations =
+        operations.into_iter().map(|operation| endpoint(operation.method().name(), operation));
+    let passed = passed
+        .into_iter()
+        .flat_map(|operation| PASSED_METHODS.map(|method| endpoint(method, operation)));
+    operations.chain(PAGES.iter().copied()).chain(passed).collect()
 });
 
 /// All endpoints, in the order in which they are tried.

@@ -133,6 +133,29 @@ pub(super) fn models(deployment: &Deployment, base: &str) -> PathAndQuery {
     })
 }
 
+/// The path of what is passed through, with its query. A client may repeat the beginning that the address has: `v1`, or
+/// Azure's `openai`.
+pub(super) fn below(
+    deployment: &Deployment,
+    base: &str,
+    (below, query): (&str, &str),
+) -> PathAndQuery {
+    let base = deployment.endpoint.provider.base_path(base, Edition::Current);
+    let base = base.trim_end_matches('/');
+    let first = below.split('/').next().unwrap_or_default();
+    let repeats = base.split('/').position(|segment| !first.is_empty() && segment == first);
+    let kept = match repeats {
+        Some(at) => base.split('/').take(at).collect::<Vec<_>>().join("/"),
+        None => base.to_owned(),
+    };
+    let mut text = format!("{kept}/{below}");
+    if !query.is_empty() {
+        text.push('?');
+        text.push_str(query);
+    }
+    path(text)
+}
+
 fn path(text: String) -> PathAndQuery {
     PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
 }

@@ -72,6 +72,11 @@ impl Target {
         }
     }
 
+    /// The path `below` its address, with that query, for what is passed through.
+    pub(crate) fn path_below(&self, below: &str, query: &str) -> PathAndQuery {
+        paths::below(&self.deployment, &self.upstream.base_path, (below, query))
+    }
+
     /// The path of its list of models.
     pub(crate) fn models_path(&self) -> PathAndQuery {
         paths::models(&self.deployment, &self.upstream.base_path)

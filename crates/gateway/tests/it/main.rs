@@ -68,6 +68,7 @@ mod network;
 mod own_fields;
 mod own_limits;
 mod parameters;
+mod pass_through;
 mod realtime;
 mod realtime_endings;
 mod realtime_sides;

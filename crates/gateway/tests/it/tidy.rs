@@ -144,7 +144,7 @@ const FILE_MAX: usize = 500;
 /// Files that may be longer: a table is as long as what it lists.
 const LONGER: [(&str, usize); 3] = [
     ("core/src/config/keys.rs", usize::MAX),
-    ("core/src/operation/table.rs", 520),
+    ("core/src/operation/table.rs", 540),
     ("gateway/src/pages/metrics.rs", 520),
 ];
 

@@ -64,6 +64,12 @@ impl Peek {
         Ok(Peek { body, members, read: seen, form: None })
     }
 
+    /// A body that is passed on as it came: none of its fields is known.
+    #[must_use]
+    pub fn opaque(body: Bytes) -> Peek {
+        Peek { body, members: Vec::new(), read: 0, form: None }
+    }
+
     /// Copies a small body out of the buffer that it was read into, which may be much larger and is held by it.
     pub fn detach(&mut self) {
         if self.form.is_none() && self.body.len() <= DETACHED_MAX {

@@ -82,6 +82,9 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     if upstream.carries() == Carries::Nothing {
         return Ok(Prepared::Body(upstream.into(), Payload::default(), None));
     }
+    if upstream.carries() == Carries::Anything {
+        return Ok(Prepared::Body(upstream.into(), peek.body().clone().into(), None));
+    }
     if order.operation == Operation::CountPrompt {
         return Ok(Prepared::Body(upstream.into(), token_count::ask(peek, order)?, None));
     }

@@ -115,7 +115,11 @@ pub(crate) const fn of(operation: Operation) -> Codec {
             Codec::Batches(Stored::Batch)
         }
         Operation::ListBatches => Codec::Batches(Stored::List),
-        Operation::GetFileContent | Operation::Speech | Operation::Realtime => Codec::Opaque,
+        Operation::GetFileContent
+        | Operation::Speech
+        | Operation::Realtime
+        | Operation::PassOpenAi
+        | Operation::PassAnthropic => Codec::Opaque,
         Operation::Moderate => Codec::Modes(Own::Verdicts),
         Operation::Rerank => Codec::Modes(Own::Ranks),
         Operation::Ocr => Codec::Modes(Own::Pages),
@@ -134,7 +138,9 @@ mod tests {
         for operation in Operation::ALL {
             let codec = of(operation);
             let is_anthropic = matches!(codec, Codec::Messages(_));
-            assert_eq!(is_anthropic, operation.format() == WireFormat::Anthropic, "{operation:?}");
+            let is_read_so =
+                operation.format() == WireFormat::Anthropic && !operation.is_passed_through();
+            assert_eq!(is_anthropic, is_read_so, "{operation:?}");
             let is_read = operation.answer() == Answer::Json;
             assert_eq!(!is_read, codec == Codec::Opaque, "{operation:?}");
             let kind = match codec {

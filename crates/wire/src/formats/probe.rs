@@ -52,7 +52,7 @@ impl Probe<'_> {
     pub fn request(&self) -> Result<Peek, FormError> {
         let body = self.body();
         match self.operation.carries() {
-            Carries::Json | Carries::Nothing => Ok(Peek::parse(body)?),
+            Carries::Json | Carries::Nothing | Carries::Anything => Ok(Peek::parse(body)?),
             Carries::Form => Peek::form_of(&body, BOUNDARY, self.file()),
         }
     }

@@ -11,7 +11,7 @@ use hale_core::secret::Secret;
 use hale_core::usage::Usage;
 use hale_wire::notes::Notes;
 use hale_wire::stream::Reader;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::stream_room::StreamRoom;
 use crate::limits::Held;
@@ -77,6 +77,8 @@ pub(crate) struct BytesHead {
     pub(crate) content_type: HeaderValue,
     /// The total length, if the upstream declares it.
     pub(crate) length: Option<u64>,
+    /// The status and the headers for the client, of what was passed through.
+    pub(crate) relayed: Option<(StatusCode, HeaderMap)>,
 }
 
 /// Where a stream comes from.

@@ -4,7 +4,7 @@
 //! like the requested content. A file may be empty.
 
 use bytes::Bytes;
-use hale_core::operation::{Answer, Content};
+use hale_core::operation::{Answer, Content, Operation};
 use hale_wire::modes;
 use hale_wire::stream::Reader;
 use http::{HeaderMap, HeaderValue, header};
@@ -16,6 +16,13 @@ use super::failed::Failed;
 use super::full_answer::charged;
 use super::stream_room::StreamRoom;
 use crate::upstream::AnswerBody;
+
+fn may_be_empty(operation: Operation) -> bool {
+    match operation.answer() {
+        Answer::Bytes(Content::File | Content::Anything) => true,
+        Answer::Bytes(Content::Audio) | Answer::Json | Answer::Socket => false,
+    }
+}
 
 /// Reads the first bytes, and makes sure that they are not an error message.
 pub(super) async fn read(
@@ -33,7 +40,7 @@ pub(super) async fn read(
             Some(Err(error)) => {
                 return Err(Failed::of_body(&error, "the answer was cut before its first byte"));
             }
-            None if operation.answer() == Answer::Bytes(Content::File) => break None,
+            None if may_be_empty(operation) => break None,
             None => return Err(Failed::faulty(modes::bytes::no_bytes(operation, b""))),
         }
     };
@@ -53,7 +60,7 @@ pub(super) async fn read(
     read.map_err(|broken| Failed::broken(&broken))?;
     let unnamed = HeaderValue::from_static("application/octet-stream");
     let content_type = content_type.cloned().unwrap_or(unnamed);
-    let bytes = Some(BytesHead { content_type, length });
+    let bytes = Some(BytesHead { content_type, length, relayed: None });
     let source = Source::Upstream(Box::new(body));
     Ok(Stream { source, reader, ready, room: StreamRoom::default(), token: None, bytes })
 }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use hale_core::deployment::Deployment;
+use hale_core::operation::Operation;
 use hale_core::route::SetBy;
 use hale_core::settings::Bounds;
 use hale_core::time::Millis;
@@ -18,6 +19,7 @@ use hale_wire::stream::View;
 
 use crate::limits::Buffered;
 use crate::proxy::dialect::Dialect;
+use crate::proxy::pass_through::PassThrough;
 use crate::state::{Process, Serving};
 use crate::upstream::{ObjectPath, SendProgress, Target};
 
@@ -111,6 +113,8 @@ pub(crate) struct OperationCall<'a> {
     pub(crate) dialect: &'a Dialect,
     /// The id of the stored object that the request addresses, and the query.
     pub(crate) object: Option<&'a ObjectPath>,
+    /// What is passed through, if it is not read.
+    pub(crate) passed: Option<&'a PassThrough>,
     /// The expected answer.
     pub(crate) expect: Expect<'a>,
 }
@@ -160,6 +164,14 @@ impl Call<'_> {
 }
 
 impl OperationCall<'_> {
+    /// Whether it is not made again if the provider may have carried it out; `called` is the provider's operation.
+    pub(super) fn runs_once(&self, called: Operation) -> bool {
+        match self.passed {
+            Some(passed) => !passed.method.is_idempotent(),
+            None => called.runs_once(),
+        }
+    }
+
     fn notes(&self) -> Option<&Arc<Notes>> {
         match &self.prepared {
             Ok(Prepared::Body(_, _, notes)) => notes.as_ref(),

@@ -15,6 +15,9 @@ pub(super) fn of_request(
     target: &Target,
     content_type: Option<&HeaderValue>,
 ) -> Vec<(HeaderName, HeaderValue)> {
+    if let Some(passed) = call.passed {
+        return passed.headers(target.headers.map());
+    }
     let accept = if call.wants_events() {
         "text/event-stream"
     } else if call.conversion.operation.answers_bytes() {

@@ -58,6 +58,7 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
         form: AnswerForm::Events,
         units: Units::default(),
         dialect: Dialect::default(),
+        passed: None,
         shows: Shows::default(),
     };
     let delivery = Delivery::begin(&arrival, Operation::Chat);

@@ -20,9 +20,11 @@ use super::base64::fault_of_url;
 pub fn may_be_bytes(operation: Operation, content_type: Option<&str>, first: &[u8]) -> bool {
     let kind = content_type.unwrap_or_default().trim().to_ascii_lowercase();
     let kind = kind.split(';').next().unwrap_or_default().trim_end();
-    if operation.answer() == Answer::Bytes(Content::File) {
+    match operation.answer() {
+        Answer::Bytes(Content::Anything) => return true,
         // A file may hold anything, but no provider serves it as a page.
-        return kind != "text/html";
+        Answer::Bytes(Content::File) => return kind != "text/html",
+        Answer::Bytes(Content::Audio) | Answer::Json | Answer::Socket => {}
     }
     let is_text = kind.ends_with("/json")
         || kind.ends_with("+json")
@@ -43,6 +45,7 @@ fn looks_like_json(first: &[u8]) -> bool {
 pub fn no_bytes(operation: Operation, text: &[u8]) -> Fault {
     let wanted = match operation.answer() {
         Answer::Bytes(Content::File) => "a file",
+        Answer::Bytes(Content::Anything) => "an answer",
         Answer::Bytes(Content::Audio) | Answer::Json | Answer::Socket => "audio",
     };
     if text.is_empty() {

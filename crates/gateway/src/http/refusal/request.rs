@@ -1,0 +1,96 @@
+//! Refusals of what a request asks for: a field, a path, a format that is not served.
+//!
+//! Made by the router and the first phases of a request. Always true: each names the thing and what to send instead.
+
+use hale_wire::errors::clean;
+use http::{Method, StatusCode};
+
+use super::{LINE_MAX, Refusal};
+
+/// The path exists, but is no WebSocket.
+pub(crate) fn no_websocket(path: &str, allowed: &'static str) -> Refusal {
+    let message =
+        format!("{} is no WebSocket here; send {allowed} over HTTP", clean(path, LINE_MAX));
+    let status = StatusCode::UPGRADE_REQUIRED;
+    let mut refusal = Refusal::new(status, "no_websocket", message);
+    refusal.upgrade = Some("HTTP/1.1");
+    refusal.allow = Some(allowed);
+    refusal
+}
+
+/// The request is in a format that has no endpoint.
+pub(crate) fn foreign_format(method: &Method, path: &str, format: &str) -> Refusal {
+    let message = format!(
+        "{method} {} is in the format of {format}, which is not served; send OpenAI's format to /v1/chat/completions, or \
+         Anthropic's to /v1/messages",
+        clean(path, LINE_MAX)
+    );
+    Refusal::new(StatusCode::NOT_FOUND, "foreign_format", message)
+}
+
+/// Several models are named at once.
+pub(crate) fn several_models(name: &str) -> Refusal {
+    let message = format!(
+        "`model` names several models ({}); a request goes to one model: send one request for each",
+        clean(name, 200)
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "several_models", message).param("model")
+}
+
+/// A field asks for a simulated answer, and no request may.
+pub(crate) fn mock_parameter(field: &str) -> Refusal {
+    let message = format!(
+        "`{field}` asks for a simulated answer, which this gateway does not permit; set \
+         general_settings.dangerously_allow_mock_testing_request_params: true, or leave it out"
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "forbidden_parameter", message).param(field)
+}
+
+/// A field asks for what is not served and may not be left out silently.
+pub(crate) fn unserved_parameter(field: &str, about: &str) -> Refusal {
+    let message = format!("`{field}` is not served ({about}); leave it out");
+    Refusal::new(StatusCode::BAD_REQUEST, "unserved_parameter", message).param(field)
+}
+
+/// The path could leave the provider's address.
+pub(crate) fn odd_path(path: &str) -> Refusal {
+    let message = format!(
+        "{} is not passed on: write the path below the provider without `..`, empty segments and encoded slashes",
+        clean(path, LINE_MAX)
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_path", message)
+}
+
+/// No deployment is of the provider.
+pub(crate) fn no_provider(provider: &str) -> Refusal {
+    let message = format!(
+        "no deployment is of the provider {provider}; add one to model_list, or use the endpoint of another provider"
+    );
+    Refusal::new(StatusCode::NOT_FOUND, "no_such_provider", message)
+}
+
+/// A field would set credentials or addresses.
+pub(crate) fn forbidden_parameter(field: &str) -> Refusal {
+    let message = format!(
+        "`{field}` may not be set by a request; configure it for a deployment in model_list instead"
+    );
+    Refusal::new(StatusCode::BAD_REQUEST, "forbidden_parameter", message).param(field)
+}
+
+/// A field has an invalid value.
+pub(crate) fn bad_parameter(field: &str, problem: &str) -> Refusal {
+    let message = clean(problem, 2 * LINE_MAX);
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(field)
+}
+
+/// A field is not a list with entries.
+pub(crate) fn wrong_list(field: &str) -> Refusal {
+    let message = format!("`{field}` must be a list with at least one entry");
+    Refusal::new(StatusCode::BAD_REQUEST, "invalid_parameter", message).param(field)
+}
+
+/// A page of an origin that is not listed connects.
+pub(crate) fn unlisted_origin() -> Refusal {
+    let message = "pages of this origin may not connect; add it to general_settings.cors_origins";
+    Refusal::new(StatusCode::FORBIDDEN, "foreign_origin", message.to_owned())
+}

@@ -6,6 +6,7 @@
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Obstacle;
+use hale_core::provider::WireFormat;
 
 use crate::clock::seconds;
 use crate::upstream::Upstream;
@@ -34,6 +35,10 @@ impl Failure<'_> {
         self.status.is_some_and(|status| (300..400).contains(&status))
     }
 }
+
+/// How to fix a server that refuses every request, in words that are not known.
+const FIX_OF_REFUSALS: &str = "correct the model, the key or api_base; if the model needs other parameters, set \
+                               health_check_params in model_info";
 
 /// How to fix a failure of `deployment`; `None` if the client or the gateway is to blame.
 pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<String> {
@@ -86,11 +91,7 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
                 .to_owned()
         }
         Cause::StreamCut => fix_of(Obstacle::Closed, &Upstream::parse(&deployment.endpoint.api_base)),
-        Cause::BadResponse if failure.is_refusal() => {
-            "correct the model, the key or api_base; if the model needs other parameters, set \
-             health_check_params in model_info"
-                .to_owned()
-        }
+        Cause::BadResponse if failure.is_refusal() => FIX_OF_REFUSALS.to_owned(),
         Cause::BadResponse => {
             "check that api_base is the address of the API, with its /v1, and that model_info.mode \
             is right"
@@ -114,14 +115,26 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
 
 /// How to fix an address below which the server has no such path. It names no host.
 pub(crate) fn fix_of_path(deployment: &Deployment) -> String {
-    let base = deployment.endpoint.api_base.trim_end_matches('/');
-    let has_version = base.rsplit('/').next().is_some_and(|end| end.starts_with('v'));
-    let add = if has_version {
+    if deployment.endpoint.azure.is_some() {
+        return "correct the region in api_base, the deployment's name or api_version".to_owned();
+    }
+    let add = if has_version(deployment) {
         "correct the path of api_base"
     } else {
         "add /v1, or the API's own path, to api_base"
     };
     format!("{add}; or correct model_info.mode")
+}
+
+/// Whether the address ends with a version, or the provider's paths have none.
+fn has_version(deployment: &Deployment) -> bool {
+    let endpoint = &deployment.endpoint;
+    let base = endpoint.api_base.trim_end_matches('/');
+    let is_version = |end: &str| {
+        end.strip_prefix('v').is_some_and(|tail| tail.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    let needs_none = endpoint.azure.is_some() || endpoint.provider.wire != WireFormat::OpenAi;
+    needs_none || base.rsplit('/').next().is_some_and(is_version)
 }
 
 /// How to fix a failure of a client's request. It names no host, because clients may not see the addresses
@@ -136,6 +149,10 @@ pub(crate) fn fix_of_traffic(
             "check whether the engine hangs or its queue is long; raise timeout or stream_timeout if it \
              is only slow"
                 .to_owned(),
+        ),
+        // What the provider said is not known here: it may be the address.
+        Cause::NotFound if !has_version(deployment) && status == Some(404) => Some(
+            "correct `litellm_params.model`, or add /v1, or the API's own path, to api_base".to_owned(),
         ),
         cause => fix(deployment, &Failure { cause, obstacle: None, status, message: "" }),
     }

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Map as Object, Value as Json};
+use serde_json::Value as Json;
 
 use crate::azure::Azure;
 use crate::deployment::{
@@ -21,6 +21,7 @@ use crate::takes::Takes;
 
 use super::draft::Context;
 use super::interpolate::first_missing;
+use super::model_info::model_info;
 use super::params::{Given, Info, Params, overlay};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::did_you_mean;
@@ -49,12 +50,12 @@ pub(super) struct Entry<'e> {
 /// The deployment, without index, group, weight and state; `None` after an error.
 pub(super) fn deployment(
     entry: &Entry<'_>,
-    params: Params,
-    info: Info,
+    mut params: Params,
+    mut info: Info,
     problems: &mut Problems,
 ) -> Option<Deployment> {
     let id = entry.id(&info, problems)?;
-    let model = params.model.as_deref()?;
+    let model = &*params.model.take()?;
     let label = if info.id.is_some() { Box::from(&*id) } else { Box::from(entry.name) };
     let upstream = upstream::find(model, params.provider.as_deref());
     let provider = upstream.provider;
@@ -72,9 +73,6 @@ pub(super) fn deployment(
     let azure = troubles.azure(provider, &params, &credential);
     let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
     let (key, key_variable) = troubles.key(provider, &params, &credential, has_token);
-    if key.is_some() && params.api_key.is_none() && credential.key.is_none() {
-        troubles.key_leaves(provider, &params, &credential, key_variable.as_deref());
-    }
     let misconfigured = troubles.first;
     let tail = upstream::for_responses(provider, upstream.model);
     let (upstream_model, is_for_responses) = (tail.unwrap_or(upstream.model), tail.is_some());
@@ -82,9 +80,7 @@ pub(super) fn deployment(
     if is_for_responses && info.facts.mode.is_none() {
         facts.mode = Some("responses".into());
     }
-    let mut limits = params.limits;
-    limits.cooldown_ms = info.cooldown_ms.or(limits.cooldown_ms);
-    let is_paused = params.is_paused || info.is_paused;
+    let routing = routing(&mut params, &mut info);
     let mut deployment = Deployment {
         index: DeploymentIndex(0),
         group: GroupIndex(0),
@@ -108,18 +104,7 @@ pub(super) fn deployment(
             extra_headers: params.headers,
             ..deployment::Credential::default()
         },
-        routing: Routing {
-            weight: 1.0,
-            limits,
-            order: info.order.or(params.order),
-            tags: TagRules { fail_open: info.fails_open, ..params.tags },
-            access_groups: info.access_groups,
-            region: params.region,
-            windows: info.windows,
-            budgets: Vec::new(),
-            tolerance: info.tolerance,
-            is_paused,
-        },
+        routing,
         probing: info.check,
         display: Display {
             declared_at: problems.place(entry.at).into(),
@@ -133,6 +118,24 @@ pub(super) fn deployment(
     };
     deployment.credential.id = credential_id(&deployment);
     Some(deployment)
+}
+
+/// What routing knows about it; the parts are taken out of `params` and `info`.
+fn routing(params: &mut Params, info: &mut Info) -> Routing {
+    let mut limits = std::mem::take(&mut params.limits);
+    limits.cooldown_ms = info.cooldown_ms.or(limits.cooldown_ms);
+    Routing {
+        weight: 1.0,
+        limits,
+        order: info.order.or(params.order),
+        tags: TagRules { fail_open: info.fails_open, ..std::mem::take(&mut params.tags) },
+        access_groups: std::mem::take(&mut info.access_groups),
+        region: params.region.take(),
+        windows: std::mem::take(&mut info.windows),
+        budgets: Vec::new(),
+        tolerance: std::mem::take(&mut info.tolerance),
+        is_paused: params.is_paused || info.is_paused,
+    }
 }
 
 /// The id of its credential, from the provider, the host and the key.
@@ -375,6 +378,7 @@ impl Troubles<'_> {
                 self.entry.error("api_key", wrong, self.problems);
                 return (None, None);
             }
+            self.key_leaves(provider, params, credential, name);
             return (Some(Secret::new(&text)), Some(name.clone()));
         }
         let needed = !provider.key_optional && !has_token;
@@ -391,12 +395,12 @@ impl Troubles<'_> {
         provider: &Provider,
         params: &Params,
         credential: &Credential,
-        variable: Option<&str>,
+        variable: &str,
     ) {
         let written = params.api_base.as_ref().map(|given| ("api_base", &*given.text));
         let written = written.or(params.base_url.as_ref().map(|given| ("base_url", &*given.text)));
         let named = || Some("litellm_credential_name").zip(credential.base.as_deref());
-        let Some(((key, address), variable)) = written.or_else(named).zip(variable) else { return };
+        let Some((key, address)) = written.or_else(named) else { return };
         // A program without an address of its own is always somewhere else.
         let has_home = provider.base_url.is_some() || !provider.hosts.is_empty();
         let host = provider::host_of(address);
@@ -450,50 +454,4 @@ fn facts(provider: &Provider, model: &str, info: &Info, params: &ModelFacts) -> 
 fn takes(provider: &Provider, model: &str, info: &Info, facts: &ModelFacts) -> Option<Takes> {
     let name = info.base_model.as_deref().unwrap_or(model);
     (!model.contains('*')).then(|| facts.takes(&provider.name, name))
-}
-
-/// `model_info` as `/model/info` shows it: what the config says, completed by what is known.
-fn model_info(id: &str, facts: &ModelFacts, own: Option<&Map>) -> Box<str> {
-    let mut info = Object::new();
-    info.insert("id".to_owned(), Json::from(id));
-    info.insert("db_model".to_owned(), Json::Bool(false));
-    if let Some(own) = own {
-        let own = json::public(own).into_iter().filter(|(key, _)| key != "id" && key != "db_model");
-        info.extend(own);
-    }
-    let texts = [("mode", &facts.mode), ("litellm_provider", &facts.litellm_provider)];
-    for (key, text) in texts {
-        if let Some(text) = text {
-            info.insert(key.to_owned(), Json::from(&**text));
-        }
-    }
-    let numbers = [
-        ("max_input_tokens", facts.max_input_tokens),
-        ("max_output_tokens", facts.max_output_tokens),
-        ("input_cost_per_token", facts.input_cost_per_token),
-        ("output_cost_per_token", facts.output_cost_per_token),
-        ("cache_read_input_token_cost", facts.cache_read_input_token_cost),
-        ("cache_creation_input_token_cost", facts.cache_creation_input_token_cost),
-        (
-            "cache_creation_input_token_cost_above_1hr",
-            facts.cache_creation_input_token_cost_above_1hr,
-        ),
-        ("output_cost_per_reasoning_token", facts.output_cost_per_reasoning_token),
-        ("input_cost_per_audio_token", facts.input_cost_per_audio_token),
-        ("output_cost_per_audio_token", facts.output_cost_per_audio_token),
-        ("input_cost_per_image", facts.input_cost_per_image),
-        ("output_cost_per_image", facts.output_cost_per_image),
-        ("input_cost_per_pixel", facts.input_cost_per_pixel),
-        ("input_cost_per_character", facts.input_cost_per_character),
-        ("input_cost_per_query", facts.input_cost_per_query),
-        ("ocr_cost_per_page", facts.ocr_cost_per_page),
-        ("input_cost_per_second", facts.input_cost_per_second),
-        ("output_cost_per_second", facts.output_cost_per_second),
-    ];
-    for (key, number) in numbers {
-        if let Some(number) = number {
-            info.insert(key.to_owned(), json::number(number));
-        }
-    }
-    Json::Object(info).to_string().into()
 }

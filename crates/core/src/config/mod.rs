@@ -21,6 +21,7 @@ mod interpolate;
 mod json;
 mod keys;
 mod mock;
+mod model_info;
 mod names;
 mod origins;
 mod params;

@@ -166,7 +166,7 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
         424 if says::kind_is(error, &["generation"]) => Cause::ServerError,
         // The gateway chose the protocol, not the client.
         426 => Cause::BadResponse,
-        401..=499 => Cause::BadRequest,
+        406..=499 => Cause::BadRequest,
         504 => Cause::Timeout,
         529 => Cause::Overloaded,
         503 if says::is_overload(error) => Cause::Overloaded,

@@ -176,6 +176,7 @@ fn line<'s>(
         Verdict::HalfOpen(cooldown) => ("trial", Some(cooldown)),
     };
     let failures = Cause::ALL.into_iter().map(|cause| (cause.name(), state.failures(cause)));
+    let learned = state.learned().all().into_iter();
     let past = |&(at, cause, status): &(Millis, Cause, Option<u16>)| PastError {
         at: unix_s(at, now),
         cause: cause.name(),
@@ -215,12 +216,7 @@ fn line<'s>(
         failures: failures.filter(|(_, count)| *count > 0).collect(),
         check: check(snapshot, deployment, now),
         lacks: state.lacking(now).into_iter().map(|one| lack(one, now)).collect(),
-        learned: state
-            .learned()
-            .all()
-            .into_iter()
-            .map(|(model, known)| (model, known.words()))
-            .collect(),
+        learned: learned.map(|(model, known)| (model, known.words())).collect(),
         changes: deployment.events().iter().map(|event| change(event, now)).collect(),
     }
 }

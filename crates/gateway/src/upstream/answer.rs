@@ -6,27 +6,14 @@
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
 use super::framing::{BodyError, Framing, Step};
 use super::head::Head;
 use super::link::Link;
 use super::pool;
 use super::switched::Switched;
-use crate::unpack::{Coding, UnknownCoding, Unpacker};
-
-/// How long the server lets the connection idle, and for how many requests: `timeout=5, max=100`.
-static KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-
-/// The idle time that the server grants, seconds.
-fn granted_s(value: &HeaderValue) -> Option<u64> {
-    let mut parts = value.to_str().ok()?.split(',').map(str::trim);
-    parts.find_map(|part| {
-        let (name, seconds) = part.split_once('=')?;
-        let seconds = seconds.trim().trim_matches('"');
-        name.trim().eq_ignore_ascii_case("timeout").then(|| seconds.parse().ok())?
-    })
-}
+use crate::unpack::{Coding, Unpacker};
 
 /// The head of an answer, and its body to come.
 pub(crate) struct Answer {
@@ -73,24 +60,30 @@ impl Packed {
 impl Answer {
     /// The answer that begins with `head` and goes on on `link`.
     pub(super) fn new(head: Head, mut link: Box<Link>) -> Answer {
-        let Head { status, mut headers, framing, keep_alive } = head;
-        if let Some(seconds) = headers.get(&KEEP_ALIVE).and_then(granted_s) {
+        let Head { status, mut headers, framing, keep_alive, granted_s, is_encoded } = head;
+        if let Some(seconds) = granted_s {
             link.grant(seconds);
         }
         let keep_alive = keep_alive && status != StatusCode::SWITCHING_PROTOCOLS;
-        let packed = match Coding::of(&headers) {
-            Ok(Some(coding)) if status != StatusCode::SWITCHING_PROTOCOLS => {
-                headers.remove(header::CONTENT_ENCODING);
-                headers.remove(header::CONTENT_LENGTH);
-                let unpacker = Unpacker::of(coding);
-                Some(Box::new(Packed { coding, unpacker, waiting: Bytes::new() }))
-            }
-            // An unknown coding stays in the headers: the reader of the body refuses it.
-            Ok(_) | Err(UnknownCoding) => None,
+        let packed = if is_encoded && status != StatusCode::SWITCHING_PROTOCOLS {
+            packed(&mut headers)
+        } else {
+            None
         };
         let body = AnswerBody { framing, keep_alive, link: Some(link), packed, ahead: None };
         Answer { status, headers, body }
     }
+}
+
+/// What unpacks a body with these headers. They describe the unpacked body then.
+#[cold]
+fn packed(headers: &mut HeaderMap) -> Option<Box<Packed>> {
+    // An unknown coding stays in the headers: the reader of the body refuses it.
+    let coding = Coding::of(headers).ok().flatten()?;
+    headers.remove(header::CONTENT_ENCODING);
+    headers.remove(header::CONTENT_LENGTH);
+    let unpacker = Unpacker::of(coding);
+    Some(Box::new(Packed { coding, unpacker, waiting: Bytes::new() }))
 }
 
 impl AnswerBody {
@@ -203,26 +196,6 @@ impl AnswerBody {
             && link.recycle()
         {
             pool::put(link);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_idle_time_that_a_server_grants_is_read() {
-        for (value, expected) in [
-            ("timeout=5, max=100", Some(5)),
-            ("max=100,Timeout = 30", Some(30)),
-            ("timeout=\"5\"", Some(5)),
-            ("timeout=0", Some(0)),
-            ("max=100", None),
-            ("timeout=x", None),
-            ("300", None),
-        ] {
-            assert_eq!(granted_s(&HeaderValue::from_static(value)), expected, "{value}");
         }
     }
 }

@@ -24,6 +24,10 @@ pub(super) struct Head {
     pub(super) framing: Framing,
     /// Whether the connection may serve another request after the body.
     pub(super) keep_alive: bool,
+    /// The idle time that the server grants the connection, seconds.
+    pub(super) granted_s: Option<u64>,
+    /// Whether it names a content coding.
+    pub(super) is_encoded: bool,
 }
 
 impl Head {
@@ -88,7 +92,14 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Head, String> {
     };
     let status = StatusCode::from_u16(code).map_err(|_| format!("{code} is no status"))?;
     let mut headers = HeaderMap::with_capacity(found.headers.len());
+    let (mut granted_s, mut is_encoded) = (None, false);
     for line in found.headers.iter() {
+        // Looked at on the way, as hardly any answer has them: a look-up costs more.
+        match line.name.len() {
+            10 if line.name.eq_ignore_ascii_case("keep-alive") => granted_s = granted(line.value),
+            16 => is_encoded |= line.name.eq_ignore_ascii_case("content-encoding"),
+            _ => {}
+        }
         let name = HeaderName::from_bytes(line.name.as_bytes())
             .map_err(|_| "a header's name is invalid".to_owned())?;
         let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value))
@@ -101,7 +112,17 @@ pub(super) fn parse(bytes: &Bytes) -> Result<Head, String> {
     let keep_alive = framing.leaves_connection_open()
         && !connection_says(&headers, "close")
         && (!old || framing.declared().is_some() && connection_says(&headers, "keep-alive"));
-    Ok(Head { status, headers, framing, keep_alive })
+    Ok(Head { status, headers, framing, keep_alive, granted_s, is_encoded })
+}
+
+/// The idle time that `keep-alive: timeout=5, max=100` grants, seconds.
+fn granted(value: &[u8]) -> Option<u64> {
+    let mut parts = std::str::from_utf8(value).ok()?.split(',').map(str::trim);
+    parts.find_map(|part| {
+        let (name, seconds) = part.split_once('=')?;
+        let seconds = seconds.trim().trim_matches('"');
+        name.trim().eq_ignore_ascii_case("timeout").then(|| seconds.parse().ok())?
+    })
 }
 
 fn connection_says(headers: &HeaderMap, word: &str) -> bool {
@@ -141,6 +162,27 @@ mod tests {
         }
         let endless = format!("HTTP/1.1 200 OK\r\na: {}", "x".repeat(HEAD_MAX));
         assert!(find_end(endless.as_bytes(), &mut 0).unwrap_err().contains("256 KiB"));
+    }
+
+    #[test]
+    fn the_idle_time_that_a_server_grants_is_read() {
+        for (value, expected) in [
+            ("timeout=5, max=100", Some(5)),
+            ("max=100,Timeout = 30", Some(30)),
+            ("timeout=\"5\"", Some(5)),
+            ("timeout=0", Some(0)),
+            ("max=100", None),
+            ("timeout=x", None),
+            ("300", None),
+        ] {
+            let head =
+                format!("HTTP/1.1 200 OK\r\nKeep-Alive: {value}\r\ncontent-length: 0\r\n\r\n");
+            let head = parse(&Bytes::from(head)).unwrap();
+            assert_eq!((head.granted_s, head.is_encoded), (expected, false), "{value}");
+        }
+        let head =
+            parse(&Bytes::from("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n")).unwrap();
+        assert!(head.is_encoded);
     }
 
     #[test]

@@ -325,12 +325,51 @@ fn an_error_within_an_event_stream_is_read_under_any_status() {
         let hale = Config::new().deployment("g", "a", &upstream).router(json!({"num_retries": 0}));
         let hale = hale.start();
         for request in [openai::stream_request("g", "hi"), openai::chat_request("g", "hi")] {
-            if status == 200 && request.get("stream").is_none() {
-                continue;
-            }
             let answer = client(&hale).post_json(CHAT, &[], &request);
             let message = error(&answer)["message"].as_str().unwrap().to_owned();
             assert!(message.starts_with("the engine died"), "{status}: {message}");
         }
     }
+}
+
+#[test]
+fn usage_that_servers_write_in_other_forms_reaches_a_messages_client() {
+    let usage = json!({"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10});
+    for last in [
+        json!({"usage": usage}),
+        json!({"choices": null, "usage": usage}),
+        json!({"choices": [], "usage": usage}),
+        json!({"choices": [{"index": 0, "delta": {}}], "usage": usage}),
+    ] {
+        let mut events = openai::chunks("up", &["hello"]);
+        events.retain(|event| event["usage"].is_null());
+        events.push(last.clone());
+        let upstream = FakeUpstream::with(move |_| Script::ok().sse(&events));
+        let hale = Config::new().deployment("g", "a", &upstream).start();
+        let request = hale_testkit::anthropic::stream_request("g", "hi");
+        let answer = client(&hale).post_json("/v1/messages", &[], &request);
+        assert!(answer.text().contains("\"output_tokens\":3"), "{last}: {}", answer.text());
+        let chat = chat_with(&hale, &[], &openai::stream_request("g", "hi"));
+        assert!(!chat.text().contains("\"usage\""), "{last}: {}", chat.text());
+    }
+}
+
+#[test]
+fn an_address_without_a_version_is_named_while_its_member_cools_down() {
+    let bad = answering(404, json!({"detail": "Not Found"}));
+    let hale = Config::new().entry(json!({
+        "model_name": "g",
+        "litellm_params": {"model": "openai/x", "api_base": bad.url(), "api_key": "k"},
+        "model_info": {"id": "a"}
+    }));
+    let spare = FakeUpstream::start();
+    let hale = hale.deployment("spare", "spare", &spare);
+    let hale = hale.router(json!({"fallbacks": [{"g": ["spare"]}], "cooldown_time": 60})).start();
+    for _ in 0..4 {
+        assert_eq!(chat(&hale, "g").status, 200);
+    }
+    let mut request = openai::chat_request("g", "hi");
+    request["disable_fallbacks"] = json!(true);
+    let told = chat_with(&hale, &[], &request);
+    assert!(told.text().contains("add /v1"), "{}", told.text());
 }

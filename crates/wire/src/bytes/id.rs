@@ -57,10 +57,16 @@ pub struct Issued {
 /// Shortest id that is sealed, without its prefix.
 const SEALED_MIN: usize = 24;
 
+/// Shortest body that may hold one beside what a request needs.
+const SEALED_BODY_MIN: usize = 100;
+
 /// The first id of a file in `body` that a gateway such as this one sealed, whatever its key: no provider knows it. `body` is
 /// JSON; ids within longer texts are text.
 #[must_use]
 pub fn sealed_file(body: &[u8]) -> Option<&str> {
+    if body.len() < SEALED_BODY_MIN {
+        return None;
+    }
     static START: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"file-"));
     let ids =
         START.find_iter(body).filter(|at| at.checked_sub(1).map(|at| body[at]) != Some(b'\\'));
@@ -163,7 +169,7 @@ mod tests {
         for body in [
             format!(r#"{{"messages":[{{"content":[{{"file":{{"file_id":"{id}"}}}}]}}]}}"#),
             format!(r#"{{"container":{{"file_ids":["file-abc","{id}"]}}}}"#),
-            format!(r#"["{id}"]"#),
+            format!(r#"{{"pad":"{:60}","ids":["{id}"]}}"#, ""),
         ] {
             assert_eq!(sealed_file(body.as_bytes()), Some(&*id), "{body}");
         }

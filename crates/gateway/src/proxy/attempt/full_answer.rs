@@ -9,9 +9,9 @@ use hale_core::health::outcome::ProviderError;
 use hale_core::operation::{Billing, Streaming};
 use hale_core::usage::Usage;
 use hale_wire::answer::{self, Answer};
-use hale_wire::modes;
 use hale_wire::prepare::Conversion;
 use hale_wire::stream::View;
+use hale_wire::{errors, events, modes};
 
 use super::answer::Content;
 use super::call::{AnswerForm, Expect, OperationCall, PolicyStop, Scope};
@@ -94,7 +94,8 @@ fn accept(wanted: Wanted<'_>, whole: &Bytes) -> Result<Answer, Failed> {
             Err(fault) => Err(Failed::faulty(fault)),
         };
     }
-    let answer = answer::check(wanted.conversion, whole, wanted.view).map_err(Failed::faulty)?;
+    let answer = answer::check(wanted.conversion, whole, wanted.view)
+        .map_err(|fault| error_of_events(whole).unwrap_or_else(|| Failed::faulty(fault)))?;
     let may_ignore = wanted.conversion.operation.streaming() == Streaming::Optional;
     if wanted.form == AnswerForm::Events && !may_ignore {
         let message = "the upstream sent a full answer although a stream was requested";
@@ -108,6 +109,15 @@ fn accept(wanted: Wanted<'_>, whole: &Bytes) -> Result<Answer, Failed> {
         return Err(Failed { error, ..failed });
     }
     Ok(answer)
+}
+
+/// The error in a body that is a stream of events although none was requested: some servers send their errors so.
+fn error_of_events(whole: &[u8]) -> Option<Failed> {
+    if events::begins_as_events(whole) != Some(true) {
+        return None;
+    }
+    let error = errors::parse_provider_error(whole);
+    (!error.message.is_empty()).then(|| Failed::in_band(error))
 }
 
 /// The usage that a good answer is charged for: the reported one, completed by the request's units.

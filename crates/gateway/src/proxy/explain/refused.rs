@@ -290,7 +290,7 @@ pub(crate) fn diagnosis(causes: &[Cause]) -> &'static str {
     } else if all(&[Cause::RateLimited, Cause::Quota]) {
         "all of its deployments are rate limited"
     } else if all(&[Cause::NotFound]) {
-        "no provider knows the model of its deployments"
+        "no deployment has its model at its address"
     } else if all(&[Cause::Timeout, Cause::StreamStall]) {
         "none of its deployments answers in time"
     } else {

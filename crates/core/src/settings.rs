@@ -131,6 +131,8 @@ pub struct GatewaySettings {
     pub origins: Origins,
     /// Whether `/metrics` needs a key.
     pub metrics_need_key: bool,
+    /// Whether a request may ask for simulated answers and failures.
+    pub allows_mocks: bool,
     /// Whether parameters that the provider does not know are removed.
     pub drop_params: bool,
     /// Whether clients get the usage chunk of a stream without asking for it.
@@ -242,6 +244,7 @@ impl Default for GatewaySettings {
             key_header: None,
             origins: Origins::Any,
             metrics_need_key: true,
+            allows_mocks: false,
             drop_params: false,
             always_include_stream_usage: false,
             check_provider_endpoint: false,

@@ -573,6 +573,7 @@ const GENERAL: &[Row] = &[
     served("master_key", Kind::Secret, "`LITELLM_MASTER_KEY`", "The key with every right. Without one the gateway listens on loopback only, and the data API is open there."),
     served("dangerously_permit_weak_or_unset_master_key", Kind::Bool, "`LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY`, else false", "Listen on a public address in spite of a weak or missing key."),
     served("litellm_key_header_name", Kind::Text, "", "A further header that may carry the key."),
+    served("dangerously_allow_mock_testing_request_params", Kind::Bool, "false", "Let a request ask for a simulated answer or failure: `mock_response`, `mock_delay`, `mock_timeout`, `mock_testing_fallbacks` and its kin. No upstream is called and no deployment is blamed."),
     served("cors_origins", Kind::List, "`LITELLM_CORS_ORIGINS`, else any", "Origins whose pages may read answers, as `https://host:port`; `[]` for none. It applies once there is a secret master key: without one pages of other origins are refused. Credentials of browsers (cookies) are never allowed; pages send the key."),
     served("always_include_stream_usage", Kind::Bool, "false", "Send the usage chunk of a stream even if the client did not ask for it."),
     served("health_check_details", Kind::Bool, "true", "`false` cuts `/health` to models and ids, and `/health/readiness` to `status` and `db`."),

@@ -257,6 +257,9 @@ impl<'n> Settings<'n> {
                 let asked = field.flag(problems).unwrap_or(false);
                 self.passes_all_models = asked.then_some(field.at);
             }
+            "dangerously_allow_mock_testing_request_params" => {
+                put(&mut gateway.allows_mocks, field.flag(problems));
+            }
             "health_check_details" => put(&mut gateway.health_details, field.flag(problems)),
             "allow_public_health_readiness_details" => {
                 put(&mut gateway.public_readiness_details, field.flag(problems));

@@ -281,6 +281,7 @@ impl Prober<'_> {
             dialect: &dialect,
             object: transcribes.then_some(&intent),
             passed: None,
+            simulated: None,
             expect: Expect {
                 form: AnswerForm::Json,
                 shown_model: Cow::Borrowed(&request.model),

@@ -130,6 +130,10 @@ impl Attempt<'_> {
             Call::ModelList => return self.ask_for_models().await,
             Call::Operation(call) => call,
         };
+        if let Some(simulated) = call.simulated {
+            let content = canned::simulate(self.scope, call, simulated).await?;
+            return Ok(Accepted { headers: HeaderMap::new(), content });
+        }
         match &call.prepared {
             Ok(Prepared::Body(called, body, _)) => match &self.destination.deployment.endpoint.mock
             {

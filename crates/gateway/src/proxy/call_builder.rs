@@ -95,6 +95,10 @@ impl<'a> CallBuilder<'a> {
             dialect: &request.dialect,
             object: request.object.as_ref(),
             passed: request.passed.as_deref(),
+            simulated: request
+                .simulated
+                .as_deref()
+                .filter(|simulated| simulated.applies(self.plan.fallbacks())),
             expect: Expect {
                 form: request.form,
                 view,

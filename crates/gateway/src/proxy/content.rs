@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use hale_core::deployment::Deployment;
 use hale_core::operation::{Carries, Operation, Streaming};
+use hale_core::settings::GatewaySettings;
 use hale_core::snapshot::Snapshot;
 use hale_wire::controls;
 use hale_wire::files::lines;
@@ -75,9 +76,10 @@ fn is_form(content_type: &str) -> bool {
 }
 
 /// Refuses a request that carries what no request may carry.
-pub(super) fn check_objections(peek: &Peek) -> Result<(), Refusal> {
-    if let Some((field, objection)) = peek.objections().next() {
+pub(super) fn check_objections(peek: &Peek, settings: &GatewaySettings) -> Result<(), Refusal> {
+    for (field, objection) in peek.objections() {
         return Err(match objection {
+            Objection::Mock if settings.allows_mocks => continue,
             Objection::Credential => refusal::forbidden_parameter(&field),
             Objection::Mock => refusal::mock_parameter(&field),
             Objection::Unserved(about) => refusal::unserved_parameter(&field, about),

@@ -336,7 +336,11 @@ impl Exchange {
         let mut held = Held::none(&self.arrival.worker.process.buffered);
         let prepared = builder.prepared(&destination, &mut held).await;
         let call = builder.call(&destination, prepared);
-        let guard = self.enter(entry, deployment, &call.prepared)?;
+        let guard = match call.simulated {
+            // No upstream is called.
+            Some(_) => entry.stay_local(),
+            None => self.enter(entry, deployment, &call.prepared)?,
+        };
         note_group(&self.arrival, &self.plan, &mut self.delivery);
         self.delivery.note(|record| record.deployment = Some(deployment.id.clone()));
         let scope = Scope {

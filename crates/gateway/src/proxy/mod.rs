@@ -23,6 +23,7 @@ pub(crate) mod pass_through;
 pub(crate) mod relay;
 mod respond;
 mod silence_timeout;
+pub(crate) mod simulated;
 mod stored_object;
 pub(crate) mod tunnel;
 mod turn;

@@ -11,6 +11,7 @@ use hale_wire::peek::Peek;
 use super::attempt::AnswerForm;
 use super::dialect::Dialect;
 use super::pass_through::PassThrough;
+use super::simulated::Simulated;
 use super::stored_object::StoredObject;
 use crate::limits::Held;
 use crate::upstream::ObjectPath;
@@ -45,6 +46,8 @@ pub(super) struct ModelRequest {
     pub(super) shows: Shows,
     /// What is passed through, if it is not read.
     pub(super) passed: Option<Box<PassThrough>>,
+    /// What is simulated in place of an upstream's answer.
+    pub(super) simulated: Option<Box<Simulated>>,
 }
 
 /// A body and its share of the memory for bodies.

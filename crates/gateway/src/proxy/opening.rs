@@ -22,6 +22,7 @@ use super::facts::{Facts, ReadApart};
 use super::handshake::{self, Handshake};
 use super::model_request::{Body, ModelRequest, Shows};
 use super::pass_through::PassThrough;
+use super::simulated::Simulated;
 use super::stored_object::{self, StoredObject};
 use crate::arrival::Arrival;
 use crate::clock;
@@ -147,7 +148,7 @@ impl Opening {
             let name = self.recorded_name(&addressed.model);
             self.delivery.note(|record| record.requested_model = Some(name));
         }
-        content::check_objections(peek)?;
+        content::check_objections(peek, &self.arrival.serving.snapshot.gateway)?;
         content::check_file_ids(self.operation, peek)?;
         Ok(addressed)
     }
@@ -213,6 +214,10 @@ impl Opening {
             stored_object::object(operation, addressed.stored.as_ref(), self.query())
         };
         let plan = self.route(&addressed, controls.clone())?;
+        let simulated = match self.arrival.serving.snapshot.gateway.allows_mocks {
+            true => Simulated::of(peek)?.map(Box::new),
+            false => None,
+        };
         let request = ModelRequest {
             operation,
             units,
@@ -225,6 +230,7 @@ impl Opening {
             dialect,
             shows,
             passed: None,
+            simulated,
         };
         Ok((request, plan))
     }
@@ -273,6 +279,7 @@ impl Opening {
             dialect: Dialect::default(),
             shows,
             passed: Some(Box::new(passed)),
+            simulated: None,
         };
         Ok((request, plan))
     }

@@ -225,3 +225,89 @@ fn a_timeout_of_the_override_bounds_the_request_in_every_format() {
         assert_eq!(answer.status, 408, "{path}: {}", answer.text());
     }
 }
+
+/// A gateway that simulates what a request asks for: group `m` and its fallbacks of each kind.
+fn simulating(upstream: &FakeUpstream) -> Hale {
+    Config::new()
+        .deployment("m", "a", upstream)
+        .deployment("spare", "s", upstream)
+        .deployment("long", "l", upstream)
+        .deployment("polite", "p", upstream)
+        .router(json!({
+            "num_retries": 0,
+            "fallbacks": [{"m": ["spare"]}],
+            "context_window_fallbacks": [{"m": ["long"]}],
+            "content_policy_fallbacks": [{"m": ["polite"]}],
+        }))
+        .general(json!({"dangerously_allow_mock_testing_request_params": true}))
+        .start()
+}
+
+#[test]
+fn fallbacks_are_tried_out_with_a_simulated_failure_that_blames_no_deployment() {
+    let upstream = fake();
+    let hale = simulating(&upstream);
+    for (field, group) in [
+        ("mock_testing_fallbacks", "spare"),
+        ("mock_testing_context_fallbacks", "long"),
+        ("mock_testing_content_policy_fallbacks", "polite"),
+        ("mock_testing_rate_limit_error", "spare"),
+    ] {
+        for request in [REQUESTS[0], REQUESTS[1], REQUESTS[4]] {
+            for _ in 0..4 {
+                let answer = send(&hale, request, &[(field, json!(true))]);
+                assert_eq!(answer.status, 200, "{field}: {}", answer.text());
+                assert_eq!(answer.header("x-litellm-model-group"), Some(group), "{field}");
+            }
+        }
+        let plain = send(&hale, REQUESTS[0], &[(field, json!(false))]);
+        assert_eq!(
+            plain.header("x-litellm-model-group"),
+            Some("m"),
+            "{field}: nothing is simulated"
+        );
+        let alone =
+            send(&hale, REQUESTS[0], &[(field, json!(true)), ("disable_fallbacks", json!(true))]);
+        assert!(matches!(alone.status, 400 | 429 | 500), "{field}: {}", alone.text());
+    }
+    for request in &upstream.state().requests {
+        assert!(!String::from_utf8_lossy(&request.body).contains("mock_"));
+    }
+}
+
+#[test]
+fn a_request_may_simulate_its_answer_or_a_timeout_where_the_config_permits_it() {
+    let upstream = fake();
+    let hale = simulating(&upstream);
+    for request in [REQUESTS[0], REQUESTS[1], REQUESTS[4]] {
+        let answer = send(&hale, request, &[("mock_response", json!("as I said"))]);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let said = answer.text();
+        assert!(said.contains("as I said") || said.contains("\"said\""), "{said}");
+    }
+    let vector = send(&hale, REQUESTS[6], &[("mock_response", json!([0.5, 1]))]);
+    assert_eq!(vector.json()["data"][0]["embedding"], json!([0.5, 1.0]), "{}", vector.text());
+    let failure = [("mock_response", json!("litellm.RateLimitError"))];
+    assert_eq!(send(&hale, REQUESTS[0], &failure).status, 429);
+    let timeout = [
+        ("mock_timeout", json!(true)),
+        ("timeout", json!(0.2)),
+        ("disable_fallbacks", json!(true)),
+    ];
+    assert_eq!(send(&hale, REQUESTS[0], &timeout).status, 408);
+    assert_eq!(upstream.state().opened(), 0, "no provider was called");
+    for (field, value) in [
+        ("mock_response", json!("litellm.NoSuchError")),
+        ("mock_response", json!({"a": 1})),
+        ("mock_testing_fallbacks", json!("yes")),
+        ("mock_tool_calls", json!([{}])),
+    ] {
+        let answer = send(&hale, REQUESTS[0], &[(field, value)]);
+        assert_eq!(answer.status, 400, "{field}: {}", answer.text());
+        assert_eq!(error(&answer)["param"], field);
+    }
+    assert_eq!(send(&hale, REQUESTS[0], &[]).status, 200, "no deployment is blamed");
+    let api_key =
+        send(&hale, REQUESTS[0], &[("mock_response", json!("x")), ("api_key", json!("k"))]);
+    expect_error(&api_key, 400, "forbidden_parameter");
+}

@@ -20,6 +20,7 @@ use hale_wire::stream::View;
 use crate::limits::Buffered;
 use crate::proxy::dialect::Dialect;
 use crate::proxy::pass_through::PassThrough;
+use crate::proxy::simulated::Simulated;
 use crate::state::{Process, Serving};
 use crate::upstream::{ObjectPath, SendProgress, Target};
 
@@ -115,6 +116,8 @@ pub(crate) struct OperationCall<'a> {
     pub(crate) object: Option<&'a ObjectPath>,
     /// What is passed through, if it is not read.
     pub(crate) passed: Option<&'a PassThrough>,
+    /// What is simulated in place of an upstream's answer.
+    pub(crate) simulated: Option<&'a Simulated>,
     /// The expected answer.
     pub(crate) expect: Expect<'a>,
 }

@@ -17,6 +17,27 @@ use super::failed::Failed;
 use super::{first_content, full_answer};
 use crate::clock;
 use crate::limits::Held;
+use crate::proxy::simulated::{Outcome, Simulated};
+
+/// What a request asks to be simulated.
+pub(super) async fn simulate(
+    scope: Scope<'_>,
+    call: &OperationCall<'_>,
+    simulated: &Simulated,
+) -> Result<Content, Failed> {
+    match &simulated.outcome {
+        Outcome::Answer(canned) => {
+            let operation = call.conversion.upstream().unwrap_or(call.conversion.operation);
+            answer(scope, call, operation, canned).await
+        }
+        Outcome::Failure(cause, status) => {
+            let message = "the request asks for this failure to be simulated".to_owned();
+            Err(Failed::of(*cause, Some(*status), message))
+        }
+        // The attempt's own limit ends it.
+        Outcome::Silence => std::future::pending().await,
+    }
+}
 
 /// The canned answer to `call`; `upstream` is the provider's operation.
 pub(super) async fn answer(

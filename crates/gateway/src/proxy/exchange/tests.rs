@@ -59,6 +59,7 @@ fn exchange(process: &Arc<Process>, bytes: usize) -> Exchange {
         units: Units::default(),
         dialect: Dialect::default(),
         passed: None,
+        simulated: None,
         shows: Shows::default(),
     };
     let delivery = Delivery::begin(&arrival, Operation::Chat);

@@ -17,14 +17,15 @@ pub(super) struct Place {
 }
 
 const API_VERSION: Place = Place { key: "api_version", variable: "AZURE_API_VERSION" };
-const TOKEN: Place = Place { key: "azure_ad_token", variable: "AZURE_AD_TOKEN" };
+pub(super) const TOKEN: Place = Place { key: "azure_ad_token", variable: "AZURE_AD_TOKEN" };
 const SCOPE: Place = Place { key: "azure_scope", variable: "AZURE_SCOPE" };
 const REALTIME: Place =
     Place { key: "realtime_protocol", variable: "LITELLM_AZURE_REALTIME_PROTOCOL" };
 const AUTHORITY: Place = Place { key: "azure_authority_host", variable: "AZURE_AUTHORITY_HOST" };
 const TENANT: Place = Place { key: "tenant_id", variable: "AZURE_TENANT_ID" };
 const CLIENT: Place = Place { key: "client_id", variable: "AZURE_CLIENT_ID" };
-const CLIENT_SECRET: Place = Place { key: "client_secret", variable: "AZURE_CLIENT_SECRET" };
+pub(super) const CLIENT_SECRET: Place =
+    Place { key: "client_secret", variable: "AZURE_CLIENT_SECRET" };
 
 /// What is wrong, and at which key.
 pub(super) type Trouble = (&'static str, Wrong);

@@ -345,7 +345,20 @@ impl Troubles<'_> {
             text.or_else(|| entry.context.env.get(place.variable))
         };
         match azure::read(written || credential.key.is_some() || has_variable, find) {
-            Ok(azure) => Some(azure),
+            Ok(azure) => {
+                let is_own = |key: &str| {
+                    let own = entry.params.get(key).and_then(Node::text);
+                    own.or_else(|| values.and_then(|values| values.get(key)?.text())).is_some()
+                };
+                let given = [
+                    (azure.token.is_some(), azure::TOKEN),
+                    (azure.identity.is_some(), azure::CLIENT_SECRET),
+                ];
+                for (_, place) in given.iter().filter(|(has, place)| *has && !is_own(place.key)) {
+                    self.key_leaves(provider, params, credential, (place.key, place.variable));
+                }
+                Some(azure)
+            }
             Err((key, wrong)) => {
                 self.add(Lack::Setting, key, wrong.problem, wrong.hint);
                 None
@@ -378,7 +391,7 @@ impl Troubles<'_> {
                 self.entry.error("api_key", wrong, self.problems);
                 return (None, None);
             }
-            self.key_leaves(provider, params, credential, name);
+            self.key_leaves(provider, params, credential, ("api_key", name));
             return (Some(Secret::new(&text)), Some(name.clone()));
         }
         let needed = !provider.key_optional && !has_token;
@@ -395,7 +408,7 @@ impl Troubles<'_> {
         provider: &Provider,
         params: &Params,
         credential: &Credential,
-        variable: &str,
+        (field, variable): (&str, &str),
     ) {
         let written = params.api_base.as_ref().map(|given| ("api_base", &*given.text));
         let written = written.or(params.base_url.as_ref().map(|given| ("base_url", &*given.text)));
@@ -409,7 +422,7 @@ impl Troubles<'_> {
         }
         let (path, host) = (self.entry.path.key("litellm_params"), shown(host));
         let problem = format!("sends {variable} to {host}");
-        let hint = format!("write `api_key: os.environ/{variable}`, or `api_key: none`");
+        let hint = format!("write `{field}: os.environ/{variable}`, or `api_key: none`");
         self.problems.warn(self.entry.place_of(key), &path.key(key), Wrong::new(problem, hint));
     }
 

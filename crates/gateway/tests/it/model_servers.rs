@@ -373,3 +373,53 @@ fn an_address_without_a_version_is_named_while_its_member_cools_down() {
     let told = chat_with(&hale, &[], &request);
     assert!(told.text().contains("add /v1"), "{}", told.text());
 }
+
+#[test]
+fn one_model_of_a_pattern_that_lacks_something_closes_no_other() {
+    let body = json!({"error": {"message": "image input is not supported - hint: if this is unexpected, you \
+                      may need to provide the mmproj", "type": "server_error", "code": 500}});
+    let upstream = refusing(500, body, |request| {
+        request.model() == "blind" && request.text().contains("image_url")
+    });
+    let hale = Config::new().with("openai/*", "a", &upstream, json!({"model": "openai/*"})).start();
+    let ask = |model: &str| {
+        let mut request = with_image();
+        request["model"] = json!(model);
+        chat_with(&hale, &[], &request).status
+    };
+    assert_eq!([ask("openai/blind"), ask("openai/blind"), ask("openai/seeing")], [400, 400, 200]);
+    assert_eq!(upstream.requests().len(), 2, "the second image is refused here");
+    assert_eq!(lines(&hale)[0]["lacks"][0]["model"], "blind");
+}
+
+#[test]
+fn what_a_probe_finds_lacking_is_closed_for_traffic() {
+    let body = json!({"error": {"message": "The model does not support Embeddings API",
+        "type": "BadRequestError", "param": null, "code": 400}});
+    let upstream = refusing(400, body, is_embedding);
+    let info = json!({"id": "a", "mode": "embedding"});
+    let params = json!({"model": "openai/x", "api_base": upstream.api_base(), "api_key": "k"});
+    let entry = json!({"model_name": "g", "litellm_params": params, "model_info": info});
+    let hale = Config::new().entry(entry).start();
+    client(&hale).get("/health");
+    assert_eq!(upstream.requests().len(), 1);
+    expect_error(&embed(&hale), 400, "missing_capability");
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[test]
+fn a_messages_client_with_an_image_moves_on_from_a_server_without_images() {
+    let body = json!({"error": "Model does not support images. Please use a model that does."});
+    let (blind, seeing) = (refusing(400, body, has_image), FakeUpstream::start());
+    let hale = Config::new().deployment("g", "blind", &blind).deployment("g", "seeing", &seeing);
+    let hale = hale.start();
+    let source = json!({"type": "base64", "media_type": "image/png", "data": "AAAA"});
+    for stream in [false, true, false, true] {
+        let request = json!({"model": "g", "max_tokens": 9, "stream": stream, "messages": [
+            {"role": "user", "content": [{"type": "image", "source": source}]}
+        ]});
+        let answer = client(&hale).post_json("/v1/messages", &[], &request);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert!(blind.requests().len() <= 1);
+}

@@ -161,6 +161,13 @@ fn a_key_of_the_environment_that_goes_to_a_foreign_host_is_warned_of() {
     ] {
         assert_eq!(warnings(model, base, variable), Vec::<String>::new(), "{model} {base}");
     }
+    let azure = at_own_server("azure/x", "https://proxy.example.com");
+    let identity =
+        [("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c"), ("AZURE_CLIENT_SECRET", CANARY)];
+    let fake = identity.iter().fold(Fake::new(&azure), |fake, (name, value)| fake.env(name, value));
+    one(&fake.warned().1, "sends AZURE_CLIENT_SECRET to proxy.example.com. write `client_secret: ");
+    let token = Fake::new(&azure).env("AZURE_AD_TOKEN", CANARY).warned().1;
+    one(&token, "sends AZURE_AD_TOKEN to proxy.example.com. write `azure_ad_token: ");
     let written = at_own_server("openai/x", "http://h/v1")
         .replace(", api_base", ", api_key: os.environ/OPENAI_API_KEY, api_base");
     Fake::new(&written).env("OPENAI_API_KEY", CANARY).clean();

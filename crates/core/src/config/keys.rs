@@ -375,6 +375,7 @@ const INFO: &[Row] = &[
     served("access_windows", Kind::List, "", "Hours in which the deployment is reserved for teams. No key belongs to a team yet, so within them no client can use it."),
     served("supports_function_calling", Kind::Bool, "the price list", "`false` keeps requests with tools away."),
     served("supports_vision", Kind::Bool, "the price list", "`false` keeps requests with images away."),
+    served("supports_reasoning", Kind::Bool, "the price list", "`false` leaves out efforts and thinking, which such a model refuses."),
     served("supports_response_schema", Kind::Bool, "the price list", "`false` keeps requests for an answer by JSON schema away."),
     refused("team_id", "a team's deployment would serve everybody"),
     refused("supported_environments", "another environment's deployment would get traffic"),

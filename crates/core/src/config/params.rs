@@ -265,6 +265,10 @@ fn set_fact(facts: &mut ModelFacts, field: &Field<'_>, problems: &mut Problems) 
             facts.supports_vision = field.flag(problems);
             return true;
         }
+        "supports_reasoning" => {
+            facts.supports_reasoning = field.flag(problems);
+            return true;
+        }
         "supports_response_schema" => {
             facts.supports_response_schema = field.flag(problems);
             return true;
@@ -306,6 +310,7 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
     put(&mut base.mode, over.mode);
     put(&mut base.supports_function_calling, over.supports_function_calling);
     put(&mut base.supports_vision, over.supports_vision);
+    put(&mut base.supports_reasoning, over.supports_reasoning);
     put(&mut base.supports_response_schema, over.supports_response_schema);
     put(&mut base.max_input_tokens, over.max_input_tokens);
     put(&mut base.max_output_tokens, over.max_output_tokens);

@@ -12,6 +12,7 @@ mod half_open;
 mod lacks;
 mod latency;
 mod learned;
+mod lesson;
 mod models;
 mod obstacle;
 pub mod outcome;
@@ -31,7 +32,8 @@ pub use evidence::{AttemptRef, Evidence, Failure, FailureContext, FailureCount, 
 pub use half_open::{HalfOpen, Permit};
 pub use lacks::{LACK_MS, Lack, Lacked};
 pub use latency::{AnswerMode, Measured};
-pub use learned::{Known, Learned, Lesson, lesson};
+pub use learned::{ADVICE, Advice, Known, Learned, Lesson};
+pub use lesson::lesson;
 pub use obstacle::Obstacle;
 pub use rate::{Claim, Full, Rates};
 pub use retry_budget::RetryBudget;

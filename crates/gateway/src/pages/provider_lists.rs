@@ -27,8 +27,11 @@ const LISTS_MAX: usize = 1_024;
 /// A list that was requested, and since when.
 type Asked = (Millis, Arc<OnceCell<Arc<[Box<str>]>>>);
 
-/// The lists, by deployment id and address.
-static LISTS: LazyLock<Mutex<HashMap<(Arc<str>, Box<str>), Asked>>> = LazyLock::new(Mutex::default);
+/// The id and the address of a deployment.
+type Place = (Arc<str>, Box<str>);
+
+/// The lists, by deployment.
+static LISTS: LazyLock<Mutex<HashMap<Place, Asked>>> = LazyLock::new(Mutex::default);
 
 /// The lists of some deployments.
 #[derive(Default)]

@@ -1,6 +1,6 @@
 //! What Hale adds, and what only advises, is fitted to the model and taken back where a provider refuses it.
 
-use hale_testkit::{FakeUpstream, Hale, Request, Response, Script, anthropic, openai};
+use hale_testkit::{FakeUpstream, Hale, Request, Response, Script, anthropic, openai, responses};
 use serde_json::{Value, json};
 
 use crate::support::{CHAT, Config, chat, chat_with, client, column, error};
@@ -253,4 +253,77 @@ fn a_provider_that_refuses_either_name_is_not_asked_for_ever() {
     assert_eq!(upstream.requests().len(), 5);
     // A request without the limit is none of that.
     assert_eq!(chat(&hale, "m").status, 400);
+}
+
+#[test]
+fn advice_that_a_provider_refuses_costs_no_request_on_any_wire() {
+    let extra = |name: &str| json!({"message": format!("{name}: Extra inputs are not permitted"), "type": "invalid_request_error"});
+    let effort = json!({"message": "This model does not support the effort parameter.", "type": "invalid_request_error"});
+    let thinking = json!({"message": "adaptive thinking is not supported on this model", "type": "invalid_request_error"});
+    let rows = [
+        ("groq", CHAT, "prompt_cache_key", json!("thread-1"), extra("prompt_cache_key")),
+        ("openai", "/v1/responses", "safety_identifier", json!("u"), extra("safety_identifier")),
+        (
+            "anthropic",
+            MESSAGES,
+            "context_management",
+            json!({"edits": []}),
+            extra("context_management"),
+        ),
+        ("anthropic", MESSAGES, "output_config", json!({"effort": "high"}), effort),
+        ("anthropic", MESSAGES, "thinking", json!({"type": "adaptive"}), thinking),
+    ];
+    for (wire, path, field, value, refusal) in rows {
+        for stream in [false, true] {
+            let refusal = json!({"type": "error", "error": refusal});
+            let upstream = FakeUpstream::with(move |request| {
+                if request.json().get(field).is_some() {
+                    return Script::with_status(400).json(&refusal);
+                }
+                match request.path.split('?').next().unwrap_or_default() {
+                    path if path.ends_with("/messages") => anthropic::answer(request),
+                    path if path.ends_with("/responses") => responses::answer(request),
+                    _ => Script::answer(request),
+                }
+            });
+            let params = json!({"model": format!("{wire}/mine")});
+            let hale = Config::new().with("m", "a", &upstream, params).start();
+            let mut ask = match path {
+                "/v1/responses" => json!({"model": "m", "input": "hi"}),
+                _ => anthropic::request("m", "hi"),
+            };
+            (ask[field], ask["stream"]) = (value.clone(), json!(stream));
+            for _ in 0..2 {
+                let answer = client(&hale).post_json(path, &[], &ask);
+                assert_eq!(answer.status, 200, "{field}: {}", answer.text());
+                let left_out = answer.header("x-hale-left-out").unwrap_or_default();
+                assert!(left_out.starts_with(field), "{field}: {left_out:?}");
+            }
+            assert_eq!(has(&bodies(&upstream), field), [true, false, false], "{field}");
+        }
+    }
+}
+
+#[test]
+fn a_model_of_another_wire_that_does_not_reason_is_not_told_to() {
+    let upstream = FakeUpstream::with(anthropic::answer);
+    let params =
+        json!({"model": "anthropic/mine", "api_key": "k", "api_base": upstream.api_base()});
+    let info = json!({"id": "a", "supports_reasoning": false});
+    let entry = json!({"model_name": "m", "litellm_params": params, "model_info": info});
+    let hale = Config::new().entry(entry).start();
+    let mut effort = openai::chat_request("m", "hi");
+    effort["reasoning_effort"] = json!("high");
+    let mut thinking = anthropic::request("m", "hi");
+    thinking["thinking"] = json!({"type": "enabled", "budget_tokens": 2048});
+    for (path, ask, left_out) in
+        [(CHAT, effort, "reasoning_effort"), (MESSAGES, thinking, "thinking")]
+    {
+        let answer = client(&hale).post_json(path, &[], &ask);
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert_eq!(answer.header("x-hale-left-out"), Some(left_out), "{path}");
+    }
+    for body in bodies(&upstream) {
+        assert!(body.get("thinking").is_none() && body.get("output_config").is_none(), "{body}");
+    }
 }

@@ -1,36 +1,56 @@
-//! What a body that passes leaves out because the model has nothing for it, or its provider refused it.
+//! What a body leaves out because the model has nothing for it, or because its provider refused it.
 //!
-//! Called by the conversion for the notes of an attempt. Always true: it names only what the client sent, in its own words,
-//! and what only advises; the rules are those by which the bodies are made.
+//! Called by the edits of every wire, and by the conversion for the notes of an attempt. Always true: it is what only
+//! advises; the notes name only what the client sent, in its own words.
 
+use std::borrow::Cow;
+
+use hale_core::health::Advice;
 use hale_core::takes::Efforts;
 
-use super::codec::{self, Codec};
 use super::notes::Notes;
 use super::order::Order;
-use crate::bytes::peek::Peek;
+use crate::bytes::edit::{self, Edit};
+use crate::bytes::object;
+use crate::bytes::peek::{Names, Peek};
 
 /// The fields that say how much the model should reason.
-pub(crate) fn about_reasoning(order: &Order<'_>) -> &'static [&'static str] {
-    match order.upstream_operation().map(codec::of) {
-        Some(Codec::Completions(_)) => &["reasoning_effort", "reasoning", "thinking"],
-        Some(Codec::Responses(_)) => &["reasoning"],
-        Some(Codec::Messages(_)) => &["thinking"],
-        None
-        | Some(
-            Codec::Modes(_) | Codec::Files(_) | Codec::Batches(_) | Codec::Opaque | Codec::Counter,
-        ) => &[],
-    }
-}
+static ABOUT_REASONING: Names = Names::new(&["reasoning", "reasoning_effort", "thinking"]);
 
 /// Notes the fields of `peek` that the attempt leaves out.
 pub(crate) fn left_out(peek: &Peek, order: &Order<'_>, notes: &mut Notes) {
     if order.takes().efforts == Some(Efforts::NOTHING) {
-        let fields = about_reasoning(order);
-        fields.iter().filter(|name| peek.is_set(name)).for_each(|name| notes.leave_out(name));
+        let fields = peek.holds(&ABOUT_REASONING).filter(|name| peek.is_set(name));
+        fields.for_each(|name| notes.leave_out(name));
     }
     let asks = order.ask_usage && order.known.has_no_stream_options();
     if asks && peek.wants_usage().unwrap_or(false) {
         notes.leave_out("stream_options");
     }
+    let refused = order.known.refused_advice().filter(|one| without(peek, *one).is_some());
+    refused.for_each(|one| notes.leave_out(one.name()));
+}
+
+/// The edits that leave out of `peek` what its provider refused.
+pub(crate) fn refused<'e>(
+    peek: &'e Peek,
+    order: &Order<'e>,
+) -> impl Iterator<Item = Edit<'e>> + use<'e> {
+    order.known.refused_advice().filter_map(|one| without(peek, one))
+}
+
+/// The edit that leaves out one field; `None` if it is not there.
+fn without(peek: &Peek, advice: Advice) -> Option<Edit<'_>> {
+    let name = advice.name();
+    let Some((field, member)) = name.split_once('.') else {
+        return peek.has(name).then_some(Edit::Remove(name));
+    };
+    let raw = peek.raw(field)?.as_bytes();
+    let members = object::members(raw).ok()?;
+    members.iter().find(|one| object::key_is(raw, one, member))?;
+    if members.len() == 1 {
+        return Some(Edit::Remove(field));
+    }
+    let left = edit::apply(raw, &members, &[Edit::Remove(member)]);
+    Some(Edit::Set(field, Cow::Owned(String::from_utf8(left.into()).ok()?)))
 }

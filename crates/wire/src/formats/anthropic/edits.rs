@@ -14,6 +14,7 @@ use crate::bytes::json::Str;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::Peek;
 use crate::bytes::scan;
+use crate::formats::left_out;
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
 
@@ -55,6 +56,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     if order.takes().efforts == Some(Efforts::NOTHING) {
         edits.push(Edit::Remove("thinking"));
     }
+    edits.extend(left_out::refused(peek, order));
     if let Some(raw) = peek.raw("metadata") {
         edits.extend(metadata(raw));
     }

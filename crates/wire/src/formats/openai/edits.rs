@@ -16,6 +16,7 @@ use crate::bytes::object;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::formats::codec::{self, Codec, Own};
+use crate::formats::left_out;
 use crate::formats::metadata::is_map_of_strings;
 use crate::formats::order::Order;
 
@@ -91,6 +92,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>, history: &'e History) -> Vec<Edi
         });
     }
     params::fit(peek, order, &mut edits);
+    edits.extend(left_out::refused(peek, order));
     for name in peek.removed() {
         edits.push(Edit::Remove(name));
     }
@@ -127,6 +129,13 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>, history: &'e History) -> Vec<Edi
     for (from, to) in &provider.rename_params {
         edits.push(Edit::Rename(from, to));
     }
+    defaults(peek, order, &mut edits);
+    edits
+}
+
+/// Adds the deployment's defaults.
+fn defaults<'e>(peek: &Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e>>) {
+    let deployment = order.deployment;
     let known = |name: &str| match codec::of(order.operation) {
         Codec::Completions(_) | Codec::Messages(_) | Codec::Counter => true,
         Codec::Modes(Own::Transcript) => !TEXT_ONLY.has(name) || name == "temperature",
@@ -143,7 +152,6 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>, history: &'e History) -> Vec<Edi
         };
         edits.extend(name.map(|name| Edit::Default(name, value)));
     }
-    edits
 }
 
 /// `thinking` turned on.

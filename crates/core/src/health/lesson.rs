@@ -1,0 +1,313 @@
+//! What a refusal teaches about a deployment: see [`super::learned`].
+//!
+//! Called for each refused attempt and probe. Always true: only a parameter that the provider names as unknown or
+//! unsupported is learned, never what a client did wrong with it.
+
+use super::learned::{Advice, Lesson};
+use super::outcome::ProviderError;
+use crate::takes::{Effort, Efforts, LimitName};
+
+/// What a refusal teaches, if it refuses a parameter that Hale adds or that only advises.
+#[must_use]
+pub fn lesson(error: &ProviderError) -> Option<Lesson> {
+    let text = error.message.to_ascii_lowercase();
+    let refuses = |name: &str| {
+        let named = error.param.as_deref().is_some_and(|param| is_param(param, name));
+        (named || mentions(&text, name)) && is_refusal(error, &text)
+    };
+    if refuses("stream_options") {
+        return Some(Lesson::NoStreamOptions);
+    }
+    if refuses("reasoning_content") || refuses("assistant.reasoning") {
+        return Some(Lesson::NoThoughts);
+    }
+    let place = |name: &str| match error.param.as_deref() {
+        Some(param) if is_param(param, name) => Some(0),
+        _ => text.find(name).filter(|_| mentions(&text, name)).map(|at| at + 1),
+    };
+    match (place("max_tokens"), place("max_completion_tokens")) {
+        // The first one is refused, the other one is the advice.
+        (Some(older), Some(newer)) if older < newer && is_refusal(error, &text) => {
+            return Some(Lesson::Limit(LimitName::Newer));
+        }
+        (older, Some(newer))
+            if older.is_none_or(|older| newer < older) && is_refusal(error, &text) =>
+        {
+            return Some(Lesson::Limit(LimitName::Older));
+        }
+        _ => {}
+    }
+    if !refuses("reasoning_effort") && !refuses("reasoning.effort") {
+        return refused_advice(error, &text).map(Lesson::NoAdvice);
+    }
+    if !text.contains("value") {
+        return Some(Lesson::Efforts(Efforts::NOTHING));
+    }
+    // "Supported values are: 'low', 'medium', and 'high'."
+    let (_, listed) = text.split_once("supported values are")?;
+    let words = listed.split(|c: char| !c.is_ascii_alphanumeric());
+    let listed: Vec<Effort> = words.filter_map(Effort::named).collect();
+    (!listed.is_empty()).then(|| Lesson::Efforts(Efforts::of(&listed)))
+}
+
+/// The field that only advises and is refused. Some of their names are ordinary words, so they count only where they
+/// are quoted, or named as what was supplied.
+fn refused_advice(error: &ProviderError, text: &str) -> Option<Advice> {
+    /// Anthropic's words, which name no field.
+    const SAYS: [(&str, &str); 5] = [
+        ("thinking is not supported", "thinking"),
+        ("does not support thinking", "thinking"),
+        ("does not support extended thinking", "thinking"),
+        ("thinking.type: adaptive", "thinking"),
+        ("does not support the effort parameter", "output_config.effort"),
+    ];
+    let is_named = |name: &str| {
+        if let Some(param) = error.param.as_deref() {
+            return is_param(param, name);
+        }
+        let quoted = ['\'', '"', '`'].iter().any(|mark| {
+            let quoted = format!("{mark}{name}{mark}");
+            text.contains(&quoted)
+        });
+        quoted
+            || text.contains(&format!("supplied: {name}"))
+            // Anthropic, pydantic: `context_management: Extra inputs are not permitted`.
+            || text.starts_with(&format!("{name}: extra inputs"))
+    };
+    let says =
+        |name: &str| SAYS.iter().any(|(words, field)| *field == name && text.contains(words));
+    Advice::all().find(|one| {
+        let name = one.name();
+        says(name) || (is_named(name) && is_refusal(error, text))
+    })
+}
+
+/// Whether a path such as `body.stream_options` ends in `name`.
+fn is_param(param: &str, name: &str) -> bool {
+    let head = param.strip_suffix(name);
+    head.is_some_and(|head| head.is_empty() || head.ends_with(['.', '/', ' ', '>', '[', '\'', '"']))
+}
+
+/// Whether `text` has `name` as a word of its own, not as the beginning of a path.
+fn mentions(text: &str, name: &str) -> bool {
+    text.match_indices(name).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let after = text[at + name.len()..].chars().next();
+        let next = text[at + name.len()..].chars().nth(1);
+        let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+        let is_path = match after {
+            Some('.') => next.is_some_and(char::is_alphanumeric),
+            Some('[') => true,
+            _ => false,
+        };
+        !before.is_some_and(is_word) && !after.is_some_and(is_word) && !is_path
+    })
+}
+
+/// Whether the provider says that it does not know a parameter or a value of it. Texts: OpenAI, Azure, pydantic
+/// (vLLM, FastAPI), Mistral, Groq, llama.cpp.
+fn is_refusal(error: &ProviderError, text: &str) -> bool {
+    const CODES: [&str; 4] =
+        ["unknown_parameter", "unsupported_parameter", "unsupported_value", "extra_forbidden"];
+    const SAYS: [&str; 14] = [
+        "unknown parameter",
+        "unknown field",
+        "unknown argument",
+        "unrecognized",
+        "unsupported",
+        "not supported",
+        "does not support",
+        "doesn't support",
+        "extra inputs are not permitted",
+        "extra fields not permitted",
+        "extra_forbidden",
+        "unexpected keyword argument",
+        "additional properties",
+        "is not allowed",
+    ];
+    error.code.as_deref().is_some_and(|code| CODES.contains(&code))
+        || SAYS.iter().any(|says| text.contains(says))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(message: &str, param: Option<&str>, code: Option<&str>) -> ProviderError {
+        ProviderError {
+            message: message.to_owned(),
+            param: param.map(str::to_owned),
+            code: code.map(str::to_owned),
+            ..ProviderError::default()
+        }
+    }
+
+    /// Texts of OpenAI, Azure, vLLM, Mistral and Groq.
+    #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
+    fn refusals_of_known_providers_teach() {
+        let efforts = |all: &[Effort]| Lesson::Efforts(Efforts::of(all));
+        let none = efforts(&[]);
+        let newer = Lesson::Limit(LimitName::Newer);
+        let rows = [
+            (
+                "Unknown parameter: 'stream_options'.",
+                Some("stream_options"),
+                Some("unknown_parameter"),
+                Lesson::NoStreamOptions,
+            ),
+            (
+                r#"[{"type":"extra_forbidden","loc":["body","stream_options"],"msg":"Extra inputs are not permitted","input":{"include_usage":true}}]"#,
+                None,
+                None,
+                Lesson::NoStreamOptions,
+            ),
+            (
+                "Unrecognized request argument supplied: stream_options",
+                None,
+                None,
+                Lesson::NoStreamOptions,
+            ),
+            (
+                "create() got an unexpected keyword argument 'stream_options'",
+                None,
+                None,
+                Lesson::NoStreamOptions,
+            ),
+            (
+                "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+                Some("max_tokens"),
+                Some("unsupported_parameter"),
+                newer,
+            ),
+            (
+                "this model is not supported MaxTokens: max_tokens is not supported, please use max_completion_tokens",
+                None,
+                None,
+                newer,
+            ),
+            (
+                "Unrecognized request argument supplied: max_completion_tokens",
+                None,
+                None,
+                Lesson::Limit(LimitName::Older),
+            ),
+            (
+                "property 'max_completion_tokens' is not supported; use max_tokens",
+                None,
+                None,
+                Lesson::Limit(LimitName::Older),
+            ),
+            ("Unrecognized request argument supplied: reasoning_effort", None, None, none),
+            (
+                "Unsupported parameter: 'reasoning.effort' is not supported with this model.",
+                Some("reasoning.effort"),
+                Some("unsupported_parameter"),
+                none,
+            ),
+            ("`reasoning_effort` is not supported with this model", None, None, none),
+            (
+                "'messages.1' : for 'role:assistant' the following must be satisfied[('messages.1' : property 'reasoning_content' is unsupported)]",
+                None,
+                None,
+                Lesson::NoThoughts,
+            ),
+            (
+                r#"[{"type":"extra_forbidden","loc":["body","messages",1,"assistant","reasoning_content"],"msg":"Extra inputs are not permitted","input":"hm"}]"#,
+                None,
+                None,
+                Lesson::NoThoughts,
+            ),
+            (
+                "Unknown parameter: 'messages[1].reasoning_content'.",
+                Some("messages[1].reasoning_content"),
+                Some("unknown_parameter"),
+                Lesson::NoThoughts,
+            ),
+            (
+                "Unsupported value: 'reasoning_effort' does not support 'minimal' with this model. Supported values are: 'low', 'medium', and 'high'.",
+                Some("reasoning_effort"),
+                Some("unsupported_value"),
+                efforts(&[Effort::Low, Effort::Medium, Effort::High]),
+            ),
+        ];
+        for (message, param, code, expected) in rows {
+            assert_eq!(lesson(&error(message, param, code)), Some(expected), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_only_advises_is_learned_by_its_name() {
+        let rows = [
+            (
+                r#"[{"type":"extra_forbidden","loc":["body","prompt_cache_key"],"msg":"Extra inputs are not permitted"}]"#,
+                None,
+                "prompt_cache_key",
+            ),
+            ("property 'safety_identifier' is unsupported", None, "safety_identifier"),
+            ("Unrecognized request argument supplied: metadata", None, "metadata"),
+            (
+                "Unknown parameter: 'prompt_cache_retention'.",
+                Some("prompt_cache_retention"),
+                "prompt_cache_retention",
+            ),
+            ("context_management: Extra inputs are not permitted", None, "context_management"),
+            ("adaptive thinking is not supported on this model", None, "thinking"),
+            ("'claude-3-5-haiku-20241022' does not support thinking.", None, "thinking"),
+            ("This model does not support the effort parameter.", None, "output_config.effort"),
+        ];
+        for (message, param, name) in rows {
+            let lesson = lesson(&error(message, param, None));
+            let Some(Lesson::NoAdvice(advice)) = lesson else { panic!("{message}: {lesson:?}") };
+            assert_eq!(advice.name(), name, "{message}");
+        }
+        for message in [
+            "messages.1.content.0: Invalid `signature` in `thinking` block",
+            "metadata.user_id: String should have at most 256 characters",
+            "The model does not support thinking about images with these tools, said 'the user'",
+            "tools.0.name: 'metadata' is reserved",
+        ] {
+            let found = lesson(&error(message, None, None));
+            let expected = message.contains("support thinking");
+            assert_eq!(found.is_some(), expected, "{message}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn other_errors_teach_nothing() {
+        let rows = [
+            (
+                "Unknown parameter: 'stream_options.foo'.",
+                Some("stream_options.foo"),
+                Some("unknown_parameter"),
+            ),
+            ("stream_options must be an object", Some("stream_options"), None),
+            (
+                "max_tokens is too large: 99999. This model supports at most 16384 completion tokens",
+                Some("max_tokens"),
+                Some("invalid_value"),
+            ),
+            (
+                "Unknown parameter: 'my_stream_options'.",
+                Some("my_stream_options"),
+                Some("unknown_parameter"),
+            ),
+            (
+                "Invalid value: 'bogus'. Supported values are: 'low', 'medium', and 'high'.",
+                Some("reasoning_effort"),
+                Some("invalid_value"),
+            ),
+            ("Unknown parameter: 'foo'.", Some("foo"), Some("unknown_parameter")),
+            ("The model does not support tools", None, None),
+            (
+                "Missing `reasoning_content` field in the assistant message at message index 1",
+                None,
+                None,
+            ),
+            ("", None, None),
+        ];
+        for (message, param, code) in rows {
+            assert_eq!(lesson(&error(message, param, code)), None, "{message}");
+        }
+    }
+}

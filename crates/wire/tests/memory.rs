@@ -229,10 +229,81 @@ fn crowds(bytes: usize) {
     }
 }
 
+/// Bodies that are rewritten: schemas, and histories with calls and reasoning.
+fn rewritten(bytes: usize) {
+    let deployments = ["openai", "anthropic", "deepseek", "mistral"].map(deployment);
+    let fill = |item: &str| vec![item; bytes / item.len()].join(",");
+    let schemas = [
+        format!("{{\"anyOf\":[{}]}}", fill("{\"type\":\"object\"}")),
+        format!(
+            "{{\"type\":\"object\",\"properties\":{{\"a\":{{\"enum\":[{}]}}}}}}",
+            fill("\"\\\\\"")
+        ),
+        format!("{{\"type\":\"object\",\"pattern\":[{}]}}", fill("\"\\\\\"")),
+        format!("{{\"oneOf\":[{}]}}", fill("{\"properties\":{\"a\":{}}}")),
+        format!(
+            "{{\"$ref\":\"#/$defs/a\",\"$defs\":{{{}}}}}",
+            fill("\"a\":{\"$ref\":\"#/$defs/a\"}")
+        ),
+        format!("{{\"type\":\"object\",\"properties\":{{{}}}}}", fill("\"a\":{}")),
+    ];
+    let long = "a:".repeat(32 << 10);
+    let call = |id: &str| {
+        format!(
+            "{{\"role\":\"assistant\",\"reasoning_content\":\"hm\",\"thinking_blocks\":[{{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"s\"}}],\"tool_calls\":[{{\"id\":\"{id}\",\"function\":{{\"name\":\"f.g\",\"arguments\":\"{{}}\"}}}}]}}"
+        )
+    };
+    let used = |id: &str| {
+        format!(
+            "{{\"role\":\"assistant\",\"content\":[{{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"\"}},{{\"type\":\"tool_use\",\"id\":\"{id}\",\"name\":\"f.g\",\"input\":{{}}}}]}}"
+        )
+    };
+    let chats = schemas.iter().flat_map(|schema| {
+        let format = format!("\"response_format\":{{\"type\":\"json_schema\",\"json_schema\":{{\"name\":\"n\",\"schema\":{schema}}}}}");
+        let tool = |strict| format!("\"tools\":[{{\"type\":\"function\",\"function\":{{\"name\":\"f\",\"strict\":{strict},\"parameters\":{schema}}}}}]");
+        [format, tool(true), tool(false)].map(|more| format!("\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}],{more}"))
+    });
+    let chats = chats.chain(
+        ["c", &long]
+            .map(|id| format!("\"reasoning_effort\":\"low\",\"messages\":[{}]", fill(&call(id)))),
+    );
+    let given = schemas.iter().flat_map(|schema| {
+        let format = format!(
+            "\"output_config\":{{\"format\":{{\"type\":\"json_schema\",\"schema\":{schema}}}}}"
+        );
+        let tool =
+            format!("\"tools\":[{{\"name\":\"f\",\"strict\":true,\"input_schema\":{schema}}}]");
+        [format, tool]
+            .map(|more| format!("\"messages\":[{{\"role\":\"user\",\"content\":\"hi\"}}],{more}"))
+    });
+    let given = given.chain(["c", &long].map(|id| {
+        format!(
+            "\"thinking\":{{\"type\":\"enabled\",\"budget_tokens\":9}},\"messages\":[{}]",
+            fill(&used(id))
+        )
+    }));
+    let all = chats.map(|body| (Operation::Chat, body));
+    let all: Vec<(Operation, String)> =
+        all.chain(given.map(|body| (Operation::Messages, body))).collect();
+    for (operation, body) in all {
+        let body = format!("{{\"model\":\"m\",\"max_tokens\":9,{body}}}").into_bytes();
+        let (length, start) = (body.len(), String::from_utf8_lossy(&body[..120]).into_owned());
+        for deployment in &deployments {
+            let cost = cost(operation, body.clone(), std::slice::from_ref(deployment));
+            let name = &deployment.endpoint.provider.name;
+            assert!(
+                cost <= allowed(length),
+                "{operation:?} at {name}: {length} bytes, {cost} taken: {start}"
+            );
+        }
+    }
+}
+
 /// Never two tests at one time.
 #[test]
 fn no_field_costs_more_than_four_times_its_size() {
     crowds(256 << 10);
+    rewritten(4 << 20);
     measure(1 << 20, &Sample { one_in: 9_000, one_in_content: 360, providers: 1 });
 }
 

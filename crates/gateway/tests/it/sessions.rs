@@ -506,6 +506,25 @@ fn what_claude_code_sends_in_every_request_works_before_every_provider() {
 }
 
 #[test]
+fn a_model_that_must_call_a_tool_does_not_think_before_it() {
+    let claude = claude();
+    let hale = Config::new().with("m", "a", &claude, anthropics(&claude)).start();
+    let tools = json!([{"type": "function", "function": {"name": "f"}}]);
+    for choice in [json!("required"), json!({"type": "function", "function": {"name": "f"}})] {
+        for thinks in [
+            json!({"reasoning_effort": "high"}),
+            json!({"thinking": {"type": "enabled", "budget_tokens": 1024}}),
+        ] {
+            let more = with(json!({"tools": tools, "tool_choice": choice}), thinks.clone());
+            let answer = post(&hale, CHAT, &chat("m", more));
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let name = thinks.as_object().unwrap().keys().next().unwrap();
+            assert_eq!(answer.header("x-hale-left-out"), Some(&**name));
+        }
+    }
+}
+
+#[test]
 fn a_text_without_a_word_is_left_out_before_claude() {
     let claude = claude();
     let hale = Config::new().with("m", "a", &claude, anthropics(&claude)).start();

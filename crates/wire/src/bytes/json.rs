@@ -64,6 +64,8 @@ impl<'a> From<Str<'a>> for Cow<'a, str> {
 #[derive(Debug, Default)]
 pub(crate) struct JsonText {
     out: Vec<u8>,
+    /// How long it may become where what is written is longer than what was read.
+    most: Option<usize>,
 }
 
 impl JsonText {
@@ -74,7 +76,30 @@ impl JsonText {
 
     /// An empty text with room for some more than `bytes`.
     pub(crate) fn with_room(bytes: usize) -> JsonText {
-        JsonText { out: Vec::with_capacity(bytes + 512) }
+        JsonText { out: Vec::with_capacity(bytes + 512), most: None }
+    }
+
+    /// The same for what is written anew of a request of so many bytes: it grows by at most a quarter and `more`.
+    pub(crate) fn of_request(bytes: usize, more: usize) -> JsonText {
+        JsonText {
+            most: Some(bytes + bytes / 4 + more + 512),
+            ..JsonText::with_room(bytes + bytes / 4)
+        }
+    }
+
+    /// How long it may become, if that is bounded.
+    pub(crate) fn most(&self) -> Option<usize> {
+        self.most
+    }
+
+    /// Makes room for `more` bytes, once for all that may come: a text that grows by itself takes twice the room.
+    pub(crate) fn make_room(&mut self, more: usize) {
+        let left = self.out.capacity() - self.out.len();
+        if let Some(most) = self.most
+            && left < more
+        {
+            self.out.reserve_exact(most.saturating_sub(self.out.len()));
+        }
     }
 
     /// The text.

@@ -112,14 +112,14 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
     let (written, notes) = match conversion.wire {
         WireFormat::OpenAi => {
             let mut request = read(peek, &[], order.operation)?;
-            let notes = fit(&mut request, order)?;
+            let notes = fit(&mut request, order, bytes)?;
             (openai::write_request::write(&request, order, bytes)?, notes)
         }
         WireFormat::Anthropic => {
             // A deployment's defaults are in the client's format and must be translated too.
             let defaults = defaults(peek, order);
             let mut request = read(peek, &defaults, order.operation)?;
-            let notes = fit(&mut request, order)?;
+            let notes = fit(&mut request, order, bytes)?;
             (anthropic::write_request::write(&request, order, bytes)?, notes)
         }
     };

@@ -221,7 +221,7 @@ pub(crate) fn ask(peek: &Peek, order: &Order<'_>) -> Result<Payload, Unfit> {
     let written = {
         let fields = peek.fields_with(&edits);
         let mut request = openai::read_request::read(fields, &Room::of(bytes))?;
-        fit(&mut request, order)?;
+        fit(&mut request, order, bytes)?;
         anthropic::write_request::write(&request, order, bytes)?
     };
     drop(turn);

@@ -85,43 +85,44 @@ impl Origin<'_> {
     }
 }
 
-/// What a target does with reasoning.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Target {
+/// What a target does with reasoning. Its family is only looked for where there is some.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Target<'o> {
     wire: WireFormat,
-    mark: String,
+    provider: &'o Provider,
+    model: &'o str,
 }
 
-impl Target {
+impl<'o> Target<'o> {
     /// The target of `order`.
-    pub(crate) fn of(order: &Order<'_>) -> Target {
+    pub(crate) fn of(order: &Order<'o>) -> Target<'o> {
         let provider = order.deployment.endpoint.provider;
-        Target { wire: order.wire(), mark: mark(provider, order.upstream_model) }
+        Target { wire: order.wire(), provider, model: order.upstream_model }
     }
 
     /// The signature of reasoning that it does not sign.
-    pub(crate) fn mark(&self) -> &str {
-        &self.mark
+    pub(crate) fn mark(self) -> String {
+        mark(self.provider, self.model)
     }
 
     /// Whether its models are Anthropic's.
-    pub(crate) fn is_claude(&self) -> bool {
-        self.mark.strip_prefix(MARK) == Some("claude")
+    pub(crate) fn is_claude(self) -> bool {
+        self.mark().strip_prefix(MARK) == Some("claude")
     }
 
     /// Whether it refuses calls of its own without the reasoning before them.
-    pub(crate) fn demands(&self) -> bool {
-        self.mark.strip_prefix(MARK).is_some_and(|family| DEMANDING.contains(&family))
+    pub(crate) fn demands(self) -> bool {
+        self.mark().strip_prefix(MARK).is_some_and(|family| DEMANDING.contains(&family))
     }
 
     /// Whether it gets reasoning of that origin.
-    pub(crate) fn takes(&self, origin: Origin<'_>) -> bool {
+    pub(crate) fn takes(self, origin: Origin<'_>) -> bool {
         match (origin, self.wire) {
             (Origin::Signed, wire) => wire == WireFormat::Anthropic,
             (Origin::Unsigned, _) => self.demands(),
-            (Origin::Marked(mark), WireFormat::OpenAi) => mark == self.mark,
+            (Origin::Marked(mark), WireFormat::OpenAi) => mark == self.mark(),
             // A provider of this wire signs what it makes.
-            (Origin::Marked(mark), WireFormat::Anthropic) => mark == self.mark && self.demands(),
+            (Origin::Marked(mark), WireFormat::Anthropic) => mark == self.mark() && self.demands(),
         }
     }
 }

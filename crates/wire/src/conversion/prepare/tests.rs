@@ -78,6 +78,12 @@ fn a_whole_chat_request_becomes_a_messages_request() {
     });
     let mut given = body("openai/request-full.json");
     given["max_completion_tokens"] = json!(4096);
+    let mut forced = expected.clone();
+    forced.as_object_mut().unwrap().remove("thinking");
+    assert_eq!(to_anthropic(&given).unwrap(), forced, "a model that thinks cannot be made to call");
+    given["tool_choice"] = json!("auto");
+    let mut expected = expected;
+    expected["tool_choice"]["type"] = json!("auto");
     assert_eq!(to_anthropic(&given).unwrap(), expected);
 }
 

@@ -29,7 +29,7 @@ pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Ve
     let holds =
         |text: &str, word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
     let cleaned = match holds(raw, "thinking") || has_foreign_id(raw) {
-        true => cleaned(raw, &target),
+        true => cleaned(raw, target),
         false => None,
     };
     let defaults = &order.deployment.endpoint.default_params;
@@ -62,7 +62,7 @@ enum Fate {
 }
 
 /// The fate of the block of a message with that role.
-fn fate(block: &str, role: &str, target: &Target) -> Fate {
+fn fate(block: &str, role: &str, target: Target<'_>) -> Fate {
     let Ok([Some(kind), signature, id, of]) =
         texts(block, ["type", "signature", "id", "tool_use_id"])
     else {
@@ -100,7 +100,7 @@ fn has_foreign_id(raw: &str) -> bool {
 }
 
 /// The messages as the target takes them; `None` if that is what they are.
-fn cleaned(raw: &str, target: &Target) -> Option<String> {
+fn cleaned(raw: &str, target: Target<'_>) -> Option<String> {
     let mut out = String::new();
     let mut changes = false;
     for message in elements(raw)? {

@@ -45,7 +45,7 @@ pub(crate) fn write(
     order: &Order<'_>,
     bytes: usize,
 ) -> Result<Vec<u8>, Unfit> {
-    let mut json = JsonText::with_room(bytes);
+    let mut json = JsonText::of_request(bytes, schema::GROWTH);
     json.open(b'{').member("model", order.upstream_model);
     let plan = effort::plan(request, order)?;
     json.raw_member("max_tokens", &plan.most);
@@ -248,13 +248,8 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>) -> Result<(), Unfit> 
                     json.member("description", description);
                 }
                 let schema = schema.as_deref().unwrap_or("{}");
-                // The provider does not enforce a schema that refers to itself.
-                let is_strict = *strict == Some(true) && !schema::is_circular(schema);
-                write_schema(json, schema, is_strict)
+                write_schema(json, schema, *strict == Some(true))
                     .map_err(|why| Unfit::malformed(format!("tools[{i}]: the schema"), why))?;
-                if is_strict {
-                    json.raw_member("strict", "true");
-                }
                 if let Some(cache) = cache {
                     json.raw_member("cache_control", cache);
                 }
@@ -283,16 +278,16 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>) -> Result<(), Unfit> 
     Ok(())
 }
 
-/// The schema of a tool's input, which is always that of an object.
+/// The schema of a tool's input, which is always that of an object. The provider does not enforce one that refers to
+/// itself, or with alternatives at its first level.
 fn write_schema(json: &mut JsonText, schema: &str, is_strict: bool) -> Result<(), TooMuch> {
     json.key("input_schema");
-    if !is_strict {
-        return schema::write_input(json, schema);
+    if is_strict && schema::is_plain(schema) && !schema::is_circular(schema) {
+        schema::write_strict(json, schema)?;
+        json.raw_member("strict", "true");
+        return Ok(());
     }
-    let mut input = JsonText::with_room(schema.len());
-    schema::write_input(&mut input, schema)?;
-    let input = String::from_utf8(input.into_bytes());
-    schema::write_strict(json, input.as_deref().unwrap_or(schema))
+    schema::write_input(json, schema)
 }
 
 fn write_others(

@@ -17,21 +17,28 @@ use super::notes::Notes;
 use super::order::Order;
 use super::thoughts::{Origin, Target};
 
-/// Fits `request` to the target of `order`.
+/// Fits `request`, which was read from that many bytes, to the target of `order`.
 ///
 /// # Errors
 /// If something in it cannot be expressed there.
-pub(crate) fn fit(request: &mut Request<'_>, order: &Order<'_>) -> Result<Notes, Unfit> {
+pub(crate) fn fit(
+    request: &mut Request<'_>,
+    order: &Order<'_>,
+    bytes: usize,
+) -> Result<Notes, Unfit> {
     let target = Target::of(order);
-    let mut notes = Notes { mark: target.mark().into(), ..Notes::default() };
+    let mut notes = Notes::default();
     std::mem::take(&mut request.left_out).into_iter().for_each(|what| notes.leave_out(what));
     let ids = match order.wire() {
         WireFormat::Anthropic => Ids::Shown,
-        WireFormat::OpenAi => Ids::Undone(letters(order)),
+        WireFormat::OpenAi => {
+            notes.mark = target.mark().into();
+            Ids::Undone(letters(order))
+        }
     };
-    (request.turns, notes.calls) = pairs::pair(std::mem::take(&mut request.turns), ids)?;
+    (request.turns, notes.calls) = pairs::pair(std::mem::take(&mut request.turns), ids, bytes)?;
     names::fit(request, order.wire(), &mut notes);
-    leave_out_thoughts(request, order, &target);
+    leave_out_thoughts(request, order, target);
     if order.wire() == WireFormat::Anthropic {
         leave_out_blanks(request);
     }
@@ -39,8 +46,10 @@ pub(crate) fn fit(request: &mut Request<'_>, order: &Order<'_>) -> Result<Notes,
     shape::fit(request, order, &mut notes)?;
     if order.takes().efforts == Some(Efforts::NOTHING) {
         turn_off(request, &mut notes, None);
-    } else if !can_go_on(request, order.wire(), &target) {
+    } else if !can_go_on(request, order.wire(), target) {
         stop_thinking(request, order, &mut notes);
+    } else if is_forced(request) && (order.wire() == WireFormat::Anthropic || target.demands()) {
+        turn_off(request, &mut notes, no_thinking(order.wire()));
     }
     Ok(notes)
 }
@@ -57,7 +66,7 @@ fn letters(order: &Order<'_>) -> CallIds {
 }
 
 /// Leaves out the reasoning that the target may not see.
-fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: &Target) {
+fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: Target<'_>) {
     let wire = order.wire();
     let has_place = match wire {
         WireFormat::Anthropic => true,
@@ -143,7 +152,7 @@ fn leave_out_offers(
 }
 
 /// Whether the model can go on thinking: its last calls have the reasoning that the target demands.
-fn can_go_on(request: &Request<'_>, wire: WireFormat, target: &Target) -> bool {
+fn can_go_on(request: &Request<'_>, wire: WireFormat, target: Target<'_>) -> bool {
     match wire {
         WireFormat::Anthropic => {
             let last = request.turns.iter().rev().find(|turn| turn.role == Role::Assistant);
@@ -175,13 +184,26 @@ fn has_reason(turn: &Turn<'_>) -> bool {
     !decisive.is_some_and(|part| matches!(part.content, Content::ToolCall { .. }))
 }
 
+/// Whether the model must call a tool, which these models cannot do while they think.
+fn is_forced(request: &Request<'_>) -> bool {
+    let must = matches!(&request.tool_choice, Some(ToolChoice::Any | ToolChoice::Named(_)));
+    must && !request.tools.is_empty()
+}
+
 /// Thinking is advice: the request goes without, where the target would refuse it.
 fn stop_thinking(request: &mut Request<'_>, order: &Order<'_>, notes: &mut Notes) {
     match order.wire() {
         // Adaptive thinking demands nothing.
         WireFormat::Anthropic if !effort::has_budget(request, order) => {}
-        WireFormat::Anthropic => turn_off(request, notes, None),
-        WireFormat::OpenAi => turn_off(request, notes, Some(Thinking::Off)),
+        wire => turn_off(request, notes, no_thinking(wire)),
+    }
+}
+
+/// What stands for no thinking on a wire.
+fn no_thinking(wire: WireFormat) -> Option<Thinking<'static>> {
+    match wire {
+        WireFormat::Anthropic => None,
+        WireFormat::OpenAi => Some(Thinking::Off),
     }
 }
 

@@ -23,6 +23,11 @@ pub(super) enum Ids {
 /// What a call without a result is answered with.
 const NOT_RUN: &str = "the tool call was not run";
 
+/// What may be added to a request of any size, besides a quarter of it, bytes.
+const ROOM: usize = 64 << 10;
+/// What a result that says so takes besides its id, bytes.
+const RESULT_COST: usize = 128;
+
 /// A call that waits for its result.
 struct Open<'a> {
     /// The id as the client wrote it.
@@ -35,6 +40,8 @@ struct Open<'a> {
 
 struct Pairing<'a> {
     ids: Ids,
+    /// How many bytes of results may be added.
+    room: usize,
     calls: Calls,
     turns: Vec<Turn<'a>>,
     open: Vec<Open<'a>>,
@@ -46,31 +53,40 @@ struct Pairing<'a> {
 ///
 /// # Errors
 /// If there is a result without a call.
-pub(super) fn pair<'a>(turns: Vec<Turn<'a>>, ids: Ids) -> Result<(Vec<Turn<'a>>, Calls), Unfit> {
+pub(super) fn pair<'a>(
+    turns: Vec<Turn<'a>>,
+    ids: Ids,
+    bytes: usize,
+) -> Result<(Vec<Turn<'a>>, Calls), Unfit> {
     let is_of_tools = |part: &Part<'_>| {
         matches!(part.content, Content::ToolCall { .. } | Content::ToolResult { .. })
     };
     if !turns.iter().any(|turn| turn.parts.iter().any(is_of_tools)) {
         return Ok((turns, Calls::default()));
     }
-    let room = Vec::with_capacity(turns.len() + 1);
-    let mut pairing =
-        Pairing { ids, calls: Calls::default(), turns: room, open: Vec::new(), held: Vec::new() };
+    let mut pairing = Pairing {
+        ids,
+        room: bytes / 4 + ROOM,
+        calls: Calls::default(),
+        turns: Vec::with_capacity(turns.len() + 1),
+        open: Vec::new(),
+        held: Vec::new(),
+    };
     for turn in turns {
         match turn.role {
-            Role::Assistant => pairing.model(turn),
+            Role::Assistant => pairing.model(turn)?,
             Role::User => pairing.user(turn)?,
             Role::System if pairing.open.is_empty() => pairing.turns.push(turn),
             Role::System => pairing.held.push(turn),
         }
     }
-    pairing.close(Vec::new());
+    pairing.close(Vec::new())?;
     Ok((pairing.turns, pairing.calls))
 }
 
 impl<'a> Pairing<'a> {
-    fn model(&mut self, mut turn: Turn<'a>) {
-        self.close(Vec::new());
+    fn model(&mut self, mut turn: Turn<'a>) -> Result<(), Unfit> {
+        self.close(Vec::new())?;
         for part in &mut turn.parts {
             let Content::ToolCall { id, .. } = &mut part.content else { continue };
             let given = std::mem::take(id);
@@ -86,6 +102,7 @@ impl<'a> Pairing<'a> {
             self.open.push(Open { given, sent, result: None });
         }
         self.turns.push(turn);
+        Ok(())
     }
 
     fn user(&mut self, turn: Turn<'a>) -> Result<(), Unfit> {
@@ -104,12 +121,12 @@ impl<'a> Pairing<'a> {
         let had_results = !results.is_empty();
         let was_open = !self.open.is_empty();
         if was_open && self.held.is_empty() {
-            self.answer_the_others(&mut results);
+            self.answer_the_others(&mut results)?;
             results.append(&mut tail);
             self.turns.push(Turn { role: Role::User, parts: results });
             return Ok(());
         }
-        self.close(results);
+        self.close(results)?;
         if !(tail.is_empty() && had_results) {
             self.turns.push(Turn { role: Role::User, parts: tail });
         }
@@ -151,21 +168,30 @@ impl<'a> Pairing<'a> {
     }
 
     /// Adds a result for each open call that has none; then no call is open.
-    fn answer_the_others(&mut self, results: &mut Vec<Part<'a>>) {
+    fn answer_the_others(&mut self, results: &mut Vec<Part<'a>>) -> Result<(), Unfit> {
         for open in self.open.drain(..).filter(|open| open.result.is_none()) {
+            let left = self.room.checked_sub(open.sent.len() + RESULT_COST);
+            self.room = left.ok_or_else(|| {
+                Unfit::malformed(
+                    "messages",
+                    "too many calls of tools have no result; send their results",
+                )
+            })?;
             let parts = vec![Part::from(Content::Text(Cow::Borrowed(NOT_RUN)))];
             let content = Content::ToolResult { id: open.sent, parts, is_error: true };
             results.push(Part::from(content));
         }
+        Ok(())
     }
 
     /// Ends the calls that are open, with these results, and lets out what was held.
-    fn close(&mut self, mut results: Vec<Part<'a>>) {
-        self.answer_the_others(&mut results);
+    fn close(&mut self, mut results: Vec<Part<'a>>) -> Result<(), Unfit> {
+        self.answer_the_others(&mut results)?;
         if !results.is_empty() {
             self.turns.push(Turn { role: Role::User, parts: results });
         }
         self.turns.append(&mut self.held);
+        Ok(())
     }
 }
 
@@ -223,7 +249,7 @@ mod tests {
 
     fn paired(turns: Vec<(Role, Vec<Part<'static>>)>, ids: Ids) -> Result<Vec<String>, Unfit> {
         let turns = turns.into_iter().map(|(role, parts)| Turn { role, parts }).collect();
-        pair(turns, ids).map(|(turns, _)| short(&turns))
+        pair(turns, ids, 1_000).map(|(turns, _)| short(&turns))
     }
 
     use Role::{Assistant, System, User};
@@ -249,6 +275,14 @@ mod tests {
             out,
             ["a: call c".to_owned(), format!("u: {}", not_run("c")), "s: s".into(), "a: on".into()]
         );
+    }
+
+    #[test]
+    fn the_results_that_are_added_are_bounded() {
+        let many = |count| vec![(Assistant, (0..count).map(|_| call("c")).collect::<Vec<_>>())];
+        assert!(paired(many(400), Ids::Shown).is_ok());
+        let error = paired(many(600), Ids::Shown).unwrap_err();
+        assert!(error.message.contains("send their results"), "{error}");
     }
 
     #[test]

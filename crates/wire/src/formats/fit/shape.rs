@@ -8,7 +8,7 @@ use hale_core::provider::WireFormat;
 
 use crate::formats::answer_tool;
 use crate::formats::anthropic::effort;
-use crate::formats::neutral::{Format, Request, Thinking, Tool, ToolChoice, Unfit};
+use crate::formats::neutral::{Format, Request, Tool, ToolChoice, Unfit};
 use crate::formats::notes::{AnswerTool, Notes};
 use crate::formats::order::Order;
 use crate::formats::schema;
@@ -72,10 +72,6 @@ pub(super) fn fit(
     });
     notes.answer_tool = AnswerTool::Offered;
     // A model that thinks cannot be made to call a tool.
-    let off = match order.wire() {
-        WireFormat::Anthropic => None,
-        WireFormat::OpenAi => Some(Thinking::Off),
-    };
-    super::turn_off(request, notes, off);
+    super::turn_off(request, notes, super::no_thinking(order.wire()));
     Ok(())
 }

@@ -85,11 +85,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>, history: &'e History) -> Vec<Edi
         });
     }
     if history.stops_thinking {
-        edits.push(Edit::Remove("reasoning_effort"));
-        edits.push(match provider.quirks.thinking_switch {
-            true => Edit::Set("thinking", Cow::Borrowed(OFF)),
-            false => Edit::Remove("thinking"),
-        });
+        edits.extend(no_thinking(order));
     }
     params::fit(peek, order, &mut edits);
     edits.extend(left_out::refused(peek, order));
@@ -158,6 +154,15 @@ fn defaults<'e>(peek: &Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e>>) {
 pub(super) const ON: &str = r#"{"type":"enabled"}"#;
 /// `thinking` turned off.
 pub(super) const OFF: &str = r#"{"type":"disabled"}"#;
+
+/// Turns thinking off, whatever asks for it.
+fn no_thinking(order: &Order<'_>) -> [Edit<'static>; 2] {
+    let switch = match order.deployment.endpoint.provider.quirks.thinking_switch {
+        true => Edit::Set("thinking", Cow::Borrowed(OFF)),
+        false => Edit::Remove("thinking"),
+    };
+    [Edit::Remove("reasoning_effort"), switch]
+}
 
 /// Turns on a provider that does not think because of an effort alone, and off one that knows no effort for that.
 fn thinking_switch<'e>(peek: &Peek, order: &Order<'e>, edits: &mut Vec<Edit<'e>>) {

@@ -52,7 +52,7 @@ impl History {
         let Some(raw) = peek.raw("messages") else { return History::default() };
         let target = Target::of(order);
         let messages = match has_blocks || has_refused {
-            true => cleaned(raw, &target, refuses),
+            true => cleaned(raw, target, refuses),
             false => None,
         };
         let asked = asked(peek, order);
@@ -82,7 +82,7 @@ fn asked(peek: &Peek, order: &Order<'_>) -> Option<&'static str> {
 
 /// The messages without `thinking_blocks`, and without reasoning that these sign for another provider, or that the
 /// provider `refuses`; `None` if there are none.
-fn cleaned(raw: &str, target: &Target, refuses: bool) -> Option<String> {
+fn cleaned(raw: &str, target: Target<'_>, refuses: bool) -> Option<String> {
     let mut out = String::with_capacity(raw.len());
     out.push('[');
     let mut changes = false;
@@ -109,7 +109,7 @@ fn cleaned(raw: &str, target: &Target, refuses: bool) -> Option<String> {
 }
 
 /// Whether another provider signed a block.
-fn is_foreign(block: &str, target: &Target) -> bool {
+fn is_foreign(block: &str, target: Target<'_>) -> bool {
     let signature = texts(block, ["signature"]).ok().and_then(|[signature]| signature);
     let signature = signature.and_then(|raw| serde_json::from_str::<Str<'_>>(raw).ok());
     let signature = signature.unwrap_or_default();

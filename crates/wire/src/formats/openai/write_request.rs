@@ -29,7 +29,7 @@ pub(crate) fn write(
     order: &Order<'_>,
     bytes: usize,
 ) -> Result<Vec<u8>, Unfit> {
-    let mut json = JsonText::with_room(bytes);
+    let mut json = JsonText::of_request(bytes, schema::GROWTH);
     json.open(b'{').member("model", order.upstream_model).key("messages").open(b'[');
     if !request.system.is_empty() {
         json.open(b'{').member("role", "system");

@@ -4,6 +4,7 @@
 //! written by [`write_closed`].
 
 use super::cursor::Cursor;
+use super::input::is_plain;
 use super::words::{Bound, TooMuch};
 use crate::bytes::json::JsonText;
 
@@ -82,10 +83,11 @@ const NOT_STRICT: &[&str] = &[
     "\"default\"",
 ];
 
-/// Whether OpenAI's strict mode takes `schema` once its objects are closed: they require all that they have.
+/// Whether OpenAI's strict mode takes `schema` once its objects are closed: it is one, without alternatives at the
+/// first level, and they require all that they have.
 pub(crate) fn conforms(schema: &str) -> bool {
     let mut cursor = Cursor::new(schema);
-    cursor.peek() == Some(b'{') && is_strict(&mut cursor)
+    is_plain(schema) && is_strict(&mut cursor)
 }
 
 /// Reads the schema at the cursor to its end, whatever it is.
@@ -156,7 +158,8 @@ mod tests {
             (inner(json!({"oneOf": []})), false),
             (inner(json!({"type": "array", "items": {"type": "string", "pattern": "x"}})), true),
             (object(json!({"$defs": {"b": {"type": "object", "minProperties": 1}}})), false),
-            (json!({}), true),
+            (json!({}), false),
+            (json!({"anyOf": [object(json!({}))]}), false),
             (json!(true), false),
         ] {
             assert_eq!(conforms(&schema.to_string()), expected, "{schema}");

@@ -26,6 +26,25 @@ pub(crate) fn is_of_object(schema: &str) -> bool {
     is_object
 }
 
+/// Whether `schema` describes objects by their properties alone, at its first level.
+pub(crate) fn is_plain(schema: &str) -> bool {
+    let mut cursor = Cursor::new(schema);
+    if cursor.peek() != Some(b'{') {
+        return false;
+    }
+    let (mut kind, mut has_properties, mut has_unions) = (None, false, false);
+    while cursor.next() {
+        let (key, value) = (cursor.key(), cursor.value());
+        match key {
+            "\"type\"" => kind = Some(value),
+            "\"properties\"" => has_properties = true,
+            "\"anyOf\"" | "\"oneOf\"" | "\"allOf\"" | "\"$ref\"" => has_unions = true,
+            _ => {}
+        }
+    }
+    !has_unions && (kind == Some("\"object\"") || (kind.is_none() && has_properties))
+}
+
 /// The members of a schema at its first level.
 #[derive(Default)]
 struct First<'s> {

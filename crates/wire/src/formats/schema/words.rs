@@ -5,7 +5,7 @@
 use crate::bytes::json::JsonText;
 
 /// What a schema may grow by, besides a quarter of its size, bytes.
-const GROWTH: usize = 64 << 10;
+pub(crate) const GROWTH: usize = 64 << 10;
 /// Maximum number of members of one object that become words.
 const WORDS_MAX: usize = 64;
 
@@ -29,8 +29,12 @@ pub(crate) enum TooMuch {
 pub(super) struct Bound(usize);
 
 impl Bound {
-    pub(super) fn of(json: &JsonText, schema: &str) -> Bound {
-        Bound(json.as_bytes().len() + schema.len() + schema.len() / 4 + GROWTH)
+    /// The bound for writing `schema`, and room for it.
+    pub(super) fn of(json: &mut JsonText, schema: &str) -> Bound {
+        let more = schema.len() + schema.len() / 4 + GROWTH;
+        json.make_room(more);
+        let own = json.as_bytes().len() + more;
+        Bound(json.most().map_or(own, |most| own.min(most)))
     }
 
     pub(super) fn check(self, json: &JsonText) -> Result<(), TooMuch> {

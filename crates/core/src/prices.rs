@@ -107,7 +107,11 @@ impl ModelFacts {
     /// What a model with these facts takes, under its name in the list.
     #[must_use]
     pub fn takes(&self, provider: &str, model: &str) -> Takes {
-        let listed = Listed { mode: self.mode.as_deref(), reasons: self.supports_reasoning };
+        let listed = Listed {
+            is_listed: self.litellm_provider.is_some(),
+            mode: self.mode.as_deref(),
+            reasons: self.supports_reasoning,
+        };
         Takes::of(provider, model, listed)
     }
 

@@ -136,7 +136,9 @@ pub struct Takes {
 /// What the price list, or the config, says of a model.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listed<'l> {
-    /// Its mode, if it is listed.
+    /// Whether the list has it.
+    pub is_listed: bool,
+    /// Its mode, if that is known.
     pub mode: Option<&'l str>,
     /// Whether it reasons, if that is stated.
     pub reasons: Option<bool>,
@@ -154,7 +156,7 @@ impl Takes {
         let is_open_ai = OF_OPEN_AI.contains(&provider);
         let family = if is_open_ai { Family::of(model) } else { Family::Other };
         let is_text = matches!(listed.mode, None | Some("chat" | "responses"));
-        let lists_all = MARKED.contains(&provider) && listed.mode.is_some();
+        let lists_all = MARKED.contains(&provider) && listed.is_listed;
         let efforts = match (listed.reasons, family) {
             _ if !is_text => None,
             (Some(false), _) => Some(Efforts::NOTHING),
@@ -303,8 +305,11 @@ mod tests {
         ] {
             assert_eq!(words(takes(provider, model)), None, "{provider}/{model}");
         }
-        let own = Listed { mode: None, reasons: Some(false) };
+        let own = Listed { reasons: Some(false), ..Listed::default() };
         assert_eq!(words(Takes::of("hosted_vllm", "mine", own)), Some(vec![]));
+        // A mode that the config names says nothing of reasoning.
+        let own = Listed { mode: Some("chat"), ..Listed::default() };
+        assert_eq!(words(Takes::of("openai", "mine", own)), None);
     }
 
     #[test]

@@ -226,23 +226,18 @@ pub fn parameter(name: &str) -> Option<&'static Parameter> {
 /// Whether a name says that its value is a credential, whatever else it may be: no body carries one.
 #[must_use]
 pub fn names_a_credential(name: &str) -> bool {
-    const ENDINGS: [&str; 9] = [
-        "api_key",
-        "apikey",
-        "secret_key",
-        "private_key",
-        "access_key_id",
-        "access_key",
-        "secret",
-        "password",
-        "credentials",
-    ];
     // Most names end otherwise.
-    matches!(name.as_bytes().last(), Some(b'y' | b't' | b'd' | b's'))
-        && ENDINGS.iter().any(|ending| {
-            let before = name.strip_suffix(ending);
-            before.is_some_and(|before| before.is_empty() || before.ends_with(['_', '-']))
-        })
+    let endings: &[&str] = match name.as_bytes().last() {
+        Some(b'y') => &["api_key", "apikey", "secret_key", "private_key", "access_key"],
+        Some(b't') => &["secret"],
+        Some(b'd') => &["access_key_id", "password"],
+        Some(b's') => &["credentials"],
+        Some(_) | None => &[],
+    };
+    endings.iter().any(|ending| {
+        let before = name.strip_suffix(ending);
+        before.is_some_and(|before| before.is_empty() || before.ends_with(['_', '-']))
+    })
 }
 
 #[cfg(test)]

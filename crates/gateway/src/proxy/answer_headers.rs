@@ -86,7 +86,7 @@ pub(super) fn common(
     if let Ok(value) = HeaderValue::from_str(group) {
         headers.insert(MODEL_GROUP, value);
     }
-    if !headers.contains_key(MODEL_NAME) {
+    if template.has_many_models {
         let snapshot = &arrival.serving.snapshot;
         let deployment = snapshot.deployment(plan.deployment);
         let model = route_plan.target().upstream_model(snapshot, deployment);

@@ -27,6 +27,8 @@ pub(crate) struct AnswerTemplate {
     pub(crate) headers: HeaderMap,
     /// Its address as a header value.
     pub(crate) base: Option<HeaderValue>,
+    /// Whether its model depends on the request.
+    pub(crate) has_many_models: bool,
 }
 
 impl AnswerTemplate {
@@ -37,7 +39,8 @@ impl AnswerTemplate {
             .unwrap_or(HeaderValue::from_static("unprintable"));
         headers.insert(MODEL_ID, id);
         // A pattern's model depends on the request.
-        if !deployment.endpoint.upstream_model.contains('*')
+        let has_many_models = deployment.endpoint.upstream_model.contains('*');
+        if !has_many_models
             && let Some(name) = model_name(deployment, &deployment.endpoint.upstream_model)
         {
             headers.insert(MODEL_NAME, name);
@@ -55,6 +58,6 @@ impl AnswerTemplate {
         headers.insert(RETRIES, HeaderValue::from_static("0"));
         headers.insert(FALLBACKS, HeaderValue::from_static("0"));
         let base = HeaderValue::from_str(&deployment.endpoint.api_base).ok();
-        AnswerTemplate { headers, base: base.filter(|value| !value.is_empty()) }
+        AnswerTemplate { headers, base: base.filter(|value| !value.is_empty()), has_many_models }
     }
 }

@@ -671,7 +671,6 @@ const GENERAL: &[Row] = &[
     not_yet("public_routes", "Routes without a key: there are none but health."),
     not_yet("allow_client_side_credentials", "Credentials in a request are refused."),
     not_yet("allow_user_auth", "Credentials in a request are refused."),
-    not_yet("dangerously_allow_mock_testing_request_params", "Such parameters are refused."),
     not_yet("forward_client_headers_to_llm_api", "No client header reaches a provider."),
     not_yet("forward_llm_provider_auth_headers", "No client header reaches a provider."),
     not_yet("forward_openai_org_id", "No client header reaches a provider."),

@@ -49,6 +49,8 @@ class Program:
     has_tools: bool = True
     #: Whether it runs all calls of an answer.
     runs_many: bool = True
+    #: Whether it gives reasoning back, which DeepSeek demands.
+    returns_reasoning: bool = True
     #: The command by which the model ends a session, where a text does not.
     last: Optional[str] = None
     #: What its package forgets to ask for.
@@ -165,12 +167,12 @@ PROGRAMS = {
     "opencode, messages": Program("opencode-ai", "1.18.33", "npm", "messages", opencode("@ai-sdk/anthropic", "/v1")),
     "opencode, responses": Program("opencode-ai", "1.18.33", "npm", "responses", opencode("@ai-sdk/openai", "/v1")),
     "cline": Program("cline", "3.0.65", "npm", "chat", cline),
-    "continue": Program("@continuedev/cli", "1.5.47", "npm", "chat", continue_cli),
+    "continue": Program("@continuedev/cli", "1.5.47", "npm", "chat", continue_cli, returns_reasoning=False),
     "aider": Program("aider-chat", "0.86.2", "pypi", "chat", aider, has_tools=False),
-    "llm": Program("llm", "0.36", "pypi", "chat", llm),
+    "llm": Program("llm", "0.36", "pypi", "chat", llm, returns_reasoning=False),
     "mini-swe-agent": Program("mini-swe-agent", "2.4.6", "pypi", "chat", mini_swe_agent,
                               last=f"echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT; echo '{FINAL}'"),
-    "gptme": Program("gptme", "0.35.1", "pypi", "chat", gptme, runs_many=False),
+    "gptme": Program("gptme", "0.35.1", "pypi", "chat", gptme, runs_many=False, returns_reasoning=False),
     "shell-gpt": Program("shell-gpt", "1.5.1", "pypi", "chat", shell_gpt, has_tools=False, needs=("click",)),
 }
 

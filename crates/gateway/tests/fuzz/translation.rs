@@ -129,9 +129,24 @@ fn settles(
                 members.remove(name);
             }
         }
+        forget_ids(body);
     }
     assert_eq!(again, twice, "the third round changes it");
     4
+}
+
+/// Removes the ids of calls. Each answer shows an odd one anew, because it may be the provider's own.
+fn forget_ids(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            for name in ["id", "tool_use_id", "tool_call_id"] {
+                members.remove(name);
+            }
+            members.values_mut().for_each(forget_ids);
+        }
+        Value::Array(all) => all.iter_mut().for_each(forget_ids),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
 }
 
 fn check(input: &[u8]) -> [u8; 4] {

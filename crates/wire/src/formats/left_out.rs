@@ -19,8 +19,9 @@ static ABOUT_REASONING: Names = Names::new(&["reasoning", "reasoning_effort", "t
 
 /// Notes the fields of `peek` that the attempt leaves out.
 pub(crate) fn left_out(peek: &Peek, order: &Order<'_>, notes: &mut Notes) {
-    if order.takes().efforts == Some(Efforts::NOTHING) {
-        let fields = peek.holds(&ABOUT_REASONING).filter(|name| peek.is_set(name));
+    // What a model takes is looked at for the few requests that say how much to reason.
+    let mut fields = peek.holds(&ABOUT_REASONING).filter(|name| peek.is_set(name)).peekable();
+    if fields.peek().is_some() && order.takes().efforts == Some(Efforts::NOTHING) {
         fields.for_each(|name| notes.leave_out(name));
     }
     let asks = order.ask_usage && order.known.has_no_stream_options();

@@ -53,7 +53,7 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     for name in peek.removed() {
         edits.push(Edit::Remove(name));
     }
-    if order.takes().efforts == Some(Efforts::NOTHING) {
+    if peek.has("thinking") && order.takes().efforts == Some(Efforts::NOTHING) {
         edits.push(Edit::Remove("thinking"));
     }
     edits.extend(left_out::refused(peek, order));

@@ -57,7 +57,8 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
     if peek.raw("metadata").is_some_and(|raw| !is_map_of_strings(raw)) {
         edits.push(Edit::Remove("metadata"));
     }
-    if order.takes().efforts == Some(Efforts::NOTHING) {
+    let tells = peek.has("reasoning") || peek.has("include");
+    if tells && order.takes().efforts == Some(Efforts::NOTHING) {
         edits.extend(without_reasoning(peek));
     }
     // The other operations accept little more than what they count or compact.

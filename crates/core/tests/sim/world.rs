@@ -161,6 +161,7 @@ struct Request {
     body_bytes: u64,
 }
 
+#[allow(clippy::large_enum_variant, reason = "a simulated event is taken apart at once")]
 enum Event {
     /// A request, and after how many milliseconds its client disconnects.
     Arrive(&'static str, Controls, Option<u64>),

@@ -6,12 +6,15 @@ import openai
 import pytest
 
 from claude import ANTHROPIC_TOOLS, CALL, OPENAI_TOOLS, TEXT, THOUGHT, answer, answer_on, deployment_on
+from gateway import deployment
 from upstream import Plan
 
 KEY = "sk-upstream-secret"
 PNG = "iVBORw0KGgo="
 PDF = "JVBERi0xLjQ="
 
+#: A schema as both providers want it. One that leaves more open is closed.
+CLOSED = {"type": "object", "properties": {}, "additionalProperties": False}
 #: One logical request in the words of either SDK. `max_tokens` is what Anthropic's needs anyway.
 LOGICAL = {
     "text": (
@@ -82,9 +85,9 @@ LOGICAL = {
     "a schema": (
         {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 10, "response_format": {
             "type": "json_schema", "json_schema": {
-                "name": "response", "schema": {"type": "object", "properties": {}}, "strict": True}}},
+                "name": "response", "schema": CLOSED, "strict": True}}},
         {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 10, "output_config": {
-            "format": {"type": "json_schema", "schema": {"type": "object", "properties": {}}}}}),
+            "format": {"type": "json_schema", "schema": CLOSED}}}),
 }
 
 
@@ -98,7 +101,8 @@ ONE_WAY = {
     "a budget of thoughts": (
         "anthropic", {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 20000,
                       "thinking": {"type": "enabled", "budget_tokens": 10000}},
-        "openai", {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 20000, "reasoning_effort": "high"}),
+        "openai", {"messages": [{"role": "user", "content": "hi"}], "max_completion_tokens": 20000,
+                   "reasoning_effort": "high"}),
     "cache control": (
         "openai", {"messages": [{"role": "user", "content": [
             {"type": "text", "text": "long", "cache_control": {"type": "ephemeral"}},
@@ -165,8 +169,9 @@ def said(sdk, model, request, stream):
 def test_what_only_one_sdk_has_words_for_arrives_as_the_other_would_say_it(hale, upstream, name):
     client, request, wire, expected = ONE_WAY[name]
     up = upstream(Plan(then=answer_on(wire, TEXT)))
-    gateway = hale(deployment_on(wire, up, api_key=KEY))
-    said(direct(wire, up), upstream_model(wire), expected, False)
+    model = "o3-mini" if "reasoning_effort" in expected else upstream_model(wire)
+    gateway = hale(deployment("smart", up, model=f"{wire}/{model}", api_key=KEY))
+    said(direct(wire, up), model, expected, False)
     said(through(client, gateway), "smart", request, False)
     oracle, ours = up.requests
     assert normal(ours.json) == normal(oracle.json)

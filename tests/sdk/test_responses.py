@@ -142,15 +142,15 @@ def dumped(said):
 @pytest.mark.parametrize("name", CREATE)
 def test_the_provider_is_asked_and_read_as_by_its_own_sdk(hale, upstream, name, stream):
     up = upstream(Plan(then=answer))
-    gateway = hale(deployment("smart", up, api_key=KEY))
+    gateway = hale(deployment("smart", up, model="openai/gpt-5-mini", api_key=KEY))
 
     def say(client, model):
         said = client.responses.create(model=model, stream=stream, **CREATE[name])
         return list(said) if stream else said
 
-    theirs, ours = say(direct(up), "gpt-4o-mini"), say(gateway.client(), "smart")
+    theirs, ours = say(direct(up), "gpt-5-mini"), say(gateway.client(), "smart")
     oracle, sent = up.requests
-    assert asked(sent) == asked(oracle) and sent.json["model"] == "gpt-4o-mini"
+    assert asked(sent) == asked(oracle) and sent.json["model"] == "gpt-5-mini"
     assert dumped(ours) == dumped(theirs)
     last = ours[-1].response if stream else ours
     assert last.model == "smart" and last.output_text == "Hello world" and last.id != ID

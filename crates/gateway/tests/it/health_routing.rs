@@ -4,7 +4,7 @@ use hale_testkit::{FakeUpstream, Hale, Script};
 use serde_json::{Value, json};
 
 use crate::health::{background, entry, health, wait_for_status};
-use crate::support::{Config, chat, client, column, eventually, metric};
+use crate::support::{Config, chat, client, column, eventually, listed, metric};
 
 fn routing(config: Config) -> Config {
     background(config).general(json!({"enable_health_check_routing": true}))
@@ -275,10 +275,7 @@ fn listings_hide_only_what_is_known_to_be_down() {
         .router(json!({"model_group_alias": {"alias-of-down": "down"}}));
     let hale = background(config.clone()).start();
     let names = |hale: &Hale, query: &str| -> Vec<Value> {
-        let mut names =
-            column(&client(hale).get(&format!("/v1/models{query}")).json()["data"], "id");
-        names.sort_by_key(Value::to_string);
-        names
+        listed(&client(hale).get(&format!("/v1/models{query}")).json())
     };
     let all = ["alias-of-down", "down", "half", "openai/*", "up"].map(Value::from);
     assert_eq!(names(&hale, ""), all);

@@ -4,7 +4,7 @@ use hale_testkit::{FakeUpstream, Hale, Script, refused_port};
 use serde_json::{Value, json};
 
 use crate::health::{background, counts, entry, health, wait_for_status};
-use crate::support::{Config, chat, client, column, lone};
+use crate::support::{Config, chat, client, listed, lone};
 
 /// Two groups, one of which is down, with aliases.
 fn named(bad: &FakeUpstream, good: &FakeUpstream) -> Config {
@@ -73,9 +73,7 @@ fn alias_health_follows_its_members_and_an_alias_is_never_probed() {
     assert_eq!(asked(&hale, "?model=three"), (503, [0, 1, 0]));
     // A name that a pattern admits leads where a request for it would go.
     assert_eq!(asked(&hale, "?model=openai/gpt-5-of-tomorrow"), (200, [1, 0, 0]));
-    let listed = client(&hale).get("/v1/models?healthy_only=true").json();
-    let mut ids = column(&listed["data"], "id");
-    ids.sort_by_key(Value::to_string);
+    let ids = listed(&client(&hale).get("/v1/models?healthy_only=true").json());
     assert_eq!(ids, ["half", "one", "openai/*", "two"].map(Value::from));
     // Four deployments are on the page, and no probe ever used another name.
     assert_eq!(counts(&health(&hale, "").1).iter().sum::<u64>(), 4);

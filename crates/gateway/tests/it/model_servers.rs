@@ -275,7 +275,8 @@ fn a_member_that_answers_nothing_but_unknown_400s_counts_as_failed() {
         refused += u32::from(answer.status == 400);
         assert!(matches!(answer.status, 200 | 400), "{}", answer.text());
     }
-    assert!((4..=12).contains(&refused), "{refused}");
+    // By chance: it takes five answers of each, and without the rule it would be a hundred.
+    assert!((4..=50).contains(&refused), "{refused}");
     let bad = &lines(&hale)[0];
     assert_eq!(
         (bad["state"].as_str(), bad["cause"].as_str()),

@@ -176,6 +176,18 @@ pub(crate) fn column(list: &Value, name: &str) -> Vec<Value> {
     list.as_array().into_iter().flatten().map(|entry| entry[name].clone()).collect()
 }
 
+/// The names on a page of models, sorted; those behind the pattern `openai/*` as one.
+pub(crate) fn listed(page: &Value) -> Vec<Value> {
+    let names = column(&page["data"], "id").into_iter().map(|name| {
+        let is_behind = name.as_str().is_some_and(|name| name.starts_with("openai/"));
+        if is_behind { "openai/*".into() } else { name }
+    });
+    let mut names: Vec<Value> = names.collect();
+    names.sort_by_key(Value::to_string);
+    names.dedup();
+    names
+}
+
 /// Polls until there is a result; panics after [`TIMEOUT`].
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, look: impl FnMut() -> Option<T>) -> T {

@@ -223,21 +223,80 @@ pub fn parameter(name: &str) -> Option<&'static Parameter> {
     PARAMETERS.iter().find(|row| row.name == name)
 }
 
-/// Whether a name says that its value is a credential, whatever else it may be: no body carries one.
+/// How a name ends that says that its value is a credential, in lower case with underscores.
+#[rustfmt::skip] // Many names a line.
+const CREDENTIALS: [&str; 16] = [
+    "access_key_id", "apikey", "authorization", "bearer", "connection_string", "cookie", "credential", "credentials",
+    "jwt", "passphrase", "passwd", "password", "pwd", "secret", "service_account", "service_account_json",
+];
+/// What stands before `key` in the name of a credential. Other keys name a place in a cache or a list.
+#[rustfmt::skip]
+const OF_KEYS: [&str; 24] = [
+    "access", "account", "admin", "anthropic", "api", "auth", "azure", "client", "cohere", "encryption", "gemini", "google",
+    "groq", "license", "master", "mistral", "openai", "openrouter", "private", "secret", "service", "shared", "signing",
+    "subscription",
+];
+/// What stands before `token` in the name of a piece of text, a count of them or a place in a list.
+#[rustfmt::skip]
+const OF_TEXTS: [&str; 39] = [
+    "audio", "begin", "bos", "cls", "continuation", "control", "cursor", "decoder", "draft", "end", "eos", "eot", "first",
+    "forced", "image", "input", "last", "mask", "max", "min", "new", "next", "output", "pad", "page", "pagination", "per",
+    "prompt", "reasoning", "resume", "sep", "sequence", "special", "start", "stop", "text", "think", "thinking", "unk",
+];
+/// Longest name of a credential, in bytes.
+const CREDENTIAL_MAX: usize = 128;
+
+/// Whether a name says that its value is a credential, whatever else it may be: no body carries one. Letters of both cases
+/// count, and so do words that are joined by dashes, underscores or capitals. A name that is nothing but `token` says nothing.
 #[must_use]
 pub fn names_a_credential(name: &str) -> bool {
     // Most names end otherwise.
-    let endings: &[&str] = match name.as_bytes().last() {
-        Some(b'y') => &["api_key", "apikey", "secret_key", "private_key", "access_key"],
-        Some(b't') => &["secret"],
-        Some(b'd') => &["access_key_id", "password"],
-        Some(b's') => &["credentials"],
-        Some(_) | None => &[],
+    let [.., a, b, c] = name.as_bytes() else { return false };
+    let shortest = match &[a | 0x20, b | 0x20, c | 0x20] {
+        b"jwt" | b"pwd" => 3,
+        b"key" | b"ret" | b"swd" | b"kie" | b"rer" | b"ken" => 6,
+        b"ord" | b"ial" | b"als" | b"ase" => 8,
+        b"ion" => 13,
+        b"unt" => 15,
+        b"ing" => 17,
+        b"son" => 20,
+        &[_, b'i', b'd'] => 11,
+        &[_, _, _] => return false,
     };
-    endings.iter().any(|ending| {
-        let before = name.strip_suffix(ending);
-        before.is_some_and(|before| before.is_empty() || before.ends_with(['_', '-']))
-    })
+    if !(shortest..=CREDENTIAL_MAX).contains(&name.len()) {
+        return false;
+    }
+    let mut words = [0; 2 * CREDENTIAL_MAX];
+    let length = in_words(name.as_bytes(), &mut words);
+    std::str::from_utf8(&words[..length]).is_ok_and(ends_as_credential)
+}
+
+/// Writes the name in lower case, its words joined by underscores: `apiKey` and `Api-Key` become `api_key`. Returns the length.
+fn in_words(name: &[u8], words: &mut [u8; 2 * CREDENTIAL_MAX]) -> usize {
+    let (mut length, mut was_small) = (0, false);
+    for letter in name {
+        if letter.is_ascii_uppercase() && was_small {
+            words[length] = b'_';
+            length += 1;
+        }
+        was_small = letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        words[length] = if *letter == b'-' { b'_' } else { letter.to_ascii_lowercase() };
+        length += 1;
+    }
+    length
+}
+
+fn ends_as_credential(words: &str) -> bool {
+    let before = |ending: &str| {
+        let before = words.strip_suffix(ending)?;
+        if before.is_empty() { Some(before) } else { before.strip_suffix('_') }
+    };
+    let last = |before: &str, known: &[&str]| {
+        known.contains(&before.rsplit('_').next().unwrap_or_default())
+    };
+    CREDENTIALS.iter().any(|ending| before(ending).is_some())
+        || before("key").is_some_and(|before| last(before, &OF_KEYS))
+        || before("token").is_some_and(|before| !before.is_empty() && !last(before, &OF_TEXTS))
 }
 
 #[cfg(test)]
@@ -279,6 +338,26 @@ mod tests {
             "db_password",
             "vertex_credentials",
             "private_key",
+            "api_token",
+            "access_token",
+            "hf_token",
+            "HF_TOKEN",
+            "auth-token",
+            "bearer_token",
+            "aws_bearer_token",
+            "session_token",
+            "accessToken",
+            "apiKey",
+            "apikey",
+            "x-api-key",
+            "X-Api-Key",
+            "openai_key",
+            "passwd",
+            "cookie",
+            "Authorization",
+            "service_account",
+            "service_account_json",
+            "connection_string",
         ] {
             assert!(names_a_credential(name), "{name}");
         }
@@ -286,7 +365,27 @@ mod tests {
             "prompt_cache_key",
             "key",
             "max_tokens",
+            "max_completion_tokens",
+            "max_token",
             "eos_token",
+            "bos_token",
+            "pad_token",
+            "stop_token",
+            "stop_token_ids",
+            "tokens",
+            "token",
+            "top_logprobs",
+            "logit_bias",
+            "ignore_eos",
+            "input_cost_per_token",
+            "decoder_start_token",
+            "page_token",
+            "cacheKey",
+            "idempotency_key",
+            "previous_response_id",
+            "input_file_id",
+            "reasoning",
+            "instruction",
             "tools",
             "service_tier",
             "model_credit",

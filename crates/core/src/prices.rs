@@ -130,6 +130,37 @@ impl ModelFacts {
         prices.iter().any(Option::is_some) || !self.sized_images.is_empty()
     }
 
+    /// Whether the price is one of `provider`, by the name that the list gives: it has several for the parts of one. A proxy
+    /// calls models of all providers, and Azure sells those of OpenAI.
+    #[must_use]
+    pub fn is_priced_by(&self, provider: &str) -> bool {
+        let Some(listed) = self.litellm_provider.as_deref() else { return false };
+        let starts = listed
+            .strip_prefix(provider)
+            .is_some_and(|tail| tail.is_empty() || tail.starts_with(['-', '_']));
+        starts
+            || listed.strip_suffix(provider).is_some_and(|head| head.ends_with('-'))
+            || provider == "litellm_proxy"
+            || (provider.starts_with("azure") && listed == "openai")
+    }
+
+    /// The facts other than prices.
+    #[must_use]
+    pub fn without_prices(self) -> ModelFacts {
+        ModelFacts {
+            litellm_provider: self.litellm_provider,
+            mode: self.mode,
+            max_input_tokens: self.max_input_tokens,
+            max_output_tokens: self.max_output_tokens,
+            supports_function_calling: self.supports_function_calling,
+            supports_vision: self.supports_vision,
+            supports_response_schema: self.supports_response_schema,
+            supports_reasoning: self.supports_reasoning,
+            deprecation_date: self.deprecation_date,
+            ..ModelFacts::default()
+        }
+    }
+
     fn units_usd(&self, units: &Units) -> Option<f64> {
         let priced =
             |count: u64, usd: Option<f64>| usd.filter(|_| count > 0).map(|usd| tokens(count) * usd);

@@ -76,7 +76,8 @@ pub(super) fn deployment(
     let misconfigured = troubles.first;
     let tail = upstream::for_responses(provider, upstream.model);
     let (upstream_model, is_for_responses) = (tail.unwrap_or(upstream.model), tail.is_some());
-    let mut facts = facts(provider, upstream_model, &info, &params.facts);
+    let owner = base.as_deref().map(|base| provider.host_owner(provider::host_of(base)));
+    let mut facts = facts((provider, owner), upstream_model, &info, &params.facts);
     if is_for_responses && info.facts.mode.is_none() {
         facts.mode = Some("responses".into());
     }
@@ -447,12 +448,22 @@ impl Troubles<'_> {
     }
 }
 
-fn facts(provider: &Provider, model: &str, info: &Info, params: &ModelFacts) -> ModelFacts {
+fn facts(
+    (provider, owner): (&Provider, Option<HostOwner>),
+    model: &str,
+    info: &Info,
+    params: &ModelFacts,
+) -> ModelFacts {
     let listed = match info.base_model.as_deref() {
         Some(name) => prices::exact(name).or_else(|| prices::lookup(&provider.name, name)),
         None => prices::lookup(&provider.name, model),
     };
     let mut facts = listed.cloned().unwrap_or_default();
+    // A server of the operator's own may give its model the name of one that another provider sells.
+    let is_own = owner == Some(HostOwner::Operator) && info.base_model.is_none();
+    if is_own && !facts.is_priced_by(&provider.name) {
+        facts = facts.without_prices();
+    }
     if matches!(facts.mode.as_deref(), Some("image_generation" | "image_edit")) {
         let name = info.base_model.as_deref().unwrap_or(model);
         let own = name.strip_prefix(&*provider.name).and_then(|tail| tail.strip_prefix('/'));

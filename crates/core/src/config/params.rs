@@ -210,10 +210,13 @@ fn reaches_the_provider(entry: &Entry, path: &Path<'_>, problems: &mut Problems)
             "looks like LiteLLM's own parameter: it is not sent to the provider",
             "remove it",
         ),
-        None if names_a_credential(&entry.key) => Wrong::new(
-            "looks like a secret: it is not sent to the provider in the body",
-            "write the provider's key as `api_key`, or a header of its own in `extra_headers`",
-        ),
+        // In a request a bare `token` may be the provider's own; no operator writes such a text here.
+        None if names_a_credential(&entry.key) || entry.key.eq_ignore_ascii_case("token") => {
+            Wrong::new(
+                "looks like a secret: it is not sent to the provider in the body",
+                "write the provider's key as `api_key`, or a header of its own in `extra_headers`",
+            )
+        }
         None => return true,
     };
     problems.warn(entry.at, path, wrong);

@@ -4,6 +4,7 @@
 
 use hale_core::deployment::Deployment;
 use hale_core::prices::{self, ModelFacts};
+use hale_core::provider::HostOwner;
 use hale_core::takes::Efforts;
 use serde_json::{Map, Value, json};
 
@@ -50,6 +51,10 @@ pub(super) fn model_info(deployment: &Deployment, model: Option<&str>) -> Map<St
         info.insert("key".to_owned(), json!(key));
         info.extend(serde_json::from_str::<Map<String, Value>>(text).unwrap_or_default());
         let facts = facts(deployment, model);
+        let is_own = deployment.endpoint.owner() == HostOwner::Operator && base.is_none();
+        if is_own && !facts.is_priced_by(provider) {
+            info.retain(|name, _| !name.contains("cost"));
+        }
         let params = supported_params(deployment, name, facts);
         if !params.is_empty() {
             info.insert("supported_openai_params".to_owned(), json!(params));

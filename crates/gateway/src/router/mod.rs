@@ -132,6 +132,14 @@ async fn answer(
         {
             Err(refusal::no_websocket(path, "POST"))
         }
+        // A handshake is a GET; no other request is looked at.
+        Handler::Upstream(_) | Handler::Page(_) | Handler::WaitingPage(_)
+            if head.method == Method::GET
+                && handshakes(&head.headers)
+                && !matches!(row.handler, Handler::Upstream(operation) if operation.switches()) =>
+        {
+            Err(refusal::no_websocket(path, "GET"))
+        }
         Handler::Upstream(operation) => {
             let request = Request::from_parts(head, incoming);
             return exchange::run(arrival, operation, name, request).await;

@@ -31,6 +31,26 @@ fn a_byte_order_mark_before_json_is_skipped_in_answers_and_errors() {
 }
 
 #[test]
+fn a_part_of_a_stream_is_no_full_answer() {
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).router(json!({"num_retries": 0})).start();
+    let delta = json!({"index": 0, "delta": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"});
+    let messages = json!({
+        "model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}],
+    });
+    for choice in [delta, json!({"index": 0, "message": null, "delta": {"content": "hi"}})] {
+        for path in [CHAT, "/v1/messages"] {
+            let part = json!({"id": "1", "object": "chat.completion.chunk", "model": "x", "choices": [choice]});
+            upstream.push(Script::ok().json(&part));
+            let answer = client(&hale).post_json(path, &[], &messages);
+            assert_eq!(answer.status, 502, "{path} {choice}: {}", answer.text());
+        }
+    }
+    upstream.push(Script::ok().json(&openai::chat_completion("gpt-4o", "whole")));
+    assert_eq!(chat(&hale, "m").status, 200);
+}
+
+#[test]
 fn of_a_full_answer_only_the_model_changes() {
     let upstream = FakeUpstream::start();
     let body = "{ \"id\":\"x\",\t\"model\" : \"gpt-4o-2024-08-06\",\"choices\":[ {\"index\":0,\"message\":\

@@ -456,7 +456,15 @@ fn a_probe_of_another_mode_costs_its_price() {
 
 #[test]
 fn a_probe_of_a_server_of_ones_own_costs_nothing_without_a_price() {
-    for model in ["openai/my-own", "openai_like/my-own", "hosted_vllm/my-own", "groq/my-own"] {
+    for model in [
+        "openai/my-own",
+        "openai_like/my-own",
+        "hosted_vllm/my-own",
+        "groq/my-own",
+        "hosted_vllm/gpt-4o",
+        "lm_studio/claude-sonnet-4-5",
+        "infinity/text-embedding-3-small",
+    ] {
         let upstream = FakeUpstream::start();
         let hale = with_info(&upstream, model, json!({})).start();
         health(&hale, "");

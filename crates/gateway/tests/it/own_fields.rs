@@ -121,9 +121,50 @@ fn what_may_not_be_left_out_is_refused_by_name() {
             }
         }
     }
-    let foreign = send(&hale, REQUESTS[0], &[("some_vendors_api_key", json!("sk-1"))]);
-    expect_error(&foreign, 400, "forbidden_parameter");
+    for request in REQUESTS {
+        for name in [
+            "some_vendors_api_key",
+            "aws_bearer_token",
+            "access_token",
+            "apiKey",
+            "X-Api-Key",
+            "passwd",
+            "cookie",
+        ] {
+            let foreign = send(&hale, request, &[(name, json!("sk-1"))]);
+            assert_eq!(foreign.status, 400, "{name}: {}", foreign.text());
+            assert!(foreign.text().contains(&format!("`{name}`")), "{}", foreign.text());
+        }
+    }
     assert_eq!(upstream.state().opened(), 0);
+}
+
+#[test]
+fn a_refused_field_that_is_null_is_absent() {
+    let upstream = fake();
+    let hale = providers(&upstream);
+    let refused = || of(InBody::Unserved).chain(of(InBody::Mock)).chain(of(InBody::Credential));
+    let nulls: Vec<(&str, Value)> = refused().map(|name| (name, json!(null))).collect();
+    for request in REQUESTS {
+        let answer = send(&hale, request, &nulls);
+        assert_eq!(answer.status, 200, "{request:?}: {}", answer.text());
+    }
+    for request in &upstream.state().requests {
+        let body = request.json();
+        assert!(refused().all(|name| body.get(name).is_none()), "{body}");
+    }
+}
+
+#[test]
+fn a_field_of_the_providers_own_passes_though_its_name_is_like_that_of_a_credential() {
+    let upstream = fake();
+    let hale = providers(&upstream);
+    for name in ["token", "stop_token", "pad_token", "prompt_cache_key", "max_token", "page_token"]
+    {
+        let answer = send(&hale, REQUESTS[0], &[(name, json!("x"))]);
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        assert_eq!(upstream.state().requests.last().unwrap().json()[name], "x");
+    }
 }
 
 #[test]

@@ -170,6 +170,14 @@ fn a_websocket_handshake_on_a_path_without_one_is_told_to_use_http() {
         assert!(answer.text().contains("send POST over HTTP"), "{}", answer.text());
         assert_eq!(answer.header("upgrade"), Some("HTTP/1.1"));
     }
+    for path in
+        ["/v1/models", "/models", "/model/info", "/health", "/router/state", "/routes", "/v1/files"]
+    {
+        let answer = client(&hale).request("GET", path, &handshake, b"");
+        assert_eq!(answer.status, 426, "{path}: {}", answer.text());
+        assert!(answer.text().contains("send GET over HTTP"), "{}", answer.text());
+    }
+    assert_eq!(client(&hale).request("GET", "/v1/models", &[], b"").status, 200);
     let plain = client(&hale).request("GET", "/v1/responses", &[], b"");
     expect_error(&plain, 405, "method_not_allowed");
     let unknown = client(&hale).request("GET", "/v1/nothing-like-it", &handshake, b"");

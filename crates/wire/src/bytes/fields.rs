@@ -23,7 +23,7 @@ impl Set {
             Set::Request => matches!(row, InBody::Request),
             Set::Read => matches!(row, InBody::Request | InBody::Control),
             Set::Small => matches!(row, InBody::Request | InBody::Control | InBody::Inspected),
-            Set::Removed => !matches!(row, InBody::Request | InBody::Credential),
+            Set::Removed => !matches!(row, InBody::Request),
             Set::Refused => matches!(row, InBody::Unserved | InBody::Mock | InBody::Credential),
         }
     }
@@ -102,6 +102,10 @@ pub(crate) fn may_be_refused(name: &[u8]) -> bool {
 
 /// The objection to a field with this name and value (JSON), if there is one.
 pub(crate) fn objection(name: &str, value: &str) -> Option<Objection> {
+    if value == "null" {
+        // A field that is null is absent.
+        return None;
+    }
     if !REFUSED.has(name) {
         let is_foreign = names_a_credential(name) && !is_removed(name);
         return is_foreign.then_some(Objection::Credential);
@@ -213,9 +217,7 @@ mod tests {
         for row in PARAMETERS {
             let handled = [READ.has(row.name), REMOVED.has(row.name), REFUSED.has(row.name)];
             assert!(handled.contains(&true), "{}", row.name);
-            assert!(
-                is_removed(row.name) || READ.has(row.name) || row.in_body == InBody::Credential
-            );
+            assert!(is_removed(row.name) || READ.has(row.name));
         }
         assert!(is_removed("litellm_of_tomorrow") && is_removed("_litellm_x"));
         assert!(!is_removed("litellm") && !is_removed("seed"));
@@ -223,7 +225,14 @@ mod tests {
 
     #[test]
     fn a_field_is_refused_for_what_it_asks() {
-        assert_eq!(objection("api_key", "null"), Some(Objection::Credential));
+        for name in
+            ["api_key", "base_url", "user_config", "mock_response", "hf_token", "extra_body"]
+        {
+            assert_eq!(objection(name, "null"), None, "{name}: null is absent");
+        }
+        assert_eq!(objection("api_key", "\"\""), Some(Objection::Credential));
+        assert_eq!(objection("aws_bearer_token", "\"x\""), Some(Objection::Credential));
+        assert_eq!(objection("token", "\"x\""), None);
         assert_eq!(objection("some_vendors_api_key", "1"), Some(Objection::Credential));
         assert_eq!(objection("mock_response", "\"x\""), Some(Objection::Mock));
         for nothing in ["[]", "[ ]", "null", "false", "{ }", "\"\""] {

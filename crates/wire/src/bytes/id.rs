@@ -5,6 +5,8 @@
 //! was sealed with the same key for an object of the same kind; one object of one deployment always has the same
 //! id; the gateway stores nothing.
 
+mod references;
+
 use std::num::NonZeroU32;
 use std::sync::{Arc, LazyLock};
 
@@ -60,10 +62,10 @@ const SEALED_MIN: usize = 24;
 /// Shortest body that may hold one beside what a request needs.
 const SEALED_BODY_MIN: usize = 100;
 
-/// The first id of a file in `body` that a gateway such as this one sealed, whatever its key: no provider knows it. `body` is
-/// JSON; ids within longer texts are text.
+/// An id of a file to which `body` refers and that a gateway such as this one sealed, whatever its key: no provider knows it.
+/// `body` is JSON. Ids in texts, in inputs and results of the client's own tools and in other fields refer to nothing.
 #[must_use]
-pub fn sealed_file(body: &[u8]) -> Option<&str> {
+pub fn sealed_file(body: &[u8]) -> Option<String> {
     if body.len() < SEALED_BODY_MIN {
         return None;
     }
@@ -74,7 +76,8 @@ pub fn sealed_file(body: &[u8]) -> Option<&str> {
         let tail = &body[at + 1..];
         std::str::from_utf8(&tail[..memchr::memchr(b'"', &tail[..tail.len().min(ID_MAX)])?]).ok()
     });
-    ids.find(|id| is_sealed(&id[prefix(Kind::File).len()..]))
+    let has_one = ids.any(|id| is_sealed(&id[prefix(Kind::File).len()..]));
+    if has_one { references::find(body) } else { None }
 }
 
 /// Whether that is what [`IdKey::seal`] writes behind a prefix.
@@ -168,10 +171,47 @@ mod tests {
         let id = IdKey::new(b"secret").seal(Kind::File, "azure-eu", "file-67cb");
         for body in [
             format!(r#"{{"messages":[{{"content":[{{"file":{{"file_id":"{id}"}}}}]}}]}}"#),
+            format!(
+                r#"{{"messages":[{{"content":[{{"source":{{"file_id":"{id}","type":"file"}}}}]}}]}}"#
+            ),
+            format!(
+                r#"{{"messages":[{{"content":[{{"type":"tool_result","content":[{{"type":"document","source":{{"type":"file","file_id":"{id}"}}}}]}}]}}]}}"#
+            ),
+            format!(
+                r#"{{"messages":[{{"content":[{{"type":"container_upload","file_id":"{id}"}}]}}]}}"#
+            ),
+            format!(r#"{{"input":[{{"content":[{{"file_id":"{id}","type":"input_file"}}]}}]}}"#),
+            format!(r#"{{"input":[{{"output":[{{"type":"input_image","file_id":"{id}"}}]}}]}}"#),
             format!(r#"{{"container":{{"file_ids":["file-abc","{id}"]}}}}"#),
+            format!(
+                r#"{{"tools":[{{"type":"code_interpreter","container":{{"type":"auto","file_ids":["{id}"]}}}}]}}"#
+            ),
+        ] {
+            let body = body.replacen('{', "{\"model\":\"gpt-4o-mini\",", 1);
+            assert_eq!(sealed_file(body.as_bytes()).as_deref(), Some(&*id), "{body}");
+        }
+        for body in [
+            format!(
+                r#"{{"messages":[{{"content":[{{"type":"tool_use","name":"f","input":{{"file_id":"{id}"}}}}]}}]}}"#
+            ),
+            format!(
+                r#"{{"messages":[{{"content":[{{"input":{{"file":{{"type":"file","file_id":"{id}"}}}},"type":"tool_use"}}]}}]}}"#
+            ),
+            format!(r#"{{"messages":[{{"role":"user","content":"{id}","pad":"{:60}"}}]}}"#, ""),
+            format!(
+                r#"{{"messages":[{{"content":[{{"type":"tool_result","content":"{id}"}}]}}]}}"#
+            ),
+            format!(r#"{{"messages":[{{"content":[{{"type":"text","text":"{id}"}}]}}]}}"#),
+            format!(r#"{{"metadata":{{"file":{{"file_id":"{id}"}}}},"pad":"{:60}"}}"#, ""),
+            format!(
+                r#"{{"tools":[{{"function":{{"parameters":{{"properties":{{"file":{{"file_id":"{id}"}}}}}}}}}}]}}"#
+            ),
+            format!(
+                r#"{{"tools":[{{"input_schema":{{"default":{{"type":"input_file","file_id":"{id}"}}}}}}]}}"#
+            ),
             format!(r#"{{"pad":"{:60}","ids":["{id}"]}}"#, ""),
         ] {
-            assert_eq!(sealed_file(body.as_bytes()), Some(&*id), "{body}");
+            assert_eq!(sealed_file(body.as_bytes()), None, "{body}");
         }
         for body in [
             r#"{"file_id":"file-abc"}"#.to_owned(),

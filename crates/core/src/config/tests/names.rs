@@ -161,3 +161,37 @@ fn the_models_behind_a_pattern_have_names_that_lead_to_them() {
     assert_eq!(names("server1/*", "hosted_vllm/*", &[]), [""; 0]);
     assert_eq!(names("openai/*", "openai/gpt-4o", &[]), [""; 0]);
 }
+
+#[test]
+fn a_server_of_ones_own_is_not_priced_as_the_provider_whose_model_it_is_named_after() {
+    let facts = |model: &str, base: &str, more: &str| {
+        let yaml = format!(
+            "model_list:\n- {{model_name: m, litellm_params: {{model: {model}, api_key: k, api_base: '{base}'}}{more}}}\n"
+        );
+        Fake::new(&yaml).warned().0.deployments[0].facts.clone()
+    };
+    let own = "http://127.0.0.1:8000/v1";
+    for model in [
+        "hosted_vllm/gpt-4o",
+        "hosted_vllm/deepseek-chat",
+        "hosted_vllm/claude-sonnet-4-5",
+        "lm_studio/gpt-4o",
+        "openai_like/gpt-4o",
+        "llamafile/o3",
+        "infinity/text-embedding-3-small",
+    ] {
+        let facts = facts(model, own, "");
+        assert!(!facts.has_price(), "{model}");
+        assert!(facts.mode.is_some() && facts.max_input_tokens.is_some(), "{model}");
+    }
+    for (model, base, more) in [
+        ("openai/gpt-4o", own, ""),
+        ("litellm_proxy/gpt-4o", own, ""),
+        ("hosted_vllm/gpt-4o", own, ", model_info: {base_model: gpt-4o}"),
+        ("hosted_vllm/gpt-4o", own, ", model_info: {input_cost_per_token: 0.5}"),
+        ("anthropic/claude-sonnet-4-5", own, ""),
+        ("deepseek/deepseek-chat", own, ""),
+    ] {
+        assert!(facts(model, base, more).has_price(), "{model} {more}");
+    }
+}

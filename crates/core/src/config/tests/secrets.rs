@@ -184,3 +184,53 @@ credential_list:
     let fake = Fake::new(environment).env("OPENAI_API_KEY", CANARY);
     fake.env("OPENAI_BASE_URL", "http://h/v1").clean();
 }
+
+#[test]
+fn what_looks_like_a_credential_is_kept_out_of_bodies_with_a_warning() {
+    for name in [
+        "api_token",
+        "access_token",
+        "hf_token",
+        "auth_token",
+        "bearer_token",
+        "token",
+        "Token",
+        "apiKey",
+        "x-api-key",
+        "passwd",
+        "cookie",
+        "authorization",
+        "session_token",
+        "service_account",
+        "connection_string",
+        "accessToken",
+        "HF_TOKEN",
+    ] {
+        let entry = format!(
+            "model_list:\n- {{model_name: m, litellm_params: {{model: openai/x, api_key: k, {name}: {CANARY}}}}}\n"
+        );
+        let (snapshot, warnings) = Fake::new(&entry).warned();
+        one(&warnings, "looks like a secret");
+        assert!(snapshot.deployments[0].endpoint.default_params.is_empty(), "{name}");
+        assert!(!warnings.join("").contains(CANARY), "{name}");
+    }
+    let own = [
+        "max_tokens",
+        "max_completion_tokens",
+        "prompt_cache_key",
+        "logit_bias",
+        "top_logprobs",
+        "stop_token_ids",
+        "tokens",
+        "ignore_eos",
+        "safety_identifier",
+        "page_token",
+    ];
+    for name in own {
+        let entry = format!(
+            "model_list:\n- {{model_name: m, litellm_params: {{model: openai/x, api_key: k, {name}: 1}}}}\n"
+        );
+        let snapshot = Fake::new(&entry).clean();
+        assert_eq!(&*snapshot.deployments[0].endpoint.default_params[0].0, name);
+    }
+}

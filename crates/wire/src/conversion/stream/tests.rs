@@ -92,6 +92,40 @@ fn an_event_that_carries_only_usage_is_withheld_in_each_form_of_servers() {
 }
 
 #[test]
+fn a_role_beside_the_usage_is_withheld_once_the_answer_has_begun() {
+    let usage = r#""usage":{"prompt_tokens":7,"completion_tokens":3}"#;
+    let event = |delta: &str, reason: &str, usage: &str| {
+        format!(
+            "data: {{\"model\":\"mine\",\"choices\":[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{reason}}}]{usage}}}\n\n"
+        )
+    };
+    let role = r#"{"role":"assistant","content":""}"#;
+    for begun in [
+        event(r#"{"content":"hi"}"#, "null", ""),
+        event("{}", "\"stop\"", ""),
+        event(r#"{"reasoning_content":"hm"}"#, "null", ""),
+    ] {
+        for hollow in [
+            role,
+            r#"{"role":"assistant"}"#,
+            r#"{"content":"","role":"assistant","tool_calls":[]}"#,
+        ] {
+            let mut reader = reader(false);
+            read(&mut reader, &begun);
+            let last = event(hollow, "null", &format!(",{usage}"));
+            assert_eq!(read(&mut reader, &last), "", "{begun} {hollow}");
+            assert_eq!(reader.usage().unwrap().output, 3);
+        }
+        let mut reader = reader(false);
+        read(&mut reader, &begun);
+        let said = event(r#"{"role":"assistant","content":"x"}"#, "null", &format!(",{usage}"));
+        assert_eq!(read(&mut reader, &said), said);
+    }
+    let first = event(role, "null", &format!(",{usage}"));
+    assert_eq!(read(&mut reader(false), &first), first, "it says who answers");
+}
+
+#[test]
 fn usage_without_choices_in_lines_of_their_own_gets_them_too() {
     let event = "data: {\"usage\":\ndata: {\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
     assert!(read(&mut reader(true), event).contains("\"choices\":[],"));

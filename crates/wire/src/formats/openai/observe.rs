@@ -34,12 +34,23 @@ pub(crate) fn observe_answer(
         List::Choices => choices,
         List::Data => data,
     };
-    if !content.is_some_and(|place| is_filled_list(&text[place])) {
+    let is_answer = |place: Range<usize>| {
+        let list = &text[place];
+        is_filled_list(list) && !(expected == List::Choices && begins_with_delta(list))
+    };
+    if !content.is_some_and(is_answer) {
         return Err(Fault::without_content(operation, text, error));
     }
     let patches = view.renamed(text, model).map(|place| view.model_patch(place));
     let usage = usage.and_then(|place| parse_usage(&text[place]));
     Ok(Observed { patches: patches.into_iter().collect(), usage })
+}
+
+/// Whether the first choice is a part of a stream, and no whole one.
+fn begins_with_delta(choices: &str) -> bool {
+    let first = elements(choices).and_then(|mut choices| choices.next());
+    let parts = first.map(|choice| texts(choice, ["message", "text", "delta"]));
+    matches!(parts, Some(Ok([None, None, Some(_)])))
 }
 
 /// A stream of chunks.
@@ -65,7 +76,7 @@ impl Events {
         if let Some(usage) = usage.and_then(|place| parse_usage(&text[place])) {
             progress.usage = Some(usage.after(progress.usage));
             let shown = choices.as_ref().map(|place| &text[place.clone()]);
-            if is_hollow(shown) && !view.show_usage {
+            if !view.show_usage && is_hollow(shown, progress) {
                 return Ok(Seen::Event(Change::Omit));
             }
             if shown.is_none() {
@@ -90,8 +101,10 @@ impl Events {
 
 /// Whether the choices of an event beside its usage say nothing: servers write none, `null` (which is read as none), an
 /// empty list, or a choice without content.
-fn is_hollow(choices: Option<&str>) -> bool {
+/// A role says who answers, so it is nothing once the answer has begun.
+fn is_hollow(choices: Option<&str>, progress: &Progress) -> bool {
     let Some(choices) = choices else { return true };
+    let has_begun = progress.content || progress.finished;
     let is_blank = |choice: &str| {
         let Ok([delta, text, reason]) = texts(choice, ["delta", "text", "finish_reason"]) else {
             return false;
@@ -99,15 +112,21 @@ fn is_hollow(choices: Option<&str>) -> bool {
         let is_nothing = |raw: &str| matches!(raw, "null" | "\"\"" | "[]" | "{}");
         text.is_none_or(is_nothing)
             && reason.is_none_or(is_nothing)
-            && delta.is_none_or(|delta| is_nothing(delta) || holds_only(delta, is_nothing))
+            && delta.is_none_or(|delta| {
+                is_nothing(delta)
+                    || holds_only(delta, |key, value| {
+                        is_nothing(value) || (has_begun && key == "\"role\"")
+                    })
+            })
     };
     elements(choices).is_some_and(|mut choices| choices.all(is_blank))
 }
 
-/// Whether every value of the object is one of these.
-fn holds_only(object: &str, is_one: impl Fn(&str) -> bool) -> bool {
+/// Whether every member of the object is one of these.
+fn holds_only(object: &str, is_one: impl Fn(&str, &str) -> bool) -> bool {
     let mut all = true;
-    let read = scan::members(object.as_bytes(), |_, value| all &= is_one(&object[value]));
+    let read =
+        scan::members(object.as_bytes(), |key, value| all &= is_one(&object[key], &object[value]));
     read.is_ok() && all
 }
 

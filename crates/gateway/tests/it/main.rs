@@ -82,6 +82,7 @@ mod roles;
 mod router_pages;
 mod routing;
 mod sessions;
+mod sessions_yield;
 mod shutdown;
 mod spending;
 mod strategies;

@@ -6,38 +6,38 @@ use serde_json::{Value, json};
 
 use crate::support::{CHAT, Config, client, expect_error, metric};
 
-const MESSAGES: &str = "/v1/messages";
+pub(crate) const MESSAGES: &str = "/v1/messages";
 /// An id that Anthropic refuses, and how its clients see it.
 const KIMIS: &str = "functions.Bash:0";
 const SHOWN: &str = "hx_ZnVuY3Rpb25zLkJhc2g6MA";
 
-fn with(base: Value, more: Value) -> Value {
+pub(crate) fn with(base: Value, more: Value) -> Value {
     let (Value::Object(mut all), Value::Object(more)) = (base, more) else { panic!("objects") };
     all.extend(more);
     Value::Object(all)
 }
 
 /// A request of a messages client.
-fn ask(model: &str, more: Value) -> Value {
+pub(crate) fn ask(model: &str, more: Value) -> Value {
     with(json!({"model": model, "max_tokens": 9000, "messages": [user("hi")]}), more)
 }
 
 /// A request of a chat client.
-fn chat(model: &str, more: Value) -> Value {
+pub(crate) fn chat(model: &str, more: Value) -> Value {
     with(json!({"model": model, "messages": [user("hi")]}), more)
 }
 
-fn user(text: &str) -> Value {
+pub(crate) fn user(text: &str) -> Value {
     json!({"role": "user", "content": text})
 }
 
 #[track_caller]
-fn post(hale: &Hale, path: &str, body: &Value) -> Response {
+pub(crate) fn post(hale: &Hale, path: &str, body: &Value) -> Response {
     client(hale).post_json(path, &[], body)
 }
 
 #[track_caller]
-fn served(hale: &Hale, path: &str, body: &Value) -> Value {
+pub(crate) fn served(hale: &Hale, path: &str, body: &Value) -> Value {
     let answer = post(hale, path, body);
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()
@@ -83,11 +83,11 @@ fn message(hale: &Hale, body: &Value, streamed: bool) -> Value {
 }
 
 /// The newest request of an upstream.
-fn last(upstream: &FakeUpstream) -> Request {
+pub(crate) fn last(upstream: &FakeUpstream) -> Request {
     upstream.requests().pop().unwrap()
 }
 
-fn refused(message: &str) -> Script {
+pub(crate) fn refused(message: &str) -> Script {
     Script::with_status(400).json(&anthropic::error("invalid_request_error", message))
 }
 
@@ -96,7 +96,7 @@ fn blocks(message: &Value) -> Vec<Value> {
 }
 
 /// What Anthropic says to a request, if it refuses it.
-fn anthropics_refusal(body: &Value) -> Option<String> {
+pub(crate) fn anthropics_refusal(body: &Value) -> Option<String> {
     let messages = body["messages"].as_array().unwrap();
     let is_budget = body["thinking"]["type"] == "enabled";
     let mut ids: Vec<String> = Vec::new();
@@ -159,7 +159,7 @@ fn schemas_fault(schema: &Value) -> Option<String> {
 }
 
 /// An Anthropic that refuses what the real one refuses.
-fn claude() -> FakeUpstream {
+pub(crate) fn claude() -> FakeUpstream {
     FakeUpstream::with(|request: &Request| match anthropics_refusal(&request.json()) {
         Some(why) => refused(&why),
         None => anthropic::answer(request),
@@ -201,7 +201,7 @@ fn kimi() -> FakeUpstream {
     })
 }
 
-fn anthropics(upstream: &FakeUpstream) -> Value {
+pub(crate) fn anthropics(upstream: &FakeUpstream) -> Value {
     json!({"model": "anthropic/claude-sonnet-4-5", "api_base": upstream.url()})
 }
 
@@ -598,7 +598,7 @@ fn person() -> Value {
     }, "$defs": {"pet": {"type": "object", "properties": {"legs": {"type": "number", "multipleOf": 2}}}}})
 }
 
-fn shaped(schema: &Value) -> Value {
+pub(crate) fn shaped(schema: &Value) -> Value {
     json!({"type": "json_schema", "json_schema": {"name": "p", "schema": schema}})
 }
 

@@ -198,8 +198,14 @@ fn defaults<'e>(peek: &Peek, order: &Order<'e>) -> Vec<Edit<'e>> {
     let mut edits: Vec<Edit<'_>> =
         deployment.endpoint.dropped_params.iter().map(|name| Edit::Remove(name)).collect();
     for (name, value) in &deployment.endpoint.default_params {
-        // The client may have used the newer name of the same parameter.
-        if &**name == "max_tokens" && peek.raw("max_completion_tokens").is_some() {
+        // The client may have said the same by another name.
+        let other = match &**name {
+            "max_tokens" => "max_completion_tokens",
+            "thinking" => "reasoning_effort",
+            "reasoning_effort" => "thinking",
+            _ => "",
+        };
+        if peek.raw(other).is_some() {
             continue;
         }
         match peek.has(name) && peek.raw(name).is_none() {

@@ -44,6 +44,13 @@ fn cut(field: String) -> String {
 /// Longest path of a field, in characters.
 const PATH_MAX: usize = 200;
 
+/// Whether a parameter, as JSON text, is a list or an object without anything in it.
+pub(crate) fn asks_nothing(raw: &str) -> bool {
+    let inner = |open: char, close: char| raw.strip_prefix(open)?.strip_suffix(close);
+    let inner = inner('[', ']').or_else(|| inner('{', '}'));
+    inner.is_some_and(|inner| inner.trim_ascii().is_empty())
+}
+
 /// The value of the field `name` of a request, from its JSON text. `T` is a text, or JSON that is not parsed: about
 /// anything else the parser's error would repeat a text of any length. See [`object_field`] and [`flag_field`].
 pub(crate) fn field<'a, T: Deserialize<'a>>(name: &str, raw: &'a str) -> Result<T, Unfit> {

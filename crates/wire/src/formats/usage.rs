@@ -40,7 +40,7 @@ pub(crate) fn parse_response_usage(text: &str) -> Option<Usage> {
 fn counts(text: &str, words: &Words) -> Option<Usage> {
     let bytes = text.as_bytes();
     let mut usage = Usage::default();
-    let mut counted = false;
+    let (mut counted, mut hits) = (false, 0);
     scan::members(bytes, |key, value| {
         let value = &text[value];
         match &bytes[key] {
@@ -58,10 +58,15 @@ fn counts(text: &str, words: &Words) -> Option<Usage> {
                 b"\"reasoning_tokens\"" => count(value, &mut usage.reasoning),
                 _ => false,
             }),
+            // DeepSeek's older form.
+            b"\"prompt_cache_hit_tokens\"" => {
+                count(value, &mut hits);
+            }
             _ => {}
         }
     })
     .ok()?;
+    usage.cached_input = usage.cached_input.max(hits);
     counted.then_some(usage)
 }
 
@@ -103,6 +108,12 @@ mod tests {
         assert_eq!(parse_usage(text), Some(expected));
         for text in ["{}", "null", "[]", r#"{"prompt_tokens":-1}"#, r#"{"prompt_tokens":1.5}"#] {
             assert_eq!(parse_usage(text), None, "{text}");
+        }
+        for details in ["null", "{}", r#"{"cached_tokens":3}"#] {
+            let older = format!(
+                r#"{{"prompt_tokens":5,"prompt_cache_hit_tokens":3,"prompt_cache_miss_tokens":2,"prompt_tokens_details":{details}}}"#
+            );
+            assert_eq!(parse_usage(&older).unwrap().cached_input, 3, "{details}");
         }
         let null_details = r#"{"prompt_tokens":1,"prompt_tokens_details":null}"#;
         assert_eq!(parse_usage(null_details).unwrap().input, 1);

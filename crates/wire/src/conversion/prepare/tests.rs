@@ -82,7 +82,12 @@ fn a_whole_chat_request_becomes_a_messages_request() {
     forced.as_object_mut().unwrap().remove("thinking");
     assert_eq!(to_anthropic(&given).unwrap(), forced, "a model that thinks cannot be made to call");
     given["tool_choice"] = json!("auto");
+    let mut sampled = forced;
+    sampled["tool_choice"]["type"] = json!("auto");
+    assert_eq!(to_anthropic(&given).unwrap(), sampled, "nor does it sample as it is told");
+    given["temperature"] = json!(1);
     let mut expected = expected;
+    expected["temperature"] = json!(1);
     expected["tool_choice"]["type"] = json!("auto");
     assert_eq!(to_anthropic(&given).unwrap(), expected);
 }
@@ -180,13 +185,16 @@ fn a_deployments_defaults_are_translated_too() {
     anthropic.endpoint.default_params = vec![
         ("reasoning_effort".into(), "\"low\"".into()),
         ("stop".into(), "[\"X\"]".into()),
-        ("top_k".into(), "3".into()),
+        ("cache_control".into(), "{\"type\":\"ephemeral\"}".into()),
     ];
     anthropic.endpoint.dropped_params = vec!["seed".into()];
     let given = chat(json!({"seed": 1, "stop": null}));
     let out = sent(&given, &order(&anthropic, Operation::Chat, CLAUDE)).unwrap();
     assert_eq!(out["thinking"], json!({"type": "enabled", "budget_tokens": 1024}));
-    assert_eq!((&out["stop_sequences"], &out["top_k"]), (&json!(["X"]), &json!(3)));
+    assert_eq!(
+        (&out["stop_sequences"], &out["cache_control"]["type"]),
+        (&json!(["X"]), &json!("ephemeral"))
+    );
     assert!(out.get("seed").is_none() && out.get("stop").is_none());
 }
 
@@ -205,9 +213,10 @@ fn reasoning_effort_becomes_the_kind_of_thinking_that_the_model_supports() {
         assert_eq!(thinking(CLAUDE, effort, 50_000).unwrap(), (budget(tokens), Value::Null));
     }
     assert_eq!(thinking(CLAUDE, "high", 4_096).unwrap().0, budget(2_048), "half is the answer's");
-    assert_eq!(thinking(CLAUDE, "low", 2_047).unwrap_err().field, "reasoning_effort");
+    // Advice yields to the limit.
+    assert_eq!(thinking(CLAUDE, "low", 2_047).unwrap().0, Value::Null);
     assert_eq!(thinking(CLAUDE, "none", 3_000).unwrap().0, Value::Null);
-    assert_eq!(thinking(CLAUDE, "low", 500).unwrap_err().field, "reasoning_effort");
+    assert_eq!(thinking(CLAUDE, "low", 500).unwrap().0, Value::Null);
     assert_eq!(thinking(CLAUDE, "lots", 500).unwrap_err().field, "reasoning_effort");
     let adaptive = json!({"type": "adaptive"});
     assert_eq!(thinking("claude-opus-4-7", "medium", 500).unwrap(), (adaptive, json!("medium")));
@@ -354,7 +363,7 @@ fn a_parameter_without_a_counterpart_is_refused_by_name_or_dropped() {
         assert_eq!(out.as_object().unwrap().len(), 3, "{out}");
     }
     for (name, value) in
-        [("top_k", json!(5)), ("container", json!("c")), ("mcp_servers", json!([]))]
+        [("top_k", json!(5)), ("container", json!("c")), ("mcp_servers", json!([{}]))]
     {
         let mut order = order(&openai, Operation::Messages, "gpt-4o");
         let given = messages(json!({name: value}));
@@ -413,25 +422,20 @@ fn content_without_a_counterpart_is_refused_with_its_path_and_never_dropped() {
     let web = json!({"tools": [{"type": "web_search_20250305", "name": "web_search"}],
         "tool_choice": {"type": "tool", "name": "web_search"}});
     assert_eq!(to_openai(&messages(web)).unwrap_err().field, "tools[0]");
-    for (calls, field) in [
-        (
-            json!([{"id": "c", "function": {"name": "f", "arguments": "{"}}]),
-            "messages[0].tool_calls[0].function.arguments",
-        ),
-        (json!([{"id": "c", "type": "custom"}]), "messages[0].tool_calls[0].function"),
-    ] {
-        let given = json!({"messages": [{"role": "assistant", "tool_calls": calls}]});
-        assert_eq!(to_anthropic(&chat(given)).unwrap_err().field, field);
-    }
+    let calls = json!([{"id": "c", "type": "custom"}]);
+    let given = json!({"messages": [{"role": "assistant", "tool_calls": calls}]});
+    let unfit = to_anthropic(&chat(given)).unwrap_err();
+    assert_eq!(unfit.field, "messages[0].tool_calls[0].function");
 }
 
 #[test]
 fn anthropics_own_parameters_and_tools_pass_from_a_chat_client() {
     let thinking = json!({"type": "enabled", "budget_tokens": 3000, "display": "omitted"});
     let tool = json!({"type": "web_search_20250305", "name": "web_search", "max_uses": 5});
-    let given = chat(json!({"thinking": thinking, "top_k": 5, "tools": [tool]}));
+    let mark = json!({"type": "ephemeral"});
+    let given = chat(json!({"thinking": thinking, "cache_control": mark, "tools": [tool]}));
     let out = to_anthropic(&given).unwrap();
-    assert_eq!((&out["thinking"], &out["top_k"]), (&thinking, &json!(5)));
+    assert_eq!((&out["thinking"], &out["cache_control"]), (&thinking, &mark));
     assert_eq!(out["tools"], json!([tool]));
 }
 

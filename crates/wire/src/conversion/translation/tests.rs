@@ -365,6 +365,8 @@ proptest! {
                 messages.push(json!({"role": "user", "content": results}));
             }
         }
+        // White space at the end of the model's last words does not.
+        messages.push(json!({"role": "user", "content": [{"type": "text", "text": "on"}]}));
         // Neighbours of one role become one.
         let mut messages: Vec<Value> = messages.into_iter().fold(Vec::new(), |mut all, next| {
             match all.last_mut().filter(|last| last["role"] == next["role"]) {

@@ -24,6 +24,8 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, notes: &mut Notes) ->
     let mut edits = edits(peek, order);
     edits.extend(passed::edits(peek, order, notes));
     let defaults = order.deployment.endpoint.default_params.iter();
+    // An effort was made thinking.
+    let defaults = defaults.filter(|(name, _)| &**name != passed::EFFORT);
     edits.extend(defaults.map(|(name, value)| Edit::Default(name, value)));
     peek.payload(&edits)
 }

@@ -1,7 +1,8 @@
 //! How much the model may reason and answer, and in which shape: `max_tokens`, `thinking`, `output_config`.
 //!
-//! Called by [`super::write_request`]. Always true: a reasoning budget leaves at least as many tokens for the answer;
-//! two fields that contradict each other are refused.
+//! Called by [`super::write_request`], and asked by the fit and by [`super::passed`] whether thinking has a place. Always
+//! true: a reasoning budget made of an effort leaves at least as many tokens for the answer; two fields that contradict
+//! each other are refused.
 
 use std::borrow::Cow;
 
@@ -40,7 +41,7 @@ pub(super) fn plan<'r>(request: &'r Request<'_>, order: &Order<'_>) -> Result<Pl
                 thinking: Some(Cow::Borrowed(ADAPTIVE)),
                 effort: Some(Cow::Borrowed(word)),
             }),
-            Some((budget, _)) => by_budget(budget, limit, order),
+            Some((budget, _)) => Ok(by_budget(budget, limit)),
         };
     };
     let (json, budget) = match thinking {
@@ -78,25 +79,94 @@ fn wish(effort: &str) -> Result<(u64, &'static str), Unfit> {
 }
 
 /// A reasoning budget is part of `max_tokens`: at most half of it, so that the answer fits too.
-fn by_budget<'r>(budget: u64, limit: Limit<'r>, order: &Order<'_>) -> Result<Plan<'r>, Unfit> {
-    let budget = budget.min(limit.known().map_or(budget, |most| most / 2));
+fn by_budget(budget: u64, limit: Limit<'_>) -> Plan<'_> {
+    let budget = within(budget, &limit);
     if budget >= BUDGET_MIN {
-        let most = limit.with(budget);
-        return Ok(Plan { most, thinking: Some(enabled(budget)), effort: None });
+        return Plan { most: limit.with(budget), thinking: Some(enabled(budget)), effort: None };
     }
-    if order.drop_params {
-        return Ok(Plan { most: limit.with(0), thinking: None, effort: None });
+    Plan { most: limit.with(0), thinking: None, effort: None }
+}
+
+fn within(budget: u64, limit: &Limit<'_>) -> u64 {
+    budget.min(limit.known().map_or(budget, |most| most / 2))
+}
+
+/// What a request asks for besides thinking, and what may leave thinking no place.
+pub(super) struct Asked<'r> {
+    /// Maximum tokens of the answer.
+    pub(super) most: Option<u64>,
+    /// JSON text of `temperature`.
+    pub(super) temperature: Option<&'r str>,
+    /// JSON text of `top_p`.
+    pub(super) top_p: Option<&'r str>,
+    /// Whether it has `top_k`.
+    pub(super) has_top_k: bool,
+}
+
+impl Asked<'_> {
+    /// Whether thinking within `budget` has a place beside it.
+    pub(super) fn has_place(&self, budget: u64, model: &str) -> bool {
+        self.most.is_none_or(|most| most > budget) && !(self.samples() && is_fixed(model))
     }
-    let fix =
-        "allow at least 2048 tokens with `max_tokens`, of which thoughts get half, or leave it out";
-    Err(Unfit::unsupported("reasoning_effort", &order.deployment.endpoint.provider.name, fix))
+
+    /// Whether it asks for a sampling that models do not have while they think. Source:
+    /// <https://platform.claude.com/docs/en/build-with-claude/extended-thinking>.
+    fn samples(&self) -> bool {
+        let is = |raw: Option<&str>, refused: fn(f64) -> bool| {
+            raw.and_then(|raw| raw.parse().ok()).is_some_and(refused)
+        };
+        self.has_top_k
+            || is(self.temperature, |it| (it - 1.0).abs() > f64::EPSILON)
+            || is(self.top_p, |it| it < 0.95)
+    }
+}
+
+/// Whether a model samples in one way only while it thinks, and else as it is told. Later ones are never told.
+fn is_fixed(model: &str) -> bool {
+    version(model).is_some_and(|(_, version)| version < (4, 7))
+}
+
+/// Whether the thinking that `request` asks for has a place beside all else. Without such a wish it has.
+pub(crate) fn has_place(request: &Request<'_>, order: &Order<'_>) -> bool {
+    let limit = Limit::of(request, order);
+    let budget = match &request.thinking {
+        Some(Thinking::Off) => return true,
+        Some(Thinking::Adaptive) => 0,
+        Some(Thinking::Budget(budget)) => *budget,
+        Some(Thinking::Native(raw)) if is_disabled(raw) => return true,
+        Some(Thinking::Native(raw)) => named_budget(raw),
+        None => match request.effort.as_deref().and_then(|effort| wish(effort).ok()) {
+            None | Some((0, _)) => return true,
+            Some(_) if reasons_adaptively(order.upstream_model) => 0,
+            Some((budget, _)) => match within(budget, &limit) {
+                budget if budget < BUDGET_MIN => return false,
+                budget => budget,
+            },
+        },
+    };
+    let asked = Asked {
+        most: limit.known(),
+        temperature: request.temperature.as_deref(),
+        top_p: request.top_p.as_deref(),
+        has_top_k: request.others.iter().any(|(name, _)| name == "top_k" && !order.drops(name)),
+    };
+    asked.has_place(budget, order.upstream_model)
+}
+
+/// `thinking` for an effort, a JSON text, and its budget; `None` if it asks for none.
+pub(super) fn thinking_of(effort: &str, model: &str) -> Option<Json<'static>> {
+    match wish(effort.trim_matches('"')).ok()? {
+        (0, _) => None,
+        _ if reasons_adaptively(model) => Some(Cow::Borrowed(ADAPTIVE)),
+        (budget, _) => Some(enabled(budget)),
+    }
 }
 
 fn enabled(budget: u64) -> Json<'static> {
     Cow::Owned(format!(r#"{{"type":"enabled","budget_tokens":{budget}}}"#))
 }
 
-fn named_budget(thinking: &str) -> u64 {
+pub(super) fn named_budget(thinking: &str) -> u64 {
     // The provider decides about anything else.
     let found = texts(thinking, ["budget_tokens"]).ok();
     found.and_then(|[budget]| budget?.parse().ok()).unwrap_or(0)
@@ -212,6 +282,11 @@ pub(crate) fn has_budget(request: &Request<'_>, order: &Order<'_>) -> bool {
 /// Whether Anthropic's `thinking`, as JSON text, turns it on within a budget.
 pub(super) fn is_enabled(thinking: &str) -> bool {
     texts(thinking, ["type"]).is_ok_and(|[kind]| kind == Some("\"enabled\""))
+}
+
+/// Whether Anthropic's `thinking`, as JSON text, turns it off.
+fn is_disabled(thinking: &str) -> bool {
+    texts(thinking, ["type"]).is_ok_and(|[kind]| kind == Some("\"disabled\""))
 }
 
 /// Whether a model decides itself how much it reasons: Claude 4.6 and later. Source:

@@ -12,6 +12,7 @@ mod metadata;
 pub(crate) mod observe;
 pub(crate) mod passed;
 pub(crate) mod read_request;
+mod read_tools;
 pub(crate) mod stream_read;
 pub(crate) mod stream_write;
 pub(crate) mod usage;

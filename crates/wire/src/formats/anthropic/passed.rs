@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::effort::is_enabled;
+use super::effort::{Asked, is_enabled, named_budget, thinking_of};
 use crate::bytes::edit::{Edit, json_string};
 use crate::bytes::elements::elements;
 use crate::bytes::json::Str;
@@ -20,6 +20,8 @@ use crate::formats::thoughts::{Origin, Target};
 
 /// The role of the model, as JSON text.
 const ASSISTANT: &str = "\"assistant\"";
+/// OpenAI's name for what asks a model to think.
+pub(super) const EFFORT: &str = "reasoning_effort";
 
 /// The edits for what the provider would refuse; what matters of it is noted.
 pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Vec<Edit<'e>> {
@@ -32,13 +34,11 @@ pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Ve
         true => cleaned(raw, target),
         false => None,
     };
-    let defaults = &order.deployment.endpoint.default_params;
-    let default = || defaults.iter().find(|(name, _)| &**name == "thinking").map(|(_, raw)| &**raw);
-    let thinks = match peek.has("thinking") {
-        true => peek.raw("thinking"),
-        false => default(),
-    };
-    if thinks.is_some_and(is_enabled) && !can_go_on(cleaned.as_deref().unwrap_or(raw)) {
+    let default = if peek.has("thinking") { None } else { default_thinking(order) };
+    let thinks = peek.raw("thinking").or(default.as_deref());
+    let is_on = thinks.is_some_and(is_enabled);
+    let yields = default.as_deref().is_some_and(|thinking| yields(thinking, peek, order));
+    if yields || (is_on && !can_go_on(cleaned.as_deref().unwrap_or(raw))) {
         notes.leave_out("thinking");
         edits.push(Edit::Remove("thinking"));
         // An edit of thoughts is refused where there are none.
@@ -46,11 +46,43 @@ pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Ve
             notes.leave_out("context_management");
             edits.push(Edit::Remove("context_management"));
         }
+    } else if let Some(Cow::Owned(made)) = default {
+        edits.push(Edit::Set("thinking", Cow::Owned(made)));
     }
     if let Some(cleaned) = cleaned {
         edits.push(Edit::Set("messages", Cow::Owned(cleaned)));
     }
     edits
+}
+
+/// The `thinking` that the config asks for, as itself or as OpenAI's effort.
+fn default_thinking<'o>(order: &Order<'o>) -> Option<Cow<'o, str>> {
+    let defaults = &order.deployment.endpoint.default_params;
+    let find = |wanted: &str| defaults.iter().find(|(name, _)| &**name == wanted);
+    match find("thinking") {
+        Some((_, raw)) => Some(Cow::Borrowed(raw)),
+        None => {
+            let (_, effort) = find(EFFORT).filter(|_| !order.drops(EFFORT))?;
+            // It is written by its own name nowhere else.
+            thinking_of(effort, order.upstream_model).map(|made| Cow::Owned(made.into_owned()))
+        }
+    }
+}
+
+/// Whether thinking by default has no place beside what the client asks for.
+fn yields(thinking: &str, peek: &Peek, order: &Order<'_>) -> bool {
+    let is_forced = || {
+        let kind = peek.raw("tool_choice").and_then(|raw| texts(raw, ["type"]).ok());
+        matches!(kind, Some([Some("\"any\"" | "\"tool\"")]))
+    };
+    let asked = Asked {
+        most: peek.raw("max_tokens").and_then(|raw| raw.parse().ok()),
+        temperature: peek.raw("temperature"),
+        top_p: peek.raw("top_p"),
+        has_top_k: peek.raw("top_k").is_some(),
+    };
+    !asked.has_place(named_budget(thinking), order.upstream_model)
+        || (is_enabled(thinking) && is_forced())
 }
 
 /// What happens to a block.

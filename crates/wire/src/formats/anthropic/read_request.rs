@@ -9,16 +9,17 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::metadata::user_id;
+use super::read_tools;
 use crate::bytes::fields::is_removed;
 use crate::bytes::json::Str;
+use crate::bytes::members::texts;
 use crate::bytes::object::{self, ObjectError};
 use crate::formats::errors::clean;
 use crate::formats::neutral::{
-    Content, Format, Part, Request, Role, Source, Text, Thinking, Tool, ToolChoice, Unfit, add,
-    raw_json,
+    Content, Format, Part, Request, Role, Source, Text, Thinking, Unfit, add, raw_json,
 };
 use crate::formats::room::Room;
-use crate::formats::unfit::{field, flag_field, list_field, object_field};
+use crate::formats::unfit::{asks_nothing, field, flag_field, list_field, object_field};
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -80,22 +81,6 @@ struct GivenSource<'a> {
     file_id: Option<Str<'a>>,
 }
 
-#[derive(Deserialize)]
-struct GivenTool<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<Str<'a>>,
-    #[serde(borrow)]
-    name: Option<Str<'a>>,
-    #[serde(borrow)]
-    description: Option<Str<'a>>,
-    #[serde(borrow)]
-    input_schema: Option<&'a RawValue>,
-    #[serde(borrow)]
-    strict: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_control: Option<&'a RawValue>,
-}
-
 /// The neutral request in `fields`.
 pub(crate) fn read<'a>(
     fields: impl Iterator<Item = (Text<'a>, &'a str)>,
@@ -123,12 +108,13 @@ pub(crate) fn read<'a>(
             }
             "stream" => request.stream = flag_field("stream", Some(raw))? == Some(true),
             "metadata" => request.user = user(raw)?,
-            "tools" => request.tools = tools(raw, room)?,
-            "tool_choice" => tool_choice(raw, &mut request)?,
+            "tools" => request.tools = read_tools::tools(raw, room)?,
+            "tool_choice" => read_tools::tool_choice(raw, &mut request)?,
             "thinking" => request.thinking = Some(thinking(raw)?),
             "output_config" => output_config(raw, &mut request)?,
             "output_format" => request.format = Some(format("output_format", raw)?),
             "context_management" => context_management(raw, room, &mut request)?,
+            _ if asks_nothing(raw) => {}
             _ => {
                 room.take(&name)?;
                 request.others.push((name, Cow::Borrowed(raw)));
@@ -201,6 +187,9 @@ fn blocks<'a>(raw: &'a str, at: &str, reading: &mut Reading<'_>) -> Result<Vec<P
             kind if !KNOWN.contains(&kind) && block.is_bare() => {
                 reading.leave_out("messages.content: blocks of an unknown type");
             }
+            "document" if block.is_of_blocks() => {
+                document(block, &format!("{at}[{i}]"), reading, &mut parts)?;
+            }
             "search_result" => search_result(block, &format!("{at}[{i}]"), reading, &mut parts)?,
             _ => {
                 let content = block_content(block, &format!("{at}[{i}]"), reading)?;
@@ -247,6 +236,36 @@ impl Block<'_> {
         let values = [self.source, self.input, self.content];
         texts.iter().all(|text| text.is_none()) && values.iter().all(Option::is_none)
     }
+
+    /// Whether its source is a list of blocks.
+    fn is_of_blocks(&self) -> bool {
+        let kind = self.source.and_then(|raw| texts(raw.get(), ["type"]).ok());
+        matches!(kind, Some([Some("\"content\"")]))
+    }
+
+    fn refuse_citations(&self, at: &str) -> Result<(), Unfit> {
+        match self.citations.is_some_and(|raw| raw.get().contains("true")) {
+            true => Err(no_place(&format!("{at}.citations"))),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A document of blocks: its title and its context, then the blocks.
+fn document<'a>(
+    block: Block<'a>,
+    at: &str,
+    reading: &mut Reading<'_>,
+    parts: &mut Vec<Part<'a>>,
+) -> Result<(), Unfit> {
+    block.refuse_citations(at)?;
+    let source = block.source.map_or("{}", RawValue::get);
+    let head = [block.title.map(Text::from), block.context.map(Text::from)];
+    parts.extend(head.into_iter().flatten().map(|text| Part::from(Content::Text(text))));
+    let [content] = texts(source, ["content"])
+        .map_err(|_| Unfit::malformed(format!("{at}.source"), "it must be an object"))?;
+    parts.extend(blocks(content.unwrap_or("[]"), &format!("{at}.source.content"), reading)?);
+    Ok(())
 }
 
 /// What a search of the client's found: its title and its source, then its texts.
@@ -279,9 +298,7 @@ fn block_content<'a>(
         "text" => Content::Text(need(block.text, at, "text")?),
         "image" => Content::Image(source(block.source, at)?),
         "document" => {
-            if block.citations.is_some_and(|raw| raw.get().contains("true")) {
-                return Err(no_place(&format!("{at}.citations")));
-            }
+            block.refuse_citations(at)?;
             let title = block.title.map(Text::from);
             let context = block.context.map(Text::from);
             Content::Document { source: source(block.source, at)?, title, context }
@@ -375,56 +392,6 @@ fn context_management<'a>(
     Ok(())
 }
 
-fn tools<'a>(raw: &'a str, room: &Room) -> Result<Vec<Tool<'a>>, Unfit> {
-    let mut tools = Vec::new();
-    for (i, raw) in list_field("tools", raw, room)?.enumerate() {
-        let raw = raw?;
-        let given: GivenTool<'_> = object_field(&format!("tools[{i}]"), raw)?;
-        if given.kind.as_ref().is_some_and(|kind| kind.0 != "custom") {
-            tools.push(Tool::Native(Cow::Borrowed(raw)));
-            continue;
-        }
-        let Some(Str(name)) = given.name else {
-            return Err(Unfit::malformed(format!("tools[{i}].name"), "it is missing"));
-        };
-        tools.push(Tool::Function {
-            name,
-            description: given.description.map(Text::from),
-            schema: given.input_schema.map(|raw| Cow::Borrowed(raw.get())),
-            strict: flag_field(&format!("tools[{i}].strict"), given.strict.map(RawValue::get))?,
-            cache: raw_json(given.cache_control),
-        });
-    }
-    Ok(tools)
-}
-
-fn tool_choice<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfit> {
-    #[derive(Deserialize)]
-    struct Chosen<'a> {
-        #[serde(borrow, rename = "type")]
-        kind: Text<'a>,
-        #[serde(borrow)]
-        name: Option<Str<'a>>,
-        #[serde(borrow)]
-        disable_parallel_tool_use: Option<&'a RawValue>,
-    }
-    let chosen: Chosen<'a> = object_field("tool_choice", raw)?;
-    request.tool_choice = Some(match (&*chosen.kind, chosen.name) {
-        ("auto", _) => ToolChoice::Auto,
-        ("any", _) => ToolChoice::Any,
-        ("none", _) => ToolChoice::Nothing,
-        ("tool", Some(Str(name))) => ToolChoice::Named(name),
-        _ => {
-            let why = "it is none of auto, any, none, or a tool with its name";
-            return Err(Unfit::malformed("tool_choice", why));
-        }
-    });
-    let disabled = chosen.disable_parallel_tool_use.map(RawValue::get);
-    let disabled = flag_field("tool_choice.disable_parallel_tool_use", disabled)?;
-    request.parallel_tools = disabled.map(|disabled| !disabled);
-    Ok(())
-}
-
 fn thinking(raw: &str) -> Result<Thinking<'_>, Unfit> {
     #[derive(Deserialize)]
     struct Config<'a> {
@@ -453,6 +420,7 @@ fn output_config<'a>(raw: &'a str, request: &mut Request<'a>) -> Result<(), Unfi
         let name = &raw[member.key()];
         match (name, &raw[member.value()]) {
             (_, "null") => {}
+            (_, raw) if asks_nothing(raw) => {}
             ("\"effort\"", raw) => {
                 request.effort = Some(field::<Str<'a>>("output_config.effort", raw)?.0);
             }

@@ -10,6 +10,7 @@ use base64::{Engine, alphabet};
 
 use super::effort;
 use crate::bytes::json::JsonText;
+use crate::formats::answer_tool;
 use crate::formats::neutral::{Content, Part, Request, Role, Source, Tool, ToolChoice, Unfit};
 use crate::formats::order::Order;
 use crate::formats::schema::{self, TooMuch};
@@ -249,7 +250,7 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>) -> Result<(), Unfit> 
                 }
                 let schema = schema.as_deref().unwrap_or("{}");
                 write_schema(json, schema, *strict == Some(true))
-                    .map_err(|why| Unfit::malformed(format!("tools[{i}]: the schema"), why))?;
+                    .map_err(|why| Unfit::malformed(schema_field(i, name), why))?;
                 if let Some(cache) = cache {
                     json.raw_member("cache_control", cache);
                 }
@@ -278,11 +279,21 @@ fn write_tools(json: &mut JsonText, request: &Request<'_>) -> Result<(), Unfit> 
     Ok(())
 }
 
+/// Where the client wrote the schema of a tool.
+fn schema_field(i: usize, name: &str) -> String {
+    match name {
+        answer_tool::NAME => "response_format.json_schema.schema".to_owned(),
+        _ => format!("tools[{i}]: the schema"),
+    }
+}
+
 /// The schema of a tool's input, which is always that of an object. The provider does not enforce one that refers to
-/// itself, or with alternatives at its first level.
+/// itself, with alternatives at its first level, or whose objects several schemas describe.
 fn write_schema(json: &mut JsonText, schema: &str, is_strict: bool) -> Result<(), TooMuch> {
     json.key("input_schema");
-    if is_strict && schema::is_plain(schema) && !schema::is_circular(schema) {
+    let is_enforced =
+        || schema::is_plain(schema) && !schema::is_circular(schema) && !schema::is_composed(schema);
+    if is_strict && is_enforced() {
         schema::write_strict(json, schema)?;
         json.raw_member("strict", "true");
         return Ok(());

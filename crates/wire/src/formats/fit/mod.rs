@@ -7,6 +7,8 @@ mod names;
 mod pairs;
 mod shape;
 
+use std::borrow::Cow;
+
 use hale_core::provider::{CallIds, ThoughtsField, WireFormat};
 use hale_core::takes::Efforts;
 
@@ -50,6 +52,8 @@ pub(crate) fn fit(
         stop_thinking(request, order, &mut notes);
     } else if is_forced(request) && (order.wire() == WireFormat::Anthropic || target.demands()) {
         turn_off(request, &mut notes, no_thinking(order.wire()));
+    } else if order.wire() == WireFormat::Anthropic && !effort::has_place(request, order) {
+        turn_off(request, &mut notes, None);
     }
     Ok(notes)
 }
@@ -98,7 +102,8 @@ fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: Targ
     }
 }
 
-/// Leaves out texts without a word, which other models write before their calls and this wire refuses.
+/// Leaves out texts without a word, which other models write before their calls, and white space at the end: this wire
+/// refuses both.
 fn leave_out_blanks(request: &mut Request<'_>) {
     let is_blank = |part: &Part<'_>| match &part.content {
         Content::Text(text) | Content::Refusal(text) => text.trim().is_empty(),
@@ -113,6 +118,17 @@ fn leave_out_blanks(request: &mut Request<'_>) {
         // A turn of the user that says nothing else is the provider's to judge.
         if turn.role == Role::Assistant || !turn.parts.iter().all(is_blank) {
             turn.parts.retain(|part| !is_blank(part));
+        }
+    }
+    // The model goes on where the last turn ends, and this wire refuses white space there.
+    if let Some(Turn { role: Role::Assistant, parts }) = request.turns.last_mut()
+        && let Some(Part { content: Content::Text(text) | Content::Refusal(text), .. }) =
+            parts.last_mut()
+    {
+        let length = text.trim_end().len();
+        match text {
+            Cow::Borrowed(text) => *text = &text[..length],
+            Cow::Owned(text) => text.truncate(length),
         }
     }
 }

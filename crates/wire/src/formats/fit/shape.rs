@@ -31,7 +31,9 @@ pub(super) fn fit(
             false
         }
         (Some(Format::Schema { schema, .. }), WireFormat::Anthropic) => {
-            !effort::has_schemas(order.upstream_model) || schema::is_circular(schema)
+            !effort::has_schemas(order.upstream_model)
+                || schema::is_circular(schema)
+                || schema::is_composed(schema)
         }
         (Some(Format::Schema { .. }), WireFormat::OpenAi) => provider.quirks.lacks_json_schema,
     };

@@ -117,13 +117,25 @@ fn input<'a>(given: Text<'a>, stop: Option<&Stop>) -> Option<Text<'a>> {
         "" | "null" => Some(Cow::Borrowed("{}")),
         _ if is_object(&given) => Some(given),
         _ if matches!(stop, Some(Stop::Length | Stop::ContextWindow)) => None,
-        _ => {
-            let mut json = JsonText::new();
-            json.open(b'{').member("invalid_arguments", &given).close(b'}');
-            // The input was UTF-8, so the output is.
-            String::from_utf8(json.into_bytes()).ok().map(Cow::Owned)
-        }
+        _ => Some(as_object(given)),
     }
+}
+
+/// The arguments of a call as an object.
+pub(super) fn as_object(given: Text<'_>) -> Text<'_> {
+    match given.trim() {
+        "" | "null" => Cow::Borrowed("{}"),
+        _ if is_object(&given) => given,
+        _ => Cow::Owned(wrapped("invalid_arguments", &given)),
+    }
+}
+
+/// An object with that text as its one member.
+pub(super) fn wrapped(name: &str, text: &str) -> String {
+    let mut json = JsonText::new();
+    json.open(b'{').member(name, text).close(b'}');
+    // The input was UTF-8, so the output is.
+    String::from_utf8(json.into_bytes()).unwrap_or_default()
 }
 
 /// The body of a chat completion with the content of `answer`.

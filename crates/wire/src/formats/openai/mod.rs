@@ -11,6 +11,7 @@ pub(crate) mod observe;
 mod params;
 pub(crate) mod read_request;
 mod read_source;
+mod read_tools;
 pub(crate) mod stream_read;
 pub(crate) mod stream_write;
 pub(crate) mod write_request;

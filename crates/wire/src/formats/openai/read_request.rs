@@ -8,16 +8,17 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::answer::{as_object, wrapped};
 use super::read_source;
+use super::read_tools;
 use crate::bytes::elements::elements;
 use crate::bytes::fields::is_removed;
-use crate::bytes::json::{JsonText, Str, is_object};
+use crate::bytes::json::Str;
 use crate::formats::neutral::{
-    Content, Format, Json, Part, Request, Role, Text, Thinking, Tool, ToolChoice, Turn, Unfit, add,
-    raw_json,
+    Content, Format, Json, Part, Request, Role, Text, Thinking, Turn, Unfit, add, raw_json,
 };
 use crate::formats::room::Room;
-use crate::formats::unfit::{field, flag_field, list_field, object_field};
+use crate::formats::unfit::{asks_nothing, field, flag_field, list_field, object_field};
 
 #[derive(Deserialize)]
 struct Message<'a> {
@@ -100,30 +101,6 @@ struct ContentPart<'a> {
     cache_control: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct GivenTool<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    function: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_control: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
-struct Function<'a> {
-    #[serde(borrow)]
-    name: Text<'a>,
-    #[serde(borrow)]
-    description: Option<Str<'a>>,
-    #[serde(borrow)]
-    parameters: Option<&'a RawValue>,
-    #[serde(borrow)]
-    strict: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_control: Option<&'a RawValue>,
-}
-
 /// The neutral request in `fields`, without those that are meant for the gateway.
 pub(crate) fn read<'a>(
     fields: impl Iterator<Item = (Text<'a>, &'a str)>,
@@ -139,8 +116,8 @@ pub(crate) fn read<'a>(
             // `metadata` is LiteLLM's own; OpenAI's does not change the answer.
             "model" | "stream_options" | "metadata" => {}
             "messages" => messages(raw, room, &mut request)?,
-            "tools" => request.tools = tools(raw, room)?,
-            "tool_choice" => request.tool_choice = Some(tool_choice(raw)?),
+            "tools" => request.tools = read_tools::tools(raw, room, &mut request.left_out)?,
+            "tool_choice" => request.tool_choice = Some(read_tools::tool_choice(raw)?),
             "parallel_tool_calls" => {
                 request.parallel_tools = flag_field("parallel_tool_calls", Some(raw))?;
             }
@@ -154,6 +131,7 @@ pub(crate) fn read<'a>(
             "reasoning_effort" => request.effort = Some(effort(raw)?),
             "thinking" => request.thinking = Some(Thinking::Native(Cow::Borrowed(raw))),
             "response_format" => request.format = response_format(raw)?,
+            _ if asks_nothing(raw) => {}
             _ => {
                 room.take(&name)?;
                 request.others.push((name, Cow::Borrowed(raw)));
@@ -267,10 +245,7 @@ fn assistant_parts<'a>(
         if let Some(custom) = call.custom {
             let custom: CalledCustom<'a> =
                 object_field(&format!("{at}.tool_calls[{i}].custom"), custom.get())?;
-            let mut input = JsonText::new();
-            input.open(b'{').member("input", &custom.input).close(b'}');
-            // The input was UTF-8, so the output is.
-            let input = String::from_utf8(input.into_bytes()).unwrap_or_default();
+            let input = wrapped(read_tools::INPUT, &custom.input);
             let content =
                 Content::ToolCall { id: call.id, name: custom.name, input: Cow::Owned(input) };
             parts.push(Part { content, cache: raw_json(call.cache_control) });
@@ -281,16 +256,8 @@ fn assistant_parts<'a>(
             return Err(Unfit::malformed(place, "only calls of functions can be passed on"));
         };
         let function: CalledFunction<'a> = object_field(&place, function.get())?;
-        let input = if function.arguments.trim().is_empty() {
-            Cow::Borrowed("{}")
-        } else if is_object(&function.arguments) {
-            function.arguments
-        } else {
-            return Err(Unfit::malformed(
-                format!("{place}.arguments"),
-                "it must be the text of a JSON object",
-            ));
-        };
+        // A model's mistake stays in the history of its client.
+        let input = as_object(function.arguments);
         let content = Content::ToolCall { id: call.id, name: function.name, input };
         parts.push(Part { content, cache: raw_json(call.cache_control) });
     }
@@ -367,53 +334,6 @@ fn content_parts<'a>(raw: &'a str, at: &str, room: &Room) -> Result<Vec<Part<'a>
         }
     }
     Ok(parts)
-}
-
-fn tools<'a>(raw: &'a str, room: &Room) -> Result<Vec<Tool<'a>>, Unfit> {
-    let mut tools = Vec::new();
-    for (i, raw) in list_field("tools", raw, room)?.enumerate() {
-        let raw = raw?;
-        let given: GivenTool<'_> = object_field(&format!("tools[{i}]"), raw)?;
-        let Some(function) = given.function else {
-            if &*given.kind == "function" {
-                return Err(Unfit::malformed(format!("tools[{i}].function"), "it is missing"));
-            }
-            tools.push(Tool::Native(Cow::Borrowed(raw)));
-            continue;
-        };
-        let function: Function<'_> = object_field(&format!("tools[{i}].function"), function.get())?;
-        tools.push(Tool::Function {
-            name: function.name,
-            description: function.description.map(Text::from),
-            schema: function.parameters.map(|raw| Cow::Borrowed(raw.get())),
-            strict: flag_field("tools.function.strict", function.strict.map(RawValue::get))?,
-            cache: raw_json(given.cache_control.or(function.cache_control)),
-        });
-    }
-    Ok(tools)
-}
-
-fn tool_choice(raw: &str) -> Result<ToolChoice<'_>, Unfit> {
-    #[derive(Deserialize)]
-    struct Chosen<'a> {
-        #[serde(borrow)]
-        function: &'a RawValue,
-    }
-    #[derive(Deserialize)]
-    struct Named<'a> {
-        #[serde(borrow)]
-        name: Text<'a>,
-    }
-    match raw {
-        "\"auto\"" => Ok(ToolChoice::Auto),
-        "\"none\"" => Ok(ToolChoice::Nothing),
-        "\"required\"" | "\"any\"" => Ok(ToolChoice::Any),
-        _ => {
-            let chosen: Chosen<'_> = object_field("tool_choice", raw)?;
-            let named: Named<'_> = object_field("tool_choice.function", chosen.function.get())?;
-            Ok(ToolChoice::Named(named.name))
-        }
-    }
 }
 
 fn stop<'a>(raw: &'a str, room: &Room) -> Result<Vec<Text<'a>>, Unfit> {

@@ -97,6 +97,7 @@ fn is_strict(cursor: &mut Cursor<'_>) -> bool {
         return true;
     }
     let (mut are_strict, mut is_object, mut is_closed) = (true, false, true);
+    let mut has_union = false;
     let (mut properties, mut required) = (0_usize, 0_usize);
     while cursor.next() {
         let key = cursor.key();
@@ -110,6 +111,7 @@ fn is_strict(cursor: &mut Cursor<'_>) -> bool {
                 is_object |= key == "\"properties\"";
             }
             ("\"anyOf\"", Some(b'[')) => {
+                has_union = true;
                 while cursor.next() {
                     are_strict &= is_strict(cursor);
                 }
@@ -129,7 +131,8 @@ fn is_strict(cursor: &mut Cursor<'_>) -> bool {
             }
         }
     }
-    are_strict && (!is_object || (is_closed && properties == required))
+    // Nothing fits an object and alternatives that are all closed.
+    are_strict && (!is_object || (is_closed && properties == required && !has_union))
 }
 
 #[cfg(test)]
@@ -156,6 +159,7 @@ mod tests {
             (inner(object(json!({}))), true),
             (inner(json!({"anyOf": [{"type": "null"}, {"type": "object"}]})), true),
             (inner(json!({"oneOf": []})), false),
+            (inner(object(json!({"anyOf": [object(json!({}))]}))), false),
             (inner(json!({"type": "array", "items": {"type": "string", "pattern": "x"}})), true),
             (object(json!({"$defs": {"b": {"type": "object", "minProperties": 1}}})), false),
             (json!({}), false),

@@ -6,6 +6,7 @@
 
 mod circles;
 mod closed;
+mod composed;
 mod cursor;
 mod input;
 mod strict;
@@ -13,6 +14,7 @@ mod words;
 
 pub(crate) use self::circles::is_circular;
 pub(crate) use self::closed::{conforms, write_closed};
+pub(crate) use self::composed::is_composed;
 pub(crate) use self::input::{is_of_object, is_plain, write_input};
 pub(crate) use self::strict::write_strict;
 pub(crate) use self::words::{GROWTH, TooMuch};

@@ -287,6 +287,28 @@ impl Reader {
         }
     }
 
+    /// What became of an event, unless it is an error that its format does not know: one that its name says to be an
+    /// error, or a list.
+    fn settled<T>(
+        &self,
+        read: Result<T, EventError>,
+        head: &[u8],
+        payload: &[u8],
+    ) -> Result<T, EventError> {
+        let is_error = match &read {
+            Ok(_) => self.framing.names_an_error(head),
+            Err(EventError::Malformed) => {
+                let is_list = || std::str::from_utf8(payload).is_ok_and(errors::is_error);
+                self.framing.names_an_error(head) || is_list()
+            }
+            Err(EventError::Provider(_) | EventError::Unreadable(_)) => false,
+        };
+        match is_error {
+            true => Err(errors::parse_provider_error(payload).into()),
+            false => read,
+        }
+    }
+
     /// Records why an event is not forwarded.
     #[cold]
     fn reject(&mut self, why: EventError) {
@@ -391,7 +413,8 @@ impl Reader {
             Data::None => Frame::Pass,
             Data::Line(place) => {
                 let offset = place.start;
-                match self.observe_payload(&frame[place]) {
+                let head = &frame[..offset];
+                match self.observe_payload(head, &frame[place]) {
                     Change::None => Frame::Pass,
                     Change::Omit => Frame::Omit,
                     Change::Model(at) => Frame::Model(at.start + offset..at.end + offset),
@@ -404,7 +427,7 @@ impl Reader {
                 }
             }
             Data::Lines(joined) => {
-                let patches = match self.observe_payload(&joined) {
+                let patches = match self.observe_payload(frame, &joined) {
                     Change::None => return Frame::Pass,
                     Change::Omit => return Frame::Omit,
                     Change::Model(at) => vec![self.view.model_patch(at)],
@@ -415,7 +438,8 @@ impl Reader {
         }
     }
 
-    fn observe_payload(&mut self, payload: &[u8]) -> Change {
+    /// Takes the payload of an event; `head` has the fields before it.
+    fn observe_payload(&mut self, head: &[u8], payload: &[u8]) -> Change {
         if payload.trim_ascii() == b"[DONE]" {
             self.progress.done = true;
             self.listen("[DONE]");
@@ -432,7 +456,7 @@ impl Reader {
             }
             Err(_) => Err(EventError::Malformed),
         };
-        match seen {
+        match self.settled(seen, head, payload) {
             Ok(seen) => self.record(seen),
             Err(why) => {
                 self.reject(why);

@@ -31,6 +31,9 @@ pub enum Fault {
 impl Fault {
     /// An answer that is not one JSON object.
     pub(crate) fn not_json(body: &[u8]) -> Fault {
+        if std::str::from_utf8(body).is_ok_and(errors::is_error) {
+            return Fault::Error(errors::parse_provider_error(body));
+        }
         let is_html = errors::is_html(body);
         let why = if is_html { "an HTML page" } else { "a body that is no JSON object" };
         Fault::Malformed(why.to_owned())
@@ -38,9 +41,9 @@ impl Fault {
 
     /// A JSON object without the content that `operation` needs; `error` is its member of that name.
     pub(crate) fn without_content(operation: Operation, text: &str, error: Place) -> Fault {
-        match error {
-            Some(_) => Fault::Error(errors::parse_provider_error(text.as_bytes())),
-            None => Fault::Malformed(format!("JSON without `{}`", operation.content_field())),
+        match error.is_some() || errors::is_error(text) {
+            true => Fault::Error(errors::parse_provider_error(text.as_bytes())),
+            false => Fault::Malformed(format!("JSON without `{}`", operation.content_field())),
         }
     }
 }

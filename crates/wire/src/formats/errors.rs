@@ -7,6 +7,7 @@ use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use serde::Serialize;
 
+use crate::bytes::elements::elements;
 use crate::bytes::json::{Str, without_mark};
 use crate::bytes::members::texts;
 
@@ -24,6 +25,7 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
     {
         return plain(word.as_bytes());
     }
+    let text = first_of_list(text).unwrap_or(text);
     let Ok([error, detail, error_type]) = texts(text, ["error", "detail", "error_type"]) else {
         return plain(body);
     };
@@ -42,6 +44,26 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
         code: named(code),
         param: named(param),
     }
+}
+
+/// Whether a JSON text without the content of an answer is an error in one of the forms that servers have beside an
+/// `error` member: the object of older vLLM and of LMDeploy, FastAPI's `detail`, Google's list, a bare message.
+#[must_use]
+#[cold]
+pub(crate) fn is_error(text: &str) -> bool {
+    let text = first_of_list(text).unwrap_or(text);
+    let names = ["error", "object", "type", "detail", "message"];
+    let Ok([error, object, kind, detail, message]) = texts(text, names) else { return false };
+    let is_named = [object, kind].contains(&Some("\"error\""));
+    is_named
+        || error.is_some()
+        || detail.is_some()
+        || message.is_some_and(|message| message.starts_with('"'))
+}
+
+/// The first object of a list: Google's form of an error on its OpenAI surface.
+fn first_of_list(text: &str) -> Option<&str> {
+    elements(text.trim())?.next().filter(|first| first.starts_with('{'))
 }
 
 /// The data of the first event, if the body is a stream of events: some servers send their errors so.
@@ -321,6 +343,11 @@ mod tests {
         assert_eq!(parse(r#"{"detail":"Not Found"}"#).message, "Not Found");
         assert_eq!(parse(r#"{"detail":[{"loc":1}]}"#).message, r#"[{"loc":1}]"#);
         assert_eq!(parse("\"text\"").message, "text");
+        let listed = parse(
+            r#"[{"error":{"code":400,"message":"API key not valid.","status":"INVALID_ARGUMENT"}}]"#,
+        );
+        assert_eq!((&*listed.message, listed.code.as_deref()), ("API key not valid.", Some("400")));
+        assert_eq!(parse("[1,2]").message, "[1,2]");
         assert_eq!(
             parse("<!DOCTYPE html>secret").message,
             "the upstream answered with an HTML page"

@@ -90,6 +90,15 @@ impl Framing {
         }
     }
 
+    /// Whether the fields before a payload say that it is an error.
+    pub(crate) fn names_an_error(&self, head: &[u8]) -> bool {
+        match self {
+            Framing::Sse(_) => sse::names_an_error(head),
+            #[cfg(test)]
+            Framing::Lines(_) => false,
+        }
+    }
+
     /// A frame with the payload `json`.
     pub(crate) fn frame(&self, json: &[u8]) -> Vec<u8> {
         match self {

@@ -153,6 +153,21 @@ pub fn data(event: &[u8]) -> Data {
     found
 }
 
+/// Whether an event is named `error`, by the lines before its data.
+pub(super) fn names_an_error(head: &[u8]) -> bool {
+    let is_error = |name: &[u8]| {
+        let tail = name.trim_ascii_start().strip_prefix(b"error");
+        tail.is_some_and(|tail| tail.first().is_none_or(u8::is_ascii_whitespace))
+    };
+    // Most events have no name, and of most others it is the first line.
+    if let Some(name) = head.strip_prefix(b"event:") {
+        return is_error(name);
+    }
+    let mut lines = head.split(|byte| matches!(byte, b'\n' | b'\r'));
+    head.len() > b"data: ".len()
+        && lines.any(|line| line.strip_prefix(b"event:").is_some_and(is_error))
+}
+
 /// An event with the payload `json` in one line. A line feed would need a `data:` of its own, and JSON does not
 /// need line feeds.
 pub(super) fn one_line(json: &[u8]) -> Vec<u8> {

@@ -157,6 +157,76 @@ fn a_malformed_event_is_skipped_and_an_error_ends_the_stream() {
     assert_eq!(reader.error().unwrap().message, "boom");
 }
 
+/// Texts: vLLM's and LMDeploy's object, FastAPI's, Google's list, and names of events.
+const ERRORS_OF_SERVERS: [&str; 9] = [
+    r#"data: {"object":"error","message":"engine dead","type":"x","param":null,"code":500}"#,
+    r#"data: {"message":"engine dead","code":500}"#,
+    r#"data: {"detail":"engine dead"}"#,
+    r#"data: [{"error":{"code":500,"message":"engine dead","status":"INTERNAL"}}]"#,
+    r#"data: {"type":"error","message":"engine dead"}"#,
+    "event: error\ndata: engine dead",
+    "event:error\ndata: {\"error\":\"engine dead\"}",
+    "id: 1\nevent: error\ndata: \"engine dead\"",
+    "event: error\ndata: {\"object\":\"error\",\ndata: \"message\":\"engine dead\"}",
+];
+
+#[test]
+fn an_error_in_any_form_of_servers_ends_the_stream_and_keeps_its_words() {
+    let openai = format!("{TEXT}\n\n");
+    let text = openai.clone();
+    let anthropic = r#"event: content_block_start
+data: {"type":"content_block_start","index":0,"content_block":{"type":"text","text":""}}
+
+event: content_block_delta
+data: {"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"hi"}}
+
+"#;
+    let responses = "event: response.output_text.delta\ndata: {\"type\":\"response.output_text.delta\",\
+                     \"item_id\":\"i\",\"output_index\":0,\"content_index\":0,\"delta\":\"hi\"}\n\n";
+    for (operation, wire, before) in [
+        (Operation::Chat, WireFormat::OpenAi, &*openai),
+        (Operation::Completion, WireFormat::OpenAi, &*text),
+        (Operation::Messages, WireFormat::OpenAi, &*openai),
+        (Operation::Messages, WireFormat::Anthropic, anthropic),
+        (Operation::Chat, WireFormat::Anthropic, anthropic),
+        (Operation::Responses, WireFormat::OpenAi, responses),
+    ] {
+        for (before, is_begun) in [(before, true), ("", false)] {
+            for event in ERRORS_OF_SERVERS {
+                let view = reader(false).view;
+                let mut reader = Reader::new(Conversion { operation, wire }, view);
+                read(&mut reader, before);
+                assert_eq!(reader.has_content(), is_begun, "{operation:?} {wire:?}");
+                let out = read(&mut reader, &format!("{event}\n\ndata: [DONE]\n\n"));
+                assert_eq!(out, "", "{operation:?} {wire:?} {event}");
+                let error = reader.error().expect(event);
+                assert_eq!(error.message, "engine dead", "{operation:?} {wire:?} {event}");
+                assert!(!reader.is_complete(), "{operation:?} {wire:?} {event}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_event_that_adds_nothing_is_no_error() {
+    for event in [
+        r#"data: {"id":"1","object":"chat.completion.chunk","choices":[],"prompt_filter_results":[]}"#,
+        r#"data: {"id":"1","object":"chat.completion.chunk","usage":null}"#,
+        r#"data: {"id":"1","error":null,"detail":null,"message":null,"choices":[]}"#,
+        "event: errors\ndata: {}",
+        "event: message\ndata: {}",
+        "data: []",
+    ] {
+        for operation in [Operation::Chat, Operation::Messages] {
+            let view = reader(false).view;
+            let conversion = Conversion { operation, wire: WireFormat::OpenAi };
+            let mut reader = Reader::new(conversion, view);
+            read(&mut reader, &format!("{event}\n\n"));
+            assert_eq!(reader.error(), None, "{operation:?} {event}");
+        }
+    }
+}
+
 #[test]
 fn the_model_is_replaced_in_an_event_of_several_lines() {
     let mut reader = reader(false);

@@ -35,24 +35,24 @@ impl Reader {
         }
         let Passage::Translated(translation) = &mut self.passage else { return };
         let joined;
-        let payload = match self.framing.data(frame) {
+        let (head, payload) = match self.framing.data(frame) {
             Data::None => {
                 if self.framing.is_ping(frame) {
                     translation.ping(&self.view, out);
                 }
                 return;
             }
-            Data::Line(place) => &frame[place],
+            Data::Line(place) => (&frame[..place.start], &frame[place]),
             Data::Lines(lines) => {
                 joined = lines;
-                &joined
+                (frame, &joined[..])
             }
         };
         let deltas = match std::str::from_utf8(payload) {
             Ok(text) => translation.event(text, &self.view, out),
             Err(_) => Err(EventError::Malformed),
         };
-        match deltas {
+        match self.settled(deltas, head, payload) {
             Ok(deltas) => {
                 if let Some(tap) = &mut self.tap {
                     tap.translated(&deltas);

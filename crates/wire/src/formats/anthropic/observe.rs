@@ -69,7 +69,8 @@ impl Events {
         )?;
         let failed = || EventError::from(errors::parse_provider_error(text.as_bytes()));
         let Some(kind) = kind.map(|place| &text[place]) else {
-            return if error.is_some() { Err(failed()) } else { Ok(Seen::Event(Change::None)) };
+            let is_error = error.is_some() || errors::is_error(text);
+            return if is_error { Err(failed()) } else { Ok(Seen::Event(Change::None)) };
         };
         match kind {
             "\"message_start\"" => {
@@ -106,6 +107,9 @@ impl Events {
             "\"message_stop\"" => progress.done = true,
             "\"ping\"" => return Ok(Seen::Ping(Change::None)),
             "\"error\"" => return Err(failed()),
+            other if !other.starts_with("\"content_block") && errors::is_error(text) => {
+                return Err(failed());
+            }
             _ => {}
         }
         Ok(Seen::Event(Change::None))

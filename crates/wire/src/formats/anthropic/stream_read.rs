@@ -108,10 +108,10 @@ impl Reader {
         if event.error.is_some() || event.kind == "error" {
             return Err(errors::parse_provider_error(text.as_bytes()).into());
         }
-        self.deltas(event)
+        self.deltas(text, event)
     }
 
-    fn deltas<'t>(&mut self, event: Event<'t>) -> Result<Vec<Delta<'t>>, EventError> {
+    fn deltas<'t>(&mut self, text: &str, event: Event<'t>) -> Result<Vec<Delta<'t>>, EventError> {
         const BARE: EventError = EventError::Malformed;
         let mut deltas = Vec::with_capacity(2);
         match &*event.kind {
@@ -143,6 +143,9 @@ impl Reader {
             }
             "message_stop" => deltas.push(Delta::End),
             "ping" => deltas.push(Delta::Ping),
+            _ if errors::is_error(text) => {
+                return Err(errors::parse_provider_error(text.as_bytes()).into());
+            }
             _ => {}
         }
         Ok(deltas)
@@ -229,13 +232,13 @@ fn whole<'t>(raw: &'t RawValue, half: &mut Option<u16>) -> Result<Cow<'t, str>, 
 
 /// Why `text` is not an event: it adds nothing to the answer, or it does and cannot be read.
 fn no_event(text: &str, why: &serde_json::Error) -> EventError {
-    let names = ["error", "content_block", "delta", "message"];
-    let Ok([error, block, delta, message]) = places(text.as_bytes(), names) else {
-        return EventError::Malformed;
-    };
-    if error.is_some() {
+    if errors::is_error(text) {
         return errors::parse_provider_error(text.as_bytes()).into();
     }
+    let names = ["content_block", "delta", "message"];
+    let Ok([block, delta, message]) = places(text.as_bytes(), names) else {
+        return EventError::Malformed;
+    };
     if block.is_some() || delta.is_some() || message.is_some() {
         return EventError::Unreadable(why.to_string());
     }

@@ -73,6 +73,9 @@ impl Events {
         if error.is_some() {
             return Err(errors::parse_provider_error(text.as_bytes()).into());
         }
+        if usage.is_none() && choices.is_none() && errors::is_error(text) {
+            return Err(errors::parse_provider_error(text.as_bytes()).into());
+        }
         if let Some(usage) = usage.and_then(|place| parse_usage(&text[place])) {
             progress.usage = Some(usage.after(progress.usage));
             let shown = choices.as_ref().map(|place| &text[place.clone()]);

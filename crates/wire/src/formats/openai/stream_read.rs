@@ -85,7 +85,8 @@ impl Reader {
             return Ok(vec![Delta::End]);
         }
         let chunk: Chunk<'t> = serde_json::from_str(text).map_err(|why| no_chunk(text, &why))?;
-        if chunk.error.is_some() {
+        let is_bare = chunk.choices.is_none() && chunk.usage.is_none();
+        if chunk.error.is_some() || (is_bare && errors::is_error(text)) {
             return Err(errors::parse_provider_error(text.as_bytes()).into());
         }
         let mut deltas = Vec::with_capacity(2);
@@ -176,10 +177,9 @@ fn no_chunk(text: &str, why: &serde_json::Error) -> EventError {
     let Ok([error, choices]) = texts(text, ["error", "choices"]) else {
         return EventError::Malformed;
     };
-    if error.is_some() {
-        return errors::parse_provider_error(text.as_bytes()).into();
-    }
     match choices {
+        None if errors::is_error(text) => errors::parse_provider_error(text.as_bytes()).into(),
+        Some(_) if error.is_some() => errors::parse_provider_error(text.as_bytes()).into(),
         Some(choices) if choices != "[]" => EventError::Unreadable(why.to_string()),
         _ => EventError::Malformed,
     }

@@ -15,7 +15,7 @@ use crate::bytes::members::{Place, places};
 use crate::bytes::scan::ScanError;
 use crate::formats::answer::{self, Fault, Observed};
 use crate::formats::codec::OfResponses;
-use crate::formats::errors::{ErrorReply, parse_provider_error};
+use crate::formats::errors::{ErrorReply, is_error, parse_provider_error};
 use crate::formats::event::{Change, EventError, Progress, Seen};
 use crate::formats::usage::parse_response_usage;
 use crate::formats::view::View;
@@ -160,6 +160,9 @@ impl Events {
                 return Err(parse_provider_error(text.as_bytes()).into());
             }
             "keepalive" | "ping" => return Ok(Seen::Ping(change)),
+            other if !other.starts_with("response.") && is_error(text) => {
+                return Err(parse_provider_error(text.as_bytes()).into());
+            }
             "response.output_item.added" => {
                 if item.is_some_and(|item| !begins_empty(&text[item])) {
                     progress.speaks();

@@ -12,7 +12,7 @@ use serde_json::value::RawValue;
 use super::answer::Response;
 use super::item::Item;
 use crate::bytes::json::lossy;
-use crate::formats::errors::parse_provider_error;
+use crate::formats::errors::{is_error, parse_provider_error};
 use crate::formats::event::EventError;
 use crate::formats::neutral::{CALLS_MAX, Content, Delta, Text, check_call, cut_id};
 
@@ -88,6 +88,9 @@ impl Reader {
                 return Err(parse_provider_error(text.as_bytes()).into());
             }
             "keepalive" | "ping" => deltas.push(Delta::Ping),
+            other if !other.starts_with("response.") && is_error(text) => {
+                return Err(parse_provider_error(text.as_bytes()).into());
+            }
             _ => {}
         }
         Ok(deltas)

@@ -28,6 +28,8 @@ pub enum Lesson {
     Limit(LimitName),
     /// The only efforts that it takes, possibly none.
     Efforts(Efforts),
+    /// The model does not reason: it takes neither thinking nor efforts.
+    NoThinking,
     /// There is no such field: one of [`ADVICE`].
     NoAdvice(Advice),
 }
@@ -37,7 +39,7 @@ pub enum Lesson {
 pub struct Advice(u8);
 
 /// Fields of requests that only advise: the answer has the same shape without them.
-pub const ADVICE: [&str; 7] = [
+pub const ADVICE: [&str; 8] = [
     "prompt_cache_key",
     "prompt_cache_retention",
     "safety_identifier",
@@ -45,9 +47,15 @@ pub const ADVICE: [&str; 7] = [
     "context_management",
     "thinking",
     "output_config.effort",
+    "user",
 ];
 
 impl Advice {
+    /// The field for thinking.
+    const THINKING: Advice = Advice(5);
+    /// The field that names the end user.
+    pub const USER: Advice = Advice(7);
+
     /// All of them.
     pub fn all() -> impl Iterator<Item = Advice> {
         (0..).take(ADVICE.len()).map(Advice)
@@ -97,6 +105,12 @@ impl Known {
     #[must_use]
     pub const fn has_no_thoughts(self) -> bool {
         self.0 & NO_THOUGHTS != 0
+    }
+
+    /// Whether this field is refused.
+    #[must_use]
+    pub const fn refuses(self, advice: Advice) -> bool {
+        self.0 & advice.bit() != 0
     }
 
     /// The fields that only advise and are refused.
@@ -151,6 +165,10 @@ impl Known {
             Lesson::Efforts(efforts) => {
                 let bits = u32::from(efforts.bits()) << EFFORTS_FROM;
                 self.0 & !(0xff << EFFORTS_FROM) | bits | EFFORTS
+            }
+            Lesson::NoThinking => {
+                let none = self.with(Lesson::Efforts(Efforts::NOTHING));
+                return none.with(Lesson::NoAdvice(Advice::THINKING));
             }
             Lesson::NoAdvice(advice) => self.0 | advice.bit(),
         })
@@ -246,6 +264,7 @@ mod tests {
 
     #[test]
     fn what_is_learned_adds_up_and_is_bounded() {
+        assert_eq!((Advice::THINKING.name(), Advice::USER.name()), ("thinking", "user"));
         let learned = Learned::default();
         learned.learn("", Lesson::NoStreamOptions);
         learned.learn("", Lesson::Limit(LimitName::Newer));

@@ -37,33 +37,61 @@ pub fn lesson(error: &ProviderError) -> Option<Lesson> {
         }
         _ => {}
     }
-    if !refuses("reasoning_effort") && !refuses("reasoning.effort") {
-        return refused_advice(error, &text).map(Lesson::NoAdvice);
+    if let Some(efforts) = listed_efforts(error, &text) {
+        return Some(Lesson::Efforts(efforts));
     }
-    if !text.contains("value") {
-        return Some(Lesson::Efforts(Efforts::NOTHING));
+    // xAI names the field as its own sources do.
+    let names = ["reasoning_effort", "reasoning.effort", "reasoningeffort"];
+    if !names.into_iter().any(refuses) {
+        let reasons_not = ["does not support thinking", "does not support extended thinking"];
+        return match reasons_not.iter().any(|says| text.contains(says)) {
+            true => Some(Lesson::NoThinking),
+            false => refused_advice(error, &text).map(Lesson::NoAdvice),
+        };
     }
-    // "Supported values are: 'low', 'medium', and 'high'."
-    let (_, listed) = text.split_once("supported values are")?;
+    // A value that is refused without those that are taken teaches nothing.
+    let is_of_a_value = ["invalid value", "unsupported value"].iter().any(|it| text.contains(it));
+    (!is_of_a_value).then_some(Lesson::Efforts(Efforts::NOTHING))
+}
+
+/// The efforts that a refusal lists: "Supported values are: 'low', 'medium', and 'high'", "must be one of `low`, ...".
+fn listed_efforts(error: &ProviderError, text: &str) -> Option<Efforts> {
+    let is_effort = |name: &str| {
+        let named = error.param.as_deref().is_some_and(|param| is_param(param, name));
+        named || mentions(text, name)
+    };
+    if !is_effort("reasoning_effort") && !is_effort("reasoning.effort") {
+        return None;
+    }
+    let (_, listed) = match text.split_once("supported values are") {
+        Some(split) if is_refusal(error, text) => split,
+        _ => text.split_once("must be one of")?,
+    };
     let words = listed.split(|c: char| !c.is_ascii_alphanumeric());
-    let listed: Vec<Effort> = words.filter_map(Effort::named).collect();
-    (!listed.is_empty()).then(|| Lesson::Efforts(Efforts::of(&listed)))
+    let efforts: Vec<Effort> = words.filter_map(Effort::named).collect();
+    match &efforts[..] {
+        [] => None,
+        // Not to be told how much is the only way to have it reason.
+        [Effort::None] if listed.contains("default") => Some(Efforts::NOTHING),
+        some => Some(Efforts::of(some)),
+    }
 }
 
 /// The field that only advises and is refused. Some of their names are ordinary words, so they count only where they
 /// are quoted, or named as what was supplied.
 fn refused_advice(error: &ProviderError, text: &str) -> Option<Advice> {
     /// Anthropic's words, which name no field.
-    const SAYS: [(&str, &str); 5] = [
+    const SAYS: [(&str, &str); 3] = [
         ("thinking is not supported", "thinking"),
-        ("does not support thinking", "thinking"),
-        ("does not support extended thinking", "thinking"),
         ("thinking.type: adaptive", "thinking"),
         ("does not support the effort parameter", "output_config.effort"),
     ];
     let is_named = |name: &str| {
         if let Some(param) = error.param.as_deref() {
             return is_param(param, name);
+        }
+        if name == Advice::USER.name() {
+            return names_the_user(text);
         }
         let quoted = ['\'', '"', '`'].iter().any(|mark| {
             let quoted = format!("{mark}{name}{mark}");
@@ -80,6 +108,24 @@ fn refused_advice(error: &ProviderError, text: &str) -> Option<Advice> {
         let name = one.name();
         says(name) || (is_named(name) && is_refusal(error, text))
     })
+}
+
+/// Whether the text is about the field `user`, whose name is that of a role as well.
+fn names_the_user(text: &str) -> bool {
+    const FORMS: [&str; 11] = [
+        r#"["body","user"]"#,
+        r#"["body", "user"]"#,
+        "('body', 'user')",
+        "parameter: 'user'",
+        "parameter 'user'",
+        "argument 'user'",
+        "property 'user'",
+        "field: 'user'",
+        "field `user`",
+        "supplied: user",
+        "unknown name \"user\"",
+    ];
+    FORMS.iter().any(|form| text.contains(form)) || text.starts_with("user: extra inputs")
 }
 
 /// Whether a path such as `body.stream_options` ends in `name`.
@@ -230,6 +276,27 @@ mod tests {
                 Some("unsupported_value"),
                 efforts(&[Effort::Low, Effort::Medium, Effort::High]),
             ),
+            (
+                "`reasoning_effort` must be one of `low`, `medium`, or `high`",
+                None,
+                None,
+                efforts(&[Effort::Low, Effort::Medium, Effort::High]),
+            ),
+            ("`reasoning_effort` must be one of `none` or `default`", None, None, none),
+            ("Model grok-4-0709 does not support parameter reasoningEffort.", None, None, none),
+            (
+                "Extra inputs are not permitted, field: 'reasoning_effort', value: 'low'",
+                None,
+                None,
+                none,
+            ),
+            ("\"llama3\" does not support thinking", None, None, Lesson::NoThinking),
+            (
+                "'claude-3-5-haiku-20241022' does not support thinking.",
+                None,
+                None,
+                Lesson::NoThinking,
+            ),
         ];
         for (message, param, code, expected) in rows {
             assert_eq!(lesson(&error(message, param, code)), Some(expected), "{message}");
@@ -253,7 +320,15 @@ mod tests {
             ),
             ("context_management: Extra inputs are not permitted", None, "context_management"),
             ("adaptive thinking is not supported on this model", None, "thinking"),
-            ("'claude-3-5-haiku-20241022' does not support thinking.", None, "thinking"),
+            (
+                r#"[{"type":"extra_forbidden","loc":["body","user"],"msg":"Extra inputs are not permitted","input":"u"}]"#,
+                None,
+                "user",
+            ),
+            ("Unknown parameter: 'user'", None, "user"),
+            ("Unrecognized request argument supplied: user", None, "user"),
+            ("property 'user' is unsupported", None, "user"),
+            ("Unsupported parameter", Some("user"), "user"),
             ("This model does not support the effort parameter.", None, "output_config.effort"),
         ];
         for (message, param, name) in rows {
@@ -266,6 +341,9 @@ mod tests {
             "metadata.user_id: String should have at most 256 characters",
             "The model does not support thinking about images with these tools, said 'the user'",
             "tools.0.name: 'metadata' is reserved",
+            r#"[{"type":"extra_forbidden","loc":["body","messages",0,"user","name"],"msg":"Extra inputs are not permitted"}]"#,
+            "'messages.0' : for 'role:user' the following must be satisfied[('messages.0.content' : value is not supported)]",
+            "Only 'user' messages are supported; 'tool' is not supported",
         ] {
             let found = lesson(&error(message, None, None));
             let expected = message.contains("support thinking");

@@ -85,7 +85,7 @@ pub enum About {
     Address,
     /// Something that the server or its model lacks; the others that it does are not concerned.
     Lacking(Lacking),
-    /// Nothing that is known: a 400 that names no parameter, in unknown words.
+    /// Nothing that is known: a 400 or 422 that names no parameter, in unknown words.
     Unclear,
 }
 
@@ -140,12 +140,14 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
         return Classified { cause: Cause::BadRequest, about: About::Lacking(lacking) };
     }
     let cause = match status {
-        300..=399 => Cause::NotFound,
+        // The gateway chose the address, which has moved.
+        300..=399 => return Classified { cause: Cause::NotFound, about: About::Address },
         400 | 422 => return refused(status, error),
         401 | 403 if says::refuses_the_models_use(error) => Cause::Permission,
         401 => Cause::Auth,
         402 => Cause::Quota,
         403 if says::is_policy(error) => Cause::ContentPolicy,
+        403 if says::is_quota(error) => Cause::Quota,
         // The account may not use the model, so for this account the model does not exist.
         403 if says::code_is(error, &["model_not_found"]) => Cause::NotFound,
         // Anthropic's text about a missing permission names the key that lacks it.
@@ -171,6 +173,7 @@ fn by_status(status: u16, error: &ProviderError) -> Classified {
         529 => Cause::Overloaded,
         503 if says::is_overload(error) => Cause::Overloaded,
         500..=599 if says::is_context(error) => Cause::ContextWindow,
+        500 if says::is_a_clients_fault(error) => Cause::BadRequest,
         500..=599 => Cause::ServerError,
         _ => Cause::BadResponse,
     };
@@ -196,8 +199,7 @@ fn refused(status: u16, error: &ProviderError) -> Classified {
     } else if names_no_field && says::is_a_servers_fault(error) {
         Cause::ServerError
     } else {
-        let is_unclear = status == 400 && error.param.is_none();
-        let about = if is_unclear { About::Unclear } else { About::Whole };
+        let about = if !says::names_a_field(error) { About::Unclear } else { About::Whole };
         return Classified { cause: Cause::BadRequest, about };
     };
     cause.into()
@@ -206,7 +208,7 @@ fn refused(status: u16, error: &ProviderError) -> Classified {
 /// What the server says that it lacks.
 fn lacking(status: u16, error: &ProviderError) -> Option<Lacking> {
     match status {
-        400 | 403 | 404 | 415 | 422 | 500 => says::lacking(error),
+        400 | 403 | 404 | 415 | 422 | 424 | 500 => says::lacking(error),
         501 => says::lacking(error).or(Some(Lacking::Operation)),
         _ => None,
     }
@@ -249,11 +251,14 @@ fn in_band(error: &ProviderError) -> Classified {
         "too_many_requests",
     ]) {
         Cause::RateLimited
-    } else if says(&["authentication_error", "invalid_api_key"]) {
+    } else if says(&["authentication_error", "invalid_api_key"])
+        || says::refuses_the_key(error)
+        || says::is_unauthorized(error)
+    {
         Cause::Auth
     } else if says(&["permission_error"]) {
         Cause::Permission
-    } else if says(&["not_found_error", "model_not_found"]) {
+    } else if says(&["not_found_error"]) || says::knows_no_model(error) {
         Cause::NotFound
     } else if says(&["overloaded_error", "overloaded"]) {
         Cause::Overloaded

@@ -25,7 +25,7 @@ use hale_core::cause::Cause;
 use hale_core::health::outcome::{About, Lacking, Observation};
 use hale_core::health::{Evidence, Lack};
 use hale_core::operation::{self, Operation};
-use hale_core::provider::{Called, WireFormat};
+use hale_core::provider::Called;
 use hale_core::route::SetBy;
 use hale_wire::payload::Payload;
 use hale_wire::prepare::Prepared;
@@ -88,10 +88,8 @@ impl Attempt<'_> {
         let deployment = self.destination.deployment;
         let snapshot = &self.scope.serving.snapshot;
         let now = clock::now().millis();
-        if call.conversion.operation == Operation::CountTokens
-            && deployment.endpoint.provider.wire == WireFormat::OpenAi
-        {
-            failed.is_of_a_count();
+        if call.conversion.operation == Operation::CountTokens {
+            failed.is_of_a_count(deployment.endpoint.provider.wire);
         }
         let lack = match failed.about {
             About::Lacking(Lacking::Operation) => Lack::Operation(call.conversion.operation),

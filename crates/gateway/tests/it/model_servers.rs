@@ -263,25 +263,64 @@ fn a_404_that_names_nothing_is_the_address_in_answer_and_health() {
 fn a_member_that_answers_nothing_but_unknown_400s_counts_as_failed() {
     let body =
         json!({"error": {"message": "kaboom", "type": "weird", "param": null, "code": null}});
-    let (bad, good) = (answering(400, body), FakeUpstream::start());
-    let hale = Config::new()
-        .deployment("g", "bad", &bad)
-        .deployment("g", "good", &good)
-        .router(json!({"routing_strategy": "simple-shuffle", "cooldown_time": 60}))
-        .start();
-    let mut refused = 0;
-    for _ in 0..200 {
-        let answer = chat(&hale, "g");
-        refused += u32::from(answer.status == 400);
-        assert!(matches!(answer.status, 200 | 400), "{}", answer.text());
+    for status in [400, 422] {
+        let (bad, good) = (answering(status, body.clone()), FakeUpstream::start());
+        let hale = Config::new()
+            .deployment("g", "bad", &bad)
+            .deployment("g", "good", &good)
+            .router(json!({"routing_strategy": "simple-shuffle", "cooldown_time": 60}))
+            .start();
+        let mut refused = 0;
+        for _ in 0..200 {
+            let answer = chat(&hale, "g");
+            refused += u32::from(answer.status == status);
+            assert!([200, status].contains(&answer.status), "{}", answer.text());
+        }
+        // By chance: it takes five answers of each, and without the rule it would be a hundred.
+        assert!((4..=50).contains(&refused), "{refused}");
+        let bad = &lines(&hale)[0];
+        assert_eq!(
+            (bad["state"].as_str(), bad["cause"].as_str()),
+            (Some("cooldown"), Some("bad_response"))
+        );
     }
-    // By chance: it takes five answers of each, and without the rule it would be a hundred.
-    assert!((4..=50).contains(&refused), "{refused}");
-    let bad = &lines(&hale)[0];
-    assert_eq!(
-        (bad["state"].as_str(), bad["cause"].as_str()),
-        (Some("cooldown"), Some("bad_response"))
-    );
+}
+
+#[test]
+fn a_clients_fault_that_is_told_in_another_way_blames_no_member() {
+    for (status, body) in [
+        (
+            500,
+            json!({"error": {"code": 500, "message": "Conversation roles must alternate user/assistant/...", "type": "server_error"}}),
+        ),
+        (
+            403,
+            json!({"error": {"code": 403, "message": "x requires moderation on OpenAI. Your input was flagged for \"violence\".", "metadata": {"reasons": ["violence"]}}}),
+        ),
+        (
+            404,
+            json!({"type": "error", "error": {"type": "not_found_error", "message": "Skill not found: skill_01AbCdEf"}}),
+        ),
+    ] {
+        let (a, b) = (answering(status, body.clone()), answering(status, body.clone()));
+        let hale = Config::new().deployment("g", "a", &a).deployment("g", "b", &b).start();
+        for _ in 0..6 {
+            let answer = chat(&hale, "g");
+            assert!((400..500).contains(&answer.status), "{}", answer.text());
+        }
+        assert_eq!(states(&hale), ["ready"; 2], "{body}");
+    }
+}
+
+#[test]
+fn a_redirect_is_about_the_address() {
+    let moved = FakeUpstream::with(|_| {
+        Script::with_status(302).header("location", "/else").json(&json!({}))
+    });
+    let hale = Config::new().deployment("g", "a", &moved).start();
+    let message = error(&chat(&hale, "g"))["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("has nothing at this address"), "{message}");
+    assert!(message.contains("redirect"), "{message}");
 }
 
 #[test]

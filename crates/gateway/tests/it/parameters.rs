@@ -305,6 +305,35 @@ fn advice_that_a_provider_refuses_costs_no_request_on_any_wire() {
 }
 
 #[test]
+fn what_a_messages_request_becomes_and_a_server_refuses_is_left_out() {
+    let user = json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "user"],
+        "msg": "Extra inputs are not permitted", "input": "u"}]});
+    let thinking =
+        json!({"error": {"message": "\"llama3\" does not support thinking", "type": "api_error"}});
+    let groq =
+        json!({"error": {"message": "`reasoning_effort` must be one of `none` or `default`"}});
+    for (status, body, field) in
+        [(422, user, "user"), (400, thinking, "reasoning_effort"), (400, groq, "reasoning_effort")]
+    {
+        let upstream = FakeUpstream::with(move |request| match request.json().get(field) {
+            Some(value) if value != "none" => Script::with_status(status).json(&body),
+            Some(_) | None => Script::answer(request),
+        });
+        let params = json!({"model": "hosted_vllm/mine"});
+        let hale = Config::new().with("m", "a", &upstream, params).start();
+        let mut ask = anthropic::request("m", "hi");
+        ask["max_tokens"] = json!(9000);
+        ask["metadata"] = json!({"user_id": "u"});
+        ask["thinking"] = json!({"type": "enabled", "budget_tokens": 4000});
+        for _ in 0..2 {
+            let answer = client(&hale).post_json(MESSAGES, &[], &ask);
+            assert_eq!(answer.status, 200, "{field}: {}", answer.text());
+        }
+        assert_eq!(upstream.requests().len(), 3, "{field} is refused once");
+    }
+}
+
+#[test]
 fn a_model_of_another_wire_that_does_not_reason_is_not_told_to() {
     let upstream = FakeUpstream::with(anthropic::answer);
     let params =

@@ -179,6 +179,47 @@ fn an_error_event_in_the_middle_ends_the_stream_with_the_providers_words() {
 }
 
 #[test]
+fn an_error_event_without_an_error_member_ends_the_stream_and_counts() {
+    for event in [
+        "data: {\"object\":\"error\",\"message\":\"engine dead\",\"code\":500}\n\n",
+        "event: error\ndata: engine dead\n\n",
+        "data: {\"detail\":\"engine dead\"}\n\n",
+    ] {
+        let upstream = FakeUpstream::with(move |_| begun().chunk(event).done());
+        let hale = lone(&upstream).start();
+        let error = expect_broken(&body_of(&hale), "so far");
+        assert!(error["message"].as_str().unwrap().contains("engine dead"), "{error}");
+        let messages = json!({"model": "m", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "hi"}]});
+        let text = client(&hale).post_json("/v1/messages", &[], &messages).text();
+        assert!(text.contains("event: error") && text.contains("engine dead"), "{text}");
+        assert!(!text.contains("message_stop") && !text.contains("message_delta"), "{text}");
+        let state = client(&hale).get("/router/state").json();
+        let failures = &state["deployments"][0]["failures"];
+        assert_eq!(failures["server_error"], 2, "{failures}");
+    }
+}
+
+#[test]
+fn an_error_as_the_first_event_keeps_its_words_and_its_cause() {
+    let words = "This model's maximum context length is 128 tokens.";
+    for event in [
+        format!("data: {{\"object\":\"error\",\"message\":\"{words}\",\"code\":400}}\n\n"),
+        format!("data: {{\"detail\":\"{words}\"}}\n\n"),
+        format!("event: error\ndata: {words}\n\n"),
+    ] {
+        let short = FakeUpstream::with(move |_| Script::ok().stream().chunk(&event).done());
+        let long = FakeUpstream::start();
+        let config = Config::new()
+            .deployment("m", "a", &short)
+            .deployment("long", "b", &long)
+            .router(json!({"context_window_fallbacks": [{"m": ["long"]}]}));
+        let text = body_of(&config.start());
+        assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
+        assert_eq!(long.requests().len(), 1);
+    }
+}
+
+#[test]
 fn a_stall_after_content_is_an_error_in_the_stream() {
     // F6.
     let upstream = FakeUpstream::scripted([begun().silence()]);

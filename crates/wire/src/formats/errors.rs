@@ -385,7 +385,7 @@ mod tests {
                 assert_eq!(about, expected, "{path:?} {row}");
             }
         }
-        assert_eq!(servers, 8);
+        assert_eq!(servers, 12);
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Asked by [`super::classify`] only. Always true: what a provider quotes from the request is no word of its own,
 //! and words count only where no specific code contradicts them.
 //!
-//! Sources of the texts: OpenAI's, Anthropic's and Azure's documentation; the sources of vLLM, infinity, LiteLLM,
+//! Sources of the texts: OpenAI's, Anthropic's, Azure's, DashScope's, DeepSeek's and Zhipu's documentation; what users
+//! of OpenRouter, Groq, Perplexity and SiliconFlow report; the sources of SGLang, text-embeddings-inference, vLLM, infinity, LiteLLM,
 //! `transformers serve`, llama.cpp's server, text-generation-inference and Ollama; for LM Studio what its users report.
 
 use super::{Lacking, ProviderError};
@@ -11,7 +12,18 @@ use crate::route::Need;
 
 /// Codes about the model. Sources: Azure, and Groq's answer in
 /// <https://github.com/atiilla/sqlmap-ai/issues/3>.
-const NO_MODEL: &[&str] = &["model_not_found", "DeploymentNotFound", "model_decommissioned"];
+///
+/// `unknown_model` and `unavailable_model` are those of Azure's model inference, `model_not_supported` is that of Hugging
+/// Face's router, and `1211` that of Zhipu.
+const NO_MODEL: &[&str] = &[
+    "model_not_found",
+    "DeploymentNotFound",
+    "model_decommissioned",
+    "unknown_model",
+    "unavailable_model",
+    "model_not_supported",
+    "1211",
+];
 
 pub(super) fn code_is(error: &ProviderError, codes: &[&str]) -> bool {
     error.code.as_deref().is_some_and(|code| codes.contains(&code))
@@ -81,6 +93,9 @@ fn unquoted(text: &str) -> String {
     own
 }
 
+/// The kinds of text-generation-inference and of text-embeddings-inference.
+const VALIDATION: &[&str] = &["validation", "Validation"];
+
 pub(super) fn is_context(error: &ProviderError) -> bool {
     code_is(error, &["context_length_exceeded", "string_above_max_length"])
         || kind_is(error, &["exceed_context_size_error"])
@@ -96,22 +111,26 @@ pub(super) fn is_context(error: &ProviderError) -> bool {
                 "available context size",
                 "exceeds the context length",
                 "greater than the context length",
+                "longer than the model's context length",
+                "too large to process",
                 "context the overflows",
                 "input tokens exceed",
                 "maximum number of tokens allowed",
             ],
         )
-        || (kind_is(error, &["validation"]) && says(error, &["must have less than", "must be <="]))
-        || (kind_is(error, &["validation"])
-            && error.message.contains("`max_new_tokens` must be <="))
+        || (kind_is(error, VALIDATION) && says(error, &["must have less than", "must be <="]))
+        || (kind_is(error, VALIDATION) && error.message.contains("`max_new_tokens` must be <="))
 }
 
 pub(super) fn is_policy(error: &ProviderError) -> bool {
-    const CODES: [&str; 4] = [
+    const CODES: [&str; 7] = [
         "content_policy_violation",
         "content_filter",
         "moderation_blocked",
         "ResponsibleAIPolicyViolation",
+        "data_inspection_failed",
+        "DataInspectionFailed",
+        "1301",
     ];
     code_is(error, &CODES)
         || says(
@@ -120,14 +139,26 @@ pub(super) fn is_policy(error: &ProviderError) -> bool {
                 "content management policy",
                 "content filtering policy",
                 "violating our usage policy",
+                "your input was flagged",
+                "content exists risk",
+                "content violates usage guidelines",
             ],
         )
 }
 
 pub(super) fn is_quota(error: &ProviderError) -> bool {
-    code_is(error, &["insufficient_quota", "billing_hard_limit_reached", "billing_not_active"])
-        || kind_is(error, &["insufficient_quota", "billing_error", "budget_exceeded"])
-        || says(error, &["credit balance is too low", "exceeded your current quota"])
+    const CODES: [&str; 4] =
+        ["insufficient_quota", "billing_hard_limit_reached", "billing_not_active", "Arrearage"];
+    const KINDS: [&str; 4] =
+        ["insufficient_quota", "billing_error", "budget_exceeded", "exceeded_current_quota_error"];
+    const WORDS: [&str; 5] = [
+        "credit balance is too low",
+        "exceeded your current quota",
+        "account balance is insufficient",
+        "insufficient balance",
+        "insufficient account balance",
+    ];
+    code_is(error, &CODES) || kind_is(error, &KINDS) || says(error, &WORDS)
 }
 
 /// A 429 that waiting does not fix: the request alone has more tokens than a minute allows.
@@ -137,7 +168,16 @@ pub(super) fn is_beyond_the_rate(error: &ProviderError) -> bool {
 
 pub(super) fn is_overload(error: &ProviderError) -> bool {
     kind_is(error, &["overloaded_error", "overloaded"])
-        || text_has(error, &["overloaded", "at capacity"])
+        || text_has(
+            error,
+            &[
+                "overloaded",
+                "at capacity",
+                "server busy",
+                "maximum pending requests",
+                "queue is full",
+            ],
+        )
 }
 
 /// An overload that a server of one's own calls too many requests.
@@ -169,6 +209,45 @@ pub(super) fn refuses_the_key(error: &ProviderError) -> bool {
         )
 }
 
+/// The word of servers that say nothing else about a key that is wrong or missing.
+pub(super) fn is_unauthorized(error: &ProviderError) -> bool {
+    const WORDS: [&str; 3] = ["unauthorized", "not authenticated", "invalid authentication"];
+    WORDS.iter().any(|word| error.message.trim().to_ascii_lowercase().starts_with(word))
+}
+
+/// A fault of the client's that llama.cpp's server tells with a 500. Texts: its sources, and the chat templates that it
+/// runs.
+pub(super) fn is_a_clients_fault(error: &ProviderError) -> bool {
+    says(
+        error,
+        &[
+            "conversation roles must alternate",
+            "roles must alternate",
+            "system role not supported",
+            "only user and assistant roles are supported",
+            "failed to load image",
+            "failed to decode image",
+            "unsupported content[].type",
+            "unsupported content part type",
+            "failed to parse messages",
+            "failed to parse tools",
+            "failed to parse grammar",
+            "failed to initialize samplers",
+            "json schema conversion failed",
+            "error parsing grammar",
+            "unrecognized schema",
+            "invalid base64",
+        ],
+    )
+}
+
+/// Whether it names a field of the request: as its parameter, as FastAPI does, or by its kind.
+pub(super) fn names_a_field(error: &ProviderError) -> bool {
+    error.param.is_some()
+        || kind_is(error, VALIDATION)
+        || ["\"loc\":", "'loc':"].iter().any(|key| error.message.contains(key))
+}
+
 /// A key that is known and may not use this model.
 pub(super) fn refuses_the_models_use(error: &ProviderError) -> bool {
     error.kind.as_deref().is_some_and(|kind| kind.ends_with("_model_access_denied"))
@@ -177,9 +256,12 @@ pub(super) fn refuses_the_models_use(error: &ProviderError) -> bool {
 /// The server does not know the model, said under a status that says less.
 pub(super) fn knows_no_model(error: &ProviderError) -> bool {
     code_is(error, NO_MODEL)
+        || kind_is(error, &["invalid_model"])
         || says(
             error,
             &[
+                "model not exist",
+                "not a valid model id",
                 "invalid model name",
                 "invalid model identifier",
                 "invalid model:",
@@ -220,14 +302,38 @@ pub(super) fn names_a_client_object(error: &ProviderError) -> bool {
         "vector store",
         "batch with id",
     ];
-    const IDS: [&str; 9] =
-        ["file-", "file_", "resp_", "batch_", "conv_", "cntr_", "vs_", "msgbatch_", "container_"];
-    let is_id =
-        |word: &str| IDS.iter().any(|start| word.len() > start.len() && word.starts_with(start));
+    const IDS: [&str; 10] = [
+        "file-",
+        "file_",
+        "resp_",
+        "batch_",
+        "conv_",
+        "cntr_",
+        "vs_",
+        "msgbatch_",
+        "container_",
+        "skill_",
+    ];
+    let is_id = |word: &str| {
+        IDS.iter().any(|start| word.len() > start.len() && word.starts_with(start))
+            || is_prefixed_id(word)
+    };
     let breaks = |c: char| !c.is_ascii_alphanumeric() && c != '_' && c != '-';
     error.param.as_deref().is_some_and(|param| param != "model")
         || text_has(error, &WORDS)
         || error.message.split(breaks).any(is_id)
+}
+
+/// Whether a word is an id as providers make them: a short word, and then what no one would write.
+fn is_prefixed_id(word: &str) -> bool {
+    let Some((kind, own)) = word.rsplit_once('_') else { return false };
+    let is_kind = (2..=24).contains(&kind.len())
+        && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    is_kind
+        && own.len() >= 8
+        && own.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && own.bytes().any(|byte| byte.is_ascii_digit())
+        && own.bytes().any(|byte| byte.is_ascii_alphabetic())
 }
 
 /// A fault of the server that it tells as the client's.
@@ -251,11 +357,14 @@ pub(super) fn lacking(error: &ProviderError) -> Option<Lacking> {
         "endpoints found that support image",
         "image_url is only supported by certain models",
         "missing data required for image input",
+        "you set image=0",
+        "content must be a string",
     ];
     const SOUND: &[&str] = &[
         "audio input is not supported",
         "does not support audio",
         "at most 0 audio",
+        "you set audio=0",
         "endpoints found that support audio",
     ];
     const TOOLS: &[&str] = &[
@@ -267,8 +376,11 @@ pub(super) fn lacking(error: &ProviderError) -> Option<Lacking> {
         "tools are not supported",
         "tool use is not supported",
     ];
-    const SCHEMAS: &[&str] =
-        &["does not support structured output", "structured outputs are not supported"];
+    const SCHEMAS: &[&str] = &[
+        "does not support structured output",
+        "structured outputs are not supported",
+        "response_format type is unavailable",
+    ];
     const OPERATIONS: &[&str] = &[
         "not a chat model",
         "not an embedding model",
@@ -285,6 +397,9 @@ pub(super) fn lacking(error: &ProviderError) -> Option<Lacking> {
         "not allowed to generate embeddings from this model",
         "not allowed to sample from this model",
         "modelnotdeployederror",
+        "not a re-ranker model",
+        "not a classifier model",
+        "default chat template is no longer allowed",
     ];
     let needs = [
         (Need::Vision, IMAGES),
@@ -295,10 +410,42 @@ pub(super) fn lacking(error: &ProviderError) -> Option<Lacking> {
     if let Some((need, _)) = needs.into_iter().find(|(_, texts)| says(error, texts)) {
         return Some(Lacking::Need(need));
     }
+    if let Some(need) = lacks_what_it_quotes(error) {
+        return Some(Lacking::Need(need));
+    }
     let is_operation = code_is(error, &["OperationNotSupported"])
         || says(error, OPERATIONS)
+        || quotes(error, "", "`rerank` is not available")
         || lacks_an_api(error);
     is_operation.then_some(Lacking::Operation)
+}
+
+/// Whether the provider quotes a name in a sentence of its own: `quoted` has both, `own` is what is left of the
+/// sentence without the quotation.
+fn quotes(error: &ProviderError, own: &str, quoted: &str) -> bool {
+    let text = error.message.to_ascii_lowercase();
+    text.contains(quoted) && text_has(error, &[own])
+}
+
+/// A capability whose name is quoted, so that the words without the quotation are those of other errors as well.
+fn lacks_what_it_quotes(error: &ProviderError) -> Option<Need> {
+    /// Own words, quotation, capability. Texts: DeepSeek, Groq, OpenAI.
+    const ROWS: &[(&str, &str, Need)] = &[
+        ("unknown variant", "unknown variant `image_url`, expected `text`", Need::Vision),
+        ("is not supported", "`tool calling` is not supported", Need::Tools),
+        ("is not supported with this model", "'tools' is not supported", Need::Tools),
+        ("is not supported with this model", "'functions' is not supported", Need::Tools),
+        (
+            "is not supported with this model",
+            "'response_format' of type 'json_schema' is not supported",
+            Need::Schema,
+        ),
+        ("does not support response format", "response format `json_schema`", Need::Schema),
+    ];
+    let is_general = words_count(error)
+        || code_is(error, &["unsupported_parameter", "unsupported_value", "invalid_value"]);
+    let is_said = |(own, quoted, _): &&(&str, &str, Need)| quotes(error, own, quoted);
+    ROWS.iter().filter(|_| is_general).find(is_said).map(|(_, _, need)| *need)
 }
 
 /// vLLM's words: "The model does not support Embeddings API".

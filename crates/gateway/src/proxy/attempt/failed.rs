@@ -9,6 +9,7 @@ use hale_core::health::outcome::{
     About, Classified, Lacking, Observation, ProviderError, classify,
 };
 use hale_core::health::{Failure, Known, Obstacle};
+use hale_core::provider::WireFormat;
 use hale_core::route::SetBy;
 use hale_wire::answer::Fault;
 use hale_wire::neutral::Unfit;
@@ -97,18 +98,26 @@ impl Failed {
         Some(learned)
     }
 
-    /// It is about a count at a server that may not count: the gateway estimates instead. What the server answered to that
-    /// says nothing about its model, unless it is about the key or the load.
-    pub(super) fn is_of_a_count(&mut self) {
+    /// It is about a count: the gateway estimates instead. What the server answered to that says nothing about its model,
+    /// unless it is about the key or the load; how many counts it takes is a limit of their own.
+    pub(super) fn is_of_a_count(&mut self, wire: WireFormat) {
         let is_ours = matches!(
             self.cause,
             Cause::ClientTimeout | Cause::ClientClosed | Cause::Gateway | Cause::Unsupported
         );
-        if is_ours {
+        // A server of Anthropic's format counts: what it says about the request holds.
+        let is_the_clients = wire == WireFormat::Anthropic
+            && !self.cause.blames_deployment()
+            && self.about.lacking().is_none();
+        if is_ours || is_the_clients {
             return;
         }
-        let is_general = matches!(self.status, None | Some(401 | 403 | 429 | 503 | 529));
-        if !is_general || self.cause == Cause::BadResponse {
+        let is_general = matches!(self.status, None | Some(401 | 403 | 503 | 529));
+        let is_of_the_page = matches!(
+            self.cause,
+            Cause::BadResponse | Cause::Timeout | Cause::StreamCut | Cause::StreamStall
+        );
+        if !is_general || is_of_the_page {
             self.cause = Cause::BadRequest;
         }
         self.about = About::Lacking(Lacking::Operation);

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use hale_core::health::Advice;
 use hale_core::provider::ThoughtsField;
 
 use super::edits::{OFF, ON};
@@ -40,7 +41,7 @@ pub(crate) fn write(
         write_turn(&mut json, turn, order)?;
     }
     json.close(b']');
-    parameters(&mut json, request);
+    parameters(&mut json, request, order);
     write_tools(&mut json, request, order)?;
     write_format(&mut json, request.format.as_ref())?;
     if let Some(effort) = effort(request) {
@@ -61,7 +62,7 @@ pub(crate) fn write(
     Ok(json.into_bytes())
 }
 
-fn parameters(json: &mut JsonText, request: &Request<'_>) {
+fn parameters(json: &mut JsonText, request: &Request<'_>, order: &Order<'_>) {
     let raws = [
         ("max_tokens", &request.max_tokens),
         ("temperature", &request.temperature),
@@ -82,7 +83,7 @@ fn parameters(json: &mut JsonText, request: &Request<'_>) {
     if request.stream {
         json.raw_member("stream", "true");
     }
-    if let Some(user) = &request.user {
+    if let Some(user) = request.user.as_ref().filter(|_| !order.known.refuses(Advice::USER)) {
         let cut: Cow<'_, str> = if user.chars().count() > USER_MAX {
             user.chars().take(USER_MAX).collect::<String>().into()
         } else {

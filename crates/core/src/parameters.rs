@@ -55,6 +55,8 @@ parameters! {
         "allowed_model_region";
     Control "settings of routing for this request alone":
         "router_settings_override";
+    Control "whether parameters that the provider does not know are left out of this request":
+        "drop_params";
     Inspected "tags that decide about routing":
         "litellm_metadata" "tags";
     Stripped "probes: a key of `model_info`":
@@ -73,7 +75,7 @@ parameters! {
         "max_retries" "force_timeout" "timeout_by_service_tier" "stream_timeout_by_service_tier"
         "client_side_timeout";
     Stripped "which parameters are passed on: all are, but for what the config drops":
-        "drop_params" "additional_drop_params" "allowed_openai_params";
+        "additional_drop_params" "allowed_openai_params";
     Stripped "the shape of the answer":
         "keepalive_seconds" "allow_client_keepalive_override" "merge_reasoning_content_in_choices"
         "enable_json_schema_validation" "complete_response" "stream_response" "stream_chunk_size"

@@ -30,6 +30,8 @@ pub struct Controls {
     pub content_policy_fallbacks: Option<Vec<ClientFallback>>,
     /// Whether no fallback is tried.
     pub disable_fallbacks: bool,
+    /// Whether parameters that the provider does not know are left out, whatever the config says.
+    pub drop_params: bool,
     /// How many fallback groups may be tried.
     pub max_fallbacks: Option<u32>,
     /// What it needs from a model, if that was read.

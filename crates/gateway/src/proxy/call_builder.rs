@@ -119,7 +119,8 @@ impl<'a> CallBuilder<'a> {
             upstream_model: &destination.model,
             kept: self.request.stored.as_ref().map(|stored| &*stored.id),
             ask_usage: self.request.controls.stream,
-            drop_params: self.serving.snapshot.gateway.drop_params,
+            drop_params: self.serving.snapshot.gateway.drop_params
+                || self.request.controls.drop_params,
             known: self.known,
         }
     }

@@ -67,6 +67,8 @@ fn controls(peek: &Peek, headers: &HeaderMap) -> Result<Controls, Refusal> {
             .map_err(bad)?,
         disable_fallbacks: disabled.unwrap_or(false),
         max_fallbacks: own.max_fallbacks.or(settings.max_fallbacks),
+        // Clients of LiteLLM may send other values: they change nothing.
+        drop_params: peek.raw("drop_params") == Some("true"),
         region: peek.string("allowed_model_region").map_err(bad)?.map(Box::from),
         ..Controls::default()
     })

@@ -301,6 +301,27 @@ fn an_untranslatable_request_is_refused_before_any_call_and_counts_against_no_de
 }
 
 #[test]
+fn a_request_may_leave_out_what_the_provider_does_not_know_for_itself_alone() {
+    let fake = fake_claude();
+    let hale = claude(&fake).start();
+    let mut body = openai::chat_request("m", "hi");
+    body["seed"] = json!(7);
+    for value in [json!(false), json!(null), json!("x")] {
+        body["drop_params"] = value;
+        expect_error(&post(&hale, CHAT, &body), 400, "unsupported_parameter");
+    }
+    for (at, stream) in [false, true].into_iter().enumerate() {
+        body["drop_params"] = json!(true);
+        body["stream"] = json!(stream);
+        assert_eq!(post(&hale, CHAT, &body).status, 200);
+        let sent = fake.request(at).json();
+        assert!(sent.get("seed").is_none() && sent.get("drop_params").is_none(), "{sent}");
+    }
+    body.as_object_mut().unwrap().remove("drop_params");
+    expect_error(&post(&hale, CHAT, &body), 400, "unsupported_parameter");
+}
+
+#[test]
 fn a_sibling_on_another_wire_serves_what_one_wire_cannot_express() {
     let (fake, other) = (fake_claude(), FakeUpstream::start());
     let hale = claude(&fake).deployment("m", "gpt", &other).router(json!({"num_retries": 0}));

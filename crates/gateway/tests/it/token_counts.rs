@@ -89,6 +89,27 @@ fn a_server_without_the_page_is_asked_once_and_its_chats_are_not_concerned() {
 }
 
 #[test]
+fn a_count_that_hangs_is_estimated_and_its_chats_are_not_concerned() {
+    for model in ["openai/x", "anthropic/x"] {
+        let up = FakeUpstream::with(|request| match request.path.ends_with("/count_tokens") {
+            true => Script::silent(),
+            false if request.path.ends_with("/messages") => anthropic::answer(request),
+            false => openai::answer(request),
+        });
+        let params = json!({"model": model, "timeout": 0.3});
+        let hale = Config::new().with("m", "a", &up, params).start();
+        for _ in 0..4 {
+            let answer = count(&hale, "m");
+            assert_eq!((answer.status, &answer.json()["estimated"]), (200, &json!(true)));
+        }
+        assert_eq!(counts(&up), 1, "{model}");
+        assert_eq!(chat(&hale, "m").status, 200);
+        let state = client(&hale).get("/router/state").json();
+        assert_eq!(state["deployments"][0]["state"], "ready", "{model}");
+    }
+}
+
+#[test]
 fn a_provider_that_is_known_not_to_count_is_not_asked() {
     let upstream = FakeUpstream::start();
     let hale = Config::new().with("m", "a", &upstream, json!({"model": "databricks/x"})).start();

@@ -169,6 +169,15 @@ mod tests {
         };
         assert_eq!((error.message.as_str(), error.code.as_deref()), ("no", Some("429")));
         assert!(chat(r#"{"error":null,"choices":[{}]}"#).is_ok());
+        for text in [
+            r#"{"object":"error","message":"no","code":500}"#,
+            r#"{"detail":"no"}"#,
+            r#"[{"error":{"message":"no","code":500}}]"#,
+            r#"{"type":"error","message":"no"}"#,
+        ] {
+            let Err(Fault::Error(error)) = chat(text) else { panic!("{text} passed") };
+            assert_eq!(error.message, "no", "{text}");
+        }
     }
 
     #[test]

@@ -344,6 +344,28 @@ pub(super) fn is_a_servers_fault(error: &ProviderError) -> bool {
     )
 }
 
+/// Words about an operation that is not there.
+const OPERATIONS: &[&str] = &[
+    "not a chat model",
+    "not an embedding model",
+    "not supported in the v1/",
+    "only supported in v1/",
+    "does not support chat",
+    "does not support completion",
+    "does not support embed",
+    "does not support generate",
+    "does not support rerank",
+    "does not support the chat completions",
+    "does not support this operation",
+    "operation does not work with the specified model",
+    "not allowed to generate embeddings from this model",
+    "not allowed to sample from this model",
+    "modelnotdeployederror",
+    "not a re-ranker model",
+    "not a classifier model",
+    "default chat template is no longer allowed",
+];
+
 /// What the server or its model lacks, if it says so.
 pub(super) fn lacking(error: &ProviderError) -> Option<Lacking> {
     const IMAGES: &[&str] = &[
@@ -380,26 +402,6 @@ pub(super) fn lacking(error: &ProviderError) -> Option<Lacking> {
         "does not support structured output",
         "structured outputs are not supported",
         "response_format type is unavailable",
-    ];
-    const OPERATIONS: &[&str] = &[
-        "not a chat model",
-        "not an embedding model",
-        "not supported in the v1/",
-        "only supported in v1/",
-        "does not support chat",
-        "does not support completion",
-        "does not support embed",
-        "does not support generate",
-        "does not support rerank",
-        "does not support the chat completions",
-        "does not support this operation",
-        "operation does not work with the specified model",
-        "not allowed to generate embeddings from this model",
-        "not allowed to sample from this model",
-        "modelnotdeployederror",
-        "not a re-ranker model",
-        "not a classifier model",
-        "default chat template is no longer allowed",
     ];
     let needs = [
         (Need::Vision, IMAGES),

@@ -132,6 +132,8 @@ pub struct Quirks {
     pub lacks_json_schema: bool,
     /// The ids of calls that it takes.
     pub call_ids: CallIds,
+    /// Whether it knows the role `developer`, which is `system` elsewhere.
+    pub takes_developer: bool,
     /// Whether its messages have LiteLLM's `thinking_blocks`.
     pub takes_thinking_blocks: bool,
 }

@@ -39,7 +39,7 @@ pub enum Lesson {
 pub struct Advice(u8);
 
 /// Fields of requests that only advise: the answer has the same shape without them.
-pub const ADVICE: [&str; 8] = [
+pub const ADVICE: [&str; 9] = [
     "prompt_cache_key",
     "prompt_cache_retention",
     "safety_identifier",
@@ -48,6 +48,7 @@ pub const ADVICE: [&str; 8] = [
     "thinking",
     "output_config.effort",
     "user",
+    "parallel_tool_calls",
 ];
 
 impl Advice {

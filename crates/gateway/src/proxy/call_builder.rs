@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use hale_core::health::Known;
 use hale_core::operation::Operation;
+use hale_core::provider::WireFormat;
 use hale_core::route::RoutePlan;
 use hale_wire::controls;
 use hale_wire::edit::json_string;
@@ -19,6 +20,7 @@ use hale_wire::stream::View;
 
 use super::attempt::{AnswerForm, Destination, Expect, OperationCall, PolicyStop, Unprepared};
 use super::model_request::ModelRequest;
+use super::simulated::Outcome;
 use crate::clock;
 use crate::limits::Held;
 use crate::offload;
@@ -78,7 +80,13 @@ impl<'a> CallBuilder<'a> {
         prepared: Result<Prepared, Unprepared>,
     ) -> OperationCall<'a> {
         let request = self.request;
-        let wire = self.order(destination).wire();
+        let simulated = request.simulated.as_deref();
+        let simulated = simulated.filter(|simulated| simulated.applies(self.plan.fallbacks()));
+        // A canned answer uses the OpenAI wire.
+        let wire = match simulated.map(|simulated| &simulated.outcome) {
+            Some(Outcome::Answer(_)) => WireFormat::OpenAi,
+            Some(Outcome::Failure(..) | Outcome::Silence) | None => self.order(destination).wire(),
+        };
         let conversion = Conversion { operation: request.operation, wire }.answered();
         let shown_model = self.shown_model();
         let view = View {
@@ -95,10 +103,7 @@ impl<'a> CallBuilder<'a> {
             dialect: &request.dialect,
             object: request.object.as_ref(),
             passed: request.passed.as_deref(),
-            simulated: request
-                .simulated
-                .as_deref()
-                .filter(|simulated| simulated.applies(self.plan.fallbacks())),
+            simulated,
             expect: Expect {
                 form: request.form,
                 view,

@@ -255,3 +255,149 @@ fn a_prefill_loses_the_white_space_at_its_end_before_claude() {
         assert_eq!(last(&claude).json()["messages"][1]["content"], content);
     }
 }
+
+#[test]
+fn ids_of_calls_fit_the_provider_where_chat_bytes_pass() {
+    let long = format!("chatcmpl-tool-{}", "0".repeat(32));
+    let given = |id: &str, more: &str| {
+        let call = json!({"id": id, "type": "function", "function": {"name": "f", "arguments": format!("{{\"a\":\"{more}\"}}")}});
+        json!({"messages": [user("hi"), {"role": "assistant", "content": null, "tool_calls": [call, with(call.clone(), json!({"id": "abcdefgh1"}))]},
+            {"role": "tool", "tool_call_id": id, "content": "\"tool_call_id\": \"x:1\""},
+            {"role": "tool", "tool_call_id": "abcdefgh1", "content": "b"}],
+            "tools": [{"type": "function", "function": {"name": "f"}}]})
+    };
+    for (model, most, exact) in [
+        ("mistral/mistral-large-latest", 9, true),
+        ("openai/gpt-4o", 40, false),
+        ("openrouter/openai/gpt-4o", 40, false),
+        ("hosted_vllm/qwen3", 64, false),
+    ] {
+        let upstream = FakeUpstream::start();
+        let hale = Config::new().with("m", "a", &upstream, json!({"model": model})).start();
+        for id in [long.as_str(), "call_123", "abcdefgh2", "functions.Bash:0"] {
+            for more in ["", &"x".repeat(4096)] {
+                served(&hale, CHAT, &chat("m", given(id, more)));
+                let sent = last(&upstream).json();
+                let shown = sent["messages"][1]["tool_calls"][0]["id"].as_str().unwrap();
+                assert_eq!(sent["messages"], given(shown, more)["messages"], "{model}");
+                assert!(shown.len() <= most && (!exact || shown.len() == most), "{model}: {shown}");
+                let fits = if exact { id == "abcdefgh2" } else { id.len() <= most };
+                assert_eq!(shown == id, fits, "{model}: {shown}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_fallback_gets_ids_that_it_takes() {
+    let vllm = FakeUpstream::with(|_: &Request| hale_testkit::Script::error(500, "boom"));
+    let mistral = FakeUpstream::start();
+    let hale = Config::new()
+        .router(json!({"num_retries": 0, "fallbacks": [{"v": ["m"]}]}))
+        .with("v", "a", &vllm, json!({"model": "hosted_vllm/qwen3"}))
+        .with("m", "b", &mistral, json!({"model": "mistral/mistral-large-latest"}))
+        .start();
+    let id = format!("chatcmpl-tool-{}", "0".repeat(32));
+    let call = json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+    let more = json!({"messages": [user("hi"), {"role": "assistant", "content": null, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": id, "content": "a"}]});
+    served(&hale, CHAT, &chat("v", more));
+    assert_eq!(last(&vllm).json()["messages"][2]["tool_call_id"], json!(id));
+    let sent = last(&mistral).json();
+    let shown = &sent["messages"][2]["tool_call_id"];
+    assert_eq!(shown.as_str().unwrap().len(), 9);
+    assert_eq!(&sent["messages"][1]["tool_calls"][0]["id"], shown);
+}
+
+#[test]
+fn an_openai_model_gets_short_ids_from_clients_of_messages_behind_any_address() {
+    let id = format!("chatcmpl-tool-{}", "0".repeat(32));
+    let call = json!({"type": "tool_use", "id": id, "name": "f", "input": {}});
+    let more = json!({"messages": [user("hi"), {"role": "assistant", "content": [call]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": id, "content": "a"}]}]});
+    for (model, is_short) in [
+        ("openai/gpt-4o", true),
+        ("litellm_proxy/o3-mini", true),
+        ("openrouter/openai/gpt-5", true),
+        ("hosted_vllm/gpt-oss-20b", false),
+    ] {
+        let upstream = FakeUpstream::start();
+        let hale = Config::new().with("m", "a", &upstream, json!({"model": model})).start();
+        served(&hale, MESSAGES, &ask("m", more.clone()));
+        let sent = last(&upstream).json();
+        let Some(shown) = sent["messages"][2]["tool_call_id"].as_str() else { panic!("{sent}") };
+        assert_eq!(shown.len() <= 40, is_short, "{model}: {shown}");
+    }
+}
+
+#[test]
+fn the_role_developer_is_system_where_only_that_is_known() {
+    for (model, role) in [
+        ("deepseek/deepseek-chat", "system"),
+        ("mistral/mistral-large-latest", "system"),
+        ("hosted_vllm/qwen3", "system"),
+        ("openai/gpt-4o", "developer"),
+        ("groq/llama-3.3-70b-versatile", "developer"),
+    ] {
+        let upstream = FakeUpstream::with(hale_testkit::openai::answer);
+        let hale = Config::new().with("m", "a", &upstream, json!({"model": model})).start();
+        for stream in [false, true] {
+            let quoted = user("the \"developer\" said");
+            let messages = json!([{"role": "developer", "content": "be brief"}, quoted, {"content": "x", "role": "developer"}]);
+            let answer =
+                post(&hale, CHAT, &chat("m", json!({"messages": messages, "stream": stream})));
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            let expected = json!([{"role": role, "content": "be brief"}, quoted, {"content": "x", "role": role}]);
+            assert_eq!(last(&upstream).json()["messages"], expected, "{model}");
+        }
+    }
+}
+
+#[test]
+fn an_answer_is_simulated_whatever_the_wire() {
+    let upstream = claude();
+    let hale = Config::new()
+        .general(json!({"dangerously_allow_mock_testing_request_params": true}))
+        .with("c", "a", &upstream, anthropics(&upstream))
+        .with("o", "b", &upstream, json!({}))
+        .start();
+    for model in ["c", "o"] {
+        let more = json!({"mock_response": "yo"});
+        let content = served(&hale, MESSAGES, &ask(model, more.clone()))["content"].clone();
+        assert_eq!(content, json!([{"type": "text", "text": "yo"}]), "{model}");
+        let answer = served(&hale, CHAT, &chat(model, more.clone()));
+        assert_eq!(answer["choices"][0]["message"]["content"], "yo", "{model}");
+        let streamed = with(more, json!({"stream": true}));
+        let events = post(&hale, MESSAGES, &ask(model, streamed.clone()));
+        assert!(events.text().contains("text_delta"), "{}", events.text());
+        let events = post(&hale, CHAT, &chat(model, streamed));
+        assert!(events.text().contains("[DONE]"), "{}", events.text());
+    }
+    assert_eq!(upstream.requests().len(), 0);
+}
+
+#[test]
+fn a_model_without_parallel_calls_is_asked_again_without_the_switch() {
+    let why = "Unsupported parameter: 'parallel_tool_calls' is not supported with this model.";
+    let upstream = FakeUpstream::with(move |request: &Request| {
+        if request.json().get("parallel_tool_calls").is_none() {
+            return hale_testkit::openai::answer(request);
+        }
+        let error = json!({"message": why, "type": "invalid_request_error", "param": "parallel_tool_calls", "code": "unsupported_parameter"});
+        hale_testkit::Script::with_status(400).json(&json!({"error": error}))
+    });
+    let hale = Config::new().with("m", "a", &upstream, json!({"model": "openai/o3-mini"})).start();
+    let more = json!({"tools": [{"name": "f", "input_schema": {}}],
+        "tool_choice": {"type": "auto", "disable_parallel_tool_use": true}});
+    served(&hale, MESSAGES, &ask("m", more.clone()));
+    assert_eq!(upstream.requests().len(), 2);
+    served(&hale, MESSAGES, &ask("m", more));
+    assert_eq!(upstream.requests().len(), 3, "it is known from then on");
+    let function = json!({"type": "function", "function": {"name": "f"}});
+    let own = json!({"tools": [function], "parallel_tool_calls": false});
+    let answer = post(&hale, CHAT, &chat("m", own));
+    assert_eq!(
+        (answer.status, answer.header("x-hale-left-out")),
+        (200, Some("parallel_tool_calls"))
+    );
+}

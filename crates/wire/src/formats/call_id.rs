@@ -14,6 +14,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hale_core::provider::CallIds;
 
 use super::neutral::Text;
+use super::order::Order;
 
 /// What an id begins with that was rewritten.
 const MARK: &str = "hx";
@@ -44,6 +45,28 @@ pub(crate) fn shown(original: Text<'_>, nth: usize) -> Text<'_> {
 /// The id that [`shown`] showed as `given`; `given` itself if it was not rewritten.
 pub(crate) fn original(given: Text<'_>) -> Text<'_> {
     decoded(&given).map_or(given, Cow::Owned)
+}
+
+/// The ids of calls that the target of `order`, of the OpenAI wire, takes.
+pub(crate) fn of(order: &Order<'_>) -> CallIds {
+    let provider = order.deployment.endpoint.provider;
+    match provider.quirks.call_ids {
+        // Its models are the same behind any address.
+        CallIds::Any if is_openais(order.upstream_model) => CallIds::Forty,
+        given => given,
+    }
+}
+
+/// Whether OpenAI made a model, which others may serve.
+fn is_openais(model: &str) -> bool {
+    let name = model.rsplit_once('/').map_or(model, |(_, name)| name);
+    let is_numbered = |letter: char| {
+        let tail = name.strip_prefix(letter);
+        tail.is_some_and(|tail| tail.starts_with(|c: char| c.is_ascii_digit()))
+    };
+    (name.starts_with("gpt-") && !name.starts_with("gpt-oss"))
+        || name.starts_with("chatgpt-")
+        || is_numbered('o')
 }
 
 /// `original` as a provider takes it that takes only some ids. Nothing comes back, because the provider did not make it.

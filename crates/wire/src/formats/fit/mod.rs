@@ -9,11 +9,12 @@ mod shape;
 
 use std::borrow::Cow;
 
-use hale_core::provider::{CallIds, ThoughtsField, WireFormat};
+use hale_core::provider::{ThoughtsField, WireFormat};
 use hale_core::takes::Efforts;
 
 use self::pairs::Ids;
 use super::anthropic::effort;
+use super::call_id;
 use super::neutral::{Content, Part, Request, Role, Thinking, Tool, ToolChoice, Turn, Unfit};
 use super::notes::Notes;
 use super::order::Order;
@@ -35,7 +36,7 @@ pub(crate) fn fit(
         WireFormat::Anthropic => Ids::Shown,
         WireFormat::OpenAi => {
             notes.mark = target.mark().into();
-            Ids::Undone(letters(order))
+            Ids::Undone(call_id::of(order))
         }
     };
     (request.turns, notes.calls) = pairs::pair(std::mem::take(&mut request.turns), ids, bytes)?;
@@ -56,17 +57,6 @@ pub(crate) fn fit(
         turn_off(request, &mut notes, None);
     }
     Ok(notes)
-}
-
-/// The ids of calls that a provider of the OpenAI wire takes.
-fn letters(order: &Order<'_>) -> CallIds {
-    let endpoint = &order.deployment.endpoint;
-    let is_openais =
-        &*endpoint.provider.name == "azure" || endpoint.api_base.contains("//api.openai.com");
-    match endpoint.provider.quirks.call_ids {
-        CallIds::Any if is_openais => CallIds::Forty,
-        given => given,
-    }
 }
 
 /// Leaves out the reasoning that the target may not see.

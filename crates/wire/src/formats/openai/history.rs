@@ -1,17 +1,20 @@
-//! What a chat client brings along from other providers, in a body that passes: their reasoning, and calls without any.
+//! What a chat client brings along from other providers, in a body that passes: their reasoning, calls without any, ids of
+//! calls and roles that not all of them take.
 //!
-//! Called by the conversion for the edits. Always true: a short body for the provider `openai` is not looked through; only
-//! `thinking_blocks`, which are in no provider's format, and reasoning that another provider signed or that this one refuses
-//! leave the messages.
+//! Called by the conversion for the edits. Always true: a short body without tools for the provider `openai` is not looked through;
+//! only `thinking_blocks`, which are in no provider's format, and reasoning that another provider signed or that this one
+//! refuses leave the messages.
 
-use hale_core::provider::ThoughtsField;
+use hale_core::provider::{CallIds, ThoughtsField};
 
+use super::call_ids;
 use crate::bytes::edit::{self, Edit};
 use crate::bytes::elements::elements;
 use crate::bytes::json::Str;
 use crate::bytes::members::texts;
 use crate::bytes::object;
 use crate::bytes::peek::Peek;
+use crate::formats::call_id;
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
 use crate::formats::thoughts::{Origin, Target};
@@ -21,6 +24,8 @@ const SIGNED_MIN: usize = 2 << 10;
 const BLOCKS: &str = "thinking_blocks";
 const CONTENT: &str = "reasoning_content";
 const EFFORT: &str = "reasoning_effort";
+/// OpenAI's later name for the role of the system, as JSON text.
+const DEVELOPER: &str = "\"developer\"";
 
 /// What changes because of the messages.
 #[derive(Debug, Default)]
@@ -39,20 +44,25 @@ impl History {
         let refuses =
             order.known.has_no_thoughts() || provider.quirks.thoughts_field == ThoughtsField::None;
         let is_short = body.len() < SIGNED_MIN && &*provider.name == "openai";
-        if (is_short && !refuses && !peek.has(EFFORT)) || !order.asks_for_chat() {
+        let is_plain = !refuses && !peek.has(EFFORT) && !peek.has("tools");
+        if (is_short && is_plain) || !order.asks_for_chat() {
             return History::default();
         }
         let holds = |word: &str| memchr::memmem::find(body, word.as_bytes()).is_some();
         let has_blocks = !is_short && holds(BLOCKS) && !provider.quirks.takes_thinking_blocks;
         let has_refused = refuses && holds(CONTENT);
         let has_calls = holds("tool_calls");
-        if !has_blocks && !has_refused && !has_calls {
+        let has_developer = !provider.quirks.takes_developer && holds(DEVELOPER);
+        if !has_blocks && !has_refused && !has_calls && !has_developer {
             return History::default();
         }
         let Some(raw) = peek.raw("messages") else { return History::default() };
         let target = Target::of(order);
-        let messages = match has_blocks || has_refused {
-            true => cleaned(raw, target, refuses),
+        let ids = call_id::of(order);
+        let ids = if has_calls && call_ids::has_refused(raw, ids) { ids } else { CallIds::Any };
+        let changes = Changes { target, refuses, has_developer, ids };
+        let messages = match has_blocks || has_refused || has_developer || ids != CallIds::Any {
+            true => cleaned(raw, changes),
             false => None,
         };
         let asked = asked(peek, order);
@@ -80,12 +90,25 @@ fn asked(peek: &Peek, order: &Order<'_>) -> Option<&'static str> {
     }
 }
 
+/// What may change in messages.
+#[derive(Clone, Copy)]
+struct Changes<'o> {
+    target: Target<'o>,
+    /// Whether the provider refuses reasoning.
+    refuses: bool,
+    /// Whether a message has a role that the provider does not know.
+    has_developer: bool,
+    /// The ids of calls that it takes.
+    ids: CallIds,
+}
+
 /// The messages without `thinking_blocks`, and without reasoning that these sign for another provider, or that the
-/// provider `refuses`; `None` if there are none.
-fn cleaned(raw: &str, target: Target<'_>, refuses: bool) -> Option<String> {
+/// provider refuses, with roles that it knows and ids that it takes; `None` if that is what they are.
+fn cleaned(raw: &str, changes: Changes<'_>) -> Option<String> {
+    let Changes { target, refuses, has_developer, ids } = changes;
     let mut out = String::with_capacity(raw.len());
     out.push('[');
-    let mut changes = false;
+    let mut is_changed = false;
     for message in elements(raw)? {
         if out.len() > 1 {
             out.push(',');
@@ -94,10 +117,16 @@ fn cleaned(raw: &str, target: Target<'_>, refuses: bool) -> Option<String> {
         let mut foreign = blocks.and_then(elements).into_iter().flatten();
         let goes = content.is_some() && (refuses || foreign.any(|block| is_foreign(block, target)));
         let names = [blocks.map(|_| BLOCKS), goes.then_some(CONTENT)];
-        let edits: Vec<Edit<'_>> = names.into_iter().flatten().map(Edit::Remove).collect();
+        let mut edits: Vec<Edit<'_>> = names.into_iter().flatten().map(Edit::Remove).collect();
+        if has_developer && texts(message, ["role"]).is_ok_and(|[role]| role == Some(DEVELOPER)) {
+            edits.push(Edit::Set("role", "\"system\"".into()));
+        }
+        if ids != CallIds::Any {
+            edits.extend(call_ids::edits(message, ids));
+        }
         match object::members(message.as_bytes()) {
             Ok(members) if !edits.is_empty() => {
-                changes = true;
+                is_changed = true;
                 let edited = edit::apply(message.as_bytes(), &members, &edits);
                 out.push_str(std::str::from_utf8(&edited).unwrap_or(message));
             }
@@ -105,7 +134,7 @@ fn cleaned(raw: &str, target: Target<'_>, refuses: bool) -> Option<String> {
         }
     }
     out.push(']');
-    changes.then_some(out)
+    is_changed.then_some(out)
 }
 
 /// Whether another provider signed a block.
@@ -156,12 +185,11 @@ mod tests {
 
     fn history(message: Value) -> Value {
         json!({"model": "m", "messages": [{"role": "user", "content": "hi"}, message,
-            {"role": "tool", "tool_call_id": "c", "content": "x"}]})
+            {"role": "tool", "tool_call_id": "abcdefgh1", "content": "x"}]})
     }
 
     fn call(more: Value) -> Value {
-        let call =
-            json!({"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        let call = json!({"id": "abcdefgh1", "type": "function", "function": {"name": "f", "arguments": "{}"}});
         let mut message = json!({"role": "assistant", "content": null, "tool_calls": [call]});
         message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         message

@@ -4,6 +4,7 @@
 //! and from [`crate::formats::neutral`].
 
 pub(crate) mod answer;
+mod call_ids;
 pub(crate) mod edits;
 pub(crate) mod history;
 mod message;

@@ -366,50 +366,59 @@ const OPERATIONS: &[&str] = &[
     "default chat template is no longer allowed",
 ];
 
+/// What is said of a missing capability.
+const NEEDS: [(Need, &[&str]); 4] = [
+    (
+        Need::Vision,
+        &[
+            "image input is not supported",
+            "images are not supported",
+            "does not support image",
+            "does not support vision",
+            "does not support multimodal",
+            "not a multimodal model",
+            "at most 0 image",
+            "endpoints found that support image",
+            "image_url is only supported by certain models",
+            "missing data required for image input",
+            "you set image=0",
+        ],
+    ),
+    (
+        Need::Audio,
+        &[
+            "audio input is not supported",
+            "does not support audio",
+            "at most 0 audio",
+            "you set audio=0",
+            "endpoints found that support audio",
+        ],
+    ),
+    (
+        Need::Tools,
+        &[
+            "does not support tool",
+            "does not support function calling",
+            "tools param requires --jinja",
+            "tool choice requires --enable-auto-tool-choice",
+            "endpoints found that support tool use",
+            "tools are not supported",
+            "tool use is not supported",
+        ],
+    ),
+    (
+        Need::Schema,
+        &[
+            "does not support structured output",
+            "structured outputs are not supported",
+            "response_format type is unavailable",
+        ],
+    ),
+];
+
 /// What the server or its model lacks, if it says so.
 pub(super) fn lacking(error: &ProviderError) -> Option<Lacking> {
-    const IMAGES: &[&str] = &[
-        "image input is not supported",
-        "images are not supported",
-        "does not support image",
-        "does not support vision",
-        "does not support multimodal",
-        "not a multimodal model",
-        "at most 0 image",
-        "endpoints found that support image",
-        "image_url is only supported by certain models",
-        "missing data required for image input",
-        "you set image=0",
-        "content must be a string",
-    ];
-    const SOUND: &[&str] = &[
-        "audio input is not supported",
-        "does not support audio",
-        "at most 0 audio",
-        "you set audio=0",
-        "endpoints found that support audio",
-    ];
-    const TOOLS: &[&str] = &[
-        "does not support tool",
-        "does not support function calling",
-        "tools param requires --jinja",
-        "tool choice requires --enable-auto-tool-choice",
-        "endpoints found that support tool use",
-        "tools are not supported",
-        "tool use is not supported",
-    ];
-    const SCHEMAS: &[&str] = &[
-        "does not support structured output",
-        "structured outputs are not supported",
-        "response_format type is unavailable",
-    ];
-    let needs = [
-        (Need::Vision, IMAGES),
-        (Need::Audio, SOUND),
-        (Need::Tools, TOOLS),
-        (Need::Schema, SCHEMAS),
-    ];
-    if let Some((need, _)) = needs.into_iter().find(|(_, texts)| says(error, texts)) {
+    if let Some((need, _)) = NEEDS.into_iter().find(|(_, texts)| says(error, texts)) {
         return Some(Lacking::Need(need));
     }
     if let Some(need) = lacks_what_it_quotes(error) {

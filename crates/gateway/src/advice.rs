@@ -30,6 +30,11 @@ impl Failure<'_> {
         matches!(self.status, Some(400 | 422))
     }
 
+    /// The obstacle that tells more than the cause: of a redirect the cause does.
+    fn met(&self) -> Option<Obstacle> {
+        self.obstacle.filter(|_| !self.is_redirect())
+    }
+
     /// Whether the upstream answered with a redirect.
     pub(crate) fn is_redirect(&self) -> bool {
         self.status.is_some_and(|status| (300..400).contains(&status))
@@ -42,10 +47,10 @@ const FIX_OF_REFUSALS: &str = "correct the model, the key or api_base; if the mo
 
 /// How to fix a failure of `deployment`; `None` if the client or the gateway is to blame.
 pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<String> {
-    if failure.obstacle == Some(Obstacle::NoPath) {
+    if failure.met() == Some(Obstacle::NoPath) {
         return Some(fix_of_path(deployment));
     }
-    if let Some(obstacle) = failure.obstacle {
+    if let Some(obstacle) = failure.met() {
         return Some(fix_of(obstacle, &Upstream::parse(&deployment.endpoint.api_base)));
     }
     let model = &deployment.endpoint.upstream_model;
@@ -162,7 +167,7 @@ pub(crate) fn fix_of_traffic(
 pub(crate) fn problem(deployment: &Deployment, failure: &Failure<'_>) -> String {
     let status = failure.status.map_or(String::new(), |status| format!(" ({status})"));
     let upstream = Upstream::parse(&deployment.endpoint.api_base);
-    match failure.obstacle {
+    match failure.met() {
         Some(Obstacle::NoAnswer) => {
             let limit_ms = deployment.probing.timeout_ms;
             let limit =

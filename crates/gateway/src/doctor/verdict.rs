@@ -187,7 +187,10 @@ fn by_probe(
         Finding::RateLimited(hold_ms) => {
             rate_limited(deployment, &failure(Cause::RateLimited), hold_ms, unix_ms)
         }
-        Finding::Failing(Cause::NotFound) if knows_no_path(deployment, checked, models) => {
+        Finding::Failing(Cause::NotFound)
+            if !failure(Cause::NotFound).is_redirect()
+                && knows_no_path(deployment, checked, models) =>
+        {
             doubtful(Doubt::NoPath, checked)
         }
         Finding::Failing(Cause::NotFound) if !failure(Cause::NotFound).is_redirect() => {
@@ -215,6 +218,9 @@ fn by_probe(
 
 /// What kind of failure it is.
 fn kind_of(failure: &Failure<'_>) -> Kind {
+    if failure.cause == Cause::NotFound && failure.is_redirect() {
+        return Kind::Redirect;
+    }
     if let Some(obstacle) = failure.obstacle {
         return behind(obstacle);
     }
@@ -222,7 +228,6 @@ fn kind_of(failure: &Failure<'_>) -> Kind {
         Cause::Auth => Kind::Auth,
         Cause::Permission => Kind::Permission,
         Cause::Quota => Kind::Quota,
-        Cause::NotFound if failure.is_redirect() => Kind::Redirect,
         Cause::NotFound => Kind::ModelNotFound,
         Cause::RateLimited => Kind::RateLimited,
         Cause::Overloaded => Kind::Overloaded,

@@ -288,7 +288,7 @@ rows! {
         headed("x-forwarded-for: 127.0.0.1\r\nx-forwarded-host: evil.example\r\nx-forwarded-proto: ftp\r\n") => Served;
     "76" an_upgrade_to_another_protocol_is_not_made "an upgrade to a WebSocket where there is none: it is not made":
         with_key(&format!("{}connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n", authorized()))
-        => Served;
+        => Error(426, "no_websocket", &["/v1/models is no WebSocket here; send GET over HTTP"]);
     "76" a_repeated_idempotency_key_means_nothing_yet "`idempotency-key`: passed over":
         headed("idempotency-key: one\r\n") => Served;
 }

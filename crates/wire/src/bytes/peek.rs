@@ -353,10 +353,10 @@ fn written_name<'b>(body: &'b [u8], member: &Member) -> Option<&'b [u8]> {
 
 /// The index in `names` of the key of `member`.
 fn position(names: &Names, body: &[u8], member: &Member) -> Option<usize> {
-    if let Some(name) = written_name(body, member)
-        && !names.may_have(name)
-    {
-        return None;
+    if let Some(name) = written_name(body, member) {
+        // Most names differ by their length.
+        let is_it = |known: &&str| known.len() == name.len() && known.as_bytes() == name;
+        return names.may_have(name).then(|| names.all().iter().position(is_it)).flatten();
     }
     names.all().iter().position(|name| object::key_is(body, member, name))
 }

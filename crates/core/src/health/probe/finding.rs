@@ -76,7 +76,10 @@ pub fn judge(refusal: &Refusal<'_>) -> Finding {
     let answered = refusal.status.is_some();
     match refusal.about {
         About::Lacking(Lacking::Operation) => return Finding::Unknown(Doubt::WrongMode),
-        About::Address if !refusal.has_mode => return Finding::Unknown(Doubt::NoPath),
+        // A redirect is not about the mode.
+        About::Address if !refusal.has_mode && !matches!(refusal.status, Some(300..400)) => {
+            return Finding::Unknown(Doubt::NoPath);
+        }
         About::Whole | About::Address | About::Lacking(Lacking::Need(_)) | About::Unclear => {}
     }
     match refusal.cause {
@@ -230,6 +233,7 @@ mod tests {
                 Finding::Unknown(Doubt::WrongMode),
             ),
             (Cause::NotFound, Some(404), "Not Found", Finding::Unknown(Doubt::NoPath)),
+            (Cause::NotFound, Some(301), "", Finding::Failing(Cause::NotFound)),
             (Cause::BadRequest, Some(501), "", Finding::Unknown(Doubt::WrongMode)),
             (
                 Cause::BadRequest,

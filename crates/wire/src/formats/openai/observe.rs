@@ -48,6 +48,11 @@ pub(crate) fn observe_answer(
 
 /// Whether the first choice is a part of a stream, and no whole one.
 fn begins_with_delta(choices: &str) -> bool {
+    // Nearly no answer has the word at all, and choices are long.
+    static DELTA: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"delta\""));
+    if DELTA.find(choices.as_bytes()).is_none() {
+        return false;
+    }
     let first = elements(choices).and_then(|mut choices| choices.next());
     let parts = first.map(|choice| texts(choice, ["message", "text", "delta"]));
     matches!(parts, Some(Ok([None, None, Some(_)])))

@@ -1,6 +1,6 @@
 //! The prices and capabilities of known models. Read by the config loader, once per deployment.
 //!
-//! Source: `data/prices.json`, embedded in [`list`]. Always true: a cost is never negative, and an unknown
+//! Source: `data/prices.json`, embedded in `list`. Always true: a cost is never negative, and an unknown
 //! price is `None`, never 0.
 
 mod list;

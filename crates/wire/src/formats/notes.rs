@@ -1,6 +1,6 @@
 //! What a translation tells about itself: what it left out, and what its answer is read with.
 //!
-//! Made by [`super::fit`] for each request that is translated, read by the writers of answers and by the gateway. Always
+//! Made by `super::fit` for each request that is translated, read by the writers of answers and by the gateway. Always
 //! true: a request whose bytes pass as they are has none.
 
 use super::call_id::Calls;

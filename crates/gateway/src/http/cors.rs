@@ -85,15 +85,7 @@ impl Grant {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            headers.append(name, HeaderValue::from_str(value).unwrap());
-        }
-        headers
-    }
+    use crate::http::fixture::headers;
 
     fn told(lines: &[(&str, &str)], guard: Guard, origins: &Origins) -> Option<String> {
         let mut answer = HeaderMap::new();

@@ -8,6 +8,8 @@ pub(crate) mod browser;
 pub(crate) mod call_id;
 pub(crate) mod connection;
 pub(crate) mod cors;
+#[cfg(test)]
+mod fixture;
 pub(crate) mod header_list;
 pub(crate) mod query;
 pub(crate) mod refusal;

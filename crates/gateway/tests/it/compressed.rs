@@ -1,13 +1,10 @@
 //! Request bodies that come compressed: unpacked within the bounds, for every operation, and never a way to fill the memory.
 
-use std::io::Write as _;
-
-use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
 use hale_testkit::{FakeUpstream, Hale, Response, Script, anthropic, forms, openai, responses};
 use serde_json::{Value, json};
 
 use crate::bodies::{MIB, forget_peak, status};
+use crate::packed::{deflate, gzip, zstd};
 use crate::support::{
     CHAT, Config, UPSTREAM_KEY, chat, client, expect_error, lone, metric, wait_until_idle,
 };
@@ -21,22 +18,6 @@ const BR_CHAT: &[u8] = &[
 ];
 const BR_BOMB: &[u8] =
     &[0x9b, 0xff, 0xff, 0x1f, 0xf8, 0x25, 0xf0, 0xe2, 0xb1, 0x40, 0x20, 0xf7, 0xfe, 0x03];
-
-fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(plain).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn deflate(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(plain).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(plain: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(plain, 3).unwrap()
-}
 
 type Pack = fn(&[u8]) -> Vec<u8>;
 const CODINGS: [(&str, Pack); 3] = [("gzip", gzip), ("deflate", deflate), ("zstd", zstd)];

@@ -67,6 +67,7 @@ mod names;
 mod network;
 mod own_fields;
 mod own_limits;
+mod packed;
 mod parameters;
 mod pass_through;
 mod realtime;

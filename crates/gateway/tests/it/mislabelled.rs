@@ -1,34 +1,15 @@
 //! Answers of upstreams under another label than they should have: events under another type, and compressed bodies that
 //! were not asked for.
 
-use std::io::Write as _;
-
-use flate2::Compression;
-use flate2::write::{GzEncoder, ZlibEncoder};
 use hale_testkit::{FakeUpstream, Script, anthropic, openai};
 use serde_json::{Value, json};
 
+use crate::packed::{deflate, gzip, zstd};
 use crate::support::{CHAT, Config, chat, chat_with, client, error, expect_error, lone};
 
 type Pack = fn(&[u8]) -> Vec<u8>;
 const CODINGS: [(&str, Pack); 4] =
     [("gzip", gzip), ("x-gzip", gzip), ("deflate", deflate), ("zstd", zstd)];
-
-fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(plain).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn deflate(plain: &[u8]) -> Vec<u8> {
-    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(plain).unwrap();
-    encoder.finish().unwrap()
-}
-
-fn zstd(plain: &[u8]) -> Vec<u8> {
-    zstd::bulk::compress(plain, 3).unwrap()
-}
 
 fn events(events: &[Value]) -> String {
     let lines: String = events.iter().map(|event| format!("data: {event}\n\n")).collect();

@@ -126,6 +126,9 @@ pub struct Routing {
 /// What is only shown about a deployment, on pages and in messages.
 #[derive(Debug, Default)]
 pub struct Display {
+    /// Its name for people, which no other deployment has: its id if the config gives one, else its
+    /// model and line, `openai/gpt-4o :12`.
+    pub name: Arc<str>,
     /// Where it is in the config, `file:line`.
     pub declared_at: Box<str>,
     /// `model_info` as JSON text, completed for `/model/info`; contains no secret.

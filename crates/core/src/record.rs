@@ -103,8 +103,10 @@ pub struct RequestRecord {
     pub requested_model: Option<Arc<str>>,
     /// The model group that answered, or failed last.
     pub model_group: Option<Arc<str>>,
-    /// The deployment that answered, or failed last.
+    /// The id of the deployment that answered, or failed last.
     pub deployment: Option<Arc<str>>,
+    /// Its name for people.
+    pub deployment_name: Option<Arc<str>>,
     /// The HTTP status sent.
     pub status: u16,
     /// How it ended.

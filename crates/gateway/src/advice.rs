@@ -6,7 +6,7 @@
 use hale_core::cause::Cause;
 use hale_core::deployment::Deployment;
 use hale_core::health::Obstacle;
-use hale_core::provider::WireFormat;
+use hale_core::provider::{HostOwner, WireFormat};
 
 use crate::clock::seconds;
 use crate::upstream::Upstream;
@@ -82,14 +82,19 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
         Cause::Overloaded => {
             "wait, or add a deployment at a second provider to the group".to_owned()
         }
-        Cause::ServerError if failure.status == Some(503) => {
+        Cause::ServerError
+            if failure.status == Some(503) && deployment.endpoint.owner() == HostOwner::Operator =>
+        {
             "read the server's log; wait while it loads the model, restart it if its engine has \
              crashed"
                 .to_owned()
         }
-        Cause::ServerError => {
-            "read the server's log or the provider's status page".to_owned()
+        Cause::ServerError if deployment.endpoint.owner() == HostOwner::Provider => {
+            "see the provider's status page; add a deployment at another provider to the group or as its \
+             fallback"
+                .to_owned()
         }
+        Cause::ServerError => "read the server's log".to_owned(),
         Cause::Timeout | Cause::StreamStall => {
             "check whether the engine hangs or its queue is long; raise health_check_timeout if it is \
              only slow"
@@ -233,14 +238,6 @@ pub(crate) fn label(deployment: &Deployment) -> String {
         return deployment.id.to_string();
     }
     format!("{} (line {})", deployment.endpoint.model_param, line(deployment))
-}
-
-/// A shorter form of [`label`].
-pub(crate) fn short_label(deployment: &Deployment) -> String {
-    if has_own_id(deployment) {
-        return deployment.id.to_string();
-    }
-    format!("{} :{}", deployment.endpoint.model_param, line(deployment))
 }
 
 /// Whether the config gives it an id; else the id is a hash.

@@ -14,6 +14,7 @@ mod console;
 mod demo;
 mod doctor;
 mod events;
+mod failures;
 mod files;
 mod http;
 mod limits;

@@ -108,6 +108,7 @@ pub(super) fn deployment(
         routing,
         probing: info.check,
         display: Display {
+            name: id.clone(),
             declared_at: problems.place(entry.at).into(),
             model_info: model_info(&id, &facts, entry.info),
             public_params: Json::Object(json::public(entry.params)).to_string().into(),

@@ -16,7 +16,7 @@ use crate::snapshot::{Inspects, Snapshot};
 
 use super::draft::Draft;
 use super::problem::{Problems, Wrong, shown};
-use super::redundancy;
+use super::{labels, redundancy};
 
 /// Puts `drafts` into `snapshot`; those with an id of `previous` keep its state, or its counters.
 pub(super) fn fill(
@@ -55,7 +55,8 @@ pub(super) fn fill(
     redundancy::check(&members, &drafts, problems);
     let credentials = Credentials::of(&drafts, previous);
     let rate_limits = RateLimits::of(&drafts, previous);
-    for (draft, share) in drafts.into_iter().zip(shares) {
+    let names = labels::of(&drafts);
+    for ((draft, share), name) in drafts.into_iter().zip(shares).zip(names) {
         let index = DeploymentIndex(number(snapshot.deployments.len()));
         let Some(&group) = snapshot.by_name.get(&draft.name) else { continue };
         if let Some(group) = snapshot.groups.get_mut(group.0 as usize) {
@@ -63,6 +64,7 @@ pub(super) fn fill(
         }
         let mut deployment = Deployment { index, group, ..draft.deployment };
         deployment.routing.weight = share;
+        deployment.display.name = name;
         let limits = &mut deployment.routing.limits;
         limits.max_parallel = limits.max_parallel.or(router.default_max_parallel);
         deployment.routing.tolerance = deployment.routing.tolerance.over(&router.tolerance);

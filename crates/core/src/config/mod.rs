@@ -20,6 +20,7 @@ mod include;
 mod interpolate;
 mod json;
 mod keys;
+mod labels;
 mod mock;
 mod model_info;
 mod names;

@@ -226,6 +226,12 @@ impl RoutePlan {
         Ok(route_plan)
     }
 
+    /// The group where it began.
+    #[must_use]
+    pub fn first_target(&self) -> &Target {
+        self.visited.first().map_or(&self.target, |visit| &visit.target)
+    }
+
     /// The group that is being tried.
     #[must_use]
     pub fn target(&self) -> &Target {

@@ -11,7 +11,7 @@ use super::kind::{Kind, Step};
 use super::paint::{Paint, fitted, wrapped};
 use super::verdict::{Mark, Works};
 use super::{Diagnosis, Report};
-use crate::advice::{label, short_label};
+use crate::advice::label;
 
 /// With more deployments than this, a group that works has one line.
 const LONG_LIST: usize = 40;
@@ -65,7 +65,7 @@ impl Page<'_> {
     }
 
     fn label(&self, one: &Diagnosis) -> String {
-        short_label(self.report.snapshot().deployment(one.index))
+        self.report.snapshot().deployment(one.index).display.name.to_string()
     }
 
     fn group(&mut self, group: &ModelGroup, width: usize) {

@@ -447,7 +447,7 @@ impl Page {
         let group = &self.serving.snapshot.group(deployment.group).name;
         [
             ("model_group", group),
-            ("deployment", &deployment.id),
+            ("deployment", &deployment.display.name),
             ("provider", &deployment.endpoint.provider.name),
         ]
     }

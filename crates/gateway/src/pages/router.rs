@@ -37,6 +37,8 @@ struct State<'s> {
 #[derive(Serialize)]
 struct Line<'s> {
     id: &'s str,
+    /// The name for people: the id if the config gives one.
+    name: &'s str,
     model_group: &'s str,
     model: &'s str,
     api_base: &'s str,
@@ -184,6 +186,7 @@ fn line<'s>(
     };
     Line {
         id: &deployment.id,
+        name: &deployment.display.name,
         model_group: &snapshot.group(deployment.group).name,
         model: &deployment.endpoint.model_param,
         api_base: &deployment.endpoint.api_base,
@@ -310,6 +313,7 @@ struct Group<'p> {
 #[derive(Serialize)]
 struct Member<'p> {
     deployment: &'p str,
+    name: &'p str,
     /// `ready`, `reopening`, `trial`, or the state that excludes it.
     state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -370,6 +374,7 @@ fn member<'p>(snapshot: &'p Snapshot, group: &str, one: &Candidate, now: Millis)
     let deployment = snapshot.deployment(one.deployment);
     let mut member = Member {
         deployment: &deployment.id,
+        name: &deployment.display.name,
         state: "ready",
         cause: None,
         hint: None,

@@ -251,7 +251,7 @@ impl Prober<'_> {
         let disproves = matches!(verdict.finding, Finding::Failing(_));
         self.process.health.failed.fetch_add(u64::from(disproves), Ordering::Relaxed);
         tracing::debug!(
-            deployment = &*self.deployment.id,
+            deployment = &*self.deployment.display.name,
             cause = failed.cause.name(),
             finding = ?verdict.finding,
             "a probe got no good answer"

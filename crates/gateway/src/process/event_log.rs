@@ -6,6 +6,7 @@
 
 use hale_core::health::probe::Status;
 use hale_core::health::{HealthEvent, HealthPart, HealthSubject, Source, Standing, Verdict};
+use hale_core::snapshot::Snapshot;
 use hale_core::time::UnixMs;
 
 use crate::clock;
@@ -17,7 +18,7 @@ pub(super) async fn run(mut events: Subscriber, process: std::sync::Arc<Process>
     loop {
         match events.next().await {
             Received::Event(event) => {
-                write(&event);
+                write(&event, &process.serving().snapshot);
                 if matches!(event.what, What::Shutdown(Shutdown::Stopped)) {
                     return;
                 }
@@ -27,11 +28,11 @@ pub(super) async fn run(mut events: Subscriber, process: std::sync::Arc<Process>
     }
 }
 
-fn write(event: &Event) {
+fn write(event: &Event, snapshot: &Snapshot) {
     match &event.what {
-        What::Health { change, seen_at } => health(change, seen_at.as_deref()),
+        What::Health { change, seen_at } => health(change, seen_at.as_deref(), snapshot),
         What::Operator { deployment, action } => {
-            let deployment = &**deployment;
+            let deployment = name(deployment, snapshot);
             tracing::warn!(deployment, hand = ?action, "an operator acted on a deployment");
         }
         What::Reload(Reload::Applied { groups, deployments }) => {
@@ -44,13 +45,20 @@ fn write(event: &Event) {
     }
 }
 
-fn health(event: &HealthEvent<UnixMs>, seen_at: Option<&str>) {
+/// The name for people of the deployment with that id; the id itself if no config has it any more.
+fn name<'n>(id: &'n str, snapshot: &'n Snapshot) -> &'n str {
+    let index = snapshot.by_id.get(id);
+    index.map_or(id, |index| &snapshot.deployment(*index).display.name)
+}
+
+fn health(event: &HealthEvent<UnixMs>, seen_at: Option<&str>, snapshot: &Snapshot) {
     let deployment = match (&event.subject, seen_at) {
         (HealthSubject::Deployment(id), _) => &**id,
         (HealthSubject::Credential(_), Some(id)) => id,
         // A line about the deployment says it.
         (HealthSubject::Credential(_), None) => return,
     };
+    let deployment = name(deployment, snapshot);
     match (&event.part, event.source) {
         // What an operator does has a line of its own.
         (_, Source::Operator) => {}
@@ -110,7 +118,7 @@ fn resynchronize(missed: u64, process: &Process) {
     let serving = process.serving();
     let now = clock::now().millis();
     for one in &serving.snapshot.deployments {
-        let deployment = &*one.id;
+        let deployment = &*one.display.name;
         match one.verdict(now) {
             Verdict::Cooling(cooldown) => {
                 let (cause, rest_ms) = (cooldown.cause.name(), cooldown.until.since(now));

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use crate::background::Background;
 use crate::clock;
 use crate::events::{self, Shutdown, What};
+use crate::failures;
 use crate::server::Phase;
 use crate::state::Process;
 
@@ -64,6 +65,7 @@ impl Running {
         if timeout(BACKGROUND_MAX, records).await.is_err() {
             tracing::error!("the last records of requests could not be written in time");
         }
+        failures::tell_counted();
         events::publish(What::Shutdown(Shutdown::Stopped));
         let _late: Result<_, _> = timeout(BACKGROUND_MAX, self.log).await;
     }

@@ -27,7 +27,7 @@ use crate::logging::{self, Detail};
 use crate::server::{self, Phase, listener};
 use crate::sink::Sinks;
 use crate::state::Process;
-use crate::{events, limits, panics, prober, upstream};
+use crate::{events, failures, limits, panics, prober, upstream};
 
 /// The name of the file in messages about `--model`.
 const QUICK_CONFIG: &str = "(command line)";
@@ -204,6 +204,7 @@ fn start_background(process: &Arc<Process>) -> std::io::Result<(Background, Join
     background.supervise("the sinks", move || {
         of_sinks.sinks.clone().run(inner.clone(), of_sinks.metrics.clone())
     });
+    background.supervise("the lines that count failed requests", failures::run);
     let waiting = process.waiting.clone();
     background.supervise("the line of waiting requests", move || waiting.clone().run());
     Ok((background, log))

@@ -138,24 +138,24 @@ pub(super) fn route(
 ) {
     let mut line = String::new();
     for tried in route_plan.tried() {
-        let id = &snapshot.deployment(tried.deployment).id;
+        let name = &snapshot.deployment(tried.deployment).display.name;
         let status = tried.status.map_or(String::new(), |status| format!("{status} "));
         let cause = tried.cause.name();
         // Writing to a string cannot fail.
         let resent = if tried.resent { RESENT } else { "" };
         let (group, ms) = (&tried.group, tried.ms);
-        let _written = write!(line, "{group}/{id}={status}{cause} {ms} ms{resent}; ");
+        let _written = write!(line, "{group}/{name}={status}{cause} {ms} ms{resent}; ");
     }
     if route_plan.waited_ms() > 0 {
         let _written = write!(line, "waited {} ms; ", route_plan.waited_ms());
     }
     match answered {
         Some(AnsweredBy { plan, resent }) => {
-            let id = &snapshot.deployment(plan.deployment).id;
+            let name = &snapshot.deployment(plan.deployment).display.name;
             let resent = if resent { RESENT } else { "" };
             let half_open = if plan.half_open.is_trial() { " trial" } else { "" };
             let _written =
-                write!(line, "{}/{id}=ok{half_open}{resent}", route_plan.target().name(snapshot));
+                write!(line, "{}/{name}=ok{half_open}{resent}", route_plan.target().name(snapshot));
         }
         None => line.push_str("no answer"),
     }

@@ -108,7 +108,12 @@ impl Attempt<'_> {
         let is_one_of_many = deployment.endpoint.upstream_model.contains('*');
         let model = if is_one_of_many { &*self.destination.model } else { "" };
         deployment.apply(now, &Evidence::Lacks { lack, model });
-        tracing::info!(deployment = &*deployment.id, model, ?lack, "a deployment lacks something");
+        tracing::info!(
+            deployment = &*deployment.display.name,
+            model,
+            ?lack,
+            "a deployment lacks something"
+        );
     }
 
     /// The failure when no answer came in time.

@@ -22,9 +22,11 @@ use http::Response;
 use super::attempt::Failed;
 use super::attempt_guard::AttemptGuard;
 use super::counted::Counted;
+use super::{explain, story};
 use crate::arrival::Arrival;
 use crate::clock::{self, Micros};
 use crate::events;
+use crate::failures::FailedRequest;
 use crate::http::call_id;
 use crate::http::refusal::Refusal;
 use crate::http::reply::Reply;
@@ -122,6 +124,7 @@ impl Delivery {
                 requested_model: None,
                 model_group: None,
                 deployment: None,
+                deployment_name: None,
                 status: 499,
                 ending: Ending::ClientClosed,
                 cause: Some(Cause::ClientClosed),
@@ -154,6 +157,14 @@ impl Delivery {
         if !Arc::ptr_eq(&self.group, group) {
             self.group = group.clone();
         }
+    }
+
+    /// The deployment that is called.
+    pub(super) fn at(&mut self, deployment: &Deployment) {
+        self.note(|record| {
+            record.deployment = Some(deployment.id.clone());
+            record.deployment_name = Some(deployment.display.name.clone());
+        });
     }
 
     /// Charges the cost to these budgets of tags, too.
@@ -255,10 +266,16 @@ impl Delivery {
     /// The answer broke after its first content.
     pub(super) fn fail(&mut self, carrier: Carrier, failed: &Failed, counted: Counted<'_>) {
         self.account(counted);
-        if let Some(mut attempt) = self.attempt.take() {
+        let attempt = self.attempt.take();
+        let deployment = attempt.as_ref().map(|attempt| attempt.deployment().clone());
+        if let Some(mut attempt) = attempt {
             attempt.failure(failed.failure());
         }
         self.end(Ending::Broken, carrier.status(), Some(failed.cause));
+        self.tell(explain::reason_of_break(failed), || match &deployment {
+            Some(deployment) => story::of_break(deployment, failed),
+            None => failed.error.message.clone(),
+        });
     }
 
     /// The client gets an error in place of an answer.
@@ -266,6 +283,9 @@ impl Delivery {
         let is_gone = refusal.cause == Cause::ClientClosed;
         let ending = if is_gone { Ending::ClientClosed } else { Ending::Error };
         self.end(ending, refusal.status.as_u16(), Some(refusal.cause));
+        if !is_gone {
+            self.tell(refusal.reply.reason, || story::of_refusal(&refusal.reply));
+        }
         let call_id = self.record.as_ref().map(|record| record.call_id.clone());
         let response = refusal.into_response(self.operation.format());
         call_id::with_call_id(response, &call_id.unwrap_or_default())
@@ -275,6 +295,7 @@ impl Delivery {
     pub(super) fn panicked(&mut self, counted: Counted<'_>) {
         self.account(counted);
         self.end(Ending::Panicked, 500, Some(Cause::Gateway));
+        self.tell_own_fault();
     }
 
     /// The answer's carrier was dropped. Decides what that means, unless the end was decided before.
@@ -302,15 +323,39 @@ impl Delivery {
         };
         if std::thread::panicking() {
             self.end(Ending::Panicked, 500, Some(Cause::Gateway));
+            self.tell_own_fault();
         } else if self.is_cut() {
             let (ending, status) = match self.attempt {
                 Some(_) => (Ending::Broken, carrier.status()),
                 None => (Ending::Error, 503),
             };
             self.end(ending, status, Some(Cause::Gateway));
+            self.tell("shutting_down", || "the gateway stops, and its grace is over".to_owned());
         } else {
             self.end(Ending::ClientClosed, 499, Some(Cause::ClientClosed));
         }
+    }
+
+    fn tell_own_fault(&self) {
+        self.tell("internal_error", || {
+            "a fault of the gateway's own; lines above have it".to_owned()
+        });
+    }
+
+    /// Writes the log line of a request that failed.
+    fn tell(&self, reason: &'static str, story: impl FnOnce() -> String) {
+        let Some(record) = &self.record else { return };
+        let failed = FailedRequest {
+            status: record.status,
+            operation: record.operation.name(),
+            model_group: record.model_group.as_deref(),
+            model: record.requested_model.as_deref(),
+            cause: record.cause.unwrap_or(Cause::Gateway),
+            reason,
+            duration_us: self.durations(clock::now()).total_us,
+            call_id: &record.call_id,
+        };
+        failed.tell(story);
     }
 
     fn end(&mut self, ending: Ending, status: u16, cause: Option<Cause>) {

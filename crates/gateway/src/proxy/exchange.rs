@@ -302,8 +302,7 @@ impl Exchange {
         let Empty { winner, answered, target, overrides } = empty;
         self.plan.answered_in(target, overrides);
         note_group(&self.arrival, &self.plan, &mut self.delivery);
-        let id = self.arrival.serving.snapshot.deployment(winner.plan.deployment).id.clone();
-        self.delivery.note(|record| record.deployment = Some(id));
+        self.delivery.at(self.arrival.serving.snapshot.deployment(winner.plan.deployment));
         Attempted::Answered(winner, answered)
     }
 
@@ -342,7 +341,7 @@ impl Exchange {
             None => self.enter(entry, deployment, &call.prepared)?,
         };
         note_group(&self.arrival, &self.plan, &mut self.delivery);
-        self.delivery.note(|record| record.deployment = Some(deployment.id.clone()));
+        self.delivery.at(deployment);
         let scope = Scope {
             process: &self.arrival.worker.process,
             serving: &serving,

@@ -6,6 +6,7 @@ mod excluded;
 mod no_turn;
 mod refused;
 mod stored;
+mod trail;
 
 use hale_core::cause::{Blame, Cause};
 use hale_core::deployment::Deployment;
@@ -19,11 +20,11 @@ use http::StatusCode;
 
 pub(crate) use self::excluded::{line, unix_s};
 pub(crate) use self::no_turn::NoTurn;
+use self::refused::LINES_MAX;
 pub(crate) use self::refused::refused;
-use self::refused::{LINES_MAX, diagnosis};
 pub(super) use self::stored::{foreign_id, stored_elsewhere, stored_without_deployment};
+use self::trail::Trail;
 use super::attempt::{ANSWER_TOO_LARGE, Failed};
-use crate::advice;
 use crate::clock::seconds;
 use crate::http::refusal::{LINE_MAX, Refusal, own_fault};
 
@@ -63,17 +64,12 @@ impl Exhausted<'_> {
         let deployment = snapshot.deployment(tried.deployment);
         let status = client_status(tried);
         let mut message = headline(tried, &said, deployment);
-        message.push_str(&trail(snapshot, route_plan, tried));
-        // The headline of a refused key names the fix already.
-        if tried.cause.blames_deployment()
-            && !matches!(tried.cause, Cause::Auth | Cause::Permission)
-        {
-            let fix = match is_about_the_address(tried, &said) {
-                true => Some(advice::fix_of_path(deployment)),
-                false => advice::fix_of_traffic(deployment, tried.cause, tried.status),
-            };
-            message.push_str(&fix.map_or(String::new(), |fix| format!(" Fix: {fix}.")));
+        let trail = Trail { snapshot, plan: route_plan, errors, first: tried };
+        let sentences = trail.sentences();
+        if !sentences.is_empty() && !message.ends_with(['.', '!', '?']) {
+            message.push('.');
         }
+        message.push_str(&sentences);
         message.push_str(&refused::others(snapshot, refused, now));
         let reason = match tried.cause {
             _ if route_plan.fallbacks() > 0 => "fallbacks_exhausted",
@@ -187,7 +183,7 @@ fn credential_of(deployment: &Deployment) -> (&'static str, String) {
 }
 
 fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> String {
-    let id = clean(&deployment.id, 80);
+    let id = clean(&deployment.display.name, 80);
     let said_all = said;
     let said = clean(&said.message, errors::MESSAGE_MAX);
     match tried.cause {
@@ -209,51 +205,28 @@ fn headline(tried: &Tried, said: &ProviderError, deployment: &Deployment) -> Str
     }
 }
 
-/// Which groups were tried, and how often; empty when only the client can fix the request.
-fn trail(snapshot: &Snapshot, route_plan: &RoutePlan, tried: &Tried) -> String {
-    if !tried.cause.blames_deployment() && route_plan.fallbacks() == 0 {
-        return String::new();
-    }
-    let mut groups: Vec<&str> = Vec::new();
-    for one in route_plan.tried() {
-        if !groups.contains(&&*one.group) {
-            groups.push(&one.group);
-        }
-    }
-    let count = route_plan.tried().len();
-    let plural = if count == 1 { "attempt" } else { "attempts" };
-    let id = clean(&snapshot.deployment(tried.deployment).id, 80);
-    let mut text = format!(
-        " (model group '{}': {} from deployment {id}; {count} {plural} in all",
-        tried.group,
-        tried.cause.name()
-    );
-    if let Some(others) = groups.get(1..).filter(|others| !others.is_empty()) {
-        text.push_str(&format!("; fallback to {} also failed", others.join(", ")));
-    }
-    let causes: Vec<Cause> = route_plan
-        .tried()
-        .iter()
-        .filter(|one| one.group == tried.group)
-        .map(|one| one.cause)
-        .collect();
-    if tried.cause.blames_deployment() {
-        text.push_str(&format!("; in '{}' {}", tried.group, diagnosis(&causes)));
-    }
-    text.push(')');
-    text
-}
-
 fn attempt_lines(snapshot: &Snapshot, tried: &[Tried]) -> Vec<AttemptLine> {
     let line = |one: &Tried| AttemptLine {
         model_group: one.group.to_string(),
-        deployment: snapshot.deployment(one.deployment).id.to_string(),
+        deployment: snapshot.deployment(one.deployment).display.name.to_string(),
         status: one.status,
         cause: one.cause.name(),
         message: clean(&one.message, LINE_MAX),
         ms: one.ms,
     };
     tried.iter().take(LINES_MAX).map(line).collect()
+}
+
+/// Why a stream broke, for programs.
+pub(super) fn reason_of_break(failed: &Failed) -> &'static str {
+    match (failed.cause, failed.status) {
+        // The gateway ends a stream for these reasons, and when it shuts down.
+        (Cause::Gateway, Some(ANSWER_TOO_LARGE)) => "answer_too_large",
+        (Cause::Gateway, Some(504)) => "stream_too_long",
+        (Cause::Gateway, _) => "shutting_down",
+        (Cause::ClientTimeout, _) => "deadline_exceeded",
+        _ => "upstream_stream_interrupted",
+    }
 }
 
 /// A stream that broke after its first content.
@@ -264,19 +237,12 @@ pub(crate) fn broken_stream(deployment: &Deployment, failed: &Failed) -> ErrorRe
             "the stream broke off and is not complete: {} ({} from deployment {})",
             clean(&failed.error.message, errors::MESSAGE_MAX),
             failed.cause.name(),
-            clean(&deployment.id, 80)
+            clean(&deployment.display.name, 80)
         ),
         kind: failed.error.kind.clone().unwrap_or_else(|| kind_of(status).to_owned()),
         param: failed.error.param.clone(),
         code: status.to_string(),
-        reason: match (failed.cause, failed.status) {
-            // The gateway ends a stream for these reasons, and when it shuts down.
-            (Cause::Gateway, Some(ANSWER_TOO_LARGE)) => "answer_too_large",
-            (Cause::Gateway, Some(504)) => "stream_too_long",
-            (Cause::Gateway, _) => "shutting_down",
-            (Cause::ClientTimeout, _) => "deadline_exceeded",
-            _ => "upstream_stream_interrupted",
-        },
+        reason: reason_of_break(failed),
         provider_code: failed.error.code.clone(),
         ..ErrorReply::default()
     }

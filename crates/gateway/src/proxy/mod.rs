@@ -25,5 +25,6 @@ mod respond;
 mod silence_timeout;
 pub(crate) mod simulated;
 mod stored_object;
+pub(crate) mod story;
 pub(crate) mod tunnel;
 mod turn;

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use hale_core::provider::WireFormat;
+use hale_wire::errors::clean;
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version, header};
 use hyper::body::Incoming;
@@ -21,7 +22,8 @@ use hyper::body::Incoming;
 use self::lookup::Found;
 use self::table::{Endpoint, Handler};
 use crate::arrival::Arrival;
-use crate::clock;
+use crate::clock::{self, Micros};
+use crate::failures::FailedRequest;
 use crate::http::auth::{self, Role};
 use crate::http::connection::{ClientConn, InFlight};
 use crate::http::cors::Grant;
@@ -33,10 +35,13 @@ use crate::limits::Held;
 use crate::pages::PageRequest;
 use crate::panics::CatchPanic;
 use crate::proxy::exchange::{self, Stage};
+use crate::proxy::story;
 use crate::state::{Serving, Worker};
 
 /// Pages up to so many bytes are not counted as held, so that a few numbers can be had while memory is full.
 const SMALL_PAGE: usize = 64 << 10;
+/// Longest path in a line of the log, characters.
+const PATH_MAX: usize = 100;
 
 /// Serves one request.
 pub(crate) async fn serve(
@@ -97,8 +102,9 @@ async fn answer(
     let (head, incoming) = request.into_parts();
     let path = head.uri.path();
     let format = lookup::format_of(path);
+    let turning_away = TurningAway { head: &head, format, call_id: &call_id, at };
     if !is_framed_clearly(&head) {
-        return Stage::Answered(refusal::odd_framing().respond(format, &call_id));
+        return Stage::Answered(turning_away.answer(refusal::odd_framing()));
     }
     if head.method == Method::OPTIONS
         && let Some(answer) = grant(&serving, &head.headers)
@@ -109,19 +115,19 @@ async fn answer(
     let (row, name) = match lookup::find(head.method.as_str(), path) {
         Found::Endpoint(row, name) => (row, name),
         missing @ (Found::WrongMethod(_) | Found::Unknown(_)) => {
-            return Stage::Answered(nothing_there(&head, &missing).respond(format, &call_id));
+            return Stage::Answered(turning_away.answer(nothing_there(&head, &missing)));
         }
     };
     if row.role != Role::Public
         && let Err(refusal) = admit(&serving, row, &head)
     {
-        return Stage::Answered(refusal.respond(format, &call_id));
+        return Stage::Answered(turning_away.answer(refusal));
     }
     let access = match auth::authenticate(row.role, &head.headers, &serving.snapshot.gateway) {
         Ok(access) => access,
         Err(refusal) => {
             worker.process.metrics.refused_keys.fetch_add(1, Ordering::Relaxed);
-            return Stage::Answered(refusal.respond(format, &call_id));
+            return Stage::Answered(turning_away.answer(refusal));
         }
     };
     let name = name.map(query::decoded);
@@ -154,8 +160,36 @@ async fn answer(
     };
     Stage::Answered(match answered.and_then(|page| counted(page, &arrival)) {
         Ok(page) => call_id::with_call_id(page, &call_id),
-        Err(refusal) => refusal.respond(format, &call_id),
+        Err(refusal) => turning_away.answer(refusal),
     })
+}
+
+/// What is needed to refuse a request before it reaches the proxy: for its client and for the log.
+struct TurningAway<'r> {
+    head: &'r Parts,
+    format: WireFormat,
+    call_id: &'r str,
+    at: Micros,
+}
+
+impl TurningAway<'_> {
+    #[cold]
+    fn answer(&self, refusal: Refusal) -> Response<Reply> {
+        let TurningAway { head, format, call_id, at } = *self;
+        let operation = format!("{} {}", head.method, clean(head.uri.path(), PATH_MAX));
+        let failed = FailedRequest {
+            status: refusal.status.as_u16(),
+            operation: &operation,
+            model_group: None,
+            model: None,
+            cause: refusal.cause,
+            reason: refusal.reply.reason,
+            duration_us: clock::now().since(at),
+            call_id,
+        };
+        failed.tell(|| story::of_refusal(&refusal.reply));
+        refusal.respond(format, call_id)
+    }
 }
 
 /// What the page that sent the request may do; `None` if no page did.

@@ -165,6 +165,7 @@ fn append(record: &RequestRecord, out: &mut Vec<u8>) {
     line.some_text("requested_model", record.requested_model.as_deref());
     line.some_text("model_group", record.model_group.as_deref());
     line.some_text("deployment", record.deployment.as_deref());
+    line.some_text("deployment_name", record.deployment_name.as_deref());
     line.number("status", record.status.into());
     line.word("ending", record.ending.name());
     if let Some(cause) = record.cause {
@@ -287,6 +288,7 @@ mod tests {
             requested_model: None,
             model_group: None,
             deployment: None,
+            deployment_name: None,
             status: 200,
             ending: Ending::Success,
             cause: None,
@@ -355,6 +357,7 @@ mod tests {
             requested_model: Some(odd.into()),
             model_group: Some(odd.into()),
             deployment: Some(odd.into()),
+            deployment_name: Some(odd.into()),
             status: 502,
             ending: Ending::Broken,
             cause: Some(Cause::StreamCut),
@@ -371,7 +374,8 @@ mod tests {
             read(&record),
             json!({
                 "call_id": odd, "arrived_unix_ms": 1, "operation": Operation::Chat.name(),
-                "requested_model": odd, "model_group": odd, "deployment": odd, "status": 502,
+                "requested_model": odd, "model_group": odd, "deployment": odd,
+                "deployment_name": odd, "status": 502,
                 "ending": Ending::Broken.name(), "cause": "stream_cut", "stream": true, "retries": 5,
                 "fallbacks": 6, "resends": 1, "duration_us": 2, "first_content_us": 7,
                 "overhead_us": 3, "input_tokens": 10, "output_tokens": 11, "cache_read_tokens": 12,

@@ -12,7 +12,7 @@ pub(super) fn write(batch: &[RequestRecord]) {
             operation = record.operation.name(),
             model = record.requested_model.as_deref(),
             model_group = record.model_group.as_deref(),
-            deployment = record.deployment.as_deref(),
+            deployment = record.deployment_name.as_deref(),
             status = record.status,
             ending = record.ending.name(),
             cause = record.cause.map(hale_core::cause::Cause::name),

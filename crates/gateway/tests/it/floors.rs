@@ -53,7 +53,7 @@ const HOUSES: [House; 3] = [
         floors: &[
             &["clock", "offload", "unpack"],
             &["coalesce", "files", "limits", "logging", "metrics"],
-            &["console", "events", "panics", "upstream", "waiting"],
+            &["console", "events", "failures", "panics", "upstream", "waiting"],
             &["advice", "background", "http"],
             &["sink"],
             &["state"],

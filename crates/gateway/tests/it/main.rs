@@ -29,6 +29,7 @@ mod empty_answers;
 mod endings;
 mod estimates;
 mod examples;
+mod failed_requests;
 mod fallbacks;
 mod fault_list;
 mod faults;

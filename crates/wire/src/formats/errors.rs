@@ -196,6 +196,8 @@ pub struct ErrorReply {
 pub struct DeploymentLine {
     /// Its id.
     pub id: String,
+    /// Its name for people.
+    pub name: String,
     /// Its model group.
     pub model_group: String,
     /// `misconfigured`, `cooldown`, `trial`.
@@ -220,7 +222,7 @@ pub struct DeploymentLine {
 pub struct AttemptLine {
     /// The model group.
     pub model_group: String,
-    /// The deployment's id.
+    /// The deployment's name for people: its id if the config gives one.
     pub deployment: String,
     /// The upstream's status.
     pub status: Option<u16>,

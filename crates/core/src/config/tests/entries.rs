@@ -490,3 +490,24 @@ fn no_name_of_the_table_becomes_a_default_of_bodies() {
         assert!(kept.iter().all(|(name, _)| *name != row.name), "{} goes out", row.name);
     }
 }
+
+#[test]
+fn each_deployment_has_a_name_of_its_own_for_people() {
+    let yaml = "model_list:\n\
+                - {model_name: a, litellm_params: {model: openai/x, api_key: k}}\n\
+                - {model_name: b, litellm_params: {model: openai/x, api_key: k}, model_info: {id: mine}}\n\
+                - {model_name: c, litellm_params: {model: openai/x, api_key: k}}\n";
+    let names = |yaml: &str| {
+        let snapshot = Fake::new(yaml).clean();
+        let names = snapshot.deployments.iter().map(|one| one.display.name.to_string());
+        names.collect::<Vec<_>>()
+    };
+    assert_eq!(names(yaml), ["openai/x :2", "mine", "openai/x :4"]);
+    let one_line = "model_list: [{model_name: a, litellm_params: {model: openai/x, api_key: k}}, \
+                    {model_name: b, litellm_params: {model: openai/x, api_key: k}}, \
+                    {model_name: c, litellm_params: {model: openai/x, api_key: k}, \
+                     model_info: {id: 'openai/x:1'}}]\n";
+    let names = names(one_line);
+    assert_eq!((&*names[0], &*names[2]), ("openai/x :1", "openai/x:1"));
+    assert!(names[1].starts_with("openai/x :1 ") && names[1].len() == 20, "{names:?}");
+}

@@ -90,7 +90,7 @@ impl Failed {
         };
         let learned = refused.then(|| deployment.learn(model, &self.error, known)).flatten()?;
         tracing::info!(
-            deployment = &*deployment.id,
+            deployment = &*deployment.display.name,
             model,
             learned = learned.words().join("; "),
             "the provider refuses a parameter, and the attempt is made without it"

@@ -36,6 +36,7 @@ pub(crate) fn line(
     let since = deployment.cooling_since(now).filter(|_| cools_down);
     DeploymentLine {
         id: deployment.id.to_string(),
+        name: deployment.display.name.to_string(),
         model_group: group.to_owned(),
         state,
         cause: cause.name(),

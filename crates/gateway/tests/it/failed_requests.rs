@@ -1,0 +1,168 @@
+//! What the log and the errors say of requests that failed, and by which names they call deployments.
+
+use hale_testkit::{FakeUpstream, Hale, Script, openai, refused_port};
+use serde_json::{Value, json};
+
+use crate::support::{
+    CHAT, Config, KEY, UPSTREAM_KEY, chat, chat_with, client, column, error, expect_error, lone,
+    pair, scrape,
+};
+
+/// The lines of failed requests.
+fn failed(hale: &Hale) -> Vec<String> {
+    let lines = |text: String| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    lines(hale.stderr()).into_iter().filter(|line| line.contains("request failed")).collect()
+}
+
+#[test]
+fn a_failed_request_has_one_line_with_each_attempt_and_the_providers_words() {
+    let alpha = FakeUpstream::with(|_| Script::error(500, "alpha is broken"));
+    let gamma = FakeUpstream::with(|_| Script::error(401, "invalid x-api-key"));
+    let hale = Config::new()
+        .deployment("gpt-4o", "alpha", &alpha)
+        .deployment("claude", "gamma", &gamma)
+        .router(json!({"num_retries": 0, "fallbacks": [{"gpt-4o": ["claude"]}]}))
+        .start();
+    let body = openai::chat_request("gpt-4o", "a private question");
+    assert_eq!(chat_with(&hale, &[("x-litellm-call-id", "the-call")], &body).status, 500);
+    let line = hale.wait_for_line("request failed");
+    for part in [
+        " WARN request failed: gpt-4o/alpha 500 server_error \"alpha is broken\" ",
+        "; claude/gamma 401 auth \"invalid x-api-key\" ",
+        " ms status=500 operation=\"chat_completions\" model_group=\"claude\" model=\"gpt-4o\" ",
+        " cause=\"server_error\" reason=\"fallbacks_exhausted\" ms=",
+        " call_id=\"the-call\"",
+    ] {
+        assert!(line.contains(part), "{part:?} is not in {line}");
+    }
+    for hidden in ["private", KEY, UPSTREAM_KEY] {
+        assert!(!line.contains(hidden), "{line}");
+    }
+    assert_eq!(failed(&hale).len(), 1);
+}
+
+#[test]
+fn every_kind_of_failure_leaves_a_line_and_success_none() {
+    let (bad, good) = (FakeUpstream::with(|_| Script::error(500, "boom")), FakeUpstream::start());
+    let cut = FakeUpstream::with(|_| {
+        Script::ok().stream().event(&openai::content_chunk("g", "x")).close()
+    });
+    let hale = pair(&bad, &good).deployment("cut", "c", &cut).start();
+    let mut own = client(&hale);
+    assert_eq!(chat(&hale, "m").status, 200, "a sibling saves it");
+    own.stream(CHAT, &[], &openai::stream_request("cut", "hi")).remaining();
+    let line = hale.wait_for_line("reason=\"upstream_stream_interrupted\"");
+    assert!(line.contains("request failed: the answer of c broke off: "), "{line}");
+    expect_error(&chat(&hale, "nothing"), 400, "unknown_model");
+    let line = hale.wait_for_line("reason=\"unknown_model\"");
+    assert!(line.contains("model=\"nothing\"") && !line.contains("model_group"), "{line}");
+    assert_eq!(own.request("POST", CHAT, &[], b"{").status, 400);
+    hale.wait_for_line("reason=\"invalid_json\"");
+    let stranger = hale.client_with_key("sk-wrong-and-secret");
+    assert_eq!({ stranger }.get("/v1/models").status, 401);
+    let line = hale.wait_for_line("reason=\"invalid_api_key\"");
+    assert!(line.contains("operation=\"GET /v1/models\"") && line.contains("status=401"), "{line}");
+    assert!(!line.contains("sk-wrong"), "{line}");
+    assert_eq!(own.post_json("/key/generate", &[], &json!({})).status, 404);
+    hale.wait_for_line("operation=\"POST /key/generate\"");
+    assert_eq!(failed(&hale).len(), 5, "{:#?}", failed(&hale));
+}
+
+#[test]
+fn a_flood_of_failures_has_ten_lines_and_one_that_counts_the_others() {
+    let upstream = FakeUpstream::start();
+    let mut hale = lone(&upstream).start();
+    let mut own = client(&hale);
+    for _ in 0..25 {
+        assert_eq!(own.post_json(CHAT, &[], &openai::chat_request("nothing", "x")).status, 400);
+    }
+    hale.stop();
+    assert_eq!(failed(&hale).len(), 10);
+    let counts = hale.stderr();
+    let counts = counts.lines().find(|line| line.contains("more requests failed")).unwrap();
+    assert!(
+        counts.contains("requests=15 cause=\"bad_request\" reason=\"unknown_model\""),
+        "{counts}"
+    );
+}
+
+/// A group of two deployments without ids.
+fn without_ids(upstream: &FakeUpstream) -> Config {
+    let entry = |base: String| {
+        json!({"model_name": "m", "litellm_params":
+            {"model": "openai/gpt-4o", "api_key": UPSTREAM_KEY, "api_base": base}})
+    };
+    Config::new()
+        .entry(entry(upstream.api_base()))
+        .entry(entry(format!("http://127.0.0.1:{}", refused_port())))
+}
+
+#[test]
+fn a_deployment_without_an_id_is_called_by_its_model_and_line_and_never_by_its_hash() {
+    let upstream = FakeUpstream::with(|_| Script::error(500, "boom"));
+    let hale = without_ids(&upstream).start();
+    let answer = chat_with(&hale, &[("x-hale-explain", "true")], &openai::chat_request("m", "hi"));
+    let is_hash = |word: &str| word.len() == 64 && word.bytes().all(|b| b.is_ascii_hexdigit());
+    let no_hash = |what: &str, text: &str| {
+        let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+        assert!(!words.any(is_hash), "{what}: {text}");
+        assert!(text.contains("openai/gpt-4o :"), "{what}: {text}");
+    };
+    let told = error(&answer);
+    no_hash("the message", told["message"].as_str().unwrap());
+    no_hash("the attempts", &told["attempts"].to_string());
+    no_hash("the route", answer.header("x-hale-route").unwrap());
+    hale.wait_for_line("request failed");
+    chat(&hale, "m");
+    hale.wait_for_line("deployment is in cooldown");
+    no_hash("the log", &hale.stderr());
+    no_hash("the metrics", &client(&hale).get("/metrics").text());
+    let mut names: Vec<String> = scrape(&hale)
+        .iter()
+        .filter(|sample| sample.name == "hale_deployment_in_flight")
+        .map(|sample| sample.labels["deployment"].clone())
+        .collect();
+    names.dedup();
+    assert_eq!(names.len(), 2, "each has a name of its own: {names:?}");
+    let state = client(&hale).get("/router/state").json();
+    assert_eq!(column(&state["deployments"], "name"), names);
+    let ids = column(&state["deployments"], "id");
+    assert!(ids.iter().all(|id| is_hash(id.as_str().unwrap())), "ids stay: {ids:?}");
+}
+
+#[test]
+fn an_error_names_the_fallback_that_failed_and_its_fix_though_the_first_group_is_in_cooldown() {
+    let alpha = FakeUpstream::with(|_| Script::error(500, "alpha is broken"));
+    let gamma = FakeUpstream::with(|_| Script::error(401, "invalid x-api-key"));
+    let keyed = json!({"api_key": "os.environ/KEY_C", "num_retries": 0});
+    let launch = Config::new()
+        .with("gpt-4o", "alpha", &alpha, json!({"num_retries": 0}))
+        .with("gpt-4o", "beta", &alpha, json!({"num_retries": 0}))
+        .with("claude", "gamma", &gamma, keyed)
+        .router(json!({"fallbacks": [{"gpt-4o": ["claude"]}], "allowed_fails": 0}))
+        .launch();
+    let hale = launch.env("KEY_C", "sk-of-gamma").start();
+    for _ in 0..3 {
+        let told = expect_error(&chat(&hale, "gpt-4o"), 500, "fallbacks_exhausted");
+        let message = told["message"].as_str().unwrap();
+        for part in [
+            "alpha is broken. Model group 'gpt-4o' failed: ",
+            "Fallback 'claude' failed too: the providers refuse the credentials",
+            "claude/gamma 401 auth, \"invalid x-api-key\"",
+            "KEY_C",
+        ] {
+            assert!(message.contains(part), "{part:?} is not in {message}");
+        }
+        assert!(!message.contains("Fallback 'gpt-4o'"), "{message}");
+    }
+}
+
+#[test]
+fn attempts_that_ended_alike_are_named_once_with_their_number() {
+    let upstream = FakeUpstream::with(|_| Script::error(500, "boom"));
+    let hale = lone(&upstream).router(json!({"num_retries": 1, "retry_after": 0})).start();
+    let told: Value = expect_error(&chat(&hale, "m"), 500, "upstream_failed");
+    let message = told["message"].as_str().unwrap();
+    assert!(message.starts_with("boom. Model group 'm' failed: "), "{message}");
+    assert!(message.contains("Tried: a 500 server_error (2 times). Fix: "), "{message}");
+}

@@ -95,6 +95,11 @@ fn host_and_port(authority: &str) -> Result<(), &'static str> {
     }
 }
 
+/// The text without the line break at its end that a block in YAML, and a secret that is read from a file, have.
+pub(super) fn without_line_break(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
+}
+
 /// Whether `text` can be sent as a key.
 pub(super) fn key(text: &str) -> Result<(), Wrong> {
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {

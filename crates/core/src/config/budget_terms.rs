@@ -6,6 +6,7 @@
 use crate::health::Period;
 
 use super::field::Field;
+use super::if_wrong::IfWrong;
 use super::problem::{At, Path, Problems, Wrong, shown};
 
 /// Longest window, days.
@@ -41,7 +42,7 @@ impl Parts {
             Some(_) => {
                 self.is_wrong = true;
                 let hint = "remove it for no limit; `blocked: true` pauses a deployment";
-                field.error(Wrong::new("a budget of 0 would refuse every request", hint), problems);
+                field.wrong(Wrong::new("a budget of 0 would refuse every request", hint), problems);
             }
             None => self.is_wrong = true,
         }
@@ -59,21 +60,23 @@ impl Parts {
                 self.is_wrong = true;
                 let problem = format!("expected a length of time, got `{}`", shown(text));
                 let hint = "write a number with a unit: `30s`, `10m`, `24h`, `7d`, `2w` or `1mo`";
-                field.error(Wrong::new(problem, hint), problems);
+                field.wrong(Wrong::new(problem, hint), problems);
             }
         }
     }
 
-    /// Returns both together; `names` are their keys here.
+    /// Returns both together; `names` are their keys here. An amount without a window is wrong; a window without an amount
+    /// limits nothing.
     pub(super) fn terms(
         self,
         path: &Path<'_>,
         names: (&str, &str),
+        if_wrong: IfWrong,
         problems: &mut Problems,
     ) -> Option<Terms> {
-        let mut lacks = |at: At, present: &str, absent: &str| {
+        let mut lacks = |then: IfWrong, at: At, present: &str, absent: &str| {
             let problem = format!("`{present}` without `{absent}` is not a budget");
-            problems.error(at, path, Wrong::new(problem, format!("add `{absent}`")));
+            problems.wrong(then, at, path, Wrong::new(problem, format!("add `{absent}`")));
         };
         match (self.limit, self.period) {
             (Some((limit_usd, _)), Some((period, written, _))) => {
@@ -81,11 +84,11 @@ impl Parts {
             }
             _ if self.is_wrong => None,
             (Some((_, at)), None) => {
-                lacks(at, names.0, names.1);
+                lacks(if_wrong, at, names.0, names.1);
                 None
             }
             (None, Some((.., at))) => {
-                lacks(at, names.1, names.0);
+                lacks(IfWrong::Unset, at, names.1, names.0);
                 None
             }
             (None, None) => None,

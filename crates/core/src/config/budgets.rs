@@ -36,7 +36,7 @@ pub(super) fn by_name(field: &Field<'_>, problems: &mut Problems) -> Vec<Named> 
         let Some(map) = entry.value.as_map() else {
             let problem = format!("expected a mapping, got {}", describe_kind(&entry.value));
             let hint = "write `{budget_limit: 100, time_period: 1d}`";
-            problems.error(entry.value.at, &path, Wrong::new(problem, hint));
+            field.wrong_in(entry.value.at, &path, Wrong::new(problem, hint), problems);
             continue;
         };
         let mut parts = Parts::default();
@@ -46,10 +46,12 @@ pub(super) fn by_name(field: &Field<'_>, problems: &mut Problems) -> Vec<Named> 
             other => debug_assert!(false, "{other} is in keys.rs but nothing reads it"),
         });
         if parts.is_empty() {
-            let wrong = Wrong::new("is not a budget", "add `budget_limit` and `time_period`");
-            problems.error(entry.at, &path, wrong);
+            let wrong =
+                Wrong::new("is not a budget: ignored", "add `budget_limit` and `time_period`");
+            problems.warn(entry.at, &path, wrong);
         }
-        if let Some(terms) = parts.terms(&path, ("budget_limit", "time_period"), problems) {
+        let names = ("budget_limit", "time_period");
+        if let Some(terms) = parts.terms(&path, names, field.if_wrong, problems) {
             found.push(Named { name: Box::from(&*entry.key), at: entry.at, terms });
         }
     }

@@ -1,11 +1,12 @@
 //! `credential_list`: credentials that entries refer to by name.
 //!
-//! Called by [`super::load`]. Always true: each name has one set of values.
+//! Called by [`super::load`]. Always true: each name has one set of values; whether they can be used is found out by the
+//! deployments that name them.
 
 use std::collections::HashMap;
 
-use super::address;
 use super::field::visit;
+use super::if_wrong::IfWrong;
 use super::keys::Section;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::tree::{Map, Node};
@@ -29,8 +30,9 @@ pub(super) fn read<'n>(
         let Some((name, values)) = credential(item, &path, problems) else { continue };
         if let Some((_, first)) = found.insert(name, (values, item.at)) {
             let other = problems.other_place(item.at, first);
-            let problem = format!("the name `{}` is taken on {other}", shown(name));
-            problems.error(item.at, &path, Wrong::new(problem, "rename one of them"));
+            let problem =
+                format!("the name `{}` is taken on {other}: this one is used", shown(name));
+            problems.warn(item.at, &path, Wrong::new(problem, "rename one of them"));
         }
     }
     found.into_iter().map(|(name, (values, _))| (name, values)).collect()
@@ -44,7 +46,7 @@ fn credential<'n>(
     let hint = "a credential has `credential_name` and `credential_values`";
     let Some(map) = item.as_map() else {
         let problem = format!("expected a mapping, got {}", describe_kind(item));
-        problems.error(item.at, path, Wrong::new(problem, hint));
+        problems.wrong(IfWrong::Unset, item.at, path, Wrong::new(problem, hint));
         return None;
     };
     let mut bad = false;
@@ -57,15 +59,9 @@ fn credential<'n>(
     let values = map.get("credential_values").and_then(Node::as_map);
     let (Some(name), Some(values)) = (name, values) else {
         if !bad {
-            problems.error(item.at, path, Wrong::new("is incomplete", hint));
+            problems.wrong(IfWrong::Unset, item.at, path, Wrong::new("is incomplete", hint));
         }
         return None;
     };
-    let path = path.key("credential_values");
-    if let Some(node) = values.get("api_key")
-        && let Some(Err(wrong)) = node.text().map(address::key)
-    {
-        problems.error(node.at, &path.key("api_key"), wrong);
-    }
     Some((name, values))
 }

@@ -8,13 +8,17 @@ use std::sync::Arc;
 
 use super::draft::{Context, Draft};
 use super::field::visit;
-use super::interpolate::warn_missing;
-use super::keys::Section;
+use super::if_wrong::IfWrong;
+use super::interpolate::Env;
+use super::keys::{self, Section};
+use super::model_info::model_info;
 use super::params::{Info, Params};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::tree::{self, Map, Node, Style, Value};
 use super::value::describe_kind;
-use super::{build, id};
+use super::{build, id, wrapped};
+use crate::health::{DeploymentState, HealthSubject};
+use crate::snapshot::Snapshot;
 
 /// The problem of a config without deployments.
 pub const NO_MODELS: &str = "no models configured";
@@ -34,22 +38,20 @@ pub(super) fn read(
 ) -> Vec<Draft> {
     let path = Path::Root.key("model_list");
     let mut drafts: Vec<Draft> = Vec::new();
-    let Some(list) = list.filter(|node| !node.is_unset()) else {
-        problems.error(At::whole(0), &Path::Root, Wrong::new(NO_MODELS, EXAMPLE));
-        return drafts;
-    };
+    let Some(list) = list.filter(|node| !node.is_unset()) else { return drafts };
     let Some(items) = list.items() else {
         let problem = format!("expected a list, got {}", describe_kind(list));
         problems.error(list.at, &path, Wrong::new(problem, EXAMPLE));
         return drafts;
     };
-    if items.is_empty() {
-        problems.error(list.at, &path, Wrong::new(NO_MODELS, EXAMPLE));
-    }
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
         let path = path.item(i);
-        let Some(draft) = entry(item, Some(i), &path, context, problems) else { continue };
+        let Some(mut draft) = entry(item, Some(i), &path, context, problems) else { continue };
+        let taken = by_id.get(&draft.deployment.id).and_then(|&i| drafts.get(i));
+        if let Some(earlier) = taken.filter(|earlier| earlier.hash != draft.hash) {
+            with_own_id(&mut draft, earlier, item, problems);
+        }
         match by_id.get(&draft.deployment.id).and_then(|&i| drafts.get_mut(i)) {
             Some(earlier) => merge(earlier, &draft, &path, problems),
             None => {
@@ -61,18 +63,52 @@ pub(super) fn read(
     drafts
 }
 
-fn merge(earlier: &mut Draft, again: &Draft, path: &Path<'_>, problems: &mut Problems) {
-    let other = problems.other_place(again.at, earlier.at);
-    if earlier.hash != again.hash {
-        let id = shown(&again.deployment.id);
-        let problem = format!("the id `{id}` is taken: another entry has it on {other}");
-        problems.error(
-            again.at,
-            path,
-            Wrong::new(problem, "give each entry its own `model_info.id`"),
-        );
+/// Reports that there is no deployment at all. A config whose models LiteLLM keeps elsewhere may be served without any; a file
+/// that is no config may not, and neither may one that takes the last deployment from a gateway that serves.
+pub(super) fn report_none(top: &Map, previous: Option<&Snapshot>, problems: &mut Problems) {
+    let written = top.get("model_list").filter(|node| !node.is_unset());
+    if written.is_some_and(|list| list.items().is_none_or(|items| !items.is_empty())) {
+        // Its entries were reported.
         return;
     }
+    let (at, path) = match written {
+        Some(list) => (list.at, Path::Root.key("model_list")),
+        None => (At::whole(0), Path::Root),
+    };
+    let is_known = |entry: &tree::Entry| keys::find(Section::Top, &entry.key).is_some();
+    let is_misspelt = top.entries.iter().filter(|entry| !is_known(entry)).any(|entry| {
+        problems.nearest(&entry.key, keys::names(Section::Top)).first() == Some(&"model_list")
+    });
+    let had_some = previous.is_some_and(|before| !before.deployments.is_empty());
+    if had_some || is_misspelt || !top.entries.iter().any(is_known) {
+        problems.error(at, &path, Wrong::new(NO_MODELS, EXAMPLE));
+    } else if wrapped::keeps_models_elsewhere(top) {
+        let hint = "LiteLLM keeps the models of `store_model_in_db` in its database, and Hale has none: write them into `model_list`";
+        problems.warn(at, &path, Wrong::new(NO_MODELS, hint));
+    } else {
+        problems.warn(at, &path, Wrong::new(NO_MODELS, EXAMPLE));
+    }
+}
+
+/// Gives an entry whose id another one has the id that it would have without `model_info.id`.
+fn with_own_id(draft: &mut Draft, earlier: &Draft, item: &Node, problems: &mut Problems) {
+    let other = problems.other_place(draft.at, earlier.at);
+    let problem = format!(
+        "the id `{}` is taken: another entry has it on {other}, so the id of this one is a hash",
+        shown(&draft.deployment.id)
+    );
+    let hint = "give each entry its own `model_info.id`";
+    let info = item.as_map().and_then(|map| map.get("model_info")?.as_map());
+    let deployment = &mut draft.deployment;
+    deployment.id = Arc::from(&*draft.hash);
+    deployment.state =
+        Arc::new(DeploymentState::of(HealthSubject::Deployment(deployment.id.clone())));
+    deployment.display.model_info = model_info(&deployment.id, &deployment.facts, info);
+    draft.warn(Wrong::new(problem, hint), problems);
+}
+
+fn merge(earlier: &mut Draft, again: &Draft, path: &Path<'_>, problems: &mut Problems) {
+    let other = problems.other_place(again.at, earlier.at);
     let problem =
         format!("the same entry is on {other}; they count as one, with their weights added");
     problems.warn(again.at, path, Wrong::new(problem, "remove one, or set `weight`"));
@@ -93,7 +129,7 @@ fn merge(earlier: &mut Draft, again: &Draft, path: &Path<'_>, problems: &mut Pro
 /// The parts of an entry.
 #[derive(Default)]
 struct Parts<'n> {
-    name: Option<&'n str>,
+    name: Option<Box<str>>,
     params: Option<&'n Map>,
     params_at: At,
     info: Option<&'n Map>,
@@ -116,9 +152,10 @@ pub(super) fn entry(
         problems.error(item.at, path, Wrong::new(problem, hint));
         return None;
     };
-    let parts = parts(map, path, problems);
+    problems.take_fault();
+    let parts = parts(map, path, context.env, problems);
     for key in ["model_name", "litellm_params"] {
-        if map.get(key).is_none_or(Node::is_unset) {
+        if map.get(key).is_none_or(Node::is_null) {
             missing(map, key, item.at, path, problems);
         }
     }
@@ -127,17 +164,20 @@ pub(super) fn entry(
     let params_path = path.key("litellm_params");
     let given = parts.params?;
     // The id is computed from `litellm_params` itself.
-    let hash = id::hash(parts.name.unwrap_or_default(), given);
+    let hash = id::hash(parts.name.as_deref().unwrap_or_default(), given);
     let whole = with_limits(given, &parts);
     let mut params = Params::read(&whole, &params_path, problems);
     let budget = std::mem::take(&mut params.budget);
-    let budget = budget.terms(&params_path, ("max_budget", "budget_duration"), problems);
-    if params.model.is_none() && given.get("model").is_none_or(Node::is_unset) {
-        missing(given, "model", parts.params_at, &params_path, problems);
+    let names = ("max_budget", "budget_duration");
+    let budget = budget.terms(&params_path, names, IfWrong::Misconfigure, problems);
+    match given.get("model") {
+        Some(Node { value: Value::Missing(name), .. }) => params.model = Some(written(name)),
+        Some(node) if !node.is_null() => {}
+        _ => missing(given, "model", parts.params_at, &params_path, problems),
     }
     let entry = build::Entry {
         context,
-        name: parts.name?,
+        name: &parts.name?,
         at: item.at,
         path,
         hash: &hash,
@@ -155,15 +195,25 @@ pub(super) fn entry(
     Some(Draft { name, at, item: index, copies: 1, weight, filters_tags, budget, deployment, hash })
 }
 
-fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts<'n> {
+fn parts<'n>(
+    map: &'n Map,
+    path: &'n Path<'n>,
+    env: &Env<'_>,
+    problems: &mut Problems,
+) -> Parts<'n> {
     let mut parts = Parts::default();
+    if let Some(Node { value: Value::Missing(name), at, .. }) = map.get("model_name") {
+        let wrong = env.unset(name, *at, problems);
+        problems.wrong(IfWrong::Misconfigure, *at, &path.key("model_name"), wrong);
+        parts.name = Some(written(name));
+    }
     visit(Section::Entry, map, path, problems, |field, problems| match field.row.name {
         "model_name" => {
             let name = field.text(problems).and(field.node.text());
             if name.is_some_and(|name| name.chars().any(char::is_control)) {
-                field.error(Wrong::new("contains control characters", "remove them"), problems);
+                field.wrong(Wrong::new("contains control characters", "remove them"), problems);
             } else {
-                parts.name = name;
+                parts.name = name.map(Box::from);
             }
         }
         "litellm_params" => {
@@ -174,7 +224,7 @@ fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts
             field.map(problems);
             parts.info = field.node.as_map();
             if parts.info.is_some() {
-                warn_missing(field.node, &field.path, problems);
+                env.warn_unset(field.node, &field.path, problems);
             }
         }
         "rpm" => parts.rpm = Some(field.node),
@@ -185,13 +235,15 @@ fn parts<'n>(map: &'n Map, path: &'n Path<'n>, problems: &mut Problems) -> Parts
     parts
 }
 
+/// A reference to a variable, as it is written.
+fn written(variable: &str) -> Box<str> {
+    format!("os.environ/{variable}").into()
+}
+
 fn missing(map: &Map, key: &str, at: At, path: &Path<'_>, problems: &mut Problems) {
     let (at, problem) = match map.get(key) {
-        Some(Node { value: Value::Missing(name), at, .. }) => {
-            (*at, format!("environment variable {} is not set", shown(name)))
-        }
-        Some(node) => (node.at, "is empty".to_owned()),
-        None => (at, "is missing".to_owned()),
+        Some(node) => (node.at, "is empty"),
+        None => (at, "is missing"),
     };
     let hint = match key {
         "model_name" => "write the name that clients use, such as `model_name: gpt-4o`",

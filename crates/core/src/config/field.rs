@@ -3,6 +3,7 @@
 //! Called by every reader of a section through [`visit`]. Always true: a reader sees only keys that are
 //! served and have a value; every other key has been reported.
 
+use super::if_wrong::IfWrong;
 use super::keys::{self, Kind, Row, Section, Support};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::did_you_mean;
@@ -19,6 +20,8 @@ pub(super) struct Field<'n> {
     pub(super) path: Path<'n>,
     /// Where the key is.
     pub(super) at: At,
+    /// What becomes of a wrong value.
+    pub(super) if_wrong: IfWrong,
 }
 
 /// What a section does with keys that are not in the table.
@@ -70,10 +73,12 @@ pub(super) fn visit<'n>(
         match row.support {
             Support::Served if entry.value.is_unset() => {}
             Support::Served => {
-                served(&Field { row, node: &entry.value, path, at: entry.at }, problems);
+                let if_wrong = IfWrong::of(section, row.name);
+                let (node, at) = (&entry.value, entry.at);
+                served(&Field { row, node, path, at, if_wrong }, problems);
             }
             Support::Ignored => {}
-            Support::NotYet if is_off(&entry.value) => {}
+            Support::NotYet if is_off(&entry.value) && !is_missing(&entry.value) => {}
             Support::NotYet => problems.warn(
                 entry.at,
                 &path,
@@ -81,15 +86,11 @@ pub(super) fn visit<'n>(
             ),
             Support::Misplaced => {
                 let wrong = Wrong::new("has no effect in this section", row.doc);
-                // LiteLLM ignores this key here. An error is better than an operator who believes
-                // that the interval is set.
-                match section {
-                    Section::Router => problems.error(entry.at, &path, wrong),
-                    _ => problems.lax(entry.at, &path, wrong),
-                }
+                problems.lax(entry.at, &path, wrong);
             }
             Support::Refused if is_off(&entry.value) => {}
-            Support::Refused => problems.error(
+            Support::Refused => problems.wrong(
+                IfWrong::of_refused(section),
                 entry.at,
                 &path,
                 Wrong::new(
@@ -100,6 +101,11 @@ pub(super) fn visit<'n>(
         }
     }
     others
+}
+
+/// Whether it refers to a variable that is not set: then it was meant to be on.
+fn is_missing(node: &Node) -> bool {
+    matches!(node.value, Value::Missing(_))
 }
 
 /// Whether a value turns its key off: null, `false`, an empty list or mapping.
@@ -116,7 +122,10 @@ fn is_off(node: &Node) -> bool {
 
 fn report_unknown(section: Section, entry: &Entry, path: &Path<'_>, problems: &mut Problems) {
     let (name, unknown) = (&*entry.key, Unknown::of(section));
-    if unknown == Unknown::Keep && is_request_param(section, name) {
+    // A name of the operator's own, for an anchor.
+    let is_own = section == Section::Top
+        && ["_", ".", "x-", "x_"].iter().any(|start| name.starts_with(start));
+    if is_own || (unknown == Unknown::Keep && is_request_param(section, name)) {
         return;
     }
     let near = problems.nearest(name, keys::names(section));
@@ -197,7 +206,7 @@ impl Field<'_> {
         };
         let text = self.check(read, problems)?;
         if text.trim().is_empty() {
-            self.error(Wrong::new("is empty", "write a value, or remove the key"), problems);
+            self.wrong(Wrong::new("is empty", "write a value, or remove the key"), problems);
             return None;
         }
         Some(text)
@@ -217,9 +226,14 @@ impl Field<'_> {
         self.check(self.node.as_map().ok_or_else(wrong), problems)
     }
 
-    /// Adds an error at the value.
-    pub(super) fn error(&self, wrong: Wrong, problems: &mut Problems) {
-        problems.error(self.node.at, &self.path, wrong);
+    /// Adds what is wrong with the value, which then counts as the row says.
+    pub(super) fn wrong(&self, wrong: Wrong, problems: &mut Problems) {
+        problems.wrong(self.if_wrong, self.node.at, &self.path, wrong);
+    }
+
+    /// The same for a part of the value.
+    pub(super) fn wrong_in(&self, at: At, path: &Path<'_>, wrong: Wrong, problems: &mut Problems) {
+        problems.wrong(self.if_wrong, at, path, wrong);
     }
 
     /// Adds a warning at the value.
@@ -228,6 +242,6 @@ impl Field<'_> {
     }
 
     fn check<T>(&self, read: Result<T, Wrong>, problems: &mut Problems) -> Option<T> {
-        read.map_err(|wrong| self.error(wrong, problems)).ok()
+        read.map_err(|wrong| self.wrong(wrong, problems)).ok()
     }
 }

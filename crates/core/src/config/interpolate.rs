@@ -6,7 +6,8 @@
 use std::collections::HashMap;
 
 use super::Source;
-use super::problem::{Path, Problems, Wrong, shown};
+use super::if_wrong::IfWrong;
+use super::problem::{At, Path, Problems, Wrong, shown};
 use super::tree::{Entry, Map, Node, Style, Value};
 use super::value;
 
@@ -28,7 +29,8 @@ pub(super) fn reference(text: &str) -> Option<&str> {
 /// The environment as the config sees it.
 pub(super) struct Env<'s> {
     source: &'s dyn Source,
-    own: HashMap<String, String>,
+    /// The config's own variables, and where they are.
+    own: HashMap<String, (String, At)>,
 }
 
 impl<'s> Env<'s> {
@@ -56,8 +58,12 @@ impl<'s> Env<'s> {
         if name.is_empty() || name.contains(['=', '\0']) {
             return None;
         }
-        let found = self.own.get(name).cloned().or_else(|| self.source.env(name));
-        found.filter(|value| !value.is_empty())
+        let mut found = self.own.get(name).map(|(value, _)| value.clone());
+        found = found.or_else(|| self.source.env(name));
+        let mut found = found?;
+        // A secret that is read from a file ends with its line break.
+        found.truncate(found.trim_end_matches(['\r', '\n']).len());
+        Some(found).filter(|value| !value.is_empty())
     }
 
     /// The variables that are set and not empty.
@@ -66,6 +72,36 @@ impl<'s> Env<'s> {
         names.extend(self.own.keys().cloned());
         names.retain(|name| self.get(name).is_some());
         names
+    }
+
+    /// Why the variable `name`, which is referred to at `at`, has no value, and the fix.
+    pub(super) fn unset(&self, name: &str, at: At, problems: &Problems) -> Wrong {
+        if name.is_empty() {
+            return Wrong::new("the reference names no variable", "write `os.environ/NAME`");
+        }
+        let is_suffix = |c: char| !c.is_ascii_alphanumeric() && !matches!(c, '_' | '-' | '.');
+        if let Some(end) = name.find(is_suffix).filter(|end| *end > 0) {
+            // What follows may be a secret that was meant as a default.
+            let name = shown(&name[..end]);
+            let problem = format!(
+                "environment variable {name} is followed by other text, but all that follows `os.environ/` is the name: there \
+                 is no default and no suffix"
+            );
+            return Wrong::new(
+                problem,
+                format!("write `os.environ/{name}`, and set {name} to the whole value"),
+            );
+        }
+        let shown = shown(name);
+        if let Some((_, own)) = self.own.get(name) {
+            let place = problems.other_place(at, *own);
+            let problem = format!(
+                "environment variable {shown} is set to nothing in `environment_variables` on {place}, which wins over the \
+                 environment of the process"
+            );
+            return Wrong::new(problem, "remove it there, or give it a value");
+        }
+        Wrong::new(format!("environment variable {shown} is not set"), format!("set {shown}"))
     }
 
     fn add(&mut self, entry: &Entry, path: &Path<'_>, problems: &mut Problems) {
@@ -80,7 +116,7 @@ impl<'s> Env<'s> {
         }
         let Some(text) = entry.value.text() else {
             let problem = format!("expected text, got {}", value::describe_kind(&entry.value));
-            problems.error(entry.value.at, &path, Wrong::new(problem, ""));
+            problems.wrong(IfWrong::Unset, entry.value.at, &path, Wrong::new(problem, ""));
             return;
         };
         let text = match reference(text) {
@@ -88,14 +124,36 @@ impl<'s> Env<'s> {
             Some(name) => match self.get(name) {
                 Some(found) => found,
                 None => {
-                    let problem = format!("environment variable {} is not set", shown(name));
-                    let hint = format!("set {}, or remove this line", shown(name));
-                    problems.warn(entry.value.at, &path, Wrong::new(problem, hint));
+                    let mut wrong = self.unset(name, entry.value.at, problems);
+                    wrong.hint.push_str(", or remove this line");
+                    problems.warn(entry.value.at, &path, wrong);
                     return;
                 }
             },
         };
-        self.own.insert(entry.key.to_string(), text);
+        self.own.insert(entry.key.to_string(), (text, entry.at));
+    }
+
+    /// Warns about every variable that is not set in `node`, whose key has no effect without it.
+    pub(super) fn warn_unset(&self, node: &Node, path: &Path<'_>, problems: &mut Problems) {
+        match &node.value {
+            Value::Missing(name) => {
+                let mut wrong = self.unset(name, node.at, problems);
+                wrong.problem.push_str(": this key is ignored");
+                problems.warn(node.at, path, wrong);
+            }
+            Value::Map(map) => {
+                for entry in &map.entries {
+                    self.warn_unset(&entry.value, &path.key(&entry.key), problems);
+                }
+            }
+            Value::List(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    self.warn_unset(item, &path.item(i), problems);
+                }
+            }
+            Value::Scalar(..) => {}
+        }
     }
 
     /// `map` with every reference replaced by what it refers to.
@@ -116,12 +174,6 @@ impl<'s> Env<'s> {
                 Node::list(items.iter().enumerate().map(resolve).collect(), node.at)
             }
             Value::Scalar(text, _) => match reference(text) {
-                Some("") => {
-                    let hint = "write `os.environ/NAME`";
-                    let wrong = Wrong::new("the reference names no variable", hint);
-                    problems.error(node.at, path, wrong);
-                    Node::missing("", node.at)
-                }
                 Some(name) => match self.get(name) {
                     Some(value) => Node::scalar(&value, Style::Environment, node.at),
                     None => Node::missing(name, node.at),
@@ -152,28 +204,6 @@ fn warn_about_other_forms(text: &str, node: &Node, path: &Path<'_>, problems: &m
         let problem = "looks like an environment variable, and is used as it is written";
         let hint = format!("write `os.environ/{}`", shown(name));
         problems.warn(node.at, path, Wrong::new(problem, hint));
-    }
-}
-
-/// Warns about every variable that is not set in `node`.
-pub(super) fn warn_missing(node: &Node, path: &Path<'_>, problems: &mut Problems) {
-    match &node.value {
-        Value::Missing(name) => {
-            let name = shown(name);
-            let problem = format!("environment variable {name} is not set: this key is ignored");
-            problems.warn(node.at, path, Wrong::new(problem, format!("set {name}")));
-        }
-        Value::Map(map) => {
-            for entry in &map.entries {
-                warn_missing(&entry.value, &path.key(&entry.key), problems);
-            }
-        }
-        Value::List(items) => {
-            for (i, item) in items.iter().enumerate() {
-                warn_missing(item, &path.item(i), problems);
-            }
-        }
-        Value::Scalar(..) => {}
     }
 }
 

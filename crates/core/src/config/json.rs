@@ -49,7 +49,13 @@ fn object(map: &Map, keep: Keep) -> Object<String, Json> {
 
 fn is_hidden(key: &str, value: &Node) -> bool {
     // Names like `max_tokens` are numbers; anything else under them is suspicious.
-    is_secret_name(key) || (is_count_name(key) && !is_number(value))
+    is_secret_name(key) || (is_count_name(key) && !is_number(value)) || is_address_with_more(value)
+}
+
+/// Whether it is an address with a user, a password or a query, each of which may be a secret.
+fn is_address_with_more(value: &Node) -> bool {
+    let tail = value.text().and_then(|text| text.split_once("://")).map(|(_, tail)| tail);
+    tail.is_some_and(|tail| tail.contains(['@', '?']))
 }
 
 fn is_number(node: &Node) -> bool {

@@ -38,6 +38,28 @@ pub(super) enum Section {
     Window,
 }
 
+impl Section {
+    /// The key whose value is the section, or each item of it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Section::Top => "",
+            Section::Entry => "model_list",
+            Section::Params => "litellm_params",
+            Section::Info => "model_info",
+            Section::Litellm => "litellm_settings",
+            Section::Router => "router_settings",
+            Section::General => "general_settings",
+            Section::Credential => "credential_list",
+            Section::Alias => "model_group_alias",
+            Section::Strategy => "routing_strategy_args",
+            Section::Retries => "retry_policy",
+            Section::Fails => "allowed_fails_policy",
+            Section::Budget => "provider_budget_config",
+            Section::Window => "access_windows",
+        }
+    }
+}
+
 /// One key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Row {

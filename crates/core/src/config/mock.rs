@@ -1,6 +1,6 @@
 //! `mock_response` of a deployment: a canned answer instead of the provider's.
 //!
-//! Called by [`super::params`]. Always true: what cannot be an answer is an error at its place.
+//! Called by [`super::params`]. Always true: what cannot be an answer is a problem at its place.
 
 use crate::deployment::{MockAnswer, MockContent};
 
@@ -17,7 +17,7 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<MockAns
         Value::List(items) => MockContent::Vector(vector(field, items, problems)?),
         Value::Map(_) | Value::Missing(_) => {
             let problem = "expected text or a list of numbers, got a mapping";
-            field.error(Wrong::new(problem, ""), problems);
+            field.wrong(Wrong::new(problem, ""), problems);
             return None;
         }
         Value::Scalar(text, _) => match text.strip_prefix("litellm.") {
@@ -39,13 +39,13 @@ fn vector(field: &Field<'_>, items: &[Node], problems: &mut Problems) -> Option<
             Ok(number) => vector.push(number),
             Err(_) => {
                 let problem = format!("expected a number, got {}", value::describe(item));
-                problems.error(item.at, &field.path.item(i), Wrong::new(problem, ""));
+                field.wrong_in(item.at, &field.path.item(i), Wrong::new(problem, ""), problems);
                 return None;
             }
         }
     }
     if vector.is_empty() {
-        field.error(Wrong::new("the list is empty", "write at least one number"), problems);
+        field.wrong(Wrong::new("the list is empty", "write at least one number"), problems);
         return None;
     }
     Some(vector)
@@ -57,6 +57,6 @@ fn failure(field: &Field<'_>, class: &str, problems: &mut Problems) -> Option<u1
     }
     let near = nearest(class, MockContent::failures());
     let problem = format!("unknown failure `litellm.{}`", shown(class));
-    field.error(Wrong::new(problem, did_you_mean(&near)), problems);
+    field.wrong(Wrong::new(problem, did_you_mean(&near)), problems);
     None
 }

@@ -16,6 +16,7 @@ mod fallbacks;
 mod field;
 mod groups;
 mod id;
+mod if_wrong;
 mod include;
 mod interpolate;
 mod json;
@@ -40,9 +41,11 @@ mod suggest;
 mod suited;
 mod times;
 mod tree;
+mod troubles;
 mod upstream;
 mod value;
 mod windows;
+mod wrapped;
 
 use crate::snapshot::Snapshot;
 
@@ -113,6 +116,10 @@ fn snapshot(
     previous: Option<&Snapshot>,
     problems: &mut Problems,
 ) -> Snapshot {
+    if let Some((at, wrong)) = wrapped::recognise(top) {
+        problems.error(at, &Path::Root, wrong);
+        return Snapshot::default();
+    }
     let env = Env::new(source, top, problems);
     let mut written = top.clone();
     written.entries.retain(|entry| &*entry.key != "environment_variables");
@@ -126,6 +133,9 @@ fn snapshot(
     let settings = settings::read(&top, &env, problems);
     if let Some(at) = settings.passes_all_models {
         pass_through::add(&mut drafts, at, &context, problems);
+    }
+    if drafts.is_empty() {
+        deployments::report_none(&top, previous, problems);
     }
     let mut snapshot = Snapshot {
         router: settings.router,

@@ -20,7 +20,7 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Option<Origins
         match value::text(item).and_then(origin) {
             Ok(name) => names.push(name),
             Err(wrong) => {
-                problems.error(item.at, &path, wrong);
+                field.wrong_in(item.at, &path, wrong, problems);
                 return None;
             }
         }

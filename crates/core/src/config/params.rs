@@ -34,6 +34,8 @@ pub(super) struct Params {
     pub(super) api_base: Option<Given>,
     pub(super) base_url: Option<Given>,
     pub(super) api_key: Option<Secret>,
+    /// Whether `api_key` is written and empty.
+    pub(super) is_keyless: bool,
     pub(super) organization: Option<Secret>,
     /// `litellm_credential_name`.
     pub(super) credential: Option<Given>,
@@ -129,6 +131,7 @@ impl Params {
             "custom_llm_provider" => self.provider = field.text(problems).map(Box::from),
             "api_base" => self.api_base = given(field, problems),
             "base_url" => self.base_url = given(field, problems),
+            "api_key" if field.node.text() == Some("") => self.is_keyless = true,
             "api_key" => self.api_key = secret(field, problems),
             "organization" => self.organization = organization(field, problems),
             "litellm_credential_name" => self.credential = given(field, problems),
@@ -198,29 +201,32 @@ impl Params {
 
 /// Whether a parameter that is not the loader's goes to the provider. One that does not is reported.
 fn reaches_the_provider(entry: &Entry, path: &Path<'_>, problems: &mut Problems) -> bool {
-    let wrong = match parameter(&entry.key).map(|row| (row.in_body, row.about)) {
-        Some((InBody::Request, _)) => return true,
-        Some((_, about)) => Wrong::new(
+    let Some(wrong) = why_not_sent(&entry.key) else { return true };
+    problems.warn(entry.at, path, wrong);
+    false
+}
+
+/// Why a parameter that is not the loader's is not sent to the provider.
+pub(super) fn why_not_sent(name: &str) -> Option<Wrong> {
+    match parameter(name).map(|row| (row.in_body, row.about)) {
+        Some((InBody::Request, _)) => None,
+        Some((_, about)) => Some(Wrong::new(
             format!(
                 "has no effect here and is not sent to the provider: it is LiteLLM's own, about {about}"
             ),
             "remove it",
-        ),
-        None if entry.key.starts_with("litellm_") => Wrong::new(
+        )),
+        None if name.starts_with("litellm_") => Some(Wrong::new(
             "looks like LiteLLM's own parameter: it is not sent to the provider",
             "remove it",
-        ),
+        )),
         // In a request a bare `token` may be the provider's own; no operator writes such a text here.
-        None if names_a_credential(&entry.key) || entry.key.eq_ignore_ascii_case("token") => {
-            Wrong::new(
-                "looks like a secret: it is not sent to the provider in the body",
-                "write the provider's key as `api_key`, or a header of its own in `extra_headers`",
-            )
-        }
-        None => return true,
-    };
-    problems.warn(entry.at, path, wrong);
-    false
+        None if names_a_credential(name) || name.eq_ignore_ascii_case("token") => Some(Wrong::new(
+            "looks like a secret: it is not sent to the provider in the body",
+            "write the provider's key as `api_key`, or a header of its own in `extra_headers`",
+        )),
+        None => None,
+    }
 }
 
 impl Info {
@@ -344,15 +350,16 @@ pub(super) fn overlay(base: &mut ModelFacts, over: ModelFacts) {
 }
 
 fn given(field: &Field<'_>, problems: &mut Problems) -> Option<Given> {
-    field.text(problems).map(|text| Given { text: text.into(), at: field.node.at })
+    let text = address::without_line_break(field.text(problems)?);
+    Some(Given { text: text.into(), at: field.node.at })
 }
 
 fn secret(field: &Field<'_>, problems: &mut Problems) -> Option<Secret> {
-    let text = field.text(problems)?;
+    let text = address::without_line_break(field.text(problems)?);
     match address::key(text) {
         Ok(()) => Some(Secret::new(text)),
         Err(wrong) => {
-            field.error(wrong, problems);
+            field.wrong(wrong, problems);
             None
         }
     }
@@ -380,13 +387,13 @@ fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Secret> {
         Some([only]) => only.text().unwrap_or(""),
         Some(_) => {
             let hint = "write one entry per organization";
-            field.error(Wrong::new("a list of organizations is not served", hint), problems);
+            field.wrong(Wrong::new("a list of organizations is not served", hint), problems);
             return None;
         }
     };
     if text.is_empty() || !address::is_header_value(text) {
         field
-            .error(Wrong::new("cannot be sent as a header", "remove unusual characters"), problems);
+            .wrong(Wrong::new("cannot be sent as a header", "remove unusual characters"), problems);
         return None;
     }
     Some(Secret::new(text))
@@ -409,22 +416,19 @@ fn headers(field: &Field<'_>, problems: &mut Problems) -> Vec<(Box<str>, Secret)
         }
         let Some(text) = entry.value.text() else {
             let problem = format!("expected text, got {}", value::describe_kind(&entry.value));
-            problems.error(entry.value.at, &path, Wrong::new(problem, ""));
+            field.wrong_in(entry.value.at, &path, Wrong::new(problem, ""), problems);
             continue;
         };
         if !address::is_header_name(&entry.key) {
             let wrong = Wrong::new("is not the name of a header", "use letters, digits and `-`");
-            problems.error(entry.at, &path, wrong);
+            field.wrong_in(entry.at, &path, wrong, problems);
         } else if FRAMING.contains(&&*entry.key.to_ascii_lowercase()) {
-            let problem = "is a header that belongs to the connection, which is Hale's";
-            problems.error(entry.at, &path, Wrong::new(problem, "remove it"));
+            let problem = "is a header that belongs to the connection, which is Hale's: not sent";
+            problems.warn(entry.at, &path, Wrong::new(problem, "remove it"));
         } else if !address::is_header_value(text) {
             let problem = "has characters that a header cannot carry";
-            problems.error(
-                entry.value.at,
-                &path,
-                Wrong::new(problem, "use plain ASCII on one line"),
-            );
+            let wrong = Wrong::new(problem, "use plain ASCII on one line");
+            field.wrong_in(entry.value.at, &path, wrong, problems);
         } else {
             headers.push((entry.key.to_lowercase().into(), Secret::new(text)));
         }
@@ -432,12 +436,18 @@ fn headers(field: &Field<'_>, problems: &mut Problems) -> Vec<(Box<str>, Secret)
     headers
 }
 
+/// A list of names. A lone one is a list of one.
 fn names(field: &Field<'_>, problems: &mut Problems) -> Vec<Box<str>> {
+    if let Some(only) = field.node.text().filter(|text| !text.trim().is_empty()) {
+        let problem = "expected a list, got text: it is read as a list of one";
+        field.warn(Wrong::new(problem, "write it in brackets"), problems);
+        return vec![only.into()];
+    }
     let mut names = Vec::new();
     for (i, item) in field.list(problems).unwrap_or(&[]).iter().enumerate() {
         match value::text(item) {
             Ok(text) => names.push(text.into()),
-            Err(wrong) => problems.error(item.at, &field.path.item(i), wrong),
+            Err(wrong) => field.wrong_in(item.at, &field.path.item(i), wrong, problems),
         }
     }
     names
@@ -451,7 +461,12 @@ fn patterns(field: &Field<'_>, problems: &mut Problems) -> Vec<regex_lite::Regex
             Err(error) => {
                 let problem = format!("is not a regular expression: {error}");
                 let hint = "write it without look-around and back-references";
-                problems.error(field.node.at, &field.path.item(i), Wrong::new(problem, hint));
+                field.wrong_in(
+                    field.node.at,
+                    &field.path.item(i),
+                    Wrong::new(problem, hint),
+                    problems,
+                );
             }
         }
     }

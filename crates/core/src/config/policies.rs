@@ -55,7 +55,7 @@ impl OfGroups {
                     let problem =
                         format!("expected a mapping, got {}", describe_kind(&entry.value));
                     let hint = "write `group: {TimeoutErrorRetries: 1}`";
-                    problems.error(entry.value.at, &path, Wrong::new(problem, hint));
+                    field.wrong_in(entry.value.at, &path, Wrong::new(problem, hint), problems);
                 }
                 continue;
             };

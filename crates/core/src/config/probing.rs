@@ -103,8 +103,8 @@ pub(super) fn rule(rules: &mut ProbeRules, field: &Field<'_>, problems: &mut Pro
         }
         "health_check_prompt" => {
             rules.prompt = field.text(problems).map(Box::from);
-            if rules.prompt.as_ref().is_some_and(|prompt| prompt.len() > PROMPT_MAX) {
-                field.error(
+            if rules.prompt.take_if(|prompt| prompt.len() > PROMPT_MAX).is_some() {
+                field.wrong(
                     Wrong::new("is longer than 16 KiB", "every probe would send it"),
                     problems,
                 );
@@ -133,7 +133,7 @@ pub(super) fn rule(rules: &mut ProbeRules, field: &Field<'_>, problems: &mut Pro
                 let near = did_you_mean(&problems.nearest(other, ["metadata", "full"]));
                 let hint =
                     if near.is_empty() { "write `full` or `metadata`".to_owned() } else { near };
-                field.error(Wrong::new(format!("unknown kind `{}`", shown(other)), hint), problems);
+                field.wrong(Wrong::new(format!("unknown kind `{}`", shown(other)), hint), problems);
             }
         },
         "health_check_daily_budget_usd" => rules.daily_budget_usd = field.number(problems),
@@ -159,7 +159,7 @@ fn groups(field: &Field<'_>, problems: &mut Problems) -> Vec<Box<str>> {
     for (i, item) in items.iter().enumerate() {
         match value::text(item) {
             Ok(name) => names.push(name.into()),
-            Err(wrong) => problems.error(item.at, &field.path.item(i), wrong),
+            Err(wrong) => field.wrong_in(item.at, &field.path.item(i), wrong, problems),
         }
     }
     names

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::if_wrong::IfWrong;
 use super::suggest;
 
 /// How many problems are kept; a file with more is broken as a whole.
@@ -91,6 +92,9 @@ pub(super) enum Path<'a> {
     Text(&'a str),
 }
 
+/// The parts of an entry, which its own problems need not name.
+const PARTS: [&str; 2] = ["litellm_params.", "model_info."];
+
 impl<'a> Path<'a> {
     /// The key `name` below this path.
     pub(super) fn key(&'a self, name: &'a str) -> Path<'a> {
@@ -100,6 +104,13 @@ impl<'a> Path<'a> {
     /// Item `index` below this path.
     pub(super) fn item(&'a self, index: usize) -> Path<'a> {
         Path::Item(self, index)
+    }
+
+    /// The path within its deployment.
+    fn within(&self) -> String {
+        let whole = self.to_string();
+        let tails = PARTS.iter().filter_map(|part| Some(whole.split_once(part)?.1));
+        tails.map(str::to_owned).next().unwrap_or_default()
     }
 }
 
@@ -141,6 +152,8 @@ pub(super) struct Problems {
     found: Vec<(At, Problem)>,
     unlisted: usize,
     failed: bool,
+    /// Why the deployment that is read cannot serve.
+    fault: Option<Wrong>,
     /// How many names may still be compared for suggestions.
     comparisons: usize,
 }
@@ -153,6 +166,7 @@ impl Problems {
             found: Vec::new(),
             unlisted: 0,
             failed: false,
+            fault: None,
             comparisons: COMPARISONS,
         }
     }
@@ -182,6 +196,26 @@ impl Problems {
     /// Adds a problem with which the config is used.
     pub(super) fn warn(&mut self, at: At, path: &Path<'_>, wrong: Wrong) {
         self.add(Severity::Warning, at, path, wrong);
+    }
+
+    /// Adds the problem of a value, with what becomes of it.
+    pub(super) fn wrong(&mut self, then: IfWrong, at: At, path: &Path<'_>, mut wrong: Wrong) {
+        match then {
+            IfWrong::Refuse => return self.error(at, path, wrong),
+            IfWrong::Misconfigure => {
+                let within = path.within();
+                let named = if within.is_empty() { String::new() } else { format!("`{within}`: ") };
+                let fault = Wrong::new(format!("{named}{}", wrong.problem), wrong.hint.as_str());
+                self.fault.get_or_insert(fault);
+            }
+            IfWrong::Unset => wrong.problem.push_str(": ignored"),
+        }
+        self.warn(at, path, wrong);
+    }
+
+    /// The first reason why the deployment that was read cannot serve.
+    pub(super) fn take_fault(&mut self) -> Option<Wrong> {
+        self.fault.take()
     }
 
     /// A warning; an error if the loader is strict.

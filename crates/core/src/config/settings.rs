@@ -10,8 +10,8 @@ use crate::settings::{Bounds, GatewaySettings, RouterSettings};
 
 use super::fallbacks::{References, Written};
 use super::field::{Field, visit};
-use super::interpolate::{Env, warn_missing};
-use super::keys::Section;
+use super::interpolate::Env;
+use super::keys::{self, Section, Support};
 use super::policies::{self, OfGroups};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
@@ -71,7 +71,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     if let Some(ms) = env_time(env, SHUTDOWN, problems) {
         settings.gateway.shutdown_timeout_ms = ms;
     }
-    if let Some(map) = section(top, "litellm_settings", problems) {
+    if let Some(map) = section(top, Section::Litellm, env, problems) {
         let path = Path::Root.key("litellm_settings");
         visit(Section::Litellm, map, &path, problems, |field, problems| {
             let node = map.get(field.row.name);
@@ -80,7 +80,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
     }
-    if let Some(map) = section(top, "router_settings", problems) {
+    if let Some(map) = section(top, Section::Router, env, problems) {
         let path = Path::Root.key("router_settings");
         visit(Section::Router, map, &path, problems, |field, problems| {
             let node = map.get(field.row.name);
@@ -91,7 +91,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
     }
-    if let Some(map) = section(top, "general_settings", problems) {
+    if let Some(map) = section(top, Section::General, env, problems) {
         let path = Path::Root.key("general_settings");
         visit(Section::General, map, &path, problems, |field, problems| {
             let known = settings.general(field, problems)
@@ -109,7 +109,13 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     settings
 }
 
-fn section<'n>(top: &'n Map, name: &str, problems: &mut Problems) -> Option<&'n Map> {
+fn section<'n>(
+    top: &'n Map,
+    section: Section,
+    env: &Env<'_>,
+    problems: &mut Problems,
+) -> Option<&'n Map> {
+    let name = section.name();
     let node = top.get(name).filter(|node| !node.is_null())?;
     let path = Path::Root.key(name);
     let Some(map) = node.as_map() else {
@@ -118,9 +124,11 @@ fn section<'n>(top: &'n Map, name: &str, problems: &mut Problems) -> Option<&'n 
         return None;
     };
     for entry in &map.entries {
-        // The master key has stricter rules of its own.
-        if &*entry.key != "master_key" {
-            warn_missing(&entry.value, &path.key(&entry.key), problems);
+        let row = keys::find(section, &entry.key);
+        let is_served = row.is_some_and(|row| row.support == Support::Served);
+        // The master key has stricter rules of its own; of a key that has no effect that is said already.
+        if is_served && &*entry.key != "master_key" {
+            env.warn_unset(&entry.value, &path.key(&entry.key), problems);
         }
     }
     Some(map)
@@ -241,7 +249,7 @@ impl<'n> Settings<'n> {
                 if let Some(text) = field.text(problems) {
                     match address::key(text) {
                         Ok(()) => gateway.master_key = Some(Secret::new(text)),
-                        Err(wrong) => field.error(wrong, problems),
+                        Err(wrong) => field.wrong(wrong, problems),
                     }
                 }
             }
@@ -308,11 +316,9 @@ impl<'n> Settings<'n> {
         let written = general.and_then(|map| map.get("master_key")).filter(|node| !node.is_null());
         if let Some(node) = written {
             if let Value::Missing(name) = &node.value {
-                let name = shown(name);
-                let problem = format!("environment variable {name} is not set");
-                let hint = format!("set {name} to the master key");
+                let wrong = env.unset(name, node.at, problems);
                 let path = Path::Root.key("general_settings");
-                problems.error(node.at, &path.key("master_key"), Wrong::new(problem, hint));
+                problems.error(node.at, &path.key("master_key"), wrong);
             }
             return;
         }
@@ -422,7 +428,7 @@ fn strategy(field: &Field<'_>, problems: &mut Problems) -> Option<Strategy> {
     let known = STRATEGIES.iter().map(|row| row.name).chain(OTHER_STRATEGIES.iter().copied());
     let near = did_you_mean(&nearest(name, known));
     let hint = if near.is_empty() { "write `simple-shuffle`".to_owned() } else { near };
-    field.error(Wrong::new(format!("unknown strategy `{}`", shown(name)), hint), problems);
+    field.wrong(Wrong::new(format!("unknown strategy `{}`", shown(name)), hint), problems);
     None
 }
 
@@ -431,7 +437,7 @@ fn header(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
     if address::is_header_name(name) {
         return Some(name.to_ascii_lowercase().into());
     }
-    field.error(Wrong::new("is not the name of a header", "use letters, digits and `-`"), problems);
+    field.wrong(Wrong::new("is not the name of a header", "use letters, digits and `-`"), problems);
     None
 }
 

@@ -8,6 +8,7 @@ mod entries;
 mod files;
 mod foresight;
 mod limits;
+mod misconfigured;
 mod names;
 mod robust;
 mod routing;

@@ -20,7 +20,8 @@ pub(super) fn check(snapshot: &mut Snapshot, top: &Map, problems: &mut Problems)
     }
     let section = |name: &str| top.get(name).and_then(Node::as_map);
     let find = |name: &'static str, key: &'static str| {
-        let node = section(name)?.get(key).filter(|node| !node.is_null())?;
+        // A wrong one counts as absent.
+        let node = section(name)?.get(key).filter(|node| value::time(node, 1, u64::MAX).is_ok())?;
         Some((name, key, node.at))
     };
     let timeout = find("router_settings", "timeout");

@@ -1,12 +1,13 @@
 //! `access_windows` of `model_info`.
 //!
-//! Called by the reader of `model_info`. Always true: a config with an invalid window is refused,
-//! because its deployment would serve all clients.
+//! Called by the reader of `model_info`. Always true: a deployment with an invalid window is
+//! misconfigured, because it would serve all clients.
 
 use crate::route::AccessWindow;
 use crate::route::windows::{time_of_day, zone};
 
 use super::field::{Field, visit};
+use super::if_wrong::IfWrong;
 use super::keys::Section;
 use super::problem::{Path, Problems, Wrong, shown};
 use super::tree::{Map, Node};
@@ -22,7 +23,7 @@ pub(super) fn read(field: &Field<'_>, problems: &mut Problems) -> Vec<AccessWind
             None => {
                 let problem = format!("expected a mapping, got {}", describe_kind(item));
                 let hint = "a window has `start`, `end`, `timezone` and `team_ids`";
-                problems.error(item.at, &path, Wrong::new(problem, hint));
+                field.wrong_in(item.at, &path, Wrong::new(problem, hint), problems);
             }
         }
     }
@@ -45,7 +46,7 @@ fn window(
                 if found.is_none() {
                     let problem = format!("unknown time zone `{}`", shown(name));
                     let hint = "write a name such as `Europe/Berlin` or `UTC`";
-                    field.error(Wrong::new(problem, hint), problems);
+                    field.wrong(Wrong::new(problem, hint), problems);
                 }
                 found
             });
@@ -57,14 +58,15 @@ fn window(
     for key in ["start", "end", "timezone", "team_ids"] {
         if map.get(key).is_none_or(Node::is_unset) {
             is_complete = false;
-            problems.error(item.at, &path.key(key), Wrong::new("is missing", "add it"));
+            let wrong = Wrong::new("is missing", "add it");
+            problems.wrong(IfWrong::Misconfigure, item.at, &path.key(key), wrong);
         }
     }
     let (start, end, timezone) = (start?, end?, timezone?);
     if start == end {
         let problem = "`start` and `end` are the same";
         let hint = "write two windows for a whole day";
-        problems.error(item.at, path, Wrong::new(problem, hint));
+        problems.wrong(IfWrong::Misconfigure, item.at, path, Wrong::new(problem, hint));
         return None;
     }
     (is_complete && !teams.is_empty()).then(|| AccessWindow::new(start, end, timezone, teams))
@@ -76,7 +78,7 @@ fn time(field: &Field<'_>, problems: &mut Problems) -> Option<jiff::civil::Time>
     if time.is_none() {
         let problem = format!("expected a time of the day, got `{}`", shown(text));
         let hint = "write it in quotes, such as `\"22:00\"`; the zone is that of `timezone`";
-        field.error(Wrong::new(problem, hint), problems);
+        field.wrong(Wrong::new(problem, hint), problems);
     }
     time
 }
@@ -84,13 +86,13 @@ fn time(field: &Field<'_>, problems: &mut Problems) -> Option<jiff::civil::Time>
 fn team_ids(field: &Field<'_>, problems: &mut Problems) -> Vec<Box<str>> {
     let items = field.list(problems).unwrap_or(&[]);
     if field.node.items().is_some_and(<[Node]>::is_empty) {
-        field.error(Wrong::new("the list is empty", "name at least one team"), problems);
+        field.wrong(Wrong::new("the list is empty", "name at least one team"), problems);
     }
     let mut teams = Vec::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
         match value::text(item) {
             Ok(text) => teams.push(text.into()),
-            Err(wrong) => problems.error(item.at, &field.path.item(i), wrong),
+            Err(wrong) => field.wrong_in(item.at, &field.path.item(i), wrong, problems),
         }
     }
     teams

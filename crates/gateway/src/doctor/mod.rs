@@ -98,7 +98,8 @@ impl Report {
 pub(crate) fn run(options: &DoctorOptions) -> ExitCode {
     let strict = Options { strict: options.strict };
     let mut loaded = config::load(&Files::on_disk(), &options.config, strict, None);
-    let Some(snapshot) = loaded.snapshot.take() else {
+    let snapshot = loaded.snapshot.take().filter(|snapshot| !snapshot.deployments.is_empty());
+    let Some(snapshot) = snapshot else {
         let text = match options.json {
             true => json::refused(&options.config, &loaded),
             false => refused(&options.config, &loaded),
@@ -125,10 +126,10 @@ pub(crate) fn run(options: &DoctorOptions) -> ExitCode {
     ExitCode::from(report.exit_code())
 }
 
-/// Whether the only error of the config is that it has no deployments.
+/// Whether all that is wrong with the config is that it has no deployments.
 fn has_no_models(loaded: &Loaded) -> bool {
-    let mut errors = loaded.errors().peekable();
-    errors.peek().is_some() && errors.all(|error| *error.problem == *config::NO_MODELS)
+    let is_it = |problem: &Problem| *problem.problem == *config::NO_MODELS;
+    loaded.problems.iter().any(is_it) && loaded.errors().all(is_it)
 }
 
 fn refused(name: &str, loaded: &Loaded) -> String {

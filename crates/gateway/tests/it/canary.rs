@@ -265,7 +265,7 @@ fn no_canary_is_in_any_answer_metric_record_or_log_line_at_any_level() {
         }
         // A reload with an error logs its lines too.
         let mark = hale.mark();
-        hale.rewrite_config(&text(&config(&upstream)).replace("openai/gpt-4o", "openai/"));
+        hale.rewrite_config(&text(&config(&upstream)).replace("model_list", "modle_list"));
         hale.wait_for_line_after(mark, "the one in force stays");
         eventually("records are written", || Some(records(&hale)).filter(|all| all.len() >= 40));
         hale.stop();

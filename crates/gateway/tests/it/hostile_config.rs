@@ -1,7 +1,7 @@
 //! Bad configs and bad starts: rows 1 to 34, through the command line.
 //!
-//! Always true: a bad config is refused with code 78 before anything listens, and an odd one
-//! is served with a warning.
+//! Always true: a bad config is refused with code 78 before anything listens; an odd one, and one with a deployment
+//! that cannot work, is served with a warning.
 
 use crate::hostile_table::{quoted, rows};
 use crate::support::hale;
@@ -158,7 +158,7 @@ rows! {
         => Refused(&["did you mean `cooldown_time`?"]);
     "11" a_wrong_type_says_what_was_expected_and_what_is_there "a list for a number":
         section("router_settings: {num_retries: [1]}")
-        => Refused(&["router_settings.num_retries: expected a whole number from 0 to 100, got a list"]);
+        => Warned(&["router_settings.num_retries: expected a whole number from 0 to 100, got a list"]);
     "11" a_number_in_quotes_is_a_number "a number in quotes":
         section("router_settings: {num_retries: '3'}") => Accepted;
     "11" a_mapping_for_a_list_is_refused "a mapping for a list":
@@ -168,23 +168,23 @@ rows! {
     "12" a_time_of_day_is_a_name "`12:30` as a name":
         Given::Text(GOOD.replace("model_name: m", "model_name: 12:30")) => Accepted;
     "12" a_time_of_day_is_not_a_duration "`12:30` as a duration":
-        param("timeout: 12:30") => Refused(&["expected a time from 0.001 to 86400 seconds, got `12:30`"]);
+        param("timeout: 12:30") => Warned(&["expected a time from 0.001 to 86400 seconds, got `12:30`"]);
     "12" an_exponent_is_not_a_count "`1e3` as a whole number":
-        section("router_settings: {num_retries: 1e3}") => Refused(&["expected a whole number from 0 to 100, got `1e3`"]);
+        section("router_settings: {num_retries: 1e3}") => Warned(&["expected a whole number from 0 to 100, got `1e3`"]);
     "13" a_negative_time_names_the_range "a negative timeout":
-        param("timeout: -1") => Refused(&["litellm_params.timeout: expected a time from 0.001 to 86400 seconds, got `-1`"]);
+        param("timeout: -1") => Warned(&["litellm_params.timeout: expected a time from 0.001 to 86400 seconds, got `-1`: ignored"]);
     "13" a_health_check_interval_of_zero_names_the_range "a period of health checks of 0":
         section("general_settings: {health_check_interval: 0}")
-        => Refused(&["general_settings.health_check_interval: expected a time from 0.100 to 86400 seconds, got `0`"]);
+        => Warned(&["general_settings.health_check_interval: expected a time from 0.100 to 86400 seconds, got `0`"]);
     "13" a_health_check_interval_in_words_names_the_units "a period of health checks in words":
         section("general_settings: {health_check_interval: soon}")
-        => Refused(&["expected a time from 0.100 to 86400 seconds, got `soon`. a plain number is seconds"]);
+        => Warned(&["expected a time from 0.100 to 86400 seconds, got `soon`: ignored. a plain number is seconds"]);
     "13" a_huge_health_check_interval_names_the_range "a period of health checks of thirty years":
         section("general_settings: {health_check_interval: 1000000000}")
-        => Refused(&["expected a time from 0.100 to 86400 seconds, got `1000000000`"]);
+        => Warned(&["expected a time from 0.100 to 86400 seconds, got `1000000000`"]);
     "11" a_number_of_tokens_in_words_names_the_range "tokens of a health check in words":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {health_check_max_tokens: abc}}\n")
-        => Refused(&["model_info.health_check_max_tokens: expected a whole number from 1 to 1000000, got `abc`"]);
+        => Warned(&["model_info.health_check_max_tokens: expected a whole number from 1 to 1000000, got `abc`"]);
     "11" an_unknown_mode_warns_with_the_nearest "a mode that does not exist":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {mode: embeding}}\n")
         => Warned(&["model_info.mode: unknown mode `embeding`. did you mean `embedding`?"]);
@@ -205,7 +205,7 @@ rows! {
         => Warned(&["litellm_settings.enable_health_check_routing: has no effect in this section. Belongs in `general_settings`."]);
     "10" a_key_in_the_wrong_section_names_the_right_one "a period of health checks among the router's settings":
         section("router_settings: {health_check_interval: 60}")
-        => Refused(&["router_settings.health_check_interval: has no effect in this section. Belongs in `general_settings`."]);
+        => Warned(&["router_settings.health_check_interval: has no effect in this section. Belongs in `general_settings`."]);
     "10" a_key_of_model_info_among_the_parameters_is_named "a health check's timeout in `litellm_params`":
         param("health_check_timeout: 5")
         => Warned(&["litellm_params.health_check_timeout: has no effect in this section. Belongs in `model_info` of the deployment."]);
@@ -213,17 +213,17 @@ rows! {
         section("general_settings: {enable_health_check_routing: true}")
         => Warned(&["general_settings.enable_health_check_routing: has no effect without background probes. set `background_health_checks: true`"]);
     "13" a_timeout_of_zero_names_the_range "a timeout of 0":
-        param("timeout: 0") => Refused(&["expected a time from 0.001 to 86400 seconds, got `0`"]);
+        param("timeout: 0") => Warned(&["expected a time from 0.001 to 86400 seconds, got `0`"]);
     "13" a_weight_that_is_not_a_number_names_the_range "a weight that is NaN":
-        param("weight: .nan") => Refused(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.nan`"]);
+        param("weight: .nan") => Warned(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.nan`"]);
     "13" an_endless_weight_names_the_range "an infinite weight":
-        param("weight: .inf") => Refused(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.inf`"]);
+        param("weight: .inf") => Warned(&["litellm_params.weight: expected a number from 0 to 1000000000, got `.inf`"]);
     "13" a_negative_cooldown_names_the_range "a negative cooldown":
         section("router_settings: {cooldown_time: -5}")
-        => Refused(&["c.yaml:6:34: router_settings.cooldown_time: expected a time from 0 to 86400 seconds, got `-5`"]);
+        => Warned(&["c.yaml:6:34: router_settings.cooldown_time: expected a time from 0 to 86400 seconds, got `-5`"]);
     "13" a_time_of_thirty_years_names_the_range "a timeout of thirty years":
         section("router_settings: {timeout: 1e9}")
-        => Refused(&["c.yaml:6:28: router_settings.timeout: expected a time from 0.001 to 86400 seconds, got `1e9`"]);
+        => Warned(&["c.yaml:6:28: router_settings.timeout: expected a time from 0.001 to 86400 seconds, got `1e9`"]);
     "29" a_strategy_that_does_not_exist_is_refused_with_the_nearest "a strategy that does not exist":
         section("router_settings: {routing_strategy: least-bussy}")
         => Refused(&["c.yaml:6:37: router_settings.routing_strategy: unknown strategy `least-bussy`. did you mean `least-busy`?"]);
@@ -234,50 +234,50 @@ rows! {
         section("router_settings: {request_timeout: 60, timeout: 50, num_retries: 2}")
         => Warned(&["c.yaml:6:36: router_settings.request_timeout: 3 attempts in m take up to 151.500 s, and request_timeout is 60 s"]);
     "14" an_unknown_unit_names_the_known_ones "`5x` as a duration":
-        param("timeout: 5x") => Refused(&["got `5x`. a plain number is seconds; `500ms`, `5m` and `2h` are read too"]);
+        param("timeout: 5x") => Warned(&["got `5x`: ignored. a plain number is seconds; `500ms`, `5m` and `2h` are read too"]);
     "14" a_space_before_the_unit_is_accepted "`500 ms` as a duration":
         param("timeout: 500 ms") => Accepted;
     "15" a_number_beyond_all_bounds_names_the_range "a number beyond 64 bits":
-        param("num_retries: 99999999999999999999999") => Refused(&["expected a whole number from 0 to 100, got `99999999999999999999999`"]);
+        param("num_retries: 99999999999999999999999") => Warned(&["expected a whole number from 0 to 100, got `99999999999999999999999`"]);
     "16" an_absent_model_list_shows_how_to_write_one "no `model_list`":
-        text("general_settings: {}\n") => Refused(&["no models configured. write for example"]);
+        text("general_settings: {}\n") => Warned(&["no models configured. write for example"]);
     "16" an_empty_model_list_shows_how_to_write_one "an empty `model_list`":
-        text("model_list: []\n") => Refused(&["no models configured. write for example"]);
+        text("model_list: []\n") => Warned(&["no models configured. write for example"]);
     "16" a_null_model_list_shows_how_to_write_one "`model_list: null`":
-        text("model_list: ~\n") => Refused(&["no models configured. write for example"]);
+        text("model_list: ~\n") => Warned(&["no models configured. write for example"]);
     "17" an_entry_without_a_name_says_so "an entry without `model_name`":
         text("model_list:\n- litellm_params: {model: openai/x, api_key: k}\n")
         => Refused(&["c.yaml:2:3: model_list[0].model_name: is missing. write the name that clients use"]);
     "17" an_entry_without_a_model_says_so "an entry without `model`":
         entry("api_key: k") => Refused(&["model_list[0].litellm_params.model: is missing. write `model: provider/name`"]);
     "17" a_provider_without_a_model_says_so "`model: openai/`":
-        entry("model: openai/, api_key: k") => Refused(&["litellm_params.model: names a provider but no model. write `provider/name`"]);
+        entry("model: openai/, api_key: k") => Warned(&["litellm_params.model: names a provider but no model. write `provider/name`"]);
     "18" an_unknown_provider_is_kept_and_the_nearest_named "an unknown provider":
         entry("model: opnai/x, api_key: k") => Warned(&["litellm_params.model: unknown provider `opnai`. did you mean `openai`?"]);
-    "19" two_entries_with_one_id_are_refused_with_both_lines "one id for two different entries":
+    "19" of_two_entries_with_one_id_the_second_gets_a_hash "one id for two different entries":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {id: one}}\n\
               - {model_name: m, litellm_params: {model: openai/y, api_key: k}, model_info: {id: one}}\n")
-        => Refused(&["c.yaml:3:3: model_list[1]: the id `one` is taken: another entry has it on line 2"]);
+        => Warned(&["c.yaml:3:3: model_list[1]: the id `one` is taken: another entry has it on line 2"]);
     "20" the_same_entry_twice_is_one_with_the_weights_added "the same entry twice":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n\
               - {model_name: m, litellm_params: {model: openai/x, api_key: k}}\n")
         => Warned(&["c.yaml:3:3: model_list[1]: the same entry is on line 2", "1 deployments"]);
-    "21" an_address_without_a_scheme_is_refused "`api_base` without a scheme":
-        base("x.example.com") => Refused(&["api_base has no scheme. write it as `https://api.example.com/v1`"]);
-    "21" an_address_with_another_scheme_is_refused "`api_base: ftp://…`":
-        base("ftp://x") => Refused(&["api_base has a scheme other than http and https"]);
-    "21" an_address_with_a_password_is_refused "`api_base` with user and password":
-        base("https://user:pass@x/v1") => Refused(&["api_base contains a user name or password. remove the part before `@` and set `api_key`"]);
-    "21" an_address_with_a_space_is_refused "`api_base` with a space":
-        base("https://x /v1") => Refused(&["api_base contains whitespace or control characters"]);
-    "21" an_address_with_v1_twice_is_refused "`api_base: …/v1/v1`":
-        base("https://x/v1/v1") => Refused(&["api_base has `/v1` twice. keep one of them"]);
-    "21" an_address_with_port_zero_is_refused "`api_base` with port 0":
-        base("http://x:0") => Refused(&["api_base has port 0"]);
-    "21" an_address_with_a_query_is_refused "`api_base` with a query":
-        base("https://x/v1?key=1") => Refused(&["api_base has a query or a fragment"]);
-    "21" an_address_with_the_endpoint_is_refused "`api_base` with the endpoint":
-        base("https://x/v1/chat/completions") => Refused(&["api_base ends with the endpoint `/chat/completions`"]);
+    "21" an_address_without_a_scheme_stops_its_deployment "`api_base` without a scheme":
+        base("x.example.com") => Warned(&["api_base has no scheme. write it as `https://api.example.com/v1`"]);
+    "21" an_address_with_another_scheme_stops_its_deployment "`api_base: ftp://…`":
+        base("ftp://x") => Warned(&["api_base has a scheme other than http and https"]);
+    "21" an_address_with_a_password_stops_its_deployment "`api_base` with user and password":
+        base("https://user:pass@x/v1") => Warned(&["api_base contains a user name or password. remove the part before `@` and set `api_key`"]);
+    "21" an_address_with_a_space_stops_its_deployment "`api_base` with a space":
+        base("https://x /v1") => Warned(&["api_base contains whitespace or control characters"]);
+    "21" an_address_with_v1_twice_stops_its_deployment "`api_base: …/v1/v1`":
+        base("https://x/v1/v1") => Warned(&["api_base has `/v1` twice. keep one of them"]);
+    "21" an_address_with_port_zero_stops_its_deployment "`api_base` with port 0":
+        base("http://x:0") => Warned(&["api_base has port 0"]);
+    "21" an_address_with_a_query_stops_its_deployment "`api_base` with a query":
+        base("https://x/v1?key=1") => Warned(&["api_base has a query or a fragment"]);
+    "21" an_address_with_the_endpoint_stops_its_deployment "`api_base` with the endpoint":
+        base("https://x/v1/chat/completions") => Warned(&["api_base ends with the endpoint `/chat/completions`"]);
     "22" a_private_address_is_normal "`api_base` at a private address":
         base("http://10.0.0.1:8000/v1") => Accepted;
     "23" missing_variables_are_all_named_with_their_deployments "references to variables that are not set":
@@ -285,12 +285,12 @@ rows! {
               - {model_name: b, litellm_params: {model: openai/y, api_key: os.environ/B_KEY}}\n")
         => Warned(&["environment variable A_KEY is not set. set A_KEY, which deployment a reads",
                     "environment variable B_KEY is not set. set B_KEY, which deployment b reads"]);
-    "24" a_key_with_a_line_break_is_refused_and_not_shown "a key with a line break":
-        entry("model: openai/x, api_key: \"sk-abc\\n\"") => Refused(&["api_key: contains whitespace or control characters. copy the key again"]);
-    "24" a_key_in_quotes_is_refused_and_not_shown "a key in quotes of its own":
-        entry("model: openai/x, api_key: \"'sk-abc'\"") => Refused(&["api_key: is wrapped in quotes that belong to it. remove the inner quotes"]);
-    "24" a_key_with_a_typographic_dash_is_refused "a key with a typographic dash":
-        entry("model: openai/x, api_key: sk\u{2013}abc") => Refused(&["api_key: contains characters outside ASCII. copy the key again"]);
+    "24" a_key_with_a_line_break_stops_its_deployment_and_is_not_shown "a key with a line break":
+        entry("model: openai/x, api_key: \"sk-a\\nbc\"") => Warned(&["api_key: contains whitespace or control characters. copy the key again"]);
+    "24" a_key_in_quotes_stops_its_deployment_and_is_not_shown "a key in quotes of its own":
+        entry("model: openai/x, api_key: \"'sk-abc'\"") => Warned(&["api_key: is wrapped in quotes that belong to it. remove the inner quotes"]);
+    "24" a_key_with_a_typographic_dash_stops_its_deployment "a key with a typographic dash":
+        entry("model: openai/x, api_key: sk\u{2013}abc") => Warned(&["api_key: contains characters outside ASCII. copy the key again"]);
     "25" a_fallback_to_nothing_names_the_nearest_group "a fallback to a group that does not exist":
         Given::Text(GOOD.replace("model_name: m", "model_name: gpt-4o") + "router_settings: {fallbacks: [{gpt-4o: [gpt-4p]}]}\n")
         => Warned(&["router_settings.fallbacks[0].gpt-4o[0]: no model group `gpt-4p`. did you mean `gpt-4o`?"]);

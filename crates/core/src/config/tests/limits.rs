@@ -67,9 +67,7 @@ fn bad_budgets_are_refused_with_their_place() {
     let path = "router_settings.provider_budget_config";
     for (line, reason) in [
         ("openai: 100", "openai: expected a mapping, got text. write `{budget_limit: 100"),
-        ("openai: {}", "openai: is not a budget. add `budget_limit` and `time_period`"),
         ("openai: {budget_limit: 5}", "`budget_limit` without `time_period` is not a budget"),
-        ("openai: {time_period: 1d}", "`time_period` without `budget_limit` is not a budget"),
         ("openai: {budget_limit: 0, time_period: 1d}", "a budget of 0 would refuse every request"),
         ("openai: {budget_limit: -1, time_period: 1d}", "expected a number from 0 to"),
         ("openai: {budget_limit: 5, time_period: 1y}", "expected a length of time, got `1y`"),
@@ -84,12 +82,19 @@ fn bad_budgets_are_refused_with_their_place() {
         assert!(problem.contains("c.yaml:8:") && problem.contains(path), "{problem}");
         assert_eq!(problems.len(), 1, "{problems:#?}");
     }
+    for (line, reason) in [
+        ("openai: {}", "openai: is not a budget: ignored. add `budget_limit` and `time_period`"),
+        (
+            "openai: {time_period: 1d}",
+            "`time_period` without `budget_limit` is not a budget: ignored",
+        ),
+    ] {
+        one(&provider(line).warned().1, reason);
+    }
     let (_, warnings) = provider("cohere: {budget_limit: 5, time_period: 1d}").warned();
     one(&warnings, "no deployment is of provider `cohere`");
     let (_, warnings) = provider("openai: {budget: 5, budget_limit: 5, time_period: 1d}").warned();
     one(&warnings, "unknown key `budget`");
-    let lacks = Fake::new(&entry("budget_duration: 1d"));
-    one(&lacks.refused(), "`budget_duration` without `max_budget` is not a budget");
 }
 
 #[test]
@@ -119,7 +124,7 @@ fn windows_regions_and_tag_settings_are_read() {
 }
 
 #[test]
-fn bad_windows_are_refused_with_their_place() {
+fn a_bad_window_closes_its_deployment_and_says_where_it_is() {
     let good = "start: '22:00', end: '06:00', timezone: UTC, team_ids: [t]";
     let window = |line: &str| {
         let info = format!("  model_info:\n    access_windows:\n    - {{{line}}}\n");
@@ -135,7 +140,8 @@ fn bad_windows_are_refused_with_their_place() {
         (", team_ids: [t]", "", "team_ids: is missing"),
         ("start: '22:00', ", "", "start: is missing"),
     ] {
-        let problems = window(&good.replace(from, to)).refused();
+        let (snapshot, problems) = window(&good.replace(from, to)).warned();
+        assert!(snapshot.deployments[0].misconfigured.is_some());
         let problem = one(&problems, reason);
         assert!(problem.contains("c.yaml:8:"), "{problem}");
         assert!(problem.contains("model_list[0].model_info.access_windows[0]"), "{problem}");

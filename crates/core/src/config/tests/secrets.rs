@@ -72,8 +72,12 @@ fn problems_hold_no_secret() {
     ];
     for more in bad {
         let fake = Fake::new(&entry("").replace("    api_key: sk-1\n", &format!("    {more}\n")));
-        let problems = fake.env("CANARY", CANARY).refused().join("\n");
-        assert!(!problems.contains(CANARY), "{problems}");
+        let loaded = fake.env("CANARY", CANARY).load();
+        let problems = texts(&loaded).join("\n");
+        assert!(!problems.is_empty() && !problems.contains(CANARY), "{more}: {problems}");
+        let kept = loaded.snapshot.iter().flat_map(|snapshot| &snapshot.deployments);
+        let whys: Vec<_> = kept.filter_map(|one| one.misconfigured.clone()).collect();
+        assert!(!format!("{whys:?}").contains(CANARY), "{whys:?}");
     }
     for section in [
         format!("general_settings: {{master_key: \"{CANARY} x\"}}"),
@@ -84,11 +88,12 @@ fn problems_hold_no_secret() {
         format!("credential_list: [{CANARY}]"),
         format!("credential_list: [{{credential_name: x, credential_values: {CANARY}}}]"),
         format!(
-            "credential_list: [{{credential_name: x, credential_values: {{api_key: \"{CANARY}\\n\"}}}}]"
+            "credential_list: [{{credential_name: x, credential_values: {{api_key: \"{CANARY}\\n\"}}}}, {{credential_name: x, credential_values: {{}}}}]"
         ),
     ] {
-        let problems = with(&format!("{section}\n")).env("CANARY", CANARY).refused().join("\n");
-        assert!(!problems.contains(CANARY), "{problems}");
+        let loaded = with(&format!("{section}\n")).env("CANARY", CANARY).load();
+        let problems = texts(&loaded).join("\n");
+        assert!(!problems.is_empty() && !problems.contains(CANARY), "{section}: {problems}");
     }
     let env = with("").env("LITELLM_MASTER_KEY", &format!("{CANARY} x")).refused().join("\n");
     assert!(!env.contains(CANARY), "{env}");

@@ -150,16 +150,15 @@ fn known_strategies_fall_back_and_unknown_ones_are_refused() {
 }
 
 #[test]
-fn keys_out_of_range_or_of_the_wrong_type_are_refused() {
+fn settings_out_of_range_or_of_the_wrong_type_are_ignored() {
     for (section, reason) in [
         ("router_settings: {timeout: 0}", "expected a time from 0.001 to 86400 seconds, got `0`"),
         ("router_settings: {timeout: .inf}", "expected a time from"),
+        ("litellm_settings: {request_timeout: 0}", "expected a time from 0.001 to 86400 seconds"),
+        ("litellm_settings: {drop_params: enabled}", "expected true or false, got `enabled`"),
         ("router_settings: {num_retries: -1}", "expected a whole number from 0 to 100, got `-1`"),
         ("router_settings: {num_retries: [1]}", "got a list"),
         ("router_settings: {disable_cooldowns: maybe}", "expected true or false, got `maybe`"),
-        ("router_settings: [a]", "router_settings: expected a mapping, got a list"),
-        ("general_settings: text", "general_settings: expected a mapping, got text"),
-        ("general_settings: {max_buffered_mb: 10}", "max_buffered_mb is smaller than"),
         ("general_settings: {litellm_key_header_name: 'a b'}", "is not the name of a header"),
         ("general_settings: {request_log: ''}", "is empty"),
         (
@@ -167,7 +166,28 @@ fn keys_out_of_range_or_of_the_wrong_type_are_refused() {
             "litellm_settings.fallbacks: expected a list, got text",
         ),
         ("router_settings: {model_group_alias: [a]}", "expected a mapping, got a list"),
-        ("router_settings: {health_check_interval: 5}", "Belongs in `general_settings`"),
+        ("router_settings: {retry_policy: {TimeoutErrorRetries: many}}", "expected a whole number"),
+        ("router_settings: {routing_strategy_args: {ttl: long}}", "expected a time"),
+    ] {
+        let (snapshot, warnings) = with(&format!("{section}\n")).warned();
+        assert!(one(&warnings, reason).contains(": ignored"), "{warnings:#?}");
+        assert_eq!(warnings.len(), 1, "{warnings:#?}");
+        let defaults = (RouterSettings::default(), GatewaySettings::default());
+        assert_eq!((snapshot.router, snapshot.gateway), defaults, "{section}");
+    }
+    let misplaced = with("router_settings: {health_check_interval: 5}\n").warned().1;
+    one(&misplaced, "has no effect in this section. Belongs in `general_settings`");
+}
+
+#[test]
+fn what_is_no_section_and_what_is_about_security_or_money_is_refused() {
+    for (section, reason) in [
+        ("router_settings: [a]", "router_settings: expected a mapping, got a list"),
+        ("general_settings: text", "general_settings: expected a mapping, got text"),
+        ("general_settings: {max_buffered_mb: 10}", "max_buffered_mb is smaller than"),
+        ("general_settings: {cors_origins: ['a b']}", "general_settings.cors_origins[0]"),
+        ("general_settings: {health_check_details: no way}", "expected true or false"),
+        ("general_settings: {health_check_daily_budget_usd: -1}", "expected a number from 0"),
         (
             "general_settings: {allowed_ips: [10.0.0.1]}",
             "every address would be served. remove `allowed_ips`",

@@ -1,0 +1,345 @@
+//! Why a deployment cannot serve: what is looked for when its entry is read, and where its address and key come from.
+//!
+//! Called by [`super::build`] for each entry. Always true: each reason is reported in one warning, and the first one is kept.
+
+use crate::azure::Azure;
+use crate::deployment::{Lack, Misconfigured};
+use crate::provider::{self, Addressing, HostOwner, Provider};
+use crate::secret::Secret;
+
+use super::build::Entry;
+use super::if_wrong::IfWrong;
+use super::interpolate::first_missing;
+use super::keys::{self, Section};
+use super::params::{Given, Params};
+use super::problem::{At, Path, Problems, Wrong, shown};
+use super::suggest::did_you_mean;
+use super::tree::{Node, Value};
+use super::{address, azure, params, upstream};
+
+/// What a named credential contains.
+#[derive(Default)]
+pub(super) struct Credential {
+    pub(super) key: Option<Secret>,
+    base: Option<String>,
+    pub(super) organization: Option<Secret>,
+}
+
+/// Collects the reasons why a deployment cannot serve.
+pub(super) struct Troubles<'t> {
+    pub(super) entry: &'t Entry<'t>,
+    /// The deployment's name in messages.
+    pub(super) label: &'t str,
+    /// The first reason.
+    pub(super) first: Option<Misconfigured>,
+    pub(super) problems: &'t mut Problems,
+}
+
+impl Troubles<'_> {
+    fn add(&mut self, lack: Lack, key: &str, problem: String, hint: String) {
+        let path = self.entry.path.key("litellm_params");
+        let wrong = Wrong::new(problem.as_str(), hint.as_str());
+        self.problems.warn(self.entry.place_of(key), &path.key(key), wrong);
+        self.note(lack, problem, hint);
+    }
+
+    fn note(&mut self, lack: Lack, problem: String, hint: String) {
+        let found = Misconfigured { lack, problem: problem.into(), hint: hint.into() };
+        self.first.get_or_insert(found);
+    }
+
+    /// The wrong values that were found before.
+    pub(super) fn wrong_values(&mut self) {
+        if let Some(Wrong { problem, hint }) = self.problems.take_fault() {
+            self.note(Lack::Setting, problem, hint);
+        }
+    }
+
+    /// Whether `model` names a model of a provider that is served.
+    pub(super) fn model(&mut self, upstream: &upstream::Upstream<'_>, is_mock: bool) {
+        if upstream.model.is_empty() {
+            let hint = "write `provider/name`".to_owned();
+            self.add(Lack::Setting, "model", "names a provider but no model".to_owned(), hint);
+        }
+        if let Some((problem, hint)) = upstream.refusal.clone().filter(|_| !is_mock) {
+            self.add(Lack::Provider, "model", problem, hint);
+        }
+    }
+
+    fn variable(&mut self, name: &str, at: At, path: &Path<'_>) {
+        let Wrong { problem, mut hint } = self.entry.context.env.unset(name, at, self.problems);
+        let set = self.entry.context.env.names();
+        if hint == format!("set {}", shown(name)) {
+            hint.push_str(&format!(", which deployment {} reads", shown(self.label)));
+            let near = did_you_mean(&self.problems.nearest(name, set.iter().map(String::as_str)));
+            if !near.is_empty() {
+                hint = format!("{hint}; {near}");
+            }
+        }
+        self.problems.warn(at, path, Wrong::new(problem.as_str(), hint.as_str()));
+        self.note(Lack::Variable, problem, hint);
+    }
+
+    /// Variables that its parameters refer to and that are not set.
+    pub(super) fn missing_variables(&mut self, is_mock: bool) {
+        let of_upstream = ["api_key", "api_base", "base_url", "organization"];
+        let path = self.entry.path.key("litellm_params");
+        for entry in &self.entry.params.entries {
+            if (is_mock && of_upstream.contains(&&*entry.key)) || !is_used(&entry.key) {
+                continue;
+            }
+            let path = path.key(&entry.key);
+            match IfWrong::of(Section::Params, &entry.key) {
+                IfWrong::Unset => {
+                    self.entry.context.env.warn_unset(&entry.value, &path, self.problems);
+                }
+                IfWrong::Misconfigure | IfWrong::Refuse => self.missing_in(&entry.value, &path),
+            }
+        }
+    }
+
+    fn missing_in(&mut self, node: &Node, path: &Path<'_>) {
+        match &node.value {
+            Value::Missing(name) => self.variable(name, node.at, path),
+            Value::Map(map) => {
+                for entry in &map.entries {
+                    self.missing_in(&entry.value, &path.key(&entry.key));
+                }
+            }
+            Value::List(items) => {
+                for (i, item) in items.iter().enumerate() {
+                    self.missing_in(item, &path.item(i));
+                }
+            }
+            Value::Scalar(..) => {}
+        }
+    }
+
+    /// What `litellm_credential_name` refers to.
+    pub(super) fn credential(&mut self, params: &Params) -> Credential {
+        let mut credential = Credential::default();
+        let Some(Given { text: name, .. }) = &params.credential else { return credential };
+        let Some(values) = self.entry.context.credentials.get(&**name) else {
+            let known = self.entry.context.credentials.keys().copied();
+            let near = did_you_mean(&self.problems.nearest(name, known));
+            let hint =
+                if near.is_empty() { "add it to `credential_list`".to_owned() } else { near };
+            let problem = format!("credential `{}` is not in credential_list", shown(name));
+            self.add(Lack::Credential, "litellm_credential_name", problem, hint);
+            return credential;
+        };
+        // A value that the entry has itself is not needed from the credential.
+        let wanted = |key: &str, own: bool| values.get(key).filter(|_| !own && !params.is_mock);
+        let own_base = params.api_base.is_some() || params.base_url.is_some();
+        let found = [
+            wanted("api_key", params.api_key.is_some()),
+            wanted("api_base", own_base),
+            wanted("organization", params.organization.is_some()),
+        ];
+        let path = Path::Root.key("credential_list");
+        for node in found.into_iter().flatten() {
+            if let Some(variable) = first_missing(node) {
+                self.variable(variable, node.at, &path.key("credential_values"));
+            }
+        }
+        let [key, base, organization] = found.map(|node| node.and_then(Node::text));
+        let key = key.map(|key| address::without_line_break(key));
+        if let Some(Err(Wrong { problem, hint })) = key.map(address::key) {
+            let problem = format!("the key of credential `{}` {problem}", shown(name));
+            self.add(Lack::Credential, "litellm_credential_name", problem, hint);
+        }
+        credential.key = key.filter(|key| address::key(key).is_ok()).map(Secret::new);
+        credential.base = base.map(str::to_owned);
+        credential.organization =
+            organization.filter(|text| address::is_header_value(text)).map(Secret::new);
+        credential
+    }
+
+    /// The address: from the entry, the credential, the variable, or the provider's own.
+    pub(super) fn base(
+        &mut self,
+        provider: &Provider,
+        params: &Params,
+        credential: &Credential,
+    ) -> Option<Box<str>> {
+        let own = params.api_base.as_ref().map(|given| ("api_base", given));
+        let own = own.or(params.base_url.as_ref().map(|given| ("base_url", given)));
+        let (key, text) = match own {
+            Some((key, given)) => (key, given.text.to_string()),
+            None => {
+                let variable = provider.api_base_env.as_deref();
+                let environment = || variable.and_then(|name| self.entry.context.env.get(name));
+                let found = credential.base.clone().or_else(environment);
+                match found.or_else(|| provider.base_url.as_deref().map(str::to_owned)) {
+                    Some(text) => ("api_base", text),
+                    None => {
+                        self.no_base(provider, params);
+                        return None;
+                    }
+                }
+            }
+        };
+        match address::api_base(&text) {
+            Ok(base) => Some(base),
+            Err(mut wrong) => {
+                if own.is_none() {
+                    let variable = provider.api_base_env.as_deref().unwrap_or("credential_list");
+                    wrong.hint = format!("{}; it comes from {variable}", wrong.hint);
+                }
+                // Nothing is sent there.
+                if !params.is_mock {
+                    self.add(Lack::Setting, key, wrong.problem, wrong.hint);
+                }
+                None
+            }
+        }
+    }
+
+    fn no_base(&mut self, provider: &Provider, params: &Params) {
+        if params.is_mock || self.first.is_some() {
+            return;
+        }
+        let problem =
+            format!("no api_base: provider `{}` has no address of its own", provider.name);
+        let hint = match provider.api_base_env.as_deref() {
+            Some(name) => format!("set `api_base`, or the environment variable {name}"),
+            None => "set `api_base`".to_owned(),
+        };
+        self.add(Lack::Setting, "api_base", problem, hint);
+    }
+
+    /// What is particular to Azure.
+    pub(super) fn azure(
+        &mut self,
+        provider: &Provider,
+        params: &Params,
+        credential: &Credential,
+    ) -> Option<Azure> {
+        if provider.addressing != Addressing::Azure || params.is_mock {
+            return None;
+        }
+        let entry = self.entry;
+        let written = entry.params.get("api_key").is_some_and(|node| !node.is_null());
+        let has_variable =
+            provider.api_key_env.iter().any(|name| entry.context.env.get(name).is_some());
+        let name = params.credential.as_ref().map(|given| &*given.text);
+        let values = name.and_then(|name| entry.context.credentials.get(name));
+        let find = |place: azure::Place| {
+            let own = entry.params.get(place.key).and_then(Node::text);
+            let named = || values.and_then(|values| values.get(place.key)?.text());
+            let text = own.or_else(named).map(str::to_owned);
+            text.or_else(|| entry.context.env.get(place.variable))
+        };
+        match azure::read(written || credential.key.is_some() || has_variable, find) {
+            Ok(azure) => {
+                let is_own = |key: &str| {
+                    let own = entry.params.get(key).and_then(Node::text);
+                    own.or_else(|| values.and_then(|values| values.get(key)?.text())).is_some()
+                };
+                let given = [
+                    (azure.token.is_some(), azure::TOKEN),
+                    (azure.identity.is_some(), azure::CLIENT_SECRET),
+                ];
+                for (_, place) in given.iter().filter(|(has, place)| *has && !is_own(place.key)) {
+                    self.key_leaves(provider, params, credential, (place.key, place.variable));
+                }
+                Some(azure)
+            }
+            Err((key, wrong)) => {
+                self.add(Lack::Setting, key, wrong.problem, wrong.hint);
+                None
+            }
+        }
+    }
+
+    /// The key and its variable: from the entry, the credential, or the first variable that is set.
+    pub(super) fn key(
+        &mut self,
+        provider: &Provider,
+        params: &Params,
+        credential: &Credential,
+        has_token: bool,
+    ) -> (Option<Secret>, Option<Box<str>>) {
+        if let Some(key) = params.api_key.clone() {
+            return (Some(key), self.entry.key_variable.map(Box::from));
+        }
+        if let Some(key) = credential.key.clone() {
+            return (Some(key), None);
+        }
+        // A key that is written but invalid, or refers to nothing, is not replaced by another one.
+        let is_written = self.entry.params.get("api_key").is_some_and(|node| !node.is_null());
+        let has_own_server = params.api_base.is_some() || params.base_url.is_some();
+        // An empty one means a server of one's own without keys; the provider's own needs one.
+        if is_written && (!params.is_keyless || has_own_server) {
+            return (None, None);
+        }
+        for name in &provider.api_key_env {
+            let Some(text) = self.entry.context.env.get(name) else { continue };
+            if let Err(mut wrong) = address::key(&text) {
+                wrong.problem = format!("environment variable {name} {}", wrong.problem);
+                self.add(Lack::Key, "api_key", wrong.problem, wrong.hint);
+                return (None, None);
+            }
+            self.key_leaves(provider, params, credential, ("api_key", name));
+            return (Some(Secret::new(&text)), Some(name.clone()));
+        }
+        let needed = !provider.key_optional && !has_token;
+        if needed && !params.is_mock && self.first.is_none() {
+            self.no_key(provider, has_own_server);
+        }
+        (None, None)
+    }
+
+    /// Warns if a key of the environment goes to a server that the entry names and that is not the
+    /// provider's: the key may be meant for another one.
+    fn key_leaves(
+        &mut self,
+        provider: &Provider,
+        params: &Params,
+        credential: &Credential,
+        (field, variable): (&str, &str),
+    ) {
+        let written = params.api_base.as_ref().map(|given| ("api_base", &*given.text));
+        let written = written.or(params.base_url.as_ref().map(|given| ("base_url", &*given.text)));
+        let named = || Some("litellm_credential_name").zip(credential.base.as_deref());
+        let Some((key, address)) = written.or_else(named) else { return };
+        // A program without an address of its own is always somewhere else.
+        let has_home = provider.base_url.is_some() || !provider.hosts.is_empty();
+        let host = provider::host_of(address);
+        if provider.host_owner(host) == HostOwner::Provider || !has_home {
+            return;
+        }
+        let (path, host) = (self.entry.path.key("litellm_params"), shown(host));
+        let problem = format!("sends {variable} to {host}");
+        let hint = format!("write `{field}: os.environ/{variable}`, or `api_key: none`");
+        self.problems.warn(self.entry.place_of(key), &path.key(key), Wrong::new(problem, hint));
+    }
+
+    fn no_key(&mut self, provider: &Provider, own_server: bool) {
+        let label = shown(self.label);
+        let names = provider.api_key_env.join(", ");
+        let (problem, mut hint) = match &provider.api_key_env[..] {
+            [] => ("no api_key".to_owned(), format!("set `api_key` of deployment {label}")),
+            [only] => (
+                format!("no api_key, and environment variable {only} is not set"),
+                format!("set {only}, which deployment {label} reads"),
+            ),
+            _ => (
+                format!("no api_key, and none of the environment variables {names} is set"),
+                format!("set one of {names}, which deployment {label} reads"),
+            ),
+        };
+        if own_server {
+            hint.push_str("; for a server without keys write `api_key: none`");
+        }
+        self.add(Lack::Key, "api_key", problem, hint);
+    }
+}
+
+/// Whether the parameter has an effect, so that it matters whether its variable is set.
+fn is_used(key: &str) -> bool {
+    match keys::find(Section::Params, key) {
+        Some(row) => row.support == keys::Support::Served,
+        None => params::why_not_sent(key).is_none(),
+    }
+}

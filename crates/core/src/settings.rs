@@ -121,6 +121,8 @@ impl Default for RouterSettings {
 /// How the process serves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GatewaySettings {
+    /// Whether the lines of the log are JSON.
+    pub json_logs: bool,
     /// The key with every right. Without it, on loopback, the data API is open.
     pub master_key: Option<Secret>,
     /// Whether the process may listen on a public address with a weak key or none.
@@ -239,6 +241,7 @@ impl Default for Bounds {
 impl Default for GatewaySettings {
     fn default() -> GatewaySettings {
         GatewaySettings {
+            json_logs: false,
             master_key: None,
             permit_weak_master_key: false,
             key_header: None,

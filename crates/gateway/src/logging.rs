@@ -1,6 +1,6 @@
 //! The log: lines on standard error, as text or as JSON.
 //!
-//! Set up once by the commands that serve. Always true: nothing is logged per request below debug. Until
+//! Set up once by the commands that serve. Always true: a request that succeeds leaves a line at debug only. Until
 //! [`detach`] the thread that logs a line writes it; afterwards a thread of its own does, so that a slow reader
 //! of standard error, or none, holds up no other thread. Lines that do not fit into the
 //! queue are dropped and counted.
@@ -13,9 +13,14 @@ use std::panic::PanicHookInfo;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use hale_core::time::rfc3339;
 use parking_lot::{Condvar, Mutex};
 use tracing::Level;
 use tracing_subscriber::fmt;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::FormatTime;
+
+use crate::clock;
 
 /// Bytes of lines that may wait for standard error.
 const WAITING_MAX: usize = 1 << 20;
@@ -26,9 +31,17 @@ const FLUSH_MAX: Duration = Duration::from_secs(1);
 /// How soon a write is tried again on a standard error that does not wait.
 const AGAIN: Duration = Duration::from_millis(10);
 
+/// The variables that say how much is logged, and in which form.
+const LEVEL: &str = "LITELLM_LOG";
+const JSON: &str = "JSON_LOGS";
+
 /// How much is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Detail {
+    /// Errors.
+    Errors,
+    /// Warnings, errors.
+    Warnings,
     /// State changes, warnings, errors.
     Normal,
     /// One more line per request.
@@ -39,22 +52,83 @@ pub(crate) enum Detail {
 
 static LOG: Log = Log::new();
 
-/// Sets the log up. `JSON_LOGS=true` makes its lines JSON, as LiteLLM does.
-pub(crate) fn set_up(detail: Detail) {
-    let level = match detail {
-        Detail::Normal => Level::INFO,
-        Detail::Requests => Level::DEBUG,
-        Detail::All => Level::TRACE,
-    };
-    let json = std::env::var("JSON_LOGS").is_ok_and(|value| value.eq_ignore_ascii_case("true"));
-    let builder = fmt().with_max_level(level).with_writer(|| Line).with_target(false);
+impl Detail {
+    /// The detail that a level of Python's logging, as LiteLLM's users write it, stands for.
+    fn of_level(level: &str) -> Option<Detail> {
+        match level.trim().to_ascii_uppercase().as_str() {
+            "DEBUG" => Some(Detail::Requests),
+            "INFO" => Some(Detail::Normal),
+            "WARNING" | "WARN" => Some(Detail::Warnings),
+            "ERROR" | "CRITICAL" | "FATAL" => Some(Detail::Errors),
+            _ => None,
+        }
+    }
+
+    fn level(self) -> Level {
+        match self {
+            Detail::Errors => Level::ERROR,
+            Detail::Warnings => Level::WARN,
+            Detail::Normal => Level::INFO,
+            Detail::Requests => Level::DEBUG,
+            Detail::All => Level::TRACE,
+        }
+    }
+
+    /// Whether each request has a line.
+    pub(crate) fn has_requests(self) -> bool {
+        self.level() >= Level::DEBUG
+    }
+}
+
+/// The form of the lines, as the config has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    Text,
+    Json,
+}
+
+/// Sets the log up: in as much detail as the command line asks for, else `LITELLM_LOG`; in the config's form, or as
+/// JSON if `JSON_LOGS` says so. Returns the detail.
+pub(crate) fn set_up(asked: Option<Detail>, form: Form) -> Detail {
+    let variable = std::env::var(LEVEL).ok().filter(|level| !level.trim().is_empty());
+    let by_variable = variable.as_deref().and_then(Detail::of_level);
+    let detail = asked.or(by_variable).unwrap_or(Detail::Normal);
+    let builder = fmt().with_max_level(detail.level()).with_writer(|| Line).with_target(false);
+    let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
+    let is_json = form == Form::Json || std::env::var(JSON).is_ok_and(|value| is_yes(&value));
     // A log that a test has set up stays.
-    let _already_set: Result<(), _> = if json {
+    let _already_set: Result<(), _> = if is_json {
         builder.json().try_init()
+    } else if is_terminal {
+        builder.with_ansi(has_colours(is_terminal)).with_timer(ShortTime).try_init()
     } else {
-        let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
-        builder.with_ansi(is_terminal).try_init()
+        builder.with_ansi(false).try_init()
     };
+    if let Some(level) = variable.filter(|_| by_variable.is_none()) {
+        tracing::warn!("{LEVEL}={level:?} is no level: set DEBUG, INFO, WARNING or ERROR");
+    }
+    detail
+}
+
+fn is_yes(value: &str) -> bool {
+    ["true", "1", "yes", "on"].iter().any(|yes| value.trim().eq_ignore_ascii_case(yes))
+}
+
+/// Whether text may have colours: at a terminal, unless the variables of <https://no-color.org> forbid it.
+pub(crate) fn has_colours(is_terminal: bool) -> bool {
+    let has = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    is_terminal && !has("NO_COLOR") && !is_dumb
+}
+
+/// The time of day, for a person at a terminal.
+struct ShortTime;
+
+impl FormatTime for ShortTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        let time = rfc3339(clock::unix_ms());
+        write!(writer, "{}Z", time.get(11..19).unwrap_or(&time))
+    }
 }
 
 /// From now on a thread of its own writes the lines, messages of panics included.
@@ -227,6 +301,23 @@ mod tests {
         fn flush(&mut self) -> io::Result<()> {
             Ok(())
         }
+    }
+
+    #[test]
+    fn levels_are_those_of_python_and_each_detail_includes_those_above_it() {
+        let levels = ["debug", " INFO ", "Warning", "WARN", "ERROR", "critical", "verbose", ""];
+        let details = levels.map(|level| Detail::of_level(level).map(|detail| detail.level()));
+        let [debug, info, warn, error] =
+            [Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR].map(Some);
+        assert_eq!(details, [debug, info, warn, warn, error, error, None, None]);
+        assert!(Detail::Requests.has_requests() && Detail::All.has_requests());
+        assert!(!Detail::Normal.has_requests() && !Detail::Errors.has_requests());
+    }
+
+    #[test]
+    fn json_is_asked_for_in_every_form_of_yes() {
+        assert!(["true", "True", "1", "yes", "ON"].iter().all(|value| is_yes(value)));
+        assert!(!["", "false", "0", "no", "json"].iter().any(|value| is_yes(value)));
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod contradictions;
 mod credentials;
 mod deployments;
 mod draft;
+mod elsewhere;
 mod fallbacks;
 mod field;
 mod groups;

@@ -8,6 +8,7 @@ use crate::route::{STRATEGIES, Strategy, StrategyArgs};
 use crate::secret::Secret;
 use crate::settings::{Bounds, GatewaySettings, RouterSettings};
 
+use super::elsewhere::Elsewhere;
 use super::fallbacks::{References, Written};
 use super::field::{Field, visit};
 use super::interpolate::Env;
@@ -58,6 +59,7 @@ pub(super) struct Settings<'n> {
     /// What may be spent.
     pub(super) budgets: budgets::Written,
     strategy_args: StrategyArgs,
+    elsewhere: Elsewhere,
 }
 
 /// Reads the sections of `top`.
@@ -76,6 +78,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
         visit(Section::Litellm, map, &path, problems, |field, problems| {
             let node = map.get(field.row.name);
             let known = settings.litellm(field, problems)
+                || settings.elsewhere.read(field, problems)
                 || settings.refers("litellm_settings", field, node, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
@@ -95,11 +98,14 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
         let path = Path::Root.key("general_settings");
         visit(Section::General, map, &path, problems, |field, problems| {
             let known = settings.general(field, problems)
+                || settings.elsewhere.read(field, problems)
                 || settings.bound(field, problems)
                 || probing::setting(&mut settings.probing, field, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
     }
+    settings.elsewhere.complete(&mut settings.router, top);
+    settings.gateway.json_logs = settings.elsewhere.json_logs();
     settings.router.strategy.args = settings.strategy_args;
     settings.router.enforce_rates |=
         settings.router.pre_call_checks || settings.router.strategy.limits_rates();

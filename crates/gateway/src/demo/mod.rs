@@ -23,7 +23,7 @@ use self::provider::Provider;
 use crate::cli::DemoOptions;
 use crate::console::{complain, print};
 use crate::files::Files;
-use crate::process::{self, Running};
+use crate::process::{self, Running, Stop};
 use crate::upstream::{self, Reuse, Upstream, UpstreamRequest};
 
 /// Time between two requests of the demo.
@@ -116,6 +116,7 @@ fn play(
                 _ = tokio::signal::ctrl_c() => print("\n"),
             }
             narrator.all_answered().await;
+            (Stop::Drain, ())
         };
         running.until(show, async |()| std::future::pending().await).await;
         narrator.conclude()

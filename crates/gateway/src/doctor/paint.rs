@@ -5,6 +5,8 @@
 
 use std::os::fd::AsFd;
 
+use crate::logging;
+
 /// Columns without a terminal.
 const COLUMNS: usize = 100;
 /// The fewest and the most columns that are used, whatever the terminal has.
@@ -17,11 +19,9 @@ pub(super) struct Paint {
 }
 
 impl Paint {
-    /// Colours for a terminal; the variables are those of <https://no-color.org>.
+    /// Colours for a terminal.
     pub(super) fn on(is_terminal: bool) -> Paint {
-        let has = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Paint { is_on: is_terminal && !has("NO_COLOR") && !is_dumb }
+        Paint { is_on: logging::has_colours(is_terminal) }
     }
 
     pub(super) fn green(&self, text: &str) -> String {

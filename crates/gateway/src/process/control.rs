@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::reload::Reloads;
-use super::shutdown::Running;
+use super::shutdown::{Running, Stop};
 
 /// The signals that the process answers.
 pub(super) struct Signals {
@@ -46,8 +46,8 @@ pub(super) async fn control(running: Running, reloads: Reloads, signals: Signals
         let mut signals = signals;
         loop {
             tokio::select! {
-                _ = signals.terminate.recv() => return signals,
-                _ = signals.interrupt.recv() => return signals,
+                _ = signals.terminate.recv() => return (Stop::Drain, signals),
+                _ = signals.interrupt.recv() => return (Stop::by_interrupt(), signals),
                 _ = signals.hangup.recv() => reloads.ask(),
             }
         }

@@ -100,7 +100,9 @@ fn probes(deployment: &str, event: &HealthEvent<UnixMs>) {
 
 fn shutdown(phase: Shutdown) {
     match phase {
-        Shutdown::Draining { drain_delay_ms } => tracing::info!(drain_delay_ms, "draining"),
+        Shutdown::Draining { drain_delay_ms } => {
+            tracing::info!(drain_delay_ms, "draining; a second signal stops at once");
+        }
         Shutdown::Cut => {
             tracing::warn!("requests were still in flight after shutdown_timeout; they are cut");
         }

@@ -11,5 +11,5 @@ mod shutdown;
 mod start;
 
 pub(crate) use self::options::ServeOptions;
-pub(crate) use self::shutdown::Running;
+pub(crate) use self::shutdown::{Running, Stop};
 pub(crate) use self::start::{run, start};

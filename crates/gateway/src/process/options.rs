@@ -7,6 +7,7 @@ use clap::Args;
 use hale_core::snapshot::Snapshot;
 
 use crate::limits;
+use crate::logging::Detail;
 
 /// How to serve.
 #[derive(Args, Clone, Debug, Default)]
@@ -52,6 +53,14 @@ pub(crate) struct ServeOptions {
         value_parser = clap::builder::FalseyValueParser::new()
     )]
     pub(crate) detailed_debug: bool,
+}
+
+impl ServeOptions {
+    /// How much is logged, if the command line says so.
+    pub(crate) fn detail(&self) -> Option<Detail> {
+        let all = self.detailed_debug.then_some(Detail::All);
+        all.or(self.debug.then_some(Detail::Requests))
+    }
 }
 
 /// Applies the settings of the command line, which win over the config's, and then what the system enforces.

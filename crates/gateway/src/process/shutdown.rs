@@ -3,8 +3,10 @@
 //! Called by the control thread and by the demo. Always true: after a stop signal requests in flight may finish,
 //! within bounds; then the last records and the last lines of the log are written, within bounds too.
 
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -20,6 +22,25 @@ use crate::state::Process;
 
 /// How long the end waits for what the background thread still has to write: records, and lines of the log.
 const BACKGROUND_MAX: Duration = Duration::from_secs(2);
+
+/// How soon it is seen that nothing is in flight any more.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// How the process is to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It goes on accepting for the time of `drain_delay`, so that balancers notice first.
+    Drain,
+    /// A person at a terminal waits for it: as soon as nothing is in flight.
+    WhenIdle,
+}
+
+impl Stop {
+    /// What an interrupt means: a balancer in front of a process that a terminal controls is not expected.
+    pub(super) fn by_interrupt() -> Stop {
+        if io::stdin().is_terminal() { Stop::WhenIdle } else { Stop::Drain }
+    }
+}
 
 /// A running gateway.
 pub(crate) struct Running {
@@ -39,12 +60,12 @@ impl Running {
     /// that short.
     pub(crate) async fn until<S>(
         mut self,
-        stop: impl Future<Output = S>,
+        stop: impl Future<Output = (Stop, S)>,
         hurry: impl AsyncFnOnce(S),
     ) {
-        let stopped = stop.await;
+        let (stop, stopped) = stop.await;
         tokio::select! {
-            () = self.shut_down() => {}
+            () = self.shut_down(stop) => {}
             () = hurry(stopped) => events::publish(What::Shutdown(Shutdown::Hurried)),
         }
         self.phase.send_replace(Phase::Stop);
@@ -70,7 +91,19 @@ impl Running {
         let _late: Result<_, _> = timeout(BACKGROUND_MAX, self.log).await;
     }
 
-    async fn shut_down(&self) {
+    /// Waits until no request is in flight or waits for its turn.
+    async fn idle(&self) {
+        let mut look = tokio::time::interval(LOOK);
+        loop {
+            look.tick().await;
+            let in_flight = self.process.metrics.in_flight.load(Ordering::Relaxed);
+            if in_flight == 0 && self.process.waiting.count() == 0 {
+                return;
+            }
+        }
+    }
+
+    async fn shut_down(&self, stop: Stop) {
         let serving = self.process.serving();
         let settings = &serving.snapshot.gateway;
         self.process.drain();
@@ -79,11 +112,18 @@ impl Running {
         let grace_ms = drain_delay_ms.saturating_add(settings.shutdown_timeout_ms);
         self.process.waiting.drain(clock::now().millis().plus(grace_ms));
         events::publish(What::Shutdown(Shutdown::Draining { drain_delay_ms }));
-        tokio::time::sleep(Duration::from_millis(drain_delay_ms)).await;
+        let delay = tokio::time::sleep(Duration::from_millis(drain_delay_ms));
+        match stop {
+            Stop::Drain => delay.await,
+            Stop::WhenIdle => tokio::select! {
+                () = delay => {}
+                () = self.idle() => {}
+            },
+        }
         self.phase.send_replace(Phase::Finish);
         let limit = tokio::time::sleep(Duration::from_millis(settings.shutdown_timeout_ms));
         let mut limit = std::pin::pin!(limit);
-        let mut look = tokio::time::interval(Duration::from_millis(10));
+        let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
                 () = &mut limit => {

@@ -23,7 +23,7 @@ use crate::background::Background;
 use crate::console::{EXIT_CONFIG, complain};
 use crate::files::Files;
 use crate::http::browser::Reach;
-use crate::logging::{self, Detail};
+use crate::logging::{self, Form};
 use crate::server::{self, Phase, listener};
 use crate::sink::Sinks;
 use crate::state::Process;
@@ -34,11 +34,6 @@ const QUICK_CONFIG: &str = "(command line)";
 
 /// `hale --config FILE`.
 pub(crate) fn run(options: ServeOptions) -> ExitCode {
-    logging::set_up(match &options {
-        ServeOptions { detailed_debug: true, .. } => Detail::All,
-        ServeOptions { debug: true, .. } => Detail::Requests,
-        _ => Detail::Normal,
-    });
     if let Some(seconds) = options.request_timeout
         && hale_wire::peek::seconds_to_ms(&seconds.to_string()).is_none()
     {
@@ -53,6 +48,11 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
         }
     };
     let loaded = config::load(&files, &root, Options { strict: options.strict }, None);
+    let form = match &loaded.snapshot {
+        Some(snapshot) if snapshot.gateway.json_logs => Form::Json,
+        Some(_) | None => Form::Text,
+    };
+    let log_requests = logging::set_up(options.detail(), form).has_requests();
     report(&loaded);
     let Some(mut snapshot) = loaded.snapshot else { return ExitCode::from(EXIT_CONFIG) };
     override_settings(&mut snapshot, &options);
@@ -64,7 +64,6 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
         }
     };
     let workers = options.num_workers.unwrap_or_else(cores).clamp(1, 1024);
-    let log_requests = options.debug || options.detailed_debug;
     // Signals are caught before the log says that the process listens.
     let (runtime, signals) = match catch_signals() {
         Ok(caught) => caught,

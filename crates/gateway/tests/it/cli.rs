@@ -4,7 +4,7 @@ use hale_testkit::{FakeUpstream, Finished, openai};
 use serde_json::json;
 use std::net::TcpListener;
 
-use crate::support::{CHAT, Config, chat_with, client, hale, lone};
+use crate::support::{CHAT, Config, chat, chat_with, client, hale, lone};
 use crate::timing::Stopwatch;
 
 #[track_caller]
@@ -217,12 +217,38 @@ fn workers_share_the_port_and_all_serve() {
 }
 
 #[test]
-fn logs_can_be_json() {
+fn logs_are_json_by_the_environment_or_by_the_config() {
     let upstream = FakeUpstream::start();
-    let hale =
-        Config::new().deployment("m", "a", &upstream).launch().env("JSON_LOGS", "true").start();
-    for line in hale.stderr().lines() {
-        let parsed: Result<serde_json::Value, _> = serde_json::from_str(line);
-        assert!(parsed.is_ok_and(|value| value.is_object()), "{line}");
+    let config = || Config::new().deployment("m", "a", &upstream);
+    let yes = || json!({"json_logs": true});
+    let launches = [
+        config().launch().env("JSON_LOGS", "true"),
+        config().launch().env("JSON_LOGS", "1"),
+        config().litellm(yes()).launch(),
+        config().general(yes()).launch(),
+    ];
+    for launch in launches {
+        let hale = launch.start();
+        for line in hale.stderr().lines() {
+            let parsed: Result<serde_json::Value, _> = serde_json::from_str(line);
+            assert!(parsed.is_ok_and(|value| value.is_object()), "{line}");
+        }
     }
+    let hale = config().litellm(json!({"json_logs": false})).start();
+    assert!(!hale.stderr().starts_with('{'), "{}", hale.stderr());
+}
+
+#[test]
+fn the_level_of_the_log_is_litellms_variable_unless_a_flag_says_more() {
+    let upstream = FakeUpstream::start();
+    let launch = || Config::new().deployment("m", "a", &upstream).launch();
+    let hale = launch().env("LITELLM_LOG", "DEBUG").start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    let line = hale.wait_for_line("DEBUG request");
+    assert!(line.contains("deployment=\"a\" status=200"), "{line}");
+    let hale = launch().env("LITELLM_LOG", "ERROR").arg("--debug").start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    hale.wait_for_line("DEBUG request");
+    let hale = launch().env("LITELLM_LOG", "loud").start();
+    hale.wait_for_line("LITELLM_LOG=\"loud\" is no level: set DEBUG, INFO, WARNING or ERROR");
 }

@@ -1,9 +1,15 @@
 //! The end of the process: in order, within bounds, and at once after a second signal.
 
-use hale_testkit::{Client, FakeUpstream, Hale, Script, Signal, TIMEOUT, openai};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Lines};
+use std::os::fd::OwnedFd;
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use hale_testkit::{Client, FakeUpstream, Hale, Launch, Script, Signal, TIMEOUT, openai};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::json;
 
-use crate::support::{CHAT, KEY, LOG, client, eventually, lone, records};
+use crate::support::{CHAT, KEY, LOG, client, eventually, hale, lone, records};
 use crate::timing::Stopwatch;
 
 fn start(upstream: &FakeUpstream, drain_s: f64, limit_s: f64) -> Hale {
@@ -200,4 +206,98 @@ fn a_signal_right_after_the_start_is_obeyed() {
             });
         }
     });
+}
+
+/// A gateway that a terminal controls, and the lines of its log.
+struct AtTerminal {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+    seen: Vec<String>,
+    _terminal: OwnedFd,
+    _config: Launch,
+}
+
+impl AtTerminal {
+    fn start(text: &str) -> AtTerminal {
+        let run = hale().config(text);
+        let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&person).unwrap();
+        unlockpt(&person).unwrap();
+        let name = ptsname(&person, Vec::new()).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hale"))
+            .args(["--config", "config.yaml", "--port", "0", "--host", "127.0.0.1"])
+            .current_dir(run.dir())
+            .env_clear()
+            .stdin(File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut started =
+            AtTerminal { child, lines, seen: Vec::new(), _terminal: person, _config: run };
+        started.read_to("listening on");
+        started
+    }
+
+    fn read_to(&mut self, part: &str) -> String {
+        for line in self.lines.by_ref() {
+            self.seen.push(line.unwrap());
+            if let Some(line) = self.seen.last().filter(|line| line.contains(part)) {
+                return line.clone();
+            }
+        }
+        panic!("no {part:?} in {:#?}", self.seen);
+    }
+
+    fn address(&self) -> std::net::SocketAddr {
+        let line = self.seen.iter().find(|line| line.contains("listening on")).unwrap();
+        let (_, tail) = line.split_once("http://").unwrap();
+        tail.split_whitespace().next().unwrap().parse().unwrap()
+    }
+
+    fn interrupt(&self) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    }
+}
+
+impl Drop for AtTerminal {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+#[test]
+fn an_interrupt_at_a_terminal_ends_an_idle_process_at_once_and_a_busy_one_when_it_is_idle() {
+    let upstream = FakeUpstream::scripted([held_stream()]);
+    let text = lone(&upstream).general(json!({"drain_delay_s": 3_600})).text();
+    let mut idle = AtTerminal::start(&text);
+    idle.interrupt();
+    idle.read_to("stopped");
+    assert_eq!(idle.child.wait().unwrap().code(), Some(0));
+
+    let mut busy = AtTerminal::start(&text);
+    let mut own = Client::new(busy.address()).with_key(KEY);
+    let mut stream = own.stream(CHAT, &[], &openai::stream_request("m", "hi"));
+    assert_eq!(stream.next_event().unwrap().content(), "one ");
+    busy.interrupt();
+    let line = busy.read_to("draining");
+    assert!(line.contains("a second signal stops at once"), "{line}");
+    upstream.release("go");
+    assert!(stream.remaining().last().unwrap().is_done());
+    busy.read_to("stopped");
+    assert_eq!(busy.child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_interrupt_without_a_terminal_and_a_stop_signal_keep_the_delay() {
+    let upstream = FakeUpstream::start();
+    for signal in [Signal::Int, Signal::Term] {
+        let mut hale = start(&upstream, 1.0, 5.0);
+        let begin = Stopwatch::start();
+        hale.signal(signal);
+        assert_eq!(hale.wait_for_exit(TIMEOUT).code(), Some(0));
+        begin.between_ms(950, 8_000);
+    }
 }

@@ -269,3 +269,39 @@ fn every_served_key_has_its_reader() {
         }
     }
 }
+
+#[test]
+fn times_of_the_router_are_read_in_the_sections_where_people_write_them() {
+    let router = |sections: &str| {
+        let yaml = format!(
+            "model_list: [{{model_name: m, litellm_params: {{model: openai/x, api_key: k}}}}]\n{sections}"
+        );
+        let snapshot = Fake::new(&yaml).clean();
+        let router = &snapshot.router;
+        (router.timeout_ms, router.cooldown_ms, router.retry_after_ms)
+    };
+    let times = "timeout: 7, cooldown_time: 8, retry_after: 9";
+    for section in ["litellm_settings", "general_settings", "router_settings"] {
+        assert_eq!(
+            router(&format!("{section}: {{{times}}}\n")),
+            (7_000, 8_000, 9_000),
+            "{section}"
+        );
+    }
+    let both = format!(
+        "general_settings: {{{times}}}\nlitellm_settings: {{timeout: 6}}\n\
+                        router_settings: {{cooldown_time: 1, retry_after: }}\n"
+    );
+    assert_eq!(router(&both), (6_000, 1_000, 9_000));
+}
+
+#[test]
+fn json_logs_are_asked_for_in_either_section() {
+    for section in ["litellm_settings", "general_settings"] {
+        let yaml = format!(
+            "model_list: [{{model_name: m, litellm_params: {{model: openai/x, api_key: k}}}}]\n\
+                            {section}: {{json_logs: true}}\n"
+        );
+        assert!(Fake::new(&yaml).clean().gateway.json_logs, "{section}");
+    }
+}

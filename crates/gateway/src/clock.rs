@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use hale_core::time::{Millis, UnixMs, WallClock};
 
 static START: LazyLock<Instant> = LazyLock::new(read_monotonic);
+static STARTED_UNIX_MS: LazyLock<u64> = LazyLock::new(unix_ms);
 
 /// A moment, in microseconds since the start of the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,9 +45,23 @@ pub(crate) fn recent() -> Micros {
     RECENT.get()
 }
 
+/// When the process started, milliseconds since 1970.
+pub(crate) fn started_unix_ms() -> u64 {
+    *STARTED_UNIX_MS
+}
+
 /// The processor time that this thread has used, microseconds.
 pub(crate) fn thread_cpu_us() -> u64 {
-    let used = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    cpu_us(rustix::time::ClockId::ThreadCPUTime)
+}
+
+/// The processor time that the process has used, microseconds.
+pub(crate) fn process_cpu_us() -> u64 {
+    cpu_us(rustix::time::ClockId::ProcessCPUTime)
+}
+
+fn cpu_us(clock: rustix::time::ClockId) -> u64 {
+    let used = rustix::time::clock_gettime(clock);
     let part = |part: i64| u64::try_from(part).unwrap_or(0);
     part(used.tv_sec) * 1_000_000 + part(used.tv_nsec) / 1_000
 }
@@ -54,6 +69,7 @@ pub(crate) fn thread_cpu_us() -> u64 {
 /// Starts the clock; called first thing by `main`.
 pub(crate) fn start() {
     LazyLock::force(&START);
+    LazyLock::force(&STARTED_UNIX_MS);
 }
 
 /// `at` for the timers of the runtime, at most ten years ahead.

@@ -3,6 +3,9 @@
 //! Called by `GET /metrics`. Always true: a metric is one row of [`FAMILIES`]; the page and the
 //! documentation are made from it.
 
+mod plain;
+mod system;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,13 +16,15 @@ use hale_core::deployment::Deployment;
 use hale_core::health::Verdict;
 use hale_core::health::probe::Status;
 use hale_core::record::{Ending, ResendReason};
-use http::{HeaderValue, Response, StatusCode};
+use http::{Response, StatusCode};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet, text};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
+use self::plain::Format;
 use super::PageRequest;
+use crate::http::COMPATIBLE_VERSION;
 use crate::http::reply::{self, Reply};
 use crate::metrics::{GroupMetrics, Histogram};
 use crate::state::{Process, Serving};
@@ -38,6 +43,10 @@ struct Family {
 enum Read {
     Process(MetricType, fn(&Process) -> u64),
     ProcessUsd(fn(&Process) -> u64),
+    /// What the system counts, if it does.
+    System(MetricType, fn() -> Option<f64>),
+    /// 1, with the version as label.
+    Build,
     ProcessSeconds(fn(&Process) -> &Histogram),
     Group(fn(&GroupMetrics) -> u64),
     GroupSeconds(fn(&GroupMetrics) -> &Histogram),
@@ -308,6 +317,41 @@ static FAMILIES: &[Family] = &[
         read: Read::BudgetRemaining { all: false },
     },
     Family {
+        name: "hale_build_info",
+        help: "1; the labels are the version, and the version of LiteLLM that it is compatible with.",
+        read: Read::Build,
+    },
+    Family {
+        name: "process_cpu_seconds",
+        help: "Processor time of the process in user and system mode.",
+        read: Read::System(MetricType::Counter, system::cpu_seconds),
+    },
+    Family {
+        name: "process_resident_memory_bytes",
+        help: "Memory that the process uses.",
+        read: Read::System(MetricType::Gauge, system::resident_bytes),
+    },
+    Family {
+        name: "process_virtual_memory_bytes",
+        help: "Addresses that the process uses.",
+        read: Read::System(MetricType::Gauge, system::virtual_bytes),
+    },
+    Family {
+        name: "process_open_fds",
+        help: "Descriptors that the process has open.",
+        read: Read::System(MetricType::Gauge, system::open_descriptors),
+    },
+    Family {
+        name: "process_max_fds",
+        help: "Descriptors that the process may have open.",
+        read: Read::System(MetricType::Gauge, system::most_descriptors),
+    },
+    Family {
+        name: "process_start_time_seconds",
+        help: "When the process started, seconds since 1970.",
+        read: Read::System(MetricType::Gauge, system::started),
+    },
+    Family {
         name: "hale_panics",
         help: "Faults of the gateway's own code that were caught.",
         read: Read::Process(MetricType::Counter, |p| load(&p.metrics.panics)),
@@ -317,9 +361,13 @@ static FAMILIES: &[Family] = &[
 /// `GET /metrics`.
 pub(crate) fn page(request: &PageRequest<'_>) -> Response<Reply> {
     let arrival = request.arrival;
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    let text = expose(&arrival.worker.process, &arrival.serving);
-    reply::text(StatusCode::OK, HeaderValue::from_static(content_type), text)
+    let format = Format::of(&request.head.headers);
+    let page = expose(&arrival.worker.process, &arrival.serving);
+    let page = match format {
+        Format::Plain => plain::text_format(&page),
+        Format::OpenMetrics => page,
+    };
+    reply::text(StatusCode::OK, format.content_type(), page)
 }
 
 fn expose(process: &Arc<Process>, serving: &Arc<Serving>) -> String {
@@ -360,9 +408,9 @@ impl Collector for Page {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         for family in FAMILIES {
             let kind = match &family.read {
-                Read::Process(kind, _) | Read::Deployment(kind, _) => *kind,
+                Read::Process(kind, _) | Read::System(kind, _) | Read::Deployment(kind, _) => *kind,
                 Read::GroupSeconds(_) | Read::ProcessSeconds(_) => MetricType::Histogram,
-                Read::BudgetRemaining { .. } => MetricType::Gauge,
+                Read::BudgetRemaining { .. } | Read::Build => MetricType::Gauge,
                 Read::Group(_)
                 | Read::GroupUsd(_)
                 | Read::ProcessUsd(_)
@@ -384,6 +432,16 @@ impl Page {
     fn encode_family(&self, read: &Read, mut metric: MetricEncoder<'_>) -> fmt::Result {
         match read {
             Read::Process(kind, value) => number(&mut metric, *kind, value(&self.process)),
+            Read::System(kind, value) => match (value(), kind) {
+                (None, _) => Ok(()),
+                (Some(value), MetricType::Gauge) => metric.encode_gauge(&value),
+                (Some(value), _) => metric.encode_counter::<NoLabelSet, f64, f64>(&value, None),
+            },
+            Read::Build => {
+                let version = env!("CARGO_PKG_VERSION");
+                let labels = [("version", version), ("litellm_version", COMPATIBLE_VERSION)];
+                metric.encode_family(&labels)?.encode_gauge(&1_u64)
+            }
             Read::ProcessUsd(value) => {
                 let usd = usd(value(&self.process));
                 metric.encode_counter::<NoLabelSet, f64, f64>(&usd, None)

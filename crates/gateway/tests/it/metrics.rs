@@ -18,12 +18,10 @@ fn the_page_is_valid_and_every_family_shows_after_traffic() {
         .start();
     assert_eq!(chat(&hale, "m").status, 200);
     client(&hale).stream(CHAT, &[], &openai::stream_request("m", "hi")).remaining();
-    let page = client(&hale).get("/metrics");
+    let accept = [("accept", "application/openmetrics-text;version=1.0.0;q=0.5,*/*;q=0.1")];
+    let page = client(&hale).request("GET", "/metrics", &accept, b"");
     let kind = page.header("content-type").unwrap();
-    assert!(
-        kind.starts_with("application/openmetrics-text") || kind.starts_with("text/plain"),
-        "{kind}"
-    );
+    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
     let text = page.text();
     assert!(text.ends_with("# EOF\n"), "openmetrics ends with EOF");
     let mut types = BTreeMap::new();
@@ -51,6 +49,11 @@ fn the_page_is_valid_and_every_family_shows_after_traffic() {
         "hale_attempts",
         "litellm_deployment_success_responses",
         "litellm_request_total_latency_metric",
+        "hale_build_info",
+        "process_cpu_seconds",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_start_time_seconds",
     ];
     for name in promised {
         assert!(types.contains_key(name), "{name} is missing");
@@ -175,4 +178,65 @@ fn odd_names_from_a_config_are_escaped() {
     let page = client(&hale).get("/metrics").text();
     assert!(page.contains(r#"model_group="a\"b\\c""#), "{page}");
     assert!(page.lines().all(|line| line.starts_with('#') || line.rsplit_once(' ').is_some()));
+}
+
+/// What `promtool check metrics` complains of in Prometheus' text format.
+fn complaints(text: &str) -> Vec<String> {
+    let comment = |line: &str, kind: &str| {
+        let tail = line.strip_prefix("# ")?.strip_prefix(kind)?.strip_prefix(' ')?;
+        tail.split_once(' ').map(|(name, tail)| (name.to_owned(), tail.to_owned()))
+    };
+    let of = |kind: &str| {
+        text.lines().filter_map(|line| comment(line, kind)).collect::<BTreeMap<_, _>>()
+    };
+    let (helps, types) = (of("HELP"), of("TYPE"));
+    let mut found = Vec::new();
+    for (name, kind) in &types {
+        if helps.get(name).is_none_or(String::is_empty) {
+            found.push(format!("{name}: no help text"));
+        }
+        if (kind == "counter") != name.ends_with("_total") {
+            found.push(format!("{name}: a {kind}"));
+        }
+        let ends = ["_bucket", "_count", "_sum"].iter().any(|end| name.ends_with(end));
+        let short = ["ms", "us", "sec", "kb", "mb", "gb", "h", "d"];
+        let has_short = name.split('_').any(|word| short.contains(&word));
+        if ends || has_short || name.contains(':') || name.chars().any(char::is_uppercase) {
+            found.push(format!("{name}: its name"));
+        }
+    }
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let name = line.split(['{', ' ']).next().unwrap_or_default();
+        let family = ["_bucket", "_count", "_sum"].iter().find_map(|end| {
+            let family = name.strip_suffix(end)?;
+            (types.get(family)? == "histogram").then_some(family)
+        });
+        if !types.contains_key(family.unwrap_or(name)) {
+            found.push(format!("{name}: no type"));
+        }
+    }
+    let comments = text.lines().filter(|line| line.starts_with('#'));
+    found.extend(
+        comments
+            .filter(|line| !line.starts_with("# HELP ") && !line.starts_with("# TYPE "))
+            .map(str::to_owned),
+    );
+    found
+}
+
+#[test]
+fn without_openmetrics_in_accept_the_page_is_prometheus_text_that_promtool_accepts() {
+    let upstream = FakeUpstream::start();
+    let hale = Config::new().deployment("m", "a", &upstream).start();
+    assert_eq!(chat(&hale, "m").status, 200);
+    for accept in ["", "*/*", "text/plain;version=0.0.4", "text/html,*/*;q=0.8"] {
+        let page = client(&hale).request("GET", "/metrics", &[("accept", accept)], b"");
+        let kind = page.header("content-type");
+        assert_eq!(kind, Some("text/plain; version=0.0.4; charset=utf-8"), "{accept:?}");
+        assert_eq!(complaints(&page.text()), Vec::<String>::new());
+    }
+    assert_eq!(metric(&hale, "hale_requests_total", &[("ending", "success")]), 1.0);
+    let version = [("version", env!("CARGO_PKG_VERSION")), ("litellm_version", "1.106.2")];
+    assert_eq!(metric(&hale, "hale_build_info", &version), 1.0);
+    assert!(metric(&hale, "process_resident_memory_bytes", &[]) > 1e6);
 }

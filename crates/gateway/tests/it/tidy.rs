@@ -145,7 +145,7 @@ const FILE_MAX: usize = 500;
 const LONGER: [(&str, usize); 3] = [
     ("core/src/config/keys.rs", usize::MAX),
     ("core/src/operation/table.rs", 540),
-    ("gateway/src/pages/metrics.rs", 520),
+    ("gateway/src/pages/metrics.rs", 580),
 ];
 
 #[test]

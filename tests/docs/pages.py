@@ -107,9 +107,10 @@ def commands(text: str) -> list[str]:
 
 
 def replace_block(block: Block, text: str) -> None:
-    """Writes other text into a block of its page."""
+    """Writes other text into a block of its page, wherever that block is by now."""
     path = ROOT / block.page
-    lines = path.read_text().splitlines(keepends=True)
-    end = next(at for at in range(block.line, len(lines)) if lines[at] == "```\n")
-    lines[block.line:end] = [line + "\n" for line in text.splitlines()]
-    path.write_text("".join(lines))
+    fence = f"```{block.language}\n"
+    page = path.read_text()
+    found = [at.start() for at in re.finditer(re.escape(f"{fence}{block.text}```\n"), page)]
+    at = min(found, key=lambda at: abs(page.count("\n", 0, at) + 1 - block.line)) + len(fence)
+    path.write_text(f"{page[:at]}{text}\n{page[at + len(block.text):]}")

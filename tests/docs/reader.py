@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import time
 
 import claude
 import printed
+import trustme
 import upstream as openai_wire
 from gateway import PATIENCE, binary
 from pages import ROOT, Block, commands, replace_block
@@ -25,11 +27,13 @@ from upstream import Exchange, Plan, Upstream
 
 HERE = pathlib.Path(__file__).resolve().parent
 #: The addresses at which the gateway of a page is reached.
-GATEWAY = re.compile(r"\b(localhost|127\.0\.0\.1|0\.0\.0\.0):4000\b")
+GATEWAY = re.compile(r"\b(localhost|127\.0\.0\.1|0\.0\.0\.0):400\d\b")
 #: Providers whose address stands in a config of a page.
 PROVIDERS = re.compile(r"https?://(localhost:(?:11434|8000|9000)|[\w-]+\.openai\.azure\.com|[\w.-]+\.example\.com)")
+#: Commands that only look: what they look at may come a moment later.
+LOOKS = re.compile(r"(?:cat|tail|ls|grep) ")
 #: A command that serves, and runs until something stops it.
-SERVES = re.compile(r"(?:[A-Z_]+=\S* )*(?:\S*/)?hale (?:serve\b|--config\b|-c\b|--model\b|-m\b)")
+SERVES = re.compile(r"(?:[A-Z_0-9]+=\S* )*(?:\S*/)?hale (?:serve\b|--config\b|-c\b|--model\b|-m\b)")
 #: Commands that are checked as text: they need a daemon, a registry or a compiler.
 AS_TEXT = re.compile(r"(?:docker|cargo|scripts/\w+|pip|kubectl)\b")
 GREETING = "Hello! How can I help?"
@@ -75,6 +79,10 @@ class Reader:
         self.upstream = provider()
         self.gateway: Gateway | None = None
         self.printed = ""
+        #: The block that printed it, if it may be typed again.
+        self.looks: Block | None = None
+        #: A command that failed, until the page shows what it prints.
+        self.failed = ""
         #: Lines of the gateway's log when the last block of commands began.
         self.mark = 0
         #: Addresses of providers as the page writes them, in the order of their appearance.
@@ -103,7 +111,7 @@ class Reader:
     def there(self, text: str) -> str:
         """What was printed, with the addresses of the page."""
         if self.gateway is not None:
-            text = text.replace(f":{self.gateway.port}", ":4000")
+            text = text.replace(f":{self.gateway.port}", f":{self.gateway.shown_port}")
         if self.providers:
             text = text.replace(self.upstream.url, self.providers[-1])
         return text.replace(f"{self.home}/", "")
@@ -113,7 +121,21 @@ class Reader:
         path = self.home / block.name.replace("~", "home")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(self.here(block.content))
+        if block.language == "nginx" and (nginx := shutil.which("nginx")):
+            self.check_nginx(block, nginx)
         return path
+
+    def check_nginx(self, block: Block, nginx: str) -> None:
+        """Lets nginx read such a file, with a certificate of this run."""
+        certificate = trustme.CA().issue_cert("localhost")
+        certificate.private_key_pem.write_to_path(str(self.home / "hale.key"))
+        certificate.cert_chain_pems[0].write_to_path(str(self.home / "hale.pem"))
+        text = self.here(block.content).replace("/etc/ssl/", f"{self.home}/")
+        whole = self.home / "whole.conf"
+        whole.write_text(f"pid {self.home}/pid;\nerror_log stderr;\nevents {{}}\nhttp {{\naccess_log off;\n{text}}}\n")
+        done = subprocess.run([nginx, "-t", "-c", whole], text=True, capture_output=True)
+        if done.returncode != 0:
+            raise Stuck(f"{block}: {done.stderr}")
 
     # What the reader runs
 
@@ -146,7 +168,9 @@ class Reader:
 
     def run(self, block: Block) -> None:
         """Runs the commands of a block."""
+        self.leave()
         self.printed = ""
+        self.looks = block if all(map(LOOKS.match, commands(block.text))) else None
         self.mark = self.gateway.lines() if self.gateway is not None else 0
         for command in commands(block.text):
             # What cargo would build is built.
@@ -167,8 +191,8 @@ class Reader:
             tested = (ROOT / "tests/sdk/requirements.txt").read_text()
             assert all(f"\n{name}==" in tested for name in words[1:]), f"{block}: {command}: not what is tested"
         elif program == "kubectl":
-            files = [name for option, name in zip(words, words[1:]) if option == "-f"]
-            assert files and all((self.home / name).is_file() for name in files), f"{block}: {command}"
+            files = re.findall(r"(?:-f |--from-file=)(\S+)", command)
+            assert all((self.home / name).is_file() for name in files), f"{block}: {command}"
 
     def shell(self, block: Block, command: str) -> str:
         script = f"source .env.sh\n{self.here(command)}\nstatus=$?\nexport -p >.env.sh\nexit $status"
@@ -177,8 +201,13 @@ class Reader:
         if done.returncode == 127:
             raise Stuck(f"{block}: {command}\n{done.stdout}")
         if done.returncode != 0:
-            done.stdout += f"(exit status {done.returncode})\n"
+            self.failed = f"{block}: {command}\nended with {done.returncode}:\n{done.stdout}"
         return done.stdout
+
+    def leave(self) -> None:
+        """What fails on a page is shown by the page."""
+        if self.failed:
+            raise Stuck(self.failed)
 
     def serve(self, block: Block, command: str) -> None:
         """Starts a gateway in place of the one that runs."""
@@ -186,7 +215,10 @@ class Reader:
             self.gateway.stop()
         self.gateway = None
         # A provider's address belongs to the gateway, and a gateway that is told to listen elsewhere is reached there.
-        self.gateway = Gateway(f"source .env.sh\nexec env {self.here(command)}", self.home, self.environment())
+        asked = re.search(r" --port (\d+)", command)
+        command = self.here(command.replace(asked[0], "") if asked else command)
+        self.gateway = Gateway(f"source .env.sh\nexec env {command}", self.home, self.environment())
+        self.gateway.shown_port = asked[1] if asked else "4000"
         self.printed += self.gateway.output()
         self.mark = 0
         if self.gateway.port == 0:
@@ -194,12 +226,13 @@ class Reader:
 
     def python(self, block: Block) -> None:
         """Runs a program, with the variables that the page exported."""
+        self.leave()
         self.printed = ""
+        self.looks = None
         self.mark = self.gateway.lines() if self.gateway is not None else 0
         (self.home / "program.py").write_text(self.here(block.text))
         self.printed = self.shell(block, f"{sys.executable} program.py")
-        if "(exit status" in self.printed:
-            raise Stuck(f"{block}: the program fails\n{self.printed}")
+        self.leave()
 
     # What the page shows
 
@@ -208,11 +241,14 @@ class Reader:
         if block.language == "text log":
             self.await_log(block)
             return
-        found = self.there(self.printed)
+        self.failed = ""
         same = printed.json_is_same if block.language == "json" else printed.is_same
-        if same(block.text, found):
-            return
-        self.differs(block, found)
+        deadline = time.monotonic() + PATIENCE / 4
+        while not same(block.text, found := self.there(self.printed)):
+            if self.looks is None or time.monotonic() > deadline:
+                self.differs(block, found)
+                return
+            self.run(self.looks)
 
     def await_log(self, block: Block) -> None:
         """The same with the log, which is written beside the answers."""
@@ -242,6 +278,8 @@ class Gateway:
         self._more = threading.Condition()
         self._ended = False
         self.port = 0
+        #: Its port on the page.
+        self.shown_port = "4000"
         self._process = subprocess.Popen(["bash", "-c", script], cwd=home, env=environment, text=True,
                                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         threading.Thread(target=self._read, daemon=True).start()

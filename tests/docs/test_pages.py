@@ -43,6 +43,7 @@ def test_what_a_page_says_happens(section: Section, reader: Reader):
             reader.compare(block)
         else:
             raise Stuck(f"{block} is neither a file nor commands nor their output: {block.language!r}")
+    reader.leave()
 
 
 def test_no_block_shows_less_than_it_seems():

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::tidy::{root, sources};
+use crate::tidy::{files, root, sources};
 
 /// A row of a page.
 #[derive(Debug)]
@@ -33,10 +33,11 @@ pub(crate) fn rows(page: &str) -> Vec<Row> {
 pub(crate) struct Tests(BTreeMap<String, String>);
 
 impl Tests {
-    /// Reads those of the workspace.
+    /// Reads those of the workspace, and those in Python of the pages.
     pub(crate) fn read() -> Self {
         let mut found: BTreeMap<String, String> = BTreeMap::new();
-        for (path, text) in sources(&root().join("crates")) {
+        let of_pages = files(&root().join("tests/docs"), "py");
+        for (path, text) in sources(&root().join("crates")).into_iter().chain(of_pages) {
             found.entry(module(&path)).or_default().push_str(&text);
         }
         Self(found)
@@ -48,7 +49,8 @@ impl Tests {
         let (module, test) = name.split_once("::").unwrap();
         let text = self.0.get(module).unwrap_or_else(|| panic!("no module {module}"));
         // A test of a table stands in its row.
-        let at = text.find(&format!("fn {test}(")).or_else(|| text.find(&format!(" {test} \"")));
+        let forms = [format!("fn {test}("), format!(" {test} \""), format!("def {test}(")];
+        let at = forms.iter().find_map(|form| text.find(form));
         (text, at.unwrap_or_else(|| panic!("{name} does not exist")))
     }
 }

@@ -10,6 +10,11 @@ pub(crate) fn root() -> PathBuf {
 
 /// Every Rust file below `dir`, with its text.
 pub(crate) fn sources(dir: &Path) -> Vec<(PathBuf, String)> {
+    files(dir, "rs")
+}
+
+/// Every file with this extension below a directory, and its text.
+pub(crate) fn files(dir: &Path, extension: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     let mut open = vec![dir.to_owned()];
     while let Some(dir) = open.pop() {
@@ -17,7 +22,7 @@ pub(crate) fn sources(dir: &Path) -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 open.push(path);
-            } else if path.extension().is_some_and(|it| it == "rs") {
+            } else if path.extension().is_some_and(|it| it == extension) {
                 let text = fs::read_to_string(&path).unwrap();
                 found.push((path, text));
             }

@@ -33,6 +33,23 @@ impl Files {
         Files { root, ..Files::on_disk() }
     }
 
+    /// What a command that reads its config once is given: the name of a file, `-` for standard input, or a pipe
+    /// that the shell made of another command's output. Also the name to load it by.
+    ///
+    /// # Errors
+    /// When standard input or the pipe cannot be read.
+    pub(crate) fn given(config: &str) -> io::Result<(Files, String)> {
+        let mut content = Vec::new();
+        let (name, from): (_, Box<dyn Read>) = match config {
+            "-" => ("(standard input)", Box::new(io::stdin())),
+            path if is_inherited(Path::new(path)) => (path, Box::new(File::open(path)?)),
+            path => return Ok((Files::on_disk(), path.to_owned())),
+        };
+        from.take(MAX_BYTES as u64 + 1).read_to_end(&mut content)?;
+        let root = Some((name.to_owned(), content));
+        Ok((Files { root, ..Files::on_disk() }, name.to_owned()))
+    }
+
     /// Whether the content of `path` is not what the loader last read.
     pub(crate) fn changed(&self, path: &str) -> bool {
         let now = self.content(path).ok().map(|content| digest(&content));
@@ -62,6 +79,13 @@ impl Source for Files {
     fn env_names(&self) -> Vec<String> {
         std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
     }
+}
+
+/// Whether it is a pipe that this process was given open, so that the process at its other end is there already.
+fn is_inherited(path: &Path) -> bool {
+    let is_descriptor =
+        ["/dev/fd", "/proc/self/fd", "/dev/stdin"].iter().any(|of| path.starts_with(of));
+    is_descriptor && fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
 }
 
 /// Reads a regular file, at most one byte more than a config may have.

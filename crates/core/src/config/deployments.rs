@@ -16,7 +16,7 @@ use super::params::{Info, Params};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::tree::{self, Map, Node, Style, Value};
 use super::value::describe_kind;
-use super::{build, id, wrapped};
+use super::{build, id, upstream, wrapped};
 use crate::health::{DeploymentState, HealthSubject};
 use crate::snapshot::Snapshot;
 
@@ -166,7 +166,9 @@ pub(super) fn entry(
     // The id is computed from `litellm_params` itself.
     let hash = id::hash(parts.name.as_deref().unwrap_or_default(), given);
     let whole = with_limits(given, &parts);
+    problems.tell_unserved(is_served(given));
     let mut params = Params::read(&whole, &params_path, problems);
+    problems.tell_unserved(true);
     let budget = std::mem::take(&mut params.budget);
     let names = ("max_budget", "budget_duration");
     let budget = budget.terms(&params_path, names, IfWrong::Misconfigure, problems);
@@ -193,6 +195,14 @@ pub(super) fn entry(
     let name = entry.name.into();
     let at = item.at;
     Some(Draft { name, at, item: index, copies: 1, weight, filters_tags, budget, deployment, hash })
+}
+
+/// Whether the provider of these parameters is served, or none is needed.
+fn is_served(params: &Map) -> bool {
+    let text = |key: &str| params.get(key).and_then(Node::text);
+    let is_mock = params.get("mock_response").is_some_and(|node| !node.is_unset());
+    let found = |model| upstream::find(model, text("custom_llm_provider"));
+    is_mock || text("model").is_none_or(|model| found(model).refusal.is_none())
 }
 
 fn parts<'n>(

@@ -79,13 +79,13 @@ pub(super) fn visit<'n>(
             }
             Support::Ignored => {}
             Support::NotYet if is_off(&entry.value) && !is_missing(&entry.value) => {}
-            Support::NotYet => problems.warn(
-                entry.at,
-                &path,
-                Wrong::new("known, but not served yet: ignored", row.doc),
-            ),
+            Support::NotYet => {
+                let feature = if row.feature.is_empty() { row.name } else { row.feature };
+                let wrong = Wrong::new("not served: ignored", within_a_line(row.doc));
+                problems.unserved(entry.at, &path, wrong, feature);
+            }
             Support::Misplaced => {
-                let wrong = Wrong::new("has no effect in this section", row.doc);
+                let wrong = Wrong::new("has no effect in this section", within_a_line(row.doc));
                 problems.lax(entry.at, &path, wrong);
             }
             Support::Refused if is_off(&entry.value) => {}
@@ -106,6 +106,18 @@ pub(super) fn visit<'n>(
 /// Whether it refers to a variable that is not set: then it was meant to be on.
 fn is_missing(node: &Node) -> bool {
     matches!(node.value, Value::Missing(_))
+}
+
+/// A sentence of the table of keys as a hint: it begins small and has no full stop.
+fn within_a_line(doc: &str) -> String {
+    let doc = doc.strip_suffix('.').unwrap_or(doc);
+    let mut chars = doc.chars();
+    match (chars.next(), chars.next()) {
+        (Some(first), Some(second)) if !second.is_uppercase() => {
+            format!("{}{}", first.to_lowercase(), doc.get(first.len_utf8()..).unwrap_or_default())
+        }
+        _ => doc.to_owned(),
+    }
 }
 
 /// Whether a value turns its key off: null, `false`, an empty list or mapping.

@@ -14,6 +14,7 @@ mod deployments;
 mod draft;
 mod elsewhere;
 mod fallbacks;
+mod features;
 mod field;
 mod groups;
 mod id;
@@ -56,6 +57,7 @@ use interpolate::Env;
 use keys::Section;
 use problem::{Path, Problems};
 pub use problem::{Problem, Severity};
+pub use redact::line as shown_line;
 pub use reference::{RouterKey, parameters, reference, router_keys};
 pub use source::{InMemory, Source};
 pub use suggest::{did_you_mean, nearest};
@@ -67,10 +69,23 @@ use tree::Map;
 pub struct Loaded {
     /// The snapshot; `None` if a problem is an error.
     pub snapshot: Option<Snapshot>,
-    /// All problems, in the order of files and lines.
+    /// All problems: errors before warnings, each in the order of files and lines. Warnings with one cause are one problem.
     pub problems: Vec<Problem>,
     /// Every file that was read, the root first; these are watched.
     pub files: Vec<String>,
+    /// Where the config writes the master key; `None` if it does not.
+    pub master_key_at: Option<Place>,
+}
+
+/// A place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: Box<str>,
+    /// The line, from 1.
+    pub line: u32,
+    /// The column, from 1.
+    pub column: u32,
 }
 
 impl Loaded {
@@ -105,10 +120,14 @@ pub fn load(
 ) -> Loaded {
     let mut problems = Problems::new(options.strict);
     let top = include::read(source, root, &mut problems);
+    let master_key_at = top.as_ref().and_then(|top| {
+        let general = top.get("general_settings")?.as_map()?;
+        Some(problems.whole_place(general.get("master_key").filter(|node| !node.is_null())?.at))
+    });
     let snapshot = top.map(|top| snapshot(&top, source, previous, &mut problems));
     let snapshot = snapshot.filter(|_| !problems.failed());
     let (problems, files) = problems.finish();
-    Loaded { snapshot, problems, files }
+    Loaded { snapshot, problems, files, master_key_at }
 }
 
 fn snapshot(

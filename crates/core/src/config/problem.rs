@@ -2,15 +2,18 @@
 //!
 //! Filled by every part of the loader, shown by `hale check` and at start. Always true: no text in
 //! a problem contains a secret; a problem is one line, except for the example that an empty config
-//! gets.
+//! gets; warnings with one cause are one problem; no warning hides an error.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::if_wrong::IfWrong;
 use super::suggest;
 
-/// How many problems are kept; a file with more is broken as a whole.
+/// How many errors are kept, and how many warnings; a file with more is broken as a whole.
 const MOST: usize = 1_000;
+/// How many lines are listed of a warning that has several.
+const LINES: usize = 5;
 /// How many names are compared for suggestions, so that a broken file does not take minutes.
 const COMPARISONS: usize = 2_000_000;
 /// How much of a text from the config is shown.
@@ -42,6 +45,12 @@ pub struct Problem {
     pub problem: Box<str>,
     /// The fix; may be empty.
     pub hint: Box<str>,
+    /// What Hale leaves out because of it, in words: `caching`; empty if that is nothing.
+    pub left_out: &'static str,
+    /// How often it was found; the place is that of the first.
+    pub times: usize,
+    /// The lines of the others, the first few of them.
+    pub more_lines: Vec<u32>,
 }
 
 impl fmt::Display for Problem {
@@ -57,7 +66,35 @@ impl fmt::Display for Problem {
         if !self.hint.is_empty() {
             write!(f, ". {}", self.hint)?;
         }
-        Ok(())
+        self.others(f)
+    }
+}
+
+impl Problem {
+    /// How often it was found, and where else.
+    fn others(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.times < 2 {
+            return Ok(());
+        }
+        write!(f, " ({} times", self.times)?;
+        if let Some((first, others)) = self.more_lines.split_first() {
+            write!(f, ", also on line {first}")?;
+            for line in others {
+                write!(f, ", {line}")?;
+            }
+            if self.times - 1 > LINES {
+                f.write_str(", ...")?;
+            }
+        }
+        f.write_str(")")
+    }
+
+    /// It was found again, on `line`.
+    fn again(&mut self, line: u32) {
+        self.times += 1;
+        if self.more_lines.len() < LINES {
+            self.more_lines.push(line);
+        }
     }
 }
 
@@ -77,6 +114,9 @@ impl At {
     pub(super) fn whole(file: u16) -> At {
         At { file, line: 0, column: 0 }
     }
+
+    /// Behind every place.
+    const LAST: At = At { file: u16::MAX, line: u32::MAX, column: u32::MAX };
 }
 
 /// The path from the top of the config to a key. Made on the stack, printed only for a problem.
@@ -150,10 +190,17 @@ pub(super) struct Problems {
     /// The files, by the number in [`At`].
     files: Vec<String>,
     found: Vec<(At, Problem)>,
-    unlisted: usize,
+    /// Where in `found` the warning with a cause is.
+    causes: HashMap<(u16, String), usize>,
+    /// How many of them are errors.
+    errors: usize,
+    unlisted_errors: usize,
+    unlisted_warnings: usize,
     failed: bool,
     /// Why the deployment that is read cannot serve.
     fault: Option<Wrong>,
+    /// Whether keys that are not served are worth a word.
+    tells_unserved: bool,
     /// How many names may still be compared for suggestions.
     comparisons: usize,
 }
@@ -164,9 +211,13 @@ impl Problems {
             strict,
             files: Vec::new(),
             found: Vec::new(),
-            unlisted: 0,
+            causes: HashMap::new(),
+            errors: 0,
+            unlisted_errors: 0,
+            unlisted_warnings: 0,
             failed: false,
             fault: None,
+            tells_unserved: true,
             comparisons: COMPARISONS,
         }
     }
@@ -182,6 +233,11 @@ impl Problems {
         format!("{}:{}", self.name(at), at.line)
     }
 
+    /// A place, for others than the loader.
+    pub(super) fn whole_place(&self, at: At) -> super::Place {
+        super::Place { file: self.name(at).into(), line: at.line, column: at.column }
+    }
+
     /// The other place of a problem: `line 3`, with the file if it is another one.
     pub(super) fn other_place(&self, from: At, to: At) -> String {
         if from.file == to.file { format!("line {}", to.line) } else { self.place(to) }
@@ -190,12 +246,37 @@ impl Problems {
     /// Adds a problem because of which the config is refused.
     pub(super) fn error(&mut self, at: At, path: &Path<'_>, wrong: Wrong) {
         self.failed = true;
-        self.add(Severity::Error, at, path, wrong);
+        if self.errors >= MOST {
+            self.unlisted_errors += 1;
+            return;
+        }
+        self.errors += 1;
+        let problem = self.problem(Severity::Error, at, path.to_string(), wrong);
+        self.found.push((at, problem));
     }
 
     /// Adds a problem with which the config is used.
     pub(super) fn warn(&mut self, at: At, path: &Path<'_>, wrong: Wrong) {
-        self.add(Severity::Warning, at, path, wrong);
+        self.leave_out(at, path, wrong, "");
+    }
+
+    /// Warns of a key that is not served, because of which `feature` is left out.
+    pub(super) fn unserved(
+        &mut self,
+        at: At,
+        path: &Path<'_>,
+        wrong: Wrong,
+        feature: &'static str,
+    ) {
+        if self.tells_unserved {
+            self.leave_out(at, path, wrong, feature);
+        }
+    }
+
+    /// Whether [`Problems::unserved`] warns from now on: the keys of a deployment that cannot be served at all
+    /// are not worth a word.
+    pub(super) fn tell_unserved(&mut self, tells: bool) {
+        self.tells_unserved = tells;
     }
 
     /// Adds the problem of a value, with what becomes of it.
@@ -249,45 +330,71 @@ impl Problems {
         names
     }
 
-    /// All problems in the order of files and lines, and the files.
+    /// All problems, and the files: errors before warnings, each in the order of files and lines.
     pub(super) fn finish(mut self) -> (Vec<Problem>, Vec<String>) {
-        self.found.sort_by_key(|(at, _)| *at);
-        let mut problems: Vec<Problem> =
-            self.found.into_iter().map(|(_, problem)| problem).collect();
-        if self.unlisted > 0 {
-            problems.push(Problem {
-                severity: if self.failed { Severity::Error } else { Severity::Warning },
-                file: self.files.first().map(|file| Box::from(file.as_str())).unwrap_or_default(),
-                line: 0,
-                column: 0,
-                path: Box::default(),
-                problem: format!("{} more problems are not listed", self.unlisted).into(),
-                hint: "fix the ones above first".into(),
-            });
+        for (severity, count, what) in [
+            (Severity::Error, self.unlisted_errors, "errors"),
+            (Severity::Warning, self.unlisted_warnings, "warnings"),
+        ] {
+            if count > 0 {
+                let problem = format!("{count} more {what} are not listed");
+                let wrong = Wrong::new(problem, "fix the ones above first");
+                let at = At::whole(0);
+                let problem = self.problem(severity, at, String::new(), wrong);
+                self.found.push((At::LAST, problem));
+            }
         }
-        (problems, self.files)
+        self.found.sort_by_key(|(at, problem)| (problem.severity, *at));
+        (self.found.into_iter().map(|(_, problem)| problem).collect(), self.files)
     }
 
-    fn add(&mut self, severity: Severity, at: At, path: &Path<'_>, wrong: Wrong) {
-        if self.found.len() >= MOST {
-            self.unlisted += 1;
+    fn leave_out(&mut self, at: At, path: &Path<'_>, wrong: Wrong, left_out: &'static str) {
+        let path = path.to_string();
+        let cause = (at.file, format!("{} {}", without_items(&path), wrong.problem));
+        if let Some(first) = self.causes.get(&cause) {
+            if let Some((_, problem)) = self.found.get_mut(*first) {
+                problem.again(at.line);
+            }
             return;
         }
-        let problem = Problem {
+        if self.causes.len() >= MOST {
+            self.unlisted_warnings += 1;
+            return;
+        }
+        self.causes.insert(cause, self.found.len());
+        let problem = self.problem(Severity::Warning, at, path, wrong);
+        self.found.push((at, Problem { left_out, ..problem }));
+    }
+
+    fn problem(&self, severity: Severity, at: At, path: String, wrong: Wrong) -> Problem {
+        Problem {
             severity,
             file: self.name(at).into(),
             line: at.line,
             column: at.column,
-            path: path.to_string().into(),
+            path: path.into(),
             problem: wrong.problem.into(),
             hint: wrong.hint.into(),
-        };
-        self.found.push((at, problem));
+            left_out: "",
+            times: 1,
+            more_lines: Vec::new(),
+        }
     }
 
     fn name(&self, at: At) -> &str {
         self.files.get(usize::from(at.file)).map_or("", String::as_str)
     }
+}
+
+/// A path without the numbers of its items, so that the same key of several entries is the same.
+fn without_items(path: &str) -> String {
+    let mut is_item = false;
+    path.chars()
+        .filter(|c| {
+            is_item = (is_item || *c == '[') && *c != ']';
+            !is_item
+        })
+        .collect()
 }
 
 /// `text` in one line: control characters escaped, a long text cut.

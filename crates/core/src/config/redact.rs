@@ -41,7 +41,8 @@ pub(super) fn is_count_name(name: &str) -> bool {
 }
 
 /// A line of a config file with everything hidden that may be a secret.
-pub(super) fn line(text: &str) -> String {
+#[must_use]
+pub fn line(text: &str) -> String {
     let text = text.trim();
     // More is not shown anyway.
     let end = text.char_indices().nth(LINE_CHARS).map(|(end, _)| end);

@@ -40,7 +40,7 @@ struct Cli {
     #[command(flatten)]
     serve: ServeOptions,
     /// Prints the version
-    #[arg(short = 'v', long)]
+    #[arg(short = 'v', short_alias = 'V', long)]
     version: bool,
 }
 
@@ -61,19 +61,33 @@ enum Sub {
 /// Options of `hale check`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct CheckOptions {
-    /// The config file
-    #[arg(value_name = "FILE")]
+    /// The config file; `-` reads standard input
+    #[arg(value_name = "FILE", env = CONFIG_VARIABLE, default_value = DEFAULT_CONFIG)]
     pub(crate) config: String,
-    /// Treat unknown and duplicate keys as errors
+    /// Exit with 78 if there is any warning, and treat unknown and duplicate keys as errors
     #[arg(long)]
     pub(crate) strict: bool,
+    /// The address that the start is to listen on: whether the master key is good enough for it
+    #[arg(long, env = "HOST")]
+    pub(crate) host: Option<String>,
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the last line only
+    #[arg(long, short, conflicts_with = "json")]
+    pub(crate) quiet: bool,
 }
+
+/// The variable that names the config.
+const CONFIG_VARIABLE: &str = "CONFIG_FILE_PATH";
+/// The config of `hale check` and `hale doctor`, if none is named.
+const DEFAULT_CONFIG: &str = "config.yaml";
 
 /// Options of `hale doctor`.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DoctorOptions {
-    /// The config file
-    #[arg(value_name = "FILE")]
+    /// The config file; `-` reads standard input
+    #[arg(value_name = "FILE", env = CONFIG_VARIABLE, default_value = DEFAULT_CONFIG)]
     pub(crate) config: String,
     /// Print JSON, for programs
     #[arg(long)]

@@ -7,7 +7,6 @@
 mod examine;
 mod json;
 mod kind;
-mod paint;
 mod progress;
 mod table;
 mod verdict;
@@ -23,10 +22,10 @@ use hale_core::group::ModelGroup;
 use hale_core::health::probe::ProbeResult;
 use hale_core::snapshot::Snapshot;
 
-use self::paint::Paint;
 use self::verdict::{Verdict, Works};
 use crate::cli::DoctorOptions;
 use crate::cli::check::listed;
+use crate::console::paint::{self, Paint};
 use crate::console::{complain, print};
 use crate::files::Files;
 use crate::state::Serving;
@@ -97,7 +96,14 @@ impl Report {
 /// `hale doctor FILE`.
 pub(crate) fn run(options: &DoctorOptions) -> ExitCode {
     let strict = Options { strict: options.strict };
-    let mut loaded = config::load(&Files::on_disk(), &options.config, strict, None);
+    let (files, name) = match Files::given(&options.config) {
+        Ok(given) => given,
+        Err(error) => {
+            complain(&format!("{} cannot be read: {error}", options.config));
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    let mut loaded = config::load(&files, &name, strict, None);
     let snapshot = loaded.snapshot.take().filter(|snapshot| !snapshot.deployments.is_empty());
     let Some(snapshot) = snapshot else {
         let text = match options.json {

@@ -8,10 +8,10 @@ use std::fmt::Write;
 use hale_core::group::ModelGroup;
 
 use super::kind::{Kind, Step};
-use super::paint::{Paint, fitted, wrapped};
 use super::verdict::{Mark, Works};
 use super::{Diagnosis, Report};
 use crate::advice::label;
+use crate::console::paint::{Paint, fitted, wrapped};
 
 /// With more deployments than this, a group that works has one line.
 const LONG_LIST: usize = 40;

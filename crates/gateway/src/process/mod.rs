@@ -10,6 +10,7 @@ mod reload;
 mod shutdown;
 mod start;
 
+pub(crate) use self::address::{Listen, judge};
 pub(crate) use self::options::ServeOptions;
 pub(crate) use self::shutdown::{Running, Stop};
 pub(crate) use self::start::{run, start};

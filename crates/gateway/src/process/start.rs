@@ -3,7 +3,7 @@
 //! Called by `main` and by the demo. Always true: nothing listens before the config is valid and the master key
 //! fits the address.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use hale_core::time::Millis;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::address::bind_address;
+use super::address::{Listen, bind_address};
 use super::control::{catch_signals, control};
 use super::event_log;
 use super::options::{ServeOptions, override_settings};
@@ -56,8 +56,8 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
     report(&loaded);
     let Some(mut snapshot) = loaded.snapshot else { return ExitCode::from(EXIT_CONFIG) };
     override_settings(&mut snapshot, &options);
-    let address = match bind_address(&snapshot.gateway, &options) {
-        Ok(address) => address,
+    let listen = match bind_address(&snapshot.gateway, &options) {
+        Ok(listen) => listen,
         Err(problem) => {
             complain(&problem);
             return ExitCode::from(EXIT_CONFIG);
@@ -76,7 +76,7 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
         complain(&format!("the thread of the log could not start: {error}"));
         return ExitCode::from(1);
     }
-    let running = match start(snapshot, address, workers, log_requests) {
+    let running = match start(snapshot, listen, workers, log_requests) {
         Ok(running) => running,
         Err(problem) => {
             complain(&problem);
@@ -137,7 +137,7 @@ fn cores() -> usize {
 /// What failed, in words for a person.
 pub(crate) fn start(
     snapshot: Snapshot,
-    address: SocketAddr,
+    Listen { address, why_local }: Listen,
     workers: usize,
     log_requests: bool,
 ) -> Result<Running, String> {
@@ -162,7 +162,7 @@ pub(crate) fn start(
         .ok_or_else(|| format!("cannot listen on {address}"))?;
     let uses_tls =
         snapshot.deployments.iter().any(|one| one.endpoint.api_base.starts_with("https"));
-    let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
+    let tell = start_line(&snapshot, why_local, workers);
     let process = Arc::new(Process::new(snapshot, sinks, Reach::of(address.ip())));
     let (background, log) = start_background(&process)
         .map_err(|error| format!("the background thread could not start: {error}"))?;
@@ -181,13 +181,25 @@ pub(crate) fn start(
             .map_err(|error| format!("a worker thread could not start: {error}"))?;
         threads.push(thread);
     }
-    tracing::info!(groups, deployments, workers, "listening on http://{address}");
+    tracing::info!("listening on http://{address}{tell}");
     prober::start(&process)
         .map_err(|error| format!("the health thread could not start: {error}"))?;
     if uses_tls {
         upstream::warm_up();
     }
     Ok(Running { process, address, phase, workers: threads, background, log })
+}
+
+/// What the start says behind the address: who reaches it, and what can be served.
+fn start_line(snapshot: &Snapshot, why_local: Option<&str>, workers: usize) -> String {
+    let local = why_local.map_or(String::new(), |why| format!(", from this machine only: {why}"));
+    let (groups, deployments) = (snapshot.listed_groups().count(), snapshot.deployments.len());
+    let able = snapshot.deployments.iter().filter(|one| one.misconfigured.is_none()).count();
+    format!(
+        "{local}; {able} of {deployments} deployments can be served groups={groups} workers={workers} \
+         version={}",
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 /// Starts what runs in the background; gives the task that writes the log too.

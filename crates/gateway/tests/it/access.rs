@@ -176,12 +176,12 @@ fn without_a_master_key_loopback_is_open_with_a_warning() {
 }
 
 #[test]
-fn a_weak_or_missing_key_on_a_public_address_is_refused_with_both_ways_out() {
+fn a_published_or_missing_key_on_a_public_address_is_refused_with_both_ways_out() {
     // Bad input, row 30.
     let upstream = FakeUpstream::start();
     let base = Config::open().deployment("m", "a", &upstream);
-    let weak = ["sk-1234", "short", "sk-123456789", "fifteen-letters"];
-    let configs = weak.map(|key| base.clone().general(json!({"master_key": key})));
+    let published = ["sk-1234", "sk-123456789"];
+    let configs = published.map(|key| base.clone().general(json!({"master_key": key})));
     for config in configs.iter().chain([&base]) {
         let run = hale().config(&config.text());
         let args = ["--config", "config.yaml", "--host", "0.0.0.0", "--port", "0"];
@@ -190,11 +190,47 @@ fn a_weak_or_missing_key_on_a_public_address_is_refused_with_both_ways_out() {
         for way in ["dangerously_permit_weak_or_unset_master_key: true", "master_key of at least"] {
             assert!(done.stderr.contains(way), "{}", done.stderr);
         }
-        assert!(!weak.iter().any(|key| done.stderr.contains(key)), "{}", done.stderr);
+        assert!(!published.iter().any(|key| done.stderr.contains(key)), "{}", done.stderr);
     }
     let on_loopback = configs[0].start();
-    assert!(on_loopback.stderr().contains("weak"), "{}", on_loopback.stderr());
+    assert!(on_loopback.stderr().contains("is a published one"), "{}", on_loopback.stderr());
     assert_eq!(on_loopback.client_with_key("sk-1234").get("/v1/models").status, 200);
+}
+
+#[test]
+fn a_short_key_of_ones_own_is_served_everywhere_with_a_warning() {
+    let upstream = FakeUpstream::start();
+    for key in ["short", "fifteen-letters"] {
+        let config = Config::open().deployment("m", "a", &upstream);
+        let config = config.general(json!({"master_key": key}));
+        let hale = config.launch().host("0.0.0.0").start();
+        assert!(hale.stderr().contains("fewer than 16 characters"), "{}", hale.stderr());
+        assert_eq!(hale.client_with_key(key).get("/v1/models").status, 200);
+        assert_eq!(hale.client_with_key("other").get("/v1/models").status, 401);
+    }
+}
+
+#[test]
+fn a_gateway_that_can_serve_nothing_is_not_ready_and_says_so_when_it_starts() {
+    let text = "model_list:\n- {model_name: m, litellm_params: {model: bedrock/x}}\n";
+    let none = hale().config(text).start();
+    let answer = none.client().get("/health/readiness");
+    let told = (answer.status, answer.json()["status"].clone());
+    assert_eq!(told, (503, json!("no_deployments")));
+    assert_eq!(none.client().get("/health/liveliness").status, 200);
+    let said = none.stderr();
+    for part in [
+        "; 0 of 1 deployments can be served",
+        concat!("version=", env!("CARGO_PKG_VERSION")),
+        "no master_key is set",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let both =
+        format!("{text}- {{model_name: n, litellm_params: {{model: openai/x, api_key: k}}}}\n");
+    let one = hale().config(&both).start();
+    assert_eq!(one.client().get("/health/readiness").status, 200, "one can be served");
+    assert!(one.stderr().contains("; 1 of 2 deployments can be served"), "{}", one.stderr());
 }
 
 #[test]

@@ -12,18 +12,156 @@ fn run(args: &[&str]) -> Finished {
     args.iter().fold(hale(), |run, arg| run.arg(*arg)).run()
 }
 
+/// A key that no check warns of.
+const KEY: &str = "sk-0123456789abcdef";
+
 #[track_caller]
 fn check(text: &str, more: &[&str]) -> Finished {
-    let run = hale().config(text).arg("check").arg("config.yaml");
+    let run = hale().config(text).arg("check").arg("config.yaml").env("LITELLM_MASTER_KEY", KEY);
     more.iter().fold(run, |run, arg| run.arg(*arg)).run()
 }
 
+/// The last line of a check, which decides, and the exit code.
+#[track_caller]
+fn last(done: &Finished) -> (&str, Option<i32>) {
+    (done.stdout.lines().last().unwrap_or_default(), done.code())
+}
+
+/// A config with a deployment of each of these models.
+fn models(models: &[&str]) -> String {
+    let entry = |model: &&str| {
+        format!("- {{model_name: '{model}', litellm_params: {{model: '{model}', api_key: k}}}}\n")
+    };
+    format!("model_list:\n{}", models.iter().map(entry).collect::<String>())
+}
+
 #[test]
-fn check_says_ok_and_how_much_there_is() {
+fn check_says_ok_only_if_every_deployment_can_be_served() {
     let upstream = FakeUpstream::start();
     let done = check(&lone(&upstream).deployment("n", "b", &upstream).text(), &[]);
-    assert_eq!(done.code(), Some(0), "{}{}", done.stdout, done.stderr);
-    assert!(done.stdout.contains("ok, 2 deployments in 2 model groups"), "{}", done.stdout);
+    let all = "config.yaml: ok, 2 of 2 deployments can be served, in 2 model groups, 0 warnings";
+    assert_eq!(last(&done), (all, Some(0)), "{}{}", done.stdout, done.stderr);
+    let done = check(&models(&["openai/a", "bedrock/b", "sagemaker/c", "bedrock/d"]), &[]);
+    let some = "config.yaml: loads, but 1 of 4 deployments can be served: bedrock is not served (2), \
+                sagemaker is not served (1); 3 warnings of 2 kinds";
+    assert_eq!(last(&done), (some, Some(1)));
+    let done = check(&models(&["opnai/a"]), &[]);
+    let none = "config.yaml: loads, but 0 of 1 deployment can be served: the provider is unknown (1); 1 warning";
+    assert_eq!(last(&done), (none, Some(1)));
+    let variable = models(&["openai/a"]).replace("api_key: k", "api_key: os.environ/GONE");
+    let done = check(&variable, &[]);
+    assert!(last(&done).0.contains("environment variable GONE is not set (1)"), "{}", done.stdout);
+}
+
+#[test]
+fn the_last_line_of_check_names_what_is_ignored() {
+    let sections = "litellm_settings: {cache: true, cache_params: {type: redis}}\n\
+                    general_settings: {database_url: 'postgresql://h/d', store_model_in_db: true}\n";
+    let done = check(&(models(&["openai/a"]) + sections), &[]);
+    let (line, code) = last(&done);
+    assert!(line.ends_with(", 4 warnings; ignored: caching, database"), "{line}");
+    assert_eq!(code, Some(0), "it serves all that it has");
+    // The keys of a deployment that cannot be served at all are not worth a word.
+    let one = "model_list:\n- model_name: m\n  litellm_params: {model: bedrock/x, aws_region_name: eu, metadata: {a: b}}\n";
+    let done = check(one, &[]);
+    assert!(last(&done).0.ends_with("; 1 warning"), "{}", done.stdout);
+}
+
+#[test]
+fn errors_come_first_however_many_warnings_there_are() {
+    let text = models(&["bedrock/x"; 1_100]) + "- {model_name: broken, litellm_params: {rpm: 1}}\n";
+    let done = check(&text, &[]);
+    let first = done.stdout.lines().next().unwrap();
+    assert!(first.starts_with("error: config.yaml:1102:"), "{first}");
+    let (line, code) = last(&done);
+    assert!(
+        line.starts_with("config.yaml: refused, the start would fail: 1 error, and "),
+        "{line}"
+    );
+    assert_eq!(code, Some(78));
+    assert!(done.stdout.lines().count() < 10, "one line a cause: {}", done.stdout);
+}
+
+#[test]
+fn check_says_what_the_start_says_of_the_master_key() {
+    let text = models(&["openai/a"]);
+    let written = |key: &str| format!("{text}general_settings:\n  master_key: {key}\n");
+    let run = |text: &str, args: &[&str]| {
+        let run = hale().config(text).arg("check").arg("config.yaml");
+        args.iter().fold(run, |run, arg| run.arg(*arg)).run()
+    };
+    for (text, says) in [
+        (text.clone(), "warning: config.yaml: general_settings.master_key: no master_key is set"),
+        (
+            written("sk-1234"),
+            "warning: config.yaml:4:15: general_settings.master_key: the master_key is a published one",
+        ),
+        (
+            written("short"),
+            "warning: config.yaml:4:15: general_settings.master_key: the master_key is weak",
+        ),
+    ] {
+        let done = run(&text, &[]);
+        assert_eq!(done.code(), Some(0), "it starts on loopback: {}", done.stdout);
+        assert!(done.stdout.contains(says), "{}", done.stdout);
+        let refused = !says.ends_with("weak");
+        let done = run(&text, &["--host", "0.0.0.0"]);
+        assert_eq!(done.code(), Some(if refused { 78 } else { 0 }), "{}", done.stdout);
+        assert_eq!(done.stdout.contains("error: "), refused, "{}", done.stdout);
+        assert!(!done.stdout.contains("sk-1234"), "{}", done.stdout);
+    }
+    let permitted = written("sk-1234") + "  dangerously_permit_weak_or_unset_master_key: true\n";
+    assert_eq!(run(&permitted, &["--host", "0.0.0.0"]).code(), Some(0));
+    assert_eq!(run(&written(KEY), &["--host", "0.0.0.0", "--strict"]).code(), Some(0));
+    assert_eq!(run(&written("short"), &["--strict"]).code(), Some(78), "a warning, strictly");
+}
+
+#[test]
+fn check_reads_the_config_that_is_there_and_what_a_shell_pipes() {
+    let text = models(&["openai/a"]);
+    let found = |run: hale_testkit::Launch| run.env("LITELLM_MASTER_KEY", KEY).run();
+    let done = found(hale().config(&text).arg("check"));
+    assert_eq!(done.code(), Some(0), "./config.yaml: {}{}", done.stdout, done.stderr);
+    let done = found(hale().arg("check"));
+    assert_eq!(done.code(), Some(78));
+    assert!(done.stdout.contains("config not found: config.yaml"), "{}", done.stdout);
+    let done = found(hale().config(&text).arg("check").env("CONFIG_FILE_PATH", "other.yaml"));
+    assert!(done.stdout.contains("config not found: other.yaml"), "{}", done.stdout);
+    let hale = env!("CARGO_BIN_EXE_hale");
+    for command in [
+        format!("printf '%s' \"$CONFIG\" | {hale} check -"),
+        format!("{hale} check - < <(printf '%s' \"$CONFIG\")"),
+        format!("{hale} check <(printf '%s' \"$CONFIG\")"),
+        format!("printf '%s' \"$CONFIG\" | {hale} check /dev/stdin"),
+    ] {
+        let mut shell = std::process::Command::new("bash");
+        let shell = shell.env_clear().env("CONFIG", &text).env("LITELLM_MASTER_KEY", KEY);
+        let done = shell.args(["-c", &command]).output().unwrap();
+        let out = String::from_utf8(done.stdout).unwrap();
+        assert_eq!(done.status.code(), Some(0), "{command}: {out}");
+        assert!(out.contains(": ok, 1 of 1 deployment can be served"), "{command}: {out}");
+    }
+}
+
+#[test]
+fn check_speaks_to_programs_and_can_be_short() {
+    let text = models(&["openai/a", "bedrock/b", "bedrock/c"]);
+    let done = check(&text, &["--json"]);
+    let page: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!(done.code(), Some(1));
+    for (name, value) in [
+        ("exit_code", json!(1)),
+        ("deployments", json!(3)),
+        ("can_be_served", json!(1)),
+        ("not_served_because", json!(["bedrock is not served (2)"])),
+    ] {
+        assert_eq!(page[name], value, "{name}: {page:#}");
+    }
+    let problem = &page["problems"][0];
+    let place = (&problem["line"], &problem["times"], &problem["more_lines"]);
+    assert_eq!(place, (&json!(3), &json!(2), &json!([4])), "{page:#}");
+    let done = check(&text, &["--quiet"]);
+    assert_eq!((done.stdout.lines().count(), done.code()), (1, Some(1)), "{}", done.stdout);
 }
 
 #[test]
@@ -46,7 +184,9 @@ fn check_prints_every_problem_at_once_with_its_place_and_a_hint() {
         let found = lines.iter().any(|line| line.contains(place) && line.contains(words));
         assert!(found, "nothing about {words} at {place} in:\n{}", done.stdout);
     }
-    for line in lines {
+    let (last, problems) = lines.split_last().unwrap();
+    assert!(last.starts_with("config.yaml: refused, "), "{last}");
+    for line in problems {
         assert!(
             line.starts_with("error: config.yaml:") || line.starts_with("warning: config.yaml:"),
             "{line}"
@@ -93,7 +233,7 @@ fn keys_that_would_not_be_safe_to_ignore_refuse_the_start() {
 
 #[test]
 fn wrong_usage_is_code_2_and_help_is_none() {
-    for args in [&["--no-such-flag"][..], &["frobnicate"], &["check"], &["--port", "x"], &[]] {
+    for args in [&["--no-such-flag"][..], &["frobnicate"], &["--port", "x"], &[]] {
         let done = run(args);
         assert_eq!(done.code(), Some(2), "{args:?}: {}", done.stderr);
         assert!(!done.stderr.is_empty());
@@ -107,7 +247,7 @@ fn wrong_usage_is_code_2_and_help_is_none() {
 
 #[test]
 fn the_version_names_its_own_and_the_compatible_one() {
-    for flag in ["--version", "-v"] {
+    for flag in ["--version", "-v", "-V"] {
         let done = run(&[flag]);
         assert_eq!(done.code(), Some(0));
         assert!(done.stdout.contains(env!("CARGO_PKG_VERSION")), "{}", done.stdout);

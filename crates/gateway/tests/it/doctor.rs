@@ -447,7 +447,8 @@ fn warnings_are_those_of_hale_check() {
         .iter()
         .map(|one| one["problem"].as_str().unwrap())
         .collect();
-    let checked = hale().config(&text).arg("check").arg("config.yaml").run();
+    let checked = hale().config(&text).arg("check").arg("config.yaml");
+    let checked = checked.env("LITELLM_MASTER_KEY", "sk-0123456789abcdef").run();
     for part in
         ["weights have no effect", "the two fail together", "no model group `nn`", "clients wait"]
     {

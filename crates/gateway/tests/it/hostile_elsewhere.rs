@@ -31,9 +31,9 @@ const PROVEN: &[Line] = &[
     ),
     (
         "30",
-        "no, a weak or a published master key on an address that others reach",
+        "no or a published master key on an address that others reach",
         "78, with both ways out",
-        "a_weak_or_missing_key_on_a_public_address_is_refused_with_both_ways_out",
+        "a_published_or_missing_key_on_a_public_address_is_refused_with_both_ways_out",
     ),
     (
         "31",

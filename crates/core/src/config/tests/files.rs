@@ -120,7 +120,7 @@ model_list:
 }
 
 #[test]
-fn all_problems_come_at_once_in_the_order_of_files_and_lines() {
+fn all_problems_come_at_once_errors_first_each_in_the_order_of_files_and_lines() {
     let root = "include: [b.yaml]\n".to_owned()
         + &model("m")
         + "router_settings:\n  routing_strategy: x\n  nonsense_key: 1\n";
@@ -129,13 +129,40 @@ fn all_problems_come_at_once_in_the_order_of_files_and_lines() {
     let problems = fake.refused();
     let places: Vec<String> =
         problems.iter().map(|p| p.split(": ").nth(1).unwrap().to_owned()).collect();
-    assert_eq!(places, ["c.yaml:5:21", "c.yaml:6:3", "b.yaml:2:21", "b.yaml:3:3"]);
+    assert_eq!(places, ["c.yaml:5:21", "b.yaml:2:21", "c.yaml:6:3", "b.yaml:3:3"]);
 }
 
 #[test]
-fn a_config_with_endless_problems_is_cut() {
+fn a_config_with_endless_warnings_is_cut_and_no_error_with_it() {
     let lines: String = (0..3_000).map(|i| format!("  unknown_{i}: 1\n")).collect();
     let loaded = with(&format!("router_settings:\n{lines}")).load();
     assert_eq!(loaded.problems.len(), 1_001);
-    assert!(loaded.problems[1_000].to_string().contains("2000 more problems are not listed"));
+    assert!(loaded.problems[1_000].to_string().contains("2000 more warnings are not listed"));
+    let problems = with(&format!("router_settings:\n{lines}  num_retries: x\n")).refused();
+    assert!(problems[0].starts_with("error: c.yaml:3007:"), "{}", problems[0]);
+    assert_eq!(problems.len(), 1_002);
+    let bad: String = "- {model_name: x}\n".repeat(1_100);
+    let problems = Fake::new(&format!("model_list:\n{bad}nonsense: 1\n")).refused();
+    assert_eq!(problems.len(), 1_002, "errors have a bound of their own");
+    one(&problems, "error: c.yaml: 100 more errors are not listed. fix the ones above first");
+    assert!(problems[1_001].starts_with("warning: "), "{}", problems[1_001]);
+}
+
+#[test]
+fn a_cause_is_told_once_with_its_count_and_lines() {
+    let entries =
+        |count: usize| "- {model_name: a, litellm_params: {model: bedrock/x}}\n".repeat(count);
+    let warnings = |count: usize| {
+        let yaml = format!("{}{}", "model_list:\n", entries(count));
+        let loaded = Fake::new(&yaml).load();
+        texts(&loaded)
+    };
+    one(&warnings(2), "(2 times, also on line 3)");
+    let many = warnings(1_100);
+    one(&many, "(1100 times, also on line 3, 4, 5, 6, 7, ...)");
+    // The cause is the problem and the key, whatever the entry: nothing else is joined.
+    let two = "model_list:\n- {model_name: a, litellm_params: {model: bedrock/x}}\n\
+               - {model_name: b, litellm_params: {model: sagemaker/x}}\n";
+    let texts = texts(&Fake::new(two).load());
+    assert!(!texts.iter().any(|text| text.contains("times")), "{texts:#?}");
 }

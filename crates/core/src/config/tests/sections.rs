@@ -176,7 +176,7 @@ fn settings_out_of_range_or_of_the_wrong_type_are_ignored() {
         assert_eq!((snapshot.router, snapshot.gateway), defaults, "{section}");
     }
     let misplaced = with("router_settings: {health_check_interval: 5}\n").warned().1;
-    one(&misplaced, "has no effect in this section. Belongs in `general_settings`");
+    one(&misplaced, "has no effect in this section. belongs in `general_settings`");
 }
 
 #[test]
@@ -227,9 +227,7 @@ fn known_keys_that_are_not_served_say_so() {
     let (_, warnings) = with("litellm_settings: {cache: true, set_verbose: true}\n").warned();
     assert_eq!(
         warnings,
-        [
-            "warning: c.yaml:6:20: litellm_settings.cache: known, but not served yet: ignored. Caching."
-        ]
+        ["warning: c.yaml:6:20: litellm_settings.cache: not served: ignored. no answer is cached"]
     );
 }
 

@@ -15,7 +15,20 @@ pub(crate) fn liveness(_: &PageRequest<'_>) -> Response<Reply> {
     reply::json(StatusCode::OK, &b"\"I'm alive!\""[..])
 }
 
-/// `GET /health/readiness`: 503 from the moment that the process is told to stop.
+/// The state of the process in one word, and its status: 503 from the moment that it is told to stop, and while no
+/// deployment of the config can serve, whatever its provider does.
+fn state(request: &PageRequest<'_>) -> (&'static str, StatusCode) {
+    let deployments = &request.arrival.serving.snapshot.deployments;
+    if request.arrival.worker.process.is_draining() {
+        return ("draining", StatusCode::SERVICE_UNAVAILABLE);
+    }
+    if !deployments.is_empty() && deployments.iter().all(|one| one.misconfigured.is_some()) {
+        return ("no_deployments", StatusCode::SERVICE_UNAVAILABLE);
+    }
+    ("connected", StatusCode::OK)
+}
+
+/// `GET /health/readiness`.
 pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
     #[derive(Serialize)]
     struct Details {
@@ -34,9 +47,9 @@ pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
     if request.arrival.serving.snapshot.gateway.public_readiness_details {
         return details(request);
     }
-    let draining = request.arrival.worker.process.is_draining();
+    let (word, status) = state(request);
     let page = Readiness {
-        status: if draining { "draining" } else { "connected" },
+        status: word,
         db: "Not connected",
         details: request.arrival.serving.snapshot.gateway.health_details.then_some(Details {
             cache: None,
@@ -45,16 +58,15 @@ pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
             success_callbacks: [],
         }),
     };
-    let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     reply::json(status, serde_json::to_vec(&page).unwrap_or_default())
 }
 
 /// `GET /health/readiness/details`.
 pub(crate) fn details(request: &PageRequest<'_>) -> Response<Reply> {
-    let draining = request.arrival.worker.process.is_draining();
+    let (word, status) = state(request);
     let verbose = tracing::enabled!(tracing::Level::DEBUG);
     let page = json!({
-        "status": if draining { "draining" } else { "connected" },
+        "status": word,
         "db": "Not connected",
         "cache": null,
         "litellm_version": COMPATIBLE_VERSION,
@@ -66,7 +78,6 @@ pub(crate) fn details(request: &PageRequest<'_>) -> Response<Reply> {
         "show_no_redis_warning": false,
         "show_env_credential_login_warning": false,
     });
-    let status = if draining { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     reply::json(status, page.to_string())
 }
 

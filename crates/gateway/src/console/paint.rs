@@ -1,6 +1,6 @@
 //! Colours, widths and lines of a terminal.
 //!
-//! Used by [`super::table`]. Always true: without a terminal, and with `NO_COLOR`, text is unchanged; widths are
+//! Used by the commands that print tables and problems. Always true: without a terminal, and with `NO_COLOR`, text is unchanged; widths are
 //! counted in characters.
 
 use std::os::fd::AsFd;
@@ -14,33 +14,33 @@ const NARROWEST: usize = 60;
 const WIDEST: usize = 140;
 
 /// Colours text.
-pub(super) struct Paint {
+pub(crate) struct Paint {
     is_on: bool,
 }
 
 impl Paint {
     /// Colours for a terminal.
-    pub(super) fn on(is_terminal: bool) -> Paint {
+    pub(crate) fn on(is_terminal: bool) -> Paint {
         Paint { is_on: logging::has_colours(is_terminal) }
     }
 
-    pub(super) fn green(&self, text: &str) -> String {
+    pub(crate) fn green(&self, text: &str) -> String {
         self.with("32", text)
     }
 
-    pub(super) fn red(&self, text: &str) -> String {
+    pub(crate) fn red(&self, text: &str) -> String {
         self.with("31", text)
     }
 
-    pub(super) fn yellow(&self, text: &str) -> String {
+    pub(crate) fn yellow(&self, text: &str) -> String {
         self.with("33", text)
     }
 
-    pub(super) fn bold(&self, text: &str) -> String {
+    pub(crate) fn bold(&self, text: &str) -> String {
         self.with("1", text)
     }
 
-    pub(super) fn faint(&self, text: &str) -> String {
+    pub(crate) fn faint(&self, text: &str) -> String {
         self.with("2", text)
     }
 
@@ -50,7 +50,7 @@ impl Paint {
 }
 
 /// The number of columns: the terminal's, else `COLUMNS`.
-pub(super) fn columns(out: impl AsFd) -> usize {
+pub(crate) fn columns(out: impl AsFd) -> usize {
     let size = rustix::termios::tcgetwinsize(out).ok().map(|size| usize::from(size.ws_col));
     let variable = || std::env::var("COLUMNS").ok()?.parse().ok();
     size.filter(|columns| *columns > 0)
@@ -60,7 +60,7 @@ pub(super) fn columns(out: impl AsFd) -> usize {
 }
 
 /// `text` in exactly so many columns: padded, or with its middle left out.
-pub(super) fn fitted(text: &str, columns: usize) -> String {
+pub(crate) fn fitted(text: &str, columns: usize) -> String {
     let count = text.chars().count();
     if count <= columns {
         return format!("{text:columns$}");
@@ -71,7 +71,7 @@ pub(super) fn fitted(text: &str, columns: usize) -> String {
 }
 
 /// `text` in lines of at most so many columns, broken between words; each starts with `indent`.
-pub(super) fn wrapped(text: &str, columns: usize, indent: &str) -> String {
+pub(crate) fn wrapped(text: &str, columns: usize, indent: &str) -> String {
     let room = columns.saturating_sub(indent.chars().count()).max(20);
     let mut lines = String::new();
     let mut used = 0;

@@ -1,0 +1,81 @@
+//! What LiteLLM has and Hale does not, as far as keys of a config ask for it.
+//!
+//! Used by the table of keys. Always true: a warning about a key says the effect, and the last line of `hale check`
+//! lists the names.
+
+/// Something that is not served.
+pub(super) struct Feature {
+    /// Its name, within a sentence.
+    pub(super) name: &'static str,
+    /// What that means for the config: a sentence.
+    pub(super) effect: &'static str,
+}
+
+pub(super) const VIRTUAL_KEYS: Feature =
+    Feature { name: "virtual keys", effect: "The only key is the master key." };
+pub(super) const LOG_SINKS: Feature = Feature {
+    name: "log sinks",
+    effect: "Nothing is sent there; `general_settings.request_log` writes a line per request to a file.",
+};
+pub(super) const CACHING: Feature = Feature { name: "caching", effect: "No answer is cached." };
+pub(super) const DATABASE: Feature =
+    Feature { name: "database", effect: "There is no database in Hale." };
+pub(super) const USER_INTERFACE: Feature =
+    Feature { name: "user interface", effect: "There is no user interface." };
+pub(super) const STRATEGY_ROUTERS: Feature = Feature {
+    name: "strategy routers",
+    effect: "No model is picked by what a request asks; name a model, or a `model_group_alias`.",
+};
+pub(super) const MCP: Feature = Feature { name: "MCP", effect: "There are no MCP servers." };
+pub(super) const CAPS: Feature = Feature {
+    name: "caps on all requests in flight",
+    effect: "A deployment has a cap, `max_parallel_requests`.",
+};
+pub(super) const DEFAULT_MODELS: Feature =
+    Feature { name: "default models", effect: "A request names its model." };
+pub(super) const SHARED_STATE: Feature =
+    Feature { name: "Redis", effect: "No state is shared: each process judges by itself." };
+pub(super) const SECRET_MANAGERS: Feature =
+    Feature { name: "secret managers", effect: "Secrets come from the environment." };
+pub(super) const RELAYED_ROUTES: Feature = Feature {
+    name: "pass-through routes",
+    effect: "The routes of providers, such as `/openai/...`, are served.",
+};
+pub(super) const CLIENT_HEADERS: Feature = Feature {
+    name: "forwarding of client headers",
+    effect: "No client header reaches a provider.",
+};
+pub(super) const ALERTS: Feature =
+    Feature { name: "alerts", effect: "No alert is sent; `/metrics` has what they would tell." };
+pub(super) const TIERS: Feature =
+    Feature { name: "timeouts by tier", effect: "Timeouts are the same for every service tier." };
+pub(super) const ASSISTANTS: Feature =
+    Feature { name: "assistants", effect: "The API of assistants is not served." };
+pub(super) const SEARCH: Feature =
+    Feature { name: "search providers", effect: "There is no search." };
+pub(super) const RULES: Feature = Feature {
+    name: "rules",
+    effect: "Python rules are never run: what they check is not checked.",
+};
+pub(super) const QUEUE: Feature =
+    Feature { name: "priority queue", effect: "Requests have no priorities." };
+pub(super) const PLUGINS: Feature =
+    Feature { name: "plugins", effect: "Python plugins are never run." };
+pub(super) const AFFINITY: Feature =
+    Feature { name: "affinity", effect: "A session has no deployment of its own." };
+pub(super) const TRACKING: Feature =
+    Feature { name: "costs by user", effect: "Costs are not kept by user." };
+pub(super) const CERTIFICATES: Feature = Feature {
+    name: "client certificates",
+    effect: "No client certificate is shown to a provider.",
+};
+pub(super) const AGENTS: Feature = Feature { name: "agents", effect: "There are no agents." };
+pub(super) const AWS: Feature = Feature { name: "AWS", effect: "No credential of AWS is used." };
+pub(super) const VERTEX: Feature =
+    Feature { name: "Vertex", effect: "No credential of Google's cloud is used." };
+pub(super) const PRICES: Feature =
+    Feature { name: "further prices", effect: "They are shown, and not part of a cost." };
+pub(super) const OWN_METRICS: Feature =
+    Feature { name: "own metrics", effect: "`/metrics` has Hale's own names." };
+pub(super) const BRIDGE: Feature =
+    Feature { name: "bridges between APIs", effect: "Requests go to the API that they name." };

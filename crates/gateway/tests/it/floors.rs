@@ -21,7 +21,7 @@ struct House {
     circle_max: usize,
 }
 
-const HOUSES: [House; 3] = [
+const HOUSES: [House; 4] = [
     House {
         krate: "core",
         // What a module shows of its parts is lower than the parts that decide with all of the config.
@@ -44,6 +44,19 @@ const HOUSES: [House; 3] = [
             &["snapshot", "waiting"],
             &["health/probe/pick", "health/probe/schedule", "route/*"],
             &["config"],
+        ],
+        circle_max: 2,
+    },
+    House {
+        krate: "store",
+        floors: &[
+            &["error", "table", "value"],
+            &["address", "batch", "failure", "sql"],
+            &["migrations", "rows", "spool", "tls"],
+            &["pending", "postgres", "rollup", "sqlite"],
+            &["database"],
+            &["retention"],
+            &["copy", "store"],
         ],
         circle_max: 2,
     },

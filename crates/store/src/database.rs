@@ -1,0 +1,177 @@
+//! One API for both databases.
+//!
+//! Used by the writer of a process ([`crate::store`]) and by the commands. Always true: both do the same with the same
+//! rows; a database that returned an error, other than for a row, is dropped and opened again.
+
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+
+use crate::address::{Address, Purpose};
+use crate::batch::{Batch, Committed};
+use crate::error::Error;
+use crate::postgres::Postgres;
+use crate::sql::Sql;
+use crate::sqlite::Sqlite;
+pub use crate::sqlite::Threads;
+use crate::table::Table;
+use crate::value::{Row, Value};
+
+/// What opening a database needs.
+#[derive(Clone, Debug)]
+pub struct Means {
+    /// Where SQLite waits.
+    pub threads: Threads,
+    /// The roots that a server's certificate is verified against.
+    pub roots: Arc<RootCertStore>,
+    /// Milliseconds since 1970.
+    pub now: fn() -> u64,
+}
+
+impl Means {
+    pub(crate) fn unix_ms(&self) -> i64 {
+        i64::try_from((self.now)()).unwrap_or(i64::MAX)
+    }
+}
+
+/// An open database.
+#[derive(Clone)]
+pub struct Database(Kind);
+
+#[derive(Clone)]
+enum Kind {
+    Sqlite(Sqlite),
+    Postgres(Postgres),
+}
+
+impl Database {
+    /// Opens the database at `address`; makes or updates its tables unless it is only looked at.
+    ///
+    /// # Errors
+    /// Why it cannot be used.
+    pub async fn open(
+        address: &Address,
+        purpose: Purpose,
+        means: &Means,
+    ) -> Result<Database, Error> {
+        let now = means.unix_ms();
+        Ok(Database(match address {
+            Address::File(path) => {
+                Kind::Sqlite(Sqlite::open(path, purpose, now, &means.threads).await?)
+            }
+            Address::Server(server) => {
+                Kind::Postgres(Postgres::open(server, purpose, now, &means.roots).await?)
+            }
+        }))
+    }
+
+    /// Writes `batch`, all of it or nothing, unless it was written before. `now` is in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// Why it is not known to be written.
+    pub async fn commit(&self, batch: &Arc<Batch>, now: i64) -> Result<Committed, Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.commit(batch, now).await,
+            Kind::Postgres(postgres) => postgres.commit(batch, now).await,
+        }
+    }
+
+    /// Adds rows; those whose key is there stay. Returns how many were added.
+    ///
+    /// # Errors
+    /// Why they were not.
+    pub async fn add(&self, table: Table, rows: Vec<Row>) -> Result<u64, Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.add(table, rows).await,
+            Kind::Postgres(postgres) => postgres.add(table, &rows).await,
+        }
+    }
+
+    /// Whether it works now.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub async fn probe(&self) -> Result<(), Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.probe().await,
+            Kind::Postgres(postgres) => postgres.probe().await,
+        }
+    }
+
+    /// Bytes that it takes on the disk.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn bytes(&self) -> Result<u64, Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.bytes().await,
+            Kind::Postgres(postgres) => postgres.bytes().await,
+        }
+    }
+
+    /// The file, if it is one.
+    pub(crate) fn file(&self) -> Option<&Sqlite> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => Some(sqlite),
+            Kind::Postgres(_) => None,
+        }
+    }
+
+    pub(crate) async fn read(&self, sql: Sql) -> Result<Vec<Row>, Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.read(sql.for_sqlite(), sql.values).await,
+            Kind::Postgres(postgres) => postgres.read(&sql.for_postgres(), &sql.values).await,
+        }
+    }
+
+    pub(crate) async fn execute(&self, sql: Sql) -> Result<u64, Error> {
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.execute(sql.for_sqlite(), sql.values).await,
+            Kind::Postgres(postgres) => postgres.execute(&sql.for_postgres(), &sql.values).await,
+        }
+    }
+
+    /// The rows of `table` in the order of their keys, at most `count` of them after `skip`.
+    pub(crate) async fn page(
+        &self,
+        table: Table,
+        skip: u64,
+        count: u64,
+    ) -> Result<Vec<Row>, Error> {
+        let names = table.names();
+        let key = names.iter().take(table.key_columns()).copied().collect::<Vec<_>>().join(", ");
+        let select = |schema: &str| {
+            let (columns, name) = (names.join(", "), table.name());
+            format!("select {columns} from {schema}{name} order by {key} limit $1 offset $2")
+        };
+        let values = vec![count.into(), skip.into()];
+        match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.read(select("").replace('$', "?"), values).await,
+            Kind::Postgres(postgres) => postgres.read(&select("hale."), &values).await,
+        }
+    }
+
+    /// How many rows `table` has.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn count(&self, table: Table) -> Result<u64, Error> {
+        let select = |schema: &str| format!("select count(*) from {schema}{}", table.name());
+        let rows = match &self.0 {
+            Kind::Sqlite(sqlite) => sqlite.read(select(""), Vec::new()).await?,
+            Kind::Postgres(postgres) => postgres.read(&select("hale."), &[]).await?,
+        };
+        let count = rows.first().and_then(|row| row.first()).and_then(Value::integer);
+        Ok(count.and_then(|count| u64::try_from(count).ok()).unwrap_or_default())
+    }
+
+    /// The version of its schema.
+    ///
+    /// # Errors
+    /// Why that is not known.
+    pub async fn version(&self) -> Result<i64, Error> {
+        let text = "select max(version) from {hale}hale_schema";
+        let rows = self.read(Sql { text, values: Vec::new() }).await?;
+        Ok(rows.first().and_then(|row| row.first()).and_then(Value::integer).unwrap_or_default())
+    }
+}

@@ -1,0 +1,38 @@
+//! What Hale remembers over a restart: SQLite in a file, or PostgreSQL, by one API.
+//!
+//! The gateway opens a [`Store`], gives it rows and asks for some of them; `hale db` uses [`Database`] and
+//! [`copy`]. Always true: SQL is in this crate only, values are always bound, and nothing that gives rows waits.
+//! `docs/store.md` says what is where.
+
+mod address;
+mod batch;
+pub mod copy;
+mod database;
+mod error;
+mod failure;
+mod migrations;
+mod pending;
+mod postgres;
+mod retention;
+pub mod rollup;
+mod rows;
+mod spool;
+mod sql;
+mod sqlite;
+mod store;
+mod table;
+mod tls;
+mod value;
+
+pub use self::address::{Address, Purpose, locate};
+pub use self::batch::{Batch, Committed};
+pub use self::database::{Database, Means, Threads};
+pub use self::error::{Error, Kind};
+pub use self::migrations::VERSION;
+pub use self::retention::Retention;
+pub use self::rows::{
+    HealthChange, OperatorAction, ProbeFilter, ProbeResult, Request, Setting, Stored,
+};
+pub use self::store::{Figures, Options, Status, Store};
+pub use self::table::Table;
+pub use self::value::Value;

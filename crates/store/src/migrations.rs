@@ -1,0 +1,79 @@
+//! The schema: its versions, and what a database lacks of them.
+//!
+//! Asked by both databases when one is opened. Always true: a published migration never changes; each says which
+//! schema a binary must know to write beside it, so that an older binary can tell an addition from a change.
+
+use crate::error::{Error, Kind};
+
+/// The newest schema that this binary knows.
+pub const VERSION: i64 = 1;
+
+/// One step of the schema.
+pub(crate) struct Migration {
+    /// The schema that it makes.
+    pub(crate) version: i64,
+    /// The oldest schema whose binaries can write to it. Lower than `version` if it only adds.
+    pub(crate) least: i64,
+    /// SQL of both databases. `{hale}` stands before each name.
+    pub(crate) sql: &'static str,
+}
+
+/// The table of migrations itself.
+pub(crate) const SCHEMA_TABLE: &str = "create table if not exists {hale}hale_schema (
+    version bigint primary key, least bigint not null, applied_at bigint not null);";
+/// The newest version, and the oldest binary that may write.
+pub(crate) const FOUND: &str = "select max(version), max(least) from {hale}hale_schema";
+/// Notes a migration.
+pub(crate) const NOTE: &str =
+    "insert into {hale}hale_schema (version, least, applied_at) values ($1, $2, $3)";
+
+/// All of them, in order.
+pub(crate) const MIGRATIONS: &[Migration] =
+    &[Migration { version: 1, least: 1, sql: include_str!("migrations/0001_first.sql") }];
+
+/// What is found in `hale_schema`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The newest version; 0 is none.
+    pub(crate) version: i64,
+    /// The oldest schema whose binaries can write.
+    pub(crate) least: i64,
+}
+
+/// The migrations that a database lacks, or why this binary cannot use it.
+pub(crate) fn missing(
+    found: Found,
+    place: &str,
+) -> Result<impl Iterator<Item = &'static Migration> + use<>, Error> {
+    if found.least > VERSION {
+        let detail = format!(
+            "its schema is version {} and this Hale knows versions up to {VERSION}",
+            found.version
+        );
+        return Err(Error::new(Kind::Newer, place, detail));
+    }
+    Ok(MIGRATIONS.iter().filter(move |migration| migration.version > found.version))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_binary_takes_additions_and_refuses_changes() {
+        let added = Found { version: VERSION + 3, least: VERSION };
+        assert_eq!(missing(added, "x").unwrap().count(), 0);
+        let changed = Found { version: VERSION + 3, least: VERSION + 1 };
+        let Err(error) = missing(changed, "x") else { panic!("a changed schema is refused") };
+        assert_eq!(error.kind, Kind::Newer);
+        assert!(error.to_string().contains("version 4") && error.to_string().contains("up to 1"));
+        assert_eq!(missing(Found::default(), "x").unwrap().count(), MIGRATIONS.len());
+    }
+
+    #[test]
+    fn versions_rise_by_one_and_end_at_the_newest() {
+        let versions: Vec<i64> = MIGRATIONS.iter().map(|one| one.version).collect();
+        assert_eq!(versions, (1..=VERSION).collect::<Vec<_>>());
+        assert!(MIGRATIONS.iter().all(|one| one.least <= one.version));
+    }
+}

@@ -1,0 +1,130 @@
+-- The first tables. Times are milliseconds since 1970, UTC.
+create table {hale}writers (writer text primary key, number bigint not null, at bigint not null);
+create table {hale}health_changes (
+    id text not null,
+    at bigint not null,
+    replica text not null,
+    deployment text,
+    credential text,
+    part text not null,
+    model text,
+    operation text,
+    from_state text not null,
+    to_state text not null,
+    cause text,
+    source text not null,
+    until_at bigint,
+    provider_issued bigint,
+    primary key (id)
+);
+create table {hale}probe_results (
+    id text not null,
+    model_name text,
+    model_id text,
+    status text not null,
+    healthy_count bigint not null,
+    unhealthy_count bigint not null,
+    error_message text,
+    response_time_ms double precision,
+    details text,
+    checked_by text not null,
+    checked_at bigint not null,
+    primary key (id)
+);
+create table {hale}requests (
+    id text not null,
+    arrived_at bigint not null,
+    replica text not null,
+    call_id text not null,
+    operation text not null,
+    requested_model text,
+    model_group text,
+    deployment text,
+    status bigint not null,
+    ending text not null,
+    cause text,
+    stream bigint not null,
+    retries bigint not null,
+    fallbacks bigint not null,
+    resends bigint not null,
+    duration_us bigint not null,
+    first_content_us bigint,
+    overhead_us bigint not null,
+    waited_us bigint not null,
+    input_tokens bigint,
+    output_tokens bigint,
+    cache_read_tokens bigint,
+    cache_write_tokens bigint,
+    reasoning_tokens bigint,
+    usage_estimated bigint,
+    cost_usd double precision,
+    request_bytes bigint not null,
+    response_bytes bigint not null,
+    primary key (id)
+);
+create table {hale}rollups (
+    width_s bigint not null,
+    start_at bigint not null,
+    model_group text not null,
+    deployment text not null,
+    cause text not null,
+    requests bigint not null,
+    retries bigint not null,
+    fallbacks bigint not null,
+    input_tokens bigint not null,
+    output_tokens bigint not null,
+    cost_usd double precision not null,
+    duration_us bigint not null,
+    first_contents bigint not null,
+    first_content_us bigint not null,
+    d00 bigint not null,
+    d01 bigint not null,
+    d02 bigint not null,
+    d03 bigint not null,
+    d04 bigint not null,
+    d05 bigint not null,
+    d06 bigint not null,
+    d07 bigint not null,
+    d08 bigint not null,
+    d09 bigint not null,
+    d10 bigint not null,
+    d11 bigint not null,
+    d12 bigint not null,
+    d13 bigint not null,
+    f00 bigint not null,
+    f01 bigint not null,
+    f02 bigint not null,
+    f03 bigint not null,
+    f04 bigint not null,
+    f05 bigint not null,
+    f06 bigint not null,
+    f07 bigint not null,
+    f08 bigint not null,
+    f09 bigint not null,
+    f10 bigint not null,
+    f11 bigint not null,
+    f12 bigint not null,
+    f13 bigint not null,
+    primary key (width_s, start_at, model_group, deployment, cause)
+);
+create table {hale}operator_actions (
+    id text not null,
+    at bigint not null,
+    replica text not null,
+    actor text not null,
+    action text not null,
+    deployment text not null,
+    primary key (id)
+);
+create table {hale}settings (
+    name text not null,
+    value text not null,
+    updated_at bigint not null,
+    updated_by text not null,
+    primary key (name)
+);
+create index health_changes_at on {hale}health_changes (at);
+create index probe_results_checked_at on {hale}probe_results (checked_at);
+create index probe_results_of_model on {hale}probe_results (model_id, checked_at);
+create index requests_arrived_at on {hale}requests (arrived_at);
+create index operator_actions_at on {hale}operator_actions (at);

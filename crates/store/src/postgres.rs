@@ -1,0 +1,287 @@
+//! The store on a server of PostgreSQL, in the schema `hale`.
+//!
+//! Opened by [`crate::database`]. Always true: two connections, one writes and one reads; no statement is prepared
+//! under a name and no lock or setting outlives its transaction, so that a pooler may stand between; a connection that failed
+//! is never used again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::RootCertStore;
+use tokio_postgres::types::{ToSql, Type as SqlType};
+use tokio_postgres::{Client, Config};
+
+use crate::address::{Purpose, Server};
+use crate::batch::{Batch, Committed};
+use crate::error::{Error, Kind};
+use crate::failure::of_postgres;
+use crate::migrations::{self, Found};
+use crate::sql::in_schema;
+use crate::table::{OnConflict, Table, Type};
+use crate::tls::Tls;
+use crate::value::{Row, Value};
+
+/// How long a connection may take, unless the address says so.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The lock of migrations: "hale" and "db".
+const LOCK: i64 = 0x6861_6c65_0000_6462;
+/// Raises the number of a process.
+const RAISE: &str = "insert into hale.writers as kept (writer, number, at) values ($1, $2, $3) on conflict (writer) \
+    do update set number = excluded.number, at = excluded.at where kept.number < excluded.number";
+
+type Bound<'a> = (Box<dyn ToSql + Sync + Send + 'a>, SqlType);
+
+/// An open server.
+#[derive(Clone)]
+pub(crate) struct Postgres {
+    inner: Arc<Open>,
+}
+
+struct Open {
+    place: Box<str>,
+    writer: Client,
+    reader: Client,
+}
+
+impl Postgres {
+    /// Connects, and makes or updates the tables if `purpose` is to write.
+    pub(crate) async fn open(
+        server: &Server,
+        purpose: Purpose,
+        now: i64,
+        roots: &Arc<RootCertStore>,
+    ) -> Result<Postgres, Error> {
+        let place = server.to_string();
+        let tls = Tls::new(server, roots)?;
+        let mut config = server.config.clone();
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(CONNECT);
+        }
+        let writer = connect(&config, &tls, &place).await?;
+        let reader = connect(&config, &tls, &place).await?;
+        let opened = Postgres { inner: Arc::new(Open { place: place.into(), writer, reader }) };
+        match purpose {
+            Purpose::Serve | Purpose::Change => opened.migrate(now).await?,
+            Purpose::Look => {
+                let found = opened
+                    .found()
+                    .await?
+                    .ok_or_else(|| opened.error(Kind::Empty, "it has no tables of Hale"))?;
+                drop(migrations::missing(found, &opened.inner.place)?);
+            }
+        }
+        Ok(opened)
+    }
+
+    /// Writes `batch`, unless it was written before.
+    pub(crate) async fn commit(&self, batch: &Batch, now: i64) -> Result<Committed, Error> {
+        self.run("begin").await?;
+        let done = self.within(batch, now).await;
+        let end = match &done {
+            Ok(Committed::Now) => "commit",
+            Ok(Committed::Before) | Err(_) => "rollback",
+        };
+        let ended = self.run(end).await;
+        let done = done?;
+        ended.map(|()| done)
+    }
+
+    async fn within(&self, batch: &Batch, now: i64) -> Result<Committed, Error> {
+        let raise = [Value::from(&*batch.writer), batch.number.into(), now.into()];
+        if self.execute(RAISE, &raise).await? == 0 {
+            return Ok(Committed::Before);
+        }
+        for (table, rows) in &batch.rows {
+            self.insert(*table, rows, table.on_conflict()).await?;
+        }
+        Ok(Committed::Now)
+    }
+
+    /// Adds rows; those that are there stay. Returns how many were added.
+    pub(crate) async fn add(&self, table: Table, rows: &[Row]) -> Result<u64, Error> {
+        self.insert(table, rows, OnConflict::Keep).await
+    }
+
+    async fn insert(&self, table: Table, rows: &[Row], conflict: OnConflict) -> Result<u64, Error> {
+        if rows.is_empty() {
+            return Ok(0);
+        }
+        let columns = table.columns().iter().enumerate();
+        let bound: Vec<Bound<'_>> =
+            columns.map(|(at, (_, kind))| column(rows, at, *kind)).collect();
+        let values = parameters(&bound);
+        let writer = &self.inner.writer;
+        writer
+            .execute_typed(&table.insert_many(conflict), &values)
+            .await
+            .map_err(|error| self.failed(&error))
+    }
+
+    /// Runs one statement; how many rows it changed.
+    pub(crate) async fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, Error> {
+        let bound: Vec<Bound<'_>> = values.iter().map(single).collect();
+        let values = parameters(&bound);
+        let writer = &self.inner.writer;
+        writer.execute_typed(sql, &values).await.map_err(|error| self.failed(&error))
+    }
+
+    /// The rows of a query.
+    pub(crate) async fn read(&self, sql: &str, values: &[Value]) -> Result<Vec<Row>, Error> {
+        let found = self.query(&self.inner.reader, sql, values).await?;
+        found.iter().map(|row| self.row(row)).collect()
+    }
+
+    async fn query(
+        &self,
+        client: &Client,
+        sql: &str,
+        values: &[Value],
+    ) -> Result<Vec<tokio_postgres::Row>, Error> {
+        let bound: Vec<Bound<'_>> = values.iter().map(single).collect();
+        let values = parameters(&bound);
+        client.query_typed(sql, &values).await.map_err(|error| self.failed(&error))
+    }
+
+    fn row(&self, row: &tokio_postgres::Row) -> Result<Row, Error> {
+        let value = |at: usize| -> Result<Value, tokio_postgres::Error> {
+            let kind = row.columns()[at].type_();
+            Ok(if *kind == SqlType::INT8 {
+                row.try_get::<_, Option<i64>>(at)?.into()
+            } else if *kind == SqlType::FLOAT8 {
+                row.try_get::<_, Option<f64>>(at)?.into()
+            } else {
+                row.try_get::<_, Option<&str>>(at)?.into()
+            })
+        };
+        (0..row.len()).map(|at| value(at).map_err(|error| self.failed(&error))).collect()
+    }
+
+    /// Bytes that the schema takes on the disk.
+    pub(crate) async fn bytes(&self) -> Result<u64, Error> {
+        let sql = "select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c \
+                   join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'hale' and c.relkind = 'r'";
+        let rows = self.read(sql, &[]).await?;
+        let bytes = rows.first().and_then(|row| row.first()).and_then(Value::integer);
+        Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default())
+    }
+
+    /// Whether both connections answer, and the server takes writes.
+    pub(crate) async fn probe(&self) -> Result<(), Error> {
+        self.read("select 1::bigint", &[]).await?;
+        let sql = "select current_setting('transaction_read_only')";
+        let rows = self.query(&self.inner.writer, sql, &[]).await?;
+        if rows.first().and_then(|row| row.try_get::<_, &str>(0).ok()) == Some("on") {
+            return Err(self.error(Kind::ReadOnly, "the server takes no writes"));
+        }
+        Ok(())
+    }
+
+    async fn found(&self) -> Result<Option<Found>, Error> {
+        let is_there = "select to_regclass('hale.hale_schema') is not null and \
+                        has_schema_privilege('hale', 'usage')";
+        // A schema that is not there has no privileges to ask for.
+        let schema = "select count(*)::bigint from pg_namespace where nspname = 'hale'";
+        let writer = &self.inner.writer;
+        let count = self.query(writer, schema, &[]).await?;
+        if count.first().and_then(|row| row.try_get::<_, i64>(0).ok()) != Some(1) {
+            return Ok(None);
+        }
+        let there = self.query(writer, is_there, &[]).await?;
+        if there.first().and_then(|row| row.try_get::<_, bool>(0).ok()) != Some(true) {
+            return Ok(None);
+        }
+        let sql = in_schema(migrations::FOUND, "hale.");
+        let rows = self.query(writer, &sql, &[]).await?;
+        let number = |at| {
+            let row = rows.first();
+            row.and_then(|row| row.try_get::<_, Option<i64>>(at).ok().flatten()).unwrap_or_default()
+        };
+        Ok(Some(Found { version: number(0), least: number(1) }))
+    }
+
+    async fn migrate(&self, now: i64) -> Result<(), Error> {
+        self.probe().await?;
+        self.run("begin").await?;
+        let done = self.migrate_within(now).await;
+        let ended = self.run(if done.is_ok() { "commit" } else { "rollback" }).await;
+        done.and(ended)
+    }
+
+    async fn migrate_within(&self, now: i64) -> Result<(), Error> {
+        // Replicas that start at once come here one after another.
+        let writer = &self.inner.writer;
+        self.query(writer, "select 1::bigint from pg_advisory_xact_lock($1)", &[LOCK.into()])
+            .await?;
+        let found = self.found().await?;
+        let missing: Vec<_> =
+            migrations::missing(found.unwrap_or_default(), &self.inner.place)?.collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let schema = "select count(*)::bigint from pg_namespace where nspname = 'hale'";
+        let count = self.query(writer, schema, &[]).await?;
+        if count.first().and_then(|row| row.try_get::<_, i64>(0).ok()) == Some(0) {
+            self.run("create schema hale").await?;
+        }
+        self.run(&in_schema(migrations::SCHEMA_TABLE, "hale.")).await?;
+        for one in missing {
+            self.run(&in_schema(one.sql, "hale.")).await?;
+            let note = in_schema(migrations::NOTE, "hale.");
+            let values = [one.version.into(), one.least.into(), now.into()];
+            self.execute(&note, &values).await?;
+        }
+        Ok(())
+    }
+
+    async fn run(&self, sql: &str) -> Result<(), Error> {
+        self.inner.writer.batch_execute(sql).await.map_err(|error| self.failed(&error))
+    }
+
+    fn failed(&self, error: &tokio_postgres::Error) -> Error {
+        of_postgres(&self.inner.place, error)
+    }
+
+    fn error(&self, kind: Kind, detail: &str) -> Error {
+        Error::new(kind, &self.inner.place, detail)
+    }
+}
+
+async fn connect(config: &Config, tls: &Tls, place: &str) -> Result<Client, Error> {
+    let connected = config.connect(tls.clone()).await;
+    let (client, connection) = connected.map_err(|error| of_postgres(place, &error))?;
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to the database ended");
+        }
+    });
+    Ok(client)
+}
+
+/// As the client wants them.
+fn parameters<'a>(bound: &'a [Bound<'_>]) -> Vec<(&'a (dyn ToSql + Sync), SqlType)> {
+    bound.iter().map(|(value, kind)| (&**value as &(dyn ToSql + Sync), kind.clone())).collect()
+}
+
+/// One value and its type.
+fn single(value: &Value) -> Bound<'_> {
+    match value {
+        Value::Null => (Box::new(None::<&str>), SqlType::TEXT),
+        Value::Integer(number) => (Box::new(*number), SqlType::INT8),
+        Value::Real(number) => (Box::new(*number), SqlType::FLOAT8),
+        Value::Text(text) => (Box::new(&**text), SqlType::TEXT),
+    }
+}
+
+/// The values of the column at `at` in all rows, as an array.
+fn column(rows: &[Row], at: usize, kind: Type) -> Bound<'_> {
+    let values = rows.iter().map(move |row| row.get(at).unwrap_or(&Value::Null));
+    match kind {
+        Type::Integer => {
+            (Box::new(values.map(Value::integer).collect::<Vec<_>>()), SqlType::INT8_ARRAY)
+        }
+        Type::Real => {
+            (Box::new(values.map(Value::real).collect::<Vec<_>>()), SqlType::FLOAT8_ARRAY)
+        }
+        Type::Text => (Box::new(values.map(Value::text).collect::<Vec<_>>()), SqlType::TEXT_ARRAY),
+    }
+}

@@ -1,0 +1,105 @@
+//! What is deleted, and when.
+//!
+//! Called by [`crate::store`] every few minutes. Always true: rows are deleted a few thousand at a time, so that writers
+//! never wait long; a file is bounded in bytes too, and loses records of requests first.
+
+use crate::database::Database;
+use crate::error::Error;
+use crate::rollup::{DAY_S, MINUTE_S};
+use crate::sql::Sql;
+use crate::value::Value;
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = DAY_S * 1_000;
+/// Most rounds of one table at a time.
+const ROUNDS: usize = 200;
+
+/// How long rows are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Records of requests, days.
+    pub requests_days: u32,
+    /// Changes of state, operators' actions and days of rollups, days.
+    pub history_days: u32,
+    /// Minutes of rollups, days.
+    pub minutes_days: u32,
+    /// Results of probes, for each deployment.
+    pub probe_results: u32,
+    /// Size of a file from which on the oldest records of requests are deleted, bytes.
+    pub file_bytes: u64,
+}
+
+impl Default for Retention {
+    fn default() -> Retention {
+        Retention {
+            requests_days: 7,
+            history_days: 400,
+            minutes_days: 8,
+            probe_results: 1_000,
+            file_bytes: 512 << 20,
+        }
+    }
+}
+
+/// A statement that deletes at most a few thousand rows.
+const OLD_REQUESTS: &str = "delete from {hale}requests where id in \
+    (select id from {hale}requests where arrived_at < $1 order by arrived_at limit 5000)";
+const OLD_CHANGES: &str = "delete from {hale}health_changes where id in \
+    (select id from {hale}health_changes where at < $1 limit 5000)";
+const OLD_ACTIONS: &str = "delete from {hale}operator_actions where id in \
+    (select id from {hale}operator_actions where at < $1 limit 5000)";
+const OLD_ROLLUPS: &str = "delete from {hale}rollups where width_s = $1 and start_at < $2";
+const OLD_WRITERS: &str = "delete from {hale}writers where at < $1";
+const OLD_PROBES: &str = "delete from {hale}probe_results where id in (select id from \
+    (select id, row_number() over (partition by model_id order by checked_at desc, id desc) as place \
+    from {hale}probe_results) as placed where place > $1 limit 5000)";
+/// The oldest ones, whatever their age.
+const OLDEST_REQUESTS: &str = "delete from {hale}requests where id in \
+    (select id from {hale}requests order by arrived_at limit 5000)";
+
+/// Deletes what is older than `keep` says. `now` is in milliseconds since 1970.
+///
+/// # Errors
+/// Why a statement failed.
+pub(crate) async fn retain(database: &Database, keep: &Retention, now: i64) -> Result<(), Error> {
+    let before = |days: u32| Value::from(now - i64::from(days) * DAY_MS);
+    let history = before(keep.history_days);
+    let in_rounds = [
+        (OLD_REQUESTS, vec![before(keep.requests_days)]),
+        (OLD_CHANGES, vec![history.clone()]),
+        (OLD_ACTIONS, vec![history.clone()]),
+        (OLD_PROBES, vec![u64::from(keep.probe_results).into()]),
+    ];
+    for (text, values) in in_rounds {
+        rounds(database, text, &values).await?;
+    }
+    let at_once = [
+        (OLD_ROLLUPS, vec![MINUTE_S.into(), before(keep.minutes_days)]),
+        (OLD_ROLLUPS, vec![DAY_S.into(), history.clone()]),
+        (OLD_WRITERS, vec![history]),
+    ];
+    for (text, values) in at_once {
+        database.execute(Sql { text, values }).await?;
+    }
+    if let Some(file) = database.file() {
+        for _ in 0..ROUNDS {
+            let is_large = file.bytes().await? > keep.file_bytes;
+            if !is_large
+                || database.execute(Sql { text: OLDEST_REQUESTS, values: Vec::new() }).await? == 0
+            {
+                break;
+            }
+        }
+        file.shrink().await?;
+    }
+    Ok(())
+}
+
+async fn rounds(database: &Database, text: &'static str, values: &[Value]) -> Result<(), Error> {
+    for _ in 0..ROUNDS {
+        if database.execute(Sql { text, values: values.to_vec() }).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
+}

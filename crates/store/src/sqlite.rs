@@ -1,0 +1,404 @@
+//! The store in a file of SQLite.
+//!
+//! Opened by [`crate::database`]. Always true: calls run on threads that may wait, never more than
+//! [`Threads::MAX`] of them, whatever hangs; a file that is no store of ours is never written to; while it serves, a lock
+//! file beside it is held.
+
+use std::fs::{self, File, TryLockError};
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, ToSql, TransactionBehavior, params_from_iter};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+
+use crate::address::Purpose;
+use crate::batch::{Batch, Committed};
+use crate::error::{Error, Kind};
+use crate::failure::of_sqlite;
+use crate::migrations::{self, Found};
+use crate::sql::in_schema;
+use crate::table::{OnConflict, Table};
+use crate::value::{Row, Value};
+
+/// What every file of SQLite begins with.
+const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// How long a statement waits for another process.
+const BUSY: Duration = Duration::from_secs(5);
+/// Raises the number of a process.
+const RAISE: &str = "insert into writers as kept (writer, number, at) values (?1, ?2, ?3) on conflict (writer) \
+    do update set number = excluded.number, at = excluded.at where kept.number < excluded.number";
+
+/// The threads on which calls of SQLite wait.
+#[derive(Clone, Debug)]
+pub struct Threads {
+    runtime: Handle,
+    permits: Arc<Semaphore>,
+}
+
+impl Threads {
+    /// Calls that may wait at once: one that writes, one that reads, and one that hangs.
+    const MAX: usize = 3;
+
+    /// Threads of `runtime`.
+    #[must_use]
+    pub fn of(runtime: Handle) -> Threads {
+        Threads { runtime, permits: Arc::new(Semaphore::new(Threads::MAX)) }
+    }
+
+    /// Runs `job`. What is not waited for any more keeps its place until it ends.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        place: &Path,
+        job: impl FnOnce() -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let failed = |why: &str| Error::new(Kind::Other, &place.display().to_string(), why);
+        let permit = self.permits.clone().acquire_owned().await;
+        let permit = permit.map_err(|_| failed("the process stops"))?;
+        let job = move || {
+            let _until_it_ends = permit;
+            job()
+        };
+        let ended = self.runtime.spawn_blocking(job).await;
+        ended.unwrap_or_else(|_| Err(failed("a call of the database failed in Hale's own code")))
+    }
+}
+
+/// An open file.
+#[derive(Clone)]
+pub(crate) struct Sqlite {
+    inner: Arc<Open>,
+    threads: Threads,
+}
+
+struct Open {
+    path: PathBuf,
+    /// Which file it is, whatever is at its path.
+    identity: (u64, u64),
+    writer: Arc<Mutex<Connection>>,
+    reader: Arc<Mutex<Connection>>,
+    /// Held while it serves.
+    _lock: Option<File>,
+}
+
+impl Sqlite {
+    /// Opens the file at `path`, and makes or updates its tables if `purpose` is to write.
+    pub(crate) async fn open(
+        path: &Path,
+        purpose: Purpose,
+        now: i64,
+        threads: &Threads,
+    ) -> Result<Sqlite, Error> {
+        let own = path.to_owned();
+        let inner = threads.run(path, move || open(own, purpose, now)).await?;
+        Ok(Sqlite { inner: Arc::new(inner), threads: threads.clone() })
+    }
+
+    /// Writes `batch`, unless it was written before.
+    pub(crate) async fn commit(&self, batch: &Arc<Batch>, now: i64) -> Result<Committed, Error> {
+        let batch = batch.clone();
+        self.write(move |connection| {
+            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let raised = change.prepare(RAISE)?.execute((&*batch.writer, batch.number, now))?;
+            if raised == 0 {
+                return Ok(Committed::Before);
+            }
+            for (table, rows) in &batch.rows {
+                insert(&change, *table, rows, table.on_conflict())?;
+            }
+            change.commit()?;
+            Ok(Committed::Now)
+        })
+        .await
+    }
+
+    /// Adds rows; those that are there stay. Returns how many were added.
+    pub(crate) async fn add(&self, table: Table, rows: Vec<Row>) -> Result<u64, Error> {
+        self.write(move |connection| {
+            let change = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let added = insert(&change, table, &rows, OnConflict::Keep)?;
+            change.commit()?;
+            Ok(added)
+        })
+        .await
+    }
+
+    /// Runs one statement; how many rows it changed.
+    pub(crate) async fn execute(&self, sql: String, values: Vec<Value>) -> Result<u64, Error> {
+        self.write(move |connection| {
+            let mut statement = connection.prepare(&sql)?;
+            Ok(statement.execute(params_from_iter(values))? as u64)
+        })
+        .await
+    }
+
+    /// The rows of a query.
+    pub(crate) async fn read(&self, sql: String, values: Vec<Value>) -> Result<Vec<Row>, Error> {
+        let reader = self.inner.reader.clone();
+        self.call(reader, move |connection| rows_of(connection, &sql, values)).await
+    }
+
+    /// Gives the space of deleted rows back to the disk.
+    pub(crate) async fn shrink(&self) -> Result<(), Error> {
+        self.write(|connection| {
+            let mut vacuum = connection.prepare("pragma incremental_vacuum")?;
+            let mut steps = vacuum.query([])?;
+            while steps.next()?.is_some() {}
+            Ok(())
+        })
+        .await
+    }
+
+    /// Copies the whole file to `to`, which does not exist.
+    pub(crate) async fn backup(&self, to: &Path) -> Result<(), Error> {
+        let to = to.display().to_string();
+        self.write(move |connection| connection.execute("vacuum into ?1", [to]).map(drop)).await
+    }
+
+    /// Bytes that its rows take on the disk.
+    pub(crate) async fn bytes(&self) -> Result<u64, Error> {
+        let sql = "select (page_count - freelist_count) * page_size from pragma_page_count, \
+                   pragma_freelist_count, pragma_page_size";
+        let rows = self.read(sql.to_owned(), Vec::new()).await?;
+        let bytes = rows.first().and_then(|row| row.first()).and_then(Value::integer);
+        Ok(bytes.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or_default())
+    }
+
+    /// Whether it is still the file at its path, and can be read.
+    pub(crate) async fn probe(&self) -> Result<(), Error> {
+        let inner = self.inner.clone();
+        let reader = inner.reader.clone();
+        self.call(reader, move |connection| {
+            rows_of(connection, "select count(*) from hale_schema", Vec::new())
+        })
+        .await?;
+        match fs::metadata(&inner.path) {
+            Ok(found) if (found.dev(), found.ino()) == inner.identity => Ok(()),
+            Ok(_) | Err(_) => {
+                let place = inner.path.display().to_string();
+                Err(Error::new(Kind::Lost, &place, "the file was removed or replaced"))
+            }
+        }
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.call(self.inner.writer.clone(), job).await
+    }
+
+    async fn call<T: Send + 'static>(
+        &self,
+        connection: Arc<Mutex<Connection>>,
+        job: impl FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
+        let place = self.inner.path.display().to_string();
+        let job = move || job(&mut connection.lock()).map_err(|error| of_sqlite(&place, &error));
+        self.threads.run(&self.inner.path, job).await
+    }
+}
+
+fn insert(
+    connection: &Connection,
+    table: Table,
+    rows: &[Row],
+    conflict: OnConflict,
+) -> rusqlite::Result<u64> {
+    let mut statement = connection.prepare(&table.insert_one(conflict))?;
+    let mut added = 0;
+    for row in rows {
+        added += statement.execute(params_from_iter(row))? as u64;
+    }
+    Ok(added)
+}
+
+fn rows_of(connection: &Connection, sql: &str, values: Vec<Value>) -> rusqlite::Result<Vec<Row>> {
+    let mut statement = connection.prepare(sql)?;
+    let columns = statement.column_count();
+    let mut found = statement.query(params_from_iter(values))?;
+    let mut rows = Vec::new();
+    while let Some(row) = found.next()? {
+        let value = |at| {
+            Ok(match row.get_ref(at)? {
+                ValueRef::Null => Value::Null,
+                ValueRef::Integer(number) => Value::Integer(number),
+                ValueRef::Real(number) => Value::Real(number),
+                ValueRef::Text(text) | ValueRef::Blob(text) => {
+                    Value::from(&*String::from_utf8_lossy(text))
+                }
+            })
+        };
+        rows.push((0..columns).map(value).collect::<rusqlite::Result<Row>>()?);
+    }
+    Ok(rows)
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Value::Null => ValueRef::Null,
+            Value::Integer(number) => ValueRef::Integer(*number),
+            Value::Real(number) => ValueRef::Real(*number),
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+        }))
+    }
+}
+
+fn open(path: PathBuf, purpose: Purpose, now: i64) -> Result<Open, Error> {
+    let place = path.display().to_string();
+    look_at(&path, purpose, &place)?;
+    let lock = match purpose {
+        Purpose::Serve => Some(lock(&path, &place)?),
+        Purpose::Change | Purpose::Look => None,
+    };
+    let writes = match purpose {
+        Purpose::Serve | Purpose::Change => {
+            OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_READ_WRITE
+        }
+        Purpose::Look => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    };
+    let failed = |error: rusqlite::Error| of_sqlite(&place, &error);
+    let mut writer = connect(&path, writes).map_err(failed)?;
+    match purpose {
+        Purpose::Serve | Purpose::Change => {
+            if writer.is_readonly("main").map_err(failed)? {
+                return Err(Error::new(Kind::ReadOnly, &place, "the file cannot be written"));
+            }
+            migrate(&mut writer, &place, now)?;
+        }
+        Purpose::Look => {
+            let found = found(&writer).map_err(failed)?.ok_or_else(|| no_tables(&place))?;
+            drop(migrations::missing(found, &place)?);
+        }
+    }
+    let reader = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    reader.pragma_update(None, "query_only", true).map_err(failed)?;
+    let held = fs::metadata(&path).map_err(|error| Error::new(Kind::Lost, &place, error))?;
+    Ok(Open {
+        identity: (held.dev(), held.ino()),
+        writer: Arc::new(Mutex::new(writer)),
+        reader: Arc::new(Mutex::new(reader)),
+        _lock: lock,
+        path,
+    })
+}
+
+fn no_tables(place: &str) -> Error {
+    Error::new(Kind::Empty, place, "it has no tables of Hale")
+}
+
+/// Refuses what cannot be a store, before SQLite touches it.
+fn look_at(path: &Path, purpose: Purpose, place: &str) -> Result<(), Error> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            Err(Error::new(Kind::NotADatabase, place, "it is no regular file"))
+        }
+        Ok(found) if found.len() == 0 => Ok(()),
+        Ok(_) => {
+            let unread = |error| Error::new(Kind::ReadOnly, place, error);
+            let mut first = [0; MAGIC.len()];
+            let mut file = File::open(path).map_err(unread)?;
+            match file.read_exact(&mut first) {
+                Ok(()) if first == *MAGIC => Ok(()),
+                Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => {
+                    Err(unread(error))
+                }
+                _ => Err(Error::new(Kind::NotADatabase, place, "the file is no SQLite database")),
+            }
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match purpose {
+            Purpose::Look => Err(Error::new(Kind::Empty, place, "there is no such file")),
+            Purpose::Serve | Purpose::Change => can_make(path, place),
+        },
+        Err(error) => Err(Error::new(Kind::NoPlace, place, error)),
+    }
+}
+
+/// Whether a file can be made at `path`.
+fn can_make(path: &Path, place: &str) -> Result<(), Error> {
+    let draft = path.with_extension(format!("db.{}", std::process::id()));
+    match File::options().write(true).create_new(true).open(&draft) {
+        Ok(_) => {
+            // What cannot be removed is found by the next file of the same name.
+            drop(fs::remove_file(&draft));
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            Err(Error::new(Kind::Full, place, error))
+        }
+        Err(error) => Err(Error::new(Kind::NoPlace, place, error)),
+    }
+}
+
+/// Takes the lock of the file at `path`.
+pub(crate) fn lock(path: &Path, place: &str) -> Result<File, Error> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".lock");
+    let file = File::options().write(true).create(true).truncate(false).open(&beside);
+    let file = file.map_err(|error| Error::new(Kind::ReadOnly, place, error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::new(Kind::Locked, place, "another process serves from it"))
+        }
+        Err(TryLockError::Error(error)) => Err(Error::new(Kind::Other, place, error)),
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY)?;
+    connection.pragma_update(None, "synchronous", "normal")?;
+    Ok(connection)
+}
+
+/// What schema there is; `None` if none.
+fn found(connection: &Connection) -> rusqlite::Result<Option<Found>> {
+    let known = "select count(*) from sqlite_schema where name = 'hale_schema'";
+    let is_there: i64 = connection.query_row(known, [], |row| row.get(0))?;
+    if is_there == 0 {
+        return Ok(None);
+    }
+    let sql = in_schema(migrations::FOUND, "");
+    connection.query_row(&sql, [], |row| {
+        let [version, least] = [row.get(0)?, row.get(1)?].map(|number: Option<i64>| number);
+        Ok(Some(Found { version: version.unwrap_or_default(), least: least.unwrap_or_default() }))
+    })
+}
+
+fn migrate(connection: &mut Connection, place: &str, now: i64) -> Result<(), Error> {
+    let failed = |error: rusqlite::Error| of_sqlite(place, &error);
+    let before = found(connection).map_err(failed)?;
+    if before.is_none() {
+        let others = "select count(*) from sqlite_schema";
+        let others: i64 = connection.query_row(others, [], |row| row.get(0)).map_err(failed)?;
+        if others > 0 {
+            let detail = "the file belongs to another program";
+            return Err(Error::new(Kind::NotADatabase, place, detail));
+        }
+        // Only a file without tables takes it.
+        connection.pragma_update(None, "auto_vacuum", "incremental").map_err(failed)?;
+    }
+    connection.pragma_update(None, "journal_mode", "wal").map_err(failed)?;
+    let change =
+        connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let found = found(&change).map_err(failed)?.unwrap_or_default();
+    let missing: Vec<_> = migrations::missing(found, place)?.collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let schema = in_schema(migrations::SCHEMA_TABLE, "");
+    change.execute_batch(&schema).map_err(failed)?;
+    for one in missing {
+        change.execute_batch(&in_schema(one.sql, "")).map_err(failed)?;
+        let note = in_schema(migrations::NOTE, "");
+        change.execute(&note, (one.version, one.least, now)).map_err(failed)?;
+    }
+    change.commit().map_err(failed)
+}

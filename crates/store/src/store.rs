@@ -1,0 +1,464 @@
+//! The store of a process that serves: what it is given, it writes when it can.
+//!
+//! Made by the gateway, which runs [`Store::collect`], [`Store::drain`] and [`Store::retain`] in the background. Always true: giving rows
+//! never waits; a row is in the database or on the disk within a second, as long as one of them works; batches are
+//! written in order; the log has one line when the database is lost and one when it is back.
+
+mod queue;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+
+use self::queue::Queue;
+use crate::address::{Address, Purpose};
+use crate::batch::Batch;
+use crate::database::{Database, Means};
+use crate::error::{Error, Kind};
+use crate::pending::{Pending, Place};
+use crate::retention::{Retention, retain};
+use crate::rows::{ProbeFilter, ProbeResult, Request, Setting, Stored};
+use crate::spool::{self, Spool};
+use crate::sql::Sql;
+use crate::value::Row;
+
+/// How often rows become a batch. What the database does not have after the next time goes to the disk.
+const TICK: Duration = Duration::from_millis(200);
+/// How long opening a database may take.
+const OPEN_MAX: Duration = Duration::from_secs(10);
+/// How long writing a batch may take. SQLite itself waits 5 s for another process.
+const COMMIT_MAX: Duration = Duration::from_secs(10);
+/// How often an idle database is asked whether it works, and how long it may take to say so.
+const PROBE: Duration = Duration::from_secs(2);
+/// The pause after a failure: the first, and the longest.
+const PAUSE_MIN: Duration = Duration::from_millis(250);
+const PAUSE_MAX: Duration = Duration::from_secs(4);
+/// How long a page waits for rows.
+const READ_MAX: Duration = Duration::from_secs(2);
+/// When old rows are deleted: after the start, and from then on.
+const RETAIN_FIRST: Duration = Duration::from_secs(10);
+const RETAIN_AGAIN: Duration = Duration::from_secs(600);
+/// How often the end looks whether all is written.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// What a store needs to know.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the database is.
+    pub address: Address,
+    /// The file for what the database does not have yet.
+    pub spool: PathBuf,
+    /// What opening needs.
+    pub means: Means,
+    /// The name of this process among its replicas.
+    pub replica: Box<str>,
+    /// Its name among all processes that ever wrote: another one at each start.
+    pub writer: Box<str>,
+    /// What is deleted when.
+    pub retention: Retention,
+    /// The share of successful requests whose records are written, from 0 to 1.
+    pub sample: f64,
+}
+
+/// Whether there is a database, as `/health/readiness` says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It is being opened for the first time.
+    Opening,
+    /// It works.
+    Connected,
+    /// There is none, and there cannot be: nothing is remembered.
+    NoPlace,
+    /// It does not work.
+    Disconnected(Error),
+}
+
+/// Counts for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Figures {
+    /// Rows that the database has.
+    pub written: u64,
+    /// Rows that were lost.
+    pub dropped: u64,
+    /// Rows that wait for the database.
+    pub pending: u64,
+    /// Bytes of the spool.
+    pub spool_bytes: u64,
+}
+
+/// The store.
+pub struct Store {
+    options: Options,
+    queue: Mutex<Queue>,
+    pending: Mutex<Pending>,
+    spool: Arc<Mutex<Option<Spool>>>,
+    spool_bytes: AtomicU64,
+    /// Whether the spool's loss was told.
+    spool_told: AtomicBool,
+    database: Mutex<Option<Database>>,
+    status: watch::Sender<Status>,
+    /// Wakes the writer.
+    news: Notify,
+    tick: AtomicU64,
+    written: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl Store {
+    /// A store that does nothing yet.
+    #[must_use]
+    pub fn new(options: Options) -> Arc<Store> {
+        Arc::new(Store {
+            queue: Mutex::new(Queue::new(&options)),
+            options,
+            pending: Mutex::default(),
+            spool: Arc::default(),
+            spool_bytes: AtomicU64::new(0),
+            spool_told: AtomicBool::new(false),
+            database: Mutex::new(None),
+            status: watch::channel(Status::Opening).0,
+            news: Notify::new(),
+            tick: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        })
+    }
+
+    /// Adds a row. Never waits.
+    pub fn put(&self, row: &Stored<'_>) {
+        if self.is_wanted() && !self.queue.lock().put(row) {
+            self.lose(1);
+        }
+    }
+
+    /// Adds finished requests: each to the rollups, and its record if it failed or is in the sample.
+    pub fn put_requests<'r>(&self, requests: impl Iterator<Item = Request<'r>>) {
+        if !self.is_wanted() {
+            return;
+        }
+        let lost = self.queue.lock().put_requests(requests);
+        self.lose(lost);
+    }
+
+    /// Whether rows are of use.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        *self.status.borrow() != Status::NoPlace
+    }
+
+    /// Whether there is a database.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status.borrow().clone()
+    }
+
+    /// Waits until the database was opened, or could not be, at most so long.
+    pub async fn opened(&self, limit: Duration) -> Status {
+        let mut status = self.status.subscribe();
+        let opened = status.wait_for(|status| *status != Status::Opening);
+        match timeout(limit, opened).await {
+            Ok(Ok(status)) => status.clone(),
+            Ok(Err(_)) | Err(_) => self.status(),
+        }
+    }
+
+    /// Counts for metrics.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures {
+            written: self.written.load(Ordering::Relaxed),
+            dropped: self.dropped.load(Ordering::Relaxed),
+            pending: self.pending.lock().rows(),
+            spool_bytes: self.spool_bytes.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Results of probes, the newest first.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn probe_results(&self, filter: &ProbeFilter<'_>) -> Result<Vec<ProbeResult>, Error> {
+        Ok(self.read(filter.sql()).await?.iter().filter_map(ProbeResult::of).collect())
+    }
+
+    /// The settings made at run time.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub async fn settings(&self) -> Result<Vec<Setting>, Error> {
+        Ok(self.read(Setting::all()).await?.iter().filter_map(Setting::of).collect())
+    }
+
+    async fn read(&self, sql: Sql) -> Result<Vec<Row>, Error> {
+        let Some(database) = self.database.lock().clone() else {
+            return Err(match self.status() {
+                Status::Disconnected(error) => error,
+                Status::Opening | Status::Connected | Status::NoPlace => {
+                    self.error(Kind::Away, "it is not open")
+                }
+            });
+        };
+        let read = timeout(READ_MAX, database.read(sql)).await;
+        read.unwrap_or_else(|_| Err(self.error(Kind::Away, "it does not answer within 2 s")))
+    }
+
+    /// Makes batches of rows, and brings to the disk what the database does not take. Never ends.
+    pub async fn collect(self: Arc<Store>) {
+        self.open_spool().await;
+        loop {
+            tokio::time::sleep(TICK).await;
+            self.turn().await;
+        }
+    }
+
+    /// One round of [`Store::collect`].
+    async fn turn(&self) {
+        let tick = self.batch();
+        self.to_disk(tick).await;
+    }
+
+    /// Makes a batch of what is in the queue; the number of the tick.
+    fn batch(&self) -> u64 {
+        let tick = self.tick.fetch_add(1, Ordering::Relaxed) + 1;
+        let batch = self.queue.lock().take();
+        if let Some(batch) = batch {
+            let lost = self.pending.lock().push(Arc::new(batch), tick);
+            self.lose(lost);
+            self.news.notify_one();
+        }
+        tick
+    }
+
+    /// Appends batches that are older than that tick to the spool.
+    async fn to_disk(&self, tick: u64) {
+        loop {
+            let Some((id, batch)) = self.pending.lock().unspooled(tick) else { return };
+            let appended = self.with_spool(move |spool| spool.append(&batch)).await;
+            match appended {
+                Ok(Some(extent)) => {
+                    if self.pending.lock().spooled(id, extent) {
+                        self.spool_told.store(false, Ordering::Relaxed);
+                    }
+                }
+                // There is no spool: what is in memory is all.
+                Ok(None) => return,
+                Err(error) => {
+                    if !self.spool_told.swap(true, Ordering::Relaxed) {
+                        let spool = self.options.spool.display();
+                        tracing::warn!(%spool, %error, "the spool takes no more rows; they wait in memory, 16 MiB at most");
+                    }
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn open_spool(&self) {
+        if self.spool.lock().is_some() {
+            return;
+        }
+        let path = self.options.spool.clone();
+        let (place, own) = (path.clone(), self.spool.clone());
+        let opened = self.options.means.threads.run(&place, move || {
+            Ok(Spool::open(&path, spool::MAX).map(|(spool, left, lost)| {
+                let bytes = spool.bytes();
+                *own.lock() = Some(spool);
+                (left, lost, bytes)
+            }))
+        });
+        match opened.await {
+            Ok(Ok((left, lost, bytes))) => {
+                self.spool_bytes.store(bytes, Ordering::Relaxed);
+                if lost > 0 {
+                    tracing::warn!(spool = %place.display(), lost, "lines of the spool cannot be read; they are skipped");
+                }
+                self.pending.lock().inherit(left);
+                self.news.notify_one();
+            }
+            Ok(Err(error)) => {
+                // A directory that cannot be written has no database either, or says so itself.
+                tracing::info!(spool = %place.display(), %error, "there is no spool: rows that the database does not take wait in memory");
+            }
+            Err(error) => tracing::error!(%error, "the spool could not be opened"),
+        }
+    }
+
+    /// Does something with the spool, if there is one, where waiting harms nothing.
+    async fn with_spool<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut Spool) -> std::io::Result<T> + Send + 'static,
+    ) -> std::io::Result<Option<T>> {
+        let spool = self.spool.clone();
+        let job = move || {
+            let mut spool = spool.lock();
+            let Some(spool) = spool.as_mut() else { return Ok(Ok((None, 0))) };
+            Ok(job(spool).map(|done| (Some(done), spool.bytes())))
+        };
+        let done = self.options.means.threads.run(&self.options.spool, job).await;
+        let (done, bytes) = done.unwrap_or_else(|error| Err(std::io::Error::other(error)))?;
+        self.spool_bytes.store(bytes, Ordering::Relaxed);
+        Ok(done)
+    }
+
+    /// Writes batches to the database, which it opens again whenever it is lost. Ends if there can be none.
+    pub async fn drain(self: Arc<Store>) {
+        let mut pause = PAUSE_MIN;
+        loop {
+            let Err(error) = self.serve().await;
+            let was_connected = matches!(self.status(), Status::Connected);
+            self.database.lock().take();
+            if error.kind == Kind::NoPlace && !was_connected {
+                tracing::info!("nothing is remembered over a restart: {error}");
+                self.status.send_replace(Status::NoPlace);
+                self.queue.lock().clear();
+                self.pending.lock().clear();
+                return;
+            }
+            let is_news = match &*self.status.borrow() {
+                Status::Disconnected(known) => known.kind != error.kind,
+                Status::Opening | Status::Connected | Status::NoPlace => true,
+            };
+            if is_news {
+                tracing::warn!("{error}");
+            }
+            self.status.send_replace(Status::Disconnected(error));
+            pause = if was_connected { PAUSE_MIN } else { (pause * 2).min(PAUSE_MAX) };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Opens the database and writes to it until it fails.
+    async fn serve(&self) -> Result<std::convert::Infallible, Error> {
+        let opening = Database::open(&self.options.address, Purpose::Serve, &self.options.means);
+        let opened = timeout(OPEN_MAX, opening).await;
+        let database = opened
+            .unwrap_or_else(|_| Err(self.error(Kind::Away, "it does not answer within 10 s")))?;
+        loop {
+            self.write_all(&database).await?;
+            self.connected(&database);
+            if timeout(PROBE, self.news.notified()).await.is_err() {
+                let probed = timeout(PROBE, database.probe()).await;
+                probed.unwrap_or_else(|_| {
+                    Err(self.error(Kind::Away, "it does not answer within 2 s"))
+                })?;
+            }
+        }
+    }
+
+    fn connected(&self, database: &Database) {
+        if *self.status.borrow() == Status::Connected {
+            return;
+        }
+        *self.database.lock() = Some(database.clone());
+        let before = self.status.send_replace(Status::Connected);
+        let address = &self.options.address;
+        match before {
+            Status::Disconnected(_) => tracing::info!(%address, "the database is back"),
+            Status::Opening | Status::Connected | Status::NoPlace => {
+                tracing::info!(%address, "the database is open");
+            }
+        }
+    }
+
+    /// Writes all batches there are.
+    async fn write_all(&self, database: &Database) -> Result<(), Error> {
+        loop {
+            let Some((id, place)) = self.pending.lock().first() else { break };
+            let batch = match place {
+                Place::Memory(batch) => Some(batch),
+                Place::Disk(extent) => {
+                    let read = self.with_spool(move |spool| spool.read(extent)).await;
+                    read.ok().flatten().map(Arc::new)
+                }
+            };
+            let Some(batch) = batch else {
+                tracing::warn!(spool = %self.options.spool.display(), "a batch of the spool cannot be read; it is skipped");
+                self.lose_slot(id);
+                continue;
+            };
+            self.write(database, &batch, id).await?;
+        }
+        if self.spool_bytes.load(Ordering::Relaxed) > 0 && self.pending.lock().is_off_disk() {
+            // What stays in it is written again after a restart, and skipped.
+            let _cleared = self.with_spool(Spool::clear).await;
+        }
+        Ok(())
+    }
+
+    async fn write(&self, database: &Database, batch: &Arc<Batch>, id: u64) -> Result<(), Error> {
+        let writing = database.commit(batch, self.options.means.unix_ms());
+        let written = timeout(COMMIT_MAX, writing).await;
+        let slow = |_| Err(self.error(Kind::Away, "it takes no rows within 10 s"));
+        match written.unwrap_or_else(slow) {
+            Ok(_) => {
+                let rows = self.pending.lock().remove(id);
+                self.written.fetch_add(rows, Ordering::Relaxed);
+                Ok(())
+            }
+            Err(error) if error.kind == Kind::BadRow => {
+                tracing::error!(%error, rows = batch.len(), "the database refuses rows; they are dropped");
+                self.lose_slot(id);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes old rows now and then. Never ends.
+    pub async fn retain(self: Arc<Store>) {
+        let mut pause = RETAIN_FIRST;
+        loop {
+            tokio::time::sleep(pause).await;
+            pause = RETAIN_AGAIN;
+            let database = self.database.lock().clone();
+            if let Some(database) = database {
+                let now = self.options.means.unix_ms();
+                if let Err(error) = retain(&database, &self.options.retention, now).await {
+                    tracing::warn!(%error, "old rows could not be deleted");
+                }
+            }
+        }
+    }
+
+    /// Writes what there is, at most so long, and leaves the remainder in the spool. Called when no more rows come.
+    pub async fn finish(&self, limit: Duration) {
+        let written = async {
+            self.batch();
+            while !self.pending.lock().is_empty() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let is_open = *self.status.borrow() == Status::Connected;
+        if is_open && timeout(limit, written).await.is_ok() {
+            return;
+        }
+        let tick = self.batch();
+        self.to_disk(tick + 1).await;
+        let left = self.pending.lock().rows();
+        if left > 0 {
+            tracing::info!(rows = left, spool = %self.options.spool.display(), "rows that the database did not take");
+        }
+    }
+
+    fn lose_slot(&self, id: u64) {
+        let rows = self.pending.lock().remove(id);
+        self.lose(rows);
+    }
+
+    fn lose(&self, rows: u64) {
+        if rows > 0 && self.dropped.fetch_add(rows, Ordering::Relaxed) == 0 {
+            tracing::error!(
+                "rows for the database are dropped; hale_store_rows_dropped_total counts them"
+            );
+        }
+    }
+
+    fn error(&self, kind: Kind, detail: &str) -> Error {
+        Error::new(kind, &self.options.address.shown(), detail)
+    }
+}

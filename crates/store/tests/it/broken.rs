@@ -1,0 +1,202 @@
+//! Files and servers that cannot be used: what is said, and that nothing is overwritten.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+
+use hale_store::{Address, Kind, Purpose, Status, Table};
+use hale_testkit::{Postgres, TempDir, refused_port};
+
+use crate::support::{Running, count, open, run};
+
+async fn refused(address: &Address) -> (Kind, String) {
+    let Err(error) = open(address, Purpose::Serve).await else { panic!("{address} opens") };
+    let said = error.to_string();
+    assert!(said.contains(error.kind.fix()), "{said}");
+    assert!(!said.contains("s3cret") && !said.contains('\n'), "{said}");
+    (error.kind, said)
+}
+
+fn is_root() -> bool {
+    fs::File::options().write(true).open("/proc/self/oom_score_adj").is_ok()
+        && fs::read_dir("/root").is_ok()
+}
+
+#[test]
+fn a_file_that_is_no_store_is_named_and_stays_as_it_is() {
+    run(async {
+        let directory = TempDir::new();
+        let long = "x".repeat(100_000);
+        let contents: [&[u8]; 4] =
+            [b"short", b"no database at all, only text", b"SQLite format 3", long.as_bytes()];
+        for content in contents {
+            let path = directory.path().join("hale.db");
+            fs::write(&path, content).unwrap();
+            let (kind, said) = refused(&Address::File(path.clone())).await;
+            assert_eq!(kind, Kind::NotADatabase, "{said}");
+            assert!(said.contains(path.to_str().unwrap()), "{said}");
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+        let (kind, _) = refused(&Address::File(directory.path().to_owned())).await;
+        assert_eq!(kind, Kind::NotADatabase, "a directory");
+        let foreign = directory.path().join("foreign.db");
+        let connection = rusqlite::Connection::open(&foreign).unwrap();
+        connection.execute_batch("create table theirs (a)").unwrap();
+        drop(connection);
+        let (kind, said) = refused(&Address::File(foreign)).await;
+        assert_eq!(kind, Kind::NotADatabase);
+        assert!(said.contains("another program"), "{said}");
+    });
+}
+
+#[test]
+fn a_damaged_file_is_named_corrupt_and_a_new_one_is_used_once_it_is_moved() {
+    run(async {
+        let directory = TempDir::new();
+        let path = directory.path().join("hale.db");
+        let address = Address::File(path.clone());
+        drop(open(&address, Purpose::Serve).await.unwrap());
+        let mut content = fs::read(&path).unwrap();
+        // All after the header of the first page.
+        content[100..].fill(0xa5);
+        fs::write(&path, &content).unwrap();
+        for end in ["-wal", "-shm"] {
+            drop(fs::remove_file(directory.path().join(format!("hale.db{end}"))));
+        }
+        let (kind, said) = refused(&address).await;
+        assert_eq!(kind, Kind::Corrupt, "{said}");
+        assert_eq!(fs::read(&path).unwrap(), content);
+        let running = Running::start(&address, directory.path());
+        running.until(|status| matches!(status, Status::Disconnected(_))).await;
+        running.act("waits");
+        fs::rename(&path, directory.path().join("damaged.db")).unwrap();
+        running.until_figures(|figures| figures.written == 1).await;
+        assert_eq!(count(&address, Table::OperatorActions).await, 1);
+    });
+}
+
+#[test]
+fn one_process_serves_from_a_file_and_another_says_so_until_it_is_free() {
+    run(async {
+        let directory = TempDir::new();
+        let address = Address::File(directory.path().join("hale.db"));
+        let first = Running::start(&address, directory.path());
+        first.until(|status| *status == Status::Connected).await;
+        let (kind, said) = refused(&address).await;
+        assert_eq!(kind, Kind::Locked);
+        assert!(said.contains("another process serves from it"), "{said}");
+        let second = Running::start(&address, TempDir::new().path());
+        second.until(|status| matches!(status, Status::Disconnected(_))).await;
+        open(&address, Purpose::Look).await.expect("a command reads beside it");
+        first.crash().await;
+        second.until(|status| *status == Status::Connected).await;
+    });
+}
+
+#[test]
+fn a_file_that_is_removed_while_it_serves_is_noticed_and_made_again() {
+    run(async {
+        let directory = TempDir::new();
+        let path = directory.path().join("hale.db");
+        let address = Address::File(path.clone());
+        let running = Running::start(&address, directory.path());
+        running.until(|status| *status == Status::Connected).await;
+        fs::remove_file(&path).unwrap();
+        running.until(|status| matches!(status, Status::Disconnected(_))).await;
+        running.until(|status| *status == Status::Connected).await;
+        running.act("after");
+        running.until_figures(|figures| figures.written == 1).await;
+        assert_eq!(count(&address, Table::OperatorActions).await, 1);
+    });
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_has_no_store_and_that_is_no_fault() {
+    run(async {
+        // Root may write everywhere, but not where there is no directory.
+        let directory = TempDir::new();
+        let place = directory.path().join("mounted");
+        if !is_root() {
+            fs::create_dir(&place).unwrap();
+            fs::set_permissions(&place, Permissions::from_mode(0o555)).unwrap();
+        }
+        let running = Running::start(&Address::File(place.join("hale.db")), &place);
+        running.until(|status| *status == Status::NoPlace).await;
+        running.act("nowhere");
+        let figures = running.store.figures();
+        assert_eq!((figures.pending, figures.dropped), (0, 0));
+        assert!(!running.store.is_wanted());
+    });
+}
+
+#[test]
+fn rows_wait_while_another_process_holds_the_file() {
+    run(async {
+        let directory = TempDir::new();
+        let address = Address::File(directory.path().join("hale.db"));
+        let running = Running::start(&address, directory.path());
+        running.until(|status| *status == Status::Connected).await;
+        let file = directory.path().join("hale.db");
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        connection.execute_batch("begin immediate").unwrap();
+        running.act("waits");
+        running.until_figures(|figures| figures.spool_bytes > 0).await;
+        assert_eq!(running.store.figures().written, 0);
+        connection.execute_batch("rollback").unwrap();
+        running.until_figures(|figures| figures.written == 1 && figures.spool_bytes == 0).await;
+    });
+}
+
+#[test]
+fn a_wrong_address_of_a_server_is_named_with_its_fix_and_without_its_password() {
+    run(async {
+        let server = Postgres::shared();
+        let url = server.database();
+        let parsed = |url: &str| Address::parse(url).unwrap();
+        let cases = [
+            (url.replace("s3cret-pw", "s3cret-wrong"), Kind::Refused, "password authentication"),
+            (url.replace("hale:", "stranger:"), Kind::Refused, "password authentication"),
+            (server.url("missing"), Kind::Refused, "does not exist"),
+            (
+                url.replace(&server.port().to_string(), &refused_port().to_string()),
+                Kind::Away,
+                "refused",
+            ),
+            (format!("{url}?sslmode=require"), Kind::Away, "TLS"),
+            (url.replace("127.0.0.1", "no-such-host.invalid"), Kind::Away, "no-such-host.invalid"),
+        ];
+        for (url, kind, part) in cases {
+            let (found, said) = refused(&parsed(&url)).await;
+            assert_eq!(found, kind, "{said}");
+            assert!(said.contains(part), "{said}");
+        }
+    });
+}
+
+#[test]
+fn a_server_that_takes_no_writes_is_named_read_only() {
+    run(async {
+        let server = Postgres::shared();
+        let url = server.database();
+        let name = url.rsplit('/').next().unwrap();
+        drop(open(&Address::parse(&url).unwrap(), Purpose::Serve).await.unwrap());
+        server.sql(
+            "postgres",
+            &format!("alter database {name} set default_transaction_read_only = on"),
+        );
+        let (kind, said) = refused(&Address::parse(&url).unwrap()).await;
+        assert_eq!(kind, Kind::ReadOnly, "{said}");
+    });
+}
+
+#[test]
+fn a_user_that_may_make_no_schema_is_told_so() {
+    run(async {
+        let server = Postgres::shared();
+        let url = server.database();
+        server.sql(&url, "create role guest login password 's3cret-pw'");
+        let guest = url.replace("hale:", "guest:");
+        let (kind, said) = refused(&Address::parse(&guest).unwrap()).await;
+        assert_eq!(kind, Kind::ReadOnly, "{said}");
+        assert!(said.contains("permission denied"), "{said}");
+    });
+}

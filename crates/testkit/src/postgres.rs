@@ -1,0 +1,236 @@
+//! A private PostgreSQL on a free port, for tests.
+//!
+//! Used by the tests of the store and of the gateway. Always true: it ends with the test's process, however that ends;
+//! its directory is removed with it. Without an installed server tests cannot run: `scripts/test` installs one.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::chown;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, mpsc};
+
+use parking_lot::Mutex;
+
+use crate::{TIMEOUT, TempDir};
+
+/// Runs the server until its input ends, which it does with the process that holds the other end.
+const GUARD: &str =
+    r#""$@" & child=$!; echo $child; cat >/dev/null; kill -QUIT $child 2>/dev/null; wait $child"#;
+/// What it says when it takes connections.
+const READY: &str = "ready to accept connections";
+const USER: &str = "hale";
+const PASSWORD: &str = "s3cret-pw";
+
+/// A running server.
+#[derive(Debug)]
+pub struct Postgres {
+    directory: TempDir,
+    port: u16,
+    log: Arc<Mutex<String>>,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    guard: Child,
+    input: Option<ChildStdin>,
+    server: u32,
+}
+
+/// The folder of the server's programs.
+fn programs() -> PathBuf {
+    let newest = || {
+        let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
+        versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).max()
+    };
+    let on_path = || {
+        let path = std::env::var_os("PATH")?;
+        std::env::split_paths(&path).find(|folder| folder.join("initdb").exists())
+    };
+    newest().or_else(on_path).expect("PostgreSQL is installed: apt-get install postgresql")
+}
+
+/// The user that the server runs as: it refuses to run as root.
+fn server_user() -> Option<(u32, u32)> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let is_root = status.lines().any(|line| line.starts_with("Uid:\t0\t"));
+    let accounts = fs::read_to_string("/etc/passwd").ok()?;
+    let id = |name: &str| {
+        let line = accounts.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut ids = line.split(':').skip(2).map(str::parse);
+        Some((ids.next()?.ok()?, ids.next()?.ok()?))
+    };
+    if is_root { id("postgres") } else { None }
+}
+
+fn as_server_user(command: &mut Command) -> &mut Command {
+    if let Some((user, group)) = server_user() {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+impl Postgres {
+    /// Starts a server of its own.
+    pub fn start() -> Postgres {
+        let directory = TempDir::new();
+        if let Some((user, group)) = server_user() {
+            chown(directory.path(), Some(user), Some(group)).expect("root may give files away");
+        }
+        let password = directory.write("password", PASSWORD);
+        fs::set_permissions(&password, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .expect("its own file");
+        let made = as_server_user(&mut Command::new(programs().join("initdb")))
+            .args(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"])
+            .arg(format!("--username={USER}"))
+            .arg(format!("--pwfile={}", password.display()))
+            .arg(directory.path().join("data"))
+            .current_dir("/")
+            .output()
+            .expect("initdb runs");
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let mut server = Postgres { directory, port: 0, log: Arc::default(), running: None };
+        server.run();
+        server
+    }
+
+    /// The server that the tests of one process share.
+    pub fn shared() -> &'static Postgres {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(Postgres::start)
+    }
+
+    /// Starts it again, on its port, after [`Postgres::kill`].
+    pub fn run(&mut self) {
+        for _ in 0..5 {
+            let port = match self.port {
+                0 => free_port(),
+                port => port,
+            };
+            if self.try_run(port) {
+                self.port = port;
+                return;
+            }
+            self.kill();
+        }
+        panic!("PostgreSQL does not start: {}", self.log());
+    }
+
+    fn try_run(&mut self, port: u16) -> bool {
+        let data = self.directory.path().join("data");
+        let mut guard = as_server_user(&mut Command::new("sh"))
+            .args(["-c", GUARD, "sh"])
+            .arg(programs().join("postgres"))
+            .arg("-D")
+            .arg(data)
+            .args(["-p", &port.to_string(), "-c", "fsync=off", "-c", "shared_buffers=16MB"])
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=60"])
+            .arg("-k")
+            .arg(self.directory.path())
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a shell runs");
+        let mut first = String::new();
+        let output = guard.stdout.take().expect("it is piped");
+        BufReader::new(output).read_line(&mut first).expect("the guard says which process it is");
+        let server = first.trim().parse().expect("a process id");
+        let said = BufReader::new(guard.stderr.take().expect("it is piped"));
+        let (ready, is_ready) = mpsc::channel();
+        let log = self.log.clone();
+        std::thread::spawn(move || {
+            for line in said.lines().map_while(Result::ok) {
+                if line.contains(READY) {
+                    // Only the start waits for it.
+                    let _gone: Result<(), _> = ready.send(());
+                }
+                let mut log = log.lock();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let input = guard.stdin.take();
+        self.running = Some(Running { guard, input, server });
+        // A server that ends closes its output, and with it the channel.
+        is_ready.recv_timeout(TIMEOUT).is_ok()
+    }
+
+    /// What it said.
+    pub fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// Its port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address of a new, empty database.
+    pub fn database(&self) -> String {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("t{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("create database {name}"));
+        self.url(&name)
+    }
+
+    /// The address of the database of that name.
+    pub fn url(&self, name: &str) -> String {
+        format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Runs SQL in the database at `name`, which may be an address; what `psql` prints, without headings.
+    pub fn sql(&self, name: &str, sql: &str) -> String {
+        let url = if name.contains("://") { name.to_owned() } else { self.url(name) };
+        let ran = Command::new(programs().join("psql"))
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", &url, "-c", sql])
+            .stdin(Stdio::null())
+            .output()
+            .expect("psql runs");
+        assert!(ran.status.success(), "{sql}: {}", String::from_utf8_lossy(&ran.stderr));
+        String::from_utf8_lossy(&ran.stdout).trim().to_owned()
+    }
+
+    /// Ends it as a crash does. [`Postgres::run`] starts it again.
+    pub fn kill(&mut self) {
+        if let Some(mut running) = self.running.take() {
+            drop(running.input.take());
+            running.guard.wait().expect("the guard is a child");
+        }
+    }
+
+    /// Stops all of its processes where they are.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets them go on.
+    pub fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let server = self.running.as_ref().expect("it runs").server;
+        let children = fs::read_to_string(format!("/proc/{server}/task/{server}/children"));
+        let children = children.unwrap_or_default();
+        let all = children.split_whitespace().map(str::to_owned).chain([server.to_string()]);
+        let sent = Command::new("kill").arg(name).args(all).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {name}");
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
+    listener.local_addr().expect("it is bound").port()
+}

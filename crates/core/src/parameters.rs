@@ -219,6 +219,26 @@ parameters! {
         "openai_service_account_id" "openai_identity_token_file";
 }
 
+/// Parameters of chats that Anthropic's messages have no place for under that name. A config that sets one as a default is
+/// heard where its deployment speaks OpenAI's format, and by messages that are made of chats, which say some of them otherwise.
+#[rustfmt::skip] // Many names a line.
+pub const NOT_IN_MESSAGES: &[&str] = &[
+    "audio", "dimensions", "encoding_format", "frequency_penalty", "function_call", "functions", "guided_json",
+    "include_reasoning", "logit_bias", "logprobs", "max_completion_tokens", "min_p", "modalities", "n", "parallel_tool_calls",
+    "prediction", "presence_penalty", "prompt_cache_key", "prompt_cache_retention", "repetition_penalty", "response_format",
+    "safety_identifier", "seed", "stop", "store", "top_a", "top_logprobs", "user", "verbosity", "web_search_options",
+];
+
+/// Parameters of a config that Anthropic's messages have, or that a chat's translation says otherwise or may leave out.
+#[rustfmt::skip] // Many names a line.
+pub const FIT_FOR_MESSAGES: &[&str] = &[
+    "cache_control", "container", "context_management", "inference_geo", "max_completion_tokens", "max_tokens", "mcp_servers",
+    "metadata", "output_config", "output_format", "parallel_tool_calls", "prediction", "prompt_cache_key",
+    "prompt_cache_options", "prompt_cache_retention", "reasoning_effort", "response_format", "safety_identifier",
+    "service_tier", "speed", "stop", "store", "stream", "stream_options", "temperature", "thinking", "tool_choice", "tools",
+    "top_k", "top_p", "user",
+];
+
 /// The row of a name.
 #[must_use]
 pub fn parameter(name: &str) -> Option<&'static Parameter> {

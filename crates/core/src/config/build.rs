@@ -50,6 +50,7 @@ pub(super) fn deployment(
     problems: &mut Problems,
 ) -> Option<Deployment> {
     let id = entry.id(&info, problems);
+    info.base_model = info.base_model.take().or(params.base_model.take());
     let model = &*params.model.take()?;
     let label = if info.id.is_some() { Box::from(&*id) } else { Box::from(entry.name) };
     let upstream = upstream::find(model, params.provider.as_deref());
@@ -65,6 +66,7 @@ pub(super) fn deployment(
     let azure = troubles.azure(provider, &params, &credential);
     let has_token = azure.as_ref().is_some_and(|a| a.token.is_some() || a.identity.is_some());
     let (key, key_variable) = troubles.key(provider, &params, &credential, has_token);
+    troubles.unfit_defaults(provider, &params);
     let misconfigured = troubles.first;
     let tail = upstream::for_responses(provider, upstream.model);
     let (upstream_model, is_for_responses) = (tail.unwrap_or(upstream.model), tail.is_some());

@@ -20,7 +20,7 @@ pub(super) enum IfWrong {
 #[rustfmt::skip]
 const ADVICE: &[&str] = &[
     "weight", "order", "tags", "tag_regex", "timeout", "request_timeout", "stream_timeout", "num_retries", "cooldown_time",
-    "mock_delay", "budget_duration",
+    "mock_delay", "budget_duration", "base_model",
 ];
 /// Facts of a deployment that decide who may use it, and what it may cost.
 const RIGHTS: &[&str] = &["access_windows", "blocked", "health_check_daily_budget_usd"];

@@ -158,6 +158,7 @@ const fn misplaced(name: &'static str, place: &'static str) -> Row {
 /// The right section of keys that are often misplaced.
 const GENERAL_PLACE: &str = "Belongs in `general_settings`.";
 const INFO_PLACE: &str = "Belongs in `model_info` of the deployment.";
+const LITELLM_BUDGET: &str = "LiteLLM does not read it here either, so it was never enforced; it belongs in `litellm_settings`.";
 
 const fn refused(name: &'static str, doc: &'static str) -> Row {
     Row { name, kind: Kind::Any, support: Support::Refused, default: "", doc, feature: "" }
@@ -275,6 +276,7 @@ const PARAMS: &[Row] = &[
     served("organization", Kind::Text, "", "Sent as `openai-organization`."),
     served("litellm_credential_name", Kind::Text, "", "A `credential_name` of `credential_list`: its `api_key`, `api_base` and `organization` are used where this entry has none."),
     served("extra_headers", Kind::Map, "", "Headers for each request to the provider."),
+    served("base_model", Kind::Text, "", "As `model_info.base_model`, which wins."),
     served("extra_body", Kind::Map, "", "Request parameters that are set if the client does not, like any key that is not in this table."),
     served("additional_drop_params", Kind::List, "", "Request parameters that are always removed."),
     served("weight", Kind::Number(0.0, 1e9), "1", "Share of the group's traffic. 0: standby; it gets traffic only if no other member is healthy."),
@@ -641,8 +643,8 @@ const GENERAL: &[Row] = &[
     refused("admin_only_routes", "every route would be open"),
     refused("enforced_params", "requests without those parameters would pass"),
     refused("enforce_user_param", "requests without `user` would pass"),
-    refused("max_budget", "the gateway would spend beyond its budget"),
-    refused("budget_duration", "the gateway would spend beyond its budget"),
+    misplaced("max_budget", LITELLM_BUDGET),
+    misplaced("budget_duration", LITELLM_BUDGET),
     refused("guardrails", "requests that a guardrail should stop would pass"),
     ignored("disable_spend_logs", "There is no database to write to."),
     ignored("disable_spend_updates", "There is no database to write to."),
@@ -782,6 +784,8 @@ const BUDGET: &[Row] = &[
     served("max_budget", BUDGET_USD, "", "As `budget_limit`."),
     served("time_period", Kind::Text, "required", "The length of the window, from its first cost on: `30s`, `10m`, `24h`, `7d`, `2w`, or `1mo` by the calendar (UTC)."),
     served("budget_duration", Kind::Text, "", "As `time_period`."),
+    not_yet("rpm_limit", "A rate is no budget; LiteLLM does not enforce it here either."),
+    not_yet("tpm_limit", "A rate is no budget; LiteLLM does not enforce it here either."),
 ];
 
 #[rustfmt::skip]

@@ -36,6 +36,7 @@ pub(super) struct Params {
     pub(super) api_key: Option<Secret>,
     /// Whether `api_key` is written and empty.
     pub(super) is_keyless: bool,
+    pub(super) base_model: Option<Box<str>>,
     pub(super) organization: Option<Secret>,
     /// `litellm_credential_name`.
     pub(super) credential: Option<Given>,
@@ -133,6 +134,7 @@ impl Params {
             "base_url" => self.base_url = given(field, problems),
             "api_key" if field.node.text() == Some("") => self.is_keyless = true,
             "api_key" => self.api_key = secret(field, problems),
+            "base_model" => self.base_model = field.text(problems).map(Box::from),
             "organization" => self.organization = organization(field, problems),
             "litellm_credential_name" => self.credential = given(field, problems),
             "extra_headers" => self.headers = headers(field, problems),

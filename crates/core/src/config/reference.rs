@@ -51,7 +51,7 @@ pub fn parameters() -> String {
             Some(Support::Served) => "served",
             Some(Support::NotYet | Support::Misplaced) => "stripped, with a warning",
             Some(Support::Ignored) => "stripped",
-            Some(Support::Refused) => "refused",
+            Some(Support::Refused) => "stops the deployment",
             None if row.in_body == InBody::Request => "passed on",
             None => "stripped, with a warning",
         };

@@ -4,7 +4,8 @@
 
 use crate::azure::Azure;
 use crate::deployment::{Lack, Misconfigured};
-use crate::provider::{self, Addressing, HostOwner, Provider};
+use crate::parameters::FIT_FOR_MESSAGES;
+use crate::provider::{self, Addressing, HostOwner, Provider, WireFormat};
 use crate::secret::Secret;
 
 use super::build::Entry;
@@ -313,6 +314,24 @@ impl Troubles<'_> {
         let problem = format!("sends {variable} to {host}");
         let hint = format!("write `{field}: os.environ/{variable}`, or `api_key: none`");
         self.problems.warn(self.entry.place_of(key), &path.key(key), Wrong::new(problem, hint));
+    }
+
+    /// Warns about defaults of bodies that the provider's format has no place for: they are left out.
+    pub(super) fn unfit_defaults(&mut self, provider: &Provider, params: &Params) {
+        let speaks_messages = provider.wire == WireFormat::Anthropic && !params.is_mock;
+        let is_unfit = |name: &str| speaks_messages && !FIT_FOR_MESSAGES.contains(&name);
+        let path = self.entry.path.key("litellm_params");
+        for (name, _) in params.defaults.iter().filter(|(name, _)| is_unfit(name)) {
+            let at = match self.entry.params.get(name) {
+                Some(node) => node.at,
+                None => self.entry.place_of("extra_body"),
+            };
+            let problem = format!(
+                "provider `{}` has no such parameter for chats: it is left out of them",
+                provider.name
+            );
+            self.problems.warn(at, &path.key(name), Wrong::new(problem, "remove it"));
+        }
     }
 
     fn no_key(&mut self, provider: &Provider, own_server: bool) {

@@ -115,13 +115,7 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
             let notes = fit(&mut request, order, bytes)?;
             (openai::write_request::write(&request, order, bytes)?, notes)
         }
-        WireFormat::Anthropic => {
-            // A deployment's defaults are in the client's format and must be translated too.
-            let defaults = defaults(peek, order);
-            let mut request = read(peek, &defaults, order.operation)?;
-            let notes = fit(&mut request, order, bytes)?;
-            (anthropic::write_request::write(&request, order, bytes)?, notes)
-        }
+        WireFormat::Anthropic => to_messages(peek, order, bytes)?,
     };
     let written = Peek::parse(Bytes::from(written));
     let written = written.map_err(|why| Unfit::malformed("request_body", why))?;
@@ -130,6 +124,36 @@ pub fn prepare(peek: &Peek, order: &Order<'_>) -> Result<Prepared, Unfit> {
         WireFormat::Anthropic => anthropic::edits::written_body(&written, order),
     };
     Ok(Prepared::Body(upstream.into(), body, Some(Arc::new(notes))))
+}
+
+/// The request as messages. A deployment's defaults are in the client's format and are translated too; one that cannot be is
+/// left out, because the client did not send it.
+fn to_messages(peek: &Peek, order: &Order<'_>, bytes: usize) -> Result<(Vec<u8>, Notes), Unfit> {
+    let write = |edits: &[Edit<'_>]| {
+        let mut request = read(peek, edits, order.operation)?;
+        let notes = fit(&mut request, order, bytes)?;
+        Ok((anthropic::write_request::write(&request, order, bytes)?, notes))
+    };
+    let mut edits = defaults(peek, order);
+    loop {
+        let why: Unfit = match write(&edits) {
+            Ok(written) => return Ok(written),
+            Err(why) => why,
+        };
+        let field = why.field.split(['.', '[']).next().unwrap_or_default();
+        let before = edits.len();
+        edits.retain(|edit| is_removal(edit) || edit.name() != field);
+        if edits.len() < before {
+            continue;
+        }
+        // Whatever is in the way, the client answers for its own part only.
+        edits.retain(is_removal);
+        return if edits.len() < before { write(&edits) } else { Err(why) };
+    }
+}
+
+fn is_removal(edit: &Edit<'_>) -> bool {
+    matches!(edit, Edit::Remove(_))
 }
 
 /// Fields that only the first version of Cohere's rerank has. Source: <https://docs.cohere.com/v1/reference/rerank>.

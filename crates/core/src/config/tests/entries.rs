@@ -449,3 +449,39 @@ fn each_deployment_has_a_name_of_its_own_for_people() {
     assert_eq!((&*names[0], &*names[2]), ("openai/x :1", "openai/x:1"));
     assert!(names[1].starts_with("openai/x :1 ") && names[1].len() == 20, "{names:?}");
 }
+
+#[test]
+fn what_anthropic_has_no_place_for_is_told_with_its_line() {
+    let yaml = "model_list:
+- model_name: m
+  litellm_params:
+    model: anthropic/claude-sonnet-4-5
+    api_key: k
+    temperature: 0.5
+    frequency_penalty: 0.5
+    vendors_own: {a: 1}
+    extra_body: {logit_bias: {'5': 1}, top_k: 3}
+";
+    let (snapshot, warnings) = Fake::new(yaml).warned();
+    one(
+        &warnings,
+        "c.yaml:7:24: model_list[0].litellm_params.frequency_penalty: provider `anthropic` has no such parameter for chats: \
+         it is left out of them. remove it",
+    );
+    one(&warnings, "litellm_params.vendors_own: provider `anthropic` has no such parameter");
+    one(&warnings, "litellm_params.logit_bias: provider `anthropic` has no such parameter");
+    assert_eq!(warnings.len(), 3);
+    assert!(snapshot.deployments[0].misconfigured.is_none());
+    Fake::new(&yaml.replace("anthropic/claude-sonnet-4-5", "openai/gpt-4o")).clean();
+}
+
+#[test]
+fn a_base_model_among_the_parameters_is_that_of_model_info() {
+    let own = entry("base_model: gpt-4o-mini").replace("openai/gpt-4o", "openai/my-own");
+    let deployment = &Fake::new(&own).clean().deployments[0];
+    assert_eq!(deployment.facts.input_cost_per_token, Some(1.5e-7));
+    assert!(deployment.endpoint.default_params.is_empty());
+    let both = own + "  model_info: {base_model: gpt-4o}\n";
+    let facts = &Fake::new(&both).clean().deployments[0].facts;
+    assert_eq!(facts.input_cost_per_token, Some(2.5e-6));
+}

@@ -91,6 +91,13 @@ fn bad_budgets_are_refused_with_their_place() {
     ] {
         one(&provider(line).warned().1, reason);
     }
+    let general = "general_settings: {max_budget: 5, budget_duration: 1d}\n";
+    let (_, warnings) = with(general).warned();
+    one(
+        &warnings,
+        "general_settings.max_budget: has no effect in this section. LiteLLM does not read it here",
+    );
+    assert_eq!(warnings.len(), 2);
     let (_, warnings) = provider("cohere: {budget_limit: 5, time_period: 1d}").warned();
     one(&warnings, "no deployment is of provider `cohere`");
     let (_, warnings) = provider("openai: {budget: 5, budget_limit: 5, time_period: 1d}").warned();

@@ -198,6 +198,77 @@ fn a_deployments_defaults_are_translated_too() {
     assert!(out.get("seed").is_none() && out.get("stop").is_none());
 }
 
+/// A deployment at Anthropic whose config sets `name`.
+fn with_default(name: &str, value: &str) -> Deployment {
+    let mut anthropic = deployment("anthropic");
+    anthropic.endpoint.default_params = vec![(name.into(), value.into())];
+    anthropic
+}
+
+#[test]
+fn a_default_that_cannot_be_translated_costs_no_client_its_request() {
+    for (name, value) in [
+        ("cache_control_injection_points", r#"[{"location":"message","role":"system"}]"#),
+        ("frequency_penalty", "0.5"),
+        ("logit_bias", r#"{"5":1}"#),
+        ("seed", "1"),
+        ("n", "3"),
+        ("some_servers_own", "true"),
+        ("web_search_options", "{\"a\":1}"),
+        // Values that nothing can read.
+        ("stop", "5"),
+        ("reasoning_effort", "\"lots\""),
+        ("response_format", "\"json\""),
+        ("tools", "\"all\""),
+        ("tool_choice", "7"),
+        ("parallel_tool_calls", "\"yes\""),
+    ] {
+        let anthropic = with_default(name, value);
+        let order = order(&anthropic, Operation::Chat, CLAUDE);
+        let out = sent(&chat(json!({"max_tokens": 50})), &order)
+            .unwrap_or_else(|why| panic!("{name}: {why}"));
+        assert_eq!((&out["model"], &out["max_tokens"]), (&json!(CLAUDE), &json!(50)), "{name}");
+        assert!(out.get(name).is_none() || name == "tools", "{name}: {out}");
+    }
+    // The others stay, and so does what the client asks for.
+    let mut anthropic = with_default("seed", "1");
+    anthropic.endpoint.default_params.push(("temperature".into(), "0.5".into()));
+    anthropic.endpoint.default_params.push(("logit_bias".into(), "{\"5\":1}".into()));
+    let both = order(&anthropic, Operation::Chat, CLAUDE);
+    assert_eq!(sent(&chat(json!({"top_p": 0.5})), &both).unwrap()["temperature"], 0.5);
+    let own = sent(&chat(json!({"seed": 2})), &both).unwrap_err();
+    assert_eq!(own.field, "seed");
+    let other = sent(&chat(json!({"frequency_penalty": 2})), &both).unwrap_err();
+    assert_eq!(other.field, "frequency_penalty", "the client's own are its own");
+    assert_eq!(sent(&chat(json!({"stop": 5})), &both).unwrap_err().field, "stop");
+}
+
+#[test]
+fn a_default_of_the_other_format_does_not_reach_messages_that_pass() {
+    for name in hale_core::parameters::NOT_IN_MESSAGES {
+        let anthropic = with_default(name, "1");
+        let out =
+            sent(&messages(json!({})), &order(&anthropic, Operation::Messages, "up")).unwrap();
+        assert!(out.get(name).is_none(), "{name}: {out}");
+    }
+    let anthropic = with_default("top_k", "7");
+    let out = sent(&messages(json!({})), &order(&anthropic, Operation::Messages, "up")).unwrap();
+    assert_eq!(out["top_k"], 7);
+}
+
+#[test]
+fn what_a_config_is_told_to_fit_is_not_refused_to_a_client() {
+    for name in hale_core::parameters::FIT_FOR_MESSAGES {
+        let plain = deployment("anthropic");
+        for value in [json!("x"), json!(1), json!({"type": "a"}), json!([{"type": "a"}])] {
+            let refused =
+                sent(&chat(json!({*name: value})), &order(&plain, Operation::Chat, CLAUDE));
+            let why = refused.err().map(|why| why.message).unwrap_or_default();
+            assert!(!why.starts_with(&format!("`{name}` cannot be passed on")), "{why}");
+        }
+    }
+}
+
 #[test]
 fn reasoning_effort_becomes_the_kind_of_thinking_that_the_model_supports() {
     let anthropic = deployment("anthropic");

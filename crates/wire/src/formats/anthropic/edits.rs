@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use hale_core::parameters::NOT_IN_MESSAGES;
 use hale_core::takes::Efforts;
 
 use super::metadata::user_id;
@@ -25,7 +26,8 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, notes: &mut Notes) ->
     edits.extend(passed::edits(peek, order, notes));
     let defaults = order.deployment.endpoint.default_params.iter();
     // An effort was made thinking.
-    let defaults = defaults.filter(|(name, _)| &**name != passed::EFFORT);
+    let has_place = |name: &str| name != passed::EFFORT && !NOT_IN_MESSAGES.contains(&name);
+    let defaults = defaults.filter(|(name, _)| has_place(name));
     edits.extend(defaults.map(|(name, value)| Edit::Default(name, value)));
     peek.payload(&edits)
 }

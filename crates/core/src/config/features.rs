@@ -53,10 +53,6 @@ pub(super) const ASSISTANTS: Feature =
     Feature { name: "assistants", effect: "The API of assistants is not served." };
 pub(super) const SEARCH: Feature =
     Feature { name: "search providers", effect: "There is no search." };
-pub(super) const RULES: Feature = Feature {
-    name: "rules",
-    effect: "Python rules are never run: what they check is not checked.",
-};
 pub(super) const QUEUE: Feature =
     Feature { name: "priority queue", effect: "Requests have no priorities." };
 pub(super) const PLUGINS: Feature =

@@ -16,6 +16,7 @@ mod elsewhere;
 mod fallbacks;
 mod features;
 mod field;
+mod filters;
 mod groups;
 mod id;
 mod if_wrong;
@@ -145,7 +146,11 @@ fn snapshot(
     written.entries.retain(|entry| &*entry.key != "environment_variables");
     let top = env.resolve_map(&written, &Path::Root, problems);
     // The sections are read in the order of their dependencies.
-    visit(Section::Top, &top, &Path::Root, problems, |_, _| {});
+    visit(Section::Top, &top, &Path::Root, problems, |field, problems| {
+        if field.row.name == "guardrails" {
+            filters::guardrails(field, problems);
+        }
+    });
     let credentials = credentials::read(top.get("credential_list"), problems);
     let written = written.get("model_list");
     let context = draft::Context { env: &env, credentials: &credentials, written };

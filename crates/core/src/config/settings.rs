@@ -18,7 +18,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Style, Value};
 use super::value::{self, describe_kind};
-use super::{address, budgets, origins, probing};
+use super::{address, budgets, filters, origins, probing};
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
 const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
@@ -149,6 +149,17 @@ impl<'n> Settings<'n> {
             "max_fallbacks" => put(&mut router.max_fallbacks, field.small(problems)),
             "allowed_fails" => router.tolerance.others = field.small(problems),
             "tag_budget_config" => self.budgets.tags = budgets::by_name(field, problems),
+            "callbacks"
+            | "success_callback"
+            | "failure_callback"
+            | "service_callback"
+            | "service_callbacks"
+            | "audit_log_callbacks"
+            | "post_call_rules"
+            | "pre_call_rules" => {
+                filters::callbacks(field, problems);
+            }
+            "guardrails" => filters::guardrails(field, problems),
             "drop_params" => put(&mut self.gateway.drop_params, field.flag(problems)),
             "check_provider_endpoint" => {
                 put(&mut self.gateway.check_provider_endpoint, field.flag(problems));

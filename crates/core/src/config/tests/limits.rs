@@ -95,7 +95,7 @@ fn bad_budgets_are_refused_with_their_place() {
     let (_, warnings) = with(general).warned();
     one(
         &warnings,
-        "general_settings.max_budget: has no effect in this section. LiteLLM does not read it here",
+        "general_settings.max_budget: has no effect in this section. belongs in `litellm_settings`; LiteLLM does not read it here",
     );
     assert_eq!(warnings.len(), 2);
     let (_, warnings) = provider("cohere: {budget_limit: 5, time_period: 1d}").warned();

@@ -194,7 +194,14 @@ fn what_is_no_section_and_what_is_about_security_or_money_is_refused() {
         ),
         ("general_settings: {custom_auth: my.auth}", "not served, and ignoring it is not safe"),
         ("litellm_settings: {max_budget: 100}", "the gateway would spend beyond its budget"),
-        ("guardrails: [{guardrail_name: x}]", "requests that a guardrail should stop would pass"),
+        (
+            "guardrails: [{guardrail_name: x, litellm_params: {default_on: true}}]",
+            "c.yaml:6:63: guardrails[0]: guardrail `x` is always on and is not served",
+        ),
+        ("guardrails: {a: b}", "expected a list, got a mapping"),
+        ("general_settings: {enforce_rbac: true}", "roles would not be checked"),
+        ("general_settings: {blocked_file_extensions: [exe]}", "files that should be stopped"),
+        ("litellm_settings: {cost_margin_config: {openai: 0.1}}", "without their margin"),
     ] {
         let problems = with(&format!("{section}\n")).refused();
         one(&problems, reason);
@@ -302,4 +309,81 @@ fn json_logs_are_asked_for_in_either_section() {
         );
         assert!(Fake::new(&yaml).clean().gateway.json_logs, "{section}");
     }
+}
+
+#[test]
+fn only_guardrails_that_are_always_on_refuse_the_config() {
+    for (guardrails, name) in [
+        (
+            "[{guardrail_name: a, litellm_params: {guardrail: presidio}}, {guardrail_name: b, litellm_params: {default_on: yes}}]",
+            "b",
+        ),
+        ("[{guardrail_name: c, litellm_params: {default_on: 'True'}}]", "c"),
+        ("[{guardrail_name: d, litellm_params: {default_on: perhaps}}]", "d"),
+    ] {
+        let problems = with(&format!("guardrails: {guardrails}\n")).refused();
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        one(&problems, &format!("guardrail `{name}` is always on"));
+    }
+    let older =
+        "litellm_settings: {guardrails: [{pii: {callbacks: [presidio], default_on: true}}]}\n";
+    one(&with(older).refused(), "litellm_settings.guardrails[0]: guardrail `pii` is always on");
+    for quiet in [
+        "guardrails: [{guardrail_name: a, litellm_params: {guardrail: presidio, default_on: false}}]\n",
+        "guardrails: [{guardrail_name: a, litellm_params: {guardrail: presidio}}]\n",
+        "litellm_settings: {guardrails: [{pii: {callbacks: [presidio]}}]}\n",
+    ] {
+        let (_, warnings) = with(quiet).warned();
+        one(&warnings, "none of these is always on: a request that names one is refused");
+        assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    }
+    with("guardrails: []\n").clean();
+    with("guardrails:\n").clean();
+}
+
+#[test]
+fn of_callbacks_filters_refuse_and_the_others_say_what_is_lost() {
+    let callbacks = |value: &str| with(&format!("litellm_settings: {{callbacks: {value}}}\n"));
+    for filter in [
+        "detect_prompt_injection",
+        "presidio",
+        "hide_secrets",
+        "blocked_user_check",
+        "banned_keywords",
+    ] {
+        let problems = callbacks(&format!("[prometheus, {filter}]")).refused();
+        one(
+            &problems,
+            &format!("callbacks[1]: `{filter}` is not served: requests that it should stop"),
+        );
+        assert_eq!(problems.len(), 1);
+        callbacks(filter).refused();
+    }
+    callbacks("[prometheus]").clean();
+    callbacks("prometheus").clean();
+    callbacks("[]").clean();
+    with("litellm_settings: {success_callback: ['prometheus'], failure_callback: [prometheus]}\n")
+        .clean();
+    let (_, warnings) =
+        callbacks("[my_hooks.policy_hook, langfuse, otel, websearch_interception]").warned();
+    one(
+        &warnings,
+        "callbacks[0]: `my_hooks.policy_hook` is Python code, which is never run: if it rejects or changes",
+    );
+    one(
+        &warnings,
+        "litellm_settings.callbacks: not served yet: nothing is sent to `langfuse`, `otel`",
+    );
+    one(&warnings, "`websearch_interception` is not served yet: what it adds to requests is lost");
+    assert_eq!(warnings.len(), 3);
+    one(
+        &callbacks("[langfuze]").warned().1,
+        "unknown callback `langfuze`: ignored. did you mean `langfuse`?",
+    );
+    one(&callbacks("[{a: b}]").warned().1, "expected a name, got a mapping");
+    let rules = with("litellm_settings: {pre_call_rules: my_rules.check}\n").warned().1;
+    one(&rules, "`my_rules.check` is Python code");
+    let (_, warnings) = callbacks("[os.environ/HOOK]").env("HOOK", "secret_module.hook").warned();
+    one(&warnings, "it is Python code");
+    assert!(!warnings[0].contains("secret_module"), "{warnings:?}");
 }

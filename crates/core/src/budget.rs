@@ -68,7 +68,7 @@ impl Budget {
     #[must_use]
     pub fn exhausted_for(&self, now: Millis) -> Option<u64> {
         let (usd, ends) = self.spend.window(now)?;
-        (usd >= self.limit_usd).then(|| ends.since(now))
+        (usd >= self.spend.own_part(self.limit_usd)).then(|| ends.since(now))
     }
 
     /// USD left in the window.
@@ -121,7 +121,7 @@ impl Budgets {
         for index in indexes {
             let budget = self.get(*index);
             let before = budget.spend.add(now, unix_ms, usd, budget.period);
-            let limit = budget.limit_usd;
+            let limit = budget.spend.own_part(budget.limit_usd);
             if before.is_some_and(|spent| spent < limit && spent + usd >= limit) {
                 exhausted.push(*index);
             }

@@ -11,6 +11,7 @@ pub mod cause;
 pub mod charge;
 pub mod config;
 pub mod deployment;
+pub mod fleet;
 pub mod group;
 pub mod health;
 mod index;

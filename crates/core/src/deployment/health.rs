@@ -8,8 +8,8 @@
 use super::Deployment;
 use crate::cause::Cause;
 use crate::health::{
-    DeploymentState, Evidence, HalfOpen, HealthEvent, HealthEvents, Measured, Opening,
-    OperatorAction, Permit, Verdict,
+    Cooldown, DeploymentState, Evidence, FleetEvidence, HalfOpen, HealthEvent, HealthEvents,
+    Measured, Opening, OperatorAction, Permit, Verdict,
 };
 use crate::time::Millis;
 
@@ -54,8 +54,14 @@ fn about_the_credential<'e>(evidence: &Evidence<'e>, verdict: Verdict) -> ForSha
                 false => ForShared::Permit(attempt.half_open.credential),
             }
         }
-        Evidence::Operator(OperatorAction::Reset) => ForShared::Evidence(*evidence),
-        Evidence::Operator(OperatorAction::Disable | OperatorAction::Enable)
+        Evidence::Operator(OperatorAction::Reset) | Evidence::Fleet(FleetEvidence::Cleared) => {
+            ForShared::Evidence(*evidence)
+        }
+        Evidence::Fleet(FleetEvidence::Closed(closed)) if is_about_the_credential(closed.cause) => {
+            ForShared::Evidence(*evidence)
+        }
+        Evidence::Fleet(FleetEvidence::Closed(_) | FleetEvidence::Doubted(_))
+        | Evidence::Operator(OperatorAction::Disable | OperatorAction::Enable)
         | Evidence::Lacks { .. }
         | Evidence::Probed { .. }
         | Evidence::ConfigReplaced { .. }
@@ -89,8 +95,16 @@ fn about_the_limit<'e>(evidence: &Evidence<'e>, verdict: Verdict) -> ForShared<'
                 false => ForShared::Permit(attempt.half_open.limit),
             }
         }
-        Evidence::Operator(OperatorAction::Reset) => ForShared::Evidence(*evidence),
-        Evidence::Operator(OperatorAction::Disable | OperatorAction::Enable)
+        Evidence::Operator(OperatorAction::Reset) | Evidence::Fleet(FleetEvidence::Cleared) => {
+            ForShared::Evidence(*evidence)
+        }
+        Evidence::Fleet(FleetEvidence::Closed(closed))
+            if closed.cause == Cause::RateLimited && closed.provider_issued =>
+        {
+            ForShared::Evidence(*evidence)
+        }
+        Evidence::Fleet(FleetEvidence::Closed(_) | FleetEvidence::Doubted(_))
+        | Evidence::Operator(OperatorAction::Disable | OperatorAction::Enable)
         | Evidence::Lacks { .. }
         | Evidence::Probed { .. }
         | Evidence::ConfigReplaced { .. }
@@ -124,6 +138,14 @@ impl Deployment {
     fn cooling(&self, now: Millis) -> &DeploymentState {
         let verdict = self.verdict(now);
         self.subjects().find(|state| state.verdict(now) == verdict).unwrap_or(&self.state)
+    }
+
+    /// The worst cooldown at `now` that this replica's own evidence caused, and when it began.
+    #[must_use]
+    pub fn own_cooldown(&self, now: Millis) -> Option<(Millis, Cooldown)> {
+        let own = self.subjects().filter_map(DeploymentState::own_cooldown);
+        let lasts = own.filter(|(_, cooldown)| cooldown.until > now);
+        lasts.max_by_key(|(_, cooldown)| (cooldown.provider_issued, cooldown.until))
     }
 
     /// When its cooldown began.

@@ -117,8 +117,19 @@ const KINDS: usize = FailureKind::ALL.len();
 pub(super) struct Open {
     pub(super) since: Millis,
     pub(super) cooldown: Cooldown,
-    /// The request whose failure opened it.
+    /// The request whose failure opened it; 0 is none.
     pub(super) request: u64,
+    /// Whose evidence its end comes from.
+    pub(super) origin: Origin,
+}
+
+/// Whose evidence a cooldown comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// This replica's.
+    Own,
+    /// That of other replicas.
+    Fleet,
 }
 
 impl Breaker {
@@ -244,7 +255,7 @@ impl Breaker {
             return match provider_until {
                 Some(until) if until > open.cooldown.until => {
                     let cooldown = Cooldown { until, cause, provider_issued: cause.is_limit() };
-                    self.open = Some(Open { cooldown, ..open });
+                    self.open = Some(Open { cooldown, origin: Origin::Own, ..open });
                     Some(cooldown)
                 }
                 _ => None,
@@ -348,8 +359,29 @@ impl Breaker {
         self.opens_in_a_row = self.opens_in_a_row.saturating_add(1);
         self.in_a_row = 0;
         self.reopening.begin();
-        self.open = Some(Open { since: now, cooldown, request });
+        self.open = Some(Open { since: now, cooldown, request, origin: Origin::Own });
         cooldown
+    }
+
+    /// Takes over a cooldown that other replicas report. Returns it if it changes anything.
+    pub(super) fn adopt(&mut self, now: Millis, cooldown: Cooldown) -> Option<Cooldown> {
+        let known = self.open.map_or(now, |open| open.cooldown.until);
+        if cooldown.until <= known.max(now) || !cooldown.cause.blames_deployment() {
+            return None;
+        }
+        let origin = Origin::Fleet;
+        if let Some(open) = self.open.filter(|open| open.cooldown.until > now) {
+            self.open = Some(Open { cooldown, origin, ..open });
+            return Some(cooldown);
+        }
+        if self.opens_in_a_row == 0 {
+            self.down_since = now;
+        }
+        self.opens_in_a_row = self.opens_in_a_row.saturating_add(1);
+        self.in_a_row = 0;
+        self.reopening.begin();
+        self.open = Some(Open { since: now, cooldown, request: 0, origin });
+        Some(cooldown)
     }
 }
 fn cap_ms(cause: Cause) -> u64 {

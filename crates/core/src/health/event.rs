@@ -36,6 +36,8 @@ pub enum Source {
     Config,
     /// An operator.
     Operator,
+    /// What other replicas report.
+    Fleet,
 }
 
 impl Source {
@@ -48,6 +50,7 @@ impl Source {
             Source::Time => "time",
             Source::Config => "config",
             Source::Operator => "operator",
+            Source::Fleet => "fleet",
         }
     }
 }

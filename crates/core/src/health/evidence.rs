@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::breaker::Cooldown;
 use super::event::Carried;
 use super::half_open::HalfOpen;
 use super::lacks::Lack;
@@ -68,6 +69,8 @@ pub enum Evidence<'e> {
     },
     /// An operator acted.
     Operator(OperatorAction),
+    /// Other replicas report something.
+    Fleet(FleetEvidence),
     /// A new config has something else under the same id: the history continues, verdicts and
     /// cooldowns are void.
     ConfigReplaced {
@@ -81,6 +84,37 @@ pub enum Evidence<'e> {
         /// The greatest age of a verdict, milliseconds.
         staleness_ms: u64,
     },
+}
+
+/// What the reports of other replicas mean here, as [`crate::fleet::judge`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FleetEvidence {
+    /// This cooldown holds here too.
+    Closed(Cooldown),
+    /// A cooldown that others reported is over; one of this replica's own goes on.
+    Cleared,
+    /// It gets less traffic until then; `None` ends that.
+    Doubted(Option<(Doubted, Millis)>),
+}
+
+/// How much of its traffic a deployment gets while only some replicas say that it fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doubted {
+    /// A half.
+    ToHalf,
+    /// Three quarters: it may be their network.
+    ToThreeQuarters,
+}
+
+impl Doubted {
+    /// The part of its traffic that it gets.
+    #[must_use]
+    pub const fn part(self) -> f64 {
+        match self {
+            Doubted::ToHalf => 0.5,
+            Doubted::ToThreeQuarters => 0.75,
+        }
+    }
 }
 
 /// What a failed probe counts.

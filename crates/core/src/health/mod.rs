@@ -28,14 +28,17 @@ pub use breaker::{
 };
 pub use credential::CredentialId;
 pub use event::{Carried, HealthEvent, HealthEvents, HealthPart, HealthSubject, Source, Standing};
-pub use evidence::{AttemptRef, Evidence, Failure, FailureContext, FailureCount, OperatorAction};
+pub use evidence::{
+    AttemptRef, Doubted, Evidence, Failure, FailureContext, FailureCount, FleetEvidence,
+    OperatorAction,
+};
 pub use half_open::{HalfOpen, Permit};
 pub use lacks::{LACK_MS, Lack, Lacked};
 pub use latency::{AnswerMode, Measured};
 pub use learned::{ADVICE, Advice, Known, Learned, Lesson};
 pub use lesson::lesson;
 pub use obstacle::Obstacle;
-pub use rate::{Claim, Full, Rates};
+pub use rate::{Claim, Full, RateLimit, Rates};
 pub use retry_budget::RetryBudget;
 pub use spend::{Period, Spend};
 pub use state::{DeploymentState, Opening, RAMP_MS, Report, Verdict};

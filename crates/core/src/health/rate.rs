@@ -209,6 +209,30 @@ pub struct Rates {
     requests: MinuteCounter,
     tokens: MinuteCounter,
     used: Usage,
+    /// What this replica may use of `rpm` and of `tpm`, plus 1; 0 is all of it.
+    shares: [AtomicU64; 2],
+    /// Attempts that a limit refused, and their tokens.
+    refused: [AtomicU64; 2],
+}
+
+/// A limit that replicas share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RateLimit {
+    /// `rpm`.
+    Requests,
+    /// `tpm`.
+    Tokens,
+}
+
+impl RateLimit {
+    /// Its name in the config.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            RateLimit::Requests => "rpm",
+            RateLimit::Tokens => "tpm",
+        }
+    }
 }
 
 impl Rates {
@@ -230,11 +254,41 @@ impl Rates {
         self.used.of_late(now)
     }
 
+    /// What this replica may use of `limit`: its share, at least 1.
+    #[must_use]
+    pub fn own_part(&self, of: RateLimit, limit: u64) -> u64 {
+        match self.shares[of as usize].load(Ordering::Relaxed) {
+            0 => limit,
+            share => (share - 1).clamp(1, limit.max(1)),
+        }
+    }
+
+    /// Sets what this replica may use of a limit; `None` is all of it.
+    pub fn set_share(&self, of: RateLimit, share: Option<u64>) {
+        let word = share.map_or(0, |share| share.saturating_add(1));
+        self.shares[of as usize].store(word, Ordering::Relaxed);
+    }
+
+    /// What was used of a limit within the last minute, and what was refused since this was last
+    /// called.
+    pub fn use_of(&self, of: RateLimit, now: Millis) -> (u64, u64) {
+        let used = match of {
+            RateLimit::Requests => self.requests(now),
+            RateLimit::Tokens => self.tokens(now),
+        };
+        (used, self.refused[of as usize].swap(0, Ordering::Relaxed))
+    }
+
+    fn refuse(&self, of: RateLimit, amount: u64) {
+        self.refused[of as usize].fetch_add(amount, Ordering::Relaxed);
+    }
+
     /// The first limit that an attempt with this claim would exceed.
     #[must_use]
     pub fn full(&self, now: Millis, claim: &Claim) -> Option<Full> {
         if let Some(limit) = claim.rpm.filter(|limit| self.requests(now) >= *limit) {
             let free_in_ms = self.requests.free_in_ms(now, 1, limit);
+            self.refuse(RateLimit::Requests, 1);
             return Some(Full { of: "rpm", limit, free_in_ms });
         }
         // A request of unknown length needs room for at least one token.
@@ -243,6 +297,7 @@ impl Rates {
         if self.tokens(now).saturating_add(tokens) <= limit {
             return None;
         }
+        self.refuse(RateLimit::Tokens, tokens);
         Some(Full { of: "tpm", limit, free_in_ms: self.tokens.free_in_ms(now, tokens, limit) })
     }
 

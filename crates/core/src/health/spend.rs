@@ -2,8 +2,8 @@
 //!
 //! Written when the cost of an answer is known, read by [`crate::route`] for every candidate.
 //! Always true: a window begins with the first cost after the previous window and has a fixed
-//! length; a reader takes no lock. The count is that of this process; [`Spend::add`] is the place
-//! where processes would share theirs.
+//! length; a reader takes no lock. The count is that of this process, and so is the part of the
+//! limit that it may spend ([`Spend::own_part`]).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -48,6 +48,8 @@ pub struct Spend {
     usd: AtomicU64,
     /// When the window ends, milliseconds; 0 before the first one.
     ends: AtomicU64,
+    /// What this replica may spend of the limit, USD, as bits; 0 is all of it.
+    share: AtomicU64,
     writing: Mutex<()>,
 }
 
@@ -57,6 +59,20 @@ impl Spend {
     pub fn window(&self, now: Millis) -> Option<(f64, Millis)> {
         let ends = Millis(self.ends.load(Ordering::Acquire));
         (now < ends).then(|| (f64::from_bits(self.usd.load(Ordering::Acquire)), ends))
+    }
+
+    /// What this replica may spend of `limit_usd`.
+    #[must_use]
+    pub fn own_part(&self, limit_usd: f64) -> f64 {
+        match self.share.load(Ordering::Relaxed) {
+            0 => limit_usd,
+            bits => f64::from_bits(bits).min(limit_usd),
+        }
+    }
+
+    /// Sets what this replica may spend of the limit, USD above 0; `None` is all of it.
+    pub fn set_share(&self, usd: Option<f64>) {
+        self.share.store(usd.map_or(0, f64::to_bits), Ordering::Relaxed);
     }
 
     /// Adds a cost; the first one after a window's end begins the next window. Returns the USD in

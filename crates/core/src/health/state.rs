@@ -5,13 +5,14 @@
 //! ([`DeploymentState::apply`]); selection reads one atomic word.
 
 mod lacking;
+mod ramp;
 mod reduce;
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::breaker::{Breaker, Cooldown};
+use super::breaker::{Breaker, Cooldown, Origin};
 use super::event::{Carried, EventLog, HealthEvent, HealthPart, HealthSubject, Standing};
 use super::half_open::{Permit, Proof};
 use super::lacks::Lacks;
@@ -24,10 +25,7 @@ use crate::cause::Cause;
 use crate::operation::Operation;
 use crate::time::Millis;
 
-/// How long a deployment gets less than its share after a cooldown.
-pub const RAMP_MS: u64 = 30_000;
-/// The share at the start of that time.
-const RAMP_FROM: f64 = 0.1;
+pub use ramp::RAMP_MS;
 
 /// What selection needs to know about a deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +113,9 @@ pub struct DeploymentState {
     disabled: AtomicBool,
     /// When its last cooldown ended with a success, plus 1; 0 is never.
     back_since: AtomicU64,
+    /// Until when it gets less traffic because other replicas doubt it, `until << 1 | to a half`; 0 is
+    /// never.
+    doubt: AtomicU64,
     rates: Rates,
     latency: Latency,
     models: ModelCooldowns,
@@ -137,6 +138,7 @@ impl Default for DeploymentState {
             last_status: AtomicU32::new(0),
             disabled: AtomicBool::new(false),
             back_since: AtomicU64::new(0),
+            doubt: AtomicU64::new(0),
             rates: Rates::default(),
             latency: Latency::default(),
             models: ModelCooldowns::default(),
@@ -197,6 +199,12 @@ impl DeploymentState {
     #[must_use]
     pub fn cooling_since(&self) -> Option<Millis> {
         self.breaker.lock().open.map(|open| open.since)
+    }
+
+    /// The cooldown that this replica's own evidence caused, and when it began.
+    pub(crate) fn own_cooldown(&self) -> Option<(Millis, Cooldown)> {
+        let open = self.breaker.lock().open.filter(|open| open.origin == Origin::Own)?;
+        Some((open.since, open.cooldown))
     }
 
     /// Whether a failure of that request caused its cooldown.
@@ -357,20 +365,6 @@ impl DeploymentState {
         let mut events = self.log.all();
         events.sort_by_key(|event| event.at);
         events
-    }
-
-    /// The part of its full share that it gets: less than 1 for a while after a cooldown, never 0.
-    #[must_use]
-    pub fn ramp(&self, now: Millis) -> f64 {
-        let back = self.back_since.load(Ordering::Relaxed);
-        let Some(back) = back.checked_sub(1) else { return 1.0 };
-        let age = now.since(Millis(back));
-        if age >= RAMP_MS {
-            return 1.0;
-        }
-        #[allow(clippy::cast_precision_loss, reason = "both are small")]
-        let part = age as f64 / RAMP_MS as f64;
-        RAMP_FROM + (1.0 - RAMP_FROM) * part
     }
 
     /// The expected time to the first content of a stream, or to the whole answer, milliseconds.

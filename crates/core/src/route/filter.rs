@@ -18,7 +18,7 @@ use super::windows;
 use crate::budget::BudgetIndex;
 use crate::cause::Cause;
 use crate::deployment::{Deployment, DeploymentIndex};
-use crate::health::{Claim, Cooldown, Full, HalfOpen, Lack, Verdict};
+use crate::health::{Claim, Cooldown, Full, HalfOpen, Lack, RateLimit, Verdict};
 use crate::operation::Operation;
 use crate::snapshot::Snapshot;
 use crate::time::Millis;
@@ -156,10 +156,14 @@ pub struct Selection<'a> {
 pub(super) fn claim(snapshot: &Snapshot, deployment: &Deployment, tokens: u64) -> Claim {
     let limits = &deployment.routing.limits;
     let counts = snapshot.router.enforce_rates;
+    let part = |of, limit: Option<u64>| {
+        let limit = limit.filter(|_| counts)?;
+        Some(deployment.state.rates().own_part(of, limit))
+    };
     Claim {
         max_parallel: limits.max_parallel,
-        rpm: limits.rpm.filter(|_| counts),
-        tpm: limits.tpm.filter(|_| counts),
+        rpm: part(RateLimit::Requests, limits.rpm),
+        tpm: part(RateLimit::Tokens, limits.tpm),
         tokens,
         counts,
     }

@@ -7,6 +7,7 @@
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod figures;
+mod fleet;
 mod probes;
 mod properties;
 mod report;

@@ -62,7 +62,7 @@ fn health(event: &HealthEvent<UnixMs>, seen_at: Option<&str>, snapshot: &Snapsho
     match (&event.part, event.source) {
         // What an operator does has a line of its own.
         (_, Source::Operator) => {}
-        (HealthPart::Breaker, Source::Traffic) => breaker(deployment, event),
+        (HealthPart::Breaker, Source::Traffic | Source::Fleet) => breaker(deployment, event),
         (HealthPart::Probes, _) => probes(deployment, event),
         (HealthPart::Breaker, Source::Probe | Source::Time | Source::Config)
         | (HealthPart::Switch | HealthPart::Model { .. }, _) => {}
@@ -73,7 +73,15 @@ fn breaker(deployment: &str, event: &HealthEvent<UnixMs>) {
     if let Some(until) = event.until {
         let (cause, provider_issued) = (event.cause, event.provider_issued);
         let rest_ms = until.0.saturating_sub(event.at.0);
-        tracing::warn!(deployment, cause, rest_ms, provider_issued, "deployment is in cooldown");
+        let source = event.source.name();
+        tracing::warn!(
+            deployment,
+            cause,
+            rest_ms,
+            provider_issued,
+            source,
+            "deployment is in cooldown"
+        );
     } else if event.is_recovery() {
         tracing::info!(deployment, "deployment is back");
     }

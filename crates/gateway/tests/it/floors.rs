@@ -42,7 +42,7 @@ const HOUSES: [House; 4] = [
             &["azure", "charge", "health", "provider", "record", "settings"],
             &["budget", "deployment", "group"],
             &["snapshot", "waiting"],
-            &["health/probe/pick", "health/probe/schedule", "route/*"],
+            &["fleet", "health/probe/pick", "health/probe/schedule", "route/*"],
             &["config"],
         ],
         circle_max: 2,

@@ -341,7 +341,7 @@ fn change(from: Status, to: Status, at: Millis, source: Source) -> Change {
     let cause = match source {
         Source::Time => Some("stale"),
         Source::Config => Some("config_changed"),
-        Source::Probe | Source::Traffic | Source::Operator => to.cause(),
+        Source::Probe | Source::Traffic | Source::Operator | Source::Fleet => to.cause(),
     };
     let (from, to) = (Standing::Probed(from), Standing::Probed(to));
     Change { at, from, to, cause, source, until: None }

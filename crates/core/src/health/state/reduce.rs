@@ -7,12 +7,13 @@
 
 use std::sync::atomic::Ordering;
 
-use super::super::breaker::{Breaker, Cooldown, Outcome, RATE_LIMIT_CAP_MS};
+use super::super::breaker::{Breaker, Cooldown, Origin, Outcome, RATE_LIMIT_CAP_MS};
 use super::super::event::{
     Carried, Change, HealthEvent, HealthEvents, HealthPart, Source, Standing,
 };
 use super::super::evidence::{
-    AttemptRef, Evidence, Failure, FailureContext, OperatorAction, is_about_an_operation,
+    AttemptRef, Doubted, Evidence, Failure, FailureContext, FleetEvidence, OperatorAction,
+    is_about_an_operation,
 };
 use super::super::half_open::Proof;
 use super::super::latency::Measured;
@@ -54,6 +55,7 @@ impl DeploymentState {
                 events.push(self.probes.probed(probe, failures, &self.log));
             }
             Evidence::Operator(action) => self.operated(now, action, events),
+            Evidence::Fleet(reported) => events.push(self.reported(now, reported)),
             Evidence::ConfigReplaced { before } => self.carry(now, before, events),
             Evidence::ProbeTargetChanged => {
                 events.push(self.probes.reset(now, Source::Config, &self.log));
@@ -191,6 +193,35 @@ impl DeploymentState {
         })
     }
 
+    /// What other replicas report. Nothing is counted: no request failed here.
+    fn reported(&self, now: Millis, reported: FleetEvidence) -> Option<HealthEvent> {
+        let mut breaker = self.breaker.lock();
+        let from = self.standing(&breaker);
+        let cooldown = match reported {
+            FleetEvidence::Closed(cooldown) => {
+                let cooldown = breaker.adopt(now, cooldown)?;
+                self.opens.fetch_add(1, Ordering::Relaxed);
+                Some(cooldown)
+            }
+            FleetEvidence::Cleared => {
+                breaker.open.filter(|open| open.origin == Origin::Fleet)?;
+                breaker.open = None;
+                breaker.opens_in_a_row = 0;
+                None
+            }
+            FleetEvidence::Doubted(doubt) => {
+                let word = doubt.map_or(0, |(doubted, until)| {
+                    until.0.min(u64::MAX >> 1) << 1 | u64::from(doubted == Doubted::ToHalf)
+                });
+                self.doubt.store(word, Ordering::Relaxed);
+                return None;
+            }
+        };
+        self.settle(&mut breaker);
+        let change = traffic(now, from, self.standing(&breaker), cooldown);
+        Some(self.log.record(HealthPart::Breaker, Change { source: Source::Fleet, ..change }))
+    }
+
     fn operated(&self, now: Millis, action: OperatorAction, events: &mut HealthEvents) {
         let disabled = match action {
             OperatorAction::Reset => return self.reset(now, events),
@@ -218,6 +249,7 @@ impl DeploymentState {
         breaker.reset();
         self.publish(&breaker);
         self.back_since.store(0, Ordering::Relaxed);
+        self.doubt.store(0, Ordering::Relaxed);
         self.models.clear();
         self.lacks.forget();
         breaker.unclear.forget();

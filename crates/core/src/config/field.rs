@@ -4,6 +4,8 @@
 //! served and have a value; every other key has been reported.
 
 use super::if_wrong::IfWrong;
+use crate::parameters::parameter;
+
 use super::keys::{self, Kind, Row, Section, Support};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::did_you_mean;
@@ -140,8 +142,13 @@ fn report_unknown(section: Section, entry: &Entry, path: &Path<'_>, problems: &m
     if is_own || (unknown == Unknown::Keep && is_request_param(section, name)) {
         return;
     }
-    let near = problems.nearest(name, keys::names(section));
     let path = path.key(name);
+    let is_parameter = section == Section::Params && parameter(name).is_some();
+    if let Some((place, row)) = keys::elsewhere(section, name).filter(|_| !is_parameter) {
+        problems.lax(entry.at, &path, misplaced(section, place, row));
+        return;
+    }
+    let near = problems.nearest(name, keys::names(section));
     match unknown {
         Unknown::Report => {
             let wrong = Wrong::new(format!("unknown key `{}`", shown(name)), did_you_mean(&near));
@@ -156,6 +163,27 @@ fn report_unknown(section: Section, entry: &Entry, path: &Path<'_>, problems: &m
         }
         Unknown::Keep => {}
     }
+}
+
+/// A key that has a meaning in another section, which is called `place`.
+fn misplaced(section: Section, place: &str, row: &Row) -> Wrong {
+    let place = if place.contains(' ') { place.to_owned() } else { format!("`{place}`") };
+    let here = match section {
+        Section::Params => "has no effect here, and goes to the provider as it is",
+        _ => "has no effect here",
+    };
+    let doc = within_a_line(row.doc);
+    let (whose, hint) = match row.support {
+        Support::Served if row.name == "master_key" => {
+            ("a key of", "move it there: without it the gateway has no master key".to_owned())
+        }
+        Support::Served => ("a key of", "move it there".to_owned()),
+        Support::Ignored | Support::NotYet | Support::Misplaced => {
+            ("a key that is not served, of", doc)
+        }
+        Support::Refused => ("a key that would refuse the start, of", doc),
+    };
+    Wrong::new(format!("{here}: it is {whose} {place}"), hint)
 }
 
 fn is_request_param(section: Section, name: &str) -> bool {

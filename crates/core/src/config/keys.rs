@@ -6,6 +6,7 @@
 use crate::group::Pattern;
 
 use super::features::{self, Feature};
+use super::known;
 
 /// A mapping whose keys are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,12 +139,12 @@ const fn served(name: &'static str, kind: Kind, default: &'static str, doc: &'st
     Row { name, kind, support: Support::Served, default, doc, feature: "" }
 }
 
-const fn not_yet(name: &'static str, doc: &'static str) -> Row {
+pub(super) const fn not_yet(name: &'static str, doc: &'static str) -> Row {
     Row { name, kind: Kind::Any, support: Support::NotYet, default: "", doc, feature: "" }
 }
 
 /// A key of a feature that is not served.
-const fn lacks(name: &'static str, feature: &Feature) -> Row {
+pub(super) const fn lacks(name: &'static str, feature: &Feature) -> Row {
     Row { feature: feature.name, ..not_yet(name, feature.effect) }
 }
 
@@ -187,11 +188,50 @@ pub(super) fn rows(section: Section) -> &'static [Row] {
 /// The row of `name`: its own, or that of a pattern that matches it.
 pub(super) fn find(section: Section, name: &str) -> Option<&'static Row> {
     let rows = rows(section);
-    rows.iter().find(|row| row.name == name).or_else(|| {
-        rows.iter().find(|row| {
-            Pattern::parse(row.name).is_some_and(|pattern| pattern.captures(name).is_some())
-        })
-    })
+    let has_pattern = |row: &&Row| {
+        row.name.contains('*')
+            && Pattern::parse(row.name).is_some_and(|pattern| pattern.captures(name).is_some())
+    };
+    let found = rows.iter().find(|row| row.name == name);
+    found.or_else(|| known::find(section, name)).or_else(|| rows.iter().find(has_pattern))
+}
+
+/// Sections that people take for one another, as they are written.
+const SECTIONS: [(Section, &str); 6] = [
+    (Section::General, "general_settings"),
+    (Section::Router, "router_settings"),
+    (Section::Litellm, "litellm_settings"),
+    (Section::Params, "litellm_params"),
+    (Section::Info, "model_info"),
+    (Section::Top, "the top of the config"),
+];
+
+/// The section in which the key `name` has a meaning, for a key that has none in `section`.
+pub(super) fn elsewhere(section: Section, name: &str) -> Option<(&'static str, &'static Row)> {
+    let others: &[Section] = match section {
+        Section::Top | Section::Litellm | Section::Router | Section::General => {
+            &[Section::General, Section::Router, Section::Litellm, Section::Top]
+        }
+        Section::Entry => &[Section::Params, Section::Info],
+        // What is no parameter of a deployment is the provider's, but for what only Hale can mean.
+        Section::Params => &[Section::Info],
+        Section::Info
+        | Section::Credential
+        | Section::Alias
+        | Section::Strategy
+        | Section::Retries
+        | Section::Fails
+        | Section::Budget
+        | Section::Window => &[],
+    };
+    let places = SECTIONS.iter().filter(|(other, _)| *other != section && others.contains(other));
+    let found = places.filter_map(|(other, title)| {
+        let row = rows(*other).iter().find(|row| row.name == name);
+        Some((*title, row.or_else(|| known::find(*other, name))?))
+    });
+    let mut found = found.filter(|(_, row)| row.support != Support::Misplaced);
+    let first = found.clone().next();
+    found.find(|(_, row)| row.support == Support::Served).or(first)
 }
 
 /// The names of a section's keys that may be suggested.
@@ -504,12 +544,7 @@ const LITELLM: &[Row] = &[
     served("post_call_rules", Kind::Any, "", "As `callbacks`."),
     served("pre_call_rules", Kind::Any, "", "As `callbacks`."),
     not_yet("log_raw_request_response", "Bodies are never logged."),
-    lacks("langfuse_*", &features::LOG_SINKS),
     lacks("s3_callback_params", &features::LOG_SINKS),
-    lacks("gcs_*", &features::LOG_SINKS),
-    lacks("datadog_*", &features::LOG_SINKS),
-    lacks("prometheus_*", &features::OWN_METRICS),
-    lacks("custom_prometheus_*", &features::OWN_METRICS),
     lacks("enable_end_user_cost_tracking_prometheus_only", &features::TRACKING),
     lacks("disable_end_user_cost_tracking*", &features::TRACKING),
     not_yet("ssl_verify", "Certificates are always verified."),
@@ -538,7 +573,6 @@ const LITELLM: &[Row] = &[
     not_yet("user_url_validation", "Image addresses are the provider's to fetch."),
     not_yet("api_base", "Set it per deployment."),
     not_yet("api_key", "Set it per deployment."),
-    not_yet("*_key", "Set keys per deployment or by environment variable."),
 ];
 
 #[rustfmt::skip]

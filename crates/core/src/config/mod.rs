@@ -24,6 +24,7 @@ mod include;
 mod interpolate;
 mod json;
 mod keys;
+mod known;
 mod labels;
 mod mock;
 mod model_info;

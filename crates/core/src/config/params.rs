@@ -374,11 +374,25 @@ const MODES: &[&str] = &[
     "realtime", "ocr", "video_generation", "search", "vector_store",
 ];
 
+/// What people write for a mode, and the mode.
+const OTHER_NAMES: [(&str, &str); 5] = [
+    ("tts", "audio_speech"),
+    ("stt", "audio_transcription"),
+    ("messages", "anthropic_messages"),
+    ("image", "image_generation"),
+    ("text", "completion"),
+];
+
 fn mode(field: &Field<'_>, problems: &mut Problems) -> Option<Box<str>> {
     let mode = field.text(problems)?;
     if !MODES.contains(&mode) {
-        let hint = did_you_mean(&nearest(mode, MODES.iter().copied()));
-        field.warn(Wrong::new(format!("unknown mode `{}`", shown(mode)), hint), problems);
+        let meant = OTHER_NAMES.iter().find(|(name, _)| *name == mode).map(|(_, meant)| *meant);
+        let near = meant.map_or_else(|| nearest(mode, MODES.iter().copied()), |meant| vec![meant]);
+        let hint = did_you_mean(&near);
+        let mode = shown(mode);
+        let problem =
+            format!("unknown mode `{mode}`: requests are served, and the deployment is not probed");
+        field.warn(Wrong::new(problem, hint), problems);
     }
     Some(mode.into())
 }

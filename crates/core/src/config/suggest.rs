@@ -18,6 +18,7 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Vec<
         .into_iter()
         // The greatest accepted distance, three letters, is at most twelve bytes.
         .filter(|candidate| candidate.len().abs_diff(name.len()) <= 12 && *candidate != name)
+        .filter(|candidate| !means_another(&lower, candidate))
         .filter_map(|candidate| {
             let distance = strsim::osa_distance(&lower, &candidate.to_lowercase());
             (distance <= reach(lower.chars().count())).then_some((distance, candidate))
@@ -48,9 +49,19 @@ fn reach(chars: usize) -> usize {
     match chars {
         0..=2 => 0,
         3..=4 => 1,
-        5..=7 => 2,
+        5..=8 => 2,
         _ => 3,
     }
+}
+
+/// Whether a similar name is no slip of the pen: it is the opposite, or of another version.
+fn means_another(name: &str, candidate: &str) -> bool {
+    let is_off =
+        |name: &str| ["disable", "dis_", "no_", "un"].iter().any(|no| name.starts_with(no));
+    let digits = |name: &str| name.chars().filter(char::is_ascii_digit).collect::<String>();
+    let (a, b) = (digits(name), digits(candidate));
+    let is_switch = [name, candidate].iter().any(|name| name.starts_with("enable"));
+    (is_switch && is_off(name) != is_off(candidate)) || !(a.starts_with(&b) || b.starts_with(&a))
 }
 
 #[cfg(test)]
@@ -65,7 +76,18 @@ mod tests {
         assert_eq!(nearest("rmp", known), ["rpm"]);
         assert!(nearest("nonsense", known).is_empty());
         assert!(nearest(&"x".repeat(1_000), known).is_empty());
+        assert!(nearest("timezone", known).is_empty(), "three letters of eight are another word");
         assert_eq!(did_you_mean(&["a", "b"]), "did you mean `a` or `b`?");
         assert_eq!(did_you_mean(&[]), "");
+    }
+    #[test]
+    fn neither_the_opposite_nor_another_version_is_suggested() {
+        assert!(nearest("enable_cooldowns", ["disable_cooldowns"]).is_empty());
+        assert!(nearest("disable_tags", ["enable_tags"]).is_empty());
+        assert_eq!(nearest("disable_cooldown", ["disable_cooldowns"]), ["disable_cooldowns"]);
+        assert!(nearest("claude-opus-4-6", ["claude-opus-5-us"]).is_empty());
+        assert!(nearest("gpt-4.1", ["gpt-5.1"]).is_empty());
+        assert_eq!(nearest("gpt-4", ["gpt-4o", "gpt-4.1"]), ["gpt-4o", "gpt-4.1"]);
+        assert_eq!(nearest("gpt4o", ["gpt-4o"]), ["gpt-4o"]);
     }
 }

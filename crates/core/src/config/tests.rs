@@ -14,6 +14,7 @@ mod robust;
 mod routing;
 mod secrets;
 mod sections;
+mod told;
 
 /// Files and environment of a test.
 #[derive(Default)]

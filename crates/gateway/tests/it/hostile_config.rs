@@ -189,7 +189,7 @@ rows! {
         => Warned(&["model_info.health_check_max_tokens: expected a whole number from 1 to 1000000, got `abc`"]);
     "11" an_unknown_mode_warns_with_the_nearest "a mode that does not exist":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {mode: embeding}}\n")
-        => Warned(&["model_info.mode: unknown mode `embeding`. did you mean `embedding`?"]);
+        => Warned(&["model_info.mode: unknown mode `embeding`: requests are served, and the deployment is not probed. did you mean `embedding`?"]);
     "10" shared_probes_are_reported_as_not_served_yet "shared state of health checks, which is not served":
         section("general_settings: {use_shared_health_check: true}")
         => Warned(&["general_settings.use_shared_health_check: not served: ignored. no state is shared: each process probes by itself"]);

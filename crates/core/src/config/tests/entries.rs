@@ -373,7 +373,10 @@ fn prices_and_limits_of_the_config_win_over_the_list() {
     let yaml = entry("").replace("gpt-4o", "my-own")
         + "  model_info: {base_model: gpt-4o-mini, mode: chatt}\n";
     let (snapshot, warnings) = Fake::new(&yaml).warned();
-    one(&warnings, "unknown mode `chatt`. did you mean `chat`?");
+    one(
+        &warnings,
+        "unknown mode `chatt`: requests are served, and the deployment is not probed. did you mean `chat`?",
+    );
     assert_eq!(snapshot.deployments[0].facts.input_cost_per_token, Some(1.5e-7));
 }
 

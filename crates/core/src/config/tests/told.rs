@@ -1,0 +1,104 @@
+//! What is said of keys that have no effect: which is which, and where they belong.
+
+use super::*;
+
+#[test]
+fn a_key_of_another_section_is_told_its_section() {
+    let belongs = |key: &str, place: &str| {
+        format!("{key}: has no effect here: it is a key of `{place}`. move it there")
+    };
+    for (section, key, place) in [
+        ("litellm_settings: {store_model_in_db: true}", "store_model_in_db", ""),
+        ("litellm_settings: {retry_policy: {}}", "retry_policy", "router_settings"),
+        ("general_settings: {request_timeout: 5}", "request_timeout", "router_settings"),
+        (
+            "general_settings: {enable_pre_call_checks: true}",
+            "enable_pre_call_checks",
+            "router_settings",
+        ),
+        ("general_settings: {drop_params: true}", "drop_params", "litellm_settings"),
+        ("router_settings: {request_log: x}", "request_log", "general_settings"),
+        ("general_settings: {cache: true}", "cache", ""),
+        ("general_settings: {set_verbose: true}", "set_verbose", ""),
+        ("general_settings: {max_internal_user_budget: 1}", "max_internal_user_budget", ""),
+        ("drop_params: true", "drop_params", "litellm_settings"),
+        ("router_settings: {environment_variables: {}}", "environment_variables", ""),
+    ] {
+        let (_, warnings) = with(&format!("{section}\n")).warned();
+        assert_eq!(warnings.len(), 1, "{section}: {warnings:#?}");
+        match place {
+            "" => {
+                assert!(warnings[0].contains(": has no effect here: it is a key"), "{warnings:#?}")
+            }
+            place => assert!(warnings[0].ends_with(&belongs(key, place)), "{warnings:#?}"),
+        }
+        assert!(!warnings[0].contains("did you mean"), "{warnings:#?}");
+    }
+    let (_, warnings) = with("litellm_settings: {master_key: sk-0123456789abcdef}\n").warned();
+    one(
+        &warnings,
+        "it is a key of `general_settings`. move it there: without it the gateway has no master key",
+    );
+    assert!(!warnings[0].contains("0123456789"), "{warnings:#?}");
+    let (_, warnings) = Fake::new(&entry("mode: embedding")).warned();
+    one(
+        &warnings,
+        "litellm_params.mode: has no effect here, and goes to the provider as it is: it is a key of `model_info`. move it there",
+    );
+}
+
+#[test]
+fn only_what_litellm_knows_is_called_a_key_of_its() {
+    for (key, says) in [
+        ("prometheus_adapter", "unknown key `prometheus_adapter`"),
+        ("prometheus_anything", "unknown key `prometheus_anything`"),
+        ("foo_key", "unknown key `foo_key`"),
+        ("langfuse_nothing", "unknown key `langfuse_nothing`"),
+        ("prometheus_metrics_config", "not served: ignored. `/metrics` has Hale's own names"),
+        ("openai_key", "not served: ignored. set `api_key` per deployment"),
+        ("timezone", "not served: ignored. the windows of budgets end by UTC"),
+        ("dynamodb_table_name", "not served: ignored. nothing is sent there"),
+        ("disable_streaming_logging", "not served: ignored. nothing is sent there"),
+        ("reasoning_auto_summary", "not served: ignored. requests are changed only"),
+        ("vertex_project", "not served: ignored. no credential of Google's cloud"),
+    ] {
+        let (_, warnings) = with(&format!("litellm_settings: {{{key}: x}}\n")).warned();
+        one(&warnings, says);
+        assert_eq!(warnings.len(), 1, "{warnings:#?}");
+    }
+    let (_, warnings) = with("general_settings: {otel: true}\n").warned();
+    one(&warnings, "general_settings.otel: not served: ignored. nothing is sent there");
+}
+
+#[test]
+fn a_mode_that_does_not_exist_says_what_happens_and_the_one_that_was_meant() {
+    for (mode, meant) in
+        [("embeddings", "embedding"), ("tts", "audio_speech"), ("messages", "anthropic_messages")]
+    {
+        let text = format!("{}  model_info: {{mode: {mode}}}\n", entry(""));
+        let (snapshot, warnings) = Fake::new(&text).warned();
+        let told = format!(
+            "unknown mode `{mode}`: requests are served, and the deployment is not probed. did you mean `{meant}`?"
+        );
+        one(&warnings, &told);
+        assert!(snapshot.deployments[0].misconfigured.is_none());
+    }
+}
+
+#[test]
+fn a_suggestion_is_neither_the_opposite_nor_another_word() {
+    for key in ["enable_cooldowns", "timezones"] {
+        let (_, warnings) = with(&format!("router_settings: {{{key}: true}}\n")).warned();
+        assert!(warnings[0].ends_with(&format!("unknown key `{key}`")), "{warnings:#?}");
+    }
+}
+
+#[test]
+fn a_hint_begins_small_and_is_a_sentence() {
+    for section in ["block_robots", "store_model_in_db", "alerting", "ui_access_mode"] {
+        let (_, warnings) = with(&format!("general_settings: {{{section}: x}}\n")).warned();
+        let (_, hint) = warnings[0].split_once("not served: ignored. ").expect("it is not served");
+        let first = hint.chars().next().unwrap();
+        assert!(!first.is_uppercase() && !hint.ends_with('.') && hint.contains(' '), "{hint}");
+    }
+}

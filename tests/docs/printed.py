@@ -15,7 +15,7 @@ MASKS = [
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?"), "2026-11-30T09:00:00.000000Z"),
     (re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"), "01a2238f-4c1e-7d30-9a52-3f1c9d6f0b7e"),
     (re.compile(r"\b\d+(\.\d+)? (ms|µs)\b"), "12 ms"),
-    (re.compile(r"\b(\w+_[mu]s)=\d+(\.\d+)?"), r"\1=12"),
+    (re.compile(r"\b(\w+_[mu]s|[mu]s)=\d+(\.\d+)?"), r"\1=12"),
     (re.compile(r"\bworkers=\d+"), "workers=2"),
     (re.compile(r"(?m)^ {0,3}\d+ s  "), "   1 s  "),
     (re.compile(r"\b\d+ requests, \d+ answered"), "481 requests, 481 answered"),
@@ -23,7 +23,7 @@ MASKS = [
     (re.compile(r"\b(pid|port)[ =]\d+"), r"\1=1"),
 ]
 #: Members of JSON whose numbers differ from run to run.
-CHANGING = re.compile(r"(created|.*_at|.*_ms|.*_s|ms|ts|timestamp|updated)$")
+CHANGING = re.compile(r"(created|.*_at|.*_ms|.*_us|.*_s|ms|ts|timestamp|updated)$")
 
 
 def plain(text: str) -> str:

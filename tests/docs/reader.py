@@ -143,7 +143,7 @@ class Reader:
         path = [str(HERE / "shims"), str(pathlib.Path(sys.executable).parent), "/usr/local/bin", "/usr/bin", "/bin"]
         found = {
             "PATH": ":".join(path), "HOME": str(self.home), "HALE_DOCS_BINARY": str(binary()),
-            "HALE_DOCS_UPSTREAM": f"{self.upstream.url}/v1", "HALE_DOCS_ADDRESSES": "\n".join(address_variables()),
+            "HALE_DOCS_UPSTREAM": f"{self.upstream.url}/v1", "HALE_DOCS_ADDRESSES": " ".join(address_variables()),
         }
         if self.gateway is not None:
             found["HALE_DOCS_URL"] = f"http://127.0.0.1:{self.gateway.port}"
@@ -195,7 +195,7 @@ class Reader:
             assert all((self.home / name).is_file() for name in files), f"{block}: {command}"
 
     def shell(self, block: Block, command: str) -> str:
-        script = f"source .env.sh\n{self.here(command)}\nstatus=$?\nexport -p >.env.sh\nexit $status"
+        script = f"source .env.sh\n{self.here(command)}\nstatus=$?\nexport -p | grep -v HALE_DOCS_ >.env.sh\nexit $status"
         done = subprocess.run(["bash", "-c", script], cwd=self.home, env=self.environment(), text=True,
                               stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
         if done.returncode == 127:

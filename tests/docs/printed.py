@@ -46,6 +46,11 @@ def lines_match(shown: list[str], printed: list[str]) -> bool:
     return same and lines_match(shown[1:], printed[1:])
 
 
+def leaves_out(shown: str) -> bool:
+    """Whether a page leaves lines out."""
+    return any(line.endswith("...") for line in shown.splitlines())
+
+
 def is_same(shown: str, printed: str) -> bool:
     """Whether a page shows what was printed."""
     return lines_match(plain(shown).splitlines(), plain(printed).splitlines())

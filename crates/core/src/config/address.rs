@@ -3,6 +3,7 @@
 //! Called by [`super::upstream`] and [`super::settings`]. Always true: no finding contains the
 //! value itself, because keys are sometimes written in the wrong place.
 
+use super::placeholder;
 use super::problem::Wrong;
 
 /// Paths that are added to an address, so it must not end with one.
@@ -22,6 +23,9 @@ const EXAMPLE: &str = "write it as `https://api.example.com/v1`";
 /// The address without a slash at its end.
 pub(super) fn api_base(text: &str) -> Result<Box<str>, Wrong> {
     let refuse = |problem: &str, hint: &str| Err(Wrong::new(format!("api_base {problem}"), hint));
+    if let Some(wrong) = placeholder::anywhere(text) {
+        return refuse(&wrong.problem, &wrong.hint);
+    }
     if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
         return refuse("contains whitespace or control characters", "remove them");
     }
@@ -59,6 +63,15 @@ pub(super) fn api_base(text: &str) -> Result<Box<str>, Wrong> {
         );
     }
     Ok(format!("{}://{authority}{path}", scheme.to_ascii_lowercase()).into())
+}
+
+/// The base of an address that Azure's portal shows, which is that of one endpoint, and its version: the path from `/openai/` on
+/// and the query are left out. `None` if it is a base already.
+pub(super) fn azure_base(text: &str) -> Option<(&str, Option<&str>)> {
+    let (path, query) = text.split_once('?').unwrap_or((text, ""));
+    let base = path.split_once("/openai/deployments/").map(|(base, _)| base)?;
+    let version = query.split('&').find_map(|pair| pair.strip_prefix("api-version="));
+    Some((base, version.filter(|version| !version.is_empty())))
 }
 
 fn host_and_port(authority: &str) -> Result<(), &'static str> {

@@ -1,8 +1,8 @@
 //! Further names of groups, and what is tried after a group.
 //!
 //! Called by [`super::load`] once all names are known. Always true: every name that leads nowhere
-//! has been reported with the nearest ones; circles of fallbacks are legal, circles of aliases are
-//! not.
+//! has been reported with the nearest ones; circles of fallbacks are legal, circles of aliases lead
+//! nowhere.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -98,16 +98,22 @@ fn read_aliases(
         let alias = match &entry.value.value {
             Value::Map(map) => read_alias(map, entry.value.at, &path, problems),
             Value::Scalar(..) | Value::List(_) | Value::Missing(_) => {
-                match entry.value.text().filter(|text| !text.is_empty()) {
+                let first = entry.value.items().and_then(|items| items.first());
+                if first.is_some() {
+                    let problem =
+                        "expected the name of a group, got a list: its first name is used";
+                    problems.warn(entry.value.at, &path, Wrong::new(problem, "write one name"));
+                }
+                match first.unwrap_or(&entry.value).text().filter(|text| !text.is_empty()) {
                     Some(target) => Some(Alias { target: target.into(), hidden: false }),
                     None if matches!(entry.value.value, Value::Missing(_)) => None,
                     None => {
                         let problem = format!(
-                            "expected the name of a group, got {}",
+                            "expected the name of a group, got {}: ignored",
                             describe_kind(&entry.value)
                         );
                         let hint = "write `alias: group` or `alias: {model: group, hidden: true}`";
-                        problems.error(entry.value.at, &path, Wrong::new(problem, hint));
+                        problems.warn(entry.value.at, &path, Wrong::new(problem, hint));
                         None
                     }
                 }
@@ -129,7 +135,8 @@ fn read_alias(map: &Map, at: At, path: &Path<'_>, problems: &mut Problems) -> Op
         other => debug_assert!(false, "{other} is in keys.rs but nothing reads it"),
     });
     if target.is_none() {
-        problems.error(at, &path.key("model"), Wrong::new("is missing", "name the group"));
+        let wrong = Wrong::new("is missing, so the alias is ignored", "name the group");
+        problems.warn(at, &path.key("model"), wrong);
     }
     Some(Alias { target: target?, hidden })
 }
@@ -162,7 +169,7 @@ fn check_aliases(
             if chain.len() > ALIAS_CHAIN || current == &**name {
                 let shown: Vec<String> = chain.iter().map(|name| shown(name)).collect();
                 let problem = format!("the aliases lead nowhere: {}", shown.join(" -> "));
-                problems.error(*at, &path, Wrong::new(problem, "let one of them name a group"));
+                problems.warn(*at, &path, Wrong::new(problem, "let one of them name a group"));
                 break;
             }
             current = next;
@@ -250,8 +257,17 @@ impl<'f> Found<'f> {
             return targets.names;
         }
         let Some(items) = node.items() else {
-            if !matches!(node.value, Value::Missing(_)) {
-                self.form(node, path);
+            match &node.value {
+                Value::Missing(_) => {}
+                Value::Scalar(..) => {
+                    let problem = format!("`{}` has no fallbacks here", shown(group));
+                    self.problems.warn(
+                        node.at,
+                        path,
+                        Wrong::new(problem, "name them, or remove it"),
+                    );
+                }
+                Value::List(_) | Value::Map(_) => self.form(node, path),
             }
             return targets.names;
         };
@@ -263,17 +279,39 @@ impl<'f> Found<'f> {
                     let reference = Reference { name, at: item.at, path: &path };
                     self.target(&mut targets, group, &reference);
                 }
-                (Value::Map(_), None) => self.overrides(item.at, &path),
-                (Value::Scalar(..) | Value::List(_), None) => self.form(item, &path),
+                (Value::Map(map), None) => {
+                    if let Some((name, at)) = self.changed(map, item.at, &path) {
+                        let reference = Reference { name, at, path: &path };
+                        self.target(&mut targets, group, &reference);
+                    }
+                }
+                (Value::Scalar(..) | Value::List(_), None) => {
+                    let problem = format!(
+                        "expected the name of a group, got {}: ignored",
+                        describe_kind(item)
+                    );
+                    self.problems.warn(item.at, &path, Wrong::new(problem, "write one name"));
+                }
             }
         }
         targets.names
     }
 
-    fn overrides(&mut self, at: At, path: &Path<'_>) {
-        let problem = "a fallback that changes the request is not served";
-        let hint = "write the name of the group alone";
-        self.problems.error(at, path, Wrong::new(problem, hint));
+    /// The group of a fallback that changes the request too, which only a request's own fallbacks may.
+    fn changed<'m>(&mut self, map: &'m Map, at: At, path: &Path<'_>) -> Option<(&'m str, At)> {
+        let Some(name) = map.get("model").and_then(Node::text) else {
+            let wrong = Wrong::new("names no `model`: ignored", "write the name of a group");
+            self.problems.warn(at, path, wrong);
+            return None;
+        };
+        if map.entries.len() > 1 {
+            let problem =
+                "a fallback of the config does not change the request: only its `model` is used";
+            let hint =
+                "write the name of the group alone; a request's own `fallbacks` may change it";
+            self.problems.warn(at, path, Wrong::new(problem, hint));
+        }
+        Some((name, at))
     }
 
     fn target(&mut self, targets: &mut Ordered, group: &str, reference: &Reference<'_>) {
@@ -307,11 +345,17 @@ impl<'f> Found<'f> {
             match (&item.value, item.text()) {
                 (Value::Missing(_), _) => {}
                 (_, Some(name)) => self.default(name, item.at, &path),
-                (Value::Map(_), None) => self.overrides(item.at, &path),
+                (Value::Map(map), None) => {
+                    if let Some((name, at)) = self.changed(map, item.at, &path) {
+                        self.default(name, at, &path);
+                    }
+                }
                 (Value::Scalar(..) | Value::List(_), None) => {
-                    let problem =
-                        format!("expected the name of a group, got {}", describe_kind(item));
-                    self.problems.error(item.at, &path, Wrong::new(problem, ""));
+                    let problem = format!(
+                        "expected the name of a group, got {}: ignored",
+                        describe_kind(item)
+                    );
+                    self.problems.warn(item.at, &path, Wrong::new(problem, "write one name"));
                 }
             }
         }

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use super::Source;
 use super::if_wrong::IfWrong;
+use super::placeholder;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::tree::{Entry, Map, Node, Style, Value};
 use super::value;
@@ -187,25 +188,28 @@ impl<'s> Env<'s> {
     }
 }
 
-/// `${NAME}` and `os.environ["NAME"]` are common attempts; neither is read.
+/// Warns about `${NAME}` and its kin, which are common attempts and are not read; about an address its reader does.
 fn warn_about_other_forms(text: &str, node: &Node, path: &Path<'_>, problems: &mut Problems) {
-    let name = text
-        .strip_prefix("${")
-        .and_then(|tail| tail.strip_suffix('}'))
-        .or_else(|| text.strip_prefix("os.environ.get("))
-        .or_else(|| text.strip_prefix("os.getenv("))
-        .or_else(|| text.strip_prefix("os.environ"))
-        .or_else(|| text.strip_prefix('$'));
-    let Some(name) = name else { return };
-    let name = name.trim_matches(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-    let is_variable = name.len() > 2
-        && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_');
-    if is_variable {
-        let problem = "looks like an environment variable, and is used as it is written";
-        let hint = format!("write `os.environ/{}`", shown(name));
-        problems.warn(node.at, path, Wrong::new(problem, hint));
+    let key = path.last_key();
+    if matches!(key, "api_base" | "base_url") {
+        return;
+    }
+    let found = placeholder::of_shell(text).or_else(|| {
+        let is_filled =
+            NEEDED.contains(&key) || key.ends_with("_token") || key.ends_with("_secret");
+        if is_filled { placeholder::anywhere(text) } else { None }
+    });
+    if let Some(wrong) = found {
+        problems.warn(node.at, path, wrong);
     }
 }
+
+/// Keys whose values are never prose, so that what looks like a placeholder in them is one.
+#[rustfmt::skip]
+const NEEDED: &[&str] = &[
+    "api_key", "api_version", "client_id", "client_secret", "litellm_key_header_name", "master_key", "model", "organization",
+    "tenant_id",
+];
 
 /// The first variable that is not set in `node`.
 pub(super) fn first_missing(node: &Node) -> Option<&str> {

@@ -146,6 +146,16 @@ impl<'a> Path<'a> {
         Path::Item(self, index)
     }
 
+    /// The name of the last key.
+    pub(super) fn last_key(&self) -> &str {
+        match self {
+            Path::Root => "",
+            Path::Key(_, name) => name,
+            Path::Item(parent, _) => parent.last_key(),
+            Path::Text(text) => text.rsplit('.').next().unwrap_or(text),
+        }
+    }
+
     /// The path within its deployment.
     fn within(&self) -> String {
         let whole = self.to_string();

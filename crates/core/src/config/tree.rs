@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
 
+use super::flow;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::redact;
 
@@ -144,39 +145,69 @@ impl Map {
 
 /// The tree of `bytes`, or `None` after a problem was added. An empty file is null.
 pub(super) fn parse(bytes: &[u8], file: u16, problems: &mut Problems) -> Option<Node> {
-    let start = At { file, line: 1, column: 1 };
-    let fail = |problems: &mut Problems, at: At, wrong: Wrong| {
-        problems.error(at, &Path::Root, wrong);
-        None
-    };
     let text = match decode(bytes) {
         Ok(text) => text,
-        Err(wrong) => return fail(problems, At::whole(file), wrong),
+        Err(wrong) => {
+            problems.error(At::whole(file), &Path::Root, wrong);
+            return None;
+        }
     };
+    let read =
+        build(&Source { text, file, shifts: &HashMap::new() }, problems).or_else(|refused| {
+            // PyYAML reads further lines within brackets wherever they begin.
+            let made = flow::reindent(text).ok_or_else(|| refused.clone())?;
+            let source = Source { text: &made.text, file, shifts: &made.shifts };
+            build(&source, problems).map_err(|_| refused)
+        });
+    match read {
+        Ok((root, duplicates)) => {
+            for (at, path, wrong) in duplicates {
+                problems.lax(at, &Path::Text(&path), wrong);
+            }
+            Some(root)
+        }
+        Err((at, wrong)) => {
+            problems.error(at, &Path::Root, wrong);
+            None
+        }
+    }
+}
+
+/// The text of a file.
+struct Source<'t> {
+    text: &'t str,
+    file: u16,
+    /// By how much lines are longer than in the file.
+    shifts: &'t HashMap<usize, usize>,
+}
+
+impl Source<'_> {
+    fn place(&self, marker: &Marker) -> At {
+        let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let shift = self.shifts.get(&marker.line()).copied().unwrap_or(0);
+        let column = number(marker.col().saturating_sub(shift).saturating_add(1));
+        At { file: self.file, line: number(marker.line()), column }
+    }
+}
+
+fn build(source: &Source<'_>, problems: &Problems) -> Result<(Node, Vec<Duplicate>), Refused> {
     let mut builder = Builder {
         stack: Vec::new(),
         anchors: HashMap::new(),
         root: None,
         nodes: 0,
         documents: 0,
+        duplicates: Vec::new(),
         problems,
     };
-    let mut parser = Parser::new_from_str(text);
+    let mut parser = Parser::new_from_str(source.text);
     while let Some(event) = parser.next_event() {
-        let (event, span) = match event {
-            Ok(found) => found,
-            Err(error) => {
-                let (at, wrong) = syntax_error(text, file, &error);
-                return fail(problems, at, wrong);
-            }
-        };
-        let at = place(file, &span.start);
-        if let Err((at, wrong)) = builder.event(event, at) {
-            return fail(problems, at, wrong);
-        }
+        let (event, span) = event.map_err(|error| syntax_error(source, &error))?;
+        builder.event(event, source.place(&span.start))?;
     }
+    let start = At { file: source.file, line: 1, column: 1 };
     let root = builder.root.take();
-    Some(root.unwrap_or_else(|| Node::scalar("", Style::Plain, start)))
+    Ok((root.unwrap_or_else(|| Node::scalar("", Style::Plain, start)), builder.duplicates))
 }
 
 fn decode(bytes: &[u8]) -> Result<&str, Wrong> {
@@ -207,13 +238,8 @@ fn decode(bytes: &[u8]) -> Result<&str, Wrong> {
     }
 }
 
-fn place(file: u16, marker: &Marker) -> At {
-    let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    At { file, line: number(marker.line()), column: number(marker.col().saturating_add(1)) }
-}
-
-fn syntax_error(text: &str, file: u16, error: &ScanError) -> (At, Wrong) {
-    let at = place(file, error.marker());
+fn syntax_error(source: &Source<'_>, error: &ScanError) -> (At, Wrong) {
+    let (text, at) = (source.text, source.place(error.marker()));
     if error.info() == "recursion limit exceeded" {
         return (at, too_deep());
     }
@@ -241,6 +267,8 @@ fn too_deep() -> Wrong {
 }
 
 type Refused = (At, Wrong);
+/// A key that stands twice: where, its path, and what is said.
+type Duplicate = (At, String, Wrong);
 
 struct Builder<'p> {
     stack: Vec<Frame>,
@@ -249,7 +277,8 @@ struct Builder<'p> {
     root: Option<Node>,
     nodes: u64,
     documents: u32,
-    problems: &'p mut Problems,
+    duplicates: Vec<Duplicate>,
+    problems: &'p Problems,
 }
 
 struct Frame {
@@ -359,8 +388,15 @@ impl Builder<'_> {
             Kind::List(items) => items.push(node),
             Kind::Map { key: key @ None, .. } => {
                 if !matches!(node.value, Value::Scalar(..)) {
-                    let wrong = Wrong::new("a key must be plain text", "write `key: value`");
-                    return Err((node.at, wrong));
+                    let hint = match node.value {
+                        Value::Map(_) => {
+                            "write `key: value`; if it is `{{ ... }}`, a template was not filled in"
+                        }
+                        Value::Scalar(..) | Value::List(_) | Value::Missing(_) => {
+                            "write `key: value`"
+                        }
+                    };
+                    return Err((node.at, Wrong::new("a key must be plain text", hint)));
                 }
                 *key = Some(node);
             }
@@ -395,7 +431,7 @@ impl Builder<'_> {
         push_key(&mut path, name);
         let other = self.problems.other_place(second, first);
         let problem = format!("duplicate key: also on {other}; the last one is used");
-        self.problems.lax(second, &Path::Text(&path), Wrong::new(problem, "remove one of them"));
+        self.duplicates.push((second, path, Wrong::new(problem, "remove one of them")));
     }
 }
 

@@ -180,6 +180,17 @@ impl Troubles<'_> {
                 }
             }
         };
+        let of_endpoint = match provider.addressing {
+            Addressing::Azure => address::azure_base(&text),
+            _ => None,
+        };
+        if let Some((base, _)) = of_endpoint {
+            let problem = "is the address of one endpoint: what follows the host is left out";
+            let hint = "write the address without `/openai/deployments/...`, and `api_version`";
+            let path = self.entry.path.key("litellm_params");
+            self.problems.warn(self.entry.place_of(key), &path.key(key), Wrong::new(problem, hint));
+            return address::api_base(base).ok();
+        }
         match address::api_base(&text) {
             Ok(base) => Some(base),
             Err(mut wrong) => {
@@ -225,10 +236,14 @@ impl Troubles<'_> {
             provider.api_key_env.iter().any(|name| entry.context.env.get(name).is_some());
         let name = params.credential.as_ref().map(|given| &*given.text);
         let values = name.and_then(|name| entry.context.credentials.get(name));
+        let written_base = params.api_base.as_ref().or(params.base_url.as_ref());
+        let of_address = written_base.and_then(|given| address::azure_base(&given.text)?.1);
         let find = |place: azure::Place| {
             let own = entry.params.get(place.key).and_then(Node::text);
             let named = || values.and_then(|values| values.get(place.key)?.text());
-            let text = own.or_else(named).map(str::to_owned);
+            let text =
+                own.or_else(named).or_else(|| of_address.filter(|_| place.key == "api_version"));
+            let text = text.map(str::to_owned);
             text.or_else(|| entry.context.env.get(place.variable))
         };
         match azure::read(written || credential.key.is_some() || has_variable, find) {

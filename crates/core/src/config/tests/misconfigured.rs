@@ -54,7 +54,7 @@ fn a_value_that_a_call_needs_and_that_is_wrong_stops_its_deployment_alone() {
         ("api_base: api.example.com", "litellm_params.api_base: api_base has no scheme"),
         ("api_base: localhost:8000", "api_base has no scheme"),
         ("api_base: ''", "api_base: is empty"),
-        ("api_base: http://<HOST>/v1", "api_base has a host with characters that no host has"),
+        ("api_base: http://h,i/v1", "api_base has a host with characters that no host has"),
         ("api_base: https://x/v1/chat/completions", "ends with the endpoint"),
         ("base_url: ftp://x", "litellm_params.base_url: api_base has a scheme other than"),
         ("api_key: 'sk 1'", "api_key: contains whitespace"),
@@ -300,4 +300,56 @@ fn a_config_that_is_wrapped_in_something_else_is_recognised() {
     let yaml = "x-defaults: &d {api_key: k}\n_more: &m {timeout: 5}\n.base: 1\n\
         model_list:\n- {model_name: m, litellm_params: {<<: [*d, *m], model: openai/gpt-4o}}\n";
     Fake::new(yaml).clean();
+}
+
+#[test]
+fn placeholders_that_were_not_filled_in_are_told() {
+    for (more, reason) in [
+        ("api_key: ${KEY:-abc}", "api_key: looks like the environment variable KEY"),
+        ("api_key: ${KEY}", "write `os.environ/KEY`"),
+        ("api_key: '{{KEY}}'", "api_key: looks like a placeholder"),
+        ("api_key: <your-key>", "api_key: looks like a placeholder"),
+        ("api_key: YOUR_API_KEY", "api_key: looks like a placeholder"),
+        ("user: $USER_NAME", "user: looks like the environment variable USER_NAME"),
+        ("api_base: https://os.environ/HOST/v1", "`os.environ/HOST` stands within a longer text"),
+        (
+            "api_base: 'https://h.${SECRET_DOMAIN}/v1'",
+            "api_base looks like the environment variable SECRET_DOMAIN",
+        ),
+        ("api_base: 'http://<HOST>/v1'", "api_base looks like a placeholder"),
+    ] {
+        let (snapshot, warnings) = beside_a_good_one(more).warned();
+        let warning = one(&warnings, reason);
+        assert!(!warning.contains(":-abc") && warnings.len() == 1, "{warnings:#?}");
+        let is_stopped = snapshot.deployments[0].misconfigured.is_some();
+        assert_eq!(is_stopped, more.starts_with("api_base"), "{more}");
+    }
+    let master = "general_settings: {master_key: '${LITELLM_MASTER_KEY:-sk-1234}'}\n";
+    let (_, warnings) = with(master).warned();
+    one(
+        &warnings,
+        "general_settings.master_key: looks like the environment variable LITELLM_MASTER_KEY",
+    );
+    // Prose may hold anything.
+    deployment("stop: ['<|im_end|>', '{{', '${x}']\nuser: your-user");
+}
+
+#[test]
+fn the_address_of_one_azure_endpoint_is_cut_to_its_base() {
+    let yaml = |more: &str| {
+        format!(
+            "model_list:\n- model_name: m\n  litellm_params:\n    model: azure/gpt-4o\n    api_key: k\n    \
+             api_base: https://x.openai.azure.com/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21\n{more}"
+        )
+    };
+    let (snapshot, warnings) = Fake::new(&yaml("")).warned();
+    one(
+        &warnings,
+        "litellm_params.api_base: is the address of one endpoint: what follows the host is left out",
+    );
+    let endpoint = &snapshot.deployments[0].endpoint;
+    assert_eq!(&*endpoint.api_base, "https://x.openai.azure.com");
+    assert_eq!(endpoint.azure.as_ref().unwrap().api_version.as_deref(), Some("2024-10-21"));
+    let own = Fake::new(&yaml("    api_version: v1\n")).warned().0.deployments[0].clone();
+    assert_eq!(own.endpoint.azure.as_ref().unwrap().api_version.as_deref(), Some("v1"));
 }

@@ -79,20 +79,38 @@ fn unknown_names_warn_with_the_nearest_and_circles_are_legal() {
 }
 
 #[test]
-fn bad_forms_of_fallbacks_are_refused() {
+fn forms_of_fallbacks_that_litellm_refuses_are_refused() {
     for (fallbacks, reason) in [
         ("[{a: [b], b: [a]}]", "each item names exactly one group, this one 2"),
         ("[{}]", "each item names exactly one group, this one 0"),
-        ("[{a: [{model: b}]}]", "a fallback that changes the request is not served"),
         ("[{a: {b: 1}}]", "expected a group with its fallbacks, got a mapping"),
         ("[[a]]", "expected a group with its fallbacks, got a list"),
-        ("[{a: [[b]]}]", "got a list"),
     ] {
         let yaml = format!("router_settings:\n  fallbacks: {fallbacks}\n");
         one(&fake(&["a", "b"], &yaml).refused(), reason);
     }
-    let yaml = "router_settings:\n  default_fallbacks: [{model: a}]\n";
-    one(&fake(&["a"], yaml).refused(), "a fallback that changes the request is not served");
+}
+
+#[test]
+fn odd_forms_of_fallbacks_are_read_as_far_as_they_go() {
+    for (fallbacks, reason, expected) in [
+        ("[{a: [{model: b, temperature: 0}]}]", "only its `model` is used", "b"),
+        ("[{a: [{temperature: 0}, b]}]", "names no `model`: ignored", "b"),
+        ("[{a: [[c], b]}]", "expected the name of a group, got a list: ignored", "b"),
+        ("[{a: }]", "`a` has no fallbacks here", ""),
+    ] {
+        let yaml = format!("router_settings:\n  fallbacks: {fallbacks}\n");
+        let (snapshot, warnings) = fake(&["a", "b"], &yaml).warned();
+        one(&warnings, reason);
+        let targets = snapshot.router.fallbacks.get("a").cloned().unwrap_or_default();
+        assert_eq!(targets.join(","), expected, "{fallbacks}");
+    }
+    let yaml = "router_settings:\n  default_fallbacks: [{model: a, user: x}, [b]]\n";
+    let (snapshot, warnings) = fake(&["a"], yaml).warned();
+    one(&warnings, "default_fallbacks[0]: a fallback of the config does not change the request");
+    one(&warnings, "default_fallbacks[1]: expected the name of a group, got a list: ignored");
+    assert_eq!(snapshot.router.default_fallbacks, [Box::from("a")]);
+    fake(&["a", "b"], "router_settings:\n  fallbacks: [{a: [{model: b}]}]\n").clean();
     let (_, warnings) =
         fake(&["a", "b"], "router_settings:\n  fallbacks: [{a: [b]}, {a: [b]}]\n").warned();
     one(&warnings, "`a` has its fallbacks on line 5 already");
@@ -118,13 +136,26 @@ fn aliases_that_lead_nowhere_are_reported() {
     one(&warnings, "model_group_alias.x: no model group `aa`");
     let (_, warnings) = alias("{a: a}").warned();
     one(&warnings, "`a` is a model group too: the group is used");
-    let problems = alias("{x: y, y: z, z: x}").refused();
+    let problems = alias("{x: y, y: z, z: x}").warned().1;
     one(&problems, "the aliases lead nowhere: x -> y -> z");
     let long: Vec<String> = (0..12).map(|i| format!("x{i}: x{}", i + 1)).collect();
-    let problems = alias(&format!("{{{}, x12: a}}", long.join(", "))).refused();
+    let problems = alias(&format!("{{{}, x12: a}}", long.join(", "))).warned().1;
     assert!(problems.iter().all(|p| p.contains("the aliases lead nowhere")), "{problems:#?}");
-    one(&alias("{x: [a]}").refused(), "expected the name of a group, got a list");
-    one(&alias("{x: {hidden: true}}").refused(), "model_group_alias.x.model: is missing");
+    let (snapshot, warnings) = alias("{x: [a, b]}").warned();
+    one(
+        &warnings,
+        "model_group_alias.x: expected the name of a group, got a list: its first name is used",
+    );
+    assert_eq!(&*snapshot.router.aliases["x"].target, "a");
+    for (odd, reason) in [
+        ("{x: []}", "expected the name of a group, got a list: ignored"),
+        ("{x: ''}", "expected the name of a group"),
+        ("{x: {hidden: true}}", "model_group_alias.x.model: is missing, so the alias is ignored"),
+    ] {
+        let (snapshot, warnings) = alias(odd).warned();
+        one(&warnings, reason);
+        assert!(snapshot.router.aliases.is_empty(), "{odd}");
+    }
 }
 
 #[test]

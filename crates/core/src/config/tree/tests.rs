@@ -182,3 +182,28 @@ fn tags_of_the_core_schema_are_read_and_others_refused() {
     assert!(refusal("a: !env X").contains("is not supported"));
     assert!(refusal("? [a]\n: b\n").contains("a key must be plain text"));
 }
+
+#[test]
+fn lines_within_brackets_may_begin_anywhere() {
+    let node = good(
+        "router_settings:\n  model_group_alias: {\n    \"a\": \"m\"\n  }\n  fallbacks: [\n  {a: [\nb\n]},\n  'it''s'\n]\n  x: 1\n\
+         list:\n- [\n1,\n2\n]\nlast: {a: 'b\nc'\n}\n",
+    );
+    assert_eq!(text(&node, &["router_settings", "model_group_alias", "a"]), "m");
+    assert_eq!(text(&node, &["router_settings", "x"]), "1");
+    assert_eq!(text(&node, &["last", "a"]), "b c");
+    let map = node.as_map().unwrap();
+    let fallbacks = map.get("router_settings").unwrap().as_map().unwrap().get("fallbacks").unwrap();
+    let items = fallbacks.items().unwrap();
+    assert_eq!(items[1].text(), Some("it's"));
+    // Places are those of the file.
+    assert_eq!((items[0].at.line, items[0].at.column), (6, 3));
+    assert_eq!((items[1].at.line, items[1].at.column), (9, 3));
+    let numbers = map.get("list").unwrap().items().unwrap()[0].items().unwrap();
+    assert_eq!((numbers[1].at.line, numbers[1].at.column), (15, 1));
+    // What is wrong otherwise is reported as the file has it, and once.
+    assert!(refusal("a: [\nb\nc: d\n").starts_with("c.yaml:"));
+    let (_, problems) = parsed("a: 1\na: 2\nb: {\n}\n");
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(refusal("key: {{ value }}\n").contains("a template was not filled in"));
+}

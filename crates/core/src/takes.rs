@@ -148,6 +148,23 @@ pub struct Listed<'l> {
 const OF_OPEN_AI: [&str; 3] = ["openai", "azure", "azure_ai"];
 /// Providers of which the price list marks every model that reasons.
 const MARKED: [&str; 5] = ["openai", "azure", "xai", "groq", "cerebras"];
+/// Providers whose chats know the older name of the limit only, and of which some ignore the newer one. Source: their
+/// pages, and LiteLLM's mapping.
+const OLDER_LIMIT: [&str; 13] = [
+    "baseten",
+    "codestral",
+    "deepinfra",
+    "deepseek",
+    "docker_model_runner",
+    "featherless_ai",
+    "fireworks_ai",
+    "mistral",
+    "nebius",
+    "nvidia_nim",
+    "perplexity",
+    "sambanova",
+    "wandb",
+];
 
 impl Takes {
     /// What `model` of `provider` takes, under its name in the price list.
@@ -165,11 +182,12 @@ impl Takes {
             (None | Some(true), Family::Other) => None,
         };
         let renames = is_text && family != Family::Other;
-        Takes {
-            limit: if renames { LimitName::Newer } else { LimitName::AsWritten },
-            efforts,
-            fixed_sampling: renames && efforts != Some(Efforts::NOTHING),
-        }
+        let limit = match is_text && OLDER_LIMIT.contains(&provider) {
+            true => LimitName::Older,
+            false if renames => LimitName::Newer,
+            false => LimitName::AsWritten,
+        };
+        Takes { limit, efforts, fixed_sampling: renames && efforts != Some(Efforts::NOTHING) }
     }
 }
 
@@ -279,8 +297,18 @@ mod tests {
             ("openai", "gpt-audio"),
             ("openrouter", "openai/gpt-5"),
             ("hosted_vllm", "openai/gpt-oss-120b"),
+            ("mistral", "mistral-embed"),
         ] {
             assert_eq!(takes(provider, model).limit, LimitName::AsWritten, "{provider}/{model}");
+        }
+        for (provider, model) in [
+            ("deepseek", "deepseek-chat"),
+            ("fireworks_ai", "x"),
+            ("perplexity", "sonar"),
+            ("mistral", "mistral-large-latest"),
+            ("nvidia_nim", "not/listed"),
+        ] {
+            assert_eq!(takes(provider, model).limit, LimitName::Older, "{provider}/{model}");
         }
     }
 

@@ -35,6 +35,8 @@ struct Group<'g> {
     /// What at least one deployment can do.
     #[serde(flatten)]
     supports: BTreeMap<String, bool>,
+    /// What at least one deployment takes.
+    supported_openai_params: BTreeSet<String>,
 }
 
 /// `GET /model_group/info`, of all groups or of one; an unknown name is an empty list.
@@ -86,6 +88,8 @@ fn entry<'g>(
             *supports.entry(name.clone()).or_insert(false) |= can;
         }
     }
+    let params = facts.iter().filter_map(|facts| facts.get("supported_openai_params")?.as_array());
+    let params = params.flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect();
     let sum = |limit: fn(&Deployment) -> Option<u64>| {
         members.iter().filter_map(|member| limit(member)).reduce(u64::saturating_add)
     };
@@ -99,5 +103,6 @@ fn entry<'g>(
         tpm: sum(|member| member.routing.limits.tpm),
         numbers: numbers.collect(),
         supports,
+        supported_openai_params: params,
     }
 }

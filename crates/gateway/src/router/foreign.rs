@@ -12,7 +12,7 @@ struct Format {
 }
 
 /// The formats by their paths.
-const FORMATS: [Format; 6] = [
+const FORMATS: [Format; 7] = [
     // <https://ai.google.dev/api/generate-content>, and Vertex AI.
     Format {
         name: "Gemini",
@@ -30,6 +30,7 @@ const FORMATS: [Format; 6] = [
             ":streamRawPredict",
         ],
     },
+    Format { name: "Gemini", begins: &["/v1beta/"], ends: &[] },
     // <https://docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html>
     Format {
         name: "Bedrock",
@@ -67,7 +68,7 @@ pub(super) fn format_of(path: &str) -> Option<&'static str> {
     let is_of = |format: &&Format| {
         let begins =
             format.begins.is_empty() || format.begins.iter().any(|one| path.starts_with(one));
-        begins && format.ends.iter().any(|end| path.ends_with(end))
+        begins && (format.ends.is_empty() || format.ends.iter().any(|end| path.ends_with(end)))
     };
     FORMATS.iter().find(is_of).map(|format| format.name)
 }
@@ -83,6 +84,8 @@ mod tests {
             ("/v1/models/gpt-4o:generateContent", "Gemini"),
             ("/v1beta/models/a/b:streamGenerateContent", "Gemini"),
             ("/v1/projects/p/locations/l/publishers/google/models/m:countTokens", "Gemini"),
+            ("/v1beta/models", "Gemini"),
+            ("/v1beta/files/x", "Gemini"),
             ("/model/anthropic.claude/converse", "Bedrock"),
             ("/model/x/invoke-with-response-stream", "Bedrock"),
             ("/api/chat", "Ollama"),

@@ -297,6 +297,8 @@ fn a_model_group_is_described_from_its_deployments() {
     assert_eq!((&group["mode"], &group["rpm"]), (&json!("chat"), &json!(7)));
     assert_eq!(group["supports_vision"], true);
     assert_eq!(group["max_input_tokens"], 128_000.0);
+    let params = group["supported_openai_params"].as_array().unwrap();
+    assert!(params.contains(&json!("tools")) && params.contains(&json!("temperature")));
     // Of two prices the group shows the higher one.
     assert_eq!(group["input_cost_per_token"], 2.5e-6);
     let one = own.get("/model_group/info?model_group=n%2Fx").json();

@@ -343,11 +343,11 @@ fn the_role_developer_is_system_where_only_that_is_known() {
         let hale = Config::new().with("m", "a", &upstream, json!({"model": model})).start();
         for stream in [false, true] {
             let quoted = user("the \"developer\" said");
-            let messages = json!([{"role": "developer", "content": "be brief"}, quoted, {"content": "x", "role": "developer"}]);
+            let messages = json!([{"role": "developer", "content": "be brief"}, quoted, {"content": "x", "role": "developer"}, user("now")]);
             let answer =
                 post(&hale, CHAT, &chat("m", json!({"messages": messages, "stream": stream})));
             assert_eq!(answer.status, 200, "{}", answer.text());
-            let expected = json!([{"role": role, "content": "be brief"}, quoted, {"content": "x", "role": role}]);
+            let expected = json!([{"role": role, "content": "be brief"}, quoted, {"content": "x", "role": role}, user("now")]);
             assert_eq!(last(&upstream).json()["messages"], expected, "{model}");
         }
     }

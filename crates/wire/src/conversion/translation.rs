@@ -119,3 +119,5 @@ impl Translation {
 mod strange;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod usages;

@@ -16,6 +16,29 @@ use hale_core::provider::CallIds;
 use super::neutral::Text;
 use super::order::Order;
 
+/// What a call without a result is answered with.
+pub(crate) const NOT_RUN: &str = "the tool call was not run";
+
+/// How much of such results a request may get: a quarter of it, and something besides.
+#[derive(Debug)]
+pub(crate) struct ResultRoom(usize);
+
+impl ResultRoom {
+    /// For a request of that many bytes.
+    pub(crate) fn of(bytes: usize) -> ResultRoom {
+        ResultRoom(bytes / 4 + (64 << 10))
+    }
+
+    /// Takes the room for the result of a call with an id of that many bytes; false if there is none left.
+    pub(crate) fn take(&mut self, id: usize) -> bool {
+        /// What a result that says so takes besides its id, bytes.
+        const RESULT_COST: usize = 128;
+        let left = self.0.checked_sub(id + RESULT_COST);
+        self.0 = left.unwrap_or(0);
+        left.is_some()
+    }
+}
+
 /// What an id begins with that was rewritten.
 const MARK: &str = "hx";
 /// The longest id that every wire takes, bytes.

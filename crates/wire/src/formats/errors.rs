@@ -3,6 +3,8 @@
 //! Attempts read them, the gateway's replies are written with them. Always true: text from a provider is bounded
 //! and has no control characters and nothing that looks like a key.
 
+use std::borrow::Cow;
+
 use hale_core::health::outcome::ProviderError;
 use hale_core::provider::WireFormat;
 use serde::Serialize;
@@ -18,7 +20,7 @@ pub const MESSAGE_MAX: usize = 1000;
 #[must_use]
 pub fn parse_provider_error(body: &[u8]) -> ProviderError {
     const NAMES: [&str; 4] = ["message", "type", "code", "param"];
-    let body = first_data(without_mark(body));
+    let body = &*first_data(without_mark(body));
     let Ok(text) = std::str::from_utf8(body) else { return plain(body) };
     if let Some(Str(word)) =
         Some(text.trim()).filter(|text| is_short_string(text)).and_then(decoded)
@@ -66,16 +68,28 @@ fn first_of_list(text: &str) -> Option<&str> {
     elements(text.trim())?.next().filter(|first| first.starts_with('{'))
 }
 
-/// The data of the first event, if the body is a stream of events: some servers send their errors so.
-fn first_data(body: &[u8]) -> &[u8] {
+/// The data of the first event with some, if the body is a stream of events: some servers send their errors so.
+fn first_data(body: &[u8]) -> Cow<'_, [u8]> {
     const FIELDS: [&[u8]; 4] = [b"data:", b"event:", b"id:", b"retry:"];
     let text = body.trim_ascii_start();
     if !FIELDS.iter().any(|field| text.starts_with(field)) && !text.starts_with(b":") {
-        return body;
+        return Cow::Borrowed(body);
     }
-    let mut lines = text.split(|byte| matches!(byte, b'\n' | b'\r'));
-    let data = lines.find_map(|line| line.strip_prefix(b"data:"));
-    data.map_or(body, <[u8]>::trim_ascii)
+    let end = if text.contains(&b'\n') { b'\n' } else { b'\r' };
+    let mut lines = text.split(|byte| *byte == end).map(<[u8]>::trim_ascii_end);
+    let Some(first) = lines.find_map(data_of) else { return Cow::Borrowed(body) };
+    // The data of one event may be written in several lines.
+    let mut all = Cow::Borrowed(first);
+    for more in lines.take_while(|line| !line.is_empty()).filter_map(data_of) {
+        all.to_mut().push(b'\n');
+        all.to_mut().extend_from_slice(more);
+    }
+    all
+}
+
+/// What a line of an event says, if it is one of its data.
+fn data_of(line: &[u8]) -> Option<&[u8]> {
+    line.strip_prefix(b"data:").map(<[u8]>::trim_ascii)
 }
 
 /// LiteLLM's text without the Python dictionary around it: `{'error': '...'}`.
@@ -422,6 +436,18 @@ mod tests {
             let error = parse_provider_error(&body);
             prop_assert!(error.message.chars().count() <= MESSAGE_MAX + 8);
             prop_assert!(!error.message.chars().any(char::is_control));
+        }
+    }
+
+    #[test]
+    fn an_error_in_several_lines_of_one_event_is_read_whole() {
+        for text in [
+            "event: error\ndata: {\"error\":\ndata: {\"message\": \"m\", \"code\": 7}}\n\ndata: {\"error\": {\"message\": \"later\"}}\n\n",
+            "event: error\r\ndata: {\"error\":\r\ndata: {\"message\": \"m\", \"code\": 7}}\r\n\r\ndata: x\r\n",
+            "data: {\"error\": {\"message\": \"m\", \"code\": 7}}",
+        ] {
+            let error = parse_provider_error(text.as_bytes());
+            assert_eq!((&*error.message, error.code.as_deref()), ("m", Some("7")), "{text}");
         }
     }
 }

@@ -254,6 +254,19 @@ impl<'a> Answer<'a> {
 }
 
 impl<'a> Content<'a> {
+    /// Whether it is a text without a word.
+    pub(crate) fn is_blank(&self) -> bool {
+        match self {
+            Content::Text(text) | Content::Refusal(text) => text.trim().is_empty(),
+            Content::Image(_)
+            | Content::Document { .. }
+            | Content::ToolCall { .. }
+            | Content::ToolResult { .. }
+            | Content::Thinking { .. }
+            | Content::Redacted(_) => false,
+        }
+    }
+
     /// The same content as deltas. Tool calls are left to the caller, which numbers them.
     pub(crate) fn into_deltas(self) -> Vec<Delta<'a>> {
         match self {
@@ -414,6 +427,19 @@ pub(crate) fn check_call(calls: usize, id: &str, name: &str) -> Result<(), Event
         return Ok(());
     };
     Err(EventError::Unreadable(why))
+}
+
+/// The type of data as providers read it: in small letters, and by its registered name.
+pub(crate) fn media_type(given: Text<'_>) -> Text<'_> {
+    let plain = match given.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        true => Cow::Owned(given.to_ascii_lowercase()),
+        false => given,
+    };
+    match &*plain {
+        "image/jpg" | "image/pjpeg" => Cow::Borrowed("image/jpeg"),
+        "image/x-png" => Cow::Borrowed("image/png"),
+        _ => plain,
+    }
 }
 
 /// JSON text that a body holds.

@@ -22,6 +22,12 @@ const BY_MODEL: &[(&str, &str)] = &[
     ("gpt-oss", "gpt-oss"),
     ("magistral", "mistral"),
     ("mistral", "mistral"),
+    ("mixtral", "mistral"),
+    ("ministral", "mistral"),
+    ("devstral", "mistral"),
+    ("codestral", "mistral"),
+    ("pixtral", "mistral"),
+    ("voxtral", "mistral"),
     ("grok", "grok"),
     ("gemini", "gemini"),
     ("claude", "claude"),
@@ -38,6 +44,7 @@ const BY_PROVIDER: &[(&str, &str)] = &[
     ("zai", "glm"),
     ("minimax", "minimax"),
     ("mistral", "mistral"),
+    ("codestral", "mistral"),
     ("xai", "grok"),
     ("anthropic", "claude"),
 ];
@@ -108,6 +115,11 @@ impl<'o> Target<'o> {
     /// Whether its models are Anthropic's.
     pub(crate) fn is_claude(self) -> bool {
         self.mark().strip_prefix(MARK) == Some("claude")
+    }
+
+    /// Whether its model is one of Mistral's.
+    pub(crate) fn is_mistral(self) -> bool {
+        self.mark().strip_prefix(MARK) == Some("mistral")
     }
 
     /// Whether it refuses calls of its own without the reasoning before them.

@@ -72,11 +72,18 @@ fn counts(text: &str, words: &Words) -> Option<Usage> {
 
 fn count(text: &str, into: &mut u64) -> bool {
     // A negative or invalid count is ignored.
-    let parsed = text.parse();
-    if let Ok(count) = parsed {
-        *into = count;
-    }
-    parsed.is_ok()
+    let parsed = count_of(text);
+    *into = parsed.unwrap_or(*into);
+    parsed.is_some()
+}
+
+/// The count that is written so; `7.0`, as some libraries write a whole number, is 7.
+pub(crate) fn count_of(text: &str) -> Option<u64> {
+    text.parse().ok().or_else(|| {
+        let (whole, zeros) = text.split_once('.')?;
+        let is_whole = zeros.bytes().all(|byte| byte == b'0');
+        is_whole.then(|| whole.parse().ok()).flatten()
+    })
 }
 
 /// Calls `read` with the name, in quotes, and the value of each detail.
@@ -115,6 +122,8 @@ mod tests {
             );
             assert_eq!(parse_usage(&older).unwrap().cached_input, 3, "{details}");
         }
+        let fractions = r#"{"prompt_tokens":7.0,"completion_tokens":3.00}"#;
+        assert_eq!(parse_usage(fractions).map(|usage| (usage.input, usage.output)), Some((7, 3)));
         let null_details = r#"{"prompt_tokens":1,"prompt_tokens_details":null}"#;
         assert_eq!(parse_usage(null_details).unwrap().input, 1);
     }

@@ -92,7 +92,9 @@ pub(crate) fn write(answer: &Answer<'_>, view: &View) -> Vec<u8> {
     json.member("role", "assistant").raw_member("model", &view.model_json);
     json.key("content").open(b'[');
     let mut calls = view.calls();
-    for part in &answer.parts {
+    // A provider of this wire refuses a text without a word when it comes back.
+    let has_words = answer.parts.iter().any(|part| !part.content.is_blank());
+    for part in answer.parts.iter().filter(|part| !(has_words && part.content.is_blank())) {
         write_block(&mut json, &part.content, (view.mark(), &mut calls));
     }
     json.close(b']').key("stop_reason");

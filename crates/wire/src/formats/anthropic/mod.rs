@@ -5,9 +5,11 @@
 //! <https://platform.claude.com/docs/en/api/messages>.
 
 pub(crate) mod answer;
+mod calls;
 pub(crate) mod count;
 pub(crate) mod edits;
 pub(crate) mod effort;
+mod history;
 mod metadata;
 pub(crate) mod observe;
 pub(crate) mod passed;

@@ -1,25 +1,22 @@
-//! What changes inside a messages request that passes to its own wire: reasoning that the provider did not sign, and ids of
-//! calls that it cannot read.
+//! What changes inside a messages request that passes to its own wire: what [`super::history`] says of the messages, and
+//! thinking that cannot go on.
 //!
-//! Called by [`super::edits`]. Always true: blocks that the provider signed and everything else stay as they are; a request
-//! without reasoning and without such ids is not looked through.
+//! Called by [`super::edits`]. Always true: blocks that the provider signed and everything else stay as they are; messages
+//! without reasoning, in which [`calls::look`] finds nothing, are not read.
 
 use std::borrow::Cow;
-use std::ops::Range;
 
+use super::calls;
 use super::effort::{Asked, is_enabled, named_budget, thinking_of};
-use crate::bytes::edit::{Edit, json_string};
+use super::history::{ASSISTANT, cleaned};
+use crate::bytes::edit::Edit;
 use crate::bytes::elements::elements;
-use crate::bytes::json::Str;
 use crate::bytes::members::texts;
 use crate::bytes::peek::Peek;
-use crate::formats::call_id;
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
-use crate::formats::thoughts::{Origin, Target};
+use crate::formats::thoughts::Target;
 
-/// The role of the model, as JSON text.
-const ASSISTANT: &str = "\"assistant\"";
 /// OpenAI's name for what asks a model to think.
 pub(super) const EFFORT: &str = "reasoning_effort";
 
@@ -30,8 +27,9 @@ pub(super) fn edits<'e>(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Ve
     let target = Target::of(order);
     let holds =
         |text: &str, word: &str| memchr::memmem::find(text.as_bytes(), word.as_bytes()).is_some();
-    let cleaned = match holds(raw, "thinking") || has_foreign_id(raw) {
-        true => cleaned(raw, target),
+    let found = calls::look(raw);
+    let cleaned = match holds(raw, "thinking") || found.is_something() {
+        true => cleaned(raw, target, found),
         false => None,
     };
     let default = if peek.has("thinking") { None } else { default_thinking(order) };
@@ -83,113 +81,6 @@ fn yields(thinking: &str, peek: &Peek, order: &Order<'_>) -> bool {
     };
     !asked.has_place(named_budget(thinking), order.upstream_model)
         || (is_enabled(thinking) && is_forced())
-}
-
-/// What happens to a block.
-enum Fate {
-    Stays,
-    Goes,
-    /// The text at this place of it becomes another one.
-    Changes(Range<usize>, String),
-}
-
-/// The fate of the block of a message with that role.
-fn fate(block: &str, role: &str, target: Target<'_>) -> Fate {
-    let Ok([Some(kind), signature, id, of]) =
-        texts(block, ["type", "signature", "id", "tool_use_id"])
-    else {
-        return Fate::Stays;
-    };
-    let text =
-        |raw: &'_ str| serde_json::from_str::<Str<'_>>(raw).ok().map(|text| text.0.into_owned());
-    match (kind, id, of) {
-        ("\"thinking\"", ..) if role == ASSISTANT => {
-            let signature = signature.and_then(text).unwrap_or_default();
-            if target.takes(Origin::of(&signature)) { Fate::Stays } else { Fate::Goes }
-        }
-        ("\"tool_use\"", Some(id), _) | ("\"tool_result\"", _, Some(id)) => match text(id) {
-            Some(given) if !call_id::is_readable(&given) => {
-                // An id is a slice of its block.
-                let from = id.as_ptr() as usize - block.as_ptr() as usize;
-                let shown = call_id::shown(Cow::Owned(given), 1);
-                Fate::Changes(from..from + id.len(), json_string(&shown))
-            }
-            Some(_) | None => Fate::Stays,
-        },
-        _ => Fate::Stays,
-    }
-}
-
-/// Whether a result names a call by an id that the wire cannot read.
-fn has_foreign_id(raw: &str) -> bool {
-    const KEY: &str = "\"tool_use_id\"";
-    memchr::memmem::find_iter(raw.as_bytes(), KEY).any(|at| {
-        let tail = raw.get(at + KEY.len()..).unwrap_or_default().trim_start();
-        let value = tail.strip_prefix(':').and_then(|tail| tail.trim_start().strip_prefix('"'));
-        let id = value.and_then(|value| value.split_once('"')).map(|(id, _)| id);
-        id.is_some_and(|id| !call_id::is_readable(id))
-    })
-}
-
-/// The messages as the target takes them; `None` if that is what they are.
-fn cleaned(raw: &str, target: Target<'_>) -> Option<String> {
-    let mut out = String::new();
-    let mut changes = false;
-    for message in elements(raw)? {
-        let Ok([Some(role), Some(content)]) = texts(message, ["role", "content"]) else {
-            return None;
-        };
-        let fates =
-            || elements(content).into_iter().flatten().map(|it| (it, fate(it, role, target)));
-        if fates().all(|(_, fate)| matches!(fate, Fate::Stays)) {
-            if changes {
-                separate(&mut out);
-                out.push_str(message);
-            }
-            continue;
-        }
-        if !changes {
-            changes = true;
-            // An id becomes longer, but then a few other letters were no id.
-            out.reserve(raw.len());
-            // A message is a slice of the messages.
-            let before = &raw[..message.as_ptr() as usize - raw.as_ptr() as usize];
-            out.push_str(before.trim_end().trim_end_matches(','));
-        }
-        // The format has no empty turns.
-        if fates().all(|(_, fate)| matches!(fate, Fate::Goes)) {
-            continue;
-        }
-        let from = content.as_ptr() as usize - message.as_ptr() as usize;
-        separate(&mut out);
-        out.push_str(&message[..from]);
-        out.push('[');
-        for (block, fate) in fates() {
-            match fate {
-                Fate::Goes => {}
-                Fate::Stays => {
-                    separate(&mut out);
-                    out.push_str(block);
-                }
-                Fate::Changes(place, id) => {
-                    separate(&mut out);
-                    out.push_str(&block[..place.start]);
-                    out.push_str(&id);
-                    out.push_str(&block[place.end..]);
-                }
-            }
-        }
-        out.push(']');
-        out.push_str(&message[from + content.len()..]);
-    }
-    out.push(']');
-    changes.then_some(out)
-}
-
-fn separate(out: &mut String) {
-    if !out.ends_with('[') {
-        out.push(',');
-    }
 }
 
 /// The list of blocks of a message of the model.
@@ -300,5 +191,122 @@ mod tests {
                 assert_eq!(out.get(name).is_some(), stays, "{blocks} {thinking}");
             }
         }
+    }
+
+    fn with(messages: &[Value]) -> Value {
+        json!({"model": "x", "max_tokens": 9, "messages": messages})
+    }
+
+    fn said(role: &str, blocks: Value) -> Value {
+        json!({"role": role, "content": blocks})
+    }
+
+    fn call(id: &str) -> Value {
+        json!({"type": "tool_use", "id": id, "name": "f", "input": {}})
+    }
+
+    fn result(id: &str) -> Value {
+        json!({"type": "tool_result", "tool_use_id": id, "content": "x"})
+    }
+
+    fn text(text: &str) -> Value {
+        json!({"type": "text", "text": text})
+    }
+
+    #[test]
+    fn a_call_without_a_result_gets_one_that_says_so() {
+        let made = |id: &str| json!({"type": "tool_result", "tool_use_id": id, "content": "the tool call was not run", "is_error": true});
+        let calls = said("assistant", json!([call("a"), call("b:0")]));
+        let renamed = said("assistant", json!([call("a"), call("hx_Yjow")]));
+        for (given, expected) in [
+            (
+                vec![said("user", json!("stop"))],
+                vec![said("user", json!([made("a"), made("hx_Yjow"), text("stop")]))],
+            ),
+            (
+                vec![said("user", json!([result("b:0"), text("on")]))],
+                vec![said("user", json!([made("a"), result("hx_Yjow"), text("on")]))],
+            ),
+            (
+                vec![said("user", json!(" "))],
+                vec![said("user", json!([made("a"), made("hx_Yjow")]))],
+            ),
+            (vec![], vec![said("user", json!([made("a"), made("hx_Yjow")]))]),
+            (
+                vec![said("assistant", json!("go on")), said("user", json!("x"))],
+                vec![
+                    said("user", json!([made("a"), made("hx_Yjow")])),
+                    said("assistant", json!("go on")),
+                    said("user", json!("x")),
+                ],
+            ),
+        ] {
+            let all = |head: &Value, tail: &[Value]| {
+                with(&[&[said("user", json!("hi")), head.clone()], tail].concat())
+            };
+            let out = passed(&all(&calls, &given));
+            assert_eq!(out, all(&renamed, &expected), "{given:?}");
+            let claude = deployment("anthropic");
+            let counted = order(&claude, Operation::CountTokens, "x");
+            assert_eq!(sent(&all(&calls, &given), &counted).unwrap()["messages"], out["messages"]);
+        }
+    }
+
+    #[test]
+    fn the_results_that_are_added_are_bounded() {
+        let calls: Vec<Value> = (0..2_000).map(|_| call("c")).collect();
+        let out = passed(&with(&[said("assistant", json!(calls)), said("user", json!("on"))]));
+        let results = out["messages"][1]["content"].as_array().unwrap().len();
+        assert!((400..1_500).contains(&results), "{results}");
+    }
+
+    #[test]
+    fn two_calls_with_one_id_are_told_apart() {
+        let turn =
+            |id: &str| [said("assistant", json!([call(id)])), said("user", json!([result(id)]))];
+        let out = passed(&with(&[turn("call_0"), turn("call_0"), turn("call_0")].concat()));
+        let expected = with(&[turn("call_0"), turn("hx2_Y2FsbF8w"), turn("hx3_Y2FsbF8w")].concat());
+        assert_eq!(out, expected);
+        // What was told apart before stays, and what is new gets an id that none has.
+        let mixed = passed(&with(&[turn("hx2_Y2FsbF8w"), turn("call_0"), turn("call_0")].concat()));
+        assert_eq!(
+            mixed,
+            with(&[turn("hx2_Y2FsbF8w"), turn("call_0"), turn("hx3_Y2FsbF8w")].concat())
+        );
+        let foreign = passed(&with(&[turn("a:0"), turn("a:0")].concat()));
+        assert_eq!(foreign, with(&[turn("hx_YTow"), turn("hx2_YTow")].concat()));
+        let both = [
+            said("assistant", json!([call("c"), call("c")])),
+            said("user", json!([result("c"), result("c")])),
+        ];
+        let sent = [
+            said("assistant", json!([call("c"), call("hx2_Yw")])),
+            said("user", json!([result("c"), result("hx2_Yw")])),
+        ];
+        assert_eq!(passed(&with(&both)), with(&sent));
+    }
+
+    #[test]
+    fn texts_without_a_word_are_left_out() {
+        for blank in ["\n\n", " ", "", "\t\r\n"] {
+            let given = [
+                said("assistant", json!([text(blank), call("a")])),
+                said("user", json!([result("a"), text(blank)])),
+            ];
+            let expected =
+                [said("assistant", json!([call("a")])), said("user", json!([result("a")]))];
+            assert_eq!(passed(&with(&given)), with(&expected), "{blank:?}");
+            // The reasoning of another family, and white space behind it.
+            let marked = json!({"type": "thinking", "thinking": "hm", "signature": "hale:qwen"});
+            let alone = passed(&turns(json!([marked, text(blank)])));
+            assert_eq!(alone["messages"].as_array().unwrap().len(), 2, "{alone}");
+        }
+        // A turn of the user that says nothing else is the provider's to judge.
+        let user = [
+            said("user", json!([text(" ")])),
+            said("assistant", json!([call("a")])),
+            said("user", json!([result("a")])),
+        ];
+        assert_eq!(passed(&with(&user)), with(&user));
     }
 }

@@ -16,7 +16,7 @@ use crate::bytes::members::texts;
 use crate::bytes::object::{self, ObjectError};
 use crate::formats::errors::clean;
 use crate::formats::neutral::{
-    Content, Format, Part, Request, Role, Source, Text, Thinking, Unfit, add, raw_json,
+    Content, Format, Part, Request, Role, Source, Text, Thinking, Unfit, add, media_type, raw_json,
 };
 use crate::formats::room::Room;
 use crate::formats::unfit::{asks_nothing, field, flag_field, list_field, object_field};
@@ -348,7 +348,7 @@ fn source<'a>(given: Option<&'a RawValue>, at: &str) -> Result<Source<'a>, Unfit
     let missing = || wrong("it lacks what its type promises");
     match &*given.kind {
         "base64" => Ok(Source::Base64 {
-            media_type: given.media_type.ok_or_else(missing)?.0,
+            media_type: media_type(given.media_type.ok_or_else(missing)?.0),
             data: given.data.ok_or_else(missing)?.0,
         }),
         "text" => Ok(Source::Plain(given.data.ok_or_else(missing)?.0)),

@@ -33,6 +33,9 @@ pub(crate) struct Writer {
     places: Vec<Option<usize>>,
     /// Bytes of the blocks that wait.
     held: usize,
+    /// White space that begins a text, if one follows: a provider of this wire refuses a text without a word when it comes
+    /// back.
+    blank: String,
     stop: Option<(Stop, Option<String>)>,
     usage: Usage,
     closed: bool,
@@ -42,6 +45,8 @@ pub(crate) struct Writer {
 
 /// Maximum bytes of the blocks that wait.
 const HELD_MAX: usize = 4 << 20;
+/// The longest white space that waits for a word, bytes.
+const BLANK_MAX: usize = 64 << 10;
 /// Bytes that a waiting block counts besides its text.
 const WAITING_COST: usize = 128;
 
@@ -179,8 +184,9 @@ impl Writer {
             return Ok(());
         }
         if !self.is_busy() {
-            let index = self.block(kind, view, out);
-            say_piece(out, index, kind, text);
+            if !self.waits_for_a_word(kind, text) {
+                self.speak(kind, text, view, out);
+            }
             return Ok(());
         }
         match self.waiting.back_mut() {
@@ -188,6 +194,29 @@ impl Writer {
             _ => return self.hold(kind, "", "", text),
         }
         self.count(text.len())
+    }
+
+    /// Writes a piece of a block, and what its text began with.
+    fn speak(&mut self, kind: Kind, text: &str, view: &View, out: &mut Vec<u8>) {
+        let blank = std::mem::take(&mut self.blank);
+        let index = self.block(kind, view, out);
+        if kind == Kind::Text && !blank.is_empty() {
+            say_piece(out, index, kind, &blank);
+        }
+        if !text.is_empty() {
+            say_piece(out, index, kind, text);
+        }
+    }
+
+    /// Keeps the text, if it is white space that begins a block.
+    fn waits_for_a_word(&mut self, kind: Kind, text: &str) -> bool {
+        let is_open = self.open.as_ref().is_some_and(|open| open.kind == Kind::Text);
+        let has_room = self.blank.len() + text.len() <= BLANK_MAX;
+        let waits = kind == Kind::Text && !is_open && has_room && text.trim().is_empty();
+        if waits {
+            self.blank.push_str(text);
+        }
+        waits
     }
 
     /// The id of a call as the client sees it.
@@ -252,6 +281,9 @@ impl Writer {
         }
         self.released += 1;
         self.close_block(view, out);
+        if self.waits_for_a_word(next.kind, &next.text) {
+            return true;
+        }
         let index = self.blocks;
         match next.kind {
             Kind::Call(call) => self.open_call(call, &next.id, &next.name, out),
@@ -294,6 +326,10 @@ impl Writer {
         }
         self.begin(view, out);
         while self.release_one(view, out) {}
+        if self.blocks == 0 && !self.blank.is_empty() {
+            // An answer of white space alone is what the model said.
+            self.speak(Kind::Text, "", view, out);
+        }
         self.close_block(view, out);
         self.closed = true;
         let (stop, sequence) = match &self.stop {
@@ -345,6 +381,7 @@ impl Writer {
     }
 
     fn next(&mut self) -> u64 {
+        self.blank.clear();
         let index = self.blocks;
         self.blocks += 1;
         index

@@ -6,6 +6,7 @@
 use hale_core::usage::Usage;
 
 use crate::bytes::scan::{self, ScanError};
+use crate::formats::usage::count_of;
 
 /// The counts so far. `input` does not include the cache's tokens.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Counts {
                 _ => return,
             };
             // A negative or invalid count is ignored, and nothing does not erase what was counted.
-            let counted = value.parse().ok().filter(|count| *count > 0 || place.is_none());
+            let counted = count_of(value).filter(|count| *count > 0 || place.is_none());
             *place = counted.or(*place);
         });
     }
@@ -70,7 +71,7 @@ fn detail(text: &str, name: &[u8], into: &mut Option<u64>) {
     let bytes = text.as_bytes();
     let _none: Result<(), ScanError> = scan::members(bytes, |key, count| {
         if &bytes[key] == name {
-            *into = text[count].parse().ok().or(*into);
+            *into = count_of(&text[count]).or(*into);
         }
     });
 }

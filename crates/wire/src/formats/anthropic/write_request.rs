@@ -11,7 +11,9 @@ use base64::{Engine, alphabet};
 use super::effort;
 use crate::bytes::json::JsonText;
 use crate::formats::answer_tool;
-use crate::formats::neutral::{Content, Part, Request, Role, Source, Tool, ToolChoice, Unfit};
+use crate::formats::neutral::{
+    Content, Part, Request, Role, Source, Text, Tool, ToolChoice, Unfit,
+};
 use crate::formats::order::Order;
 use crate::formats::schema::{self, TooMuch};
 
@@ -66,18 +68,10 @@ pub(crate) fn write(
         json.close(b'}');
     }
     json.close(b']');
-    for (name, raw) in [("temperature", &request.temperature), ("top_p", &request.top_p)] {
-        if let Some(raw) = raw {
-            json.raw_member(name, raw);
-        }
+    for (name, raw) in sampling(request) {
+        json.raw_member(name, raw);
     }
-    if !request.stop.is_empty() {
-        json.key("stop_sequences").open(b'[');
-        for text in &request.stop {
-            json.text(text);
-        }
-        json.close(b']');
-    }
+    write_stops(&mut json, &request.stop, order);
     if request.stream {
         json.raw_member("stream", "true");
     }
@@ -92,6 +86,33 @@ pub(crate) fn write(
     write_others(&mut json, request, order)?;
     json.close(b'}');
     Ok(json.into_bytes())
+}
+
+/// How words are chosen. Newer models take one of the two, so that of two the one with its default is left out.
+fn sampling<'r>(request: &'r Request<'_>) -> impl Iterator<Item = (&'static str, &'r str)> {
+    let is_default = |raw: &str| raw.parse() == Ok(1.0);
+    let (temperature, top_p) = (request.temperature.as_deref(), request.top_p.as_deref());
+    let (temperature, top_p) = match (temperature, top_p) {
+        (Some(temperature), Some(top_p)) if is_default(top_p) => (Some(temperature), None),
+        (Some(temperature), Some(top_p)) if is_default(temperature) => (None, Some(top_p)),
+        both => both,
+    };
+    let named = [("temperature", temperature), ("top_p", top_p)];
+    named.into_iter().filter_map(|(name, raw)| Some((name, raw?)))
+}
+
+/// Texts that end the answer. The provider refuses those without a word.
+fn write_stops(json: &mut JsonText, stops: &[Text<'_>], order: &Order<'_>) {
+    let stays = |text: &&Text<'_>| !(order.drop_params && text.trim().is_empty());
+    let mut stops = stops.iter().filter(stays).peekable();
+    if stops.peek().is_none() {
+        return;
+    }
+    json.key("stop_sequences").open(b'[');
+    for text in stops {
+        json.text(text);
+    }
+    json.close(b']');
 }
 
 fn write_parts(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Result<(), Unfit> {
@@ -335,7 +356,20 @@ fn is_default(name: &str, raw: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use hale_core::operation::Operation;
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::fixture::{deployment, order, sent};
+
+    /// What Claude gets for a chat with these members.
+    fn written(more: &Value, drop_params: bool) -> Value {
+        let mut chat = json!({"model": "m", "messages": [{"role": "user", "content": "hi"}]});
+        chat.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let claude = deployment("anthropic");
+        let order = Order { drop_params, ..order(&claude, Operation::Chat, "x") };
+        sent(&chat, &order).unwrap()
+    }
 
     #[test]
     fn texts_in_base64_are_read() {
@@ -366,6 +400,58 @@ mod tests {
             ("aGkü", None),
         ] {
             assert_eq!(decode(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_two_ways_to_choose_words_the_one_that_asks_nothing_goes() {
+        for (given, expected) in [
+            (json!({"temperature": 0.7, "top_p": 1}), json!({"temperature": 0.7})),
+            (json!({"temperature": 0.7, "top_p": 1.0}), json!({"temperature": 0.7})),
+            (json!({"temperature": 1, "top_p": 0.9}), json!({"top_p": 0.9})),
+            (json!({"temperature": 1, "top_p": 1}), json!({"temperature": 1})),
+            (json!({"top_p": 1}), json!({"top_p": 1})),
+            (json!({"temperature": 0.7, "top_p": 0.9}), json!({"temperature": 0.7, "top_p": 0.9})),
+        ] {
+            let mut out = written(&given, false);
+            out.as_object_mut()
+                .unwrap()
+                .retain(|name, _| expected.get(name).is_some() || name.starts_with("t"));
+            assert_eq!(out, expected, "{given}");
+        }
+    }
+
+    #[test]
+    fn a_stop_without_a_word_goes_where_parameters_may_be_dropped() {
+        let stops = |given: Value, drops: bool| {
+            written(&json!({"stop": given}), drops)["stop_sequences"].clone()
+        };
+        assert_eq!(stops(json!(["\n", "\nObservation:"]), true), json!(["\nObservation:"]));
+        assert_eq!(stops(json!(["\n", "x"]), false), json!(["\n", "x"]));
+        assert_eq!(stops(json!("\n"), true), Value::Null);
+        assert_eq!(stops(json!("\n"), false), json!(["\n"]));
+    }
+
+    #[test]
+    fn an_image_has_the_label_that_providers_know() {
+        for (label, expected) in [
+            ("image/jpg", "image/jpeg"),
+            ("image/JPEG", "image/jpeg"),
+            ("IMAGE/PNG;charset=x", "image/png"),
+            ("image/x-png", "image/png"),
+            ("image/webp", "image/webp"),
+        ] {
+            let url = format!("data:{label};base64,AAAA");
+            let image = json!({"type": "image_url", "image_url": {"url": url}});
+            let given = json!({"messages": [{"role": "user", "content": [image]}]});
+            let source = &written(&given, false)["messages"][0]["content"][0]["source"];
+            assert_eq!(source["media_type"], expected, "{label}");
+            let block = json!({"type": "image", "source": {"type": "base64", "media_type": label.split(';').next(), "data": "AAAA"}});
+            let given = json!({"model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": [block]}]});
+            let openai = deployment("openai");
+            let out = sent(&given, &order(&openai, Operation::Messages, "x")).unwrap();
+            let url = out["messages"][0]["content"][0]["image_url"]["url"].as_str().unwrap();
+            assert_eq!(url, format!("data:{expected};base64,AAAA"));
         }
     }
 }

@@ -95,15 +95,7 @@ fn leave_out_thoughts(request: &mut Request<'_>, order: &Order<'_>, target: Targ
 /// Leaves out texts without a word, which other models write before their calls, and white space at the end: this wire
 /// refuses both.
 fn leave_out_blanks(request: &mut Request<'_>) {
-    let is_blank = |part: &Part<'_>| match &part.content {
-        Content::Text(text) | Content::Refusal(text) => text.trim().is_empty(),
-        Content::Image(_)
-        | Content::Document { .. }
-        | Content::ToolCall { .. }
-        | Content::ToolResult { .. }
-        | Content::Thinking { .. }
-        | Content::Redacted(_) => false,
-    };
+    let is_blank = |part: &Part<'_>| part.content.is_blank();
     for turn in &mut request.turns {
         // A turn of the user that says nothing else is the provider's to judge.
         if turn.role == Role::Assistant || !turn.parts.iter().all(is_blank) {

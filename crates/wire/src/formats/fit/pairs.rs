@@ -7,7 +7,7 @@ use std::borrow::Cow;
 
 use hale_core::provider::CallIds;
 
-use crate::formats::call_id::{self, Calls};
+use crate::formats::call_id::{self, Calls, NOT_RUN, ResultRoom};
 use crate::formats::errors::clean;
 use crate::formats::neutral::{Content, Part, Role, Text, Turn, Unfit};
 
@@ -19,14 +19,6 @@ pub(super) enum Ids {
     /// Those that a client of the strict wire was shown, towards the wire that made them, whose provider takes these.
     Undone(CallIds),
 }
-
-/// What a call without a result is answered with.
-const NOT_RUN: &str = "the tool call was not run";
-
-/// What may be added to a request of any size, besides a quarter of it, bytes.
-const ROOM: usize = 64 << 10;
-/// What a result that says so takes besides its id, bytes.
-const RESULT_COST: usize = 128;
 
 /// A call that waits for its result.
 struct Open<'a> {
@@ -40,8 +32,8 @@ struct Open<'a> {
 
 struct Pairing<'a> {
     ids: Ids,
-    /// How many bytes of results may be added.
-    room: usize,
+    /// What is left for results that are added.
+    room: ResultRoom,
     calls: Calls,
     turns: Vec<Turn<'a>>,
     open: Vec<Open<'a>>,
@@ -66,7 +58,7 @@ pub(super) fn pair<'a>(
     }
     let mut pairing = Pairing {
         ids,
-        room: bytes / 4 + ROOM,
+        room: ResultRoom::of(bytes),
         calls: Calls::default(),
         turns: Vec::with_capacity(turns.len() + 1),
         open: Vec::new(),
@@ -170,13 +162,12 @@ impl<'a> Pairing<'a> {
     /// Adds a result for each open call that has none; then no call is open.
     fn answer_the_others(&mut self, results: &mut Vec<Part<'a>>) -> Result<(), Unfit> {
         for open in self.open.drain(..).filter(|open| open.result.is_none()) {
-            let left = self.room.checked_sub(open.sent.len() + RESULT_COST);
-            self.room = left.ok_or_else(|| {
-                Unfit::malformed(
+            if !self.room.take(open.sent.len()) {
+                return Err(Unfit::malformed(
                     "messages",
                     "too many calls of tools have no result; send their results",
-                )
-            })?;
+                ));
+            }
             let parts = vec![Part::from(Content::Text(Cow::Borrowed(NOT_RUN)))];
             let content = Content::ToolResult { id: open.sent, parts, is_error: true };
             results.push(Part::from(content));

@@ -68,7 +68,7 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
     let choice: Choice<'_> = serde_json::from_str(choice).map_err(|why| broken(&why))?;
     let mut stop = choice
         .finish_reason
-        .map(|reason| stop_of(&reason.0, choice.error))
+        .map(|reason| stop_of(&reason.0, choice.error.map(RawValue::get)))
         .transpose()
         .map_err(Fault::Error)?;
     let message = choice.message.get();

@@ -1,6 +1,6 @@
 //! Ids of calls in a chat that passes, for a provider that takes only some.
 //!
-//! Called by [`super::history`]. Always true: a call and its results get the same id; an id that the provider takes, and
+//! Called by [`super::history`] and [`super::messages`]. Always true: a call and its results get the same id; an id that the provider takes, and
 //! all else, stays as it is.
 
 use std::borrow::Cow;
@@ -16,18 +16,61 @@ use crate::formats::call_id;
 const OF_RESULT: &str = "tool_call_id";
 const CALLS: &str = "tool_calls";
 
-/// Whether a result in `messages` names a call by an id that the provider does not take.
-pub(super) fn has_refused(messages: &str, ids: CallIds) -> bool {
-    const KEY: &str = "\"tool_call_id\"";
-    if ids == CallIds::Any {
-        return false;
+/// What a look at the calls and results of messages finds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Found {
+    /// Whether a result names a call by an id that the provider does not take.
+    pub(super) has_refused: bool,
+    /// Whether calls have fewer results behind them than there are.
+    pub(super) has_open_call: bool,
+}
+
+/// The calls of one message, on the way through the messages.
+struct Group {
+    /// Where they begin.
+    from: usize,
+    /// How many there are, once that was counted.
+    calls: Option<usize>,
+    results: usize,
+}
+
+impl Group {
+    /// How many calls there are, which end before `end`.
+    fn calls(&self, messages: &str, end: usize) -> usize {
+        self.calls.unwrap_or_else(|| {
+            let text = messages.get(self.from..end).unwrap_or_default();
+            memchr::memmem::find_iter(text.as_bytes(), "\"arguments\"").count()
+        })
     }
-    memchr::memmem::find_iter(messages.as_bytes(), KEY).any(|at| {
-        let tail = messages.get(at + KEY.len()..).unwrap_or_default().trim_start();
-        let value = tail.strip_prefix(':').and_then(|tail| tail.trim_start().strip_prefix('"'));
-        let id = value.and_then(|value| value.split_once('"')).map(|(id, _)| id);
-        id.is_some_and(|id| matches!(call_id::taken(Cow::Borrowed(id), ids), Cow::Owned(_)))
-    })
+}
+
+/// The value of a member, behind whose key `tail` is.
+fn value(tail: &str) -> Option<&str> {
+    tail.trim_start().strip_prefix(':').map(str::trim_start)
+}
+
+/// Looks at `messages` without reading them, once. Inside of a text the quotes would be escaped.
+pub(super) fn look(messages: &str, ids: CallIds) -> Found {
+    const KEY: &str = "\"tool_call";
+    let mut found = Found::default();
+    let mut group = Group { from: messages.len(), calls: Some(0), results: 0 };
+    for at in memchr::memmem::find_iter(messages.as_bytes(), KEY) {
+        let tail = messages.get(at + KEY.len()..).unwrap_or_default();
+        if let Some(list) = tail.strip_prefix("s\"").and_then(value) {
+            if !list.starts_with("null") {
+                found.has_open_call |= group.calls(messages, at) > group.results;
+                group = Group { from: at, calls: None, results: 0 };
+            }
+        } else if let Some(id) = tail.strip_prefix("_id\"").and_then(value) {
+            group.calls = Some(group.calls(messages, at));
+            group.results += 1;
+            let id = id.strip_prefix('"').and_then(|id| id.split_once('"')).map(|(id, _)| id);
+            let is_refused = |id| matches!(call_id::taken(Cow::Borrowed(id), ids), Cow::Owned(_));
+            found.has_refused |= id.is_some_and(is_refused);
+        }
+    }
+    found.has_open_call |= group.calls(messages, messages.len()) > group.results;
+    found
 }
 
 /// The edits of one message.
@@ -39,7 +82,10 @@ pub(super) fn edits(message: &str, ids: CallIds) -> impl Iterator<Item = Edit<'s
 }
 
 /// The JSON text of an id as the provider takes it; `None` if that is what it is.
-fn renamed(raw: &str, ids: CallIds) -> Option<String> {
+pub(super) fn renamed(raw: &str, ids: CallIds) -> Option<String> {
+    if ids == CallIds::Any {
+        return None;
+    }
     let given = serde_json::from_str::<Str<'_>>(raw).ok()?.0;
     let taken = call_id::taken(Cow::Borrowed(&given), ids);
     (taken != given).then(|| json_string(&taken))

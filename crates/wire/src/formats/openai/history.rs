@@ -1,5 +1,5 @@
-//! What a chat client brings along from other providers, in a body that passes: their reasoning, calls without any, ids of
-//! calls and roles that not all of them take.
+//! What a chat client brings along from other providers, in a body that passes: their reasoning, calls without any or without
+//! a result, ids of calls, roles and orders of them that not all providers take.
 //!
 //! Called by the conversion for the edits. Always true: a short body without tools for the provider `openai` is not looked through;
 //! only `thinking_blocks`, which are in no provider's format, and reasoning that another provider signed or that this one
@@ -8,24 +8,25 @@
 use hale_core::provider::{CallIds, ThoughtsField};
 
 use super::call_ids;
-use crate::bytes::edit::{self, Edit};
+use super::messages::{Changes, rewritten};
+use super::sequence::Sequence;
 use crate::bytes::elements::elements;
-use crate::bytes::json::Str;
 use crate::bytes::members::texts;
-use crate::bytes::object;
 use crate::bytes::peek::Peek;
 use crate::formats::call_id;
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
-use crate::formats::thoughts::{Origin, Target};
+use crate::formats::thoughts::Target;
 
 /// The shortest body with reasoning that another provider signed, bytes.
 const SIGNED_MIN: usize = 2 << 10;
-const BLOCKS: &str = "thinking_blocks";
-const CONTENT: &str = "reasoning_content";
+pub(super) const BLOCKS: &str = "thinking_blocks";
+pub(super) const CONTENT: &str = "reasoning_content";
+/// The same in the messages of other providers.
+pub(super) const REASONING: &str = "reasoning";
 const EFFORT: &str = "reasoning_effort";
 /// OpenAI's later name for the role of the system, as JSON text.
-const DEVELOPER: &str = "\"developer\"";
+pub(super) const DEVELOPER: &str = "\"developer\"";
 
 /// What changes because of the messages.
 #[derive(Debug, Default)]
@@ -50,23 +51,35 @@ impl History {
         }
         let holds = |word: &str| memchr::memmem::find(body, word.as_bytes()).is_some();
         let has_blocks = !is_short && holds(BLOCKS) && !provider.quirks.takes_thinking_blocks;
-        let has_refused = refuses && holds(CONTENT);
+        let has_refused = refuses && (holds(CONTENT) || holds(REASONING));
         let has_calls = holds("tool_calls");
         let has_developer = !provider.quirks.takes_developer && holds(DEVELOPER);
-        if !has_blocks && !has_refused && !has_calls && !has_developer {
+        let is_forced = is_forced(peek);
+        if !has_blocks && !has_refused && !has_calls && !has_developer && !is_forced {
             return History::default();
         }
         let Some(raw) = peek.raw("messages") else { return History::default() };
         let target = Target::of(order);
         let ids = call_id::of(order);
-        let ids = if has_calls && call_ids::has_refused(raw, ids) { ids } else { CallIds::Any };
-        let changes = Changes { target, refuses, has_developer, ids };
-        let messages = match has_blocks || has_refused || has_developer || ids != CallIds::Any {
-            true => cleaned(raw, changes),
-            false => None,
+        let found = if has_calls { call_ids::look(raw, ids) } else { call_ids::Found::default() };
+        let ids = if found.has_refused { ids } else { CallIds::Any };
+        let sequence = Sequence::of(order);
+        let changes = Changes {
+            target,
+            refuses,
+            has_developer,
+            ids,
+            has_open_call: found.has_open_call,
+            sequence,
         };
+        let is_due = has_blocks
+            || has_refused
+            || has_developer
+            || found != call_ids::Found::default()
+            || (has_calls && !sequence.is_free());
+        let messages = if is_due { rewritten(raw, changes) } else { None };
         let asked = asked(peek, order);
-        let cannot = || has_calls && !can_go_on(messages.as_deref().unwrap_or(raw));
+        let cannot = || is_forced || (has_calls && !can_go_on(messages.as_deref().unwrap_or(raw)));
         let stops_thinking = asked.is_some() && target.demands() && cannot();
         if stops_thinking {
             asked.into_iter().for_each(|what| notes.leave_out(what));
@@ -90,63 +103,14 @@ fn asked(peek: &Peek, order: &Order<'_>) -> Option<&'static str> {
     }
 }
 
-/// What may change in messages.
-#[derive(Clone, Copy)]
-struct Changes<'o> {
-    target: Target<'o>,
-    /// Whether the provider refuses reasoning.
-    refuses: bool,
-    /// Whether a message has a role that the provider does not know.
-    has_developer: bool,
-    /// The ids of calls that it takes.
-    ids: CallIds,
-}
-
-/// The messages without `thinking_blocks`, and without reasoning that these sign for another provider, or that the
-/// provider refuses, with roles that it knows and ids that it takes; `None` if that is what they are.
-fn cleaned(raw: &str, changes: Changes<'_>) -> Option<String> {
-    let Changes { target, refuses, has_developer, ids } = changes;
-    let mut out = String::with_capacity(raw.len());
-    out.push('[');
-    let mut is_changed = false;
-    for message in elements(raw)? {
-        if out.len() > 1 {
-            out.push(',');
-        }
-        let [blocks, content] = texts(message, [BLOCKS, CONTENT]).unwrap_or_default();
-        let mut foreign = blocks.and_then(elements).into_iter().flatten();
-        let goes = content.is_some() && (refuses || foreign.any(|block| is_foreign(block, target)));
-        let names = [blocks.map(|_| BLOCKS), goes.then_some(CONTENT)];
-        let mut edits: Vec<Edit<'_>> = names.into_iter().flatten().map(Edit::Remove).collect();
-        if has_developer && texts(message, ["role"]).is_ok_and(|[role]| role == Some(DEVELOPER)) {
-            edits.push(Edit::Set("role", "\"system\"".into()));
-        }
-        if ids != CallIds::Any {
-            edits.extend(call_ids::edits(message, ids));
-        }
-        match object::members(message.as_bytes()) {
-            Ok(members) if !edits.is_empty() => {
-                is_changed = true;
-                let edited = edit::apply(message.as_bytes(), &members, &edits);
-                out.push_str(std::str::from_utf8(&edited).unwrap_or(message));
-            }
-            _ => out.push_str(message),
-        }
-    }
-    out.push(']');
-    is_changed.then_some(out)
-}
-
-/// Whether another provider signed a block.
-fn is_foreign(block: &str, target: Target<'_>) -> bool {
-    let signature = texts(block, ["signature"]).ok().and_then(|[signature]| signature);
-    let signature = signature.and_then(|raw| serde_json::from_str::<Str<'_>>(raw).ok());
-    let signature = signature.unwrap_or_default();
-    match Origin::of(&signature.0) {
-        Origin::Unsigned => false,
-        Origin::Signed => !target.is_claude(),
-        marked @ Origin::Marked(_) => !target.takes(marked),
-    }
+/// Whether the client makes the model call a tool.
+fn is_forced(peek: &Peek) -> bool {
+    let is_of_one = |raw: &str| {
+        let kind = texts(raw, ["type"]).ok().and_then(|[kind]| kind);
+        matches!(kind, Some("\"function\"" | "\"custom\""))
+    };
+    peek.has("tools")
+        && peek.raw("tool_choice").is_some_and(|raw| raw == "\"required\"" || is_of_one(raw))
 }
 
 /// Whether the calls since the user's last words, and those of the model's last turn, have reasoning with them.
@@ -259,5 +223,138 @@ mod tests {
             json!({"role": "user", "content": "and now?"}),
         ]);
         assert_eq!(passed("deepseek", "x", &later)["thinking"], json!({"type": "enabled"}));
+    }
+
+    fn roles(sent: &Value) -> Vec<&str> {
+        sent["messages"].as_array().unwrap().iter().map(|it| it["role"].as_str().unwrap()).collect()
+    }
+
+    fn said(role: &str, content: &str) -> Value {
+        json!({"role": role, "content": content})
+    }
+
+    fn chat(messages: &[Value]) -> Value {
+        json!({"model": "m", "messages": messages, "tools": [
+            {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]})
+    }
+
+    fn result() -> Value {
+        json!({"role": "tool", "tool_call_id": "abcdefgh1", "content": "x"})
+    }
+
+    #[test]
+    fn a_call_without_a_result_gets_one_in_a_chat_that_passes() {
+        let open = [said("user", "hi"), call(json!({})), said("user", "stop")];
+        for provider in ["openai", "groq", "hosted_vllm", "openrouter"] {
+            let out = passed(provider, "x", &chat(&open));
+            assert_eq!(roles(&out), ["user", "assistant", "tool", "user"], "{provider}");
+            let made = json!({"role": "tool", "tool_call_id": "abcdefgh1", "content": "the tool call was not run"});
+            assert_eq!(out["messages"][2], made);
+        }
+        let mut two = call(json!({}));
+        let other =
+            json!({"id": "b", "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        two["tool_calls"].as_array_mut().unwrap().push(other);
+        let out = passed(
+            "openai",
+            "x",
+            &chat(&[two.clone(), said("system", "s"), result(), said("user", "on")]),
+        );
+        assert_eq!(roles(&out), ["assistant", "tool", "tool", "system", "user"]);
+        assert_eq!(out["messages"][2]["tool_call_id"], "b");
+        let out = passed("openai", "x", &chat(&[said("user", "hi"), two]));
+        assert_eq!(roles(&out), ["user", "assistant", "tool", "tool"]);
+        // The id that the provider takes is that of the made result, too.
+        let mut long = call(json!({}));
+        long["tool_calls"][0]["id"] = json!("a".repeat(60));
+        let out = passed("mistral", "x", &chat(&[long, said("user", "on")]));
+        assert_eq!(out["messages"][1]["tool_call_id"], out["messages"][0]["tool_calls"][0]["id"]);
+        // What is whole stays as it is.
+        let whole = chat(&[
+            call(json!({})),
+            result(),
+            said("assistant", "\"tool_calls\""),
+            json!({"role": "assistant", "content": "x", "tool_calls": null}),
+            said("user", "on"),
+        ]);
+        assert_eq!(passed("openai", "x", &whole)["messages"], whole["messages"]);
+    }
+
+    #[test]
+    fn a_result_of_a_tool_is_followed_by_the_model_where_mistral_made_it() {
+        let given = chat(&[
+            said("system", "s"),
+            said("user", "hi"),
+            call(json!({})),
+            result(),
+            said("user", "on"),
+        ]);
+        for (provider, model, is_strict) in [
+            ("mistral", "x", true),
+            ("codestral", "x", true),
+            ("hosted_vllm", "mistralai/Devstral-Small-2507", true),
+            ("nvidia_nim", "mistralai/mixtral-8x22b", true),
+            ("openai", "Ministral-8B", true),
+            ("groq", "llama", false),
+            ("openai", "gpt-4o", false),
+        ] {
+            let out = passed(provider, model, &given);
+            let expected: &[&str] = match is_strict {
+                true => &["system", "user", "assistant", "tool", "assistant", "user"],
+                false => &["system", "user", "assistant", "tool", "user"],
+            };
+            assert_eq!(roles(&out), expected, "{provider} {model}");
+            let messages = json!({"model": "m", "max_tokens": 9, "messages": [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "f", "input": {}}]},
+                {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "x"},
+                    {"type": "text", "text": "on"}]}]});
+            let deployment = deployment(provider);
+            let order = order(&deployment, Operation::Messages, model);
+            let translated = sent(&messages, &order).unwrap();
+            assert_eq!(roles(&translated), expected[1..], "{provider} {model}");
+        }
+        let late = chat(&[
+            call(json!({})),
+            result(),
+            said("system", "s"),
+            said("assistant", "a"),
+            said("developer", "d"),
+            said("user", "on"),
+            said("system", "last"),
+        ]);
+        let out = passed("mistral", "x", &late);
+        assert_eq!(
+            roles(&out),
+            ["assistant", "tool", "assistant", "user", "assistant", "user", "user", "user"]
+        );
+        assert_eq!(
+            (&out["messages"][3]["content"], &out["messages"][7]["content"]),
+            (&json!("s"), &json!("last"))
+        );
+        let fine = chat(&[call(json!({})), result(), said("assistant", "a"), said("user", "on")]);
+        assert_eq!(passed("mistral", "x", &fine)["messages"], fine["messages"]);
+    }
+
+    #[test]
+    fn a_model_that_must_call_a_tool_does_not_think_where_it_cannot_do_both() {
+        for (choice, stops) in [
+            (json!("required"), true),
+            (json!({"type": "function", "function": {"name": "f"}}), true),
+            (json!("auto"), false),
+            (json!("none"), false),
+        ] {
+            let mut given = chat(&[said("user", "hi")]);
+            given["tool_choice"] = choice.clone();
+            given["reasoning_effort"] = json!("high");
+            let kind = |provider| passed(provider, "x", &given)["thinking"]["type"].clone();
+            assert_eq!(kind("deepseek"), if stops { "disabled" } else { "enabled" }, "{choice}");
+            let kept = passed("openai", "gpt-5", &given);
+            assert_eq!(
+                (&kept["reasoning_effort"], &kept["tool_choice"]),
+                (&json!("high"), &choice)
+            );
+            assert_eq!(passed("moonshot", "x", &given).get("reasoning_effort").is_none(), stops);
+        }
     }
 }

@@ -8,18 +8,19 @@ mod call_ids;
 pub(crate) mod edits;
 pub(crate) mod history;
 mod message;
+mod messages;
 pub(crate) mod observe;
 mod params;
 pub(crate) mod read_request;
 mod read_source;
 mod read_tools;
+mod sequence;
 pub(crate) mod stream_read;
 pub(crate) mod stream_write;
 pub(crate) mod write_request;
 
 use hale_core::health::outcome::ProviderError;
 use hale_core::usage::Usage;
-use serde_json::value::RawValue;
 
 use crate::bytes::json::JsonText;
 use crate::formats::errors;
@@ -46,14 +47,15 @@ const FAILURES: &[&str] = &["error", "insufficient_system_resource", "abort"];
 ///
 /// # Errors
 /// If it reports a failure of the provider.
-fn stop_of(finish_reason: &str, error: Option<&RawValue>) -> Result<Stop, ProviderError> {
+fn stop_of(finish_reason: &str, error: Option<&str>) -> Result<Stop, ProviderError> {
     Ok(match finish_reason {
-        "stop" | "eos" | "end_turn" => Stop::End,
+        "stop" | "eos" | "eos_token" | "end_turn" => Stop::End,
+        "stop_sequence" => Stop::Sequence,
         "length" | "max_tokens" | "model_length" => Stop::Length,
         "tool_calls" | "function_call" | "tool_use" => Stop::Tools,
-        "content_filter" => Stop::Refusal,
+        "content_filter" | "safety" | "recitation" | "prohibited_content" => Stop::Refusal,
         reason if FAILURES.contains(&reason) => {
-            let given = error.map(|raw| errors::parse_provider_error(raw.get().as_bytes()));
+            let given = error.map(|raw| errors::parse_provider_error(raw.as_bytes()));
             return Err(given.filter(|given| !given.message.is_empty()).unwrap_or_else(|| {
                 ProviderError {
                     message: format!("the provider broke off with finish_reason `{reason}`"),
@@ -62,6 +64,13 @@ fn stop_of(finish_reason: &str, error: Option<&RawValue>) -> Result<Stop, Provid
                     param: None,
                 }
             }));
+        }
+        // Some servers write the same words in capitals.
+        other if other.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            match stop_of(&other.to_ascii_lowercase(), error)? {
+                Stop::Other(_) => Stop::other(other),
+                known => known,
+            }
         }
         other => Stop::other(other),
     })

@@ -6,9 +6,12 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use hale_core::health::outcome::ProviderError;
 use hale_core::operation::Operation;
+use hale_core::usage::Usage;
 use memchr::memmem::Finder;
 
+use super::stop_of;
 use crate::bytes::edit::Patch;
 use crate::bytes::elements::elements;
 use crate::bytes::members::{Place, note, texts};
@@ -38,12 +41,35 @@ pub(crate) fn observe_answer(
         let list = &text[place];
         is_filled_list(list) && !(expected == List::Choices && begins_with_delta(list))
     };
-    if !content.is_some_and(is_answer) {
+    if !content.clone().is_some_and(is_answer) {
         return Err(Fault::without_content(operation, text, error));
+    }
+    if expected == List::Choices
+        && let Some(error) = content.and_then(|place| broken_off(&text[place]))
+    {
+        return Err(Fault::Error(error));
     }
     let patches = view.renamed(text, model).map(|place| view.model_patch(place));
     let usage = usage.and_then(|place| parse_usage(&text[place]));
     Ok(Observed { patches: patches.into_iter().collect(), usage })
+}
+
+/// The error that the first choice reports in place of its end, as OpenRouter does of a provider that broke off.
+fn broken_off(choices: &str) -> Option<ProviderError> {
+    /// Where the end of an ordinary answer is, bytes.
+    const END: usize = 256;
+    static FINDER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+    let list = choices.strip_suffix(']').unwrap_or(choices).trim_ascii_end();
+    let inner = list.strip_suffix('}').unwrap_or(list).trim_ascii_end();
+    // An error is the last member or stands beside the reason, so that most answers are not searched.
+    let near = match inner.as_bytes().last()? {
+        b'}' => inner.as_bytes(),
+        _ if inner.ends_with("\"stop\"") => return None,
+        _ => &inner.as_bytes()[inner.len().saturating_sub(END)..],
+    };
+    FINDER.find(near)?;
+    let [reason, error] = texts(elements(choices)?.next()?, ["finish_reason", "error"]).ok()?;
+    stop_of(reason?.trim_matches('"'), error).err()
 }
 
 /// Whether the first choice is a part of a stream, and no whole one.
@@ -99,12 +125,22 @@ impl Events {
             }
             if !progress.finished && names_finish(choices) {
                 progress.stops();
+                if progress.usage.is_none() {
+                    progress.usage = usage_elsewhere(text, choices);
+                }
             } else if progress.content && !is_empty_list(choices) {
                 progress.texts.framed(choices.len());
             }
         }
         Ok(Seen::Event(view.renamed(text, model).map_or(Change::None, Change::Model)))
     }
+}
+
+/// The usage of the last event where it is not the event's own: Moonshot's, in the choice, or Groq's.
+fn usage_elsewhere(text: &str, choices: &str) -> Option<Usage> {
+    let of_choice = || texts(elements(choices)?.next()?, ["usage"]).ok()?[0];
+    let of_groq = || texts(texts(text, ["x_groq"]).ok()?[0]?, ["usage"]).ok()?[0];
+    parse_usage(of_choice().or_else(of_groq)?)
 }
 
 /// Whether the choices of an event beside its usage say nothing: servers write none, `null` (which is read as none), an

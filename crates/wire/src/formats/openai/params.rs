@@ -172,6 +172,24 @@ mod tests {
                     || provider == "groq"
             );
         }
+        for (provider, model) in [
+            ("deepseek", "deepseek-chat"),
+            ("fireworks_ai", "x"),
+            ("perplexity", "sonar"),
+            ("mistral", "y"),
+        ] {
+            let mut older = of(provider, model);
+            assert_eq!(
+                chat(&older, &json!({"max_completion_tokens": 9}))["max_tokens"],
+                9,
+                "{provider}"
+            );
+            let both = json!({"max_tokens": 9, "max_completion_tokens": 7});
+            assert_eq!(chat(&older, &both), plain, "{provider}");
+            older.endpoint.default_params = vec![("max_completion_tokens".into(), "5".into())];
+            assert_eq!(chat(&older, &json!({})), json!({"max_tokens": 5}), "{provider}");
+            assert_eq!(chat(&older, &json!({"max_completion_tokens": 9})), plain, "{provider}");
+        }
         // Text completions know the older name only.
         let deployment = of("openai", "gpt-5");
         assert_eq!(edited(&order(&deployment, Operation::Completion, "up"), &plain), plain);

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use crate::bytes::json::Str;
-use crate::formats::neutral::{Content, Source, Text, Unfit};
+use crate::formats::neutral::{Content, Source, Text, Unfit, media_type};
 use crate::formats::unfit::{field, object_field};
 
 #[derive(Deserialize)]
@@ -40,17 +40,17 @@ fn data_url<'a>(url: Text<'a>, at: &str) -> Result<Source<'a>, Unfit> {
     let wrong = || Unfit::malformed(at, "a data URL must be `data:TYPE;base64,DATA`");
     let end = url.find(',').ok_or_else(wrong)?;
     let head = url[..end].strip_prefix("data:").ok_or_else(wrong)?;
-    let media_type = head.strip_suffix(";base64").ok_or_else(wrong)?;
+    let head = head.strip_suffix(";base64").ok_or_else(wrong)?;
     // Providers do not read parameters of the type.
-    let media_type = media_type.split(';').next().unwrap_or(media_type);
-    let (from, to) = (5, 5 + media_type.len());
+    let kind = head.split(';').next().unwrap_or(head);
+    let (from, to) = (5, 5 + kind.len());
     Ok(match url {
         Cow::Borrowed(url) => Source::Base64 {
-            media_type: Cow::Borrowed(&url[from..to]),
+            media_type: media_type(Cow::Borrowed(&url[from..to])),
             data: Cow::Borrowed(&url[end + 1..]),
         },
         Cow::Owned(mut url) => {
-            let media_type = Cow::Owned(url[from..to].to_owned());
+            let media_type = media_type(Cow::Owned(url[from..to].to_owned()));
             url.drain(..=end);
             Source::Base64 { media_type, data: Cow::Owned(url) }
         }

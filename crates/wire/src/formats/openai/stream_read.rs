@@ -42,6 +42,8 @@ struct Chunk<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    x_groq: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -53,6 +55,8 @@ struct Choice<'a> {
     finish_reason: Option<Str<'a>>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]
@@ -97,13 +101,18 @@ impl Reader {
             self.id = Some(Box::from(&*id));
             deltas.push(Delta::Start(id));
         }
+        // Moonshot's place for the usage, and Groq's.
+        let mut usage = chunk.usage.map(RawValue::get);
         for choice in choices.into_iter().filter(|choice| choice.index.unwrap_or(0) == 0) {
+            usage = usage.or(choice.usage.map(RawValue::get));
             if let Some(piece) = choice.delta {
                 self.piece(piece.get(), &mut deltas)?;
             }
             let reason = choice.finish_reason.map(Text::from).filter(|reason| !reason.is_empty());
             if let Some(reason) = reason {
-                let stop = match stop_of(&reason, choice.error).map_err(EventError::from)? {
+                let stop = match stop_of(&reason, choice.error.map(RawValue::get))
+                    .map_err(EventError::from)?
+                {
                     // Some providers report an ordinary end.
                     Stop::End if self.calls > 0 => Stop::Tools,
                     stop => stop,
@@ -111,8 +120,8 @@ impl Reader {
                 deltas.push(Delta::Stop(stop, None));
             }
         }
-        let usage = chunk.usage.and_then(|usage| parse_usage(usage.get()));
-        deltas.extend(usage.map(Delta::Usage));
+        let usage = usage.or_else(|| texts(chunk.x_groq?.get(), ["usage"]).ok()?[0]);
+        deltas.extend(usage.and_then(parse_usage).map(Delta::Usage));
         Ok(deltas)
     }
 
@@ -138,7 +147,13 @@ impl Reader {
         let id = given.id.map(Text::from).filter(|id| !id.is_empty());
         let index = given.index.unwrap_or(self.last_index);
         self.last_index = index;
+        // A server that tells calls apart by nothing else names each of them once.
+        let begins = given.index.is_none()
+            && id.is_none()
+            && name.as_ref().is_some_and(|name| !name.0.is_empty())
+            && arguments.is_none_or(begins_input);
         let known = match &id {
+            None if begins => None,
             None => self.newest.get(&index).map(|newest| newest.0),
             Some(id) => self.named.get(&(index, Box::from(&**id))).copied(),
         };
@@ -170,6 +185,12 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// Whether the arguments of a call, or a piece of them, begin an object, or are empty.
+fn begins_input(arguments: &RawValue) -> bool {
+    let text = arguments.get().trim_start_matches('"').trim_start();
+    text.is_empty() || text.starts_with('{')
 }
 
 /// Why `text` is not a chunk: it adds nothing to the answer, or it does and cannot be read.

@@ -9,6 +9,7 @@ use hale_core::health::Advice;
 use hale_core::provider::ThoughtsField;
 
 use super::edits::{OFF, ON};
+use super::sequence::{BETWEEN, Sequence, Speaker};
 use crate::bytes::json::JsonText;
 use crate::formats::neutral::{
     Content, Format, Part, Request, Role, Source, Thinking, Tool, ToolChoice, Turn, Unfit,
@@ -32,13 +33,13 @@ pub(crate) fn write(
 ) -> Result<Vec<u8>, Unfit> {
     let mut json = JsonText::of_request(bytes, schema::GROWTH);
     json.open(b'{').member("model", order.upstream_model).key("messages").open(b'[');
+    let mut sequence = Sequence::of(order);
     if !request.system.is_empty() {
-        json.open(b'{').member("role", "system");
-        user_content(&mut json, &request.system, order)?;
-        json.close(b'}');
+        write_said(&mut json, (Speaker::System, false), &request.system, (order, &mut sequence))?;
     }
-    for turn in &request.turns {
-        write_turn(&mut json, turn, order)?;
+    for (i, turn) in request.turns.iter().enumerate() {
+        let is_last = i + 1 == request.turns.len();
+        write_turn(&mut json, (turn, is_last), order, &mut sequence)?;
     }
     json.close(b']');
     parameters(&mut json, request, order);
@@ -118,14 +119,16 @@ fn thinking_switch(thinking: Option<&Thinking<'_>>) -> Option<&'static str> {
     }
 }
 
-fn write_turn(json: &mut JsonText, turn: &Turn<'_>, order: &Order<'_>) -> Result<(), Unfit> {
+fn write_turn(
+    json: &mut JsonText,
+    (turn, is_last): (&Turn<'_>, bool),
+    order: &Order<'_>,
+    sequence: &mut Sequence,
+) -> Result<(), Unfit> {
     match turn.role {
-        Role::Assistant => return assistant(json, &turn.parts, order),
+        Role::Assistant => return assistant(json, &turn.parts, order, sequence),
         Role::System => {
-            json.open(b'{').member("role", "system");
-            user_content(json, &turn.parts, order)?;
-            json.close(b'}');
-            return Ok(());
+            return write_said(json, (Speaker::System, is_last), &turn.parts, (order, sequence));
         }
         Role::User => {}
     }
@@ -135,6 +138,7 @@ fn write_turn(json: &mut JsonText, turn: &Turn<'_>, order: &Order<'_>) -> Result
         if let Content::ToolResult { id, parts, is_error } = &part.content {
             let (texts, others): (Vec<_>, Vec<_>) =
                 parts.iter().partition(|part| matches!(part.content, Content::Text(_)));
+            sequence.next(Speaker::Tool, false);
             json.open(b'{').member("role", "tool").member("tool_call_id", id);
             let prefix = if *is_error { "Error: " } else { "" };
             json.key("content").joined(result_text(prefix, &texts, &others)).close(b'}');
@@ -145,10 +149,26 @@ fn write_turn(json: &mut JsonText, turn: &Turn<'_>, order: &Order<'_>) -> Result
     }
     // The provider decides about an empty turn.
     if !tail.is_empty() || turn.parts.is_empty() {
-        json.open(b'{').member("role", "user");
-        user_content(json, tail, order)?;
-        json.close(b'}');
+        write_said(json, (Speaker::User, is_last), tail, (order, sequence))?;
     }
+    Ok(())
+}
+
+/// A message that the model did not write.
+fn write_said<'p, 'a: 'p>(
+    json: &mut JsonText,
+    (speaker, is_last): (Speaker, bool),
+    parts: impl IntoIterator<Item = &'p Part<'a>>,
+    (order, sequence): (&Order<'_>, &mut Sequence),
+) -> Result<(), Unfit> {
+    let step = sequence.next(speaker, is_last);
+    if step.is_announced {
+        json.open(b'{').member("role", "assistant").member("content", BETWEEN).close(b'}');
+    }
+    let is_system = speaker == Speaker::System && !step.is_users;
+    json.open(b'{').member("role", if is_system { "system" } else { "user" });
+    user_content(json, parts, order)?;
+    json.close(b'}');
     Ok(())
 }
 
@@ -241,7 +261,12 @@ fn elsewhere(what: &str, order: &Order<'_>) -> Unfit {
     )
 }
 
-fn assistant(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Result<(), Unfit> {
+fn assistant(
+    json: &mut JsonText,
+    parts: &[Part<'_>],
+    order: &Order<'_>,
+    sequence: &mut Sequence,
+) -> Result<(), Unfit> {
     let mut texts: Vec<&str> = Vec::new();
     let mut thoughts: Vec<&str> = Vec::new();
     let mut calls = Vec::new();
@@ -265,6 +290,7 @@ fn assistant(json: &mut JsonText, parts: &[Part<'_>], order: &Order<'_>) -> Resu
     if texts.is_empty() && calls.is_empty() {
         return Ok(());
     }
+    sequence.next(Speaker::Assistant, false);
     json.open(b'{').member("role", "assistant").key("content");
     if texts.is_empty() {
         json.raw("null");

@@ -1,5 +1,8 @@
 """Makes the certificates of this directory: good and bad ones for `crates/gateway/tests/it/hostile_tls.rs`.
 
+`encrypted-*.pem` are the key of `good.pem` with the password `secret`, made with `openssl pkcs8 -topk8 -v2 CIPHER -v2prf HMAC`, with
+`-scrypt`, and with `openssl ec -aes256` (`older`).
+
 Run by hand, only when they must change: `.venv/bin/python testdata/tls/make.py`. The keys protect nothing.
 """
 

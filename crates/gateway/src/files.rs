@@ -91,7 +91,7 @@ fn is_inherited(path: &Path) -> bool {
 /// Reads a regular file, at most one byte more than a config may have.
 ///
 /// A FIFO and a device are not opened: opening the one waits for a writer, reading the other may never end.
-fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     let found = fs::metadata(path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
             let full = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());

@@ -19,7 +19,7 @@ use rustix::process;
 use crate::{Client, TIMEOUT, TempDir};
 
 /// What the gateway prints, once, when it accepts connections; the address follows.
-const LISTENING: &str = "listening on http://";
+const LISTENING: &str = "listening on http";
 /// The name of the config file in the directory of the process.
 const CONFIG: &str = "config.yaml";
 
@@ -467,6 +467,7 @@ impl Output {
 
 fn address_in(line: &str) -> Option<SocketAddr> {
     let (_, tail) = line.split_once(LISTENING)?;
+    let (_, tail) = tail.split_once("://")?;
     let end = tail.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit());
     tail.get(..end.unwrap_or(tail.len()))?.parse().ok()
 }

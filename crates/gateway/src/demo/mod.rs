@@ -23,7 +23,7 @@ use self::provider::Provider;
 use crate::cli::DemoOptions;
 use crate::console::{complain, print};
 use crate::files::Files;
-use crate::process::{self, Running, Stop};
+use crate::process::{self, Listen, Running, Stop};
 use crate::upstream::{self, Reuse, Upstream, UpstreamRequest};
 
 /// Time between two requests of the demo.
@@ -54,14 +54,14 @@ fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; provider::C
     let problems: Vec<String> = loaded.errors().map(ToString::to_string).collect();
     let snapshot = loaded.snapshot.ok_or_else(|| problems.join("\n"))?;
     let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    let listen = |port| process::Listen { address: at(port), why_local: None };
+    let on = |port| Listen { address: at(port), why_local: None };
     let log_requests = false;
     if let Err(problem) = std::net::TcpListener::bind(at(options.port)) {
         print(&format!("port {} is taken ({problem}); using another one\n", options.port));
-        return process::start(snapshot, listen(0), 1, log_requests)
+        return process::start(snapshot, on(0), 1, None, log_requests)
             .map(|running| (running, providers));
     }
-    process::start(snapshot, listen(options.port), 1, log_requests)
+    process::start(snapshot, on(options.port), 1, None, log_requests)
         .map(|running| (running, providers))
 }
 

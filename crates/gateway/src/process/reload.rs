@@ -25,6 +25,7 @@ use super::options::{ServeOptions, override_settings};
 use crate::background::Background;
 use crate::events::{self, Reload, What};
 use crate::files::Files;
+use crate::server::ClientTls;
 use crate::sink::Replacement;
 use crate::state::Process;
 use crate::{clock, logging, panics};
@@ -84,6 +85,9 @@ async fn watch(
         let (process, reloader) = (process.clone(), reloader.clone());
         let reload = move || {
             let mut reloader = reloader.lock();
+            if let Some(tls) = &reloader.tls {
+                tls.reload_if_changed();
+            }
             match trigger {
                 Trigger::Signal => reloader.reload(&process),
                 Trigger::Look => reloader.reload_if_changed(&process),
@@ -101,6 +105,8 @@ pub(crate) struct Reloader {
     options: ServeOptions,
     /// Where the process listens.
     address: IpAddr,
+    /// The certificate of connections with clients.
+    tls: Option<Arc<ClientTls>>,
 }
 
 impl Reloader {
@@ -112,7 +118,12 @@ impl Reloader {
         options: ServeOptions,
         address: IpAddr,
     ) -> Reloader {
-        Reloader { files, root, watched, options, address }
+        Reloader { files, root, watched, options, address, tls: None }
+    }
+
+    /// Looks at the files of this certificate too.
+    pub(crate) fn with(self, tls: Option<Arc<ClientTls>>) -> Reloader {
+        Reloader { tls, ..self }
     }
 
     /// Reloads when a watched file holds something else than last time.

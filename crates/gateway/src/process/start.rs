@@ -24,7 +24,7 @@ use crate::console::{EXIT_CONFIG, complain};
 use crate::files::Files;
 use crate::http::browser::Reach;
 use crate::logging::{self, Form};
-use crate::server::{self, Phase, listener};
+use crate::server::{self, ClientTls, Door, Phase, listener};
 use crate::sink::Sinks;
 use crate::state::Process;
 use crate::{events, failures, limits, panics, prober, upstream};
@@ -63,6 +63,13 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    let tls = match options.tls().and_then(|files| files.map(ClientTls::load).transpose()) {
+        Ok(tls) => tls.map(Arc::new),
+        Err(problem) => {
+            complain(&problem);
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
     let workers = options.num_workers.unwrap_or_else(cores).clamp(1, 1024);
     // Signals are caught before the log says that the process listens.
     let (runtime, signals) = match catch_signals() {
@@ -76,14 +83,15 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
         complain(&format!("the thread of the log could not start: {error}"));
         return ExitCode::from(1);
     }
-    let running = match start(snapshot, listen, workers, log_requests) {
+    let running = match start(snapshot, listen, workers, tls.clone(), log_requests) {
         Ok(running) => running,
         Err(problem) => {
             complain(&problem);
             return ExitCode::from(1);
         }
     };
-    let reloader = Reloader::new(files, root, loaded.files, options, running.address.ip());
+    let reloader =
+        Reloader::new(files, root, loaded.files, options, running.address.ip()).with(tls);
     let reloads = Reloads::start(&running.background, &running.process, reloader);
     runtime.block_on(control(running, reloads, signals));
     ExitCode::SUCCESS
@@ -139,6 +147,7 @@ pub(crate) fn start(
     snapshot: Snapshot,
     Listen { address, why_local }: Listen,
     workers: usize,
+    tls: Option<Arc<ClientTls>>,
     log_requests: bool,
 ) -> Result<Running, String> {
     let request_log = snapshot.gateway.request_log.as_deref();
@@ -168,20 +177,21 @@ pub(crate) fn start(
         .map_err(|error| format!("the background thread could not start: {error}"))?;
     let (phase, phases) = watch::channel(Phase::Serve);
     limits::raise_descriptors();
-    let clients = limits::clients_per_worker(workers);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let door = Door { clients_max: limits::clients_per_worker(workers), tls };
     let mut threads = Vec::with_capacity(workers);
     for (number, listener) in listeners.into_iter().enumerate() {
-        let (process, phases) = (process.clone(), phases.clone());
+        let (process, phases, door) = (process.clone(), phases.clone(), door.clone());
         let thread = std::thread::Builder::new()
             .name(format!("worker-{number}"))
             .spawn(move || {
                 let again = || listener::again(address, workers);
-                work(&process, listener, again, &phases, clients);
+                work(&process, listener, again, &phases, &door);
             })
             .map_err(|error| format!("a worker thread could not start: {error}"))?;
         threads.push(thread);
     }
-    tracing::info!("listening on http://{address}{tell}");
+    tracing::info!("listening on {scheme}://{address}{tell}");
     prober::start(&process)
         .map_err(|error| format!("the health thread could not start: {error}"))?;
     if uses_tls {
@@ -227,14 +237,14 @@ fn work(
     listener: TcpListener,
     again: impl Fn() -> std::io::Result<TcpListener>,
     phases: &watch::Receiver<Phase>,
-    clients: usize,
+    door: &Door,
 ) {
     let mut first = Some(listener);
     let ended = panics::restarted(&process.metrics, "a worker", || {
         // The idle connections of the worker before belong to its runtime, which is gone.
         upstream::close_idle(Millis(u64::MAX));
         let listener = first.take().map_or_else(&again, Ok)?;
-        server::run(process.clone(), listener, phases.clone(), clients)
+        server::run(process.clone(), listener, phases.clone(), door.clone())
     });
     if let Err(error) = ended {
         tracing::error!(%error, "a worker could not start");

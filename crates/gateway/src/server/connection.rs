@@ -1,6 +1,6 @@
 //! One client's connection: HTTP/1.1, what it switches to, its timeouts and its shutdown.
 //!
-//! Spawned by a worker for each accepted stream. Always true: a head that is not read in time and a
+//! Spawned by a worker for each accepted stream, over TLS where the process has a certificate. Always true: a head that is not read in time and a
 //! connection that idles too long are closed by the worker's sweep, so that no request pays for a
 //! timer; dropping the connection drops the request that it carries.
 
@@ -18,7 +18,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::Clients;
-use crate::coalesce;
+use super::socket::Socket;
+use super::tls;
 use crate::http::connection::{ClientConn, Command, Session};
 use crate::panics::contained;
 use crate::router;
@@ -29,10 +30,24 @@ pub(super) fn spawn(clients: &Rc<Clients>, stream: TcpStream) {
     let state = Rc::new(ClientConn::new());
     clients.connections.borrow_mut().push(Rc::downgrade(&state));
     let open = Open::count(clients, &state);
-    let worker = &clients.worker;
+    match clients.tls.clone() {
+        None => serve(Socket::Plain(stream), open),
+        Some(tls) => {
+            tokio::task::spawn_local(async move {
+                if let Some(session) = tls::handshake(&tls, stream, &open.state).await {
+                    serve(Socket::Tls(session), open);
+                }
+            });
+        }
+    }
+}
+
+/// Serves the requests on `socket` in a task of its own.
+fn serve(socket: Socket, open: Open) {
+    let (worker, state) = (&open.clients.worker, open.state.clone());
     let serving = worker.process.serving();
     let head_max = serving.snapshot.gateway.bounds.header_bytes;
-    let io = TokioIo::new(Watched { stream, state: state.clone(), is_awaited: false });
+    let io = TokioIo::new(Watched { stream: socket, state: state.clone(), is_awaited: false });
     let (for_requests, for_states) = (worker.clone(), state.clone());
     let service = service_fn(move |request| {
         for_states.request();
@@ -147,7 +162,7 @@ impl Drop for Open {
 
 /// A client's stream that notes when a head begins, and when the client leaves.
 struct Watched {
-    stream: TcpStream,
+    stream: Socket,
     state: Rc<ClientConn>,
     /// Whether a read is pending, which will see the end of the stream.
     is_awaited: bool,
@@ -157,14 +172,7 @@ impl Watched {
     /// Notices the end of the stream while no read is pending: a client that has pipelined a request
     /// is not read from until it is the turn of that request.
     fn look_for_the_end(&mut self, cx: &mut Context<'_>) {
-        let mut byte = [0];
-        let peeked = self.stream.poll_peek(cx, &mut ReadBuf::new(&mut byte));
-        let has_ended = match peeked {
-            Poll::Pending => false,
-            Poll::Ready(Ok(count)) => count == 0,
-            Poll::Ready(Err(_)) => true,
-        };
-        if has_ended {
+        if self.stream.has_ended(cx) {
             self.state.close();
         }
     }
@@ -178,7 +186,7 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buffer.filled().len();
-        let polled = Pin::new(&mut this.stream).poll_read(cx, buffer);
+        let polled = this.stream.poll_read(cx, buffer);
         if buffer.filled().len() > before {
             this.state.received();
         }
@@ -194,7 +202,7 @@ impl AsyncWrite for Watched {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        let polled = this.stream.poll_write(cx, bytes);
         this.state.wrote(&polled);
         polled
     }
@@ -204,11 +212,11 @@ impl AsyncWrite for Watched {
         if !this.is_awaited && this.state.is_in_request() {
             this.look_for_the_end(cx);
         }
-        Pin::new(&mut this.stream).poll_flush(cx)
+        this.stream.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+        self.get_mut().stream.poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -217,7 +225,7 @@ impl AsyncWrite for Watched {
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = coalesce::poll_write_vectored(&mut this.stream, cx, buffers);
+        let polled = this.stream.poll_write_vectored(cx, buffers);
         this.state.wrote(&polled);
         polled
     }

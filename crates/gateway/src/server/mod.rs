@@ -5,6 +5,8 @@
 
 mod connection;
 pub(crate) mod listener;
+mod socket;
+mod tls;
 
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -16,6 +18,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::LocalOptions;
 use tokio::sync::watch;
 
+pub(crate) use self::tls::{ClientTls, TlsFiles};
 use crate::clock;
 use crate::http::connection::{ClientConn, Spare};
 use crate::state::{Process, Worker};
@@ -47,6 +50,8 @@ const NO_ROOM_PAUSE: Duration = Duration::from_millis(20);
 struct Clients {
     /// What their requests share.
     worker: Rc<Worker>,
+    /// What their connections are secured with, if they are.
+    tls: Option<Arc<ClientTls>>,
     /// The most clients that may be connected.
     max: usize,
     /// Clients connected now.
@@ -54,12 +59,21 @@ struct Clients {
     connections: RefCell<Vec<Weak<ClientConn>>>,
 }
 
-/// Serves at most `clients_max` clients on `listener` until `phase` says stop. Blocks the thread.
+/// Who is let in, and how.
+#[derive(Clone)]
+pub(crate) struct Door {
+    /// The most clients of one worker.
+    pub(crate) clients_max: usize,
+    /// What connections are secured with, if they are.
+    pub(crate) tls: Option<Arc<ClientTls>>,
+}
+
+/// Serves the clients that `door` lets in on `listener` until `phase` says stop. Blocks the thread.
 pub(crate) fn run(
     process: Arc<Process>,
     listener: std::net::TcpListener,
     phase: watch::Receiver<Phase>,
-    clients_max: usize,
+    door: Door,
 ) -> std::io::Result<()> {
     // A local runtime rather than a local set: the set wakes itself through the kernel, twice a request.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -67,7 +81,8 @@ pub(crate) fn run(
         .build_local(LocalOptions::default())?;
     let clients = Rc::new(Clients {
         worker: Rc::new(Worker::new(process)),
-        max: clients_max,
+        tls: door.tls,
+        max: door.clients_max,
         count: Cell::new(0),
         connections: RefCell::default(),
     });

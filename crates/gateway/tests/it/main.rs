@@ -94,6 +94,7 @@ mod support;
 mod surface;
 mod tidy;
 mod timing;
+mod tls_clients;
 mod token_counter;
 mod token_counts;
 mod waiting;

@@ -197,6 +197,7 @@ fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
         "gateway/src/pages/health/drain.rs",
         "gateway/src/http/auth.rs",
         "gateway/src/process/address.rs",
+        "gateway/src/server/tls.rs",
         "gateway/src/state/object_ids.rs",
         "gateway/src/upstream/credential/entra_id.rs",
         "gateway/src/upstream/credential/static_key.rs",

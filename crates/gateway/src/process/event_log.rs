@@ -32,7 +32,7 @@ fn write(event: &Event, snapshot: &Snapshot) {
     match &event.what {
         What::Health { change, seen_at } => health(change, seen_at.as_deref(), snapshot),
         What::Operator { deployment, action } => {
-            let deployment = name(deployment, snapshot);
+            let Named { deployment, .. } = Named::of(deployment, snapshot);
             tracing::warn!(deployment, hand = ?action, "an operator acted on a deployment");
         }
         What::Reload(Reload::Applied { groups, deployments }) => {
@@ -45,10 +45,24 @@ fn write(event: &Event, snapshot: &Snapshot) {
     }
 }
 
-/// The name for people of the deployment with that id; the id itself if no config has it any more.
-fn name<'n>(id: &'n str, snapshot: &'n Snapshot) -> &'n str {
-    let index = snapshot.by_id.get(id);
-    index.map_or(id, |index| &snapshot.deployment(*index).display.name)
+/// A deployment as people call it.
+#[derive(Clone, Copy)]
+struct Named<'n> {
+    /// Its name; its id if no config has it any more.
+    deployment: &'n str,
+    model_group: Option<&'n str>,
+}
+
+impl<'n> Named<'n> {
+    /// The deployment with that id.
+    fn of(id: &'n str, snapshot: &'n Snapshot) -> Named<'n> {
+        let Some(index) = snapshot.by_id.get(id) else {
+            return Named { deployment: id, model_group: None };
+        };
+        let deployment = snapshot.deployment(*index);
+        let group = &snapshot.group(deployment.group).name;
+        Named { deployment: &deployment.display.name, model_group: Some(group) }
+    }
 }
 
 fn health(event: &HealthEvent<UnixMs>, seen_at: Option<&str>, snapshot: &Snapshot) {
@@ -58,7 +72,7 @@ fn health(event: &HealthEvent<UnixMs>, seen_at: Option<&str>, snapshot: &Snapsho
         // A line about the deployment says it.
         (HealthSubject::Credential(_), None) => return,
     };
-    let deployment = name(deployment, snapshot);
+    let deployment = Named::of(deployment, snapshot);
     match (&event.part, event.source) {
         // What an operator does has a line of its own.
         (_, Source::Operator) => {}
@@ -69,7 +83,8 @@ fn health(event: &HealthEvent<UnixMs>, seen_at: Option<&str>, snapshot: &Snapsho
     }
 }
 
-fn breaker(deployment: &str, event: &HealthEvent<UnixMs>) {
+fn breaker(named: Named<'_>, event: &HealthEvent<UnixMs>) {
+    let Named { deployment, model_group } = named;
     if let Some(until) = event.until {
         let (cause, provider_issued) = (event.cause, event.provider_issued);
         let rest_ms = until.0.saturating_sub(event.at.0);
@@ -80,27 +95,29 @@ fn breaker(deployment: &str, event: &HealthEvent<UnixMs>) {
             rest_ms,
             provider_issued,
             source,
+            model_group,
             "deployment is in cooldown"
         );
     } else if event.is_recovery() {
-        tracing::info!(deployment, "deployment is back");
+        tracing::info!(deployment, model_group, "deployment is back");
     }
 }
 
-fn probes(deployment: &str, event: &HealthEvent<UnixMs>) {
+fn probes(named: Named<'_>, event: &HealthEvent<UnixMs>) {
+    let Named { deployment, model_group } = named;
     let (cause, source) = (event.cause, event.source.name());
     let (from, name) = (event.from.name(), event.to.name());
     match (event.from, event.to) {
         (_, Standing::Probed(Status::Unhealthy(_))) => {
-            tracing::warn!(deployment, cause, from, source, "deployment is {name}");
+            tracing::warn!(deployment, cause, from, source, model_group, "deployment is {name}");
         }
         // A deployment with little traffic changes state many times a day.
         (Standing::Probed(Status::Unprobed), Standing::Probed(Status::Healthy))
         | (Standing::Probed(Status::Healthy), Standing::Probed(Status::Unprobed)) => {
-            tracing::debug!(deployment, cause, from, source, "deployment is {name}");
+            tracing::debug!(deployment, cause, from, source, model_group, "deployment is {name}");
         }
         (_, Standing::Probed(_)) => {
-            tracing::info!(deployment, cause, from, source, "deployment is {name}");
+            tracing::info!(deployment, cause, from, source, model_group, "deployment is {name}");
         }
         (_, Standing::Ready | Standing::Cooldown | Standing::Enabled | Standing::Disabled) => {}
     }

@@ -370,6 +370,11 @@ mod tests {
             cost_usd: Some(0.000_012_5),
             ..least()
         };
+        let page = include_str!("../../../../docs/records.md");
+        let estimated = RequestRecord { counted_by: CountedBy::Estimate, ..record.clone() };
+        for field in read(&estimated).as_object().unwrap().keys() {
+            assert!(page.contains(&format!("`{field}`")), "{field} is not in docs/records.md");
+        }
         assert_eq!(
             read(&record),
             json!({

@@ -114,7 +114,8 @@ fn a_deployment_without_an_id_is_called_by_its_model_and_line_and_never_by_its_h
     no_hash("the route", answer.header("x-hale-route").unwrap());
     hale.wait_for_line("request failed");
     chat(&hale, "m");
-    hale.wait_for_line("deployment is in cooldown");
+    let line = hale.wait_for_line("deployment is in cooldown");
+    assert!(line.contains("model_group=\"m\""), "{line}");
     no_hash("the log", &hale.stderr());
     no_hash("the metrics", &client(&hale).get("/metrics").text());
     let mut names: Vec<String> = scrape(&hale)

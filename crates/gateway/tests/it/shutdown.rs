@@ -252,7 +252,8 @@ impl AtTerminal {
     fn address(&self) -> std::net::SocketAddr {
         let line = self.seen.iter().find(|line| line.contains("listening on")).unwrap();
         let (_, tail) = line.split_once("http://").unwrap();
-        tail.split_whitespace().next().unwrap().parse().unwrap()
+        let is_of_address = |c: char| c.is_ascii_digit() || matches!(c, '.' | ':');
+        tail.split(|c| !is_of_address(c)).next().unwrap().parse().unwrap()
     }
 
     fn interrupt(&self) {

@@ -16,9 +16,12 @@ use std::time::Duration;
 use hale_core::time::rfc3339;
 use parking_lot::{Condvar, Mutex};
 use tracing::Level;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::clock;
 
@@ -74,6 +77,18 @@ impl Detail {
         }
     }
 
+    /// Which code's lines are logged: those of libraries only where everything is, because with one line a request
+    /// there would be more of them than of requests.
+    fn targets(self) -> Targets {
+        let of_libraries = match self {
+            Detail::All => Level::TRACE,
+            Detail::Errors | Detail::Warnings | Detail::Normal | Detail::Requests => {
+                self.level().min(Level::INFO)
+            }
+        };
+        Targets::new().with_default(of_libraries).with_target("hale", self.level())
+    }
+
     /// Whether each request has a line.
     pub(crate) fn has_requests(self) -> bool {
         self.level() >= Level::DEBUG
@@ -94,15 +109,17 @@ pub(crate) fn set_up(asked: Option<Detail>, form: Form) -> Detail {
     let by_variable = variable.as_deref().and_then(Detail::of_level);
     let detail = asked.or(by_variable).unwrap_or(Detail::Normal);
     let builder = fmt().with_max_level(detail.level()).with_writer(|| Line).with_target(false);
+    let own = detail.targets();
     let is_terminal = io::IsTerminal::is_terminal(&io::stderr());
     let is_json = form == Form::Json || std::env::var(JSON).is_ok_and(|value| is_yes(&value));
     // A log that a test has set up stays.
     let _already_set: Result<(), _> = if is_json {
-        builder.json().try_init()
+        builder.json().finish().with(own).try_init()
     } else if is_terminal {
-        builder.with_ansi(has_colours(is_terminal)).with_timer(ShortTime).try_init()
+        let builder = builder.with_ansi(has_colours(is_terminal)).with_timer(ShortTime);
+        builder.finish().with(own).try_init()
     } else {
-        builder.with_ansi(false).try_init()
+        builder.with_ansi(false).finish().with(own).try_init()
     };
     if let Some(level) = variable.filter(|_| by_variable.is_none()) {
         tracing::warn!("{LEVEL}={level:?} is no level: set DEBUG, INFO, WARNING or ERROR");
@@ -312,6 +329,17 @@ mod tests {
         assert_eq!(details, [debug, info, warn, warn, error, error, None, None]);
         assert!(Detail::Requests.has_requests() && Detail::All.has_requests());
         assert!(!Detail::Normal.has_requests() && !Detail::Errors.has_requests());
+    }
+
+    #[test]
+    fn libraries_have_lines_of_their_own_only_where_everything_has() {
+        let has =
+            |detail: Detail, target: &str, level| detail.targets().would_enable(target, &level);
+        assert!(has(Detail::Requests, "hale_gateway::sink", Level::DEBUG));
+        assert!(!has(Detail::Requests, "hyper_util::client", Level::DEBUG));
+        assert!(has(Detail::Requests, "rustls", Level::WARN));
+        assert!(!has(Detail::Errors, "rustls", Level::WARN));
+        assert!(has(Detail::All, "hyper_util::client", Level::TRACE));
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub(super) fn write(batch: &[RequestRecord]) {
             cause = record.cause.map(hale_core::cause::Cause::name),
             retries = record.retries,
             fallbacks = record.fallbacks,
-            duration_us = record.duration_us,
+            ms = record.duration_us / 1000,
             overhead_us = record.overhead_us,
             "request"
         );

@@ -1,4 +1,4 @@
-//! Budgets: what a provider, a deployment or a tag may cost within a window.
+//! Budgets: what all requests, a provider, a deployment or a tag may cost within a window.
 //!
 //! Built by [`crate::config`], read by [`crate::route`], charged by the gateway once per record
 //! with a cost. Always true: no attempt begins under a spent budget until its window ends; attempts
@@ -22,6 +22,8 @@ pub enum BudgetScope {
     Deployment,
     /// Requests with a tag: `tag_budget_config`.
     Tag,
+    /// All requests of the process: `litellm_settings.max_budget`.
+    Gateway,
 }
 
 impl BudgetScope {
@@ -32,6 +34,7 @@ impl BudgetScope {
             BudgetScope::Provider => "provider",
             BudgetScope::Deployment => "deployment",
             BudgetScope::Tag => "tag",
+            BudgetScope::Gateway => "gateway",
         }
     }
 }
@@ -41,7 +44,7 @@ impl BudgetScope {
 pub struct Budget {
     /// Whose it is.
     pub scope: BudgetScope,
-    /// The provider, the deployment's id, or the tag.
+    /// The provider, the deployment's id, the tag, or `all`.
     pub name: Box<str>,
     /// USD per window; above 0.
     pub limit_usd: f64,

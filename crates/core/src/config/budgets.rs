@@ -1,4 +1,4 @@
-//! Budgets of providers, deployments and tags.
+//! Budgets of the process, of providers, deployments and tags.
 //!
 //! Called by the readers of settings and of `litellm_params`, and by [`super::load`] once the
 //! deployments are known. Always true: a config with a budget that could not be enforced is
@@ -14,10 +14,11 @@ use crate::snapshot::Snapshot;
 use super::budget_terms::{Parts, Terms};
 use super::draft::Draft;
 use super::field::{Field, visit};
+use super::if_wrong::IfWrong;
 use super::keys::Section;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::did_you_mean;
-use super::value::describe_kind;
+use super::value::{self, describe_kind};
 
 /// A budget by name, and where it is.
 #[derive(Debug)]
@@ -65,6 +66,19 @@ pub(super) struct Written {
     pub(super) providers: Vec<Named>,
     /// `tag_budget_config`.
     pub(super) tags: Vec<Named>,
+    /// `litellm_settings.max_budget` and `budget_duration`.
+    pub(super) all: Parts,
+}
+
+impl Written {
+    /// A key of the budget of all requests. As in LiteLLM, 0 is no limit.
+    pub(super) fn of_all(&mut self, field: &Field<'_>, problems: &mut Problems) {
+        match field.row.name {
+            "budget_duration" => self.all.period(field, problems),
+            _ if value::number(field.node, 0.0, 0.0).is_ok() => {}
+            _ => self.all.limit(field, problems),
+        }
+    }
 }
 
 /// Returns all budgets and gives each draft its own.
@@ -75,6 +89,14 @@ pub(super) fn fill(
     problems: &mut Problems,
 ) -> Budgets {
     let mut budgets = Budgets::default();
+    let path = Path::Root.key("litellm_settings");
+    let names = ("max_budget", "budget_duration");
+    if let Some(terms) = written.all.terms(&path, names, IfWrong::Refuse, problems) {
+        let index = add(&mut budgets, BudgetScope::Gateway, "all", terms, previous);
+        for draft in drafts.iter_mut() {
+            draft.deployment.routing.budgets.push(index);
+        }
+    }
     for named in written.providers {
         check_provider(&named, drafts, problems);
         let index = add(&mut budgets, BudgetScope::Provider, &named.name, named.terms, previous);

@@ -28,7 +28,7 @@ const RIGHTS: &[&str] = &["access_windows", "blocked", "health_check_daily_budge
 #[rustfmt::skip]
 const SAFETY: &[&str] = &[
     "master_key", "cors_origins", "health_check_details", "drain_endpoint_token", "health_check_daily_budget_usd",
-    "provider_budget_config", "tag_budget_config",
+    "provider_budget_config", "tag_budget_config", "max_budget", "budget_duration",
 ];
 /// Settings without which the router is another one; LiteLLM does not start with a wrong one either.
 const ROUTER: &[&str] = &["routing_strategy"];

@@ -45,6 +45,7 @@ mod settings;
 mod source;
 mod suggest;
 mod suited;
+mod tags;
 mod times;
 mod tree;
 mod troubles;

@@ -159,6 +159,7 @@ impl<'n> Settings<'n> {
             | "pre_call_rules" => {
                 filters::callbacks(field, problems);
             }
+            "max_budget" | "budget_duration" => self.budgets.of_all(field, problems),
             "guardrails" => filters::guardrails(field, problems),
             "drop_params" => put(&mut self.gateway.drop_params, field.flag(problems)),
             "check_provider_endpoint" => {

@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Tag};
+use saphyr_parser::{Event, Marker, Parser, ScanError, Tag};
 
 use super::flow;
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::redact;
+use super::tags::{check_tag, scalar_style};
 
 /// Largest file, bytes.
 pub const MAX_BYTES: usize = 10 << 20;
@@ -486,26 +487,6 @@ fn merged(own: Map, merges: &[Node]) -> Result<Map, Refused> {
     }
     own.entries.iter().for_each(&mut put);
     Ok(Map { entries })
-}
-
-fn scalar_style(style: ScalarStyle, tag: Option<&Tag>) -> Result<Style, Wrong> {
-    check_tag(tag, &["str", "int", "float", "bool", "null"])?;
-    let is_text = tag.is_some_and(|tag| tag.suffix == "str" || is_non_specific(tag));
-    Ok(if style == ScalarStyle::Plain && !is_text { Style::Plain } else { Style::Quoted })
-}
-
-fn check_tag(tag: Option<&Tag>, known: &[&str]) -> Result<(), Wrong> {
-    let Some(tag) = tag else { return Ok(()) };
-    let core = tag.is_yaml_core_schema() && known.contains(&tag.suffix.as_str());
-    if core || is_non_specific(tag) {
-        return Ok(());
-    }
-    Err(Wrong::new("this YAML tag is not supported here", "remove the word that begins with `!`"))
-}
-
-/// A lone `!`: the value keeps its plain type.
-fn is_non_specific(tag: &Tag) -> bool {
-    tag.handle.is_empty() && tag.suffix == "!"
 }
 
 #[cfg(test)]

@@ -144,7 +144,7 @@ impl Troubles<'_> {
             }
         }
         let [key, base, organization] = found.map(|node| node.and_then(Node::text));
-        let key = key.map(|key| address::without_line_break(key));
+        let key = key.map(address::without_line_break);
         if let Some(Err(Wrong { problem, hint })) = key.map(address::key) {
             let problem = format!("the key of credential `{}` {problem}", shown(name));
             self.add(Lack::Credential, "litellm_credential_name", problem, hint);

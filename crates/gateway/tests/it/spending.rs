@@ -150,3 +150,21 @@ fn a_reload_keeps_what_is_spent() {
     });
     assert_eq!(error(&chat(&hale, "m"))["reason"], "budget_exceeded", "0.08 of 0.05");
 }
+
+#[test]
+fn a_budget_of_all_requests_refuses_every_model_when_it_is_spent() {
+    let up = upstream();
+    let hale = Config::new()
+        .with("m", "openai-1", &up, priced(json!({})))
+        .with("n", "groq-1", &up, priced(json!({"model": "groq/llama"})))
+        .litellm(json!({"max_budget": 0.06, "budget_duration": "1d"}))
+        .start();
+    assert_eq!([chat(&hale, "m").status, chat(&hale, "n").status], [200, 200]);
+    for model in ["m", "n"] {
+        let refused = chat(&hale, model);
+        let error = expect_error(&refused, 429, "budget_exceeded");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("the budget of gateway 'all' is spent until 20"), "{message}");
+    }
+    assert_eq!(column(&state(&hale)["budgets"], "name"), ["all"]);
+}

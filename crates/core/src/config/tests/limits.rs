@@ -188,3 +188,20 @@ fn arguments_without_an_effect_are_named() {
     let checks = "router_settings: {optional_pre_call_checks: [router_budget_limiting]}\n";
     with(checks).clean();
 }
+
+#[test]
+fn a_budget_of_all_requests_is_every_deployments() {
+    let two =
+        entry("") + "- {model_name: n, litellm_params: {model: openai/gpt-4o-mini, api_key: j}}\n";
+    let yaml = two + "litellm_settings: {max_budget: 5, budget_duration: 1d}\n";
+    let snapshot = Fake::new(&yaml).clean();
+    let [budget] = &snapshot.budgets.all[..] else { panic!("{:?}", snapshot.budgets) };
+    assert_eq!((budget.scope.name(), &*budget.name, budget.limit_usd), ("gateway", "all", 5.0));
+    assert!(snapshot.deployments.iter().all(|one| one.routing.budgets.len() == 1));
+    let after = load(&Fake::new(&yaml).0, "c.yaml", Options::default(), Some(&snapshot));
+    assert!(Arc::ptr_eq(&after.snapshot.unwrap().budgets.all[0].spend, &budget.spend));
+    let alone = with("litellm_settings: {budget_duration: 30d}\n").warned();
+    one(&alone.1, "`budget_duration` without `max_budget` is not a budget: ignored");
+    assert!(alone.0.budgets.all.is_empty());
+    assert!(with("litellm_settings: {max_budget: 0}\n").clean().budgets.all.is_empty());
+}

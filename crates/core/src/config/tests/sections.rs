@@ -193,7 +193,9 @@ fn what_is_no_section_and_what_is_about_security_or_money_is_refused() {
             "every address would be served. remove `allowed_ips`",
         ),
         ("general_settings: {custom_auth: my.auth}", "not served, and ignoring it is not safe"),
-        ("litellm_settings: {max_budget: 100}", "the gateway would spend beyond its budget"),
+        ("litellm_settings: {max_budget: 100}", "`max_budget` without `budget_duration` is not a"),
+        ("litellm_settings: {max_budget: -1, budget_duration: 1d}", "expected a number from 0"),
+        ("litellm_settings: {max_budget: 5, budget_duration: 1y}", "expected a length of time"),
         (
             "guardrails: [{guardrail_name: x, litellm_params: {default_on: true}}]",
             "c.yaml:6:63: guardrails[0]: guardrail `x` is always on and is not served",

@@ -5,6 +5,7 @@
 //! the deployment with the same id, address, key and model.
 
 mod health;
+mod rules;
 
 use std::sync::Arc;
 
@@ -21,6 +22,7 @@ use crate::route::{AccessWindow, TagRules};
 use crate::secret::Secret;
 use crate::takes::Takes;
 
+pub use self::rules::{BodyRules, CachePlace, CachePoint};
 pub use crate::index::DeploymentIndex;
 
 /// One deployment, resolved and validated. Its own fields identify it; each part describes one
@@ -69,6 +71,8 @@ pub struct UpstreamEndpoint {
     pub default_params: Vec<(Box<str>, Box<str>)>,
     /// Request parameters that are always removed: `additional_drop_params`.
     pub dropped_params: Vec<Box<str>>,
+    /// What else the config asks for in bodies.
+    pub rules: BodyRules,
     /// What its model takes; `None` if it stands for many models.
     pub takes: Option<Takes>,
     /// Whether its model is written `responses/...`: it is called with responses and nothing else.

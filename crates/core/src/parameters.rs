@@ -63,6 +63,8 @@ parameters! {
         "disable_background_health_check";
     Stripped "names of the request and of its session":
         "litellm_call_id" "litellm_trace_id" "litellm_session_id" "completion_call_id";
+    Stripped "marks for the provider's cache, which the config adds":
+        "cache_control_injection_points";
     Stripped "the cache of answers":
         "cache" "caching" "ttl" "enable_prompt_caching" "caching_groups" "cache_key" "preset_cache_key";
     Stripped "order and choice among deployments, which the config decides":

@@ -4,6 +4,7 @@
 //! price is `None`, never 0.
 
 mod list;
+mod owners;
 
 use serde::Deserialize;
 
@@ -239,6 +240,13 @@ pub fn everything(provider: &str, model: &str) -> Option<(&'static str, &'static
 #[must_use]
 pub fn exact(name: &str) -> Option<&'static ModelFacts> {
     TABLE.get(name).map(|entry| &entry.facts)
+}
+
+/// The provider of the model `name`, which has no provider before it, as LiteLLM calls it; `None` if that is not known.
+#[must_use]
+pub fn owner(name: &str) -> Option<&'static str> {
+    let listed = || exact(name).and_then(|facts| facts.litellm_provider.as_deref());
+    owners::in_table(name).or_else(listed).or_else(|| owners::by_rule(name))
 }
 
 /// The prices of the images of `model` by size and quality: the list names them

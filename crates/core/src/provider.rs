@@ -13,6 +13,9 @@ use serde::Deserialize;
 use crate::operation::{Counterpart, Operation, WayOut};
 pub use crate::wire_format::WireFormat;
 
+/// The end of Google's OpenAI-compatible address.
+const OF_GOOGLE: &str = "/openai";
+
 /// How the path of a request is made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -28,6 +31,11 @@ pub enum Addressing {
     /// The operation's path, appended to a base with a version: the request's [`Edition`], unless
     /// the base names one.
     Cohere,
+    /// The operation's path, appended to Google's OpenAI-compatible address, which is below that of
+    /// its own format.
+    Google,
+    /// As [`Addressing::Versioned`], beside the paths of Ollama's own format.
+    Ollama,
 }
 
 /// The version of a provider's interface that a request needs, for paths with a version.
@@ -82,7 +90,8 @@ pub struct Provider {
     pub bearer: bool,
     /// Default `api_base`; `None` means that the config must name one.
     pub base_url: Option<Box<str>>,
-    /// Ends of the names of its hosts, where each account has one of its own.
+    /// Its hosts besides that of `base_url`; with a dot before it the end of their names, where each account has one of its
+    /// own.
     #[serde(default)]
     pub hosts: Vec<Box<str>>,
     /// Environment variables with the key; the first one that is set is used.
@@ -186,6 +195,18 @@ impl Provider {
             (Addressing::Cohere, Edition::First) => Cow::Owned(format!("{base}/v1")),
             (Addressing::Versioned, _) if base.ends_with("/v1") => Cow::Borrowed(base),
             (Addressing::Versioned, _) => Cow::Owned(format!("{base}/v1")),
+            (Addressing::Google, _) if base.ends_with(OF_GOOGLE) => Cow::Borrowed(base),
+            (Addressing::Google, _) => {
+                let versions = ["/v1beta", "/v1alpha", "/v1"];
+                let host = versions.iter().find_map(|version| base.strip_suffix(version));
+                Cow::Owned(format!("{}/v1beta{OF_GOOGLE}", host.unwrap_or(base)))
+            }
+            (Addressing::Ollama, _) if base.ends_with("/v1") => Cow::Borrowed(base),
+            (Addressing::Ollama, _) => {
+                let own = ["/api/chat", "/api/generate", "/api/embed", "/api"];
+                let host = own.iter().find_map(|path| base.strip_suffix(path)).unwrap_or(base);
+                Cow::Owned(format!("{host}/v1"))
+            }
             (Addressing::Plain | Addressing::Azure, _) => Cow::Borrowed(base),
         }
     }
@@ -199,10 +220,29 @@ impl Provider {
             (WireFormat::OpenAi, Addressing::Cohere) => {
                 format!("{}/v1/models", base.trim_end_matches("/v1").trim_end_matches("/v2"))
             }
-            (WireFormat::OpenAi, Addressing::Plain | Addressing::Azure | Addressing::Versioned) => {
-                format!("{base}/models")
-            }
+            (
+                WireFormat::OpenAi,
+                Addressing::Plain
+                | Addressing::Azure
+                | Addressing::Versioned
+                | Addressing::Google
+                | Addressing::Ollama,
+            ) => format!("{base}/models"),
             (WireFormat::Anthropic, _) => format!("{base}/v1/models"),
+        }
+    }
+
+    /// The name of a model in requests, from the id in the provider's list.
+    #[must_use]
+    pub fn listed_name<'i>(&self, id: &'i str) -> &'i str {
+        match self.addressing {
+            // The list has the names of resources.
+            Addressing::Google => id.strip_prefix("models/").unwrap_or(id),
+            Addressing::Plain
+            | Addressing::Azure
+            | Addressing::Versioned
+            | Addressing::Cohere
+            | Addressing::Ollama => id,
         }
     }
 
@@ -213,12 +253,20 @@ impl Provider {
         let lower = name.to_ascii_lowercase();
         let is_own = match self.base_url.as_deref().map(|url| without_port(host_of(url))) {
             // A program that operators run themselves.
-            Some("localhost" | "127.0.0.1") => false,
-            Some(own) => domain(own) == domain(&lower),
+            Some("localhost" | "127.0.0.1") => self.has_host(&lower),
+            Some(own) => domain(own) == domain(&lower) || self.has_host(&lower),
             None if self.hosts.is_empty() => !self.key_optional,
-            None => self.hosts.iter().any(|end| lower.ends_with(&**end)),
+            None => self.has_host(&lower),
         };
         if is_own { HostOwner::Provider } else { HostOwner::Operator }
+    }
+
+    /// Whether that is one of [`Provider::hosts`].
+    fn has_host(&self, name: &str) -> bool {
+        self.hosts.iter().any(|host| match host.strip_prefix('.') {
+            Some(_) => name.ends_with(&**host),
+            None => *name == **host,
+        })
     }
 
     /// Whether its server may count the tokens of a prompt of Anthropic's format, though its wire is
@@ -252,14 +300,20 @@ impl Provider {
         if let Some(listed) = operation.listed_as() {
             return self.endpoints.iter().any(|path| &**path == listed);
         }
-        if self.serves_only_endpoints {
-            let path = operation.upstream_path();
-            return self.endpoints.iter().any(|listed| listed.strip_prefix("/v1") == Some(path));
-        }
         match operation.counterpart(self.wire) {
-            Counterpart::Same | Counterpart::Other(_) | Counterpart::Estimated => true,
+            Counterpart::Same => self.has_path(operation),
+            Counterpart::Other(other) => self.has_path(other),
+            // What is estimated is the prompt of a chat.
+            Counterpart::Estimated => self.has_path(Operation::Chat),
             Counterpart::Missing => false,
         }
+    }
+
+    /// Whether it has the path of `operation`, as far as that is known.
+    fn has_path(&self, operation: Operation) -> bool {
+        let path = operation.upstream_path();
+        let is_listed = |listed: &Box<str>| listed.strip_prefix("/v1") == Some(path);
+        !self.serves_only_endpoints || self.endpoints.iter().any(is_listed)
     }
 }
 
@@ -291,10 +345,30 @@ fn domain(name: &str) -> &str {
     dots.nth(1).map_or(name, |(at, _)| &name[at + 1..])
 }
 
+/// Further names of providers in the table.
+const ALIASES: [(&str, &str); 3] = [
+    ("custom_openai", "openai"),
+    ("text-completion-openai", "openai"),
+    // Both of its formats have the same place on the OpenAI wire.
+    ("ollama_chat", "ollama"),
+];
+
 /// The provider with that name.
 #[must_use]
 pub fn lookup(name: &str) -> Option<&'static Provider> {
-    TABLE.get(name)
+    let alias = ALIASES.iter().find(|(alias, _)| *alias == name);
+    TABLE.get(alias.map_or(name, |(_, name)| name))
+}
+
+/// The provider whose server `host` is, by its whole name. A host of an operator's own is no provider's.
+#[must_use]
+pub fn at_host(host: &str) -> Option<&'static Provider> {
+    let name = without_port(host).to_ascii_lowercase();
+    let is_local = |name: &str| matches!(name, "localhost" | "127.0.0.1");
+    let own =
+        |row: &Provider| row.base_url.as_deref().map(|url| without_port(host_of(url)) == name);
+    let mut rows = all().filter(|_| !is_local(&name));
+    rows.find(|row| own(row) == Some(true) || row.hosts.iter().any(|host| **host == *name))
 }
 
 /// All providers, by name.
@@ -362,6 +436,30 @@ mod tests {
     }
 
     #[test]
+    fn addresses_of_gemini_and_ollama_may_be_those_of_their_own_formats() {
+        for (name, path, expected) in [
+            ("gemini", "", "/v1beta/openai"),
+            ("gemini", "/v1beta", "/v1beta/openai"),
+            ("gemini", "/v1beta/openai/", "/v1beta/openai"),
+            ("gemini", "/v1", "/v1beta/openai"),
+            ("gemini", "/proxy/google/v1alpha", "/proxy/google/v1beta/openai"),
+            ("gemini", "/proxy/openai", "/proxy/openai"),
+            ("ollama", "", "/v1"),
+            ("ollama", "/v1/", "/v1"),
+            ("ollama", "/api", "/v1"),
+            ("ollama", "/ollama/api/chat", "/ollama/v1"),
+            ("ollama", "/api/generate/", "/v1"),
+        ] {
+            let provider = lookup(name).unwrap();
+            assert_eq!(provider.base_path(path, Edition::Current), expected, "{name} {path}");
+        }
+        let gemini = lookup("gemini").unwrap();
+        assert_eq!(gemini.list_path(""), "/v1beta/openai/models");
+        assert_eq!(gemini.listed_name("models/gemini-2.5-flash"), "gemini-2.5-flash");
+        assert_eq!(lookup("openai").unwrap().listed_name("models/x"), "models/x");
+    }
+
+    #[test]
     fn a_host_is_the_providers_or_the_operators() {
         use HostOwner::{Operator, Provider};
         for (name, host, expected) in [
@@ -384,6 +482,10 @@ mod tests {
             ("lemonade", "localhost:8000", Operator),
             ("huggingface", "router.huggingface.co", Provider),
             ("huggingface", "tgi:8080", Operator),
+            ("gemini", "generativelanguage.googleapis.com", Provider),
+            ("gemini", "proxy:8080", Operator),
+            ("ollama", "localhost:11434", Operator),
+            ("ollama", "ollama:11434", Operator),
         ] {
             assert_eq!(lookup(name).unwrap().host_owner(host), expected, "{name} {host}");
         }
@@ -419,6 +521,20 @@ mod tests {
             ("mistral", Operation::Ocr, true),
             ("groq", Operation::Ocr, false),
             ("anthropic", Operation::Speech, false),
+            ("cohere", Operation::Messages, false),
+            ("cohere", Operation::CountTokens, false),
+            ("gemini", Operation::Chat, true),
+            ("gemini", Operation::Messages, true),
+            ("gemini", Operation::CountTokens, true),
+            ("gemini", Operation::Embedding, true),
+            ("gemini", Operation::GenerateImage, true),
+            ("gemini", Operation::Completion, false),
+            ("gemini", Operation::Responses, false),
+            ("gemini", Operation::Speech, false),
+            ("ollama", Operation::Completion, true),
+            ("ollama", Operation::Messages, true),
+            ("ollama", Operation::Embedding, true),
+            ("ollama", Operation::GenerateImage, false),
         ] {
             assert_eq!(serves(name, operation), expected, "{name} {operation:?}");
         }

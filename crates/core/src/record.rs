@@ -101,6 +101,8 @@ pub struct RequestRecord {
     pub operation: Operation,
     /// The model's name as the client wrote it, cut to 200 characters.
     pub requested_model: Option<Arc<str>>,
+    /// The user that a header named, if the config says which, cut to 200 characters.
+    pub user: Option<Arc<str>>,
     /// The model group that answered, or failed last.
     pub model_group: Option<Arc<str>>,
     /// The id of the deployment that answered, or failed last.

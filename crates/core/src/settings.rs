@@ -129,6 +129,8 @@ pub struct GatewaySettings {
     pub permit_weak_master_key: bool,
     /// A further header that may carry the key, lower case.
     pub key_header: Option<Box<str>>,
+    /// The headers that name the user of a request, lower case; the first that is there counts.
+    pub user_headers: Vec<Box<str>>,
     /// The origins whose pages may read answers, once there is a secret key.
     pub origins: Origins,
     /// Whether `/metrics` needs a key.
@@ -245,6 +247,7 @@ impl Default for GatewaySettings {
             master_key: None,
             permit_weak_master_key: false,
             key_header: None,
+            user_headers: Vec::new(),
             origins: Origins::Any,
             metrics_need_key: true,
             allows_mocks: false,

@@ -166,6 +166,10 @@ const OLDER_LIMIT: [&str; 13] = [
     "wandb",
 ];
 
+/// The efforts that Gemini's OpenAI-compatible address knows. Source: <https://ai.google.dev/gemini-api/docs/openai>.
+const OF_GEMINI: Efforts =
+    Efforts::of(&[Effort::Minimal, Effort::Low, Effort::Medium, Effort::High]);
+
 impl Takes {
     /// What `model` of `provider` takes, under its name in the price list.
     #[must_use]
@@ -178,6 +182,7 @@ impl Takes {
             _ if !is_text => None,
             (Some(false), _) => Some(Efforts::NOTHING),
             (_, Family::O | Family::Gpt5(_)) => family.efforts(model),
+            (Some(true), Family::Other) if provider == "gemini" => Some(OF_GEMINI),
             (None, Family::Other) if lists_all => Some(Efforts::NOTHING),
             (None | Some(true), Family::Other) => None,
         };

@@ -42,6 +42,7 @@ fn view() -> View {
         notes: None,
         show_usage: true,
         priced: None,
+        merges_reasoning: false,
         created: 1_700_000_000,
         issuer: None,
     }

@@ -19,5 +19,6 @@ pub use self::bytes::json::without_mark;
 pub use self::bytes::{edit, form, id, object, payload, peek, scan, websocket};
 pub use self::conversion::{answer, prepare, stream, tap, token_count};
 pub use self::formats::{
-    controls, errors, files, mock, modes, neutral, notes, order, probe, realtime, retry_after,
+    controls, errors, files, google_error, mock, modes, neutral, notes, order, probe, realtime,
+    retry_after,
 };

@@ -84,6 +84,7 @@ fn view() -> View {
         model_json: "\"shown\"".into(),
         show_usage: false,
         priced: None,
+        merges_reasoning: false,
         created: 1,
         upstream_model: None,
         notes: None,

@@ -48,6 +48,7 @@ fn deployment(provider: &str) -> Deployment {
             azure: None,
             default_params: defaults.map(|(name, value)| (name.into(), value.into())).into(),
             dropped_params: Vec::new(),
+            rules: hale_core::deployment::BodyRules::default(),
             takes: Some(hale_core::takes::Takes::default()),
             is_for_responses: false,
             mock: None,

@@ -53,14 +53,20 @@ pub(super) fn deployment(
     info.base_model = info.base_model.take().or(params.base_model.take());
     let model = &*params.model.take()?;
     let label = if info.id.is_some() { Box::from(&*id) } else { Box::from(entry.name) };
-    let upstream = upstream::find(model, params.provider.as_deref());
+    let written = upstream::Written {
+        provider: params.provider.as_deref(),
+        address: entry.context.address(&params),
+        mode: info.facts.mode.as_deref(),
+    };
+    let upstream = upstream::find(model, written);
     let provider = upstream.provider;
     let mut troubles = Troubles { entry, label: &label, first: None, problems };
-    troubles.wrong_values();
-    troubles.missing_variables(params.is_mock);
+    // What no variable can fix comes first.
     if !entry.is_unset("model") {
         troubles.model(&upstream, params.is_mock);
     }
+    troubles.wrong_values();
+    troubles.missing_variables(params.is_mock);
     let credential = troubles.credential(&params);
     let base = troubles.base(provider, &params, &credential);
     let azure = troubles.azure(provider, &params, &credential);
@@ -87,6 +93,7 @@ pub(super) fn deployment(
             azure,
             default_params: params.defaults,
             dropped_params: params.dropped,
+            rules: params.rules,
             takes: takes(provider, upstream_model, &info, &facts),
             is_for_responses,
             mock: params.mock,

@@ -16,7 +16,7 @@ use super::params::{Info, Params};
 use super::problem::{At, Path, Problems, Wrong, shown};
 use super::tree::{self, Map, Node, Style, Value};
 use super::value::describe_kind;
-use super::{build, id, upstream, wrapped};
+use super::{any_model, build, id, upstream, wrapped};
 use crate::health::{DeploymentState, HealthSubject};
 use crate::snapshot::Snapshot;
 
@@ -47,16 +47,19 @@ pub(super) fn read(
     let mut by_id: HashMap<Arc<str>, usize> = HashMap::with_capacity(items.len());
     for (i, item) in items.iter().enumerate() {
         let path = path.item(i);
-        let Some(mut draft) = entry(item, Some(i), &path, context, problems) else { continue };
-        let taken = by_id.get(&draft.deployment.id).and_then(|&i| drafts.get(i));
-        if let Some(earlier) = taken.filter(|earlier| earlier.hash != draft.hash) {
-            with_own_id(&mut draft, earlier, item, problems);
-        }
-        match by_id.get(&draft.deployment.id).and_then(|&i| drafts.get_mut(i)) {
-            Some(earlier) => merge(earlier, &draft, &path, problems),
-            None => {
-                by_id.insert(draft.deployment.id.clone(), drafts.len());
-                drafts.push(draft);
+        let made = any_model::expanded(item, items, context);
+        for item in made.as_deref().unwrap_or(std::slice::from_ref(item)) {
+            let Some(mut draft) = entry(item, Some(i), &path, context, problems) else { continue };
+            let taken = by_id.get(&draft.deployment.id).and_then(|&i| drafts.get(i));
+            if let Some(earlier) = taken.filter(|earlier| earlier.hash != draft.hash) {
+                with_own_id(&mut draft, earlier, item, problems);
+            }
+            match by_id.get(&draft.deployment.id).and_then(|&i| drafts.get_mut(i)) {
+                Some(earlier) => merge(earlier, &draft, &path, problems),
+                None => {
+                    by_id.insert(draft.deployment.id.clone(), drafts.len());
+                    drafts.push(draft);
+                }
             }
         }
     }
@@ -165,7 +168,7 @@ pub(super) fn entry(
     let given = parts.params?;
     // The id is computed from `litellm_params` itself.
     let hash = id::hash(parts.name.as_deref().unwrap_or_default(), given);
-    let whole = with_limits(given, &parts);
+    let whole = with_defaults(with_limits(given, &parts), context.defaults);
     problems.tell_unserved(is_served(given));
     let mut params = Params::read(&whole, &params_path, problems);
     problems.tell_unserved(true);
@@ -201,7 +204,11 @@ pub(super) fn entry(
 fn is_served(params: &Map) -> bool {
     let text = |key: &str| params.get(key).and_then(Node::text);
     let is_mock = params.get("mock_response").is_some_and(|node| !node.is_unset());
-    let found = |model| upstream::find(model, text("custom_llm_provider"));
+    let found = |model| {
+        let (provider, mode) = (text("custom_llm_provider"), None);
+        let address = text("api_base").or_else(|| text("base_url"));
+        upstream::find(model, upstream::Written { provider, address, mode })
+    };
     is_mock || text("model").is_none_or(|model| found(model).refusal.is_none())
 }
 
@@ -264,6 +271,17 @@ fn missing(map: &Map, key: &str, at: At, path: &Path<'_>, problems: &mut Problem
         _ => "write `litellm_params:` with `model: provider/name` below it",
     };
     problems.error(at, &path.key(key), Wrong::new(problem, hint));
+}
+
+/// The parameters, completed by those of all deployments.
+fn with_defaults(mut params: Map, defaults: Option<&Map>) -> Map {
+    for entry in defaults.into_iter().flat_map(|map| &map.entries) {
+        if &*entry.key != "model" && params.get(&entry.key).is_none_or(Node::is_unset) {
+            params.entries.retain(|own| own.key != entry.key);
+            params.entries.push(entry.clone());
+        }
+    }
+    params
 }
 
 /// The parameters, completed by the entry's own `rpm` and `tpm`.

@@ -6,9 +6,11 @@
 use std::collections::HashMap;
 
 use crate::deployment::Deployment;
+use crate::provider::Provider;
 
 use super::budget_terms::Terms;
 use super::interpolate::{self, Env};
+use super::params::Params;
 use super::problem::{At, Path, Problems, Wrong};
 use super::tree::{Map, Node};
 
@@ -54,9 +56,30 @@ pub(super) struct Context<'c> {
     pub(super) credentials: &'c HashMap<&'c str, &'c Map>,
     /// `model_list` with its references still in it.
     pub(super) written: Option<&'c Node>,
+    /// `default_litellm_params`.
+    pub(super) defaults: Option<&'c Map>,
 }
 
 impl Context<'_> {
+    /// The address that an entry or its credential names.
+    pub(super) fn address<'a>(&'a self, params: &'a Params) -> Option<&'a str> {
+        let own = params.api_base.as_ref().or(params.base_url.as_ref());
+        let named = || {
+            let name = &params.credential.as_ref()?.text;
+            self.credentials.get(&**name)?.get("api_base")?.text()
+        };
+        own.map(|given| &*given.text).or_else(named)
+    }
+
+    /// Whether the environment has a key or an address of the provider, and nothing else is missing.
+    pub(super) fn has_access(&self, provider: &Provider) -> bool {
+        let is_set = |name: &str| self.env.get(name).is_some();
+        let has_key = provider.api_key_env.iter().any(|name| is_set(name));
+        let has_base = provider.api_base_env.as_deref().is_some_and(is_set);
+        (has_key || (has_base && provider.key_optional))
+            && (has_base || provider.base_url.is_some())
+    }
+
     /// The variable that the key of entry `index` refers to.
     pub(super) fn key_variable(&self, index: usize) -> Option<&str> {
         let params = self.written?.items()?.get(index)?.as_map()?.get("litellm_params")?;

@@ -4,10 +4,12 @@
 //! are arguments; a config with an error yields no snapshot; all problems are reported at once.
 
 mod address;
+mod any_model;
 mod azure;
 mod budget_terms;
 mod budgets;
 mod build;
+mod cache_points;
 mod contradictions;
 mod credentials;
 mod deployments;
@@ -19,6 +21,7 @@ mod field;
 mod filters;
 mod flow;
 mod groups;
+mod headers;
 mod id;
 mod if_wrong;
 mod include;
@@ -49,7 +52,9 @@ mod tags;
 mod times;
 mod tree;
 mod troubles;
+mod unserved;
 mod upstream;
+mod user_headers;
 mod value;
 mod windows;
 mod wrapped;
@@ -157,7 +162,9 @@ fn snapshot(
     });
     let credentials = credentials::read(top.get("credential_list"), problems);
     let written = written.get("model_list");
-    let context = draft::Context { env: &env, credentials: &credentials, written };
+    let router = top.get("router_settings").and_then(tree::Node::as_map);
+    let defaults = router.and_then(|map| map.get("default_litellm_params")?.as_map());
+    let context = draft::Context { env: &env, credentials: &credentials, written, defaults };
     let mut drafts = deployments::read(top.get("model_list"), &context, problems);
     let settings = settings::read(&top, &env, problems);
     if let Some(at) = settings.passes_all_models {

@@ -40,8 +40,7 @@ impl<'s> Names<'s> {
             || self.snapshot.by_id.contains_key(name)
             || self.aliases.contains_key(name)
             || self.matches(name)
-            || prices::exact(name)
-                .and_then(|facts| facts.litellm_provider.as_deref())
+            || prices::owner(name)
                 .is_some_and(|provider| self.matches(&format!("{provider}/{name}")))
             || self.snapshot.by_model.contains_key(name)
     }

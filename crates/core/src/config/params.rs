@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use serde_json::Value as Json;
 
-use crate::deployment::{Limits, MockAnswer};
+use crate::deployment::{BodyRules, Limits, MockAnswer};
 use crate::health::probe::ProbeRules;
 use crate::parameters::{InBody, names_a_credential, parameter};
 use crate::policy::ByKind;
@@ -23,7 +23,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Entry, Map};
 use super::value;
-use super::{address, budget_terms, mock, probing, windows};
+use super::{address, budget_terms, cache_points, headers, mock, probing, windows};
 
 /// What `litellm_params` says; each field has the name of its key unless noted.
 #[derive(Debug, Default)]
@@ -40,12 +40,14 @@ pub(super) struct Params {
     pub(super) organization: Option<Secret>,
     /// `litellm_credential_name`.
     pub(super) credential: Option<Given>,
-    /// `extra_headers`.
+    /// `headers` and `extra_headers`; the latter win.
     pub(super) headers: Vec<(Box<str>, Secret)>,
     /// Every key that is not the loader's, and `extra_body`.
     pub(super) defaults: Vec<(Box<str>, Box<str>)>,
     /// `additional_drop_params`.
     pub(super) dropped: Vec<Box<str>>,
+    /// `drop_params`, `merge_reasoning_content_in_choices`, `cache_control_injection_points`.
+    pub(super) rules: BodyRules,
     pub(super) weight: Option<f64>,
     pub(super) limits: Limits,
     pub(super) order: Option<u32>,
@@ -137,7 +139,7 @@ impl Params {
             "base_model" => self.base_model = field.text(problems).map(Box::from),
             "organization" => self.organization = organization(field, problems),
             "litellm_credential_name" => self.credential = given(field, problems),
-            "extra_headers" => self.headers = headers(field, problems),
+            "extra_headers" | "headers" => self.add_headers(field, problems),
             "extra_body" => {
                 self.extra_body = field.map(problems).map_or(Vec::new(), |map| map.entries.clone());
             }
@@ -153,6 +155,13 @@ impl Params {
                 field.text(problems);
             }
             "additional_drop_params" => self.dropped = names(field, problems),
+            "drop_params" => self.rules.drops_params = field.flag(problems).unwrap_or(false),
+            "merge_reasoning_content_in_choices" => {
+                self.rules.merges_reasoning = field.flag(problems).unwrap_or(false);
+            }
+            "cache_control_injection_points" => {
+                self.rules.cache_points = cache_points::read(field, problems);
+            }
             "weight" => self.weight = field.number(problems),
             "order" => self.order = field.small(problems),
             "tags" => self.tags.tags = names(field, problems),
@@ -168,6 +177,18 @@ impl Params {
             _ => return false,
         }
         true
+    }
+
+    /// Adds the headers of `extra_headers` or `headers`.
+    fn add_headers(&mut self, field: &Field<'_>, problems: &mut Problems) {
+        let wins = field.row.name == "extra_headers";
+        for (name, value) in headers::read(field, problems) {
+            match self.headers.iter_mut().find(|(known, _)| *known == name) {
+                Some(known) if wins => known.1 = value,
+                Some(_) => {}
+                None => self.headers.push((name, value)),
+            }
+        }
     }
 
     fn set_limit(&mut self, field: &Field<'_>, problems: &mut Problems) -> bool {
@@ -413,43 +434,6 @@ fn organization(field: &Field<'_>, problems: &mut Problems) -> Option<Secret> {
         return None;
     }
     Some(Secret::new(text))
-}
-
-/// Headers about framing and the connection.
-#[rustfmt::skip]
-const FRAMING: [&str; 9] = [
-    "connection", "content-length", "expect", "keep-alive", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
-];
-
-fn headers(field: &Field<'_>, problems: &mut Problems) -> Vec<(Box<str>, Secret)> {
-    let mut headers = Vec::new();
-    let Some(map) = field.map(problems) else { return headers };
-    for entry in &map.entries {
-        let path = field.path.key(&entry.key);
-        if entry.value.is_unset() {
-            continue;
-        }
-        let Some(text) = entry.value.text() else {
-            let problem = format!("expected text, got {}", value::describe_kind(&entry.value));
-            field.wrong_in(entry.value.at, &path, Wrong::new(problem, ""), problems);
-            continue;
-        };
-        if !address::is_header_name(&entry.key) {
-            let wrong = Wrong::new("is not the name of a header", "use letters, digits and `-`");
-            field.wrong_in(entry.at, &path, wrong, problems);
-        } else if FRAMING.contains(&&*entry.key.to_ascii_lowercase()) {
-            let problem = "is a header that belongs to the connection, which is Hale's: not sent";
-            problems.warn(entry.at, &path, Wrong::new(problem, "remove it"));
-        } else if !address::is_header_value(text) {
-            let problem = "has characters that a header cannot carry";
-            let wrong = Wrong::new(problem, "use plain ASCII on one line");
-            field.wrong_in(entry.value.at, &path, wrong, problems);
-        } else {
-            headers.push((entry.key.to_lowercase().into(), Secret::new(text)));
-        }
-    }
-    headers
 }
 
 /// A list of names. A lone one is a list of one.

@@ -7,7 +7,7 @@
 
 use std::rc::Rc;
 
-use crate::provider::{self, Provider};
+use crate::provider;
 
 use super::deployments;
 use super::draft::{Context, Draft};
@@ -18,20 +18,12 @@ use super::tree::{Entry, Map, Node, Style};
 pub(super) fn add(drafts: &mut Vec<Draft>, at: At, context: &Context<'_>, problems: &mut Problems) {
     let path = Path::Root.key("general_settings");
     let path = path.key("pass_through_all_models");
-    for provider in provider::all().filter(|provider| can_work(provider, context)) {
+    for provider in provider::all().filter(|provider| context.has_access(provider)) {
         let name = format!("{}/*", provider.name);
         if drafts.iter().all(|draft| *draft.name != *name) {
             drafts.extend(deployments::entry(&entry(&name, at), None, &path, context, problems));
         }
     }
-}
-
-/// Whether the environment has a key or an address of it, and nothing else is missing.
-fn can_work(provider: &Provider, context: &Context<'_>) -> bool {
-    let is_set = |name: &str| context.env.get(name).is_some();
-    let has_key = provider.api_key_env.iter().any(|name| is_set(name));
-    let has_base = provider.api_base_env.as_deref().is_some_and(is_set);
-    (has_key || (has_base && provider.key_optional)) && (has_base || provider.base_url.is_some())
 }
 
 /// The entry as it would be in `model_list`. Its probes must not cost anything, because no operator

@@ -18,7 +18,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Style, Value};
 use super::value::{self, describe_kind};
-use super::{address, budgets, filters, origins, probing};
+use super::{address, budgets, filters, origins, probing, user_headers};
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
 const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
@@ -162,6 +162,10 @@ impl<'n> Settings<'n> {
             "max_budget" | "budget_duration" => self.budgets.of_all(field, problems),
             "guardrails" => filters::guardrails(field, problems),
             "drop_params" => put(&mut self.gateway.drop_params, field.flag(problems)),
+            // What it asks for is always done.
+            "modify_params" => {
+                field.flag(problems);
+            }
             "check_provider_endpoint" => {
                 put(&mut self.gateway.check_provider_endpoint, field.flag(problems));
             }
@@ -179,6 +183,10 @@ impl<'n> Settings<'n> {
     fn router(&mut self, field: &Field<'_>, problems: &mut Problems) -> bool {
         let router = &mut self.router;
         match field.row.name {
+            // Read with `model_list`.
+            "default_litellm_params" => {
+                field.map(problems);
+            }
             "routing_strategy" => put(&mut router.strategy, strategy(field, problems)),
             "routing_strategy_args" => self.strategy_args = strategy_args(field, problems),
             "num_retries" => put(&mut router.num_retries, field.small(problems)),
@@ -276,6 +284,10 @@ impl<'n> Settings<'n> {
             }
             "cors_origins" => put(&mut gateway.origins, origins::read(field, problems)),
             "litellm_key_header_name" => gateway.key_header = header(field, problems),
+            "user_header_name" => gateway.user_headers.extend(header(field, problems)),
+            "user_header_mappings" => {
+                gateway.user_headers.splice(0..0, user_headers::read(field, problems));
+            }
             "always_include_stream_usage" => {
                 put(&mut gateway.always_include_stream_usage, field.flag(problems));
             }

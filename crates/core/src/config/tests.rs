@@ -15,6 +15,7 @@ mod routing;
 mod secrets;
 mod sections;
 mod told;
+mod whose;
 
 /// Files and environment of a test.
 #[derive(Default)]

@@ -12,30 +12,14 @@ use crate::provider::{self, Addressing, Constraints, Provider, Quirks, WireForma
 
 use super::problem::shown;
 use super::suggest::{did_you_mean, nearest};
-
-/// Further names of providers in the table.
-const ALIASES: [(&str, &str); 2] =
-    [("custom_openai", "openai"), ("text-completion-openai", "openai")];
-
-/// Providers that exist and are not in the table.
-#[rustfmt::skip]
-const NOT_SERVED: &[&str] = &[
-    "ai21", "ai21_chat", "aleph_alpha", "anthropic_text", "anyscale",
-    "auto_router", "aws_polly", "azure_text", "bedrock", "bedrock_converse",
-    "bedrock_mantle", "black_forest_labs", "bytez", "chatgpt", "clarifai", "cloudflare",
-    "cohere_chat", "custom", "deepgram", "elevenlabs", "fal_ai", "gemini", "gigachat",
-    "github_copilot", "langflow", "langgraph", "manus", "maritalk", "nlp_cloud",
-    "oci", "ollama", "ollama_chat", "oobabooga", "palm", "petals", "predibase", "ragflow",
-    "recraft", "replicate", "runwayml", "sagemaker", "sagemaker_chat", "sagemaker_nova", "sap",
-    "snowflake", "soniox", "stability", "text-completion-codestral", "topaz", "triton",
-    "vertex_ai", "vertex_ai_beta", "vllm", "voyage", "watsonx", "watsonx_text",
-];
+use super::unserved::{self, NOT_SERVED};
 
 /// The name shown if no provider is known.
 const UNKNOWN: &str = "unknown";
 
 static STANDINS: LazyLock<BTreeMap<&str, Provider>> = LazyLock::new(|| {
-    NOT_SERVED.iter().copied().chain([UNKNOWN]).map(|name| (name, standin(name))).collect()
+    let names = NOT_SERVED.iter().map(|(name, _)| *name);
+    names.chain([UNKNOWN]).map(|name| (name, standin(name))).collect()
 });
 
 fn standin(name: &str) -> Provider {
@@ -69,26 +53,54 @@ pub(super) struct Upstream<'m> {
     pub(super) refusal: Option<(String, String)>,
 }
 
-/// The provider of `model`: the one that is named, else its prefix, else the price list's.
-pub(super) fn find<'m>(model: &'m str, named: Option<&str>) -> Upstream<'m> {
-    if let Some(name) = named {
-        let tail = model.strip_prefix(name).and_then(|m| m.strip_prefix('/')).unwrap_or(model);
-        let found = of_name(name, tail).unwrap_or_else(|| unknown_provider(name, tail));
+/// What an entry says about its upstream.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Written<'w> {
+    /// `custom_llm_provider`.
+    pub(super) provider: Option<&'w str>,
+    /// Its address, if it names one.
+    pub(super) address: Option<&'w str>,
+    /// `model_info.mode`.
+    pub(super) mode: Option<&'w str>,
+}
+
+/// The provider of `model`: the one that is named, else its prefix, else the one with that address, else the owner of the name.
+pub(super) fn find<'m>(model: &'m str, written: Written<'_>) -> Upstream<'m> {
+    let mut found = whose(model, written);
+    if found.refusal.is_none() {
+        found.refusal = other_mode(found.provider, found.model, written.mode)
+            .or_else(|| other_format(&found, written.address));
+    }
+    found
+}
+
+fn whose<'m>(model: &'m str, written: Written<'_>) -> Upstream<'m> {
+    let keeps = |found: Upstream<'m>, tail: &str| {
         let keeps = found.provider.quirks.own_models_keep_prefix && !tail.contains(['/', '*']);
-        return if keeps { Upstream { model, ..found } } else { found };
+        if keeps { Upstream { model, ..found } } else { found }
+    };
+    if let Some(name) = written.provider {
+        let tail = model.strip_prefix(name).and_then(|m| m.strip_prefix('/')).unwrap_or(model);
+        return keeps(of_name(name, tail).unwrap_or_else(|| unknown_provider(name, tail)), tail);
     }
     if let Some((prefix, tail)) = model.split_once('/')
         && let Some(found) = of_name(prefix, tail)
     {
-        let keeps = found.provider.quirks.own_models_keep_prefix && !tail.contains(['/', '*']);
-        return if keeps { Upstream { model, ..found } } else { found };
+        return keeps(found, tail);
     }
-    let listed = prices::exact(model).and_then(|facts| facts.litellm_provider.as_deref());
-    match listed {
+    let by_address = written.address.and_then(|base| provider::at_host(provider::host_of(base)));
+    if let Some(provider) = by_address {
+        return Upstream { provider, model, refusal: None };
+    }
+    match prices::owner(model) {
         // The list splits some providers: `vertex_ai-language-models`.
         Some(name) => of_name(name, model)
             .or_else(|| of_name(name.split_once('-').map_or(name, |(first, _)| first), model))
             .unwrap_or_else(|| not_served(name, model)),
+        // LiteLLM takes it for OpenAI's.
+        None if model == "*" && written.address.is_some() => {
+            of_name("openai", model).unwrap_or_else(|| no_provider(model))
+        }
         None => match model.split_once('/') {
             Some((prefix, tail)) => unknown_prefix(prefix, tail, model),
             None => no_provider(model),
@@ -103,34 +115,64 @@ pub(super) fn for_responses<'m>(provider: &Provider, model: &'m str) -> Option<&
 }
 
 fn of_name<'m>(name: &str, model: &'m str) -> Option<Upstream<'m>> {
-    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, name)| name);
     if let Some(provider) = provider::lookup(name) {
-        return Some(Upstream { provider, model, refusal: other_mode(provider, model) });
+        return Some(Upstream { provider, model, refusal: None });
     }
     STANDINS.contains_key(name).then(|| not_served(name, model)).filter(|_| name != UNKNOWN)
 }
 
 /// The refusal of a model for something that its provider is not served for.
-fn other_mode(provider: &Provider, model: &str) -> Option<(String, String)> {
-    let mode = prices::lookup(&provider.name, model)?.mode.as_deref()?;
-    let mut of_mode = Operation::ALL.into_iter().filter(|operation| operation.mode() == mode);
-    if !provider.serves_only_endpoints || of_mode.any(|operation| provider.serves(operation)) {
+fn other_mode(provider: &Provider, model: &str, named: Option<&str>) -> Option<(String, String)> {
+    if !provider.serves_only_endpoints {
+        return None;
+    }
+    let listed = || prices::lookup(&provider.name, model)?.mode.as_deref();
+    let by_name = || match model.contains("rerank") {
+        true => "rerank",
+        false if model.contains("embed") => "embedding",
+        false => "chat",
+    };
+    let mode = named.or_else(listed).unwrap_or_else(by_name);
+    let of_mode = Operation::ALL.into_iter().filter(|operation| operation.mode() == mode);
+    let mut of_mode = of_mode.chain(Operation::probing(mode));
+    if model.contains('*') || of_mode.any(|operation| provider.serves(operation)) {
         return None;
     }
     let (name, served) = (&provider.name, provider.endpoints.join(", "));
-    let problem = format!("provider `{name}` is served for {served} only, `{model}` is for {mode}");
-    Some((problem, "use it through a provider that speaks the OpenAI wire".to_owned()))
+    let problem =
+        format!("provider `{name}` is served for {served} only, `{}` is for {mode}", shown(model));
+    let hint = match (&**name, mode) {
+        ("cohere", "chat" | "embedding") => unserved::instead(unserved::COHERE, &shown(model)),
+        _ => "use a model of another provider for this".to_owned(),
+    };
+    Some((problem, hint))
+}
+
+/// The refusal of an address of Anthropic's format at a provider that is called in OpenAI's.
+fn other_format(found: &Upstream<'_>, address: Option<&str>) -> Option<(String, String)> {
+    let (provider, base) = (found.provider, address?.trim_end_matches('/'));
+    let is_anthropics = ["/anthropic", "/anthropic/v1", "/v1/messages"];
+    let end = is_anthropics.into_iter().find(|end| base.ends_with(end))?;
+    if provider.wire != WireFormat::OpenAi {
+        return None;
+    }
+    let base = base.trim_end_matches("/v1/messages").trim_end_matches("/v1");
+    let key = provider.api_key_env.first().map_or("...", |name| name);
+    let problem = format!(
+        "`{end}` is an address of Anthropic's format, and `{}` is called in OpenAI's",
+        provider.name
+    );
+    let hint = format!(
+        "write `model: anthropic/{}`, `api_base: {}`, `api_key: os.environ/{key}`",
+        shown(found.model),
+        shown(base)
+    );
+    Some((problem, hint))
 }
 
 fn not_served<'m>(name: &str, model: &'m str) -> Upstream<'m> {
-    refuse(
-        name,
-        model,
-        format!("provider `{name}` is not served by this version"),
-        "this version serves Anthropic and providers that speak the OpenAI wire; if there is an \
-         OpenAI-compatible address, write `openai/...` and set `api_base`"
-            .to_owned(),
-    )
+    let problem = format!("provider `{name}` is not served by this version");
+    refuse(name, model, problem, unserved::hint(name, &shown(model)))
 }
 
 fn unknown_provider<'m>(name: &str, model: &'m str) -> Upstream<'m> {
@@ -153,19 +195,32 @@ fn unknown_prefix<'m>(prefix: &str, tail: &'m str, whole: &'m str) -> Upstream<'
 fn no_provider(model: &str) -> Upstream<'_> {
     if model.contains('*') {
         let problem = format!("`{}` names no provider", shown(model));
-        let hint =
-            format!("a deployment has one provider: write `openai/{}` or such", shown(model));
+        let hint = match model {
+            "*" => {
+                "set the key of a provider in the environment, such as OPENAI_API_KEY: then the \
+                    models of that provider are served; or write `openai/*` or such"
+                    .to_owned()
+            }
+            _ => format!("a deployment has one provider: write `openai/{}` or such", shown(model)),
+        };
         return refuse(UNKNOWN, model, problem, hint);
     }
     let problem =
         format!("no provider: `{}` has no prefix and is not in the price list", shown(model));
-    let hint = format!("write `openai/{0}` or `groq/{0}` or such", shown(model));
+    let likely =
+        [("claude", "anthropic"), ("gemini", "gemini"), ("mistral", "mistral"), ("grok", "xai")];
+    let lower = model.to_ascii_lowercase();
+    let likely = likely.into_iter().find(|(word, _)| lower.contains(word));
+    let hint = match likely {
+        Some((_, provider)) => format!("write `{provider}/{}`", shown(model)),
+        None => format!("write `openai/{0}` or `groq/{0}` or such", shown(model)),
+    };
     refuse(UNKNOWN, model, problem, hint)
 }
 
 fn suggestion(name: &str) -> String {
     let names = provider::all().map(|row| &*row.name);
-    did_you_mean(&nearest(name, names.chain(NOT_SERVED.iter().copied())))
+    did_you_mean(&nearest(name, names.chain(NOT_SERVED.iter().map(|(name, _)| *name))))
 }
 
 fn refuse<'m>(name: &str, model: &'m str, problem: String, hint: String) -> Upstream<'m> {
@@ -178,8 +233,12 @@ fn refuse<'m>(name: &str, model: &'m str, problem: String, hint: String) -> Upst
 mod tests {
     use super::*;
 
+    fn find_named<'m>(model: &'m str, named: Option<&str>) -> Upstream<'m> {
+        find(model, Written { provider: named, ..Written::default() })
+    }
+
     fn found(model: &str, named: Option<&str>) -> (String, String, bool) {
-        let upstream = find(model, named);
+        let upstream = find_named(model, named);
         let served = upstream.refusal.is_none();
         (upstream.provider.name.to_string(), upstream.model.to_owned(), served)
     }
@@ -213,7 +272,7 @@ mod tests {
     fn what_is_not_served_keeps_its_name_and_says_why() {
         let (name, model, is_served) = found("bedrock/claude-3-opus", None);
         assert_eq!((&*name, &*model, is_served), ("bedrock", "claude-3-opus", false));
-        let problem = |model, named| find(model, named).refusal.unwrap();
+        let problem = |model, named| find_named(model, named).refusal.unwrap();
         assert_eq!(
             problem("bedrock/x", None).0,
             "provider `bedrock` is not served by this version"
@@ -223,7 +282,100 @@ mod tests {
         assert_eq!(problem("x", Some("grok")).1, "did you mean `groq`?");
         assert!(problem("org/some-model", None).1.contains("openai/org/some-model"));
         assert!(problem("my-model", None).0.contains("no provider"));
-        assert!(problem("*", None).1.contains("write `openai/*`"));
+        assert!(problem("*", None).1.contains("OPENAI_API_KEY"));
         assert!(!found("unknown/x", None).2);
+    }
+
+    #[test]
+    fn an_address_says_whose_model_it_is_where_nothing_else_does() {
+        let at = |model, base| {
+            let upstream = find(model, Written { address: Some(base), ..Written::default() });
+            let served = upstream.refusal.is_none();
+            (upstream.provider.name.to_string(), upstream.model.to_owned(), served)
+        };
+        let groq = "https://api.groq.com/openai/v1";
+        assert_eq!(at("llama-3.3-70b", groq), served("groq", "llama-3.3-70b"));
+        assert_eq!(at("gpt-4o", groq), served("groq", "gpt-4o"));
+        assert_eq!(at("meta-llama/x", groq), served("groq", "meta-llama/x"));
+        assert_eq!(at("openai/gpt-oss-20b", groq), served("openai", "gpt-oss-20b"));
+        for (base, provider) in [
+            ("https://api.together.xyz/v1/", "together_ai"),
+            ("https://api.together.ai/v1", "together_ai"),
+            ("https://API.Mistral.ai/v1", "mistral"),
+            ("https://api.deepseek.com/v1", "deepseek"),
+            ("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "dashscope"),
+            ("https://api.minimaxi.com/v1", "minimax"),
+            ("https://ollama.com", "ollama"),
+            ("https://generativelanguage.googleapis.com/v1beta/openai/", "gemini"),
+            ("https://api.anthropic.com", "anthropic"),
+        ] {
+            assert_eq!(at("x", base), served(provider, "x"), "{base}");
+        }
+        for base in [
+            "http://localhost:8000/v1",
+            "http://localhost:11434/v1",
+            "https://evil.example/api.groq.com/openai/v1",
+            "https://api.groq.com.evil.example/openai/v1",
+            "https://evilollama.com",
+        ] {
+            assert!(!at("x", base).2, "{base}");
+        }
+        assert_eq!(at("*", "http://vllm:8000/v1"), served("openai", "*"));
+    }
+
+    #[test]
+    fn an_address_of_anthropics_format_is_told_with_the_lines_to_write() {
+        for (model, base, lines) in [
+            (
+                "minimax/m",
+                "https://api.minimax.io/anthropic/v1/messages",
+                "write `model: anthropic/m`, `api_base: https://api.minimax.io/anthropic`, `api_key: os.environ/MINIMAX_API_KEY`",
+            ),
+            (
+                "deepseek/x",
+                "https://api.deepseek.com/anthropic/",
+                "write `model: anthropic/x`, `api_base: https://api.deepseek.com/anthropic`, `api_key: os.environ/DEEPSEEK_API_KEY`",
+            ),
+            (
+                "hosted_vllm/a/b",
+                "http://gpu:8000/v1/messages",
+                "write `model: anthropic/a/b`, `api_base: http://gpu:8000`, `api_key: os.environ/HOSTED_VLLM_API_KEY`",
+            ),
+        ] {
+            let upstream = find(model, Written { address: Some(base), ..Written::default() });
+            assert_eq!(upstream.refusal.unwrap().1, lines);
+        }
+        for (model, base) in [
+            ("anthropic/m", "https://api.minimax.io/anthropic/v1/messages"),
+            ("openai/m", "https://proxy.example/anthropic-models/v1"),
+        ] {
+            let upstream = find(model, Written { address: Some(base), ..Written::default() });
+            assert_eq!(upstream.refusal, None, "{model} {base}");
+        }
+    }
+
+    #[test]
+    fn each_provider_that_is_not_served_comes_with_what_to_write_and_that_is_served() {
+        for (name, _) in NOT_SERVED {
+            let (_, hint) = find_named(&format!("{name}/gemini-x"), None).refusal.unwrap();
+            let mut quoted = hint.split('`').skip(1).step_by(2);
+            let model = quoted.clone().find_map(|text| text.strip_prefix("model: "));
+            if let Some(model) = model {
+                let base = quoted.find_map(|text| text.strip_prefix("api_base: "));
+                let upstream = find(model, Written { address: base, ..Written::default() });
+                assert_eq!(upstream.refusal, None, "{name}: {hint}");
+            }
+        }
+        let hint = |model| find_named(model, None).refusal.unwrap().1;
+        assert!(hint("vertex_ai/gemini-2.5-pro").contains("`model: gemini/gemini-2.5-pro`"));
+        assert!(!hint("vertex_ai/claude-opus-4").contains("model: gemini"));
+        assert!(hint("gemini-2.5-pro").contains("`model: gemini/gemini-2.5-pro`"));
+        assert!(hint("cohere/command-r").contains("api.cohere.ai/compatibility/v1"));
+        assert!(hint("cohere/my-own").contains("api.cohere.ai/compatibility/v1"));
+        assert_eq!(find_named("cohere/rerank-new", None).refusal, None);
+        let of_mode = Written { mode: Some("rerank"), ..Written::default() };
+        assert_eq!(find("cohere/my-own", of_mode).refusal, None);
+        assert!(hint("auto_router/x").contains("model_group_alias"));
+        assert!(hint("my-claude").contains("`anthropic/my-claude`"));
     }
 }

@@ -155,8 +155,10 @@ fn mentions(text: &str, name: &str) -> bool {
 fn is_refusal(error: &ProviderError, text: &str) -> bool {
     const CODES: [&str; 4] =
         ["unknown_parameter", "unsupported_parameter", "unsupported_value", "extra_forbidden"];
-    const SAYS: [&str; 14] = [
+    const SAYS: [&str; 15] = [
         "unknown parameter",
+        // Google.
+        "unknown name",
         "unknown field",
         "unknown argument",
         "unrecognized",

@@ -192,7 +192,7 @@ fn refused(status: u16, error: &ProviderError) -> Classified {
         Cause::Quota
     } else if names_no_field && says::refuses_the_key(error) {
         Cause::Auth
-    } else if says::refuses_the_models_use(error) {
+    } else if says::refuses_the_models_use(error) || says::refuses_the_place(error) {
         Cause::Permission
     } else if names_no_field && says::knows_no_model(error) {
         Cause::NotFound
@@ -249,6 +249,7 @@ fn in_band(error: &ProviderError) -> Classified {
         "rate_limit_error",
         "throttling_error",
         "too_many_requests",
+        "RESOURCE_EXHAUSTED",
     ]) {
         Cause::RateLimited
     } else if says(&["authentication_error", "invalid_api_key"])

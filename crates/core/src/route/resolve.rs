@@ -7,6 +7,7 @@
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{GroupIndex, substitute};
 use crate::prices;
+use crate::provider;
 use crate::similar::{self, Reach};
 use crate::snapshot::Snapshot;
 
@@ -132,7 +133,8 @@ fn wildcard(snapshot: &Snapshot, name: &str) -> Option<Target> {
     if let Some(group) = matching(name) {
         return Some(found(group, name));
     }
-    let provider = prices::exact(name)?.litellm_provider.as_deref()?;
+    let owner = prices::owner(name)?;
+    let provider = provider::lookup(owner).map_or(owner, |row| &*row.name);
     let prefixed = format!("{provider}/{name}");
     matching(&prefixed).map(|group| found(group, &prefixed))
 }

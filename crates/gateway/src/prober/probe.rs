@@ -159,7 +159,9 @@ pub(crate) async fn listed(
     let ends = clock::now().millis().plus(as_ms(limit));
     let Ok(text) = prober.models(ends).await else { return Vec::new() };
     let list: Option<List> = serde_json::from_slice(&text).ok();
-    let ids = list.into_iter().flat_map(|list| list.data).map(|entry| one_line(&entry.id));
+    let provider = deployment.endpoint.provider;
+    let entries = list.into_iter().flat_map(|list| list.data);
+    let ids = entries.map(|entry| one_line(provider.listed_name(&entry.id)));
     ids.take(LISTED_MAX).collect()
 }
 

@@ -90,7 +90,7 @@ pub(super) fn build(
         operation,
         upstream_model: &model,
         ask_usage: false,
-        drop_params: serving.snapshot.gateway.drop_params,
+        drop_params: serving.snapshot.gateway.drop_params || deployment.endpoint.rules.drops_params,
         kept: None,
         known: deployment.known(&model),
     };

@@ -125,7 +125,8 @@ impl<'a> CallBuilder<'a> {
             kept: self.request.stored.as_ref().map(|stored| &*stored.id),
             ask_usage: self.request.controls.stream,
             drop_params: self.serving.snapshot.gateway.drop_params
-                || self.request.controls.drop_params,
+                || self.request.controls.drop_params
+                || destination.deployment.endpoint.rules.drops_params,
             known: self.known,
         }
     }
@@ -184,6 +185,9 @@ impl<'a> CallBuilder<'a> {
             priced: (self.request.form == AnswerForm::Events
                 && self.serving.snapshot.gateway.include_cost_in_usage)
                 .then(|| destination.deployment.clone()),
+            merges_reasoning: destination.deployment.endpoint.rules.merges_reasoning
+                && operation == Operation::Chat
+                && self.request.form == AnswerForm::Events,
             created: if conversion.translates() { clock::unix_ms() / 1000 } else { 0 },
             notes: None,
             upstream_model: (operation == Operation::CountPrompt)

@@ -122,6 +122,7 @@ impl Delivery {
                 arrived_unix_ms: clock::unix_ms(),
                 operation,
                 requested_model: None,
+                user: None,
                 model_group: None,
                 deployment: None,
                 deployment_name: None,

@@ -75,6 +75,7 @@ impl Opening {
         &mut self,
         incoming: Incoming,
     ) -> Result<(ModelRequest, RoutePlan), Refusal> {
+        self.note_user();
         if self.operation.kind().is_some() || self.operation.refers_to().is_some() {
             let ids = self.arrival.serving.ids.clone();
             self.delivery.waiting(ids.ready()).await;
@@ -93,6 +94,16 @@ impl Opening {
             None => Facts::of(self.operation, &self.arrival.serving, &self.head, &body.peek)?,
         };
         self.resolve((dialect, facts), body, addressed)
+    }
+
+    /// Notes the user that a header names, if the config says which.
+    fn note_user(&mut self) {
+        let names = &self.arrival.serving.snapshot.gateway.user_headers;
+        let values = names.iter().filter_map(|name| self.head.headers.get(&**name)?.to_str().ok());
+        if let Some(user) = values.map(str::trim).find(|value| !value.is_empty()) {
+            let user: Arc<str> = user.chars().take(200).collect::<String>().into();
+            self.delivery.note(|record| record.user = Some(user));
+        }
     }
 
     /// Reads the body, after its declared type has been accepted.

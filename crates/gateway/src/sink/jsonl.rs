@@ -163,6 +163,7 @@ fn append(record: &RequestRecord, out: &mut Vec<u8>) {
     line.number("arrived_unix_ms", record.arrived_unix_ms);
     line.word("operation", record.operation.name());
     line.some_text("requested_model", record.requested_model.as_deref());
+    line.some_text("user", record.user.as_deref());
     line.some_text("model_group", record.model_group.as_deref());
     line.some_text("deployment", record.deployment.as_deref());
     line.some_text("deployment_name", record.deployment_name.as_deref());
@@ -286,6 +287,7 @@ mod tests {
             arrived_unix_ms: 1,
             operation: Operation::Chat,
             requested_model: None,
+            user: None,
             model_group: None,
             deployment: None,
             deployment_name: None,

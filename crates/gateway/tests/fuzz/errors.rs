@@ -97,6 +97,7 @@ fn check(input: &[u8]) -> (u16, Cause, Cause, bool, u8) {
         model_json: "\"shown\"".into(),
         show_usage: false,
         priced: None,
+        merges_reasoning: false,
         created: 7,
         upstream_model: None,
         notes: None,

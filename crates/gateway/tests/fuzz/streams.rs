@@ -149,6 +149,7 @@ fn read(conversion: Conversion, input: &[u8], cuts: &[usize], show_usage: bool) 
         model_json: "\"shown\"".into(),
         show_usage,
         priced: None,
+        merges_reasoning: false,
         created: 7,
         upstream_model: None,
         notes: None,

@@ -89,6 +89,7 @@ fn answered(wire: WireFormat, body: &Bytes) -> Option<Bytes> {
         model_json: "\"up\"".into(),
         show_usage: true,
         priced: None,
+        merges_reasoning: false,
         created: 7,
         upstream_model: None,
         notes: None,

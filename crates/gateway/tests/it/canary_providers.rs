@@ -3,6 +3,7 @@
 //! Always true: every provider of the table has a deployment with a canary in each field that can hold a
 //! credential, and everything that the process says about its health is searched for them.
 
+use hale_core::operation::Operation;
 use hale_core::provider::{self, Addressing, Provider, WireFormat};
 use hale_testkit::{FakeUpstream, Hale, openai};
 use serde_json::{Value, json};
@@ -40,7 +41,7 @@ fn laden(provider: &Provider, base: &str) -> Value {
     let is_azure = provider.addressing == Addressing::Azure;
     let own = |field: &str| canary(&format!("{name}-{field}"));
     let mut params = json!({
-        "model": format!("{name}/model"),
+        "model": format!("{name}/{}", if provider.serves(Operation::Chat) { "model" } else { "rerank-model" }),
         "api_base": base,
         "extra_headers": {"x-auth": format!("Bearer {}", own("header")), "x-tenant": own("tenant")},
         "vertex_credentials": {"private_key": own("vertex"), "client_email": own("email-token")},

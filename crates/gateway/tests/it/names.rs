@@ -161,3 +161,27 @@ fn a_providers_own_models_keep_its_prefix() {
         upstream.requests().iter().map(|it| it.json()["model"].clone()).collect();
     assert_eq!(sent, asked.map(|(_, model)| json!(model)));
 }
+
+#[test]
+fn a_bare_star_serves_each_model_at_the_provider_of_its_name() {
+    let open_ai = FakeUpstream::start();
+    let claude = FakeUpstream::with(hale_testkit::anthropic::answer);
+    let entry = json!({"model_name": "*", "litellm_params": {"model": "*"}});
+    let launch = Config::new().entry(entry).launch();
+    let launch = launch.env("OPENAI_API_KEY", "k1").env("OPENAI_BASE_URL", &open_ai.api_base());
+    let launch = launch.env("OPENAI_API_BASE", &open_ai.api_base());
+    let launch = launch.env("ANTHROPIC_API_KEY", "k2").env("ANTHROPIC_API_BASE", &claude.url());
+    let hale = launch.start();
+    for (name, upstream, sent) in [
+        ("gpt-4o", &open_ai, "gpt-4o"),
+        ("openai/my-own", &open_ai, "my-own"),
+        ("claude-newfamily-7", &claude, "claude-newfamily-7"),
+        ("anthropic/claude-sonnet-4-5", &claude, "claude-sonnet-4-5"),
+    ] {
+        let answer = chat(&hale, name);
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        assert_eq!(upstream.requests().last().unwrap().model(), sent, "{name}");
+    }
+    let error = expect_error(&chat(&hale, "unheard-of"), 400, "unknown_model");
+    assert!(error["message"].as_str().unwrap().contains("unheard-of"), "{error}");
+}

@@ -45,7 +45,7 @@ pub(crate) fn served(hale: &Hale, path: &str, body: &Value) -> Value {
 
 /// A messages answer as a client puts it together, from one piece or from events.
 #[track_caller]
-fn message(hale: &Hale, body: &Value, streamed: bool) -> Value {
+pub(crate) fn message(hale: &Hale, body: &Value, streamed: bool) -> Value {
     if !streamed {
         return served(hale, MESSAGES, body);
     }

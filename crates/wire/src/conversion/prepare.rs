@@ -14,6 +14,7 @@ use crate::bytes::edit::Edit;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::conversion::token_count::{self, Count};
+use crate::formats::cache_points;
 use crate::formats::codec::{self, Codec};
 use crate::formats::fit::fit;
 use crate::formats::left_out::left_out;
@@ -135,6 +136,7 @@ fn to_messages(peek: &Peek, order: &Order<'_>, bytes: usize) -> Result<(Vec<u8>,
         Ok((anthropic::write_request::write(&request, order, bytes)?, notes))
     };
     let mut edits = defaults(peek, order);
+    edits.extend(cache_points::edits(peek, order, None));
     loop {
         let why: Unfit = match write(&edits) {
             Ok(written) => return Ok(written),

@@ -18,6 +18,7 @@ use hale_core::usage::Usage;
 use crate::bytes::edit::patched;
 use crate::bytes::framing::Framing;
 use crate::bytes::framing::frame::Data;
+use crate::conversion::merged::Merging;
 use crate::conversion::observe::Observer;
 use crate::conversion::prepare::Conversion;
 use crate::conversion::priced::add_cost;
@@ -71,6 +72,7 @@ pub struct Reader {
     events: u64,
     skipped: u64,
     tap: Option<Box<Tap>>,
+    merging: Merging,
 }
 
 impl Reader {
@@ -119,6 +121,7 @@ impl Reader {
             events: 0,
             skipped: 0,
             tap: None,
+            merging: Merging::default(),
         }
     }
 
@@ -347,7 +350,7 @@ impl Reader {
                 return;
             }
             let frame = self.observe_frame(&block[start..end]);
-            if self.priced().is_some() {
+            if self.priced().is_some() || self.view.merges_reasoning {
                 out.extend_from_slice(&block[done..start]);
                 self.pass_priced(&block[start..end], frame, out);
                 (start, done) = (end, end);
@@ -381,7 +384,7 @@ impl Reader {
         (!self.progress.output_is_open).then_some(deployment)
     }
 
-    /// Passes a frame on, with the cost beside its usage.
+    /// Passes a frame on, with what the config adds.
     #[cold]
     fn pass_priced(&mut self, block: &[u8], frame: Frame, out: &mut Vec<u8>) {
         let from = out.len();
@@ -398,8 +401,11 @@ impl Reader {
         self.add_cost(from, out);
     }
 
-    /// Adds the cost to the usage in `out` behind `from`.
+    /// Adds what the config asks for to the events in `out` behind `from`: the cost beside the usage, reasoning in the text.
     fn add_cost(&mut self, from: usize, out: &mut Vec<u8>) {
+        if self.view.merges_reasoning {
+            self.merging.apply(out, from);
+        }
         if let Some((deployment, usage)) = self.priced().zip(self.progress.usage) {
             add_cost(out, from, &usage, deployment);
         }

@@ -15,6 +15,7 @@ use hale_core::provider::CallIds;
 
 use super::neutral::Text;
 use super::order::Order;
+use super::signed_call;
 
 /// What a call without a result is answered with.
 pub(crate) const NOT_RUN: &str = "the tool call was not run";
@@ -120,14 +121,18 @@ fn decoded(given: &str) -> Option<String> {
     (nth > 0 && shown(Cow::Borrowed(&id), nth) == given).then_some(id)
 }
 
-/// Whether every wire takes `id`.
+/// Whether every wire takes `id`, and no provider's signature stands behind it.
 pub(crate) fn is_readable(id: &str) -> bool {
+    is_short(id) && signed_call::split(id).1.is_none()
+}
+
+fn is_short(id: &str) -> bool {
     (1..=LENGTH_MAX).contains(&id.len()) && id.bytes().all(is_letter)
 }
 
 /// Whether it also cannot be mistaken for one that was rewritten.
 fn is_plain(id: &str) -> bool {
-    is_readable(id) && !id.starts_with(MARK)
+    is_short(id) && !id.starts_with(MARK)
 }
 
 fn is_letter(byte: u8) -> bool {
@@ -159,8 +164,10 @@ pub(crate) struct Calls {
 impl Calls {
     /// Shows the id of one more call.
     pub(crate) fn show<'t>(&mut self, original: Text<'t>) -> Text<'t> {
-        let nth = self.add(&original);
-        shown(original, nth)
+        let nth = self.add(signed_call::split(&original).0);
+        let Some(tail) = signed_call::split(&original).1 else { return shown(original, nth) };
+        let shown = shown(signed_call::own(Cow::Borrowed(&*original)), nth);
+        Cow::Owned(format!("{shown}{}{tail}", signed_call::MARK))
     }
 
     /// Takes one more call with that id; returns how many there are now.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::bytes::elements::elements;
 use crate::bytes::json::{Str, without_mark};
 use crate::bytes::members::texts;
+use crate::formats::google_error;
 
 /// Longest message of a provider that is relayed, in characters.
 pub const MESSAGE_MAX: usize = 1000;
@@ -19,7 +20,7 @@ pub const MESSAGE_MAX: usize = 1000;
 /// The error in a provider's error body. Any bytes give a result.
 #[must_use]
 pub fn parse_provider_error(body: &[u8]) -> ProviderError {
-    const NAMES: [&str; 4] = ["message", "type", "code", "param"];
+    const NAMES: [&str; 6] = ["message", "type", "code", "param", "status", "details"];
     let body = &*first_data(without_mark(body));
     let Ok(text) = std::str::from_utf8(body) else { return plain(body) };
     if let Some(Str(word)) =
@@ -27,12 +28,14 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
     {
         return plain(word.as_bytes());
     }
-    let text = first_of_list(text).unwrap_or(text);
+    let text = first_object(text);
     let Ok([error, detail, error_type]) = texts(text, ["error", "detail", "error_type"]) else {
         return plain(body);
     };
     let inner = error.filter(|error| error.starts_with('{')).unwrap_or(text);
-    let Ok([message, kind, code, param]) = texts(inner, NAMES) else { return plain(body) };
+    let Ok([message, kind, code, param, status, details]) = texts(inner, NAMES) else {
+        return plain(body);
+    };
     let message = match error {
         Some(error) if error.starts_with('"') => Some(error),
         Some(error) if error.starts_with('{') => message,
@@ -40,10 +43,13 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
     };
     // LiteLLM writes Python's `None` where there is nothing.
     let named = |raw: Option<&str>| shown(raw, 100).filter(|text| text != "None");
+    // Google's class is a word beside its status.
+    let class = status.filter(|raw| raw.starts_with('"'));
+    let specific = details.filter(|_| class.is_some()).and_then(google_error::code);
     ProviderError {
         message: shown(message, MESSAGE_MAX).map(without_wrapping).unwrap_or_default(),
-        kind: named(kind.or(error_type)),
-        code: named(code),
+        kind: named(kind.or(error_type).or(class)),
+        code: specific.map(|code| clean(&code, 100)).or_else(|| named(code)),
         param: named(param),
     }
 }
@@ -61,6 +67,11 @@ pub(crate) fn is_error(text: &str) -> bool {
         || error.is_some()
         || detail.is_some()
         || message.is_some_and(|message| message.starts_with('"'))
+}
+
+/// The object of an error, which may be the first one of a list.
+pub(super) fn first_object(text: &str) -> &str {
+    first_of_list(text).unwrap_or(text)
 }
 
 /// The first object of a list: Google's form of an error on its OpenAI surface.

@@ -155,6 +155,7 @@ mod tests {
             model_json: "\"m\"".into(),
             show_usage: true,
             priced: None,
+            merges_reasoning: false,
             created: 1,
             upstream_model: None,
             notes: None,

@@ -97,7 +97,7 @@ fn number(text: &str, factor: f64) -> Option<u64> {
 }
 
 /// A duration as providers write it: `1s`, `6m0s`, `120ms`, `1h2m3.5s`, or plain seconds.
-fn duration_ms(text: &str) -> Option<u64> {
+pub(super) fn duration_ms(text: &str) -> Option<u64> {
     if let Some(ms) = number(text, 1000.0) {
         return Some(ms);
     }

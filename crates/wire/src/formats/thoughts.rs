@@ -6,6 +6,7 @@
 use hale_core::provider::{Provider, WireFormat};
 
 use super::order::Order;
+use super::signed_call;
 
 /// What the signature of marked reasoning begins with; the family follows.
 pub(crate) const MARK: &str = "hale:";
@@ -47,6 +48,7 @@ const BY_PROVIDER: &[(&str, &str)] = &[
     ("codestral", "mistral"),
     ("xai", "grok"),
     ("anthropic", "claude"),
+    ("gemini", "gemini"),
 ];
 
 /// Families that refuse a call of theirs without the reasoning before it. Source:
@@ -115,6 +117,16 @@ impl<'o> Target<'o> {
     /// Whether its models are Anthropic's.
     pub(crate) fn is_claude(self) -> bool {
         self.mark().strip_prefix(MARK) == Some("claude")
+    }
+
+    /// Whether its models are Google's Gemini.
+    pub(crate) fn is_gemini(self) -> bool {
+        self.mark().strip_prefix(MARK) == Some("gemini")
+    }
+
+    /// Whether it refuses calls of the current turn without a signature: the model does, and Google serves it.
+    pub(crate) fn demands_signatures(self) -> bool {
+        &*self.provider.name == "gemini" && signed_call::is_demanded(self.model)
     }
 
     /// Whether its model is one of Mistral's.

@@ -24,6 +24,8 @@ pub struct View {
     pub show_usage: bool,
     /// The deployment by whose prices the cost is shown in the usage of a stream.
     pub priced: Option<Arc<Deployment>>,
+    /// Whether reasoning stands in the text of a streamed chat.
+    pub merges_reasoning: bool,
     /// Seconds since 1970, for a translated answer.
     pub created: u64,
     /// The model's name at the provider, which only the token counter shows.

@@ -158,7 +158,14 @@ pub(super) fn is_quota(error: &ProviderError) -> bool {
         "insufficient balance",
         "insufficient account balance",
     ];
-    code_is(error, &CODES) || kind_is(error, &KINDS) || says(error, &WORDS)
+    // Google names the quota: those of a minute come back by themselves.
+    let is_of_a_day = error.code.as_deref().is_some_and(|code| code.contains("PerDay"));
+    let is_none = error.message.contains("limit: 0,");
+    code_is(error, &CODES)
+        || kind_is(error, &KINDS)
+        || says(error, &WORDS)
+        || is_of_a_day
+        || (is_none && kind_is(error, &["RESOURCE_EXHAUSTED"]))
 }
 
 /// A 429 that waiting does not fix: the request alone has more tokens than a minute allows.
@@ -172,6 +179,7 @@ pub(super) fn is_overload(error: &ProviderError) -> bool {
             error,
             &[
                 "overloaded",
+                "high demand",
                 "at capacity",
                 "server busy",
                 "maximum pending requests",
@@ -251,6 +259,11 @@ pub(super) fn names_a_field(error: &ProviderError) -> bool {
 /// A key that is known and may not use this model.
 pub(super) fn refuses_the_models_use(error: &ProviderError) -> bool {
     error.kind.as_deref().is_some_and(|kind| kind.ends_with("_model_access_denied"))
+}
+
+/// A key that is known and may not be used from where the gateway is. Source: Google.
+pub(super) fn refuses_the_place(error: &ProviderError) -> bool {
+    kind_is(error, &["FAILED_PRECONDITION"]) && says(error, &["location is not supported"])
 }
 
 /// The server does not know the model, said under a status that says less.

@@ -54,6 +54,7 @@ fn fixture(index: DeploymentIndex, id: Arc<str>, group: GroupIndex, upstream: &s
             azure: None,
             default_params: Vec::new(),
             dropped_params: Vec::new(),
+            rules: crate::deployment::BodyRules::default(),
             takes: Some(crate::takes::Takes::default()),
             is_for_responses: false,
             mock: None,

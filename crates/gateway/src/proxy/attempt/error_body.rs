@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use hale_core::health::outcome::{Observation, classify};
-use hale_wire::{errors, retry_after};
+use hale_wire::{errors, google_error, retry_after};
 use http::{HeaderMap, StatusCode, header};
 
 use super::failed::Failed;
@@ -53,6 +53,7 @@ pub(super) async fn refused(answer: Answer, addressed: Addressed) -> Failed {
     let classified = classify(&observation);
     // Waiting does not fix the request.
     let hint_ms = retry_after::retry_hint_ms(status.as_u16(), &headers, clock::unix_ms())
+        .or_else(|| google_error::retry_hint_ms(&text))
         .filter(|_| classified.cause.blames_deployment());
     Failed { hint_ms, ..Failed::told(classified, status.as_u16(), error) }
 }

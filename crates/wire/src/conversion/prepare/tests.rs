@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::fixture::{body, deployment, order, sent, testdata};
-use crate::formats::{errors, retry_after};
+use crate::formats::{errors, google_error, retry_after};
 
 const CLAUDE: &str = "claude-sonnet-4-5";
 
@@ -582,7 +582,7 @@ fn every_recorded_refusal_has_its_cause() {
     // 2026-01-01T00:00:00Z
     const NOW: u64 = 1_767_225_600_000;
     let mut seen = 0;
-    for provider in ["anthropic", "azure", "openai"] {
+    for provider in ["anthropic", "azure", "gemini", "openai"] {
         let folder = format!("{}/../../testdata/{provider}", env!("CARGO_MANIFEST_DIR"));
         for entry in std::fs::read_dir(folder).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
@@ -603,7 +603,9 @@ fn every_recorded_refusal_has_its_cause() {
                 let name = HeaderName::try_from(name.as_str()).unwrap();
                 headers.insert(name, HeaderValue::from_str(value.as_str().unwrap()).unwrap());
             }
+            let body = file["body"].to_string();
             let hint = retry_after::retry_hint_ms(status, &headers, NOW);
+            let hint = hint.or_else(|| google_error::retry_hint_ms(body.as_bytes()));
             assert_eq!(hint, file["hint_ms"].as_u64(), "{provider}/{name}");
         }
     }

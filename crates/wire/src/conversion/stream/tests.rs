@@ -17,6 +17,7 @@ fn reader(show_usage: bool) -> Reader {
             model_json: "\"mine\"".into(),
             show_usage,
             priced: None,
+            merges_reasoning: false,
             created: 0,
             upstream_model: None,
             notes: None,

@@ -15,6 +15,7 @@ use crate::bytes::json::Str;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::Peek;
 use crate::bytes::scan;
+use crate::formats::cache_points;
 use crate::formats::left_out;
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
@@ -23,7 +24,13 @@ use crate::formats::order::Order;
 pub(crate) fn request_body(peek: &Peek, order: &Order<'_>, notes: &mut Notes) -> Payload {
     // The first edit that names a member wins.
     let mut edits = edits(peek, order);
-    edits.extend(passed::edits(peek, order, notes));
+    let passed = passed::edits(peek, order, notes);
+    let messages = passed.iter().find_map(|edit| match edit {
+        Edit::Set("messages", raw) => Some(&**raw),
+        Edit::Set(..) | Edit::Default(..) | Edit::Remove(_) | Edit::Rename(..) => None,
+    });
+    edits.extend(cache_points::edits(peek, order, messages));
+    edits.extend(passed);
     let defaults = order.deployment.endpoint.default_params.iter();
     // An effort was made thinking.
     let has_place = |name: &str| name != passed::EFFORT && !NOT_IN_MESSAGES.contains(&name);

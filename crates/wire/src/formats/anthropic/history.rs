@@ -14,6 +14,7 @@ use crate::bytes::elements::elements;
 use crate::bytes::json::Str;
 use crate::bytes::members::texts;
 use crate::formats::call_id::{self, Calls, NOT_RUN, ResultRoom};
+use crate::formats::signed_call;
 use crate::formats::thoughts::{Origin, Target};
 
 /// The role of the model, as JSON text.
@@ -135,7 +136,10 @@ impl<'t> Walk<'t, '_> {
                         changed(id, open.sent.clone())
                     }
                     None if call_id::is_readable(&given) => Fate::Stays,
-                    None => changed(id, Some(call_id::shown(given.into(), 1).into_owned())),
+                    None => {
+                        let own = signed_call::own(given.into());
+                        changed(id, Some(call_id::shown(own, 1).into_owned()))
+                    }
                 }
             }
             _ => Fate::Stays,
@@ -144,7 +148,7 @@ impl<'t> Walk<'t, '_> {
 
     /// The id that is sent for one more call with the id `given`; `None` if it is the same.
     fn renamed(&mut self, given: &str) -> Option<String> {
-        let original = call_id::original(Cow::Borrowed(given));
+        let original = call_id::original(signed_call::own(Cow::Borrowed(given)));
         let mut nth = self.calls.add(&original);
         if call_id::is_readable(given) && self.sent.insert(given.to_owned()) {
             return None;

@@ -3,6 +3,7 @@
 //! Called by the conversion between the reader of the client's format and the writer of the provider's. Always true: what
 //! is left of the request can be written as it is; what was left out and could have mattered is in the notes.
 
+mod begin;
 mod names;
 mod pairs;
 mod shape;
@@ -40,6 +41,9 @@ pub(crate) fn fit(
         }
     };
     (request.turns, notes.calls) = pairs::pair(std::mem::take(&mut request.turns), ids, bytes)?;
+    if order.wire() == WireFormat::Anthropic {
+        begin::fit(request);
+    }
     names::fit(request, order.wire(), &mut notes);
     leave_out_thoughts(request, order, target);
     if order.wire() == WireFormat::Anthropic {

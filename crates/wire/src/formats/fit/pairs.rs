@@ -10,6 +10,7 @@ use hale_core::provider::CallIds;
 use crate::formats::call_id::{self, Calls, NOT_RUN, ResultRoom};
 use crate::formats::errors::clean;
 use crate::formats::neutral::{Content, Part, Role, Text, Turn, Unfit};
+use crate::formats::signed_call;
 
 /// Whose ids a conversation has, and whose it gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,8 @@ impl<'a> Pairing<'a> {
         for part in &mut turn.parts {
             let Content::ToolCall { id, .. } = &mut part.content else { continue };
             let given = std::mem::take(id);
+            let tail = signed_call::split(&given).1.map(str::to_owned);
+            let given = signed_call::own(given);
             let sent = match self.ids {
                 Ids::Shown => self.calls.show(given.clone()),
                 Ids::Undone(taken) => {
@@ -90,7 +93,12 @@ impl<'a> Pairing<'a> {
                     call_id::taken(sent, taken)
                 }
             };
-            id.clone_from(&sent);
+            *id = match (self.ids, tail) {
+                (Ids::Undone(_), Some(tail)) => {
+                    Cow::Owned(format!("{sent}{}{tail}", signed_call::MARK))
+                }
+                (Ids::Undone(_), None) | (Ids::Shown, _) => sent.clone(),
+            };
             self.open.push(Open { given, sent, result: None });
         }
         self.turns.push(turn);
@@ -133,6 +141,7 @@ impl<'a> Pairing<'a> {
         results: &mut Vec<Part<'a>>,
         (is_error, cache): (bool, Option<Text<'a>>),
     ) -> Result<Vec<Part<'a>>, Unfit> {
+        let id = signed_call::own(id);
         let mut same = self.open.iter_mut().filter(|open| open.given == id).peekable();
         let first = same.peek().and_then(|open| open.result);
         if let Some(open) = same.find(|open| open.result.is_none()) {

@@ -13,6 +13,7 @@ use crate::bytes::elements::elements;
 use crate::bytes::json::{JsonText, Str, is_object, lossy};
 use crate::formats::answer::Fault;
 use crate::formats::neutral::{Answer, CALLS_MAX, Content, Part, Stop, Text};
+use crate::formats::signed_call;
 use crate::formats::usage::parse_usage;
 use crate::formats::view::View;
 
@@ -46,6 +47,8 @@ struct Calls<'a> {
 struct Call<'a> {
     #[serde(borrow)]
     id: Option<Str<'a>>,
+    #[serde(borrow)]
+    extra_content: Option<&'a RawValue>,
     #[serde(borrow)]
     function: Function<'a>,
 }
@@ -91,6 +94,7 @@ pub(crate) fn read(text: &str) -> Result<Answer<'_>, Fault> {
         let Some(input) = input(given, stop.as_ref()) else { continue };
         let call_id = call.id.map(Text::from).filter(|id| !id.is_empty());
         let call_id = call_id.unwrap_or_else(|| Cow::Owned(format!("{id}_{i}")));
+        let call_id = signed_call::joined(call_id, call.extra_content);
         parts.push(Content::ToolCall { id: call_id, name: call.function.name, input });
         // Some providers report an ordinary end.
         if stop == Some(Stop::End) {

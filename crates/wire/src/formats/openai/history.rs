@@ -8,7 +8,7 @@
 use hale_core::provider::{CallIds, ThoughtsField};
 
 use super::call_ids;
-use super::messages::{Changes, rewritten};
+use super::messages::{Changes, Signing, rewritten};
 use super::sequence::Sequence;
 use crate::bytes::elements::elements;
 use crate::bytes::members::texts;
@@ -16,6 +16,7 @@ use crate::bytes::peek::Peek;
 use crate::formats::call_id;
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
+use crate::formats::signed_call;
 use crate::formats::thoughts::Target;
 
 /// The shortest body with reasoning that another provider signed, bytes.
@@ -64,6 +65,8 @@ impl History {
         let found = if has_calls { call_ids::look(raw, ids) } else { call_ids::Found::default() };
         let ids = if found.has_refused { ids } else { CallIds::Any };
         let sequence = Sequence::of(order);
+        let is_signed = has_calls && (holds(call_ids::EXTRA) || holds(signed_call::MARK));
+        let signing = if has_calls { Signing::of(target, is_signed) } else { Signing::Nothing };
         let changes = Changes {
             target,
             refuses,
@@ -71,11 +74,13 @@ impl History {
             ids,
             has_open_call: found.has_open_call,
             sequence,
+            signing,
         };
         let is_due = has_blocks
             || has_refused
             || has_developer
             || found != call_ids::Found::default()
+            || signing != Signing::Nothing
             || (has_calls && !sequence.is_free());
         let messages = if is_due { rewritten(raw, changes) } else { None };
         let asked = asked(peek, order);

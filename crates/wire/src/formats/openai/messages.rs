@@ -3,7 +3,7 @@
 //! Called by [`super::history`], which looks first whether there is anything to change. Always true: everything that is not
 //! named in [`Changes`] stays as it is, and in its order.
 
-use super::call_ids;
+use super::call_ids::{self, Taken};
 use super::history::{BLOCKS, CONTENT, DEVELOPER, REASONING};
 use super::sequence::{BETWEEN, Sequence, Speaker};
 use crate::bytes::edit::{self, Edit, json_string};
@@ -12,6 +12,7 @@ use crate::bytes::json::Str;
 use crate::bytes::members::texts;
 use crate::bytes::object;
 use crate::formats::call_id::{NOT_RUN, ResultRoom};
+use crate::formats::signed_call::CallSigning;
 use crate::formats::thoughts::{Origin, Target};
 use hale_core::provider::CallIds;
 
@@ -29,10 +30,53 @@ pub(super) struct Changes<'o> {
     pub(super) has_open_call: bool,
     /// The order of roles that it takes.
     pub(super) sequence: Sequence,
+    /// What becomes of the signatures of calls.
+    pub(super) signing: Signing,
+}
+
+/// What becomes of the signatures of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Signing {
+    /// There is none, and none is needed.
+    Nothing,
+    /// They are removed.
+    Without,
+    /// They stay.
+    Kept,
+    /// They stay, and the first call of each message of the current turn gets one.
+    Demanded,
+}
+
+impl Signing {
+    pub(super) fn of(target: Target<'_>, is_signed: bool) -> Signing {
+        match (target.demands_signatures(), is_signed) {
+            (true, _) => Signing::Demanded,
+            (false, false) => Signing::Nothing,
+            (false, true) if target.is_gemini() => Signing::Kept,
+            (false, true) => Signing::Without,
+        }
+    }
+
+    /// What becomes of those of a message. `is_current` says whether it belongs to the current turn.
+    fn of_message(self, is_current: bool) -> CallSigning {
+        match self {
+            Signing::Without => CallSigning::Without,
+            Signing::Demanded if is_current => CallSigning::Demanded,
+            Signing::Nothing | Signing::Kept | Signing::Demanded => CallSigning::Kept,
+        }
+    }
+}
+
+/// The last message with the words of a user, where the current turn begins.
+fn current_turn(raw: &str) -> Option<&str> {
+    let is_users = |message: &&str| texts(message, ["role"]) == Ok([Some("\"user\"")]);
+    elements(raw).into_iter().flatten().filter(is_users).last()
 }
 
 struct Rewriting<'t, 'o> {
     changes: Changes<'o>,
+    /// The place in memory of the message with which the current turn begins; messages are slices of one text.
+    current: usize,
     out: String,
     is_changed: bool,
     /// The ids of the last calls that have no result yet, as JSON text.
@@ -46,8 +90,13 @@ struct Rewriting<'t, 'o> {
 /// provider refuses, with roles that it knows, in an order that it takes, with ids that it takes, and with a result of each
 /// call; `None` if that is what they are.
 pub(super) fn rewritten(raw: &str, changes: Changes<'_>) -> Option<String> {
+    let current = match changes.signing {
+        Signing::Demanded => current_turn(raw).map_or(0, |message| message.as_ptr() as usize),
+        Signing::Nothing | Signing::Without | Signing::Kept => usize::MAX,
+    };
     let mut rewriting = Rewriting {
         changes,
+        current,
         out: String::with_capacity(raw.len()),
         is_changed: false,
         open: Vec::new(),
@@ -114,7 +163,8 @@ impl<'t> Rewriting<'t, '_> {
             self.push(&format!(r#"{{"role":"assistant","content":{said}}}"#));
             self.is_changed = true;
         }
-        let mut edits = self.changes.of(message);
+        let is_current = message.as_ptr() as usize >= self.current;
+        let mut edits = self.changes.of(message, self.changes.signing.of_message(is_current));
         if step.is_users {
             edits.insert(0, Edit::Set("role", "\"user\"".into()));
         }
@@ -138,7 +188,7 @@ impl<'t> Rewriting<'t, '_> {
 
 impl Changes<'_> {
     /// The edits of one message.
-    fn of(&self, message: &str) -> Vec<Edit<'static>> {
+    fn of(&self, message: &str, signing: CallSigning) -> Vec<Edit<'static>> {
         const NAMES: [&str; 4] = ["role", BLOCKS, CONTENT, REASONING];
         let [role, blocks, content, reasoning] = texts(message, NAMES).unwrap_or_default();
         let mut foreign = blocks.and_then(elements).into_iter().flatten();
@@ -153,8 +203,8 @@ impl Changes<'_> {
         if self.has_developer && role == Some(DEVELOPER) {
             edits.push(Edit::Set("role", "\"system\"".into()));
         }
-        if self.ids != CallIds::Any {
-            edits.extend(call_ids::edits(message, self.ids));
+        if self.ids != CallIds::Any || self.signing != Signing::Nothing {
+            edits.extend(call_ids::edits(message, Taken { ids: self.ids, signing }));
         }
         edits
     }

@@ -16,6 +16,7 @@ use crate::bytes::members::texts;
 use crate::formats::errors;
 use crate::formats::event::EventError;
 use crate::formats::neutral::{Delta, Stop, Text, check_call, cut_id};
+use crate::formats::signed_call;
 use crate::formats::usage::parse_usage;
 
 /// What was learned from earlier chunks.
@@ -70,6 +71,8 @@ struct Call<'a> {
     index: Option<u64>,
     #[serde(borrow)]
     id: Option<Str<'a>>,
+    #[serde(borrow)]
+    extra_content: Option<&'a RawValue>,
     #[serde(borrow)]
     function: Option<Function<'a>>,
 }
@@ -168,6 +171,7 @@ impl Reader {
                 self.calls += 1;
                 self.newest.insert(index, (call, None));
                 self.named.insert((index, Box::from(&*id)), call);
+                let id = signed_call::joined(id, given.extra_content);
                 deltas.push(Delta::ToolStart { call, id, name });
                 call
             }

@@ -16,6 +16,8 @@ use crate::formats::neutral::{
 };
 use crate::formats::order::Order;
 use crate::formats::schema::{self, TooMuch};
+use crate::formats::signed_call::{self, CallSigning};
+use crate::formats::thoughts::Target;
 
 /// Longest `user`, in characters. Source: the provider's 400, "Expected a string with maximum length 64".
 const USER_MAX: usize = 64;
@@ -34,12 +36,20 @@ pub(crate) fn write(
     let mut json = JsonText::of_request(bytes, schema::GROWTH);
     json.open(b'{').member("model", order.upstream_model).key("messages").open(b'[');
     let mut sequence = Sequence::of(order);
+    let signing = Signing::of(request, order);
     if !request.system.is_empty() {
         write_said(&mut json, (Speaker::System, false), &request.system, (order, &mut sequence))?;
     }
     for (i, turn) in request.turns.iter().enumerate() {
         let is_last = i + 1 == request.turns.len();
-        write_turn(&mut json, (turn, is_last), order, &mut sequence)?;
+        match turn.role {
+            Role::Assistant => {
+                assistant(&mut json, &turn.parts, (order, signing.at(i)), &mut sequence)?;
+            }
+            Role::User | Role::System => {
+                write_turn(&mut json, (turn, is_last), order, &mut sequence)?;
+            }
+        }
     }
     json.close(b']');
     parameters(&mut json, request, order);
@@ -125,12 +135,8 @@ fn write_turn(
     order: &Order<'_>,
     sequence: &mut Sequence,
 ) -> Result<(), Unfit> {
-    match turn.role {
-        Role::Assistant => return assistant(json, &turn.parts, order, sequence),
-        Role::System => {
-            return write_said(json, (Speaker::System, is_last), &turn.parts, (order, sequence));
-        }
-        Role::User => {}
+    if turn.role == Role::System {
+        return write_said(json, (Speaker::System, is_last), &turn.parts, (order, sequence));
     }
     // Images in a tool's result: a `tool` message holds text only.
     let mut tail: Vec<&Part<'_>> = Vec::with_capacity(turn.parts.len());
@@ -261,10 +267,44 @@ fn elsewhere(what: &str, order: &Order<'_>) -> Unfit {
     )
 }
 
+/// What becomes of the signatures of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signing {
+    /// The target has none.
+    Without,
+    /// They go back. From this turn on the first call of each turn needs one.
+    Kept { demanded_from: usize },
+}
+
+impl Signing {
+    fn of(request: &Request<'_>, order: &Order<'_>) -> Signing {
+        let is_call = |part: &Part<'_>| matches!(part.content, Content::ToolCall { .. });
+        let has_calls = request.turns.iter().any(|turn| turn.parts.iter().any(is_call));
+        let target = Target::of(order);
+        if !has_calls || !target.is_gemini() {
+            return Signing::Without;
+        }
+        // The current turn is what follows the last words of the user.
+        let says = |part: &Part<'_>| !matches!(part.content, Content::ToolResult { .. });
+        let is_said = |turn: &Turn<'_>| turn.role == Role::User && turn.parts.iter().any(says);
+        let last = request.turns.iter().rposition(is_said).unwrap_or(0);
+        Signing::Kept { demanded_from: if target.demands_signatures() { last } else { usize::MAX } }
+    }
+
+    /// What becomes of those of the turn with that number.
+    fn at(self, turn: usize) -> CallSigning {
+        match self {
+            Signing::Without => CallSigning::Without,
+            Signing::Kept { demanded_from } if turn >= demanded_from => CallSigning::Demanded,
+            Signing::Kept { .. } => CallSigning::Kept,
+        }
+    }
+}
+
 fn assistant(
     json: &mut JsonText,
     parts: &[Part<'_>],
-    order: &Order<'_>,
+    (order, signing): (&Order<'_>, CallSigning),
     sequence: &mut Sequence,
 ) -> Result<(), Unfit> {
     let mut texts: Vec<&str> = Vec::new();
@@ -307,10 +347,16 @@ fn assistant(
     }
     if !calls.is_empty() {
         json.key("tool_calls").open(b'[');
-        for (id, name, input) in calls {
+        for (nth, (id, name, input)) in calls.into_iter().enumerate() {
+            let (id, tail) = signed_call::split(id);
             json.open(b'{').member("id", id).member("type", "function").key("function");
             json.open(b'{').member("name", name).member("arguments", input);
-            json.close(b'}').close(b'}');
+            json.close(b'}');
+            if let Some(signature) = signing.signature(nth, tail) {
+                json.key("extra_content").open(b'{').key("google").open(b'{');
+                json.member("thought_signature", &signature).close(b'}').close(b'}');
+            }
+            json.close(b'}');
         }
         json.close(b']');
     }

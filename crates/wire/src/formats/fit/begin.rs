@@ -1,0 +1,92 @@
+//! What Anthropic's wire demands of the beginning of a request: a first turn of the user, and the tools that the history calls.
+//!
+//! Called by [`super::fit`]. Always true: nothing that the client said is changed.
+
+use std::borrow::Cow;
+
+use crate::formats::neutral::{Content, Request, Role, Tool, ToolChoice, Turn};
+
+/// What the user says before a first turn of the model. As in LiteLLM.
+const FIRST: &str = ".";
+/// The schema of a tool of which only the name is known.
+const ANY_OBJECT: &str = r#"{"type":"object"}"#;
+
+/// Adds both where they are missing.
+pub(super) fn fit(request: &mut Request<'_>) {
+    let is_short = request.turns.is_empty() && !request.system.is_empty();
+    if is_short || request.turns.first().is_some_and(|turn| turn.role == Role::Assistant) {
+        let parts = vec![Content::Text(Cow::Borrowed(FIRST)).into()];
+        request.turns.insert(0, Turn { role: Role::User, parts });
+    }
+    if request.tools.is_empty() {
+        request.tools = called(request);
+        if !request.tools.is_empty() {
+            // The client offers none of them.
+            request.tool_choice = Some(ToolChoice::Nothing);
+        }
+    }
+}
+
+/// The tools that the history calls, each once.
+fn called<'a>(request: &Request<'a>) -> Vec<Tool<'a>> {
+    let mut tools: Vec<Tool<'a>> = Vec::new();
+    let parts = request.turns.iter().flat_map(|turn| &turn.parts);
+    for part in parts {
+        let Content::ToolCall { name, .. } = &part.content else { continue };
+        let is_known =
+            |tool: &Tool<'_>| matches!(tool, Tool::Function { name: known, .. } if known == name);
+        if !tools.iter().any(is_known) {
+            tools.push(Tool::Function {
+                name: name.clone(),
+                description: None,
+                schema: Some(Cow::Borrowed(ANY_OBJECT)),
+                strict: None,
+                cache: None,
+            });
+        }
+    }
+    tools
+}
+
+#[cfg(test)]
+mod tests {
+    use hale_core::operation::Operation;
+    use serde_json::{Value, json};
+
+    use crate::fixture::{deployment, order, sent};
+
+    fn to(provider: &str, messages: Value) -> Value {
+        let body = json!({"model": "m", "messages": messages});
+        sent(&body, &order(&deployment(provider), Operation::Chat, "claude-sonnet-4-5")).unwrap()
+    }
+
+    #[test]
+    fn a_request_that_begins_with_the_model_gets_a_first_turn_of_the_user() {
+        let model = json!({"role": "assistant", "content": "hello"});
+        let user = json!({"role": "user", "content": "hi"});
+        let out = to("anthropic", json!([model, user]));
+        assert_eq!(
+            (&out["messages"][0]["role"], &out["messages"][1]["role"]),
+            (&json!("user"), &json!("assistant"))
+        );
+        let out = to("anthropic", json!([{"role": "system", "content": "write a poem"}]));
+        assert_eq!(out["messages"][0]["role"], "user", "{out}");
+        assert_eq!(to("anthropic", json!([user]))["messages"].as_array().unwrap().len(), 1);
+        assert_eq!(to("openai", json!([model, user]))["messages"][0]["role"], "assistant");
+    }
+
+    #[test]
+    fn tools_that_only_the_history_calls_are_declared_and_not_offered() {
+        let call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": "{}"}});
+        let messages = json!([{"role": "user", "content": "hi"},
+            {"role": "assistant", "content": null, "tool_calls": [call("a"), call("b")]},
+            {"role": "tool", "tool_call_id": "a", "content": "1"}, {"role": "tool", "tool_call_id": "b", "content": "2"}]);
+        let out = to("anthropic", messages.clone());
+        assert_eq!(out["tools"].as_array().unwrap().len(), 1, "{out}");
+        assert_eq!(
+            (&out["tools"][0]["name"], &out["tool_choice"]["type"]),
+            (&json!("f"), &json!("none"))
+        );
+        assert_eq!(to("openai", messages).get("tools"), None);
+    }
+}

@@ -82,19 +82,7 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
         Cause::Overloaded => {
             "wait, or add a deployment at a second provider to the group".to_owned()
         }
-        Cause::ServerError
-            if failure.status == Some(503) && deployment.endpoint.owner() == HostOwner::Operator =>
-        {
-            "read the server's log; wait while it loads the model, restart it if its engine has \
-             crashed"
-                .to_owned()
-        }
-        Cause::ServerError if deployment.endpoint.owner() == HostOwner::Provider => {
-            "see the provider's status page; add a deployment at another provider to the group or as its \
-             fallback"
-                .to_owned()
-        }
-        Cause::ServerError => "read the server's log".to_owned(),
+        Cause::ServerError => fix_of_server(deployment, failure.status).to_owned(),
         Cause::Timeout | Cause::StreamStall => {
             "check whether the engine hangs or its queue is long; raise health_check_timeout if it is \
              only slow"
@@ -121,6 +109,21 @@ pub(crate) fn fix(deployment: &Deployment, failure: &Failure<'_>) -> Option<Stri
         | Cause::Gateway => return None,
     };
     Some(text)
+}
+
+/// How to fix a server that fails: whose it is says where to look.
+fn fix_of_server(deployment: &Deployment, status: Option<u16>) -> &'static str {
+    match (deployment.endpoint.owner(), status) {
+        (HostOwner::Provider, _) => {
+            "see the provider's status page; add a deployment at another provider to the group or as its \
+             fallback"
+        }
+        (HostOwner::Operator, Some(503)) => {
+            "read the server's log; wait while it loads the model, restart it if its engine has \
+             crashed"
+        }
+        (HostOwner::Operator, _) => "read the server's log",
+    }
 }
 
 /// How to fix an address below which the server has no such path. It names no host.

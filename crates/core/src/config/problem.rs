@@ -329,6 +329,10 @@ impl Problems {
         name: &str,
         known: impl IntoIterator<Item = &'k str>,
     ) -> Vec<&'k str> {
+        // No further warning is listed.
+        if self.causes.len() >= MOST {
+            return Vec::new();
+        }
         let mut left = self.comparisons;
         let counted = known.into_iter().take_while(|_| {
             let some = left > 0;

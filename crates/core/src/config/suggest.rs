@@ -14,14 +14,14 @@ pub fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Vec<
         return Vec::new();
     }
     let lower = name.to_lowercase();
+    let reach = reach(lower.chars().count());
     let mut scored: Vec<(usize, &str)> = known
         .into_iter()
-        // The greatest accepted distance, three letters, is at most twelve bytes.
-        .filter(|candidate| candidate.len().abs_diff(name.len()) <= 12 && *candidate != name)
+        .filter(|candidate| could_be_near(name, candidate, reach) && *candidate != name)
         .filter(|candidate| !means_another(&lower, candidate))
         .filter_map(|candidate| {
             let distance = strsim::osa_distance(&lower, &candidate.to_lowercase());
-            (distance <= reach(lower.chars().count())).then_some((distance, candidate))
+            (distance <= reach).then_some((distance, candidate))
         })
         .collect();
     scored.sort_unstable();
@@ -52,6 +52,12 @@ fn reach(chars: usize) -> usize {
         5..=8 => 2,
         _ => 3,
     }
+}
+
+/// Whether their lengths allow for so few different letters; a letter has at most four bytes.
+fn could_be_near(name: &str, candidate: &str, reach: usize) -> bool {
+    let bytes = if name.is_ascii() && candidate.is_ascii() { 1 } else { 4 };
+    candidate.len().abs_diff(name.len()) <= reach * bytes
 }
 
 /// Whether a similar name is no slip of the pen: it is the opposite, or of another version.

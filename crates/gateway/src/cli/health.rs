@@ -1,17 +1,22 @@
-//! `hale health`: fetches `/health` from a running gateway and prints it.
+//! `hale health`: fetches `/health` from a running gateway and prints it as a table.
 //!
 //! Called by `main`. Always true: the page goes to standard output, messages go to standard error; the exit
-//! code says whether there was a page.
+//! code is 1 if no deployment is healthy or there is no page.
 
+mod table;
+
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use hale_wire::payload::Payload;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use serde_json::Value;
 use tokio::runtime::LocalOptions;
 
-use super::HealthOptions;
+use super::{HealthOptions, Manner};
+use crate::console::paint::Paint;
 use crate::console::{complain, print};
 use crate::upstream::{self, Reuse, Upstream, UpstreamRequest};
 
@@ -32,20 +37,36 @@ pub(crate) fn run(options: &HealthOptions) -> ExitCode {
         }),
         Err(error) => Err(error.to_string()),
     };
-    complain("Hale: Health Testing models in config");
-    match fetched {
-        Ok((success, text)) => {
-            print(&format!("{text}\n"));
-            if success { ExitCode::SUCCESS } else { ExitCode::from(1) }
-        }
+    if options.manner == Manner::LiteLlm {
+        complain("Hale: Health Testing models in config");
+    }
+    let (status, page) = match fetched {
+        Ok(fetched) => fetched,
         Err(problem) => {
             complain(&format!("{}: {problem}", options.url));
-            ExitCode::from(1)
+            return ExitCode::from(1);
         }
+    };
+    let is_page = page.get("healthy_endpoints").is_some_and(Value::is_array);
+    if options.json {
+        print(&format!("{}\n", indented(&page)));
+    } else if is_page {
+        let out = std::io::stdout();
+        let paint = Paint::on(out.is_terminal());
+        print(&table::text(&options.url, &page, &paint));
+    } else {
+        let message = page.pointer("/error/message").and_then(Value::as_str);
+        let message = message.unwrap_or("the answer is no health page");
+        complain(&format!("{}: {}: {message}", options.url, status.as_u16()));
     }
+    let is_good = match options.manner {
+        Manner::LiteLlm => status.is_success(),
+        Manner::Hale => status.is_success() && page["healthy_count"].as_u64() > Some(0),
+    };
+    if is_good { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
 
-async fn fetch(options: &HealthOptions) -> Result<(bool, String), String> {
+async fn fetch(options: &HealthOptions) -> Result<(StatusCode, Value), String> {
     let base = options.url.trim_end_matches('/');
     if !base.starts_with("http://") && !base.starts_with("https://") {
         return Err("is not an address; use http://HOST:PORT".to_owned());
@@ -80,14 +101,14 @@ async fn fetch(options: &HealthOptions) -> Result<(bool, String), String> {
             return Err("the answer is too large for a health page".to_owned());
         }
     }
-    let page: serde_json::Value = serde_json::from_slice(&whole).map_err(|_| {
+    let page = serde_json::from_slice(&whole).map_err(|_| {
         format!("answered {status} with a body that is not JSON; check that a gateway runs there")
     })?;
-    Ok((status.is_success(), indented(&page)))
+    Ok((status, page))
 }
 
 /// JSON indented by four spaces, as LiteLLM prints it.
-fn indented(page: &serde_json::Value) -> String {
+fn indented(page: &Value) -> String {
     let mut text = Vec::new();
     let four = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut text, four);

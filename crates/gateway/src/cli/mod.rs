@@ -118,6 +118,22 @@ pub(crate) struct HealthOptions {
     /// A key of the gateway
     #[arg(long, env = "LITELLM_MASTER_KEY", hide_env_values = true)]
     pub(crate) key: Option<String>,
+    /// Print the page as JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How `hale --health` does it.
+    #[arg(skip)]
+    pub(crate) manner: Manner,
+}
+
+/// In whose manner the health of a gateway is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// A table, or JSON, and an exit code that says whether anything is healthy.
+    #[default]
+    Hale,
+    /// JSON, and an exit code that says whether there was a page.
+    LiteLlm,
 }
 
 /// Options of `hale demo`.
@@ -199,7 +215,8 @@ fn serve_or_ask(options: ServeOptions) -> Command {
         Some(host) => host.to_owned(),
     };
     let key = std::env::var("LITELLM_MASTER_KEY").ok().filter(|key| !key.is_empty());
-    Command::Health(HealthOptions { url: format!("http://{host}:{}", options.port), key })
+    let url = format!("http://{host}:{}", options.port);
+    Command::Health(HealthOptions { url, key, json: true, manner: Manner::LiteLlm })
 }
 
 fn without_meaningless(arguments: Vec<OsString>) -> (Vec<OsString>, Vec<String>) {

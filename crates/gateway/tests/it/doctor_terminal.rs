@@ -1,4 +1,4 @@
-//! `hale doctor` at a terminal: colours, progress, and lines that fit.
+//! `hale doctor` and `hale check` at a terminal: colours, progress, lines of the config, and lines that fit.
 //!
 //! Always true: the terminal is a real one, of the kernel's.
 
@@ -18,6 +18,16 @@ const COLUMNS: u16 = 72;
 
 /// What an operator sees who runs the doctor on this config, and the exit code.
 fn at_terminal(text: &str, env: &[(&str, &str)]) -> (String, Option<i32>) {
+    command_at_terminal("doctor", "nothing works in bad", text, env)
+}
+
+/// What an operator sees of a command up to the text that ends it, and the exit code.
+fn command_at_terminal(
+    command: &str,
+    end: &str,
+    text: &str,
+    env: &[(&str, &str)],
+) -> (String, Option<i32>) {
     let run = hale().config(text);
     let person = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
     grantpt(&person).unwrap();
@@ -27,7 +37,7 @@ fn at_terminal(text: &str, env: &[(&str, &str)]) -> (String, Option<i32>) {
     let size = Winsize { ws_row: 40, ws_col: COLUMNS, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&terminal, size).unwrap();
     let mut child = Command::new(env!("CARGO_BIN_EXE_hale"))
-        .args(["doctor", "config.yaml"])
+        .args([command, "config.yaml"])
         .current_dir(run.dir())
         .env_clear()
         .env("MY_KEY", "sk-0123456789abcdef")
@@ -39,7 +49,7 @@ fn at_terminal(text: &str, env: &[(&str, &str)]) -> (String, Option<i32>) {
         .unwrap();
     let (mut person, mut seen) = (File::from(person), Vec::new());
     // The end of the last line that is printed.
-    while !String::from_utf8_lossy(&seen).contains("nothing works in bad") {
+    while !String::from_utf8_lossy(&seen).contains(end) {
         let mut piece = [0; 4096];
         match person.read(&mut piece) {
             Ok(count @ 1..) => seen.extend_from_slice(&piece[..count]),
@@ -79,4 +89,30 @@ fn a_terminal_gets_colours_its_width_and_the_progress() {
     let (plain, code) = at_terminal(&text, &[("NO_COLOR", "1")]);
     assert_eq!(code, Some(1), "{plain}");
     assert!(plain.contains("refused") && !plain.contains("\x1b[3"), "{plain:?}");
+}
+
+#[test]
+fn check_shows_the_line_of_a_problem_without_its_secrets() {
+    let text = "model_list:\n- model_name: m\n  litellm_params:\n    model: opnai/x\n    \
+                api_key: sk-secret-0123456789 x\nrouter_settings:\n  routing_strategy: fastest\n";
+    let (seen, code) = command_at_terminal("check", "the start would fail", text, &[]);
+    assert_eq!(code, Some(78), "{seen}");
+    let plain: Vec<String> = seen.lines().map(without_colours).collect();
+    assert!(
+        seen.contains("\x1b[31merror:\x1b[0m") && seen.contains("\x1b[33mwarning:\x1b[0m"),
+        "{seen:?}"
+    );
+    for lines in [
+        ["      7 | routing_strategy: fastest", "                            ^"],
+        ["      4 | model: opnai/x", "                 ^"],
+    ] {
+        let at = plain.iter().position(|line| line == lines[0]);
+        let mark = at.and_then(|at| plain.get(at + 1)).map(String::as_str);
+        assert_eq!(mark, Some(lines[1]), "{plain:#?}");
+    }
+    assert!(plain.iter().any(|line| line == "      5 | api_key: ***"), "{plain:#?}");
+    assert!(!seen.contains("sk-secret"), "{seen:?}");
+    let (seen, _) =
+        command_at_terminal("check", "the start would fail", text, &[("NO_COLOR", "1")]);
+    assert!(!seen.contains("\x1b["), "{seen:?}");
 }

@@ -465,7 +465,7 @@ fn the_command_line_prints_the_page() {
     };
     let port = gateway.port().to_string();
     for arguments in [
-        &["health", "--url", &gateway.url()][..],
+        &["health", "--json", "--url", &gateway.url()][..],
         &["--health", "--host", "127.0.0.1", "--port", &port],
         &["-health", "--port", &port],
     ] {
@@ -476,10 +476,44 @@ fn the_command_line_prints_the_page() {
         assert!(done.stdout.contains("\n    \"healthy_count\": 1"), "{}", done.stdout);
     }
     let refused = run(&["health", "--url", &gateway.url(), "--key", "sk-wrong-0123456789"], "");
-    assert_eq!((refused.code(), refused.stdout.contains("error")), (Some(1), true));
+    assert_eq!(
+        (refused.code(), refused.stderr.contains(": 401: ")),
+        (Some(1), true),
+        "{refused:?}"
+    );
     let unreached = run(&["health", "--url", "http://127.0.0.1:1"], "");
     assert_eq!((unreached.code(), unreached.stderr.contains("127.0.0.1:1")), (Some(1), true));
     assert_eq!(run(&["health", "--url", "localhost"], "").code(), Some(1));
+}
+
+#[test]
+fn the_command_line_prints_a_table_and_fails_with_nothing_healthy() {
+    let (bad, good) = (FakeUpstream::with(|_| Script::error(401, "no")), FakeUpstream::start());
+    let run = |gateway: &Hale, more: &[&str]| {
+        let run =
+            hale().arg("health").arg("--url").arg(gateway.url()).env("LITELLM_MASTER_KEY", KEY);
+        more.iter().fold(run, |run, arg| run.arg(*arg)).run()
+    };
+    let both = Config::new().deployment("m", "good", &good).deployment("n", "bad", &bad).start();
+    let done = run(&both, &[]);
+    assert_eq!((done.code(), &*done.stderr), (Some(0), ""), "{done:?}");
+    let lines: Vec<&str> = done.stdout.lines().collect();
+    assert!(lines[0].starts_with("✗  n  ") && lines[0].contains("unhealthy"), "{}", done.stdout);
+    assert!(lines.iter().any(|line| line.starts_with("   fix: ")), "{}", done.stdout);
+    assert!(lines.iter().any(|line| line.starts_with("✓  m  ")), "{}", done.stdout);
+    assert!(
+        lines
+            .last()
+            .unwrap()
+            .ends_with(": 1 of 2 deployments are healthy, 1 unhealthy, 0 not probed")
+    );
+    let none = lone(&bad).start();
+    assert_eq!(run(&none, &[]).code(), Some(1), "nothing is healthy");
+    assert_eq!(run(&none, &["--json"]).code(), Some(1));
+    let port = none.port().to_string();
+    let done = ["--health", "--port", &port].iter().fold(hale(), |run, arg| run.arg(*arg));
+    let done = done.env("LITELLM_MASTER_KEY", KEY).run();
+    assert_eq!(done.code(), Some(0), "as LiteLLM: there was a page");
 }
 
 #[test]

@@ -1,0 +1,112 @@
+//! The page `/health` as a table.
+//!
+//! Called by [`super::run`]. Always true: each entry of the page has one row, what is wrong and the fix stand below
+//! it, and the last line counts; a field that the page leaves out is left out here.
+
+use serde_json::Value;
+
+use crate::console::paint::{Paint, fitted};
+
+/// The widest column of names.
+const NAME_MAX: usize = 40;
+
+/// One entry of the page.
+struct Row<'p> {
+    entry: &'p Value,
+    sign: &'static str,
+    colour: fn(&Paint, &str) -> String,
+}
+
+/// The table.
+pub(super) fn text(url: &str, page: &Value, paint: &Paint) -> String {
+    let entries = |list: &str| page[list].as_array().map_or(&[][..], Vec::as_slice);
+    let lists: [(&str, &str, fn(&Paint, &str) -> String); 3] = [
+        ("unhealthy_endpoints", "✗", Paint::red),
+        ("unchecked_endpoints", "·", Paint::yellow),
+        ("healthy_endpoints", "✓", Paint::green),
+    ];
+    let rows: Vec<Row<'_>> = lists
+        .into_iter()
+        .flat_map(|(list, sign, colour)| {
+            entries(list).iter().map(move |entry| Row { entry, sign, colour })
+        })
+        .collect();
+    let width = |name: &str| {
+        let longest = rows.iter().map(|row| field(row.entry, name).chars().count()).max();
+        longest.unwrap_or(0).min(NAME_MAX)
+    };
+    let widths = (width("model_name"), width("model"), width("status"));
+    let mut text: String = rows.iter().map(|row| line(row, widths, paint)).collect();
+    let count = |list: &str| entries(list).len();
+    let (healthy, all) = (count("healthy_endpoints"), rows.len());
+    let last = format!(
+        "{url}: {healthy} of {all} deployments are healthy, {} unhealthy, {} not probed",
+        count("unhealthy_endpoints"),
+        count("unchecked_endpoints")
+    );
+    let last = if healthy == 0 { paint.red(&last) } else { last };
+    text.push_str(&format!("{last}\n"));
+    text
+}
+
+fn field<'p>(entry: &'p Value, name: &str) -> &'p str {
+    entry[name].as_str().unwrap_or_default()
+}
+
+fn line(row: &Row<'_>, widths: (usize, usize, usize), paint: &Paint) -> String {
+    let entry = row.entry;
+    let mut text = (row.colour)(paint, row.sign);
+    for (name, width) in [("model_name", widths.0), ("model", widths.1), ("status", widths.2)] {
+        if width > 0 {
+            text.push_str(&format!("  {}", fitted(field(entry, name), width)));
+        }
+    }
+    if let Some(ms) = entry["latency_ms"].as_u64() {
+        text.push_str(&format!("  {ms} ms"));
+    }
+    if let Some(seconds) = entry["retry_after_s"].as_u64() {
+        text.push_str(&format!("  again in {seconds} s"));
+    }
+    let mut text = format!("{}\n", text.trim_end());
+    let error =
+        [field(entry, "error"), field(entry, "cause")].into_iter().find(|it| !it.is_empty());
+    for (name, value) in [("", error), ("fix: ", entry["hint"].as_str())] {
+        if let Some(value) = value {
+            text.push_str(&format!("   {}\n", paint.faint(&format!("{name}{value}"))));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_unhealthy_comes_first_with_its_error_and_fix() {
+        let page = json!({
+            "healthy_endpoints": [{"model_name": "a", "model": "openai/x", "status": "healthy", "latency_ms": 12}],
+            "unhealthy_endpoints": [
+                {"model_name": "b", "model": "openai/long", "status": "unhealthy", "cause": "auth",
+                 "error": "401: no such key", "hint": "set KEY_B"},
+            ],
+            "unchecked_endpoints": [{"model": "groq/y", "status": "disabled"}],
+        });
+        let text = text("http://h", &page, &Paint::on(false));
+        assert_eq!(
+            text,
+            "✗  b  openai/long  unhealthy\n   401: no such key\n   fix: set KEY_B\n\
+             ·     groq/y       disabled\n✓  a  openai/x     healthy    12 ms\n\
+             http://h: 1 of 3 deployments are healthy, 1 unhealthy, 1 not probed\n"
+        );
+    }
+
+    #[test]
+    fn a_page_without_details_is_a_table_of_models() {
+        let page = json!({"healthy_endpoints": [{"model": "openai/x"}], "unhealthy_endpoints": []});
+        let text = text("http://h", &page, &Paint::on(false));
+        assert!(text.starts_with("✓  openai/x\n"), "{text}");
+    }
+}

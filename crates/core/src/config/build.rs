@@ -53,12 +53,7 @@ pub(super) fn deployment(
     info.base_model = info.base_model.take().or(params.base_model.take());
     let model = &*params.model.take()?;
     let label = if info.id.is_some() { Box::from(&*id) } else { Box::from(entry.name) };
-    let written = upstream::Written {
-        provider: params.provider.as_deref(),
-        address: entry.context.address(&params),
-        mode: info.facts.mode.as_deref(),
-    };
-    let upstream = upstream::find(model, written);
+    let upstream = upstream::find(model, entry.written(&params, &info));
     let provider = upstream.provider;
     let mut troubles = Troubles { entry, label: &label, first: None, problems };
     // What no variable can fix comes first.
@@ -149,6 +144,15 @@ fn credential_id(deployment: &Deployment) -> Option<CredentialId> {
 }
 
 impl Entry<'_> {
+    /// What it says about its upstream.
+    fn written<'w>(&'w self, params: &'w Params, info: &'w Info) -> upstream::Written<'w> {
+        upstream::Written {
+            provider: params.provider.as_deref(),
+            address: self.context.address(params),
+            mode: info.facts.mode.as_deref(),
+        }
+    }
+
     fn id(&self, info: &Info, problems: &mut Problems) -> Arc<str> {
         let Some(given) = &info.id else { return Arc::from(self.hash) };
         let id = given.text.trim();

@@ -24,6 +24,8 @@ pub enum Lesson {
     NoStreamOptions,
     /// Messages of the model have no reasoning.
     NoThoughts,
+    /// Messages and tools have no members that say nothing to a model: marks of the cache, names, what SDKs leave there.
+    PlainMessages,
     /// What the limit of an answer is called.
     Limit(LimitName),
     /// The only efforts that it takes, possibly none.
@@ -39,7 +41,7 @@ pub enum Lesson {
 pub struct Advice(u8);
 
 /// Fields of requests that only advise: the answer has the same shape without them.
-pub const ADVICE: [&str; 9] = [
+pub const ADVICE: [&str; 12] = [
     "prompt_cache_key",
     "prompt_cache_retention",
     "safety_identifier",
@@ -49,6 +51,9 @@ pub const ADVICE: [&str; 9] = [
     "output_config.effort",
     "user",
     "parallel_tool_calls",
+    "client_metadata",
+    "text.verbosity",
+    "verbosity",
 ];
 
 impl Advice {
@@ -78,6 +83,7 @@ const NEWER: u32 = 1 << 1;
 const OLDER: u32 = 1 << 2;
 const EFFORTS: u32 = 1 << 3;
 const NO_THOUGHTS: u32 = 1 << 4;
+const PLAIN_MESSAGES: u32 = 1 << 5;
 const EFFORTS_FROM: u32 = 8;
 const ADVICE_FROM: u32 = 16;
 
@@ -106,6 +112,12 @@ impl Known {
     #[must_use]
     pub const fn has_no_thoughts(self) -> bool {
         self.0 & NO_THOUGHTS != 0
+    }
+
+    /// Whether members of messages that say nothing to a model are refused.
+    #[must_use]
+    pub const fn has_plain_messages(self) -> bool {
+        self.0 & PLAIN_MESSAGES != 0
     }
 
     /// Whether this field is refused.
@@ -155,6 +167,7 @@ impl Known {
         Known(match lesson {
             Lesson::NoStreamOptions => self.0 | NO_STREAM_OPTIONS,
             Lesson::NoThoughts => self.0 | NO_THOUGHTS,
+            Lesson::PlainMessages => self.0 | PLAIN_MESSAGES,
             Lesson::Limit(name) => {
                 let bits = match name {
                     LimitName::AsWritten => 0,
@@ -192,8 +205,16 @@ impl Known {
             }
         });
         let thoughts = self.has_no_thoughts().then(|| "no reasoning in messages".to_owned());
+        let plain = self.has_plain_messages().then(|| "no extra members in messages".to_owned());
         let advice = self.refused_advice().map(|one| format!("no {}", one.name()));
-        options.into_iter().chain(limit).chain(efforts).chain(thoughts).chain(advice).collect()
+        options
+            .into_iter()
+            .chain(limit)
+            .chain(efforts)
+            .chain(thoughts)
+            .chain(plain)
+            .chain(advice)
+            .collect()
     }
 }
 

@@ -21,6 +21,9 @@ pub fn lesson(error: &ProviderError) -> Option<Lesson> {
     if refuses("reasoning_content") || refuses("assistant.reasoning") {
         return Some(Lesson::NoThoughts);
     }
+    if let Some(lesson) = about_messages(error, &text).filter(|_| is_refusal(error, &text)) {
+        return Some(lesson);
+    }
     let place = |name: &str| match error.param.as_deref() {
         Some(param) if is_param(param, name) => Some(0),
         _ => text.find(name).filter(|_| mentions(&text, name)).map(|at| at + 1),
@@ -108,6 +111,38 @@ fn refused_advice(error: &ProviderError, text: &str) -> Option<Advice> {
         let name = one.name();
         says(name) || (is_named(name) && is_refusal(error, text))
     })
+}
+
+/// What a refusal of a member of messages or tools teaches. Their names are ordinary words, so they count only where they are
+/// named as members: by OpenAI's path, Groq's sentence, or the place of pydantic, which Mistral shows.
+fn about_messages(error: &ProviderError, text: &str) -> Option<Lesson> {
+    const EXTRAS: [&str; 8] = [
+        "cache_control",
+        "name",
+        "refusal",
+        "annotations",
+        "audio",
+        "function_call",
+        "provider_specific_fields",
+        "reasoning_details",
+    ];
+    const PATHS: [&str; 3] = ["messages[", "tools[", "input["];
+    const INSIDE: [&str; 6] =
+        ["'messages.", "'tools.", "\"messages\"", "\"tools\"", "'messages'", "'tools'"];
+    let path = error.param.as_deref().unwrap_or_default();
+    let is_inside = PATHS.iter().any(|list| path.starts_with(list))
+        || INSIDE.iter().any(|list| text.contains(list));
+    let is_named = |name: &str| {
+        is_param(path, name)
+            || text.contains(&format!("property '{name}'"))
+            || text.contains(&format!("\"{name}\"]"))
+            || text.contains(&format!("'{name}')"))
+    };
+    // Groq says it without the place, too.
+    if is_named("reasoning") && (is_inside || text.starts_with("property 'reasoning'")) {
+        return Some(Lesson::NoThoughts);
+    }
+    (is_inside && EXTRAS.into_iter().any(is_named)).then_some(Lesson::PlainMessages)
 }
 
 /// Whether the text is about the field `user`, whose name is that of a role as well.
@@ -293,6 +328,49 @@ mod tests {
                 none,
             ),
             ("\"llama3\" does not support thinking", None, None, Lesson::NoThinking),
+            ("property 'reasoning' is unsupported", None, None, Lesson::NoThoughts),
+            (
+                "'messages.1' : for 'role:assistant' the following must be satisfied[('messages.1' : property 'reasoning' is unsupported)]",
+                None,
+                None,
+                Lesson::NoThoughts,
+            ),
+            (
+                "'messages.1' : for 'role:assistant' the following must be satisfied[('messages.1' : property 'refusal' is unsupported)]",
+                None,
+                None,
+                Lesson::PlainMessages,
+            ),
+            (
+                "'messages.0' : for 'role:system' the following must be satisfied[('messages.0.content.0' : property 'cache_control' is unsupported)]",
+                None,
+                None,
+                Lesson::PlainMessages,
+            ),
+            (
+                r#"{"detail": [{"type": "extra_forbidden", "loc": ["body", "messages", 0, "user", "name"], "msg": "Extra inputs are not permitted"}]}"#,
+                None,
+                None,
+                Lesson::PlainMessages,
+            ),
+            (
+                "Unknown parameter: 'messages[0].content[0].cache_control'.",
+                Some("messages[0].content[0].cache_control"),
+                Some("unknown_parameter"),
+                Lesson::PlainMessages,
+            ),
+            (
+                "Unknown parameter: 'tools[0].cache_control'.",
+                Some("tools[0].cache_control"),
+                Some("unknown_parameter"),
+                Lesson::PlainMessages,
+            ),
+            (
+                "Unknown parameter: 'input[0].content[0].cache_control'.",
+                Some("input[0].content[0].cache_control"),
+                Some("unknown_parameter"),
+                Lesson::PlainMessages,
+            ),
             (
                 "'claude-3-5-haiku-20241022' does not support thinking.",
                 None,
@@ -331,6 +409,13 @@ mod tests {
             ("Unrecognized request argument supplied: user", None, "user"),
             ("property 'user' is unsupported", None, "user"),
             ("Unsupported parameter", Some("user"), "user"),
+            ("Unknown parameter: 'client_metadata'.", Some("client_metadata"), "client_metadata"),
+            (
+                "Unsupported parameter: 'text.verbosity' is not supported with this model.",
+                Some("text.verbosity"),
+                "text.verbosity",
+            ),
+            ("Unrecognized request argument supplied: verbosity", None, "verbosity"),
             ("This model does not support the effort parameter.", None, "output_config.effort"),
         ];
         for (message, param, name) in rows {
@@ -343,7 +428,7 @@ mod tests {
             "metadata.user_id: String should have at most 256 characters",
             "The model does not support thinking about images with these tools, said 'the user'",
             "tools.0.name: 'metadata' is reserved",
-            r#"[{"type":"extra_forbidden","loc":["body","messages",0,"user","name"],"msg":"Extra inputs are not permitted"}]"#,
+            r#"[{"type":"extra_forbidden","loc":["body","messages",0,"user","weight"],"msg":"Extra inputs are not permitted"}]"#,
             "'messages.0' : for 'role:user' the following must be satisfied[('messages.0.content' : value is not supported)]",
             "Only 'user' messages are supported; 'tool' is not supported",
         ] {

@@ -334,6 +334,40 @@ fn what_a_messages_request_becomes_and_a_server_refuses_is_left_out() {
 }
 
 #[test]
+fn members_of_messages_that_a_provider_refuses_are_left_out() {
+    let groq = json!({"error": {"message": "'messages.0' : for 'role:user' the following must be satisfied[('messages.0.content.0' : property 'cache_control' is unsupported)]"}});
+    let mistral = json!({"detail": [{"type": "extra_forbidden", "loc": ["body", "messages", 0, "user", "name"],
+        "msg": "Extra inputs are not permitted", "input": "ada"}]});
+    let path = "messages[1].refusal";
+    let openai = json!({"error": {"message": format!("Unknown parameter: '{path}'."), "param": path, "code": "unknown_parameter"}});
+    for (status, body, word) in [
+        (400, groq, "cache_control"),
+        (422, mistral, "\"name\":\"ada\""),
+        (400, openai, "\"refusal\""),
+    ] {
+        let upstream = FakeUpstream::with(move |request| match request.text().contains(word) {
+            true => Script::with_status(status).json(&body),
+            false => Script::answer(request),
+        });
+        let hale = Config::new().with("m", "a", &upstream, json!({"model": "openai/mine"})).start();
+        for stream in [false, true] {
+            let mut ask = openai::chat_request("m", "hi");
+            let part =
+                json!({"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}});
+            ask["messages"] = json!([
+                {"role": "user", "name": "ada", "content": [part]},
+                {"role": "assistant", "content": "yo", "refusal": null, "annotations": []},
+                {"role": "user", "content": "on"},
+            ]);
+            ask["stream"] = json!(stream);
+            let answer = client(&hale).post_json("/v1/chat/completions", &[], &ask);
+            assert_eq!(answer.status, 200, "{word}: {}", answer.text());
+        }
+        assert_eq!(upstream.requests().len(), 3, "{word} is refused once");
+    }
+}
+
+#[test]
 fn a_model_of_another_wire_that_does_not_reason_is_not_told_to() {
     let upstream = FakeUpstream::with(anthropic::answer);
     let params =

@@ -29,11 +29,12 @@ pub fn parse_provider_error(body: &[u8]) -> ProviderError {
         return plain(word.as_bytes());
     }
     let text = first_object(text);
+    let text = inner(text).unwrap_or(text);
     let Ok([error, detail, error_type]) = texts(text, ["error", "detail", "error_type"]) else {
         return plain(body);
     };
-    let inner = error.filter(|error| error.starts_with('{')).unwrap_or(text);
-    let Ok([message, kind, code, param, status, details]) = texts(inner, NAMES) else {
+    let object = error.filter(|error| error.starts_with('{')).unwrap_or(text);
+    let Ok([message, kind, code, param, status, details]) = texts(object, NAMES) else {
         return plain(body);
     };
     let message = match error {
@@ -72,6 +73,23 @@ pub(crate) fn is_error(text: &str) -> bool {
 /// The object of an error, which may be the first one of a list.
 pub(super) fn first_object(text: &str) -> &str {
     first_of_list(text).unwrap_or(text)
+}
+
+/// The error within another object: in FastAPI's `detail` (TabbyAPI), or in a list of `errors`, of which the reason of the first
+/// says most (Cloudflare).
+fn inner(text: &str) -> Option<&str> {
+    let [error, detail, errors] = texts(text, ["error", "detail", "errors"]).ok()?;
+    if error.is_some() {
+        return None;
+    }
+    let says = |text: &&str| {
+        texts(text, ["error", "message"]).is_ok_and(|found| found.iter().any(Option::is_some))
+    };
+    detail.filter(says).or_else(|| {
+        let first = first_of_list(errors?)?;
+        let [chain] = texts(first, ["error_chain"]).ok()?;
+        chain.and_then(first_of_list).or(Some(first))
+    })
 }
 
 /// The first object of a list: Google's form of an error on its OpenAI surface.

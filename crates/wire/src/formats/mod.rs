@@ -14,6 +14,7 @@ pub mod controls;
 pub(crate) mod empty;
 pub mod errors;
 pub(crate) mod event;
+pub(crate) mod extras;
 pub mod files;
 pub(crate) mod fit;
 pub mod google_error;

@@ -5,7 +5,8 @@
 //!
 //! Sources of the texts: OpenAI's, Anthropic's, Azure's, DashScope's, DeepSeek's and Zhipu's documentation; what users
 //! of OpenRouter, Groq, Perplexity and SiliconFlow report; the sources of SGLang, text-embeddings-inference, vLLM, infinity, LiteLLM,
-//! `transformers serve`, llama.cpp's server, text-generation-inference and Ollama; for LM Studio what its users report.
+//! `transformers serve`, llama.cpp's server, text-generation-inference, Ollama, llama-swap, TabbyAPI
+//! and FastChat; Cloudflare's documentation; for LM Studio what its users report.
 
 use super::{Lacking, ProviderError};
 use crate::route::Need;
@@ -213,6 +214,7 @@ pub(super) fn refuses_the_key(error: &ProviderError) -> bool {
                 "incorrect api key",
                 "api key expired",
                 "api key is required",
+                "authorization header",
             ],
         )
 }
@@ -281,6 +283,9 @@ pub(super) fn knows_no_model(error: &ProviderError) -> bool {
                 "engine for model name",
                 "server is pinned to",
                 "no models loaded",
+                "no models are currently loaded",
+                "could not find suitable inference handler",
+                "allowed now, your model",
                 "model not found",
                 "unknown model",
                 "no such model",

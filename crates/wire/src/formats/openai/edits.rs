@@ -116,8 +116,8 @@ fn edits<'e>(peek: &'e Peek, order: &Order<'e>, history: &'e History) -> Vec<Edi
     {
         edits.push(Edit::Set("messages", Cow::Owned(messages)));
     }
-    if let Some(messages) = &history.messages {
-        edits.push(Edit::Set("messages", Cow::Borrowed(messages)));
+    for (name, changed) in [("messages", &history.messages), ("tools", &history.tools)] {
+        edits.extend(changed.as_deref().map(|raw| Edit::Set(name, Cow::Borrowed(raw))));
     }
     if provider.quirks.thinking_switch && order.operation.mode() == "chat" {
         thinking_switch(peek, order, &mut edits);

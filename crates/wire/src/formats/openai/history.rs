@@ -14,6 +14,7 @@ use crate::bytes::elements::elements;
 use crate::bytes::members::texts;
 use crate::bytes::peek::Peek;
 use crate::formats::call_id;
+use crate::formats::extras::{Objects, without_extras};
 use crate::formats::notes::Notes;
 use crate::formats::order::Order;
 use crate::formats::signed_call;
@@ -34,6 +35,8 @@ pub(super) const DEVELOPER: &str = "\"developer\"";
 pub(crate) struct History {
     /// The messages without what no provider or only another one may see.
     pub(super) messages: Option<String>,
+    /// The tools without what the provider refuses.
+    pub(super) tools: Option<String>,
     /// Whether the model cannot go on thinking.
     pub(super) stops_thinking: bool,
 }
@@ -47,7 +50,8 @@ impl History {
             order.known.has_no_thoughts() || provider.quirks.thoughts_field == ThoughtsField::None;
         let is_short = body.len() < SIGNED_MIN && &*provider.name == "openai";
         let is_plain = !refuses && !peek.has(EFFORT) && !peek.has("tools");
-        if (is_short && is_plain) || !order.asks_for_chat() {
+        let is_strict = order.known.has_plain_messages();
+        if (is_short && is_plain && !is_strict) || !order.asks_for_chat() {
             return History::default();
         }
         let holds = |word: &str| memchr::memmem::find(body, word.as_bytes()).is_some();
@@ -56,7 +60,8 @@ impl History {
         let has_calls = holds("tool_calls");
         let has_developer = !provider.quirks.takes_developer && holds(DEVELOPER);
         let is_forced = is_forced(peek);
-        if !has_blocks && !has_refused && !has_calls && !has_developer && !is_forced {
+        let holds_any = has_blocks || has_refused || has_calls || has_developer;
+        if !holds_any && !is_forced && !is_strict {
             return History::default();
         }
         let Some(raw) = peek.raw("messages") else { return History::default() };
@@ -82,14 +87,20 @@ impl History {
             || found != call_ids::Found::default()
             || signing != Signing::Nothing
             || (has_calls && !sequence.is_free());
-        let messages = if is_due { rewritten(raw, changes) } else { None };
+        let mut messages = if is_due { rewritten(raw, changes) } else { None };
+        let mut tools = None;
+        if is_strict {
+            let now = messages.as_deref().unwrap_or(raw);
+            messages = without_extras(now, Objects::Messages).or(messages);
+            tools = peek.raw("tools").and_then(|raw| without_extras(raw, Objects::Others));
+        }
         let asked = asked(peek, order);
         let cannot = || is_forced || (has_calls && !can_go_on(messages.as_deref().unwrap_or(raw)));
         let stops_thinking = asked.is_some() && target.demands() && cannot();
         if stops_thinking {
             asked.into_iter().for_each(|what| notes.leave_out(what));
         }
-        History { messages, stops_thinking }
+        History { messages, tools, stops_thinking }
     }
 }
 
@@ -361,5 +372,44 @@ mod tests {
             );
             assert_eq!(passed("moonshot", "x", &given).get("reasoning_effort").is_none(), stops);
         }
+    }
+
+    #[test]
+    fn members_that_a_provider_refuses_leave_messages_and_tools() {
+        let mark = json!({"type": "ephemeral"});
+        let mut given = chat(&[
+            json!({"role": "user", "name": "ada", "content": [{"type": "text", "text": "hi", "cache_control": mark}]}),
+            call(json!({"refusal": null, "annotations": [], "reasoning_content": "hm"})),
+            result(),
+        ]);
+        let mut plain = chat(&[
+            json!({"role": "user", "content": [{"type": "text", "text": "hi"}]}),
+            call(json!({"reasoning_content": "hm"})),
+            result(),
+        ]);
+        (given["tools"][0]["cache_control"], plain["model"]) = (mark, json!("x"));
+        for provider in ["openai", "groq", "hosted_vllm"] {
+            let deployment = deployment(provider);
+            let known = Known::default().with(Lesson::PlainMessages);
+            let untaught = order(&deployment, Operation::Chat, "x");
+            assert_eq!(sent(&given, &untaught).unwrap()["messages"], given["messages"]);
+            let taught = Order { known, ..order(&deployment, Operation::Chat, "x") };
+            assert_eq!(sent(&given, &taught).unwrap(), plain, "{provider}");
+            let responses =
+                json!({"model": "x", "input": [given["messages"][0]], "tools": given["tools"]});
+            let taught = Order { known, ..order(&deployment, Operation::Responses, "x") };
+            let out = sent(&responses, &taught).unwrap();
+            assert!(!out.to_string().contains("cache_control"), "{out}");
+            assert_eq!(out["input"][0]["name"], "ada");
+        }
+    }
+
+    #[test]
+    fn a_seed_has_the_name_that_mistral_knows() {
+        let mut given = chat(&[said("user", "hi")]);
+        given["seed"] = json!(5);
+        let out = passed("mistral", "x", &given);
+        assert_eq!((&out["random_seed"], out.get("seed")), (&json!(5), None));
+        assert_eq!(passed("groq", "x", &given)["seed"], 5);
     }
 }

@@ -12,6 +12,7 @@ use crate::bytes::elements::elements;
 use crate::bytes::payload::Payload;
 use crate::bytes::peek::{Names, Peek};
 use crate::formats::codec::{self, Codec, OfResponses};
+use crate::formats::extras::{Objects, without_extras};
 use crate::formats::left_out;
 use crate::formats::metadata::is_map_of_strings;
 use crate::formats::order::Order;
@@ -53,6 +54,12 @@ pub(crate) fn request_body(peek: &Peek, order: &Order<'_>) -> Payload {
         edits.push(Edit::Remove(name));
     }
     edits.extend(left_out::refused(peek, order));
+    if order.known.has_plain_messages() {
+        let cleaned = |name| without_extras(peek.raw(name)?, Objects::Others);
+        let cleaned =
+            ["input", "tools"].map(|name| Some(Edit::Set(name, Cow::Owned(cleaned(name)?))));
+        edits.extend(cleaned.into_iter().flatten());
+    }
     // Clients of LiteLLM put more into it than the provider accepts.
     if peek.raw("metadata").is_some_and(|raw| !is_map_of_strings(raw)) {
         edits.push(Edit::Remove("metadata"));

@@ -35,7 +35,7 @@ pub(crate) struct Writer {
     held: usize,
     /// White space that begins a text, if one follows: a provider of this wire refuses a text without a word when it comes
     /// back.
-    blank: String,
+    blank: Box<str>,
     stop: Option<(Stop, Option<String>)>,
     usage: Usage,
     closed: bool,
@@ -214,7 +214,7 @@ impl Writer {
         let has_room = self.blank.len() + text.len() <= BLANK_MAX;
         let waits = kind == Kind::Text && !is_open && has_room && text.trim().is_empty();
         if waits {
-            self.blank.push_str(text);
+            self.blank = [&*self.blank, text].concat().into();
         }
         waits
     }
@@ -381,7 +381,7 @@ impl Writer {
     }
 
     fn next(&mut self) -> u64 {
-        self.blank.clear();
+        self.blank = Box::default();
         let index = self.blocks;
         self.blocks += 1;
         index

@@ -35,8 +35,8 @@ general_settings:
 def static_binary() -> pathlib.Path | None:
     """The static binary, if it was built."""
     target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-    found = [target / "trained" / STATIC / "release/hale", target / STATIC / "release/hale"]
-    return next((path for path in found if path.is_file()), None)
+    found = target / STATIC / "release/hale"
+    return found if found.is_file() else None
 
 
 @pytest.fixture(scope="module", params=["this build", "static build"])
@@ -132,6 +132,17 @@ def test_the_image_trusts_public_authorities_without_a_file_of_them(root):
     status, said = images.run(IMAGE, root, ["doctor", IMAGE.config], {"LITELLM_MASTER_KEY": KEY})
     listener.close()
     assert status == 1 and "not signed by a trusted CA" in said, said
+
+
+def test_the_image_resolves_names_with_the_files_that_a_container_gets(root):
+    """The library loads nothing more for it."""
+    upstream = provider()
+    (root / "etc").mkdir(exist_ok=True)
+    (root / "etc/hosts").write_text("127.0.0.1 provider.test\n")
+    configure(root, CONFIG.format(url=f"http://provider.test:{upstream.port}/v1"))
+    status, said = images.run(IMAGE, root, ["doctor", IMAGE.config], {"LITELLM_MASTER_KEY": KEY})
+    upstream.close()
+    assert status == 0 and "1 of 1 works" in said, said
 
 
 # The lines of the pages

@@ -10,17 +10,20 @@ use crate::console::paint::{Paint, fitted};
 /// The widest column of names.
 const NAME_MAX: usize = 40;
 
+/// Gives a text a colour.
+type Colour = fn(&Paint, &str) -> String;
+
 /// One entry of the page.
 struct Row<'p> {
     entry: &'p Value,
     sign: &'static str,
-    colour: fn(&Paint, &str) -> String,
+    colour: Colour,
 }
 
 /// The table.
 pub(super) fn text(url: &str, page: &Value, paint: &Paint) -> String {
     let entries = |list: &str| page[list].as_array().map_or(&[][..], Vec::as_slice);
-    let lists: [(&str, &str, fn(&Paint, &str) -> String); 3] = [
+    let lists: [(&str, &str, Colour); 3] = [
         ("unhealthy_endpoints", "✗", Paint::red),
         ("unchecked_endpoints", "·", Paint::yellow),
         ("healthy_endpoints", "✓", Paint::green),

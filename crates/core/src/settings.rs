@@ -156,6 +156,8 @@ pub struct GatewaySettings {
     pub drain_token: Option<Secret>,
     /// The file to which a record of each finished request is appended, one JSON object a line.
     pub request_log: Option<Box<str>>,
+    /// What is remembered over a restart, and how long.
+    pub store: StoreSettings,
     /// Limits on what clients and upstreams may send.
     pub bounds: Bounds,
     /// How connections to upstreams are reused.
@@ -164,6 +166,45 @@ pub struct GatewaySettings {
     pub drain_delay_ms: u64,
     /// How long requests in flight may take after that, milliseconds. 30 s.
     pub shutdown_timeout_ms: u64,
+}
+
+/// What is remembered over a restart, and how long.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoreSettings {
+    /// The address of the database; without one it is a file.
+    pub database_url: Option<Secret>,
+    /// Whether the process wants no traffic while the database does not work. No.
+    pub required: bool,
+    /// How long records of requests are kept, days. 7.
+    pub requests_days: u32,
+    /// The share of successful requests whose records are kept, 0 to 1. 1.
+    pub requests_sample: f64,
+    /// How many of them a second, at most; on SQLite 200 unless it is set.
+    pub requests_per_second: Option<u32>,
+    /// Size of a file from which on the oldest records of requests are deleted, bytes. 512 MiB.
+    pub requests_max_bytes: u64,
+    /// How long changes of state, operators' actions and days of rollups are kept, days. 400.
+    pub history_days: u32,
+    /// How long minutes of rollups are kept, days. 8.
+    pub minutes_days: u32,
+    /// How many results of probes are kept for each deployment. 1,000.
+    pub probe_results: u32,
+}
+
+impl Default for StoreSettings {
+    fn default() -> StoreSettings {
+        StoreSettings {
+            database_url: None,
+            required: false,
+            requests_days: 7,
+            requests_sample: 1.0,
+            requests_per_second: None,
+            requests_max_bytes: 512 << 20,
+            history_days: 400,
+            minutes_days: 8,
+            probe_results: 1_000,
+        }
+    }
 }
 
 /// The origins whose pages may read answers: `cors_origins`.
@@ -260,6 +301,7 @@ impl Default for GatewaySettings {
             drain_endpoint: false,
             drain_token: None,
             request_log: None,
+            store: StoreSettings::default(),
             bounds: Bounds::default(),
             kept_connections: KeptConnections::default(),
             drain_delay_ms: 5_000,

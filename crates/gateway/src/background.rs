@@ -30,9 +30,8 @@ impl Background {
     /// # Errors
     /// What the system says.
     pub(crate) fn start(metrics: Arc<Metrics>) -> io::Result<Background> {
-        // Nothing here has a socket yet. A reactor would cost four descriptors, as many as two clients.
         let runtime = Builder::new_current_thread()
-            .enable_time()
+            .enable_all()
             .thread_name("blocking")
             .max_blocking_threads(BLOCKING_MAX)
             .build()?;
@@ -63,6 +62,11 @@ impl Background {
                 tokio::time::sleep(panics::PAUSE).await;
             }
         })
+    }
+
+    /// The runtime, for what waits on threads or sockets of its own.
+    pub(crate) fn runtime(&self) -> Handle {
+        self.runtime.clone()
     }
 
     /// Runs `job` on a thread that may wait, whether or not the result is waited for; `None` when it

@@ -12,7 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hale_core::health::probe::Finding;
+use hale_core::health::probe::{Finding, ProbeResult};
 use hale_core::health::{HealthEvent, HealthEvents, HealthSubject, OperatorAction};
 use hale_core::time::UnixMs;
 use parking_lot::Mutex;
@@ -58,6 +58,9 @@ pub(crate) enum What {
         finding: ProbeFinding,
         cause: Option<&'static str>,
         duration_ms: u64,
+        /// All that the probe found.
+        #[serde(skip)]
+        result: Arc<ProbeResult>,
     },
     /// A changed config was read.
     Reload(Reload),

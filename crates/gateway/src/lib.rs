@@ -48,6 +48,7 @@ pub fn run() -> ExitCode {
         cli::Command::Check(options) => cli::check::run(&options),
         cli::Command::Doctor(options) => doctor::run(&options),
         cli::Command::Health(options) => cli::health::run(&options),
+        cli::Command::Db(options) => cli::db::run(&options),
         cli::Command::Demo(options) => demo::run(&options),
         cli::Command::Exit(code) => code,
     };

@@ -15,8 +15,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 pub(crate) use self::account::{Buffered, Held};
 pub(crate) use self::collected::{Added, Collected};
 
-/// Descriptors that are kept free of clients and upstreams: for standard streams, the log and files.
-const OWN_DESCRIPTORS: usize = 16;
+/// Descriptors that are kept free of clients and upstreams: for standard streams, the log, files, the store and what runs in
+/// the background.
+const OWN_DESCRIPTORS: usize = 28;
 /// Descriptors of each worker: its listener and its reactor.
 const PER_WORKER: usize = 8;
 
@@ -100,8 +101,8 @@ mod tests {
 
     #[test]
     fn half_of_the_descriptors_are_left_for_upstreams() {
-        assert_eq!(share(64, 1), 20);
-        assert_eq!(share(20_000, 2), 4_992);
+        assert_eq!(share(64, 1), 14);
+        assert_eq!(share(20_000, 2), 4_989);
         assert_eq!(share(3, 8), 1, "one client can always be served");
         assert!(share(usize::MAX, 1) > 1 << 40);
     }

@@ -23,7 +23,7 @@ pub struct Means {
     /// Where SQLite waits.
     pub threads: Threads,
     /// The roots that a server's certificate is verified against.
-    pub roots: Arc<RootCertStore>,
+    pub roots: fn() -> Arc<RootCertStore>,
     /// Milliseconds since 1970.
     pub now: fn() -> u64,
 }
@@ -60,7 +60,7 @@ impl Database {
                 Kind::Sqlite(Sqlite::open(path, purpose, now, &means.threads).await?)
             }
             Address::Server(server) => {
-                Kind::Postgres(Postgres::open(server, purpose, now, &means.roots).await?)
+                Kind::Postgres(Postgres::open(server, purpose, now, &(means.roots)()).await?)
             }
         }))
     }

@@ -33,6 +33,6 @@ pub use self::retention::Retention;
 pub use self::rows::{
     HealthChange, OperatorAction, ProbeFilter, ProbeResult, Request, Setting, Stored,
 };
-pub use self::store::{Figures, Options, Status, Store};
+pub use self::store::{Figures, Options, Sample, Status, Store};
 pub use self::table::Table;
 pub use self::value::Value;

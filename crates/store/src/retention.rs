@@ -57,11 +57,17 @@ const OLD_PROBES: &str = "delete from {hale}probe_results where id in (select id
 const OLDEST_REQUESTS: &str = "delete from {hale}requests where id in \
     (select id from {hale}requests order by arrived_at limit 5000)";
 
-/// Deletes what is older than `keep` says. `now` is in milliseconds since 1970.
-///
-/// # Errors
-/// Why a statement failed.
-pub(crate) async fn retain(database: &Database, keep: &Retention, now: i64) -> Result<(), Error> {
+impl Retention {
+    /// Deletes what is older than it says. `now` is in milliseconds since 1970.
+    ///
+    /// # Errors
+    /// Why a statement failed.
+    pub async fn apply(&self, database: &Database, now: i64) -> Result<(), Error> {
+        delete(database, self, now).await
+    }
+}
+
+async fn delete(database: &Database, keep: &Retention, now: i64) -> Result<(), Error> {
     let before = |days: u32| Value::from(now - i64::from(days) * DAY_MS);
     let history = before(keep.history_days);
     let in_rounds = [

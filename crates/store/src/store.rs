@@ -21,7 +21,7 @@ use crate::batch::Batch;
 use crate::database::{Database, Means};
 use crate::error::{Error, Kind};
 use crate::pending::{Pending, Place};
-use crate::retention::{Retention, retain};
+use crate::retention::Retention;
 use crate::rows::{ProbeFilter, ProbeResult, Request, Setting, Stored};
 use crate::spool::{self, Spool};
 use crate::sql::Sql;
@@ -29,6 +29,7 @@ use crate::value::Row;
 
 /// How often rows become a batch. What the database does not have after the next time goes to the disk.
 const TICK: Duration = Duration::from_millis(200);
+const TICKS_PER_SECOND: u32 = 5;
 /// How long opening a database may take.
 const OPEN_MAX: Duration = Duration::from_secs(10);
 /// How long writing a batch may take. SQLite itself waits 5 s for another process.
@@ -61,8 +62,17 @@ pub struct Options {
     pub writer: Box<str>,
     /// What is deleted when.
     pub retention: Retention,
-    /// The share of successful requests whose records are written, from 0 to 1.
-    pub sample: f64,
+    /// Which records of successful requests are written. Those of failures all are.
+    pub sample: Sample,
+}
+
+/// Which records of successful requests are written.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sample {
+    /// Their share, from 0 to 1.
+    pub share: f64,
+    /// How many a second, at most.
+    pub per_second: u32,
 }
 
 /// Whether there is a database, as `/health/readiness` says it.
@@ -165,6 +175,13 @@ impl Store {
             Ok(Ok(status)) => status.clone(),
             Ok(Err(_)) | Err(_) => self.status(),
         }
+    }
+
+    /// Waits until the database works.
+    pub async fn connected(&self) {
+        let mut status = self.status.subscribe();
+        // It ends with the store only, which is here.
+        let _found: Result<_, _> = status.wait_for(|status| *status == Status::Connected).await;
     }
 
     /// Counts for metrics.
@@ -281,8 +298,13 @@ impl Store {
                 self.news.notify_one();
             }
             Ok(Err(error)) => {
-                // A directory that cannot be written has no database either, or says so itself.
-                tracing::info!(spool = %place.display(), %error, "there is no spool: rows that the database does not take wait in memory");
+                // A directory that cannot be written has no file either, and that is said once.
+                let is_told = matches!(self.options.address, Address::File(_));
+                if is_told {
+                    tracing::debug!(spool = %place.display(), %error, "there is no spool");
+                    return;
+                }
+                tracing::warn!(spool = %place.display(), %error, "there is no spool: rows that the database does not take wait in memory");
             }
             Err(error) => tracing::error!(%error, "the spool could not be opened"),
         }
@@ -340,7 +362,7 @@ impl Store {
             .unwrap_or_else(|_| Err(self.error(Kind::Away, "it does not answer within 10 s")))?;
         loop {
             self.write_all(&database).await?;
-            self.connected(&database);
+            self.is_open(&database);
             if timeout(PROBE, self.news.notified()).await.is_err() {
                 let probed = timeout(PROBE, database.probe()).await;
                 probed.unwrap_or_else(|_| {
@@ -350,7 +372,7 @@ impl Store {
         }
     }
 
-    fn connected(&self, database: &Database) {
+    fn is_open(&self, database: &Database) {
         if *self.status.borrow() == Status::Connected {
             return;
         }
@@ -418,7 +440,7 @@ impl Store {
             let database = self.database.lock().clone();
             if let Some(database) = database {
                 let now = self.options.means.unix_ms();
-                if let Err(error) = retain(&database, &self.options.retention, now).await {
+                if let Err(error) = self.options.retention.apply(&database, now).await {
                     tracing::warn!(%error, "old rows could not be deleted");
                 }
             }

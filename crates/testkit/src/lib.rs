@@ -44,7 +44,7 @@ mod wire;
 pub use client::{Client, EventStream, Response};
 pub use fuzz::Fuzz;
 pub use hale::{Finished, Hale, Launch, Signal};
-pub use postgres::Postgres;
+pub use postgres::{Pooler, Postgres};
 pub use script::Script;
 pub use sse::Event;
 pub use temp::TempDir;

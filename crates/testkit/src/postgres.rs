@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::chown;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
@@ -121,44 +121,49 @@ impl Postgres {
     }
 
     fn try_run(&mut self, port: u16) -> bool {
-        let data = self.directory.path().join("data");
-        let mut guard = as_server_user(&mut Command::new("sh"))
+        let mut command = Command::new("sh");
+        command
             .args(["-c", GUARD, "sh"])
             .arg(programs().join("postgres"))
             .arg("-D")
-            .arg(data)
+            .arg(self.directory.path().join("data"))
             .args(["-p", &port.to_string(), "-c", "fsync=off", "-c", "shared_buffers=16MB"])
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=60"])
             .arg("-k")
-            .arg(self.directory.path())
-            .current_dir("/")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a shell runs");
-        let mut first = String::new();
-        let output = guard.stdout.take().expect("it is piped");
-        BufReader::new(output).read_line(&mut first).expect("the guard says which process it is");
-        let server = first.trim().parse().expect("a process id");
-        let said = BufReader::new(guard.stderr.take().expect("it is piped"));
-        let (ready, is_ready) = mpsc::channel();
-        let log = self.log.clone();
-        std::thread::spawn(move || {
-            for line in said.lines().map_while(Result::ok) {
-                if line.contains(READY) {
-                    // Only the start waits for it.
-                    let _gone: Result<(), _> = ready.send(());
-                }
-                let mut log = log.lock();
-                log.push_str(&line);
-                log.push('\n');
+            .arg(self.directory.path());
+        let (running, is_ready) = Running::start(&mut command, READY, &self.log);
+        self.running = Some(running);
+        is_ready
+    }
+
+    /// Starts a pooler in front of it, which gives a connection to a client for one transaction at a time.
+    pub fn pooler(&self) -> Pooler {
+        let directory = TempDir::new();
+        let users = directory.write("users", &format!("\"{USER}\" \"{PASSWORD}\"\n"));
+        let port = free_port();
+        let text = format!(
+            "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = scram-sha-256\nauth_file = {}\n\
+             pool_mode = transaction\ndefault_pool_size = 3\nserver_idle_timeout = 1\n",
+            self.port,
+            users.display(),
+        );
+        let config = directory.write("pgbouncer.ini", &text);
+        let program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"]
+            .into_iter()
+            .find(|path| Path::new(path).exists())
+            .expect("PgBouncer is installed: apt-get install pgbouncer");
+        for path in [directory.path(), &users, &config] {
+            if let Some((user, group)) = server_user() {
+                chown(path, Some(user), Some(group)).expect("root may give files away");
             }
-        });
-        let input = guard.stdin.take();
-        self.running = Some(Running { guard, input, server });
-        // A server that ends closes its output, and with it the channel.
-        is_ready.recv_timeout(TIMEOUT).is_ok()
+        }
+        let mut command = Command::new("sh");
+        command.args(["-c", GUARD, "sh"]).arg(program).arg(config);
+        let log = Arc::default();
+        let (running, is_ready) = Running::start(&mut command, "process up", &log);
+        assert!(is_ready, "PgBouncer does not start: {}", log.lock());
+        Pooler { _directory: directory, port, running: Some(running) }
     }
 
     /// What it said.
@@ -198,9 +203,8 @@ impl Postgres {
 
     /// Ends it as a crash does. [`Postgres::run`] starts it again.
     pub fn kill(&mut self) {
-        if let Some(mut running) = self.running.take() {
-            drop(running.input.take());
-            running.guard.wait().expect("the guard is a child");
+        if let Some(running) = self.running.take() {
+            running.end();
         }
     }
 
@@ -221,6 +225,72 @@ impl Postgres {
         let all = children.split_whitespace().map(str::to_owned).chain([server.to_string()]);
         let sent = Command::new("kill").arg(name).args(all).status();
         assert!(sent.is_ok_and(|status| status.success()), "kill {name}");
+    }
+}
+
+/// A pooler in front of a server.
+#[derive(Debug)]
+pub struct Pooler {
+    _directory: TempDir,
+    port: u16,
+    running: Option<Running>,
+}
+
+impl Pooler {
+    /// The address of a database of `server`, by way of the pooler.
+    pub fn url(&self, server: &Postgres, url: &str) -> String {
+        url.replace(&format!(":{}/", server.port), &format!(":{}/", self.port))
+    }
+}
+
+impl Drop for Pooler {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.end();
+        }
+    }
+}
+
+impl Running {
+    /// Starts what `command` says as the server's user; false if it ends before it says `ready`.
+    fn start(
+        command: &mut Command,
+        ready: &'static str,
+        log: &Arc<Mutex<String>>,
+    ) -> (Running, bool) {
+        let mut guard = as_server_user(command)
+            .current_dir("/")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a shell runs");
+        let mut first = String::new();
+        let output = guard.stdout.take().expect("it is piped");
+        BufReader::new(output).read_line(&mut first).expect("the guard says which process it is");
+        let server = first.trim().parse().expect("a process id");
+        let said = BufReader::new(guard.stderr.take().expect("it is piped"));
+        let (is_ready, told) = mpsc::channel();
+        let log = log.clone();
+        std::thread::spawn(move || {
+            for line in said.lines().map_while(Result::ok) {
+                if line.contains(ready) {
+                    // Only the start waits for it.
+                    let _gone: Result<(), _> = is_ready.send(());
+                }
+                let mut log = log.lock();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
+        let input = guard.stdin.take();
+        // A server that ends closes its output, and with it the channel.
+        (Running { guard, input, server }, told.recv_timeout(TIMEOUT).is_ok())
+    }
+
+    fn end(mut self) {
+        drop(self.input.take());
+        self.guard.wait().expect("the guard is a child");
     }
 }
 

@@ -18,8 +18,10 @@ pub(super) const LOG_SINKS: Feature = Feature {
     effect: "Nothing is sent there; `general_settings.request_log` writes a line per request to a file.",
 };
 pub(super) const CACHING: Feature = Feature { name: "caching", effect: "No answer is cached." };
-pub(super) const DATABASE: Feature =
-    Feature { name: "database", effect: "There is no database in Hale." };
+pub(super) const DATABASE: Feature = Feature {
+    name: "database",
+    effect: "The store holds no models, prompts or keys; its own keys are `database_url` and `store_*`.",
+};
 pub(super) const USER_INTERFACE: Feature =
     Feature { name: "user interface", effect: "There is no user interface." };
 pub(super) const STRATEGY_ROUTERS: Feature = Feature {

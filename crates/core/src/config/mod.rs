@@ -46,6 +46,7 @@ mod reference;
 mod scalar;
 mod settings;
 mod source;
+mod store;
 mod suggest;
 mod suited;
 mod tags;

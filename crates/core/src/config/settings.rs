@@ -18,7 +18,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Style, Value};
 use super::value::{self, describe_kind};
-use super::{address, budgets, filters, origins, probing, user_headers};
+use super::{address, budgets, filters, origins, probing, store, user_headers};
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
 const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
@@ -68,6 +68,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
     settings.gateway.drop_params = env_flag(env, DROP_PARAMS, problems).unwrap_or(false);
     settings.gateway.permit_weak_master_key = env_flag(env, PERMIT_WEAK, problems).unwrap_or(false);
     settings.probing = probing::environment(env, problems);
+    settings.gateway.store = store::environment(env);
     settings.gateway.origins = origins::environment(env, problems);
     settings.gateway.drain_token = env.get(DRAIN_TOKEN).map(|token| Secret::new(&token));
     if let Some(ms) = env_time(env, SHUTDOWN, problems) {
@@ -100,6 +101,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             let known = settings.general(field, problems)
                 || settings.elsewhere.read(field, problems)
                 || settings.bound(field, problems)
+                || store::setting(&mut settings.gateway.store, field, problems)
                 || probing::setting(&mut settings.probing, field, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });

@@ -140,6 +140,18 @@ pub enum OperatorAction {
     Enable,
 }
 
+impl OperatorAction {
+    /// The name in records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            OperatorAction::Reset => "reset",
+            OperatorAction::Disable => "disable",
+            OperatorAction::Enable => "enable",
+        }
+    }
+}
+
 /// One attempt, as its outcome refers to it.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptRef {

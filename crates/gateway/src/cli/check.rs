@@ -34,6 +34,7 @@ pub(crate) fn run(options: &CheckOptions) -> ExitCode {
     let strict = Options { strict: options.strict };
     let mut loaded = config::load(&files, &name, strict, None);
     judge_key(&mut loaded, &name, options.host.as_deref());
+    judge_store(&mut loaded, &name);
     let summary = Summary::of(&loaded);
     let ending = summary.ending(options.strict);
     let code = match ending {
@@ -74,6 +75,25 @@ fn problem_line(problem: &Problem, paint: &Paint) -> String {
         Severity::Warning => paint.yellow("warning:"),
     };
     format!("{severity} {problem}\n")
+}
+
+/// Adds an error if the start would refuse the address of the database.
+fn judge_store(loaded: &mut Loaded, name: &str) {
+    let Some(snapshot) = &loaded.snapshot else { return };
+    let Err(refusal) = process::store_address(&snapshot.gateway.store, name) else { return };
+    let problem = Problem {
+        severity: Severity::Error,
+        file: name.into(),
+        line: 0,
+        column: 0,
+        path: "general_settings.database_url".into(),
+        problem: refusal.into(),
+        hint: "".into(),
+        left_out: "",
+        times: 1,
+        more_lines: Vec::new(),
+    };
+    loaded.problems.insert(0, problem);
 }
 
 /// Adds what the start says about the master key: an error if it would refuse it, else a warning.

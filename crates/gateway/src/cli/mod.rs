@@ -4,6 +4,7 @@
 //! LiteLLM that has no meaning here warns once and is ignored.
 
 pub(crate) mod check;
+pub(crate) mod db;
 pub(crate) mod health;
 
 use std::ffi::OsString;
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use self::db::DbOptions;
 use crate::console::{complain, print};
 use crate::http::COMPATIBLE_VERSION;
 use crate::process::ServeOptions;
@@ -25,6 +27,8 @@ pub(crate) enum Command {
     Doctor(DoctorOptions),
     /// Show the health of a running gateway.
     Health(HealthOptions),
+    /// Look at the store, or copy it.
+    Db(DbOptions),
     /// Simulate an outage, without keys or network.
     Demo(DemoOptions),
     /// Exit: the output is printed already.
@@ -54,6 +58,8 @@ enum Sub {
     Doctor(DoctorOptions),
     /// Print the health of a running gateway's deployments
     Health(HealthOptions),
+    /// Look at the store, make its tables, or copy it
+    Db(DbOptions),
     /// Simulate an outage: four simulated providers, no key, no network
     Demo(DemoOptions),
 }
@@ -199,6 +205,7 @@ pub(crate) fn parse() -> Command {
         Some(Sub::Health(options)) => Command::Health(options),
         Some(Sub::Check(options)) => Command::Check(options),
         Some(Sub::Doctor(options)) => Command::Doctor(options),
+        Some(Sub::Db(options)) => Command::Db(options),
         Some(Sub::Demo(options)) => Command::Demo(options),
     }
 }

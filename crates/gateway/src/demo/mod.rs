@@ -54,15 +54,14 @@ fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; provider::C
     let problems: Vec<String> = loaded.errors().map(ToString::to_string).collect();
     let snapshot = loaded.snapshot.ok_or_else(|| problems.join("\n"))?;
     let at = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    let on = |port| Listen { address: at(port), why_local: None };
-    let log_requests = false;
+    let listen = |port| Listen { address: at(port), why_local: None };
+    // It is over in a minute: there is nothing to remember.
+    let keeps = process::Keeps { log_requests: false, place: None };
     if let Err(problem) = std::net::TcpListener::bind(at(options.port)) {
         print(&format!("port {} is taken ({problem}); using another one\n", options.port));
-        return process::start(snapshot, on(0), 1, None, log_requests)
-            .map(|running| (running, providers));
+        return process::start(snapshot, listen(0), 1, None, keeps).map(|running| (running, providers));
     }
-    process::start(snapshot, on(options.port), 1, None, log_requests)
-        .map(|running| (running, providers))
+    process::start(snapshot, listen(options.port), 1, None, keeps).map(|running| (running, providers))
 }
 
 /// The config of the demo, as a user would write it.

@@ -170,6 +170,7 @@ pub(super) fn record(
         finding: probe.finding.into(),
         cause: probe.cause.map(Cause::name),
         duration_ms: probe.ended.since(probe.started),
+        result: probe.clone(),
     });
     let ignored = serving.snapshot.probing.ignores_transient
         && probe.finding == Finding::Failing(Cause::Timeout);

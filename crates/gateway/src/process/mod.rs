@@ -7,10 +7,12 @@ mod control;
 mod event_log;
 mod options;
 mod reload;
+mod remember;
 mod shutdown;
 mod start;
 
 pub(crate) use self::address::{Listen, judge};
 pub(crate) use self::options::ServeOptions;
+pub(crate) use self::remember::store_address;
 pub(crate) use self::shutdown::{Running, Stop};
-pub(crate) use self::start::{run, start};
+pub(crate) use self::start::{Keeps, run, start};

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use hale_core::config::{self, Loaded, Options, Severity};
 use hale_core::health::Evidence;
+use hale_core::settings::StoreSettings;
 use hale_core::snapshot::Snapshot;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -185,6 +186,12 @@ impl Reloader {
         override_settings(&mut snapshot, &self.options);
         check_key(&snapshot.gateway, self.address)
             .map_err(|problem| format!("{problem}; the config in force stays"))?;
+        let kept = &before.snapshot.gateway.store;
+        if (StoreSettings { required: kept.required, ..snapshot.gateway.store.clone() }) != *kept {
+            tracing::warn!(
+                "database_url and the keys store_* are read at start; restart to change them"
+            );
+        }
         let request_log = snapshot.gateway.request_log.as_deref();
         let file = match process.sinks.replacement(request_log) {
             Ok(file) => file,

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::remember::Memory;
 use crate::background::Background;
 use crate::clock;
 use crate::events::{self, Shutdown, What};
@@ -53,6 +54,8 @@ pub(crate) struct Running {
     pub(super) background: Background,
     /// What writes the log; it ends with the last event.
     pub(super) log: JoinHandle<()>,
+    /// What runs for the store.
+    pub(super) memory: Option<Memory>,
 }
 
 impl Running {
@@ -88,6 +91,9 @@ impl Running {
         }
         failures::tell_counted();
         events::publish(What::Shutdown(Shutdown::Stopped));
+        if let Some(memory) = self.memory {
+            memory.finish(&self.background).await;
+        }
         let _late: Result<_, _> = timeout(BACKGROUND_MAX, self.log).await;
     }
 

@@ -18,6 +18,7 @@ use super::control::{catch_signals, control};
 use super::event_log;
 use super::options::{ServeOptions, override_settings};
 use super::reload::{Reloader, Reloads};
+use super::remember::{self, Place};
 use super::shutdown::Running;
 use crate::background::Background;
 use crate::console::{EXIT_CONFIG, complain};
@@ -63,6 +64,14 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
+    let place = match options.config.as_ref().map(|_| Place::of(&snapshot.gateway.store, &root)) {
+        None => None,
+        Some(Ok(place)) => Some(place),
+        Some(Err(problem)) => {
+            complain(&problem);
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
     let tls = match options.tls().and_then(|files| files.map(ClientTls::load).transpose()) {
         Ok(tls) => tls.map(Arc::new),
         Err(problem) => {
@@ -83,7 +92,7 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
         complain(&format!("the thread of the log could not start: {error}"));
         return ExitCode::from(1);
     }
-    let running = match start(snapshot, listen, workers, tls.clone(), log_requests) {
+    let running = match start(snapshot, listen, workers, tls.clone(), Keeps { log_requests, place }) {
         Ok(running) => running,
         Err(problem) => {
             complain(&problem);
@@ -139,6 +148,14 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
+/// Where a process writes down what happens.
+pub(crate) struct Keeps {
+    /// Whether each request is a line of the log.
+    pub(crate) log_requests: bool,
+    /// The store, if there is one.
+    pub(crate) place: Option<Place>,
+}
+
 /// Binds, starts the workers, and says where it listens.
 ///
 /// # Errors
@@ -148,7 +165,7 @@ pub(crate) fn start(
     Listen { address, why_local }: Listen,
     workers: usize,
     tls: Option<Arc<ClientTls>>,
-    log_requests: bool,
+    Keeps { log_requests, place }: Keeps,
 ) -> Result<Running, String> {
     let request_log = snapshot.gateway.request_log.as_deref();
     let sinks = Sinks::open(request_log, log_requests).map_err(|error| {
@@ -175,6 +192,7 @@ pub(crate) fn start(
     let process = Arc::new(Process::new(snapshot, sinks, Reach::of(address.ip())));
     let (background, log) = start_background(&process)
         .map_err(|error| format!("the background thread could not start: {error}"))?;
+    let memory = place.map(|place| remember::start(&background, &process, place));
     let (phase, phases) = watch::channel(Phase::Serve);
     limits::raise_descriptors();
     let scheme = if tls.is_some() { "https" } else { "http" };
@@ -197,7 +215,7 @@ pub(crate) fn start(
     if uses_tls {
         upstream::warm_up();
     }
-    Ok(Running { process, address, phase, workers: threads, background, log })
+    Ok(Running { process, address, phase, workers: threads, background, log, memory })
 }
 
 /// What the start says behind the address: who reaches it, and what can be served.

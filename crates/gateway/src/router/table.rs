@@ -86,6 +86,8 @@ const PAGES: &[Endpoint] = &[
     get("readinessdetails", &["/health/readiness/details"], Role::Admin, Page(health::readiness::details)),
     get("backlog", &["/health/backlog"], Role::Admin, Page(health::readiness::backlog)),
     get("license", &["/health/license"], Role::Admin, Page(health::readiness::license)),
+    get("healthhistory", &["/health/history"], Role::Admin, WaitingPage(health::history::page)),
+    get("healthlatest", &["/health/latest"], Role::Admin, Page(health::history::latest)),
     get("drain", &["/health/drain"], Role::Public, WaitingPage(health::drain::page)),
     post("testconnection", &["/health/test_connection"], Role::Admin, WaitingPage(health::test_connection::page)),
     get("test", &["/test"], Role::Public, Page(home::test)),

@@ -1,4 +1,4 @@
-//! Where records of finished requests go: a file of JSON lines, and the log.
+//! Where records of finished requests go: a file of JSON lines, the log, and the store.
 //!
 //! Fed by the end of each request through a bounded list; emptied on the background thread. Always true: no
 //! request waits for a sink; what does not fit is dropped and counted; a file is replaced between two
@@ -6,13 +6,15 @@
 
 mod jsonl;
 mod log;
+mod store;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hale_core::record::RequestRecord;
+use hale_store::Store;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -48,6 +50,8 @@ pub(crate) struct Sinks {
     /// Whether each record is a line of the log.
     log_requests: bool,
     writer: Mutex<Writer>,
+    /// What remembers requests over a restart.
+    store: OnceLock<Arc<Store>>,
 }
 
 /// What writes the records.
@@ -79,7 +83,16 @@ impl Sinks {
             is_held_up: AtomicBool::new(false),
             log_requests,
             writer: Mutex::new(Writer { file, batch: Vec::new() }),
+            store: OnceLock::new(),
         })
+    }
+
+    /// Gives records to `store` too, from now on.
+    pub(crate) fn remember(&self, store: Arc<Store>) {
+        if self.store.set(store).is_ok() {
+            self.is_wanted.store(true, Ordering::Relaxed);
+            self.wanted.notify_one();
+        }
     }
 
     /// Adds a record to the list, or drops and counts it if the list is full.
@@ -140,6 +153,9 @@ impl Sinks {
         if self.log_requests {
             log::write(&batch);
         }
+        if let Some(store) = self.store.get() {
+            store::write(store, &batch);
+        }
         batch.clear();
         // A burst is no reason to keep its memory.
         batch.shrink_to(8 << 10);
@@ -172,7 +188,8 @@ impl Sinks {
         let mut writer = self.writer()?;
         self.write(&mut writer, metrics);
         self.abandon(&mut writer, metrics);
-        self.is_wanted.store(self.log_requests || file.is_some(), Ordering::Relaxed);
+        let is_wanted = self.log_requests || file.is_some() || self.store.get().is_some();
+        self.is_wanted.store(is_wanted, Ordering::Relaxed);
         writer.file = file;
         self.wanted.notify_one();
         Ok(())

@@ -8,14 +8,15 @@ pub(crate) mod health;
 pub(crate) mod object_ids;
 mod stalls;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use hale_core::deployment::{Deployment, DeploymentIndex};
 use hale_core::group::GroupIndex;
 use hale_core::settings::KeptConnections;
 use hale_core::snapshot::Snapshot;
+use hale_store::Store;
 
 use self::answer_template::AnswerTemplate;
 use self::health::Health;
@@ -56,6 +57,8 @@ pub(crate) struct Process {
     pub(crate) metrics: Arc<Metrics>,
     /// The sinks of records.
     pub(crate) sinks: Arc<Sinks>,
+    /// What is remembered over a restart.
+    store: OnceLock<Arc<Store>>,
     /// The process's side of the health thread.
     pub(crate) health: Health,
     /// The requests that wait for their turn.
@@ -107,6 +110,7 @@ impl Process {
             serving: ArcSwap::from_pointee(serving),
             metrics,
             sinks: Arc::new(sinks),
+            store: OnceLock::new(),
             reach,
             health: Health::new(),
             waiting,
@@ -114,6 +118,18 @@ impl Process {
             cutting: AtomicBool::new(false),
             buffered: Arc::default(),
         }
+    }
+
+    /// Remembers what happens in `store`, from now on.
+    pub(crate) fn remember(&self, store: Arc<Store>) {
+        self.sinks.remember(store.clone());
+        // Set once, by the start.
+        let _known: Result<(), _> = self.store.set(store);
+    }
+
+    /// What is remembered over a restart, if anything is.
+    pub(crate) fn store(&self) -> Option<&Arc<Store>> {
+        self.store.get()
     }
 
     /// The config in force.

@@ -36,4 +36,4 @@ pub(crate) use request::{Reuse, UpstreamRequest};
 pub(crate) use send::send;
 pub(crate) use switched::Switched;
 pub(crate) use target::Target;
-pub(crate) use tls::warm_up;
+pub(crate) use tls::{roots, warm_up};

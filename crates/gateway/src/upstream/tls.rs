@@ -16,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 use super::address::Upstream;
 use super::error::SendError;
 
+static ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| Arc::new(load_roots()));
 static CONFIG: LazyLock<Result<Arc<ClientConfig>, String>> = LazyLock::new(build);
 
 /// Loads the roots before the first request.
@@ -62,7 +63,12 @@ pub(super) fn explain(error: &io::Error) -> SendError {
     SendError::Tls { reason: error.to_string(), obstacle }
 }
 
-fn build() -> Result<Arc<ClientConfig>, String> {
+/// The roots that every connection is verified against.
+pub(crate) fn roots() -> Arc<RootCertStore> {
+    ROOTS.clone()
+}
+
+fn load_roots() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
     let (added, ignored) = roots.add_parsable_certificates(found.certs);
@@ -72,11 +78,15 @@ fn build() -> Result<Arc<ClientConfig>, String> {
     if added == 0 {
         roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     }
+    roots
+}
+
+fn build() -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?
-        .with_root_certificates(roots)
+        .with_root_certificates(roots())
         .with_no_client_auth();
     Ok(Arc::new(config))
 }

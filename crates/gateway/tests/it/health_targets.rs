@@ -174,12 +174,17 @@ fn the_pages_of_liveness_touch_nothing_and_know_head() {
 #[test]
 fn readiness_has_the_fields_of_the_document() {
     // Cases 4, 8.
-    let hale = lone(&FakeUpstream::start()).start();
+    let upstream = FakeUpstream::start();
+    let hale = lone(&upstream).start();
     let ready = hale.client().get("/health/readiness").json();
-    assert_eq!((&ready["status"], &ready["db"]), (&json!("connected"), &json!("Not connected")));
+    assert_eq!((&ready["status"], &ready["db"]), (&json!("connected"), &json!("connected")));
     for field in ["cache", "litellm_version", "success_callbacks"] {
         assert!(ready.get(field).is_some(), "{field} in {ready}");
     }
+    assert!(ready["last_updated"].is_string(), "{ready}");
+    let hale = lone(&upstream).launch().env("HALE_DATA_DIR", "/nowhere").start();
+    let ready = hale.client().get("/health/readiness").json();
+    assert_eq!((&ready["status"], &ready["db"]), (&json!("connected"), &json!("Not connected")));
     assert_eq!(ready.get("last_updated"), None, "there is no database");
 }
 

@@ -90,6 +90,7 @@ mod sessions_yield;
 mod shutdown;
 mod small_keys;
 mod spending;
+mod store;
 mod strategies;
 mod streams;
 mod streams_broken;

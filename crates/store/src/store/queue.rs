@@ -3,7 +3,7 @@
 //! Filled by whatever happens in the process; emptied every few milliseconds. Always true: it is bounded; a row that has no id
 //! of its own gets one that no other process gives.
 
-use super::Options;
+use super::{Options, Sample, TICKS_PER_SECOND};
 use crate::batch::Batch;
 use crate::rollup::Rollups;
 use crate::rows::{Request, Stored};
@@ -22,9 +22,11 @@ pub(super) struct Queue {
     ids: u64,
     /// Batches so far.
     batches: i64,
-    sample: f64,
+    sample: Sample,
     /// What of the sample is due.
     due: f64,
+    /// How many of it were taken since the last batch.
+    taken: u32,
 }
 
 impl Queue {
@@ -38,6 +40,7 @@ impl Queue {
             batches: 0,
             sample: options.sample,
             due: 0.0,
+            taken: 0,
         }
     }
 
@@ -71,12 +74,13 @@ impl Queue {
 
     /// Evenly, rather than at random.
     fn is_in_sample(&mut self) -> bool {
-        self.due += self.sample;
+        self.due += self.sample.share;
         let is_due = self.due >= 1.0;
         if is_due {
             self.due -= 1.0;
+            self.taken = self.taken.saturating_add(1);
         }
-        is_due
+        is_due && self.taken <= self.sample.per_second.div_ceil(TICKS_PER_SECOND)
     }
 
     fn id(&mut self) -> String {
@@ -86,6 +90,7 @@ impl Queue {
 
     /// All of it as a batch, if there is any.
     pub(super) fn take(&mut self) -> Option<Batch> {
+        self.taken = 0;
         let mut rows = std::mem::take(&mut self.rows);
         rows.extend(self.rollups.take().into_iter().map(|row| (Table::Rollups, row)));
         if rows.is_empty() {

@@ -1,7 +1,7 @@
 //! What holds for both databases.
 
 use hale_store::{
-    Kind, ProbeFilter, ProbeResult, Purpose, Setting, Status, Stored, Table, VERSION,
+    Kind, ProbeFilter, ProbeResult, Purpose, Sample, Setting, Status, Stored, Table, VERSION,
 };
 
 use crate::support::{NOW, Place, Running, action, count, on_both, open, request, run};
@@ -116,7 +116,8 @@ fn of_two_settings_of_a_name_the_later_one_holds() {
 #[test]
 fn minutes_and_days_add_up_over_batches_and_a_sample_leaves_failures() {
     on_both(|Place { address, directory }| async move {
-        let running = Running::with(&address, directory.path(), 0.25);
+        let running =
+            Running::with(&address, directory.path(), Sample { share: 0.25, per_second: 1_000 });
         for batch in 1..=4 {
             let failed =
                 hale_store::Request { cause: Some("timeout"), status: 504, ..request("f") };
@@ -196,5 +197,117 @@ fn tables_of_others_in_the_same_database_are_not_touched() {
             "8",
             "six tables of rows, the writers and the schema"
         );
+    });
+}
+
+#[test]
+fn a_pooler_that_lends_connections_for_a_transaction_is_as_good_as_the_server() {
+    run(async {
+        let server = hale_testkit::Postgres::shared();
+        let (url, pooler) = (server.database(), server.pooler());
+        let address = hale_store::Address::parse(&pooler.url(server, &url)).unwrap();
+        // More clients than the pooler has connections, so that statements of one client meet several of them.
+        let directories: Vec<_> = (0..4).map(|_| hale_testkit::TempDir::new()).collect();
+        let replicas: Vec<Running> = directories
+            .iter()
+            .map(|directory| Running::start(&address, directory.path()))
+            .collect();
+        for round in 1..=5 {
+            for (number, replica) in replicas.iter().enumerate() {
+                replica.act(&format!("d{round}-{number}"));
+                replica.store.put_requests([request("c")].into_iter());
+            }
+            for replica in &replicas {
+                replica.until_figures(|figures| figures.written == round * 4).await;
+                replica.until(|status| *status == Status::Connected).await;
+                assert!(replica.store.settings().await.unwrap().is_empty());
+                let all = ProbeFilter { limit: 10, ..ProbeFilter::default() };
+                assert!(replica.store.probe_results(&all).await.unwrap().is_empty());
+            }
+        }
+        assert_eq!(count(&address, Table::OperatorActions).await, 20);
+        let sum = "select sum(requests) from hale.rollups where width_s = 60";
+        assert_eq!(server.sql(&url, sum), "20");
+    });
+}
+
+#[test]
+fn of_many_successes_in_a_second_a_bounded_number_is_recorded_and_all_are_counted() {
+    on_both(|Place { address, directory }| async move {
+        let sample = Sample { share: 1.0, per_second: 50 };
+        let running = Running::with(&address, directory.path(), sample);
+        running.until(|status| *status == Status::Connected).await;
+        let failed = hale_store::Request { cause: Some("timeout"), ..request("f") };
+        running.store.put_requests((0..1_000).map(|_| request("c")).chain((0..30).map(|_| failed)));
+        running.until_figures(|figures| figures.written > 30 && figures.pending == 0).await;
+        let found = count(&address, Table::Requests).await;
+        assert!((40..=60).contains(&found), "the failures and one or two fifths of 50: {found}");
+        let file = directory.path().join("export");
+        let database = open(&address, Purpose::Look).await.unwrap();
+        hale_store::copy::export(&database, &file).await.unwrap();
+        let text = std::fs::read_to_string(file).unwrap();
+        assert!(text.contains("\"cause\":\"\",\"requests\":1000,"), "{text}");
+    });
+}
+
+#[test]
+fn old_rows_are_deleted_table_by_table_and_newer_ones_stay() {
+    const DAY: u64 = 86_400_000;
+    on_both(|Place { address, directory }| async move {
+        let running = Running::start(&address, directory.path());
+        for days in [0, 6, 8, 399, 401] {
+            let at = NOW - days * DAY;
+            let id = format!("p{days}");
+            running.store.put(&Stored::Probe(probe(&id, at, "healthy")));
+            let change = hale_store::HealthChange { at, ..hale_store::HealthChange::default() };
+            running.store.put(&Stored::Health(change));
+            running.store.put(&Stored::Action(hale_store::OperatorAction {
+                at,
+                actor: "k",
+                action: "reset",
+                deployment: "d",
+            }));
+            let old = hale_store::Request { arrived_at: at, ..request("c") };
+            running.store.put_requests([old].into_iter());
+        }
+        running.store.put(&Stored::Setting(setting("a", "1", 0)));
+        running.until_figures(|figures| figures.pending == 0 && figures.written == 31).await;
+        let database = open(&address, Purpose::Change).await.unwrap();
+        let now = i64::try_from(NOW).unwrap();
+        let keep = hale_store::Retention { probe_results: 2, ..hale_store::Retention::default() };
+        for _ in 0..2 {
+            keep.apply(&database, now).await.unwrap();
+            assert_eq!(database.count(Table::Requests).await, Ok(2), "0 and 6 days");
+            assert_eq!(database.count(Table::HealthChanges).await, Ok(4));
+            assert_eq!(database.count(Table::OperatorActions).await, Ok(4));
+            assert_eq!(database.count(Table::ProbeResults).await, Ok(2), "the newest");
+            assert_eq!(database.count(Table::Rollups).await, Ok(2 + 4), "minutes and days");
+            assert_eq!(database.count(Table::Settings).await, Ok(1));
+        }
+    });
+}
+
+#[test]
+fn a_file_that_is_too_large_loses_its_oldest_requests_and_shrinks() {
+    run(async {
+        let [place, _] = crate::support::places();
+        let running = Running::start(&place.address, place.directory.path());
+        let long = "x".repeat(2_000);
+        let many = (0..6_000).map(|at| hale_store::Request {
+            arrived_at: NOW + at,
+            requested_model: Some(&long),
+            ..request("c")
+        });
+        running.store.put_requests(many);
+        running.act("kept");
+        running.until_figures(|figures| figures.written > 6_000 && figures.pending == 0).await;
+        let database = open(&place.address, Purpose::Change).await.unwrap();
+        let before = database.bytes().await.unwrap();
+        let keep =
+            hale_store::Retention { file_bytes: before / 2, ..hale_store::Retention::default() };
+        keep.apply(&database, i64::try_from(NOW).unwrap()).await.unwrap();
+        assert!(database.bytes().await.unwrap() < before / 2);
+        assert_eq!(database.count(Table::Requests).await, Ok(1_000), "the newest");
+        assert_eq!(database.count(Table::OperatorActions).await, Ok(1));
     });
 }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hale_store::{
-    Address, Database, Error, Means, OperatorAction, Options, Purpose, Request, Retention, Status,
-    Store, Stored, Table, Threads,
+    Address, Database, Error, Means, OperatorAction, Options, Purpose, Request, Retention, Sample,
+    Status, Store, Stored, Table, Threads,
 };
 use hale_testkit::{Postgres, TIMEOUT, TempDir};
 use tokio::task::JoinHandle;
@@ -51,7 +51,7 @@ pub(crate) fn run(test: impl Future<Output = ()>) {
 pub(crate) fn means() -> Means {
     Means {
         threads: Threads::of(tokio::runtime::Handle::current()),
-        roots: Arc::new(rustls::RootCertStore::empty()),
+        roots: || Arc::new(rustls::RootCertStore::empty()),
         now: || NOW,
     }
 }
@@ -69,10 +69,10 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a store at `address`, whose spool is in `directory`.
     pub(crate) fn start(address: &Address, directory: &Path) -> Running {
-        Running::with(address, directory, 1.0)
+        Running::with(address, directory, Sample { share: 1.0, per_second: 100_000 })
     }
 
-    pub(crate) fn with(address: &Address, directory: &Path, sample: f64) -> Running {
+    pub(crate) fn with(address: &Address, directory: &Path, sample: Sample) -> Running {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let store = Store::new(Options {
             address: address.clone(),

@@ -3,6 +3,7 @@
 //! Always true: only pages that request probes wait for the prober.
 
 pub(crate) mod drain;
+pub(crate) mod history;
 pub(crate) mod known;
 mod listing;
 pub(crate) mod readiness;

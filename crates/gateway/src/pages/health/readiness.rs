@@ -2,13 +2,19 @@
 
 use std::sync::atomic::Ordering;
 
+use hale_store::Status;
 use http::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::history::rfc3339;
+use crate::clock;
 use crate::http::COMPATIBLE_VERSION;
 use crate::http::reply::{self, Reply};
 use crate::pages::PageRequest;
+
+/// The word for what works, the database included.
+const CONNECTED: &str = "connected";
 
 /// `GET /health/liveliness`: touches nothing.
 pub(crate) fn liveness(_: &PageRequest<'_>) -> Response<Reply> {
@@ -25,7 +31,19 @@ fn state(request: &PageRequest<'_>) -> (&'static str, StatusCode) {
     if !deployments.is_empty() && deployments.iter().all(|one| one.misconfigured.is_some()) {
         return ("no_deployments", StatusCode::SERVICE_UNAVAILABLE);
     }
-    ("connected", StatusCode::OK)
+    if request.arrival.serving.snapshot.gateway.store.required && database(request) != CONNECTED {
+        return ("disconnected", StatusCode::SERVICE_UNAVAILABLE);
+    }
+    (CONNECTED, StatusCode::OK)
+}
+
+/// The state of the database, in LiteLLM's words.
+fn database(request: &PageRequest<'_>) -> &'static str {
+    match request.arrival.worker.process.store().map(|store| store.status()) {
+        Some(Status::Connected) => CONNECTED,
+        Some(Status::Opening | Status::Disconnected(_)) => "disconnected",
+        Some(Status::NoPlace) | None => "Not connected",
+    }
 }
 
 /// `GET /health/readiness`.
@@ -36,6 +54,9 @@ pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
         litellm_version: &'static str,
         hale_version: &'static str,
         success_callbacks: [&'static str; 0],
+        /// When the database was last known to work: now.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        last_updated: Option<String>,
     }
     #[derive(Serialize)]
     struct Readiness {
@@ -50,12 +71,14 @@ pub(crate) fn readiness(request: &PageRequest<'_>) -> Response<Reply> {
     let (word, status) = state(request);
     let page = Readiness {
         status: word,
-        db: "Not connected",
+        db: database(request),
         details: request.arrival.serving.snapshot.gateway.health_details.then_some(Details {
             cache: None,
             litellm_version: COMPATIBLE_VERSION,
             hale_version: env!("CARGO_PKG_VERSION"),
             success_callbacks: [],
+            last_updated: (database(request) == CONNECTED)
+                .then(|| rfc3339(clock::unix_ms() / 1_000 * 1_000)),
         }),
     };
     reply::json(status, serde_json::to_vec(&page).unwrap_or_default())
@@ -67,7 +90,7 @@ pub(crate) fn details(request: &PageRequest<'_>) -> Response<Reply> {
     let verbose = tracing::enabled!(tracing::Level::DEBUG);
     let page = json!({
         "status": word,
-        "db": "Not connected",
+        "db": database(request),
         "cache": null,
         "litellm_version": COMPATIBLE_VERSION,
         "hale_version": env!("CARGO_PKG_VERSION"),

@@ -1,0 +1,298 @@
+//! What the process remembers over a restart: the store is opened, fed from the bus, and asked for settings.
+//!
+//! Called by the start, before a worker serves. Always true: no request waits for the store; a deployment that an operator
+//! disabled is disabled again before the first request, if the database answers within [`OPEN_MAX`], else as soon as it does.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use hale_core::health::{Evidence, HealthPart, HealthSubject, OperatorAction};
+use hale_core::settings::StoreSettings;
+use hale_store::{
+    Address, HealthChange, Means, OperatorAction as Action, Options, Retention, Sample, Setting,
+    Status, Store, Stored, Threads, locate,
+};
+use tokio::task::JoinHandle;
+
+use crate::background::Background;
+use crate::events::{self, Event, Received, Reload, Shutdown, Subscriber, What};
+use crate::pages::health::history;
+use crate::state::Process;
+use crate::{clock, upstream};
+
+/// How long the start waits for the database and its settings.
+const OPEN_MAX: Duration = Duration::from_secs(2);
+/// How long the stop waits for the database.
+const FINISH_MAX: Duration = Duration::from_secs(1);
+/// Records of successful requests that a file gets a second: more would take the disk and a part of a core.
+const PER_SECOND_IN_A_FILE: u32 = 200;
+/// The variable that names the directory of the store.
+const DATA_DIR: &str = "HALE_DATA_DIR";
+/// The spool beside a server's address.
+const SPOOL: &str = "hale.spool";
+/// Who acts with the master key.
+const MASTER_KEY: &str = "master key";
+
+/// Where the store of a process is.
+pub(crate) struct Place {
+    address: Address,
+    spool: PathBuf,
+}
+
+/// The address that the settings name, else the file beside the config at `root`.
+///
+/// # Errors
+/// When it cannot be one.
+pub(crate) fn store_address(settings: &StoreSettings, root: &str) -> Result<Address, String> {
+    Place::of(settings, root).map(|place| place.address)
+}
+
+impl Place {
+    /// The place that the settings name, else beside the config at `root`.
+    ///
+    /// # Errors
+    /// When an address cannot be one.
+    pub(crate) fn of(settings: &StoreSettings, root: &str) -> Result<Place, String> {
+        let beside = Path::new(root).parent().filter(|parent| !parent.as_os_str().is_empty());
+        let data_dir = std::env::var_os(DATA_DIR).filter(|name| !name.is_empty()).map_or_else(
+            || beside.map_or_else(|| PathBuf::from("."), Path::to_owned),
+            PathBuf::from,
+        );
+        let url = settings.database_url.as_ref().map(hale_core::secret::Secret::expose);
+        let address = locate(url, &data_dir).map_err(|error| error.to_string())?;
+        let spool = match &address {
+            Address::File(path) => {
+                let mut name = path.as_os_str().to_owned();
+                name.push(".spool");
+                name.into()
+            }
+            Address::Server(_) => data_dir.join(SPOOL),
+        };
+        Ok(Place { address, spool })
+    }
+}
+
+/// What runs for the store.
+pub(super) struct Memory {
+    store: Arc<Store>,
+    recorder: JoinHandle<()>,
+}
+
+/// Opens the store of `process`, and applies the settings that it holds.
+pub(super) fn start(background: &Background, process: &Arc<Process>, place: Place) -> Memory {
+    let store = Store::new(options(background, process, place));
+    process.remember(store.clone());
+    let own = store.clone();
+    background.supervise("the batches of the store", move || own.clone().collect());
+    let own = store.clone();
+    background.supervise("the writer of the store", move || own.clone().drain());
+    let own = store.clone();
+    background.supervise("the retention of the store", move || own.clone().retain());
+    let (done, applied) = mpsc::channel();
+    let (own, of_task) = (store.clone(), process.clone());
+    background.supervise("the settings of the store", move || {
+        restore(own.clone(), of_task.clone(), done.clone())
+    });
+    // Subscribed now, before anything publishes.
+    let mut first = Some(events::subscribe());
+    let (own, of_task) = (store.clone(), process.clone());
+    let recorder = background.supervise("the events of the store", move || {
+        record(first.take().unwrap_or_else(events::subscribe), own.clone(), of_task.clone())
+    });
+    // A database that does not answer delays the start no longer.
+    let _late: Result<(), _> = applied.recv_timeout(OPEN_MAX);
+    Memory { store, recorder }
+}
+
+fn options(background: &Background, process: &Process, place: Place) -> Options {
+    let settings = &process.serving().snapshot.gateway.store;
+    let replica = std::env::var("HOSTNAME").ok().filter(|name| !name.is_empty());
+    let replica = replica.unwrap_or_else(|| "hale".to_owned());
+    let writer = format!("{replica}-{:x}-{:06x}", clock::unix_ms(), fastrand::u32(..1 << 24));
+    let per_second = match &place.address {
+        Address::File(_) => PER_SECOND_IN_A_FILE,
+        Address::Server(_) => u32::MAX,
+    };
+    Options {
+        address: place.address,
+        spool: place.spool,
+        means: Means {
+            threads: Threads::of(background.runtime()),
+            roots: upstream::roots,
+            now: clock::unix_ms,
+        },
+        replica: replica.into(),
+        writer: writer.into(),
+        retention: Retention {
+            requests_days: settings.requests_days,
+            history_days: settings.history_days,
+            minutes_days: settings.minutes_days,
+            probe_results: settings.probe_results,
+            file_bytes: settings.requests_max_bytes,
+        },
+        sample: Sample {
+            share: settings.requests_sample,
+            per_second: settings.requests_per_second.unwrap_or(per_second),
+        },
+    }
+}
+
+impl Memory {
+    /// Writes the last rows, within a bound. Called behind the last event.
+    pub(super) async fn finish(self, background: &Background) {
+        let _late: Result<_, _> = tokio::time::timeout(FINISH_MAX, self.recorder).await;
+        let store = self.store;
+        let last = background.supervise("the last rows of the store", move || {
+            let store = store.clone();
+            async move { store.finish(FINISH_MAX).await }
+        });
+        let _late: Result<_, _> = tokio::time::timeout(FINISH_MAX * 2, last).await;
+    }
+}
+
+/// The name of the setting that says whether a deployment is disabled.
+fn switch_of(deployment: &str) -> String {
+    format!("deployment/{deployment}/disabled")
+}
+
+/// Applies the settings of the store once it is open, and again to deployments that a reload brings back.
+async fn restore(store: Arc<Store>, process: Arc<Process>, done: mpsc::Sender<()>) {
+    let mut events = events::subscribe();
+    let status = store.opened(Duration::MAX).await;
+    if status != Status::Connected {
+        // The start waits for a database that is there, not for one that is not.
+        let _gone: Result<(), _> = done.send(());
+    }
+    if status == Status::NoPlace {
+        return;
+    }
+    store.connected().await;
+    apply(&store, &process).await;
+    let _gone: Result<(), _> = done.send(());
+    loop {
+        match events.next().await {
+            Received::Event(event) => match &event.what {
+                What::Reload(Reload::Applied { .. }) => apply(&store, &process).await,
+                What::Shutdown(Shutdown::Stopped) => return,
+                What::Reload(Reload::Refused { .. })
+                | What::Shutdown(_)
+                | What::Health { .. }
+                | What::Probe { .. }
+                | What::Budget(_)
+                | What::Operator { .. } => {}
+            },
+            Received::Missed(_) => apply(&store, &process).await,
+        }
+    }
+}
+
+async fn apply(store: &Store, process: &Process) {
+    let settings = match store.settings().await {
+        Ok(settings) => settings,
+        Err(error) => {
+            tracing::warn!(%error, "settings made at run time could not be read");
+            return;
+        }
+    };
+    let serving = process.serving();
+    let now = clock::now().millis();
+    for deployment in &serving.snapshot.deployments {
+        let name = switch_of(&deployment.id);
+        let is_disabled = settings.iter().any(|one| *one.name == *name && &*one.value == "true");
+        if is_disabled && !deployment.state.is_disabled() {
+            let changes = deployment.apply(now, &Evidence::Operator(OperatorAction::Disable));
+            events::health_changed(&deployment.id, changes);
+            let deployment = &*deployment.id;
+            tracing::warn!(deployment, "an operator disabled this deployment before the start");
+        }
+    }
+    process.waiting.look_again();
+}
+
+/// Gives events to the store until the process has stopped.
+async fn record(mut events: Subscriber, store: Arc<Store>, process: Arc<Process>) {
+    loop {
+        match events.next().await {
+            Received::Event(event) => {
+                put(&store, &process, &event);
+                if matches!(event.what, What::Shutdown(Shutdown::Stopped)) {
+                    return;
+                }
+            }
+            Received::Missed(missed) => {
+                tracing::warn!(missed, "events were dropped: the store lacks changes of health");
+                for deployment in &process.serving().snapshot.deployments {
+                    if deployment.state.is_disabled() {
+                        store.put(&switch(
+                            &deployment.id,
+                            OperatorAction::Disable,
+                            clock::unix_ms(),
+                        ));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The setting that an action on a deployment leaves.
+fn switch(deployment: &str, action: OperatorAction, at: u64) -> Stored<'static> {
+    Stored::Setting(Setting {
+        name: switch_of(deployment).into(),
+        value: if action == OperatorAction::Disable { "true" } else { "false" }.into(),
+        updated_at: at,
+        updated_by: MASTER_KEY.into(),
+    })
+}
+
+fn put(store: &Store, process: &Process, event: &Event) {
+    match &event.what {
+        What::Health { change, .. } => {
+            let credential = match &change.subject {
+                HealthSubject::Credential(id) => Some(id.to_string()),
+                HealthSubject::Deployment(_) => None,
+            };
+            let deployment = match &change.subject {
+                HealthSubject::Deployment(id) => Some(&**id),
+                HealthSubject::Credential(_) => None,
+            };
+            let (model, operation) = match &change.part {
+                HealthPart::Model { model, operation } => (Some(&**model), *operation),
+                HealthPart::Breaker | HealthPart::Probes | HealthPart::Switch => (None, None),
+            };
+            store.put(&Stored::Health(HealthChange {
+                at: change.at.0,
+                deployment,
+                credential: credential.as_deref(),
+                part: change.part.name(),
+                model,
+                operation: operation.map(hale_core::operation::Operation::name),
+                from: change.from.name(),
+                to: change.to.name(),
+                cause: change.cause,
+                source: change.source.name(),
+                until: change.until.map(|until| until.0),
+                provider_issued: change.until.map(|_| change.provider_issued),
+            }));
+        }
+        What::Probe { deployment, result, .. } => {
+            let serving = process.serving();
+            if let Some(row) = history::row(&serving, deployment, result) {
+                store.put(&Stored::Probe(row));
+            }
+        }
+        What::Operator { deployment, action } => {
+            let at = event.unix_ms;
+            let name = action.name();
+            store.put(&Stored::Action(Action { at, actor: MASTER_KEY, action: name, deployment }));
+            match action {
+                OperatorAction::Disable | OperatorAction::Enable => {
+                    store.put(&switch(deployment, *action, at));
+                }
+                OperatorAction::Reset => {}
+            }
+        }
+        What::Reload(_) | What::Budget(_) | What::Shutdown(_) => {}
+    }
+}

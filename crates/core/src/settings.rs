@@ -177,6 +177,8 @@ pub struct StoreSettings {
     pub required: bool,
     /// How long records of requests are kept, days. 7.
     pub requests_days: u32,
+    /// Whether no request is recorded. No.
+    pub no_requests: bool,
     /// The share of successful requests whose records are kept, 0 to 1. 1.
     pub requests_sample: f64,
     /// How many of them a second, at most; on SQLite 200 unless it is set.
@@ -197,6 +199,7 @@ impl Default for StoreSettings {
             database_url: None,
             required: false,
             requests_days: 7,
+            no_requests: false,
             requests_sample: 1.0,
             requests_per_second: None,
             requests_max_bytes: 512 << 20,

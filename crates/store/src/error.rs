@@ -32,6 +32,8 @@ pub enum Kind {
     ReadOnly,
     /// Its disk is full.
     Full,
+    /// Its disk cannot be written or read.
+    Disk,
     /// The database refuses what is in a row.
     BadRow,
     /// Anything else.
@@ -63,6 +65,9 @@ impl Kind {
             Kind::Empty => "make its tables: hale db migrate",
             Kind::ReadOnly => "make it writable for this process, or name another place",
             Kind::Full => "free space on its disk",
+            Kind::Disk => {
+                "look at its disk: its space, its limits, and what the system's log says of it"
+            }
             Kind::BadRow => "report this",
             Kind::Other => "read the database's own log",
         }

@@ -21,6 +21,7 @@ pub(crate) fn of_sqlite(place: &str, error: &rusqlite::Error) -> Error {
         | ErrorCode::FileLockingProtocolFailed => Kind::Locked,
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => Kind::ReadOnly,
         ErrorCode::DiskFull => Kind::Full,
+        ErrorCode::SystemIoFailure => Kind::Disk,
         ErrorCode::DatabaseCorrupt => Kind::Corrupt,
         ErrorCode::NotADatabase => Kind::NotADatabase,
         ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig => {

@@ -62,16 +62,18 @@ pub struct Options {
     pub writer: Box<str>,
     /// What is deleted when.
     pub retention: Retention,
-    /// Which records of successful requests are written. Those of failures all are.
+    /// Which records of requests are written.
     pub sample: Sample,
 }
 
-/// Which records of successful requests are written.
+/// Which records of requests are written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
-    /// Their share, from 0 to 1.
+    /// Whether those of failures are.
+    pub failures: bool,
+    /// The share of those of successes, from 0 to 1.
     pub share: f64,
-    /// How many a second, at most.
+    /// How many of these a second, at most.
     pub per_second: u32,
 }
 

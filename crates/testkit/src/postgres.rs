@@ -29,6 +29,8 @@ const PASSWORD: &str = "s3cret-pw";
 #[derive(Debug)]
 pub struct Postgres {
     directory: TempDir,
+    /// What it encrypts with.
+    certificate: Option<PathBuf>,
     port: u16,
     log: Arc<Mutex<String>>,
     running: Option<Running>,
@@ -77,6 +79,15 @@ fn as_server_user(command: &mut Command) -> &mut Command {
 impl Postgres {
     /// Starts a server of its own.
     pub fn start() -> Postgres {
+        Postgres::with_certificate(None)
+    }
+
+    /// Starts a server of its own that encrypts with the key and the certificates in that file.
+    pub fn with_tls(certificate: &Path) -> Postgres {
+        Postgres::with_certificate(Some(certificate))
+    }
+
+    fn with_certificate(certificate: Option<&Path>) -> Postgres {
         let directory = TempDir::new();
         if let Some((user, group)) = server_user() {
             chown(directory.path(), Some(user), Some(group)).expect("root may give files away");
@@ -93,7 +104,18 @@ impl Postgres {
             .output()
             .expect("initdb runs");
         assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let mut server = Postgres { directory, port: 0, log: Arc::default(), running: None };
+        let certificate = certificate.map(|from| {
+            let text = fs::read_to_string(from).expect("the certificate can be read");
+            let path = directory.write("server.pem", &text);
+            fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+                .expect("its own file");
+            if let Some((user, group)) = server_user() {
+                chown(&path, Some(user), Some(group)).expect("root may give files away");
+            }
+            path
+        });
+        let mut server =
+            Postgres { certificate, directory, port: 0, log: Arc::default(), running: None };
         server.run();
         server
     }
@@ -131,6 +153,11 @@ impl Postgres {
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "max_connections=60"])
             .arg("-k")
             .arg(self.directory.path());
+        if let Some(path) = &self.certificate {
+            let path = path.display();
+            let of = |name: &str| format!("{name}={path}");
+            command.args(["-c", "ssl=on", "-c", &of("ssl_cert_file"), "-c", &of("ssl_key_file")]);
+        }
         let (running, is_ready) = Running::start(&mut command, READY, &self.log);
         self.running = Some(running);
         is_ready

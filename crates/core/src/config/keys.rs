@@ -701,7 +701,7 @@ const GENERAL: &[Row] = &[
     misplaced("max_budget", LITELLM_BUDGET),
     misplaced("budget_duration", LITELLM_BUDGET),
     refused("guardrails", "requests that a guardrail should stop would pass"),
-    ignored("disable_spend_logs", "The store writes nothing of the kind."),
+    served("disable_spend_logs", Kind::Bool, "false", "As `store_requests_sample: 0`, and no failed request is recorded either: requests count in the rollups only."),
     ignored("disable_spend_updates", "The store writes nothing of the kind."),
     ignored("disable_error_logs", "The store writes nothing of the kind."),
     ignored("disable_reset_budget", "The store writes nothing of the kind."),

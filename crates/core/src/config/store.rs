@@ -35,6 +35,7 @@ pub(super) fn setting(
             }
         }
         "database_required" => put(&mut store.required, field.flag(problems)),
+        "disable_spend_logs" => put(&mut store.no_requests, field.flag(problems)),
         "store_requests_days" => put(&mut store.requests_days, field.small(problems)),
         "store_requests_sample" => put(&mut store.requests_sample, field.number(problems)),
         "store_requests_per_second" => store.requests_per_second = field.small(problems),

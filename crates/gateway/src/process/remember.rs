@@ -132,7 +132,8 @@ fn options(background: &Background, process: &Process, place: Place) -> Options 
             file_bytes: settings.requests_max_bytes,
         },
         sample: Sample {
-            share: settings.requests_sample,
+            failures: !settings.no_requests,
+            share: if settings.no_requests { 0.0 } else { settings.requests_sample },
             per_second: settings.requests_per_second.unwrap_or(per_second),
         },
     }

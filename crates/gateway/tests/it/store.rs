@@ -288,6 +288,47 @@ fn a_database_that_is_killed_delays_no_request_and_loses_no_row() {
 }
 
 #[test]
+fn a_disk_that_takes_no_more_delays_no_request_and_rows_come_when_there_is_space() {
+    // A limit on the size of files stands for a full disk; the spool is on it too.
+    let upstream = FakeUpstream::start();
+    let directory = TempDir::new();
+    let limited = at(&lone(&upstream), &directory).limit("-S -f 800 && trap '' XFSZ");
+    let hale = limited.start();
+    wait_for_db(&hale, "connected");
+    let mut sent = 0;
+    let lost = eventually("the disk is full", || {
+        for _ in 0..50 {
+            assert_eq!(chat(&hale, "m").status, 200);
+            sent += 1;
+        }
+        Some(readiness(&hale)).filter(|(_, page)| page["db"] == "disconnected")
+    });
+    assert_eq!(lost.0, 200);
+    let line = hale.wait_for_line("look at its disk");
+    assert!(line.contains("hale.db"), "{line}");
+    let more = std::process::Command::new("prlimit")
+        .args(["--fsize=unlimited", "--pid", &hale.pid().to_string()])
+        .status();
+    assert!(more.is_ok_and(|status| status.success()), "prlimit");
+    wait_for_db(&hale, "connected");
+    eventually("all rows are written", || {
+        (metric(&hale, "hale_store_rows_pending", &[]) == 0.0).then_some(())
+    });
+    let store = directory.path().join("hale.db");
+    assert_eq!(metric(&hale, "hale_store_rows_dropped_total", &[]), 0.0);
+    let export = directory.path().join("export");
+    let ended = db(store.to_str().unwrap(), &["export", export.to_str().unwrap()]);
+    assert_eq!(ended.code(), Some(0), "{}", ended.stderr);
+    let text = fs::read_to_string(export).unwrap();
+    let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let counted: u64 = rows
+        .filter(|line| line["table"] == "rollups" && line["row"]["width_s"] == 60)
+        .filter_map(|line| line["row"]["requests"].as_u64())
+        .sum();
+    assert_eq!(counted, sent, "each request once");
+}
+
+#[test]
 fn replicas_that_start_at_once_share_one_server() {
     let upstream = FakeUpstream::start();
     let url = Postgres::shared().database();

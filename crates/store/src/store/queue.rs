@@ -59,7 +59,9 @@ impl Queue {
         let mut lost = 0;
         for request in requests {
             self.rollups.count(&request);
-            if request.cause.is_none() && !self.is_in_sample() {
+            let is_wanted =
+                if request.cause.is_none() { self.is_in_sample() } else { self.sample.failures };
+            if !is_wanted {
                 continue;
             }
             if self.rows.len() >= MAX {

@@ -116,8 +116,11 @@ fn of_two_settings_of_a_name_the_later_one_holds() {
 #[test]
 fn minutes_and_days_add_up_over_batches_and_a_sample_leaves_failures() {
     on_both(|Place { address, directory }| async move {
-        let running =
-            Running::with(&address, directory.path(), Sample { share: 0.25, per_second: 1_000 });
+        let running = Running::with(
+            &address,
+            directory.path(),
+            Sample { failures: true, share: 0.25, per_second: 1_000 },
+        );
         for batch in 1..=4 {
             let failed =
                 hale_store::Request { cause: Some("timeout"), status: 504, ..request("f") };
@@ -234,7 +237,7 @@ fn a_pooler_that_lends_connections_for_a_transaction_is_as_good_as_the_server() 
 #[test]
 fn of_many_successes_in_a_second_a_bounded_number_is_recorded_and_all_are_counted() {
     on_both(|Place { address, directory }| async move {
-        let sample = Sample { share: 1.0, per_second: 50 };
+        let sample = Sample { failures: true, share: 1.0, per_second: 50 };
         let running = Running::with(&address, directory.path(), sample);
         running.until(|status| *status == Status::Connected).await;
         let failed = hale_store::Request { cause: Some("timeout"), ..request("f") };

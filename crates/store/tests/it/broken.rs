@@ -2,6 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use hale_store::{Address, Kind, Purpose, Status, Table};
 use hale_testkit::{Postgres, TempDir, refused_port};
@@ -168,6 +169,50 @@ fn a_wrong_address_of_a_server_is_named_with_its_fix_and_without_its_password() 
             let (found, said) = refused(&parsed(&url)).await;
             assert_eq!(found, kind, "{said}");
             assert!(said.contains(part), "{said}");
+        }
+    });
+}
+
+#[test]
+fn a_connection_is_encrypted_and_verified_as_the_mode_says() {
+    run(async {
+        let tls = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/tls");
+        let file = |name: &str| tls.join(name).canonicalize().unwrap().display().to_string();
+        let at = |server: &Postgres, query: &str| {
+            let url = server.url("postgres").replace("127.0.0.1", "localhost");
+            Address::parse(&format!("{url}?{query}")).unwrap()
+        };
+        let root = |mode: &str| format!("sslmode={mode}&sslrootcert={}", file("root.pem"));
+        let good = Postgres::with_tls(tls.join("good.pem").as_path());
+        let encrypted = "select count(*) from pg_stat_ssl s join pg_stat_activity a using (pid) \
+                         where s.ssl and a.application_name = 'hale'";
+        for query in ["", "sslmode=require", &root("verify-ca"), &root("verify-full")] {
+            let database = open(&at(&good, query), Purpose::Serve).await.unwrap();
+            assert_eq!(good.sql("postgres", encrypted), "2", "{query:?}: both connections");
+            drop(database);
+            while good.sql("postgres", encrypted) != "0" {}
+        }
+        // There is no root in the tests but those that an address names.
+        let (kind, said) = refused(&at(&good, "sslmode=verify-full")).await;
+        assert_eq!(kind, Kind::Address, "{said}");
+        let elsewhere = Postgres::with_tls(tls.join("elsewhere.pem").as_path());
+        open(&at(&elsewhere, "sslmode=require"), Purpose::Serve)
+            .await
+            .expect("nothing is verified");
+        open(&at(&elsewhere, &root("verify-ca")), Purpose::Serve)
+            .await
+            .expect("the name is not verified");
+        let (kind, said) = refused(&at(&elsewhere, &root("verify-full"))).await;
+        assert!(kind == Kind::Away && said.contains("not valid for name"), "{said}");
+        for name in ["self-signed.pem", "expired.pem"] {
+            let server = Postgres::with_tls(tls.join(name).as_path());
+            for mode in ["verify-ca", "verify-full"] {
+                let (kind, said) = refused(&at(&server, &root(mode))).await;
+                assert!(
+                    kind == Kind::Away && said.contains("certificate"),
+                    "{name}, {mode}: {said}"
+                );
+            }
         }
     });
 }

@@ -69,7 +69,11 @@ pub(crate) struct Running {
 impl Running {
     /// Starts a store at `address`, whose spool is in `directory`.
     pub(crate) fn start(address: &Address, directory: &Path) -> Running {
-        Running::with(address, directory, Sample { share: 1.0, per_second: 100_000 })
+        Running::with(
+            address,
+            directory,
+            Sample { failures: true, share: 1.0, per_second: 100_000 },
+        )
     }
 
     pub(crate) fn with(address: &Address, directory: &Path, sample: Sample) -> Running {

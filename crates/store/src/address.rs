@@ -184,9 +184,6 @@ fn server(url: &str) -> Result<Server, Error> {
     if config.get_ports().is_empty() {
         config.port(5432);
     }
-    if config.get_user().is_none() {
-        return Err(wrong("it names no user".to_owned()));
-    }
     if config.get_application_name().is_none() {
         config.application_name("hale");
     }

@@ -63,10 +63,6 @@ enum Read {
     DeploymentByOutcome,
 }
 
-fn store(process: &Process) -> hale_store::Figures {
-    process.store().map_or_else(hale_store::Figures::default, |store| store.figures())
-}
-
 fn load(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
 }
@@ -249,22 +245,22 @@ static FAMILIES: &[Family] = &[
     Family {
         name: "hale_store_rows_written",
         help: "Rows that the database took.",
-        read: Read::Process(MetricType::Counter, |p| store(p).written),
+        read: Read::Process(MetricType::Counter, |p| p.stored().written),
     },
     Family {
         name: "hale_store_rows_dropped",
         help: "Rows that were lost before the database took them.",
-        read: Read::Process(MetricType::Counter, |p| store(p).dropped),
+        read: Read::Process(MetricType::Counter, |p| p.stored().dropped),
     },
     Family {
         name: "hale_store_rows_pending",
         help: "Rows that wait for the database.",
-        read: Read::Process(MetricType::Gauge, |p| store(p).pending),
+        read: Read::Process(MetricType::Gauge, |p| p.stored().pending),
     },
     Family {
         name: "hale_store_spool_bytes",
         help: "Bytes of rows on the disk that the database does not have yet.",
-        read: Read::Process(MetricType::Gauge, |p| store(p).spool_bytes),
+        read: Read::Process(MetricType::Gauge, |p| p.stored().spool_bytes),
     },
     Family {
         name: "hale_log_lines_dropped",

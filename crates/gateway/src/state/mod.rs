@@ -132,6 +132,11 @@ impl Process {
         self.store.get()
     }
 
+    /// What became of rows for the store.
+    pub(crate) fn stored(&self) -> hale_store::Figures {
+        self.store().map_or_else(hale_store::Figures::default, |store| store.figures())
+    }
+
     /// The config in force.
     pub(crate) fn serving(&self) -> Arc<Serving> {
         self.serving.load_full()

@@ -177,7 +177,7 @@ fn no_file_is_long() {
 fn nothing_is_left_undone_in_the_sources() {
     let leftovers = ["todo!", "unimplemented!", "dbg!", "FIXME", "XXX"];
     let mut wrong = Vec::new();
-    for layer in ["core", "wire", "gateway"] {
+    for layer in ["core", "wire", "store", "gateway"] {
         for (path, text) in sources(&root().join("crates").join(layer).join("src")) {
             for word in leftovers {
                 if text.contains(&format!("{word}(")) || text.contains(&format!("// {word}")) {
@@ -197,6 +197,7 @@ fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
         "gateway/src/pages/health/drain.rs",
         "gateway/src/http/auth.rs",
         "gateway/src/process/address.rs",
+        "gateway/src/process/remember.rs",
         "gateway/src/server/tls.rs",
         "gateway/src/state/object_ids.rs",
         "gateway/src/upstream/credential/entra_id.rs",
@@ -204,7 +205,7 @@ fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
         "gateway/src/upstream/target.rs",
     ];
     let mut wrong = Vec::new();
-    for layer in ["core", "wire", "gateway"] {
+    for layer in ["core", "wire", "store", "gateway"] {
         for (path, text) in sources(&root().join("crates").join(layer).join("src")) {
             let known = allowed.iter().any(|end| path.ends_with(end));
             let text = without_tests(&text);
@@ -222,7 +223,7 @@ fn nothing_is_executed_and_no_code_is_unsafe() {
     let forbidden =
         ["process::Command", "Command::new", "unsafe {", "libloading", "dlopen", "execve"];
     let mut wrong = Vec::new();
-    for layer in ["core", "wire", "gateway"] {
+    for layer in ["core", "wire", "store", "gateway"] {
         for (path, text) in sources(&root().join("crates").join(layer).join("src")) {
             let text = without_tests(&text);
             for word in forbidden.iter().filter(|word| text.contains(**word)) {

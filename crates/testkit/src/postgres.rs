@@ -17,9 +17,9 @@ use parking_lot::Mutex;
 
 use crate::{TIMEOUT, TempDir};
 
-/// Runs the server until its input ends, which it does with the process that holds the other end.
-const GUARD: &str =
-    r#""$@" & child=$!; echo $child; cat >/dev/null; kill -QUIT $child 2>/dev/null; wait $child"#;
+/// Runs the server until its input ends, which it does with the process that holds the other end. PostgreSQL ends at once by
+/// the first signal, PgBouncer by the second.
+const GUARD: &str = r#""$@" & child=$!; echo $child; cat >/dev/null; kill -QUIT $child 2>/dev/null; kill -TERM $child 2>/dev/null; wait $child"#;
 /// What it says when it takes connections.
 const READY: &str = "ready to accept connections";
 const USER: &str = "hale";

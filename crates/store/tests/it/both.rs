@@ -258,7 +258,7 @@ fn old_rows_are_deleted_table_by_table_and_newer_ones_stay() {
     const DAY: u64 = 86_400_000;
     on_both(|Place { address, directory }| async move {
         let running = Running::start(&address, directory.path());
-        for days in [0, 6, 8, 399, 401] {
+        for days in [0, 6, 9, 399, 401] {
             let at = NOW - days * DAY;
             let id = format!("p{days}");
             running.store.put(&Stored::Probe(probe(&id, at, "healthy")));

@@ -184,13 +184,13 @@ fn a_connection_is_encrypted_and_verified_as_the_mode_says() {
         };
         let root = |mode: &str| format!("sslmode={mode}&sslrootcert={}", file("root.pem"));
         let good = Postgres::with_tls(tls.join("good.pem").as_path());
-        let encrypted = "select count(*) from pg_stat_ssl s join pg_stat_activity a using (pid) \
-                         where s.ssl and a.application_name = 'hale'";
+        let plain = "select count(*) filter (where s.ssl) >= 2, count(*) filter (where not s.ssl) \
+                     from pg_stat_ssl s join pg_stat_activity a using (pid) \
+                     where a.application_name = 'hale'";
         for query in ["", "sslmode=require", &root("verify-ca"), &root("verify-full")] {
             let database = open(&at(&good, query), Purpose::Serve).await.unwrap();
-            assert_eq!(good.sql("postgres", encrypted), "2", "{query:?}: both connections");
+            assert_eq!(good.sql("postgres", plain), "t|0", "{query:?}: both connections");
             drop(database);
-            while good.sql("postgres", encrypted) != "0" {}
         }
         // There is no root in the tests but those that an address names.
         let (kind, said) = refused(&at(&good, "sslmode=verify-full")).await;

@@ -59,9 +59,11 @@ fn prepare(options: &DemoOptions) -> Result<(Running, Arc<[Provider; provider::C
     let keeps = process::Keeps { log_requests: false, place: None };
     if let Err(problem) = std::net::TcpListener::bind(at(options.port)) {
         print(&format!("port {} is taken ({problem}); using another one\n", options.port));
-        return process::start(snapshot, listen(0), 1, None, keeps).map(|running| (running, providers));
+        return process::start(snapshot, listen(0), 1, None, keeps)
+            .map(|running| (running, providers));
     }
-    process::start(snapshot, listen(options.port), 1, None, keeps).map(|running| (running, providers))
+    process::start(snapshot, listen(options.port), 1, None, keeps)
+        .map(|running| (running, providers))
 }
 
 /// The config of the demo, as a user would write it.

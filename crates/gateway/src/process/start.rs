@@ -64,10 +64,10 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    let place = match options.config.as_ref().map(|_| Place::of(&snapshot.gateway.store, &root)) {
-        None => None,
-        Some(Ok(place)) => Some(place),
-        Some(Err(problem)) => {
+    let of_config = options.config.as_ref().map(|_| Place::of(&snapshot.gateway.store, &root));
+    let place = match of_config.transpose() {
+        Ok(place) => place,
+        Err(problem) => {
             complain(&problem);
             return ExitCode::from(EXIT_CONFIG);
         }
@@ -92,7 +92,8 @@ pub(crate) fn run(options: ServeOptions) -> ExitCode {
         complain(&format!("the thread of the log could not start: {error}"));
         return ExitCode::from(1);
     }
-    let running = match start(snapshot, listen, workers, tls.clone(), Keeps { log_requests, place }) {
+    let running = match start(snapshot, listen, workers, tls.clone(), Keeps { log_requests, place })
+    {
         Ok(running) => running,
         Err(problem) => {
             complain(&problem);

@@ -150,7 +150,7 @@ const FILE_MAX: usize = 500;
 const LONGER: [(&str, usize); 3] = [
     ("core/src/config/keys.rs", usize::MAX),
     ("core/src/operation/table.rs", 540),
-    ("gateway/src/pages/metrics.rs", 580),
+    ("gateway/src/pages/metrics.rs", 585),
 ];
 
 #[test]

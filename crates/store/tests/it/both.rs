@@ -314,3 +314,16 @@ fn a_file_that_is_too_large_loses_its_oldest_requests_and_shrinks() {
         assert_eq!(database.count(Table::OperatorActions).await, Ok(1));
     });
 }
+
+#[test]
+fn where_no_request_is_recorded_each_still_counts() {
+    on_both(|Place { address, directory }| async move {
+        let sample = Sample { failures: false, share: 0.0, per_second: 1_000 };
+        let running = Running::with(&address, directory.path(), sample);
+        let failed = hale_store::Request { cause: Some("timeout"), ..request("f") };
+        running.store.put_requests([request("c"), failed].into_iter());
+        // A minute and a day of each cause.
+        running.until_figures(|figures| figures.written == 4).await;
+        assert_eq!(count(&address, Table::Requests).await, 0);
+    });
+}

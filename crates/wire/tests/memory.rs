@@ -284,13 +284,37 @@ fn rewritten(bytes: usize) {
             fill(&used(id))
         )
     }));
+    let open_calls = [
+        used("c:0"),
+        "{\"role\":\"assistant\",\"content\":[{\"type\":\"tool_use\",\"id\":\"a\"}]}".to_owned(),
+        format!(
+            "{{\"role\":\"assistant\",\"content\":[{}]}}",
+            fill("{\"type\":\"tool_use\",\"id\":\"a\"}")
+        ),
+        format!(
+            "{{\"role\":\"user\",\"content\":[{{\"type\":\"thinking\"}},{}]}}",
+            fill("{\"type\":\"text\",\"text\":\"\"}")
+        ),
+    ];
+    let passed = open_calls.map(|turn| {
+        let turns = if turn.len() < 1_000 { fill(&turn) } else { turn };
+        format!("\"messages\":[{turns}]")
+    });
+    let turns = "{\"role\":\"assistant\",\"tool_calls\":[{\"id\":\"a\"}]},{\"role\":\"tool\"},{\"role\":\"user\"}";
+    let chats = chats.chain([format!("\"messages\":[{}]", fill(turns))]);
     let all = chats.map(|body| (Operation::Chat, body));
+    let all = all.chain(given.map(|body| (Operation::Messages, body)));
+    // Counts pass to the wire whose they are.
     let all: Vec<(Operation, String)> =
-        all.chain(given.map(|body| (Operation::Messages, body))).collect();
+        all.chain(passed.map(|body| (Operation::CountTokens, body))).collect();
     for (operation, body) in all {
         let body = format!("{{\"model\":\"m\",\"max_tokens\":9,{body}}}").into_bytes();
         let (length, start) = (body.len(), String::from_utf8_lossy(&body[..120]).into_owned());
-        let deployments = if operation == Operation::Chat { &closed } else { &open };
+        let deployments = match operation {
+            Operation::Messages => &open[..],
+            Operation::CountTokens => &closed[..1],
+            _ => &closed[..],
+        };
         for deployment in deployments {
             let cost = cost(operation, body.clone(), std::slice::from_ref(deployment));
             let name = &deployment.endpoint.provider.name;

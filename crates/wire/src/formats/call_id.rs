@@ -30,6 +30,11 @@ impl ResultRoom {
         ResultRoom(bytes / 4 + (64 << 10))
     }
 
+    /// What is left of it, bytes.
+    pub(crate) fn left(&self) -> usize {
+        self.0
+    }
+
     /// Takes the room for the result of a call with an id of that many bytes; false if there is none left.
     pub(crate) fn take(&mut self, id: usize) -> bool {
         /// What a result that says so takes besides its id, bytes.

@@ -54,9 +54,16 @@ struct Walk<'t, 'o> {
     /// The ids that are sent.
     sent: BTreeSet<String>,
     room: ResultRoom,
+    /// What may still be kept of blocks and calls, bytes.
+    memory: usize,
 }
 
-/// The messages as the target takes them; `None` if that is what they are.
+/// What is kept of a block, and of a call besides, bytes.
+const BLOCK_COST: usize = 72;
+const CALL_COST: usize = 256;
+
+/// The messages as the target takes them; `None` if that is what they are, or if they consist of so many tiny blocks that
+/// more than they are would have to be kept of them.
 pub(super) fn cleaned(raw: &str, target: Target<'_>, found: Found) -> Option<String> {
     let mut walk = Walk {
         raw,
@@ -68,6 +75,7 @@ pub(super) fn cleaned(raw: &str, target: Target<'_>, found: Found) -> Option<Str
         calls: Calls::default(),
         sent: BTreeSet::new(),
         room: ResultRoom::of(raw.len()),
+        memory: raw.len() + (64 << 10),
     };
     for message in elements(raw)? {
         let Ok([Some(role), Some(content)]) = texts(message, ["role", "content"]) else {
@@ -78,7 +86,7 @@ pub(super) fn cleaned(raw: &str, target: Target<'_>, found: Found) -> Option<Str
         if role == ASSISTANT {
             walk.close(at);
         }
-        walk.judge(content, role);
+        walk.judge(content, role)?;
         let made = if role == USER { walk.made() } else { String::new() };
         walk.write((message, at), content, &made);
     }
@@ -89,14 +97,21 @@ pub(super) fn cleaned(raw: &str, target: Target<'_>, found: Found) -> Option<Str
 }
 
 impl<'t> Walk<'t, '_> {
-    /// Finds the fate of each block of a message with that role.
-    fn judge(&mut self, content: &'t str, role: &str) {
+    /// Finds the fate of each block of a message with that role; `None` if there are too many.
+    fn judge(&mut self, content: &'t str, role: &str) -> Option<()> {
         let mut blocks = std::mem::take(&mut self.blocks);
         blocks.clear();
         for block in elements(content).into_iter().flatten() {
+            let calls = self.open.len();
+            self.memory = self.memory.checked_sub(BLOCK_COST)?;
             blocks.push((block, self.fate(block, role)));
+            if self.open.len() > calls {
+                self.memory = self.memory.checked_sub(CALL_COST)?;
+            }
         }
+        self.memory += BLOCK_COST * blocks.len();
         self.blocks = blocks;
+        Some(())
     }
 
     fn fate(&mut self, block: &str, role: &str) -> Fate {
@@ -231,7 +246,8 @@ impl<'t> Walk<'t, '_> {
     fn changed(&mut self, at: usize) -> &mut String {
         self.out.get_or_insert_with(|| {
             // An id becomes longer, but then a few other letters were no id.
-            let mut out = String::with_capacity(self.raw.len());
+            let added = if self.pairs { self.room.left() } else { 0 };
+            let mut out = String::with_capacity(self.raw.len() + added);
             out.push_str(self.raw[..at].trim_end().trim_end_matches(','));
             out
         })

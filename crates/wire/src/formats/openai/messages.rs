@@ -94,14 +94,18 @@ pub(super) fn rewritten(raw: &str, changes: Changes<'_>) -> Option<String> {
         Signing::Demanded => current_turn(raw).map_or(0, |message| message.as_ptr() as usize),
         Signing::Nothing | Signing::Without | Signing::Kept => usize::MAX,
     };
+    let room = ResultRoom::of(raw.len());
+    // What is added fits, so that nothing is copied to make room.
+    let adds = changes.has_open_call || !changes.sequence.is_free();
+    let most = raw.len() + if adds { room.left() } else { 0 };
     let mut rewriting = Rewriting {
         changes,
         current,
-        out: String::with_capacity(raw.len()),
+        out: String::with_capacity(most),
         is_changed: false,
         open: Vec::new(),
         held: Vec::new(),
-        room: ResultRoom::of(raw.len()),
+        room,
     };
     rewriting.out.push('[');
     let mut messages = elements(raw)?.peekable();
@@ -158,7 +162,7 @@ impl<'t> Rewriting<'t, '_> {
     fn write(&mut self, message: &str, (speaker, is_last): (Option<Speaker>, bool)) {
         let step = speaker.map(|speaker| self.changes.sequence.next(speaker, is_last));
         let step = step.unwrap_or_default();
-        if step.is_announced {
+        if step.is_announced && self.room.take(0) {
             let said = json_string(BETWEEN);
             self.push(&format!(r#"{{"role":"assistant","content":{said}}}"#));
             self.is_changed = true;

@@ -312,3 +312,69 @@ impl Default for GatewaySettings {
         }
     }
 }
+
+/// What replicas share, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedSettings {
+    /// The server between them.
+    pub redis: Option<RedisSettings>,
+    /// Whether one replica probes for all: `use_shared_health_check`.
+    pub probes: bool,
+    /// How long a replica holds the lease of a probe without renewing it, milliseconds. 60 s.
+    pub lease_ms: u64,
+    /// How old a shared result may be, milliseconds. 300 s.
+    pub result_ms: u64,
+}
+
+impl Default for SharedSettings {
+    fn default() -> SharedSettings {
+        SharedSettings { redis: None, probes: false, lease_ms: 60_000, result_ms: 300_000 }
+    }
+}
+
+/// Redis, or what speaks its protocol.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RedisSettings {
+    /// Where it is.
+    pub place: RedisPlace,
+    /// The user, if not in the URL.
+    pub username: Option<Box<str>>,
+    /// The password, if not in the URL.
+    pub password: Option<Secret>,
+    /// The number of the database, if not in the URL.
+    pub db: u32,
+    /// Whether connections are encrypted; a URL says it itself.
+    pub transport: Transport,
+    /// In front of all keys, in place of the config's identity.
+    pub namespace: Option<Box<str>>,
+}
+
+/// Where Redis is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisPlace {
+    /// A URL, which may contain a password.
+    Url(Secret),
+    /// A host and a port.
+    Host(Box<str>, u16),
+    /// Some nodes of a cluster.
+    Cluster(Vec<(Box<str>, u16)>),
+    /// The sentinels that know where it is.
+    Sentinel {
+        /// The sentinels.
+        nodes: Vec<(Box<str>, u16)>,
+        /// The name of the service.
+        service: Box<str>,
+        /// The sentinels' own password.
+        password: Option<Secret>,
+    },
+}
+
+/// Whether a connection is encrypted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// Plain text.
+    #[default]
+    Plain,
+    /// TLS.
+    Tls,
+}

@@ -11,7 +11,7 @@ use crate::budget::Budgets;
 use crate::deployment::{Deployment, DeploymentIndex};
 use crate::group::{GroupIndex, ModelGroup};
 use crate::health::probe::ProbeSettings;
-use crate::settings::{GatewaySettings, RouterSettings};
+use crate::settings::{GatewaySettings, RouterSettings, SharedSettings};
 use crate::time::Millis;
 
 /// A table of names of the config. Its hash is fast and has no secret: a client can look names up, but only the
@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub probing: ProbeSettings,
     /// What may be spent.
     pub budgets: Budgets,
+    /// What replicas share, and where.
+    pub shared: SharedSettings,
 }
 
 /// Which parts of a request's body routing needs; the others are not read.

@@ -28,11 +28,33 @@ pub(super) fn check(snapshot: &Snapshot, top: &Map, problems: &mut Problems) {
         let set = Set { key: "cooldown_time", value: "0", consequence: NO_COOLDOWN };
         useless(top, &set, COOLDOWN_RULES, problems);
     }
+    shared_probes(snapshot, top, problems);
     if router.max_fallbacks == 0 {
         let consequence = "no fallback is ever tried";
         let set = Set { key: "max_fallbacks", value: "0", consequence };
         useless(top, &set, FALLBACKS, problems);
     }
+}
+
+/// Warns about probes that cannot be shared.
+fn shared_probes(snapshot: &Snapshot, top: &Map, problems: &mut Problems) {
+    const KEY: &str = "use_shared_health_check";
+    let general = top.get("general_settings").and_then(Node::as_map);
+    let Some(node) = general.and_then(|map| map.get(KEY)).filter(|_| snapshot.shared.probes) else {
+        return;
+    };
+    let wrong = if snapshot.shared.redis.is_none() {
+        Wrong::new(
+            "no Redis is named: each process probes by itself",
+            "set router_settings.redis_url or REDIS_URL",
+        )
+    } else if !snapshot.probing.background {
+        let problem = "no probe is sent in the background that could be shared";
+        Wrong::new(problem, "set background_health_checks: true")
+    } else {
+        return;
+    };
+    problems.warn(node.at, &Path::Root.key("general_settings").key(KEY), wrong);
 }
 
 /// A key whose value makes others useless.

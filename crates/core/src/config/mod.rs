@@ -45,6 +45,7 @@ mod redundancy;
 mod reference;
 mod scalar;
 mod settings;
+mod shared;
 mod source;
 mod store;
 mod suggest;
@@ -178,6 +179,7 @@ fn snapshot(
         router: settings.router,
         gateway: settings.gateway,
         probing: settings.probing,
+        shared: settings.shared,
         ..Snapshot::default()
     };
     snapshot.budgets = budgets::fill(settings.budgets, &mut drafts, previous, problems);

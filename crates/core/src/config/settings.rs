@@ -6,7 +6,7 @@
 use crate::health::probe::ProbeSettings;
 use crate::route::{STRATEGIES, Strategy, StrategyArgs};
 use crate::secret::Secret;
-use crate::settings::{Bounds, GatewaySettings, RouterSettings};
+use crate::settings::{Bounds, GatewaySettings, RouterSettings, SharedSettings};
 
 use super::elsewhere::Elsewhere;
 use super::fallbacks::{References, Written};
@@ -18,7 +18,7 @@ use super::problem::{At, Path, Problems, Wrong, shown};
 use super::suggest::{did_you_mean, nearest};
 use super::tree::{Map, Node, Style, Value};
 use super::value::{self, describe_kind};
-use super::{address, budgets, filters, origins, probing, store, user_headers};
+use super::{address, budgets, filters, origins, probing, shared, store, user_headers};
 
 const MASTER_KEY: &str = "LITELLM_MASTER_KEY";
 const PERMIT_WEAK: &str = "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY";
@@ -58,6 +58,9 @@ pub(super) struct Settings<'n> {
     pub(super) group_policies: OfGroups,
     /// What may be spent.
     pub(super) budgets: budgets::Written,
+    /// What replicas share, and where.
+    pub(super) shared: SharedSettings,
+    redis: shared::Redis,
     strategy_args: StrategyArgs,
     elsewhere: Elsewhere,
 }
@@ -91,6 +94,7 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             let known = settings.router(field, problems)
                 || settings.policy(field, problems)
                 || probing::setting(&mut settings.probing, field, problems)
+                || settings.redis.setting(field, problems)
                 || settings.refers("router_settings", field, node, problems);
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
@@ -106,6 +110,9 @@ pub(super) fn read<'n>(top: &'n Map, env: &Env<'_>, problems: &mut Problems) -> 
             debug_assert!(known, "{} is in keys.rs but nothing reads it", field.row.name);
         });
     }
+    let probes = settings.shared.probes;
+    let redis = std::mem::take(&mut settings.redis);
+    settings.shared = SharedSettings { probes, ..shared::read(redis, top, env) };
     settings.elsewhere.complete(&mut settings.router, top);
     settings.gateway.json_logs = settings.elsewhere.json_logs();
     settings.router.strategy.args = settings.strategy_args;
@@ -284,6 +291,7 @@ impl<'n> Settings<'n> {
             "dangerously_permit_weak_or_unset_master_key" => {
                 put(&mut gateway.permit_weak_master_key, field.flag(problems));
             }
+            "use_shared_health_check" => put(&mut self.shared.probes, field.flag(problems)),
             "cors_origins" => put(&mut gateway.origins, origins::read(field, problems)),
             "litellm_key_header_name" => gateway.key_header = header(field, problems),
             "user_header_name" => gateway.user_headers.extend(header(field, problems)),

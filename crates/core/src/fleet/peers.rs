@@ -60,6 +60,12 @@ impl Peers {
         self.0.keys().filter(move |replica| self.is_alive(replica, now))
     }
 
+    /// Whether no other replica was ever heard of.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many went without a word lately.
     #[must_use]
     pub fn missed(&self, now: ServerMs) -> usize {

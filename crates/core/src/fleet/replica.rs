@@ -89,6 +89,13 @@ impl Fleet {
         }
     }
 
+    /// The same with reports numbered from `seq` on: a replica that begins anew under its id counts on.
+    #[must_use]
+    pub fn counting_from(mut self, seq: u64) -> Fleet {
+        self.seq = seq;
+        self
+    }
+
     /// Its id.
     #[must_use]
     pub fn me(&self) -> &Arc<str> {
@@ -347,7 +354,10 @@ impl Fleet {
     fn settled(&mut self, mode: Mode, now: Millis) -> Mode {
         match (mode, self.alone_at) {
             (Mode::Local(since), _) => {
-                self.alone_at = Some((since, now));
+                // One that never heard of others has nothing to wait for.
+                if !self.peers.is_empty() {
+                    self.alone_at = Some((since, now));
+                }
                 mode
             }
             (Mode::Shared, Some((since, last))) if now.since(last) < HEARD_AGAIN_MS => {

@@ -211,9 +211,9 @@ mod tests {
         drop(metrics.group("gone"));
         metrics.drop_gone(Millis(0));
         metrics.drop_gone(Millis(GONE_MS - 1));
-        assert_eq!(names(&metrics), ["gone".into(), "kept".into()]);
+        assert_eq!(names(&metrics), [Box::<str>::from("gone"), Box::from("kept")]);
         metrics.drop_gone(Millis(GONE_MS));
-        assert_eq!(names(&metrics), ["kept".into()]);
+        assert_eq!(names(&metrics), [Box::<str>::from("kept")]);
         assert!(Arc::ptr_eq(&kept, &metrics.group("kept")), "its counters go on");
     }
 

@@ -25,7 +25,7 @@ use super::{probe, request};
 use crate::clock;
 use crate::events::What;
 use crate::panics::CatchPanic;
-use crate::state::health::{Command, Health};
+use crate::state::health::{Command, Elsewhere, Health};
 use crate::state::{Process, Serving};
 use crate::{events, panics, upstream};
 
@@ -42,7 +42,8 @@ pub(super) const ON_DEMAND_MAX: usize = 256;
 /// The thread cannot be spawned.
 pub(crate) fn start(process: &Arc<Process>) -> std::io::Result<()> {
     let taken = process.health.receiver.lock().take();
-    let Some(mut commands) = taken else { return Ok(()) };
+    let heard = process.health.heard.lock().take();
+    let (Some(mut commands), Some(mut heard)) = (taken, heard) else { return Ok(()) };
     let process = process.clone();
     std::thread::Builder::new().name("health".to_owned()).spawn(move || {
         let ended = panics::restarted(&process.metrics, "the health thread", || {
@@ -50,7 +51,7 @@ pub(crate) fn start(process: &Arc<Process>) -> std::io::Result<()> {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build_local(LocalOptions::default())?;
-            runtime.block_on(run(&process, &mut commands));
+            runtime.block_on(run(&process, &mut commands, &mut heard));
             Ok::<(), std::io::Error>(())
         });
         if let Err(error) = ended {
@@ -69,7 +70,11 @@ struct Ended {
 }
 
 /// Runs until the process drops its end of the commands.
-async fn run(process: &Arc<Process>, commands: &mut mpsc::Receiver<Command>) {
+async fn run(
+    process: &Arc<Process>,
+    commands: &mut mpsc::Receiver<Command>,
+    heard: &mut mpsc::Receiver<Elsewhere>,
+) {
     let (results, mut ended) = mpsc::channel::<Ended>(RESULTS_MAX);
     let rounds = Rounds::new(process.clone(), Rc::new(Semaphore::new(ON_DEMAND_MAX)));
     let mut background = Background::new(&process.health, process.serving());
@@ -79,6 +84,9 @@ async fn run(process: &Arc<Process>, commands: &mut mpsc::Receiver<Command>) {
         let current = process.serving();
         if !Arc::ptr_eq(&current, &background.serving) {
             background = background.with(current, &process.health, now);
+        }
+        while let Ok(elsewhere) = heard.try_recv() {
+            background.ended_elsewhere(&elsewhere);
         }
         let starts = if process.is_draining() {
             Vec::new()
@@ -100,6 +108,7 @@ async fn run(process: &Arc<Process>, commands: &mut mpsc::Receiver<Command>) {
                 background.ended(&process.health, &ended);
                 panics::fail_where_a_test_says("health loop");
             }
+            Some(elsewhere) = heard.recv() => background.ended_elsewhere(&elsewhere),
             command = commands.recv() => match command {
                 Some(command) => rounds.begin(command),
                 None => return,
@@ -245,6 +254,30 @@ impl Background {
         };
         let limits = &mut health.limits.lock();
         self.schedule.ended(now, &result, &self.serving.snapshot, limits);
+        self.log_counts(now);
+    }
+
+    /// A probe of another replica ended.
+    fn ended_elsewhere(&mut self, elsewhere: &Elsewhere) {
+        let Elsewhere { deployment, probe, is_confirmed, age_ms } = elsewhere;
+        let Some(subject) = self.schedule.subject(deployment).cloned() else { return };
+        let failures = match is_confirmed {
+            true => FailureCount::AtOnce,
+            false => FailureCount::WhenConfirmed,
+        };
+        for index in &subject.members {
+            let member = self.serving.snapshot.deployment(*index);
+            // Its event is that of the replica that sent the probe.
+            let changes = member.apply(probe.ended, &Evidence::Probed { probe, failures });
+            events::health_changed(&member.id, changes);
+        }
+        let ended = hale_core::health::probe::Ended {
+            subject: &subject,
+            finding: probe.finding,
+            chance: fastrand::u64(..),
+        };
+        let now = clock::now().millis();
+        self.schedule.ended_elsewhere(now, &ended, *age_ms, &self.serving.snapshot);
         self.log_counts(now);
     }
 

@@ -28,7 +28,7 @@ use crate::logging::{self, Form};
 use crate::server::{self, ClientTls, Door, Phase, listener};
 use crate::sink::Sinks;
 use crate::state::Process;
-use crate::{events, failures, limits, panics, prober, upstream};
+use crate::{events, failures, fleet, limits, panics, prober, upstream};
 
 /// The name of the file in messages about `--model`.
 const QUICK_CONFIG: &str = "(command line)";
@@ -246,6 +246,8 @@ fn start_background(process: &Arc<Process>) -> std::io::Result<(Background, Join
     });
     background.supervise("the lines that count failed requests", failures::run);
     let waiting = process.waiting.clone();
+    let of_fleet = process.clone();
+    background.supervise("the fleet", move || fleet::run(of_fleet.clone()));
     background.supervise("the line of waiting requests", move || waiting.clone().run());
     Ok((background, log))
 }

@@ -17,6 +17,8 @@ use crate::events::{self, Budget, What};
 
 /// Most requests for probes that wait for the thread.
 const COMMANDS_MAX: usize = 64;
+/// Most probes of other replicas that wait for the thread.
+const ELSEWHERE_MAX: usize = 4096;
 /// How often the log repeats that probes are ignored, milliseconds.
 const WARN_EVERY_MS: u64 = 1_000;
 /// The period of the probe budget: a day, milliseconds.
@@ -43,11 +45,27 @@ pub(crate) struct Command {
     pub(crate) answer: oneshot::Sender<Arc<Round>>,
 }
 
+/// A probe that another replica sent.
+pub(crate) struct Elsewhere {
+    /// The first of the deployments for which it counts.
+    pub(crate) deployment: Arc<str>,
+    /// What it found.
+    pub(crate) probe: Arc<ProbeResult>,
+    /// Whether that replica calls it unhealthy.
+    pub(crate) is_confirmed: bool,
+    /// How long ago it ended, milliseconds.
+    pub(crate) age_ms: u64,
+}
+
 /// The process's side of the health thread.
 pub(crate) struct Health {
     commands: mpsc::Sender<Command>,
     /// The receiving end, until the thread takes it.
     pub(crate) receiver: Mutex<Option<mpsc::Receiver<Command>>>,
+    /// Probes of other replicas, on their way to the thread.
+    pub(crate) elsewhere: mpsc::Sender<Elsewhere>,
+    /// The receiving end, until the thread takes it.
+    pub(crate) heard: Mutex<Option<mpsc::Receiver<Elsewhere>>>,
     /// When the thread last ran its loop, milliseconds.
     pub(crate) beat: AtomicU64,
     /// Probes that were sent.
@@ -72,9 +90,12 @@ impl Health {
     /// A state without results.
     pub(crate) fn new() -> Health {
         let (commands, receiver) = mpsc::channel(COMMANDS_MAX);
+        let (elsewhere, heard) = mpsc::channel(ELSEWHERE_MAX);
         Health {
             commands,
             receiver: Mutex::new(Some(receiver)),
+            elsewhere,
+            heard: Mutex::new(Some(heard)),
             beat: AtomicU64::new(0),
             probes: AtomicU64::new(0),
             failed: AtomicU64::new(0),

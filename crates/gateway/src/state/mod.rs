@@ -4,10 +4,12 @@
 //! the [`Serving`] that it started with until its last byte.
 
 pub(crate) mod answer_template;
+pub(crate) mod fleet;
 pub(crate) mod health;
 pub(crate) mod object_ids;
 mod stalls;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -19,6 +21,7 @@ use hale_core::snapshot::Snapshot;
 use hale_store::Store;
 
 use self::answer_template::AnswerTemplate;
+use self::fleet::Fleet;
 use self::health::Health;
 use self::object_ids::ObjectIds;
 use self::stalls::Stalls;
@@ -61,6 +64,8 @@ pub(crate) struct Process {
     store: OnceLock<Arc<Store>>,
     /// The process's side of the health thread.
     pub(crate) health: Health,
+    /// The process's side of the fleet.
+    pub(crate) fleet: Fleet,
     /// The requests that wait for their turn.
     pub(crate) waiting: Arc<Waiting>,
     /// Whether the process is about to stop.
@@ -105,6 +110,11 @@ impl Process {
         let metrics = Arc::new(Metrics::default());
         let ids = ObjectIds::of(snapshot.gateway.master_key.as_ref());
         let waiting = Arc::new(Waiting::new(&snapshot));
+        let health = Health::new();
+        if snapshot.shared.probes && snapshot.shared.redis.is_some() {
+            // Until the other replicas were heard, no probe of theirs is sent twice.
+            health.limits.lock().leases.hold(Some(HashMap::new()));
+        }
         let serving = Serving::new(snapshot, ids, &metrics, reach);
         Process {
             serving: ArcSwap::from_pointee(serving),
@@ -112,7 +122,8 @@ impl Process {
             sinks: Arc::new(sinks),
             store: OnceLock::new(),
             reach,
-            health: Health::new(),
+            health,
+            fleet: Fleet::default(),
             waiting,
             draining: AtomicBool::new(false),
             cutting: AtomicBool::new(false),

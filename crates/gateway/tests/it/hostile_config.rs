@@ -190,9 +190,12 @@ rows! {
     "11" an_unknown_mode_warns_with_the_nearest "a mode that does not exist":
         text("model_list:\n- {model_name: m, litellm_params: {model: openai/x, api_key: k}, model_info: {mode: embeding}}\n")
         => Warned(&["model_info.mode: unknown mode `embeding`: requests are served, and the deployment is not probed. did you mean `embedding`?"]);
-    "10" shared_probes_are_reported_as_not_served_yet "shared state of health checks, which is not served":
+    "10" shared_probes_without_redis_are_not_shared "shared health checks without a server between the replicas":
         section("general_settings: {use_shared_health_check: true}")
-        => Warned(&["general_settings.use_shared_health_check: not served: ignored. no state is shared: each process probes by itself"]);
+        => Warned(&["general_settings.use_shared_health_check: no Redis is named: each process probes by itself. set router_settings.redis_url or REDIS_URL"]);
+    "10" shared_probes_without_probes_share_nothing "shared health checks without any in the background":
+        section("router_settings: {redis_url: 'redis://127.0.0.1:1'}\ngeneral_settings: {use_shared_health_check: true}")
+        => Warned(&["general_settings.use_shared_health_check: no probe is sent in the background that could be shared. set background_health_checks: true"]);
     "10" a_history_of_probes_is_reported_as_not_served_yet "how long a history of health checks is kept, which is not served":
         section("general_settings: {maximum_health_check_retention_period: 30d}")
         => Warned(&["general_settings.maximum_health_check_retention_period: not served: ignored. no history of probes is stored"]);

@@ -34,6 +34,7 @@ mod fallbacks;
 mod fault_list;
 mod faults;
 mod files;
+mod fleet;
 mod floors;
 mod forms;
 mod gemini;

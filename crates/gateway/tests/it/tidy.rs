@@ -196,6 +196,7 @@ fn secrets_are_exposed_only_where_they_are_sent_compared_or_blacked_out() {
         "core/src/secret.rs",
         "gateway/src/pages/health/drain.rs",
         "gateway/src/http/auth.rs",
+        "gateway/src/redis_client/connect.rs",
         "gateway/src/process/address.rs",
         "gateway/src/process/remember.rs",
         "gateway/src/server/tls.rs",

@@ -5,6 +5,7 @@
 //! met holds for every probe with that credential; no hold lasts longer than [`HOLD_CAP_MS`].
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::Ledger;
 use crate::time::Millis;
@@ -19,6 +20,42 @@ pub struct ProbeLimits {
     pub ledger: Ledger,
     /// Which credentials are on hold.
     pub holds: RateLimitHolds,
+    /// Which probes this process may send, if replicas share them.
+    pub leases: ProbeLeases,
+}
+
+/// Which background probes this process may send.
+#[derive(Debug, Default)]
+pub struct ProbeLeases {
+    /// The ids of all subjects.
+    subjects: Vec<Arc<str>>,
+    /// The subjects of which it holds the lease, and until when; `None` if it sends all probes.
+    held: Option<HashMap<Arc<str>, Millis>>,
+}
+
+impl ProbeLeases {
+    /// The subjects for which there are leases.
+    #[must_use]
+    pub fn subjects(&self) -> &[Arc<str>] {
+        &self.subjects
+    }
+
+    pub(super) fn plan(&mut self, subjects: Vec<Arc<str>>) {
+        self.subjects = subjects;
+    }
+
+    /// Sets which leases this process holds; with `None` it sends all probes.
+    pub fn hold(&mut self, held: Option<HashMap<Arc<str>, Millis>>) {
+        self.held = held;
+    }
+
+    /// Whether this process may probe `subject` at `now`.
+    #[must_use]
+    pub fn allow(&self, now: Millis, subject: &str) -> bool {
+        let holds =
+            |held: &HashMap<Arc<str>, Millis>| held.get(subject).is_some_and(|until| *until > now);
+        self.held.as_ref().is_none_or(holds)
+    }
 }
 
 /// Until when each credential is not probed.

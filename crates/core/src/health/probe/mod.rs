@@ -15,7 +15,7 @@ mod status;
 
 pub use budget::{Allowance, Ledger};
 pub use finding::{Doubt, Finding, Refusal, judge, token_floor};
-pub use limits::{ProbeLimits, RateLimitHolds};
+pub use limits::{ProbeLeases, ProbeLimits, RateLimitHolds};
 pub use pick::{ProbeKind, kind, model, modes, unserved};
 pub use record::{History, ProbeRecord};
 pub use rules::{ProbeRules, ProbeSettings};

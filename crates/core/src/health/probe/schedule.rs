@@ -5,7 +5,7 @@
 //! to it. Always true: at most `concurrency` probes are in flight, at most [`PER_UPSTREAM`] of them
 //! at one upstream, at most half of them at deployments that failed last time; a probe is late only
 //! for want of such a place; a deployment that proves itself by traffic is not probed; paid probes
-//! stay within the budget.
+//! stay within the budget; of probes that replicas share it sends those that it holds a lease of.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -121,6 +121,7 @@ impl Schedule {
             .collect();
         self.settings = settings.clone();
         limits.ledger.retain(|id| snapshot.by_id.contains_key(id));
+        limits.leases.plan(self.entries.iter().map(|entry| entry.subject.id.clone()).collect());
         self.entries.iter().for_each(|entry| entry.tell(snapshot));
         void
     }
@@ -170,7 +171,8 @@ impl Schedule {
     ) -> Vec<Start> {
         let mut due: Vec<(Millis, usize)> = Vec::new();
         for (place, entry) in self.entries.iter_mut().enumerate() {
-            if entry.under_way || entry.due > now {
+            let is_allowed = limits.leases.allow(now, &entry.subject.id);
+            if entry.under_way || entry.due > now || !is_allowed {
                 continue;
             }
             match entry.need(&self.settings, &limits.holds, snapshot, now) {
@@ -245,6 +247,30 @@ impl Schedule {
         }
         entry.tell(snapshot);
         debug_assert_eq!(self.check_invariants(), Ok(()));
+    }
+
+    /// What is planned under that id.
+    #[must_use]
+    pub fn subject(&self, id: &str) -> Option<&Subject> {
+        self.entries.iter().map(|entry| &entry.subject).find(|subject| *subject.id == *id)
+    }
+
+    /// A probe of another replica ended `age_ms` ago, and the states of its members know the result: it
+    /// counts as one's own.
+    pub fn ended_elsewhere(
+        &mut self,
+        now: Millis,
+        ended: &Ended<'_>,
+        age_ms: u64,
+        snapshot: &Snapshot,
+    ) {
+        let is_it = |one: &&mut Entry| one.subject.id == ended.subject.id;
+        let Some(entry) = self.entries.iter_mut().find(is_it) else { return };
+        // Otherwise a result that is told late would stretch the interval.
+        entry.due = entry.due.min(now);
+        entry.reschedule(now, ended, self.settings.interval_ms, snapshot);
+        entry.due = Millis(entry.due.0.saturating_sub(age_ms)).max(now);
+        entry.tell(snapshot);
     }
 
     /// Frees the places of a probe that ended.

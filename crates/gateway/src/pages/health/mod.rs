@@ -8,6 +8,7 @@ pub(crate) mod known;
 mod listing;
 pub(crate) mod readiness;
 pub(crate) mod report;
+pub(crate) mod shared;
 mod targets;
 pub(crate) mod test_connection;
 mod words;

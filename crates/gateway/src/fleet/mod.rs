@@ -1,0 +1,11 @@
+//! The fleet: shares what this replica learns with the others, through Redis.
+//!
+//! Runs on the background thread. [`hale_core::fleet`] decides; this carries messages. Always true: no request
+//! waits for it; without Redis, or while that is not reached, the process goes on by itself, and says so.
+
+mod exchange;
+mod keys;
+mod probes;
+mod task;
+
+pub(crate) use self::task::run;

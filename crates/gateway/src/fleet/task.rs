@@ -1,0 +1,333 @@
+//! The fleet task: one loop that tells the other replicas what is new here, and applies what they say.
+//!
+//! Started by [`crate::process`] on the background thread. Always true: news are told within
+//! [`SOON`], everything once a second; a message that cannot be read changes nothing and is counted.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use hale_core::fleet::{Changes, Fleet, Message, Mode, ServerClock, ServerMs};
+use hale_core::health::OperatorAction;
+use hale_core::snapshot::Snapshot;
+use hale_core::time::Millis;
+use tokio::sync::mpsc;
+
+use super::exchange::{exchange, publish};
+use super::keys::Keys;
+use super::probes::Probes;
+use crate::clock;
+use crate::events::{self, Received, Reload, Shutdown, Subscriber, What};
+use crate::redis_client::Redis;
+use crate::state::Process;
+use crate::state::fleet::{Sharing, Status};
+
+/// How often everything is told and heard.
+const TICK_MS: u64 = 1_000;
+/// How long news wait for others to go with them.
+const SOON: Duration = Duration::from_millis(20);
+/// Messages that may wait to be read.
+const HEARD_MAX: usize = 1_024;
+/// The pause before subscribing again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// Shares for as long as the process runs.
+pub(crate) async fn run(process: Arc<Process>) {
+    let mut events = events::subscribe();
+    let me = pod_id();
+    loop {
+        let serving = process.serving();
+        let Some(settings) = serving.snapshot.shared.redis.clone() else {
+            process.fleet.redis.store(None);
+            process
+                .fleet
+                .status
+                .store(Arc::new(Status { pod_id: me.clone(), ..Status::default() }));
+            undivide(&serving.snapshot);
+            until_reloaded(&mut events).await;
+            continue;
+        };
+        let redis = Redis::new(settings);
+        process.fleet.redis.store(Some(redis.clone()));
+        let keys = Keys::of(&serving.snapshot);
+        drop(serving);
+        let (heard, messages) = mpsc::channel(HEARD_MAX);
+        let one = Replica {
+            process: process.clone(),
+            redis: redis.clone(),
+            keys: keys.clone(),
+            fleet: Fleet::new(me.clone()).counting_from(clock::unix_ms()),
+            clock: None,
+            lost: None,
+            leaves: false,
+            probes: Probes::default(),
+        };
+        tokio::select! {
+            () = redis.run() => {}
+            () = listen(&redis, &keys, &heard) => {}
+            () = one.run(&mut events, messages) => {}
+        }
+    }
+}
+
+/// An id that no replica had before: the machine's name and a random part.
+fn pod_id() -> Arc<str> {
+    let name = rustix::system::uname();
+    let host = name.nodename().to_str().unwrap_or("hale").to_owned();
+    let host: String = host.chars().take(128).collect();
+    format!("{host}-{:08x}", fastrand::u32(..)).into()
+}
+
+/// Every limit is this process's alone again.
+fn undivide(snapshot: &Snapshot) {
+    use hale_core::health::RateLimit::{Requests, Tokens};
+    for deployment in &snapshot.deployments {
+        for of in [Requests, Tokens] {
+            deployment.state.rates().set_share(of, None);
+        }
+    }
+    snapshot.budgets.all.iter().for_each(|budget| budget.spend.set_share(None));
+}
+
+async fn until_reloaded(events: &mut Subscriber) {
+    loop {
+        match events.next().await {
+            Received::Event(event) => match event.what {
+                What::Reload(Reload::Applied { .. }) => return,
+                What::Health { .. }
+                | What::Probe { .. }
+                | What::Reload(Reload::Refused { .. })
+                | What::Budget(_)
+                | What::Operator { .. }
+                | What::Shutdown(_) => {}
+            },
+            Received::Missed(_) => return,
+        }
+    }
+}
+
+/// Passes on what the other replicas publish.
+async fn listen(redis: &Redis, keys: &Keys, heard: &mpsc::Sender<Heard>) {
+    loop {
+        if redis.is_up()
+            && let Ok(mut subscription) = redis.subscribe(&[&keys.news, &keys.probed]).await
+        {
+            let mut messages = pin!(subscription.on_message());
+            while let Some(message) = messages.next().await {
+                // What there is no room for is heard with the next exchange.
+                let bytes = message.get_payload_bytes().to_vec();
+                let is_probe = message.get_channel_name() == keys.probed;
+                let message = if is_probe { Heard::Probe(bytes) } else { Heard::News(bytes) };
+                let _full: Result<(), _> = heard.try_send(message);
+            }
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
+}
+
+/// What another replica published.
+enum Heard {
+    News(Vec<u8>),
+    Probe(Vec<u8>),
+}
+
+/// This replica, for as long as the server between the replicas stays the same.
+struct Replica {
+    process: Arc<Process>,
+    redis: Arc<Redis>,
+    keys: Keys,
+    fleet: Fleet,
+    /// The server's time, as of the last exchange.
+    clock: Option<ServerClock>,
+    /// Since when the server is not reached.
+    lost: Option<Millis>,
+    /// Whether the process ends.
+    leaves: bool,
+    /// The probes that replicas share.
+    probes: Probes,
+}
+
+/// What made the loop go on.
+enum Woken {
+    Tick,
+    Event(Received),
+    Heard(Heard),
+}
+
+impl Replica {
+    async fn run(mut self, events: &mut Subscriber, mut messages: mpsc::Receiver<Heard>) {
+        let mut tick = clock::now().millis();
+        let mut news_due: Option<Millis> = None;
+        loop {
+            let next = news_due.map_or(tick, |due| due.min(tick));
+            let woken = tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(clock::timer_instant(next)) => Woken::Tick,
+                event = events.next() => Woken::Event(event),
+                Some(heard) = messages.recv() => Woken::Heard(heard),
+            };
+            let now = clock::now().millis();
+            let soon = now.plus(u64::try_from(SOON.as_millis()).unwrap_or(0));
+            match woken {
+                Woken::Event(Received::Missed(_)) => news_due = Some(news_due.unwrap_or(soon)),
+                Woken::Event(Received::Event(event)) => match &event.what {
+                    What::Reload(Reload::Applied { .. }) if !self.is_current() => return,
+                    What::Operator { deployment, action: OperatorAction::Reset } => {
+                        self.fleet.cleared(deployment, self.time());
+                        news_due = Some(news_due.unwrap_or(soon));
+                    }
+                    What::Shutdown(Shutdown::Draining { .. }) => {
+                        self.leaves = true;
+                        news_due = Some(now);
+                    }
+                    What::Health { .. } => news_due = Some(news_due.unwrap_or(soon)),
+                    What::Probe { deployment, .. } => self.probed(deployment).await,
+                    What::Reload(_)
+                    | What::Budget(_)
+                    | What::Operator { .. }
+                    | What::Shutdown(_) => {}
+                },
+                Woken::Heard(Heard::News(bytes)) => self.hear(&bytes),
+                Woken::Heard(Heard::Probe(bytes)) => {
+                    let clock = self.time();
+                    self.probes.hear(&self.process, &bytes, clock);
+                }
+                Woken::Tick => {
+                    let is_tick = now >= tick;
+                    if is_tick {
+                        tick = now.plus(TICK_MS);
+                    }
+                    news_due = None;
+                    self.tell(is_tick).await;
+                }
+            }
+        }
+    }
+
+    /// Whether the config in force still names the same server and the same keys.
+    fn is_current(&self) -> bool {
+        let serving = self.process.serving();
+        let redis = self.process.fleet.redis.load();
+        let is_same = redis
+            .as_ref()
+            .is_some_and(|redis| Some(redis.settings()) == serving.snapshot.shared.redis.as_ref());
+        is_same && self.keys == Keys::of(&serving.snapshot)
+    }
+
+    /// The server's time now; before the first exchange that of this machine.
+    fn time(&self) -> ServerClock {
+        let here = clock::now().millis();
+        match self.clock {
+            Some(clock) => ServerClock { here, server: clock.server(here) },
+            None => ServerClock { here, server: ServerMs(clock::unix_ms()) },
+        }
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        let clock = self.time();
+        match Message::read(bytes, clock.server) {
+            Ok(message) => {
+                let serving = self.process.serving();
+                let cleared = self.fleet.receive(&message, &serving.snapshot).unwrap_or_default();
+                for id in cleared {
+                    let Some(index) = serving.snapshot.by_id.get(&id) else { continue };
+                    let deployment = serving.snapshot.deployment(*index);
+                    let changed = Fleet::reset(deployment, clock.here);
+                    self.changed(&serving.snapshot, vec![(*index, changed)]);
+                }
+                let changes = self.fleet.settle(&serving.snapshot, clock);
+                self.changed(&serving.snapshot, changes);
+            }
+            Err(garbage) => {
+                tracing::debug!(?garbage, "a message under our keys is not ours");
+                self.process.fleet.garbage.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Tells what changed here, to the log and to the requests that wait.
+    fn changed(&self, snapshot: &Snapshot, changes: Changes) {
+        for (index, changed) in changes {
+            let deployment = snapshot.deployment(index);
+            events::health_changed(&deployment.id, changed);
+            self.process.waiting.touched(deployment);
+        }
+    }
+
+    /// Tells the others what is new, or everything, and hears what they say.
+    async fn tell(&mut self, is_tick: bool) {
+        if self.clock.is_none()
+            && let Ok(heard) = exchange(&self.redis, &self.keys, self.fleet.me(), Vec::new()).await
+        {
+            self.clock = Some(heard.clock);
+        }
+        let serving = self.process.serving();
+        let clock = self.time();
+        let mut published = self.fleet.publish(&serving.snapshot, clock);
+        published.whole.leaves = self.leaves;
+        let has_news = published.news.is_some();
+        if let Some(mut news) = published.news {
+            news.leaves = self.leaves;
+            // If it is lost, the exchange below tells it.
+            let _lost: Result<(), _> = publish(&self.redis, &self.keys, &news.write()).await;
+        }
+        if !is_tick && !has_news && !self.leaves {
+            return;
+        }
+        let said = published.whole.write();
+        match exchange(&self.redis, &self.keys, self.fleet.me(), said).await {
+            Ok(heard) => {
+                self.lost = None;
+                self.clock = Some(heard.clock);
+                self.process.fleet.garbage.fetch_add(heard.garbage, Ordering::Relaxed);
+                heard.said.iter().for_each(|bytes| self.hear(bytes));
+            }
+            Err(error) => {
+                tracing::debug!(%error, "nothing was heard of the other replicas");
+                self.lost = self.lost.or(Some(clock.here));
+            }
+        }
+        let clock = self.time();
+        if is_tick {
+            let mode = self.lost.map_or(Mode::Shared, Mode::Local);
+            self.fleet.share(&serving.snapshot, clock, mode);
+        }
+        let changes = self.fleet.settle(&serving.snapshot, clock);
+        self.changed(&serving.snapshot, changes);
+        if is_tick || self.leaves {
+            let me = self.fleet.me();
+            let others: Vec<Arc<str>> = match self.leaves {
+                true => Vec::new(),
+                false => self.fleet.peers().alive(clock.server).cloned().collect(),
+            };
+            let with = (&self.process, &*self.redis, &self.keys);
+            self.probes.lease(with, (me, &others), (clock, self.lost), self.leaves).await;
+        }
+        self.show();
+    }
+
+    /// A probe of this replica ended.
+    async fn probed(&mut self, deployment: &Arc<str>) {
+        let clock = self.time();
+        let with = (&self.process, &*self.redis, &self.keys);
+        self.probes.tell(with, self.fleet.me(), deployment, clock).await;
+    }
+
+    /// Shows the pages how things are.
+    fn show(&self) {
+        let clock = self.time();
+        let others = match self.lost {
+            None => self.fleet.peers().alive(clock.server).cloned().collect(),
+            Some(_) => Vec::new(),
+        };
+        self.process.fleet.status.store(Arc::new(Status {
+            pod_id: self.fleet.me().clone(),
+            sharing: if self.lost.is_none() { Sharing::Shared } else { Sharing::Local },
+            others,
+            holders: self.probes.holders(self.fleet.me(), clock.here),
+            last_probe: self.probes.last(),
+        }));
+    }
+}

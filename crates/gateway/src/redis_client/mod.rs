@@ -1,0 +1,260 @@
+//! The connection to Redis or Valkey, for whatever is shared between replicas.
+//!
+//! Kept alive by [`Redis::run`] on the background thread; used by the fleet task, and by the cache from any
+//! thread. Always true: every call has a time limit; while the breaker is open a call fails at once; only
+//! [`Redis::run`] connects and finds out whether the server is back; no message contains a password.
+
+mod breaker;
+mod connect;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::redis::aio::ConnectionLike;
+use ::redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, Script, Value};
+use arc_swap::ArcSwapOption;
+use hale_core::settings::RedisSettings;
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use self::breaker::Breaker;
+pub(crate) use self::connect::shown;
+
+/// The time limit of one call.
+pub(crate) const LIMIT: Duration = Duration::from_millis(50);
+/// The time limit of a new connection, the first answer included.
+const CONNECT_LIMIT: Duration = Duration::from_secs(1);
+/// The first pause between attempts to connect, and the longest, milliseconds.
+const BACKOFF_MS: (u64, u64) = (500, 30_000);
+/// The pause between calls that find out whether the server still answers.
+const SUSPECT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failed {
+    /// There is no connection.
+    #[error("Redis is not reached")]
+    Down,
+    /// No answer came within the limit.
+    #[error("Redis does not answer in time")]
+    TooSlow,
+    /// It answered with an error, or the connection broke.
+    #[error("Redis: {0}")]
+    Error(#[from] RedisError),
+}
+
+/// A connection; clones share it.
+#[derive(Clone)]
+enum Connection {
+    One(::redis::aio::MultiplexedConnection),
+    Cluster(::redis::cluster_async::ClusterConnection),
+}
+
+impl ConnectionLike for Connection {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        match self {
+            Connection::One(one) => one.req_packed_command(cmd),
+            Connection::Cluster(cluster) => cluster.req_packed_command(cmd),
+        }
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        match self {
+            Connection::One(one) => one.req_packed_commands(pipeline, offset, count),
+            Connection::Cluster(cluster) => cluster.req_packed_commands(pipeline, offset, count),
+        }
+    }
+
+    fn get_db(&self) -> i64 {
+        match self {
+            Connection::One(one) => one.get_db(),
+            Connection::Cluster(cluster) => cluster.get_db(),
+        }
+    }
+}
+
+/// What was connected.
+struct Connected {
+    connection: Connection,
+    /// Opens connections for subscriptions to the same server.
+    client: Client,
+}
+
+/// Redis.
+pub(crate) struct Redis {
+    settings: RedisSettings,
+    connected: ArcSwapOption<Connected>,
+    breaker: Mutex<Breaker>,
+    /// Why the last attempt to connect failed.
+    problem: Mutex<Option<String>>,
+    /// A call failed: see whether the server still answers.
+    suspected: Notify,
+}
+
+impl Redis {
+    /// The server that `settings` name, not connected yet.
+    pub(crate) fn new(settings: RedisSettings) -> Arc<Redis> {
+        Arc::new(Redis {
+            settings,
+            connected: ArcSwapOption::empty(),
+            breaker: Mutex::default(),
+            problem: Mutex::default(),
+            suspected: Notify::new(),
+        })
+    }
+
+    /// Where it is, and how it is reached.
+    pub(crate) fn settings(&self) -> &RedisSettings {
+        &self.settings
+    }
+
+    /// Whether calls have a chance.
+    pub(crate) fn is_up(&self) -> bool {
+        self.connected.load().is_some()
+    }
+
+    /// Why it is not reached, if that is known.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.problem.lock().clone()
+    }
+
+    /// Connects, and again whenever the connection is lost, for as long as it is polled.
+    pub(crate) async fn run(&self) {
+        let mut backoff_ms = BACKOFF_MS.0;
+        loop {
+            let connecting = connect::connect(&self.settings);
+            let opened = match tokio::time::timeout(CONNECT_LIMIT, connecting).await {
+                Ok(Ok(connected)) => Ok(connected),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("no answer within a second".to_owned()),
+            };
+            match opened {
+                Ok(connected) => {
+                    backoff_ms = BACKOFF_MS.0;
+                    *self.breaker.lock() = Breaker::default();
+                    *self.problem.lock() = None;
+                    self.connected.store(Some(Arc::new(connected)));
+                    tracing::info!("Redis at {} is connected", shown(&self.settings));
+                    self.watch().await;
+                    self.connected.store(None);
+                    tracing::warn!(
+                        "Redis at {} does not answer; this process goes on by itself",
+                        shown(&self.settings)
+                    );
+                }
+                Err(problem) => {
+                    let text = connect::explained(&self.settings, &problem);
+                    let is_news = self.problem.lock().replace(text.clone()).as_ref() != Some(&text);
+                    if is_news {
+                        tracing::warn!("{text}; this process goes on by itself and keeps trying");
+                    }
+                }
+            }
+            // Replicas that lost it together do not come back together.
+            let pause = backoff_ms / 2 + fastrand::u64(..=backoff_ms / 2);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            backoff_ms = (backoff_ms * 2).min(BACKOFF_MS.1);
+        }
+    }
+
+    /// Waits until the breaker opens. A call that fails is followed by others at once, so that a server that
+    /// hangs is known within a second.
+    async fn watch(&self) {
+        loop {
+            self.suspected.notified().await;
+            while self.breaker.lock().is_suspected() {
+                let _failed: Result<String, Failed> =
+                    self.query(&::redis::cmd("PING"), LIMIT).await;
+                if self.breaker.lock().is_open() {
+                    return;
+                }
+                tokio::time::sleep(SUSPECT_PAUSE).await;
+            }
+        }
+    }
+
+    /// Sends one command.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(crate) async fn query<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        limit: Duration,
+    ) -> Result<T, Failed> {
+        let Some(mut connection) = self.connection() else { return Err(Failed::Down) };
+        self.within(limit, command.query_async(&mut connection)).await
+    }
+
+    /// Runs a script; `keys` decide which node of a cluster has it.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(crate) async fn script<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        keys: &[String],
+        arguments: &[Vec<u8>],
+    ) -> Result<T, Failed> {
+        let Some(mut connection) = self.connection() else { return Err(Failed::Down) };
+        let mut call = script.prepare_invoke();
+        for key in keys {
+            call.key(key);
+        }
+        for argument in arguments {
+            call.arg(&argument[..]);
+        }
+        self.within(LIMIT, call.invoke_async(&mut connection)).await
+    }
+
+    /// A connection of its own that gets what is published on `channels`.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn subscribe(
+        &self,
+        channels: &[&str],
+    ) -> Result<::redis::aio::PubSub, Failed> {
+        let connected = self.connected.load_full().ok_or(Failed::Down)?;
+        let subscribing = async {
+            let mut subscription = connected.client.get_async_pubsub().await?;
+            subscription.subscribe(channels).await?;
+            Ok(subscription)
+        };
+        match tokio::time::timeout(CONNECT_LIMIT, subscribing).await {
+            Ok(subscribed) => subscribed.map_err(Failed::Error),
+            Err(_) => Err(Failed::TooSlow),
+        }
+    }
+
+    fn connection(&self) -> Option<Connection> {
+        self.connected.load().as_ref().map(|connected| connected.connection.clone())
+    }
+
+    async fn within<T>(
+        &self,
+        limit: Duration,
+        call: impl Future<Output = Result<T, RedisError>>,
+    ) -> Result<T, Failed> {
+        let ended = match tokio::time::timeout(limit, call).await {
+            Ok(ended) => ended.map_err(Failed::Error),
+            Err(_) => Err(Failed::TooSlow),
+        };
+        // An error that the server itself sends shows that it works.
+        let is_lost = match &ended {
+            Ok(_) | Err(Failed::Down) => false,
+            Err(Failed::TooSlow) => true,
+            Err(Failed::Error(error)) => error.is_io_error() || error.is_connection_dropped(),
+        };
+        self.breaker.lock().ended(is_lost);
+        if is_lost {
+            self.suspected.notify_one();
+        }
+        ended
+    }
+}

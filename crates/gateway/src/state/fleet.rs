@@ -1,0 +1,59 @@
+//! The process's side of the fleet: what pages and others may know of it.
+//!
+//! Owned by the process, written by the fleet task. Always true: a reader waits for nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use hale_core::time::Millis;
+
+use crate::redis_client::Redis;
+
+/// Whether replicas share what they know.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// There is nothing configured through which they could.
+    #[default]
+    Off,
+    /// They do.
+    Shared,
+    /// The server between them is not reached.
+    Local,
+}
+
+impl Sharing {
+    /// The name on pages.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Sharing::Shared => "shared",
+            Sharing::Off | Sharing::Local => "local",
+        }
+    }
+}
+
+/// What is known of the other replicas.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Status {
+    /// This replica's id.
+    pub(crate) pod_id: Arc<str>,
+    /// Whether anything is shared.
+    pub(crate) sharing: Sharing,
+    /// The others that live.
+    pub(crate) others: Vec<Arc<str>>,
+    /// Who probes what, and until when: deployment, replica, end.
+    pub(crate) holders: Vec<(Arc<str>, Arc<str>, Millis)>,
+    /// The last shared probe: when, and by which replica.
+    pub(crate) last_probe: Option<(Millis, Arc<str>)>,
+}
+
+/// The process's side of the fleet.
+#[derive(Default)]
+pub(crate) struct Fleet {
+    /// What is known.
+    pub(crate) status: ArcSwap<Status>,
+    /// The server between the replicas, if one is configured.
+    pub(crate) redis: ArcSwapOption<Redis>,
+    /// What was found under our keys and is not ours.
+    pub(crate) garbage: AtomicU64,
+}
